@@ -1,0 +1,120 @@
+import { blob, integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
+
+/** The password cache: what auth knows of a user. A deleted one stays as its id, so that no late notice revives it. */
+export const accounts = sqliteTable('accounts', {
+  userId: text('user_id').primaryKey(),
+  /** Whether it serves logins: not when it was dropped, deleted, or lost its email to another. */
+  cached: integer('cached', { mode: 'boolean' }).notNull(),
+  deleted: integer('deleted', { mode: 'boolean' }).notNull(),
+  email: text('email').notNull(),
+  emailKey: text('email_key').notNull(),
+  username: text('username'),
+  name: text('name'),
+  roles: text('roles', { mode: 'json' }).$type<string[]>().notNull(),
+  status: text('status').$type<'active' | 'disabled'>().notNull(),
+  emailVerified: integer('email_verified', { mode: 'boolean' }).notNull(),
+  createdAt: integer('created_at').notNull(),
+  updatedAt: integer('updated_at').notNull(),
+  passwordHash: text('password_hash').notNull(),
+  version: integer('version').notNull(),
+  sessionsFrom: integer('sessions_from').notNull(),
+  tokensFrom: integer('tokens_from').notNull(),
+  syncedAt: integer('synced_at').notNull(),
+})
+
+export const sessions = sqliteTable('sessions', {
+  id: text('id').primaryKey(),
+  userId: text('user_id').notNull(),
+  kind: text('kind').$type<'v1' | 'v0'>().notNull(),
+  /** Which of the derived refresh tokens is the current one. */
+  counter: integer('counter').notNull(),
+  rotatedAt: integer('rotated_at').notNull(),
+  createdAt: integer('created_at').notNull(),
+  lastUsedAt: integer('last_used_at').notNull(),
+  expiresAt: integer('expires_at').notNull(),
+  endsAt: integer('ends_at').notNull(),
+  /** When its last access token expires. */
+  accessUntil: integer('access_until').notNull(),
+  /** The version of the account that it was opened from. */
+  version: integer('version').notNull(),
+  ip: text('ip'),
+  userAgent: text('user_agent'),
+  refreshesSince: integer('refreshes_since').notNull(),
+  refreshes: integer('refreshes').notNull(),
+})
+
+/** The refresh tokens of v0, which say nothing of their session: by their SHA-256, for the session's life. */
+export const refreshHashes = sqliteTable('refresh_hashes', {
+  hash: blob('hash', { mode: 'buffer' }).primaryKey(),
+  sessionId: text('session_id').notNull(),
+  counter: integer('counter').notNull(),
+})
+
+/** What the feed tells: in the order in which it was revoked, until the last token it speaks of has expired. */
+export const revocations = sqliteTable('revocations', {
+  seq: integer('seq').primaryKey({ autoIncrement: true }),
+  kind: text('kind').$type<'session' | 'user' | 'keys'>().notNull(),
+  subject: text('subject').notNull(),
+  version: integer('version').notNull(),
+  until: integer('until').notNull(),
+})
+
+export const signingKeys = sqliteTable('signing_keys', {
+  kid: text('kid').primaryKey(),
+  alg: text('alg').notNull(),
+  x: text('x').notNull(),
+  sealedPrivateKey: blob('sealed_private_key', { mode: 'buffer' }).notNull(),
+  status: text('status').$type<'pending' | 'active' | 'retiring'>().notNull(),
+  createdAt: integer('created_at').notNull(),
+  /** When its last token has expired. Null while it signs. */
+  goneAt: integer('gone_at'),
+})
+
+export const passwordResets = sqliteTable('password_resets', {
+  tokenHash: blob('token_hash', { mode: 'buffer' }).primaryKey(),
+  userId: text('user_id').notNull(),
+  expiresAt: integer('expires_at').notNull(),
+})
+
+/** Reset requests that were answered and whose mail has not gone out yet. */
+export const resetRequests = sqliteTable('reset_requests', {
+  id: text('id').primaryKey(),
+  email: text('email').notNull(),
+  requestedAt: integer('requested_at').notNull(),
+  ip: text('ip'),
+  requestId: text('request_id'),
+})
+
+export const loginFailures = sqliteTable('login_failures', {
+  subject: text('subject').primaryKey(),
+  times: text('times', { mode: 'json' }).$type<number[]>().notNull(),
+  clearedAt: integer('cleared_at').notNull(),
+})
+
+export const audit = sqliteTable('audit', {
+  seq: integer('seq').primaryKey({ autoIncrement: true }),
+  id: text('id').notNull().unique(),
+  at: integer('at').notNull(),
+  type: text('type').notNull(),
+  userId: text('user_id'),
+  actor: text('actor').notNull(),
+  ip: text('ip'),
+  requestId: text('request_id'),
+  detail: text('detail', { mode: 'json' }).$type<Record<string, unknown>>().notNull(),
+})
+
+export const facts = sqliteTable('facts', {
+  name: text('name').primaryKey(),
+  value: text('value').notNull(),
+})
+
+export const limits = sqliteTable(
+  'limits',
+  {
+    rule: text('rule').notNull(),
+    subject: text('subject').notNull(),
+    windowStart: integer('window_start').notNull(),
+    count: integer('count').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.rule, table.subject] })],
+)

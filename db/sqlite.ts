@@ -1,0 +1,285 @@
+import { Database, type SQLQueryBindings } from 'bun:sqlite'
+import { createHash } from 'node:crypto'
+import { chmodSync, closeSync, existsSync, linkSync, mkdirSync, openSync, readSync, rmSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
+
+/** One step of a schema: forward only, and never edited once it has landed. */
+export interface Migration {
+  name: string
+  sql: string
+}
+
+/** Why a database can't be opened, said for the operator. */
+export class DatabaseError extends Error {
+  override name = 'DatabaseError'
+}
+
+/** Stands in the header of each of our files (`PRAGMA application_id`), so that no other file is taken for one. */
+const APPLICATION_IDS = { auth: 0x63680001, users: 0x63680002, modules: 0x63680003 } as const
+export type DatabaseName = keyof typeof APPLICATION_IDS
+
+const HEADER_SIZE = 100
+const BUSY_FIRST_WAIT = 5
+const BUSY_PATIENCE = 2000
+
+type Job = () => void
+
+/** Refuses an async function at compile time: its rows would be kept whatever becomes of its promise. */
+type Synchronous<F extends () => unknown> = F & (ReturnType<F> extends PromiseLike<unknown> ? never : unknown)
+
+/**
+ * One open SQLite file. Reads run at once; writes are grouped: those that arrive in one turn of the event loop share
+ * one durable commit, and each is answered only after the commit that holds it.
+ */
+export class Sqlite {
+  private waiting: { run: Job; settle: (error?: unknown) => void }[] = []
+  private scheduled = false
+  private closed = false
+
+  constructor(
+    readonly raw: Database,
+    readonly path: string,
+  ) {}
+
+  /**
+   * Runs `job` in a transaction of its own meaning: what it throws undoes what it wrote, and nothing else of the commit
+   * it shares. Resolves with what it returned, once that is on the disk.
+   * @throws what `job` throws, or SQLite's error when the commit fails: then nothing of it was written
+   */
+  write<F extends () => unknown>(job: Synchronous<F>): Promise<ReturnType<F>> {
+    if (this.closed) return Promise.reject(new DatabaseError(`${this.path} is closed`))
+    return new Promise((resolve, reject) => {
+      let result: ReturnType<F>
+      this.waiting.push({
+        run: () => {
+          result = job() as ReturnType<F>
+        },
+        settle: (error) => (error === undefined ? resolve(result) : reject(error)),
+      })
+      this.schedule()
+    })
+  }
+
+  /** Writes what is still waiting and closes the file. */
+  close(): void {
+    if (this.closed) return
+    this.flush()
+    this.closed = true
+    for (const { settle } of this.waiting.splice(0)) settle(new DatabaseError(`${this.path} is closed`))
+    this.raw.run('PRAGMA wal_checkpoint(TRUNCATE)')
+    this.raw.close()
+  }
+
+  private schedule(): void {
+    if (this.scheduled) return
+    this.scheduled = true
+    setImmediate(() => this.flush())
+  }
+
+  private flush(startedAt = performance.now(), wait = BUSY_FIRST_WAIT): void {
+    if (this.closed || this.waiting.length === 0) {
+      this.scheduled = false
+      return
+    }
+    try {
+      this.raw.run('BEGIN IMMEDIATE')
+    } catch (error) {
+      // Another process writes (a backup's checkpoint, a migration). Waiting inside SQLite would stop the event loop.
+      if (isBusy(error) && performance.now() - startedAt < BUSY_PATIENCE) {
+        setTimeout(() => this.flush(startedAt, Math.min(wait * 2, 100)), wait)
+        return
+      }
+      this.scheduled = false
+      for (const { settle } of this.waiting.splice(0)) settle(error)
+      return
+    }
+    this.scheduled = false
+    const batch = this.waiting
+    this.waiting = []
+    const failures = new Map<Job, unknown>()
+    try {
+      for (const { run } of batch) {
+        const failure = batch.length === 1 ? this.attempt(run) : this.attemptApart(run)
+        if (failure !== undefined) failures.set(run, failure)
+      }
+      this.raw.run('COMMIT')
+    } catch (error) {
+      if (this.raw.inTransaction) this.raw.run('ROLLBACK')
+      for (const { settle } of batch) settle(error)
+      return
+    }
+    for (const { run, settle } of batch) settle(failures.get(run))
+  }
+
+  /** Alone in its commit: what it throws ends the transaction. */
+  private attempt(run: Job): unknown {
+    try {
+      run()
+    } catch (error) {
+      // A full disk has ended the transaction already.
+      if (!this.raw.inTransaction) throw error
+      this.raw.run('ROLLBACK')
+      this.raw.run('BEGIN')
+      return error ?? new DatabaseError('A write failed without a reason')
+    }
+    return undefined
+  }
+
+  /** Beside others: in a savepoint, so that what it throws undoes its own rows alone. */
+  private attemptApart(run: Job): unknown {
+    this.raw.run('SAVEPOINT job')
+    try {
+      run()
+      this.raw.run('RELEASE job')
+    } catch (error) {
+      // A full disk ends the whole transaction; then there is no savepoint to go back to.
+      if (!this.raw.inTransaction) throw error
+      this.raw.run('ROLLBACK TO job')
+      this.raw.run('RELEASE job')
+      return error ?? new DatabaseError('A write failed without a reason')
+    }
+    return undefined
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  const code = (error as { code?: unknown }).code
+  return typeof code === 'string' && /^SQLITE_(BUSY|LOCKED)/.test(code)
+}
+
+/**
+ * Opens a service's database, making it where there is none, and brings it up to date.
+ * A new one is made under another name and linked into place when it is whole: an empty or cut file is never ours.
+ * @throws DatabaseError that names the file and what is wrong with it
+ */
+export function openDatabase(path: string, name: DatabaseName, migrations: readonly Migration[]): Sqlite {
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    if (!existsSync(path)) createDatabase(path, name, migrations)
+    checkFile(path)
+    chmodSync(path, 0o600)
+    const raw = new Database(path, { readwrite: true, create: false, strict: true })
+    try {
+      configure(raw)
+      const id = raw.query<{ application_id: number }, []>('PRAGMA application_id').get()?.application_id
+      if (id !== APPLICATION_IDS[name]) throw new DatabaseError(`${path} is not the database of the ${name} service`)
+      migrate(raw, path, migrations)
+    } catch (error) {
+      raw.close()
+      throw error
+    }
+    return new Sqlite(raw, path)
+  } catch (error) {
+    if (error instanceof DatabaseError) throw error
+    throw new DatabaseError(`${path} cannot be opened: ${error instanceof Error ? error.message : 'unknown error'}`, {
+      cause: error,
+    })
+  }
+}
+
+function createDatabase(path: string, name: DatabaseName, migrations: readonly Migration[]): void {
+  const draft = `${path}.new-${process.pid}`
+  rmSync(draft, { force: true })
+  closeSync(openSync(draft, 'wx', 0o600))
+  const raw = new Database(draft, { readwrite: true, create: false, strict: true })
+  try {
+    raw.run(`PRAGMA application_id = ${APPLICATION_IDS[name]}`)
+    raw.run('PRAGMA synchronous = FULL')
+    migrate(raw, draft, migrations)
+  } finally {
+    raw.close()
+  }
+  try {
+    linkSync(draft, path)
+  } catch (error) {
+    // Another process was first: its file is as good as ours.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  } finally {
+    rmSync(draft, { force: true })
+  }
+}
+
+/** A cut file is found here, before SQLite makes the best of it: the header says how many pages there should be. */
+function checkFile(path: string): void {
+  const header = Buffer.alloc(HEADER_SIZE)
+  const file = openSync(path, 'r')
+  const read = readSync(file, header, 0, HEADER_SIZE, 0)
+  closeSync(file)
+  if (read < HEADER_SIZE || header.toString('latin1', 0, 15) !== 'SQLite format 3')
+    throw new DatabaseError(`${path} is damaged: it is not a SQLite database. Restore it from a backup`)
+  const stored = header.readUInt16BE(16)
+  const pageSize = stored === 1 ? 65536 : stored
+  const pages = header.readUInt32BE(28)
+  if (statSync(path).size < pages * pageSize)
+    throw new DatabaseError(`${path} is damaged: it is shorter than its header says. Restore it from a backup`)
+}
+
+function configure(raw: Database): void {
+  // bun:sqlite begins with busy_timeout and foreign_keys off. The timeout is short because it stops the event loop;
+  // `flush` waits longer without stopping it.
+  raw.run('PRAGMA busy_timeout = 50')
+  raw.run('PRAGMA journal_mode = WAL')
+  raw.run('PRAGMA synchronous = FULL')
+  raw.run('PRAGMA foreign_keys = ON')
+  raw.run('PRAGMA trusted_schema = OFF')
+  raw.run('PRAGMA temp_store = MEMORY')
+}
+
+interface Applied {
+  name: string
+  checksum: string
+}
+
+function migrate(raw: Database, path: string, migrations: readonly Migration[]): void {
+  raw.run(
+    'CREATE TABLE IF NOT EXISTS schema_migrations (name TEXT PRIMARY KEY, checksum TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT',
+  )
+  for (const migration of pendingMigrations(raw, path, migrations)) {
+    raw.run('BEGIN IMMEDIATE')
+    try {
+      // Another process may have been first while this one waited for the lock.
+      const done = raw.query('SELECT 1 FROM schema_migrations WHERE name = ?').get(migration.name)
+      if (!done) {
+        raw.run(migration.sql)
+        raw
+          .query('INSERT INTO schema_migrations VALUES (?, ?, ?)')
+          .run(migration.name, checksumOf(migration), Date.now())
+      }
+      raw.run('COMMIT')
+    } catch (error) {
+      if (raw.inTransaction) raw.run('ROLLBACK')
+      throw error
+    }
+  }
+}
+
+/** @throws DatabaseError when the file is newer than the program, or a migration was edited after it had landed */
+function pendingMigrations(raw: Database, path: string, migrations: readonly Migration[]): Migration[] {
+  const applied = raw.query<Applied, []>('SELECT name, checksum FROM schema_migrations ORDER BY name').all()
+  for (const { name, checksum } of applied) {
+    const known = migrations.find((migration) => migration.name === name)
+    if (!known)
+      throw new DatabaseError(`${path} is newer than this program: it has the migration ${name}. Use a newer Ch202`)
+    if (checksumOf(known) !== checksum)
+      throw new DatabaseError(`${path} was made by another form of the migration ${name}`)
+  }
+  return migrations.filter(({ name }) => !applied.some((row) => row.name === name))
+}
+
+function checksumOf(migration: Migration): string {
+  return createHash('sha256').update(migration.sql).digest('hex')
+}
+
+/** What `migrate` would do to a file, without doing it. */
+export function plannedMigrations(path: string, migrations: readonly Migration[]): string[] {
+  if (!existsSync(path)) return migrations.map(({ name }) => name)
+  checkFile(path)
+  const raw = new Database(path, { readonly: true })
+  try {
+    return pendingMigrations(raw, path, migrations).map(({ name }) => name)
+  } finally {
+    raw.close()
+  }
+}
+
+export type Bindings = SQLQueryBindings

@@ -1,0 +1,214 @@
+import { and, asc, desc, eq, getTableColumns, gt, sql } from 'drizzle-orm'
+import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite'
+import type { Position } from '../../services/kit/page.ts'
+import type { User, UsersStore } from '../../services/users/store.ts'
+import { limitStore } from '../limits.ts'
+import { outboxStore } from '../outbox.ts'
+import { openDatabase, type Sqlite } from '../sqlite.ts'
+import { usersMigrations } from './migrations.ts'
+import * as schema from './schema.ts'
+
+const { users } = schema
+
+/** Opens the users database at `path`. @throws DatabaseError */
+export function openUsersStore(path: string): UsersStore {
+  return usersStore(openDatabase(path, 'users', usersMigrations))
+}
+
+function usersStore(sqlite: Sqlite): UsersStore {
+  const db = drizzle(sqlite.raw, { schema })
+  const query = prepare(db)
+  const outbox = outboxStore(sqlite)
+
+  const rowOf = (user: User) => ({
+    ...user,
+    emailKey: user.email.toLowerCase(),
+    isAdmin: isActiveAdmin(user),
+    change: query.nextChange.get()?.value ?? 0,
+  })
+
+  const taken = (user: User) => {
+    const byEmail = query.byEmail.get({ key: user.email.toLowerCase() })
+    if (byEmail && byEmail.id !== user.id) return 'email_taken' as const
+    const byUsername = user.username === null ? undefined : query.byUsername.get({ username: user.username })
+    if (byUsername && byUsername.id !== user.id) return 'username_taken' as const
+    return undefined
+  }
+
+  const isLastAdmin = (user: User) => isActiveAdmin(user) && query.admins.all().length < 2
+
+  return {
+    ...outbox,
+    ...limitStore(sqlite),
+
+    addUser: (user, notices) =>
+      sqlite.write(() => {
+        const conflict = taken(user)
+        if (conflict) return conflict
+        query.insert.run(rowOf(user))
+        outbox.addNotices(notices)
+        return 'added' as const
+      }),
+
+    replaceUser: (next, notices) =>
+      sqlite.write(() => {
+        const current = query.byId.get({ id: next.id })
+        if (current?.version !== next.version - 1) return 'changed_since' as const
+        const conflict = taken(next)
+        if (conflict) return conflict
+        if (!isActiveAdmin(next) && isLastAdmin(current)) return 'last_admin' as const
+        query.update.run(rowOf(next))
+        outbox.addNotices(notices)
+        return 'replaced' as const
+      }),
+
+    removeUser: (id, notices) =>
+      sqlite.write(() => {
+        const current = query.byId.get({ id })
+        if (!current) return 'not_found' as const
+        if (isLastAdmin(current)) return 'last_admin' as const
+        query.remove.run({ id })
+        outbox.addNotices(notices)
+        return 'removed' as const
+      }),
+
+    async addNotice(notice) {
+      await sqlite.write(() => outbox.addNotices([notice]))
+    },
+
+    userById: async (id) => toUser(query.byId.get({ id })),
+    userByEmail: async (email) => toUser(query.byEmail.get({ key: email.toLowerCase() })),
+    userByUsername: async (username) => toUser(query.byUsername.get({ username })),
+
+    async listUsers(filter, request) {
+      const where = and(
+        filter.status && eq(users.status, filter.status),
+        filter.role === undefined ? undefined : sql`instr(${users.roles}, ${JSON.stringify(filter.role)}) > 0`,
+        filter.search === undefined ? undefined : contains(filter.search),
+      )
+      const descending = filter.sort.startsWith('-')
+      const byEmail = filter.sort.endsWith('email')
+      const direction = descending ? desc : asc
+      const order = byEmail ? [direction(users.emailKey)] : [direction(users.seq)]
+      const column = byEmail ? users.emailKey : users.seq
+      const after = 'after' in request ? request.after[0] : undefined
+      const from = after === undefined ? undefined : descending ? sql`${column} < ${after}` : sql`${column} > ${after}`
+
+      const rows = db
+        .select()
+        .from(users)
+        .where(and(where, from))
+        .orderBy(...order)
+        .limit(request.size + 1)
+        .offset('page' in request ? (request.page - 1) * request.size : 0)
+        .all()
+      const more = rows.length > request.size
+      const shown = rows.slice(0, request.size)
+      const last = shown.at(-1)
+      const next: Position | null = more && last ? [byEmail ? last.emailKey : last.seq] : null
+      const total =
+        'page' in request
+          ? (db
+              .select({ total: sql<number>`count(*)` })
+              .from(users)
+              .where(where)
+              .get()?.total ?? 0)
+          : null
+      return { rows: shown.map(present), total, next }
+    },
+
+    async usersChangedAfter(after, limit) {
+      const rows = query.changedAfter.all({ after, limit })
+      return { users: rows.map(present), last: rows.at(-1)?.change ?? null }
+    },
+
+    async probe() {
+      await sqlite.write(() => query.probe.run())
+      sqlite.raw.query('SELECT value FROM counters').get()
+    },
+    close: () => sqlite.close(),
+  }
+}
+
+type Row = typeof users.$inferSelect
+
+function present(row: Row): User {
+  const { seq, emailKey, isAdmin, change, ...user } = row
+  return user
+}
+
+function toUser(row: Row | undefined): User | null {
+  return row ? present(row) : null
+}
+
+function isActiveAdmin({ roles, status }: Pick<User, 'roles' | 'status'>): boolean {
+  return status === 'active' && roles.includes('ADMIN')
+}
+
+/** The index knows runs of three characters and more; shorter ones are looked for row by row. */
+function contains(search: string) {
+  if ([...search].length >= 3) {
+    const phrase = `"${search.replaceAll('"', '""')}"`
+    return sql`${users.seq} IN (SELECT rowid FROM users_search WHERE users_search MATCH ${phrase})`
+  }
+  const part = search.toLowerCase()
+  return sql`(instr(${users.emailKey}, ${part}) > 0 OR instr(${users.username}, ${part}) > 0 OR instr(lower(${users.name}), ${part}) > 0)`
+}
+
+function placeholders(names: string[]) {
+  return Object.fromEntries(names.map((name) => [name, sql.placeholder(name)]))
+}
+
+/** Every statement that a request runs, prepared once. */
+function prepare(db: BunSQLiteDatabase<typeof schema>) {
+  const { seq, id, ...rest } = getTableColumns(users)
+  return {
+    insert: db
+      .insert(users)
+      .values(placeholders(['id', ...Object.keys(rest)]) as never)
+      .prepare(),
+    update: db
+      .update(users)
+      .set(placeholders(Object.keys(rest)) as never)
+      .where(eq(users.id, sql.placeholder('id')))
+      .prepare(),
+    remove: db
+      .delete(users)
+      .where(eq(users.id, sql.placeholder('id')))
+      .prepare(),
+    byId: db
+      .select()
+      .from(users)
+      .where(eq(users.id, sql.placeholder('id')))
+      .prepare(),
+    byEmail: db
+      .select()
+      .from(users)
+      .where(eq(users.emailKey, sql.placeholder('key')))
+      .prepare(),
+    byUsername: db
+      .select()
+      .from(users)
+      .where(eq(users.username, sql.placeholder('username')))
+      .prepare(),
+    admins: db.select({ seq: users.seq }).from(users).where(eq(users.isAdmin, true)).limit(2).prepare(),
+    changedAfter: db
+      .select()
+      .from(users)
+      .where(gt(users.change, sql.placeholder('after')))
+      .orderBy(asc(users.change))
+      .limit(sql.placeholder('limit'))
+      .prepare(),
+    nextChange: db
+      .update(schema.counters)
+      .set({ value: sql`${schema.counters.value} + 1` })
+      .where(eq(schema.counters.name, 'change'))
+      .returning({ value: schema.counters.value })
+      .prepare(),
+    probe: db
+      .update(schema.counters)
+      .set({ value: sql`${schema.counters.value} + 1` })
+      .where(eq(schema.counters.name, 'probe'))
+      .prepare(),
+  }
+}

@@ -1,0 +1,199 @@
+import type { AuditEvent } from '../kit/audit.ts'
+import type { LimitStore } from '../kit/limits.ts'
+import type { PageRequest, Slice } from '../kit/page.ts'
+import type { Revocation } from '../kit/revocations.ts'
+
+/** What auth keeps of a user: a row of the password cache. Times are milliseconds since the epoch. */
+export interface Account {
+  userId: string
+  email: string
+  username: string | null
+  name: string | null
+  roles: string[]
+  status: 'active' | 'disabled'
+  emailVerified: boolean
+  createdAt: number
+  updatedAt: number
+  passwordHash: string
+  version: number
+  /** Sessions opened from an older version have ended. */
+  sessionsFrom: number
+  /** Access tokens made from an older version have ended. */
+  tokensFrom: number
+  syncedAt: number
+  /** Whether it serves logins. What was dropped is asked for anew. */
+  cached: boolean
+}
+
+/** A user as the users service tells it. Without the marks, what a change ended is read off the difference. */
+export type SyncedAccount = Omit<Account, 'sessionsFrom' | 'tokensFrom' | 'syncedAt' | 'cached'> & {
+  marks?: { sessionsFrom: number; sessionKept: string | null; tokensFrom: number }
+}
+
+export type SessionKind = 'v1' | 'v0'
+
+export interface Session {
+  id: string
+  userId: string
+  kind: SessionKind
+  /** Which of its derived refresh tokens is the current one. */
+  counter: number
+  rotatedAt: number
+  createdAt: number
+  lastUsedAt: number
+  /** When its refresh token expires. */
+  expiresAt: number
+  /** When it ends, however often it is refreshed. */
+  endsAt: number
+  /** When its last access token expires. */
+  accessUntil: number
+  /** The version of the account that it was opened from. */
+  version: number
+  ip: string | null
+  userAgent: string | null
+}
+
+/** What the feed must tell after a change, and how many sessions ended with it. */
+export interface Ended {
+  sessions: number
+  /** The place in the feed of the last of them; 0 where there is nothing to tell. */
+  seq: number
+  revocations: Revocation[]
+}
+
+export interface Rotation {
+  sessionId: string
+  /** The counter of the token that was presented. */
+  counter: number
+  now: number
+  /** Until when the new refresh token lives, before the absolute end cuts it. */
+  expiresAt: number
+  accessUntil: number
+  /** How long the token spent last is answered again. */
+  grace: number
+  /** The hash of the new token, where tokens are looked up by it (v0). */
+  hash?: Uint8Array
+  limit?: { most: number; window: number }
+}
+
+export type Rotated =
+  | { outcome: 'rotated' | 'repeated'; session: Session; account: Account }
+  | { outcome: 'reused'; ended: Ended }
+  | { outcome: 'limited'; until: number }
+  | { outcome: 'gone' }
+
+export interface StoredKey {
+  kid: string
+  alg: string
+  /** The public key, base64url. */
+  x: string
+  sealedPrivateKey: Uint8Array
+  /** `pending`: published, but not signing yet. */
+  status: 'pending' | 'active' | 'retiring'
+  createdAt: number
+  goneAt: number | null
+}
+
+export interface ResetRequest {
+  id: string
+  email: string
+  requestedAt: number
+  ip: string | null
+  requestId: string | null
+}
+
+export interface LoginFailures {
+  /** When each failed, oldest first; none older than a day. */
+  times: number[]
+  /** Those before this don't make for a pause any more. */
+  clearedAt: number
+}
+
+export interface AuditFilter {
+  userId?: string
+  type?: string
+  since?: number
+  requestId?: string
+}
+
+export interface CacheSync {
+  outcome: 'synced' | 'unchanged'
+  ended: Ended
+  /** The address before, where it changed. */
+  oldEmail: string | null
+}
+
+/**
+ * What the auth service keeps. Each method is one transaction; where one takes an event, the row of the audit is
+ * written in it.
+ */
+export interface AuthStore extends LimitStore {
+  // The password cache.
+  accountById(userId: string): Promise<Account | null>
+  /** In any case. Also one that was dropped: its id is known still. */
+  accountByEmail(email: string): Promise<Account | null>
+  accountByUsername(username: string): Promise<Account | null>
+  /** Takes a user in, unless what is held is newer or the user is deleted; ends what the change ended. */
+  syncAccount(account: SyncedAccount, now: number, event: (type: string) => AuditEvent): Promise<CacheSync>
+  /** Ends everything of a user, for good. */
+  deleteAccount(userId: string, now: number, event: (type: string) => AuditEvent): Promise<Ended>
+  dropAccount(userId: string, event: AuditEvent): Promise<boolean>
+  listAccounts(search: string | undefined, request: PageRequest): Promise<Slice<Account>>
+  /** The ids that the cache holds, in order, those after `after`. */
+  cachedIds(after: string, limit: number): Promise<string[]>
+  countAccounts(): Promise<number>
+
+  // Sessions.
+  /** `account_changed`: since its password was checked, the account was disabled, deleted or given another password. */
+  openSession(session: Session, event: AuditEvent, hash?: Uint8Array): Promise<'opened' | 'account_changed'>
+  rotateSession(rotation: Rotation, event: (type: string) => AuditEvent): Promise<Rotated>
+  sessionById(id: string): Promise<Session | null>
+  sessionByHash(hash: Uint8Array): Promise<{ sessionId: string; counter: number } | null>
+  /** `userId`: only if it is this user's. */
+  endSession(id: string, userId: string | null, now: number, event: AuditEvent): Promise<Ended | null>
+  endSessionsOf(userId: string, now: number, event: AuditEvent): Promise<Ended>
+  endAllSessions(now: number, event: AuditEvent): Promise<Ended>
+  listSessions(userId: string | null, now: number, request: PageRequest): Promise<Slice<Session>>
+  /** Says that the service is alive: the grace of a refresh token doesn't run while it is down. */
+  markAlive(now: number): Promise<void>
+  forgetExpired(now: number): Promise<void>
+
+  // The feed.
+  /** A name of this database: what followers know by its numbers is void under another. */
+  readonly epoch: string
+  revocationsAfter(seq: number, limit: number): Promise<{ revocations: Revocation[]; seq: number }>
+  lastRevocation(): Promise<number>
+
+  // Keys.
+  signingKeys(): Promise<StoredKey[]>
+  addSigningKey(key: StoredKey): Promise<number>
+  /** The pending key signs from now on; the one before stays until `goneAt`. */
+  activateSigningKey(kid: string, goneAt: number, event: AuditEvent | null): Promise<void>
+  removeSigningKey(kid: string, until: number, event: AuditEvent | null): Promise<number | null>
+
+  // Password resets.
+  addResetRequest(request: ResetRequest): Promise<void>
+  resetRequests(limit: number): Promise<ResetRequest[]>
+  removeResetRequest(id: string): Promise<void>
+  /** Voids those before it. */
+  addReset(tokenHash: Uint8Array, userId: string, expiresAt: number, event: AuditEvent): Promise<void>
+  /** Takes the reset out, if it is there and good: of many who try, one gets it. */
+  takeReset(tokenHash: Uint8Array, now: number): Promise<{ userId: string; expiresAt: number } | null>
+  /** Puts back what could not be used, unless another has come since. */
+  returnReset(tokenHash: Uint8Array, userId: string, expiresAt: number): Promise<void>
+
+  // Limits on logins.
+  loginFailures(subject: string): Promise<LoginFailures>
+  recordFailure(subjects: string[], now: number, events: AuditEvent[]): Promise<void>
+  clearFailures(subject: string, now: number, forget: boolean): Promise<void>
+
+  // The audit.
+  addEvent(event: AuditEvent): Promise<void>
+  listEvents(filter: AuditFilter, request: PageRequest): Promise<Slice<AuditEvent>>
+
+  fact(name: string): Promise<string | null>
+  setFact(name: string, value: string): Promise<void>
+  /** Writes and reads. @throws when either fails */
+  probe(): Promise<void>
+  close(): void
+}

@@ -1,0 +1,27 @@
+import type { Caller } from './caller.ts'
+import type { NewNotice } from './outbox.ts'
+
+/** Something that happened to an account or was done by an operator: a row of the audit, which auth keeps. */
+export interface AuditEvent {
+  id: string
+  /** Milliseconds since the epoch. */
+  at: number
+  /** `noun.verb`, such as `login.failed` or `user.roles_changed`. */
+  type: string
+  userId: string | null
+  actor: string
+  ip: string | null
+  requestId: string | null
+  /** What changed: names and states, never a secret. */
+  detail: Record<string, unknown>
+}
+
+/** The columns of an event that come from who asked. */
+export function by(caller: Pick<Caller, 'actor' | 'ip' | 'requestId'>) {
+  return { actor: caller.actor, ip: caller.ip, requestId: caller.requestId }
+}
+
+/** How another service's event gets into the audit: by its outbox, written in the transaction of the change. */
+export function auditNotice(event: AuditEvent): NewNotice {
+  return { target: 'auth', kind: 'audit', subject: event.userId ?? event.id, payload: { ...event } }
+}

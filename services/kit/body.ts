@@ -1,0 +1,104 @@
+import { invalid, Problem } from './problem.ts'
+
+export const BODY_MAX = 64 * 1024
+const DEPTH_MAX = 32
+
+/** A body as it was read, or why it could not be: told only after the caller's credentials were checked. */
+export type Body = { value: unknown } | { problem: Problem }
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
+
+/**
+ * Reads a JSON body: at most 64 KiB (counted while it arrives, so that a chunked one is held to it too), UTF-8, nested
+ * at most 32 deep, every string in NFC, no lone surrogate and no NUL. An empty one is an object without fields.
+ * Of two fields of one name the last counts, as in `JSON.parse`.
+ * @param forms whether `application/x-www-form-urlencoded` will do as well (RFC 7009, RFC 7662)
+ */
+export async function readBody(request: Request, forms: boolean): Promise<Body> {
+  const bytes = await readBytes(request)
+  if (bytes === null) return { problem: new Problem('body_too_large') }
+  if (bytes.byteLength === 0) return { value: {} }
+
+  const type = mediaType(request.headers.get('content-type'))
+  const form = forms && type === 'application/x-www-form-urlencoded'
+  if (!form && type !== 'application/json') return { problem: new Problem('unsupported_media_type') }
+
+  try {
+    const source = utf8.decode(bytes)
+    if (!form && tooDeep(source)) return { problem: malformed('The body is nested too deeply') }
+    const value: unknown = form ? Object.fromEntries(new URLSearchParams(source)) : JSON.parse(source)
+    return { value: inNfc(value, '') }
+  } catch (error) {
+    // The parser's own message quotes the body, which may hold a password.
+    return { problem: error instanceof Problem ? error : malformed('The body is not valid JSON in UTF-8') }
+  }
+}
+
+function malformed(message: string): Problem {
+  return new Problem('malformed_json', { message })
+}
+
+/** `null`: larger than what we take. The rest of it is not read. */
+async function readBytes(request: Request): Promise<Uint8Array | null> {
+  const announced = request.headers.get('content-length')
+  if (announced !== null) {
+    if (Number(announced) > BODY_MAX) return null
+    return new Uint8Array(await request.arrayBuffer())
+  }
+  if (!request.body) return new Uint8Array()
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of request.body) {
+    size += chunk.byteLength
+    if (size > BODY_MAX) return null
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks)
+}
+
+/** Lower-cased, without parameters; a charset other than UTF-8 makes it a type that we don't take. */
+function mediaType(header: string | null): string {
+  if (header === null) return ''
+  if (header === 'application/json') return header
+  const [type = '', ...parameters] = header.toLowerCase().split(';')
+  const charset = parameters.map((parameter) => parameter.trim()).find((parameter) => parameter.startsWith('charset='))
+  if (charset && !/^charset="?utf-?8"?$/.test(charset)) return ''
+  return type.trim()
+}
+
+/** Looks at the text before it is parsed: the parser itself fails on 20,000 levels, and validation stalls on 50,000. */
+function tooDeep(source: string): boolean {
+  let depth = 0
+  let inString = false
+  for (let i = 0; i < source.length; i++) {
+    const character = source.charCodeAt(i)
+    if (inString) {
+      if (character === 92) i++
+      else if (character === 34) inString = false
+    } else if (character === 34) inString = true
+    else if (character === 123 || character === 91) {
+      if (++depth > DEPTH_MAX) return true
+    } else if (character === 125 || character === 93) depth--
+  }
+  return false
+}
+
+/**
+ * One spelling for every string that comes in: a password typed on a Mac (NFD) and one typed elsewhere (NFC) are the
+ * same. A lone surrogate is refused, because the hasher calls any two of them equal.
+ */
+function inNfc(value: unknown, path: string): unknown {
+  if (typeof value === 'string') {
+    if (!value.isWellFormed()) throw invalid(`${path || 'body'} must not contain lone surrogates`)
+    if (value.includes('\0')) throw invalid(`${path || 'body'} must not contain NUL`)
+    return value.normalize('NFC')
+  }
+  if (Array.isArray(value)) return value.map((element, index) => inNfc(element, `${path}${path && '.'}${index}`))
+  if (value === null || typeof value !== 'object') return value
+  for (const [name, field] of Object.entries(value)) {
+    // Own properties only: `__proto__` from a body is one, and stays one until it is refused as unknown.
+    const clean = inNfc(field, name)
+    if (clean !== field) Object.defineProperty(value, name, { value: clean, enumerable: true })
+  }
+  return value
+}

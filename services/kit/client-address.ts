@@ -1,0 +1,62 @@
+import { BlockList, isIP } from 'node:net'
+
+/**
+ * Whom a request comes from: the connection's address, or, where that is one of our proxies, the last address in
+ * `X-Forwarded-For` that is not. What stands before it is the client's own claim and counts for nothing.
+ */
+export class ClientAddress {
+  private readonly proxies = new BlockList()
+  private readonly any: boolean
+
+  /** @param trusted addresses and networks (`10.0.0.0/8`), as `TRUSTED_PROXIES` lists them */
+  constructor(trusted: readonly string[]) {
+    this.any = trusted.length > 0
+    for (const entry of trusted) {
+      const [address = '', prefix] = entry.split('/')
+      const family = isIP(address) === 6 ? 'ipv6' : 'ipv4'
+      if (prefix === undefined) this.proxies.addAddress(address, family)
+      else this.proxies.addSubnet(address, Number(prefix), family)
+    }
+  }
+
+  of(peer: string | null, forwardedFor: string | null): string | null {
+    if (peer === null) return null
+    const direct = plain(peer)
+    if (!this.any || !forwardedFor || !this.trusts(direct)) return direct
+    let client = direct
+    for (const hop of forwardedFor.split(',').reverse()) {
+      const address = plain(hop.trim())
+      if (isIP(address) === 0) break
+      client = address
+      if (!this.trusts(address)) break
+    }
+    return client
+  }
+
+  private trusts(address: string): boolean {
+    const family = isIP(address)
+    return family !== 0 && this.proxies.check(address, family === 6 ? 'ipv6' : 'ipv4')
+  }
+}
+
+/** An IPv4 address in IPv6's clothes is the IPv4 address. */
+function plain(address: string): string {
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)
+  return mapped?.[1] ?? address
+}
+
+/**
+ * What a limit counts an address under: IPv4 as it is; of IPv6 the /64, which one client has to itself, in one
+ * spelling.
+ */
+export function limitKey(address: string): string {
+  if (isIP(address) !== 6) return address
+  const [head = '', tail] = address.toLowerCase().split('%')[0]?.split('::') ?? []
+  const left = head.split(':').filter(Boolean)
+  const right = tail === undefined ? [] : tail.split(':').filter(Boolean)
+  const groups = [...left, ...Array(Math.max(0, 8 - left.length - right.length)).fill('0'), ...right]
+  return `${groups
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16).toString(16))
+    .join(':')}::/64`
+}

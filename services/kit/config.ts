@@ -1,0 +1,182 @@
+import { DAY, HOUR, MINUTE, SECOND } from './clock.ts'
+
+/** What the environment settles, checked and in the units the program uses (milliseconds for every duration). */
+export interface Config {
+  production: boolean
+  dataDir: string
+  authUrl: string
+  usersUrl: string
+  modulesUrl: string
+  /** Where one process serves all three. */
+  url: string
+  /** The base of links in mails. */
+  publicUrl: string
+  /** Undefined: the base address of auth at its first start, kept in its database. */
+  issuer: string | undefined
+  audience: string
+  jwtExpire: number
+  refreshExpire: number
+  refreshExpireV0: number
+  refreshReuseGrace: number
+  sessionMaxAge: number
+  revocationMaxLag: number
+  passwordMinLength: number
+  passwordHash: 'bcrypt' | 'argon2id'
+  bcryptCost: number
+  hashQueue: number
+  registrationOpen: boolean
+  corsOrigins: string[]
+  smtpUrl: string | undefined
+  mailFrom: string
+  /** The first is sent, all are accepted. */
+  internalKeys: string[]
+  operatorKeys: string[]
+  /** The first encrypts, all decrypt. */
+  secrets: string[]
+  trustedProxies: string[]
+  rateLimit: boolean
+  logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
+  logFormat: 'json' | 'pretty'
+}
+
+export type Environment = Record<string, string | undefined>
+
+/** Everything wrong with the settings, in one message: what stops a start. Its text never holds a setting's value. */
+export class ConfigError extends Error {
+  constructor(readonly faults: string[]) {
+    super(`The settings are not valid:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`)
+    this.name = 'ConfigError'
+  }
+}
+
+const UNITS: Record<string, number> = { s: SECOND, m: MINUTE, h: HOUR, d: DAY }
+const SAMPLE_SECRET = /^(your[-_ ]|change[-_ ]?me|secret|example|sample|password|test|xxx)|^(.)\2*$/i
+export const SECRET_MIN_LENGTH = 32
+
+/**
+ * Reads the settings of `contract.md` section 9.
+ * @param env the environment, with the secrets of `secrets.env` already in it
+ * @throws ConfigError that lists every fault at once
+ */
+export function readConfig(env: Environment): Config {
+  const faults: string[] = []
+
+  const text = (name: string, fallback: string) => env[name]?.trim() || fallback
+  const optional = (name: string) => env[name]?.trim() || undefined
+  const list = (name: string) =>
+    text(name, '')
+      .split(',')
+      .map((item) => item.trim())
+      .filter(Boolean)
+
+  const duration = (name: string, fallback: string, least: number) => {
+    const match = /^(\d{1,9})([smhd])$/.exec(text(name, fallback))
+    const unit = UNITS[match?.[2] ?? '']
+    if (!match || unit === undefined) {
+      faults.push(`${name} must be a duration such as 30s, 10m, 1h or 7d`)
+      return 0
+    }
+    const ms = Number(match[1]) * unit
+    if (ms < least) faults.push(`${name} must be at least ${least / SECOND}s`)
+    if (ms > 3650 * DAY) faults.push(`${name} must be at most 3650d`)
+    return ms
+  }
+
+  const integer = (name: string, fallback: number, least: number, most: number) => {
+    const value = text(name, String(fallback))
+    const number = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN
+    if (!(number >= least && number <= most)) faults.push(`${name} must be a whole number from ${least} to ${most}`)
+    return number
+  }
+
+  const oneOf = <T extends string>(name: string, fallback: T, choices: readonly T[]): T => {
+    const value = text(name, fallback)
+    const choice = choices.find((candidate) => candidate === value)
+    if (choice === undefined) faults.push(`${name} must be one of ${choices.join(', ')}`)
+    return choice ?? fallback
+  }
+
+  const url = (name: string, value: string, protocols = ['http:', 'https:']) => {
+    const parsed = URL.parse(value)
+    if (!parsed || !protocols.includes(parsed.protocol)) {
+      faults.push(`${name} must be an address such as ${protocols[0]}//127.0.0.1:3000`)
+      return value
+    }
+    return value.replace(/\/+$/, '')
+  }
+
+  const address = (name: string, fallback: string) => {
+    const value = url(name, text(name, fallback))
+    const parsed = URL.parse(value)
+    if (parsed && (parsed.pathname !== '/' || parsed.search || parsed.hash || parsed.username))
+      faults.push(`${name} must be an address without a path, such as ${fallback}`)
+    return value
+  }
+
+  const production = oneOf('CH202_ENV', 'development', ['development', 'production', 'test']) === 'production'
+
+  const secret = (name: string) => {
+    const values = list(name)
+    if (values.length === 0) faults.push(`${name} is missing`)
+    if (production) {
+      if (values.some((value) => value.length < SECRET_MIN_LENGTH))
+        faults.push(`${name} must have at least ${SECRET_MIN_LENGTH} characters in production`)
+      else if (values.some((value) => SAMPLE_SECRET.test(value)))
+        faults.push(`${name} is a sample value; production needs one of its own`)
+    }
+    return values
+  }
+
+  const origins = list('CORS_ORIGINS')
+  for (const origin of origins)
+    if (URL.parse(origin)?.origin !== origin || !/^https?:/.test(origin))
+      faults.push('CORS_ORIGINS must list origins such as https://app.example.org, without a path and never *')
+
+  const proxies = list('TRUSTED_PROXIES')
+  if (!proxies.every((proxy) => /^[0-9a-fA-F.:]+(\/\d{1,3})?$/.test(proxy)))
+    faults.push('TRUSTED_PROXIES must list IP addresses or networks such as 127.0.0.1 or 10.0.0.0/8')
+
+  const smtpUrl = optional('SMTP_URL')
+  const config: Config = {
+    production,
+    dataDir: text('CH202_DATA_DIR', './data'),
+    authUrl: address('AUTH_URL', 'http://127.0.0.1:3001'),
+    usersUrl: address('USERS_URL', 'http://127.0.0.1:3002'),
+    modulesUrl: address('MODULES_URL', 'http://127.0.0.1:3003'),
+    url: address('CH202_URL', 'http://127.0.0.1:3000'),
+    publicUrl: url('PUBLIC_URL', text('PUBLIC_URL', text('CH202_URL', 'http://127.0.0.1:3000'))),
+    issuer: optional('ISSUER'),
+    audience: text('AUDIENCE', 'ch202'),
+    jwtExpire: duration('JWT_EXPIRE', '1h', SECOND),
+    refreshExpire: duration('REFRESH_EXPIRE', '7d', SECOND),
+    refreshExpireV0: duration('REFRESH_EXPIRE_V0', '30d', SECOND),
+    refreshReuseGrace: duration('REFRESH_REUSE_GRACE', '10s', 0),
+    sessionMaxAge: duration('SESSION_MAX_AGE', '90d', SECOND),
+    revocationMaxLag: duration('REVOCATION_MAX_LAG', '30s', SECOND),
+    passwordMinLength: integer('PASSWORD_MIN_LENGTH', 8, 1, 256),
+    passwordHash: oneOf('PASSWORD_HASH', 'bcrypt', ['bcrypt', 'argon2id']),
+    bcryptCost: integer('BCRYPT_COST', 10, 4, 20),
+    hashQueue: integer('HASH_QUEUE', 128, 0, 100_000),
+    registrationOpen: oneOf('REGISTRATION', 'open', ['open', 'closed']) === 'open',
+    corsOrigins: origins,
+    smtpUrl: smtpUrl && url('SMTP_URL', smtpUrl, ['smtp:', 'smtps:']),
+    mailFrom: text('MAIL_FROM', 'Ch202 <no-reply@localhost>'),
+    internalKeys: secret('INTERNAL_API_KEY'),
+    operatorKeys: secret('OPERATOR_API_KEY'),
+    secrets: secret('CH202_SECRET'),
+    trustedProxies: proxies,
+    rateLimit: oneOf('RATE_LIMIT', 'on', ['on', 'off']) === 'on',
+    logLevel: oneOf('LOG_LEVEL', 'info', ['info', 'trace', 'debug', 'warn', 'error', 'fatal', 'silent']),
+    logFormat: oneOf('LOG_FORMAT', 'json', ['json', 'pretty']),
+  }
+  if (config.internalKeys.some((key) => config.operatorKeys.includes(key)))
+    faults.push('INTERNAL_API_KEY and OPERATOR_API_KEY must differ: each opens what the other must not')
+  if (/[\r\n]/.test(config.mailFrom)) faults.push('MAIL_FROM must be one line')
+  if (faults.length > 0) throw new ConfigError(faults)
+  return config
+}
+
+/** The same settings where one process serves all three: every service is at the one address. */
+export function atOneAddress(config: Config): Config {
+  return { ...config, authUrl: config.url, usersUrl: config.url, modulesUrl: config.url }
+}

@@ -1,0 +1,137 @@
+import { createHash, timingSafeEqual } from 'node:crypto'
+import { Elysia } from 'elysia'
+import { ADMIN, type Caller } from './caller.ts'
+import type { ClientAddress } from './client-address.ts'
+import { Problem } from './problem.ts'
+import { type TokenCheck, tokenProblem } from './token-check.ts'
+
+/**
+ * Who may call a route; any one of those named is enough.
+ * - `anyone`: no credential is needed. Alone, none is looked at; beside others, one that is sent must be good.
+ * - `user`: an access token.
+ * - `operator`: the operator key, or an access token with the role ADMIN.
+ * - `internal`: the key that the services use among themselves.
+ * - `scraper`: the operator key as a Bearer, the way Prometheus sends it.
+ */
+export type Access = readonly ('anyone' | 'user' | 'operator' | 'internal' | 'scraper')[]
+
+export interface GuardOptions {
+  tokens: TokenCheck
+  internalKeys: readonly string[]
+  operatorKeys: readonly string[]
+  clientAddress: ClientAddress
+}
+
+/** What the root of the app leaves for the guard with each request, before the route is known. */
+export interface Arrival {
+  requestId: string
+  /** Why the body could not be read. */
+  fault?: Problem
+}
+
+/** The property of the context that holds the caller once the guard let it pass. */
+interface Passed {
+  caller: Caller
+}
+
+/**
+ * The macro `auth`, which every route must name (the app refuses to be built otherwise). It runs before the body is
+ * looked at: a caller who may not gets 401 or 403 whatever was sent. In the handler `caller` says who it is.
+ */
+export function guard(options: GuardOptions) {
+  const isInternal = keyMatcher(options.internalKeys)
+  const isOperator = keyMatcher(options.operatorKeys)
+
+  const admit = (request: Request, address: string | null, requestId: string, access: Access) => {
+    const { headers } = request
+    const arrival: Caller = {
+      userId: null,
+      sessionId: null,
+      roles: [],
+      operator: false,
+      internal: false,
+      actor: 'anyone',
+      ip: options.clientAddress.of(address, headers.get('x-forwarded-for')),
+      userAgent: headers.get('user-agent'),
+      requestId,
+    }
+    if (access.length === 1 && access[0] === 'anyone') return arrival
+
+    const key = headers.get('x-api-key')
+    if (key !== null) {
+      if (isOperator(key)) return allow({ ...arrival, operator: true, actor: 'operator' }, access)
+      if (isInternal(key)) return allow({ ...arrival, internal: true, actor: 'internal' }, access)
+      throw new Problem('invalid_api_key')
+    }
+
+    const authorization = headers.get('authorization')
+    if (authorization === null) {
+      if (access.includes('anyone')) return arrival
+      throw new Problem(access.includes('user') || access.includes('operator') ? 'missing_token' : 'invalid_api_key')
+    }
+    const token = bearer(authorization)
+    if (access.includes('scraper') && isOperator(token))
+      return allow({ ...arrival, operator: true, actor: 'operator' }, access)
+
+    const verdict = options.tokens.check(token)
+    const admitUser = (checked: Awaited<typeof verdict>) => {
+      if (!checked.valid) throw tokenProblem(checked.reason)
+      return allow(
+        {
+          ...arrival,
+          userId: checked.userId,
+          sessionId: checked.sessionId,
+          roles: checked.roles,
+          operator: checked.roles.includes(ADMIN),
+          actor: `user:${checked.userId}`,
+        },
+        access,
+      )
+    }
+    return verdict instanceof Promise ? verdict.then(admitUser) : admitUser(verdict)
+  }
+
+  return new Elysia().macro({
+    auth: (access: Access) => ({
+      transform(context) {
+        const { request, server } = context
+        const arrival = context as unknown as Arrival
+        const pass = (caller: Caller) => {
+          Object.assign(context, { caller })
+          if (arrival.fault) throw arrival.fault
+        }
+        const address = server?.requestIP(request)?.address ?? null
+        const caller = admit(request, address, arrival.requestId, access)
+        return caller instanceof Promise ? caller.then(pass) : pass(caller)
+      },
+      resolve: (context) => ({ caller: (context as unknown as Passed).caller }),
+    }),
+  })
+}
+
+function allow(caller: Caller, access: Access): Caller {
+  const allowed =
+    (caller.userId !== null && access.includes('user')) ||
+    (caller.operator && (access.includes('operator') || access.includes('scraper'))) ||
+    (caller.internal && access.includes('internal')) ||
+    access.includes('anyone')
+  if (!allowed) throw new Problem('forbidden')
+  return caller
+}
+
+/** RFC 6750: the scheme's name in any case, one space, the token. */
+function bearer(authorization: string): string {
+  const match = /^bearer +([^\s,]+)$/i.exec(authorization)
+  if (!match?.[1]) throw new Problem('invalid_token')
+  return match[1]
+}
+
+/** Compares digests in constant time, with every key, so that neither length nor order nor prefix can be timed. */
+function keyMatcher(keys: readonly string[]): (presented: string) => boolean {
+  const digest = (text: string) => createHash('sha256').update(text).digest()
+  const digests = keys.map(digest)
+  return (presented) => {
+    const candidate = digest(presented)
+    return digests.reduce((matches, known) => timingSafeEqual(candidate, known) || matches, false)
+  }
+}

@@ -1,0 +1,30 @@
+import { limitKey } from './client-address.ts'
+import { Problem } from './problem.ts'
+
+/** So many in so long, counted in a window that begins with the first. */
+export interface LimitRule {
+  name: string
+  most: number
+  /** Milliseconds. */
+  window: number
+}
+
+export interface LimitStore {
+  /** Counts one more. Gives the count in the window and when the window began. Survives a restart. */
+  countHit(rule: string, subject: string, window: number, now: number): Promise<{ count: number; since: number }>
+}
+
+/**
+ * Counts one more against a limit.
+ * @param subject an address, an account or a session; addresses are counted by their `limitKey`
+ * @throws Problem `rate_limited` when there have been too many
+ */
+export async function limit(store: LimitStore, rule: LimitRule, subject: string, now: number): Promise<void> {
+  const { count, since } = await store.countHit(rule.name, limitKey(subject), rule.window, now)
+  if (count > rule.most) throw new Problem('rate_limited', { retryAfter: secondsUntil(since + rule.window, now) })
+}
+
+/** Whole seconds, at least one: what Retry-After takes. */
+export function secondsUntil(time: number, now: number): number {
+  return Math.max(1, Math.ceil((time - now) / 1000))
+}

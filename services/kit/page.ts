@@ -1,0 +1,93 @@
+import { type TSchema, t } from 'elysia'
+import { invalid } from './problem.ts'
+import { count, strict, text } from './schema.ts'
+
+const SIZE = 50
+const SIZE_MAX = 200
+
+/** Which part of a list is asked for: a page by its number, or what follows a cursor. */
+export type PageRequest = { size: number } & ({ page: number } | { after: Position })
+
+/** Where a walk stands: the sort key of the last row that was seen. */
+export type Position = (string | number)[]
+
+/** What a store answers: the rows, how many there are in all (null in a walk), and where they end. */
+export interface Slice<T> {
+  rows: T[]
+  total: number | null
+  next: Position | null
+}
+
+/** The query of every list. */
+export const pageQuery = {
+  page: t.Optional(count(1, 10_000_000)),
+  size: t.Optional(count(1, SIZE_MAX)),
+  cursor: t.Optional(text({ least: 1, most: 1000 })),
+}
+
+export interface PageQuery {
+  page?: string
+  size?: string
+  cursor?: string
+}
+
+export function page<T extends TSchema>(item: T) {
+  return strict({
+    items: t.Array(item),
+    total: t.Nullable(t.Integer()),
+    page: t.Nullable(t.Integer()),
+    size: t.Integer(),
+    pages: t.Nullable(t.Integer()),
+    next_cursor: t.Nullable(t.String()),
+  })
+}
+
+/**
+ * Reads what part of a list is asked for.
+ * @param list names the list with its filters and order: a cursor of another list is refused
+ * @throws Problem `validation_failed` for a cursor that is not one of this list's
+ */
+export function pageRequest(query: PageQuery, list: string): PageRequest {
+  const size = query.size === undefined ? SIZE : Number(query.size)
+  if (query.cursor === undefined) return { size, page: query.page === undefined ? 1 : Number(query.page) }
+  if (query.page !== undefined) throw invalid('page should not exist beside cursor')
+  return { size, after: readCursor(query.cursor, list) }
+}
+
+export function pageAnswer<T, R>(slice: Slice<T>, request: PageRequest, list: string, present: (row: T) => R) {
+  const { rows, total, next } = slice
+  return {
+    items: rows.map(present),
+    total,
+    page: 'page' in request ? request.page : null,
+    size: request.size,
+    pages: total === null ? null : Math.ceil(total / request.size),
+    next_cursor: next === null ? null : writeCursor(next, list),
+  }
+}
+
+/**
+ * A cursor is a place in a list and opens nothing: it is bound as a value, never put into a query. It carries a digest
+ * of the list that it was made for.
+ */
+function writeCursor(position: Position, list: string): string {
+  return Buffer.from(JSON.stringify([digest(list), ...position])).toString('base64url')
+}
+
+function readCursor(cursor: string, list: string): Position {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'))
+    if (Array.isArray(value) && value[0] === digest(list)) {
+      const position = value.slice(1)
+      const plain = position.every((part) => typeof part === 'string' || Number.isSafeInteger(part))
+      if (plain && position.length > 0) return position
+    }
+  } catch {
+    // Not one of ours.
+  }
+  throw invalid('cursor is not one that this list has given')
+}
+
+function digest(list: string): string {
+  return Bun.hash(list).toString(36)
+}

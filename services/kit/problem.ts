@@ -1,0 +1,121 @@
+/**
+ * Every failure that a client can see, by its code: the status, and the sentence told when the thrower has nothing
+ * better to say. One dictionary, so that a code means one thing in all services and in the tool.
+ */
+const PROBLEMS = {
+  validation_failed: [400, 'The request is not valid'],
+  malformed_json: [400, 'The body is not valid JSON'],
+  invalid_reset_token: [400, 'The reset token is unknown, used or expired'],
+  weak_password: [400, 'The password is too easy to guess'],
+  invalid_credentials: [401, 'Invalid credentials'],
+  missing_token: [401, 'An access token is required'],
+  invalid_token: [401, 'The access token is not valid'],
+  token_expired: [401, 'The access token has expired'],
+  token_revoked: [401, 'The access token has been revoked'],
+  invalid_refresh_token: [401, 'The refresh token is not valid'],
+  refresh_token_reused: [401, 'The refresh token was used before; its session has ended'],
+  invalid_api_key: [401, 'The API key is not valid'],
+  forbidden: [403, 'Not allowed'],
+  forbidden_field: [403, 'Only an operator may set this field'],
+  account_disabled: [403, 'The account is disabled'],
+  registration_closed: [403, 'Registration is closed'],
+  module_not_available: [403, 'The module needs a role that the user does not have'],
+  not_found: [404, 'Not found'],
+  user_not_found: [404, 'User not found'],
+  session_not_found: [404, 'Session not found'],
+  module_not_found: [404, 'Module not found'],
+  method_not_allowed: [405, 'Method not allowed'],
+  email_taken: [409, 'Email is taken'],
+  username_taken: [409, 'Username is taken'],
+  last_admin: [409, 'The last active administrator must remain'],
+  module_exists: [409, 'A module with this id exists'],
+  module_dependency: [409, 'Another module stands in the way'],
+  body_too_large: [413, 'The body is larger than 64 KiB'],
+  unsupported_media_type: [415, 'The content type must be application/json'],
+  rate_limited: [429, 'Too many attempts; try again later'],
+  internal_error: [500, 'Something went wrong on our side'],
+  users_unavailable: [503, 'The users service cannot be reached'],
+  auth_unavailable: [503, 'The auth service cannot be reached'],
+  overloaded: [503, 'Too busy; try again shortly'],
+  database_unavailable: [503, 'The database cannot be written or read'],
+} as const satisfies Record<string, readonly [number, string]>
+
+export type ProblemCode = keyof typeof PROBLEMS
+
+const REASONS: Record<number, string> = {
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'Not Found',
+  405: 'Method Not Allowed',
+  409: 'Conflict',
+  413: 'Content Too Large',
+  415: 'Unsupported Media Type',
+  429: 'Too Many Requests',
+  500: 'Internal Server Error',
+  503: 'Service Unavailable',
+}
+
+/** The body of every answer of 400 and above. */
+export interface ProblemBody {
+  statusCode: number
+  error: string
+  message: string | string[]
+  code: ProblemCode
+  requestId: string
+}
+
+interface ProblemOptions {
+  /** What the client reads. Never holds anything that the client submitted as a secret. */
+  message?: string | string[]
+  /** Seconds, for the Retry-After header. */
+  retryAfter?: number
+  /** Methods, for the Allow header. */
+  allow?: string
+  /** What really happened: for the log alone, never for the answer. */
+  cause?: unknown
+}
+
+/** A failure with a code from the dictionary: what the functions throw and the root of each app turns into an answer. */
+export class Problem extends Error {
+  readonly code: ProblemCode
+  readonly status: number
+  readonly publicMessage: string | string[]
+  readonly retryAfter: number | undefined
+  readonly allow: string | undefined
+
+  constructor(code: ProblemCode, options: ProblemOptions = {}) {
+    super(code, { cause: options.cause })
+    const [status, message] = PROBLEMS[code]
+    this.code = code
+    this.status = status
+    this.publicMessage = options.message ?? message
+    this.retryAfter = options.retryAfter ?? (status === 503 && code !== 'database_unavailable' ? 1 : undefined)
+    this.allow = options.allow
+  }
+
+  body(requestId: string): ProblemBody {
+    return {
+      statusCode: this.status,
+      error: REASONS[this.status] ?? 'Error',
+      message: this.publicMessage,
+      code: this.code,
+      requestId,
+    }
+  }
+}
+
+/** 400 `validation_failed`; each message names its field first. */
+export function invalid(...messages: string[]): Problem {
+  return new Problem('validation_failed', { message: messages })
+}
+
+export function isProblemCode(code: string): code is ProblemCode {
+  return Object.hasOwn(PROBLEMS, code)
+}
+
+export const PROBLEM_CODES = Object.keys(PROBLEMS) as ProblemCode[]
+
+export function statusOf(code: ProblemCode): number {
+  return PROBLEMS[code][0]
+}

@@ -1,0 +1,173 @@
+import { cors } from '@elysiajs/cors'
+import { type AnyElysia, Elysia, type ValidationError } from 'elysia'
+import { readBody } from './body.ts'
+import type { Clock } from './clock.ts'
+import type { Arrival } from './guard.ts'
+import { Fault, type Log } from './log.ts'
+import type { Metrics } from './metrics.ts'
+import { Problem } from './problem.ts'
+import type { Random } from './random.ts'
+import { allowedMethods } from './routes.ts'
+import { validationProblem } from './validation.ts'
+
+/** The server's own limit, above what `readBody` counts: it answers without a body and before any code runs. */
+export const SERVER_BODY_MAX = 2 * 1024 * 1024
+
+const VERSIONED = '/api/v1'
+
+export interface ServiceOptions {
+  log: Log
+  clock: Clock
+  random: Random
+  metrics: Metrics
+  corsOrigins: readonly string[]
+  /** Routes that take a form as well as JSON. */
+  forms?: readonly string[]
+}
+
+export interface Routes {
+  /** Served under `/api/v1`, and at the root wherever `root` doesn't have the same path. */
+  routes: AnyElysia
+  /** Served at the root alone: the old contract and the bare forms. */
+  root?: AnyElysia
+}
+
+/** Paths of the services and the operators among themselves: no page of another origin reads them. */
+const NOT_FOR_PAGES =
+  /^(\/api\/v1)?\/(admin|metrics|auth\/(sync|introspect|revocations|audit)|users\/(verify-credentials|password-hashes|[^/]+\/password(-hash|-changed)?\/?$)|modules\/(sync|users))/
+
+/** What the hooks of one request share: Elysia's context is one object from the first hook to the last. */
+interface Shared extends Arrival {
+  startedAt: number
+  code?: string
+}
+
+/**
+ * Puts a service's app together: the request id, the headers, the reading of bodies, the one form of every error, the
+ * log line and the measures around its routes. The hooks come first, because a hook covers only what comes after it.
+ * @throws Error when a route doesn't say who may call it
+ */
+export function service(options: ServiceOptions, { routes, root }: Routes): AnyElysia {
+  const { log, clock, random, metrics } = options
+  const forms = new Set(options.forms?.flatMap((path) => [path, VERSIONED + path]))
+
+  const app = new Elysia({ normalize: false, serve: { maxRequestBodySize: SERVER_BODY_MAX } })
+    .headers({
+      'x-content-type-options': 'nosniff',
+      'referrer-policy': 'no-referrer',
+      'cache-control': 'no-store',
+    })
+    .onRequest((context) => {
+      const shared = context as unknown as Shared
+      shared.startedAt = clock.monotonic()
+      shared.requestId = requestId(context.request, random)
+      context.set.headers['x-request-id'] = shared.requestId
+    })
+    .onParse(async (context) => {
+      const body = await readBody(context.request, forms.has(context.route))
+      if ('value' in body) return body.value
+      const shared = context as unknown as Shared
+      shared.fault = body.problem
+      return {}
+    })
+    .onError((context) => {
+      const shared = context as unknown as Shared
+      const path = pathOf(context.request.url)
+      const problem = toProblem(context.error, context.code, () => allowedMethods(app.routes, path))
+      shared.code = problem.code
+      if (problem.status >= 500)
+        log.error({
+          event: 'request.failed',
+          requestId: shared.requestId,
+          route: context.route,
+          code: problem.code,
+          err: problem.cause ?? problem,
+        })
+      const { set } = context
+      set.status = problem.status
+      set.headers['cache-control'] = 'no-store'
+      if (problem.retryAfter !== undefined) set.headers['retry-after'] = String(Math.ceil(problem.retryAfter))
+      if (problem.allow !== undefined) set.headers.allow = problem.allow
+      if (problem.status === 401) set.headers['www-authenticate'] = challenge(problem)
+      // Without a charset parameter, which JSON doesn't have (RFC 8259, 11).
+      set.headers['content-type'] = 'application/json'
+      return new Response(JSON.stringify(problem.body(shared.requestId)), { status: problem.status })
+    })
+    .onAfterResponse((context) => {
+      const shared = context as unknown as Shared
+      const ms = clock.monotonic() - shared.startedAt
+      const status = Number(context.set.status ?? 200)
+      metrics.request(context.request.method, context.route, status, ms)
+      log.info({
+        event: 'request',
+        requestId: shared.requestId,
+        method: context.request.method,
+        route: context.route,
+        status,
+        ms: Math.round(ms * 10) / 10,
+        ...(shared.code === undefined ? {} : { code: shared.code }),
+      })
+    })
+
+  if (options.corsOrigins.length > 0) app.use(crossOrigin(options.corsOrigins))
+  app.group(VERSIONED, (versioned) => versioned.use(routes)).use(routes)
+  if (root) app.use(root)
+  refuseUnguarded(app)
+  return app
+}
+
+/** A route without `auth` would be open to everyone, and so would one whose app never got the guard. */
+function refuseUnguarded(app: AnyElysia): void {
+  for (const { method, path, hooks } of app.routes) {
+    const guarded = Array.isArray((hooks as { transform?: unknown }).transform)
+    if (!guarded && method !== 'OPTIONS') throw new Error(`${method} ${path} does not say who may call it`)
+  }
+}
+
+/** Exact origins only, and none for the paths that no page needs. */
+function crossOrigin(origins: readonly string[]) {
+  const known = new Set(origins)
+  return cors({
+    origin: (request: Request) =>
+      known.has(request.headers.get('origin') ?? '') && !NOT_FOR_PAGES.test(pathOf(request.url)),
+    methods: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
+    allowedHeaders: ['authorization', 'content-type', 'x-request-id'],
+    exposeHeaders: ['x-request-id', 'retry-after', 'location', 'x-ch202-stale'],
+    credentials: true,
+    maxAge: 600,
+  })
+}
+
+/** The client's own id where it is 1 to 128 visible ASCII characters, else a new one. */
+function requestId(request: Request, random: Random): string {
+  const sent = request.headers.get('x-request-id')
+  return sent !== null && /^[\x21-\x7e]{1,128}$/.test(sent) ? sent : random.id()
+}
+
+function pathOf(url: string): string {
+  const start = url.indexOf('/', url.indexOf('://') + 3)
+  const end = url.indexOf('?', start)
+  return start < 0 ? '/' : url.slice(start, end < 0 ? undefined : end)
+}
+
+function challenge({ code }: Problem): string {
+  if (code === 'invalid_token' || code === 'token_expired' || code === 'token_revoked')
+    return 'Bearer error="invalid_token"'
+  return 'Bearer'
+}
+
+/** Every failure has a code from the dictionary; what the framework says of its own is replaced. */
+function toProblem(error: unknown, code: unknown, allowed: () => string[]): Problem {
+  if (error instanceof Problem) return error
+  if (code === 'VALIDATION') return validationProblem(error as ValidationError)
+  if (code === 'NOT_FOUND') {
+    const methods = allowed()
+    if (methods.length > 0) return new Problem('method_not_allowed', { allow: methods.join(', ') })
+    return new Problem('not_found')
+  }
+  if (code === 'PARSE') return new Problem('malformed_json')
+  const sqlite = (error as { code?: unknown } | null)?.code
+  if (typeof sqlite === 'string' && /^SQLITE_(BUSY|LOCKED|FULL|IOERR|READONLY|CORRUPT|NOTADB|CANTOPEN|NOMEM|PROTOCOL)/.test(sqlite))
+    return new Problem('database_unavailable', { cause: error, retryAfter: 1 })
+  return new Problem('internal_error', { cause: error instanceof Error ? error : new Fault('A thrown value is no error') })
+}

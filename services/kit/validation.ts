@@ -1,0 +1,53 @@
+import { type ValueError, ValueErrorType } from '@sinclair/typebox/errors'
+import type { ValidationError } from 'elysia'
+import { Fault } from './log.ts'
+import { Problem } from './problem.ts'
+import { isChecked } from './schema.ts'
+
+const MESSAGES_MAX = 20
+
+/**
+ * Turns the framework's error into ours. Its own text is never used: it repeats what was submitted, passwords
+ * included.
+ */
+export function validationProblem(error: ValidationError): Problem {
+  // An answer that is not of its schema is our fault, not the caller's. The cause names fields, never values.
+  if (error.type === 'response') {
+    const fields = [...describe(error)].join('; ')
+    return new Problem('internal_error', { cause: new Fault(`An answer is not of its schema: ${fields}`) })
+  }
+  const messages = [...describe(error)].slice(0, MESSAGES_MAX)
+  return new Problem('validation_failed', { message: messages.length > 0 ? messages : [`${error.type} is not valid`] })
+}
+
+/** One message a field, each naming its field first. */
+function* describe(error: ValidationError): Generator<string> {
+  const told = new Set<string>()
+  const validator = error.validator as unknown as { Errors(value: unknown): Iterable<ValueError> }
+  for (const fault of validator.Errors(error.value)) {
+    if (told.has(fault.path)) continue
+    told.add(fault.path)
+    yield `${fieldName(fault.path, error.type)} ${complaint(fault)}`
+  }
+}
+
+function fieldName(path: string, where: string): string {
+  const name = path
+    .split('/')
+    .slice(1)
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
+    .join('.')
+  // A field's name comes from the request: cut it, and let no control character through.
+  return (
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it takes out
+    name.slice(0, 100).replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, '?') || where
+  )
+}
+
+function complaint(fault: ValueError): string {
+  if (fault.type === ValueErrorType.ObjectRequiredProperty) return 'is required'
+  if (fault.type === ValueErrorType.ObjectAdditionalProperties) return 'should not exist'
+  if (fault.type === ValueErrorType.Object) return 'must be an object'
+  if (isChecked(fault.schema)) return fault.schema.check(fault.value) ?? 'is not valid'
+  return 'is not valid'
+}

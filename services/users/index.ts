@@ -1,0 +1,193 @@
+import { Elysia, t } from 'elysia'
+import type { guard } from '../kit/guard.ts'
+import { strict } from '../kit/schema.ts'
+import {
+  changePassword as changePasswordBody,
+  changesQuery,
+  credentials,
+  internalPassword,
+  listQuery,
+  passwordRecord,
+  passwordRecords as passwordRecordsPage,
+  setPassword as setPasswordBody,
+  userCreate,
+  userPage,
+  userParams,
+  userPatch,
+  userRead,
+  userReplace,
+  verified,
+} from './model.ts'
+import {
+  announcePassword,
+  changePassword,
+  getPasswordRecord,
+  passwordRecords,
+  putPassword,
+  setPassword,
+  verifyCredentials,
+} from './passwords.ts'
+import { createUser, deleteUser, findUser, getUser, listUsers, patchUser, replaceUser, type UsersContext } from './users.ts'
+
+const RECORDS = 200
+/** How long auth, coming back, waits for what it missed. */
+const CATCH_UP = 2000
+
+/** The routes of the users service. */
+export function usersRoutes(context: UsersContext, guarded: ReturnType<typeof guard>) {
+  return new Elysia({ normalize: false })
+    .use(guarded)
+    .post(
+      '/users',
+      async ({ body, caller, set, path }) => {
+        const user = await createUser(context, body, caller)
+        set.status = 201
+        set.headers.location = `${path.replace(/\/$/, '')}/${user.id}`
+        return user
+      },
+      {
+        auth: ['anyone', 'operator', 'internal'],
+        body: userCreate,
+        response: { 201: userRead },
+        detail: { tags: ['users'], summary: 'Create a user' },
+      },
+    )
+    .get('/users', ({ query }) => listUsers(context, query), {
+      auth: ['operator'],
+      query: listQuery,
+      response: userPage,
+      detail: { tags: ['users'], summary: 'List and search users' },
+    })
+    .get('/users/by-username/:username', ({ params }) => findUser(context, 'username', params.username), {
+      auth: ['operator', 'internal'],
+      params: t.Object({ username: t.String() }),
+      response: userRead,
+      detail: { tags: ['users'], summary: 'Find a user by its username' },
+    })
+    .get('/users/by-email/:email', ({ params }) => findUser(context, 'email', params.email), {
+      auth: ['operator', 'internal'],
+      params: t.Object({ email: t.String() }),
+      response: userRead,
+      detail: { tags: ['users'], summary: 'Find a user by its email' },
+    })
+    .get('/users/:user_id', ({ params, caller }) => getUser(context, params.user_id, caller), {
+      auth: ['user', 'operator', 'internal'],
+      params: userParams,
+      response: userRead,
+      detail: { tags: ['users'], summary: 'Read a user' },
+    })
+    .put('/users/:user_id', ({ params, body, caller }) => replaceUser(context, params.user_id, body, caller), {
+      auth: ['user', 'operator'],
+      params: userParams,
+      body: userReplace,
+      response: userRead,
+      detail: { tags: ['users'], summary: 'Replace a user: what is left out becomes null' },
+    })
+    .patch('/users/:user_id', ({ params, body, caller }) => patchUser(context, params.user_id, body, caller), {
+      auth: ['user', 'operator'],
+      params: userParams,
+      body: userPatch,
+      response: userRead,
+      detail: { tags: ['users'], summary: 'Change a user' },
+    })
+    .delete(
+      '/users/:user_id',
+      async ({ params, caller, set }) => {
+        await deleteUser(context, params.user_id, caller)
+        set.status = 204
+      },
+      {
+        auth: ['user', 'operator'],
+        params: userParams,
+        response: { 204: t.Void() },
+        detail: { tags: ['users'], summary: 'Delete a user' },
+      },
+    )
+    .post(
+      '/users/:user_id/change-password',
+      async ({ params, body, caller, set }) => {
+        await changePassword(context, params.user_id, body.current_password, body.new_password, caller)
+        set.status = 204
+      },
+      {
+        auth: ['user'],
+        params: userParams,
+        body: changePasswordBody,
+        response: { 204: t.Void() },
+        detail: { tags: ['users'], summary: 'Change the own password' },
+      },
+    )
+    .post(
+      '/users/:user_id/set-password',
+      async ({ params, body, caller, set }) => {
+        await setPassword(context, params.user_id, body.new_password, caller)
+        set.status = 204
+      },
+      {
+        auth: ['operator'],
+        params: userParams,
+        body: setPasswordBody,
+        response: { 204: t.Void() },
+        detail: { tags: ['users'], summary: 'Set the password of a user' },
+      },
+    )
+    .post('/users/verify-credentials', ({ body }) => verifyCredentials(context, body.login, body.password), {
+      auth: ['internal'],
+      body: credentials,
+      response: verified,
+      detail: { tags: ['internal'], summary: 'Whether a password is right' },
+    })
+    .get('/users/password-hashes', ({ query }) => passwordRecords(context, query.after, Number(query.limit ?? RECORDS)), {
+      auth: ['internal'],
+      query: changesQuery,
+      response: passwordRecordsPage,
+      detail: { tags: ['internal'], summary: 'Every password record, in the order of change' },
+    })
+    .get('/users/:user_id/password-hash', ({ params, caller }) => getPasswordRecord(context, params.user_id, caller), {
+      auth: ['internal'],
+      params: userParams,
+      response: passwordRecord,
+      detail: { tags: ['internal'], summary: 'The password record of a user' },
+    })
+    .post(
+      '/users/:user_id/password',
+      async ({ params, body, caller, set }) => {
+        await putPassword(context, params.user_id, body, caller)
+        set.status = 204
+      },
+      {
+        auth: ['internal'],
+        params: userParams,
+        body: internalPassword,
+        response: { 204: t.Void() },
+        detail: { tags: ['internal'], summary: 'Finish a password reset, or replace an old hash' },
+      },
+    )
+    .post(
+      '/users/:user_id/password-changed',
+      async ({ params, caller, set }) => {
+        await announcePassword(context, params.user_id, caller)
+        set.status = 202
+      },
+      {
+        auth: ['internal'],
+        params: userParams,
+        body: t.Optional(strict({})),
+        response: { 202: t.Void() },
+        detail: { tags: ['internal'], summary: 'Announce the password to auth again' },
+      },
+    )
+    .post(
+      '/users/announcements/send',
+      async () => ({ done: await context.announcements.catchUpAuth(CATCH_UP) }),
+      {
+        auth: ['internal'],
+        body: t.Optional(strict({})),
+        response: strict({ done: t.Boolean() }),
+        detail: { tags: ['internal'], summary: 'Tell auth, which has just started, all that it missed' },
+      },
+    )
+}
+
+/** For the typed clients. */
+export type UsersApi = ReturnType<typeof usersRoutes>

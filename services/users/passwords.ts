@@ -1,0 +1,117 @@
+import type { Caller } from '../kit/caller.ts'
+import { MINUTE } from '../kit/clock.ts'
+import { isKnownHash } from '../kit/hasher.ts'
+import { type LimitRule, limit } from '../kit/limits.ts'
+import { invalid, Problem } from '../kit/problem.ts'
+import { isEmail } from '../kit/schema.ts'
+import { changed, passwordRecord, userRead } from './announcements.ts'
+import type { InternalPassword, PasswordRecord, UserRead } from './model.ts'
+import { checkNewPassword } from './password-policy.ts'
+import type { User } from './store.ts'
+import { type Change, replace, type UsersContext, visibleUser } from './users.ts'
+
+/** Guesses of the current password, by someone who holds a token already. */
+const CHANGES: LimitRule = { name: 'change-password', most: 10, window: 15 * MINUTE }
+
+/**
+ * A user changes its own password: every other session of it ends.
+ * @throws Problem `user_not_found`, `invalid_credentials`, `validation_failed`, `weak_password`, `rate_limited`
+ */
+export async function changePassword(
+  context: UsersContext,
+  id: string,
+  current: string,
+  next: string,
+  caller: Caller,
+): Promise<void> {
+  if (caller.userId !== id.toLowerCase()) throw new Problem('user_not_found')
+  const user = await visibleUser(context, id, caller)
+  if (context.config.rateLimit) await limit(context.store, CHANGES, user.id, context.clock.now())
+  if (!(await context.hasher.verify(current, user.passwordHash))) throw new Problem('invalid_credentials')
+  const passwordHash = await newHash(context, user, next)
+  await replace(context, user, caller, (latest) => {
+    // Changed by someone else since the current one was checked.
+    if (latest.passwordHash !== user.passwordHash) throw new Problem('invalid_credentials')
+    return passwordChange(latest, passwordHash, 'password.changed', caller.sessionId)
+  })
+}
+
+/** Sets a password for a user, whose sessions all end. @throws Problem as `changePassword` */
+export async function setPassword(
+  context: UsersContext,
+  id: string,
+  password: string,
+  caller: Caller,
+  type: 'password.set' | 'password.reset' = 'password.set',
+): Promise<void> {
+  const user = await visibleUser(context, id, caller)
+  const passwordHash = await newHash(context, user, password)
+  await replace(context, user, caller, (latest) => passwordChange(latest, passwordHash, type, null))
+}
+
+/**
+ * What auth needs: `new_password` ends a reset; `password_hash` with `if_version` puts a hash of today's making in the
+ * place of an old one, ends nothing, and is ignored when the record has changed since.
+ * @throws Problem `user_not_found`, `validation_failed`, `weak_password`
+ */
+export async function putPassword(
+  context: UsersContext,
+  id: string,
+  { new_password, password_hash, if_version }: InternalPassword,
+  caller: Caller,
+): Promise<void> {
+  if (new_password !== undefined) {
+    if (password_hash !== undefined || if_version !== undefined)
+      throw invalid('new_password should not exist beside password_hash')
+    return setPassword(context, id, new_password, caller, 'password.reset')
+  }
+  if (password_hash === undefined) throw invalid('new_password is required')
+  if (if_version === undefined) throw invalid('if_version is required')
+  if (!isKnownHash(password_hash)) throw invalid('password_hash must be a bcrypt or argon2 hash')
+  const user = await visibleUser(context, id, caller)
+  await replace(context, user, caller, (latest) => {
+    if (latest.version !== if_version) return { fields: {}, events: [] }
+    return { fields: { passwordHash: password_hash }, events: [['password.rehashed', {}]] }
+  })
+}
+
+/** Whether the password is that of the account, by its email or username. For other services, who hold the key. */
+export async function verifyCredentials(
+  { store, hasher }: UsersContext,
+  login: string,
+  password: string,
+): Promise<{ valid: true; user: UserRead } | { valid: false }> {
+  const user = isEmail(login) ? await store.userByEmail(login) : await store.userByUsername(login.toLowerCase())
+  // An unknown account is answered at once: auth does the work of a check beside this call, so that its own answer
+  // takes as long for an unknown user as for a wrong password.
+  if (!user || !(await hasher.verify(password, user.passwordHash))) return { valid: false }
+  return { valid: true, user: userRead(user) }
+}
+
+/** @throws Problem `user_not_found` */
+export async function getPasswordRecord(context: UsersContext, id: string, caller: Caller): Promise<PasswordRecord> {
+  return passwordRecord(await visibleUser(context, id, caller))
+}
+
+/** All records by pages, in the order of their last change. @throws Problem `validation_failed` for a foreign cursor */
+export async function passwordRecords({ store }: UsersContext, after: string | undefined, size: number) {
+  if (after !== undefined && !/^\d{1,15}$/.test(after)) throw invalid('after is not a cursor that this list has given')
+  const { users, last } = await store.usersChangedAfter(Number(after ?? 0), size)
+  return { items: users.map(passwordRecord), next_cursor: users.length === size && last !== null ? String(last) : null }
+}
+
+/** Tells auth the password again. @throws Problem `user_not_found` */
+export async function announcePassword(context: UsersContext, id: string, caller: Caller): Promise<void> {
+  const user = await visibleUser(context, id, caller)
+  await context.store.addNotice(changed(user.id))
+  context.announcements.send()
+}
+
+async function newHash({ config, hasher }: UsersContext, user: User, password: string): Promise<string> {
+  checkNewPassword('new_password', password, config.passwordMinLength, [user.email, user.username, user.name])
+  return await hasher.hash(password)
+}
+
+function passwordChange(user: User, passwordHash: string, type: string, sessionKept: string | null): Change {
+  return { fields: { passwordHash, sessionsFrom: user.version + 1, sessionKept }, events: [[type, {}]] }
+}

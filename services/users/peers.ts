@@ -1,0 +1,24 @@
+import type { AuditEvent } from '../kit/audit.ts'
+import type { PasswordRecord } from './model.ts'
+
+/** What auth is told about a user beside the record, so that a change that it missed in between still takes effect. */
+export interface SyncedUser extends PasswordRecord {
+  /** Sessions opened from an older version end, … */
+  sessions_from: number
+  /** … all but this one. */
+  session_kept: string | null
+  /** Access tokens made from an older version end. */
+  tokens_from: number
+}
+
+/** What users needs of auth. Each resolves when auth has written it down; each may come twice. */
+export interface AuthPeer {
+  syncUser(user: SyncedUser): Promise<void>
+  userDeleted(userId: string): Promise<void>
+  recordAudit(event: AuditEvent): Promise<void>
+}
+
+/** What users needs of modules. */
+export interface ModulesPeer {
+  userDeleted(userId: string): Promise<void>
+}

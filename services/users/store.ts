@@ -1,0 +1,61 @@
+import type { LimitStore } from '../kit/limits.ts'
+import type { NewNotice, OutboxStore } from '../kit/outbox.ts'
+import type { PageRequest, Slice } from '../kit/page.ts'
+
+export type Status = 'active' | 'disabled'
+
+/** A user as it is kept. Times are milliseconds since the epoch. */
+export interface User {
+  id: string
+  email: string
+  username: string | null
+  name: string | null
+  roles: string[]
+  status: Status
+  emailVerified: boolean
+  passwordHash: string
+  /** Grows by one with every change. */
+  version: number
+  /** Sessions opened from an older version than this have ended, … */
+  sessionsFrom: number
+  /** … all but this one. */
+  sessionKept: string | null
+  /** Access tokens made from an older version than this have ended. */
+  tokensFrom: number
+  createdAt: number
+  updatedAt: number
+}
+
+export interface UserFilter {
+  /** A part of the email, the username or the name, in any case. */
+  search?: string
+  role?: string
+  status?: Status
+  sort: 'created_at' | '-created_at' | 'email' | '-email'
+}
+
+export type Taken = 'email_taken' | 'username_taken'
+
+/** What the users service keeps. Each method is one transaction; notices are written in that of their change. */
+export interface UsersStore extends OutboxStore, LimitStore {
+  addUser(user: User, notices: NewNotice[]): Promise<'added' | Taken>
+  /**
+   * Puts `next` in the place of the user's record, if that is still of the version before `next.version`.
+   * `last_admin`: it would have left no active user with ADMIN.
+   */
+  replaceUser(next: User, notices: NewNotice[]): Promise<'replaced' | 'changed_since' | 'last_admin' | Taken>
+  removeUser(id: string, notices: NewNotice[]): Promise<'removed' | 'not_found' | 'last_admin'>
+  addNotice(notice: NewNotice): Promise<void>
+
+  userById(id: string): Promise<User | null>
+  /** In any case. */
+  userByEmail(email: string): Promise<User | null>
+  userByUsername(username: string): Promise<User | null>
+  listUsers(filter: UserFilter, request: PageRequest): Promise<Slice<User>>
+  /** In the order of their last change, those after the change `after`. */
+  usersChangedAfter(after: number, limit: number): Promise<{ users: User[]; last: number | null }>
+
+  /** Writes and reads. @throws when either fails */
+  probe(): Promise<void>
+  close(): void
+}

@@ -1,0 +1,228 @@
+import { type AuditEvent, by } from '../kit/audit.ts'
+import type { Caller } from '../kit/caller.ts'
+import { type Clock, HOUR } from '../kit/clock.ts'
+import type { Config } from '../kit/config.ts'
+import { type Hasher, isKnownHash } from '../kit/hasher.ts'
+import { type LimitRule, limit } from '../kit/limits.ts'
+import type { NewNotice } from '../kit/outbox.ts'
+import { type PageQuery, pageAnswer, pageRequest } from '../kit/page.ts'
+import { invalid, Problem } from '../kit/problem.ts'
+import { isUuid, type Random } from '../kit/random.ts'
+import { type Announcements, audited, changed, deleted, userRead } from './announcements.ts'
+import type { UserCreate, UserPatch, UserRead, UserReplace } from './model.ts'
+import { checkNewPassword } from './password-policy.ts'
+import type { User, UserFilter, UsersStore } from './store.ts'
+
+export interface UsersContext {
+  store: UsersStore
+  clock: Clock
+  random: Random
+  hasher: Hasher
+  announcements: Announcements
+  config: Pick<Config, 'passwordMinLength' | 'registrationOpen' | 'rateLimit'>
+}
+
+const REGISTRATIONS: LimitRule = { name: 'registration', most: 1000, window: HOUR }
+const OPERATOR_FIELDS = ['roles', 'status', 'email_verified', 'password_hash'] as const
+
+/**
+ * Makes a user.
+ * @throws Problem `registration_closed`, `forbidden_field`, `validation_failed`, `weak_password`, `email_taken`,
+ * `username_taken`, `rate_limited`, `overloaded`
+ */
+export async function createUser(context: UsersContext, input: UserCreate, caller: Caller): Promise<UserRead> {
+  const { clock, config, random, store, announcements } = context
+  refuseOperatorFields(input, caller)
+  if (!caller.operator) {
+    if (!config.registrationOpen) throw new Problem('registration_closed')
+    // Auth counts those that come through it; their address is not known here.
+    if (config.rateLimit && !caller.internal && caller.ip) await limit(store, REGISTRATIONS, caller.ip, clock.now())
+  }
+
+  const username = input.username?.toLowerCase() ?? null
+  const own = [input.email, username, input.name ?? null]
+  checkPasswordGiven(input, config.passwordMinLength, own)
+  // Before the costly hash; the store looks again.
+  if (await store.userByEmail(input.email)) throw new Problem('email_taken')
+  if (username && (await store.userByUsername(username))) throw new Problem('username_taken')
+
+  const now = clock.now()
+  const user: User = {
+    id: random.id(),
+    email: input.email,
+    username,
+    name: input.name ?? null,
+    roles: input.roles ?? ['USER'],
+    status: input.status ?? 'active',
+    emailVerified: input.email_verified ?? false,
+    passwordHash: input.password_hash ?? (await context.hasher.hash(input.password ?? '')),
+    version: 1,
+    sessionsFrom: 1,
+    sessionKept: null,
+    tokensFrom: 1,
+    createdAt: now,
+    updatedAt: now,
+  }
+  const created = event(context, 'user.created', user.id, caller, { roles: user.roles })
+  const outcome = await store.addUser(user, [changed(user.id), audited(created)])
+  if (outcome !== 'added') throw new Problem(outcome)
+  // Auth, which registers through here, finds the user in its cache when it gets the answer.
+  if (caller.internal) await announcements.heard(user.id)
+  else announcements.send()
+  return userRead(user)
+}
+
+function checkPasswordGiven(input: UserCreate, least: number, own: (string | null)[]): void {
+  if (input.password_hash !== undefined) {
+    if (input.password !== undefined) throw invalid('password_hash should not exist beside password')
+    if (!isKnownHash(input.password_hash)) throw invalid('password_hash must be a bcrypt or argon2 hash')
+  } else if (input.password === undefined) throw invalid('password is required')
+  else checkNewPassword('password', input.password, least, own)
+}
+
+/**
+ * The user, for itself, an operator or another service; for anyone else there is no such user.
+ * @throws Problem `user_not_found`
+ */
+export async function getUser(context: UsersContext, id: string, caller: Caller): Promise<UserRead> {
+  return userRead(await visibleUser(context, id, caller))
+}
+
+export async function visibleUser({ store }: Pick<UsersContext, 'store'>, id: string, caller: Caller): Promise<User> {
+  const key = id.toLowerCase()
+  const allowed = caller.operator || caller.internal || caller.userId === key
+  const user = allowed && isUuid(key) ? await store.userById(key) : null
+  if (!user) throw new Problem('user_not_found')
+  return user
+}
+
+/** @throws Problem `user_not_found` */
+export async function findUser({ store }: UsersContext, by: 'email' | 'username', value: string): Promise<UserRead> {
+  const user = by === 'email' ? await store.userByEmail(value) : await store.userByUsername(value.toLowerCase())
+  if (!user) throw new Problem('user_not_found')
+  return userRead(user)
+}
+
+type ListQuery = PageQuery & Partial<UserFilter>
+
+/** @throws Problem `validation_failed` for a cursor of another list */
+export async function listUsers({ store }: UsersContext, query: ListQuery) {
+  const { search, role, status, sort = 'created_at' } = query
+  const list = JSON.stringify(['users', search, role, status, sort])
+  const request = pageRequest(query, list)
+  const filter = { sort, ...(search && { search }), ...(role && { role }), ...(status && { status }) }
+  return pageAnswer(await store.listUsers(filter, request), request, list, userRead)
+}
+
+/**
+ * Replaces a user's data: what is left out becomes null, but for what only an operator may set.
+ * @throws Problem `user_not_found`, `forbidden_field`, `email_taken`, `username_taken`, `last_admin`
+ */
+export function replaceUser(context: UsersContext, id: string, input: UserReplace, caller: Caller): Promise<UserRead> {
+  return change(context, id, { username: null, name: null, ...input }, caller)
+}
+
+/** Changes what is given. @throws Problem as `replaceUser` */
+export function patchUser(context: UsersContext, id: string, input: UserPatch, caller: Caller): Promise<UserRead> {
+  return change(context, id, input, caller)
+}
+
+async function change(context: UsersContext, id: string, input: UserPatch, caller: Caller): Promise<UserRead> {
+  const user = await visibleUser(context, id, caller)
+  refuseOperatorFields(input, caller)
+  const next = await replace(context, user, caller, (current) => changes(current, input))
+  return userRead(next)
+}
+
+/** What an update makes of a user: the fields that differ, and the events that they are. */
+function changes(current: User, input: UserPatch): Change {
+  const wanted: Partial<User> = {}
+  if (input.email !== undefined && input.email !== current.email) {
+    wanted.email = input.email
+    // Another address has not been shown to be the user's.
+    if (input.email.toLowerCase() !== current.email.toLowerCase()) wanted.emailVerified = false
+  }
+  const username = input.username?.toLowerCase() ?? input.username
+  if (username !== undefined && username !== current.username) wanted.username = username
+  if (input.name !== undefined && input.name !== current.name) wanted.name = input.name
+  if (input.email_verified !== undefined && input.email_verified !== current.emailVerified)
+    wanted.emailVerified = input.email_verified
+  else if (input.email_verified !== undefined) delete wanted.emailVerified
+
+  const events: Change['events'] = []
+  const fields = Object.keys(wanted)
+  if (fields.length > 0) events.push(['user.updated', { fields }])
+
+  const version = current.version + 1
+  if (input.roles !== undefined && JSON.stringify(input.roles) !== JSON.stringify(current.roles)) {
+    Object.assign(wanted, { roles: input.roles, tokensFrom: version })
+    events.push(['user.roles_changed', { from: current.roles, to: input.roles }])
+  }
+  if (input.status !== undefined && input.status !== current.status) {
+    wanted.status = input.status
+    if (input.status === 'disabled') Object.assign(wanted, { sessionsFrom: version, sessionKept: null })
+    events.push([input.status === 'disabled' ? 'user.disabled' : 'user.enabled', {}])
+  }
+  return { fields: wanted, events }
+}
+
+export interface Change {
+  fields: Partial<User>
+  events: [type: string, detail: Record<string, unknown>][]
+}
+
+/**
+ * Puts a change of a user into the store, whoever else changes the same user meanwhile, and waits until the other
+ * services know of it.
+ * @throws Problem `user_not_found`, `email_taken`, `username_taken`, `last_admin`
+ */
+export async function replace(
+  context: UsersContext,
+  user: User,
+  caller: Caller,
+  changeOf: (current: User) => Change,
+): Promise<User> {
+  const { announcements, clock, store } = context
+  for (let current: User | null = user; current; current = await store.userById(user.id)) {
+    const { fields, events } = changeOf(current)
+    if (Object.keys(fields).length === 0) return current
+    const next: User = { ...current, ...fields, version: current.version + 1, updatedAt: clock.now() }
+    const notices: NewNotice[] = [changed(user.id)]
+    for (const [type, detail] of events) notices.push(audited(event(context, type, user.id, caller, detail)))
+    const outcome = await store.replaceUser(next, notices)
+    if (outcome === 'replaced') {
+      await announcements.heard(user.id)
+      return next
+    }
+    if (outcome !== 'changed_since') throw new Problem(outcome)
+  }
+  throw new Problem('user_not_found')
+}
+
+/** @throws Problem `user_not_found`, `last_admin` */
+export async function deleteUser(context: UsersContext, id: string, caller: Caller): Promise<UserRead> {
+  const user = await visibleUser(context, id, caller)
+  const gone = event(context, 'user.deleted', user.id, caller, {})
+  const outcome = await context.store.removeUser(user.id, [...deleted(user.id), audited(gone)])
+  if (outcome === 'last_admin') throw new Problem('last_admin')
+  if (outcome === 'not_found') throw new Problem('user_not_found')
+  await context.announcements.heard(user.id)
+  return userRead(user)
+}
+
+export function event(
+  { clock, random }: Pick<UsersContext, 'clock' | 'random'>,
+  type: string,
+  userId: string,
+  caller: Caller,
+  detail: Record<string, unknown>,
+): AuditEvent {
+  return { id: random.id(), at: clock.now(), type, userId, ...by(caller), detail }
+}
+
+/** Anyone but an operator gets 403 for a field that only an operator may set: never a silent drop. */
+function refuseOperatorFields(input: object, caller: Caller): void {
+  if (caller.operator) return
+  const field = OPERATOR_FIELDS.find((name) => name in input)
+  if (field) throw new Problem('forbidden_field', { message: `Only an operator may set ${field}` })
+}
