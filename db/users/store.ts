@@ -1,9 +1,10 @@
-import { and, asc, desc, eq, getTableColumns, gt, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, gt, sql } from 'drizzle-orm'
 import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite'
 import type { Position } from '../../services/kit/page.ts'
 import type { User, UsersStore } from '../../services/users/store.ts'
 import { limitStore } from '../limits.ts'
 import { outboxStore } from '../outbox.ts'
+import { placeholders } from '../placeholders.ts'
 import { openDatabase, type Sqlite } from '../sqlite.ts'
 import { usersMigrations } from './migrations.ts'
 import * as schema from './schema.ts'
@@ -155,21 +156,16 @@ function contains(search: string) {
   return sql`(instr(${users.emailKey}, ${part}) > 0 OR instr(${users.username}, ${part}) > 0 OR instr(lower(${users.name}), ${part}) > 0)`
 }
 
-function placeholders(names: string[]) {
-  return Object.fromEntries(names.map((name) => [name, sql.placeholder(name)]))
-}
-
 /** Every statement that a request runs, prepared once. */
 function prepare(db: BunSQLiteDatabase<typeof schema>) {
-  const { seq, id, ...rest } = getTableColumns(users)
   return {
     insert: db
       .insert(users)
-      .values(placeholders(['id', ...Object.keys(rest)]) as never)
+      .values(placeholders(users, ['seq']))
       .prepare(),
     update: db
       .update(users)
-      .set(placeholders(Object.keys(rest)) as never)
+      .set(placeholders(users, ['seq', 'id']))
       .where(eq(users.id, sql.placeholder('id')))
       .prepare(),
     remove: db

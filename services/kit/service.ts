@@ -23,6 +23,8 @@ export interface ServiceOptions {
   corsOrigins: readonly string[]
   /** Routes that take a form as well as JSON. */
   forms?: readonly string[]
+  /** What a request must wait for while the service is still coming up; nothing once it is. */
+  comingUp?: (path: string) => Promise<void> | undefined
 }
 
 export interface Routes {
@@ -34,7 +36,7 @@ export interface Routes {
 
 /** Paths of the services and the operators among themselves: no page of another origin reads them. */
 const NOT_FOR_PAGES =
-  /^(\/api\/v1)?\/(admin|metrics|auth\/(sync|introspect|revocations|audit)|users\/(verify-credentials|password-hashes|[^/]+\/password(-hash|-changed)?\/?$)|modules\/(sync|users))/
+  /^(\/api\/v1)?\/(admin|metrics|auth\/(sync|introspect|revocations|audit)|users\/(verify-credentials|password-hashes|[^/]+\/password(-hash|-changed)?\/?$)|modules\/(sync|users)(\/|$))/
 
 /** What the hooks of one request share: Elysia's context is one object from the first hook to the last. */
 interface Shared extends Arrival {
@@ -62,6 +64,7 @@ export function service(options: ServiceOptions, { routes, root }: Routes): AnyE
       shared.startedAt = clock.monotonic()
       shared.requestId = requestId(context.request, random)
       context.set.headers['x-request-id'] = shared.requestId
+      return options.comingUp?.(pathOf(context.request.url))
     })
     .onParse(async (context) => {
       const body = await readBody(context.request, forms.has(context.route))
@@ -73,7 +76,7 @@ export function service(options: ServiceOptions, { routes, root }: Routes): AnyE
     .onError((context) => {
       const shared = context as unknown as Shared
       const path = pathOf(context.request.url)
-      const problem = toProblem(context.error, context.code, () => allowedMethods(app.routes, path))
+      const problem = toProblem(context.error, context.code, () => allowedMethods(served(), path))
       shared.code = problem.code
       if (problem.status >= 500)
         log.error({
@@ -109,6 +112,8 @@ export function service(options: ServiceOptions, { routes, root }: Routes): AnyE
       })
     })
 
+  // Without the catch-all that answers preflights: it would make every unknown path one that exists.
+  const served = () => app.routes.filter(({ method }) => method !== 'OPTIONS')
   if (options.corsOrigins.length > 0) app.use(crossOrigin(options.corsOrigins))
   app.group(VERSIONED, (versioned) => versioned.use(routes)).use(routes)
   if (root) app.use(root)

@@ -1,0 +1,237 @@
+import { and, asc, desc, eq, getTableColumns, gt, ne, or, sql } from 'drizzle-orm'
+import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
+import type { Account, AuthStore, CacheSync, SyncedAccount } from '../../services/auth/store.ts'
+import type { AuditEvent } from '../../services/kit/audit.ts'
+import type { PageRequest, Slice } from '../../services/kit/page.ts'
+import { EVERY_VERSION, type Revocation } from '../../services/kit/revocations.ts'
+import { placeholders } from '../placeholders.ts'
+import type { Sqlite } from '../sqlite.ts'
+import { type Audit, COUNT, countOf } from './audit.ts'
+import type { Feed } from './revocations.ts'
+import { accounts, passwordResets } from './schema.ts'
+import type { Sessions } from './sessions.ts'
+
+type Row = typeof accounts.$inferSelect
+
+/** The password cache. */
+export function accountStore(
+  sqlite: Sqlite,
+  db: BunSQLiteDatabase,
+  { audit, feed, sessions }: { audit: Audit; feed: Feed; sessions: Sessions },
+) {
+  const statements = prepare(db)
+
+  /** Ends what a change of the account ended: sessions opened, and tokens made, before it. */
+  const endOlder = (before: Row, next: Row, kept: string | null): Revocation[] => {
+    const revoked: Revocation[] = []
+    if (next.tokensFrom > before.tokensFrom) {
+      const until = sessions.accessUntilOf(next.userId)
+      revoked.push({ kind: 'user', subject: next.userId, version: next.tokensFrom, until })
+    }
+    if (next.sessionsFrom > before.sessionsFrom)
+      revoked.push(...sessions.endOpenedBefore(next.userId, next.sessionsFrom, kept))
+    return revoked
+  }
+
+  const sync = (synced: SyncedAccount, now: number, event: (type: string) => AuditEvent): CacheSync => {
+    const { marks, ...account } = synced
+    const before = statements.byId.get({ userId: account.userId })
+    const unchanged: CacheSync = { outcome: 'unchanged', ended: feed.writeRevocations([]), oldEmail: null }
+    // Deletion is final: ids are never given twice.
+    if (before?.deleted) return unchanged
+
+    const newer = !before || account.version > before.version || (account.version === before.version && !before.cached)
+    const { sessionsFrom, tokensFrom } = marksOf(before, synced)
+    const state = newer || !before ? { ...account, cached: true } : before
+    const next: Row = {
+      ...state,
+      emailKey: state.email.toLowerCase(),
+      deleted: false,
+      sessionsFrom: Math.max(sessionsFrom, before?.sessionsFrom ?? 0),
+      tokensFrom: Math.max(tokensFrom, before?.tokensFrom ?? 0),
+      syncedAt: newer ? now : (before?.syncedAt ?? now),
+    }
+    if (!newer && next.sessionsFrom === before?.sessionsFrom && next.tokensFrom === before.tokensFrom) return unchanged
+
+    // An email or a username has one owner. Who held it in this cache before has another by now: asked for anew.
+    statements.displace.run({ userId: next.userId, emailKey: next.emailKey, username: next.username })
+    statements.put.run(next)
+    const revoked = before ? endOlder(before, next, marks?.sessionKept ?? null) : []
+    const emailChanged = before !== undefined && before.emailKey !== next.emailKey
+    if (emailChanged || next.sessionsFrom > (before?.sessionsFrom ?? 0))
+      statements.voidResets.run({ userId: next.userId })
+    const ended = revoked.filter(({ kind }) => kind === 'session').length
+    if (ended > 0) audit.writeEvent({ ...event('session.ended_by_change'), detail: { sessions: ended } })
+    return {
+      outcome: newer ? 'synced' : 'unchanged',
+      ended: feed.writeRevocations(revoked, ended),
+      oldEmail: emailChanged ? before.email : null,
+    }
+  }
+
+  return {
+    accountById: async (userId: string) => present(statements.byId.get({ userId })),
+    accountByEmail: async (email: string) => present(statements.byEmail.get({ emailKey: email.toLowerCase() })),
+    accountByUsername: async (username: string) => present(statements.byUsername.get({ username })),
+
+    syncAccount: (account: SyncedAccount, now: number, event: (type: string) => AuditEvent) =>
+      sqlite.write(() => sync(account, now, event)),
+
+    deleteAccount: (userId: string, now: number, event: (type: string) => AuditEvent) =>
+      sqlite.write(() => {
+        const before = statements.byId.get({ userId })
+        if (before?.deleted) return feed.writeRevocations([])
+        const until = sessions.accessUntilOf(userId)
+        const revoked = sessions.endOpenedBefore(userId, EVERY_VERSION, null)
+        const ended = revoked.length
+        revoked.push({ kind: 'user', subject: userId, version: EVERY_VERSION, until: Math.max(until, now) })
+        statements.put.run(tombstone(userId, now))
+        statements.voidResets.run({ userId })
+        if (ended > 0) audit.writeEvent({ ...event('session.ended_by_deletion'), detail: { sessions: ended } })
+        return feed.writeRevocations(revoked, ended)
+      }),
+
+    dropAccount: (userId: string, event: AuditEvent) =>
+      sqlite.write(() => {
+        const before = statements.byId.get({ userId })
+        if (!before?.cached) return false
+        // The hash goes; who the account is stays, for its sessions and for the count of failed logins.
+        statements.put.run({ ...before, cached: false, passwordHash: '' })
+        audit.writeEvent(event)
+        return true
+      }),
+
+    async listAccounts(search: string | undefined, request: PageRequest): Promise<Slice<Account>> {
+      const part = search?.toLowerCase()
+      const where = and(
+        eq(accounts.cached, true),
+        part === undefined
+          ? undefined
+          : or(sql`instr(${accounts.emailKey}, ${part}) > 0`, sql`instr(${accounts.username}, ${part}) > 0`),
+      )
+      const from = 'after' in request ? gt(accounts.userId, String(request.after[0])) : undefined
+      const rows = db
+        .select()
+        .from(accounts)
+        .where(and(where, from))
+        .orderBy(asc(accounts.userId))
+        .limit(request.size + 1)
+        .offset('page' in request ? (request.page - 1) * request.size : 0)
+        .all()
+      const shown = rows.slice(0, request.size)
+      const last = shown.at(-1)
+      return {
+        rows: shown,
+        total: 'page' in request ? countOf(db.select(COUNT).from(accounts).where(where).get()) : null,
+        next: rows.length > request.size && last ? [last.userId] : null,
+      }
+    },
+    async cachedIds(after: string, limit: number) {
+      return statements.ids.all({ after, limit }).map(({ userId }) => userId)
+    },
+    async countAccounts() {
+      return countOf(statements.count.get())
+    },
+  } satisfies Partial<AuthStore>
+}
+
+/** What a change ended: as users tells it, or read off the difference where it does not. */
+function marksOf(before: Row | undefined, { marks, ...account }: SyncedAccount) {
+  if (marks) return marks
+  if (!before || account.version <= before.version) return { sessionsFrom: 0, tokensFrom: 0 }
+  const disabled = account.status === 'disabled' && before.status !== 'disabled'
+  const otherPassword = before.passwordHash !== '' && account.passwordHash !== before.passwordHash
+  const otherRoles = JSON.stringify(account.roles) !== JSON.stringify(before.roles)
+  return {
+    sessionsFrom: disabled || otherPassword ? account.version : 0,
+    tokensFrom: otherRoles ? account.version : 0,
+  }
+}
+
+function present(row: Row | undefined): Account | null {
+  return row && !row.deleted ? row : null
+}
+
+/** What is left of a deleted user: its id, so that a notice from before does not bring it back. */
+function tombstone(userId: string, now: number): Row {
+  return {
+    userId,
+    cached: false,
+    deleted: true,
+    email: '',
+    emailKey: '',
+    username: null,
+    name: null,
+    roles: [],
+    status: 'disabled',
+    emailVerified: false,
+    createdAt: now,
+    updatedAt: now,
+    passwordHash: '',
+    version: EVERY_VERSION,
+    sessionsFrom: EVERY_VERSION,
+    tokensFrom: EVERY_VERSION,
+    syncedAt: now,
+  }
+}
+
+function prepare(db: BunSQLiteDatabase) {
+  const userId = sql.placeholder('userId')
+  const emailKey = sql.placeholder('emailKey')
+  const username = sql.placeholder('username')
+  const alive = eq(accounts.deleted, false)
+  return {
+    byId: db.select().from(accounts).where(eq(accounts.userId, userId)).prepare(),
+    byEmail: db
+      .select()
+      .from(accounts)
+      .where(and(eq(accounts.emailKey, emailKey), sql`${accounts.deleted} = 0`))
+      .orderBy(desc(accounts.cached), desc(accounts.syncedAt))
+      .limit(1)
+      .prepare(),
+    byUsername: db
+      .select()
+      .from(accounts)
+      .where(and(eq(accounts.username, username), sql`${accounts.deleted} = 0`))
+      .orderBy(desc(accounts.cached), desc(accounts.syncedAt))
+      .limit(1)
+      .prepare(),
+    put: db
+      .insert(accounts)
+      .values(placeholders(accounts))
+      .onConflictDoUpdate({
+        target: accounts.userId,
+        set: excluded(),
+      })
+      .prepare(),
+    displace: db
+      .update(accounts)
+      .set({ cached: false, passwordHash: '' })
+      .where(
+        and(
+          eq(accounts.cached, true),
+          alive,
+          ne(accounts.userId, userId),
+          or(eq(accounts.emailKey, emailKey), eq(accounts.username, username)),
+        ),
+      )
+      .prepare(),
+    voidResets: db.delete(passwordResets).where(eq(passwordResets.userId, userId)).prepare(),
+    ids: db
+      .select({ userId: accounts.userId })
+      .from(accounts)
+      .where(and(eq(accounts.cached, true), gt(accounts.userId, sql.placeholder('after'))))
+      .orderBy(asc(accounts.userId))
+      .limit(sql.placeholder('limit'))
+      .prepare(),
+    count: db.select(COUNT).from(accounts).where(eq(accounts.cached, true)).prepare(),
+  }
+}
+
+/** Every column but the key, as the row that could not be inserted had it. */
+function excluded() {
+  const { userId, ...columns } = getTableColumns(accounts)
+  return Object.fromEntries(
+    Object.entries(columns).map(([property, column]) => [property, sql.raw(`excluded.${column.name}`)]),
+  )
+}

@@ -1,0 +1,61 @@
+import { and, desc, eq, gte, lt, sql } from 'drizzle-orm'
+import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
+import type { AuditFilter, AuthStore } from '../../services/auth/store.ts'
+import type { AuditEvent } from '../../services/kit/audit.ts'
+import type { PageRequest, Slice } from '../../services/kit/page.ts'
+import { placeholders } from '../placeholders.ts'
+import type { Sqlite } from '../sqlite.ts'
+import { audit } from './schema.ts'
+
+export type Audit = ReturnType<typeof auditStore>
+
+/** The audit: rows are added and never changed. */
+export function auditStore(sqlite: Sqlite, db: BunSQLiteDatabase) {
+  const insert = db
+    .insert(audit)
+    .values(placeholders(audit, ['seq']))
+    // Another service tells an event again until it is acknowledged: the second time it is here already.
+    .onConflictDoNothing()
+    .prepare()
+  /** To be called within the transaction of the change. */
+  const write = (event: AuditEvent) => {
+    insert.run({ ...event })
+  }
+
+  return {
+    writeEvent: write,
+    async addEvent(event: AuditEvent) {
+      await sqlite.write(() => write(event))
+    },
+    async listEvents(filter: AuditFilter, request: PageRequest): Promise<Slice<AuditEvent>> {
+      const where = and(
+        filter.userId === undefined ? undefined : eq(audit.userId, filter.userId),
+        filter.type === undefined ? undefined : eq(audit.type, filter.type),
+        filter.since === undefined ? undefined : gte(audit.at, filter.since),
+        filter.requestId === undefined ? undefined : eq(audit.requestId, filter.requestId),
+      )
+      const before = 'after' in request ? lt(audit.seq, Number(request.after[0])) : undefined
+      const rows = db
+        .select()
+        .from(audit)
+        .where(and(where, before))
+        .orderBy(desc(audit.seq))
+        .limit(request.size + 1)
+        .offset('page' in request ? (request.page - 1) * request.size : 0)
+        .all()
+      const shown = rows.slice(0, request.size)
+      const last = shown.at(-1)
+      return {
+        rows: shown.map(({ seq, ...event }) => event),
+        total: 'page' in request ? countOf(db.select(COUNT).from(audit).where(where).get()) : null,
+        next: rows.length > request.size && last ? [last.seq] : null,
+      }
+    },
+  } satisfies Partial<AuthStore> & Record<string, unknown>
+}
+
+export const COUNT = { count: sql<number>`count(*)` }
+
+export function countOf(row: { count: number } | undefined): number {
+  return row?.count ?? 0
+}

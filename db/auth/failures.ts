@@ -1,0 +1,47 @@
+import { eq, sql } from 'drizzle-orm'
+import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
+import type { AuthStore, LoginFailures } from '../../services/auth/store.ts'
+import type { AuditEvent } from '../../services/kit/audit.ts'
+import { placeholders } from '../placeholders.ts'
+import type { Sqlite } from '../sqlite.ts'
+import type { Audit } from './audit.ts'
+import { loginFailures } from './schema.ts'
+
+const REMEMBERED = 24 * 3600 * 1000
+/** More than any rule counts. */
+const TIMES_MAX = 400
+
+/** When logins failed, by account and by address. */
+export function failureStore(sqlite: Sqlite, db: BunSQLiteDatabase, audit: Audit) {
+  const subject = sql.placeholder('subject')
+  const get = db.select().from(loginFailures).where(eq(loginFailures.subject, subject)).prepare()
+  const put = db
+    .insert(loginFailures)
+    .values(placeholders(loginFailures))
+    .onConflictDoUpdate({
+      target: loginFailures.subject,
+      set: { times: sql`excluded.times`, clearedAt: sql`excluded.cleared_at` },
+    })
+    .prepare()
+  const read = (of: string): LoginFailures => get.get({ subject: of }) ?? { times: [], clearedAt: 0 }
+
+  return {
+    loginFailures: async (of: string) => read(of),
+    async recordFailure(subjects: string[], now: number, events: AuditEvent[]) {
+      await sqlite.write(() => {
+        for (const of of subjects) {
+          const { times, clearedAt } = read(of)
+          // Times ahead of the clock were written before it was set back: they count as now.
+          const kept = times.map((at) => Math.min(at, now)).filter((at) => now - at < REMEMBERED)
+          put.run({ subject: of, times: [...kept, now].slice(-TIMES_MAX), clearedAt: Math.min(clearedAt, now) })
+        }
+        for (const event of events) audit.writeEvent(event)
+      })
+    },
+    async clearFailures(of: string, now: number, forget: boolean) {
+      const { times } = read(of)
+      if (times.length === 0) return
+      await sqlite.write(() => put.run({ subject: of, times: forget ? [] : read(of).times, clearedAt: now }))
+    },
+  } satisfies Partial<AuthStore>
+}

@@ -1,0 +1,48 @@
+import { asc, eq, sql } from 'drizzle-orm'
+import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
+import type { AuthStore, StoredKey } from '../../services/auth/store.ts'
+import type { AuditEvent } from '../../services/kit/audit.ts'
+import { placeholders } from '../placeholders.ts'
+import type { Sqlite } from '../sqlite.ts'
+import type { Audit } from './audit.ts'
+import type { Feed } from './revocations.ts'
+import { signingKeys } from './schema.ts'
+
+/** The key ring. A change of it has a place in the feed, so that it can be waited for that everyone knows. */
+export function keyStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, feed }: { audit: Audit; feed: Feed }) {
+  const kid = sql.placeholder('kid')
+  const all = db.select().from(signingKeys).orderBy(asc(signingKeys.createdAt)).prepare()
+  const insert = db.insert(signingKeys).values(placeholders(signingKeys)).prepare()
+  const retire = db
+    .update(signingKeys)
+    .set({ status: 'retiring', goneAt: sql`${sql.placeholder('goneAt')}` })
+    .where(eq(signingKeys.status, 'active'))
+    .prepare()
+  const activate = db.update(signingKeys).set({ status: 'active', goneAt: null }).where(eq(signingKeys.kid, kid)).prepare()
+  const remove = db.delete(signingKeys).where(eq(signingKeys.kid, kid)).returning({ kid: signingKeys.kid }).prepare()
+
+  const announce = (subject: string, until: number) =>
+    feed.writeRevocations([{ kind: 'keys', subject, version: 0, until }]).seq
+
+  return {
+    signingKeys: async (): Promise<StoredKey[]> => all.all(),
+    addSigningKey: (key: StoredKey) =>
+      sqlite.write(() => {
+        insert.run({ ...key, sealedPrivateKey: Buffer.from(key.sealedPrivateKey) })
+        return announce(key.kid, key.createdAt)
+      }),
+    async activateSigningKey(id: string, goneAt: number, event: AuditEvent | null) {
+      await sqlite.write(() => {
+        retire.run({ goneAt })
+        activate.run({ kid: id })
+        if (event) audit.writeEvent(event)
+      })
+    },
+    removeSigningKey: (id: string, until: number, event: AuditEvent | null) =>
+      sqlite.write(() => {
+        if (!remove.get({ kid: id })) return null
+        if (event) audit.writeEvent(event)
+        return announce(id, until)
+      }),
+  } satisfies Partial<AuthStore>
+}

@@ -1,0 +1,60 @@
+import { and, asc, eq, gt, sql } from 'drizzle-orm'
+import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
+import type { AuthStore, ResetRequest } from '../../services/auth/store.ts'
+import type { AuditEvent } from '../../services/kit/audit.ts'
+import { placeholders } from '../placeholders.ts'
+import type { Sqlite } from '../sqlite.ts'
+import type { Audit } from './audit.ts'
+import { passwordResets, resetRequests } from './schema.ts'
+
+/** Password resets: what was asked for, and the hashes of the tokens that went out. */
+export function resetStore(sqlite: Sqlite, db: BunSQLiteDatabase, audit: Audit) {
+  const tokenHash = sql.placeholder('tokenHash')
+  const userId = sql.placeholder('userId')
+  const addRequest = db.insert(resetRequests).values(placeholders(resetRequests)).prepare()
+  const requests = db
+    .select()
+    .from(resetRequests)
+    .orderBy(asc(resetRequests.id))
+    .limit(sql.placeholder('limit'))
+    .prepare()
+  const removeRequest = db
+    .delete(resetRequests)
+    .where(eq(resetRequests.id, sql.placeholder('id')))
+    .prepare()
+  const insert = db.insert(passwordResets).values(placeholders(passwordResets)).prepare()
+  const voidOthers = db.delete(passwordResets).where(eq(passwordResets.userId, userId)).prepare()
+  const ofUser = db.select().from(passwordResets).where(eq(passwordResets.userId, userId)).prepare()
+  const take = db
+    .delete(passwordResets)
+    .where(and(eq(passwordResets.tokenHash, tokenHash), gt(passwordResets.expiresAt, sql.placeholder('now'))))
+    .returning()
+    .prepare()
+
+  return {
+    async addResetRequest(request: ResetRequest) {
+      await sqlite.write(() => addRequest.run({ ...request }))
+    },
+    resetRequests: async (limit: number) => requests.all({ limit }),
+    async removeResetRequest(id: string) {
+      await sqlite.write(() => removeRequest.run({ id }))
+    },
+    async addReset(hash: Uint8Array, user: string, expiresAt: number, event: AuditEvent) {
+      await sqlite.write(() => {
+        voidOthers.run({ userId: user })
+        insert.run({ tokenHash: Buffer.from(hash), userId: user, expiresAt })
+        audit.writeEvent(event)
+      })
+    },
+    takeReset: (hash: Uint8Array, now: number) =>
+      sqlite.write(() => {
+        const row = take.get({ tokenHash: Buffer.from(hash), now })
+        return row ? { userId: row.userId, expiresAt: row.expiresAt } : null
+      }),
+    async returnReset(hash: Uint8Array, user: string, expiresAt: number) {
+      await sqlite.write(() => {
+        if (!ofUser.get({ userId: user })) insert.run({ tokenHash: Buffer.from(hash), userId: user, expiresAt })
+      })
+    },
+  } satisfies Partial<AuthStore>
+}

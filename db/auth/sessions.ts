@@ -1,0 +1,206 @@
+import { and, asc, desc, eq, gt, lt, sql } from 'drizzle-orm'
+import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
+import type { Account, AuthStore, Ended, Rotated, Rotation, Session } from '../../services/auth/store.ts'
+import type { AuditEvent } from '../../services/kit/audit.ts'
+import type { PageRequest, Slice } from '../../services/kit/page.ts'
+import type { Revocation } from '../../services/kit/revocations.ts'
+import { placeholders } from '../placeholders.ts'
+import type { Sqlite } from '../sqlite.ts'
+import { type Audit, COUNT, countOf } from './audit.ts'
+import type { Facts } from './facts.ts'
+import type { Feed } from './revocations.ts'
+import { accounts, refreshHashes, sessions } from './schema.ts'
+
+export type Sessions = ReturnType<typeof sessionStore>
+
+/** A token that is being signed while its session ends is spoken of as well. */
+export const REVOCATION_MARGIN = 60_000
+
+export function sessionStore(
+  sqlite: Sqlite,
+  db: BunSQLiteDatabase,
+  { audit, feed, facts }: { audit: Audit; feed: Feed; facts: Facts },
+) {
+  const statements = prepare(db)
+  // When this service was last known to be alive before it started, and since when it runs now.
+  const aliveBefore = Number(facts.readFact('alive_at') ?? 0)
+  let startedAt: number | undefined
+
+  /** Ends sessions within the transaction of what ends them. Their rows go: what is revoked stays in the feed. */
+  const end = (ended: readonly Session[]): Revocation[] =>
+    ended.map((session) => {
+      statements.remove.run({ id: session.id })
+      const until = session.accessUntil + REVOCATION_MARGIN
+      return { kind: 'session', subject: session.id, version: 0, until }
+    })
+
+  const endEvent = (ended: readonly Session[], event: AuditEvent): Ended => {
+    if (ended.length > 0) audit.writeEvent({ ...event, detail: { ...event.detail, sessions: ended.length } })
+    return feed.writeRevocations(end(ended), ended.length)
+  }
+
+  /** How long ago a session was rotated, without the time in which the service was down. */
+  const sinceRotation = (session: Session, now: number) => {
+    startedAt ??= now
+    if (session.rotatedAt >= startedAt) return now - session.rotatedAt
+    return Math.max(0, aliveBefore - session.rotatedAt) + (now - startedAt)
+  }
+
+  const usable = (session: Session, account: Account | undefined, now: number): account is Account =>
+    account?.status === 'active' &&
+    session.version >= account.sessionsFrom &&
+    now < session.expiresAt &&
+    now < session.endsAt
+
+  const accountOf = (userId: string) => {
+    const row = statements.account.get({ userId })
+    return row && !row.deleted ? row : undefined
+  }
+
+  const rotate = (rotation: Rotation, event: (type: string) => AuditEvent): Rotated => {
+    const { counter, now } = rotation
+    const row = statements.byId.get({ id: rotation.sessionId })
+    if (!row || counter > row.counter) return { outcome: 'gone' }
+    const account = accountOf(row.userId)
+    if (!usable(row, account, now)) return { outcome: 'gone' }
+
+    const spent = row.counter - counter
+    if (spent > 1 || (spent === 1 && sinceRotation(row, now) > rotation.grace))
+      return { outcome: 'reused', ended: endEvent([row], event('session.reuse_detected')) }
+
+    const { limit } = rotation
+    const sameWindow = limit !== undefined && now >= row.refreshesSince && now < row.refreshesSince + limit.window
+    const refreshes = sameWindow ? row.refreshes + 1 : 1
+    if (sameWindow && refreshes > limit.most) return { outcome: 'limited', until: row.refreshesSince + limit.window }
+    const refreshesSince = sameWindow ? row.refreshesSince : now
+
+    const accessUntil = Math.max(row.accessUntil, rotation.accessUntil)
+    if (spent === 1) {
+      const repeated = { ...row, accessUntil, refreshes, refreshesSince }
+      statements.update.run(repeated)
+      return { outcome: 'repeated', session: repeated, account }
+    }
+    const rotated = {
+      ...row,
+      counter: counter + 1,
+      rotatedAt: now,
+      lastUsedAt: now,
+      expiresAt: Math.min(rotation.expiresAt, row.endsAt),
+      accessUntil,
+      refreshes,
+      refreshesSince,
+    }
+    statements.update.run(rotated)
+    if (rotation.hash) statements.addHash.run({ hash: rotation.hash, sessionId: row.id, counter: rotated.counter })
+    return { outcome: 'rotated', session: rotated, account }
+  }
+
+  return {
+    /** Those of a user that were opened before `version`, but for one. To be called within a transaction. */
+    endOpenedBefore(userId: string, version: number, kept: string | null): Revocation[] {
+      const stale = statements.ofUser.all({ userId }).filter((session) => session.version < version)
+      const survivor = stale.find((session) => session.id === kept)
+      if (survivor) statements.update.run({ ...survivor, version })
+      return end(stale.filter((session) => session !== survivor))
+    },
+    /** When the last access token of a user expires. To be called within a transaction. */
+    accessUntilOf(userId: string): number {
+      const ends = statements.ofUser.all({ userId }).map((session) => session.accessUntil)
+      return Math.max(0, ...ends) + REVOCATION_MARGIN
+    },
+
+    openSession: (session: Session, event: AuditEvent, hash?: Uint8Array) =>
+      sqlite.write(() => {
+        const account = accountOf(session.userId)
+        if (!usable(session, account, session.createdAt)) return 'account_changed' as const
+        statements.insert.run({ ...session, refreshesSince: session.createdAt, refreshes: 0 })
+        if (hash) statements.addHash.run({ hash, sessionId: session.id, counter: session.counter })
+        audit.writeEvent(event)
+        return 'opened' as const
+      }),
+    rotateSession: (rotation: Rotation, event: (type: string) => AuditEvent) =>
+      sqlite.write(() => rotate(rotation, event)),
+
+    sessionById: async (id: string) => statements.byId.get({ id }) ?? null,
+    sessionByHash: async (hash: Uint8Array) => statements.byHash.get({ hash }) ?? null,
+
+    endSession: (id: string, userId: string | null, now: number, event: AuditEvent) =>
+      sqlite.write(() => {
+        const session = statements.byId.get({ id })
+        if (!session || (userId !== null && session.userId !== userId)) return null
+        if (now >= session.expiresAt || now >= session.endsAt) return null
+        return endEvent([session], { ...event, userId: session.userId })
+      }),
+    endSessionsOf: (userId: string, now: number, event: AuditEvent) =>
+      sqlite.write(() => endEvent(live(statements.ofUser.all({ userId }), now), event)),
+    endAllSessions: (now: number, event: AuditEvent) =>
+      sqlite.write(() => endEvent(live(statements.all.all(), now), event)),
+
+    async listSessions(userId: string | null, now: number, request: PageRequest): Promise<Slice<Session>> {
+      const where = and(
+        gt(sessions.expiresAt, now),
+        gt(sessions.endsAt, now),
+        userId === null ? undefined : eq(sessions.userId, userId),
+      )
+      const before = 'after' in request ? lt(sessions.id, String(request.after[0])) : undefined
+      const rows = db
+        .select()
+        .from(sessions)
+        .where(and(where, before))
+        .orderBy(desc(sessions.id))
+        .limit(request.size + 1)
+        .offset('page' in request ? (request.page - 1) * request.size : 0)
+        .all()
+      const shown = rows.slice(0, request.size)
+      const last = shown.at(-1)
+      return {
+        rows: shown,
+        total: 'page' in request ? countOf(db.select(COUNT).from(sessions).where(where).get()) : null,
+        next: rows.length > request.size && last ? [last.id] : null,
+      }
+    },
+
+    async markAlive(now: number) {
+      startedAt ??= now
+      await sqlite.write(() => facts.writeFact('alive_at', String(now)))
+    },
+    async forgetExpired(now: number) {
+      await sqlite.write(() => {
+        statements.forget.run({ now })
+        feed.forgetRevocations(now)
+      })
+    },
+  } satisfies Partial<AuthStore> & Record<string, unknown>
+}
+
+function live<T extends Session>(rows: T[], now: number): T[] {
+  return rows.filter((session) => now < session.expiresAt && now < session.endsAt)
+}
+
+function prepare(db: BunSQLiteDatabase) {
+  const id = sql.placeholder('id')
+  const userId = sql.placeholder('userId')
+  return {
+    insert: db.insert(sessions).values(placeholders(sessions)).prepare(),
+    update: db
+      .update(sessions)
+      .set(placeholders(sessions, ['id', 'userId', 'kind', 'createdAt', 'endsAt', 'ip', 'userAgent']))
+      .where(eq(sessions.id, id))
+      .prepare(),
+    remove: db.delete(sessions).where(eq(sessions.id, id)).prepare(),
+    byId: db.select().from(sessions).where(eq(sessions.id, id)).prepare(),
+    ofUser: db.select().from(sessions).where(eq(sessions.userId, userId)).orderBy(asc(sessions.id)).prepare(),
+    all: db.select().from(sessions).prepare(),
+    account: db.select().from(accounts).where(eq(accounts.userId, userId)).prepare(),
+    addHash: db.insert(refreshHashes).values(placeholders(refreshHashes)).prepare(),
+    byHash: db
+      .select({ sessionId: refreshHashes.sessionId, counter: refreshHashes.counter })
+      .from(refreshHashes)
+      .where(eq(refreshHashes.hash, sql.placeholder('hash')))
+      .prepare(),
+    forget: db
+      .delete(sessions)
+      .where(lt(sessions.expiresAt, sql.placeholder('now')))
+      .prepare(),
+  }
+}

@@ -1,0 +1,35 @@
+import { drizzle } from 'drizzle-orm/bun-sqlite'
+import type { AuthStore } from '../../services/auth/store.ts'
+import { limitStore } from '../limits.ts'
+import { openDatabase } from '../sqlite.ts'
+import { accountStore } from './accounts.ts'
+import { auditStore } from './audit.ts'
+import { factStore } from './facts.ts'
+import { failureStore } from './failures.ts'
+import { keyStore } from './keys.ts'
+import { authMigrations } from './migrations.ts'
+import { resetStore } from './resets.ts'
+import { feedStore } from './revocations.ts'
+import { sessionStore } from './sessions.ts'
+
+/** Opens the auth database at `path`. @throws DatabaseError */
+export function openAuthStore(path: string): AuthStore {
+  const sqlite = openDatabase(path, 'auth', authMigrations)
+  const db = drizzle(sqlite.raw)
+  const facts = factStore(sqlite)
+  const audit = auditStore(sqlite, db)
+  const feed = feedStore(sqlite, db, facts)
+  const sessions = sessionStore(sqlite, db, { audit, feed, facts })
+  return {
+    ...facts,
+    ...audit,
+    ...feed,
+    ...sessions,
+    ...accountStore(sqlite, db, { audit, feed, sessions }),
+    ...keyStore(sqlite, db, { audit, feed }),
+    ...resetStore(sqlite, db, audit),
+    ...failureStore(sqlite, db, audit),
+    ...limitStore(sqlite),
+    close: () => sqlite.close(),
+  }
+}

@@ -1,0 +1,47 @@
+import type { AuditEvent } from '../kit/audit.ts'
+import { by } from '../kit/audit.ts'
+import type { Caller } from '../kit/caller.ts'
+import type { Clock } from '../kit/clock.ts'
+import type { Config } from '../kit/config.ts'
+import type { Hasher } from '../kit/hasher.ts'
+import type { Log } from '../kit/log.ts'
+import type { Random } from '../kit/random.ts'
+import type { LocalTokenCheck } from '../kit/token-check.ts'
+import type { GraceClock } from './grace-clock.ts'
+import type { KeyRing } from './key-ring.ts'
+import type { LoginLimits } from './login-limits.ts'
+import type { UsersPeer } from './peers.ts'
+import type { RevocationFeed } from './revocation-feed.ts'
+import type { Codes } from './sealing.ts'
+import type { AuthStore } from './store.ts'
+
+/** What the functions of the auth service are given. */
+export interface AuthContext {
+  store: AuthStore
+  clock: Clock
+  random: Random
+  hasher: Hasher
+  users: UsersPeer
+  keyRing: KeyRing
+  feed: RevocationFeed
+  tokens: LocalTokenCheck
+  /** Make and recognise refresh tokens. */
+  codes: Codes
+  limits: LoginLimits
+  graceClock: GraceClock
+  cacheUse: { hits: number; misses: number; lastSyncAt: number | null; pending: number }
+  log: Log
+  config: Config
+  issuer: string
+}
+
+/** A row of the audit about what `caller` did. */
+export function eventBy(
+  { clock, random }: Pick<AuthContext, 'clock' | 'random'>,
+  caller: Pick<Caller, 'actor' | 'ip' | 'requestId'>,
+  type: string,
+  userId: string | null,
+  detail: Record<string, unknown> = {},
+): AuditEvent {
+  return { id: random.id(), at: clock.now(), type, userId, ...by(caller), detail }
+}

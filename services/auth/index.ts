@@ -1,0 +1,387 @@
+import { Elysia, t } from 'elysia'
+import type { guard } from '../kit/guard.ts'
+import { strict } from '../kit/schema.ts'
+import { listAudit, listKeys, recordEvent, removeKey, rotateKey } from './administration.ts'
+import type { AuthContext } from './context.ts'
+import { login, register } from './login.ts'
+import {
+  auditBody,
+  auditPage,
+  auditQuery,
+  cacheHealth as cacheHealthAnswer,
+  cachePage,
+  cacheQuery,
+  cacheSyncBody,
+  cacheSynced,
+  feedPage,
+  feedQuery,
+  introspection,
+  jwks,
+  loginBody,
+  logoutBody,
+  message,
+  metadata,
+  optionalTokenBody,
+  refreshBody,
+  registered,
+  resetConfirmBody,
+  resetRequestBody,
+  revoked,
+  revokeQuery,
+  sessionPage,
+  sessionsQuery,
+  signingKey,
+  signingKeys,
+  syncBody,
+  token,
+  tokenBody,
+  userCreate,
+  userDeletedBody,
+  userRead,
+  validity,
+} from './model.ts'
+import { cacheHealth, deleteUser, dropFromCache, listCache, syncCache, syncUser } from './password-cache.ts'
+import { confirmReset, type ResetMails, requestReset } from './password-reset.ts'
+import { listSessions, logout, logoutAll, refreshSession, revokeSession, revokeSessions } from './sessions.ts'
+import { introspect, me, revokeToken, validateToken } from './tokens.ts'
+import { invalid } from '../kit/problem.ts'
+
+type Guarded = ReturnType<typeof guard>
+
+/** The routes of the auth service for its users and for clients. */
+export function publicRoutes(context: AuthContext, mails: ResetMails, guarded: Guarded) {
+  return new Elysia({ normalize: false })
+    .use(guarded)
+    .post(
+      '/auth/register',
+      async ({ body, caller, set }) => {
+        const { user, tokens } = await register(context, body, caller)
+        set.status = 201
+        return { ...user, tokens }
+      },
+      {
+        auth: ['anyone'],
+        body: userCreate,
+        response: { 201: registered },
+        detail: { tags: ['auth'], summary: 'Register and log in' },
+      },
+    )
+    .post('/auth/login', async ({ body, caller }) => (await login(context, body, caller)).tokens, {
+      auth: ['anyone'],
+      body: loginBody,
+      response: token,
+      detail: { tags: ['auth'], summary: 'Log in' },
+    })
+    .post('/auth/refresh', ({ body, caller }) => refreshSession(context, body.refresh_token, caller), {
+      auth: ['anyone'],
+      body: refreshBody,
+      response: token,
+      detail: { tags: ['auth'], summary: 'Rotate a refresh token' },
+    })
+    .post('/auth/token/refresh', ({ body, caller }) => refreshSession(context, body.refresh_token, caller), {
+      auth: ['anyone'],
+      body: refreshBody,
+      response: token,
+      detail: { tags: ['auth'], summary: 'Rotate a refresh token' },
+    })
+    .post(
+      '/auth/logout',
+      async ({ body, caller, set }) => {
+        await logout(context, caller, body?.refresh_token)
+        set.status = 204
+      },
+      {
+        auth: ['anyone', 'user'],
+        body: t.Optional(logoutBody),
+        response: { 204: t.Void() },
+        detail: { tags: ['auth'], summary: 'Log out: the session ends' },
+      },
+    )
+    .post('/auth/logout-all', async ({ caller }) => ({ revoked: await logoutAll(context, caller) }), {
+      auth: ['user'],
+      body: t.Optional(strict({})),
+      response: revoked,
+      detail: { tags: ['auth'], summary: 'End all own sessions' },
+    })
+    .get(
+      '/auth/me',
+      async ({ caller, set }) => {
+        const { user, stale } = await me(context, caller)
+        if (stale) set.headers['x-ch202-stale'] = '1'
+        return user
+      },
+      {
+        auth: ['user'],
+        response: userRead,
+        detail: { tags: ['auth'], summary: 'Who the access token is of' },
+      },
+    )
+    .post(
+      '/auth/validate-token',
+      ({ body, headers }) => {
+        const presented = body?.token ?? /^bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1]
+        if (presented === undefined) throw invalid('token is required')
+        return validateToken(context, presented)
+      },
+      {
+        auth: ['anyone'],
+        body: t.Optional(optionalTokenBody),
+        response: validity,
+        detail: { tags: ['auth'], summary: 'Whether an access token is good' },
+      },
+    )
+    .post('/auth/introspect', ({ body }) => introspect(context, body.token), {
+      auth: ['internal', 'operator'],
+      body: tokenBody,
+      response: introspection,
+      detail: { tags: ['auth'], summary: 'What a token says (RFC 7662)' },
+    })
+    .post(
+      '/auth/revoke',
+      async ({ body, caller }) => {
+        await revokeToken(context, body.token, caller)
+        return {}
+      },
+      {
+        auth: ['anyone'],
+        body: tokenBody,
+        response: strict({}),
+        detail: { tags: ['auth'], summary: 'End the session of a token (RFC 7009)' },
+      },
+    )
+    .get('/auth/sessions', ({ query, caller }) => listSessions(context, query, caller), {
+      auth: ['user', 'operator'],
+      query: sessionsQuery,
+      response: sessionPage,
+      detail: { tags: ['sessions'], summary: 'List live sessions' },
+    })
+    .delete(
+      '/auth/sessions',
+      async ({ query, caller }) => ({ revoked: await revokeSessions(context, query, caller) }),
+      {
+        auth: ['operator'],
+        query: revokeQuery,
+        response: revoked,
+        detail: { tags: ['sessions'], summary: 'End the sessions of a user, or all' },
+      },
+    )
+    .delete(
+      '/auth/sessions/:session_id',
+      async ({ params, caller, set }) => {
+        await revokeSession(context, params.session_id, caller)
+        set.status = 204
+      },
+      {
+        auth: ['user', 'operator'],
+        params: t.Object({ session_id: t.String() }),
+        response: { 204: t.Void() },
+        detail: { tags: ['sessions'], summary: 'End a session' },
+      },
+    )
+    .post(
+      '/auth/password-reset-request',
+      async ({ body, caller, set }) => {
+        await requestReset(context, mails, body.email, caller)
+        set.status = 202
+        return { message: RESET_ANSWER }
+      },
+      {
+        auth: ['anyone'],
+        body: resetRequestBody,
+        response: { 202: message },
+        detail: { tags: ['auth'], summary: 'Ask for a mail with a reset link' },
+      },
+    )
+    .post(
+      '/auth/password-reset-confirm',
+      async ({ body, caller, set }) => {
+        await confirmReset(context, body.token, body.new_password, caller)
+        set.status = 204
+      },
+      {
+        auth: ['anyone'],
+        body: resetConfirmBody,
+        response: { 204: t.Void() },
+        detail: { tags: ['auth'], summary: 'Set a new password with the token of a mail' },
+      },
+    )
+    .get(
+      '/.well-known/jwks.json',
+      ({ request, set }) => {
+        if (!hasCredential(request)) set.headers['cache-control'] = 'public, max-age=60'
+        return { keys: context.keyRing.jwks() }
+      },
+      {
+        auth: ['anyone'],
+        response: jwks,
+        detail: { tags: ['discovery'], summary: 'The public keys (RFC 7517)' },
+      },
+    )
+    .get(
+      '/.well-known/oauth-authorization-server',
+      ({ request, set }) => {
+        if (!hasCredential(request)) set.headers['cache-control'] = 'public, max-age=60'
+        return metadataOf(context)
+      },
+      {
+        auth: ['anyone'],
+        response: metadata,
+        detail: { tags: ['discovery'], summary: 'The endpoints (RFC 8414), and the addresses of the services' },
+      },
+    )
+}
+
+/** The routes of the auth service for operators and for the other services. */
+export function internalRoutes(context: AuthContext, guarded: Guarded) {
+  const peer = { actor: 'internal', ip: null }
+  return new Elysia({ normalize: false })
+    .use(guarded)
+    .post(
+      '/auth/sync/password',
+      async ({ body, caller, set }) => {
+        await syncUser(context, body, { ...peer, requestId: caller.requestId })
+        set.status = 204
+      },
+      {
+        auth: ['internal'],
+        body: syncBody,
+        response: { 204: t.Void() },
+        detail: { tags: ['internal'], summary: 'Take in a user' },
+      },
+    )
+    .post(
+      '/auth/sync/user-deleted',
+      async ({ body, caller, set }) => {
+        await deleteUser(context, body.user_id, { ...peer, requestId: caller.requestId })
+        set.status = 204
+      },
+      {
+        auth: ['internal'],
+        body: userDeletedBody,
+        response: { 204: t.Void() },
+        detail: { tags: ['internal'], summary: 'Forget a deleted user' },
+      },
+    )
+    .post(
+      '/auth/audit',
+      async ({ body, set }) => {
+        await recordEvent(context, body)
+        set.status = 204
+      },
+      {
+        auth: ['internal'],
+        body: auditBody,
+        response: { 204: t.Void() },
+        detail: { tags: ['internal'], summary: 'Write down an event of another service' },
+      },
+    )
+    .get(
+      '/auth/revocations',
+      ({ query }) => context.feed.poll(query.follower, Number(query.after), query.epoch),
+      {
+        auth: ['internal'],
+        query: feedQuery,
+        response: feedPage,
+        detail: { tags: ['internal'], summary: 'The revocation feed: held until there is something to tell' },
+      },
+    )
+    .get('/admin/password-cache', ({ query }) => listCache(context, query), {
+      auth: ['operator'],
+      query: cacheQuery,
+      response: cachePage,
+      detail: { tags: ['admin'], summary: 'List the password cache' },
+    })
+    .delete(
+      '/admin/password-cache/:user_id',
+      async ({ params, caller, set }) => {
+        await dropFromCache(context, params.user_id, caller)
+        set.status = 204
+      },
+      {
+        auth: ['operator'],
+        params: t.Object({ user_id: t.String() }),
+        response: { 204: t.Void() },
+        detail: { tags: ['admin'], summary: 'Drop a user from the password cache' },
+      },
+    )
+    .post('/admin/password-cache/sync', ({ body, caller }) => syncCache(context, body?.user_id, caller), {
+      auth: ['operator'],
+      body: t.Optional(cacheSyncBody),
+      response: cacheSynced,
+      detail: { tags: ['admin'], summary: 'Bring the password cache in line with users' },
+    })
+    .get('/admin/keys', () => listKeys(context), {
+      auth: ['operator'],
+      response: signingKeys,
+      detail: { tags: ['admin'], summary: 'List the signing keys' },
+    })
+    .post(
+      '/admin/keys/rotate',
+      async ({ caller, set }) => {
+        const key = await rotateKey(context, caller)
+        set.status = 201
+        return key
+      },
+      {
+        auth: ['operator'],
+        body: t.Optional(strict({})),
+        response: { 201: signingKey },
+        detail: { tags: ['admin'], summary: 'Sign with a new key' },
+      },
+    )
+    .delete(
+      '/admin/keys/:kid',
+      async ({ params, caller, set }) => {
+        await removeKey(context, params.kid, caller)
+        set.status = 204
+      },
+      {
+        auth: ['operator'],
+        params: t.Object({ kid: t.String() }),
+        response: { 204: t.Void() },
+        detail: { tags: ['admin'], summary: 'Take a key out: its tokens are refused at once' },
+      },
+    )
+    .get('/admin/audit', ({ query }) => listAudit(context, query), {
+      auth: ['operator'],
+      query: auditQuery,
+      response: auditPage,
+      detail: { tags: ['admin'], summary: 'Read the audit' },
+    })
+    .get('/health/cache', () => cacheHealth(context), {
+      auth: ['anyone'],
+      response: cacheHealthAnswer,
+      detail: { tags: ['health'], summary: 'How the password cache does' },
+    })
+}
+
+const RESET_ANSWER = 'If the address is known, a mail with a link is on its way'
+
+function hasCredential({ headers }: Request): boolean {
+  return headers.has('authorization') || headers.has('x-api-key')
+}
+
+function metadataOf({ config, issuer }: AuthContext) {
+  const { authUrl, modulesUrl, usersUrl } = config
+  return {
+    issuer,
+    jwks_uri: `${authUrl}/.well-known/jwks.json`,
+    introspection_endpoint: `${authUrl}/auth/introspect`,
+    revocation_endpoint: `${authUrl}/auth/revoke`,
+    introspection_endpoint_auth_methods_supported: [],
+    revocation_endpoint_auth_methods_supported: ['none'],
+    response_types_supported: [],
+    grant_types_supported: [],
+    ch202: { auth: authUrl, users: usersUrl, modules: modulesUrl },
+  }
+}
+
+/** The routes of the auth service. */
+export function authRoutes(context: AuthContext, mails: ResetMails, guarded: Guarded) {
+  return new Elysia({ normalize: false })
+    .use(publicRoutes(context, mails, guarded))
+    .use(internalRoutes(context, guarded))
+}
+
+/** For the typed clients. */
+export type AuthApi = ReturnType<typeof authRoutes>

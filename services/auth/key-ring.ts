@@ -1,0 +1,146 @@
+import { createHash, createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { importPublicKey, type PublicJwk, type SigningKey } from '../kit/access-token.ts'
+import type { AuditEvent } from '../kit/audit.ts'
+import type { Clock } from '../kit/clock.ts'
+import { Fault } from '../kit/log.ts'
+import { Problem } from '../kit/problem.ts'
+import type { Sealing } from './sealing.ts'
+import type { AuthStore, StoredKey } from './store.ts'
+
+const ALG = 'EdDSA'
+
+interface RingKey {
+  stored: StoredKey
+  publicKey: KeyObject
+  privateKey: KeyObject
+}
+
+/** The signing keys: one that signs, and those before it until the last of their tokens has expired. */
+export class KeyRing {
+  private readonly keys = new Map<string, RingKey>()
+
+  private constructor(
+    private readonly store: AuthStore,
+    private readonly sealing: Sealing,
+    private readonly clock: Clock,
+  ) {}
+
+  /**
+   * Reads the ring, and makes its first key.
+   * @throws Fault when CH202_SECRET does not open the keys that are there
+   */
+  static async open(store: AuthStore, sealing: Sealing, clock: Clock): Promise<KeyRing> {
+    const ring = new KeyRing(store, sealing, clock)
+    for (const stored of await store.signingKeys()) ring.put(stored)
+    if (!ring.activeKey()) {
+      const { kid } = await ring.add()
+      await ring.activate(kid, 0, null)
+    }
+    return ring
+  }
+
+  /** What signs now. */
+  signing(): SigningKey {
+    const active = this.activeKey()
+    if (!active) throw new Fault('The key ring has no active key')
+    return { kid: active.stored.kid, privateKey: active.privateKey }
+  }
+
+  publicKey(kid: string): KeyObject | undefined {
+    return this.keys.get(kid)?.publicKey
+  }
+
+  /** Every key that a live token may bear, and one that is about to sign (RFC 7517). */
+  jwks(): PublicJwk[] {
+    this.dropExpired()
+    return [...this.keys.values()].map(({ stored }) => jwkOf(stored))
+  }
+
+  list() {
+    this.dropExpired()
+    return [...this.keys.values()]
+      .map(({ stored }) => stored)
+      .filter(({ status }) => status !== 'pending')
+      .sort((a, b) => b.createdAt - a.createdAt)
+  }
+
+  /** Makes a key that does not sign yet. `seq`: its place in the feed. */
+  async add(): Promise<{ kid: string; seq: number }> {
+    const { publicKey, privateKey } = generateKeyPairSync('ed25519')
+    const x = publicKey.export({ format: 'jwk' }).x ?? ''
+    const kid = thumbprint(x)
+    const stored: StoredKey = {
+      kid,
+      alg: ALG,
+      x,
+      sealedPrivateKey: this.sealing.seal(privateKey.export({ format: 'der', type: 'pkcs8' }), `signing key ${kid}`),
+      status: 'pending',
+      createdAt: this.clock.now(),
+      goneAt: null,
+    }
+    const seq = await this.store.addSigningKey(stored)
+    this.put(stored)
+    return { kid, seq }
+  }
+
+  /** @param goneAt when the last token of the key before has expired */
+  async activate(kid: string, goneAt: number, event: AuditEvent | null): Promise<StoredKey> {
+    const next = this.keys.get(kid)
+    if (!next) throw new Problem('not_found')
+    await this.store.activateSigningKey(kid, goneAt, event)
+    for (const { stored } of this.keys.values())
+      if (stored.status === 'active') Object.assign(stored, { status: 'retiring', goneAt })
+    Object.assign(next.stored, { status: 'active', goneAt: null })
+    return next.stored
+  }
+
+  /** Takes a key out: its tokens are refused from now on. Gives its place in the feed. @throws Problem `not_found` */
+  async remove(kid: string, event: AuditEvent | null): Promise<number> {
+    const seq = await this.store.removeSigningKey(kid, this.clock.now(), event)
+    if (seq === null) throw new Problem('not_found')
+    this.keys.delete(kid)
+    return seq
+  }
+
+  isActive(kid: string): boolean {
+    return this.activeKey()?.stored.kid === kid
+  }
+
+  has(kid: string): boolean {
+    return this.keys.has(kid)
+  }
+
+  private activeKey(): RingKey | undefined {
+    for (const key of this.keys.values()) if (key.stored.status === 'active') return key
+    return undefined
+  }
+
+  private put(stored: StoredKey): void {
+    const der = this.sealing.open(stored.sealedPrivateKey, `signing key ${stored.kid}`)
+    if (!der) throw new Fault('CH202_SECRET does not open the signing keys: it is not the secret that sealed them')
+    this.keys.set(stored.kid, {
+      stored,
+      publicKey: importPublicKey(jwkOf(stored)),
+      privateKey: createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }),
+    })
+  }
+
+  private dropExpired(): void {
+    const now = this.clock.now()
+    for (const { stored } of this.keys.values())
+      if (stored.goneAt !== null && stored.goneAt <= now) {
+        this.keys.delete(stored.kid)
+        // Nothing hangs on the row any more; if it can't be removed now, it is at the next start.
+        this.store.removeSigningKey(stored.kid, now, null).catch(() => undefined)
+      }
+  }
+}
+
+/** RFC 7638, over the members that RFC 8037 requires, in their order. */
+function thumbprint(x: string): string {
+  return createHash('sha256').update(JSON.stringify({ crv: 'Ed25519', kty: 'OKP', x })).digest('base64url')
+}
+
+function jwkOf({ kid, x }: StoredKey): PublicJwk {
+  return { kty: 'OKP', crv: 'Ed25519', x, kid, alg: ALG, use: 'sig' }
+}

@@ -1,0 +1,147 @@
+import type { AuditEvent } from '../kit/audit.ts'
+import { type Clock, DAY, HOUR, MINUTE } from '../kit/clock.ts'
+import { secondsUntil } from '../kit/limits.ts'
+import { Problem } from '../kit/problem.ts'
+import type { AuthStore, LoginFailures } from './store.ts'
+
+interface Rule {
+  /** So many failures in `window`, then pauses that double from `pause`. */
+  most: number
+  window: number
+  pause: number
+  longestPause: number
+  mostADay: number
+}
+
+const BY_ACCOUNT: Rule = { most: 10, window: 15 * MINUTE, pause: MINUTE, longestPause: HOUR, mostADay: 100 }
+const BY_ADDRESS: Rule = { most: 300, window: 15 * MINUTE, pause: MINUTE, longestPause: 15 * MINUTE, mostADay: 5000 }
+
+/** Until when logins are refused after these failures; 0 when they are not. All of it follows from the times. */
+export function blockedUntil({ times, clearedAt }: LoginFailures, rule: Rule, now: number): number {
+  const today = times.filter((at) => now - at < DAY)
+  const oldestThatCounts = today.at(-rule.mostADay)
+  if (oldestThatCounts !== undefined) return oldestThatCounts + DAY
+  const recent = today.filter((at) => at > clearedAt)
+  const tripped = recent.findIndex((at, index) => {
+    const first = recent[index - rule.most + 1]
+    return first !== undefined && at - first < rule.window
+  })
+  const last = recent.at(-1)
+  if (tripped < 0 || last === undefined) return 0
+  const pauses = recent.length - 1 - tripped
+  const until = last + Math.min(rule.pause * 2 ** pauses, rule.longestPause)
+  return until > now ? until : 0
+}
+
+/** How many more may be tried at once without passing the limit. */
+function room({ times, clearedAt }: LoginFailures, rule: Rule, now: number): number {
+  const recent = times.filter((at) => at > clearedAt && now - at < rule.window)
+  return Math.max(1, rule.most - recent.length)
+}
+
+/** One try, from before the password is looked at until it is known whether it was right. */
+export interface Attempt {
+  failed(events: (lockedUntil: number) => AuditEvent[]): Promise<void>
+  succeeded(): Promise<void>
+  /** Nothing was learned: the hasher was busy, or users was away. */
+  abandoned(): void
+}
+
+const FREE: Attempt = {
+  failed: async () => undefined,
+  succeeded: async () => undefined,
+  abandoned: () => undefined,
+}
+
+/**
+ * Failed logins are counted by account and by address, before any hashing. Guesses that come at once are counted too:
+ * only as many are under way as could all fail without passing the limit, the others wait for their outcome.
+ */
+export class LoginLimits {
+  private readonly underWay = new Map<string, { count: number; waiting: (() => void)[] }>()
+  private waiting = 0
+
+  constructor(
+    private readonly store: AuthStore,
+    private readonly clock: Clock,
+    /** How many may wait before `overloaded`. */
+    private readonly queue: number,
+    private readonly enabled: boolean,
+  ) {}
+
+  /**
+   * @param account the id of the account, or the name that was typed where there is none
+   * @throws Problem `rate_limited`, `overloaded`
+   */
+  async begin(account: string, address: string | null): Promise<Attempt> {
+    if (!this.enabled) {
+      const record = (events: AuditEvent[]) => this.store.recordFailure([], this.clock.now(), events)
+      return { ...FREE, failed: (events) => record(events(0)) }
+    }
+    const byAccount = `account:${account}`
+    await this.enter(byAccount, BY_ACCOUNT)
+    const byAddress = address === null ? null : `address:${address}`
+    if (byAddress !== null) {
+      try {
+        await this.enter(byAddress, BY_ADDRESS)
+      } catch (error) {
+        this.leave(byAccount)
+        throw error
+      }
+    }
+    const subjects = byAddress === null ? [byAccount] : [byAccount, byAddress]
+    const leave = () => {
+      for (const subject of subjects) this.leave(subject)
+    }
+    return {
+      failed: async (events) => {
+        try {
+          const now = this.clock.now()
+          const { times, clearedAt } = await this.store.loginFailures(byAccount)
+          const locked = blockedUntil({ times: [...times, now], clearedAt }, BY_ACCOUNT, now)
+          await this.store.recordFailure(subjects, now, events(locked))
+        } finally {
+          leave()
+        }
+      },
+      succeeded: async () => {
+        // The day's count stays: whoever knows the password must not hand an attacker another hundred guesses.
+        await this.store.clearFailures(byAccount, this.clock.now(), false)
+        leave()
+      },
+      abandoned: leave,
+    }
+  }
+
+  /** A new password makes the guesses at the old one void. */
+  async forget(account: string): Promise<void> {
+    await this.store.clearFailures(`account:${account}`, this.clock.now(), true)
+  }
+
+  private async enter(subject: string, rule: Rule): Promise<void> {
+    for (;;) {
+      const now = this.clock.now()
+      const failures = await this.store.loginFailures(subject)
+      const until = blockedUntil(failures, rule, now)
+      if (until > 0) throw new Problem('rate_limited', { retryAfter: secondsUntil(until, now) })
+      const entry = this.underWay.get(subject) ?? { count: 0, waiting: [] }
+      this.underWay.set(subject, entry)
+      if (entry.count < room(failures, rule, now)) {
+        entry.count++
+        return
+      }
+      if (this.waiting >= this.queue) throw new Problem('overloaded', { retryAfter: 2 })
+      this.waiting++
+      await new Promise<void>((resolve) => entry.waiting.push(resolve))
+      this.waiting--
+    }
+  }
+
+  private leave(subject: string): void {
+    const entry = this.underWay.get(subject)
+    if (!entry) return
+    entry.count--
+    for (const resolve of entry.waiting.splice(0)) resolve()
+    if (entry.count === 0 && entry.waiting.length === 0) this.underWay.delete(subject)
+  }
+}

@@ -1,0 +1,129 @@
+import type { AuditEvent } from '../kit/audit.ts'
+import type { Caller } from '../kit/caller.ts'
+import { HOUR, timestamp } from '../kit/clock.ts'
+import { type LimitRule, limit, } from '../kit/limits.ts'
+import { limitKey } from '../kit/client-address.ts'
+import { invalid, Problem } from '../kit/problem.ts'
+import { isEmail } from '../kit/schema.ts'
+import type { UserCreate, UserRead } from '../users/model.ts'
+import { type AuthContext, eventBy } from './context.ts'
+import type { LoginBody, Token } from './model.ts'
+import { accountNamed, checkPassword, type Login, loginOf, strangerKey, syncUser } from './password-cache.ts'
+import { openSession } from './sessions.ts'
+import type { Account, SessionKind } from './store.ts'
+
+const REGISTRATIONS: LimitRule = { name: 'registration', most: 1000, window: HOUR }
+const OPERATOR_FIELDS = ['roles', 'status', 'email_verified', 'password_hash'] as const
+
+/**
+ * Logs a user in by its email, its username, or either.
+ * @throws Problem `invalid_credentials` for an unknown user as for a wrong password, `account_disabled` only when the
+ * password was right, `rate_limited` before any hashing, `users_unavailable`, `overloaded`
+ */
+export async function login(
+  context: AuthContext,
+  body: LoginBody,
+  caller: Caller,
+  kind: SessionKind = 'v1',
+): Promise<{ tokens: Token; account: Account }> {
+  const named = namedIn(body)
+  const known = await accountNamed(context, named)
+  const address = caller.ip === null ? null : limitKey(caller.ip)
+  const attempt = await context.limits.begin(known?.userId ?? strangerKey(named), address)
+  let account: Account | null
+  try {
+    account = await checkPassword(context, known, named, body.password, caller)
+  } catch (error) {
+    attempt.abandoned()
+    throw error
+  }
+  if (!account) {
+    await attempt.failed((lockedUntil) => failureEvents(context, named, known, caller, lockedUntil))
+    throw new Problem('invalid_credentials')
+  }
+  await attempt.succeeded()
+  if (account.status === 'disabled') {
+    await context.store.addEvent(eventBy(context, caller, 'login.failed', account.userId, { reason: 'account_disabled' }))
+    throw new Problem('account_disabled')
+  }
+  const tokens = await openSession(context, account, caller, kind)
+  replaceOldHash(context, account, body.password)
+  return { tokens, account }
+}
+
+function namedIn({ email, username, login }: LoginBody): Login {
+  const given = [email, username, login].filter((name) => name !== undefined)
+  if (given.length === 0) throw invalid('email is required')
+  if (given.length > 1) throw invalid('email, username and login should not exist together')
+  if (email !== undefined) return loginOf(email, 'email')
+  return username === undefined ? loginOf(login ?? '') : loginOf(username, 'username')
+}
+
+function failureEvents(
+  context: AuthContext,
+  named: Login,
+  known: Account | null,
+  caller: Caller,
+  lockedUntil: number,
+): AuditEvent[] {
+  const userId = known?.userId ?? null
+  const reason = known ? 'wrong_password' : 'unknown_or_wrong'
+  // A password typed in the place of the name must not be kept: only what has the form of an email is.
+  const typed = known === null && isEmail(named.name) ? { email: named.name } : {}
+  const events = [eventBy(context, caller, 'login.failed', userId, { reason, ...typed })]
+  if (lockedUntil > 0)
+    events.push(eventBy(context, caller, 'login.paused', userId, { until: timestamp(lockedUntil), ...typed }))
+  return events
+}
+
+/** After the answer: a hash of an older making gives way to one of today's, in both databases. */
+function replaceOldHash(context: AuthContext, account: Account, password: string): void {
+  const { cacheUse, hasher, log, users } = context
+  if (!hasher.outdated(account.passwordHash)) return
+  cacheUse.pending++
+  hasher
+    .hash(password)
+    .then((hash) => users.replaceHash(account.userId, hash, account.version))
+    // The old hash goes on to work; the next login tries again.
+    .catch((error) => log.warn({ event: 'hash.not_replaced', userId: account.userId, err: error }))
+    .finally(() => cacheUse.pending--)
+}
+
+/**
+ * Registers a user through users, and logs it in.
+ * @throws Problem `registration_closed`, `forbidden_field`, `rate_limited`, `users_unavailable`, and what users refuses
+ */
+export async function register(
+  context: AuthContext,
+  body: UserCreate,
+  caller: Caller,
+  kind: SessionKind = 'v1',
+): Promise<{ user: UserRead; tokens: Token }> {
+  const user = await registerUser(context, body, caller)
+  const account = (await context.store.accountById(user.id)) ?? (await fetchAccount(context, user.id, caller))
+  return { user, tokens: await openSession(context, account, caller, kind) }
+}
+
+/** Registers a user through users, without a session. @throws Problem as `register` */
+export async function registerUser(
+  { clock, config, store, users }: AuthContext,
+  body: UserCreate,
+  caller: Caller,
+): Promise<UserRead> {
+  const field = OPERATOR_FIELDS.find((name) => name in body)
+  if (field) throw new Problem('forbidden_field', { message: `Only an operator may set ${field}` })
+  if (!config.registrationOpen) throw new Problem('registration_closed')
+  const { email, name, password, username } = body
+  if (password === undefined) throw invalid('password is required')
+  if (config.rateLimit && caller.ip) await limit(store, REGISTRATIONS, caller.ip, clock.now())
+  const user = { email, password, ...(username === undefined ? {} : { username }), ...(name === undefined ? {} : { name }) }
+  return await users.createUser(user, caller.requestId)
+}
+
+async function fetchAccount(context: AuthContext, userId: string, caller: Caller): Promise<Account> {
+  const record = await context.users.passwordRecord(userId)
+  if (record) await syncUser(context, record, caller)
+  const account = await context.store.accountById(userId)
+  if (!account) throw new Problem('users_unavailable')
+  return account
+}

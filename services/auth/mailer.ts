@@ -1,0 +1,52 @@
+import { chmodSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createTransport } from 'nodemailer'
+import type { Clock } from '../kit/clock.ts'
+import type { Log } from '../kit/log.ts'
+import type { Random } from '../kit/random.ts'
+
+export interface Mail {
+  to: string
+  subject: string
+  text: string
+}
+
+export interface Mailer {
+  /** Resolves when the mail server has taken it, or it is on the disk. @throws when neither */
+  send(mail: Mail): Promise<void>
+  close(): void
+}
+
+/** Hands mails to a server. @param url `smtp://` or `smtps://`, with user and password where it needs them */
+export function smtpMailer(url: string, from: string): Mailer {
+  const transport = createTransport(url, { from })
+  return {
+    async send(mail) {
+      await transport.sendMail(mail)
+    },
+    close: () => transport.close(),
+  }
+}
+
+/** Writes each mail as a file of its own, in names that sort by time: for development, and where there is no server. */
+export function fileMailer(
+  directory: string,
+  from: string,
+  { clock, random, log }: { clock: Clock; random: Random; log: Log },
+): Mailer {
+  const transport = createTransport({ streamTransport: true, buffer: true, newline: 'unix' }, { from })
+  return {
+    async send(mail) {
+      const { message } = await transport.sendMail({ ...mail, date: new Date(clock.now()) })
+      mkdirSync(directory, { recursive: true, mode: 0o700 })
+      const name = `${new Date(clock.now()).toISOString().replaceAll(':', '-')}-${random.id()}.eml`
+      const file = join(directory, name)
+      // Under another name until it is whole: who watches the directory never reads half a mail.
+      writeFileSync(`${file}.part`, message as Buffer, { mode: 0o600, flag: 'wx', flush: true })
+      chmodSync(`${file}.part`, 0o600)
+      renameSync(`${file}.part`, file)
+      log.info({ event: 'mail.written', file: name })
+    },
+    close: () => transport.close(),
+  }
+}

@@ -1,0 +1,134 @@
+import { join } from 'node:path'
+import { openAuthStore } from '../../db/auth/store.ts'
+import { guard } from '../kit/guard.ts'
+import { health } from '../kit/health.ts'
+import { Revocations } from '../kit/revocations.ts'
+import { parts, type Runtime, type Service } from '../kit/runtime.ts'
+import { service } from '../kit/service.ts'
+import { LocalTokenCheck } from '../kit/token-check.ts'
+import type { AuthContext } from './context.ts'
+import { authRoutes } from './index.ts'
+import { bareRoutes } from './bare.ts'
+import { GraceClock } from './grace-clock.ts'
+import { KeyRing } from './key-ring.ts'
+import { LoginLimits } from './login-limits.ts'
+import { fileMailer, type Mailer, smtpMailer } from './mailer.ts'
+import { ResetMails } from './password-reset.ts'
+import type { UsersPeer } from './peers.ts'
+import { RevocationFeed } from './revocation-feed.ts'
+import { Codes, Sealing } from './sealing.ts'
+
+const NAME = 'auth'
+const CATCH_UP = 2000
+const TIDY_EVERY = 60_000
+const FORMS = ['/auth/introspect', '/auth/revoke']
+/** What the others need while this service catches up, and what tells that it is there. */
+const OPEN_AT_ONCE = /^(\/api\/v1)?\/(auth\/(sync|revocations|audit|validate-token)|health|metrics)/
+
+/** Puts the auth service together. @throws DatabaseError; Fault when CH202_SECRET does not open the signing keys */
+export async function authService(
+  runtime: Runtime,
+  { users, mailer }: { users: UsersPeer; mailer?: Mailer },
+): Promise<Service> {
+  const { clock, config, hasher, random, version } = runtime
+  const { clientAddress, log, metrics } = parts(NAME, runtime)
+  const store = openAuthStore(join(config.dataDir, 'auth.sqlite'))
+  const issuer = config.issuer ?? (await keptIssuer(store, config.authUrl))
+  const servedBefore = (await store.signingKeys()).length > 0
+  const keyRing = await KeyRing.open(store, new Sealing(config.secrets, random), clock)
+  const revocations = new Revocations()
+  const { audience } = config
+  const expected = { issuer, audience, key: (kid: string) => keyRing.publicKey(kid) }
+  const tokens = new LocalTokenCheck(expected, revocations, clock)
+  const jwks = () => keyRing.jwks()
+  const feed = new RevocationFeed({ store, clock, revocations, issuer, audience, jwks, servedBefore })
+  await feed.open()
+  await store.markAlive(clock.now())
+
+  const context: AuthContext = {
+    store,
+    clock,
+    random,
+    hasher,
+    users,
+    keyRing,
+    feed,
+    tokens,
+    codes: new Codes(config.secrets, 'refresh tokens'),
+    limits: new LoginLimits(store, clock, config.hashQueue, config.rateLimit),
+    graceClock: new GraceClock(store, clock, log, config.refreshReuseGrace),
+    cacheUse: { hits: 0, misses: 0, lastSyncAt: null, pending: 0 },
+    log,
+    config,
+    issuer,
+  }
+  const sender = mailer ?? openMailer(runtime, log)
+  const mails = new ResetMails(context, sender)
+  const { internalKeys, operatorKeys } = config
+  const guarded = guard({ tokens, internalKeys, operatorKeys, clientAddress })
+  metrics.gauge('hash_queue_length', 'Password hashes that wait for their turn', () => hasher.waiting)
+  metrics.gauge('password_cache_entries', 'Users in the password cache', () => store.countAccounts())
+  metrics.gauge('revocations_live', 'What is revoked and has not expired', () => revocations.size)
+
+  const routes = authRoutes(context, mails, guarded)
+  routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe: () => store.probe() }))
+  let catchingUp: Promise<void> | undefined
+  const app = service(
+    {
+      log,
+      clock,
+      random,
+      metrics,
+      corsOrigins: config.corsOrigins,
+      forms: FORMS,
+      comingUp: (path) => (OPEN_AT_ONCE.test(path) ? undefined : catchingUp),
+    },
+    { routes, root: bareRoutes(context, mails, guarded) },
+  )
+  const tidy = () => {
+    feed.prune()
+    store.forgetExpired(clock.now()).catch((error) => log.error({ event: 'tidy.failed', err: error }))
+  }
+  let tidying: ReturnType<typeof setInterval> | undefined
+  return {
+    name: NAME,
+    app,
+    metrics,
+    async start() {
+      catchingUp = catchUp(users)
+      await catchingUp
+      catchingUp = undefined
+      mails.start()
+      tidying = setInterval(tidy, TIDY_EVERY)
+    },
+    release: () => feed.close(),
+    async stop() {
+      clearInterval(tidying)
+      context.graceClock.stop()
+      await mails.stop()
+      sender.close()
+      await store.markAlive(clock.now())
+      store.close()
+    },
+  }
+}
+
+/** The base address of auth at its first start, whatever it is now: what tokens say must not change under them. */
+async function keptIssuer(store: ReturnType<typeof openAuthStore>, address: string): Promise<string> {
+  const kept = await store.fact('issuer')
+  if (kept === null) await store.setFact('issuer', address)
+  return kept ?? address
+}
+
+/** Users tells what this service missed while it was down; with users down it goes on with what it knows. */
+async function catchUp(users: UsersPeer): Promise<void> {
+  const told = users.catchUp().catch(() => undefined)
+  await Promise.race([told, Bun.sleep(CATCH_UP)])
+}
+
+function openMailer({ clock, config, random }: Runtime, log: Parameters<typeof fileMailer>[2]['log']): Mailer {
+  if (config.smtpUrl !== undefined) return smtpMailer(config.smtpUrl, config.mailFrom)
+  const directory = join(config.dataDir, 'mail')
+  log.warn({ event: 'mail.files', message: 'SMTP_URL is not set: mails are written as files', file: 'mail/' })
+  return fileMailer(directory, config.mailFrom, { clock, random, log })
+}

@@ -1,0 +1,249 @@
+import { type Static, t } from 'elysia'
+import { page, pageQuery } from '../kit/page.ts'
+import { checked, email, matching, nullable, oneOf, queryFlag, strict, text, time, uuid } from '../kit/schema.ts'
+import { type PasswordRecord, passwordRecord, userCreate, userRead } from '../users/model.ts'
+
+export { userCreate, userRead }
+export type { PasswordRecord }
+
+const password = text({ least: 1, most: 256, controls: true, examples: ['correct horse battery'] })
+const tokenText = text({ least: 1, most: 8192, controls: true })
+
+export const token = strict({
+  access_token: t.String(),
+  token_type: t.Literal('Bearer'),
+  expires_in: t.Integer(),
+  refresh_token: t.String(),
+  refresh_expires_in: t.Integer(),
+  session_id: t.String({ format: 'uuid' }),
+})
+export type Token = Static<typeof token>
+
+export const registered = strict({ ...userRead.properties, tokens: token })
+
+const name = text({ least: 1, most: 254 })
+/** One of the three names, and the password. */
+export const loginBody = strict({
+  email: t.Optional(name),
+  username: t.Optional(name),
+  login: t.Optional(name),
+  password,
+})
+export type LoginBody = Static<typeof loginBody>
+
+/** `refreshToken` is v0's spelling: where two documents meet at one path, either will do. */
+export const refreshBody = strict({ refresh_token: tokenText })
+export const logoutBody = strict({ refresh_token: t.Optional(tokenText) })
+export const tokenBody = strict({ token: tokenText, token_type_hint: t.Optional(text({ most: 64 })) })
+export const optionalTokenBody = strict({ token: t.Optional(tokenText) })
+
+export const validity = t.Union([
+  strict({
+    valid: t.Literal(true),
+    user_id: t.String({ format: 'uuid' }),
+    session_id: t.String({ format: 'uuid' }),
+    roles: t.Array(t.String()),
+    expires_at: time(),
+  }),
+  strict({
+    valid: t.Literal(false),
+    reason: t.Union([t.Literal('malformed'), t.Literal('expired'), t.Literal('revoked'), t.Literal('signature')]),
+  }),
+])
+export type Validity = Static<typeof validity>
+
+/** RFC 7662. */
+export const introspection = t.Union([
+  strict({
+    active: t.Literal(true),
+    sub: t.String(),
+    username: t.Nullable(t.String()),
+    email: t.String(),
+    roles: t.Array(t.String()),
+    token_type: t.String(),
+    exp: t.Integer(),
+    iat: t.Integer(),
+    iss: t.String(),
+    aud: t.String(),
+    jti: t.String(),
+    sid: t.String(),
+  }),
+  strict({ active: t.Literal(false) }),
+])
+export type Introspection = Static<typeof introspection>
+
+export const sessionRead = strict({
+  id: t.String({ format: 'uuid' }),
+  user_id: t.String({ format: 'uuid' }),
+  current: t.Boolean(),
+  created_at: time(),
+  last_used_at: time(),
+  expires_at: time(),
+  ip: t.Nullable(t.String()),
+  user_agent: t.Nullable(t.String()),
+})
+export type SessionRead = Static<typeof sessionRead>
+export const sessionPage = page(sessionRead)
+export const whose = { user_id: t.Optional(uuid()), all: t.Optional(queryFlag()) }
+export const sessionsQuery = strict({ ...pageQuery, ...whose })
+export const revokeQuery = strict(whose)
+export const revoked = strict({ revoked: t.Integer() })
+
+export const resetRequestBody = strict({ email: email() })
+export const resetConfirmBody = strict({ token: tokenText, new_password: password })
+export const message = strict({ message: t.String() })
+
+const jwk = strict({
+  kty: t.Literal('OKP'),
+  crv: t.Literal('Ed25519'),
+  x: t.String(),
+  kid: t.String(),
+  alg: t.Literal('EdDSA'),
+  use: t.Literal('sig'),
+})
+export const jwks = strict({ keys: t.Array(jwk) })
+
+/** RFC 8414. */
+export const metadata = strict({
+  issuer: t.String(),
+  jwks_uri: t.String(),
+  introspection_endpoint: t.String(),
+  revocation_endpoint: t.String(),
+  introspection_endpoint_auth_methods_supported: t.Array(t.String()),
+  revocation_endpoint_auth_methods_supported: t.Array(t.String()),
+  response_types_supported: t.Array(t.String()),
+  grant_types_supported: t.Array(t.String()),
+  ch202: strict({ auth: t.String(), users: t.String(), modules: t.String() }),
+})
+
+// Between the services.
+
+const whole = (documentation: Record<string, unknown> = {}) =>
+  checked<number>({ type: 'integer', minimum: 0, ...documentation }, (value) =>
+    Number.isSafeInteger(value) && (value as number) >= 0 ? undefined : 'must be a whole number',
+  )
+const when = () =>
+  checked<string>({ type: 'string', format: 'date-time' }, (value) =>
+    typeof value === 'string' && /^\d{4}-\d{2}-\d{2}T/.test(value) && !Number.isNaN(Date.parse(value))
+      ? undefined
+      : 'must be an RFC 3339 time',
+  )
+const flag = () =>
+  checked<boolean>({ type: 'boolean' }, (value) => (typeof value === 'boolean' ? undefined : 'must be a boolean'))
+
+/**
+ * The record, as users answers it, and the marks that only our own users service sends: what the changes up to this
+ * version ended, so that nothing is missed by a notice that was.
+ */
+export const syncBody = strict({
+  user_id: uuid(),
+  email: email(),
+  username: nullable(text({ least: 3, most: 32 })),
+  name: nullable(text({ most: 200 })),
+  roles: checked<string[]>({ type: 'array', items: { type: 'string' } }, (value) =>
+    Array.isArray(value) && value.every((role) => typeof role === 'string') ? undefined : 'must be an array of strings',
+  ),
+  status: oneOf('active', 'disabled'),
+  email_verified: flag(),
+  created_at: when(),
+  updated_at: when(),
+  password_hash: text({ least: 1, most: 512 }),
+  password_version: whole(),
+  sessions_from: t.Optional(whole()),
+  session_kept: t.Optional(nullable(uuid())),
+  tokens_from: t.Optional(whole()),
+})
+export type SyncBody = Static<typeof syncBody>
+
+export const userDeletedBody = strict({ user_id: uuid() })
+
+const eventFields = {
+  id: t.String({ format: 'uuid' }),
+  type: t.String(),
+  user_id: t.Nullable(t.String()),
+  actor: t.String(),
+  ip: t.Nullable(t.String()),
+  request_id: t.Nullable(t.String()),
+  detail: t.Record(t.String(), t.Unknown()),
+}
+export const auditEvent = strict({ ...eventFields, at: time() })
+export const auditPage = page(auditEvent)
+export const auditBody = strict({
+  id: uuid(),
+  at: whole(),
+  type: matching(/^[a-z_]+\.[a-z_]+$/, 'must be noun.verb'),
+  user_id: nullable(uuid()),
+  actor: text({ least: 1, most: 100 }),
+  ip: nullable(text({ most: 64 })),
+  request_id: nullable(text({ most: 128 })),
+  detail: checked<Record<string, unknown>>({ type: 'object' }, (value) =>
+    typeof value === 'object' && value !== null ? undefined : 'must be an object',
+  ),
+})
+export type AuditBody = Static<typeof auditBody>
+export const auditQuery = strict({
+  ...pageQuery,
+  user_id: t.Optional(uuid()),
+  type: t.Optional(text({ least: 1, most: 64 })),
+  since: t.Optional(when()),
+  request_id: t.Optional(text({ least: 1, most: 128 })),
+})
+
+export const feedQuery = strict({
+  follower: text({ least: 1, most: 100 }),
+  after: matching(/^\d{1,15}$/, 'must be a whole number'),
+  epoch: text({ most: 64 }),
+})
+export const feedPage = strict({
+  epoch: t.String(),
+  seq: t.Integer(),
+  issuer: t.String(),
+  audience: t.String(),
+  keys: t.Array(jwk),
+  revoked: t.Array(
+    strict({
+      kind: t.Union([t.Literal('session'), t.Literal('user'), t.Literal('keys')]),
+      subject: t.String(),
+      version: t.Integer(),
+      until: t.Integer(),
+    }),
+  ),
+})
+
+// For operators.
+
+export const cacheEntry = strict({
+  user_id: t.String({ format: 'uuid' }),
+  email: t.String(),
+  username: t.Nullable(t.String()),
+  status: t.Union([t.Literal('active'), t.Literal('disabled')]),
+  password_version: t.Integer(),
+  synced_at: time(),
+})
+export const cachePage = page(cacheEntry)
+export const cacheQuery = strict({ ...pageQuery, search: t.Optional(text({ least: 1, most: 200 })) })
+export const cacheSyncBody = strict({ user_id: t.Optional(uuid()) })
+export const cacheSynced = strict({
+  synced: t.Integer(),
+  removed: t.Integer(),
+  unchanged: t.Integer(),
+  duration_ms: t.Integer(),
+})
+export const cacheHealth = strict({
+  entries: t.Integer(),
+  hits: t.Integer(),
+  misses: t.Integer(),
+  hit_ratio: t.Number(),
+  last_sync_at: t.Nullable(time()),
+  pending: t.Integer(),
+})
+
+export const signingKey = strict({
+  kid: t.String(),
+  alg: t.String(),
+  created_at: time(),
+  status: t.Union([t.Literal('active'), t.Literal('retiring')]),
+})
+export const signingKeys = strict({ items: t.Array(signingKey) })
+
+export const record = passwordRecord

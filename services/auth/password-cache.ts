@@ -1,0 +1,193 @@
+import { createHash } from 'node:crypto'
+import type { Caller } from '../kit/caller.ts'
+import { timestamp } from '../kit/clock.ts'
+import { type PageQuery, pageAnswer, pageRequest } from '../kit/page.ts'
+import { Problem } from '../kit/problem.ts'
+import { isEmail } from '../kit/schema.ts'
+import { type AuthContext, eventBy } from './context.ts'
+import type { PasswordRecord, SyncBody } from './model.ts'
+import type { Account, CacheSync } from './store.ts'
+
+type Actor = Pick<Caller, 'actor' | 'ip' | 'requestId'>
+
+/**
+ * Takes in what users says of a user, unless what is held is newer; resolves when what the change ended is refused
+ * everywhere.
+ */
+export async function syncUser(context: AuthContext, body: SyncBody | PasswordRecord, caller: Actor): Promise<CacheSync> {
+  const { cacheUse, clock, feed, store } = context
+  const { sessions_from, session_kept, tokens_from } = body as Partial<SyncBody>
+  const marks =
+    sessions_from === undefined || tokens_from === undefined
+      ? {}
+      : {
+          marks: {
+            sessionsFrom: sessions_from,
+            sessionKept: session_kept?.toLowerCase() ?? null,
+            tokensFrom: tokens_from,
+          },
+        }
+  const userId = body.user_id.toLowerCase()
+  const synced = await store.syncAccount(
+    {
+      userId,
+      email: body.email,
+      username: body.username,
+      name: body.name,
+      roles: body.roles,
+      status: body.status,
+      emailVerified: body.email_verified,
+      createdAt: Date.parse(body.created_at),
+      updatedAt: Date.parse(body.updated_at),
+      passwordHash: body.password_hash,
+      version: body.password_version,
+      ...marks,
+    },
+    clock.now(),
+    (type) => eventBy(context, caller, type, userId),
+  )
+  cacheUse.lastSyncAt = clock.now()
+  await feed.announce(synced.ended)
+  return synced
+}
+
+/** Ends everything of a deleted user; resolves when its tokens are refused everywhere. */
+export async function deleteUser(context: AuthContext, userId: string, caller: Actor): Promise<void> {
+  const { clock, feed, store } = context
+  const id = userId.toLowerCase()
+  await feed.announce(await store.deleteAccount(id, clock.now(), (type) => eventBy(context, caller, type, id)))
+}
+
+/** Whom a login names, as far as the cache knows; also one that was dropped. */
+export async function accountNamed({ store }: AuthContext, login: Login): Promise<Account | null> {
+  return login.by === 'email' ? await store.accountByEmail(login.name) : await store.accountByUsername(login.name)
+}
+
+export interface Login {
+  by: 'email' | 'username'
+  name: string
+}
+
+export function loginOf(name: string, by?: 'email' | 'username'): Login {
+  if ((by ?? (isEmail(name) ? 'email' : 'username')) === 'email') return { by: 'email', name }
+  return { by: 'username', name: name.toLowerCase() }
+}
+
+/** Under what the failures of a login are counted where there is no account: not the name itself. */
+export function strangerKey({ name }: Login): string {
+  return createHash('sha256').update(name.toLowerCase()).digest('base64url')
+}
+
+/**
+ * Whether the password is right: by the cache, or, where it does not hold the user, by users. Of an unknown user it
+ * takes as long as of a wrong password: one check, here, while users is asked beside it.
+ * @returns the account, or null when the user is unknown or the password wrong
+ * @throws Problem `users_unavailable`, `overloaded`
+ */
+export async function checkPassword(
+  context: AuthContext,
+  account: Account | null,
+  login: Login,
+  password: string,
+  caller: Caller,
+): Promise<Account | null> {
+  const { cacheUse, hasher, store, users } = context
+  if (account?.cached) {
+    cacheUse.hits++
+    return (await hasher.verify(password, account.passwordHash)) ? account : null
+  }
+  cacheUse.misses++
+  const [user] = await Promise.all([users.verifyCredentials(login.name, password), hasher.pretend(password)])
+  const record = user && (await users.passwordRecord(user.id))
+  if (!record) return null
+  await syncUser(context, record, caller)
+  // The password may have been changed while it was looked up: what is held now must be what was checked.
+  const held = await store.accountById(record.user_id)
+  return held?.passwordHash === record.password_hash ? held : null
+}
+
+/** @throws Problem `validation_failed` for a cursor of another list */
+export async function listCache({ store }: AuthContext, query: PageQuery & { search?: string }) {
+  const list = JSON.stringify(['cache', query.search])
+  const request = pageRequest(query, list)
+  const slice = await store.listAccounts(query.search, request)
+  return pageAnswer(slice, request, list, (account) => ({
+    user_id: account.userId,
+    email: account.email,
+    username: account.username,
+    status: account.status,
+    password_version: account.version,
+    synced_at: timestamp(account.syncedAt),
+  }))
+}
+
+/** Takes an account out of the cache: the next login asks users. @throws Problem `user_not_found` */
+export async function dropFromCache(context: AuthContext, userId: string, caller: Caller): Promise<void> {
+  const id = userId.toLowerCase()
+  const dropped = await context.store.dropAccount(id, eventBy(context, caller, 'cache.dropped', id))
+  if (!dropped) throw new Problem('user_not_found')
+}
+
+/**
+ * Brings the cache in line with users: one user, or all.
+ * @throws Problem `users_unavailable`; `user_not_found` when users doesn't know the one
+ */
+export async function syncCache(context: AuthContext, userId: string | undefined, caller: Caller) {
+  const { clock, store, users } = context
+  const began = clock.monotonic()
+  const counts = { synced: 0, removed: 0, unchanged: 0 }
+  const take = async (record: PasswordRecord) => {
+    const { outcome } = await syncUser(context, record, caller)
+    counts[outcome === 'synced' ? 'synced' : 'unchanged']++
+  }
+
+  if (userId !== undefined) {
+    const id = userId.toLowerCase()
+    const record = await users.passwordRecord(id)
+    if (record) await take(record)
+    else if (await store.accountById(id)) {
+      await deleteUser(context, id, caller)
+      counts.removed++
+    } else throw new Problem('user_not_found')
+  } else {
+    const known = new Set<string>()
+    let after: string | null = null
+    do {
+      const page: { items: PasswordRecord[]; next_cursor: string | null } = await users.passwordRecords(after)
+      for (const record of page.items) known.add(record.user_id)
+      await Promise.all(page.items.map(take))
+      after = page.next_cursor
+    } while (after !== null)
+    counts.removed = await removeUnknown(context, known, caller)
+  }
+  await store.addEvent(eventBy(context, caller, 'cache.synced', userId?.toLowerCase() ?? null, counts))
+  return { ...counts, duration_ms: Math.round(clock.monotonic() - began) }
+}
+
+/** Ends whom users did not list; each is asked for once more, in case it was made meanwhile. */
+async function removeUnknown(context: AuthContext, known: Set<string>, caller: Caller): Promise<number> {
+  let removed = 0
+  for (let after = ''; ; ) {
+    const ids = await context.store.cachedIds(after, 500)
+    for (const id of ids) {
+      if (known.has(id) || (await context.users.passwordRecord(id))) continue
+      await deleteUser(context, id, caller)
+      removed++
+    }
+    const last = ids.at(-1)
+    if (last === undefined) return removed
+    after = last
+  }
+}
+
+export async function cacheHealth({ cacheUse, store }: AuthContext) {
+  const { hits, misses, lastSyncAt, pending } = cacheUse
+  return {
+    entries: await store.countAccounts(),
+    hits,
+    misses,
+    hit_ratio: hits + misses === 0 ? 0 : Math.round((hits / (hits + misses)) * 1000) / 1000,
+    last_sync_at: lastSyncAt === null ? null : timestamp(lastSyncAt),
+    pending,
+  }
+}

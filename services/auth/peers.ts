@@ -1,0 +1,27 @@
+import type { PasswordRecord, UserRead } from '../users/model.ts'
+
+export interface NewUser {
+  email: string
+  password: string
+  username?: string | null
+  name?: string | null
+}
+
+/** What auth needs of users. Each throws Problem `users_unavailable` when it can't be reached. */
+export interface UsersPeer {
+  /** @throws Problem that users answers with: `email_taken`, `weak_password`, … */
+  createUser(input: NewUser, requestId: string): Promise<UserRead>
+  /** Null: there is no such user. */
+  user(userId: string): Promise<UserRead | null>
+  userByEmail(email: string): Promise<UserRead | null>
+  /** Null: no such user, or another password. */
+  verifyCredentials(login: string, password: string): Promise<UserRead | null>
+  passwordRecord(userId: string): Promise<PasswordRecord | null>
+  passwordRecords(after: string | null): Promise<{ items: PasswordRecord[]; next_cursor: string | null }>
+  /** Ends a reset. False: there is no such user. @throws Problem `weak_password`, `validation_failed` */
+  resetPassword(userId: string, newPassword: string, requestId: string): Promise<boolean>
+  /** Ignored when the record has changed since `ifVersion`. */
+  replaceHash(userId: string, passwordHash: string, ifVersion: number): Promise<void>
+  /** Users tells all that auth missed. */
+  catchUp(): Promise<void>
+}

@@ -1,0 +1,230 @@
+import { type Claims, signAccessToken } from '../kit/access-token.ts'
+import type { Caller } from '../kit/caller.ts'
+import { MINUTE, timestamp } from '../kit/clock.ts'
+import { secondsUntil } from '../kit/limits.ts'
+import { type PageQuery, pageAnswer, pageRequest } from '../kit/page.ts'
+import { invalid, Problem } from '../kit/problem.ts'
+import { isUuid } from '../kit/random.ts'
+import { type AuthContext, eventBy } from './context.ts'
+import type { SessionRead, Token } from './model.ts'
+import { hashOfRefreshToken, type Presented, readRefreshToken, refreshToken } from './refresh-token.ts'
+import type { Account, Session, SessionKind } from './store.ts'
+
+const REFRESHES = { most: 150, window: 5 * MINUTE }
+const USER_AGENT_MAX = 256
+
+/**
+ * Opens a session of an account whose password was right, and gives its first tokens.
+ * @throws Problem `invalid_credentials` when the account changed since its password was checked
+ */
+export async function openSession(
+  context: AuthContext,
+  account: Account,
+  caller: Caller,
+  kind: SessionKind,
+): Promise<Token> {
+  const { clock, codes, config, random, store } = context
+  const now = clock.now()
+  const endsAt = now + config.sessionMaxAge
+  const expiresAt = Math.min(now + lifetime(context, kind), endsAt)
+  const session: Session = {
+    id: random.id(),
+    userId: account.userId,
+    kind,
+    counter: 0,
+    rotatedAt: now,
+    createdAt: now,
+    lastUsedAt: now,
+    expiresAt,
+    endsAt,
+    accessUntil: Math.min(now + config.jwtExpire, expiresAt),
+    version: account.version,
+    ip: caller.ip,
+    userAgent: caller.userAgent?.slice(0, USER_AGENT_MAX) ?? null,
+  }
+  const token = refreshToken(codes, session.id, 0, kind)
+  const opened = eventBy(context, caller, 'session.created', account.userId, { session_id: session.id })
+  const hash = kind === 'v0' ? hashOfRefreshToken(token) : undefined
+  const outcome = await store.openSession(session, opened, hash)
+  if (outcome === 'account_changed') throw new Problem('invalid_credentials')
+  return tokensOf(context, session, account, token)
+}
+
+/**
+ * Rotates a session: a new access token and a new refresh token for a refresh token, which is spent with that. The one
+ * spent last, within the grace, gets the same new one again; an older one ends the session (RFC 9700, 4.14.2).
+ * @throws Problem `invalid_refresh_token`, `refresh_token_reused`, `rate_limited`
+ */
+export async function refreshSession(context: AuthContext, presented: string, caller: Caller): Promise<Token> {
+  const { clock, codes, config, feed, store } = context
+  const place = await placeOf(context, presented)
+  const session = place && (await store.sessionById(place.sessionId))
+  if (!place || !session) throw new Problem('invalid_refresh_token')
+
+  const now = clock.now()
+  const { id, kind, userId } = session
+  const next = refreshToken(codes, id, place.counter + 1, kind)
+  const rotated = await store.rotateSession(
+    {
+      sessionId: id,
+      counter: place.counter,
+      now,
+      expiresAt: now + lifetime(context, kind),
+      accessUntil: Math.min(now + config.jwtExpire, session.endsAt),
+      grace: config.refreshReuseGrace,
+      ...(kind === 'v0' ? { hash: hashOfRefreshToken(next) } : {}),
+      ...(config.rateLimit ? { limit: REFRESHES } : {}),
+    },
+    (type) => eventBy(context, caller, type, userId, { session_id: id }),
+  )
+  if (rotated.outcome === 'gone') throw new Problem('invalid_refresh_token')
+  if (rotated.outcome === 'limited') throw new Problem('rate_limited', { retryAfter: secondsUntil(rotated.until, now) })
+  if (rotated.outcome === 'reused') {
+    await feed.announce(rotated.ended)
+    throw new Problem('refresh_token_reused')
+  }
+  context.graceClock.run()
+  // Rotated or asked for again, the current token is the one after that which was presented.
+  return tokensOf(context, rotated.session, rotated.account, next)
+}
+
+/** Which session, and which of its tokens, a refresh token is. */
+export async function placeOf(context: AuthContext, token: string): Promise<Presented | undefined> {
+  if (isUuid(token.toLowerCase())) return (await context.store.sessionByHash(hashOfRefreshToken(token))) ?? undefined
+  return readRefreshToken(context.codes, token)
+}
+
+/**
+ * The access token is made of what the account is now, so that a change of roles shows with the next refresh. It does
+ * not outlive the session.
+ */
+function tokensOf(context: AuthContext, session: Session, account: Account, refresh: string): Token {
+  const { clock, config, issuer, keyRing, random } = context
+  const now = Math.floor(clock.now() / 1000)
+  const exp = Math.min(now + config.jwtExpire / 1000, Math.floor(session.expiresAt / 1000))
+  const claims: Claims = {
+    iss: issuer,
+    sub: account.userId,
+    aud: config.audience,
+    exp,
+    iat: now,
+    jti: random.id(),
+    sid: session.id,
+    email: account.email,
+    roles: account.roles,
+    ver: account.version,
+  }
+  return {
+    access_token: signAccessToken(claims, keyRing.signing()),
+    token_type: 'Bearer',
+    expires_in: exp - now,
+    refresh_token: refresh,
+    refresh_expires_in: Math.floor(session.expiresAt / 1000) - now,
+    session_id: session.id,
+  }
+}
+
+function lifetime({ config }: AuthContext, kind: SessionKind): number {
+  return kind === 'v0' ? config.refreshExpireV0 : config.refreshExpire
+}
+
+/**
+ * Logs out: the session of the access token, and that of the refresh token where it is the same user's, or is all there
+ * is.
+ * @throws Problem `missing_token` where there is neither, `invalid_refresh_token`
+ */
+export async function logout(context: AuthContext, caller: Caller, token: string | undefined): Promise<void> {
+  if (token === undefined && caller.sessionId === null) throw new Problem('missing_token')
+  const place = token === undefined ? undefined : await placeOf(context, token)
+  if (caller.sessionId === null) {
+    const ended = place && (await end(context, place.sessionId, null, caller, 'session.logout'))
+    if (!ended) throw new Problem('invalid_refresh_token')
+    return
+  }
+  if (place && place.sessionId !== caller.sessionId)
+    await end(context, place.sessionId, caller.userId, caller, 'session.logout')
+  await end(context, caller.sessionId, null, caller, 'session.logout')
+}
+
+/** Ends all sessions of the caller. */
+export async function logoutAll(context: AuthContext, caller: Caller): Promise<number> {
+  if (caller.userId === null) throw new Problem('missing_token')
+  return await endSessionsOf(context, caller.userId, caller, 'session.logout_all')
+}
+
+/** Ends one session, for its owner or an operator. @throws Problem `session_not_found`, of another's too */
+export async function revokeSession(context: AuthContext, id: string, caller: Caller): Promise<void> {
+  const owner = caller.operator ? null : caller.userId
+  const key = id.toLowerCase()
+  const ended = isUuid(key) && (await end(context, key, owner, caller, 'session.revoked'))
+  if (!ended) throw new Problem('session_not_found')
+}
+
+interface Whose {
+  user_id?: string
+  all?: 'true' | 'false'
+}
+
+/** Ends the sessions of a user, or all. @throws Problem `validation_failed` where neither or both are named */
+export async function revokeSessions(context: AuthContext, whose: Whose, caller: Caller): Promise<number> {
+  const { clock, feed, store } = context
+  const everyone = whose.all === 'true'
+  if (everyone === (whose.user_id !== undefined)) throw invalid('user_id or all=true is required, and not both')
+  if (whose.user_id !== undefined)
+    return await endSessionsOf(context, whose.user_id.toLowerCase(), caller, 'session.revoked')
+  const ended = await store.endAllSessions(clock.now(), eventBy(context, caller, 'session.all_revoked', null))
+  await feed.announce(ended)
+  return ended.sessions
+}
+
+async function endSessionsOf(context: AuthContext, userId: string, caller: Caller, type: string): Promise<number> {
+  const { clock, feed, store } = context
+  const ended = await store.endSessionsOf(userId, clock.now(), eventBy(context, caller, type, userId))
+  await feed.announce(ended)
+  return ended.sessions
+}
+
+/** Ends a session and waits until its tokens are refused everywhere. False: there is none such. */
+export async function end(
+  context: AuthContext,
+  id: string,
+  owner: string | null,
+  caller: Caller,
+  type: string,
+): Promise<boolean> {
+  const { clock, feed, store } = context
+  const event = eventBy(context, caller, type, caller.userId, { session_id: id })
+  const ended = await store.endSession(id, owner, clock.now(), event)
+  if (ended) await feed.announce(ended)
+  return ended !== null
+}
+
+/**
+ * The live sessions of the caller, of a user, or all.
+ * @throws Problem `forbidden` to name another without being an operator, `validation_failed`
+ */
+export async function listSessions(context: AuthContext, query: PageQuery & Whose, caller: Caller) {
+  const { user_id, all } = query
+  if ((user_id !== undefined || all !== undefined) && !caller.operator) throw new Problem('forbidden')
+  if (user_id !== undefined && all === 'true') throw invalid('user_id should not exist beside all')
+  const userId = all === 'true' ? null : (user_id?.toLowerCase() ?? caller.userId)
+  if (userId === null && all !== 'true') throw invalid('user_id or all=true is required')
+
+  const list = JSON.stringify(['sessions', userId])
+  const request = pageRequest(query, list)
+  const slice = await context.store.listSessions(userId, context.clock.now(), request)
+  return pageAnswer(slice, request, list, (session) => sessionRead(session, caller))
+}
+
+function sessionRead(session: Session, caller: Caller): SessionRead {
+  return {
+    id: session.id,
+    user_id: session.userId,
+    current: session.id === caller.sessionId,
+    created_at: timestamp(session.createdAt),
+    last_used_at: timestamp(session.lastUsedAt),
+    expires_at: timestamp(session.expiresAt),
+    ip: session.ip,
+    user_agent: session.userAgent,
+  }
+}

@@ -1,0 +1,41 @@
+import type { AnyElysia } from 'elysia'
+import { ClientAddress } from './client-address.ts'
+import type { Clock } from './clock.ts'
+import type { Config } from './config.ts'
+import type { Hasher } from './hasher.ts'
+import type { Log } from './log.ts'
+import { Metrics } from './metrics.ts'
+import type { Random } from './random.ts'
+
+/** What a process gives each of its services. */
+export interface Runtime {
+  config: Config
+  clock: Clock
+  random: Random
+  /** One for the process: the services of one process share its cores. */
+  hasher: Hasher
+  log(service: string): Log
+  version: string
+}
+
+/** A service that has been put together and can be started and stopped. */
+export interface Service {
+  name: string
+  app: AnyElysia
+  metrics: Metrics
+  /** Begins what runs beside the requests. Resolves when the service is ready to decide about them. */
+  start(): Promise<void>
+  /** Stops what `start` began, and closes the database. No request comes any more. */
+  stop(): Promise<void>
+  /** Answers what is held open, so that the server can stop. */
+  release(): void
+}
+
+/** What every service is made with. */
+export function parts(name: string, { config, log }: Runtime) {
+  return {
+    log: log(name),
+    metrics: new Metrics(name),
+    clientAddress: new ClientAddress(config.trustedProxies),
+  }
+}

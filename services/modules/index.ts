@@ -1,0 +1,127 @@
+import { Elysia, t } from 'elysia'
+import type { guard } from '../kit/guard.ts'
+import { disableModule, enableModule, listModuleUsers, listUserModules, userDeleted } from './activation.ts'
+import { createModule, deleteModule, getModule, listModules, type ModulesContext, patchModule } from './library.ts'
+import {
+  moduleCreate,
+  moduleList,
+  moduleParams,
+  modulePatch,
+  moduleRead,
+  moduleUserPage,
+  moduleUsersQuery,
+  switchBody,
+  userDeleted as userDeletedBody,
+  userModules,
+  userParams,
+  userQuery,
+} from './model.ts'
+
+/** The routes of the modules service. */
+export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeof guard>) {
+  return new Elysia({ normalize: false })
+    .use(guarded)
+    .get('/modules', ({ query, caller }) => listModules(context, query.user_id, caller), {
+      auth: ['user', 'operator'],
+      query: userQuery,
+      response: moduleList,
+      detail: { tags: ['modules'], summary: 'List the modules, as they stand for a user' },
+    })
+    .post(
+      '/modules',
+      async ({ body, caller, set, path }) => {
+        const module = await createModule(context, body, caller)
+        set.status = 201
+        set.headers.location = `${path.replace(/\/$/, '')}/${module.id}`
+        return module
+      },
+      {
+        auth: ['operator'],
+        body: moduleCreate,
+        response: { 201: moduleRead },
+        detail: { tags: ['modules'], summary: 'Create a module' },
+      },
+    )
+    .get(
+      '/modules/:module_id',
+      ({ params, query, caller }) => getModule(context, params.module_id, query.user_id, caller),
+      {
+        auth: ['user', 'operator'],
+        params: moduleParams,
+        query: userQuery,
+        response: moduleRead,
+        detail: { tags: ['modules'], summary: 'Read a module, as it stands for a user' },
+      },
+    )
+    .patch('/modules/:module_id', ({ params, body, caller }) => patchModule(context, params.module_id, body, caller), {
+      auth: ['operator'],
+      params: moduleParams,
+      body: modulePatch,
+      response: moduleRead,
+      detail: { tags: ['modules'], summary: 'Change a module' },
+    })
+    .delete(
+      '/modules/:module_id',
+      async ({ params, caller, set }) => {
+        await deleteModule(context, params.module_id, caller)
+        set.status = 204
+      },
+      {
+        auth: ['operator'],
+        params: moduleParams,
+        response: { 204: t.Void() },
+        detail: { tags: ['modules'], summary: 'Delete a module' },
+      },
+    )
+    .post(
+      '/modules/:module_id/enable',
+      ({ params, body, caller }) => enableModule(context, params.module_id, body?.user_id, caller),
+      {
+        auth: ['user', 'operator'],
+        params: moduleParams,
+        body: switchBody,
+        response: moduleRead,
+        detail: { tags: ['modules'], summary: 'Turn a module on' },
+      },
+    )
+    .post(
+      '/modules/:module_id/disable',
+      ({ params, body, caller }) => disableModule(context, params.module_id, body?.user_id, caller),
+      {
+        auth: ['user', 'operator'],
+        params: moduleParams,
+        body: switchBody,
+        response: moduleRead,
+        detail: { tags: ['modules'], summary: 'Turn a module off' },
+      },
+    )
+    .get('/modules/:module_id/users', ({ params, query }) => listModuleUsers(context, params.module_id, query), {
+      auth: ['operator'],
+      params: moduleParams,
+      query: moduleUsersQuery,
+      response: moduleUserPage,
+      detail: { tags: ['modules'], summary: 'List the users who turned a module on' },
+    })
+    .get('/modules/users/:user_id', ({ params }) => listUserModules(context, params.user_id), {
+      auth: ['internal', 'operator'],
+      params: userParams,
+      response: userModules,
+      detail: { tags: ['internal'], summary: 'The modules that a user may use' },
+    })
+    .post(
+      '/modules/sync/user-deleted',
+      async ({ body, set }) => {
+        await userDeleted(context, body.user_id)
+        set.status = 204
+      },
+      {
+        auth: ['internal'],
+        body: userDeletedBody,
+        response: { 204: t.Void() },
+        detail: { tags: ['internal'], summary: 'A user is gone' },
+      },
+    )
+}
+
+/** For the typed clients. */
+export type ModulesApi = ReturnType<typeof modulesRoutes>

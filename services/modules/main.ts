@@ -1,0 +1,60 @@
+import { join } from 'node:path'
+import { openModulesStore } from '../../db/modules/store.ts'
+import type { AuditEvent } from '../kit/audit.ts'
+import { FeedFollower, type FeedSource } from '../kit/feed.ts'
+import { guard } from '../kit/guard.ts'
+import { health } from '../kit/health.ts'
+import { Outbox } from '../kit/outbox.ts'
+import { parts, type Runtime, type Service } from '../kit/runtime.ts'
+import { service } from '../kit/service.ts'
+import { modulesRoutes } from './index.ts'
+import type { AuthPeer, UsersPeer } from './peers.ts'
+
+const NAME = 'modules'
+/** How long a start waits for the first word of auth. */
+const FIRST_WORD = 1000
+
+/** Puts the modules service together. @throws DatabaseError */
+export function modulesService(
+  runtime: Runtime,
+  { auth, feed, users }: { auth: AuthPeer; feed: FeedSource; users: UsersPeer },
+): Service {
+  const { clock, config, random, version } = runtime
+  const { clientAddress, log, metrics } = parts(NAME, runtime)
+  const store = openModulesStore(join(config.dataDir, 'modules.sqlite'))
+  const outbox = new Outbox({
+    target: 'auth',
+    store,
+    clock,
+    log,
+    send: (notice) => auth.recordAudit(notice.payload as unknown as AuditEvent),
+  })
+  const follower = new FeedFollower({
+    name: `${NAME}-${random.id()}`,
+    source: feed,
+    clock,
+    log,
+    maxLag: config.revocationMaxLag,
+  })
+  const { internalKeys, operatorKeys } = config
+  const guarded = guard({ tokens: follower, internalKeys, operatorKeys, clientAddress })
+  metrics.gauge('outbox_pending', 'Notices that others have not acknowledged', () => store.countNotices())
+
+  const routes = modulesRoutes({ store, clock, random, users, outbox }, guarded)
+  routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe: () => store.probe() }))
+  const app = service({ log, clock, random, metrics, corsOrigins: config.corsOrigins }, { routes })
+  return {
+    name: NAME,
+    app,
+    metrics,
+    async start() {
+      outbox.start()
+      await follower.start(FIRST_WORD)
+    },
+    release: () => undefined,
+    async stop() {
+      await Promise.all([outbox.stop(), follower.stop()])
+      store.close()
+    },
+  }
+}

@@ -1,0 +1,15 @@
+import type { AuditEvent } from '../kit/audit.ts'
+
+/** What modules needs of users. */
+export interface UsersPeer {
+  /**
+   * The roles of a user as they are now; null where there is no such user.
+   * @throws Problem `users_unavailable`
+   */
+  roles(userId: string): Promise<string[] | null>
+}
+
+/** What modules needs of auth. Resolves when auth has written it down; the same event may come twice. */
+export interface AuthPeer {
+  recordAudit(event: AuditEvent): Promise<void>
+}

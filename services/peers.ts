@@ -1,0 +1,181 @@
+import { treaty } from '@elysiajs/eden'
+import type { AuthApi } from './auth/index.ts'
+import type { UsersPeer as UsersOfAuth } from './auth/peers.ts'
+import type { FeedSource } from './kit/feed.ts'
+import { Fault } from './kit/log.ts'
+import { isProblemCode, Problem, type ProblemBody, type ProblemCode } from './kit/problem.ts'
+import type { AuthPeer as AuthOfModules, UsersPeer as UsersOfModules } from './modules/peers.ts'
+import type { ModulesApi } from './modules/index.ts'
+import type { UsersApi } from './users/index.ts'
+import type { AuthPeer as AuthOfUsers, ModulesPeer as ModulesOfUsers } from './users/peers.ts'
+
+/**
+ * How the services call each other: the typed client of the tool, over HTTP or straight into an app of this process.
+ * Each service states what it needs of another as an interface of its own; here it is fulfilled. No app imports this
+ * file.
+ */
+export interface Link {
+  /** The base address of the other service. */
+  url: string
+  /** The internal key that is sent. */
+  key: string
+  fetch: (request: Request) => Promise<Response> | Response
+}
+
+/** Longer than a password hash at the end of a full queue takes. */
+const PATIENCE = 15_000
+/** A question that a waiting request hangs on. */
+const SHORT = 1000
+
+interface Answer<T> {
+  data: T | null
+  error: { value: unknown } | null
+  status: number
+}
+
+export function usersOfAuth(link: Link): UsersOfAuth {
+  const users = usersClient(link)
+  const ask = <T>(call: Promise<Answer<T>>) => answerOf(call, 'users_unavailable')
+  return {
+    createUser: (input, requestId) => ask(users.users.post(input, { headers: { 'x-request-id': requestId } })),
+    user: (user_id) => orNull(ask(users.users({ user_id }).get())),
+    userByEmail: (email) => orNull(ask(users.users['by-email']({ email: encodeURIComponent(email) }).get())),
+    async verifyCredentials(login, password) {
+      const verified = await ask(users.users['verify-credentials'].post({ login, password }))
+      return verified.valid ? verified.user : null
+    },
+    passwordRecord: (user_id) => orNull(ask(users.users({ user_id })['password-hash'].get())),
+    passwordRecords: (after) => ask(users.users['password-hashes'].get({ query: after === null ? {} : { after } })),
+    async resetPassword(user_id, new_password, requestId) {
+      const headers = { 'x-request-id': requestId }
+      const done = await orNull(ask(users.users({ user_id }).password.post({ new_password }, { headers })))
+      return done !== null
+    },
+    async replaceHash(user_id, password_hash, if_version) {
+      await ask(users.users({ user_id }).password.post({ password_hash, if_version }))
+    },
+    async catchUp() {
+      await ask(users.users.announcements.send.post({}))
+    },
+  }
+}
+
+export function authOfUsers(link: Link): AuthOfUsers {
+  const { auth } = authClient(link)
+  return {
+    async syncUser(user) {
+      await told(auth.sync.password.post(user))
+    },
+    async userDeleted(user_id) {
+      await told(auth.sync['user-deleted'].post({ user_id }))
+    },
+    recordAudit: recordAudit(link),
+  }
+}
+
+export function modulesOfUsers(link: Link): ModulesOfUsers {
+  const client = treaty<ModulesApi>(base(link), configOf(link, PATIENCE))
+  return {
+    async userDeleted(user_id) {
+      await told(client.modules.sync['user-deleted'].post({ user_id }))
+    },
+  }
+}
+
+export function usersOfModules(link: Link): UsersOfModules {
+  const users = usersClient(link)
+  return {
+    async roles(user_id) {
+      const user = await orNull(answerOf(users.users({ user_id }).get(), 'users_unavailable'))
+      return user?.roles ?? null
+    },
+  }
+}
+
+export function authOfModules(link: Link): AuthOfModules {
+  return { recordAudit: recordAudit(link) }
+}
+
+export function feedSource(link: Link): FeedSource {
+  const { auth } = authClient(link, SHORT)
+  return {
+    poll: (follower, after, epoch) =>
+      answerOf(auth.revocations.get({ query: { follower, after: String(after), epoch } }), 'auth_unavailable'),
+    async validate(token) {
+      const said = await answerOf(auth['validate-token'].post({ token }), 'auth_unavailable')
+      if (!said.valid) return said
+      return {
+        valid: true,
+        userId: said.user_id,
+        sessionId: said.session_id,
+        roles: said.roles,
+        expiresAt: Date.parse(String(said.expires_at)),
+      }
+    },
+  }
+}
+
+function recordAudit(link: Link): AuthOfUsers['recordAudit'] {
+  const { auth } = authClient(link)
+  return async ({ id, at, type, userId, actor, ip, requestId, detail }) => {
+    const event = { id, at, type, user_id: userId, actor, ip, request_id: requestId, detail }
+    await told(auth.audit.post(event))
+  }
+}
+
+function authClient(link: Link, patience = PATIENCE) {
+  return treaty<AuthApi>(base(link), configOf(link, patience))
+}
+
+function usersClient(link: Link) {
+  return treaty<UsersApi>(base(link), configOf(link, PATIENCE))
+}
+
+function base({ url }: Link): string {
+  return `${url}/api/v1`
+}
+
+function configOf({ fetch, key }: Link, patience: number) {
+  return {
+    headers: { 'x-api-key': key },
+    // Times stay the text that they are in the API.
+    parseDate: false,
+    fetcher: ((url: string, init?: RequestInit) =>
+      fetch(new Request(url, { ...init, signal: AbortSignal.timeout(patience) }))) as typeof globalThis.fetch,
+  }
+}
+
+/**
+ * What the other answered, or its problem as ours.
+ * @throws Problem with the other's code; `unavailable` when it can't be reached, can't answer, or does not take our key
+ */
+async function answerOf<T>(call: Promise<Answer<T>>, unavailable: ProblemCode): Promise<T> {
+  let answer: Answer<T>
+  try {
+    answer = await call
+  } catch (cause) {
+    throw new Problem(unavailable, { cause })
+  }
+  if (answer.error === null) return answer.data as T
+  const body = answer.error.value as Partial<ProblemBody> | null
+  const code = body?.code
+  if (answer.status >= 500 && code !== 'overloaded') throw new Problem(unavailable)
+  if (answer.status === 401 || code === undefined || !isProblemCode(code) || code === 'forbidden' || code === 'not_found')
+    throw new Problem(unavailable, { cause: new Fault(`A service refused the internal key, or is none: ${answer.status}`) })
+  throw new Problem(code, body?.message === undefined ? {} : { message: body.message })
+}
+
+/** For notices: a refusal stays one, so that the outbox can tell it from silence. */
+function told<T>(call: Promise<Answer<T>>): Promise<T> {
+  return answerOf(call, 'auth_unavailable')
+}
+
+/** No such user is an answer; any other 404 is a wrong address. */
+async function orNull<T>(answer: Promise<T>): Promise<T | null> {
+  try {
+    return await answer
+  } catch (error) {
+    if (error instanceof Problem && error.code === 'user_not_found') return null
+    throw error
+  }
+}

@@ -1,0 +1,61 @@
+import { join } from 'node:path'
+import { openUsersStore } from '../../db/users/store.ts'
+import { FeedFollower, type FeedSource } from '../kit/feed.ts'
+import { guard } from '../kit/guard.ts'
+import { health } from '../kit/health.ts'
+import { Outbox } from '../kit/outbox.ts'
+import { parts, type Runtime, type Service } from '../kit/runtime.ts'
+import { service } from '../kit/service.ts'
+import { Announcements, tellAuth, tellModules } from './announcements.ts'
+import { usersRoutes } from './index.ts'
+import type { AuthPeer, ModulesPeer } from './peers.ts'
+import type { UsersContext } from './users.ts'
+
+const NAME = 'users'
+/** How long a start waits for the first word of auth. */
+const FIRST_WORD = 1000
+
+/** Puts the users service together. @throws DatabaseError */
+export function usersService(
+  runtime: Runtime,
+  { auth, feed, modules }: { auth: AuthPeer; feed: FeedSource; modules: ModulesPeer },
+): Service {
+  const { clock, config, hasher, random, version } = runtime
+  const { clientAddress, log, metrics } = parts(NAME, runtime)
+  const store = openUsersStore(join(config.dataDir, 'users.sqlite'))
+  const outbox = { store, clock, log }
+  const announcements = new Announcements(
+    new Outbox({ ...outbox, target: 'auth', send: tellAuth(store, auth) }),
+    new Outbox({ ...outbox, target: 'modules', send: tellModules(modules) }),
+  )
+  const context: UsersContext = { store, clock, random, hasher, announcements, config }
+  const follower = new FeedFollower({
+    name: `${NAME}-${random.id()}`,
+    source: feed,
+    clock,
+    log,
+    maxLag: config.revocationMaxLag,
+  })
+  const { internalKeys, operatorKeys } = config
+  const guarded = guard({ tokens: follower, internalKeys, operatorKeys, clientAddress })
+  metrics.gauge('outbox_pending', 'Notices that others have not acknowledged', () => store.countNotices())
+  metrics.gauge('hash_queue_length', 'Password hashes that wait for their turn', () => hasher.waiting)
+
+  const routes = usersRoutes(context, guarded)
+  routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe: () => store.probe() }))
+  const app = service({ log, clock, random, metrics, corsOrigins: config.corsOrigins }, { routes })
+  return {
+    name: NAME,
+    app,
+    metrics,
+    async start() {
+      announcements.start()
+      await follower.start(FIRST_WORD)
+    },
+    release: () => undefined,
+    async stop() {
+      await Promise.all([announcements.stop(), follower.stop()])
+      store.close()
+    },
+  }
+}
