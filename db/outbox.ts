@@ -19,7 +19,8 @@ export function outboxStore(sqlite: Sqlite): OutboxStore & { addNotices(notices:
   return {
     /** To be called within the transaction of the change. */
     addNotices(notices) {
-      for (const { target, kind, subject, payload } of notices) insert.run(target, kind, subject, JSON.stringify(payload))
+      for (const { target, kind, subject, payload } of notices)
+        insert.run(target, kind, subject, JSON.stringify(payload))
     },
     async pendingNotices(target, limit) {
       return pending.all(target, limit).map((row): Notice => ({ ...row, payload: JSON.parse(row.payload) }))

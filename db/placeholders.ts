@@ -1,5 +1,5 @@
-import { type SQLiteColumn, type SQLiteTable } from 'drizzle-orm/sqlite-core'
 import { getTableColumns, sql } from 'drizzle-orm'
+import type { SQLiteColumn, SQLiteTable } from 'drizzle-orm/sqlite-core'
 
 /**
  * A placeholder for each column of a table, named as the column's property: what a prepared insert or update of a whole

@@ -4,8 +4,8 @@ import type { UsersPeer as UsersOfAuth } from './auth/peers.ts'
 import type { FeedSource } from './kit/feed.ts'
 import { Fault } from './kit/log.ts'
 import { isProblemCode, Problem, type ProblemBody, type ProblemCode } from './kit/problem.ts'
-import type { AuthPeer as AuthOfModules, UsersPeer as UsersOfModules } from './modules/peers.ts'
 import type { ModulesApi } from './modules/index.ts'
+import type { AuthPeer as AuthOfModules, UsersPeer as UsersOfModules } from './modules/peers.ts'
 import type { UsersApi } from './users/index.ts'
 import type { AuthPeer as AuthOfUsers, ModulesPeer as ModulesOfUsers } from './users/peers.ts'
 
@@ -160,8 +160,16 @@ async function answerOf<T>(call: Promise<Answer<T>>, unavailable: ProblemCode): 
   const body = answer.error.value as Partial<ProblemBody> | null
   const code = body?.code
   if (answer.status >= 500 && code !== 'overloaded') throw new Problem(unavailable)
-  if (answer.status === 401 || code === undefined || !isProblemCode(code) || code === 'forbidden' || code === 'not_found')
-    throw new Problem(unavailable, { cause: new Fault(`A service refused the internal key, or is none: ${answer.status}`) })
+  if (
+    answer.status === 401 ||
+    code === undefined ||
+    !isProblemCode(code) ||
+    code === 'forbidden' ||
+    code === 'not_found'
+  )
+    throw new Problem(unavailable, {
+      cause: new Fault(`A service refused the internal key, or is none: ${answer.status}`),
+    })
   throw new Problem(code, body?.message === undefined ? {} : { message: body.message })
 }
 

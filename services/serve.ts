@@ -1,12 +1,12 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { AnyElysia } from 'elysia'
 import type { Server } from 'bun'
+import type { AnyElysia } from 'elysia'
 import { version } from '../package.json'
-import { authService } from './auth/main.ts'
 import type { Mailer } from './auth/mailer.ts'
+import { authService } from './auth/main.ts'
 import { systemClock, timestamp } from './kit/clock.ts'
-import { type Config, atOneAddress } from './kit/config.ts'
+import { atOneAddress, type Config } from './kit/config.ts'
 import { PasswordHasher } from './kit/hasher.ts'
 import { openLog } from './kit/log.ts'
 import { Problem } from './kit/problem.ts'
@@ -14,8 +14,17 @@ import { systemRandom } from './kit/random.ts'
 import type { Runtime, Service } from './kit/runtime.ts'
 import { SERVER_BODY_MAX } from './kit/service.ts'
 import { modulesService } from './modules/main.ts'
-import { authOfModules, authOfUsers, feedSource, type Link, modulesOfUsers, usersOfAuth, usersOfModules } from './peers.ts'
+import {
+  authOfModules,
+  authOfUsers,
+  feedSource,
+  type Link,
+  modulesOfUsers,
+  usersOfAuth,
+  usersOfModules,
+} from './peers.ts'
 import { usersService } from './users/main.ts'
+import { wholeApp } from './whole.ts'
 
 export const SERVICES = ['auth', 'users', 'modules'] as const
 export type ServiceName = (typeof SERVICES)[number]
@@ -67,7 +76,7 @@ export async function serve(
     key: config.internalKeys[0] ?? '',
     fetch: names.includes(name) ? (request) => appOf(services, name).handle(request) : (request) => fetch(request),
   })
-  const server = listen(address, services)
+  const { server, answerWith } = listen(address)
   try {
     for (const name of names) services.push(await build(name, runtime, link, mailer))
   } catch (error) {
@@ -75,7 +84,10 @@ export async function serve(
     for (const service of services) await service.stop()
     throw error
   }
-  for (const { app } of services) app.server = server
+  const apps = services.map(({ app }) => app)
+  if (apps.length > 1) apps.unshift(wholeApp(runtime, services))
+  for (const app of apps) app.server = server
+  answerWith(router(apps))
   await Promise.all(services.map((service) => service.start()))
   const url = address.replace(/:0$/, `:${server.port}`)
   const forget = announce(config.dataDir, names, url, timestamp(runtime.clock.now()))
@@ -105,18 +117,31 @@ function appOf(services: readonly Service[], name: ServiceName): AnyElysia {
   return service.app
 }
 
-/** The port is taken first: two instances on one directory must not both open its databases. */
-function listen(address: string, services: readonly Service[]): Server<undefined> {
+type Answering = (request: Request) => Response | Promise<Response>
+
+/**
+ * The port is taken first: of two instances on one address the second must not touch the databases. Requests that come
+ * before the services are there wait for them.
+ */
+function listen(address: string): { server: Server<undefined>; answerWith(answer: Answering): void } {
   const { hostname, port, protocol } = new URL(address)
-  const route = router(services)
+  const ready = Promise.withResolvers<Answering>()
+  let answer: Answering | undefined
   try {
-    return Bun.serve({
+    const server = Bun.serve({
       hostname: hostname.replace(/^\[|\]$/g, ''),
       port: port || (protocol === 'https:' ? 443 : 80),
       maxRequestBodySize: SERVER_BODY_MAX,
       idleTimeout: 30,
-      fetch: (request) => route(request),
+      fetch: (request) => (answer ? answer(request) : ready.promise.then((answering) => answering(request))),
     })
+    return {
+      server,
+      answerWith(answering) {
+        answer = answering
+        ready.resolve(answering)
+      },
+    }
   } catch (error) {
     const busy = (error as { code?: unknown }).code === 'EADDRINUSE'
     throw new Error(
@@ -128,29 +153,35 @@ function listen(address: string, services: readonly Service[]): Server<undefined
   }
 }
 
-/** One service takes every request; of several, each takes the paths that begin with one of its own first parts. */
-function router(services: readonly Service[]): (request: Request) => Response | Promise<Response> {
+/**
+ * One service takes every request; of several, each takes the paths that begin with one of its own first parts, and
+ * what is asked of every service (its health, its metrics) is asked of the whole.
+ */
+function router(apps: readonly AnyElysia[]): (request: Request) => Response | Promise<Response> {
+  const [first, ...others] = apps
+  if (!first) throw new Error('There is nothing to serve')
+  if (others.length === 0) return (request) => first.fetch(request)
   const owners = new Map<string, AnyElysia>()
-  let known = 0
-  return (request) => {
-    const [first] = services
-    if (services.length > known) {
-      known = services.length
-      for (const { app } of services)
-        for (const { path } of app.routes) {
-          const part = firstPart(path)
-          if (!owners.has(part)) owners.set(part, app)
-        }
+  for (const app of apps)
+    for (const { path } of app.routes) {
+      const part = firstPart(path)
+      // The first of them is the whole: it keeps what all the others have too.
+      if (!owners.has(part)) owners.set(part, app)
     }
-    if (!first) return new Response(null, { status: 503, headers: { 'retry-after': '1' } })
-    if (services.length === 1) return first.app.fetch(request)
-    return (owners.get(firstPart(pathOf(request.url))) ?? first.app).fetch(request)
+  owners.delete('')
+  const exact = new Map(others.flatMap((app) => app.routes.map(({ path }) => [path, app] as const)))
+  for (const { path } of first.routes) exact.set(path, first)
+  return (request) => {
+    const path = pathOf(request.url)
+    return (exact.get(path) ?? owners.get(firstPart(path)) ?? first).fetch(request)
   }
 }
 
+/** Without query and trailing slash. */
 function pathOf(url: string): string {
   const start = url.indexOf('/', url.indexOf('://') + 3)
-  return start < 0 ? '/' : url.slice(start)
+  const end = url.indexOf('?', start)
+  return url.slice(start, end < 0 ? undefined : end).replace(/(.)\/$/, '$1')
 }
 
 function firstPart(path: string): string {
@@ -181,6 +212,5 @@ async function stop(server: Server<undefined>, services: readonly Service[], for
   while (server.pendingRequests > 0 && performance.now() < end) await Bun.sleep(5)
   await server.stop(true)
   // Those that tell others stop before those that are told.
-  for (const name of ['modules', 'users', 'auth'])
-    await services.find((service) => service.name === name)?.stop()
+  for (const name of ['modules', 'users', 'auth']) await services.find((service) => service.name === name)?.stop()
 }

@@ -18,7 +18,11 @@ export function keyStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, feed }:
     .set({ status: 'retiring', goneAt: sql`${sql.placeholder('goneAt')}` })
     .where(eq(signingKeys.status, 'active'))
     .prepare()
-  const activate = db.update(signingKeys).set({ status: 'active', goneAt: null }).where(eq(signingKeys.kid, kid)).prepare()
+  const activate = db
+    .update(signingKeys)
+    .set({ status: 'active', goneAt: null })
+    .where(eq(signingKeys.kid, kid))
+    .prepare()
   const remove = db.delete(signingKeys).where(eq(signingKeys.kid, kid)).returning({ kid: signingKeys.kid }).prepare()
 
   const announce = (subject: string, until: number) =>

@@ -109,11 +109,7 @@ function usersStore(sqlite: Sqlite): UsersStore {
       const next: Position | null = more && last ? [byEmail ? last.emailKey : last.seq] : null
       const total =
         'page' in request
-          ? (db
-              .select({ total: sql<number>`count(*)` })
-              .from(users)
-              .where(where)
-              .get()?.total ?? 0)
+          ? (db.select({ total: sql<number>`count(*)` }).from(users).where(where).get()?.total ?? 0)
           : null
       return { rows: shown.map(present), total, next }
     },

@@ -33,8 +33,6 @@ export class GraceClock {
 
   private mark(): void {
     if (this.clock.monotonic() > this.until) this.stop()
-    this.store
-      .markAlive(this.clock.now())
-      .catch((error) => this.log.error({ event: 'alive.failed', err: error }))
+    this.store.markAlive(this.clock.now()).catch((error) => this.log.error({ event: 'alive.failed', err: error }))
   }
 }

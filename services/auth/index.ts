@@ -1,5 +1,6 @@
 import { Elysia, t } from 'elysia'
 import type { guard } from '../kit/guard.ts'
+import { invalid } from '../kit/problem.ts'
 import { strict } from '../kit/schema.ts'
 import { listAudit, listKeys, recordEvent, removeKey, rotateKey } from './administration.ts'
 import type { AuthContext } from './context.ts'
@@ -44,7 +45,6 @@ import { cacheHealth, deleteUser, dropFromCache, listCache, syncCache, syncUser 
 import { confirmReset, type ResetMails, requestReset } from './password-reset.ts'
 import { listSessions, logout, logoutAll, refreshSession, revokeSession, revokeSessions } from './sessions.ts'
 import { introspect, me, revokeToken, validateToken } from './tokens.ts'
-import { invalid } from '../kit/problem.ts'
 
 type Guarded = ReturnType<typeof guard>
 
@@ -275,16 +275,12 @@ export function internalRoutes(context: AuthContext, guarded: Guarded) {
         detail: { tags: ['internal'], summary: 'Write down an event of another service' },
       },
     )
-    .get(
-      '/auth/revocations',
-      ({ query }) => context.feed.poll(query.follower, Number(query.after), query.epoch),
-      {
-        auth: ['internal'],
-        query: feedQuery,
-        response: feedPage,
-        detail: { tags: ['internal'], summary: 'The revocation feed: held until there is something to tell' },
-      },
-    )
+    .get('/auth/revocations', ({ query }) => context.feed.poll(query.follower, Number(query.after), query.epoch), {
+      auth: ['internal'],
+      query: feedQuery,
+      response: feedPage,
+      detail: { tags: ['internal'], summary: 'The revocation feed: held until there is something to tell' },
+    })
     .get('/admin/password-cache', ({ query }) => listCache(context, query), {
       auth: ['operator'],
       query: cacheQuery,

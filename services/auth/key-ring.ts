@@ -138,7 +138,9 @@ export class KeyRing {
 
 /** RFC 7638, over the members that RFC 8037 requires, in their order. */
 function thumbprint(x: string): string {
-  return createHash('sha256').update(JSON.stringify({ crv: 'Ed25519', kty: 'OKP', x })).digest('base64url')
+  return createHash('sha256')
+    .update(JSON.stringify({ crv: 'Ed25519', kty: 'OKP', x }))
+    .digest('base64url')
 }
 
 function jwkOf({ kid, x }: StoredKey): PublicJwk {

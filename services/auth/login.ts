@@ -1,8 +1,8 @@
 import type { AuditEvent } from '../kit/audit.ts'
 import type { Caller } from '../kit/caller.ts'
-import { HOUR, timestamp } from '../kit/clock.ts'
-import { type LimitRule, limit, } from '../kit/limits.ts'
 import { limitKey } from '../kit/client-address.ts'
+import { HOUR, timestamp } from '../kit/clock.ts'
+import { type LimitRule, limit } from '../kit/limits.ts'
 import { invalid, Problem } from '../kit/problem.ts'
 import { isEmail } from '../kit/schema.ts'
 import type { UserCreate, UserRead } from '../users/model.ts'
@@ -43,7 +43,9 @@ export async function login(
   }
   await attempt.succeeded()
   if (account.status === 'disabled') {
-    await context.store.addEvent(eventBy(context, caller, 'login.failed', account.userId, { reason: 'account_disabled' }))
+    await context.store.addEvent(
+      eventBy(context, caller, 'login.failed', account.userId, { reason: 'account_disabled' }),
+    )
     throw new Problem('account_disabled')
   }
   const tokens = await openSession(context, account, caller, kind)
@@ -116,7 +118,12 @@ export async function registerUser(
   const { email, name, password, username } = body
   if (password === undefined) throw invalid('password is required')
   if (config.rateLimit && caller.ip) await limit(store, REGISTRATIONS, caller.ip, clock.now())
-  const user = { email, password, ...(username === undefined ? {} : { username }), ...(name === undefined ? {} : { name }) }
+  const user = {
+    email,
+    password,
+    ...(username === undefined ? {} : { username }),
+    ...(name === undefined ? {} : { name }),
+  }
   return await users.createUser(user, caller.requestId)
 }
 

@@ -6,10 +6,10 @@ import { Revocations } from '../kit/revocations.ts'
 import { parts, type Runtime, type Service } from '../kit/runtime.ts'
 import { service } from '../kit/service.ts'
 import { LocalTokenCheck } from '../kit/token-check.ts'
-import type { AuthContext } from './context.ts'
-import { authRoutes } from './index.ts'
 import { bareRoutes } from './bare.ts'
+import type { AuthContext } from './context.ts'
 import { GraceClock } from './grace-clock.ts'
+import { authRoutes } from './index.ts'
 import { KeyRing } from './key-ring.ts'
 import { LoginLimits } from './login-limits.ts'
 import { fileMailer, type Mailer, smtpMailer } from './mailer.ts'
@@ -94,6 +94,8 @@ export async function authService(
     name: NAME,
     app,
     metrics,
+    guard: guarded,
+    probe: () => store.probe(),
     async start() {
       catchingUp = catchUp(users)
       await catchingUp

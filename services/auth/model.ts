@@ -3,8 +3,8 @@ import { page, pageQuery } from '../kit/page.ts'
 import { checked, email, matching, nullable, oneOf, queryFlag, strict, text, time, uuid } from '../kit/schema.ts'
 import { type PasswordRecord, passwordRecord, userCreate, userRead } from '../users/model.ts'
 
-export { userCreate, userRead }
 export type { PasswordRecord }
+export { userCreate, userRead }
 
 const password = text({ least: 1, most: 256, controls: true, examples: ['correct horse battery'] })
 const tokenText = text({ least: 1, most: 8192, controls: true })

@@ -14,7 +14,11 @@ type Actor = Pick<Caller, 'actor' | 'ip' | 'requestId'>
  * Takes in what users says of a user, unless what is held is newer; resolves when what the change ended is refused
  * everywhere.
  */
-export async function syncUser(context: AuthContext, body: SyncBody | PasswordRecord, caller: Actor): Promise<CacheSync> {
+export async function syncUser(
+  context: AuthContext,
+  body: SyncBody | PasswordRecord,
+  caller: Actor,
+): Promise<CacheSync> {
   const { cacheUse, clock, feed, store } = context
   const { sessions_from, session_kept, tokens_from } = body as Partial<SyncBody>
   const marks =

@@ -9,7 +9,8 @@ export interface HealthOptions {
   service: string
   version: string
   clock: Clock
-  metrics: Metrics
+  /** The text that `/metrics` answers with. */
+  metrics: Pick<Metrics, 'text'>
   guard: ReturnType<typeof guard>
   /** Writes a row and reads it back. @throws when the database doesn't take it */
   probe(): Promise<void>

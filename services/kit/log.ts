@@ -45,6 +45,8 @@ export function openLog(service: string, config: Pick<Config, 'logLevel' | 'logF
     level: config.logLevel,
     base: { service },
     timestamp: pino.stdTimeFunctions.isoTime,
+    // What `describeError` made of an error is what is written; pino would look into it once more.
+    serializers: { err: (described) => described },
     formatters: { level: (label) => ({ level: label }) },
   }
   const logger = config.logFormat === 'pretty' ? pino(options, prettyStream()) : pino(options)

@@ -41,7 +41,9 @@ export class Metrics {
     })
   }
 
-  text(): Promise<string> {
-    return this.registry.metrics()
+  /** Those of others of the same process beside these. */
+  text(others: readonly Metrics[] = []): Promise<string> {
+    if (others.length === 0) return this.registry.metrics()
+    return Registry.merge([this, ...others].map((metrics) => metrics.registry)).metrics()
   }
 }

@@ -23,5 +23,7 @@ function split(path: string): string[] {
 
 function matches(pattern: string[], parts: string[]): boolean {
   if (pattern.length !== parts.length) return pattern.at(-1) === '*' && parts.length >= pattern.length - 1
-  return pattern.every((part, index) => part === '*' || (part.startsWith(':') ? parts[index] !== '' : part === parts[index]))
+  return pattern.every(
+    (part, index) => part === '*' || (part.startsWith(':') ? parts[index] !== '' : part === parts[index]),
+  )
 }

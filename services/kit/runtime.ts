@@ -2,6 +2,7 @@ import type { AnyElysia } from 'elysia'
 import { ClientAddress } from './client-address.ts'
 import type { Clock } from './clock.ts'
 import type { Config } from './config.ts'
+import type { guard } from './guard.ts'
 import type { Hasher } from './hasher.ts'
 import type { Log } from './log.ts'
 import { Metrics } from './metrics.ts'
@@ -23,6 +24,9 @@ export interface Service {
   name: string
   app: AnyElysia
   metrics: Metrics
+  guard: ReturnType<typeof guard>
+  /** Writes a row and reads it back. @throws when the database doesn't take it */
+  probe(): Promise<void>
   /** Begins what runs beside the requests. Resolves when the service is ready to decide about them. */
   start(): Promise<void>
   /** Stops what `start` began, and closes the database. No request comes any more. */

@@ -38,6 +38,8 @@ export interface Routes {
 const NOT_FOR_PAGES =
   /^(\/api\/v1)?\/(admin|metrics|auth\/(sync|introspect|revocations|audit)|users\/(verify-credentials|password-hashes|[^/]+\/password(-hash|-changed)?\/?$)|modules\/(sync|users)(\/|$))/
 
+const FEED = '/auth/revocations'
+
 /** What the hooks of one request share: Elysia's context is one object from the first hook to the last. */
 interface Shared extends Arrival {
   startedAt: number
@@ -79,7 +81,7 @@ export function service(options: ServiceOptions, { routes, root }: Routes): AnyE
       const problem = toProblem(context.error, context.code, () => allowedMethods(served(), path))
       shared.code = problem.code
       if (problem.status >= 500)
-        log.error({
+        log[problem.status === 500 ? 'error' : 'warn']({
           event: 'request.failed',
           requestId: shared.requestId,
           route: context.route,
@@ -101,7 +103,9 @@ export function service(options: ServiceOptions, { routes, root }: Routes): AnyE
       const ms = clock.monotonic() - shared.startedAt
       const status = Number(context.set.status ?? 200)
       metrics.request(context.request.method, context.route, status, ms)
-      log.info({
+      // The feed is asked four times a second by each service: only its failures are worth a line.
+      const level = context.route.endsWith(FEED) && status < 400 ? 'debug' : 'info'
+      log[level]({
         event: 'request',
         requestId: shared.requestId,
         method: context.request.method,
@@ -172,7 +176,12 @@ function toProblem(error: unknown, code: unknown, allowed: () => string[]): Prob
   }
   if (code === 'PARSE') return new Problem('malformed_json')
   const sqlite = (error as { code?: unknown } | null)?.code
-  if (typeof sqlite === 'string' && /^SQLITE_(BUSY|LOCKED|FULL|IOERR|READONLY|CORRUPT|NOTADB|CANTOPEN|NOMEM|PROTOCOL)/.test(sqlite))
+  if (
+    typeof sqlite === 'string' &&
+    /^SQLITE_(BUSY|LOCKED|FULL|IOERR|READONLY|CORRUPT|NOTADB|CANTOPEN|NOMEM|PROTOCOL)/.test(sqlite)
+  )
     return new Problem('database_unavailable', { cause: error, retryAfter: 1 })
-  return new Problem('internal_error', { cause: error instanceof Error ? error : new Fault('A thrown value is no error') })
+  return new Problem('internal_error', {
+    cause: error instanceof Error ? error : new Fault('A thrown value is no error'),
+  })
 }

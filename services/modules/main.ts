@@ -47,6 +47,8 @@ export function modulesService(
     name: NAME,
     app,
     metrics,
+    guard: guarded,
+    probe: () => store.probe(),
     async start() {
       outbox.start()
       await follower.start(FIRST_WORD)

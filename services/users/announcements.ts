@@ -1,9 +1,9 @@
 import { type AuditEvent, auditNotice } from '../kit/audit.ts'
+import { timestamp } from '../kit/clock.ts'
 import type { NewNotice, Notice, Outbox } from '../kit/outbox.ts'
 import type { PasswordRecord, UserRead } from './model.ts'
 import type { AuthPeer, ModulesPeer } from './peers.ts'
 import type { User, UsersStore } from './store.ts'
-import { timestamp } from '../kit/clock.ts'
 
 /** How long an answer waits for the others to have heard of a change. */
 const PATIENCE = 1000

@@ -27,7 +27,16 @@ import {
   setPassword,
   verifyCredentials,
 } from './passwords.ts'
-import { createUser, deleteUser, findUser, getUser, listUsers, patchUser, replaceUser, type UsersContext } from './users.ts'
+import {
+  createUser,
+  deleteUser,
+  findUser,
+  getUser,
+  listUsers,
+  patchUser,
+  replaceUser,
+  type UsersContext,
+} from './users.ts'
 
 const RECORDS = 200
 /** How long auth, coming back, waits for what it missed. */
@@ -137,12 +146,16 @@ export function usersRoutes(context: UsersContext, guarded: ReturnType<typeof gu
       response: verified,
       detail: { tags: ['internal'], summary: 'Whether a password is right' },
     })
-    .get('/users/password-hashes', ({ query }) => passwordRecords(context, query.after, Number(query.limit ?? RECORDS)), {
-      auth: ['internal'],
-      query: changesQuery,
-      response: passwordRecordsPage,
-      detail: { tags: ['internal'], summary: 'Every password record, in the order of change' },
-    })
+    .get(
+      '/users/password-hashes',
+      ({ query }) => passwordRecords(context, query.after, Number(query.limit ?? RECORDS)),
+      {
+        auth: ['internal'],
+        query: changesQuery,
+        response: passwordRecordsPage,
+        detail: { tags: ['internal'], summary: 'Every password record, in the order of change' },
+      },
+    )
     .get('/users/:user_id/password-hash', ({ params, caller }) => getPasswordRecord(context, params.user_id, caller), {
       auth: ['internal'],
       params: userParams,
@@ -177,16 +190,12 @@ export function usersRoutes(context: UsersContext, guarded: ReturnType<typeof gu
         detail: { tags: ['internal'], summary: 'Announce the password to auth again' },
       },
     )
-    .post(
-      '/users/announcements/send',
-      async () => ({ done: await context.announcements.catchUpAuth(CATCH_UP) }),
-      {
-        auth: ['internal'],
-        body: t.Optional(strict({})),
-        response: strict({ done: t.Boolean() }),
-        detail: { tags: ['internal'], summary: 'Tell auth, which has just started, all that it missed' },
-      },
-    )
+    .post('/users/announcements/send', async () => ({ done: await context.announcements.catchUpAuth(CATCH_UP) }), {
+      auth: ['internal'],
+      body: t.Optional(strict({})),
+      response: strict({ done: t.Boolean() }),
+      detail: { tags: ['internal'], summary: 'Tell auth, which has just started, all that it missed' },
+    })
 }
 
 /** For the typed clients. */

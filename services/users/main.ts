@@ -48,6 +48,8 @@ export function usersService(
     name: NAME,
     app,
     metrics,
+    guard: guarded,
+    probe: () => store.probe(),
     async start() {
       announcements.start()
       await follower.start(FIRST_WORD)

@@ -1,0 +1,44 @@
+import { EXIT, usage } from '../exit.ts'
+import { write } from '../io.ts'
+import { settingsToServe } from '../settings.ts'
+
+/** Serves some or all services in this process until SIGINT or SIGTERM. */
+export async function serveCommand(names: string[]): Promise<void> {
+  const { SERVICES, serve } = await import('../../services/serve.ts')
+  const wanted = SERVICES.filter((name) => names.length === 0 || names.includes(name))
+  const unknown = names.find((name) => !SERVICES.some((known) => known === name))
+  if (unknown !== undefined) throw usage(`There is no service ${unknown}: there are ${SERVICES.join(', ')}`)
+
+  const stopped = Promise.withResolvers<void>()
+  let signals = 0
+  const stop = () => {
+    // A second Ctrl-C means it.
+    if (++signals > 1) process.exit(EXIT.interrupted)
+    stopped.resolve()
+  }
+  process.on('SIGINT', stop)
+  process.on('SIGTERM', stop)
+
+  const served = await serve(settingsToServe(process.env), wanted)
+  write(`${served.services.join(', ')} ready at ${served.url}`)
+  await stopped.promise
+  await served.stop()
+  process.exitCode = EXIT.done
+  // What a library still holds open must not keep the process.
+  setTimeout(() => process.exit(), 200).unref()
+}
+
+/** Brings every database up to date, or says what that would do. */
+export async function migrateCommand({ plan }: { plan?: boolean }): Promise<void> {
+  const [{ openDatabase, plannedMigrations }, { databases }, { dataDirOf }] = await Promise.all([
+    import('../../db/sqlite.ts'),
+    import('../../db/databases.ts'),
+    import('../settings.ts'),
+  ])
+  for (const { name, path, migrations } of databases(dataDirOf(process.env))) {
+    const pending = plannedMigrations(path, migrations)
+    if (!plan) openDatabase(path, name, migrations).close()
+    const done = plan ? 'to apply' : 'applied'
+    write(`${name}\t${pending.length === 0 ? 'up to date' : `${done}: ${pending.join(', ')}`}`)
+  }
+}

@@ -1,0 +1,47 @@
+/** What the tool's exit status means; one table for all commands. */
+export const EXIT = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  notFound: 3,
+  notLoggedIn: 4,
+  forbidden: 5,
+  conflict: 6,
+  tryAgain: 7,
+  partly: 8,
+  checkFailed: 10,
+  interrupted: 130,
+} as const
+
+interface Said {
+  code?: string
+  suggestion?: string
+  requestId?: string
+  retryable?: boolean
+}
+
+/** A failure that the tool tells its user: what, why, and the command that mends it. */
+export class Failure extends Error {
+  override name = 'Failure'
+  constructor(
+    readonly exit: number,
+    message: string,
+    readonly said: Said = {},
+  ) {
+    super(message)
+  }
+}
+
+export function usage(message: string, suggestion?: string): Failure {
+  return new Failure(EXIT.usage, message, { code: 'usage', ...(suggestion === undefined ? {} : { suggestion }) })
+}
+
+/** The exit status for an answer of the API. */
+export function exitOf(status: number): number {
+  if (status === 404) return EXIT.notFound
+  if (status === 401) return EXIT.notLoggedIn
+  if (status === 403) return EXIT.forbidden
+  if (status === 409) return EXIT.conflict
+  if (status === 429 || status >= 500) return EXIT.tryAgain
+  return EXIT.failed
+}

@@ -1,0 +1,136 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { join, resolve } from 'node:path'
+import type { Readable } from 'node:stream'
+
+export interface Line {
+  name: string
+  command: string
+}
+
+/** The lines of a Procfile: `name: command`, with `#` for comments. */
+export function parseProcfile(text: string): Line[] {
+  const lines: Line[] = []
+  for (const line of text.split(/\r?\n/)) {
+    const match = /^([A-Za-z0-9_-]+):\s*(.+)$/.exec(line.trim())
+    if (match?.[1] && match[2]) lines.push({ name: match[1], command: match[2] })
+  }
+  return lines
+}
+
+const ROOT = join(import.meta.dir, '..')
+const FIRST_PAUSE = 500
+const LONGEST_PAUSE = 10_000
+/** Up for this long, and a crash is the first again. */
+const SETTLED = 10_000
+const CRASHES_MAX = 5
+/** A process that has not ended by then is killed. */
+const PATIENCE = 12_000
+const COLORS = ['\x1b[36m', '\x1b[33m', '\x1b[35m', '\x1b[32m', '\x1b[34m', '\x1b[31m']
+
+/**
+ * Runs processes side by side, each in a process group of its own so that nothing it has started outlives it: prefixes
+ * their output, starts one that crashed again after a growing pause, and gives up on one that keeps crashing.
+ */
+export class Runner {
+  private readonly children = new Map<string, ChildProcess>()
+  private readonly pauses = new Set<() => void>()
+  private stopping = false
+  private failed: string | undefined
+  private readonly width: number
+
+  constructor(private readonly lines: readonly Line[]) {
+    this.width = Math.max(...lines.map(({ name }) => name.length))
+  }
+
+  /** Resolves when all have ended, with the name of the one that would not stay up, if that was why. */
+  async run(): Promise<string | undefined> {
+    await Promise.all(this.lines.map((line, index) => this.keepUp(line, index)))
+    return this.failed
+  }
+
+  /** Asks all to finish; what has not ended in twelve seconds, or by a second call, is killed. */
+  stop(): void {
+    if (this.stopping) return this.signal('SIGKILL')
+    this.stopping = true
+    for (const wake of this.pauses) wake()
+    this.signal('SIGTERM')
+    setTimeout(() => this.signal('SIGKILL'), PATIENCE).unref()
+  }
+
+  private async keepUp(line: Line, index: number): Promise<void> {
+    let crashes = 0
+    while (!this.stopping) {
+      const startedAt = performance.now()
+      const ended = await this.once(line, index)
+      if (this.stopping) return
+      if (performance.now() - startedAt > SETTLED) crashes = 0
+      crashes++
+      this.say(line.name, index, `ended ${ended}`)
+      if (crashes >= CRASHES_MAX) {
+        this.failed ??= line.name
+        this.stop()
+        return
+      }
+      await this.pause(Math.min(FIRST_PAUSE * 2 ** (crashes - 1), LONGEST_PAUSE))
+    }
+  }
+
+  private once({ name, command }: Line, index: number): Promise<string> {
+    return new Promise((ended) => {
+      const child = spawn('/bin/sh', ['-c', `exec ${command}`], {
+        cwd: ROOT,
+        // Relative paths in the settings mean the operator's directory.
+        env: { ...process.env, CH202_DATA_DIR: resolve(process.env.CH202_DATA_DIR?.trim() || 'data') },
+        detached: true,
+        stdio: ['ignore', 'pipe', 'pipe'],
+      })
+      this.children.set(name, child)
+      this.prefix(name, index, child.stdout)
+      this.prefix(name, index, child.stderr)
+      child.on('error', () => ended('before it began'))
+      child.on('close', (code, signal) => {
+        this.children.delete(name)
+        ended(signal ? `by ${signal}` : `with status ${code}`)
+      })
+    })
+  }
+
+  private prefix(name: string, index: number, stream: Readable): void {
+    let rest = ''
+    stream.setEncoding('utf8')
+    stream.on('data', (chunk: string) => {
+      const lines = (rest + chunk).split('\n')
+      rest = lines.pop() ?? ''
+      for (const line of lines) this.say(name, index, line)
+    })
+    stream.on('end', () => {
+      if (rest) this.say(name, index, rest)
+    })
+  }
+
+  private say(name: string, index: number, text: string): void {
+    const label = `${name.padEnd(this.width)} |`
+    const plain = !process.stdout.isTTY || process.env.NO_COLOR !== undefined || process.env.TERM === 'dumb'
+    process.stdout.write(plain ? `${label} ${text}\n` : `${COLORS[index % COLORS.length]}${label}\x1b[0m ${text}\n`)
+  }
+
+  private signal(signal: NodeJS.Signals): void {
+    for (const { pid } of this.children.values()) {
+      if (pid === undefined) continue
+      try {
+        process.kill(-pid, signal)
+      } catch {
+        // It has ended meanwhile.
+      }
+    }
+  }
+
+  private async pause(ms: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.pauses.add(resolve)
+    const timer = setTimeout(resolve, ms)
+    await promise
+    clearTimeout(timer)
+    this.pauses.delete(resolve)
+  }
+}

@@ -1,0 +1,25 @@
+import type { AnyElysia } from 'elysia'
+import { health } from './kit/health.ts'
+import { Metrics } from './kit/metrics.ts'
+import type { Runtime, Service } from './kit/runtime.ts'
+import { service } from './kit/service.ts'
+
+/** Where one process serves several services: what is asked of all of them together. */
+export function wholeApp(runtime: Runtime, services: readonly Service[]): AnyElysia {
+  const { clock, config, random, version } = runtime
+  const log = runtime.log('ch202')
+  const metrics = new Metrics('ch202')
+  const [first] = services
+  if (!first) throw new Error('There is no service to be asked about')
+  const routes = health({
+    service: 'ch202',
+    version,
+    clock,
+    metrics: { text: () => metrics.text(services.map((one) => one.metrics)) },
+    guard: first.guard,
+    probe: async () => {
+      await Promise.all(services.map((one) => one.probe()))
+    },
+  })
+  return service({ log, clock, random, metrics, corsOrigins: config.corsOrigins }, { routes })
+}
