@@ -9,6 +9,7 @@ import { systemClock, timestamp } from './kit/clock.ts'
 import { atOneAddress, type Config } from './kit/config.ts'
 import { PasswordHasher } from './kit/hasher.ts'
 import { openLog } from './kit/log.ts'
+import { MetricsRegistry } from './kit/metrics.ts'
 import { Problem } from './kit/problem.ts'
 import { systemRandom } from './kit/random.ts'
 import type { Runtime, Service } from './kit/runtime.ts'
@@ -63,6 +64,7 @@ export async function serve(
     clock: systemClock,
     random: systemRandom,
     hasher: new PasswordHasher(config, openLog('hasher', config)),
+    metrics: new MetricsRegistry(),
     log: (service) => openLog(service, config),
     version,
     ...given,

@@ -8,14 +8,14 @@ import { service } from './kit/service.ts'
 export function wholeApp(runtime: Runtime, services: readonly Service[]): AnyElysia {
   const { clock, config, random, version } = runtime
   const log = runtime.log('ch202')
-  const metrics = new Metrics('ch202')
+  const metrics = new Metrics('ch202', runtime.metrics)
   const [first] = services
   if (!first) throw new Error('There is no service to be asked about')
   const routes = health({
     service: 'ch202',
     version,
     clock,
-    metrics: { text: () => metrics.text(services.map((one) => one.metrics)) },
+    metrics,
     guard: first.guard,
     probe: async () => {
       await Promise.all(services.map((one) => one.probe()))

@@ -72,13 +72,13 @@ export function publicRoutes(context: AuthContext, mails: ResetMails, guarded: G
       response: token,
       detail: { tags: ['auth'], summary: 'Log in' },
     })
-    .post('/auth/refresh', ({ body, caller }) => refreshSession(context, body.refresh_token, caller), {
+    .post('/auth/refresh', async ({ body, caller }) => (await refreshSession(context, body.refresh_token, caller)).tokens, {
       auth: ['anyone'],
       body: refreshBody,
       response: token,
       detail: { tags: ['auth'], summary: 'Rotate a refresh token' },
     })
-    .post('/auth/token/refresh', ({ body, caller }) => refreshSession(context, body.refresh_token, caller), {
+    .post('/auth/token/refresh', async ({ body, caller }) => (await refreshSession(context, body.refresh_token, caller)).tokens, {
       auth: ['anyone'],
       body: refreshBody,
       response: token,

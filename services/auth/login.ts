@@ -9,7 +9,7 @@ import type { UserCreate, UserRead } from '../users/model.ts'
 import { type AuthContext, eventBy } from './context.ts'
 import type { LoginBody, Token } from './model.ts'
 import { accountNamed, checkPassword, type Login, loginOf, strangerKey, syncUser } from './password-cache.ts'
-import { openSession } from './sessions.ts'
+import { type Opened, openSession } from './sessions.ts'
 import type { Account, SessionKind } from './store.ts'
 
 const REGISTRATIONS: LimitRule = { name: 'registration', most: 1000, window: HOUR }
@@ -25,7 +25,7 @@ export async function login(
   body: LoginBody,
   caller: Caller,
   kind: SessionKind = 'v1',
-): Promise<{ tokens: Token; account: Account }> {
+): Promise<Opened> {
   const named = namedIn(body)
   const known = await accountNamed(context, named)
   const address = caller.ip === null ? null : limitKey(caller.ip)
@@ -48,9 +48,9 @@ export async function login(
     )
     throw new Problem('account_disabled')
   }
-  const tokens = await openSession(context, account, caller, kind)
+  const opened = await openSession(context, account, caller, kind)
   replaceOldHash(context, account, body.password)
-  return { tokens, account }
+  return opened
 }
 
 function namedIn({ email, username, login }: LoginBody): Login {
@@ -99,11 +99,11 @@ export async function register(
   context: AuthContext,
   body: UserCreate,
   caller: Caller,
-  kind: SessionKind = 'v1',
 ): Promise<{ user: UserRead; tokens: Token }> {
   const user = await registerUser(context, body, caller)
   const account = (await context.store.accountById(user.id)) ?? (await fetchAccount(context, user.id, caller))
-  return { user, tokens: await openSession(context, account, caller, kind) }
+  const { tokens } = await openSession(context, account, caller, 'v1')
+  return { user, tokens }
 }
 
 /** Registers a user through users, without a session. @throws Problem as `register` */

@@ -6,7 +6,6 @@ import { Revocations } from '../kit/revocations.ts'
 import { parts, type Runtime, type Service } from '../kit/runtime.ts'
 import { service } from '../kit/service.ts'
 import { LocalTokenCheck } from '../kit/token-check.ts'
-import { bareRoutes } from './bare.ts'
 import type { AuthContext } from './context.ts'
 import { GraceClock } from './grace-clock.ts'
 import { authRoutes } from './index.ts'
@@ -17,6 +16,7 @@ import { ResetMails } from './password-reset.ts'
 import type { UsersPeer } from './peers.ts'
 import { RevocationFeed } from './revocation-feed.ts'
 import { Codes, Sealing } from './sealing.ts'
+import { authV0 } from './v0.ts'
 
 const NAME = 'auth'
 const CATCH_UP = 2000
@@ -24,6 +24,18 @@ const TIDY_EVERY = 60_000
 const FORMS = ['/auth/introspect', '/auth/revoke']
 /** What the others need while this service catches up, and what tells that it is there. */
 const OPEN_AT_ONCE = /^(\/api\/v1)?\/(auth\/(sync|revocations|audit|validate-token)|health|metrics)/
+
+/** The paths of the clients of two of the documents, which know no prefix. */
+const BARE = {
+  '/register': '/auth/register',
+  '/login': '/auth/login',
+  '/refresh': '/auth/refresh',
+  '/token/refresh': '/auth/token/refresh',
+  '/logout': '/auth/logout',
+  '/validate-token': '/auth/validate-token',
+  '/password-reset': '/auth/password-reset-request',
+  '/whoami': '/auth/me',
+}
 
 /** Puts the auth service together. @throws DatabaseError; Fault when CH202_SECRET does not open the signing keys */
 export async function authService(
@@ -83,7 +95,7 @@ export async function authService(
       forms: FORMS,
       comingUp: (path) => (OPEN_AT_ONCE.test(path) ? undefined : catchingUp),
     },
-    { routes, root: bareRoutes(context, mails, guarded) },
+    { routes, root: authV0(context, guarded), alsoAt: BARE },
   )
   const tidy = () => {
     feed.prune()
@@ -93,7 +105,6 @@ export async function authService(
   return {
     name: NAME,
     app,
-    metrics,
     guard: guarded,
     probe: () => store.probe(),
     async start() {

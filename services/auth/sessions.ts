@@ -13,6 +13,12 @@ import type { Account, Session, SessionKind } from './store.ts'
 const REFRESHES = { most: 150, window: 5 * MINUTE }
 const USER_AGENT_MAX = 256
 
+/** A session and the tokens that were made for it. */
+export interface Opened {
+  session: Session
+  tokens: Token
+}
+
 /**
  * Opens a session of an account whose password was right, and gives its first tokens.
  * @throws Problem `invalid_credentials` when the account changed since its password was checked
@@ -22,7 +28,7 @@ export async function openSession(
   account: Account,
   caller: Caller,
   kind: SessionKind,
-): Promise<Token> {
+): Promise<Opened> {
   const { clock, codes, config, random, store } = context
   const now = clock.now()
   const endsAt = now + config.sessionMaxAge
@@ -47,7 +53,7 @@ export async function openSession(
   const hash = kind === 'v0' ? hashOfRefreshToken(token) : undefined
   const outcome = await store.openSession(session, opened, hash)
   if (outcome === 'account_changed') throw new Problem('invalid_credentials')
-  return tokensOf(context, session, account, token)
+  return { session, tokens: tokensOf(context, session, account, token) }
 }
 
 /**
@@ -55,7 +61,7 @@ export async function openSession(
  * spent last, within the grace, gets the same new one again; an older one ends the session (RFC 9700, 4.14.2).
  * @throws Problem `invalid_refresh_token`, `refresh_token_reused`, `rate_limited`
  */
-export async function refreshSession(context: AuthContext, presented: string, caller: Caller): Promise<Token> {
+export async function refreshSession(context: AuthContext, presented: string, caller: Caller): Promise<Opened> {
   const { clock, codes, config, feed, store } = context
   const place = await placeOf(context, presented)
   const session = place && (await store.sessionById(place.sessionId))
@@ -85,7 +91,8 @@ export async function refreshSession(context: AuthContext, presented: string, ca
   }
   context.graceClock.run()
   // Rotated or asked for again, the current token is the one after that which was presented.
-  return tokensOf(context, rotated.session, rotated.account, next)
+  const { account } = rotated
+  return { session: rotated.session, tokens: tokensOf(context, rotated.session, account, next) }
 }
 
 /** Which session, and which of its tokens, a refresh token is. */

@@ -9,8 +9,7 @@ export interface HealthOptions {
   service: string
   version: string
   clock: Clock
-  /** The text that `/metrics` answers with. */
-  metrics: Pick<Metrics, 'text'>
+  metrics: Metrics
   guard: ReturnType<typeof guard>
   /** Writes a row and reads it back. @throws when the database doesn't take it */
   probe(): Promise<void>

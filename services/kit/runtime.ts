@@ -5,7 +5,7 @@ import type { Config } from './config.ts'
 import type { guard } from './guard.ts'
 import type { Hasher } from './hasher.ts'
 import type { Log } from './log.ts'
-import { Metrics } from './metrics.ts'
+import { Metrics, type MetricsRegistry } from './metrics.ts'
 import type { Random } from './random.ts'
 
 /** What a process gives each of its services. */
@@ -15,6 +15,7 @@ export interface Runtime {
   random: Random
   /** One for the process: the services of one process share its cores. */
   hasher: Hasher
+  metrics: MetricsRegistry
   log(service: string): Log
   version: string
 }
@@ -23,7 +24,6 @@ export interface Runtime {
 export interface Service {
   name: string
   app: AnyElysia
-  metrics: Metrics
   guard: ReturnType<typeof guard>
   /** Writes a row and reads it back. @throws when the database doesn't take it */
   probe(): Promise<void>
@@ -36,10 +36,10 @@ export interface Service {
 }
 
 /** What every service is made with. */
-export function parts(name: string, { config, log }: Runtime) {
+export function parts(name: string, { config, log, metrics }: Runtime) {
   return {
     log: log(name),
-    metrics: new Metrics(name),
+    metrics: new Metrics(name, metrics),
     clientAddress: new ClientAddress(config.trustedProxies),
   }
 }

@@ -30,8 +30,10 @@ export interface ServiceOptions {
 export interface Routes {
   /** Served under `/api/v1`, and at the root wherever `root` doesn't have the same path. */
   routes: AnyElysia
-  /** Served at the root alone: the old contract and the bare forms. */
+  /** Served at the root alone: the old contract. */
   root?: AnyElysia
+  /** Further paths of routes, whole, and the route that each is another name of. */
+  alsoAt?: Readonly<Record<string, string>>
 }
 
 /** Paths of the services and the operators among themselves: no page of another origin reads them. */
@@ -51,7 +53,7 @@ interface Shared extends Arrival {
  * log line and the measures around its routes. The hooks come first, because a hook covers only what comes after it.
  * @throws Error when a route doesn't say who may call it
  */
-export function service(options: ServiceOptions, { routes, root }: Routes): AnyElysia {
+export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: Routes): AnyElysia {
   const { log, clock, random, metrics } = options
   const forms = new Set(options.forms?.flatMap((path) => [path, VERSIONED + path]))
 
@@ -121,8 +123,17 @@ export function service(options: ServiceOptions, { routes, root }: Routes): AnyE
   if (options.corsOrigins.length > 0) app.use(crossOrigin(options.corsOrigins))
   app.group(VERSIONED, (versioned) => versioned.use(routes)).use(routes)
   if (root) app.use(root)
+  for (const [path, of] of Object.entries(alsoAt)) alias(app, routes, path, of)
   refuseUnguarded(app)
   return app
+}
+
+/** Serves what a route answers to a POST or a GET at another path too. */
+function alias(app: AnyElysia, routes: AnyElysia, path: string, of: string): void {
+  const route = routes.routes.find((candidate) => candidate.path === of && candidate.method !== 'DELETE')
+  if (!route) throw new Error(`${path} stands for ${of}, which is not served`)
+  const { handler, hooks, method } = route
+  app.route(method, path, handler as never, { ...hooks, detail: { ...hooks.detail, hide: true } })
 }
 
 /** A route without `auth` would be open to everyone, and so would one whose app never got the guard. */

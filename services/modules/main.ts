@@ -46,7 +46,6 @@ export function modulesService(
   return {
     name: NAME,
     app,
-    metrics,
     guard: guarded,
     probe: () => store.probe(),
     async start() {

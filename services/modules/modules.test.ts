@@ -8,7 +8,7 @@ import { ClientAddress } from '../kit/client-address.ts'
 import { type Clock, systemClock, timestamp } from '../kit/clock.ts'
 import { guard } from '../kit/guard.ts'
 import { silentLog } from '../kit/log.ts'
-import { Metrics } from '../kit/metrics.ts'
+import { Metrics, MetricsRegistry } from '../kit/metrics.ts'
 import { Outbox } from '../kit/outbox.ts'
 import { Problem } from '../kit/problem.ts'
 import { systemRandom } from '../kit/random.ts'
@@ -73,7 +73,7 @@ beforeEach(() => {
     clientAddress: new ClientAddress([]),
   })
   const random = systemRandom
-  const metrics = new Metrics('modules')
+  const metrics = new Metrics('modules', new MetricsRegistry())
   const routes = modulesRoutes({ store, clock, random, users, outbox }, guarded)
   app = service({ log: silentLog, clock, random, metrics, corsOrigins: [] }, { routes })
 })

@@ -51,7 +51,7 @@ export function usersRoutes(context: UsersContext, guarded: ReturnType<typeof gu
       async ({ body, caller, set, path }) => {
         const user = await createUser(context, body, caller)
         set.status = 201
-        set.headers.location = `${path.replace(/\/$/, '')}/${user.id}`
+        set.headers.location = `${path.startsWith('/api/v1/') ? '/api/v1' : ''}/users/${user.id}`
         return user
       },
       {

@@ -10,10 +10,13 @@ import { Announcements, tellAuth, tellModules } from './announcements.ts'
 import { usersRoutes } from './index.ts'
 import type { AuthPeer, ModulesPeer } from './peers.ts'
 import type { UsersContext } from './users.ts'
+import { usersV0 } from './v0.ts'
 
 const NAME = 'users'
 /** How long a start waits for the first word of auth. */
 const FIRST_WORD = 1000
+
+const REGISTER = { '/user/register': '/users', '/api/v1/user/register': '/users' }
 
 /** Puts the users service together. @throws DatabaseError */
 export function usersService(
@@ -43,11 +46,10 @@ export function usersService(
 
   const routes = usersRoutes(context, guarded)
   routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe: () => store.probe() }))
-  const app = service({ log, clock, random, metrics, corsOrigins: config.corsOrigins }, { routes })
+  const app = service({ log, clock, random, metrics, corsOrigins: config.corsOrigins }, { routes, root: usersV0(context, guarded), alsoAt: REGISTER })
   return {
     name: NAME,
     app,
-    metrics,
     guard: guarded,
     probe: () => store.probe(),
     async start() {

@@ -8,6 +8,7 @@ import type { NewNotice } from '../kit/outbox.ts'
 import { type PageQuery, pageAnswer, pageRequest } from '../kit/page.ts'
 import { invalid, Problem } from '../kit/problem.ts'
 import { isUuid, type Random } from '../kit/random.ts'
+import { isEmail } from '../kit/schema.ts'
 import { type Announcements, audited, changed, deleted, userRead } from './announcements.ts'
 import type { UserCreate, UserPatch, UserRead, UserReplace } from './model.ts'
 import { checkNewPassword } from './password-policy.ts'
@@ -94,6 +95,14 @@ export async function visibleUser({ store }: Pick<UsersContext, 'store'>, id: st
   const user = allowed && isUuid(key) ? await store.userById(key) : null
   if (!user) throw new Problem('user_not_found')
   return user
+}
+
+/** As `getUser`, by the id or the email. @throws Problem `user_not_found` */
+export async function getUserNamed(context: UsersContext, idOrEmail: string, caller: Caller): Promise<UserRead> {
+  if (!isEmail(idOrEmail)) return getUser(context, idOrEmail, caller)
+  const user = await context.store.userByEmail(idOrEmail)
+  if (!user) throw new Problem('user_not_found')
+  return getUser(context, user.id, caller)
 }
 
 /** @throws Problem `user_not_found` */

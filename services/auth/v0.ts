@@ -1,0 +1,72 @@
+import { Elysia, t } from 'elysia'
+import { timestamp } from '../kit/clock.ts'
+import type { guard } from '../kit/guard.ts'
+import { invalid } from '../kit/problem.ts'
+import { email, strict, text, time } from '../kit/schema.ts'
+import type { AuthContext } from './context.ts'
+import { login, registerUser } from './login.ts'
+import { loginBody } from './model.ts'
+import { type Opened, refreshSession } from './sessions.ts'
+
+const credentials = strict({
+  email: email(),
+  password: text({ least: 1, most: 256, controls: true, examples: ['correct horse battery'] }),
+})
+const userV0 = strict({ id: t.String({ format: 'uuid' }), email: t.String(), roles: t.Array(t.String()) })
+const tokensV0 = strict({
+  accessToken: t.String(),
+  refreshToken: strict({ token: t.String(), exp: time(), userId: t.String({ format: 'uuid' }) }),
+})
+const refreshToken = text({ least: 1, most: 8192, controls: true })
+/** Two documents meet at this path, each with its own spelling. */
+const refreshBody = strict({ refreshToken: t.Optional(refreshToken), refresh_token: t.Optional(refreshToken) })
+
+const tags = ['v0']
+
+/** The contract of version 0.0.1, at the root alone: other shapes, the same functions. */
+export function authV0(context: AuthContext, guarded: ReturnType<typeof guard>) {
+  return new Elysia({ normalize: false })
+    .use(guarded)
+    .post(
+      '/auth/register',
+      async ({ body, caller }) => {
+        const user = await registerUser(context, body, caller)
+        return { id: user.id, email: user.email, roles: user.roles }
+      },
+      {
+        auth: ['anyone'],
+        body: credentials,
+        response: userV0,
+        detail: { tags, summary: 'Register (v0)' },
+      },
+    )
+    .post('/auth/login', async ({ body, caller }) => tokensOf(await login(context, body, caller, 'v0')), {
+      auth: ['anyone'],
+      body: loginBody,
+      response: tokensV0,
+      detail: { tags, summary: 'Log in (v0): the refresh token is a UUID v4' },
+    })
+    .post(
+      '/auth/refresh',
+      async ({ body, caller }) => {
+        const token = body.refreshToken ?? body.refresh_token
+        if (token === undefined) throw invalid('refreshToken is required')
+        if (body.refreshToken !== undefined && body.refresh_token !== undefined)
+          throw invalid('refresh_token should not exist beside refreshToken')
+        return tokensOf(await refreshSession(context, token, caller))
+      },
+      {
+        auth: ['anyone'],
+        body: refreshBody,
+        response: tokensV0,
+        detail: { tags, summary: 'Rotate a refresh token (v0)' },
+      },
+    )
+}
+
+function tokensOf({ session, tokens }: Opened) {
+  return {
+    accessToken: tokens.access_token,
+    refreshToken: { token: tokens.refresh_token, exp: timestamp(session.expiresAt), userId: session.userId },
+  }
+}

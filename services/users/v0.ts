@@ -1,0 +1,41 @@
+import { Elysia, t } from 'elysia'
+import type { guard } from '../kit/guard.ts'
+import { email, strict, text } from '../kit/schema.ts'
+import type { UserRead } from './model.ts'
+import { createUser, deleteUser, getUserNamed, type UsersContext } from './users.ts'
+
+const credentials = strict({
+  email: email(),
+  password: text({ least: 1, most: 256, controls: true, examples: ['correct horse battery'] }),
+})
+const userV0 = strict({ id: t.String({ format: 'uuid' }), email: t.String(), roles: t.Array(t.String()) })
+
+const tags = ['v0']
+
+/** The contract of version 0.0.1, at the root alone: other shapes, the same functions. */
+export function usersV0(context: UsersContext, guarded: ReturnType<typeof guard>) {
+  return new Elysia({ normalize: false })
+    .use(guarded)
+    .get('/user/:id', async ({ params, caller }) => read(await getUserNamed(context, params.id, caller)), {
+      auth: ['user', 'operator'],
+      params: t.Object({ id: t.String({ description: 'An id or an email' }) }),
+      response: userV0,
+      detail: { tags, summary: 'Read a user by its id or email (v0)' },
+    })
+    .post('/user', async ({ body, caller }) => read(await createUser(context, body, caller)), {
+      auth: ['anyone', 'operator', 'internal'],
+      body: credentials,
+      response: userV0,
+      detail: { tags, summary: 'Create a user (v0)' },
+    })
+    .delete('/user/:id', async ({ params, caller }) => read(await deleteUser(context, params.id, caller)), {
+      auth: ['user', 'operator'],
+      params: t.Object({ id: t.String() }),
+      response: userV0,
+      detail: { tags, summary: 'Delete a user (v0)' },
+    })
+}
+
+function read({ id, email, roles }: UserRead) {
+  return { id, email, roles }
+}
