@@ -37,6 +37,8 @@ export interface Served {
   /** Where it takes requests. */
   url: string
   services: readonly ServiceName[]
+  /** What it serves: every route with its schemas. */
+  apps: readonly AnyElysia[]
   /** Takes no new requests, finishes those under way, and closes everything; within 10 seconds. */
   stop(): Promise<void>
 }
@@ -93,7 +95,7 @@ export async function serve(
   await Promise.all(services.map((service) => service.start()))
   const url = address.replace(/:0$/, `:${server.port}`)
   const forget = announce(config.dataDir, names, url, timestamp(runtime.clock.now()))
-  return { url, services: names, stop: () => stop(server, services, forget) }
+  return { url, services: names, apps, stop: () => stop(server, services, forget) }
 }
 
 async function build(

@@ -19,6 +19,9 @@ export async function startCommand({ only }: { only?: string }): Promise<void> {
   process.on('SIGINT', () => runner.stop())
   process.on('SIGTERM', () => runner.stop())
   process.on('SIGHUP', () => runner.stop())
+  // Whoever read the output has gone: the services must not stay behind without it.
+  process.stdout.removeAllListeners('error')
+  process.stdout.on('error', () => runner.stop())
   const failed = await runner.run()
   if (failed !== undefined) {
     note(`✗ ${failed} does not stay up; all were stopped`)

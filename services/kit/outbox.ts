@@ -16,8 +16,8 @@ export interface Notice extends NewNotice {
 }
 
 export interface OutboxStore {
-  /** The oldest notices for a target. */
-  pendingNotices(target: string, limit: number): Promise<Notice[]>
+  /** The oldest notices for a target, but for those about the subjects `without`. */
+  pendingNotices(target: string, limit: number, without?: readonly string[]): Promise<Notice[]>
   hasNotice(target: string, subject: string): Promise<boolean>
   acknowledgeNotices(seqs: number[]): Promise<void>
   countNotices(): Promise<number>
@@ -37,10 +37,20 @@ const BATCH = 256
 const FIRST_PAUSE = 25
 /** A target that comes back hears what it missed within this time. */
 const LONGEST_PAUSE = 500
+/** What is refused again and again is refused for a reason that takes longer to go away. */
+const LONGEST_PAUSE_REFUSED = 30_000
+
+/** A subject whose notice could not be told: it waits without holding up the others. */
+interface SetAside {
+  pause: number
+  /** Monotonic milliseconds. */
+  until: number
+}
 
 /**
  * Tells one target what is waiting for it until it has acknowledged it: across restarts of either, in order per
- * subject, several subjects at once. A subject whose notice is refused waits without holding up the others.
+ * subject, several subjects at once. A subject whose notice fails is set aside for a while, and longer each time, so
+ * that however many fail, the others are told.
  */
 export class Outbox {
   private running = false
@@ -48,6 +58,7 @@ export class Outbox {
   private wake = Promise.withResolvers<void>()
   private pause = FIRST_PAUSE
   private readonly watchers = new Map<string, Set<() => void>>()
+  private readonly setAside = new Map<string, SetAside>()
 
   constructor(private readonly options: OutboxOptions) {}
 
@@ -94,12 +105,16 @@ export class Outbox {
     if (watchers.size === 0) this.watchers.delete(subject)
   }
 
-  /** Resolves with true when nothing is waiting any more, with false after `patience` milliseconds. */
+  /**
+   * Tells all that is waiting, what was set aside too. Resolves with true when nothing is left but what is refused
+   * still, with false after `patience` milliseconds.
+   */
   async drained(patience: number): Promise<boolean> {
     const { clock, store, target } = this.options
     const end = clock.monotonic() + patience
+    this.setAside.clear()
     while (clock.monotonic() < end) {
-      if ((await store.pendingNotices(target, 1)).length === 0) return true
+      if ((await store.pendingNotices(target, 1, [...this.setAside.keys()])).length === 0) return true
       this.poke()
       await Bun.sleep(10)
     }
@@ -111,13 +126,9 @@ export class Outbox {
     while (this.running) {
       this.wake = Promise.withResolvers()
       try {
-        const notices = await store.pendingNotices(target, BATCH)
-        const told = await this.tell(notices)
-        if (notices.length > 0 && told === notices.length) {
-          this.pause = FIRST_PAUSE
-          continue
-        }
-        if (notices.length === 0) await this.wake.promise
+        const notices = await store.pendingNotices(target, BATCH, this.waiting())
+        if (notices.length === 0) await this.idle()
+        else if (await this.tell(notices)) this.pause = FIRST_PAUSE
         else await this.rest()
       } catch (error) {
         log.error({ event: 'outbox.failed', target, err: error })
@@ -126,57 +137,74 @@ export class Outbox {
     }
   }
 
+  /** The subjects that were set aside and whose time has not come. */
+  private waiting(): string[] {
+    const now = this.options.clock.monotonic()
+    return [...this.setAside].filter(([, { until }]) => until > now).map(([subject]) => subject)
+  }
+
+  /** Waits for a new notice, or until the time of one that was set aside has come. */
+  private async idle(): Promise<void> {
+    const next = Math.min(...[...this.setAside.values()].map(({ until }) => until))
+    await this.awake(next - this.options.clock.monotonic())
+  }
+
   /** Growing pauses while the target doesn't answer; a new notice ends one. */
   private async rest(): Promise<void> {
     const { pause } = this
     this.pause = Math.min(pause * 2, LONGEST_PAUSE)
-    let timer: ReturnType<typeof setTimeout> | undefined
-    await Promise.race([
-      this.wake.promise,
-      new Promise((resolve) => {
-        timer = setTimeout(resolve, pause)
-      }),
-    ])
+    await this.awake(pause)
+  }
+
+  /** Resolves at the next poke, or after `patience` milliseconds. */
+  private async awake(patience: number): Promise<void> {
+    if (patience === Number.POSITIVE_INFINITY) return this.wake.promise
+    const timer = setTimeout(this.wake.resolve, Math.max(0, patience))
+    await this.wake.promise
     clearTimeout(timer)
   }
 
-  /** Tells the notices, subject by subject; returns how many were acknowledged. */
-  private async tell(notices: Notice[]): Promise<number> {
+  /** Tells the notices, subject by subject. Gives false when the target can't be reached. */
+  private async tell(notices: Notice[]): Promise<boolean> {
     const bySubject = Map.groupBy(notices, ({ subject }) => subject)
     const queues = [...bySubject.values()]
-    let told = 0
-    let unreachable = false
+    let reached = true
     const worker = async () => {
-      for (let queue = queues.shift(); queue && !unreachable; queue = queues.shift()) {
-        const outcome = await this.tellSubject(queue)
-        told += outcome.told
-        unreachable ||= outcome.unreachable
-      }
+      for (let queue = queues.shift(); queue && reached; queue = queues.shift())
+        if ((await this.tellSubject(queue)) === 'unreachable') reached = false
     }
     await Promise.all(Array.from({ length: AT_ONCE }, worker))
-    return told
+    return reached
   }
 
-  private async tellSubject(notices: Notice[]): Promise<{ told: number; unreachable: boolean }> {
+  private async tellSubject(notices: Notice[]): Promise<'told' | 'refused' | 'unreachable'> {
     const { log, send, store, target } = this.options
+    const subject = notices[0]?.subject ?? ''
     const acknowledged: number[] = []
-    let unreachable = false
+    let outcome: 'told' | 'refused' | 'unreachable' = 'told'
     for (const notice of notices) {
       try {
         await send(notice)
         acknowledged.push(notice.seq)
       } catch (error) {
-        // Refused: a defect, or keys that differ. Kept and tried again; the log says so.
-        unreachable = !(error instanceof Problem) || error.status >= 500
-        const level = unreachable ? 'debug' : 'error'
-        log[level]({ event: 'outbox.refused', target, userId: notice.subject, err: error })
+        // Refused: a defect of this notice. Kept and tried again; the log says so.
+        outcome = error instanceof Problem && error.status < 500 ? 'refused' : 'unreachable'
+        log[outcome === 'refused' ? 'error' : 'debug']({ event: 'outbox.refused', target, userId: subject, err: error })
         break
       }
     }
     if (acknowledged.length > 0) {
       await store.acknowledgeNotices(acknowledged)
-      for (const resolve of this.watchers.get(notices[0]?.subject ?? '') ?? []) resolve()
+      for (const resolve of this.watchers.get(subject) ?? []) resolve()
     }
-    return { told: acknowledged.length, unreachable }
+    if (outcome === 'told') this.setAside.delete(subject)
+    else this.failed(subject, outcome === 'refused' ? LONGEST_PAUSE_REFUSED : LONGEST_PAUSE)
+    return outcome
+  }
+
+  /** Its first pause is longer than the loop's, so that the others come before it is tried again. */
+  private failed(subject: string, longest: number): void {
+    const pause = Math.min((this.setAside.get(subject)?.pause ?? FIRST_PAUSE) * 2, longest)
+    this.setAside.set(subject, { pause, until: this.options.clock.monotonic() + pause })
   }
 }
