@@ -24,7 +24,9 @@ export function outboxStore(sqlite: Sqlite): OutboxStore & { addNotices(notices:
         insert.run(target, kind, subject, JSON.stringify(payload))
     },
     async pendingNotices(target, limit, without = []) {
-      return pending.all(target, JSON.stringify(without), limit).map((row): Notice => ({ ...row, payload: JSON.parse(row.payload) }))
+      return pending
+        .all(target, JSON.stringify(without), limit)
+        .map((row): Notice => ({ ...row, payload: JSON.parse(row.payload) }))
     },
     hasNotice: async (target, subject) => about.get(target, subject) !== null,
     async acknowledgeNotices(seqs) {

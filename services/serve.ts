@@ -75,11 +75,12 @@ export async function serve(
   process.umask(0o077)
 
   const services: Service[] = []
-  const link = (name: ServiceName): Link => ({
-    url: addressOf(config, name),
-    key: config.internalKeys[0] ?? '',
-    fetch: names.includes(name) ? (request) => appOf(services, name).handle(request) : (request) => fetch(request),
-  })
+  const link = (name: ServiceName): Link => {
+    const key = config.internalKeys[0] ?? ''
+    return names.includes(name)
+      ? { url: 'http://localhost', key, fetch: (request) => appOf(services, name).handle(request) }
+      : { url: addressOf(config, name), key, fetch: (request) => fetch(request) }
+  }
   const { server, answerWith } = listen(address)
   try {
     for (const name of names) services.push(await build(name, runtime, link, mailer))

@@ -1,8 +1,10 @@
 import type { AnyElysia } from 'elysia'
 import { health } from './kit/health.ts'
 import { Metrics } from './kit/metrics.ts'
+import { openApiDocument } from './kit/openapi.ts'
 import type { Runtime, Service } from './kit/runtime.ts'
 import { service } from './kit/service.ts'
+import { swagger } from './kit/swagger.ts'
 
 /** Where one process serves several services: what is asked of all of them together. */
 export function wholeApp(runtime: Runtime, services: readonly Service[]): AnyElysia {
@@ -21,5 +23,10 @@ export function wholeApp(runtime: Runtime, services: readonly Service[]): AnyEly
       await Promise.all(services.map((one) => one.probe()))
     },
   })
+  routes.use(
+    swagger(first.guard, () =>
+      openApiDocument('Ch202', version, Object.assign({}, ...services.map((one) => one.paths()))),
+    ),
+  )
   return service({ log, clock, random, metrics, corsOrigins: config.corsOrigins }, { routes })
 }

@@ -82,7 +82,9 @@ test('every setting of the README is one that the program reads, and the other w
   const read = new Set([...config.matchAll(/'([A-Z][A-Z0-9_]{3,})'/g)].map((match) => match[1] ?? ''))
   const section = readme.split(/^## /m).find((part) => part.startsWith('Settings')) ?? ''
   const rows = section.split('\n').filter((line) => line.startsWith('| `'))
-  const told = new Set(rows.flatMap((row) => [...(row.split('|')[1] ?? '').matchAll(/`([A-Z0-9_]+)`/g)].map((m) => m[1] ?? '')))
+  const told = new Set(
+    rows.flatMap((row) => [...(row.split('|')[1] ?? '').matchAll(/`([A-Z0-9_]+)`/g)].map((m) => m[1] ?? '')),
+  )
   expect([...told].sort()).toEqual([...read].filter((name) => name !== 'GET').sort())
 })
 

@@ -1,5 +1,6 @@
 import { Elysia, t } from 'elysia'
 import type { guard } from '../kit/guard.ts'
+import { operation } from '../kit/operation.ts'
 import { invalid } from '../kit/problem.ts'
 import { strict } from '../kit/schema.ts'
 import { listAudit, listKeys, recordEvent, removeKey, rotateKey } from './administration.ts'
@@ -63,27 +64,66 @@ export function publicRoutes(context: AuthContext, mails: ResetMails, guarded: G
         auth: ['anyone'],
         body: userCreate,
         response: { 201: registered },
-        detail: { tags: ['auth'], summary: 'Register and log in' },
+        detail: operation(
+          'auth',
+          'Register and log in',
+          'registration_closed',
+          'forbidden_field',
+          'weak_password',
+          'email_taken',
+          'username_taken',
+          'rate_limited',
+          'users_unavailable',
+          'overloaded',
+        ),
       },
     )
     .post('/auth/login', async ({ body, caller }) => (await login(context, body, caller)).tokens, {
       auth: ['anyone'],
       body: loginBody,
       response: token,
-      detail: { tags: ['auth'], summary: 'Log in' },
+      detail: operation(
+        'auth',
+        'Log in',
+        'invalid_credentials',
+        'account_disabled',
+        'rate_limited',
+        'users_unavailable',
+        'overloaded',
+      ),
     })
-    .post('/auth/refresh', async ({ body, caller }) => (await refreshSession(context, body.refresh_token, caller)).tokens, {
-      auth: ['anyone'],
-      body: refreshBody,
-      response: token,
-      detail: { tags: ['auth'], summary: 'Rotate a refresh token' },
-    })
-    .post('/auth/token/refresh', async ({ body, caller }) => (await refreshSession(context, body.refresh_token, caller)).tokens, {
-      auth: ['anyone'],
-      body: refreshBody,
-      response: token,
-      detail: { tags: ['auth'], summary: 'Rotate a refresh token' },
-    })
+    .post(
+      '/auth/refresh',
+      async ({ body, caller }) => (await refreshSession(context, body.refresh_token, caller)).tokens,
+      {
+        auth: ['anyone'],
+        body: refreshBody,
+        response: token,
+        detail: operation(
+          'auth',
+          'Rotate a refresh token',
+          'invalid_refresh_token',
+          'refresh_token_reused',
+          'rate_limited',
+        ),
+      },
+    )
+    .post(
+      '/auth/token/refresh',
+      async ({ body, caller }) => (await refreshSession(context, body.refresh_token, caller)).tokens,
+      {
+        auth: ['anyone'],
+        body: refreshBody,
+        response: token,
+        detail: operation(
+          'auth',
+          'Rotate a refresh token',
+          'invalid_refresh_token',
+          'refresh_token_reused',
+          'rate_limited',
+        ),
+      },
+    )
     .post(
       '/auth/logout',
       async ({ body, caller, set }) => {
@@ -94,14 +134,14 @@ export function publicRoutes(context: AuthContext, mails: ResetMails, guarded: G
         auth: ['anyone', 'user'],
         body: t.Optional(logoutBody),
         response: { 204: t.Void() },
-        detail: { tags: ['auth'], summary: 'Log out: the session ends' },
+        detail: operation('auth', 'Log out: the session ends', 'invalid_refresh_token'),
       },
     )
     .post('/auth/logout-all', async ({ caller }) => ({ revoked: await logoutAll(context, caller) }), {
       auth: ['user'],
       body: t.Optional(strict({})),
       response: revoked,
-      detail: { tags: ['auth'], summary: 'End all own sessions' },
+      detail: operation('auth', 'End all own sessions'),
     })
     .get(
       '/auth/me',
@@ -113,7 +153,7 @@ export function publicRoutes(context: AuthContext, mails: ResetMails, guarded: G
       {
         auth: ['user'],
         response: userRead,
-        detail: { tags: ['auth'], summary: 'Who the access token is of' },
+        detail: operation('auth', 'Who the access token is of', 'users_unavailable'),
       },
     )
     .post(
@@ -127,14 +167,14 @@ export function publicRoutes(context: AuthContext, mails: ResetMails, guarded: G
         auth: ['anyone'],
         body: t.Optional(optionalTokenBody),
         response: validity,
-        detail: { tags: ['auth'], summary: 'Whether an access token is good' },
+        detail: operation('auth', 'Whether an access token is good'),
       },
     )
     .post('/auth/introspect', ({ body }) => introspect(context, body.token), {
       auth: ['internal', 'operator'],
       body: tokenBody,
       response: introspection,
-      detail: { tags: ['auth'], summary: 'What a token says (RFC 7662)' },
+      detail: operation('auth', 'What a token says (RFC 7662)'),
     })
     .post(
       '/auth/revoke',
@@ -146,14 +186,14 @@ export function publicRoutes(context: AuthContext, mails: ResetMails, guarded: G
         auth: ['anyone'],
         body: tokenBody,
         response: strict({}),
-        detail: { tags: ['auth'], summary: 'End the session of a token (RFC 7009)' },
+        detail: operation('auth', 'End the session of a token (RFC 7009)'),
       },
     )
     .get('/auth/sessions', ({ query, caller }) => listSessions(context, query, caller), {
       auth: ['user', 'operator'],
       query: sessionsQuery,
       response: sessionPage,
-      detail: { tags: ['sessions'], summary: 'List live sessions' },
+      detail: operation('sessions', 'List live sessions'),
     })
     .delete(
       '/auth/sessions',
@@ -162,7 +202,7 @@ export function publicRoutes(context: AuthContext, mails: ResetMails, guarded: G
         auth: ['operator'],
         query: revokeQuery,
         response: revoked,
-        detail: { tags: ['sessions'], summary: 'End the sessions of a user, or all' },
+        detail: operation('sessions', 'End the sessions of a user, or all'),
       },
     )
     .delete(
@@ -175,7 +215,7 @@ export function publicRoutes(context: AuthContext, mails: ResetMails, guarded: G
         auth: ['user', 'operator'],
         params: t.Object({ session_id: t.String() }),
         response: { 204: t.Void() },
-        detail: { tags: ['sessions'], summary: 'End a session' },
+        detail: operation('sessions', 'End a session', 'session_not_found'),
       },
     )
     .post(
@@ -189,7 +229,7 @@ export function publicRoutes(context: AuthContext, mails: ResetMails, guarded: G
         auth: ['anyone'],
         body: resetRequestBody,
         response: { 202: message },
-        detail: { tags: ['auth'], summary: 'Ask for a mail with a reset link' },
+        detail: operation('auth', 'Ask for a mail with a reset link', 'rate_limited'),
       },
     )
     .post(
@@ -202,7 +242,14 @@ export function publicRoutes(context: AuthContext, mails: ResetMails, guarded: G
         auth: ['anyone'],
         body: resetConfirmBody,
         response: { 204: t.Void() },
-        detail: { tags: ['auth'], summary: 'Set a new password with the token of a mail' },
+        detail: operation(
+          'auth',
+          'Set a new password with the token of a mail',
+          'invalid_reset_token',
+          'weak_password',
+          'users_unavailable',
+          'overloaded',
+        ),
       },
     )
     .get(
@@ -214,7 +261,7 @@ export function publicRoutes(context: AuthContext, mails: ResetMails, guarded: G
       {
         auth: ['anyone'],
         response: jwks,
-        detail: { tags: ['discovery'], summary: 'The public keys (RFC 7517)' },
+        detail: operation('discovery', 'The public keys (RFC 7517)'),
       },
     )
     .get(
@@ -226,7 +273,7 @@ export function publicRoutes(context: AuthContext, mails: ResetMails, guarded: G
       {
         auth: ['anyone'],
         response: metadata,
-        detail: { tags: ['discovery'], summary: 'The endpoints (RFC 8414), and the addresses of the services' },
+        detail: operation('discovery', 'The endpoints (RFC 8414), and the addresses of the services'),
       },
     )
 }
@@ -246,7 +293,7 @@ export function internalRoutes(context: AuthContext, guarded: Guarded) {
         auth: ['internal'],
         body: syncBody,
         response: { 204: t.Void() },
-        detail: { tags: ['internal'], summary: 'Take in a user' },
+        detail: operation('internal', 'Take in a user'),
       },
     )
     .post(
@@ -259,7 +306,7 @@ export function internalRoutes(context: AuthContext, guarded: Guarded) {
         auth: ['internal'],
         body: userDeletedBody,
         response: { 204: t.Void() },
-        detail: { tags: ['internal'], summary: 'Forget a deleted user' },
+        detail: operation('internal', 'Forget a deleted user'),
       },
     )
     .post(
@@ -272,20 +319,20 @@ export function internalRoutes(context: AuthContext, guarded: Guarded) {
         auth: ['internal'],
         body: auditBody,
         response: { 204: t.Void() },
-        detail: { tags: ['internal'], summary: 'Write down an event of another service' },
+        detail: operation('internal', 'Write down an event of another service'),
       },
     )
     .get('/auth/revocations', ({ query }) => context.feed.poll(query.follower, Number(query.after), query.epoch), {
       auth: ['internal'],
       query: feedQuery,
       response: feedPage,
-      detail: { tags: ['internal'], summary: 'The revocation feed: held until there is something to tell' },
+      detail: operation('internal', 'The revocation feed: held until there is something to tell', 'auth_unavailable'),
     })
     .get('/admin/password-cache', ({ query }) => listCache(context, query), {
       auth: ['operator'],
       query: cacheQuery,
       response: cachePage,
-      detail: { tags: ['admin'], summary: 'List the password cache' },
+      detail: operation('admin', 'List the password cache'),
     })
     .delete(
       '/admin/password-cache/:user_id',
@@ -297,19 +344,19 @@ export function internalRoutes(context: AuthContext, guarded: Guarded) {
         auth: ['operator'],
         params: t.Object({ user_id: t.String() }),
         response: { 204: t.Void() },
-        detail: { tags: ['admin'], summary: 'Drop a user from the password cache' },
+        detail: operation('admin', 'Drop a user from the password cache', 'user_not_found'),
       },
     )
     .post('/admin/password-cache/sync', ({ body, caller }) => syncCache(context, body?.user_id, caller), {
       auth: ['operator'],
       body: t.Optional(cacheSyncBody),
       response: cacheSynced,
-      detail: { tags: ['admin'], summary: 'Bring the password cache in line with users' },
+      detail: operation('admin', 'Bring the password cache in line with users', 'user_not_found', 'users_unavailable'),
     })
     .get('/admin/keys', () => listKeys(context), {
       auth: ['operator'],
       response: signingKeys,
-      detail: { tags: ['admin'], summary: 'List the signing keys' },
+      detail: operation('admin', 'List the signing keys'),
     })
     .post(
       '/admin/keys/rotate',
@@ -322,7 +369,7 @@ export function internalRoutes(context: AuthContext, guarded: Guarded) {
         auth: ['operator'],
         body: t.Optional(strict({})),
         response: { 201: signingKey },
-        detail: { tags: ['admin'], summary: 'Sign with a new key' },
+        detail: operation('admin', 'Sign with a new key'),
       },
     )
     .delete(
@@ -335,19 +382,19 @@ export function internalRoutes(context: AuthContext, guarded: Guarded) {
         auth: ['operator'],
         params: t.Object({ kid: t.String() }),
         response: { 204: t.Void() },
-        detail: { tags: ['admin'], summary: 'Take a key out: its tokens are refused at once' },
+        detail: operation('admin', 'Take a key out: its tokens are refused at once', 'not_found'),
       },
     )
     .get('/admin/audit', ({ query }) => listAudit(context, query), {
       auth: ['operator'],
       query: auditQuery,
       response: auditPage,
-      detail: { tags: ['admin'], summary: 'Read the audit' },
+      detail: operation('admin', 'Read the audit'),
     })
     .get('/health/cache', () => cacheHealth(context), {
       auth: ['anyone'],
       response: cacheHealthAnswer,
-      detail: { tags: ['health'], summary: 'How the password cache does' },
+      detail: operation('health', 'How the password cache does'),
     })
 }
 

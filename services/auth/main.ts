@@ -2,9 +2,11 @@ import { join } from 'node:path'
 import { openAuthStore } from '../../db/auth/store.ts'
 import { guard } from '../kit/guard.ts'
 import { health } from '../kit/health.ts'
+import { openApiDocument } from '../kit/openapi.ts'
 import { Revocations } from '../kit/revocations.ts'
 import { parts, type Runtime, type Service } from '../kit/runtime.ts'
-import { service } from '../kit/service.ts'
+import { documentedPaths, service } from '../kit/service.ts'
+import { swagger } from '../kit/swagger.ts'
 import { LocalTokenCheck } from '../kit/token-check.ts'
 import type { AuthContext } from './context.ts'
 import { GraceClock } from './grace-clock.ts'
@@ -84,6 +86,9 @@ export async function authService(
 
   const routes = authRoutes(context, mails, guarded)
   routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe: () => store.probe() }))
+  const root = authV0(context, guarded)
+  const paths = () => documentedPaths({ routes, root }, FORMS)
+  routes.use(swagger(guarded, () => openApiDocument('Ch202 auth', version, paths())))
   let catchingUp: Promise<void> | undefined
   const app = service(
     {
@@ -95,7 +100,7 @@ export async function authService(
       forms: FORMS,
       comingUp: (path) => (OPEN_AT_ONCE.test(path) ? undefined : catchingUp),
     },
-    { routes, root: authV0(context, guarded), alsoAt: BARE },
+    { routes, root, alsoAt: BARE },
   )
   const tidy = () => {
     feed.prune()
@@ -106,6 +111,7 @@ export async function authService(
     name: NAME,
     app,
     guard: guarded,
+    paths,
     probe: () => store.probe(),
     async start() {
       catchingUp = catchUp(users)

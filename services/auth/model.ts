@@ -1,6 +1,19 @@
 import { type Static, t } from 'elysia'
 import { page, pageQuery } from '../kit/page.ts'
-import { checked, email, matching, nullable, oneOf, queryFlag, strict, text, time, uuid } from '../kit/schema.ts'
+import {
+  checked,
+  email,
+  integer,
+  matching,
+  nullable,
+  number,
+  oneOf,
+  queryFlag,
+  strict,
+  text,
+  time,
+  uuid,
+} from '../kit/schema.ts'
 import { type PasswordRecord, passwordRecord, userCreate, userRead } from '../users/model.ts'
 
 export type { PasswordRecord }
@@ -12,9 +25,9 @@ const tokenText = text({ least: 1, most: 8192, controls: true })
 export const token = strict({
   access_token: t.String(),
   token_type: t.Literal('Bearer'),
-  expires_in: t.Integer(),
+  expires_in: integer(),
   refresh_token: t.String(),
-  refresh_expires_in: t.Integer(),
+  refresh_expires_in: integer(),
   session_id: t.String({ format: 'uuid' }),
 })
 export type Token = Static<typeof token>
@@ -61,8 +74,8 @@ export const introspection = t.Union([
     email: t.String(),
     roles: t.Array(t.String()),
     token_type: t.String(),
-    exp: t.Integer(),
-    iat: t.Integer(),
+    exp: integer(),
+    iat: integer(),
     iss: t.String(),
     aud: t.String(),
     jti: t.String(),
@@ -87,7 +100,7 @@ export const sessionPage = page(sessionRead)
 export const whose = { user_id: t.Optional(uuid()), all: t.Optional(queryFlag()) }
 export const sessionsQuery = strict({ ...pageQuery, ...whose })
 export const revokeQuery = strict(whose)
-export const revoked = strict({ revoked: t.Integer() })
+export const revoked = strict({ revoked: integer() })
 
 export const resetRequestBody = strict({ email: email() })
 export const resetConfirmBody = strict({ token: tokenText, new_password: password })
@@ -196,7 +209,7 @@ export const feedQuery = strict({
 })
 export const feedPage = strict({
   epoch: t.String(),
-  seq: t.Integer(),
+  seq: integer(),
   issuer: t.String(),
   audience: t.String(),
   keys: t.Array(jwk),
@@ -204,8 +217,8 @@ export const feedPage = strict({
     strict({
       kind: t.Union([t.Literal('session'), t.Literal('user'), t.Literal('keys')]),
       subject: t.String(),
-      version: t.Integer(),
-      until: t.Integer(),
+      version: integer(),
+      until: integer(),
     }),
   ),
 })
@@ -217,25 +230,25 @@ export const cacheEntry = strict({
   email: t.String(),
   username: t.Nullable(t.String()),
   status: t.Union([t.Literal('active'), t.Literal('disabled')]),
-  password_version: t.Integer(),
+  password_version: integer(),
   synced_at: time(),
 })
 export const cachePage = page(cacheEntry)
 export const cacheQuery = strict({ ...pageQuery, search: t.Optional(text({ least: 1, most: 200 })) })
 export const cacheSyncBody = strict({ user_id: t.Optional(uuid()) })
 export const cacheSynced = strict({
-  synced: t.Integer(),
-  removed: t.Integer(),
-  unchanged: t.Integer(),
-  duration_ms: t.Integer(),
+  synced: integer(),
+  removed: integer(),
+  unchanged: integer(),
+  duration_ms: integer(),
 })
 export const cacheHealth = strict({
-  entries: t.Integer(),
-  hits: t.Integer(),
-  misses: t.Integer(),
-  hit_ratio: t.Number(),
+  entries: integer(),
+  hits: integer(),
+  misses: integer(),
+  hit_ratio: number(),
   last_sync_at: t.Nullable(time()),
-  pending: t.Integer(),
+  pending: integer(),
 })
 
 export const signingKey = strict({

@@ -101,7 +101,11 @@ export async function checkPassword(
     return (await hasher.verify(password, account.passwordHash)) ? account : null
   }
   cacheUse.misses++
-  const [user] = await Promise.all([users.verifyCredentials(login.name, password), hasher.pretend(password)])
+  // Users goes by the form of the name. One in the field of the other is no one's: else the failures of an account
+  // would be counted under it a second time.
+  const fits = isEmail(login.name) === (login.by === 'email')
+  const asked = fits ? users.verifyCredentials(login.name, password) : null
+  const [user] = await Promise.all([asked, hasher.pretend(password)])
   const record = user && (await users.passwordRecord(user.id))
   if (!record) return null
   await syncUser(context, record, caller)

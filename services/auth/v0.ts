@@ -1,6 +1,7 @@
 import { Elysia, t } from 'elysia'
 import { timestamp } from '../kit/clock.ts'
 import type { guard } from '../kit/guard.ts'
+import { operation } from '../kit/operation.ts'
 import { invalid } from '../kit/problem.ts'
 import { email, strict, text, time } from '../kit/schema.ts'
 import type { AuthContext } from './context.ts'
@@ -21,8 +22,6 @@ const refreshToken = text({ least: 1, most: 8192, controls: true })
 /** Two documents meet at this path, each with its own spelling. */
 const refreshBody = strict({ refreshToken: t.Optional(refreshToken), refresh_token: t.Optional(refreshToken) })
 
-const tags = ['v0']
-
 /** The contract of version 0.0.1, at the root alone: other shapes, the same functions. */
 export function authV0(context: AuthContext, guarded: ReturnType<typeof guard>) {
   return new Elysia({ normalize: false })
@@ -37,14 +36,31 @@ export function authV0(context: AuthContext, guarded: ReturnType<typeof guard>) 
         auth: ['anyone'],
         body: credentials,
         response: userV0,
-        detail: { tags, summary: 'Register (v0)' },
+        detail: operation(
+          'v0',
+          'Register (v0)',
+          'registration_closed',
+          'weak_password',
+          'email_taken',
+          'rate_limited',
+          'users_unavailable',
+          'overloaded',
+        ),
       },
     )
     .post('/auth/login', async ({ body, caller }) => tokensOf(await login(context, body, caller, 'v0')), {
       auth: ['anyone'],
       body: loginBody,
       response: tokensV0,
-      detail: { tags, summary: 'Log in (v0): the refresh token is a UUID v4' },
+      detail: operation(
+        'v0',
+        'Log in (v0): the refresh token is a UUID v4',
+        'invalid_credentials',
+        'account_disabled',
+        'rate_limited',
+        'users_unavailable',
+        'overloaded',
+      ),
     })
     .post(
       '/auth/refresh',
@@ -59,7 +75,13 @@ export function authV0(context: AuthContext, guarded: ReturnType<typeof guard>) 
         auth: ['anyone'],
         body: refreshBody,
         response: tokensV0,
-        detail: { tags, summary: 'Rotate a refresh token (v0)' },
+        detail: operation(
+          'v0',
+          'Rotate a refresh token (v0)',
+          'invalid_refresh_token',
+          'refresh_token_reused',
+          'rate_limited',
+        ),
       },
     )
 }

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { Elysia } from 'elysia'
+import { type DocumentDecoration, Elysia } from 'elysia'
 import { ADMIN, type Caller } from './caller.ts'
 import type { ClientAddress } from './client-address.ts'
 import { Problem } from './problem.ts'
@@ -93,6 +93,8 @@ export function guard(options: GuardOptions) {
 
   return new Elysia().macro({
     auth: (access: Access) => ({
+      // For the documentation.
+      detail: { 'x-access': access } as DocumentDecoration,
       transform(context) {
         const { request, server } = context
         const arrival = context as unknown as Arrival

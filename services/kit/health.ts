@@ -2,8 +2,9 @@ import { Elysia, t } from 'elysia'
 import type { Clock } from './clock.ts'
 import type { guard } from './guard.ts'
 import type { Metrics } from './metrics.ts'
+import { operation } from './operation.ts'
 import { Problem } from './problem.ts'
-import { strict } from './schema.ts'
+import { number, strict } from './schema.ts'
 
 export interface HealthOptions {
   service: string
@@ -15,8 +16,8 @@ export interface HealthOptions {
   probe(): Promise<void>
 }
 
-const up = strict({ status: t.Literal('ok'), service: t.String(), version: t.String(), uptime_s: t.Number() })
-const database = strict({ status: t.Literal('ok'), latency_ms: t.Number() })
+const up = strict({ status: t.Literal('ok'), service: t.String(), version: t.String(), uptime_s: number() })
+const database = strict({ status: t.Literal('ok'), latency_ms: number() })
 
 /** `GET /health`, `GET /health/db` and `GET /metrics`, the same on every service. */
 export function health(options: HealthOptions) {
@@ -35,7 +36,7 @@ export function health(options: HealthOptions) {
       {
         auth: ['anyone'],
         response: up,
-        detail: { tags: ['health'], summary: 'The process answers' },
+        detail: operation('health', 'The process answers'),
       },
     )
     .get(
@@ -52,7 +53,7 @@ export function health(options: HealthOptions) {
       {
         auth: ['anyone'],
         response: database,
-        detail: { tags: ['health'], summary: 'A write and a read went through the database' },
+        detail: operation('health', 'A write and a read went through the database'),
       },
     )
     .get(
@@ -64,7 +65,7 @@ export function health(options: HealthOptions) {
       {
         auth: ['operator', 'scraper'],
         response: t.String(),
-        detail: { tags: ['health'], summary: 'What the service counts, for Prometheus' },
+        detail: operation('health', 'What the service counts, for Prometheus'),
       },
     )
 }

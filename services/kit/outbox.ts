@@ -40,8 +40,11 @@ const LONGEST_PAUSE = 500
 /** What is refused again and again is refused for a reason that takes longer to go away. */
 const LONGEST_PAUSE_REFUSED = 30_000
 
+type Outcome = 'told' | 'refused' | 'unreachable'
+
 /** A subject whose notice could not be told: it waits without holding up the others. */
 interface SetAside {
+  refused: boolean
   pause: number
   /** Monotonic milliseconds. */
   until: number
@@ -114,7 +117,8 @@ export class Outbox {
     const end = clock.monotonic() + patience
     this.setAside.clear()
     while (clock.monotonic() < end) {
-      if ((await store.pendingNotices(target, 1, [...this.setAside.keys()])).length === 0) return true
+      const refused = [...this.setAside].filter(([, aside]) => aside.refused).map(([subject]) => subject)
+      if ((await store.pendingNotices(target, 1, refused)).length === 0) return true
       this.poke()
       await Bun.sleep(10)
     }
@@ -126,8 +130,9 @@ export class Outbox {
     while (this.running) {
       this.wake = Promise.withResolvers()
       try {
-        const notices = await store.pendingNotices(target, BATCH, this.waiting())
-        if (notices.length === 0) await this.idle()
+        const waiting = this.waiting()
+        const notices = await store.pendingNotices(target, BATCH, waiting)
+        if (notices.length === 0) await this.idle(waiting)
         else if (await this.tell(notices)) this.pause = FIRST_PAUSE
         else await this.rest()
       } catch (error) {
@@ -143,9 +148,13 @@ export class Outbox {
     return [...this.setAside].filter(([, { until }]) => until > now).map(([subject]) => subject)
   }
 
-  /** Waits for a new notice, or until the time of one that was set aside has come. */
-  private async idle(): Promise<void> {
-    const next = Math.min(...[...this.setAside.values()].map(({ until }) => until))
+  /** Waits for a new notice, or until the time of one that was set aside has come; `waiting` are all there are. */
+  private async idle(waiting: string[]): Promise<void> {
+    const kept = new Set(waiting)
+    let next = Number.POSITIVE_INFINITY
+    for (const [subject, { until }] of this.setAside)
+      if (kept.has(subject)) next = Math.min(next, until)
+      else this.setAside.delete(subject)
     await this.awake(next - this.options.clock.monotonic())
   }
 
@@ -177,11 +186,11 @@ export class Outbox {
     return reached
   }
 
-  private async tellSubject(notices: Notice[]): Promise<'told' | 'refused' | 'unreachable'> {
+  private async tellSubject(notices: Notice[]): Promise<Outcome> {
     const { log, send, store, target } = this.options
     const subject = notices[0]?.subject ?? ''
     const acknowledged: number[] = []
-    let outcome: 'told' | 'refused' | 'unreachable' = 'told'
+    let outcome: Outcome = 'told'
     for (const notice of notices) {
       try {
         await send(notice)
@@ -198,13 +207,14 @@ export class Outbox {
       for (const resolve of this.watchers.get(subject) ?? []) resolve()
     }
     if (outcome === 'told') this.setAside.delete(subject)
-    else this.failed(subject, outcome === 'refused' ? LONGEST_PAUSE_REFUSED : LONGEST_PAUSE)
+    else this.failed(subject, outcome === 'refused')
     return outcome
   }
 
   /** Its first pause is longer than the loop's, so that the others come before it is tried again. */
-  private failed(subject: string, longest: number): void {
+  private failed(subject: string, refused: boolean): void {
+    const longest = refused ? LONGEST_PAUSE_REFUSED : LONGEST_PAUSE
     const pause = Math.min((this.setAside.get(subject)?.pause ?? FIRST_PAUSE) * 2, longest)
-    this.setAside.set(subject, { pause, until: this.options.clock.monotonic() + pause })
+    this.setAside.set(subject, { refused, pause, until: this.options.clock.monotonic() + pause })
   }
 }

@@ -1,6 +1,6 @@
 import { type TSchema, t } from 'elysia'
 import { invalid } from './problem.ts'
-import { count, strict, text } from './schema.ts'
+import { count, integer, strict, text } from './schema.ts'
 
 const SIZE = 50
 const SIZE_MAX = 200
@@ -34,10 +34,10 @@ export interface PageQuery {
 export function page<T extends TSchema>(item: T) {
   return strict({
     items: t.Array(item),
-    total: t.Nullable(t.Integer()),
-    page: t.Nullable(t.Integer()),
-    size: t.Integer(),
-    pages: t.Nullable(t.Integer()),
+    total: t.Nullable(integer()),
+    page: t.Nullable(integer()),
+    size: integer(),
+    pages: t.Nullable(integer()),
     next_cursor: t.Nullable(t.String()),
   })
 }

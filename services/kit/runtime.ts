@@ -6,6 +6,7 @@ import type { guard } from './guard.ts'
 import type { Hasher } from './hasher.ts'
 import type { Log } from './log.ts'
 import { Metrics, type MetricsRegistry } from './metrics.ts'
+import type { Paths } from './openapi.ts'
 import type { Random } from './random.ts'
 
 /** What a process gives each of its services. */
@@ -25,6 +26,8 @@ export interface Service {
   name: string
   app: AnyElysia
   guard: ReturnType<typeof guard>
+  /** What the documentation says of its paths. */
+  paths(): Paths
   /** Writes a row and reads it back. @throws when the database doesn't take it */
   probe(): Promise<void>
   /** Begins what runs beside the requests. Resolves when the service is ready to decide about them. */

@@ -1,4 +1,4 @@
-import { Kind, type TProperties, type TSchema, type TUnsafe, TypeRegistry } from '@sinclair/typebox'
+import { Kind, type TProperties, type TSchema, type TUnsafe, Type, TypeRegistry } from '@sinclair/typebox'
 import { t } from 'elysia'
 
 /** Says what is wrong with a value, to stand behind the field's name ("must be a string"); nothing when it is right. */
@@ -122,6 +122,10 @@ export function count(least: number, most: number) {
 
 /** `true` or `false` in a query. */
 export const queryFlag = () => oneOf('true', 'false')
+
+/** Numbers of answers. The framework's own would also take text, and say so in the documentation. */
+export const integer = () => Type.Integer()
+export const number = () => Type.Number()
 
 /** RFC 3339. */
 export const time = () => t.String({ format: 'date-time', examples: ['2026-11-20T10:00:00.000Z'] })

@@ -5,6 +5,7 @@ import type { Clock } from './clock.ts'
 import type { Arrival } from './guard.ts'
 import { Fault, type Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
+import { type Paths, pathsOf } from './openapi.ts'
 import { Problem } from './problem.ts'
 import type { Random } from './random.ts'
 import { allowedMethods } from './routes.ts'
@@ -57,7 +58,12 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
   const { log, clock, random, metrics } = options
   const forms = new Set(options.forms?.flatMap((path) => [path, VERSIONED + path]))
 
-  const app = new Elysia({ normalize: false, serve: { maxRequestBodySize: SERVER_BODY_MAX } })
+  const app = new Elysia({
+    normalize: false,
+    serve: { maxRequestBodySize: SERVER_BODY_MAX },
+    // Or a host of fewer than four letters (`http://api/…`) is taken for the beginning of the path.
+    handler: { standardHostname: false },
+  })
     .headers({
       'x-content-type-options': 'nosniff',
       'referrer-policy': 'no-referrer',
@@ -104,14 +110,16 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
       const shared = context as unknown as Shared
       const ms = clock.monotonic() - shared.startedAt
       const status = Number(context.set.status ?? 200)
-      metrics.request(context.request.method, context.route, status, ms)
+      // Of a path that no route has it is undefined, whatever its type says. What is thrown here ends the process.
+      const route = context.route ?? ''
+      metrics.request(context.request.method, route, status, ms)
       // The feed is asked four times a second by each service: only its failures are worth a line.
-      const level = context.route.endsWith(FEED) && status < 400 ? 'debug' : 'info'
+      const level = route.endsWith(FEED) && status < 400 ? 'debug' : 'info'
       log[level]({
         event: 'request',
         requestId: shared.requestId,
         method: context.request.method,
-        route: context.route,
+        route,
         status,
         ms: Math.round(ms * 10) / 10,
         ...(shared.code === undefined ? {} : { code: shared.code }),
@@ -134,6 +142,16 @@ function alias(app: AnyElysia, routes: AnyElysia, path: string, of: string): voi
   if (!route) throw new Error(`${path} stands for ${of}, which is not served`)
   const { handler, hooks, method } = route
   app.route(method, path, handler as never, { ...hooks, detail: { ...hooks.detail, hide: true } })
+}
+
+/** The paths of a service, as its documentation has them: each once, under the prefix, and what only the root has. */
+export function documentedPaths({ routes, root }: Routes, forms: readonly string[] = []): Paths {
+  const app = new Elysia().group(VERSIONED, (versioned) => versioned.use(routes))
+  if (root) app.use(root)
+  return pathsOf(
+    app,
+    forms.map((path) => VERSIONED + path),
+  )
 }
 
 /** A route without `auth` would be open to everyone, and so would one whose app never got the guard. */

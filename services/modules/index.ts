@@ -1,5 +1,6 @@
 import { Elysia, t } from 'elysia'
 import type { guard } from '../kit/guard.ts'
+import { operation } from '../kit/operation.ts'
 import { disableModule, enableModule, listModuleUsers, listUserModules, userDeleted } from './activation.ts'
 import { createModule, deleteModule, getModule, listModules, type ModulesContext, patchModule } from './library.ts'
 import {
@@ -25,7 +26,7 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
       auth: ['user', 'operator'],
       query: userQuery,
       response: moduleList,
-      detail: { tags: ['modules'], summary: 'List the modules, as they stand for a user' },
+      detail: operation('modules', 'List the modules, as they stand for a user', 'user_not_found', 'users_unavailable'),
     })
     .post(
       '/modules',
@@ -39,7 +40,7 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
         auth: ['operator'],
         body: moduleCreate,
         response: { 201: moduleRead },
-        detail: { tags: ['modules'], summary: 'Create a module' },
+        detail: operation('modules', 'Create a module', 'module_exists'),
       },
     )
     .get(
@@ -50,7 +51,13 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
         params: moduleParams,
         query: userQuery,
         response: moduleRead,
-        detail: { tags: ['modules'], summary: 'Read a module, as it stands for a user' },
+        detail: operation(
+          'modules',
+          'Read a module, as it stands for a user',
+          'module_not_found',
+          'user_not_found',
+          'users_unavailable',
+        ),
       },
     )
     .patch('/modules/:module_id', ({ params, body, caller }) => patchModule(context, params.module_id, body, caller), {
@@ -58,7 +65,7 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
       params: moduleParams,
       body: modulePatch,
       response: moduleRead,
-      detail: { tags: ['modules'], summary: 'Change a module' },
+      detail: operation('modules', 'Change a module', 'module_not_found', 'module_dependency'),
     })
     .delete(
       '/modules/:module_id',
@@ -70,7 +77,7 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
         auth: ['operator'],
         params: moduleParams,
         response: { 204: t.Void() },
-        detail: { tags: ['modules'], summary: 'Delete a module' },
+        detail: operation('modules', 'Delete a module', 'module_not_found', 'module_dependency'),
       },
     )
     .post(
@@ -81,7 +88,16 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
         params: moduleParams,
         body: switchBody,
         response: moduleRead,
-        detail: { tags: ['modules'], summary: 'Turn a module on' },
+        detail: operation(
+          'modules',
+          'Turn a module on',
+          'module_not_found',
+          'module_not_available',
+          'module_dependency',
+          'forbidden_field',
+          'user_not_found',
+          'users_unavailable',
+        ),
       },
     )
     .post(
@@ -92,7 +108,15 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
         params: moduleParams,
         body: switchBody,
         response: moduleRead,
-        detail: { tags: ['modules'], summary: 'Turn a module off' },
+        detail: operation(
+          'modules',
+          'Turn a module off',
+          'module_not_found',
+          'module_dependency',
+          'forbidden_field',
+          'user_not_found',
+          'users_unavailable',
+        ),
       },
     )
     .get('/modules/:module_id/users', ({ params, query }) => listModuleUsers(context, params.module_id, query), {
@@ -100,13 +124,13 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
       params: moduleParams,
       query: moduleUsersQuery,
       response: moduleUserPage,
-      detail: { tags: ['modules'], summary: 'List the users who turned a module on' },
+      detail: operation('modules', 'List the users who turned a module on', 'module_not_found'),
     })
     .get('/modules/users/:user_id', ({ params }) => listUserModules(context, params.user_id), {
       auth: ['internal', 'operator'],
       params: userParams,
       response: userModules,
-      detail: { tags: ['internal'], summary: 'The modules that a user may use' },
+      detail: operation('internal', 'The modules that a user may use', 'users_unavailable'),
     })
     .post(
       '/modules/sync/user-deleted',
@@ -118,7 +142,7 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
         auth: ['internal'],
         body: userDeletedBody,
         response: { 204: t.Void() },
-        detail: { tags: ['internal'], summary: 'A user is gone' },
+        detail: operation('internal', 'A user is gone'),
       },
     )
 }

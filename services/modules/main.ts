@@ -4,9 +4,11 @@ import type { AuditEvent } from '../kit/audit.ts'
 import { FeedFollower, type FeedSource } from '../kit/feed.ts'
 import { guard } from '../kit/guard.ts'
 import { health } from '../kit/health.ts'
+import { openApiDocument } from '../kit/openapi.ts'
 import { Outbox } from '../kit/outbox.ts'
 import { parts, type Runtime, type Service } from '../kit/runtime.ts'
-import { service } from '../kit/service.ts'
+import { documentedPaths, service } from '../kit/service.ts'
+import { swagger } from '../kit/swagger.ts'
 import { modulesRoutes } from './index.ts'
 import type { AuthPeer, UsersPeer } from './peers.ts'
 
@@ -42,11 +44,14 @@ export function modulesService(
 
   const routes = modulesRoutes({ store, clock, random, users, outbox }, guarded)
   routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe: () => store.probe() }))
+  const paths = () => documentedPaths({ routes })
+  routes.use(swagger(guarded, () => openApiDocument('Ch202 modules', version, paths())))
   const app = service({ log, clock, random, metrics, corsOrigins: config.corsOrigins }, { routes })
   return {
     name: NAME,
     app,
     guard: guarded,
+    paths,
     probe: () => store.probe(),
     async start() {
       outbox.start()

@@ -1,5 +1,6 @@
 import { Elysia, t } from 'elysia'
 import type { guard } from '../kit/guard.ts'
+import { operation } from '../kit/operation.ts'
 import { strict } from '../kit/schema.ts'
 import {
   changePassword as changePasswordBody,
@@ -58,46 +59,72 @@ export function usersRoutes(context: UsersContext, guarded: ReturnType<typeof gu
         auth: ['anyone', 'operator', 'internal'],
         body: userCreate,
         response: { 201: userRead },
-        detail: { tags: ['users'], summary: 'Create a user' },
+        detail: operation(
+          'users',
+          'Create a user',
+          'registration_closed',
+          'forbidden_field',
+          'weak_password',
+          'email_taken',
+          'username_taken',
+          'rate_limited',
+          'overloaded',
+        ),
       },
     )
     .get('/users', ({ query }) => listUsers(context, query), {
       auth: ['operator'],
       query: listQuery,
       response: userPage,
-      detail: { tags: ['users'], summary: 'List and search users' },
+      detail: operation('users', 'List and search users'),
     })
     .get('/users/by-username/:username', ({ params }) => findUser(context, 'username', params.username), {
       auth: ['operator', 'internal'],
       params: t.Object({ username: t.String() }),
       response: userRead,
-      detail: { tags: ['users'], summary: 'Find a user by its username' },
+      detail: operation('users', 'Find a user by its username', 'user_not_found'),
     })
     .get('/users/by-email/:email', ({ params }) => findUser(context, 'email', params.email), {
       auth: ['operator', 'internal'],
       params: t.Object({ email: t.String() }),
       response: userRead,
-      detail: { tags: ['users'], summary: 'Find a user by its email' },
+      detail: operation('users', 'Find a user by its email', 'user_not_found'),
     })
     .get('/users/:user_id', ({ params, caller }) => getUser(context, params.user_id, caller), {
       auth: ['user', 'operator', 'internal'],
       params: userParams,
       response: userRead,
-      detail: { tags: ['users'], summary: 'Read a user' },
+      detail: operation('users', 'Read a user', 'user_not_found'),
     })
     .put('/users/:user_id', ({ params, body, caller }) => replaceUser(context, params.user_id, body, caller), {
       auth: ['user', 'operator'],
       params: userParams,
       body: userReplace,
       response: userRead,
-      detail: { tags: ['users'], summary: 'Replace a user: what is left out becomes null' },
+      detail: operation(
+        'users',
+        'Replace a user: what is left out becomes null',
+        'user_not_found',
+        'forbidden_field',
+        'email_taken',
+        'username_taken',
+        'last_admin',
+      ),
     })
     .patch('/users/:user_id', ({ params, body, caller }) => patchUser(context, params.user_id, body, caller), {
       auth: ['user', 'operator'],
       params: userParams,
       body: userPatch,
       response: userRead,
-      detail: { tags: ['users'], summary: 'Change a user' },
+      detail: operation(
+        'users',
+        'Change a user',
+        'user_not_found',
+        'forbidden_field',
+        'email_taken',
+        'username_taken',
+        'last_admin',
+      ),
     })
     .delete(
       '/users/:user_id',
@@ -109,7 +136,7 @@ export function usersRoutes(context: UsersContext, guarded: ReturnType<typeof gu
         auth: ['user', 'operator'],
         params: userParams,
         response: { 204: t.Void() },
-        detail: { tags: ['users'], summary: 'Delete a user' },
+        detail: operation('users', 'Delete a user', 'user_not_found', 'last_admin'),
       },
     )
     .post(
@@ -123,7 +150,15 @@ export function usersRoutes(context: UsersContext, guarded: ReturnType<typeof gu
         params: userParams,
         body: changePasswordBody,
         response: { 204: t.Void() },
-        detail: { tags: ['users'], summary: 'Change the own password' },
+        detail: operation(
+          'users',
+          'Change the own password',
+          'user_not_found',
+          'invalid_credentials',
+          'weak_password',
+          'rate_limited',
+          'overloaded',
+        ),
       },
     )
     .post(
@@ -137,14 +172,14 @@ export function usersRoutes(context: UsersContext, guarded: ReturnType<typeof gu
         params: userParams,
         body: setPasswordBody,
         response: { 204: t.Void() },
-        detail: { tags: ['users'], summary: 'Set the password of a user' },
+        detail: operation('users', 'Set the password of a user', 'user_not_found', 'weak_password', 'overloaded'),
       },
     )
     .post('/users/verify-credentials', ({ body }) => verifyCredentials(context, body.login, body.password), {
       auth: ['internal'],
       body: credentials,
       response: verified,
-      detail: { tags: ['internal'], summary: 'Whether a password is right' },
+      detail: operation('internal', 'Whether a password is right', 'overloaded'),
     })
     .get(
       '/users/password-hashes',
@@ -153,14 +188,14 @@ export function usersRoutes(context: UsersContext, guarded: ReturnType<typeof gu
         auth: ['internal'],
         query: changesQuery,
         response: passwordRecordsPage,
-        detail: { tags: ['internal'], summary: 'Every password record, in the order of change' },
+        detail: operation('internal', 'Every password record, in the order of change'),
       },
     )
     .get('/users/:user_id/password-hash', ({ params, caller }) => getPasswordRecord(context, params.user_id, caller), {
       auth: ['internal'],
       params: userParams,
       response: passwordRecord,
-      detail: { tags: ['internal'], summary: 'The password record of a user' },
+      detail: operation('internal', 'The password record of a user', 'user_not_found'),
     })
     .post(
       '/users/:user_id/password',
@@ -173,7 +208,13 @@ export function usersRoutes(context: UsersContext, guarded: ReturnType<typeof gu
         params: userParams,
         body: internalPassword,
         response: { 204: t.Void() },
-        detail: { tags: ['internal'], summary: 'Finish a password reset, or replace an old hash' },
+        detail: operation(
+          'internal',
+          'Finish a password reset, or replace an old hash',
+          'user_not_found',
+          'weak_password',
+          'overloaded',
+        ),
       },
     )
     .post(
@@ -187,14 +228,14 @@ export function usersRoutes(context: UsersContext, guarded: ReturnType<typeof gu
         params: userParams,
         body: t.Optional(strict({})),
         response: { 202: t.Void() },
-        detail: { tags: ['internal'], summary: 'Announce the password to auth again' },
+        detail: operation('internal', 'Announce the password to auth again', 'user_not_found'),
       },
     )
     .post('/users/announcements/send', async () => ({ done: await context.announcements.catchUpAuth(CATCH_UP) }), {
       auth: ['internal'],
       body: t.Optional(strict({})),
       response: strict({ done: t.Boolean() }),
-      detail: { tags: ['internal'], summary: 'Tell auth, which has just started, all that it missed' },
+      detail: operation('internal', 'Tell auth, which has just started, all that it missed'),
     })
 }
 

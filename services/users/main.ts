@@ -3,9 +3,11 @@ import { openUsersStore } from '../../db/users/store.ts'
 import { FeedFollower, type FeedSource } from '../kit/feed.ts'
 import { guard } from '../kit/guard.ts'
 import { health } from '../kit/health.ts'
+import { openApiDocument } from '../kit/openapi.ts'
 import { Outbox } from '../kit/outbox.ts'
 import { parts, type Runtime, type Service } from '../kit/runtime.ts'
-import { service } from '../kit/service.ts'
+import { documentedPaths, service } from '../kit/service.ts'
+import { swagger } from '../kit/swagger.ts'
 import { Announcements, tellAuth, tellModules } from './announcements.ts'
 import { usersRoutes } from './index.ts'
 import type { AuthPeer, ModulesPeer } from './peers.ts'
@@ -46,11 +48,18 @@ export function usersService(
 
   const routes = usersRoutes(context, guarded)
   routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe: () => store.probe() }))
-  const app = service({ log, clock, random, metrics, corsOrigins: config.corsOrigins }, { routes, root: usersV0(context, guarded), alsoAt: REGISTER })
+  const root = usersV0(context, guarded)
+  const paths = () => documentedPaths({ routes, root })
+  routes.use(swagger(guarded, () => openApiDocument('Ch202 users', version, paths())))
+  const app = service(
+    { log, clock, random, metrics, corsOrigins: config.corsOrigins },
+    { routes, root, alsoAt: REGISTER },
+  )
   return {
     name: NAME,
     app,
     guard: guarded,
+    paths,
     probe: () => store.probe(),
     async start() {
       announcements.start()

@@ -1,6 +1,19 @@
 import { type Static, t } from 'elysia'
 import { page, pageQuery } from '../kit/page.ts'
-import { checked, count, email, flag, listOf, matching, nullable, oneOf, strict, text, time } from '../kit/schema.ts'
+import {
+  checked,
+  count,
+  email,
+  flag,
+  integer,
+  listOf,
+  matching,
+  nullable,
+  oneOf,
+  strict,
+  text,
+  time,
+} from '../kit/schema.ts'
 
 /** A password that is being set. Its least length is a setting, so it is checked with the rest of the policy. */
 const newPassword = text({ least: 1, most: 256, controls: true, examples: ['correct horse battery'] })
@@ -99,7 +112,7 @@ export const passwordRecord = strict({
   user_id: id,
   ...withoutId,
   password_hash: t.String(),
-  password_version: t.Integer(),
+  password_version: integer(),
 })
 export type PasswordRecord = Static<typeof passwordRecord>
 

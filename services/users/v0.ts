@@ -1,5 +1,6 @@
 import { Elysia, t } from 'elysia'
 import type { guard } from '../kit/guard.ts'
+import { operation } from '../kit/operation.ts'
 import { email, strict, text } from '../kit/schema.ts'
 import type { UserRead } from './model.ts'
 import { createUser, deleteUser, getUserNamed, type UsersContext } from './users.ts'
@@ -10,8 +11,6 @@ const credentials = strict({
 })
 const userV0 = strict({ id: t.String({ format: 'uuid' }), email: t.String(), roles: t.Array(t.String()) })
 
-const tags = ['v0']
-
 /** The contract of version 0.0.1, at the root alone: other shapes, the same functions. */
 export function usersV0(context: UsersContext, guarded: ReturnType<typeof guard>) {
   return new Elysia({ normalize: false })
@@ -20,19 +19,27 @@ export function usersV0(context: UsersContext, guarded: ReturnType<typeof guard>
       auth: ['user', 'operator'],
       params: t.Object({ id: t.String({ description: 'An id or an email' }) }),
       response: userV0,
-      detail: { tags, summary: 'Read a user by its id or email (v0)' },
+      detail: operation('v0', 'Read a user by its id or email (v0)', 'user_not_found'),
     })
     .post('/user', async ({ body, caller }) => read(await createUser(context, body, caller)), {
       auth: ['anyone', 'operator', 'internal'],
       body: credentials,
       response: userV0,
-      detail: { tags, summary: 'Create a user (v0)' },
+      detail: operation(
+        'v0',
+        'Create a user (v0)',
+        'registration_closed',
+        'weak_password',
+        'email_taken',
+        'rate_limited',
+        'overloaded',
+      ),
     })
     .delete('/user/:id', async ({ params, caller }) => read(await deleteUser(context, params.id, caller)), {
       auth: ['user', 'operator'],
       params: t.Object({ id: t.String() }),
       response: userV0,
-      detail: { tags, summary: 'Delete a user (v0)' },
+      detail: operation('v0', 'Delete a user (v0)', 'user_not_found', 'last_admin'),
     })
 }
 

@@ -227,8 +227,7 @@ describe.each(WAYS)('logging in, %s', (way) => {
         const { email } = await registerUser(here.system)
         for (let i = 0; i < 9; i++) await login({ email, password: WRONG })
         expect((await login({ email, password: PASSWORD })).status).toBe(200)
-        for (let i = 0; i < 9; i++)
-          expectProblem(await login({ email, password: WRONG }), 401, 'invalid_credentials')
+        for (let i = 0; i < 9; i++) expectProblem(await login({ email, password: WRONG }), 401, 'invalid_credentials')
         expect((await login({ email, password: PASSWORD })).status).toBe(200)
       })
 
@@ -240,8 +239,7 @@ describe.each(WAYS)('logging in, %s', (way) => {
         const statuses = answers.map(({ status }) => status)
         expect(statuses.filter((status) => status === 401)).toHaveLength(10)
         expect(new Set(statuses)).toEqual(new Set([401, 429, 503]))
-        for (const { body, status } of answers)
-          if (status === 503) expect(body.code).toBe('overloaded')
+        for (const { body, status } of answers) if (status === 503) expect(body.code).toBe('overloaded')
         expectProblem(await login({ email, password: PASSWORD }), 429, 'rate_limited')
       })
 

@@ -1,0 +1,178 @@
+import { describe, expect, test } from 'bun:test'
+import { isKnownHash, PasswordHasher } from './hasher.ts'
+import type { Log, LogFields } from './log.ts'
+import type { Problem } from './problem.ts'
+
+const PASSWORD = 'correct horse battery'
+const CHEAP = { passwordHash: 'bcrypt', bcryptCost: 4, hashQueue: 128 } as const
+const ARGON2 = { ...CHEAP, passwordHash: 'argon2id' } as const
+const hasher = new PasswordHasher(CHEAP)
+
+const bcrypt = (password: string | Buffer, cost = 4) => Bun.password.hash(password, { algorithm: 'bcrypt', cost })
+const argon2 = (algorithm: 'argon2id' | 'argon2i' | 'argon2d', memoryCost = 1024, timeCost = 1) =>
+  Bun.password.hash(PASSWORD, { algorithm, memoryCost, timeCost })
+const spelled = async (prefix: string) => (await bcrypt(PASSWORD)).replace('$2b$', prefix)
+
+describe('a hash', () => {
+  test.each([
+    ['bcrypt', CHEAP, /^\$2b\$04\$/],
+    ['argon2id', ARGON2, /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/],
+  ] as const)('of %s is made, checked and up to date', async (_, settings, form) => {
+    const own = new PasswordHasher(settings)
+    const hash = await own.hash(PASSWORD)
+    expect(hash).toMatch(form)
+    expect(await own.hash(PASSWORD)).not.toBe(hash)
+    expect(await own.verify(PASSWORD, hash)).toBe(true)
+    expect(await own.verify(`${PASSWORD} `, hash)).toBe(false)
+    expect(own.outdated(hash)).toBe(false)
+  })
+
+  test.each<[string, () => Promise<string>]>([
+    ['bcrypt $2a$', () => spelled('$2a$')],
+    ['bcrypt $2y$', () => spelled('$2y$')],
+    ['bcrypt of another cost', () => bcrypt(PASSWORD, 5)],
+    ['argon2id', () => argon2('argon2id')],
+    ['argon2i', () => argon2('argon2i')],
+    ['argon2d', () => argon2('argon2d')],
+  ])('from elsewhere is checked: %s', async (_, make) => {
+    const hash = await make()
+    expect(isKnownHash(hash)).toBe(true)
+    expect(await hasher.verify(PASSWORD, hash)).toBe(true)
+    expect(await hasher.verify(PASSWORD.toUpperCase(), hash)).toBe(false)
+  })
+
+  const RIGHT = `$2b$10$${'a'.repeat(53)}`
+  const ARGON = (m: number, t: number) => `$argon2id$v=19$m=${m},t=${t},p=1$${'a'.repeat(22)}$${'a'.repeat(43)}`
+  test.each<[string, string, boolean]>([
+    ['bcrypt', RIGHT, true],
+    ['argon2id', ARGON(65_536, 3), true],
+    ['none', '', false],
+    ['the password itself', PASSWORD, false],
+    ['bcrypt that was cut', RIGHT.slice(0, -1), false],
+    ['bcrypt with more behind it', `${RIGHT}a`, false],
+    ['bcrypt with a line break', `${RIGHT}\n`, false],
+    ['bcrypt that would take hours', RIGHT.replace('$10$', '$31$'), false],
+    ['bcrypt of too small a cost', RIGHT.replace('$10$', '$03$'), false],
+    ['the broken $2x$', RIGHT.replace('$2b$', '$2x$'), false],
+    ['argon2 that would take all memory', ARGON(4_000_000, 1), false],
+    ['argon2 that would take hours', ARGON(1024, 1000), false],
+    ['scrypt', `$scrypt$ln=16,r=8,p=1$${'a'.repeat(22)}$${'a'.repeat(43)}`, false],
+    ['MD5', '5f4dcc3b5aa765d61d8327deb882cf99', false],
+  ])('is one that can be checked: %s', (_, hash, known) => {
+    expect(isKnownHash(hash)).toBe(known)
+  })
+})
+
+describe('a hash that is not as it would be made today', () => {
+  test.each<[string, () => Promise<string>, typeof CHEAP | typeof ARGON2, boolean]>([
+    ['bcrypt as set', () => bcrypt(PASSWORD), CHEAP, false],
+    ['$2y$ of the same cost is as good', () => spelled('$2y$'), CHEAP, false],
+    ['bcrypt of a higher cost', () => bcrypt(PASSWORD, 5), CHEAP, true],
+    ['argon2id where bcrypt is set', () => argon2('argon2id', 19_456, 2), CHEAP, true],
+    ['bcrypt where argon2id is set', () => bcrypt(PASSWORD), ARGON2, true],
+    ['argon2id as set', () => argon2('argon2id', 19_456, 2), ARGON2, false],
+    ['argon2id of less memory', () => argon2('argon2id', 1024, 2), ARGON2, true],
+    ['argon2i', () => argon2('argon2i', 19_456, 2), ARGON2, true],
+  ])('%s', async (_, make, settings, outdated) => {
+    expect(new PasswordHasher(settings).outdated(await make())).toBe(outdated)
+  })
+})
+
+describe('long passwords', () => {
+  const same72 = 'x'.repeat(72)
+
+  test.each([CHEAP, ARGON2])('that share their first 72 bytes differ (%j)', async (settings) => {
+    const own = new PasswordHasher(settings)
+    const hash = await own.hash(`${same72}one`)
+    expect(await own.verify(`${same72}one`, hash)).toBe(true)
+    expect(await own.verify(`${same72}two`, hash)).toBe(false)
+    expect(await own.verify(same72, hash)).toBe(false)
+    expect(await own.verify(`${same72}`, await own.hash(same72))).toBe(true)
+    expect(await own.verify(`${same72}more`, await own.hash(`${same72}mare`))).toBe(false)
+  })
+
+  test('a hash of the first 72 bytes, as others make them, takes the whole password', async () => {
+    const umlauts = 'ä'.repeat(40)
+    const theirs = await bcrypt(Buffer.from(umlauts).subarray(0, 72))
+    expect(await hasher.verify(umlauts, theirs)).toBe(true)
+    expect(await hasher.verify('ä'.repeat(35), theirs)).toBe(false)
+  })
+
+  test('256 characters of four bytes each', async () => {
+    const password = '🐴'.repeat(256)
+    expect(await hasher.verify(password, await hasher.hash(password))).toBe(true)
+    expect(await hasher.verify(`${'🐴'.repeat(255)}🐎`, await hasher.hash(password))).toBe(false)
+  })
+})
+
+describe('trap 12: what Bun throws on', () => {
+  const lines: LogFields[] = []
+  const log: Log = { debug() {}, info() {}, warn() {}, error: (fields) => lines.push(fields) }
+
+  test.each([
+    '',
+    'plain text',
+    '$2b$',
+    '$2b$99$nonsense',
+    '$argon2id$v=19$m=1,t=1,p=1$a$b',
+    // Of the right form, but not to be read by anyone.
+    `$argon2id$v=19$m=8,t=1,p=99$${'a'.repeat(22)}$${'!'.repeat(0)}${'a'.repeat(23)}`,
+  ])('a hash that cannot be read matches nothing, and the log says so: %s', async (hash) => {
+    lines.length = 0
+    expect(await new PasswordHasher(CHEAP, log).verify(PASSWORD, hash)).toBe(false)
+    expect(lines.map(({ event }) => event)).toEqual(['hash.unreadable'])
+    expect(JSON.stringify(lines)).not.toContain(PASSWORD)
+  })
+
+  test('an empty password matches nothing', async () => {
+    expect(await hasher.verify('', await bcrypt(PASSWORD))).toBe(false)
+  })
+})
+
+describe('the queue', () => {
+  const settled = (work: Promise<unknown>[]) =>
+    Promise.allSettled(work).then((results) =>
+      results.map((result) => (result.status === 'fulfilled' ? 'done' : (result.reason as Problem).code)),
+    )
+
+  test.each([
+    ['hash', () => (own: PasswordHasher) => own.hash(PASSWORD)],
+    ['verify', (hash: string) => (own: PasswordHasher) => own.verify(PASSWORD, hash)],
+    ['pretend', () => (own: PasswordHasher) => own.pretend(PASSWORD)],
+  ] as const)(
+    '%s: as many at once as cores, as many waiting as set, the rest are told to come again',
+    async (_, make) => {
+      const own = new PasswordHasher({ ...CHEAP, bcryptCost: 7, hashQueue: 3 }, undefined, 2)
+      const work = make(await bcrypt(PASSWORD, 7))
+      const outcomes = await settled(Array.from({ length: 10 }, () => work(own)))
+      expect(outcomes.filter((outcome) => outcome === 'done')).toHaveLength(5)
+      expect(outcomes.filter((outcome) => outcome === 'overloaded')).toHaveLength(5)
+      // All of it is free again.
+      expect(own.waiting).toBe(0)
+      expect(await settled(Array.from({ length: 5 }, () => work(own)))).toEqual(Array(5).fill('done'))
+    },
+  )
+
+  test('waits in order, and says how many wait', async () => {
+    const own = new PasswordHasher(CHEAP, undefined, 1)
+    const order: number[] = []
+    const all = Array.from({ length: 6 }, (_, i) => own.hash(PASSWORD).then(() => order.push(i)))
+    expect(own.waiting).toBe(5)
+    await Promise.all(all)
+    expect(order).toEqual([0, 1, 2, 3, 4, 5])
+  })
+
+  test('a check that fails gives its turn back', async () => {
+    const own = new PasswordHasher({ ...CHEAP, hashQueue: 0 }, undefined, 1)
+    for (let i = 0; i < 3; i++) expect(await own.verify(PASSWORD, 'unreadable')).toBe(false)
+    await expect(own.hash('')).rejects.toThrow()
+    expect(await own.hash(PASSWORD)).toBeString()
+  })
+
+  test('overloaded says when to come again', async () => {
+    const own = new PasswordHasher({ ...CHEAP, hashQueue: 0 }, undefined, 1)
+    const [first, second] = [own.hash(PASSWORD), own.hash(PASSWORD)]
+    await expect(second).rejects.toMatchObject({ code: 'overloaded', status: 503, retryAfter: expect.any(Number) })
+    await first
+  })
+})

@@ -1,0 +1,84 @@
+import { afterAll, beforeEach, describe, expect, test } from 'bun:test'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { openUsersStore } from '../../db/users/store.ts'
+import { type LimitRule, limit, secondsUntil } from './limits.ts'
+import { Problem } from './problem.ts'
+
+const directory = mkdtempSync(join(tmpdir(), 'ch202-limits-'))
+afterAll(() => rmSync(directory, { recursive: true }))
+
+const NOW = 1_800_000_000_000
+const RULE: LimitRule = { name: 'rule', most: 3, window: 60_000 }
+
+let count = 0
+let path: string
+let store: ReturnType<typeof openUsersStore>
+beforeEach(() => {
+  path = join(directory, `${count++}.sqlite`)
+  store = openUsersStore(path)
+  return () => store.close()
+})
+
+/** 0: let through; else the seconds of Retry-After. */
+async function hit(subject: string, now: number, rule = RULE): Promise<number> {
+  try {
+    await limit(store, rule, subject, now)
+    return 0
+  } catch (error) {
+    if (!(error instanceof Problem) || error.code !== 'rate_limited') throw error
+    return error.retryAfter ?? -1
+  }
+}
+
+const hits = async (subject: string, ...times: number[]) => {
+  const answers: number[] = []
+  for (const time of times) answers.push(await hit(subject, NOW + time))
+  return answers
+}
+
+describe('so many in so long', () => {
+  test.each<[string, number[], number[]]>([
+    ['more are refused until the window ends', [0, 1, 2, 3, 1000, 59_999], [0, 0, 0, 60, 59, 1]],
+    [
+      'a new window begins with the first after the old one',
+      [0, 1, 2, 3, 60_000, 60_001, 60_002, 60_003],
+      [0, 0, 0, 60, 0, 0, 0, 60],
+    ],
+    ['a clock that is set back shuts no one out', [0, 1, 2, 3, -3_600_000], [0, 0, 0, 60, 0]],
+    ['a clock that is set forward neither', [0, 1, 2, 3, 3_600_000], [0, 0, 0, 60, 0]],
+  ])('%s', async (_, times, answers) => {
+    expect(await hits('ana', ...times)).toEqual(answers)
+  })
+
+  test('each subject and each rule is counted apart', async () => {
+    expect(await hits('ana', 0, 0, 0, 0)).toEqual([0, 0, 0, 60])
+    expect(await hit('ben', NOW)).toBe(0)
+    expect(await hit('ana', NOW, { ...RULE, name: 'other' })).toBe(0)
+  })
+
+  test('an IPv6 network counts as one', async () => {
+    expect(await hit('2001:db8::1', NOW)).toBe(0)
+    expect(await hit('2001:db8::2', NOW)).toBe(0)
+    expect(await hit('2001:DB8:0:0:5::', NOW)).toBe(0)
+    expect(await hit('2001:db8::4', NOW)).toBe(60)
+    expect(await hit('2001:db8:0:1::4', NOW)).toBe(0)
+  })
+
+  test('of 200 at once no more are let through than may be', async () => {
+    const answers = await Promise.all(Array.from({ length: 200 }, () => hit('ana', NOW)))
+    expect(answers.filter((answer) => answer === 0)).toHaveLength(3)
+  })
+
+  test('the count survives a restart', async () => {
+    await hits('ana', 0, 1, 2)
+    store.close()
+    store = openUsersStore(path)
+    expect(await hits('ana', 3)).toEqual([60])
+  })
+})
+
+test('Retry-After is in whole seconds, and at least one', () => {
+  expect([0, 1, 1000, 1001, -5000].map((time) => secondsUntil(NOW + time, NOW))).toEqual([1, 1, 1, 2, 1])
+})

@@ -1,0 +1,213 @@
+import { toOpenAPISchema } from '@elysiajs/openapi'
+import type { AnyElysia } from 'elysia'
+import type { Access } from './guard.ts'
+import { PROBLEM_CODES, Problem, type ProblemCode, statusOf } from './problem.ts'
+import { sample } from './sample.ts'
+
+/** As much of OpenAPI 3.1 as is written here. */
+export interface OpenApiDocument {
+  openapi: string
+  info: { title: string; version: string; description: string; license: { name: string; identifier: string } }
+  servers: { url: string }[]
+  tags: { name: string; description: string }[]
+  paths: Paths
+  components: Record<string, Record<string, unknown>>
+}
+
+export type Paths = Record<string, Record<string, Operation>>
+
+interface Media {
+  schema: Json
+  example?: unknown
+  examples?: Record<string, { value: unknown }>
+}
+
+interface Operation {
+  operationId: string
+  tags: string[]
+  summary: string
+  description?: string
+  security: Record<string, string[]>[]
+  parameters?: Json[]
+  requestBody?: { required?: boolean; content: Record<string, Media> }
+  responses: Record<string, { description: string; content?: Record<string, Media> }>
+  'x-access'?: Access
+  'x-problems'?: ProblemCode[]
+}
+
+type Json = Record<string, unknown>
+
+const TAGS: Record<string, string> = {
+  auth: 'Registration, logins, tokens',
+  sessions: 'Live sessions',
+  users: 'User records',
+  modules: 'The library of modules, and who has which enabled',
+  discovery: 'What a client needs to know to check tokens',
+  admin: 'For operators',
+  internal: 'Between the services: with the internal key, never with a Bearer',
+  health: 'Health and measures',
+  v0: 'The contract of version 0.0.1, at the root alone',
+}
+
+/**
+ * The paths of a service, from its own routes and schemas: with who may call, an example of each body and answer, and
+ * every problem that it can answer with.
+ * @param app the routes at the paths under which they are to be documented
+ * @param forms paths that take a form as well
+ */
+export function pathsOf(app: AnyElysia, forms: readonly string[] = []): Paths {
+  // Without the option whatever has a dot in its path, such as `/.well-known`, is taken for a file.
+  const { paths } = toOpenAPISchema(app, { staticFile: false }) as unknown as { paths: Paths }
+  const documented: Paths = {}
+  for (const [path, operations] of Object.entries(paths)) {
+    documented[path] = {}
+    for (const [method, operation] of Object.entries(operations))
+      documented[path][method] = complete(plain(operation), path, method, forms.includes(path))
+  }
+  return documented
+}
+
+export function openApiDocument(title: string, version: string, paths: Paths): OpenApiDocument {
+  const used = new Set(
+    Object.values(paths).flatMap((operations) => Object.values(operations).flatMap(({ tags }) => tags)),
+  )
+  return {
+    openapi: '3.1.0',
+    info: {
+      title,
+      version,
+      description: 'Users, logins and feature modules. Every path under `/api/v1` is served at the root as well.',
+      license: { name: 'MIT', identifier: 'MIT' },
+    },
+    servers: [{ url: '/' }],
+    tags: Object.entries(TAGS)
+      .filter(([name]) => used.has(name))
+      .map(([name, description]) => ({ name, description })),
+    paths: Object.fromEntries(Object.entries(paths).sort(([a], [b]) => a.localeCompare(b))),
+    components: {
+      securitySchemes: {
+        bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT', description: 'An access token' },
+        operatorKey: { type: 'apiKey', in: 'header', name: 'x-api-key', description: 'The operator key' },
+        internalKey: { type: 'apiKey', in: 'header', name: 'x-api-key', description: 'The internal key' },
+        scraper: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'The operator key as a Bearer, as Prometheus sends it',
+        },
+      },
+      schemas: { Problem: PROBLEM },
+    },
+  }
+}
+
+const ANSWERS: Record<string, string> = { 200: 'Done', 201: 'Made', 202: 'Taken on', 204: 'Done; there is no body' }
+
+const PROBLEM: Json = {
+  type: 'object',
+  properties: {
+    statusCode: { type: 'integer' },
+    error: { type: 'string' },
+    message: { anyOf: [{ type: 'string' }, { type: 'array', items: { type: 'string' } }] },
+    code: { type: 'string', enum: PROBLEM_CODES },
+    requestId: { type: 'string' },
+  },
+  required: ['statusCode', 'error', 'message', 'code', 'requestId'],
+  additionalProperties: false,
+}
+
+/** Functions and symbols of the schemas fall away, and a word of OpenAPI 3.0; what is left is JSON. */
+function plain<T>(value: T): T {
+  return JSON.parse(JSON.stringify(value, (name, part) => (name === 'nullable' ? undefined : part))) as T
+}
+
+function complete(operation: Operation, path: string, method: string, form: boolean): Operation {
+  const { 'x-access': access = ['anyone'], 'x-problems': problems = [], ...documented } = operation
+  documented.security = securityOf(access)
+  documented.operationId = operationId(path, method)
+  const { requestBody } = documented
+  if (requestBody) {
+    const [media] = Object.values(requestBody.content)
+    if (media) {
+      media.example = sample(media.schema)
+      requestBody.content = { 'application/json': media }
+      if (form) requestBody.content['application/x-www-form-urlencoded'] = media
+    }
+  }
+  for (const [status, response] of Object.entries(documented.responses)) {
+    response.description = ANSWERS[status] ?? 'Done'
+    // An answer without a body has no type that JSON Schema knows.
+    const bodies = Object.values(response.content ?? {}).filter(({ schema }) => schema && schema.type !== 'void')
+    if (bodies.length === 0) delete response.content
+    for (const media of bodies) media.example = sample(media.schema)
+  }
+  const has = { body: requestBody !== undefined, parameters: documented.parameters !== undefined }
+  Object.assign(documented.responses, problemResponses(codesOf(access, problems, has)))
+  return documented
+}
+
+function operationId(path: string, method: string): string {
+  const words = path
+    .replace(/^\/api\/v1/, '')
+    .replace(/[{}]/g, '')
+    .split(/[^A-Za-z0-9]+/)
+    .filter(Boolean)
+  const name = words.map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join('')
+  // What stands at the root and under the prefix with different shapes has two names.
+  return `${method}${path.startsWith('/api/v1') ? '' : 'Root'}${name}`
+}
+
+function securityOf(access: Access): Record<string, string[]>[] {
+  const ways: Record<string, string[]>[] = []
+  if (access.includes('anyone')) ways.push({})
+  if (access.includes('user') || access.includes('operator')) ways.push({ bearer: [] })
+  if (access.includes('operator')) ways.push({ operatorKey: [] })
+  if (access.includes('internal')) ways.push({ internalKey: [] })
+  if (access.includes('scraper')) ways.push({ scraper: [] })
+  return ways
+}
+
+/** The codes that follow from who may call and what is sent, and the route's own. */
+function codesOf(
+  access: Access,
+  own: readonly ProblemCode[],
+  has: { body: boolean; parameters: boolean },
+): ProblemCode[] {
+  const codes = new Set<ProblemCode>(['internal_error', 'database_unavailable', ...own])
+  const onlyAnyone = access.length === 1 && access[0] === 'anyone'
+  if (!onlyAnyone) codes.add('invalid_api_key').add('forbidden')
+  if (access.includes('user') || access.includes('operator'))
+    for (const code of [
+      'missing_token',
+      'invalid_token',
+      'token_expired',
+      'token_revoked',
+      'auth_unavailable',
+    ] as const)
+      codes.add(code)
+  if (has.body || has.parameters) codes.add('validation_failed')
+  if (has.body) codes.add('malformed_json').add('body_too_large').add('unsupported_media_type')
+  return [...codes]
+}
+
+function problemResponses(codes: readonly ProblemCode[]): Operation['responses'] {
+  const byStatus = Map.groupBy(codes, statusOf)
+  return Object.fromEntries(
+    [...byStatus].map(([status, these]) => [
+      String(status),
+      {
+        description: these.map((code) => `\`${code}\``).join(', '),
+        content: {
+          'application/json': {
+            schema: { $ref: '#/components/schemas/Problem' },
+            examples: Object.fromEntries(these.map((code) => [code, { value: exampleOf(code) }])),
+          },
+        },
+      },
+    ]),
+  )
+}
+
+function exampleOf(code: ProblemCode) {
+  const message = code === 'validation_failed' ? { message: ['email must be an email'] } : {}
+  return new Problem(code, message).body('0198c7a2-0000-7000-8000-000000000000')
+}

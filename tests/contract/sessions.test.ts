@@ -1,0 +1,552 @@
+import { describe, expect, test } from 'bun:test'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import {
+  type Answer,
+  as,
+  createUser,
+  eventually,
+  logIn,
+  mails,
+  PASSWORD,
+  registerUser,
+  type System,
+  type TestUser,
+  WAYS,
+} from '../harness.ts'
+import { all, askEach } from './each-service.ts'
+import { type Client, form, running } from './running.ts'
+import { expectFields, expectProblem, FIELDS, TIME } from './shapes.ts'
+
+type Tokens = TestUser['tokens']
+
+describe.each(WAYS)('sessions, %s', (way) => {
+  describe('with the default settings', () => {
+    const here = running(way)
+    const { auth, users } = here
+    const refresh = (token: string, path = '/auth/refresh') => auth(`POST ${path}`, { body: { refresh_token: token } })
+    const dead = async (tokens: Tokens) => {
+      expect(await askEach(here.system, tokens.access_token)).toEqual(all('token_revoked'))
+      expectProblem(await refresh(tokens.refresh_token), 401, 'invalid_refresh_token')
+    }
+    const alive = async (tokens: Tokens) => {
+      expect(await askEach(here.system, tokens.access_token)).toEqual(all(200))
+    }
+    const secondSession = async ({ email }: TestUser): Promise<Tokens> => (await logIn(here.system, email)).body
+
+    describe('refreshing', () => {
+      test.each(['/auth/refresh', '/auth/token/refresh'])('%s gives new tokens of the same session', async (path) => {
+        const { tokens } = await registerUser(here.system)
+        const { body, headers, status } = await refresh(tokens.refresh_token, path)
+        expect(status).toBe(200)
+        expectFields(body, FIELDS.token)
+        expect(headers.get('cache-control')).toBe('no-store')
+        expect(body.session_id).toBe(tokens.session_id)
+        expect(body.refresh_token).not.toBe(tokens.refresh_token)
+        expect(body.access_token).not.toBe(tokens.access_token)
+        await alive(body)
+        await alive(tokens)
+      })
+
+      test('the token spent last gives the same one again; it goes on from there', async () => {
+        const { tokens } = await registerUser(here.system)
+        const first = await refresh(tokens.refresh_token)
+        for (let i = 0; i < 3; i++) {
+          const again = await refresh(tokens.refresh_token)
+          expect(again.status).toBe(200)
+          expect(again.body.refresh_token).toBe(first.body.refresh_token)
+          await alive(again.body)
+        }
+        expect((await refresh(first.body.refresh_token)).status).toBe(200)
+      })
+
+      test('an older one ends the session, everywhere', async () => {
+        const { tokens } = await registerUser(here.system)
+        const second = (await refresh(tokens.refresh_token)).body
+        const third = (await refresh(second.refresh_token)).body
+        expect((await refresh(second.refresh_token)).body.refresh_token).toBe(third.refresh_token)
+        expectProblem(await refresh(tokens.refresh_token), 401, 'refresh_token_reused')
+        for (const token of [tokens, second, third]) await dead(token)
+      })
+
+      test('another session of the user goes on meanwhile', async () => {
+        const user = await registerUser(here.system)
+        const other = await secondSession(user)
+        const second = (await refresh(user.tokens.refresh_token)).body
+        await refresh(second.refresh_token)
+        expectProblem(await refresh(user.tokens.refresh_token), 401, 'refresh_token_reused')
+        await alive(other)
+      })
+
+      test('50 at once end up with one and the same token', async () => {
+        const user = await registerUser(here.system)
+        let current = user.tokens.refresh_token
+        for (let round = 0; round < 2; round++) {
+          const answers = await Promise.all(Array.from({ length: 50 }, () => refresh(current)))
+          expect(answers.map(({ status }) => status)).toEqual(Array(50).fill(200))
+          expect(new Set(answers.map(({ body }) => body.refresh_token)).size).toBe(1)
+          current = answers[0]?.body.refresh_token
+        }
+        const listed = await auth('GET /auth/sessions', { headers: as.bearer(user.tokens.access_token) })
+        expect(listed.body.total).toBe(1)
+        expect((await refresh(current)).status).toBe(200)
+      })
+
+      test('150 times in five minutes, and no session ends by the 151st', async () => {
+        const { tokens } = await registerUser(here.system)
+        let current = tokens
+        for (let i = 0; i < 150; i++) current = (await refresh(current.refresh_token)).body
+        expectProblem(await refresh(current.refresh_token), 429, 'rate_limited')
+        await alive(current)
+      })
+
+      test('what is no refresh token of ours', async () => {
+        const { tokens } = await registerUser(here.system)
+        const { tokens: other } = await registerUser(here.system)
+        const token = tokens.refresh_token
+        const middle = Math.floor(token.length / 2)
+        const swapped = token.at(middle) === 'A' ? 'B' : 'A'
+        const nextOf = (text: string) => {
+          const prefix = text.slice(0, -72)
+          const bytes = Buffer.from(text.slice(-72), 'base64url')
+          bytes.writeUInt8(bytes.readUInt8(21) + 1, 21)
+          return prefix + bytes.toString('base64url')
+        }
+        const forged = [
+          'x',
+          crypto.randomUUID(),
+          tokens.access_token,
+          token.slice(0, -1),
+          `${token}A`,
+          `${token}=`,
+          token.slice(0, middle) + swapped + token.slice(middle + 1),
+          token.slice(0, middle) + other.refresh_token.slice(middle),
+          token.toUpperCase(),
+          // The next one of the same session, without the secret.
+          nextOf(token),
+        ]
+        for (const text of forged) {
+          const answer = await refresh(text)
+          expectProblem(answer, 401, 'invalid_refresh_token')
+          expect(answer.text).not.toContain(text.length > 1 ? text : 'never')
+        }
+        expect((await refresh(token)).body.session_id).toBe(tokens.session_id)
+      })
+
+      test.each([[{}], [{ refresh_token: '' }], [{ refresh_token: 1 }], [{ refresh_token: 'x', more: 1 }]])(
+        'the body %j is refused',
+        async (body) => {
+          expectProblem(await auth('POST /auth/refresh', { body }), 400, 'validation_failed')
+        },
+      )
+
+      test('no file holds a token or a password', async () => {
+        const { tokens } = await registerUser(here.system, { password: 'a quite singular canary' })
+        const next = (await refresh(tokens.refresh_token)).body
+        const secrets = [tokens, next].flatMap(({ access_token, refresh_token }) => [
+          Buffer.from(refresh_token),
+          // The bytes behind it: the part that can't be guessed.
+          Buffer.from(refresh_token.slice(-40), 'base64url'),
+          Buffer.from(access_token.split('.').at(-1) ?? ''),
+        ])
+        secrets.push(Buffer.from('a quite singular canary'))
+        const names = readdirSync(here.system.dataDir).filter((name) => /sqlite/.test(name))
+        expect(names).toContain('auth.sqlite')
+        for (const name of names) {
+          const bytes = readFileSync(join(here.system.dataDir, name))
+          for (const secret of secrets) expect(bytes.includes(secret)).toBe(false)
+        }
+        for (const secret of secrets) expect(here.system.output()).not.toContain(secret.toString('latin1'))
+      })
+    })
+
+    describe('what ends sessions is refused at each service when its answer is there', () => {
+      const bearer = ({ access_token }: Tokens) => ({ headers: as.bearer(access_token) })
+      const operator = { headers: as.operator }
+      interface Ending {
+        name: string
+        act(user: TestUser, system: System): Promise<Answer>
+        status: number
+        /** Of the same user. */
+        others: 'live' | 'end'
+      }
+      const endings: Ending[] = [
+        {
+          name: 'logout with the access token',
+          act: ({ tokens }) => auth('POST /auth/logout', bearer(tokens)),
+          status: 204,
+          others: 'live',
+        },
+        {
+          name: 'logout with the refresh token',
+          act: ({ tokens }) => auth('POST /auth/logout', { body: { refresh_token: tokens.refresh_token } }),
+          status: 204,
+          others: 'live',
+        },
+        {
+          name: 'logout with both',
+          act: ({ tokens }) =>
+            auth('POST /auth/logout', { ...bearer(tokens), body: { refresh_token: tokens.refresh_token } }),
+          status: 204,
+          others: 'live',
+        },
+        {
+          name: 'logout-all',
+          act: ({ tokens }) => auth('POST /auth/logout-all', bearer(tokens)),
+          status: 200,
+          others: 'end',
+        },
+        {
+          name: 'revoking the access token by form',
+          act: ({ tokens }) => auth('POST /auth/revoke', form({ token: tokens.access_token })),
+          status: 200,
+          others: 'live',
+        },
+        {
+          name: 'revoking the refresh token by form',
+          act: ({ tokens }) =>
+            auth('POST /auth/revoke', form({ token: tokens.refresh_token, token_type_hint: 'refresh_token' })),
+          status: 200,
+          others: 'live',
+        },
+        {
+          name: 'revoking the refresh token by JSON',
+          act: ({ tokens }) => auth('POST /auth/revoke', { body: { token: tokens.refresh_token } }),
+          status: 200,
+          others: 'live',
+        },
+        {
+          name: 'its owner deleting the session',
+          act: ({ tokens }) => auth(`DELETE /auth/sessions/${tokens.session_id}`, bearer(tokens)),
+          status: 204,
+          others: 'live',
+        },
+        {
+          name: 'an operator deleting the session',
+          act: ({ tokens }) => auth(`DELETE /auth/sessions/${tokens.session_id.toUpperCase()}`, operator),
+          status: 204,
+          others: 'live',
+        },
+        {
+          name: 'an operator ending the sessions of the user',
+          act: ({ id }) => auth(`DELETE /auth/sessions?user_id=${id}`, operator),
+          status: 200,
+          others: 'end',
+        },
+        {
+          name: 'an operator ending all sessions',
+          act: () => auth('DELETE /auth/sessions?all=true', operator),
+          status: 200,
+          others: 'end',
+        },
+        {
+          name: 'the user deleting itself',
+          act: ({ id, tokens }) => users(`DELETE /users/${id}`, bearer(tokens)),
+          status: 204,
+          others: 'end',
+        },
+        {
+          name: 'an operator deleting the user',
+          act: ({ id }) => users(`DELETE /users/${id}`, operator),
+          status: 204,
+          others: 'end',
+        },
+        {
+          name: 'disabling the user',
+          act: ({ id }) => users(`PATCH /users/${id}`, { ...operator, body: { status: 'disabled' } }),
+          status: 200,
+          others: 'end',
+        },
+        {
+          name: 'an operator setting the password',
+          act: ({ id }) =>
+            users(`POST /users/${id}/set-password`, { ...operator, body: { new_password: 'set by another' } }),
+          status: 204,
+          others: 'end',
+        },
+        {
+          name: 'a password reset',
+          act: ({ email }, system) => resetPassword(auth, system, email),
+          status: 204,
+          others: 'end',
+        },
+      ]
+
+      test.each(endings)('$name', async ({ act, others, status }) => {
+        const user = await registerUser(here.system)
+        const stranger = await registerUser(here.system)
+        const second = await secondSession(user)
+        await Promise.all([alive(user.tokens), alive(second)])
+        expect((await act(user, here.system)).status).toBe(status)
+        await dead(user.tokens)
+        if (others === 'live') await alive(second)
+        else await dead(second)
+        // `all=true` is for everyone.
+        if (act !== endings[10]?.act) await alive(stranger.tokens)
+      })
+
+      test('changing the password: the session that did it goes on, the others end', async () => {
+        const user = await registerUser(here.system)
+        const second = await secondSession(user)
+        const changed = await users(`POST /users/${user.id}/change-password`, {
+          ...bearer(user.tokens),
+          body: { current_password: PASSWORD, new_password: 'quite another one' },
+        })
+        expect(changed.status).toBe(204)
+        await dead(second)
+        await alive(user.tokens)
+        expect((await refresh(user.tokens.refresh_token)).status).toBe(200)
+        expectProblem(await logIn(here.system, user.email), 401, 'invalid_credentials')
+        expect((await logIn(here.system, user.email, 'quite another one')).status).toBe(200)
+      })
+
+      test('changing the roles: older access tokens end, a refresh gives one with the new roles', async () => {
+        const user = await registerUser(here.system)
+        const second = await secondSession(user)
+        await users(`PATCH /users/${user.id}`, { ...operator, body: { roles: ['USER', 'EDITOR'] } })
+        for (const { access_token, refresh_token } of [user.tokens, second]) {
+          expect(await askEach(here.system, access_token)).toEqual(all('token_revoked'))
+          const next = (await refresh(refresh_token)).body
+          await alive(next)
+          const said = await auth('POST /auth/validate-token', { body: { token: next.access_token } })
+          expect(said.body.roles).toEqual(['USER', 'EDITOR'])
+        }
+      })
+
+      test('a refresh and a logout at once, 20 times: nothing works afterwards', async () => {
+        for (let round = 0; round < 20; round++) {
+          const { tokens } = await registerUser(here.system)
+          const [rotated, ended] = await Promise.all([
+            refresh(tokens.refresh_token),
+            auth('POST /auth/logout', bearer(tokens)),
+          ])
+          expect(ended.status).toBe(204)
+          await dead(tokens)
+          if (rotated.status === 200) await dead(rotated.body)
+          else expectProblem(rotated, 401, 'invalid_refresh_token')
+        }
+      })
+
+      test('a login and a change of the password at once, 10 times: no session of the old password is left', async () => {
+        for (let round = 0; round < 10; round++) {
+          const user = await registerUser(here.system)
+          const [login, set] = await Promise.all([
+            logIn(here.system, user.email),
+            users(`POST /users/${user.id}/set-password`, { ...operator, body: { new_password: 'set by another' } }),
+          ])
+          expect(set.status).toBe(204)
+          await dead(user.tokens)
+          if (login.status === 200) await dead(login.body)
+          else expectProblem(login, 401, 'invalid_credentials')
+        }
+      })
+    })
+
+    describe('logging out', () => {
+      test('with nothing, with what is unknown, and twice', async () => {
+        const { tokens } = await registerUser(here.system)
+        const headers = as.bearer(tokens.access_token)
+        expectProblem(await auth('POST /auth/logout'), 401, 'missing_token')
+        expectProblem(await auth('POST /auth/logout', { body: { refresh_token: 'x' } }), 401, 'invalid_refresh_token')
+        expectProblem(await auth('POST /auth/logout', { headers: as.bearer('x') }), 401, 'invalid_token')
+        const out = await auth('POST /auth/logout', { headers })
+        expect([out.status, out.text]).toEqual([204, ''])
+        expectProblem(await auth('POST /auth/logout', { headers }), 401, 'token_revoked')
+        const again = await auth('POST /auth/logout', { body: { refresh_token: tokens.refresh_token } })
+        expectProblem(again, 401, 'invalid_refresh_token')
+      })
+
+      test("does nothing to another's session", async () => {
+        const { tokens } = await registerUser(here.system)
+        const { tokens: other } = await registerUser(here.system)
+        const body = { refresh_token: other.refresh_token }
+        await auth('POST /auth/logout', { headers: as.bearer(tokens.access_token), body })
+        await dead(tokens)
+        await alive(other)
+      })
+
+      test('logout-all says how many', async () => {
+        const user = await registerUser(here.system)
+        await Promise.all([secondSession(user), secondSession(user)])
+        const { body } = await auth('POST /auth/logout-all', { headers: as.bearer(user.tokens.access_token) })
+        expect(body).toEqual({ revoked: 3 })
+        expectProblem(await auth('POST /auth/logout-all'), 401, 'missing_token')
+        expectProblem(await auth('POST /auth/logout-all', { headers: as.operator }), 403, 'forbidden')
+      })
+    })
+
+    describe('the list', () => {
+      test('holds the live sessions of the caller, newest first', async () => {
+        const user = await registerUser(here.system)
+        await registerUser(here.system)
+        const second = await secondSession(user)
+        const third = await secondSession(user)
+        await auth(`POST /auth/logout`, { headers: as.bearer(second.access_token) })
+        const { body, text } = await auth('GET /auth/sessions', {
+          headers: { ...as.bearer(user.tokens.access_token), 'user-agent': 'asking' },
+        })
+        expectFields(body, FIELDS.page)
+        expect(body).toMatchObject({ total: 2, page: 1, size: 50, pages: 1, next_cursor: null })
+        expect(body.items.map(({ id }: { id: string }) => id)).toEqual([third.session_id, user.tokens.session_id])
+        for (const session of body.items) {
+          expectFields(session, FIELDS.session)
+          expect(session).toMatchObject({ user_id: user.id, ip: '127.0.0.1' })
+          expect(session.current).toBe(session.id === user.tokens.session_id)
+          expect(session.user_agent).toMatch(/^Bun\//)
+          for (const at of [session.created_at, session.last_used_at, session.expires_at]) expect(at).toMatch(TIME)
+          expect(Date.parse(session.expires_at) - Date.parse(session.last_used_at)).toBe(7 * 24 * 3600 * 1000)
+        }
+        expect(text).not.toContain('refresh')
+      })
+
+      test('last_used_at moves with a refresh, created_at does not', async () => {
+        const { tokens } = await registerUser(here.system)
+        const headers = as.bearer(tokens.access_token)
+        const before = (await auth('GET /auth/sessions', { headers })).body.items[0]
+        await refresh(tokens.refresh_token)
+        const after = (await auth('GET /auth/sessions', { headers })).body.items[0]
+        expect(after.last_used_at > before.last_used_at).toBe(true)
+        expect(after.created_at).toBe(before.created_at)
+      })
+
+      test('for an operator: of a user, or all; a walk by cursor sees each once', async () => {
+        const user = await registerUser(here.system)
+        const ids = [user.tokens.session_id]
+        for (let i = 0; i < 4; i++) ids.unshift((await secondSession(user)).session_id)
+        const headers = as.operator
+        const whole = (await auth(`GET /auth/sessions?user_id=${user.id.toUpperCase()}`, { headers })).body
+        expect(whole.items.map(({ id }: { id: string }) => id)).toEqual(ids)
+        expect(whole.items.some(({ current }: { current: boolean }) => current)).toBe(false)
+        const second = (await auth(`GET /auth/sessions?user_id=${user.id}&size=2&page=2`, { headers })).body
+        expect(second).toMatchObject({ total: 5, page: 2, size: 2, pages: 3 })
+        expect(second.items.map(({ id }: { id: string }) => id)).toEqual(ids.slice(2, 4))
+
+        const walked: string[] = []
+        let cursor: string | null = (await auth(`GET /auth/sessions?user_id=${user.id}&size=2`, { headers })).body
+          .next_cursor
+        while (cursor !== null) {
+          // One that comes while the walk is under way stands before it.
+          await secondSession(user)
+          const { body }: Answer = await auth(`GET /auth/sessions?user_id=${user.id}&size=2&cursor=${cursor}`, {
+            headers,
+          })
+          expect(body).toMatchObject({ total: null, page: null, pages: null, size: 2 })
+          walked.push(...body.items.map(({ id }: { id: string }) => id))
+          cursor = body.next_cursor
+        }
+        expect(walked).toEqual(ids.slice(2))
+
+        const everyone = (await auth('GET /auth/sessions?all=true&size=200', { headers })).body
+        expect(everyone.total).toBeGreaterThan(7)
+        expect(new Set(everyone.items.map(({ user_id }: { user_id: string }) => user_id)).size).toBeGreaterThan(1)
+      })
+
+      test('an ADMIN is an operator, another user is not', async () => {
+        const admin = await createUser(here.system, { roles: ['ADMIN'] })
+        const user = await registerUser(here.system)
+        const asAdmin = { headers: as.bearer(admin.tokens.access_token) }
+        const asUser = { headers: as.bearer(user.tokens.access_token) }
+        expect((await auth(`GET /auth/sessions?user_id=${user.id}`, asAdmin)).body.total).toBe(1)
+        const own = (await auth('GET /auth/sessions', asAdmin)).body
+        expect(own.items.map(({ user_id }: { user_id: string }) => user_id)).toEqual([admin.id])
+        for (const query of [`user_id=${user.id}`, `user_id=${admin.id}`, 'all=true'])
+          expectProblem(await auth(`GET /auth/sessions?${query}`, asUser), 403, 'forbidden')
+        for (const query of [`user_id=${user.id}`, 'all=true'])
+          expectProblem(await auth(`DELETE /auth/sessions?${query}`, asUser), 403, 'forbidden')
+        await users(`PATCH /users/${admin.id}`, { headers: as.operator, body: { roles: ['ADMIN', 'USER'] } })
+        expectProblem(await auth('GET /auth/sessions?all=true', asAdmin), 401, 'token_revoked')
+        await alive(user.tokens)
+      })
+
+      test.each([
+        ['', 'operator'],
+        [`?user_id=${crypto.randomUUID()}&all=true`, 'operator'],
+        ['?user_id=ana', 'operator'],
+        ['?all=yes', 'operator'],
+        ['?all=true&size=0', 'operator'],
+        ['?all=true&size=201', 'operator'],
+        ['?all=true&page=0', 'operator'],
+        ['?all=true&cursor=garbage', 'operator'],
+        [`?all=true&cursor=${Buffer.from('["x","\' OR 1=1 --"]').toString('base64url')}`, 'operator'],
+        ['?all=true&nothing=1', 'operator'],
+      ])('refuses the query %s', async (query) => {
+        expectProblem(await auth(`GET /auth/sessions${query}`, { headers: as.operator }), 400, 'validation_failed')
+      })
+
+      test('a cursor is good for its own list alone, and not beside a page', async () => {
+        const user = await registerUser(here.system)
+        await secondSession(user)
+        const headers = as.operator
+        const { body } = await auth(`GET /auth/sessions?user_id=${user.id}&size=1`, { headers })
+        expect(body.next_cursor).toBeString()
+        for (const query of [
+          `all=true&cursor=${body.next_cursor}`,
+          `user_id=${user.id}&page=1&cursor=${body.next_cursor}`,
+        ])
+          expectProblem(await auth(`GET /auth/sessions?${query}`, { headers }), 400, 'validation_failed')
+      })
+
+      test('who may ask', async () => {
+        expectProblem(await auth('GET /auth/sessions'), 401, 'missing_token')
+        expectProblem(await auth('GET /auth/sessions', { headers: as.internal }), 403, 'forbidden')
+        expectProblem(await auth('GET /auth/sessions', { headers: { 'x-api-key': 'x' } }), 401, 'invalid_api_key')
+      })
+    })
+
+    describe('deleting', () => {
+      test("another's, an unknown one, one twice: there is none", async () => {
+        const user = await registerUser(here.system)
+        const other = await registerUser(here.system)
+        const headers = as.bearer(user.tokens.access_token)
+        const remove = (id: string, who = headers) => auth(`DELETE /auth/sessions/${id}`, { headers: who })
+        for (const id of [other.tokens.session_id, crypto.randomUUID(), 'x', `${other.tokens.session_id}'--`])
+          expectProblem(await remove(id), 404, 'session_not_found')
+        await alive(other.tokens)
+        const second = await secondSession(user)
+        expect((await remove(second.session_id)).status).toBe(204)
+        expectProblem(await remove(second.session_id), 404, 'session_not_found')
+        expectProblem(await auth(`DELETE /auth/sessions/${user.tokens.session_id}`), 401, 'missing_token')
+        await alive(user.tokens)
+      })
+
+      test('of a user says how many, and wants to know whose', async () => {
+        const user = await registerUser(here.system)
+        await secondSession(user)
+        const headers = as.operator
+        for (const query of ['', '?all=false', `?all=true&user_id=${user.id}`, '?user_id=x'])
+          expectProblem(await auth(`DELETE /auth/sessions${query}`, { headers }), 400, 'validation_failed')
+        expect((await auth(`DELETE /auth/sessions?user_id=${user.id}`, { headers })).body).toEqual({ revoked: 2 })
+        expect((await auth(`DELETE /auth/sessions?user_id=${user.id}`, { headers })).body).toEqual({ revoked: 0 })
+        expectProblem(await auth('DELETE /auth/sessions?all=true'), 401, 'missing_token')
+      })
+    })
+  })
+
+  describe('with a grace of a second', () => {
+    const here = running(way, { REFRESH_REUSE_GRACE: '1s' })
+
+    test('afterwards the token spent last is an older one like any other', async () => {
+      const { auth } = here
+      const { tokens } = await registerUser(here.system)
+      const refresh = (token: string) => auth('POST /auth/refresh', { body: { refresh_token: token } })
+      const next = (await refresh(tokens.refresh_token)).body
+      const rotatedAt = performance.now()
+      const refused = await eventually(async () => {
+        const answer = await refresh(tokens.refresh_token)
+        return answer.status === 200 ? undefined : answer
+      })
+      expect(performance.now() - rotatedAt).toBeGreaterThan(900)
+      expectProblem(refused, 401, 'refresh_token_reused')
+      expect(await askEach(here.system, next.access_token)).toEqual(all('token_revoked'))
+      expectProblem(await refresh(next.refresh_token), 401, 'invalid_refresh_token')
+    })
+  })
+})
+
+/** Asks for a mail, and sets a new password with the link in it. */
+async function resetPassword(auth: Client, system: System, email: string): Promise<Answer> {
+  await auth('POST /auth/password-reset-request', { body: { email } })
+  const mail = await eventually(() => mails(system).find((text) => text.includes(`To: ${email}`)))
+  const token = /token=3D([\w-]{43})/.exec(mail.replaceAll('=\n', ''))?.[1]
+  return auth('POST /auth/password-reset-confirm', { body: { token, new_password: 'set by the link' } })
+}

@@ -1,0 +1,77 @@
+import { connect } from 'node:net'
+
+/** What came back over a socket, byte by byte: `fetch` tidies what it sends and hides what it gets. */
+export interface RawAnswer {
+  /** 0 when the server closed without an answer. */
+  status: number
+  /** By lower-cased name. */
+  headers: Map<string, string>
+  text: string
+  // biome-ignore lint/suspicious/noExplicitAny: a test looks at answers of every shape, and asserts what it finds
+  body: any
+}
+
+/** Sends the bytes as they are and reads until the server closes, or for at most `patience` milliseconds. */
+export function exchange(base: string, bytes: string | Uint8Array[], patience = 3000): Promise<RawAnswer> {
+  const { hostname, port } = new URL(base)
+  return new Promise((resolve) => {
+    let received = ''
+    const socket = connect(Number(port), hostname)
+    const done = () => {
+      clearTimeout(timer)
+      socket.destroy()
+      resolve(read(received))
+    }
+    const timer = setTimeout(done, patience)
+    socket.setEncoding('latin1')
+    socket.on('data', (chunk) => {
+      received += chunk
+    })
+    socket.on('end', done)
+    socket.on('close', done)
+    // A server that has answered may cut us off while we still send.
+    socket.on('error', () => undefined)
+    for (const part of typeof bytes === 'string' ? [Buffer.from(bytes, 'latin1')] : bytes) socket.write(part)
+  })
+}
+
+/** One request with its line and headers as they are given; the server closes after the answer. */
+export function request(
+  base: string,
+  line: string,
+  headers: string[] = ['Host: localhost'],
+  body = '',
+): Promise<RawAnswer> {
+  return exchange(base, [line, ...headers, 'Connection: close', '', body].join('\r\n'))
+}
+
+/** A chunked request: each of `chunks` goes out as one. */
+export function sendChunked(base: string, line: string, headers: string[], chunks: string[]): Promise<RawAnswer> {
+  const head = [line, 'Host: localhost', ...headers, 'Transfer-Encoding: chunked', 'Connection: close', '', ''].join(
+    '\r\n',
+  )
+  const parts = chunks.map((chunk) => `${Buffer.byteLength(chunk).toString(16)}\r\n${chunk}\r\n`)
+  return exchange(
+    base,
+    [head, ...parts, '0\r\n\r\n'].map((part) => Buffer.from(part)),
+  )
+}
+
+function read(received: string): RawAnswer {
+  const end = received.indexOf('\r\n\r\n')
+  const [line = '', ...rest] = received.slice(0, Math.max(end, 0)).split('\r\n')
+  const headers = new Map(
+    rest.map((header) => {
+      const colon = header.indexOf(':')
+      return [header.slice(0, colon).toLowerCase(), header.slice(colon + 1).trim()]
+    }),
+  )
+  const text = end < 0 ? '' : received.slice(end + 4)
+  let body: unknown = text
+  try {
+    body = JSON.parse(text)
+  } catch {
+    // Not JSON.
+  }
+  return { status: Number(/^HTTP\/1\.1 (\d{3})/.exec(line)?.[1] ?? 0), headers, text, body }
+}
