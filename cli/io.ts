@@ -7,16 +7,20 @@ type Row = Record<string, unknown>
 
 /** Writes one record to standard output in the form that was asked for. */
 export function show(record: Row, output: Output): void {
-  if (output === 'json' || output === 'jsonl') return write(JSON.stringify(record))
-  if (output === 'ids') return write(String(record.id ?? ''))
+  write(shown(record, output))
+}
+
+function shown(record: Row, output: Output): string {
+  if (output === 'json' || output === 'jsonl') return JSON.stringify(record)
+  if (output === 'ids') return String(record.id ?? '')
   const names = Object.keys(record)
   if (output === 'csv')
-    return write([names.map(csv).join(','), names.map((name) => csv(cell(record[name]))).join(',')].join('\n'))
+    return [names.map(csv).join(','), names.map((name) => csv(cell(record[name]))).join(',')].join('\n')
   const width = Math.max(...names.map((name) => name.length))
   const lines = names.map((name) =>
     process.stdout.isTTY ? `${name.padEnd(width)}  ${cell(record[name])}` : `${name}\t${cell(record[name])}`,
   )
-  write(lines.join('\n'))
+  return lines.join('\n')
 }
 
 export function write(text: string): void {

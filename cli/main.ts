@@ -49,6 +49,15 @@ program
     write(output.startsWith('json') ? JSON.stringify({ version }) : version)
   })
 
+program
+  .command('openapi')
+  .description('Print the OpenAPI document of all three services')
+  .addHelpText('after', examples('ch202 openapi > openapi.json', 'ch202 openapi | head -c 200'))
+  .action(async () => {
+    const { documentation } = await import('../services/documentation.ts')
+    write(JSON.stringify(documentation(version), null, 2))
+  })
+
 /** Commands with a good deal behind them are loaded when they are called. */
 const nouns: Record<string, () => Promise<Command>> = {
   users: async () => (await import('./commands/users.ts')).usersCommand(),

@@ -50,7 +50,10 @@ export class Runner {
 
   /** Asks all to finish; what has not ended in twelve seconds, or by a second call, is killed. */
   stop(): void {
-    if (this.stopping) return this.signal('SIGKILL')
+    if (this.stopping) {
+      this.signal('SIGKILL')
+      return
+    }
     this.stopping = true
     for (const wake of this.pauses) wake()
     this.signal('SIGTERM')

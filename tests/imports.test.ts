@@ -21,13 +21,13 @@ const HTTP = ['elysia', '@elysiajs/!(eden)']
 const SQL = ['drizzle-orm', 'drizzle-orm/**', 'bun:sqlite']
 const EDEN = ['@elysiajs/eden', '@elysiajs/eden/**']
 const KIT = 'services/kit/*.ts'
-const HTTP_NAMES = 'service,runtime,guard,health,schema,validation,page'
+const HTTP_NAMES = 'service,runtime,guard,health,schema,validation,page,openapi,operation,swagger,user'
 const PLAIN_KIT = `services/kit/!(${HTTP_NAMES.replaceAll(',', '|')}).ts`
 /** Packages of which only the rooms that name them may know. The others are anyone's. */
 const RESERVED = [...HTTP, 'elysia/**', ...SQL, ...EDEN, 'drizzle-kit', 'drizzle-kit/**']
 
 const rows: Row[] = [
-  { files: `services/kit/{${HTTP_NAMES}}.ts`, values: [KIT, ...HTTP], serves: true },
+  { files: `services/kit/{${HTTP_NAMES}}.ts`, values: [KIT, ...HTTP, 'node_modules/@scalar/**'], serves: true },
   { files: 'services/kit/**', values: [KIT] },
   ...SERVICES.flatMap((name): Row[] => [
     {
@@ -53,10 +53,14 @@ const rows: Row[] = [
   ]),
   { files: 'services/peers.ts', values: [KIT, ...EDEN], types: ['services/*/!(main).ts'] },
   {
-    files: 'services/serve.ts',
-    values: ['services/peers.ts', 'services/*/main.ts', KIT, ...HTTP],
+    files: 'services/{serve,whole}.ts',
+    values: ['services/{peers,whole}.ts', 'services/*/main.ts', KIT, ...HTTP],
     types: ['services/*/*.ts'],
     serves: true,
+  },
+  {
+    files: 'services/documentation.ts',
+    values: ['services/*/{index,v0}.ts', KIT],
   },
   ...SERVICES.map(
     (name): Row => ({
@@ -65,10 +69,10 @@ const rows: Row[] = [
       types: [`services/${name}/store.ts`, KIT],
     }),
   ),
-  { files: 'db/*', values: ['db/*.ts', PLAIN_KIT, ...SQL], types: [KIT] },
+  { files: 'db/*', values: ['db/*.ts', 'db/*/migrations.ts', PLAIN_KIT, ...SQL], types: [KIT] },
   {
     files: 'cli/**',
-    values: ['cli/**', 'services/{serve,peers}.ts', KIT, 'db/**', ...EDEN],
+    values: ['cli/**', 'services/{serve,peers,documentation}.ts', KIT, 'db/**', ...EDEN],
     types: ['services/*/index.ts'],
   },
 ]
@@ -88,7 +92,7 @@ function importsOf(code: string): Map<string, Kind> {
   for (const [, path] of code.matchAll(/^(?:import|export)\b[^'"]*?\bfrom\s+['"]([^'"]+)['"]/gm))
     found.set(path as string, 'type')
   for (const [, path] of code.matchAll(/\bimport\(\s*['"]([^'"]+)['"]\s*\)/g)) found.set(path as string, 'type')
-  for (const { path } of transpiler.scanImports(code)) found.set(path, 'value')
+  for (const { path } of transpiler.scanImports(code.replace(/^#!.*/, ''))) found.set(path, 'value')
   return found
 }
 

@@ -38,18 +38,16 @@ export async function servedRoutes(): Promise<ServedRoute[]> {
     const served = await serve(config, SERVICES, { runtime: { log: () => silentLog } })
     await served.stop()
     // The first app is the whole: what it has, each of the others has too.
-    return served.apps
-      .slice(1)
-      .flatMap((app, index) =>
-        app.routes
-          .filter(({ method }) => method !== 'OPTIONS')
-          .map(({ method, path, hooks }) => ({
-            service: SERVICES[index] ?? 'auth',
-            method,
-            path,
-            ...schemasOf(hooks),
-          })),
-      )
+    return served.apps.slice(1).flatMap((app, index) =>
+      app.routes
+        .filter(({ method }) => method !== 'OPTIONS')
+        .map(({ method, path, hooks }) => ({
+          service: SERVICES[index] ?? 'auth',
+          method,
+          path,
+          ...schemasOf(hooks),
+        })),
+    )
   } finally {
     process.umask(umask)
     rmSync(dataDir, { recursive: true, force: true })

@@ -3,6 +3,7 @@ import type { guard } from '../kit/guard.ts'
 import { operation } from '../kit/operation.ts'
 import { invalid } from '../kit/problem.ts'
 import { strict } from '../kit/schema.ts'
+import { userCreate, userRead } from '../kit/user.ts'
 import { listAudit, listKeys, recordEvent, removeKey, rotateKey } from './administration.ts'
 import type { AuthContext } from './context.ts'
 import { login, register } from './login.ts'
@@ -37,9 +38,7 @@ import {
   syncBody,
   token,
   tokenBody,
-  userCreate,
   userDeletedBody,
-  userRead,
   validity,
 } from './model.ts'
 import { cacheHealth, deleteUser, dropFromCache, listCache, syncCache, syncUser } from './password-cache.ts'
@@ -418,6 +417,9 @@ function metadataOf({ config, issuer }: AuthContext) {
     ch202: { auth: authUrl, users: usersUrl, modules: modulesUrl },
   }
 }
+
+/** Routes that take a form as well as JSON (RFC 7662, 2.1; RFC 7009, 2.1). */
+export const FORMS = ['/auth/introspect', '/auth/revoke']
 
 /** The routes of the auth service. */
 export function authRoutes(context: AuthContext, mails: ResetMails, guarded: Guarded) {

@@ -10,7 +10,7 @@ import { swagger } from '../kit/swagger.ts'
 import { LocalTokenCheck } from '../kit/token-check.ts'
 import type { AuthContext } from './context.ts'
 import { GraceClock } from './grace-clock.ts'
-import { authRoutes } from './index.ts'
+import { authRoutes, FORMS } from './index.ts'
 import { KeyRing } from './key-ring.ts'
 import { LoginLimits } from './login-limits.ts'
 import { fileMailer, type Mailer, smtpMailer } from './mailer.ts'
@@ -23,7 +23,6 @@ import { authV0 } from './v0.ts'
 const NAME = 'auth'
 const CATCH_UP = 2000
 const TIDY_EVERY = 60_000
-const FORMS = ['/auth/introspect', '/auth/revoke']
 /** What the others need while this service catches up, and what tells that it is there. */
 const OPEN_AT_ONCE = /^(\/api\/v1)?\/(auth\/(sync|revocations|audit|validate-token)|health|metrics)/
 

@@ -14,10 +14,7 @@ import {
   time,
   uuid,
 } from '../kit/schema.ts'
-import { type PasswordRecord, passwordRecord, userCreate, userRead } from '../users/model.ts'
-
-export type { PasswordRecord }
-export { userCreate, userRead }
+import { userRead } from '../kit/user.ts'
 
 const password = text({ least: 1, most: 256, controls: true, examples: ['correct horse battery'] })
 const tokenText = text({ least: 1, most: 8192, controls: true })
@@ -258,5 +255,3 @@ export const signingKey = strict({
   status: t.Union([t.Literal('active'), t.Literal('retiring')]),
 })
 export const signingKeys = strict({ items: t.Array(signingKey) })
-
-export const record = passwordRecord

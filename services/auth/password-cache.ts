@@ -4,8 +4,9 @@ import { timestamp } from '../kit/clock.ts'
 import { type PageQuery, pageAnswer, pageRequest } from '../kit/page.ts'
 import { Problem } from '../kit/problem.ts'
 import { isEmail } from '../kit/schema.ts'
+import type { PasswordRecord } from '../kit/user.ts'
 import { type AuthContext, eventBy } from './context.ts'
-import type { PasswordRecord, SyncBody } from './model.ts'
+import type { SyncBody } from './model.ts'
 import type { Account, CacheSync } from './store.ts'
 
 type Actor = Pick<Caller, 'actor' | 'ip' | 'requestId'>

@@ -1,4 +1,4 @@
-import type { PasswordRecord, UserRead } from '../users/model.ts'
+import type { PasswordRecord, UserRead } from '../kit/user.ts'
 
 export interface NewUser {
   email: string

@@ -1,7 +1,7 @@
 import type { Caller } from '../kit/caller.ts'
 import { timestamp } from '../kit/clock.ts'
 import { Problem } from '../kit/problem.ts'
-import type { UserRead } from '../users/model.ts'
+import type { UserRead } from '../kit/user.ts'
 import type { AuthContext } from './context.ts'
 import type { Introspection, Validity } from './model.ts'
 import { end, placeOf } from './sessions.ts'

@@ -9,9 +9,9 @@ export type Body = { value: unknown } | { problem: Problem }
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
 
 /**
- * Reads a JSON body: at most 64 KiB (counted while it arrives, so that a chunked one is held to it too), UTF-8, nested
- * at most 32 deep, every string in NFC, no lone surrogate and no NUL. An empty one is an object without fields.
- * Of two fields of one name the last counts, as in `JSON.parse`.
+ * Reads a JSON body: at most 64 KiB (counted while it arrives, so that a chunked one is held to it too), UTF-8, an
+ * object, nested at most 32 deep, every string in NFC, no lone surrogate and no NUL. An empty one is an object without
+ * fields. Of two fields of one name the last counts, as in `JSON.parse`.
  * @param forms whether `application/x-www-form-urlencoded` will do as well (RFC 7009, RFC 7662)
  */
 export async function readBody(request: Request, forms: boolean): Promise<Body> {
@@ -27,6 +27,8 @@ export async function readBody(request: Request, forms: boolean): Promise<Body> 
     const source = utf8.decode(bytes)
     if (!form && tooDeep(source)) return { problem: malformed('The body is nested too deeply') }
     const value: unknown = form ? Object.fromEntries(new URLSearchParams(source)) : JSON.parse(source)
+    // Here, because the validation of a body that may be left out lets pass whatever is no object.
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid('body must be an object')
     return { value: inNfc(value, '') }
   } catch (error) {
     // The parser's own message quotes the body, which may hold a password.

@@ -32,6 +32,9 @@ describe('whom a request comes from', () => {
     ['IPv6', PROXIES, '2001:db8:ff::1', '2001:db8::5', '2001:db8::5'],
     ['IPv6 loopback', PROXIES, '::1', '203.0.113.5', '203.0.113.5'],
     ['IPv4 in IPv6', PROXIES, '::ffff:10.0.0.1', '::FFFF:203.0.113.5', '203.0.113.5'],
+    ['a trusted proxy in another spelling', PROXIES, '::ffff:a00:1', '203.0.113.5', '203.0.113.5'],
+    ['IPv6 in another spelling', [], '2001:DB8:0:0::05', null, '2001:db8::5'],
+    ['a zone is no part of the address', [], `fe80::1%${'e'.repeat(100)}`, null, 'fe80::1'],
     ['IPv4 in IPv6, not trusted', [], '::ffff:203.0.113.5', null, '203.0.113.5'],
   ]
   test.each(rows)('%s', (_, trusted, peer, forwarded, client) => {

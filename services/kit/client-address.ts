@@ -39,10 +39,18 @@ export class ClientAddress {
   }
 }
 
-/** An IPv4 address in IPv6's clothes is the IPv4 address. */
+/** One spelling for every address; an IPv4 address in IPv6's clothes is the IPv4 address. What is no address stays. */
 function plain(address: string): string {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)
-  return mapped?.[1] ?? address
+  if (isIP(address) !== 6) return address
+  const [bare = ''] = address.split('%')
+  const canonical = new URL(`http://[${bare}]`).hostname.slice(1, -1)
+  const mapped = /^::ffff:([0-9a-f]+):([0-9a-f]+)$/.exec(canonical)
+  if (!mapped) return canonical
+  return mapped
+    .slice(1)
+    .map((group) => Number.parseInt(group, 16))
+    .flatMap((group) => [group >> 8, group & 255])
+    .join('.')
 }
 
 /**

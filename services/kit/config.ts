@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { DAY, HOUR, MINUTE, SECOND } from './clock.ts'
 
 /** What the environment settles, checked and in the units the program uses (milliseconds for every duration). */
@@ -106,9 +107,10 @@ export function readConfig(env: Environment): Config {
   }
 
   const address = (name: string, fallback: string) => {
+    const before = faults.length
     const value = url(name, text(name, fallback))
-    const parsed = URL.parse(value)
-    if (parsed && (parsed.pathname !== '/' || parsed.search || parsed.hash || parsed.username))
+    const { pathname, search, hash, username } = URL.parse(value) ?? {}
+    if (faults.length === before && (pathname !== '/' || search || hash || username))
       faults.push(`${name} must be an address without a path, such as ${fallback}`)
     return value
   }
@@ -128,23 +130,24 @@ export function readConfig(env: Environment): Config {
   }
 
   const origins = list('CORS_ORIGINS')
-  for (const origin of origins)
-    if (URL.parse(origin)?.origin !== origin || !/^https?:/.test(origin))
-      faults.push('CORS_ORIGINS must list origins such as https://app.example.org, without a path and never *')
+  if (!origins.every((origin) => URL.parse(origin)?.origin === origin && /^https?:[^*]+$/.test(origin)))
+    faults.push('CORS_ORIGINS must list origins such as https://app.example.org, without a path and never *')
 
   const proxies = list('TRUSTED_PROXIES')
-  if (!proxies.every((proxy) => /^[0-9a-fA-F.:]+(\/\d{1,3})?$/.test(proxy)))
+  if (!proxies.every(isAddressOrNetwork))
     faults.push('TRUSTED_PROXIES must list IP addresses or networks such as 127.0.0.1 or 10.0.0.0/8')
 
+  const publicUrl = optional('PUBLIC_URL')
   const smtpUrl = optional('SMTP_URL')
+  const ownUrl = address('CH202_URL', 'http://127.0.0.1:3000')
   const config: Config = {
     production,
     dataDir: text('CH202_DATA_DIR', './data'),
     authUrl: address('AUTH_URL', 'http://127.0.0.1:3001'),
     usersUrl: address('USERS_URL', 'http://127.0.0.1:3002'),
     modulesUrl: address('MODULES_URL', 'http://127.0.0.1:3003'),
-    url: address('CH202_URL', 'http://127.0.0.1:3000'),
-    publicUrl: url('PUBLIC_URL', text('PUBLIC_URL', text('CH202_URL', 'http://127.0.0.1:3000'))),
+    url: ownUrl,
+    publicUrl: publicUrl ? url('PUBLIC_URL', publicUrl) : ownUrl,
     issuer: optional('ISSUER'),
     audience: text('AUDIENCE', 'ch202'),
     jwtExpire: duration('JWT_EXPIRE', '1h', SECOND),
@@ -174,6 +177,13 @@ export function readConfig(env: Environment): Config {
   if (/[\r\n]/.test(config.mailFrom)) faults.push('MAIL_FROM must be one line')
   if (faults.length > 0) throw new ConfigError(faults)
   return config
+}
+
+function isAddressOrNetwork(text: string): boolean {
+  const [address = '', prefix, ...more] = text.split('/')
+  const family = isIP(address)
+  if (family === 0 || address.includes('%') || more.length > 0) return false
+  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128))
 }
 
 /** The same settings where one process serves all three: every service is at the one address. */

@@ -39,7 +39,7 @@ export interface Routes {
 
 /** Paths of the services and the operators among themselves: no page of another origin reads them. */
 const NOT_FOR_PAGES =
-  /^(\/api\/v1)?\/(admin|metrics|auth\/(sync|introspect|revocations|audit)|users\/(verify-credentials|password-hashes|[^/]+\/password(-hash|-changed)?\/?$)|modules\/(sync|users)(\/|$))/
+  /^(\/api\/v1)?\/(admin|metrics|auth\/(sync|introspect|revocations|audit)|users\/(verify-credentials|password-hashes|announcements|[^/]+\/password(-hash|-changed)?\/?$)|modules\/(sync|users)(\/|$))/
 
 const FEED = '/auth/revocations'
 

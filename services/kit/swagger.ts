@@ -1,4 +1,5 @@
 import { Elysia, t } from 'elysia'
+// biome-ignore lint/style/noRestrictedImports: the package gives its stand-alone script no name to import it by
 import scalar from '../../node_modules/@scalar/api-reference/dist/browser/standalone.js' with { type: 'file' }
 import type { guard } from './guard.ts'
 import type { OpenApiDocument } from './openapi.ts'
@@ -59,7 +60,13 @@ async function render(title: string): Promise<string> {
       path: '/swagger',
       scalarCDN: '/swagger/scalar.js',
       documentation: { info: { title, version: '', description: title } },
-      scalarConfig: { withDefaultFonts: false, telemetry: false, agent: { disabled: true } } as object,
+      scalarConfig: {
+        withDefaultFonts: false,
+        telemetry: false,
+        agent: { disabled: true },
+        mcp: { disabled: true },
+        showDeveloperTools: 'never',
+      } as object,
     }),
   )
   const answer = await app.handle(new Request('http://localhost/swagger'))

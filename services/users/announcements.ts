@@ -1,7 +1,7 @@
 import { type AuditEvent, auditNotice } from '../kit/audit.ts'
 import { timestamp } from '../kit/clock.ts'
 import type { NewNotice, Notice, Outbox } from '../kit/outbox.ts'
-import type { PasswordRecord, UserRead } from './model.ts'
+import type { PasswordRecord, UserRead } from '../kit/user.ts'
 import type { AuthPeer, ModulesPeer } from './peers.ts'
 import type { User, UsersStore } from './store.ts'
 

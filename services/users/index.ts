@@ -2,20 +2,18 @@ import { Elysia, t } from 'elysia'
 import type { guard } from '../kit/guard.ts'
 import { operation } from '../kit/operation.ts'
 import { strict } from '../kit/schema.ts'
+import { passwordRecord, userCreate, userRead } from '../kit/user.ts'
 import {
   changePassword as changePasswordBody,
   changesQuery,
   credentials,
   internalPassword,
   listQuery,
-  passwordRecord,
   passwordRecords as passwordRecordsPage,
   setPassword as setPasswordBody,
-  userCreate,
   userPage,
   userParams,
   userPatch,
-  userRead,
   userReplace,
   verified,
 } from './model.ts'

@@ -1,5 +1,5 @@
 import type { AuditEvent } from '../kit/audit.ts'
-import type { PasswordRecord } from './model.ts'
+import type { PasswordRecord } from '../kit/user.ts'
 
 /** What auth is told about a user beside the record, so that a change that it missed in between still takes effect. */
 export interface SyncedUser extends PasswordRecord {

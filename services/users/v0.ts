@@ -2,7 +2,7 @@ import { Elysia, t } from 'elysia'
 import type { guard } from '../kit/guard.ts'
 import { operation } from '../kit/operation.ts'
 import { email, strict, text } from '../kit/schema.ts'
-import type { UserRead } from './model.ts'
+import type { UserRead } from '../kit/user.ts'
 import { createUser, deleteUser, getUserNamed, type UsersContext } from './users.ts'
 
 const credentials = strict({

@@ -1,0 +1,25 @@
+import { authRoutes, FORMS } from './auth/index.ts'
+import { authV0 } from './auth/v0.ts'
+import { guard } from './kit/guard.ts'
+import { health } from './kit/health.ts'
+import { type OpenApiDocument, openApiDocument } from './kit/openapi.ts'
+import { documentedPaths } from './kit/service.ts'
+import { modulesRoutes } from './modules/index.ts'
+import { usersRoutes } from './users/index.ts'
+import { usersV0 } from './users/v0.ts'
+
+/** The routes are made to be read, and never called: what they would work with is not there. */
+const UNUSED = undefined as never
+
+/** The document of all three services, without one of them running. */
+export function documentation(version: string): OpenApiDocument {
+  const guarded = guard({ tokens: UNUSED, internalKeys: [], operatorKeys: [], clientAddress: UNUSED })
+  const clock = { now: () => 0, monotonic: () => 0 }
+  const common = health({ service: 'ch202', version, clock, metrics: UNUSED, guard: guarded, probe: UNUSED })
+  return openApiDocument('Ch202', version, {
+    ...documentedPaths({ routes: common }),
+    ...documentedPaths({ routes: authRoutes(UNUSED, UNUSED, guarded), root: authV0(UNUSED, guarded) }, FORMS),
+    ...documentedPaths({ routes: usersRoutes(UNUSED, guarded), root: usersV0(UNUSED, guarded) }),
+    ...documentedPaths({ routes: modulesRoutes(UNUSED, guarded) }),
+  })
+}

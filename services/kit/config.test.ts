@@ -1,0 +1,210 @@
+import { describe, expect, test } from 'bun:test'
+import { atOneAddress, type Config, ConfigError, type Environment, readConfig } from './config.ts'
+
+const SECRETS = {
+  INTERNAL_API_KEY: 'wF3nR8kZ1mQ6yT4uJ9sL2xC7vB5hD0pG',
+  OPERATOR_API_KEY: 'eN6gM1aV8rK3zX5oI0tY7bW2qU9fH4jS',
+  CH202_SECRET: 'cP2lE7dO4iR9wA1sG6kF8mZ3xT5nB0vQ',
+}
+const read = (env: Environment = {}) => readConfig({ ...SECRETS, ...env })
+
+function faultsOf(env: Environment): string[] {
+  try {
+    readConfig(env)
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults
+    throw error
+  }
+  return []
+}
+
+const SECOND = 1000
+const DAY = 86_400 * SECOND
+
+test('without a setting but the secrets, the defaults', () => {
+  expect(read()).toEqual({
+    production: false,
+    dataDir: './data',
+    authUrl: 'http://127.0.0.1:3001',
+    usersUrl: 'http://127.0.0.1:3002',
+    modulesUrl: 'http://127.0.0.1:3003',
+    url: 'http://127.0.0.1:3000',
+    publicUrl: 'http://127.0.0.1:3000',
+    issuer: undefined,
+    audience: 'ch202',
+    jwtExpire: 3600 * SECOND,
+    refreshExpire: 7 * DAY,
+    refreshExpireV0: 30 * DAY,
+    refreshReuseGrace: 10 * SECOND,
+    sessionMaxAge: 90 * DAY,
+    revocationMaxLag: 30 * SECOND,
+    passwordMinLength: 8,
+    passwordHash: 'bcrypt',
+    bcryptCost: 10,
+    hashQueue: 128,
+    registrationOpen: true,
+    corsOrigins: [],
+    smtpUrl: undefined,
+    mailFrom: 'Ch202 <no-reply@localhost>',
+    internalKeys: [SECRETS.INTERNAL_API_KEY],
+    operatorKeys: [SECRETS.OPERATOR_API_KEY],
+    secrets: [SECRETS.CH202_SECRET],
+    trustedProxies: [],
+    rateLimit: true,
+    logLevel: 'info',
+    logFormat: 'json',
+  })
+})
+
+/** Each setting: what it says, what is made of it, and what it may not say. */
+const SETTINGS: [name: string, value: string, field: keyof Config, read: unknown, bad: string[]][] = [
+  ['CH202_ENV', 'test', 'production', false, ['prod', 'Production']],
+  ['CH202_DATA_DIR', '/var/lib/ch202', 'dataDir', '/var/lib/ch202', []],
+  ['AUTH_URL', 'https://auth.example.org/', 'authUrl', 'https://auth.example.org', ['auth', 'ftp://a', 'http://a/b']],
+  ['USERS_URL', 'http://[::1]:99', 'usersUrl', 'http://[::1]:99', ['//a', 'http://a/?b', 'http://a/#b']],
+  ['MODULES_URL', 'http://m:1', 'modulesUrl', 'http://m:1', ['http://u:p@m', 'http://m:99999']],
+  ['CH202_URL', 'http://one:1', 'url', 'http://one:1', ['localhost:3000', 'http://']],
+  [
+    'PUBLIC_URL',
+    'https://app.example.org/a/',
+    'publicUrl',
+    'https://app.example.org/a',
+    ['app', 'javascript:alert(1)'],
+  ],
+  ['ISSUER', 'https://id.example.org', 'issuer', 'https://id.example.org', []],
+  ['AUDIENCE', 'shop', 'audience', 'shop', []],
+  ['JWT_EXPIRE', '15m', 'jwtExpire', 900 * SECOND, ['15', '0s', '-1h', '1w', '1.5h', 'PT1H', '1h 5m']],
+  ['REFRESH_EXPIRE', '1h', 'refreshExpire', 3600 * SECOND, ['0d', 'never']],
+  ['REFRESH_EXPIRE_V0', '2d', 'refreshExpireV0', 2 * DAY, ['0s', '4000d']],
+  ['REFRESH_REUSE_GRACE', '0s', 'refreshReuseGrace', 0, ['10', '-1s']],
+  ['SESSION_MAX_AGE', '30s', 'sessionMaxAge', 30 * SECOND, ['0h', '9999999999s']],
+  ['REVOCATION_MAX_LAG', '1s', 'revocationMaxLag', SECOND, ['0s', '1']],
+  ['PASSWORD_MIN_LENGTH', '6', 'passwordMinLength', 6, ['0', '257', '6.5', '-6', 'six', '1e1', '0x8']],
+  ['PASSWORD_HASH', 'argon2id', 'passwordHash', 'argon2id', ['md5', 'BCRYPT']],
+  ['BCRYPT_COST', '12', 'bcryptCost', 12, ['3', '21', '10,5']],
+  ['HASH_QUEUE', '0', 'hashQueue', 0, ['-1', 'all', '100001']],
+  ['REGISTRATION', 'closed', 'registrationOpen', false, ['no', 'Closed']],
+  [
+    'CORS_ORIGINS',
+    'https://a.example.org, http://localhost:5173',
+    'corsOrigins',
+    ['https://a.example.org', 'http://localhost:5173'],
+    ['*', 'https://a.example.org/', 'https://*.example.org', 'null', 'a.example.org', 'https://a.org,*'],
+  ],
+  ['SMTP_URL', 'smtps://u:p@mail:465', 'smtpUrl', 'smtps://u:p@mail:465', ['mail:25', 'http://mail']],
+  ['MAIL_FROM', 'App <a@b.org>', 'mailFrom', 'App <a@b.org>', ['a@b.org\r\nBcc: c@d.org']],
+  ['INTERNAL_API_KEY', 'new, old', 'internalKeys', ['new', 'old'], ['', ' , ']],
+  ['OPERATOR_API_KEY', 'new,old,', 'operatorKeys', ['new', 'old'], ['']],
+  ['CH202_SECRET', 'new,old', 'secrets', ['new', 'old'], ['']],
+  [
+    'TRUSTED_PROXIES',
+    '127.0.0.1, 10.0.0.0/8,2001:db8::/32',
+    'trustedProxies',
+    ['127.0.0.1', '10.0.0.0/8', '2001:db8::/32'],
+    ['proxy', '10.0.0.0/8/8', '*', '10.0.0.0/33', '2001:db8::/129', '300.0.0.1', '10.0.0'],
+  ],
+  ['RATE_LIMIT', 'off', 'rateLimit', false, ['no', 'false', 'OFF']],
+  ['LOG_LEVEL', 'debug', 'logLevel', 'debug', ['verbose', 'INFO']],
+  ['LOG_FORMAT', 'pretty', 'logFormat', 'pretty', ['text']],
+]
+
+describe('each setting', () => {
+  test.each(SETTINGS)('%s=%j', (name, value, field, expected) => {
+    expect(read({ [name]: value })[field]).toEqual(expected as never)
+    expect(read({ [name]: `  ${value} ` })[field]).toEqual(expected as never)
+  })
+
+  test.each(SETTINGS.map(([name]) => name).filter((name) => !(name in SECRETS)))('%s may be empty', (name) => {
+    expect(read({ [name]: '' })).toEqual(read())
+    expect(read({ [name]: '  ' })).toEqual(read())
+  })
+
+  const bad = SETTINGS.flatMap(([name, , , , values]) => values.map((value): [string, string] => [name, value]))
+  test.each(bad)('%s may not be %j', (name, value) => {
+    const faults = faultsOf({ ...SECRETS, [name]: value })
+    expect(faults).toHaveLength(1)
+    expect(faults[0]).toStartWith(`${name} `)
+  })
+
+  test('the base of links in mails is where the services are, unless set', () => {
+    expect(read({ CH202_URL: 'http://one:1' }).publicUrl).toBe('http://one:1')
+  })
+
+  test('in one process every service is at the one address', () => {
+    const config = read({ CH202_URL: 'http://one:1', AUTH_URL: 'http://two:2' })
+    expect(atOneAddress(config)).toEqual({
+      ...config,
+      authUrl: 'http://one:1',
+      usersUrl: 'http://one:1',
+      modulesUrl: 'http://one:1',
+    })
+  })
+})
+
+describe('what is wrong', () => {
+  test('is told all at once, in one message, without the values', () => {
+    const env = Object.fromEntries(
+      SETTINGS.filter(([, , , , bad]) => bad.length > 0).map(([name, , , , [value]]) => [name, value]),
+    )
+    const faults = faultsOf(env)
+    expect(faults.map((fault) => fault.split(' ')[0]).toSorted()).toEqual(Object.keys(env).toSorted())
+    const { message } = new ConfigError(faults)
+    expect(message.split('\n')).toHaveLength(faults.length + 1)
+    for (const fault of faults) expect(message).toContain(`  - ${fault}`)
+  })
+
+  test('the message never holds a secret', () => {
+    const secret = 'short-canary'
+    const env = {
+      CH202_ENV: 'production',
+      INTERNAL_API_KEY: secret,
+      OPERATOR_API_KEY: secret,
+      CH202_SECRET: secret,
+      SMTP_URL: 'http://user:canary-too@mail',
+      JWT_EXPIRE: 'x',
+    }
+    const message = new ConfigError(faultsOf(env)).message
+    expect(message).toContain('SMTP_URL')
+    expect(message).not.toContain('canary')
+  })
+
+  test('one key for both, in any place of the list', () => {
+    const faults = faultsOf({
+      ...SECRETS,
+      OPERATOR_API_KEY: `other-key-of-32-characters-and-more,${SECRETS.INTERNAL_API_KEY}`,
+    })
+    expect(faults).toEqual([expect.stringContaining('must differ')])
+  })
+})
+
+describe('the secrets in production', () => {
+  const production = { ...SECRETS, CH202_ENV: 'production' }
+
+  test('are taken when they are good', () => {
+    expect(readConfig(production)).toMatchObject({ production: true, secrets: [SECRETS.CH202_SECRET] })
+  })
+
+  const rows = Object.keys(SECRETS).flatMap((name) =>
+    [
+      ['missing', undefined],
+      ['short', 'a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p'],
+      ['short in the second place', `${SECRETS.CH202_SECRET}x,short`],
+      ['a sample', 'change-me-change-me-change-me-change-me'],
+      ['a sample too', 'your-secret-key-of-thirty-two-characters'],
+      ['one character over and over', 'x'.repeat(40)],
+    ].map(([what, value]): [string, string | undefined, string | undefined] => [name, what, value]),
+  )
+  test.each(rows)('%s %s stops the start', (name, _, value) => {
+    const faults = faultsOf({ ...production, [name]: value })
+    expect(faults).toHaveLength(1)
+    expect(faults[0]).toStartWith(`${name} `)
+  })
+
+  test('all three missing are three faults', () => {
+    expect(faultsOf({ CH202_ENV: 'production' })).toHaveLength(3)
+  })
+
+  test('may be short in development', () => {
+    expect(readConfig({ INTERNAL_API_KEY: 'a', OPERATOR_API_KEY: 'b', CH202_SECRET: 'c' }).internalKeys).toEqual(['a'])
+  })
+})

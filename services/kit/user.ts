@@ -1,0 +1,70 @@
+import { type Static, t } from 'elysia'
+import { checked, email, flag, integer, listOf, matching, nullable, oneOf, strict, text, time } from './schema.ts'
+
+// What more than one service says of a user: the shapes of the API's second section, and the record that auth keeps.
+
+/** A password that is being set. Its least length is a setting, so it is checked with the rest of the policy. */
+export const newPassword = text({ least: 1, most: 256, controls: true, examples: ['correct horse battery'] })
+/** A password that is being checked: whatever was typed, as long as it can be one. */
+export const password = text({ least: 1, most: 256, controls: true, examples: ['correct horse battery'] })
+export const name = nullable(text({ most: 200, examples: ['Ana'] }))
+export const status = oneOf('active', 'disabled')
+
+const USERNAME = /^[a-z0-9_.-]{3,32}$/
+/** Lowered before it is looked at. */
+export const username = nullable(
+  checked<string>({ type: 'string', pattern: '^[A-Za-z0-9_.-]{3,32}$', examples: ['ana'] }, (value) => {
+    if (typeof value !== 'string') return 'must be a string'
+    return USERNAME.test(value.toLowerCase())
+      ? undefined
+      : 'must be 3 to 32 letters, digits, dots, dashes or underscores'
+  }),
+)
+
+export const role = matching(
+  /^[A-Z][A-Z0-9_]{0,31}$/,
+  'must be capital letters, digits and underscores, beginning with a letter',
+  { examples: ['USER'] },
+)
+export const roles = listOf(role, 32)
+
+export const passwordHash = text({ least: 1, most: 512 })
+
+export const userRead = strict({
+  id: t.String({ format: 'uuid' }),
+  email: t.String(),
+  username: t.Nullable(t.String()),
+  name: t.Nullable(t.String()),
+  roles: t.Array(t.String()),
+  status: t.Union([t.Literal('active'), t.Literal('disabled')]),
+  email_verified: t.Boolean(),
+  created_at: time(),
+  updated_at: time(),
+})
+export type UserRead = Static<typeof userRead>
+
+export const operatorFields = {
+  roles: t.Optional(roles),
+  status: t.Optional(status),
+  email_verified: t.Optional(flag()),
+}
+
+export const userCreate = strict({
+  email: email(),
+  password: t.Optional(newPassword),
+  username: t.Optional(username),
+  name: t.Optional(name),
+  ...operatorFields,
+  password_hash: t.Optional(passwordHash),
+})
+export type UserCreate = Static<typeof userCreate>
+
+const { id, ...withoutId } = userRead.properties
+/** What auth keeps of a user: its password cache. */
+export const passwordRecord = strict({
+  user_id: id,
+  ...withoutId,
+  password_hash: t.String(),
+  password_version: integer(),
+})
+export type PasswordRecord = Static<typeof passwordRecord>

@@ -1,0 +1,275 @@
+import { afterAll, describe, expect, test } from 'bun:test'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { SMTPServer } from 'smtp-server'
+import {
+  as,
+  createUser,
+  eventually,
+  freePort,
+  logIn,
+  mails,
+  newEmail,
+  PASSWORD,
+  registerUser,
+  type TestUser,
+  WAYS,
+} from '../harness.ts'
+import { all, askEach } from './each-service.ts'
+import { mailedToken, mailsTo, readMail, resetLinkIn } from './reset-mail.ts'
+import { running } from './running.ts'
+import { expectFields, expectProblem } from './shapes.ts'
+
+const NEW = 'a wholly new password'
+
+describe.each(WAYS)('password reset, %s', (way) => {
+  describe('with mails as files', () => {
+    const here = running(way)
+    const { auth, users } = here
+    const request = (email: unknown, headers = {}) =>
+      auth('POST /auth/password-reset-request', { body: { email }, headers })
+    const confirm = (token: string, new_password: string = NEW) =>
+      auth('POST /auth/password-reset-confirm', { body: { token, new_password } })
+    const tokenFor = ({ email }: { email: string }) => mailedToken(auth, here.system, email)
+
+    test('known, unknown and disabled addresses get the same answer; a mail goes to the known one alone', async () => {
+      const user = await registerUser(here.system)
+      const disabled = newEmail()
+      await users('POST /users', {
+        headers: as.operator,
+        body: { email: disabled, password: PASSWORD, status: 'disabled' },
+      })
+      const unknown = newEmail()
+      const before = mails(here.system).length
+      const answers = []
+      // The known one last: its mail is written when the others have been looked at.
+      for (const email of [unknown, disabled, user.email.toUpperCase()]) answers.push(await request(email))
+      for (const answer of answers) {
+        expect(answer.status).toBe(202)
+        expectFields(answer.body, ['message'])
+      }
+      expect(new Set(answers.map(({ text }) => text)).size).toBe(1)
+      await eventually(() => mailsTo(here.system, user.email).length > 0)
+      expect(mails(here.system)).toHaveLength(before + 1)
+    })
+
+    test('the mail bears the link of PUBLIC_URL, whatever the request said of hosts', async () => {
+      const user = await registerUser(here.system)
+      await request(user.email, {
+        'x-forwarded-host': 'evil.example.com',
+        'x-forwarded-proto': 'gopher',
+        forwarded: 'host=evil.example.com',
+        origin: 'https://evil.example.com',
+      })
+      const mail = await eventually(() => mailsTo(here.system, user.email)[0])
+      const link = resetLinkIn(mail)
+      expect(link.origin + link.pathname).toBe('https://app.example.org/reset-password')
+      expect([...link.searchParams.keys()]).toEqual(['token'])
+      expect(link.searchParams.get('token')).toMatch(/^[\w-]{43}$/)
+      expect(mail).toMatch(/^From: .+$/m)
+      expect(mail).toMatch(/^Subject: .+$/m)
+      expect(readMail(mail)).not.toContain('evil')
+      for (const name of readdirSync(join(here.system.dataDir, 'mail'))) {
+        expect(name).toEndWith('.eml')
+        expect(statSync(join(here.system.dataDir, 'mail', name)).mode & 0o777).toBe(0o600)
+      }
+    })
+
+    test('the link sets the password once; the old one and every session have ended', async () => {
+      const user = await createUser(here.system, { username: 'forgetful' })
+      const second = (await logIn(here.system, user.email)).body
+      const token = await tokenFor(user)
+      const done = await confirm(token)
+      expect([done.status, done.text]).toEqual([204, ''])
+      for (const session of [user.tokens, second]) {
+        expect(await askEach(here.system, session.access_token)).toEqual(all('token_revoked'))
+        const refreshed = await auth('POST /auth/refresh', { body: { refresh_token: session.refresh_token } })
+        expectProblem(refreshed, 401, 'invalid_refresh_token')
+      }
+      expectProblem(await logIn(here.system, user.email), 401, 'invalid_credentials')
+      const fresh = await logIn(here.system, 'forgetful', NEW)
+      expect(await askEach(here.system, fresh.body.access_token)).toEqual(all(200))
+      expectProblem(await confirm(token, 'yet another one'), 400, 'invalid_reset_token')
+      expect((await logIn(here.system, user.email, NEW)).status).toBe(200)
+    })
+
+    test('20 redeem it at once: one does', async () => {
+      const user = await registerUser(here.system)
+      const token = await tokenFor(user)
+      const passwords = Array.from({ length: 20 }, (_, i) => `new password no ${i}`)
+      const answers = await Promise.all(passwords.map((password) => confirm(token, password)))
+      const winners = passwords.filter((_, i) => answers[i]?.status === 204)
+      expect(winners).toHaveLength(1)
+      for (const answer of answers) if (answer.status !== 204) expectProblem(answer, 400, 'invalid_reset_token')
+      expect((await logIn(here.system, user.email, winners[0])).status).toBe(200)
+    })
+
+    test('a password that is refused leaves the link as it is', async () => {
+      const user = await registerUser(here.system)
+      const token = await tokenFor(user)
+      const short = await confirm(token, 'short')
+      expectProblem(short, 400, 'validation_failed')
+      expect(short.body.message).toEqual(['new_password must be longer than or equal to 8 characters'])
+      expectProblem(await confirm(token, 'password1'), 400, 'weak_password')
+      expectProblem(await confirm(token, user.email), 400, 'weak_password')
+      expect(await askEach(here.system, user.tokens.access_token)).toEqual(all(200))
+      expect((await confirm(token)).status).toBe(204)
+    })
+
+    const voiding: [string, (user: TestUser) => Promise<unknown>][] = [
+      ['a newer link', tokenFor],
+      [
+        'a change of the password',
+        ({ id, tokens }) =>
+          users(`POST /users/${id}/change-password`, {
+            headers: as.bearer(tokens.access_token),
+            body: { current_password: PASSWORD, new_password: 'quite another one' },
+          }),
+      ],
+      [
+        'another password, set by an operator',
+        ({ id }) =>
+          users(`POST /users/${id}/set-password`, {
+            headers: as.operator,
+            body: { new_password: 'quite another one' },
+          }),
+      ],
+      [
+        'a change of the address',
+        ({ id }) => users(`PATCH /users/${id}`, { headers: as.operator, body: { email: newEmail() } }),
+      ],
+      [
+        'being disabled',
+        ({ id }) => users(`PATCH /users/${id}`, { headers: as.operator, body: { status: 'disabled' } }),
+      ],
+      ['being deleted', ({ id }) => users(`DELETE /users/${id}`, { headers: as.operator })],
+    ]
+    test.each(voiding)('%s voids it', async (_, act) => {
+      const user = await registerUser(here.system)
+      const token = await tokenFor(user)
+      await act(user)
+      expectProblem(await confirm(token), 400, 'invalid_reset_token')
+      expectProblem(await logIn(here.system, user.email, NEW), 401, 'invalid_credentials')
+    })
+
+    test('what is no token of ours', async () => {
+      const user = await registerUser(here.system)
+      const token = await tokenFor(user)
+      const { access_token, refresh_token } = user.tokens
+      for (const other of ['x', token.slice(0, -1), `${token}=`, token.toUpperCase(), access_token, refresh_token])
+        expectProblem(await confirm(other), 400, 'invalid_reset_token')
+      expect((await confirm(token)).status).toBe(204)
+    })
+
+    test.each([
+      ['request', {}],
+      ['request', { email: 'ana' }],
+      ['request', { email: ['a@example.org', 'b@example.org'] }],
+      ['request', { email: 'a@example.org, b@example.org' }],
+      ['request', { email: 'a@example.org\r\nBcc: b@example.org' }],
+      ['request', { email: 'a@example.org\0' }],
+      ['request', { email: 'a@example.org', redirect: 'https://evil.example.com' }],
+      ['confirm', { token: 'x' }],
+      ['confirm', { new_password: NEW }],
+      ['confirm', { token: 'x', new_password: NEW, user_id: crypto.randomUUID() }],
+    ])('%s refuses %j', async (call, body) => {
+      const before = mails(here.system).length
+      expectProblem(await auth(`POST /auth/password-reset-${call}`, { body }), 400, 'validation_failed')
+      expect(mails(here.system)).toHaveLength(before)
+    })
+
+    test('the token is in the mail alone: not in the database, the log, the audit', async () => {
+      const user = await registerUser(here.system)
+      const token = await tokenFor(user)
+      for (const name of readdirSync(here.system.dataDir).filter((file) => file.includes('sqlite')))
+        expect(readFileSync(join(here.system.dataDir, name)).includes(token)).toBe(false)
+      expect((await confirm(token)).status).toBe(204)
+      expect(here.system.output()).not.toContain(token)
+      expect(here.system.output()).toContain('mail.written')
+      const { body, text } = await auth(`GET /admin/audit?user_id=${user.id}`, { headers: as.operator })
+      const types = body.items.map(({ type }: { type: string }) => type)
+      expect(types).toContain('password.reset_requested')
+      expect(text).not.toContain(token)
+    })
+
+    test('five mails an hour for an address, known or not; another is not touched', async () => {
+      const user = await registerUser(here.system)
+      for (const email of [user.email, newEmail()]) {
+        for (let i = 0; i < 5; i++) expect((await request(i % 2 ? email : email.toUpperCase())).status).toBe(202)
+        const sixth = await request(email)
+        expectProblem(sixth, 429, 'rate_limited')
+        expect(Number(sixth.headers.get('retry-after'))).toBeWithin(3500, 3601)
+      }
+      const other = await registerUser(here.system)
+      await tokenFor(other)
+      expect(mailsTo(here.system, user.email)).toHaveLength(5)
+    })
+
+    test('an account under attack can be reset, and is open again', async () => {
+      const user = await registerUser(here.system)
+      for (let i = 0; i < 10; i++) await logIn(here.system, user.email, `wrong ${i}`)
+      expectProblem(await logIn(here.system, user.email), 429, 'rate_limited')
+      expect((await confirm(await tokenFor(user))).status).toBe(204)
+      expect((await logIn(here.system, user.email, NEW)).status).toBe(200)
+    })
+
+    if (way === 'three processes')
+      test('with users down the link is not spent', async () => {
+        const user = await registerUser(here.system)
+        const token = await tokenFor(user)
+        await here.system.kill('users')
+        expectProblem(await confirm(token), 503, 'users_unavailable')
+        await here.system.start('users')
+        expect((await confirm(token)).status).toBe(204)
+        expect((await logIn(here.system, user.email, NEW)).status).toBe(200)
+      })
+  })
+
+  describe('with a mail server', () => {
+    const port = freePort()
+    const here = running(way, { SMTP_URL: `smtp://127.0.0.1:${port}`, MAIL_FROM: 'Ch202 <accounts@example.org>' })
+    const { auth } = here
+    const received: { from: string; to: string[]; text: string }[] = []
+    const server = new SMTPServer({
+      authOptional: true,
+      disabledCommands: ['STARTTLS', 'AUTH'],
+      onData(stream, session, done) {
+        const chunks: Buffer[] = []
+        stream.on('data', (chunk: Buffer) => chunks.push(chunk))
+        stream.on('end', () => {
+          const { mailFrom, rcptTo } = session.envelope
+          const from = mailFrom === false ? '' : mailFrom.address
+          received.push({ from, to: rcptTo.map(({ address }) => address), text: Buffer.concat(chunks).toString() })
+          done()
+        })
+      },
+    })
+    afterAll(() => new Promise<void>((resolve) => server.close(resolve)))
+    const receivedBy = (email: string) => received.find(({ to }) => to.includes(email))
+
+    test('what could not be sent is sent when the server is there, after a crash of ours too', async () => {
+      const user = await registerUser(here.system)
+      const answer = await auth('POST /auth/password-reset-request', { body: { email: user.email } })
+      expect(answer.status).toBe(202)
+      await eventually(() => here.system.output().includes('mail.failed'))
+      await here.system.kill('auth')
+      server.listen(port, '127.0.0.1')
+      await here.system.start('auth')
+      const mail = await eventually(() => receivedBy(user.email))
+      expect(mail).toMatchObject({ from: 'accounts@example.org', to: [user.email] })
+      const token = resetLinkIn(mail.text).searchParams.get('token') ?? ''
+      const done = await auth('POST /auth/password-reset-confirm', { body: { token, new_password: NEW } })
+      expect(done.status).toBe(204)
+      expect((await logIn(here.system, user.email, NEW)).status).toBe(200)
+    })
+
+    test('it goes out at once while the server is there, and no file is written', async () => {
+      const user = await registerUser(here.system)
+      await auth('POST /auth/password-reset-request', { body: { email: user.email } })
+      const mail = await eventually(() => receivedBy(user.email))
+      expect(resetLinkIn(mail.text).origin).toBe('https://app.example.org')
+      expect(mails(here.system)).toEqual([])
+      expect(here.system.output()).not.toContain(resetLinkIn(mail.text).searchParams.get('token'))
+    })
+  })
+})

@@ -1,0 +1,497 @@
+import { Database } from 'bun:sqlite'
+import { describe, expect, test } from 'bun:test'
+import { createHmac, createPrivateKey, generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto'
+import { join } from 'node:path'
+import { jwt } from '@elysiajs/jwt'
+import { Elysia } from 'elysia'
+import {
+  calculateJwkThumbprint,
+  createLocalJWKSet,
+  createRemoteJWKSet,
+  decodeJwt,
+  decodeProtectedHeader,
+  errors,
+  jwtVerify,
+} from 'jose'
+import { Sealing } from '../../services/auth/sealing.ts'
+import { systemRandom } from '../../services/kit/random.ts'
+import {
+  type Answer,
+  as,
+  call,
+  createUser,
+  eventually,
+  registerUser,
+  type System,
+  type TestUser,
+  WAYS,
+} from '../harness.ts'
+import { all, askEach } from './each-service.ts'
+import { form, running } from './running.ts'
+import { expectFields, expectProblem, FIELDS } from './shapes.ts'
+
+const SECRET = 'secret-of-these-tests-0123456789-0123456789'
+const CLAIMS = ['iss', 'sub', 'aud', 'exp', 'iat', 'jti', 'sid', 'email', 'roles', 'ver']
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+
+type Json = Record<string, unknown>
+const encode = (value: Json | Buffer) =>
+  (Buffer.isBuffer(value) ? value : Buffer.from(JSON.stringify(value))).toString('base64url')
+const signed = (header: Json, claims: Json, key: KeyObject) => {
+  const input = `${encode(header)}.${encode(claims)}`
+  return `${input}.${encode(sign(null, Buffer.from(input), key))}`
+}
+
+/** The key that the service signs with, taken out of its database: what can be made with it alone shows in the claims. */
+function signingKey(system: System): { kid: string; x: string; key: KeyObject } {
+  const database = new Database(join(system.dataDir, 'auth.sqlite'), { readonly: true })
+  try {
+    const row = database
+      .query<{ kid: string; x: string; sealed: Uint8Array }, []>(
+        "SELECT kid, x, sealed_private_key AS sealed FROM signing_keys WHERE status = 'active'",
+      )
+      .get()
+    const der = row && new Sealing([SECRET], systemRandom).open(row.sealed, `signing key ${row.kid}`)
+    if (!der) throw new Error('The signing key does not open')
+    return { kid: row.kid, x: row.x, key: createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }) }
+  } finally {
+    database.close()
+  }
+}
+
+describe.each(WAYS)('tokens, %s', (way) => {
+  describe('with the default settings', () => {
+    const here = running(way, { CH202_SECRET: SECRET })
+    const { auth, users } = here
+    const metadata = async () => (await call(here.system.url.auth, 'GET /.well-known/oauth-authorization-server')).body
+    const jwks = async () => (await call(here.system.url.auth, 'GET /.well-known/jwks.json')).body
+    const validate = (token: string) => auth('POST /auth/validate-token', { body: { token } })
+    const introspect = (token: string) => auth('POST /auth/introspect', form({ token }, as.internal))
+
+    describe('a client that knows the standards alone', () => {
+      test('finds the keys and checks a token (jose)', async () => {
+        const user = await createUser(here.system, { roles: ['USER', 'EDITOR'] })
+        const { issuer, jwks_uri } = await metadata()
+        const token = user.tokens.access_token
+        const { payload, protectedHeader } = await jwtVerify(token, createRemoteJWKSet(new URL(jwks_uri)), {
+          issuer,
+          audience: 'ch202',
+          typ: 'at+jwt',
+          algorithms: ['EdDSA'],
+          requiredClaims: ['iss', 'sub', 'aud', 'exp', 'iat', 'jti'],
+        })
+        expectFields(payload, CLAIMS)
+        expectFields(protectedHeader, ['alg', 'typ', 'kid'])
+        expect(payload).toMatchObject({
+          sub: user.id,
+          sid: user.tokens.session_id,
+          email: user.email,
+          roles: ['USER', 'EDITOR'],
+        })
+        expect((payload.exp ?? 0) - (payload.iat ?? 0)).toBe(3600)
+        const altered = createLocalJWKSet({ keys: [{ ...(await jwks()).keys[0], x: 'A'.repeat(43) }] })
+        await expect(jwtVerify(token, altered)).rejects.toThrow(errors.JOSEError)
+      })
+
+      test('checks a token in an Elysia app of its own (@elysiajs/jwt)', async () => {
+        const { tokens, id } = await registerUser(here.system)
+        const { issuer } = await metadata()
+        const [key] = (await jwks()).keys
+        const app = new Elysia().use(jwt({ name: 'ch202', secret: key })).get('/who', async ({ ch202, headers }) => {
+          const token = headers.authorization?.slice('Bearer '.length)
+          const expected = { issuer, audience: 'ch202', algorithms: ['EdDSA'], typ: 'at+jwt' }
+          const claims = await ch202.verify(token, expected)
+          return claims ? { sub: claims.sub } : { sub: null }
+        })
+        const who = async (token: string) => {
+          const request = new Request('http://localhost/who', { headers: as.bearer(token) })
+          return (await app.handle(request)).json()
+        }
+        expect(await who(tokens.access_token)).toEqual({ sub: id })
+        const [head, , signature] = tokens.access_token.split('.')
+        const other = (await registerUser(here.system)).tokens.access_token.split('.')[1]
+        expect(await who(`${head}.${other}.${signature}`)).toEqual({ sub: null })
+      })
+
+      test('reads what it needs from the metadata (RFC 8414)', async () => {
+        const answer = await call(here.system.url.auth, 'GET /.well-known/oauth-authorization-server')
+        const base = here.system.url.auth
+        expect(answer.body).toEqual({
+          issuer: base,
+          jwks_uri: `${base}/.well-known/jwks.json`,
+          introspection_endpoint: `${base}/auth/introspect`,
+          revocation_endpoint: `${base}/auth/revoke`,
+          introspection_endpoint_auth_methods_supported: expect.any(Array),
+          revocation_endpoint_auth_methods_supported: ['none'],
+          response_types_supported: [],
+          grant_types_supported: [],
+          ch202: here.system.url,
+        })
+        const { tokens } = await registerUser(here.system)
+        expect(decodeJwt(tokens.access_token).iss).toBe(answer.body.issuer)
+        expect((await auth('GET /.well-known/oauth-authorization-server')).body).toEqual(answer.body)
+      })
+
+      test('finds public keys alone in the JWKS, each under its thumbprint (RFC 7517, RFC 7638)', async () => {
+        const { keys } = await jwks()
+        expect(keys).toHaveLength(1)
+        for (const key of keys) {
+          expectFields(key, ['kty', 'crv', 'x', 'kid', 'alg', 'use'])
+          expect(key).toMatchObject({ kty: 'OKP', crv: 'Ed25519', alg: 'EdDSA', use: 'sig' })
+          expect(key.kid).toBe(await calculateJwkThumbprint(key))
+        }
+        const { tokens } = await registerUser(here.system)
+        expect(keys.map(({ kid }: Json) => kid)).toContain(decodeProtectedHeader(tokens.access_token).kid)
+        expect((await auth('GET /.well-known/jwks.json')).body).toEqual({ keys })
+      })
+    })
+
+    describe('a token that was tampered with', () => {
+      const foreign = generateKeyPairSync('ed25519')
+      type Forge = (token: string, system: System) => string
+      const partsOf = (token: string) => {
+        const [head = '', payload = '', signature = ''] = token.split('.')
+        return {
+          head,
+          payload,
+          signature,
+          claims: decodeJwt(token) as Json,
+          header: decodeProtectedHeader(token) as Json,
+        }
+      }
+      const unsigned = (alg: string): Forge => {
+        return (token) => `${encode({ alg, typ: 'at+jwt' })}.${partsOf(token).payload}.`
+      }
+      /** The next character with other bits behind the last byte: the same bytes, spelled otherwise. */
+      const strayBit = (part: string) => part.slice(0, -1) + ALPHABET.charAt(ALPHABET.indexOf(part.at(-1) ?? '') ^ 1)
+      const withSecretOf =
+        (secretOf: (x: string) => string | Buffer): Forge =>
+        (token, system) => {
+          const { payload, header } = partsOf(token)
+          const input = `${encode({ ...header, alg: 'HS256' })}.${payload}`
+          const secret = secretOf(signingKey(system).x)
+          return `${input}.${createHmac('sha256', secret).update(input).digest('base64url')}`
+        }
+      const withHeader =
+        (change: Json): Forge =>
+        (token) => {
+          const { header, claims } = partsOf(token)
+          return signed({ ...header, ...change }, claims, foreign.privateKey)
+        }
+      /** By the service's own key: only the header or a claim is wrong. */
+      const ownKey =
+        (header: Json, claims: Json): Forge =>
+        (token, system) => {
+          const parts = partsOf(token)
+          const all = { ...parts.claims, ...claims }
+          for (const [name, value] of Object.entries(all)) if (value === undefined) delete all[name]
+          return signed({ ...parts.header, ...header }, all, signingKey(system).key)
+        }
+      const jwk = foreign.publicKey.export({ format: 'jwk' }) as Json
+      const soon = Math.floor(Date.now() / 1000) + 600
+
+      const forgeries: [string, string, Forge][] = [
+        ['unsigned, alg none', 'malformed', unsigned('none')],
+        ['unsigned, alg None', 'malformed', unsigned('None')],
+        ['unsigned, alg nOnE', 'malformed', unsigned('nOnE')],
+        [
+          'alg none over the old signature',
+          'signature',
+          (token) => {
+            const { payload, signature, header } = partsOf(token)
+            return `${encode({ ...header, alg: 'none' })}.${payload}.${signature}`
+          },
+        ],
+        ['HS256 by the public key', 'signature', withSecretOf((x) => Buffer.from(x, 'base64url'))],
+        ['HS256 by the public key as text', 'signature', withSecretOf((x) => x)],
+        ['without its signature', 'malformed', (token) => token.slice(0, token.lastIndexOf('.') + 1)],
+        ['of two parts', 'malformed', (token) => token.slice(0, token.lastIndexOf('.'))],
+        ['of four parts', 'malformed', (token) => `${token}.x`],
+        [
+          'stray bits in the signature',
+          'malformed',
+          (token) => {
+            const { head, payload, signature } = partsOf(token)
+            return `${head}.${payload}.${strayBit(signature)}`
+          },
+        ],
+        ['padded', 'malformed', (token) => `${token}==`],
+        [
+          'in the other base64',
+          'malformed',
+          (token) => token.replaceAll('-', '+').replaceAll('_', '/').replace('.', './'),
+        ],
+        ['longer', 'malformed', (token) => `${token}AAAA`.slice(0, -1)],
+        [
+          'with the payload of another',
+          'signature',
+          (token) => {
+            const { head, signature, claims } = partsOf(token)
+            return `${head}.${encode({ ...claims, roles: ['ADMIN'] })}.${signature}`
+          },
+        ],
+        ['by a foreign key under our kid', 'signature', withHeader({})],
+        ['by a foreign key under its own kid', 'signature', withHeader({ kid: 'foreign' })],
+        ['with its own key in it', 'malformed', withHeader({ jwk })],
+        ['with a link to its key', 'malformed', withHeader({ jku: 'https://example.org/keys' })],
+        ['with a certificate', 'malformed', withHeader({ x5u: 'https://example.org/cert' })],
+        ['with a kid that is a path', 'signature', withHeader({ kid: '../../../dev/null' })],
+        ['with a kid that is SQL', 'signature', withHeader({ kid: "' OR 1=1 --" })],
+        ['with a kid that is no string', 'signature', withHeader({ kid: { toString: 1 } })],
+        ['with the kid __proto__', 'signature', withHeader({ kid: '__proto__' })],
+        ['by our key, of type JWT', 'malformed', ownKey({ typ: 'JWT' }, {})],
+        ['by our key, without a type', 'malformed', ownKey({ typ: undefined }, {})],
+        ['by our key, with crit', 'malformed', ownKey({ crit: ['exp'] }, {})],
+        ['by our key, of another issuer', 'signature', ownKey({}, { iss: 'https://example.org' })],
+        ['by our key, for another audience', 'signature', ownKey({}, { aud: 'other' })],
+        ['by our key, for several audiences', 'signature', ownKey({}, { aud: ['ch202', 'other'] })],
+        ['by our key, without an end', 'malformed', ownKey({}, { exp: undefined })],
+        ['by our key, its end a text', 'malformed', ownKey({}, { exp: String(soon) })],
+        ['by our key, its end a fraction', 'malformed', ownKey({}, { exp: soon + 0.5 })],
+        ['by our key, without a session', 'malformed', ownKey({}, { sid: undefined })],
+        ['by our key, its roles a text', 'malformed', ownKey({}, { roles: 'ADMIN' })],
+      ]
+
+      test.each(forgeries)('%s', async (_, reason, forge) => {
+        const { tokens } = await registerUser(here.system)
+        const forged = forge(tokens.access_token, here.system)
+        expect(forged).not.toBe(tokens.access_token)
+        expect(await askEach(here.system, forged)).toEqual(all('invalid_token'))
+        expect((await validate(forged)).body).toEqual({ valid: false, reason })
+        expect((await introspect(forged)).body).toEqual({ active: false })
+        expect(await askEach(here.system, tokens.access_token)).toEqual(all(200))
+      })
+
+      test('what is signed as ours is taken: the forgeries above fail for what is wrong with them', async () => {
+        const { tokens } = await registerUser(here.system)
+        const own = ownKey({}, { exp: soon, jti: randomUUID() })(tokens.access_token, here.system)
+        expect(own).not.toBe(tokens.access_token)
+        expect(await askEach(here.system, own)).toEqual(all(200))
+      })
+
+      test('a character changed or left out anywhere', async () => {
+        const { tokens } = await registerUser(here.system)
+        const token = tokens.access_token
+        const changed = (at: number, to: string) => token.slice(0, at) + to + token.slice(at + 1)
+        const variants = [...token].flatMap((character, at) => {
+          const other = character === character.toLowerCase() ? character.toUpperCase() : character.toLowerCase()
+          return [changed(at, other === character ? 'A' : other), changed(at, ''), token.slice(0, at)]
+        })
+        const forged = new Set(variants.filter((variant) => variant !== token && variant !== ''))
+        const answers = await Promise.all([...forged].map(validate))
+        for (const { body } of answers) expect(body.valid).toBe(false)
+        expect(answers.length).toBeGreaterThan(1000)
+      })
+
+      test('one kind of token in the place of another', async () => {
+        const { tokens } = await registerUser(here.system)
+        expect(await askEach(here.system, tokens.refresh_token)).toEqual(all('invalid_token'))
+        expect((await validate(tokens.refresh_token)).body).toEqual({ valid: false, reason: 'malformed' })
+        const refreshed = await auth('POST /auth/refresh', { body: { refresh_token: tokens.access_token } })
+        expectProblem(refreshed, 401, 'invalid_refresh_token')
+        for (const key of [as.operator['x-api-key'], as.internal['x-api-key']])
+          expect(await askEach(here.system, key)).toEqual(all('invalid_token'))
+        const asKey = await auth('GET /auth/sessions?all=true', { headers: { 'x-api-key': tokens.access_token } })
+        expectProblem(asKey, 401, 'invalid_api_key')
+      })
+
+      test.each([
+        ['Bearer', 'invalid_token'],
+        ['Bearer ', 'invalid_token'],
+        ['Basic dXNlcjpwYXNz', 'invalid_token'],
+        ['$token', 'invalid_token'],
+        ['Bearer $token $token', 'invalid_token'],
+        ['Bearer $token, Bearer $token', 'invalid_token'],
+        ['Token $token', 'invalid_token'],
+      ])('the header "Authorization: %s" is %s', async (pattern, code) => {
+        const { tokens } = await registerUser(here.system)
+        const headers = { authorization: pattern.replaceAll('$token', tokens.access_token) }
+        const refused = await auth('GET /auth/sessions', { headers })
+        expectProblem(refused, 401, code)
+        expect(refused.headers.get('www-authenticate')).toStartWith('Bearer')
+        expect(refused.text).not.toContain(tokens.access_token)
+        const lower = { authorization: `bearer ${tokens.access_token}` }
+        expect((await auth('GET /auth/sessions', { headers: lower })).status).toBe(200)
+      })
+    })
+
+    describe('validate-token', () => {
+      test('says of a good token what it says, by body and by header', async () => {
+        const { tokens, id } = await registerUser(here.system)
+        const byBody = await validate(tokens.access_token)
+        expect(byBody.status).toBe(200)
+        expectFields(byBody.body, FIELDS.validity)
+        expect(byBody.body).toMatchObject({ valid: true, user_id: id, session_id: tokens.session_id, roles: ['USER'] })
+        expect(Date.parse(byBody.body.expires_at) / 1000).toBe(decodeJwt(tokens.access_token).exp ?? 0)
+        expect(byBody.headers.get('cache-control')).toBe('no-store')
+        const byHeader = await auth('POST /auth/validate-token', { headers: as.bearer(tokens.access_token) })
+        expect(byHeader.body).toEqual(byBody.body)
+      })
+
+      test('says of a revoked one that it is revoked', async () => {
+        const { tokens } = await registerUser(here.system)
+        await auth('POST /auth/logout', { headers: as.bearer(tokens.access_token) })
+        expect((await validate(tokens.access_token)).body).toEqual({ valid: false, reason: 'revoked' })
+        const byHeader = await auth('POST /auth/validate-token', { headers: as.bearer(tokens.access_token) })
+        expect([byHeader.status, byHeader.body]).toEqual([200, { valid: false, reason: 'revoked' }])
+      })
+
+      test('wants one', async () => {
+        expectProblem(await auth('POST /auth/validate-token'), 400, 'validation_failed')
+        for (const body of [{}, { token: '' }, { token: 1 }, { token: 'x', more: 1 }])
+          expectProblem(await auth('POST /auth/validate-token', { body }), 400, 'validation_failed')
+      })
+    })
+
+    describe('introspect (RFC 7662)', () => {
+      const ask = (token: string, options = form({ token }, as.internal)) => auth('POST /auth/introspect', options)
+
+      test('an access token, by form and by JSON', async () => {
+        const user = await createUser(here.system, { username: 'introspected' })
+        const { tokens } = user
+        const byForm = await ask(tokens.access_token)
+        expect(byForm.status).toBe(200)
+        expectFields(byForm.body, FIELDS.introspection)
+        const { ver, ...claims } = decodeJwt(tokens.access_token)
+        expect(ver).toBeNumber()
+        expect(byForm.body).toEqual({ active: true, username: 'introspected', token_type: 'Bearer', ...claims })
+        const body = { token: tokens.access_token, token_type_hint: 'access_token' }
+        expect((await auth('POST /auth/introspect', { headers: as.internal, body })).body).toEqual(byForm.body)
+      })
+
+      test('a refresh token', async () => {
+        const { tokens, id, email } = await registerUser(here.system)
+        const { body } = await ask(tokens.refresh_token)
+        expectFields(body, FIELDS.introspection)
+        const { iss } = decodeJwt(tokens.access_token)
+        expect(body).toMatchObject({
+          ...{ active: true, sub: id, email, username: null, roles: ['USER'], token_type: 'refresh_token' },
+          ...{ iss, aud: 'ch202', sid: tokens.session_id },
+        })
+        expect(body.exp - body.iat).toBe(7 * 24 * 3600)
+      })
+
+      test.each([
+        ['what is none', async () => ['x', 'a.b.c', randomUUID(), `ch202_rt_${'A'.repeat(72)}`]],
+        [
+          'spent',
+          async () => {
+            const { tokens } = await registerUser(here.system)
+            await auth('POST /auth/refresh', { body: { refresh_token: tokens.refresh_token } })
+            return [tokens.refresh_token]
+          },
+        ],
+        [
+          'of a session that has ended',
+          async () => {
+            const { tokens } = await registerUser(here.system)
+            await auth('POST /auth/logout', { headers: as.bearer(tokens.access_token) })
+            return [tokens.access_token, tokens.refresh_token]
+          },
+        ],
+        [
+          'of a disabled user',
+          async () => {
+            const { id, tokens } = await registerUser(here.system)
+            await users(`PATCH /users/${id}`, { headers: as.operator, body: { status: 'disabled' } })
+            return [tokens.access_token, tokens.refresh_token]
+          },
+        ],
+        [
+          'of a deleted user',
+          async () => {
+            const { id, tokens } = await registerUser(here.system)
+            await users(`DELETE /users/${id}`, { headers: as.operator })
+            return [tokens.access_token, tokens.refresh_token]
+          },
+        ],
+        [
+          'of roles that are no longer',
+          async () => {
+            const { id, tokens } = await registerUser(here.system)
+            await users(`PATCH /users/${id}`, { headers: as.operator, body: { roles: [] } })
+            return [tokens.access_token]
+          },
+        ],
+      ] as [string, () => Promise<string[]>][])('a dead token: %s', async (_, make) => {
+        for (const token of await make()) {
+          const answer = await ask(token)
+          expect([answer.status, answer.text]).toEqual([200, '{"active":false}'])
+        }
+      })
+
+      test('who may ask, and how', async () => {
+        const { tokens } = await registerUser(here.system)
+        const admin = await createUser(here.system, { roles: ['ADMIN'] })
+        const token = tokens.access_token
+        for (const headers of [as.operator, as.bearer(admin.tokens.access_token)])
+          expect((await ask(token, form({ token }, headers))).body.active).toBe(true)
+        expectProblem(await ask(token, form({ token })), 401, 'missing_token')
+        expectProblem(await ask(token, form({ token }, as.bearer(token))), 403, 'forbidden')
+        expectProblem(await ask(token, form({ token }, { 'x-api-key': 'x' })), 401, 'invalid_api_key')
+        const cut = { 'x-api-key': as.internal['x-api-key'].slice(0, -1) }
+        expectProblem(await ask(token, form({ token }, cut)), 401, 'invalid_api_key')
+        expectProblem(await ask(token, form({}, as.internal)), 400, 'validation_failed')
+        expectProblem(await ask(token, form({ token, more: '1' }, as.internal)), 400, 'validation_failed')
+        const text = { body: `token=${token}`, headers: { 'content-type': 'text/plain', ...as.internal } }
+        expectProblem(await ask(token, text), 415, 'unsupported_media_type')
+      })
+    })
+
+    describe('revoke (RFC 7009)', () => {
+      // That it ends the session everywhere stands with the other ends of sessions.
+      test('an unknown token, and one that is revoked already, are 200 too', async () => {
+        const { tokens } = await registerUser(here.system)
+        const revoke = (token: string) => auth('POST /auth/revoke', form({ token }))
+        for (const token of [
+          'x',
+          'a.b.c',
+          randomUUID(),
+          tokens.refresh_token,
+          tokens.refresh_token,
+          tokens.access_token,
+        ]) {
+          const answer = await revoke(token)
+          expect([answer.status, answer.body]).toEqual([200, {}])
+        }
+        expect(await askEach(here.system, tokens.access_token)).toEqual(all('token_revoked'))
+      })
+
+      test('a forged token ends nothing', async () => {
+        const { tokens } = await registerUser(here.system)
+        const other = generateKeyPairSync('ed25519').privateKey
+        const forged = signed(decodeProtectedHeader(tokens.access_token) as Json, decodeJwt(tokens.access_token), other)
+        expect((await auth('POST /auth/revoke', form({ token: forged }))).status).toBe(200)
+        expect((await auth('POST /auth/revoke', { body: { token: tokens.session_id } })).status).toBe(200)
+        expect(await askEach(here.system, tokens.access_token)).toEqual(all(200))
+      })
+
+      test('wants one', async () => {
+        expectProblem(await auth('POST /auth/revoke', form({})), 400, 'validation_failed')
+        expectProblem(await auth('POST /auth/revoke', { body: {} }), 400, 'validation_failed')
+      })
+    })
+  })
+
+  describe('of a second', () => {
+    const here = running(way, { JWT_EXPIRE: '1s' })
+    const { auth } = here
+
+    test('are expired after it, and a refresh gives another', async () => {
+      const user: TestUser = await registerUser(here.system)
+      const token = user.tokens.access_token
+      const expired: Answer = await eventually(async () => {
+        const answer = await auth('POST /auth/validate-token', { body: { token } })
+        return answer.body.valid ? undefined : answer
+      })
+      expect(expired.body).toEqual({ valid: false, reason: 'expired' })
+      expect(await askEach(here.system, token)).toEqual(all('token_expired'))
+      expect((await auth('POST /auth/introspect', form({ token }, as.internal))).body).toEqual({ active: false })
+      const refused = await auth('GET /auth/me', { headers: as.bearer(token) })
+      expect(refused.headers.get('www-authenticate')).toContain('invalid_token')
+      const next = await auth('POST /auth/refresh', { body: { refresh_token: user.tokens.refresh_token } })
+      expect(next.body.expires_in).toBe(1)
+      expect((await auth('GET /auth/me', { headers: as.bearer(next.body.access_token) })).status).toBe(200)
+    })
+  })
+})
