@@ -38,7 +38,11 @@ export class Runner {
   private failed: string | undefined
   private readonly width: number
 
-  constructor(private readonly lines: readonly Line[]) {
+  /** @param firstPause milliseconds before the first crash is mended; each further one waits twice as long */
+  constructor(
+    private readonly lines: readonly Line[],
+    private readonly firstPause = FIRST_PAUSE,
+  ) {
     this.width = Math.max(...lines.map(({ name }) => name.length))
   }
 
@@ -74,7 +78,7 @@ export class Runner {
         this.stop()
         return
       }
-      await this.pause(Math.min(FIRST_PAUSE * 2 ** (crashes - 1), LONGEST_PAUSE))
+      await this.pause(Math.min(this.firstPause * 2 ** (crashes - 1), LONGEST_PAUSE))
     }
   }
 

@@ -49,7 +49,7 @@ function wronglyTyped({ properties = {} }: Schema): { field: string; body: unkno
     ]
     if (!types.includes('string')) wrong.push(CANARY, '')
     if (!types.includes('integer')) wrong.push(1, 0)
-    else wrong.push(1.5, -1, 2 ** 60)
+    else wrong.push(1.5, 2 ** 60)
     if (!types.includes('boolean')) wrong.push(true, false)
     if (!types.includes('null')) wrong.push(null)
     return wrong

@@ -1,6 +1,7 @@
 import { EXIT, usage } from '../exit.ts'
 import { write } from '../io.ts'
 import { settingsToServe } from '../settings.ts'
+import { onStop } from '../signals.ts'
 
 /** Serves some or all services in this process until SIGINT or SIGTERM. */
 export async function serveCommand(names: string[]): Promise<void> {
@@ -10,14 +11,7 @@ export async function serveCommand(names: string[]): Promise<void> {
   if (unknown !== undefined) throw usage(`There is no service ${unknown}: there are ${SERVICES.join(', ')}`)
 
   const stopped = Promise.withResolvers<void>()
-  let signals = 0
-  const stop = () => {
-    // A second Ctrl-C means it.
-    if (++signals > 1) process.exit(EXIT.interrupted)
-    stopped.resolve()
-  }
-  process.on('SIGINT', stop)
-  process.on('SIGTERM', stop)
+  onStop(stopped.resolve, () => process.exit(EXIT.interrupted))
 
   const served = await serve(settingsToServe(process.env), wanted)
   write(`${served.services.join(', ')} ready at ${served.url}`)

@@ -4,6 +4,7 @@ import { EXIT, Failure, usage } from '../exit.ts'
 import { note } from '../io.ts'
 import { parseProcfile, Runner } from '../runner.ts'
 import { settingsToServe } from '../settings.ts'
+import { onStop } from '../signals.ts'
 
 /** Runs the lines of the Procfile, those named or all, until SIGINT or SIGTERM. */
 export async function startCommand({ only }: { only?: string }): Promise<void> {
@@ -16,9 +17,8 @@ export async function startCommand({ only }: { only?: string }): Promise<void> {
     throw usage(`The Procfile has no ${unknown}: it has ${lines.map(({ name }) => name).join(', ')}`)
 
   const runner = new Runner(lines.filter(({ name }) => names === undefined || names.includes(name)))
-  process.on('SIGINT', () => runner.stop())
-  process.on('SIGTERM', () => runner.stop())
-  process.on('SIGHUP', () => runner.stop())
+  const stop = () => runner.stop()
+  onStop(stop, stop)
   // Whoever read the output has gone: the services must not stay behind without it.
   process.stdout.removeAllListeners('error')
   process.stdout.on('error', () => runner.stop())

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, gt, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, gt, or, sql } from 'drizzle-orm'
 import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite'
 import type { Position } from '../../services/kit/page.ts'
 import type { User, UsersStore } from '../../services/users/store.ts'
@@ -149,7 +149,20 @@ function contains(search: string) {
     return sql`${users.seq} IN (SELECT rowid FROM users_search WHERE users_search MATCH ${phrase})`
   }
   const part = search.toLowerCase()
-  return sql`(instr(${users.emailKey}, ${part}) > 0 OR instr(${users.username}, ${part}) > 0 OR instr(lower(${users.name}), ${part}) > 0)`
+  return or(
+    sql`instr(${users.emailKey}, ${part}) > 0`,
+    sql`instr(${users.username}, ${part}) > 0`,
+    ...spellings(part).map((spelling) => sql`instr(lower(${users.name}), ${spelling}) > 0`),
+  )
+}
+
+/** SQLite's `lower` knows ASCII alone: of any other letter both cases are looked for. */
+function spellings(lowered: string): string[] {
+  const cases = (letter: string) => [...new Set([letter, letter > '\u007f' ? letter.toUpperCase() : letter])]
+  return [...lowered].reduce<string[]>(
+    (begun, letter) => begun.flatMap((text) => cases(letter).map((spelled) => text + spelled)),
+    [''],
+  )
 }
 
 /** Every statement that a request runs, prepared once. */

@@ -166,7 +166,8 @@ export function publicRoutes(context: AuthContext, mails: ResetMails, guarded: G
         auth: ['anyone'],
         body: t.Optional(optionalTokenBody),
         response: validity,
-        detail: operation('auth', 'Whether an access token is good'),
+        // Without a body it is the Bearer that is looked at, and a bad one is no 401.
+        detail: { ...operation('auth', 'Whether an access token is good'), security: [{}, { bearer: [] }] },
       },
     )
     .post('/auth/introspect', ({ body }) => introspect(context, body.token), {

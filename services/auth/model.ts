@@ -7,6 +7,7 @@ import {
   matching,
   nullable,
   number,
+  oneFieldOf,
   oneOf,
   queryFlag,
   strict,
@@ -33,12 +34,19 @@ export const registered = strict({ ...userRead.properties, tokens: token })
 
 const name = text({ least: 1, most: 254 })
 /** One of the three names, and the password. */
-export const loginBody = strict({
-  email: t.Optional(name),
-  username: t.Optional(name),
-  login: t.Optional(name),
-  password,
-})
+export const loginBody = strict(
+  {
+    email: t.Optional(name),
+    username: t.Optional(name),
+    login: t.Optional(name),
+    password,
+  },
+  {
+    description: 'One of the three names, and the password',
+    ...oneFieldOf('email', 'username', 'login'),
+    examples: [{ email: 'ana@example.org', password: 'correct horse battery' }],
+  },
+)
 export type LoginBody = Static<typeof loginBody>
 
 /** `refreshToken` is v0's spelling: where two documents meet at one path, either will do. */
@@ -100,7 +108,10 @@ export const revokeQuery = strict(whose)
 export const revoked = strict({ revoked: integer() })
 
 export const resetRequestBody = strict({ email: email() })
-export const resetConfirmBody = strict({ token: tokenText, new_password: password })
+export const resetConfirmBody = strict(
+  { token: tokenText, new_password: password },
+  { examples: [{ token: 'kJc0qk2oZ0yVh1mWm3n5c7', new_password: 'a longer horse battery' }] },
+)
 export const message = strict({ message: t.String() })
 
 const jwk = strict({

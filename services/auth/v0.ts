@@ -3,7 +3,7 @@ import { timestamp } from '../kit/clock.ts'
 import type { guard } from '../kit/guard.ts'
 import { operation } from '../kit/operation.ts'
 import { invalid } from '../kit/problem.ts'
-import { email, strict, text, time } from '../kit/schema.ts'
+import { email, oneFieldOf, strict, text, time } from '../kit/schema.ts'
 import type { AuthContext } from './context.ts'
 import { login, registerUser } from './login.ts'
 import { loginBody } from './model.ts'
@@ -13,14 +13,19 @@ const credentials = strict({
   email: email(),
   password: text({ least: 1, most: 256, controls: true, examples: ['correct horse battery'] }),
 })
+/** What a refresh token of v0 looks like. */
+const UUID_V4 = '6f1c2b7e-4a53-4c8f-9d0e-2b7a1f5e8c34'
 const userV0 = strict({ id: t.String({ format: 'uuid' }), email: t.String(), roles: t.Array(t.String()) })
 const tokensV0 = strict({
   accessToken: t.String(),
-  refreshToken: strict({ token: t.String(), exp: time(), userId: t.String({ format: 'uuid' }) }),
+  refreshToken: strict({ token: t.String({ examples: [UUID_V4] }), exp: time(), userId: t.String({ format: 'uuid' }) }),
 })
 const refreshToken = text({ least: 1, most: 8192, controls: true })
 /** Two documents meet at this path, each with its own spelling. */
-const refreshBody = strict({ refreshToken: t.Optional(refreshToken), refresh_token: t.Optional(refreshToken) })
+const refreshBody = strict(
+  { refreshToken: t.Optional(refreshToken), refresh_token: t.Optional(refreshToken) },
+  { ...oneFieldOf('refreshToken', 'refresh_token'), examples: [{ refreshToken: UUID_V4 }] },
+)
 
 /** The contract of version 0.0.1, at the root alone: other shapes, the same functions. */
 export function authV0(context: AuthContext, guarded: ReturnType<typeof guard>) {

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { type DocumentDecoration, Elysia } from 'elysia'
+import { type Context, type DocumentDecoration, Elysia } from 'elysia'
 import { ADMIN, type Caller } from './caller.ts'
 import type { ClientAddress } from './client-address.ts'
 import { Problem } from './problem.ts'
@@ -95,7 +95,7 @@ export function guard(options: GuardOptions) {
     auth: (access: Access) => ({
       // For the documentation.
       detail: { 'x-access': access } as DocumentDecoration,
-      transform(context) {
+      transform: asGuard((context) => {
         const { request, server } = context
         const arrival = context as unknown as Arrival
         const pass = (caller: Caller) => {
@@ -105,10 +105,22 @@ export function guard(options: GuardOptions) {
         const address = server?.requestIP(request)?.address ?? null
         const caller = admit(request, address, arrival.requestId, access)
         return caller instanceof Promise ? caller.then(pass) : pass(caller)
-      },
+      }),
       resolve: (context) => ({ caller: (context as unknown as Passed).caller }),
     }),
   })
+}
+
+const guards = new WeakSet<object>()
+
+function asGuard(hook: (context: Pick<Context, 'request' | 'server'>) => void | Promise<void>) {
+  guards.add(hook)
+  return hook
+}
+
+/** Whether a hook of a route is the guard's: the app is not built where one has none. */
+export function isGuard(hook: object): boolean {
+  return guards.has(hook)
 }
 
 function allow(caller: Caller, access: Access): Caller {

@@ -64,7 +64,7 @@ export function health(options: HealthOptions) {
       },
       {
         auth: ['operator', 'scraper'],
-        response: t.String(),
+        response: t.String({ examples: ['# TYPE http_requests_total counter'] }),
         detail: operation('health', 'What the service counts, for Prometheus'),
       },
     )

@@ -19,7 +19,15 @@ export type Paths = Record<string, Record<string, Operation>>
 interface Media {
   schema: Json
   example?: unknown
-  examples?: Record<string, { value: unknown }>
+  examples?: Record<string, { $ref: string }>
+}
+
+interface Parameter {
+  name: string
+  in: string
+  required: boolean
+  schema: Json
+  example?: unknown
 }
 
 interface Operation {
@@ -28,7 +36,7 @@ interface Operation {
   summary: string
   description?: string
   security: Record<string, string[]>[]
-  parameters?: Json[]
+  parameters?: Parameter[]
   requestBody?: { required?: boolean; content: Record<string, Media> }
   responses: Record<string, { description: string; content?: Record<string, Media> }>
   'x-access'?: Access
@@ -96,6 +104,7 @@ export function openApiDocument(title: string, version: string, paths: Paths): O
         },
       },
       schemas: { Problem: PROBLEM },
+      examples: Object.fromEntries(PROBLEM_CODES.map((code) => [code, { value: exampleOf(code) }])),
     },
   }
 }
@@ -122,12 +131,15 @@ function plain<T>(value: T): T {
 
 function complete(operation: Operation, path: string, method: string, form: boolean): Operation {
   const { 'x-access': access = ['anyone'], 'x-problems': problems = [], ...documented } = operation
-  documented.security = securityOf(access)
+  // A route that reads a token itself says so.
+  documented.security ??= securityOf(access)
   documented.operationId = operationId(path, method)
+  for (const parameter of documented.parameters ?? []) parameter.example = sample(parameter.schema, parameter.name)
   const { requestBody } = documented
   if (requestBody) {
     const [media] = Object.values(requestBody.content)
     if (media) {
+      requestBody.required = demandsFields(media.schema)
       media.example = sample(media.schema)
       requestBody.content = { 'application/json': media }
       if (form) requestBody.content['application/x-www-form-urlencoded'] = media
@@ -143,6 +155,11 @@ function complete(operation: Operation, path: string, method: string, form: bool
   const has = { body: requestBody !== undefined, parameters: documented.parameters !== undefined }
   Object.assign(documented.responses, problemResponses(codesOf(access, problems, has)))
   return documented
+}
+
+/** Where no field is required, the body may be missing. */
+function demandsFields({ required, oneOf }: Json): boolean {
+  return (Array.isArray(required) && required.length > 0) || oneOf !== undefined
 }
 
 function operationId(path: string, method: string): string {
@@ -199,7 +216,7 @@ function problemResponses(codes: readonly ProblemCode[]): Operation['responses']
         content: {
           'application/json': {
             schema: { $ref: '#/components/schemas/Problem' },
-            examples: Object.fromEntries(these.map((code) => [code, { value: exampleOf(code) }])),
+            examples: Object.fromEntries(these.map((code) => [code, { $ref: `#/components/examples/${code}` }])),
           },
         },
       },

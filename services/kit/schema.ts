@@ -29,6 +29,14 @@ export function strict<T extends TProperties>(properties: T, options: Record<str
   return t.Object(properties, { ...options, additionalProperties: false })
 }
 
+/**
+ * Exactly one of these fields, for the documentation: the function behind the route refuses none and several, with a
+ * message that names them.
+ */
+export function oneFieldOf(...names: string[]) {
+  return { oneOf: names.map((name) => ({ required: [name] })) }
+}
+
 /** The same field, which may also be null. */
 export function nullable<T>(schema: TUnsafe<T> & CheckedSchema): TUnsafe<T | null> & CheckedSchema {
   const { check, type, ...documentation } = schema

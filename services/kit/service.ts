@@ -2,7 +2,7 @@ import { cors } from '@elysiajs/cors'
 import { type AnyElysia, Elysia, type ValidationError } from 'elysia'
 import { readBody } from './body.ts'
 import type { Clock } from './clock.ts'
-import type { Arrival } from './guard.ts'
+import { type Arrival, isGuard } from './guard.ts'
 import { Fault, type Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
 import { type Paths, pathsOf } from './openapi.ts'
@@ -157,7 +157,8 @@ export function documentedPaths({ routes, root }: Routes, forms: readonly string
 /** A route without `auth` would be open to everyone, and so would one whose app never got the guard. */
 function refuseUnguarded(app: AnyElysia): void {
   for (const { method, path, hooks } of app.routes) {
-    const guarded = Array.isArray((hooks as { transform?: unknown }).transform)
+    const transforms = [(hooks as { transform?: { fn: object }[] }).transform ?? []].flat()
+    const guarded = transforms.some(({ fn }) => isGuard(fn))
     if (!guarded && method !== 'OPTIONS') throw new Error(`${method} ${path} does not say who may call it`)
   }
 }

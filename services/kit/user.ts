@@ -1,5 +1,18 @@
 import { type Static, t } from 'elysia'
-import { checked, email, flag, integer, listOf, matching, nullable, oneOf, strict, text, time } from './schema.ts'
+import {
+  checked,
+  email,
+  flag,
+  integer,
+  listOf,
+  matching,
+  nullable,
+  oneFieldOf,
+  oneOf,
+  strict,
+  text,
+  time,
+} from './schema.ts'
 
 // What more than one service says of a user: the shapes of the API's second section, and the record that auth keeps.
 
@@ -49,14 +62,21 @@ export const operatorFields = {
   email_verified: t.Optional(flag()),
 }
 
-export const userCreate = strict({
-  email: email(),
-  password: t.Optional(newPassword),
-  username: t.Optional(username),
-  name: t.Optional(name),
-  ...operatorFields,
-  password_hash: t.Optional(passwordHash),
-})
+export const userCreate = strict(
+  {
+    email: email(),
+    password: t.Optional(newPassword),
+    username: t.Optional(username),
+    name: t.Optional(name),
+    ...operatorFields,
+    password_hash: t.Optional(passwordHash),
+  },
+  {
+    description: 'Roles, status, email_verified, and a hash in place of the password, are for operators',
+    ...oneFieldOf('password', 'password_hash'),
+    examples: [{ email: 'ana@example.org', password: 'correct horse battery', username: 'ana', name: 'Ana' }],
+  },
+)
 export type UserCreate = Static<typeof userCreate>
 
 const { id, ...withoutId } = userRead.properties

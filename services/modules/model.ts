@@ -25,40 +25,62 @@ const role = matching(
 const requiredRoles = listOf(role, 32)
 const requires = listOf(requirement, 32)
 
-export const moduleRead = strict({
-  id: t.String(),
-  name: t.String(),
-  description: t.String(),
-  version: t.String(),
-  required_roles: t.Array(t.String()),
-  requires: t.Array(t.String()),
-  enabled: t.Nullable(t.Boolean()),
-  enabled_at: t.Nullable(time()),
-  available: t.Nullable(t.Boolean()),
-})
+const EXAMPLE = {
+  id: 'invoices',
+  name: 'Invoices',
+  description: 'Writes and sends invoices',
+  version: '1.0.0',
+  required_roles: ['USER'],
+}
+
+export const moduleRead = strict(
+  {
+    id: t.String(),
+    name: t.String(),
+    description: t.String(),
+    version: t.String(),
+    required_roles: t.Array(t.String()),
+    requires: t.Array(t.String()),
+    enabled: t.Nullable(t.Boolean()),
+    enabled_at: t.Nullable(time()),
+    available: t.Nullable(t.Boolean()),
+  },
+  {
+    examples: [
+      { ...EXAMPLE, requires: ['billing'], enabled: true, enabled_at: '2026-11-20T10:00:00.000Z', available: true },
+    ],
+  },
+)
 export type ModuleRead = Static<typeof moduleRead>
 
 export const moduleList = strict({ items: t.Array(moduleRead) })
 
-export const moduleCreate = strict({
-  id: newId,
-  name,
-  description,
-  version: t.Optional(version),
-  required_roles: t.Optional(requiredRoles),
-  requires: t.Optional(requires),
-  default_enabled: t.Optional(flag()),
-})
+export const moduleCreate = strict(
+  {
+    id: newId,
+    name,
+    description,
+    version: t.Optional(version),
+    required_roles: t.Optional(requiredRoles),
+    requires: t.Optional(requires),
+    default_enabled: t.Optional(flag()),
+  },
+  // None that another must precede: an example that can be sent as it stands.
+  { examples: [EXAMPLE] },
+)
 export type ModuleCreate = Static<typeof moduleCreate>
 
-export const modulePatch = strict({
-  name: t.Optional(name),
-  description: t.Optional(description),
-  version: t.Optional(version),
-  required_roles: t.Optional(requiredRoles),
-  requires: t.Optional(requires),
-  default_enabled: t.Optional(flag()),
-})
+export const modulePatch = strict(
+  {
+    name: t.Optional(name),
+    description: t.Optional(description),
+    version: t.Optional(version),
+    required_roles: t.Optional(requiredRoles),
+    requires: t.Optional(requires),
+    default_enabled: t.Optional(flag()),
+  },
+  { examples: [{ version: '1.1.0', default_enabled: true }] },
+)
 export type ModulePatch = Static<typeof modulePatch>
 
 export const moduleParams = t.Object({ module_id: t.String() })
@@ -66,11 +88,19 @@ export const userParams = t.Object({ user_id: uuid() })
 
 /** For operators: the user whom it is about. */
 export const userQuery = strict({ user_id: t.Optional(uuid()) })
-export const switchBody = t.Optional(strict({ user_id: t.Optional(uuid()) }))
+export const switchBody = t.Optional(
+  strict(
+    { user_id: t.Optional(uuid()) },
+    { description: 'The user whom it is about is for operators', examples: [{}] },
+  ),
+)
 
 export const moduleUsersQuery = strict(pageQuery)
 export const moduleUserPage = page(strict({ user_id: t.String({ format: 'uuid' }), enabled_at: time() }))
 
 export const userDeleted = strict({ user_id: uuid() })
-export const userModules = strict({ user_id: t.String({ format: 'uuid' }), modules: t.Array(t.String()) })
+export const userModules = strict({
+  user_id: t.String({ format: 'uuid' }),
+  modules: t.Array(t.String(), { examples: [['billing', 'invoices']] }),
+})
 export type UserModules = Static<typeof userModules>

@@ -1,6 +1,6 @@
 import { type Static, t } from 'elysia'
 import { page, pageQuery } from '../kit/page.ts'
-import { checked, count, email, oneOf, strict, text } from '../kit/schema.ts'
+import { checked, count, email, oneFieldOf, oneOf, strict, text } from '../kit/schema.ts'
 import {
   name,
   newPassword,
@@ -14,20 +14,28 @@ import {
   userRead,
 } from '../kit/user.ts'
 
-export const userReplace = strict({
-  email: email(),
-  username: t.Optional(username),
-  name: t.Optional(name),
-  ...operatorFields,
-})
+const OPERATORS = 'Roles, status and email_verified are for operators'
+
+export const userReplace = strict(
+  {
+    email: email(),
+    username: t.Optional(username),
+    name: t.Optional(name),
+    ...operatorFields,
+  },
+  { description: OPERATORS, examples: [{ email: 'ana@example.org', username: 'ana', name: 'Ana' }] },
+)
 export type UserReplace = Static<typeof userReplace>
 
-export const userPatch = strict({
-  email: t.Optional(email()),
-  username: t.Optional(username),
-  name: t.Optional(name),
-  ...operatorFields,
-})
+export const userPatch = strict(
+  {
+    email: t.Optional(email()),
+    username: t.Optional(username),
+    name: t.Optional(name),
+    ...operatorFields,
+  },
+  { description: OPERATORS, examples: [{ name: 'Ana' }] },
+)
 export type UserPatch = Static<typeof userPatch>
 
 export const listQuery = strict({
@@ -40,7 +48,10 @@ export const listQuery = strict({
 
 export const userPage = page(userRead)
 
-export const changePassword = strict({ current_password: password, new_password: newPassword })
+export const changePassword = strict(
+  { current_password: password, new_password: newPassword },
+  { examples: [{ current_password: 'correct horse battery', new_password: 'a longer horse battery' }] },
+)
 export const setPassword = strict({ new_password: newPassword })
 export const credentials = strict({ login: text({ least: 1, most: 254 }), password })
 
@@ -52,15 +63,18 @@ export const verified = t.Union([
 export const passwordRecords = strict({ items: t.Array(passwordRecord), next_cursor: t.Nullable(t.String()) })
 
 /** `{ new_password }` ends a reset; `{ password_hash, if_version }` replaces a hash by one of today's making. */
-export const internalPassword = strict({
-  new_password: t.Optional(newPassword),
-  password_hash: t.Optional(passwordHash),
-  if_version: t.Optional(
-    checked<number>({ type: 'integer', minimum: 1 }, (value) =>
-      Number.isSafeInteger(value) ? undefined : 'must be a whole number',
+export const internalPassword = strict(
+  {
+    new_password: t.Optional(newPassword),
+    password_hash: t.Optional(passwordHash),
+    if_version: t.Optional(
+      checked<number>({ type: 'integer', minimum: 1 }, (value) =>
+        Number.isSafeInteger(value) ? undefined : 'must be a whole number',
+      ),
     ),
-  ),
-})
+  },
+  { ...oneFieldOf('new_password', 'password_hash'), examples: [{ new_password: 'a longer horse battery' }] },
+)
 export type InternalPassword = Static<typeof internalPassword>
 
 export const changesQuery = strict({

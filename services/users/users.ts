@@ -117,7 +117,9 @@ type ListQuery = PageQuery & Partial<UserFilter>
 
 /** @throws Problem `validation_failed` for a cursor of another list */
 export async function listUsers({ store }: UsersContext, query: ListQuery) {
-  const { search, role, status, sort = 'created_at' } = query
+  const { role, status, sort = 'created_at' } = query
+  // As names are kept: a query, unlike a body, comes as it was typed.
+  const search = query.search?.normalize('NFC')
   const list = JSON.stringify(['users', search, role, status, sort])
   const request = pageRequest(query, list)
   const filter = { sort, ...(search && { search }), ...(role && { role }), ...(status && { status }) }

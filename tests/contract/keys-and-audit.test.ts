@@ -1,0 +1,364 @@
+import { describe, expect, test } from 'bun:test'
+import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
+import { type Answer, as, call, createUser, logIn, newEmail, PASSWORD, registerUser, WAYS } from '../harness.ts'
+import { all, askEach } from './each-service.ts'
+import { mailedToken } from './reset-mail.ts'
+import { form, running } from './running.ts'
+import { expectFields, expectProblem, FIELDS, TIME, UUID } from './shapes.ts'
+
+type Event = Record<string, unknown> & { type: string; detail: Record<string, unknown> }
+
+describe.each(WAYS)('%s', (way) => {
+  const here = running(way)
+  const { auth, users } = here
+  const operator = { headers: as.operator }
+
+  describe('signing keys', () => {
+    const keys = async (): Promise<{ kid: string; status: string }[]> =>
+      (await auth('GET /admin/keys', operator)).body.items
+    const rotate = async () => (await auth('POST /admin/keys/rotate', operator)).body
+    const remove = (kid: string) => auth(`DELETE /admin/keys/${kid}`, operator)
+    const kidOf = (token: string) => String(decodeProtectedHeader(token).kid)
+    const published = async () =>
+      (await call(here.system.url.auth, 'GET /.well-known/jwks.json')).body.keys.map(({ kid }: { kid: string }) => kid)
+
+    test('a rotation: the new key signs, tokens of the old one stay good', async () => {
+      const user = await registerUser(here.system)
+      const old = kidOf(user.tokens.access_token)
+      const answer = await auth('POST /admin/keys/rotate', operator)
+      expect(answer.status).toBe(201)
+      expectFields(answer.body, FIELDS.key)
+      expect(answer.body).toMatchObject({ alg: 'EdDSA', status: 'active', created_at: expect.stringMatching(TIME) })
+
+      const listed = await keys()
+      for (const key of listed) expectFields(key, FIELDS.key)
+      expect(listed.filter(({ status }) => status === 'active').map(({ kid }) => kid)).toEqual([answer.body.kid])
+      expect(listed.find(({ kid }) => kid === old)?.status).toBe('retiring')
+      expect((await published()).sort()).toEqual(listed.map(({ kid }) => kid).sort())
+
+      const fresh = (await logIn(here.system, user.email)).body
+      expect(kidOf(fresh.access_token)).toBe(answer.body.kid)
+      const ring = createRemoteJWKSet(new URL(`${here.system.url.auth}/.well-known/jwks.json`))
+      for (const token of [user.tokens.access_token, fresh.access_token]) {
+        expect(await askEach(here.system, token)).toEqual(all(200))
+        expect((await jwtVerify(token, ring, { audience: 'ch202' })).payload.sub).toBe(user.id)
+      }
+    })
+
+    test('a rotation under load: no token is refused', async () => {
+      const user = await registerUser(here.system)
+      let rotated = false
+      const load = async () => {
+        const refused: unknown[] = []
+        let { refresh_token } = (await logIn(here.system, user.email)).body
+        while (!rotated) {
+          const next = await auth('POST /auth/refresh', { body: { refresh_token } })
+          refresh_token = next.body.refresh_token
+          const said = await askEach(here.system, next.body.access_token)
+          if (Object.values(said).some((status) => status !== 200)) refused.push(said)
+        }
+        return refused
+      }
+      const loads = Promise.all([load(), load(), load()])
+      for (let i = 0; i < 3; i++) await rotate()
+      rotated = true
+      expect((await loads).flat()).toEqual([])
+    })
+
+    test('a key that was removed: its tokens are refused at once, its sessions go on', async () => {
+      const user = await registerUser(here.system)
+      const old = kidOf(user.tokens.access_token)
+      await rotate()
+      const fresh = (await logIn(here.system, user.email)).body
+      expect((await remove(old)).status).toBe(204)
+      expect(await askEach(here.system, user.tokens.access_token)).toEqual(all('invalid_token'))
+      expect(await askEach(here.system, fresh.access_token)).toEqual(all(200))
+      expect(await published()).not.toContain(old)
+      expectProblem(await remove(old), 404, 'not_found')
+      const next = await auth('POST /auth/refresh', { body: { refresh_token: user.tokens.refresh_token } })
+      expect(await askEach(here.system, next.body.access_token)).toEqual(all(200))
+      const { access_token } = user.tokens
+      expect((await auth('POST /auth/introspect', form({ token: access_token }, as.internal))).body).toEqual({
+        active: false,
+      })
+    })
+
+    test('the one that signs can be removed: another takes its place', async () => {
+      const user = await registerUser(here.system)
+      const old = kidOf(user.tokens.access_token)
+      expect((await keys()).find(({ kid }) => kid === old)?.status).toBe('active')
+      expect((await remove(old)).status).toBe(204)
+      expect(await askEach(here.system, user.tokens.access_token)).toEqual(all('invalid_token'))
+      const fresh = (await logIn(here.system, user.email)).body
+      expect(await askEach(here.system, fresh.access_token)).toEqual(all(200))
+      expect(kidOf(fresh.access_token)).not.toBe(old)
+    })
+
+    test('the ring outlives a crash, and so does a removal', async () => {
+      const user = await registerUser(here.system)
+      const [before] = [await keys(), await rotate()]
+      const second = (await logIn(here.system, user.email)).body
+      await remove(kidOf(user.tokens.access_token))
+      const listed = await keys()
+      expect(listed.length).toBe(before.length)
+      await here.system.kill('auth')
+      await here.system.start('auth')
+      expect(await keys()).toEqual(listed)
+      expect(await askEach(here.system, second.access_token)).toEqual(all(200))
+      expect(await askEach(here.system, user.tokens.access_token)).toEqual(all('invalid_token'))
+    })
+
+    test('no answer tells a private key', async () => {
+      const answers = [
+        await auth('GET /admin/keys', operator),
+        await auth('POST /admin/keys/rotate', operator),
+        await auth('GET /.well-known/jwks.json'),
+      ]
+      for (const { text } of answers) expect(text).not.toMatch(/"d"|private|sealed|BEGIN/)
+    })
+
+    test.each(['GET /admin/keys', 'POST /admin/keys/rotate', 'DELETE /admin/keys/x', 'GET /admin/audit'])(
+      '%s: who may',
+      async (request) => {
+        const user = await registerUser(here.system)
+        const admin = await createUser(here.system, { roles: ['ADMIN'] })
+        expectProblem(await auth(request), 401, 'missing_token')
+        expectProblem(await auth(request, { headers: as.bearer(user.tokens.access_token) }), 403, 'forbidden')
+        expectProblem(await auth(request, { headers: as.internal }), 403, 'forbidden')
+        expectProblem(await auth(request, { headers: { 'x-api-key': 'x' } }), 401, 'invalid_api_key')
+        expect([200, 201, 404]).toContain(
+          (await auth(request, { headers: as.bearer(admin.tokens.access_token) })).status,
+        )
+      },
+    )
+
+    test('a kid that is none', async () => {
+      for (const kid of ['x', '..%2F..', 'A'.repeat(43)]) expectProblem(await remove(kid), 404, 'not_found')
+    })
+  })
+
+  describe('the audit', () => {
+    const events = async (query: string): Promise<Event[]> =>
+      (await auth(`GET /admin/audit?size=200${query}`, operator)).body.items
+    const marked = () => ({ 'x-request-id': crypto.randomUUID() })
+
+    test('what was done, by whom, from where, at which request', async () => {
+      const user = await registerUser(here.system)
+      const mark = marked()
+      const headers = { ...as.bearer(user.tokens.access_token), ...mark }
+      await auth('POST /auth/logout', { headers })
+      const answer = await auth(`GET /admin/audit?request_id=${mark['x-request-id']}`, operator)
+      expectFields(answer.body, FIELDS.page)
+      expect(answer.body.total).toBe(1)
+      const [event] = answer.body.items
+      expectFields(event, FIELDS.event)
+      expect(event).toMatchObject({
+        type: 'session.logout',
+        user_id: user.id,
+        actor: `user:${user.id}`,
+        ip: '127.0.0.1',
+        request_id: mark['x-request-id'],
+      })
+      expect(event.detail).toMatchObject({ session_id: user.tokens.session_id })
+      expect(event.id).toMatch(UUID)
+      expect(event.at).toMatch(TIME)
+    })
+
+    const deeds: [string, (mark: Record<string, string>) => Promise<unknown>][] = [
+      [
+        'session.created',
+        async (headers) => {
+          const body = { login: (await registerUser(here.system)).email, password: PASSWORD }
+          return auth('POST /auth/login', { body, headers })
+        },
+      ],
+      [
+        'login.failed',
+        async (headers) => {
+          const body = { login: (await registerUser(here.system)).email, password: 'wrong' }
+          return auth('POST /auth/login', { body, headers })
+        },
+      ],
+      [
+        'login.failed',
+        (headers) => auth('POST /auth/login', { body: { login: newEmail(), password: 'wrong' }, headers }),
+      ],
+      [
+        'login.paused',
+        async (headers) => {
+          const body = { login: newEmail(), password: 'wrong' }
+          for (let i = 0; i < 9; i++) await auth('POST /auth/login', { body })
+          return auth('POST /auth/login', { body, headers })
+        },
+      ],
+      [
+        'session.logout_all',
+        async (mark) => {
+          const { tokens } = await registerUser(here.system)
+          return auth('POST /auth/logout-all', { headers: { ...as.bearer(tokens.access_token), ...mark } })
+        },
+      ],
+      [
+        'session.revoked',
+        async (mark) => {
+          const { tokens } = await registerUser(here.system)
+          return auth(`DELETE /auth/sessions/${tokens.session_id}`, { headers: { ...as.operator, ...mark } })
+        },
+      ],
+      [
+        'session.token_revoked',
+        async (mark) => {
+          const { tokens } = await registerUser(here.system)
+          return auth('POST /auth/revoke', form({ token: tokens.refresh_token }, mark))
+        },
+      ],
+      [
+        'session.reuse_detected',
+        async (headers) => {
+          const { tokens } = await registerUser(here.system)
+          const refresh = (refresh_token: string) => auth('POST /auth/refresh', { body: { refresh_token }, headers })
+          await refresh((await refresh(tokens.refresh_token)).body.refresh_token)
+          return refresh(tokens.refresh_token)
+        },
+      ],
+      [
+        'password.reset_requested',
+        async (headers) => {
+          const { email } = await registerUser(here.system)
+          return auth('POST /auth/password-reset-request', { body: { email }, headers })
+        },
+      ],
+      [
+        'cache.dropped',
+        async (mark) => {
+          const { id } = await registerUser(here.system)
+          return auth(`DELETE /admin/password-cache/${id}`, { headers: { ...as.operator, ...mark } })
+        },
+      ],
+      ['cache.synced', (mark) => auth('POST /admin/password-cache/sync', { headers: { ...as.operator, ...mark } })],
+      ['key.rotated', (mark) => auth('POST /admin/keys/rotate', { headers: { ...as.operator, ...mark } })],
+      [
+        'key.removed',
+        async (mark) => {
+          const { body } = await auth('POST /admin/keys/rotate', operator)
+          await auth('POST /admin/keys/rotate', operator)
+          return auth(`DELETE /admin/keys/${body.kid}`, { headers: { ...as.operator, ...mark } })
+        },
+      ],
+      [
+        'user.created',
+        (headers) => auth('POST /auth/register', { body: { email: newEmail(), password: PASSWORD }, headers }),
+      ],
+      [
+        'user.roles_changed',
+        async (mark) => {
+          const { id } = await registerUser(here.system)
+          return users(`PATCH /users/${id}`, { headers: { ...as.operator, ...mark }, body: { roles: ['EDITOR'] } })
+        },
+      ],
+      [
+        'user.disabled',
+        async (mark) => {
+          const { id } = await registerUser(here.system)
+          return users(`PATCH /users/${id}`, { headers: { ...as.operator, ...mark }, body: { status: 'disabled' } })
+        },
+      ],
+      [
+        'user.deleted',
+        async (mark) => {
+          const { id } = await registerUser(here.system)
+          return users(`DELETE /users/${id}`, { headers: { ...as.operator, ...mark } })
+        },
+      ],
+      [
+        'password.set',
+        async (mark) => {
+          const { id } = await registerUser(here.system)
+          const body = { new_password: 'quite another one' }
+          return users(`POST /users/${id}/set-password`, { headers: { ...as.operator, ...mark }, body })
+        },
+      ],
+      [
+        'password.reset',
+        async (headers) => {
+          const token = await mailedToken(auth, here.system, (await registerUser(here.system)).email)
+          const body = { token, new_password: 'quite another one' }
+          return auth('POST /auth/password-reset-confirm', { body, headers })
+        },
+      ],
+    ]
+    test.each(deeds)('%s is written down, once', async (type, act) => {
+      const mark = marked()
+      await act(mark)
+      const query = `&type=${type}&request_id=${mark['x-request-id']}`
+      const deadline = performance.now() + 3000
+      let found = await events(query)
+      while (found.length === 0 && performance.now() < deadline) found = await events(query)
+      expect(found.map((event) => event.type)).toEqual([type])
+    })
+
+    test('filters: by user, by type, since', async () => {
+      const user = await registerUser(here.system)
+      await logIn(here.system, user.email, 'wrong')
+      await registerUser(here.system)
+      const own = await events(`&user_id=${user.id.toUpperCase()}`)
+      expect(own.length).toBeGreaterThanOrEqual(2)
+      for (const event of own) expect(event.user_id).toBe(user.id)
+      const failed = await events(`&user_id=${user.id}&type=login.failed`)
+      expect(failed.map(({ type, detail }) => [type, detail])).toEqual([['login.failed', { reason: 'wrong_password' }]])
+      const at = String(failed[0]?.at)
+      const later = await events(`&since=${at}`)
+      expect(later.length).toBeGreaterThan(0)
+      for (const event of later) expect(String(event.at) >= at).toBe(true)
+      expect(await events(`&since=${new Date(Date.now() + 60_000).toISOString()}`)).toEqual([])
+      for (const query of ['?user_id=x', '?since=yesterday', '?size=0', '?cursor=x', '?nothing=1', '?type='])
+        expectProblem(await auth(`GET /admin/audit${query}`, operator), 400, 'validation_failed')
+    })
+
+    test('a walk by cursor sees each once, newest first, while others are written', async () => {
+      const user = await registerUser(here.system)
+      for (let i = 0; i < 6; i++) await logIn(here.system, user.email)
+      const query = `user_id=${user.id}&type=session.created&size=2`
+      const expected = (await events(`&user_id=${user.id}&type=session.created`)).map(({ id }) => id)
+      expect(expected).toHaveLength(7)
+      const seen: unknown[] = []
+      let answer: Answer = await auth(`GET /admin/audit?${query}`, operator)
+      expect(answer.body).toMatchObject({ total: 7, page: 1, pages: 4 })
+      for (;;) {
+        seen.push(...answer.body.items.map(({ id }: { id: string }) => id))
+        if (answer.body.next_cursor === null) break
+        await logIn(here.system, user.email)
+        answer = await auth(`GET /admin/audit?${query}&cursor=${answer.body.next_cursor}`, operator)
+        expect(answer.body.total).toBeNull()
+      }
+      expect(seen).toEqual(expected)
+    })
+
+    test('no secret is in it, nor in the log: no password, token, hash or key, whoever put it where', async () => {
+      const canary = 'canary of this test'
+      const email = newEmail()
+      const { body: user } = await auth('POST /auth/register', { body: { email, password: canary } })
+      const login = (await logIn(here.system, email, canary)).body
+      const next = (await auth('POST /auth/refresh', { body: { refresh_token: login.refresh_token } })).body
+      // A password typed in the place of the name.
+      await auth('POST /auth/login', { body: { login: canary, password: canary } })
+      await auth('POST /auth/login', { body: { email, password: `${canary}!` } })
+      const reset = await mailedToken(auth, here.system, email)
+      const set = 'second canary of it'
+      await auth('POST /auth/password-reset-confirm', { body: { token: reset, new_password: set } })
+      await auth('POST /auth/introspect', form({ token: next.access_token }, as.internal))
+      await auth(`GET /auth/me?token=${next.access_token}`)
+      const { password_hash } = (await users(`GET /users/${user.id}/password-hash`, { headers: as.internal })).body
+      const { text } = await auth('GET /admin/audit?size=200', operator)
+      const tokens = [user.tokens, login, next].flatMap(({ access_token, refresh_token }) => [
+        access_token,
+        refresh_token,
+      ])
+      const keys = [as.operator['x-api-key'], as.internal['x-api-key']]
+      const secrets = [canary, set, reset, password_hash, '$2b$', ...tokens, ...keys]
+      expect(text.includes(user.id)).toBe(true)
+      expect(secrets.filter((secret) => text.includes(secret))).toEqual([])
+      expect(secrets.filter((secret) => here.system.output().includes(secret))).toEqual([])
+    })
+  })
+})

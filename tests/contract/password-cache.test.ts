@@ -1,0 +1,338 @@
+import { describe, expect, test } from 'bun:test'
+import { type Answer, as, createUser, eventually, logIn, newEmail, PASSWORD, registerUser, WAYS } from '../harness.ts'
+import { all, askEach } from './each-service.ts'
+import { running } from './running.ts'
+import { expectFields, expectProblem, FIELDS, TIME } from './shapes.ts'
+
+const OTHER = 'quite another one'
+
+describe.each(WAYS)('the password cache, %s', (way) => {
+  const here = running(way)
+  const { auth, users } = here
+  const operator = { headers: as.operator }
+  const list = async (query: string) => (await auth(`GET /admin/password-cache${query}`, operator)).body
+  const entryOf = async (email: string) => (await list(`?search=${encodeURIComponent(email)}`)).items[0]
+  const drop = (id: string) => auth(`DELETE /admin/password-cache/${id}`, operator)
+  const sync = (body?: object) => auth('POST /admin/password-cache/sync', { ...operator, ...(body ? { body } : {}) })
+  const health = async () => (await auth('GET /health/cache')).body
+  const recordOf = async (id: string) => (await users(`GET /users/${id}/password-hash`, { headers: as.internal })).body
+  const tell = (record: object) => auth('POST /auth/sync/password', { headers: as.internal, body: record })
+
+  describe('for operators', () => {
+    test('the list tells no hash', async () => {
+      const user = await createUser(here.system, { username: 'cached.one' })
+      const answer = await auth(`GET /admin/password-cache?search=${user.email}`, operator)
+      expectFields(answer.body, FIELDS.page)
+      expect(answer.body).toMatchObject({ total: 1, page: 1, size: 50, pages: 1, next_cursor: null })
+      const [entry] = answer.body.items
+      expectFields(entry, FIELDS.cacheEntry)
+      expect(entry).toMatchObject({ user_id: user.id, email: user.email, username: 'cached.one', status: 'active' })
+      expect(entry.password_version).toBe((await recordOf(user.id)).password_version)
+      expect(entry.synced_at).toMatch(TIME)
+      expect(answer.text).not.toContain('$2')
+      expect((await entryOf('ACHED.ON')).user_id).toBe(user.id)
+      expect((await list('?search=%25')).total).toBe(0)
+      expect((await list(`?search=${encodeURIComponent("' OR 1=1 --")}`)).total).toBe(0)
+    })
+
+    test('a walk by cursor sees each once', async () => {
+      const created = await Promise.all(
+        Array.from({ length: 5 }, async (_, i) => (await createUser(here.system, { username: `walked-${i}` })).id),
+      )
+      const seen: string[] = []
+      let query = '?search=walked-&size=2'
+      for (let pages = 1; ; pages++) {
+        const body = await list(query)
+        expect(body.total).toBe(pages === 1 ? 5 : null)
+        seen.push(...body.items.map(({ user_id }: { user_id: string }) => user_id))
+        if (body.next_cursor === null) break
+        query = `?search=walked-&size=2&cursor=${body.next_cursor}`
+      }
+      expect(seen).toHaveLength(5)
+      expect(new Set(seen)).toEqual(new Set(created))
+      for (const bad of ['?cursor=x', '?size=0', '?nothing=1', query.replace('walked', 'other')])
+        expectProblem(await auth(`GET /admin/password-cache${bad}`, operator), 400, 'validation_failed')
+    })
+
+    test('who was dropped is asked for at the next login; sessions go on', async () => {
+      const user = await registerUser(here.system)
+      expect((await drop(user.id.toUpperCase())).status).toBe(204)
+      expectProblem(await drop(user.id), 404, 'user_not_found')
+      expect(await entryOf(user.email)).toBeUndefined()
+      expect(await askEach(here.system, user.tokens.access_token)).toEqual(all(200))
+      expectProblem(await logIn(here.system, user.email, OTHER), 401, 'invalid_credentials')
+      expect(await entryOf(user.email)).toBeUndefined()
+      const before = await health()
+      expect((await logIn(here.system, user.email)).status).toBe(200)
+      expect((await logIn(here.system, user.email)).status).toBe(200)
+      const after = await health()
+      expect([after.misses - before.misses, after.hits - before.hits]).toEqual([1, 1])
+      expect((await entryOf(user.email)).user_id).toBe(user.id)
+    })
+
+    test('there is no one to drop under another id', async () => {
+      for (const id of [crypto.randomUUID(), 'x', '..%2Fkeys']) expectProblem(await drop(id), 404, 'user_not_found')
+    })
+
+    test('sync fetches one, or all, and says what it did', async () => {
+      const user = await registerUser(here.system)
+      await drop(user.id)
+      const one = await sync({ user_id: user.id })
+      expect(one.status).toBe(200)
+      expectFields(one.body, FIELDS.cacheSync)
+      expect(one.body).toMatchObject({ synced: 1, removed: 0, unchanged: 0 })
+      expect((await sync({ user_id: user.id })).body).toMatchObject({ synced: 0, removed: 0, unchanged: 1 })
+
+      await drop(user.id)
+      const total = (await users('GET /users?size=1', operator)).body.total
+      const everyone = await sync()
+      expect(everyone.body).toMatchObject({ synced: 1, removed: 0, unchanged: total - 1 })
+      expect(everyone.text).not.toContain('$2')
+      expect((await health()).entries).toBe(total)
+      expectProblem(await sync({ user_id: crypto.randomUUID() }), 404, 'user_not_found')
+      expectProblem(await sync({ user_id: 'x' }), 400, 'validation_failed')
+      expectProblem(await sync({ all: true }), 400, 'validation_failed')
+    })
+
+    test('sync takes out whom users does not know, with all sessions', async () => {
+      const record = await recordOf((await registerUser(here.system)).id)
+      const ghosts = [newEmail(), newEmail()].map((email) => ({ ...record, user_id: crypto.randomUUID(), email }))
+      const sessions = []
+      for (const ghost of ghosts) {
+        expect((await tell(ghost)).status).toBe(204)
+        sessions.push((await logIn(here.system, ghost.email)).body)
+      }
+      expect((await sync({ user_id: ghosts[0]?.user_id })).body).toMatchObject({ synced: 0, removed: 1, unchanged: 0 })
+      expect((await sync()).body.removed).toBe(1)
+      for (const { access_token } of sessions)
+        expect(await askEach(here.system, access_token)).toEqual(all('token_revoked'))
+    })
+
+    test('health says how it does, to anyone', async () => {
+      await registerUser(here.system)
+      const { body, status } = await auth('GET /health/cache')
+      expect(status).toBe(200)
+      expectFields(body, FIELDS.cacheHealth)
+      expect(body.entries).toBe((await list('?size=1')).total)
+      expect(body.hit_ratio).toBeWithin(0, 1.001)
+      expect(body.last_sync_at).toMatch(TIME)
+    })
+
+    const requests = ['GET /admin/password-cache', `DELETE /admin/password-cache/${crypto.randomUUID()}`]
+    test.each([...requests, 'POST /admin/password-cache/sync'])('%s: who may', async (request) => {
+      const user = await registerUser(here.system)
+      const admin = await createUser(here.system, { roles: ['ADMIN'] })
+      expectProblem(await auth(request), 401, 'missing_token')
+      expectProblem(await auth(request, { headers: as.bearer(user.tokens.access_token) }), 403, 'forbidden')
+      expectProblem(await auth(request, { headers: as.internal }), 403, 'forbidden')
+      expect([200, 404]).toContain((await auth(request, { headers: as.bearer(admin.tokens.access_token) })).status)
+    })
+  })
+
+  describe('for users', () => {
+    test.each(['/auth/sync/password', '/auth/sync/user-deleted'])('%s: who may, whatever is sent', async (path) => {
+      const user = await registerUser(here.system)
+      const body = { nonsense: true }
+      expectProblem(await auth(`POST ${path}`, { body }), 401, 'invalid_api_key')
+      expectProblem(await auth(`POST ${path}`, { body, headers: as.operator }), 403, 'forbidden')
+      const bearer = as.bearer(user.tokens.access_token)
+      expectProblem(await auth(`POST ${path}`, { body, headers: bearer }), 403, 'forbidden')
+      expectProblem(await auth(`POST ${path}`, { body, headers: { 'x-api-key': '' } }), 401, 'invalid_api_key')
+      expectProblem(await auth(`POST ${path}`, { body, headers: as.internal }), 400, 'validation_failed')
+    })
+
+    test('an older version and a second time change nothing', async () => {
+      const user = await registerUser(here.system)
+      const old = await recordOf(user.id)
+      await users(`POST /users/${user.id}/set-password`, { ...operator, body: { new_password: OTHER } })
+      const session = (await logIn(here.system, user.email, OTHER)).body
+      const current = await recordOf(user.id)
+      expect(current.password_version).toBeGreaterThan(old.password_version)
+      const entry = await entryOf(user.email)
+      for (const record of [
+        old,
+        { ...old, status: 'disabled' },
+        { ...old, email: newEmail(), roles: ['ADMIN'] },
+        current,
+      ])
+        expect((await tell(record)).status).toBe(204)
+      expect(await entryOf(user.email)).toEqual(entry)
+      expectProblem(await logIn(here.system, user.email), 401, 'invalid_credentials')
+      expect((await logIn(here.system, user.email, OTHER)).status).toBe(200)
+      expect(await askEach(here.system, session.access_token)).toEqual(all(200))
+    })
+
+    test('a newer version is taken, and ends what it ends', async () => {
+      const user = await registerUser(here.system)
+      const record = await recordOf(user.id)
+      const next = { ...record, status: 'disabled', password_version: record.password_version + 5 }
+      expect((await tell(next)).status).toBe(204)
+      expect(await askEach(here.system, user.tokens.access_token)).toEqual(all('token_revoked'))
+      expectProblem(await logIn(here.system, user.email), 403, 'account_disabled')
+      expect(await entryOf(user.email)).toMatchObject({ status: 'disabled', password_version: next.password_version })
+    })
+
+    test('a record that lacks something, or has too much, is refused', async () => {
+      const record = await recordOf((await registerUser(here.system)).id)
+      for (const field of Object.keys(record)) {
+        const { [field]: _, ...rest } = record
+        const answer = await tell(rest)
+        expectProblem(answer, 400, 'validation_failed')
+        expect(String(answer.body.message)).toContain(field)
+        expect(answer.text).not.toContain(record.password_hash)
+        expectProblem(await tell({ ...record, [field]: { a: 1 } }), 400, 'validation_failed')
+      }
+      expectProblem(await tell({ ...record, password: 'x' }), 400, 'validation_failed')
+    })
+
+    test('a deleted user is gone at once and for good, also when it is told again', async () => {
+      const user = await registerUser(here.system)
+      const record = await recordOf(user.id)
+      const remove = () =>
+        auth('POST /auth/sync/user-deleted', { headers: as.internal, body: { user_id: user.id.toUpperCase() } })
+      expect((await remove()).status).toBe(204)
+      expect(await askEach(here.system, user.tokens.access_token)).toEqual(all('token_revoked'))
+      expect(await entryOf(user.email)).toBeUndefined()
+      expect((await remove()).status).toBe(204)
+      expect((await tell({ ...record, password_version: record.password_version + 1 })).status).toBe(204)
+      expect(await entryOf(user.email)).toBeUndefined()
+      expectProblem(await logIn(here.system, user.email), 401, 'invalid_credentials')
+    })
+
+    test('what changes at users is here with the answer: email, username, password, roles, status', async () => {
+      const user = await createUser(here.system, { username: 'before' })
+      const email = newEmail()
+      await users(`PATCH /users/${user.id}`, { ...operator, body: { email, username: 'after' } })
+      for (const old of [user.email, 'before']) expectProblem(await logIn(here.system, old), 401, 'invalid_credentials')
+      for (const name of [email, 'after']) expect((await logIn(here.system, name)).status).toBe(200)
+      await users(`POST /users/${user.id}/set-password`, { ...operator, body: { new_password: OTHER } })
+      expectProblem(await logIn(here.system, email), 401, 'invalid_credentials')
+      await users(`PATCH /users/${user.id}`, { ...operator, body: { status: 'disabled' } })
+      expectProblem(await logIn(here.system, email, OTHER), 403, 'account_disabled')
+      await users(`PATCH /users/${user.id}`, { ...operator, body: { status: 'active', roles: ['EDITOR'] } })
+      const { body } = await logIn(here.system, email, OTHER)
+      const said = await auth('POST /auth/validate-token', { body: { token: body.access_token } })
+      expect(said.body.roles).toEqual(['EDITOR'])
+      await users(`DELETE /users/${user.id}`, operator)
+      expectProblem(await logIn(here.system, email, OTHER), 401, 'invalid_credentials')
+    })
+
+    test('two who change places: each logs in as the one that it is', async () => {
+      const [a, b] = [await createUser(here.system), await createUser(here.system)]
+      await users(`PATCH /users/${a.id}`, { ...operator, body: { email: newEmail() } })
+      await users(`PATCH /users/${b.id}`, { ...operator, body: { email: a.email } })
+      await users(`PATCH /users/${a.id}`, { ...operator, body: { email: b.email } })
+      for (const [email, id] of [
+        [a.email, b.id],
+        [b.email, a.id],
+      ] as const) {
+        const { body } = await logIn(here.system, email)
+        expect((await auth('GET /auth/me', { headers: as.bearer(body.access_token) })).body).toMatchObject({
+          id,
+          email,
+        })
+      }
+    })
+
+    test('announced again, a dropped record is back', async () => {
+      const user = await registerUser(here.system)
+      await drop(user.id)
+      const told = await users(`POST /users/${user.id}/password-changed`, { headers: as.internal })
+      expect(told.status).toBe(202)
+      await eventually(() => entryOf(user.email))
+    })
+  })
+
+  describe('a hash of an older making', () => {
+    test.each([
+      ['bcrypt of another cost', { algorithm: 'bcrypt', cost: 5 }],
+      ['argon2id', { algorithm: 'argon2id', memoryCost: 1024, timeCost: 2 }],
+    ] as const)('%s logs in and gives way in both databases; no session ends', async (_, making) => {
+      const password_hash = await Bun.password.hash(PASSWORD, making)
+      const user = await createUser(here.system, { password: undefined, password_hash })
+      const record = await eventually(async () => {
+        const now = await recordOf(user.id)
+        return now.password_hash === password_hash ? undefined : now
+      })
+      expect(record.password_hash).toStartWith('$2b$04$')
+      await eventually(async () => (await entryOf(user.email)).password_version === record.password_version)
+      expect(await askEach(here.system, user.tokens.access_token)).toEqual(all(200))
+      expectProblem(await logIn(here.system, user.email, OTHER), 401, 'invalid_credentials')
+      expect((await logIn(here.system, user.email)).status).toBe(200)
+      expect((await recordOf(user.id)).password_hash).toBe(record.password_hash)
+      await eventually(async () => (await health()).pending === 0)
+    })
+  })
+
+  if (way === 'three processes') {
+    test('users down: who is known logs in, what needs users says so', async () => {
+      const user = await createUser(here.system, { username: 'known', name: 'Known' })
+      const dropped = await registerUser(here.system)
+      await drop(dropped.id)
+      await here.system.kill('users')
+      const bearer = { headers: as.bearer(user.tokens.access_token) }
+
+      expect((await logIn(here.system, 'known')).status).toBe(200)
+      expectProblem(await logIn(here.system, user.email, OTHER), 401, 'invalid_credentials')
+      for (const email of [dropped.email, newEmail()])
+        expectProblem(await logIn(here.system, email), 503, 'users_unavailable')
+      const body = { email: newEmail(), password: PASSWORD }
+      expectProblem(await auth('POST /auth/register', { body }), 503, 'users_unavailable')
+      expectProblem(await sync(), 503, 'users_unavailable')
+      expectProblem(await sync({ user_id: user.id }), 503, 'users_unavailable')
+      const refreshed = await auth('POST /auth/refresh', { body: { refresh_token: user.tokens.refresh_token } })
+      expect(refreshed.status).toBe(200)
+      expect(await askEach(here.system, refreshed.body.access_token, ['auth', 'modules'])).toEqual(
+        all(200, ['auth', 'modules']),
+      )
+
+      const stale = await auth('GET /auth/me', bearer)
+      expect(stale.status).toBe(200)
+      expect(stale.headers.get('x-ch202-stale')).toBe('1')
+      expectFields(stale.body, FIELDS.user)
+      expect(stale.body).toMatchObject({ id: user.id, email: user.email, username: 'known', name: 'Known' })
+      expect(stale.text).not.toContain('$2')
+
+      await here.system.start('users')
+      const fresh = await auth('GET /auth/me', bearer)
+      expect(fresh.headers.has('x-ch202-stale')).toBe(false)
+      expect(fresh.body).toEqual(stale.body)
+      expect((await logIn(here.system, dropped.email)).status).toBe(200)
+    })
+
+    test('what changed while auth was down is there when it takes requests again', async () => {
+      const [changed, disabled, renamed, deleted] = await Promise.all(
+        Array.from({ length: 4 }, () => registerUser(here.system)),
+      )
+      if (!changed || !disabled || !renamed || !deleted) throw new Error('unreachable')
+      const second = (await logIn(here.system, changed.email)).body
+      const email = newEmail()
+      await here.system.kill('auth')
+      const said: Answer[] = await Promise.all([
+        users(`POST /users/${changed.id}/change-password`, {
+          headers: as.bearer(changed.tokens.access_token),
+          body: { current_password: PASSWORD, new_password: OTHER },
+        }),
+        users(`PATCH /users/${disabled.id}`, { ...operator, body: { status: 'disabled' } }),
+        users(`PATCH /users/${renamed.id}`, { ...operator, body: { email } }),
+        users(`DELETE /users/${deleted.id}`, operator),
+      ])
+      expect(said.map(({ status }) => status)).toEqual([204, 200, 200, 204])
+      // Sent out of a queue that must outlive its own service too.
+      await here.system.kill('users')
+      await here.system.start('users')
+      await here.system.start('auth')
+
+      await eventually(async () => (await logIn(here.system, changed.email, OTHER)).status === 200)
+      expectProblem(await logIn(here.system, changed.email), 401, 'invalid_credentials')
+      expect(await askEach(here.system, second.access_token)).toEqual(all('token_revoked'))
+      expect(await askEach(here.system, changed.tokens.access_token)).toEqual(all(200))
+      expectProblem(await logIn(here.system, disabled.email), 403, 'account_disabled')
+      expectProblem(await logIn(here.system, renamed.email), 401, 'invalid_credentials')
+      expect((await logIn(here.system, email)).status).toBe(200)
+      expectProblem(await logIn(here.system, deleted.email), 401, 'invalid_credentials')
+      for (const { tokens } of [disabled, deleted])
+        expect(await askEach(here.system, tokens.access_token)).toEqual(all('token_revoked'))
+    })
+  }
+})

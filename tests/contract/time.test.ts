@@ -1,0 +1,227 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Mail } from '../../services/auth/mailer.ts'
+import { type Clock, DAY, HOUR, MINUTE, SECOND, systemClock } from '../../services/kit/clock.ts'
+import { readConfig } from '../../services/kit/config.ts'
+import { type Served, serve } from '../../services/serve.ts'
+import { as, call, eventually, INTERNAL_KEY, newEmail, OPERATOR_KEY, PASSWORD } from '../harness.ts'
+import { resetLinkIn } from './reset-mail.ts'
+import type { Client, Options } from './running.ts'
+import { expectProblem } from './shapes.ts'
+
+/** All three services in this process, over HTTP, with a clock that the tests set: what takes minutes takes none. */
+describe('what time does', () => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'ch202-'))
+  const mails: Mail[] = []
+  let ahead = 0
+  const pass = (ms: number) => {
+    ahead += ms
+  }
+  const clock: Clock = { now: () => systemClock.now() + ahead, monotonic: systemClock.monotonic }
+  const mask = process.umask()
+  let served: Served
+
+  beforeAll(async () => {
+    const config = readConfig({
+      CH202_ENV: 'test',
+      CH202_DATA_DIR: dataDir,
+      CH202_URL: 'http://127.0.0.1:0',
+      INTERNAL_API_KEY: INTERNAL_KEY,
+      OPERATOR_API_KEY: OPERATOR_KEY,
+      CH202_SECRET: 'secret-of-the-tests-0123456789-0123456789abc',
+      BCRYPT_COST: '4',
+      LOG_LEVEL: 'silent',
+    })
+    const mailer = {
+      send: async (mail: Mail) => {
+        mails.push(mail)
+      },
+      close: () => undefined,
+    }
+    served = await serve(config, undefined, { runtime: { clock }, mailer })
+  })
+  afterAll(async () => {
+    await served?.stop()
+    process.umask(mask)
+    rmSync(dataDir, { recursive: true, force: true })
+  })
+
+  const ask: Client = (request, options?: Options) => call(`${served.url}/api/v1`, request, options)
+  const register = async () => {
+    const email = newEmail()
+    const { body } = await ask('POST /auth/register', { body: { email, password: PASSWORD } })
+    return { email, id: body.id as string, tokens: body.tokens }
+  }
+  const login = (name: string, password = PASSWORD) => ask('POST /auth/login', { body: { login: name, password } })
+  const refresh = (refresh_token: string) => ask('POST /auth/refresh', { body: { refresh_token } })
+  const me = (token: string) => ask('GET /auth/me', { headers: as.bearer(token) })
+  const resetToken = async (email: string) => {
+    await ask('POST /auth/password-reset-request', { body: { email } })
+    const mail = await eventually(() => mails.findLast(({ to }) => to === email))
+    return String(resetLinkIn(mail.text).searchParams.get('token'))
+  }
+  const confirm = (token: string) =>
+    ask('POST /auth/password-reset-confirm', { body: { token, new_password: 'quite another one' } })
+
+  test('an access token is good for an hour', async () => {
+    const { tokens } = await register()
+    pass(HOUR - 5 * SECOND)
+    expect((await me(tokens.access_token)).status).toBe(200)
+    pass(5 * SECOND)
+    expectProblem(await me(tokens.access_token), 401, 'token_expired')
+  })
+
+  test('a session lives a week from each refresh', async () => {
+    const { tokens, email } = await register()
+    pass(7 * DAY - MINUTE)
+    const next = await refresh(tokens.refresh_token)
+    expect(next.status).toBe(200)
+    pass(7 * DAY - MINUTE)
+    expect((await login(email)).status).toBe(200)
+    const list = await ask('GET /auth/sessions?all=true&size=200', { headers: as.operator })
+    expect(list.body.items.map(({ id }: { id: string }) => id)).toContain(tokens.session_id)
+    pass(2 * MINUTE)
+    expectProblem(await refresh(next.body.refresh_token), 401, 'invalid_refresh_token')
+    const later = await ask('GET /auth/sessions?all=true&size=200', { headers: as.operator })
+    expect(later.body.items.map(({ id }: { id: string }) => id)).not.toContain(tokens.session_id)
+    const again = await ask(`DELETE /auth/sessions/${tokens.session_id}`, { headers: as.operator })
+    expectProblem(again, 404, 'session_not_found')
+  })
+
+  test('and 90 days, however often it is refreshed; its last tokens do not outlive it', async () => {
+    let { tokens } = await register()
+    let days = 0
+    for (;;) {
+      pass(6 * DAY)
+      const next = await refresh(tokens.refresh_token)
+      if (next.status !== 200) {
+        expectProblem(next, 401, 'invalid_refresh_token')
+        break
+      }
+      days += 6
+      tokens = next.body
+      expect(tokens.refresh_expires_in).toBeLessThanOrEqual((90 - days) * 24 * 3600)
+      expect(tokens.expires_in).toBeLessThanOrEqual(tokens.refresh_expires_in)
+    }
+    // The 15th came with the end of the 90th day, give or take the second in which it was asked for.
+    expect([84, 90]).toContain(days)
+  })
+
+  test('a spent refresh token is answered again for ten seconds', async () => {
+    const { tokens } = await register()
+    const next = (await refresh(tokens.refresh_token)).body
+    pass(9 * SECOND)
+    expect((await refresh(tokens.refresh_token)).body.refresh_token).toBe(next.refresh_token)
+    pass(2 * SECOND)
+    expectProblem(await refresh(tokens.refresh_token), 401, 'refresh_token_reused')
+    expectProblem(await me(next.access_token), 401, 'token_revoked')
+  })
+
+  test('a link in a mail is good for half an hour', async () => {
+    const { email } = await register()
+    const first = await resetToken(email)
+    pass(30 * MINUTE + SECOND)
+    expectProblem(await confirm(first), 400, 'invalid_reset_token')
+    expect((await login(email)).status).toBe(200)
+    mails.length = 0
+    const second = await resetToken(email)
+    pass(29 * MINUTE)
+    expect((await confirm(second)).status).toBe(204)
+  })
+
+  test('a key leaves the ring when the last token of it has expired', async () => {
+    const { tokens } = await register()
+    const kids = async () =>
+      (await ask('GET /.well-known/jwks.json').then(async () => await call(served.url, 'GET /.well-known/jwks.json')))
+        .body.keys.length
+    await ask('POST /admin/keys/rotate', { headers: as.operator })
+    expect(await kids()).toBe(2)
+    pass(HOUR - 10 * SECOND)
+    expect((await me(tokens.access_token)).status).toBe(200)
+    expect(await kids()).toBe(2)
+    pass(10 * MINUTE)
+    expect(await kids()).toBe(1)
+    const { body } = await ask('GET /admin/keys', { headers: as.operator })
+    expect(body.items.map(({ status }: { status: string }) => status)).toEqual(['active'])
+  })
+
+  test('after ten failures the pauses grow: a minute, two, four; never more than a hundred failures a day', async () => {
+    const { email } = await register()
+    const fail = () => login(email, 'not the right one')
+    for (let i = 0; i < 10; i++) expectProblem(await fail(), 401, 'invalid_credentials')
+    for (const pause of [60, 120, 240, 480]) {
+      const refused = await login(email)
+      expectProblem(refused, 429, 'rate_limited')
+      expect(Number(refused.headers.get('retry-after'))).toBeWithin(pause - 2, pause + 1)
+      pass(pause * SECOND)
+      expectProblem(await fail(), 401, 'invalid_credentials')
+    }
+    let failures = 14
+    for (; failures < 200; failures++) {
+      const refused = await fail()
+      expectProblem(refused, 429, 'rate_limited')
+      const pause = Number(refused.headers.get('retry-after'))
+      if (pause > 3600) break
+      pass(pause * SECOND)
+      expectProblem(await fail(), 401, 'invalid_credentials')
+    }
+    // In 24 hours of such pauses there is no room for a hundred.
+    pass(DAY)
+    expect((await login(email)).status).toBe(200)
+  })
+
+  test('a hundred failures a day with the right password in between', async () => {
+    const { email } = await register()
+    for (let i = 0; i < 100; i++) {
+      expectProblem(await login(email, 'not the right one'), 401, 'invalid_credentials')
+      if (i % 9 === 8) expect((await login(email)).status).toBe(200)
+    }
+    const refused = await login(email)
+    expectProblem(refused, 429, 'rate_limited')
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(23 * 3600)
+    pass(DAY)
+    expect((await login(email)).status).toBe(200)
+  })
+
+  test('five mails an hour, and a thousand registrations', async () => {
+    const { email } = await register()
+    for (let i = 0; i < 5; i++) await resetToken(email)
+    const request = () => ask('POST /auth/password-reset-request', { body: { email } })
+    expectProblem(await request(), 429, 'rate_limited')
+    pass(HOUR)
+    expect((await request()).status).toBe(202)
+
+    const again = () => ask('POST /auth/register', { body: { email, password: PASSWORD } })
+    const answers = await Promise.all(Array.from({ length: 1000 }, again))
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([409]))
+    expectProblem(await again(), 429, 'rate_limited')
+    pass(HOUR)
+    expectProblem(await again(), 409, 'email_taken')
+  })
+
+  test('150 refreshes in five minutes, then more', async () => {
+    let { tokens } = await register()
+    for (let i = 0; i < 150; i++) tokens = (await refresh(tokens.refresh_token)).body
+    expectProblem(await refresh(tokens.refresh_token), 429, 'rate_limited')
+    pass(5 * MINUTE)
+    expect((await refresh(tokens.refresh_token)).status).toBe(200)
+  })
+
+  test('a clock that is set back by an hour: what is revoked stays so, counters do not explode', async () => {
+    const [ended, guessed] = [await register(), await register()]
+    await ask('POST /auth/logout', { headers: as.bearer(ended.tokens.access_token) })
+    for (let i = 0; i < 10; i++) await login(guessed.email, 'not the right one')
+    for (const step of [-HOUR, HOUR, -HOUR, HOUR]) {
+      pass(step)
+      expectProblem(await me(ended.tokens.access_token), 401, 'token_revoked')
+      expectProblem(await refresh(ended.tokens.refresh_token), 401, 'invalid_refresh_token')
+    }
+    pass(-HOUR)
+    const refused = await login(guessed.email)
+    if (refused.status === 429) expect(Number(refused.headers.get('retry-after'))).toBeLessThanOrEqual(2 * 3600)
+    pass(HOUR + MINUTE)
+    expect((await login(guessed.email)).status).toBe(200)
+  })
+})

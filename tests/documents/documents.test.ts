@@ -1,0 +1,15 @@
+import { expect, test } from 'bun:test'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+const ROOT = join(import.meta.dir, '../..')
+
+test('docs/documents.md has a row for each line that a test proves, and no other', () => {
+  const named = (text: string, pattern: RegExp) =>
+    [...new Set([...text.matchAll(pattern)].map(([, line]) => line))].sort()
+  const tests = readdirSync(import.meta.dir)
+    .filter((name) => /^\d{3}-/.test(name))
+    .map((name) => readFileSync(join(import.meta.dir, name), 'utf8'))
+  const [told = ''] = readFileSync(join(ROOT, 'docs/documents.md'), 'utf8').split('## Answered differently')
+  expect(named(told, /^\| (00\d:\d+) \|/gm)).toEqual(named(tests.join('\n'), /'(00\d:\d+) /g))
+})

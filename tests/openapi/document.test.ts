@@ -1,0 +1,264 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { Validator } from '@seriousme/openapi-schema-validator'
+import type { TSchema } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
+import { version } from '../../package.json'
+import { documentation } from '../../services/documentation.ts'
+import { isProblemCode, statusOf } from '../../services/kit/problem.ts'
+import { call, type System, startSystem, WAYS } from '../harness.ts'
+import { servedRoutes } from '../routes.ts'
+import { checker, codesOf, type OpenApiDocument, operationsOf } from './document.ts'
+import { CONTRACT, DOUBLED, NOT_YET, type Who } from './operations.ts'
+
+const document = documentation(version)
+const operations = operationsOf(document)
+const check = checker(document)
+
+/** Parts of a value, itself first. */
+function* parts(value: unknown): Generator<unknown> {
+  yield value
+  if (typeof value === 'object' && value !== null) for (const part of Object.values(value)) yield* parts(part)
+}
+
+describe('the document of all three', () => {
+  test('has every operation of the contract, and no other', () => {
+    expect(operations.map((operation) => operation.call).sort()).toEqual(CONTRACT.map((row) => row.call).sort())
+  })
+
+  test('what is doubled or missing in it is so in the services', async () => {
+    const served = new Set((await servedRoutes()).map(({ method, path }) => `${method} ${path}`))
+    for (const doubled of DOUBLED) expect(served).toContain(doubled)
+    for (const missing of NOT_YET) expect(served).not.toContain(missing.replace(' ', ' /api/v1'))
+    const documented = new Set(operations.map((operation) => operation.call.replace(/\{(\w+)\}/g, ':$1')))
+    const undocumented = [...served].filter(
+      (route) => route.includes(' /api/v1/') && !route.includes(' /api/v1/swagger') && !documented.has(route),
+    )
+    expect(undocumented).toEqual(['POST /api/v1/user/register'])
+  })
+
+  test('names each operation once', () => {
+    const ids = operations.map(({ operation }) => operation.operationId)
+    expect(new Set(ids).size).toBe(ids.length)
+    for (const id of ids) expect(id).toMatch(/^[a-z][A-Za-z0-9]*$/)
+  })
+
+  test('explains every tag that it uses', () => {
+    const used = new Set(operations.flatMap(({ operation }) => operation.tags))
+    expect(document.tags.map(({ name }) => name).sort()).toEqual([...used].sort())
+  })
+})
+
+const SCHEMES: Record<Who, string[]> = {
+  anyone: [''],
+  bearer: ['bearer'],
+  user: ['bearer'],
+  operator: ['bearer', 'operatorKey'],
+  internal: ['internalKey'],
+  scraper: ['scraper'],
+}
+
+describe.each(CONTRACT)('$call', ({ call: name, who, answer, codes }) => {
+  const { operation } = operations.find((documented) => documented.call === name) ?? {}
+  if (!operation) return
+
+  test('has a summary and a tag', () => {
+    expect(operation.summary).toMatch(/^[A-Z].{5,}[^.]$/)
+    expect(operation.tags).toHaveLength(1)
+  })
+
+  test('says who may call it', () => {
+    const ways = operation.security.map((way) => Object.keys(way).join())
+    expect(ways.sort()).toEqual([...new Set(who.flatMap((one) => SCHEMES[one]))].sort())
+    for (const way of ways.filter(Boolean)) expect(document.components.securitySchemes).toHaveProperty([way])
+  })
+
+  test('shows what it answers', () => {
+    const { content } = operation.responses[answer] ?? {}
+    const successes = Object.keys(operation.responses).filter((status) => Number(status) < 400)
+    expect(successes).toEqual([String(answer)])
+    // 204 and 202 of a notice have no body.
+    if (!content) return expect([202, 204]).toContain(answer)
+    for (const { schema, example } of Object.values(content)) {
+      expect(check(schema, example)).toBeUndefined()
+      expect([...parts(example)]).not.toContain('text')
+    }
+    return undefined
+  })
+
+  test('lists every error by its code', () => {
+    const listed = codesOf(operation)
+    for (const [status, these] of listed) {
+      expect(these).not.toBeEmpty()
+      for (const code of these) {
+        expect(isProblemCode(code)).toBeTrue()
+        expect(statusOf(code)).toBe(status)
+        const { value } = document.components.examples?.[code] as { value: unknown }
+        expect(value).toMatchObject({ code, statusCode: status })
+        expect(check({ $ref: '#/components/schemas/Problem' }, value)).toBeUndefined()
+      }
+    }
+    expect([...listed.values()].flat()).toEqual(expect.arrayContaining(['internal_error', ...codes]))
+  })
+})
+
+describe('a request', () => {
+  let schemas: Map<string, TSchema>
+  beforeAll(async () => {
+    schemas = new Map(
+      (await servedRoutes())
+        .filter(({ body }) => body)
+        .map(({ method, path, body }) => [`${method} ${path.replace(/:(\w+)/g, '{$1}')}`, body as TSchema]),
+    )
+  })
+  const withBody = operations.filter(({ operation }) => operation.requestBody)
+
+  test('has a body in the document where the route takes one', () => {
+    const documented = new Set(operations.map((operation) => operation.call))
+    const taking = [...schemas.keys()].filter((name) => documented.has(name))
+    expect(withBody.map((operation) => operation.call).sort()).toEqual(taking.sort())
+  })
+
+  test.each(withBody)('$call: the example is one that the route takes', ({ call: name, operation }) => {
+    const content = operation.requestBody?.content ?? {}
+    expect(Object.keys(content)).toContain('application/json')
+    for (const { schema, example } of Object.values(content)) {
+      const own = schemas.get(name) as TSchema
+      expect([...Value.Errors(own, example)].map(({ path, message }) => `${path} ${message}`)).toEqual([])
+      expect(check(schema, example)).toBeUndefined()
+      expect([...parts(example)]).not.toContain('text')
+      // As the route, so the document: no field that it doesn't know.
+      expect(Value.Check(own, { ...(example as object), nickname: 'x' })).toBeFalse()
+      expect(check(schema, { ...(example as object), nickname: 'x' })).toBeDefined()
+    }
+  })
+
+  test.each([
+    ['POST /api/v1/auth/login', { email: 'a@example.org', username: 'ana', password: 'x' }],
+    ['POST /api/v1/auth/login', { password: 'x' }],
+    ['POST /auth/login', { login: 'ana', username: 'ana', password: 'x' }],
+    ['POST /auth/refresh', { refreshToken: 'x', refresh_token: 'x' }],
+    ['POST /auth/refresh', {}],
+    ['POST /api/v1/users', { email: 'a@example.org' }],
+    ['POST /api/v1/users', { email: 'a@example.org', password: 'x', password_hash: 'x' }],
+    ['POST /api/v1/users/{user_id}/password', {}],
+    ['POST /api/v1/users/{user_id}/password', { new_password: 'x', password_hash: 'x' }],
+  ])('%s: %j contradicts itself in the document too', (name, body) => {
+    const { operation } = operations.find((documented) => documented.call === name) ?? {}
+    const media = operation?.requestBody?.content['application/json']
+    expect(operation?.requestBody?.required).toBeTrue()
+    expect(check(media?.schema ?? {}, body)).toBeDefined()
+  })
+
+  test.each(['PATCH /api/v1/users/{user_id}', 'POST /api/v1/auth/logout', 'POST /api/v1/modules/{module_id}/enable'])(
+    '%s: the body may be left out',
+    (name) => {
+      const { operation } = operations.find((documented) => documented.call === name) ?? {}
+      expect(operation?.requestBody?.required).toBeFalse()
+    },
+  )
+
+  test('a form is taken where RFC 7009 and RFC 7662 ask for it, and nowhere else', () => {
+    const forms = withBody.filter(({ operation }) =>
+      Object.hasOwn(operation.requestBody?.content ?? {}, 'application/x-www-form-urlencoded'),
+    )
+    expect(forms.map((operation) => operation.call)).toEqual([
+      'POST /api/v1/auth/introspect',
+      'POST /api/v1/auth/revoke',
+    ])
+  })
+
+  test('names and explains its parameters', () => {
+    for (const { call: name, operation } of operations) {
+      const inPath = [...name.matchAll(/\{(\w+)\}/g)].map((match) => match[1])
+      const parameters = operation.parameters ?? []
+      expect(parameters.filter((parameter) => parameter.in === 'path').map((one) => one.name)).toEqual(
+        inPath as string[],
+      )
+      for (const { schema, example } of parameters) {
+        expect(check(schema, example)).toBeUndefined()
+        expect(example).not.toBe('text')
+      }
+    }
+  })
+})
+
+describe.each(WAYS)('served, %s', (way) => {
+  let system: System
+  beforeAll(async () => {
+    system = await startSystem(way)
+  })
+  afterAll(() => system?.stop())
+  const read = async (base: string, path = '/swagger/json') => {
+    const answer = await call(base, `GET ${path}`)
+    expect(answer.status).toBe(200)
+    expect(answer.headers.get('content-type')).toStartWith('application/json')
+    return answer.body as OpenApiDocument
+  }
+
+  test('every document is valid OpenAPI 3.1', async () => {
+    for (const base of new Set(Object.values(system.url))) {
+      const validator = new Validator()
+      const result = await validator.validate(await read(base))
+      expect(result.errors ?? []).toEqual([])
+      expect(result.valid).toBeTrue()
+      expect(validator.version).toBe('3.1')
+    }
+  })
+
+  test('together they are the document of all three', async () => {
+    const served = await Promise.all(Object.values(system.url).map((base) => read(base)))
+    const calls = new Set(served.flatMap((one) => operationsOf(one)).map((operation) => operation.call))
+    expect([...calls].sort()).toEqual(operations.map((operation) => operation.call).sort())
+    for (const one of served)
+      for (const [path, described] of Object.entries(one.paths))
+        expect(described).toEqual(document.paths[path] as object)
+    if (way === 'one process') expect(served[0]).toEqual(plain(document))
+    else
+      for (const one of served)
+        for (const path of ['/api/v1/health', '/api/v1/health/db', '/api/v1/metrics'])
+          expect(one.paths).toHaveProperty([path])
+  })
+
+  test('under the prefix it is the same', async () => {
+    for (const base of new Set(Object.values(system.url)))
+      expect(await read(base, '/api/v1/swagger/json')).toEqual(await read(base))
+  })
+})
+
+function plain<T>(value: T): T {
+  return JSON.parse(JSON.stringify(value)) as T
+}
+
+describe('ch202 openapi', () => {
+  const shell = async (command: string) => {
+    const child = Bun.spawn(['bash', '-o', 'pipefail', '-c', command], {
+      cwd: join(import.meta.dir, '..', '..'),
+      env: { ...process.env, BUN: process.execPath },
+      stdin: 'ignore',
+      stdout: 'pipe',
+      stderr: 'pipe',
+    })
+    const [out, err, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited])
+    return { out, err, status }
+  }
+
+  test('writes it whole', async () => {
+    const { out, err, status } = await shell('"$BUN" cli/main.ts openapi')
+    expect({ err, status }).toEqual({ err: '', status: 0 })
+    expect(JSON.parse(out)).toEqual(plain(document))
+    expect((await new Validator().validate(JSON.parse(out))).valid).toBeTrue()
+  })
+
+  test('through a pipe, whole too', async () => {
+    const { out, status } = await shell('"$BUN" cli/main.ts openapi | (sleep 0.2; cat)')
+    expect(status).toBe(0)
+    expect(JSON.parse(out)).toEqual(plain(document))
+  })
+
+  test('a reader who has seen enough is no failure', async () => {
+    const { out, err, status } = await shell('"$BUN" cli/main.ts openapi | head -c 100')
+    expect({ err, status }).toEqual({ err: '', status: 0 })
+    expect(out).toHaveLength(100)
+  })
+})
