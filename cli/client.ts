@@ -34,6 +34,11 @@ interface Answer<T> {
   status: number
 }
 
+/** A page of a proxy, say. An answer without content is none. */
+function isText(body: unknown): boolean {
+  return typeof body === 'string' && body !== ''
+}
+
 /**
  * What the API answered.
  * @param suggest the command that mends a problem, by its code
@@ -45,18 +50,19 @@ export async function answerOf<T>(
   call: Promise<Answer<T>>,
   suggest: (code: string) => string | undefined = () => undefined,
 ): Promise<T> {
-  let answer: Answer<T>
-  try {
-    answer = await call
-  } catch {
-    const address = addressOf(place, env)
+  const address = addressOf(place, env)
+  // It throws at what calls itself JSON and is none.
+  const answer = await call.catch(() => undefined)
+  if (answer?.error === null && !isText(answer.data)) return answer.data as T
+  // What fetch threw: the client hands it on as if a server had said 503.
+  if (answer?.error?.value instanceof Error)
     throw new Failure(EXIT.tryAgain, `The ${place} service does not answer at ${address}`, {
       code: 'unreachable',
       suggestion: 'ch202 start',
       retryable: true,
     })
-  }
-  if (answer.error === null) return answer.data as T
+  if (!answer?.error || isText(answer.error.value))
+    throw new Failure(EXIT.tryAgain, `What answers at ${address} is not the ${place} service`, { code: 'unreachable' })
   const problem = answer.error.value as Partial<ProblemBody>
   const { code = 'unknown', message = `Status ${answer.status}`, requestId } = problem
   const suggestion = suggest(code)

@@ -18,6 +18,7 @@ export function limitStore(sqlite: Sqlite): LimitStore {
       window_start = CASE WHEN $now - window_start BETWEEN 0 AND $window - 1 THEN window_start ELSE $now END
     RETURNING window_start AS windowStart, count`)
   const forget = sqlite.raw.query('DELETE FROM limits WHERE window_start < ?')
+  const clear = sqlite.raw.query('DELETE FROM limits WHERE rule = ? AND subject = ?')
   let hits = 0
   return {
     countHit: (rule, subject, window, now) =>
@@ -26,5 +27,8 @@ export function limitStore(sqlite: Sqlite): LimitStore {
         const row = hit.get({ rule, subject, now, window })
         return { count: row?.count ?? 1, since: row?.windowStart ?? now }
       }),
+    async clearHits(rule, subject) {
+      await sqlite.write(() => clear.run(rule, subject))
+    },
   }
 }

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { Command } from 'commander'
 import { answerOf, usersClient } from '../client.ts'
-import { usage } from '../exit.ts'
-import { note, type Output, passwordFromStdin, show } from '../io.ts'
+import { EXIT, Failure, usage } from '../exit.ts'
+import { type Output, passwordFromStdin, show } from '../io.ts'
 
 interface CreateOptions {
   passwordStdin?: boolean
@@ -83,9 +83,6 @@ async function passwordOf({ generate, passwordStdin }: CreateOptions): Promise<s
 async function prompted(): Promise<string> {
   const { isCancel, password } = await import('@clack/prompts')
   const typed = await password({ message: 'Password' })
-  if (isCancel(typed)) {
-    note('Cancelled')
-    process.exit(130)
-  }
+  if (isCancel(typed)) throw new Failure(EXIT.interrupted, 'Cancelled', { code: 'cancelled' })
   return typed
 }

@@ -15,7 +15,7 @@ import {
   time,
   uuid,
 } from '../kit/schema.ts'
-import { userRead } from '../kit/user.ts'
+import { newPassword, userRead } from '../kit/user.ts'
 
 const password = text({ least: 1, most: 256, controls: true, examples: ['correct horse battery'] })
 const tokenText = text({ least: 1, most: 8192, controls: true })
@@ -109,7 +109,7 @@ export const revoked = strict({ revoked: integer() })
 
 export const resetRequestBody = strict({ email: email() })
 export const resetConfirmBody = strict(
-  { token: tokenText, new_password: password },
+  { token: tokenText, new_password: newPassword },
   { examples: [{ token: 'kJc0qk2oZ0yVh1mWm3n5c7', new_password: 'a longer horse battery' }] },
 )
 export const message = strict({ message: t.String() })

@@ -13,7 +13,8 @@ const LIFETIME = 30 * MINUTE
 /** By the address that was typed, whether it is known or not: the sixth is told, and tells nothing. */
 const BY_EMAIL: LimitRule = { name: 'reset-email', most: 5, window: HOUR }
 const BY_ADDRESS: LimitRule = { name: 'reset-address', most: 100, window: HOUR }
-const TOKEN_BYTES = 32
+/** 128 bits; the link fits on one line of the mail, also of one that is read as a file. */
+const TOKEN_BYTES = 16
 
 /**
  * Writes a request down and is done: whose address it is, is found out after the answer, so that known and unknown take

@@ -12,6 +12,8 @@ export interface LimitRule {
 export interface LimitStore {
   /** Counts one more. Gives the count in the window and when the window began. Survives a restart. */
   countHit(rule: string, subject: string, window: number, now: number): Promise<{ count: number; since: number }>
+  /** Begins anew. */
+  clearHits(rule: string, subject: string): Promise<void>
 }
 
 /**

@@ -111,6 +111,14 @@ export function openApiDocument(title: string, version: string, paths: Paths): O
 
 const ANSWERS: Record<string, string> = { 200: 'Done', 201: 'Made', 202: 'Taken on', 204: 'Done; there is no body' }
 
+const CALLERS: Record<Access[number], string> = {
+  anyone: 'anyone',
+  user: 'users, with their access token',
+  operator: 'operators, with the operator key or an access token with the role ADMIN',
+  internal: 'the other services, with the internal key',
+  scraper: 'Prometheus, with the operator key as a Bearer',
+}
+
 const PROBLEM: Json = {
   type: 'object',
   properties: {
@@ -133,6 +141,7 @@ function complete(operation: Operation, path: string, method: string, form: bool
   const { 'x-access': access = ['anyone'], 'x-problems': problems = [], ...documented } = operation
   // A route that reads a token itself says so.
   documented.security ??= securityOf(access)
+  documented.description ??= whoMay(access)
   documented.operationId = operationId(path, method)
   for (const parameter of documented.parameters ?? []) parameter.example = sample(parameter.schema, parameter.name)
   const { requestBody } = documented
@@ -171,6 +180,11 @@ function operationId(path: string, method: string): string {
   const name = words.map((word) => word.charAt(0).toUpperCase() + word.slice(1)).join('')
   // What stands at the root and under the prefix with different shapes has two names.
   return `${method}${path.startsWith('/api/v1') ? '' : 'Root'}${name}`
+}
+
+/** In words, because the ways of proving it do not say that a token has to be an operator's. */
+function whoMay(access: Access): string {
+  return `For ${access.map((one) => CALLERS[one]).join('; or ')}.`
 }
 
 function securityOf(access: Access): Record<string, string[]>[] {

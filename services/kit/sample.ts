@@ -87,7 +87,7 @@ export function sample(schema: Schema, name = ''): unknown {
   if ('const' in schema) return schema.const
   if (Array.isArray(schema.enum)) return schema.enum[0]
   const type = Array.isArray(schema.type) ? schema.type[0] : schema.type
-  if (type !== 'object' && Object.hasOwn(BY_NAME, name)) return BY_NAME[name]
+  if (Object.hasOwn(BY_NAME, name) && fits(BY_NAME[name], type)) return BY_NAME[name]
   const choices = schema.anyOf ?? schema.oneOf
   if (Array.isArray(choices)) return sample(choices[0] as Schema)
   if (type === 'object') {
@@ -99,4 +99,11 @@ export function sample(schema: Schema, name = ''): unknown {
   if (type === 'boolean') return true
   if (type === 'null' || type === undefined) return null
   return BY_FORMAT[String(schema.format)] ?? 'text'.padEnd(Number(schema.minLength ?? 0), 'x')
+}
+
+/** Whether a value is of the first type that a schema names. What may be absent is shown so: a cursor on the last page. */
+function fits(value: unknown, type: unknown): boolean {
+  if (Array.isArray(value)) return type === 'array'
+  if (typeof value === 'number') return type === 'integer' || type === 'number'
+  return value === null || typeof value === type
 }

@@ -17,7 +17,7 @@ import {
 // What more than one service says of a user: the shapes of the API's second section, and the record that auth keeps.
 
 /** A password that is being set. Its least length is a setting, so it is checked with the rest of the policy. */
-export const newPassword = text({ least: 1, most: 256, controls: true, examples: ['correct horse battery'] })
+export const newPassword = text({ most: 256, controls: true, examples: ['correct horse battery'] })
 /** A password that is being checked: whatever was typed, as long as it can be one. */
 export const password = text({ least: 1, most: 256, controls: true, examples: ['correct horse battery'] })
 export const name = nullable(text({ most: 200, examples: ['Ana'] }))

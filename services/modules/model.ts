@@ -101,6 +101,6 @@ export const moduleUserPage = page(strict({ user_id: t.String({ format: 'uuid' }
 export const userDeleted = strict({ user_id: uuid() })
 export const userModules = strict({
   user_id: t.String({ format: 'uuid' }),
-  modules: t.Array(t.String(), { examples: [['billing', 'invoices']] }),
+  modules: t.Array(t.String({ examples: ['billing'] })),
 })
 export type UserModules = Static<typeof userModules>

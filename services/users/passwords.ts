@@ -27,8 +27,11 @@ export async function changePassword(
 ): Promise<void> {
   if (caller.userId !== id.toLowerCase()) throw new Problem('user_not_found')
   const user = await visibleUser(context, id, caller)
-  if (context.config.rateLimit) await limit(context.store, CHANGES, user.id, context.clock.now())
-  if (!(await context.hasher.verify(current, user.passwordHash))) throw new Problem('invalid_credentials')
+  const { clock, config, hasher, store } = context
+  // Counted before the check, so that guesses that come at once are counted too; a right one makes it void.
+  if (config.rateLimit) await limit(store, CHANGES, user.id, clock.now())
+  if (!(await hasher.verify(current, user.passwordHash))) throw new Problem('invalid_credentials')
+  if (config.rateLimit) await store.clearHits(CHANGES.name, user.id)
   const passwordHash = await newHash(context, user, next)
   await replace(context, user, caller, (latest) => {
     // Changed by someone else since the current one was checked.

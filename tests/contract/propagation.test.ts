@@ -271,8 +271,11 @@ describe.each(WAYS)('what users tells auth, %s', (way) => {
         const email = newEmail()
         await here.system.kill('auth')
         const began = performance.now()
+        const disabled = patch(ana, { email, status: 'disabled' })
+        await eventually(async () => (await record(ana.id)).status === 'disabled')
         await Promise.all([
-          patch(ana, { email, status: 'disabled' }),
+          disabled,
+          patch(ana, { status: 'active' }),
           patch(ben, { roles: ['STAFF'] }),
           users(`POST /users/${ben.id}/set-password`, { headers: as.operator, body: { new_password: OTHER } }),
         ])
@@ -280,7 +283,6 @@ describe.each(WAYS)('what users tells auth, %s', (way) => {
         expect(performance.now() - began).toBeLessThan(2500)
         await here.system.kill('users')
         await here.system.start('users')
-        await patch(ana, { status: 'active' })
         await here.system.start('auth')
         // A restarted auth has caught up before it answers.
         expect(await login(email)).toBe(200)
@@ -293,6 +295,7 @@ describe.each(WAYS)('what users tells auth, %s', (way) => {
           expect((await auth('POST /auth/refresh', { body: { refresh_token } })).status).toBe(401)
         }
       },
+      15_000,
     )
 
     test.skipIf(way === 'one process')('with users away those who are known log in', async () => {

@@ -1,0 +1,81 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { existsSync } from 'node:fs'
+import { type Browser, chromium } from 'playwright-core'
+import { call, type System, startSystem, WAYS } from '../harness.ts'
+import { type OpenApiDocument, operationsOf } from './document.ts'
+
+const PLACES = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
+const executablePath = PLACES.find((place) => place && existsSync(place))
+const ARGUMENTS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--no-first-run',
+]
+/** A browser that hangs must not hold up the tests. */
+const PATIENCE = 15_000
+
+const missing = executablePath === undefined
+// Where every test has to run, a missing browser is a failure; on a developer's machine it is said aloud.
+const skipped = missing && process.env.CI !== 'true'
+if (skipped) console.error('SKIPPED: the page of the documentation. Install Chromium, or say with CHROMIUM where it is')
+
+describe('the page', () => {
+  let browser: Browser
+  beforeAll(async () => {
+    if (missing) return
+    browser = await chromium.launch({ executablePath, args: ARGUMENTS, timeout: PATIENCE })
+  }, PATIENCE)
+  afterAll(() => browser?.close(), PATIENCE)
+
+  describe.each(WAYS)('%s', (way) => {
+    let system: System
+    beforeAll(async () => {
+      if (!missing) system = await startSystem(way)
+    })
+    afterAll(() => system?.stop())
+
+    test.skipIf(skipped)(
+      'works without the internet, and shows every operation',
+      async () => {
+        if (missing) throw new Error(`There is no Chromium at ${PLACES.filter(Boolean).join(', ')}: install it`)
+        await Promise.all([...new Set(Object.values(system.url))].map((base) => look(browser, base)))
+      },
+      2 * PATIENCE,
+    )
+  })
+})
+
+/** Opens the page of one address, and every chapter of it, with the rest of the world cut off. */
+async function look(browser: Browser, base: string): Promise<void> {
+  const page = await browser.newPage()
+  page.setDefaultTimeout(PATIENCE)
+  const elsewhere: string[] = []
+  const errors: string[] = []
+  page.on('console', (message) => message.type() === 'error' && errors.push(message.text()))
+  page.on('pageerror', (error) => errors.push(error.message))
+  await page.route('**/*', (route) => {
+    const url = route.request().url()
+    if (url.startsWith(`${base}/`) || /^(data|blob):/.test(url)) return route.continue()
+    elsewhere.push(url)
+    return route.abort()
+  })
+
+  const response = await page.goto(`${base}/swagger`)
+  expect(response?.status()).toBe(200)
+  const document = (await call(base, 'GET /swagger/json')).body as OpenApiDocument
+  await page.getByText(document.info.title, { exact: true }).first().waitFor()
+  for (const { name } of document.tags) {
+    // A chapter is drawn when it is gone to.
+    await page.goto(`${base}/swagger#tag/${name}`)
+    const summaries = operationsOf(document)
+      .filter(({ operation }) => operation.tags.includes(name))
+      .map(({ operation }) => operation.summary)
+    for (const summary of summaries) await page.getByText(summary, { exact: true }).first().waitFor()
+  }
+  expect(elsewhere).toEqual([])
+  expect(errors).toEqual([])
+  await page.close()
+}
