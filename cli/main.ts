@@ -67,10 +67,11 @@ function examples(...commands: string[]): string {
   return `\nExamples:\n${commands.map((command) => `  $ ${command}`).join('\n')}`
 }
 
+/** Before or without commander, which may be what fails: `-o json`, `-ojson`, `--output json`, `--output=json`. */
 function outputOf(words: readonly string[]): Output {
-  const at = words.findIndex((word) => word === '-o' || word === '--output')
-  const form = words[at + 1]
-  return at >= 0 && form !== undefined ? (OUTPUTS.find((known) => known === form) ?? 'table') : 'table'
+  const at = words.findIndex((word) => /^(-o|--output$|--output=)/.test(word))
+  const form = words[at]?.replace(/^(-o|--output=?)/, '') || words[at + 1]
+  return OUTPUTS.find((known) => at >= 0 && known === form) ?? 'table'
 }
 
 async function main(words: string[]): Promise<void> {

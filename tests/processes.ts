@@ -33,7 +33,7 @@ interface RunOptions {
 }
 
 /** What every process of ours needs; nothing of the environment of the tests comes through. */
-export function bareEnvironment(env: Record<string, string> = {}): Record<string, string> {
+function bareEnvironment(env: Record<string, string> = {}): Record<string, string> {
   return { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', NO_COLOR: '1', CH202_ENV: 'test', ...env }
 }
 

@@ -1,9 +1,12 @@
 import { Database } from 'bun:sqlite'
-import { afterAll, describe, expect, test } from 'bun:test'
+import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { as, call, INTERNAL_KEY, mails, newEmail, OPERATOR_KEY, PASSWORD, type System } from './harness.ts'
 import { ch202, type Ended, launch, ownSettings, processesWith, temporary } from './processes.ts'
+
+// Processes start slowly on a busy machine; what has to be quick is measured.
+setDefaultTimeout(20_000)
 
 const folder = temporary('start')
 afterAll(folder.remove)
@@ -79,8 +82,6 @@ describe('wrong settings', () => {
       { ...LONG, OPERATOR_API_KEY: 'your-operator-key-goes-here-please-set-it' },
       'OPERATOR_API_KEY is a sample',
     ],
-    ['all one character', { ...LONG, CH202_SECRET: 'x'.repeat(40) }, 'CH202_SECRET is a sample'],
-    ['change me', { ...LONG, CH202_SECRET: 'changeme-changeme-changeme-changeme' }, 'CH202_SECRET is a sample'],
   ])('in production a secret that is %s stops the start', async (_, secrets, text) => {
     const dataDir = folder.fresh()
     const ended = await ch202(['serve'], { env: ownSettings(dataDir, { CH202_ENV: 'production', ...secrets }) })

@@ -198,7 +198,7 @@ export const auditBody = strict({
   ip: nullable(text({ most: 64 })),
   request_id: nullable(text({ most: 128 })),
   detail: checked<Record<string, unknown>>({ type: 'object' }, (value) =>
-    typeof value === 'object' && value !== null ? undefined : 'must be an object',
+    typeof value === 'object' && value !== null && !Array.isArray(value) ? undefined : 'must be an object',
   ),
 })
 export type AuditBody = Static<typeof auditBody>

@@ -74,6 +74,9 @@ export class RevocationFeed {
     // Taken before the rows are read: what is written meanwhile is for the next poll.
     const upTo = this.last
     const { revocations, seq } = await store.revocationsAfter(from, PAGE)
+    // Also what no one announced, such as a key whose time was up: a follower that knew of it would count as ahead of
+    // us, and start over with each poll.
+    this.advance(seq)
     follower.leaseEnds = clock.monotonic() + FEED_LEASE
     const { audience, issuer, jwks } = this.options
     // Where the rows up to the last number were forgotten, the follower is at the last number all the same.
@@ -90,11 +93,7 @@ export class RevocationFeed {
   /** Resolves when every follower has heard all up to `seq`, or can't decide without asking any more. */
   async announceUpTo(seq: number): Promise<void> {
     if (seq === 0) return
-    if (seq > this.last) {
-      this.last = seq
-      this.news.resolve()
-      this.news = Promise.withResolvers()
-    }
+    this.advance(seq)
     while (!this.everyoneKnows(seq)) await this.change()
   }
 
@@ -110,6 +109,13 @@ export class RevocationFeed {
     revocations.prune(clock.now())
     for (const [name, { leaseEnds }] of this.followers)
       if (leaseEnds + 60_000 < clock.monotonic()) this.followers.delete(name)
+  }
+
+  private advance(seq: number): void {
+    if (seq <= this.last) return
+    this.last = seq
+    this.news.resolve()
+    this.news = Promise.withResolvers()
   }
 
   private everyoneKnows(seq: number): boolean {

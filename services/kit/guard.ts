@@ -95,16 +95,15 @@ export function guard(options: GuardOptions) {
     auth: (access: Access) => ({
       // For the documentation.
       detail: { 'x-access': access } as DocumentDecoration,
-      transform: asGuard((context) => {
+      // The framework awaits a hook when its text says that it is asynchronous, and not because it gave a promise: one
+      // that is not awaited has let the request pass.
+      transform: asGuard(async (context) => {
         const { request, server } = context
         const arrival = context as unknown as Arrival
-        const pass = (caller: Caller) => {
-          Object.assign(context, { caller })
-          if (arrival.fault) throw arrival.fault
-        }
         const address = server?.requestIP(request)?.address ?? null
-        const caller = admit(request, address, arrival.requestId, access)
-        return caller instanceof Promise ? caller.then(pass) : pass(caller)
+        const caller = await admit(request, address, arrival.requestId, access)
+        Object.assign(context, { caller })
+        if (arrival.fault) throw arrival.fault
       }),
       resolve: (context) => ({ caller: (context as unknown as Passed).caller }),
     }),
@@ -113,7 +112,7 @@ export function guard(options: GuardOptions) {
 
 const guards = new WeakSet<object>()
 
-function asGuard(hook: (context: Pick<Context, 'request' | 'server'>) => void | Promise<void>) {
+function asGuard(hook: (context: Pick<Context, 'request' | 'server'>) => Promise<void>) {
   guards.add(hook)
   return hook
 }

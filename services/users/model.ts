@@ -69,7 +69,7 @@ export const internalPassword = strict(
     password_hash: t.Optional(passwordHash),
     if_version: t.Optional(
       checked<number>({ type: 'integer', minimum: 1 }, (value) =>
-        Number.isSafeInteger(value) ? undefined : 'must be a whole number',
+        Number.isSafeInteger(value) && (value as number) >= 1 ? undefined : 'must be a whole number from 1',
       ),
     ),
   },

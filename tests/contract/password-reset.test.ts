@@ -65,7 +65,7 @@ describe.each(WAYS)('password reset, %s', (way) => {
       const link = resetLinkIn(mail)
       expect(link.origin + link.pathname).toBe('https://app.example.org/reset-password')
       expect([...link.searchParams.keys()]).toEqual(['token'])
-      expect(link.searchParams.get('token')).toMatch(/^[\w-]{43}$/)
+      expect(link.searchParams.get('token')).toMatch(/^[\w-]{22,}$/)
       expect(mail).toMatch(/^From: .+$/m)
       expect(mail).toMatch(/^Subject: .+$/m)
       expect(readMail(mail)).not.toContain('evil')

@@ -3,6 +3,7 @@ import type { Client } from './running.ts'
 
 /** The mail as a reader shows it: its lines whole, its signs plain (RFC 2045, 6.7). */
 export function readMail(mail: string): string {
+  if (!/^Content-Transfer-Encoding: quoted-printable$/im.test(mail)) return mail
   return mail
     .replaceAll(/=\r?\n/g, '')
     .replaceAll(/=([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll } from 'bun:test'
+import { afterAll, beforeAll, setDefaultTimeout } from 'bun:test'
 import { type Answer, call, type Name, type System, startSystem, type Way } from '../harness.ts'
 
 export type Options = NonNullable<Parameters<typeof call>[2]>
@@ -7,6 +7,8 @@ export type Client = (request: string, options?: Options) => Promise<Answer>
 /** A system for all tests of the `describe` that this stands in, and a client for each of its services. */
 export function running(way: Way, env: Record<string, string> = {}) {
   let system: System
+  // Restarts take their time on a busy machine.
+  setDefaultTimeout(20_000)
   beforeAll(async () => {
     system = await startSystem(way, env)
   })

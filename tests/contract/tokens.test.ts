@@ -15,17 +15,7 @@ import {
 } from 'jose'
 import { Sealing } from '../../services/auth/sealing.ts'
 import { systemRandom } from '../../services/kit/random.ts'
-import {
-  type Answer,
-  as,
-  call,
-  createUser,
-  eventually,
-  registerUser,
-  type System,
-  type TestUser,
-  WAYS,
-} from '../harness.ts'
+import { as, call, createUser, registerUser, type System, WAYS } from '../harness.ts'
 import { all, askEach } from './each-service.ts'
 import { form, running } from './running.ts'
 import { expectFields, expectProblem, FIELDS } from './shapes.ts'
@@ -470,28 +460,6 @@ describe.each(WAYS)('tokens, %s', (way) => {
         expectProblem(await auth('POST /auth/revoke', form({})), 400, 'validation_failed')
         expectProblem(await auth('POST /auth/revoke', { body: {} }), 400, 'validation_failed')
       })
-    })
-  })
-
-  describe('of a second', () => {
-    const here = running(way, { JWT_EXPIRE: '1s' })
-    const { auth } = here
-
-    test('are expired after it, and a refresh gives another', async () => {
-      const user: TestUser = await registerUser(here.system)
-      const token = user.tokens.access_token
-      const expired: Answer = await eventually(async () => {
-        const answer = await auth('POST /auth/validate-token', { body: { token } })
-        return answer.body.valid ? undefined : answer
-      })
-      expect(expired.body).toEqual({ valid: false, reason: 'expired' })
-      expect(await askEach(here.system, token)).toEqual(all('token_expired'))
-      expect((await auth('POST /auth/introspect', form({ token }, as.internal))).body).toEqual({ active: false })
-      const refused = await auth('GET /auth/me', { headers: as.bearer(token) })
-      expect(refused.headers.get('www-authenticate')).toContain('invalid_token')
-      const next = await auth('POST /auth/refresh', { body: { refresh_token: user.tokens.refresh_token } })
-      expect(next.body.expires_in).toBe(1)
-      expect((await auth('GET /auth/me', { headers: as.bearer(next.body.access_token) })).status).toBe(200)
     })
   })
 })

@@ -29,7 +29,7 @@ const REFRESH = 'invalid_refresh_token refresh_token_reused rate_limited'
 const LOGIN = 'invalid_credentials account_disabled rate_limited overloaded users_unavailable'
 
 /** Sections 3 to 8 of the contract, and the paths that the services have among themselves. */
-export const VERSIONED: ContractOperation[] = [
+const VERSIONED: ContractOperation[] = [
   // 3. Auth, public.
   row('POST /auth/register', 'anyone', 201, `${REGISTRATION} email_taken username_taken forbidden_field`),
   row('POST /auth/login', 'anyone', 200, LOGIN),
@@ -107,7 +107,7 @@ export const VERSIONED: ContractOperation[] = [
 ]
 
 /** Section 7. */
-export const V0: ContractOperation[] = [
+const V0: ContractOperation[] = [
   row('POST /auth/register', 'anyone', 200, `${REGISTRATION} email_taken`),
   row('POST /auth/login', 'anyone', 200, LOGIN),
   row('POST /auth/refresh', 'anyone', 200, REFRESH),
