@@ -1,3 +1,4 @@
+import { test } from 'bun:test'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -5,6 +6,11 @@ import { join } from 'node:path'
 /** The two ways of running: nothing in the contract may depend on which it is. */
 export const WAYS = ['one process', 'three processes'] as const
 export type Way = (typeof WAYS)[number]
+
+/** For what can only happen between processes: a service that is away while the others are there. */
+export function whereApart(way: Way): (name: string, body: () => Promise<void>, patience?: number) => void {
+  return way === 'three processes' ? test : () => undefined
+}
 
 const ROOT = join(import.meta.dir, '..')
 export const INTERNAL_KEY = 'internal-key-of-the-tests-0123456789abcdef'
@@ -32,12 +38,21 @@ export interface System {
   stop(): Promise<void>
 }
 
+/** Below the ports that the system gives to outgoing connections: several test processes at once seldom meet there. */
+const FIRST_PORT = 10_240
+const LAST_PORT = 32_000
+
 /** A port that nothing listens on. */
 export function freePort(): number {
-  const server = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response() })
-  const { port } = server
-  server.stop(true)
-  return port ?? 0
+  for (;;) {
+    const port = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT))
+    try {
+      Bun.serve({ port, hostname: '127.0.0.1', fetch: () => new Response() }).stop(true)
+      return port
+    } catch {
+      // Taken.
+    }
+  }
 }
 
 export async function startSystem(way: Way, env: Record<string, string> = {}): Promise<System> {

@@ -107,11 +107,8 @@ export async function register(
 }
 
 /** Registers a user through users, without a session. @throws Problem as `register` */
-export async function registerUser(
-  { clock, config, store, users }: AuthContext,
-  body: UserCreate,
-  caller: Caller,
-): Promise<UserRead> {
+export async function registerUser(context: AuthContext, body: UserCreate, caller: Caller): Promise<UserRead> {
+  const { clock, config, store, users } = context
   const field = OPERATOR_FIELDS.find((name) => name in body)
   if (field) throw new Problem('forbidden_field', { message: `Only an operator may set ${field}` })
   if (!config.registrationOpen) throw new Problem('registration_closed')
@@ -124,7 +121,10 @@ export async function registerUser(
     ...(username === undefined ? {} : { username }),
     ...(name === undefined ? {} : { name }),
   }
-  return await users.createUser(user, caller.requestId)
+  const made = await users.createUser(user, caller.requestId)
+  // Users writes down that it was made; from where is known here alone.
+  await store.addEvent(eventBy(context, caller, 'user.registered', made.id))
+  return made
 }
 
 async function fetchAccount(context: AuthContext, userId: string, caller: Caller): Promise<Account> {

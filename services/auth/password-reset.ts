@@ -67,6 +67,7 @@ export async function confirmReset(
   const record = await users.passwordRecord(userId)
   if (record) await syncUser(context, record, caller)
   await limits.forget(userId)
+  await store.addEvent(eventBy(context, caller, 'password.reset_confirmed', userId))
 }
 
 function hashOf(token: string): Uint8Array {

@@ -44,6 +44,7 @@ interface FollowerOptions {
 }
 
 const RETRY = 100
+const BRIEF = 20
 /** After auth failed to answer a question, how long until the next one is put to it. */
 const ASK_AGAIN = 100
 
@@ -136,9 +137,13 @@ export class FeedFollower implements TokenCheck {
     while (this.running) {
       const sentAt = clock.monotonic()
       try {
-        const page = await source.poll(name, this.seq, this.epoch)
+        const before = this.seq
+        const page = await source.poll(name, before, this.epoch)
         this.take(page)
         this.heardAt = sentAt
+        // A poll that brings nothing is held; one that is not held must not make this a spin.
+        const held = clock.monotonic() - sentAt > BRIEF
+        if (!held && page.seq === before) await Bun.sleep(BRIEF)
         this.firstPage.resolve()
         if (failed) log.info({ event: 'feed.resumed', seq: this.seq })
         failed = false

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { as, call, createUser, eventually, logIn, registerUser, type TestUser, WAYS } from '../harness.ts'
+import { as, call, createUser, eventually, logIn, registerUser, type TestUser, WAYS, whereApart } from '../harness.ts'
 import { running } from './running.ts'
 import { expectFields, expectProblem, FIELDS, TIME } from './shapes.ts'
 
@@ -287,7 +287,7 @@ describe.each(WAYS)('modules, %s', (way) => {
     })
   })
 
-  test.skipIf(way === 'one process')('with users down: what it does not need it does, the rest is 503', async () => {
+  whereApart(way)('with users down: what it does not need it does, the rest is 503', async () => {
     const ana = await registerUser(here.system)
     const [id, staff] = [await make(), await make({ required_roles: ['STAFF'] })]
     await on(ana, id)
@@ -307,7 +307,7 @@ describe.each(WAYS)('modules, %s', (way) => {
     expect((await operator(`GET /modules/${id}?user_id=${ana.id}`)).body.enabled).toBe(true)
   })
 
-  test.skipIf(way === 'one process')('with modules down a deletion is answered, and told when it is back', async () => {
+  whereApart(way)('with modules down a deletion is answered, and told when it is back', async () => {
     const ana = await registerUser(here.system)
     const id = await make()
     await on(ana, id)

@@ -4,7 +4,18 @@ import { openUsersStore } from '../../db/users/store.ts'
 import type { NewNotice } from '../../services/kit/outbox.ts'
 import { changed, deleted } from '../../services/users/announcements.ts'
 import type { User } from '../../services/users/store.ts'
-import { as, createUser, eventually, logIn, newEmail, PASSWORD, registerUser, type TestUser, WAYS } from '../harness.ts'
+import {
+  as,
+  createUser,
+  eventually,
+  logIn,
+  newEmail,
+  PASSWORD,
+  registerUser,
+  type TestUser,
+  WAYS,
+  whereApart,
+} from '../harness.ts'
 import { running } from './running.ts'
 import { expectProblem } from './shapes.ts'
 
@@ -264,7 +275,7 @@ describe.each(WAYS)('what users tells auth, %s', (way) => {
       expectProblem(await auth('GET /auth/me', { headers: bearer(ben) }), 401, 'token_revoked')
     })
 
-    test.skipIf(way === 'one process')(
+    whereApart(way)(
       'auth away while users changes, and a kill of users before it is back',
       async () => {
         const [ana, ben] = [await registerUser(here.system), await registerUser(here.system)]
@@ -298,7 +309,7 @@ describe.each(WAYS)('what users tells auth, %s', (way) => {
       15_000,
     )
 
-    test.skipIf(way === 'one process')('with users away those who are known log in', async () => {
+    whereApart(way)('with users away those who are known log in', async () => {
       const ana = await registerUser(here.system)
       await here.system.kill('users')
       try {

@@ -1,7 +1,7 @@
 import { Database } from 'bun:sqlite'
 import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { as, call, createUser, eventually, type Name, newEmail, PASSWORD, WAYS } from '../harness.ts'
+import { as, call, createUser, eventually, type Name, newEmail, PASSWORD, WAYS, whereApart } from '../harness.ts'
 import { running } from './running.ts'
 import { expectFields, expectProblem, FIELDS, UUID } from './shapes.ts'
 
@@ -266,7 +266,7 @@ describe.each(WAYS)('with other settings, %s', (way) => {
     expect(kept).toHaveLength(made.length)
   })
 
-  test.skipIf(way === 'one process')('cut off from auth: what is good stays good for a while, then 503', async () => {
+  whereApart(way)('cut off from auth: what is good stays good for a while, then 503', async () => {
     const ana = await createUser(here.system)
     const headers = as.bearer(ana.tokens.access_token)
     const read = () => users(`GET /users/${ana.id}`, { headers })

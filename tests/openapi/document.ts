@@ -1,4 +1,4 @@
-import Ajv from 'ajv/dist/2020'
+import Ajv, { type ValidateFunction } from 'ajv/dist/2020'
 import formats from 'ajv-formats'
 import type { OpenApiDocument, Paths } from '../../services/kit/openapi.ts'
 import type { ProblemCode } from '../../services/kit/problem.ts'
@@ -40,8 +40,12 @@ export function checker(document: OpenApiDocument): Check {
   formats(ajv)
   for (const [name, schema] of Object.entries(document.components.schemas ?? {}))
     ajv.addSchema(schema as object, `#/components/schemas/${name}`)
+  // One schema stands at many places of the document, and to compile it is what takes the time.
+  const compiled = new Map<string, ValidateFunction>()
   return (schema, value) => {
-    const validate = ajv.compile(schema)
+    const key = JSON.stringify(schema)
+    const validate = compiled.get(key) ?? ajv.compile(schema)
+    compiled.set(key, validate)
     return validate(value) ? undefined : ajv.errorsText(validate.errors)
   }
 }
