@@ -388,8 +388,9 @@ test('trap 11: every database waits, is durable, holds to its keys, and can be c
   const change = sqlite.raw.query('UPDATE t SET a = a + 1')
   const changeToo = sqlite.raw.query('UPDATE t SET b = b + 1')
   let writing = true
+  await sqlite.write(() => insert.run(0))
   const writer = (async () => {
-    for (let n = 0; writing; n++)
+    for (let n = 1; writing; n++)
       await sqlite.write(() => {
         insert.run(n)
         change.run()
