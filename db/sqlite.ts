@@ -1,4 +1,4 @@
-import { Database, type SQLQueryBindings } from 'bun:sqlite'
+import { Database } from 'bun:sqlite'
 import { createHash } from 'node:crypto'
 import { chmodSync, closeSync, existsSync, linkSync, mkdirSync, openSync, readSync, rmSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -10,7 +10,7 @@ export interface Migration {
 }
 
 /** Why a database can't be opened, said for the operator. */
-export class DatabaseError extends Error {
+class DatabaseError extends Error {
   override name = 'DatabaseError'
 }
 
@@ -281,5 +281,3 @@ export function plannedMigrations(path: string, migrations: readonly Migration[]
     raw.close()
   }
 }
-
-export type Bindings = SQLQueryBindings

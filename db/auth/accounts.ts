@@ -4,6 +4,7 @@ import type { Account, AuthStore, CacheSync, SyncedAccount } from '../../service
 import type { AuditEvent } from '../../services/kit/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/page.ts'
 import { EVERY_VERSION, type Revocation } from '../../services/kit/revocations.ts'
+import { sliceOf, window } from '../pages.ts'
 import { placeholders } from '../placeholders.ts'
 import type { Sqlite } from '../sqlite.ts'
 import { type Audit, COUNT, countOf } from './audit.ts'
@@ -110,21 +111,21 @@ export function accountStore(
           : or(sql`instr(${accounts.emailKey}, ${part}) > 0`, sql`instr(${accounts.username}, ${part}) > 0`),
       )
       const from = 'after' in request ? gt(accounts.userId, String(request.after[0])) : undefined
+      const { limit, offset } = window(request)
       const rows = db
         .select()
         .from(accounts)
         .where(and(where, from))
         .orderBy(asc(accounts.userId))
-        .limit(request.size + 1)
-        .offset('page' in request ? (request.page - 1) * request.size : 0)
+        .limit(limit)
+        .offset(offset)
         .all()
-      const shown = rows.slice(0, request.size)
-      const last = shown.at(-1)
-      return {
-        rows: shown,
-        total: 'page' in request ? countOf(db.select(COUNT).from(accounts).where(where).get()) : null,
-        next: rows.length > request.size && last ? [last.userId] : null,
-      }
+      return sliceOf(
+        rows,
+        request,
+        () => countOf(db.select(COUNT).from(accounts).where(where).get()),
+        (row) => [row.userId],
+      )
     },
     async cachedIds(after: string, limit: number) {
       return statements.ids.all({ after, limit }).map(({ userId }) => userId)

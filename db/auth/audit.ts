@@ -3,6 +3,7 @@ import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuditFilter, AuthStore } from '../../services/auth/store.ts'
 import type { AuditEvent } from '../../services/kit/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/page.ts'
+import { sliceOf, window } from '../pages.ts'
 import { placeholders } from '../placeholders.ts'
 import type { Sqlite } from '../sqlite.ts'
 import { audit } from './schema.ts'
@@ -35,21 +36,22 @@ export function auditStore(sqlite: Sqlite, db: BunSQLiteDatabase) {
         filter.requestId === undefined ? undefined : eq(audit.requestId, filter.requestId),
       )
       const before = 'after' in request ? lt(audit.seq, Number(request.after[0])) : undefined
+      const { limit, offset } = window(request)
       const rows = db
         .select()
         .from(audit)
         .where(and(where, before))
         .orderBy(desc(audit.seq))
-        .limit(request.size + 1)
-        .offset('page' in request ? (request.page - 1) * request.size : 0)
+        .limit(limit)
+        .offset(offset)
         .all()
-      const shown = rows.slice(0, request.size)
-      const last = shown.at(-1)
-      return {
-        rows: shown.map(({ seq, ...event }) => event),
-        total: 'page' in request ? countOf(db.select(COUNT).from(audit).where(where).get()) : null,
-        next: rows.length > request.size && last ? [last.seq] : null,
-      }
+      const slice = sliceOf(
+        rows,
+        request,
+        () => countOf(db.select(COUNT).from(audit).where(where).get()),
+        (row) => [row.seq],
+      )
+      return { ...slice, rows: slice.rows.map(({ seq, ...event }) => event) }
     },
   } satisfies Partial<AuthStore> & Record<string, unknown>
 }

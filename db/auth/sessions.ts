@@ -4,6 +4,7 @@ import type { Account, AuthStore, Ended, Rotated, Rotation, Session } from '../.
 import type { AuditEvent } from '../../services/kit/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/page.ts'
 import type { Revocation } from '../../services/kit/revocations.ts'
+import { sliceOf, window } from '../pages.ts'
 import { placeholders } from '../placeholders.ts'
 import type { Sqlite } from '../sqlite.ts'
 import { type Audit, COUNT, countOf } from './audit.ts'
@@ -14,7 +15,7 @@ import { accounts, refreshHashes, sessions } from './schema.ts'
 export type Sessions = ReturnType<typeof sessionStore>
 
 /** A token that is being signed while its session ends is spoken of as well. */
-export const REVOCATION_MARGIN = 60_000
+const REVOCATION_MARGIN = 60_000
 
 export function sessionStore(
   sqlite: Sqlite,
@@ -143,21 +144,21 @@ export function sessionStore(
         userId === null ? undefined : eq(sessions.userId, userId),
       )
       const before = 'after' in request ? lt(sessions.id, String(request.after[0])) : undefined
+      const { limit, offset } = window(request)
       const rows = db
         .select()
         .from(sessions)
         .where(and(where, before))
         .orderBy(desc(sessions.id))
-        .limit(request.size + 1)
-        .offset('page' in request ? (request.page - 1) * request.size : 0)
+        .limit(limit)
+        .offset(offset)
         .all()
-      const shown = rows.slice(0, request.size)
-      const last = shown.at(-1)
-      return {
-        rows: shown,
-        total: 'page' in request ? countOf(db.select(COUNT).from(sessions).where(where).get()) : null,
-        next: rows.length > request.size && last ? [last.id] : null,
-      }
+      return sliceOf(
+        rows,
+        request,
+        () => countOf(db.select(COUNT).from(sessions).where(where).get()),
+        (row) => [row.id],
+      )
     },
 
     async markAlive(now: number) {

@@ -49,7 +49,7 @@ import { introspect, me, revokeToken, validateToken } from './tokens.ts'
 type Guarded = ReturnType<typeof guard>
 
 /** The routes of the auth service for its users and for clients. */
-export function publicRoutes(context: AuthContext, mails: ResetMails, guarded: Guarded) {
+function publicRoutes(context: AuthContext, mails: ResetMails, guarded: Guarded) {
   return new Elysia({ normalize: false })
     .use(guarded)
     .post(
@@ -279,7 +279,7 @@ export function publicRoutes(context: AuthContext, mails: ResetMails, guarded: G
 }
 
 /** The routes of the auth service for operators and for the other services. */
-export function internalRoutes(context: AuthContext, guarded: Guarded) {
+function internalRoutes(context: AuthContext, guarded: Guarded) {
   const peer = { actor: 'internal', ip: null }
   return new Elysia({ normalize: false })
     .use(guarded)

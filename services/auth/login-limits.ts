@@ -17,7 +17,7 @@ const BY_ACCOUNT: Rule = { most: 10, window: 15 * MINUTE, pause: MINUTE, longest
 const BY_ADDRESS: Rule = { most: 300, window: 15 * MINUTE, pause: MINUTE, longestPause: 15 * MINUTE, mostADay: 5000 }
 
 /** Until when logins are refused after these failures; 0 when they are not. All of it follows from the times. */
-export function blockedUntil({ times, clearedAt }: LoginFailures, rule: Rule, now: number): number {
+function blockedUntil({ times, clearedAt }: LoginFailures, rule: Rule, now: number): number {
   const today = times.filter((at) => now - at < DAY)
   const oldestThatCounts = today.at(-rule.mostADay)
   if (oldestThatCounts !== undefined) return oldestThatCounts + DAY

@@ -102,7 +102,7 @@ export const sessionRead = strict({
 })
 export type SessionRead = Static<typeof sessionRead>
 export const sessionPage = page(sessionRead)
-export const whose = { user_id: t.Optional(uuid()), all: t.Optional(queryFlag()) }
+const whose = { user_id: t.Optional(uuid()), all: t.Optional(queryFlag()) }
 export const sessionsQuery = strict({ ...pageQuery, ...whose })
 export const revokeQuery = strict(whose)
 export const revoked = strict({ revoked: integer() })
@@ -187,7 +187,7 @@ const eventFields = {
   request_id: t.Nullable(t.String()),
   detail: t.Record(t.String(), t.Unknown()),
 }
-export const auditEvent = strict({ ...eventFields, at: time() })
+const auditEvent = strict({ ...eventFields, at: time() })
 export const auditPage = page(auditEvent)
 export const auditBody = strict({
   id: uuid(),
@@ -233,7 +233,7 @@ export const feedPage = strict({
 
 // For operators.
 
-export const cacheEntry = strict({
+const cacheEntry = strict({
   user_id: t.String({ format: 'uuid' }),
   email: t.String(),
   username: t.Nullable(t.String()),

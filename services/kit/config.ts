@@ -52,7 +52,7 @@ export class ConfigError extends Error {
 
 const UNITS: Record<string, number> = { s: SECOND, m: MINUTE, h: HOUR, d: DAY }
 const SAMPLE_SECRET = /^(your[-_ ]|change[-_ ]?me|secret|example|sample|password|test|xxx)|^(.)\2*$/i
-export const SECRET_MIN_LENGTH = 32
+const SECRET_MIN_LENGTH = 32
 
 /**
  * Reads the settings of `contract.md` section 9.
