@@ -226,7 +226,7 @@ describe('users create', () => {
     const first = await create([email, '--generate', '-o', 'ids'])
     const again = await create([email.toUpperCase(), '--generate'])
     expect([again.status, again.stdout]).toEqual([6, ''])
-    expect(again.stderr).toMatch(/^✗ .*\(email_taken, request [\w-]+\)\n→ ch202 users get /)
+    expect(again.stderr).toMatch(/^✗ .*\(email_taken, request [\w-]+\)\n→ ch202 users create \S+ --if-not-exists/)
     const json = await create([email, '--generate', '-o', 'json'])
     expect([json.status, json.stderr]).toEqual([6, ''])
     expect(JSON.parse(json.stdout)).toMatchObject({
@@ -234,7 +234,7 @@ describe('users create', () => {
       error: {
         code: 'email_taken',
         retryable: false,
-        suggestion: `ch202 users get ${email}`,
+        suggestion: `ch202 users create ${email} --if-not-exists`,
         request_id: expect.any(String),
       },
     })

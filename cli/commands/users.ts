@@ -58,7 +58,7 @@ async function create(email: string, options: CreateOptions, output: Output): Pr
     ...(options.role === undefined ? {} : { roles: options.role }),
     ...(options.verified ? { email_verified: true } : {}),
   }
-  const suggest = (code: string) => (code === 'email_taken' ? `ch202 users get ${email}` : undefined)
+  const suggest = (code: string) => (code === 'email_taken' ? `ch202 users create ${email} --if-not-exists` : undefined)
   try {
     const created = await answerOf('users', process.env, users.users.post(user), suggest)
     show({ ...created, ...(options.generate ? { password } : {}), changed: true }, output)

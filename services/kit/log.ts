@@ -83,5 +83,11 @@ function describeError(error: unknown): Record<string, unknown> {
 function prettyStream() {
   // Loaded only where it is asked for.
   const pretty = require('pino-pretty') as (options: Record<string, unknown>) => pino.DestinationStream
-  return pretty({ colorize: process.stdout.isTTY, ignore: 'pid,hostname', sync: true })
+  return pretty({
+    colorize: process.stdout.isTTY,
+    ignore: 'pid,hostname',
+    messageKey: 'event',
+    singleLine: true,
+    sync: true,
+  })
 }
