@@ -25,6 +25,9 @@ export const users = sqliteTable('users', {
   updatedAt: integer('updated_at').notNull(),
 })
 
+/** Of users who are gone: an id is never given twice. */
+export const deletedIds = sqliteTable('deleted_ids', { id: text('id').primaryKey() })
+
 /** Numbers that only grow, whatever is deleted. */
 export const counters = sqliteTable('counters', {
   name: text('name').primaryKey(),

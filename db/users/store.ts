@@ -1,7 +1,7 @@
 import { and, asc, desc, eq, gt, or, sql } from 'drizzle-orm'
 import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite'
 import type { Position } from '../../services/kit/page.ts'
-import type { User, UsersStore } from '../../services/users/store.ts'
+import type { NewUser, User, UsersStore } from '../../services/users/store.ts'
 import { limitStore } from '../limits.ts'
 import { outboxStore } from '../outbox.ts'
 import { placeholders } from '../placeholders.ts'
@@ -28,12 +28,22 @@ function usersStore(sqlite: Sqlite): UsersStore {
     change: query.nextChange.get()?.value ?? 0,
   })
 
-  const taken = (user: User) => {
+  /** @param self whose own email and username are not in its way; a user to be made has none yet */
+  const taken = (user: User, self: string | null = user.id) => {
     const byEmail = query.byEmail.get({ key: user.email.toLowerCase() })
-    if (byEmail && byEmail.id !== user.id) return 'email_taken' as const
+    if (byEmail && byEmail.id !== self) return 'email_taken' as const
     const byUsername = user.username === null ? undefined : query.byUsername.get({ username: user.username })
-    if (byUsername && byUsername.id !== user.id) return 'username_taken' as const
+    if (byUsername && byUsername.id !== self) return 'username_taken' as const
     return undefined
+  }
+
+  const add = ({ user, notices }: NewUser) => {
+    const conflict = taken(user, null)
+    if (conflict) return conflict
+    if (query.byId.get({ id: user.id }) || query.deletedId.get({ id: user.id })) return 'id_taken' as const
+    query.insert.run(rowOf(user))
+    outbox.addNotices(notices)
+    return 'added' as const
   }
 
   const isLastAdmin = (user: User) => isActiveAdmin(user) && query.admins.all().length < 2
@@ -50,6 +60,8 @@ function usersStore(sqlite: Sqlite): UsersStore {
         outbox.addNotices(notices)
         return 'added' as const
       }),
+
+    addUsers: (newcomers) => sqlite.write(() => newcomers.map(add)),
 
     replaceUser: (next, notices) =>
       sqlite.write(() => {
@@ -69,6 +81,7 @@ function usersStore(sqlite: Sqlite): UsersStore {
         if (!current) return 'not_found' as const
         if (isLastAdmin(current)) return 'last_admin' as const
         query.remove.run({ id })
+        query.addDeletedId.run({ id })
         outbox.addNotices(notices)
         return 'removed' as const
       }),
@@ -180,6 +193,15 @@ function prepare(db: BunSQLiteDatabase<typeof schema>) {
     remove: db
       .delete(users)
       .where(eq(users.id, sql.placeholder('id')))
+      .prepare(),
+    addDeletedId: db
+      .insert(schema.deletedIds)
+      .values({ id: sql.placeholder('id') })
+      .prepare(),
+    deletedId: db
+      .select()
+      .from(schema.deletedIds)
+      .where(eq(schema.deletedIds.id, sql.placeholder('id')))
       .prepare(),
     byId: db
       .select()

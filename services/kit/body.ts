@@ -1,6 +1,6 @@
 import { invalid, Problem } from './problem.ts'
 
-export const BODY_MAX = 64 * 1024
+const BODY_MAX = 64 * 1024
 const DEPTH_MAX = 32
 
 /** A body as it was read, or why it could not be: told only after the caller's credentials were checked. */
@@ -15,7 +15,7 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
  * @param forms whether `application/x-www-form-urlencoded` will do as well (RFC 7009, RFC 7662)
  */
 export async function readBody(request: Request, forms: boolean): Promise<Body> {
-  const bytes = await readBytes(request)
+  const bytes = await readBytes(request, BODY_MAX)
   if (bytes === null) return { problem: new Problem('body_too_large') }
   if (bytes.byteLength === 0) return { value: {} }
 
@@ -23,16 +23,33 @@ export async function readBody(request: Request, forms: boolean): Promise<Body> 
   const form = forms && type === 'application/x-www-form-urlencoded'
   if (!form && type !== 'application/json') return { problem: new Problem('unsupported_media_type') }
 
+  const source = decode(bytes)
+  if (typeof source !== 'string') return source
+  return form ? { value: inNfc(Object.fromEntries(new URLSearchParams(source)), '') } : readObject(source)
+}
+
+const UNREADABLE = 'The body is not valid JSON in UTF-8'
+
+/** The text of a body, or the problem that it is not UTF-8. */
+export function decode(bytes: Uint8Array): string | { problem: Problem } {
   try {
-    const source = utf8.decode(bytes)
-    if (!form && tooDeep(source)) return { problem: malformed('The body is nested too deeply') }
-    const value: unknown = form ? Object.fromEntries(new URLSearchParams(source)) : JSON.parse(source)
+    return utf8.decode(bytes)
+  } catch {
+    return { problem: malformed(UNREADABLE) }
+  }
+}
+
+/** Reads the text of one JSON object, by the rules of `readBody`. */
+export function readObject(source: string): Body {
+  try {
+    if (tooDeep(source)) return { problem: malformed('The body is nested too deeply') }
+    const value: unknown = JSON.parse(source)
     // Here, because the validation of a body that may be left out lets pass whatever is no object.
     if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid('body must be an object')
     return { value: inNfc(value, '') }
   } catch (error) {
     // The parser's own message quotes the body, which may hold a password.
-    return { problem: error instanceof Problem ? error : malformed('The body is not valid JSON in UTF-8') }
+    return { problem: error instanceof Problem ? error : malformed(UNREADABLE) }
   }
 }
 
@@ -40,11 +57,11 @@ function malformed(message: string): Problem {
   return new Problem('malformed_json', { message })
 }
 
-/** `null`: larger than what we take. The rest of it is not read. */
-async function readBytes(request: Request): Promise<Uint8Array | null> {
+/** `null`: larger than `most` bytes. The rest of it is not read. */
+export async function readBytes(request: Request, most: number): Promise<Uint8Array | null> {
   const announced = request.headers.get('content-length')
   if (announced !== null) {
-    if (Number(announced) > BODY_MAX) return null
+    if (Number(announced) > most) return null
     return new Uint8Array(await request.arrayBuffer())
   }
   if (!request.body) return new Uint8Array()
@@ -52,14 +69,14 @@ async function readBytes(request: Request): Promise<Uint8Array | null> {
   let size = 0
   for await (const chunk of request.body) {
     size += chunk.byteLength
-    if (size > BODY_MAX) return null
+    if (size > most) return null
     chunks.push(chunk)
   }
   return Buffer.concat(chunks)
 }
 
 /** Lower-cased, without parameters; a charset other than UTF-8 makes it a type that we don't take. */
-function mediaType(header: string | null): string {
+export function mediaType(header: string | null): string {
   if (header === null) return ''
   if (header === 'application/json') return header
   const [type = '', ...parameters] = header.toLowerCase().split(';')

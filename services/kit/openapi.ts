@@ -1,6 +1,7 @@
 import { toOpenAPISchema } from '@elysiajs/openapi'
 import type { AnyElysia } from 'elysia'
 import type { Access } from './guard.ts'
+import { LINES_TYPE } from './lines.ts'
 import { PROBLEM_CODES, Problem, type ProblemCode, statusOf } from './problem.ts'
 import { sample } from './sample.ts'
 
@@ -41,6 +42,8 @@ interface Operation {
   responses: Record<string, { description: string; content?: Record<string, Media> }>
   'x-access'?: Access
   'x-problems'?: ProblemCode[]
+  /** Bodies are lines of JSON, each of the schema. */
+  'x-lines'?: boolean
 }
 
 type Json = Record<string, unknown>
@@ -138,7 +141,7 @@ function plain<T>(value: T): T {
 }
 
 function complete(operation: Operation, path: string, method: string, form: boolean): Operation {
-  const { 'x-access': access = ['anyone'], 'x-problems': problems = [], ...documented } = operation
+  const { 'x-access': access = ['anyone'], 'x-problems': problems = [], 'x-lines': lines, ...documented } = operation
   // A route that reads a token itself says so.
   documented.security ??= securityOf(access)
   documented.description ??= whoMay(access)
@@ -150,7 +153,7 @@ function complete(operation: Operation, path: string, method: string, form: bool
     if (media) {
       requestBody.required = demandsFields(media.schema)
       media.example = sample(media.schema)
-      requestBody.content = { 'application/json': media }
+      requestBody.content = { [lines ? LINES_TYPE : 'application/json']: media }
       if (form) requestBody.content['application/x-www-form-urlencoded'] = media
     }
   }
@@ -160,6 +163,7 @@ function complete(operation: Operation, path: string, method: string, form: bool
     const bodies = Object.values(response.content ?? {}).filter(({ schema }) => schema && schema.type !== 'void')
     if (bodies.length === 0) delete response.content
     for (const media of bodies) media.example = sample(media.schema)
+    if (lines && bodies[0]) response.content = { [LINES_TYPE]: bodies[0] }
   }
   const has = { body: requestBody !== undefined, parameters: documented.parameters !== undefined }
   Object.assign(documented.responses, problemResponses(codesOf(access, problems, has)))

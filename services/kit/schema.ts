@@ -119,6 +119,15 @@ export const email = () =>
 const UUID = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/
 export const uuid = () => matching(UUID, 'must be a UUID', { format: 'uuid' })
 
+const MOMENT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/
+/** A time that is sent to us (RFC 3339). */
+export const moment = () =>
+  checked<string>({ type: 'string', format: 'date-time', examples: ['2026-11-20T10:00:00.000Z'] }, (value) =>
+    typeof value === 'string' && MOMENT.test(value) && !Number.isNaN(Date.parse(value))
+      ? undefined
+      : 'must be an RFC 3339 time',
+  )
+
 /** A number in a query, which is text until it is read. */
 export function count(least: number, most: number) {
   return checked<string>({ type: 'integer', minimum: least, maximum: most }, (value) =>

@@ -24,6 +24,8 @@ export interface ServiceOptions {
   corsOrigins: readonly string[]
   /** Routes that take a form as well as JSON. */
   forms?: readonly string[]
+  /** Routes that read their body themselves, once the caller is known to be one who may: of lines (`readLines`). */
+  streams?: readonly string[]
   /** What a request must wait for while the service is still coming up; nothing once it is. */
   comingUp?: (path: string) => Promise<void> | undefined
 }
@@ -39,7 +41,7 @@ export interface Routes {
 
 /** Paths of the services and the operators among themselves: no page of another origin reads them. */
 const NOT_FOR_PAGES =
-  /^(\/api\/v1)?\/(admin|metrics|auth\/(sync|introspect|revocations|audit)|users\/(verify-credentials|password-hashes|announcements|[^/]+\/password(-hash|-changed)?\/?$)|modules\/(sync|users)(\/|$))/
+  /^(\/api\/v1)?\/(admin|metrics|auth\/(sync|introspect|revocations|audit)|users\/(verify-credentials|password-hashes|announcements|export|import|[^/]+\/password(-hash|-changed)?\/?$)|modules\/(sync|users)(\/|$))/
 
 const FEED = '/auth/revocations'
 
@@ -56,7 +58,9 @@ interface Shared extends Arrival {
  */
 export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: Routes): AnyElysia {
   const { log, clock, random, metrics } = options
-  const forms = new Set(options.forms?.flatMap((path) => [path, VERSIONED + path]))
+  const both = (paths: readonly string[] = []) => new Set(paths.flatMap((path) => [path, VERSIONED + path]))
+  const forms = both(options.forms)
+  const streams = both(options.streams)
 
   const app = new Elysia({
     normalize: false,
@@ -77,6 +81,7 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
       return options.comingUp?.(pathOf(context.request.url))
     })
     .onParse(async (context) => {
+      if (streams.has(context.route)) return {}
       const body = await readBody(context.request, forms.has(context.route))
       if ('value' in body) return body.value
       const shared = context as unknown as Shared

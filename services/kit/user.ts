@@ -39,7 +39,7 @@ export const role = matching(
   'must be capital letters, digits and underscores, beginning with a letter',
   { examples: ['USER'] },
 )
-export const roles = listOf(role, 32)
+const roles = listOf(role, 32)
 
 export const passwordHash = text({ least: 1, most: 512 })
 

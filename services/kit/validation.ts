@@ -1,7 +1,9 @@
+import type { Static, TSchema } from '@sinclair/typebox'
+import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { type ValueError, ValueErrorType } from '@sinclair/typebox/errors'
 import type { ValidationError } from 'elysia'
 import { Fault } from './log.ts'
-import { Problem } from './problem.ts'
+import { invalid, Problem } from './problem.ts'
 import { isChecked } from './schema.ts'
 
 const MESSAGES_MAX = 20
@@ -16,18 +18,34 @@ export function validationProblem(error: ValidationError): Problem {
     const fields = [...describe(error)].join('; ')
     return new Problem('internal_error', { cause: new Fault(`An answer is not of its schema: ${fields}`) })
   }
-  const messages = [...describe(error)].slice(0, MESSAGES_MAX)
-  return new Problem('validation_failed', { message: messages.length > 0 ? messages : [`${error.type} is not valid`] })
+  const said = [...describe(error)].slice(0, MESSAGES_MAX)
+  return new Problem('validation_failed', { message: said.length > 0 ? said : [`${error.type} is not valid`] })
+}
+
+/**
+ * Holds values to a schema outside of a route, with the messages that a route gives.
+ * @returns a function that gives the value back as one of the schema's, or throws Problem `validation_failed`
+ */
+export function validator<T extends TSchema>(schema: T): (value: unknown) => Static<T> {
+  const compiled = TypeCompiler.Compile(schema)
+  return (value) => {
+    if (compiled.Check(value)) return value
+    throw invalid(...[...messages(compiled.Errors(value), 'body')].slice(0, MESSAGES_MAX))
+  }
+}
+
+function describe(error: ValidationError): Iterable<string> {
+  const validator = error.validator as unknown as { Errors(value: unknown): Iterable<ValueError> }
+  return messages(validator.Errors(error.value), error.type)
 }
 
 /** One message a field, each naming its field first. */
-function* describe(error: ValidationError): Generator<string> {
+function* messages(faults: Iterable<ValueError>, where: string): Generator<string> {
   const told = new Set<string>()
-  const validator = error.validator as unknown as { Errors(value: unknown): Iterable<ValueError> }
-  for (const fault of validator.Errors(error.value)) {
+  for (const fault of faults) {
     if (told.has(fault.path)) continue
     told.add(fault.path)
-    yield `${fieldName(fault.path, error.type)} ${complaint(fault)}`
+    yield `${fieldName(fault.path, where)} ${complaint(fault)}`
   }
 }
 

@@ -1,12 +1,20 @@
 import { Elysia, t } from 'elysia'
 import type { guard } from '../kit/guard.ts'
-import { operation } from '../kit/operation.ts'
+import { lines, readLines } from '../kit/lines.ts'
+import { linesOperation, operation } from '../kit/operation.ts'
 import { strict } from '../kit/schema.ts'
 import { passwordRecord, userCreate, userRead } from '../kit/user.ts'
+import { validator } from '../kit/validation.ts'
+import { exportUsers, importUsers } from './bulk.ts'
 import {
   changePassword as changePasswordBody,
   changesQuery,
   credentials,
+  exportedUser,
+  exportQuery,
+  importedLine,
+  importedUser,
+  importQuery,
   internalPassword,
   listQuery,
   passwordRecords as passwordRecordsPage,
@@ -37,6 +45,10 @@ import {
   type UsersContext,
 } from './users.ts'
 
+/** Paths of routes that read their body themselves, line by line. */
+export const STREAMS = ['/users/import']
+
+const readUser = validator(importedUser)
 const RECORDS = 200
 /** How long auth, coming back, waits for what it missed. */
 const CATCH_UP = 2000
@@ -76,6 +88,36 @@ export function usersRoutes(context: UsersContext, guarded: ReturnType<typeof gu
       response: userPage,
       detail: operation('users', 'List and search users'),
     })
+    .get(
+      '/users/export',
+      async ({ query, caller, request }) =>
+        // The framework answers a HEAD by the GET: it would walk through all users for no one.
+        lines(
+          request.method === 'HEAD' ? null : await exportUsers(context, query.with_hashes === 'true', caller),
+          context.log,
+          caller.requestId,
+        ),
+      {
+        auth: ['operator'],
+        query: exportQuery,
+        response: exportedUser,
+        detail: linesOperation(operation('users', 'Export every user, a line of JSON each')),
+      },
+    )
+    .post(
+      '/users/import',
+      async ({ query, caller, request }) => {
+        const users = await readLines(request, readUser)
+        const results = importUsers(context, users, query.on_conflict ?? 'fail', caller)
+        return lines(results, context.log, caller.requestId)
+      },
+      {
+        auth: ['operator'],
+        query: importQuery,
+        response: importedLine,
+        detail: linesOperation(operation('users', 'Import users, a line of JSON each'), importedUser),
+      },
+    )
     .get('/users/by-username/:username', ({ params }) => findUser(context, 'username', params.username), {
       auth: ['operator', 'internal'],
       params: t.Object({ username: t.String() }),

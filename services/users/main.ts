@@ -9,7 +9,7 @@ import { parts, type Runtime, type Service } from '../kit/runtime.ts'
 import { documentedPaths, service } from '../kit/service.ts'
 import { swagger } from '../kit/swagger.ts'
 import { Announcements, tellAuth, tellModules } from './announcements.ts'
-import { usersRoutes } from './index.ts'
+import { STREAMS, usersRoutes } from './index.ts'
 import type { AuthPeer, ModulesPeer } from './peers.ts'
 import type { UsersContext } from './users.ts'
 import { usersV0 } from './v0.ts'
@@ -33,7 +33,7 @@ export function usersService(
     new Outbox({ ...outbox, target: 'auth', send: tellAuth(store, auth) }),
     new Outbox({ ...outbox, target: 'modules', send: tellModules(modules) }),
   )
-  const context: UsersContext = { store, clock, random, hasher, announcements, config }
+  const context: UsersContext = { store, clock, random, hasher, announcements, log, config }
   const follower = new FeedFollower({
     name: `${NAME}-${random.id()}`,
     source: feed,
@@ -52,7 +52,7 @@ export function usersService(
   const paths = () => documentedPaths({ routes, root })
   routes.use(swagger(guarded, () => openApiDocument('Ch202 users', version, paths())))
   const app = service(
-    { log, clock, random, metrics, corsOrigins: config.corsOrigins },
+    { log, clock, random, metrics, corsOrigins: config.corsOrigins, streams: STREAMS },
     { routes, root, alsoAt: REGISTER },
   )
   return {

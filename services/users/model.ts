@@ -1,6 +1,18 @@
 import { type Static, t } from 'elysia'
 import { page, pageQuery } from '../kit/page.ts'
-import { checked, count, email, oneFieldOf, oneOf, strict, text } from '../kit/schema.ts'
+import {
+  checked,
+  count,
+  email,
+  integer,
+  moment,
+  oneFieldOf,
+  oneOf,
+  queryFlag,
+  strict,
+  text,
+  uuid,
+} from '../kit/schema.ts'
 import {
   name,
   newPassword,
@@ -10,6 +22,7 @@ import {
   passwordRecord,
   role,
   status,
+  userCreate,
   username,
   userRead,
 } from '../kit/user.ts'
@@ -81,5 +94,39 @@ export const changesQuery = strict({
   after: t.Optional(text({ least: 1, most: 32 })),
   limit: t.Optional(count(1, 500)),
 })
+
+export const exportQuery = strict({ with_hashes: t.Optional(queryFlag()) })
+
+/** What an export writes of a user, a line each. */
+export const exportedUser = strict({ ...userRead.properties, password_hash: t.Optional(t.String()) })
+
+export const importQuery = strict({ on_conflict: t.Optional(oneOf('skip', 'update', 'fail')) })
+
+/** What an import reads of a user, a line each: what an export wrote, or what an operator sends to make one. */
+export const importedUser = strict(
+  {
+    ...userCreate.properties,
+    id: t.Optional(uuid()),
+    created_at: t.Optional(moment()),
+    updated_at: t.Optional(moment()),
+  },
+  {
+    description: 'One a line. Who is made needs a password or its hash',
+    examples: [{ email: 'ana@example.org', password: 'correct horse battery', username: 'ana', name: 'Ana' }],
+  },
+)
+export type ImportedUser = Static<typeof importedUser>
+
+/** What became of a line of an import. */
+export const importedLine = strict(
+  {
+    line: integer(),
+    status: oneOf('created', 'updated', 'unchanged', 'skipped', 'failed'),
+    id: t.Optional(t.String({ format: 'uuid' })),
+    code: t.Optional(t.String()),
+    message: t.Optional(t.Union([t.String(), t.Array(t.String())])),
+  },
+  { examples: [{ line: 1, status: 'failed', code: 'email_taken', message: 'Email is taken' }] },
+)
 
 export const userParams = t.Object({ user_id: t.String() })

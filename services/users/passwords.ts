@@ -116,6 +116,7 @@ async function newHash({ config, hasher }: UsersContext, user: User, password: s
   return await hasher.hash(password)
 }
 
-function passwordChange(user: User, passwordHash: string, type: string, sessionKept: string | null): Change {
+/** The change that a new hash is: sessions end, but for the one kept. */
+export function passwordChange(user: User, passwordHash: string, type: string, sessionKept: string | null): Change {
   return { fields: { passwordHash, sessionsFrom: user.version + 1, sessionKept }, events: [[type, {}]] }
 }

@@ -101,6 +101,30 @@ export function usersStoreSuite(open: () => UsersStore): void {
       expect(await notices()).toEqual(['e', 'u'])
     })
 
+    test('of many added in one go, those that can be are, and each is answered for', async () => {
+      await add(userOf(1))
+      const outcomes = await store.addUsers([
+        { user: userOf(2), notices: [notice('two')] },
+        { user: userOf(3, { email: 'USER1@example.org' }), notices: [notice('three')] },
+        { user: userOf(4, { username: 'user2' }), notices: [notice('four')] },
+        { user: userOf(1, { email: 'five@b.org', username: null }), notices: [notice('five')] },
+        { user: userOf(1), notices: [notice('one')] },
+        { user: userOf(6), notices: [notice('six')] },
+      ])
+      expect(outcomes).toEqual(['added', 'email_taken', 'username_taken', 'id_taken', 'email_taken', 'added'])
+      expect(await list()).toEqual([1, 2, 6])
+      expect(await notices()).toEqual(['two', 'six'])
+      expect(await store.addUsers([])).toEqual([])
+    })
+
+    test('has an id that no one had before', async () => {
+      await add(userOf(1), userOf(2))
+      await remove(1)
+      const again = { user: userOf(1), notices: [] }
+      expect(await store.addUsers([again])).toEqual(['id_taken'])
+      expect(await store.addUsers([{ ...again, user: userOf(3, { email: again.user.email }) }])).toEqual(['added'])
+    })
+
     test('is replaced only as it was read', async () => {
       const ana = userOf(1)
       await add(ana)

@@ -36,9 +36,20 @@ export interface UserFilter {
 
 export type Taken = 'email_taken' | 'username_taken'
 
+/** A user to be made, and what is told of it if it is. */
+export interface NewUser {
+  user: User
+  notices: NewNotice[]
+}
+
 /** What the users service keeps. Each method is one transaction; notices are written in that of their change. */
 export interface UsersStore extends OutboxStore, LimitStore {
   addUser(user: User, notices: NewNotice[]): Promise<'added' | Taken>
+  /**
+   * Makes all those that can be made, in one transaction, and answers for each in order. `id_taken`: by a user, or by
+   * one who was removed.
+   */
+  addUsers(users: readonly NewUser[]): Promise<('added' | 'id_taken' | Taken)[]>
   /**
    * Puts `next` in the place of the user's record, if that is still of the version before `next.version`.
    * `last_admin`: it would have left no active user with ADMIN.

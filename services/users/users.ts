@@ -4,6 +4,7 @@ import { type Clock, HOUR } from '../kit/clock.ts'
 import type { Config } from '../kit/config.ts'
 import { type Hasher, isKnownHash } from '../kit/hasher.ts'
 import { type LimitRule, limit } from '../kit/limits.ts'
+import type { Log } from '../kit/log.ts'
 import type { NewNotice } from '../kit/outbox.ts'
 import { type PageQuery, pageAnswer, pageRequest } from '../kit/page.ts'
 import { invalid, Problem } from '../kit/problem.ts'
@@ -21,6 +22,7 @@ export interface UsersContext {
   random: Random
   hasher: Hasher
   announcements: Announcements
+  log: Log
   config: Pick<Config, 'passwordMinLength' | 'registrationOpen' | 'rateLimit'>
 }
 
@@ -48,23 +50,9 @@ export async function createUser(context: UsersContext, input: UserCreate, calle
   if (await store.userByEmail(input.email)) throw new Problem('email_taken')
   if (username && (await store.userByUsername(username))) throw new Problem('username_taken')
 
+  const passwordHash = input.password_hash ?? (await context.hasher.hash(input.password ?? ''))
   const now = clock.now()
-  const user: User = {
-    id: random.id(),
-    email: input.email,
-    username,
-    name: input.name ?? null,
-    roles: input.roles ?? ['USER'],
-    status: input.status ?? 'active',
-    emailVerified: input.email_verified ?? false,
-    passwordHash: input.password_hash ?? (await context.hasher.hash(input.password ?? '')),
-    version: 1,
-    sessionsFrom: 1,
-    sessionKept: null,
-    tokensFrom: 1,
-    createdAt: now,
-    updatedAt: now,
-  }
+  const user = newUser(input, { id: random.id(), passwordHash, createdAt: now, updatedAt: now })
   const created = event(context, 'user.created', user.id, caller, { roles: user.roles })
   const outcome = await store.addUser(user, [changed(user.id), audited(created)])
   if (outcome !== 'added') throw new Problem(outcome)
@@ -74,7 +62,32 @@ export async function createUser(context: UsersContext, input: UserCreate, calle
   return userRead(user)
 }
 
-function checkPasswordGiven(input: UserCreate, least: number, own: (string | null)[]): void {
+/** The record of a user who is being made. */
+export function newUser(
+  input: Omit<UserCreate, 'password' | 'password_hash'>,
+  own: Pick<User, 'id' | 'passwordHash' | 'createdAt' | 'updatedAt'>,
+): User {
+  return {
+    ...own,
+    email: input.email,
+    username: input.username?.toLowerCase() ?? null,
+    name: input.name ?? null,
+    roles: input.roles ?? ['USER'],
+    status: input.status ?? 'active',
+    emailVerified: input.email_verified ?? false,
+    version: 1,
+    sessionsFrom: 1,
+    sessionKept: null,
+    tokensFrom: 1,
+  }
+}
+
+/** @throws Problem `validation_failed`, `weak_password` */
+export function checkPasswordGiven(
+  input: Pick<UserCreate, 'password' | 'password_hash'>,
+  least: number,
+  own: (string | null)[],
+): void {
   if (input.password_hash !== undefined) {
     if (input.password !== undefined) throw invalid('password_hash should not exist beside password')
     if (!isKnownHash(input.password_hash)) throw invalid('password_hash must be a bcrypt or argon2 hash')
@@ -147,7 +160,7 @@ async function change(context: UsersContext, id: string, input: UserPatch, calle
 }
 
 /** What an update makes of a user: the fields that differ, and the events that they are. */
-function changes(current: User, input: UserPatch): Change {
+export function changes(current: User, input: UserPatch): Change {
   const wanted: Partial<User> = {}
   if (input.email !== undefined && input.email !== current.email) {
     wanted.email = input.email
@@ -225,7 +238,7 @@ export async function deleteUser(context: UsersContext, id: string, caller: Call
 export function event(
   { clock, random }: Pick<UsersContext, 'clock' | 'random'>,
   type: string,
-  userId: string,
+  userId: string | null,
   caller: Caller,
   detail: Record<string, unknown>,
 ): AuditEvent {

@@ -56,6 +56,8 @@ const VERSIONED: ContractOperation[] = [
     `${REGISTRATION} email_taken username_taken forbidden_field`,
   ),
   row('GET /users', 'operator', 200),
+  row('GET /users/export', 'operator', 200, 'validation_failed'),
+  row('POST /users/import', 'operator', 200, 'body_too_large unsupported_media_type validation_failed'),
   row('GET /users/{user_id}', 'user operator internal', 200, 'user_not_found'),
   row('GET /users/by-username/{username}', 'operator internal', 200, 'user_not_found'),
   row('GET /users/by-email/{email}', 'operator internal', 200, 'user_not_found'),
@@ -131,9 +133,6 @@ export const DOUBLED = [
   'POST /password-reset',
   'GET /whoami',
 ]
-
-/** Of the contract, and not there yet: the day one is served, it moves up into the table. */
-export const NOT_YET = ['GET /users/export', 'POST /users/import']
 
 /** Every operation, at the path under which it is documented. */
 export const CONTRACT: ContractOperation[] = [

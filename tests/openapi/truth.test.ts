@@ -16,6 +16,8 @@ import {
 import { checker, codesOf, type Documented, type OpenApiDocument, operationsOf } from './document.ts'
 import { CONTRACT } from './operations.ts'
 
+const LINES = 'application/x-ndjson'
+
 /** Whom a request comes from. */
 const CALLERS = ['nobody', 'user', 'operator', 'internal', 'stranger'] as const
 type Caller = (typeof CALLERS)[number]
@@ -91,9 +93,10 @@ describe.each(WAYS)('the document is true, %s', (way) => {
       for (const one of operations) {
         const values = await valuesFor(one.call)
         const caller = callerOf(one)
+        const { headers, ...rest } = bodyOf(one, values)
         const answer = await call(base, request(one, values, caller), {
-          headers: headersOf(caller, values.user),
-          ...bodyOf(one, values),
+          headers: { ...headersOf(caller, values.user), ...headers },
+          ...rest,
         })
         if (answer.status >= 400) wrong.push(`${one.call}: ${answer.status} ${answer.text}`)
         wrong.push(...complaint(one, answer))
@@ -165,11 +168,12 @@ function request({ call: name, operation }: Documented, values: Values, caller: 
   return query.length > 0 ? `${path}?${query.join('&')}` : path
 }
 
-function bodyOf({ operation }: Documented, values: Values): { body?: Values } {
-  const example = operation.requestBody?.content['application/json']?.example
-  if (example === undefined) return {}
-  const fields = Object.entries(example as Values)
-  return { body: Object.fromEntries(fields.map(([field, value]) => [field, values[field] ?? value])) }
+function bodyOf({ operation }: Documented, values: Values): { body?: unknown; headers?: Record<string, string> } {
+  const [type, media] = Object.entries(operation.requestBody?.content ?? {})[0] ?? []
+  if (!type || !media) return {}
+  const fields = Object.entries(media.example as Values)
+  const body = Object.fromEntries(fields.map(([field, value]) => [field, values[field] ?? value]))
+  return type === LINES ? { body: JSON.stringify(body), headers: { 'content-type': LINES } } : { body }
 }
 
 function judge(document: OpenApiDocument): Complaint {
@@ -184,7 +188,14 @@ function judge(document: OpenApiDocument): Complaint {
     const type = answer.headers.get('content-type')?.split(';')[0] ?? ''
     const [, media] = contents.find(([known]) => known === type) ?? []
     if (!media) return [`${where} is ${type}`]
-    const said = check(media.schema, answer.body)
+    const values =
+      type === LINES
+        ? answer.text
+            .split('\n')
+            .filter(Boolean)
+            .map((line) => JSON.parse(line))
+        : [answer.body]
+    const said = values.map((value) => check(media.schema, value)).find(Boolean)
     if (said) return [`${where} ${said}: ${answer.text}`]
     if (status < 400) return []
     return codesOf(operation).get(status)?.includes(answer.body.code)

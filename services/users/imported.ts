@@ -1,0 +1,84 @@
+import { invalid, Problem } from '../kit/problem.ts'
+import { changed } from './announcements.ts'
+import type { ImportedUser } from './model.ts'
+import { passwordChange } from './passwords.ts'
+import type { NewUser, Taken, User } from './store.ts'
+import { type Change, changes, checkPasswordGiven, newUser, type UsersContext } from './users.ts'
+
+const HASH_TRIES = 10
+const HASH_PAUSE = 200
+
+export type ChangeOf = (current: User) => Change
+
+/**
+ * The user that a line of an import makes; what it brings of an earlier life, its id and its times, is kept.
+ * @throws Problem `validation_failed`, `weak_password`, `overloaded`
+ */
+export async function freshUser(context: UsersContext, input: ImportedUser): Promise<NewUser> {
+  checkPassword(context, input, input)
+  const now = context.clock.now()
+  const timeOf = (given: string | undefined) => (given === undefined ? now : Date.parse(given))
+  const user = newUser(input, {
+    id: input.id?.toLowerCase() ?? context.random.id(),
+    passwordHash: input.password_hash ?? (await hash(context, input.password ?? '')),
+    createdAt: timeOf(input.created_at),
+    updatedAt: timeOf(input.updated_at),
+  })
+  return { user, notices: [changed(user.id)] }
+}
+
+/**
+ * The change that a line of an import makes to the user who has its email: that of a PATCH with its fields, and another
+ * password ends the sessions.
+ * @throws Problem as `freshUser`
+ */
+export async function changeOf(context: UsersContext, there: User, input: ImportedUser): Promise<ChangeOf> {
+  if (input.id !== undefined && input.id.toLowerCase() !== there.id)
+    throw invalid('id must be that of the user who has the email')
+  const passwordHash = await hashWanted(context, there, input)
+  return (current) => {
+    const change = changes(current, input)
+    if (passwordHash === undefined || passwordHash === current.passwordHash) return change
+    const { fields, events } = passwordChange(current, passwordHash, 'password.set', null)
+    return { fields: { ...change.fields, ...fields }, events: [...change.events, ...events] }
+  }
+}
+
+export function takenProblem(what: Taken | 'id_taken'): Problem {
+  return what === 'id_taken'
+    ? invalid('id is that of another user, or was: leave it out for a new one')
+    : new Problem(what)
+}
+
+/** Undefined where the user has that password already. */
+async function hashWanted(context: UsersContext, there: User, input: ImportedUser): Promise<string | undefined> {
+  const { password, password_hash } = input
+  if (password === undefined && password_hash === undefined) return undefined
+  checkPassword(context, input, there)
+  if (password === undefined) return password_hash
+  const same = await patiently(() => context.hasher.verify(password, there.passwordHash))
+  return same ? undefined : hash(context, password)
+}
+
+function checkPassword(
+  { config }: UsersContext,
+  input: ImportedUser,
+  { username = null, name = null }: { username?: string | null; name?: string | null },
+): void {
+  checkPasswordGiven(input, config.passwordMinLength, [input.email, username, name])
+}
+
+function hash({ hasher }: UsersContext, password: string): Promise<string> {
+  return patiently(() => hasher.hash(password))
+}
+
+/** Waits for a place in the queue of the hasher; after 2 seconds without one the line fails, and can be sent again. */
+async function patiently<T>(work: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++)
+    try {
+      return await work()
+    } catch (error) {
+      if (!(error instanceof Problem) || error.code !== 'overloaded' || tries === HASH_TRIES) throw error
+      await Bun.sleep(HASH_PAUSE)
+    }
+}
