@@ -23,7 +23,7 @@ export function accountStore(
   const statements = prepare(db)
 
   /** Ends what a change of the account ended: sessions opened, and tokens made, before it. */
-  const endOlder = (before: Row, next: Row, kept: string | null): Revocation[] => {
+  const endOlder = (before: Row, next: Row, kept: { id: string; since: number } | null): Revocation[] => {
     const revoked: Revocation[] = []
     if (next.tokensFrom > before.tokensFrom) {
       const until = sessions.accessUntilOf(next.userId)
@@ -57,7 +57,7 @@ export function accountStore(
     // An email or a username has one owner. Who held it in this cache before has another by now: asked for anew.
     statements.displace.run({ userId: next.userId, emailKey: next.emailKey, username: next.username })
     statements.put.run(next)
-    const revoked = before ? endOlder(before, next, marks?.sessionKept ?? null) : []
+    const revoked = before ? endOlder(before, next, keptBy(next, marks)) : []
     const emailChanged = before !== undefined && before.emailKey !== next.emailKey
     if (emailChanged || next.sessionsFrom > (before?.sessionsFrom ?? 0))
       statements.voidResets.run({ userId: next.userId })
@@ -134,6 +134,12 @@ export function accountStore(
       return countOf(statements.count.get())
     },
   } satisfies Partial<AuthStore>
+}
+
+/** The session that a change spares; none of a user who may not log in. */
+function keptBy({ status }: Row, marks: SyncedAccount['marks']) {
+  const id = status === 'active' ? marks?.sessionKept : null
+  return id ? { id, since: marks?.allSessionsFrom ?? 0 } : null
 }
 
 /** What a change ended: as users tells it, or read off the difference where it does not. */

@@ -25,7 +25,13 @@ export function failureStore(sqlite: Sqlite, db: BunSQLiteDatabase, audit: Audit
     .prepare()
   const read = (of: string): LoginFailures => get.get({ subject: of }) ?? { times: [], clearedAt: 0 }
 
+  // The last of the times is the youngest.
+  const forget = sqlite.raw.query("DELETE FROM login_failures WHERE json_extract(times, '$[#-1]') < ?")
+
   return {
+    async forgetFailures(now: number) {
+      await sqlite.write(() => forget.run(now - REMEMBERED))
+    },
     loginFailures: async (of: string) => read(of),
     async recordFailure(subjects: string[], now: number, events: AuditEvent[]) {
       await sqlite.write(() => {

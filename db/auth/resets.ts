@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, sql } from 'drizzle-orm'
+import { and, asc, eq, gt, isNull, lt, or, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore, ResetRequest } from '../../services/auth/store.ts'
 import type { AuditEvent } from '../../services/kit/audit.ts'
@@ -6,6 +6,9 @@ import { placeholders } from '../placeholders.ts'
 import type { Sqlite } from '../sqlite.ts'
 import type { Audit } from './audit.ts'
 import { passwordResets, resetRequests } from './schema.ts'
+
+/** Whoever took a token and died over it has lost it after a minute. */
+const TAKEN_FOR = 60_000
 
 /** Password resets: what was asked for, and the hashes of the tokens that went out. */
 export function resetStore(sqlite: Sqlite, db: BunSQLiteDatabase, audit: Audit) {
@@ -24,11 +27,22 @@ export function resetStore(sqlite: Sqlite, db: BunSQLiteDatabase, audit: Audit) 
     .prepare()
   const insert = db.insert(passwordResets).values(placeholders(passwordResets)).prepare()
   const voidOthers = db.delete(passwordResets).where(eq(passwordResets.userId, userId)).prepare()
-  const ofUser = db.select().from(passwordResets).where(eq(passwordResets.userId, userId)).prepare()
+  const free = or(isNull(passwordResets.takenAt), lt(passwordResets.takenAt, sql.placeholder('forgotten')))
   const take = db
-    .delete(passwordResets)
-    .where(and(eq(passwordResets.tokenHash, tokenHash), gt(passwordResets.expiresAt, sql.placeholder('now'))))
+    .update(passwordResets)
+    .set({ takenAt: sql`${sql.placeholder('now')}` })
+    .where(and(eq(passwordResets.tokenHash, tokenHash), gt(passwordResets.expiresAt, sql.placeholder('now')), free))
     .returning()
+    .prepare()
+  const giveBack = db
+    .update(passwordResets)
+    .set({ takenAt: null })
+    .where(eq(passwordResets.tokenHash, tokenHash))
+    .prepare()
+  const remove = db.delete(passwordResets).where(eq(passwordResets.tokenHash, tokenHash)).prepare()
+  const expire = db
+    .delete(passwordResets)
+    .where(lt(passwordResets.expiresAt, sql.placeholder('now')))
     .prepare()
 
   return {
@@ -42,19 +56,23 @@ export function resetStore(sqlite: Sqlite, db: BunSQLiteDatabase, audit: Audit) 
     async addReset(hash: Uint8Array, user: string, expiresAt: number, event: AuditEvent) {
       await sqlite.write(() => {
         voidOthers.run({ userId: user })
-        insert.run({ tokenHash: Buffer.from(hash), userId: user, expiresAt })
+        insert.run({ tokenHash: Buffer.from(hash), userId: user, expiresAt, takenAt: null })
         audit.writeEvent(event)
       })
     },
     takeReset: (hash: Uint8Array, now: number) =>
       sqlite.write(() => {
-        const row = take.get({ tokenHash: Buffer.from(hash), now })
-        return row ? { userId: row.userId, expiresAt: row.expiresAt } : null
+        const row = take.get({ tokenHash: Buffer.from(hash), now, forgotten: now - TAKEN_FOR })
+        return row?.userId ?? null
       }),
-    async returnReset(hash: Uint8Array, user: string, expiresAt: number) {
-      await sqlite.write(() => {
-        if (!ofUser.get({ userId: user })) insert.run({ tokenHash: Buffer.from(hash), userId: user, expiresAt })
-      })
+    async returnReset(hash: Uint8Array) {
+      await sqlite.write(() => giveBack.run({ tokenHash: Buffer.from(hash) }))
+    },
+    async forgetResets(now: number) {
+      await sqlite.write(() => expire.run({ now }))
+    },
+    async finishReset(hash: Uint8Array) {
+      await sqlite.write(() => remove.run({ tokenHash: Buffer.from(hash) }))
     },
   } satisfies Partial<AuthStore>
 }

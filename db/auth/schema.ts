@@ -74,6 +74,8 @@ export const passwordResets = sqliteTable('password_resets', {
   tokenHash: blob('token_hash', { mode: 'buffer' }).primaryKey(),
   userId: text('user_id').notNull(),
   expiresAt: integer('expires_at').notNull(),
+  /** When someone came with it: until that is decided, no one else can. */
+  takenAt: integer('taken_at'),
 })
 
 /** Reset requests that were answered and whose mail has not gone out yet. */

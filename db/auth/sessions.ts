@@ -14,6 +14,9 @@ import { accounts, refreshHashes, sessions } from './schema.ts'
 
 export type Sessions = ReturnType<typeof sessionStore>
 
+/** `alive_at` is written each second: so much of its life a token may have had after it. */
+const ALIVE_MARK_LAG = 1500
+
 /** A token that is being signed while its session ends is spoken of as well. */
 const REVOCATION_MARGIN = 60_000
 
@@ -23,10 +26,6 @@ export function sessionStore(
   { audit, feed, facts }: { audit: Audit; feed: Feed; facts: Facts },
 ) {
   const statements = prepare(db)
-  // When this service was last known to be alive before it started, and since when it runs now.
-  const aliveBefore = Number(facts.readFact('alive_at') ?? 0)
-  let startedAt: number | undefined
-
   /** Ends sessions within the transaction of what ends them. Their rows go: what is revoked stays in the feed. */
   const end = (ended: readonly Session[]): Revocation[] =>
     ended.map((session) => {
@@ -40,12 +39,9 @@ export function sessionStore(
     return feed.writeRevocations(end(ended), ended.length)
   }
 
-  /** How long ago a session was rotated, without the time in which the service was down. */
-  const sinceRotation = (session: Session, now: number) => {
-    startedAt ??= now
-    if (session.rotatedAt >= startedAt) return now - session.rotatedAt
-    return Math.max(0, aliveBefore - session.rotatedAt) + (now - startedAt)
-  }
+  /** A clock that was set back makes no token young again. */
+  const sinceRotation = (session: Session, now: number) =>
+    now < session.rotatedAt ? Number.POSITIVE_INFINITY : now - session.rotatedAt
 
   const usable = (session: Session, account: Account | undefined, now: number): account is Account =>
     account?.status === 'active' &&
@@ -97,10 +93,13 @@ export function sessionStore(
   }
 
   return {
-    /** Those of a user that were opened before `version`, but for one. To be called within a transaction. */
-    endOpenedBefore(userId: string, version: number, kept: string | null): Revocation[] {
+    /**
+     * Those of a user that were opened before `version`, but for one, if that is of the version `since`. To be called
+     * within a transaction.
+     */
+    endOpenedBefore(userId: string, version: number, kept: { id: string; since: number } | null): Revocation[] {
       const stale = statements.ofUser.all({ userId }).filter((session) => session.version < version)
-      const survivor = stale.find((session) => session.id === kept)
+      const survivor = stale.find((session) => session.id === kept?.id && session.version >= kept.since)
       if (survivor) statements.update.run({ ...survivor, version })
       return end(stale.filter((session) => session !== survivor))
     },
@@ -161,8 +160,15 @@ export function sessionStore(
       )
     },
 
+    async resume(now: number, grace: number) {
+      await sqlite.write(() => {
+        const aliveAt = Number(facts.readFact('alive_at') ?? now)
+        // The time in which the service was down is not time in which anyone could have used a token.
+        if (now > aliveAt) statements.postpone.run({ now, aliveAt, since: aliveAt - grace - ALIVE_MARK_LAG })
+        facts.writeFact('alive_at', String(now))
+      })
+    },
     async markAlive(now: number) {
-      startedAt ??= now
       await sqlite.write(() => facts.writeFact('alive_at', String(now)))
     },
     async forgetExpired(now: number) {
@@ -198,6 +204,13 @@ function prepare(db: BunSQLiteDatabase) {
       .select({ sessionId: refreshHashes.sessionId, counter: refreshHashes.counter })
       .from(refreshHashes)
       .where(eq(refreshHashes.hash, sql.placeholder('hash')))
+      .prepare(),
+    postpone: db
+      .update(sessions)
+      .set({
+        rotatedAt: sql`${sql.placeholder('now')} - max(0, ${sql.placeholder('aliveAt')} - ${sessions.rotatedAt})`,
+      })
+      .where(gt(sessions.rotatedAt, sql.placeholder('since')))
       .prepare(),
     forget: db
       .delete(sessions)

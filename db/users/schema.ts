@@ -18,6 +18,7 @@ export const users = sqliteTable('users', {
   version: integer('version').notNull(),
   sessionsFrom: integer('sessions_from').notNull(),
   sessionKept: text('session_kept'),
+  allSessionsFrom: integer('all_sessions_from').notNull(),
   tokensFrom: integer('tokens_from').notNull(),
   /** The place of the last change among all changes. */
   change: integer('change').notNull().unique(),

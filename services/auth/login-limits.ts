@@ -14,14 +14,21 @@ interface Rule {
 }
 
 const BY_ACCOUNT: Rule = { most: 10, window: 15 * MINUTE, pause: MINUTE, longestPause: HOUR, mostADay: 100 }
-const BY_ADDRESS: Rule = { most: 300, window: 15 * MINUTE, pause: MINUTE, longestPause: 15 * MINUTE, mostADay: 5000 }
+const BY_ADDRESS: Rule = {
+  most: 300,
+  window: 15 * MINUTE,
+  pause: MINUTE,
+  longestPause: 15 * MINUTE,
+  mostADay: Number.POSITIVE_INFINITY,
+}
 
 /** Until when logins are refused after these failures; 0 when they are not. All of it follows from the times. */
 function blockedUntil({ times, clearedAt }: LoginFailures, rule: Rule, now: number): number {
-  const today = times.filter((at) => now - at < DAY)
+  // Times ahead of the clock were written before it was set back: they count as now.
+  const today = times.map((at) => Math.min(at, now)).filter((at) => now - at < DAY)
   const oldestThatCounts = today.at(-rule.mostADay)
   if (oldestThatCounts !== undefined) return oldestThatCounts + DAY
-  const recent = today.filter((at) => at > clearedAt)
+  const recent = today.filter((at) => at > Math.min(clearedAt, now - 1))
   const tripped = recent.findIndex((at, index) => {
     const first = recent[index - rule.most + 1]
     return first !== undefined && at - first < rule.window

@@ -56,7 +56,7 @@ export async function authService(
   const jwks = () => keyRing.jwks()
   const feed = new RevocationFeed({ store, clock, revocations, issuer, audience, jwks, servedBefore })
   await feed.open()
-  await store.markAlive(clock.now())
+  await store.resume(clock.now(), config.refreshReuseGrace)
 
   const context: AuthContext = {
     store,
@@ -103,7 +103,10 @@ export async function authService(
   )
   const tidy = () => {
     feed.prune()
-    store.forgetExpired(clock.now()).catch((error) => log.error({ event: 'tidy.failed', err: error }))
+    const now = clock.now()
+    Promise.all([store.forgetExpired(now), store.forgetFailures(now), store.forgetResets(now)]).catch((error) =>
+      log.error({ event: 'tidy.failed', err: error }),
+    )
   }
   let tidying: ReturnType<typeof setInterval> | undefined
   return {

@@ -172,6 +172,7 @@ export const syncBody = strict({
   password_version: whole(),
   sessions_from: t.Optional(whole()),
   session_kept: t.Optional(nullable(uuid())),
+  all_sessions_from: t.Optional(whole()),
   tokens_from: t.Optional(whole()),
 })
 export type SyncBody = Static<typeof syncBody>

@@ -21,7 +21,7 @@ export async function syncUser(
   caller: Actor,
 ): Promise<CacheSync> {
   const { cacheUse, clock, feed, store } = context
-  const { sessions_from, session_kept, tokens_from } = body as Partial<SyncBody>
+  const { all_sessions_from, sessions_from, session_kept, tokens_from } = body as Partial<SyncBody>
   const marks =
     sessions_from === undefined || tokens_from === undefined
       ? {}
@@ -29,6 +29,7 @@ export async function syncUser(
           marks: {
             sessionsFrom: sessions_from,
             sessionKept: session_kept?.toLowerCase() ?? null,
+            allSessionsFrom: all_sessions_from ?? 0,
             tokensFrom: tokens_from,
           },
         }
@@ -52,7 +53,8 @@ export async function syncUser(
     (type) => eventBy(context, caller, type, userId),
   )
   cacheUse.lastSyncAt = clock.now()
-  await feed.announce(synced.ended)
+  // A record that ended nothing and was new is no one's news.
+  if (synced.outcome === 'unchanged' || synced.ended.seq > 0) await feed.announce(synced.ended)
   return synced
 }
 
@@ -112,8 +114,10 @@ export async function checkPassword(
   const [user] = await Promise.all([asked, pretending])
   const record = user && (await users.passwordRecord(user.id))
   if (!record) return null
+  // The password may have been changed since users checked it: it must be right by the record that was fetched after,
+  // and that record must be the one that is held.
+  if (!(await hasher.verify(password, record.password_hash))) return null
   await syncUser(context, record, caller)
-  // The password may have been changed while it was looked up: what is held now must be what was checked.
   const held = await store.accountById(record.user_id)
   return held?.passwordHash === record.password_hash ? held : null
 }

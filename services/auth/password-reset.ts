@@ -52,16 +52,16 @@ export async function confirmReset(
 ): Promise<void> {
   const { clock, limits, store, users } = context
   const hash = hashOf(token)
-  const reset = await store.takeReset(hash, clock.now())
-  if (!reset) throw new Problem('invalid_reset_token')
-  const { userId } = reset
+  const userId = await store.takeReset(hash, clock.now())
+  if (userId === null) throw new Problem('invalid_reset_token')
   let found: boolean
   try {
     found = await users.resetPassword(userId, newPassword, caller.requestId)
   } catch (error) {
-    await store.returnReset(hash, userId, reset.expiresAt)
+    await store.returnReset(hash)
     throw error
   }
+  await store.finishReset(hash)
   if (!found) throw new Problem('invalid_reset_token')
   // Users has told us by now; where its notice was lost, the new record is fetched before the answer.
   const record = await users.passwordRecord(userId)

@@ -87,7 +87,9 @@ export class RevocationFeed {
   /** What ended is refused here at once, and everywhere when this resolves. */
   async announce(ended: Ended): Promise<void> {
     for (const revocation of ended.revocations) this.options.revocations.add(revocation)
-    await this.announceUpTo(ended.seq)
+    // Where nothing was left to end, another request has just ended it: its answer and this one say the same, so both
+    // wait for the same.
+    await this.announceUpTo(ended.seq === 0 ? await this.options.store.lastRevocation() : ended.seq)
   }
 
   /** Resolves when every follower has heard all up to `seq`, or can't decide without asking any more. */

@@ -12,6 +12,7 @@ import type { Account, Session, SessionKind } from './store.ts'
 
 const REFRESHES = { most: 150, window: 5 * MINUTE }
 const USER_AGENT_MAX = 256
+const NOTHING_ENDED = { sessions: 0, seq: 0, revocations: [] }
 
 /** A session and the tokens that were made for it. */
 export interface Opened {
@@ -202,7 +203,7 @@ export async function end(
   const { clock, feed, store } = context
   const event = eventBy(context, caller, type, caller.userId, { session_id: id })
   const ended = await store.endSession(id, owner, clock.now(), event)
-  if (ended) await feed.announce(ended)
+  await feed.announce(ended ?? NOTHING_ENDED)
   return ended !== null
 }
 

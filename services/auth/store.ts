@@ -27,7 +27,7 @@ export interface Account {
 
 /** A user as the users service tells it. Without the marks, what a change ended is read off the difference. */
 export type SyncedAccount = Omit<Account, 'sessionsFrom' | 'tokensFrom' | 'syncedAt' | 'cached'> & {
-  marks?: { sessionsFrom: number; sessionKept: string | null; tokensFrom: number }
+  marks?: { sessionsFrom: number; sessionKept: string | null; allSessionsFrom: number; tokensFrom: number }
 }
 
 export type SessionKind = 'v1' | 'v0'
@@ -154,6 +154,8 @@ export interface AuthStore extends LimitStore {
   endSessionsOf(userId: string, now: number, event: AuditEvent): Promise<Ended>
   endAllSessions(now: number, event: AuditEvent): Promise<Ended>
   listSessions(userId: string | null, now: number, request: PageRequest): Promise<Slice<Session>>
+  /** At the start: spent tokens keep what was left of their grace when the service went down. */
+  resume(now: number, grace: number): Promise<void>
   /** Says that the service is alive: the grace of a refresh token doesn't run while it is down. */
   markAlive(now: number): Promise<void>
   forgetExpired(now: number): Promise<void>
@@ -177,15 +179,23 @@ export interface AuthStore extends LimitStore {
   removeResetRequest(id: string): Promise<void>
   /** Voids those before it. */
   addReset(tokenHash: Uint8Array, userId: string, expiresAt: number, event: AuditEvent): Promise<void>
-  /** Takes the reset out, if it is there and good: of many who try, one gets it. */
-  takeReset(tokenHash: Uint8Array, now: number): Promise<{ userId: string; expiresAt: number } | null>
-  /** Puts back what could not be used, unless another has come since. */
-  returnReset(tokenHash: Uint8Array, userId: string, expiresAt: number): Promise<void>
+  /**
+   * Takes the reset, if it is there and good, and gives whose it is: of many who try, one gets it. What voids it
+   * meanwhile voids it for good.
+   */
+  takeReset(tokenHash: Uint8Array, now: number): Promise<string | null>
+  /** It could not be used: it can be taken again, unless it was voided. */
+  returnReset(tokenHash: Uint8Array): Promise<void>
+  finishReset(tokenHash: Uint8Array): Promise<void>
+  forgetResets(now: number): Promise<void>
 
   // Limits on logins.
   loginFailures(subject: string): Promise<LoginFailures>
   recordFailure(subjects: string[], now: number, events: AuditEvent[]): Promise<void>
   clearFailures(subject: string, now: number, forget: boolean): Promise<void>
+
+  /** Those of more than a day ago count for nothing. */
+  forgetFailures(now: number): Promise<void>
 
   // The audit.
   addEvent(event: AuditEvent): Promise<void>

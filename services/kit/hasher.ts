@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import type { Config } from './config.ts'
 import { type Log, silentLog } from './log.ts'
@@ -29,6 +30,15 @@ const BCRYPT_READS = 72
 /** OWASP's second choice for argon2id: 19 MiB, two passes. */
 const ARGON2_MEMORY = 19_456
 const ARGON2_PASSES = 2
+
+/**
+ * bcrypt reads 72 bytes: of a password that has as many or more it is given a digest, so that every byte counts and
+ * no hash of ours is one of a password's beginning.
+ */
+function forBcrypt(password: string): string {
+  if (Buffer.byteLength(password) < BCRYPT_READS) return password
+  return createHash('sha256').update(password).digest('base64')
+}
 
 /** Whether a hash from elsewhere is one that can be checked here, and at a bearable price. */
 export function isKnownHash(hash: string): boolean {
@@ -80,7 +90,7 @@ export class PasswordHasher implements Hasher {
   private compute(password: string): Promise<string> {
     const { passwordHash, bcryptCost } = this.settings
     return Bun.password.hash(
-      password,
+      passwordHash === 'bcrypt' ? forBcrypt(password) : password,
       passwordHash === 'bcrypt'
         ? { algorithm: 'bcrypt', cost: bcryptCost }
         : { algorithm: 'argon2id', memoryCost: ARGON2_MEMORY, timeCost: ARGON2_PASSES },
@@ -93,11 +103,12 @@ export class PasswordHasher implements Hasher {
       return false
     }
     try {
-      if (await Bun.password.verify(password, hash)) return true
-      // Others made a bcrypt hash of the first 72 bytes; Bun hashes a longer password first. A hash of Bun's making
-      // never matches the cut password, so this opens nothing.
+      if (!BCRYPT.test(hash)) return await Bun.password.verify(password, hash)
+      if (await Bun.password.verify(forBcrypt(password), hash)) return true
+      // Others made a bcrypt hash of the first 72 bytes of a password. None of ours is made of so many, so this opens
+      // nothing but what was made elsewhere.
       const bytes = Buffer.from(password)
-      if (!BCRYPT.test(hash) || bytes.length <= BCRYPT_READS) return false
+      if (bytes.length < BCRYPT_READS) return false
       return await Bun.password.verify(bytes.subarray(0, BCRYPT_READS), hash)
     } catch (error) {
       this.log.error({ event: 'hash.unreadable', err: error })

@@ -36,6 +36,7 @@ export function tellAuth(store: UsersStore, auth: AuthPeer) {
       ...passwordRecord(user),
       sessions_from: user.sessionsFrom,
       session_kept: user.sessionKept,
+      all_sessions_from: user.allSessionsFrom,
       tokens_from: user.tokensFrom,
     })
   }

@@ -34,6 +34,7 @@ export async function changePassword(
   if (config.rateLimit) await store.clearHits(CHANGES.name, user.id)
   const passwordHash = await newHash(context, user, next)
   await replace(context, user, caller, (latest) => {
+    if (latest.status === 'disabled') throw new Problem('account_disabled')
     // Changed by someone else since the current one was checked.
     if (latest.passwordHash !== user.passwordHash) throw new Problem('invalid_credentials')
     return passwordChange(latest, passwordHash, 'password.changed', caller.sessionId)
@@ -118,5 +119,7 @@ async function newHash({ config, hasher }: UsersContext, user: User, password: s
 
 /** The change that a new hash is: sessions end, but for the one kept. */
 export function passwordChange(user: User, passwordHash: string, type: string, sessionKept: string | null): Change {
-  return { fields: { passwordHash, sessionsFrom: user.version + 1, sessionKept }, events: [[type, {}]] }
+  const version = user.version + 1
+  const cut = sessionKept === null ? { allSessionsFrom: version } : {}
+  return { fields: { passwordHash, sessionsFrom: version, sessionKept, ...cut }, events: [[type, {}]] }
 }

@@ -7,6 +7,8 @@ export interface SyncedUser extends PasswordRecord {
   sessions_from: number
   /** … all but this one. */
   session_kept: string | null
+  /** Sessions opened from an older version end, without exception: the mark of a change that kept none. */
+  all_sessions_from: number
   /** Access tokens made from an older version end. */
   tokens_from: number
 }

@@ -19,6 +19,7 @@ const userOf = (n: number, fields: Partial<User> = {}): User => ({
   passwordHash: `hash of ${n}`,
   version: 1,
   sessionsFrom: 1,
+  allSessionsFrom: 1,
   sessionKept: null,
   tokensFrom: 1,
   createdAt: NOW + n,

@@ -20,6 +20,8 @@ export interface User {
   sessionsFrom: number
   /** … all but this one. */
   sessionKept: string | null
+  /** Sessions opened from an older version than this have ended, without exception. */
+  allSessionsFrom: number
   /** Access tokens made from an older version than this have ended. */
   tokensFrom: number
   createdAt: number

@@ -77,6 +77,7 @@ export function newUser(
     emailVerified: input.email_verified ?? false,
     version: 1,
     sessionsFrom: 1,
+    allSessionsFrom: 1,
     sessionKept: null,
     tokensFrom: 1,
   }
@@ -185,7 +186,8 @@ export function changes(current: User, input: UserPatch): Change {
   }
   if (input.status !== undefined && input.status !== current.status) {
     wanted.status = input.status
-    if (input.status === 'disabled') Object.assign(wanted, { sessionsFrom: version, sessionKept: null })
+    if (input.status === 'disabled')
+      Object.assign(wanted, { sessionsFrom: version, sessionKept: null, allSessionsFrom: version })
     events.push([input.status === 'disabled' ? 'user.disabled' : 'user.enabled', {}])
   }
   return { fields: wanted, events }

@@ -69,7 +69,8 @@ CREATE TABLE signing_keys (
 CREATE TABLE password_resets (
   token_hash BLOB PRIMARY KEY,
   user_id TEXT NOT NULL,
-  expires_at INTEGER NOT NULL
+  expires_at INTEGER NOT NULL,
+  taken_at INTEGER
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX password_resets_user ON password_resets (user_id);
 

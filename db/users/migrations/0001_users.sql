@@ -13,6 +13,7 @@ CREATE TABLE users (
   version INTEGER NOT NULL,
   sessions_from INTEGER NOT NULL,
   session_kept TEXT,
+  all_sessions_from INTEGER NOT NULL,
   tokens_from INTEGER NOT NULL,
   change INTEGER NOT NULL UNIQUE,
   created_at INTEGER NOT NULL,
