@@ -1,7 +1,7 @@
 #!/usr/bin/env bun
 import { Command, CommanderError, Option } from 'commander'
 import { version } from '../package.json'
-import { EXIT } from './exit.ts'
+import { EXIT, usage } from './exit.ts'
 import { OUTPUTS, type Output, tell, write } from './io.ts'
 
 const program = new Command('ch202')
@@ -35,9 +35,9 @@ program
   .description('Bring every database up to date')
   .option('--plan', 'only say what would be done')
   .addHelpText('after', examples('ch202 migrate --plan', 'ch202 migrate'))
-  .action(async (options: { plan?: boolean }) => {
+  .action(async (options: { plan?: boolean }, command: Command) => {
     const { migrateCommand } = await import('./commands/serve.ts')
-    await migrateCommand(options)
+    await migrateCommand(options, command.optsWithGlobals<{ output: Output }>().output)
   })
 
 program
@@ -83,7 +83,10 @@ async function main(words: string[]): Promise<void> {
   } catch (error) {
     if (error instanceof CommanderError) {
       // Help and version are no errors; everything else of commander's is a wrong use.
-      process.exitCode = error.exitCode === 0 || error.code === 'commander.help' ? EXIT.done : EXIT.usage
+      const fine = error.exitCode === 0 || error.code === 'commander.help'
+      // It has said so on standard error already; a program reads standard output.
+      if (!fine && outputOf(words).startsWith('json')) tell(usage(error.message), outputOf(words))
+      process.exitCode = fine ? EXIT.done : EXIT.usage
       return
     }
     process.exitCode = tell(error, outputOf(words))

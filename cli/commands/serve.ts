@@ -1,5 +1,5 @@
 import { EXIT, usage } from '../exit.ts'
-import { write } from '../io.ts'
+import { type Output, write } from '../io.ts'
 import { settingsToServe } from '../settings.ts'
 import { onStop } from '../signals.ts'
 
@@ -23,16 +23,26 @@ export async function serveCommand(names: string[]): Promise<void> {
 }
 
 /** Brings every database up to date, or says what that would do. */
-export async function migrateCommand({ plan }: { plan?: boolean }): Promise<void> {
+export async function migrateCommand({ plan }: { plan?: boolean }, output: Output): Promise<void> {
   const [{ openDatabase, plannedMigrations }, { databases }, { dataDirOf }] = await Promise.all([
     import('../../db/sqlite.ts'),
     import('../../db/databases.ts'),
     import('../settings.ts'),
   ])
-  for (const { name, path, migrations } of databases(dataDirOf(process.env))) {
+  const migrated = databases(dataDirOf(process.env)).map(({ name, path, migrations }) => {
     const pending = plannedMigrations(path, migrations)
     if (!plan) openDatabase(path, name, migrations).close()
-    const done = plan ? 'to apply' : 'applied'
-    write(`${name}\t${pending.length === 0 ? 'up to date' : `${done}: ${pending.join(', ')}`}`)
+    return { database: name, migrations: pending, changed: !plan && pending.length > 0 }
+  })
+  if (output === 'json') {
+    write(JSON.stringify(migrated))
+    return
+  }
+  for (const done of migrated) {
+    if (output === 'jsonl') write(JSON.stringify(done))
+    else {
+      const names = done.migrations.join(', ')
+      write(`${done.database}\t${names === '' ? 'up to date' : `${plan ? 'to apply' : 'applied'}: ${names}`}`)
+    }
   }
 }

@@ -3,19 +3,15 @@ import { timestamp } from '../kit/clock.ts'
 import type { guard } from '../kit/guard.ts'
 import { operation } from '../kit/operation.ts'
 import { invalid } from '../kit/problem.ts'
-import { email, oneFieldOf, strict, text, time } from '../kit/schema.ts'
+import { oneFieldOf, strict, text, time } from '../kit/schema.ts'
+import { credentialsV0, userV0 } from '../kit/user.ts'
 import type { AuthContext } from './context.ts'
 import { login, registerUser } from './login.ts'
 import { loginBody } from './model.ts'
 import { type Opened, refreshSession } from './sessions.ts'
 
-const credentials = strict({
-  email: email(),
-  password: text({ least: 1, most: 256, controls: true, examples: ['correct horse battery'] }),
-})
 /** What a refresh token of v0 looks like. */
 const UUID_V4 = '6f1c2b7e-4a53-4c8f-9d0e-2b7a1f5e8c34'
-const userV0 = strict({ id: t.String({ format: 'uuid' }), email: t.String(), roles: t.Array(t.String()) })
 const tokensV0 = strict({
   accessToken: t.String(),
   refreshToken: strict({ token: t.String({ examples: [UUID_V4] }), exp: time(), userId: t.String({ format: 'uuid' }) }),
@@ -39,7 +35,7 @@ export function authV0(context: AuthContext, guarded: ReturnType<typeof guard>) 
       },
       {
         auth: ['anyone'],
-        body: credentials,
+        body: credentialsV0,
         response: userV0,
         detail: operation(
           'v0',

@@ -25,7 +25,15 @@ export async function readBody(request: Request, forms: boolean): Promise<Body> 
 
   const source = decode(bytes)
   if (typeof source !== 'string') return source
-  return form ? { value: inNfc(Object.fromEntries(new URLSearchParams(source)), '') } : readObject(source)
+  return form ? readForm(source) : readObject(source)
+}
+
+function readForm(source: string): Body {
+  try {
+    return { value: inNfc(Object.fromEntries(new URLSearchParams(source)), '') }
+  } catch (error) {
+    return { problem: error instanceof Problem ? error : malformed('The body is not a form in UTF-8') }
+  }
 }
 
 const UNREADABLE = 'The body is not valid JSON in UTF-8'

@@ -9,10 +9,10 @@ import { type Paths, pathsOf } from './openapi.ts'
 import { Problem } from './problem.ts'
 import type { Random } from './random.ts'
 import { allowedMethods } from './routes.ts'
-import { validationProblem } from './validation.ts'
+import { unknownField, validationProblem } from './validation.ts'
 
 /** The server's own limit, above what `readBody` counts: it answers without a body and before any code runs. */
-export const SERVER_BODY_MAX = 2 * 1024 * 1024
+export const SERVER_BODY_MAX = 32 * 1024 * 1024
 
 const VERSIONED = '/api/v1'
 
@@ -82,11 +82,17 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
     })
     .onParse(async (context) => {
       if (streams.has(context.route)) return {}
-      const body = await readBody(context.request, forms.has(context.route))
-      if ('value' in body) return body.value
       const shared = context as unknown as Shared
-      shared.fault = body.problem
-      return {}
+      const body = await readBody(context.request, forms.has(context.route))
+      if ('problem' in body) {
+        shared.fault = body.problem
+        return {}
+      }
+      // Where no body is declared every field is one that no one knows; nothing else would say so.
+      const fields = Object.keys(body.value as object)
+      if (fields[0] !== undefined && !takesBody().has(`${context.request.method} ${context.route}`))
+        shared.fault = unknownField(fields[0])
+      return body.value
     })
     .onError((context) => {
       const shared = context as unknown as Shared
@@ -132,6 +138,11 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
     })
 
   // Without the catch-all that answers preflights: it would make every unknown path one that exists.
+  let bodied: Set<string> | undefined
+  const takesBody = () => {
+    bodied ??= new Set(app.routes.filter(({ hooks }) => hooks.body).map(({ method, path }) => `${method} ${path}`))
+    return bodied
+  }
   const served = () => app.routes.filter(({ method }) => method !== 'OPTIONS')
   if (options.corsOrigins.length > 0) app.use(crossOrigin(options.corsOrigins))
   app.group(VERSIONED, (versioned) => versioned.use(routes)).use(routes)

@@ -88,3 +88,14 @@ export const passwordRecord = strict({
   password_version: integer(),
 })
 export type PasswordRecord = Static<typeof passwordRecord>
+
+/**
+ * What version 0.0.1 takes of a user. The fields that only an operator may set are known here too: who sends one is told
+ * that it is forbidden, as everywhere.
+ */
+export const credentialsV0 = strict(
+  { email: email(), password: newPassword, ...operatorFields, password_hash: t.Optional(passwordHash) },
+  { examples: [{ email: 'ana@example.org', password: 'correct horse battery' }] },
+)
+
+export const userV0 = strict({ id: t.String({ format: 'uuid' }), email: t.String(), roles: t.Array(t.String()) })

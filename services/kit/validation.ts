@@ -55,11 +55,18 @@ function fieldName(path: string, where: string): string {
     .slice(1)
     .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
     .join('.')
-  // A field's name comes from the request: cut it, and let no control character through.
-  return (
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it takes out
-    name.slice(0, 100).replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, '?') || where
-  )
+  return shown(name) || where
+}
+
+/** A field's name comes from the request: it is cut, and no control character gets through. */
+function shown(name: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it takes out
+  return name.slice(0, 100).replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, '?')
+}
+
+/** A field of a body where no body is declared. */
+export function unknownField(name: string): Problem {
+  return invalid(`${shown(name)} should not exist`)
 }
 
 function complaint(fault: ValueError): string {

@@ -1,15 +1,8 @@
 import { Elysia, t } from 'elysia'
 import type { guard } from '../kit/guard.ts'
 import { operation } from '../kit/operation.ts'
-import { email, strict, text } from '../kit/schema.ts'
-import type { UserRead } from '../kit/user.ts'
+import { credentialsV0, type UserRead, userV0 } from '../kit/user.ts'
 import { createUser, deleteUser, getUserNamed, type UsersContext } from './users.ts'
-
-const credentials = strict({
-  email: email(),
-  password: text({ least: 1, most: 256, controls: true, examples: ['correct horse battery'] }),
-})
-const userV0 = strict({ id: t.String({ format: 'uuid' }), email: t.String(), roles: t.Array(t.String()) })
 
 /** The contract of version 0.0.1, at the root alone: other shapes, the same functions. */
 export function usersV0(context: UsersContext, guarded: ReturnType<typeof guard>) {
@@ -23,7 +16,7 @@ export function usersV0(context: UsersContext, guarded: ReturnType<typeof guard>
     })
     .post('/user', async ({ body, caller }) => read(await createUser(context, body, caller)), {
       auth: ['anyone', 'operator', 'internal'],
-      body: credentials,
+      body: credentialsV0,
       response: userV0,
       detail: operation(
         'v0',

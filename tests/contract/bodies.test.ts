@@ -1,0 +1,55 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { as, call, createUser, registerUser, type System, startSystem, WAYS } from '../harness.ts'
+
+describe.each(WAYS)('bodies, %s', (way) => {
+  let system: System
+  beforeAll(async () => {
+    system = await startSystem(way)
+  })
+  afterAll(() => system.stop())
+
+  test('a field that no one knows is refused where no body is expected, and nothing is done', async () => {
+    const user = await registerUser(system)
+    const { users, auth } = system.url
+    for (const [base, request] of [
+      [users, `DELETE /users/${user.id}`],
+      [users, `DELETE /user/${user.id}`],
+      [auth, `DELETE /auth/sessions?user_id=${user.id}`],
+      [auth, `DELETE /auth/sessions/${user.tokens.session_id}`],
+      [auth, `DELETE /admin/password-cache/${user.id}`],
+    ] as const) {
+      const refused = await call(base, request, { headers: as.operator, body: { nickname: 1 } })
+      expect([request, refused.status, refused.body.message]).toEqual([request, 400, ['nickname should not exist']])
+      // Credentials first.
+      expect((await call(base, request, { body: { nickname: 1 } })).status).toBe(401)
+    }
+    const bearer = as.bearer(user.tokens.access_token)
+    expect((await call(auth, 'GET /auth/me', { headers: bearer })).status).toBe(200)
+    expect((await call(users, `DELETE /users/${user.id}`, { headers: bearer, body: {} })).status).toBe(204)
+  })
+
+  test('the fields of an operator are forbidden to others in the old contract too', async () => {
+    const body = { email: 'v0-roles@example.org', password: 'correct horse battery' }
+    for (const [base, request] of [
+      [system.url.auth, 'POST /auth/register'],
+      [system.url.users, 'POST /user'],
+    ] as const)
+      for (const field of [{ roles: ['ADMIN'] }, { status: 'active' }, { email_verified: true }]) {
+        const refused = await call(base, request, { body: { ...body, ...field } })
+        expect([request, refused.status, refused.body.code]).toEqual([request, 403, 'forbidden_field'])
+      }
+    const headers = { ...as.operator }
+    const made = await call(system.url.users, 'POST /user', { headers, body: { ...body, roles: ['USER', 'EDITOR'] } })
+    expect(made.body).toEqual({ id: made.body.id, email: body.email, roles: ['USER', 'EDITOR'] })
+  })
+
+  test('ten megabytes are a problem like any other, and are not kept', async () => {
+    const { tokens } = await createUser(system)
+    const body = `{"email":"${'x'.repeat(10 * 1024 * 1024)}"}`
+    const headers = { ...as.bearer(tokens.access_token), 'content-type': 'application/json' }
+    for (let n = 0; n < 10; n++) {
+      const refused = await call(system.url.auth, 'POST /api/v1/auth/login', { headers, body })
+      expect([refused.status, refused.body.code]).toEqual([413, 'body_too_large'])
+    }
+  })
+})
