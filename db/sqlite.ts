@@ -164,6 +164,8 @@ export function openDatabase(path: string, name: DatabaseName, migrations: reado
       const id = raw.query<{ application_id: number }, []>('PRAGMA application_id').get()?.application_id
       if (id !== APPLICATION_IDS[name]) throw new DatabaseError(`${path} is not the database of the ${name} service`)
       migrate(raw, path, migrations)
+      // From now on waiting inside SQLite would stop the event loop: `flush` waits without.
+      raw.run('PRAGMA busy_timeout = 5')
     } catch (error) {
       raw.close()
       throw error
@@ -215,9 +217,8 @@ function checkFile(path: string): void {
 }
 
 function configure(raw: Database): void {
-  // bun:sqlite begins with busy_timeout and foreign_keys off. The timeout is short because it stops the event loop;
-  // `flush` waits longer without stopping it.
-  raw.run('PRAGMA busy_timeout = 50')
+  // bun:sqlite begins with busy_timeout and foreign_keys off. A start may wait for another process's write.
+  raw.run('PRAGMA busy_timeout = 5000')
   raw.run('PRAGMA journal_mode = WAL')
   raw.run('PRAGMA synchronous = FULL')
   raw.run('PRAGMA foreign_keys = ON')

@@ -474,7 +474,7 @@ test('trap 13: what the tool writes into a pipe comes out whole, and without a t
     }
     const [made, refused] = await Promise.all([slowly('a@example.org'), slowly('taken@example.org')])
     expect([made.whole.name.length, made.status]).toEqual([long.length, 'status 0\n'])
-    expect([refused.whole.error.message.length, refused.status]).toEqual([long.length, 'status 6\n'])
+    expect([refused.whole.error.message, refused.status]).toEqual([`${long}: taken@example.org`, 'status 6\n'])
     const unasked = await ch202(['users', 'create', 'a@example.org'], { env })
     expect([unasked.status, unasked.stdout]).toEqual([2, ''])
     expect(unasked.stderr).toContain('--password-stdin')

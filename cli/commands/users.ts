@@ -63,8 +63,8 @@ async function create(email: string, options: CreateOptions, output: Output): Pr
     const created = await answerOf('users', process.env, users.users.post(user), suggest)
     show({ ...created, ...(options.generate ? { password } : {}), changed: true }, output)
   } catch (error) {
-    const taken = (error as { said?: { code?: string } }).said?.code === 'email_taken'
-    if (!options.ifNotExists || !taken) throw error
+    if (!(error instanceof Failure) || error.said.code !== 'email_taken') throw error
+    if (!options.ifNotExists) throw new Failure(error.exit, `${error.message}: ${email}`, error.said)
     const byEmail = users.users['by-email']({ email: encodeURIComponent(email) })
     const existing = await answerOf('users', process.env, byEmail.get())
     show({ ...existing, changed: false }, output)
