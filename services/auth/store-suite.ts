@@ -1,0 +1,348 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import type { AuditEvent } from '../kit/audit.ts'
+import { EVERY_VERSION } from '../kit/revocations.ts'
+import type { AuthStore, Rotation, Session, SyncedAccount } from './store.ts'
+
+const NOW = 1_800_000_000_000
+const HOUR = 3_600_000
+const GRACE = 10_000
+
+let counter = 0
+const id = () => `00000000-0000-7000-8000-${String(++counter).padStart(12, '0')}`
+const event = (type = 'test.event', userId: string | null = null): AuditEvent => ({
+  id: id(),
+  at: NOW,
+  type,
+  userId,
+  actor: 'anyone',
+  ip: null,
+  requestId: null,
+  detail: {},
+})
+const events = (type: string) => event(type)
+
+function account(over: Partial<SyncedAccount> = {}): SyncedAccount {
+  const userId = over.userId ?? id()
+  return {
+    userId,
+    email: `u${counter}@example.org`,
+    username: null,
+    name: null,
+    roles: ['USER'],
+    status: 'active',
+    emailVerified: false,
+    createdAt: NOW,
+    updatedAt: NOW,
+    passwordHash: 'hash-1',
+    version: 1,
+    ...over,
+  }
+}
+
+function session(userId: string, over: Partial<Session> = {}): Session {
+  return {
+    id: id(),
+    userId,
+    kind: 'v1',
+    counter: 0,
+    rotatedAt: NOW,
+    createdAt: NOW,
+    lastUsedAt: NOW,
+    expiresAt: NOW + 24 * HOUR,
+    endsAt: NOW + 90 * 24 * HOUR,
+    accessUntil: NOW + HOUR,
+    version: 1,
+    ip: null,
+    userAgent: null,
+    ...over,
+  }
+}
+
+const rotation = (sessionId: string, presented: number, over: Partial<Rotation> = {}): Rotation => ({
+  sessionId,
+  counter: presented,
+  now: NOW,
+  expiresAt: NOW + 24 * HOUR,
+  accessUntil: NOW + HOUR,
+  grace: GRACE,
+  ...over,
+})
+
+/**
+ * What every implementation of the store must do.
+ * @param open gives an empty store; closed by the suite
+ */
+export function authStoreSuite(open: () => AuthStore): void {
+  let store: AuthStore
+  beforeAll(() => {
+    store = open()
+  })
+  afterAll(() => store.close())
+
+  /** A user with a session. */
+  const loggedIn = async (over: Partial<SyncedAccount> = {}, of: Partial<Session> = {}) => {
+    const user = account(over)
+    await store.syncAccount(user, NOW, events)
+    const opened = session(user.userId, of)
+    expect(await store.openSession(opened, event())).toBe('opened')
+    return { user, session: opened }
+  }
+
+  describe('the password cache', () => {
+    test('takes what is newer, and nothing that is older', async () => {
+      const user = account({ version: 3, passwordHash: 'third' })
+      expect((await store.syncAccount(user, NOW, events)).outcome).toBe('synced')
+      const older = { ...user, version: 2, passwordHash: 'second', roles: ['ADMIN'] }
+      expect((await store.syncAccount(older, NOW, events)).outcome).toBe('unchanged')
+      expect((await store.syncAccount(user, NOW, events)).outcome).toBe('unchanged')
+      expect(await store.accountById(user.userId)).toMatchObject({ version: 3, passwordHash: 'third', roles: ['USER'] })
+    })
+
+    test('finds by email in any case and by username; an email has one owner', async () => {
+      const first = account({ email: 'One@example.org', username: 'one' })
+      await store.syncAccount(first, NOW, events)
+      expect((await store.accountByEmail('oNE@example.org'))?.userId).toBe(first.userId)
+      expect((await store.accountByUsername('one'))?.userId).toBe(first.userId)
+      const second = account({ email: 'one@EXAMPLE.org' })
+      await store.syncAccount(second, NOW + 1, events)
+      expect((await store.accountByEmail('one@example.org'))?.userId).toBe(second.userId)
+      expect(await store.accountById(first.userId)).toMatchObject({ cached: false, passwordHash: '' })
+    })
+
+    test('a deleted user stays deleted, whatever is told later', async () => {
+      const { user } = await loggedIn()
+      const ended = await store.deleteAccount(user.userId, NOW, events)
+      expect(ended.sessions).toBe(1)
+      expect(ended.revocations).toContainEqual(
+        expect.objectContaining({ kind: 'user', subject: user.userId, version: EVERY_VERSION }),
+      )
+      await store.syncAccount({ ...user, version: 99 }, NOW, events)
+      expect(await store.accountById(user.userId)).toBeNull()
+      expect(await store.openSession(session(user.userId, { version: 99 }), event())).toBe('account_changed')
+    })
+
+    test('a dropped one keeps its sessions and is no longer served; the same version brings it back', async () => {
+      const { user, session: open } = await loggedIn()
+      expect(await store.dropAccount(user.userId, event())).toBe(true)
+      expect(await store.dropAccount(user.userId, event())).toBe(false)
+      expect(await store.accountById(user.userId)).toMatchObject({ cached: false, passwordHash: '' })
+      expect((await store.rotateSession(rotation(open.id, 0), events)).outcome).toBe('rotated')
+      expect((await store.syncAccount(user, NOW, events)).outcome).toBe('synced')
+      expect(await store.accountById(user.userId)).toMatchObject({ cached: true, passwordHash: 'hash-1' })
+    })
+
+    test('what a change ended is read off the difference where users does not tell it', async () => {
+      const { user, session: open } = await loggedIn()
+      const roles = await store.syncAccount({ ...user, version: 2, roles: ['USER', 'EDITOR'] }, NOW, events)
+      expect(roles.ended.revocations).toEqual([
+        { kind: 'user', subject: user.userId, version: 2, until: expect.any(Number) },
+      ])
+      const name = await store.syncAccount({ ...user, version: 3, roles: ['USER', 'EDITOR'], name: 'x' }, NOW, events)
+      expect(name.ended).toMatchObject({ sessions: 0, seq: 0 })
+      const password = await store.syncAccount(
+        { ...user, version: 4, roles: ['USER', 'EDITOR'], passwordHash: 'hash-2' },
+        NOW,
+        events,
+      )
+      expect(password.ended.revocations.map(({ kind, subject }) => [kind, subject])).toEqual([['session', open.id]])
+      expect(await store.sessionById(open.id)).toBeNull()
+    })
+
+    test('marks spare the session that changed the password, unless an earlier change spared none', async () => {
+      const { user, session: kept } = await loggedIn()
+      const other = session(user.userId)
+      await store.openSession(other, event())
+      const marks = { sessionsFrom: 2, sessionKept: kept.id, allSessionsFrom: 1, tokensFrom: 1 }
+      const spared = await store.syncAccount({ ...user, version: 2, marks }, NOW, events)
+      const sessions = spared.ended.revocations.filter(({ kind }) => kind === 'session')
+      expect(sessions.map(({ subject }) => subject)).toEqual([other.id])
+      // The same told again ends nothing more.
+      expect((await store.syncAccount({ ...user, version: 2, marks }, NOW, events)).ended.sessions).toBe(0)
+      const strict = { sessionsFrom: 5, sessionKept: kept.id, allSessionsFrom: 4, tokensFrom: 1 }
+      expect((await store.syncAccount({ ...user, version: 5, marks: strict }, NOW, events)).ended.sessions).toBe(1)
+    })
+
+    test('a late notice with marks still ends what it ended', async () => {
+      const { user, session: open } = await loggedIn()
+      await store.syncAccount(
+        { ...user, version: 7, marks: { sessionsFrom: 1, sessionKept: null, allSessionsFrom: 1, tokensFrom: 1 } },
+        NOW,
+        events,
+      )
+      const marks = { sessionsFrom: 5, sessionKept: null, allSessionsFrom: 5, tokensFrom: 5 }
+      const late = await store.syncAccount({ ...user, version: 5, name: 'late', marks }, NOW, events)
+      expect(late.ended.sessions).toBe(1)
+      expect(await store.sessionById(open.id)).toBeNull()
+      expect((await store.accountById(user.userId))?.name).toBeNull()
+    })
+  })
+
+  describe('sessions', () => {
+    test('one is not opened from a version whose password is gone, nor for one who may not log in', async () => {
+      const user = account()
+      await store.syncAccount(user, NOW, events)
+      await store.syncAccount({ ...user, version: 2, passwordHash: 'hash-2' }, NOW, events)
+      expect(await store.openSession(session(user.userId, { version: 1 }), event())).toBe('account_changed')
+      await store.syncAccount({ ...user, version: 3, passwordHash: 'hash-2', status: 'disabled' }, NOW, events)
+      expect(await store.openSession(session(user.userId, { version: 3 }), event())).toBe('account_changed')
+    })
+
+    test('the current token rotates, the one before it repeats within the grace, an older one ends the session', async () => {
+      const { session: open } = await loggedIn()
+      expect(await store.rotateSession(rotation(open.id, 0), events)).toMatchObject({
+        outcome: 'rotated',
+        session: { counter: 1 },
+      })
+      expect(await store.rotateSession(rotation(open.id, 0, { now: NOW + GRACE }), events)).toMatchObject({
+        outcome: 'repeated',
+        session: { counter: 1 },
+      })
+      expect((await store.rotateSession(rotation(open.id, 1, { now: NOW + 2 }), events)).outcome).toBe('rotated')
+      const reused = await store.rotateSession(rotation(open.id, 0, { now: NOW + 3 }), events)
+      expect(reused).toMatchObject({ outcome: 'reused', ended: { sessions: 1 } })
+      expect((await store.rotateSession(rotation(open.id, 2), events)).outcome).toBe('gone')
+    })
+
+    test('the grace ends, also for a clock that was set back; a counter of the future is no token', async () => {
+      const late = await loggedIn()
+      await store.rotateSession(rotation(late.session.id, 0), events)
+      const after = await store.rotateSession(rotation(late.session.id, 0, { now: NOW + GRACE + 1 }), events)
+      expect(after.outcome).toBe('reused')
+      const back = await loggedIn()
+      await store.rotateSession(rotation(back.session.id, 0), events)
+      expect((await store.rotateSession(rotation(back.session.id, 0, { now: NOW - HOUR }), events)).outcome).toBe(
+        'reused',
+      )
+      const ahead = await loggedIn()
+      expect((await store.rotateSession(rotation(ahead.session.id, 1), events)).outcome).toBe('gone')
+    })
+
+    test('the time in which the service was down is not time of the grace', async () => {
+      const { session: open } = await loggedIn()
+      await store.rotateSession(rotation(open.id, 0), events)
+      await store.markAlive(NOW + 2000)
+      await store.resume(NOW + HOUR, GRACE)
+      await store.resume(NOW + 2 * HOUR, GRACE)
+      const repeated = await store.rotateSession(rotation(open.id, 0, { now: NOW + 2 * HOUR + 7000 }), events)
+      expect(repeated.outcome).toBe('repeated')
+      const spent = await store.rotateSession(rotation(open.id, 0, { now: NOW + 2 * HOUR + 8001 }), events)
+      expect(spent.outcome).toBe('reused')
+    })
+
+    test('they end at their absolute end, and too many refreshes wait', async () => {
+      const { session: open } = await loggedIn({}, { endsAt: NOW + HOUR })
+      expect((await store.rotateSession(rotation(open.id, 0, { now: NOW + HOUR }), events)).outcome).toBe('gone')
+      const busy = await loggedIn()
+      const limit = { most: 2, window: 60_000 }
+      for (const presented of [0, 1])
+        await store.rotateSession(rotation(busy.session.id, presented, { limit, now: NOW + 1 }), events)
+      expect(await store.rotateSession(rotation(busy.session.id, 2, { limit, now: NOW + 1 }), events)).toEqual({
+        outcome: 'limited',
+        until: NOW + 60_000,
+      })
+    })
+
+    test('one is ended by its owner alone, or all of a user; what ended is in the feed', async () => {
+      const { user, session: open } = await loggedIn()
+      const before = await store.lastRevocation()
+      expect(await store.endSession(open.id, id(), NOW, event())).toBeNull()
+      const ended = await store.endSession(open.id, user.userId, NOW, event())
+      expect(ended).toMatchObject({ sessions: 1, seq: before + 1 })
+      expect(await store.endSession(open.id, user.userId, NOW, event())).toBeNull()
+      const told = await store.revocationsAfter(before, 10)
+      expect(told.revocations.map(({ kind, subject }) => [kind, subject])).toEqual([['session', open.id]])
+      for (let n = 0; n < 3; n++) await store.openSession(session(user.userId), event())
+      expect((await store.endSessionsOf(user.userId, NOW, event())).sessions).toBe(3)
+      expect((await store.endSessionsOf(user.userId, NOW, event())).sessions).toBe(0)
+    })
+  })
+
+  describe('keys', () => {
+    test('one signs, those before it retire; each change has a place in the feed', async () => {
+      const key = (kid: string) => ({
+        kid,
+        alg: 'EdDSA',
+        x: 'x',
+        sealedPrivateKey: new Uint8Array([1]),
+        status: 'pending' as const,
+        createdAt: NOW + counter++,
+        goneAt: null,
+      })
+      const first = await store.addSigningKey(key('first'))
+      await store.activateSigningKey('first', NOW, null)
+      const second = await store.addSigningKey(key('second'))
+      expect(second).toBe(first + 1)
+      await store.activateSigningKey('second', NOW + HOUR, event())
+      expect((await store.signingKeys()).map(({ kid, status, goneAt }) => [kid, status, goneAt])).toEqual([
+        ['first', 'retiring', NOW + HOUR],
+        ['second', 'active', null],
+      ])
+      expect(await store.removeSigningKey('first', NOW, null)).toBe(second + 1)
+      expect(await store.removeSigningKey('first', NOW, null)).toBeNull()
+    })
+  })
+
+  describe('password resets', () => {
+    const hash = () => new Uint8Array(Buffer.from(id()))
+
+    test('one of many gets it; what could not be used can be taken again, unless it was voided meanwhile', async () => {
+      const { user } = await loggedIn()
+      const token = hash()
+      await store.addReset(token, user.userId, NOW + HOUR, event())
+      const tries = await Promise.all(Array.from({ length: 20 }, () => store.takeReset(token, NOW)))
+      expect(tries.filter((taken) => taken !== null)).toEqual([user.userId])
+      await store.returnReset(token)
+      expect(await store.takeReset(token, NOW)).toBe(user.userId)
+      await store.syncAccount({ ...user, version: 2, passwordHash: 'hash-2' }, NOW, events)
+      await store.returnReset(token)
+      expect(await store.takeReset(token, NOW)).toBeNull()
+    })
+
+    test('a newer one voids it, and so does time', async () => {
+      const { user } = await loggedIn()
+      const [first, second] = [hash(), hash()]
+      await store.addReset(first, user.userId, NOW + HOUR, event())
+      await store.addReset(second, user.userId, NOW + HOUR, event())
+      expect(await store.takeReset(first, NOW)).toBeNull()
+      expect(await store.takeReset(second, NOW + HOUR)).toBeNull()
+      expect(await store.takeReset(second, NOW + HOUR - 1)).toBe(user.userId)
+    })
+  })
+
+  describe('failed logins', () => {
+    test('are kept for a day, cleared or forgotten', async () => {
+      const subject = `account:${id()}`
+      await store.recordFailure([subject], NOW, [event('login.failed')])
+      await store.recordFailure([subject], NOW + 5, [])
+      expect(await store.loginFailures(subject)).toEqual({ subject, times: [NOW, NOW + 5], clearedAt: 0 } as never)
+      await store.clearFailures(subject, NOW + 6, false)
+      expect(await store.loginFailures(subject)).toMatchObject({ times: [NOW, NOW + 5], clearedAt: NOW + 6 })
+      await store.recordFailure([subject], NOW + 24 * HOUR + 1, [])
+      expect((await store.loginFailures(subject)).times).toEqual([NOW + 5, NOW + 24 * HOUR + 1])
+      await store.forgetFailures(NOW + 72 * HOUR)
+      expect((await store.loginFailures(subject)).times).toEqual([])
+    })
+  })
+
+  describe('the audit', () => {
+    test('keeps an event once, and is walked from the newest on', async () => {
+      const userId = id()
+      const told = Array.from({ length: 5 }, () => event('test.walked', userId))
+      for (const one of told) await store.addEvent(one)
+      await store.addEvent(told[0] as AuditEvent)
+      const first = await store.listEvents({ userId, type: 'test.walked' }, { size: 3, page: 1 })
+      expect([first.total, first.rows.map((row) => row.id)]).toEqual([5, [4, 3, 2].map((n) => told[n]?.id ?? '')])
+      const rest = await store.listEvents({ userId, type: 'test.walked' }, { size: 3, after: first.next ?? [] })
+      expect([rest.rows.map((row) => row.id), rest.next]).toEqual([[1, 0].map((n) => told[n]?.id ?? ''), null])
+    })
+  })
+
+  test('facts and the probe', async () => {
+    expect(await store.fact('nothing')).toBeNull()
+    await store.setFact('something', 'one')
+    await store.setFact('something', 'two')
+    expect(await store.fact('something')).toBe('two')
+    await store.probe()
+    expect(store.epoch).toMatch(/^[0-9a-f-]{36}$/)
+  })
+}
