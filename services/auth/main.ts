@@ -47,6 +47,7 @@ export async function authService(
   const { clientAddress, log, metrics } = parts(NAME, runtime)
   const store = openAuthStore(join(config.dataDir, 'auth.sqlite'))
   const issuer = config.issuer ?? (await keptIssuer(store, config.authUrl))
+  await store.setFact('issuer', issuer)
   const servedBefore = (await store.signingKeys()).length > 0
   const keyRing = await KeyRing.open(store, new Sealing(config.secrets, random), clock)
   const revocations = new Revocations()
@@ -134,11 +135,12 @@ export async function authService(
   }
 }
 
-/** The base address of auth at its first start, whatever it is now: what tokens say must not change under them. */
+/**
+ * What tokens were issued under so far; at the first start the base address of auth. It does not change under the tokens
+ * when an address does, or when ISSUER is no longer set.
+ */
 async function keptIssuer(store: ReturnType<typeof openAuthStore>, address: string): Promise<string> {
-  const kept = await store.fact('issuer')
-  if (kept === null) await store.setFact('issuer', address)
-  return kept ?? address
+  return (await store.fact('issuer')) ?? address
 }
 
 /** Users tells what this service missed while it was down; with users down it goes on with what it knows. */
