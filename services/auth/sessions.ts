@@ -12,7 +12,7 @@ import type { Account, Session, SessionKind } from './store.ts'
 
 const REFRESHES = { most: 150, window: 5 * MINUTE }
 const USER_AGENT_MAX = 256
-const NOTHING_ENDED = { sessions: 0, seq: 0, revocations: [] }
+export const NOTHING_ENDED = { sessions: 0, seq: 0, revocations: [] }
 
 /** A session and the tokens that were made for it. */
 export interface Opened {

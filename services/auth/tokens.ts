@@ -4,7 +4,7 @@ import { Problem } from '../kit/problem.ts'
 import type { UserRead } from '../kit/user.ts'
 import type { AuthContext } from './context.ts'
 import type { Introspection, Validity } from './model.ts'
-import { end, placeOf } from './sessions.ts'
+import { end, NOTHING_ENDED, placeOf } from './sessions.ts'
 import type { Account } from './store.ts'
 
 /** What the bearer of an access token may know of it. */
@@ -74,6 +74,8 @@ export async function revokeToken(context: AuthContext, token: string, caller: C
   const claims = context.tokens.claims(token)
   const sessionId = typeof claims === 'string' ? (await placeOf(context, token))?.sessionId : claims.sid
   if (sessionId !== undefined) await end(context, sessionId, null, caller, 'session.token_revoked')
+  // Perhaps another request has just ended it: then the others must know before this one says so too.
+  else await context.feed.announce(NOTHING_ENDED)
 }
 
 /**
