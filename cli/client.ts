@@ -1,32 +1,15 @@
 import { treaty } from '@elysiajs/eden'
+import type { AuthApi } from '../services/auth/index.ts'
 import type { ProblemBody } from '../services/kit/problem.ts'
+import type { ModulesApi } from '../services/modules/index.ts'
 import type { UsersApi } from '../services/users/index.ts'
+import { type Connection, noCredential, type Place } from './connection.ts'
 import { EXIT, exitOf, Failure } from './exit.ts'
-import { addressOf, dataDirOf, knownEnvironment, type Place } from './settings.ts'
+import { request } from './requests.ts'
+import { Session } from './session.ts'
+import type { Environment } from './settings.ts'
 
-const PATIENCE = 30_000
-
-/**
- * The typed client of the users service, as an operator.
- * @throws Failure where no operator key is to be found
- */
-export function usersClient(env: NodeJS.ProcessEnv) {
-  return treaty<UsersApi>(`${addressOf('users', env)}/api/v1`, {
-    headers: { 'x-api-key': operatorKey(env) },
-    parseDate: false,
-    fetcher: ((url: string, init?: RequestInit) =>
-      fetch(url, { ...init, signal: AbortSignal.timeout(PATIENCE) })) as typeof fetch,
-  })
-}
-
-function operatorKey(env: NodeJS.ProcessEnv): string {
-  const [key] = (knownEnvironment(env).OPERATOR_API_KEY ?? '').split(',')
-  if (key?.trim()) return key.trim()
-  throw new Failure(EXIT.notLoggedIn, `No operator key: neither OPERATOR_API_KEY nor ${dataDirOf(env)}/secrets.env`, {
-    code: 'not_logged_in',
-    suggestion: 'ch202 start',
-  })
-}
+type Suggest = (code: string) => string | undefined
 
 interface Answer<T> {
   data: T | null
@@ -34,42 +17,147 @@ interface Answer<T> {
   status: number
 }
 
+/** The command that mends a problem, where its code alone says which. */
+const MENDS: Record<string, string> = {
+  invalid_api_key: 'ch202 config show --origin',
+  invalid_token: 'ch202 config show --origin',
+  token_expired: 'ch202 login <url>',
+  token_revoked: 'ch202 login <url>',
+  forbidden: 'ch202 status',
+  user_not_found: 'ch202 users list --search <part>',
+  session_not_found: 'ch202 sessions list',
+  module_not_found: 'ch202 modules list',
+  last_admin: 'ch202 users list --role ADMIN',
+  users_unavailable: 'ch202 health',
+  auth_unavailable: 'ch202 health',
+  database_unavailable: 'ch202 doctor',
+  internal_error: 'ch202 logs --level error',
+}
+
+/** The typed client that the services use for each other, as an operator. */
+export class Api {
+  private readonly session: Session | undefined
+
+  constructor(
+    private readonly connection: Connection,
+    private readonly debug: boolean,
+    private readonly env: Environment = process.env,
+  ) {
+    const { credential } = connection
+    if (credential?.kind === 'session') this.session = new Session(credential.context, env, debug)
+  }
+
+  /** @param suggest the command that mends a problem, by its code @throws Failure with the problem's text, code and request id */
+  auth<T>(call: (auth: ReturnType<typeof treaty<AuthApi>>) => Promise<Answer<T>>, suggest?: Suggest): Promise<T> {
+    return this.answerOf('auth', call(treaty<AuthApi>(this.base('auth'), this.config())), suggest)
+  }
+
+  /** As `auth`. */
+  users<T>(call: (users: ReturnType<typeof treaty<UsersApi>>) => Promise<Answer<T>>, suggest?: Suggest): Promise<T> {
+    return this.answerOf('users', call(treaty<UsersApi>(this.base('users'), this.config())), suggest)
+  }
+
+  /** As `auth`. */
+  modules<T>(
+    call: (modules: ReturnType<typeof treaty<ModulesApi>>) => Promise<Answer<T>>,
+    suggest?: Suggest,
+  ): Promise<T> {
+    return this.answerOf('modules', call(treaty<ModulesApi>(this.base('modules'), this.config())), suggest)
+  }
+
+  /**
+   * A request as it stands, with the credential: for streams, and for paths that have no types.
+   * @param path begins with a slash @throws Failure where nothing answers
+   */
+  async fetch(place: Place, path: string, init: RequestInit & { patience?: number } = {}): Promise<Response> {
+    const { patience, ...rest } = init
+    try {
+      return await this.send(`${this.connection.addresses[place].value}${path}`, rest, patience)
+    } catch (error) {
+      throw error instanceof Failure ? error : this.silence(place, error)
+    }
+  }
+
+  /** @throws Failure for a response that is a problem */
+  async refuseProblem(place: Place, response: Response, suggest?: Suggest): Promise<void> {
+    if (response.ok) return
+    const value = await response.json().catch(() => 'no problem')
+    this.refuse(place, response.status, value, suggest)
+  }
+
+  private base(place: Place): string {
+    return `${this.connection.addresses[place].value}/api/v1`
+  }
+
+  private config() {
+    return {
+      parseDate: false as const,
+      fetcher: ((url: string, init?: RequestInit) => this.send(url, init ?? {})) as typeof fetch,
+    }
+  }
+
+  private async send(url: string, init: RequestInit, patience?: number): Promise<Response> {
+    const { credential } = this.connection
+    if (credential === null) throw noCredential(this.connection, this.env)
+    const ask = async () => {
+      const headers = new Headers(init.headers)
+      if (credential.kind === 'key') headers.set('x-api-key', credential.value)
+      else
+        headers.set(
+          'authorization',
+          `Bearer ${credential.kind === 'token' ? credential.value : await this.session?.token()}`,
+        )
+      return request(url, { ...init, headers }, { debug: this.debug, ...(patience === undefined ? {} : { patience }) })
+    }
+    const answer = await ask()
+    // Its roles may have changed, or its key may be gone: a refresh gives a token of today.
+    if (answer.status !== 401 || !this.session || init.body instanceof ReadableStream) return answer
+    return (await this.session.renew()) ? await ask() : answer
+  }
+
+  private async answerOf<T>(place: Place, call: Promise<Answer<T>>, suggest?: Suggest): Promise<T> {
+    // It throws at what calls itself JSON and is none.
+    const answer = await call.catch(() => undefined)
+    if (answer?.error === null && !isText(answer.data)) return answer.data as T
+    const value = answer?.error?.value
+    // What fetch threw: the client hands it on as if a server had said 503.
+    if (value instanceof Failure) throw value
+    if (value instanceof Error) throw this.silence(place, value)
+    this.refuse(place, answer?.status ?? 0, answer?.error ? value : 'no answer', suggest)
+  }
+
+  private silence(place: Place, error: unknown): Failure {
+    const { value } = this.connection.addresses[place]
+    const late = error instanceof Error && error.name === 'TimeoutError'
+    return new Failure(EXIT.tryAgain, `The ${place} service does not answer at ${value}${late ? ' in time' : ''}`, {
+      code: 'unreachable',
+      suggestion: this.connection.credential?.kind === 'session' ? 'ch202 status' : 'ch202 start',
+      retryable: true,
+    })
+  }
+
+  private refuse(place: Place, status: number, value: unknown, suggest: Suggest = () => undefined): never {
+    if (typeof value !== 'object' || value === null)
+      throw new Failure(
+        EXIT.tryAgain,
+        `What answers at ${this.connection.addresses[place].value} is not the ${place} service`,
+        {
+          code: 'unreachable',
+          suggestion: 'ch202 config show --origin',
+        },
+      )
+    const { code = 'unknown', message = `Status ${status}`, requestId } = value as Partial<ProblemBody>
+    const suggestion = suggest(code) ?? MENDS[code]
+    throw new Failure(exitOf(status), [message].flat().join('; '), {
+      code,
+      retryable: status === 429 || status >= 500,
+      ...(requestId === undefined ? {} : { requestId }),
+      ...(suggestion === undefined ? {} : { suggestion }),
+    })
+  }
+}
+
 /** A page of a proxy, say. An answer without content is none. */
 function isText(body: unknown): boolean {
   return typeof body === 'string' && body !== ''
-}
-
-/**
- * What the API answered.
- * @param suggest the command that mends a problem, by its code
- * @throws Failure with the problem's text, code and request id
- */
-export async function answerOf<T>(
-  place: Place,
-  env: NodeJS.ProcessEnv,
-  call: Promise<Answer<T>>,
-  suggest: (code: string) => string | undefined = () => undefined,
-): Promise<T> {
-  const address = addressOf(place, env)
-  // It throws at what calls itself JSON and is none.
-  const answer = await call.catch(() => undefined)
-  if (answer?.error === null && !isText(answer.data)) return answer.data as T
-  // What fetch threw: the client hands it on as if a server had said 503.
-  if (answer?.error?.value instanceof Error)
-    throw new Failure(EXIT.tryAgain, `The ${place} service does not answer at ${address}`, {
-      code: 'unreachable',
-      suggestion: 'ch202 start',
-      retryable: true,
-    })
-  if (!answer?.error || isText(answer.error.value))
-    throw new Failure(EXIT.tryAgain, `What answers at ${address} is not the ${place} service`, { code: 'unreachable' })
-  const problem = answer.error.value as Partial<ProblemBody>
-  const { code = 'unknown', message = `Status ${answer.status}`, requestId } = problem
-  const suggestion = suggest(code)
-  throw new Failure(exitOf(answer.status), [message].flat().join('; '), {
-    code,
-    retryable: answer.status === 429 || answer.status >= 500,
-    ...(requestId === undefined ? {} : { requestId }),
-    ...(suggestion === undefined ? {} : { suggestion }),
-  })
 }

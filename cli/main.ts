@@ -1,71 +1,38 @@
 #!/usr/bin/env bun
 import { Command, CommanderError, Option } from 'commander'
-import { version } from '../package.json'
 import { EXIT, usage } from './exit.ts'
-import { OUTPUTS, type Output, tell, write } from './io.ts'
+import { OUTPUTS, type Output, tell } from './output.ts'
+
+/** Every command, loaded when it is called: nothing else is read for `ch202 version`. */
+const COMMANDS: Record<string, Record<string, () => Promise<Command>>> = {
+  'Run:': {
+    start: async () => (await import('./commands/start.ts')).startCommand(),
+    serve: async () => (await import('./commands/serve.ts')).serveCommand(),
+  },
+  'Users:': {
+    users: async () => (await import('./commands/users.ts')).usersCommand(),
+  },
+  'Data:': {
+    migrate: async () => (await import('./commands/migrate.ts')).migrateCommand(),
+  },
+  'Meta:': {
+    openapi: async () => (await import('./commands/openapi.ts')).openapiCommand(),
+    version: async () => (await import('./commands/version.ts')).versionCommand(),
+  },
+}
 
 const program = new Command('ch202')
   .description('Runs and operates Ch202: users, logins and feature modules')
   .addOption(new Option('-o, --output <form>', 'the form of what is printed').choices(OUTPUTS).default('table'))
+  .option('--fields <names>', 'only these fields, separated by commas')
+  .option('--url <address>', 'the instance to talk to')
+  .option('-y, --yes', 'do what can’t be undone without asking')
+  .option('-q, --quiet', 'data and errors alone')
+  .option('--debug', 'say each request on standard error')
+  .option('--no-color', 'no colours')
+  .configureHelp({ showGlobalOptions: true })
   .exitOverride()
   .showHelpAfterError('(ch202 --help shows how)')
-
-program
-  .command('start')
-  .description('Run every service of the Procfile, each in a process of its own')
-  .option('--only <names>', 'only these, separated by commas')
-  .addHelpText('after', examples('ch202 start', 'ch202 start --only auth,users'))
-  .action(async (options: { only?: string }) => {
-    const { startCommand } = await import('./commands/start.ts')
-    await startCommand(options)
-  })
-
-program
-  .command('serve')
-  .description('Run all services, or those named, in this one process')
-  .argument('[services...]', 'auth, users, modules')
-  .addHelpText('after', examples('ch202 serve', 'ch202 serve auth'))
-  .action(async (names: string[]) => {
-    const { serveCommand } = await import('./commands/serve.ts')
-    await serveCommand(names)
-  })
-
-program
-  .command('migrate')
-  .description('Bring every database up to date')
-  .option('--plan', 'only say what would be done')
-  .addHelpText('after', examples('ch202 migrate --plan', 'ch202 migrate'))
-  .action(async (options: { plan?: boolean }, command: Command) => {
-    const { migrateCommand } = await import('./commands/serve.ts')
-    await migrateCommand(options, command.optsWithGlobals<{ output: Output }>().output)
-  })
-
-program
-  .command('version')
-  .description('Print the version')
-  .addHelpText('after', examples('ch202 version', 'ch202 version -o json'))
-  .action((_options: object, command: Command) => {
-    const { output } = command.optsWithGlobals<{ output: Output }>()
-    write(output.startsWith('json') ? JSON.stringify({ version }) : version)
-  })
-
-program
-  .command('openapi')
-  .description('Print the OpenAPI document of all three services')
-  .addHelpText('after', examples('ch202 openapi > openapi.json', 'ch202 openapi | head -c 200'))
-  .action(async () => {
-    const { documentation } = await import('../services/documentation.ts')
-    write(JSON.stringify(documentation(version), null, 2))
-  })
-
-/** Commands with a good deal behind them are loaded when they are called. */
-const nouns: Record<string, () => Promise<Command>> = {
-  users: async () => (await import('./commands/users.ts')).usersCommand(),
-}
-
-function examples(...commands: string[]): string {
-  return `\nExamples:\n${commands.map((command) => `  $ ${command}`).join('\n')}`
-}
 
 /** Before or without commander, which may be what fails: `-o json`, `-ojson`, `--output json`, `--output=json`. */
 function outputOf(words: readonly string[]): Output {
@@ -74,11 +41,26 @@ function outputOf(words: readonly string[]): Output {
   return OUTPUTS.find((known) => at >= 0 && known === form) ?? 'table'
 }
 
+/** Those that the words name; all where they name none, so that the help and a misspelling find them. */
+async function load(words: readonly string[]): Promise<void> {
+  const all = Object.entries(COMMANDS).flatMap(([group, commands]) =>
+    Object.entries(commands).map(([name, command]) => ({ group, name, command })),
+  )
+  const helps = words.some((word) => ['help', '-h', '--help'].includes(word))
+  const named = all.filter(({ name }) => words.includes(name))
+  for (const { command, group } of named.length === 0 || helps ? all : named)
+    program.addCommand(inherit(await command()).helpGroup(group))
+}
+
+function inherit(command: Command): Command {
+  command.copyInheritedSettings(program)
+  for (const child of command.commands) inherit(child)
+  return command
+}
+
 async function main(words: string[]): Promise<void> {
   try {
-    const wantsAll = words.length === 0 || words.some((word) => ['help', '-h', '--help'].includes(word))
-    for (const [noun, load] of Object.entries(nouns))
-      if (wantsAll || words.includes(noun)) program.addCommand(inherit(await load()))
+    await load(words)
     await program.parseAsync(words, { from: 'user' })
   } catch (error) {
     if (error instanceof CommanderError) {
@@ -91,12 +73,6 @@ async function main(words: string[]): Promise<void> {
     }
     process.exitCode = tell(error, outputOf(words))
   }
-}
-
-function inherit(command: Command): Command {
-  command.copyInheritedSettings(program)
-  for (const child of command.commands) inherit(child)
-  return command
 }
 
 // A reader that has seen enough (`| head -1`) is no failure.

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import type { Readable } from 'node:stream'
+import { compiled, inCheckout } from './package/executable.ts'
 
 export interface Line {
   name: string
@@ -17,7 +18,8 @@ export function parseProcfile(text: string): Line[] {
   return lines
 }
 
-const ROOT = join(import.meta.dir, '..')
+/** Where the commands are run. */
+const HOME = compiled ? process.cwd() : inCheckout()
 const FIRST_PAUSE = 500
 const LONGEST_PAUSE = 10_000
 /** Up for this long, and a crash is the first again. */
@@ -85,7 +87,7 @@ export class Runner {
   private once({ name, command }: Line, index: number): Promise<string> {
     return new Promise((ended) => {
       const child = spawn('/bin/sh', ['-c', `exec ${command}`], {
-        cwd: ROOT,
+        cwd: HOME,
         // Relative paths in the settings mean the operator's directory.
         env: { ...process.env, CH202_DATA_DIR: resolve(process.env.CH202_DATA_DIR?.trim() || 'data') },
         detached: true,

@@ -1,22 +1,32 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { EXIT, Failure, usage } from '../exit.ts'
-import { note } from '../io.ts'
-import { parseProcfile, Runner } from '../runner.ts'
+import { does, type Tool, verb } from '../command.ts'
+import { EXIT, usage } from '../exit.ts'
+import { procfileLines, runnable } from '../package/procfile.ts'
+import { Runner } from '../runner.ts'
 import { settingsToServe } from '../settings.ts'
 import { onStop } from '../signals.ts'
+import { note } from '../terminal.ts'
+
+export function startCommand() {
+  return verb('start', 'Run every service of the Procfile, each in a process of its own', [
+    'ch202 start',
+    'ch202 start --only auth,users',
+  ])
+    .option('--only <names>', 'only these, separated by commas')
+    .action(does(start))
+}
 
 /** Runs the lines of the Procfile, those named or all, until SIGINT or SIGTERM. */
-export async function startCommand({ only }: { only?: string }): Promise<void> {
+async function start({ env }: Tool, { only }: { only?: string }): Promise<void> {
   // Once for all of them: a wrong setting is said once, and the secrets are there before three look for them.
-  settingsToServe(process.env)
-  const lines = parseProcfile(procfile())
+  settingsToServe(env)
+  const lines = procfileLines()
   const names = only?.split(',').map((name) => name.trim())
   const unknown = names?.find((name) => !lines.some((line) => line.name === name))
   if (unknown !== undefined)
     throw usage(`The Procfile has no ${unknown}: it has ${lines.map(({ name }) => name).join(', ')}`)
 
-  const runner = new Runner(lines.filter(({ name }) => names === undefined || names.includes(name)))
+  const wanted = lines.filter(({ name }) => names === undefined || names.includes(name))
+  const runner = new Runner(wanted.map(runnable))
   const stop = () => runner.stop()
   onStop(stop, stop)
   // Whoever read the output has gone: the services must not stay behind without it.
@@ -26,14 +36,5 @@ export async function startCommand({ only }: { only?: string }): Promise<void> {
   if (failed !== undefined) {
     note(`✗ ${failed} does not stay up; all were stopped`)
     process.exitCode = EXIT.failed
-  }
-}
-
-function procfile(): string {
-  const path = join(import.meta.dir, '..', '..', 'Procfile')
-  try {
-    return readFileSync(path, 'utf8')
-  } catch {
-    throw new Failure(EXIT.failed, 'There is no Procfile beside the program', { suggestion: 'ch202 serve' })
   }
 }

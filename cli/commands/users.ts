@@ -1,88 +1,238 @@
-import { randomBytes } from 'node:crypto'
-import { Command } from 'commander'
-import { answerOf, usersClient } from '../client.ts'
+import type { Command } from 'commander'
+import type { UserRead } from '../../services/kit/user.ts'
+import { collect, does, leaf, noun, type Tool } from '../command.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
-import { type Output, passwordFromStdin, show } from '../io.ts'
+import { type Extent, list, listed } from '../lists.ts'
+import { type PasswordOptions, passwordOf } from '../passwords.ts'
+import { forEachRef, userOf } from '../refs.ts'
+import { confirm } from '../terminal.ts'
 
-interface CreateOptions {
-  passwordStdin?: boolean
-  generate?: boolean
-  username?: string
-  name?: string
+const REF = 'an id, an email or a username; - reads them from standard input, one a line'
+const COLUMNS = ['id', 'email', 'username', 'roles', 'status', 'created_at']
+
+interface Fields {
+  email?: string
+  username?: string | false
+  name?: string | false
   role?: string[]
   verified?: boolean
-  ifNotExists?: boolean
 }
 
-/** 24 characters, 144 bits. */
-const GENERATED_BYTES = 18
-
 export function usersCommand(): Command {
-  const users = new Command('users').description('Create users')
-  users
-    .command('create')
-    .description('Create a user')
-    .argument('<email>', 'the email of the user')
-    .option('--password-stdin', 'read the password from standard input')
-    .option('--generate', 'make a password and print it, once')
+  const users = noun('users', 'Create, find, change and delete users')
+
+  withPassword(
+    leaf(users, 'create', 'Create a user', [
+      'ch202 users create ana@example.org --generate',
+      "printf 'correct horse battery' | ch202 users create root@example.org --role USER --role ADMIN --password-stdin",
+    ]).argument('<email>', 'the email of the user'),
+  )
     .option('--username <username>')
     .option('--name <name>')
-    .option('--role <role>', 'a role; may be given again (default USER)', (role, roles: string[] = []) => [
-      ...roles,
-      role,
-    ])
+    .option('--role <role>', 'a role; may be given again (default USER)', collect)
     .option('--verified', 'the email is known to be the user’s')
     .option('--if-not-exists', 'a user that exists is no error')
-    .addHelpText(
-      'after',
-      `
-Examples:
-  $ ch202 users create ana@example.org --generate
-  $ printf 'correct horse battery' | ch202 users create root@example.org --role USER --role ADMIN --password-stdin`,
+    .action(does(create))
+
+  listed(
+    leaf(users, 'list', 'List users, oldest first', [
+      'ch202 users list --search ana',
+      'ch202 users list --role ADMIN --status active -o json',
+      'ch202 users list --all -o csv > users.csv',
+    ])
+      .option('--search <part>', 'a part of the email, the username or the name')
+      .option('--role <role>', 'who has this role')
+      .option('--status <status>', 'active or disabled')
+      .option('--sort <order>', 'created_at, -created_at, email or -email'),
+  ).action(does(listUsers))
+
+  leaf(users, 'get', 'Show a user', [
+    'ch202 users get ana@example.org',
+    'ch202 users get ana --fields id,roles -o json',
+  ])
+    .argument('<ref>', REF)
+    .action(
+      does((tool, _: object, ref: string) => forEachRef(tool, ref, async (one) => ({ ...(await userOf(tool, one)) }))),
     )
-    .action(async (email: string, options: CreateOptions, command: Command) => {
-      const { output } = command.optsWithGlobals<{ output: Output }>()
-      await create(email, options, output)
-    })
+
+  leaf(users, 'update', 'Change a user', [
+    'ch202 users update ana@example.org --name "Ana Lima"',
+    'ch202 users update ana --role USER --role EDITOR',
+  ])
+    .argument('<ref>', REF)
+    .option('--email <email>')
+    .option('--username <username>')
+    .option('--no-username', 'without a username')
+    .option('--name <name>')
+    .option('--no-name', 'without a name')
+    .option('--role <role>', 'all its roles from now on; may be given again', collect)
+    .option('--verified', 'the email is known to be the user’s')
+    .option('--no-verified', 'the email is not')
+    .action(does(update))
+
+  leaf(users, 'disable', 'End the sessions of a user, and refuse its logins', [
+    'ch202 users disable ana@example.org',
+    'ch202 users list --role GUEST --all -o ids | ch202 users disable -',
+  ])
+    .argument('<ref>', REF)
+    .action(
+      does((tool, _: object, ref: string) => forEachRef(tool, ref, (one) => patch(tool, one, { status: 'disabled' }))),
+    )
+
+  leaf(users, 'enable', 'Let a disabled user log in again', [
+    'ch202 users enable ana@example.org',
+    'ch202 users enable ana -o json',
+  ])
+    .argument('<ref>', REF)
+    .action(
+      does((tool, _: object, ref: string) => forEachRef(tool, ref, (one) => patch(tool, one, { status: 'active' }))),
+    )
+
+  leaf(users, 'delete', 'Delete a user, its sessions and its settings', [
+    'ch202 users delete ben@example.org --confirm ben@example.org',
+    'ch202 users delete cleo@example.org --yes',
+  ])
+    .argument('<ref>', REF)
+    .option('--confirm <email>', 'the email of the user, in place of --yes')
+    .action(does(deleteUser))
+
+  withPassword(
+    leaf(users, 'set-password', 'Set the password of a user; its sessions end', [
+      'ch202 users set-password ana@example.org --generate',
+      "printf 'battery horse correct' | ch202 users set-password ana --password-stdin",
+    ]).argument('<ref>', REF),
+  ).action(does(setPassword))
+
+  leaf(users, 'send-reset', 'Mail a user a link to set a new password', [
+    'ch202 users send-reset ana@example.org',
+    'ch202 users send-reset ana -o json',
+  ])
+    .argument('<ref>', REF)
+    .action(does((tool, _: object, ref: string) => forEachRef(tool, ref, (one) => sendReset(tool, one))))
+
   return users
 }
 
-async function create(email: string, options: CreateOptions, output: Output): Promise<void> {
+function withPassword(command: Command): Command {
+  return command
+    .option('--password-stdin', 'read the password from standard input')
+    .option('--generate', 'make a password and print it, once')
+}
+
+async function create(
+  tool: Tool,
+  options: Fields & PasswordOptions & { ifNotExists?: boolean },
+  email: string,
+): Promise<void> {
   const password = await passwordOf(options)
-  const users = usersClient(process.env)
+  const api = await tool.api()
+  const { name, role, username, verified } = options
   const user = {
     email,
     password,
-    ...(options.username === undefined ? {} : { username: options.username }),
-    ...(options.name === undefined ? {} : { name: options.name }),
-    ...(options.role === undefined ? {} : { roles: options.role }),
-    ...(options.verified ? { email_verified: true } : {}),
+    ...(username ? { username } : {}),
+    ...(name ? { name } : {}),
+    ...(role === undefined ? {} : { roles: role }),
+    ...(verified ? { email_verified: true } : {}),
   }
-  const suggest = (code: string) => (code === 'email_taken' ? `ch202 users create ${email} --if-not-exists` : undefined)
   try {
-    const created = await answerOf('users', process.env, users.users.post(user), suggest)
-    show({ ...created, ...(options.generate ? { password } : {}), changed: true }, output)
+    const created = await api.users((users) => users.users.post(user), taken(email))
+    await tool.out.record({ ...created, ...(options.generate ? { password } : {}), changed: true })
   } catch (error) {
     if (!(error instanceof Failure) || error.said.code !== 'email_taken') throw error
     if (!options.ifNotExists) throw new Failure(error.exit, `${error.message}: ${email}`, error.said)
-    const byEmail = users.users['by-email']({ email: encodeURIComponent(email) })
-    const existing = await answerOf('users', process.env, byEmail.get())
-    show({ ...existing, changed: false }, output)
+    await tool.out.record({ ...(await userOf(tool, email)), changed: false })
   }
 }
 
-async function passwordOf({ generate, passwordStdin }: CreateOptions): Promise<string> {
-  if (generate && passwordStdin) throw usage('--generate and --password-stdin exclude each other')
-  if (generate) return randomBytes(GENERATED_BYTES).toString('base64url')
-  if (passwordStdin) return await passwordFromStdin()
-  if (!process.stdin.isTTY || !process.stdout.isTTY)
-    throw usage('A password is needed: give --password-stdin or --generate')
-  return await prompted()
+function taken(email: string) {
+  return (code: string) => (code === 'email_taken' ? `ch202 users get ${email}` : undefined)
 }
 
-async function prompted(): Promise<string> {
-  const { isCancel, password } = await import('@clack/prompts')
-  const typed = await password({ message: 'Password' })
-  if (isCancel(typed)) throw new Failure(EXIT.interrupted, 'Cancelled', { code: 'cancelled' })
-  return typed
+type Filters = Extent & { search?: string; role?: string; status?: string; sort?: string }
+
+async function listUsers(tool: Tool, { search, role, status, sort, ...extent }: Filters): Promise<void> {
+  const api = await tool.api()
+  const filter = { search, role, status, sort }
+  const words = Object.entries(filter).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, value]))
+  const given = Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined)) as {
+    status?: 'active'
+    sort?: 'email'
+  }
+  await list(tool, extent, ['users', 'list', ...words], COLUMNS, (part) =>
+    api.users((users) => users.users.get({ query: { ...given, ...part } })),
+  )
+}
+
+async function update(tool: Tool, { email, name, role, username, verified }: Fields, ref: string): Promise<void> {
+  const fields = {
+    ...(email === undefined ? {} : { email }),
+    ...(username === undefined ? {} : { username: username || null }),
+    ...(name === undefined ? {} : { name: name || null }),
+    ...(role === undefined ? {} : { roles: role }),
+    ...(verified === undefined ? {} : { email_verified: verified }),
+  }
+  if (Object.keys(fields).length === 0)
+    throw usage('There is nothing to change: give --email, --username, --name, --role or --verified')
+  await forEachRef(tool, ref, (one) => patch(tool, one, fields))
+}
+
+type Patch = {
+  email?: string
+  username?: string | null
+  name?: string | null
+  roles?: string[]
+  status?: 'active' | 'disabled'
+  email_verified?: boolean
+}
+
+/** The user as it is then, and whether that is another than before. */
+async function patch(tool: Tool, ref: string, fields: Patch) {
+  const [api, before] = [await tool.api(), await userOf(tool, ref)]
+  const suggest = fields.email === undefined ? undefined : taken(fields.email)
+  const after = await api.users((users) => users.users({ user_id: before.id }).patch(fields), suggest)
+  return { ...after, changed: after.updated_at !== before.updated_at }
+}
+
+async function deleteUser(tool: Tool, { confirm: name }: { confirm?: string }, ref: string): Promise<void> {
+  const { yes } = tool.globals
+  if (ref === '-' && !yes) throw usage('To delete all that standard input names wants --yes')
+  await forEachRef(tool, ref, async (one) => {
+    const user = await userIfThere(tool, one)
+    if (!user) {
+      tool.out.say(`There is no user ${one}: nothing was deleted`)
+      return { ok: true, changed: false }
+    }
+    await confirm(`Delete ${user.email}?`, { yes, confirm: name, name: user.email })
+    const api = await tool.api()
+    await api.users((users) => users.users({ user_id: user.id }).delete())
+    return { ok: true, id: user.id, email: user.email, changed: true }
+  })
+}
+
+async function userIfThere(tool: Tool, ref: string): Promise<UserRead | null> {
+  try {
+    return await userOf(tool, ref)
+  } catch (error) {
+    if (error instanceof Failure && error.exit === EXIT.notFound) return null
+    throw error
+  }
+}
+
+async function setPassword(tool: Tool, options: PasswordOptions, ref: string): Promise<void> {
+  if (ref === '-' && !options.generate) throw usage('Standard input names the users: give --generate')
+  const given = ref === '-' ? undefined : await passwordOf(options)
+  await forEachRef(tool, ref, async (one) => {
+    const [api, user] = [await tool.api(), await userOf(tool, one)]
+    const new_password = given ?? (await passwordOf({ generate: true }))
+    await api.users((users) => users.users({ user_id: user.id })['set-password'].post({ new_password }))
+    const shown = options.generate ? { password: new_password } : {}
+    return { ok: true, id: user.id, email: user.email, ...shown, changed: true }
+  })
+}
+
+async function sendReset(tool: Tool, ref: string) {
+  const [api, { email, id }] = [await tool.api(), await userOf(tool, ref)]
+  const answer = await api.auth((auth) => auth.auth['password-reset-request'].post({ email }))
+  return { ...answer, id, email, changed: true }
 }

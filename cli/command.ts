@@ -1,0 +1,87 @@
+import { Command } from 'commander'
+import { Api } from './client.ts'
+import { type Connection, connect } from './connection.ts'
+import { type Output, Printer } from './output.ts'
+import type { Environment } from './settings.ts'
+
+/** The options that every command takes. */
+export interface Globals {
+  output: Output
+  fields?: string
+  url?: string
+  yes?: boolean
+  quiet?: boolean
+  debug?: boolean
+  color: boolean
+}
+
+/** What a command is given to do its work with. */
+export class Tool {
+  readonly out: Printer
+  readonly env: Environment = process.env
+  private connecting: Promise<Connection> | undefined
+  private calling: Promise<Api> | undefined
+
+  constructor(readonly globals: Globals) {
+    const { color, fields, output, quiet = false } = globals
+    const named = fields?.split(',').map((name) => name.trim())
+    this.out = new Printer({ output, fields: named?.filter(Boolean), color, quiet })
+  }
+
+  /** Whom it talks to, and as whom. */
+  connection(): Promise<Connection> {
+    this.connecting ??= connect(this.globals.url, this.env)
+    return this.connecting
+  }
+
+  /** The services, as an operator. */
+  api(): Promise<Api> {
+    this.calling ??= this.connection().then((connection) => new Api(connection, this.globals.debug ?? false))
+    return this.calling
+  }
+}
+
+/** A word that others stand behind, such as `users`. */
+export function noun(name: string, description: string): Command {
+  return new Command(name).description(description)
+}
+
+/**
+ * A command that does something.
+ * @param usage its name and arguments, such as `get <ref>`
+ * @param examples at least two lines as they are typed; the tests run them
+ */
+export function leaf(
+  parent: Command,
+  usage: string,
+  description: string,
+  examples: readonly [string, string, ...string[]],
+): Command {
+  return documented(parent.command(usage), description, examples)
+}
+
+/** A leaf that stands alone, such as `version`. */
+export function verb(usage: string, description: string, examples: readonly [string, string, ...string[]]): Command {
+  return documented(new Command().command(usage), description, examples)
+}
+
+function documented(command: Command, description: string, examples: readonly string[]): Command {
+  const lines = examples.map((example) => `  $ ${example}`).join('\n')
+  return command.description(description).addHelpText('after', `\nExamples:\n${lines}`)
+}
+
+/** Commander's call of an action, as ours: what it works with, its options, its arguments. */
+export function does<Options, Arguments extends unknown[]>(
+  work: (tool: Tool, options: Options, ...words: Arguments) => Promise<void>,
+) {
+  return async (...given: unknown[]): Promise<void> => {
+    const command = given.at(-1) as Command
+    const tool = new Tool(command.optsWithGlobals<Globals>())
+    await work(tool, given.at(-2) as Options, ...(given.slice(0, -2) as Arguments))
+  }
+}
+
+/** For an option that may be given again. */
+export function collect(value: string, before: string[] = []): string[] {
+  return [...before, value]
+}

@@ -1,0 +1,22 @@
+import { does, verb } from '../command.ts'
+import { dataDirOf } from '../settings.ts'
+
+export function migrateCommand() {
+  return verb('migrate', 'Bring every database up to date', ['ch202 migrate --plan', 'ch202 migrate'])
+    .option('--plan', 'only say what would be done')
+    .action(
+      does(async ({ env, out }, { plan = false }: { plan?: boolean }) => {
+        const [{ openDatabase, plannedMigrations }, { databases }] = await Promise.all([
+          import('../../db/sqlite.ts'),
+          import('../../db/databases.ts'),
+        ])
+        const items = databases(dataDirOf(env)).map(({ name, path, migrations }) => {
+          const pending = plannedMigrations(path, migrations)
+          if (!plan) openDatabase(path, name, migrations).close()
+          const state = pending.length === 0 ? 'up to date' : plan ? 'to apply' : 'applied'
+          return { database: name, state, migrations: pending, changed: !plan && pending.length > 0 }
+        })
+        await out.list(items, ['database', 'state', 'migrations'])
+      }),
+    )
+}

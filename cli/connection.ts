@@ -1,0 +1,166 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Context, currentContext, listContexts, readContext } from './contexts.ts'
+import { EXIT, Failure, usage } from './exit.ts'
+import { dataDirOf, type Environment, knownEnvironment } from './settings.ts'
+
+export const PLACES = ['auth', 'users', 'modules'] as const
+export type Place = (typeof PLACES)[number]
+
+/** A value, and what it was that said so. */
+export interface Told {
+  value: string
+  origin: string
+}
+
+export type Credential =
+  | { kind: 'key' | 'token'; value: string; origin: string }
+  | { kind: 'session'; context: Context; origin: string }
+
+/** Whom the tool talks to, and as whom. */
+export interface Connection {
+  addresses: Record<Place, Told>
+  /** Null: nothing to show was found, or nothing that this address may see. */
+  credential: Credential | null
+}
+
+const VARIABLES = { auth: 'AUTH_URL', users: 'USERS_URL', modules: 'MODULES_URL' } as const
+const DEFAULTS = {
+  auth: 'http://127.0.0.1:3001',
+  users: 'http://127.0.0.1:3002',
+  modules: 'http://127.0.0.1:3003',
+} as const
+const PATIENCE = 5000
+
+/**
+ * Flag, then environment, then context, then the local instance: the addresses that the running services wrote down,
+ * and the operator key of its `secrets.env`.
+ * @throws Failure for an address that is none
+ */
+export async function connect(flag: string | undefined, env: Environment): Promise<Connection> {
+  const name = currentContext(env)
+  const context = name === null ? undefined : readContext(env, name)
+  const addresses = flag === undefined ? fromEnvironment(env, context) : await fromFlag(flag, env)
+  return { addresses, credential: credentialFor(addresses, env) }
+}
+
+function fromEnvironment(env: Environment, context: Context | undefined): Record<Place, Told> {
+  const told = (place: Place): Told => {
+    const own = env[VARIABLES[place]]?.trim()
+    if (own) return { value: addressIn(own), origin: VARIABLES[place] }
+    const common = env.CH202_URL?.trim()
+    if (common) return { value: addressIn(common), origin: 'CH202_URL' }
+    if (context) return { value: context[place], origin: `context ${context.name}` }
+    const running = runningAt(place, dataDirOf(env))
+    if (running) return { value: running, origin: `${dataDirOf(env)}/run` }
+    return { value: DEFAULTS[place], origin: 'default' }
+  }
+  return { auth: told('auth'), users: told('users'), modules: told('modules') }
+}
+
+/** One address for all, or that of auth, which tells those of the others (RFC 8414). */
+async function fromFlag(flag: string, env: Environment): Promise<Record<Place, Told>> {
+  const all = await addressesAt(addressIn(flag))
+  const known = listContexts(env).find((context) => PLACES.every((place) => context[place] === all[place]))
+  const origin = known ? `--url, context ${known.name}` : '--url'
+  const told = (place: Place): Told => ({ value: all[place], origin })
+  return { auth: told('auth'), users: told('users'), modules: told('modules') }
+}
+
+/**
+ * The addresses of the three services, of which one is known. Where auth knows itself by that address, it knows the
+ * others too; behind a proxy it does not, and there the one address serves all.
+ */
+export async function addressesAt(url: string): Promise<Record<Place, string>> {
+  const all = { auth: url, users: url, modules: url }
+  try {
+    const answer = await fetch(`${url}/.well-known/oauth-authorization-server`, {
+      signal: AbortSignal.timeout(PATIENCE),
+    })
+    const { ch202 } = (await answer.json()) as { ch202?: Partial<Record<Place, string>> }
+    if (!ch202?.auth || !ch202.users || !ch202.modules || !samePlace(ch202.auth, url)) return all
+    return { auth: url, users: addressIn(ch202.users), modules: addressIn(ch202.modules) }
+  } catch {
+    // Who answers there, if anyone does, is told by the first real request.
+    return all
+  }
+}
+
+/** @throws Failure for what is no http address */
+export function addressIn(text: string): string {
+  const url = URL.parse(text)
+  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.search || url.hash)
+    throw usage('An address is such as http://127.0.0.1:3000 or https://id.example.org')
+  return url.href.replace(/\/+$/, '')
+}
+
+/**
+ * What the environment gives is shown to whom it says. A session goes back to where it was opened; the key in
+ * `secrets.env` opens everything, so it never leaves this machine.
+ */
+function credentialFor(addresses: Record<Place, Told>, env: Environment): Credential | null {
+  const token = env.CH202_TOKEN?.trim()
+  if (token) return { kind: 'token', value: token, origin: 'CH202_TOKEN' }
+  const given = firstOf(env.OPERATOR_API_KEY)
+  if (given) return { kind: 'key', value: given, origin: 'OPERATOR_API_KEY' }
+  const session = listContexts(env).find((context) =>
+    PLACES.every((place) => context[place] === addresses[place].value),
+  )
+  const isTold = PLACES.every((place) => addresses[place].origin.includes('context '))
+  if (session && isTold) return { kind: 'session', context: session, origin: `context ${session.name}` }
+  const dataDir = dataDirOf(env)
+  const local = PLACES.every(
+    (place) => isLocal(addresses[place].value) || addresses[place].value === runningAt(place, dataDir),
+  )
+  const kept = local ? firstOf(knownEnvironment(env).OPERATOR_API_KEY) : undefined
+  return kept ? { kind: 'key', value: kept, origin: `${dataDir}/secrets.env` } : null
+}
+
+function firstOf(keys: string | undefined): string | undefined {
+  return keys?.split(',')[0]?.trim() || undefined
+}
+
+function isLocal(address: string): boolean {
+  const { hostname } = new URL(address)
+  return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname)
+}
+
+function samePlace(one: string, other: string): boolean {
+  if (one === other) return true
+  const [a, b] = [URL.parse(one), new URL(other)]
+  return a !== null && a.port === b.port && a.protocol === b.protocol && isLocal(one) && isLocal(other)
+}
+
+/** What a running service wrote down about itself. */
+export interface Running {
+  service: string
+  url: string
+  pid: number
+  started_at: string
+}
+
+/** Undefined: it does not run, or not from this data directory. */
+export function running(place: Place, dataDir: string): Running | undefined {
+  try {
+    return JSON.parse(readFileSync(join(dataDir, 'run', `${place}.json`), 'utf8')) as Running
+  } catch {
+    return undefined
+  }
+}
+
+function runningAt(place: Place, dataDir: string): string | undefined {
+  return running(place, dataDir)?.url
+}
+
+/** @throws Failure that says how to get a credential */
+export function noCredential({ addresses }: Connection, env: Environment): Failure {
+  const { value } = addresses.users
+  const local = isLocal(value)
+  return new Failure(
+    EXIT.notLoggedIn,
+    local
+      ? `No operator key: neither OPERATOR_API_KEY nor ${dataDirOf(env)}/secrets.env`
+      : `Not logged in at ${value}: neither CH202_TOKEN, OPERATOR_API_KEY nor a context of it`,
+    { code: 'not_logged_in', suggestion: local ? 'ch202 start' : `ch202 login ${value}` },
+  )
+}

@@ -1,0 +1,78 @@
+import { type Command, InvalidArgumentError } from 'commander'
+import type { Tool } from './command.ts'
+import { usage } from './exit.ts'
+import type { ListPage } from './output.ts'
+import { quoted } from './refs.ts'
+
+/** How much of a list is wanted. */
+export interface Extent {
+  limit?: number
+  cursor?: string
+  all?: boolean
+}
+
+/** What the API gives at once. */
+const PAGE_MAX = 200
+const LIMIT = 50
+
+/** The options of every command that lists. */
+export function listed(command: Command): Command {
+  return command
+    .option('--limit <n>', `at most so many (default ${LIMIT})`, wholeNumber)
+    .option('--cursor <cursor>', 'go on where an earlier list was cut')
+    .option('--all', 'all of them, however many')
+}
+
+export function wholeNumber(text: string): number {
+  if (!/^\d{1,9}$/.test(text) || Number(text) < 1) throw new InvalidArgumentError('It must be a whole number from 1.')
+  return Number(text)
+}
+
+type Query = { size: string; cursor?: string }
+
+/**
+ * Lists a part, or all, of what the API gives by pages.
+ * @param words the command with its filters, to say how to go on
+ */
+export async function list(
+  tool: Tool,
+  { all, cursor, limit }: Extent,
+  words: readonly (string | undefined)[],
+  columns: readonly string[],
+  page: (query: Query) => Promise<ListPage>,
+): Promise<void> {
+  if (all && limit !== undefined) throw usage('--all and --limit exclude each other')
+  if (all) return tool.out.walk(pages(page, cursor, Number.POSITIVE_INFINITY), columns)
+  const wanted = limit ?? LIMIT
+  const items: ListPage['items'] = []
+  let first: ListPage | undefined
+  let next: string | null = null
+  for await (const part of pages(page, cursor, wanted)) {
+    first ??= part
+    items.push(...part.items)
+    next = part.next_cursor
+  }
+  if (!first) return
+  const command = words
+    .filter((word) => word !== undefined)
+    .map(quoted)
+    .join(' ')
+  const more = limit === undefined ? '' : ` --limit ${limit}`
+  await tool.out.page({ ...first, items, next_cursor: next }, columns, (at) => `ch202 ${command}${more} --cursor ${at}`)
+}
+
+async function* pages(
+  page: (query: Query) => Promise<ListPage>,
+  from: string | undefined,
+  wanted: number,
+): AsyncGenerator<ListPage> {
+  let cursor = from
+  for (let left = wanted; left > 0; ) {
+    const size = String(Math.min(left, PAGE_MAX))
+    const part = await page(cursor === undefined ? { size } : { size, cursor })
+    yield part
+    left -= part.items.length
+    if (part.next_cursor === null || part.items.length === 0) return
+    cursor = part.next_cursor
+  }
+}

@@ -1,0 +1,84 @@
+import type { UserRead } from '../services/kit/user.ts'
+import type { Tool } from './command.ts'
+import { EXIT, Failure, usage } from './exit.ts'
+import { asFailure, failureRead, type Row, tell } from './output.ts'
+import { Progress } from './terminal.ts'
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+/** The user that an id, an email or a username names. @throws Failure where there is none */
+export async function userOf(tool: Tool, ref: string): Promise<UserRead> {
+  const api = await tool.api()
+  try {
+    return await api.users((users) => {
+      if (UUID.test(ref)) return users.users({ user_id: ref }).get()
+      const name = encodeURIComponent(ref)
+      return ref.includes('@')
+        ? users.users['by-email']({ email: name }).get()
+        : users.users['by-username']({ username: name }).get()
+    })
+  } catch (error) {
+    if (!(error instanceof Failure) || error.exit !== EXIT.notFound) throw error
+    throw new Failure(EXIT.notFound, `There is no user ${ref}`, {
+      ...error.said,
+      suggestion: `ch202 users list --search ${quoted(ref.split('@')[0] ?? ref)}`,
+    })
+  }
+}
+
+/** A word as a shell takes it. */
+export function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
+}
+
+/**
+ * Does something to the one that is named, or, for `-`, to each that standard input names, a line each: what was done is
+ * told as it is done, and one that fails does not keep the others from their turn.
+ * @throws Failure that says how many failed
+ */
+export async function forEachRef(tool: Tool, ref: string, work: (ref: string) => Promise<Row>): Promise<void> {
+  if (ref !== '-') return tool.out.record(await work(ref))
+  const refs = await refsFromStdin()
+  const progress = new Progress('done', tool.globals.quiet)
+  const results: Row[] = []
+  const failures: Failure[] = []
+  let stopped = false
+  const stop = () => {
+    stopped = true
+  }
+  process.once('SIGINT', stop)
+  const { output } = tool.globals
+  let done = 0
+  for (const one of refs) {
+    if (stopped) break
+    try {
+      const result = await work(one)
+      if (output === 'json') results.push(result)
+      else await tool.out.rows([result], Object.keys(result))
+    } catch (error) {
+      const failure = asFailure(error)
+      failures.push(failure)
+      progress.clear()
+      if (output === 'json') results.push({ ref: one, ok: false, error: failureRead(failure) })
+      else tell(failure, output)
+    }
+    progress.update(++done, { total: refs.length })
+  }
+  progress.clear()
+  process.off('SIGINT', stop)
+  if (output === 'json') await tool.out.list(results, [])
+  if (stopped && done < refs.length) {
+    tool.out.say(`Stopped after ${done} of ${refs.length}; the next is ${refs[done]}`)
+    process.exitCode = EXIT.interrupted
+  } else if (failures.length > 0) {
+    tool.out.say(`${failures.length} of ${refs.length} failed`)
+    process.exitCode = failures.length < refs.length ? EXIT.partly : (failures[0]?.exit ?? EXIT.failed)
+  }
+}
+
+async function refsFromStdin(): Promise<string[]> {
+  const refs = (await Bun.stdin.text()).split(/\r?\n/).map((line) => line.trim())
+  const named = refs.filter((line) => line !== '')
+  if (named.length === 0) throw usage('Standard input names no one: an id, an email or a username a line')
+  return named
+}

@@ -1,0 +1,99 @@
+import { EXIT, Failure, usage } from './exit.ts'
+
+/** Data, on standard output. Resolves when the reader can take more. */
+export function write(text: string): Promise<void> {
+  if (process.stdout.write(`${text}\n`)) return Promise.resolve()
+  return new Promise((resolve) => process.stdout.once('drain', () => resolve()))
+}
+
+/** Everything that is not data. */
+export function note(text: string): void {
+  process.stderr.write(`${text}\n`)
+}
+
+/** Whether there is someone to ask: a prompt without both ends of a terminal would wait for ever. */
+export function canAsk(): boolean {
+  return process.stdin.isTTY === true && process.stdout.isTTY === true
+}
+
+/** Whether lines to `stream` may bear colours: https://no-color.org, and terminals that know none. */
+export function colored(stream: NodeJS.WriteStream, wanted: boolean): boolean {
+  return wanted && stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb'
+}
+
+/** Control characters in what came from outside must not steer the terminal that shows it. */
+export function plain(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it takes out
+  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '�')
+}
+
+/**
+ * Asks before what can't be undone.
+ * @param given `--yes`, or `--confirm` with the name of what is at stake
+ * @throws Failure where no one can be asked, the name is another, or the answer is no
+ */
+export async function confirm(
+  question: string,
+  given: { yes?: boolean | undefined; confirm?: string | undefined; name?: string },
+): Promise<void> {
+  if (given.confirm !== undefined) {
+    if (given.confirm.toLowerCase() === given.name?.toLowerCase()) return
+    throw usage(`--confirm names something else: it is ${given.name}`)
+  }
+  if (given.yes) return
+  if (!canAsk()) {
+    const flags = given.name === undefined ? '--yes' : `--yes or --confirm ${given.name}`
+    throw usage(`${question} This can't be undone: say so with ${flags}`)
+  }
+  const { confirm: ask, isCancel } = await import('@clack/prompts')
+  const answer = await ask({ message: question, initialValue: false })
+  if (isCancel(answer)) throw new Failure(EXIT.interrupted, 'Cancelled', { code: 'cancelled' })
+  if (!answer) throw new Failure(EXIT.failed, 'Nothing was changed', { code: 'declined' })
+}
+
+const LINE_EVERY = 5000
+const BAR_EVERY = 100
+const BAR_WIDTH = 24
+
+/** How far long work is, on standard error: a bar on a terminal, elsewhere a line every five seconds. */
+export class Progress {
+  private readonly startedAt = performance.now()
+  private toldAt = performance.now()
+  private shown = false
+
+  /** @param noun what is counted, such as `users` */
+  constructor(
+    private readonly noun: string,
+    private readonly quiet = false,
+  ) {}
+
+  /** @param total of what is counted, where it is known; `part` (0 to 1) where only a share is */
+  update(done: number, known: { total?: number | null; part?: number } = {}): void {
+    const now = performance.now()
+    const live = process.stderr.isTTY === true && process.env.TERM !== 'dumb'
+    if (this.quiet || now - this.toldAt < (live ? BAR_EVERY : LINE_EVERY)) return
+    this.toldAt = now
+    const part = known.part ?? (known.total ? Math.min(done / known.total, 1) : undefined)
+    const rate = Math.round(done / Math.max((now - this.startedAt) / 1000, 0.001))
+    const said = `${count(done)} ${this.noun}${part === undefined ? '' : ` (${Math.floor(part * 100)}%)`}, ${count(rate)}/s`
+    if (!live) {
+      note(said)
+      return
+    }
+    this.shown = true
+    const filled = Math.round((part ?? 0) * BAR_WIDTH)
+    const bar = part === undefined ? '' : `[${'█'.repeat(filled)}${' '.repeat(BAR_WIDTH - filled)}] `
+    process.stderr.write(`\r\x1b[2K${bar}${said}`)
+  }
+
+  /** Takes the bar away, for what is said next. */
+  clear(): void {
+    if (this.shown) process.stderr.write('\r\x1b[2K')
+    this.shown = false
+  }
+}
+
+/** 12431 as people read it: 12,431. */
+export function count(number: number): string {
+  return number.toLocaleString('en-US')
+}
