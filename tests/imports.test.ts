@@ -62,6 +62,12 @@ const rows: Row[] = [
     files: 'services/documentation.ts',
     values: ['services/*/{index,v0}.ts', KIT],
   },
+  {
+    files: 'services/recovery.ts',
+    values: ['services/users/!(main|index|v0|model).ts', KIT],
+    types: ['services/*/peers.ts'],
+  },
+  { files: 'services/sealed.ts', values: ['services/auth/sealing.ts', KIT] },
   ...SERVICES.map(
     (name): Row => ({
       files: `db/${name}/**`,
@@ -69,10 +75,14 @@ const rows: Row[] = [
       types: [`services/${name}/store.ts`, KIT],
     }),
   ),
-  { files: 'db/*', values: ['db/*.ts', 'db/*/migrations.ts', PLAIN_KIT, ...SQL], types: [KIT] },
+  {
+    files: 'db/*',
+    values: ['db/*.ts', 'db/*/{migrations,restored}.ts', PLAIN_KIT, ...SQL],
+    types: [KIT],
+  },
   {
     files: 'cli/**',
-    values: ['cli/**', 'services/{serve,peers,documentation}.ts', KIT, 'db/**', ...EDEN],
+    values: ['cli/**', 'services/{serve,peers,documentation,recovery,sealed}.ts', KIT, 'db/**', ...EDEN],
     types: ['services/*/index.ts'],
   },
 ]
@@ -163,6 +173,8 @@ describe('the checker', () => {
     ['db/auth/store.ts', `import { keptSessions } from '../../services/auth/store.ts'`],
     ['db/auth/store.ts', `import { users } from '../users/schema.ts'`],
     ['db/outbox.ts', `import { users } from './users/schema.ts'`],
+    ['services/recovery.ts', `import { openUsersStore } from '../db/users/store.ts'`],
+    ['services/sealed.ts', `import { login } from './auth/login.ts'`],
     ['db/auth/store.ts', `import { t } from 'elysia'`],
     ['db/auth/store.ts', `import { text } from '../../services/kit/schema.ts'`],
     ['cli/commands/user.ts', `import { usersRoutes } from '../../services/users/index.ts'`],

@@ -1,8 +1,10 @@
 import type { Command } from 'commander'
-import type { Check } from '../../db/verify.ts'
-import { does, leaf, noun, type Tool } from '../command.ts'
-import { EXIT } from '../exit.ts'
+import type { Check } from '../../db/checks.ts'
 import { backupNamed, duration, rootOf, secretsOf, told } from '../backups.ts'
+import { does, leaf, noun, type Tool } from '../command.ts'
+import { EXIT, Failure } from '../exit.ts'
+import { failureRead } from '../output.ts'
+import { dataDirOf } from '../settings.ts'
 
 export function backupCommand(): Command {
   const backup = noun('backup', 'Back up the databases, and make sure that a backup can be restored')
@@ -34,7 +36,7 @@ export function backupCommand(): Command {
 
 async function create(tool: Tool, { out }: { out?: string }): Promise<void> {
   const { createBackup } = await import('../../db/backup.ts')
-  const { manifest, path } = await told(createBackup(tool.dataDir, rootOf(tool, out)))
+  const { manifest, path } = await told(createBackup(dataDirOf(tool.env), rootOf(tool, out)))
   const services = Object.values(manifest.services)
   await tool.out.record({
     name: manifest.name,
@@ -50,23 +52,21 @@ async function create(tool: Tool, { out }: { out?: string }): Promise<void> {
 }
 
 async function list(tool: Tool, options: { in?: string }): Promise<void> {
-  const { listBackups } = await import('../../db/manifest.ts')
+  const { listBackups } = await import('../../db/backup.ts')
   const { backups, unreadable } = listBackups(rootOf(tool, options.in))
   const items = backups.map((backup) => ({ ...backup, age: duration(Date.now() - Date.parse(backup.created_at)) }))
   await tool.out.list(items, ['name', 'created_at', 'age', 'bytes', 'verified_at'])
   for (const name of unreadable) tool.out.say(`${name} is no backup that this version can read`)
 }
 
-async function verify(tool: Tool, name: string, options: { in?: string }): Promise<void> {
+async function verify(tool: Tool, options: { in?: string }, name: string): Promise<void> {
   const path = await backupNamed(tool, name, options.in)
   const [{ verifyBackup }, { signingKeyOpener }] = await Promise.all([
     import('../../db/verify.ts'),
     import('../../services/sealed.ts'),
   ])
   process.umask(0o077)
-  const { checks, recorded, verifiedAt } = await told(
-    verifyBackup(path, signingKeyOpener(secretsOf(tool)), Date.now()),
-  )
+  const { checks, recorded, verifiedAt } = await told(verifyBackup(path, signingKeyOpener(secretsOf(tool)), Date.now()))
   await showChecks(tool, path, checks, verifiedAt)
   if (verifiedAt === null) process.exitCode = EXIT.checkFailed
   else if (!recorded) tool.out.say('That it was verified could not be written down beside it')
@@ -74,6 +74,13 @@ async function verify(tool: Tool, name: string, options: { in?: string }): Promi
 
 async function showChecks({ out }: Tool, path: string, checks: Check[], verified_at: string | null): Promise<void> {
   const items = checks.map(({ id, message, ok }) => ({ id, status: ok ? 'ok' : 'failed', message }))
-  if (out.form.output === 'json') await out.record({ ok: verified_at !== null, path, checks: items, verified_at })
-  else await out.list(items, ['status', 'id', 'message'])
+  const said = { path, checks: items, verified_at }
+  if (out.form.output !== 'json') await out.list(items, ['status', 'id', 'message'])
+  else if (verified_at !== null) await out.record({ ok: true, ...said })
+  else await out.record({ ok: false, error: failureRead(damaged(checks)), ...said })
+}
+
+function damaged(checks: Check[]): Failure {
+  const failed = checks.filter(({ ok }) => !ok).map(({ message }) => message)
+  return new Failure(EXIT.checkFailed, failed.join('\n'), { code: 'backup_damaged' })
 }

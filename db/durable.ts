@@ -1,0 +1,24 @@
+import { createHash } from 'node:crypto'
+import { closeSync, createReadStream, fsyncSync, openSync } from 'node:fs'
+
+/** Returns when a file, or the names in a directory, are on the disk. */
+export function flush(path: string): void {
+  const file = openSync(path, 'r')
+  try {
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+}
+
+/** SHA-256 of a file of any size, in hex. */
+export async function sha256Of(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk)
+  return hash.digest('hex')
+}
+
+/** A time as a name that sorts by it, on every file system: `2026-11-21T10-30-00-000Z`. */
+export function nameOf(time: number): string {
+  return new Date(time).toISOString().replaceAll(/[:.]/g, '-')
+}

@@ -1,0 +1,15 @@
+import { drizzle } from 'drizzle-orm/bun-sqlite'
+import type { Sqlite } from '../sqlite.ts'
+import * as schema from './schema.ts'
+import { prepareStatements } from './statements.ts'
+
+/** Forgets users who were deleted after this database was copied and before that of users was. */
+export async function forgetUsers(sqlite: Sqlite, ids: readonly string[]): Promise<void> {
+  const query = prepareStatements(drizzle(sqlite.raw, { schema }), sqlite)
+  await sqlite.write(() => {
+    for (const userId of ids) {
+      query.forgetChoices.run({ userId })
+      query.markDeleted.run({ userId })
+    }
+  })
+}
