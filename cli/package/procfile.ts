@@ -1,0 +1,44 @@
+import { readFileSync } from 'node:fs'
+import { EXIT, Failure } from '../exit.ts'
+import { type Line, parseProcfile } from '../runner.ts'
+import { compiled, inCheckout } from './executable.ts'
+
+/** The text of the Procfile, which `package binary` puts here: a compiled tool has no file beside it. */
+declare const BUILT_IN_PROCFILE: string | undefined
+
+const OWN = /^(?:bun (?:\.\/)?cli\/main\.ts|(?:\.\/)?ch202)(?= |$)/
+
+/**
+ * The lines of the checkout's Procfile; of the compiled tool those of the one in the current directory, or else of the
+ * one it was built with.
+ */
+export function procfileLines(): Line[] {
+  return parseProcfile(procfile())
+}
+
+function procfile(): string {
+  try {
+    return readFileSync(compiled ? 'Procfile' : inCheckout('Procfile'), 'utf8')
+  } catch {
+    if (typeof BUILT_IN_PROCFILE === 'string') return BUILT_IN_PROCFILE
+    throw new Failure(EXIT.failed, 'There is no Procfile beside the program', { suggestion: 'ch202 serve' })
+  }
+}
+
+/**
+ * The arguments with which a line runs the tool itself; nothing where it runs another program.
+ * @param command `bun cli/main.ts serve auth`, or `ch202 serve auth`
+ */
+export function ownArguments(command: string): string | undefined {
+  return OWN.test(command) ? command.replace(OWN, '').trim() : undefined
+}
+
+/** The line as a shell can run it here: where there is no Bun and no checkout, what runs the tool runs this executable. */
+export function runnable({ name, command }: Line): Line {
+  const words = compiled ? ownArguments(command) : undefined
+  return { name, command: words === undefined ? command : `${quoted(process.execPath)} ${words}` }
+}
+
+function quoted(word: string): string {
+  return `'${word.replaceAll("'", `'\\''`)}'`
+}
