@@ -35,6 +35,10 @@ export interface System {
   start(name: Name): Promise<void>
   /** Asks one to end, and waits until it has. */
   terminate(name: Name): Promise<number>
+  /** Sends a signal to one. */
+  signal(name: Name, signal: NodeJS.Signals): void
+  /** Resolves when one has ended by itself. */
+  ended(name: Name): Promise<void>
   stop(): Promise<void>
 }
 
@@ -55,7 +59,18 @@ export function freePort(): number {
   }
 }
 
-export async function startSystem(way: Way, env: Record<string, string> = {}): Promise<System> {
+interface StartOptions {
+  /** A module that each process loads before the program. */
+  preload?: string
+  /** Settings of one service's process alone, by the addresses of all. */
+  settingsOf?(name: string, url: Record<Name, string>): Partial<Record<string, string>>
+}
+
+export async function startSystem(
+  way: Way,
+  env: Record<string, string> = {},
+  { settingsOf = () => ({}), preload }: StartOptions = {},
+): Promise<System> {
   const dataDir = mkdtempSync(join(tmpdir(), 'ch202-'))
   const address = () => `http://127.0.0.1:${freePort()}`
   const one = address()
@@ -85,9 +100,10 @@ export async function startSystem(way: Way, env: Record<string, string> = {}): P
 
   const launch = async (key: string) => {
     const words = together ? [] : [key]
-    const child = Bun.spawn([process.execPath, 'cli/main.ts', 'serve', ...words], {
+    const loaded = preload === undefined ? [] : ['--preload', preload]
+    const child = Bun.spawn([process.execPath, ...loaded, 'cli/main.ts', 'serve', ...words], {
       cwd: ROOT,
-      env: environment,
+      env: { ...environment, ...settingsOf(key, url) },
       stdin: 'ignore',
       stdout: 'pipe',
       stderr: 'pipe',
@@ -131,6 +147,11 @@ export async function startSystem(way: Way, env: Record<string, string> = {}): P
       if (!running.has(keyOf(name))) await launch(keyOf(name))
     },
     terminate: (name) => end(name, 'SIGTERM'),
+    signal: (name, signal) => running.get(keyOf(name))?.kill(signal),
+    async ended(name) {
+      await running.get(keyOf(name))?.exited
+      running.delete(keyOf(name))
+    },
     async stop() {
       await Promise.all(NAMES.map((name) => end(name, 'SIGTERM')))
       rmSync(dataDir, { recursive: true, force: true })

@@ -1,0 +1,242 @@
+import { type Answer, as, call, newEmail, type System } from '../harness.ts'
+
+/**
+ * What clients were told, beside what may be: a request without an answer leaves both what was and what would be.
+ * After a restart the instance is held against it.
+ */
+export interface Entry {
+  id: string
+  email: string
+  names: Set<string>
+  passwords: Set<string>
+  /** Whether the module is enabled. */
+  enabled: Set<boolean>
+  gone: 'no' | 'perhaps' | 'yes'
+  sessions: Held[]
+}
+
+interface Held {
+  access: string
+  /** The refresh token that was answered last. */
+  refresh: string
+  ended: 'no' | 'perhaps' | 'yes'
+}
+
+/** One of the clients: it does one thing after the other, each to a user of its own. */
+export class Writer {
+  /** How many writes were acknowledged. */
+  acknowledged = 0
+  private entries: Entry[] = []
+  private counter = 0
+
+  constructor(
+    private readonly system: System,
+    private readonly random: () => number,
+    private readonly module: string,
+  ) {}
+
+  /** Writes until `stop`; a request that breaks off or is refused for a service that is away ends nothing. */
+  async write(stop: () => boolean): Promise<void> {
+    while (!stop()) await this.step()
+  }
+
+  private async step(): Promise<void> {
+    const entry = this.entries.at(-1)
+    if (entry?.gone !== 'no' || this.random() < 0.1) return this.create()
+    const dice = this.random()
+    const session = entry.sessions.findLast(({ ended }) => ended === 'no')
+    if (!session || dice < 0.15) return this.logIn(entry)
+    if (dice < 0.5) return this.refresh(session)
+    if (dice < 0.65) return this.rename(entry)
+    if (dice < 0.8) return this.switchModule(entry)
+    if (dice < 0.9) return this.logOut(session)
+    if (dice < 0.96) return this.setPassword(entry)
+    return this.remove(entry)
+  }
+
+  /** Undefined: there is no telling whether it was done. */
+  private async ask(
+    base: string,
+    request: string,
+    options: Parameters<typeof call>[2] = {},
+  ): Promise<Answer | undefined> {
+    try {
+      const answer = await call(base, request, options)
+      if (answer.status < 300) {
+        this.acknowledged++
+        return answer
+      }
+      // Refused while another service is away. Anything else is a client's fault, and there is none.
+      if (answer.status === 503) return undefined
+      throw new Error(`${request}: ${answer.status} ${answer.text}`)
+    } catch (error) {
+      if (error instanceof Error && /^(GET|POST|PATCH|DELETE) /.test(error.message)) throw error
+      // The process is gone: there is nothing to be done until it is back.
+      await Bun.sleep(2)
+      return undefined
+    }
+  }
+
+  private async create(): Promise<void> {
+    const [email, password, name] = [newEmail(), this.word(), this.word()]
+    const body = { email, password, name }
+    const answer = await this.ask(this.system.url.users, 'POST /api/v1/users', { headers: as.operator, body })
+    // Without its id there is nothing to hold the instance to but that it is whole or not there.
+    if (!answer) return
+    this.entries.push({
+      id: answer.body.id,
+      email,
+      names: new Set([name]),
+      passwords: new Set([password]),
+      enabled: new Set([false]),
+      gone: 'no',
+      sessions: [],
+    })
+  }
+
+  private async logIn(entry: Entry): Promise<void> {
+    const [password] = entry.passwords
+    if (entry.passwords.size !== 1) return
+    const body = { email: entry.email, password }
+    const answer = await this.ask(this.system.url.auth, 'POST /api/v1/auth/login', { body })
+    if (answer)
+      entry.sessions.push({ access: answer.body.access_token, refresh: answer.body.refresh_token, ended: 'no' })
+  }
+
+  private async refresh(session: Held): Promise<void> {
+    const body = { refresh_token: session.refresh }
+    const answer = await this.ask(this.system.url.auth, 'POST /api/v1/auth/refresh', { body })
+    if (answer) Object.assign(session, { access: answer.body.access_token, refresh: answer.body.refresh_token })
+  }
+
+  private async rename(entry: Entry): Promise<void> {
+    const name = this.word()
+    entry.names.add(name)
+    const request = `PATCH /api/v1/users/${entry.id}`
+    const answer = await this.ask(this.system.url.users, request, { headers: as.operator, body: { name } })
+    if (answer) entry.names = new Set([name])
+  }
+
+  private async switchModule(entry: Entry): Promise<void> {
+    const [now = false] = entry.enabled
+    entry.enabled.add(!now)
+    const request = `POST /api/v1/modules/${this.module}/${now ? 'disable' : 'enable'}`
+    const answer = await this.ask(this.system.url.modules, request, {
+      headers: as.operator,
+      body: { user_id: entry.id },
+    })
+    if (answer) entry.enabled = new Set([!now])
+  }
+
+  private async logOut(session: Held): Promise<void> {
+    session.ended = 'perhaps'
+    const headers = as.bearer(session.access)
+    if (await this.ask(this.system.url.auth, 'POST /api/v1/auth/logout', { headers })) session.ended = 'yes'
+  }
+
+  private async setPassword(entry: Entry): Promise<void> {
+    const password = this.word()
+    entry.passwords.add(password)
+    const live = entry.sessions.filter(({ ended }) => ended === 'no')
+    for (const session of live) session.ended = 'perhaps'
+    const request = `POST /api/v1/users/${entry.id}/set-password`
+    const answer = await this.ask(this.system.url.users, request, {
+      headers: as.operator,
+      body: { new_password: password },
+    })
+    if (!answer) return
+    entry.passwords = new Set([password])
+    for (const session of live) session.ended = 'yes'
+  }
+
+  private async remove(entry: Entry): Promise<void> {
+    entry.gone = 'perhaps'
+    const live = entry.sessions.filter(({ ended }) => ended === 'no')
+    for (const session of live) session.ended = 'perhaps'
+    if (!(await this.ask(this.system.url.users, `DELETE /api/v1/users/${entry.id}`, { headers: as.operator }))) return
+    entry.gone = 'yes'
+    for (const session of live) session.ended = 'yes'
+  }
+
+  private word(): string {
+    return `word ${++this.counter} ${Math.floor(this.random() * 1e9).toString(36)}`
+  }
+
+  /** Holds the instance against what was told; gives what differs. What was open is settled by what is found. */
+  async differences(): Promise<string[]> {
+    const found: string[] = []
+    for (const entry of this.entries) found.push(...(await this.entryDifferences(entry)))
+    // What has been looked at needs no second look, but for the one that is worked on.
+    this.entries = this.entries.slice(-1)
+    return found
+  }
+
+  private async entryDifferences(entry: Entry): Promise<string[]> {
+    const { system } = this
+    const found: string[] = []
+    const user = await call(system.url.users, `GET /api/v1/users/${entry.id}`, { headers: as.operator })
+    const there = user.status === 200
+    if (!there && user.status !== 404) found.push(`user ${entry.id} is ${user.status}`)
+    if (there && entry.gone === 'yes') found.push(`user ${entry.id} was deleted and is there`)
+    if (!there && entry.gone === 'no') found.push(`user ${entry.id} was made and is gone`)
+    if (there && !entry.names.has(user.body.name)) found.push(`user ${entry.id} has an older name`)
+    if (there) entry.names = new Set([user.body.name])
+    entry.gone = there ? 'no' : 'yes'
+    if (!there) for (const session of entry.sessions) session.ended = 'yes'
+    else found.push(...(await this.passwordDifferences(entry)), ...(await this.moduleDifferences(entry)))
+    for (const session of entry.sessions) found.push(...(await this.sessionDifferences(entry, session)))
+    entry.sessions = entry.sessions.filter(({ ended }) => ended === 'no')
+    return found
+  }
+
+  private async passwordDifferences(entry: Entry): Promise<string[]> {
+    const right: string[] = []
+    for (const password of entry.passwords) {
+      const body = { login: entry.email, password }
+      const answer = await call(this.system.url.users, 'POST /api/v1/users/verify-credentials', {
+        headers: as.internal,
+        body,
+      })
+      if (answer.body.valid) right.push(password)
+    }
+    const [password] = right
+    if (right.length !== 1 || password === undefined) return [`user ${entry.id} has none of the passwords it may have`]
+    entry.passwords = new Set([password])
+    const login = await call(this.system.url.auth, 'POST /api/v1/auth/login', {
+      body: { email: entry.email, password },
+    })
+    if (login.status !== 200) return [`user ${entry.id} can't log in: ${login.status} ${login.text}`]
+    return []
+  }
+
+  private async moduleDifferences(entry: Entry): Promise<string[]> {
+    const answer = await call(this.system.url.modules, `GET /api/v1/modules/users/${entry.id}`, {
+      headers: as.operator,
+    })
+    const enabled = answer.body.modules?.includes(this.module)
+    if (!entry.enabled.has(enabled)) return [`module of ${entry.id}: ${answer.status} ${answer.text}`]
+    entry.enabled = new Set([enabled])
+    return []
+  }
+
+  private async sessionDifferences(entry: Entry, session: Held): Promise<string[]> {
+    const { system } = this
+    const asked = await Promise.all([
+      call(system.url.auth, 'GET /api/v1/auth/me', { headers: as.bearer(session.access) }),
+      call(system.url.users, `GET /api/v1/users/${entry.id}`, { headers: as.bearer(session.access) }),
+      call(system.url.modules, 'GET /api/v1/modules/', { headers: as.bearer(session.access) }),
+    ])
+    const statuses = asked.map(({ status }) => status)
+    const body = { refresh_token: session.refresh }
+    const refreshed = await call(system.url.auth, 'POST /api/v1/auth/refresh', { body })
+    statuses.push(refreshed.status)
+    const all = (status: number) => statuses.every((one) => one === status)
+    const found = `session of ${entry.id} (ended: ${session.ended}, user gone: ${entry.gone}): ${statuses}`
+    if (session.ended === 'no' && !all(200)) return [found]
+    if (session.ended === 'yes' && !all(401)) return [found]
+    if (!all(200) && !all(401)) return [found]
+    session.ended = all(200) ? 'no' : 'yes'
+    if (all(200)) Object.assign(session, { access: refreshed.body.access_token, refresh: refreshed.body.refresh_token })
+    return []
+  }
+}

@@ -1,0 +1,197 @@
+import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { join } from 'node:path'
+import {
+  as,
+  call,
+  createUser,
+  eventually,
+  logIn,
+  type Name,
+  PASSWORD,
+  type System,
+  startSystem,
+  type TestUser,
+  WAYS,
+} from '../harness.ts'
+import { launch, ownSettings, temporary } from '../processes.ts'
+
+setDefaultTimeout(60_000)
+
+const folder = temporary('points')
+afterAll(() => folder.remove())
+const POINTS = join(import.meta.dir, 'points.ts')
+const GRACE = 2
+
+/** Something a client asks for, of a service that ends before it has answered. */
+interface Killed {
+  what: string
+  service: Name
+  ask(system: System, user: TestUser): Promise<unknown>
+  /** What must be so after the restart, by whether the commit was done. */
+  after(system: System, user: TestUser, committed: boolean): Promise<void>
+}
+
+const NEW = 'another phrase of four'
+const statusOf = async (answer: Promise<{ status: number }>) => (await answer).status
+const refresh = ({ url }: System, refresh_token: string) =>
+  call(url.auth, 'POST /api/v1/auth/refresh', { body: { refresh_token } })
+const each = async (system: System, { id, tokens }: TestUser) => {
+  const headers = as.bearer(tokens.access_token)
+  return await Promise.all([
+    statusOf(call(system.url.auth, 'GET /api/v1/auth/me', { headers })),
+    statusOf(call(system.url.users, `GET /api/v1/users/${id}`, { headers })),
+    statusOf(call(system.url.modules, 'GET /api/v1/modules/', { headers })),
+  ])
+}
+/** A notice reaches the other services within a second of the restart. */
+const soon = async (look: () => Promise<unknown>, wanted: unknown) => {
+  const same = async () => JSON.stringify(await look()) === JSON.stringify(wanted)
+  await eventually(same, 3000).catch(async () => expect(await look()).toEqual(wanted))
+}
+
+const TABLE: Killed[] = [
+  {
+    what: 'a refresh',
+    service: 'auth',
+    ask: (system, { tokens }) => refresh(system, tokens.refresh_token),
+    async after(system, user) {
+      // It was down for longer than the grace: that time does not count.
+      const first = await refresh(system, user.tokens.refresh_token)
+      expect(first.status).toBe(200)
+      const again = await refresh(system, user.tokens.refresh_token)
+      expect(again.body.refresh_token).toBe(first.body.refresh_token)
+      expect(await statusOf(refresh(system, first.body.refresh_token))).toBe(200)
+    },
+  },
+  {
+    what: 'a logout',
+    service: 'auth',
+    ask: (system, { tokens }) =>
+      call(system.url.auth, 'POST /api/v1/auth/logout', { headers: as.bearer(tokens.access_token) }),
+    async after(system, user, committed) {
+      const status = committed ? 401 : 200
+      expect(await each(system, user)).toEqual([status, status, status])
+      expect(await statusOf(refresh(system, user.tokens.refresh_token))).toBe(status)
+    },
+  },
+  {
+    what: 'a password that is set',
+    service: 'users',
+    ask: (system, { id }) =>
+      call(system.url.users, `POST /api/v1/users/${id}/set-password`, {
+        headers: as.operator,
+        body: { new_password: NEW },
+      }),
+    async after(system, user, committed) {
+      const [right, wrong] = committed ? [NEW, PASSWORD] : [PASSWORD, NEW]
+      await soon(() => statusOf(logIn(system, user.email, right)), 200)
+      expect(await statusOf(logIn(system, user.email, wrong))).toBe(401)
+      const status = committed ? 401 : 200
+      await soon(() => each(system, user), [status, status, status])
+    },
+  },
+  {
+    what: 'a user who is disabled',
+    service: 'users',
+    ask: (system, { id }) =>
+      call(system.url.users, `PATCH /api/v1/users/${id}`, { headers: as.operator, body: { status: 'disabled' } }),
+    async after(system, user, committed) {
+      await soon(() => statusOf(logIn(system, user.email)), committed ? 403 : 200)
+      const status = committed ? 401 : 200
+      await soon(() => each(system, user), [status, status, status])
+    },
+  },
+  {
+    what: 'a user who is deleted',
+    service: 'users',
+    ask: (system, { id }) => call(system.url.users, `DELETE /api/v1/users/${id}`, { headers: as.operator }),
+    async after(system, user, committed) {
+      await soon(() => statusOf(logIn(system, user.email)), committed ? 401 : 200)
+      const asked = call(system.url.users, `GET /api/v1/users/${user.id}`, { headers: as.operator })
+      expect(await statusOf(asked)).toBe(committed ? 404 : 200)
+      const status = committed ? 401 : 200
+      await soon(() => each(system, user), [status, status, status])
+    },
+  },
+  {
+    what: 'a user who is made',
+    service: 'users',
+    ask: (system, { email }) =>
+      call(system.url.users, 'POST /api/v1/users', {
+        headers: as.operator,
+        body: { email: `second-${email}`, password: PASSWORD },
+      }),
+    async after(system, { email }, committed) {
+      const headers = as.operator
+      const asked = call(system.url.users, `GET /api/v1/users/by-email/second-${email}`, { headers })
+      expect(await statusOf(asked)).toBe(committed ? 200 : 404)
+      expect(await statusOf(logIn(system, `second-${email}`))).toBe(committed ? 200 : 401)
+    },
+  },
+  {
+    what: 'a module that is enabled',
+    service: 'modules',
+    ask: (system, { tokens }) =>
+      call(system.url.modules, 'POST /api/v1/modules/points/enable', { headers: as.bearer(tokens.access_token) }),
+    async after(system, { id }, committed) {
+      const asked = await call(system.url.modules, `GET /api/v1/modules/users/${id}`, { headers: as.operator })
+      expect(asked.body.modules).toEqual(committed ? ['points'] : [])
+    },
+  },
+]
+
+describe.each([...WAYS])('%s: killed', (way) => {
+  for (const point of ['before-commit', 'after-commit'] as const)
+    test(`${point.replace('-', ' the ')}, with no answer given: it is whole or not there, and what it ended stays ended`, async () => {
+      const env = { RATE_LIMIT: 'off', LOG_LEVEL: 'silent', REFRESH_REUSE_GRACE: `${GRACE}s`, FAULT: point }
+      const system = await startSystem(way, env, { preload: POINTS })
+      try {
+        await call(system.url.modules, 'POST /api/v1/modules', {
+          headers: as.operator,
+          body: { id: 'points', name: 'Points', description: 'Of the tests' },
+        })
+        for (const { ask, service, after, what } of TABLE) {
+          const user = await createUser(system)
+          system.signal(service, 'SIGUSR2')
+          await Bun.sleep(50)
+          const answered = await ask(system, user).then(
+            (answer) => (answer as { status: number }).status,
+            () => 'nothing',
+          )
+          expect([what, answered]).toEqual([what, 'nothing'])
+          await system.ended(service)
+          if (what === 'a refresh') await Bun.sleep(GRACE * 1000 + 500)
+          await system.start(service)
+          await after(system, user, point === 'after-commit')
+        }
+      } finally {
+        await system.stop()
+      }
+    })
+})
+
+describe('a migration that is killed', () => {
+  const statements = Array.from({ length: 20 }, (_, at) => at * 3 + 1)
+
+  test('at any of its statements leaves the schema before or after it, and the next start goes on', async () => {
+    const killed: number[] = []
+    await Promise.all(
+      statements.map(async (n) => {
+        const env = ownSettings(folder.fresh(), { LOG_LEVEL: 'silent' })
+        const first = launch([process.execPath, '--preload', POINTS, 'cli/main.ts', 'migrate'], {
+          env: { ...env, FAULT: `statement:${n}` },
+        })
+        const { status, stderr } = await first.ended
+        expect([n, stderr]).toEqual([n, ''])
+        if (status !== 0) killed.push(n)
+        const again = await launch([process.execPath, 'cli/main.ts', 'migrate', '-o', 'json'], { env }).ended
+        expect([n, again.status, again.stderr]).toEqual([n, 0, ''])
+        const { stdout } = await launch([process.execPath, 'cli/main.ts', 'migrate', '--plan', '-o', 'json'], { env })
+          .ended
+        const pending = JSON.parse(stdout).items.map(({ migrations }: { migrations: string[] }) => migrations)
+        expect([n, pending]).toEqual([n, [[], [], []]])
+      }),
+    )
+    expect(killed.length).toBeGreaterThan(14)
+  })
+})

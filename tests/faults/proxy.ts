@@ -1,0 +1,69 @@
+import { createServer, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
+/** What becomes of one request between two services. */
+export interface Fate {
+  /** Lost before it arrives, or its answer lost after it was done. */
+  lost?: 'request' | 'answer'
+  /** Arrives a second time, later by so many milliseconds. */
+  doubled?: number
+  /** Arrives later by so many milliseconds, so that others overtake it. */
+  late?: number
+}
+
+/** Stands between a service and another, and does to each request what the next fate says; without one it passes on. */
+export interface Between {
+  url: string
+  fates: Fate[]
+  /** How many requests a fate has befallen. */
+  befallen: number
+  stop(): void
+}
+
+/**
+ * @param target the base address of the other service, asked for at each request: it may not be known yet
+ * @param paths of what the fates befall; the rest passes
+ */
+export async function startProxy(target: () => string, paths = /^/): Promise<Between> {
+  const server = createServer(async (request, answer) => {
+    const { method = 'GET', url = '/' } = request
+    const body = await bodyOf(request)
+    const headers = new Headers(Object.entries(request.headers).map(([name, value]) => [name, String(value)]))
+    for (const name of ['host', 'connection', 'content-length', 'accept-encoding']) headers.delete(name)
+    const forward = () =>
+      fetch(target() + url, { method, headers, ...(body.length > 0 ? { body: new Uint8Array(body) } : {}) })
+    const fate = paths.test(url) ? proxy.fates.shift() : undefined
+    if (fate) proxy.befallen++
+    try {
+      if (fate?.lost === 'request') return void request.socket.destroy()
+      if (fate?.late) await Bun.sleep(fate.late)
+      if (fate?.doubled !== undefined) setTimeout(() => forward().catch(() => undefined), fate.doubled)
+      const forwarded = await forward()
+      const text = await forwarded.text()
+      if (fate?.lost === 'answer') return void request.socket.destroy()
+      const kept = [...forwarded.headers].filter(
+        ([name]) => !['content-encoding', 'content-length', 'transfer-encoding'].includes(name),
+      )
+      answer.writeHead(forwarded.status, Object.fromEntries(kept)).end(text)
+    } catch {
+      request.socket.destroy()
+    }
+  })
+  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
+  const proxy: Between = {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    fates: [],
+    befallen: 0,
+    stop: () => {
+      server.close()
+      server.closeAllConnections()
+    },
+  }
+  return proxy
+}
+
+async function bodyOf(request: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  for await (const chunk of request) chunks.push(chunk)
+  return Buffer.concat(chunks)
+}
