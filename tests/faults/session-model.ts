@@ -1,0 +1,190 @@
+import { decodeJwt, decodeProtectedHeader } from 'jose'
+import { DAY, MINUTE, SECOND } from '../../services/kit/clock.ts'
+
+/** What the instance is started with; short where nothing hangs on the length. */
+export const SETTINGS = {
+  JWT_EXPIRE: '10m',
+  REFRESH_EXPIRE: '1d',
+  REFRESH_EXPIRE_V0: '2d',
+  SESSION_MAX_AGE: '3d',
+  REFRESH_REUSE_GRACE: '10s',
+}
+export const JWT_EXPIRE = 10 * MINUTE
+const LIFETIME = { v1: DAY, v0: 2 * DAY }
+const SESSION_MAX_AGE = 3 * DAY
+const GRACE = 10 * SECOND
+/** A retired key stays for the tokens that are being signed. */
+const KEY_MARGIN = MINUTE
+/** After a crash it is known to a second when the service was last alive. */
+const ALIVE_TO = SECOND
+
+export interface User {
+  id: string
+  email: string
+  password: string
+  roles: string[]
+  /** Grows with each change of the roles: tokens of an older one are dead. */
+  edition: number
+  status: 'active' | 'disabled' | 'gone'
+}
+
+export interface Session {
+  id: string
+  user: User
+  kind: 'v1' | 'v0'
+  /** Every refresh token so far; the last is the current one. */
+  refresh: string[]
+  rotatedAt: number
+  /** By how much the grace may be longer, since a crash. */
+  slack: number
+  expiresAt: number
+  endsAt: number
+  ended: boolean
+}
+
+export interface Access {
+  token: string
+  session: Session
+  kid: string
+  /** Seconds since the epoch. */
+  exp: number
+  roles: string[]
+  edition: number
+}
+
+export interface Key {
+  kid: string
+  /** When the last of its tokens has expired; null while it signs. */
+  goneAt: number | null
+  removed: boolean
+}
+
+/** Why an access token is refused; where there are several reasons any of them may be told. */
+export type Reason = 'signature' | 'expired' | 'revoked'
+
+/** The tokens of an answer, of v1 or of v0. */
+export interface Tokens {
+  access: string
+  refresh: string
+  /** Seconds since the epoch. */
+  refreshEnds: number
+}
+
+/** What sessions do, by the contract: nothing of the services is used here. */
+export class SessionModel {
+  readonly users: User[] = []
+  readonly sessions: Session[] = []
+  readonly access: Access[] = []
+  readonly keys: Key[] = []
+
+  constructor(private readonly now: () => number) {}
+
+  live(session: Session): boolean {
+    return !session.ended && this.now() < session.expiresAt
+  }
+
+  liveOf(user: User): Session[] {
+    return this.sessions.filter((session) => session.user === user && this.live(session))
+  }
+
+  /** None: the token is good. */
+  reasons({ exp, edition, kid, session }: Access): Reason[] {
+    const key = this.keys.find((known) => known.kid === kid)
+    const reasons: Reason[] = []
+    if (!key || key.removed || (key.goneAt !== null && key.goneAt <= this.now())) reasons.push('signature')
+    if (exp * 1000 <= this.now()) reasons.push('expired')
+    if (session.ended || edition < session.user.edition) reasons.push('revoked')
+    return reasons
+  }
+
+  good(access: Access): boolean {
+    return this.reasons(access).length === 0
+  }
+
+  /** What becomes of a refresh token of a session, by its place. */
+  refreshed(session: Session, place: number): 'rotated' | 'repeated' | 'reused' | 'repeated or reused' | 'refused' {
+    if (!this.live(session)) return 'refused'
+    const spent = session.refresh.length - 1 - place
+    if (spent === 0) return 'rotated'
+    const age = this.now() - session.rotatedAt
+    if (spent > 1 || age > GRACE + session.slack) return 'reused'
+    return age <= GRACE ? 'repeated' : 'repeated or reused'
+  }
+
+  /** A session was opened. Throws where the answer is not what it must be. */
+  opened(user: User, kind: 'v1' | 'v0', tokens: Tokens): Session {
+    const now = this.now()
+    const endsAt = now + SESSION_MAX_AGE
+    const expiresAt = Math.min(now + LIFETIME[kind], endsAt)
+    const id = String(decodeJwt(tokens.access).sid)
+    const refresh = [tokens.refresh]
+    const session = { id, user, kind, refresh, rotatedAt: now, slack: 0, expiresAt, endsAt, ended: false }
+    this.sessions.push(session)
+    this.answered(session, tokens)
+    return session
+  }
+
+  /** The current token was spent, and this is what came for it. */
+  rotated(session: Session, tokens: Tokens): void {
+    const now = this.now()
+    session.refresh.push(tokens.refresh)
+    Object.assign(session, { rotatedAt: now, slack: 0 })
+    session.expiresAt = Math.min(now + LIFETIME[session.kind], session.endsAt)
+    this.answered(session, tokens)
+  }
+
+  /** Tokens of a session were given out; those of one that ended meanwhile are known, and dead. */
+  answered(session: Session, { access, refresh, refreshEnds }: Tokens): void {
+    const { exp = 0, iat, roles, sid, sub } = decodeJwt(access)
+    const { kid = '' } = decodeProtectedHeader(access)
+    const now = Math.floor(this.now() / 1000)
+    const ends = Math.floor(session.expiresAt / 1000)
+    const is = { refresh, refreshEnds, sid, sub, iat, exp, roles, kid }
+    const wanted = {
+      refresh: session.refresh.at(-1),
+      refreshEnds: ends,
+      sid: session.id,
+      sub: session.user.id,
+      iat: now,
+      exp: Math.min(now + JWT_EXPIRE / 1000, ends),
+      roles: session.user.roles,
+      kid: this.keys.at(-1)?.kid,
+    }
+    differs('the tokens of an answer', is, wanted)
+    const { edition } = session.user
+    this.access.push({ token: access, session, kid, exp, roles: session.user.roles, edition })
+  }
+
+  end(sessions: Session[]): void {
+    for (const session of sessions) session.ended = true
+  }
+
+  changeRoles(user: User, roles: string[]): void {
+    if (JSON.stringify(roles) === JSON.stringify(user.roles)) return
+    Object.assign(user, { roles, edition: user.edition + 1 })
+  }
+
+  /** The keys that are there: one signs, the others are of tokens that may still live. */
+  ring(): Key[] {
+    return this.keys.filter(({ goneAt, removed }) => !removed && (goneAt === null || goneAt > this.now()))
+  }
+
+  rotateKey(kid: string): void {
+    for (const key of this.keys) key.goneAt ??= this.now() + JWT_EXPIRE + KEY_MARGIN
+    this.keys.push({ kid, goneAt: null, removed: false })
+  }
+
+  /** What the service was down is not part of anyone's grace. */
+  wasDown(ms: number, crashed: boolean): void {
+    for (const session of this.sessions) {
+      session.rotatedAt += ms
+      if (crashed) session.slack += ALIVE_TO
+    }
+  }
+}
+
+/** @throws Error that says what is and what should be */
+export function differs(what: string, is: unknown, wanted: unknown): void {
+  if (Bun.deepEquals(is, wanted)) return
+  throw new Error(`${what}: ${JSON.stringify(is)}, and should be ${JSON.stringify(wanted)}`)
+}

@@ -1,0 +1,52 @@
+/**
+ * The long form of the fault tests, `bun run soak`: kills under load until 100,000 writes were acknowledged, and each
+ * race a thousand times. Ends with a line of figures; its exit status is 1 when anything differed.
+ */
+import { startSystem, WAYS } from '../harness.ts'
+import { RACES, repeated } from './races.ts'
+import { killRounds } from './rounds.ts'
+
+const wanted = {
+  rounds: Number(process.env.SOAK_ROUNDS ?? 500),
+  acknowledged: Number(process.env.SOAK_WRITES ?? 100_000),
+  races: Number(process.env.SOAK_RACES ?? 1000),
+}
+const env = { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' }
+const seed = Number(process.env.SOAK_SEED ?? Date.now())
+const began = performance.now()
+const said: string[] = []
+const wrong: string[] = []
+
+for (const way of WAYS) {
+  const part = (whole: number) => Math.ceil(whole / WAYS.length)
+  const system = await startSystem(way, env)
+  try {
+    const { acknowledged, differences, rounds } = await killRounds(
+      system,
+      seed,
+      { rounds: part(wanted.rounds), acknowledged: part(wanted.acknowledged) },
+      (figures) => {
+        if (figures.rounds % 25 === 0)
+          console.log(
+            `${way}: ${figures.rounds} kills, ${figures.acknowledged} writes, ${figures.differences.length} differ`,
+          )
+      },
+    )
+    wrong.push(...differences)
+    said.push(`${way}: ${rounds} kills, ${acknowledged} acknowledged writes, ${differences.length} lost or undone`)
+    for (const [name, race] of Object.entries(RACES)) {
+      const differing = await repeated(system, race, part(wanted.races))
+      wrong.push(...differing.map((one) => `${name}: ${one}`))
+      console.log(`${way}: ${name}, ${part(wanted.races)} times, ${differing.length} wrong`)
+    }
+  } finally {
+    await system.stop()
+  }
+}
+
+for (const one of wrong.slice(0, 50)) console.log(`✗ ${one}`)
+const minutes = ((performance.now() - began) / 60_000).toFixed(1)
+console.log(
+  `${said.join('; ')}; ${Object.keys(RACES).length} races × ${wanted.races}; ${wrong.length} wrong; seed ${seed}; ${minutes} min`,
+)
+process.exitCode = wrong.length === 0 ? 0 : 1
