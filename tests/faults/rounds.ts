@@ -8,6 +8,9 @@ import { Writer } from './ledger.ts'
 const NAMES = ['auth', 'users', 'modules'] as const
 const WRITERS = 16
 const MODULE = 'faults'
+/** In a round, where no one says how many. */
+const WRITES = 50
+const LONGEST_ROUND = 20_000
 
 /** Numbers that a seed gives again (mulberry32), so that a run that failed can be run once more. */
 export function seeded(seed: number): () => number {
@@ -41,11 +44,16 @@ export async function killRounds(
   const module = { id: MODULE, name: 'Faults', description: 'What the writers switch' }
   await call(system.url.modules, 'POST /api/v1/modules', { headers: as.operator, body: module })
   const writers = Array.from({ length: WRITERS }, () => new Writer(system, random, MODULE))
+  const acknowledged = () => writers.reduce((sum, writer) => sum + writer.acknowledged, 0)
+  const aRound = (wanted.acknowledged ?? wanted.rounds * WRITES) / wanted.rounds
   const figures: Figures = { rounds: 0, acknowledged: 0, differences: [] }
   while (figures.rounds < wanted.rounds || figures.acknowledged < (wanted.acknowledged ?? 0)) {
     let stopped = false
     const writing = writers.map((writer) => writer.write(() => stopped))
-    await Bun.sleep(100 + random() * 400)
+    // Sometimes early, sometimes late: on the average as many writes as are wanted of a round.
+    const enough = figures.acknowledged + 2 * random() * aRound
+    for (const end = performance.now() + LONGEST_ROUND; acknowledged() < enough && performance.now() < end; )
+      await Bun.sleep(1 + random() * 10)
     const victims = random() < 0.3 ? [...NAMES] : [NAMES[Math.floor(random() * NAMES.length)] ?? 'auth']
     await Promise.all(victims.map((name) => system.kill(name)))
     stopped = true
@@ -55,7 +63,7 @@ export async function killRounds(
     const differences = await Promise.all(writers.map((writer) => writer.differences()))
     figures.differences.push(...differences.flat().map((one) => `round ${figures.rounds}: ${one}`))
     figures.rounds++
-    figures.acknowledged = writers.reduce((sum, { acknowledged }) => sum + acknowledged, 0)
+    figures.acknowledged = acknowledged()
     tell(figures)
   }
   return figures
