@@ -3,7 +3,7 @@ import type { AuthApi } from '../services/auth/index.ts'
 import type { ProblemBody } from '../services/kit/problem.ts'
 import type { ModulesApi } from '../services/modules/index.ts'
 import type { UsersApi } from '../services/users/index.ts'
-import { type Connection, noCredential, type Place } from './connection.ts'
+import { type Connection, isLocal, noCredential, type Place } from './connection.ts'
 import { EXIT, exitOf, Failure } from './exit.ts'
 import { request } from './requests.ts'
 import { Session } from './session.ts'
@@ -67,12 +67,18 @@ export class Api {
 
   /**
    * A request as it stands, with the credential: for streams, and for paths that have no types.
-   * @param path begins with a slash @throws Failure where nothing answers
+   * @param path begins with a slash
+   * @param init `anyone`: without the credential @throws Failure where nothing answers
    */
-  async fetch(place: Place, path: string, init: RequestInit & { patience?: number } = {}): Promise<Response> {
-    const { patience, ...rest } = init
+  async fetch(
+    place: Place,
+    path: string,
+    init: RequestInit & { patience?: number; anyone?: boolean } = {},
+  ): Promise<Response> {
+    const { anyone, patience, ...rest } = init
+    const url = `${this.connection.addresses[place].value}${path}`
     try {
-      return await this.send(`${this.connection.addresses[place].value}${path}`, rest, patience)
+      return anyone ? await request(url, rest, this.manner(patience)) : await this.send(url, rest, patience)
     } catch (error) {
       throw error instanceof Failure ? error : this.silence(place, error)
     }
@@ -83,6 +89,15 @@ export class Api {
     if (response.ok) return
     const value = await response.json().catch(() => 'no problem')
     this.refuse(place, response.status, value, suggest)
+  }
+
+  /** For an answer that none of ours would give. */
+  stranger(place: Place): Failure {
+    const { value } = this.connection.addresses[place]
+    return new Failure(EXIT.tryAgain, `What answers at ${value} is not the ${place} service`, {
+      code: 'unreachable',
+      suggestion: 'ch202 config show --origin',
+    })
   }
 
   private base(place: Place): string {
@@ -107,12 +122,17 @@ export class Api {
           'authorization',
           `Bearer ${credential.kind === 'token' ? credential.value : await this.session?.token()}`,
         )
-      return request(url, { ...init, headers }, { debug: this.debug, ...(patience === undefined ? {} : { patience }) })
+      return request(url, { ...init, headers }, this.manner(patience))
     }
     const answer = await ask()
     // Its roles may have changed, or its key may be gone: a refresh gives a token of today.
     if (answer.status !== 401 || !this.session || init.body instanceof ReadableStream) return answer
-    return (await this.session.renew()) ? await ask() : answer
+    if (!(await this.session.renew())) throw this.session.stuck()
+    return await ask()
+  }
+
+  private manner(patience?: number) {
+    return { debug: this.debug, ...(patience === undefined ? {} : { patience }) }
   }
 
   private async answerOf<T>(place: Place, call: Promise<Answer<T>>, suggest?: Suggest): Promise<T> {
@@ -131,23 +151,15 @@ export class Api {
     const late = error instanceof Error && error.name === 'TimeoutError'
     return new Failure(EXIT.tryAgain, `The ${place} service does not answer at ${value}${late ? ' in time' : ''}`, {
       code: 'unreachable',
-      suggestion: this.connection.credential?.kind === 'session' ? 'ch202 status' : 'ch202 start',
+      suggestion: isLocal(value) && this.connection.credential?.kind !== 'session' ? 'ch202 start' : 'ch202 status',
       retryable: true,
     })
   }
 
   private refuse(place: Place, status: number, value: unknown, suggest: Suggest = () => undefined): never {
-    if (typeof value !== 'object' || value === null)
-      throw new Failure(
-        EXIT.tryAgain,
-        `What answers at ${this.connection.addresses[place].value} is not the ${place} service`,
-        {
-          code: 'unreachable',
-          suggestion: 'ch202 config show --origin',
-        },
-      )
+    if (typeof value !== 'object' || value === null) throw this.stranger(place)
     const { code = 'unknown', message = `Status ${status}`, requestId } = value as Partial<ProblemBody>
-    const suggestion = suggest(code) ?? MENDS[code]
+    const suggestion = suggest(code) ?? MENDS[code]?.replace('<url>', this.connection.addresses.auth.value)
     throw new Failure(exitOf(status), [message].flat().join('; '), {
       code,
       retryable: status === 429 || status >= 500,

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Context, currentContext, listContexts, readContext } from './contexts.ts'
+import { type Context, currentContext, LOCAL, listContexts, readContext } from './contexts.ts'
 import { EXIT, Failure, usage } from './exit.ts'
 import { dataDirOf, type Environment, knownEnvironment } from './settings.ts'
 
@@ -25,6 +25,7 @@ export interface Connection {
 }
 
 const VARIABLES = { auth: 'AUTH_URL', users: 'USERS_URL', modules: 'MODULES_URL' } as const
+const WINNING = [...Object.values(VARIABLES), 'CH202_URL', 'CH202_TOKEN', 'OPERATOR_API_KEY']
 const DEFAULTS = {
   auth: 'http://127.0.0.1:3001',
   users: 'http://127.0.0.1:3002',
@@ -38,18 +39,17 @@ const PATIENCE = 5000
  * @throws Failure for an address that is none
  */
 export async function connect(flag: string | undefined, env: Environment): Promise<Connection> {
-  const name = currentContext(env)
-  const context = name === null ? undefined : readContext(env, name)
-  const addresses = flag === undefined ? fromEnvironment(env, context) : await fromFlag(flag, env)
+  const addresses = flag === undefined ? fromEnvironment(env) : await fromFlag(flag, env)
   return { addresses, credential: credentialFor(addresses, env) }
 }
 
-function fromEnvironment(env: Environment, context: Context | undefined): Record<Place, Told> {
+function fromEnvironment(env: Environment): Record<Place, Told> {
   const told = (place: Place): Told => {
     const own = env[VARIABLES[place]]?.trim()
     if (own) return { value: addressIn(own), origin: VARIABLES[place] }
     const common = env.CH202_URL?.trim()
     if (common) return { value: addressIn(common), origin: 'CH202_URL' }
+    const context = contextInUse(env)
     if (context) return { value: context[place], origin: `context ${context.name}` }
     const running = runningAt(place, dataDirOf(env))
     if (running) return { value: running, origin: `${dataDirOf(env)}/run` }
@@ -58,13 +58,38 @@ function fromEnvironment(env: Environment, context: Context | undefined): Record
   return { auth: told('auth'), users: told('users'), modules: told('modules') }
 }
 
+/** What is set that wins over a context: whoever has just chosen one wants to know. */
+export function overriding(env: Environment): { overridden_by?: string[] } {
+  const overridden_by = WINNING.filter((name) => env[name]?.trim())
+  return overridden_by.length === 0 ? {} : { overridden_by }
+}
+
+/** @throws Failure where the one in use is gone: what was meant for elsewhere must not be done here */
+function contextInUse(env: Environment): Context | undefined {
+  const name = currentContext(env)
+  const context = name === null ? undefined : readContext(env, name)
+  if (name !== null && !context)
+    throw new Failure(EXIT.notLoggedIn, `The context ${name} is in use, and is gone`, {
+      code: 'not_logged_in',
+      suggestion: `ch202 context use ${LOCAL}`,
+    })
+  return context
+}
+
 /** One address for all, or that of auth, which tells those of the others (RFC 8414). */
 async function fromFlag(flag: string, env: Environment): Promise<Record<Place, Told>> {
   const all = await addressesAt(addressIn(flag))
-  const known = listContexts(env).find((context) => PLACES.every((place) => context[place] === all[place]))
+  const known = contextAt(all, env)
   const origin = known ? `--url, context ${known.name}` : '--url'
   const told = (place: Place): Told => ({ value: all[place], origin })
   return { auth: told('auth'), users: told('users'), modules: told('modules') }
+}
+
+/** The context that was opened at exactly these addresses; of several the one in use. */
+export function contextAt(addresses: Record<Place, string>, env: Environment): Context | undefined {
+  const there = listContexts(env).filter((context) => PLACES.every((place) => context[place] === addresses[place]))
+  const current = currentContext(env)
+  return there.find(({ name }) => name === current) ?? there[0]
 }
 
 /**
@@ -76,6 +101,7 @@ export async function addressesAt(url: string): Promise<Record<Place, string>> {
   try {
     const answer = await fetch(`${url}/.well-known/oauth-authorization-server`, {
       signal: AbortSignal.timeout(PATIENCE),
+      redirect: 'manual',
     })
     const { ch202 } = (await answer.json()) as { ch202?: Partial<Record<Place, string>> }
     if (!ch202?.auth || !ch202.users || !ch202.modules || !samePlace(ch202.auth, url)) return all
@@ -103,26 +129,25 @@ function credentialFor(addresses: Record<Place, Told>, env: Environment): Creden
   if (token) return { kind: 'token', value: token, origin: 'CH202_TOKEN' }
   const given = firstOf(env.OPERATOR_API_KEY)
   if (given) return { kind: 'key', value: given, origin: 'OPERATOR_API_KEY' }
-  const session = listContexts(env).find((context) =>
-    PLACES.every((place) => context[place] === addresses[place].value),
-  )
-  const isTold = PLACES.every((place) => addresses[place].origin.includes('context '))
-  if (session && isTold) return { kind: 'session', context: session, origin: `context ${session.name}` }
+  const at = (place: Place) => addresses[place].value
+  const context = contextAt({ auth: at('auth'), users: at('users'), modules: at('modules') }, env)
+  const session = context && { kind: 'session' as const, context, origin: `context ${context.name}` }
+  if (session && PLACES.every((place) => addresses[place].origin.includes('context '))) return session
   const dataDir = dataDirOf(env)
-  const local = PLACES.every(
-    (place) => isLocal(addresses[place].value) || addresses[place].value === runningAt(place, dataDir),
-  )
+  const local = PLACES.every((place) => isLocal(at(place)) || at(place) === runningAt(place, dataDir))
   const kept = local ? firstOf(knownEnvironment(env).OPERATOR_API_KEY) : undefined
-  return kept ? { kind: 'key', value: kept, origin: `${dataDir}/secrets.env` } : null
+  return kept ? { kind: 'key', value: kept, origin: `${dataDir}/secrets.env` } : (session ?? null)
 }
 
 function firstOf(keys: string | undefined): string | undefined {
   return keys?.split(',')[0]?.trim() || undefined
 }
 
-function isLocal(address: string): boolean {
-  const { hostname } = new URL(address)
-  return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname)
+const LOOPBACK = /^(localhost|\[::1?\]|0\.0\.0\.0|127(\.\d{1,3}){3})$/
+
+/** Whether an address can only be of this machine. */
+export function isLocal(address: string): boolean {
+  return LOOPBACK.test(new URL(address).hostname)
 }
 
 function samePlace(one: string, other: string): boolean {

@@ -1,7 +1,7 @@
-import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { EXIT, Failure } from './exit.ts'
+import { EXIT, Failure, usage } from './exit.ts'
 import type { Environment } from './settings.ts'
 
 /** An instance elsewhere and the session of an administrator there. */
@@ -14,28 +14,46 @@ export interface Context {
   user_id: string
   session_id: string
   access_token: string
-  /** When the access token expires; milliseconds since the epoch. */
+  /** Until when the access token is used; milliseconds since the epoch. */
   access_until: number
   refresh_token: string
+  /** When the session ends unless it is used before; milliseconds since the epoch. */
+  session_until: number
 }
+
+/** What names the local instance where a context is named: no context has this name. */
+export const LOCAL = 'local'
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$/
 
 /** `$XDG_CONFIG_HOME/ch202`, for the contexts that `ch202 login` makes. */
-export function configDir(env: Environment): string {
+function configDir(env: Environment): string {
   const home = env.HOME?.trim() || homedir()
   return join(env.XDG_CONFIG_HOME?.trim() || join(home, '.config'), 'ch202')
 }
 
 function fileOf(env: Environment, name: string): string {
-  if (!NAME.test(name))
-    throw new Failure(EXIT.usage, 'The name of a context has letters, digits, and . _ : -', { code: 'usage' })
+  if (!NAME.test(name)) throw usage('The name of a context has letters, digits, and . _ : -')
+  if (name === LOCAL) throw usage(`${LOCAL} is the instance of this machine, not a context`)
   return join(configDir(env), 'contexts', `${name}.json`)
 }
 
 /** Undefined: there is none of that name. @throws Failure where it can't be read */
 export function readContext(env: Environment, name: string): Context | undefined {
-  return readJson(fileOf(env, name)) as Context | undefined
+  const file = fileOf(env, name)
+  const kept = readJson(file)
+  if (kept !== undefined && !isContext(kept)) throw unreadable(file)
+  return kept && { ...kept, name }
+}
+
+function isContext(value: unknown): value is Context {
+  const kept = value as Record<keyof Context, unknown> | null
+  const texts = ['email', 'user_id', 'session_id', 'access_token', 'refresh_token'] as const
+  return (
+    (['auth', 'users', 'modules'] as const).every((place) => URL.canParse(String(kept?.[place]))) &&
+    texts.every((name) => typeof kept?.[name] === 'string') &&
+    (['access_until', 'session_until'] as const).every((name) => typeof kept?.[name] === 'number')
+  )
 }
 
 /** A file each, replaced whole: two commands that refresh at once can't mix theirs. */
@@ -57,7 +75,10 @@ export function listContexts(env: Environment): Context[] {
     // None has been made yet.
   }
   const names = files.filter((file) => file.endsWith('.json')).map((file) => file.slice(0, -'.json'.length))
-  return names.sort().flatMap((name) => readContext(env, name) ?? [])
+  return names
+    .filter((name) => NAME.test(name) && name !== LOCAL)
+    .sort()
+    .flatMap((name) => readContext(env, name) ?? [])
 }
 
 /** The name of the context that is used where nothing else is said; null: the local instance. */
@@ -70,21 +91,71 @@ export function useContext(env: Environment, name: string | null): void {
   writeJson(join(configDir(env), 'current.json'), { context: name })
 }
 
+const LOOK_EVERY = 20
+/** Longer than a refresh may take, with its tries: whoever held it was killed. */
+const ABANDONED = 60_000
+
+/**
+ * Does what no other command may do to the same context meanwhile: of two that refresh at once, each with the token
+ * that it read, one could keep what the other has spent.
+ */
+export async function alone<T>(env: Environment, name: string, work: () => Promise<T>): Promise<T> {
+  const lock = `${fileOf(env, name)}.lock`
+  makeDirectoryOf(lock)
+  while (!take(lock)) await Bun.sleep(LOOK_EVERY)
+  try {
+    return await work()
+  } finally {
+    rmSync(lock, { force: true })
+  }
+}
+
+function take(lock: string): boolean {
+  try {
+    writeFileSync(lock, `${process.pid}\n`, { flag: 'wx', mode: 0o600 })
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
+  const since = statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? 0
+  if (Date.now() - since > ABANDONED || !lives(lock)) rmSync(lock, { force: true })
+  return false
+}
+
+/** Whether who made the lock still runs; an empty one is just being made. */
+function lives(lock: string): boolean {
+  try {
+    const pid = Number(readFileSync(lock, 'utf8'))
+    return pid === 0 || process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
 function readJson(file: string): unknown {
   try {
     return JSON.parse(readFileSync(file, 'utf8'))
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    // Not the error's own text: it may quote the file.
-    throw new Failure(EXIT.failed, `${file} can't be read: remove it, and log in again`)
+    throw unreadable(file)
   }
 }
 
+/** Without the error's own text: it may quote the file. */
+function unreadable(file: string): Failure {
+  return new Failure(EXIT.failed, `${file} can't be read: remove it, and log in again`)
+}
+
 function writeJson(file: string, value: unknown): void {
-  const directory = join(file, '..')
-  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  makeDirectoryOf(file)
   const draft = `${file}.${process.pid}`
   writeFileSync(draft, `${JSON.stringify(value)}\n`, { mode: 0o600 })
   chmodSync(draft, 0o600)
   renameSync(draft, file)
+}
+
+function makeDirectoryOf(file: string): void {
+  const directory = join(file, '..')
+  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  chmodSync(directory, 0o700)
 }

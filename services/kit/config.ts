@@ -54,16 +54,33 @@ const UNITS: Record<string, number> = { s: SECOND, m: MINUTE, h: HOUR, d: DAY }
 const SAMPLE_SECRET = /^(your[-_ ]|change[-_ ]?me|secret|example|sample|password|test|xxx)|^(.)\2*$/i
 const SECRET_MIN_LENGTH = 32
 
+/** Told each setting that is read, and what it is where nothing is set; undefined: nothing. */
+type Listener = (name: string, fallback: string | undefined) => void
+
+/** Every setting, with its default. What `readConfig` reads is the one place that says which there are. */
+export function settingDefaults(env: Environment): Map<string, string | undefined> {
+  const defaults = new Map<string, string | undefined>()
+  try {
+    readConfig(env, (name, fallback) => defaults.set(name, fallback))
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+  }
+  return defaults
+}
+
 /**
  * Reads the settings of `contract.md` section 9.
  * @param env the environment, with the secrets of `secrets.env` already in it
  * @throws ConfigError that lists every fault at once
  */
-export function readConfig(env: Environment): Config {
+export function readConfig(env: Environment, hears: Listener = () => undefined): Config {
   const faults: string[] = []
 
-  const text = (name: string, fallback: string) => env[name]?.trim() || fallback
-  const optional = (name: string) => env[name]?.trim() || undefined
+  const optional = (name: string, fallback?: string) => {
+    hears(name, fallback || undefined)
+    return env[name]?.trim() || undefined
+  }
+  const text = (name: string, fallback: string) => optional(name, fallback) ?? fallback
   const list = (name: string) =>
     text(name, '')
       .split(',')
@@ -137,9 +154,9 @@ export function readConfig(env: Environment): Config {
   if (!proxies.every(isAddressOrNetwork))
     faults.push('TRUSTED_PROXIES must list IP addresses or networks such as 127.0.0.1 or 10.0.0.0/8')
 
-  const publicUrl = optional('PUBLIC_URL')
   const smtpUrl = optional('SMTP_URL')
   const ownUrl = address('CH202_URL', 'http://127.0.0.1:3000')
+  const publicUrl = optional('PUBLIC_URL', ownUrl)
   const config: Config = {
     production,
     dataDir: text('CH202_DATA_DIR', './data'),

@@ -1,0 +1,99 @@
+import { existsSync } from 'node:fs'
+import { ConfigError, readConfig, settingDefaults } from '../../services/kit/config.ts'
+import { secretsFile } from '../../services/kit/secrets.ts'
+import { does, leaf, noun, type Tool } from '../command.ts'
+import { connect, PLACES } from '../connection.ts'
+import { currentContext, LOCAL } from '../contexts.ts'
+import { EXIT } from '../exit.ts'
+import type { Row } from '../output.ts'
+import { dataDirOf, type Environment, knownEnvironment } from '../settings.ts'
+
+const SECRETS = ['INTERNAL_API_KEY', 'OPERATOR_API_KEY', 'CH202_SECRET']
+/** Long enough, and no sample: stands for the secret that a first start would make. */
+const TO_BE_MADE = (name: string) => `${name}-to-be-made-at-the-first-start`
+
+export function configCommand() {
+  const config = noun('config', 'Show and check the settings')
+
+  leaf(config, 'show', 'Show every setting, and whom the tool itself talks to', [
+    'ch202 config show',
+    'ch202 config show --origin',
+  ])
+    .option('--origin', 'with what it was that said so')
+    .action(does(show))
+
+  leaf(config, 'validate', 'Check the settings as a start would', [
+    'ch202 config validate',
+    'ch202 config validate -o json',
+  ]).action(does(validate))
+
+  return config
+}
+
+async function show({ env, globals, out }: Tool, { origin = false }: { origin?: boolean }): Promise<void> {
+  const rows: Row[] = [
+    ...settings(env),
+    { name: 'context', value: currentContext(env) ?? LOCAL, origin: 'ch202 context use' },
+  ]
+  // The settings are told even where the tool itself can't make out whom to talk to.
+  const connecting = await connect(globals.url, env).catch((error: unknown) => ({ error }))
+  if (!('error' in connecting)) {
+    const { addresses, credential } = connecting
+    for (const place of PLACES)
+      rows.push({ name: `${place}_address`, value: addresses[place].value, origin: addresses[place].origin })
+    rows.push({ name: 'credential', value: credential?.kind ?? null, origin: credential?.origin ?? null })
+  }
+  const columns = origin ? ['name', 'value', 'origin'] : ['name', 'value']
+  await out.list(origin ? rows : rows.map(({ name, value }) => ({ name, value })), columns)
+  if ('error' in connecting) throw connecting.error
+}
+
+/** What the services would start with; of a secret only whether it is there. */
+function settings(env: Environment): Row[] {
+  const known = knownEnvironment(env)
+  const file = secretsFile(dataDirOf(env))
+  return [...settingDefaults(known)].map(([name, fallback]) => {
+    const own = env[name]?.trim()
+    const kept = known[name]?.trim()
+    const origin = own ? 'environment' : kept ? file : 'default'
+    if (SECRETS.includes(name))
+      return { name, value: own ? 'set' : kept ? 'made at the first start' : 'missing', origin }
+    return { name, value: withoutPassword(kept ?? fallback ?? null), origin }
+  })
+}
+
+/** An address of a mail server may hold one. */
+function withoutPassword(value: string | null): string | null {
+  return value?.replace(/^([a-z+]+:\/\/)([^/@]*)@/i, '$1***@') ?? null
+}
+
+/** @throws what keeps `secrets.env` from being read */
+async function validate({ env, out }: Tool): Promise<void> {
+  const faults = faultsOf(withSecretsToBe(env))
+  if (out.json) await out.record({ ok: faults.length === 0, faults })
+  else if (faults.length === 0) await out.record({ settings: 'good' })
+  else
+    await out.list(
+      faults.map((fault) => ({ fault })),
+      ['fault'],
+    )
+  if (faults.length > 0) process.exitCode = EXIT.checkFailed
+}
+
+function faultsOf(env: Environment): string[] {
+  try {
+    readConfig(env)
+    return []
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults
+    throw error
+  }
+}
+
+/** A first start outside production makes the secrets, where their file is not there yet. */
+function withSecretsToBe(env: Environment): Environment {
+  const known = knownEnvironment(env)
+  if (env.CH202_ENV?.trim() === 'production' || existsSync(secretsFile(dataDirOf(env)))) return known
+  const made = SECRETS.filter((name) => !known[name]?.trim()).map((name) => [name, TO_BE_MADE(name)])
+  return { ...known, ...Object.fromEntries(made) }
+}

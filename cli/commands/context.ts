@@ -1,0 +1,76 @@
+import { does, leaf, noun } from '../command.ts'
+import { overriding } from '../connection.ts'
+import { currentContext, LOCAL, listContexts, readContext, removeContext, useContext } from '../contexts.ts'
+import { EXIT, Failure } from '../exit.ts'
+import type { Environment } from '../settings.ts'
+
+const COLUMNS = ['name', 'current', 'auth', 'email', 'session_until']
+
+export function contextCommand() {
+  const context = noun('context', 'Choose which instance the tool talks to')
+
+  leaf(context, 'list', 'List the instances that were logged in to, and the local one', [
+    'ch202 context list',
+    'ch202 context list -o ids',
+  ]).action(does(async ({ env, out }) => out.list(contexts(env), COLUMNS)))
+
+  leaf(context, 'use', 'Talk to another instance from now on', [
+    `ch202 context use ${LOCAL}`,
+    `ch202 context use ${LOCAL} -o json`,
+  ])
+    .argument('<name>', `a context, or ${LOCAL}`)
+    .action(
+      does(async ({ env, out }, _: object, name: string) => {
+        const wanted = name === LOCAL ? null : existing(env, name)
+        const changed = wanted !== currentContext(env)
+        if (changed) useContext(env, wanted)
+        await out.record({ context: name, ...overriding(env), changed })
+      }),
+    )
+
+  leaf(context, 'remove', 'Forget a context; its session goes on: logout ends it', [
+    'ch202 context remove staging',
+    'ch202 context remove staging -o json',
+  ])
+    .argument('<name>', 'a context')
+    .action(
+      does(async ({ env, out }, _: object, name: string) => {
+        const context = readContext(env, name)
+        removeContext(env, name)
+        if (!context) return out.record({ ok: true, context: name, changed: false })
+        const { session_id, session_until } = context
+        out.say(`Its session goes on until ${timeOf(session_until)}\n→ ch202 sessions revoke ${session_id}`)
+        await out.record({ ok: true, context: name, session_id, changed: true })
+      }),
+    )
+
+  return context
+}
+
+function contexts(env: Environment) {
+  const current = currentContext(env)
+  const local = { name: LOCAL, current: current === null, auth: null, users: null, modules: null, email: null }
+  const others = listContexts(env).map(({ auth, email, modules, name, session_until, users }) => ({
+    name,
+    current: name === current,
+    auth,
+    users,
+    modules,
+    email,
+    session_until: timeOf(session_until),
+  }))
+  return [{ ...local, session_until: null }, ...others]
+}
+
+function timeOf(ms: number): string {
+  return new Date(ms).toISOString()
+}
+
+/** @throws Failure where there is none of that name */
+function existing(env: Environment, name: string): string {
+  if (readContext(env, name)) return name
+  throw new Failure(EXIT.notFound, `There is no context ${name}`, {
+    code: 'context_not_found',
+    suggestion: 'ch202 context list',
+  })
+}

@@ -1,0 +1,8 @@
+import bash from './ch202.bash' with { type: 'text' }
+import fish from './ch202.fish' with { type: 'text' }
+import zsh from './ch202.zsh' with { type: 'text' }
+
+export const SHELLS = ['bash', 'zsh', 'fish'] as const
+
+/** What a shell reads to complete `ch202`: each asks `ch202 complete -- <words>`, and offers what that says. */
+export const SCRIPTS: Record<(typeof SHELLS)[number], string> = { bash, zsh, fish }
