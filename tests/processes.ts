@@ -34,7 +34,9 @@ interface RunOptions {
 
 /** What every process of ours needs; nothing of the environment of the tests comes through. */
 function bareEnvironment(env: Record<string, string> = {}): Record<string, string> {
-  return { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', NO_COLOR: '1', CH202_ENV: 'test', ...env }
+  const { HOME = '', PATH = '' } = process.env
+  // The contexts of whoever runs the tests are none of theirs.
+  return { PATH, HOME, XDG_CONFIG_HOME: '/nonexistent', NO_COLOR: '1', CH202_ENV: 'test', ...env }
 }
 
 /** The settings of an instance that no other has: its own directory, its own ports. */
