@@ -47,10 +47,12 @@ export async function list(
   const items: ListPage['items'] = []
   let first: ListPage | undefined
   let next: string | null = null
+  let parts = 0
   for await (const part of pages(page, cursor, wanted)) {
     first ??= part
     items.push(...part.items)
     next = part.next_cursor
+    parts++
   }
   if (!first) return
   const command = words
@@ -58,7 +60,13 @@ export async function list(
     .map(quoted)
     .join(' ')
   const more = limit === undefined ? '' : ` --limit ${limit}`
-  await tool.out.page({ ...first, items, next_cursor: next }, columns, (at) => `ch202 ${command}${more} --cursor ${at}`)
+  // What the API said of its one page is not true of several.
+  const said = parts === 1 ? first : { total: first.total }
+  await tool.out.page(
+    { ...said, items, next_cursor: next },
+    columns,
+    (at) => `ch202 ${command}${more} --cursor ${quoted(at)}`,
+  )
 }
 
 async function* pages(

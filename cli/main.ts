@@ -2,21 +2,58 @@
 import { Command, CommanderError, Option } from 'commander'
 import { EXIT, usage } from './exit.ts'
 import { OUTPUTS, type Output, tell } from './output.ts'
+import { minded, note, plain } from './terminal.ts'
 
 /** Every command, loaded when it is called: nothing else is read for `ch202 version`. */
 const COMMANDS: Record<string, Record<string, () => Promise<Command>>> = {
   'Run:': {
     start: async () => (await import('./commands/start.ts')).startCommand(),
     serve: async () => (await import('./commands/serve.ts')).serveCommand(),
+    ps: async () => (await import('./commands/ps.ts')).psCommand(),
+    logs: async () => (await import('./commands/logs.ts')).logsCommand(),
+  },
+  'Check:': {
+    doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
+    health: async () => (await import('./commands/health.ts')).healthCommand(),
+    config: async () => (await import('./commands/config.ts')).configCommand(),
+  },
+  'Access:': {
+    login: async () => (await import('./commands/login.ts')).loginCommand(),
+    logout: async () => (await import('./commands/logout.ts')).logoutCommand(),
+    status: async () => (await import('./commands/status.ts')).statusCommand(),
+    context: async () => (await import('./commands/context.ts')).contextCommand(),
+    recover: async () => (await import('./commands/recover.ts')).recoverCommand(),
   },
   'Users:': {
     users: async () => (await import('./commands/users.ts')).usersCommand(),
   },
+  'Sessions:': {
+    sessions: async () => (await import('./commands/sessions.ts')).sessionsCommand(),
+  },
+  'Cache:': {
+    cache: async () => (await import('./commands/cache.ts')).cacheCommand(),
+  },
+  'Modules:': {
+    modules: async () => (await import('./commands/modules.ts')).modulesCommand(),
+  },
+  'Keys:': {
+    keys: async () => (await import('./commands/keys.ts')).keysCommand(),
+  },
+  'Audit:': {
+    audit: async () => (await import('./commands/audit.ts')).auditCommand(),
+  },
   'Data:': {
+    backup: async () => (await import('./commands/backup.ts')).backupCommand(),
+    restore: async () => (await import('./commands/restore.ts')).restoreCommand(),
     migrate: async () => (await import('./commands/migrate.ts')).migrateCommand(),
   },
+  'Package:': {
+    package: async () => (await import('./commands/package.ts')).packageCommand(),
+  },
   'Meta:': {
+    api: async () => (await import('./commands/api.ts')).apiCommand(),
     openapi: async () => (await import('./commands/openapi.ts')).openapiCommand(),
+    completion: async () => (await import('./commands/completion.ts')).completionCommand(),
     version: async () => (await import('./commands/version.ts')).versionCommand(),
   },
 }
@@ -31,6 +68,7 @@ const program = new Command('ch202')
   .option('--debug', 'say each request on standard error')
   .option('--no-color', 'no colours')
   .configureHelp({ showGlobalOptions: true })
+  .configureOutput({ writeErr: (text) => note(text.trimEnd().split('\n').map(plain).join('\n')) })
   .exitOverride()
   .showHelpAfterError('(ch202 --help shows how)')
 
@@ -41,14 +79,21 @@ function outputOf(words: readonly string[]): Output {
   return OUTPUTS.find((known) => at >= 0 && known === form) ?? 'table'
 }
 
-/** Those that the words name; all where they name none, so that the help and a misspelling find them. */
+const VALUED = ['-o', '--output', '--fields', '--url']
+
+/** The first word that is neither an option nor the value of one. */
+function commandIn(words: readonly string[]): string | undefined {
+  return words.find((word, at) => word !== 'help' && !word.startsWith('-') && !VALUED.includes(words[at - 1] ?? ''))
+}
+
+/** The one that is named; all where none is, so that the help and a misspelling find them. */
 async function load(words: readonly string[]): Promise<void> {
   const all = Object.entries(COMMANDS).flatMap(([group, commands]) =>
     Object.entries(commands).map(([name, command]) => ({ group, name, command })),
   )
-  const helps = words.some((word) => ['help', '-h', '--help'].includes(word))
-  const named = all.filter(({ name }) => words.includes(name))
-  for (const { command, group } of named.length === 0 || helps ? all : named)
+  const wanted = commandIn(words)
+  const named = all.filter(({ name }) => name === wanted)
+  for (const { command, group } of named.length === 0 ? all : named)
     program.addCommand(inherit(await command()).helpGroup(group))
 }
 
@@ -58,8 +103,17 @@ function inherit(command: Command): Command {
   return command
 }
 
+/** The word that is being typed may name no command yet. */
+async function completeWords(words: string[]): Promise<void> {
+  const { complete } = await import('./completion/complete.ts')
+  await load(words.slice(0, -1)).catch(() => undefined)
+  await complete(words, program)
+}
+
 async function main(words: string[]): Promise<void> {
   try {
+    // What the scripts of `ch202 completion` ask at each Tab; a word of theirs is no command of ours.
+    if (words[0] === 'complete' && words[1] === '--') return await completeWords(words.slice(2))
     await load(words)
     await program.parseAsync(words, { from: 'user' })
   } catch (error) {
@@ -75,11 +129,7 @@ async function main(words: string[]): Promise<void> {
   }
 }
 
-// A reader that has seen enough (`| head -1`) is no failure.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(EXIT.done)
-  throw error
-})
+minded()
 
 // Without a top-level await: a bundle with bytecode does not take one.
 void main(process.argv.slice(2))

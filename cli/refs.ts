@@ -2,12 +2,16 @@ import type { UserRead } from '../services/kit/user.ts'
 import type { Tool } from './command.ts'
 import { EXIT, Failure, usage } from './exit.ts'
 import { asFailure, failureRead, type Row, tell } from './output.ts'
-import { Progress } from './terminal.ts'
+import { count, minded, note, Progress, plain } from './terminal.ts'
 
-const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
+/** In a path they are no names: they would lead to what stands above. */
+const NOWHERE = /^\.{0,2}$/
 
 /** The user that an id, an email or a username names. @throws Failure where there is none */
 export async function userOf(tool: Tool, ref: string): Promise<UserRead> {
+  if (NOWHERE.test(ref)) throw new Failure(EXIT.notFound, `There is no user '${ref}'`, { code: 'user_not_found' })
   const api = await tool.api()
   try {
     return await api.users((users) => {
@@ -39,6 +43,8 @@ export function quoted(word: string): string {
 export async function forEachRef(tool: Tool, ref: string, work: (ref: string) => Promise<Row>): Promise<void> {
   if (ref !== '-') return tool.out.record(await work(ref))
   const refs = await refsFromStdin()
+  // Who is named gets its turn, though no one reads of it.
+  minded({ goOn: true })
   const progress = new Progress('done', tool.globals.quiet)
   const results: Row[] = []
   const failures: Failure[] = []
@@ -49,7 +55,7 @@ export async function forEachRef(tool: Tool, ref: string, work: (ref: string) =>
   process.once('SIGINT', stop)
   const { output } = tool.globals
   let done = 0
-  for (const one of refs) {
+  for (const { ref: one } of refs) {
     if (stopped) break
     try {
       const result = await work(one)
@@ -67,8 +73,10 @@ export async function forEachRef(tool: Tool, ref: string, work: (ref: string) =>
   progress.clear()
   process.off('SIGINT', stop)
   if (output === 'json') await tool.out.list(results, [])
-  if (stopped && done < refs.length) {
-    tool.out.say(`Stopped after ${done} of ${refs.length}; the next is ${refs[done]}`)
+  const next = refs[done]
+  if (stopped && next !== undefined) {
+    const command = ['ch202', ...process.argv.slice(2)].map(quoted).join(' ')
+    note(`Stopped after ${count(done)} of ${count(refs.length)}\n→ … | tail -n +${next.line} | ${plain(command)}`)
     process.exitCode = EXIT.interrupted
   } else if (failures.length > 0) {
     tool.out.say(`${failures.length} of ${refs.length} failed`)
@@ -76,9 +84,10 @@ export async function forEachRef(tool: Tool, ref: string, work: (ref: string) =>
   }
 }
 
-async function refsFromStdin(): Promise<string[]> {
-  const refs = (await Bun.stdin.text()).split(/\r?\n/).map((line) => line.trim())
-  const named = refs.filter((line) => line !== '')
+/** Each with the number of its line, from 1. */
+async function refsFromStdin(): Promise<{ ref: string; line: number }[]> {
+  const lines = (await Bun.stdin.text()).split(/\r?\n/).map((line, at) => ({ ref: line.trim(), line: at + 1 }))
+  const named = lines.filter(({ ref }) => ref !== '')
   if (named.length === 0) throw usage('Standard input names no one: an id, an email or a username a line')
   return named
 }

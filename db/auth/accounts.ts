@@ -37,7 +37,12 @@ export function accountStore(
   const sync = (synced: SyncedAccount, now: number, event: (type: string) => AuditEvent): CacheSync => {
     const { marks, ...account } = synced
     const before = statements.byId.get({ userId: account.userId })
-    const unchanged: CacheSync = { outcome: 'unchanged', ended: feed.writeRevocations([]), oldEmail: null }
+    const unchanged: CacheSync = {
+      outcome: 'unchanged',
+      ended: feed.writeRevocations([]),
+      oldEmail: null,
+      newPassword: false,
+    }
     // Deletion is final: ids are never given twice.
     if (before?.deleted) return unchanged
 
@@ -59,14 +64,16 @@ export function accountStore(
     statements.put.run(next)
     const revoked = before ? endOlder(before, next, keptBy(next, marks)) : []
     const emailChanged = before !== undefined && before.emailKey !== next.emailKey
-    if (emailChanged || next.sessionsFrom > (before?.sessionsFrom ?? 0))
-      statements.voidResets.run({ userId: next.userId })
+    const cut = next.sessionsFrom > (before?.sessionsFrom ?? 0)
+    if (emailChanged || cut) statements.voidResets.run({ userId: next.userId })
     const ended = revoked.filter(({ kind }) => kind === 'session').length
     if (ended > 0) audit.writeEvent({ ...event('session.ended_by_change'), detail: { sessions: ended } })
     return {
       outcome: newer ? 'synced' : 'unchanged',
       ended: feed.writeRevocations(revoked, ended),
       oldEmail: emailChanged ? before.email : null,
+      // A new hash of the same password ends no session; to be disabled does, and leaves the hash.
+      newPassword: before !== undefined && cut && next.passwordHash !== before.passwordHash,
     }
   }
 
@@ -186,7 +193,6 @@ function prepare(db: BunSQLiteDatabase) {
   const userId = sql.placeholder('userId')
   const emailKey = sql.placeholder('emailKey')
   const username = sql.placeholder('username')
-  const alive = eq(accounts.deleted, false)
   return {
     byId: db.select().from(accounts).where(eq(accounts.userId, userId)).prepare(),
     byEmail: db
@@ -217,9 +223,11 @@ function prepare(db: BunSQLiteDatabase) {
       .where(
         and(
           eq(accounts.cached, true),
-          alive,
           ne(accounts.userId, userId),
-          or(eq(accounts.emailKey, emailKey), eq(accounts.username, username)),
+          // As a union of two lookups: with an OR, or with `deleted` bound, SQLite reads all accounts for each one.
+          sql`${accounts.userId} IN (
+            SELECT user_id FROM accounts WHERE deleted = 0 AND email_key = ${emailKey}
+            UNION ALL SELECT user_id FROM accounts WHERE deleted = 0 AND username = ${username})`,
         ),
       )
       .prepare(),

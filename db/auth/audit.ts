@@ -1,4 +1,4 @@
-import { and, desc, eq, gte, lt, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, gt, gte, lt, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuditFilter, AuthStore } from '../../services/auth/store.ts'
 import type { AuditEvent } from '../../services/kit/audit.ts'
@@ -28,20 +28,25 @@ export function auditStore(sqlite: Sqlite, db: BunSQLiteDatabase) {
     async addEvent(event: AuditEvent) {
       await sqlite.write(() => write(event))
     },
-    async listEvents(filter: AuditFilter, request: PageRequest): Promise<Slice<AuditEvent>> {
+    async listEvents(
+      filter: AuditFilter,
+      request: PageRequest,
+      order: 'newest first' | 'oldest first' = 'newest first',
+    ): Promise<Slice<AuditEvent>> {
+      const [beyond, sorted] = order === 'newest first' ? [lt, desc] : [gt, asc]
       const where = and(
         filter.userId === undefined ? undefined : eq(audit.userId, filter.userId),
         filter.type === undefined ? undefined : eq(audit.type, filter.type),
         filter.since === undefined ? undefined : gte(audit.at, filter.since),
         filter.requestId === undefined ? undefined : eq(audit.requestId, filter.requestId),
       )
-      const before = 'after' in request ? lt(audit.seq, Number(request.after[0])) : undefined
+      const from = 'after' in request ? beyond(audit.seq, Number(request.after[0])) : undefined
       const { limit, offset } = window(request)
       const rows = db
         .select()
         .from(audit)
-        .where(and(where, before))
-        .orderBy(desc(audit.seq))
+        .where(and(where, from))
+        .orderBy(sorted(audit.seq))
         .limit(limit)
         .offset(offset)
         .all()
@@ -52,6 +57,10 @@ export function auditStore(sqlite: Sqlite, db: BunSQLiteDatabase) {
         (row) => [row.seq],
       )
       return { ...slice, rows: slice.rows.map(({ seq, ...event }) => event) }
+    },
+    async placeOfEvent(id: string) {
+      const row = db.select({ seq: audit.seq }).from(audit).where(eq(audit.id, id)).get()
+      return row ? [row.seq] : null
     },
   } satisfies Partial<AuthStore> & Record<string, unknown>
 }

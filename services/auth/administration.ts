@@ -2,7 +2,7 @@ import type { AuditEvent } from '../kit/audit.ts'
 import type { Caller } from '../kit/caller.ts'
 import { timestamp } from '../kit/clock.ts'
 import { type PageQuery, pageAnswer, pageRequest } from '../kit/page.ts'
-import { Problem } from '../kit/problem.ts'
+import { invalid, Problem } from '../kit/problem.ts'
 import { type AuthContext, eventBy } from './context.ts'
 import type { AuditBody } from './model.ts'
 import type { StoredKey } from './store.ts'
@@ -54,20 +54,29 @@ interface AuditQuery extends PageQuery {
   type?: string
   since?: string
   request_id?: string
+  after_id?: string
 }
 
-/** The audit, newest first. @throws Problem `validation_failed` for a cursor of another list */
+/**
+ * The audit, newest first; with `after_id`, the rows that were written after that one, oldest first.
+ * @throws Problem `validation_failed` for a cursor of another list, and where there is no row of that id
+ */
 export async function listAudit({ store }: AuthContext, query: AuditQuery) {
-  const { request_id, since, type, user_id } = query
-  const list = JSON.stringify(['audit', user_id, type, since, request_id])
-  const request = pageRequest(query, list)
+  const { after_id, request_id, since, type, user_id } = query
+  const list = JSON.stringify(['audit', user_id, type, since, request_id, after_id])
+  const asked = pageRequest(query, list)
   const filter = {
     ...(user_id === undefined ? {} : { userId: user_id.toLowerCase() }),
     ...(type === undefined ? {} : { type }),
     ...(since === undefined ? {} : { since: Date.parse(since) }),
     ...(request_id === undefined ? {} : { requestId: request_id }),
   }
-  return pageAnswer(await store.listEvents(filter, request), request, list, eventRead)
+  if (after_id === undefined) return pageAnswer(await store.listEvents(filter, asked), asked, list, eventRead)
+  if (query.page !== undefined) throw invalid('page should not exist beside after_id')
+  const place = await store.placeOfEvent(after_id.toLowerCase())
+  if (!place) throw invalid('after_id must be the id of a row')
+  const request = 'after' in asked ? asked : { size: asked.size, after: place }
+  return pageAnswer(await store.listEvents(filter, request, 'oldest first'), request, list, eventRead)
 }
 
 function eventRead(event: AuditEvent) {

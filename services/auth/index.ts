@@ -7,6 +7,7 @@ import { userCreate, userRead } from '../kit/user.ts'
 import { listAudit, listKeys, recordEvent, removeKey, rotateKey } from './administration.ts'
 import type { AuthContext } from './context.ts'
 import { login, register } from './login.ts'
+import { loginLimitOf, refusedLoginsOf } from './login-trouble.ts'
 import {
   auditBody,
   auditPage,
@@ -21,11 +22,15 @@ import {
   introspection,
   jwks,
   loginBody,
+  loginLimit,
+  loginLimitQuery,
   logoutBody,
   message,
   metadata,
   optionalTokenBody,
   refreshBody,
+  refusedLogins,
+  refusedLoginsQuery,
   registered,
   resetConfirmBody,
   resetRequestBody,
@@ -36,6 +41,7 @@ import {
   signingKey,
   signingKeys,
   syncBody,
+  syncManyBody,
   token,
   tokenBody,
   userDeletedBody,
@@ -297,6 +303,20 @@ function internalRoutes(context: AuthContext, guarded: Guarded) {
       },
     )
     .post(
+      '/auth/sync/passwords',
+      async ({ body, caller, set }) => {
+        const by = { ...peer, requestId: caller.requestId }
+        await Promise.all(body.users.map((user) => syncUser(context, user, by)))
+        set.status = 204
+      },
+      {
+        auth: ['internal'],
+        body: syncManyBody,
+        response: { 204: t.Void() },
+        detail: operation('internal', 'Take in many users, as after an import'),
+      },
+    )
+    .post(
       '/auth/sync/user-deleted',
       async ({ body, caller, set }) => {
         await deleteUser(context, body.user_id, { ...peer, requestId: caller.requestId })
@@ -390,6 +410,18 @@ function internalRoutes(context: AuthContext, guarded: Guarded) {
       query: auditQuery,
       response: auditPage,
       detail: operation('admin', 'Read the audit'),
+    })
+    .get('/admin/login-limits', ({ query }) => loginLimitOf(context, query), {
+      auth: ['operator'],
+      query: loginLimitQuery,
+      response: loginLimit,
+      detail: operation('admin', 'Whether the logins of an account, or from an address, are paused'),
+    })
+    .get('/admin/refused-logins', ({ query }) => refusedLoginsOf(context, query), {
+      auth: ['operator'],
+      query: refusedLoginsQuery,
+      response: refusedLogins,
+      detail: operation('admin', 'Logins that were refused of late before the password was looked at'),
     })
     .get('/health/cache', () => cacheHealth(context), {
       auth: ['anyone'],

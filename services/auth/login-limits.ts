@@ -1,8 +1,14 @@
 import type { AuditEvent } from '../kit/audit.ts'
 import { type Clock, DAY, HOUR, MINUTE } from '../kit/clock.ts'
-import { secondsUntil } from '../kit/limits.ts'
 import { Problem } from '../kit/problem.ts'
+import { LoginPaused, RefusedLogins, type Subject } from './refused-logins.ts'
 import type { AuthStore, LoginFailures } from './store.ts'
+
+/** Until when a failure made logins wait; 0 where it did not. */
+export interface Pauses {
+  account: number
+  address: number
+}
 
 interface Rule {
   /** So many failures in `window`, then pauses that double from `pause`. */
@@ -21,6 +27,7 @@ const BY_ADDRESS: Rule = {
   longestPause: 15 * MINUTE,
   mostADay: Number.POSITIVE_INFINITY,
 }
+const RULES: Record<Subject, Rule> = { account: BY_ACCOUNT, address: BY_ADDRESS }
 
 /** Until when logins are refused after these failures; 0 when they are not. All of it follows from the times. */
 function blockedUntil({ times, clearedAt }: LoginFailures, rule: Rule, now: number): number {
@@ -48,7 +55,7 @@ function room({ times, clearedAt }: LoginFailures, rule: Rule, now: number): num
 
 /** One try, from before the password is looked at until it is known whether it was right. */
 export interface Attempt {
-  failed(events: (lockedUntil: number) => AuditEvent[]): Promise<void>
+  failed(events: (pauses: Pauses) => AuditEvent[]): Promise<void>
   succeeded(): Promise<void>
   /** Nothing was learned: the hasher was busy, or users was away. */
   abandoned(): void
@@ -65,6 +72,7 @@ const FREE: Attempt = {
  * only as many are under way as could all fail without passing the limit, the others wait for their outcome.
  */
 export class LoginLimits {
+  readonly refused = new RefusedLogins()
   private readonly underWay = new Map<string, { count: number; waiting: (() => void)[] }>()
   private waiting = 0
 
@@ -83,14 +91,14 @@ export class LoginLimits {
   async begin(account: string, address: string | null): Promise<Attempt> {
     if (!this.enabled) {
       const record = (events: AuditEvent[]) => this.store.recordFailure([], this.clock.now(), events)
-      return { ...FREE, failed: (events) => record(events(0)) }
+      return { ...FREE, failed: (events) => record(events({ account: 0, address: 0 })) }
     }
     const byAccount = `account:${account}`
-    await this.enter(byAccount, BY_ACCOUNT)
+    await this.enter('account', byAccount)
     const byAddress = address === null ? null : `address:${address}`
     if (byAddress !== null) {
       try {
-        await this.enter(byAddress, BY_ADDRESS)
+        await this.enter('address', byAddress)
       } catch (error) {
         this.leave(byAccount)
         throw error
@@ -104,9 +112,11 @@ export class LoginLimits {
       failed: async (events) => {
         try {
           const now = this.clock.now()
-          const { times, clearedAt } = await this.store.loginFailures(byAccount)
-          const locked = blockedUntil({ times: [...times, now], clearedAt }, BY_ACCOUNT, now)
-          await this.store.recordFailure(subjects, now, events(locked))
+          const pauses = {
+            account: await this.pausedByOneMore('account', byAccount, now),
+            address: byAddress === null ? 0 : await this.pausedByOneMore('address', byAddress, now),
+          }
+          await this.store.recordFailure(subjects, now, events(pauses))
         } finally {
           leave()
         }
@@ -125,12 +135,29 @@ export class LoginLimits {
     await this.store.clearFailures(`account:${account}`, this.clock.now(), true)
   }
 
-  private async enter(subject: string, rule: Rule): Promise<void> {
+  /**
+   * The failures of the last day, and until when the next login must wait (0: it need not).
+   * @param of the id of an account, the name of a stranger, or an address, as `begin` takes them
+   */
+  async state(by: Subject, of: string): Promise<{ times: number[]; pausedUntil: number }> {
+    const now = this.clock.now()
+    const failures = await this.store.loginFailures(`${by}:${of}`)
+    const times = failures.times.filter((at) => now - at < DAY)
+    return { times, pausedUntil: this.enabled ? blockedUntil(failures, RULES[by], now) : 0 }
+  }
+
+  private async pausedByOneMore(by: Subject, subject: string, now: number): Promise<number> {
+    const { times, clearedAt } = await this.store.loginFailures(subject)
+    return blockedUntil({ times: [...times, now], clearedAt }, RULES[by], now)
+  }
+
+  private async enter(by: Subject, subject: string): Promise<void> {
+    const rule = RULES[by]
     for (;;) {
       const now = this.clock.now()
       const failures = await this.store.loginFailures(subject)
       const until = blockedUntil(failures, rule, now)
-      if (until > 0) throw new Problem('rate_limited', { retryAfter: secondsUntil(until, now) })
+      if (until > 0) throw new LoginPaused(by, until, now)
       const entry = this.underWay.get(subject) ?? { count: 0, waiting: [] }
       this.underWay.set(subject, entry)
       if (entry.count < room(failures, rule, now)) {

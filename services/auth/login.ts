@@ -7,6 +7,7 @@ import { invalid, Problem } from '../kit/problem.ts'
 import { isEmail } from '../kit/schema.ts'
 import type { UserCreate, UserRead } from '../kit/user.ts'
 import { type AuthContext, eventBy } from './context.ts'
+import type { Pauses } from './login-limits.ts'
 import type { LoginBody, Token } from './model.ts'
 import { accountNamed, checkPassword, type Login, loginOf, strangerKey, syncUser } from './password-cache.ts'
 import { type Opened, openSession } from './sessions.ts'
@@ -28,17 +29,40 @@ export async function login(
 ): Promise<Opened> {
   const named = namedIn(body)
   const known = await accountNamed(context, named)
+  const of = known?.userId ?? strangerKey(named)
+  try {
+    return await loginNamed(context, { named, known, of, password: body.password }, caller, kind)
+  } catch (error) {
+    context.limits.refused.keep(error, { of, userId: known?.userId ?? null, caller, now: context.clock.now() })
+    throw error
+  }
+}
+
+interface Credentials {
+  named: Login
+  known: Account | null
+  /** What its failures are counted under. */
+  of: string
+  password: string
+}
+
+async function loginNamed(
+  context: AuthContext,
+  { known, named, of, password }: Credentials,
+  caller: Caller,
+  kind: SessionKind,
+): Promise<Opened> {
   const address = caller.ip === null ? null : limitKey(caller.ip)
-  const attempt = await context.limits.begin(known?.userId ?? strangerKey(named), address)
+  const attempt = await context.limits.begin(of, address)
   let account: Account | null
   try {
-    account = await checkPassword(context, known, named, body.password, caller)
+    account = await checkPassword(context, known, named, password, caller)
   } catch (error) {
     attempt.abandoned()
     throw error
   }
   if (!account) {
-    await attempt.failed((lockedUntil) => failureEvents(context, named, known, caller, lockedUntil))
+    await attempt.failed((pauses) => failureEvents(context, named, known, caller, pauses))
     throw new Problem('invalid_credentials')
   }
   await attempt.succeeded()
@@ -49,7 +73,7 @@ export async function login(
     throw new Problem('account_disabled')
   }
   const opened = await openSession(context, account, caller, kind)
-  replaceOldHash(context, account, body.password)
+  replaceOldHash(context, account, password)
   return opened
 }
 
@@ -66,15 +90,20 @@ function failureEvents(
   named: Login,
   known: Account | null,
   caller: Caller,
-  lockedUntil: number,
+  pauses: Pauses,
 ): AuditEvent[] {
   const userId = known?.userId ?? null
   const reason = known ? 'wrong_password' : 'unknown_or_wrong'
   // A password typed in the place of the name must not be kept: only what has the form of an email is.
   const typed = known === null && isEmail(named.name) ? { email: named.name } : {}
   const events = [eventBy(context, caller, 'login.failed', userId, { reason, ...typed })]
-  if (lockedUntil > 0)
-    events.push(eventBy(context, caller, 'login.paused', userId, { until: timestamp(lockedUntil), ...typed }))
+  if (pauses.account > 0)
+    events.push(eventBy(context, caller, 'login.paused', userId, { until: timestamp(pauses.account), ...typed }))
+  // Of no account: whoever comes from there must wait. Refused logins leave no row, so no one can fill the audit.
+  if (pauses.address > 0 && caller.ip !== null) {
+    const detail = { until: timestamp(pauses.address), address: limitKey(caller.ip) }
+    events.push(eventBy(context, caller, 'login.paused', null, detail))
+  }
   return events
 }
 

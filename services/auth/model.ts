@@ -176,6 +176,7 @@ export const syncBody = strict({
   tokens_from: t.Optional(whole()),
 })
 export type SyncBody = Static<typeof syncBody>
+export const syncManyBody = strict({ users: t.Array(syncBody) })
 
 export const userDeletedBody = strict({ user_id: uuid() })
 
@@ -209,6 +210,7 @@ export const auditQuery = strict({
   type: t.Optional(text({ least: 1, most: 64 })),
   since: t.Optional(when()),
   request_id: t.Optional(text({ least: 1, most: 128 })),
+  after_id: t.Optional(uuid()),
 })
 
 export const feedQuery = strict({
@@ -258,6 +260,37 @@ export const cacheHealth = strict({
   hit_ratio: number(),
   last_sync_at: t.Nullable(time()),
   pending: integer(),
+})
+
+const whoseLogins = {
+  user_id: t.Optional(uuid()),
+  login: t.Optional(name),
+  address: t.Optional(text({ least: 2, most: 64, examples: ['203.0.113.7'] })),
+}
+export const loginLimitQuery = strict(whoseLogins)
+export const loginLimit = strict({
+  user_id: t.Nullable(t.String({ format: 'uuid' })),
+  address: t.Nullable(t.String({ examples: ['203.0.113.7'] })),
+  failures: integer(),
+  last_failed_at: t.Nullable(time()),
+  paused_until: t.Nullable(time()),
+})
+export const refusedLoginsQuery = strict({
+  ...whoseLogins,
+  request_id: t.Optional(text({ least: 1, most: 128 })),
+})
+export const refusedLogins = strict({
+  items: t.Array(
+    strict({
+      at: time(),
+      code: t.String({ examples: ['rate_limited'] }),
+      paused: t.Nullable(t.Union([t.Literal('account'), t.Literal('address')])),
+      paused_until: t.Nullable(time()),
+      user_id: t.Nullable(t.String({ format: 'uuid' })),
+      ip: t.Nullable(t.String()),
+      request_id: t.String(),
+    }),
+  ),
 })
 
 export const signingKey = strict({

@@ -20,7 +20,7 @@ export async function syncUser(
   body: SyncBody | PasswordRecord,
   caller: Actor,
 ): Promise<CacheSync> {
-  const { cacheUse, clock, feed, store } = context
+  const { cacheUse, clock, feed, limits, store } = context
   const { all_sessions_from, sessions_from, session_kept, tokens_from } = body as Partial<SyncBody>
   const marks =
     sessions_from === undefined || tokens_from === undefined
@@ -53,6 +53,8 @@ export async function syncUser(
     (type) => eventBy(context, caller, type, userId),
   )
   cacheUse.lastSyncAt = clock.now()
+  // Whoever gave the user another password has let it in again.
+  if (synced.newPassword) await limits.forget(userId)
   // A record that ended nothing and was new is no one's news.
   if (synced.outcome === 'unchanged' || synced.ended.seq > 0) await feed.announce(synced.ended)
   return synced

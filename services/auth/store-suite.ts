@@ -98,6 +98,24 @@ export function authStoreSuite(open: () => AuthStore): void {
       expect(await store.accountById(user.userId)).toMatchObject({ version: 3, passwordHash: 'third', roles: ['USER'] })
     })
 
+    test('tells a new password from a new hash of the same one, and from what else ends sessions', async () => {
+      const user = account()
+      const marks = (from: number) => ({ sessionsFrom: from, sessionKept: null, allSessionsFrom: from, tokensFrom: 1 })
+      const steps: [told: Partial<typeof user>, from: number, isNew: boolean][] = [
+        [{ passwordHash: 'hash-1' }, 1, false],
+        [{ passwordHash: 'hash-1 made anew' }, 1, false],
+        [{ passwordHash: 'hash-2' }, 3, true],
+        [{ passwordHash: 'hash-2', status: 'disabled' }, 4, false],
+        // Disabled and enabled since, and told of both at once.
+        [{ passwordHash: 'hash-2' }, 5, false],
+        [{ passwordHash: 'hash-3', status: 'disabled' }, 6, true],
+      ]
+      for (const [index, [told, from, isNew]] of steps.entries()) {
+        const synced = { ...user, ...told, version: index + 1, marks: marks(from) }
+        expect([index, (await store.syncAccount(synced, NOW, events)).newPassword]).toEqual([index, isNew])
+      }
+    })
+
     test('finds by email in any case and by username; an email has one owner', async () => {
       const first = account({ email: 'One@example.org', username: 'one' })
       await store.syncAccount(first, NOW, events)
@@ -334,6 +352,17 @@ export function authStoreSuite(open: () => AuthStore): void {
       expect([first.total, first.rows.map((row) => row.id)]).toEqual([5, [4, 3, 2].map((n) => told[n]?.id ?? '')])
       const rest = await store.listEvents({ userId, type: 'test.walked' }, { size: 3, after: first.next ?? [] })
       expect([rest.rows.map((row) => row.id), rest.next]).toEqual([[1, 0].map((n) => told[n]?.id ?? ''), null])
+    })
+
+    test('is followed from a row on, oldest first', async () => {
+      const userId = id()
+      const told = Array.from({ length: 4 }, () => event('test.followed', userId))
+      for (const one of told) await store.addEvent(one)
+      const after = (await store.placeOfEvent(told[0]?.id ?? '')) ?? []
+      const first = await store.listEvents({ userId }, { size: 2, after }, 'oldest first')
+      const rest = await store.listEvents({ userId }, { size: 2, after: first.next ?? [] }, 'oldest first')
+      expect([...first.rows, ...rest.rows].map((row) => row.id)).toEqual(told.slice(1).map((one) => one.id))
+      expect([rest.next, await store.placeOfEvent(id())]).toEqual([null, null])
     })
   })
 

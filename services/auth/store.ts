@@ -1,6 +1,6 @@
 import type { AuditEvent } from '../kit/audit.ts'
 import type { LimitStore } from '../kit/limits.ts'
-import type { PageRequest, Slice } from '../kit/page.ts'
+import type { PageRequest, Position, Slice } from '../kit/page.ts'
 import type { Revocation } from '../kit/revocations.ts'
 
 /** What auth keeps of a user: a row of the password cache. Times are milliseconds since the epoch. */
@@ -121,6 +121,8 @@ export interface CacheSync {
   ended: Ended
   /** The address before, where it changed. */
   oldEmail: string | null
+  /** Whether it has another password since, set or changed by someone: not a new hash of the same one. */
+  newPassword: boolean
 }
 
 /**
@@ -199,7 +201,13 @@ export interface AuthStore extends LimitStore {
 
   // The audit.
   addEvent(event: AuditEvent): Promise<void>
-  listEvents(filter: AuditFilter, request: PageRequest): Promise<Slice<AuditEvent>>
+  listEvents(
+    filter: AuditFilter,
+    request: PageRequest,
+    order?: 'newest first' | 'oldest first',
+  ): Promise<Slice<AuditEvent>>
+  /** Where a walk begins that goes on after this event. Rows stand in the order in which they were written. */
+  placeOfEvent(id: string): Promise<Position | null>
 
   fact(name: string): Promise<string | null>
   setFact(name: string, value: string): Promise<void>

@@ -73,6 +73,7 @@ const VERSIONED: ContractOperation[] = [
   row('POST /users/{user_id}/password-changed', 'internal', 202, 'user_not_found'),
   // 5. Auth, internal and admin.
   row('POST /auth/sync/password', 'internal', 204),
+  row('POST /auth/sync/passwords', 'internal', 204),
   row('POST /auth/sync/user-deleted', 'internal', 204),
   row('GET /admin/password-cache', 'operator', 200),
   row('DELETE /admin/password-cache/{user_id}', 'operator', 204, 'user_not_found'),
@@ -81,6 +82,8 @@ const VERSIONED: ContractOperation[] = [
   row('POST /admin/keys/rotate', 'operator', 201),
   row('DELETE /admin/keys/{kid}', 'operator', 204, 'not_found'),
   row('GET /admin/audit', 'operator', 200),
+  row('GET /admin/login-limits', 'operator', 200),
+  row('GET /admin/refused-logins', 'operator', 200),
   // 6. Modules.
   row('GET /modules', 'user operator', 200),
   row('GET /modules/{module_id}', 'user operator', 200, 'module_not_found'),

@@ -1,0 +1,149 @@
+import type { Command } from 'commander'
+import { does, leaf, noun, type Tool } from '../command.ts'
+import { EXIT, type Failure, usage } from '../exit.ts'
+import { type Extent, list, listed } from '../lists.ts'
+import { asFailure, type ListPage, tell } from '../output.ts'
+import { UUID, userOf } from '../refs.ts'
+import { confirm, count, Progress } from '../terminal.ts'
+
+const COLUMNS = ['id', 'user_id', 'created_at', 'last_used_at', 'expires_at', 'ip', 'user_agent']
+const PAGE = '200'
+
+export function sessionsCommand(): Command {
+  const sessions = noun('sessions', 'See who is logged in, and end sessions')
+
+  listed(
+    leaf(sessions, 'list', 'List live sessions, newest first', [
+      'ch202 sessions list --user ana@example.org',
+      'ch202 sessions list --all --fields user_id,ip,last_used_at -o csv',
+    ]).option('--user <ref>', 'only those of this user: an id, an email or a username'),
+  ).action(does(listSessions))
+
+  leaf(sessions, 'revoke', 'End sessions: their tokens are refused everywhere at once', [
+    'ch202 sessions revoke --user ana@example.org',
+    'ch202 sessions revoke --all --dry-run',
+    'ch202 sessions list --user ana -o ids | ch202 sessions revoke -',
+  ])
+    .argument('[id...]', 'ids of sessions; - reads them from standard input, one a line')
+    .option('--user <ref>', 'all of this user: an id, an email or a username')
+    .option('--all', 'all of everyone')
+    .option('--dry-run', 'say which would end, and end none')
+    .action(does(revoke))
+
+  return sessions
+}
+
+async function listSessions(tool: Tool, { user, ...extent }: Extent & { user?: string }): Promise<void> {
+  const whose = user === undefined ? EVERYONE : { user_id: (await userOf(tool, user)).id }
+  const words = ['sessions', 'list', ...(user === undefined ? [] : ['--user', user])]
+  await list(tool, extent, words, COLUMNS, (part) => page(tool, { ...whose, ...part }))
+}
+
+const EVERYONE = { all: 'true' } as const
+type Whose = { user_id: string } | typeof EVERYONE
+
+async function page(tool: Tool, query: Whose & { size: string; cursor?: string }): Promise<ListPage> {
+  const api = await tool.api()
+  return api.auth((auth) => auth.auth.sessions.get({ query }))
+}
+
+interface Which {
+  user?: string
+  all?: boolean
+  dryRun?: boolean
+}
+
+async function revoke(tool: Tool, { all, dryRun, user }: Which, ids: string[]): Promise<void> {
+  const given = [ids.length > 0, user !== undefined, all === true].filter(Boolean)
+  if (given.length !== 1) throw usage('Say which sessions: their ids, --user <ref>, or --all')
+  if (all) return revokeAll(tool, dryRun)
+  if (user !== undefined) return revokeOf(tool, (await userOf(tool, user)).id, dryRun)
+  const named = ids.includes('-') ? await idsFromStdin() : ids
+  const different = [...new Set(named.map((id) => id.toLowerCase()))]
+  return dryRun ? wouldEnd(tool, EVERYONE, different) : revokeEach(tool, different)
+}
+
+/** It may name none: a list of sessions that is empty is as it should be. */
+async function idsFromStdin(): Promise<string[]> {
+  return (await Bun.stdin.text()).split(/\s+/).filter(Boolean)
+}
+
+async function revokeAll(tool: Tool, dryRun = false): Promise<void> {
+  const { total } = await page(tool, { ...EVERYONE, size: '1' })
+  if (dryRun) return tool.out.record({ would_revoke: total, changed: false })
+  if (total === 0) return tool.out.record({ revoked: 0, changed: false })
+  const { credential } = await tool.connection()
+  const own = credential?.kind === 'session' ? ', your own among them' : ''
+  await confirm(`End all ${count(total ?? 0)} sessions${own}?`, { yes: tool.globals.yes })
+  await revokeWhere(tool, EVERYONE)
+}
+
+async function revokeOf(tool: Tool, userId: string, dryRun = false): Promise<void> {
+  const whose = { user_id: userId }
+  return dryRun ? wouldEnd(tool, whose) : revokeWhere(tool, whose)
+}
+
+async function revokeWhere(tool: Tool, query: Whose): Promise<void> {
+  const api = await tool.api()
+  const answer = await api.auth((auth) => auth.auth.sessions.delete(undefined, { query }))
+  await tool.out.record({ ...answer, changed: answer.revoked > 0 })
+}
+
+/** @param wanted only these, where they are named: there may be many more */
+async function wouldEnd(tool: Tool, whose: Whose, wanted?: readonly string[]): Promise<void> {
+  const left = new Set(wanted)
+  const live: string[] = []
+  let cursor: string | null = null
+  do {
+    const part: ListPage = await page(tool, { ...whose, size: PAGE, ...(cursor === null ? {} : { cursor }) })
+    for (const { id } of part.items) if (!wanted || left.delete(String(id))) live.push(String(id))
+    cursor = wanted && left.size === 0 ? null : part.next_cursor
+  } while (cursor !== null)
+  await tool.out.record({ would_revoke: live.length, ids: live, changed: false })
+}
+
+/** One after the other. A session that has ended, or never was, is as it was asked to be. */
+async function revokeEach(tool: Tool, ids: readonly string[]): Promise<void> {
+  const api = await tool.api()
+  const progress = new Progress('revoked', tool.globals.quiet)
+  const failures: Failure[] = []
+  let revoked = 0
+  let stoppedAt: string | undefined
+  let stopped = false
+  const stop = () => {
+    stopped = true
+  }
+  process.once('SIGINT', stop)
+  for (const [at, id] of ids.entries()) {
+    if (stopped) {
+      stoppedAt = id
+      break
+    }
+    try {
+      if (UUID.test(id)) {
+        await api.auth((auth) => auth.auth.sessions({ session_id: id }).delete())
+        revoked++
+      }
+    } catch (error) {
+      const failure = asFailure(error)
+      if (failure.exit !== EXIT.notFound) failures.push(failure)
+      // Who is not let in for one is not for the others.
+      if (failure.exit === EXIT.notLoggedIn || failure.exit === EXIT.forbidden) break
+    }
+    progress.update(at + 1, { total: ids.length })
+  }
+  process.off('SIGINT', stop)
+  progress.clear()
+  const [first] = failures
+  if (first && revoked === 0) throw first
+  const failed = first ? { failed: failures.length } : {}
+  await tool.out.record({ revoked, ...failed, changed: revoked > 0 })
+  if (first) {
+    if (!tool.out.json) tell(first, tool.globals.output)
+    process.exitCode = EXIT.partly
+  }
+  if (stoppedAt !== undefined) {
+    tool.out.say(`Stopped at ${stoppedAt}: run it again for the rest`)
+    process.exitCode = EXIT.interrupted
+  }
+}
