@@ -6,6 +6,7 @@ import { type Extent, list, listed } from '../lists.ts'
 import { type PasswordOptions, passwordOf } from '../passwords.ts'
 import { forEachRef, userOf } from '../refs.ts'
 import { confirm } from '../terminal.ts'
+import { exportCommand, importCommand } from '../users/commands.ts'
 
 const REF = 'an id, an email or a username; - reads them from standard input, one a line'
 const COLUMNS = ['id', 'email', 'username', 'roles', 'status', 'created_at']
@@ -27,8 +28,8 @@ export function usersCommand(): Command {
       "printf 'correct horse battery' | ch202 users create root@example.org --role USER --role ADMIN --password-stdin",
     ]).argument('<email>', 'the email of the user'),
   )
-    .option('--username <username>')
-    .option('--name <name>')
+    .option('--username <username>', 'a name to log in with')
+    .option('--name <name>', 'what the user is called')
     .option('--role <role>', 'a role; may be given again (default USER)', collect)
     .option('--verified', 'the email is known to be the user’s')
     .option('--if-not-exists', 'a user that exists is no error')
@@ -60,10 +61,10 @@ export function usersCommand(): Command {
     'ch202 users update ana --role USER --role EDITOR',
   ])
     .argument('<ref>', REF)
-    .option('--email <email>')
-    .option('--username <username>')
+    .option('--email <email>', 'another email')
+    .option('--username <username>', 'another name to log in with')
     .option('--no-username', 'without a username')
-    .option('--name <name>')
+    .option('--name <name>', 'what the user is called')
     .option('--no-name', 'without a name')
     .option('--role <role>', 'all its roles from now on; may be given again', collect)
     .option('--verified', 'the email is known to be the user’s')
@@ -110,6 +111,8 @@ export function usersCommand(): Command {
     .argument('<ref>', REF)
     .action(does((tool, _: object, ref: string) => forEachRef(tool, ref, (one) => sendReset(tool, one))))
 
+  importCommand(users)
+  exportCommand(users)
   return users
 }
 

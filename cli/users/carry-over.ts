@@ -1,0 +1,129 @@
+import type { FaultyRecord, ImportLine, Left, UserRecord } from './record.ts'
+import { NO_EMAIL } from './record.ts'
+import { unusableHash } from './unusable-hash.ts'
+
+/** What an operator may ask for beyond the file itself. */
+export interface CarryOptions {
+  /** Whether someone who is an administrator there is to be one here. */
+  keepAdmins: boolean
+}
+
+/** A user of another product, in our words; `undefined` where the product says nothing. */
+export interface ForeignUser {
+  id?: unknown
+  email?: unknown
+  username?: unknown
+  name?: string | undefined
+  /** As they are called there. */
+  roles?: readonly unknown[] | undefined
+  disabled?: boolean | undefined
+  emailVerified?: boolean | undefined
+  createdAt?: string | undefined
+  /** `null`: there is none, the user logged in elsewhere. */
+  password: PasswordFound
+}
+
+export type PasswordFound = { hash: string } | { fault: string } | null
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
+const USERNAME = /^[a-z0-9_.-]{3,32}$/i
+
+/**
+ * Makes a line of an import of a user of another product. What has no place here is left behind, and said so; without
+ * an email, or with a hash that can't be checked here, there is no user.
+ */
+export function carryOver(place: number, found: ForeignUser, options: CarryOptions): UserRecord | FaultyRecord {
+  const left: Left[] = []
+  const { password, createdAt } = found
+  const user: ImportLine = {}
+  if (typeof found.id === 'string' && UUID.test(found.id)) user.id = found.id
+  if (typeof found.email !== 'string' || found.email === '') return { place, fault: NO_EMAIL }
+  user.email = found.email
+  const username = usernameOf(found.username, found.email)
+  if (username === null) left.push('username')
+  else if (username !== undefined) user.username = username
+  if (found.name) user.name = found.name
+  const roles = rolesOf(found.roles ?? [])
+  if (roles.includes('ADMIN') && !options.keepAdmins) left.push('admin')
+  user.roles = roles.filter((role) => role !== 'ADMIN' || options.keepAdmins)
+  if (found.disabled) user.status = 'disabled'
+  if (found.emailVerified !== undefined) user.email_verified = found.emailVerified
+  if (createdAt !== undefined)
+    if (createdAt === UNREADABLE) left.push('created_at')
+    else user.created_at = createdAt
+  if (password && 'fault' in password) return { place, fault: password.fault, user }
+  if (!password) left.push('password')
+  user.password_hash = password?.hash ?? unusableHash()
+  return left.length > 0 ? { place, user, left } : { place, user }
+}
+
+/** `undefined`: there is none, or it says no more than the email; `null`: it can't be one here. */
+function usernameOf(found: unknown, email: string): string | null | undefined {
+  if (typeof found !== 'string' || found === '' || found.toLowerCase() === email.toLowerCase()) return undefined
+  return USERNAME.test(found) ? found : null
+}
+
+const ROLE_LENGTH = 32
+const ROLES_MAX = 32
+
+/** USER, and what the roles there are called in our spelling: `sales-team` is SALES_TEAM. */
+function rolesOf(found: readonly unknown[]): string[] {
+  const roles = found.flatMap((role) => (typeof role === 'string' && role !== '' ? [roleOf(role)] : []))
+  return [...new Set(['USER', ...roles])].slice(0, ROLES_MAX)
+}
+
+function roleOf(name: string): string {
+  const spelled = name.toUpperCase().replaceAll(/[^A-Z0-9_]/g, '_')
+  return (/^[A-Z]/.test(spelled) ? spelled : `R_${spelled}`).slice(0, ROLE_LENGTH)
+}
+
+/** What the claims of a user say of roles: `roles: ["editor"]`, `role: "editor"`, `admin: true`. */
+export function rolesInClaims(claims: unknown): unknown[] {
+  if (typeof claims !== 'object' || claims === null) return []
+  const { roles, role, admin } = claims as Record<string, unknown>
+  const named = Array.isArray(roles) ? roles : typeof role === 'string' ? [role] : []
+  return admin === true ? [...named, 'admin'] : named
+}
+
+/** Stands for a time that is there and can't be read. */
+const UNREADABLE = ''
+
+/** Milliseconds, RFC 3339, or what PostgreSQL writes (`2024-05-01 09:30:00.123+00`), as RFC 3339 in UTC. */
+export function timeOf(value: unknown): string | undefined {
+  if (value === undefined || value === null || value === '') return undefined
+  if (typeof value === 'number' || (typeof value === 'string' && /^\d{10,}$/.test(value))) return iso(Number(value))
+  if (typeof value !== 'string') return UNREADABLE
+  const text = value.replace(' ', 'T').replace(/([+-]\d\d)$/, '$1:00')
+  return iso(Date.parse(/(Z|[+-]\d\d:\d\d)$/.test(text) || !text.includes('T') ? text : `${text}Z`))
+}
+
+function iso(milliseconds: number): string {
+  const time = new Date(milliseconds)
+  return Number.isNaN(time.getTime()) ? UNREADABLE : time.toISOString()
+}
+
+/** The parts of a name that are there. */
+export function fullName(...parts: unknown[]): string | undefined {
+  const there = parts.filter((part): part is string => typeof part === 'string' && part.trim() !== '')
+  return there.length > 0 ? there.join(' ') : undefined
+}
+
+export function object(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+}
+
+/** JSON in a text, as databases give it; what is none is nothing. */
+export function objectIn(value: unknown): Record<string, unknown> {
+  if (typeof value !== 'string') return object(value)
+  try {
+    return object(JSON.parse(value))
+  } catch {
+    return {}
+  }
+}
+
+export function flagOf(value: unknown): boolean | undefined {
+  if (typeof value === 'boolean') return value
+  if (value === 'true' || value === 't') return true
+  return value === 'false' || value === 'f' ? false : undefined
+}

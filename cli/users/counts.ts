@@ -1,0 +1,35 @@
+import { count } from '../terminal.ts'
+import type { Left } from './record.ts'
+
+export const STATUSES = ['created', 'updated', 'unchanged', 'skipped', 'failed'] as const
+export type Status = (typeof STATUSES)[number]
+
+/** What became of the records so far, and what was left behind of how many. */
+export type Counts = Record<Status, number> & { left: Partial<Record<Left, number>> }
+
+export function noCounts(): Counts {
+  return { created: 0, updated: 0, unchanged: 0, skipped: 0, failed: 0, left: {} }
+}
+
+export function countLeft({ left }: Counts, found: readonly Left[] = []): void {
+  for (const what of found) left[what] = (left[what] ?? 0) + 1
+}
+
+export function totalOf(counts: Counts): number {
+  return STATUSES.reduce((sum, status) => sum + counts[status], 0)
+}
+
+const LEFT: Record<Left, [what: string, hint: string]> = {
+  admin: ['Administrators there, but not here', '--keep-admins keeps it'],
+  username: ['Without their username, which does not fit', '3 to 32 letters, digits, dots, dashes or underscores'],
+  created_at: ['As if they were made today', 'the time of their making can’t be read'],
+  password: ['Without a password', 'they get one by a reset: ch202 users send-reset <ref>'],
+}
+
+/** What an operator should know of users who were taken though not all of them could be. */
+export function leftBehind({ left }: Counts): string[] {
+  return Object.entries(LEFT).flatMap(([name, [what, hint]]) => {
+    const number = left[name as Left]
+    return number === undefined ? [] : [`${what}: ${count(number)} (${hint})`]
+  })
+}

@@ -1,0 +1,81 @@
+import type { Tool } from '../command.ts'
+import { EXIT, Failure } from '../exit.ts'
+import { Progress } from '../terminal.ts'
+import { csvColumns, csvRow } from './formats/csv.ts'
+import type { Column, ImportLine } from './record.ts'
+
+export interface ExportOptions {
+  format?: 'jsonl' | 'csv'
+  withHashes?: boolean
+}
+
+/** Nothing came for that long. */
+const SILENCE = 60_000
+const LF = 10
+
+/** `users export`: what it writes, `users import` reads. */
+export async function exportUsers(tool: Tool, { format, withHashes = false }: ExportOptions): Promise<void> {
+  const { output } = tool.out.form
+  const wanted = format ?? (output === 'csv' || output === 'ids' ? output : 'jsonl')
+  const api = await tool.api()
+  const stop = new AbortController()
+  const response = await api.fetch('users', `/api/v1/users/export?with_hashes=${withHashes}`, { signal: stop.signal })
+  await api.refuseProblem('users', response)
+  const progress = new Progress('users', tool.globals.quiet)
+  const columns = csvColumns(withHashes)
+  if (wanted === 'csv') await put(`${columns.join(',')}\n`)
+  let users = 0
+  try {
+    for await (const lines of wholeLines(response, stop)) {
+      users += linesIn(lines)
+      await put(wanted === 'jsonl' ? lines : rowsOf(lines, wanted === 'ids' ? ['id'] : columns))
+      progress.update(users)
+    }
+  } finally {
+    progress.clear()
+  }
+}
+
+/** @throws Failure where the answer is not whole */
+async function* wholeLines(response: Response, stop: AbortController): AsyncGenerator<Buffer> {
+  let pending: Uint8Array[] = []
+  let timer = setTimeout(() => stop.abort(), SILENCE)
+  try {
+    for await (const chunk of response.body ?? []) {
+      clearTimeout(timer)
+      timer = setTimeout(() => stop.abort(), SILENCE)
+      const end = chunk.lastIndexOf(LF) + 1
+      if (end > 0) yield Buffer.concat([...pending.splice(0), chunk.subarray(0, end)])
+      if (end < chunk.length) pending.push(chunk.slice(end))
+    }
+  } catch (error) {
+    if (error instanceof Failure) throw error
+    throw CUT
+  } finally {
+    clearTimeout(timer)
+  }
+  if (pending.length > 0) throw CUT
+  pending = []
+}
+
+const CUT = new Failure(EXIT.tryAgain, 'The export broke off: what was written is not all of it', {
+  code: 'export_cut',
+  retryable: true,
+})
+
+function rowsOf(lines: Buffer, columns: readonly Column[]): string {
+  const users = lines.toString().trimEnd().split('\n')
+  return users.map((line) => `${csvRow(JSON.parse(line) as ImportLine, columns)}\n`).join('')
+}
+
+function linesIn(bytes: Buffer): number {
+  let count = 0
+  for (let at = bytes.indexOf(LF); at >= 0; at = bytes.indexOf(LF, at + 1)) count++
+  return count
+}
+
+/** Resolves when the reader can take more. */
+function put(data: string | Buffer): Promise<void> {
+  if (process.stdout.write(data)) return Promise.resolve()
+  return new Promise((resolve) => process.stdout.once('drain', () => resolve()))
+}

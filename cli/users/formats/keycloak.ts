@@ -1,0 +1,67 @@
+import { type CarryOptions, carryOver, fullName, object, objectIn, type PasswordFound, timeOf } from '../carry-over.ts'
+import { argon2, hashFound, isPbkdf2, pbkdf2, unknownAlgorithm } from '../foreign-hash.ts'
+import { jsonRecords } from '../json-records.ts'
+import type { ImportRecord } from '../record.ts'
+import type { Bytes } from '../text-lines.ts'
+
+type Fields = Record<string, unknown>
+
+/** Every user of a realm has these; they say nothing of the user. */
+const OF_EVERYONE = /^(default-roles-.*|offline_access|uma_authorization)$/
+
+/** Users of Keycloak: a realm with its users, a users file, or several realms, as `kc.sh export` writes them. */
+export async function* keycloak(source: Bytes, options: CarryOptions): AsyncGenerator<ImportRecord> {
+  for await (const record of jsonRecords(source)) {
+    if ('fault' in record) {
+      yield record
+      continue
+    }
+    const { place, value: user } = record
+    if (typeof user.serviceAccountClientId === 'string') {
+      yield { place, fault: 'It is the account of a client, not a user' }
+      continue
+    }
+    const roles = Array.isArray(user.realmRoles) ? user.realmRoles : []
+    const found = {
+      id: user.id,
+      email: user.email,
+      username: user.username,
+      name: fullName(user.firstName, user.lastName),
+      roles: roles.filter((role) => !OF_EVERYONE.test(String(role))),
+      disabled: user.enabled === false,
+      emailVerified: user.emailVerified === true,
+      createdAt: timeOf(user.createdTimestamp),
+      password: passwordOf(user.credentials),
+    }
+    yield carryOver(place, found, options)
+  }
+}
+
+function passwordOf(credentials: unknown): PasswordFound {
+  const all = Array.isArray(credentials) ? credentials.map(object) : []
+  const credential = all.find(({ type }) => type === 'password')
+  if (!credential) return null
+  // Before version 9 they stood in the credential itself.
+  const secret = credential.secretData === undefined ? credential : objectIn(credential.secretData)
+  const data = credential.credentialData === undefined ? credential : objectIn(credential.credentialData)
+  return hashOf(data, secret.value ?? secret.hashedSaltedValue, secret.salt)
+}
+
+function hashOf(data: Fields, digest: unknown, salt: unknown): PasswordFound {
+  const { algorithm, hashIterations } = data
+  if (isPbkdf2(algorithm)) return pbkdf2(algorithm, hashIterations, salt, digest)
+  if (algorithm === 'argon2') {
+    const parameters = object(data.additionalParameters)
+    const first = (name: string) => [parameters[name]].flat()[0]
+    return argon2({
+      type: first('type'),
+      version: first('version'),
+      memory: first('memory'),
+      passes: hashIterations,
+      lanes: first('parallelism'),
+      salt,
+      digest,
+    })
+  }
+  return algorithm === 'bcrypt' ? hashFound(digest) : unknownAlgorithm(algorithm)
+}

@@ -1,0 +1,78 @@
+import { createHash } from 'node:crypto'
+import { closeSync, createReadStream, openSync, readSync, statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { usage } from '../exit.ts'
+import type { Bytes } from './text-lines.ts'
+
+const CHUNK = 256 * 1024
+const DIGESTED = 64 * 1024
+
+/** What makes a file the one that it was when an import of it was begun. */
+export interface FileIdentity {
+  size: number
+  /** Milliseconds. */
+  mtime: number
+  /** Of its first bytes. */
+  digest: string
+}
+
+/** What is imported: a file, or standard input, which can be read but once. */
+export class Input {
+  /** How many bytes were read so far. */
+  read = 0
+  /** Absolute; null for what can't be read again. */
+  readonly path: string | null = null
+  readonly identity: FileIdentity | null = null
+  private stopReading: (() => Promise<void>) | undefined
+
+  /** @throws Failure where there is no such file */
+  constructor(readonly name: string) {
+    if (name === '-') return
+    const path = resolve(name)
+    try {
+      const { size, mtimeMs } = statSync(path)
+      if (!statSync(path).isFile()) throw new Error('not a file')
+      this.path = path
+      this.identity = { size, mtime: Math.trunc(mtimeMs), digest: digestOf(path) }
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === 'EACCES')
+        throw usage(`The file can't be read: ${name}`)
+      throw usage(`There is no such file: ${name}`)
+    }
+  }
+
+  /** The share that was read, where it is known. */
+  get part(): number | undefined {
+    const size = this.identity?.size
+    return size ? Math.min(this.read / size, 1) : undefined
+  }
+
+  async *bytes(): Bytes & AsyncGenerator<Uint8Array> {
+    for await (const chunk of this.path ? createReadStream(this.path, { highWaterMark: CHUNK }) : this.standard()) {
+      this.read += chunk.length
+      yield chunk
+    }
+  }
+
+  /** Waits for no more of it: whoever writes to standard input may never end. */
+  close(): void {
+    void this.stopReading?.()
+  }
+
+  private async *standard(): Bytes & AsyncGenerator<Uint8Array> {
+    const reader = Bun.stdin.stream().getReader()
+    this.stopReading = () => reader.cancel()
+    for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value
+  }
+}
+
+function digestOf(path: string): string {
+  const file = openSync(path, 'r')
+  try {
+    const bytes = Buffer.alloc(DIGESTED)
+    const length = readSync(file, bytes)
+    return createHash('sha256').update(bytes.subarray(0, length)).digest('hex')
+  } finally {
+    closeSync(file)
+  }
+}

@@ -1,0 +1,28 @@
+import type { Batch } from './batches.ts'
+import { type Counts, countLeft } from './counts.ts'
+import type { Refusal } from './errors-file.ts'
+import type { Outcome } from './sender.ts'
+
+/** Why records of a batch were not taken, in the order of the file. */
+export function refusalsOf(batch: Batch, outcomes: Outcome[]): Refusal[] {
+  const faults = batch.faults.map(({ place, fault, user }) => ({
+    place,
+    code: 'unreadable',
+    message: fault,
+    ...(user ? { record: user } : {}),
+  }))
+  const refused = batch.lines.flatMap(({ record }, n) => {
+    const { code = 'failed', message = '', status } = outcomes[n] as Outcome
+    return status === 'failed' ? [{ place: record.place, code, message, record: record.user }] : []
+  })
+  return [...faults, ...refused].sort((one, other) => one.place - other.place)
+}
+
+/** Counts what became of a batch. */
+export function add(counts: Counts, { faults, lines }: Batch, outcomes: Outcome[]): void {
+  counts.failed += faults.length
+  for (const [n, { status }] of outcomes.entries()) {
+    counts[status]++
+    if (status === 'created' || status === 'updated') countLeft(counts, lines[n]?.record.left)
+  }
+}

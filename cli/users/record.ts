@@ -1,0 +1,52 @@
+/** A line as `POST /users/import` reads it. Its fields are as they came: the API says what is wrong with them. */
+export interface ImportLine {
+  id?: unknown
+  email?: unknown
+  username?: unknown
+  name?: unknown
+  roles?: unknown
+  status?: unknown
+  email_verified?: unknown
+  password?: unknown
+  password_hash?: unknown
+  created_at?: unknown
+  updated_at?: unknown
+}
+
+/** What of a user was left behind, where the user could be taken all the same. */
+export type Left = 'admin' | 'username' | 'created_at' | 'password'
+
+/** A user that was read, or why there is none. */
+export type ImportRecord = UserRecord | FaultyRecord
+
+export interface UserRecord {
+  /** The line of the file that it begins in, or its number among the records of a JSON document; from 1. */
+  place: number
+  user: ImportLine
+  left?: Left[]
+}
+
+export interface FaultyRecord {
+  place: number
+  fault: string
+  /** As far as it could be read, without what was wrong. */
+  user?: ImportLine
+}
+
+/** What a record can't be without: everything else is the API's to judge. */
+export const NO_EMAIL = 'There is no email, and a user here needs one'
+
+export const COLUMNS = [
+  'id',
+  'email',
+  'username',
+  'name',
+  'roles',
+  'status',
+  'email_verified',
+  'created_at',
+  'updated_at',
+  'password_hash',
+  'password',
+] as const
+export type Column = (typeof COLUMNS)[number]
