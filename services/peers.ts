@@ -27,6 +27,9 @@ const PATIENCE = 15_000
 /** A question that a waiting request hangs on. */
 const SHORT = 1000
 
+/** Of the 64 KiB of a body, what its list may take. */
+const BODY_ROOM = 63 * 1024
+
 interface Answer<T> {
   data: T | null
   error: { value: unknown } | null
@@ -66,11 +69,30 @@ export function authOfUsers(link: Link): AuthOfUsers {
     async syncUser(user) {
       await told(auth.sync.password.post(user))
     },
+    async syncUsers(users) {
+      await Promise.all(bodiesOf(users).map((some) => told(auth.sync.passwords.post({ users: some }))))
+    },
     async userDeleted(user_id) {
       await told(auth.sync['user-deleted'].post({ user_id }))
     },
     recordAudit: recordAudit(link),
   }
+}
+
+/** As many in each as a body may have. */
+function bodiesOf<T>(items: readonly T[]): T[][] {
+  const bodies: T[][] = []
+  let room = 0
+  for (const item of items) {
+    const size = Buffer.byteLength(JSON.stringify(item)) + 1
+    if (size > room) {
+      bodies.push([])
+      room = BODY_ROOM
+    }
+    bodies.at(-1)?.push(item)
+    room -= size
+  }
+  return bodies
 }
 
 export function modulesOfUsers(link: Link): ModulesOfUsers {

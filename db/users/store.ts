@@ -1,7 +1,9 @@
 import { and, asc, desc, eq, gt, or, sql } from 'drizzle-orm'
 import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite'
+import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
 import type { Position } from '../../services/kit/page.ts'
 import type { NewUser, User, UsersStore } from '../../services/users/store.ts'
+import { bulkInsert } from '../bulk-insert.ts'
 import { limitStore } from '../limits.ts'
 import { outboxStore } from '../outbox.ts'
 import { placeholders } from '../placeholders.ts'
@@ -19,13 +21,14 @@ export function openUsersStore(path: string): UsersStore {
 function usersStore(sqlite: Sqlite): UsersStore {
   const db = drizzle(sqlite.raw, { schema })
   const query = prepare(db)
+  const insertAll = bulkInsert(sqlite.raw, users, users.change, ['seq'])
   const outbox = outboxStore(sqlite)
 
-  const rowOf = (user: User) => ({
+  const rowOf = (user: User, change = query.nextChanges.get({ count: 1 })?.value ?? 0) => ({
     ...user,
     emailKey: user.email.toLowerCase(),
     isAdmin: isActiveAdmin(user),
-    change: query.nextChange.get()?.value ?? 0,
+    change,
   })
 
   /** @param self whose own email and username are not in its way; a user to be made has none yet */
@@ -37,13 +40,16 @@ function usersStore(sqlite: Sqlite): UsersStore {
     return undefined
   }
 
-  const add = ({ user, notices }: NewUser) => {
-    const conflict = taken(user, null)
-    if (conflict) return conflict
-    if (query.byId.get({ id: user.id }) || query.deletedId.get({ id: user.id })) return 'id_taken' as const
-    query.insert.run(rowOf(user))
-    outbox.addNotices(notices)
-    return 'added' as const
+  const addAll = (newcomers: readonly NewUser[]) => {
+    const gone = new Set(query.deletedAmong.all({ ids: listOf(newcomers, ({ user }) => user.id) }).map(({ id }) => id))
+    const first = (query.nextChanges.get({ count: newcomers.length })?.value ?? 0) - newcomers.length + 1
+    const rows = newcomers.map(({ user }, index) => rowOf(user, first + index))
+    const added = insertAll(rows.filter(({ id }) => !gone.has(id)))
+    const wasAdded = newcomers.map((_, index) => added.has(first + index))
+    outbox.addNotices(newcomers.flatMap(({ notices }, index) => (wasAdded[index] ? notices : [])))
+    return newcomers.map(({ user }, index) =>
+      wasAdded[index] ? ('added' as const) : (taken(user, null) ?? ('id_taken' as const)),
+    )
   }
 
   const isLastAdmin = (user: User) => isActiveAdmin(user) && query.admins.all().length < 2
@@ -61,7 +67,7 @@ function usersStore(sqlite: Sqlite): UsersStore {
         return 'added' as const
       }),
 
-    addUsers: (newcomers) => sqlite.write(() => newcomers.map(add)),
+    addUsers: (newcomers) => sqlite.write(() => (newcomers.length > 0 ? addAll(newcomers) : [])),
 
     replaceUser: (next, notices) =>
       sqlite.write(() => {
@@ -93,6 +99,17 @@ function usersStore(sqlite: Sqlite): UsersStore {
     userById: async (id) => toUser(query.byId.get({ id })),
     userByEmail: async (email) => toUser(query.byEmail.get({ key: email.toLowerCase() })),
     userByUsername: async (username) => toUser(query.byUsername.get({ username })),
+
+    async usersNamed({ emails = [], ids = [], usernames = [] }) {
+      const found = new Map<string, User>()
+      const keep = (rows: Row[]) => {
+        for (const row of rows) found.set(row.id, present(row))
+      }
+      if (emails.length > 0) keep(query.byEmails.all({ keys: listOf(emails, (email) => email.toLowerCase()) }))
+      if (usernames.length > 0) keep(query.byUsernames.all({ usernames: JSON.stringify(usernames) }))
+      if (ids.length > 0) keep(query.byIds.all({ ids: JSON.stringify(ids) }))
+      return [...found.values()]
+    },
 
     async listUsers(filter, request) {
       const where = and(
@@ -138,6 +155,15 @@ function usersStore(sqlite: Sqlite): UsersStore {
     },
     close: () => sqlite.close(),
   }
+}
+
+function listOf<T>(items: readonly T[], of: (item: T) => string): string {
+  return JSON.stringify(items.map(of))
+}
+
+/** Whether a column is one of a list, which is given as JSON. */
+function among(column: SQLiteColumn, list: string) {
+  return sql`${column} IN (SELECT value FROM json_each(${sql.placeholder(list)}))`
 }
 
 type Row = typeof users.$inferSelect
@@ -198,11 +224,6 @@ function prepare(db: BunSQLiteDatabase<typeof schema>) {
       .insert(schema.deletedIds)
       .values({ id: sql.placeholder('id') })
       .prepare(),
-    deletedId: db
-      .select()
-      .from(schema.deletedIds)
-      .where(eq(schema.deletedIds.id, sql.placeholder('id')))
-      .prepare(),
     byId: db
       .select()
       .from(users)
@@ -218,6 +239,10 @@ function prepare(db: BunSQLiteDatabase<typeof schema>) {
       .from(users)
       .where(eq(users.username, sql.placeholder('username')))
       .prepare(),
+    byIds: db.select().from(users).where(among(users.id, 'ids')).prepare(),
+    byEmails: db.select().from(users).where(among(users.emailKey, 'keys')).prepare(),
+    byUsernames: db.select().from(users).where(among(users.username, 'usernames')).prepare(),
+    deletedAmong: db.select().from(schema.deletedIds).where(among(schema.deletedIds.id, 'ids')).prepare(),
     admins: db.select({ seq: users.seq }).from(users).where(eq(users.isAdmin, true)).limit(2).prepare(),
     changedAfter: db
       .select()
@@ -226,9 +251,9 @@ function prepare(db: BunSQLiteDatabase<typeof schema>) {
       .orderBy(asc(users.change))
       .limit(sql.placeholder('limit'))
       .prepare(),
-    nextChange: db
+    nextChanges: db
       .update(schema.counters)
-      .set({ value: sql`${schema.counters.value} + 1` })
+      .set({ value: sql`${schema.counters.value} + ${sql.placeholder('count')}` })
       .where(eq(schema.counters.name, 'change'))
       .returning({ value: schema.counters.value })
       .prepare(),

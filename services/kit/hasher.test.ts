@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test'
+import { pbkdf2Sync } from 'node:crypto'
 import { isKnownHash, PasswordHasher } from './hasher.ts'
 import type { Log, LogFields } from './log.ts'
 import type { Problem } from './problem.ts'
@@ -41,6 +42,20 @@ describe('a hash', () => {
     expect(await hasher.verify(PASSWORD.toUpperCase(), hash)).toBe(false)
   })
 
+  // Made with argon2-cffi, the salt the bytes 0 to 15; the first as Keycloak sets it.
+  test.each([
+    '$argon2id$v=19$m=7168,t=5,p=1$AAECAwQFBgcICQoLDA0ODw$tFWBGYVQWYldJs55Ny3C/FemDveHTqsi/Dpxz7sjU0Y',
+    '$argon2i$v=19$m=1024,t=3,p=1$AAECAwQFBgcICQoLDA0ODw$vxNtUft+TPUYTFgW78tvytqpzuSAVMVMnhPRsPjM0Ks',
+    '$argon2d$v=19$m=1024,t=3,p=1$AAECAwQFBgcICQoLDA0ODw$RaqIKFojXWFBd3xX5eCyHiXkp1Iof/R1WdAXNxlTOiE',
+    '$argon2id$v=19$m=1024,t=2,p=4$AAECAwQFBgcICQoLDA0ODw$DRk1hUkEL5tcnqulY0Ox/A',
+    '$argon2id$v=19$m=1024,t=2,p=2$AAECAwQFBgcICQoLDA0ODw$o97woYQVWP6b3nByTs+fzqwu/ILQBFUlReXopGgaevDMKRhBJhNYYqmE2mXjnRVDjRsRrNU1wlv+7kuGlDc8Pw',
+  ])('made by another implementation is checked: %s', async (hash) => {
+    expect(isKnownHash(hash)).toBe(true)
+    expect(await hasher.verify(PASSWORD, hash)).toBe(true)
+    expect(await hasher.verify(`${PASSWORD}!`, hash)).toBe(false)
+    expect(hasher.outdated(hash)).toBe(true)
+  })
+
   const RIGHT = `$2b$10$${'a'.repeat(53)}`
   const ARGON = (m: number, t: number) => `$argon2id$v=19$m=${m},t=${t},p=1$${'a'.repeat(22)}$${'a'.repeat(43)}`
   test.each<[string, string, boolean]>([
@@ -56,7 +71,11 @@ describe('a hash', () => {
     ['the broken $2x$', RIGHT.replace('$2b$', '$2x$'), false],
     ['argon2 that would take all memory', ARGON(4_000_000, 1), false],
     ['argon2 that would take hours', ARGON(1024, 1000), false],
-    ['scrypt', `$scrypt$ln=16,r=8,p=1$${'a'.repeat(22)}$${'a'.repeat(43)}`, false],
+    ['argon2 of a gigabyte', ARGON(1_048_576, 1), false],
+    ['argon2 that takes long with little memory', ARGON(65_536, 64), false],
+    ['argon2 of less memory than it can have', ARGON(7, 1), false],
+    ['argon2 of no pass', ARGON(1024, 0), false],
+    ['scrypt', `$scrypt$ln=16,r=8,p=1$${'A'.repeat(22)}$${'A'.repeat(43)}`, true],
     ['MD5', '5f4dcc3b5aa765d61d8327deb882cf99', false],
   ])('is one that can be checked: %s', (_, hash, known) => {
     expect(isKnownHash(hash)).toBe(known)
@@ -102,6 +121,45 @@ describe('long passwords', () => {
     const password = '🐴'.repeat(256)
     expect(await hasher.verify(password, await hasher.hash(password))).toBe(true)
     expect(await hasher.verify(`${'🐴'.repeat(255)}🐎`, await hasher.hash(password))).toBe(false)
+  })
+})
+
+describe('a password with letters that have two spellings', () => {
+  const composed = 'pässwort-läng'
+  const decomposed = composed.normalize('NFD')
+  const pbkdf2 = (password: string) =>
+    `$pbkdf2-sha256$i=10$c2FsdA$${pbkdf2Sync(password, 'salt', 10, 32, 'sha256').toString('base64')}`
+  const long = `${'ä'.repeat(30)}${'x'.repeat(20)}`
+
+  test.each<[string, (password: string) => Promise<string> | string]>([
+    ['bcrypt', bcrypt],
+    ['argon2id', (password) => Bun.password.hash(password, { algorithm: 'argon2id', memoryCost: 1024, timeCost: 1 })],
+    ['pbkdf2', pbkdf2],
+  ])('logs in by a hash that was made of either: %s', async (_, make) => {
+    for (const typed of [composed, decomposed]) {
+      const hash = await make(typed)
+      expect([typed, await hasher.verify(composed, hash)]).toEqual([typed, true])
+      expect(await hasher.verify('passwort-lang', hash)).toBe(false)
+    }
+  })
+
+  test('bcrypt of the first 72 bytes of either', async () => {
+    for (const typed of [long, long.normalize('NFD')])
+      expect(await hasher.verify(long, await bcrypt(Buffer.from(typed).subarray(0, 72)))).toBe(true)
+  })
+
+  test('a hash that others made is outdated once it was matched, however much it looks like ours', async () => {
+    const theirs = [await bcrypt(decomposed), await bcrypt(Buffer.from('x'.repeat(72))), await bcrypt(composed)]
+    const own = new PasswordHasher(CHEAP)
+    const ours = await own.hash(composed)
+    for (const hash of [...theirs, ours]) expect(own.outdated(hash)).toBe(false)
+    expect(await own.verify('wrong', theirs[0] ?? '')).toBe(false)
+    expect(own.outdated(theirs[0] ?? '')).toBe(false)
+    expect(await own.verify(composed, theirs[0] ?? '')).toBe(true)
+    expect(await own.verify('x'.repeat(80), theirs[1] ?? '')).toBe(true)
+    expect(await own.verify(composed, theirs[2] ?? '')).toBe(true)
+    expect(await own.verify(composed, ours)).toBe(true)
+    expect([...theirs, ours].map((hash) => own.outdated(hash))).toEqual([true, true, false, false])
   })
 })
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import type { Config } from './config.ts'
+import { foreignHash } from './foreign-hash.ts'
 import { type Log, silentLog } from './log.ts'
 import { Problem } from './problem.ts'
 
@@ -26,10 +27,18 @@ type Settings = Pick<Config, 'passwordHash' | 'bcryptCost' | 'hashQueue'>
 const BCRYPT = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$/
 const ARGON2 =
   /^\$argon2(id|i|d)\$v=19\$m=(\d{1,7}),t=(\d{1,4}),p=(\d{1,3})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{22,171}$/
+/** As high as BCRYPT_COST may be set. */
+const BCRYPT_COST_MAX = 20
 const BCRYPT_READS = 72
+/** KiB that a hash from elsewhere may fill, and KiB times passes that it may take: about a second of a core. */
+const ARGON2_MEMORY_MAX = 262_144
+const ARGON2_WORK_MAX = 1_048_576
+const ARGON2_PASSES_MAX = 64
 /** OWASP's second choice for argon2id: 19 MiB, two passes. */
 const ARGON2_MEMORY = 19_456
 const ARGON2_PASSES = 2
+/** How many hashes are remembered as made elsewhere: each only from its check to the question that follows it. */
+const REMEMBERED = 1000
 
 /**
  * bcrypt reads 72 bytes: of a password that has as many or more it is given a digest, so that every byte counts and
@@ -40,12 +49,48 @@ function forBcrypt(password: string): string {
   return createHash('sha256').update(password).digest('base64')
 }
 
+/** The kinds of hashes that are taken from elsewhere, for a message. */
+export const KNOWN_HASHES = 'bcrypt, argon2, pbkdf2, scrypt or fbscrypt'
+
 /** Whether a hash from elsewhere is one that can be checked here, and at a bearable price. */
 export function isKnownHash(hash: string): boolean {
   const bcrypt = BCRYPT.exec(hash)
-  if (bcrypt) return Number(bcrypt[1]) >= 4 && Number(bcrypt[1]) <= 20
+  if (bcrypt) return Number(bcrypt[1]) >= 4 && Number(bcrypt[1]) <= BCRYPT_COST_MAX
   const argon2 = ARGON2.exec(hash)
-  return argon2 !== null && Number(argon2[2]) <= 1_048_576 && Number(argon2[3]) <= 64
+  if (argon2) return isBearable(Number(argon2[2]), Number(argon2[3]), Number(argon2[4]))
+  return foreignHash(hash) !== undefined
+}
+
+/** The least is argon2's own: RFC 9106, section 3.1. */
+function isBearable(memory: number, passes: number, lanes: number): boolean {
+  const real = passes >= 1 && lanes >= 1 && memory >= 8 * lanes
+  return real && passes <= ARGON2_PASSES_MAX && memory <= ARGON2_MEMORY_MAX && memory * passes <= ARGON2_WORK_MAX
+}
+
+/**
+ * The forms of a password that others may have made a hash of: they take what is typed, which on some systems is NFD,
+ * where we make one spelling of all (NFC). No hash of ours is made of the other, so it opens nothing but theirs.
+ */
+function spellings(password: string): string[] {
+  const decomposed = password.normalize('NFD')
+  return decomposed === password ? [password] : [password, decomposed]
+}
+
+/**
+ * What others gave to bcrypt, where it is not what we give it: the first 72 bytes of a password. None of our hashes is
+ * made of so many, so these too open nothing but what was made elsewhere.
+ */
+function bcryptFormsOfOthers(password: string): Buffer[] {
+  const own = Buffer.from(forBcrypt(password))
+  return spellings(password)
+    .map((form) => Buffer.from(form).subarray(0, BCRYPT_READS))
+    .filter((form) => !form.equals(own))
+}
+
+/** One after the other: a check has one turn of the hasher, and so one core. */
+async function anyOf<T>(forms: readonly T[], matches: (form: T) => Promise<boolean>): Promise<boolean> {
+  for (const form of forms) if (await matches(form)) return true
+  return false
 }
 
 /**
@@ -56,6 +101,8 @@ export class PasswordHasher implements Hasher {
   private readonly queue: (() => void)[] = []
   private running = 0
   private pretended: Promise<string> | undefined
+  /** Hashes of the form of ours that a password matched in a way of others. */
+  private readonly ofOthers = new Set<string>()
 
   constructor(
     private readonly settings: Settings,
@@ -82,6 +129,7 @@ export class PasswordHasher implements Hasher {
 
   outdated(hash: string): boolean {
     const { passwordHash, bcryptCost } = this.settings
+    if (this.ofOthers.has(hash)) return true
     if (passwordHash === 'bcrypt') return Number(BCRYPT.exec(hash)?.[1]) !== bcryptCost
     const argon2 = ARGON2.exec(hash)
     return argon2?.[1] !== 'id' || Number(argon2[2]) !== ARGON2_MEMORY || Number(argon2[3]) !== ARGON2_PASSES
@@ -103,17 +151,24 @@ export class PasswordHasher implements Hasher {
       return false
     }
     try {
-      if (!BCRYPT.test(hash)) return await Bun.password.verify(password, hash)
-      if (await Bun.password.verify(forBcrypt(password), hash)) return true
-      // Others made a bcrypt hash of the first 72 bytes of a password. None of ours is made of so many, so this opens
-      // nothing but what was made elsewhere.
-      const bytes = Buffer.from(password)
-      if (bytes.length < BCRYPT_READS) return false
-      return await Bun.password.verify(bytes.subarray(0, BCRYPT_READS), hash)
+      const foreign = foreignHash(hash)
+      if (foreign) return await anyOf(spellings(password), (form) => foreign.matches(form))
+      const bcrypt = BCRYPT.test(hash)
+      if (await Bun.password.verify(bcrypt ? forBcrypt(password) : password, hash)) return true
+      const forms = bcrypt ? bcryptFormsOfOthers(password) : spellings(password).slice(1)
+      const matched = await anyOf<string | Buffer>(forms, (form) => Bun.password.verify(form, hash))
+      if (matched) this.remember(hash)
+      return matched
     } catch (error) {
       this.log.error({ event: 'hash.unreadable', err: error })
       return false
     }
+  }
+
+  private remember(hash: string): void {
+    this.ofOthers.add(hash)
+    const [oldest] = this.ofOthers
+    if (this.ofOthers.size > REMEMBERED && oldest !== undefined) this.ofOthers.delete(oldest)
   }
 
   private async turn<T>(work: () => Promise<T>): Promise<T> {

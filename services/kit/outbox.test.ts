@@ -7,7 +7,7 @@ import { eventually } from '../../tests/harness.ts'
 import type { UsersStore } from '../users/store.ts'
 import { systemClock } from './clock.ts'
 import { silentLog } from './log.ts'
-import { type Notice, Outbox } from './outbox.ts'
+import { type Notice, Outbox, type Together } from './outbox.ts'
 import { Problem } from './problem.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'ch202-outbox-'))
@@ -22,8 +22,9 @@ let told: string[]
 let target: (notice: Notice) => Promise<void> | void
 
 const nameOf = ({ subject, payload }: Notice) => `${subject}:${payload.number}`
-const newOutbox = () =>
+const newOutbox = (together?: Together) =>
   new Outbox({
+    ...(together ? { together } : {}),
     target: 'auth',
     store,
     clock: systemClock,
@@ -180,6 +181,98 @@ describe('a target that does not take it', () => {
     await Bun.sleep(20)
     expect(tries).toBeGreaterThan(100)
     expect(tries).toBeLessThanOrEqual(250)
+  })
+})
+
+describe('what can be told together', () => {
+  /** The notices of each call, in order. */
+  let calls: string[][]
+  const together = (send: (notices: Notice[]) => Promise<void> | void = () => undefined): Together => ({
+    takes: ({ kind }) => kind === 'changed',
+    async send(notices) {
+      await send(notices)
+      calls.push(notices.map(nameOf))
+      told.push(...notices.map(nameOf))
+    },
+  })
+  beforeEach(() => {
+    calls = []
+  })
+
+  test('is, and in order per subject; of two about one subject the second comes after', async () => {
+    await writeAll(named('s', 300), [1, 2, 3])
+    await store.addNotice({ target: 'auth', kind: 'deleted', subject: 's7', payload: { number: 4 } })
+    outbox = newOutbox(together(() => Bun.sleep(1)))
+    outbox.start()
+    await nothingLeft()
+    expect(told).toHaveLength(901)
+    expect(calls.length).toBeLessThan(20)
+    for (const call of calls) {
+      const subjects = call.map((name) => name.split(':')[0])
+      expect(new Set(subjects).size).toBe(subjects.length)
+    }
+    expect(calls.flat()).not.toContain('s7:4')
+    for (const subject of named('s', 300))
+      expect(told.filter((name) => name.startsWith(`${subject}:`))).toEqual(
+        (subject === 's7' ? [1, 2, 3, 4] : [1, 2, 3]).map((n) => `${subject}:${n}`),
+      )
+  })
+
+  test('is not acknowledged before it was taken', async () => {
+    await writeAll(named('s', 20))
+    const gate = Promise.withResolvers<void>()
+    outbox = newOutbox(together(() => gate.promise))
+    outbox.start()
+    const heard = outbox.told('s3', 5000)
+    await Bun.sleep(30)
+    expect(await store.countNotices()).toBe(20)
+    gate.resolve()
+    await heard
+    expect(await store.countNotices()).toBe(0)
+  })
+
+  test('is told apart when it fails: one that is refused holds up no other, and none is lost', async () => {
+    await writeAll([...named('good', 100), 'bad'])
+    const bad = (notices: Notice[]) => notices.some(({ subject }) => subject === 'bad')
+    outbox = newOutbox(together((notices) => (bad(notices) ? refuse() : undefined)))
+    target = (notice) => (bad([notice]) ? refuse() : undefined)
+    outbox.start()
+    await eventually(() => told.length === 100)
+    expect(await store.countNotices()).toBe(1)
+    target = () => undefined
+    expect(await outbox.drained(3000)).toBe(true)
+    expect(told.at(-1)).toBe('bad:1')
+  })
+
+  test('is told when the target is back', async () => {
+    await writeAll(named('s', 100), [1, 2])
+    let tries = 0
+    let failing = true
+    outbox = newOutbox(together(() => (failing ? down() : undefined)))
+    target = () => {
+      tries++
+      if (failing) down()
+    }
+    outbox.start()
+    await eventually(() => tries > 40)
+    expect([told, await store.countNotices()]).toEqual([[], 200])
+    failing = false
+    await nothingLeft()
+    expect(told).toHaveLength(200)
+    for (const subject of named('s', 100))
+      expect(told.indexOf(`${subject}:1`)).toBeLessThan(told.indexOf(`${subject}:2`))
+  })
+
+  test('does not hold up what someone waits for', async () => {
+    for (let n = 0; n < 4; n++) await writeAll(named(`s${n}-`, 1000))
+    await writeAll(['late'], [1, 2])
+    outbox = newOutbox(together(() => Bun.sleep(20)))
+    outbox.start()
+    await outbox.told('late', 5000)
+    expect(told.filter((name) => name.startsWith('late'))).toEqual(['late:1', 'late:2'])
+    expect(told.length).toBeLessThan(2000)
+    expect(await store.countNotices()).toBeGreaterThan(2000)
+    await nothingLeft()
   })
 })
 

@@ -18,9 +18,18 @@ export interface Notice extends NewNotice {
 export interface OutboxStore {
   /** The oldest notices for a target, but for those about the subjects `without`. */
   pendingNotices(target: string, limit: number, without?: readonly string[]): Promise<Notice[]>
+  /** The oldest notices for a target about these subjects. */
+  noticesAbout(target: string, subjects: readonly string[], limit: number): Promise<Notice[]>
   hasNotice(target: string, subject: string): Promise<boolean>
   acknowledgeNotices(seqs: number[]): Promise<void>
   countNotices(): Promise<number>
+}
+
+/** How notices about different subjects are told in one go. */
+export interface Together {
+  takes(notice: Notice): boolean
+  /** As `send`, no two about one subject. When it fails each is told by itself, so that one does not hold up the rest. */
+  send(notices: Notice[]): Promise<void>
 }
 
 interface OutboxOptions {
@@ -28,12 +37,14 @@ interface OutboxOptions {
   store: OutboxStore
   /** Tells one notice. Resolves when the other has acknowledged it; may tell it twice. */
   send(notice: Notice): Promise<void>
+  /** For what comes in thousands. */
+  together?: Together
   clock: Clock
   log: Log
 }
 
 const AT_ONCE = 16
-const BATCH = 256
+const BATCH = 500
 const FIRST_PAUSE = 25
 /** A target that comes back hears what it missed within this time. */
 const LONGEST_PAUSE = 500
@@ -126,12 +137,12 @@ export class Outbox {
   }
 
   private async deliver(): Promise<void> {
-    const { log, store, target } = this.options
+    const { log, target } = this.options
     while (this.running) {
       this.wake = Promise.withResolvers()
       try {
         const waiting = this.waiting()
-        const notices = await store.pendingNotices(target, BATCH, waiting)
+        const notices = await this.next(waiting)
         if (notices.length === 0) await this.idle(waiting)
         else if (await this.tell(notices)) this.pause = FIRST_PAUSE
         else await this.rest()
@@ -140,6 +151,17 @@ export class Outbox {
         await this.rest()
       }
     }
+  }
+
+  /** The oldest that wait; before them what someone waits for, so that thousands of others don't hold it up. */
+  private async next(waiting: string[]): Promise<Notice[]> {
+    const { store, target } = this.options
+    const aside = new Set(waiting)
+    const subjects = [...this.watchers.keys()].filter((subject) => !aside.has(subject)).slice(0, AT_ONCE)
+    const awaited = subjects.length > 0 ? await store.noticesAbout(target, subjects, BATCH) : []
+    const first = new Set(awaited.map(({ seq }) => seq))
+    const oldest = await store.pendingNotices(target, BATCH, waiting)
+    return [...awaited, ...oldest.filter(({ seq }) => !first.has(seq))]
   }
 
   /** The subjects that were set aside and whose time has not come. */
@@ -173,10 +195,10 @@ export class Outbox {
     clearTimeout(timer)
   }
 
-  /** Tells the notices, subject by subject. Gives false when the target can't be reached. */
+  /** Tells the notices, in order per subject. Gives false when the target can't be reached. */
   private async tell(notices: Notice[]): Promise<boolean> {
     const bySubject = Map.groupBy(notices, ({ subject }) => subject)
-    const queues = [...bySubject.values()]
+    const queues = await this.tellTogether([...bySubject.values()])
     let reached = true
     const worker = async () => {
       for (let queue = queues.shift(); queue && reached; queue = queues.shift())
@@ -186,15 +208,31 @@ export class Outbox {
     return reached
   }
 
+  /** Tells what can be told in one go: of each subject the first. Gives what is left to tell. */
+  private async tellTogether(queues: Notice[][]): Promise<Notice[][]> {
+    const { log, target, together } = this.options
+    const firsts = queues.flatMap(([first]) => (first && together?.takes(first) ? [first] : []))
+    if (!together || firsts.length < 2) return queues
+    try {
+      await together.send(firsts)
+    } catch (error) {
+      log.debug({ event: 'outbox.apart', target, err: error })
+      return queues
+    }
+    await this.acknowledge(firsts)
+    const told = new Set(firsts)
+    return queues.map((queue) => queue.filter((notice) => !told.has(notice))).filter((queue) => queue.length > 0)
+  }
+
   private async tellSubject(notices: Notice[]): Promise<Outcome> {
-    const { log, send, store, target } = this.options
+    const { log, send, target } = this.options
     const subject = notices[0]?.subject ?? ''
-    const acknowledged: number[] = []
+    const acknowledged: Notice[] = []
     let outcome: Outcome = 'told'
     for (const notice of notices) {
       try {
         await send(notice)
-        acknowledged.push(notice.seq)
+        acknowledged.push(notice)
       } catch (error) {
         // Refused: a defect of this notice. Kept and tried again; the log says so.
         outcome = error instanceof Problem && error.status < 500 ? 'refused' : 'unreachable'
@@ -202,13 +240,17 @@ export class Outbox {
         break
       }
     }
-    if (acknowledged.length > 0) {
-      await store.acknowledgeNotices(acknowledged)
+    if (acknowledged.length > 0) await this.acknowledge(acknowledged)
+    if (outcome !== 'told') this.failed(subject, outcome === 'refused')
+    return outcome
+  }
+
+  private async acknowledge(notices: Notice[]): Promise<void> {
+    await this.options.store.acknowledgeNotices(notices.map(({ seq }) => seq))
+    for (const { subject } of notices) {
+      this.setAside.delete(subject)
       for (const resolve of this.watchers.get(subject) ?? []) resolve()
     }
-    if (outcome === 'told') this.setAside.delete(subject)
-    else this.failed(subject, outcome === 'refused')
-    return outcome
   }
 
   /** Its first pause is longer than the loop's, so that the others come before it is tried again. */

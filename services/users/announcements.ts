@@ -1,8 +1,8 @@
 import { type AuditEvent, auditNotice } from '../kit/audit.ts'
 import { timestamp } from '../kit/clock.ts'
-import type { NewNotice, Notice, Outbox } from '../kit/outbox.ts'
+import type { NewNotice, Notice, Outbox, Together } from '../kit/outbox.ts'
 import type { PasswordRecord, UserRead } from '../kit/user.ts'
-import type { AuthPeer, ModulesPeer } from './peers.ts'
+import type { AuthPeer, ModulesPeer, SyncedUser } from './peers.ts'
 import type { User, UsersStore } from './store.ts'
 
 /** How long an answer waits for the others to have heard of a change. */
@@ -32,13 +32,28 @@ export function tellAuth(store: UsersStore, auth: AuthPeer) {
     const user = await store.userById(notice.subject)
     // Gone since: that is told by a notice of its own, which stands behind this one.
     if (!user) return
-    await auth.syncUser({
-      ...passwordRecord(user),
-      sessions_from: user.sessionsFrom,
-      session_kept: user.sessionKept,
-      all_sessions_from: user.allSessionsFrom,
-      tokens_from: user.tokensFrom,
-    })
+    await auth.syncUser(syncedUser(user))
+  }
+}
+
+/** Changes of many users, as an import makes them, in a few calls. */
+export function tellAuthTogether(store: UsersStore, auth: AuthPeer): Together {
+  return {
+    takes: ({ kind }) => kind === 'changed',
+    async send(notices) {
+      const users = await store.usersNamed({ ids: notices.map(({ subject }) => subject) })
+      await auth.syncUsers(users.map(syncedUser))
+    },
+  }
+}
+
+function syncedUser(user: User): SyncedUser {
+  return {
+    ...passwordRecord(user),
+    sessions_from: user.sessionsFrom,
+    session_kept: user.sessionKept,
+    all_sessions_from: user.allSessionsFrom,
+    tokens_from: user.tokensFrom,
   }
 }
 

@@ -97,43 +97,81 @@ type Read = Candidate | LineResult
  * were taken one after the other.
  */
 async function* groups(store: UsersStore, lines: Iterable<Line<ImportedUser>>): AsyncGenerator<Read[]> {
-  let group: Read[] = []
-  let passwords = 0
-  let names = new Set<string>()
-  for (const line of lines) {
-    let read = await lookUp(store, line)
-    const full = group.length === AT_ONCE || passwords === PASSWORDS_AT_ONCE
-    if (full || namesOf(read).some((name) => names.has(name))) {
-      yield group
-      group = []
-      passwords = 0
-      names = new Set()
-      // The group may have made or changed whom this line speaks of.
-      read = await lookUp(store, line)
-    }
-    group.push(read)
-    for (const name of namesOf(read)) names.add(name)
-    if ('input' in read && read.input.password !== undefined) passwords++
+  const source = lines[Symbol.iterator]()
+  for (let left = filled([], source); left.length > 0; ) {
+    // Looked up after the group before was written: that may have made or changed whom these speak of.
+    const group = apart(await lookUp(store, apart(atOnce(left), namesIn)), namesOf)
+    yield group
+    left = filled(left.slice(group.length), source)
   }
-  if (group.length > 0) yield group
 }
 
-async function lookUp(store: UsersStore, read: Line<ImportedUser>): Promise<Read> {
-  const { line } = read
-  if ('problem' in read) return failed(line, read.problem)
-  const { email, id, username } = read.value
-  const there = await store.userByEmail(email)
-  const named = there ?? (username ? await store.userByUsername(username.toLowerCase()) : null)
-  const known = named ?? (id ? await store.userById(id.toLowerCase()) : null)
-  const what = there ? 'email_taken' : named ? 'username_taken' : 'id_taken'
-  return { line, input: read.value, there, taken: known && { what, by: known.id } }
+/** Adds to lines that wait, up to as many as are taken at once. */
+function filled(waiting: Line<ImportedUser>[], source: Iterator<Line<ImportedUser>>): Line<ImportedUser>[] {
+  while (waiting.length < AT_ONCE) {
+    const { done, value } = source.next()
+    if (done) break
+    waiting.push(value)
+  }
+  return waiting
+}
+
+/** From the first, as many as hold no more passwords than are hashed in one go. */
+function atOnce(lines: Line<ImportedUser>[]): Line<ImportedUser>[] {
+  let passwords = 0
+  const end = lines.findIndex(
+    (line) => 'value' in line && line.value.password !== undefined && ++passwords > PASSWORDS_AT_ONCE,
+  )
+  return end < 0 ? lines : lines.slice(0, end)
+}
+
+/** From the first, as many as share no name. */
+function apart<T>(items: T[], names: (item: T) => string[]): T[] {
+  const seen = new Set<string>()
+  const end = items.findIndex((item) => {
+    const own = names(item)
+    if (own.some((name) => seen.has(name))) return true
+    for (const name of own) seen.add(name)
+    return false
+  })
+  return end < 0 ? items : items.slice(0, end)
+}
+
+async function lookUp(store: UsersStore, lines: Line<ImportedUser>[]): Promise<Read[]> {
+  const inputs = lines.flatMap((line) => ('value' in line ? [line.value] : []))
+  const known = await store.usersNamed({
+    emails: inputs.map(({ email }) => email),
+    usernames: inputs.flatMap(({ username }) => username?.toLowerCase() ?? []),
+    ids: inputs.flatMap(({ id }) => id?.toLowerCase() ?? []),
+  })
+  const byName = new Map(
+    known.flatMap((user) => [user.email, user.username, user.id].map((name) => [name?.toLowerCase(), user])),
+  )
+  const who = (name: string | null | undefined) => (name ? (byName.get(name.toLowerCase()) ?? null) : null)
+  return lines.map((read) => {
+    const { line } = read
+    if ('problem' in read) return failed(line, read.problem)
+    const { email, id, username } = read.value
+    const there = who(email)
+    const named = there ?? who(username)
+    const other = named ?? who(id)
+    const what = there ? 'email_taken' : named ? 'username_taken' : 'id_taken'
+    return { line, input: read.value, there, taken: other && { what, by: other.id } }
+  })
 }
 
 /** A username is no email and no id: the three can stand in one set. */
+function namesIn(line: Line<ImportedUser>): string[] {
+  return 'value' in line ? lowered(line.value.email, line.value.username, line.value.id) : []
+}
+
 function namesOf(read: Read): string[] {
   if (!('input' in read)) return []
   const { input, there } = read
-  const names = [input.email, input.username, input.id, there?.username, there?.id]
+  return lowered(input.email, input.username, input.id, there?.username, there?.id)
+}
+
+function lowered(...names: (string | null | undefined)[]): string[] {
   return names.flatMap((name) => (name ? [name.toLowerCase()] : []))
 }
 

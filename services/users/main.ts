@@ -8,7 +8,7 @@ import { Outbox } from '../kit/outbox.ts'
 import { parts, type Runtime, type Service } from '../kit/runtime.ts'
 import { documentedPaths, service } from '../kit/service.ts'
 import { swagger } from '../kit/swagger.ts'
-import { Announcements, tellAuth, tellModules } from './announcements.ts'
+import { Announcements, tellAuth, tellAuthTogether, tellModules } from './announcements.ts'
 import { STREAMS, usersRoutes } from './index.ts'
 import type { AuthPeer, ModulesPeer } from './peers.ts'
 import type { UsersContext } from './users.ts'
@@ -30,7 +30,7 @@ export function usersService(
   const store = openUsersStore(join(config.dataDir, 'users.sqlite'))
   const outbox = { store, clock, log }
   const announcements = new Announcements(
-    new Outbox({ ...outbox, target: 'auth', send: tellAuth(store, auth) }),
+    new Outbox({ ...outbox, target: 'auth', send: tellAuth(store, auth), together: tellAuthTogether(store, auth) }),
     new Outbox({ ...outbox, target: 'modules', send: tellModules(modules) }),
   )
   const context: UsersContext = { store, clock, random, hasher, announcements, log, config }

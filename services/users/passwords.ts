@@ -1,6 +1,6 @@
 import type { Caller } from '../kit/caller.ts'
 import { MINUTE } from '../kit/clock.ts'
-import { isKnownHash } from '../kit/hasher.ts'
+import { isKnownHash, KNOWN_HASHES } from '../kit/hasher.ts'
 import { type LimitRule, limit } from '../kit/limits.ts'
 import { invalid, Problem } from '../kit/problem.ts'
 import { isEmail } from '../kit/schema.ts'
@@ -72,7 +72,7 @@ export async function putPassword(
   }
   if (password_hash === undefined) throw invalid('new_password is required')
   if (if_version === undefined) throw invalid('if_version is required')
-  if (!isKnownHash(password_hash)) throw invalid('password_hash must be a bcrypt or argon2 hash')
+  if (!isKnownHash(password_hash)) throw invalid(`password_hash must be a hash of ${KNOWN_HASHES}, of bearable cost`)
   const user = await visibleUser(context, id, caller)
   await replace(context, user, caller, (latest) => {
     if (latest.version !== if_version) return { fields: {}, events: [] }

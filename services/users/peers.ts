@@ -16,6 +16,8 @@ export interface SyncedUser extends PasswordRecord {
 /** What users needs of auth. Each resolves when auth has written it down; each may come twice. */
 export interface AuthPeer {
   syncUser(user: SyncedUser): Promise<void>
+  /** Any number of them. When it fails, some may have been written down. */
+  syncUsers(users: SyncedUser[]): Promise<void>
   userDeleted(userId: string): Promise<void>
   recordAudit(event: AuditEvent): Promise<void>
 }

@@ -116,6 +116,56 @@ export function usersStoreSuite(open: () => UsersStore): void {
       expect(await list()).toEqual([1, 2, 6])
       expect(await notices()).toEqual(['two', 'six'])
       expect(await store.addUsers([])).toEqual([])
+      expect((await store.usersChangedAfter(0, 10)).users.map(({ email }) => email)).toEqual(
+        [1, 2, 6].map((n) => userOf(n).email),
+      )
+    })
+
+    test('of many added in one go, each comes back as it went in, and is found', async () => {
+      const people = Array.from({ length: 700 }, (_, n) =>
+        userOf(n, {
+          name: n % 2 ? null : `Ána "${n}" \\ 🐴`,
+          username: n % 3 ? `user${n}` : null,
+          roles: n % 5 ? ['USER'] : [],
+          status: n % 7 ? 'active' : 'disabled',
+          emailVerified: n % 11 === 0,
+          sessionKept: n % 13 ? null : idOf(99),
+        }),
+      )
+      const told = people.map(({ id }) => ({ ...notice('changed'), subject: id }))
+      const newcomers = people.map((user, n) => ({ user, notices: told.slice(n, n + 1) }))
+      // Of two with one id the first may be the one that can't be added.
+      await add(userOf(800))
+      const [first, second] = [
+        userOf(900, { email: userOf(800).email, username: null }),
+        userOf(900, { username: null }),
+      ]
+      const outcomes = await store.addUsers([
+        { user: first, notices: [notice('first')] },
+        { user: second, notices: [] },
+        ...newcomers,
+      ])
+      expect(outcomes).toEqual(['email_taken', ...Array(701).fill('added')])
+      expect(await store.userById(idOf(900))).toEqual(second)
+      for (const user of people.slice(0, 40)) expect(await store.userById(user.id)).toEqual(user)
+      expect((await store.pendingNotices('auth', 1000)).map(({ subject }) => subject)).toEqual(
+        people.map(({ id }) => id),
+      )
+      expect(await list({ search: 'ser123@' })).toEqual([123])
+      expect(await list({ role: 'ADMIN' })).toEqual([])
+    })
+
+    test('many are found by their names, each once', async () => {
+      await add(userOf(1), userOf(2), userOf(3), userOf(4, { username: null }))
+      const found = async (names: Parameters<UsersStore['usersNamed']>[0]) =>
+        (await store.usersNamed(names)).map(({ id }) => Number(id.slice(-12))).sort()
+      const emails = ['USER1@example.org', 'user9@example.org']
+      expect(await found({ emails, usernames: ['user1', 'user2', 'User3'], ids: [idOf(2), idOf(4), idOf(8)] })).toEqual(
+        [1, 2, 4],
+      )
+      expect(await found({})).toEqual([])
+      expect(await found({ usernames: [] })).toEqual([])
+      expect(await store.usersNamed({ ids: [idOf(3)] })).toEqual([userOf(3)])
     })
 
     test('has an id that no one had before', async () => {

@@ -64,6 +64,8 @@ export interface UsersStore extends OutboxStore, LimitStore {
   /** In any case. */
   userByEmail(email: string): Promise<User | null>
   userByUsername(username: string): Promise<User | null>
+  /** All who have one of these, each once, in no order. Usernames and ids in lower case. */
+  usersNamed(names: { emails?: string[]; usernames?: string[]; ids?: string[] }): Promise<User[]>
   listUsers(filter: UserFilter, request: PageRequest): Promise<Slice<User>>
   /** In the order of their last change, those after the change `after`. */
   usersChangedAfter(after: number, limit: number): Promise<{ users: User[]; last: number | null }>

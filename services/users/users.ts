@@ -2,7 +2,7 @@ import { type AuditEvent, by } from '../kit/audit.ts'
 import type { Caller } from '../kit/caller.ts'
 import { type Clock, HOUR } from '../kit/clock.ts'
 import type { Config } from '../kit/config.ts'
-import { type Hasher, isKnownHash } from '../kit/hasher.ts'
+import { type Hasher, isKnownHash, KNOWN_HASHES } from '../kit/hasher.ts'
 import { type LimitRule, limit } from '../kit/limits.ts'
 import type { Log } from '../kit/log.ts'
 import type { NewNotice } from '../kit/outbox.ts'
@@ -91,7 +91,8 @@ export function checkPasswordGiven(
 ): void {
   if (input.password_hash !== undefined) {
     if (input.password !== undefined) throw invalid('password_hash should not exist beside password')
-    if (!isKnownHash(input.password_hash)) throw invalid('password_hash must be a bcrypt or argon2 hash')
+    if (!isKnownHash(input.password_hash))
+      throw invalid(`password_hash must be a hash of ${KNOWN_HASHES}, of bearable cost`)
   } else if (input.password === undefined) throw invalid('password is required')
   else checkNewPassword('password', input.password, least, own)
 }

@@ -342,6 +342,17 @@ describe.each(WAYS)('users in bulk, %s', (way) => {
     expect((await logIn(here.system, people[149]?.email ?? '')).status).toBe(200)
   })
 
+  test('auth hears of all who were imported', async () => {
+    const people = Array.from({ length: 700 }, (_, n) => ({
+      ...{ email: `heard${n}@bulk.example.org`, name: 'Ä'.repeat(200), password_hash: HASH },
+    }))
+    await importing(people)
+    await eventually(async () => {
+      const { body } = await auth('GET /admin/password-cache?search=@bulk.example.org', { headers: as.operator })
+      return body.total === 700
+    }, 8000)
+  })
+
   test('an import is one row of the audit, with what became of its lines', async () => {
     const taken = newEmail()
     const good = { email: taken, password_hash: HASH }
