@@ -1,5 +1,5 @@
 import { EXIT, Failure, usage } from './exit.ts'
-import { colored, count, note, plain, write } from './terminal.ts'
+import { colored, count, escaped, note, plain, write } from './terminal.ts'
 
 export const OUTPUTS = ['table', 'json', 'jsonl', 'csv', 'ids'] as const
 export type Output = (typeof OUTPUTS)[number]
@@ -22,13 +22,16 @@ export interface Form {
 }
 
 /** Names that a row goes by, the surest first. */
-const IDS = ['id', 'kid', 'user_id', 'name', 'ref']
+const IDS = ['id', 'kid', 'user_id', 'name', 'ref', 'service']
 const GAP = '  '
 const NARROWEST = 8
 
 /** Writes what a command has to give, in the form that was asked for. Data is on standard output, nothing else is. */
 export class Printer {
   private header = true
+  /** What the rows before these had: one table has one set of columns. */
+  private names: readonly string[] | undefined
+  private readonly widths: number[] = []
 
   constructor(readonly form: Form) {}
 
@@ -40,12 +43,13 @@ export class Printer {
   async record(record: Row): Promise<void> {
     const { output } = this.form
     const picked = this.pick(record)
-    if (this.json) return write(JSON.stringify(picked))
+    if (this.json) return write(jsonOf(picked))
     if (output === 'ids') return write(plain(idOf(record)))
     if (output === 'csv') return write(csvLines([picked], Object.keys(picked), true))
     const names = Object.keys(picked)
     const width = Math.max(0, ...names.map((name) => name.length))
-    await write(names.map((name) => `${this.faint(name.padEnd(width))}${GAP}${cell(picked[name])}`).join('\n'))
+    const line = (name: string) => `${this.faint(name.padEnd(width))}${GAP}${cell(picked[name])}`.trimEnd()
+    await write(names.map(line).join('\n'))
   }
 
   /**
@@ -53,7 +57,7 @@ export class Printer {
    * @param said for people, on standard error
    */
   async done(changed: boolean, said: string, more: Row = {}): Promise<void> {
-    if (this.json) return write(JSON.stringify({ ok: true, ...more, changed }))
+    if (this.json) return write(jsonOf({ ok: true, ...more, changed }))
     this.say(`${changed ? '✓ ' : ''}${said}`)
   }
 
@@ -67,18 +71,23 @@ export class Printer {
    * @param columns what a table shows of each row; the other forms have all of it
    */
   async list(items: readonly Row[], columns: readonly string[]): Promise<void> {
-    if (this.form.output === 'json') return write(JSON.stringify({ items: items.map((item) => this.pick(item)) }))
+    if (this.form.output === 'json') return write(jsonOf({ items: items.map((item) => this.pick(item)) }))
+    await this.rows(items, columns)
+  }
+
+  /** A list of what was looked at: JSON says first whether all is well. */
+  async checks(ok: boolean, items: readonly Row[], columns: readonly string[]): Promise<void> {
+    if (this.form.output === 'json') return write(jsonOf({ ok, items: items.map((item) => this.pick(item)) }))
     await this.rows(items, columns)
   }
 
   /** A part of a list, as the API answered it; a list cut short says so, and how to go on. */
   async page(page: ListPage, columns: readonly string[], next: (cursor: string) => string): Promise<void> {
-    if (this.form.output === 'json')
-      await write(JSON.stringify({ ...page, items: page.items.map((item) => this.pick(item)) }))
+    if (this.form.output === 'json') await write(jsonOf({ ...page, items: page.items.map((item) => this.pick(item)) }))
     else await this.rows(page.items, columns)
     if (page.next_cursor === null || this.form.quiet) return
     const of = page.total === null ? ', there are more' : ` of ${count(page.total)}`
-    note(`${count(page.items.length)}${of}\n→ ${next(page.next_cursor)}`)
+    note(`${count(page.items.length)}${of}\n→ ${plain(next(page.next_cursor))}`)
   }
 
   /** A walk of all of a list, however long: never more than a page of it is here. */
@@ -89,9 +98,10 @@ export class Printer {
     for await (const page of pages) {
       total ??= page.total
       if (!whole) await this.rows(page.items, columns)
-      else
-        for (const item of page.items)
-          await write(`${written++ === 0 ? '{"items":[' : ','}${JSON.stringify(this.pick(item))}`)
+      else if (page.items.length > 0)
+        await write(
+          `${written++ === 0 ? '{"items":[' : ','}${page.items.map((item) => jsonOf(this.pick(item))).join(',\n')}`,
+        )
     }
     if (whole) await write(`${written === 0 ? '{"items":[' : ''}],"total":${total},"next_cursor":null}`)
   }
@@ -99,31 +109,29 @@ export class Printer {
   /** Rows of a list; the first call writes the header. */
   async rows(rows: readonly Row[], columns: readonly string[]): Promise<void> {
     const { output } = this.form
+    if (rows.length === 0) return
     const first = this.header
     this.header = false
-    if (output === 'jsonl' || output === 'json') {
-      for (const row of rows) await write(JSON.stringify(this.pick(row)))
-      return
-    }
-    if (output === 'ids') {
-      for (const row of rows) await write(plain(idOf(row)))
-      return
-    }
+    if (output === 'jsonl' || output === 'json') return write(rows.map((row) => jsonOf(this.pick(row))).join('\n'))
+    if (output === 'ids') return write(rows.map((row) => plain(idOf(row))).join('\n'))
     const picked = rows.map((row) => this.pick(row))
     const [one] = picked
-    const names = this.form.fields ?? (output === 'csv' && one ? Object.keys(one) : [...columns])
-    const text = output === 'csv' ? csvLines(picked, names, first) : this.aligned(picked, names, first)
-    if (text !== '') await write(text)
+    // Without a row there is no telling what of it csv would name.
+    this.names ??= this.form.fields ?? (output === 'csv' ? one && Object.keys(one) : columns)
+    const names = this.names ?? []
+    await write(output === 'csv' ? csvLines(picked, names, first) : this.aligned(picked, names, first))
   }
 
   private aligned(rows: readonly Row[], names: readonly string[], first: boolean): string {
     const onTerminal = process.stdout.isTTY === true
-    const header = first && onTerminal && rows.length > 0
+    const header = first && onTerminal
     const cells = rows.map((row) => names.map((name) => (onTerminal ? shortened(cell(row[name])) : cell(row[name]))))
     const titles = names.map((name) => name.replaceAll('_', ' ').toUpperCase())
-    const widths = names.map((_, at) =>
-      Math.max(header ? Bun.stringWidth(titles[at] ?? '') : 0, ...cells.map((row) => Bun.stringWidth(row[at] ?? ''))),
-    )
+    const widths = names.map((_, at) => {
+      const least = Math.max(this.widths[at] ?? 0, header ? Bun.stringWidth(titles[at] ?? '') : 0)
+      return cells.reduce((width, row) => Math.max(width, Bun.stringWidth(row[at] ?? '')), least)
+    })
+    this.widths.splice(0, widths.length, ...widths)
     if (onTerminal) fit(widths, process.stdout.columns)
     const line = (row: readonly string[]) =>
       row
@@ -168,14 +176,16 @@ function fit(widths: number[], columns: number | undefined): void {
 }
 
 function padded(text: string, width: number): string {
-  const own = Bun.stringWidth(text)
-  if (own <= width) return text + ' '.repeat(width - own)
-  let cut = ''
-  for (const character of text) {
-    if (Bun.stringWidth(cut + character) >= width) break
-    cut += character
+  let shown = text
+  if (Bun.stringWidth(text) > width) {
+    shown = ''
+    for (const character of text) {
+      if (Bun.stringWidth(shown + character) >= width) break
+      shown += character
+    }
+    shown += '…'
   }
-  return `${cut}…`.padEnd(width)
+  return shown + ' '.repeat(Math.max(0, width - Bun.stringWidth(shown)))
 }
 
 function text(value: unknown): string {
@@ -184,14 +194,24 @@ function text(value: unknown): string {
   return typeof value === 'object' ? JSON.stringify(value) : String(value)
 }
 
+/** As JSON; what could steer a terminal is escaped, which says the same. */
+function jsonOf(value: unknown): string {
+  return escaped(JSON.stringify(value))
+}
+
 function cell(value: unknown): string {
   return plain(text(value))
 }
 
 /** RFC 4180, with plain line feeds. */
 function csvLines(rows: readonly Row[], names: readonly string[], header: boolean): string {
-  const lines = rows.map((row) => names.map((name) => csv(text(row[name]))).join(','))
+  const lines = rows.map((row) => names.map((name) => csv(seen(text(row[name])))).join(','))
   return (header && names.length > 0 ? [names.map(csv).join(','), ...lines] : lines).join('\n')
+}
+
+/** A file gets what there is, to the letter; a terminal must not be steered by it. */
+function seen(value: string): string {
+  return process.stdout.isTTY ? plain(value) : value
 }
 
 function csv(value: string): string {
@@ -209,7 +229,7 @@ export function tell(error: unknown, output: Output): number {
   const failure = asFailure(error)
   const { code, message, request_id, suggestion } = failureRead(failure)
   if (output === 'json' || output === 'jsonl') {
-    void write(JSON.stringify({ ok: false, error: failureRead(failure) }))
+    void write(jsonOf({ ok: false, error: failureRead(failure) }))
   } else {
     const request = request_id === undefined ? '' : `, request ${plain(request_id)}`
     note(`✗ ${message.split('\n').map(plain).join('\n')} (${plain(code)}${request})`)

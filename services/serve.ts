@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Server } from 'bun'
 import type { AnyElysia } from 'elysia'
@@ -193,16 +193,24 @@ function firstPart(path: string): string {
   return /^(?:\/api\/v1)?\/([^/?#]*)/.exec(path)?.[1] ?? ''
 }
 
+/** When the system began this process, in its own ticks: that tells it from a later one of the same id. */
+function processStart(): number | undefined {
+  try {
+    // The name stands in brackets and may hold anything; what follows the last one is numbers (proc_pid_stat(5)).
+    const stat = readFileSync('/proc/self/stat', 'latin1')
+    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19])
+  } catch {
+    return undefined
+  }
+}
+
 /** Where the tool finds what runs here. */
 function announce(dataDir: string, names: readonly ServiceName[], url: string, startedAt: string): () => void {
   const directory = join(dataDir, 'run')
   mkdirSync(directory, { recursive: true, mode: 0o700 })
-  for (const name of names)
-    writeFileSync(
-      join(directory, `${name}.json`),
-      `${JSON.stringify({ service: name, url, pid: process.pid, started_at: startedAt })}\n`,
-      { mode: 0o600 },
-    )
+  const running = { url, pid: process.pid, started_at: startedAt, process_start: processStart() }
+  for (const service of names)
+    writeFileSync(join(directory, `${service}.json`), `${JSON.stringify({ service, ...running })}\n`, { mode: 0o600 })
   return () => {
     for (const name of names) rmSync(join(directory, `${name}.json`), { force: true })
   }

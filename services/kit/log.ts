@@ -1,5 +1,6 @@
 import pino from 'pino'
 import type { Config } from './config.ts'
+import { logFile } from './log-file.ts'
 import { Problem } from './problem.ts'
 
 /**
@@ -39,8 +40,11 @@ export interface Log {
 
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} }
 
-/** A log of one service, on standard output: JSON lines, or lines for people. */
-export function openLog(service: string, config: Pick<Config, 'logLevel' | 'logFormat'>): Log {
+/**
+ * A log of one service: on standard output as JSON lines or as lines for people, and in a file of the data directory as
+ * JSON lines.
+ */
+export function openLog(service: string, config: Pick<Config, 'dataDir' | 'logLevel' | 'logFormat'>): Log {
   const options: pino.LoggerOptions = {
     level: config.logLevel,
     base: { service },
@@ -49,11 +53,23 @@ export function openLog(service: string, config: Pick<Config, 'logLevel' | 'logF
     serializers: { err: (described) => described },
     formatters: { level: (label) => ({ level: label }) },
   }
-  const logger = config.logFormat === 'pretty' ? pino(options, prettyStream()) : pino(options)
+  // Not pino's own stream, which writes later than it is told and loses the order.
+  const shown: pino.DestinationStream = config.logFormat === 'pretty' ? prettyStream() : process.stdout
+  const kept = logFile(config.dataDir, service, {
+    failed: (err) => log.error({ event: 'log.file_failed', err }),
+    resumed: (count) => log.warn({ event: 'log.lines_lost', count }),
+  })
+  const logger = pino(options, {
+    write(line) {
+      kept.write(line)
+      shown.write(line)
+    },
+  })
   const at = (level: 'debug' | 'info' | 'warn' | 'error') => (fields: LogFields) => {
     if (logger.isLevelEnabled(level)) logger[level](toLine(fields))
   }
-  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+  const log = { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+  return log
 }
 
 function toLine({ requestId, userId, err, ...fields }: LogFields): Record<string, unknown> {

@@ -1,0 +1,51 @@
+import { does, type Tool, verb } from '../command.ts'
+import { connect } from '../connection.ts'
+import { type Health, healthOfAll } from '../doctor/well.ts'
+import { EXIT } from '../exit.ts'
+import { durationIn } from '../logs/wanted.ts'
+
+const COLUMNS = ['service', 'status', 'version', 'uptime_s', 'latency_ms', 'address']
+const AGAIN = 250
+
+export function healthCommand() {
+  return verb('health', 'Ask every service how it does, its database too', [
+    'ch202 health',
+    'ch202 health --wait 60s -o json',
+  ])
+    .option('--wait <duration>', 'until all are well, such as 60s')
+    .action(does(health))
+}
+
+async function health(tool: Tool, { wait }: { wait?: string }): Promise<void> {
+  const patience = wait === undefined ? 0 : durationIn(wait, '--wait')
+  const { debug = false, url } = tool.globals
+  // Where they are is asked anew each time: a service that is starting has yet to write it down.
+  const look = async () => healthOfAll(await connect(url, tool.env), debug)
+  const items = await waiting(tool, look, patience)
+  const ok = isWell(items)
+  await tool.out.checks(ok, items, ok ? COLUMNS : [...COLUMNS, 'message'])
+  if (ok) return
+  process.exitCode = EXIT.checkFailed
+  const ill = items.filter(({ status }) => status !== 'ok').map(({ service }) => service)
+  tool.out.say(`✗ Not well: ${ill.join(', ')}\n→ ch202 doctor`)
+}
+
+function isWell(items: readonly Health[]): boolean {
+  return items.every(({ status }) => status === 'ok')
+}
+
+/** Looks until all are well, or `patience` milliseconds are over. */
+async function waiting({ globals }: Tool, look: () => Promise<Health[]>, patience: number): Promise<Health[]> {
+  const began = performance.now()
+  const live = process.stderr.isTTY === true && process.env.TERM !== 'dumb' && !globals.quiet
+  const clear = () => live && process.stderr.write('\r\x1b[2K')
+  for (;;) {
+    const items = await look()
+    const waited = performance.now() - began
+    clear()
+    if (isWell(items) || waited >= patience) return items
+    const ill = items.filter(({ status }) => status !== 'ok').map(({ service }) => service)
+    if (live) process.stderr.write(`Waiting for ${ill.join(', ')}: ${Math.floor(waited / 1000)} s`)
+    await Bun.sleep(Math.min(AGAIN, patience - waited))
+  }
+}

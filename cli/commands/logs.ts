@@ -1,0 +1,98 @@
+import { Option } from 'commander'
+import { does, type Tool, verb } from '../command.ts'
+import { PLACES } from '../connection.ts'
+import { EXIT, usage } from '../exit.ts'
+import { csvHeader, LEVELS, type Level, type LogLine, shown } from '../logs/line.ts'
+import { byTime } from '../logs/merge.ts'
+import { LinesOfService, servicesWithLogs } from '../logs/service.ts'
+import { sinceIn, wantedLine } from '../logs/wanted.ts'
+import { dataDirOf } from '../settings.ts'
+import { plain, write } from '../terminal.ts'
+
+interface Options {
+  follow?: boolean
+  since?: string
+  level?: Level
+  requestId?: string
+}
+
+/** How often is looked for more, in milliseconds. */
+const LOOK_EVERY = 200
+/** What is shown first of what is followed. */
+const LAST = 10
+
+export function logsCommand() {
+  return verb('logs [services...]', 'Show what the services of this machine have logged, by time', [
+    'ch202 logs --since 10m --level warn',
+    'ch202 logs auth users --request-id 0198c0de-0000-7000-8000-000000000000',
+    'ch202 logs --since 2026-11-20T10:00:00Z -o jsonl | tail -n 100',
+  ])
+    .option('-f, --follow', 'go on with what comes, until Ctrl-C')
+    .option('--since <time>', 'from then on: a duration such as 10m, or a time')
+    .addOption(new Option('--level <level>', 'of this level and above').choices(LEVELS))
+    .option('--request-id <id>', 'of this request, in every service that it reached')
+    .action(does(logs))
+}
+
+async function logs(tool: Tool, options: Options, services: string[]): Promise<void> {
+  const { env, globals } = tool
+  if (globals.url !== undefined) throw usage('Logs are read from the files of this machine: --url has none')
+  const dataDir = dataDirOf(env)
+  const since = options.since === undefined ? undefined : sinceIn(options.since, Date.now())
+  refuseUnknown(services, dataDir)
+  const { level, requestId } = options
+  const wanted = wantedLine({ services, since, level, requestId })
+  const followed = new Map<string, LinesOfService>()
+  const isThere = servicesWithLogs(dataDir).length > 0
+  if (!isThere && !options.follow) return tool.out.say(`Nothing has been logged in ${dataDir} yet`)
+
+  if (tool.out.form.output === 'csv') await write(csvHeader(tool.out.form.fields))
+  const lastOnly = options.follow && since === undefined && requestId === undefined
+  const read = (from: LinesOfService) => only(from.read(), wanted)
+  for (const name of servicesWithLogs(dataDir)) followed.set(name, new LinesOfService(dataDir, name).open(since ?? 0))
+  const there = byTime([...followed.values()].map(read))
+  for (const line of lastOnly ? last(there, LAST) : there) await print(tool, line)
+  if (options.follow) await follow(tool, dataDir, followed, read)
+}
+
+/** Never ends by itself. */
+async function follow(
+  tool: Tool,
+  dataDir: string,
+  followed: Map<string, LinesOfService>,
+  read: (from: LinesOfService) => Iterable<LogLine>,
+): Promise<never> {
+  process.once('SIGINT', () => process.exit(EXIT.interrupted))
+  for (;;) {
+    await Bun.sleep(LOOK_EVERY)
+    for (const name of servicesWithLogs(dataDir))
+      if (!followed.has(name)) followed.set(name, new LinesOfService(dataDir, name))
+    for (const service of followed.values()) service.follow()
+    const lines = [...followed.values()].flatMap((service) => [...read(service)])
+    for (const line of lines.sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0))) await print(tool, line)
+  }
+}
+
+async function print({ out }: Tool, line: LogLine): Promise<void> {
+  const text = shown(line, out.form)
+  if (text !== undefined) await write(text)
+}
+
+function* only(texts: Iterable<string>, wanted: (text: string) => LogLine | undefined): Generator<LogLine> {
+  for (const text of texts) {
+    const line = wanted(text)
+    if (line) yield line
+  }
+}
+
+function last(lines: Iterable<LogLine>, most: number): LogLine[] {
+  const kept: LogLine[] = []
+  for (const line of lines) if (kept.push(line) > most) kept.shift()
+  return kept
+}
+
+function refuseUnknown(services: readonly string[], dataDir: string): void {
+  const known = [...new Set([...PLACES, ...servicesWithLogs(dataDir)])]
+  const unknown = services.find((name) => !known.includes(name))
+  if (unknown !== undefined) throw usage(`There is no service ${plain(unknown)}: there are ${known.join(', ')}`)
+}

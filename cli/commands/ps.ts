@@ -1,0 +1,40 @@
+import { does, type Tool, verb } from '../command.ts'
+import { answers, type Instance, instances } from '../doctor/instance.ts'
+import { usage } from '../exit.ts'
+import { dataDirOf } from '../settings.ts'
+
+const COLUMNS = ['service', 'state', 'pid', 'address', 'started_at', 'rss_mb', 'cpu_s']
+
+export function psCommand() {
+  return verb('ps', 'Show what runs on the data directory of this machine', [
+    'ch202 ps',
+    'ch202 ps -o json --fields service,state,pid',
+  ]).action(does(ps))
+}
+
+async function ps({ env, globals, out }: Tool): Promise<void> {
+  if (globals.url !== undefined) throw usage('Processes are looked for on this machine: --url has none')
+  const dataDir = dataDirOf(env)
+  const items = await Promise.all(instances(dataDir).map((instance) => rowOf(instance, globals.debug ?? false)))
+  await out.list(items, COLUMNS)
+  if (items.length === 0) out.say(`Nothing runs on ${dataDir}\n→ ch202 start`)
+  const dead = items.filter(({ state }) => state === 'dead').map(({ service }) => service)
+  if (dead.length > 0) out.say(`Ended without a word, and not there any more: ${dead.join(', ')}\n→ ch202 start`)
+  const silent = items.filter(({ state }) => state === 'silent').map(({ service }) => service)
+  if (silent.length > 0) out.say(`There, but without an answer: ${silent.join(', ')}\n→ ch202 logs --level warn`)
+}
+
+async function rowOf(instance: Instance, debug: boolean) {
+  const { pid, process, service, started_at, url } = instance
+  const rss = process?.rss_bytes ?? null
+  return {
+    service,
+    state: !process ? 'dead' : (await answers(instance, debug)) ? 'up' : 'silent',
+    pid,
+    address: url,
+    started_at,
+    rss_bytes: rss,
+    rss_mb: rss === null ? null : Math.round(rss / 1e6),
+    cpu_s: process?.cpu_s ?? null,
+  }
+}

@@ -1,0 +1,80 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { backupsOf } from '../../db/backup.ts'
+import { keysOf } from '../../db/examine.ts'
+import { listBackups } from '../../db/manifest.ts'
+import { signingKeyOpener } from '../../services/sealed.ts'
+import { count } from '../terminal.ts'
+import { type Check, failed, ok, skipped, warning } from './check.ts'
+import { withDatabase } from './databases.ts'
+
+const DAY = 86_400_000
+const KEY_OLD = 90 * DAY
+const BACKUP_OLD = 7 * DAY
+const MAILS_MANY = 100
+
+export const keepingChecks: Check[] = [
+  {
+    id: 'keys.open',
+    looksAt: '`CH202_SECRET` opens every signing key',
+    look: withDatabase('auth', (examined, { secrets }) => {
+      const opens = signingKeyOpener(secrets.CH202_SECRET ?? [])
+      const keys = keysOf(examined)
+      if (keys.length === 0) return skipped('There is no signing key yet: the next start makes one')
+      if (!secrets.CH202_SECRET?.length) return skipped('CH202_SECRET is not known here')
+      const closed = keys.filter(({ kid, sealed }) => !opens(kid, sealed))
+      if (closed.length === 0) return ok(`CH202_SECRET opens ${keys.length === 1 ? 'the key' : `all ${keys.length}`}`)
+      return failed(
+        `CH202_SECRET does not open ${closed.map(({ kid }) => kid).join(', ')}: it is not the one that sealed them`,
+        'ch202 config show --origin',
+      )
+    }),
+  },
+  {
+    id: 'keys.age',
+    looksAt: 'the key that signs is younger than 90 days',
+    look: withDatabase('auth', (examined, { now }) => {
+      const active = keysOf(examined).find(({ status }) => status === 'active')
+      if (!active) return skipped('No key signs yet: the next start makes one')
+      const days = Math.floor((now - active.created_at) / DAY)
+      const said = `The signing key is ${count(days)} days old`
+      return now - active.created_at > KEY_OLD ? warning(said, 'ch202 keys rotate') : ok(said)
+    }),
+  },
+  {
+    id: 'backup.age',
+    looksAt: 'the last backup that was verified is younger than 7 days',
+    look: ({ dataDir, files, has, now }) => {
+      if (!files.some(({ path }) => has(path))) return skipped('There is nothing to back up yet')
+      const { backups } = listBackups(backupsOf(dataDir))
+      const verified = backups.find(({ verified_at }) => verified_at !== null)
+      const mend = 'ch202 backup create && ch202 backup verify'
+      if (!verified)
+        return warning(
+          backups.length === 0 ? 'There is no backup' : `None of ${count(backups.length)} backups was verified`,
+          mend,
+        )
+      const age = now - Date.parse(verified.created_at)
+      const said = `The last verified backup is ${count(Math.max(0, Math.floor(age / DAY)))} days old`
+      return age > BACKUP_OLD ? warning(said, mend) : ok(said)
+    },
+  },
+  {
+    id: 'mail.files',
+    looksAt: `mails do not pile up as files: a warning above ${MAILS_MANY}`,
+    look({ config, dataDir }) {
+      const mails = mailsIn(join(dataDir, 'mail'))
+      if (mails <= MAILS_MANY) return ok(`${count(mails)} mails are kept as files`)
+      const mend = config?.smtpUrl === undefined ? 'SMTP_URL=smtps://…' : `rm ${join(dataDir, 'mail', '*.eml')}`
+      return warning(`${count(mails)} mails are kept as files, their links in them`, mend)
+    },
+  },
+]
+
+function mailsIn(directory: string): number {
+  try {
+    return readdirSync(directory).filter((name) => name.endsWith('.eml')).length
+  } catch {
+    return 0
+  }
+}

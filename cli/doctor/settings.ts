@@ -1,0 +1,99 @@
+import { type Check, type Finding, failed, ok, type Scene, skipped, warning } from './check.ts'
+
+const COST_LEAST = 10
+const LOCAL = /^(localhost|127(\.\d{1,3}){3}|\[::1\]|.*\.localhost)$/
+
+export const settingsChecks: Check[] = [
+  {
+    id: 'settings.valid',
+    looksAt: 'every setting has a value that the services take',
+    look: ({ faults }) =>
+      faults.length === 0 ? ok('The settings are valid') : failed(faults.join('; '), 'ch202 config validate'),
+  },
+  {
+    id: 'settings.environment',
+    looksAt: 'what is open to others runs with `CH202_ENV=production`',
+    look: known((config) => {
+      if (config.production) return ok('CH202_ENV is production: weak secrets stop a start')
+      if (!isExposed(config)) return ok('Runs for this machine alone')
+      return warning('Open to others, without the guards of production', 'CH202_ENV=production')
+    }),
+  },
+  {
+    id: 'settings.registration',
+    looksAt: 'whether strangers may register, in production',
+    look: inTheOpen(({ registrationOpen }) =>
+      registrationOpen
+        ? warning('Anyone may register. Right where that is meant', 'REGISTRATION=closed')
+        : ok('Only an operator makes users'),
+    ),
+  },
+  {
+    id: 'settings.rate_limit',
+    looksAt: '`RATE_LIMIT` is on, in production',
+    look: inTheOpen(({ rateLimit }) =>
+      rateLimit ? ok('Failed logins are limited') : warning('Passwords can be guessed without end', 'RATE_LIMIT=on'),
+    ),
+  },
+  {
+    id: 'settings.password_hash',
+    looksAt: `bcrypt has a cost of ${COST_LEAST} or more, in production`,
+    look: inTheOpen(({ bcryptCost, passwordHash }) =>
+      passwordHash !== 'bcrypt' || bcryptCost >= COST_LEAST
+        ? ok('Passwords are hashed at a cost that holds')
+        : warning(`BCRYPT_COST is ${bcryptCost}: stolen hashes are soon guessed`, `BCRYPT_COST=${COST_LEAST}`),
+    ),
+  },
+  {
+    id: 'settings.public_url',
+    looksAt: '`PUBLIC_URL`, which links in mails begin with, is an https address that others reach, in production',
+    look: inTheOpen(({ publicUrl }) => {
+      const { hostname, protocol } = new URL(publicUrl)
+      if (LOCAL.test(hostname)) return warning('Links in mails lead to this machine alone', 'PUBLIC_URL=https://…')
+      if (protocol !== 'https:') return warning('Links in mails carry their token unencrypted', 'PUBLIC_URL=https://…')
+      return ok('Links in mails are https')
+    }),
+  },
+  {
+    id: 'settings.mail',
+    looksAt: '`SMTP_URL` is set, in production',
+    look: inTheOpen(({ smtpUrl }) =>
+      smtpUrl === undefined
+        ? warning('Mails are written as files and reach no one', 'SMTP_URL=smtps://…')
+        : ok('Mails are sent by SMTP'),
+    ),
+  },
+  {
+    id: 'settings.proxies',
+    looksAt: '`TRUSTED_PROXIES` names the proxy where there is one',
+    look: known((config) => {
+      if (config.trustedProxies.length > 0) return ok('The addresses of clients are taken from the proxies named')
+      if (!isBehindProxy(config)) return ok('No proxy is in front')
+      return warning('Every client seems to come from the proxy: one is limited for all', 'TRUSTED_PROXIES=127.0.0.1')
+    }),
+  },
+]
+
+type Settings = NonNullable<Scene['config']>
+
+function known(look: (config: Settings) => Finding) {
+  return ({ config }: Scene) => (config ? look(config) : skipped('The settings are not valid'))
+}
+
+/** What is only dangerous where others can reach it. */
+function inTheOpen(look: (config: Settings) => Finding) {
+  return known((config) => (isExposed(config) ? look(config) : ok('Runs for this machine alone')))
+}
+
+function isExposed(config: Settings): boolean {
+  return config.production || [config.publicUrl, ...listening(config)].some((url) => !LOCAL.test(new URL(url).hostname))
+}
+
+/** Links are https, and nothing here is: something else takes the requests. */
+function isBehindProxy(config: Settings): boolean {
+  return config.publicUrl.startsWith('https:') && listening(config).every((url) => url.startsWith('http:'))
+}
+
+function listening({ authUrl, modulesUrl, url, usersUrl }: Settings): string[] {
+  return [authUrl, usersUrl, modulesUrl, url]
+}
