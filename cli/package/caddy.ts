@@ -1,14 +1,15 @@
 import { version } from '../../package.json'
 import { documentation } from '../../services/documentation.ts'
 import { settingDefaults } from '../../services/kit/config.ts'
+import type { Place } from '../connection.ts'
 import { usage } from '../exit.ts'
 import type { Environment } from '../settings.ts'
-import { type Published, publishedPaths, type Upstream } from './published.ts'
+import { type Published, publishedPaths } from './published.ts'
 
 export interface Site {
   /** The name it is published under: `id.example.org`, or an address such as `http://127.0.0.1:8080`. */
   domain: string
-  upstreams: Record<Upstream, string>
+  upstreams: Record<Place, string>
   /** Whether operators come in from outside too. */
   admin: boolean
 }
@@ -19,7 +20,7 @@ const VARIABLES = { auth: 'AUTH_URL', users: 'USERS_URL', modules: 'MODULES_URL'
 export function upstreamsOf(one: string | undefined, env: Environment): Site['upstreams'] {
   const defaults = settingDefaults(env)
   const set = (name: string) => env[name]?.trim() || defaults.get(name) || ''
-  const of = (name: Upstream) => (one ?? set(VARIABLES[name])).replace(/\/+$/, '')
+  const of = (name: Place) => (one ?? set(VARIABLES[name])).replace(/\/+$/, '')
   return { auth: of('auth'), users: of('users'), modules: of('modules') }
 }
 
@@ -105,7 +106,7 @@ function bodyLimit(admin: boolean): string[] {
   ]
 }
 
-function upstream(name: Upstream, address: string): string[] {
+function upstream(name: Place, address: string): string[] {
   return [
     `@${name} vars {ch202} ${name}`,
     `handle @${name} {`,

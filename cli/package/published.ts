@@ -1,27 +1,16 @@
 import type { OpenApiDocument } from '../../services/kit/openapi.ts'
-
-export type Upstream = 'auth' | 'users' | 'modules'
+import type { Place } from '../connection.ts'
+import { ownerOf } from '../owners.ts'
 
 /** A path that is open to the outside, with the methods that are. */
 export interface Published {
-  upstream: Upstream
+  upstream: Place
   methods: string[]
   /** A regular expression (RE2) of the whole path. */
   path: string
 }
 
 type Operation = OpenApiDocument['paths'][string][string]
-
-/** Whose a path is, by its first part. */
-const OWNERS: Record<string, Upstream> = {
-  '.well-known': 'auth',
-  admin: 'auth',
-  auth: 'auth',
-  health: 'auth',
-  modules: 'modules',
-  user: 'users',
-  users: 'users',
-}
 
 const UUID = '[0-9A-Fa-f-]{36}'
 /** As `encodeURIComponent` writes it, or with a bare @; one with a slash in it is not found by its email from outside. */
@@ -78,7 +67,7 @@ export function publishedPaths({ paths }: OpenApiDocument, admin: boolean): Publ
     .map(([path, methods]) => {
       // Served at the root as well, unless another operation has that path.
       const alsoAtRoot = !(path.replace(VERSIONED, '') in paths)
-      return { upstream: ownerOf(path), methods: methods.map(capital), path: pattern(path, alsoAtRoot) }
+      return { upstream: upstreamOf(path), methods: methods.map(capital), path: pattern(path, alsoAtRoot) }
     })
     .sort((a, b) => a.upstream.localeCompare(b.upstream) || a.path.localeCompare(b.path))
 }
@@ -100,10 +89,8 @@ function capital(method: string): string {
   return method.toUpperCase()
 }
 
-function ownerOf(path: string): Upstream {
-  const known = Object.entries(ALSO_AT).find(([name]) => name === path)?.[1][1] ?? path
-  const [first = ''] = known.replace(VERSIONED, '').split('/').slice(1)
-  const owner = OWNERS[first]
+function upstreamOf(path: string): Place {
+  const owner = ownerOf(path)
   if (owner === undefined) throw new Error(`${path} is the path of no service that is known here`)
   return owner
 }
