@@ -1,9 +1,28 @@
 import { EXIT, Failure, usage } from './exit.ts'
 
-/** Data, on standard output. Resolves when the reader can take more. */
+/** Data, on standard output. Resolves when the reader can take more, or has gone. */
 export function write(text: string): Promise<void> {
-  if (process.stdout.write(`${text}\n`)) return Promise.resolve()
-  return new Promise((resolve) => process.stdout.once('drain', () => resolve()))
+  // Not by `drain`, which never comes where the reader has gone.
+  return new Promise((resolve) => {
+    if (process.stdout.write(`${text}\n`, () => resolve())) resolve()
+  })
+}
+
+/**
+ * Minds what becomes of standard output. A reader that has seen enough (`| head -1`) is no failure: there is no one to
+ * go on for.
+ * @param goOn where what is done matters more than who reads of it
+ */
+export function minded({ goOn = false } = {}): void {
+  process.stdout.removeAllListeners('error')
+  // There is nowhere left to say that nothing can be said; the exit status still tells.
+  process.stderr.removeAllListeners('error').on('error', () => undefined)
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE' && goOn) return
+    if (error.code === 'EPIPE') process.exit(EXIT.done)
+    note(`✗ Standard output: ${error.message} (failed)`)
+    process.exit(EXIT.failed)
+  })
 }
 
 /** Everything that is not data. */
@@ -21,10 +40,17 @@ export function colored(stream: NodeJS.WriteStream, wanted: boolean): boolean {
   return wanted && stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb'
 }
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it finds
+const STEERING = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g
+
 /** Control characters in what came from outside must not steer the terminal that shows it. */
 export function plain(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it takes out
-  return text.replaceAll(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '�')
+  return text.replaceAll(STEERING, '�')
+}
+
+/** As `plain`, for JSON, where nothing is lost by it. */
+export function escaped(json: string): string {
+  return json.replaceAll(STEERING, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
 /**

@@ -1,0 +1,223 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { createUser, newEmail, OPERATOR_KEY, PASSWORD, type TestUser } from '../harness.ts'
+import { openInstance } from './shell.ts'
+
+setDefaultTimeout(20_000)
+
+let instance: Awaited<ReturnType<typeof openInstance>>
+let user: TestUser
+beforeAll(async () => {
+  instance = await openInstance('failures')
+  user = await createUser(instance.system)
+})
+afterAll(() => instance.close())
+
+const run = (line: string, options: { env?: Record<string, string>; stdin?: string } = {}) =>
+  instance.shell.run(line, options)
+
+const TRACE = /^\s+at |\.ts:\d|undefined|\[object|canary/m
+
+describe('a wrong use', () => {
+  test.each([
+    'nope',
+    'users nope',
+    'users create',
+    'users create a@example.org b@example.org',
+    'users create a@example.org --nope',
+    `users create a@example.org --password '${PASSWORD}'`,
+    'users create a@example.org --generate --password-stdin',
+    'users create a@example.org --role',
+    'users create a@example.org',
+    'users update ana',
+    'users list --limit many',
+    'users list --url nonsense',
+    'users list --url ftp://127.0.0.1',
+    'users list --url http://canary:canary@127.0.0.1',
+    '-o xml version',
+    '--output',
+    'version extra',
+    'serve mail',
+    'start --only mail',
+  ])('%s: exits 2, and says why on standard error', async (words) => {
+    const env = { CH202_DATA_DIR: instance.shell.fresh() }
+    const { status, stdout, stderr } = await run(`ch202 ${words}`, { env })
+    expect([status, stdout]).toEqual([2, ''])
+    expect(stderr).not.toBe('')
+    expect(stderr).not.toMatch(TRACE)
+    if (!words.startsWith('start')) expect(existsSync(env.CH202_DATA_DIR)).toBe(false)
+  })
+
+  test.each([
+    'users nope -o json',
+    '-o json users create',
+    'users create a@example.org -ojson',
+    'users create a@example.org --output json',
+    'users create a@example.org --output=json',
+    'users create a@example.org -o jsonl',
+    'users list --limit 0 -o json',
+    'version extra -o json',
+    'nope -o json',
+  ])('%s: is JSON on standard output', async (words) => {
+    const { status, stdout } = await run(`ch202 ${words}`)
+    expect(status).toBe(2)
+    expect(JSON.parse(stdout)).toEqual({
+      ok: false,
+      error: { code: 'usage', message: expect.stringMatching(/^[^\n]+$/), retryable: false },
+    })
+    expect(stdout.trimEnd().split('\n')).toHaveLength(1)
+  })
+
+  test('a word that is nearly one names the one that was meant', async () => {
+    expect((await run('ch202 user list')).stderr).toContain('users')
+    expect((await run('ch202 users lst')).stderr).toContain('list')
+    expect((await run('ch202 users list --serch x')).stderr).toContain('--search')
+  })
+})
+
+/** What answers in the place of a service: a body, its type and status. */
+function stranger(body: string, status = 200, type = 'application/json', headers: Record<string, string> = {}) {
+  const server = Bun.serve({
+    port: 0,
+    hostname: '127.0.0.1',
+    fetch: () => new Response(body, { status, headers: { 'content-type': type, ...headers } }),
+  })
+  return { url: `http://127.0.0.1:${server.port}`, stop: () => server.stop(true) }
+}
+
+interface Row {
+  line: string
+  env?: Record<string, string>
+  stdin?: string
+  /** What is said in the place of the users service. */
+  answers?: Parameters<typeof stranger>
+  status: number
+  code: string
+  /** A part of the message. */
+  says?: string
+  mends?: string
+}
+
+const problem = (statusCode: number, code: string) =>
+  JSON.stringify({ statusCode, error: 'Error', message: 'It is so', code, requestId: 'request-of-the-tests' })
+
+const NOWHERE = 'http://127.0.0.1:1'
+const token = () => user.tokens.access_token
+
+const TABLE: (() => Row)[] = [
+  () => ({ line: 'users create no-email --generate', status: 1, code: 'validation_failed', says: 'email' }),
+  () => ({
+    line: `users create ${newEmail()} --password-stdin`,
+    stdin: 'password',
+    status: 1,
+    code: 'weak_password',
+  }),
+  () => ({
+    line: `users create ${newEmail()} --generate --role admin`,
+    status: 1,
+    code: 'validation_failed',
+    says: 'roles',
+  }),
+  () => ({
+    line: 'users get nobody@example.org',
+    status: 3,
+    code: 'user_not_found',
+    says: 'There is no user nobody@example.org',
+    mends: 'ch202 users list --search nobody',
+  }),
+  () => ({ line: 'users list', env: { OPERATOR_API_KEY: 'wrong-key-canary' }, status: 4, code: 'invalid_api_key' }),
+  () => ({
+    line: 'users list',
+    env: { OPERATOR_API_KEY: '', CH202_DATA_DIR: join(instance.shell.path, 'nowhere') },
+    status: 4,
+    code: 'not_logged_in',
+  }),
+  () => ({ line: 'users list', env: { CH202_TOKEN: 'canary' }, status: 4, code: 'invalid_token' }),
+  () => ({
+    line: 'users list',
+    env: { OPERATOR_API_KEY: '', CH202_TOKEN: token() },
+    status: 5,
+    code: 'forbidden',
+    mends: 'ch202 status',
+  }),
+  () => ({
+    line: 'users get someone',
+    env: { OPERATOR_API_KEY: '', CH202_TOKEN: token() },
+    status: 5,
+    code: 'forbidden',
+  }),
+  () => ({
+    line: `users create ${user.email} --generate`,
+    status: 6,
+    code: 'email_taken',
+    says: user.email,
+    mends: `ch202 users get ${user.email}`,
+  }),
+  () => ({
+    line: 'users list',
+    env: { USERS_URL: NOWHERE },
+    status: 7,
+    code: 'unreachable',
+    says: `The users service does not answer at ${NOWHERE}`,
+    mends: 'ch202 start',
+  }),
+  () => ({ line: 'users list', answers: ['<html>canary', 200, 'text/html'], status: 7, code: 'unreachable' }),
+  () => ({ line: 'users list', answers: ['{canary', 200], status: 7, code: 'unreachable' }),
+  () => ({ line: 'users list', answers: ['<html>canary', 404, 'text/html'], status: 7, code: 'unreachable' }),
+  () => ({ line: 'users list', answers: ['<html>canary', 500, 'text/html'], status: 7, code: 'unreachable' }),
+  () => ({
+    line: 'users list',
+    answers: ['', 302, 'text/html', { location: 'http://127.0.0.1:1/canary' }],
+    status: 7,
+    code: 'unreachable',
+    says: 'is not the users service',
+  }),
+  () => ({ line: 'users list', answers: [problem(500, 'internal_error'), 500], status: 7, code: 'internal_error' }),
+  () => ({ line: 'users list', answers: [problem(413, 'too_large'), 413], status: 1, code: 'too_large' }),
+  () => ({ line: 'users list', answers: [problem(409, 'anything'), 409], status: 6, code: 'anything' }),
+]
+
+async function shows(row: Row) {
+  const { answers, code, line, mends, says = '', status, stdin } = row
+  const server = answers && stranger(...answers)
+  const env = { ...row.env, ...(server ? { USERS_URL: server.url } : {}) }
+  const options = { env, ...(stdin === undefined ? {} : { stdin }) }
+  const [words, json] = [await run(`ch202 ${line}`, options), await run(`ch202 ${line} -o json`, options)]
+  server?.stop()
+
+  expect([line, words.status, words.stdout]).toEqual([line, status, ''])
+  const [what, ...how] = words.stderr.trimEnd().split('\n')
+  expect([line, what]).toEqual([line, expect.stringMatching(/^✗ .+ \(\w+(, request [\w-]+)?\)$/)])
+  expect([line, what]).toEqual([line, expect.stringContaining(`(${code}`)])
+  expect([line, what]).toEqual([line, expect.stringContaining(says)])
+  expect([line, how]).toEqual([line, mends === undefined ? expect.any(Array) : [`→ ${mends}`]])
+
+  expect([line, json.status, json.stderr]).toEqual([line, status, ''])
+  const { error, ok } = JSON.parse(json.stdout)
+  expect([line, ok, error]).toMatchObject([line, false, { code, message: expect.stringContaining(says) }])
+  expect([line, error.suggestion]).toEqual([line, how[0]?.replace('→ ', '')])
+  if (code !== 'unreachable') expect([line, error.retryable]).toEqual([line, status === 7])
+  const named = ['code', 'message', 'suggestion', 'request_id', 'retryable']
+  expect([line, Object.keys(error).filter((name) => !named.includes(name))]).toEqual([line, []])
+
+  for (const said of [words.stderr, json.stdout]) {
+    expect([line, said]).toEqual([line, expect.not.stringMatching(TRACE)])
+    for (const secret of [OPERATOR_KEY, token()]) expect(said).not.toContain(secret)
+  }
+}
+
+describe('a failure', () => {
+  test('has its exit status, a sentence, its code and what mends it, in words and in JSON', async () => {
+    await Promise.all(TABLE.map((row) => shows(row())))
+    expect(existsSync(join(instance.shell.path, 'nowhere'))).toBe(false)
+  })
+
+  test('of the API names its request, which stands in the log', async () => {
+    const { stdout } = await run('ch202 users get nobody -o json')
+    const { request_id } = JSON.parse(stdout).error
+    expect(JSON.parse((await run('ch202 users get nobody -o jsonl')).stdout).error.code).toBe('user_not_found')
+    expect(request_id).toMatch(/^[\w-]{20,}$/)
+    expect(instance.system.output()).toContain(request_id)
+  })
+})

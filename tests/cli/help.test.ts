@@ -1,0 +1,151 @@
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
+import { ownSettings, type Running } from '../processes.ts'
+import { BEFORE, prepare } from './prepared.ts'
+import { openInstance } from './shell.ts'
+
+// Processes start slowly on a busy machine; what has to be quick is measured.
+setDefaultTimeout(60_000)
+
+/** Commands that stay, what they say when they are there if anything, how they are ended, and their status then. */
+const STAY: readonly [example: RegExp, shown: RegExp | null, signal: NodeJS.Signals, status: number][] = [
+  [/^ch202 (start|serve)\b/, /ready at/, 'SIGTERM', 0],
+  [/^ch202 (audit tail|logs .*(-f|--follow))\b/, null, 'SIGINT', 130],
+]
+/** How long one that says nothing must stay; milliseconds. */
+const STAYS = 700
+
+/** An example that runs for so long stays, and is missing above; milliseconds. */
+const LATE = 20_000
+
+/** Those that need an instance of their own: they stay, or they begin with nothing. */
+const ALONE = /^ch202 (start|serve|migrate)\b/
+
+/** What may run beside anything else: it only looks, or writes what nothing else does. All else runs one by one. */
+const BESIDE = new RegExp(
+  `^ch202 (${[
+    'version|openapi|completion|package|config|health|doctor|ps|logs|status|api GET',
+    'users (list|get)|sessions list|cache (status|list)|modules (list|get|users)|keys list|context list',
+    'audit|backup list',
+  ].join('|')})\\b`,
+)
+/** So many processes at once. */
+const AT_ONCE = 4
+
+/** Examples that end otherwise than with 0. */
+const STATUS: Record<string, number> = {}
+
+let instance: Awaited<ReturnType<typeof openInstance>>
+beforeAll(async () => {
+  instance = await openInstance('help')
+})
+afterAll(() => instance.close())
+
+interface Leaf {
+  words: string[]
+  help: string
+  examples: string[]
+}
+
+/** Every command that has none below it, by the help alone. */
+async function leaves(words: string[] = []): Promise<Leaf[]> {
+  const { status, stderr, stdout: help } = await instance.shell.run(['ch202', ...words, '--help'].join(' '))
+  expect([words, status, stderr]).toEqual([words, 0, ''])
+  if (!/^Usage: .*\[command\]/.test(help))
+    return [{ words, help, examples: [...help.matchAll(/^ {2}\$ (.*)$/gm)].map(([, line]) => line ?? '') }]
+  const below = [...help.matchAll(/^ {2}([a-z][a-z-]*)(?: |$)/gm)]
+    .map(([, name]) => name ?? '')
+    .filter((name) => name !== 'help')
+  return (await Promise.all(below.map((name) => leaves([...words, name])))).flat()
+}
+
+let found: Promise<Leaf[]> | undefined
+function all(): Promise<Leaf[]> {
+  found ??= leaves()
+  return found
+}
+
+test('names every command, however it is asked for', async () => {
+  const nouns = [...new Set((await all()).map(({ words }) => words[0] ?? ''))]
+  expect(nouns.length).toBeGreaterThan(4)
+  for (const line of ['ch202', 'ch202 --help', 'ch202 -h', 'ch202 help']) {
+    const { status, stdout, stderr } = await instance.shell.run(line)
+    expect([line, status]).toEqual([line, 0])
+    for (const noun of nouns) expect(stdout + stderr).toMatch(new RegExp(`^  ${noun}\\b`, 'm'))
+    expect(stdout + stderr).toContain('-o, --output <form>')
+  }
+})
+
+test('that was asked for goes to standard output', async () => {
+  const lines = ['ch202 --help', 'ch202 users --help', 'ch202 users create --help', 'ch202 help users']
+  const ends = await Promise.all(lines.map((line) => instance.shell.run(line)))
+  for (const ended of ends)
+    expect(ended).toMatchObject({ status: 0, stderr: '', stdout: expect.stringMatching(/^Usage: ch202/) })
+})
+
+test('of every command says what it does, and has two examples of it', async () => {
+  for (const { words, help, examples } of await all()) {
+    const name = ['ch202', ...words].join(' ')
+    expect([name, help.startsWith(`Usage: ${name}`)]).toEqual([name, true])
+    expect([name, /^Usage: .*\n\n[A-Z]\w/.test(help)]).toEqual([name, true])
+    expect([name, new Set(examples).size >= 2]).toEqual([name, true])
+    for (const example of examples) expect([example, example.includes(name)]).toEqual([example, true])
+    const mute = (help.match(/^ {2}-.*$/gm) ?? []).filter((option) => !/\S {2,}\S/.test(option.trim()))
+    expect([name, mute]).toEqual([name, []])
+  }
+})
+
+function end(running: Running, signal: NodeJS.Signals): void {
+  try {
+    running.signal(signal)
+  } catch {
+    // It has ended by itself, which its exit status tells.
+  }
+}
+
+/** Runs an example as printed. Gives what was wrong with it. */
+async function wrongWith(example: string): Promise<string[]> {
+  const { shell } = instance
+  const stays = STAY.find(([pattern]) => pattern.test(example))
+  const alone = ALONE.test(example) ? { env: ownSettings(shell.fresh()) } : {}
+  // The shell of a person outlives what it runs, and says how that ended.
+  const running = shell.start(`trap : TERM INT\n${example}`, { ...alone, group: true })
+  // One that stays and is not known to must not outlive the tests.
+  const late = setTimeout(() => end(running, 'SIGKILL'), LATE)
+  let expected = STATUS[example] ?? 0
+  if (stays) {
+    const [, shown, signal, status] = stays
+    // What it has not said stands in what it did say.
+    if (shown) await running.printed(shown).catch(() => undefined)
+    else await Promise.race([running.ended, Bun.sleep(STAYS)])
+    end(running, shown === null || shown.test(running.stdout()) ? signal : 'SIGKILL')
+    expected = status
+  }
+  const { status, stderr } = await running.ended
+  clearTimeout(late)
+  const fine = status === expected && !/✗|^\s+at |\.ts:\d/m.test(stderr)
+  return fine ? [] : [`${example}: ${status} ${stderr}`]
+}
+
+test('has examples that work as printed', async () => {
+  const examples = [...new Set((await all()).flatMap((leaf) => leaf.examples))]
+  const { again } = await prepare(instance.system, instance.shell.path)
+  const isBeside = (example: string) => (example.match(/\bch202 [^|)]*/g) ?? []).every((one) => BESIDE.test(one))
+  const apart = examples.filter((example) => ALONE.test(example))
+  const beside = examples.filter((example) => !apart.includes(example) && isBeside(example))
+  const alone = Promise.all(apart.map(wrongWith))
+  const wrong: string[] = []
+  const left = [...beside]
+  const next = async () => {
+    for (let example = left.shift(); example !== undefined; example = left.shift())
+      wrong.push(...(await wrongWith(example)))
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, next))
+  for (const example of examples.filter((one) => !apart.includes(one) && !beside.includes(one))) {
+    await again(example)
+    const before = BEFORE.find(([pattern]) => pattern.test(example))
+    if (before) expect(await instance.shell.run(before[1])).toMatchObject({ status: 0 })
+    wrong.push(...(await wrongWith(example)))
+  }
+  wrong.push(...(await alone).flat())
+  expect(wrong).toEqual([])
+})

@@ -1,0 +1,216 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { existsSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { as, call, eventually, newEmail, PASSWORD } from '../harness.ts'
+import { openInstance } from './shell.ts'
+
+setDefaultTimeout(30_000)
+
+/** More than any buffer between two processes holds, in every form. */
+const MANY = 20_000
+const PER_REQUEST = 5000
+
+let instance: Awaited<ReturnType<typeof openInstance>>
+beforeAll(async () => {
+  instance = await openInstance('pipes')
+  const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })
+  for (let from = 0; from < MANY; from += PER_REQUEST) {
+    const users = Array.from({ length: PER_REQUEST }, (_, n) => ({ email: `u${from + n}@example.org`, password_hash }))
+    const { text } = await call(instance.system.url.users, 'POST /api/v1/users/import', {
+      headers: { ...as.operator, 'content-type': 'application/x-ndjson' },
+      body: users.map((user) => JSON.stringify(user)).join('\n'),
+    })
+    expect(text.match(/"created"/g)?.length).toBe(PER_REQUEST)
+  }
+})
+afterAll(() => instance.close())
+
+const run = (line: string, options: { env?: Record<string, string>; stdin?: string } = {}) =>
+  instance.shell.run(line, options)
+const TRACE = /^\s+at |\.ts:\d/m
+
+/** A service that takes requests and does not answer; `asked` resolves at the first. */
+function silence() {
+  const asked = Promise.withResolvers<void>()
+  const server = Bun.serve({
+    port: 0,
+    hostname: '127.0.0.1',
+    idleTimeout: 0,
+    fetch: () => {
+      asked.resolve()
+      return new Promise<Response>(() => undefined)
+    },
+  })
+  return { env: { USERS_URL: `http://127.0.0.1:${server.port}` }, asked: asked.promise, stop: () => server.stop(true) }
+}
+
+describe('a reader that has seen enough is no failure', () => {
+  test.each([
+    'ch202 users list --all',
+    'ch202 users list --all -o json',
+    'ch202 users list --all -o jsonl',
+    'ch202 users list --all -o csv',
+    'ch202 users list --all -o ids',
+    'ch202 users list --limit 10000',
+    'ch202 users list --limit 10000 -o json',
+    'ch202 --help',
+    'ch202 openapi',
+  ])('%s', async (line) => {
+    const { status, stdout, stderr, took } = await run(`(${line}; echo "status $?" >&2) | head -c 20`)
+    expect([status, stdout.length]).toEqual([0, 20])
+    expect(stderr).toBe('status 0\n')
+    expect(took).toBeLessThan(5000)
+  })
+
+  test('also before the first line, and what was asked for is done', async () => {
+    const email = newEmail()
+    const made = await run(`(ch202 users create ${email} --generate; echo "status $?" >&2) | true`)
+    expect([made.status, made.stderr]).toEqual([0, 'status 0\n'])
+    expect((await run(`ch202 users get ${email} -o ids`)).status).toBe(0)
+  })
+
+  test('and ends a run over many no earlier than they are done', async () => {
+    await run('ch202 users list --limit 60 -q -o ids > some')
+    const { stderr } = await run('(ch202 users disable - -o jsonl < some; echo "status $?" >&2) | head -1 > /dev/null')
+    expect(stderr).toBe('status 0\n')
+    const { stdout } = await run('ch202 users get - --fields status < some | sort | uniq -c')
+    expect(stdout.trim()).toBe('60 disabled')
+  })
+})
+
+test('a big list comes whole through a pipe, in every form', async () => {
+  const count = async (form: string, counting: string) => {
+    const { status, stdout, stderr } = await run(`ch202 users list --all -o ${form} | cat | ${counting}`)
+    expect([form, status, stderr]).toEqual([form, 0, ''])
+    return Number(stdout)
+  }
+  const total = JSON.parse((await run('ch202 users list --limit 1 -q -o json')).stdout).total
+  expect(total).toBeGreaterThanOrEqual(MANY)
+  const bun = (script: string) => `"${process.execPath}" -e '${script}'`
+  const figures = await Promise.all([
+    count('table', 'sort -u | wc -l'),
+    count('ids', 'sort -u | wc -l'),
+    count('csv', 'tail -n +2 | sort -u | wc -l'),
+    count('jsonl', bun('console.log(Bun.JSONL.parse(await Bun.stdin.text()).length)')),
+    count('json', bun('console.log(new Set((await Bun.stdin.json()).items.map(({ id }) => id)).size)')),
+  ])
+  expect(figures).toEqual([total, total, total, total, total])
+  // A reader that takes its time gets all of it too.
+  const slow = await run('ch202 users list --limit 5000 -q -o json | (sleep 0.3; cat) | wc -c')
+  const quick = await run('ch202 users list --limit 5000 -q -o json > quick; wc -c < quick')
+  expect(slow.stdout.trim()).toBe(quick.stdout.trim())
+  expect(Number(quick.stdout)).toBeGreaterThan(500_000)
+})
+
+describe('closed and full', () => {
+  test('standard input that is closed is empty', async () => {
+    const table: [string, number, RegExp][] = [
+      ['ch202 version <&-', 0, /^$/],
+      ['ch202 users get u1@example.org <&-', 0, /^$/],
+      [`ch202 users create ${newEmail()} <&-`, 2, /--password-stdin/],
+      [`ch202 users create ${newEmail()} --password-stdin <&-`, 2, /holds no password/],
+      ['ch202 users get - <&-', 2, /names no one/],
+      ['ch202 users delete u1@example.org <&-', 2, /--yes/],
+    ]
+    for (const [line, status, said] of table) {
+      const ended = await run(line)
+      expect([line, ended.status]).toEqual([line, status])
+      expect(ended.stderr).toMatch(said)
+      expect(ended.stderr).not.toMatch(TRACE)
+    }
+  })
+
+  test('standard output or error that is closed brings no trace, and no wrong success', async () => {
+    const email = newEmail()
+    for (const line of ['users list', `users create ${email} --generate`, 'users list -o json', 'version', '--help']) {
+      const { stderr } = await run(`ch202 ${line} >&-`)
+      expect([line, stderr]).toEqual([line, expect.not.stringMatching(TRACE)])
+    }
+    expect((await run('ch202 users get u1@example.org -o ids 2>&-')).status).toBe(0)
+    const failed = await run('ch202 users get nobody 2>&-')
+    expect([failed.status, failed.stdout]).toEqual([3, ''])
+    expect((await run('ch202 users list >&- 2>&-; echo')).stdout).toBe('\n')
+  })
+
+  test.each(['users list', 'users list --all -o json', 'users get u1@example.org', 'version', 'openapi', '--help'])(
+    'a device that is full: %s',
+    async (line) => {
+      const { status, stderr } = await run(`ch202 ${line} > /dev/full`)
+      expect([status, stderr]).toEqual([1, expect.stringMatching(/^✗ .*no space left.*\n$/m)])
+      expect(stderr).not.toMatch(TRACE)
+      expect(stderr.match(/✗/g)).toHaveLength(1)
+    },
+  )
+
+  test('nor is one that keeps errors', async () => {
+    const { status, stdout } = await run('ch202 users get nobody 2> /dev/full')
+    expect([status, stdout]).toEqual([3, ''])
+  })
+})
+
+describe('signals', () => {
+  test.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const)('%s ends a request that takes long', async (signal, status) => {
+    const slow = silence()
+    const running = instance.shell.start(`trap : INT TERM HUP\nch202 users list; echo "status $?"`, {
+      env: slow.env,
+      group: true,
+    })
+    await slow.asked
+    const began = performance.now()
+    running.signal(signal)
+    const { stdout, stderr } = await running.ended
+    slow.stop()
+    expect(stdout).toBe(`status ${status}\n`)
+    // The shell's own words.
+    expect(stderr).toMatch(/^(Terminated\n|Hangup\n)?$/)
+    expect(performance.now() - began).toBeLessThan(2000)
+  })
+
+  test('a Ctrl-C in a terminal', async () => {
+    const slow = silence()
+    const terminal = instance.shell.inTerminal('ch202 users list', { env: slow.env })
+    await slow.asked
+    terminal.type('\x03')
+    const { status, screen } = await terminal.ended
+    slow.stop()
+    expect([status, screen]).toEqual([130, '^C'])
+  })
+
+  test('a second Ctrl-C ends a run over many that waits', async () => {
+    const slow = silence()
+    const running = instance.shell.start('trap : INT\nprintf "a\\nb\\n" | ch202 users get -', {
+      env: slow.env,
+      group: true,
+    })
+    await slow.asked
+    running.signal('SIGINT')
+    await Bun.sleep(700)
+    running.signal('SIGINT')
+    const { status, took } = await running.ended
+    slow.stop()
+    expect(status).toBe(130)
+    expect(took).toBeLessThan(8000)
+  })
+
+  test('a terminal that goes away leaves no process behind', async () => {
+    const slow = silence()
+    const pid = join(instance.shell.path, 'pid')
+    const terminal = instance.shell.inTerminal(`echo $$ > pid; exec ch202 users list`, { env: slow.env })
+    await slow.asked
+    const number = Number(await Bun.file(pid).text())
+    expect(existsSync(`/proc/${number}`)).toBe(true)
+    terminal.hangUp()
+    await eventually(() => !existsSync(`/proc/${number}`) || undefined)
+    expect((await terminal.ended).status).toBe(129)
+    slow.stop()
+  })
+})
+
+test('nothing is written where nothing was asked to be', () => {
+  expect(statSync(instance.shell.path).isDirectory()).toBe(true)
+  expect(existsSync(join(instance.shell.path, 'data'))).toBe(false)
+})

@@ -1,0 +1,30 @@
+import { expect, setDefaultTimeout, test } from 'bun:test'
+import { version } from '../../package.json'
+import { ch202, launch } from '../processes.ts'
+
+setDefaultTimeout(20_000)
+
+test('the version is printed, plain or as JSON', async () => {
+  const table = [
+    [['version'], `${version}\n`],
+    [['version', '-o', 'json'], `{"version":"${version}"}\n`],
+    [['-o', 'json', 'version'], `{"version":"${version}"}\n`],
+    [['version', '--output=json'], `{"version":"${version}"}\n`],
+  ] as const
+  for (const [words, said] of table) {
+    const { status, stdout, stderr } = await ch202([...words])
+    expect([words, status, stdout, stderr]).toEqual([words, 0, said, ''])
+  }
+})
+
+test('it takes hardly longer than Bun itself', async () => {
+  const best = async (command: string[]) => {
+    const times: number[] = []
+    for (let n = 0; n < 6; n++) times.push((await launch(command).ended).took)
+    return Math.min(...times)
+  }
+  const bun = await best([process.execPath, '-e', '0'])
+  const tool = await best([process.execPath, 'cli/main.ts', 'version'])
+  // 120 ms in all where Bun starts in 20 or less.
+  expect(tool - bun).toBeLessThan(100)
+})
