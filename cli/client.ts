@@ -173,3 +173,12 @@ export class Api {
 function isText(body: unknown): boolean {
   return typeof body === 'string' && body !== ''
 }
+
+/**
+ * A name as one part of a path, whatever is typed.
+ * @throws Failure for what would lead to another path
+ */
+export function segment(name: string): string {
+  if (/^\.{0,2}$/.test(name)) throw new Failure(EXIT.notFound, `Nothing has the name '${name}'`, { code: 'not_found' })
+  return encodeURIComponent(name)
+}

@@ -1,4 +1,5 @@
 import type { UserRead } from '../services/kit/user.ts'
+import { segment } from './client.ts'
 import type { Tool } from './command.ts'
 import { EXIT, Failure, usage } from './exit.ts'
 import { asFailure, failureRead, type Row, tell } from './output.ts'
@@ -6,17 +7,13 @@ import { count, minded, note, Progress, plain } from './terminal.ts'
 
 export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
-/** In a path they are no names: they would lead to what stands above. */
-const NOWHERE = /^\.{0,2}$/
-
 /** The user that an id, an email or a username names. @throws Failure where there is none */
 export async function userOf(tool: Tool, ref: string): Promise<UserRead> {
-  if (NOWHERE.test(ref)) throw new Failure(EXIT.notFound, `There is no user '${ref}'`, { code: 'user_not_found' })
   const api = await tool.api()
   try {
     return await api.users((users) => {
       if (UUID.test(ref)) return users.users({ user_id: ref }).get()
-      const name = encodeURIComponent(ref)
+      const name = segment(ref)
       return ref.includes('@')
         ? users.users['by-email']({ email: name }).get()
         : users.users['by-username']({ username: name }).get()

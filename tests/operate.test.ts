@@ -214,6 +214,14 @@ describe('modules', () => {
     expect((await run('modules delete till')).stderr).toContain('There is no module till')
   })
 
+  test('whose name would lead elsewhere are none', async () => {
+    await run('modules create inbox --name Inbox --description "Takes letters"')
+    await refused(
+      3,
+      ['', '..', '../modules/inbox', 'inbox?user_id=x', 'inbox/users', 'inbox#x'].map((id) => `modules get '${id}'`),
+    )
+  })
+
   test('are turned on and off for users, as many as standard input names', async () => {
     await run('modules create news --name News --description "Tells things"')
     const [one, two] = await Promise.all([createUser(instance.system), createUser(instance.system)])

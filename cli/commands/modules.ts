@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { segment } from '../client.ts'
 import { collect, does, leaf, noun, type Tool } from '../command.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
 import { type Extent, list, listed } from '../lists.ts'
@@ -122,7 +123,7 @@ async function getModule(tool: Tool, { user }: { user?: string }, id: string): P
 async function moduleOf(tool: Tool, id: string, query: { user_id?: string } = {}) {
   checkId(id)
   const api = await tool.api()
-  return api.modules((modules) => modules.modules({ module_id: id }).get({ query }))
+  return api.modules((modules) => modules.modules({ module_id: segment(id) }).get({ query }))
 }
 
 interface Fields {
@@ -162,7 +163,7 @@ async function update(tool: Tool, fields: Fields, id: string): Promise<void> {
       'There is nothing to change: give --name, --description, --version, --role, --requires or --default-enabled',
     )
   const [api, before] = [await tool.api(), await moduleOf(tool, id)]
-  const after = await api.modules((modules) => modules.modules({ module_id: id }).patch(body), stands(id))
+  const after = await api.modules((modules) => modules.modules({ module_id: segment(id) }).patch(body), stands(id))
   // Whether it is on by default stands in no answer: asked for, it counts as changed.
   const changed = 'default_enabled' in body || JSON.stringify(after) !== JSON.stringify(before)
   await tool.out.record({ ...after, changed })
@@ -185,7 +186,7 @@ async function deleteModule(tool: Tool, { confirm: name }: { confirm?: string },
       name: id,
     })
     const api = await tool.api()
-    await api.modules((modules) => modules.modules({ module_id: id }).delete(), stands(id))
+    await api.modules((modules) => modules.modules({ module_id: segment(id) }).delete(), stands(id))
   } catch (error) {
     if (asFailure(error).exit !== EXIT.notFound) throw error
     return tool.out.done(false, `There is no module ${id}: nothing was deleted`, { id })
@@ -199,7 +200,7 @@ async function turn(tool: Tool, to: 'enable' | 'disable', id: string, ref: strin
   const user_id = user.id
   const before = await moduleOf(tool, id, { user_id })
   const after = await api.modules((modules) => {
-    const module = modules.modules({ module_id: id })
+    const module = modules.modules({ module_id: segment(id) })
     return to === 'enable' ? module.enable.post({ user_id }) : module.disable.post({ user_id })
   }, stands(id))
   return { ...after, user_id, email: user.email, changed: after.enabled !== before.enabled }
@@ -209,6 +210,6 @@ async function listUsers(tool: Tool, extent: Extent, id: string): Promise<void> 
   checkId(id)
   const api = await tool.api()
   await list(tool, extent, ['modules', 'users', id], ['user_id', 'enabled_at'], (query) =>
-    api.modules((modules) => modules.modules({ module_id: id }).users.get({ query })),
+    api.modules((modules) => modules.modules({ module_id: segment(id) }).users.get({ query })),
   )
 }

@@ -1,5 +1,6 @@
 import { Elysia, t } from 'elysia'
-import type { guard } from '../kit/guard.ts'
+import type { Caller } from '../kit/caller.ts'
+import type { Access, guard } from '../kit/guard.ts'
 import { operation } from '../kit/operation.ts'
 import { invalid } from '../kit/problem.ts'
 import { strict } from '../kit/schema.ts'
@@ -54,6 +55,18 @@ import { introspect, me, revokeToken, validateToken } from './tokens.ts'
 
 type Guarded = ReturnType<typeof guard>
 
+/** A refresh stands at two paths, each of another document. */
+const refreshing = {
+  auth: ['anyone'] as Access,
+  body: refreshBody,
+  response: token,
+  detail: operation('auth', 'Rotate a refresh token', 'invalid_refresh_token', 'refresh_token_reused', 'rate_limited'),
+}
+
+async function refreshed(context: AuthContext, { refresh_token }: { refresh_token: string }, caller: Caller) {
+  return (await refreshSession(context, refresh_token, caller)).tokens
+}
+
 /** The routes of the auth service for its users and for clients. */
 function publicRoutes(context: AuthContext, mails: ResetMails, guarded: Guarded) {
   return new Elysia({ normalize: false })
@@ -97,38 +110,8 @@ function publicRoutes(context: AuthContext, mails: ResetMails, guarded: Guarded)
         'overloaded',
       ),
     })
-    .post(
-      '/auth/refresh',
-      async ({ body, caller }) => (await refreshSession(context, body.refresh_token, caller)).tokens,
-      {
-        auth: ['anyone'],
-        body: refreshBody,
-        response: token,
-        detail: operation(
-          'auth',
-          'Rotate a refresh token',
-          'invalid_refresh_token',
-          'refresh_token_reused',
-          'rate_limited',
-        ),
-      },
-    )
-    .post(
-      '/auth/token/refresh',
-      async ({ body, caller }) => (await refreshSession(context, body.refresh_token, caller)).tokens,
-      {
-        auth: ['anyone'],
-        body: refreshBody,
-        response: token,
-        detail: operation(
-          'auth',
-          'Rotate a refresh token',
-          'invalid_refresh_token',
-          'refresh_token_reused',
-          'rate_limited',
-        ),
-      },
-    )
+    .post('/auth/refresh', ({ body, caller }) => refreshed(context, body, caller), refreshing)
+    .post('/auth/token/refresh', ({ body, caller }) => refreshed(context, body, caller), refreshing)
     .post(
       '/auth/logout',
       async ({ body, caller, set }) => {
@@ -438,11 +421,13 @@ function hasCredential({ headers }: Request): boolean {
 
 function metadataOf({ config, issuer }: AuthContext) {
   const { authUrl, modulesUrl, usersUrl } = config
+  // Behind a proxy the issuer is what the world knows auth by (RFC 8414, 3); without one it is this address anyway.
+  const base = /^https?:/.test(config.issuer ?? '') ? issuer.replace(/\/+$/, '') : authUrl
   return {
     issuer,
-    jwks_uri: `${authUrl}/.well-known/jwks.json`,
-    introspection_endpoint: `${authUrl}/auth/introspect`,
-    revocation_endpoint: `${authUrl}/auth/revoke`,
+    jwks_uri: `${base}/.well-known/jwks.json`,
+    introspection_endpoint: `${base}/auth/introspect`,
+    revocation_endpoint: `${base}/auth/revoke`,
     introspection_endpoint_auth_methods_supported: [],
     revocation_endpoint_auth_methods_supported: ['none'],
     response_types_supported: [],
