@@ -77,6 +77,22 @@ test('the tour works as printed', async () => {
   expect(said[6]).toContain('"code":"token_revoked"')
 }, 30_000)
 
+test('an operator can do what it says, after the tour', async () => {
+  const [block = ''] = commandsOf('Operate it')
+  const script = block.replaceAll('/tmp/ch202-users.jsonl', join(dataDir, 'ch202-users.jsonl'))
+  const run = Bun.spawn(['bash', '-euo', 'pipefail', '-c', script], { cwd: ROOT, env, stdout: 'pipe', stderr: 'pipe' })
+  const [output, errors, status] = await Promise.all([
+    new Response(run.stdout).text(),
+    new Response(run.stderr).text(),
+    run.exited,
+  ])
+  expect({ status, errors: status === 0 ? '' : errors }).toEqual({ status: 0, errors: '' })
+  expect(output).toContain('ana')
+  expect(output).toMatch(/password +[\w-]{24}/)
+  expect(output).toContain('ch202 users enable ben@example.org')
+  expect(output).toContain('"email":"root@example.org"')
+}, 30_000)
+
 test('every setting of the README is one that the program reads, and the other way round', () => {
   const config = readFileSync(join(ROOT, 'services/kit/config.ts'), 'utf8')
   const read = new Set([...config.matchAll(/'([A-Z][A-Z0-9_]{3,})'/g)].map((match) => match[1] ?? ''))
