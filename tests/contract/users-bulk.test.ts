@@ -344,11 +344,11 @@ describe.each(WAYS)('users in bulk, %s', (way) => {
 
   test('auth hears of all who were imported', async () => {
     const people = Array.from({ length: 700 }, (_, n) => ({
-      ...{ email: `heard${n}@bulk.example.org`, name: 'Ä'.repeat(200), password_hash: HASH },
+      ...{ email: `heard${n}@heard.example.org`, name: 'Ä'.repeat(200), password_hash: HASH },
     }))
     await importing(people)
     await eventually(async () => {
-      const { body } = await auth('GET /admin/password-cache?search=@bulk.example.org', { headers: as.operator })
+      const { body } = await auth('GET /admin/password-cache?search=@heard.example.org', { headers: as.operator })
       return body.total === 700
     }, 8000)
   })
