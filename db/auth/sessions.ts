@@ -2,6 +2,7 @@ import { and, asc, desc, eq, gt, lt, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { Account, AuthStore, Ended, Rotated, Rotation, Session } from '../../services/auth/store.ts'
 import type { AuditEvent } from '../../services/kit/audit.ts'
+import { HOUR, MINUTE } from '../../services/kit/clock.ts'
 import type { PageRequest, Slice } from '../../services/kit/page.ts'
 import type { Revocation } from '../../services/kit/revocations.ts'
 import { sliceOf, window } from '../pages.ts'
@@ -17,8 +18,11 @@ export type Sessions = ReturnType<typeof sessionStore>
 /** `alive_at` is written each second: so much of its life a token may have had after it. */
 const ALIVE_MARK_LAG = 1500
 
-/** A token that is being signed while its session ends is spoken of as well. */
-const REVOCATION_MARGIN = 60_000
+/**
+ * A token that is being signed while its session ends is spoken of as well. And a clock that is an hour ahead must not
+ * let forget what has expired by it alone: when it is set back, those tokens are good again but for this.
+ */
+const REVOCATION_MARGIN = HOUR + MINUTE
 
 export function sessionStore(
   sqlite: Sqlite,

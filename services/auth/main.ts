@@ -117,6 +117,8 @@ export async function authService(
     paths,
     probe: () => store.probe(),
     async start() {
+      // A grace of the run before goes on in this one.
+      context.graceClock.run()
       catchingUp = catchUp(users)
       await catchingUp
       catchingUp = undefined
@@ -129,7 +131,7 @@ export async function authService(
       context.graceClock.stop()
       await mails.stop()
       sender.close()
-      await store.markAlive(clock.now())
+      await store.markAlive(clock.now()).catch((error) => log.error({ event: 'alive.failed', err: error }))
       store.close()
     },
   }

@@ -92,6 +92,12 @@ export class InstanceInTime {
     await this.askWithin('auth', 'GET /health/db', {})
   }
 
+  /** The clock is set: no time goes on, and what happens in intervals does not notice. */
+  step(ms: number): void {
+    this.time += ms
+    for (const tick of this.ticking) tick.next += ms
+  }
+
   /** Stops as it is asked to, and starts again when so many milliseconds have passed. */
   async restart(down: number): Promise<void> {
     await this.served?.stop()

@@ -17,6 +17,8 @@ export interface Between {
   fates: Fate[]
   /** How many requests a fate has befallen. */
   befallen: number
+  /** While it is set nothing comes through at these paths: it breaks off at once, or is left without an answer. */
+  cut: { paths: RegExp; how: 'broken' | 'silent' } | undefined
   stop(): void
 }
 
@@ -32,6 +34,9 @@ export async function startProxy(target: () => string, paths = /^/): Promise<Bet
     for (const name of ['host', 'connection', 'content-length', 'accept-encoding']) headers.delete(name)
     const forward = () =>
       fetch(target() + url, { method, headers, ...(body.length > 0 ? { body: new Uint8Array(body) } : {}) })
+    const isCut = () => proxy.cut?.paths.test(url) ?? false
+    const sever = () => (proxy.cut?.how === 'silent' ? undefined : void request.socket.destroy())
+    if (isCut()) return sever()
     const fate = paths.test(url) ? proxy.fates.shift() : undefined
     if (fate) proxy.befallen++
     try {
@@ -40,6 +45,7 @@ export async function startProxy(target: () => string, paths = /^/): Promise<Bet
       if (fate?.doubled !== undefined) setTimeout(() => forward().catch(() => undefined), fate.doubled)
       const forwarded = await forward()
       const text = await forwarded.text()
+      if (isCut()) return sever()
       if (fate?.lost === 'answer') return void request.socket.destroy()
       const kept = [...forwarded.headers].filter(
         ([name]) => !['content-encoding', 'content-length', 'transfer-encoding'].includes(name),
@@ -54,6 +60,7 @@ export async function startProxy(target: () => string, paths = /^/): Promise<Bet
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     fates: [],
     befallen: 0,
+    cut: undefined,
     stop: () => {
       server.close()
       server.closeAllConnections()

@@ -1,22 +1,27 @@
-import { afterAll, beforeAll, setDefaultTimeout, test } from 'bun:test'
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import fc from 'fast-check'
+import { HOUR, SECOND } from '../../services/kit/clock.ts'
 import { as } from '../harness.ts'
 import { InstanceInTime } from './instance-in-time.ts'
 import { type Access, differs, SETTINGS, type Session } from './session-model.ts'
 import { CODES, SessionSteps, step } from './session-steps.ts'
 
-/** A run that failed is run again by the seed and the path that it printed. */
+/** `SESSION_RUNS`: how many sequences. One that failed is run again by the `seed` and the `path` that were printed. */
 const { SESSION_RUNS = '30', SESSION_SEED, SESSION_PATH } = process.env
 
-setDefaultTimeout(Math.max(60_000, Number(SESSION_RUNS) * 2000))
+const PATIENCE = 60_000 + Number(SESSION_RUNS) * 500
+setDefaultTimeout(PATIENCE)
 
 const instance = new InstanceInTime(SETTINGS)
 beforeAll(() => instance.start())
 afterAll(() => instance.stop())
 
+const done = { sequences: 0, steps: 0, tokens: 0 }
+
 /** Asks about every token at every place that takes one: what works must be exactly what the model says. */
 async function look(steps: SessionSteps): Promise<void> {
   const { model } = steps
+  done.tokens += model.access.length + model.sessions.reduce((sum, { refresh }) => sum + refresh.length, 0)
   for (const access of model.access) await lookAtAccessToken(steps, access)
   for (const session of model.sessions) await lookAtRefreshTokens(steps, session)
   const ring = model.ring().map(({ kid }) => kid)
@@ -69,21 +74,48 @@ async function lookAtRefreshTokens({ model }: SessionSteps, session: Session): P
 }
 
 test('after any sequence of what befalls sessions, the tokens that work are exactly those of the model', async () => {
-  const sequence = fc.array(step, { minLength: 10, maxLength: 40, size: 'max' })
+  const sequence = fc.array(step, { minLength: 15, maxLength: 40, size: 'max' })
   await fc.assert(
     fc.asyncProperty(sequence, async (sequence) => {
       const steps = new SessionSteps(instance)
       await steps.begin()
       for (const step of sequence) {
         await steps.take(step)
+        done.steps++
         if (step.look) await look(steps)
       }
       await look(steps)
+      done.sequences++
     }),
     {
       numRuns: Number(SESSION_RUNS),
+      // The simplest one that was found till then is told.
+      interruptAfterTimeLimit: PATIENCE - 10_000,
+      markInterruptAsFailure: true,
       ...(SESSION_SEED === undefined ? {} : { seed: Number(SESSION_SEED) }),
-      ...(SESSION_PATH === undefined ? {} : { path: SESSION_PATH }),
+      ...(SESSION_PATH === undefined ? {} : { path: SESSION_PATH, endOnFailure: true }),
     },
   )
+  if (process.env.SESSION_RUNS !== undefined)
+    console.log(
+      `${done.sequences} sequences of ${done.steps} steps; ${done.tokens} times a token was as the model has it`,
+    )
+})
+
+test('a clock that is an hour ahead for a while, twice: what was revoked stays so when it is set back', async () => {
+  const steps = new SessionSteps(instance)
+  await steps.begin()
+  for (const deed of ['login', 'login', 'logout', 'deleteSession', 'changeRoles', 'login'] as const)
+    await steps.take({ deed, which: 0, how: 1, look: false })
+  await look(steps)
+  const dead = steps.model.access.filter((access) => !steps.model.good(access)).length
+  expect([dead, steps.model.access.length]).toEqual([4, 5])
+  for (let round = 0; round < 2; round++) {
+    await instance.pass(HOUR)
+    await instance.pass(SECOND)
+    await instance.pass(-HOUR)
+    await look(steps)
+    await instance.crash(0)
+    await look(steps)
+  }
 })

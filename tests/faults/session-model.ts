@@ -1,17 +1,17 @@
 import { decodeJwt, decodeProtectedHeader } from 'jose'
-import { DAY, MINUTE, SECOND } from '../../services/kit/clock.ts'
+import { HOUR, MINUTE, SECOND } from '../../services/kit/clock.ts'
 
 /** What the instance is started with; short where nothing hangs on the length. */
 export const SETTINGS = {
-  JWT_EXPIRE: '10m',
-  REFRESH_EXPIRE: '1d',
-  REFRESH_EXPIRE_V0: '2d',
-  SESSION_MAX_AGE: '3d',
+  JWT_EXPIRE: '30m',
+  REFRESH_EXPIRE: '2h',
+  REFRESH_EXPIRE_V0: '3h',
+  SESSION_MAX_AGE: '4h',
   REFRESH_REUSE_GRACE: '10s',
 }
-export const JWT_EXPIRE = 10 * MINUTE
-const LIFETIME = { v1: DAY, v0: 2 * DAY }
-const SESSION_MAX_AGE = 3 * DAY
+export const JWT_EXPIRE = 30 * MINUTE
+const LIFETIME = { v1: 2 * HOUR, v0: 3 * HOUR }
+const SESSION_MAX_AGE = 4 * HOUR
 const GRACE = 10 * SECOND
 /** A retired key stays for the tokens that are being signed. */
 const KEY_MARGIN = MINUTE

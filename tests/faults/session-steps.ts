@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { DAY, HOUR, MINUTE, SECOND } from '../../services/kit/clock.ts'
+import { HOUR, MINUTE, SECOND } from '../../services/kit/clock.ts'
 import { resetLinkIn } from '../contract/reset-mail.ts'
 import { type Answer, as, eventually, newEmail, PASSWORD } from '../harness.ts'
 import type { InstanceInTime } from './instance-in-time.ts'
@@ -15,8 +15,8 @@ import {
 
 const V1 = '/api/v1'
 const SHORT = [400, SECOND, 4 * SECOND, 9 * SECOND, 10 * SECOND, 11 * SECOND, MINUTE, 3 * MINUTE]
-const LONG = [9 * MINUTE, 10 * MINUTE, HOUR, 8 * HOUR, 20 * HOUR, DAY]
-const DOWN = [0, SECOND, 8 * SECOND, 5 * MINUTE, 2 * HOUR]
+const LONG = [29 * MINUTE, 30 * MINUTE, HOUR, 90 * MINUTE, 110 * MINUTE, 2 * HOUR, 3 * HOUR]
+const DOWN = [0, SECOND, 8 * SECOND, 5 * MINUTE, HOUR]
 const ROLES = [['USER'], ['USER', 'SALES'], ['SALES', 'USER'], ['EDITOR']]
 const USERS_MOST = 3
 
@@ -49,8 +49,9 @@ const WEIGHTS = {
   syncCache: 1,
   rotateKey: 2,
   removeKey: 2,
-  restart: 1,
-  crash: 1,
+  restart: 2,
+  crash: 2,
+  growOld: 2,
   pass: 20,
 } satisfies Record<string, number>
 
@@ -68,7 +69,10 @@ const deed: fc.Arbitrary<Deed> = fc.oneof(
   ...Object.entries(WEIGHTS).map(([name, weight]) => ({ arbitrary: fc.constant(name as Deed), weight })),
 )
 
-export const step: fc.Arbitrary<Step> = fc.record({ deed, which: fc.nat(11), how: fc.nat(11), look: fc.boolean() })
+export const step: fc.Arbitrary<Step> = fc.record(
+  { deed, which: fc.nat(11), how: fc.nat(11), look: fc.boolean() },
+  { noNullPrototype: true },
+)
 
 /** Does to an instance what a sequence says, and the same to the model; what is answered must be what the model says. */
 export class SessionSteps {
@@ -133,7 +137,12 @@ export class SessionSteps {
 
   private async repeat(which: number, how: number): Promise<void> {
     const session = this.session(which, how)
-    await this.present(session, Math.max(0, session.refresh.length - 2), how)
+    const last = Math.max(0, session.refresh.length - 2)
+    await this.present(session, last, how)
+    if (how % 3 !== 2) return
+    // Asked for again, it is no younger.
+    await this.instance.pass(SHORT[which % 6] ?? SECOND)
+    await this.present(session, last, how)
   }
 
   private async reuse(which: number, how: number): Promise<void> {
@@ -380,21 +389,40 @@ export class SessionSteps {
     return body.items.map(({ kid }: { kid: string }) => kid)
   }
 
-  private async restart(which: number): Promise<void> {
-    const down = DOWN[which % DOWN.length] ?? 0
-    await this.instance.restart(down)
-    this.model.wasDown(down, false)
+  private async restart(which: number, how: number): Promise<void> {
+    await this.again(which, how, false)
   }
 
-  private async crash(which: number): Promise<void> {
-    const down = DOWN[which % DOWN.length] ?? 0
-    await this.instance.crash(down)
-    this.model.wasDown(down, true)
+  private async crash(which: number, how: number): Promise<void> {
+    await this.again(which, how, true)
+  }
+
+  /** Mostly after a refresh, whose answer the client asks for again; sometimes it happens twice. */
+  private async again(which: number, how: number, crashed: boolean): Promise<void> {
+    const { instance, model } = this
+    const down = DOWN[how % DOWN.length] ?? 0
+    const session = how < 9 ? this.session(which, 1) : undefined
+    if (session) await this.present(session, session.refresh.length - 1, how)
+    for (let times = how % 3 === 0 ? 2 : 1; times > 0; times--) {
+      await instance.pass(SHORT[which % 6] ?? SECOND)
+      await (crashed ? instance.crash(down) : instance.restart(down))
+      model.wasDown(down, crashed)
+    }
+    if (session) await this.present(session, Math.max(0, session.refresh.length - 2), how)
+  }
+
+  /** A session is kept alive until it comes to its absolute end. */
+  private async growOld(which: number, how: number): Promise<void> {
+    const session = this.session(which, 1)
+    for (let times = how % 4; times >= 0; times--) {
+      await this.present(session, session.refresh.length - 1, how)
+      if (times > 0) await this.instance.pass(105 * MINUTE)
+    }
   }
 
   private async pass(which: number, how: number): Promise<void> {
-    // Mostly short: after a day there is little left to look at.
-    const times = how % 6 === 5 ? LONG : SHORT
+    // Mostly short: after hours there is little left to look at.
+    const times = how % 4 === 3 ? LONG : SHORT
     await this.instance.pass(times[which % times.length] ?? SECOND)
   }
 

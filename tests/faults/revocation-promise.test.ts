@@ -1,0 +1,218 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { all, askEach } from '../contract/each-service.ts'
+import {
+  type Answer,
+  as,
+  call,
+  eventually,
+  logIn,
+  type Name,
+  registerUser,
+  type System,
+  startSystem,
+  type TestUser,
+} from '../harness.ts'
+import { type Between, startProxy } from './proxy.ts'
+
+/** `LOGOUTS=1000`: as long as the promise is to be measured, with its figures. */
+const LOGOUTS = Number(process.env.LOGOUTS ?? 150)
+const LONG = process.env.LOGOUTS !== undefined
+const AT_ONCE = 8
+const V1 = '/api/v1'
+const CUTS = ['broken', 'silent'] as const
+const APART: Name[] = ['users', 'modules']
+
+setDefaultTimeout(Math.max(60_000, LOGOUTS * 300))
+
+type Asked = (system: System, user: TestUser) => Promise<Answer>
+
+const operator = (system: System, request: string, body?: object) => {
+  const [method, path = ''] = request.split(' ')
+  const base = path.startsWith('/auth') ? system.url.auth : system.url.users
+  return call(base, `${method} ${V1}${path}`, { headers: as.operator, ...(body ? { body } : {}) })
+}
+const bearer = (system: System, { tokens }: TestUser, request: string) => {
+  const [method, path] = request.split(' ')
+  return call(system.url.auth, `${method} ${V1}${path}`, { headers: as.bearer(tokens.access_token) })
+}
+
+/** Everything whose answer says that a token is refused from now on. */
+const ENDS: Record<string, Asked> = {
+  'a logout': (system, user) => bearer(system, user, 'POST /auth/logout'),
+  'a logout everywhere': (system, user) => bearer(system, user, 'POST /auth/logout-all'),
+  'a session deleted': (system, user) => bearer(system, user, `DELETE /auth/sessions/${user.tokens.session_id}`),
+  'a token revoked': (system, { tokens }) =>
+    call(system.url.auth, `POST ${V1}/auth/revoke`, { body: { token: tokens.refresh_token } }),
+  'a user disabled': (system, { id }) => operator(system, `PATCH /users/${id}`, { status: 'disabled' }),
+  'roles changed': (system, { id }) => operator(system, `PATCH /users/${id}`, { roles: ['USER', 'SALES'] }),
+  'a password set': (system, { id }) =>
+    operator(system, `POST /users/${id}/set-password`, { new_password: 'quite another phrase' }),
+  'a user deleted': (system, { id }) => operator(system, `DELETE /users/${id}`),
+}
+
+/** What the others say to a token at once, the one or the other first. */
+async function others(system: System, token: string, round: number) {
+  return await askEach(system, token, round % 2 === 0 ? APART : APART.toReversed())
+}
+
+async function openedAnew(system: System, user: TestUser): Promise<TestUser> {
+  const { body } = await logIn(system, user.email)
+  return { ...user, tokens: body }
+}
+
+/** Shares the rounds among clients that work at the same time. */
+async function atOnce(rounds: number, work: (round: number) => Promise<void>): Promise<void> {
+  let next = 0
+  const client = async () => {
+    for (let round = next++; round < rounds; round = next++) await work(round)
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, client))
+}
+
+function inOrder(times: number[]): { at(share: number): string } {
+  const sorted = times.toSorted((a, b) => a - b)
+  return { at: (share) => `${sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]?.toFixed(1)} ms` }
+}
+
+describe('from the answer on, no service takes the token, three processes', () => {
+  let system: System
+  beforeAll(async () => {
+    system = await startSystem('three processes', { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
+  })
+  afterAll(() => system?.stop())
+
+  test.each(Object.entries(ENDS))('%s', async (name, end) => {
+    const rounds = name === 'a logout' ? LOGOUTS : Math.ceil(LOGOUTS / 10)
+    const times: number[] = []
+    const accepted: unknown[] = []
+    await atOnce(rounds, async (round) => {
+      const user = await registerUser(system)
+      // A token that was checked before is not checked again, but for its revocation.
+      expect(await others(system, user.tokens.access_token, round)).toEqual(all(200, APART))
+      const sentAt = performance.now()
+      const { status } = await end(system, user)
+      times.push(performance.now() - sentAt)
+      const said = await others(system, user.tokens.access_token, round)
+      expect(status).toBeWithin(200, 205)
+      if (!Bun.deepEquals(said, all('token_revoked', APART))) accepted.push({ round, said })
+      expect(await askEach(system, user.tokens.access_token, ['auth'])).toEqual(all('token_revoked', ['auth']))
+    })
+    expect(accepted).toEqual([])
+    expect(times).toHaveLength(rounds)
+    // The answer waits for the others, at most a second, and they are quicker than the end of their leases.
+    expect(Math.max(...times)).toBeLessThan(2000)
+    const { at } = inOrder(times)
+    if (LONG) console.log(`${rounds} × ${name}: 0 accepted; answered in ${at(0.5)} (median), ${at(0.99)} (p99)`)
+  })
+
+  test('a service that has just started refuses nothing good and accepts nothing revoked', async () => {
+    const user = await registerUser(system)
+    const wrong: unknown[] = []
+    let stopped = false
+    // While it is away its port is closed, and nothing can be asked.
+    const modules = async (token: string) =>
+      (await askEach(system, token, ['modules']).catch(() => ({ modules: 'away' }))).modules
+    const client = async () => {
+      while (!stopped) {
+        const { tokens } = await openedAnew(system, user)
+        const good = await modules(tokens.access_token)
+        await bearer(system, { ...user, tokens }, 'POST /auth/logout')
+        const revoked = await modules(tokens.access_token)
+        if (![200, 'away'].includes(good ?? 0) || !['token_revoked', 'away'].includes(String(revoked)))
+          wrong.push({ good, revoked })
+      }
+    }
+    const clients = Promise.all([client(), client(), client()])
+    for (let round = 0; round < (LONG ? 10 : 2); round++) {
+      const [live, ended] = [await openedAnew(system, user), await openedAnew(system, user)]
+      await system.kill('modules')
+      await bearer(system, ended, 'POST /auth/logout')
+      await system.start('modules')
+      const said = await Promise.all([modules(live.tokens.access_token), modules(ended.tokens.access_token)])
+      expect(said).toEqual([200, 'token_revoked'])
+    }
+    stopped = true
+    await clients
+    expect(wrong).toEqual([])
+  })
+})
+
+describe('a service that is cut off from auth', () => {
+  let system: System
+  let toAuth: Between
+  beforeAll(async () => {
+    toAuth = await startProxy(() => system.url.auth, /\/auth\/revocations/)
+    const env = { RATE_LIMIT: 'off', LOG_LEVEL: 'silent', REVOCATION_MAX_LAG: '3s' }
+    system = await startSystem('three processes', env, {
+      settingsOf: (name) => (name === 'modules' ? { AUTH_URL: toAuth.url } : {}),
+    })
+  })
+  afterAll(async () => {
+    await system?.stop()
+    toAuth?.stop()
+  })
+  /** Until a poll was answered: of two that come through, the first was. */
+  const followed = async () => {
+    const befallen = toAuth.befallen
+    toAuth.fates = [{}, {}]
+    await eventually(() => toAuth.befallen === befallen + 2)
+  }
+  const modules = async ({ tokens }: TestUser) => (await askEach(system, tokens.access_token, ['modules'])).modules
+  const users = async ({ tokens }: TestUser) => (await askEach(system, tokens.access_token, ['users'])).users
+  const logOut = async (user: TestUser) => {
+    const sentAt = performance.now()
+    expect((await bearer(system, user, 'POST /auth/logout')).status).toBe(204)
+    return performance.now() - sentAt
+  }
+
+  test.each(LONG ? CUTS : CUTS.slice(0, 1))('from its feed alone (%s): it asks about each token', async (how) => {
+    await followed()
+    const registered = [registerUser(system), registerUser(system), registerUser(system)]
+    const [live, first, later] = await Promise.all(registered)
+    if (!live || !first || !later) throw new Error('Three were registered')
+    for (const user of [live, first, later]) expect(await modules(user)).toBe(200)
+    toAuth.cut = { paths: /\/auth\/revocations/, how }
+    const cutAt = performance.now()
+    // The first waits until the right to decide alone has run out; then no one waits.
+    expect(await logOut(first)).toBeLessThan(1500)
+    expect([await modules(first), await modules(live)]).toEqual(['token_revoked', 200])
+    // As long as auth answers its questions, the silence of the feed is no reason to refuse anyone.
+    await Bun.sleep(Math.max(0, 3200 - (performance.now() - cutAt)))
+    expect(await logOut(later)).toBeLessThan(500)
+    expect([await modules(later), await modules(live)]).toEqual(['token_revoked', 200])
+    toAuth.cut = undefined
+    expect([await modules(first), await modules(later), await modules(live)]).toEqual([
+      'token_revoked',
+      'token_revoked',
+      200,
+    ])
+  })
+
+  test.each(LONG ? CUTS : CUTS.slice(1))(
+    'altogether (%s): what it knows is refused, the rest taken for a while, then none',
+    async (how) => {
+      await followed()
+      const registered = [registerUser(system), registerUser(system), registerUser(system)]
+      const [live, known, unknown] = await Promise.all(registered)
+      if (!live || !known || !unknown) throw new Error('Three were registered')
+      for (const user of [live, known, unknown]) expect(await modules(user)).toBe(200)
+      await logOut(known)
+      toAuth.cut = { paths: /^/, how }
+      const cutAt = performance.now()
+      expect(await logOut(unknown)).toBeLessThan(1500)
+      // Auth has spoken, and who hears it knows.
+      expect([await users(unknown), await users(live)]).toEqual(['token_revoked', 200])
+      expect(await Promise.all([known, unknown, live].map(modules))).toEqual(['token_revoked', 200, 200])
+      await Bun.sleep(Math.max(0, 3100 - (performance.now() - cutAt)))
+      expect(await Promise.all([known, unknown, live].map(modules))).toEqual([
+        'token_revoked',
+        'auth_unavailable',
+        'auth_unavailable',
+      ])
+      toAuth.cut = undefined
+      // Asked again as soon as it can be: at the latest when the pause after a question without an answer is over.
+      await Bun.sleep(150)
+      expect(await Promise.all([known, unknown, live].map(modules))).toEqual(['token_revoked', 'token_revoked', 200])
+    },
+  )
+})
