@@ -35,8 +35,6 @@ export interface System {
   start(name: Name): Promise<void>
   /** Asks one to end, and waits until it has. */
   terminate(name: Name): Promise<number>
-  /** Sends a signal to one. */
-  signal(name: Name, signal: NodeJS.Signals): void
   /** Resolves when one has ended by itself. */
   ended(name: Name): Promise<void>
   stop(): Promise<void>
@@ -147,7 +145,6 @@ export async function startSystem(
       if (!running.has(keyOf(name))) await launch(keyOf(name))
     },
     terminate: (name) => end(name, 'SIGTERM'),
-    signal: (name, signal) => running.get(keyOf(name))?.kill(signal),
     async ended(name) {
       await running.get(keyOf(name))?.exited
       running.delete(keyOf(name))

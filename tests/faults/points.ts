@@ -3,17 +3,27 @@ import { Database } from 'bun:sqlite'
 /**
  * Loaded into a process before the program (`bun --preload`): ends it, as SIGKILL does, at a named point.
  * `FAULT=statement:<n>`: at the n-th statement of its migrations. `FAULT=before-commit` and `FAULT=after-commit`: at the
- * first commit after it was armed by SIGUSR2.
+ * next commit to the database of the service that a request names in `x-fault`.
  */
 const [point, count = '1'] = (process.env.FAULT ?? '').split(':')
 let left = Number(count)
-let armed = point === 'statement'
-process.on('SIGUSR2', () => {
-  armed = true
-})
+let armed: string | undefined
 
-function reached(): void {
-  if (armed && --left === 0) process.kill(process.pid, 'SIGKILL')
+const serve = Bun.serve
+Bun.serve = ((options: { fetch: (request: Request) => unknown }) => {
+  const { fetch } = options
+  return serve({
+    ...options,
+    fetch(request: Request) {
+      armed = request.headers.get('x-fault') ?? armed
+      return fetch(request)
+    },
+  } as unknown as Parameters<typeof serve>[0])
+}) as typeof serve
+
+function reached(database: Database): void {
+  const meant = point === 'statement' || (armed !== undefined && database.filename.endsWith(`${armed}.sqlite`))
+  if (meant && --left === 0) process.kill(process.pid, 'SIGKILL')
 }
 
 const run = Database.prototype.run as (this: Database, sql: string, ...rest: unknown[]) => unknown
@@ -24,14 +34,14 @@ Database.prototype.run = function (this: Database, sql: string, ...rest: unknown
   const statements = point === 'statement' && !rest.length ? split(sql) : []
   if (statements.length > 1) {
     for (const statement of statements) {
-      reached()
+      reached(this)
       run.call(this, statement)
     }
     return { changes: 0, lastInsertRowid: 0 }
   }
-  if (isCommit && (point === 'before-commit' || point === 'statement')) reached()
+  if (isCommit && (point === 'before-commit' || point === 'statement')) reached(this)
   const result = run.call(this, sql, ...rest)
-  if (isCommit && (point === 'after-commit' || point === 'statement')) reached()
+  if (isCommit && (point === 'after-commit' || point === 'statement')) reached(this)
   return result
 } as typeof Database.prototype.run
 
