@@ -2,6 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { resolve } from 'node:path'
 import type { Readable } from 'node:stream'
 import { compiled, inCheckout } from './package/executable.ts'
+import { dataDirOf } from './settings.ts'
+import { colored } from './terminal.ts'
+import { UNDER_RUNNER } from './under-runner.ts'
 
 export interface Line {
   name: string
@@ -44,6 +47,7 @@ export class Runner {
   constructor(
     private readonly lines: readonly Line[],
     private readonly firstPause = FIRST_PAUSE,
+    private readonly color = true,
   ) {
     this.width = Math.max(...lines.map(({ name }) => name.length))
   }
@@ -89,9 +93,14 @@ export class Runner {
       const child = spawn('/bin/sh', ['-c', `exec ${command}`], {
         cwd: HOME,
         // Relative paths in the settings mean the operator's directory.
-        env: { ...process.env, CH202_DATA_DIR: resolve(process.env.CH202_DATA_DIR?.trim() || 'data') },
+        env: {
+          ...process.env,
+          CH202_DATA_DIR: resolve(dataDirOf(process.env)),
+          [UNDER_RUNNER]: '1',
+        },
         detached: true,
-        stdio: ['ignore', 'pipe', 'pipe'],
+        // Nothing is ever written to the first: it ends with this process, and so do the services.
+        stdio: ['pipe', 'pipe', 'pipe'],
       })
       this.children.set(name, child)
       this.prefix(name, index, child.stdout)
@@ -119,8 +128,8 @@ export class Runner {
 
   private say(name: string, index: number, text: string): void {
     const label = `${name.padEnd(this.width)} |`
-    const plain = !process.stdout.isTTY || process.env.NO_COLOR !== undefined || process.env.TERM === 'dumb'
-    process.stdout.write(plain ? `${label} ${text}\n` : `${COLORS[index % COLORS.length]}${label}\x1b[0m ${text}\n`)
+    const inColor = colored(process.stdout, this.color)
+    process.stdout.write(inColor ? `${COLORS[index % COLORS.length]}${label}\x1b[0m ${text}\n` : `${label} ${text}\n`)
   }
 
   private signal(signal: NodeJS.Signals): void {

@@ -1,3 +1,5 @@
+import { EXIT } from './exit.ts'
+
 /** A Ctrl-C may come twice: from the terminal, and passed on by the `bun run` that started us. */
 const SAME = 500
 
@@ -14,4 +16,17 @@ export function onStop(first: () => void, again: () => void): void {
     } else if (performance.now() - firstAt > SAME) again()
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
+}
+
+/**
+ * For work of many items, that it can end between two of them; a second signal ends it at once.
+ * @returns `asked` is true from the first one on
+ */
+export function stopBetweenItems(): { readonly asked: boolean } {
+  const stop = { asked: false }
+  const first = () => {
+    stop.asked = true
+  }
+  onStop(first, () => process.exit(EXIT.interrupted))
+  return stop
 }

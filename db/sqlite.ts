@@ -1,7 +1,8 @@
 import { Database } from 'bun:sqlite'
 import { createHash } from 'node:crypto'
-import { chmodSync, closeSync, existsSync, linkSync, mkdirSync, openSync, readSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, closeSync, existsSync, linkSync, mkdirSync, openSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { DatabaseError, openingError, refuseDamagedFile, refuseDamagedPages, refuseLogAlone } from './damage.ts'
 
 /** One step of a schema: forward only, and never edited once it has landed. */
 export interface Migration {
@@ -9,16 +10,10 @@ export interface Migration {
   sql: string
 }
 
-/** Why a database can't be opened, said for the operator. */
-class DatabaseError extends Error {
-  override name = 'DatabaseError'
-}
-
 /** Stands in the header of each of our files (`PRAGMA application_id`), so that no other file is taken for one. */
-const APPLICATION_IDS = { auth: 0x63680001, users: 0x63680002, modules: 0x63680003 } as const
+export const APPLICATION_IDS = { auth: 0x63680001, users: 0x63680002, modules: 0x63680003 } as const
 export type DatabaseName = keyof typeof APPLICATION_IDS
 
-const HEADER_SIZE = 100
 const BUSY_FIRST_WAIT = 5
 const BUSY_PATIENCE = 2000
 
@@ -60,13 +55,17 @@ export class Sqlite {
     })
   }
 
-  /** Writes what is still waiting and closes the file. */
+  /** Writes what is still waiting and closes the file, whatever the disk says: what was answered is on it. */
   close(): void {
     if (this.closed) return
     this.flush()
     this.closed = true
     for (const { settle } of this.waiting.splice(0)) settle(new DatabaseError(`${this.path} is closed`))
-    this.raw.run('PRAGMA wal_checkpoint(TRUNCATE)')
+    try {
+      this.raw.run('PRAGMA wal_checkpoint(TRUNCATE)')
+    } catch {
+      // A disk that is full, or fails: the next start reads the write-ahead log.
+    }
     this.raw.close()
   }
 
@@ -142,7 +141,8 @@ export class Sqlite {
   }
 }
 
-function isBusy(error: unknown): boolean {
+/** Whether another process has the file at this moment. */
+export function isBusy(error: unknown): boolean {
   const code = (error as { code?: unknown }).code
   return typeof code === 'string' && /^SQLITE_(BUSY|LOCKED)/.test(code)
 }
@@ -155,14 +155,16 @@ function isBusy(error: unknown): boolean {
 export function openDatabase(path: string, name: DatabaseName, migrations: readonly Migration[]): Sqlite {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    if (!existsSync(path)) createDatabase(path, name, migrations)
-    checkFile(path)
+    if (!existsSync(path)) {
+      refuseLogAlone(path)
+      createDatabase(path, name, migrations)
+    }
+    refuseDamagedFile(path, { name, id: APPLICATION_IDS[name] })
     chmodSync(path, 0o600)
     const raw = new Database(path, { readwrite: true, create: false, strict: true })
     try {
       configure(raw)
-      const id = raw.query<{ application_id: number }, []>('PRAGMA application_id').get()?.application_id
-      if (id !== APPLICATION_IDS[name]) throw new DatabaseError(`${path} is not the database of the ${name} service`)
+      refuseDamagedPages(raw, path)
       migrate(raw, path, migrations)
       // From now on waiting inside SQLite would stop the event loop: `flush` waits without.
       raw.run('PRAGMA busy_timeout = 5')
@@ -172,10 +174,7 @@ export function openDatabase(path: string, name: DatabaseName, migrations: reado
     }
     return new Sqlite(raw, path)
   } catch (error) {
-    if (error instanceof DatabaseError) throw error
-    throw new DatabaseError(`${path} cannot be opened: ${error instanceof Error ? error.message : 'unknown error'}`, {
-      cause: error,
-    })
+    throw openingError(path, error)
   }
 }
 
@@ -183,37 +182,27 @@ function createDatabase(path: string, name: DatabaseName, migrations: readonly M
   const draft = `${path}.new-${process.pid}`
   rmSync(draft, { force: true })
   closeSync(openSync(draft, 'wx', 0o600))
-  const raw = new Database(draft, { readwrite: true, create: false, strict: true })
   try {
-    raw.run(`PRAGMA application_id = ${APPLICATION_IDS[name]}`)
-    raw.run('PRAGMA synchronous = FULL')
-    migrate(raw, draft, migrations)
-  } finally {
-    raw.close()
-  }
-  try {
+    writeSchema(draft, name, migrations)
     linkSync(draft, path)
   } catch (error) {
     // Another process was first: its file is as good as ours.
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   } finally {
     rmSync(draft, { force: true })
+    rmSync(`${draft}-journal`, { force: true })
   }
 }
 
-/** A cut file is found here, before SQLite makes the best of it: the header says how many pages there should be. */
-function checkFile(path: string): void {
-  const header = Buffer.alloc(HEADER_SIZE)
-  const file = openSync(path, 'r')
-  const read = readSync(file, header, 0, HEADER_SIZE, 0)
-  closeSync(file)
-  if (read < HEADER_SIZE || header.toString('latin1', 0, 15) !== 'SQLite format 3')
-    throw new DatabaseError(`${path} is damaged: it is not a SQLite database. Restore it from a backup`)
-  const stored = header.readUInt16BE(16)
-  const pageSize = stored === 1 ? 65536 : stored
-  const pages = header.readUInt32BE(28)
-  if (statSync(path).size < pages * pageSize)
-    throw new DatabaseError(`${path} is damaged: it is shorter than its header says. Restore it from a backup`)
+function writeSchema(path: string, name: DatabaseName, migrations: readonly Migration[]): void {
+  const raw = new Database(path, { readwrite: true, create: false, strict: true })
+  try {
+    raw.run(`PRAGMA application_id = ${APPLICATION_IDS[name]}`)
+    raw.run('PRAGMA synchronous = FULL')
+    migrate(raw, path, migrations)
+  } finally {
+    raw.close()
+  }
 }
 
 function configure(raw: Database): void {
@@ -223,6 +212,8 @@ function configure(raw: Database): void {
   raw.run('PRAGMA synchronous = FULL')
   raw.run('PRAGMA foreign_keys = ON')
   raw.run('PRAGMA trusted_schema = OFF')
+  // A damaged page is an error when it is read, and not wrong data.
+  raw.run('PRAGMA cell_size_check = ON')
   raw.run('PRAGMA temp_store = MEMORY')
 }
 
@@ -267,14 +258,15 @@ function pendingMigrations(raw: Database, path: string, migrations: readonly Mig
   return migrations.filter(({ name }) => !applied.some((row) => row.name === name))
 }
 
-function checksumOf(migration: Migration): string {
+/** What stands in `schema_migrations` for a migration that was applied. */
+export function checksumOf(migration: Migration): string {
   return createHash('sha256').update(migration.sql).digest('hex')
 }
 
 /** What `migrate` would do to a file, without doing it. */
 export function plannedMigrations(path: string, migrations: readonly Migration[]): string[] {
   if (!existsSync(path)) return migrations.map(({ name }) => name)
-  checkFile(path)
+  refuseDamagedFile(path)
   const raw = new Database(path, { readonly: true })
   try {
     return pendingMigrations(raw, path, migrations).map(({ name }) => name)

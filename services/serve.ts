@@ -30,8 +30,8 @@ import { wholeApp } from './whole.ts'
 export const SERVICES = ['auth', 'users', 'modules'] as const
 export type ServiceName = (typeof SERVICES)[number]
 
-/** How long a stop waits for the requests under way. */
-const STOP_PATIENCE = 10_000
+/** How long a stop waits for the requests under way: with what comes after it, no more than ten seconds. */
+const STOP_PATIENCE = 8000
 
 export interface Served {
   /** Where it takes requests. */
@@ -81,7 +81,7 @@ export async function serve(
       ? { url: 'http://localhost', key, fetch: (request) => appOf(services, name).handle(request) }
       : { url: addressOf(config, name), key, fetch: (request) => fetch(request) }
   }
-  const { server, answerWith } = listen(address)
+  const { server, answerWith, lastAnswers } = listen(address)
   try {
     for (const name of names) services.push(await build(name, runtime, link, mailer))
   } catch (error) {
@@ -96,7 +96,7 @@ export async function serve(
   await Promise.all(services.map((service) => service.start()))
   const url = address.replace(/:0$/, `:${server.port}`)
   const forget = announce(config.dataDir, names, url, timestamp(runtime.clock.now()))
-  return { url, services: names, apps, stop: () => stop(server, services, forget) }
+  return { url, services: names, apps, stop: () => stop(server, services, forget, lastAnswers) }
 }
 
 async function build(
@@ -124,24 +124,42 @@ function appOf(services: readonly Service[], name: ServiceName): AnyElysia {
 
 type Answering = (request: Request) => Response | Promise<Response>
 
+interface Listening {
+  server: Server<undefined>
+  answerWith(answer: Answering): void
+  /** From now on each answer is the last of its connection, and says so: no client sends what would not be taken. */
+  lastAnswers(): void
+}
+
 /**
  * The port is taken first: of two instances on one address the second must not touch the databases. Requests that come
  * before the services are there wait for them.
  */
-function listen(address: string): { server: Server<undefined>; answerWith(answer: Answering): void } {
+function listen(address: string): Listening {
   const { hostname, port, protocol } = new URL(address)
   const ready = Promise.withResolvers<Answering>()
   let answer: Answering | undefined
+  let last = false
+  const marked = (response: Response) => {
+    if (last) response.headers.set('connection', 'close')
+    return response
+  }
   try {
     const server = Bun.serve({
       hostname: hostname.replace(/^\[|\]$/g, ''),
       port: port || (protocol === 'https:' ? 443 : 80),
       maxRequestBodySize: SERVER_BODY_MAX,
       idleTimeout: 30,
-      fetch: (request) => (answer ? answer(request) : ready.promise.then((answering) => answering(request))),
+      fetch(request) {
+        const answered = answer ? answer(request) : ready.promise.then((answering) => answering(request))
+        return answered instanceof Promise ? answered.then(marked) : marked(answered)
+      },
     })
     return {
       server,
+      lastAnswers() {
+        last = true
+      },
       answerWith(answering) {
         answer = answering
         ready.resolve(answering)
@@ -216,8 +234,14 @@ function announce(dataDir: string, names: readonly ServiceName[], url: string, s
   }
 }
 
-async function stop(server: Server<undefined>, services: readonly Service[], forget: () => void): Promise<void> {
+async function stop(
+  server: Server<undefined>,
+  services: readonly Service[],
+  forget: () => void,
+  lastAnswers: () => void,
+): Promise<void> {
   forget()
+  lastAnswers()
   for (const service of services) service.release()
   // Idle connections are cut; it is the requests under way that are waited for.
   const end = performance.now() + STOP_PATIENCE

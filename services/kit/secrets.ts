@@ -18,7 +18,8 @@ export function withSecretsFile(env: Environment, dataDir: string): Environment 
     return { ...kept, ...withoutEmpty(env) }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return env
-    throw error
+    // The system's own text does not always say which file.
+    throw new Error(`${secretsFile(dataDir)} cannot be read: ${(error as Error).message}`, { cause: error })
   }
 }
 

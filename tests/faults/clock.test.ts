@@ -1,0 +1,176 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { DAY, HOUR, MINUTE, SECOND } from '../../services/kit/clock.ts'
+import { expectProblem } from '../contract/shapes.ts'
+import { as, eventually, newEmail, PASSWORD } from '../harness.ts'
+import { InstanceInTime } from './instance-in-time.ts'
+
+setDefaultTimeout(30_000)
+
+const FORTH_AND_BACK = [HOUR, -HOUR, HOUR, -HOUR]
+const BACK_AND_FORTH = [-HOUR, HOUR, -HOUR, HOUR]
+const operator = { headers: as.operator }
+
+/** The three services in this process, on a clock that an administrator sets; what is asked is asked over HTTP. */
+describe.each([
+  ['forward and back, twice', FORTH_AND_BACK],
+  ['back and forward, twice', BACK_AND_FORTH],
+])('the clock an hour %s', (_, steps) => {
+  let instance: InstanceInTime
+  beforeAll(async () => {
+    // It takes over the intervals of this process: only one may be there at a time.
+    instance = new InstanceInTime({ RATE_LIMIT: 'on', JWT_EXPIRE: '1h', REFRESH_EXPIRE: '3h' })
+    await instance.start()
+  })
+  afterAll(() => instance.stop())
+
+  const ask = (request: string, options?: Parameters<InstanceInTime['ask']>[1]) =>
+    instance.ask(request.replace(' ', ' /api/v1'), options)
+  const register = async () => {
+    const email = newEmail()
+    const { body } = await ask('POST /auth/register', { body: { email, password: PASSWORD } })
+    return { email, id: body.id as string, ...body.tokens }
+  }
+  const login = (email: string, password = PASSWORD) => ask('POST /auth/login', { body: { login: email, password } })
+  const refresh = (refresh_token: string) => ask('POST /auth/refresh', { body: { refresh_token } })
+  /** What each of the three says to a token. */
+  const each = async (token: string, id: string) => {
+    const headers = as.bearer(token)
+    const asked = [
+      ask('GET /auth/me', { headers }),
+      ask(`GET /users/${id}`, { headers }),
+      ask('GET /modules/', { headers }),
+    ]
+    return (await Promise.all(asked)).map(({ status }) => status)
+  }
+  /** After each step a little time goes on, so that what is done each second and each minute is done. */
+  const afterEach = async (look: (step: number) => Promise<void>) => {
+    for (const [at, step] of steps.entries()) {
+      instance.step(step)
+      await instance.pass(2 * MINUTE)
+      await look(at)
+    }
+  }
+
+  test('what is revoked stays so, however it was, and what is not goes on', async () => {
+    const [loggedOut, disabled, deleted, stripped, kept] = [
+      await register(),
+      await register(),
+      await register(),
+      await register(),
+      await register(),
+    ]
+    await instance.pass(20 * MINUTE)
+    expect((await ask('POST /auth/logout', { headers: as.bearer(loggedOut.access_token) })).status).toBe(204)
+    await ask(`PATCH /users/${disabled.id}`, { ...operator, body: { status: 'disabled' } })
+    await ask(`DELETE /users/${deleted.id}`, operator)
+    await ask(`PATCH /users/${stripped.id}`, { ...operator, body: { roles: ['USER', 'EDITOR'] } })
+    const ended = [loggedOut, disabled, deleted, stripped]
+    for (const one of ended) expect(await each(one.access_token, one.id)).toEqual([401, 401, 401])
+
+    let current = kept
+    await afterEach(async () => {
+      for (const [index, one] of ended.entries())
+        expect([index, await each(one.access_token, one.id)]).toEqual([index, [401, 401, 401]])
+      for (const { refresh_token } of [loggedOut, disabled, deleted])
+        expectProblem(await refresh(refresh_token), 401, 'invalid_refresh_token')
+      // Longer than the grace ago: a step back must not make it young again.
+      const next = await refresh(current.refresh_token)
+      expect(next.status).toBe(200)
+      current = { ...kept, ...next.body }
+      expect(await each(current.access_token, kept.id)).toEqual([200, 200, 200])
+    })
+    // It is no shorter by more than the step.
+    await instance.pass(HOUR + 50 * MINUTE)
+    expect((await refresh(current.refresh_token)).status).toBe(200)
+  })
+
+  test('what ends while the clock is wrong ends everywhere within a second', async () => {
+    await afterEach(async () => {
+      const [one, other] = [await register(), await register()]
+      await ask(`PATCH /users/${one.id}`, { ...operator, body: { status: 'disabled' } })
+      await ask('POST /auth/logout', { headers: as.bearer(other.access_token) })
+      expect(await each(other.access_token, other.id)).toEqual([401, 401, 401])
+      await eventually(async () => (await each(one.access_token, one.id)).every((status) => status === 401), 1000)
+      expectProblem(await login(one.email), 403, 'account_disabled')
+    })
+  })
+
+  test('lists, cursors and ids go on', async () => {
+    const made: string[] = []
+    const make = async () => made.push((await register()).id)
+    for (let n = 0; n < 4; n++) await make()
+    await afterEach(async () => {
+      const first = await ask('GET /users?size=3', operator)
+      const found = first.body.items.map(({ id }: { id: string }) => id)
+      instance.step(HOUR)
+      await make()
+      instance.step(-HOUR)
+      await make()
+      for (let cursor = first.body.next_cursor; cursor; ) {
+        const { body, status } = await ask(`GET /users?size=3&cursor=${encodeURIComponent(cursor)}`, operator)
+        expect(status).toBe(200)
+        found.push(...body.items.map(({ id }: { id: string }) => id))
+        cursor = body.next_cursor
+      }
+      expect(new Set(found).size).toBe(found.length)
+      // Those that were there when the walk began are in it.
+      for (const id of made.slice(0, -2)) expect(found).toContain(id)
+    })
+    expect(new Set(made).size).toBe(made.length)
+    const events = (await ask('GET /admin/audit?size=200', operator)).body.items.map(({ id }: { id: string }) => id)
+    expect(new Set(events).size).toBe(events.length)
+  })
+
+  test('no one is shut out for longer than the step and the pause', async () => {
+    const [paused, innocent, refreshing] = [await register(), await register(), await register()]
+    instance.step(steps[0] ?? 0)
+    for (let n = 0; n < 10; n++)
+      expectProblem(await login(paused.email, 'not the right one'), 401, 'invalid_credentials')
+    expectProblem(await login(paused.email), 429, 'rate_limited')
+    let token = refreshing.refresh_token
+    for (let n = 0; n < 150; n++) token = (await refresh(token)).body.refresh_token
+    expectProblem(await refresh(token), 429, 'rate_limited')
+    for (const step of steps.slice(1)) {
+      instance.step(step)
+      expect((await login(innocent.email)).status).toBe(200)
+      const answers = [await login(paused.email), await refresh(token)]
+      for (const { headers, status } of answers) {
+        expect([200, 401, 429]).toContain(status)
+        if (status === 429) expect(Number(headers.get('retry-after'))).toBeLessThanOrEqual(HOUR / SECOND + 300)
+      }
+      token = answers[1]?.body.refresh_token ?? token
+    }
+    await instance.pass(HOUR + MINUTE)
+    expect((await login(paused.email)).status).toBe(200)
+    expect((await refresh(token)).status).toBe(200)
+  })
+
+  test('a key retires when its last token has expired, and a link in a mail in its time', async () => {
+    const one = await register()
+    const keys = async () => (await instance.ask('GET /.well-known/jwks.json')).body.keys.length
+    await ask('POST /admin/keys/rotate', operator)
+    expect(await keys()).toBe(2)
+    await afterEach(async () => {
+      const next = await refresh(one.refresh_token)
+      expect(next.status).toBe(200)
+      one.refresh_token = next.body.refresh_token
+      expect(await each(next.body.access_token, one.id)).toEqual([200, 200, 200])
+    })
+    await instance.pass(2 * HOUR)
+    expect(await keys()).toBe(1)
+    // Not more often than once: the age of a key is counted from when it was made.
+    const { body } = await ask('GET /admin/keys', operator)
+    expect(body.items.map(({ status }: { status: string }) => status)).toEqual(['active'])
+
+    await ask('POST /auth/password-reset-request', { body: { email: one.email } })
+    const mail = await eventually(() => instance.mails.findLast(({ to }) => to === one.email))
+    const reset = decodeURIComponent(/token=([^\s&]+)/.exec(mail.text)?.[1] ?? '')
+    instance.step(-HOUR)
+    await instance.pass(MINUTE)
+    instance.step(HOUR)
+    const confirmed = { token: reset, new_password: 'quite another phrase' }
+    expect((await ask('POST /auth/password-reset-confirm', { body: confirmed })).status).toBe(204)
+    await instance.pass(DAY)
+    expect((await login(one.email, 'quite another phrase')).status).toBe(200)
+  })
+})

@@ -1,0 +1,73 @@
+import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { eventually } from '../harness.ts'
+import { launch, type Running } from '../processes.ts'
+
+/** A process whose fsync a test can let fail, or take its time. */
+export interface Syncing {
+  launch(words: string[], env: Record<string, string>): Running
+  fail(): Promise<void>
+  /** Each takes so many milliseconds longer. */
+  slow(ms: number): Promise<void>
+  /** As it was. */
+  well(): Promise<void>
+}
+
+/** By strace, which answers in the place of the kernel. @returns undefined where it can't be had */
+export async function straced(): Promise<Syncing | undefined> {
+  if (!Bun.which('strace')) return undefined
+  const asleep = launch(['sleep', '30'])
+  const tried = await attach(asleep.pid, 'delay_enter=1').catch(() => undefined)
+  await tried?.()
+  asleep.signal('SIGKILL')
+  if (!tried) return undefined
+
+  let pid = 0
+  let detach: (() => Promise<void>) | undefined
+  const well = async () => {
+    await detach?.()
+    detach = undefined
+  }
+  return {
+    launch(words, env) {
+      const running = launch([process.execPath, 'cli/main.ts', ...words], { env })
+      pid = running.pid
+      return running
+    },
+    async fail() {
+      detach = await attach(pid, 'error=EIO')
+    },
+    async slow(ms) {
+      detach = await attach(pid, `delay_enter=${ms * 1000}`)
+    },
+    well,
+  }
+}
+
+/** @returns what ends it. @throws where a process may not look into another */
+async function attach(pid: number, fault: string): Promise<() => Promise<void>> {
+  const calls = 'fsync,fdatasync'
+  const tracer = launch(['strace', '-f', '-p', String(pid), '-e', `trace=${calls}`, '-e', `inject=${calls}:${fault}`])
+  await Promise.race([
+    eventually(() => / attached/.test(tracer.stderr()) || undefined),
+    tracer.ended.then(({ stderr }) => Promise.reject(new Error(stderr))),
+  ])
+  return async () => {
+    tracer.signal('SIGINT')
+    await tracer.ended
+  }
+}
+
+/** By a module in the process, where a commit passes. @param directory of the file that says what becomes of it */
+export function preloaded(directory: string): Syncing {
+  const file = join(directory, 'commits')
+  return {
+    launch: (words, env) =>
+      launch([process.execPath, '--preload', join(import.meta.dir, 'commits.ts'), 'cli/main.ts', ...words], {
+        env: { ...env, COMMITS: file },
+      }),
+    fail: async () => writeFileSync(file, 'fail'),
+    slow: async (ms) => writeFileSync(file, String(ms)),
+    well: async () => rmSync(file),
+  }
+}

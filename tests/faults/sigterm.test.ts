@@ -1,0 +1,196 @@
+import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { cpSync, readdirSync } from 'node:fs'
+import { as, call, eventually, newEmail, PASSWORD } from '../harness.ts'
+import { launch, ownSettings, processesWith, type Running, temporary } from '../processes.ts'
+import { KeepAlive, type Outcome } from './keep-alive.ts'
+import { endAndRemove } from './left-behind.ts'
+
+setDefaultTimeout(40_000)
+
+const folder = temporary('sigterm')
+afterAll(() => endAndRemove(folder))
+
+const CLIENTS = 64
+const LONGEST_STOP = 10_000
+/** More than what lies between two sockets. */
+const MANY = 12_000
+const PART = 3000
+const tool = (...words: string[]) => [process.execPath, 'cli/main.ts', ...words]
+
+/** A running instance, by whichever of its ways. */
+interface Instance {
+  env: Record<string, string>
+  auth: string
+  users: string
+  processes: Running[]
+}
+
+const WAYS: [way: string, commands: string[][], together: boolean][] = [
+  ['ch202 serve', [tool('serve')], true],
+  ['three processes', [tool('serve', 'auth'), tool('serve', 'users'), tool('serve', 'modules')], false],
+  ['ch202 start', [tool('start')], false],
+]
+
+async function start(commands: string[][], together: boolean, env: Record<string, string>): Promise<Instance> {
+  const processes = commands.map((command) => launch(command, { env }))
+  await Promise.all(processes.map((running) => running.printed(/ready at/, commands.length === 1 && !together ? 3 : 1)))
+  const [auth = '', users = ''] = together ? [env.CH202_URL, env.CH202_URL] : [env.AUTH_URL, env.USERS_URL]
+  return { env, auth, users, processes }
+}
+
+/** What a client was answered, and what it asked for without an answer. */
+interface Asked {
+  email: string
+  outcome: Outcome
+}
+
+/** Makes users over one connection until that is no more. */
+async function make(instance: Instance, asked: Asked[]): Promise<void> {
+  const client = new KeepAlive(instance.users)
+  for (;;) {
+    const email = newEmail()
+    const body = JSON.stringify({ email, password: PASSWORD })
+    const outcome = await client.ask({ method: 'POST', path: '/users', headers: as.operator, body })
+    asked.push({ email, outcome })
+    if (outcome.kind !== 'answered' || outcome.headers.get('connection') === 'close') break
+  }
+  client.close()
+}
+
+/** A data directory with many users, whose passwords take a while to check. */
+const many = (async () => {
+  const env = ownSettings(folder.fresh(), { LOG_LEVEL: 'silent' })
+  const { processes, users } = await start([tool('serve')], true, env)
+  const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 11 })
+  const line = (n: number) => JSON.stringify({ email: `n${n}@example.org`, name: 'n'.repeat(190), password_hash })
+  for (let first = 0; first < MANY; first += PART) {
+    const body = Array.from({ length: PART }, (_, n) => line(first + n)).join('\n')
+    const headers = { ...as.operator, 'content-type': 'application/x-ndjson' }
+    const { status } = await call(users, 'POST /users/import', { headers, body })
+    expect(status).toBe(200)
+  }
+  processes[0]?.signal('SIGTERM')
+  await processes[0]?.ended
+  return env.CH202_DATA_DIR ?? ''
+})()
+
+/** A body that never ends: its stop takes as long as one may, beside the other tests. */
+const endless = (async () => {
+  const env = ownSettings(folder.fresh(), { LOG_LEVEL: 'silent' })
+  const { processes, users } = await start([tool('serve')], true, env)
+  const client = new KeepAlive(users)
+  await client.open()
+  const head = ['POST /users HTTP/1.1', 'host: localhost', 'content-type: application/json', 'content-length: 9999']
+  client.send([...head, '', '{'].join('\r\n'))
+  const trickle = setInterval(() => client.send(' '), 200)
+  await Bun.sleep(300)
+  const stoppedAt = performance.now()
+  processes[0]?.signal('SIGTERM')
+  const ended = await processes[0]?.ended
+  clearInterval(trickle)
+  client.close()
+  return { took: performance.now() - stoppedAt, status: ended?.status, stderr: ended?.stderr }
+})()
+
+describe.each(WAYS)('%s: SIGTERM under load', (_, commands, together) => {
+  test('loses nothing that was answered, cuts no answer, and leaves no process', async () => {
+    const dataDir = folder.fresh()
+    cpSync(await many, dataDir, { recursive: true })
+    const env = ownSettings(dataDir, { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
+    const instance = await start(commands, together, env)
+
+    const asked: Asked[] = []
+    const makers = Array.from({ length: CLIENTS }, () => make(instance, asked))
+    // Half of a body, an answer that is read slowly, and logins that wait for the hasher.
+    const slow = new KeepAlive(instance.users)
+    const slowly = newEmail()
+    await slow.open()
+    const bytes = KeepAlive.bytes({
+      method: 'POST',
+      path: '/users',
+      headers: as.operator,
+      body: JSON.stringify({ email: slowly, password: PASSWORD }),
+    })
+    slow.send(bytes.slice(0, -30))
+    const reader = new KeepAlive(instance.users)
+    await reader.open()
+    reader.send(KeepAlive.bytes({ method: 'GET', path: '/users/export', headers: as.operator }))
+    reader.pause()
+    await Bun.sleep(400)
+    const logins = Array.from({ length: 4 }, (_, n) => {
+      const body = JSON.stringify({ login: `n${n}@example.org`, password: PASSWORD })
+      return new KeepAlive(instance.auth).ask({ method: 'POST', path: '/api/v1/auth/login', body })
+    })
+    await Bun.sleep(100)
+
+    const stoppedAt = performance.now()
+    for (const running of instance.processes) running.signal('SIGTERM')
+    // Once more, as `bun run` passes on what the terminal has sent already.
+    for (const running of instance.processes) running.signal('SIGTERM')
+    await Bun.sleep(300)
+    slow.send(bytes.slice(-30))
+    reader.resume()
+    const slowest = await Promise.all([slow.answer(), reader.answer(), ...logins])
+    await Promise.all(makers)
+    const ended = await Promise.all(instance.processes.map((running) => running.ended))
+    const took = performance.now() - stoppedAt
+    expect(ended.map(({ status, stderr }) => [status, stderr])).toEqual(commands.map(() => [0, '']))
+    expect(took).toBeLessThan(LONGEST_STOP)
+    expect(processesWith(env.CH202_DATA_DIR ?? '')).toEqual([])
+    expect(await new KeepAlive(instance.users).ask({ method: 'GET', path: '/health' })).toMatchObject({
+      kind: 'refused',
+    })
+
+    const said = slowest.map(({ kind, status }) => `${kind} ${status}`)
+    expect(said).toEqual(['answered 201', 'answered 200', ...logins.map(() => 'answered 200')])
+    expect(slowest[0]?.headers.get('connection')).toBe('close')
+    expect(slowest[1]?.text.trimEnd().split('\n').length).toBeGreaterThanOrEqual(MANY)
+    const made = asked.filter(({ outcome }) => outcome.kind === 'answered' && outcome.status === 201)
+    const others = asked.filter(({ outcome }) => outcome.kind === 'answered' && outcome.status !== 201)
+    const cut = asked.filter(({ outcome }) => outcome.kind === 'cut')
+    const without = asked.filter(({ outcome }) => outcome.kind === 'closed')
+    expect(cut).toEqual([])
+    expect(others.map(({ outcome }) => [outcome.status, outcome.text])).toEqual([])
+    expect(made.length).toBeGreaterThan(CLIENTS)
+    // The last answer on a connection says so; a request that crossed the end of its connection was not taken.
+    const last = made.filter(({ outcome }) => outcome.headers.get('connection') === 'close')
+    expect(last.length).toBeGreaterThan(CLIENTS / 2)
+    expect(last.length + without.length).toBe(CLIENTS)
+
+    const again = await start([tool('serve')], true, env)
+    const there = async ({ email }: { email: string }) =>
+      (await call(env.CH202_URL ?? '', `GET /users/by-email/${email}`, { headers: as.operator })).status === 200
+    const found = await Promise.all([...made, { email: slowly }].map(there))
+    expect(found.filter((one) => !one).length).toBe(0)
+    // What was not answered was not taken.
+    const taken = await Promise.all(without.map(there))
+    expect(taken.filter((one) => one).length).toBe(0)
+    again.processes[0]?.signal('SIGTERM')
+    await again.processes[0]?.ended
+  })
+})
+
+test('a runner that is killed leaves no service behind, and loses nothing that was answered', async () => {
+  const env = ownSettings(folder.fresh(), { RATE_LIMIT: 'off' })
+  const { auth, processes, users } = await start([tool('start')], false, env)
+  const email = newEmail()
+  const made = await call(auth, 'POST /api/v1/auth/register', { body: { email, password: PASSWORD } })
+  expect(made.status).toBe(201)
+  processes[0]?.signal('SIGKILL')
+  const left = () => processesWith(env.CH202_DATA_DIR ?? '')
+  await eventually(() => left().length === 0 || undefined, 5000).catch(() => expect(left()).toEqual([]))
+  expect(await new KeepAlive(users).ask({ method: 'GET', path: '/health' })).toMatchObject({ kind: 'refused' })
+  // It was a stop like any other.
+  expect(readdirSync(env.CH202_DATA_DIR ?? '').filter((name) => /-(wal|shm)$/.test(name))).toEqual([])
+  const again = await start([tool('serve')], true, env)
+  const login = await call(env.CH202_URL ?? '', 'POST /auth/login', { body: { email, password: PASSWORD } })
+  expect(login.status).toBe(200)
+  again.processes[0]?.signal('SIGTERM')
+  await again.processes[0]?.ended
+})
+
+test('a client that never comes to an end does not hold up a stop for longer than ten seconds', async () => {
+  const { status, stderr, took } = await endless
+  expect([status, stderr]).toEqual([0, ''])
+  expect(took).toBeWithin(5000, LONGEST_STOP)
+})
