@@ -4,7 +4,7 @@ import { backupsOf } from '../db/backup.ts'
 import { BackupError, listBackups } from '../db/manifest.ts'
 import type { Tool } from './command.ts'
 import { EXIT, Failure } from './exit.ts'
-import { dataDirOf, knownEnvironment } from './settings.ts'
+import { dataDirOf, knownEnvironment, valuesOf } from './settings.ts'
 
 /** Where backups are kept: the place that was named, or that of the data directory. */
 export function rootOf({ env }: Tool, named: string | undefined): string {
@@ -36,8 +36,7 @@ export function backupNamed(tool: Tool, name: string, directory?: string): strin
 
 /** The values of CH202_SECRET, as the services would find them. */
 export function secretsOf({ env }: Tool): string[] {
-  const values = knownEnvironment(env).CH202_SECRET?.split(',') ?? []
-  return values.map((value) => value.trim()).filter(Boolean)
+  return valuesOf(knownEnvironment(env), 'CH202_SECRET')
 }
 
 const EXITS = {
@@ -55,15 +54,4 @@ export async function told<T>(work: Promise<T>): Promise<T> {
     if (!(error instanceof BackupError)) throw error
     throw new Failure(EXITS[error.code], error.message, { code: error.code })
   }
-}
-
-/** How long, as people say it: 40s, 5m, 3h, 12d. */
-export function duration(ms: number): string {
-  const units = [
-    ['d', 86_400_000],
-    ['h', 3_600_000],
-    ['m', 60_000],
-  ] as const
-  const [unit, size] = units.find(([, least]) => ms >= least) ?? ['s', 1000]
-  return `${Math.max(0, Math.floor(ms / size))}${unit}`
 }

@@ -1,10 +1,11 @@
 import { treaty } from '@elysiajs/eden'
 import type { AuthApi } from '../services/auth/index.ts'
-import type { ProblemBody } from '../services/kit/problem.ts'
 import type { ModulesApi } from '../services/modules/index.ts'
 import type { UsersApi } from '../services/users/index.ts'
+import { bounded, isProblem, isRecord } from './answers.ts'
 import { type Connection, isLocal, noCredential, type Place } from './connection.ts'
 import { EXIT, exitOf, Failure } from './exit.ts'
+import { given } from './given.ts'
 import { request } from './requests.ts'
 import { Session } from './session.ts'
 import type { Environment } from './settings.ts'
@@ -87,7 +88,9 @@ export class Api {
   /** @throws Failure for a response that is a problem */
   async refuseProblem(place: Place, response: Response, suggest?: Suggest): Promise<void> {
     if (response.ok) return
-    const value = await response.json().catch(() => 'no problem')
+    const value = await bounded(response)
+      .json()
+      .catch(() => 'no problem')
     this.refuse(place, response.status, value, suggest)
   }
 
@@ -107,7 +110,7 @@ export class Api {
   private config() {
     return {
       parseDate: false as const,
-      fetcher: ((url: string, init?: RequestInit) => this.send(url, init ?? {})) as typeof fetch,
+      fetcher: (async (url: string, init?: RequestInit) => bounded(await this.send(url, init ?? {}))) as typeof fetch,
     }
   }
 
@@ -132,13 +135,13 @@ export class Api {
   }
 
   private manner(patience?: number) {
-    return { debug: this.debug, ...(patience === undefined ? {} : { patience }) }
+    return { debug: this.debug, ...given({ patience }) }
   }
 
   private async answerOf<T>(place: Place, call: Promise<Answer<T>>, suggest?: Suggest): Promise<T> {
     // It throws at what calls itself JSON and is none.
     const answer = await call.catch(() => undefined)
-    if (answer?.error === null && !isText(answer.data)) return answer.data as T
+    if (answer?.error === null && (answer.status === 204 || isRecord(answer.data))) return answer.data as T
     const value = answer?.error?.value
     // What fetch threw: the client hands it on as if a server had said 503.
     if (value instanceof Failure) throw value
@@ -157,21 +160,15 @@ export class Api {
   }
 
   private refuse(place: Place, status: number, value: unknown, suggest: Suggest = () => undefined): never {
-    if (typeof value !== 'object' || value === null) throw this.stranger(place)
-    const { code = 'unknown', message = `Status ${status}`, requestId } = value as Partial<ProblemBody>
+    if (!isProblem(value)) throw this.stranger(place)
+    const { code = 'unknown', message = `Status ${status}`, requestId } = value
     const suggestion = suggest(code) ?? MENDS[code]?.replace('<url>', this.connection.addresses.auth.value)
     throw new Failure(exitOf(status), [message].flat().join('; '), {
       code,
       retryable: status === 429 || status >= 500,
-      ...(requestId === undefined ? {} : { requestId }),
-      ...(suggestion === undefined ? {} : { suggestion }),
+      ...given({ requestId, suggestion }),
     })
   }
-}
-
-/** A page of a proxy, say. An answer without content is none. */
-function isText(body: unknown): boolean {
-  return typeof body === 'string' && body !== ''
 }
 
 /**

@@ -1,11 +1,15 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { type Context, currentContext, LOCAL, listContexts, readContext } from './contexts.ts'
 import { EXIT, Failure, usage } from './exit.ts'
-import { dataDirOf, type Environment, knownEnvironment } from './settings.ts'
+import { noteOf } from './instance/note.ts'
+import { dataDirOf, type Environment, knownEnvironment, valuesOf } from './settings.ts'
 
 export const PLACES = ['auth', 'users', 'modules'] as const
 export type Place = (typeof PLACES)[number]
+
+/** Something of each service. */
+export function ofEach<T>(of: (place: Place) => T): Record<Place, T> {
+  return { auth: of('auth'), users: of('users'), modules: of('modules') }
+}
 
 /** A value, and what it was that said so. */
 export interface Told {
@@ -24,7 +28,8 @@ export interface Connection {
   credential: Credential | null
 }
 
-const VARIABLES = { auth: 'AUTH_URL', users: 'USERS_URL', modules: 'MODULES_URL' } as const
+/** The settings that say where the services are. */
+export const VARIABLES = { auth: 'AUTH_URL', users: 'USERS_URL', modules: 'MODULES_URL' } as const
 const WINNING = [...Object.values(VARIABLES), 'CH202_URL', 'CH202_TOKEN', 'OPERATOR_API_KEY']
 const DEFAULTS = {
   auth: 'http://127.0.0.1:3001',
@@ -51,11 +56,11 @@ function fromEnvironment(env: Environment): Record<Place, Told> {
     if (common) return { value: addressIn(common), origin: 'CH202_URL' }
     const context = contextInUse(env)
     if (context) return { value: context[place], origin: `context ${context.name}` }
-    const running = runningAt(place, dataDirOf(env))
+    const running = noteOf(place, dataDirOf(env))?.url
     if (running) return { value: running, origin: `${dataDirOf(env)}/run` }
     return { value: DEFAULTS[place], origin: 'default' }
   }
-  return { auth: told('auth'), users: told('users'), modules: told('modules') }
+  return ofEach(told)
 }
 
 /** What is set that wins over a context: whoever has just chosen one wants to know. */
@@ -81,8 +86,7 @@ async function fromFlag(flag: string, env: Environment): Promise<Record<Place, T
   const all = await addressesAt(addressIn(flag))
   const known = contextAt(all, env)
   const origin = known ? `--url, context ${known.name}` : '--url'
-  const told = (place: Place): Told => ({ value: all[place], origin })
-  return { auth: told('auth'), users: told('users'), modules: told('modules') }
+  return ofEach((place) => ({ value: all[place], origin }))
 }
 
 /** The context that was opened at exactly these addresses; of several the one in use. */
@@ -97,7 +101,7 @@ export function contextAt(addresses: Record<Place, string>, env: Environment): C
  * others too; behind a proxy it does not, and there the one address serves all.
  */
 export async function addressesAt(url: string): Promise<Record<Place, string>> {
-  const all = { auth: url, users: url, modules: url }
+  const all = ofEach(() => url)
   try {
     const answer = await fetch(`${url}/.well-known/oauth-authorization-server`, {
       signal: AbortSignal.timeout(PATIENCE),
@@ -127,20 +131,16 @@ export function addressIn(text: string): string {
 function credentialFor(addresses: Record<Place, Told>, env: Environment): Credential | null {
   const token = env.CH202_TOKEN?.trim()
   if (token) return { kind: 'token', value: token, origin: 'CH202_TOKEN' }
-  const given = firstOf(env.OPERATOR_API_KEY)
+  const [given] = valuesOf(env, 'OPERATOR_API_KEY')
   if (given) return { kind: 'key', value: given, origin: 'OPERATOR_API_KEY' }
   const at = (place: Place) => addresses[place].value
-  const context = contextAt({ auth: at('auth'), users: at('users'), modules: at('modules') }, env)
+  const context = contextAt(ofEach(at), env)
   const session = context && { kind: 'session' as const, context, origin: `context ${context.name}` }
   if (session && PLACES.every((place) => addresses[place].origin.includes('context '))) return session
   const dataDir = dataDirOf(env)
-  const local = PLACES.every((place) => isLocal(at(place)) || at(place) === runningAt(place, dataDir))
-  const kept = local ? firstOf(knownEnvironment(env).OPERATOR_API_KEY) : undefined
+  const local = PLACES.every((place) => isLocal(at(place)) || at(place) === noteOf(place, dataDir)?.url)
+  const [kept] = local ? valuesOf(knownEnvironment(env), 'OPERATOR_API_KEY') : []
   return kept ? { kind: 'key', value: kept, origin: `${dataDir}/secrets.env` } : (session ?? null)
-}
-
-function firstOf(keys: string | undefined): string | undefined {
-  return keys?.split(',')[0]?.trim() || undefined
 }
 
 const LOOPBACK = /^(localhost|\[::1?\]|0\.0\.0\.0|127(\.\d{1,3}){3})$/
@@ -154,27 +154,6 @@ function samePlace(one: string, other: string): boolean {
   if (one === other) return true
   const [a, b] = [URL.parse(one), new URL(other)]
   return a !== null && a.port === b.port && a.protocol === b.protocol && isLocal(one) && isLocal(other)
-}
-
-/** What a running service wrote down about itself. */
-export interface Running {
-  service: string
-  url: string
-  pid: number
-  started_at: string
-}
-
-/** Undefined: it does not run, or not from this data directory. */
-export function running(place: Place, dataDir: string): Running | undefined {
-  try {
-    return JSON.parse(readFileSync(join(dataDir, 'run', `${place}.json`), 'utf8')) as Running
-  } catch {
-    return undefined
-  }
-}
-
-function runningAt(place: Place, dataDir: string): string | undefined {
-  return running(place, dataDir)?.url
 }
 
 /** @throws Failure that says how to get a credential */

@@ -1,7 +1,9 @@
-import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { EXIT, Failure, usage } from './exit.ts'
+import { isAlive } from './instance/process.ts'
+import { makeDirectoryOf, writePrivateFile } from './private-file.ts'
 import type { Environment } from './settings.ts'
 
 /** An instance elsewhere and the session of an administrator there. */
@@ -56,7 +58,7 @@ function isContext(value: unknown): value is Context {
   )
 }
 
-/** A file each, replaced whole: two commands that refresh at once can't mix theirs. */
+/** A file each. @throws the file system's error */
 export function writeContext(env: Environment, context: Context): void {
   writeJson(fileOf(env, context.name), context)
 }
@@ -126,9 +128,10 @@ function take(lock: string): boolean {
 function lives(lock: string): boolean {
   try {
     const pid = Number(readFileSync(lock, 'utf8'))
-    return pid === 0 || process.kill(pid, 0)
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
+    return pid === 0 || isAlive(pid)
+  } catch {
+    // Given back meanwhile.
+    return false
   }
 }
 
@@ -147,15 +150,5 @@ function unreadable(file: string): Failure {
 }
 
 function writeJson(file: string, value: unknown): void {
-  makeDirectoryOf(file)
-  const draft = `${file}.${process.pid}`
-  writeFileSync(draft, `${JSON.stringify(value)}\n`, { mode: 0o600 })
-  chmodSync(draft, 0o600)
-  renameSync(draft, file)
-}
-
-function makeDirectoryOf(file: string): void {
-  const directory = join(file, '..')
-  mkdirSync(directory, { recursive: true, mode: 0o700 })
-  chmodSync(directory, 0o700)
+  writePrivateFile(file, `${JSON.stringify(value)}\n`)
 }

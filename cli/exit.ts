@@ -1,3 +1,5 @@
+import { given } from './given.ts'
+
 /** What the tool's exit status means; one table for all commands. */
 export const EXIT = {
   done: 0,
@@ -33,7 +35,7 @@ export class Failure extends Error {
 }
 
 export function usage(message: string, suggestion?: string): Failure {
-  return new Failure(EXIT.usage, message, { code: 'usage', ...(suggestion === undefined ? {} : { suggestion }) })
+  return new Failure(EXIT.usage, message, { code: 'usage', ...given({ suggestion }) })
 }
 
 /** The exit status for an answer of the API. */

@@ -1,8 +1,9 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import type { Tool } from './command.ts'
-import { usage } from './exit.ts'
+import { EXIT, Failure, usage } from './exit.ts'
+import { given } from './given.ts'
 import type { ListPage } from './output.ts'
-import { quoted } from './refs.ts'
+import { quoted } from './shell.ts'
 
 /** How much of a list is wanted. */
 export interface Extent {
@@ -18,17 +19,22 @@ const LIMIT = 50
 /** The options of every command that lists. */
 export function listed(command: Command): Command {
   return command
-    .option('--limit <n>', `at most so many (default ${LIMIT})`, wholeNumber)
+    .option('--limit <n>', `at most so many (default: ${LIMIT})`, wholeNumber)
     .option('--cursor <cursor>', 'go on where an earlier list was cut')
     .option('--all', 'all of them, however many')
 }
 
-export function wholeNumber(text: string): number {
-  if (!/^\d{1,9}$/.test(text) || Number(text) < 1) throw new InvalidArgumentError('It must be a whole number from 1.')
+function wholeNumber(text: string): number {
+  if (!/^\d{1,9}$/.test(text) || Number(text) < 1) throw new InvalidArgumentError('It must be a whole number from 1')
   return Number(text)
 }
 
-type Query = { size: string; cursor?: string }
+/** Filters as they are typed, each an option of its name. */
+export function flags(filters: object): string[] {
+  return Object.entries(given(filters)).flatMap(([name, value]) => [`--${name}`, String(value)])
+}
+
+export type Query = { size: string; cursor?: string }
 
 /**
  * Lists a part, or all, of what the API gives by pages.
@@ -37,12 +43,12 @@ type Query = { size: string; cursor?: string }
 export async function list(
   tool: Tool,
   { all, cursor, limit }: Extent,
-  words: readonly (string | undefined)[],
+  words: readonly string[],
   columns: readonly string[],
   page: (query: Query) => Promise<ListPage>,
 ): Promise<void> {
   if (all && limit !== undefined) throw usage('--all and --limit exclude each other')
-  if (all) return tool.out.walk(pages(page, cursor, Number.POSITIVE_INFINITY), columns)
+  if (all) return tool.out.walk(pages(page, cursor), columns)
   const wanted = limit ?? LIMIT
   const items: ListPage['items'] = []
   let first: ListPage | undefined
@@ -55,10 +61,7 @@ export async function list(
     parts++
   }
   if (!first) return
-  const command = words
-    .filter((word) => word !== undefined)
-    .map(quoted)
-    .join(' ')
+  const command = words.map(quoted).join(' ')
   const more = limit === undefined ? '' : ` --limit ${limit}`
   // What the API said of its one page is not true of several.
   const said = parts === 1 ? first : { total: first.total }
@@ -69,15 +72,25 @@ export async function list(
   )
 }
 
-async function* pages(
+/**
+ * The parts of what the API gives by pages, as large as it gives them.
+ * @param from a cursor: where an earlier list was cut @param wanted how many items at most
+ */
+export async function* pages(
   page: (query: Query) => Promise<ListPage>,
-  from: string | undefined,
-  wanted: number,
+  from?: string,
+  wanted = Number.POSITIVE_INFINITY,
 ): AsyncGenerator<ListPage> {
   let cursor = from
   for (let left = wanted; left > 0; ) {
     const size = String(Math.min(left, PAGE_MAX))
     const part = await page(cursor === undefined ? { size } : { size, cursor })
+    // It may be anyone's JSON.
+    if (!Array.isArray(part.items))
+      throw new Failure(EXIT.tryAgain, 'What answers is no list of Ch202', {
+        code: 'unreachable',
+        suggestion: 'ch202 config show --origin',
+      })
     yield part
     left -= part.items.length
     if (part.next_cursor === null || part.items.length === 0) return

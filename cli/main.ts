@@ -61,16 +61,27 @@ const COMMANDS: Record<string, Record<string, () => Promise<Command>>> = {
 const program = new Command('ch202')
   .description('Runs and operates Ch202: users, logins and feature modules')
   .addOption(new Option('-o, --output <form>', 'the form of what is printed').choices(OUTPUTS).default('table'))
-  .option('--fields <names>', 'only these fields, separated by commas')
-  .option('--url <address>', 'the instance to talk to')
-  .option('-y, --yes', 'do what can’t be undone without asking')
-  .option('-q, --quiet', 'data and errors alone')
-  .option('--debug', 'say each request on standard error')
-  .option('--no-color', 'no colours')
+  .option('--fields <names>', 'show only these fields, separated by commas')
+  .option('--url <address>', 'talk to the instance at this address')
+  .option('-y, --yes', 'do not ask before what can’t be undone')
+  .option('-q, --quiet', 'print data and errors alone')
+  .option('--debug', 'show each request on standard error')
+  .option('--no-color', 'print no colours')
+  .helpOption('-h, --help', 'show this help')
+  .helpCommand('help [command]', 'Show the help of a command')
   .configureHelp({ showGlobalOptions: true })
-  .configureOutput({ writeErr: (text) => note(text.trimEnd().split('\n').map(plain).join('\n')) })
+  .configureOutput({
+    writeErr: (text) => note(text.trimEnd().split('\n').map(plain).join('\n')),
+    outputError: (text, write) => write(`✗ ${wrongUse(text).replace(/(?=\n|$)/, ' (usage)')}`),
+  })
   .exitOverride()
-  .showHelpAfterError('(ch202 --help shows how)')
+  .showHelpAfterError('→ ch202 --help')
+
+/** What commander says of a wrong use, in the words of the other failures. */
+function wrongUse(text: string): string {
+  const said = text.replace(/^error: /, '').trimEnd()
+  return said.charAt(0).toUpperCase() + said.slice(1)
+}
 
 /** Before or without commander, which may be what fails: `-o json`, `-ojson`, `--output json`, `--output=json`. */
 function outputOf(words: readonly string[]): Output {
@@ -94,12 +105,14 @@ async function load(words: readonly string[]): Promise<void> {
   const wanted = commandIn(words)
   const named = all.filter(({ name }) => name === wanted)
   for (const { command, group } of named.length === 0 ? all : named)
-    program.addCommand(inherit(await command()).helpGroup(group))
+    program.addCommand(inherit(await command(), 'ch202').helpGroup(group))
 }
 
-function inherit(command: Command): Command {
-  command.copyInheritedSettings(program)
-  for (const child of command.commands) inherit(child)
+/** @param above the words that stand before the command */
+function inherit(command: Command, above: string): Command {
+  const words = `${above} ${command.name()}`
+  command.copyInheritedSettings(program).showHelpAfterError(`→ ${words} --help`)
+  for (const child of command.commands) inherit(child, words)
   return command
 }
 
@@ -121,7 +134,7 @@ async function main(words: string[]): Promise<void> {
       // Help and version are no errors; everything else of commander's is a wrong use.
       const fine = error.exitCode === 0 || error.code === 'commander.help'
       // It has said so on standard error already; a program reads standard output.
-      if (!fine && outputOf(words).startsWith('json')) tell(usage(error.message), outputOf(words))
+      if (!fine && outputOf(words).startsWith('json')) tell(usage(wrongUse(error.message)), outputOf(words))
       process.exitCode = fine ? EXIT.done : EXIT.usage
       return
     }

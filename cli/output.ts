@@ -1,5 +1,8 @@
+import { cell, csvLines, jsonOf } from './cells.ts'
+import { fit, GAP, padded } from './columns.ts'
 import { EXIT, Failure, usage } from './exit.ts'
-import { colored, count, escaped, note, plain, write } from './terminal.ts'
+import { colored, count, note, plain, write } from './terminal.ts'
+import { toTheSecond } from './times.ts'
 
 export const OUTPUTS = ['table', 'json', 'jsonl', 'csv', 'ids'] as const
 export type Output = (typeof OUTPUTS)[number]
@@ -23,8 +26,6 @@ export interface Form {
 
 /** Names that a row goes by, the surest first. */
 const IDS = ['id', 'kid', 'user_id', 'name', 'ref', 'service']
-const GAP = '  '
-const NARROWEST = 8
 
 /** Writes what a command has to give, in the form that was asked for. Data is on standard output, nothing else is. */
 export class Printer {
@@ -125,7 +126,7 @@ export class Printer {
   private aligned(rows: readonly Row[], names: readonly string[], first: boolean): string {
     const onTerminal = process.stdout.isTTY === true
     const header = first && onTerminal
-    const cells = rows.map((row) => names.map((name) => (onTerminal ? shortened(cell(row[name])) : cell(row[name]))))
+    const cells = rows.map((row) => names.map((name) => (onTerminal ? toTheSecond(cell(row[name])) : cell(row[name]))))
     const titles = names.map((name) => name.replaceAll('_', ' ').toUpperCase())
     const widths = names.map((_, at) => {
       const least = Math.max(this.widths[at] ?? 0, header ? Bun.stringWidth(titles[at] ?? '') : 0)
@@ -158,64 +159,6 @@ export class Printer {
 function idOf(row: Row): string {
   const name = IDS.find((candidate) => candidate in row)
   return name === undefined ? '' : String(row[name] ?? '')
-}
-
-/** Times to the second: a table is read by people. */
-function shortened(text: string): string {
-  return text.replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d{3}Z$/, '$1 $2Z')
-}
-
-/** Takes from the widest columns what the terminal has no room for; the first, by which a row is named, stays whole. */
-function fit(widths: number[], columns: number | undefined): void {
-  const room = (columns ?? 80) - GAP.length * (widths.length - 1)
-  for (let over = widths.reduce((sum, width) => sum + width, 0) - room; over > 0; over--) {
-    const widest = Math.max(...widths.slice(1))
-    if (widest <= NARROWEST) return
-    widths[widths.indexOf(widest, 1)] = widest - 1
-  }
-}
-
-function padded(text: string, width: number): string {
-  let shown = text
-  if (Bun.stringWidth(text) > width) {
-    shown = ''
-    for (const character of text) {
-      if (Bun.stringWidth(shown + character) >= width) break
-      shown += character
-    }
-    shown += '…'
-  }
-  return shown + ' '.repeat(Math.max(0, width - Bun.stringWidth(shown)))
-}
-
-function text(value: unknown): string {
-  if (value === null || value === undefined) return ''
-  if (Array.isArray(value)) return value.map(text).join(',')
-  return typeof value === 'object' ? JSON.stringify(value) : String(value)
-}
-
-/** As JSON; what could steer a terminal is escaped, which says the same. */
-function jsonOf(value: unknown): string {
-  return escaped(JSON.stringify(value))
-}
-
-function cell(value: unknown): string {
-  return plain(text(value))
-}
-
-/** RFC 4180, with plain line feeds. */
-function csvLines(rows: readonly Row[], names: readonly string[], header: boolean): string {
-  const lines = rows.map((row) => names.map((name) => csv(seen(text(row[name])))).join(','))
-  return (header && names.length > 0 ? [names.map(csv).join(','), ...lines] : lines).join('\n')
-}
-
-/** A file gets what there is, to the letter; a terminal must not be steered by it. */
-function seen(value: string): string {
-  return process.stdout.isTTY ? plain(value) : value
-}
-
-function csv(value: string): string {
-  return /[",\n\r]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value
 }
 
 /** What a failure is in JSON. */

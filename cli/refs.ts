@@ -3,7 +3,13 @@ import { segment } from './client.ts'
 import type { Tool } from './command.ts'
 import { EXIT, Failure, usage } from './exit.ts'
 import { asFailure, failureRead, type Row, tell } from './output.ts'
+import { quoted } from './shell.ts'
+import { stopBetweenItems } from './signals.ts'
 import { count, minded, note, Progress, plain } from './terminal.ts'
+
+/** What names a user, as the help has it; and where `-` may stand for many. */
+export const ONE_REF = 'an id, an email or a username'
+export const REFS = `${ONE_REF}; - reads them from standard input, one a line`
 
 export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
@@ -27,15 +33,10 @@ export async function userOf(tool: Tool, ref: string): Promise<UserRead> {
   }
 }
 
-/** A word as a shell takes it. */
-export function quoted(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
-}
-
 /**
  * Does something to the one that is named, or, for `-`, to each that standard input names, a line each: what was done is
- * told as it is done, and one that fails does not keep the others from their turn.
- * @throws Failure that says how many failed
+ * told as it is done, and one that fails does not keep the others from their turn; the exit status tells of it.
+ * @throws what `work` throws, for the one that is named
  */
 export async function forEachRef(tool: Tool, ref: string, work: (ref: string) => Promise<Row>): Promise<void> {
   if (ref !== '-') return tool.out.record(await work(ref))
@@ -45,15 +46,11 @@ export async function forEachRef(tool: Tool, ref: string, work: (ref: string) =>
   const progress = new Progress('done', tool.globals.quiet)
   const results: Row[] = []
   const failures: Failure[] = []
-  let stopped = false
-  const stop = () => {
-    stopped = true
-  }
-  process.once('SIGINT', stop)
+  const stop = stopBetweenItems()
   const { output } = tool.globals
   let done = 0
   for (const { ref: one } of refs) {
-    if (stopped) break
+    if (stop.asked) break
     try {
       const result = await work(one)
       if (output === 'json') results.push(result)
@@ -68,23 +65,26 @@ export async function forEachRef(tool: Tool, ref: string, work: (ref: string) =>
     progress.update(++done, { total: refs.length })
   }
   progress.clear()
-  process.off('SIGINT', stop)
   if (output === 'json') await tool.out.list(results, [])
   const next = refs[done]
-  if (stopped && next !== undefined) {
-    const command = ['ch202', ...process.argv.slice(2)].map(quoted).join(' ')
-    note(`Stopped after ${count(done)} of ${count(refs.length)}\n→ … | tail -n +${next.line} | ${plain(command)}`)
-    process.exitCode = EXIT.interrupted
-  } else if (failures.length > 0) {
+  if (stop.asked && next !== undefined) tellStopped(done, refs.length, next.line)
+  else if (failures.length > 0) {
     tool.out.say(`${failures.length} of ${refs.length} failed`)
     process.exitCode = failures.length < refs.length ? EXIT.partly : (failures[0]?.exit ?? EXIT.failed)
   }
+}
+
+/** How to go on, from a line of standard input. */
+function tellStopped(done: number, all: number, line: number): void {
+  const command = ['ch202', ...process.argv.slice(2)].map(quoted).join(' ')
+  note(`Stopped after ${count(done)} of ${count(all)}\n→ … | tail -n +${line} | ${plain(command)}`)
+  process.exitCode = EXIT.interrupted
 }
 
 /** Each with the number of its line, from 1. */
 async function refsFromStdin(): Promise<{ ref: string; line: number }[]> {
   const lines = (await Bun.stdin.text()).split(/\r?\n/).map((line, at) => ({ ref: line.trim(), line: at + 1 }))
   const named = lines.filter(({ ref }) => ref !== '')
-  if (named.length === 0) throw usage('Standard input names no one: an id, an email or a username a line')
+  if (named.length === 0) throw usage(`Standard input names no one: ${ONE_REF} a line`)
   return named
 }

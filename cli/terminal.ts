@@ -1,10 +1,15 @@
 import { EXIT, Failure, usage } from './exit.ts'
 
-/** Data, on standard output. Resolves when the reader can take more, or has gone. */
+/** A line, or several, of data on standard output, as `put`. */
 export function write(text: string): Promise<void> {
+  return put(`${text}\n`)
+}
+
+/** Data, on standard output, as it is. Resolves when the reader can take more, or has gone. */
+export function put(data: string | Uint8Array): Promise<void> {
   // Not by `drain`, which never comes where the reader has gone.
   return new Promise((resolve) => {
-    if (process.stdout.write(`${text}\n`, () => resolve())) resolve()
+    if (process.stdout.write(data, () => resolve())) resolve()
   })
 }
 

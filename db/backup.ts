@@ -8,8 +8,6 @@ import { type BackedUp, BackupError, MANIFEST, type Manifest, newManifest } from
 import { plannedMigrations } from './sqlite.ts'
 import { unfinishedRestore } from './unfinished.ts'
 
-export { listBackups } from './manifest.ts'
-
 /** How long a copy waits for one who has a database to itself. */
 const BUSY_PATIENCE = 10_000
 export const BACKUP_DRAFT = '.draft-'

@@ -50,22 +50,32 @@ function faultOf({ raw }: Sqlite, database: DatabaseFile): string | undefined {
   return other && `${file} has another schema than its migrations make: ${other}`
 }
 
-/** A name in the schema that differs from what the migrations make, if there is one. */
+/** The name of something in the schema that the migrations do not make so, or make and is missing, if there is one. */
 function otherSchema(raw: Database, { migrations, name, path }: DatabaseFile): string | undefined {
   const fresh = openDatabase(`${path}.expected`, name, migrations)
   try {
-    const found = schemaOf(raw)
-    const expected = schemaOf(fresh.raw)
-    return [...new Set([...found.keys(), ...expected.keys()])].find((key) => found.get(key) !== expected.get(key))
+    const [found, expected] = [schemaOf(raw), schemaOf(fresh.raw)]
+    const times = (rows: SchemaRow[], { sql }: SchemaRow) => rows.filter((row) => row.sql === sql).length
+    return [...found, ...expected].find((row) => times(found, row) !== times(expected, row))?.name
   } finally {
     fresh.close()
     rmSync(`${path}.expected`)
   }
 }
 
-function schemaOf(raw: Database): Map<string, string | null> {
-  const rows = raw.query<{ name: string; sql: string | null }, []>('SELECT name, sql FROM sqlite_schema').all()
-  return new Map(rows.filter(({ name }) => !name.startsWith('sqlite_')).map(({ name, sql }) => [name, sql]))
+interface SchemaRow {
+  name: string
+  sql: string
+}
+
+/**
+ * The statements that SQLite runs when it reads the schema. They alone count: a trigger may bear the name of an index,
+ * or a name and a type that its row has been given afterwards. Without its own tables (`sqlite_stat1`).
+ */
+function schemaOf(raw: Database): SchemaRow[] {
+  return raw
+    .query<SchemaRow, []>("SELECT name, sql FROM sqlite_schema WHERE sql NOT LIKE 'CREATE TABLE sqlite^_%' ESCAPE '^'")
+    .all()
 }
 
 function keyCheck(sqlite: Sqlite, opens: OpensKey): Check {

@@ -2,6 +2,7 @@ import { Database } from 'bun:sqlite'
 import { randomUUID } from 'node:crypto'
 import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { isBusy } from './sqlite.ts'
 
 const LOCK = 'lock'
 const STALE = '.stale-'
@@ -71,6 +72,6 @@ function isHeld(lock: string): boolean {
       raw.close()
     }
   } catch (error) {
-    return /^SQLITE_(BUSY|LOCKED)/.test(String((error as { code?: unknown }).code))
+    return isBusy(error)
   }
 }

@@ -1,16 +1,14 @@
 import { constants, Database } from 'bun:sqlite'
-import { createHash } from 'node:crypto'
 import { existsSync, statSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import type { DatabaseFile } from './databases.ts'
+import { APPLICATION_IDS, checksumOf } from './sqlite.ts'
 
 /** Why a database can't be looked at without changing something. */
-class NotNow extends Error {
+export class NotNow extends Error {
   override name = 'NotNow'
 }
 
-/** In the header of each of our files, by the service it belongs to. */
-const APPLICATION_IDS: Record<string, number> = { auth: 0x63680001, users: 0x63680002, modules: 0x63680003 }
 /** Bytes above which pages are looked at one by one, and not against their indexes. */
 const LARGE = 256 * 1024 * 1024
 const BUSY_PATIENCE = 2000
@@ -64,7 +62,7 @@ export class Examined {
     const applied = this.raw
       .query<{ name: string; checksum: string }, []>('SELECT name, checksum FROM schema_migrations ORDER BY name')
       .all()
-    const known = new Map(this.file.migrations.map(({ name, sql }) => [name, sha256(sql)]))
+    const known = new Map(this.file.migrations.map((migration) => [migration.name, checksumOf(migration)]))
     const names = new Set(applied.map(({ name }) => name))
     return {
       pending: [...known.keys()].filter((name) => !names.has(name)),
@@ -106,10 +104,6 @@ function opened(uri: string): Database {
     raw.close()
     throw error
   }
-}
-
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
 }
 
 /** What one target has not been told yet. */

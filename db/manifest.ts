@@ -80,21 +80,26 @@ export function readManifest(path: string): Manifest {
 }
 
 function isWhole(manifest: Partial<Manifest>): manifest is Manifest {
-  const { created_at, format, services } = manifest
+  const { ch202_version, created_at, format, services } = manifest
   return (
     format === FORMAT &&
+    typeof ch202_version === 'string' &&
     typeof created_at === 'string' &&
     !Number.isNaN(Date.parse(created_at)) &&
     services?.auth !== undefined &&
     services.users !== undefined &&
-    databases('').every(({ name }) => {
-      const service = services[name]
-      if (service === undefined) return true
-      // Under the name that it has in a data directory: no way out of the backup's own.
-      const { bytes, file, sha256 } = service
-      return file === `${name}.sqlite` && typeof bytes === 'number' && /^[0-9a-f]{64}$/.test(sha256)
-    })
+    Object.entries(services).every(([name, service]) => isKnown(name) && isBackedUp(name, service))
   )
+}
+
+function isKnown(name: string): boolean {
+  return databases('').some((database) => database.name === name)
+}
+
+/** Under the name that it has in a data directory: no way out of the backup's own. */
+function isBackedUp(name: string, service: BackedUp | null): boolean {
+  const { bytes, file, sha256 } = service ?? {}
+  return file === `${name}.sqlite` && Number.isSafeInteger(bytes) && /^[0-9a-f]{64}$/.test(String(sha256))
 }
 
 /** What goes into `verified.json`: of which manifest it speaks. */

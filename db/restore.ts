@@ -6,6 +6,7 @@ import { databases } from './databases.ts'
 import { newDraft, removeStaleDrafts } from './drafts.ts'
 import { flush, nameOf } from './durable.ts'
 import { BackupError } from './manifest.ts'
+import { isBusy } from './sqlite.ts'
 import { readStub, type Unfinished, writeStub } from './unfinished.ts'
 import { restoreInto } from './verify.ts'
 
@@ -122,7 +123,7 @@ function assertUnused(target: string): void {
         raw.close()
       }
     } catch (error) {
-      if (/^SQLITE_(BUSY|LOCKED)/.test(String((error as { code?: unknown }).code)))
+      if (isBusy(error))
         throw new BackupError('in_use', `${path} is in use: the ${name} service, or another program, has it open`)
     }
   }

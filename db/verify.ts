@@ -1,4 +1,4 @@
-import { chmodSync, constants, copyFileSync, existsSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, constants, copyFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { BACKUP_DRAFT } from './backup.ts'
@@ -86,7 +86,10 @@ async function copyChecked(path: string, directory: string, name: string, { file
   const id = `${name}.file`
   const source = join(path, file)
   const target = join(directory, file)
-  if (!existsSync(source)) return failed(id, `${file} is missing`)
+  const found = statSync(source, { throwIfNoEntry: false })
+  if (!found) return failed(id, `${file} is missing`)
+  // A pipe would be waited for, a device never ends.
+  if (!found.isFile()) return failed(id, `${file} is no file`)
   copyFileSync(source, target, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
   chmodSync(target, 0o600)
   const size = statSync(target).size

@@ -65,6 +65,13 @@ describe('a path', () => {
   })
 })
 
+test('a method that is none is a wrong use, and not a read', async () => {
+  for (const method of ['DELTE', 'FOO', '']) {
+    const { status, stdout, stderr } = await api([method, '/users?size=1'])
+    expect([method, status, stdout, stderr]).toEqual([method, 2, '', expect.stringContaining('DELETE')])
+  }
+})
+
 describe('a body', () => {
   test('is given by the word, a file, or standard input', async () => {
     const file = join(instance.shell.path, 'user.json')

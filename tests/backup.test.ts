@@ -62,10 +62,11 @@ async function serving<T>(dataDir: string, service: string, work: (url: string) 
 }
 
 /** Changes a database of a backup, and the manifest with it, as someone who knows the form would. */
-const inside = (name: string, sql: string) => (path: string) => {
+const inside = (name: string, harm: string | ((raw: Database) => void)) => (path: string) => {
   const file = join(path, `${name}.sqlite`)
   const raw = new Database(file)
-  raw.run(sql)
+  if (typeof harm === 'string') raw.run(harm)
+  else harm(raw)
   raw.close()
   signed(path, name)
 }
@@ -74,6 +75,12 @@ const signed = (path: string, name: string) => {
   const manifest = manifestOf(path)
   const sha256 = createHash('sha256').update(readFileSync(file)).digest('hex')
   Object.assign(manifest.services[name], { bytes: statSync(file).size, sha256 })
+  writeFileSync(join(path, 'manifest.json'), JSON.stringify(manifest))
+}
+/** Changes what the manifest says of the services. */
+const manifested = (change: (services: Record<string, unknown>) => void) => (path: string) => {
+  const manifest = manifestOf(path)
+  change(manifest.services)
   writeFileSync(join(path, 'manifest.json'), JSON.stringify(manifest))
 }
 
@@ -274,15 +281,20 @@ describe('backup list', () => {
       cpSync(sample, join(root, name), { recursive: true })
       writeFileSync(join(root, name, 'manifest.json'), JSON.stringify({ ...manifestOf(sample), created_at: at }))
     }
+    cpSync(sample, join(root, 'emptied'), { recursive: true })
+    manifested((services) => {
+      services.auth = null
+    })(join(root, 'emptied'))
     mkdirSync(join(root, 'holidays'))
     mkdirSync(join(root, '.draft-x'))
     const { status, stdout, stderr } = await run(`backup list --in ${root}`)
-    expect([status, stderr]).toEqual([0, 'holidays is no backup that this version can read\n'])
+    const none = (name: string) => `${name} is no backup that this version can read`
+    expect([status, stderr.trimEnd().split('\n').sort()]).toEqual([0, [none('emptied'), none('holidays')]])
     expect(stdout.split('\n').map((line) => line.split(/ +/)[0])).toEqual(['b', 'a', 'c', ''])
     const json = JSON.parse((await run(`backup list --in ${root} -o json`)).stdout)
     expect(json.items[0]).toMatchObject({ name: 'b', verified_at: null, age: expect.stringMatching(/^\d+[smhd]$/) })
-    const none = await run(`backup list --in ${folder.fresh()} -o json`)
-    expect([none.status, none.stdout]).toEqual([0, '{"items":[]}\n'])
+    const empty = await run(`backup list --in ${folder.fresh()} -o json`)
+    expect([empty.status, empty.stdout]).toEqual([0, '{"items":[]}\n'])
   })
 })
 
@@ -353,6 +365,50 @@ describe('backup verify', () => {
       'a schema that no migration made',
       inside('auth', 'DROP INDEX accounts_email'),
       /auth\.database .*another schema.*accounts_email/,
+    ],
+    [
+      'a trigger of the name of an index',
+      inside('users', (raw) => {
+        const sql = raw
+          .query<{ sql: string }, []>("SELECT sql FROM sqlite_schema WHERE name = 'users_admins'")
+          .get()?.sql
+        raw.run('DROP INDEX users_admins')
+        raw.run('CREATE TRIGGER users_admins AFTER INSERT ON users BEGIN SELECT 1; END')
+        raw.run(sql ?? '')
+      }),
+      /users\.database .*another schema.*users_admins/,
+    ],
+    [
+      'a trigger under a name of the kind that is SQLite’s own',
+      (path) => {
+        inside('users', 'CREATE TRIGGER evilte_x AFTER INSERT ON users BEGIN SELECT 1; END')(path)
+        const named = (all: Buffer) => Buffer.from(all.toString('latin1').replaceAll('evilte_x', 'sqlite_x'), 'latin1')
+        bytes(join(path, 'users.sqlite'), named)
+        signed(path, 'users')
+      },
+      /users\.database .*another schema.*sqlite_x/,
+    ],
+    [
+      'a pipe in the place of a file',
+      (path) => {
+        rmSync(join(path, 'auth.sqlite'))
+        Bun.spawnSync(['mkfifo', join(path, 'auth.sqlite')])
+      },
+      /auth\.file .*auth\.sqlite is no file/,
+    ],
+    [
+      'a manifest that says nothing of a database',
+      manifested((services) => {
+        services.modules = null
+      }),
+      /manifest .*something is missing/,
+    ],
+    [
+      'a manifest of one database more',
+      manifested((services) => {
+        services.orders = services.modules
+      }),
+      /manifest .*something is missing/,
     ],
     [
       'a row without its parent',

@@ -185,6 +185,15 @@ describe('one thing broken is found, and nothing else', () => {
       /has 11 characters/,
     ],
     [
+      'secrets.env lacks one, which no start makes then',
+      (dir) => {
+        const path = join(dir, 'secrets.env')
+        writeFileSync(path, readFileSync(path, 'utf8').replace(/^OPERATOR_API_KEY=.*$/m, ''))
+      },
+      { 'settings.valid': 'failed', ...settingsUnknown, 'ports.free': 'skipped' },
+      /OPERATOR_API_KEY/,
+    ],
+    [
       'secrets that others read',
       (dir) => chmodSync(join(dir, 'secrets.env'), 0o644),
       { 'secrets.mode': 'failed', 'files.mode': 'failed' },

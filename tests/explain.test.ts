@@ -424,6 +424,8 @@ describe('what auth tells an operator', () => {
       last_failed_at: expect.any(String),
       paused_until: own[0].detail.until,
     })
+    // In the other spelling that an IPv4 address has.
+    expect(await limits(`address=::ffff:${address}`)).toMatchObject({ address, failures: 300 })
     // A little of each address: its own flood drives out the older of it, and nothing of others.
     const kept = await refused(`address=${address}`)
     expect(kept.map(({ request_id }: { request_id: string }) => request_id)).toEqual(ids.slice(-20).reverse())

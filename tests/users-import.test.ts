@@ -322,6 +322,14 @@ describe('our own files', () => {
     expect(countsOf(again)).toEqual(counts({ created: 2, failed: 1 }))
   })
 
+  test('a record nested without end fails alone', async () => {
+    const deep = `{"email":"deep@mend.example.org","name":${'['.repeat(100_000)}${']'.repeat(100_000)}}`
+    const after = JSON.stringify({ email: 'after-deep@mend.example.org', password_hash: HASH })
+    const run = await importing([file('deep.jsonl', `${deep}\n${after}\n`)])
+    expect([run.status, countsOf(run)]).toEqual([8, counts({ created: 1, failed: 1 })])
+    expect(run.stderr).toMatch(/^✗ 1: The record is nested too deeply \(unreadable\)$/m)
+  })
+
   test('--on-conflict says what an email that is taken means', async () => {
     const lines = (name: string) =>
       ['one', 'two']

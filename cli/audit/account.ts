@@ -1,5 +1,6 @@
 import type { Tool } from '../command.ts'
-import { quoted } from '../refs.ts'
+import { pages } from '../lists.ts'
+import { quoted } from '../shell.ts'
 import type { AuditRow, Refused } from './explanation.ts'
 
 /** Whom it is about: as users has it, or, with users away, as auth does. */
@@ -38,7 +39,7 @@ export interface CacheEntry {
 
 const MANY = '200'
 const SOME = '50'
-const PAGES_MOST = 5
+const LOOKED_AT = 1000
 
 export async function accountOf(tool: Tool, user: Subject): Promise<Account> {
   const api = await tool.api()
@@ -89,21 +90,15 @@ export async function troubleOf(
 export async function failedAs(tool: Tool, email: string): Promise<AuditRow[]> {
   const api = await tool.api()
   const found: AuditRow[] = []
-  let cursor: string | undefined
-  for (let pages = 0; pages < PAGES_MOST; pages++) {
-    const at = cursor === undefined ? {} : { cursor }
-    const part: { items: unknown[]; next_cursor: string | null } = await api.auth((auth) =>
-      auth.admin.audit.get({ query: { type: 'login.failed', size: MANY, ...at } }),
-    )
-    found.push(
-      ...(part.items as AuditRow[]).filter(
-        ({ detail }) => typeof detail.email === 'string' && detail.email.toLowerCase() === email.toLowerCase(),
-      ),
-    )
-    if (part.next_cursor === null) break
-    cursor = part.next_cursor
-  }
-  return found
+  const parts = pages(
+    (part) => api.auth((auth) => auth.admin.audit.get({ query: { type: 'login.failed', ...part } })),
+    undefined,
+    LOOKED_AT,
+  )
+  for await (const { items } of parts) found.push(...(items as unknown[] as AuditRow[]))
+  return found.filter(
+    ({ detail }) => typeof detail.email === 'string' && detail.email.toLowerCase() === email.toLowerCase(),
+  )
 }
 
 /** What auth holds for logins. @param search a part of the email or the username */

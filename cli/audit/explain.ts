@@ -1,9 +1,11 @@
 import type { Tool } from '../command.ts'
 import { EXIT, Failure } from '../exit.ts'
 import { asFailure } from '../output.ts'
-import { quoted, UUID, userOf } from '../refs.ts'
+import { UUID, userOf } from '../refs.ts'
+import { quoted } from '../shell.ts'
+import { toTheSecond } from '../times.ts'
 import { accountOf, cacheEntry, failedAs, type Subject, troubleOf } from './account.ts'
-import { type Explanation, evidenceOf, from, isAhead, moment, refusedRow, times } from './explanation.ts'
+import { type Explanation, evidenceOf, from, isAhead, refusedRow, times } from './explanation.ts'
 import { nearNames } from './near.ts'
 import { explainRequest } from './request.ts'
 import { verdictOf } from './verdict.ts'
@@ -78,8 +80,8 @@ async function stranger(tool: Tool, word: string): Promise<Explanation> {
   const tried =
     at === null
       ? ''
-      : ` A login was tried ${times(Math.max(failures, failed.length))}, last at ${moment(at)}${from(last?.ip ?? null)}.`
-  const pause = isAhead(pausedUntil) ? ` Further ones are paused until ${moment(pausedUntil)}.` : ''
+      : ` A login was tried ${times(Math.max(failures, failed.length))}, last at ${toTheSecond(at)}${from(last?.ip ?? null)}.`
+  const pause = isAhead(pausedUntil) ? ` Further ones are paused until ${toTheSecond(pausedUntil)}.` : ''
   const mean = near.length === 0 ? '' : ` Did you mean ${near.join(' or ')}?`
   return {
     reason: 'no_such_user',

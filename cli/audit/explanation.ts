@@ -61,11 +61,6 @@ export function refusedRow({ code, paused, paused_until, ...row }: Refused): Row
   return { type: 'login.refused', ...row, detail: { code, ...why } }
 }
 
-/** To the second, as tables have it. */
-export function moment(at: string): string {
-  return at.replace(/^(\S{10})T(\S{8})\.\d+Z$/, '$1 $2Z')
-}
-
 export function from(ip: string | null): string {
   return ip === null ? '' : ` from ${ip}`
 }

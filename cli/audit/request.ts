@@ -1,8 +1,10 @@
 import type { Tool } from '../command.ts'
 import { EXIT } from '../exit.ts'
 import { asFailure } from '../output.ts'
-import { quoted, userOf } from '../refs.ts'
-import { type AuditRow, type Explanation, evidenceOf, from, moment, type Refused } from './explanation.ts'
+import { userOf } from '../refs.ts'
+import { quoted } from '../shell.ts'
+import { toTheSecond } from '../times.ts'
+import { type AuditRow, type Explanation, evidenceOf, from, type Refused } from './explanation.ts'
 import { refusal } from './verdict.ts'
 
 const MANY = '50'
@@ -29,9 +31,9 @@ export async function explainRequest(tool: Tool, request_id: string): Promise<Ex
 async function explainFailed(tool: Tool, failed: AuditRow, rows: AuditRow[]): Promise<Explanation> {
   const typed = typeof failed.detail.email === 'string' ? failed.detail.email : undefined
   const email = (await emailOf(tool, failed.user_id)) ?? (await knownAs(tool, typed))
-  const at = `at ${moment(failed.at)}${from(failed.ip)}`
+  const at = `at ${toTheSecond(failed.at)}${from(failed.ip)}`
   const pause = rows.find(({ type }) => type === 'login.paused')
-  const paused = pause ? ` With it a pause began, until ${moment(String(pause.detail.until))}.` : ''
+  const paused = pause ? ` With it a pause began, until ${toTheSecond(String(pause.detail.until))}.` : ''
   const evidence = evidenceOf(rows)
   if (failed.detail.reason === 'account_disabled')
     return {
@@ -59,7 +61,7 @@ async function succeeded(tool: Tool, row: AuditRow): Promise<Explanation> {
   const email = await emailOf(tool, row.user_id)
   return {
     reason: 'no_failure',
-    explanation: `The login of ${email ?? row.user_id} succeeded at ${moment(row.at)}${from(row.ip)}.`,
+    explanation: `The login of ${email ?? row.user_id} succeeded at ${toTheSecond(row.at)}${from(row.ip)}.`,
     suggestion: email === undefined ? null : `ch202 sessions list --user ${quoted(email)}`,
     evidence: evidenceOf([row]),
   }
@@ -71,7 +73,7 @@ async function notALogin(tool: Tool, rows: AuditRow[], newest: AuditRow): Promis
   const whose = newest.user_id === null ? '' : ` of ${email ?? newest.user_id}`
   return {
     reason: 'not_a_login',
-    explanation: `That request was no login that failed: ${types}${whose} by ${newest.actor}, at ${moment(newest.at)}${from(newest.ip)}.`,
+    explanation: `That request was no login that failed: ${types}${whose} by ${newest.actor}, at ${toTheSecond(newest.at)}${from(newest.ip)}.`,
     suggestion: email === undefined ? null : `ch202 audit list --user ${quoted(email)}`,
     evidence: evidenceOf(rows),
   }

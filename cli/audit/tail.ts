@@ -1,6 +1,7 @@
 import type { Tool } from '../command.ts'
 import { EXIT } from '../exit.ts'
-import { asFailure, type Row } from '../output.ts'
+import { pages } from '../lists.ts'
+import { asFailure, type ListPage, type Row } from '../output.ts'
 import { note } from '../terminal.ts'
 
 const LAST = '10'
@@ -12,11 +13,6 @@ export interface AuditFilter {
   type?: string
 }
 
-interface Part {
-  items: Row[]
-  next_cursor: string | null
-}
-
 /**
  * The last rows, and then those that come, each once and in the order in which they were written: what follows is asked
  * for by the last row that was seen, so it does not matter how many came meanwhile, or when.
@@ -25,8 +21,7 @@ interface Part {
  */
 export async function* tail(tool: Tool, filter: AuditFilter, stopped: AbortSignal): AsyncGenerator<Row[]> {
   const api = await tool.api()
-  const list = (query: Record<string, string>): Promise<Part> =>
-    api.auth((auth) => auth.admin.audit.get({ query: { ...query } }))
+  const list: List = (query) => api.auth((auth) => auth.admin.audit.get({ query: { ...query } }))
   const patiently = patience(tool, stopped)
 
   // The newest of all is asked for first: where none fits so far, what comes is found after it.
@@ -42,7 +37,7 @@ export async function* tail(tool: Tool, filter: AuditFilter, stopped: AbortSigna
   }
 }
 
-type List = (query: Record<string, string>) => Promise<Part>
+type List = (query: object) => Promise<ListPage>
 
 /** The rows that fit after the one that was seen last, and which that is then. */
 async function rowsAfter(list: List, filter: AuditFilter, after: string | undefined) {
@@ -54,11 +49,7 @@ async function rowsAfter(list: List, filter: AuditFilter, after: string | undefi
 /** Of an audit that had no row so far. */
 async function beginning(list: List, filter: AuditFilter) {
   const all: Row[] = []
-  for (let cursor: string | null | undefined; cursor !== null; ) {
-    const part: Part = await list({ size: PAGE, ...(cursor ? { cursor } : {}) })
-    all.push(...part.items)
-    cursor = part.next_cursor
-  }
+  for await (const { items } of pages(list)) all.push(...items)
   const fits = (row: Row) =>
     (filter.type === undefined || row.type === filter.type) &&
     (filter.user_id === undefined || row.user_id === filter.user_id)

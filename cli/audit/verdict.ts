@@ -1,3 +1,4 @@
+import { toTheSecond } from '../times.ts'
 import type { Account } from './account.ts'
 import {
   type AuditRow,
@@ -5,7 +6,6 @@ import {
   evidenceOf,
   from,
   isAhead,
-  moment,
   type Refused,
   refusedRow,
   times,
@@ -31,7 +31,7 @@ export function verdictOf(account: Account): Explanation {
 function disabled({ ref, rows, user }: Account): Explanation | undefined {
   if (user.status !== 'disabled') return undefined
   const row = rows.find(({ type }) => type === 'user.disabled')
-  const since = row ? ` since ${moment(row.at)}, by ${row.actor}` : ''
+  const since = row ? ` since ${toTheSecond(row.at)}, by ${row.actor}` : ''
   return {
     reason: 'account_disabled',
     explanation: `${user.email} is disabled${since}: no login gets in, whatever the password.`,
@@ -49,10 +49,10 @@ function behind({ entry, ref, rows, user }: Account): Explanation | undefined {
   const names = (['email', 'username', 'status'] as const).filter((name) => entry[name] !== user[name])
   const older = user.updated_at > entry.synced_at
   if (!late || (names.length === 0 && !older)) return undefined
-  const what = names.length > 0 ? `another ${names.join(' and ')}` : `what was so at ${moment(entry.synced_at)}`
+  const what = names.length > 0 ? `another ${names.join(' and ')}` : `what was so at ${toTheSecond(entry.synced_at)}`
   return {
     reason: 'cache_behind',
-    explanation: `Auth is behind: it holds ${what} for ${user.email}, which was changed at ${moment(user.updated_at)}; a new password does not work until it hears of it.`,
+    explanation: `Auth is behind: it holds ${what} for ${user.email}, which was changed at ${toTheSecond(user.updated_at)}; a new password does not work until it hears of it.`,
     suggestion: `ch202 cache sync --user ${ref}`,
     evidence: [{ ...entry }, ...evidenceOf(rows.filter(({ type }) => /^(user|password)\./.test(type)))],
   }
@@ -61,10 +61,10 @@ function behind({ entry, ref, rows, user }: Account): Explanation | undefined {
 function paused({ failed, failures, pausedUntil, ref, refused, rows, user }: Account): Explanation | undefined {
   if (!isAhead(pausedUntil)) return undefined
   const [last] = failed
-  const lastly = last ? `, last at ${moment(last.at)}${from(last.ip)}` : ''
+  const lastly = last ? `, last at ${toTheSecond(last.at)}${from(last.ip)}` : ''
   return {
     reason: 'account_paused',
-    explanation: `Logins of ${user.email} are paused until ${moment(pausedUntil)}: ${failures} failed within a day${lastly}. The pause ends by itself, or at once with a new password.`,
+    explanation: `Logins of ${user.email} are paused until ${toTheSecond(pausedUntil)}: ${failures} failed within a day${lastly}. The pause ends by itself, or at once with a new password.`,
     suggestion: `ch202 users set-password ${ref} --generate`,
     evidence: [
       ...evidenceOf(rows.filter(({ type }) => type === 'login.paused').slice(0, 1)),
@@ -82,7 +82,7 @@ function resetMail({ lastLogin, ref, rows, user }: Account): Explanation | undef
   if (tries.length < 2) return undefined
   return {
     reason: 'reset_mail_failing',
-    explanation: `${user.email} asked for a new password, and the mail with the link could not be sent: tried ${times(tries.length)}, last at ${moment(asked.at)}.`,
+    explanation: `${user.email} asked for a new password, and the mail with the link could not be sent: tried ${times(tries.length)}, last at ${toTheSecond(asked.at)}.`,
     suggestion: `ch202 users set-password ${ref} --generate`,
     evidence: evidenceOf(tries),
   }
@@ -99,10 +99,12 @@ function refusedLast({ failed, lastLogin, refused, user }: Account): Explanation
 /** Why a login was refused before its password was looked at. */
 export function refusal(refused: Refused, whose: string | undefined): Explanation {
   const login = whose === undefined ? 'A login' : `A login of ${whose}`
-  const at = moment(refused.at)
+  const at = toTheSecond(refused.at)
   const evidence = [refusedRow(refused)]
   const until = refused.paused_until
-  const waits = isAhead(until) ? `until ${moment(until)}` : `until ${moment(until ?? refused.at)}, which is over`
+  const waits = isAhead(until)
+    ? `until ${toTheSecond(until)}`
+    : `until ${toTheSecond(until ?? refused.at)}, which is over`
   if (refused.code === 'users_unavailable')
     return {
       reason: 'users_unavailable',
@@ -140,29 +142,31 @@ function failedLast(account: Account): Explanation | undefined {
   if (last.detail.reason === 'account_disabled')
     return {
       reason: 'was_disabled',
-      explanation: `${user.email} was disabled when it last tried, at ${moment(last.at)}; it is active now, and the password was right.`,
+      explanation: `${user.email} was disabled when it last tried, at ${toTheSecond(last.at)}; it is active now, and the password was right.`,
       suggestion: `ch202 sessions list --user ${ref}`,
       evidence: evidenceOf(since),
     }
   const wrong = since.filter(({ detail }) => detail.reason !== 'account_disabled')
   // Auth counts a day; the rows that were read are so many at most.
   const n = Math.max(wrong.length, lastLogin ? 0 : failures)
-  const tried = `The password of ${user.email} was wrong ${times(n)}, last at ${moment(last.at)}${from(last.ip)}.`
+  const tried = `The password of ${user.email} was wrong ${times(n)}, last at ${toTheSecond(last.at)}${from(last.ip)}.`
   const change = passwordChange(rows)
   if (change && !isOlder(change, last))
     return {
       reason: 'password_changed_since',
-      explanation: `${tried} It is another one since ${moment(change.at)}, and no login was tried since.`,
+      explanation: `${tried} It is another one since ${toTheSecond(change.at)}, and no login was tried since.`,
       suggestion: `ch202 users send-reset ${ref}`,
       evidence: evidenceOf([change, ...wrong]),
     }
   const stale = change && !isOlder(change, lastLogin)
   const old = stale
-    ? ` It was changed at ${moment(change.at)}, by ${change.actor}: it may be the old one that is tried.`
+    ? ` It was changed at ${toTheSecond(change.at)}, by ${change.actor}: it may be the old one that is tried.`
     : ''
   const asked = rows.find(({ type }) => type === 'password.reset_requested')
   const link =
-    asked && !isOlder(asked, last) ? ` A link for a new one was asked for at ${moment(asked.at)} and not used.` : ''
+    asked && !isOlder(asked, last)
+      ? ` A link for a new one was asked for at ${toTheSecond(asked.at)} and not used.`
+      : ''
   return {
     reason: 'wrong_password',
     explanation: `${tried}${old}${link}`,
@@ -175,7 +179,7 @@ function fine({ lastLogin, ref, user }: Account): Explanation {
   if (lastLogin)
     return {
       reason: 'no_failure',
-      explanation: `Nothing is wrong: ${user.email} is active, and last logged in at ${moment(lastLogin.at)}${from(lastLogin.ip)}.`,
+      explanation: `Nothing is wrong: ${user.email} is active, and last logged in at ${toTheSecond(lastLogin.at)}${from(lastLogin.ip)}.`,
       suggestion: `ch202 sessions list --user ${ref}`,
       evidence: evidenceOf([lastLogin]),
     }

@@ -3,7 +3,7 @@ import { collect, does, type Tool, verb } from '../command.ts'
 import { PLACES, type Place } from '../connection.ts'
 import { usage } from '../exit.ts'
 import { ownerOf } from '../owners.ts'
-import { note, plain, write } from '../terminal.ts'
+import { note, plain, put, write } from '../terminal.ts'
 
 interface Options {
   data?: string
@@ -12,7 +12,8 @@ interface Options {
   service?: string
 }
 
-const METHOD = /^[A-Za-z]+$/
+/** Bun sends any other as a GET: what is misspelt would be done as something else. */
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 const HEADER = /^([\w-]+):\s*(.*)$/
 
 export function apiCommand() {
@@ -24,13 +25,13 @@ export function apiCommand() {
     .argument('<path>', 'with /api/v1 or without')
     .option('-d, --data <json>', 'the body; @file reads a file, - standard input')
     .option('-H, --header <line>', 'a header, `name: value`; may be given again', collect)
-    .option('-i, --include', 'the status and the headers of the answer, on standard error')
-    .option('--service <name>', `which is asked: ${PLACES.join(', ')} (default: whose path it is)`)
+    .option('-i, --include', 'show the status and the headers of the answer on standard error')
+    .option('--service <name>', `the service to ask: ${PLACES.join(', ')} (default: whose path it is)`)
     .action(does(call))
 }
 
 async function call(tool: Tool, options: Options, method: string, path: string): Promise<void> {
-  if (!METHOD.test(method)) throw usage('A method is such as GET or POST')
+  if (!METHODS.includes(method.toUpperCase())) throw usage(`A method is one of ${METHODS.join(', ')}`)
   const place = placeOf(path, options.service)
   const body = await bodyOf(options.data)
   const headers = headersOf(options.header, body !== undefined)
@@ -83,8 +84,7 @@ async function tellBody(api: Api, place: Place, answer: Response): Promise<void>
   if (answer.status >= 400) await api.refuseProblem(place, answer)
   if (!answer.body) return
   if (process.stdout.isTTY) return write(forPeople(await answer.text()))
-  for await (const chunk of answer.body)
-    if (!process.stdout.write(chunk)) await new Promise((resolve) => process.stdout.once('drain', resolve))
+  for await (const chunk of answer.body) await put(chunk)
 }
 
 function forPeople(text: string): string {

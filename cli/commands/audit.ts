@@ -1,20 +1,21 @@
 import type { Command } from 'commander'
 import { explain } from '../audit/explain.ts'
-import { since } from '../audit/since.ts'
 import { tail } from '../audit/tail.ts'
 import { does, leaf, noun, type Tool } from '../command.ts'
 import { EXIT } from '../exit.ts'
-import { type Extent, list, listed } from '../lists.ts'
+import { given } from '../given.ts'
+import { type Extent, flags, list, listed } from '../lists.ts'
 import type { Row } from '../output.ts'
-import { userOf } from '../refs.ts'
+import { ONE_REF, userOf } from '../refs.ts'
 import { plain, write } from '../terminal.ts'
+import { SINCE, since } from '../times.ts'
 
 const COLUMNS = ['at', 'type', 'ip', 'user_id', 'detail']
 /** Rows that come one by one stand under each other where each column has the width that it mostly needs. */
 const WIDTHS: Record<string, number> = { type: 20, ip: 15 }
 
 export function auditCommand(): Command {
-  const audit = noun('audit', 'What was done, by whom, from where; and why a login failed')
+  const audit = noun('audit', 'See what was done, by whom and from where, and why a login failed')
 
   listed(
     filtered(
@@ -22,7 +23,7 @@ export function auditCommand(): Command {
         'ch202 audit list --user ana@example.org --since 2d',
         'ch202 audit list --type login.failed --all -o jsonl',
       ]),
-    ).option('--since <when>', 'from then on: 1h, 2d, or a time', (text: string) => since(text)),
+    ).option('--since <time>', SINCE, since),
   ).action(does(listAudit))
 
   filtered(
@@ -48,7 +49,7 @@ export function auditCommand(): Command {
 
 function filtered(command: Command): Command {
   return command
-    .option('--user <ref>', 'only of this user: an id, an email or a username')
+    .option('--user <ref>', `only of this user: ${ONE_REF}`)
     .option('--type <type>', 'only of this type, such as login.failed')
 }
 
@@ -58,19 +59,14 @@ interface Filters {
   since?: string
 }
 
-async function filterOf(tool: Tool, { since: from, type, user }: Filters) {
-  return {
-    ...(user === undefined ? {} : { user_id: (await userOf(tool, user)).id }),
-    ...(type === undefined ? {} : { type }),
-    ...(from === undefined ? {} : { since: from }),
-  }
+async function filterOf(tool: Tool, { user, ...filters }: Filters) {
+  return user === undefined ? filters : { ...filters, user_id: (await userOf(tool, user)).id }
 }
 
 async function listAudit(tool: Tool, { limit, cursor, all, ...filters }: Extent & Filters): Promise<void> {
   const [api, filter] = [await tool.api(), await filterOf(tool, filters)]
-  const words = Object.entries(filters).flatMap(([name, value]) => [`--${name}`, value])
-  const extent = { ...(limit ? { limit } : {}), ...(cursor ? { cursor } : {}), ...(all ? { all } : {}) }
-  await list(tool, extent, ['audit', 'list', ...words], COLUMNS, (part) =>
+  const extent = given({ limit, cursor, all })
+  await list(tool, extent, ['audit', 'list', ...flags(filters)], COLUMNS, (part) =>
     api.auth((auth) => auth.admin.audit.get({ query: { ...filter, ...part } })),
   )
 }

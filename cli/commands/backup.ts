@@ -1,10 +1,13 @@
 import type { Command } from 'commander'
+import { createBackup } from '../../db/backup.ts'
 import type { Check } from '../../db/checks.ts'
-import { backupNamed, duration, rootOf, secretsOf, told } from '../backups.ts'
+import { listBackups } from '../../db/manifest.ts'
+import { backupNamed, rootOf, secretsOf, told } from '../backups.ts'
 import { does, leaf, noun, type Tool } from '../command.ts'
 import { EXIT, Failure } from '../exit.ts'
 import { failureRead } from '../output.ts'
 import { dataDirOf } from '../settings.ts'
+import { spelled } from '../times.ts'
 
 export function backupCommand(): Command {
   const backup = noun('backup', 'Back up the databases, and make sure that a backup can be restored')
@@ -13,7 +16,7 @@ export function backupCommand(): Command {
     'ch202 backup create',
     'ch202 backup create --out ./copies -o json',
   ])
-    .option('--out <dir>', 'where to (default: backups in the data directory)')
+    .option('--out <dir>', 'where to put it (default: backups in the data directory)')
     .action(does(create))
 
   leaf(backup, 'list', 'List the backups, newest first', [
@@ -27,7 +30,7 @@ export function backupCommand(): Command {
     'ch202 backup verify',
     'ch202 backup verify latest -o json',
   ])
-    .argument('[backup]', 'a name, a path, or latest', 'latest')
+    .argument('[backup]', 'its name, its path, or latest', 'latest')
     .option('--in <dir>', 'where it is (default: backups in the data directory)')
     .action(does(verify))
 
@@ -35,7 +38,6 @@ export function backupCommand(): Command {
 }
 
 async function create(tool: Tool, { out }: { out?: string }): Promise<void> {
-  const { createBackup } = await import('../../db/backup.ts')
   const { manifest, path } = await told(createBackup(dataDirOf(tool.env), rootOf(tool, out)))
   const services = Object.values(manifest.services)
   await tool.out.record({
@@ -52,9 +54,8 @@ async function create(tool: Tool, { out }: { out?: string }): Promise<void> {
 }
 
 async function list(tool: Tool, options: { in?: string }): Promise<void> {
-  const { listBackups } = await import('../../db/backup.ts')
   const { backups, unreadable } = listBackups(rootOf(tool, options.in))
-  const items = backups.map((backup) => ({ ...backup, age: duration(Date.now() - Date.parse(backup.created_at)) }))
+  const items = backups.map((backup) => ({ ...backup, age: spelled(Date.now() - Date.parse(backup.created_at)) }))
   await tool.out.list(items, ['name', 'created_at', 'age', 'bytes', 'verified_at'])
   for (const name of unreadable) tool.out.say(`${name} is no backup that this version can read`)
 }

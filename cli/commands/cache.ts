@@ -2,18 +2,18 @@ import type { Command } from 'commander'
 import { syncedCache } from '../cache-sync.ts'
 import { does, leaf, noun, type Tool } from '../command.ts'
 import { EXIT, Failure } from '../exit.ts'
-import { type Extent, list, listed } from '../lists.ts'
+import { given } from '../given.ts'
+import { type Extent, flags, list, listed, pages } from '../lists.ts'
 import { asFailure, type Row } from '../output.ts'
-import { forEachRef, UUID, userOf } from '../refs.ts'
+import { forEachRef, REFS, UUID, userOf } from '../refs.ts'
 import { count } from '../terminal.ts'
 
-const REF = 'an id, an email or a username; - reads them from standard input, one a line'
 const COLUMNS = ['user_id', 'email', 'username', 'status', 'password_version', 'synced_at']
 
 export function cacheCommand(): Command {
   const cache = noun('cache', 'See and mend what auth knows of users for logins')
 
-  leaf(cache, 'status', 'How the password cache does', [
+  leaf(cache, 'status', 'Show how the password cache does', [
     'ch202 cache status',
     'ch202 cache status -o json --fields entries,users',
   ]).action(does(status))
@@ -22,21 +22,21 @@ export function cacheCommand(): Command {
     leaf(cache, 'list', 'List the users that auth knows, by id', [
       'ch202 cache list --search ana',
       'ch202 cache list --all -o ids',
-    ]).option('--search <part>', 'a part of the email or the username'),
+    ]).option('--search <part>', 'only those with this in the email or the username'),
   ).action(does(listCache))
 
   leaf(cache, 'drop', 'Drop a user from the cache: its next login asks the users service', [
     'ch202 cache drop ana@example.org',
     'ch202 users list --role ADMIN -o ids | ch202 cache drop -',
   ])
-    .argument('<ref>', REF)
+    .argument('<ref>', REFS)
     .action(does((tool, _: object, ref: string) => forEachRef(tool, ref, (one) => drop(tool, one))))
 
   leaf(cache, 'sync', 'Bring the cache in line with the users service', [
     'ch202 cache sync',
     'ch202 cache sync --user ana@example.org -o json',
   ])
-    .option('--user <ref>', `only this one: ${REF}`)
+    .option('--user <ref>', `only this one: ${REFS}`)
     .action(does(sync))
 
   return cache
@@ -62,9 +62,8 @@ async function status(tool: Tool): Promise<void> {
 
 async function listCache(tool: Tool, { search, ...extent }: Extent & { search?: string }): Promise<void> {
   const api = await tool.api()
-  const filter = search === undefined ? {} : { search }
-  const words = ['cache', 'list', ...(search === undefined ? [] : ['--search', search])]
-  await list(tool, extent, words, COLUMNS, (part) =>
+  const filter = given({ search })
+  await list(tool, extent, ['cache', 'list', ...flags(filter)], COLUMNS, (part) =>
     api.auth((auth) => auth.admin['password-cache'].get({ query: { ...filter, ...part } })),
   )
 }
@@ -97,18 +96,13 @@ async function knownAs(tool: Tool, ref: string): Promise<{ id: string; email?: s
 async function heldAs(tool: Tool, ref: string): Promise<{ id: string; email: string } | undefined> {
   const api = await tool.api()
   const query = UUID.test(ref) ? {} : { search: ref }
-  let cursor: string | null = null
-  do {
-    const at = cursor === null ? {} : { cursor }
-    const part: { items: Row[]; next_cursor: string | null } = await api.auth((auth) =>
-      auth.admin['password-cache'].get({ query: { ...query, ...at, size: '200' } }),
-    )
-    const held = part.items.find(({ email, user_id, username }) =>
+  const parts = pages((part) => api.auth((auth) => auth.admin['password-cache'].get({ query: { ...query, ...part } })))
+  for await (const { items } of parts) {
+    const held = items.find(({ email, user_id, username }) =>
       [user_id, username, String(email).toLowerCase()].includes(ref),
     )
     if (held) return { id: String(held.user_id), email: String(held.email) }
-    cursor = part.next_cursor
-  } while (cursor !== null)
+  }
   return undefined
 }
 
@@ -116,7 +110,7 @@ async function sync(tool: Tool, { user }: { user?: string }): Promise<void> {
   if (user === undefined) return tool.out.record(await synced(tool))
   await forEachRef(tool, user, async (ref) => {
     const { email, id } = await knownAs(tool, ref)
-    return { user_id: id, ...(email === undefined ? {} : { email }), ...(await synced(tool, id)) }
+    return { user_id: id, ...given({ email }), ...(await synced(tool, id)) }
   })
 }
 

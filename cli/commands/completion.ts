@@ -4,11 +4,11 @@ import { SCRIPTS, SHELLS } from '../completion/scripts.ts'
 import { write } from '../terminal.ts'
 
 export function completionCommand() {
-  return verb('completion', 'Print what makes a shell complete ch202 at the Tab key, with live values', [
+  return verb('completion', 'Print the script by which a shell completes ch202 at the Tab key, with live values', [
     'ch202 completion bash > ch202.bash',
     'ch202 completion zsh > _ch202',
     'ch202 completion fish > ch202.fish',
   ])
-    .addArgument(new Argument('<shell>').choices(SHELLS))
+    .addArgument(new Argument('<shell>', 'the shell').choices(SHELLS))
     .action(does((_tool, _options: object, shell: (typeof SHELLS)[number]) => write(SCRIPTS[shell].trimEnd())))
 }

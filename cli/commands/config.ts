@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import { ConfigError, readConfig, settingDefaults } from '../../services/kit/config.ts'
 import { secretsFile } from '../../services/kit/secrets.ts'
 import { does, leaf, noun, type Tool } from '../command.ts'
@@ -6,11 +5,7 @@ import { connect, PLACES } from '../connection.ts'
 import { currentContext, LOCAL } from '../contexts.ts'
 import { EXIT } from '../exit.ts'
 import type { Row } from '../output.ts'
-import { dataDirOf, type Environment, knownEnvironment } from '../settings.ts'
-
-const SECRETS = ['INTERNAL_API_KEY', 'OPERATOR_API_KEY', 'CH202_SECRET']
-/** Long enough, and no sample: stands for the secret that a first start would make. */
-const TO_BE_MADE = (name: string) => `${name}-to-be-made-at-the-first-start`
+import { dataDirOf, type Environment, knownEnvironment, SECRETS, withSecretsToBe } from '../settings.ts'
 
 export function configCommand() {
   const config = noun('config', 'Show and check the settings')
@@ -19,7 +14,7 @@ export function configCommand() {
     'ch202 config show',
     'ch202 config show --origin',
   ])
-    .option('--origin', 'with what it was that said so')
+    .option('--origin', 'with where each value comes from')
     .action(does(show))
 
   leaf(config, 'validate', 'Check the settings as a start would', [
@@ -56,7 +51,7 @@ function settings(env: Environment): Row[] {
     const own = env[name]?.trim()
     const kept = known[name]?.trim()
     const origin = own ? 'environment' : kept ? file : 'default'
-    if (SECRETS.includes(name))
+    if (SECRETS.some((secret) => secret === name))
       return { name, value: own ? 'set' : kept ? 'made at the first start' : 'missing', origin }
     return { name, value: withoutPassword(kept ?? fallback ?? null), origin }
   })
@@ -69,7 +64,7 @@ function withoutPassword(value: string | null): string | null {
 
 /** @throws what keeps `secrets.env` from being read */
 async function validate({ env, out }: Tool): Promise<void> {
-  const faults = faultsOf(withSecretsToBe(env))
+  const faults = faultsOf(withSecretsToBe(env, knownEnvironment(env)))
   if (out.json) await out.record({ ok: faults.length === 0, faults })
   else if (faults.length === 0) await out.record({ settings: 'good' })
   else
@@ -88,12 +83,4 @@ function faultsOf(env: Environment): string[] {
     if (error instanceof ConfigError) return error.faults
     throw error
   }
-}
-
-/** A first start outside production makes the secrets, where their file is not there yet. */
-function withSecretsToBe(env: Environment): Environment {
-  const known = knownEnvironment(env)
-  if (env.CH202_ENV?.trim() === 'production' || existsSync(secretsFile(dataDirOf(env)))) return known
-  const made = SECRETS.filter((name) => !known[name]?.trim()).map((name) => [name, TO_BE_MADE(name)])
-  return { ...known, ...Object.fromEntries(made) }
 }

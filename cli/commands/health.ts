@@ -1,8 +1,8 @@
 import { does, type Tool, verb } from '../command.ts'
 import { connect } from '../connection.ts'
-import { type Health, healthOfAll } from '../doctor/well.ts'
 import { EXIT } from '../exit.ts'
-import { durationIn } from '../logs/wanted.ts'
+import { type Health, healthOfAll } from '../instance/health.ts'
+import { duration } from '../times.ts'
 
 const COLUMNS = ['service', 'status', 'version', 'uptime_s', 'latency_ms', 'address']
 const AGAIN = 250
@@ -12,16 +12,15 @@ export function healthCommand() {
     'ch202 health',
     'ch202 health --wait 60s -o json',
   ])
-    .option('--wait <duration>', 'until all are well, such as 60s')
+    .option('--wait <duration>', 'wait until all are well, but no longer than this, such as 60s', duration)
     .action(does(health))
 }
 
-async function health(tool: Tool, { wait }: { wait?: string }): Promise<void> {
-  const patience = wait === undefined ? 0 : durationIn(wait, '--wait')
+async function health(tool: Tool, { wait = 0 }: { wait?: number }): Promise<void> {
   const { debug = false, url } = tool.globals
   // Where they are is asked anew each time: a service that is starting has yet to write it down.
   const look = async () => healthOfAll(await connect(url, tool.env), debug)
-  const items = await waiting(tool, look, patience)
+  const items = await waiting(tool, look, wait)
   const ok = isWell(items)
   await tool.out.checks(ok, items, ok ? COLUMNS : [...COLUMNS, 'message'])
   if (ok) return

@@ -5,7 +5,7 @@ import { confirm } from '../terminal.ts'
 const COLUMNS = ['kid', 'alg', 'created_at', 'status']
 
 export function keysCommand(): Command {
-  const keys = noun('keys', 'The keys that sign access tokens')
+  const keys = noun('keys', 'List, rotate and remove the keys that sign access tokens')
 
   leaf(keys, 'list', 'List the keys: the one that signs, and those whose tokens are still good', [
     'ch202 keys list',
@@ -21,7 +21,7 @@ export function keysCommand(): Command {
     'ch202 keys rotate --yes -o ids',
   ]).action(does(rotate))
 
-  leaf(keys, 'remove', 'Take a key out in an emergency: its access tokens are refused at once', [
+  leaf(keys, 'remove', 'Remove a key in an emergency: its access tokens are refused at once', [
     'ch202 keys remove 3f6a1b2c4d5e --confirm 3f6a1b2c4d5e',
     'ch202 keys remove 3f6a1b2c4d5e --yes -o json',
   ])

@@ -2,7 +2,7 @@ import { version } from '../../package.json'
 import type { UserRead } from '../../services/kit/user.ts'
 import { Api } from '../client.ts'
 import { does, type Tool, verb } from '../command.ts'
-import { addressesAt, addressIn, contextAt, isLocal, overriding, PLACES, type Place } from '../connection.ts'
+import { addressesAt, addressIn, contextAt, isLocal, ofEach, overriding, PLACES, type Place } from '../connection.ts'
 import { alone, type Context, readContext, useContext, writeContext } from '../contexts.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
 import { passwordKnown } from '../passwords.ts'
@@ -85,11 +85,8 @@ async function askEmail(): Promise<string> {
 }
 
 function apiOf(addresses: Record<Place, string>, debug = false): Api {
-  const told = (place: Place) => ({ value: addresses[place], origin: 'login' })
-  return new Api(
-    { addresses: { auth: told('auth'), users: told('users'), modules: told('modules') }, credential: null },
-    debug,
-  )
+  const told = ofEach((place) => ({ value: addresses[place], origin: 'login' }))
+  return new Api({ addresses: told, credential: null }, debug)
 }
 
 /** @throws Failure for a wrong password, and for whoever is no administrator: no session of theirs is left */

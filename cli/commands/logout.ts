@@ -3,10 +3,12 @@ import { alone, currentContext, readContext, removeContext } from '../contexts.t
 import { endSession } from '../session.ts'
 
 export function logoutCommand() {
-  return verb('logout [context]', 'End the session of a context and forget it, of the one in use where none is named', [
+  return verb('logout', 'End the session of a context, and forget the context', [
     'ch202 logout',
     'ch202 logout staging',
-  ]).action(does(logout))
+  ])
+    .argument('[context]', 'a context (default: the one in use)')
+    .action(does(logout))
 }
 
 /** Forgets in any case: whoever logs out of a machine wants nothing left on it. */

@@ -5,9 +5,10 @@ import { EXIT, usage } from '../exit.ts'
 import { csvHeader, LEVELS, type Level, type LogLine, shown } from '../logs/line.ts'
 import { byTime } from '../logs/merge.ts'
 import { LinesOfService, servicesWithLogs } from '../logs/service.ts'
-import { sinceIn, wantedLine } from '../logs/wanted.ts'
+import { wantedLine } from '../logs/wanted.ts'
 import { dataDirOf } from '../settings.ts'
 import { plain, write } from '../terminal.ts'
+import { SINCE, since } from '../times.ts'
 
 interface Options {
   follow?: boolean
@@ -22,13 +23,14 @@ const LOOK_EVERY = 200
 const LAST = 10
 
 export function logsCommand() {
-  return verb('logs [services...]', 'Show what the services of this machine have logged, by time', [
+  return verb('logs', 'Show what the services of this machine have logged, by time', [
     'ch202 logs --since 10m --level warn',
     'ch202 logs auth users --request-id 0198c0de-0000-7000-8000-000000000000',
     'ch202 logs --since 2026-11-20T10:00:00Z -o jsonl | tail -n 100',
   ])
+    .argument('[services...]', 'only lines of these (default: all)')
     .option('-f, --follow', 'go on with what comes, until Ctrl-C')
-    .option('--since <time>', 'from then on: a duration such as 10m, or a time')
+    .option('--since <time>', SINCE, since)
     .addOption(new Option('--level <level>', 'of this level and above').choices(LEVELS))
     .option('--request-id <id>', 'of this request, in every service that it reached')
     .action(does(logs))
@@ -38,18 +40,18 @@ async function logs(tool: Tool, options: Options, services: string[]): Promise<v
   const { env, globals } = tool
   if (globals.url !== undefined) throw usage('Logs are read from the files of this machine: --url has none')
   const dataDir = dataDirOf(env)
-  const since = options.since === undefined ? undefined : sinceIn(options.since, Date.now())
   refuseUnknown(services, dataDir)
-  const { level, requestId } = options
-  const wanted = wantedLine({ services, since, level, requestId })
+  const { level, requestId, since: from } = options
+  const wanted = wantedLine({ services, since: from, level, requestId })
   const followed = new Map<string, LinesOfService>()
   const isThere = servicesWithLogs(dataDir).length > 0
   if (!isThere && !options.follow) return tool.out.say(`Nothing has been logged in ${dataDir} yet`)
 
   if (tool.out.form.output === 'csv') await write(csvHeader(tool.out.form.fields))
-  const lastOnly = options.follow && since === undefined && requestId === undefined
+  const lastOnly = options.follow && from === undefined && requestId === undefined
   const read = (from: LinesOfService) => only(from.read(), wanted)
-  for (const name of servicesWithLogs(dataDir)) followed.set(name, new LinesOfService(dataDir, name).open(since ?? 0))
+  const begun = from === undefined ? 0 : Date.parse(from)
+  for (const name of servicesWithLogs(dataDir)) followed.set(name, new LinesOfService(dataDir, name).open(begun))
   const there = byTime([...followed.values()].map(read))
   for (const line of lastOnly ? last(there, LAST) : there) await print(tool, line)
   if (options.follow) await follow(tool, dataDir, followed, read)

@@ -3,7 +3,7 @@ import { dataDirOf } from '../settings.ts'
 
 export function migrateCommand() {
   return verb('migrate', 'Bring every database up to date', ['ch202 migrate --plan', 'ch202 migrate'])
-    .option('--plan', 'only say what would be done')
+    .option('--plan', 'say what would be done, and do nothing')
     .action(
       does(async ({ env, out }, { plan = false }: { plan?: boolean }) => {
         const [{ openDatabase, plannedMigrations }, { databases }] = await Promise.all([

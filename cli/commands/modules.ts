@@ -2,21 +2,22 @@ import type { Command } from 'commander'
 import { segment } from '../client.ts'
 import { collect, does, leaf, noun, type Tool } from '../command.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
+import { given } from '../given.ts'
 import { type Extent, list, listed } from '../lists.ts'
 import { asFailure, type Row } from '../output.ts'
-import { forEachRef, quoted, userOf } from '../refs.ts'
+import { forEachRef, ONE_REF, REFS, userOf } from '../refs.ts'
+import { quoted } from '../shell.ts'
 import { confirm } from '../terminal.ts'
 
 const COLUMNS = ['id', 'name', 'version', 'required_roles', 'requires']
 const COLUMNS_OF_USER = ['id', 'name', 'version', 'enabled', 'available', 'enabled_at']
-const REF = 'an id, an email or a username; - reads them from standard input, one a line'
 const ID = /^[a-z0-9][a-z0-9-]{0,62}$/
 
 export function modulesCommand(): Command {
-  const modules = noun('modules', 'The library of modules, and who has which')
+  const modules = noun('modules', 'Keep the library of modules, and turn them on and off for users')
 
   leaf(modules, 'list', 'List the modules', ['ch202 modules list', 'ch202 modules list --user ana@example.org -o json'])
-    .option('--user <ref>', 'as they stand for this user: an id, an email or a username')
+    .option('--user <ref>', `as they stand for this user: ${ONE_REF}`)
     .action(does(listModules))
 
   leaf(modules, 'get', 'Show a module', [
@@ -24,11 +25,11 @@ export function modulesCommand(): Command {
     'ch202 modules get billing --user ana --fields enabled -o json',
   ])
     .argument('<id>', 'the id of the module')
-    .option('--user <ref>', 'as it stands for this user: an id, an email or a username')
+    .option('--user <ref>', `as it stands for this user: ${ONE_REF}`)
     .action(does(getModule))
 
   withFields(
-    leaf(modules, 'create', 'Take a module into the library', [
+    leaf(modules, 'create', 'Add a module to the library', [
       'ch202 modules create invoices --name Invoices --description "Writes and sends invoices" --requires billing',
       'ch202 modules create search --name Search --description "Finds things" --role USER --default-enabled',
     ])
@@ -54,7 +55,7 @@ export function modulesCommand(): Command {
     .option('--no-default-enabled', 'off for everyone who has not turned it on')
     .action(does(update))
 
-  leaf(modules, 'delete', 'Take a module out of the library, and off for everyone', [
+  leaf(modules, 'delete', 'Delete a module, and so turn it off for everyone', [
     'ch202 modules delete reports --confirm reports',
     'ch202 modules delete reports --yes -o json',
   ])
@@ -71,7 +72,7 @@ export function modulesCommand(): Command {
       `ch202 users list --role GUEST --all -o ids | ch202 modules ${name} billing --user -`,
     ])
       .argument('<id>', 'the id of the module')
-      .requiredOption('--user <ref>', REF)
+      .requiredOption('--user <ref>', REFS)
       .action(
         does((tool, { user }: { user: string }, id: string) => {
           checkId(id)
@@ -136,14 +137,14 @@ interface Fields {
 }
 
 function bodyOf({ defaultEnabled, description, name, requires, role, version }: Fields) {
-  return {
-    ...(name === undefined ? {} : { name }),
-    ...(description === undefined ? {} : { description }),
-    ...(version === undefined ? {} : { version }),
-    ...(role === undefined ? {} : { required_roles: role || [] }),
-    ...(requires === undefined ? {} : { requires: requires || [] }),
-    ...(defaultEnabled === undefined ? {} : { default_enabled: defaultEnabled }),
-  }
+  return given({
+    name,
+    description,
+    version,
+    required_roles: role === false ? [] : role,
+    requires: requires === false ? [] : requires,
+    default_enabled: defaultEnabled,
+  })
 }
 
 async function create(tool: Tool, fields: Fields & { name: string; description: string }, id: string): Promise<void> {

@@ -9,7 +9,7 @@ export function packageCommand() {
     'ch202 package binary',
     'ch202 package binary --out ./ch202 -o json',
   ])
-    .option('--out <path>', 'where it is put', './ch202')
+    .option('--out <path>', 'where to put it', './ch202')
     .action(does(binary))
   leaf(pack, 'systemd', 'Write a hardened unit for each line of the Procfile, and the target that wants them', [
     'ch202 package systemd',

@@ -1,6 +1,7 @@
 import { does, type Tool, verb } from '../command.ts'
-import { answers, type Instance, instances } from '../doctor/instance.ts'
 import { usage } from '../exit.ts'
+import { ask, isOf } from '../instance/answer.ts'
+import { type RunningService, runningServices } from '../instance/running.ts'
 import { dataDirOf } from '../settings.ts'
 
 const COLUMNS = ['service', 'state', 'pid', 'address', 'started_at', 'rss_mb', 'cpu_s']
@@ -15,7 +16,7 @@ export function psCommand() {
 async function ps({ env, globals, out }: Tool): Promise<void> {
   if (globals.url !== undefined) throw usage('Processes are looked for on this machine: --url has none')
   const dataDir = dataDirOf(env)
-  const items = await Promise.all(instances(dataDir).map((instance) => rowOf(instance, globals.debug ?? false)))
+  const items = await Promise.all(runningServices(dataDir).map((running) => rowOf(running, globals.debug ?? false)))
   await out.list(items, COLUMNS)
   if (items.length === 0) out.say(`Nothing runs on ${dataDir}\n→ ch202 start`)
   const dead = items.filter(({ state }) => state === 'dead').map(({ service }) => service)
@@ -24,12 +25,11 @@ async function ps({ env, globals, out }: Tool): Promise<void> {
   if (silent.length > 0) out.say(`There, but without an answer: ${silent.join(', ')}\n→ ch202 logs --level warn`)
 }
 
-async function rowOf(instance: Instance, debug: boolean) {
-  const { pid, process, service, started_at, url } = instance
+async function rowOf({ pid, process, service, started_at, url }: RunningService, debug: boolean) {
   const rss = process?.rss_bytes ?? null
   return {
     service,
-    state: !process ? 'dead' : (await answers(instance, debug)) ? 'up' : 'silent',
+    state: !process ? 'dead' : isOf(service, await ask(`${url}/health`, debug)) ? 'up' : 'silent',
     pid,
     address: url,
     started_at,

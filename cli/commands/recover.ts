@@ -2,10 +2,10 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../../services/kit/config.ts'
 import { does, type Tool, verb } from '../command.ts'
-import { running } from '../connection.ts'
 import { EXIT, exitOf, Failure } from '../exit.ts'
+import { noteOf } from '../instance/note.ts'
 import { type PasswordOptions, passwordOf } from '../passwords.ts'
-import { dataDirOf, type Environment, knownEnvironment } from '../settings.ts'
+import { dataDirOf, type Environment, knownEnvironment, valuesOf } from '../settings.ts'
 import { canAsk, confirm } from '../terminal.ts'
 
 interface Options extends PasswordOptions {
@@ -73,10 +73,10 @@ async function settingsOf(env: Environment): Promise<Config> {
 async function peersOf(env: Environment, config: Config) {
   const { authOfUsers, usersOfAuth } = await import('../../services/peers.ts')
   const addresses = { auth: config.authUrl, users: config.usersUrl }
-  const key = knownEnvironment(env).INTERNAL_API_KEY?.split(',')[0]?.trim() ?? ''
+  const [key = ''] = valuesOf(knownEnvironment(env), 'INTERNAL_API_KEY')
   const signal = AbortSignal.timeout(PATIENCE)
   const link = (place: 'auth' | 'users') => ({
-    url: running(place, dataDirOf(env))?.url ?? addresses[place],
+    url: noteOf(place, dataDirOf(env))?.url ?? addresses[place],
     key,
     fetch: (request: Request) => fetch(request, { signal }),
   })

@@ -1,10 +1,9 @@
-import { readFileSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import type { Check } from '../../db/checks.ts'
 import { backupNamed, secretsOf, told } from '../backups.ts'
 import { does, type Tool, verb } from '../command.ts'
-import { PLACES, type Running, running } from '../connection.ts'
 import { EXIT, Failure } from '../exit.ts'
+import { runningServices } from '../instance/running.ts'
 import { dataDirOf } from '../settings.ts'
 import { confirm } from '../terminal.ts'
 
@@ -19,10 +18,10 @@ export function restoreCommand() {
     'ch202 restore latest --to ./restored',
     'ch202 restore "$(ch202 backup create -o ids)" --to ./rehearsal -o json',
   ])
-    .argument('<backup>', 'a name, a path, or latest')
-    .option('--to <dir>', 'the data directory (default: CH202_DATA_DIR)')
+    .argument('<backup>', 'its name, its path, or latest')
+    .option('--to <dir>', 'the data directory to restore into (default: CH202_DATA_DIR)')
     .option('--confirm <name>', 'the name of the backup, in place of --yes')
-    .option('--new-secret', 'although CH202_SECRET is not that of the backup')
+    .option('--new-secret', 'restore although CH202_SECRET is not that of the backup')
     .action(does(restore))
 }
 
@@ -67,23 +66,8 @@ function refused(path: string, failed: Check[]): Failure {
 
 /** @throws Failure that names who runs on the data directory */
 function refuseWhileRunning(target: string): void {
-  const alive = PLACES.map((place) => running(place, target)).filter((one) => one !== undefined && serves(one))
+  const alive = runningServices(target).filter(({ process }) => process !== undefined)
   if (alive.length === 0) return
-  const names = alive.map((one) => `${one?.service} (process ${one?.pid})`).join(', ')
+  const names = alive.map(({ pid, service }) => `${service} (process ${pid})`).join(', ')
   throw new Failure(EXIT.conflict, `Running on ${target}: ${names}. Stop them first`, { code: 'in_use' })
-}
-
-/** A service that was killed leaves its note behind, and another program may have its process id by now. */
-function serves({ pid }: Running): boolean {
-  try {
-    process.kill(pid, 0)
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'
-  }
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0').includes('serve')
-  } catch {
-    // Where processes can't be looked at, a living one is taken at its word.
-    return true
-  }
 }

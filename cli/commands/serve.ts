@@ -1,30 +1,32 @@
-import { does, verb } from '../command.ts'
+import { does, type Tool, verb } from '../command.ts'
 import { EXIT, usage } from '../exit.ts'
 import { settingsToServe } from '../settings.ts'
 import { onStop } from '../signals.ts'
 import { write } from '../terminal.ts'
+import { onRunnerGone } from '../under-runner.ts'
 
 export function serveCommand() {
-  return verb('serve [services...]', 'Run all services, or those named, in this one process', [
-    'ch202 serve',
-    'ch202 serve auth',
-  ]).action(
-    does(async ({ env }, _options, names: string[]) => {
-      const { SERVICES, serve } = await import('../../services/serve.ts')
-      const wanted = SERVICES.filter((name) => names.length === 0 || names.includes(name))
-      const unknown = names.find((name) => !SERVICES.some((known) => known === name))
-      if (unknown !== undefined) throw usage(`There is no service ${unknown}: there are ${SERVICES.join(', ')}`)
+  return verb('serve', 'Run all services, or those named, in this one process', ['ch202 serve', 'ch202 serve auth'])
+    .argument('[services...]', 'only these (default: all)')
+    .action(does(serve))
+}
 
-      const stopped = Promise.withResolvers<void>()
-      onStop(stopped.resolve, () => process.exit(EXIT.interrupted))
+/** Runs the services in this process until it is told to stop. */
+async function serve({ env }: Tool, _: object, names: string[]): Promise<void> {
+  const { SERVICES, serve: serveServices } = await import('../../services/serve.ts')
+  const wanted = SERVICES.filter((name) => names.length === 0 || names.includes(name))
+  const unknown = names.find((name) => !SERVICES.some((known) => known === name))
+  if (unknown !== undefined) throw usage(`There is no service ${unknown}: there are ${SERVICES.join(', ')}`)
 
-      const served = await serve(settingsToServe(env), wanted)
-      await write(`${served.services.join(', ')} ready at ${served.url}`)
-      await stopped.promise
-      await served.stop()
-      process.exitCode = EXIT.done
-      // What a library still holds open must not keep the process.
-      setTimeout(() => process.exit(), 200).unref()
-    }),
-  )
+  const stopped = Promise.withResolvers<void>()
+  onStop(stopped.resolve, () => process.exit(EXIT.interrupted))
+  onRunnerGone(stopped.resolve)
+
+  const served = await serveServices(await settingsToServe(env), wanted)
+  await write(`${served.services.join(', ')} ready at ${served.url}`)
+  await stopped.promise
+  await served.stop()
+  process.exitCode = EXIT.done
+  // What a library still holds open must not keep the process.
+  setTimeout(() => process.exit(), 200).unref()
 }

@@ -1,13 +1,13 @@
 import type { Command } from 'commander'
 import { does, leaf, noun, type Tool } from '../command.ts'
 import { EXIT, type Failure, usage } from '../exit.ts'
-import { type Extent, list, listed } from '../lists.ts'
+import { type Extent, flags, list, listed, pages, type Query } from '../lists.ts'
 import { asFailure, type ListPage, tell } from '../output.ts'
-import { UUID, userOf } from '../refs.ts'
+import { ONE_REF, UUID, userOf } from '../refs.ts'
+import { stopBetweenItems } from '../signals.ts'
 import { confirm, count, Progress } from '../terminal.ts'
 
 const COLUMNS = ['id', 'user_id', 'created_at', 'last_used_at', 'expires_at', 'ip', 'user_agent']
-const PAGE = '200'
 
 export function sessionsCommand(): Command {
   const sessions = noun('sessions', 'See who is logged in, and end sessions')
@@ -16,7 +16,7 @@ export function sessionsCommand(): Command {
     leaf(sessions, 'list', 'List live sessions, newest first', [
       'ch202 sessions list --user ana@example.org',
       'ch202 sessions list --all --fields user_id,ip,last_used_at -o csv',
-    ]).option('--user <ref>', 'only those of this user: an id, an email or a username'),
+    ]).option('--user <ref>', `only those of this user: ${ONE_REF}`),
   ).action(does(listSessions))
 
   leaf(sessions, 'revoke', 'End sessions: their tokens are refused everywhere at once', [
@@ -25,8 +25,8 @@ export function sessionsCommand(): Command {
     'ch202 sessions list --user ana -o ids | ch202 sessions revoke -',
   ])
     .argument('[id...]', 'ids of sessions; - reads them from standard input, one a line')
-    .option('--user <ref>', 'all of this user: an id, an email or a username')
-    .option('--all', 'all of everyone')
+    .option('--user <ref>', `every session of this user: ${ONE_REF}`)
+    .option('--all', 'every session of everyone')
     .option('--dry-run', 'say which would end, and end none')
     .action(does(revoke))
 
@@ -35,14 +35,15 @@ export function sessionsCommand(): Command {
 
 async function listSessions(tool: Tool, { user, ...extent }: Extent & { user?: string }): Promise<void> {
   const whose = user === undefined ? EVERYONE : { user_id: (await userOf(tool, user)).id }
-  const words = ['sessions', 'list', ...(user === undefined ? [] : ['--user', user])]
-  await list(tool, extent, words, COLUMNS, (part) => page(tool, { ...whose, ...part }))
+  await list(tool, extent, ['sessions', 'list', ...flags({ user })], COLUMNS, (part) =>
+    page(tool, { ...whose, ...part }),
+  )
 }
 
 const EVERYONE = { all: 'true' } as const
 type Whose = { user_id: string } | typeof EVERYONE
 
-async function page(tool: Tool, query: Whose & { size: string; cursor?: string }): Promise<ListPage> {
+async function page(tool: Tool, query: Whose & Query): Promise<ListPage> {
   const api = await tool.api()
   return api.auth((auth) => auth.auth.sessions.get({ query }))
 }
@@ -93,12 +94,10 @@ async function revokeWhere(tool: Tool, query: Whose): Promise<void> {
 async function wouldEnd(tool: Tool, whose: Whose, wanted?: readonly string[]): Promise<void> {
   const left = new Set(wanted)
   const live: string[] = []
-  let cursor: string | null = null
-  do {
-    const part: ListPage = await page(tool, { ...whose, size: PAGE, ...(cursor === null ? {} : { cursor }) })
-    for (const { id } of part.items) if (!wanted || left.delete(String(id))) live.push(String(id))
-    cursor = wanted && left.size === 0 ? null : part.next_cursor
-  } while (cursor !== null)
+  for await (const { items } of pages((part) => page(tool, { ...whose, ...part }))) {
+    for (const { id } of items) if (!wanted || left.delete(String(id))) live.push(String(id))
+    if (wanted && left.size === 0) break
+  }
   await tool.out.record({ would_revoke: live.length, ids: live, changed: false })
 }
 
@@ -109,13 +108,9 @@ async function revokeEach(tool: Tool, ids: readonly string[]): Promise<void> {
   const failures: Failure[] = []
   let revoked = 0
   let stoppedAt: string | undefined
-  let stopped = false
-  const stop = () => {
-    stopped = true
-  }
-  process.once('SIGINT', stop)
+  const stop = stopBetweenItems()
   for (const [at, id] of ids.entries()) {
-    if (stopped) {
+    if (stop.asked) {
       stoppedAt = id
       break
     }
@@ -132,7 +127,6 @@ async function revokeEach(tool: Tool, ids: readonly string[]): Promise<void> {
     }
     progress.update(at + 1, { total: ids.length })
   }
-  process.off('SIGINT', stop)
   progress.clear()
   const [first] = failures
   if (first && revoked === 0) throw first

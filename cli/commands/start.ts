@@ -16,9 +16,9 @@ export function startCommand() {
 }
 
 /** Runs the lines of the Procfile, those named or all, until SIGINT or SIGTERM. */
-async function start({ env }: Tool, { only }: { only?: string }): Promise<void> {
+async function start({ env, globals }: Tool, { only }: { only?: string }): Promise<void> {
   // Once for all of them: a wrong setting is said once, and the secrets are there before three look for them.
-  settingsToServe(env)
+  await settingsToServe(env)
   const lines = procfileLines()
   const names = only?.split(',').map((name) => name.trim())
   const unknown = names?.find((name) => !lines.some((line) => line.name === name))
@@ -26,7 +26,7 @@ async function start({ env }: Tool, { only }: { only?: string }): Promise<void> 
     throw usage(`The Procfile has no ${unknown}: it has ${lines.map(({ name }) => name).join(', ')}`)
 
   const wanted = lines.filter(({ name }) => names === undefined || names.includes(name))
-  const runner = new Runner(wanted.map(runnable))
+  const runner = new Runner(wanted.map(runnable), undefined, globals.color)
   const stop = () => runner.stop()
   onStop(stop, stop)
   // Whoever read the output has gone: the services must not stay behind without it.

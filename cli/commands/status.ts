@@ -8,7 +8,7 @@ import { asFailure, failureRead, tell } from '../output.ts'
 const PATIENCE = 5000
 
 export function statusCommand() {
-  return verb('status', 'Show which instance the tool talks to, as whom, and whether that is good', [
+  return verb('status', 'Show which instance the tool talks to, as whom, and whether it is let in', [
     'ch202 status',
     'ch202 status -o json',
   ]).action(does(status))

@@ -1,15 +1,17 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import type { UserRead } from '../../services/kit/user.ts'
 import { collect, does, leaf, noun, type Tool } from '../command.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
-import { type Extent, list, listed } from '../lists.ts'
+import { given } from '../given.ts'
+import { type Extent, flags, list, listed } from '../lists.ts'
 import { type PasswordOptions, passwordOf } from '../passwords.ts'
-import { forEachRef, userOf } from '../refs.ts'
+import { forEachRef, REFS, userOf } from '../refs.ts'
+import { quoted } from '../shell.ts'
 import { confirm } from '../terminal.ts'
 import { exportCommand, importCommand } from '../users/commands.ts'
 
-const REF = 'an id, an email or a username; - reads them from standard input, one a line'
 const COLUMNS = ['id', 'email', 'username', 'roles', 'status', 'created_at']
+const SORTS = ['created_at', '-created_at', 'email', '-email'] as const
 
 interface Fields {
   email?: string
@@ -30,9 +32,9 @@ export function usersCommand(): Command {
   )
     .option('--username <username>', 'a name to log in with')
     .option('--name <name>', 'what the user is called')
-    .option('--role <role>', 'a role; may be given again (default USER)', collect)
+    .option('--role <role>', 'a role; may be given again (default: USER)', collect)
     .option('--verified', 'the email is known to be the user’s')
-    .option('--if-not-exists', 'a user that exists is no error')
+    .option('--if-not-exists', 'take it as done where the user exists')
     .action(does(create))
 
   listed(
@@ -41,17 +43,17 @@ export function usersCommand(): Command {
       'ch202 users list --role ADMIN --status active -o json',
       'ch202 users list --all -o csv > users.csv',
     ])
-      .option('--search <part>', 'a part of the email, the username or the name')
-      .option('--role <role>', 'who has this role')
-      .option('--status <status>', 'active or disabled')
-      .option('--sort <order>', 'created_at, -created_at, email or -email'),
+      .option('--search <part>', 'only those with this in the email, the username or the name')
+      .option('--role <role>', 'only those who have this role')
+      .addOption(new Option('--status <status>', 'only those of this status').choices(['active', 'disabled']))
+      .addOption(new Option('--sort <order>', 'another order').choices(SORTS)),
   ).action(does(listUsers))
 
   leaf(users, 'get', 'Show a user', [
     'ch202 users get ana@example.org',
     'ch202 users get ana --fields id,roles -o json',
   ])
-    .argument('<ref>', REF)
+    .argument('<ref>', REFS)
     .action(
       does((tool, _: object, ref: string) => forEachRef(tool, ref, async (one) => ({ ...(await userOf(tool, one)) }))),
     )
@@ -60,7 +62,7 @@ export function usersCommand(): Command {
     'ch202 users update ana@example.org --name "Ana Lima"',
     'ch202 users update ana --role USER --role EDITOR',
   ])
-    .argument('<ref>', REF)
+    .argument('<ref>', REFS)
     .option('--email <email>', 'another email')
     .option('--username <username>', 'another name to log in with')
     .option('--no-username', 'without a username')
@@ -68,14 +70,14 @@ export function usersCommand(): Command {
     .option('--no-name', 'without a name')
     .option('--role <role>', 'all its roles from now on; may be given again', collect)
     .option('--verified', 'the email is known to be the user’s')
-    .option('--no-verified', 'the email is not')
+    .option('--no-verified', 'the email is not known to be the user’s')
     .action(does(update))
 
   leaf(users, 'disable', 'End the sessions of a user, and refuse its logins', [
     'ch202 users disable ana@example.org',
     'ch202 users list --role GUEST --all -o ids | ch202 users disable -',
   ])
-    .argument('<ref>', REF)
+    .argument('<ref>', REFS)
     .action(
       does((tool, _: object, ref: string) => forEachRef(tool, ref, (one) => patch(tool, one, { status: 'disabled' }))),
     )
@@ -84,7 +86,7 @@ export function usersCommand(): Command {
     'ch202 users enable ana@example.org',
     'ch202 users enable ana -o json',
   ])
-    .argument('<ref>', REF)
+    .argument('<ref>', REFS)
     .action(
       does((tool, _: object, ref: string) => forEachRef(tool, ref, (one) => patch(tool, one, { status: 'active' }))),
     )
@@ -93,7 +95,7 @@ export function usersCommand(): Command {
     'ch202 users delete ben@example.org --confirm ben@example.org',
     'ch202 users delete cleo@example.org --yes',
   ])
-    .argument('<ref>', REF)
+    .argument('<ref>', REFS)
     .option('--confirm <email>', 'the email of the user, in place of --yes')
     .action(does(deleteUser))
 
@@ -101,14 +103,14 @@ export function usersCommand(): Command {
     leaf(users, 'set-password', 'Set the password of a user; its sessions end', [
       'ch202 users set-password ana@example.org --generate',
       "printf 'battery horse correct' | ch202 users set-password ana --password-stdin",
-    ]).argument('<ref>', REF),
+    ]).argument('<ref>', REFS),
   ).action(does(setPassword))
 
   leaf(users, 'send-reset', 'Mail a user a link to set a new password', [
     'ch202 users send-reset ana@example.org',
     'ch202 users send-reset ana -o json',
   ])
-    .argument('<ref>', REF)
+    .argument('<ref>', REFS)
     .action(does((tool, _: object, ref: string) => forEachRef(tool, ref, (one) => sendReset(tool, one))))
 
   importCommand(users)
@@ -135,8 +137,7 @@ async function create(
     password,
     ...(username ? { username } : {}),
     ...(name ? { name } : {}),
-    ...(role === undefined ? {} : { roles: role }),
-    ...(verified ? { email_verified: true } : {}),
+    ...given({ roles: role, email_verified: verified }),
   }
   try {
     const created = await api.users((users) => users.users.post(user), taken(email))
@@ -152,29 +153,29 @@ function taken(email: string) {
   return (code: string) => (code === 'email_taken' ? `ch202 users get ${email}` : undefined)
 }
 
-type Filters = Extent & { search?: string; role?: string; status?: string; sort?: string }
+type Filters = Extent & {
+  search?: string
+  role?: string
+  status?: 'active' | 'disabled'
+  sort?: (typeof SORTS)[number]
+}
 
 async function listUsers(tool: Tool, { search, role, status, sort, ...extent }: Filters): Promise<void> {
   const api = await tool.api()
-  const filter = { search, role, status, sort }
-  const words = Object.entries(filter).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`, value]))
-  const given = Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== undefined)) as {
-    status?: 'active'
-    sort?: 'email'
-  }
-  await list(tool, extent, ['users', 'list', ...words], COLUMNS, (part) =>
-    api.users((users) => users.users.get({ query: { ...given, ...part } })),
+  const filter = given({ search, role, status, sort })
+  await list(tool, extent, ['users', 'list', ...flags(filter)], COLUMNS, (part) =>
+    api.users((users) => users.users.get({ query: { ...filter, ...part } })),
   )
 }
 
 async function update(tool: Tool, { email, name, role, username, verified }: Fields, ref: string): Promise<void> {
-  const fields = {
-    ...(email === undefined ? {} : { email }),
-    ...(username === undefined ? {} : { username: username || null }),
-    ...(name === undefined ? {} : { name: name || null }),
-    ...(role === undefined ? {} : { roles: role }),
-    ...(verified === undefined ? {} : { email_verified: verified }),
-  }
+  const fields = given({
+    email,
+    username: username === undefined ? undefined : username || null,
+    name: name === undefined ? undefined : name || null,
+    roles: role,
+    email_verified: verified,
+  })
   if (Object.keys(fields).length === 0)
     throw usage('There is nothing to change: give --email, --username, --name, --role or --verified')
   await forEachRef(tool, ref, (one) => patch(tool, one, fields))
@@ -235,7 +236,13 @@ async function setPassword(tool: Tool, options: PasswordOptions, ref: string): P
 }
 
 async function sendReset(tool: Tool, ref: string) {
-  const [api, { email, id }] = [await tool.api(), await userOf(tool, ref)]
+  const [api, { email, id, status }] = [await tool.api(), await userOf(tool, ref)]
+  // The API answers as if one went out, whoever asks.
+  if (status === 'disabled')
+    throw new Failure(EXIT.conflict, `No mail goes to ${email}, who is disabled`, {
+      code: 'account_disabled',
+      suggestion: `ch202 users enable ${quoted(email)}`,
+    })
   const answer = await api.auth((auth) => auth.auth['password-reset-request'].post({ email }))
   return { ...answer, id, email, changed: true }
 }

@@ -34,8 +34,6 @@ const OPTIONS: Record<string, Source> = {
   '--requires': modules,
   '--role': () => words('USER', 'ADMIN'),
   '--service': () => words(...PLACES),
-  '--sort': () => words('created_at', '-created_at', 'email', '-email'),
-  '--status': () => words('active', 'disabled'),
   '--user': users,
 }
 

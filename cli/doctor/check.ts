@@ -1,9 +1,9 @@
 import type { DatabaseFile } from '../../db/databases.ts'
 import type { Examined } from '../../db/examine.ts'
 import type { Config } from '../../services/kit/config.ts'
+import type { Answer } from '../instance/answer.ts'
+import type { RunningService } from '../instance/running.ts'
 import type { Environment } from '../settings.ts'
-import type { Answer } from './answer.ts'
-import type { Instance } from './instance.ts'
 
 /** What was found. What is skipped says why; what is not well names what mends it. */
 export type Finding =
@@ -32,7 +32,7 @@ export interface Scene {
   /** By the name of the setting; none where it is not known here. */
   secrets: Readonly<Record<string, readonly string[]>>
   /** What wrote down that it runs here, and what it answers; no answer where the process is gone. */
-  services(): Promise<{ instance: Instance; health: Answer | undefined }[]>
+  services(): Promise<{ running: RunningService; health: Answer | undefined }[]>
   /** The databases, where they should be. */
   files: readonly DatabaseFile[]
   has(path: string): boolean

@@ -2,11 +2,11 @@ import type { Check } from './check.ts'
 import { clockChecks } from './clock.ts'
 import { databasesChecks } from './databases.ts'
 import { filesChecks } from './files.ts'
-import { keepingChecks } from './keeping.ts'
 import { portsChecks } from './ports.ts'
 import { propagationChecks } from './propagation.ts'
 import { secretsChecks } from './secrets.ts'
 import { settingsChecks } from './settings.ts'
+import { upkeepChecks } from './upkeep.ts'
 
 /** Every check, in the order in which they are told. */
 export const CHECKS: readonly Check[] = [
@@ -17,5 +17,5 @@ export const CHECKS: readonly Check[] = [
   ...clockChecks,
   ...databasesChecks,
   ...propagationChecks,
-  ...keepingChecks,
+  ...upkeepChecks,
 ]

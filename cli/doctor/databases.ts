@@ -1,8 +1,8 @@
 import { existsSync, statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
-import type { Examined } from '../../db/examine.ts'
+import { type Examined, NotNow } from '../../db/examine.ts'
 import { PLACES, type Place } from '../connection.ts'
-import { quoted } from '../refs.ts'
+import { quoted } from '../shell.ts'
 import { count } from '../terminal.ts'
 import { type Check, type Finding, failed, ok, type Scene, skipped, warning } from './check.ts'
 
@@ -81,8 +81,8 @@ function reading(name: Place, look: Looks, damaged: (error: unknown, path: strin
     try {
       return look(scene.open(name), scene)
     } catch (error) {
-      const { code = '', message, name: kind } = error as { code?: string; message: string; name: string }
-      if (kind === 'NotNow') return skipped(message)
+      if (error instanceof NotNow) return skipped(error.message)
+      const { code = '', message } = error as { code?: string; message: string }
       if (/^SQLITE_(BUSY|LOCKED|READONLY|PROTOCOL)/.test(code)) return skipped(`Busy at this moment: ${message}`)
       return damaged(error, path)
     }

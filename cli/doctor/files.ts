@@ -10,7 +10,7 @@ import {
   writeSync,
 } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
-import { quoted } from '../refs.ts'
+import { quoted } from '../shell.ts'
 import { count } from '../terminal.ts'
 import { type Check, failed, ok, type Scene, skipped, warning } from './check.ts'
 
@@ -54,8 +54,8 @@ export const filesChecks: Check[] = [
     id: 'files.owner',
     looksAt: 'every file of the data directory belongs to one user, the one whom the services run as',
     look: inside(async ({ dataDir, services }, entries) => {
-      const running = (await services()).map(({ instance }) => instance.process?.uid).find((uid) => uid != null)
-      const owner = running ?? lstatSync(dataDir).uid
+      const uids = (await services()).map(({ running }) => running.process?.uid)
+      const owner = uids.find((uid) => uid != null) ?? lstatSync(dataDir).uid
       const others = entries.filter(({ stats }) => stats.uid !== owner)
       if (others.length === 0) return ok(`Every file belongs to the user ${owner}`)
       const named = others.map(({ path, stats }) => `${relative(dataDir, path) || '.'} (user ${stats.uid})`)

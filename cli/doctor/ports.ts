@@ -1,8 +1,9 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { PLACES } from '../connection.ts'
+import { isOf } from '../instance/answer.ts'
+import { nameOf } from '../instance/process.ts'
 import { type Check, failed, ok, type Scene, skipped, warning } from './check.ts'
-import { nameOf } from './process.ts'
 
 export const portsChecks: Check[] = [
   {
@@ -12,15 +13,15 @@ export const portsChecks: Check[] = [
       const { config } = scene
       if (!config) return skipped('The settings are not valid')
       const up = (await scene.services()).filter(({ health }) => health !== undefined)
-      const running = up.map(({ instance }) => instance.service)
-      const down = PLACES.filter((place) => !running.includes(place))
+      const names = up.map(({ running }) => running.service)
+      const down = PLACES.filter((place) => !names.includes(place))
       if (down.length === 0) return ok('Every service listens')
       const own = { auth: config.authUrl, users: config.usersUrl, modules: config.modulesUrl }
       const taken = await Promise.all(down.map(async (place) => tellTaken(place, own[place])))
       const faults = taken.filter((fault) => fault !== undefined)
       if (faults.length > 0) return failed(faults.join('; '), 'ch202 ps')
       // Where one process serves all; whoever starts three does not need it.
-      const one = running.length === 0 ? await tellTaken('one process for all', config.url) : undefined
+      const one = up.length === 0 ? await tellTaken('one process for all', config.url) : undefined
       return one === undefined ? ok(`Free: ${down.map((place) => own[place]).join(', ')}`) : warning(one, 'ch202 ps')
     },
   },
@@ -30,15 +31,15 @@ export const portsChecks: Check[] = [
     async look(scene) {
       const all = await scene.services()
       if (all.length === 0) return skipped(`No service runs on ${scene.dataDir}`)
-      const dead = all.filter(({ instance }) => !instance.process).map(({ instance }) => instance.service)
-      const ill = all.filter(({ health, instance }) => instance.process && !isWell(instance.service, health))
+      const dead = all.filter(({ running }) => !running.process).map(({ running }) => running.service)
+      const ill = all.filter(({ health, running }) => running.process && !isOf(running.service, health))
       if (ill.length > 0)
         return failed(
-          ill.map(({ health, instance }) => `${instance.service}: ${illness(health)}`).join('; '),
+          ill.map(({ health, running }) => `${running.service}: ${illness(health)}`).join('; '),
           'ch202 logs --level warn',
         )
       if (dead.length > 0) return warning(`Ended without a word: ${dead.join(', ')}`, 'ch202 start')
-      const missing = PLACES.filter((place) => !all.some(({ instance }) => instance.service === place))
+      const missing = PLACES.filter((place) => !all.some(({ running }) => running.service === place))
       if (missing.length > 0) return warning(`Not running beside the others: ${missing.join(', ')}`, 'ch202 start')
       return ok('Every service answers')
     },
@@ -52,7 +53,7 @@ export const portsChecks: Check[] = [
       if (up.length === 0) return skipped('No service answers')
       const others = up.filter(({ health }) => health?.body.version !== version)
       if (others.length === 0) return ok(`All are of version ${version}`)
-      const said = others.map(({ health, instance }) => `${instance.service} is ${String(health?.body.version)}`)
+      const said = others.map(({ health, running }) => `${running.service} is ${String(health?.body.version)}`)
       return warning(
         `The tool is ${version}, ${said.join(', ')}: they run what was there when they began`,
         'ch202 start',
@@ -62,10 +63,6 @@ export const portsChecks: Check[] = [
 ]
 
 type Health = Awaited<ReturnType<Scene['services']>>[number]['health']
-
-function isWell(service: string, health: Health): boolean {
-  return health?.status === 200 && (health.body.service === service || health.body.service === 'ch202')
-}
 
 function illness(health: Health): string {
   if (health?.failure !== undefined) return health.failure

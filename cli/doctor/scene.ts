@@ -2,18 +2,16 @@ import { existsSync } from 'node:fs'
 import { databases } from '../../db/databases.ts'
 import { Examined } from '../../db/examine.ts'
 import { type Config, ConfigError, readConfig } from '../../services/kit/config.ts'
-import { dataDirOf, type Environment, knownEnvironment } from '../settings.ts'
-import { ask } from './answer.ts'
+import { ask } from '../instance/answer.ts'
+import { runningServices } from '../instance/running.ts'
+import { dataDirOf, type Environment, knownEnvironment, SECRETS, valuesOf, withSecretsToBe } from '../settings.ts'
 import type { Scene } from './check.ts'
-import { instances } from './instance.ts'
-
-const SECRETS = ['INTERNAL_API_KEY', 'OPERATOR_API_KEY', 'CH202_SECRET'] as const
 
 /** @returns the scene, and what lets go of its databases */
 export function sceneOf(env: Environment, debug: boolean): { scene: Scene; close(): void } {
   const dataDir = dataDirOf(env)
   const { known, unreadable } = withKept(env)
-  const { config, faults } = settingsOf(known)
+  const { config, faults } = settingsOf(withSecretsToBe(env, known))
   const files = databases(dataDir)
   const examined = new Map<string, Examined>()
   let services: ReturnType<Scene['services']> | undefined
@@ -23,7 +21,7 @@ export function sceneOf(env: Environment, debug: boolean): { scene: Scene; close
     now: Date.now(),
     config,
     faults: [...unreadable, ...faults],
-    secrets: Object.fromEntries(SECRETS.map((name) => [name, listIn(known[name])])),
+    secrets: Object.fromEntries(SECRETS.map((name) => [name, valuesOf(known, name)])),
     services: () => {
       services ??= askAll(dataDir, debug)
       return services
@@ -54,33 +52,23 @@ function withKept(env: Environment): { known: Environment; unreadable: string[] 
   }
 }
 
-/** Secrets that are missing are no fault where the first start makes them. */
 function settingsOf(env: Environment): { config: Config | undefined; faults: readonly string[] } {
-  const made = env.CH202_ENV?.trim() === 'production' ? {} : Object.fromEntries(SECRETS.map((name) => [name, name]))
-  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value?.trim()))
   try {
-    return { config: readConfig({ ...made, ...given }), faults: [] }
+    return { config: readConfig(env), faults: [] }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     return { config: undefined, faults: error.faults }
   }
 }
 
-function listIn(values: string | undefined): string[] {
-  return (values ?? '')
-    .split(',')
-    .map((value) => value.trim())
-    .filter(Boolean)
-}
-
 async function askAll(dataDir: string, debug: boolean) {
   return Promise.all(
-    instances(dataDir).map(async (instance) => {
-      if (!instance.process) return { instance, health: undefined }
+    runningServices(dataDir).map(async (running) => {
+      if (!running.process) return { running, health: undefined }
       const [health, database] = await Promise.all(
-        ['/health', '/health/db'].map((path) => ask(instance.url + path, debug)),
+        ['/health', '/health/db'].map((path) => ask(running.url + path, debug)),
       )
-      return { instance, health: health?.status === 200 && database?.status !== 200 ? database : health }
+      return { running, health: health?.status === 200 && database?.status !== 200 ? database : health }
     }),
   )
 }

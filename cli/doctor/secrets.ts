@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs'
 import { secretsFile } from '../../services/kit/secrets.ts'
-import { quoted } from '../refs.ts'
+import { quoted } from '../shell.ts'
 import { type Check, failed, ok, skipped, warning } from './check.ts'
 import { isOpen, modeOf } from './files.ts'
 

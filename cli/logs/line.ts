@@ -1,3 +1,4 @@
+import { csv } from '../cells.ts'
 import type { Output } from '../output.ts'
 import { colored, escaped, plain } from '../terminal.ts'
 
@@ -74,8 +75,4 @@ function readable({ event, level, service, time, ...fields }: LogLine, inColor: 
 function text(value: unknown): string {
   if (value === null || value === undefined) return ''
   return typeof value === 'object' ? JSON.stringify(value) : String(value)
-}
-
-function csv(value: string): string {
-  return /[",\n\r]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value
 }

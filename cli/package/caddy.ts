@@ -1,7 +1,7 @@
 import { version } from '../../package.json'
 import { documentation } from '../../services/documentation.ts'
 import { settingDefaults } from '../../services/kit/config.ts'
-import type { Place } from '../connection.ts'
+import { ofEach, type Place, VARIABLES } from '../connection.ts'
 import { usage } from '../exit.ts'
 import type { Environment } from '../settings.ts'
 import { type Published, publishedPaths } from './published.ts'
@@ -14,14 +14,11 @@ export interface Site {
   admin: boolean
 }
 
-const VARIABLES = { auth: 'AUTH_URL', users: 'USERS_URL', modules: 'MODULES_URL' } as const
-
 /** Where Caddy finds the services: all of them at the one address of a process that serves the three, or each at its own. */
 export function upstreamsOf(one: string | undefined, env: Environment): Site['upstreams'] {
   const defaults = settingDefaults(env)
   const set = (name: string) => env[name]?.trim() || defaults.get(name) || ''
-  const of = (name: Place) => (one ?? set(VARIABLES[name])).replace(/\/+$/, '')
-  return { auth: of('auth'), users: of('users'), modules: of('modules') }
+  return ofEach((name) => (one ?? set(VARIABLES[name])).replace(/\/+$/, ''))
 }
 
 const SITE = /^(https?:\/\/)?([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(:\d{1,5})?$/i

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { EXIT, Failure } from '../exit.ts'
 import { type Line, parseProcfile } from '../runner.ts'
+import { quoted } from '../shell.ts'
 import { compiled, inCheckout } from './executable.ts'
 
 /** The text of the Procfile, which `package binary` puts here: a compiled tool has no file beside it. */
@@ -37,8 +38,4 @@ export function ownArguments(command: string): string | undefined {
 export function runnable({ name, command }: Line): Line {
   const words = compiled ? ownArguments(command) : undefined
   return { name, command: words === undefined ? command : `${quoted(process.execPath)} ${words}` }
-}
-
-function quoted(word: string): string {
-  return `'${word.replaceAll("'", `'\\''`)}'`
 }

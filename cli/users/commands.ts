@@ -1,24 +1,29 @@
 import { type Command, Option } from 'commander'
 import { does, leaf } from '../command.ts'
 import type { ExportOptions } from './export.ts'
-import { FORMATS, type ImportOptions, ON_CONFLICT } from './settings.ts'
+import { FORMATS, type ImportOptions, ON_CONFLICT } from './import-options.ts'
 
 /** Adds `users import` to the noun. */
 export function importCommand(users: Command): void {
-  leaf(users, 'import', 'Import users from a file, whoever wrote it', [
+  leaf(users, 'import', 'Import users from a file of this tool, Auth0, Keycloak, Supabase or Firebase', [
     'ch202 users export --with-hashes | ch202 users import - --format jsonl --on-conflict skip',
     "printf 'email,password,roles\\nzoe@example.org,correct horse battery,USER;EDITOR\\n' | ch202 users import - --format csv --on-conflict update",
     "printf 'email,name\\nzoe@example.org,Zoe\\n' | ch202 users import - --format csv --on-conflict update",
   ])
     .argument('<file>', 'the file; - reads standard input')
-    .addOption(new Option('--format <format>', 'what the file is (.jsonl, .ndjson and .csv say it)').choices(FORMATS))
     .addOption(
-      new Option('--on-conflict <what>', 'what to do with an email that is taken (default fail)').choices(ON_CONFLICT),
+      new Option(
+        '--format <format>',
+        'what the file is, where its name does not end in .jsonl, .ndjson or .csv',
+      ).choices(FORMATS),
     )
-    .option('--dry-run', 'read and check it all, and write nothing')
-    .option('--errors <file>', 'write what could not be imported there, to be mended and imported again')
+    .addOption(
+      new Option('--on-conflict <what>', 'what to do with an email that is taken (default: fail)').choices(ON_CONFLICT),
+    )
+    .option('--dry-run', 'read and check all of it, and write nothing')
+    .option('--errors <file>', 'a file for what could not be imported, to be mended and imported again')
     .option('--resume', 'go on with an import that was stopped')
-    .option('--keep-admins', 'who is an administrator there is one here')
+    .option('--keep-admins', 'let who is an administrator there be one here')
     .option('--hash-config <file>', 'the hash parameters of a Firebase project')
     .action(
       does(async (tool, options: ImportOptions, file: string) => {
@@ -34,7 +39,9 @@ export function exportCommand(users: Command): void {
     'ch202 users export --with-hashes > users.jsonl',
     'ch202 users export --format csv > users.csv',
   ])
-    .addOption(new Option('--format <format>', 'jsonl or csv (default jsonl)').choices(['jsonl', 'csv']))
+    .addOption(
+      new Option('--format <format>', 'the form of what is written (default: jsonl)').choices(['jsonl', 'csv']),
+    )
     .option('--with-hashes', 'with the hashes of the passwords; the audit keeps that it was asked for')
     .action(
       does(async (tool, options: ExportOptions) => {

@@ -7,9 +7,9 @@ import { count, note, Progress, write } from '../terminal.ts'
 import { countLeft, leftBehind, noCounts } from './counts.ts'
 import { ErrorsFile, ErrorsShown, type Refusal } from './errors-file.ts'
 import { recordsOf } from './formats/formats.ts'
+import type { ImportSettings } from './import-options.ts'
 import type { Input } from './input.ts'
 import type { ImportLine, ImportRecord } from './record.ts'
-import type { ImportSettings } from './settings.ts'
 import { exitFor } from './summary.ts'
 
 /** Reads and checks a file, and writes nothing but its errors: no service is asked, so who is there already is not known. */

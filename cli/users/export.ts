@@ -1,6 +1,7 @@
 import type { Tool } from '../command.ts'
 import { EXIT, Failure } from '../exit.ts'
-import { Progress } from '../terminal.ts'
+import { Progress, put } from '../terminal.ts'
+import { bodyOf } from './body.ts'
 import { csvColumns, csvRow } from './formats/csv.ts'
 import type { Column, ImportLine } from './record.ts'
 
@@ -9,8 +10,6 @@ export interface ExportOptions {
   withHashes?: boolean
 }
 
-/** Nothing came for that long. */
-const SILENCE = 60_000
 const LF = 10
 
 /** `users export`: what it writes, `users import` reads. */
@@ -38,12 +37,9 @@ export async function exportUsers(tool: Tool, { format, withHashes = false }: Ex
 
 /** @throws Failure where the answer is not whole */
 async function* wholeLines(response: Response, stop: AbortController): AsyncGenerator<Buffer> {
-  let pending: Uint8Array[] = []
-  let timer = setTimeout(() => stop.abort(), SILENCE)
+  const pending: Uint8Array[] = []
   try {
-    for await (const chunk of response.body ?? []) {
-      clearTimeout(timer)
-      timer = setTimeout(() => stop.abort(), SILENCE)
+    for await (const chunk of bodyOf(response, stop)) {
       const end = chunk.lastIndexOf(LF) + 1
       if (end > 0) yield Buffer.concat([...pending.splice(0), chunk.subarray(0, end)])
       if (end < chunk.length) pending.push(chunk.slice(end))
@@ -51,11 +47,8 @@ async function* wholeLines(response: Response, stop: AbortController): AsyncGene
   } catch (error) {
     if (error instanceof Failure) throw error
     throw CUT
-  } finally {
-    clearTimeout(timer)
   }
   if (pending.length > 0) throw CUT
-  pending = []
 }
 
 const CUT = new Failure(EXIT.tryAgain, 'The export broke off: what was written is not all of it', {
@@ -72,10 +65,4 @@ function linesIn(bytes: Buffer): number {
   let count = 0
   for (let at = bytes.indexOf(LF); at >= 0; at = bytes.indexOf(LF, at + 1)) count++
   return count
-}
-
-/** Resolves when the reader can take more. */
-function put(data: string | Buffer): Promise<void> {
-  if (process.stdout.write(data)) return Promise.resolve()
-  return new Promise((resolve) => process.stdout.once('drain', () => resolve()))
 }

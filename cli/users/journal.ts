@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto'
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { EXIT, Failure } from '../exit.ts'
+import { writePrivateFile } from '../private-file.ts'
 import type { Environment } from '../settings.ts'
 import type { Counts } from './counts.ts'
 import type { RunId } from './derived-id.ts'
+import type { ImportSettings } from './import-options.ts'
 import type { FileIdentity } from './input.ts'
-import type { ImportSettings } from './settings.ts'
 
 /** How far an import has come. Nothing in it is secret; all of it is written before the batch that it speaks of is sent. */
 export interface Journal {
@@ -51,16 +52,7 @@ export class JournalFile {
   /** Whole or not at all, and on the disk when this returns. @throws Failure where it can't be written */
   write(journal: Journal): void {
     try {
-      mkdirSync(dirname(this.path), { recursive: true, mode: 0o700 })
-      const next = `${this.path}.next`
-      const file = openSync(next, 'w', 0o600)
-      writeSync(file, JSON.stringify(journal))
-      fsyncSync(file)
-      closeSync(file)
-      renameSync(next, this.path)
-      const folder = openSync(dirname(this.path), 'r')
-      fsyncSync(folder)
-      closeSync(folder)
+      writePrivateFile(this.path, JSON.stringify(journal))
     } catch (error) {
       const reason = error instanceof Error && 'code' in error ? String(error.code) : 'an error'
       throw new Failure(EXIT.failed, `The journal of the import can't be written (${reason}): ${this.path}`, {

@@ -1,7 +1,7 @@
 import type { AnswerLine } from './answers.ts'
 import type { Line } from './batches.ts'
 import type { Status } from './counts.ts'
-import type { OnConflict } from './settings.ts'
+import type { OnConflict } from './import-options.ts'
 import type { Wire } from './wire.ts'
 
 export interface Outcome {

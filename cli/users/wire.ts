@@ -1,7 +1,7 @@
 import type { Api } from '../client.ts'
 import { EXIT, Failure } from '../exit.ts'
 import { type AnswerLine, answerLines } from './answers.ts'
-import type { OnConflict } from './settings.ts'
+import type { OnConflict } from './import-options.ts'
 
 const TYPE = 'application/x-ndjson'
 /** Milliseconds until an answer must begin. */

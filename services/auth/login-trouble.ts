@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { limitKey } from '../kit/client-address.ts'
+import { ClientAddress, limitKey } from '../kit/client-address.ts'
 import { timestamp } from '../kit/clock.ts'
 import { invalid } from '../kit/problem.ts'
 import type { AuthContext } from './context.ts'
@@ -72,5 +72,6 @@ async function countedUnder(context: AuthContext, { login, user_id }: Whose) {
 
 function addressIn(text: string): string {
   if (isIP(text) === 0) throw invalid('address must be an IP address')
-  return limitKey(text)
+  // As that of a client is read: an IPv4 address may be written as an IPv6 one.
+  return limitKey(new ClientAddress([]).of(text, null) ?? text)
 }

@@ -44,7 +44,7 @@ describe('a wrong use', () => {
     const env = { CH202_DATA_DIR: instance.shell.fresh() }
     const { status, stdout, stderr } = await run(`ch202 ${words}`, { env })
     expect([status, stdout]).toEqual([2, ''])
-    expect(stderr).not.toBe('')
+    expect(stderr).toMatch(/^✗ [^a-z\n][^\n]* \(usage\)\n/)
     expect(stderr).not.toMatch(TRACE)
     if (!words.startsWith('start')) expect(existsSync(env.CH202_DATA_DIR)).toBe(false)
   })
@@ -173,6 +173,14 @@ const TABLE: (() => Row)[] = [
     code: 'unreachable',
     says: 'is not the users service',
   }),
+  ...['null', '[1,2]', '{}', '{"items":"x","total":{},"next_cursor":5}'].map((body) => () => ({
+    line: 'users list',
+    answers: [body] as [string],
+    status: 7,
+    code: 'unreachable',
+  })),
+  () => ({ line: 'users get someone', answers: ['null'], status: 7, code: 'unreachable' }),
+  () => ({ line: 'users list', answers: ['{"code":{"a":1},"message":[[]]}', 400], status: 7, code: 'unreachable' }),
   () => ({ line: 'users list', answers: [problem(500, 'internal_error'), 500], status: 7, code: 'internal_error' }),
   () => ({ line: 'users list', answers: [problem(413, 'too_large'), 413], status: 1, code: 'too_large' }),
   () => ({ line: 'users list', answers: [problem(409, 'anything'), 409], status: 6, code: 'anything' }),

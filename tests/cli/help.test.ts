@@ -86,11 +86,14 @@ test('of every command says what it does, and has two examples of it', async () 
   for (const { words, help, examples } of await all()) {
     const name = ['ch202', ...words].join(' ')
     expect([name, help.startsWith(`Usage: ${name}`)]).toEqual([name, true])
-    expect([name, /^Usage: .*\n\n[A-Z]\w/.test(help)]).toEqual([name, true])
+    expect([name, /^Usage: .*\n\n[A-Z]\w.*(\n.+)*[^.]\n\n/.test(help)]).toEqual([name, true])
     expect([name, new Set(examples).size >= 2]).toEqual([name, true])
     for (const example of examples) expect([example, example.includes(name)]).toEqual([example, true])
     const mute = (help.match(/^ {2}-.*$/gm) ?? []).filter((option) => !/\S {2,}\S/.test(option.trim()))
     expect([name, mute]).toEqual([name, []])
+    // An argument is described where the options are, and a default is told as commander tells its own.
+    const bare = /^Usage: .*[<[](?!options|command)/.test(help) && !help.includes('\nArguments:\n')
+    expect([name, bare, help.match(/\(default [^)]*\)/)]).toEqual([name, false, null])
   }
 })
 

@@ -1,6 +1,6 @@
 import { readHashConfig } from '../firebase-hash-config.ts'
+import type { ImportSettings } from '../import-options.ts'
 import type { ImportRecord } from '../record.ts'
-import type { ImportSettings } from '../settings.ts'
 import type { Bytes } from '../text-lines.ts'
 import { auth0 } from './auth0.ts'
 import { csv } from './csv.ts'

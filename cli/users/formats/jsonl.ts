@@ -2,6 +2,9 @@ import type { ImportLine, ImportRecord } from '../record.ts'
 import { type Bytes, textLines } from '../text-lines.ts'
 
 const MALFORMED = 'The line is not a JSON object'
+const TOO_DEEP = 'The record is nested too deeply'
+/** What the API takes. Far deeper, and no one could write it down again. */
+const DEPTH_MAX = 32
 
 /**
  * Our own lines: what `users export` writes, or a user to make. A line of an errors file is one too: what it says
@@ -13,7 +16,8 @@ export async function* jsonl(source: Bytes): AsyncGenerator<ImportRecord> {
     if ('fault' in line) yield { place, fault: line.fault }
     else if (line.text.trim() !== '') {
       const user = objectOf(line.text)
-      yield user ? { place, user } : { place, fault: MALFORMED }
+      if (!user) yield { place, fault: MALFORMED }
+      else yield isDeeper(user, DEPTH_MAX) ? { place, fault: TOO_DEEP } : { place, user }
     }
   }
 }
@@ -31,4 +35,11 @@ function objectOf(text: string): ImportLine | undefined {
 
 function isOfErrorsFile(value: object): value is { record: ImportLine } {
   return 'place' in value && 'code' in value && 'record' in value && typeof value.record === 'object'
+}
+
+function isDeeper(value: object, depth: number): boolean {
+  if (depth === 0) return true
+  for (const one of Object.values(value))
+    if (typeof one === 'object' && one !== null && isDeeper(one, depth - 1)) return true
+  return false
 }

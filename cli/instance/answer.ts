@@ -1,6 +1,8 @@
 import { note, plain } from '../terminal.ts'
 
 const PATIENCE = 2000
+/** What one process calls itself that runs several services. */
+export const WHOLE = 'ch202'
 
 /** What a service says of itself. */
 export interface Answer {
@@ -13,6 +15,11 @@ export interface Answer {
   took: number
   /** Why nothing answered. */
   failure?: string
+}
+
+/** Whether it is that service, alone or in one process with the others. */
+export function isOf(service: string, answer: Answer | undefined): boolean {
+  return answer?.status === 200 && (answer.body.service === service || answer.body.service === WHOLE)
 }
 
 /** One request that needs no key, without a second try: what is asked is how the service does now. */

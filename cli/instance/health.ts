@@ -1,5 +1,5 @@
 import { type Connection, PLACES, type Place } from '../connection.ts'
-import { type Answer, ask } from './answer.ts'
+import { type Answer, ask, WHOLE } from './answer.ts'
 
 /** How a service does. */
 export interface Health extends Record<string, unknown> {
@@ -52,7 +52,7 @@ function processFault(answer: Answer | undefined, service: Place, oneForAll: boo
   const found = answer?.body.service
   if (answer?.status !== 200 || answer.body.status !== 'ok' || typeof found !== 'string')
     return `what answers is no service of Ch202 (status ${answer?.status})`
-  return found === service || found === 'ch202' || oneForAll ? undefined : `${found} answers there`
+  return found === service || found === WHOLE || oneForAll ? undefined : `${found} answers there`
 }
 
 function fault(answer: Answer | undefined, what: string): string | undefined {

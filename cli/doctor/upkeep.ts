@@ -13,7 +13,7 @@ const KEY_OLD = 90 * DAY
 const BACKUP_OLD = 7 * DAY
 const MAILS_MANY = 100
 
-export const keepingChecks: Check[] = [
+export const upkeepChecks: Check[] = [
   {
     id: 'keys.open',
     looksAt: '`CH202_SECRET` opens every signing key',

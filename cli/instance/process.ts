@@ -1,12 +1,9 @@
 import { readFileSync } from 'node:fs'
-import type { Running } from '../connection.ts'
+import type { Note } from './note.ts'
 
 /** Ticks of a second in /proc (USER_HZ), and bytes of a page: the same on every Linux that Bun runs on, or as good. */
 const TICKS = 100
 const PROC = '/proc'
-
-/** What a service wrote down; `process_start` is when the system began it, in ticks, where the system tells that. */
-export type Note = Running & { process_start?: number }
 
 /** A process as the system shows it; null for what it doesn't tell. */
 export interface Process {
@@ -35,18 +32,22 @@ export function nameOf(pid: number): string | undefined {
   return read(pid, 'comm')?.trim()
 }
 
+/** Whether there is a process of that id, whose ever it is. */
+export function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
+  }
+}
+
 function hasProc(): boolean {
   return read('self', 'stat') !== undefined
 }
 
 /** Where processes can't be looked at, a living one is taken at its word. */
 function livingOf(pid: number): Process | undefined {
-  try {
-    process.kill(pid, 0)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EPERM') return undefined
-  }
-  return { pid, uid: null, rss_bytes: null, cpu_s: null }
+  return isAlive(pid) ? { pid, uid: null, rss_bytes: null, cpu_s: null } : undefined
 }
 
 function statOf(pid: number) {
