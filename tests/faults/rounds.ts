@@ -13,7 +13,7 @@ const WRITES = 50
 const LONGEST_ROUND = 20_000
 
 /** Numbers that a seed gives again (mulberry32), so that a run that failed can be run once more. */
-export function seeded(seed: number): () => number {
+function seeded(seed: number): () => number {
   let state = seed >>> 0
   return () => {
     state = (state + 0x6d2b79f5) >>> 0
