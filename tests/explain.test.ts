@@ -432,6 +432,15 @@ describe('what auth tells an operator', () => {
     expect(kept[0]).toMatchObject({ code: 'rate_limited', paused: 'address', user_id: null, ip: address })
   })
 
+  test('a pause of an account is one row, also where its guesses came at once', async () => {
+    for (let round = 0; round < 5; round++) {
+      const { email, id } = await registerUser(instance.system)
+      await Promise.all(Array.from({ length: 10 }, () => logIn(email, WRONG)))
+      const { items } = await asOperator(`GET /admin/audit?user_id=${id}&type=login.paused`)
+      expect(items).toHaveLength(1)
+    }
+  })
+
   test('failures of an account, by its id and by its names; of a stranger, by the name', async () => {
     const { email, id } = await registerUser(instance.system)
     await fail(email, 2)

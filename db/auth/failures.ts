@@ -33,15 +33,18 @@ export function failureStore(sqlite: Sqlite, db: BunSQLiteDatabase, audit: Audit
       await sqlite.write(() => forget.run(now - REMEMBERED))
     },
     loginFailures: async (of: string) => read(of),
-    async recordFailure(subjects: string[], now: number, events: AuditEvent[]) {
+    async recordFailure(subjects: string[], now: number, events: (failures: LoginFailures[]) => AuditEvent[]) {
       await sqlite.write(() => {
-        for (const of of subjects) {
-          const { times, clearedAt } = read(of)
+        const failures = subjects.map((of) => {
+          const before = read(of)
           // Times ahead of the clock were written before it was set back: they count as now.
-          const kept = times.map((at) => Math.min(at, now)).filter((at) => now - at < REMEMBERED)
-          put.run({ subject: of, times: [...kept, now].slice(-TIMES_MAX), clearedAt: Math.min(clearedAt, now) })
-        }
-        for (const event of events) audit.writeEvent(event)
+          const kept = before.times.map((at) => Math.min(at, now)).filter((at) => now - at < REMEMBERED)
+          const times = [...kept, now].slice(-TIMES_MAX)
+          const clearedAt = Math.min(before.clearedAt, now)
+          put.run({ subject: of, times, clearedAt })
+          return { times, clearedAt }
+        })
+        for (const event of events(failures)) audit.writeEvent(event)
       })
     },
     async clearFailures(of: string, now: number, forget: boolean) {

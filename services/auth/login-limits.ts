@@ -90,8 +90,8 @@ export class LoginLimits {
    */
   async begin(account: string, address: string | null): Promise<Attempt> {
     if (!this.enabled) {
-      const record = (events: AuditEvent[]) => this.store.recordFailure([], this.clock.now(), events)
-      return { ...FREE, failed: (events) => record(events({ account: 0, address: 0 })) }
+      const none = { account: 0, address: 0 }
+      return { ...FREE, failed: (events) => this.store.recordFailure([], this.clock.now(), () => events(none)) }
     }
     const byAccount = `account:${account}`
     await this.enter('account', byAccount)
@@ -112,11 +112,12 @@ export class LoginLimits {
       failed: async (events) => {
         try {
           const now = this.clock.now()
-          const pauses = {
-            account: await this.pausedByOneMore('account', byAccount, now),
-            address: byAddress === null ? 0 : await this.pausedByOneMore('address', byAddress, now),
-          }
-          await this.store.recordFailure(subjects, now, events(pauses))
+          // Of several that fail at once it is the last, as they are written down, that begins a pause.
+          const pauseBy = (by: Subject, failures: LoginFailures | undefined) =>
+            failures ? blockedUntil(failures, RULES[by], now) : 0
+          await this.store.recordFailure(subjects, now, ([account, address]) =>
+            events({ account: pauseBy('account', account), address: pauseBy('address', address) }),
+          )
         } finally {
           leave()
         }
@@ -144,11 +145,6 @@ export class LoginLimits {
     const failures = await this.store.loginFailures(`${by}:${of}`)
     const times = failures.times.filter((at) => now - at < DAY)
     return { times, pausedUntil: this.enabled ? blockedUntil(failures, RULES[by], now) : 0 }
-  }
-
-  private async pausedByOneMore(by: Subject, subject: string, now: number): Promise<number> {
-    const { times, clearedAt } = await this.store.loginFailures(subject)
-    return blockedUntil({ times: [...times, now], clearedAt }, RULES[by], now)
   }
 
   private async enter(by: Subject, subject: string): Promise<void> {

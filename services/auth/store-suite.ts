@@ -330,12 +330,12 @@ export function authStoreSuite(open: () => AuthStore): void {
   describe('failed logins', () => {
     test('are kept for a day, cleared or forgotten', async () => {
       const subject = `account:${id()}`
-      await store.recordFailure([subject], NOW, [event('login.failed')])
-      await store.recordFailure([subject], NOW + 5, [])
+      await store.recordFailure([subject], NOW, () => [event('login.failed')])
+      await store.recordFailure([subject], NOW + 5, () => [])
       expect(await store.loginFailures(subject)).toEqual({ subject, times: [NOW, NOW + 5], clearedAt: 0 } as never)
       await store.clearFailures(subject, NOW + 6, false)
       expect(await store.loginFailures(subject)).toMatchObject({ times: [NOW, NOW + 5], clearedAt: NOW + 6 })
-      await store.recordFailure([subject], NOW + 24 * HOUR + 1, [])
+      await store.recordFailure([subject], NOW + 24 * HOUR + 1, () => [])
       expect((await store.loginFailures(subject)).times).toEqual([NOW + 5, NOW + 24 * HOUR + 1])
       await store.forgetFailures(NOW + 72 * HOUR)
       expect((await store.loginFailures(subject)).times).toEqual([])

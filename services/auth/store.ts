@@ -193,7 +193,8 @@ export interface AuthStore extends LimitStore {
 
   // Limits on logins.
   loginFailures(subject: string): Promise<LoginFailures>
-  recordFailure(subjects: string[], now: number, events: AuditEvent[]): Promise<void>
+  /** @param events by what is then known of each subject, in their order */
+  recordFailure(subjects: string[], now: number, events: (failures: LoginFailures[]) => AuditEvent[]): Promise<void>
   clearFailures(subject: string, now: number, forget: boolean): Promise<void>
 
   /** Those of more than a day ago count for nothing. */
