@@ -1,5 +1,8 @@
 import { type Answer, as, call, newEmail, type System } from '../harness.ts'
 
+/** Within which what was done, and told to no one, reaches every service after a restart; milliseconds. */
+const PATIENCE = 3000
+
 /**
  * What clients were told, beside what may be: a request without an answer leaves both what was and what would be.
  * After a restart the instance is held against it.
@@ -19,7 +22,8 @@ interface Held {
   access: string
   /** The refresh token that was answered last. */
   refresh: string
-  ended: 'no' | 'perhaps' | 'yes'
+  /** `soon`: it has, and no one was told yet: the others hear of it within a second. */
+  ended: 'no' | 'perhaps' | 'soon' | 'yes'
 }
 
 /** One of the clients: it does one thing after the other, each to a user of its own. */
@@ -182,7 +186,7 @@ export class Writer {
     if (there && !entry.names.has(user.body.name)) found.push(`user ${entry.id} has an older name`)
     if (there) entry.names = new Set([user.body.name])
     entry.gone = there ? 'no' : 'yes'
-    if (!there) for (const session of entry.sessions) session.ended = 'yes'
+    if (!there) for (const session of entry.sessions) session.ended = session.ended === 'yes' ? 'yes' : 'soon'
     else found.push(...(await this.passwordDifferences(entry)), ...(await this.moduleDifferences(entry)))
     for (const session of entry.sessions) found.push(...(await this.sessionDifferences(entry, session)))
     entry.sessions = entry.sessions.filter(({ ended }) => ended === 'no')
@@ -202,11 +206,14 @@ export class Writer {
     const [password] = right
     if (right.length !== 1 || password === undefined) return [`user ${entry.id} has none of the passwords it may have`]
     entry.passwords = new Set([password])
-    const login = await call(this.system.url.auth, 'POST /api/v1/auth/login', {
-      body: { email: entry.email, password },
-    })
-    if (login.status !== 200) return [`user ${entry.id} can't log in: ${login.status} ${login.text}`]
-    return []
+    const end = performance.now() + PATIENCE
+    for (;;) {
+      const body = { email: entry.email, password }
+      const login = await call(this.system.url.auth, 'POST /api/v1/auth/login', { body })
+      if (login.status === 200) return []
+      if (performance.now() > end) return [`user ${entry.id} can't log in: ${login.status} ${login.text}`]
+      await Bun.sleep(50)
+    }
   }
 
   private async moduleDifferences(entry: Entry): Promise<string[]> {
@@ -220,23 +227,35 @@ export class Writer {
   }
 
   private async sessionDifferences(entry: Entry, session: Held): Promise<string[]> {
-    const { system } = this
+    const end = performance.now() + PATIENCE
+    for (;;) {
+      const statuses = await this.statusesOf(entry, session)
+      const all = (status: number) => statuses.every((one) => one === status)
+      const right = { no: all(200), perhaps: all(200) || all(401), soon: all(401), yes: all(401) }[session.ended]
+      if (right) {
+        session.ended = all(200) ? 'no' : 'yes'
+        return []
+      }
+      // What no one was told may still be on its way; what someone was told must be so.
+      const told = session.ended === 'no' || session.ended === 'yes'
+      if (told || performance.now() > end)
+        return [`session of ${entry.id} (ended: ${session.ended}, user gone: ${entry.gone}): ${statuses}`]
+      await Bun.sleep(50)
+    }
+  }
+
+  /** What auth, users and modules say to its access token, and auth to its refresh token. */
+  private async statusesOf({ id }: Entry, session: Held): Promise<number[]> {
+    const { auth, modules, users } = this.system.url
+    const headers = as.bearer(session.access)
     const asked = await Promise.all([
-      call(system.url.auth, 'GET /api/v1/auth/me', { headers: as.bearer(session.access) }),
-      call(system.url.users, `GET /api/v1/users/${entry.id}`, { headers: as.bearer(session.access) }),
-      call(system.url.modules, 'GET /api/v1/modules/', { headers: as.bearer(session.access) }),
+      call(auth, 'GET /api/v1/auth/me', { headers }),
+      call(users, `GET /api/v1/users/${id}`, { headers }),
+      call(modules, 'GET /api/v1/modules/', { headers }),
     ])
-    const statuses = asked.map(({ status }) => status)
-    const body = { refresh_token: session.refresh }
-    const refreshed = await call(system.url.auth, 'POST /api/v1/auth/refresh', { body })
-    statuses.push(refreshed.status)
-    const all = (status: number) => statuses.every((one) => one === status)
-    const found = `session of ${entry.id} (ended: ${session.ended}, user gone: ${entry.gone}): ${statuses}`
-    if (session.ended === 'no' && !all(200)) return [found]
-    if (session.ended === 'yes' && !all(401)) return [found]
-    if (!all(200) && !all(401)) return [found]
-    session.ended = all(200) ? 'no' : 'yes'
-    if (all(200)) Object.assign(session, { access: refreshed.body.access_token, refresh: refreshed.body.refresh_token })
-    return []
+    const refreshed = await call(auth, 'POST /api/v1/auth/refresh', { body: { refresh_token: session.refresh } })
+    if (refreshed.status === 200)
+      Object.assign(session, { access: refreshed.body.access_token, refresh: refreshed.body.refresh_token })
+    return [...asked, refreshed].map(({ status }) => status)
   }
 }
