@@ -67,6 +67,8 @@ describe('a hash', () => {
     ['bcrypt with more behind it', `${RIGHT}a`, false],
     ['bcrypt with a line break', `${RIGHT}\n`, false],
     ['bcrypt that would take hours', RIGHT.replace('$10$', '$31$'), false],
+    ['bcrypt that takes two seconds', RIGHT.replace('$10$', '$15$'), true],
+    ['bcrypt that takes longer', RIGHT.replace('$10$', '$16$'), false],
     ['bcrypt of too small a cost', RIGHT.replace('$10$', '$03$'), false],
     ['the broken $2x$', RIGHT.replace('$2b$', '$2x$'), false],
     ['argon2 that would take all memory', ARGON(4_000_000, 1), false],

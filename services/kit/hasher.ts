@@ -27,8 +27,10 @@ type Settings = Pick<Config, 'passwordHash' | 'bcryptCost' | 'hashQueue'>
 const BCRYPT = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$/
 const ARGON2 =
   /^\$argon2(id|i|d)\$v=19\$m=(\d{1,7}),t=(\d{1,4}),p=(\d{1,3})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{22,171}$/
-/** As high as BCRYPT_COST may be set. */
+/** As high as BCRYPT_COST may be set: that price is one's own. */
 const BCRYPT_COST_MAX = 20
+/** Of a hash from elsewhere: two seconds of a core. */
+const BCRYPT_COST_TAKEN = 15
 const BCRYPT_READS = 72
 /** KiB that a hash from elsewhere may fill, and KiB times passes that it may take: about a second of a core. */
 const ARGON2_MEMORY_MAX = 262_144
@@ -54,8 +56,12 @@ export const KNOWN_HASHES = 'bcrypt, argon2, pbkdf2, scrypt or fbscrypt'
 
 /** Whether a hash from elsewhere is one that can be checked here, and at a bearable price. */
 export function isKnownHash(hash: string): boolean {
+  return isCheckable(hash, BCRYPT_COST_TAKEN)
+}
+
+function isCheckable(hash: string, bcryptCostMax: number): boolean {
   const bcrypt = BCRYPT.exec(hash)
-  if (bcrypt) return Number(bcrypt[1]) >= 4 && Number(bcrypt[1]) <= BCRYPT_COST_MAX
+  if (bcrypt) return Number(bcrypt[1]) >= 4 && Number(bcrypt[1]) <= bcryptCostMax
   const argon2 = ARGON2.exec(hash)
   if (argon2) return isBearable(Number(argon2[2]), Number(argon2[3]), Number(argon2[4]))
   return foreignHash(hash) !== undefined
@@ -146,7 +152,7 @@ export class PasswordHasher implements Hasher {
   }
 
   private async check(password: string, hash: string): Promise<boolean> {
-    if (!isKnownHash(hash)) {
+    if (!isCheckable(hash, BCRYPT_COST_MAX)) {
       this.log.error({ event: 'hash.unreadable' })
       return false
     }
