@@ -85,3 +85,8 @@ export function does<Options, Arguments extends unknown[]>(
 export function collect(value: string, before: string[] = []): string[] {
   return [...before, value]
 }
+
+/** As `collect`, for names: several may stand between commas. */
+export function collectNames(value: string, before: string[] = []): string[] {
+  return [...before, ...value.split(',').map((name) => name.trim())]
+}

@@ -29,9 +29,11 @@ function wholeNumber(text: string): number {
   return Number(text)
 }
 
-/** Filters as they are typed, each an option of its name. */
+/** Filters as they are typed, each an option of its name; a value that begins with a dash must not look like one. */
 export function flags(filters: object): string[] {
-  return Object.entries(given(filters)).flatMap(([name, value]) => [`--${name}`, String(value)])
+  return Object.entries(given(filters)).flatMap(([name, value]) =>
+    String(value).startsWith('-') ? [`--${name}=${value}`] : [`--${name}`, String(value)],
+  )
 }
 
 export type Query = { size: string; cursor?: string }

@@ -1,6 +1,7 @@
 import { cell, csvLines, jsonOf } from './cells.ts'
 import { fit, GAP, padded } from './columns.ts'
 import { EXIT, Failure, usage } from './exit.ts'
+import { fileErrorSaid } from './file-errors.ts'
 import { colored, count, note, plain, write } from './terminal.ts'
 import { toTheSecond } from './times.ts'
 
@@ -93,18 +94,44 @@ export class Printer {
 
   /** A walk of all of a list, however long: never more than a page of it is here. */
   async walk(pages: AsyncIterable<ListPage>, columns: readonly string[]): Promise<void> {
-    const whole = this.form.output === 'json'
-    let written = 0
-    let total: number | null = null
-    for await (const page of pages) {
-      total ??= page.total
-      if (!whole) await this.rows(page.items, columns)
-      else if (page.items.length > 0)
-        await write(
-          `${written++ === 0 ? '{"items":[' : ','}${page.items.map((item) => jsonOf(this.pick(item))).join(',\n')}`,
-        )
+    if (this.form.output !== 'json') {
+      for await (const page of pages) await this.rows(page.items, columns)
+      return
     }
-    if (whole) await write(`${written === 0 ? '{"items":[' : ''}],"total":${total},"next_cursor":null}`)
+    let total: number | null = null
+    const pick = (item: Row) => jsonOf(this.pick(item))
+    const parts = async function* () {
+      for await (const page of pages) {
+        total ??= page.total
+        yield page.items.map(pick)
+      }
+    }
+    await this.items(parts(), () => ({ total, next_cursor: null }))
+  }
+
+  /**
+   * A list as one JSON value, however long. One that breaks off is closed, and tells of its failure beside the items.
+   * @param parts items that are JSON @param more what stands beside the items, once they are written
+   */
+  async items(parts: AsyncIterable<readonly string[]>, more: () => Row = () => ({})): Promise<void> {
+    let begun = false
+    const end = (beside: Row) => {
+      const rest = Object.entries(beside).map(([name, value]) => `,${JSON.stringify(name)}:${jsonOf(value)}`)
+      return write(`${begun ? '' : '{"items":['}]${rest.join('')}}`)
+    }
+    try {
+      for await (const items of parts) {
+        if (items.length === 0) continue
+        await write(`${begun ? ',' : '{"items":['}${items.join(',\n')}`)
+        begun = true
+      }
+    } catch (error) {
+      if (!begun) throw error
+      const failure = asFailure(error)
+      process.exitCode = failure.exit
+      return end({ ok: false, error: failureRead(failure) })
+    }
+    await end(more())
   }
 
   /** Rows of a list; the first call writes the header. */
@@ -184,5 +211,5 @@ export function tell(error: unknown, output: Output): number {
 /** Settings, databases and ports: their errors were written for the operator. Anything else is a defect of ours. */
 export function asFailure(error: unknown): Failure {
   if (error instanceof Failure) return error
-  return new Failure(EXIT.failed, error instanceof Error ? error.message : String(error))
+  return new Failure(EXIT.failed, fileErrorSaid(error) ?? (error instanceof Error ? error.message : String(error)))
 }

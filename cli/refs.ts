@@ -2,6 +2,7 @@ import type { UserRead } from '../services/kit/user.ts'
 import { segment } from './client.ts'
 import type { Tool } from './command.ts'
 import { EXIT, Failure, usage } from './exit.ts'
+import { flags } from './lists.ts'
 import { asFailure, failureRead, type Row, tell } from './output.ts'
 import { quoted } from './shell.ts'
 import { stopBetweenItems } from './signals.ts'
@@ -28,7 +29,9 @@ export async function userOf(tool: Tool, ref: string): Promise<UserRead> {
     if (!(error instanceof Failure) || error.exit !== EXIT.notFound) throw error
     throw new Failure(EXIT.notFound, `There is no user ${ref}`, {
       ...error.said,
-      suggestion: `ch202 users list --search ${quoted(ref.split('@')[0] ?? ref)}`,
+      suggestion: `ch202 users list ${flags({ search: ref.split('@')[0] })
+        .map(quoted)
+        .join(' ')}`,
     })
   }
 }

@@ -193,6 +193,9 @@ describe('completion', () => {
       ])
     }
     expect((await ch202(['completion', 'tcsh'])).status).toBe(2)
+    const { stdout } = await ch202(['completion', 'bash', '-o', 'json'])
+    const script = readFileSync(join(import.meta.dir, '../cli/completion/ch202.bash'), 'utf8').trimEnd()
+    expect(JSON.parse(stdout)).toEqual({ shell: 'bash', script })
   })
 
   test('in bash completes words that bash cuts, and quotes what it offers', async () => {

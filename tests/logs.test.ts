@@ -166,6 +166,7 @@ describe('ch202 logs', () => {
     'modules.log': line(6, 'modules', 'm6', { message: 'r-1' }) + line(7, 'modules', 'm\u001b[2J7'),
     'stray.txt': line(1, 'auth', 'stray'),
   })
+  const itemsOf = (stdout: string) => JSON.parse(stdout).items.map(({ event }: { event: string }) => event)
   const events = (stdout: string) => jsonLines(stdout).map((text) => JSON.parse(text).event)
 
   const rows: [words: string[], found: string[]][] = [
@@ -191,9 +192,9 @@ describe('ch202 logs', () => {
     [['--since', '2099-01-01'], []],
   ]
   test.each(rows)('%j', async (words, found) => {
-    for (const form of ['json', 'jsonl']) {
+    for (const [form, read] of [['json', itemsOf] as const, ['jsonl', events] as const]) {
       const ended = await ch202(['logs', ...words, '-o', form], { env })
-      expect([ended.status, ended.stderr, events(ended.stdout)]).toEqual([0, '', found])
+      expect([ended.status, ended.stderr, read(ended.stdout)]).toEqual([0, '', found])
     }
   })
 
@@ -226,6 +227,8 @@ describe('ch202 logs', () => {
     const empty = folder.fresh()
     const { status, stderr, stdout } = await ch202(['logs'], { env: { CH202_DATA_DIR: empty } })
     expect([status, stdout, stderr]).toEqual([0, '', `Nothing has been logged in ${empty} yet\n`])
+    const json = await ch202(['logs', '-o', 'json'], { env: { CH202_DATA_DIR: empty } })
+    expect([json.status, JSON.parse(json.stdout)]).toEqual([0, { items: [] }])
     expect(existsSync(empty)).toBe(false)
   })
 

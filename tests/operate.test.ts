@@ -64,7 +64,7 @@ describe('sessions', () => {
     expect(await json(`sessions revoke --user ${one.email} --dry-run`)).toMatchObject({ would_revoke: 1, ids: [id] })
     expect(await isLive(one)).toBe(true)
 
-    expect(await json(`sessions revoke ${id} ${two.tokens.session_id} nonsense . ..`)).toEqual({
+    expect(await json(`sessions revoke ${id} ${two.tokens.session_id}`)).toEqual({
       exit: 0,
       revoked: 2,
       changed: true,
@@ -82,6 +82,44 @@ describe('sessions', () => {
     expect(await json('sessions revoke -', { stdin })).toEqual({ exit: 0, revoked: 1, changed: true })
     expect(await json(`sessions revoke --user ${four.email}`)).toEqual({ exit: 0, revoked: 1, changed: true })
     expect(await Promise.all(users.map(isLive))).toEqual([false, false, false, false])
+  })
+
+  test('what is no session id is told, and ends nothing; a bad line keeps no other from its turn', async () => {
+    const [one, two] = await Promise.all([1, 2].map(() => registerUser(instance.system)))
+    const id = String(one?.tokens.session_id)
+    const down = { AUTH_URL: 'http://127.0.0.1:1' }
+    const words = ['nonsense', `${id} .`, `- ${id}x`, 'nonsense --dry-run', `${id}\u001b`]
+    for (const word of words) {
+      const { status, stderr, stdout } = await run(`sessions revoke ${word}`, { stdin: id, env: down })
+      expect([word, status, stdout, stderr]).toEqual([
+        word,
+        2,
+        '',
+        expect.stringContaining(' is no session id (usage)'),
+      ])
+      expect(stderr).not.toContain('\u001b')
+    }
+    expect((await run(`sessions revoke ${id}`, { env: down })).status).toBe(7)
+    expect(await isLive({ tokens: one?.tokens as TestUser['tokens'] })).toBe(true)
+
+    const stdin = `nonsense\n${id}\n../x\n${two?.tokens.session_id}\n`
+    const errors = ['nonsense is no session id', '../x is no session id'].map((message) =>
+      expect.objectContaining({ code: 'usage', message }),
+    )
+    const dry = await json('sessions revoke - --dry-run', { stdin })
+    expect(dry).toMatchObject({ exit: 8, would_revoke: 2, failed: 2, errors, changed: false })
+    expect(await json('sessions revoke -', { stdin })).toEqual({
+      exit: 8,
+      revoked: 2,
+      failed: 2,
+      errors,
+      changed: true,
+    })
+    const again = await run('sessions revoke -', { stdin })
+    expect([again.status, again.stdout]).toEqual([8, expect.stringMatching(/^revoked +0\nfailed +2\n/)])
+    expect(again.stderr.match(/^✗ \S+ is no session id/gm)).toHaveLength(2)
+    const none = await run('sessions revoke -', { stdin: 'a\nb\n' })
+    expect([none.status, none.stdout, none.stderr.match(/^✗ \w is no session id/gm)?.length]).toEqual([2, '', 2])
   })
 
   test('of everyone end only when that is said', async () => {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { appendFileSync, cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
+import { openShell } from './cli/shell.ts'
 import { as, call, eventually, logIn, PASSWORD, type System, startSystem } from './harness.ts'
 import { FakeUsers, type Point } from './imports/fake-users.ts'
 import { ch202, type Ended, launch, ROOT, type Running, temporary } from './processes.ts'
@@ -15,6 +16,8 @@ let system: System
 let other: System
 /** Waits for a service that went away; the other tests need not wait for it. */
 let leftAlone: { path: string; running: Running }
+/** As `leftAlone`: one that is told of, and one that is to be quiet. */
+let long: { done: Promise<Ended[]>; stop(): void }
 const envOf = (one: System): Record<string, string> => ({
   CH202_URL: one.url.users,
   OPERATOR_API_KEY: as.operator['x-api-key'],
@@ -23,10 +26,12 @@ const envOf = (one: System): Record<string, string> => ({
 
 beforeAll(async () => {
   leftAlone = await leaveAlone()
+  long = await beginLong()
   const start = () => startSystem('one process', { RATE_LIMIT: 'off' })
   ;[system, other] = await Promise.all([start(), start()])
 })
 afterAll(async () => {
+  long?.stop()
   try {
     leftAlone.running.signal('SIGKILL')
   } catch {
@@ -76,6 +81,30 @@ async function leaveAlone() {
   const path = file('left.jsonl', lines.join('\n'))
   const env = { CH202_URL: fake.url, OPERATOR_API_KEY: 'key', XDG_STATE_HOME: folder.path }
   return { path, running: launch([process.execPath, 'cli/main.ts', 'users', 'import', path], { env }) }
+}
+
+/** A service that takes `milliseconds` over each request, and the file of two requests for it. */
+async function slow(name: string, milliseconds: number) {
+  const fake = new FakeUsers()
+  await fake.start()
+  fake.trouble = (_, at) => (at === 'half' ? Bun.sleep(milliseconds).then(() => undefined) : undefined)
+  const lines = Array.from({ length: 400 }, (_, n) =>
+    JSON.stringify({ email: `s${n}@slow.example.org`, password: PASSWORD }),
+  )
+  const env = { CH202_URL: fake.url, OPERATOR_API_KEY: 'key', XDG_STATE_HOME: join(folder.path, name) }
+  return { fake, env, path: file(`${name}.jsonl`, lines.join('\n')) }
+}
+
+/** Imports of which there is something to tell elsewhere than at a terminal: they take over five seconds. */
+async function beginLong() {
+  const both = await Promise.all(['told', 'quiet'].map((name) => slow(name, 2600)))
+  const running = both.map(({ env, path }, at) =>
+    launch([process.execPath, 'cli/main.ts', 'users', 'import', path, '-o', 'json', ...(at === 1 ? ['-q'] : [])], {
+      env,
+    }),
+  )
+  const done = Promise.all(running.map(({ ended }) => ended))
+  return { done, stop: () => both.forEach(({ fake }) => void fake.stop()) }
 }
 
 // First, while no one is there: what it imports is looked at below.
@@ -261,6 +290,14 @@ describe('our own files', () => {
     }
   })
 
+  test('an export is one JSON value where -o json asks for that, and of one form', async () => {
+    const lines = (await users(['export'])).stdout.trimEnd().split('\n')
+    const { status, stdout } = await users(['export', '-o', 'json'])
+    expect([status, JSON.parse(stdout)]).toEqual([0, { items: lines.map((line) => JSON.parse(line)) }])
+    const two = await users(['export', '--format', 'csv', '-o', 'json'])
+    expect([two.status, JSON.parse(two.stdout).error]).toMatchObject([2, { code: 'usage' }])
+  })
+
   test('an export of ids is one a line', async () => {
     const { status, stdout } = await users(['export', '-o', 'ids'])
     expect([status, stdout]).toEqual([0, expect.stringMatching(/^([0-9a-f-]{36}\n)+$/)])
@@ -295,6 +332,16 @@ describe('our own files', () => {
     const path = file('cut.json', '[{"email":"a@cut.example.org"},{"email":"b@cut')
     const { status, stderr } = await importing([path, '--format', 'auth0', '--dry-run'])
     expect([status, stderr]).toEqual([8, expect.stringMatching(/^✗ 2: The file ends in the middle/m)])
+  })
+
+  test('what stands among the records of a JSON, and is none, fails in its place', async () => {
+    const path = file('none.json', `[null,${JSON.stringify({ email: 'a@none.example.org' })},5,"x",["y"]]`)
+    for (const format of ['auth0', 'keycloak', 'supabase']) {
+      const { status, stderr, stdout } = await importing([path, '--format', format, '--dry-run'])
+      expect([status, JSON.parse(stdout)]).toMatchObject([8, { ready: 1, failed: 4, total: 5 }])
+      for (const place of [1, 3, 4, 5])
+        expect(stderr).toContain(`✗ ${place}: The record is no JSON object (unreadable)`)
+    }
   })
 
   test('records that fail can be mended and imported again', async () => {
@@ -365,7 +412,8 @@ describe('a wrong use', () => {
     ['a name that tells nothing', () => [file('x.json', '[]')], /--format jsonl\|csv/],
     ['standard input without a format', () => ['-'], /--format jsonl\|csv/],
     ['no such file', () => [none()], /no such file/],
-    ['a directory', () => [folder.path, '--format', 'csv'], /no such file/],
+    ['a directory', () => [folder.path, '--format', 'csv'], /is a directory, not a file/],
+    ['a device', () => ['/dev/null', '--format', 'csv'], /give it to standard input/],
     ['a format that is none', () => [none(), '--format', 'ldap'], /Allowed choices are jsonl, csv/],
     ['Firebase without its parameters', () => [file('f.json', '[]'), '--format', 'firebase'], /hash_config/],
     [
@@ -390,6 +438,67 @@ describe('a wrong use', () => {
     const { status, stderr, stdout } = await importing(words())
     expect([status, stderr + stdout]).toEqual([2, expect.stringMatching(said)])
     expect(stderr + stdout).not.toContain('c2VjcmV0')
+  })
+})
+
+describe('a long import', () => {
+  /** A terminal with data that go elsewhere, so that only the rest is on the screen. */
+  const atTerminal = async (name: string, words: string, more: Record<string, string> = {}) => {
+    const { env, fake, path } = await slow(name, 250)
+    const shell = openShell(name, { ...env, ...more })
+    try {
+      const { status, screen } = await shell.inTerminal(`ch202 users import ${path} ${words} > told`).ended
+      return { status, screen, stdout: readFileSync(join(shell.path, 'told'), 'utf8') }
+    } finally {
+      fake.stop()
+      shell.close()
+    }
+  }
+  const BAR = /\[2K\[█+ *\] \d+ users \(\d+%\), \d+\/s/
+
+  test('shows a bar at a terminal, takes it away, and keeps the data clean', async () => {
+    const [shown, quiet, dumb] = await Promise.all([
+      atTerminal('bar', '-o json'),
+      atTerminal('no-bar', '-o json --quiet'),
+      atTerminal('dumb', '-o json', { TERM: 'dumb' }),
+    ])
+    for (const { status, stdout } of [shown, quiet, dumb])
+      expect([status, JSON.parse(stdout)]).toMatchObject([0, { created: 400, total: 400 }])
+    expect(shown.screen).toMatch(BAR)
+    expect(shown.screen).toEndWith('\r\x1b[2K')
+    expect([quiet.screen, dumb.screen]).toEqual(['', ''])
+  })
+
+  test('tells a line every five seconds elsewhere, and none with --quiet', async () => {
+    const [told, quiet] = (await long.done) as [Ended, Ended]
+    for (const { status, stdout } of [told, quiet])
+      expect([status, JSON.parse(stdout)]).toMatchObject([0, { created: 400, total: 400 }])
+    expect(told.stderr).toMatch(/^\d+ users \(\d+%\), \d+\/s\n$/)
+    expect(quiet.stderr).toBe('')
+  })
+
+  test('takes no more memory for a larger file', async () => {
+    const fake = new FakeUsers()
+    await fake.start()
+    const env = { CH202_URL: fake.url, OPERATOR_API_KEY: 'key', XDG_STATE_HOME: folder.path }
+    const name = 'x'.repeat(2000)
+    const lines = Array.from(
+      { length: 60_000 },
+      (_, n) => `{"email":"m${n}@m.example.org","password_hash":"h","name":"${name}"}`,
+    )
+    const path = file('many.jsonl', lines.join('\n'))
+    const megabytes = () =>
+      Number(/^VmHWM:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${running.pid}/status`, 'utf8'))?.[1]) / 1024
+    let peak = 0
+    fake.trouble = (_, at) => {
+      if (at === 'after') peak = megabytes()
+      return undefined
+    }
+    const running = launch([process.execPath, 'cli/main.ts', 'users', 'import', path, '-o', 'json'], { env })
+    const done = await running.ended
+    fake.stop()
+    expect([done.status, JSON.parse(done.stdout).created]).toEqual([0, 60_000])
+    expect([peak > 50, peak < 220, peak]).toEqual([true, true, peak])
   })
 })
 
@@ -663,10 +772,14 @@ describe('an export', () => {
     })
     await new Promise<void>((resolve) => served.listen(0, '127.0.0.1', resolve))
     const { port } = served.address() as AddressInfo
-    const done = await users(['export'], { CH202_URL: `http://127.0.0.1:${port}`, OPERATOR_API_KEY: 'key' })
+    const env = { CH202_URL: `http://127.0.0.1:${port}`, OPERATOR_API_KEY: 'key' }
+    const [done, json] = await Promise.all([users(['export'], env), users(['export', '-o', 'json'], env)])
     served.close()
     expect([done.status, done.stdout]).toEqual([status, stdout])
     expect(done.stderr).toContain('not all of it')
+    // What was written is closed, and the failure stands in it.
+    const { items, ...rest } = JSON.parse(json.stdout)
+    expect([json.status, items, rest]).toMatchObject([7, [{ id: '1' }], { ok: false, error: { code: 'export_cut' } }])
   })
 
   test('whose reader has seen enough is no failure', async () => {

@@ -1,5 +1,6 @@
 import type { Tool } from '../command.ts'
 import { EXIT, Failure } from '../exit.ts'
+import { flags } from '../lists.ts'
 import { asFailure } from '../output.ts'
 import { UUID, userOf } from '../refs.ts'
 import { quoted } from '../shell.ts'
@@ -94,5 +95,5 @@ async function stranger(tool: Tool, word: string): Promise<Explanation> {
 function mendOf(word: string, nearest: string | undefined): string {
   if (nearest !== undefined) return `ch202 audit explain ${quoted(nearest)}`
   if (word.includes('@')) return `ch202 users create ${quoted(word)} --generate`
-  return `ch202 users list --search ${quoted(word)}`
+  return `ch202 users list ${flags({ search: word }).map(quoted).join(' ')}`
 }

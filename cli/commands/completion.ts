@@ -1,5 +1,5 @@
 import { Argument } from 'commander'
-import { does, verb } from '../command.ts'
+import { does, type Tool, verb } from '../command.ts'
 import { SCRIPTS, SHELLS } from '../completion/scripts.ts'
 import { write } from '../terminal.ts'
 
@@ -10,5 +10,10 @@ export function completionCommand() {
     'ch202 completion fish > ch202.fish',
   ])
     .addArgument(new Argument('<shell>', 'the shell').choices(SHELLS))
-    .action(does((_tool, _options: object, shell: (typeof SHELLS)[number]) => write(SCRIPTS[shell].trimEnd())))
+    .action(does(print))
+}
+
+function print({ out }: Tool, _: object, shell: (typeof SHELLS)[number]): Promise<void> {
+  const script = SCRIPTS[shell].trimEnd()
+  return out.json ? out.record({ shell, script }) : write(script)
 }

@@ -45,7 +45,8 @@ async function logs(tool: Tool, options: Options, services: string[]): Promise<v
   const wanted = wantedLine({ services, since: from, level, requestId })
   const followed = new Map<string, LinesOfService>()
   const isThere = servicesWithLogs(dataDir).length > 0
-  if (!isThere && !options.follow) return tool.out.say(`Nothing has been logged in ${dataDir} yet`)
+  const whole = tool.out.form.output === 'json' && !options.follow
+  if (!isThere && !options.follow && !whole) return tool.out.say(`Nothing has been logged in ${dataDir} yet`)
 
   if (tool.out.form.output === 'csv') await write(csvHeader(tool.out.form.fields))
   const lastOnly = options.follow && from === undefined && requestId === undefined
@@ -53,6 +54,7 @@ async function logs(tool: Tool, options: Options, services: string[]): Promise<v
   const begun = from === undefined ? 0 : Date.parse(from)
   for (const name of servicesWithLogs(dataDir)) followed.set(name, new LinesOfService(dataDir, name).open(begun))
   const there = byTime([...followed.values()].map(read))
+  if (whole) return tool.out.items(parts(tool, there))
   for (const line of lastOnly ? last(there, LAST) : there) await print(tool, line)
   if (options.follow) await follow(tool, dataDir, followed, read)
 }
@@ -72,6 +74,14 @@ async function follow(
     for (const service of followed.values()) service.follow()
     const lines = [...followed.values()].flatMap((service) => [...read(service)])
     for (const line of lines.sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0))) await print(tool, line)
+  }
+}
+
+/** Lines as the items of one JSON value. */
+async function* parts({ out }: Tool, lines: Iterable<LogLine>): AsyncGenerator<string[]> {
+  for (const line of lines) {
+    const text = shown(line, out.form)
+    if (text !== undefined) yield [text]
   }
 }
 

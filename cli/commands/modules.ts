@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { segment } from '../client.ts'
-import { collect, does, leaf, noun, type Tool } from '../command.ts'
+import { collectNames, does, leaf, noun, type Tool } from '../command.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
 import { given } from '../given.ts'
 import { type Extent, list, listed } from '../lists.ts'
@@ -93,8 +93,8 @@ export function modulesCommand(): Command {
 function withFields(command: Command): Command {
   return command
     .option('--version <version>', 'its version')
-    .option('--role <role>', 'a role that a user must have; may be given again', collect)
-    .option('--requires <id>', 'a module that must be on; may be given again', collect)
+    .option('--role <role>', 'a role that a user must have; may be given again', collectNames)
+    .option('--requires <id>', 'a module that must be on; may be given again', collectNames)
 }
 
 /** What is no id would lead elsewhere in the API. @throws Failure */

@@ -2,10 +2,10 @@ import type { Command } from 'commander'
 import { does, leaf, noun, type Tool } from '../command.ts'
 import { EXIT, type Failure, usage } from '../exit.ts'
 import { type Extent, flags, list, listed, pages, type Query } from '../lists.ts'
-import { asFailure, type ListPage, tell } from '../output.ts'
+import { asFailure, failureRead, type ListPage, type Row, tell } from '../output.ts'
 import { ONE_REF, UUID, userOf } from '../refs.ts'
 import { stopBetweenItems } from '../signals.ts'
-import { confirm, count, Progress } from '../terminal.ts'
+import { confirm, count, Progress, plain } from '../terminal.ts'
 
 const COLUMNS = ['id', 'user_id', 'created_at', 'last_used_at', 'expires_at', 'ip', 'user_agent']
 
@@ -59,9 +59,16 @@ async function revoke(tool: Tool, { all, dryRun, user }: Which, ids: string[]): 
   if (given.length !== 1) throw usage('Say which sessions: their ids, --user <ref>, or --all')
   if (all) return revokeAll(tool, dryRun)
   if (user !== undefined) return revokeOf(tool, (await userOf(tool, user)).id, dryRun)
-  const named = ids.includes('-') ? await idsFromStdin() : ids
+  const typed = ids.filter((id) => id !== '-')
+  const wrong = typed.find((id) => !UUID.test(id))
+  if (wrong !== undefined) throw noSession(wrong)
+  const named = ids.includes('-') ? [...typed, ...(await idsFromStdin())] : typed
   const different = [...new Set(named.map((id) => id.toLowerCase()))]
-  return dryRun ? wouldEnd(tool, EVERYONE, different) : revokeEach(tool, different)
+  return dryRun ? wouldEndEach(tool, different) : revokeEach(tool, different)
+}
+
+function noSession(id: string): Failure {
+  return usage(`${plain(id)} is no session id`, 'ch202 sessions list')
 }
 
 /** It may name none: a list of sessions that is empty is as it should be. */
@@ -81,7 +88,7 @@ async function revokeAll(tool: Tool, dryRun = false): Promise<void> {
 
 async function revokeOf(tool: Tool, userId: string, dryRun = false): Promise<void> {
   const whose = { user_id: userId }
-  return dryRun ? wouldEnd(tool, whose) : revokeWhere(tool, whose)
+  return dryRun ? tool.out.record(await wouldEnd(tool, whose)) : revokeWhere(tool, whose)
 }
 
 async function revokeWhere(tool: Tool, query: Whose): Promise<void> {
@@ -91,14 +98,35 @@ async function revokeWhere(tool: Tool, query: Whose): Promise<void> {
 }
 
 /** @param wanted only these, where they are named: there may be many more */
-async function wouldEnd(tool: Tool, whose: Whose, wanted?: readonly string[]): Promise<void> {
+async function wouldEnd(tool: Tool, whose: Whose, wanted?: readonly string[]): Promise<Row> {
   const left = new Set(wanted)
   const live: string[] = []
   for await (const { items } of pages((part) => page(tool, { ...whose, ...part }))) {
     for (const { id } of items) if (!wanted || left.delete(String(id))) live.push(String(id))
     if (wanted && left.size === 0) break
   }
-  await tool.out.record({ would_revoke: live.length, ids: live, changed: false })
+  return { would_revoke: live.length, ids: live, changed: false }
+}
+
+async function wouldEndEach(tool: Tool, ids: readonly string[]): Promise<void> {
+  const wanted = ids.filter((id) => UUID.test(id))
+  const failures = ids.filter((id) => !UUID.test(id)).map(noSession)
+  const found = await wouldEnd(tool, EVERYONE, wanted)
+  await tellAll(tool, found, failures, failures.length < ids.length)
+}
+
+/** @param partly whether any of it came to an end that is no failure */
+async function tellAll(tool: Tool, record: Row, failures: readonly Failure[], partly: boolean): Promise<void> {
+  const [first] = failures
+  if (!first) return tool.out.record(record)
+  // What is the same for many, such as a service that is away, is said once.
+  const different = [...new Map(failures.map((failure) => [failure.message, failure])).values()]
+  if (!partly && (tool.out.json || different.length === 1)) throw first
+  const { changed, ...done } = record
+  const errors = tool.out.json ? { errors: different.map(failureRead) } : {}
+  if (partly) await tool.out.record({ ...done, failed: failures.length, ...errors, changed })
+  if (!tool.out.json) for (const failure of different) tell(failure, tool.globals.output)
+  process.exitCode = partly ? EXIT.partly : first.exit
 }
 
 /** One after the other. A session that has ended, or never was, is as it was asked to be. */
@@ -107,6 +135,7 @@ async function revokeEach(tool: Tool, ids: readonly string[]): Promise<void> {
   const progress = new Progress('revoked', tool.globals.quiet)
   const failures: Failure[] = []
   let revoked = 0
+  let ended = 0
   let stoppedAt: string | undefined
   const stop = stopBetweenItems()
   for (const [at, id] of ids.entries()) {
@@ -115,27 +144,20 @@ async function revokeEach(tool: Tool, ids: readonly string[]): Promise<void> {
       break
     }
     try {
-      if (UUID.test(id)) {
-        await api.auth((auth) => auth.auth.sessions({ session_id: id }).delete())
-        revoked++
-      }
+      if (!UUID.test(id)) throw noSession(id)
+      await api.auth((auth) => auth.auth.sessions({ session_id: id }).delete())
+      revoked++
     } catch (error) {
       const failure = asFailure(error)
-      if (failure.exit !== EXIT.notFound) failures.push(failure)
+      if (failure.exit === EXIT.notFound) ended++
+      else failures.push(failure)
       // Who is not let in for one is not for the others.
       if (failure.exit === EXIT.notLoggedIn || failure.exit === EXIT.forbidden) break
     }
     progress.update(at + 1, { total: ids.length })
   }
   progress.clear()
-  const [first] = failures
-  if (first && revoked === 0) throw first
-  const failed = first ? { failed: failures.length } : {}
-  await tool.out.record({ revoked, ...failed, changed: revoked > 0 })
-  if (first) {
-    if (!tool.out.json) tell(first, tool.globals.output)
-    process.exitCode = EXIT.partly
-  }
+  await tellAll(tool, { revoked, changed: revoked > 0 }, failures, revoked + ended > 0)
   if (stoppedAt !== undefined) {
     tool.out.say(`Stopped at ${stoppedAt}: run it again for the rest`)
     process.exitCode = EXIT.interrupted

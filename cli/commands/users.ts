@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander'
 import type { UserRead } from '../../services/kit/user.ts'
-import { collect, does, leaf, noun, type Tool } from '../command.ts'
+import { collectNames, does, leaf, noun, type Tool } from '../command.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
 import { given } from '../given.ts'
 import { type Extent, flags, list, listed } from '../lists.ts'
@@ -32,7 +32,7 @@ export function usersCommand(): Command {
   )
     .option('--username <username>', 'a name to log in with')
     .option('--name <name>', 'what the user is called')
-    .option('--role <role>', 'a role; may be given again (default: USER)', collect)
+    .option('--role <role>', 'a role; may be given again (default: USER)', collectNames)
     .option('--verified', 'the email is known to be the user’s')
     .option('--if-not-exists', 'take it as done where the user exists')
     .action(does(create))
@@ -68,7 +68,7 @@ export function usersCommand(): Command {
     .option('--no-username', 'without a username')
     .option('--name <name>', 'what the user is called')
     .option('--no-name', 'without a name')
-    .option('--role <role>', 'all its roles from now on; may be given again', collect)
+    .option('--role <role>', 'all its roles from now on; may be given again', collectNames)
     .option('--verified', 'the email is known to be the user’s')
     .option('--no-verified', 'the email is not known to be the user’s')
     .action(does(update))

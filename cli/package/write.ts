@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { EXIT, Failure } from '../exit.ts'
+import { reasonOf } from '../file-errors.ts'
 
 /**
  * Makes a file beside its place and moves it there when it is whole: whoever reads it, or runs it, never has half.
@@ -32,7 +33,7 @@ export async function place(path: string, mode: number, make: (path: string) => 
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     if (code === undefined) throw error
-    throw new Failure(EXIT.failed, `${path} cannot be written: ${message}`)
+    throw new Failure(EXIT.failed, `${path} cannot be written: ${reasonOf(error) ?? message}`)
   } finally {
     clear()
     process.off('SIGINT', interrupted).off('SIGTERM', interrupted)

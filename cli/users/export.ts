@@ -1,5 +1,5 @@
 import type { Tool } from '../command.ts'
-import { EXIT, Failure } from '../exit.ts'
+import { EXIT, Failure, usage } from '../exit.ts'
 import { Progress, put } from '../terminal.ts'
 import { bodyOf } from './body.ts'
 import { csvColumns, csvRow } from './formats/csv.ts'
@@ -12,9 +12,10 @@ export interface ExportOptions {
 
 const LF = 10
 
-/** `users export`: what it writes, `users import` reads. */
+/** `users export`: what it writes, `users import` reads, but for the one JSON value of `-o json`. */
 export async function exportUsers(tool: Tool, { format, withHashes = false }: ExportOptions): Promise<void> {
   const { output } = tool.out.form
+  if (output === 'json' && format !== undefined) throw usage('--format and -o json exclude each other')
   const wanted = format ?? (output === 'csv' || output === 'ids' ? output : 'jsonl')
   const api = await tool.api()
   const stop = new AbortController()
@@ -23,15 +24,27 @@ export async function exportUsers(tool: Tool, { format, withHashes = false }: Ex
   const progress = new Progress('users', tool.globals.quiet)
   const columns = csvColumns(withHashes)
   if (wanted === 'csv') await put(`${columns.join(',')}\n`)
-  let users = 0
+  const read = wholeLines(response, stop)
   try {
-    for await (const lines of wholeLines(response, stop)) {
+    if (output === 'json') return await tool.out.items(itemsIn(read, progress))
+    let users = 0
+    for await (const lines of read) {
       users += linesIn(lines)
       await put(wanted === 'jsonl' ? lines : rowsOf(lines, wanted === 'ids' ? ['id'] : columns))
       progress.update(users)
     }
   } finally {
     progress.clear()
+  }
+}
+
+async function* itemsIn(read: AsyncIterable<Buffer>, progress: Progress): AsyncGenerator<string[]> {
+  let users = 0
+  for await (const lines of read) {
+    const items = lines.toString().trimEnd().split('\n')
+    yield items
+    users += items.length
+    progress.update(users)
   }
 }
 

@@ -81,7 +81,8 @@ function begunOptions({ settings: { errors, format, hashConfig, keepAdmins, onCo
 class Run {
   private readonly progress: Progress
   private stopping = false
-  private readonly stop = Promise.withResolvers<never>()
+  /** Ends the wait for what comes next. */
+  private giveUp: (() => void) | undefined
   private answered = 0
 
   constructor(
@@ -101,7 +102,7 @@ class Run {
       () => {
         this.stopping = true
         sender.stopping = true
-        this.stop.reject(INTERRUPTED)
+        this.giveUp?.()
         this.progress.clear()
         note('Stopping after this batch …')
       },
@@ -132,11 +133,9 @@ class Run {
 
   /** While one batch is under way the next is read. */
   private async all(source: AsyncGenerator<Batch>, sender: Sender, refusals: Refusals): Promise<void> {
-    // Told where it is waited for.
-    this.stop.promise.catch(() => undefined)
     let coming = source.next()
     for (;;) {
-      const { done, value } = await Promise.race([coming, this.stop.promise])
+      const { done, value } = await this.unlessStopped(coming)
       if (done) break
       coming = source.next()
       // Told when its turn comes.
@@ -146,6 +145,16 @@ class Run {
     }
     this.journal.finished = true
     this.file?.write(this.journal)
+  }
+
+  /** Not a race with one promise of all of the import: that would keep every batch until the end. */
+  private unlessStopped<T>(coming: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.giveUp = () => reject(INTERRUPTED)
+      coming.then(resolve, reject)
+      // After what is there already: it may be the end.
+      if (this.stopping) queueMicrotask(this.giveUp)
+    })
   }
 
   private async settle(batch: Batch, sender: Sender, refusals: Refusals): Promise<void> {

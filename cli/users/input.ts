@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import { closeSync, createReadStream, openSync, readSync, statSync } from 'node:fs'
+import { closeSync, createReadStream, openSync, readSync, type Stats, statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { usage } from '../exit.ts'
+import { Failure, usage } from '../exit.ts'
 import type { Bytes } from './text-lines.ts'
 
 const CHUNK = 256 * 1024
@@ -30,11 +30,13 @@ export class Input {
     if (name === '-') return
     const path = resolve(name)
     try {
-      const { size, mtimeMs } = statSync(path)
-      if (!statSync(path).isFile()) throw new Error('not a file')
+      const found = statSync(path)
+      if (!found.isFile()) throw usage(noFile(name, found))
+      const { size, mtimeMs } = found
       this.path = path
       this.identity = { size, mtime: Math.trunc(mtimeMs), digest: digestOf(path) }
     } catch (error) {
+      if (error instanceof Failure) throw error
       if (error instanceof Error && 'code' in error && error.code === 'EACCES')
         throw usage(`The file can't be read: ${name}`)
       throw usage(`There is no such file: ${name}`)
@@ -64,6 +66,12 @@ export class Input {
     this.stopReading = () => reader.cancel()
     for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value
   }
+}
+
+/** What stands where a file should. */
+function noFile(name: string, found: Stats): string {
+  if (found.isDirectory()) return `${name} is a directory, not a file`
+  return `${name} is no file that can be read again: give it to standard input, and say -`
 }
 
 function digestOf(path: string): string {

@@ -17,6 +17,8 @@ const values = async (text: string) =>
   (await read(Buffer.from(text))).map((record) => ('fault' in record ? record.fault : record.value))
 
 const NASTY = '{"a":"}]\\"{[,\\\\","é🎉":{"users":[{"b":1}]},"n":[[],{}],"u":"users"}'
+/** What is said of one that is no object. */
+const NONE = /^The record is no JSON object$/
 const nasty = JSON.parse(NASTY)
 
 describe('the records of a JSON document', () => {
@@ -58,10 +60,19 @@ describe('the records of a JSON document', () => {
     ['[{"a":1]', [/not valid JSON from here/]],
     ['[{"a":01},{"b":2}]', [/^The record is not valid JSON$/, { b: 2 }]],
     ['email,name\n', [/not valid JSON from here/]],
-    ['[1,"x",{"a":1}]', [{ a: 1 }]],
+    ['[1,"x",{"a":1}]', [NONE, NONE, { a: 1 }]],
+    ['[-1.5e3,null , true,false\n,{"a":null},"{\\"a\\":1}"]', [NONE, NONE, NONE, NONE, { a: null }, NONE]],
+    ['[[{"a":1}],{"b":[1]},[]]', [NONE, { b: [1] }, NONE]],
+    ['{"n":1,"s":"x","users":[1,{"a":1},null,"users"],"more":[2,"y"],"z":null}', [NONE, { a: 1 }, NONE, NONE]],
+    ['[5,{"n":1,"users":["x"],"m":2},{"n":1,"users":[{"a":1}],"m":null}]', [NONE, NONE, { a: 1 }]],
+    ['[nul', [NONE, /middle/]],
+    ['null', [/not valid JSON from here/]],
+    ['{"a":1}\n"x"\n', [{ a: 1 }, /not valid JSON from here/]],
   ]
   test.each(broken)('%s is told', async (text, expected) => {
     const found = await values(text)
+    for (let at = 0; at <= text.length; at++)
+      expect(await read(Buffer.from(text), at)).toEqual(await read(Buffer.from(text)))
     expect(found).toHaveLength(expected.length)
     for (const [n, one] of expected.entries())
       if (one instanceof RegExp) expect(found[n]).toMatch(one)

@@ -15,7 +15,8 @@ const MALFORMED = 'The record is not valid JSON'
 /**
  * The objects of a JSON document of any size, parsed one at a time: those of an array (`[{…}, …]`), of the array
  * `users` of an object or of each of several (`{"users": [{…}, …]}`), or one after the other (`{…}\n{…}`). Brackets
- * and strings are all that it looks at; each object is left to JSON.parse.
+ * and strings are all that it looks at; each object is left to JSON.parse. What else stands in such an array is told
+ * in its place.
  */
 export async function* jsonRecords(source: Bytes): AsyncGenerator<JsonRecord> {
   const splitter = new Splitter()
@@ -28,8 +29,8 @@ export async function* jsonRecords(source: Bytes): AsyncGenerator<JsonRecord> {
   if (fault !== undefined) yield { place: place + 1, fault }
 }
 
-function parsed(found: Uint8Array | null, place: number): JsonRecord {
-  if (found === null) return { place, fault: TOO_LARGE }
+function parsed(found: Found, place: number): JsonRecord {
+  if (typeof found === 'string') return { place, fault: found }
   let text: string
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(found)
@@ -46,6 +47,9 @@ function parsed(found: Uint8Array | null, place: number): JsonRecord {
   }
 }
 
+/** The bytes of a record, or why there are none. */
+type Found = Uint8Array | typeof TOO_LARGE | typeof NO_OBJECT
+
 /** What is open around the byte that is looked at, from the outside in. */
 type Level = { bracket: number; key: boolean; users: boolean }
 
@@ -60,6 +64,8 @@ class Splitter {
   private wordIsKey = false
   /** The depth of the object that is being kept, and its bytes so far. */
   private kept: { depth: number; parts: Uint8Array[]; size: number } | null = null
+  /** Whether the byte before was of a number, or of `null`, `true` or `false`. */
+  private inWord = false
   /** Whether anything but blanks has come. */
   private started = false
 
@@ -70,8 +76,8 @@ class Splitter {
     return undefined
   }
 
-  /** The records that end in this chunk, as bytes; null for one that was too large to keep. */
-  *take(chunk: Uint8Array): Generator<Uint8Array | null> {
+  /** The records that end in this chunk. */
+  *take(chunk: Uint8Array): Generator<Found> {
     let from = 0
     for (let at = 0; at < chunk.length; at++) {
       const byte = chunk[at] as number
@@ -79,6 +85,8 @@ class Splitter {
         at = this.string(chunk, at)
         continue
       }
+      const wasInWord = this.inWord
+      this.inWord = false
       if (BLANKS.has(byte)) {
         if (byte === COLON) this.colon()
         continue
@@ -88,6 +96,11 @@ class Splitter {
         this.inString = true
         this.word = []
         this.wordIsKey = false
+        if (this.levels.length === 0) {
+          this.broken = true
+          return
+        }
+        if (this.isRecord()) yield NO_OBJECT
         continue
       }
       if (OPEN.includes(byte)) {
@@ -104,7 +117,8 @@ class Splitter {
         this.broken = true
         return
       }
-      this.started = true
+      this.inWord = true
+      if (!wasInWord && this.isRecord()) yield NO_OBJECT
     }
     if (this.kept) this.keep(chunk.subarray(from))
     this.offset += chunk.length
@@ -145,7 +159,7 @@ class Splitter {
     // The object around is no user but holds them.
     if (isUsers) this.kept = null
     if (outer) outer.key = false
-    const begins = bracket === 123 && !this.kept && this.mayBegin(outer)
+    const begins = !isUsers && (bracket === 123 || outer !== undefined) && this.isRecord()
     this.levels.push({ bracket, key: false, users: isUsers })
     if (begins) this.kept = { depth: this.levels.length, parts: [], size: 0 }
     return begins
@@ -158,7 +172,10 @@ class Splitter {
     return this.levels.length === 2 && first?.bracket === 91 && second?.bracket === 123
   }
 
-  private mayBegin(outer: Level | undefined): boolean {
+  /** Whether what begins here is a record, or stands where one should. */
+  private isRecord(): boolean {
+    if (this.kept) return false
+    const outer = this.levels.at(-1)
     if (!outer) return true
     return outer.users || (this.levels.length === 1 && outer.bracket === 91)
   }
@@ -184,10 +201,10 @@ class Splitter {
     else kept.parts.push(part.slice())
   }
 
-  private finish(part: Uint8Array): Uint8Array | null {
+  private finish(part: Uint8Array): Found {
     const { kept } = this
     this.kept = null
-    if (!kept || kept.size + part.length > RECORD_MAX) return null
+    if (!kept || kept.size + part.length > RECORD_MAX) return TOO_LARGE
     return kept.parts.length === 0 ? part : Buffer.concat([...kept.parts, part])
   }
 }

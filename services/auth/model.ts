@@ -232,6 +232,7 @@ export const feedPage = strict({
       until: integer(),
     }),
   ),
+  complete: t.Boolean(),
 })
 
 // For operators.

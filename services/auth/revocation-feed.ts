@@ -77,11 +77,12 @@ export class RevocationFeed {
     // Also what no one announced, such as a key whose time was up: a follower that knew of it would count as ahead of
     // us, and start over with each poll.
     this.advance(seq)
-    follower.leaseEnds = clock.monotonic() + FEED_LEASE
+    const complete = revocations.length < PAGE
+    if (complete) follower.leaseEnds = clock.monotonic() + FEED_LEASE
     const { audience, issuer, jwks } = this.options
     // Where the rows up to the last number were forgotten, the follower is at the last number all the same.
-    const reached = revocations.length < PAGE ? Math.max(seq, upTo) : seq
-    return { epoch: store.epoch, seq: reached, issuer, audience, keys: jwks(), revoked: revocations }
+    const reached = complete ? Math.max(seq, upTo) : seq
+    return { epoch: store.epoch, seq: reached, issuer, audience, keys: jwks(), revoked: revocations, complete }
   }
 
   /** What ended is refused here at once, and everywhere when this resolves. */

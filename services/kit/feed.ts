@@ -24,6 +24,8 @@ export interface FeedPage {
   audience: string
   keys: PublicJwk[]
   revoked: Revocation[]
+  /** Whether that is all there is: until then the follower knows too little to decide by itself. */
+  complete: boolean
 }
 
 /** The two questions that a follower asks of auth. */
@@ -61,7 +63,7 @@ export class FeedFollower implements TokenCheck {
   private audience = ''
   private epoch = ''
   private seq = 0
-  /** When the poll that was answered last had been sent; monotonic milliseconds. */
+  /** When the poll that was last answered with all there is had been sent; monotonic milliseconds. */
   private heardAt = Number.NEGATIVE_INFINITY
   private askAgainAt = Number.NEGATIVE_INFINITY
   private running = false
@@ -85,7 +87,7 @@ export class FeedFollower implements TokenCheck {
     )
   }
 
-  /** Begins to follow. Resolves when auth has answered once, or after `patience` milliseconds without. */
+  /** Begins to follow. Resolves when auth has told all there is, or after `patience` milliseconds without. */
   async start(patience: number): Promise<void> {
     this.running = true
     this.loop = this.follow()
@@ -140,6 +142,7 @@ export class FeedFollower implements TokenCheck {
         const before = this.seq
         const page = await source.poll(name, before, this.epoch)
         this.take(page)
+        if (!page.complete) continue
         this.heardAt = sentAt
         // A poll that brings nothing is held; one that is not held must not make this a spin.
         const held = clock.monotonic() - sentAt > BRIEF

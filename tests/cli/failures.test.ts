@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { existsSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createUser, newEmail, OPERATOR_KEY, PASSWORD, type TestUser } from '../harness.ts'
 import { openInstance } from './shell.ts'
@@ -219,6 +219,45 @@ describe('a failure', () => {
   test('has its exit status, a sentence, its code and what mends it, in words and in JSON', async () => {
     await Promise.all(TABLE.map((row) => shows(row())))
     expect(existsSync(join(instance.shell.path, 'nowhere'))).toBe(false)
+  })
+
+  test('names a user that begins with a dash as a line that works', async () => {
+    for (const line of ['ch202 users get -- -rf', 'echo -rf | ch202 users get -']) {
+      const { status, stderr } = await instance.shell.run(line)
+      const hint = stderr.match(/^→ (.*)$/m)?.[1] ?? ''
+      expect([status, hint]).toEqual([3, 'ch202 users list --search=-rf'])
+      expect(await instance.shell.run(hint)).toMatchObject({ status: 0, stdout: '', stderr: '' })
+    }
+  })
+
+  test('of the file system is a sentence that names the place', async () => {
+    expect(await run('ch202 backup create')).toMatchObject({ status: 0 })
+    const file = join(instance.shell.path, 'a-file')
+    writeFileSync(file, '')
+    const to = (place: string) => [
+      `backup create --out ${place}`,
+      `restore latest --to ${place}`,
+      `CH202_DATA_DIR=${place} ch202 serve`,
+      `package caddy --out ${place}/x`,
+    ]
+    const lines = [...to('/proc/none'), ...to('/sys/none'), ...to(file), ...to(`${file}/below`)]
+    const said = await Promise.all(
+      lines.map((line) =>
+        instance.shell.run(line.includes(' ch202 ') ? line : `ch202 ${line}`, { env: { CH202_ENV: 'development' } }),
+      ),
+    )
+    for (const [at, { status, stderr, stdout }] of said.entries()) {
+      const line = lines[at]
+      expect([line, status, stdout, stderr]).toEqual([
+        line,
+        1,
+        '',
+        expect.stringMatching(
+          /^✗ \/\S+ (can't|cannot) be (made|read|opened|written): (there is|permission|a part|a file|it is)[^:()]+ \(failed\)\n$/,
+        ),
+      ])
+      expect(stderr).not.toMatch(/E[A-Z]{4,}/)
+    }
   })
 
   test('of the API names its request, which stands in the log', async () => {

@@ -164,6 +164,7 @@ describe('update', () => {
       ['--name "Ulla Ö."', { name: 'Ulla Ö.', username: 'uli', changed: true }],
       ['--name "Ulla Ö."', { name: 'Ulla Ö.', changed: false }],
       ['--username ulla --role USER --role EDITOR', { username: 'ulla', roles: ['USER', 'EDITOR'], changed: true }],
+      ['--role USER,AUTHOR --role EDITOR', { roles: ['USER', 'AUTHOR', 'EDITOR'], changed: true }],
       ['--no-name', { name: null, username: 'ulla', changed: true }],
       ['--no-name', { name: null, changed: false }],
       ['--no-username --verified', { username: null, email_verified: true, changed: true }],

@@ -1,4 +1,6 @@
+import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { join } from 'node:path'
 import { all, askEach } from '../contract/each-service.ts'
 import {
   type Answer,
@@ -135,6 +137,37 @@ describe('from the answer on, no service takes the token, three processes', () =
     await clients
     expect(wrong).toEqual([])
   })
+})
+
+test('a service that starts beside a long feed takes nothing that stands far down in it', async () => {
+  const system = await startSystem('three processes', { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
+  try {
+    await system.terminate('auth')
+    // More than the feed tells at once, many times over.
+    const database = new Database(join(system.dataDir, 'auth.sqlite'))
+    const until = Date.now() + 3_600_000
+    database.run(`
+      WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 30000)
+      INSERT INTO revocations (kind, subject, version, until) SELECT 'session', 'old-' || n, 0, ${until} FROM n`)
+    database.close()
+    await system.start('auth')
+    const user = await registerUser(system)
+    await bearer(system, user, 'POST /auth/logout')
+    for (let round = 0; round < 3; round++)
+      for (const name of APART) {
+        await system.kill(name)
+        await system.start(name)
+        for (let n = 0; n < 20; n++)
+          expect([name, round, n, await askEach(system, user.tokens.access_token, [name])]).toEqual([
+            name,
+            round,
+            n,
+            all('token_revoked', [name]),
+          ])
+      }
+  } finally {
+    await system.stop()
+  }
 })
 
 describe('a service that is cut off from auth', () => {

@@ -20,7 +20,7 @@ interface Person extends Line {
 export class FakeUsers {
   readonly people = new Map<string, Person>()
   /** What comes of the requests to come, from the first on. */
-  trouble: ((request: number, point: Point) => 'cut' | Promise<'cut'> | undefined) | undefined
+  trouble: ((request: number, point: Point) => 'cut' | Promise<'cut' | undefined> | undefined) | undefined
   /** How many lines of the next requests are too many for it. */
   overloaded = 0
   requests = 0
