@@ -193,6 +193,8 @@ describe.each(WAYS)('what goes for every request, %s', (way) => {
     const make = () => here.users('POST /users', { headers: as.operator, body: { email, password: SECRET } })
     const lock = new Database(join(here.system.dataDir, 'users.sqlite'))
     try {
+      // The service may be in the middle of a write of its own.
+      lock.run('PRAGMA busy_timeout = 2000')
       lock.run('BEGIN IMMEDIATE')
       const [made, health] = await Promise.all([make(), call(here.system.url.users, 'GET /health/db')])
       expectProblem(made, 503, 'database_unavailable')

@@ -23,6 +23,13 @@ import { exchange, request } from '../sockets.ts'
 import { need, run } from './programs.ts'
 
 const folder = temporary('package-caddy')
+
+async function listens(address: string): Promise<boolean> {
+  const { hostname, port } = new URL(address)
+  const socket = await Bun.connect({ hostname, port: Number(port), socket: { data() {} } }).catch(() => undefined)
+  socket?.end()
+  return socket !== undefined
+}
 afterAll(() => folder.remove())
 
 describe('the Caddyfile', () => {
@@ -114,11 +121,12 @@ describe('the Caddyfile', () => {
       proxy = launch([caddy(), 'run', '--adapter', 'caddyfile', '--config', whole], {
         env: { HOME: home, XDG_DATA_HOME: home, XDG_CONFIG_HOME: home },
       })
-      for (;;) {
-        if (await fetch(plain).catch(() => undefined)) break
-        if (/Error/.test(proxy.stderr())) throw new Error(proxy.stderr())
-        await Bun.sleep(10)
-      }
+      // It opens one after the other.
+      for (const one of [plain, forAdmins, real, realForAdmins, dead])
+        while (!(await listens(one))) {
+          if (/Error/.test(proxy.stderr())) throw new Error(proxy.stderr())
+          await Bun.sleep(10)
+        }
       away = call(dead, 'GET /health')
     }, 20_000)
     afterAll(async () => {
