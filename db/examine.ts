@@ -1,6 +1,8 @@
 import { constants, Database } from 'bun:sqlite'
 import { existsSync, statSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
+import { type Chain, examineChain } from './auth/audit-chain.ts'
+import { AUDIT_CHAIN } from './auth/migrations.ts'
 import type { DatabaseFile } from './databases.ts'
 import { APPLICATION_IDS, checksumOf } from './sqlite.ts'
 
@@ -143,11 +145,16 @@ export function keysOf({ raw }: Examined): { kid: string; status: string; create
     .all()
 }
 
-/** How many reset mails wait since before a time, in milliseconds since the epoch. */
+/** The chain of the audit; null in a database from before there was one. */
+export function auditChain(examined: Examined): Chain | null {
+  return examined.schema().pending.includes(AUDIT_CHAIN) ? null : examineChain(examined.raw)
+}
+
+/** How many mails wait since before a time, in milliseconds since the epoch. */
 export function waitingMails({ raw }: Examined, before: number): number {
   return (
     raw
-      .query<{ waiting: number }, [number]>('SELECT count(*) AS waiting FROM reset_requests WHERE requested_at < ?')
+      .query<{ waiting: number }, [number]>('SELECT count(*) AS waiting FROM mail_requests WHERE requested_at < ?')
       .get(before)?.waiting ?? 0
   )
 }

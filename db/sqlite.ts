@@ -8,6 +8,8 @@ import { DatabaseError, openingError, refuseDamagedFile, refuseDamagedPages, ref
 export interface Migration {
   name: string
   sql: string
+  /** What SQL can't say: run after it, in its transaction. It must do for ever what it did when it landed. */
+  finish?(raw: Database): void
 }
 
 /** Stands in the header of each of our files (`PRAGMA application_id`), so that no other file is taken for one. */
@@ -233,6 +235,7 @@ function migrate(raw: Database, path: string, migrations: readonly Migration[]):
       const done = raw.query('SELECT 1 FROM schema_migrations WHERE name = ?').get(migration.name)
       if (!done) {
         raw.run(migration.sql)
+        migration.finish?.(raw)
         raw
           .query('INSERT INTO schema_migrations VALUES (?, ?, ?)')
           .run(migration.name, checksumOf(migration), Date.now())

@@ -1,6 +1,8 @@
+import { Database } from 'bun:sqlite'
 import { chmodSync, constants, copyFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
+import { examineChain } from './auth/audit-chain.ts'
 import { BACKUP_DRAFT } from './backup.ts'
 import { type Check, contentChecks, failed, messageOf, type OpensKey, passed } from './checks.ts'
 import { databases } from './databases.ts'
@@ -28,6 +30,8 @@ export async function verifyBackup(path: string, opens: OpensKey, now: number) {
   const draft = trialDraft(dirname(path))
   try {
     const checks = await restoreInto(draft.path, path, opens, now)
+    // Not a reason to refuse a restore: it may be all there is.
+    if (checks.every(({ ok }) => ok)) checks.push(auditCheck(draft.path))
     if (!checks.every(({ ok }) => ok)) return { checks, verifiedAt: null, recorded: false }
     const said = verification(path, now)
     return { checks, verifiedAt: said.verified_at, recorded: record(path, said) }
@@ -107,6 +111,18 @@ async function trial(directory: string, manifest: Manifest, now: number): Promis
     return passed('restore', `A restore gives back ${users} ${users === 1 ? 'user' : 'users'}`)
   } catch (error) {
     return failed('restore', messageOf(error, join(directory, 'x')))
+  }
+}
+
+function auditCheck(directory: string): Check {
+  const raw = new Database(join(directory, 'auth.sqlite'), { readonly: true })
+  try {
+    const { fault, rows } = examineChain(raw)
+    return fault === undefined
+      ? passed('audit', `${rows} rows of the audit, each in its place`)
+      : failed('audit', fault)
+  } finally {
+    raw.close()
   }
 }
 

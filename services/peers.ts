@@ -40,22 +40,23 @@ export function usersOfAuth(link: Link): UsersOfAuth {
   const users = usersClient(link)
   const ask = <T>(call: Promise<Answer<T>>) => answerOf(call, 'users_unavailable')
   return {
-    createUser: (input, requestId) => ask(users.users.post(input, { headers: { 'x-request-id': requestId } })),
-    user: (user_id) => orNull(ask(users.users({ user_id }).get())),
-    userByEmail: (email) => orNull(ask(users.users['by-email']({ email: encodeURIComponent(email) }).get())),
-    async verifyCredentials(login, password) {
-      const verified = await ask(users.users['verify-credentials'].post({ login, password }))
+    createUser: (input, requestId) => ask(users.users.post(input, part(requestId))),
+    user: (user_id, requestId) => orNull(ask(users.users({ user_id }).get(part(requestId)))),
+    userByEmail: (email, requestId) =>
+      orNull(ask(users.users['by-email']({ email: encodeURIComponent(email) }).get(part(requestId)))),
+    async verifyCredentials(login, password, requestId) {
+      const verified = await ask(users.users['verify-credentials'].post({ login, password }, part(requestId)))
       return verified.valid ? verified.user : null
     },
-    passwordRecord: (user_id) => orNull(ask(users.users({ user_id })['password-hash'].get())),
-    passwordRecords: (after) => ask(users.users['password-hashes'].get({ query: after === null ? {} : { after } })),
+    passwordRecord: (user_id, requestId) => orNull(ask(users.users({ user_id })['password-hash'].get(part(requestId)))),
+    passwordRecords: (after, requestId) =>
+      ask(users.users['password-hashes'].get({ query: after === null ? {} : { after }, ...part(requestId) })),
     async resetPassword(user_id, new_password, requestId) {
-      const headers = { 'x-request-id': requestId }
-      const done = await orNull(ask(users.users({ user_id }).password.post({ new_password }, { headers })))
+      const done = await orNull(ask(users.users({ user_id }).password.post({ new_password }, part(requestId))))
       return done !== null
     },
-    async replaceHash(user_id, password_hash, if_version) {
-      await ask(users.users({ user_id }).password.post({ password_hash, if_version }))
+    async replaceHash(user_id, password_hash, if_version, requestId) {
+      await ask(users.users({ user_id }).password.post({ password_hash, if_version }, part(requestId)))
     },
     async catchUp() {
       await ask(users.users.announcements.send.post({}))
@@ -74,6 +75,10 @@ export function authOfUsers(link: Link): AuthOfUsers {
     },
     async userDeleted(user_id) {
       await told(auth.sync['user-deleted'].post({ user_id }))
+    },
+    async emailChanged({ at, id, oldEmail, requestId, userId }) {
+      const change = { id, user_id: userId, old_email: oldEmail, at: new Date(at).toISOString(), request_id: requestId }
+      await told(auth.sync['email-changed'].post(change))
     },
     recordAudit: recordAudit(link),
   }
@@ -107,8 +112,8 @@ export function modulesOfUsers(link: Link): ModulesOfUsers {
 export function usersOfModules(link: Link): UsersOfModules {
   const users = usersClient(link)
   return {
-    async roles(user_id) {
-      const user = await orNull(answerOf(users.users({ user_id }).get(), 'users_unavailable'))
+    async roles(user_id, requestId) {
+      const user = await orNull(answerOf(users.users({ user_id }).get(part(requestId)), 'users_unavailable'))
       return user?.roles ?? null
     },
   }
@@ -141,8 +146,13 @@ function recordAudit(link: Link): AuthOfUsers['recordAudit'] {
   const { auth } = authClient(link)
   return async ({ id, at, type, userId, actor, ip, requestId, detail }) => {
     const event = { id, at, type, user_id: userId, actor, ip, request_id: requestId, detail }
-    await told(auth.audit.post(event))
+    await told(auth.audit.post(event, part(requestId)))
   }
+}
+
+/** Makes a call part of a request: one id finds all lines of the log, and all rows of the audit, that it left. */
+function part(requestId: string | null) {
+  return { headers: requestId === null ? {} : { 'x-request-id': requestId } }
 }
 
 function authClient(link: Link, patience = PATIENCE) {

@@ -121,7 +121,7 @@ describe('backup create', () => {
     for (const secret of secrets) for (const text of all) expect(text).not.toContain(secret ?? '')
   })
 
-  test('under logins and writes, holds what was answered before it, and can be restored', async () => {
+  test('check 37: under logins and writes, holds what was answered before it, and can be restored', async () => {
     let running = true
     const answered: string[] = []
     const hammer = async () => {
@@ -316,6 +316,7 @@ describe('backup verify', () => {
       'modules.file',
       'modules.database',
       'restore',
+      'audit',
     ])
     expect(readdirSync(out)).toEqual([name])
     const list = async () => JSON.parse((await run(`backup list --in ${out} -o json`)).stdout).items
@@ -479,7 +480,7 @@ describe('backup verify', () => {
 })
 
 describe('restore', () => {
-  test('begins with every earlier session ended, and takes back what was changed since', async () => {
+  test('check 37: begins with every earlier session ended, and takes back what was changed since', async () => {
     const own = await startSystem('one process', { RATE_LIMIT: 'off' })
     try {
       const settings = ownSettings(own.dataDir)
@@ -597,7 +598,7 @@ describe('restore', () => {
     })
   })
 
-  test('brings an older backup up to date', async () => {
+  test('check 36: brings an older backup up to date', async () => {
     const path = join(folder.fresh(), 'older')
     cpSync(sample, path, { recursive: true })
     inside('users', "DELETE FROM schema_migrations WHERE name = '0002_deleted_ids'; DROP TABLE deleted_ids")(path)

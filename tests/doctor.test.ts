@@ -158,15 +158,15 @@ describe('one thing broken is found, and nothing else', () => {
   const ago = (seconds: number) => Date.now() - seconds * 1000
   const unread = (name: string) =>
     Object.fromEntries(['file', 'integrity', 'schema', 'wal'].map((what) => [`db.${name}.${what}`, 'skipped']))
-  const ofAuth = { 'mail.waiting': 'skipped', 'keys.open': 'skipped', 'keys.age': 'skipped', 'cache.drift': 'skipped' }
+  const ofAuth = Object.fromEntries(
+    ['mail.waiting', 'keys.open', 'keys.age', 'cache.drift', 'audit.chain'].map((id) => [id, 'skipped']),
+  )
   const settingsUnknown = Object.fromEntries(
     ['environment', 'registration', 'rate_limit', 'password_hash', 'public_url', 'mail', 'proxies'].map((name) => [
       `settings.${name}`,
       'skipped',
     ]),
   )
-  const audit = (time: number) =>
-    `INSERT INTO audit (id, at, type, actor, detail) VALUES ('x', ${time}, 'x.y', 'x', '{}')`
   const notice = (payload: string, subject = "'x'", kind = 'audit') =>
     `INSERT INTO outbox (target, kind, subject, payload) SELECT 'auth', '${kind}', ${subject}, '${payload}'`
   const SAMPLE = 'SELECT user_id FROM accounts LIMIT 1'
@@ -244,7 +244,23 @@ describe('one thing broken is found, and nothing else', () => {
       { 'db.users.wal': 'warning' },
       /70 MiB/,
     ],
-    ['a clock set back', at('auth.sqlite', audit(ago(-3600))), { 'clock.rows': 'failed' }],
+    [
+      'a clock set back',
+      at('auth.sqlite', `UPDATE sessions SET created_at = ${ago(-3600)}`),
+      { 'clock.rows': 'failed' },
+    ],
+    [
+      'a row of the audit that was altered',
+      at('auth.sqlite', 'DROP TRIGGER audit_unchanged', "UPDATE audit SET actor = 'anyone' WHERE seq = 1"),
+      { 'audit.chain': 'failed' },
+      /^The chain breaks at the row [0-9a-f-]{36} of \d{4}-\d\d-\d\dT/,
+    ],
+    [
+      'an audit from before it was chained',
+      at('auth.sqlite', "DELETE FROM schema_migrations WHERE name >= '0002'"),
+      { 'audit.chain': 'skipped', 'db.auth.schema': 'warning' },
+      /chained by a migration that is to be applied|To be applied: 0002_audit_chain/,
+    ],
     [
       'what was not told',
       at('users.sqlite', notice(`{"at":${ago(90)}}`), notice('{}'), notice(`{"at":${ago(2)}}`)),
@@ -291,7 +307,10 @@ describe('one thing broken is found, and nothing else', () => {
     ],
     [
       'mails that do not go out',
-      at('auth.sqlite', `INSERT INTO reset_requests VALUES ('x', 'a@example.org', ${ago(700)}, NULL, NULL)`),
+      at(
+        'auth.sqlite',
+        `INSERT INTO mail_requests (id, email, requested_at) VALUES ('x', 'a@example.org', ${ago(700)})`,
+      ),
       { 'mail.waiting': 'warning' },
     ],
     [

@@ -108,14 +108,18 @@ export async function startSystem(
     })
     running.set(key, child)
     let own = ''
+    let isReady = false
     const ready = Promise.withResolvers<void>()
     const follow = async (stream: ReadableStream<Uint8Array>) => {
       const decoder = new TextDecoder()
       for await (const chunk of stream) {
         const text = decoder.decode(chunk, { stream: true })
-        own += text
         printed += text
-        if (own.includes(' ready at ')) ready.resolve()
+        // A long run prints much: it is looked through until it is ready, and not again with every line.
+        if (isReady) continue
+        own += text
+        isReady = own.includes(' ready at ')
+        if (isReady) ready.resolve()
       }
     }
     follow(child.stdout)

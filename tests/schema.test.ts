@@ -127,6 +127,18 @@ describe.each(databases)('the database of $name', ({ name, migrations, schema })
     migrated.close()
   })
 
+  test('check 36: each earlier state of it is brought to the same', () => {
+    const newest = openDatabase(join(folder, `${name}.db`), name, migrations)
+    for (const count of migrations.keys()) {
+      const path = join(folder, `${name}-${count}.db`)
+      if (count > 0) openDatabase(path, name, migrations.slice(0, count)).close()
+      const migrated = openDatabase(path, name, migrations)
+      expect([count, describeDatabase(migrated.raw)]).toEqual([count, describeDatabase(newest.raw)])
+      migrated.close()
+    }
+    newest.close()
+  })
+
   test('has only STRICT tables', () => {
     const migrated = openDatabase(join(folder, `${name}.db`), name, migrations)
     const strict = migrated.raw

@@ -1,3 +1,4 @@
+import { auditChecks } from './audit.ts'
 import type { Check } from './check.ts'
 import { clockChecks } from './clock.ts'
 import { databasesChecks } from './databases.ts'
@@ -17,5 +18,6 @@ export const CHECKS: readonly Check[] = [
   ...clockChecks,
   ...databasesChecks,
   ...propagationChecks,
+  ...auditChecks,
   ...upkeepChecks,
 ]

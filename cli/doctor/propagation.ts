@@ -26,11 +26,11 @@ export const propagationChecks: Check[] = [
   },
   {
     id: 'mail.waiting',
-    looksAt: 'reset mails go out within ten minutes',
+    looksAt: 'mails go out within ten minutes',
     look: withDatabase('auth', (examined, { now }) => {
       const waiting = waitingMails(examined, now - MAIL_LATE)
       if (waiting === 0) return ok('No mail waits')
-      return warning(`${count(waiting)} reset mails have not gone out for ten minutes`, 'ch202 logs auth --level error')
+      return warning(`${count(waiting)} mails have not gone out for ten minutes`, 'ch202 logs auth --level error')
     }),
   },
 ]

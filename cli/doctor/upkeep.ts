@@ -9,6 +9,7 @@ import { type Check, failed, ok, skipped, warning } from './check.ts'
 import { withDatabase } from './databases.ts'
 
 const DAY = 86_400_000
+/** Where the settings are not valid. */
 const KEY_OLD = 90 * DAY
 const BACKUP_OLD = 7 * DAY
 const MAILS_MANY = 100
@@ -32,13 +33,14 @@ export const upkeepChecks: Check[] = [
   },
   {
     id: 'keys.age',
-    looksAt: 'the key that signs is younger than 90 days',
-    look: withDatabase('auth', (examined, { now }) => {
+    looksAt: 'the key that signs is younger than `SIGNING_KEY_MAX_AGE`',
+    look: withDatabase('auth', (examined, { config, now }) => {
       const active = keysOf(examined).find(({ status }) => status === 'active')
       if (!active) return skipped('No key signs yet: the next start makes one')
-      const days = Math.floor((now - active.created_at) / DAY)
-      const said = `The signing key is ${count(days)} days old`
-      return now - active.created_at > KEY_OLD ? warning(said, 'ch202 keys rotate') : ok(said)
+      const age = now - active.created_at
+      if (age < -DAY) return warning('The signing key is of the future: it grows old too late', 'ch202 keys rotate')
+      const said = `The signing key is ${count(Math.max(0, Math.floor(age / DAY)))} days old`
+      return age > (config?.signingKeyMaxAge ?? KEY_OLD) ? warning(said, 'ch202 keys rotate') : ok(said)
     }),
   },
   {

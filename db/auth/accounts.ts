@@ -40,7 +40,6 @@ export function accountStore(
     const unchanged: CacheSync = {
       outcome: 'unchanged',
       ended: feed.writeRevocations([]),
-      oldEmail: null,
       newPassword: false,
     }
     // Deletion is final: ids are never given twice.
@@ -71,7 +70,6 @@ export function accountStore(
     return {
       outcome: newer ? 'synced' : 'unchanged',
       ended: feed.writeRevocations(revoked, ended),
-      oldEmail: emailChanged ? before.email : null,
       // A new hash of the same password ends no session; to be disabled does, and leaves the hash.
       newPassword: before !== undefined && cut && next.passwordHash !== before.passwordHash,
     }

@@ -1,27 +1,25 @@
-import { and, asc, desc, eq, gt, gte, lt, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, getTableColumns, gt, gte, lt, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuditFilter, AuthStore } from '../../services/auth/store.ts'
 import type { AuditEvent } from '../../services/kit/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/page.ts'
 import { sliceOf, window } from '../pages.ts'
-import { placeholders } from '../placeholders.ts'
 import type { Sqlite } from '../sqlite.ts'
+import { chainWriter } from './audit-chain.ts'
 import { audit } from './schema.ts'
 
 export type Audit = ReturnType<typeof auditStore>
 
 /** The audit: rows are added and never changed. */
 export function auditStore(sqlite: Sqlite, db: BunSQLiteDatabase) {
-  const insert = db
-    .insert(audit)
-    .values(placeholders(audit, ['seq']))
-    // Another service tells an event again until it is acknowledged: the second time it is here already.
-    .onConflictDoNothing()
-    .prepare()
-  /** To be called within the transaction of the change. */
-  const write = (event: AuditEvent) => {
-    insert.run({ ...event })
-  }
+  const add = chainWriter(sqlite.raw)
+  /**
+   * To be called within the transaction of the change. Another service tells an event again until it is acknowledged:
+   * the second time it is here already.
+   */
+  const write = ({ id, at, type, userId, actor, ip, requestId, detail }: AuditEvent) =>
+    add([id, at, type, userId, actor, ip, requestId, JSON.stringify(detail)])
+  const { prevHash, ...columns } = getTableColumns(audit)
 
   return {
     writeEvent: write,
@@ -43,7 +41,7 @@ export function auditStore(sqlite: Sqlite, db: BunSQLiteDatabase) {
       const from = 'after' in request ? beyond(audit.seq, Number(request.after[0])) : undefined
       const { limit, offset } = window(request)
       const rows = db
-        .select()
+        .select(columns)
         .from(audit)
         .where(and(where, from))
         .orderBy(sorted(audit.seq))

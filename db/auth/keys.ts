@@ -23,6 +23,11 @@ export function keyStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, feed }:
     .set({ status: 'active', goneAt: null })
     .where(eq(signingKeys.kid, kid))
     .prepare()
+  const reseal = db
+    .update(signingKeys)
+    .set({ sealedPrivateKey: sql`${sql.placeholder('sealed')}` })
+    .where(eq(signingKeys.kid, kid))
+    .prepare()
   const remove = db.delete(signingKeys).where(eq(signingKeys.kid, kid)).returning({ kid: signingKeys.kid }).prepare()
 
   const announce = (subject: string, until: number) =>
@@ -48,5 +53,10 @@ export function keyStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, feed }:
         if (event) audit.writeEvent(event)
         return announce(id, until)
       }),
+    async resealSigningKey(id: string, sealedPrivateKey: Uint8Array) {
+      await sqlite.write(() => {
+        reseal.run({ kid: id, sealed: Buffer.from(sealedPrivateKey) })
+      })
+    },
   } satisfies Partial<AuthStore>
 }

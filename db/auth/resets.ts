@@ -1,30 +1,19 @@
-import { and, asc, eq, gt, isNull, lt, or, sql } from 'drizzle-orm'
+import { and, eq, gt, isNull, lt, or, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
-import type { AuthStore, ResetRequest } from '../../services/auth/store.ts'
+import type { AuthStore } from '../../services/auth/store.ts'
 import type { AuditEvent } from '../../services/kit/audit.ts'
 import { placeholders } from '../placeholders.ts'
 import type { Sqlite } from '../sqlite.ts'
 import type { Audit } from './audit.ts'
-import { passwordResets, resetRequests } from './schema.ts'
+import { passwordResets } from './schema.ts'
 
 /** Whoever took a token and died over it has lost it after a minute. */
 const TAKEN_FOR = 60_000
 
-/** Password resets: what was asked for, and the hashes of the tokens that went out. */
+/** Password resets: the hashes of the tokens that went out. */
 export function resetStore(sqlite: Sqlite, db: BunSQLiteDatabase, audit: Audit) {
   const tokenHash = sql.placeholder('tokenHash')
   const userId = sql.placeholder('userId')
-  const addRequest = db.insert(resetRequests).values(placeholders(resetRequests)).prepare()
-  const requests = db
-    .select()
-    .from(resetRequests)
-    .orderBy(asc(resetRequests.id))
-    .limit(sql.placeholder('limit'))
-    .prepare()
-  const removeRequest = db
-    .delete(resetRequests)
-    .where(eq(resetRequests.id, sql.placeholder('id')))
-    .prepare()
   const insert = db.insert(passwordResets).values(placeholders(passwordResets)).prepare()
   const voidOthers = db.delete(passwordResets).where(eq(passwordResets.userId, userId)).prepare()
   const free = or(isNull(passwordResets.takenAt), lt(passwordResets.takenAt, sql.placeholder('forgotten')))
@@ -46,13 +35,6 @@ export function resetStore(sqlite: Sqlite, db: BunSQLiteDatabase, audit: Audit) 
     .prepare()
 
   return {
-    async addResetRequest(request: ResetRequest) {
-      await sqlite.write(() => addRequest.run({ ...request }))
-    },
-    resetRequests: async (limit: number) => requests.all({ limit }),
-    async removeResetRequest(id: string) {
-      await sqlite.write(() => removeRequest.run({ id }))
-    },
     async addReset(hash: Uint8Array, user: string, expiresAt: number, event: AuditEvent) {
       await sqlite.write(() => {
         voidOthers.run({ userId: user })
@@ -71,8 +53,11 @@ export function resetStore(sqlite: Sqlite, db: BunSQLiteDatabase, audit: Audit) 
     async forgetResets(now: number) {
       await sqlite.write(() => expire.run({ now }))
     },
-    async finishReset(hash: Uint8Array) {
-      await sqlite.write(() => remove.run({ tokenHash: Buffer.from(hash) }))
+    async finishReset(hash: Uint8Array, event: AuditEvent | null) {
+      await sqlite.write(() => {
+        remove.run({ tokenHash: Buffer.from(hash) })
+        if (event) audit.writeEvent(event)
+      })
     },
   } satisfies Partial<AuthStore>
 }

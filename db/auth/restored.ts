@@ -29,7 +29,7 @@ export async function beginAnew(sqlite: Sqlite, users: Iterable<Account>, event:
       'revocations',
       'signing_keys',
       'password_resets',
-      'reset_requests',
+      'mail_requests',
       'accounts',
     ])
       sqlite.raw.run(`DELETE FROM ${table}`)

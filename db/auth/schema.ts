@@ -78,13 +78,18 @@ export const passwordResets = sqliteTable('password_resets', {
   takenAt: integer('taken_at'),
 })
 
-/** Reset requests that were answered and whose mail has not gone out yet. */
-export const resetRequests = sqliteTable('reset_requests', {
+/** Mails that were asked for and have not gone out yet. */
+export const mailRequests = sqliteTable('mail_requests', {
   id: text('id').primaryKey(),
   email: text('email').notNull(),
   requestedAt: integer('requested_at').notNull(),
   ip: text('ip'),
   requestId: text('request_id'),
+  kind: text('kind', { enum: ['password_reset', 'email_changed'] })
+    .notNull()
+    .default('password_reset'),
+  tries: integer('tries').notNull().default(0),
+  nextAt: integer('next_at').notNull().default(0),
 })
 
 export const loginFailures = sqliteTable('login_failures', {
@@ -103,6 +108,8 @@ export const audit = sqliteTable('audit', {
   ip: text('ip'),
   requestId: text('request_id'),
   detail: text('detail', { mode: 'json' }).$type<Record<string, unknown>>().notNull(),
+  /** The hash of the row before it (audit-chain.ts). */
+  prevHash: blob('prev_hash', { mode: 'buffer' }),
 })
 
 export const facts = sqliteTable('facts', {

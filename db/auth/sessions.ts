@@ -79,6 +79,8 @@ export function sessionStore(
     if (spent === 1) {
       const repeated = { ...row, accessUntil, refreshes, refreshesSince }
       statements.update.run(repeated)
+      // Of another secret than the first time it is another token, and as good.
+      if (rotation.hash) statements.addHash.run({ hash: rotation.hash, sessionId: row.id, counter: row.counter })
       return { outcome: 'repeated', session: repeated, account }
     }
     const rotated = {
@@ -203,7 +205,7 @@ function prepare(db: BunSQLiteDatabase) {
     ofUser: db.select().from(sessions).where(eq(sessions.userId, userId)).orderBy(asc(sessions.id)).prepare(),
     all: db.select().from(sessions).prepare(),
     account: db.select().from(accounts).where(eq(accounts.userId, userId)).prepare(),
-    addHash: db.insert(refreshHashes).values(placeholders(refreshHashes)).prepare(),
+    addHash: db.insert(refreshHashes).values(placeholders(refreshHashes)).onConflictDoNothing().prepare(),
     byHash: db
       .select({ sessionId: refreshHashes.sessionId, counter: refreshHashes.counter })
       .from(refreshHashes)

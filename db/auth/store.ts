@@ -7,6 +7,7 @@ import { auditStore } from './audit.ts'
 import { factStore } from './facts.ts'
 import { failureStore } from './failures.ts'
 import { keyStore } from './keys.ts'
+import { mailRequestStore } from './mail-requests.ts'
 import { authMigrations } from './migrations.ts'
 import { resetStore } from './resets.ts'
 import { feedStore } from './revocations.ts'
@@ -28,6 +29,7 @@ export function openAuthStore(path: string): AuthStore {
     ...accountStore(sqlite, db, { audit, feed, sessions }),
     ...keyStore(sqlite, db, { audit, feed }),
     ...resetStore(sqlite, db, audit),
+    ...mailRequestStore(sqlite, db),
     ...failureStore(sqlite, db, audit),
     ...limitStore(sqlite),
     close: () => sqlite.close(),

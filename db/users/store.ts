@@ -1,6 +1,7 @@
 import { and, asc, desc, eq, gt, or, sql } from 'drizzle-orm'
 import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
+import type { NewNotice } from '../../services/kit/outbox.ts'
 import type { Position } from '../../services/kit/page.ts'
 import type { NewUser, User, UsersStore } from '../../services/users/store.ts'
 import { bulkInsert } from '../bulk-insert.ts'
@@ -40,13 +41,14 @@ function usersStore(sqlite: Sqlite): UsersStore {
     return undefined
   }
 
-  const addAll = (newcomers: readonly NewUser[]) => {
+  const addAll = (newcomers: readonly NewUser[], told: (added: number) => NewNotice[]) => {
     const gone = new Set(query.deletedAmong.all({ ids: listOf(newcomers, ({ user }) => user.id) }).map(({ id }) => id))
     const first = (query.nextChanges.get({ count: newcomers.length })?.value ?? 0) - newcomers.length + 1
     const rows = newcomers.map(({ user }, index) => rowOf(user, first + index))
     const added = insertAll(rows.filter(({ id }) => !gone.has(id)))
     const wasAdded = newcomers.map((_, index) => added.has(first + index))
-    outbox.addNotices(newcomers.flatMap(({ notices }, index) => (wasAdded[index] ? notices : [])))
+    const notices = newcomers.flatMap(({ notices }, index) => (wasAdded[index] ? notices : []))
+    outbox.addNotices(added.size > 0 ? [...notices, ...told(added.size)] : notices)
     return newcomers.map(({ user }, index) =>
       wasAdded[index] ? ('added' as const) : (taken(user, null) ?? ('id_taken' as const)),
     )
@@ -67,7 +69,7 @@ function usersStore(sqlite: Sqlite): UsersStore {
         return 'added' as const
       }),
 
-    addUsers: (newcomers) => sqlite.write(() => (newcomers.length > 0 ? addAll(newcomers) : [])),
+    addUsers: (newcomers, told = () => []) => sqlite.write(() => (newcomers.length > 0 ? addAll(newcomers, told) : [])),
 
     replaceUser: (next, notices) =>
       sqlite.write(() => {

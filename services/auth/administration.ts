@@ -2,42 +2,19 @@ import type { AuditEvent } from '../kit/audit.ts'
 import type { Caller } from '../kit/caller.ts'
 import { timestamp } from '../kit/clock.ts'
 import { type PageQuery, pageAnswer, pageRequest } from '../kit/page.ts'
-import { invalid, Problem } from '../kit/problem.ts'
-import { type AuthContext, eventBy } from './context.ts'
+import { invalid } from '../kit/problem.ts'
+import type { AuthContext } from './context.ts'
+import { rotate } from './key-rotation.ts'
 import type { AuditBody } from './model.ts'
 import type { StoredKey } from './store.ts'
-
-const SIGNED_AT_MOST_LATE = 60_000
 
 export function listKeys({ keyRing }: AuthContext) {
   return { items: keyRing.list().map(keyRead) }
 }
 
-/**
- * Makes a new signing key. It is published first and signs only when every service knows it, so that no token is
- * refused meanwhile; the key before it stays until its last token has expired.
- */
+/** Signs with a new key from now on; tokens of the one before stay good until they expire. */
 export async function rotateKey(context: AuthContext, caller: Caller) {
-  const { clock, config, feed, keyRing } = context
-  const { kid, seq } = await keyRing.add()
-  await feed.announceUpTo(seq)
-  const goneAt = clock.now() + config.jwtExpire + SIGNED_AT_MOST_LATE
-  const active = await keyRing.activate(kid, goneAt, eventBy(context, caller, 'key.rotated', null, { kid }))
-  return keyRead(active)
-}
-
-/**
- * Takes a key out in an emergency: its tokens are refused everywhere when this resolves. Where it is the one that
- * signs, another takes its place first.
- * @throws Problem `not_found`
- */
-export async function removeKey(context: AuthContext, kid: string, caller: Caller): Promise<void> {
-  const { feed, keyRing, tokens } = context
-  if (!keyRing.has(kid)) throw new Problem('not_found')
-  if (keyRing.isActive(kid)) await rotateKey(context, caller)
-  const seq = await keyRing.remove(kid, eventBy(context, caller, 'key.removed', null, { kid }))
-  tokens.keysChanged()
-  await feed.announceUpTo(seq)
+  return keyRead(await rotate(context, caller))
 }
 
 function keyRead({ alg, createdAt, kid, status }: StoredKey) {

@@ -5,10 +5,13 @@ import { operation } from '../kit/operation.ts'
 import { invalid } from '../kit/problem.ts'
 import { strict } from '../kit/schema.ts'
 import { userCreate, userRead } from '../kit/user.ts'
-import { listAudit, listKeys, recordEvent, removeKey, rotateKey } from './administration.ts'
+import { listAudit, listKeys, recordEvent, rotateKey } from './administration.ts'
 import type { AuthContext } from './context.ts'
+import { noteEmailChange } from './email-change.ts'
+import { removeKey } from './key-rotation.ts'
 import { login, register } from './login.ts'
 import { loginLimitOf, refusedLoginsOf } from './login-trouble.ts'
+import type { MailQueue } from './mails.ts'
 import {
   auditBody,
   auditPage,
@@ -18,6 +21,7 @@ import {
   cacheQuery,
   cacheSyncBody,
   cacheSynced,
+  emailChangedBody,
   feedPage,
   feedQuery,
   introspection,
@@ -49,7 +53,7 @@ import {
   validity,
 } from './model.ts'
 import { cacheHealth, deleteUser, dropFromCache, listCache, syncCache, syncUser } from './password-cache.ts'
-import { confirmReset, type ResetMails, requestReset } from './password-reset.ts'
+import { confirmReset, requestReset } from './password-reset.ts'
 import { listSessions, logout, logoutAll, refreshSession, revokeSession, revokeSessions } from './sessions.ts'
 import { introspect, me, revokeToken, validateToken } from './tokens.ts'
 
@@ -68,7 +72,7 @@ async function refreshed(context: AuthContext, { refresh_token }: { refresh_toke
 }
 
 /** The routes of the auth service for its users and for clients. */
-function publicRoutes(context: AuthContext, mails: ResetMails, guarded: Guarded) {
+function publicRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded) {
   return new Elysia({ normalize: false })
     .use(guarded)
     .post(
@@ -268,7 +272,7 @@ function publicRoutes(context: AuthContext, mails: ResetMails, guarded: Guarded)
 }
 
 /** The routes of the auth service for operators and for the other services. */
-function internalRoutes(context: AuthContext, guarded: Guarded) {
+function internalRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded) {
   const peer = { actor: 'internal', ip: null }
   return new Elysia({ normalize: false })
     .use(guarded)
@@ -310,6 +314,19 @@ function internalRoutes(context: AuthContext, guarded: Guarded) {
         body: userDeletedBody,
         response: { 204: t.Void() },
         detail: operation('internal', 'Forget a deleted user'),
+      },
+    )
+    .post(
+      '/auth/sync/email-changed',
+      async ({ body, set }) => {
+        await noteEmailChange(mails, body)
+        set.status = 204
+      },
+      {
+        auth: ['internal'],
+        body: emailChangedBody,
+        response: { 204: t.Void() },
+        detail: operation('internal', 'Tell the old address that it is the old one'),
       },
     )
     .post(
@@ -440,10 +457,10 @@ function metadataOf({ config, issuer }: AuthContext) {
 export const FORMS = ['/auth/introspect', '/auth/revoke']
 
 /** The routes of the auth service. */
-export function authRoutes(context: AuthContext, mails: ResetMails, guarded: Guarded) {
+export function authRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded) {
   return new Elysia({ normalize: false })
     .use(publicRoutes(context, mails, guarded))
-    .use(internalRoutes(context, guarded))
+    .use(internalRoutes(context, mails, guarded))
 }
 
 /** For the typed clients. */

@@ -8,6 +8,7 @@ import type { Sealing } from './sealing.ts'
 import type { AuthStore, StoredKey } from './store.ts'
 
 const ALG = 'EdDSA'
+const NO_ACTIVE_KEY = 'The key ring has no active key'
 
 interface RingKey {
   stored: StoredKey
@@ -19,6 +20,8 @@ interface RingKey {
 export class KeyRing {
   private readonly keys = new Map<string, RingKey>()
 
+  private changing: Promise<unknown> = Promise.resolve()
+
   private constructor(
     private readonly store: AuthStore,
     private readonly sealing: Sealing,
@@ -26,12 +29,14 @@ export class KeyRing {
   ) {}
 
   /**
-   * Reads the ring, and makes its first key.
+   * Reads the ring, and makes its first key. What an older secret sealed is sealed by the first one, so that the older
+   * can be taken away.
    * @throws Fault when CH202_SECRET does not open the keys that are there
    */
   static async open(store: AuthStore, sealing: Sealing, clock: Clock): Promise<KeyRing> {
     const ring = new KeyRing(store, sealing, clock)
-    for (const stored of await store.signingKeys()) ring.put(stored)
+    for (const stored of await store.signingKeys()) ring.put(await ring.sealedByFirst(stored))
+    await ring.dropPending()
     if (!ring.activeKey()) {
       const { kid } = await ring.add()
       await ring.activate(kid, 0, null)
@@ -42,7 +47,7 @@ export class KeyRing {
   /** What signs now. */
   signing(): SigningKey {
     const active = this.activeKey()
-    if (!active) throw new Fault('The key ring has no active key')
+    if (!active) throw new Fault(NO_ACTIVE_KEY)
     return { kid: active.stored.kid, privateKey: active.privateKey }
   }
 
@@ -64,8 +69,16 @@ export class KeyRing {
       .sort((a, b) => b.createdAt - a.createdAt)
   }
 
+  /** Runs one change of the ring after the other: a rotation is several steps, and meets no other halfway. */
+  exclusively<T>(change: () => Promise<T>): Promise<T> {
+    const done = this.changing.then(change)
+    this.changing = done.catch(() => undefined)
+    return done
+  }
+
   /** Makes a key that does not sign yet. `seq`: its place in the feed. */
   async add(): Promise<{ kid: string; seq: number }> {
+    await this.dropPending()
     const { publicKey, privateKey } = generateKeyPairSync('ed25519')
     const x = publicKey.export({ format: 'jwk' }).x ?? ''
     const kid = thumbprint(x)
@@ -73,14 +86,19 @@ export class KeyRing {
       kid,
       alg: ALG,
       x,
-      sealedPrivateKey: this.sealing.seal(privateKey.export({ format: 'der', type: 'pkcs8' }), `signing key ${kid}`),
+      sealedPrivateKey: this.sealing.seal(privateKey.export({ format: 'der', type: 'pkcs8' }), nameOf(kid)),
       status: 'pending',
       createdAt: this.clock.now(),
       goneAt: null,
     }
-    const seq = await this.store.addSigningKey(stored)
+    // Whoever reads its place in the feed must be given the key with it.
     this.put(stored)
-    return { kid, seq }
+    try {
+      return { kid, seq: await this.store.addSigningKey(stored) }
+    } catch (error) {
+      this.keys.delete(kid)
+      throw error
+    }
   }
 
   /** @param goneAt when the last token of the key before has expired */
@@ -96,14 +114,22 @@ export class KeyRing {
 
   /** Takes a key out: its tokens are refused from now on. Gives its place in the feed. @throws Problem `not_found` */
   async remove(kid: string, event: AuditEvent | null): Promise<number> {
-    const seq = await this.store.removeSigningKey(kid, this.clock.now(), event)
-    if (seq === null) throw new Problem('not_found')
+    const key = this.keys.get(kid)
+    // Whoever reads the place of its removal in the feed must not be given the key once more.
     this.keys.delete(kid)
+    const seq = await this.store.removeSigningKey(kid, this.clock.now(), event).catch((error) => {
+      if (key) this.keys.set(kid, key)
+      throw error
+    })
+    if (seq === null) throw new Problem('not_found')
     return seq
   }
 
-  isActive(kid: string): boolean {
-    return this.activeKey()?.stored.kid === kid
+  /** The key that signs, as it is kept. */
+  active(): StoredKey {
+    const active = this.activeKey()
+    if (!active) throw new Fault(NO_ACTIVE_KEY)
+    return active.stored
   }
 
   has(kid: string): boolean {
@@ -116,13 +142,28 @@ export class KeyRing {
   }
 
   private put(stored: StoredKey): void {
-    const der = this.sealing.open(stored.sealedPrivateKey, `signing key ${stored.kid}`)
+    const der = this.sealing.open(stored.sealedPrivateKey, nameOf(stored.kid))
     if (!der) throw new Fault('CH202_SECRET does not open the signing keys: it is not the secret that sealed them')
     this.keys.set(stored.kid, {
       stored,
       publicKey: importPublicKey(jwkOf(stored)),
       privateKey: createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }),
     })
+  }
+
+  private async sealedByFirst(stored: StoredKey): Promise<StoredKey> {
+    const { kid, sealedPrivateKey } = stored
+    const der = this.sealing.open(sealedPrivateKey, nameOf(kid))
+    if (!der || this.sealing.isByFirst(sealedPrivateKey, nameOf(kid))) return stored
+    const sealed = this.sealing.seal(der, nameOf(kid))
+    await this.store.resealSigningKey(kid, sealed)
+    return { ...stored, sealedPrivateKey: sealed }
+  }
+
+  /** What a rotation that failed, or was killed, left behind: it has signed nothing. */
+  private async dropPending(): Promise<void> {
+    for (const { stored } of [...this.keys.values()])
+      if (stored.status === 'pending') await this.remove(stored.kid, null)
   }
 
   private dropExpired(): void {
@@ -134,6 +175,11 @@ export class KeyRing {
         this.store.removeSigningKey(stored.kid, now, null).catch(() => undefined)
       }
   }
+}
+
+/** What its private key is sealed under. */
+function nameOf(kid: string): string {
+  return `signing key ${kid}`
 }
 
 /** RFC 7638, over the members that RFC 8037 requires, in their order. */

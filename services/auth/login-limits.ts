@@ -94,15 +94,14 @@ export class LoginLimits {
       return { ...FREE, failed: (events) => this.store.recordFailure([], this.clock.now(), () => events(none)) }
     }
     const byAccount = `account:${account}`
-    await this.enter('account', byAccount)
     const byAddress = address === null ? null : `address:${address}`
-    if (byAddress !== null) {
-      try {
-        await this.enter('address', byAddress)
-      } catch (error) {
-        this.leave(byAccount)
-        throw error
-      }
+    // The address first: who waits there because of its own guesses holds no place of an account that is not its own.
+    if (byAddress !== null) await this.enter('address', byAddress)
+    try {
+      await this.enter('account', byAccount)
+    } catch (error) {
+      if (byAddress !== null) this.leave(byAddress)
+      throw error
     }
     const subjects = byAddress === null ? [byAccount] : [byAccount, byAddress]
     const leave = () => {
@@ -124,8 +123,11 @@ export class LoginLimits {
       },
       succeeded: async () => {
         // The day's count stays: whoever knows the password must not hand an attacker another hundred guesses.
-        await this.store.clearFailures(byAccount, this.clock.now(), false)
-        leave()
+        try {
+          await this.store.clearFailures(byAccount, this.clock.now(), false)
+        } finally {
+          leave()
+        }
       },
       abandoned: leave,
     }

@@ -73,7 +73,7 @@ async function loginNamed(
     throw new Problem('account_disabled')
   }
   const opened = await openSession(context, account, caller, kind)
-  replaceOldHash(context, account, password)
+  replaceOldHash(context, account, password, caller)
   return opened
 }
 
@@ -108,13 +108,13 @@ function failureEvents(
 }
 
 /** After the answer: a hash of an older making gives way to one of today's, in both databases. */
-function replaceOldHash(context: AuthContext, account: Account, password: string): void {
+function replaceOldHash(context: AuthContext, account: Account, password: string, caller: Caller): void {
   const { cacheUse, hasher, log, users } = context
   if (!hasher.outdated(account.passwordHash)) return
   cacheUse.pending++
   hasher
     .hash(password)
-    .then((hash) => users.replaceHash(account.userId, hash, account.version))
+    .then((hash) => users.replaceHash(account.userId, hash, account.version, caller.requestId))
     // The old hash goes on to work; the next login tries again.
     .catch((error) => log.warn({ event: 'hash.not_replaced', userId: account.userId, err: error }))
     .finally(() => cacheUse.pending--)
@@ -157,7 +157,7 @@ export async function registerUser(context: AuthContext, body: UserCreate, calle
 }
 
 async function fetchAccount(context: AuthContext, userId: string, caller: Caller): Promise<Account> {
-  const record = await context.users.passwordRecord(userId)
+  const record = await context.users.passwordRecord(userId, caller.requestId)
   if (record) await syncUser(context, record, caller)
   const account = await context.store.accountById(userId)
   if (!account) throw new Problem('users_unavailable')

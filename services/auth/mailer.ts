@@ -17,12 +17,27 @@ export interface Mailer {
   close(): void
 }
 
+/** The server takes no mail for this address, now or later (RFC 5321, 4.2.1: 5yz). */
+export class MailRefused extends Error {
+  override name = 'MailRefused'
+}
+
+/** Milliseconds: a server that says nothing must not hold up the mails for long. */
+const TIMEOUTS = { connectionTimeout: 10_000, greetingTimeout: 10_000, socketTimeout: 20_000 }
+
 /** Hands mails to a server. @param url `smtp://` or `smtps://`, with user and password where it needs them */
 export function smtpMailer(url: string, from: string): Mailer {
-  const transport = createTransport(url, { from })
+  const transport = createTransport({ url, ...TIMEOUTS }, { from })
   return {
     async send(mail) {
-      await transport.sendMail(mail)
+      try {
+        await transport.sendMail(addressed(mail))
+      } catch (error) {
+        const { command, responseCode } = error as { command?: string; responseCode?: number }
+        if (command === 'RCPT TO' && responseCode !== undefined && responseCode >= 500)
+          throw new MailRefused('The mail server knows no such mailbox', { cause: error })
+        throw error
+      }
     },
     close: () => transport.close(),
   }
@@ -37,7 +52,7 @@ export function fileMailer(
   const transport = createTransport({ streamTransport: true, buffer: true, newline: 'unix' }, { from })
   return {
     async send(mail) {
-      const { message } = await transport.sendMail({ ...mail, date: new Date(clock.now()) })
+      const { message } = await transport.sendMail({ ...addressed(mail), date: new Date(clock.now()) })
       mkdirSync(directory, { recursive: true, mode: 0o700 })
       const name = `${new Date(clock.now()).toISOString().replaceAll(':', '-')}-${random.id()}.eml`
       const file = join(directory, name)
@@ -49,4 +64,9 @@ export function fileMailer(
     },
     close: () => transport.close(),
   }
+}
+
+/** An address is one address, whatever its signs mean in a list of them. */
+function addressed({ to, ...mail }: Mail) {
+  return { ...mail, to: { name: '', address: to } }
 }

@@ -9,12 +9,15 @@ import { documentedPaths, service } from '../kit/service.ts'
 import { swagger } from '../kit/swagger.ts'
 import { LocalTokenCheck } from '../kit/token-check.ts'
 import type { AuthContext } from './context.ts'
+import { composeEmailChange } from './email-change.ts'
 import { GraceClock } from './grace-clock.ts'
 import { authRoutes, FORMS } from './index.ts'
 import { KeyRing } from './key-ring.ts'
+import { RotationByAge } from './key-rotation.ts'
 import { LoginLimits } from './login-limits.ts'
 import { fileMailer, type Mailer, smtpMailer } from './mailer.ts'
-import { ResetMails } from './password-reset.ts'
+import { MailQueue } from './mails.ts'
+import { composeReset } from './password-reset.ts'
 import type { UsersPeer } from './peers.ts'
 import { RevocationFeed } from './revocation-feed.ts'
 import { Codes, Sealing } from './sealing.ts'
@@ -77,7 +80,13 @@ export async function authService(
     issuer,
   }
   const sender = mailer ?? openMailer(runtime, log)
-  const mails = new ResetMails(context, sender)
+  const mails = new MailQueue({
+    store,
+    clock,
+    log,
+    mailer: sender,
+    compose: { password_reset: (request) => composeReset(context, request), email_changed: composeEmailChange },
+  })
   const { internalKeys, operatorKeys } = config
   const guarded = guard({ tokens, internalKeys, operatorKeys, clientAddress })
   metrics.gauge('hash_queue_length', 'Password hashes that wait for their turn', () => hasher.waiting)
@@ -109,6 +118,7 @@ export async function authService(
       log.error({ event: 'tidy.failed', err: error }),
     )
   }
+  const rotation = new RotationByAge(context)
   let tidying: ReturnType<typeof setInterval> | undefined
   return {
     name: NAME,
@@ -123,12 +133,14 @@ export async function authService(
       await catchingUp
       catchingUp = undefined
       mails.start()
+      rotation.start()
       tidying = setInterval(tidy, TIDY_EVERY)
     },
     release: () => feed.close(),
     async stop() {
       clearInterval(tidying)
       context.graceClock.stop()
+      await rotation.stop()
       await mails.stop()
       sender.close()
       await store.markAlive(clock.now()).catch((error) => log.error({ event: 'alive.failed', err: error }))

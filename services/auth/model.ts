@@ -4,7 +4,9 @@ import {
   checked,
   email,
   integer,
+  LATEST,
   matching,
+  moment,
   nullable,
   number,
   oneFieldOf,
@@ -139,15 +141,11 @@ export const metadata = strict({
 
 // Between the services.
 
-const whole = (documentation: Record<string, unknown> = {}) =>
-  checked<number>({ type: 'integer', minimum: 0, ...documentation }, (value) =>
-    Number.isSafeInteger(value) && (value as number) >= 0 ? undefined : 'must be a whole number',
-  )
-const when = () =>
-  checked<string>({ type: 'string', format: 'date-time' }, (value) =>
-    typeof value === 'string' && /^\d{4}-\d{2}-\d{2}T/.test(value) && !Number.isNaN(Date.parse(value))
+const whole = (most = Number.MAX_SAFE_INTEGER) =>
+  checked<number>({ type: 'integer', minimum: 0, maximum: most }, (value) =>
+    Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= most
       ? undefined
-      : 'must be an RFC 3339 time',
+      : `must be a whole number from 0 to ${most}`,
   )
 const flag = () =>
   checked<boolean>({ type: 'boolean' }, (value) => (typeof value === 'boolean' ? undefined : 'must be a boolean'))
@@ -166,8 +164,8 @@ export const syncBody = strict({
   ),
   status: oneOf('active', 'disabled'),
   email_verified: flag(),
-  created_at: when(),
-  updated_at: when(),
+  created_at: moment(),
+  updated_at: moment(),
   password_hash: text({ least: 1, most: 512 }),
   password_version: whole(),
   sessions_from: t.Optional(whole()),
@@ -179,6 +177,15 @@ export type SyncBody = Static<typeof syncBody>
 export const syncManyBody = strict({ users: t.Array(syncBody) })
 
 export const userDeletedBody = strict({ user_id: uuid() })
+
+export const emailChangedBody = strict({
+  id: uuid(),
+  user_id: uuid(),
+  old_email: email(),
+  at: moment(),
+  request_id: nullable(text({ least: 1, most: 128 })),
+})
+export type EmailChangedBody = Static<typeof emailChangedBody>
 
 const eventFields = {
   id: t.String({ format: 'uuid' }),
@@ -193,7 +200,8 @@ const auditEvent = strict({ ...eventFields, at: time() })
 export const auditPage = page(auditEvent)
 export const auditBody = strict({
   id: uuid(),
-  at: whole(),
+  // A later time has no form in RFC 3339, and could be listed nowhere.
+  at: whole(LATEST),
   type: matching(/^[a-z_]+\.[a-z_]+$/, 'must be noun.verb'),
   user_id: nullable(uuid()),
   actor: text({ least: 1, most: 100 }),
@@ -208,7 +216,7 @@ export const auditQuery = strict({
   ...pageQuery,
   user_id: t.Optional(uuid()),
   type: t.Optional(text({ least: 1, most: 64 })),
-  since: t.Optional(when()),
+  since: t.Optional(moment()),
   request_id: t.Optional(text({ least: 1, most: 128 })),
   after_id: t.Optional(uuid()),
 })

@@ -87,9 +87,15 @@ export function strangerKey({ name }: Login): string {
   return createHash('sha256').update(name.toLowerCase()).digest('base64url')
 }
 
+/** A username that no one can have: asking about it tells nothing, and takes as long as about a name that someone typed. */
+const NO_ONE = '!'
+/** How long a failure waits for an answer that it does not need, in milliseconds. */
+const PATIENCE = 1000
+
 /**
  * Whether the password is right: by the cache, or, where it does not hold the user, by users. Of an unknown user it
- * takes as long as of a wrong password: one check, here, while users is asked beside it.
+ * takes as long as of a wrong password: one check, here, while users is asked beside it, about no one where the cache
+ * holds the user. A right password waits for the check alone.
  * @returns the account, or null when the user is unknown or the password wrong
  * @throws Problem `users_unavailable`, `overloaded`
  */
@@ -103,7 +109,12 @@ export async function checkPassword(
   const { cacheUse, hasher, store, users } = context
   if (account?.cached) {
     cacheUse.hits++
-    return (await hasher.verify(password, account.passwordHash)) ? account : null
+    const verifying = hasher.verify(password, account.passwordHash)
+    await Promise.resolve()
+    const asked = users.verifyCredentials(NO_ONE, 'x'.repeat(password.length), caller.requestId).catch(() => null)
+    if (await verifying) return account
+    await Promise.race([asked, Bun.sleep(PATIENCE)])
+    return null
   }
   cacheUse.misses++
   // Users goes by the form of the name. One in the field of the other is no one's: else the failures of an account
@@ -112,9 +123,9 @@ export async function checkPassword(
   const pretending = hasher.pretend(password)
   // The check begins before the call is put together, which would show in the time of the answer.
   await Promise.resolve()
-  const asked = fits ? users.verifyCredentials(login.name, password) : null
+  const asked = fits ? users.verifyCredentials(login.name, password, caller.requestId) : null
   const [user] = await Promise.all([asked, pretending])
-  const record = user && (await users.passwordRecord(user.id))
+  const record = user && (await users.passwordRecord(user.id, caller.requestId))
   if (!record) return null
   // The password may have been changed since users checked it: it must be right by the record that was fetched after,
   // and that record must be the one that is held.
@@ -153,6 +164,9 @@ export async function dropFromCache(context: AuthContext, userId: string, caller
 export async function syncCache(context: AuthContext, userId: string | undefined, caller: Caller) {
   const { clock, store, users } = context
   const began = clock.monotonic()
+  const whose = userId?.toLowerCase() ?? null
+  // Each account is a transaction of its own: who began it is on the disk before the first.
+  await store.addEvent(eventBy(context, caller, 'cache.sync_begun', whose))
   const counts = { synced: 0, removed: 0, unchanged: 0 }
   const take = async (record: PasswordRecord) => {
     const { outcome } = await syncUser(context, record, caller)
@@ -161,7 +175,7 @@ export async function syncCache(context: AuthContext, userId: string | undefined
 
   if (userId !== undefined) {
     const id = userId.toLowerCase()
-    const record = await users.passwordRecord(id)
+    const record = await users.passwordRecord(id, caller.requestId)
     if (record) await take(record)
     else if (await store.accountById(id)) {
       await deleteUser(context, id, caller)
@@ -171,14 +185,17 @@ export async function syncCache(context: AuthContext, userId: string | undefined
     const known = new Set<string>()
     let after: string | null = null
     do {
-      const page: { items: PasswordRecord[]; next_cursor: string | null } = await users.passwordRecords(after)
+      const page: { items: PasswordRecord[]; next_cursor: string | null } = await users.passwordRecords(
+        after,
+        caller.requestId,
+      )
       for (const record of page.items) known.add(record.user_id)
       await Promise.all(page.items.map(take))
       after = page.next_cursor
     } while (after !== null)
     counts.removed = await removeUnknown(context, known, caller)
   }
-  await store.addEvent(eventBy(context, caller, 'cache.synced', userId?.toLowerCase() ?? null, counts))
+  await store.addEvent(eventBy(context, caller, 'cache.synced', whose, counts))
   return { ...counts, duration_ms: Math.round(clock.monotonic() - began) }
 }
 
@@ -188,7 +205,7 @@ async function removeUnknown(context: AuthContext, known: Set<string>, caller: C
   for (let after = ''; ; ) {
     const ids = await context.store.cachedIds(after, 500)
     for (const id of ids) {
-      if (known.has(id) || (await context.users.passwordRecord(id))) continue
+      if (known.has(id) || (await context.users.passwordRecord(id, caller.requestId))) continue
       await deleteUser(context, id, caller)
       removed++
     }

@@ -35,9 +35,9 @@ export function readRefreshToken(codes: Codes, token: string): Presented | undef
   return { sessionId: uuidFrom(message.subarray(0, SESSION)), counter: message.readUIntBE(SESSION, COUNTER) }
 }
 
-/** What a v0 token is looked up by: it carries nothing but 122 unguessable bits. */
+/** What a v0 token is looked up by: it carries nothing but 122 unguessable bits. Spelled otherwise it is another. */
 export function hashOfRefreshToken(token: string): Uint8Array {
-  return createHash('sha256').update(token.toLowerCase()).digest()
+  return createHash('sha256').update(token).digest()
 }
 
 function messageOf(sessionId: string, counter: number): Buffer {

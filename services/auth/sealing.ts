@@ -31,16 +31,27 @@ export class Sealing {
 
   /** Undefined: it was sealed with another secret, or altered. */
   open(sealed: Uint8Array, name: string): Buffer | undefined {
-    const bytes = Buffer.from(sealed)
     for (const key of this.keys) {
-      try {
-        const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE)).setAAD(Buffer.from(name))
-        decipher.setAuthTag(bytes.subarray(-TAG))
-        return Buffer.concat([decipher.update(bytes.subarray(NONCE, -TAG)), decipher.final()])
-      } catch {
-        // Perhaps the next one.
-      }
+      const plain = openWith(key, sealed, name)
+      if (plain) return plain
     }
+    return undefined
+  }
+
+  /** Whether the first secret sealed it: where not, what is kept must be sealed anew before an older one goes. */
+  isByFirst(sealed: Uint8Array, name: string): boolean {
+    const [key] = this.keys
+    return key !== undefined && openWith(key, sealed, name) !== undefined
+  }
+}
+
+function openWith(key: Buffer, sealed: Uint8Array, name: string): Buffer | undefined {
+  const bytes = Buffer.from(sealed)
+  try {
+    const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE)).setAAD(Buffer.from(name))
+    decipher.setAuthTag(bytes.subarray(-TAG))
+    return Buffer.concat([decipher.update(bytes.subarray(NONCE, -TAG)), decipher.final()])
+  } catch {
     return undefined
   }
 }

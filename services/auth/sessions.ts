@@ -98,7 +98,7 @@ export async function refreshSession(context: AuthContext, presented: string, ca
 
 /** Which session, and which of its tokens, a refresh token is. */
 export async function placeOf(context: AuthContext, token: string): Promise<Presented | undefined> {
-  if (isUuid(token.toLowerCase())) return (await context.store.sessionByHash(hashOfRefreshToken(token))) ?? undefined
+  if (isUuid(token)) return (await context.store.sessionByHash(hashOfRefreshToken(token))) ?? undefined
   return readRefreshToken(context.codes, token)
 }
 

@@ -94,12 +94,20 @@ export interface StoredKey {
   goneAt: number | null
 }
 
-export interface ResetRequest {
+export type MailKind = 'password_reset' | 'email_changed'
+
+/** A mail that is to go out. */
+export interface MailRequest {
   id: string
+  kind: MailKind
+  /** As it was typed, for a reset; the address before the change, for a change. */
   email: string
   requestedAt: number
   ip: string | null
   requestId: string | null
+  tries: number
+  /** When it is tried next. */
+  nextAt: number
 }
 
 export interface LoginFailures {
@@ -119,8 +127,6 @@ export interface AuditFilter {
 export interface CacheSync {
   outcome: 'synced' | 'unchanged'
   ended: Ended
-  /** The address before, where it changed. */
-  oldEmail: string | null
   /** Whether it has another password since, set or changed by someone: not a new hash of the same one. */
   newPassword: boolean
 }
@@ -174,11 +180,19 @@ export interface AuthStore extends LimitStore {
   /** The pending key signs from now on; the one before stays until `goneAt`. */
   activateSigningKey(kid: string, goneAt: number, event: AuditEvent | null): Promise<void>
   removeSigningKey(kid: string, until: number, event: AuditEvent | null): Promise<number | null>
+  /** The same private key, sealed by another secret. */
+  resealSigningKey(kid: string, sealedPrivateKey: Uint8Array): Promise<void>
+
+  // Mails.
+  addMailRequest(request: MailRequest): Promise<void>
+  /** Those whose time has come, the longest waiting first. A time after `latest` was set by a clock that ran ahead. */
+  mailRequestsDue(now: number, latest: number, limit: number): Promise<MailRequest[]>
+  /** When the next is due; null: there is none. */
+  nextMailRequest(): Promise<number | null>
+  postponeMailRequest(id: string, nextAt: number): Promise<void>
+  removeMailRequest(id: string): Promise<void>
 
   // Password resets.
-  addResetRequest(request: ResetRequest): Promise<void>
-  resetRequests(limit: number): Promise<ResetRequest[]>
-  removeResetRequest(id: string): Promise<void>
   /** Voids those before it. */
   addReset(tokenHash: Uint8Array, userId: string, expiresAt: number, event: AuditEvent): Promise<void>
   /**
@@ -188,7 +202,7 @@ export interface AuthStore extends LimitStore {
   takeReset(tokenHash: Uint8Array, now: number): Promise<string | null>
   /** It could not be used: it can be taken again, unless it was voided. */
   returnReset(tokenHash: Uint8Array): Promise<void>
-  finishReset(tokenHash: Uint8Array): Promise<void>
+  finishReset(tokenHash: Uint8Array, event: AuditEvent | null): Promise<void>
   forgetResets(now: number): Promise<void>
 
   // Limits on logins.

@@ -85,7 +85,7 @@ export async function revokeToken(context: AuthContext, token: string, caller: C
 export async function me(context: AuthContext, caller: Caller): Promise<{ user: UserRead; stale: boolean }> {
   const userId = caller.userId ?? ''
   try {
-    const user = await context.users.user(userId)
+    const user = await context.users.user(userId, caller.requestId)
     if (!user) throw new Problem('token_revoked')
     return { user, stale: false }
   } catch (error) {

@@ -41,6 +41,7 @@ export function authV0(context: AuthContext, guarded: ReturnType<typeof guard>) 
           'v0',
           'Register (v0)',
           'registration_closed',
+          'forbidden_field',
           'weak_password',
           'email_taken',
           'rate_limited',

@@ -7,6 +7,8 @@ export interface Claims {
   aud: string
   exp: number
   iat: number
+  /** Before then it is not good yet. Ours bear none; what is signed must be heeded all the same (RFC 7519, 4.1.5). */
+  nbf?: number
   jti: string
   sid: string
   email: string
@@ -89,13 +91,14 @@ function parseObject(bytes: Buffer): Record<string, unknown> | undefined {
   }
 }
 
+/** All of them, each of its type, for nothing after this looks again. `iss` and `aud` are compared. */
 function isClaims(value: Record<string, unknown> | Claims): value is Claims {
+  const { email, exp, iat, jti, nbf, roles, sid, sub, ver } = value
   return (
-    Number.isSafeInteger(value.exp) &&
-    Number.isSafeInteger(value.ver) &&
-    typeof value.sub === 'string' &&
-    typeof value.sid === 'string' &&
-    Array.isArray(value.roles)
+    [exp, iat, ver, nbf === undefined ? 0 : nbf].every(Number.isSafeInteger) &&
+    [sub, jti, sid, email].every((claim) => typeof claim === 'string') &&
+    Array.isArray(roles) &&
+    roles.every((role) => typeof role === 'string')
   )
 }
 

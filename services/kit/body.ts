@@ -1,4 +1,4 @@
-import { invalid, Problem } from './problem.ts'
+import { fieldName, invalid, Problem } from './problem.ts'
 
 const BODY_MAX = 64 * 1024
 const DEPTH_MAX = 32
@@ -28,9 +28,15 @@ export async function readBody(request: Request, forms: boolean): Promise<Body> 
   return form ? readForm(source) : readObject(source)
 }
 
+/** Shorter than any token. */
+const FORM_FIELD = /^\w{1,32}$/
+
 function readForm(source: string): Body {
   try {
-    return { value: inNfc(Object.fromEntries(new URLSearchParams(source)), '') }
+    const fields = new URLSearchParams(source)
+    // A token sent without its name stands where a name does, and would come back as a field that no one knows.
+    for (const name of fields.keys()) if (!FORM_FIELD.test(name)) throw invalid('body must be a form of named fields')
+    return { value: inNfc(Object.fromEntries(fields), '') }
   } catch (error) {
     return { problem: error instanceof Problem ? error : malformed('The body is not a form in UTF-8') }
   }
@@ -116,8 +122,8 @@ function tooDeep(source: string): boolean {
  */
 function inNfc(value: unknown, path: string): unknown {
   if (typeof value === 'string') {
-    if (!value.isWellFormed()) throw invalid(`${path || 'body'} must not contain lone surrogates`)
-    if (value.includes('\0')) throw invalid(`${path || 'body'} must not contain NUL`)
+    const fault = value.isWellFormed() ? value.includes('\0') && 'NUL' : 'lone surrogates'
+    if (fault) throw invalid(`${path === '' ? 'body' : fieldName(path)} must not contain ${fault}`)
     return value.normalize('NFC')
   }
   if (Array.isArray(value)) return value.map((element, index) => inNfc(element, `${path}${path && '.'}${index}`))

@@ -33,6 +33,13 @@ describe('whom a request comes from', () => {
     ['IPv6 loopback', PROXIES, '::1', '203.0.113.5', '203.0.113.5'],
     ['IPv4 in IPv6', PROXIES, '::ffff:10.0.0.1', '::FFFF:203.0.113.5', '203.0.113.5'],
     ['a trusted proxy in another spelling', PROXIES, '::ffff:a00:1', '203.0.113.5', '203.0.113.5'],
+    ['a port', PROXIES, '10.0.0.1', '203.0.113.5:4711', '203.0.113.5'],
+    ['a port after IPv6', PROXIES, '10.0.0.1', '[2001:DB8::5]:4711', '2001:db8::5'],
+    ['brackets', PROXIES, '10.0.0.1', '[2001:db8::5]', '2001:db8::5'],
+    ['a port after a proxy', PROXIES, '10.0.0.1', '203.0.113.5:1, 10.0.0.2:65535', '203.0.113.5'],
+    ['what only looks like a port', PROXIES, '10.0.0.1', '203.0.113.5:x', '10.0.0.1'],
+    ['IPv4 in brackets with what is no port', PROXIES, '10.0.0.1', '[203.0.113.5]x', '10.0.0.1'],
+    ['IPv4 in IPv6 with a zone', PROXIES, '10.0.0.1', '::ffff:203.0.113.5%eth0', '203.0.113.5'],
     ['IPv6 in another spelling', [], '2001:DB8:0:0::05', null, '2001:db8::5'],
     ['a zone is no part of the address', [], `fe80::1%${'e'.repeat(100)}`, null, 'fe80::1'],
     ['IPv4 in IPv6, not trusted', [], '::ffff:203.0.113.5', null, '203.0.113.5'],
@@ -61,7 +68,9 @@ describe('what an address is counted under', () => {
 
   test('every spelling of IPv4 in IPv6 is the IPv4 address', () => {
     const client = new ClientAddress([])
-    for (const spelling of ['::ffff:203.0.113.5', '::ffff:cb00:7105', '0:0:0:0:0:ffff:203.0.113.5'])
+    for (const spelling of ['::ffff:203.0.113.5', '::FFFF:cb00:7105', '0:0:0:0:0:ffff:203.0.113.5']) {
+      expect(limitKey(spelling)).toBe('203.0.113.5')
       expect(limitKey(client.of(spelling, null) ?? '')).toBe('203.0.113.5')
+    }
   })
 })

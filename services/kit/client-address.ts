@@ -25,7 +25,7 @@ export class ClientAddress {
     if (!this.any || !forwardedFor || !this.trusts(direct)) return direct
     let client = direct
     for (const hop of forwardedFor.split(',').reverse()) {
-      const address = plain(hop.trim())
+      const address = plain(withoutPort(hop.trim()))
       if (isIP(address) === 0) break
       client = address
       if (!this.trusts(address)) break
@@ -37,6 +37,12 @@ export class ClientAddress {
     const family = isIP(address)
     return family !== 0 && this.proxies.check(address, family === 6 ? 'ipv6' : 'ipv4')
   }
+}
+
+/** Some proxies write the client's port too, which is another for each connection: `192.0.2.1:4711`, `[2001:db8::1]:4711`. */
+function withoutPort(hop: string): string {
+  const [, bracketed, bare] = /^(?:\[([^\]]+)\](?::\d{1,5})?|([\d.]+):\d{1,5})$/.exec(hop) ?? []
+  return bracketed ?? bare ?? hop
 }
 
 /** One spelling for every address; an IPv4 address in IPv6's clothes is the IPv4 address. What is no address stays. */
@@ -58,8 +64,9 @@ function plain(address: string): string {
  * spelling.
  */
 export function limitKey(address: string): string {
-  if (isIP(address) !== 6) return address
-  const [head = '', tail] = address.toLowerCase().split('%')[0]?.split('::') ?? []
+  const one = plain(address)
+  if (isIP(one) !== 6) return one
+  const [head = '', tail] = one.split('::')
   const left = head.split(':').filter(Boolean)
   const right = tail === undefined ? [] : tail.split(':').filter(Boolean)
   const groups = [...left, ...Array(Math.max(0, 8 - left.length - right.length)).fill('0'), ...right]

@@ -38,6 +38,7 @@ test('without a setting but the secrets, the defaults', () => {
     refreshReuseGrace: 10 * SECOND,
     sessionMaxAge: 90 * DAY,
     revocationMaxLag: 30 * SECOND,
+    signingKeyMaxAge: 90 * DAY,
     passwordMinLength: 8,
     passwordHash: 'bcrypt',
     bcryptCost: 10,
@@ -79,6 +80,7 @@ const SETTINGS: [name: string, value: string, field: keyof Config, read: unknown
   ['REFRESH_REUSE_GRACE', '0s', 'refreshReuseGrace', 0, ['10', '-1s']],
   ['SESSION_MAX_AGE', '30s', 'sessionMaxAge', 30 * SECOND, ['0h', '9999999999s']],
   ['REVOCATION_MAX_LAG', '1s', 'revocationMaxLag', SECOND, ['0s', '1']],
+  ['SIGNING_KEY_MAX_AGE', '30d', 'signingKeyMaxAge', 30 * DAY, ['off', '0s', '59m', '4000d']],
   ['PASSWORD_MIN_LENGTH', '6', 'passwordMinLength', 6, ['0', '257', '6.5', '-6', 'six', '1e1', '0x8']],
   ['PASSWORD_HASH', 'argon2id', 'passwordHash', 'argon2id', ['md5', 'BCRYPT']],
   ['BCRYPT_COST', '12', 'bcryptCost', 12, ['3', '21', '10,5']],
@@ -124,6 +126,12 @@ describe('each setting', () => {
     const faults = faultsOf({ ...SECRETS, [name]: value })
     expect(faults).toHaveLength(1)
     expect(faults[0]).toStartWith(`${name} `)
+  })
+
+  test('a key signs for no shorter than its tokens live', () => {
+    const fault = 'SIGNING_KEY_MAX_AGE must be at least JWT_EXPIRE'
+    expect(faultsOf({ ...SECRETS, SIGNING_KEY_MAX_AGE: '2h', JWT_EXPIRE: '3h' })).toEqual([fault])
+    expect(read({ SIGNING_KEY_MAX_AGE: '3h', JWT_EXPIRE: '3h' }).signingKeyMaxAge).toBe(3 * 3600 * SECOND)
   })
 
   test('the base of links in mails is where the services are, unless set', () => {

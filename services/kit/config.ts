@@ -21,6 +21,8 @@ export interface Config {
   refreshReuseGrace: number
   sessionMaxAge: number
   revocationMaxLag: number
+  /** When auth signs with a new key by itself. */
+  signingKeyMaxAge: number
   passwordMinLength: number
   passwordHash: 'bcrypt' | 'argon2id'
   bcryptCost: number
@@ -173,6 +175,7 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
     refreshReuseGrace: duration('REFRESH_REUSE_GRACE', '10s', 0),
     sessionMaxAge: duration('SESSION_MAX_AGE', '90d', SECOND),
     revocationMaxLag: duration('REVOCATION_MAX_LAG', '30s', SECOND),
+    signingKeyMaxAge: duration('SIGNING_KEY_MAX_AGE', '90d', HOUR),
     passwordMinLength: integer('PASSWORD_MIN_LENGTH', 8, 1, 256),
     passwordHash: oneOf('PASSWORD_HASH', 'bcrypt', ['bcrypt', 'argon2id']),
     bcryptCost: integer('BCRYPT_COST', 10, 4, 20),
@@ -191,6 +194,9 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
   }
   if (config.internalKeys.some((key) => config.operatorKeys.includes(key)))
     faults.push('INTERNAL_API_KEY and OPERATOR_API_KEY must differ: each opens what the other must not')
+  // Else the keys pile up: each stays until its last token has expired.
+  if (config.signingKeyMaxAge >= HOUR && config.signingKeyMaxAge < config.jwtExpire)
+    faults.push('SIGNING_KEY_MAX_AGE must be at least JWT_EXPIRE')
   if (/[\r\n]/.test(config.mailFrom)) faults.push('MAIL_FROM must be one line')
   if (faults.length > 0) throw new ConfigError(faults)
   return config

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openUsersStore } from '../../db/users/store.ts'
-import { type LimitRule, limit, secondsUntil } from './limits.ts'
+import { type LimitRule, limit, type PaceRule, pace, secondsUntil } from './limits.ts'
 import { Problem } from './problem.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'ch202-limits-'))
@@ -76,6 +76,47 @@ describe('so many in so long', () => {
     store.close()
     store = openUsersStore(path)
     expect(await hits('ana', 3)).toEqual([60])
+  })
+})
+
+describe('by the time of each', () => {
+  const PACE: PaceRule = {
+    name: 'pace',
+    window: 60_000,
+    next: (times) => (times.at(-3) ?? Number.NEGATIVE_INFINITY) + 60_000,
+  }
+  const at = async (time: number, subject = 'ana') => {
+    try {
+      await pace(store, PACE, subject, NOW + time)
+      return 0
+    } catch (error) {
+      return error instanceof Problem && error.code === 'rate_limited' ? error.retryAfter : error
+    }
+  }
+
+  test.each<[string, number[], number[]]>([
+    [
+      'each leaves room when it is old enough',
+      [0, 30_000, 30_000, 40_000, 60_000, 60_000, 90_000],
+      [0, 0, 0, 20, 0, 30, 0],
+    ],
+    ['what was refused is not counted', [0, 0, 0, 1, 59_999, 60_000], [0, 0, 0, 60, 1, 0]],
+    ['a clock that is set back shuts no one out', [0, 0, 0, 1, -3_600_000], [0, 0, 0, 60, 0]],
+    ['a clock that is set forward neither', [0, 0, 0, 1, 3_600_000], [0, 0, 0, 60, 0]],
+  ])('%s', async (_, times, answers) => {
+    const said = []
+    for (const time of times) said.push(await at(time))
+    expect(said).toEqual(answers)
+    // One subject begins like the other.
+    expect(await at(times.at(-1) ?? 0, 'an')).toBe(0)
+  })
+
+  test('of 200 at once no more come than may, and a restart forgets none', async () => {
+    const answers = await Promise.all(Array.from({ length: 200 }, () => at(0)))
+    expect(answers.filter((answer) => answer === 0)).toHaveLength(3)
+    store.close()
+    store = openUsersStore(path)
+    expect(await at(1)).toBe(60)
   })
 })
 

@@ -87,13 +87,20 @@ function describeError(error: unknown): Record<string, unknown> {
   const { code, syscall } = error as { code?: unknown; syscall?: unknown }
   const ours = error instanceof Problem || error instanceof Fault
   const told = ours || syscall !== undefined || String(code).startsWith('SQLITE_')
-  const frames = error.stack?.split('\n').filter((line) => line.trim().startsWith('at ')) ?? []
   return {
     type: error.name,
     ...(code === undefined ? {} : { code }),
-    ...(told ? { message: error.message } : { at: frames.slice(0, 4).map((frame) => frame.trim()) }),
+    ...(told ? { message: error.message } : { at: framesOf(error).slice(0, 4) }),
     ...(error.cause === undefined ? {} : { cause: describeError(error.cause) }),
   }
+}
+
+/** The text of an error may have lines that begin as a frame does: frames are what stands behind it. */
+function framesOf({ message, stack = '' }: Error): string[] {
+  const text = stack.indexOf(message)
+  if (text < 0) return []
+  const lines = stack.slice(text + message.length).split('\n')
+  return lines.map((line) => line.trim()).filter((line) => line.startsWith('at '))
 }
 
 function prettyStream() {

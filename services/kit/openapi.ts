@@ -151,7 +151,8 @@ function complete(operation: Operation, path: string, method: string, form: bool
   if (requestBody) {
     const [media] = Object.values(requestBody.content)
     if (media) {
-      requestBody.required = demandsFields(media.schema)
+      // Of lines there may be none.
+      requestBody.required = !lines && demandsFields(media.schema)
       media.example = sample(media.schema)
       requestBody.content = { [lines ? LINES_TYPE : 'application/json']: media }
       if (form) requestBody.content['application/x-www-form-urlencoded'] = media
@@ -209,16 +210,18 @@ function codesOf(
 ): ProblemCode[] {
   const codes = new Set<ProblemCode>(['internal_error', 'database_unavailable', ...own])
   const onlyAnyone = access.length === 1 && access[0] === 'anyone'
-  if (!onlyAnyone) codes.add('invalid_api_key').add('forbidden')
-  if (access.includes('user') || access.includes('operator'))
+  // A token is judged wherever credentials are, also where none is of use.
+  if (!onlyAnyone)
     for (const code of [
-      'missing_token',
+      'invalid_api_key',
+      'forbidden',
       'invalid_token',
       'token_expired',
       'token_revoked',
       'auth_unavailable',
     ] as const)
       codes.add(code)
+  if (access.includes('user') || access.includes('operator')) codes.add('missing_token')
   if (has.body || has.parameters) codes.add('validation_failed')
   if (has.body) codes.add('malformed_json').add('body_too_large').add('unsupported_media_type')
   return [...codes]

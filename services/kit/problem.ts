@@ -110,6 +110,14 @@ export function invalid(...messages: string[]): Problem {
   return new Problem('validation_failed', { message: messages })
 }
 
+/**
+ * A field's name, for a message. It comes from the request: what is no name, such as a body of another content type
+ * that is taken for one, may hold a secret and is not repeated.
+ */
+export function fieldName(name: string): string {
+  return /^[\w.$-]{1,100}$/.test(name) ? name : 'a field of an odd name'
+}
+
 export function isProblemCode(code: string): code is ProblemCode {
   return Object.hasOwn(PROBLEMS, code)
 }

@@ -47,6 +47,8 @@ export function nullable<T>(schema: TUnsafe<T> & CheckedSchema): TUnsafe<T | nul
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/
+/** The same, for the documentation. */
+const WITHOUT_CONTROLS = `^${CONTROL.source.replace('[', '[^')}*$`
 
 interface TextRule {
   least?: number
@@ -59,14 +61,18 @@ interface TextRule {
 
 /** A string of a bounded length, counted in Unicode characters. */
 export function text({ least = 0, most, controls = false, ...documentation }: TextRule) {
-  return checked<string>({ ...documentation, type: 'string', minLength: least, maxLength: most }, (value) => {
-    if (typeof value !== 'string') return 'must be a string'
-    const length = lengthOf(value, most)
-    if (length < least) return `must be longer than or equal to ${least} characters`
-    if (length > most) return `must be shorter than or equal to ${most} characters`
-    if (!controls && CONTROL.test(value)) return 'must not contain control characters'
-    return undefined
-  })
+  const pattern = controls ? {} : { pattern: WITHOUT_CONTROLS }
+  return checked<string>(
+    { ...documentation, type: 'string', minLength: least, maxLength: most, ...pattern },
+    (value) => {
+      if (typeof value !== 'string') return 'must be a string'
+      const length = lengthOf(value, most)
+      if (length < least) return `must be longer than or equal to ${least} characters`
+      if (length > most) return `must be shorter than or equal to ${most} characters`
+      if (!controls && CONTROL.test(value)) return 'must not contain control characters'
+      return undefined
+    },
+  )
 }
 
 /** A string that a pattern settles. */
@@ -119,14 +125,24 @@ export const email = () =>
 const UUID = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/
 export const uuid = () => matching(UUID, 'must be a UUID', { format: 'uuid' })
 
-const MOMENT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/
-/** A time that is sent to us (RFC 3339). */
+const MOMENT = /^(\d{4})-(\d\d)-(\d\d)T([01]\d|2[0-3])(:\d\d){2}(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/
+/** The years of RFC 3339 have four digits. In milliseconds. */
+const EARLIEST = Date.parse('0000-01-01T00:00:00.000Z')
+export const LATEST = Date.parse('9999-12-31T23:59:59.999Z')
+/** A time that is sent to us (RFC 3339), and that can be given back in UTC. */
 export const moment = () =>
-  checked<string>({ type: 'string', format: 'date-time', examples: ['2026-11-20T10:00:00.000Z'] }, (value) =>
-    typeof value === 'string' && MOMENT.test(value) && !Number.isNaN(Date.parse(value))
-      ? undefined
-      : 'must be an RFC 3339 time',
-  )
+  checked<string>({ type: 'string', format: 'date-time', examples: ['2026-11-20T10:00:00.000Z'] }, (value) => {
+    const time = typeof value === 'string' ? timeOf(value) : Number.NaN
+    return time >= EARLIEST && time <= LATEST ? undefined : 'must be an RFC 3339 time'
+  })
+
+/** Date.parse takes 30 February for the second of March. */
+function timeOf(text: string): number {
+  const [, year, month, day] = MOMENT.exec(text)?.map(Number) ?? []
+  if (year === undefined || month === undefined || day === undefined) return Number.NaN
+  const lastDay = new Date(0).setUTCFullYear(year, month, 0)
+  return day <= new Date(lastDay).getUTCDate() ? Date.parse(text) : Number.NaN
+}
 
 /** A number in a query, which is text until it is read. */
 export function count(least: number, most: number) {

@@ -48,6 +48,8 @@ export class LocalTokenCheck implements TokenCheck {
       this.passed.delete(token)
       return 'expired'
     }
+    // No leeway either way: the services of an instance go by one clock.
+    if (claims.nbf !== undefined && claims.nbf * 1000 > this.clock.now()) return 'malformed'
     return this.revocations.covers(claims) ? 'revoked' : claims
   }
 

@@ -3,7 +3,7 @@ import { TypeCompiler } from '@sinclair/typebox/compiler'
 import { type ValueError, ValueErrorType } from '@sinclair/typebox/errors'
 import type { ValidationError } from 'elysia'
 import { Fault } from './log.ts'
-import { invalid, Problem } from './problem.ts'
+import { fieldName, invalid, Problem } from './problem.ts'
 import { isChecked } from './schema.ts'
 
 const MESSAGES_MAX = 20
@@ -45,28 +45,22 @@ function* messages(faults: Iterable<ValueError>, where: string): Generator<strin
   for (const fault of faults) {
     if (told.has(fault.path)) continue
     told.add(fault.path)
-    yield `${fieldName(fault.path, where)} ${complaint(fault)}`
+    yield `${fieldAt(fault.path, where)} ${complaint(fault)}`
   }
 }
 
-function fieldName(path: string, where: string): string {
+function fieldAt(path: string, where: string): string {
   const name = path
     .split('/')
     .slice(1)
     .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
     .join('.')
-  return shown(name) || where
-}
-
-/** A field's name comes from the request: it is cut, and no control character gets through. */
-function shown(name: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it takes out
-  return name.slice(0, 100).replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, '?')
+  return name === '' ? where : fieldName(name)
 }
 
 /** A field of a body where no body is declared. */
 export function unknownField(name: string): Problem {
-  return invalid(`${shown(name)} should not exist`)
+  return invalid(`${fieldName(name)} should not exist`)
 }
 
 function complaint(fault: ValueError): string {

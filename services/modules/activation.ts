@@ -81,12 +81,16 @@ export async function listModuleUsers({ store }: ModulesContext, id: string, que
  * The modules that a user may use now: on, and its roles are those required. None for a user who does not exist.
  * @throws Problem `users_unavailable` when that can't be said without the users service
  */
-export async function listUserModules({ store, users }: ModulesContext, id: string): Promise<UserModules> {
+export async function listUserModules(
+  { store, users }: ModulesContext,
+  id: string,
+  { requestId }: Caller,
+): Promise<UserModules> {
   const userId = id.toLowerCase()
   const enabled = (await store.modulesOf(userId)).filter(({ enabledAt }) => enabledAt !== null)
   // What was chosen for a user says that there is one; its roles matter only to a module that requires some.
   const known = enabled.every(({ module, chosen }) => chosen && module.requiredRoles.length === 0)
-  const roles = known ? [] : await users.roles(userId)
+  const roles = known ? [] : await users.roles(userId, requestId)
   const usable = roles ? enabled.filter(({ module }) => isAvailable(module, roles)) : []
   return { user_id: userId, modules: usable.map(({ module }) => module.id) }
 }

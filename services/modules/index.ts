@@ -126,7 +126,7 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
       response: moduleUserPage,
       detail: operation('modules', 'List the users who turned a module on', 'module_not_found'),
     })
-    .get('/modules/users/:user_id', ({ params }) => listUserModules(context, params.user_id), {
+    .get('/modules/users/:user_id', ({ params, caller }) => listUserModules(context, params.user_id, caller), {
       auth: ['internal', 'operator'],
       params: userParams,
       response: userModules,

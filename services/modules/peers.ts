@@ -6,7 +6,7 @@ export interface UsersPeer {
    * The roles of a user as they are now; null where there is no such user.
    * @throws Problem `users_unavailable`
    */
-  roles(userId: string): Promise<string[] | null>
+  roles(userId: string, requestId: string): Promise<string[] | null>
 }
 
 /** What modules needs of auth. Resolves when auth has written it down; the same event may come twice. */

@@ -34,7 +34,7 @@ export async function subjectOf(
   if (userId === null) return null
   // A token ends when its user's roles change: what it says of them is what users would say.
   if (userId === caller.userId) return { userId, roles: caller.roles }
-  const roles = await users.roles(userId)
+  const roles = await users.roles(userId, caller.requestId)
   if (!roles) throw new Problem('user_not_found')
   return { userId, roles }
 }

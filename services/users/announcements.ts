@@ -2,7 +2,7 @@ import { type AuditEvent, auditNotice } from '../kit/audit.ts'
 import { timestamp } from '../kit/clock.ts'
 import type { NewNotice, Notice, Outbox, Together } from '../kit/outbox.ts'
 import type { PasswordRecord, UserRead } from '../kit/user.ts'
-import type { AuthPeer, ModulesPeer, SyncedUser } from './peers.ts'
+import type { AuthPeer, EmailChange, ModulesPeer, SyncedUser } from './peers.ts'
 import type { User, UsersStore } from './store.ts'
 
 /** How long an answer waits for the others to have heard of a change. */
@@ -21,6 +21,10 @@ export function deleted(userId: string): NewNotice[] {
   ]
 }
 
+export function emailChanged(change: EmailChange): NewNotice {
+  return { target: 'auth', kind: 'email_changed', subject: change.userId, payload: { ...change } }
+}
+
 export function audited(event: AuditEvent): NewNotice {
   return auditNotice(event)
 }
@@ -28,6 +32,7 @@ export function audited(event: AuditEvent): NewNotice {
 export function tellAuth(store: UsersStore, auth: AuthPeer) {
   return async (notice: Notice): Promise<void> => {
     if (notice.kind === 'audit') return auth.recordAudit(notice.payload as unknown as AuditEvent)
+    if (notice.kind === 'email_changed') return auth.emailChanged(notice.payload as unknown as EmailChange)
     if (notice.kind === 'deleted') return auth.userDeleted(notice.subject)
     const user = await store.userById(notice.subject)
     // Gone since: that is told by a notice of its own, which stands behind this one.

@@ -186,9 +186,10 @@ async function settle(
 ): Promise<LineResult[]> {
   // Lines that fail or are skipped wait for nothing: here others get their turn of the event loop.
   await Bun.sleep(0)
-  const ready = await inTurns(group, (read) => ('input' in read ? prepare(context, read, onConflict) : read))
+  const ready = await inTurns(group, (read) => ('input' in read ? prepare(context, read, onConflict, caller) : read))
   const fresh = ready.flatMap((one) => ('fresh' in one ? [one.fresh] : []))
-  const outcomes = fresh.length > 0 ? await context.store.addUsers(fresh) : []
+  const created = (users: number) => [audited(event(context, 'users.created', null, caller, { users }))]
+  const outcomes = fresh.length > 0 ? await context.store.addUsers(fresh, created) : []
   context.announcements.send()
   const outcomeOf = new Map(fresh.map((one, index) => [one, outcomes[index]]))
   return Promise.all(
@@ -204,12 +205,13 @@ async function prepare(
   context: UsersContext,
   { input, line, taken, there }: Candidate,
   onConflict: OnConflict,
+  caller: Caller,
 ): Promise<LineResult | Addition | Update> {
   try {
     if (there && onConflict === 'update') return { line, there, change: await changeOf(context, there, input) }
     if (taken && onConflict === 'skip') return { line, status: 'skipped', id: taken.by }
     if (taken) throw takenProblem(taken.what)
-    return { line, fresh: await freshUser(context, input) }
+    return { line, fresh: await freshUser(context, input, caller) }
   } catch (error) {
     return failed(line, error)
   }

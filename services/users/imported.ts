@@ -1,9 +1,10 @@
+import { ADMIN, type Caller } from '../kit/caller.ts'
 import { invalid, Problem } from '../kit/problem.ts'
-import { changed } from './announcements.ts'
+import { audited, changed } from './announcements.ts'
 import type { ImportedUser } from './model.ts'
 import { passwordChange } from './passwords.ts'
 import type { NewUser, Taken, User } from './store.ts'
-import { type Change, changes, checkPasswordGiven, newUser, type UsersContext } from './users.ts'
+import { type Change, changes, checkPasswordGiven, event, newUser, type UsersContext } from './users.ts'
 
 const HASH_TRIES = 10
 const HASH_PAUSE = 200
@@ -14,7 +15,7 @@ export type ChangeOf = (current: User) => Change
  * The user that a line of an import makes; what it brings of an earlier life, its id and its times, is kept.
  * @throws Problem `validation_failed`, `weak_password`, `overloaded`
  */
-export async function freshUser(context: UsersContext, input: ImportedUser): Promise<NewUser> {
+export async function freshUser(context: UsersContext, input: ImportedUser, caller: Caller): Promise<NewUser> {
   checkPassword(context, input, input)
   const now = context.clock.now()
   const timeOf = (given: string | undefined) => (given === undefined ? now : Date.parse(given))
@@ -24,7 +25,10 @@ export async function freshUser(context: UsersContext, input: ImportedUser): Pro
     createdAt: timeOf(input.created_at),
     updatedAt: timeOf(input.updated_at),
   })
-  return { user, notices: [changed(user.id)] }
+  const { id, roles } = user
+  // The others are told of together; who may do anything is named.
+  const admin = roles.includes(ADMIN) ? [audited(event(context, 'user.created', id, caller, { roles }))] : []
+  return { user, notices: [changed(id), ...admin] }
 }
 
 /**

@@ -5,11 +5,11 @@ import { type LimitRule, limit } from '../kit/limits.ts'
 import { invalid, Problem } from '../kit/problem.ts'
 import { isEmail } from '../kit/schema.ts'
 import type { PasswordRecord, UserRead } from '../kit/user.ts'
-import { changed, passwordRecord, userRead } from './announcements.ts'
+import { audited, changed, passwordRecord, userRead } from './announcements.ts'
 import type { InternalPassword } from './model.ts'
 import { checkNewPassword } from './password-policy.ts'
 import type { User } from './store.ts'
-import { type Change, replace, type UsersContext, visibleUser } from './users.ts'
+import { type Change, event, replace, type UsersContext, visibleUser } from './users.ts'
 
 /** Guesses of the current password, by someone who holds a token already. */
 const CHANGES: LimitRule = { name: 'change-password', most: 10, window: 15 * MINUTE }
@@ -27,10 +27,14 @@ export async function changePassword(
 ): Promise<void> {
   if (caller.userId !== id.toLowerCase()) throw new Problem('user_not_found')
   const user = await visibleUser(context, id, caller)
-  const { clock, config, hasher, store } = context
+  const { announcements, clock, config, hasher, store } = context
   // Counted before the check, so that guesses that come at once are counted too; a right one makes it void.
   if (config.rateLimit) await limit(store, CHANGES, user.id, clock.now())
-  if (!(await hasher.verify(current, user.passwordHash))) throw new Problem('invalid_credentials')
+  if (!(await hasher.verify(current, user.passwordHash))) {
+    await store.addNotice(audited(event(context, 'password.change_failed', user.id, caller, {})))
+    announcements.send()
+    throw new Problem('invalid_credentials')
+  }
   if (config.rateLimit) await store.clearHits(CHANGES.name, user.id)
   const passwordHash = await newHash(context, user, next)
   await replace(context, user, caller, (latest) => {

@@ -13,12 +13,24 @@ export interface SyncedUser extends PasswordRecord {
   tokens_from: number
 }
 
+/** An address that was changed for another, and when. */
+export interface EmailChange {
+  id: string
+  userId: string
+  oldEmail: string
+  /** Milliseconds since the epoch. */
+  at: number
+  requestId: string | null
+}
+
 /** What users needs of auth. Each resolves when auth has written it down; each may come twice. */
 export interface AuthPeer {
   syncUser(user: SyncedUser): Promise<void>
   /** Any number of them. When it fails, some may have been written down. */
   syncUsers(users: SyncedUser[]): Promise<void>
   userDeleted(userId: string): Promise<void>
+  /** The old address is told by mail. */
+  emailChanged(change: EmailChange): Promise<void>
   recordAudit(event: AuditEvent): Promise<void>
 }
 

@@ -50,8 +50,9 @@ export interface UsersStore extends OutboxStore, LimitStore {
   /**
    * Makes all those that can be made, in one transaction, and answers for each in order. `id_taken`: by a user, or by
    * one who was removed.
+   * @param told what is told of how many were made, if any were
    */
-  addUsers(users: readonly NewUser[]): Promise<('added' | 'id_taken' | Taken)[]>
+  addUsers(users: readonly NewUser[], told?: (added: number) => NewNotice[]): Promise<('added' | 'id_taken' | Taken)[]>
   /**
    * Puts `next` in the place of the user's record, if that is still of the version before `next.version`.
    * `last_admin`: it would have left no active user with ADMIN.

@@ -11,9 +11,10 @@ import { invalid, Problem } from '../kit/problem.ts'
 import { isUuid, type Random } from '../kit/random.ts'
 import { isEmail } from '../kit/schema.ts'
 import type { UserCreate, UserRead } from '../kit/user.ts'
-import { type Announcements, audited, changed, deleted, userRead } from './announcements.ts'
+import { type Announcements, audited, changed, deleted, emailChanged, userRead } from './announcements.ts'
 import type { UserPatch, UserReplace } from './model.ts'
 import { checkNewPassword } from './password-policy.ts'
+import type { EmailChange } from './peers.ts'
 import type { User, UserFilter, UsersStore } from './store.ts'
 
 export interface UsersContext {
@@ -216,6 +217,8 @@ export async function replace(
     if (Object.keys(fields).length === 0) return current
     const next: User = { ...current, ...fields, version: current.version + 1, updatedAt: clock.now() }
     const notices: NewNotice[] = [changed(user.id)]
+    if (next.email.toLowerCase() !== current.email.toLowerCase())
+      notices.push(emailChanged(leftBehind(context, current, caller)))
     for (const [type, detail] of events) notices.push(audited(event(context, type, user.id, caller, detail)))
     const outcome = await store.replaceUser(next, notices)
     if (outcome === 'replaced') {
@@ -225,6 +228,11 @@ export async function replace(
     if (outcome !== 'changed_since') throw new Problem(outcome)
   }
   throw new Problem('user_not_found')
+}
+
+/** OWASP ASVS 6.3.7: whoever changed it, its owner must hear of it where the thief of a session can't see. */
+function leftBehind({ clock, random }: UsersContext, { email, id }: User, { requestId }: Caller): EmailChange {
+  return { id: random.id(), userId: id, oldEmail: email, at: clock.now(), requestId }
 }
 
 /** @throws Problem `user_not_found`, `last_admin` */

@@ -22,6 +22,7 @@ export function usersV0(context: UsersContext, guarded: ReturnType<typeof guard>
         'v0',
         'Create a user (v0)',
         'registration_closed',
+        'forbidden_field',
         'weak_password',
         'email_taken',
         'rate_limited',

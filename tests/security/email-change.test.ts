@@ -1,0 +1,125 @@
+import { afterAll, describe, expect, test } from 'bun:test'
+import { SMTPServer } from 'smtp-server'
+import { mailsTo, readMail } from '../contract/reset-mail.ts'
+import { running } from '../contract/running.ts'
+import { as, createUser, eventually, freePort, newEmail, PASSWORD, WAYS, whereApart } from '../harness.ts'
+
+const NEW = 'another horse entirely'
+
+describe.each(WAYS)('%s', (way) => {
+  const here = running(way)
+  const { auth, users } = here
+  const change = (id: string, headers: Record<string, string>, body: unknown, method = 'PATCH') =>
+    users(`${method} /users/${id}`, { headers, body })
+
+  test('check 4: the owner of a session sets no new password without the current one', async () => {
+    const { email, id, tokens } = await createUser(here.system)
+    const headers = as.bearer(tokens.access_token)
+    const tries: [string, unknown][] = [
+      ['change-password', { new_password: NEW }],
+      ['change-password', { current_password: 'not the one', new_password: NEW }],
+      ['change-password', { current_password: '', new_password: NEW }],
+      ['change-password', { current_password: null, new_password: NEW }],
+      ['set-password', { new_password: NEW }],
+      ['password', { new_password: NEW }],
+    ]
+    for (const [path, body] of tries) {
+      const { status } = await users(`POST /users/${id}/${path}`, { headers, body })
+      expect([path, status, status >= 400 && status < 500]).toEqual([path, status, true])
+    }
+    for (const field of ['password', 'password_hash', 'new_password'])
+      expect((await change(id, headers, { [field]: NEW })).status).toBeOneOf([400, 403])
+    const login = (password: string) => auth('POST /auth/login', { body: { email, password } })
+    expect((await login(NEW)).status).toBe(401)
+    expect((await login(PASSWORD)).status).toBe(200)
+  })
+
+  const OWNER = 'its owner'
+  test.each([
+    [OWNER, 'PATCH'],
+    [OWNER, 'PUT'],
+    ['an operator', 'PATCH'],
+  ])('check 4: an email that %s changes by %s is told to the old address, and to it alone', async (who, method) => {
+    const { email, id, tokens } = await createUser(here.system)
+    const next = newEmail()
+    const headers = who === OWNER ? as.bearer(tokens.access_token) : as.operator
+    const sent = { ...headers, 'x-request-id': `change-${id}` }
+    expect((await change(id, sent, { email: next }, method)).status).toBe(200)
+    const mail = readMail(await eventually(() => mailsTo(here.system, email)[0]))
+    expect(mail).toContain('Subject: Your email address was changed')
+    // Nothing of the account may be had with it, and the new address is no business of the old one's reader.
+    for (const absent of [next, 'http', 'token', id]) expect(mail).not.toContain(absent)
+    await Bun.sleep(100)
+    expect(mailsTo(here.system, email)).toHaveLength(1)
+    expect(mailsTo(here.system, next)).toEqual([])
+  })
+
+  test.each<[string, (email: string) => Record<string, unknown>]>([
+    ['the same address', (email) => ({ email })],
+    ['the same in another case', (email) => ({ email: email.toUpperCase() })],
+    ['another name', () => ({ name: 'Ana' })],
+    ['an address that is taken', () => ({ email: 'taken@example.org' })],
+    ['an address that is none', () => ({ email: 'a@b@c' })],
+  ])('no mail for %s', async (_, body) => {
+    await users('POST /users', { headers: as.operator, body: { email: 'taken@example.org', password: PASSWORD } })
+    const { email, id, tokens } = await createUser(here.system)
+    const other = await createUser(here.system)
+    await change(id, as.bearer(tokens.access_token), body(email))
+    // What is told of another later has gone out: nothing of this one comes after it.
+    await change(other.id, as.operator, { email: newEmail() })
+    await eventually(() => mailsTo(here.system, other.email)[0])
+    expect(mailsTo(here.system, email)).toEqual([])
+  })
+
+  whereApart(way)('check 4: what was changed while auth was away is told when it is back', async () => {
+    const { email, id } = await createUser(here.system)
+    await here.system.kill('auth')
+    const before = mailsTo(here.system, email).length
+    expect((await change(id, as.operator, { email: newEmail() })).status).toBe(200)
+    await here.system.kill('users')
+    await Promise.all([here.system.start('auth'), here.system.start('users')])
+    await eventually(() => mailsTo(here.system, email)[before], 10_000)
+    expect(mailsTo(here.system, email)).toHaveLength(before + 1)
+  })
+})
+
+describe('a mail server that knows some mailboxes and not others', () => {
+  const port = freePort()
+  const here = running('one process', { SMTP_URL: `smtp://127.0.0.1:${port}` })
+  const asked = new Map<string, number>()
+  const received: string[] = []
+  const server = new SMTPServer({
+    authOptional: true,
+    disabledCommands: ['STARTTLS', 'AUTH'],
+    onRcptTo({ address }, _, done) {
+      asked.set(address, (asked.get(address) ?? 0) + 1)
+      if (/^gone/.test(address)) return done(Object.assign(new Error('No such mailbox'), { responseCode: 550 }))
+      if (/^full/.test(address)) return done(Object.assign(new Error('Mailbox full'), { responseCode: 452 }))
+      received.push(address)
+      done()
+    },
+    onData(stream, _, done) {
+      stream.resume()
+      stream.on('end', () => done())
+    },
+  })
+  server.listen(port, '127.0.0.1')
+  afterAll(() => new Promise<void>((resolve) => server.close(resolve)))
+  const asks = async (email: string) => {
+    await here.users('POST /users', { headers: as.operator, body: { email, password: PASSWORD } })
+    return here.auth('POST /auth/password-reset-request', { body: { email } })
+  }
+
+  test('many that are refused hold up no other; what may be taken later is tried again, what never will be is not', async () => {
+    const refused = Array.from({ length: 30 }, (_, index) => `${index % 2 ? 'gone' : 'full'}-${index}@example.org`)
+    for (const email of refused) expect((await asks(email)).status).toBe(202)
+    await eventually(() => refused.every((email) => asked.has(email)))
+    const good = newEmail()
+    const began = performance.now()
+    await asks(good)
+    await eventually(() => received.includes(good))
+    expect(performance.now() - began).toBeLessThan(1500)
+    await eventually(() => refused.filter((email) => /^full/.test(email)).every((email) => (asked.get(email) ?? 0) > 1))
+    expect(refused.filter((email) => /^gone/.test(email)).map((email) => asked.get(email))).toEqual(Array(15).fill(1))
+  })
+})
