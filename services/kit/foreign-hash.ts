@@ -3,6 +3,8 @@ import { promisify } from 'node:util'
 
 /** A hash of a kind that is checked here and never made. */
 export interface ForeignHash {
+  /** What a check takes of a core, about. */
+  seconds: number
   /**
    * Whether it was made of `password`, byte by byte: in which form of Unicode is the caller's to try. The work is done
    * off the event loop.
@@ -15,10 +17,12 @@ export interface ForeignHash {
  * sha1 for 64 bytes are within.
  */
 const PBKDF2_WORK_MAX = 6_000_000
+const PBKDF2_WORK_PER_SECOND = PBKDF2_WORK_MAX / 2
 /** As OWASP's first choice for scrypt (N = 2^17, r = 8) takes. */
 const SCRYPT_MEMORY_MAX = 128 * 1024 * 1024
 /** Memory, each as often as it is filled: about half a second of a core. */
 const SCRYPT_WORK_MAX = 2 * SCRYPT_MEMORY_MAX
+const SCRYPT_WORK_PER_SECOND = 2 * SCRYPT_WORK_MAX
 /** Shorter ones match too much. */
 const HASH_BYTES_MIN = 16
 const HASH_BYTES_MAX = 128
@@ -64,6 +68,7 @@ function pbkdf2Hash(text: string): ForeignHash | undefined {
   const work = iterations * Math.ceil(hash.length / BLOCK_BYTES[kind]) * ITERATION_COSTS[kind]
   if (iterations < 1 || work > PBKDF2_WORK_MAX) return undefined
   return {
+    seconds: work / PBKDF2_WORK_PER_SECOND,
     matches: async (password) =>
       timingSafeEqual(await pbkdf2Async(password, salt, iterations, hash.length, digest as string), hash),
   }
@@ -76,6 +81,7 @@ function scryptHash(text: string): ForeignHash | undefined {
   const options = scryptOptions(Number(ln), Number(r), Number(p))
   if (!salt || !hash || !options) return undefined
   return {
+    seconds: scryptSeconds(options),
     matches: async (password) => timingSafeEqual(await scryptAsync(password, salt, hash.length, options), hash),
   }
 }
@@ -90,6 +96,7 @@ function firebaseHash(text: string): ForeignHash | undefined {
   const options = scryptOptions(Number(n), Number(r), Number(p))
   if (!separator || !signerKey || !salt || !hash || !options || hash.length !== signerKey.length) return undefined
   return {
+    seconds: scryptSeconds(options),
     async matches(password) {
       const key = await scryptAsync(password, Buffer.concat([salt, separator]), FIREBASE_KEY_BYTES, options)
       const made = createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(signerKey)
@@ -98,8 +105,14 @@ function firebaseHash(text: string): ForeignHash | undefined {
   }
 }
 
+type ScryptCost = Record<'N' | 'r' | 'p' | 'maxmem', number>
+
+function scryptSeconds({ N, r, p }: ScryptCost): number {
+  return (128 * N * r * p) / SCRYPT_WORK_PER_SECOND
+}
+
 /** @param ln the logarithm of N to the base 2 */
-function scryptOptions(ln: number, r: number, p: number): ScryptOptions | undefined {
+function scryptOptions(ln: number, r: number, p: number): ScryptCost | undefined {
   const memory = 128 * r * 2 ** ln
   // N is bounded by r as well (RFC 7914, section 6).
   if (!(ln >= 1 && ln < 16 * r && p >= 1)) return undefined

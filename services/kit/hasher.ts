@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os'
 import type { Config } from './config.ts'
 import { foreignHash } from './foreign-hash.ts'
 import { type Log, silentLog } from './log.ts'
-import { Problem } from './problem.ts'
+import { Turns } from './turns.ts'
 
 /** Hashes and checks passwords. Every password handed to it is in NFC, well-formed and not empty. */
 export interface Hasher {
@@ -36,6 +36,10 @@ const BCRYPT_READS = 72
 const ARGON2_MEMORY_MAX = 262_144
 const ARGON2_WORK_MAX = 1_048_576
 const ARGON2_PASSES_MAX = 64
+const ARGON2_WORK_PER_SECOND = ARGON2_WORK_MAX
+/** Of a core; what takes more, and more than our own, has half of the turns. */
+const LONG_SECONDS = 0.5
+const BCRYPT_10_SECONDS = 0.075
 /** OWASP's second choice for argon2id: 19 MiB, two passes. */
 const ARGON2_MEMORY = 19_456
 const ARGON2_PASSES = 2
@@ -73,6 +77,23 @@ function isBearable(memory: number, passes: number, lanes: number): boolean {
   return real && passes <= ARGON2_PASSES_MAX && memory <= ARGON2_MEMORY_MAX && memory * passes <= ARGON2_WORK_MAX
 }
 
+/** What a check of a hash takes of a core, about. One that can't be read takes nothing. */
+function secondsOf(hash: string): number {
+  const bcrypt = BCRYPT.exec(hash)
+  if (bcrypt) return bcryptSeconds(Number(bcrypt[1]))
+  const argon2 = ARGON2.exec(hash)
+  if (argon2) return argon2Seconds(Number(argon2[2]), Number(argon2[3]))
+  return foreignHash(hash)?.seconds ?? 0
+}
+
+function bcryptSeconds(cost: number): number {
+  return BCRYPT_10_SECONDS * 2 ** (cost - 10)
+}
+
+function argon2Seconds(memory: number, passes: number): number {
+  return (memory * passes) / ARGON2_WORK_PER_SECOND
+}
+
 /**
  * The forms of a password that others may have made a hash of: they take what is typed, which on some systems is NFD,
  * where we make one spelling of all (NFC). No hash of ours is made of the other, so it opens nothing but theirs.
@@ -101,11 +122,12 @@ async function anyOf<T>(forms: readonly T[], matches: (form: T) => Promise<boole
 
 /**
  * Bun's own hashes, off the event loop, at most as many at once as there are cores (more would cost throughput and
- * gain nothing), the others in a bounded queue that sheds load.
+ * gain nothing), the others in a bounded queue that sheds load. The dearest of elsewhere have half of both: else ten
+ * guesses at one such account would keep everyone else waiting for half a minute.
  */
 export class PasswordHasher implements Hasher {
-  private readonly queue: (() => void)[] = []
-  private running = 0
+  private readonly turns: Turns
+  private readonly ownSeconds: number
   private pretended: Promise<string> | undefined
   /** Hashes of the form of ours that a password matched in a way of others. */
   private readonly ofOthers = new Set<string>()
@@ -113,19 +135,25 @@ export class PasswordHasher implements Hasher {
   constructor(
     private readonly settings: Settings,
     private readonly log: Log = silentLog,
-    private readonly cores = availableParallelism(),
-  ) {}
+    cores = availableParallelism(),
+  ) {
+    const { bcryptCost, hashQueue, passwordHash } = settings
+    this.turns = new Turns(cores, hashQueue)
+    this.ownSeconds =
+      passwordHash === 'bcrypt' ? bcryptSeconds(bcryptCost) : argon2Seconds(ARGON2_MEMORY, ARGON2_PASSES)
+  }
 
   get waiting(): number {
-    return this.queue.length
+    return this.turns.waiting
   }
 
   hash(password: string): Promise<string> {
-    return this.turn(() => this.compute(password))
+    return this.turns.take(false, () => this.compute(password))
   }
 
   verify(password: string, hash: string): Promise<boolean> {
-    return this.turn(() => this.check(password, hash))
+    const long = secondsOf(hash) > Math.max(LONG_SECONDS, this.ownSeconds)
+    return this.turns.take(long, () => this.check(password, hash))
   }
 
   async pretend(password: string): Promise<void> {
@@ -175,20 +203,5 @@ export class PasswordHasher implements Hasher {
     this.ofOthers.add(hash)
     const [oldest] = this.ofOthers
     if (this.ofOthers.size > REMEMBERED && oldest !== undefined) this.ofOthers.delete(oldest)
-  }
-
-  private async turn<T>(work: () => Promise<T>): Promise<T> {
-    if (this.running >= this.cores) {
-      if (this.queue.length >= this.settings.hashQueue) throw new Problem('overloaded', { retryAfter: 2 })
-      await new Promise<void>((resolve) => this.queue.push(resolve))
-    } else this.running++
-    try {
-      return await work()
-    } finally {
-      // The turn passes on to the next in line, or ends.
-      const next = this.queue.shift()
-      if (next) next()
-      else this.running--
-    }
   }
 }

@@ -25,7 +25,7 @@ export function checkNewPassword(
   if (length > MOST) throw invalid(`${field} must be shorter than or equal to ${MOST} characters`)
 
   const lowered = password.toLowerCase()
-  common ??= new Set(commonPasswords.split('\n'))
+  common ??= new Set(commonPasswords.split('\n').filter(Boolean))
   if (common.has(lowered)) throw weak('it is one of the most used passwords')
   if (lowered === SERVICE_NAME || /^ch202[\d!.]*$/.test(lowered)) throw weak('it is the name of this service')
   for (const word of own) {

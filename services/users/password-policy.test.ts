@@ -1,0 +1,74 @@
+import { describe, expect, test } from 'bun:test'
+import type { Problem } from '../kit/problem.ts'
+import commonPasswords from './common-passwords.txt' with { type: 'text' }
+import { checkNewPassword } from './password-policy.ts'
+
+const MOST_USED = commonPasswords.split('\n').slice(0, 10_000)
+const TOO_EASY = 'The password is too easy to guess: '
+
+function refusal(password: string, own: (string | null)[] = [], least = 8): string | undefined {
+  try {
+    checkNewPassword('password', password, least, own)
+    return undefined
+  } catch (error) {
+    const { code, publicMessage } = error as Problem
+    return code === 'weak_password' ? String(publicMessage).replace(TOO_EASY, '') : code
+  }
+}
+
+/** The head of the lists that are published every year, as far as it is long enough for a password here. */
+const PUBLISHED =
+  `12345678 123456789 password 1234567890 Pass@123 admin123 12345678910 P@ssw0rd Password Aa@123456 admintelecom
+  Admin@123 abcd1234 qwerty123 Abcd@1234 Pass@1234 11223344 87654321 987654321 123123123 1q2w3e4r Aa112233 12341234 qwertyuiop
+  11111111 Password@123 1q2w3e4r5t admin1234 asdf1234 Welcome@123 Password1 123456789a administrator 1122334455 Test@123 qwer1234
+  asdfghjkl 1qaz2wsx 88888888 12121212 password123 1111111111 q1w2e3r4 baseball football superman trustno1 iloveyou sunshine
+  princess passw0rd starwars whatever jennifer michelle computer corvette mercedes midnight qazwsxedc letmein1 zaq12wsx`.split(
+    /\s+/,
+  )
+
+describe('check 3: a password that everyone tries first', () => {
+  test('each of the 10,000 most used ones, in small and in capital letters', () => {
+    expect(new Set(MOST_USED).size).toBe(10_000)
+    const reasons = new Set(MOST_USED.flatMap((one) => [refusal(one, [], 1), refusal(one.toUpperCase(), [], 1)]))
+    expect([...reasons]).toEqual(['it is one of the most used passwords'])
+    // With the length that is set, there is no other way past the rules either.
+    expect(MOST_USED.filter((one) => refusal(one) === undefined)).toEqual([])
+  })
+
+  test('each of the head of the published lists', () => {
+    expect(PUBLISHED.length).toBeGreaterThan(60)
+    expect(PUBLISHED.filter((one) => !refusal(one)?.startsWith('it is '))).toEqual([])
+  })
+
+  const own = ['Ana.Lovelace@example.org', 'ana_lovelace', 'Ana María Lovelace']
+  test.each<[string, string | undefined]>([
+    ['password!', 'it is one of the most used passwords'],
+    ['77777777', 'it is one of the most used passwords'],
+    ['XYZxyzXYZ', 'it is one of the most used passwords'],
+    ['98765432', 'it is one of the most used passwords'],
+    ['hijklmnop', 'it is one of the most used passwords'],
+    ['pass-word-1', undefined],
+    ['one\ttwo\nthree', undefined],
+    ['ch202!2026', 'it is the name of this service'],
+    ['CH202...', 'it is the name of this service'],
+    ['ana.lovelace@EXAMPLE.org', 'it is your own email or name'],
+    ['Ana.Lovelace', 'it is your own email or name'],
+    ['ANA_LOVELACE', 'it is your own email or name'],
+    ['ana maría lovelace', 'it is your own email or name'],
+    ['ana maría lovelace of old', undefined],
+    ['correct horse battery', undefined],
+    ['pass#%-word!+1', undefined],
+    ['one two three', undefined],
+    ['zqzqzqxz', undefined],
+    ['x'.repeat(16), undefined],
+    ['x!'.repeat(128), undefined],
+    ['x'.repeat(257), 'validation_failed'],
+    ['sh0rt!!', 'validation_failed'],
+  ])('%s: %s', (password, reason) => {
+    expect(refusal(password, own)).toBe(reason)
+  })
+
+  test('an account without a username and a name has nothing to compare with', () => {
+    expect(refusal('ana maría lovelace', ['a@example.org', null, '', null])).toBeUndefined()
+  })
+})
