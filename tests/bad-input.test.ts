@@ -121,7 +121,7 @@ describe.each(WAYS)('%s', (way) => {
       }
     })
 
-    test('TRACE, odd methods and broken lines are refused, and the service goes on', async () => {
+    test('check 26: TRACE, odd methods and broken lines are refused, and the service goes on', async () => {
       for (const base of Object.values(system.url)) {
         for (const method of ['TRACE', 'PROPFIND', 'LOCK', 'CONNECT', 'OPTIONS']) {
           const { status, text } = await request(base, `${method} /health HTTP/1.1`)
@@ -165,7 +165,7 @@ describe.each(WAYS)('%s', (way) => {
       }
     })
 
-    test('a header can not be broken into two', async () => {
+    test('check 26: a header can not be broken into two', async () => {
       const lines = ['Host: localhost', 'x-request-id: one\r\x20two', 'x-request-id: a\rset-cookie: b=c']
       for (const header of lines.slice(1)) {
         const { headers } = await request(system.url.auth, 'GET /health HTTP/1.1', ['Host: localhost', header])
@@ -226,7 +226,7 @@ describe.each(WAYS)('%s', (way) => {
       }
     })
 
-    test('over 64 KiB are 413, announced or chunked', async () => {
+    test('check 25: over 64 KiB are 413, announced or chunked', async () => {
       const large = JSON.stringify({ login: 'a', password: 'x'.repeat(65 * 1024) })
       expectProblem(await login(large), 413, 'body_too_large')
       const line = 'POST /auth/login HTTP/1.1'
@@ -243,7 +243,7 @@ describe.each(WAYS)('%s', (way) => {
       expect(chunked.body.code).toBe('invalid_credentials')
     })
 
-    test('of 10 MB, again and again, take no memory', async () => {
+    test('check 25: of 10 MB, again and again, take no memory', async () => {
       const memory = async () =>
         Number(
           /^process_resident_memory_bytes\S* (\S+)$/m.exec(
@@ -285,14 +285,14 @@ describe.each(WAYS)('%s', (way) => {
       expectProblem(await login(body), 400, 'malformed_json')
     })
 
-    test('that are no UTF-8 are 400', async () => {
+    test('check 2: that are no UTF-8 are 400', async () => {
       for (const bytes of [[0xff], [0xc0, 0xaf], [0xed, 0xa0, 0x80], [0xf5, 0x80, 0x80, 0x80], [0xe2, 0x82]]) {
         const body = Buffer.concat([Buffer.from('{"login":"a","password":"'), Buffer.from(bytes), Buffer.from('"}')])
         expectProblem(await login(body), 400, 'malformed_json')
       }
     })
 
-    test('lone surrogates and NUL are 400 in every string, names too', async () => {
+    test('check 2: lone surrogates and NUL are 400 in every string, names too', async () => {
       for (const [text, complaint] of [
         ['\\ud800', 'lone surrogates'],
         ['\\udc00x', 'lone surrogates'],
@@ -311,7 +311,7 @@ describe.each(WAYS)('%s', (way) => {
       expectProblem(await login(`{"login":"a","password":"b","\\u0000":1}`), 400, 'validation_failed')
     })
 
-    test('names of the prototype are names like any other', async () => {
+    test('check 25: names of the prototype are names like any other', async () => {
       for (const name of ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty', '__defineGetter__']) {
         const answer = await login(`{"login":"a","password":"b","${name}":{"isAdmin":true,"${CANARY}":1}}`)
         expectProblem(answer, 400, 'validation_failed')
@@ -325,7 +325,7 @@ describe.each(WAYS)('%s', (way) => {
       expect(Object.keys(clean.body.items[0])).not.toContain('isAdmin')
     })
 
-    test('of two fields of one name, and of two query names, the last counts', async () => {
+    test('check 25: of two fields of one name, and of two query names, the last counts', async () => {
       const email = newEmail()
       const created = await call(system.url.users, 'POST /users', {
         headers: { ...as.operator, ...JSON_TYPE },
@@ -343,7 +343,7 @@ describe.each(WAYS)('%s', (way) => {
   })
 
   describe('fields', () => {
-    test('of a wrong type are 400 and named, in every body', async () => {
+    test('check 25: of a wrong type are 400 and named, in every body', async () => {
       let tried = 0
       for (const route of withBody) {
         const headers = await credentialsOf(route)
@@ -375,7 +375,7 @@ describe.each(WAYS)('%s', (way) => {
       }
     })
 
-    test('of the longest and the oddest kind are never our fault', async () => {
+    test('check 25: of the longest and the oddest kind are never our fault', async () => {
       const odd = [
         '',
         ' ',
@@ -440,7 +440,7 @@ describe.each(WAYS)('%s', (way) => {
         )
     })
 
-    test('SQL in a search or a cursor is text', async () => {
+    test('check 26: SQL in a search or a cursor is text', async () => {
       await registerUser(system)
       for (const search of ["' OR '1'='1", '%', '_', '"', '*', "'; DROP TABLE users; --", 'NEAR(a b)', '\\']) {
         const found = await call(system.url.users, `GET /users?search=${encodeURIComponent(search)}`, {
@@ -463,7 +463,7 @@ describe.each(WAYS)('%s', (way) => {
   })
 
   describe('credentials', () => {
-    test('are looked at before the body: every guarded route is 401 without one, whatever is sent', async () => {
+    test('check 17: are looked at before the body: every guarded route is 401 without one, whatever is sent', async () => {
       expect(guarded.length).toBeGreaterThan(30)
       for (const route of guarded) {
         const bodies: { body?: string; headers?: Record<string, string> }[] =
@@ -487,7 +487,7 @@ describe.each(WAYS)('%s', (way) => {
       }
     })
 
-    test('that are wrong open nothing: keys missing, shortened, doubled, in the query, in another scheme', async () => {
+    test('check 23: that are wrong open nothing: keys missing, shortened, doubled, in the query, in another scheme', async () => {
       const key = as.operator['x-api-key']
       const wrong: Record<string, string>[] = [
         {},
@@ -529,7 +529,7 @@ describe.each(WAYS)('%s', (way) => {
       }
     })
 
-    test('of an operator open no internal path, and the internal key no admin path', async () => {
+    test('check 24: of an operator open no internal path, and the internal key no admin path', async () => {
       const isInternal = (path: string) =>
         /^\/api\/v1\/(auth\/(sync|revocations|audit)|users\/(verify-credentials|password-hashes|announcements|:user_id\/password(-hash|-changed)?$)|modules\/sync)/.test(
           path,
@@ -544,7 +544,7 @@ describe.each(WAYS)('%s', (way) => {
         expectProblem(await send(route, { headers: bearer }), 403, 'forbidden')
     })
 
-    test('of two keys, separated by a comma, both work', async () => {
+    test('check 23: of two keys, separated by a comma, both work', async () => {
       for (const key of OTHER_KEYS.OPERATOR_API_KEY.split(', ')) {
         const headers = { 'x-api-key': key }
         expect((await call(open.url.users, 'GET /users', { headers })).status).toBe(200)
@@ -564,7 +564,7 @@ describe.each(WAYS)('%s', (way) => {
       await registerUser(open)
     })
 
-    test('are not echoed, and not printed', async () => {
+    test('check 38: are not echoed, and not printed', async () => {
       const attempts: [keyof System['url'], string, Parameters<typeof call>[2]][] = [
         ['auth', LOGIN, { body: { login: 'a', password: `${CANARY}${'x'.repeat(300)}` } }],
         ['auth', 'POST /auth/refresh', { body: { refresh_token: CANARY } }],

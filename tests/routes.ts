@@ -4,13 +4,14 @@ import { join } from 'node:path'
 import { readConfig } from '../services/kit/config.ts'
 import { silentLog } from '../services/kit/log.ts'
 import { SERVICES, serve } from '../services/serve.ts'
-import { INTERNAL_KEY, type Name, OPERATOR_KEY } from './harness.ts'
+import { as, INTERNAL_KEY, type Name, OPERATOR_KEY } from './harness.ts'
 
 /** As much of a JSON Schema as the tests look at. */
 export interface Schema {
   type?: string | string[]
   properties?: Record<string, Schema>
   required?: string[]
+  items?: Schema
 }
 
 /** A route as the apps themselves know it: a test that walks these misses none that is added. */
@@ -110,4 +111,13 @@ const OPEN_TO_ALL = new Set([
 export function isPublic({ method, path }: Pick<ServedRoute, 'method' | 'path'>): boolean {
   const bare = path.replace(/^\/api\/v1/, '')
   return OPEN_TO_ALL.has(`${method} ${bare}`) || (method === 'GET' && /^\/swagger(\/|$)/.test(bare))
+}
+
+const INTERNAL =
+  /\/(sync|audit|verify-credentials|password|password-changed|send|revocations|password-hash|password-hashes)(\/|$)/
+
+/** A credential that lets in: the operator's key but where that does not. */
+export function credentialFor({ path }: Pick<ServedRoute, 'path'>, bearer: Record<string, string>) {
+  if (/\/(logout-all|change-password|me)$/.test(path)) return bearer
+  return INTERNAL.test(path) && !path.includes('/admin/') ? as.internal : as.operator
 }

@@ -255,7 +255,7 @@ test('trap 7: a host of one letter is a host', async () => {
   }
 })
 
-test('trap 8: deep and large bodies are refused at once, and stall no one', async () => {
+test('check 25: trap 8, deep and large bodies are refused at once, and stall no one', async () => {
   const type = { 'content-type': 'application/json' }
   const post = async (body: string) => {
     // The best of three: a busy machine may be slow once, a body that stalls us always is.
@@ -713,7 +713,7 @@ test('trap 21: three that start together on an empty directory end up with the s
   for (const [, secret] of secrets.matchAll(/=(.+)$/gm)) expect(said).not.toContain(secret ?? '')
 })
 
-test('trap 22: no trick with a path opens anything', async () => {
+test('check 24: trap 22, no trick with a path opens anything', async () => {
   const tricks: [keyof System['url'], string][] = [
     ['users', '//users'],
     ['users', '///users'],

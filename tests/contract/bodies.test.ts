@@ -8,7 +8,7 @@ describe.each(WAYS)('bodies, %s', (way) => {
   })
   afterAll(() => system.stop())
 
-  test('a field that no one knows is refused where no body is expected, and nothing is done', async () => {
+  test('check 19: a field that no one knows is refused where no body is expected, and nothing is done', async () => {
     const user = await registerUser(system)
     const { users, auth } = system.url
     for (const [base, request] of [
@@ -28,7 +28,7 @@ describe.each(WAYS)('bodies, %s', (way) => {
     expect((await call(users, `DELETE /users/${user.id}`, { headers: bearer, body: {} })).status).toBe(204)
   })
 
-  test('the fields of an operator are forbidden to others in the old contract too', async () => {
+  test('check 19: the fields of an operator are forbidden to others in the old contract too', async () => {
     const body = { email: 'v0-roles@example.org', password: 'correct horse battery' }
     for (const [base, request] of [
       [system.url.auth, 'POST /auth/register'],
@@ -43,7 +43,7 @@ describe.each(WAYS)('bodies, %s', (way) => {
     expect(made.body).toEqual({ id: made.body.id, email: body.email, roles: ['USER', 'EDITOR'] })
   })
 
-  test('ten megabytes are a problem like any other, and are not kept', async () => {
+  test('check 25: ten megabytes are a problem like any other, and are not kept', async () => {
     const { tokens } = await createUser(system)
     const body = `{"email":"${'x'.repeat(10 * 1024 * 1024)}"}`
     const headers = { ...as.bearer(tokens.access_token), 'content-type': 'application/json' }

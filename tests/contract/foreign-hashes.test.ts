@@ -1,4 +1,6 @@
+import { Database } from 'bun:sqlite'
 import { describe, expect, test } from 'bun:test'
+import { join } from 'node:path'
 import { as, eventually, logIn, newEmail, PASSWORD } from '../harness.ts'
 import { running } from './running.ts'
 import { expectProblem } from './shapes.ts'
@@ -8,6 +10,9 @@ const SIGNER_KEY = 'jxspr8Ki0RYycVU8zykbdLGjFQ3McFUH0uiiTvC8pVMXAn210wjLNmdZJzxU
 const FIREBASE =
   `$fbscrypt$v=1,n=14,r=8,p=1,ss=Bw==,sk=${SIGNER_KEY}$42xEC+ixf3L2lw==$` +
   'lSrfV15cpx95/sZS2W9c9Kp6i/LVgQNDNC/qzrCnh1SAyZvqmZqAjTdn3aoItz+VHjoZilo78198JAdRuid5lQ=='
+
+const bcrypt = (cost: number, prefix: string, password = PASSWORD) =>
+  Bun.password.hash(password, { algorithm: 'bcrypt', cost }).then((hash) => hash.replace('$2b$', prefix))
 
 /** Made elsewhere: by Python's hashlib and argon2-cffi, and Firebase's published one. */
 const HASHES: [name: string, hash: string, password?: string][] = [
@@ -30,7 +35,10 @@ const HASHES: [name: string, hash: string, password?: string][] = [
   ['argon2d', `$argon2d$v=19$m=1024,t=3,p=1$${SALT}$RaqIKFojXWFBd3xX5eCyHiXkp1Iof/R1WdAXNxlTOiE`],
   // Typed on a system that writes ä as two characters.
   ['pbkdf2 of NFD', `$pbkdf2-sha256$i=1000$${SALT}$7DQZEU9jvzy4+8hsJGqxnhPOA+o0/pIVVbhFtbw3z+8`, 'pässwort-lang'],
-  ['bcrypt of 72 bytes', await Bun.password.hash('x'.repeat(72), { algorithm: 'bcrypt', cost: 4 }), 'x'.repeat(80)],
+  ['bcrypt of 72 bytes', await bcrypt(4, '$2b$', 'x'.repeat(72)), 'x'.repeat(80)],
+  ['bcrypt $2a$ of another cost', await bcrypt(5, '$2a$')],
+  ['bcrypt $2b$ of another cost', await bcrypt(6, '$2b$')],
+  ['bcrypt $2y$ of another cost', await bcrypt(5, '$2y$')],
 ]
 
 const here = running('three processes')
@@ -49,6 +57,18 @@ const importing = async (lines: object[]) => {
     .map((line) => JSON.parse(line))
 }
 
+/** The hash that a service has on its disk. */
+const onDisk = (name: 'auth' | 'users', id: string) => {
+  const database = new Database(join(here.system.dataDir, `${name}.sqlite`), { readonly: true })
+  const sql =
+    name === 'auth'
+      ? 'SELECT password_hash FROM accounts WHERE user_id = ?'
+      : 'SELECT password_hash FROM users WHERE id = ?'
+  const row = database.query<{ password_hash: string }, [string]>(sql).get(id)
+  database.close()
+  return row?.password_hash
+}
+
 /** Wrong, right, and right by the hash that has taken the place of the old one. */
 const logsIn = async (id: string, email: string, password: string, hash: string) => {
   expect((await recordOf(id)).password_hash).toBe(hash)
@@ -64,9 +84,11 @@ const logsIn = async (id: string, email: string, password: string, hash: string)
   expectProblem(await logIn(here.system, email, `?${password.slice(1)}`), 401, 'invalid_credentials')
   await eventually(async () => (await auth('GET /health/cache')).body.pending === 0)
   expect((await recordOf(id)).password_hash).toBe(password_hash)
+  await eventually(() => onDisk('auth', id) === password_hash)
+  expect(onDisk('users', id)).toBe(password_hash)
 }
 
-describe('a hash made elsewhere logs in unchanged, and gives way at the first login', () => {
+describe('check 5: a hash made elsewhere logs in unchanged, and gives way in both databases at the first login', () => {
   test.each(HASHES)('imported: %s', async (_, hash, password = PASSWORD) => {
     const email = newEmail()
     const [line] = await importing([{ email, password_hash: hash }])

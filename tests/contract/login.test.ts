@@ -123,7 +123,7 @@ describe.each(WAYS)('logging in, %s', (way) => {
       expectProblem(await login(body), 400, 'validation_failed')
     })
 
-    test('login: an unknown user and a wrong password get the same bytes', async () => {
+    test('check 28: an unknown user, a wrong password, and one for a disabled account get the same bytes', async () => {
       const { email } = await registerUser(here.system)
       const disabled = await createDisabled()
       const headers = { 'x-request-id': 'the-same' }
@@ -154,7 +154,7 @@ describe.each(WAYS)('logging in, %s', (way) => {
       expect((await login({ email, password: PASSWORD })).status).toBe(200)
     })
 
-    test('login: a password is right or wrong in each of its characters; NFC and NFD are one', async () => {
+    test('check 2: a password is right or wrong in each of its characters; NFC and NFD are one', async () => {
       const email = newEmail()
       const password = `Ünïcode ${'x'.repeat(80)}`
       await auth('POST /auth/register', { body: { email, password: password.normalize('NFC') } })
@@ -196,7 +196,7 @@ describe.each(WAYS)('logging in, %s', (way) => {
           )
       }
 
-      test('after ten failures the right password is refused too, under every name; a live session goes on', async () => {
+      test('checks 29 and 30: after ten failures the right password is refused too, under every name; a live session goes on', async () => {
         const user = await createUser(here.system, { username: 'guessed' })
         const other = await registerUser(here.system)
         await exhaust([{ email: user.email }, { username: 'guessed' }, { login: user.email.toUpperCase() }])
@@ -211,7 +211,7 @@ describe.each(WAYS)('logging in, %s', (way) => {
         expect((await logIn(here.system, other.email)).status).toBe(200)
       })
 
-      test('a name in the field of the other is not a second account to guess at', async () => {
+      test('check 29: a name in the field of the other is not a second account to guess at', async () => {
         const user = await createUser(here.system, { username: 'crossed' })
         expectProblem(await login({ email: 'crossed', password: PASSWORD }), 401, 'invalid_credentials')
         expectProblem(await login({ username: user.email, password: PASSWORD }), 401, 'invalid_credentials')
@@ -231,7 +231,7 @@ describe.each(WAYS)('logging in, %s', (way) => {
         expect((await login({ email, password: PASSWORD })).status).toBe(200)
       })
 
-      test('200 guesses at once: ten are looked at', async () => {
+      test('check 29: 200 guesses at once: ten are looked at', async () => {
         const { email } = await registerUser(here.system)
         const answers = await Promise.all(
           Array.from({ length: 200 }, (_, i) => login({ email, password: `${WRONG} ${i}` })),
@@ -243,7 +243,7 @@ describe.each(WAYS)('logging in, %s', (way) => {
         expectProblem(await login({ email, password: PASSWORD }), 429, 'rate_limited')
       })
 
-      test('an address is counted over all accounts; an IPv6 /64 is one; who stands before the proxy can say anything', async () => {
+      test('check 29: an address is counted over all accounts; an IPv6 /64 is one; who stands before the proxy can say anything', async () => {
         const { email } = await registerUser(here.system)
         const from = (address: string) => ({ 'x-forwarded-for': address })
         const guess = (i: number, headers: Record<string, string>) =>
@@ -258,7 +258,7 @@ describe.each(WAYS)('logging in, %s', (way) => {
         expect((await login(right)).status).toBe(200)
       })
 
-      test('the count survives a crash', async () => {
+      test('check 29: the count survives a crash', async () => {
         const { email } = await registerUser(here.system)
         await exhaust([{ email }])
         await here.system.kill('auth')

@@ -104,7 +104,7 @@ describe.each(WAYS)('modules, %s', (way) => {
     expect((await disable(base)).status).toBe(200)
   })
 
-  test('who may', async () => {
+  test('check 17: who may', async () => {
     const ana = await registerUser(here.system)
     const id = await make()
     const body = { id: newId(), name: 'x', description: '' }
@@ -139,7 +139,7 @@ describe.each(WAYS)('modules, %s', (way) => {
   })
 
   describe('roles', () => {
-    test('are those that users says: a change counts from its answer on', async () => {
+    test('check 18: are those that users says: a change counts from its answer on', async () => {
       const ana = await registerUser(here.system)
       const id = await make({ required_roles: ['STAFF', 'USER'] })
       expect((await modules(`GET /modules/${id}`, { headers: bearer(ana) })).body.available).toBe(false)
@@ -195,7 +195,7 @@ describe.each(WAYS)('modules, %s', (way) => {
       await users(`DELETE /users/${admin.id}`, { headers: as.operator })
     })
 
-    test('no one else names a user: nothing is changed', async () => {
+    test('check 18: no one else names a user: nothing is changed', async () => {
       const [ana, ben] = [await registerUser(here.system), await registerUser(here.system)]
       const id = await make()
       for (const user_id of [ben.id, ana.id]) {

@@ -265,7 +265,7 @@ describe.each(WAYS)('the password cache, %s', (way) => {
   })
 
   if (way === 'three processes') {
-    test('users down: who is known logs in, what needs users says so', async () => {
+    test('check 34: users down: who is known logs in, what needs users says so', async () => {
       const user = await createUser(here.system, { username: 'known', name: 'Known' })
       const dropped = await registerUser(here.system)
       await drop(dropped.id)

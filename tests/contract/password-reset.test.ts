@@ -15,6 +15,7 @@ import {
   type TestUser,
   WAYS,
 } from '../harness.ts'
+import { request as rawRequest } from '../sockets.ts'
 import { all, askEach } from './each-service.ts'
 import { mailedToken, mailsTo, readMail, resetLinkIn } from './reset-mail.ts'
 import { running } from './running.ts'
@@ -32,7 +33,7 @@ describe.each(WAYS)('password reset, %s', (way) => {
       auth('POST /auth/password-reset-confirm', { body: { token, new_password } })
     const tokenFor = ({ email }: { email: string }) => mailedToken(auth, here.system, email)
 
-    test('known, unknown and disabled addresses get the same answer; a mail goes to the known one alone', async () => {
+    test('check 21: known, unknown and disabled addresses get the same answer; a mail goes to the known one alone', async () => {
       const user = await registerUser(here.system)
       const disabled = newEmail()
       await users('POST /users', {
@@ -53,14 +54,25 @@ describe.each(WAYS)('password reset, %s', (way) => {
       expect(mails(here.system)).toHaveLength(before + 1)
     })
 
-    test('the mail bears the link of PUBLIC_URL, whatever the request said of hosts', async () => {
+    test('check 22: the mail bears the link of PUBLIC_URL, whatever the request said of hosts', async () => {
       const user = await registerUser(here.system)
-      await request(user.email, {
-        'x-forwarded-host': 'evil.example.com',
-        'x-forwarded-proto': 'gopher',
-        forwarded: 'host=evil.example.com',
-        origin: 'https://evil.example.com',
-      })
+      const body = JSON.stringify({ email: user.email })
+      const headers = [
+        'Host: evil.example.com',
+        'X-Forwarded-Host: evil.example.com',
+        'X-Forwarded-Server: evil.example.com',
+        'X-Forwarded-Port: 666',
+        'X-Forwarded-Prefix: /evil',
+        'X-Forwarded-Proto: gopher',
+        'X-Original-URL: https://evil.example.com/',
+        'Forwarded: for=192.0.2.1;host=evil.example.com;proto=gopher',
+        'Origin: https://evil.example.com',
+        'Referer: https://evil.example.com/',
+        'Content-Type: application/json',
+        `Content-Length: ${body.length}`,
+      ]
+      const line = 'POST /api/v1/auth/password-reset-request HTTP/1.1'
+      expect((await rawRequest(here.system.url.auth, line, headers, body)).status).toBe(202)
       const mail = await eventually(() => mailsTo(here.system, user.email)[0])
       const link = resetLinkIn(mail)
       expect(link.origin + link.pathname).toBe('https://app.example.org/reset-password')
@@ -93,7 +105,7 @@ describe.each(WAYS)('password reset, %s', (way) => {
       expect((await logIn(here.system, user.email, NEW)).status).toBe(200)
     })
 
-    test('20 redeem it at once: one does', async () => {
+    test('check 21: 20 redeem it at once: one does', async () => {
       const user = await registerUser(here.system)
       const token = await tokenFor(user)
       const passwords = Array.from({ length: 20 }, (_, i) => `new password no ${i}`)
@@ -144,7 +156,7 @@ describe.each(WAYS)('password reset, %s', (way) => {
       ],
       ['being deleted', ({ id }) => users(`DELETE /users/${id}`, { headers: as.operator })],
     ]
-    test.each(voiding)('%s voids it', async (_, act) => {
+    test.each(voiding)('check 21: %s voids it', async (_, act) => {
       const user = await registerUser(here.system)
       const token = await tokenFor(user)
       await act(user)
@@ -167,12 +179,15 @@ describe.each(WAYS)('password reset, %s', (way) => {
       ['request', { email: ['a@example.org', 'b@example.org'] }],
       ['request', { email: 'a@example.org, b@example.org' }],
       ['request', { email: 'a@example.org\r\nBcc: b@example.org' }],
+      ['request', { email: 'a@example.org\nBcc: b@example.org' }],
+      ['request', { email: 'a@example.org\r' }],
+      ['request', { email: 'a@example.org;b@example.org' }],
       ['request', { email: 'a@example.org\0' }],
       ['request', { email: 'a@example.org', redirect: 'https://evil.example.com' }],
       ['confirm', { token: 'x' }],
       ['confirm', { new_password: NEW }],
       ['confirm', { token: 'x', new_password: NEW, user_id: crypto.randomUUID() }],
-    ])('%s refuses %j', async (call, body) => {
+    ])('check 22: %s refuses %j', async (call, body) => {
       const before = mails(here.system).length
       expectProblem(await auth(`POST /auth/password-reset-${call}`, { body }), 400, 'validation_failed')
       expect(mails(here.system)).toHaveLength(before)
@@ -198,14 +213,14 @@ describe.each(WAYS)('password reset, %s', (way) => {
         for (let i = 0; i < 5; i++) expect((await request(i % 2 ? email : email.toUpperCase())).status).toBe(202)
         const sixth = await request(email)
         expectProblem(sixth, 429, 'rate_limited')
-        expect(Number(sixth.headers.get('retry-after'))).toBeWithin(3500, 3601)
+        expect(Number(sixth.headers.get('retry-after'))).toBeWithin(1700, 1801)
       }
       const other = await registerUser(here.system)
       await tokenFor(other)
       expect(mailsTo(here.system, user.email)).toHaveLength(5)
     })
 
-    test('an account under attack can be reset, and is open again', async () => {
+    test('check 30: an account under attack can be reset, and is open again', async () => {
       const user = await registerUser(here.system)
       for (let i = 0; i < 10; i++) await logIn(here.system, user.email, `wrong ${i}`)
       expectProblem(await logIn(here.system, user.email), 429, 'rate_limited')

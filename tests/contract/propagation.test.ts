@@ -145,7 +145,7 @@ describe.each(WAYS)('what users tells auth, %s', (way) => {
     })
   })
 
-  describe('notices that come as they should not', () => {
+  describe('check 34: notices that come as they should not', () => {
     test('late and reordered ones change nothing', async () => {
       const ana = await registerUser(here.system, { username: newName() })
       const versions = [await record(ana.id)]
@@ -258,7 +258,7 @@ describe.each(WAYS)('what users tells auth, %s', (way) => {
     })
   })
 
-  describe('what is waiting survives', () => {
+  describe('check 34: what is waiting survives', () => {
     test('a kill of users between the change and the telling', async () => {
       const [ana, ben] = [await registerUser(here.system), await registerUser(here.system)]
       const email = newEmail()
@@ -309,7 +309,7 @@ describe.each(WAYS)('what users tells auth, %s', (way) => {
       15_000,
     )
 
-    whereApart(way)('with users away those who are known log in', async () => {
+    whereApart(way)('check 34: with users away those who are known log in', async () => {
       const ana = await registerUser(here.system)
       await here.system.kill('users')
       try {

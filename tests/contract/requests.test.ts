@@ -62,7 +62,7 @@ describe.each(WAYS)('what goes for every request, %s', (way) => {
       ['33 deep', nested(33)],
       ['20,000 deep', nested(20_000)],
       ['20,000 deep in a field', `{"password":"${SECRET}","x":${'{"a":'.repeat(8000)}1${'}'.repeat(8000)}}`],
-    ])('a body that is %s is 400 malformed_json, quickly', async (_, body) => {
+    ])('check 25: a body that is %s is 400 malformed_json, quickly', async (_, body) => {
       const began = performance.now()
       const answer = await send(body, JSON_TYPE)
       expectProblem(answer, 400, 'malformed_json')
@@ -88,7 +88,7 @@ describe.each(WAYS)('what goes for every request, %s', (way) => {
       expect(answer.text).not.toContain(SECRET)
     })
 
-    test('a body of more than 64 KiB is 413, chunked or not', async () => {
+    test('check 25: a body of more than 64 KiB is 413, chunked or not', async () => {
       for (const body of [padded(KIB64 + 1), padded(65 * 1024), padded(1024 * 1024), chunked(KIB64 + 1)])
         expectProblem(await send(body, JSON_TYPE), 413, 'body_too_large')
       expectProblem(await send(padded(KIB64), JSON_TYPE), 400, 'validation_failed')
@@ -173,14 +173,14 @@ describe.each(WAYS)('what goes for every request, %s', (way) => {
     })
   })
 
-  test('of two fields of one name the last counts', async () => {
+  test('check 25: of two fields of one name the last counts', async () => {
     const email = newEmail()
     const body = `{"email":"${email}","password":"${PASSWORD}","name":"First","name":"Last"}`
     const made = await here.users('POST /users', { body, headers: JSON_TYPE })
     expect(made).toMatchObject({ status: 201, body: { name: 'Last' } })
   })
 
-  test('prototypes stay as they are', async () => {
+  test('check 25: prototypes stay as they are', async () => {
     const body = `{"email":"${newEmail()}","password":"${PASSWORD}","__proto__":{"roles":["ADMIN"],"status":"x"}}`
     expectProblem(await here.users('POST /users', { body, headers: JSON_TYPE }), 400, 'validation_failed')
     const made = await here.users('POST /users', { body: { email: newEmail(), password: PASSWORD } })

@@ -13,7 +13,7 @@ describe.each(WAYS)('a restart of auth, %s', (way) => {
   }
   const logout = (token: string) => auth('POST /auth/logout', { headers: as.bearer(token) })
 
-  test('live sessions live, what is revoked stays so', async () => {
+  test('check 14: live sessions live, what is revoked stays so', async () => {
     const [live, ended] = [await registerUser(here.system), await registerUser(here.system)]
     await logout(ended.tokens.access_token)
     await restart()
@@ -25,7 +25,7 @@ describe.each(WAYS)('a restart of auth, %s', (way) => {
     expectProblem(await refresh(ended.tokens.refresh_token), 401, 'invalid_refresh_token')
   })
 
-  test('an answer that was lost in a crash can be asked for again; an older token is known for what it is', async () => {
+  test('checks 12 and 14: an answer that was lost in a crash can be asked for again; an older token is known for what it is', async () => {
     const { tokens } = await registerUser(here.system)
     const refresh = async (refresh_token: string) => await auth('POST /auth/refresh', { body: { refresh_token } })
     const second = (await refresh(tokens.refresh_token)).body
@@ -36,7 +36,7 @@ describe.each(WAYS)('a restart of auth, %s', (way) => {
     expect(await askEach(here.system, third.access_token)).toEqual(all('token_revoked'))
   })
 
-  test('a logout right after it is refused at once everywhere, twice', async () => {
+  test('check 16: a logout right after it is refused at once everywhere, twice', async () => {
     for (let round = 0; round < 2; round++) {
       const { tokens } = await registerUser(here.system)
       expect(await askEach(here.system, tokens.access_token)).toEqual(all(200))

@@ -47,7 +47,7 @@ describe.each(WAYS)('sessions, %s', (way) => {
         await alive(tokens)
       })
 
-      test('the token spent last gives the same one again; it goes on from there', async () => {
+      test('check 12: the token spent last gives the same one again; it goes on from there', async () => {
         const { tokens } = await registerUser(here.system)
         const first = await refresh(tokens.refresh_token)
         for (let i = 0; i < 3; i++) {
@@ -77,7 +77,7 @@ describe.each(WAYS)('sessions, %s', (way) => {
         await alive(other)
       })
 
-      test('50 at once end up with one and the same token', async () => {
+      test('check 12: 50 at once end up with one and the same token', async () => {
         const user = await registerUser(here.system)
         let current = user.tokens.refresh_token
         for (let round = 0; round < 2; round++) {
@@ -160,7 +160,7 @@ describe.each(WAYS)('sessions, %s', (way) => {
       })
     })
 
-    describe('what ends sessions is refused at each service when its answer is there', () => {
+    describe('check 16: what ends sessions is refused at each service when its answer is there', () => {
       const bearer = ({ access_token }: Tokens) => ({ headers: as.bearer(access_token) })
       const operator = { headers: as.operator }
       interface Ending {
@@ -316,7 +316,7 @@ describe.each(WAYS)('sessions, %s', (way) => {
         }
       })
 
-      test('a refresh and a logout at once, 20 times: nothing works afterwards', async () => {
+      test('check 13: a refresh and a logout at once, 20 times: nothing works afterwards', async () => {
         for (let round = 0; round < 20; round++) {
           const { tokens } = await registerUser(here.system)
           const [rotated, ended] = await Promise.all([

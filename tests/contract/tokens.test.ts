@@ -1,7 +1,5 @@
-import { Database } from 'bun:sqlite'
 import { describe, expect, test } from 'bun:test'
-import { createHmac, createPrivateKey, generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto'
-import { join } from 'node:path'
+import { createHmac, createPublicKey, generateKeyPairSync, randomUUID } from 'node:crypto'
 import { jwt } from '@elysiajs/jwt'
 import { Elysia } from 'elysia'
 import {
@@ -13,41 +11,14 @@ import {
   errors,
   jwtVerify,
 } from 'jose'
-import { Sealing } from '../../services/auth/sealing.ts'
-import { systemRandom } from '../../services/kit/random.ts'
 import { as, call, createUser, registerUser, type System, WAYS } from '../harness.ts'
 import { all, askEach } from './each-service.ts'
+import { encode, type Json, resigned, SECRET, signed, signingKey } from './forged-tokens.ts'
 import { form, running } from './running.ts'
 import { expectFields, expectProblem, FIELDS } from './shapes.ts'
 
-const SECRET = 'secret-of-these-tests-0123456789-0123456789'
 const CLAIMS = ['iss', 'sub', 'aud', 'exp', 'iat', 'jti', 'sid', 'email', 'roles', 'ver']
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
-
-type Json = Record<string, unknown>
-const encode = (value: Json | Buffer) =>
-  (Buffer.isBuffer(value) ? value : Buffer.from(JSON.stringify(value))).toString('base64url')
-const signed = (header: Json, claims: Json, key: KeyObject) => {
-  const input = `${encode(header)}.${encode(claims)}`
-  return `${input}.${encode(sign(null, Buffer.from(input), key))}`
-}
-
-/** The key that the service signs with, taken out of its database: what can be made with it alone shows in the claims. */
-function signingKey(system: System): { kid: string; x: string; key: KeyObject } {
-  const database = new Database(join(system.dataDir, 'auth.sqlite'), { readonly: true })
-  try {
-    const row = database
-      .query<{ kid: string; x: string; sealed: Uint8Array }, []>(
-        "SELECT kid, x, sealed_private_key AS sealed FROM signing_keys WHERE status = 'active'",
-      )
-      .get()
-    const der = row && new Sealing([SECRET], systemRandom).open(row.sealed, `signing key ${row.kid}`)
-    if (!der) throw new Error('The signing key does not open')
-    return { kid: row.kid, x: row.x, key: createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }) }
-  } finally {
-    database.close()
-  }
-}
 
 describe.each(WAYS)('tokens, %s', (way) => {
   describe('with the default settings', () => {
@@ -58,7 +29,7 @@ describe.each(WAYS)('tokens, %s', (way) => {
     const validate = (token: string) => auth('POST /auth/validate-token', { body: { token } })
     const introspect = (token: string) => auth('POST /auth/introspect', form({ token }, as.internal))
 
-    describe('a client that knows the standards alone', () => {
+    describe('check 11: a client that knows the standards alone', () => {
       test('finds the keys and checks a token (jose)', async () => {
         const user = await createUser(here.system, { roles: ['USER', 'EDITOR'] })
         const { issuer, jwks_uri } = await metadata()
@@ -136,7 +107,7 @@ describe.each(WAYS)('tokens, %s', (way) => {
       })
     })
 
-    describe('a token that was tampered with', () => {
+    describe('checks 7 and 8: a token that was tampered with', () => {
       const foreign = generateKeyPairSync('ed25519')
       type Forge = (token: string, system: System) => string
       const partsOf = (token: string) => {
@@ -149,9 +120,22 @@ describe.each(WAYS)('tokens, %s', (way) => {
           header: decodeProtectedHeader(token) as Json,
         }
       }
-      const unsigned = (alg: string): Forge => {
-        return (token) => `${encode({ alg, typ: 'at+jwt' })}.${partsOf(token).payload}.`
+      const unsigned = (alg: unknown): Forge => {
+        return (token) => {
+          const { header, payload } = partsOf(token)
+          return `${encode({ ...header, alg })}.${payload}.`
+        }
       }
+      const overOldSignature = (alg: unknown): Forge => {
+        return (token) => {
+          const { header, payload, signature } = partsOf(token)
+          return `${encode({ ...header, alg })}.${payload}.${signature}`
+        }
+      }
+      /** All 16 spellings of none. */
+      const nones = Array.from({ length: 16 }, (_, bits) =>
+        [...'none'].map((letter, at) => (bits & (1 << at) ? letter.toUpperCase() : letter)).join(''),
+      )
       /** The next character with other bits behind the last byte: the same bytes, spelled otherwise. */
       const strayBit = (part: string) => part.slice(0, -1) + ALPHABET.charAt(ALPHABET.indexOf(part.at(-1) ?? '') ^ 1)
       const withSecretOf =
@@ -162,6 +146,10 @@ describe.each(WAYS)('tokens, %s', (way) => {
           const secret = secretOf(signingKey(system).x)
           return `${input}.${createHmac('sha256', secret).update(input).digest('base64url')}`
         }
+      const publicKey = (x: string, format: 'pem' | 'der') => {
+        const key = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' })
+        return key.export({ type: 'spki', format } as { type: 'spki'; format: 'pem' })
+      }
       const withHeader =
         (change: Json): Forge =>
         (token) => {
@@ -171,29 +159,26 @@ describe.each(WAYS)('tokens, %s', (way) => {
       /** By the service's own key: only the header or a claim is wrong. */
       const ownKey =
         (header: Json, claims: Json): Forge =>
-        (token, system) => {
-          const parts = partsOf(token)
-          const all = { ...parts.claims, ...claims }
-          for (const [name, value] of Object.entries(all)) if (value === undefined) delete all[name]
-          return signed({ ...parts.header, ...header }, all, signingKey(system).key)
-        }
+        (token, system) =>
+          resigned(system, token, { header, claims })
       const jwk = foreign.publicKey.export({ format: 'jwk' }) as Json
       const soon = Math.floor(Date.now() / 1000) + 600
 
       const forgeries: [string, string, Forge][] = [
-        ['unsigned, alg none', 'malformed', unsigned('none')],
-        ['unsigned, alg None', 'malformed', unsigned('None')],
-        ['unsigned, alg nOnE', 'malformed', unsigned('nOnE')],
-        [
-          'alg none over the old signature',
-          'signature',
-          (token) => {
-            const { payload, signature, header } = partsOf(token)
-            return `${encode({ ...header, alg: 'none' })}.${payload}.${signature}`
-          },
-        ],
+        ...nones.flatMap((alg): [string, string, Forge][] => [
+          [`unsigned, alg ${alg}`, 'malformed', unsigned(alg)],
+          [`alg ${alg} over the old signature`, 'signature', overOldSignature(alg)],
+        ]),
+        ...['', ' none', 'none ', null, ['none'], undefined].map((alg): [string, string, Forge] => [
+          `unsigned, alg ${JSON.stringify(alg)}`,
+          'malformed',
+          unsigned(alg),
+        ]),
         ['HS256 by the public key', 'signature', withSecretOf((x) => Buffer.from(x, 'base64url'))],
         ['HS256 by the public key as text', 'signature', withSecretOf((x) => x)],
+        ['HS256 by the public key in PEM', 'signature', withSecretOf((x) => publicKey(x, 'pem'))],
+        ['HS256 by the public key in DER', 'signature', withSecretOf((x) => publicKey(x, 'der'))],
+        ['HS256 by nothing', 'signature', withSecretOf(() => '')],
         ['without its signature', 'malformed', (token) => token.slice(0, token.lastIndexOf('.') + 1)],
         ['of two parts', 'malformed', (token) => token.slice(0, token.lastIndexOf('.'))],
         ['of four parts', 'malformed', (token) => `${token}.x`],
@@ -232,12 +217,36 @@ describe.each(WAYS)('tokens, %s', (way) => {
         ['by our key, of type JWT', 'malformed', ownKey({ typ: 'JWT' }, {})],
         ['by our key, without a type', 'malformed', ownKey({ typ: undefined }, {})],
         ['by our key, with crit', 'malformed', ownKey({ crit: ['exp'] }, {})],
+        ['by our key, with crit of what no one knows', 'malformed', ownKey({ crit: ['x'], x: 1 }, {})],
+        ['by our key, with an empty crit', 'malformed', ownKey({ crit: [] }, {})],
+        ['by our key, with a key in it', 'malformed', ownKey({ jwk }, {})],
+        ['by our key, with a link to one', 'malformed', ownKey({ jku: 'https://example.org/keys' }, {})],
+        ['by our key, of type application/at+jwt', 'malformed', ownKey({ typ: 'application/at+jwt' }, {})],
+        ['by our key, with zip', 'malformed', ownKey({ zip: 'DEF' }, {})],
         ['by our key, of another issuer', 'signature', ownKey({}, { iss: 'https://example.org' })],
         ['by our key, for another audience', 'signature', ownKey({}, { aud: 'other' })],
         ['by our key, for several audiences', 'signature', ownKey({}, { aud: ['ch202', 'other'] })],
         ['by our key, without an end', 'malformed', ownKey({}, { exp: undefined })],
         ['by our key, its end a text', 'malformed', ownKey({}, { exp: String(soon) })],
         ['by our key, its end a fraction', 'malformed', ownKey({}, { exp: soon + 0.5 })],
+        ['by our key, its end nothing', 'malformed', ownKey({}, { exp: null })],
+        ['by our key, its end past all numbers', 'malformed', ownKey({}, { exp: 1e300 })],
+        ['by our key, good in 31 seconds', 'malformed', ownKey({}, { nbf: soon - 600 + 31 })],
+        ['by our key, good in a year', 'malformed', ownKey({}, { nbf: soon + 365 * 24 * 3600 })],
+        ['by our key, good from a text on', 'malformed', ownKey({}, { nbf: '0' })],
+        ['by our key, good from nothing on', 'malformed', ownKey({}, { nbf: null })],
+        [
+          'by our key, of another issuer by a slash',
+          'signature',
+          (token, system) => ownKey({}, { iss: `${partsOf(token).claims.iss}/` })(token, system),
+        ],
+        ['by our key, without an issuer', 'signature', ownKey({}, { iss: undefined })],
+        ['by our key, without an audience', 'signature', ownKey({}, { aud: undefined })],
+        ['by our key, its audience a list', 'signature', ownKey({}, { aud: ['ch202'] })],
+        ['by our key, without an id', 'malformed', ownKey({}, { jti: undefined })],
+        ['by our key, without its time', 'malformed', ownKey({}, { iat: undefined })],
+        ['by our key, without an email', 'malformed', ownKey({}, { email: undefined })],
+        ['by our key, a role that is a number', 'malformed', ownKey({}, { roles: ['USER', 7] })],
         ['by our key, without a session', 'malformed', ownKey({}, { sid: undefined })],
         ['by our key, its roles a text', 'malformed', ownKey({}, { roles: 'ADMIN' })],
       ]
@@ -254,26 +263,60 @@ describe.each(WAYS)('tokens, %s', (way) => {
 
       test('what is signed as ours is taken: the forgeries above fail for what is wrong with them', async () => {
         const { tokens } = await registerUser(here.system)
-        const own = ownKey({}, { exp: soon, jti: randomUUID() })(tokens.access_token, here.system)
-        expect(own).not.toBe(tokens.access_token)
-        expect(await askEach(here.system, own)).toEqual(all(200))
+        for (const nbf of [undefined, 0, soon - 600]) {
+          const own = ownKey({}, { exp: soon, jti: randomUUID(), nbf })(tokens.access_token, here.system)
+          expect(own).not.toBe(tokens.access_token)
+          expect(await askEach(here.system, own)).toEqual(all(200))
+        }
       })
 
-      test('a character changed or left out anywhere', async () => {
+      test('one that has expired is told so, to the second; one that is not good yet is good when it is', async () => {
+        const { tokens } = await registerUser(here.system)
+        const now = Math.floor(Date.now() / 1000)
+        for (const exp of [now, now - 1, 0, -1]) {
+          const old = ownKey({}, { exp })(tokens.access_token, here.system)
+          expect(await askEach(here.system, old)).toEqual(all('token_expired'))
+          expect((await validate(old)).body).toEqual({ valid: false, reason: 'expired' })
+          expect((await introspect(old)).body).toEqual({ active: false })
+        }
+        const early = ownKey({}, { nbf: now + 3 })(tokens.access_token, here.system)
+        expect(await askEach(here.system, early)).toEqual(all('invalid_token'))
+        await Bun.sleep((now + 3) * 1000 - Date.now() + 50)
+        expect(await askEach(here.system, early)).toEqual(all(200))
+      })
+
+      test('check 7: each bit of the signature flipped', async () => {
+        const { tokens } = await registerUser(here.system)
+        const { head, payload, signature } = partsOf(tokens.access_token)
+        const flipped = Array.from({ length: 64 * 8 }, (_, bit) => {
+          const bytes = Buffer.from(signature, 'base64url')
+          bytes.writeUInt8(bytes.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3)
+          return `${head}.${payload}.${encode(bytes)}`
+        })
+        const answers = await Promise.all(flipped.map(validate))
+        for (const { body } of answers) expect(body).toEqual({ valid: false, reason: 'signature' })
+        // One of each byte, at each service.
+        for (let byte = 0; byte < 64; byte++)
+          expect(await askEach(here.system, flipped[byte * 8 + (byte % 8)] ?? '')).toEqual(all('invalid_token'))
+      })
+
+      test('check 10: a character changed, put in or left out anywhere, and a token that ends anywhere', async () => {
         const { tokens } = await registerUser(here.system)
         const token = tokens.access_token
         const changed = (at: number, to: string) => token.slice(0, at) + to + token.slice(at + 1)
         const variants = [...token].flatMap((character, at) => {
           const other = character === character.toLowerCase() ? character.toUpperCase() : character.toLowerCase()
-          return [changed(at, other === character ? 'A' : other), changed(at, ''), token.slice(0, at)]
+          const put = token.slice(0, at) + other + token.slice(at)
+          return [changed(at, other === character ? 'A' : other), changed(at, ''), token.slice(0, at), put]
         })
+        for (const more of ['A', '.', '=', ' ', '\n', '.x', token]) variants.push(token + more, more + token)
         const forged = new Set(variants.filter((variant) => variant !== token && variant !== ''))
         const answers = await Promise.all([...forged].map(validate))
         for (const { body } of answers) expect(body.valid).toBe(false)
         expect(answers.length).toBeGreaterThan(1000)
       })
 
-      test('one kind of token in the place of another', async () => {
+      test('check 8: one kind of token in the place of another', async () => {
         const { tokens } = await registerUser(here.system)
         expect(await askEach(here.system, tokens.refresh_token)).toEqual(all('invalid_token'))
         expect((await validate(tokens.refresh_token)).body).toEqual({ valid: false, reason: 'malformed' })
@@ -403,7 +446,7 @@ describe.each(WAYS)('tokens, %s', (way) => {
             return [tokens.access_token]
           },
         ],
-      ] as [string, () => Promise<string[]>][])('a dead token: %s', async (_, make) => {
+      ] as [string, () => Promise<string[]>][])('check 9: a dead token: %s', async (_, make) => {
         for (const token of await make()) {
           const answer = await ask(token)
           expect([answer.status, answer.text]).toEqual([200, '{"active":false}'])

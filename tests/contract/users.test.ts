@@ -145,7 +145,7 @@ describe.each(WAYS)('users, %s', (way) => {
       ['the front of the own email', { password: 'ME-myself2', email: 'me-myself2@example.org' }],
       ['the own username', { password: 'Username-77', username: 'username-77' }],
       ['the own name', { password: 'ana maría', name: 'Ana María' }],
-    ])('refuses a weak password: %s', async (_, fields) => {
+    ])('check 3: refuses a weak password: %s', async (_, fields) => {
       const body: Record<string, unknown> = { email: newEmail(), ...fields }
       const answer = await post(body)
       // One that is shorter than the least length is refused for that.
@@ -163,7 +163,7 @@ describe.each(WAYS)('users, %s', (way) => {
       ['256 characters of four bytes', '🐴'.repeat(256)],
       ['spaces around it', '  two words  '],
       ['a tab and a line break', 'one\ttwo\nthree'],
-    ])('takes a password of %s, whole', async (_, password) => {
+    ])('checks 1 and 2: takes a password of %s, whole', async (_, password) => {
       const email = newEmail()
       expect((await post({ email, password })).status).toBe(201)
       expect((await logIn(here.system, email, password)).status).toBe(200)
@@ -172,7 +172,7 @@ describe.each(WAYS)('users, %s', (way) => {
         if (wrong !== password) expectProblem(await logIn(here.system, email, wrong), 401, 'invalid_credentials')
     })
 
-    test('one spelling of a password is as good as the other', async () => {
+    test('check 2: one spelling of a password is as good as the other', async () => {
       const [nfc, nfd] = ['Ünïcödé-é', 'Ünïcödé-é'.normalize('NFD')]
       const [composed, decomposed] = [newEmail(), newEmail()]
       await post({ email: composed, password: nfc })
@@ -181,7 +181,7 @@ describe.each(WAYS)('users, %s', (way) => {
         for (const password of [nfc, nfd]) expect((await logIn(here.system, email, password)).status).toBe(200)
     })
 
-    test('what only an operator may set is 403 to anyone else, whatever else is in the body', async () => {
+    test('check 19: what only an operator may set is 403 to anyone else, whatever else is in the body', async () => {
       const user = await registerUser(here.system)
       for (const [field, value] of Object.entries({
         roles: ['ADMIN'],
@@ -200,7 +200,7 @@ describe.each(WAYS)('users, %s', (way) => {
       }
     })
 
-    test('an email is taken in any case, a username too, and both are free again when the user is gone', async () => {
+    test('check 26: an email is taken in any case, a username too, and both are free again when the user is gone', async () => {
       const email = `Mixed.Case-${newEmail()}`
       const username = newName()
       const first = await post({ email, username, password: PASSWORD })
@@ -324,7 +324,7 @@ describe.each(WAYS)('users, %s', (way) => {
       expect((await read(ana.id)).created_at).toBe(before.created_at)
     })
 
-    test('a field that only an operator may set is 403, one that no one knows 400, and nothing is changed', async () => {
+    test('check 19: a field that only an operator may set is 403, one that no one knows 400, and nothing is changed', async () => {
       const ana = await createUser(here.system, { name: 'Ana' })
       const before = await read(ana.id)
       for (const method of ['PUT', 'PATCH']) {
@@ -458,7 +458,7 @@ describe.each(WAYS)('users, %s', (way) => {
     })
   })
 
-  describe('a user who is not the caller', () => {
+  describe('check 18: a user who is not the caller', () => {
     test('is not there, whatever is asked of it', async () => {
       const [ana, ben] = [await createUser(here.system, { name: 'Ana' }), await createUser(here.system)]
       const before = await read(ana.id)
@@ -497,7 +497,7 @@ describe.each(WAYS)('users, %s', (way) => {
     })
   })
 
-  describe('the last active administrator', () => {
+  describe('check 18: the last active administrator', () => {
     const admins = async (): Promise<string[]> => {
       const { body } = await users('GET /users?role=ADMIN&status=active&size=200', { headers: as.operator })
       return body.items.map(({ id }: { id: string }) => id)

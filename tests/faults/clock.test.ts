@@ -14,7 +14,7 @@ const operator = { headers: as.operator }
 describe.each([
   ['forward and back, twice', FORTH_AND_BACK],
   ['back and forward, twice', BACK_AND_FORTH],
-])('the clock an hour %s', (_, steps) => {
+])('check 35: the clock an hour %s', (_, steps) => {
   let instance: InstanceInTime
   beforeAll(async () => {
     // It takes over the intervals of this process: only one may be there at a time.

@@ -140,7 +140,7 @@ const DATABASE: Damage[] = [
   },
 ]
 
-describe('at a start', () => {
+describe('check 35: at a start', () => {
   test.each(DATABASE.map((row, index) => ({ ...row, name: NAMES[index % 3] ?? 'auth' })))(
     '$what: the file is named, refused, and everything is left as it was',
     async ({ name, of, says, ...damage }) => {

@@ -34,7 +34,7 @@ describe(`by ${traced ? 'strace' : 'a module in the process'}`, () => {
   }
   const refresh = (token: string) => ['POST /auth/refresh', { body: { refresh_token: token } }] as const
 
-  test('an fsync that fails: nothing is acknowledged, reads go on, and it is itself again', async () => {
+  test('check 33: an fsync that fails: nothing is acknowledged, reads go on, and it is itself again', async () => {
     const { ask, base, email, id, launched, running, tokens } = await start()
     const bearer = { headers: as.bearer(tokens.access_token) }
     await syncing.fail()
@@ -72,7 +72,7 @@ describe(`by ${traced ? 'strace' : 'a module in the process'}`, () => {
     expect((await again.ended).status).toBe(0)
   })
 
-  test('an fsync that takes its time: every answer waits for it', async () => {
+  test('check 33: an fsync that takes its time: every answer waits for it', async () => {
     const { ask, email, id, launched, running, tokens } = await start()
     await syncing.slow(DELAY)
     const writes = [

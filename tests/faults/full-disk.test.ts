@@ -99,7 +99,7 @@ const read = async (ask: Ask, one: Somebody) => {
   return answers
 }
 
-describe.each(DISKS)('a disk that is full, by %s', (_, disk) => {
+describe.each(DISKS)('check 33: a disk that is full, by %s', (_, disk) => {
   const env = ownSettings(disk.dataDir, { LOG_FORMAT: 'json' })
   const base = env.CH202_URL ?? ''
   const ask: Ask = (request, options) => call(`${base}/api/v1`, request, options)
@@ -184,7 +184,7 @@ describe.each(DISKS)('a disk that is full, by %s', (_, disk) => {
   })
 })
 
-test('a notice waits for a service whose disk is full, and arrives when there is room', async () => {
+test('checks 33 and 34: a notice waits for a service whose disk is full, and arrives when there is room', async () => {
   const disk = fileSizeLimit(folder.fresh())
   const env = ownSettings(disk.dataDir, { LOG_LEVEL: 'silent' })
   const { AUTH_URL: auth = '', USERS_URL: users = '' } = env

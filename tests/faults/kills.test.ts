@@ -5,7 +5,7 @@ import { killRounds } from './rounds.ts'
 setDefaultTimeout(60_000)
 
 describe.each([...WAYS])('%s', (way) => {
-  test.concurrent('nothing acknowledged is lost, and nothing revoked comes back, when it is killed under sixteen writers', async () => {
+  test.concurrent('check 32: nothing acknowledged is lost, and nothing revoked comes back, when it is killed under sixteen writers', async () => {
     const system = await startSystem(way, { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
     const seed = Date.now()
     try {

@@ -147,7 +147,7 @@ const TABLE: Killed[] = [
   },
 ]
 
-describe.each([...WAYS])('%s: killed', (way) => {
+describe.each([...WAYS])('checks 12, 14 and 32: killed, %s', (way) => {
   for (const point of ['before-commit', 'after-commit'] as const)
     test.concurrent(`${point.replace('-', ' the ')}, with no answer given: it is whole or not there, and what it ended stays ended`, async () => {
       const env = { RATE_LIMIT: 'off', LOG_LEVEL: 'silent', REFRESH_REUSE_GRACE: `${GRACE}s`, FAULT: point }
@@ -175,7 +175,7 @@ describe.each([...WAYS])('%s: killed', (way) => {
     })
 })
 
-describe('a migration that is killed', () => {
+describe('check 36: a migration that is killed', () => {
   const statements = Array.from({ length: 20 }, (_, at) => at * 3 + 1)
 
   test('at any of its statements leaves the schema before or after it, and the next start goes on', async () => {

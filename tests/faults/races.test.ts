@@ -6,7 +6,7 @@ setDefaultTimeout(60_000)
 
 const TIMES = 10
 
-describe.each([...WAYS])('%s', (way) => {
+describe.each([...WAYS])('checks 12 and 13: %s', (way) => {
   let system: System
   beforeAll(async () => {
     system = await startSystem(way, { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })

@@ -76,7 +76,7 @@ function inOrder(times: number[]): { at(share: number): string } {
   return { at: (share) => `${sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]?.toFixed(1)} ms` }
 }
 
-describe('from the answer on, no service takes the token, three processes', () => {
+describe('check 16: from the answer on, no service takes the token, three processes', () => {
   let system: System
   beforeAll(async () => {
     system = await startSystem('three processes', { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })

@@ -130,7 +130,7 @@ function wanted({ ended, gone, password, roles, status }: Acknowledged) {
   return { login, roles: login === 200 ? roles : null, ended, first: password === PASSWORD ? null : 401 }
 }
 
-test('whatever is lost, late, doubled or overtaken between users and auth, the two agree in the end, and nothing acknowledged is undone', async () => {
+test('check 34: whatever is lost, late, doubled or overtaken between users and auth, the two agree in the end, and nothing acknowledged is undone', async () => {
   const befallen = { before: toAuth.befallen + toUsers.befallen }
   await fc.assert(
     fc.asyncProperty(schedule, async ({ changes, ...fates }) => {

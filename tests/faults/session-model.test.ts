@@ -73,7 +73,7 @@ async function lookAtRefreshTokens({ model }: SessionSteps, session: Session): P
   differs(`the refresh tokens of session ${model.sessions.indexOf(session)}`, alive, wanted)
 }
 
-test('after any sequence of what befalls sessions, the tokens that work are exactly those of the model', async () => {
+test('checks 14 and 15: after any sequence of what befalls sessions, the tokens that work are exactly those of the model', async () => {
   const sequence = fc.array(step, { minLength: 15, maxLength: 40, size: 'max' })
   await fc.assert(
     fc.asyncProperty(sequence, async (sequence) => {
@@ -102,7 +102,7 @@ test('after any sequence of what befalls sessions, the tokens that work are exac
     )
 })
 
-test('a clock that is an hour ahead for a while, twice: what was revoked stays so when it is set back', async () => {
+test('check 35: a clock that is an hour ahead for a while, twice: what was revoked stays so when it is set back', async () => {
   const steps = new SessionSteps(instance)
   await steps.begin()
   for (const deed of ['login', 'login', 'logout', 'deleteSession', 'changeRoles', 'login'] as const)

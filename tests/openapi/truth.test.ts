@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { resetLinkIn } from '../contract/reset-mail.ts'
 import {
-  type Answer,
   as,
   call,
   eventually,
@@ -13,17 +13,13 @@ import {
   type TestUser,
   WAYS,
 } from '../harness.ts'
-import { checker, codesOf, type Documented, type OpenApiDocument, operationsOf } from './document.ts'
+import { type Documented, operationsOf } from './document.ts'
+import { type Complaint, judge, LINES } from './judge.ts'
 import { CONTRACT } from './operations.ts'
-
-const LINES = 'application/x-ndjson'
 
 /** Whom a request comes from. */
 const CALLERS = ['nobody', 'user', 'operator', 'internal', 'stranger'] as const
 type Caller = (typeof CALLERS)[number]
-
-/** Says what in an answer is not as the document has it. */
-type Complaint = (one: Documented, answer: Answer) => string[]
 
 /** What an example stands for, in a system where it is sent. */
 type Values = Record<string, unknown>
@@ -84,7 +80,7 @@ describe.each(WAYS)('the document is true, %s', (way) => {
   const resetToken = async (email: string) => {
     await call(system.url.auth, 'POST /auth/password-reset-request', { body: { email } })
     const mail = await eventually(() => mails(system).find((one) => one.includes(email)))
-    return /token=3?D?([\w.-]+)/.exec(mail.replaceAll('=\r\n', ''))?.[1]
+    return resetLinkIn(mail).searchParams.get('token')
   }
 
   test('each example, sent by one who may, is understood and answered as documented', async () => {
@@ -174,32 +170,4 @@ function bodyOf({ operation }: Documented, values: Values): { body?: unknown; he
   const fields = Object.entries(media.example as Values)
   const body = Object.fromEntries(fields.map(([field, value]) => [field, values[field] ?? value]))
   return type === LINES ? { body: JSON.stringify(body), headers: { 'content-type': LINES } } : { body }
-}
-
-function judge(document: OpenApiDocument): Complaint {
-  const check = checker(document)
-  return ({ call: name, operation }, answer) => {
-    const { status } = answer
-    const where = `${name}: ${status}`
-    const documented = operation.responses[status]
-    if (!documented) return [`${where} is not documented: ${answer.text}`]
-    const contents = Object.entries(documented.content ?? {})
-    if (contents.length === 0) return answer.text === '' ? [] : [`${where} has a body: ${answer.text}`]
-    const type = answer.headers.get('content-type')?.split(';')[0] ?? ''
-    const [, media] = contents.find(([known]) => known === type) ?? []
-    if (!media) return [`${where} is ${type}`]
-    const values =
-      type === LINES
-        ? answer.text
-            .split('\n')
-            .filter(Boolean)
-            .map((line) => JSON.parse(line))
-        : [answer.body]
-    const said = values.map((value) => check(media.schema, value)).find(Boolean)
-    if (said) return [`${where} ${said}: ${answer.text}`]
-    if (status < 400) return []
-    return codesOf(operation).get(status)?.includes(answer.body.code)
-      ? []
-      : [`${where} ${answer.body.code} is not documented`]
-  }
 }

@@ -1,0 +1,243 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import {
+  type Answer,
+  as,
+  call,
+  createUser,
+  logIn,
+  newEmail,
+  PASSWORD,
+  registerUser,
+  type System,
+  startSystem,
+  type TestUser,
+} from '../harness.ts'
+import { CALLERS, type Caller, may, POLICY } from './policy.ts'
+import { credentialsOf, newModule, requestOf, type Scene, type Served, sceneFor, servedOperations } from './scene.ts'
+
+const USER = 'created_at email email_verified id name roles status updated_at username'
+const RECORD =
+  'created_at email email_verified name password_hash password_version roles status updated_at user_id username'
+const TOKEN = 'access_token expires_in refresh_expires_in refresh_token session_id token_type'
+const SESSION = 'created_at current expires_at id ip last_used_at user_agent user_id'
+const MODULE = 'available description enabled enabled_at id name required_roles requires version'
+const JWK = 'alg crv kid kty use x'
+const KEY = 'alg created_at kid status'
+const USER_V0 = 'email id roles'
+const TOKEN_V0 = 'accessToken refreshToken{exp token userId}'
+const PROBLEM = 'code error message requestId statusCode'
+const NOTHING = ''
+
+const page = (item: string) => `items[${item}] next_cursor page pages size total`
+
+/** What each operation answers, whoever asks: every key at every depth, in the order of the alphabet. */
+const ANSWERS: Record<string, string> = {
+  'POST /api/v1/auth/register': `created_at email email_verified id name roles status tokens{${TOKEN}} updated_at username`,
+  'POST /api/v1/auth/login': TOKEN,
+  'POST /api/v1/auth/refresh': TOKEN,
+  'POST /api/v1/auth/token/refresh': TOKEN,
+  'POST /api/v1/auth/logout': NOTHING,
+  'POST /api/v1/auth/logout-all': 'revoked',
+  'GET /api/v1/auth/me': USER,
+  'POST /api/v1/auth/validate-token': 'expires_at roles session_id user_id valid',
+  'POST /api/v1/auth/introspect': 'active aud email exp iat iss jti roles sid sub token_type username',
+  'POST /api/v1/auth/revoke': NOTHING,
+  'GET /api/v1/auth/sessions': page(SESSION),
+  'DELETE /api/v1/auth/sessions': 'revoked',
+  'DELETE /api/v1/auth/sessions/{session_id}': NOTHING,
+  'POST /api/v1/auth/password-reset-request': 'message',
+  'POST /api/v1/auth/password-reset-confirm': NOTHING,
+  'GET /api/v1/.well-known/jwks.json': `keys[${JWK}]`,
+  'GET /api/v1/.well-known/oauth-authorization-server': [
+    'ch202{auth modules users} grant_types_supported introspection_endpoint',
+    'introspection_endpoint_auth_methods_supported issuer jwks_uri response_types_supported revocation_endpoint',
+    'revocation_endpoint_auth_methods_supported',
+  ].join(' '),
+  'POST /api/v1/users': USER,
+  'GET /api/v1/users': page(USER),
+  'GET /api/v1/users/export': `[${USER}]`,
+  'POST /api/v1/users/import': '[id line status]',
+  'GET /api/v1/users/{user_id}': USER,
+  'GET /api/v1/users/by-username/{username}': USER,
+  'GET /api/v1/users/by-email/{email}': USER,
+  'PUT /api/v1/users/{user_id}': USER,
+  'PATCH /api/v1/users/{user_id}': USER,
+  'DELETE /api/v1/users/{user_id}': NOTHING,
+  'POST /api/v1/users/{user_id}/change-password': NOTHING,
+  'POST /api/v1/users/{user_id}/set-password': NOTHING,
+  'POST /api/v1/users/verify-credentials': `user{${USER}} valid`,
+  'GET /api/v1/users/{user_id}/password-hash': RECORD,
+  'POST /api/v1/users/{user_id}/password': NOTHING,
+  'GET /api/v1/users/password-hashes': `items[${RECORD}] next_cursor`,
+  'POST /api/v1/users/{user_id}/password-changed': NOTHING,
+  'POST /api/v1/users/announcements/send': 'done',
+  'POST /api/v1/auth/sync/password': NOTHING,
+  'POST /api/v1/auth/sync/passwords': NOTHING,
+  'POST /api/v1/auth/sync/user-deleted': NOTHING,
+  'POST /api/v1/auth/sync/email-changed': NOTHING,
+  'POST /api/v1/auth/audit': NOTHING,
+  'GET /api/v1/auth/revocations': `audience complete epoch issuer keys[${JWK}] revoked[kind subject until version] seq`,
+  'GET /api/v1/admin/password-cache': page('email password_version status synced_at user_id username'),
+  'DELETE /api/v1/admin/password-cache/{user_id}': NOTHING,
+  'POST /api/v1/admin/password-cache/sync': 'duration_ms removed synced unchanged',
+  'GET /api/v1/admin/keys': `items[${KEY}]`,
+  'POST /api/v1/admin/keys/rotate': KEY,
+  'DELETE /api/v1/admin/keys/{kid}': NOTHING,
+  'GET /api/v1/admin/audit': page('actor at detail id ip request_id type user_id'),
+  'GET /api/v1/admin/login-limits': 'address failures last_failed_at paused_until user_id',
+  'GET /api/v1/admin/refused-logins': 'items[at code ip paused paused_until request_id user_id]',
+  'GET /api/v1/modules': `items[${MODULE}]`,
+  'GET /api/v1/modules/{module_id}': MODULE,
+  'POST /api/v1/modules/{module_id}/enable': MODULE,
+  'POST /api/v1/modules/{module_id}/disable': MODULE,
+  'POST /api/v1/modules': MODULE,
+  'PATCH /api/v1/modules/{module_id}': MODULE,
+  'DELETE /api/v1/modules/{module_id}': NOTHING,
+  'GET /api/v1/modules/{module_id}/users': page('enabled_at user_id'),
+  'GET /api/v1/modules/users/{user_id}': 'modules user_id',
+  'POST /api/v1/modules/sync/user-deleted': NOTHING,
+  'GET /api/v1/health': 'service status uptime_s version',
+  'GET /api/v1/health/db': 'latency_ms status',
+  'GET /api/v1/health/cache': 'entries hit_ratio hits last_sync_at misses pending',
+  'GET /api/v1/metrics': 'text',
+  'POST /auth/register': USER_V0,
+  'POST /auth/login': TOKEN_V0,
+  'POST /auth/refresh': TOKEN_V0,
+  'GET /user/{id}': USER_V0,
+  'POST /user': USER_V0,
+  'DELETE /user/{id}': USER_V0,
+}
+
+/** Its keys depend on the type of the event, and stand in the test of the audit. */
+const OPEN = ['detail']
+
+/** The keys of an answer, as the table has them. Elements of a list that differ are set apart by a bar. */
+function keysOf({ body, headers, text }: Pick<Answer, 'body' | 'headers' | 'text'>): string {
+  const type = headers.get('content-type')?.split(';')[0]
+  if (type === 'application/x-ndjson')
+    return keysIn(
+      text
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line)),
+    )
+  return type === 'text/plain' ? 'text' : keysIn(body)
+}
+
+function keysIn(value: unknown): string {
+  if (Array.isArray(value)) {
+    const kinds = [...new Set(value.map(keysIn))].filter((kind) => kind !== '')
+    return kinds.length > 0 ? `[${kinds.sort().join(' | ')}]` : ''
+  }
+  if (typeof value !== 'object' || value === null) return ''
+  const inner = (key: string, of: unknown) => {
+    const keys = OPEN.includes(key) ? '' : keysIn(of)
+    return keys === '' || keys.startsWith('[') ? keys : `{${keys}}`
+  }
+  return Object.entries(value)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, of]) => key + inner(key, of))
+    .join(' ')
+}
+
+describe('check 20: the keys of', () => {
+  let system: System
+  let operations: Map<string, Served>
+  let others: Pick<Scene, 'other' | 'admin'>
+  beforeAll(async () => {
+    system = await startSystem('one process')
+    operations = await servedOperations(system)
+    others = { other: await registerUser(system), admin: await createUser(system, { roles: ['USER', 'ADMIN'] }) }
+  })
+  afterAll(() => system?.stop())
+
+  const ask = (one: Served, scene: Scene, caller: Caller) => {
+    const { line, headers, ...rest } = requestOf(one, scene, caller)
+    return call(system.url.auth, line, { headers: { ...credentialsOf(caller, scene), ...headers }, ...rest })
+  }
+  /** Something in each list. */
+  const fill = async (scene: Scene, name: string) => {
+    const id = (scene.values.module_id as string | undefined) ?? (await newModule(system))
+    const headers = as.bearer(scene.owner.tokens.access_token)
+    await call(system.url.modules, `POST /modules/${id}/enable`, { headers })
+    if (name.includes('refused')) await lock(scene.owner)
+  }
+  const lock = ({ email }: TestUser) =>
+    Promise.all(Array.from({ length: 11 }, () => logIn(system, email, 'a wrong guess')))
+
+  test('the table are those of every operation, and of no other', () => {
+    expect(Object.keys(ANSWERS).toSorted()).toEqual([...operations.keys()].toSorted())
+  })
+
+  test.each(POLICY)('$call', async (policy) => {
+    const one = operations.get(policy.call)
+    if (!one) throw new Error('No document has it')
+    const reads = policy.call.startsWith('GET')
+    const scene = await sceneFor(system, one, others)
+    if (reads) await fill(scene, policy.call)
+    // Those who are refused first; of those who change something one, and not the user whom all share.
+    const refused = CALLERS.filter((caller) => !may(policy, caller))
+    const allowed = CALLERS.filter((caller) => may(policy, caller) && (reads || caller !== 'another user'))
+    for (const caller of [...refused, ...(reads ? allowed : allowed.slice(0, 1))]) {
+      const answer = await ask(one, scene, caller)
+      const keys = may(policy, caller) ? ANSWERS[policy.call] : PROBLEM
+      expect([caller, answer.status, keysOf(answer)]).toEqual([caller, policy.statuses[caller], keys ?? ''])
+    }
+  })
+
+  const lines = { ...as.operator, 'content-type': 'application/x-ndjson' }
+  test.each<[string, string, Parameters<typeof call>[2], string]>([
+    ['a token that is none', 'POST /auth/validate-token', { body: { token: 'x' } }, 'reason valid'],
+    ['a dead token', 'POST /auth/introspect', { headers: as.internal, body: { token: 'x' } }, 'active'],
+    [
+      'a wrong password',
+      'POST /users/verify-credentials',
+      { headers: as.internal, body: { login: 'nobody', password: 'x' } },
+      'valid',
+    ],
+    [
+      'an export with hashes',
+      'GET /users/export?with_hashes=true',
+      { headers: as.operator },
+      '[created_at email email_verified id name password_hash roles status updated_at username]',
+    ],
+    [
+      'a line that fails',
+      'POST /users/import',
+      { headers: lines, body: '{"email":"nothing","password_hash":"x"}' },
+      '[code line message status]',
+    ],
+  ])('%s', async (_, request, options, keys) => {
+    const answer = await call(system.url.users, request, options)
+    expect([answer.status, keysOf(answer)]).toEqual([200, keys])
+  })
+
+  test('every kind of failure', async () => {
+    const user = await registerUser(system)
+    const bearer = as.bearer(user.tokens.access_token)
+    const rows: [number, string, Parameters<typeof call>[2]][] = [
+      [400, 'POST /api/v1/auth/login', { body: {} }],
+      [400, 'POST /users', { body: '{', headers: { 'content-type': 'application/json' } }],
+      [400, 'POST /users', { body: { email: newEmail(), password: 'password1' } }],
+      [400, 'POST /auth/password-reset-confirm', { body: { token: 'x', new_password: PASSWORD } }],
+      [401, 'POST /api/v1/auth/login', { body: { login: 'nobody', password: 'x' } }],
+      [401, 'POST /api/v1/auth/refresh', { body: { refresh_token: 'x' } }],
+      [401, 'GET /users', { headers: as.bearer('x.y.z') }],
+      [401, 'GET /users', { headers: { 'x-api-key': 'x' } }],
+      [403, 'PATCH /users/'.concat(user.id), { headers: bearer, body: { roles: ['ADMIN'] } }],
+      [404, 'GET /nothing', {}],
+      [404, 'GET /modules/nothing', { headers: bearer }],
+      [404, 'GET /users/nobody', { headers: bearer }],
+      [405, 'PATCH /auth/login', {}],
+      [409, 'POST /users', { body: { email: user.email, password: PASSWORD } }],
+      [413, 'POST /users', { body: { email: 'x'.repeat(70_000) } }],
+      [415, 'POST /users', { body: 'x', headers: { 'content-type': 'text/plain' } }],
+      [429, 'POST /api/v1/auth/login', { body: { login: user.email, password: PASSWORD } }],
+    ]
+    await lock(user)
+    for (const [status, request, options] of rows) {
+      const answer = await call(system.url.auth, request, options)
+      expect([request, answer.status, keysOf(answer)]).toEqual([request, status, PROBLEM])
+    }
+  })
+})

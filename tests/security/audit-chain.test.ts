@@ -1,0 +1,309 @@
+import { Database } from 'bun:sqlite'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { cpSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { drizzle } from 'drizzle-orm/bun-sqlite'
+import { auditChecks } from '../../cli/doctor/audit.ts'
+import { sceneOf } from '../../cli/doctor/scene.ts'
+import { auditStore } from '../../db/auth/audit.ts'
+import { authMigrations } from '../../db/auth/migrations.ts'
+import { openAuthStore } from '../../db/auth/store.ts'
+import { createBackup } from '../../db/backup.ts'
+import { databases } from '../../db/databases.ts'
+import { openDatabase } from '../../db/sqlite.ts'
+import { verifyBackup } from '../../db/verify.ts'
+import type { AuditEvent } from '../../services/kit/audit.ts'
+import { ch202, launch, ownSettings, temporary } from '../processes.ts'
+
+setDefaultTimeout(20_000)
+
+const folder = temporary('audit')
+afterAll(() => folder.remove())
+
+const ROWS = 6
+const MANY = 2500
+
+function event(fields: Partial<AuditEvent> = {}): AuditEvent {
+  return {
+    id: Bun.randomUUIDv7(),
+    at: Date.now(),
+    type: 'session.created',
+    userId: null,
+    actor: 'anyone',
+    ip: '203.0.113.7',
+    requestId: 'r-1',
+    detail: { session_id: 'Zoë\n\u0000\ud800 "1"' },
+    ...fields,
+  }
+}
+
+const fileIn = (dataDir: string) => join(dataDir, 'auth.sqlite')
+
+/** Runs statements on a file as someone does who knows SQLite and not the chain. */
+function tamper(dataDir: string, ...statements: string[]): void {
+  const raw = new Database(fileIn(dataDir))
+  const triggers = raw.query<{ name: string; sql: string }, []>(
+    "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'",
+  )
+  const kept = triggers.all()
+  for (const { name } of kept) raw.run(`DROP TRIGGER ${name}`)
+  for (const sql of statements) raw.run(sql)
+  for (const { sql } of kept) raw.run(sql)
+  raw.run('PRAGMA wal_checkpoint(TRUNCATE)')
+  raw.close()
+}
+
+/** What the doctor says of the audit in a data directory. */
+async function diagnosis(dataDir: string) {
+  const { close, scene } = sceneOf({ ...ownSettings(dataDir) }, false)
+  try {
+    const found = await auditChecks[0]?.look(scene)
+    return { status: found?.status, message: found?.message ?? '' }
+  } finally {
+    close()
+  }
+}
+
+/** A data directory whose audit has `rows` rows. */
+async function instance(rows = ROWS): Promise<string> {
+  const dataDir = folder.fresh()
+  const store = openAuthStore(fileIn(dataDir))
+  for (let n = 0; n < rows; n++) await store.addEvent(event({ at: Date.parse('2026-01-01') + n, requestId: `r-${n}` }))
+  store.close()
+  return dataDir
+}
+
+function copyOf(dataDir: string): string {
+  const copy = folder.fresh()
+  cpSync(dataDir, copy, { recursive: true })
+  return copy
+}
+
+function rowAt(dataDir: string, seq: number): { id: string; at: number } {
+  const raw = new Database(fileIn(dataDir), { readonly: true })
+  const row = raw.query<{ id: string; at: number }, [number]>('SELECT id, at FROM audit WHERE seq = ?').get(seq)
+  raw.close()
+  if (!row) throw new Error(`There is no row ${seq}`)
+  return row
+}
+
+describe('check 40: whoever writes into the file is found by the doctor', () => {
+  const set = (what: string, seq: number) => `UPDATE audit SET ${what} WHERE seq = ${seq}`
+  const remove = (where: string) => `DELETE FROM audit WHERE ${where}`
+  const insert = (seq: string, prev: string) =>
+    `INSERT INTO audit SELECT ${seq}, 'x', at, type, user_id, actor, ip, request_id, detail, ${prev} FROM audit WHERE seq = 3`
+  const head = (value: string) => `UPDATE facts SET value = ${value} WHERE name = 'audit_head'`
+  const columns =
+    "at = at + 1,type = 'x.y',user_id = 'u',actor = 'operator',ip = NULL,request_id = 'x',detail = '{}',id = 'x'"
+  const altered = columns.split(',').flatMap((what): [string, string[], number][] => [
+    [`altered: ${what}`, [set(what, 3)], 4],
+    [`altered in the last row: ${what}`, [set(what, ROWS)], ROWS],
+  ])
+
+  const rows: [what: string, statements: string[], at: number | null][] = [
+    ...altered,
+    ['altered: no address, and an empty one', [set("ip = ''", 3)], 4],
+    ['altered: seq', [set('seq = 90', ROWS)], 90],
+    ['altered: prev_hash', [set('prev_hash = zeroblob(32)', 3)], 3],
+    ['altered: prev_hash, to nothing', [set('prev_hash = NULL', 1)], 1],
+    ['the first removed', [remove('seq = 1')], 2],
+    ['one in the middle removed', [remove('seq = 3')], 4],
+    ['the last removed', [remove(`seq = ${ROWS}`)], ROWS - 1],
+    ['the last three removed', [remove('seq > 3')], 3],
+    ['all removed', [remove('true')], null],
+    ['all removed, and the head', [remove('true'), "DELETE FROM facts WHERE name = 'audit_head'"], null],
+    ['one put there at the end', [insert('7', 'prev_hash')], 7],
+    [
+      'one put there at the end that fits',
+      [insert('7', "(SELECT unhex(substr(value, -64)) FROM facts WHERE name = 'audit_head')")],
+      7,
+    ],
+    ['one put there at the beginning', [insert('0', 'zeroblob(32)')], 1],
+    ['one put there in between', [set('seq = seq + 10', 5), set('seq = seq + 10', 6), insert('5', 'prev_hash')], 5],
+    ['two swapped', [set('seq = -2', 2), set('seq = 2', 3), set('seq = 3', -2)], 2],
+    ['the head removed', ["DELETE FROM facts WHERE name = 'audit_head'"], ROWS],
+    ['the head altered', [head("'6:' || hex(zeroblob(32))")], ROWS],
+    ['the head altered, in its place', [head("'4' || substr(value, 2)")], 5],
+    ['the head altered, to nothing', [head("''")], ROWS],
+  ]
+  let template: string
+  beforeAll(async () => {
+    template = await instance()
+  })
+
+  test.each(rows)('%s', async (_, statements, at) => {
+    expect((await diagnosis(template)).status).toBe('ok')
+    const dataDir = copyOf(template)
+    tamper(dataDir, ...statements)
+    const { message, status } = await diagnosis(dataDir)
+    expect([status, message]).toEqual(['failed', expect.any(String)])
+    if (at === null) return
+    const row = rowAt(dataDir, at)
+    expect(message).toContain(`the row ${row.id} of ${new Date(row.at).toISOString()}`)
+  })
+
+  test('what is written after it makes no whole chain of it again', async () => {
+    for (const [what, statements] of rows) {
+      // No row was touched, and each row that is written sets the place anew.
+      if (what === 'the head altered, in its place') continue
+      const dataDir = copyOf(template)
+      tamper(dataDir, ...statements)
+      const store = openAuthStore(fileIn(dataDir))
+      for (let n = 0; n < 2; n++) await store.addEvent(event())
+      store.close()
+      expect([what, (await diagnosis(dataDir)).status]).toEqual([what, 'failed'])
+    }
+  })
+
+  test('says how many rows are well, and which the last is, which can be kept elsewhere', async () => {
+    const { message } = await diagnosis(await instance())
+    const [, shown = ''] = /^6 rows, the head is ([0-9a-f]{32})$/.exec(message) ?? []
+    const dataDir = await instance()
+    const before = (await diagnosis(dataDir)).message.slice(-32)
+    expect(before).not.toBe(shown)
+    const store = openAuthStore(fileIn(dataDir))
+    await store.addEvent(event({ id: '01980000-0000-7000-8000-000000000001' }))
+    store.close()
+    const raw = new Database(fileIn(dataDir), { readonly: true })
+    // As the documentation has it: the row that was written next bears what was the head.
+    const next = raw
+      .query<{ id: string }, [string]>('SELECT id FROM audit WHERE hex(prev_hash) LIKE ?')
+      .get(`${before}%`)
+    raw.close()
+    expect(next?.id).toBe('01980000-0000-7000-8000-000000000001')
+  })
+
+  test('a backup of such a file does not verify, and can still be restored', async () => {
+    const dataDir = await instance()
+    for (const { migrations, name, path } of databases(dataDir)) openDatabase(path, name, migrations).close()
+    const backup = async () => (await createBackup(dataDir, folder.fresh())).path
+    const verified = async (path: string) => {
+      const { checks, verifiedAt } = await verifyBackup(path, () => true, Date.now())
+      return [verifiedAt !== null, checks.filter(({ ok }) => !ok).map(({ id }) => id)]
+    }
+    expect(await verified(await backup())).toEqual([true, []])
+    tamper(dataDir, set("actor = 'operator'", 3))
+    const path = await backup()
+    expect(await verified(path)).toEqual([false, ['audit']])
+    const restored = await ch202(['restore', path, '--to', folder.fresh(), '--yes'], { env: ownSettings(dataDir) })
+    expect([restored.status, restored.stderr]).toEqual([0, expect.any(String)])
+  })
+})
+
+describe('check 40: rows of the audit are added, and no more than that', () => {
+  test('no statement alters or removes one', async () => {
+    const dataDir = await instance()
+    const raw = new Database(fileIn(dataDir))
+    for (const sql of ["UPDATE audit SET actor = 'x'", 'UPDATE audit SET prev_hash = NULL', 'DELETE FROM audit'])
+      expect(() => raw.run(sql)).toThrow(/^A row of the audit is never (changed|removed)$/)
+    raw.close()
+    expect((await diagnosis(dataDir)).status).toBe('ok')
+  })
+
+  test('one that is told twice, or whose change is undone, leaves the chain as it was', async () => {
+    const dataDir = await instance(0)
+    const sqlite = openDatabase(fileIn(dataDir), 'auth', authMigrations)
+    const audit = auditStore(sqlite, drizzle(sqlite.raw))
+    const again = event()
+    const undone = () =>
+      sqlite.write((): void => {
+        audit.writeEvent(event())
+        throw new Error('undone')
+      })
+    // All in one commit: each job is a savepoint, and the last of them is undone.
+    const done = [audit.addEvent(event()), undone(), audit.addEvent(again), audit.addEvent(again), undone()]
+    expect((await Promise.allSettled(done)).map(({ status }) => status)).toEqual([
+      'fulfilled',
+      'rejected',
+      'fulfilled',
+      'fulfilled',
+      'rejected',
+    ])
+    await audit.addEvent(again)
+    sqlite.close()
+    expect(await diagnosis(dataDir)).toEqual({ status: 'ok', message: expect.stringMatching(/^2 rows/) })
+  })
+
+  test('the doctor sees a whole chain while others write', async () => {
+    const dataDir = await instance()
+    const store = openAuthStore(fileIn(dataDir))
+    let over = false
+    let written = ROWS
+    const writer = async () => {
+      for (; !over; written++) await store.addEvent(event())
+    }
+    const writers = Promise.all(Array.from({ length: 16 }, writer))
+    const env = ownSettings(dataDir)
+    const counts: number[] = []
+    for (let n = 0; n < 3; n++) {
+      const { status, stdout } = await ch202(['doctor', '--only', 'audit.chain'], { env })
+      const [, rows = ''] = /^ok {7}audit\.chain {2}([\d,]+) rows, the head is /.exec(stdout) ?? []
+      expect([status, stdout, rows]).toEqual([0, stdout, expect.stringMatching(/\d/)])
+      counts.push(Number(rows.replaceAll(',', '')))
+    }
+    over = true
+    await writers
+    store.close()
+    expect(counts).toEqual(counts.toSorted((a, b) => a - b))
+    expect(counts.at(-1)).toBeWithin(ROWS + 1, written + 1)
+  })
+})
+
+describe('check 40: rows from before the chain', () => {
+  /** A file as the version before made it. */
+  function earlier(rows: number): string {
+    const dataDir = folder.fresh()
+    const { raw } = openDatabase(fileIn(dataDir), 'auth', authMigrations.slice(0, 1))
+    const add = raw.query('INSERT INTO audit (id, at, type, actor, detail) VALUES (?, ?, ?, ?, ?)')
+    raw.run('BEGIN')
+    for (let n = 0; n < rows; n++) add.run(Bun.randomUUIDv7(), n, 'session.created', 'anyone', `{ "n": ${n} }`)
+    raw.run('COMMIT')
+    raw.run('PRAGMA wal_checkpoint(TRUNCATE)')
+    raw.close()
+    return dataDir
+  }
+  const open = (dataDir: string) => openDatabase(fileIn(dataDir), 'auth', authMigrations).close()
+
+  test.each([0, 1, 1000, MANY])('are chained by the migration: %d rows', async (rows) => {
+    const dataDir = earlier(rows)
+    expect((await diagnosis(dataDir)).status).toBe('skipped')
+    open(dataDir)
+    const { message, status } = await diagnosis(dataDir)
+    expect([status, message]).toEqual([
+      'ok',
+      expect.stringMatching(new RegExp(`^${rows.toLocaleString('en-US')} rows?,`)),
+    ])
+    const store = openAuthStore(fileIn(dataDir))
+    await store.addEvent(event())
+    store.close()
+    expect((await diagnosis(dataDir)).status).toBe('ok')
+  })
+
+  test('are not chained anew by a later start', async () => {
+    const dataDir = earlier(MANY)
+    open(dataDir)
+    tamper(dataDir, "UPDATE audit SET actor = 'operator' WHERE seq = 7")
+    open(dataDir)
+    expect((await diagnosis(dataDir)).status).toBe('failed')
+  })
+
+  test('a kill among them leaves them as they were, and the next start chains them', async () => {
+    const template = earlier(MANY)
+    await Promise.all(
+      [0, 1, 1500, MANY - 1, MANY].map(async (n) => {
+        const dataDir = copyOf(template)
+        const script = join(import.meta.dir, 'killed-while-chaining.ts')
+        const { status, stderr } = await launch([process.execPath, script, fileIn(dataDir), `${n}`]).ended
+        expect([n, status === 0, stderr]).toEqual([n, false, ''])
+        const raw = new Database(fileIn(dataDir))
+        const columns = raw.query<{ name: string }, []>("SELECT name FROM pragma_table_info('audit')").all()
+        const facts = raw.query("SELECT value FROM facts WHERE name = 'audit_head'").all()
+        raw.close()
+        expect([n, columns.map(({ name }) => name).includes('prev_hash'), facts]).toEqual([n, false, []])
+        open(dataDir)
+        expect([n, (await diagnosis(dataDir)).status]).toEqual([n, 'ok'])
+        rmSync(dataDir, { recursive: true })
+      }),
+    )
+  })
+})

@@ -1,0 +1,64 @@
+import { createServer, type Socket } from 'node:net'
+
+/** Where the server refuses: at the login, or the mail itself; or it takes it. */
+type Manner = 'refuses the login' | 'refuses the mail' | 'takes it'
+
+/** A mail server that says back what it was told, in the many lines that an answer may have (RFC 5321, 4.2.1). */
+export class EchoingMailServer {
+  manner: Manner = 'takes it'
+  /** Every mail that came, taken or not. */
+  readonly came: string[] = []
+  logins = 0
+  private readonly sockets = new Set<Socket>()
+  private readonly server = createServer((socket) => this.talk(socket))
+
+  async start(): Promise<number> {
+    await new Promise<void>((resolve) => this.server.listen(0, '127.0.0.1', resolve))
+    return (this.server.address() as { port: number }).port
+  }
+
+  stop(): void {
+    for (const socket of this.sockets) socket.destroy()
+    this.server.close()
+  }
+
+  private talk(socket: Socket): void {
+    let waiting = ''
+    let isMail = false
+    this.sockets.add(socket)
+    socket.on('error', () => undefined)
+    socket.write('220 here\r\n')
+    socket.on('data', (chunk) => {
+      waiting += chunk.toString()
+      for (;;) {
+        const end = waiting.indexOf(isMail ? '\r\n.\r\n' : '\r\n')
+        if (end < 0) return
+        const said = waiting.slice(0, end)
+        waiting = waiting.slice(end + (isMail ? 5 : 2))
+        socket.write(isMail ? this.answerMail(said) : this.answer(said))
+        isMail = !isMail && said.toUpperCase() === 'DATA'
+      }
+    })
+  }
+
+  private answer(line: string): string {
+    const [command = '', , credentials = ''] = line.split(' ')
+    if (command === 'EHLO') return '250-here\r\n250 AUTH PLAIN\r\n'
+    if (command === 'DATA') return '354 go on\r\n'
+    if (command !== 'AUTH') return '250 well\r\n'
+    this.logins++
+    if (this.manner !== 'refuses the login') return '235 well\r\n'
+    return echo(535, `${line}\n${Buffer.from(credentials, 'base64').toString().replaceAll('\0', ' ')}`)
+  }
+
+  private answerMail(mail: string): string {
+    this.came.push(mail)
+    return this.manner === 'refuses the mail' ? echo(451, mail) : '250 taken\r\n'
+  }
+}
+
+/** Lines that a reader of stack traces takes for frames among them. */
+function echo(status: number, text: string): string {
+  const lines = text.split(/\r?\n/).flatMap((line) => [line, `    at ${line}`])
+  return `${lines.map((line) => `${status}-${line}\r\n`).join('')}${status} no\r\n`
+}

@@ -1,0 +1,75 @@
+import { beforeAll, describe, expect, test } from 'bun:test'
+import { running } from '../contract/running.ts'
+import { as, call, PASSWORD, WAYS } from '../harness.ts'
+import { areEven, timesApart } from './timing.ts'
+
+const KINDS = ['unknown', 'wrong', 'disabled'] as const
+type Kind = (typeof KINDS)[number]
+/** Fewer than begin a pause. */
+const GUESSES = 9
+const PEOPLE = 250
+
+/** The doors of a login: where, and under which names. */
+const DOORS = [
+  ['/api/v1/auth/login', 'email'],
+  ['/api/v1/auth/login', 'username'],
+  ['/api/v1/auth/login', 'login'],
+  ['/auth/login', 'email'],
+  ['/login', 'username'],
+] as const
+
+const usernameOf = (kind: Kind, person: number) => `${kind}.${person}`
+const emailOf = (kind: Kind, person: number) => `${usernameOf(kind, person)}@example.org`
+
+describe.each(WAYS)('who has an account, %s', (way) => {
+  // The cheapest hash hides least. Limits are on: what they count must not tell either.
+  const here = running(way, { TRUSTED_PROXIES: '127.0.0.1' })
+
+  beforeAll(async () => {
+    const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })
+    const people = (['wrong', 'disabled'] as const).flatMap((kind) =>
+      Array.from({ length: PEOPLE }, (_, person) => ({
+        email: emailOf(kind, person),
+        username: usernameOf(kind, person),
+        status: kind === 'disabled' ? 'disabled' : 'active',
+        password_hash,
+      })),
+    )
+    const { status } = await here.users('POST /users/import', {
+      headers: { 'content-type': 'application/x-ndjson', ...as.operator },
+      body: people.map((person) => JSON.stringify(person)).join('\n'),
+    })
+    expect(status).toBe(200)
+    await here.auth('POST /admin/password-cache/sync', { headers: as.operator })
+  })
+
+  /** A guess at one of a kind, from an address that no other came from. */
+  const guess = (kind: Kind, n: number, door: number) => {
+    const [path, field] = DOORS[door % DOORS.length] ?? DOORS[0]
+    const person = Math.floor(n / GUESSES) % PEOPLE
+    const name = field === 'email' ? emailOf(kind, person) : usernameOf(kind, person)
+    const address = `10.${KINDS.indexOf(kind)}.${n >> 8}.${n & 255}`
+    return call(here.system.url.auth, `POST ${path}`, {
+      body: { [field]: name, password: `not the password ${n}` },
+      headers: { 'x-forwarded-for': address, 'x-request-id': 'the-same' },
+    })
+  }
+
+  test('check 28: unknown, wrong, disabled and wrong: the same bytes, and by time no one tells them apart', async () => {
+    const said = new Set<string>()
+    const apart = await timesApart({
+      kinds: KINDS,
+      // The call to users shows most between processes.
+      blocks: way === 'three processes' ? 84 : 42,
+      ofEach: 8,
+      ask: async (kind, n, block) => {
+        const { headers, status, text } = await guess(kind, n, block)
+        headers.delete('date')
+        said.add(JSON.stringify([status, text, ...headers]))
+      },
+    })
+    expect([...said]).toHaveLength(1)
+    expect([...said][0]).toContain('invalid_credentials')
+    expect(areEven(apart) || apart).toBe(true)
+  }, 180_000)
+})

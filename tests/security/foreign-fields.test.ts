@@ -1,0 +1,206 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import {
+  type Answer,
+  as,
+  call,
+  createUser,
+  newEmail,
+  PASSWORD,
+  registerUser,
+  type System,
+  startSystem,
+  type TestUser,
+} from '../harness.ts'
+import { CALLERS, type Caller, may, POLICY } from './policy.ts'
+import { credentialsOf, fieldsOf, requestOf, type Served, sceneFor, servedOperations } from './scene.ts'
+import { World } from './world.ts'
+
+const NO_ONE = '0198c0de-0000-7000-8000-000000000000'
+const HASH = `$2b$04$${'a'.repeat(53)}`
+const LINES = 'application/x-ndjson'
+
+/** What a user has, in every spelling that a client might try, each with a value that would do harm. */
+const FIELDS: Record<string, unknown> = {
+  id: NO_ONE,
+  user_id: NO_ONE,
+  userId: NO_ONE,
+  roles: ['ADMIN'],
+  role: 'ADMIN',
+  isAdmin: true,
+  is_admin: true,
+  status: 'disabled',
+  password_hash: HASH,
+  passwordHash: HASH,
+  email_verified: true,
+  emailVerified: true,
+  created_at: '2001-01-01T00:00:00.000Z',
+  updated_at: '2001-01-01T00:00:00.000Z',
+  version: 1000,
+  password_version: 1000,
+  session_id: NO_ONE,
+  sessions_from: 1000,
+  caller: { operator: true },
+}
+/** Known to a body that all may send, and for operators alone. */
+const OPERATORS = ['user_id', 'roles', 'status', 'email_verified', 'password_hash']
+
+let system: System
+let world: World
+let others: { other: TestUser; admin: TestUser }
+let operations: Map<string, Served>
+beforeAll(async () => {
+  system = await startSystem('one process', { RATE_LIMIT: 'off' })
+  world = new World(system)
+  operations = await servedOperations(system)
+  others = { other: await registerUser(system), admin: await createUser(system, { roles: ['USER', 'ADMIN'] }) }
+})
+afterAll(async () => {
+  world?.close()
+  await system?.stop()
+})
+
+function operationOf(name: string): Served {
+  const one = operations.get(name)
+  if (!one) throw new Error(`No document has ${name}`)
+  return one
+}
+
+const isOperator = (caller: Caller) => caller === 'an admin' || caller === 'the operator key'
+
+describe('check 19: a field that does not belong', () => {
+  test.each(POLICY.filter(({ call }) => !call.startsWith('GET')))('in $call', async (policy) => {
+    const one = operationOf(policy.call)
+    if (one.operation.requestBody?.content[LINES]) return
+    const scene = await sceneFor(system, one, others)
+    const known = fieldsOf(one.operation)
+    const before = world.state(scene.owner.id)
+    for (const caller of CALLERS.filter((caller) => may(policy, caller))) {
+      const { body, headers, line } = requestOf(one, scene, caller)
+      const forbidden = known.filter((field) => OPERATORS.includes(field) && !isOperator(caller))
+      const strangers = Object.keys(FIELDS).filter((field) => !known.includes(field))
+      // What services tell each other is what a user has: there each of these belongs.
+      const wrong = may(policy, 'the owner') || may(policy, 'no one') ? [...strangers, ...forbidden] : strangers
+      await Promise.all(
+        wrong.map(async (field) => {
+          const sent = { ...(body as object | undefined), [field]: FIELDS[field] }
+          const answer = await call(system.url[one.at[0] ?? 'auth'], line, {
+            headers: { ...credentialsOf(caller, scene), ...headers, 'content-type': 'application/json' },
+            body: sent,
+          })
+          const [status, code, said] = forbidden.includes(field)
+            ? [403, 'forbidden_field', expect.stringContaining(field)]
+            : [400, 'validation_failed', [`${field} should not exist`]]
+          const { body: problem } = answer
+          expect([caller, field, answer.status, problem.code]).toEqual([caller, field, status, code])
+          // `user_id` of a switch is named by what it is.
+          if (field !== 'user_id' || status === 400) expect([field, problem.message]).toEqual([field, said])
+        }),
+      )
+    }
+    expect(world.state(scene.owner.id) === before).toBeTrue()
+  })
+
+  test('in a form', async () => {
+    const { token } = (await sceneFor(system, operationOf('POST /api/v1/auth/revoke'), others)).values
+    for (const path of ['/auth/revoke', '/auth/introspect'])
+      for (const [field, value] of Object.entries(FIELDS)) {
+        const body = new URLSearchParams({ token: String(token), [field]: String(value) }).toString()
+        const headers = { ...as.operator, 'content-type': 'application/x-www-form-urlencoded' }
+        const { status, body: problem } = await call(system.url.auth, `POST ${path}`, { headers, body })
+        expect([status, problem.message]).toEqual([400, [`${field} should not exist`]])
+      }
+  })
+
+  test('in a line of an import', async () => {
+    const known = fieldsOf(operationOf('POST /api/v1/users/import').operation)
+    const wrong = Object.keys(FIELDS).filter((field) => !known.includes(field))
+    expect(wrong).toEqual(expect.arrayContaining(['user_id', 'version', 'password_version', 'isAdmin']))
+    const before = world.state(others.other.id)
+    const lines = [newEmail(), others.other.email].flatMap((email) =>
+      wrong.map((field) => JSON.stringify({ email, password: PASSWORD, name: 'x', [field]: FIELDS[field] })),
+    )
+    const answer = await call(system.url.users, 'POST /users/import?on_conflict=update', {
+      headers: { ...as.operator, 'content-type': LINES },
+      body: lines.join('\n'),
+    })
+    const said = answer.text
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(said.map(({ status, message }) => [status, message])).toEqual(
+      [...wrong, ...wrong].map((field) => ['failed', [`${field} should not exist`]]),
+    )
+    expect(world.state(others.other.id) === before).toBeTrue()
+  })
+
+  test('in a query is no field of a body', async () => {
+    const query = new URLSearchParams({ roles: 'ADMIN', status: 'disabled', email_verified: 'true', id: NO_ONE })
+    const body = { email: newEmail(), password: PASSWORD }
+    const made = await call(system.url.users, `POST /users?${query}`, { body })
+    expect(made).toMatchObject({ status: 201, body: { roles: ['USER'], status: 'active', email_verified: false } })
+    expect(made.body.id).not.toBe(NO_ONE)
+    expect(world.user(made.body.id)).toMatchObject({ roles: '["USER"]', is_admin: 0, status: 'active', version: 1 })
+  })
+})
+
+describe('check 19: a user_id stands in for no session', () => {
+  /** Says who it would be, wherever that could be said. */
+  const claimed = ({ id, tokens }: TestUser) => ({
+    query: new URLSearchParams({ user_id: id, sub: id, session_id: tokens.session_id }).toString(),
+    body: { user_id: id, id, sub: id, session_id: tokens.session_id, roles: ['ADMIN'] },
+    headers: {
+      'x-user-id': id,
+      'x-user': id,
+      'x-forwarded-user': id,
+      'x-remote-user': id,
+      'x-roles': 'ADMIN',
+      cookie: `user_id=${id}; session_id=${tokens.session_id}; token=${tokens.access_token}`,
+    },
+  })
+  const ask = (one: Served, line: string, user: TestUser, credentials: Record<string, string>): Promise<Answer> => {
+    const { body, headers, query } = claimed(user)
+    const [method, path = ''] = line.split(' ')
+    return call(system.url[one.at[0] ?? 'auth'], `${method} ${path}${path.includes('?') ? '&' : '?'}${query}`, {
+      headers: { ...headers, ...credentials },
+      ...(method === 'GET' ? {} : { body }),
+    })
+  }
+
+  const guarded = POLICY.filter((policy) => !may(policy, 'no one'))
+  test.each(guarded)('in $call', async (policy) => {
+    const one = operationOf(policy.call)
+    const scene = await sceneFor(system, one, others)
+    const before = world.state(scene.owner.id, scene.values.id)
+    for (const caller of CALLERS.filter((caller) => !may(policy, caller))) {
+      const { line } = requestOf(one, scene, caller)
+      for (const who of [scene.owner, others.admin]) {
+        const { body, status } = await ask(one, line, who, credentialsOf(caller, scene))
+        // Where the caller is at fault no one looks at what it sent; where the path is another's, the body is.
+        const refusals = policy.statuses[caller] === 404 ? [400, 404] : [policy.statuses[caller]]
+        expect([caller, status, refusals.includes(status)]).toEqual([caller, status, true])
+        expect(body.statusCode).toBe(status)
+      }
+    }
+    const after = world.state(scene.owner.id, scene.values.id)
+    expect(after === before).toBeTrue()
+  })
+
+  test('nor does it take the place of the one whose token came with it', async () => {
+    const ben = await registerUser(system)
+    const credentials = as.bearer(ben.tokens.access_token)
+    const me = await ask(operationOf('GET /api/v1/auth/me'), 'GET /auth/me', others.admin, credentials)
+    expect([me.body.id, me.body.roles]).toEqual([ben.id, ['USER']])
+    for (const [name, line] of [
+      ['GET /api/v1/auth/sessions', 'GET /auth/sessions'],
+      ['GET /api/v1/modules', 'GET /modules'],
+      ['POST /api/v1/auth/logout-all', 'POST /auth/logout-all'],
+    ] as const) {
+      const { body, status } = await ask(operationOf(name), line, others.admin, credentials)
+      expect([line, status, body.code]).toEqual([line, 400, 'validation_failed'])
+    }
+    const { admin } = others
+    expect(
+      (await call(system.url.auth, 'GET /auth/me', { headers: as.bearer(admin.tokens.access_token) })).status,
+    ).toBe(200)
+  })
+})

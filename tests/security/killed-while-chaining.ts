@@ -1,0 +1,30 @@
+import type { Database } from 'bun:sqlite'
+import { chainAudit } from '../../db/auth/audit-chain.ts'
+import { authMigrations } from '../../db/auth/migrations.ts'
+import { openDatabase } from '../../db/sqlite.ts'
+
+/** Brings the database that is named up to date, and ends, as SIGKILL does, at the n-th row that is chained. */
+const [path = '', n = '1'] = process.argv.slice(2)
+let left = Number(n)
+
+function dying(raw: Database): Database {
+  return new Proxy(raw, {
+    get(target, name) {
+      if (name !== 'query') return Reflect.get(target, name).bind(target)
+      return (sql: string) => {
+        const statement = target.query(sql)
+        const run = statement.run.bind(statement)
+        statement.run = (...values: unknown[]) => {
+          if (--left < 0) process.kill(process.pid, 'SIGKILL')
+          return run(...(values as []))
+        }
+        return statement
+      }
+    },
+  })
+}
+
+const migrations = authMigrations.map((migration) =>
+  migration.finish ? { ...migration, finish: (raw: Database) => chainAudit(dying(raw)) } : migration,
+)
+openDatabase(path, 'auth', migrations).close()

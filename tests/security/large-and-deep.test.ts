@@ -1,0 +1,90 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { as, call, registerUser, type System, startSystem } from '../harness.ts'
+import { credentialFor, filled, once, servedRoutes } from '../routes.ts'
+import { sendChunked } from '../sockets.ts'
+
+const JSON_TYPE = { 'content-type': 'application/json' }
+const withBody = once(await servedRoutes()).filter(({ body }) => body)
+
+let system: System
+let bearer: Record<string, string>
+beforeAll(async () => {
+  system = await startSystem('one process', { RATE_LIMIT: 'off' })
+  bearer = as.bearer((await registerUser(system)).tokens.access_token)
+})
+afterAll(async () => {
+  await system?.stop()
+})
+
+describe('check 25: a body of 65 KB', () => {
+  const large = JSON.stringify({ x: 'x'.repeat(65 * 1024) })
+
+  test('is 413 at every route, plain and chunked', async () => {
+    expect(withBody.length).toBeGreaterThan(30)
+    const pieces = large.match(/.{1,8192}/gs) ?? []
+    for (const { service, method, path } of withBody) {
+      const headers = { ...JSON_TYPE, ...credentialFor({ path }, bearer) }
+      const plain = await call(system.url[service], `${method} ${filled(path)}`, { headers, body: large })
+      const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
+      const chunked = await sendChunked(system.url[service], `${method} ${filled(path)} HTTP/1.1`, lines, pieces)
+      for (const { body, status } of [plain, chunked])
+        expect([path, status, body.code]).toEqual([path, 413, 'body_too_large'])
+    }
+  })
+
+  test('takes no memory, a thousand times', async () => {
+    const memory = async () => {
+      const { text } = await call(system.url.auth, 'GET /metrics', { headers: as.operator })
+      return Number(/^process_resident_memory_bytes\S* (\S+)$/m.exec(text)?.[1])
+    }
+    const line = 'POST /auth/login HTTP/1.1'
+    const flood = async (times: number) => {
+      for (let sent = 0; sent < times; sent += 20)
+        await Promise.all(
+          Array.from({ length: 10 }, async () => {
+            const plain = await call(system.url.auth, 'POST /auth/login', { headers: JSON_TYPE, body: large })
+            const chunked = await sendChunked(system.url.auth, line, ['Content-Type: application/json'], [large])
+            expect([plain.status, chunked.status]).toEqual([413, 413])
+          }),
+        )
+    }
+    await flood(200)
+    const before = await memory()
+    await flood(1000)
+    // All of them together are 65 MB.
+    expect((await memory()) - before).toBeLessThan(24 * 1024 * 1024)
+  })
+})
+
+describe('check 25: JSON 20,000 deep', () => {
+  const nestings = [
+    ['lists', '['.repeat(20_000) + ']'.repeat(20_000)],
+    ['lists in a field', `{"login":"a","password":${'['.repeat(20_000)}${']'.repeat(20_000)}}`],
+    ['objects that do not end', '{"":'.repeat(16_000)],
+    ['after a text of brackets', `{"a":"${'[{'.repeat(8000)}","b":${'['.repeat(20_000)}`],
+  ] as const
+
+  test.each(nestings)('as %s is 400 within 50 ms, at each service', async (_, body) => {
+    for (const [service, path] of [
+      ['auth', '/auth/login'],
+      ['users', '/users'],
+      ['modules', '/modules'],
+    ] as const) {
+      const best = async (sent: string, code: string) => {
+        const tries: number[] = []
+        for (let round = 0; round < 5; round++) {
+          const began = performance.now()
+          const headers = { ...JSON_TYPE, ...as.operator }
+          const answer = await call(system.url[service], `POST ${path}`, { headers, body: sent })
+          tries.push(performance.now() - began)
+          expect([service, answer.status, answer.body.code]).toEqual([service, 400, code])
+        }
+        return Math.min(...tries)
+      }
+      const deep = await best(body, 'malformed_json')
+      const flat = await best(JSON.stringify({ x: 'x'.repeat(body.length - 8) }), 'validation_failed')
+      // As quick as a flat one of that size: where the machine is busy, both wait.
+      expect(deep).toBeLessThan(Math.max(50, 5 * flat))
+    }
+  })
+})

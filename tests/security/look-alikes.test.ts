@@ -1,0 +1,105 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { as, call, logIn, type Name, newEmail, PASSWORD, registerUser, type System, startSystem } from '../harness.ts'
+import { World } from './world.ts'
+
+const LINES = { ...as.operator, 'content-type': 'application/x-ndjson' }
+
+let system: System
+let world: World
+beforeAll(async () => {
+  system = await startSystem('one process', { RATE_LIMIT: 'off' })
+  world = new World(system)
+})
+afterAll(async () => {
+  world?.close()
+  await system?.stop()
+})
+
+describe('check 26: an email', () => {
+  /** Every call that takes one to make a user, or to change one. */
+  const takers = (email: string): [Name, string, Record<string, string>, object][] => [
+    ['auth', 'POST /api/v1/auth/register', {}, { email, password: PASSWORD }],
+    ['auth', 'POST /auth/register', {}, { email, password: PASSWORD }],
+    ['users', 'POST /users', {}, { email, password: PASSWORD }],
+    ['users', 'POST /user', {}, { email, password: PASSWORD }],
+    ['users', 'POST /user/register', as.operator, { email, password: PASSWORD }],
+  ]
+  const look = (email: string) => {
+    const [front = '', host = ''] = email.split('@')
+    return [
+      ...['\u200b', '\u200c', '\u200d', '\u2060', '\ufeff', '\u00ad', '\u202e', '\u0301', '\ufe0f'].flatMap((mark) => [
+        `${mark}${email}`,
+        `${front}${mark}@${host}`,
+        `${front}@${mark}${host}`,
+        `${email}${mark}`,
+      ]),
+      email.replace('a', 'а'),
+      email.replace('e', 'е'),
+      email.replace('@', '＠'),
+      email.replace('.', '。'),
+      email.replace('o', 'о'),
+      email.replace('s', 'ſ'),
+      email.replace('l', 'ⅼ'),
+      `${front}@xn--\u0430.org`,
+      ` ${email}`,
+      `${email} `,
+      `${email}\t`,
+      `${email}.`,
+      `"${front}"@${host}`,
+      `${front}(x)@${host}`,
+      `<${email}>`,
+      `${email},${email}`,
+      `${front}\\@${host}`,
+    ]
+  }
+
+  test('in any case is one account, whichever call makes it', async () => {
+    const { email } = await registerUser(system)
+    // The Kelvin sign is a K: that is what its normal form says.
+    const kelvin = `k${newEmail()}`
+    expect((await call(system.url.users, 'POST /users', { body: { email: kelvin, password: PASSWORD } })).status).toBe(
+      201,
+    )
+    const before = world.users()
+    for (const spelled of [email, email.toUpperCase(), kelvin.replace('k', '\u212a')])
+      for (const [service, line, headers, body] of takers(spelled)) {
+        const { body: problem, status } = await call(system.url[service], line, { headers, body })
+        expect([line, spelled, status, problem.code]).toEqual([line, spelled, 409, 'email_taken'])
+      }
+    expect(world.users()).toBe(before)
+    expect((await logIn(system, email.toUpperCase())).status).toBe(200)
+  })
+
+  test('that looks like another, or has what is not seen, is 400 wherever one is taken, and opens no other', async () => {
+    const ana = await registerUser(system)
+    const ben = await registerUser(system)
+    const before = world.state(ana.id)
+    const own = as.bearer(ben.tokens.access_token)
+    for (const spelled of look(ana.email)) {
+      const calls: [Name, string, Record<string, string>, object][] = [
+        ...takers(spelled),
+        ['users', `PATCH /users/${ben.id}`, own, { email: spelled }],
+        ['users', `PUT /users/${ben.id}`, own, { email: spelled }],
+        ['auth', 'POST /auth/password-reset-request', {}, { email: spelled }],
+      ]
+      const said = await Promise.all(
+        calls.map(async ([service, line, headers, body]) => {
+          const { body: problem, status } = await call(system.url[service], line, { headers, body })
+          return [line, status, problem.code]
+        }),
+      )
+      expect([spelled, said]).toEqual([spelled, calls.map(([, line]) => [line, 400, 'validation_failed'])])
+      const line = JSON.stringify({ email: spelled, password: PASSWORD })
+      const imported = await call(system.url.users, 'POST /users/import', { headers: LINES, body: line })
+      expect([imported.body.status, imported.body.code]).toEqual(['failed', 'validation_failed'])
+      const found = await call(system.url.users, `GET /users/by-email/${encodeURIComponent(spelled)}`, {
+        headers: as.operator,
+      })
+      expect([spelled, found.status]).toEqual([spelled, 404])
+      const { body, status } = await logIn(system, spelled)
+      const expected = spelled.includes('\t') ? [400, 'validation_failed'] : [401, 'invalid_credentials']
+      expect([spelled, status, body.code]).toEqual([spelled, ...expected])
+    }
+    expect(world.state(ana.id) === before).toBeTrue()
+  })
+})

@@ -1,0 +1,98 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { SMTPServer } from 'smtp-server'
+import { mailsTo } from '../contract/reset-mail.ts'
+import { running } from '../contract/running.ts'
+import { as, eventually, freePort, newEmail, PASSWORD, registerUser } from '../harness.ts'
+import { areEven, timesApart } from './timing.ts'
+
+const KINDS = ['known', 'unknown', 'disabled'] as const
+type Kind = (typeof KINDS)[number]
+/** As many as an address may ask for in an hour. */
+const MAILS = 5
+const PEOPLE = 210
+
+const emailOf = (kind: Kind, person: number) => `${kind}.${person}@example.org`
+
+describe('who has an account, by asking for a mail', () => {
+  // One process: what the mail takes is done beside the answer, on the same loop.
+  const here = running('one process', { TRUSTED_PROXIES: '127.0.0.1' })
+
+  beforeAll(async () => {
+    const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })
+    const people = (['known', 'disabled'] as const).flatMap((kind) =>
+      Array.from({ length: PEOPLE }, (_, person) => ({
+        email: emailOf(kind, person),
+        status: kind === 'disabled' ? 'disabled' : 'active',
+        password_hash,
+      })),
+    )
+    const { status } = await here.users('POST /users/import', {
+      headers: { 'content-type': 'application/x-ndjson', ...as.operator },
+      body: people.map((person) => JSON.stringify(person)).join('\n'),
+    })
+    expect(status).toBe(200)
+    await here.auth('POST /admin/password-cache/sync', { headers: as.operator })
+  })
+
+  test('check 21: known, unknown and disabled: the same bytes, and by time no one tells them apart', async () => {
+    const said = new Set<string>()
+    const apart = await timesApart({
+      kinds: KINDS,
+      blocks: 42,
+      ofEach: 8,
+      ask: async (kind, n) => {
+        const { headers, status, text } = await here.auth('POST /auth/password-reset-request', {
+          body: { email: emailOf(kind, Math.floor(n / MAILS)) },
+          headers: { 'x-forwarded-for': `10.${KINDS.indexOf(kind)}.${n >> 8}.${n & 255}`, 'x-request-id': 'the-same' },
+        })
+        headers.delete('date')
+        said.add(JSON.stringify([status, text, ...headers]))
+      },
+    })
+    expect([...said]).toHaveLength(1)
+    expect([...said][0]).toStartWith('[202,')
+    expect(areEven(apart) || apart).toBe(true)
+    // What was timed is what was promised: each known one got its mails, and no one else.
+    await eventually(() => mailsTo(here.system, emailOf('known', 10)).length === MAILS, 10_000)
+    for (const kind of ['unknown', 'disabled'] as const) expect(mailsTo(here.system, emailOf(kind, 10))).toHaveLength(0)
+  }, 180_000)
+})
+
+describe('a mail server that takes its time', () => {
+  const port = freePort()
+  const here = running('one process', { SMTP_URL: `smtp://127.0.0.1:${port}` })
+  const released = Promise.withResolvers<void>()
+  const events: string[] = []
+  const server = new SMTPServer({
+    authOptional: true,
+    disabledCommands: ['STARTTLS', 'AUTH'],
+    async onMailFrom(_, __, done) {
+      events.push('mail begun')
+      await released.promise
+      done()
+    },
+    onData(stream, _, done) {
+      stream.resume()
+      stream.on('end', () => {
+        events.push('mail sent')
+        done()
+      })
+    },
+  })
+  beforeAll(() => void server.listen(port, '127.0.0.1'))
+  afterAll(() => new Promise<void>((resolve) => server.close(resolve)))
+
+  test('check 21: the answer does not wait for the mail', async () => {
+    const { email } = await registerUser(here.system)
+    for (const address of [email, newEmail()]) {
+      const { status } = await here.auth('POST /auth/password-reset-request', { body: { email: address } })
+      expect(status).toBe(202)
+      events.push('answered')
+      // The second finds the server busy with the mail of the first.
+      await eventually(() => events.includes('mail begun'))
+    }
+    expect(events.toSorted()).toEqual(['answered', 'answered', 'mail begun'])
+    released.resolve()
+    await eventually(() => events.includes('mail sent'))
+  })
+})

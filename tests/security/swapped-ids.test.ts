@@ -1,0 +1,205 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { all, askEach } from '../contract/each-service.ts'
+import {
+  type Answer,
+  as,
+  call,
+  createUser,
+  logIn,
+  type Name,
+  registerUser,
+  type System,
+  startSystem,
+  type TestUser,
+} from '../harness.ts'
+import { may, POLICY } from './policy.ts'
+import { credentialsOf, fieldsOf, requestOf, type Served, sceneFor, servedOperations } from './scene.ts'
+import { World } from './world.ts'
+
+const NO_ONE = '0198c0de-0000-7000-8000-000000000000'
+const NO_EMAIL = 'no.one@example.org'
+
+type Owner = TestUser & { username: string }
+/** What says whose something is, by its name in a path, a query or a body: another's, and one that there is not. */
+const WHOSE: Record<string, (owner: Owner) => [string, string]> = {
+  user_id: ({ id }) => [id, NO_ONE],
+  session_id: ({ tokens }) => [tokens.session_id, NO_ONE],
+  email: ({ email }) => [email, NO_EMAIL],
+  old_email: ({ email }) => [email, NO_EMAIL],
+  username: ({ username }) => [username, 'no-one-at-all'],
+  login: ({ email }) => [email, NO_EMAIL],
+}
+/** At these an `id` is a user's, or its email. Elsewhere it is a module's, or a row's. */
+const ID_OF_A_USER: Record<string, (owner: Owner) => [string, string][]> = {
+  'GET /user/{id}': ({ id, email }) => [
+    [id, NO_ONE],
+    [email, NO_EMAIL],
+  ],
+  'DELETE /user/{id}': ({ id }) => [[id, NO_ONE]],
+}
+/** Secrets: whoever holds one may do what it is for. */
+const HELD = 'token refresh_token refreshToken password current_password new_password password_hash'
+/** What belongs to no user. */
+const NEUTRAL = [
+  'id kid module_id name description version required_roles requires default_enabled roles status email_verified',
+  'page size cursor search role sort after after_id limit with_hashes on_conflict all token_type_hint type since',
+  'request_id address follower epoch created_at updated_at at actor ip detail users if_version password_version',
+  'sessions_from session_kept all_sessions_from tokens_from',
+].join(' ')
+
+let system: System
+let world: World
+beforeAll(async () => {
+  system = await startSystem('three processes', { RATE_LIMIT: 'off' })
+  world = new World(system)
+})
+afterAll(async () => {
+  world?.close()
+  await system?.stop()
+})
+
+/** All that an answer says, but for what differs between any two. */
+function told({ status, headers, text, body }: Answer): unknown {
+  const kept = [...headers].filter(([name]) => !['x-request-id', 'date'].includes(name))
+  return { status, headers: kept, text: text.replaceAll(body?.requestId ?? 'none', '') }
+}
+
+describe("check 18: what is another's", () => {
+  let operations: Map<string, Served>
+  beforeAll(async () => {
+    operations = await servedOperations(system)
+  })
+
+  const namesOf = ({ operation }: Served) => [
+    ...(operation.parameters ?? []).map(({ name }) => name),
+    ...fieldsOf(operation),
+  ]
+
+  test('is known by its name: each in a path, a query or a body is a user’s, a secret, or no one’s', () => {
+    const known = new Set([...Object.keys(WHOSE), ...HELD.split(' '), ...NEUTRAL.split(' ')])
+    const strange = [...operations.values()].flatMap((one) => namesOf(one).filter((name) => !known.has(name)))
+    expect(strange).toEqual([])
+  })
+
+  // What no one needs a credential for is no one's: there a secret is what opens it.
+  const guarded = POLICY.filter((policy) => !may(policy, 'no one'))
+  test.each(guarded)('$call: as if it did not exist', async (policy) => {
+    const one = operations.get(policy.call)
+    if (!one) throw new Error('No document has it')
+    const ben = await registerUser(system)
+    const scene = await sceneFor(system, one, { other: ben, admin: ben })
+    const ana: Owner = { ...scene.owner, username: `ana-${scene.unique}` }
+    const swaps = [...new Set(namesOf(one))].flatMap((name) => {
+      const pairs = WHOSE[name] ? [WHOSE[name](ana)] : name === 'id' ? ID_OF_A_USER[policy.call]?.(ana) : []
+      return (pairs ?? []).map(([anothers, unknown]) => ({ name, anothers, unknown }))
+    })
+    const before = world.state(ana.id)
+    for (const { name, anothers, unknown } of swaps) {
+      const ask = async (value: string) => {
+        const values = { ...scene.values, [name]: value }
+        const { line, headers, ...rest } = requestOf(one, { values }, 'another user', [name])
+        const sent = { headers: { ...credentialsOf('another user', scene), ...headers }, ...rest }
+        return call(system.url[one.at[0] ?? 'auth'], line, sent)
+      }
+      const [nothing, ...answers] = [await ask(unknown), await ask(anothers), await ask(anothers.toUpperCase())]
+      expect(nothing?.status).toBeOneOf([403, 404])
+      for (const answer of answers) expect([name, told(answer)]).toEqual([name, told(nothing as Answer)])
+    }
+    expect(world.state(ana.id) === before).toBeTrue()
+    // Nothing of ben's either.
+    expect(await askEach(system, ben.tokens.access_token)).toEqual(all(200))
+  })
+
+  test('a refresh token of another at a logout ends nothing of his', async () => {
+    const ana = await registerUser(system)
+    const said = []
+    for (const refresh_token of [ana.tokens.refresh_token, 'never.a.token']) {
+      const ben = await registerUser(system)
+      const sent = { headers: as.bearer(ben.tokens.access_token), body: { refresh_token } }
+      said.push(told(await call(system.url.auth, 'POST /api/v1/auth/logout', sent)))
+      expect(await askEach(system, ben.tokens.access_token)).toEqual(all('token_revoked'))
+    }
+    expect(said[0]).toEqual(said[1])
+    expect(await askEach(system, ana.tokens.access_token)).toEqual(all(200))
+  })
+})
+
+/** What only an operator may ask of each service. */
+const OPERATORS: [Name, string][] = [
+  ['auth', 'GET /admin/keys'],
+  ['users', 'GET /users'],
+  ['modules', 'GET /modules/none/users'],
+]
+
+/** A change of a user by an operator, as each of the ways to make one has it. */
+const CHANGES: [string, (user: TestUser, fields: object) => Promise<Answer>][] = [
+  ['PATCH', (user, fields) => change('PATCH', user, fields)],
+  ['PUT', (user, fields) => change('PUT', user, { email: user.email, ...fields })],
+  [
+    'an import',
+    ({ email }, fields) =>
+      call(system.url.users, 'POST /users/import?on_conflict=update', {
+        headers: { ...as.operator, 'content-type': 'application/x-ndjson' },
+        body: JSON.stringify({ email, ...fields }),
+      }),
+  ],
+]
+
+function change(method: string, { id }: TestUser, body: object): Promise<Answer> {
+  return call(system.url.users, `${method} /users/${id}`, { headers: as.operator, body })
+}
+
+describe('check 18: a role that was taken away', () => {
+  const asked = async (token: string) => {
+    const answers = await Promise.all(
+      OPERATORS.map(([name, request]) => call(system.url[name], request, { headers: as.bearer(token) })),
+    )
+    return answers.map(({ status, body }) => (status === 401 ? body.code : status))
+  }
+
+  test.each(CHANGES)('by %s opens nothing from the next request on, at each service', async (_, change) => {
+    for (let round = 0; round < 3; round++) {
+      const ben = await createUser(system, { roles: ['USER', 'ADMIN'] })
+      await createUser(system, { roles: ['ADMIN'] })
+      const token = ben.tokens.access_token
+      expect(await asked(token)).toEqual([200, 200, 404])
+      expect((await change(ben, { roles: ['USER'] })).status).toBe(200)
+      expect(await asked(token)).toEqual(['token_revoked', 'token_revoked', 'token_revoked'])
+      const { refresh_token } = ben.tokens
+      const refreshed = await call(system.url.auth, 'POST /api/v1/auth/refresh', { body: { refresh_token } })
+      for (const { access_token } of [refreshed.body, (await logIn(system, ben.email)).body])
+        expect(await asked(access_token)).toEqual([403, 403, 403])
+    }
+  })
+})
+
+describe('check 18: the last admin', () => {
+  let last: TestUser
+  beforeAll(async () => {
+    last = await createUser(system, { roles: ['USER', 'ADMIN'] })
+    const { body } = await call(system.url.users, 'GET /users?role=ADMIN&size=200', { headers: as.operator })
+    for (const { id } of body.items)
+      if (id !== last.id) await call(system.url.users, `DELETE /users/${id}`, { headers: as.operator })
+  })
+
+  const refused = async (sent: Promise<Answer>) => {
+    const before = world.user(last.id)
+    const { status, body } = await sent
+    // An import says of each line what became of it.
+    expect([body.code, status]).toEqual(['last_admin', status === 200 ? 200 : 409])
+    expect(body.status ?? 'failed').toBe('failed')
+    expect(world.user(last.id)).toEqual(before)
+    expect(await askEach(system, last.tokens.access_token)).toEqual(all(200))
+  }
+
+  test.each(CHANGES)('is not stripped or disabled by %s', async (_, change) => {
+    for (const fields of [{ roles: ['USER'] }, { roles: [] }, { status: 'disabled' }])
+      await refused(change(last, fields))
+  })
+
+  test('is not deleted, in the old contract either', async () => {
+    for (const headers of [as.operator, as.bearer(last.tokens.access_token)])
+      for (const path of [`/users/${last.id}`, `/user/${last.id}`, `/user/${last.id.toUpperCase()}`])
+        await refused(call(system.url.users, `DELETE ${path}`, { headers }))
+  })
+})

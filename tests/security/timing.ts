@@ -1,0 +1,67 @@
+/** As near to even as the check asks: by its time alone an answer is guessed right in at most 55 of 100. */
+const EVEN = { least: 0.45, most: 0.55 }
+const ROUNDS = 3
+
+/** For each two kinds, how often the first took longer than the second (AUC): 0.5 where they cannot be told apart. */
+export type Apart = Record<string, number>
+
+interface Interleaved<Kind extends string> {
+  kinds: readonly Kind[]
+  /** Kinds are compared within a block alone, so that a machine that gets busier meanwhile makes no difference. */
+  blocks: number
+  ofEach: number
+  /** One request of the kind, read to its end; `n` counts the requests of a kind over all rounds. */
+  ask(kind: Kind, n: number, block: number): Promise<unknown>
+}
+
+/**
+ * Asks for all kinds in random order and compares how long they took. A real difference shows in every round; what was
+ * chance does not come again, so the first round that is even decides.
+ * @returns the first even round, or the last one
+ */
+export async function timesApart<Kind extends string>(interleaved: Interleaved<Kind>): Promise<Apart> {
+  const { ask, blocks, kinds, ofEach } = interleaved
+  // What is only slow the first time.
+  let n = 0
+  for (; n < ofEach; n++) for (const kind of kinds) await ask(kind, n, n)
+  for (let round = 1; ; round++) {
+    const apart: Apart = {}
+    for (let block = 0; block < blocks; block++) {
+      const took = Object.fromEntries(kinds.map((kind) => [kind, [] as number[]])) as Record<Kind, number[]>
+      const asked = shuffled(kinds.flatMap((kind) => Array.from({ length: ofEach }, (_, i) => [kind, n + i] as const)))
+      n += ofEach
+      for (const [kind, count] of asked) {
+        const began = performance.now()
+        await ask(kind, count, block)
+        took[kind].push(performance.now() - began)
+      }
+      for (const [one, other] of pairsOf(kinds))
+        apart[`${one}, ${other}`] = (apart[`${one}, ${other}`] ?? 0) + longerOf(took[one], took[other]) / blocks
+    }
+    if (areEven(apart) || round === ROUNDS) return apart
+  }
+}
+
+/** Whether no two kinds can be told apart. */
+export function areEven(apart: Apart): boolean {
+  return Object.values(apart).every((auc) => auc >= EVEN.least && auc <= EVEN.most)
+}
+
+function pairsOf<T>(all: readonly T[]): (readonly [T, T])[] {
+  return all.flatMap((one, i) => all.slice(i + 1).map((other) => [one, other] as const))
+}
+
+/** The share of the pairs in which the first is the longer. */
+function longerOf(one: readonly number[], other: readonly number[]): number {
+  let longer = 0
+  for (const a of one) for (const b of other) longer += a > b ? 1 : a === b ? 0.5 : 0
+  return longer / (one.length * other.length)
+}
+
+function shuffled<T>(all: T[]): T[] {
+  for (let i = all.length - 1; i > 0; i--) {
+    const j = Math.floor(Math.random() * (i + 1))
+    ;[all[i], all[j]] = [all[j] as T, all[i] as T]
+  }
+  return all
+}

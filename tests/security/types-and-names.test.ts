@@ -1,0 +1,183 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { as, call, createUser, newEmail, PASSWORD, registerUser, type System, startSystem } from '../harness.ts'
+import { credentialFor, filled, once, type Schema, servedRoutes } from '../routes.ts'
+import { may, POLICY } from './policy.ts'
+import { credentialsOf, requestOf, sceneFor, servedOperations } from './scene.ts'
+import { World } from './world.ts'
+
+const JSON_TYPE = { 'content-type': 'application/json' }
+const LINES = { ...as.operator, 'content-type': 'application/x-ndjson' }
+const routes = once(await servedRoutes())
+const withBody = routes.filter(({ body }) => body)
+
+let system: System
+let world: World
+let bearer: Record<string, string>
+beforeAll(async () => {
+  system = await startSystem('one process', { RATE_LIMIT: 'off' })
+  world = new World(system)
+  bearer = as.bearer((await registerUser(system)).tokens.access_token)
+})
+afterAll(async () => {
+  world?.close()
+  await system?.stop()
+})
+
+/** Values that are not of a type, as JSON. */
+const WRONG: Record<string, string[]> = {
+  string: ['1', 'true', 'null', '[]', '["a"]', '{}', '1e400', '-0'],
+  integer: ['"1"', '1.5', '-1', '1e400', '-1e400', '9007199254740993', 'true', 'null', '[]', '{}'],
+  boolean: ['"true"', '1', '0', 'null', '[]', '{}'],
+  array: ['"a"', '1', 'true', 'null', '{}', '[1]', '[null]', '[[]]', '[{}]', '{"length":1,"0":"USER"}'],
+  object: ['"a"', '1', 'true', 'null', '[]'],
+}
+
+/** The wrong values of each field, where the type of the field does not allow them. */
+function wrongValues({ properties = {} }: Schema): [field: string, json: string][] {
+  return Object.entries(properties).flatMap(([field, { type }]) => {
+    const types = [type ?? []].flat()
+    const wrong = new Set(types.flatMap((one) => WRONG[one] ?? []))
+    if (types.includes('null')) wrong.delete('null')
+    return [...wrong].map((json): [string, string] => [field, json])
+  })
+}
+
+/** The JSON of an object in which one field is written as it stands. */
+function written(rest: object, field: string, json: string): string {
+  return JSON.stringify({ ...rest, [field]: null }).replace(`"${field}":null`, `"${field}":${json}`)
+}
+
+describe('check 25: a wrong type', () => {
+  test('in each field of a body that is right but for it is 400, and nothing is done', async () => {
+    const operations = await servedOperations(system)
+    const admin = await createUser(system, { roles: ['USER', 'ADMIN'] })
+    let tried = 0
+    for (const policy of POLICY) {
+      const one = operations.get(policy.call)
+      const { schema } = one?.operation.requestBody?.content['application/json'] ?? {}
+      const caller = (['the owner', 'the operator key', 'the internal key'] as const).find((one) => may(policy, one))
+      if (!one || !schema || !caller) continue
+      const scene = await sceneFor(system, one, { admin })
+      const { body, headers, line } = requestOf(one, scene, caller)
+      const before = world.state(scene.owner.id)
+      const rows = wrongValues(schema as Schema)
+      await Promise.all(
+        rows.map(async ([field, json]) => {
+          const answer = await call(system.url[one.at[0] ?? 'auth'], line, {
+            headers: { ...headers, ...credentialsOf(caller, scene), ...JSON_TYPE },
+            body: written(body as object, field, json),
+          })
+          const place = String(answer.body.message).split(/[ .]/)[0]
+          expect([policy.call, field, json, answer.status, place]).toEqual([policy.call, field, json, 400, field])
+        }),
+      )
+      expect([policy.call, world.state(scene.owner.id) === before]).toEqual([policy.call, true])
+      tried += rows.length
+    }
+    expect(tried).toBeGreaterThan(400)
+  })
+
+  test('in each field of the records of a list, and of the lines of an import', async () => {
+    const operations = await servedOperations(system)
+    const contentOf = (name: string) => Object.values(operations.get(name)?.operation.requestBody?.content ?? {})[0]
+    const many = contentOf('POST /api/v1/auth/sync/passwords')
+    const [record] = (many?.example as { users: object[] } | undefined)?.users ?? []
+    const rows = wrongValues((many?.schema as Schema | undefined)?.properties?.users?.items ?? {})
+    expect(rows.length).toBeGreaterThan(80)
+    for (const [field, json] of rows) {
+      const sent = {
+        headers: { ...JSON_TYPE, ...as.internal },
+        body: `{"users":[${written(record ?? {}, field, json)}]}`,
+      }
+      const { body, status } = await call(system.url.auth, 'POST /auth/sync/passwords', sent)
+      const place = String(body.message).split(' ')[0]
+      expect([field, json, status, place]).toEqual([field, json, 400, `users.0.${field}`])
+    }
+    const before = world.users()
+    const lines = wrongValues(contentOf('POST /api/v1/users/import')?.schema as Schema).map(([field, json]) =>
+      written({ email: newEmail(), password: PASSWORD }, field, json),
+    )
+    const sent = { headers: LINES, body: lines.join('\n') }
+    const { status, text } = await call(system.url.users, 'POST /users/import', sent)
+    const said = text
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect([status, said.length]).toEqual([200, lines.length])
+    expect(said.filter((line) => line.status !== 'failed' || line.code !== 'validation_failed')).toEqual([])
+    expect(world.users()).toBe(before)
+  })
+})
+
+describe('check 25: names', () => {
+  const NAMES = ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty', 'valueOf', '__defineGetter__']
+
+  test('of the prototype are 400 in every body, form, line and query', async () => {
+    for (const { method, path, service } of withBody)
+      for (const name of NAMES) {
+        const headers = { ...JSON_TYPE, ...credentialFor({ path }, bearer) }
+        const body = `{"${name}":{"isAdmin":true,"operator":true}}`
+        const answer = await call(system.url[service], `${method} ${filled(path)}`, { headers, body })
+        expect([path, name, answer.status]).toEqual([path, name, 400])
+        expect(answer.body.message).toContain(`${name} should not exist`)
+      }
+    for (const name of NAMES) {
+      const form = { ...as.operator, 'content-type': 'application/x-www-form-urlencoded' }
+      const answer = await call(system.url.auth, 'POST /auth/introspect', { headers: form, body: `token=x&${name}=1` })
+      expect([answer.status, answer.body.message]).toEqual([400, [`${name} should not exist`]])
+      const line = `{"email":"${newEmail()}","password":"${PASSWORD}","${name}":{"roles":["ADMIN"]}}`
+      const { body } = await call(system.url.users, 'POST /users/import', { headers: LINES, body: line })
+      expect([body.status, body.message]).toEqual(['failed', [`${name} should not exist`]])
+      for (const { method, path, service } of routes.filter(({ query }) => query)) {
+        const headers = credentialFor({ path }, bearer)
+        const asked = await call(system.url[service], `${method} ${filled(path)}?${name}=1`, { headers })
+        expect([path, name, asked.status]).toEqual([path, name, 400])
+        expect(asked.body.message).toContain(`${name} should not exist`)
+      }
+    }
+  })
+
+  test('of the prototype in what is kept as it comes stay where they are', async () => {
+    const id = Bun.randomUUIDv7()
+    const detail = '{"__proto__":{"polluted":"yes"},"constructor":{"prototype":{"polluted":"yes"}},"kept":1}'
+    const event = `"id":"${id}","at":1,"type":"odd.names","user_id":null,"actor":"x","ip":null,"request_id":null`
+    const sent = { headers: { ...JSON_TYPE, ...as.internal }, body: `{${event},"detail":${detail}}` }
+    expect((await call(system.url.auth, 'POST /auth/audit', sent)).status).toBe(204)
+    const { body } = await call(system.url.auth, 'GET /admin/audit?type=odd.names', { headers: as.operator })
+    expect(body.items[0].detail.kept).toBe(1)
+    for (const [service, path] of [
+      ['auth', '/admin/audit?size=3'],
+      ['auth', '/health/cache'],
+      ['users', '/users?size=1'],
+    ] as const)
+      expect((await call(system.url[service], `GET ${path}`, { headers: as.operator })).body.polluted).toBeUndefined()
+    // Every object of the process would have it.
+    const { body: health } = await call(system.url.auth, 'GET /health')
+    expect(Object.keys(health).toSorted()).toEqual(['service', 'status', 'uptime_s', 'version'])
+  })
+
+  test('that stand twice: the last counts, in a body, a form, a line and a query', async () => {
+    const { tokens } = await registerUser(system)
+    const token = tokens.access_token
+    const form = { ...as.operator, 'content-type': 'application/x-www-form-urlencoded' }
+    for (const [body, active] of [
+      [`token=x&token=${token}`, true],
+      [`token=${token}&token=x`, false],
+    ] as const)
+      expect((await call(system.url.auth, 'POST /auth/introspect', { headers: form, body })).body.active).toBe(active)
+    const [first, last] = [newEmail(), newEmail()]
+    const line = `{"email":"${first}","password":"${PASSWORD}","email":"${last}","roles":["ADMIN"],"roles":["USER"]}`
+    const made = await call(system.url.users, 'POST /users/import', { headers: LINES, body: line })
+    expect(made.body.status).toBe('created')
+    expect(world.user(made.body.id)).toMatchObject({ email: last, roles: '["USER"]', is_admin: 0 })
+    // No one gets past a rule by what stands before: each is looked at as it is used.
+    const body = `{"email":"${newEmail()}","password":"${PASSWORD}","roles":[],"roles":["ADMIN"]}`
+    const refused = await call(system.url.users, 'POST /users', { headers: JSON_TYPE, body })
+    expect([refused.status, refused.body.code]).toEqual([403, 'forbidden_field'])
+    for (const [query, size] of [
+      ['size=1&size=2', 2],
+      ['size=0&size=3', 3],
+    ] as const)
+      expect((await call(system.url.users, `GET /users?${query}`, { headers: as.operator })).body.size).toBe(size)
+  })
+})
