@@ -77,7 +77,7 @@ const rows: Row[] = [
   ),
   {
     files: 'db/*',
-    values: ['db/*.ts', 'db/*/{migrations,restored}.ts', PLAIN_KIT, ...SQL],
+    values: ['db/*.ts', 'db/*/{audit-chain,migrations,restored}.ts', PLAIN_KIT, ...SQL],
     types: [KIT],
   },
   {
