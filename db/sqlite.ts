@@ -1,4 +1,4 @@
-import { Database } from 'bun:sqlite'
+import { Database, type Statement } from 'bun:sqlite'
 import { createHash } from 'node:crypto'
 import { chmodSync, closeSync, existsSync, linkSync, mkdirSync, openSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
@@ -25,18 +25,43 @@ type Job = () => void
 type Synchronous<F extends () => unknown> = F & (ReturnType<F> extends PromiseLike<unknown> ? never : unknown)
 
 /**
- * One open SQLite file. Reads run at once; writes are grouped: those that arrive in one turn of the event loop share
+ * One open SQLite file. Reads run at once, those of one turn of the event loop over one look at it; writes are grouped: those that arrive in one turn of the event loop share
  * one durable commit, and each is answered only after the commit that holds it.
  */
 export class Sqlite {
   private waiting: { run: Job; settle: (error?: unknown) => void }[] = []
   private scheduled = false
   private closed = false
+  private looking = false
+  private readonly begin: Statement
+  private readonly commit: Statement
 
   constructor(
     readonly raw: Database,
     readonly path: string,
-  ) {}
+  ) {
+    this.begin = raw.query('BEGIN')
+    this.commit = raw.query('COMMIT')
+  }
+
+  /**
+   * Runs a read. The first of a turn of the event loop takes SQLite's lock for all of them: taking it and giving it back
+   * is three system calls, and costs twenty times what most reads do (2.3 µs of 2.5).
+   */
+  read<T>(job: () => T): T {
+    if (!this.looking && !this.raw.inTransaction) {
+      this.begin.run()
+      this.looking = true
+      setImmediate(() => this.lookAway())
+    }
+    return job()
+  }
+
+  private lookAway(): void {
+    if (!this.looking) return
+    this.looking = false
+    this.commit.run()
+  }
 
   /**
    * Runs `job` in a transaction of its own meaning: what it throws undoes what it wrote, and nothing else of the commit
@@ -61,6 +86,7 @@ export class Sqlite {
   close(): void {
     if (this.closed) return
     this.flush()
+    this.lookAway()
     this.closed = true
     for (const { settle } of this.waiting.splice(0)) settle(new DatabaseError(`${this.path} is closed`))
     try {
@@ -82,6 +108,7 @@ export class Sqlite {
       this.scheduled = false
       return
     }
+    this.lookAway()
     try {
       this.raw.run('BEGIN IMMEDIATE')
     } catch (error) {

@@ -173,7 +173,9 @@ function configOf({ fetch, key }: Link, patience: number) {
     // Times stay the text that they are in the API.
     parseDate: false,
     fetcher: ((url: string, init?: RequestInit) =>
-      fetch(new Request(url, { ...init, signal: AbortSignal.timeout(patience) }))) as typeof globalThis.fetch,
+      fetch(
+        new Request(url, { ...init, redirect: 'error', signal: AbortSignal.timeout(patience) }),
+      )) as typeof globalThis.fetch,
   }
 }
 

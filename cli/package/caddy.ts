@@ -86,7 +86,7 @@ function headers(domain: string): string[] {
   return [
     'header {',
     '\t-Server',
-    ...(domain.startsWith('http://') ? [] : ['\tStrict-Transport-Security "max-age=31536000"']),
+    ...(domain.startsWith('http://') ? [] : ['\tStrict-Transport-Security "max-age=31536000; includeSubDomains"']),
     '}',
   ]
 }

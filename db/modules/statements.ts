@@ -28,7 +28,11 @@ export function prepareStatements(db: BunSQLiteDatabase<typeof schema>, { raw }:
     byId: db.select().from(modules).where(byId).prepare(),
     all: db.select().from(modules).orderBy(asc(modules.id)).prepare(),
 
-    ofUser: withChoice().orderBy(asc(modules.id)).prepare(),
+    choicesOf: db
+      .select()
+      .from(choices)
+      .where(eq(choices.userId, placeholder('userId')))
+      .prepare(),
     oneOfUser: withChoice().where(byId).prepare(),
     users: db
       .select({ userId: choices.userId, enabledAt: choices.enabledAt })

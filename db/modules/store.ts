@@ -44,6 +44,12 @@ function modulesStore(sqlite: Sqlite): ModulesStore {
       }),
     )
 
+  // Two reads, not one: over two tables SQLite takes ten times as long to begin.
+  const statesOf = (userId: string): UserModule[] => {
+    const chosen = new Map(query.choicesOf.all({ userId }).map((choice) => [choice.moduleId, choice]))
+    return query.all.all().map((module) => stateOf({ module, choice: chosen.get(module.id) ?? null }))
+  }
+
   const choose = (userId: string, before: UserModule, enabledAt: number | null, notices: NewNotice[]): Switched => {
     const { module } = before
     const enabled = enabledAt !== null
@@ -111,7 +117,8 @@ function modulesStore(sqlite: Sqlite): ModulesStore {
     moduleById: async (id) => query.byId.get({ id }) ?? null,
     listModules: async () => query.all.all(),
 
-    modulesOf: async (userId) => query.ofUser.all({ userId }).map(stateOf),
+    // Two reads, not one: over two tables SQLite takes ten times as long to begin.
+    modulesOf: async (userId) => sqlite.read(() => statesOf(userId)),
     async moduleOf(userId, id) {
       const row = query.oneOfUser.get({ userId, id })
       return row ? stateOf(row) : null
@@ -135,7 +142,7 @@ function modulesStore(sqlite: Sqlite): ModulesStore {
     enableModule: (id, { userId, roles }, now, notices) =>
       sqlite.write((): Switched => {
         if (query.isDeleted.get({ userId })) return { outcome: 'user_not_found' }
-        const states = query.ofUser.all({ userId }).map(stateOf)
+        const states = statesOf(userId)
         const before = states.find(({ module }) => module.id === id)
         if (!before) return { outcome: 'module_not_found' }
         const { requiredRoles, requires } = before.module
@@ -148,7 +155,7 @@ function modulesStore(sqlite: Sqlite): ModulesStore {
     disableModule: (id, userId, notices) =>
       sqlite.write((): Switched => {
         if (query.isDeleted.get({ userId })) return { outcome: 'user_not_found' }
-        const states = query.ofUser.all({ userId }).map(stateOf)
+        const states = statesOf(userId)
         const before = states.find(({ module }) => module.id === id)
         if (!before) return { outcome: 'module_not_found' }
         const on = states.filter(({ enabledAt }) => enabledAt !== null).map(({ module }) => module)

@@ -8,6 +8,7 @@ import { bulkInsert } from '../bulk-insert.ts'
 import { limitStore } from '../limits.ts'
 import { outboxStore } from '../outbox.ts'
 import { placeholders } from '../placeholders.ts'
+import { rowReader } from '../row-reader.ts'
 import { openDatabase, type Sqlite } from '../sqlite.ts'
 import { usersMigrations } from './migrations.ts'
 import * as schema from './schema.ts'
@@ -22,6 +23,7 @@ export function openUsersStore(path: string): UsersStore {
 function usersStore(sqlite: Sqlite): UsersStore {
   const db = drizzle(sqlite.raw, { schema })
   const query = prepare(db)
+  const userById = rowReader(sqlite.raw, users, 'id = $id', ['seq', 'emailKey', 'isAdmin', 'change'])
   const insertAll = bulkInsert(sqlite.raw, users, users.change, ['seq'])
   const outbox = outboxStore(sqlite)
 
@@ -98,7 +100,7 @@ function usersStore(sqlite: Sqlite): UsersStore {
       await sqlite.write(() => outbox.addNotices([notice]))
     },
 
-    userById: async (id) => toUser(query.byId.get({ id })),
+    userById: async (id) => sqlite.read(() => userById({ id })),
     userByEmail: async (email) => toUser(query.byEmail.get({ key: email.toLowerCase() })),
     userByUsername: async (username) => toUser(query.byUsername.get({ username })),
 

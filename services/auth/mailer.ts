@@ -1,6 +1,5 @@
 import { chmodSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createTransport } from 'nodemailer'
 import type { Clock } from '../kit/clock.ts'
 import type { Log } from '../kit/log.ts'
 import type { Random } from '../kit/random.ts'
@@ -27,9 +26,10 @@ const TIMEOUTS = { connectionTimeout: 10_000, greetingTimeout: 10_000, socketTim
 
 /** Hands mails to a server. @param url `smtp://` or `smtps://`, with user and password where it needs them */
 export function smtpMailer(url: string, from: string): Mailer {
-  const transport = createTransport({ url, ...TIMEOUTS }, { from })
+  const opened = once(({ createTransport }) => createTransport({ url, ...TIMEOUTS }, { from }))
   return {
     async send(mail) {
+      const transport = await opened.transport()
       try {
         await transport.sendMail(addressed(mail))
       } catch (error) {
@@ -39,7 +39,7 @@ export function smtpMailer(url: string, from: string): Mailer {
         throw error
       }
     },
-    close: () => transport.close(),
+    close: opened.close,
   }
 }
 
@@ -49,9 +49,12 @@ export function fileMailer(
   from: string,
   { clock, random, log }: { clock: Clock; random: Random; log: Log },
 ): Mailer {
-  const transport = createTransport({ streamTransport: true, buffer: true, newline: 'unix' }, { from })
+  const opened = once(({ createTransport }) =>
+    createTransport({ streamTransport: true, buffer: true, newline: 'unix' }, { from }),
+  )
   return {
     async send(mail) {
+      const transport = await opened.transport()
       const { message } = await transport.sendMail({ ...addressed(mail), date: new Date(clock.now()) })
       mkdirSync(directory, { recursive: true, mode: 0o700 })
       const name = `${new Date(clock.now()).toISOString().replaceAll(':', '-')}-${random.id()}.eml`
@@ -62,7 +65,21 @@ export function fileMailer(
       renameSync(`${file}.part`, file)
       log.info({ event: 'mail.written', file: name })
     },
-    close: () => transport.close(),
+    close: opened.close,
+  }
+}
+
+/** Opens a transport with the first mail: the library is not loaded before. */
+function once<T extends { close(): void }>(open: (library: typeof import('nodemailer')) => T) {
+  let opening: Promise<T> | undefined
+  return {
+    transport() {
+      opening ??= import('nodemailer').then(open)
+      return opening
+    },
+    close() {
+      opening?.then((transport) => transport.close()).catch(() => undefined)
+    },
   }
 }
 

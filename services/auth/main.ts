@@ -88,7 +88,14 @@ export async function authService(
     compose: { password_reset: (request) => composeReset(context, request), email_changed: composeEmailChange },
   })
   const { internalKeys, operatorKeys } = config
-  const guarded = guard({ tokens, internalKeys, operatorKeys, clientAddress })
+  let catchingUp: Promise<void> | undefined
+  const guarded = guard({
+    tokens,
+    internalKeys,
+    operatorKeys,
+    clientAddress,
+    comingUp: (route) => (catchingUp && !OPEN_AT_ONCE.test(route) ? catchingUp : undefined),
+  })
   metrics.gauge('hash_queue_length', 'Password hashes that wait for their turn', () => hasher.waiting)
   metrics.gauge('password_cache_entries', 'Users in the password cache', () => store.countAccounts())
   metrics.gauge('revocations_live', 'What is revoked and has not expired', () => revocations.size)
@@ -98,7 +105,6 @@ export async function authService(
   const root = authV0(context, guarded)
   const paths = () => documentedPaths({ routes, root }, FORMS)
   routes.use(swagger(guarded, () => openApiDocument('Ch202 auth', version, paths())))
-  let catchingUp: Promise<void> | undefined
   const app = service(
     {
       log,
@@ -107,7 +113,6 @@ export async function authService(
       metrics,
       corsOrigins: config.corsOrigins,
       forms: FORMS,
-      comingUp: (path) => (OPEN_AT_ONCE.test(path) ? undefined : catchingUp),
     },
     { routes, root, alsoAt: BARE },
   )

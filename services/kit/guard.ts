@@ -20,6 +20,8 @@ export interface GuardOptions {
   internalKeys: readonly string[]
   operatorKeys: readonly string[]
   clientAddress: ClientAddress
+  /** What a request must wait for while the service is still coming up; nothing once it is. */
+  comingUp?: (route: string) => Promise<void> | undefined
 }
 
 /** What the root of the app leaves for the guard with each request, before the route is known. */
@@ -99,11 +101,13 @@ export function guard(options: GuardOptions) {
       // The framework awaits a hook when its text says that it is asynchronous, and not because it gave a promise: one
       // that is not awaited has let the request pass.
       transform: asGuard(async (context) => {
-        const { request, server } = context
-        const arrival = context as unknown as Arrival
+        const { request, route, server } = context
+        const up = options.comingUp?.(route)
+        if (up) await up
+        const arrival = context as unknown as Arrival & Passed
         const address = server?.requestIP(request)?.address ?? null
         const caller = await admit(request, address, arrival.requestId, access)
-        Object.assign(context, { caller })
+        arrival.caller = caller
         if (arrival.fault) throw arrival.fault
       }),
       resolve: (context) => ({ caller: (context as unknown as Passed).caller }),
@@ -113,7 +117,7 @@ export function guard(options: GuardOptions) {
 
 const guards = new WeakSet<object>()
 
-function asGuard(hook: (context: Pick<Context, 'request' | 'server'>) => Promise<void>) {
+function asGuard(hook: (context: Pick<Context, 'request' | 'route' | 'server'>) => Promise<void>) {
   guards.add(hook)
   return hook
 }

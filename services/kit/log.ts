@@ -17,6 +17,8 @@ export interface LogFields {
   ms?: number
   code?: string
   userId?: string
+  /** The client's address. */
+  ip?: string
   target?: string
   file?: string
   url?: string

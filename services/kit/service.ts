@@ -1,6 +1,7 @@
-import { cors } from '@elysiajs/cors'
 import { type AnyElysia, Elysia, type ValidationError } from 'elysia'
+import { addHeaders, jsonAnswer } from './answer.ts'
 import { readBody } from './body.ts'
+import type { Caller } from './caller.ts'
 import type { Clock } from './clock.ts'
 import { type Arrival, isGuard } from './guard.ts'
 import { Fault, type Log } from './log.ts'
@@ -26,8 +27,6 @@ export interface ServiceOptions {
   forms?: readonly string[]
   /** Routes that read their body themselves, once the caller is known to be one who may: of lines (`readLines`). */
   streams?: readonly string[]
-  /** What a request must wait for while the service is still coming up; nothing once it is. */
-  comingUp?: (path: string) => Promise<void> | undefined
 }
 
 export interface Routes {
@@ -48,6 +47,9 @@ const FEED = '/auth/revocations'
 /** What the hooks of one request share: Elysia's context is one object from the first hook to the last. */
 interface Shared extends Arrival {
   startedAt: number
+  answered?: boolean
+  /** Once the guard knows. */
+  caller?: Caller
   code?: string
 }
 
@@ -62,35 +64,52 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
   const forms = both(options.forms)
   const streams = both(options.streams)
 
+  /** Once for each request: what an error is answered with comes by both ways. */
+  const answered = (shared: Shared, method: string, route: string, status: number) => {
+    if (shared.answered) return
+    shared.answered = true
+    const ms = clock.monotonic() - shared.startedAt
+    metrics.request(method, route, status, ms)
+    // The feed is asked four times a second by each service: only its failures are worth a line.
+    const level = status < 400 && route.endsWith(FEED) ? 'debug' : 'info'
+    log[level]({
+      event: 'request',
+      requestId: shared.requestId,
+      method,
+      route,
+      status,
+      ms: Math.round(ms * 10) / 10,
+      ...(shared.caller?.ip ? { ip: shared.caller.ip } : {}),
+      ...(shared.caller?.userId ? { userId: shared.caller.userId } : {}),
+      ...(shared.code === undefined ? {} : { code: shared.code }),
+    })
+  }
+
   const app = new Elysia({
     normalize: false,
     serve: { maxRequestBodySize: SERVER_BODY_MAX },
     // Or a host of fewer than four letters (`http://api/…`) is taken for the beginning of the path.
     handler: { standardHostname: false },
   })
-    .headers({
-      'x-content-type-options': 'nosniff',
-      'referrer-policy': 'no-referrer',
-      'cache-control': 'no-store',
-    })
     .onRequest((context) => {
       const shared = context as unknown as Shared
       shared.startedAt = clock.monotonic()
       shared.requestId = requestId(context.request, random)
-      context.set.headers['x-request-id'] = shared.requestId
-      return options.comingUp?.(pathOf(context.request.url))
+      // A preflight is answered before any other hook.
+      if (options.corsOrigins.length > 0) addHeaders(context.set.headers, shared.requestId)
     })
     .onParse(async (context) => {
-      if (streams.has(context.route)) return {}
       const shared = context as unknown as Shared
-      const body = await readBody(context.request, forms.has(context.route))
+      const { request, route } = context
+      if (streams.has(route)) return {}
+      const body = await readBody(request, forms.has(route))
       if ('problem' in body) {
         shared.fault = body.problem
         return {}
       }
       // Where no body is declared every field is one that no one knows; nothing else would say so.
       const fields = Object.keys(body.value as object)
-      if (fields[0] !== undefined && !takesBody().has(`${context.request.method} ${context.route}`))
+      if (fields[0] !== undefined && !takesBody().has(`${request.method} ${route}`))
         shared.fault = unknownField(fields[0])
       return body.value
     })
@@ -110,31 +129,22 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
       const { set } = context
       set.status = problem.status
       set.headers['cache-control'] = 'no-store'
+      addHeaders(set.headers, shared.requestId)
       if (problem.retryAfter !== undefined) set.headers['retry-after'] = String(Math.ceil(problem.retryAfter))
       if (problem.allow !== undefined) set.headers.allow = problem.allow
       if (problem.status === 401) set.headers['www-authenticate'] = challenge(problem)
       // Without a charset parameter, which JSON doesn't have (RFC 8259, 11).
       set.headers['content-type'] = 'application/json'
+      answered(shared, context.request.method, context.route ?? '', problem.status)
       return new Response(JSON.stringify(problem.body(shared.requestId)), { status: problem.status })
     })
-    .onAfterResponse((context) => {
+    .mapResponse((context) => {
       const shared = context as unknown as Shared
-      const ms = clock.monotonic() - shared.startedAt
-      const status = Number(context.set.status ?? 200)
-      // Of a path that no route has it is undefined, whatever its type says. What is thrown here ends the process.
-      const route = context.route ?? ''
-      metrics.request(context.request.method, route, status, ms)
-      // The feed is asked four times a second by each service: only its failures are worth a line.
-      const level = route.endsWith(FEED) && status < 400 ? 'debug' : 'info'
-      log[level]({
-        event: 'request',
-        requestId: shared.requestId,
-        method: context.request.method,
-        route,
-        status,
-        ms: Math.round(ms * 10) / 10,
-        ...(shared.code === undefined ? {} : { code: shared.code }),
-      })
+      const { request, responseValue, route, set } = context
+      answered(shared, request.method, route, Number(set.status ?? 200))
+      const answer = jsonAnswer(responseValue, set, shared.requestId)
+      if (!answer) addHeaders(set.headers, shared.requestId)
+      return answer
     })
 
   // Without the catch-all that answers preflights: it would make every unknown path one that exists.
@@ -182,6 +192,8 @@ function refuseUnguarded(app: AnyElysia): void {
 /** Exact origins only, and none for the paths that no page needs. */
 function crossOrigin(origins: readonly string[]) {
   const known = new Set(origins)
+  // Loaded where it is set.
+  const { cors } = require('@elysiajs/cors') as typeof import('@elysiajs/cors')
   return cors({
     origin: (request: Request) =>
       known.has(request.headers.get('origin') ?? '') && !NOT_FOR_PAGES.test(pathOf(request.url)),
