@@ -61,6 +61,8 @@ describe('what an address is counted under', () => {
     ['1::', '1:0:0:0::/64'],
     ['fe80::1%eth0', 'fe80:0:0:0::/64'],
     ['1:2:3::10.0.0.1', '1:2:3:0::/64'],
+    ['1::2:3:4:5:10.0.0.1', '1:0:2:3::/64'],
+    ['::1:2:3:4:192.0.2.1', '0:0:1:2::/64'],
     ['an account', 'an account'],
   ])('%s: %s', (address, key) => {
     expect(limitKey(address)).toBe(key)

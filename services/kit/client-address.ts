@@ -49,7 +49,11 @@ function withoutPort(hop: string): string {
 function plain(address: string): string {
   if (isIP(address) !== 6) return address
   const [bare = ''] = address.split('%')
-  const canonical = new URL(`http://[${bare}]`).hostname.slice(1, -1)
+  // Bun's URL refuses some that end in an IPv4 address, such as `::1:2:3:4:192.0.2.1`.
+  const hexadecimal = bare.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, ...parts) =>
+    groupsOf(parts.slice(0, 4).map(Number)),
+  )
+  const canonical = new URL(`http://[${hexadecimal}]`).hostname.slice(1, -1)
   const mapped = /^::ffff:([0-9a-f]+):([0-9a-f]+)$/.exec(canonical)
   if (!mapped) return canonical
   return mapped
@@ -57,6 +61,11 @@ function plain(address: string): string {
     .map((group) => Number.parseInt(group, 16))
     .flatMap((group) => [group >> 8, group & 255])
     .join('.')
+}
+
+/** The four bytes of an IPv4 address as the last two groups of an IPv6 one. */
+function groupsOf([a = 0, b = 0, c = 0, d = 0]: number[]): string {
+  return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`
 }
 
 /**

@@ -1,0 +1,30 @@
+import { expect, test } from 'bun:test'
+import { WAYS } from '../harness.ts'
+import { fuzz, type Plan } from './run.ts'
+
+const REQUESTS = 10_000
+const seed = Date.now() % 2 ** 31
+const MIB = 2 ** 20
+const [one, three] = WAYS
+
+const PLANS: Plan[] = [
+  { way: one, limits: false, requests: 0.45 * REQUESTS, seed },
+  { way: three, limits: false, requests: 0.45 * REQUESTS, seed },
+  { way: one, limits: true, requests: 0.1 * REQUESTS, seed },
+]
+
+test.each(PLANS)(
+  'check 27: $requests generated requests, $way, limits $limits: each is answered as documented, none with a 5xx',
+  async (plan) => {
+    const { byKind, byStatus, failures, memory, requests } = await fuzz(plan)
+    console.log(`${plan.way}: ${requests} requests, seed ${seed}`)
+    expect(failures).toEqual([])
+    expect(requests).toBeGreaterThanOrEqual(plan.requests)
+    // Each kind is there, and much of what is valid is done: the system has not drifted to where nothing works.
+    for (const kind of ['valid', 'broken', 'hostile'] as const) expect(byKind.get(kind)).toBeGreaterThan(requests / 6)
+    const done = [...byStatus].reduce((sum, [status, count]) => (status < 300 && status > 0 ? sum + count : sum), 0)
+    expect(done).toBeGreaterThan(requests / 10)
+    expect(memory.late - memory.early).toBeLessThan(96 * MIB)
+  },
+  120_000,
+)

@@ -1,0 +1,72 @@
+/**
+ * Requests made from the OpenAPI document, `bun run fuzz`: a million, or so many as `--requests` says. `--seed` begins
+ * where another run began; with `--path`, `--way` and `--limits` as a failure has printed them, that one request is made
+ * again. Ends with a summary; the exit status is 1 when an answer was not as documented.
+ */
+import { parseArgs } from 'node:util'
+import { WAYS, type Way } from '../harness.ts'
+import { fuzz, noFigures, type Outcome, type Plan } from './run.ts'
+
+const { values } = parseArgs({
+  options: {
+    requests: { type: 'string', default: '1000000' },
+    seed: { type: 'string', default: String(Date.now() % 2 ** 31) },
+    path: { type: 'string' },
+    way: { type: 'string' },
+    limits: { type: 'boolean', default: false },
+  },
+})
+const requests = Number(values.requests)
+const seed = Number(values.seed)
+const [one, other] = WAYS
+const way = values.way as Way | undefined
+if (!Number.isSafeInteger(requests) || !Number.isSafeInteger(seed) || (way && !WAYS.includes(way))) {
+  console.error(`bun run fuzz [--requests N] [--seed S] [--way "${one}" | --way "${other}"] [--limits] [--path P]`)
+  process.exit(2)
+}
+
+const plan = (way: Way, part: number, limits = false): Plan => ({
+  way,
+  limits,
+  requests: Math.ceil(requests * part),
+  seed,
+  ...(values.path === undefined ? {} : { path: values.path }),
+})
+const plans =
+  way || values.path ? [plan(way ?? one, 1, values.limits)] : [plan(one, 0.45), plan(other, 0.45), plan(one, 0.1, true)]
+
+const PROGRESS = 10_000
+const MIB = 2 ** 20
+/** In MiB: what the processes may take more at the end than after the first part. */
+const GROWTH = 128
+const inMib = ({ early, late }: Outcome['memory']) =>
+  `memory ${Math.round(early / MIB)} MiB, at the end ${Math.round(late / MIB)} MiB`
+const began = performance.now()
+const figures = noFigures()
+const seconds = () => Math.round((performance.now() - began) / 1000)
+const timer = setInterval(
+  () =>
+    console.log(`${seconds()} s: ${figures.requests} requests, ${Math.round(figures.requests / seconds())} a second`),
+  PROGRESS,
+)
+console.log(`seed ${seed}`)
+const failures: string[] = []
+for (const each of plans) {
+  const { failures: found, memory } = await fuzz(each, figures)
+  failures.push(...found)
+  if (memory.late - memory.early > GROWTH * MIB) failures.push(`${each.way} has grown, ${inMib(memory)}`)
+  const said = `${each.way}${each.limits ? ', with limits' : ''}`
+  console.log(`${said}: ${inMib(memory)}`)
+}
+clearInterval(timer)
+
+const sorted = (counted: Map<string | number, number>) =>
+  [...counted]
+    .sort(([a], [b]) => String(a).localeCompare(String(b)))
+    .map(([name, count]) => `${name}: ${count}`)
+    .join(', ')
+for (const failure of failures) console.log(`✗ ${failure}`)
+console.log(`by kind: ${sorted(figures.byKind)}`)
+console.log(`by status: ${sorted(figures.byStatus)}`)
+console.log(`${figures.requests} requests, ${failures.length} failures, seed ${seed}, ${seconds()} s`)
+process.exitCode = failures.length === 0 ? 0 : 1

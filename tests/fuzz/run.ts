@@ -1,0 +1,206 @@
+import fc from 'fast-check'
+import { as, call, type System, startSystem, type Way } from '../harness.ts'
+import type { OpenApiDocument } from '../openapi/document.ts'
+import { BASE, Cast } from './cast.ts'
+import { tidy } from './janitor.ts'
+import { type Prepared, prepare } from './prepared.ts'
+import { type Drawn, requestsOf } from './requests.ts'
+import { sent, shown } from './sending.ts'
+import { CANARY } from './values.ts'
+import { Judge, otherCredentials, PATIENCE, type Reply } from './verdict.ts'
+
+/** So many requests are under way at once. */
+const LINES = 24
+const TIDY_EACH = 4000
+const WARM = 0.15
+
+export interface Plan {
+  way: Way
+  /** Whether there are limits (429): then requests come from many addresses. */
+  limits: boolean
+  requests: number
+  seed: number
+  /** Where to begin: what a failure has printed. One line of requests then. */
+  path?: string
+}
+
+export interface Figures {
+  requests: number
+  byStatus: Map<number, number>
+  byKind: Map<string, number>
+}
+
+export interface Outcome extends Figures {
+  failures: string[]
+  /** Resident memory of the processes after the first part and at the end, in bytes. */
+  memory: { early: number; late: number }
+}
+
+export function noFigures(): Figures {
+  return { requests: 0, byStatus: new Map(), byKind: new Map() }
+}
+
+/** Starts a system, asks it everything that is drawn, and says what was wrong. @param figures counted while it runs */
+export async function fuzz(plan: Plan, figures: Figures = noFigures()): Promise<Outcome> {
+  const system = await startSystem(plan.way, {
+    RATE_LIMIT: plan.limits ? 'on' : 'off',
+    TRUSTED_PROXIES: '127.0.0.1',
+    JWT_EXPIRE: '10m',
+    // A long run prints more than there is memory for.
+    LOG_LEVEL: plan.requests > 50_000 ? 'warn' : 'info',
+  })
+  try {
+    return await new Run(plan, system, figures).toTheEnd()
+  } finally {
+    await system.stop()
+  }
+}
+
+class Run {
+  private readonly kept = new Set<string>([BASE])
+  private readonly failures: string[] = []
+  /** The same fault is told once. */
+  private readonly known = new Set<string>()
+  private tidying: Promise<void> | undefined
+  private tidyAt = TIDY_EACH
+  private early = 0
+  private readonly before: number
+
+  constructor(
+    private readonly plan: Plan,
+    private readonly system: System,
+    private readonly figures: Figures,
+  ) {
+    this.before = figures.requests
+  }
+
+  async toTheEnd(): Promise<Outcome> {
+    const { limits, path, requests, seed } = this.plan
+    const documents = await this.documents()
+    const judge = new Judge(documents, limits)
+    const drawn = requestsOf(documents)
+    await call(this.system.url.modules, 'POST /modules', {
+      headers: as.operator,
+      body: { id: BASE, name: 'Base', description: 'What others require' },
+    })
+    const lines = path === undefined ? LINES : 1
+    const runs = Math.ceil(requests / lines)
+    await Promise.all(
+      Array.from({ length: lines }, (_, index) => this.line(judge, drawn, { numRuns: runs, seed: seed + index, path })),
+    )
+    await this.tidying
+    await this.aftermath()
+    return { ...this.figures, failures: this.failures, memory: { early: this.early, late: await this.memory() } }
+  }
+
+  private async documents(): Promise<OpenApiDocument[]> {
+    const bases = [...new Set(Object.values(this.system.url))]
+    return await Promise.all(bases.map(async (base) => (await call(base, 'GET /swagger/json')).body))
+  }
+
+  /** One request after the other. One that is not answered as it should be is made as small as it can be. */
+  private async line(
+    judge: Judge,
+    drawn: fc.Arbitrary<Drawn>,
+    { numRuns, path, seed }: { numRuns: number; seed: number; path: string | undefined },
+  ): Promise<void> {
+    const cast = new Cast(this.system, this.kept)
+    let done = 0
+    for (let next = seed; done < numRuns; next += LINES) {
+      let what = ''
+      let last = ''
+      const property = fc.asyncProperty(drawn, async (one) => {
+        done++
+        const { faults, key, told } = await this.ask(judge, cast, one)
+        if (faults.length === 0 || this.known.has(key) || (what !== '' && what !== key)) return
+        what = key
+        last = told
+        throw new Error(faults.join('; '))
+      })
+      const left = { numRuns: numRuns - done, seed: next, ...(path === undefined ? {} : { path }) }
+      const result = await fc.check(property, left)
+      if (result.failed && !this.known.has(what)) {
+        this.known.add(what)
+        this.failures.push(this.report(result, last))
+      }
+      if (path !== undefined) return
+    }
+  }
+
+  private report(result: fc.RunDetails<[Drawn]>, told: string): string {
+    const { way, limits } = this.plan
+    const { counterexample, counterexamplePath, errorInstance, seed } = result
+    const again = `bun run fuzz --way "${way}"${limits ? ' --limits' : ''} --seed ${seed} --path ${counterexamplePath}`
+    const cause = errorInstance instanceof Error ? errorInstance.message : 'it failed'
+    return [cause, told, JSON.stringify(counterexample?.[0]), again].join('\n  ')
+  }
+
+  private async ask(judge: Judge, cast: Cast, drawn: Drawn): Promise<{ faults: string[]; key: string; told: string }> {
+    let { prepared, reply } = await this.send(cast, drawn)
+    // What another request has ended is begun again: once, so that no token is refused for nothing.
+    const ended = reply.status === 401 && ENDED.has(reply.body?.code) && USERS.has(drawn.caller)
+    if (ended && !otherCredentials(drawn)) {
+      await cast.renew(drawn.caller)
+      ;({ prepared, reply } = await this.send(cast, drawn))
+    }
+    // The machine may have been busy with other things: what is slow is slow again.
+    if (reply.took > PATIENCE) reply.took = Math.min(reply.took, (await this.send(cast, drawn)).reply.took)
+    cast.learn(drawn, reply)
+    await this.count(drawn, reply)
+    const faults = judge.faults(drawn, prepared, reply)
+    const [first = ''] = faults
+    return { faults, key: `${drawn.call} ${first.slice(0, 60)}`, told: first && shown(drawn, prepared, reply) }
+  }
+
+  private async send(cast: Cast, drawn: Drawn): Promise<{ prepared: Prepared; reply: Reply }> {
+    const headers = await cast.credentials(drawn)
+    if (this.plan.limits) headers.push(['x-forwarded-for', cast.address(drawn.place)])
+    const prepared = await prepare(drawn, headers, (name) => cast.lookUp(name))
+    const raw = drawn.twists.find((twist) => twist.at === 'raw')
+    return { prepared, reply: await sent(this.baseOf(drawn.call), prepared, raw?.at === 'raw' ? raw.how : undefined) }
+  }
+
+  private baseOf(call: string): string {
+    const { auth, modules, users } = this.system.url
+    if (/ (\/api\/v1)?\/modules/.test(call)) return modules
+    return / (\/api\/v1)?\/users?(\/|$)/.test(call) ? users : auth
+  }
+
+  private async count({ kind }: Drawn, { status }: Reply): Promise<void> {
+    const { byKind, byStatus } = this.figures
+    byStatus.set(status, (byStatus.get(status) ?? 0) + 1)
+    byKind.set(kind, (byKind.get(kind) ?? 0) + 1)
+    const done = ++this.figures.requests - this.before
+    if (done >= this.plan.requests * WARM && this.early === 0) {
+      this.early = 1
+      this.early = await this.memory()
+    }
+    if (done < this.tidyAt || this.tidying) return
+    this.tidyAt += TIDY_EACH
+    this.tidying = tidy(this.system, this.kept).finally(() => {
+      this.tidying = undefined
+    })
+  }
+
+  private async memory(): Promise<number> {
+    const bases = [...new Set(Object.values(this.system.url))]
+    const texts = await Promise.all(bases.map((base) => call(base, 'GET /metrics', { headers: as.operator })))
+    return texts.reduce((sum, { text }) => sum + Number(RESIDENT.exec(text)?.[1]), 0)
+  }
+
+  /** What was printed meanwhile, and whether all are well still. */
+  private async aftermath(): Promise<void> {
+    const printed = this.system.output()
+    if (printed.includes(CANARY)) this.failures.push('a secret was logged')
+    const trouble = /^.*(request\.failed|TypeError|"level":(50|60)).*$/m.exec(printed)
+    if (trouble && this.failures.length === 0) this.failures.push(`it was logged: ${trouble[0]}`)
+    for (const base of new Set(Object.values(this.system.url))) {
+      const { status, text } = await call(base, 'GET /health/db')
+      if (status !== 200) this.failures.push(`${base} is not well at the end: ${status} ${text}`)
+    }
+  }
+}
+
+const RESIDENT = /^process_resident_memory_bytes\S* (\S+)$/m
+const ENDED = new Set(['token_revoked', 'token_expired', 'invalid_token'])
+const USERS = new Set(['user', 'other', 'admin'])

@@ -1,0 +1,53 @@
+import { call } from '../harness.ts'
+import { exchange } from '../sockets.ts'
+import type { Prepared } from './prepared.ts'
+import { rawShape } from './raw.ts'
+import type { Drawn } from './requests.ts'
+import type { Reply } from './verdict.ts'
+
+const RAW_PATIENCE = 400
+const NO_ANSWER = 30_000
+
+type Answered = Omit<Reply, 'took'>
+
+/** Sends a request, and times it. @param raw the form in which it goes over a socket, where `fetch` would tidy it up */
+export async function sent(base: string, prepared: Prepared, raw?: string): Promise<Reply> {
+  const began = performance.now()
+  const answer = await inTime(raw === undefined ? sendTidy(base, prepared) : sendRaw(base, raw, prepared))
+  return { ...answer, took: performance.now() - began }
+}
+
+/** Whatever is not answered at all must end the wait too. */
+async function inTime<T>(answer: Promise<T>): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => reject(new Error('There is no answer')), NO_ANSWER)
+  try {
+    return await Promise.race([answer, promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function sendTidy(base: string, { body, headers, method, target }: Prepared): Promise<Answered> {
+  const sent = new Headers()
+  for (const [name, value] of headers) sent.set(name, value)
+  return await call(base, `${method} ${target}`, {
+    headers: Object.fromEntries(sent),
+    ...(body === undefined ? {} : { body }),
+  })
+}
+
+async function sendRaw(base: string, how: string, prepared: Prepared): Promise<Answered> {
+  const { headers, line } = rawShape(how, prepared)
+  const head = [line, ...headers, 'Connection: close', '', ''].join('\r\n')
+  const body = prepared.body === undefined ? [] : [Buffer.from(prepared.body as string)]
+  const answer = await exchange(base, [Buffer.from(head, 'latin1'), ...body], RAW_PATIENCE)
+  return { ...answer, headers: { get: (name) => answer.headers.get(name) ?? null } }
+}
+
+/** A request and its answer, for whoever has to mend what is wrong. */
+export function shown({ caller, kind }: Drawn, { body, headers, method, target }: Prepared, reply: Reply): string {
+  const others = headers.filter(([name]) => name !== 'authorization' && name !== 'x-api-key')
+  const text = body === undefined ? '' : ` ${String(body).slice(0, 500)}`
+  return `${kind}, from ${caller}: ${method} ${target} ${JSON.stringify(others.slice(0, 9))}${text}\n  → ${reply.status} ${reply.text.slice(0, 500)}`
+}

@@ -1,0 +1,192 @@
+import type { ProblemCode } from '../../services/kit/problem.ts'
+import { checker, type Documented, type OpenApiDocument, operationsOf } from '../openapi/document.ts'
+import { type Complaint, judge, LINES } from '../openapi/judge.ts'
+import { POLICY, type Caller as Policed } from '../security/policy.ts'
+import { namesIn, type Prepared } from './prepared.ts'
+import type { Caller, Drawn } from './requests.ts'
+import { contradictory, ofLines, ofProblem, secretsIn } from './rules.ts'
+import { CANARY } from './values.ts'
+
+/** An answer, however it was fetched. */
+export interface Reply {
+  status: number
+  headers: { get(name: string): string | null }
+  text: string
+  // biome-ignore lint/suspicious/noExplicitAny: an answer is of any shape until it has been judged
+  body: any
+  /** Milliseconds. */
+  took: number
+}
+
+const CREDENTIALS: ProblemCode[] = [
+  'missing_token',
+  'invalid_token',
+  'token_expired',
+  'token_revoked',
+  'invalid_api_key',
+  'forbidden',
+]
+/** What is wrong with a request in itself. */
+const FAULTS: ProblemCode[] = ['validation_failed', 'malformed_json', 'body_too_large', 'unsupported_media_type']
+/** What any path may answer to a request that no operation takes. */
+const UNROUTED: ProblemCode[] = [...FAULTS, 'not_found', 'method_not_allowed', 'missing_token']
+
+const AS_POLICED: Record<Caller, Policed | undefined> = {
+  nobody: 'no one',
+  user: 'the owner',
+  other: 'another user',
+  admin: 'an admin',
+  operator: 'the operator key',
+  internal: 'the internal key',
+  stranger: undefined,
+  damaged: undefined,
+}
+
+/** Whether a caller's credentials let it in, and with which code it was refused. */
+interface Entry {
+  may: boolean
+  code: ProblemCode | undefined
+}
+
+/** Judges answers by the documents of a running system, and by who asked. */
+export class Judge {
+  private readonly complaints = new Map<string, { one: Documented; complaint: Complaint }>()
+  private readonly check: (schema: object, value: unknown) => string | undefined
+
+  constructor(
+    documents: readonly OpenApiDocument[],
+    private readonly limits: boolean,
+  ) {
+    for (const document of documents) {
+      const complaint = judge(document)
+      for (const one of operationsOf(document)) this.complaints.set(one.call, { one, complaint })
+    }
+    this.check = checker(documents[0] as OpenApiDocument)
+  }
+
+  /** Whether a request is one that its operation's schemas allow. */
+  conforms({ call }: Drawn, { query, type, value }: Prepared): boolean {
+    const { operation } = this.of(call).one
+    const parameters = (operation.parameters ?? []).filter((one) => one.in === 'query')
+    const known = new Set(parameters.map(({ name }) => name))
+    if (parameters.length > 0 && Object.keys(query).some((name) => !known.has(name))) return false
+    for (const { name, required, schema } of parameters) {
+      const text = query[name]
+      if (text === undefined && required) return false
+      if (text !== undefined && this.check(schema, read(text, schema)) !== undefined) return false
+    }
+    const media = operation.requestBody?.content
+    if (value === undefined) return !operation.requestBody?.required
+    if (!media) return Object.keys(value as object).length === 0
+    const schema = media[type ?? '']?.schema
+    if (!schema) return false
+    const values = type === LINES ? (value as unknown[]) : [value]
+    return values.every((one) => this.check(schema, one) === undefined)
+  }
+
+  /** What is wrong with an answer. */
+  faults(drawn: Drawn, prepared: Prepared, reply: Reply): string[] {
+    // Bun refuses a broken request itself, before any code runs, with an empty answer, or closes.
+    if (reply.text === '' && [0, 400, 413, 431, 505].includes(reply.status)) return []
+    const said = this.ofEvery(reply)
+    if (reply.status >= 400 && secretsIn(prepared.value).some((secret) => reply.text.includes(secret)))
+      said.push('a secret that was sent comes back')
+    if (said.length > 0) return said
+    const { body, status } = reply
+    const may = otherCredentials(drawn) ? undefined : this.may(drawn)
+    const raw = drawn.twists.find((twist) => twist.at === 'raw')
+    // A HEAD is a GET, which may be for others.
+    if (raw?.at === 'raw')
+      return may === false && status < 300 && status > 0 && raw.how !== 'HEAD'
+        ? [`${drawn.caller} gets in: ${status}`]
+        : []
+    const { complaint, one } = this.of(drawn.call)
+    const code: ProblemCode | undefined = status >= 400 ? body.code : undefined
+    const astray = may !== false || drawn.twists.some(({ at }) => at === 'path')
+    if (drawn.kind === 'hostile' && astray && code !== undefined && UNROUTED.includes(code)) return []
+    // Another path is another operation, or none.
+    if (Object.values(prepared.path).some((value) => /^\.{0,2}$/.test(value))) return []
+    const undocumented = complaint(one, reply)
+    if (undocumented.length > 0) return undocumented
+    return may === undefined ? [] : this.ofCaller(drawn, prepared, reply, { may, code })
+  }
+
+  /** What holds for every answer there is. */
+  private ofEvery({ body, headers, status, text, took }: Reply): string[] {
+    const said: string[] = []
+    if (status >= 500) said.push(`${status}: ${text}`)
+    if (status === 429 && !this.limits) said.push('429 without limits')
+    if (status === 429 && !(Number(headers.get('retry-after')) > 0)) said.push('429 does not say when to come again')
+    const id = headers.get('x-request-id')
+    if (!id) said.push('there is no x-request-id')
+    for (const [name, value] of [
+      ['x-content-type-options', 'nosniff'],
+      ['referrer-policy', 'no-referrer'],
+    ] as const)
+      if (headers.get(name) !== value) said.push(`${name} is ${headers.get(name)}`)
+    if (headers.get('set-cookie') !== null) said.push('a header has been split')
+    if (text.includes(CANARY)) said.push('a secret comes back')
+    // A HEAD has no body.
+    if (status >= 400 && text !== '') said.push(...ofProblem(status, body, id))
+    if (took > PATIENCE) said.push(`it took ${Math.round(took)} ms`)
+    return said
+  }
+
+  private ofCaller(drawn: Drawn, prepared: Prepared, reply: Reply, { may, code }: Entry): string[] {
+    const { caller, kind } = drawn
+    const { status, text } = reply
+    if (!may) return code && CREDENTIALS.includes(code) ? [] : [`${caller} may not, and is answered ${status}: ${text}`]
+    if (code !== undefined && ['invalid_api_key', 'invalid_token', 'token_expired'].includes(code))
+      return [`${caller} may, and is answered ${code}`]
+    if (status < 300 && ofAnother(drawn))
+      return [`${caller} reaches what is another's, and is answered ${status}: ${text}`]
+    if (kind === 'hostile') return []
+    if (this.conforms(drawn, prepared)) {
+      if (code === undefined || !FAULTS.includes(code)) return []
+      if (contradictory(drawn, prepared)) return []
+      return [`it is valid by its schemas, and is answered ${status}: ${text}`]
+    }
+    if (prepared.type === LINES && !('nickname' in prepared.query) && status === 200) return ofLines(text)
+    // A field that only an operator may set is refused before what is missing is.
+    return status === 400 || code === 'forbidden_field' || code === 'body_too_large'
+      ? []
+      : [`it is not valid by its schemas, and is answered ${status}: ${text}`]
+  }
+
+  /** Whether the credential alone lets this caller in; undefined where it is not for the credential to say. */
+  private may({ call, caller }: Drawn): boolean | undefined {
+    const { security } = this.of(call).one.operation
+    const ways = security.flatMap((way) => Object.keys(way))
+    const policed = AS_POLICED[caller]
+    // Where none is asked for none is looked at; where it is one of several ways, one that is sent must be good.
+    if (policed === undefined) return ways.length === 0 || call.endsWith('/validate-token')
+    const status = POLICY.find((policy) => policy.call === call)?.statuses[policed]
+    return status === undefined ? undefined : status !== 401 && status !== 403
+  }
+
+  private of(call: string) {
+    const found = this.complaints.get(call)
+    if (!found) throw new Error(`${call} is in no document`)
+    return found
+  }
+}
+
+/** Whether a request comes with credentials that are not its caller's. */
+export function otherCredentials({ twists }: Drawn): boolean {
+  return twists.some((twist) => twist.at === 'header' && /^(authorization|x-api-key)$/.test(twist.name))
+}
+
+/** Milliseconds. What ends a session waits for the other services, at most one second. */
+export const PATIENCE = 5000
+
+/** What the path names is another user's, where that is as if it were not there. */
+function ofAnother({ call, caller, path, twists }: Drawn): boolean {
+  const another = { user: 'other.', other: 'own.' }[caller as string]
+  if (another === undefined || twists.some(({ at }) => at === 'path')) return false
+  const policy = POLICY.find((one) => one.call === call)
+  return policy?.statuses['another user'] === 404 && namesIn(path).some((name) => name.startsWith(another))
+}
+
+function read(text: string, { type }: Record<string, unknown>): unknown {
+  return type === 'integer' && /^\d+$/.test(text) ? Number(text) : text
+}
