@@ -1,0 +1,87 @@
+import { join } from 'node:path'
+import { freePort, PASSWORD } from '../../tests/harness.ts'
+import { known, startCh202 } from '../ch202.ts'
+import { byTurns, loaded, type Result, type Scale, spreadOf } from '../measure.ts'
+import { type Measurable, send, startServer } from '../processes.ts'
+
+const USERS = 16
+/** Enough for either to be at its best: both hash in threads, as many as there are cores. */
+const CLIENTS = 8
+const THEIRS = 'better-auth'
+
+/** Sign-up, sign-in and the check of a session beside better-auth: the same machine, the same run, its own defaults. */
+export async function betterAuth(scale: Scale, folder: string): Promise<Result[]> {
+  const { rounds, seconds } = scale
+  const port = String(freePort())
+  const ours = await startCh202(join(folder, 'beside'))
+  const theirs = await startServer({
+    command: [process.execPath, 'bench/limits/better-auth.ts', port, join(folder, 'better-auth.sqlite')],
+    url: `http://127.0.0.1:${port}`,
+  })
+  try {
+    const users = await known(ours.url, USERS)
+    const cookies = await signUp(theirs.url)
+    const tokens = users.map(({ token }) => token)
+    const to =
+      (server: Measurable, script: Parameters<typeof send>[0]['script'], data: unknown, good = '200') =>
+      () =>
+        loaded(server, () => send({ script, url: server.url, clients: CLIENTS, seconds, data }, [good]))
+    let round = 0
+    const signingUp = (server: Measurable, path: string, good: string) => () =>
+      to(server, 'signUp', { path, from: `new-${round++}`, password: PASSWORD }, good)()
+    const signIns = users.map(({ email, password }) => ({ path: '/api/auth/sign-in/email', body: { email, password } }))
+    const result = async (
+      name: string,
+      least: number,
+      ...sides: [Parameters<typeof byTurns>[1], Parameters<typeof byTurns>[2]]
+    ): Promise<Result> => ({
+      name,
+      unit: 'a second',
+      limitIs: THEIRS,
+      ...(await byTurns(rounds, ...sides)),
+      goal: { least },
+    })
+    return [
+      await result('sign-in', 1.1, to(ours, 'login', { users }), to(theirs, 'posts', { posts: signIns })),
+      await result('check of a session', 20, to(ours, 'validate', { tokens }), to(theirs, 'cookies', { cookies })),
+      await result(
+        'sign-up',
+        3,
+        signingUp(ours, '/api/v1/auth/register', '201'),
+        signingUp(theirs, '/api/auth/sign-up/email', '200'),
+      ),
+      memoryBeside(ours, theirs),
+    ]
+  } finally {
+    await ours.stop()
+    await theirs.stop()
+  }
+}
+
+function memoryBeside(ours: Measurable, theirs: Measurable): Result {
+  const [own, other] = [ours.memory().peak, theirs.memory().peak]
+  return {
+    name: 'memory through all of that, at most',
+    unit: 'MiB',
+    limitIs: THEIRS,
+    ours: spreadOf([own]),
+    limit: spreadOf([other]),
+    ratio: spreadOf([own / other]),
+    goal: { most: 0.5 },
+  }
+}
+
+/** Makes users there, and gives the cookies of their sessions. */
+async function signUp(url: string): Promise<string[]> {
+  const cookies: string[] = []
+  for (let n = 0; n < USERS; n++) {
+    const answer = await fetch(`${url}/api/auth/sign-up/email`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ email: `known-${n}@example.org`, password: PASSWORD, name: 'Ana' }),
+    })
+    if (!answer.ok) throw new Error(`better-auth answered a sign-up with ${answer.status}`)
+    cookies.push(answer.headers.getSetCookie()[0]?.split(';')[0] ?? '')
+  }
+  return cookies
+}

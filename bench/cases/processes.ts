@@ -1,0 +1,112 @@
+import { join } from 'node:path'
+import { freePort, PASSWORD } from '../../tests/harness.ts'
+import { type Known, known, settings, startCh202 } from '../ch202.ts'
+import { byTurns, type Figure, loaded, type Result, type Scale, spreadOf } from '../measure.ts'
+import { firstAnswer, type Measurable, run, send, startServer } from '../processes.ts'
+import { startBare } from './requests.ts'
+
+/** The processes themselves: how much memory one takes, how soon it answers, and what three of them do. */
+export async function processes(scale: Scale, folder: string): Promise<Result[]> {
+  return [...(await memory(scale, folder)), ...(await starts(scale, folder)), await threeBesideOne(scale, folder)]
+}
+
+async function memory({ seconds }: Scale, folder: string): Promise<Result[]> {
+  const ch202 = await startCh202(join(folder, 'memory'))
+  const users = await known(ch202.url, 16)
+  await ch202.stop()
+  // Begun anew: what made the users is not what idles.
+  const again = await startCh202(join(folder, 'memory'))
+  const bare = await startBare(join(folder, 'memory.sqlite'), again.url, users)
+  try {
+    await Bun.sleep(2000)
+    const idle = result('memory, idle', again.memory().now, bare.memory().now, 90)
+    const data = { tokens: users.map(({ token }) => token) }
+    for (const server of [again, bare])
+      await send({ script: 'validate', url: server.url, clients: 64, seconds: seconds * 2, data })
+    return [idle, result('memory under load, at most', again.memory().peak, bare.memory().peak)]
+  } finally {
+    await again.stop()
+    await bare.stop()
+  }
+}
+
+function result(name: string, ours: number, limit: number, below?: number): Result {
+  return {
+    name,
+    unit: 'MiB',
+    limitIs: 'a bare Elysia app with one SQLite file',
+    ours: spreadOf([ours]),
+    limit: spreadOf([limit]),
+    ratio: spreadOf([ours / limit]),
+    goal: { most: 1.5 },
+    ...(below === undefined ? {} : { also: [{ says: `below ${below} MiB`, holds: ours < below }] }),
+  }
+}
+
+async function starts({ rounds }: Scale, folder: string): Promise<Result[]> {
+  const env = settings(join(folder, 'starts'))
+  const url = env.CH202_URL ?? ''
+  const first = await startServer({ command: [process.execPath, 'cli/main.ts', 'serve'], env, url })
+  const [user] = await known(url, 1)
+  await first.stop()
+  const login = { method: 'POST', path: '/api/v1/auth/login', body: { email: user?.email, password: PASSWORD } }
+  const ours = (command: string[]) => async (): Promise<Figure> => ({
+    value: await firstAnswer({ command, env, url }, login),
+  })
+  const bare = async (): Promise<Figure> => {
+    const port = String(freePort())
+    const command = [process.execPath, 'bench/limits/bare.ts', port, join(folder, 'starts.sqlite'), '{"user":{}}']
+    return {
+      value: await firstAnswer({ command, url: `http://127.0.0.1:${port}` }, { method: 'GET', path: '/health' }),
+    }
+  }
+  const tool = join(folder, 'ch202')
+  await run([process.execPath, 'cli/main.ts', 'package', 'binary', '--out', tool])
+  const name = 'from `ch202 serve` to the first answered login'
+  const beside = { unit: 'ms', limitIs: 'a bare Elysia app to its first answer' }
+  const turns = Math.max(rounds, 3)
+  return [
+    {
+      name: `${name}, compiled`,
+      ...beside,
+      ...(await byTurns(turns, ours([tool, 'serve']), bare)),
+      goal: { most: 2 },
+    },
+    {
+      name: `${name}, from source`,
+      ...beside,
+      ...(await byTurns(turns, ours([process.execPath, 'cli/main.ts', 'serve']), bare)),
+    },
+  ]
+}
+
+/** The same load to three processes and to one: told, and nothing asked of it. */
+async function threeBesideOne({ rounds, seconds }: Scale, folder: string): Promise<Result> {
+  const one = await startCh202(join(folder, 'one'))
+  const env = settings(join(folder, 'three'))
+  const [auth, users, modules] = await Promise.all(
+    (['auth', 'users', 'modules'] as const).map((name) =>
+      startServer({
+        command: [process.execPath, 'cli/main.ts', 'serve', name],
+        env,
+        url: env[`${name.toUpperCase()}_URL`] ?? '',
+      }),
+    ),
+  )
+  if (!auth || !users || !modules) throw new Error('There are not three')
+  try {
+    const load = async (server: Measurable, ofUsers: string): Promise<() => Promise<Figure>> => {
+      const some: Known[] = await known(server.url, 32, 'load', ofUsers)
+      const data = { tokens: some.map(({ token }) => token) }
+      return () => loaded(server, () => send({ script: 'validate', url: server.url, clients: 32, seconds, data }))
+    }
+    return {
+      name: 'POST /auth/validate-token, three processes',
+      unit: 'a second',
+      limitIs: 'one process',
+      ...(await byTurns(rounds, await load(auth, users.url), await load(one, one.url))),
+    }
+  } finally {
+    await Promise.all([one, auth, users, modules].map((server) => server.stop()))
+  }
+}

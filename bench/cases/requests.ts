@@ -1,0 +1,183 @@
+import { join } from 'node:path'
+import { call, freePort } from '../../tests/harness.ts'
+import { type Known, known, operator, startCh202 } from '../ch202.ts'
+import { byTurns, type Figure, loaded, type Result, type Scale } from '../measure.ts'
+import { type Measurable, measureAlone, SERVER_CORES, send, startServer } from '../processes.ts'
+
+const BOTH = 64
+const HASH = `$2b$10$${'abcdefghij'.repeat(5)}abc`
+
+interface Bench extends Scale {
+  ch202: Measurable
+  bare: Measurable
+  users: Known[]
+  folder: string
+}
+
+/** The requests that a running system gets most, each beside the least that it could cost. */
+export async function requests(scale: Scale, folder: string): Promise<Result[]> {
+  const ch202 = await startCh202(join(folder, 'requests'))
+  try {
+    const users = await known(ch202.url, BOTH)
+    const bare = await startBare(join(folder, 'bare.sqlite'), ch202.url, users)
+    try {
+      const bench = { ...scale, ch202, bare, users, folder }
+      return [
+        ...(await logins(bench)),
+        await validation(bench),
+        await userByBearer(bench),
+        await modulesByBearer(bench),
+        await refreshes(bench),
+        await creations(bench),
+        await validationBesideLogins(bench),
+      ]
+    } finally {
+      await bare.stop()
+    }
+  } finally {
+    await ch202.stop()
+  }
+}
+
+/** A bare app that answers what ours answers. */
+export async function startBare(file: string, url: string, [user]: Known[]): Promise<Measurable> {
+  if (!user) throw new Error('There is no user')
+  const headers = { authorization: `Bearer ${user.token}` }
+  const [validate, read, modules] = await Promise.all([
+    call(url, 'POST /api/v1/auth/validate-token', { body: { token: user.token } }),
+    call(url, `GET /api/v1/users/${user.id}`, { headers }),
+    call(url, 'GET /api/v1/modules/', { headers }),
+  ])
+  const answers = JSON.stringify({ validate: validate.body, user: read.body, modules: modules.body })
+  const port = String(freePort())
+  return startServer({
+    command: [process.execPath, 'bench/limits/bare.ts', port, file, answers],
+    url: `http://127.0.0.1:${port}`,
+  })
+}
+
+async function logins({ ch202, rounds, seconds, users }: Bench): Promise<Result[]> {
+  const results: Result[] = []
+  const checks = async (clients: number): Promise<Figure> => {
+    const words = ['--at-once', String(clients), '--seconds', String(seconds)]
+    return { value: (await measureAlone<{ rate: number }>('limits/bcrypt.ts', words)).rate }
+  }
+  for (const clients of [8, BOTH]) {
+    const load = { script: 'login', url: ch202.url, clients, seconds, data: { users } } as const
+    results.push({
+      name: `POST /auth/login, ${clients} clients`,
+      unit: 'a second',
+      limitIs: `bcrypt checks, ${SERVER_CORES} core${SERVER_CORES > 1 ? 's' : ''}`,
+      ...(await byTurns(
+        rounds,
+        async () => ({ value: (await send(load)).rate }),
+        () => checks(clients),
+      )),
+      goal: { least: 0.95 },
+    })
+  }
+  return results
+}
+
+/** The same requests, to ours and to the bare app. */
+async function besideBare(
+  { bare, ch202, rounds, seconds }: Bench,
+  name: string,
+  script: 'validate' | 'readUser' | 'modules',
+  data: unknown,
+  least: number,
+): Promise<Result> {
+  const to = (server: Measurable) => () =>
+    loaded(server, () => send({ script, url: server.url, clients: BOTH, seconds, data }))
+  // Warm, both of them.
+  for (const server of [ch202, bare]) await send({ script, url: server.url, clients: BOTH, seconds: 1, data })
+  return {
+    name,
+    unit: 'a second',
+    limitIs: 'the same answer from a bare Elysia route',
+    ...(await byTurns(rounds, to(ch202), to(bare))),
+    goal: { least },
+  }
+}
+
+const validation = (bench: Bench) =>
+  besideBare(bench, 'POST /auth/validate-token', 'validate', { tokens: bench.users.map(({ token }) => token) }, 0.8)
+
+const userByBearer = (bench: Bench) =>
+  besideBare(bench, 'GET /users/{id}, Bearer', 'readUser', { users: bench.users }, 0.6)
+
+const modulesByBearer = (bench: Bench) =>
+  besideBare(bench, 'GET /modules/, Bearer', 'modules', { tokens: bench.users.map(({ token }) => token) }, 0.6)
+
+function commits({ folder, seconds }: Bench, what: 'update' | 'insert') {
+  return async (): Promise<Figure> => {
+    const words = ['--file', join(folder, 'commits.sqlite'), '--seconds', String(seconds), '--what', what]
+    return { value: (await measureAlone<{ rate: number }>('limits/commits.ts', words)).rate }
+  }
+}
+
+async function refreshes(bench: Bench): Promise<Result> {
+  const { ch202, rounds, seconds, users } = bench
+  const refreshing = async () => {
+    // Those of the last round are spent.
+    const sessions = await Promise.all(users.map(({ email }) => freshSession(ch202.url, email)))
+    const data = { refreshTokens: sessions }
+    return loaded(ch202, () => send({ script: 'refresh', url: ch202.url, clients: BOTH, seconds, data }))
+  }
+  return {
+    name: `POST /auth/refresh, durable, ${BOTH} clients`,
+    unit: 'a second',
+    limitIs: 'durable commits of one row',
+    ...(await byTurns(rounds, refreshing, commits(bench, 'update'))),
+    goal: { least: 1.5 },
+  }
+}
+
+async function freshSession(url: string, email: string): Promise<string> {
+  const answer = await call(url, 'POST /api/v1/auth/login', { body: { email, password: 'correct horse battery' } })
+  return answer.body.refresh_token
+}
+
+async function creations(bench: Bench): Promise<Result> {
+  const { ch202, rounds, seconds } = bench
+  let round = 0
+  const creating = () =>
+    loaded(ch202, () => {
+      const data = { key: operator['x-api-key'], hash: HASH, from: `made-${round++}` }
+      return send({ script: 'createUser', url: ch202.url, clients: BOTH, seconds, data }, ['201'])
+    })
+  return {
+    name: `POST /users with a hash, ${BOTH} clients`,
+    unit: 'a second',
+    limitIs: 'durable commits of one row',
+    ...(await byTurns(rounds, creating, commits(bench, 'insert'))),
+    goal: { least: 1.5 },
+  }
+}
+
+async function validationBesideLogins({ ch202, rounds, seconds, users }: Bench): Promise<Result> {
+  const data = { tokens: users.map(({ token }) => token) }
+  const validating = () =>
+    loaded(
+      ch202,
+      () => send({ script: 'validate', url: ch202.url, clients: 8, seconds, data }),
+      ({ p99 }) => p99,
+    )
+  const besideLogins = async () => {
+    const load = { script: 'login', url: ch202.url, clients: BOTH, seconds: seconds + 1, data: { users } } as const
+    const saturating = send(load)
+    await Bun.sleep(500)
+    const figure = await validating()
+    await saturating
+    return figure
+  }
+  const turns = await byTurns(rounds, besideLogins, validating)
+  return {
+    name: 'POST /auth/validate-token while logins saturate, p99',
+    unit: 'ms',
+    limitIs: 'the same without logins',
+    ...turns,
+    goal: { most: 3 },
+    also: [{ says: 'below 100 ms', holds: turns.ours.median < 100 }],
+  }
+}

@@ -1,0 +1,182 @@
+import { join } from 'node:path'
+import { call, PASSWORD } from '../../tests/harness.ts'
+import { type Known, logIn, operator, startCh202 } from '../ch202.ts'
+import { importUsers, lineOf, toldToAuth } from '../import.ts'
+import { byTurns, type Figure, loaded, type Result, type Scale, spreadOf } from '../measure.ts'
+import { type Measurable, measureAlone, send } from '../processes.ts'
+
+const SMALL = 1000
+/** Users who are asked about: spread over all that there are. */
+const SAMPLE = 500
+
+interface Sized {
+  server: Measurable
+  users: Known[]
+}
+
+interface Both extends Scale {
+  small: Sized
+  large: Sized
+}
+
+/** A million users: how long their import takes, and whether anything is slower among them than among a thousand. */
+export async function scale(how: Scale, folder: string): Promise<Result[]> {
+  const count = how.quick ? 20_000 : 1_000_000
+  const small = await startCh202(join(folder, 'small'))
+  const large = await startCh202(join(folder, 'large'))
+  try {
+    await importUsers(small.url, SMALL)
+    await toldToAuth(small.url)
+    const results = [await importing(large, count, folder)]
+    const both: Both = {
+      ...how,
+      small: { server: small, users: await sampleOf(small.url, SMALL) },
+      large: { server: large, users: await sampleOf(large.url, count) },
+    }
+    results.push(...(await sameAsBefore(both, count)), ...(await lists(both, count)))
+    return results
+  } finally {
+    await small.stop()
+    await large.stop()
+  }
+}
+
+async function importing(server: Measurable, count: number, folder: string): Promise<Result> {
+  const inserts: number[] = []
+  const atMost = async () => {
+    const words = [join(folder, `inserts-${inserts.length}.sqlite`), String(count / 4)]
+    inserts.push((await measureAlone<{ rate: number }>('limits/inserts.ts', words)).rate)
+  }
+  const halves: number[] = []
+  const rates: number[] = []
+  for (const half of [0, 1]) {
+    await atMost()
+    const began = performance.now()
+    await importUsers(server.url, count / 2, (half * count) / 2)
+    rates.push(count / 2 / ((performance.now() - began) / 1000))
+    halves.push(server.memory().peak)
+  }
+  await toldToAuth(server.url)
+  const [first = 0, second = 0] = halves
+  const limit = spreadOf(inserts)
+  return {
+    name: `import of ${count.toLocaleString('en')} users`,
+    unit: 'users a second',
+    limitIs: 'inserts in transactions of 500',
+    ours: spreadOf(rates),
+    limit,
+    ratio: spreadOf(rates.map((rate) => rate / limit.median)),
+    goal: { least: 0.6 },
+    also: [
+      {
+        says: `memory flat: at most ${Math.round(first)} MiB by the middle, ${Math.round(second)} by the end`,
+        holds: second < first * 1.15,
+      },
+    ],
+  }
+}
+
+/** Some of those who were imported, logged in. */
+async function sampleOf(url: string, count: number): Promise<Known[]> {
+  const some = Math.min(SAMPLE, count)
+  const users: Known[] = []
+  for (let n = 0; n < some; n++) {
+    const { email } = lineOf(Math.floor((n * count) / some))
+    const { body } = await call(url, `GET /api/v1/users/by-email/${encodeURIComponent(email)}`, { headers: operator })
+    users.push({ id: body.id, email, ...(n < 64 ? await logIn(url, email) : NO_SESSION) })
+  }
+  return users
+}
+
+const NO_SESSION = { password: PASSWORD, token: '', refreshToken: '' }
+
+async function sameAsBefore({ large, rounds, seconds, small }: Both, count: number): Promise<Result[]> {
+  const cases = {
+    'POST /auth/login': ({ server, users }: Sized) =>
+      send({ script: 'login', url: server.url, clients: 4, seconds, data: { users } }),
+    'GET /users/{id}': ({ server, users }: Sized) => {
+      const lines = users.map(({ id }) => `GET /api/v1/users/${id}`)
+      return send({ script: 'lines', url: server.url, clients: 16, seconds, data: { lines, headers: operator } })
+    },
+    'POST /auth/refresh': async ({ server, users }: Sized) => {
+      const own = users.slice(0, 16)
+      const fresh = await Promise.all(own.map(({ email }) => logIn(server.url, email)))
+      const data = { refreshTokens: fresh.map(({ refreshToken }) => refreshToken) }
+      return send({ script: 'refresh', url: server.url, clients: 16, seconds, data })
+    },
+  }
+  const results: Result[] = []
+  for (const [name, measure] of Object.entries(cases)) {
+    const time = (sized: Sized) => async (): Promise<Figure> => {
+      const { rate } = await measure(sized)
+      return { value: 1000 / rate }
+    }
+    await measure(small)
+    await measure(large)
+    results.push({
+      name: `${name} among ${count.toLocaleString('en')} users`,
+      unit: 'ms each',
+      limitIs: `among ${SMALL.toLocaleString('en')}`,
+      ...(await byTurns(rounds, time(large), time(small))),
+      goal: { most: 1.15 },
+    })
+  }
+  return results
+}
+
+async function lists({ large, rounds, seconds, small }: Both, count: number): Promise<Result[]> {
+  const results: Result[] = []
+  const asked = (sized: Sized, lines: string[]) =>
+    send({ script: 'lines', url: sized.server.url, clients: 4, seconds, data: { lines, headers: operator } })
+  const compare = async (name: string, ofLarge: string[], ofSmall: string[], p99: number | null) => {
+    let worst = 0
+    const turns = await byTurns(
+      rounds,
+      () =>
+        loaded(
+          large.server,
+          () => asked(large, ofLarge),
+          (measured) => {
+            worst = Math.max(worst, measured.p99)
+            return measured.p50
+          },
+        ),
+      () =>
+        loaded(
+          small.server,
+          () => asked(small, ofSmall),
+          ({ p50 }) => p50,
+        ),
+    )
+    results.push({
+      name: `${name}, ${count.toLocaleString('en')} users, p50`,
+      unit: 'ms',
+      limitIs: `among ${SMALL.toLocaleString('en')}`,
+      ...turns,
+      goal: { most: 1.5 },
+      ...(p99 === null ? {} : { also: [{ says: `p99 ${worst.toFixed(1)} ms, below ${p99}`, holds: worst < p99 }] }),
+    })
+  }
+
+  const list = (query: string) => `GET /api/v1/users?size=50${query}`
+  const after = async (sized: Sized, page: number) => {
+    const { body } = await call(sized.server.url, `${list(`&page=${page}`)}`, { headers: operator })
+    return list(`&cursor=${encodeURIComponent(body.next_cursor)}`)
+  }
+  const first = [await after(large, 1), await after(small, 1)] as const
+  await compare('list by cursor, page 2', [first[0]], [first[1]], null)
+  const deep = Math.floor(count / 50) * 0.75
+  await compare(`list by cursor, page ${deep.toLocaleString('en')}`, [await after(large, deep)], [first[1]], null)
+  for (const [kind, of] of Object.entries(SEARCHES)) {
+    const lines = of.map((text) => list(`&search=${encodeURIComponent(text)}`))
+    await compare(`search, ${kind}`, lines, lines, 20)
+  }
+  return results
+}
+
+/** Of three to eight characters; `lineOf` says who has what. */
+const SEARCHES = {
+  'what everyone has': ['exa', 'exam', 'examp', 'exampl', 'example', 'example.'],
+  'what hardly anyone has': [3, 4, 5, 6, 7].map((length) => lineOf(7).email.slice(0, length)),
+  'what no one has': ['qqq', 'qqqq', 'qqqqq', 'qqqqqq', 'qqqqqqq', 'qqqqqqqq'],
+}

@@ -1,0 +1,39 @@
+import { isMet, type Result } from './measure.ts'
+import { figure, goalOf } from './table.ts'
+
+const WIDTH = 860
+const ROW = 26
+const LEFT = 350
+const BAR = 330
+const TOP = 46
+
+/** The ratios as an SVG, each bar to the goal that it has: the line at which it is met is the same for all. */
+export function pictureOf(results: readonly Result[], told: string): string {
+  const asked = results.filter(({ goal }) => goal)
+  const height = TOP + asked.length * ROW + 16
+  const goalAt = LEFT + BAR / 2
+  const rows = asked.map((result, row) => {
+    const y = TOP + row * ROW
+    const { least, most } = result.goal ?? {}
+    // How far it is beyond its goal: where less is better, the other way round.
+    const reached = least === undefined ? (most ?? 1) / result.ratio.median : result.ratio.median / least
+    const length = Math.min(BAR, (BAR / 2) * reached)
+    const colour = isMet(result) ? '#2a9d8f' : '#e76f51'
+    return `<text x="${LEFT - 12}" y="${y + 14}" text-anchor="end">${escaped(result.name)}</text>
+<rect x="${LEFT}" y="${y + 2}" width="${length.toFixed(1)}" height="16" rx="2" fill="${colour}"/>
+<text x="${LEFT + BAR + 12}" y="${y + 14}">${figure(result.ratio.median)} × (${goalOf(result)})</text>`
+  })
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="12" fill="#444">
+<rect width="${WIDTH}" height="${height}" fill="#fff"/>
+<text x="16" y="20" font-size="14" font-weight="600">Measured against the limit</text>
+<text x="16" y="36" fill="#777">${escaped(told)}</text>
+${rows.join('\n')}
+<line x1="${goalAt}" y1="${TOP - 4}" x2="${goalAt}" y2="${height - 10}" stroke="#444" stroke-dasharray="3 3"/>
+<text x="${goalAt}" y="${TOP - 8}" text-anchor="middle" fill="#777">the goal</text>
+</svg>
+`
+}
+
+function escaped(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
+}

@@ -1,0 +1,136 @@
+import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import type { Load, Measured } from './load.ts'
+
+const ROOT = join(import.meta.dir, '..')
+const PATIENCE = 120_000
+
+/**
+ * Which cores are whose: the generator of load has the last one, servers have the others, so that neither takes time
+ * from the other. Null where that can't be had: one core, or no `taskset`.
+ */
+export const CORES = coresOf(availableParallelism())
+
+function coresOf(count: number): { server: string; load: string } | null {
+  if (count < 2 || Bun.which('taskset') === null) return null
+  return { server: count === 2 ? '0' : `0-${count - 2}`, load: String(count - 1) }
+}
+
+/** How many cores a server has. */
+export const SERVER_CORES = CORES ? availableParallelism() - 1 : availableParallelism()
+
+function pinned(command: string[], to: 'server' | 'load'): string[] {
+  return CORES ? ['taskset', '-c', CORES[to], ...command] : command
+}
+
+/** What is measured: one process, or several. */
+export interface Measurable {
+  url: string
+  /** Milliseconds of CPU that it has used so far. */
+  cpu(): number
+  /** MiB that it holds now, and the most that it has held. */
+  memory(): { now: number; peak: number }
+  stop(): Promise<void>
+}
+
+interface Start {
+  command: string[]
+  env?: Record<string, string>
+  /** Several processes may be told to start; the first address is the one that is asked. */
+  url: string
+  /** Is asked until it answers. */
+  ready?: string
+}
+
+/** Starts a server on its own cores, and waits until it answers. */
+export async function startServer({ command, env = {}, ready = '/health', url }: Start): Promise<Measurable> {
+  const child = Bun.spawn(pinned(command, 'server'), {
+    cwd: ROOT,
+    env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', ...env },
+    stdin: 'ignore',
+    stdout: 'ignore',
+    stderr: 'inherit',
+  })
+  const end = performance.now() + PATIENCE
+  while (!(await fetch(url + ready).catch(() => null))?.ok) {
+    if (child.exitCode !== null || performance.now() > end) throw new Error(`${command.join(' ')} has not started`)
+    await Bun.sleep(2)
+  }
+  return {
+    url,
+    cpu: () => cpuOf(child.pid),
+    memory: () => memoryOf(child.pid),
+    async stop() {
+      child.kill('SIGTERM')
+      await child.exited
+    },
+  }
+}
+
+/** Milliseconds from the start of a server to its first good answer. */
+export async function firstAnswer(
+  { command, env = {}, url }: Start,
+  { body, method, path }: { method: string; path: string; body?: unknown },
+): Promise<number> {
+  const began = performance.now()
+  const child = Bun.spawn(pinned(command, 'server'), {
+    cwd: ROOT,
+    env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', ...env },
+    ...{ stdin: 'ignore', stdout: 'ignore', stderr: 'inherit' },
+  })
+  const ask = {
+    method,
+    ...(body ? { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) } : {}),
+  }
+  while (!(await fetch(url + path, ask).catch(() => null))?.ok) {
+    if (child.exitCode !== null) throw new Error(`${command.join(' ')} has not started`)
+    await Bun.sleep(1)
+  }
+  const took = performance.now() - began
+  child.kill('SIGTERM')
+  await child.exited
+  return took
+}
+
+/** Runs a program to its end. */
+export async function run(command: string[]): Promise<void> {
+  await outputOf(command)
+}
+
+/** Runs a program of ours on the servers' cores to its end, and gives what it printed, read as JSON. */
+export async function measureAlone<T>(file: string, words: string[]): Promise<T> {
+  return JSON.parse(await outputOf(pinned([process.execPath, join(import.meta.dir, file), ...words], 'server')))
+}
+
+/** Sends load from its own core. @throws when anything but `expected` was answered */
+export async function send(load: Load, expected: readonly string[] = ['200']): Promise<Measured> {
+  const words = [load.script, '--url', load.url, '--clients', String(load.clients)]
+  if (load.seconds !== undefined) words.push('--seconds', String(load.seconds))
+  if (load.requests !== undefined) words.push('--requests', String(load.requests))
+  const command = pinned([process.execPath, join(import.meta.dir, 'load.ts'), ...words], 'load')
+  const measured: Measured = JSON.parse(await outputOf(command, JSON.stringify(load.data)))
+  const odd = Object.keys(measured.statuses).filter((status) => !expected.includes(status))
+  if (odd.length > 0 || measured.requests === 0)
+    throw new Error(`${load.script}: answered ${JSON.stringify(measured.statuses)}`)
+  return measured
+}
+
+async function outputOf(command: string[], input = ''): Promise<string> {
+  const child = Bun.spawn(command, { cwd: ROOT, stdin: Buffer.from(input), stdout: 'pipe', stderr: 'inherit' })
+  const text = await new Response(child.stdout).text()
+  if ((await child.exited) !== 0) throw new Error(`${command.join(' ')} failed`)
+  return text
+}
+
+/** The kernel counts in hundredths of a second. */
+function cpuOf(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? []
+  return (Number(fields[11]) + Number(fields[12])) * 10
+}
+
+function memoryOf(pid: number): { now: number; peak: number } {
+  const status = readFileSync(`/proc/${pid}/status`, 'latin1')
+  const mib = (field: string) => Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1]) / 1024
+  return { now: mib('VmRSS'), peak: mib('VmHWM') }
+}

@@ -1,0 +1,59 @@
+import { isMet, type Result } from './measure.ts'
+
+/** The results as a table for a terminal. */
+export function tableOf(results: readonly Result[]): string {
+  const rows = [
+    ['case', 'ours', 'beside it', 'ratio', 'spread', 'goal', 'CPU', ''],
+    ...results.map((result) => [
+      result.name,
+      `${figure(result.ours.median)} ${result.unit}`,
+      `${figure(result.limit.median)} (${result.limitIs})`,
+      figure(result.ratio.median),
+      `${figure(result.ratio.least)} to ${figure(result.ratio.most)}`,
+      goalOf(result),
+      cpuOf(result),
+      verdictOf(result),
+    ]),
+  ]
+  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? []
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
+}
+
+/** What misses its goal, and what of it. */
+export function missed(results: readonly Result[]): string[] {
+  return results
+    .filter((result) => !isMet(result))
+    .map((result) => {
+      const others = (result.also ?? []).filter(({ holds }) => !holds).map(({ says }) => says)
+      return [`${result.name}: ${figure(result.ratio.median)}, ${goalOf(result)} wanted`, ...others].join('; ')
+    })
+}
+
+export function goalOf({ goal }: Result): string {
+  if (goal?.least !== undefined) return `≥ ${goal.least}`
+  return goal?.most === undefined ? 'told' : `≤ ${goal.most}`
+}
+
+function cpuOf({ cpu }: Result): string {
+  if (!cpu) return ''
+  const besides = Number.isNaN(cpu.limit) ? '' : ` / ${Math.round(cpu.limit)}`
+  return `${Math.round(cpu.ours)}${besides} µs`
+}
+
+function verdictOf(result: Result): string {
+  if (!result.goal) return ''
+  return isMet(result) ? 'met' : 'MISSED'
+}
+
+/** Three digits that count, and thousands apart. */
+export function figure(value: number): string {
+  if (value >= 100) return Math.round(value).toLocaleString('en')
+  return value >= 10 ? value.toFixed(1) : value.toFixed(2)
+}
