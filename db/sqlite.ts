@@ -60,7 +60,13 @@ export class Sqlite {
   private lookAway(): void {
     if (!this.looking) return
     this.looking = false
-    this.commit.run()
+    try {
+      // A damaged page, or a disk that fails, has ended it already.
+      if (this.raw.inTransaction) this.commit.run()
+    } catch {
+      // Nothing was written: there is nothing to lose, and no one to be told.
+      if (this.raw.inTransaction) this.raw.run('ROLLBACK')
+    }
   }
 
   /**

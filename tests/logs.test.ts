@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { call, eventually, newEmail, PASSWORD } from './harness.ts'
+import { as, call, eventually, newEmail, PASSWORD } from './harness.ts'
 import { ch202, launch, ownSettings, type Running, temporary } from './processes.ts'
 
 // Processes start slowly on a busy machine; what has to be quick is measured.
@@ -331,6 +331,30 @@ describe('a request', () => {
   afterAll(async () => {
     running.signal('SIGTERM')
     await running.ended
+  })
+
+  test('says whose it was and where it came from, also one that was refused', async () => {
+    const base = env.CH202_URL ?? ''
+    const made = await call(base, 'POST /api/v1/auth/register', { body: { email: newEmail(), password: PASSWORD } })
+    const headers = as.bearer(made.body.tokens.access_token)
+    const asked = [
+      await call(base, 'GET /api/v1/auth/me', { headers }),
+      await call(base, 'GET /api/v1/users', { headers }),
+      await call(base, 'GET /api/v1/users'),
+    ]
+    const lineOf = async (id: string) => {
+      const { stdout } = await ch202(['logs', '--request-id', id, '-o', 'jsonl'], { env })
+      return jsonLines(stdout)
+        .map((text) => JSON.parse(text))
+        .find(({ route }) => /me$|users$/.test(route))
+    }
+    const ids = asked.map((answer) => answer.headers.get('x-request-id') ?? '')
+    const lines = await Promise.all(ids.map((id) => eventually(() => lineOf(id))))
+    expect(lines.map(({ ip, status, user_id }) => [status, ip, user_id])).toEqual([
+      [200, '127.0.0.1', made.body.id],
+      [403, '127.0.0.1', made.body.id],
+      [401, '127.0.0.1', undefined],
+    ])
   })
 
   test('is followed by its id through the services that it reached', async () => {

@@ -465,6 +465,7 @@ describe('the log', () => {
         message,
         msg,
         err,
+        ip,
         ...rest
       } = entry
       expect(rest).toEqual({})

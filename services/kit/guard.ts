@@ -3,7 +3,7 @@ import { type Context, type DocumentDecoration, Elysia } from 'elysia'
 import { ADMIN, type Caller } from './caller.ts'
 import type { ClientAddress } from './client-address.ts'
 import { Problem } from './problem.ts'
-import { type TokenCheck, tokenProblem } from './token-check.ts'
+import { type TokenCheck, tokenProblem, type Verdict } from './token-check.ts'
 
 /**
  * Who may call a route; any one of those named is enough.
@@ -31,7 +31,7 @@ export interface Arrival {
   fault?: Problem
 }
 
-/** The property of the context that holds the caller once the guard let it pass. */
+/** The property of the context that holds the caller, as far as the guard knows it. */
 interface Passed {
   caller: Caller
 }
@@ -44,26 +44,28 @@ export function guard(options: GuardOptions) {
   const isInternal = keyMatcher(options.internalKeys)
   const isOperator = keyMatcher(options.operatorKeys)
 
-  const admit = (request: Request, address: string | null, requestId: string, access: Access) => {
-    const { headers } = request
-    const arrival: Caller = {
-      userId: null,
-      sessionId: null,
-      roles: [],
-      operator: false,
-      internal: false,
-      actor: 'anyone',
-      ip: options.clientAddress.of(address, headers.get('x-forwarded-for')),
-      userAgent: headers.get('user-agent'),
-      requestId,
-    }
+  /** Who sent the request, before anything that it shows was looked at. */
+  const stranger = (request: Request, address: string | null, requestId: string): Caller => ({
+    userId: null,
+    sessionId: null,
+    roles: [],
+    operator: false,
+    internal: false,
+    actor: 'anyone',
+    ip: options.clientAddress.of(address, request.headers.get('x-forwarded-for')),
+    userAgent: request.headers.get('user-agent'),
+    requestId,
+  })
+
+  /** Who it is by the credential that it shows. @throws Problem where that is not good, or there is none */
+  const identify = ({ headers }: Request, arrival: Caller, access: Access): Caller | Promise<Caller> => {
     if (access.length === 1 && access[0] === 'anyone') return arrival
 
     const key = headers.get('x-api-key')
     if (key !== null) {
-      if (isOperator(key)) return allow({ ...arrival, operator: true, actor: 'operator' }, access)
+      if (isOperator(key)) return { ...arrival, operator: true, actor: 'operator' }
       // A service calls for someone whose address it knows, and this one does not.
-      if (isInternal(key)) return allow({ ...arrival, internal: true, actor: 'internal', ip: null }, access)
+      if (isInternal(key)) return { ...arrival, internal: true, actor: 'internal', ip: null }
       throw new Problem('invalid_api_key')
     }
 
@@ -73,25 +75,10 @@ export function guard(options: GuardOptions) {
       throw new Problem(access.includes('user') || access.includes('operator') ? 'missing_token' : 'invalid_api_key')
     }
     const token = bearer(authorization)
-    if (access.includes('scraper') && isOperator(token))
-      return allow({ ...arrival, operator: true, actor: 'operator' }, access)
+    if (access.includes('scraper') && isOperator(token)) return { ...arrival, operator: true, actor: 'operator' }
 
     const verdict = options.tokens.check(token)
-    const admitUser = (checked: Awaited<typeof verdict>) => {
-      if (!checked.valid) throw tokenProblem(checked.reason)
-      return allow(
-        {
-          ...arrival,
-          userId: checked.userId,
-          sessionId: checked.sessionId,
-          roles: checked.roles,
-          operator: checked.roles.includes(ADMIN),
-          actor: `user:${checked.userId}`,
-        },
-        access,
-      )
-    }
-    return verdict instanceof Promise ? verdict.then(admitUser) : admitUser(verdict)
+    return verdict instanceof Promise ? verdict.then((said) => bearerOf(said, arrival)) : bearerOf(verdict, arrival)
   }
 
   return new Elysia().macro({
@@ -106,8 +93,10 @@ export function guard(options: GuardOptions) {
         if (up) await up
         const arrival = context as unknown as Arrival & Passed
         const address = server?.requestIP(request)?.address ?? null
-        const caller = await admit(request, address, arrival.requestId, access)
-        arrival.caller = caller
+        // Kept before it is let pass: the log says whose a refused request was.
+        arrival.caller = stranger(request, address, arrival.requestId)
+        arrival.caller = await identify(request, arrival.caller, access)
+        allow(arrival.caller, access)
         if (arrival.fault) throw arrival.fault
       }),
       resolve: (context) => ({ caller: (context as unknown as Passed).caller }),
@@ -127,14 +116,20 @@ export function isGuard(hook: object): boolean {
   return guards.has(hook)
 }
 
-function allow(caller: Caller, access: Access): Caller {
+function bearerOf(verdict: Verdict, arrival: Caller): Caller {
+  if (!verdict.valid) throw tokenProblem(verdict.reason)
+  const { roles, sessionId, userId } = verdict
+  return { ...arrival, userId, sessionId, roles, operator: roles.includes(ADMIN), actor: `user:${userId}` }
+}
+
+/** @throws Problem `forbidden` */
+function allow(caller: Caller, access: Access): void {
   const allowed =
     (caller.userId !== null && access.includes('user')) ||
     (caller.operator && (access.includes('operator') || access.includes('scraper'))) ||
     (caller.internal && access.includes('internal')) ||
     access.includes('anyone')
   if (!allowed) throw new Problem('forbidden')
-  return caller
 }
 
 /** RFC 6750: the scheme's name in any case, one space, the token. */

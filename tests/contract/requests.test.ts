@@ -155,6 +155,7 @@ describe.each(WAYS)('what goes for every request, %s', (way) => {
         expect(headers.get('x-content-type-options')).toBe('nosniff')
         expect(headers.get('referrer-policy')).toBe('no-referrer')
         expect(headers.get('cache-control')).toBe('no-store')
+        expect(headers.get('content-security-policy')).toMatch(/^default-src 'none';.* frame-ancestors 'none'$/)
         expect(headers.get('x-request-id')).not.toBeNull()
         expect(headers.get('content-type')).toStartWith('application/json')
         expect(headers.get('x-powered-by')).toBeNull()
