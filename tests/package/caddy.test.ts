@@ -49,7 +49,9 @@ describe('the Caddyfile', () => {
     expect(valid.stdout + valid.stderr).not.toMatch(/"level":"(warn|error)"|WARN|ERROR/)
     expect((await run([caddy(), 'fmt', file])).stdout).toBe(readFileSync(file, 'utf8'))
     const encrypted = !options.some((option) => option.startsWith('http://'))
-    expect(readFileSync(file, 'utf8').includes('Strict-Transport-Security "max-age=31536000; includeSubDomains"')).toBe(encrypted)
+    expect(readFileSync(file, 'utf8').includes('Strict-Transport-Security "max-age=31536000; includeSubDomains"')).toBe(
+      encrypted,
+    )
   })
 
   const refused: [options: string[], name: string][] = [
