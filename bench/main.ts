@@ -12,15 +12,24 @@ import { CORES } from './processes.ts'
 import { missed, tableOf } from './table.ts'
 
 // Measures Ch202 against what this machine can do at all, in the same run:
-//   bun run bench [--quick] [--only requests,scale,processes,better-auth]
+//   bun run bench [--quick] [--only requests,scale,processes,better-auth] [--rounds 5] [--seconds 3]
 
 const CASES = { requests, processes, scale, 'better-auth': betterAuth }
 /** What a minute has room for. */
 const QUICK = ['requests', 'processes']
 
-const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, only: { type: 'string' } } })
+const { values } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string' },
+    rounds: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '3' },
+  },
+})
 const wanted = values.only?.split(',') ?? (values.quick ? QUICK : Object.keys(CASES))
-const how: Scale = values.quick ? { quick: true, rounds: 1, seconds: 1 } : { quick: false, rounds: 5, seconds: 4 }
+const how: Scale = values.quick
+  ? { quick: true, rounds: 1, seconds: 1 }
+  : { quick: false, rounds: Number(values.rounds), seconds: Number(values.seconds) }
 
 const began = performance.now()
 const results: Result[] = []

@@ -203,8 +203,9 @@ function router(apps: readonly AnyElysia[]): (request: Request) => Response | Pr
 /** Without query and trailing slash. */
 function pathOf(url: string): string {
   const start = url.indexOf('/', url.indexOf('://') + 3)
-  const end = url.indexOf('?', start)
-  return url.slice(start, end < 0 ? undefined : end).replace(/(.)\/$/, '$1')
+  const query = url.indexOf('?', start)
+  const end = query < 0 ? url.length : query
+  return url.slice(start, url[end - 1] === '/' && end - start > 1 ? end - 1 : end)
 }
 
 function firstPart(path: string): string {
