@@ -26,6 +26,25 @@ export function tableOf(results: readonly Result[]): string {
     .join('\n')
 }
 
+/** The same for a page. */
+export function markdownOf(results: readonly Result[], told: string): string {
+  const rows = results.map((result) => {
+    const { least, most } = result.ratio
+    const also = (result.also ?? []).map(({ holds, says }) => `${says}${holds ? '' : ' (**missed**)'}`)
+    return [
+      [result.name, ...also].join('; '),
+      `${figure(result.ours.median)} ${result.unit}`,
+      `${figure(result.limit.median)}, ${result.limitIs}`,
+      `${figure(result.ratio.median)} (${figure(least)} to ${figure(most)})`,
+      goalOf(result),
+      cpuOf(result),
+      isMet(result) ? '' : '**missed**',
+    ]
+  })
+  const head = ['case', 'ours', 'beside it', 'ratio', 'goal', 'CPU', '']
+  return [told, '', ...[head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`)].join('\n')
+}
+
 /** What misses its goal, and what of it. */
 export function missed(results: readonly Result[]): string[] {
   return results
@@ -56,4 +75,14 @@ function verdictOf(result: Result): string {
 export function figure(value: number): string {
   if (value >= 100) return Math.round(value).toLocaleString('en')
   return value >= 10 ? value.toFixed(1) : value.toFixed(2)
+}
+
+const BEGIN = '<!-- results -->'
+const END = '<!-- /results -->'
+
+/** The page with the table in its place. */
+export function withTable(page: string, table: string): string {
+  const [before = '', ...rest] = page.split(BEGIN)
+  const after = rest.join(BEGIN).split(END).slice(1).join(END)
+  return `${before}${BEGIN}\n\n${table}\n\n${END}${after}`
 }

@@ -19,18 +19,18 @@ async function memory({ seconds }: Scale, folder: string): Promise<Result[]> {
   const bare = await startBare(join(folder, 'memory.sqlite'), again.url, users)
   try {
     await Bun.sleep(2000)
-    const idle = result('memory, idle', again.memory().now, bare.memory().now, 90)
+    const idle = memoryResult('memory, idle', again.memory().now, bare.memory().now, 90)
     const data = { tokens: users.map(({ token }) => token) }
     for (const server of [again, bare])
       await send({ script: 'validate', url: server.url, clients: 64, seconds: seconds * 2, data })
-    return [idle, result('memory under load, at most', again.memory().peak, bare.memory().peak)]
+    return [idle, memoryResult('memory under load, at most', again.memory().peak, bare.memory().peak)]
   } finally {
     await again.stop()
     await bare.stop()
   }
 }
 
-function result(name: string, ours: number, limit: number, below?: number): Result {
+export function memoryResult(name: string, ours: number, limit: number, below?: number): Result {
   return {
     name,
     unit: 'MiB',

@@ -4,10 +4,11 @@ import { type Known, known, operator, startCh202 } from '../ch202.ts'
 import { byTurns, type Figure, loaded, type Result, type Scale } from '../measure.ts'
 import { type Measurable, measureAlone, SERVER_CORES, send, startServer } from '../processes.ts'
 
-const BOTH = 64
 const HASH = `$2b$10$${'abcdefghij'.repeat(5)}abc`
 
 interface Bench extends Scale {
+  /** As many users, each logged in. */
+  clients: number
   ch202: Measurable
   bare: Measurable
   users: Known[]
@@ -18,10 +19,11 @@ interface Bench extends Scale {
 export async function requests(scale: Scale, folder: string): Promise<Result[]> {
   const ch202 = await startCh202(join(folder, 'requests'))
   try {
-    const users = await known(ch202.url, BOTH)
+    const clients = scale.quick ? 16 : 64
+    const users = await known(ch202.url, clients)
     const bare = await startBare(join(folder, 'bare.sqlite'), ch202.url, users)
     try {
-      const bench = { ...scale, ch202, bare, users, folder }
+      const bench = { ...scale, clients, ch202, bare, users, folder }
       return [
         ...(await logins(bench)),
         await validation(bench),
@@ -56,13 +58,13 @@ export async function startBare(file: string, url: string, [user]: Known[]): Pro
   })
 }
 
-async function logins({ ch202, rounds, seconds, users }: Bench): Promise<Result[]> {
+async function logins({ ch202, clients: most, rounds, seconds, users }: Bench): Promise<Result[]> {
   const results: Result[] = []
   const checks = async (clients: number): Promise<Figure> => {
     const words = ['--at-once', String(clients), '--seconds', String(seconds)]
     return { value: (await measureAlone<{ rate: number }>('limits/bcrypt.ts', words)).rate }
   }
-  for (const clients of [8, BOTH]) {
+  for (const clients of [8, most]) {
     const load = { script: 'login', url: ch202.url, clients, seconds, data: { users } } as const
     results.push({
       name: `POST /auth/login, ${clients} clients`,
@@ -81,16 +83,16 @@ async function logins({ ch202, rounds, seconds, users }: Bench): Promise<Result[
 
 /** The same requests, to ours and to the bare app. */
 async function besideBare(
-  { bare, ch202, rounds, seconds }: Bench,
+  { bare, ch202, clients, rounds, seconds }: Bench,
   name: string,
   script: 'validate' | 'readUser' | 'modules',
   data: unknown,
   least: number,
 ): Promise<Result> {
   const to = (server: Measurable) => () =>
-    loaded(server, () => send({ script, url: server.url, clients: BOTH, seconds, data }))
+    loaded(server, () => send({ script, url: server.url, clients, seconds, data }))
   // Warm, both of them.
-  for (const server of [ch202, bare]) await send({ script, url: server.url, clients: BOTH, seconds: 1, data })
+  for (const server of [ch202, bare]) await send({ script, url: server.url, clients, seconds: 1, data })
   return {
     name,
     unit: 'a second',
@@ -117,15 +119,15 @@ function commits({ folder, seconds }: Bench, what: 'update' | 'insert') {
 }
 
 async function refreshes(bench: Bench): Promise<Result> {
-  const { ch202, rounds, seconds, users } = bench
+  const { ch202, clients, rounds, seconds, users } = bench
   const refreshing = async () => {
     // Those of the last round are spent.
     const sessions = await Promise.all(users.map(({ email }) => freshSession(ch202.url, email)))
     const data = { refreshTokens: sessions }
-    return loaded(ch202, () => send({ script: 'refresh', url: ch202.url, clients: BOTH, seconds, data }))
+    return loaded(ch202, () => send({ script: 'refresh', url: ch202.url, clients, seconds, data }))
   }
   return {
-    name: `POST /auth/refresh, durable, ${BOTH} clients`,
+    name: `POST /auth/refresh, durable, ${clients} clients`,
     unit: 'a second',
     limitIs: 'durable commits of one row',
     ...(await byTurns(rounds, refreshing, commits(bench, 'update'))),
@@ -139,15 +141,15 @@ async function freshSession(url: string, email: string): Promise<string> {
 }
 
 async function creations(bench: Bench): Promise<Result> {
-  const { ch202, rounds, seconds } = bench
+  const { ch202, clients, rounds, seconds } = bench
   let round = 0
   const creating = () =>
     loaded(ch202, () => {
       const data = { key: operator['x-api-key'], hash: HASH, from: `made-${round++}` }
-      return send({ script: 'createUser', url: ch202.url, clients: BOTH, seconds, data }, ['201'])
+      return send({ script: 'createUser', url: ch202.url, clients, seconds, data }, ['201'])
     })
   return {
-    name: `POST /users with a hash, ${BOTH} clients`,
+    name: `POST /users with a hash, ${clients} clients`,
     unit: 'a second',
     limitIs: 'durable commits of one row',
     ...(await byTurns(rounds, creating, commits(bench, 'insert'))),
@@ -155,7 +157,7 @@ async function creations(bench: Bench): Promise<Result> {
   }
 }
 
-async function validationBesideLogins({ ch202, rounds, seconds, users }: Bench): Promise<Result> {
+async function validationBesideLogins({ ch202, clients, rounds, seconds, users }: Bench): Promise<Result> {
   const data = { tokens: users.map(({ token }) => token) }
   const validating = () =>
     loaded(
@@ -164,7 +166,7 @@ async function validationBesideLogins({ ch202, rounds, seconds, users }: Bench):
       ({ p99 }) => p99,
     )
   const besideLogins = async () => {
-    const load = { script: 'login', url: ch202.url, clients: BOTH, seconds: seconds + 1, data: { users } } as const
+    const load = { script: 'login', url: ch202.url, clients, seconds: seconds + 1, data: { users } } as const
     const saturating = send(load)
     await Bun.sleep(500)
     const figure = await validating()

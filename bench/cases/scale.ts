@@ -1,9 +1,11 @@
 import { join } from 'node:path'
 import { call, PASSWORD } from '../../tests/harness.ts'
-import { type Known, logIn, operator, startCh202 } from '../ch202.ts'
+import { type Known, known, logIn, operator, startCh202 } from '../ch202.ts'
 import { importUsers, lineOf, toldToAuth } from '../import.ts'
 import { byTurns, type Figure, loaded, type Result, type Scale, spreadOf } from '../measure.ts'
 import { type Measurable, measureAlone, send } from '../processes.ts'
+import { memoryResult } from './processes.ts'
+import { startBare } from './requests.ts'
 
 const SMALL = 1000
 /** Users who are asked about: spread over all that there are. */
@@ -34,10 +36,26 @@ export async function scale(how: Scale, folder: string): Promise<Result[]> {
       large: { server: large, users: await sampleOf(large.url, count) },
     }
     results.push(...(await sameAsBefore(both, count)), ...(await lists(both, count)))
+    await large.stop()
+    results.push(await memoryKnowing(folder, count))
     return results
   } finally {
     await small.stop()
     await large.stop()
+  }
+}
+
+/** Begun anew over the files of all those users. */
+async function memoryKnowing(folder: string, count: number): Promise<Result> {
+  const large = await startCh202(join(folder, 'large'))
+  const users = await known(large.url, 1)
+  const bare = await startBare(join(folder, 'knowing.sqlite'), large.url, users)
+  try {
+    await Bun.sleep(2000)
+    return memoryResult(`memory, ${count.toLocaleString('en')} users known`, large.memory().now, bare.memory().now)
+  } finally {
+    await large.stop()
+    await bare.stop()
   }
 }
 
