@@ -1,8 +1,7 @@
-import { and, asc, desc, eq, gt, or, sql } from 'drizzle-orm'
+import { asc, eq, gt, sql } from 'drizzle-orm'
 import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
 import type { NewNotice } from '../../services/kit/outbox.ts'
-import type { Position } from '../../services/kit/page.ts'
 import type { NewUser, User, UsersStore } from '../../services/users/store.ts'
 import { bulkInsert } from '../bulk-insert.ts'
 import { limitStore } from '../limits.ts'
@@ -10,6 +9,7 @@ import { outboxStore } from '../outbox.ts'
 import { placeholders } from '../placeholders.ts'
 import { rowReader } from '../row-reader.ts'
 import { openDatabase, type Sqlite } from '../sqlite.ts'
+import { userLists } from './list.ts'
 import { usersMigrations } from './migrations.ts'
 import * as schema from './schema.ts'
 
@@ -23,6 +23,7 @@ export function openUsersStore(path: string): UsersStore {
 function usersStore(sqlite: Sqlite): UsersStore {
   const db = drizzle(sqlite.raw, { schema })
   const query = prepare(db)
+  const lists = userLists(db)
   const userById = rowReader(sqlite.raw, users, 'id = $id', ['seq', 'emailKey', 'isAdmin', 'change'])
   const insertAll = bulkInsert(sqlite.raw, users, users.change, ['seq'])
   const outbox = outboxStore(sqlite)
@@ -47,6 +48,7 @@ function usersStore(sqlite: Sqlite): UsersStore {
     const gone = new Set(query.deletedAmong.all({ ids: listOf(newcomers, ({ user }) => user.id) }).map(({ id }) => id))
     const first = (query.nextChanges.get({ count: newcomers.length })?.value ?? 0) - newcomers.length + 1
     const rows = newcomers.map(({ user }, index) => rowOf(user, first + index))
+    lists.changed()
     const added = insertAll(rows.filter(({ id }) => !gone.has(id)))
     const wasAdded = newcomers.map((_, index) => added.has(first + index))
     const notices = newcomers.flatMap(({ notices }, index) => (wasAdded[index] ? notices : []))
@@ -67,6 +69,7 @@ function usersStore(sqlite: Sqlite): UsersStore {
         const conflict = taken(user)
         if (conflict) return conflict
         query.insert.run(rowOf(user))
+        lists.changed()
         outbox.addNotices(notices)
         return 'added' as const
       }),
@@ -81,6 +84,7 @@ function usersStore(sqlite: Sqlite): UsersStore {
         if (conflict) return conflict
         if (!isActiveAdmin(next) && isLastAdmin(current)) return 'last_admin' as const
         query.update.run(rowOf(next))
+        lists.changed()
         outbox.addNotices(notices)
         return 'replaced' as const
       }),
@@ -91,6 +95,7 @@ function usersStore(sqlite: Sqlite): UsersStore {
         if (!current) return 'not_found' as const
         if (isLastAdmin(current)) return 'last_admin' as const
         query.remove.run({ id })
+        lists.changed()
         query.addDeletedId.run({ id })
         outbox.addNotices(notices)
         return 'removed' as const
@@ -116,36 +121,8 @@ function usersStore(sqlite: Sqlite): UsersStore {
     },
 
     async listUsers(filter, request) {
-      const where = and(
-        filter.status && eq(users.status, filter.status),
-        filter.role === undefined ? undefined : sql`instr(${users.roles}, ${JSON.stringify(filter.role)}) > 0`,
-        filter.search === undefined ? undefined : contains(filter.search),
-      )
-      const descending = filter.sort.startsWith('-')
-      const byEmail = filter.sort.endsWith('email')
-      const direction = descending ? desc : asc
-      const order = byEmail ? [direction(users.emailKey)] : [direction(users.seq)]
-      const column = byEmail ? users.emailKey : users.seq
-      const after = 'after' in request ? request.after[0] : undefined
-      const from = after === undefined ? undefined : descending ? sql`${column} < ${after}` : sql`${column} > ${after}`
-
-      const rows = db
-        .select()
-        .from(users)
-        .where(and(where, from))
-        .orderBy(...order)
-        .limit(request.size + 1)
-        .offset('page' in request ? (request.page - 1) * request.size : 0)
-        .all()
-      const more = rows.length > request.size
-      const shown = rows.slice(0, request.size)
-      const last = shown.at(-1)
-      const next: Position | null = more && last ? [byEmail ? last.emailKey : last.seq] : null
-      const total =
-        'page' in request
-          ? (db.select({ total: sql<number>`count(*)` }).from(users).where(where).get()?.total ?? 0)
-          : null
-      return { rows: shown.map(present), total, next }
+      const slice = await lists.listUsers(filter, request)
+      return { ...slice, rows: slice.rows.map(present) }
     },
 
     async usersChangedAfter(after, limit) {
@@ -183,29 +160,6 @@ function toUser(row: Row | undefined): User | null {
 
 function isActiveAdmin({ roles, status }: Pick<User, 'roles' | 'status'>): boolean {
   return status === 'active' && roles.includes('ADMIN')
-}
-
-/** The index knows runs of three characters and more; shorter ones are looked for row by row. */
-function contains(search: string) {
-  if ([...search].length >= 3) {
-    const phrase = `"${search.replaceAll('"', '""')}"`
-    return sql`${users.seq} IN (SELECT rowid FROM users_search WHERE users_search MATCH ${phrase})`
-  }
-  const part = search.toLowerCase()
-  return or(
-    sql`instr(${users.emailKey}, ${part}) > 0`,
-    sql`instr(${users.username}, ${part}) > 0`,
-    ...spellings(part).map((spelling) => sql`instr(lower(${users.name}), ${spelling}) > 0`),
-  )
-}
-
-/** SQLite's `lower` knows ASCII alone: of any other letter both cases are looked for. */
-function spellings(lowered: string): string[] {
-  const cases = (letter: string) => [...new Set([letter, letter > '\u007f' ? letter.toUpperCase() : letter])]
-  return [...lowered].reduce<string[]>(
-    (begun, letter) => begun.flatMap((text) => cases(letter).map((spelled) => text + spelled)),
-    [''],
-  )
 }
 
 /** Every statement that a request runs, prepared once. */
