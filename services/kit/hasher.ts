@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import type { Config } from './config.ts'
 import { foreignHash } from './foreign-hash.ts'
+import { yieldToRequests } from './hash-threads.ts'
 import { type Log, silentLog } from './log.ts'
 import { Turns } from './turns.ts'
 
@@ -40,6 +41,8 @@ const ARGON2_WORK_PER_SECOND = ARGON2_WORK_MAX
 /** Of a core; what takes more, and more than our own, has half of the turns. */
 const LONG_SECONDS = 0.5
 const BCRYPT_10_SECONDS = 0.075
+/** Milliseconds. */
+const YIELD_AGAIN = 60_000
 /** OWASP's second choice for argon2id: 19 MiB, two passes. */
 const ARGON2_MEMORY = 19_456
 const ARGON2_PASSES = 2
@@ -128,6 +131,9 @@ async function anyOf<T>(forms: readonly T[], matches: (form: T) => Promise<boole
 export class PasswordHasher implements Hasher {
   private readonly turns: Turns
   private readonly ownSeconds: number
+  /** The threads of the pool begin with the first hashes, and may end when there are none. */
+  private threadsToCome: number
+  private yieldedAt = 0
   private pretended: Promise<string> | undefined
   /** Hashes of the form of ours that a password matched in a way of others. */
   private readonly ofOthers = new Set<string>()
@@ -139,6 +145,7 @@ export class PasswordHasher implements Hasher {
   ) {
     const { bcryptCost, hashQueue, passwordHash } = settings
     this.turns = new Turns(cores, hashQueue)
+    this.threadsToCome = 2 * cores
     this.ownSeconds =
       passwordHash === 'bcrypt' ? bcryptSeconds(bcryptCost) : argon2Seconds(ARGON2_MEMORY, ARGON2_PASSES)
   }
@@ -148,12 +155,12 @@ export class PasswordHasher implements Hasher {
   }
 
   hash(password: string): Promise<string> {
-    return this.turns.take(false, () => this.compute(password))
+    return this.turn(false, () => this.compute(password))
   }
 
   verify(password: string, hash: string): Promise<boolean> {
     const long = secondsOf(hash) > Math.max(LONG_SECONDS, this.ownSeconds)
-    return this.turns.take(long, () => this.check(password, hash))
+    return this.turn(long, () => this.check(password, hash))
   }
 
   async pretend(password: string): Promise<void> {
@@ -197,6 +204,19 @@ export class PasswordHasher implements Hasher {
       this.log.error({ event: 'hash.unreadable', err: error })
       return false
     }
+  }
+
+  private async turn<T>(long: boolean, work: () => Promise<T>): Promise<T> {
+    return await this.turns.take(long, async () => {
+      const result = await work()
+      const now = performance.now()
+      if (this.threadsToCome > 0 || now - this.yieldedAt > YIELD_AGAIN) {
+        this.threadsToCome--
+        this.yieldedAt = now
+        yieldToRequests()
+      }
+      return result
+    })
   }
 
   private remember(hash: string): void {
