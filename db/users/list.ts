@@ -28,8 +28,8 @@ interface Wanted {
  * its matches in the order of creation, and no more of them than are shown.
  */
 export function userLists(db: BunSQLiteDatabase<typeof schema>) {
-  const counts = new Map<string, number>()
-  let changes = 0
+  /** Also those under way: of many who ask for one, one counts. */
+  const counts = new Map<string, Promise<number>>()
 
   const select = <Fields extends typeof COLUMNS | { rows: SQL<number> }>(fields: Fields, { phrase }: Wanted) => {
     const all = db.select(fields).from(users).$dynamic()
@@ -60,25 +60,22 @@ export function userLists(db: BunSQLiteDatabase<typeof schema>) {
     return { where: and(where, sql`${users.seq} IN (SELECT value FROM json_each(${among}))`) }
   }
 
-  const countOf = async (filter: UserFilter, wanted: Wanted): Promise<number> => {
+  const countOf = (filter: UserFilter, wanted: Wanted): Promise<number> => {
     const { role, search, status } = filter
     const key = JSON.stringify([role, search, status])
     const known = counts.get(key)
     if (known !== undefined) return known
-    const before = changes
     const count = (part?: SQL) => select(COUNT, wanted).where(and(wanted.where, part)).get()?.rows ?? 0
-    const total = wanted.phrase === undefined ? count() : await countInTurns(db, count)
+    const total = wanted.phrase === undefined ? Promise.resolve(count()) : countInTurns(db, count)
     if (counts.size >= COUNTS_KEPT) counts.clear()
-    if (changes === before) counts.set(key, total)
+    counts.set(key, total)
+    total.catch(() => counts.delete(key))
     return total
   }
 
   return {
     /** To be called when a user came, went or changed: what was counted is void. */
-    changed() {
-      changes++
-      counts.clear()
-    },
+    changed: () => counts.clear(),
 
     async listUsers(filter: UserFilter, request: PageRequest): Promise<Slice<Row>> {
       const descending = filter.sort.startsWith('-')

@@ -253,6 +253,35 @@ export function usersStoreSuite(open: () => UsersStore): void {
     })
   })
 
+  test('what thousands match is found in every order, counted, and counted anew when one comes, goes or changes', async () => {
+    const many = Array.from({ length: 2500 }, (_, n) =>
+      userOf(n + 1, { email: `${(n * 7919) % 2500}-of-many@example.org` }),
+    )
+    await store.addUsers([userOf(9000), ...many].map((user) => ({ user, notices: [] })))
+    const byEmail = many.map(({ email }) => email).sort()
+    const orders: [UserFilter['sort'], string[]][] = [
+      ['created_at', many.map(({ email }) => email)],
+      ['-created_at', many.map(({ email }) => email).reverse()],
+      ['email', byEmail],
+      ['-email', [...byEmail].reverse()],
+    ]
+    for (const [sort, expected] of orders) {
+      const first = await store.listUsers({ sort, search: 'OF-MANY' }, { size: 100, page: 2 })
+      expect([sort, first.total, first.rows.map(({ email }) => email)]).toEqual([sort, 2500, expected.slice(100, 200)])
+      const rest = await store.listUsers({ sort, search: 'OF-MANY' }, { size: 3000, after: first.next as Position })
+      expect([sort, rest.total, rest.rows.map(({ email }) => email)]).toEqual([sort, null, expected.slice(200)])
+    }
+    const total = async () =>
+      (await store.listUsers({ sort: 'email', search: 'of-many', status: 'active' }, { size: 1, page: 1 })).total
+    expect(await total()).toBe(2500)
+    await remove(1)
+    expect(await total()).toBe(2499)
+    await replace(many[1] as User, { status: 'disabled' })
+    expect(await total()).toBe(2498)
+    await add(userOf(9001, { email: 'one-more-of-many@example.org' }))
+    expect(await total()).toBe(2499)
+  })
+
   describe('the list', () => {
     const people = [
       userOf(1, { email: 'zoe@Alpha.org', username: 'zz.top', name: 'Zoë Ångström' }),
