@@ -8,7 +8,7 @@ import { requests } from './cases/requests.ts'
 import { scale } from './cases/scale.ts'
 import { isMet, type Result, type Scale } from './measure.ts'
 import { pictureOf } from './picture.ts'
-import { CORES } from './processes.ts'
+import { CORES, run } from './processes.ts'
 import { markdownOf, missed, tableOf, withTable } from './table.ts'
 
 // Measures Ch202 against what this machine can do at all, in the same run:
@@ -66,4 +66,5 @@ if (!values.quick && values.only === undefined) {
   const page = join(import.meta.dir, '../docs/performance.md')
   const told = `${machine}; ${at}; ${how.rounds} rounds.`
   writeFileSync(page, withTable(readFileSync(page, 'utf8'), markdownOf(results, told)))
+  await run([process.execPath, 'x', 'biome', 'format', '--write', page, join(import.meta.dir, 'results.json')])
 }
