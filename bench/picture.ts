@@ -24,6 +24,7 @@ export function pictureOf(results: readonly Result[], told: string): string {
 <text x="${LEFT + BAR + 12}" y="${y + 14}">${figure(result.ratio.median)} × (${goalOf(result)})</text>`
   })
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="12" fill="#444">
+<title>Measured against the limit</title>
 <rect width="${WIDTH}" height="${height}" fill="#fff"/>
 <text x="16" y="20" font-size="14" font-weight="600">Measured against the limit</text>
 <text x="16" y="36" fill="#777">${escaped(told)}</text>
