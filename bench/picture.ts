@@ -1,9 +1,9 @@
 import { isMet, type Result } from './measure.ts'
 import { figure, goalOf } from './table.ts'
 
-const WIDTH = 860
+const WIDTH = 900
 const ROW = 26
-const LEFT = 350
+const LEFT = 390
 const BAR = 330
 const TOP = 46
 
