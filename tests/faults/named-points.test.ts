@@ -49,6 +49,13 @@ const soon = async (look: () => Promise<unknown>, wanted: unknown) => {
   await eventually(same, 3000).catch(async () => expect(await look()).toEqual(wanted))
 }
 
+/** Waits until what the service has to tell others is told: else the commit that is met may be that of an acknowledgement. */
+const quiet = (system: System, service: Name) =>
+  eventually(async () => {
+    const { text } = await call(system.url[service], 'GET /metrics', { headers: as.operator })
+    return !new RegExp(`outbox_pending\\{service="${service}"\\} [1-9]`).test(text)
+  }, 10_000)
+
 const TABLE: Killed[] = [
   {
     what: 'a refresh',
@@ -159,6 +166,7 @@ describe.each([...WAYS])('checks 12, 14 and 32: killed, %s', (way) => {
         })
         for (const { ask, service, after, what } of TABLE) {
           const user = await createUser(system)
+          await quiet(system, service)
           const answered = await ask(system, user, { 'x-fault': service }).then(
             (answer) => (answer as { status: number }).status,
             () => 'nothing',
