@@ -31,6 +31,12 @@ const how: Scale = values.quick
   ? { quick: true, rounds: 1, seconds: 1 }
   : { quick: false, rounds: Number(values.rounds), seconds: Number(values.seconds) }
 
+const unknown = wanted.find((name) => !(name in CASES))
+if (unknown !== undefined || !(how.rounds >= 1) || !(how.seconds > 0)) {
+  console.error(`bun run bench [--quick] [--only ${Object.keys(CASES).join(',')}] [--rounds 5] [--seconds 3]`)
+  process.exit(2)
+}
+
 const began = performance.now()
 const results: Result[] = []
 for (const [name, measure] of Object.entries(CASES)) {
