@@ -1,24 +1,21 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { call, createUser, type Name, registerUser, type System, startSystem, type TestUser } from '../harness.ts'
+import { call, type Name, type System } from '../harness.ts'
 import { CALLERS, type Caller, may, POLICY } from './policy.ts'
-import { credentialsOf, outlasting, requestOf, type Scene, type Served, sceneFor, servedOperations } from './scene.ts'
-import { World } from './world.ts'
+import { credentialsOf, outlasting, requestOf, type Scene, type Served, sceneFor } from './scene.ts'
+import { openStage, type Stage } from './stage.ts'
+import type { World } from './world.ts'
 
 describe('check 17: who may do what', () => {
   let system: System
   let world: World
   let operations: Map<string, Served>
-  let others: { other: TestUser; admin: TestUser }
+  let others: Stage['others']
+  let stage: Stage
   beforeAll(async () => {
-    system = await startSystem('three processes', { RATE_LIMIT: 'off' })
-    world = new World(system)
-    operations = await servedOperations(system)
-    others = { other: await registerUser(system), admin: await createUser(system, { roles: ['USER', 'ADMIN'] }) }
+    stage = await openStage('three processes')
+    ;({ operations, others, system, world } = stage)
   })
-  afterAll(async () => {
-    world?.close()
-    await system?.stop()
-  })
+  afterAll(() => stage?.close())
 
   const ask = (one: Served, scene: Scene, caller: Caller, service: Name, where?: 'at the root') => {
     const { line, headers, ...rest } = requestOf(one, scene, caller)

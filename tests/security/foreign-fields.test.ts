@@ -1,19 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import {
-  type Answer,
-  as,
-  call,
-  createUser,
-  newEmail,
-  PASSWORD,
-  registerUser,
-  type System,
-  startSystem,
-  type TestUser,
-} from '../harness.ts'
+import { type Answer, as, call, newEmail, PASSWORD, registerUser, type System, type TestUser } from '../harness.ts'
 import { CALLERS, type Caller, may, POLICY } from './policy.ts'
-import { credentialsOf, fieldsOf, requestOf, type Served, sceneFor, servedOperations } from './scene.ts'
-import { World } from './world.ts'
+import { credentialsOf, fieldsOf, requestOf, type Served, sceneFor } from './scene.ts'
+import { openStage, type Stage } from './stage.ts'
+import type { World } from './world.ts'
 
 const NO_ONE = '0198c0de-0000-7000-8000-000000000000'
 const HASH = `$2b$04$${'a'.repeat(53)}`
@@ -46,18 +36,14 @@ const OPERATORS = ['user_id', 'roles', 'status', 'email_verified', 'password_has
 
 let system: System
 let world: World
-let others: { other: TestUser; admin: TestUser }
+let others: Stage['others']
 let operations: Map<string, Served>
+let stage: Stage
 beforeAll(async () => {
-  system = await startSystem('one process', { RATE_LIMIT: 'off' })
-  world = new World(system)
-  operations = await servedOperations(system)
-  others = { other: await registerUser(system), admin: await createUser(system, { roles: ['USER', 'ADMIN'] }) }
+  stage = await openStage('one process')
+  ;({ operations, others, system, world } = stage)
 })
-afterAll(async () => {
-  world?.close()
-  await system?.stop()
-})
+afterAll(() => stage?.close())
 
 function operationOf(name: string): Served {
   const one = operations.get(name)

@@ -1,20 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import {
-  as,
-  call,
-  createUser,
-  INTERNAL_KEY,
-  type Name,
-  OPERATOR_KEY,
-  registerUser,
-  type System,
-  startSystem,
-  type TestUser,
-} from '../harness.ts'
+import { as, call, INTERNAL_KEY, type Name, OPERATOR_KEY, type System } from '../harness.ts'
 import { request } from '../sockets.ts'
 import { isAdmin, isInternal, POLICY } from './policy.ts'
-import { type Served, sceneFor, servedOperations } from './scene.ts'
-import { World } from './world.ts'
+import { type Served, sceneFor } from './scene.ts'
+import { openStage, type Stage } from './stage.ts'
+import type { World } from './world.ts'
 
 /** Other spellings of a path, which a proxy or a router may take for it. */
 function* spellings(path: string): Generator<string> {
@@ -52,17 +42,13 @@ describe('check 24: no spelling of a path opens it', () => {
   let system: System
   let world: World
   let operations: Map<string, Served>
-  let others: { other: TestUser; admin: TestUser }
+  let others: Stage['others']
+  let stage: Stage
   beforeAll(async () => {
-    system = await startSystem('one process', { RATE_LIMIT: 'off' })
-    world = new World(system)
-    operations = await servedOperations(system)
-    others = { other: await registerUser(system), admin: await createUser(system, { roles: ['USER', 'ADMIN'] }) }
+    stage = await openStage('one process')
+    ;({ operations, others, system, world } = stage)
   })
-  afterAll(async () => {
-    world?.close()
-    await system?.stop()
-  })
+  afterAll(() => stage?.close())
 
   const rows = POLICY.filter((policy) => isInternal(policy) || isAdmin(policy)).map((policy) => ({
     call: policy.call,
