@@ -29,7 +29,7 @@ export function smtpMailer(url: string, from: string): Mailer {
   const opened = once(({ createTransport }) => createTransport({ url, ...TIMEOUTS }, { from }))
   return {
     async send(mail) {
-      const transport = await opened.transport()
+      const transport = opened.transport()
       try {
         await transport.sendMail(addressed(mail))
       } catch (error) {
@@ -54,7 +54,7 @@ export function fileMailer(
   )
   return {
     async send(mail) {
-      const transport = await opened.transport()
+      const transport = opened.transport()
       const { message } = await transport.sendMail({ ...addressed(mail), date: new Date(clock.now()) })
       mkdirSync(directory, { recursive: true, mode: 0o700 })
       const name = `${new Date(clock.now()).toISOString().replaceAll(':', '-')}-${random.id()}.eml`
@@ -69,16 +69,19 @@ export function fileMailer(
   }
 }
 
-/** Opens a transport with the first mail: the library is not loaded before. */
+/**
+ * Opens a transport with the first mail: the library is not loaded before. It is required, not imported: an import reads
+ * its files on the threads that hash passwords, and a burst of logins would hold the mail up.
+ */
 function once<T extends { close(): void }>(open: (library: typeof import('nodemailer')) => T) {
-  let opening: Promise<T> | undefined
+  let opened: T | undefined
   return {
     transport() {
-      opening ??= import('nodemailer').then(open)
-      return opening
+      opened ??= open(require('nodemailer'))
+      return opened
     },
     close() {
-      opening?.then((transport) => transport.close()).catch(() => undefined)
+      opened?.close()
     },
   }
 }
