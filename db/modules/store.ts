@@ -3,6 +3,7 @@ import type { NewNotice } from '../../services/kit/outbox.ts'
 import type { Position } from '../../services/kit/page.ts'
 import type { Dependency, Module, ModulesStore, Switched, UserModule } from '../../services/modules/store.ts'
 import { outboxStore } from '../outbox.ts'
+import { RowCache } from '../row-cache.ts'
 import { openDatabase, type Sqlite } from '../sqlite.ts'
 import { modulesMigrations } from './migrations.ts'
 import { misfitOf, requiring } from './requirements.ts'
@@ -44,10 +45,17 @@ function modulesStore(sqlite: Sqlite): ModulesStore {
       }),
     )
 
-  // Two reads, not one: over two tables SQLite takes ten times as long to begin.
+  const library = new RowCache(sqlite, () => query.all.all())
+  const choicesOf = new RowCache(sqlite, (userId) => query.choicesOf.all({ userId }))
+  const libraryChanged = () => {
+    library.forgetAll()
+    choicesOf.forgetAll()
+  }
+
+  const allModules = () => library.get('all') ?? []
   const statesOf = (userId: string): UserModule[] => {
-    const chosen = new Map(query.choicesOf.all({ userId }).map((choice) => [choice.moduleId, choice]))
-    return query.all.all().map((module) => stateOf({ module, choice: chosen.get(module.id) ?? null }))
+    const chosen = new Map(choicesOf.get(userId)?.map((choice) => [choice.moduleId, choice]))
+    return allModules().map((module) => stateOf({ module, choice: chosen.get(module.id) ?? null }))
   }
 
   const choose = (userId: string, before: UserModule, enabledAt: number | null, notices: NewNotice[]): Switched => {
@@ -55,6 +63,7 @@ function modulesStore(sqlite: Sqlite): ModulesStore {
     const enabled = enabledAt !== null
     if (!before.chosen || before.enabledAt !== enabledAt)
       query.choose.run({ userId, moduleId: module.id, enabled, enabledAt })
+    choicesOf.forget(userId)
     if (enabled !== (before.enabledAt !== null)) outbox.addNotices(notices)
     return { outcome: 'switched', state: { module, enabledAt, chosen: true } }
   }
@@ -68,6 +77,7 @@ function modulesStore(sqlite: Sqlite): ModulesStore {
         const misfit = misfitOf(module, query.all.all())
         if (misfit) return misfit
         query.insert.run({ ...module })
+        libraryChanged()
         if (module.defaultEnabled) spareThoseWithout(module)
         outbox.addNotices(notices)
         return { outcome: 'added' } as const
@@ -83,6 +93,7 @@ function modulesStore(sqlite: Sqlite): ModulesStore {
           const misfit = misfitOf(module, library)
           if (misfit) return misfit
           query.update.run({ ...module })
+          libraryChanged()
           if (module.defaultEnabled && !current.defaultEnabled) spareThoseWithout(module)
           if (!module.defaultEnabled && current.defaultEnabled) {
             const byDefault = library.filter(({ defaultEnabled }) => defaultEnabled)
@@ -110,15 +121,15 @@ function modulesStore(sqlite: Sqlite): ModulesStore {
         const dependents = requiring(id, query.all.all())
         if (dependents.length > 0) return { outcome: 'required', modules: dependents } as const
         query.remove.run({ id })
+        libraryChanged()
         outbox.addNotices(notices)
         return { outcome: 'removed' } as const
       }),
 
     moduleById: async (id) => query.byId.get({ id }) ?? null,
-    listModules: async () => query.all.all(),
+    listModules: async () => allModules(),
 
-    // Two reads, not one: over two tables SQLite takes ten times as long to begin.
-    modulesOf: async (userId) => sqlite.read(() => statesOf(userId)),
+    modulesOf: async (userId) => statesOf(userId),
     async moduleOf(userId, id) {
       const row = query.oneOfUser.get({ userId, id })
       return row ? stateOf(row) : null
@@ -167,6 +178,7 @@ function modulesStore(sqlite: Sqlite): ModulesStore {
     async removeUser(userId) {
       await sqlite.write(() => {
         query.forgetChoices.run({ userId })
+        choicesOf.forget(userId)
         query.markDeleted.run({ userId })
       })
     },

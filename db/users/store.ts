@@ -7,6 +7,7 @@ import { bulkInsert } from '../bulk-insert.ts'
 import { limitStore } from '../limits.ts'
 import { outboxStore } from '../outbox.ts'
 import { placeholders } from '../placeholders.ts'
+import { RowCache } from '../row-cache.ts'
 import { rowReader } from '../row-reader.ts'
 import { openDatabase, type Sqlite } from '../sqlite.ts'
 import { userLists } from './list.ts'
@@ -24,7 +25,8 @@ function usersStore(sqlite: Sqlite): UsersStore {
   const db = drizzle(sqlite.raw, { schema })
   const query = prepare(db)
   const lists = userLists(db)
-  const userById = rowReader(sqlite.raw, users, 'id = $id', ['seq', 'emailKey', 'isAdmin', 'change'])
+  const readUser = rowReader(sqlite.raw, users, 'id = $id', ['seq', 'emailKey', 'isAdmin', 'change'])
+  const userById = new RowCache(sqlite, (id) => readUser({ id }))
   const insertAll = bulkInsert(sqlite.raw, users, users.change, ['seq'])
   const outbox = outboxStore(sqlite)
 
@@ -84,6 +86,7 @@ function usersStore(sqlite: Sqlite): UsersStore {
         if (conflict) return conflict
         if (!isActiveAdmin(next) && isLastAdmin(current)) return 'last_admin' as const
         query.update.run(rowOf(next))
+        userById.forget(next.id)
         lists.changed()
         outbox.addNotices(notices)
         return 'replaced' as const
@@ -95,6 +98,7 @@ function usersStore(sqlite: Sqlite): UsersStore {
         if (!current) return 'not_found' as const
         if (isLastAdmin(current)) return 'last_admin' as const
         query.remove.run({ id })
+        userById.forget(id)
         lists.changed()
         query.addDeletedId.run({ id })
         outbox.addNotices(notices)
@@ -105,7 +109,7 @@ function usersStore(sqlite: Sqlite): UsersStore {
       await sqlite.write(() => outbox.addNotices([notice]))
     },
 
-    userById: async (id) => sqlite.read(() => userById({ id })),
+    userById: async (id) => userById.get(id),
     userByEmail: async (email) => toUser(query.byEmail.get({ key: email.toLowerCase() })),
     userByUsername: async (username) => toUser(query.byUsername.get({ username })),
 
