@@ -17,6 +17,8 @@ export interface Load {
   /** Sends for so long; or, with `requests`, so many. */
   seconds?: number
   requests?: number
+  /** Only keeps the server busy while another measures: it leaves that one the core. */
+  background?: boolean
   /** What the script needs to know: tokens, ids. */
   data: unknown
 }
@@ -58,7 +60,7 @@ class Latencies {
   }
 }
 
-async function run({ clients, data, requests, script, seconds, url }: Load): Promise<Measured> {
+async function run({ background = false, clients, data, requests, script, seconds, url }: Load): Promise<Measured> {
   const { hostname, port } = new URL(url)
   const make = scripts[script] as (data: unknown, host: string) => Requests
   const source = make(data, `${hostname}:${port}`)
@@ -107,7 +109,7 @@ async function run({ clients, data, requests, script, seconds, url }: Load): Pro
       }).catch(reject)
     })
 
-  let running = true
+  let running = !background
   // It never sleeps: to wake it would be the server's work, and the more so the slower the server is.
   const spin = () => {
     if (running) setImmediate(spin)
@@ -134,12 +136,14 @@ if (import.meta.main) {
       clients: { type: 'string', default: '1' },
       seconds: { type: 'string' },
       requests: { type: 'string' },
+      background: { type: 'boolean' },
     },
   })
   const measured = await run({
     script: positionals[0] as keyof typeof scripts,
     url: values.url,
     clients: Number(values.clients),
+    background: values.background === true,
     ...(values.seconds === undefined ? {} : { seconds: Number(values.seconds) }),
     ...(values.requests === undefined ? {} : { requests: Number(values.requests) }),
     data: await Bun.stdin.json(),

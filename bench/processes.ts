@@ -108,6 +108,7 @@ export async function send(load: Load, expected: readonly string[] = ['200']): P
   const words = [load.script, '--url', load.url, '--clients', String(load.clients)]
   if (load.seconds !== undefined) words.push('--seconds', String(load.seconds))
   if (load.requests !== undefined) words.push('--requests', String(load.requests))
+  if (load.background) words.push('--background')
   const command = pinned([process.execPath, join(import.meta.dir, 'load.ts'), ...words], 'load')
   const measured: Measured = JSON.parse(await outputOf(command, JSON.stringify(load.data)))
   const odd = Object.keys(measured.statuses).filter((status) => !expected.includes(status))

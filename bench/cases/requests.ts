@@ -166,7 +166,14 @@ async function validationBesideLogins({ ch202, clients, rounds, seconds, users }
       ({ p99 }) => p99,
     )
   const besideLogins = async () => {
-    const load = { script: 'login', url: ch202.url, clients, seconds: seconds + 1, data: { users } } as const
+    const load = {
+      script: 'login',
+      url: ch202.url,
+      clients,
+      seconds: seconds + 1,
+      background: true,
+      data: { users },
+    } as const
     const saturating = send(load)
     await Bun.sleep(500)
     const figure = await validating()
