@@ -3,6 +3,7 @@ import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore, StoredKey } from '../../services/auth/store.ts'
 import type { AuditEvent } from '../../services/kit/audit.ts'
 import { placeholders } from '../placeholders.ts'
+import { prepared } from '../prepared.ts'
 import type { Sqlite } from '../sqlite.ts'
 import type { Audit } from './audit.ts'
 import type { Feed } from './revocations.ts'
@@ -11,51 +12,52 @@ import { signingKeys } from './schema.ts'
 /** The key ring. A change of it has a place in the feed, so that it can be waited for that everyone knows. */
 export function keyStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, feed }: { audit: Audit; feed: Feed }) {
   const kid = sql.placeholder('kid')
-  const all = db.select().from(signingKeys).orderBy(asc(signingKeys.createdAt)).prepare()
-  const insert = db.insert(signingKeys).values(placeholders(signingKeys)).prepare()
-  const retire = db
-    .update(signingKeys)
-    .set({ status: 'retiring', goneAt: sql`${sql.placeholder('goneAt')}` })
-    .where(eq(signingKeys.status, 'active'))
-    .prepare()
-  const activate = db
-    .update(signingKeys)
-    .set({ status: 'active', goneAt: null })
-    .where(eq(signingKeys.kid, kid))
-    .prepare()
-  const reseal = db
-    .update(signingKeys)
-    .set({ sealedPrivateKey: sql`${sql.placeholder('sealed')}` })
-    .where(eq(signingKeys.kid, kid))
-    .prepare()
-  const remove = db.delete(signingKeys).where(eq(signingKeys.kid, kid)).returning({ kid: signingKeys.kid }).prepare()
+  const statements = prepared({
+    all: () => db.select().from(signingKeys).orderBy(asc(signingKeys.createdAt)).prepare(),
+    insert: () => db.insert(signingKeys).values(placeholders(signingKeys)).prepare(),
+    retire: () =>
+      db
+        .update(signingKeys)
+        .set({ status: 'retiring', goneAt: sql`${sql.placeholder('goneAt')}` })
+        .where(eq(signingKeys.status, 'active'))
+        .prepare(),
+    activate: () =>
+      db.update(signingKeys).set({ status: 'active', goneAt: null }).where(eq(signingKeys.kid, kid)).prepare(),
+    reseal: () =>
+      db
+        .update(signingKeys)
+        .set({ sealedPrivateKey: sql`${sql.placeholder('sealed')}` })
+        .where(eq(signingKeys.kid, kid))
+        .prepare(),
+    remove: () => db.delete(signingKeys).where(eq(signingKeys.kid, kid)).returning({ kid: signingKeys.kid }).prepare(),
+  })
 
   const announce = (subject: string, until: number) =>
     feed.writeRevocations([{ kind: 'keys', subject, version: 0, until }]).seq
 
   return {
-    signingKeys: async (): Promise<StoredKey[]> => all.all(),
+    signingKeys: async (): Promise<StoredKey[]> => statements.all.all(),
     addSigningKey: (key: StoredKey) =>
       sqlite.write(() => {
-        insert.run({ ...key, sealedPrivateKey: Buffer.from(key.sealedPrivateKey) })
+        statements.insert.run({ ...key, sealedPrivateKey: Buffer.from(key.sealedPrivateKey) })
         return announce(key.kid, key.createdAt)
       }),
     async activateSigningKey(id: string, goneAt: number, event: AuditEvent | null) {
       await sqlite.write(() => {
-        retire.run({ goneAt })
-        activate.run({ kid: id })
+        statements.retire.run({ goneAt })
+        statements.activate.run({ kid: id })
         if (event) audit.writeEvent(event)
       })
     },
     removeSigningKey: (id: string, until: number, event: AuditEvent | null) =>
       sqlite.write(() => {
-        if (!remove.get({ kid: id })) return null
+        if (!statements.remove.get({ kid: id })) return null
         if (event) audit.writeEvent(event)
         return announce(id, until)
       }),
     async resealSigningKey(id: string, sealedPrivateKey: Uint8Array) {
       await sqlite.write(() => {
-        reseal.run({ kid: id, sealed: Buffer.from(sealedPrivateKey) })
+        statements.reseal.run({ kid: id, sealed: Buffer.from(sealedPrivateKey) })
       })
     },
   } satisfies Partial<AuthStore>

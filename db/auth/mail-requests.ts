@@ -2,49 +2,56 @@ import { asc, eq, gt, lte, or, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore, MailRequest } from '../../services/auth/store.ts'
 import { placeholders } from '../placeholders.ts'
+import { prepared } from '../prepared.ts'
 import type { Sqlite } from '../sqlite.ts'
 import { mailRequests } from './schema.ts'
 
 /** The mails that are to go out. */
 export function mailRequestStore(sqlite: Sqlite, db: BunSQLiteDatabase) {
   const id = sql.placeholder('id')
-  const add = db
-    .insert(mailRequests)
-    .values(placeholders(mailRequests))
-    // Another service tells of a change again until it is acknowledged.
-    .onConflictDoNothing()
-    .prepare()
-  const due = db
-    .select()
-    .from(mailRequests)
-    .where(or(lte(mailRequests.nextAt, sql.placeholder('now')), gt(mailRequests.nextAt, sql.placeholder('latest'))))
-    .orderBy(asc(mailRequests.nextAt), asc(mailRequests.id))
-    .limit(sql.placeholder('limit'))
-    .prepare()
-  const next = db
-    .select({ nextAt: mailRequests.nextAt })
-    .from(mailRequests)
-    .orderBy(asc(mailRequests.nextAt))
-    .limit(1)
-    .prepare()
-  const postpone = db
-    .update(mailRequests)
-    .set({ tries: sql`${mailRequests.tries} + 1`, nextAt: sql`${sql.placeholder('nextAt')}` })
-    .where(eq(mailRequests.id, id))
-    .prepare()
-  const remove = db.delete(mailRequests).where(eq(mailRequests.id, id)).prepare()
+  const statements = prepared({
+    add: () =>
+      db
+        .insert(mailRequests)
+        .values(placeholders(mailRequests))
+        // Another service tells of a change again until it is acknowledged.
+        .onConflictDoNothing()
+        .prepare(),
+    due: () =>
+      db
+        .select()
+        .from(mailRequests)
+        .where(or(lte(mailRequests.nextAt, sql.placeholder('now')), gt(mailRequests.nextAt, sql.placeholder('latest'))))
+        .orderBy(asc(mailRequests.nextAt), asc(mailRequests.id))
+        .limit(sql.placeholder('limit'))
+        .prepare(),
+    next: () =>
+      db
+        .select({ nextAt: mailRequests.nextAt })
+        .from(mailRequests)
+        .orderBy(asc(mailRequests.nextAt))
+        .limit(1)
+        .prepare(),
+    postpone: () =>
+      db
+        .update(mailRequests)
+        .set({ tries: sql`${mailRequests.tries} + 1`, nextAt: sql`${sql.placeholder('nextAt')}` })
+        .where(eq(mailRequests.id, id))
+        .prepare(),
+    remove: () => db.delete(mailRequests).where(eq(mailRequests.id, id)).prepare(),
+  })
 
   return {
     async addMailRequest(request: MailRequest) {
-      await sqlite.write(() => add.run({ ...request }))
+      await sqlite.write(() => statements.add.run({ ...request }))
     },
-    mailRequestsDue: async (now: number, latest: number, limit: number) => due.all({ now, latest, limit }),
-    nextMailRequest: async () => next.get()?.nextAt ?? null,
+    mailRequestsDue: async (now: number, latest: number, limit: number) => statements.due.all({ now, latest, limit }),
+    nextMailRequest: async () => statements.next.get()?.nextAt ?? null,
     async postponeMailRequest(of: string, nextAt: number) {
-      await sqlite.write(() => postpone.run({ id: of, nextAt }))
+      await sqlite.write(() => statements.postpone.run({ id: of, nextAt }))
     },
     async removeMailRequest(of: string) {
-      await sqlite.write(() => remove.run({ id: of }))
+      await sqlite.write(() => statements.remove.run({ id: of }))
     },
   } satisfies Partial<AuthStore>
 }

@@ -3,6 +3,7 @@ import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore } from '../../services/auth/store.ts'
 import type { AuditEvent } from '../../services/kit/audit.ts'
 import { placeholders } from '../placeholders.ts'
+import { prepared } from '../prepared.ts'
 import type { Sqlite } from '../sqlite.ts'
 import type { Audit } from './audit.ts'
 import { passwordResets } from './schema.ts'
@@ -14,48 +15,49 @@ const TAKEN_FOR = 60_000
 export function resetStore(sqlite: Sqlite, db: BunSQLiteDatabase, audit: Audit) {
   const tokenHash = sql.placeholder('tokenHash')
   const userId = sql.placeholder('userId')
-  const insert = db.insert(passwordResets).values(placeholders(passwordResets)).prepare()
-  const voidOthers = db.delete(passwordResets).where(eq(passwordResets.userId, userId)).prepare()
   const free = or(isNull(passwordResets.takenAt), lt(passwordResets.takenAt, sql.placeholder('forgotten')))
-  const take = db
-    .update(passwordResets)
-    .set({ takenAt: sql`${sql.placeholder('now')}` })
-    .where(and(eq(passwordResets.tokenHash, tokenHash), gt(passwordResets.expiresAt, sql.placeholder('now')), free))
-    .returning()
-    .prepare()
-  const giveBack = db
-    .update(passwordResets)
-    .set({ takenAt: null })
-    .where(eq(passwordResets.tokenHash, tokenHash))
-    .prepare()
-  const remove = db.delete(passwordResets).where(eq(passwordResets.tokenHash, tokenHash)).prepare()
-  const expire = db
-    .delete(passwordResets)
-    .where(lt(passwordResets.expiresAt, sql.placeholder('now')))
-    .prepare()
+  const statements = prepared({
+    insert: () => db.insert(passwordResets).values(placeholders(passwordResets)).prepare(),
+    voidOthers: () => db.delete(passwordResets).where(eq(passwordResets.userId, userId)).prepare(),
+    take: () =>
+      db
+        .update(passwordResets)
+        .set({ takenAt: sql`${sql.placeholder('now')}` })
+        .where(and(eq(passwordResets.tokenHash, tokenHash), gt(passwordResets.expiresAt, sql.placeholder('now')), free))
+        .returning()
+        .prepare(),
+    giveBack: () =>
+      db.update(passwordResets).set({ takenAt: null }).where(eq(passwordResets.tokenHash, tokenHash)).prepare(),
+    remove: () => db.delete(passwordResets).where(eq(passwordResets.tokenHash, tokenHash)).prepare(),
+    expire: () =>
+      db
+        .delete(passwordResets)
+        .where(lt(passwordResets.expiresAt, sql.placeholder('now')))
+        .prepare(),
+  })
 
   return {
     async addReset(hash: Uint8Array, user: string, expiresAt: number, event: AuditEvent) {
       await sqlite.write(() => {
-        voidOthers.run({ userId: user })
-        insert.run({ tokenHash: Buffer.from(hash), userId: user, expiresAt, takenAt: null })
+        statements.voidOthers.run({ userId: user })
+        statements.insert.run({ tokenHash: Buffer.from(hash), userId: user, expiresAt, takenAt: null })
         audit.writeEvent(event)
       })
     },
     takeReset: (hash: Uint8Array, now: number) =>
       sqlite.write(() => {
-        const row = take.get({ tokenHash: Buffer.from(hash), now, forgotten: now - TAKEN_FOR })
+        const row = statements.take.get({ tokenHash: Buffer.from(hash), now, forgotten: now - TAKEN_FOR })
         return row?.userId ?? null
       }),
     async returnReset(hash: Uint8Array) {
-      await sqlite.write(() => giveBack.run({ tokenHash: Buffer.from(hash) }))
+      await sqlite.write(() => statements.giveBack.run({ tokenHash: Buffer.from(hash) }))
     },
     async forgetResets(now: number) {
-      await sqlite.write(() => expire.run({ now }))
+      await sqlite.write(() => statements.expire.run({ now }))
     },
     async finishReset(hash: Uint8Array, event: AuditEvent | null) {
       await sqlite.write(() => {
-        remove.run({ tokenHash: Buffer.from(hash) })
+        statements.remove.run({ tokenHash: Buffer.from(hash) })
         if (event) audit.writeEvent(event)
       })
     },

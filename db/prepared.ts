@@ -1,0 +1,19 @@
+/**
+ * Statements that are prepared when they are first run, each once: a start waits for those alone that it needs.
+ * @param makers each prepares one
+ */
+export function prepared<Makers extends Record<string, () => unknown>>(
+  makers: Makers,
+): { readonly [Name in keyof Makers]: ReturnType<Makers[Name]> } {
+  const statements = {}
+  for (const name of Object.keys(makers))
+    Object.defineProperty(statements, name, {
+      configurable: true,
+      get() {
+        const value = makers[name]?.()
+        Object.defineProperty(statements, name, { value })
+        return value
+      },
+    })
+  return statements as { readonly [Name in keyof Makers]: ReturnType<Makers[Name]> }
+}
