@@ -29,6 +29,27 @@ export const choices = sqliteTable(
 /** Who was deleted: a change that was under way meanwhile must not bring anything of theirs back. */
 export const deletedUsers = sqliteTable('deleted_users', { userId: text('user_id').primaryKey() })
 
+/** One row: the name of this database to the followers of its feed, and the number of the last change. */
+export const feed = sqliteTable('feed', { epoch: text('epoch').notNull(), seq: integer('seq').notNull() })
+
+/** Which change of a module was its last, and since which it is as it was told. Triggers write it. */
+export const moduleChanges = sqliteTable('module_changes', {
+  moduleId: text('module_id').primaryKey(),
+  begun: integer('begun').notNull(),
+  seq: integer('seq').notNull(),
+})
+
+/** Which change of what is chosen for a user was the last. Triggers write it. */
+export const choiceChanges = sqliteTable(
+  'choice_changes',
+  {
+    moduleId: text('module_id').notNull(),
+    userId: text('user_id').notNull(),
+    seq: integer('seq').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.moduleId, table.userId] })],
+)
+
 export const counters = sqliteTable('counters', {
   name: text('name').primaryKey(),
   value: integer('value').notNull(),

@@ -1,10 +1,11 @@
-import { and, asc, count, eq, gt, sql } from 'drizzle-orm'
+import { and, asc, count, eq, gt, max, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import { placeholders } from '../placeholders.ts'
+import { prepared } from '../prepared.ts'
 import type { Sqlite } from '../sqlite.ts'
 import * as schema from './schema.ts'
 
-const { choices, counters, deletedUsers, modules } = schema
+const { choiceChanges, choices, counters, deletedUsers, feed, moduleChanges, modules } = schema
 const { placeholder } = sql
 
 /** Every statement that a request runs, prepared once. */
@@ -17,61 +18,97 @@ export function prepareStatements(db: BunSQLiteDatabase<typeof schema>, { raw }:
       .leftJoin(choices, and(eq(choices.moduleId, modules.id), eq(choices.userId, placeholder('userId'))))
   const enabledFor = and(eq(choices.moduleId, placeholder('id')), eq(choices.enabled, true))
 
-  return {
-    insert: db.insert(modules).values(placeholders(modules)).prepare(),
-    update: db
-      .update(modules)
-      .set(placeholders(modules, ['id']))
-      .where(byId)
-      .prepare(),
-    remove: db.delete(modules).where(byId).prepare(),
-    byId: db.select().from(modules).where(byId).prepare(),
-    all: db.select().from(modules).orderBy(asc(modules.id)).prepare(),
+  return prepared({
+    insert: () => db.insert(modules).values(placeholders(modules)).prepare(),
+    update: () =>
+      db
+        .update(modules)
+        .set(placeholders(modules, ['id']))
+        .where(byId)
+        .prepare(),
+    remove: () => db.delete(modules).where(byId).prepare(),
+    byId: () => db.select().from(modules).where(byId).prepare(),
+    all: () => db.select().from(modules).orderBy(asc(modules.id)).prepare(),
 
-    choicesOf: db
-      .select()
-      .from(choices)
-      .where(eq(choices.userId, placeholder('userId')))
-      .prepare(),
-    oneOfUser: withChoice().where(byId).prepare(),
-    users: db
-      .select({ userId: choices.userId, enabledAt: choices.enabledAt })
-      .from(choices)
-      .where(and(enabledFor, gt(choices.userId, placeholder('after'))))
-      .orderBy(asc(choices.userId))
-      .limit(placeholder('limit'))
-      .offset(placeholder('offset'))
-      .prepare(),
-    countUsers: db.select({ total: count() }).from(choices).where(enabledFor).prepare(),
+    choicesOf: () =>
+      db
+        .select()
+        .from(choices)
+        .where(eq(choices.userId, placeholder('userId')))
+        .prepare(),
+    oneOfUser: () => withChoice().where(byId).prepare(),
+    users: () =>
+      db
+        .select({ userId: choices.userId, enabledAt: choices.enabledAt })
+        .from(choices)
+        .where(and(enabledFor, gt(choices.userId, placeholder('after'))))
+        .orderBy(asc(choices.userId))
+        .limit(placeholder('limit'))
+        .offset(placeholder('offset'))
+        .prepare(),
+    countUsers: () => db.select({ total: count() }).from(choices).where(enabledFor).prepare(),
 
-    choose: db
-      .insert(choices)
-      .values(placeholders(choices))
-      .onConflictDoUpdate({
-        target: [choices.userId, choices.moduleId],
-        set: { enabled: sql`excluded.enabled`, enabledAt: sql`excluded.enabled_at` },
-      })
-      .prepare(),
-    forgetChoices: db
-      .delete(choices)
-      .where(eq(choices.userId, placeholder('userId')))
-      .prepare(),
-    markDeleted: db.insert(deletedUsers).values(placeholders(deletedUsers)).onConflictDoNothing().prepare(),
-    isDeleted: db
-      .select()
-      .from(deletedUsers)
-      .where(eq(deletedUsers.userId, placeholder('userId')))
-      .prepare(),
+    choose: () =>
+      db
+        .insert(choices)
+        .values(placeholders(choices))
+        .onConflictDoUpdate({
+          target: [choices.userId, choices.moduleId],
+          set: { enabled: sql`excluded.enabled`, enabledAt: sql`excluded.enabled_at` },
+        })
+        .prepare(),
+    forgetChoices: () =>
+      db
+        .delete(choices)
+        .where(eq(choices.userId, placeholder('userId')))
+        .prepare(),
+    markDeleted: () => db.insert(deletedUsers).values(placeholders(deletedUsers)).onConflictDoNothing().prepare(),
+    isDeleted: () =>
+      db
+        .select()
+        .from(deletedUsers)
+        .where(eq(deletedUsers.userId, placeholder('userId')))
+        .prepare(),
+
+    beginFeed: () =>
+      db
+        .update(feed)
+        .set({ epoch: sql`${placeholder('epoch')}` })
+        .prepare(),
+    feed: () => db.select().from(feed).prepare(),
+    changeOf: () =>
+      db
+        .select()
+        .from(moduleChanges)
+        .where(eq(moduleChanges.moduleId, placeholder('id')))
+        .prepare(),
+    lastChoice: () =>
+      db
+        .select({ seq: max(choiceChanges.seq) })
+        .from(choiceChanges)
+        .where(eq(choiceChanges.moduleId, placeholder('id')))
+        .prepare(),
+    choicesAfter: () =>
+      db
+        .select({ seq: choiceChanges.seq, userId: choiceChanges.userId, enabled: choices.enabled })
+        .from(choiceChanges)
+        .leftJoin(choices, and(eq(choices.moduleId, choiceChanges.moduleId), eq(choices.userId, choiceChanges.userId)))
+        .where(and(eq(choiceChanges.moduleId, placeholder('id')), gt(choiceChanges.seq, placeholder('after'))))
+        .orderBy(asc(choiceChanges.seq))
+        .limit(placeholder('limit'))
+        .prepare(),
 
     /** Those who chose nothing about `id`, and `enabled` about one of `others`, get a choice about `id`: the same. */
-    chooseAlike: raw.query<never, { id: string; enabled: 0 | 1; enabledAt: number | null; others: string }>(`
+    chooseAlike: () =>
+      raw.query<never, { id: string; enabled: 0 | 1; enabledAt: number | null; others: string }>(`
       INSERT INTO choices (user_id, module_id, enabled, enabled_at)
       SELECT DISTINCT theirs.user_id, $id, $enabled, $enabledAt
       FROM json_each($others) AS other CROSS JOIN choices AS theirs
       WHERE theirs.module_id = other.value AND theirs.enabled = $enabled
       ON CONFLICT DO NOTHING`),
     /** Whether someone has `id` on and `required` off, by choice or by default. */
-    lacks: raw.query<{ one: 1 }, { id: string; isDefault: boolean; required: string; requiredIsDefault: boolean }>(`
+    lacks: () =>
+      raw.query<{ one: 1 }, { id: string; isDefault: boolean; required: string; requiredIsDefault: boolean }>(`
       SELECT 1 AS one FROM choices AS theirs
       WHERE theirs.module_id = $id AND theirs.enabled = 1 AND NOT coalesce(
         (SELECT enabled FROM choices WHERE user_id = theirs.user_id AND module_id = $required), $requiredIsDefault)
@@ -81,11 +118,12 @@ export function prepareStatements(db: BunSQLiteDatabase<typeof schema>, { raw }:
         AND NOT EXISTS (SELECT 1 FROM choices WHERE user_id = theirs.user_id AND module_id = $id)
       LIMIT 1`),
 
-    probe: db
-      .update(counters)
-      .set({ value: sql`${counters.value} + 1` })
-      .where(eq(counters.name, 'probe'))
-      .prepare(),
-    probed: db.select().from(counters).where(eq(counters.name, 'probe')).prepare(),
-  }
+    probe: () =>
+      db
+        .update(counters)
+        .set({ value: sql`${counters.value} + 1` })
+        .where(eq(counters.name, 'probe'))
+        .prepare(),
+    probed: () => db.select().from(counters).where(eq(counters.name, 'probe')).prepare(),
+  })
 }

@@ -5,6 +5,7 @@ import type { Dependency, Module, ModulesStore, Switched, UserModule } from '../
 import { outboxStore } from '../outbox.ts'
 import { RowCache } from '../row-cache.ts'
 import { openDatabase, type Sqlite } from '../sqlite.ts'
+import { moduleFeedStore } from './feed.ts'
 import { modulesMigrations } from './migrations.ts'
 import { misfitOf, requiring } from './requirements.ts'
 import * as schema from './schema.ts'
@@ -70,6 +71,7 @@ function modulesStore(sqlite: Sqlite): ModulesStore {
 
   return {
     ...outbox,
+    ...moduleFeedStore(sqlite, query),
 
     addModule: (module, notices) =>
       sqlite.write(() => {

@@ -73,5 +73,5 @@ async function countedUnder(context: AuthContext, { login, user_id }: Whose) {
 function addressIn(text: string): string {
   if (isIP(text) === 0) throw invalid('address must be an IP address')
   // As that of a client is read: an IPv4 address may be written as an IPv6 one.
-  return limitKey(new ClientAddress([]).of(text, null) ?? text)
+  return limitKey(new ClientAddress([]).of(text, () => null) ?? text)
 }

@@ -19,12 +19,14 @@ export class ClientAddress {
     }
   }
 
-  of(peer: string | null, forwardedFor: string | null): string | null {
+  /** @param forwardedFor gives the header, which is not read where no proxy is trusted */
+  of(peer: string | null, forwardedFor: () => string | null): string | null {
     if (peer === null) return null
     const direct = plain(peer)
-    if (!this.any || !forwardedFor || !this.trusts(direct)) return direct
+    const hops = this.any && this.trusts(direct) ? forwardedFor() : null
+    if (!hops) return direct
     let client = direct
-    for (const hop of forwardedFor.split(',').reverse()) {
+    for (const hop of hops.split(',').reverse()) {
       const address = plain(withoutPort(hop.trim()))
       if (isIP(address) === 0) break
       client = address

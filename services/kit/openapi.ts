@@ -1,6 +1,6 @@
 import { FormatRegistry } from '@sinclair/typebox'
 import type { AnyElysia } from 'elysia'
-import type { Access } from './guard.ts'
+import type { Access } from './access.ts'
 import { LINES_TYPE } from './lines.ts'
 import { PROBLEM_CODES, Problem, type ProblemCode, statusOf } from './problem.ts'
 import { sample } from './sample.ts'
@@ -41,6 +41,7 @@ interface Operation {
   requestBody?: { required?: boolean; content: Record<string, Media> }
   responses: Record<string, { description: string; content?: Record<string, Media> }>
   'x-access'?: Access
+  'x-module'?: string
   'x-problems'?: ProblemCode[]
   /** Bodies are lines of JSON, each of the schema. */
   'x-lines'?: boolean
@@ -55,6 +56,7 @@ const TAGS: Record<string, string> = {
   modules: 'The library of modules, and who has which enabled',
   discovery: 'What a client needs to know to check tokens',
   admin: 'For operators',
+  webhooks: 'Who outside is told of what happens, and what reached them',
   internal: 'Between the services: with the internal key, never with a Bearer',
   health: 'Health and measures',
   v0: 'The contract of version 0.0.1, at the root alone',
@@ -151,11 +153,21 @@ function plain<T>(value: T): T {
   return JSON.parse(JSON.stringify(value, (name, part) => (name === 'nullable' ? undefined : part))) as T
 }
 
+/** What the gate of a module adds to a route that names one. */
+const MODULE_PROBLEMS: ProblemCode[] = ['module_not_available', 'modules_unavailable']
+
 function complete(operation: Operation, path: string, method: string, form: boolean): Operation {
-  const { 'x-access': access = ['anyone'], 'x-problems': problems = [], 'x-lines': lines, ...documented } = operation
+  const {
+    'x-access': access = ['anyone'],
+    'x-lines': lines,
+    'x-module': module,
+    'x-problems': own = [],
+    ...documented
+  } = operation
+  const problems = module === undefined ? own : [...own, ...MODULE_PROBLEMS]
   // A route that reads a token itself says so.
   documented.security ??= securityOf(access)
-  documented.description ??= whoMay(access)
+  documented.description ??= whoMay(access, module)
   documented.operationId = operationId(path, method)
   for (const parameter of documented.parameters ?? []) parameter.example = sample(parameter.schema, parameter.name)
   const { requestBody } = documented
@@ -199,8 +211,9 @@ function operationId(path: string, method: string): string {
 }
 
 /** In words, because the ways of proving it do not say that a token has to be an operator's. */
-function whoMay(access: Access): string {
-  return `For ${access.map((one) => CALLERS[one]).join('; or ')}.`
+function whoMay(access: Access, module: string | undefined): string {
+  const needed = module === undefined ? '' : ` The module \`${module}\` must be on for the user.`
+  return `For ${access.map((one) => CALLERS[one]).join('; or ')}.${needed}`
 }
 
 function securityOf(access: Access): Record<string, string[]>[] {

@@ -36,6 +36,7 @@ const PROBLEMS = {
   internal_error: [500, 'Something went wrong on our side'],
   users_unavailable: [503, 'The users service cannot be reached'],
   auth_unavailable: [503, 'The auth service cannot be reached'],
+  modules_unavailable: [503, 'The modules service cannot be reached'],
   overloaded: [503, 'Too busy; try again shortly'],
   database_unavailable: [503, 'The database cannot be written or read'],
 } as const satisfies Record<string, readonly [number, string]>

@@ -4,10 +4,11 @@ import type { Claims } from './access-token.ts'
  * Something that ended access tokens before their time:
  * - `session`: every token of the session `subject`;
  * - `user`: the tokens of the user `subject` that were made from a version of its record below `version`;
- * - `keys`: the key ring changed; the keys themselves come beside it.
+ * - `keys`: the key ring changed; the keys themselves come beside it;
+ * - `events`: what the outside wants to be told of changed; that comes beside it too.
  */
 export interface Revocation {
-  kind: 'session' | 'user' | 'keys'
+  kind: 'session' | 'user' | 'keys' | 'events'
   subject: string
   version: number
   /** When the last token it speaks of has expired (milliseconds), and it can be forgotten. */

@@ -3,6 +3,7 @@ import { timestamp } from '../kit/clock.ts'
 import { type PageQuery, pageAnswer, pageRequest } from '../kit/page.ts'
 import { invalid, Problem } from '../kit/problem.ts'
 import { audited } from './audit.ts'
+import { switchedEvent } from './events.ts'
 import { found, inTheWay, isAvailable, type ModulesContext, moduleReadFor } from './library.ts'
 import type { ModuleRead, UserModules } from './model.ts'
 import type { Switched } from './store.ts'
@@ -19,9 +20,10 @@ export function enableModule(
   userId: string | undefined,
   caller: Caller,
 ): Promise<ModuleRead> {
-  return switched(context, userId, caller, (subject) =>
+  return switched(context, id, userId, caller, (subject) =>
     context.store.enableModule(id, subject, context.clock.now(), [
       audited(context, 'module.enabled', subject.userId, caller, { module: id }),
+      ...switchedEvent(context, 'module.enabled', subject.userId, id),
     ]),
   )
 }
@@ -36,13 +38,17 @@ export function disableModule(
   userId: string | undefined,
   caller: Caller,
 ): Promise<ModuleRead> {
-  return switched(context, userId, caller, ({ userId }) =>
-    context.store.disableModule(id, userId, [audited(context, 'module.disabled', userId, caller, { module: id })]),
+  return switched(context, id, userId, caller, ({ userId }) =>
+    context.store.disableModule(id, userId, [
+      audited(context, 'module.disabled', userId, caller, { module: id }),
+      ...switchedEvent(context, 'module.disabled', userId, id),
+    ]),
   )
 }
 
 async function switched(
-  { outbox, users }: ModulesContext,
+  { feed, outbox, users }: ModulesContext,
+  id: string,
   userId: string | undefined,
   caller: Caller,
   change: (subject: Subject) => Promise<Switched>,
@@ -53,6 +59,7 @@ async function switched(
   switch (result.outcome) {
     case 'switched':
       outbox.poke()
+      await feed.announce(id)
       return moduleReadFor(subject, result.state)
     case 'required':
       throw inTheWay(`Required by ${result.modules.join(', ')}, enabled as well`)
@@ -96,6 +103,7 @@ export async function listUserModules(
 }
 
 /** What the users service tells when a user is gone. May come twice, and before a change that is still under way. */
-export async function userDeleted({ store }: ModulesContext, userId: string): Promise<void> {
+export async function userDeleted({ feed, store }: ModulesContext, userId: string): Promise<void> {
   await store.removeUser(userId.toLowerCase())
+  await feed.announceAll()
 }

@@ -4,8 +4,10 @@ import { operation } from '../kit/operation.ts'
 import { disableModule, enableModule, listModuleUsers, listUserModules, userDeleted } from './activation.ts'
 import { createModule, deleteModule, getModule, listModules, type ModulesContext, patchModule } from './library.ts'
 import {
+  feedQuery,
   moduleCreate,
   moduleList,
+  modulePage,
   moduleParams,
   modulePatch,
   moduleRead,
@@ -132,6 +134,21 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
       response: userModules,
       detail: operation('internal', 'The modules that a user may use', 'users_unavailable'),
     })
+    .get(
+      '/modules/sync/feed',
+      ({ query: { after, epoch, follower, module } }) =>
+        context.feed.poll(module, { follower, after: Number(after), epoch }),
+      {
+        auth: ['internal'],
+        query: feedQuery,
+        response: modulePage,
+        detail: operation(
+          'internal',
+          'The feed of a module: held until there is something to tell',
+          'modules_unavailable',
+        ),
+      },
+    )
     .post(
       '/modules/sync/user-deleted',
       async ({ body, set }) => {

@@ -1,9 +1,11 @@
 import type { Caller } from '../kit/caller.ts'
 import { type Clock, timestamp } from '../kit/clock.ts'
+import type { EventType } from '../kit/events.ts'
 import type { Outbox } from '../kit/outbox.ts'
 import { invalid, Problem } from '../kit/problem.ts'
 import type { Random } from '../kit/random.ts'
 import { audited } from './audit.ts'
+import type { ModuleFeed } from './feed.ts'
 import type { ModuleCreate, ModulePatch, ModuleRead } from './model.ts'
 import type { UsersPeer } from './peers.ts'
 import type { Misfit, Module, ModuleChanges, ModulesStore, UserModule } from './store.ts'
@@ -14,8 +16,12 @@ export interface ModulesContext {
   clock: Clock
   random: Random
   users: UsersPeer
-  /** Carries audit rows to auth. */
+  /** Carries audit rows and events to auth. */
   outbox: Outbox
+  /** What it tells the gates of other services, they know before an answer says so. */
+  feed: ModuleFeed
+  /** Whether someone outside listens to events of this type. */
+  wants(type: EventType): boolean
 }
 
 const FIRST_VERSION = '1.0.0'
@@ -60,7 +66,7 @@ export async function getModule(
 
 /** Takes a module into the library. @throws Problem `module_exists`, `validation_failed` */
 export async function createModule(context: ModulesContext, input: ModuleCreate, caller: Caller): Promise<ModuleRead> {
-  const { clock, outbox, store } = context
+  const { clock, feed, outbox, store } = context
   const module: Module = {
     id: input.id,
     name: input.name,
@@ -76,6 +82,7 @@ export async function createModule(context: ModulesContext, input: ModuleCreate,
   if (added.outcome === 'module_exists') throw new Problem('module_exists')
   if (added.outcome !== 'added') throw misfit(added)
   outbox.poke()
+  await feed.announce(module.id)
   return moduleRead(module)
 }
 
@@ -86,18 +93,22 @@ export async function patchModule(
   input: ModulePatch,
   caller: Caller,
 ): Promise<ModuleRead> {
-  const { outbox, store } = context
+  const { feed, outbox, store } = context
   const current = found(await store.moduleById(id))
   const fields = (Object.keys(input) as (keyof ModulePatch)[]).filter((field) =>
     differs(current[FIELDS[field]], input[field]),
   )
-  if (fields.length === 0) return moduleRead(current)
+  if (fields.length === 0) {
+    await feed.announce(id)
+    return moduleRead(current)
+  }
   const changes: ModuleChanges = Object.fromEntries(fields.map((field) => [FIELDS[field], input[field]]))
   const notice = audited(context, 'module.updated', null, caller, { module: id, fields })
   const changed = await store.changeModule(id, changes, [notice])
   switch (changed.outcome) {
     case 'changed':
       outbox.poke()
+      await feed.announce(id)
       return moduleRead(changed.module)
     case 'module_not_found':
       throw new Problem('module_not_found')
@@ -112,12 +123,15 @@ export async function patchModule(
 
 /** Takes a module out of the library, and off for everyone. @throws Problem `module_not_found`, `module_dependency` */
 export async function deleteModule(context: ModulesContext, id: string, caller: Caller): Promise<void> {
-  const { outbox, store } = context
+  const { feed, outbox, store } = context
   const notice = audited(context, 'module.deleted', null, caller, { module: id })
   const removed = await store.removeModule(id, [notice])
-  if (removed.outcome === 'module_not_found') throw new Problem('module_not_found')
-  if (removed.outcome !== 'removed') throw inTheWay(`Required by ${removed.modules.join(', ')}`)
+  const gone = removed.outcome === 'removed' || removed.outcome === 'module_not_found'
+  if (!gone) throw inTheWay(`Required by ${removed.modules.join(', ')}`)
   outbox.poke()
+  // Who hears that it is gone already may rely on that as well.
+  await feed.announce(id)
+  if (removed.outcome === 'module_not_found') throw new Problem('module_not_found')
 }
 
 /** @throws Problem `module_not_found` for null */

@@ -1,20 +1,24 @@
 import { join } from 'node:path'
 import { openModulesStore } from '../../db/modules/store.ts'
-import type { AuditEvent } from '../kit/audit.ts'
+import { auditOf } from '../kit/audit.ts'
+import type { Event } from '../kit/events.ts'
 import { FeedFollower, type FeedSource } from '../kit/feed.ts'
 import { guard } from '../kit/guard.ts'
 import { health } from '../kit/health.ts'
 import { openApiDocument } from '../kit/openapi.ts'
-import { Outbox } from '../kit/outbox.ts'
+import { type Notice, Outbox } from '../kit/outbox.ts'
 import { parts, type Runtime, type Service } from '../kit/runtime.ts'
 import { documentedPaths, service } from '../kit/service.ts'
 import { swagger } from '../kit/swagger.ts'
+import { ModuleFeed } from './feed.ts'
 import { modulesRoutes } from './index.ts'
+import type { ModulesContext } from './library.ts'
 import type { AuthPeer, UsersPeer } from './peers.ts'
 
 const NAME = 'modules'
 /** How long a start waits for the first word of auth. */
 const FIRST_WORD = 1000
+const TIDY_EVERY = 60_000
 
 /** Puts the modules service together. @throws DatabaseError */
 export function modulesService(
@@ -29,7 +33,7 @@ export function modulesService(
     store,
     clock,
     log,
-    send: (notice) => auth.recordAudit(notice.payload as unknown as AuditEvent),
+    send: tellAuth(auth),
   })
   const follower = new FeedFollower({
     name: `${NAME}-${random.id()}`,
@@ -42,11 +46,14 @@ export function modulesService(
   const guarded = guard({ tokens: follower, internalKeys, operatorKeys, clientAddress })
   metrics.gauge('outbox_pending', 'Notices that others have not acknowledged', () => store.countNotices())
 
-  const routes = modulesRoutes({ store, clock, random, users, outbox }, guarded)
+  const moduleFeed = new ModuleFeed({ store, clock })
+  const wants: ModulesContext['wants'] = (type) => follower.wants(type)
+  const routes = modulesRoutes({ store, clock, random, users, outbox, feed: moduleFeed, wants }, guarded)
   routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe: () => store.probe() }))
   const paths = () => documentedPaths({ routes })
   routes.use(swagger(guarded, () => openApiDocument('Ch202 modules', version, paths())))
   const app = service({ log, clock, random, metrics, corsOrigins: config.corsOrigins }, { routes })
+  let tidying: ReturnType<typeof setInterval> | undefined
   return {
     name: NAME,
     app,
@@ -55,12 +62,21 @@ export function modulesService(
     probe: () => store.probe(),
     async start() {
       outbox.start()
+      tidying = setInterval(() => moduleFeed.prune(), TIDY_EVERY)
       await follower.start(FIRST_WORD)
     },
-    release: () => undefined,
+    release: () => moduleFeed.close(),
     async stop() {
+      clearInterval(tidying)
       await Promise.all([outbox.stop(), follower.stop()])
       store.close()
     },
+  }
+}
+
+function tellAuth(auth: AuthPeer): (notice: Notice) => Promise<void> {
+  return async (notice) => {
+    if (notice.kind === 'event') await auth.recordEvent(notice.payload as unknown as Event)
+    else await auth.recordAudit(auditOf(notice))
   }
 }

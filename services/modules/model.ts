@@ -1,6 +1,6 @@
 import { type Static, t } from 'elysia'
 import { page, pageQuery } from '../kit/page.ts'
-import { checked, flag, listOf, matching, strict, text, time, uuid } from '../kit/schema.ts'
+import { checked, flag, integer, listOf, matching, strict, text, time, uuid } from '../kit/schema.ts'
 
 const MODULE_ID = /^[a-z0-9][a-z0-9-]{0,62}$/
 const ID_COMPLAINT = 'must be 1 to 63 lower-case letters, digits or dashes, and not begin with a dash'
@@ -104,3 +104,18 @@ export const userModules = strict({
   modules: t.Array(t.String({ examples: ['billing'] })),
 })
 export type UserModules = Static<typeof userModules>
+
+export const feedQuery = strict({
+  module: requirement,
+  follower: text({ least: 1, most: 100 }),
+  after: matching(/^\d{1,15}$/, 'must be a whole number'),
+  epoch: text({ most: 64 }),
+})
+export const modulePage = strict({
+  epoch: t.String(),
+  seq: integer(),
+  complete: t.Boolean(),
+  reset: t.Boolean(),
+  module: t.Nullable(strict({ default: t.Boolean(), roles: t.Array(t.String()) })),
+  choices: t.Array(strict({ user: t.String({ format: 'uuid' }), enabled: t.Nullable(t.Boolean()) })),
+})

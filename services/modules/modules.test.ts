@@ -6,6 +6,7 @@ import { openModulesStore } from '../../db/modules/store.ts'
 import type { AuditEvent } from '../kit/audit.ts'
 import { ClientAddress } from '../kit/client-address.ts'
 import { type Clock, systemClock, timestamp } from '../kit/clock.ts'
+import type { EventType } from '../kit/events.ts'
 import { guard } from '../kit/guard.ts'
 import { silentLog } from '../kit/log.ts'
 import { Metrics, MetricsRegistry } from '../kit/metrics.ts'
@@ -14,6 +15,7 @@ import { Problem } from '../kit/problem.ts'
 import { systemRandom } from '../kit/random.ts'
 import { service } from '../kit/service.ts'
 import type { TokenCheck } from '../kit/token-check.ts'
+import { ModuleFeed } from './feed.ts'
 import { modulesRoutes } from './index.ts'
 import type { ModulesStore } from './store.ts'
 
@@ -49,6 +51,7 @@ let count = 0
 let now = NOW
 let usersDown = false
 let asked: string[] = []
+let wanted: Set<EventType>
 let store: ModulesStore
 let app: ReturnType<typeof service>
 
@@ -56,6 +59,7 @@ beforeEach(() => {
   now = NOW
   usersDown = false
   asked = []
+  wanted = new Set()
   store = openModulesStore(join(directory, `${count++}.sqlite`))
   const clock: Clock = { now: () => now, monotonic: systemClock.monotonic }
   const users = {
@@ -73,8 +77,12 @@ beforeEach(() => {
     clientAddress: new ClientAddress([]),
   })
   const random = systemRandom
+  const feed = new ModuleFeed({ store, clock })
   const metrics = new Metrics('modules', new MetricsRegistry())
-  const routes = modulesRoutes({ store, clock, random, users, outbox }, guarded)
+  const routes = modulesRoutes(
+    { store, clock, random, users, outbox, feed, wants: (type) => wanted.has(type) },
+    guarded,
+  )
   app = service({ log: silentLog, clock, random, metrics, corsOrigins: [] }, { routes })
 })
 afterEach(() => store.close())
@@ -317,6 +325,33 @@ describe('what is on', () => {
     expect((await call('root', 'GET /modules/core')).body).toMatchObject({ enabled: false, available: false })
     expect((await events()).filter(({ type }) => type === 'module.enabled')).toMatchObject([
       { userId: ANA, actor: 'operator' },
+    ])
+  })
+
+  test('what changed for a user is told to the outside, where someone listens to it', async () => {
+    await create('core')
+    await create('tools', { default_enabled: true })
+    const told = async () =>
+      (await store.pendingNotices('auth', 100))
+        .filter(({ kind }) => kind === 'event')
+        .map(({ subject, payload }) => ({ subject, ...payload }))
+    await call('ana', 'POST /modules/core/enable')
+    await call('ana', 'POST /modules/core/disable')
+    expect(await told()).toEqual([])
+    wanted = new Set<EventType>(['module.enabled'])
+    // Twice, and what is on by default: nothing changes.
+    for (const id of ['core', 'core', 'tools']) await call('ana', `POST /modules/${id}/enable`)
+    await call('ana', 'POST /modules/core/disable')
+    wanted = new Set<EventType>(['module.disabled'])
+    await call('operator', 'POST /modules/tools/disable', { user_id: BEN })
+    await call('operator', 'POST /modules/gone/disable', { user_id: BEN })
+    await call('operator', 'PATCH /modules/tools', { default_enabled: false })
+    await call('operator', 'DELETE /modules/tools')
+    const event = { id: expect.stringMatching(/^[0-9a-f-]{36}$/), at: now }
+    const said: unknown[] = await told()
+    expect(said).toEqual([
+      { ...event, subject: ANA, type: 'module.enabled', userId: ANA, data: { module_id: 'core' } },
+      { ...event, subject: BEN, type: 'module.disabled', userId: BEN, data: { module_id: 'tools' } },
     ])
   })
 

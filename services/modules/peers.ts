@@ -1,4 +1,5 @@
 import type { AuditEvent } from '../kit/audit.ts'
+import type { Event } from '../kit/events.ts'
 
 /** What modules needs of users. */
 export interface UsersPeer {
@@ -9,7 +10,9 @@ export interface UsersPeer {
   roles(userId: string, requestId: string): Promise<string[] | null>
 }
 
-/** What modules needs of auth. Resolves when auth has written it down; the same event may come twice. */
+/** What modules needs of auth. Each resolves when auth has written it down; the same event may come twice. */
 export interface AuthPeer {
   recordAudit(event: AuditEvent): Promise<void>
+  /** Tells the outside. */
+  recordEvent(event: Event): Promise<void>
 }

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import type { NewNotice } from '../kit/outbox.ts'
-import type { Dependency, Module, ModulesStore, Switched, UserModule } from './store.ts'
+import type { Dependency, Module, ModuleNews, ModulesStore, Switched, UserModule } from './store.ts'
 
 const ANA = '0198c0de-0000-7000-8000-00000000000a'
 const BEN = '0198c0de-0000-7000-8000-00000000000b'
@@ -255,6 +255,76 @@ export function modulesStoreSuite(open: () => ModulesStore): void {
         rows: [5, 6].map((i) => ({ userId: users[i] })),
       })
       expect(await store.usersOf('gone', { size: 3, page: 1 })).toBeNull()
+    })
+  })
+
+  describe('the feed of a module', () => {
+    type Step = [name: string, change: () => Promise<unknown>, told: Record<string, boolean | null>, begins?: true]
+    const after = (seq: number) => store.changesAfter('a', seq, 100)
+    const told = ({ choices }: ModuleNews) => Object.fromEntries(choices.map((one) => [one.userId, one.enabled]))
+
+    test('tells what each change changed, and nothing where none did', async () => {
+      const add = (id: string, fields: Partial<Module> = {}) => store.addModule(moduleOf(id, fields), [])
+      const change = (changes: Partial<Module>, id = 'a') => store.changeModule(id, changes, [])
+      const steps: Step[] = [
+        ['made', () => add('a'), {}, true],
+        ['on', () => enable('a'), { [ANA]: true }],
+        ['off', () => disable('a'), { [ANA]: false }],
+        ['on for another', () => enable('a', BEN), { [BEN]: true }],
+        ['by default', () => change({ defaultEnabled: true }), {}],
+        ['roles', () => change({ requiredRoles: ['X'] }), {}],
+        ['gone', () => store.removeUser(BEN), { [BEN]: null }],
+        ['deleted', () => store.removeModule('a', []), {}, true],
+        ['made again', () => add('a', { defaultEnabled: true }), {}, true],
+        ['off by default', () => change({ defaultEnabled: false }), {}],
+      ]
+      expect(await store.lastChange('a')).toBe(0)
+      expect(await after(0)).toEqual({ module: null, begun: 0, choices: [], seq: 0 })
+      for (const [name, make, expected, begins] of steps) {
+        const before = await store.lastChange('a')
+        await make()
+        const now = await store.lastChange('a')
+        const news = await after(before)
+        expect([name, now > before, news.begun > before, told(news)]).toEqual([name, true, begins ?? false, expected])
+        expect(news.module).toEqual(await store.moduleById('a'))
+        expect(await after(now)).toMatchObject({ choices: [], seq: now })
+      }
+      const last = await store.lastChange('a')
+      const nothing = [
+        () => disable('gone'),
+        () => change({ name: 'New', version: '9' }),
+        () => change({ requires: ['gone'] }),
+        () => store.removeUser(BEN),
+        () => add('b'),
+        () => enable('b'),
+      ]
+      for (const make of nothing) await make()
+      expect(await store.lastChange('a')).toBe(last)
+      expect(told(await after(0))).toEqual({})
+    })
+
+    test('tells what a change of the default chose for many', async () => {
+      await add(moduleOf('b', { defaultEnabled: true }), moduleOf('a', { requires: ['b'] }))
+      await disable('b')
+      await disable('b', BEN)
+      const before = await store.lastChange('a')
+      await store.changeModule('a', { defaultEnabled: true }, [])
+      expect(told(await after(before))).toEqual({ [ANA]: false, [BEN]: false })
+    })
+
+    test('is read in parts, each once, in the order of the last changes', async () => {
+      await add(moduleOf('a'))
+      const users = Array.from({ length: 7 }, (_, i) => ANA.replace(/a$/, String(i)))
+      for (const user of users) await enable('a', user)
+      const first = await store.changesAfter('a', 0, 3)
+      expect(Object.keys(told(first))).toEqual(users.slice(0, 3))
+      await disable('a', users[0])
+      const second = await store.changesAfter('a', first.seq, 100)
+      expect(told(second)).toEqual({
+        ...Object.fromEntries(users.slice(3).map((user) => [user, true])),
+        [users[0] ?? '']: false,
+      })
+      expect(second.seq).toBe(await store.lastChange('a'))
     })
   })
 

@@ -58,6 +58,17 @@ export type Switched =
   | { outcome: 'module_not_found' | 'module_not_available' | 'user_not_found' }
   | Dependency
 
+/** What the feed of a module tells: the module as it is, and what changed about it after a number. */
+export interface ModuleNews {
+  module: Pick<Module, 'defaultEnabled' | 'requiredRoles'> | null
+  /** What was told before this number is void: the module was made, or removed, since. */
+  begun: number
+  /** In the order in which they changed. Null: nothing is chosen for the user any more. */
+  choices: { userId: string; enabled: boolean | null }[]
+  /** The number of the last of them; without any, that which was asked from. */
+  seq: number
+}
+
 /**
  * What the modules service keeps. Each method is one transaction; notices are written in that of their change. Whatever
  * meets, a module that is on for a user never requires one that is off for it.
@@ -96,6 +107,15 @@ export interface ModulesStore extends OutboxStore {
   ): Promise<Switched>
   /** Turns a module off for a user, whatever its roles; otherwise as `enableModule`. */
   disableModule(id: string, userId: string, notices: NewNotice[]): Promise<Switched>
+  /** The database in which the numbers of the feed count. */
+  readonly epoch: string
+  /** Whether it was opened before: then there may be followers who know an older state. */
+  readonly servedBefore: boolean
+  /** The number of the last change of a module's feed. It rises, whatever becomes of the module; 0 before the first. */
+  lastChange(id: string): Promise<number>
+  /** What was changed about a module after `seq`: at most `limit` choices. */
+  changesAfter(id: string, seq: number, limit: number): Promise<ModuleNews>
+
   /** Forgets what was chosen for a user, and takes nothing for it any more: ids are not given twice. */
   removeUser(userId: string): Promise<void>
 
