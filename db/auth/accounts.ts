@@ -6,6 +6,7 @@ import type { PageRequest, Slice } from '../../services/kit/page.ts'
 import { EVERY_VERSION, type Revocation } from '../../services/kit/revocations.ts'
 import { sliceOf, window } from '../pages.ts'
 import { placeholders } from '../placeholders.ts'
+import { prepared } from '../prepared.ts'
 import type { Sqlite } from '../sqlite.ts'
 import { type Audit, COUNT, countOf } from './audit.ts'
 import type { Feed } from './revocations.ts'
@@ -23,14 +24,18 @@ export function accountStore(
   const statements = prepare(db)
 
   /** Ends what a change of the account ended: sessions opened, and tokens made, before it. */
-  const endOlder = (before: Row, next: Row, kept: { id: string; since: number } | null): Revocation[] => {
+  const endOlder = (before: Row, next: Row, kept: { id: string; since: number } | null, now: number): Revocation[] => {
     const revoked: Revocation[] = []
     if (next.tokensFrom > before.tokensFrom) {
       const until = sessions.accessUntilOf(next.userId)
       revoked.push({ kind: 'user', subject: next.userId, version: next.tokensFrom, until })
     }
-    if (next.sessionsFrom > before.sessionsFrom)
-      revoked.push(...sessions.endOpenedBefore(next.userId, next.sessionsFrom, kept))
+    if (next.sessionsFrom > before.sessionsFrom) {
+      // A change that was told late may stand for several: of one who was disabled and enabled the hash is the same.
+      const newPassword = next.status === 'active' && next.passwordHash !== before.passwordHash
+      const reason = newPassword ? 'password_changed' : 'account_disabled'
+      revoked.push(...sessions.endOpenedBefore(next.userId, { version: next.sessionsFrom, kept, reason, now }))
+    }
     return revoked
   }
 
@@ -61,7 +66,7 @@ export function accountStore(
     // An email or a username has one owner. Who held it in this cache before has another by now: asked for anew.
     statements.displace.run({ userId: next.userId, emailKey: next.emailKey, username: next.username })
     statements.put.run(next)
-    const revoked = before ? endOlder(before, next, keptBy(next, marks)) : []
+    const revoked = before ? endOlder(before, next, keptBy(next, marks), now) : []
     const emailChanged = before !== undefined && before.emailKey !== next.emailKey
     const cut = next.sessionsFrom > (before?.sessionsFrom ?? 0)
     if (emailChanged || cut) statements.voidResets.run({ userId: next.userId })
@@ -88,7 +93,8 @@ export function accountStore(
         const before = statements.byId.get({ userId })
         if (before?.deleted) return feed.writeRevocations([])
         const until = sessions.accessUntilOf(userId)
-        const revoked = sessions.endOpenedBefore(userId, EVERY_VERSION, null)
+        const ending = { reason: 'account_deleted', now } as const
+        const revoked = sessions.endOpenedBefore(userId, { version: EVERY_VERSION, kept: null, ...ending })
         const ended = revoked.length
         revoked.push({ kind: 'user', subject: userId, version: EVERY_VERSION, until: Math.max(until, now) })
         statements.put.run(tombstone(userId, now))
@@ -191,54 +197,59 @@ function prepare(db: BunSQLiteDatabase) {
   const userId = sql.placeholder('userId')
   const emailKey = sql.placeholder('emailKey')
   const username = sql.placeholder('username')
-  return {
-    byId: db.select().from(accounts).where(eq(accounts.userId, userId)).prepare(),
-    byEmail: db
-      .select()
-      .from(accounts)
-      .where(and(eq(accounts.emailKey, emailKey), sql`${accounts.deleted} = 0`))
-      .orderBy(desc(accounts.cached), desc(accounts.syncedAt))
-      .limit(1)
-      .prepare(),
-    byUsername: db
-      .select()
-      .from(accounts)
-      .where(and(eq(accounts.username, username), sql`${accounts.deleted} = 0`))
-      .orderBy(desc(accounts.cached), desc(accounts.syncedAt))
-      .limit(1)
-      .prepare(),
-    put: db
-      .insert(accounts)
-      .values(placeholders(accounts))
-      .onConflictDoUpdate({
-        target: accounts.userId,
-        set: excluded(),
-      })
-      .prepare(),
-    displace: db
-      .update(accounts)
-      .set({ cached: false, passwordHash: '' })
-      .where(
-        and(
-          eq(accounts.cached, true),
-          ne(accounts.userId, userId),
-          // As a union of two lookups: with an OR, or with `deleted` bound, SQLite reads all accounts for each one.
-          sql`${accounts.userId} IN (
+  return prepared({
+    byId: () => db.select().from(accounts).where(eq(accounts.userId, userId)).prepare(),
+    byEmail: () =>
+      db
+        .select()
+        .from(accounts)
+        .where(and(eq(accounts.emailKey, emailKey), sql`${accounts.deleted} = 0`))
+        .orderBy(desc(accounts.cached), desc(accounts.syncedAt))
+        .limit(1)
+        .prepare(),
+    byUsername: () =>
+      db
+        .select()
+        .from(accounts)
+        .where(and(eq(accounts.username, username), sql`${accounts.deleted} = 0`))
+        .orderBy(desc(accounts.cached), desc(accounts.syncedAt))
+        .limit(1)
+        .prepare(),
+    put: () =>
+      db
+        .insert(accounts)
+        .values(placeholders(accounts))
+        .onConflictDoUpdate({
+          target: accounts.userId,
+          set: excluded(),
+        })
+        .prepare(),
+    displace: () =>
+      db
+        .update(accounts)
+        .set({ cached: false, passwordHash: '' })
+        .where(
+          and(
+            eq(accounts.cached, true),
+            ne(accounts.userId, userId),
+            // As a union of two lookups: with an OR, or with `deleted` bound, SQLite reads all accounts for each one.
+            sql`${accounts.userId} IN (
             SELECT user_id FROM accounts WHERE deleted = 0 AND email_key = ${emailKey}
             UNION ALL SELECT user_id FROM accounts WHERE deleted = 0 AND username = ${username})`,
-        ),
-      )
-      .prepare(),
-    voidResets: db.delete(passwordResets).where(eq(passwordResets.userId, userId)).prepare(),
-    ids: db
-      .select({ userId: accounts.userId })
-      .from(accounts)
-      .where(and(eq(accounts.cached, true), gt(accounts.userId, sql.placeholder('after'))))
-      .orderBy(asc(accounts.userId))
-      .limit(sql.placeholder('limit'))
-      .prepare(),
-    count: db.select(COUNT).from(accounts).where(eq(accounts.cached, true)).prepare(),
-  }
+          ),
+        )
+        .prepare(),
+    voidResets: () => db.delete(passwordResets).where(eq(passwordResets.userId, userId)).prepare(),
+    ids: () =>
+      db
+        .select({ userId: accounts.userId })
+        .from(accounts)
+        .where(and(eq(accounts.cached, true), gt(accounts.userId, sql.placeholder('after'))))
+        .orderBy(asc(accounts.userId))
+        .limit(sql.placeholder('limit'))
+        .prepare(),
+    count: () => db.select(COUNT).from(accounts).where(eq(accounts.cached, true)).prepare(),
+  })
 }
 
 /** Every column but the key, as the row that could not be inserted had it. */

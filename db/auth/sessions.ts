@@ -1,17 +1,20 @@
 import { and, asc, desc, eq, gt, lt, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
-import type { Account, AuthStore, Ended, Rotated, Rotation, Session } from '../../services/auth/store.ts'
+import type { Account, AuthStore, Ended, Ending, Rotated, Rotation, Session } from '../../services/auth/store.ts'
 import type { AuditEvent } from '../../services/kit/audit.ts'
 import { HOUR, MINUTE } from '../../services/kit/clock.ts'
 import type { PageRequest, Slice } from '../../services/kit/page.ts'
 import type { Revocation } from '../../services/kit/revocations.ts'
 import { sliceOf, window } from '../pages.ts'
 import { placeholders } from '../placeholders.ts'
+import { prepared } from '../prepared.ts'
 import type { Sqlite } from '../sqlite.ts'
 import { type Audit, COUNT, countOf } from './audit.ts'
+import type { Events } from './events.ts'
 import type { Facts } from './facts.ts'
 import type { Feed } from './revocations.ts'
 import { accounts, refreshHashes, sessions } from './schema.ts'
+import { live, sessionEvents } from './session-events.ts'
 
 export type Sessions = ReturnType<typeof sessionStore>
 
@@ -27,20 +30,23 @@ const REVOCATION_MARGIN = HOUR + MINUTE
 export function sessionStore(
   sqlite: Sqlite,
   db: BunSQLiteDatabase,
-  { audit, feed, facts }: { audit: Audit; feed: Feed; facts: Facts },
+  { audit, events, feed, facts }: { audit: Audit; events: Events; feed: Feed; facts: Facts },
 ) {
   const statements = prepare(db)
+  const outside = sessionEvents(events)
   /** Ends sessions within the transaction of what ends them. Their rows go: what is revoked stays in the feed. */
-  const end = (ended: readonly Session[]): Revocation[] =>
-    ended.map((session) => {
+  const end = (ended: readonly Session[], { now, reason }: Ending): Revocation[] => {
+    outside.revoked(ended, reason, now)
+    return ended.map((session) => {
       statements.remove.run({ id: session.id })
       const until = session.accessUntil + REVOCATION_MARGIN
       return { kind: 'session', subject: session.id, version: 0, until }
     })
+  }
 
-  const endEvent = (ended: readonly Session[], event: AuditEvent): Ended => {
+  const endEvent = (ended: readonly Session[], ending: Ending, event: AuditEvent): Ended => {
     if (ended.length > 0) audit.writeEvent({ ...event, detail: { ...event.detail, sessions: ended.length } })
-    return feed.writeRevocations(end(ended), ended.length)
+    return feed.writeRevocations(end(ended, ending), ended.length)
   }
 
   /** A clock that was set back makes no token young again. */
@@ -67,7 +73,10 @@ export function sessionStore(
 
     const spent = row.counter - counter
     if (spent > 1 || (spent === 1 && sinceRotation(row, now) > rotation.grace))
-      return { outcome: 'reused', ended: endEvent([row], event('session.reuse_detected')) }
+      return {
+        outcome: 'reused',
+        ended: endEvent([row], { reason: 'reuse_detected', now }, event('session.reuse_detected')),
+      }
 
     const { limit } = rotation
     const sameWindow = limit !== undefined && now >= row.refreshesSince && now < row.refreshesSince + limit.window
@@ -103,11 +112,17 @@ export function sessionStore(
      * Those of a user that were opened before `version`, but for one, if that is of the version `since`. To be called
      * within a transaction.
      */
-    endOpenedBefore(userId: string, version: number, kept: { id: string; since: number } | null): Revocation[] {
+    endOpenedBefore(
+      userId: string,
+      { kept, version, ...ending }: { version: number; kept: { id: string; since: number } | null } & Ending,
+    ): Revocation[] {
       const stale = statements.ofUser.all({ userId }).filter((session) => session.version < version)
       const survivor = stale.find((session) => session.id === kept?.id && session.version >= kept.since)
       if (survivor) statements.update.run({ ...survivor, version })
-      return end(stale.filter((session) => session !== survivor))
+      return end(
+        stale.filter((session) => session !== survivor),
+        ending,
+      )
     },
     /** When the last access token of a user expires. To be called within a transaction. */
     accessUntilOf(userId: string): number {
@@ -122,6 +137,7 @@ export function sessionStore(
         statements.insert.run({ ...session, refreshesSince: session.createdAt, refreshes: 0 })
         if (hash) statements.addHash.run({ hash, sessionId: session.id, counter: session.counter })
         audit.writeEvent(event)
+        outside.opened(session)
         return 'opened' as const
       }),
     rotateSession: (rotation: Rotation, event: (type: string) => AuditEvent) =>
@@ -130,17 +146,17 @@ export function sessionStore(
     sessionById: async (id: string) => statements.byId.get({ id }) ?? null,
     sessionByHash: async (hash: Uint8Array) => statements.byHash.get({ hash }) ?? null,
 
-    endSession: (id: string, userId: string | null, now: number, event: AuditEvent) =>
+    endSession: (id: string, userId: string | null, ending: Ending, event: AuditEvent) =>
       sqlite.write(() => {
         const session = statements.byId.get({ id })
         if (!session || (userId !== null && session.userId !== userId)) return null
-        if (now >= session.expiresAt || now >= session.endsAt) return null
-        return endEvent([session], { ...event, userId: session.userId })
+        if (live([session], ending.now).length === 0) return null
+        return endEvent([session], ending, { ...event, userId: session.userId })
       }),
-    endSessionsOf: (userId: string, now: number, event: AuditEvent) =>
-      sqlite.write(() => endEvent(live(statements.ofUser.all({ userId }), now), event)),
-    endAllSessions: (now: number, event: AuditEvent) =>
-      sqlite.write(() => endEvent(live(statements.all.all(), now), event)),
+    endSessionsOf: (userId: string, ending: Ending, event: AuditEvent) =>
+      sqlite.write(() => endEvent(live(statements.ofUser.all({ userId }), ending.now), ending, event)),
+    endAllSessions: (ending: Ending, event: AuditEvent) =>
+      sqlite.write(() => endEvent(live(statements.all.all(), ending.now), ending, event)),
 
     async listSessions(userId: string | null, now: number, request: PageRequest): Promise<Slice<Session>> {
       const where = and(
@@ -186,41 +202,41 @@ export function sessionStore(
   } satisfies Partial<AuthStore> & Record<string, unknown>
 }
 
-function live<T extends Session>(rows: T[], now: number): T[] {
-  return rows.filter((session) => now < session.expiresAt && now < session.endsAt)
-}
-
 function prepare(db: BunSQLiteDatabase) {
   const id = sql.placeholder('id')
   const userId = sql.placeholder('userId')
-  return {
-    insert: db.insert(sessions).values(placeholders(sessions)).prepare(),
-    update: db
-      .update(sessions)
-      .set(placeholders(sessions, ['id', 'userId', 'kind', 'createdAt', 'endsAt', 'ip', 'userAgent']))
-      .where(eq(sessions.id, id))
-      .prepare(),
-    remove: db.delete(sessions).where(eq(sessions.id, id)).prepare(),
-    byId: db.select().from(sessions).where(eq(sessions.id, id)).prepare(),
-    ofUser: db.select().from(sessions).where(eq(sessions.userId, userId)).orderBy(asc(sessions.id)).prepare(),
-    all: db.select().from(sessions).prepare(),
-    account: db.select().from(accounts).where(eq(accounts.userId, userId)).prepare(),
-    addHash: db.insert(refreshHashes).values(placeholders(refreshHashes)).onConflictDoNothing().prepare(),
-    byHash: db
-      .select({ sessionId: refreshHashes.sessionId, counter: refreshHashes.counter })
-      .from(refreshHashes)
-      .where(eq(refreshHashes.hash, sql.placeholder('hash')))
-      .prepare(),
-    postpone: db
-      .update(sessions)
-      .set({
-        rotatedAt: sql`${sql.placeholder('now')} - max(0, ${sql.placeholder('aliveAt')} - ${sessions.rotatedAt})`,
-      })
-      .where(gt(sessions.rotatedAt, sql.placeholder('since')))
-      .prepare(),
-    forget: db
-      .delete(sessions)
-      .where(lt(sessions.expiresAt, sql.placeholder('now')))
-      .prepare(),
-  }
+  return prepared({
+    insert: () => db.insert(sessions).values(placeholders(sessions)).prepare(),
+    update: () =>
+      db
+        .update(sessions)
+        .set(placeholders(sessions, ['id', 'userId', 'kind', 'createdAt', 'endsAt', 'ip', 'userAgent']))
+        .where(eq(sessions.id, id))
+        .prepare(),
+    remove: () => db.delete(sessions).where(eq(sessions.id, id)).prepare(),
+    byId: () => db.select().from(sessions).where(eq(sessions.id, id)).prepare(),
+    ofUser: () => db.select().from(sessions).where(eq(sessions.userId, userId)).orderBy(asc(sessions.id)).prepare(),
+    all: () => db.select().from(sessions).prepare(),
+    account: () => db.select().from(accounts).where(eq(accounts.userId, userId)).prepare(),
+    addHash: () => db.insert(refreshHashes).values(placeholders(refreshHashes)).onConflictDoNothing().prepare(),
+    byHash: () =>
+      db
+        .select({ sessionId: refreshHashes.sessionId, counter: refreshHashes.counter })
+        .from(refreshHashes)
+        .where(eq(refreshHashes.hash, sql.placeholder('hash')))
+        .prepare(),
+    postpone: () =>
+      db
+        .update(sessions)
+        .set({
+          rotatedAt: sql`${sql.placeholder('now')} - max(0, ${sql.placeholder('aliveAt')} - ${sessions.rotatedAt})`,
+        })
+        .where(gt(sessions.rotatedAt, sql.placeholder('since')))
+        .prepare(),
+    forget: () =>
+      db
+        .delete(sessions)
+        .where(lt(sessions.expiresAt, sql.placeholder('now')))
+        .prepare(),
+  })
 }

@@ -8,7 +8,7 @@ import { isUuid } from '../kit/random.ts'
 import { type AuthContext, eventBy } from './context.ts'
 import type { SessionRead, Token } from './model.ts'
 import { hashOfRefreshToken, type Presented, readRefreshToken, refreshToken } from './refresh-token.ts'
-import type { Account, Session, SessionKind } from './store.ts'
+import type { Account, Ending, Session, SessionKind } from './store.ts'
 
 const REFRESHES = { most: 150, window: 5 * MINUTE }
 const USER_AGENT_MAX = 256
@@ -145,26 +145,26 @@ export async function logout(context: AuthContext, caller: Caller, token: string
   if (token === undefined && caller.sessionId === null) throw new Problem('missing_token')
   const place = token === undefined ? undefined : await placeOf(context, token)
   if (caller.sessionId === null) {
-    const ended = place && (await end(context, place.sessionId, null, caller, 'session.logout'))
+    const ended = place && (await end(context, place.sessionId, null, caller, 'logout'))
     if (!ended) throw new Problem('invalid_refresh_token')
     return
   }
   if (place && place.sessionId !== caller.sessionId)
-    await end(context, place.sessionId, caller.userId, caller, 'session.logout')
-  await end(context, caller.sessionId, null, caller, 'session.logout')
+    await end(context, place.sessionId, caller.userId, caller, 'logout')
+  await end(context, caller.sessionId, null, caller, 'logout')
 }
 
 /** Ends all sessions of the caller. */
 export async function logoutAll(context: AuthContext, caller: Caller): Promise<number> {
   if (caller.userId === null) throw new Problem('missing_token')
-  return await endSessionsOf(context, caller.userId, caller, 'session.logout_all')
+  return await endSessionsOf(context, caller.userId, caller, 'logout_all')
 }
 
 /** Ends one session, for its owner or an operator. @throws Problem `session_not_found`, of another's too */
 export async function revokeSession(context: AuthContext, id: string, caller: Caller): Promise<void> {
   const owner = caller.operator ? null : caller.userId
   const key = id.toLowerCase()
-  const ended = isUuid(key) && (await end(context, key, owner, caller, 'session.revoked'))
+  const ended = isUuid(key) && (await end(context, key, owner, caller, owner === null ? 'operator' : 'user'))
   if (!ended) throw new Problem('session_not_found')
 }
 
@@ -178,19 +178,30 @@ export async function revokeSessions(context: AuthContext, whose: Whose, caller:
   const { clock, feed, store } = context
   const everyone = whose.all === 'true'
   if (everyone === (whose.user_id !== undefined)) throw invalid('user_id or all=true is required, and not both')
-  if (whose.user_id !== undefined)
-    return await endSessionsOf(context, whose.user_id.toLowerCase(), caller, 'session.revoked')
-  const ended = await store.endAllSessions(clock.now(), eventBy(context, caller, 'session.all_revoked', null))
+  if (whose.user_id !== undefined) return await endSessionsOf(context, whose.user_id.toLowerCase(), caller, 'operator')
+  const ending: Ending = { reason: 'operator', now: clock.now() }
+  const ended = await store.endAllSessions(ending, eventBy(context, caller, 'session.all_revoked', null))
   await feed.announce(ended)
   return ended.sessions
 }
 
-async function endSessionsOf(context: AuthContext, userId: string, caller: Caller, type: string): Promise<number> {
+async function endSessionsOf(context: AuthContext, userId: string, caller: Caller, reason: Asked): Promise<number> {
   const { clock, feed, store } = context
-  const ended = await store.endSessionsOf(userId, clock.now(), eventBy(context, caller, type, userId))
+  const ending = { reason, now: clock.now() }
+  const ended = await store.endSessionsOf(userId, ending, eventBy(context, caller, ROWS[reason], userId))
   await feed.announce(ended)
   return ended.sessions
 }
+
+/** The rows of the audit by which sessions end that someone asks to end. */
+const ROWS = {
+  logout: 'session.logout',
+  logout_all: 'session.logout_all',
+  token_revoked: 'session.token_revoked',
+  user: 'session.revoked',
+  operator: 'session.revoked',
+} satisfies Partial<Record<Ending['reason'], string>>
+type Asked = keyof typeof ROWS
 
 /** Ends a session and waits until its tokens are refused everywhere. False: there is none such. */
 export async function end(
@@ -198,11 +209,11 @@ export async function end(
   id: string,
   owner: string | null,
   caller: Caller,
-  type: string,
+  reason: Asked,
 ): Promise<boolean> {
   const { clock, feed, store } = context
-  const event = eventBy(context, caller, type, caller.userId, { session_id: id })
-  const ended = await store.endSession(id, owner, clock.now(), event)
+  const event = eventBy(context, caller, ROWS[reason], caller.userId, { session_id: id })
+  const ended = await store.endSession(id, owner, { reason, now: clock.now() }, event)
   await feed.announce(ended ?? NOTHING_ENDED)
   return ended !== null
 }

@@ -73,7 +73,7 @@ export async function introspect(context: AuthContext, token: string): Promise<I
 export async function revokeToken(context: AuthContext, token: string, caller: Caller): Promise<void> {
   const claims = context.tokens.claims(token)
   const sessionId = typeof claims === 'string' ? (await placeOf(context, token))?.sessionId : claims.sid
-  if (sessionId !== undefined) await end(context, sessionId, null, caller, 'session.token_revoked')
+  if (sessionId !== undefined) await end(context, sessionId, null, caller, 'token_revoked')
   // Perhaps another request has just ended it: then the others must know before this one says so too.
   else await context.feed.announce(NOTHING_ENDED)
 }

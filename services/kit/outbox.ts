@@ -198,7 +198,12 @@ export class Outbox {
   /** Tells the notices, in order per subject. Gives false when the target can't be reached. */
   private async tell(notices: Notice[]): Promise<boolean> {
     const bySubject = Map.groupBy(notices, ({ subject }) => subject)
-    const queues = await this.tellTogether([...bySubject.values()])
+    let queues: Notice[][]
+    let left = [...bySubject.values()]
+    do {
+      queues = left
+      left = await this.tellTogether(queues)
+    } while (left !== queues)
     let reached = true
     const worker = async () => {
       for (let queue = queues.shift(); queue && reached; queue = queues.shift())
@@ -208,7 +213,7 @@ export class Outbox {
     return reached
   }
 
-  /** Tells what can be told in one go: of each subject the first. Gives what is left to tell. */
+  /** Tells what can be told in one go: of each subject the first. Gives what is left to tell; if nothing was, the same. */
   private async tellTogether(queues: Notice[][]): Promise<Notice[][]> {
     const { log, target, together } = this.options
     const firsts = queues.flatMap(([first]) => (first && together?.takes(first) ? [first] : []))

@@ -1,8 +1,10 @@
-import { type AuditEvent, auditNotice } from '../kit/audit.ts'
+import { type AuditEvent, auditNotice, auditOf } from '../kit/audit.ts'
 import { timestamp } from '../kit/clock.ts'
+import type { Event } from '../kit/events.ts'
 import type { NewNotice, Notice, Outbox, Together } from '../kit/outbox.ts'
+import { HEAR_OF_DELETED } from '../kit/services.ts'
 import type { PasswordRecord, UserRead } from '../kit/user.ts'
-import type { AuthPeer, EmailChange, ModulesPeer, SyncedUser } from './peers.ts'
+import type { AuthPeer, DeletionListener, EmailChange, SyncedUser } from './peers.ts'
 import type { User, UsersStore } from './store.ts'
 
 /** How long an answer waits for the others to have heard of a change. */
@@ -15,10 +17,7 @@ export function changed(userId: string): NewNotice {
 
 export function deleted(userId: string): NewNotice[] {
   const notice = { kind: 'deleted', subject: userId, payload: {} }
-  return [
-    { target: 'auth', ...notice },
-    { target: 'modules', ...notice },
-  ]
+  return ['auth', ...HEAR_OF_DELETED].map((target) => ({ target, ...notice }))
 }
 
 export function emailChanged(change: EmailChange): NewNotice {
@@ -31,7 +30,8 @@ export function audited(event: AuditEvent): NewNotice {
 
 export function tellAuth(store: UsersStore, auth: AuthPeer) {
   return async (notice: Notice): Promise<void> => {
-    if (notice.kind === 'audit') return auth.recordAudit(notice.payload as unknown as AuditEvent)
+    if (notice.kind === 'audit') return auth.recordAudit(auditOf(notice))
+    if (notice.kind === 'event') return auth.recordEvent(notice.payload as unknown as Event)
     if (notice.kind === 'email_changed') return auth.emailChanged(notice.payload as unknown as EmailChange)
     if (notice.kind === 'deleted') return auth.userDeleted(notice.subject)
     const user = await store.userById(notice.subject)
@@ -41,13 +41,18 @@ export function tellAuth(store: UsersStore, auth: AuthPeer) {
   }
 }
 
-/** Changes of many users, as an import makes them, in a few calls. */
+/** Changes of many users, as an import makes them, and what the outside hears of them, in a few calls. */
 export function tellAuthTogether(store: UsersStore, auth: AuthPeer): Together {
   return {
-    takes: ({ kind }) => kind === 'changed',
+    takes: ({ kind }) => kind === 'changed' || kind === 'event',
     async send(notices) {
-      const users = await store.usersNamed({ ids: notices.map(({ subject }) => subject) })
-      await auth.syncUsers(users.map(syncedUser))
+      const events = notices.filter(({ kind }) => kind === 'event')
+      const changes = notices.filter(({ kind }) => kind === 'changed')
+      const users = await store.usersNamed({ ids: changes.map(({ subject }) => subject) })
+      await Promise.all([
+        auth.syncUsers(users.map(syncedUser)),
+        auth.recordEvents(events.map(({ payload }) => payload as unknown as Event)),
+      ])
     },
   }
 }
@@ -62,40 +67,42 @@ function syncedUser(user: User): SyncedUser {
   }
 }
 
-export function tellModules(modules: ModulesPeer) {
-  return (notice: Notice): Promise<void> => modules.userDeleted(notice.subject)
+export function tellDeleted(listener: DeletionListener) {
+  return (notice: Notice): Promise<void> => listener.userDeleted(notice.subject)
 }
 
 /** The outboxes of the users service: one for each that it tells something. */
 export class Announcements {
   constructor(
     private readonly auth: Outbox,
-    private readonly modules: Outbox,
+    private readonly others: readonly Outbox[],
   ) {}
 
   start(): void {
-    this.auth.start()
-    this.modules.start()
+    for (const outbox of this.all()) outbox.start()
   }
 
   async stop(): Promise<void> {
-    await Promise.all([this.auth.stop(), this.modules.stop()])
+    await Promise.all(this.all().map((outbox) => outbox.stop()))
   }
 
   /** Sends what was just written, without waiting. */
   send(): void {
-    this.auth.poke()
-    this.modules.poke()
+    for (const outbox of this.all()) outbox.poke()
   }
 
   /** Resolves when the others know what was written about the user, or after a second: then they hear it later. */
   async heard(userId: string): Promise<void> {
-    await Promise.all([this.auth.told(userId, PATIENCE), this.modules.told(userId, PATIENCE)])
+    await Promise.all(this.all().map((outbox) => outbox.told(userId, PATIENCE)))
   }
 
   /** Tells auth all that is waiting for it. Gives false when that took longer than `patience` milliseconds. */
   async catchUpAuth(patience: number): Promise<boolean> {
     return await this.auth.drained(patience)
+  }
+
+  private all(): Outbox[] {
+    return [this.auth, ...this.others]
   }
 }
 

@@ -6,6 +6,7 @@ import { audited, userRead } from './announcements.ts'
 import { type ChangeOf, changeOf, freshUser, takenProblem } from './imported.ts'
 import type { ImportedUser } from './model.ts'
 import type { NewUser, Taken, User, UsersStore } from './store.ts'
+import { toldOfNew } from './user-events.ts'
 import { event, replace, type UsersContext } from './users.ts'
 
 /** Users read, and lines written, at once. */
@@ -189,7 +190,9 @@ async function settle(
   const ready = await inTurns(group, (read) => ('input' in read ? prepare(context, read, onConflict, caller) : read))
   const fresh = ready.flatMap((one) => ('fresh' in one ? [one.fresh] : []))
   const created = (users: number) => [audited(event(context, 'users.created', null, caller, { users }))]
-  const outcomes = fresh.length > 0 ? await context.store.addUsers(fresh, created) : []
+  // Whether someone listens is asked here: it may have changed while passwords were hashed.
+  const told = fresh.map(({ notices, user }) => ({ user, notices: [...notices, ...toldOfNew(context, user)] }))
+  const outcomes = fresh.length > 0 ? await context.store.addUsers(told, created) : []
   context.announcements.send()
   const outcomeOf = new Map(fresh.map((one, index) => [one, outcomes[index]]))
   return Promise.all(

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { openUsersStore } from '../../db/users/store.ts'
+import type { EventType } from '../kit/events.ts'
 import { FeedFollower, type FeedSource } from '../kit/feed.ts'
 import { guard } from '../kit/guard.ts'
 import { health } from '../kit/health.ts'
@@ -8,9 +9,9 @@ import { Outbox } from '../kit/outbox.ts'
 import { parts, type Runtime, type Service } from '../kit/runtime.ts'
 import { documentedPaths, service } from '../kit/service.ts'
 import { swagger } from '../kit/swagger.ts'
-import { Announcements, tellAuth, tellAuthTogether, tellModules } from './announcements.ts'
+import { Announcements, tellAuth, tellAuthTogether, tellDeleted } from './announcements.ts'
 import { STREAMS, usersRoutes } from './index.ts'
-import type { AuthPeer, ModulesPeer } from './peers.ts'
+import type { AuthPeer, DeletionListener } from './peers.ts'
 import type { UsersContext } from './users.ts'
 import { usersV0 } from './v0.ts'
 
@@ -23,7 +24,7 @@ const REGISTER = { '/user/register': '/users', '/api/v1/user/register': '/users'
 /** Puts the users service together. @throws DatabaseError */
 export function usersService(
   runtime: Runtime,
-  { auth, feed, modules }: { auth: AuthPeer; feed: FeedSource; modules: ModulesPeer },
+  { auth, feed, listeners }: { auth: AuthPeer; feed: FeedSource; listeners: readonly DeletionListener[] },
 ): Service {
   const { clock, config, hasher, random, version } = runtime
   const { clientAddress, log, metrics } = parts(NAME, runtime)
@@ -31,9 +32,8 @@ export function usersService(
   const outbox = { store, clock, log }
   const announcements = new Announcements(
     new Outbox({ ...outbox, target: 'auth', send: tellAuth(store, auth), together: tellAuthTogether(store, auth) }),
-    new Outbox({ ...outbox, target: 'modules', send: tellModules(modules) }),
+    listeners.map((listener) => new Outbox({ ...outbox, target: listener.name, send: tellDeleted(listener) })),
   )
-  const context: UsersContext = { store, clock, random, hasher, announcements, log, config }
   const follower = new FeedFollower({
     name: `${NAME}-${random.id()}`,
     source: feed,
@@ -41,6 +41,8 @@ export function usersService(
     log,
     maxLag: config.revocationMaxLag,
   })
+  const wants = (type: EventType) => follower.wants(type)
+  const context: UsersContext = { store, clock, random, hasher, announcements, wants, log, config }
   const { internalKeys, operatorKeys } = config
   const guarded = guard({ tokens: follower, internalKeys, operatorKeys, clientAddress })
   metrics.gauge('outbox_pending', 'Notices that others have not acknowledged', () => store.countNotices())

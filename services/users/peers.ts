@@ -1,4 +1,5 @@
 import type { AuditEvent } from '../kit/audit.ts'
+import type { Event } from '../kit/events.ts'
 import type { PasswordRecord } from '../kit/user.ts'
 
 /** What auth is told about a user beside the record, so that a change that it missed in between still takes effect. */
@@ -32,9 +33,15 @@ export interface AuthPeer {
   /** The old address is told by mail. */
   emailChanged(change: EmailChange): Promise<void>
   recordAudit(event: AuditEvent): Promise<void>
+  /** For the outside. */
+  recordEvent(event: Event): Promise<void>
+  /** Any number of them. When it fails, some may have been written down. */
+  recordEvents(events: Event[]): Promise<void>
 }
 
-/** What users needs of modules. */
-export interface ModulesPeer {
+/** A service that keeps something of users, and hears when one is gone. */
+export interface DeletionListener {
+  name: string
+  /** Resolves when it has written it down; may come twice. */
   userDeleted(userId: string): Promise<void>
 }

@@ -1,14 +1,13 @@
 import { type AuditEvent, by } from '../kit/audit.ts'
 import type { Caller } from '../kit/caller.ts'
-import { type Clock, HOUR } from '../kit/clock.ts'
+import { HOUR } from '../kit/clock.ts'
 import type { Config } from '../kit/config.ts'
 import { type Hasher, isKnownHash, KNOWN_HASHES } from '../kit/hasher.ts'
 import { type LimitRule, limit } from '../kit/limits.ts'
 import type { Log } from '../kit/log.ts'
-import type { NewNotice } from '../kit/outbox.ts'
 import { type PageQuery, pageAnswer, pageRequest } from '../kit/page.ts'
 import { invalid, Problem } from '../kit/problem.ts'
-import { isUuid, type Random } from '../kit/random.ts'
+import { isUuid } from '../kit/random.ts'
 import { isEmail } from '../kit/schema.ts'
 import type { UserCreate, UserRead } from '../kit/user.ts'
 import { type Announcements, audited, changed, deleted, emailChanged, userRead } from './announcements.ts'
@@ -16,11 +15,10 @@ import type { UserPatch, UserReplace } from './model.ts'
 import { checkNewPassword } from './password-policy.ts'
 import type { EmailChange } from './peers.ts'
 import type { User, UserFilter, UsersStore } from './store.ts'
+import { type Telling, toldOfChange, toldOfEnd, toldOfNew } from './user-events.ts'
 
-export interface UsersContext {
+export interface UsersContext extends Telling {
   store: UsersStore
-  clock: Clock
-  random: Random
   hasher: Hasher
   announcements: Announcements
   log: Log
@@ -55,7 +53,7 @@ export async function createUser(context: UsersContext, input: UserCreate, calle
   const now = clock.now()
   const user = newUser(input, { id: random.id(), passwordHash, createdAt: now, updatedAt: now })
   const created = event(context, 'user.created', user.id, caller, { roles: user.roles })
-  const outcome = await store.addUser(user, [changed(user.id), audited(created)])
+  const outcome = await store.addUser(user, [changed(user.id), ...toldOfNew(context, user), audited(created)])
   if (outcome !== 'added') throw new Problem(outcome)
   // Auth, which registers through here, finds the user in its cache when it gets the answer.
   if (caller.internal) await announcements.heard(user.id)
@@ -216,7 +214,7 @@ export async function replace(
     const { fields, events } = changeOf(current)
     if (Object.keys(fields).length === 0) return current
     const next: User = { ...current, ...fields, version: current.version + 1, updatedAt: clock.now() }
-    const notices: NewNotice[] = [changed(user.id)]
+    const notices = [changed(user.id), ...toldOfChange(context, { from: current, to: next }, events)]
     if (next.email.toLowerCase() !== current.email.toLowerCase())
       notices.push(emailChanged(leftBehind(context, current, caller)))
     for (const [type, detail] of events) notices.push(audited(event(context, type, user.id, caller, detail)))
@@ -239,7 +237,11 @@ function leftBehind({ clock, random }: UsersContext, { email, id }: User, { requ
 export async function deleteUser(context: UsersContext, id: string, caller: Caller): Promise<UserRead> {
   const user = await visibleUser(context, id, caller)
   const gone = event(context, 'user.deleted', user.id, caller, {})
-  const outcome = await context.store.removeUser(user.id, [...deleted(user.id), audited(gone)])
+  const outcome = await context.store.removeUser(user.id, [
+    ...deleted(user.id),
+    ...toldOfEnd(context, user.id),
+    audited(gone),
+  ])
   if (outcome === 'last_admin') throw new Problem('last_admin')
   if (outcome === 'not_found') throw new Problem('user_not_found')
   await context.announcements.heard(user.id)
