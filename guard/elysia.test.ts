@@ -1,0 +1,152 @@
+import { expect, test } from 'bun:test'
+import { Elysia, t } from 'elysia'
+import type { Caller } from '../services/kit/caller.ts'
+import { elysiaGuard, refuseUnguarded } from './elysia.ts'
+import type { CheckOptions, Guard } from './types.ts'
+
+/** A guard that lets in whoever says `ana`, and of modules only `billing`; it keeps what it was asked. */
+function guardFor(name: string) {
+  const asked: Omit<CheckOptions, 'address'>[] = []
+  const guard: Guard = {
+    ready: async () => true,
+    close: async () => undefined,
+    require: () => async () => undefined,
+    async check(request, { address: _, ...rule }) {
+      // Never at once: a hook that is not awaited would let the request pass.
+      await Bun.sleep(1)
+      asked.push(rule)
+      if (request.headers.get('authorization') !== name) return { response: new Response('who?', { status: 401 }) }
+      if (![undefined, 'billing'].includes(rule.module)) return { response: new Response('no', { status: 403 }) }
+      return { caller: { userId: name } as Caller }
+    },
+  }
+  return { guard, asked }
+}
+
+const hello = ({ caller }: { caller: Caller }) => `hello ${caller.userId}`
+const ask = async (app: { handle(request: Request): Promise<Response> }, path: string, who = '', body?: string) => {
+  const headers = { authorization: who, 'content-type': 'application/json' }
+  const init = body === undefined ? { headers } : { method: 'POST', headers, body }
+  const answer = await app.handle(new Request(`http://localhost${path}`, init))
+  return [answer.status, await answer.text()]
+}
+
+test('trap 18: who may not is told so before the body is read, and the body reaches no schema', async () => {
+  const seen: unknown[] = []
+  const secret = t
+    .Transform(t.String())
+    .Decode((value) => {
+      seen.push(value)
+      return value
+    })
+    .Encode(String)
+  const { asked, guard } = guardFor('ana')
+  const app = new Elysia().use(elysiaGuard(guard)).post('/', hello, { auth: 'user', body: t.Object({ secret }) })
+  for (const body of ['{', '{}', '{"secret":"x"}', '[1]'])
+    expect(await ask(app, '/', 'ben', body)).toEqual([401, 'who?'])
+  expect(seen).toEqual([])
+  expect((await ask(app, '/', 'ana', '{'))[0]).toBe(400)
+  expect((await ask(app, '/', 'ana', '{}'))[0]).toBe(422)
+  expect(await ask(app, '/', 'ana', '{"secret":"x"}')).toEqual([200, 'hello ana'])
+  expect(seen).toEqual(['x'])
+  // Once for each request, though two hooks stand before the body and its validation.
+  expect(asked).toHaveLength(7)
+})
+
+const CONFIGS: [name: string, config: ConstructorParameters<typeof Elysia>[0]][] = [
+  ['compiled', {}],
+  ['not compiled', { aot: false }],
+]
+test.each(CONFIGS)('every kind of route is guarded, %s', async (_, config) => {
+  const user = { auth: 'user' } as const
+  const app = new Elysia(config)
+    .use(elysiaGuard(guardFor('ana').guard))
+    .get('/text', 'a text', user)
+    .get('/answer', new Response('an answer'), user)
+    .get(
+      '/stream',
+      function* () {
+        yield 'a stream'
+      },
+      user,
+    )
+    .all('/all', () => 'all', user)
+    .group('/group', user, (of) => of.get('/in', () => 'in'))
+    .guard(user, (of) => of.get('/guarded', () => 'guarded'))
+    .get('/upgrade', () => 'no socket', user)
+    .ws('/upgrade', { ...user, message: (socket) => void socket.close() })
+    .listen(0)
+  try {
+    const upgrade = { upgrade: 'websocket', connection: 'Upgrade', 'sec-websocket-version': '13' }
+    const headers = { ...upgrade, 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' }
+    const paths = app.routes.map(({ path }) => path).filter((path) => path !== '/upgrade')
+    expect(paths.toSorted()).toEqual(['/all', '/answer', '/group/in', '/guarded', '/stream', '/text'])
+    const base = `http://127.0.0.1:${app.server?.port}`
+    for (const path of paths) {
+      expect([path, (await fetch(base + path)).status]).toEqual([path, 401])
+      expect([path, (await fetch(base + path, { headers: { authorization: 'ana' } })).status]).toEqual([path, 200])
+    }
+    expect((await fetch(`${base}/upgrade`, { headers })).status).toBe(401)
+  } finally {
+    await app.stop(true)
+  }
+})
+
+test('a module is decided about with auth, in whichever order the route names the two', async () => {
+  const { asked, guard } = guardFor('ana')
+  const app = new Elysia()
+    .use(elysiaGuard(guard))
+    .get('/a', hello, { auth: ['user', 'operator'], module: 'billing' })
+    .get('/b', hello, { module: 'shop', auth: ['user', 'operator'] })
+    .post('/c', hello, { module: 'shop', auth: 'user', body: t.Object({ item: t.String() }) })
+    .post('/d', hello, { auth: 'user', module: 'shop', body: t.Object({ item: t.String() }) })
+  expect(await ask(app, '/a', 'ana')).toEqual([200, 'hello ana'])
+  expect(asked.at(-1)).toEqual({ auth: ['user', 'operator'], module: 'billing' })
+  expect(await ask(app, '/a', 'ben')).toEqual([401, 'who?'])
+  expect(await ask(app, '/b', 'ana')).toEqual([403, 'no'])
+  for (const path of ['/c', '/d'])
+    for (const body of ['{', '{}', '{"item":"tea"}']) expect(await ask(app, path, 'ana', body)).toEqual([403, 'no'])
+})
+
+test('of two plugins each keeps its own guard, and a route has the one that was used last before it', async () => {
+  const app = new Elysia()
+    .use(elysiaGuard(guardFor('ana').guard))
+    .get('/a', hello, { auth: 'user' })
+    .use(elysiaGuard(guardFor('ben').guard))
+    .get('/b', hello, { auth: 'user' })
+  expect(await Promise.all(['/a', '/b'].map((path) => ask(app, path, 'ben')))).toEqual([
+    [401, 'who?'],
+    [200, 'hello ben'],
+  ])
+})
+
+test('a refusal stays one where the app has its own words for errors', async () => {
+  const app = new Elysia()
+    .onError(() => undefined)
+    .use(elysiaGuard(guardFor('ana').guard))
+    .get('/', hello, { auth: 'user' })
+  expect(await ask(app, '/', 'ben')).toEqual([401, 'who?'])
+})
+
+test('trap 3: an app with a route that names auth and has no guard does not listen', async () => {
+  const { guard } = guardFor('ana')
+  // What the compiler refuses: the plugin was not used there.
+  const meant = { auth: 'user' } as object
+  const open = () => new Elysia().get('/open', () => 'open', meant)
+  const before = new Elysia().use(open()).use(elysiaGuard(guard))
+  expect(await ask(before, '/open')).toEqual([200, 'open'])
+  expect(() => refuseUnguarded(before)).toThrow('GET /open')
+  expect(() => before.listen(0)).toThrow('GET /open')
+  await before.stop(true).catch(() => undefined)
+
+  const alone = new Elysia().use(elysiaGuard(guard)).get('/half', () => 'half', { module: 'billing' })
+  expect(() => refuseUnguarded(alone)).toThrow('GET /half')
+  expect((await ask(alone, '/half', 'ana'))[0]).toBe(500)
+
+  const after = new Elysia()
+    .use(elysiaGuard(guard))
+    .use(open())
+    .get('/public', () => 'public')
+  refuseUnguarded(after)
+  expect(await ask(after, '/open')).toEqual([401, 'who?'])
+})

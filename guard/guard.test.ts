@@ -1,0 +1,179 @@
+import { describe, expect, test } from 'bun:test'
+import { eventually } from '../tests/harness.ts'
+import { createGuard } from './index.ts'
+import type { GuardOptions, Log, LogLine } from './types.ts'
+
+const KEY = 'internal-key-of-the-tests-0123456789abcdef'
+const url = 'https://auth.example.org'
+
+/** A guard of an instance that answers what is given here, by path; everything else is away. */
+function guardOf(answers: Record<string, unknown>, options: Partial<GuardOptions> = {}) {
+  const lines: LogLine[] = []
+  const asked: { url: string; key: string | null; redirect: string }[] = []
+  const log: Log = { info: (line) => lines.push(line), warn: (line) => lines.push(line) }
+  const guard = createGuard({
+    url,
+    internalKey: KEY,
+    log,
+    async fetch(request) {
+      asked.push({ url: request.url, key: request.headers.get('x-api-key'), redirect: request.redirect })
+      const { pathname } = new URL(request.url)
+      if (!(pathname in answers)) throw new TypeError(`no way to ${request.url} with ${KEY}`)
+      const answer = answers[pathname]
+      return typeof answer === 'number' ? new Response(KEY, { status: answer }) : Response.json(answer)
+    },
+    ...options,
+  })
+  return { guard, lines, asked }
+}
+
+const request = (headers: Record<string, string> = {}) => new Request('http://localhost/orders', { headers })
+const bearer = request({ authorization: 'Bearer some-token' })
+
+describe('what no guard can be made of is said at once, without a key', () => {
+  const other = 'another-key-of-the-tests-0123456789abcdef'
+  const rows: [option: string, given: Partial<Record<keyof GuardOptions, unknown>>][] = [
+    ['url', { url: 'auth' }],
+    ['url', { url: 'ftp://auth.example.org' }],
+    ['url', { url: `http://user:${KEY}@auth.example.org` }],
+    ['url', { url: undefined }],
+    ['modulesUrl', { modulesUrl: '/modules' }],
+    ['internalKey', { internalKey: '' }],
+    ['internalKey', { internalKey: [] }],
+    ['internalKey', { internalKey: undefined }],
+    ['internalKey', { internalKey: `${KEY}\n` }],
+    ['operatorKey', { operatorKey: [other, KEY] }],
+    ['operatorKey', { operatorKey: `${other} ` }],
+    ['maxLag', { maxLag: 999 }],
+    ['maxLag', { maxLag: Number.POSITIVE_INFINITY }],
+    ['name', { name: 'orders & co' }],
+  ]
+  test.each(rows)('%s: %j', (option, given) => {
+    const make = () => createGuard({ url, internalKey: KEY, ...given } as GuardOptions)
+    expect(make).toThrow(TypeError)
+    expect(make).toThrow(option)
+    expect(make).not.toThrow(KEY)
+  })
+})
+
+describe('what no rule can be is said where it is written, and on a request', () => {
+  const rows: [name: string, rule: unknown][] = [
+    ['no one', { auth: [] }],
+    ['nothing', {}],
+    ['a name of no one', { auth: 'scraper' }],
+    ['a module that no one can have', { auth: 'user', module: 'users/../sync' }],
+    ['a module for anyone', { auth: ['anyone', 'user'], module: 'billing' }],
+  ]
+  test.each(rows)('%s', async (_, rule) => {
+    const { guard } = guardOf({})
+    expect(() => guard.require(rule as never)).toThrow(TypeError)
+    expect(guard.check(request(), rule as never)).rejects.toThrow(TypeError)
+    await guard.close()
+  })
+})
+
+test('before its first word nothing is taken, and auth is asked', async () => {
+  const { guard, lines, asked } = guardOf({})
+  const { response } = await guard.check(bearer, { auth: 'user' })
+  expect([response?.status, response?.headers.get('retry-after')]).toEqual([503, '1'])
+  expect(await response?.json()).toMatchObject({ code: 'auth_unavailable' })
+  expect(asked.map((one) => new URL(one.url).pathname)).toContain('/api/v1/auth/validate-token')
+  expect(await guard.ready()).toBe(false)
+  await guard.close()
+  // Once, for all that was tried in vain; and not the text of the error, which quotes the key.
+  expect(lines).toEqual([{ event: 'feed.lost', target: 'auth', reason: 'TypeError' }])
+})
+
+const refusals: [status: unknown, reason: string][] = [
+  [401, 'The internal key was refused'],
+  [500, 'It answered 500'],
+  [{}, 'TypeError'],
+]
+test.each(refusals)('a feed that answers %j is said in words of ours', async (answer, reason) => {
+  const { guard, lines } = guardOf({ '/api/v1/auth/revocations': answer })
+  await eventually(() => lines[0])
+  await guard.close()
+  expect(lines).toEqual([{ event: 'feed.lost', target: 'auth', reason }])
+})
+
+test('what is no verdict lets no one in', async () => {
+  for (const said of [{}, { valid: 'true' }, [], 'yes', null]) {
+    const { guard } = guardOf({ '/api/v1/auth/validate-token': said })
+    expect((await guard.check(bearer, { auth: 'user' })).response?.status).toBe(503)
+    await guard.close()
+  }
+})
+
+test('closed, it takes no token: auth waits for no one who has stopped to listen', async () => {
+  const page = { epoch: 'e', seq: 0, issuer: url, audience: 'ch202', keys: [], revoked: [], wanted: [], complete: true }
+  const { guard } = guardOf({ '/api/v1/auth/revocations': page })
+  const code = async () => {
+    const body = (await (await guard.check(bearer, { auth: 'user' })).response?.json()) as { code: string }
+    return body.code
+  }
+  expect(await guard.ready()).toBe(true)
+  expect(await code()).toBe('invalid_token')
+  await guard.close()
+  expect(await code()).toBe('auth_unavailable')
+  expect((await guard.check(request({ 'x-api-key': KEY }), { auth: 'internal' })).caller?.internal).toBe(true)
+})
+
+test('a poll that is held does not hold up the close', async () => {
+  let isHeld = false
+  const held = (request: Request) =>
+    new Promise<Response>((_, reject) => {
+      isHeld = true
+      request.signal.addEventListener('abort', () => reject(request.signal.reason))
+    })
+  const { guard, lines } = guardOf({}, { fetch: held })
+  await eventually(() => isHeld || undefined)
+  const closedAt = performance.now()
+  await guard.close()
+  // Not when the patience with the poll is at its end, after a second.
+  expect(performance.now() - closedAt).toBeLessThan(800)
+  expect(lines).toEqual([])
+})
+
+test('the address of the caller is that of the connection, or what a trusted proxy says', async () => {
+  const { guard } = guardOf({}, { trustedProxies: ['10.0.0.0/8'] })
+  const forwarded = request({ 'x-forwarded-for': '192.0.2.1' })
+  const ip = async (address?: string) => (await guard.check(forwarded, { auth: 'anyone', address })).caller?.ip
+  expect([await ip('10.1.2.3'), await ip('203.0.113.9'), await ip()]).toEqual(['192.0.2.1', '203.0.113.9', null])
+  await guard.close()
+})
+
+test('the first of several internal keys is sent, and all are accepted', async () => {
+  const { guard, asked } = guardOf({}, { internalKey: [KEY, 'the-one-before'] })
+  await eventually(() => asked[0])
+  for (const key of [KEY, 'the-one-before'])
+    expect((await guard.check(request({ 'x-api-key': key }), { auth: 'internal' })).caller?.actor).toBe('internal')
+  await guard.close()
+  expect(new Set(asked.map(({ key }) => key))).toEqual(new Set([KEY]))
+  expect(asked.every(({ redirect }) => redirect === 'error')).toBe(true)
+})
+
+describe('the internal key goes to modules where auth says it is, and never to a worse place', () => {
+  const rows: [auth: string, published: unknown, modulesUrl: string | undefined, goesTo: string | undefined][] = [
+    [url, 'https://modules.example.org', undefined, 'https://modules.example.org'],
+    ['http://127.0.0.1:3001', 'http://localhost:3003/', undefined, 'http://localhost:3003'],
+    [url, 'http://modules.example.org', undefined, undefined],
+    [url, 'https://127.0.0.1:3003', undefined, undefined],
+    ['http://auth.internal', 'http://127.0.0.1:3003', undefined, undefined],
+    ['http://auth.internal', 'http://[::1]:3003', undefined, undefined],
+    ['http://auth.internal', 'nowhere', undefined, undefined],
+    ['http://auth.internal', undefined, undefined, undefined],
+    ['http://auth.internal', 'http://127.0.0.1:3003', 'http://modules.internal/', 'http://modules.internal'],
+  ]
+  test.each(rows)('auth at %s publishes %j, and is told %j: %j', async (auth, modules, modulesUrl, goesTo) => {
+    const metadata = { '/.well-known/oauth-authorization-server': { ch202: { modules } } }
+    const { guard, asked, lines } = guardOf(metadata, { url: auth, modulesUrl })
+    guard.require({ auth: 'user', module: 'billing' })
+    await eventually(() => lines.find(({ target }) => target === 'modules/billing'))
+    await guard.close()
+    const elsewhere = asked.map((one) => one.url).filter((one) => !one.startsWith(`${auth}/`))
+    const origins = new Set(elsewhere.map((one) => new URL(one).origin))
+    expect([...origins]).toEqual(goesTo === undefined ? [] : [goesTo])
+    const { reason } = lines.find(({ target }) => target === 'modules/billing') ?? {}
+    if (goesTo === undefined) expect(reason).toContain('set modulesUrl')
+  })
+})
