@@ -1,4 +1,4 @@
-import { type Drift, drifts, type Examined, waitingMails, waitingNotices } from '../../db/examine.ts'
+import { type Drift, drifts, type Examined, undelivered, waitingMails, waitingNotices } from '../../db/examine.ts'
 import { count } from '../terminal.ts'
 import { type Check, type Finding, failed, ok, type Scene, warning } from './check.ts'
 import { withDatabase } from './databases.ts'
@@ -7,6 +7,7 @@ const LATE = 60_000
 /** Milliseconds that a change may take to reach auth. */
 const SETTLES = 1200
 const MAIL_LATE = 600_000
+const EVENT_LATE = 3_600_000
 
 export const propagationChecks: Check[] = [
   ...(['users', 'modules'] as const).map(
@@ -33,7 +34,26 @@ export const propagationChecks: Check[] = [
       return warning(`${count(waiting)} mails have not gone out for ten minutes`, 'ch202 logs auth --level error')
     }),
   },
+  {
+    id: 'deliveries.waiting',
+    looksAt: 'events reach webhooks and the broker: a warning where one has waited for an hour, or is dead',
+    look: withDatabase('auth', (examined, { now }) => {
+      const { dead, late } = undelivered(examined, now - EVENT_LATE)
+      if (dead > 0)
+        return warning(
+          `Of the events for others ${areOrIs(dead, 'dead')}: they are not sent again by themselves`,
+          'ch202 webhooks deliveries --status dead',
+        )
+      if (late === 0) return ok('No event waits for long')
+      const waited = `${count(late)} ${late === 1 ? 'has' : 'have'} waited for an hour`
+      return warning(`Of the events for others ${waited}`, 'ch202 webhooks deliveries --status pending')
+    }),
+  },
 ]
+
+function areOrIs(many: number, what: string): string {
+  return `${count(many)} ${many === 1 ? 'is' : 'are'} ${what}`
+}
 
 function tellOutbox(examined: Examined, now: number, up: boolean): Finding {
   const waiting = waitingNotices(examined, now - LATE)

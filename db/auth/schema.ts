@@ -1,4 +1,5 @@
-import { blob, integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
+import { blob, integer, primaryKey, sqliteTable, text, unique } from 'drizzle-orm/sqlite-core'
+import type { EventType } from '../../services/kit/events.ts'
 
 /** The password cache: what auth knows of a user. A deleted one stays as its id, so that no late notice revives it. */
 export const accounts = sqliteTable('accounts', {
@@ -53,7 +54,7 @@ export const refreshHashes = sqliteTable('refresh_hashes', {
 /** What the feed tells: in the order in which it was revoked, until the last token it speaks of has expired. */
 export const revocations = sqliteTable('revocations', {
   seq: integer('seq').primaryKey({ autoIncrement: true }),
-  kind: text('kind').$type<'session' | 'user' | 'keys'>().notNull(),
+  kind: text('kind').$type<'session' | 'user' | 'keys' | 'events'>().notNull(),
   subject: text('subject').notNull(),
   version: integer('version').notNull(),
   until: integer('until').notNull(),
@@ -91,6 +92,46 @@ export const mailRequests = sqliteTable('mail_requests', {
   tries: integer('tries').notNull().default(0),
   nextAt: integer('next_at').notNull().default(0),
 })
+
+/** Where the outside wants to be told of what happens. */
+export const webhooks = sqliteTable('webhooks', {
+  id: text('id').primaryKey(),
+  url: text('url').notNull(),
+  description: text('description'),
+  /** None: all there are, and those to come. */
+  types: text('types', { mode: 'json' }).$type<EventType[]>().notNull(),
+  sealedSecret: blob('sealed_secret', { mode: 'buffer' }).notNull(),
+  status: text('status').$type<'active' | 'disabled'>().notNull(),
+  createdAt: integer('created_at').notNull(),
+})
+
+/** What happened and someone outside wants to know, for as long as there is a delivery of it. */
+export const events = sqliteTable('events', {
+  id: text('id').primaryKey(),
+  type: text('type').$type<EventType>().notNull(),
+  userId: text('user_id').notNull(),
+  at: integer('at').notNull(),
+  data: text('data', { mode: 'json' }).$type<Record<string, unknown>>().notNull(),
+})
+
+export const deliveries = sqliteTable(
+  'deliveries',
+  {
+    seq: integer('seq').primaryKey({ autoIncrement: true }),
+    eventId: text('event_id').notNull(),
+    /** The id of a webhook, or `amqp`. */
+    target: text('target').notNull(),
+    status: text('status').$type<'pending' | 'delivered' | 'dead'>().notNull().default('pending'),
+    tries: integer('tries').notNull().default(0),
+    /** When its time began: with the event, or with a replay. */
+    since: integer('since').notNull(),
+    nextAt: integer('next_at').notNull(),
+    lastStatus: integer('last_status'),
+    lastError: text('last_error'),
+    finishedAt: integer('finished_at'),
+  },
+  (table) => [unique().on(table.eventId, table.target)],
+)
 
 export const loginFailures = sqliteTable('login_failures', {
   subject: text('subject').primaryKey(),

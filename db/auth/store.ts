@@ -4,6 +4,8 @@ import { limitStore } from '../limits.ts'
 import { openDatabase } from '../sqlite.ts'
 import { accountStore } from './accounts.ts'
 import { auditStore } from './audit.ts'
+import { deliveryStore } from './deliveries.ts'
+import { eventStore } from './events.ts'
 import { factStore } from './facts.ts'
 import { failureStore } from './failures.ts'
 import { keyStore } from './keys.ts'
@@ -12,15 +14,21 @@ import { authMigrations } from './migrations.ts'
 import { resetStore } from './resets.ts'
 import { feedStore } from './revocations.ts'
 import { sessionStore } from './sessions.ts'
+import { webhookStore } from './webhooks.ts'
 
-/** Opens the auth database at `path`. @throws DatabaseError */
-export function openAuthStore(path: string): AuthStore {
+/**
+ * Opens the auth database at `path`.
+ * @param amqp whether events go to a message broker too
+ * @throws DatabaseError
+ */
+export function openAuthStore(path: string, { amqp } = { amqp: false }): AuthStore {
   const sqlite = openDatabase(path, 'auth', authMigrations)
   const db = drizzle(sqlite.raw)
   const facts = factStore(sqlite)
   const audit = auditStore(sqlite, db)
   const feed = feedStore(sqlite, db, facts)
-  const sessions = sessionStore(sqlite, db, { audit, feed, facts })
+  const events = eventStore(sqlite, { facts, feed, amqp })
+  const sessions = sessionStore(sqlite, db, { audit, events, feed, facts })
   return {
     ...facts,
     ...audit,
@@ -30,6 +38,9 @@ export function openAuthStore(path: string): AuthStore {
     ...keyStore(sqlite, db, { audit, feed }),
     ...resetStore(sqlite, db, audit),
     ...mailRequestStore(sqlite, db),
+    ...events,
+    ...webhookStore(sqlite, db, { audit, events }),
+    ...deliveryStore(sqlite, db, { audit, events }),
     ...failureStore(sqlite, db, audit),
     ...limitStore(sqlite),
     close: () => sqlite.close(),

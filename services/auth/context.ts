@@ -10,9 +10,10 @@ import type { LocalTokenCheck } from '../kit/token-check.ts'
 import type { GraceClock } from './grace-clock.ts'
 import type { KeyRing } from './key-ring.ts'
 import type { LoginLimits } from './login-limits.ts'
+import type { Outside } from './outside.ts'
 import type { UsersPeer } from './peers.ts'
 import type { RevocationFeed } from './revocation-feed.ts'
-import type { Codes } from './sealing.ts'
+import type { Codes, Sealing } from './sealing.ts'
 import type { AuthStore } from './store.ts'
 
 /** What the functions of the auth service are given. */
@@ -25,6 +26,8 @@ export interface AuthContext {
   keyRing: KeyRing
   feed: RevocationFeed
   tokens: LocalTokenCheck
+  outside: Outside
+  sealing: Sealing
   /** Make and recognise refresh tokens. */
   codes: Codes
   limits: LoginLimits

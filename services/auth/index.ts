@@ -1,6 +1,7 @@
 import { Elysia, t } from 'elysia'
+import type { Access } from '../kit/access.ts'
 import type { Caller } from '../kit/caller.ts'
-import type { Access, guard } from '../kit/guard.ts'
+import type { guard } from '../kit/guard.ts'
 import { operation } from '../kit/operation.ts'
 import { invalid } from '../kit/problem.ts'
 import { strict } from '../kit/schema.ts'
@@ -8,6 +9,7 @@ import { userCreate, userRead } from '../kit/user.ts'
 import { listAudit, listKeys, recordEvent, rotateKey } from './administration.ts'
 import type { AuthContext } from './context.ts'
 import { noteEmailChange } from './email-change.ts'
+import { takeEvents } from './event-intake.ts'
 import { removeKey } from './key-rotation.ts'
 import { login, register } from './login.ts'
 import { loginLimitOf, refusedLoginsOf } from './login-trouble.ts'
@@ -21,7 +23,11 @@ import {
   cacheQuery,
   cacheSyncBody,
   cacheSynced,
+  deliveriesQuery,
+  deliveryPage,
   emailChangedBody,
+  eventBody,
+  eventsBody,
   feedPage,
   feedQuery,
   introspection,
@@ -32,11 +38,14 @@ import {
   logoutBody,
   message,
   metadata,
+  newWebhook,
   optionalTokenBody,
   refreshBody,
   refusedLogins,
   refusedLoginsQuery,
   registered,
+  replayBody,
+  replayed,
   resetConfirmBody,
   resetRequestBody,
   revoked,
@@ -51,11 +60,23 @@ import {
   tokenBody,
   userDeletedBody,
   validity,
+  webhook,
+  webhookBody,
+  webhookList,
+  webhookStatusBody,
 } from './model.ts'
 import { cacheHealth, deleteUser, dropFromCache, listCache, syncCache, syncUser } from './password-cache.ts'
 import { confirmReset, requestReset } from './password-reset.ts'
 import { listSessions, logout, logoutAll, refreshSession, revokeSession, revokeSessions } from './sessions.ts'
 import { introspect, me, revokeToken, validateToken } from './tokens.ts'
+import {
+  createWebhook,
+  deleteWebhook,
+  listDeliveries,
+  listWebhooks,
+  replayDeliveries,
+  setWebhookStatus,
+} from './webhooks.ts'
 
 type Guarded = ReturnType<typeof guard>
 
@@ -330,6 +351,32 @@ function internalRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded
       },
     )
     .post(
+      '/auth/sync/event',
+      async ({ body, set }) => {
+        await takeEvents(context, [body])
+        set.status = 204
+      },
+      {
+        auth: ['internal'],
+        body: eventBody,
+        response: { 204: t.Void() },
+        detail: operation('internal', 'Take in an event for the outside'),
+      },
+    )
+    .post(
+      '/auth/sync/events',
+      async ({ body, set }) => {
+        await takeEvents(context, body.events)
+        set.status = 204
+      },
+      {
+        auth: ['internal'],
+        body: eventsBody,
+        response: { 204: t.Void() },
+        detail: operation('internal', 'Take in many events for the outside, as after an import'),
+      },
+    )
+    .post(
       '/auth/audit',
       async ({ body, set }) => {
         await recordEvent(context, body)
@@ -430,6 +477,68 @@ function internalRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded
     })
 }
 
+/** The routes by which operators say where the outside is told what happens. */
+function webhookRoutes(context: AuthContext, guarded: Guarded) {
+  const params = t.Object({ webhook_id: t.String() })
+  return new Elysia({ normalize: false })
+    .use(guarded)
+    .post(
+      '/admin/webhooks',
+      async ({ body, caller, set }) => {
+        const created = await createWebhook(context, body, caller)
+        set.status = 201
+        return created
+      },
+      {
+        auth: ['operator'],
+        body: webhookBody,
+        response: { 201: newWebhook },
+        detail: operation('webhooks', 'Add a webhook; its secret is told this once'),
+      },
+    )
+    .get('/admin/webhooks', () => listWebhooks(context), {
+      auth: ['operator'],
+      response: webhookList,
+      detail: operation('webhooks', 'List the webhooks'),
+    })
+    .patch(
+      '/admin/webhooks/:webhook_id',
+      ({ body, params, caller }) => setWebhookStatus(context, params.webhook_id, body.status, caller),
+      {
+        auth: ['operator'],
+        params,
+        body: webhookStatusBody,
+        response: webhook,
+        detail: operation('webhooks', 'Disable a webhook, or enable it again', 'not_found'),
+      },
+    )
+    .delete(
+      '/admin/webhooks/:webhook_id',
+      async ({ params, caller, set }) => {
+        await deleteWebhook(context, params.webhook_id, caller)
+        set.status = 204
+      },
+      {
+        auth: ['operator'],
+        params,
+        response: { 204: t.Void() },
+        detail: operation('webhooks', 'Delete a webhook, with what was on its way to it', 'not_found'),
+      },
+    )
+    .get('/admin/webhooks/deliveries', ({ query }) => listDeliveries(context, query), {
+      auth: ['operator'],
+      query: deliveriesQuery,
+      response: deliveryPage,
+      detail: operation('webhooks', 'List what is and was on its way'),
+    })
+    .post('/admin/webhooks/replay', ({ body, caller }) => replayDeliveries(context, body, caller), {
+      auth: ['operator'],
+      body: replayBody,
+      response: replayed,
+      detail: operation('webhooks', 'Send again what is dead, or was delivered'),
+    })
+}
+
 const RESET_ANSWER = 'If the address is known, a mail with a link is on its way'
 
 function hasCredential({ headers }: Request): boolean {
@@ -437,9 +546,9 @@ function hasCredential({ headers }: Request): boolean {
 }
 
 function metadataOf({ config, issuer }: AuthContext) {
-  const { authUrl, modulesUrl, usersUrl } = config
+  const { addresses } = config
   // Behind a proxy the issuer is what the world knows auth by (RFC 8414, 3); without one it is this address anyway.
-  const base = /^https?:/.test(config.issuer ?? '') ? issuer.replace(/\/+$/, '') : authUrl
+  const base = /^https?:/.test(config.issuer ?? '') ? issuer.replace(/\/+$/, '') : addresses.auth
   return {
     issuer,
     jwks_uri: `${base}/.well-known/jwks.json`,
@@ -449,7 +558,7 @@ function metadataOf({ config, issuer }: AuthContext) {
     revocation_endpoint_auth_methods_supported: ['none'],
     response_types_supported: [],
     grant_types_supported: [],
-    ch202: { auth: authUrl, users: usersUrl, modules: modulesUrl },
+    ch202: addresses,
   }
 }
 
@@ -461,6 +570,7 @@ export function authRoutes(context: AuthContext, mails: MailQueue, guarded: Guar
   return new Elysia({ normalize: false })
     .use(publicRoutes(context, mails, guarded))
     .use(internalRoutes(context, mails, guarded))
+    .use(webhookRoutes(context, guarded))
 }
 
 /** For the typed clients. */

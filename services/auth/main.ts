@@ -17,6 +17,7 @@ import { RotationByAge } from './key-rotation.ts'
 import { LoginLimits } from './login-limits.ts'
 import { fileMailer, type Mailer, smtpMailer } from './mailer.ts'
 import { MailQueue } from './mails.ts'
+import { Outside } from './outside.ts'
 import { composeReset } from './password-reset.ts'
 import type { UsersPeer } from './peers.ts'
 import { RevocationFeed } from './revocation-feed.ts'
@@ -48,20 +49,23 @@ export async function authService(
 ): Promise<Service> {
   const { clock, config, hasher, random, version } = runtime
   const { clientAddress, log, metrics } = parts(NAME, runtime)
-  const store = openAuthStore(join(config.dataDir, 'auth.sqlite'))
-  const issuer = config.issuer ?? (await keptIssuer(store, config.authUrl))
+  const store = openAuthStore(join(config.dataDir, 'auth.sqlite'), { amqp: config.amqpUrl !== undefined })
+  const issuer = config.issuer ?? (await keptIssuer(store, config.addresses.auth))
   await store.setFact('issuer', issuer)
   const servedBefore = (await store.signingKeys()).length > 0
-  const keyRing = await KeyRing.open(store, new Sealing(config.secrets, random), clock)
+  const sealing = new Sealing(config.secrets, random)
+  const keyRing = await KeyRing.open(store, sealing, clock)
   const revocations = new Revocations()
   const { audience } = config
   const expected = { issuer, audience, key: (kid: string) => keyRing.publicKey(kid) }
   const tokens = new LocalTokenCheck(expected, revocations, clock)
   const jwks = () => keyRing.jwks()
-  const feed = new RevocationFeed({ store, clock, revocations, issuer, audience, jwks, servedBefore })
+  const wanted = () => [...store.wanted()]
+  const feed = new RevocationFeed({ store, clock, revocations, issuer, audience, jwks, wanted, servedBefore })
   await feed.open()
   await store.resume(clock.now(), config.refreshReuseGrace)
 
+  const outside = new Outside({ store, clock, random, log, config, sealing, feed, version })
   const context: AuthContext = {
     store,
     clock,
@@ -71,6 +75,8 @@ export async function authService(
     keyRing,
     feed,
     tokens,
+    outside,
+    sealing,
     codes: new Codes(config.secrets, 'refresh tokens'),
     limits: new LoginLimits(store, clock, config.hashQueue, config.rateLimit),
     graceClock: new GraceClock(store, clock, log, config.refreshReuseGrace),
@@ -98,6 +104,12 @@ export async function authService(
   })
   metrics.gauge('hash_queue_length', 'Password hashes that wait for their turn', () => hasher.waiting)
   metrics.gauge('password_cache_entries', 'Users in the password cache', () => store.countAccounts())
+  metrics.gauge('deliveries_pending', 'Events on their way to the outside', async () => {
+    return (await store.countDeliveries()).pending
+  })
+  metrics.gauge('deliveries_dead', 'Events that could not be delivered', async () => {
+    return (await store.countDeliveries()).dead
+  })
   metrics.gauge('revocations_live', 'What is revoked and has not expired', () => revocations.size)
 
   const routes = authRoutes(context, mails, guarded)
@@ -119,8 +131,8 @@ export async function authService(
   const tidy = () => {
     feed.prune()
     const now = clock.now()
-    Promise.all([store.forgetExpired(now), store.forgetFailures(now), store.forgetResets(now)]).catch((error) =>
-      log.error({ event: 'tidy.failed', err: error }),
+    Promise.all([store.forgetExpired(now), store.forgetFailures(now), store.forgetResets(now), outside.tidy()]).catch(
+      (error) => log.error({ event: 'tidy.failed', err: error }),
     )
   }
   const rotation = new RotationByAge(context)
@@ -138,6 +150,7 @@ export async function authService(
       await catchingUp
       catchingUp = undefined
       mails.start()
+      await outside.start()
       rotation.start()
       tidying = setInterval(tidy, TIDY_EVERY)
     },
@@ -146,7 +159,7 @@ export async function authService(
       clearInterval(tidying)
       context.graceClock.stop()
       await rotation.stop()
-      await mails.stop()
+      await Promise.all([mails.stop(), outside.stop()])
       sender.close()
       await store.markAlive(clock.now()).catch((error) => log.error({ event: 'alive.failed', err: error }))
       store.close()

@@ -1,10 +1,12 @@
 import { type Static, t } from 'elysia'
+import { EVENT_TYPES } from '../kit/events.ts'
 import { page, pageQuery } from '../kit/page.ts'
 import {
   checked,
   email,
   integer,
   LATEST,
+  listOf,
   matching,
   moment,
   nullable,
@@ -17,6 +19,7 @@ import {
   time,
   uuid,
 } from '../kit/schema.ts'
+import { ofEachService } from '../kit/services.ts'
 import { newPassword, userRead } from '../kit/user.ts'
 
 const password = text({ least: 1, most: 256, controls: true, examples: ['correct horse battery'] })
@@ -136,7 +139,7 @@ export const metadata = strict({
   revocation_endpoint_auth_methods_supported: t.Array(t.String()),
   response_types_supported: t.Array(t.String()),
   grant_types_supported: t.Array(t.String()),
-  ch202: strict({ auth: t.String(), users: t.String(), modules: t.String() }),
+  ch202: strict(ofEachService((name) => t.String({ examples: [`https://${name}.example.org`] }))),
 })
 
 // Between the services.
@@ -187,6 +190,22 @@ export const emailChangedBody = strict({
 })
 export type EmailChangedBody = Static<typeof emailChangedBody>
 
+const object = () =>
+  checked<Record<string, unknown>>({ type: 'object' }, (value) =>
+    typeof value === 'object' && value !== null && !Array.isArray(value) ? undefined : 'must be an object',
+  )
+
+/** What the outside is told of; its `data` is what the service that tells it says. */
+export const eventBody = strict({
+  id: uuid(),
+  type: oneOf(...EVENT_TYPES),
+  user_id: uuid(),
+  at: whole(LATEST),
+  data: object(),
+})
+export type EventBody = Static<typeof eventBody>
+export const eventsBody = strict({ events: t.Array(eventBody) })
+
 const eventFields = {
   id: t.String({ format: 'uuid' }),
   type: t.String(),
@@ -207,9 +226,7 @@ export const auditBody = strict({
   actor: text({ least: 1, most: 100 }),
   ip: nullable(text({ most: 64 })),
   request_id: nullable(text({ most: 128 })),
-  detail: checked<Record<string, unknown>>({ type: 'object' }, (value) =>
-    typeof value === 'object' && value !== null && !Array.isArray(value) ? undefined : 'must be an object',
-  ),
+  detail: object(),
 })
 export type AuditBody = Static<typeof auditBody>
 export const auditQuery = strict({
@@ -234,12 +251,13 @@ export const feedPage = strict({
   keys: t.Array(jwk),
   revoked: t.Array(
     strict({
-      kind: t.Union([t.Literal('session'), t.Literal('user'), t.Literal('keys')]),
+      kind: oneOf('session', 'user', 'keys', 'events'),
       subject: t.String(),
       version: integer(),
       until: integer(),
     }),
   ),
+  wanted: t.Array(oneOf(...EVENT_TYPES)),
   complete: t.Boolean(),
 })
 
@@ -309,3 +327,61 @@ export const signingKey = strict({
   status: t.Union([t.Literal('active'), t.Literal('retiring')]),
 })
 export const signingKeys = strict({ items: t.Array(signingKey) })
+
+// Webhooks.
+
+const WEBHOOK_URL = 'https://shop.example.org/hooks/ch202'
+export const webhookBody = strict({
+  url: text({ least: 1, most: 2000, examples: [WEBHOOK_URL] }),
+  types: t.Optional(listOf(oneOf(...EVENT_TYPES), EVENT_TYPES.length)),
+  description: t.Optional(text({ most: 200, examples: ['The shop'] })),
+})
+export const webhookStatusBody = strict({ status: oneOf('active', 'disabled') })
+const webhookFields = {
+  id: t.String({ format: 'uuid' }),
+  url: t.String({ examples: [WEBHOOK_URL] }),
+  description: t.Nullable(t.String({ examples: ['The shop'] })),
+  /** None: all there are, and those to come. */
+  types: t.Array(oneOf(...EVENT_TYPES)),
+  status: oneOf('active', 'disabled'),
+  created_at: time(),
+}
+export const webhook = strict(webhookFields)
+export const newWebhook = strict({
+  ...webhookFields,
+  secret: t.String({ examples: ['whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'] }),
+})
+export const webhookList = strict({ items: t.Array(webhook) })
+
+const target = () =>
+  matching(/^(amqp|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$/, 'must be the id of a webhook, or amqp', {
+    examples: ['amqp'],
+  })
+export const deliveriesQuery = strict({
+  ...pageQuery,
+  webhook: t.Optional(target()),
+  status: t.Optional(oneOf('pending', 'delivered', 'dead')),
+})
+export const deliveryPage = page(
+  strict({
+    id: t.String({ examples: ['42'] }),
+    target: t.String({ examples: ['amqp'] }),
+    status: oneOf('pending', 'delivered', 'dead'),
+    event_id: t.String({ format: 'uuid' }),
+    type: oneOf(...EVENT_TYPES),
+    user_id: t.String({ format: 'uuid' }),
+    at: time(),
+    tries: integer(),
+    last_status: t.Nullable(integer()),
+    last_error: t.Nullable(t.String({ examples: ['broker_away'] })),
+    next_at: t.Nullable(time()),
+    finished_at: t.Nullable(time()),
+  }),
+)
+export const replayBody = strict({
+  delivery: t.Optional(matching(/^[1-9]\d{0,14}$/, 'must be the id of a delivery', { examples: ['42'] })),
+  webhook: t.Optional(target()),
+  status: t.Optional(oneOf('delivered', 'dead')),
+  since: t.Optional(moment()),
+})
+export const replayed = strict({ replayed: integer() })

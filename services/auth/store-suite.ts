@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { AuditEvent } from '../kit/audit.ts'
+import type { Event } from '../kit/events.ts'
 import { EVERY_VERSION } from '../kit/revocations.ts'
-import type { AuthStore, Rotation, Session, SyncedAccount } from './store.ts'
+import type { AuthStore, DeliveryFilter, Rotation, Session, SyncedAccount, Webhook } from './store.ts'
 
 const NOW = 1_800_000_000_000
+const ENDING = { reason: 'logout', now: NOW } as const
 const HOUR = 3_600_000
 const GRACE = 10_000
 
@@ -263,15 +265,15 @@ export function authStoreSuite(open: () => AuthStore): void {
     test('one is ended by its owner alone, or all of a user; what ended is in the feed', async () => {
       const { user, session: open } = await loggedIn()
       const before = await store.lastRevocation()
-      expect(await store.endSession(open.id, id(), NOW, event())).toBeNull()
-      const ended = await store.endSession(open.id, user.userId, NOW, event())
+      expect(await store.endSession(open.id, id(), ENDING, event())).toBeNull()
+      const ended = await store.endSession(open.id, user.userId, ENDING, event())
       expect(ended).toMatchObject({ sessions: 1, seq: before + 1 })
-      expect(await store.endSession(open.id, user.userId, NOW, event())).toBeNull()
+      expect(await store.endSession(open.id, user.userId, ENDING, event())).toBeNull()
       const told = await store.revocationsAfter(before, 10)
       expect(told.revocations.map(({ kind, subject }) => [kind, subject])).toEqual([['session', open.id]])
       for (let n = 0; n < 3; n++) await store.openSession(session(user.userId), event())
-      expect((await store.endSessionsOf(user.userId, NOW, event())).sessions).toBe(3)
-      expect((await store.endSessionsOf(user.userId, NOW, event())).sessions).toBe(0)
+      expect((await store.endSessionsOf(user.userId, ENDING, event())).sessions).toBe(3)
+      expect((await store.endSessionsOf(user.userId, ENDING, event())).sessions).toBe(0)
     })
   })
 
@@ -324,6 +326,177 @@ export function authStoreSuite(open: () => AuthStore): void {
       expect(await store.takeReset(first, NOW)).toBeNull()
       expect(await store.takeReset(second, NOW + HOUR)).toBeNull()
       expect(await store.takeReset(second, NOW + HOUR - 1)).toBe(user.userId)
+    })
+  })
+
+  describe('what the outside hears of sessions', () => {
+    const webhook: Webhook = {
+      id: id(),
+      url: 'https://example.org',
+      description: null,
+      types: [],
+      sealedSecret: new Uint8Array(8),
+      status: 'active',
+      createdAt: NOW,
+    }
+    beforeAll(() => store.addWebhook(webhook, 99, event()))
+    afterAll(() => store.removeWebhook(webhook.id, NOW, event()))
+    /** Oldest first. */
+    const heardOf = async (userId: string) => {
+      const { rows } = await store.listDeliveries({ target: webhook.id }, { size: 200, page: 1 })
+      const told = rows.map((row) => row.event).filter((one) => one.userId === userId)
+      return told.reverse().map(({ at, data, type }) => [type, data.session_id, data.reason ?? data.kind, at])
+    }
+    const LATER = NOW + 2 * HOUR
+    const ENDED_BY: [reason: string, end: (user: SyncedAccount) => Promise<unknown>][] = [
+      ['operator', ({ userId }) => store.endSessionsOf(userId, { reason: 'operator', now: LATER }, event())],
+      ['operator', () => store.endAllSessions({ reason: 'operator', now: LATER }, event())],
+      ['password_changed', (user) => store.syncAccount({ ...user, version: 2, passwordHash: '2' }, LATER, events)],
+      ['account_disabled', (user) => store.syncAccount({ ...user, version: 2, status: 'disabled' }, LATER, events)],
+      ['account_deleted', ({ userId }) => store.deleteAccount(userId, LATER, events)],
+    ]
+
+    test.each(ENDED_BY)('that they ended: %s, but for those that had run out, and each once', async (reason, end) => {
+      const { session: first, user } = await loggedIn()
+      const expired = session(user.userId, { expiresAt: LATER })
+      const over = session(user.userId, { endsAt: LATER })
+      for (const one of [expired, over]) await store.openSession(one, event())
+      await end(user)
+      await end(user)
+      expect(await heardOf(user.userId)).toEqual([
+        ...[first, expired, over].map((one) => ['session.created', one.id, 'v1', NOW]),
+        ['session.revoked', first.id, reason, LATER],
+      ])
+    })
+
+    test('nothing of one that was not opened, and nothing at all where no one listens', async () => {
+      const { session: first, user } = await loggedIn()
+      const stranger = id()
+      expect(await store.openSession(session(stranger), event())).toBe('account_changed')
+      await store.setWebhookStatus(webhook.id, 'disabled', NOW, event())
+      await store.openSession(session(user.userId), event())
+      await store.endSessionsOf(user.userId, ENDING, event())
+      await store.setWebhookStatus(webhook.id, 'active', NOW, event())
+      expect(await heardOf(user.userId)).toEqual([['session.created', first.id, 'v1', NOW]])
+      expect(await heardOf(stranger)).toEqual([])
+    })
+  })
+
+  describe('events for the outside', () => {
+    const hook = (over: Partial<Webhook> = {}): Webhook => ({
+      id: id(),
+      url: 'https://example.org',
+      description: null,
+      types: ['user.updated'],
+      sealedSecret: new Uint8Array(8),
+      status: 'active',
+      createdAt: NOW,
+      ...over,
+    })
+    const happened = (over: Partial<Event> = {}): Event => ({
+      id: id(),
+      type: 'user.updated',
+      at: NOW,
+      userId: id(),
+      data: { name: 'Ana' },
+      ...over,
+    })
+    const of = async (target: string) => (await store.listDeliveries({ target }, { size: 200, page: 1 })).rows
+
+    test('are written once, for those who want them, and only then someone is woken', async () => {
+      const woken: number[] = []
+      store.onDeliveries(() => woken.push(woken.length))
+      await store.addEvents([happened()], NOW)
+      const [one, other] = [hook(), hook({ types: ['user.created'] })]
+      for (const each of [one, other]) expect(await store.addWebhook(each, 99, event())).toBeGreaterThan(0)
+      expect([...store.wanted()].toSorted()).toEqual(['user.created', 'user.updated'])
+      const event1 = happened()
+      await store.addEvents([event1, happened({ type: 'user.deleted' })], NOW + 5)
+      await store.addEvents([event1], NOW + 9)
+      expect(await of(one.id)).toEqual([
+        expect.objectContaining({ event: event1, status: 'pending', tries: 0, since: NOW + 5, nextAt: NOW + 5 }),
+      ])
+      expect(await of(other.id)).toEqual([])
+      await new Promise(setImmediate)
+      expect(woken.length).toBe(1)
+      for (const each of [one, other]) await store.removeWebhook(each.id, NOW, event())
+      expect([...store.wanted()]).toEqual([])
+    })
+
+    test('are due in their time, and finish once', async () => {
+      const one = hook()
+      await store.addWebhook(one, 99, event())
+      await store.addEvents([happened({ id: id() }), happened()], NOW)
+      const due = (now: number, latest = now + HOUR) => store.deliveriesDue(one.id, now, latest, 10)
+      expect((await due(NOW - 1)).length).toBe(0)
+      const [first, second] = await due(NOW)
+      const [a, b] = [first?.seq ?? 0, second?.seq ?? 0]
+      await store.postponeDelivery(a, NOW + 500, { status: 503, error: 'refused' })
+      await store.finishDelivery(b, 'delivered', { status: 200, error: null }, NOW)
+      await store.finishDelivery(b, 'dead', { status: null, error: 'timeout' }, NOW)
+      expect([await store.nextDelivery(one.id, NOW), (await due(NOW + 499)).length]).toEqual([NOW + 500, 0])
+      // Put off by a clock that ran ahead.
+      expect((await due(NOW, NOW + 400)).map(({ seq }) => seq)).toEqual([a])
+      expect((await store.oldestDeliveries(one.id, 10)).map(({ seq }) => seq)).toEqual([a])
+      expect(await of(one.id)).toMatchObject([
+        { seq: b, status: 'delivered', tries: 1, lastStatus: 200, finishedAt: NOW },
+        { seq: a, status: 'pending', tries: 1, lastStatus: 503, lastError: 'refused' },
+      ])
+      expect(await store.giveUpDeliveries(one.id, NOW, NOW)).toBe(0)
+      expect(await store.giveUpDeliveries(one.id, NOW + 1, NOW)).toBe(1)
+      expect(await store.countDeliveries()).toEqual({ pending: 0, dead: 1 })
+      const replay = (filter: DeliveryFilter) => store.replayDeliveries(filter, NOW + 7, () => event())
+      expect(await replay({ target: one.id, status: 'dead' })).toBe(1)
+      expect((await due(NOW + 7)).map(({ seq, since, tries }) => [seq, since, tries])).toEqual([[a, NOW + 7, 0]])
+      await store.removeWebhook(one.id, NOW, event())
+      expect(await store.countDeliveries()).toEqual({ pending: 0, dead: 0 })
+    })
+
+    test('are forgotten with the last of their deliveries', async () => {
+      const [one, other] = [hook(), hook()]
+      for (const each of [one, other]) await store.addWebhook(each, 99, event())
+      const event1 = happened()
+      await store.addEvents([event1], NOW)
+      for (const [target, status] of [
+        [one, 'delivered'],
+        [other, 'dead'],
+      ] as const)
+        for (const { seq } of await of(target.id))
+          await store.finishDelivery(seq, status, { status: 1, error: null }, NOW)
+      const left = async () => [(await of(one.id)).length, (await of(other.id)).length]
+      const steps: [delivered: number, dead: number, left: number[]][] = [
+        [NOW, NOW, [1, 1]],
+        [NOW + 1, NOW, [0, 1]],
+        [NOW + 1, NOW + 1, [0, 0]],
+      ]
+      for (const [delivered, dead, expected] of steps) {
+        await store.forgetDeliveries({ delivered, dead })
+        expect(await left()).toEqual(expected)
+      }
+      // That it could be written anew shows that it was gone.
+      await store.addEvents([event1], NOW)
+      expect(await left()).toEqual([1, 1])
+      for (const each of [one, other]) await store.removeWebhook(each.id, NOW, event())
+    })
+
+    test('a webhook has a place in the feed when it comes, changes and goes; there are no more than may be', async () => {
+      const before = await store.lastRevocation()
+      const one = hook()
+      expect(await store.addWebhook(one, 0, event())).toBeNull()
+      expect(await store.addWebhook(one, 1, event())).toBe(before + 1)
+      expect(await store.addWebhook(hook(), 1, event())).toBeNull()
+      await store.addEvents([happened()], NOW)
+      expect(await store.setWebhookStatus(one.id, 'disabled', NOW, event())).toBe(before + 2)
+      expect(await of(one.id)).toMatchObject([{ status: 'dead', lastError: 'webhook_disabled' }])
+      expect(await store.setWebhookStatus(one.id, 'disabled', NOW, event())).toBeNull()
+      expect(await store.replayDeliveries({ target: one.id }, NOW, () => event())).toBe(0)
+      await store.resealWebhook(one.id, new Uint8Array([7]))
+      expect(await store.webhooks()).toMatchObject([{ id: one.id, status: 'disabled', types: ['user.updated'] }])
+      expect([...((await store.webhooks())[0]?.sealedSecret ?? [])]).toEqual([7])
+      expect(await store.removeWebhook(one.id, NOW, event())).toBe(before + 3)
+      expect(await store.removeWebhook(one.id, NOW, event())).toBeNull()
+      const { revocations } = await store.revocationsAfter(before, 10)
+      expect(revocations.map(({ kind }) => kind)).toEqual(['events', 'events', 'events'])
     })
   })
 

@@ -1,4 +1,6 @@
 import type { AuditEvent } from '../kit/audit.ts'
+import type { RevokedBecause } from '../kit/event-schemas.ts'
+import type { Event, EventType } from '../kit/events.ts'
 import type { LimitStore } from '../kit/limits.ts'
 import type { PageRequest, Position, Slice } from '../kit/page.ts'
 import type { Revocation } from '../kit/revocations.ts'
@@ -51,6 +53,12 @@ export interface Session {
   version: number
   ip: string | null
   userAgent: string | null
+}
+
+/** When sessions end before their time, and why, as the outside is told of it. */
+export interface Ending {
+  reason: RevokedBecause
+  now: number
 }
 
 /** What the feed must tell after a change, and how many sessions ended with it. */
@@ -110,6 +118,53 @@ export interface MailRequest {
   nextAt: number
 }
 
+/** Where the outside wants to be told of what happens. */
+export interface Webhook {
+  id: string
+  url: string
+  description: string | null
+  /** None: all there are, and those to come. */
+  types: EventType[]
+  sealedSecret: Uint8Array
+  /** `disabled`: nothing is written for it and nothing sent, until it is enabled again. */
+  status: 'active' | 'disabled'
+  createdAt: number
+}
+
+export type DeliveryStatus = 'pending' | 'delivered' | 'dead'
+
+/** An event on its way to one target: the id of a webhook, or `amqp`. */
+export interface Delivery {
+  seq: number
+  target: string
+  status: DeliveryStatus
+  event: Event
+  tries: number
+  /** When its time began: with the event, or with a replay. */
+  since: number
+  /** When it is tried next, while it is pending. */
+  nextAt: number
+  /** The HTTP status of the last try, where there was an answer. */
+  lastStatus: number | null
+  /** A name for why the last try failed, never what the other said. */
+  lastError: string | null
+  finishedAt: number | null
+}
+
+/** What a try came to. */
+export interface Tried {
+  status: number | null
+  error: string | null
+}
+
+export interface DeliveryFilter {
+  seq?: number
+  target?: string
+  status?: DeliveryStatus
+  /** Whose time began then or later. */
+  since?: number
+}
+
 export interface LoginFailures {
   /** When each failed, oldest first; none older than a day. */
   times: number[]
@@ -158,9 +213,9 @@ export interface AuthStore extends LimitStore {
   sessionById(id: string): Promise<Session | null>
   sessionByHash(hash: Uint8Array): Promise<{ sessionId: string; counter: number } | null>
   /** `userId`: only if it is this user's. */
-  endSession(id: string, userId: string | null, now: number, event: AuditEvent): Promise<Ended | null>
-  endSessionsOf(userId: string, now: number, event: AuditEvent): Promise<Ended>
-  endAllSessions(now: number, event: AuditEvent): Promise<Ended>
+  endSession(id: string, userId: string | null, ending: Ending, event: AuditEvent): Promise<Ended | null>
+  endSessionsOf(userId: string, ending: Ending, event: AuditEvent): Promise<Ended>
+  endAllSessions(ending: Ending, event: AuditEvent): Promise<Ended>
   listSessions(userId: string | null, now: number, request: PageRequest): Promise<Slice<Session>>
   /** At the start: spent tokens keep what was left of their grace when the service went down. */
   resume(now: number, grace: number): Promise<void>
@@ -204,6 +259,43 @@ export interface AuthStore extends LimitStore {
   returnReset(tokenHash: Uint8Array): Promise<void>
   finishReset(tokenHash: Uint8Array, event: AuditEvent | null): Promise<void>
   forgetResets(now: number): Promise<void>
+
+  // Events for the outside.
+  /** The types that someone listens to, from memory. */
+  wanted(): ReadonlySet<EventType>
+  /** Writes down those that someone wants, with a delivery for each who does; what is there already stays as it is. */
+  addEvents(events: Event[], now: number): Promise<void>
+  /** `heard` is called after each commit that wrote deliveries, or made some due. */
+  onDeliveries(heard: () => void): void
+  /** Those whose time has come, the longest waiting first. A time after `latest` was set by a clock that ran ahead. */
+  deliveriesDue(target: string, now: number, latest: number, limit: number): Promise<Delivery[]>
+  /** Those that are pending, due or not, in the order in which they were written. */
+  oldestDeliveries(target: string, limit: number): Promise<Delivery[]>
+  /** When the next is due after `now`; null: there is none. */
+  nextDelivery(target: string, now: number): Promise<number | null>
+  /** Undoes nothing: where it was replayed or removed meanwhile, that stays. */
+  finishDelivery(seq: number, status: 'delivered' | 'dead', tried: Tried, now: number): Promise<void>
+  postponeDelivery(seq: number, nextAt: number, tried: Tried): Promise<void>
+  /** Gives up what has been pending since before `before`, whether anyone sends to `target` or not. */
+  giveUpDeliveries(target: string, before: number, now: number): Promise<number>
+  /** The newest first. */
+  listDeliveries(filter: DeliveryFilter, request: PageRequest): Promise<Slice<Delivery>>
+  /** Sends again what was delivered or is dead. Gives how many. */
+  replayDeliveries(filter: DeliveryFilter, now: number, event: (count: number) => AuditEvent): Promise<number>
+  countDeliveries(): Promise<{ pending: number; dead: number }>
+  /** @param times what was delivered, or given up, before these is forgotten, with its events */
+  forgetDeliveries(times: { delivered: number; dead: number }): Promise<void>
+
+  // Webhooks. A change of them has a place in the feed.
+  webhooks(): Promise<Webhook[]>
+  /** Null: there are `most` already. */
+  addWebhook(webhook: Webhook, most: number, event: AuditEvent): Promise<number | null>
+  /** Disabled, what is pending for it is given up. Null: there is none such, or it is so already. */
+  setWebhookStatus(id: string, status: Webhook['status'], now: number, event: AuditEvent): Promise<number | null>
+  /** With its deliveries. Null: there is none such. */
+  removeWebhook(id: string, now: number, event: AuditEvent): Promise<number | null>
+  /** The same secret, sealed by another one. */
+  resealWebhook(id: string, sealedSecret: Uint8Array): Promise<void>
 
   // Limits on logins.
   loginFailures(subject: string): Promise<LoginFailures>

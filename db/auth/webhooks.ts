@@ -1,0 +1,69 @@
+import { asc, eq, sql } from 'drizzle-orm'
+import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
+import type { AuthStore, Webhook } from '../../services/auth/store.ts'
+import type { AuditEvent } from '../../services/kit/audit.ts'
+import { placeholders } from '../placeholders.ts'
+import type { Sqlite } from '../sqlite.ts'
+import { type Audit, COUNT, countOf } from './audit.ts'
+import type { Events } from './events.ts'
+import { webhooks } from './schema.ts'
+
+/** Where the outside wants to be told. A change has a place in the feed: the other services write only what is wanted. */
+export function webhookStore(
+  sqlite: Sqlite,
+  db: BunSQLiteDatabase,
+  { audit, events }: { audit: Audit; events: Events },
+) {
+  const id = sql.placeholder('id')
+  const all = db.select().from(webhooks).orderBy(asc(webhooks.createdAt), asc(webhooks.id)).prepare()
+  const count = db.select(COUNT).from(webhooks).prepare()
+  const insert = db.insert(webhooks).values(placeholders(webhooks)).prepare()
+  const reseal = db
+    .update(webhooks)
+    .set({ sealedSecret: sql`${sql.placeholder('sealed')}` })
+    .where(eq(webhooks.id, id))
+    .prepare()
+  const setStatus = sqlite.raw.query('UPDATE webhooks SET status = ?2 WHERE id = ?1 AND status <> ?2')
+  const remove = sqlite.raw.query('DELETE FROM webhooks WHERE id = ?')
+  const removeDeliveries = sqlite.raw.query('DELETE FROM deliveries WHERE target = ?')
+  const giveUp = sqlite.raw.query(`
+    UPDATE deliveries SET status = 'dead', last_error = 'webhook_disabled', finished_at = ?
+    WHERE target = ? AND status = 'pending'`)
+
+  /** What is wanted is in memory before anyone can read the place of the change in the feed. */
+  const change = (now: number, write: () => boolean): Promise<number | null> =>
+    sqlite
+      .write(() => (write() ? events.tellWanted(now) : null))
+      .catch((error) => {
+        events.readWanted()
+        throw error
+      })
+
+  return {
+    webhooks: async (): Promise<Webhook[]> => all.all(),
+    addWebhook: (webhook: Webhook, most: number, event: AuditEvent) =>
+      change(webhook.createdAt, () => {
+        if (countOf(count.get()) >= most) return false
+        insert.run({ ...webhook, sealedSecret: Buffer.from(webhook.sealedSecret) })
+        audit.writeEvent(event)
+        return true
+      }),
+    setWebhookStatus: (of: string, status: Webhook['status'], now: number, event: AuditEvent) =>
+      change(now, () => {
+        if (setStatus.run(of, status).changes === 0) return false
+        if (status === 'disabled') giveUp.run(now, of)
+        audit.writeEvent(event)
+        return true
+      }),
+    removeWebhook: (of: string, now: number, event: AuditEvent) =>
+      change(now, () => {
+        if (remove.run(of).changes === 0) return false
+        removeDeliveries.run(of)
+        audit.writeEvent(event)
+        return true
+      }),
+    async resealWebhook(of: string, sealedSecret: Uint8Array) {
+      await sqlite.write(() => reseal.run({ id: of, sealed: Buffer.from(sealedSecret) }))
+    },
+  } satisfies Partial<AuthStore>
+}

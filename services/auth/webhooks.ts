@@ -1,0 +1,147 @@
+import type { Caller } from '../kit/caller.ts'
+import { timestamp } from '../kit/clock.ts'
+import type { EventType } from '../kit/events.ts'
+import { type PageQuery, pageAnswer, pageRequest } from '../kit/page.ts'
+import { invalid, Problem } from '../kit/problem.ts'
+import { type AuthContext, eventBy } from './context.ts'
+import { sealedName } from './outside.ts'
+import type { Delivery, DeliveryFilter, DeliveryStatus, Webhook } from './store.ts'
+import { SECRET_BYTES, secretText } from './webhook-signature.ts'
+
+const MOST = 50
+const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
+
+interface NewWebhook {
+  url: string
+  types?: EventType[]
+  description?: string
+}
+
+/**
+ * Adds one. When this resolves, every change that is answered afterwards is told to it. Its secret is told this once.
+ * @throws Problem `validation_failed` for an address that is not good, and where there are as many as there may be
+ */
+export async function createWebhook(context: AuthContext, body: NewWebhook, caller: Caller) {
+  const { clock, feed, outside, random, sealing, store } = context
+  const url = checkedUrl(body.url, context.config.production)
+  if (body.types?.length === 0) throw invalid('types must name at least one; without it, all are meant')
+  const id = random.id()
+  const secret = random.bytes(SECRET_BYTES)
+  const webhook: Webhook = {
+    id,
+    url,
+    description: body.description ?? null,
+    types: body.types ?? [],
+    sealedSecret: sealing.seal(secret, sealedName(id)),
+    status: 'active',
+    createdAt: clock.now(),
+  }
+  const event = eventBy(context, caller, 'webhook.created', null, { id, types: webhook.types })
+  const seq = await store.addWebhook(webhook, MOST, event)
+  if (seq === null) throw invalid(`There are ${MOST} webhooks, which is the most: delete one first`)
+  await outside.webhooksChanged()
+  await feed.announceUpTo(seq)
+  return { ...webhookRead(webhook), secret: secretText(secret) }
+}
+
+export async function listWebhooks({ store }: AuthContext) {
+  return { items: (await store.webhooks()).map(webhookRead) }
+}
+
+/** Takes one out, with what was on its way to it. @throws Problem `not_found` */
+export async function deleteWebhook(context: AuthContext, id: string, caller: Caller): Promise<void> {
+  const { clock, feed, outside, store } = context
+  const seq = await store.removeWebhook(id, clock.now(), eventBy(context, caller, 'webhook.deleted', null, { id }))
+  if (seq === null) throw new Problem('not_found')
+  await outside.webhooksChanged()
+  await feed.announceUpTo(seq)
+}
+
+/** Disabled, nothing is sent to it and what was on its way is dead; enabled again, it hears of what happens from then on. */
+export async function setWebhookStatus(context: AuthContext, id: string, status: Webhook['status'], caller: Caller) {
+  const { clock, feed, outside, store } = context
+  const event = eventBy(context, caller, status === 'active' ? 'webhook.enabled' : 'webhook.disabled', null, { id })
+  const seq = await store.setWebhookStatus(id, status, clock.now(), event)
+  const webhook = (await store.webhooks()).find((one) => one.id === id)
+  if (!webhook) throw new Problem('not_found')
+  if (seq !== null) {
+    await outside.webhooksChanged()
+    await feed.announceUpTo(seq)
+  }
+  return webhookRead(webhook)
+}
+
+interface DeliveriesQuery extends PageQuery {
+  webhook?: string
+  status?: DeliveryStatus
+}
+
+/** What is and was on its way to webhooks and to the broker, the newest first. */
+export async function listDeliveries({ store }: AuthContext, query: DeliveriesQuery) {
+  const { status, webhook } = query
+  const list = JSON.stringify(['deliveries', webhook, status])
+  const request = pageRequest(query, list)
+  const filter = { ...(webhook === undefined ? {} : { target: webhook }), ...(status === undefined ? {} : { status }) }
+  return pageAnswer(await store.listDeliveries(filter, request), request, list, deliveryRead)
+}
+
+interface Replay {
+  delivery?: string
+  webhook?: string
+  status?: 'delivered' | 'dead'
+  since?: string
+}
+
+/**
+ * Sends again what is over: one delivery; or those of a webhook, or of all, that are dead, or were delivered.
+ * What was for a webhook that is disabled stays as it is.
+ */
+export async function replayDeliveries(context: AuthContext, body: Replay, caller: Caller) {
+  const { clock, store } = context
+  const { delivery, since, status, webhook } = body
+  const filter: DeliveryFilter = {
+    ...(delivery === undefined ? { status: status ?? 'dead' } : { seq: Number(delivery) }),
+    ...(webhook === undefined ? {} : { target: webhook }),
+    ...(since === undefined ? {} : { since: Date.parse(since) }),
+  }
+  const replayed = await store.replayDeliveries(filter, clock.now(), (count) =>
+    eventBy(context, caller, 'webhook.replayed', null, { ...body, count }),
+  )
+  return { replayed }
+}
+
+/**
+ * The address as it is kept. In production what is told goes encrypted, or does not leave the machine.
+ * @throws Problem `validation_failed`, which does not repeat it: an address may hold a secret
+ */
+function checkedUrl(text: string, production: boolean): string {
+  const url = URL.parse(text)
+  if (!url || !/^https?:$/.test(url.protocol)) throw invalid('url must be an address that begins with https://')
+  if (url.username || url.password) throw invalid('url must not hold a user or a password')
+  if (url.hash) throw invalid('url must not hold a fragment')
+  if (production && url.protocol === 'http:' && !LOOPBACK.test(url.hostname))
+    throw invalid('url must begin with https:// in production, but for an address of this machine')
+  return url.href
+}
+
+function webhookRead({ createdAt, description, id, status, types, url }: Webhook) {
+  return { id, url, description, types, status, created_at: timestamp(createdAt) }
+}
+
+function deliveryRead(delivery: Delivery) {
+  const { event, finishedAt, lastError, lastStatus, nextAt, seq, status, target, tries } = delivery
+  return {
+    id: String(seq),
+    target,
+    status,
+    event_id: event.id,
+    type: event.type,
+    user_id: event.userId,
+    at: timestamp(event.at),
+    tries,
+    last_status: lastStatus,
+    last_error: lastError,
+    next_at: status === 'pending' ? timestamp(nextAt) : null,
+    finished_at: finishedAt === null ? null : timestamp(finishedAt),
+  }
+}
