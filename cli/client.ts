@@ -31,6 +31,7 @@ const MENDS: Record<string, string> = {
   last_admin: 'ch202 users list --role ADMIN',
   users_unavailable: 'ch202 health',
   auth_unavailable: 'ch202 health',
+  modules_unavailable: 'ch202 health',
   database_unavailable: 'ch202 doctor',
   internal_error: 'ch202 logs --level error',
 }

@@ -1,15 +1,18 @@
+import {
+  addressSetting,
+  defaultAddress,
+  ofEachService,
+  SERVICE_NAMES,
+  type ServiceName,
+} from '../services/kit/services.ts'
 import { type Context, currentContext, LOCAL, listContexts, readContext } from './contexts.ts'
 import { EXIT, Failure, usage } from './exit.ts'
 import { noteOf } from './instance/note.ts'
 import { dataDirOf, type Environment, knownEnvironment, valuesOf } from './settings.ts'
 
-export const PLACES = ['auth', 'users', 'modules'] as const
-export type Place = (typeof PLACES)[number]
-
-/** Something of each service. */
-export function ofEach<T>(of: (place: Place) => T): Record<Place, T> {
-  return { auth: of('auth'), users: of('users'), modules: of('modules') }
-}
+export const PLACES = SERVICE_NAMES
+export type Place = ServiceName
+export const ofEach = ofEachService
 
 /** A value, and what it was that said so. */
 export interface Told {
@@ -29,13 +32,8 @@ export interface Connection {
 }
 
 /** The settings that say where the services are. */
-export const VARIABLES = { auth: 'AUTH_URL', users: 'USERS_URL', modules: 'MODULES_URL' } as const
+export const VARIABLES = ofEach(addressSetting)
 const WINNING = [...Object.values(VARIABLES), 'CH202_URL', 'CH202_TOKEN', 'OPERATOR_API_KEY']
-const DEFAULTS = {
-  auth: 'http://127.0.0.1:3001',
-  users: 'http://127.0.0.1:3002',
-  modules: 'http://127.0.0.1:3003',
-} as const
 const PATIENCE = 5000
 
 /**
@@ -58,7 +56,7 @@ function fromEnvironment(env: Environment): Record<Place, Told> {
     if (context) return { value: context[place], origin: `context ${context.name}` }
     const running = noteOf(place, dataDirOf(env))?.url
     if (running) return { value: running, origin: `${dataDirOf(env)}/run` }
-    return { value: DEFAULTS[place], origin: 'default' }
+    return { value: defaultAddress(place), origin: 'default' }
   }
   return ofEach(told)
 }
@@ -97,7 +95,7 @@ export function contextAt(addresses: Record<Place, string>, env: Environment): C
 }
 
 /**
- * The addresses of the three services, of which one is known. Where auth knows itself by that address, it knows the
+ * The addresses of the services, of which one is known. Where auth knows itself by that address, it knows the
  * others too; behind a proxy it does not, and there the one address serves all.
  */
 export async function addressesAt(url: string): Promise<Record<Place, string>> {
@@ -108,8 +106,10 @@ export async function addressesAt(url: string): Promise<Record<Place, string>> {
       redirect: 'manual',
     })
     const { ch202 } = (await answer.json()) as { ch202?: Partial<Record<Place, string>> }
-    if (!ch202?.auth || !ch202.users || !ch202.modules || !samePlace(ch202.auth, url)) return all
-    return { auth: url, users: addressIn(ch202.users), modules: addressIn(ch202.modules) }
+    if (!ch202?.auth || !samePlace(ch202.auth, url)) return all
+    const told = ch202
+    // One that is not there yet has no address of its own.
+    return ofEach((place) => (place === 'auth' ? url : addressIn(told[place] ?? url)))
   } catch {
     // Who answers there, if anyone does, is told by the first real request.
     return all

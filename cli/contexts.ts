@@ -1,17 +1,15 @@
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { ofEachService, SERVICE_NAMES, type ServiceName } from '../services/kit/services.ts'
 import { EXIT, Failure, usage } from './exit.ts'
 import { isAlive } from './instance/process.ts'
 import { makeDirectoryOf, writePrivateFile } from './private-file.ts'
 import type { Environment } from './settings.ts'
 
 /** An instance elsewhere and the session of an administrator there. */
-export interface Context {
+export interface Context extends Record<ServiceName, string> {
   name: string
-  auth: string
-  users: string
-  modules: string
   email: string
   user_id: string
   session_id: string
@@ -45,14 +43,16 @@ export function readContext(env: Environment, name: string): Context | undefined
   const file = fileOf(env, name)
   const kept = readJson(file)
   if (kept !== undefined && !isContext(kept)) throw unreadable(file)
-  return kept && { ...kept, name }
+  // A service that came later is where auth is: there is one address for all of them, or it is said anew by a login.
+  return kept && { ...ofEachService((place) => kept[place] ?? kept.auth), ...kept, name }
 }
 
 function isContext(value: unknown): value is Context {
   const kept = value as Record<keyof Context, unknown> | null
   const texts = ['email', 'user_id', 'session_id', 'access_token', 'refresh_token'] as const
   return (
-    (['auth', 'users', 'modules'] as const).every((place) => URL.canParse(String(kept?.[place]))) &&
+    URL.canParse(String(kept?.auth)) &&
+    SERVICE_NAMES.every((place) => kept?.[place] === undefined || URL.canParse(String(kept[place]))) &&
     texts.every((name) => typeof kept?.[name] === 'string') &&
     (['access_until', 'session_until'] as const).every((name) => typeof kept?.[name] === 'number')
   )

@@ -39,6 +39,9 @@ const COMMANDS: Record<string, Record<string, () => Promise<Command>>> = {
   'Keys:': {
     keys: async () => (await import('./commands/keys.ts')).keysCommand(),
   },
+  'Webhooks:': {
+    webhooks: async () => (await import('./commands/webhooks.ts')).webhooksCommand(),
+  },
   'Audit:': {
     audit: async () => (await import('./commands/audit.ts')).auditCommand(),
   },
@@ -46,6 +49,9 @@ const COMMANDS: Record<string, Record<string, () => Promise<Command>>> = {
     backup: async () => (await import('./commands/backup.ts')).backupCommand(),
     restore: async () => (await import('./commands/restore.ts')).restoreCommand(),
     migrate: async () => (await import('./commands/migrate.ts')).migrateCommand(),
+  },
+  'Grow:': {
+    new: async () => (await import('./commands/new.ts')).newCommand(),
   },
   'Package:': {
     package: async () => (await import('./commands/package.ts')).packageCommand(),

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { SERVICE_NAMES } from '../services/kit/services.ts'
 import { authMigrations } from './auth/migrations.ts'
 import { modulesMigrations } from './modules/migrations.ts'
 import type { DatabaseName, Migration } from './sqlite.ts'
@@ -10,12 +11,17 @@ export interface DatabaseFile {
   migrations: readonly Migration[]
 }
 
+const MIGRATIONS: Record<DatabaseName, readonly Migration[]> = {
+  auth: authMigrations,
+  users: usersMigrations,
+  modules: modulesMigrations,
+}
+
 /** Every database of a data directory: for what works on files, with the services down. */
 export function databases(dataDir: string): DatabaseFile[] {
-  const all = { auth: authMigrations, users: usersMigrations, modules: modulesMigrations }
-  return (Object.keys(all) as DatabaseName[]).map((name) => ({
+  return SERVICE_NAMES.map((name) => ({
     name,
     path: join(dataDir, `${name}.sqlite`),
-    migrations: all[name],
+    migrations: MIGRATIONS[name],
   }))
 }

@@ -2,7 +2,7 @@ import { constants, Database } from 'bun:sqlite'
 import { existsSync, statSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { type Chain, examineChain } from './auth/audit-chain.ts'
-import { AUDIT_CHAIN } from './auth/migrations.ts'
+import { AUDIT_CHAIN, EVENTS } from './auth/migrations.ts'
 import type { DatabaseFile } from './databases.ts'
 import { APPLICATION_IDS, checksumOf } from './sqlite.ts'
 
@@ -156,6 +156,20 @@ export function waitingMails({ raw }: Examined, before: number): number {
     raw
       .query<{ waiting: number }, [number]>('SELECT count(*) AS waiting FROM mail_requests WHERE requested_at < ?')
       .get(before)?.waiting ?? 0
+  )
+}
+
+/** Events that do not reach the outside: those under way since before a time, and those that were given up. */
+export function undelivered(examined: Examined, before: number): { late: number; dead: number } {
+  const none = { late: 0, dead: 0 }
+  if (examined.schema().pending.includes(EVENTS)) return none
+  return (
+    examined.raw
+      .query<{ late: number; dead: number }, [number]>(
+        `SELECT coalesce(sum(status = 'pending' AND since < ?), 0) AS late, coalesce(sum(status = 'dead'), 0) AS dead
+         FROM deliveries WHERE status <> 'delivered'`,
+      )
+      .get(before) ?? none
   )
 }
 

@@ -7,6 +7,11 @@ import * as modules from './modules/restored.ts'
 import { openDatabase, type Sqlite } from './sqlite.ts'
 import * as users from './users/restored.ts'
 
+/** How each of the others forgets users who were deleted after it was copied and before users was. */
+const FORGETTING: Record<string, (sqlite: Sqlite, ids: readonly string[]) => Promise<void>> = {
+  modules: modules.forgetUsers,
+}
+
 /**
  * Makes of the copies in a directory, each of its own moment, the databases of an instance that can start: brought up
  * to date, in step with each other, all earlier sessions ended.
@@ -18,15 +23,16 @@ export async function putInStep(directory: string, backup: { name: string; creat
   const open = new Map<string, Sqlite>()
   try {
     for (const { name, path, migrations } of databases(directory)) open.set(name, openDatabase(path, name, migrations))
-    const [usersFile, authFile, modulesFile] = ['users', 'auth', 'modules'].map((name) => open.get(name) as Sqlite)
-    if (!usersFile || !authFile || !modulesFile) throw new Error('A database is missing')
+    const [usersFile, authFile] = ['users', 'auth'].map((name) => open.get(name) as Sqlite)
+    if (!usersFile || !authFile) throw new Error('A database is missing')
     let count = 0
     await auth.beginAnew(
       authFile,
       accountsOf(usersFile, now, () => count++),
       restoredEvent(backup, now),
     )
-    await modules.forgetUsers(modulesFile, users.deletedUsers(usersFile))
+    const deleted = users.deletedUsers(usersFile)
+    for (const [name, sqlite] of open) await FORGETTING[name]?.(sqlite, deleted)
     return count
   } finally {
     for (const sqlite of open.values()) sqlite.close()

@@ -2,6 +2,7 @@ import { Database, type Statement } from 'bun:sqlite'
 import { createHash } from 'node:crypto'
 import { chmodSync, closeSync, existsSync, linkSync, mkdirSync, openSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { ofEachService, SERVICES, type ServiceName } from '../services/kit/services.ts'
 import { DatabaseError, openingError, refuseDamagedFile, refuseDamagedPages, refuseLogAlone } from './damage.ts'
 
 /** One step of a schema: forward only, and never edited once it has landed. */
@@ -13,8 +14,8 @@ export interface Migration {
 }
 
 /** Stands in the header of each of our files (`PRAGMA application_id`), so that no other file is taken for one. */
-export const APPLICATION_IDS = { auth: 0x63680001, users: 0x63680002, modules: 0x63680003 } as const
-export type DatabaseName = keyof typeof APPLICATION_IDS
+export const APPLICATION_IDS = ofEachService((name) => 0x63680000 + SERVICES[name].number)
+export type DatabaseName = ServiceName
 
 /** How long reads share one look at the file, in milliseconds: so late at most is seen what another process writes. */
 const LOOK = 2

@@ -2,6 +2,7 @@ import { authRoutes, FORMS } from './auth/index.ts'
 import { authV0 } from './auth/v0.ts'
 import { guard } from './kit/guard.ts'
 import { health } from './kit/health.ts'
+import { ModuleGates } from './kit/module-gate.ts'
 import { type OpenApiDocument, openApiDocument } from './kit/openapi.ts'
 import { documentedPaths } from './kit/service.ts'
 import { modulesRoutes } from './modules/index.ts'
@@ -13,8 +14,9 @@ const UNUSED = undefined as never
 
 /** The document of all three services, without one of them running. */
 export function documentation(version: string): OpenApiDocument {
-  const guarded = guard({ tokens: UNUSED, internalKeys: [], operatorKeys: [], clientAddress: UNUSED })
   const clock = { now: () => 0, monotonic: () => 0 }
+  const modules = new ModuleGates({ name: 'documentation', source: UNUSED, clock, log: UNUSED })
+  const guarded = guard({ tokens: UNUSED, modules, internalKeys: [], operatorKeys: [], clientAddress: UNUSED })
   const common = health({ service: 'ch202', version, clock, metrics: UNUSED, guard: guarded, probe: UNUSED })
   return openApiDocument('Ch202', version, {
     ...documentedPaths({ routes: common }),

@@ -1,13 +1,15 @@
 import { treaty } from '@elysiajs/eden'
 import type { AuthApi } from './auth/index.ts'
 import type { UsersPeer as UsersOfAuth } from './auth/peers.ts'
+import type { Event } from './kit/events.ts'
 import type { FeedSource } from './kit/feed.ts'
 import { Fault } from './kit/log.ts'
+import type { ModuleFeedSource } from './kit/module-gate.ts'
 import { isProblemCode, Problem, type ProblemBody, type ProblemCode } from './kit/problem.ts'
 import type { ModulesApi } from './modules/index.ts'
 import type { AuthPeer as AuthOfModules, UsersPeer as UsersOfModules } from './modules/peers.ts'
 import type { UsersApi } from './users/index.ts'
-import type { AuthPeer as AuthOfUsers, ModulesPeer as ModulesOfUsers } from './users/peers.ts'
+import type { AuthPeer as AuthOfUsers, DeletionListener } from './users/peers.ts'
 
 /**
  * How the services call each other: the typed client of the tool, over HTTP or straight into an app of this process.
@@ -81,7 +83,15 @@ export function authOfUsers(link: Link): AuthOfUsers {
       await told(auth.sync['email-changed'].post(change))
     },
     recordAudit: recordAudit(link),
+    recordEvent: recordEvent(link),
+    async recordEvents(events) {
+      await Promise.all(bodiesOf(events.map(eventBody)).map((some) => told(auth.sync.events.post({ events: some }))))
+    },
   }
+}
+
+function eventBody({ userId, ...event }: Event) {
+  return { ...event, user_id: userId }
 }
 
 /** As many in each as a body may have. */
@@ -100,13 +110,27 @@ function bodiesOf<T>(items: readonly T[]): T[][] {
   return bodies
 }
 
-export function modulesOfUsers(link: Link): ModulesOfUsers {
-  const client = treaty<ModulesApi>(base(link), configOf(link, PATIENCE))
-  return {
-    async userDeleted(user_id) {
-      await told(client.modules.sync['user-deleted'].post({ user_id }))
-    },
-  }
+/** The one route that every service has that hears of deleted users. */
+type Hearing = Record<
+  string,
+  { sync: { 'user-deleted': { post(body: { user_id: string }): Promise<Answer<unknown>> } } }
+>
+
+/** Those whom users tells that a user is gone: each at `/<name>/sync/user-deleted`. */
+export function listenersOfUsers<Name extends string>(
+  names: readonly Name[],
+  link: (name: Name) => Link,
+): DeletionListener[] {
+  return names.map((name) => {
+    const to = link(name)
+    const client = treaty(base(to), configOf(to, PATIENCE)) as unknown as Hearing
+    return {
+      name,
+      async userDeleted(user_id) {
+        await told((client[name] as Hearing[string]).sync['user-deleted'].post({ user_id }))
+      },
+    }
+  })
 }
 
 export function usersOfModules(link: Link): UsersOfModules {
@@ -120,7 +144,7 @@ export function usersOfModules(link: Link): UsersOfModules {
 }
 
 export function authOfModules(link: Link): AuthOfModules {
-  return { recordAudit: recordAudit(link) }
+  return { recordAudit: recordAudit(link), recordEvent: recordEvent(link) }
 }
 
 export function feedSource(link: Link): FeedSource {
@@ -138,6 +162,29 @@ export function feedSource(link: Link): FeedSource {
         roles: said.roles,
         expiresAt: Date.parse(String(said.expires_at)),
       }
+    },
+  }
+}
+
+function recordEvent(link: Link): AuthOfUsers['recordEvent'] {
+  const { auth } = authClient(link)
+  return async (event) => {
+    await told(auth.sync.event.post(eventBody(event)))
+  }
+}
+
+/** What the gates of a service ask of modules. */
+export function moduleFeedSource(link: Link): ModuleFeedSource {
+  const { modules } = treaty<ModulesApi>(base(link), configOf(link, SHORT))
+  return {
+    poll: (module, follower, after, epoch) =>
+      answerOf(
+        modules.sync.feed.get({ query: { module, follower, after: String(after), epoch } }),
+        'modules_unavailable',
+      ),
+    async modulesOf(user_id, requestId) {
+      const said = await answerOf(modules.users({ user_id }).get(part(requestId)), 'modules_unavailable')
+      return said.modules
     },
   }
 }

@@ -10,6 +10,7 @@ import { checkNewPassword } from './users/password-policy.ts'
 import { passwordChange } from './users/passwords.ts'
 import type { AuthPeer } from './users/peers.ts'
 import type { User, UsersStore } from './users/store.ts'
+import { type Telling, toldOfChange, toldOfNew } from './users/user-events.ts'
 import { type Change, changes, event, newUser } from './users/users.ts'
 
 interface Recovery {
@@ -53,12 +54,18 @@ export async function recoverAdmin(
     const { events, fields } = recovery(current, passwordHash)
     const next: User = { ...current, ...fields, version: current.version + 1, updatedAt: context.clock.now() }
     const rows = events.map(([type, detail]) => audited(event(context, type, next.id, caller, detail)))
-    const outcome = await store.replaceUser(next, [changed(next.id), ...rows])
+    const told = toldOfChange(telling(context), { from: current, to: next }, events)
+    const outcome = await store.replaceUser(next, [changed(next.id), ...told, ...rows])
     if (outcome === 'replaced') return { user: userRead(next), created: false }
     // `changed_since`: by a service that runs meanwhile.
     if (outcome !== 'changed_since') throw new Problem(outcome)
   }
   throw new Problem('user_not_found')
+}
+
+/** Who listens is not known here: auth drops what no one does. */
+function telling({ clock, random }: Recovery): Telling {
+  return { clock, random, wants: () => true }
 }
 
 function recovery(user: User, passwordHash: string): Change {
@@ -74,7 +81,8 @@ async function add(context: Recovery, email: string, passwordHash: string, calle
   const roles = ['USER', ADMIN]
   const user = newUser({ email, roles }, { id: random.id(), passwordHash, createdAt: now, updatedAt: now })
   const created = event(context, 'user.recovered', user.id, caller, { created: true, roles })
-  const outcome = await store.addUser(user, [changed(user.id), audited(created)])
+  const told = toldOfNew(telling(context), user)
+  const outcome = await store.addUser(user, [changed(user.id), ...told, audited(created)])
   if (outcome !== 'added') throw new Problem(outcome)
   return user
 }

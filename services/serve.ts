@@ -7,28 +7,29 @@ import type { Mailer } from './auth/mailer.ts'
 import { authService } from './auth/main.ts'
 import { systemClock, timestamp } from './kit/clock.ts'
 import { atOneAddress, type Config } from './kit/config.ts'
+import type { FeedSource } from './kit/feed.ts'
 import { PasswordHasher } from './kit/hasher.ts'
 import { openLog } from './kit/log.ts'
 import { MetricsRegistry } from './kit/metrics.ts'
+import type { ModuleFeedSource } from './kit/module-gate.ts'
 import { Problem } from './kit/problem.ts'
 import { systemRandom } from './kit/random.ts'
 import type { Runtime, Service } from './kit/runtime.ts'
 import { SERVER_BODY_MAX } from './kit/service.ts'
+import { HEAR_OF_DELETED, SERVICE_NAMES, type ServiceName } from './kit/services.ts'
 import { modulesService } from './modules/main.ts'
 import {
   authOfModules,
   authOfUsers,
   feedSource,
   type Link,
-  modulesOfUsers,
+  listenersOfUsers,
+  moduleFeedSource,
   usersOfAuth,
   usersOfModules,
 } from './peers.ts'
 import { usersService } from './users/main.ts'
 import { wholeApp } from './whole.ts'
-
-export const SERVICES = ['auth', 'users', 'modules'] as const
-export type ServiceName = (typeof SERVICES)[number]
 
 /** How long a stop waits for the requests under way: with what comes after it, no more than ten seconds. */
 const STOP_PATIENCE = 8000
@@ -55,12 +56,12 @@ export interface ServeOptions {
  */
 export async function serve(
   settings: Config,
-  names: readonly ServiceName[] = SERVICES,
+  names: readonly ServiceName[] = SERVICE_NAMES,
   { runtime: given = {}, mailer }: ServeOptions = {},
 ): Promise<Served> {
-  const together = names.length === SERVICES.length
+  const together = names.length === SERVICE_NAMES.length
   const config = together ? atOneAddress(settings) : settings
-  const address = names.length === 1 && names[0] ? addressOf(config, names[0]) : config.url
+  const address = names.length === 1 && names[0] ? config.addresses[names[0]] : config.url
   const runtime: Runtime = {
     config,
     clock: systemClock,
@@ -79,11 +80,12 @@ export async function serve(
     const key = config.internalKeys[0] ?? ''
     return names.includes(name)
       ? { url: 'http://localhost', key, fetch: (request) => appOf(services, name).handle(request) }
-      : { url: addressOf(config, name), key, fetch: (request) => fetch(request) }
+      : { url: config.addresses[name], key, fetch: (request) => fetch(request) }
   }
   const { server, answerWith, lastAnswers } = listen(address)
   try {
-    for (const name of names) services.push(await build(name, runtime, link, mailer))
+    const others = { link, feed: feedSource(link('auth')), modules: moduleFeedSource(link('modules')) }
+    for (const name of names) services.push(await BUILD[name](runtime, { ...others, ...(mailer ? { mailer } : {}) }))
   } catch (error) {
     await server.stop(true)
     for (const service of services) await service.stop()
@@ -99,21 +101,28 @@ export async function serve(
   return { url, services: names, apps, stop: () => stop(server, services, forget, lastAnswers) }
 }
 
-async function build(
-  name: ServiceName,
-  runtime: Runtime,
-  link: (name: ServiceName) => Link,
-  mailer: Mailer | undefined,
-): Promise<Service> {
-  if (name === 'auth') return authService(runtime, { users: usersOfAuth(link('users')), ...(mailer ? { mailer } : {}) })
-  const feed = feedSource(link('auth'))
-  if (name === 'users')
-    return usersService(runtime, { auth: authOfUsers(link('auth')), feed, modules: modulesOfUsers(link('modules')) })
-  return modulesService(runtime, { auth: authOfModules(link('auth')), feed, users: usersOfModules(link('users')) })
+/** What a service may be put together with. */
+interface Others {
+  link(name: ServiceName): Link
+  /** What auth tells everyone who checks tokens. */
+  feed: FeedSource
+  /** What modules tells everyone who has a route that names a module. */
+  modules: ModuleFeedSource
+  mailer?: Mailer
 }
 
-function addressOf(config: Config, name: ServiceName): string {
-  return { auth: config.authUrl, users: config.usersUrl, modules: config.modulesUrl }[name]
+/** How each service is put together: those that need more of the others than the two feeds are given it here. */
+const BUILD: Record<ServiceName, (runtime: Runtime, others: Others) => Service | Promise<Service>> = {
+  auth: (runtime, { link, mailer }) =>
+    authService(runtime, { users: usersOfAuth(link('users')), ...(mailer ? { mailer } : {}) }),
+  users: (runtime, { link, feed }) =>
+    usersService(runtime, {
+      auth: authOfUsers(link('auth')),
+      feed,
+      listeners: listenersOfUsers(HEAR_OF_DELETED, link),
+    }),
+  modules: (runtime, { link, feed }) =>
+    modulesService(runtime, { auth: authOfModules(link('auth')), feed, users: usersOfModules(link('users')) }),
 }
 
 function appOf(services: readonly Service[], name: ServiceName): AnyElysia {
@@ -209,7 +218,9 @@ function pathOf(url: string): string {
 }
 
 function firstPart(path: string): string {
-  return /^(?:\/api\/v1)?\/([^/?#]*)/.exec(path)?.[1] ?? ''
+  const start = path.startsWith('/api/v1/') ? '/api/v1/'.length : 1
+  const end = path.indexOf('/', start)
+  return path.slice(start, end < 0 ? undefined : end)
 }
 
 /** When the system began this process, in its own ticks: that tells it from a later one of the same id. */
@@ -250,5 +261,5 @@ async function stop(
   while (server.pendingRequests > 0 && performance.now() < end) await Bun.sleep(5)
   await server.stop(true)
   // Those that tell others stop before those that are told.
-  for (const name of ['modules', 'users', 'auth']) await services.find((service) => service.name === name)?.stop()
+  for (const name of SERVICE_NAMES.toReversed()) await services.find((service) => service.name === name)?.stop()
 }

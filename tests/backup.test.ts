@@ -3,12 +3,12 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { createHash } from 'node:crypto'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { SERVICE_NAMES } from '../services/kit/services.ts'
 import { as, call, createUser, eventually, logIn, mails, PASSWORD, type System, startSystem } from './harness.ts'
 import { ch202, launch, ownSettings, ROOT, temporary } from './processes.ts'
 
 setDefaultTimeout(20_000)
 
-const NAMES = ['auth', 'users', 'modules'] as const
 const folder = temporary('backup')
 let system: System
 let env: Record<string, string>
@@ -93,13 +93,13 @@ describe('backup create', () => {
       changed: true,
     })
     const files = readdirSync(said.path).sort()
-    expect(files).toEqual(['auth.sqlite', 'manifest.json', 'modules.sqlite', 'users.sqlite'])
+    expect(files).toEqual(['manifest.json', ...SERVICE_NAMES.map((name) => `${name}.sqlite`)].sort())
     expect([mode(join(system.dataDir, 'backups')), mode(said.path)]).toEqual([0o700, 0o700])
     for (const file of files) expect([file, mode(join(said.path, file))]).toEqual([file, 0o600])
     const manifest = manifestOf(said.path)
     expect(manifest).toMatchObject({ format: 1, name: said.name, ch202_version: '0.1.0' })
     let bytes = 0
-    for (const name of NAMES) {
+    for (const name of SERVICE_NAMES) {
       const file = join(said.path, `${name}.sqlite`)
       bytes += statSync(file).size
       expect(manifest.services[name]).toMatchObject({
@@ -202,8 +202,8 @@ describe('backup create', () => {
     // Two directories, an empty file for each database, what is flushed, the manifest, the name.
     const changes = 'mkdirSync,writeFileSync,renameSync'
     const calls = await fileCalls(changes, ['backup', 'create', '--out', folder.fresh()], env)
-    expect(calls).toBe(7)
-    await inPairs([2, 5, 7], async (at) => {
+    expect(calls).toBe(4 + SERVICE_NAMES.length)
+    await inPairs([2, 5, calls], async (at) => {
       const own = join(out, String(at))
       expect((await killedAt(changes, at, ['backup', 'create', '--out', own], env)).status).not.toBe(0)
       const { items } = JSON.parse((await run(`backup list --in ${own} -o json`)).stdout)
@@ -311,10 +311,7 @@ describe('backup verify', () => {
       'auth.file',
       'auth.database',
       'signing_key',
-      'users.file',
-      'users.database',
-      'modules.file',
-      'modules.database',
+      ...SERVICE_NAMES.slice(1).flatMap((name) => [`${name}.file`, `${name}.database`]),
       'restore',
       'audit',
     ])
@@ -521,7 +518,7 @@ describe('restore', () => {
       expect(done.status).toBe(0)
       const { aside } = JSON.parse(done.stdout)
       expect(JSON.parse(done.stdout)).toMatchObject({ ok: true, name, path: own.dataDir, changed: true })
-      for (const service of NAMES) expect(mode(join(own.dataDir, `${service}.sqlite`))).toBe(0o600)
+      for (const service of SERVICE_NAMES) expect(mode(join(own.dataDir, `${service}.sqlite`))).toBe(0o600)
       expect(readdirSync(own.dataDir).filter((file) => /-(wal|shm|journal)$|draft/.test(file))).toEqual([])
       // What was put aside is whole, the last write before the crash too.
       const kept = rows<{ email: string }>(join(aside, 'users.sqlite'), 'SELECT email FROM users')
@@ -530,7 +527,7 @@ describe('restore', () => {
       await own.start('auth')
       for (const tokens of [changed.tokens, idle.tokens, deleted.tokens, late.tokens, afterBackup, afterRotation]) {
         const bearer = { headers: as.bearer(tokens.access_token) }
-        for (const place of NAMES)
+        for (const place of SERVICE_NAMES)
           expect(
             (await call(own.url[place], place === 'modules' ? 'GET /modules/' : 'GET /auth/me', bearer)).status,
           ).toBe(401)
@@ -632,13 +629,13 @@ describe('restore', () => {
   test('that was killed leaves what was there or what refuses to start, and again it is whole', async () => {
     const original = folder.fresh()
     await run(`restore ${sample} --to ${original}`)
-    for (const service of NAMES) {
+    for (const service of SERVICE_NAMES) {
       const raw = new Database(join(original, `${service}.sqlite`))
       raw.run('PRAGMA user_version = 7')
       raw.close()
     }
     const states = (directory: string) =>
-      NAMES.map((service) => {
+      SERVICE_NAMES.map((service) => {
         const file = join(directory, `${service}.sqlite`)
         if (!existsSync(file)) return 'missing'
         if (!readFileSync(file).toString('latin1', 0, 15).startsWith('SQLite format 3')) return 'closed'
@@ -650,11 +647,12 @@ describe('restore', () => {
       return directory
     }
     const words = (to: string) => ['restore', sample, '--to', to, '--yes']
-    // Three are made for comparison; then three are put aside and closed, and three put in their places.
+    // All are made for comparison; then all are put aside and closed, and all put in their places.
+    const each = SERVICE_NAMES.length
     const changes = 'linkSync,renameSync'
-    expect(await fileCalls(changes, words(copy()), env)).toBe(12)
+    expect(await fileCalls(changes, words(copy()), env)).toBe(4 * each)
     const seen = new Set<string>()
-    await inPairs([5, 7, 10, 11, 12], async (at) => {
+    await inPairs([each + 2, 2 * each + 1, 3 * each + 1, 4 * each - 1, 4 * each], async (at) => {
       const to = copy()
       await killedAt(changes, at, words(to), env)
       const left = states(to)
@@ -663,11 +661,11 @@ describe('restore', () => {
       const again = await run(`restore ${sample} --to ${to} --yes`)
       expect([at, again.status]).toEqual([at, 0])
       expect([at, readdirSync(to).filter((file) => /^\.|-(wal|shm|journal)$/.test(file))]).toEqual([at, []])
-      expect([at, states(to)]).toEqual([at, ['new', 'new', 'new']])
+      expect([at, states(to)]).toEqual([at, SERVICE_NAMES.map(() => 'new')])
       // Whatever was there before is still somewhere.
       const asides = readdirSync(to).filter((file) => file.startsWith('before-restore-'))
-      for (const service of NAMES) {
-        const found = asides.filter((aside) => states(join(to, aside))[NAMES.indexOf(service)] === 'old')
+      for (const service of SERVICE_NAMES) {
+        const found = asides.filter((aside) => states(join(to, aside))[SERVICE_NAMES.indexOf(service)] === 'old')
         expect([at, service, found.length > 0]).toEqual([at, service, true])
       }
     })
@@ -678,11 +676,11 @@ describe('restore', () => {
     const to = folder.fresh()
     const words = ['restore', sample, '--to', to]
     // After the first of the databases has come, before the second.
-    await killedAt('renameSync', 5, words, env)
-    const closed = NAMES.filter((name) =>
+    await killedAt('renameSync', SERVICE_NAMES.length + 2, words, env)
+    const closed = SERVICE_NAMES.filter((name) =>
       readFileSync(join(to, `${name}.sqlite`), 'latin1').startsWith('Ch202 restore'),
     )
-    expect(closed.length).toBe(2)
+    expect(closed.length).toBe(SERVICE_NAMES.length - 1)
     const { status, stderr } = await launch([process.execPath, 'cli/main.ts', 'serve'], { env: ownSettings(to) }).ended
     expect([status, stderr]).toEqual([1, expect.stringContaining('Restore it from a backup')])
     const backup = await run('backup create', { CH202_DATA_DIR: to })

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SHELLS } from '../cli/completion/scripts.ts'
 import { openInstance } from './cli/shell.ts'
-import { as, call, createUser, PASSWORD, type TestUser } from './harness.ts'
+import { addressSettings, as, call, createUser, PASSWORD, type TestUser } from './harness.ts'
 import { ch202, type Ended } from './processes.ts'
 
 setDefaultTimeout(20_000)
@@ -14,10 +14,13 @@ const QUOTED = "o'brien@evil.example"
 
 let instance: Awaited<ReturnType<typeof openInstance>>
 let user: TestUser
+let webhook: string
 beforeAll(async () => {
   instance = await openInstance('completion', { CORS_ORIGINS: '' })
   const { system, shell } = instance
   user = await createUser(system, { username: 'zora', name: 'Zora Neale' })
+  const hook = { headers: as.operator, body: { url: 'http://127.0.0.1:9/', types: ['module.disabled'] } }
+  webhook = (await call(system.url.auth, 'POST /api/v1/admin/webhooks', hook)).body.id
   const post = (place: 'users' | 'modules', body: object) =>
     call(system.url[place], `POST /api/v1/${place}`, { headers: as.operator, body })
   for (const email of [EVIL, QUOTED]) expect((await post('users', { email, password: PASSWORD })).status).toBe(201)
@@ -84,6 +87,9 @@ describe('complete', () => {
       [['users', 'get', 'nobody'], []],
       [['modules', 'get', ''], ['billing']],
       [['modules', 'get', 'x'], []],
+      [['webhooks', 'create', 'http://x', '--types', 'module.d'], ['module.disabled']],
+      [['webhooks', 'delete', ''], [webhook]],
+      [['webhooks', 'deliveries', '--webhook', ''], [webhook]],
       [['sessions', 'revoke', '--user', email, ''], [tokens.session_id]],
       [['sessions', 'revoke', '--user', id, ''], [tokens.session_id]],
       [['sessions', 'list', '--user', 'zor'], ['zora']],
@@ -150,7 +156,7 @@ describe('complete', () => {
     const file = join(config, 'ch202', 'contexts', 'c.json')
     mkdirSync(join(file, '..'), { recursive: true })
     writeFileSync(join(config, 'ch202', 'current.json'), '{"context":"c"}')
-    const unset = { AUTH_URL: '', USERS_URL: '', MODULES_URL: '', OPERATOR_API_KEY: '', XDG_CONFIG_HOME: config }
+    const unset = { ...addressSettings(() => ''), OPERATOR_API_KEY: '', XDG_CONFIG_HOME: config }
     const look = async (until: number) => {
       writeFileSync(file, JSON.stringify(context(`http://127.0.0.1:${server.port}`, until)))
       return (await offered(['users', 'get', ''], unset)).values

@@ -53,6 +53,7 @@ test('show tells the value that wins, and with --origin what it was that won', a
     REFRESH_EXPIRE: '2d',
     CH202_SECRET: given,
     SMTP_URL: 'smtps://mailer:mail-password@mail.example.org',
+    AMQP_URL: 'amqps://publisher:broker-password@mq.example.org/shop',
     USERS_URL: 'http://127.0.0.1:6',
   })
   const table: [name: string, value: string | null, origin: string][] = [
@@ -62,6 +63,8 @@ test('show tells the value that wins, and with --origin what it was that won', a
     ['ISSUER', null, 'default'],
     ['PUBLIC_URL', 'http://127.0.0.1:3000', 'default'],
     ['SMTP_URL', 'smtps://***@mail.example.org', 'environment'],
+    ['AMQP_URL', 'amqps://***@mq.example.org/shop', 'environment'],
+    ['AMQP_EXCHANGE', 'ch202', 'default'],
     ['CH202_SECRET', 'set', 'environment'],
     ['OPERATOR_API_KEY', 'made at the first start', file],
     ['INTERNAL_API_KEY', 'missing', 'default'],
@@ -72,7 +75,7 @@ test('show tells the value that wins, and with --origin what it was that won', a
     ['credential', 'key', file],
   ]
   for (const [name, value, origin] of table) expect(row(name)).toEqual({ name, value, origin })
-  for (const secret of [given, KEPT, KEPT.slice(0, 6), 'mail-password', 'mailer'])
+  for (const secret of [given, KEPT, KEPT.slice(0, 6), 'mail-password', 'mailer', 'broker-password', 'publisher'])
     expect(stdout.includes(secret)).toBe(false)
   expect((await show({}, [])).row('JWT_EXPIRE')).toEqual({ name: 'JWT_EXPIRE', value: '1h' } as Row)
 })

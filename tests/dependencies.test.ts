@@ -13,7 +13,17 @@ const ci = readFileSync(join(ROOT, '.ci/run'), 'utf8')
 const folder = temporary('dependencies')
 
 /** Each lets anyone use, change and pass on what it stands on, also in a program that is not free. */
-const PERMISSIVE = ['0BSD', 'Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', 'ISC', 'MIT', 'MIT-0', 'Python-2.0']
+const PERMISSIVE = [
+  '0BSD',
+  'Apache-2.0',
+  'BSD-2-Clause',
+  'BSD-3-Clause',
+  'ISC',
+  'MIT',
+  'MIT-0',
+  'Python-2.0',
+  'Unlicense',
+]
 /** Looked at: they choose a binary or a version of Vue, and what is used of them here works without. */
 const WITH_A_SCRIPT = ['esbuild', 'vue-demi']
 const INSTALL_SCRIPTS = ['preinstall', 'install', 'postinstall']

@@ -14,6 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { SERVICE_NAMES } from '../services/kit/services.ts'
 import { call, newEmail, PASSWORD } from './harness.ts'
 import { ch202, launch, ownSettings, ROOT, type Running, temporary } from './processes.ts'
 
@@ -159,7 +160,10 @@ describe('one thing broken is found, and nothing else', () => {
   const unread = (name: string) =>
     Object.fromEntries(['file', 'integrity', 'schema', 'wal'].map((what) => [`db.${name}.${what}`, 'skipped']))
   const ofAuth = Object.fromEntries(
-    ['mail.waiting', 'keys.open', 'keys.age', 'cache.drift', 'audit.chain'].map((id) => [id, 'skipped']),
+    ['mail.waiting', 'deliveries.waiting', 'keys.open', 'keys.age', 'cache.drift', 'audit.chain'].map((id) => [
+      id,
+      'skipped',
+    ]),
   )
   const settingsUnknown = Object.fromEntries(
     ['environment', 'registration', 'rate_limit', 'password_hash', 'public_url', 'mail', 'proxies'].map((name) => [
@@ -167,6 +171,9 @@ describe('one thing broken is found, and nothing else', () => {
       'skipped',
     ]),
   )
+  const EVENT = "INSERT INTO events VALUES ('e', 'user.created', 'u', 0, '{}')"
+  const delivery = (status: string, since: number) =>
+    `INSERT INTO deliveries (event_id, target, next_at, status, since) VALUES ('e', 'amqp', 0, '${status}', ${since})`
   const notice = (payload: string, subject = "'x'", kind = 'audit') =>
     `INSERT INTO outbox (target, kind, subject, payload) SELECT 'auth', '${kind}', ${subject}, '${payload}'`
   const SAMPLE = 'SELECT user_id FROM accounts LIMIT 1'
@@ -314,6 +321,19 @@ describe('one thing broken is found, and nothing else', () => {
       { 'mail.waiting': 'warning' },
     ],
     [
+      'an event that is late',
+      at('auth.sqlite', EVENT, delivery('pending', ago(4000))),
+      { 'deliveries.waiting': 'warning' },
+      /1 has waited for an hour/,
+    ],
+    [
+      'an event that is dead',
+      at('auth.sqlite', EVENT, delivery('dead', ago(60))),
+      { 'deliveries.waiting': 'warning' },
+      /1 is dead/,
+    ],
+    ['an event on its way', at('auth.sqlite', EVENT, delivery('pending', ago(60))), {}],
+    [
       'mails that pile up',
       (dir) => {
         mkdirSync(join(dir, 'mail'), { mode: 0o700 })
@@ -430,7 +450,7 @@ describe('with the services up', () => {
     running.signal('SIGKILL')
     await running.ended
     const killed = snapshot(dataDir)
-    expect(killed.filter((line) => /^\S+\.sqlite-(wal|shm) /.test(line))).toHaveLength(6)
+    expect(killed.filter((line) => /^\S+\.sqlite-(wal|shm) /.test(line))).toHaveLength(2 * SERVICE_NAMES.length)
     const after = await examine(env)
     // That the cache agrees again stands in the write-ahead log alone.
     expect(changes(first.statuses, after.statuses)).toEqual({
@@ -448,7 +468,7 @@ describe('the checks', () => {
     const docs = readFileSync(join(ROOT, 'docs/operations.md'), 'utf8')
     const [, chapter = ''] = docs.split(/^## Doctor$/m)
     const listed = [...chapter.matchAll(/^\| `([a-z_.<>]+)` +\|/gm)].flatMap(([, id = '']) =>
-      id.includes('<') ? ['auth', 'users', 'modules'].map((name) => id.replace('<service>', name)) : [id],
+      id.includes('<') ? SERVICE_NAMES.map((name) => id.replace('<service>', name)) : [id],
     )
     expect(listed.sort()).toEqual(Object.keys(before).sort())
   })

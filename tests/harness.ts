@@ -2,6 +2,7 @@ import { test } from 'bun:test'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { addressSetting, ofEachService, SERVICE_NAMES, type ServiceName } from '../services/kit/services.ts'
 
 /** The two ways of running: nothing in the contract may depend on which it is. */
 export const WAYS = ['one process', 'three processes'] as const
@@ -16,8 +17,7 @@ const ROOT = join(import.meta.dir, '..')
 export const INTERNAL_KEY = 'internal-key-of-the-tests-0123456789abcdef'
 export const OPERATOR_KEY = 'operator-key-of-the-tests-0123456789abcdef'
 const SECRET = 'secret-of-the-tests-0123456789-0123456789abc'
-const NAMES = ['auth', 'users', 'modules'] as const
-export type Name = (typeof NAMES)[number]
+export type Name = ServiceName
 
 type Process = Bun.Subprocess<'ignore', 'pipe', 'pipe'>
 
@@ -57,6 +57,11 @@ export function freePort(): number {
   }
 }
 
+/** The setting of each service's address. */
+export function addressSettings(of: (name: Name) => string): Record<string, string> {
+  return Object.fromEntries(SERVICE_NAMES.map((name) => [addressSetting(name), of(name)]))
+}
+
 interface StartOptions {
   /** A module that each process loads before the program. */
   preload?: string
@@ -73,18 +78,14 @@ export async function startSystem(
   const address = () => `http://127.0.0.1:${freePort()}`
   const one = address()
   const together = way === 'one process'
-  const url = together
-    ? { auth: one, users: one, modules: one }
-    : { auth: address(), users: address(), modules: address() }
+  const url = ofEachService(() => (together ? one : address()))
   const environment = {
     PATH: process.env.PATH ?? '',
     HOME: process.env.HOME ?? '',
     CH202_ENV: 'test',
     CH202_DATA_DIR: dataDir,
     CH202_URL: one,
-    AUTH_URL: url.auth,
-    USERS_URL: url.users,
-    MODULES_URL: url.modules,
+    ...addressSettings((name) => url[name]),
     INTERNAL_API_KEY: INTERNAL_KEY,
     OPERATOR_API_KEY: OPERATOR_KEY,
     CH202_SECRET: SECRET,
@@ -154,12 +155,12 @@ export async function startSystem(
       running.delete(keyOf(name))
     },
     async stop() {
-      await Promise.all(NAMES.map((name) => end(name, 'SIGTERM')))
+      await Promise.all(SERVICE_NAMES.map((name) => end(name, 'SIGTERM')))
       rmSync(dataDir, { recursive: true, force: true })
     },
   }
   try {
-    await Promise.all((together ? (['auth'] as const) : NAMES).map((name) => system.start(name)))
+    await Promise.all((together ? (['auth'] as const) : SERVICE_NAMES).map((name) => system.start(name)))
   } catch (error) {
     await system.stop()
     throw error

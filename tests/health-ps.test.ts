@@ -2,6 +2,7 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { version } from '../package.json'
+import { ofEachService, SERVICE_NAMES } from '../services/kit/services.ts'
 import { freePort } from './harness.ts'
 import { ch202, launch, ownSettings, type Running, temporary } from './processes.ts'
 
@@ -47,18 +48,14 @@ describe('three services, started, one of them stopped, killed and held', () => 
     ])
     const { OPERATOR_API_KEY: _, INTERNAL_API_KEY: __, ...keyless } = env
     const down = await json(keyless, 'health')
-    expect([down.status, down.body.ok, states(down.body.items)]).toEqual([
-      10,
-      false,
-      { auth: 'failed', users: 'failed', modules: 'failed' },
-    ])
+    expect([down.status, down.body.ok, states(down.body.items)]).toEqual([10, false, ofEachService(() => 'failed')])
     expect(down.body.items[0]).toMatchObject({ address: env.AUTH_URL, version: null, message: 'nothing answers there' })
     const inVain = await ch202(['health', '--wait', '1s'], { env: keyless })
     expect([inVain.status, inVain.took > 1000, inVain.took < 4000]).toEqual([10, true, true])
 
     // Waits by the notes that the services have yet to write.
     const waiting = ch202(['health', '--wait', '15s'], { env: bare })
-    const running = { auth: start(env, 'auth'), users: start(env, 'users'), modules: start(env, 'modules') }
+    const running = ofEachService((name) => start(env, name))
     const { status, stderr, stdout } = await waiting
     expect([status, stderr]).toEqual([0, ''])
     expect(stdout).toContain(`${env.USERS_URL}\n`)
@@ -72,12 +69,12 @@ describe('three services, started, one of them stopped, killed and held', () => 
     }
     expect(well.body.items[0].cache).toMatchObject({ entries: 0, pending: 0 })
     const swapped = await json({ ...keyless, USERS_URL: env.AUTH_URL ?? '' }, 'health')
-    expect(states(swapped.body.items)).toEqual({ auth: 'ok', users: 'failed', modules: 'ok' })
+    expect(states(swapped.body.items)).toEqual({ ...ofEachService(() => 'ok'), users: 'failed' })
     expect(swapped.body.items[1].message).toBe('auth answers there')
 
     const up = await json(bare, 'ps')
     expect(up.body.items).toEqual(
-      (['auth', 'users', 'modules'] as const).map((service) => ({
+      SERVICE_NAMES.map((service) => ({
         service,
         state: 'up',
         pid: running[service].pid,
@@ -94,7 +91,8 @@ describe('three services, started, one of them stopped, killed and held', () => 
     running.users.signal('SIGKILL')
     await Promise.all([running.modules.ended, running.users.ended])
     const after = await json(bare, 'ps')
-    expect([after.status, states(after.body.items)]).toEqual([0, { auth: 'up', users: 'dead' }])
+    const { modules: ___, ...left } = ofEachService(() => 'up')
+    expect([after.status, states(after.body.items)]).toEqual([0, { ...left, users: 'dead' }])
     expect(after.body.items[1]).toMatchObject({ rss_bytes: null, cpu_s: null })
 
     // Another program has got the process id since: one of ours that began at another time, one of others.
@@ -107,12 +105,12 @@ describe('three services, started, one of them stopped, killed and held', () => 
       { pid: process.pid },
     ]) {
       writeFileSync(note, JSON.stringify({ ...rest, ...other }))
-      expect(states((await json(bare, 'ps')).body.items)).toEqual({ auth: 'up', users: 'dead' })
+      expect(states((await json(bare, 'ps')).body.items)).toEqual({ ...left, users: 'dead' })
     }
 
     running.auth.signal('SIGSTOP')
     const told = await ch202(['ps'], { env: bare })
-    expect([told.status, told.stdout]).toEqual([0, expect.stringMatching(/^auth {3}silent .*\nusers {2}dead /)])
+    expect([told.status, told.stdout]).toEqual([0, expect.stringMatching(/^auth +silent .*\nusers +dead /)])
     expect(told.stderr).toContain('not there any more: users\n')
     expect(told.stderr).toContain('without an answer: auth\n')
     running.auth.signal('SIGKILL')

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { dirname, join } from 'node:path'
+import { SERVICE_NAMES } from '../services/kit/services.ts'
 
 /**
  * Who may import whom. The linter refuses what no import may name, of whatever kind (`biome.json`); it can't tell an
@@ -16,12 +17,11 @@ interface Row {
   serves?: true
 }
 
-const SERVICES = ['auth', 'users', 'modules']
 const HTTP = ['elysia', '@elysiajs/!(eden)']
 const SQL = ['drizzle-orm', 'drizzle-orm/**', 'bun:sqlite']
 const EDEN = ['@elysiajs/eden', '@elysiajs/eden/**']
 const KIT = 'services/kit/*.ts'
-const HTTP_NAMES = 'service,runtime,guard,health,schema,validation,page,openapi,operation,swagger,user'
+const HTTP_NAMES = 'service,runtime,guard,health,schema,validation,page,openapi,operation,swagger,user,event-schemas'
 const PLAIN_KIT = `services/kit/!(${HTTP_NAMES.replaceAll(',', '|')}).ts`
 /** Packages of which only the rooms that name them may know. The others are anyone's. */
 const RESERVED = [...HTTP, 'elysia/**', ...SQL, ...EDEN, 'drizzle-kit', 'drizzle-kit/**']
@@ -29,7 +29,7 @@ const RESERVED = [...HTTP, 'elysia/**', ...SQL, ...EDEN, 'drizzle-kit', 'drizzle
 const rows: Row[] = [
   { files: `services/kit/{${HTTP_NAMES}}.ts`, values: [KIT, ...HTTP, 'node_modules/@scalar/**'], serves: true },
   { files: 'services/kit/**', values: [KIT] },
-  ...SERVICES.flatMap((name): Row[] => [
+  ...SERVICE_NAMES.flatMap((name): Row[] => [
     {
       files: `services/${name}/main.ts`,
       values: [`services/${name}/**`, KIT, `db/${name}/**`, 'db/*.ts', ...HTTP],
@@ -68,7 +68,7 @@ const rows: Row[] = [
     types: ['services/*/peers.ts'],
   },
   { files: 'services/sealed.ts', values: ['services/auth/sealing.ts', KIT] },
-  ...SERVICES.map(
+  ...SERVICE_NAMES.map(
     (name): Row => ({
       files: `db/${name}/**`,
       values: [`db/${name}/**`, 'db/*.ts', PLAIN_KIT, ...SQL],
@@ -80,6 +80,8 @@ const rows: Row[] = [
     values: ['db/*.ts', 'db/*/{audit-chain,migrations,restored}.ts', PLAIN_KIT, ...SQL],
     types: [KIT],
   },
+  { files: 'guard/elysia.ts', values: ['guard/settings.ts', 'elysia'], types: ['guard/*.ts', KIT] },
+  { files: 'guard/**', values: ['guard/!(elysia|build).ts', PLAIN_KIT], types: [KIT] },
   {
     files: 'cli/**',
     values: ['cli/**', 'services/{serve,peers,documentation,recovery,sealed}.ts', KIT, 'db/**', ...EDEN],
@@ -123,7 +125,9 @@ function offences(file: string, code: string): string[] {
 /** Every file of the program itself. Tests import what they test. */
 function sources(): string[] {
   const root = join(import.meta.dir, '..')
-  return [...new Bun.Glob('{services,db,cli}/**/*.ts').scanSync(root)].filter((file) => !/\.(test|d)\.ts$/.test(file))
+  return [...new Bun.Glob('{services,db,cli,guard}/**/*.ts').scanSync(root)].filter(
+    (file) => !/\.(test|d)\.ts$/.test(file),
+  )
 }
 
 test('every import keeps to the table', async () => {
@@ -180,6 +184,11 @@ describe('the checker', () => {
     ['cli/commands/user.ts', `import { usersRoutes } from '../../services/users/index.ts'`],
     ['cli/commands/user.ts', `import type { User } from '../../services/users/store.ts'`],
     ['cli/commands/user.ts', `import { sql } from 'drizzle-orm'`],
+    ['guard/create.ts', `import { guard } from '../services/kit/guard.ts'`],
+    ['guard/create.ts', `import { elysiaGuard } from './elysia.ts'`],
+    ['guard/create.ts', `import { Elysia } from 'elysia'`],
+    ['guard/create.ts', `import { authPeer } from '../services/peers.ts'`],
+    ['guard/elysia.ts', `import { createGuard } from './create.ts'`],
   ]
   test.each(refused)('refuses in %s: %j', (file, code) => {
     expect(offences(file, code)).toHaveLength(1)
@@ -206,6 +215,7 @@ describe('the checker', () => {
     ['db/auth/migrations.ts', `import auth from './migrations/0001_auth.sql' with { type: 'text' }`],
     ['cli/commands/user.ts', `import type { UsersApp } from '../../services/users/index.ts'`],
     ['cli/main.ts', `import { version } from '../package.json'`],
+    ['guard/create.ts', `import { accessControl } from '../services/kit/access.ts'`],
   ]
   test.each(allowed)('lets pass in %s: %j', (file, code) => {
     expect(offences(file, code)).toEqual([])

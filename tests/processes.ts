@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { eventually, freePort, INTERNAL_KEY, OPERATOR_KEY } from './harness.ts'
+import { addressSettings, eventually, freePort, INTERNAL_KEY, OPERATOR_KEY } from './harness.ts'
 
 export const ROOT = join(import.meta.dir, '..')
 
@@ -45,9 +45,7 @@ export function ownSettings(dataDir: string, env: Record<string, string> = {}): 
   return bareEnvironment({
     CH202_DATA_DIR: dataDir,
     CH202_URL: address(),
-    AUTH_URL: address(),
-    USERS_URL: address(),
-    MODULES_URL: address(),
+    ...addressSettings(address),
     INTERNAL_API_KEY: INTERNAL_KEY,
     OPERATOR_API_KEY: OPERATOR_KEY,
     CH202_SECRET: 'secret-of-the-tests-0123456789-0123456789abc',

@@ -3,8 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readConfig } from '../services/kit/config.ts'
 import { silentLog } from '../services/kit/log.ts'
-import { SERVICES, serve } from '../services/serve.ts'
+import { SERVICE_NAMES } from '../services/kit/services.ts'
+import { serve } from '../services/serve.ts'
 import { as, INTERNAL_KEY, type Name, OPERATOR_KEY } from './harness.ts'
+import { OWNED } from './owned.ts'
 
 /** As much of a JSON Schema as the tests look at. */
 export interface Schema {
@@ -36,14 +38,14 @@ export async function servedRoutes(): Promise<ServedRoute[]> {
     CH202_SECRET: 'secret-of-the-tests',
   })
   try {
-    const served = await serve(config, SERVICES, { runtime: { log: () => silentLog } })
+    const served = await serve(config, SERVICE_NAMES, { runtime: { log: () => silentLog } })
     await served.stop()
     // The first app is the whole: what it has, each of the others has too.
     return served.apps.slice(1).flatMap((app, index) =>
       app.routes
         .filter(({ method }) => method !== 'OPTIONS')
         .map(({ method, path, hooks }) => ({
-          service: SERVICES[index] ?? 'auth',
+          service: SERVICE_NAMES[index] ?? 'auth',
           method,
           path,
           ...schemasOf(hooks),
@@ -119,5 +121,7 @@ const INTERNAL =
 /** A credential that lets in: the operator's key but where that does not. */
 export function credentialFor({ path }: Pick<ServedRoute, 'path'>, bearer: Record<string, string>) {
   if (/\/(logout-all|change-password|me)$/.test(path)) return bearer
+  // A key has no user, and what is made there is a user's.
+  if (OWNED.some(([, service]) => path.endsWith(`/${service}`))) return bearer
   return INTERNAL.test(path) && !path.includes('/admin/') ? as.internal : as.operator
 }

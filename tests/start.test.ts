@@ -2,6 +2,7 @@ import { Database } from 'bun:sqlite'
 import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { addressSetting, SERVICE_NAMES } from '../services/kit/services.ts'
 import { as, call, INTERNAL_KEY, mails, newEmail, OPERATOR_KEY, PASSWORD, type System } from './harness.ts'
 import { ch202, type Ended, launch, ownSettings, processesWith, temporary } from './processes.ts'
 
@@ -94,7 +95,7 @@ describe('wrong settings', () => {
   test('a service that does not exist is a wrong use', async () => {
     const ended = await ch202(['serve', 'mail'], { env: ownSettings(folder.fresh()) })
     expect([ended.status, ended.stdout]).toEqual([2, ''])
-    expect(ended.stderr).toContain('There is no service mail: there are auth, users, modules')
+    expect(ended.stderr).toContain(`There is no service mail: there are ${SERVICE_NAMES.join(', ')}`)
     const only = await ch202(['start', '--only', 'auth,mail'], { env: ownSettings(folder.fresh()) })
     expect([only.status, only.stderr]).toEqual([2, expect.stringContaining('The Procfile has no mail')])
   })
@@ -266,21 +267,18 @@ describe('a start', () => {
     const dataDir = folder.fresh()
     const env = ownSettings(dataDir)
     const running = launch(['bun', 'start'], { env, group: true })
-    await running.printed(/ready at/, 3)
-    for (const [name, url] of [
-      ['auth', env.AUTH_URL],
-      ['users', env.USERS_URL],
-      ['modules', env.MODULES_URL],
-    ])
-      expect(running.stdout()).toContain(`${name?.padEnd(7)} | ${name} ready at ${url}\n`)
+    const width = Math.max(...SERVICE_NAMES.map(({ length }) => length))
+    await running.printed(/ready at/, SERVICE_NAMES.length)
+    for (const name of SERVICE_NAMES)
+      expect(running.stdout()).toContain(`${name.padEnd(width)} | ${name} ready at ${env[addressSetting(name)]}\n`)
     // A Ctrl-C reaches the whole group, and `bun run` passes it on once more: it must still be a soft stop.
     running.signal('SIGINT')
     const { status, stdout, took } = await running.ended
     expect(status).toBe(0)
     expect(took).toBeLessThan(8000)
-    expect(stdout.split('\n').filter((line) => line !== '' && !/^(auth {3}|users {2}|modules) \| /.test(line))).toEqual(
-      [],
-    )
+    const own = SERVICE_NAMES.map((name) => `${name.padEnd(width)} | `)
+    const others = stdout.split('\n').filter((line) => !own.some((prefix) => line.startsWith(prefix)))
+    expect(others).toEqual([''])
     expect(processesWith(dataDir)).toEqual([])
     expect(readdirSync(join(dataDir, 'run'))).toEqual([])
   })
@@ -488,7 +486,7 @@ describe('the log', () => {
     const running = await served(env)
     await call(env.CH202_URL ?? '', 'GET /nope')
     running.signal('SIGTERM')
-    expect((await running.ended).stdout).toBe(`auth, users, modules ready at ${env.CH202_URL}\n`)
+    expect((await running.ended).stdout).toBe(`${SERVICE_NAMES.join(', ')} ready at ${env.CH202_URL}\n`)
   })
 })
 

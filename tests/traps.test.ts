@@ -18,8 +18,9 @@ import { systemRandom } from '../services/kit/random.ts'
 import { Revocations } from '../services/kit/revocations.ts'
 import { strict } from '../services/kit/schema.ts'
 import { service } from '../services/kit/service.ts'
+import { SERVICE_NAMES } from '../services/kit/services.ts'
 import { LocalTokenCheck } from '../services/kit/token-check.ts'
-import { SERVICES, serve } from '../services/serve.ts'
+import { serve } from '../services/serve.ts'
 import {
   as,
   call,
@@ -304,7 +305,7 @@ test('trap 9: no origin is reflected, and only JSON gets to a JSON route', async
 test('trap 10: a request prepares no statement, and a token is checked once', async () => {
   const umask = process.umask()
   const settings = ownSettings(folder.fresh(), { CH202_URL: 'http://127.0.0.1:0' })
-  const served = await serve(readConfig(settings), SERVICES, { runtime: { log: () => silentLog } })
+  const served = await serve(readConfig(settings), SERVICE_NAMES, { runtime: { log: () => silentLog } })
   process.umask(umask)
   const prepared = spyOn(Database.prototype, 'prepare')
   try {
@@ -487,18 +488,20 @@ test('trap 14: a stop leaves no process behind, and one that crashed is started 
   const dataDir = folder.fresh()
   const env = ownSettings(dataDir)
   const runner = launch(['bun', 'start'], { env })
-  await runner.printed(/ready at/, 3)
-  const serving = () => processesWith(dataDir).filter(({ command }) => /serve (auth|users|modules)$/.test(command))
-  expect(serving()).toHaveLength(3)
+  const all = SERVICE_NAMES.length
+  await runner.printed(/ready at/, all)
+  const serving = () =>
+    processesWith(dataDir).filter(({ command }) => SERVICE_NAMES.some((name) => command.endsWith(`serve ${name}`)))
+  expect(serving()).toHaveLength(all)
 
   const victim = serving().find(({ command }) => command.endsWith('users'))
   process.kill(victim?.pid ?? 0, 'SIGKILL')
-  await runner.printed(/ready at/, 4)
-  expect(runner.stdout()).toContain('users   | ended by SIGKILL')
+  await runner.printed(/ready at/, all + 1)
+  expect(runner.stdout()).toMatch(/^users +\| ended by SIGKILL/m)
   const health = await call(env.USERS_URL ?? '', 'GET /health')
   expect(health.body.service).toBe('users')
   expect(serving().map(({ pid }) => pid)).not.toContain(victim?.pid)
-  expect(serving()).toHaveLength(3)
+  expect(serving()).toHaveLength(all)
 
   runner.signal('SIGTERM')
   const { status, took } = await runner.ended
@@ -686,7 +689,7 @@ test('trap 20: within one second a change of roles ends the older token, and not
 test('trap 21: three that start together on an empty directory end up with the same secrets', async () => {
   const dataDir = folder.fresh()
   const { INTERNAL_API_KEY: _, OPERATOR_API_KEY: __, CH202_SECRET: ___, ...env } = ownSettings(dataDir)
-  const running = SERVICES.map((name) => launch([process.execPath, 'cli/main.ts', 'serve', name], { env }))
+  const running = SERVICE_NAMES.map((name) => launch([process.execPath, 'cli/main.ts', 'serve', name], { env }))
   await Promise.all(running.map((one) => one.printed(/ready at/)))
   const file = join(dataDir, 'secrets.env')
   const secrets = readFileSync(file, 'utf8')

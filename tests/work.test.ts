@@ -3,7 +3,8 @@ import { afterAll, beforeAll, expect, spyOn, test } from 'bun:test'
 import { FormatRegistry } from '@sinclair/typebox'
 import { readConfig } from '../services/kit/config.ts'
 import { silentLog } from '../services/kit/log.ts'
-import { SERVICES, type Served, serve } from '../services/serve.ts'
+import { SERVICE_NAMES } from '../services/kit/services.ts'
+import { type Served, serve } from '../services/serve.ts'
 import { as, call, eventually, newEmail, PASSWORD, type TestUser } from './harness.ts'
 import { ownSettings, temporary } from './processes.ts'
 
@@ -51,7 +52,7 @@ beforeAll(async () => {
   } as typeof query)
   const umask = process.umask()
   const settings = ownSettings(folder.fresh(), { CH202_URL: 'http://127.0.0.1:0' })
-  served = await serve(readConfig(settings), SERVICES, { runtime: { log: () => silentLog } })
+  served = await serve(readConfig(settings), SERVICE_NAMES, { runtime: { log: () => silentLog } })
   process.umask(umask)
   const made = await call(served.url, 'POST /api/v1/auth/register', { body: { email: newEmail(), password: PASSWORD } })
   user = { id: made.body.id, email: made.body.email, tokens: made.body.tokens }

@@ -1,5 +1,5 @@
 import { does, leaf, noun } from '../command.ts'
-import { overriding } from '../connection.ts'
+import { ofEach, overriding } from '../connection.ts'
 import { currentContext, LOCAL, listContexts, readContext, removeContext, useContext } from '../contexts.ts'
 import { EXIT, Failure } from '../exit.ts'
 import type { Environment } from '../settings.ts'
@@ -49,17 +49,15 @@ export function contextCommand() {
 
 function contexts(env: Environment) {
   const current = currentContext(env)
-  const local = { name: LOCAL, current: current === null, auth: null, users: null, modules: null, email: null }
-  const others = listContexts(env).map(({ auth, email, modules, name, session_until, users }) => ({
-    name,
-    current: name === current,
-    auth,
-    users,
-    modules,
-    email,
-    session_until: timeOf(session_until),
+  const local = { name: LOCAL, current: current === null, ...ofEach(() => null), email: null, session_until: null }
+  const others = listContexts(env).map((context) => ({
+    name: context.name,
+    current: context.name === current,
+    ...ofEach((place) => context[place]),
+    email: context.email,
+    session_until: timeOf(context.session_until),
   }))
-  return [{ ...local, session_until: null }, ...others]
+  return [local, ...others]
 }
 
 function timeOf(ms: number): string {

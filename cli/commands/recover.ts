@@ -72,11 +72,10 @@ async function settingsOf(env: Environment): Promise<Config> {
 
 async function peersOf(env: Environment, config: Config) {
   const { authOfUsers, usersOfAuth } = await import('../../services/peers.ts')
-  const addresses = { auth: config.authUrl, users: config.usersUrl }
   const [key = ''] = valuesOf(knownEnvironment(env), 'INTERNAL_API_KEY')
   const signal = AbortSignal.timeout(PATIENCE)
   const link = (place: 'auth' | 'users') => ({
-    url: noteOf(place, dataDirOf(env))?.url ?? addresses[place],
+    url: noteOf(place, dataDirOf(env))?.url ?? config.addresses[place],
     key,
     fetch: (request: Request) => fetch(request, { signal }),
   })

@@ -1,3 +1,4 @@
+import { SERVICE_NAMES } from '../../services/kit/services.ts'
 import { does, type Tool, verb } from '../command.ts'
 import { EXIT, usage } from '../exit.ts'
 import { settingsToServe } from '../settings.ts'
@@ -13,10 +14,10 @@ export function serveCommand() {
 
 /** Runs the services in this process until it is told to stop. */
 async function serve({ env }: Tool, _: object, names: string[]): Promise<void> {
-  const { SERVICES, serve: serveServices } = await import('../../services/serve.ts')
-  const wanted = SERVICES.filter((name) => names.length === 0 || names.includes(name))
-  const unknown = names.find((name) => !SERVICES.some((known) => known === name))
-  if (unknown !== undefined) throw usage(`There is no service ${unknown}: there are ${SERVICES.join(', ')}`)
+  const wanted = SERVICE_NAMES.filter((name) => names.length === 0 || names.includes(name))
+  const unknown = names.find((name) => !SERVICE_NAMES.some((known) => known === name))
+  if (unknown !== undefined) throw usage(`There is no service ${unknown}: there are ${SERVICE_NAMES.join(', ')}`)
+  const { serve: serveServices } = await import('../../services/serve.ts')
 
   const stopped = Promise.withResolvers<void>()
   onStop(stopped.resolve, () => process.exit(EXIT.interrupted))

@@ -1,4 +1,5 @@
 import type { Option } from 'commander'
+import { EVENT_TYPES } from '../../services/kit/events.ts'
 import { connect, PLACES, type Place } from '../connection.ts'
 import { LOCAL, listContexts } from '../contexts.ts'
 import { isFresh } from '../session.ts'
@@ -34,7 +35,9 @@ const OPTIONS: Record<string, Source> = {
   '--requires': modules,
   '--role': () => words('USER', 'ADMIN'),
   '--service': () => words(...PLACES),
+  '--types': () => words(...EVENT_TYPES),
   '--user': users,
+  '--webhook': webhooks,
 }
 
 /** By the command and the name of its argument, or by the name alone. */
@@ -51,6 +54,7 @@ const ARGUMENTS: Record<string, Source> = {
   'modules get id': modules,
   'modules update id': modules,
   'modules users id': modules,
+  'new service name': () => [],
   'sessions revoke id': sessions,
   backup: backups,
   kid: keys,
@@ -58,6 +62,7 @@ const ARGUMENTS: Record<string, Source> = {
   ref: users,
   service: () => words(...PLACES),
   services: () => words(...PLACES),
+  webhook: webhooks,
 }
 
 export function sourceOfOption({ flags, long }: Option): Source | Candidate[] | typeof FILES {
@@ -118,6 +123,11 @@ async function keys(wanted: Wanted): Promise<Candidate[]> {
   return items.map(({ kid = '', status }) => ({ value: kid, description: status ?? '' }))
 }
 
+async function webhooks(wanted: Wanted): Promise<Candidate[]> {
+  const items = await itemsOf(wanted, 'auth', '/admin/webhooks')
+  return items.map(({ id = '', url }) => ({ value: id, description: url ?? '' }))
+}
+
 async function backups({ env }: Wanted): Promise<Candidate[]> {
   const [{ backupsOf }, { listBackups }] = await Promise.all([
     import('../../db/backup.ts'),
@@ -131,6 +141,7 @@ type Item = { [name in 'id' | 'kid' | 'email' | 'username' | 'name' | 'status']?
   id?: string
   kid?: string
   last_used_at?: string
+  url?: string
   user_agent?: string | null
 }
 

@@ -16,7 +16,7 @@ export const portsChecks: Check[] = [
       const names = up.map(({ running }) => running.service)
       const down = PLACES.filter((place) => !names.includes(place))
       if (down.length === 0) return ok('Every service listens')
-      const own = { auth: config.authUrl, users: config.usersUrl, modules: config.modulesUrl }
+      const own = config.addresses
       const taken = await Promise.all(down.map(async (place) => tellTaken(place, own[place])))
       const faults = taken.filter((fault) => fault !== undefined)
       if (faults.length > 0) return failed(faults.join('; '), 'ch202 ps')

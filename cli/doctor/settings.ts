@@ -94,6 +94,6 @@ function isBehindProxy(config: Settings): boolean {
   return config.publicUrl.startsWith('https:') && listening(config).every((url) => url.startsWith('http:'))
 }
 
-function listening({ authUrl, modulesUrl, url, usersUrl }: Settings): string[] {
-  return [authUrl, usersUrl, modulesUrl, url]
+function listening({ addresses, url }: Settings): string[] {
+  return [...Object.values(addresses), url]
 }

@@ -28,6 +28,7 @@ const PARAMETERS: Record<string, string> = {
   session_id: UUID,
   user_id: UUID,
   username: '[\\w-][\\w.-]*',
+  webhook_id: UUID,
 }
 
 const VERSIONED = '/api/v1'

@@ -1,5 +1,5 @@
 import type { Caller } from './caller.ts'
-import type { NewNotice } from './outbox.ts'
+import type { NewNotice, Notice } from './outbox.ts'
 
 /** Something that happened to an account or was done by an operator: a row of the audit, which auth keeps. */
 export interface AuditEvent {
@@ -24,4 +24,9 @@ export function by(caller: Pick<Caller, 'actor' | 'ip' | 'requestId'>) {
 /** How another service's event gets into the audit: by its outbox, written in the transaction of the change. */
 export function auditNotice(event: AuditEvent): NewNotice {
   return { target: 'auth', kind: 'audit', subject: event.userId ?? event.id, payload: { ...event } }
+}
+
+/** The event that such a notice holds. */
+export function auditOf({ payload }: Notice): AuditEvent {
+  return payload as unknown as AuditEvent
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { atOneAddress, type Config, ConfigError, type Environment, readConfig } from './config.ts'
+import { ofEachService } from './services.ts'
 
 const SECRETS = {
   INTERNAL_API_KEY: 'wF3nR8kZ1mQ6yT4uJ9sL2xC7vB5hD0pG',
@@ -18,6 +19,13 @@ function faultsOf(env: Environment): string[] {
   return []
 }
 
+/** Where the services are by default. */
+const ADDRESSES = {
+  auth: 'http://127.0.0.1:3001',
+  users: 'http://127.0.0.1:3002',
+  modules: 'http://127.0.0.1:3003',
+}
+
 const SECOND = 1000
 const DAY = 86_400 * SECOND
 
@@ -25,9 +33,7 @@ test('without a setting but the secrets, the defaults', () => {
   expect(read()).toEqual({
     production: false,
     dataDir: './data',
-    authUrl: 'http://127.0.0.1:3001',
-    usersUrl: 'http://127.0.0.1:3002',
-    modulesUrl: 'http://127.0.0.1:3003',
+    addresses: ADDRESSES,
     url: 'http://127.0.0.1:3000',
     publicUrl: 'http://127.0.0.1:3000',
     issuer: undefined,
@@ -47,6 +53,8 @@ test('without a setting but the secrets, the defaults', () => {
     corsOrigins: [],
     smtpUrl: undefined,
     mailFrom: 'Ch202 <no-reply@localhost>',
+    amqpUrl: undefined,
+    amqpExchange: 'ch202',
     internalKeys: [SECRETS.INTERNAL_API_KEY],
     operatorKeys: [SECRETS.OPERATOR_API_KEY],
     secrets: [SECRETS.CH202_SECRET],
@@ -61,9 +69,27 @@ test('without a setting but the secrets, the defaults', () => {
 const SETTINGS: [name: string, value: string, field: keyof Config, read: unknown, bad: string[]][] = [
   ['CH202_ENV', 'test', 'production', false, ['prod', 'Production']],
   ['CH202_DATA_DIR', '/var/lib/ch202', 'dataDir', '/var/lib/ch202', []],
-  ['AUTH_URL', 'https://auth.example.org/', 'authUrl', 'https://auth.example.org', ['auth', 'ftp://a', 'http://a/b']],
-  ['USERS_URL', 'http://[::1]:99', 'usersUrl', 'http://[::1]:99', ['//a', 'http://a/?b', 'http://a/#b']],
-  ['MODULES_URL', 'http://m:1', 'modulesUrl', 'http://m:1', ['http://u:p@m', 'http://m:99999']],
+  [
+    'AUTH_URL',
+    'https://auth.example.org/',
+    'addresses',
+    { ...ADDRESSES, auth: 'https://auth.example.org' },
+    ['auth', 'ftp://a', 'http://a/b'],
+  ],
+  [
+    'USERS_URL',
+    'http://[::1]:99',
+    'addresses',
+    { ...ADDRESSES, users: 'http://[::1]:99' },
+    ['//a', 'http://a/?b', 'http://a/#b'],
+  ],
+  [
+    'MODULES_URL',
+    'http://m:1',
+    'addresses',
+    { ...ADDRESSES, modules: 'http://m:1' },
+    ['http://u:p@m', 'http://m:99999'],
+  ],
   ['CH202_URL', 'http://one:1', 'url', 'http://one:1', ['localhost:3000', 'http://']],
   [
     'PUBLIC_URL',
@@ -93,6 +119,8 @@ const SETTINGS: [name: string, value: string, field: keyof Config, read: unknown
     ['https://a.example.org', 'http://localhost:5173'],
     ['*', 'https://a.example.org/', 'https://*.example.org', 'null', 'a.example.org', 'https://a.org,*'],
   ],
+  ['AMQP_URL', 'amqps://u:p@mq:5671/shop', 'amqpUrl', 'amqps://u:p@mq:5671/shop', ['mq:5672', 'http://mq']],
+  ['AMQP_EXCHANGE', 'shop.events', 'amqpExchange', 'shop.events', ['amq.topic', 'a b', 'x'.repeat(128)]],
   ['SMTP_URL', 'smtps://u:p@mail:465', 'smtpUrl', 'smtps://u:p@mail:465', ['mail:25', 'http://mail']],
   ['MAIL_FROM', 'App <a@b.org>', 'mailFrom', 'App <a@b.org>', ['a@b.org\r\nBcc: c@d.org']],
   ['INTERNAL_API_KEY', 'new, old', 'internalKeys', ['new', 'old'], ['', ' , ']],
@@ -142,9 +170,7 @@ describe('each setting', () => {
     const config = read({ CH202_URL: 'http://one:1', AUTH_URL: 'http://two:2' })
     expect(atOneAddress(config)).toEqual({
       ...config,
-      authUrl: 'http://one:1',
-      usersUrl: 'http://one:1',
-      modulesUrl: 'http://one:1',
+      addresses: ofEachService(() => 'http://one:1'),
     })
   })
 })
@@ -169,6 +195,7 @@ describe('what is wrong', () => {
       OPERATOR_API_KEY: secret,
       CH202_SECRET: secret,
       SMTP_URL: 'http://user:canary-too@mail',
+      AMQP_URL: 'http://user:canary-three@mq',
       JWT_EXPIRE: 'x',
     }
     const message = new ConfigError(faultsOf(env)).message

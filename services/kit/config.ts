@@ -1,14 +1,14 @@
 import { isIP } from 'node:net'
 import { DAY, HOUR, MINUTE, SECOND } from './clock.ts'
+import { addressSetting, defaultAddress, ofEachService, type ServiceName } from './services.ts'
 
 /** What the environment settles, checked and in the units the program uses (milliseconds for every duration). */
 export interface Config {
   production: boolean
   dataDir: string
-  authUrl: string
-  usersUrl: string
-  modulesUrl: string
-  /** Where one process serves all three. */
+  /** Where each service is. */
+  addresses: Record<ServiceName, string>
+  /** Where one process serves all of them. */
   url: string
   /** The base of links in mails. */
   publicUrl: string
@@ -31,6 +31,9 @@ export interface Config {
   corsOrigins: string[]
   smtpUrl: string | undefined
   mailFrom: string
+  /** The message broker that events go to as well. */
+  amqpUrl: string | undefined
+  amqpExchange: string
   /** The first is sent, all are accepted. */
   internalKeys: string[]
   operatorKeys: string[]
@@ -157,14 +160,13 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
     faults.push('TRUSTED_PROXIES must list IP addresses or networks such as 127.0.0.1 or 10.0.0.0/8')
 
   const smtpUrl = optional('SMTP_URL')
+  const amqpUrl = optional('AMQP_URL')
   const ownUrl = address('CH202_URL', 'http://127.0.0.1:3000')
   const publicUrl = optional('PUBLIC_URL', ownUrl)
   const config: Config = {
     production,
     dataDir: text('CH202_DATA_DIR', './data'),
-    authUrl: address('AUTH_URL', 'http://127.0.0.1:3001'),
-    usersUrl: address('USERS_URL', 'http://127.0.0.1:3002'),
-    modulesUrl: address('MODULES_URL', 'http://127.0.0.1:3003'),
+    addresses: ofEachService((name) => address(addressSetting(name), defaultAddress(name))),
     url: ownUrl,
     publicUrl: publicUrl ? url('PUBLIC_URL', publicUrl) : ownUrl,
     issuer: optional('ISSUER'),
@@ -184,6 +186,8 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
     corsOrigins: origins,
     smtpUrl: smtpUrl && url('SMTP_URL', smtpUrl, ['smtp:', 'smtps:']),
     mailFrom: text('MAIL_FROM', 'Ch202 <no-reply@localhost>'),
+    amqpUrl: amqpUrl && url('AMQP_URL', amqpUrl, ['amqp:', 'amqps:']),
+    amqpExchange: text('AMQP_EXCHANGE', 'ch202'),
     internalKeys: secret('INTERNAL_API_KEY'),
     operatorKeys: secret('OPERATOR_API_KEY'),
     secrets: secret('CH202_SECRET'),
@@ -198,6 +202,9 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
   if (config.signingKeyMaxAge >= HOUR && config.signingKeyMaxAge < config.jwtExpire)
     faults.push('SIGNING_KEY_MAX_AGE must be at least JWT_EXPIRE')
   if (/[\r\n]/.test(config.mailFrom)) faults.push('MAIL_FROM must be one line')
+  // Those that begin with amq. are the broker's own (AMQP 0-9-1, 3.1.3.1).
+  if (!/^(?!amq\.)[\w.:-]{1,127}$/.test(config.amqpExchange))
+    faults.push('AMQP_EXCHANGE must be 1 to 127 letters, digits, dashes, dots or colons, and not begin with amq.')
   if (faults.length > 0) throw new ConfigError(faults)
   return config
 }
@@ -209,7 +216,7 @@ function isAddressOrNetwork(text: string): boolean {
   return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128))
 }
 
-/** The same settings where one process serves all three: every service is at the one address. */
+/** The same settings where one process serves all: every service is at the one address. */
 export function atOneAddress(config: Config): Config {
-  return { ...config, authUrl: config.url, usersUrl: config.url, modulesUrl: config.url }
+  return { ...config, addresses: ofEachService(() => config.url) }
 }

@@ -20,6 +20,9 @@ export interface LogFields {
   /** The client's address. */
   ip?: string
   target?: string
+  /** Of an event for the outside. */
+  id?: string
+  tries?: number
   file?: string
   url?: string
   count?: number

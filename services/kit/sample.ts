@@ -50,9 +50,6 @@ const BY_NAME: Record<string, unknown> = {
   revocation_endpoint_auth_methods_supported: ['none'],
   response_types_supported: [],
   grant_types_supported: [],
-  auth: ADDRESS,
-  users: 'https://users.example.org',
-  modules: 'https://modules.example.org',
   // What is written down and passed on.
   type: 'session.opened',
   actor: `user:${ID}`,
@@ -62,6 +59,7 @@ const BY_NAME: Record<string, unknown> = {
   follower: 'users',
   after: '0',
   module_id: 'billing',
+  webhook_id: ID,
   message: 'If the address is known, a mail with a link is on its way',
   // Lists.
   search: 'ana',

@@ -9,6 +9,7 @@ import type { Metrics } from './metrics.ts'
 import { type Paths, pathsOf } from './openapi.ts'
 import { Problem } from './problem.ts'
 import type { Random } from './random.ts'
+import { addRefusal, requestIdOf } from './refusal.ts'
 import { allowedMethods } from './routes.ts'
 import { unknownField, validationProblem } from './validation.ts'
 
@@ -40,9 +41,9 @@ export interface Routes {
 
 /** Paths of the services and the operators among themselves: no page of another origin reads them. */
 const NOT_FOR_PAGES =
-  /^(\/api\/v1)?\/(admin|metrics|auth\/(sync|introspect|revocations|audit)|users\/(verify-credentials|password-hashes|announcements|export|import|[^/]+\/password(-hash|-changed)?\/?$)|modules\/(sync|users)(\/|$))/
+  /^(\/api\/v1)?\/(admin|metrics|[a-z0-9]+\/sync\/|auth\/(introspect|revocations|audit)|users\/(verify-credentials|password-hashes|announcements|export|import|[^/]+\/password(-hash|-changed)?\/?$)|modules\/users(\/|$))/
 
-const FEED = '/auth/revocations'
+const FEED = /\/(auth\/revocations|modules\/sync\/feed)$/
 
 /** What the hooks of one request share: Elysia's context is one object from the first hook to the last. */
 interface Shared extends Arrival {
@@ -70,8 +71,8 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
     shared.answered = true
     const ms = clock.monotonic() - shared.startedAt
     metrics.request(method, route, status, ms)
-    // The feed is asked four times a second by each service: only its failures are worth a line.
-    const level = status < 400 && route.endsWith(FEED) ? 'debug' : 'info'
+    // A feed is asked four times a second by each who follows it: only its failures are worth a line.
+    const level = status < 400 && FEED.test(route) ? 'debug' : 'info'
     log[level]({
       event: 'request',
       requestId: shared.requestId,
@@ -94,7 +95,10 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
     .onRequest((context) => {
       const shared = context as unknown as Shared
       shared.startedAt = clock.monotonic()
-      shared.requestId = requestId(context.request, random)
+      shared.requestId = requestIdOf(context.request.headers, random)
+      // At once: of a connection that was closed meanwhile nothing is known. Not by way of the context, to which the
+      // framework would add the server for each request.
+      shared.address = app.server?.requestIP(context.request)?.address ?? null
       // A preflight is answered before any other hook.
       if (options.corsOrigins.length > 0) addHeaders(context.set.headers, shared.requestId)
     })
@@ -128,13 +132,7 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
         })
       const { set } = context
       set.status = problem.status
-      set.headers['cache-control'] = 'no-store'
-      addHeaders(set.headers, shared.requestId)
-      if (problem.retryAfter !== undefined) set.headers['retry-after'] = String(Math.ceil(problem.retryAfter))
-      if (problem.allow !== undefined) set.headers.allow = problem.allow
-      if (problem.status === 401) set.headers['www-authenticate'] = challenge(problem)
-      // Without a charset parameter, which JSON doesn't have (RFC 8259, 11).
-      set.headers['content-type'] = 'application/json'
+      addRefusal(set.headers, problem, shared.requestId)
       answered(shared, context.request.method, context.route ?? '', problem.status)
       return new Response(JSON.stringify(problem.body(shared.requestId)), { status: problem.status })
     })
@@ -205,22 +203,10 @@ function crossOrigin(origins: readonly string[]) {
   })
 }
 
-/** The client's own id where it is 1 to 128 visible ASCII characters, else a new one. */
-function requestId(request: Request, random: Random): string {
-  const sent = request.headers.get('x-request-id')
-  return sent !== null && /^[\x21-\x7e]{1,128}$/.test(sent) ? sent : random.id()
-}
-
 function pathOf(url: string): string {
   const start = url.indexOf('/', url.indexOf('://') + 3)
   const end = url.indexOf('?', start)
   return start < 0 ? '/' : url.slice(start, end < 0 ? undefined : end)
-}
-
-function challenge({ code }: Problem): string {
-  if (code === 'invalid_token' || code === 'token_expired' || code === 'token_revoked')
-    return 'Bearer error="invalid_token"'
-  return 'Bearer'
 }
 
 /** Every failure has a code from the dictionary; what the framework says of its own is replaced. */

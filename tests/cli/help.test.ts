@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
-import { ownSettings, type Running } from '../processes.ts'
+import { ownSettings, ROOT, type Running } from '../processes.ts'
 import { BEFORE, prepare } from './prepared.ts'
 import { openInstance } from './shell.ts'
 
@@ -20,12 +20,15 @@ const LATE = 20_000
 /** Those that need an instance of their own: they stay, or they begin with nothing. */
 const ALONE = /^ch202 (start|serve|migrate)\b/
 
+/** Those that write into the sources: as examples they only say what they would write. */
+const IN_CHECKOUT = /^ch202 new service\b.* --dry-run\b/
+
 /** What may run beside anything else: it only looks, or writes what nothing else does. All else runs one by one. */
 const BESIDE = new RegExp(
   `^ch202 (${[
     'version|openapi|completion|package|config|health|doctor|ps|logs|status|api GET',
     'users (list|get)|sessions list|cache (status|list)|modules (list|get|users)|keys list|context list',
-    'audit|backup list',
+    'audit|backup list|new service',
   ].join('|')})\\b`,
 )
 /** So many processes at once. */
@@ -111,7 +114,8 @@ async function wrongWith(example: string): Promise<string[]> {
   const stays = STAY.find(([pattern]) => pattern.test(example))
   const alone = ALONE.test(example) ? { env: ownSettings(shell.fresh()) } : {}
   // The shell of a person outlives what it runs, and says how that ended.
-  const running = shell.start(`trap : TERM INT\n${example}`, { ...alone, group: true })
+  const place = IN_CHECKOUT.test(example) ? `cd '${ROOT}'\n` : ''
+  const running = shell.start(`${place}trap : TERM INT\n${example}`, { ...alone, group: true })
   // One that stays and is not known to must not outlive the tests.
   const late = setTimeout(() => end(running, 'SIGKILL'), LATE)
   let expected = STATUS[example] ?? 0

@@ -28,6 +28,7 @@ export const BEFORE: readonly [example: RegExp, line: string][] = [
     /\b(logout|context (use|remove))\b/,
     `printf '${PASSWORD}' | ch202 login "$AUTH_URL" --email root@example.org --password-stdin --name staging`,
   ],
+  [/\bwebhooks (delete|enable|disable)\b/, 'ch202 webhooks create http://127.0.0.1:9/hook'],
 ]
 
 /** What the examples make, and must not find: an email that is created, say. */

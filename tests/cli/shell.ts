@@ -1,6 +1,6 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { as, eventually, INTERNAL_KEY, type System, startSystem } from '../harness.ts'
+import { addressSettings, as, eventually, INTERNAL_KEY, type System, startSystem } from '../harness.ts'
 import { type Ended, launch, ROOT, type Running, temporary } from '../processes.ts'
 
 interface LineOptions {
@@ -138,9 +138,7 @@ const SECRET = 'secret-of-the-shells-0123456789-0123456789'
 /** The settings by which `ch202` finds a running instance, and its keys. */
 function pointedAt(system: System): Record<string, string> {
   return {
-    AUTH_URL: system.url.auth,
-    USERS_URL: system.url.users,
-    MODULES_URL: system.url.modules,
+    ...addressSettings((name) => system.url[name]),
     OPERATOR_API_KEY: as.operator['x-api-key'],
     INTERNAL_API_KEY: INTERNAL_KEY,
     CH202_SECRET: SECRET,

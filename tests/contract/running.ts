@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, setDefaultTimeout } from 'bun:test'
+import { ofEachService } from '../../services/kit/services.ts'
 import { type Answer, call, type Name, type System, startSystem, type Way } from '../harness.ts'
 
 export type Options = NonNullable<Parameters<typeof call>[2]>
@@ -23,9 +24,7 @@ export function running(way: Way, env: Record<string, string> = {}) {
     get system() {
       return system
     },
-    auth: client('auth'),
-    users: client('users'),
-    modules: client('modules'),
+    ...ofEachService(client),
   }
 }
 

@@ -15,6 +15,7 @@ export async function tidy(system: System, kept: ReadonlySet<string>): Promise<v
   await tidyUsers(system, kept)
   await tidyModules(system, kept)
   await tidyKeys(system)
+  await tidyWebhooks(system)
   dropOldMails(system)
 }
 
@@ -48,6 +49,12 @@ async function tidyKeys({ url }: System): Promise<void> {
   const { body } = await call(url.auth, 'GET /admin/keys', { headers: as.operator })
   for (const { kid } of body.items.slice(KEYS))
     await call(url.auth, `DELETE /admin/keys/${kid}`, { headers: as.operator })
+}
+
+/** Each is told of all that happens. */
+async function tidyWebhooks({ url }: System): Promise<void> {
+  const { body } = await call(url.auth, 'GET /admin/webhooks', { headers: as.operator })
+  for (const { id } of body.items) await call(url.auth, `DELETE /admin/webhooks/${id}`, { headers: as.operator })
 }
 
 async function inTurns<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {

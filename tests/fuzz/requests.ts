@@ -41,9 +41,9 @@ export interface Drawn {
 
 /** Those that end what others hold, or take long by their nature: drawn seldom. */
 const SELDOM =
-  /(keys|rotate|\{kid\}|announcements\/send|password-cache\/sync|auth\/revocations|users\/export|DELETE \/api\/v1\/auth\/sessions)$/
+  /(keys|rotate|\{kid\}|announcements\/send|password-cache\/sync|auth\/revocations|modules\/feed|users\/export|DELETE \/api\/v1\/auth\/sessions)$/
 const USUAL = 40
-const RARE: Record<string, number> = { 'GET /api/v1/auth/revocations': 1 }
+const RARE: Record<string, number> = { 'GET /api/v1/auth/revocations': 1, 'GET /api/v1/modules/sync/feed': 1 }
 
 /** Requests for the operations of documents, each drawn from what its own schemas say. */
 export function requestsOf(documents: readonly OpenApiDocument[]): fc.Arbitrary<Drawn> {

@@ -1,4 +1,5 @@
 import fc from 'fast-check'
+import { ownerOf } from '../../cli/owners.ts'
 import { as, call, type System, startSystem, type Way } from '../harness.ts'
 import type { OpenApiDocument } from '../openapi/document.ts'
 import { BASE, Cast } from './cast.ts'
@@ -161,9 +162,7 @@ class Run {
   }
 
   private baseOf(call: string): string {
-    const { auth, modules, users } = this.system.url
-    if (/ (\/api\/v1)?\/modules/.test(call)) return modules
-    return / (\/api\/v1)?\/users?(\/|$)/.test(call) ? users : auth
+    return this.system.url[ownerOf(call.split(' ')[1] ?? '') ?? 'auth']
   }
 
   private async count({ kind }: Drawn, { status }: Reply): Promise<void> {

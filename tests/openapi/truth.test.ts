@@ -13,6 +13,7 @@ import {
   type TestUser,
   WAYS,
 } from '../harness.ts'
+import { ownedValues, turnOnModules } from '../owned.ts'
 import { type Documented, operationsOf } from './document.ts'
 import { type Complaint, judge, LINES } from './judge.ts'
 import { CONTRACT } from './operations.ts'
@@ -37,6 +38,7 @@ describe.each(WAYS)('the document is true, %s', (way) => {
       operations: operationsOf(body),
       complaint: judge(body),
     }))
+    for (const { operations } of described) await turnOnModules(system, operations)
   })
   afterAll(() => system?.stop())
 
@@ -60,11 +62,17 @@ describe.each(WAYS)('the document is true, %s', (way) => {
       refreshToken: user.tokens.refresh_token,
     }
     if (name.includes('{module_id}')) values.module_id = await newModule()
+    Object.assign(values, await ownedValues(system, name, user))
     if (name.endsWith(' /api/v1/modules')) values.id = `module-${Bun.randomUUIDv7()}`
     if (name.includes('/auth/audit')) values.id = Bun.randomUUIDv7()
     if (name.includes('{kid}')) {
       const rotated = await call(system.url.auth, 'POST /admin/keys/rotate', { headers: as.operator })
       values.kid = rotated.body.kid
+    }
+    if (name.includes('{webhook_id}')) {
+      const body = { url: 'http://127.0.0.1:9/' }
+      const made = await call(system.url.auth, 'POST /admin/webhooks', { headers: as.operator, body })
+      values.webhook_id = made.body.id
     }
     if (name.includes('password-reset-confirm')) values.token = await resetToken(user.email)
     return values

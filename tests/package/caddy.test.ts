@@ -2,8 +2,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { request as httpRequest } from 'node:http'
 import { join } from 'node:path'
+import { ofEachService, SERVICE_NAMES, SERVICES } from '../../services/kit/services.ts'
 import {
   type Answer,
+  addressSettings,
   as,
   call,
   createUser,
@@ -67,19 +69,19 @@ describe('the Caddyfile', () => {
   })
 
   test('takes the addresses of the services from their settings, or one for all from --url', async () => {
-    const env = { AUTH_URL: 'http://127.0.0.1:1', USERS_URL: 'http://127.0.0.1:2', MODULES_URL: 'http://127.0.0.1:3' }
+    const env = addressSettings((name) => `http://127.0.0.1:${SERVICES[name].number}`)
     const proxied = async (...options: string[]) =>
       [...(await ch202(['package', 'caddy', ...options], { env })).stdout.matchAll(/reverse_proxy (\S+)/g)]
         .map((match) => match[1])
         .sort()
     expect(await proxied()).toEqual(Object.values(env).sort())
-    expect(await proxied('--url', 'http://127.0.0.1:3000')).toEqual(Array(3).fill('http://127.0.0.1:3000'))
+    expect(await proxied('--url', 'http://127.0.0.1:3000')).toEqual(SERVICE_NAMES.map(() => 'http://127.0.0.1:3000'))
   })
 
   describe('in front', () => {
     /** What the stand-ins of the services were asked. */
     let reached: { service: string; method: string; url: string; headers: Headers }[] = []
-    const standIns = (['auth', 'users', 'modules'] as const).map((service) => ({
+    const standIns = SERVICE_NAMES.map((service) => ({
       service,
       server: Bun.serve({
         port: 0,
@@ -101,15 +103,10 @@ describe('the Caddyfile', () => {
 
     beforeAll(async () => {
       system = await startSystem('three processes', { TRUSTED_PROXIES: '127.0.0.1' })
-      const addresses = (of: (service: 'auth' | 'users' | 'modules') => string) => ({
-        AUTH_URL: of('auth'),
-        USERS_URL: of('users'),
-        MODULES_URL: of('modules'),
-      })
-      const toStandIns = addresses(
+      const toStandIns = addressSettings(
         (service) => `http://127.0.0.1:${standIns.find((one) => one.service === service)?.server.port}`,
       )
-      const toSystem = addresses((service) => system.url[service])
+      const toSystem = addressSettings((service) => system.url[service])
       const files = await Promise.all([
         made(['--domain', plain], toStandIns),
         made(['--domain', forAdmins, '--admin'], toStandIns),
@@ -315,7 +312,7 @@ describe('the Caddyfile', () => {
     })
 
     test('a user registers, looks, changes and goes, at one address', async () => {
-      const user = await registerUser({ ...system, url: { auth: real, users: real, modules: real } })
+      const user = await registerUser({ ...system, url: ofEachService(() => real) })
       const headers = as.bearer(user.tokens.access_token)
       expect((await call(real, 'GET /whoami', { headers })).body).toMatchObject({ email: user.email })
       expect((await call(real, `GET /user/${encodeURIComponent(user.email)}`, { headers })).status).toBe(200)

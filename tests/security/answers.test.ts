@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { SERVICE_NAMES } from '../../services/kit/services.ts'
 import {
   type Answer,
   as,
@@ -12,6 +13,7 @@ import {
   startSystem,
   type TestUser,
 } from '../harness.ts'
+import { ownedValues } from '../owned.ts'
 import { CALLERS, type Caller, may, POLICY } from './policy.ts'
 import { credentialsOf, newModule, requestOf, type Scene, type Served, sceneFor, servedOperations } from './scene.ts'
 
@@ -23,6 +25,7 @@ const SESSION = 'created_at current expires_at id ip last_used_at user_agent use
 const MODULE = 'available description enabled enabled_at id name required_roles requires version'
 const JWK = 'alg crv kid kty use x'
 const KEY = 'alg created_at kid status'
+const WEBHOOK = 'created_at description id status types url'
 const USER_V0 = 'email id roles'
 const TOKEN_V0 = 'accessToken refreshToken{exp token userId}'
 const PROBLEM = 'code error message requestId statusCode'
@@ -49,7 +52,7 @@ const ANSWERS: Record<string, string> = {
   'POST /api/v1/auth/password-reset-confirm': NOTHING,
   'GET /api/v1/.well-known/jwks.json': `keys[${JWK}]`,
   'GET /api/v1/.well-known/oauth-authorization-server': [
-    'ch202{auth modules users} grant_types_supported introspection_endpoint',
+    `ch202{${SERVICE_NAMES.toSorted().join(' ')}} grant_types_supported introspection_endpoint`,
     'introspection_endpoint_auth_methods_supported issuer jwks_uri response_types_supported revocation_endpoint',
     'revocation_endpoint_auth_methods_supported',
   ].join(' '),
@@ -75,8 +78,10 @@ const ANSWERS: Record<string, string> = {
   'POST /api/v1/auth/sync/passwords': NOTHING,
   'POST /api/v1/auth/sync/user-deleted': NOTHING,
   'POST /api/v1/auth/sync/email-changed': NOTHING,
+  'POST /api/v1/auth/sync/event': NOTHING,
+  'POST /api/v1/auth/sync/events': NOTHING,
   'POST /api/v1/auth/audit': NOTHING,
-  'GET /api/v1/auth/revocations': `audience complete epoch issuer keys[${JWK}] revoked[kind subject until version] seq`,
+  'GET /api/v1/auth/revocations': `audience complete epoch issuer keys[${JWK}] revoked[kind subject until version] seq wanted`,
   'GET /api/v1/admin/password-cache': page('email password_version status synced_at user_id username'),
   'DELETE /api/v1/admin/password-cache/{user_id}': NOTHING,
   'POST /api/v1/admin/password-cache/sync': 'duration_ms removed synced unchanged',
@@ -86,6 +91,14 @@ const ANSWERS: Record<string, string> = {
   'GET /api/v1/admin/audit': page('actor at detail id ip request_id type user_id'),
   'GET /api/v1/admin/login-limits': 'address failures last_failed_at paused_until user_id',
   'GET /api/v1/admin/refused-logins': 'items[at code ip paused paused_until request_id user_id]',
+  'POST /api/v1/admin/webhooks': 'created_at description id secret status types url',
+  'GET /api/v1/admin/webhooks': `items[${WEBHOOK}]`,
+  'PATCH /api/v1/admin/webhooks/{webhook_id}': WEBHOOK,
+  'DELETE /api/v1/admin/webhooks/{webhook_id}': NOTHING,
+  'GET /api/v1/admin/webhooks/deliveries': page(
+    'at event_id finished_at id last_error last_status next_at status target tries type user_id',
+  ),
+  'POST /api/v1/admin/webhooks/replay': 'replayed',
   'GET /api/v1/modules': `items[${MODULE}]`,
   'GET /api/v1/modules/{module_id}': MODULE,
   'POST /api/v1/modules/{module_id}/enable': MODULE,
@@ -95,6 +108,7 @@ const ANSWERS: Record<string, string> = {
   'DELETE /api/v1/modules/{module_id}': NOTHING,
   'GET /api/v1/modules/{module_id}/users': page('enabled_at user_id'),
   'GET /api/v1/modules/users/{user_id}': 'modules user_id',
+  'GET /api/v1/modules/sync/feed': 'choices[enabled user] complete epoch module{default roles} reset seq',
   'POST /api/v1/modules/sync/user-deleted': NOTHING,
   'GET /api/v1/health': 'service status uptime_s version',
   'GET /api/v1/health/db': 'latency_ms status',
@@ -161,6 +175,7 @@ describe('check 20: the keys of', () => {
     const headers = as.bearer(scene.owner.tokens.access_token)
     await call(system.url.modules, `POST /modules/${id}/enable`, { headers })
     if (name.includes('refused')) await lock(scene.owner)
+    await ownedValues(system, name, scene.other)
   }
   const lock = ({ email }: TestUser) =>
     Promise.all(Array.from({ length: 11 }, () => logIn(system, email, 'a wrong guess')))

@@ -59,6 +59,7 @@ describe('check 40: what an operator changes is a row with time, actor, address 
     'PUT /api/v1/users/{user_id}': () => ({ email: newEmail(), roles: ['EDITOR'] }),
     'PATCH /api/v1/users/{user_id}': () => ({ roles: ['EDITOR'] }),
     'PATCH /api/v1/modules/{module_id}': () => ({ name: 'Another name' }),
+    'PATCH /api/v1/admin/webhooks/{webhook_id}': () => ({ status: 'disabled' }),
     'POST /api/v1/users/import': () => JSON.stringify({ email: newEmail(), password: PASSWORD, roles: ['ADMIN'] }),
     'POST /api/v1/modules/{module_id}/enable': ({ owner }) => ({ user_id: owner.id }),
     'POST /api/v1/modules/{module_id}/disable': ({ owner }) => ({ user_id: owner.id }),

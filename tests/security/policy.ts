@@ -62,6 +62,8 @@ const VERSIONED = `
   POST   /auth/sync/passwords                      401 403 403 403 403 204
   POST   /auth/sync/user-deleted                   401 403 403 403 403 204
   POST   /auth/sync/email-changed                  401 403 403 403 403 204
+  POST   /auth/sync/event                          401 403 403 403 403 204
+  POST   /auth/sync/events                         401 403 403 403 403 204
   POST   /auth/audit                               401 403 403 403 403 204
   GET    /auth/revocations                         401 403 403 403 403 200
   GET    /admin/password-cache                     401 403 403 200 200 403
@@ -73,6 +75,12 @@ const VERSIONED = `
   GET    /admin/audit                              401 403 403 200 200 403
   GET    /admin/login-limits                       401 403 403 200 200 403
   GET    /admin/refused-logins                     401 403 403 200 200 403
+  POST   /admin/webhooks                           401 403 403 201 201 403
+  GET    /admin/webhooks                           401 403 403 200 200 403
+  PATCH  /admin/webhooks/{webhook_id}              401 403 403 200 200 403
+  DELETE /admin/webhooks/{webhook_id}              401 403 403 204 204 403
+  GET    /admin/webhooks/deliveries                401 403 403 200 200 403
+  POST   /admin/webhooks/replay                    401 403 403 200 200 403
 
   GET    /modules                                  401 200 200 200 200 403
   GET    /modules/{module_id}                      401 200 200 200 200 403
@@ -83,6 +91,7 @@ const VERSIONED = `
   DELETE /modules/{module_id}                      401 403 403 204 204 403
   GET    /modules/{module_id}/users                401 403 403 200 200 403
   GET    /modules/users/{user_id}                  401 403 403 200 200 200
+  GET    /modules/sync/feed                        401 403 403 403 403 200
   POST   /modules/sync/user-deleted                401 403 403 403 403 204
 
   GET    /health                                   200 200 200 200 200 200

@@ -11,6 +11,7 @@ import {
   type TestUser,
 } from '../harness.ts'
 import { type Documented, operationsOf } from '../openapi/document.ts'
+import { ownedValues, turnOnModules } from '../owned.ts'
 import type { Caller } from './policy.ts'
 
 /** An operation, and the services whose documents have it. */
@@ -18,7 +19,7 @@ export interface Served extends Documented {
   at: Name[]
 }
 
-/** Every operation of the documents that the services serve. */
+/** Every operation of the documents that the services serve; the modules that they need are on. */
 export async function servedOperations(system: System): Promise<Map<string, Served>> {
   const served = new Map<string, Served>()
   for (const [name, base] of Object.entries(system.url) as [Name, string][]) {
@@ -29,6 +30,7 @@ export async function servedOperations(system: System): Promise<Map<string, Serv
       served.set(one.call, known)
     }
   }
+  await turnOnModules(system, served.values())
   return served
 }
 
@@ -77,8 +79,16 @@ export async function sceneFor(
     refreshToken: owner.tokens.refresh_token,
   }
   if (name.includes('{module_id}')) values.module_id = await newModule(system)
+  if (name.endsWith('/modules/sync/feed')) values.module = values.module_id = await newModule(system)
+  Object.assign(values, await ownedValues(system, name, owner))
   if (name.endsWith(' /api/v1/modules')) values.id = `module-${unique}`
   if (/\/(audit|email-changed)$/.test(name)) values.id = Bun.randomUUIDv7()
+  if (name.includes('webhooks')) values.url = 'http://127.0.0.1:9/hook'
+  if (name.includes('{webhook_id}')) {
+    const { url } = values
+    const made = await call(system.url.auth, 'POST /admin/webhooks', { headers: as.operator, body: { url } })
+    values.webhook_id = made.body.id
+  }
   if (name.includes('{kid}')) {
     const rotated = await call(system.url.auth, 'POST /admin/keys/rotate', { headers: as.operator })
     values.kid = rotated.body.kid

@@ -6,7 +6,17 @@ import { Sealing } from '../../services/auth/sealing.ts'
 import { openLog } from '../../services/kit/log.ts'
 import { systemRandom } from '../../services/kit/random.ts'
 import { resetLinkIn } from '../contract/reset-mail.ts'
-import { type Answer, as, call, eventually, type Name, newEmail, type System, startSystem } from '../harness.ts'
+import {
+  type Answer,
+  addressSettings,
+  as,
+  call,
+  eventually,
+  type Name,
+  newEmail,
+  type System,
+  startSystem,
+} from '../harness.ts'
 import { ch202, processesWith, temporary } from '../processes.ts'
 import { once, servedRoutes } from '../routes.ts'
 import { Canaries, filesUnder, openUnder } from './canaries.ts'
@@ -68,9 +78,7 @@ async function tool(words: string[], stdin?: string, env: Record<string, string>
   const settings = {
     XDG_CONFIG_HOME: config,
     CH202_DATA_DIR: system.dataDir,
-    AUTH_URL: system.url.auth,
-    USERS_URL: system.url.users,
-    MODULES_URL: system.url.modules,
+    ...addressSettings((name) => system.url[name]),
     INTERNAL_API_KEY: INTERNAL,
     OPERATOR_API_KEY: OPERATOR,
     CH202_SECRET: SECRET,
@@ -276,7 +284,7 @@ test('check 38: in use, rightly and wrongly, with a backup made meanwhile', asyn
     ['restore', 'latest', '--to', folder.fresh()],
   ])
     await tool(words)
-  const none = { AUTH_URL: '', USERS_URL: '', MODULES_URL: '', INTERNAL_API_KEY: '', OPERATOR_API_KEY: '' }
+  const none = { ...addressSettings(() => ''), INTERNAL_API_KEY: '', OPERATOR_API_KEY: '' }
   const context = { ...none, CH202_DATA_DIR: folder.fresh() }
   expect(
     (await tool(['--debug', 'login', system.url.auth, '--email', admin, '--password-stdin'], THIRD, context)).status,

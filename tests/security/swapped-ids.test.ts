@@ -12,6 +12,7 @@ import {
   startSystem,
   type TestUser,
 } from '../harness.ts'
+import { OWNED } from '../owned.ts'
 import { may, POLICY } from './policy.ts'
 import { credentialsOf, fieldsOf, requestOf, type Served, sceneFor, servedOperations } from './scene.ts'
 import { World } from './world.ts'
@@ -19,7 +20,8 @@ import { World } from './world.ts'
 const NO_ONE = '0198c0de-0000-7000-8000-000000000000'
 const NO_EMAIL = 'no.one@example.org'
 
-type Owner = TestUser & { username: string }
+/** With what is the owner's in other services, by the names in paths. */
+type Owner = TestUser & { username: string; owned: Record<string, unknown> }
 /** What says whose something is, by its name in a path, a query or a body: another's, and one that there is not. */
 const WHOSE: Record<string, (owner: Owner) => [string, string]> = {
   user_id: ({ id }) => [id, NO_ONE],
@@ -28,6 +30,9 @@ const WHOSE: Record<string, (owner: Owner) => [string, string]> = {
   old_email: ({ email }) => [email, NO_EMAIL],
   username: ({ username }) => [username, 'no-one-at-all'],
   login: ({ email }) => [email, NO_EMAIL],
+  ...Object.fromEntries(
+    OWNED.map(([field]) => [field, ({ owned }: Owner): [string, string] => [String(owned[field]), NO_ONE]]),
+  ),
 }
 /** At these an `id` is a user's, or its email. Elsewhere it is a module's, or a row's. */
 const ID_OF_A_USER: Record<string, (owner: Owner) => [string, string][]> = {
@@ -41,7 +46,7 @@ const ID_OF_A_USER: Record<string, (owner: Owner) => [string, string][]> = {
 const HELD = 'token refresh_token refreshToken password current_password new_password password_hash'
 /** What belongs to no user. */
 const NEUTRAL = [
-  'id kid module_id name description version required_roles requires default_enabled roles status email_verified',
+  'id kid module module_id name description version required_roles requires default_enabled roles status email_verified',
   'page size cursor search role sort after after_id limit with_hashes on_conflict all token_type_hint type since',
   'request_id address follower epoch created_at updated_at at actor ip detail users if_version password_version',
   'sessions_from session_kept all_sessions_from tokens_from',
@@ -88,7 +93,7 @@ describe("check 18: what is another's", () => {
     if (!one) throw new Error('No document has it')
     const ben = await registerUser(system)
     const scene = await sceneFor(system, one, { other: ben, admin: ben })
-    const ana: Owner = { ...scene.owner, username: `ana-${scene.unique}` }
+    const ana: Owner = { ...scene.owner, username: `ana-${scene.unique}`, owned: scene.values }
     const swaps = [...new Set(namesOf(one))].flatMap((name) => {
       const pairs = WHOSE[name] ? [WHOSE[name](ana)] : name === 'id' ? ID_OF_A_USER[policy.call]?.(ana) : []
       return (pairs ?? []).map(([anothers, unknown]) => ({ name, anothers, unknown }))

@@ -1,5 +1,6 @@
 import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
+import { ofEachService } from '../../services/kit/services.ts'
 import type { Name, System } from '../harness.ts'
 
 /** What the services keep, as far as a request may change it before it is answered. */
@@ -14,8 +15,7 @@ export class World {
   private readonly files: Record<Name, Database>
 
   constructor({ dataDir }: System) {
-    const open = (name: Name) => new Database(join(dataDir, `${name}.sqlite`), { readonly: true })
-    this.files = { auth: open('auth'), users: open('users'), modules: open('modules') }
+    this.files = ofEachService((name) => new Database(join(dataDir, `${name}.sqlite`), { readonly: true }))
   }
 
   /** All of it, as text that can be compared. Of what notices change later only what is about `subjects` is in it. */
