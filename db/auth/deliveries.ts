@@ -4,6 +4,7 @@ import type { AuthStore, Delivery, DeliveryFilter, Tried } from '../../services/
 import type { AuditEvent } from '../../services/kit/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/page.ts'
 import { sliceOf, window } from '../pages.ts'
+import { prepared } from '../prepared.ts'
 import type { Sqlite } from '../sqlite.ts'
 import { type Audit, COUNT, countOf } from './audit.ts'
 import type { Events } from './events.ts'
@@ -22,23 +23,28 @@ export function deliveryStore(
   const columns = { delivery: getTableColumns(deliveries), event: getTableColumns(happened) }
   const selected = () => db.select(columns).from(deliveries).innerJoin(happened, eq(happened.id, deliveries.eventId))
   const pending = and(eq(deliveries.target, sql.placeholder('target')), sql`${deliveries.status} = 'pending'`)
-  const due = selected()
-    .where(and(pending, lte(deliveries.nextAt, sql.placeholder('now'))))
-    .orderBy(deliveries.nextAt, deliveries.seq)
-    .limit(sql.placeholder('limit'))
-    .prepare()
-  const putOff = selected()
-    .where(and(pending, gt(deliveries.nextAt, sql.placeholder('latest'))))
-    .limit(sql.placeholder('limit'))
-    .prepare()
-  const inOrder = selected().where(pending).orderBy(deliveries.seq).limit(sql.placeholder('limit')).prepare()
-  const next = db
-    .select({ nextAt: deliveries.nextAt })
-    .from(deliveries)
-    .where(and(pending, gt(deliveries.nextAt, sql.placeholder('now'))))
-    .orderBy(deliveries.nextAt)
-    .limit(1)
-    .prepare()
+  const statements = prepared({
+    due: () =>
+      selected()
+        .where(and(pending, lte(deliveries.nextAt, sql.placeholder('now'))))
+        .orderBy(deliveries.nextAt, deliveries.seq)
+        .limit(sql.placeholder('limit'))
+        .prepare(),
+    putOff: () =>
+      selected()
+        .where(and(pending, gt(deliveries.nextAt, sql.placeholder('latest'))))
+        .limit(sql.placeholder('limit'))
+        .prepare(),
+    inOrder: () => selected().where(pending).orderBy(deliveries.seq).limit(sql.placeholder('limit')).prepare(),
+    next: () =>
+      db
+        .select({ nextAt: deliveries.nextAt })
+        .from(deliveries)
+        .where(and(pending, gt(deliveries.nextAt, sql.placeholder('now'))))
+        .orderBy(deliveries.nextAt)
+        .limit(1)
+        .prepare(),
+  })
   const finish = raw.query(`
     UPDATE deliveries SET status = ?2, tries = tries + 1, last_status = ?3, last_error = ?4, finished_at = ?5
     WHERE seq = ?1 AND status = 'pending'`)
@@ -57,12 +63,13 @@ export function deliveryStore(
 
   return {
     async deliveriesDue(target: string, now: number, latest: number, limit: number) {
-      const rows = due.all({ target, now, limit })
+      const rows = statements.due.all({ target, now, limit })
       // Two queries: what lies between the two times is much where a receiver is away, and no index skips it.
-      return (rows.length > 0 ? rows : putOff.all({ target, latest, limit })).map(deliveryOf)
+      return (rows.length > 0 ? rows : statements.putOff.all({ target, latest, limit })).map(deliveryOf)
     },
-    oldestDeliveries: async (target: string, limit: number) => inOrder.all({ target, limit }).map(deliveryOf),
-    nextDelivery: async (target: string, now: number) => next.get({ target, now })?.nextAt ?? null,
+    oldestDeliveries: async (target: string, limit: number) =>
+      statements.inOrder.all({ target, limit }).map(deliveryOf),
+    nextDelivery: async (target: string, now: number) => statements.next.get({ target, now })?.nextAt ?? null,
     async finishDelivery(seq: number, status: 'delivered' | 'dead', tried: Tried, now: number) {
       await sqlite.write(() => finish.run(seq, status, tried.status, tried.error, now))
     },

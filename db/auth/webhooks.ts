@@ -3,6 +3,7 @@ import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore, Webhook } from '../../services/auth/store.ts'
 import type { AuditEvent } from '../../services/kit/audit.ts'
 import { placeholders } from '../placeholders.ts'
+import { prepared } from '../prepared.ts'
 import type { Sqlite } from '../sqlite.ts'
 import { type Audit, COUNT, countOf } from './audit.ts'
 import type { Events } from './events.ts'
@@ -15,14 +16,17 @@ export function webhookStore(
   { audit, events }: { audit: Audit; events: Events },
 ) {
   const id = sql.placeholder('id')
-  const all = db.select().from(webhooks).orderBy(asc(webhooks.createdAt), asc(webhooks.id)).prepare()
-  const count = db.select(COUNT).from(webhooks).prepare()
-  const insert = db.insert(webhooks).values(placeholders(webhooks)).prepare()
-  const reseal = db
-    .update(webhooks)
-    .set({ sealedSecret: sql`${sql.placeholder('sealed')}` })
-    .where(eq(webhooks.id, id))
-    .prepare()
+  const statements = prepared({
+    all: () => db.select().from(webhooks).orderBy(asc(webhooks.createdAt), asc(webhooks.id)).prepare(),
+    count: () => db.select(COUNT).from(webhooks).prepare(),
+    insert: () => db.insert(webhooks).values(placeholders(webhooks)).prepare(),
+    reseal: () =>
+      db
+        .update(webhooks)
+        .set({ sealedSecret: sql`${sql.placeholder('sealed')}` })
+        .where(eq(webhooks.id, id))
+        .prepare(),
+  })
   const setStatus = sqlite.raw.query('UPDATE webhooks SET status = ?2 WHERE id = ?1 AND status <> ?2')
   const remove = sqlite.raw.query('DELETE FROM webhooks WHERE id = ?')
   const removeDeliveries = sqlite.raw.query('DELETE FROM deliveries WHERE target = ?')
@@ -40,11 +44,11 @@ export function webhookStore(
       })
 
   return {
-    webhooks: async (): Promise<Webhook[]> => all.all(),
+    webhooks: async (): Promise<Webhook[]> => statements.all.all(),
     addWebhook: (webhook: Webhook, most: number, event: AuditEvent) =>
       change(webhook.createdAt, () => {
-        if (countOf(count.get()) >= most) return false
-        insert.run({ ...webhook, sealedSecret: Buffer.from(webhook.sealedSecret) })
+        if (countOf(statements.count.get()) >= most) return false
+        statements.insert.run({ ...webhook, sealedSecret: Buffer.from(webhook.sealedSecret) })
         audit.writeEvent(event)
         return true
       }),
@@ -63,7 +67,7 @@ export function webhookStore(
         return true
       }),
     async resealWebhook(of: string, sealedSecret: Uint8Array) {
-      await sqlite.write(() => reseal.run({ id: of, sealed: Buffer.from(sealedSecret) }))
+      await sqlite.write(() => statements.reseal.run({ id: of, sealed: Buffer.from(sealedSecret) }))
     },
   } satisfies Partial<AuthStore>
 }
