@@ -1,5 +1,5 @@
 import type { Static, TSchema } from '@sinclair/typebox'
-import { TypeCompiler } from '@sinclair/typebox/compiler'
+import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler'
 import { type ValueError, ValueErrorType } from '@sinclair/typebox/errors'
 import type { ValidationError } from 'elysia'
 import { Fault } from './log.ts'
@@ -27,8 +27,11 @@ export function validationProblem(error: ValidationError): Problem {
  * @returns a function that gives the value back as one of the schema's, or throws Problem `validation_failed`
  */
 export function validator<T extends TSchema>(schema: T): (value: unknown) => Static<T> {
-  const compiled = TypeCompiler.Compile(schema)
+  let known: TypeCheck<T> | undefined
   return (value) => {
+    // Not at the start, which would wait for it.
+    known ??= TypeCompiler.Compile(schema)
+    const compiled = known
     if (compiled.Check(value)) return value
     throw invalid(...[...messages(compiled.Errors(value), 'body')].slice(0, MESSAGES_MAX))
   }
