@@ -171,8 +171,9 @@ function publicRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded) 
     )
     .post(
       '/auth/validate-token',
-      ({ body, headers }) => {
-        const presented = body?.token ?? /^bearer +(\S+)$/i.exec(headers.authorization ?? '')?.[1]
+      // Not `headers`, of which the framework makes a record with each request.
+      ({ body, request }) => {
+        const presented = body?.token ?? /^bearer +(\S+)$/i.exec(request.headers.get('authorization') ?? '')?.[1]
         if (presented === undefined) throw invalid('token is required')
         return validateToken(context, presented)
       },

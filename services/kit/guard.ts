@@ -48,7 +48,8 @@ export function guard(options: GuardOptions) {
         const arrival = context as unknown as Arrival & Passed
         // Kept before it is let pass: the log says whose a refused request was.
         arrival.caller = stranger(request.headers, arrival.address ?? null, arrival.requestId)
-        arrival.caller = await identify(request.headers, arrival.caller, access)
+        const known = identify(request.headers, arrival.caller, access)
+        arrival.caller = known instanceof Promise ? await known : known
         allow(arrival.caller, access)
         if (arrival.gate) await arrival.gate.pass(arrival.caller, access)
         if (arrival.fault) throw arrival.fault
