@@ -84,7 +84,7 @@ export async function serve(
   }
   const { server, answerWith, lastAnswers } = listen(address)
   try {
-    const others = { link, feed: feedSource(link('auth')), modules: moduleFeedSource(link('modules')) }
+    const others = { link, feed: feedSource(link('auth')), moduleFeed: moduleFeedSource(link('modules')) }
     for (const name of names) services.push(await BUILD[name](runtime, { ...others, ...(mailer ? { mailer } : {}) }))
   } catch (error) {
     await server.stop(true)
@@ -107,7 +107,7 @@ interface Others {
   /** What auth tells everyone who checks tokens. */
   feed: FeedSource
   /** What modules tells everyone who has a route that names a module. */
-  modules: ModuleFeedSource
+  moduleFeed: ModuleFeedSource
   mailer?: Mailer
 }
 

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { apply, type Change, takeBack } from '../cli/new/changes.ts'
+import { type Checkout, copyCheckout } from './checkout.ts'
 import { as, call, eventually, freePort, newEmail, PASSWORD } from './harness.ts'
 import { type Ended, launch, ownSettings, ROOT, type Running, temporary } from './processes.ts'
 
@@ -18,29 +19,14 @@ const WRITTEN: [name: string, ...more: string[]][] = [['products'], ['people', '
 
 const run = (words: string[], cwd = copy): Promise<Ended> =>
   launch([process.execPath, join(copy, 'cli/main.ts'), 'new', 'service', ...words], { cwd }).ended
-const inCopy = (words: string[], env: Record<string, string> = {}): Promise<Ended> =>
-  launch([process.execPath, ...words], { cwd: copy, env }).ended
-const git = (...words: string[]) => {
-  const { stdout, stderr, success } = Bun.spawnSync(['git', ...words], { cwd: copy })
-  if (!success) throw new Error(stderr.toString())
-  return stdout.toString().trim()
-}
-/** One word for all that is in the copy: what git makes of it. */
-const tree = () => {
-  git('add', '--all')
-  return git('write-tree')
-}
 
+let git: Checkout['git']
+let tree: Checkout['tree']
+let inCopy: Checkout['run']
 let before: string
 let made: Ended[]
 beforeAll(async () => {
-  const listed = Bun.spawnSync(['git', 'ls-files', '--cached', '--others', '--exclude-standard'], { cwd: ROOT })
-  for (const path of listed.stdout.toString().trim().split('\n')) {
-    mkdirSync(dirname(join(copy, path)), { recursive: true })
-    cpSync(join(ROOT, path), join(copy, path), { force: true })
-  }
-  symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'))
-  git('init', '--quiet')
+  ;({ git, run: inCopy, tree } = copyCheckout(copy))
   before = tree()
   made = []
   for (const words of WRITTEN) made.push(await run([...words, '-o', 'json']))

@@ -49,18 +49,19 @@ export interface Shell {
 /**
  * Lines that are run as `sh -c` runs them.
  * @param env what `ch202` finds in its environment, such as that of `pointedAt`
+ * @param root the checkout whose `ch202` it is
  */
-export function openShell(name: string, env: Record<string, string> = {}): Shell {
+export function openShell(name: string, env: Record<string, string> = {}, root = ROOT): Shell {
   const folder = temporary(name)
   const bin = join(folder.path, 'bin')
   mkdirSync(bin)
   const shim = join(bin, 'ch202')
-  writeFileSync(shim, `#!/bin/sh\nexec "${process.execPath}" "${ROOT}/cli/main.ts" "$@"\n`)
+  writeFileSync(shim, `#!/bin/sh\nexec "${process.execPath}" "${root}/cli/main.ts" "$@"\n`)
   chmodSync(shim, 0o755)
   const path = join(folder.path, 'work')
   const home = join(folder.path, 'home')
   for (const directory of [path, home]) mkdirSync(directory)
-  const own = { PATH: `${bin}:${process.env.PATH}`, HOME: home, XDG_CONFIG_HOME: join(home, '.config'), ...env }
+  const own = { HOME: home, XDG_CONFIG_HOME: join(home, '.config'), ...env, PATH: `${bin}:${process.env.PATH}` }
 
   const start = (line: string, { cwd = path, env: more = {}, ...rest }: LineOptions = {}) =>
     launch(['sh', '-c', line], { ...rest, cwd, env: { ...own, ...more, PATH: own.PATH } })
