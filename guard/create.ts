@@ -33,10 +33,14 @@ export function createGuard(options: GuardOptions): Guard {
   const following = { name: `${name}-${randomUUID()}`, clock: systemClock, log: followerLog(settings.log) }
   const follower = new FeedFollower({ ...following, source: feedSource(instance, url), maxLag })
   const gates = new ModuleGates({ ...following, source: moduleFeedSource(instance, settings) })
-  const tokens: FeedFollower['check'] = (token) => {
+  const refuseWhenClosed = () => {
     // Auth waits for no one who has stopped to listen.
     if (instance.isClosed) throw new Problem('auth_unavailable')
-    return follower.check(token)
+  }
+  const tokens: FeedFollower['check'] = (token) => {
+    refuseWhenClosed()
+    const said = follower.check(token)
+    return said instanceof Promise ? said.finally(refuseWhenClosed) : said
   }
   const { identify, stranger } = accessControl({ tokens: { check: tokens }, internalKeys, operatorKeys, clientAddress })
   const started = Promise.all([follower.start(FIRST_WORD), gates.start(FIRST_WORD)])

@@ -1,4 +1,7 @@
 import { describe, expect, test } from 'bun:test'
+import { generateKeyPairSync } from 'node:crypto'
+import { signAccessToken } from '../services/kit/access-token.ts'
+import { FEED_LEASE } from '../services/kit/following.ts'
 import { eventually } from '../tests/harness.ts'
 import { createGuard } from './index.ts'
 import type { GuardOptions, Log, LogLine } from './types.ts'
@@ -97,7 +100,15 @@ test.each(refusals)('a feed that answers %j is said in words of ours', async (an
 })
 
 test('what is no verdict lets no one in', async () => {
-  for (const said of [{}, { valid: 'true' }, [], 'yes', null]) {
+  const verdict = { valid: true, user_id: 'ana', session_id: 's', roles: ['USER'], expires_at: '2030-01-01T00:00:00Z' }
+  const { valid, ...rest } = verdict
+  const without = Object.keys(rest).map((name) => ({ ...verdict, [name]: undefined }))
+  const odd = [
+    { ...verdict, roles: 'ADMIN' },
+    { ...verdict, roles: [1] },
+    { ...verdict, user_id: null },
+  ]
+  for (const said of [{}, { valid: 'true' }, [], 'yes', null, rest, ...without, ...odd]) {
     const { guard } = guardOf({ '/api/v1/auth/validate-token': said })
     expect((await guard.check(bearer, { auth: 'user' })).response?.status).toBe(503)
     await guard.close()
@@ -116,6 +127,43 @@ test('closed, it takes no token: auth waits for no one who has stopped to listen
   await guard.close()
   expect(await code()).toBe('auth_unavailable')
   expect((await guard.check(request({ 'x-api-key': KEY }), { auth: 'internal' })).caller?.internal).toBe(true)
+})
+
+test('what auth was asked about when it was closed is not decided without auth', async () => {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519')
+  const key = { ...publicKey.export({ format: 'jwk' }), kid: 'k', alg: 'EdDSA', use: 'sig' }
+  const page = { epoch: 'e', seq: 0, issuer: url, audience: 'ch202', revoked: [], wanted: [], complete: true }
+  const claims = {
+    iss: url,
+    aud: 'ch202',
+    exp: 4e9,
+    iat: 1,
+    sub: 'ana',
+    jti: 'j',
+    sid: 's',
+    email: 'e',
+    roles: [],
+    ver: 1,
+  }
+  const token = request({ authorization: `Bearer ${signAccessToken(claims, { kid: 'k', privateKey })}` })
+  let isCut = false
+  const asked: string[] = []
+  const fetch = async ({ signal, url }: Request) => {
+    if (!isCut) return Response.json({ ...page, keys: [key] })
+    asked.push(new URL(url).pathname)
+    return await new Promise<Response>((_, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason))
+    })
+  }
+  const { guard } = guardOf({}, { fetch })
+  expect(await guard.ready()).toBe(true)
+  expect((await guard.check(token, { auth: 'user' })).caller?.userId).toBe('ana')
+  isCut = true
+  await Bun.sleep(FEED_LEASE + 100)
+  const pending = guard.check(token, { auth: 'user' })
+  await eventually(() => asked.includes('/api/v1/auth/validate-token') || undefined)
+  await guard.close()
+  expect((await pending).response?.status).toBe(503)
 })
 
 test('a poll that is held does not hold up the close', async () => {

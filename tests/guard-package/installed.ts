@@ -3,7 +3,16 @@ import { join } from 'node:path'
 import { type Ended, launch, ROOT } from '../processes.ts'
 
 /** What the package is built from, and what goes into it as it is. */
-const PARTS = ['package.json', 'tsconfig.json', 'guard', 'services/kit', 'docs/guard.md', 'README.md', 'LICENSE']
+const PARTS = [
+  'package.json',
+  'bunfig.toml',
+  'tsconfig.json',
+  'guard',
+  'services/kit',
+  'docs/guard.md',
+  'README.md',
+  'LICENSE',
+]
 
 export interface Installed {
   /** The directory of the foreign service. */
@@ -26,7 +35,7 @@ export async function pack(directory: string): Promise<string> {
   const copy = join(directory, 'copy')
   for (const part of PARTS) cpSync(join(ROOT, part), join(copy, part), { recursive: true })
   symlinkSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'))
-  await succeeded([process.execPath, 'pm', 'pack', '--quiet', '--destination', directory], copy)
+  await succeeded([process.execPath, 'run', 'pack', '--quiet', '--destination', directory], copy)
   const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string }
   return join(directory, `ch202-${version}.tgz`)
 }
