@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
+import { type AddressInfo, createConnection, createServer } from 'node:net'
 import { type ChannelModel, type ConsumeMessage, connect } from 'amqplib'
 import type { EventMessage } from '../services/kit/events.ts'
 import { InstanceInTime } from './faults/instance-in-time.ts'
@@ -49,6 +50,25 @@ class Consumer {
   async close(): Promise<void> {
     await this.connection?.close().catch(() => undefined)
   }
+}
+
+/** Stands before the broker and counts who is connected. */
+async function countingProxy(port: number) {
+  const counted = { open: 0, opened: 0, port: 0, close: () => void server.close() }
+  const server = createServer((socket) => {
+    counted.open++
+    counted.opened++
+    const behind = createConnection(port, '127.0.0.1')
+    socket.pipe(behind).pipe(socket)
+    for (const one of [socket, behind]) one.on('error', () => undefined)
+    socket.on('close', () => {
+      counted.open--
+      behind.destroy()
+    })
+  })
+  await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
+  counted.port = (server.address() as AddressInfo).port
+  return counted
 }
 
 /** In the order in which each was first there: at least once means that some come again. */
@@ -129,6 +149,37 @@ test('every event reaches the exchange, in order per user, while the broker and 
   } finally {
     await system.stop()
     await consumer.close()
+  }
+})
+
+test('the exchange is there before the first event; a broker that refuses is named in the log, and holds nothing open', async () => {
+  const password = 'canary-of-the-broker'
+  const wrong = new URL(broker.url)
+  wrong.password = password
+  const there = await connect(broker.url)
+  there.on('error', () => undefined)
+  const channel = await there.createChannel()
+  await channel.assertExchange('of.another.kind', 'direct', { durable: true })
+  const proxy = await countingProxy(Number(new URL(broker.url).port))
+  const settings: Record<string, string>[] = [
+    { AMQP_URL: broker.url, AMQP_EXCHANGE: 'early.events' },
+    { AMQP_URL: wrong.href },
+    { AMQP_URL: `amqp://guest:guest@127.0.0.1:${proxy.port}`, AMQP_EXCHANGE: 'of.another.kind' },
+  ]
+  const systems = await Promise.all(settings.map((env) => startSystem('one process', env)))
+  try {
+    const [good, refused, other] = systems.map((system) => system.output)
+    await eventually(() => good?.().includes('"event":"amqp.connected"'), 10_000)
+    await channel.checkExchange('early.events')
+    await eventually(() => refused?.().includes('"event":"amqp.lost","reason":"ACCESS-REFUSED"'), 10_000)
+    expect(refused?.()).not.toContain(password)
+    await eventually(() => other?.().includes('"event":"amqp.lost","reason":"PRECONDITION-FAILED"'), 10_000)
+    await eventually(() => proxy.opened > 2, 10_000)
+    await eventually(() => proxy.open <= 1, 5000)
+  } finally {
+    await Promise.all(systems.map((system) => system.stop()))
+    await there.close()
+    proxy.close()
   }
 })
 

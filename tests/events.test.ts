@@ -414,6 +414,9 @@ test('told twice, it goes out once; what is none is refused', async () => {
   expect(heardOf(event.user_id)).toEqual([
     { id: event.id, type: 'user.deleted', timestamp, data: { user_id: event.user_id } },
   ])
+  const other = { ...event, id: Bun.randomUUIDv7(), data: { user_id: Bun.randomUUIDv7() } }
+  await auth('POST /api/v1/auth/sync/event', { headers, body: other })
+  expect(heardOf(event.user_id).map(({ data }) => data)).toEqual(Array(2).fill({ user_id: event.user_id }))
   const body = { ...event, type: 'user.eaten' }
   expect((await call(system.url.auth, 'POST /api/v1/auth/sync/event', { headers, body })).status).toBe(400)
 })

@@ -392,6 +392,20 @@ describe('real processes', () => {
     for (const one of [id, other.id]) await deleted(one)
   })
 
+  test('hundreds that fail at once are not hundreds of lines of the log', async () => {
+    const { id } = await created('http://127.0.0.1:9/')
+    const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })
+    const body = Array.from({ length: 300 }, () => JSON.stringify({ email: newEmail(), password_hash })).join('\n')
+    const headers = { ...as.operator, 'content-type': 'application/x-ndjson' }
+    await call(system.url.users, 'POST /api/v1/users/import', { headers, body })
+    const lines = (level: string) =>
+      system.output().match(new RegExp(`"level":"${level}".*"event":"delivery.postponed","target":"${id}"`, 'g')) ?? []
+    await eventually(() => lines('debug').length >= 250 || undefined, 15_000)
+    expect(lines('warn').length).toBeGreaterThan(0)
+    expect(lines('warn').length).toBeLessThan(30)
+    await deleted(id)
+  })
+
   test('its secret is told once: no answer, no log and no file of the instance holds it, nor what was sent', async () => {
     const to = receiver((_, at) => status(at === 1 ? 500 : 200))
     const { id, secret } = await created(`${to.url}?canary-of-the-address`, { description: 'The shop' })
@@ -468,6 +482,15 @@ describe('real processes', () => {
     await run(`webhooks replay ${dead[0].id} --webhook ${id}`, 2)
     await run('webhooks create http://127.0.0.1:9 --types user.born', 2)
     await run(`webhooks enable ${crypto.randomUUID()}`, 3)
+
+    // A terminal and its people are told what JSON says by an empty list, and why nothing was sent.
+    const forAll = await json(`webhooks create ${to.url}`)
+    expect(forAll.types).toEqual([])
+    expect(await run('webhooks list')).toMatch(new RegExp(`^${forAll.id} .* all +active$`, 'm'))
+    const none = await ch202(['webhooks', 'replay', '999999'], { env })
+    expect([none.status, none.stdout]).toEqual([0, 'replayed  0\nchanged   false\n'])
+    expect(none.stderr).toContain('Delivery 999999 was not sent again')
+    await run(`webhooks delete ${forAll.id} --yes`)
 
     await run(`webhooks delete ${id}`, 2)
     expect(await json(`webhooks delete ${id} --yes`)).toEqual({ ok: true, id, changed: true })

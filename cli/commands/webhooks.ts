@@ -9,18 +9,9 @@ import { asFailure } from '../output.ts'
 import { UUID } from '../refs.ts'
 import { confirm } from '../terminal.ts'
 
-const COLUMNS = ['id', 'url', 'types', 'status', 'created_at']
-const COLUMNS_OF_DELIVERIES = [
-  'id',
-  'target',
-  'type',
-  'user_id',
-  'status',
-  'tries',
-  'last_status',
-  'last_error',
-  'next_at',
-]
+/** What a terminal has room for: of both there is more in the other forms. */
+const COLUMNS = ['id', 'url', 'types', 'status']
+const COLUMNS_OF_DELIVERIES = ['id', 'target', 'type', 'status', 'tries', 'last_status', 'last_error', 'next_at']
 const STATUSES = ['pending', 'delivered', 'dead'] as const
 const AMQP = 'amqp'
 
@@ -39,7 +30,11 @@ export function webhooksCommand(): Command {
   leaf(webhooks, 'list', 'List the webhooks', ['ch202 webhooks list', 'ch202 webhooks list -o json']).action(
     does(async (tool) => {
       const api = await tool.api()
-      await tool.out.list((await api.auth((auth) => auth.admin.webhooks.get())).items, COLUMNS)
+      const { items } = await api.auth((auth) => auth.admin.webhooks.get())
+      await tool.out.list(
+        items.map((webhook) => shown(tool, webhook)),
+        COLUMNS,
+      )
     }),
   )
 
@@ -90,7 +85,7 @@ function collectTypes(value: string, before: EventType[] = []): EventType[] {
     ...before,
     ...collectNames(value).map((name) => {
       const type = EVENT_TYPES.find((known) => known === name)
-      if (!type) throw new InvalidArgumentError(`There is no event ${name}`)
+      if (!type) throw new InvalidArgumentError(`There is no event ${name || '""'}`)
       return type
     }),
   ]
@@ -103,8 +98,13 @@ async function create(
 ): Promise<void> {
   const api = await tool.api()
   const created = await api.auth((auth) => auth.admin.webhooks.post({ url, ...given({ types, description }) }))
-  await tool.out.record({ ...created, changed: true })
+  await tool.out.record({ ...shown(tool, created), changed: true })
   tool.out.say('The secret is shown this once: give it to the receiver now')
+}
+
+/** To people an empty cell would say that it gets none. */
+function shown<T extends { types: string[] }>({ out }: Tool, webhook: T): T {
+  return out.form.output === 'table' && webhook.types.length === 0 ? { ...webhook, types: ['all'] } : webhook
 }
 
 /** What is no id would lead elsewhere in the API. @throws Failure */
@@ -150,7 +150,7 @@ async function turn(tool: Tool, id: string, status: 'active' | 'disabled'): Prom
   const before = items.find((one) => one.id === id)
   if (!before) throw noWebhook(id)
   const after = await api.auth((auth) => auth.admin.webhooks({ webhook_id: segment(id) }).patch({ status }))
-  await tool.out.record({ ...after, changed: before.status !== status })
+  await tool.out.record({ ...shown(tool, after), changed: before.status !== status })
 }
 
 interface Which {
@@ -185,6 +185,12 @@ async function replay(
   const api = await tool.api()
   const { replayed } = await api.auth((auth) => auth.admin.webhooks.replay.post(given({ ...which, delivery })))
   await tool.out.record({ replayed, changed: replayed > 0 })
+  if (replayed === 0)
+    tool.out.say(
+      delivery === undefined
+        ? `Nothing ${webhook === undefined ? '' : `to ${webhook} `}that ${told(status, since)} could be sent: what is for a disabled webhook stays`
+        : `Delivery ${delivery} was not sent again: it is not over, is for a disabled webhook, or does not exist`,
+    )
 }
 
 function told(status: 'dead' | 'delivered' = 'dead', since?: string): string {

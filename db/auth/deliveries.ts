@@ -1,17 +1,15 @@
-import { and, desc, eq, getTableColumns, gt, gte, lt, lte, type SQL, sql } from 'drizzle-orm'
+import { and, desc, eq, getTableColumns, gt, gte, lt, lte, max, type SQL, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore, Delivery, DeliveryFilter, Tried } from '../../services/auth/store.ts'
 import type { AuditEvent } from '../../services/kit/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/page.ts'
+import { inPieces, PIECE } from '../in-pieces.ts'
 import { sliceOf, window } from '../pages.ts'
 import { prepared } from '../prepared.ts'
 import type { Sqlite } from '../sqlite.ts'
 import { type Audit, COUNT, countOf } from './audit.ts'
 import type { Events } from './events.ts'
 import { deliveries, events as happened } from './schema.ts'
-
-/** How many rows are forgotten in one go: the event loop waits for them. */
-const FORGOTTEN_AT_ONCE = 5000
 
 /** Events on their way to who wants them. */
 export function deliveryStore(
@@ -52,14 +50,31 @@ export function deliveryStore(
     UPDATE deliveries SET tries = tries + 1, next_at = ?2, last_status = ?3, last_error = ?4
     WHERE seq = ?1 AND status = 'pending'`)
   const giveUp = raw.query(`
-    UPDATE deliveries SET status = 'dead', finished_at = ?3 WHERE target = ?1 AND status = 'pending' AND since < ?2`)
+    UPDATE deliveries SET status = 'dead', finished_at = ?3 WHERE seq IN (
+      SELECT seq FROM deliveries WHERE target = ?1 AND status = 'pending' AND since < ?2 LIMIT ${PIECE})`)
+  const again = raw.query(`
+    UPDATE deliveries SET status = 'pending', tries = 0, since = ?1, next_at = ?1, finished_at = NULL
+    WHERE seq IN (SELECT value FROM json_each(?2))`)
   // As the partial indexes have it: they are few, and what was delivered is not.
   const counts = raw.query<{ pending: number; dead: number }, []>(`
     SELECT (SELECT count(*) FROM deliveries WHERE status = 'pending') AS pending,
       (SELECT count(*) FROM deliveries WHERE status = 'dead') AS dead`)
   const forget = raw.query(`
     DELETE FROM deliveries WHERE seq IN (
-      SELECT seq FROM deliveries WHERE status = ? AND status <> 'pending' AND finished_at < ? LIMIT ${FORGOTTEN_AT_ONCE})`)
+      SELECT seq FROM deliveries WHERE status = ? AND status <> 'pending' AND finished_at < ? LIMIT ${PIECE})`)
+  // What is left where the service ended while a webhook was deleted, or disabled. The targets by one look each.
+  const forgetOrphans = raw.query(`
+    WITH RECURSIVE targets (target) AS (
+      SELECT min(target) FROM deliveries UNION ALL
+      SELECT (SELECT min(target) FROM deliveries WHERE target > targets.target) FROM targets WHERE target IS NOT NULL)
+    DELETE FROM deliveries WHERE seq IN (
+      SELECT seq FROM deliveries WHERE target IN (
+        SELECT target FROM targets WHERE target <> 'amqp' AND target NOT IN (SELECT id FROM webhooks))
+      LIMIT ${PIECE})`)
+  const giveUpDisabled = raw.query(`
+    UPDATE deliveries SET status = 'dead', last_error = 'webhook_disabled', finished_at = ? WHERE seq IN (
+      SELECT seq FROM deliveries
+      WHERE status = 'pending' AND target IN (SELECT id FROM webhooks WHERE status = 'disabled') LIMIT ${PIECE})`)
 
   return {
     async deliveriesDue(target: string, now: number, latest: number, limit: number) {
@@ -77,7 +92,11 @@ export function deliveryStore(
       await sqlite.write(() => postpone.run(seq, nextAt, tried.status, tried.error))
     },
     giveUpDeliveries: (target: string, before: number, now: number) =>
-      sqlite.write(() => giveUp.run(target, before, now).changes),
+      inPieces(sqlite, () => giveUp.run(target, before, now).changes),
+    async settleDeliveries(now: number) {
+      await inPieces(sqlite, () => forgetOrphans.run().changes)
+      await inPieces(sqlite, () => giveUpDisabled.run(now).changes)
+    },
     async listDeliveries(filter: DeliveryFilter, request: PageRequest): Promise<Slice<Delivery>> {
       const where = matching(filter)
       const from = 'after' in request ? lt(deliveries.seq, Number(request.after[0])) : undefined
@@ -87,24 +106,39 @@ export function deliveryStore(
       const slice = sliceOf(rows, request, count, ({ delivery }) => [delivery.seq])
       return { ...slice, rows: slice.rows.map(deliveryOf) }
     },
-    replayDeliveries: (filter: DeliveryFilter, now: number, event: (count: number) => AuditEvent) =>
-      sqlite.write(() => {
-        const again = db
-          .update(deliveries)
-          .set({ status: 'pending', tries: 0, since: now, nextAt: now, finishedAt: null })
-          .where(and(matching(filter), sql`${deliveries.status} <> 'pending'`, SOMEONE_LISTENS))
-          .returning({ seq: deliveries.seq })
+    async replayDeliveries(filter: DeliveryFilter, now: number, event: (count: number) => AuditEvent) {
+      const where = and(matching(filter), sql`${deliveries.status} <> 'pending'`, SOMEONE_LISTENS)
+      const last = await sqlite.write(() => {
+        const all = db
+          .select({ ...COUNT, last: max(deliveries.seq) })
+          .from(deliveries)
+          .where(where)
+          .get()
+        audit.writeEvent(event(countOf(all)))
+        return all?.last ?? 0
+      })
+      let after = 0
+      let replayed = 0
+      await inPieces(sqlite, () => {
+        const some = db
+          .select({ seq: deliveries.seq })
+          .from(deliveries)
+          .where(and(where, gt(deliveries.seq, after), lte(deliveries.seq, last)))
+          .orderBy(deliveries.seq)
+          .limit(PIECE)
           .all()
-        audit.writeEvent(event(again.length))
-        if (again.length > 0) events.wake()
-        return again.length
-      }),
+        if (some.length > 0) again.run(now, JSON.stringify(some.map(({ seq }) => seq)))
+        after = some.at(-1)?.seq ?? last
+        replayed += some.length
+        if (some.length > 0) events.wake()
+        return some.length
+      })
+      return replayed
+    },
     countDeliveries: async () => counts.get() ?? { pending: 0, dead: 0 },
     async forgetDeliveries(times: { delivered: number; dead: number }) {
-      await sqlite.write(() => {
-        forget.run('delivered', times.delivered)
-        forget.run('dead', times.dead)
-      })
+      await inPieces(sqlite, () => forget.run('delivered', times.delivered).changes)
+      await inPieces(sqlite, () => forget.run('dead', times.dead).changes)
     },
   } satisfies Partial<AuthStore>
 }

@@ -1,3 +1,4 @@
+import { Database } from 'bun:sqlite'
 import { afterAll, describe, expect, test } from 'bun:test'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -32,5 +33,43 @@ describe('the auth store on SQLite', () => {
     expect([first.wanted().size, await first.lastRevocation()]).toEqual([8, 4])
     expect([again.wanted().size, await again.lastRevocation()]).toEqual([8, 4])
     for (const one of [first, again]) one.close()
+  })
+
+  test('what was for a webhook that is gone, or disabled, does not wait for ever where a service ended meanwhile', async () => {
+    const path = join(folder, 'ended.sqlite')
+    const store = openAuthStore(path, { amqp: true })
+    const event = () => ({
+      id: Bun.randomUUIDv7(),
+      at: 1,
+      type: 'test.done',
+      userId: null,
+      actor: 'operator',
+      ip: null,
+      requestId: null,
+      detail: {},
+    })
+    for (const id of ['active', 'disabled', 'gone']) {
+      const more = { url: 'https://example.org', description: null, types: [], sealedSecret: new Uint8Array(8) }
+      await store.addWebhook({ ...more, id, status: 'active', createdAt: 1 }, 9, event())
+    }
+    const users = ['one', 'two']
+    await store.addEvents(
+      users.map((userId) => ({ id: userId, type: 'user.deleted', at: 1, userId, data: {} })),
+      1,
+    )
+    const other = new Database(path)
+    other.run("DELETE FROM webhooks WHERE id = 'gone'")
+    other.run("UPDATE webhooks SET status = 'disabled' WHERE id = 'disabled'")
+    other.close()
+    await store.settleDeliveries(2)
+    const { rows } = await store.listDeliveries({}, { size: 99, page: 1 })
+    expect(rows.map(({ event, status, target }) => [event.id, target, status]).toSorted()).toEqual(
+      users.flatMap((id) => [
+        [id, 'active', 'pending'],
+        [id, 'amqp', 'pending'],
+        [id, 'disabled', 'dead'],
+      ]),
+    )
+    store.close()
   })
 })

@@ -2,6 +2,7 @@ import { asc, eq, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore, Webhook } from '../../services/auth/store.ts'
 import type { AuditEvent } from '../../services/kit/audit.ts'
+import { inPieces, PIECE } from '../in-pieces.ts'
 import { placeholders } from '../placeholders.ts'
 import { prepared } from '../prepared.ts'
 import type { Sqlite } from '../sqlite.ts'
@@ -29,10 +30,15 @@ export function webhookStore(
   })
   const setStatus = sqlite.raw.query('UPDATE webhooks SET status = ?2 WHERE id = ?1 AND status <> ?2')
   const remove = sqlite.raw.query('DELETE FROM webhooks WHERE id = ?')
-  const removeDeliveries = sqlite.raw.query('DELETE FROM deliveries WHERE target = ?')
+  const removeDeliveries = sqlite.raw.query(
+    `DELETE FROM deliveries WHERE seq IN (SELECT seq FROM deliveries WHERE target = ? LIMIT ${PIECE})`,
+  )
   const giveUp = sqlite.raw.query(`
-    UPDATE deliveries SET status = 'dead', last_error = 'webhook_disabled', finished_at = ?
-    WHERE target = ? AND status = 'pending'`)
+    UPDATE deliveries SET status = 'dead', last_error = 'webhook_disabled', finished_at = ?1
+    WHERE seq IN (
+      SELECT seq FROM deliveries WHERE target = ?2 AND status = 'pending'
+      AND EXISTS (SELECT 1 FROM webhooks WHERE id = ?2 AND status = 'disabled') LIMIT ${PIECE})`)
+  const giveUpSome = (of: string, now: number) => giveUp.run(now, of).changes
 
   /** What is wanted is in memory before anyone can read the place of the change in the feed. */
   const change = (now: number, write: () => boolean): Promise<number | null> =>
@@ -52,20 +58,26 @@ export function webhookStore(
         audit.writeEvent(event)
         return true
       }),
-    setWebhookStatus: (of: string, status: Webhook['status'], now: number, event: AuditEvent) =>
-      change(now, () => {
+    async setWebhookStatus(of: string, status: Webhook['status'], now: number, event: AuditEvent) {
+      const seq = await change(now, () => {
+        // What a disabling that is under way has left.
+        if (status === 'active') while (giveUpSome(of, now) > 0);
         if (setStatus.run(of, status).changes === 0) return false
-        if (status === 'disabled') giveUp.run(now, of)
         audit.writeEvent(event)
         return true
-      }),
-    removeWebhook: (of: string, now: number, event: AuditEvent) =>
-      change(now, () => {
+      })
+      if (status === 'disabled') await inPieces(sqlite, () => giveUpSome(of, now))
+      return seq
+    },
+    async removeWebhook(of: string, now: number, event: AuditEvent) {
+      const seq = await change(now, () => {
         if (remove.run(of).changes === 0) return false
-        removeDeliveries.run(of)
         audit.writeEvent(event)
         return true
-      }),
+      })
+      if (seq !== null) await inPieces(sqlite, () => removeDeliveries.run(of).changes)
+      return seq
+    },
     async resealWebhook(of: string, sealedSecret: Uint8Array) {
       await sqlite.write(() => statements.reseal.run({ id: of, sealed: Buffer.from(sealedSecret) }))
     },

@@ -2,12 +2,16 @@ import type { ChannelModel, ConfirmChannel } from 'amqplib'
 import { SECOND } from '../kit/clock.ts'
 import { type Event, messageOf } from '../kit/events.ts'
 import type { Log } from '../kit/log.ts'
-import type { Outcome } from './deliverer.ts'
+import { type Outcome, rest } from './deliverer.ts'
 import type { Delivery } from './store.ts'
 
 /** A broker that says nothing for so long is away. */
 const PATIENCE = 10 * SECOND
 const HEARTBEAT_SECONDS = 10
+const FIRST_PAUSE = SECOND / 4
+const LONGEST_PAUSE = 15 * SECOND
+/** How long a stop waits for a broker that says nothing. */
+const STOP_PATIENCE = SECOND
 
 interface Connection {
   model: ChannelModel
@@ -18,9 +22,24 @@ interface Connection {
 export class AmqpPublisher {
   private connection: Promise<Connection> | undefined
   private closed = false
+  private readonly closing = Promise.withResolvers<void>()
   private away = false
 
   constructor(private readonly options: { url: string; exchange: string; log: Log }) {}
+
+  /** Connects before there is anything to send, so that who waits for the first event finds the exchange to bind to. */
+  async begin(): Promise<void> {
+    for (let pause = FIRST_PAUSE; !this.closed; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
+      const connection = this.open()
+      try {
+        await connection
+        return
+      } catch (error) {
+        this.lost(connection, error)
+      }
+      await rest(pause, this.closing.promise)
+    }
+  }
 
   /** Resolves when the broker has confirmed it, or did not: then the connection is given up. */
   async send({ event }: Delivery): Promise<Outcome> {
@@ -36,9 +55,10 @@ export class AmqpPublisher {
 
   async close(): Promise<void> {
     this.closed = true
-    const connection = await this.connection?.catch(() => undefined)
+    this.closing.resolve()
+    const closed = this.connection?.then(({ model }) => model.close()).catch(() => undefined)
     this.connection = undefined
-    await connection?.model.close().catch(() => undefined)
+    if (closed) await rest(STOP_PATIENCE, closed)
   }
 
   private async publish(channel: ConfirmChannel, event: Event): Promise<void> {
@@ -77,14 +97,19 @@ export class AmqpPublisher {
     const model = await connect(withHeartbeat(url), { timeout: PATIENCE })
     // Without listeners either would end the process. What was under way is told of by its own failure.
     model.on('error', () => undefined)
-    model.on('close', closed)
-    const channel = await model.createConfirmChannel()
-    channel.on('error', () => undefined)
-    channel.on('close', closed)
-    await channel.assertExchange(exchange, 'topic', { durable: true })
-    this.away = false
-    log.info({ event: 'amqp.connected' })
-    return { model, channel }
+    try {
+      const channel = await model.createConfirmChannel()
+      channel.on('error', () => undefined)
+      await channel.assertExchange(exchange, 'topic', { durable: true })
+      // Only now: what is refused before is told of with its reason.
+      for (const emitter of [model, channel]) emitter.on('close', closed)
+      this.away = false
+      log.info({ event: 'amqp.connected' })
+      return { model, channel }
+    } catch (error) {
+      model.close().catch(() => undefined)
+      throw error
+    }
   }
 
   /** The next try opens another. */
@@ -93,9 +118,16 @@ export class AmqpPublisher {
     if (this.connection !== connection || this.closed) return
     this.connection = undefined
     connection.then(({ model }) => model.close()).catch(() => undefined)
-    if (!this.away) this.options.log.warn({ event: 'amqp.lost', ...(error === undefined ? {} : { err: error }) })
+    if (!this.away) this.options.log.warn({ event: 'amqp.lost', ...whyLost(error) })
     this.away = true
   }
+}
+
+/** The text of such an error may quote what was sent; the name that the protocol gives to a refusal does not. */
+function whyLost(error: unknown): { reason?: string; err?: unknown } {
+  if (error === undefined) return {}
+  const reason = error instanceof Error ? /\b\d{3} \(([A-Z-]+)\)/.exec(error.message)?.[1] : undefined
+  return reason === undefined ? { err: error } : { reason }
 }
 
 function withHeartbeat(url: string): string {

@@ -38,6 +38,8 @@ const LONGEST_PAUSE_AWAY = 15 * SECOND
 const LONGEST_PAUSE = MINUTE
 /** The longest time between two tries of one delivery. What is due later than that was put off by a clock that ran ahead. */
 const LONGEST_RETRY = 12 * 60 * MINUTE
+/** One line of the log for all that fails in this time: what became of each is in the list of deliveries. */
+const LOGGED_EVERY = SECOND
 /** How long a stop waits for what is on its way: it is sent again after the next start. */
 const STOP_PATIENCE = 3 * SECOND
 
@@ -51,6 +53,8 @@ export class Deliverer {
   private readonly underWay = new Map<string, Promise<unknown>>()
   private pausing = Promise.withResolvers<void>()
   private readonly cut = new AbortController()
+  /** By what happened; monotonic milliseconds. */
+  private readonly quietUntil = new Map<string, number>()
 
   constructor(private readonly options: DelivererOptions) {}
 
@@ -172,16 +176,25 @@ export class Deliverer {
     const { error, retryIn } = outcome
     if (retryIn === null) await store.finishDelivery(seq, 'dead', { status, error }, clock.now())
     else await store.postponeDelivery(seq, clock.now() + retryIn, { status, error })
+    const happened = retryIn === null ? 'delivery.dead' : 'delivery.postponed'
     // Who is away is told of once, where the connection is lost.
-    const level = outcome.away ? 'debug' : 'warn'
-    log[level]({ event: retryIn === null ? 'delivery.dead' : 'delivery.postponed', ...said, code: error })
+    const level = outcome.away || this.isRepeated(happened) ? 'debug' : 'warn'
+    log[level]({ event: happened, ...said, code: error })
     if (outcome.gone) await this.options.gone?.()
     return outcome
+  }
+
+  /** Whether it has just been logged: thousands fail at once where a receiver is away, and would push out all else. */
+  private isRepeated(happened: string): boolean {
+    const now = this.options.clock.monotonic()
+    if (now < (this.quietUntil.get(happened) ?? Number.NEGATIVE_INFINITY)) return true
+    this.quietUntil.set(happened, now + LOGGED_EVERY)
+    return false
   }
 }
 
 /** Resolves with `until`, or after so many milliseconds; a process that ends does not wait for these. */
-async function rest(ms: number, until: Promise<unknown>): Promise<void> {
+export async function rest(ms: number, until: Promise<unknown>): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined
   const passed = new Promise((resolve) => {
     timer = setTimeout(resolve, ms)

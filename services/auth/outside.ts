@@ -53,6 +53,7 @@ export class Outside {
   async start(): Promise<void> {
     this.running = true
     await this.resealAll()
+    this.amqp?.publisher.begin()
     this.amqp?.deliverer.start()
     await this.webhooksChanged()
   }
@@ -80,6 +81,7 @@ export class Outside {
     const { clock, store } = this.options
     const now = clock.now()
     await store.giveUpDeliveries(AMQP, now - AMQP_LIFETIME, now)
+    await store.settleDeliveries(now)
     await store.forgetDeliveries({ delivered: now - DELIVERED_KEPT, dead: now - DEAD_KEPT })
     this.wake()
   }

@@ -442,8 +442,9 @@ export function authStoreSuite(open: () => AuthStore): void {
         { seq: b, status: 'delivered', tries: 1, lastStatus: 200, finishedAt: NOW },
         { seq: a, status: 'pending', tries: 1, lastStatus: 503, lastError: 'refused' },
       ])
-      expect(await store.giveUpDeliveries(one.id, NOW, NOW)).toBe(0)
-      expect(await store.giveUpDeliveries(one.id, NOW + 1, NOW)).toBe(1)
+      await store.giveUpDeliveries(one.id, NOW, NOW)
+      expect(await store.countDeliveries()).toEqual({ pending: 1, dead: 0 })
+      await store.giveUpDeliveries(one.id, NOW + 1, NOW)
       expect(await store.countDeliveries()).toEqual({ pending: 0, dead: 1 })
       const replay = (filter: DeliveryFilter) => store.replayDeliveries(filter, NOW + 7, () => event())
       expect(await replay({ target: one.id, status: 'dead' })).toBe(1)
@@ -477,6 +478,61 @@ export function authStoreSuite(open: () => AuthStore): void {
       await store.addEvents([event1], NOW)
       expect(await left()).toEqual([1, 1])
       for (const each of [one, other]) await store.removeWebhook(each.id, NOW, event())
+    })
+
+    test('of a webhook, however many, are changed a few at a time: others are answered in between', async () => {
+      const many = 10_500
+      const one = hook()
+      await store.addWebhook(one, 99, event())
+      await store.addEvents(
+        Array.from({ length: many }, () => happened()),
+        NOW,
+      )
+      const count = async () => await store.countDeliveries()
+      /** How often the event loop came by. */
+      const turns = async (work: Promise<unknown>): Promise<number> => {
+        let turns = 0
+        let over = false
+        const ended = work.finally(() => {
+          over = true
+        })
+        while (!over) {
+          await new Promise(setImmediate)
+          turns++
+        }
+        await ended
+        return turns
+      }
+      expect(await turns(store.giveUpDeliveries(one.id, NOW + 1, NOW))).toBeGreaterThan(10)
+      expect(await count()).toEqual({ pending: 0, dead: many })
+      const audited: number[] = []
+      const replay = store.replayDeliveries({ target: one.id, status: 'dead' }, NOW, (count) => {
+        audited.push(count)
+        return event()
+      })
+      expect(await turns(replay)).toBeGreaterThan(10)
+      expect([await replay, audited, await count()]).toEqual([many, [many], { pending: many, dead: 0 }])
+      const off = store.setWebhookStatus(one.id, 'disabled', NOW, event())
+      // Enabled before that is done: what was on its way is dead, and what comes then is not.
+      const on = store.setWebhookStatus(one.id, 'active', NOW, event())
+      const next = store.addEvents([happened()], NOW)
+      expect(await turns(off)).toBeGreaterThan(0)
+      await Promise.all([on, next])
+      expect(await count()).toEqual({ pending: 1, dead: many })
+      await store.replayDeliveries({ target: one.id }, NOW, () => event())
+      expect(await turns(store.setWebhookStatus(one.id, 'disabled', NOW, event()))).toBeGreaterThan(10)
+      expect(await count()).toEqual({ pending: 0, dead: many + 1 })
+      // All that is over, however much came in a minute.
+      await store.setWebhookStatus(one.id, 'active', NOW, event())
+      await store.addEvents([happened()], NOW)
+      expect(await turns(store.forgetDeliveries({ delivered: 0, dead: NOW + 1 }))).toBeGreaterThan(10)
+      expect(await count()).toEqual({ pending: 1, dead: 0 })
+      await store.addEvents(
+        Array.from({ length: many }, () => happened()),
+        NOW,
+      )
+      expect(await turns(store.removeWebhook(one.id, NOW, event()))).toBeGreaterThan(10)
+      expect(await count()).toEqual({ pending: 0, dead: 0 })
     })
 
     test('a webhook has a place in the feed when it comes, changes and goes; there are no more than may be', async () => {

@@ -277,7 +277,9 @@ export interface AuthStore extends LimitStore {
   finishDelivery(seq: number, status: 'delivered' | 'dead', tried: Tried, now: number): Promise<void>
   postponeDelivery(seq: number, nextAt: number, tried: Tried): Promise<void>
   /** Gives up what has been pending since before `before`, whether anyone sends to `target` or not. */
-  giveUpDeliveries(target: string, before: number, now: number): Promise<number>
+  giveUpDeliveries(target: string, before: number, now: number): Promise<void>
+  /** Finishes what was left when the service ended while a webhook was deleted, or disabled. */
+  settleDeliveries(now: number): Promise<void>
   /** The newest first. */
   listDeliveries(filter: DeliveryFilter, request: PageRequest): Promise<Slice<Delivery>>
   /** Sends again what was delivered or is dead. Gives how many. */

@@ -54,5 +54,7 @@ export interface EventMessage {
 }
 
 export function messageOf({ at, data, id, type, userId }: Event): EventMessage {
-  return { id, type, timestamp: timestamp(at), data: { user_id: userId, ...data } }
+  // Whom it is about is said once: by what it was kept in order by, and not by what another service put beside that.
+  const { user_id: _, ...said } = data
+  return { id, type, timestamp: timestamp(at), data: { user_id: userId, ...said } }
 }
