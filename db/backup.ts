@@ -38,7 +38,12 @@ export async function createBackup(
   const sources = inCopyOrder(databases(dataDir))
   for (const { path } of sources)
     if (!existsSync(path))
-      throw new BackupError('backup_failed', `${path} is not there: ${dataDir} is not the data of an instance`)
+      throw new BackupError(
+        'backup_failed',
+        sources.some((source) => existsSync(source.path))
+          ? `${path} is not there: ch202 migrate, or the next start, makes it where its service is new`
+          : `${path} is not there: ${dataDir} is not the data of an instance`,
+      )
   const unfinished = unfinishedRestore(dataDir)
   if (unfinished)
     throw new BackupError(

@@ -74,6 +74,12 @@ export function readManifest(path: string): Manifest {
       'backup_damaged',
       `${path} was made by a newer Ch202 (${manifest.ch202_version}), in a form that this one does not know. Use that version`,
     )
+  const unknown = Object.keys(manifest.services ?? {}).find((name) => !isKnown(name))
+  if (manifest.format === FORMAT && unknown !== undefined)
+    throw new BackupError(
+      'backup_damaged',
+      `${path} was made by a Ch202 that has a service ${unknown}, which this one has not. Use that version`,
+    )
   if (!isWhole(manifest))
     throw new BackupError('backup_damaged', `${path} has a ${MANIFEST} in which something is missing`)
   return manifest
@@ -88,7 +94,7 @@ function isWhole(manifest: Partial<Manifest>): manifest is Manifest {
     !Number.isNaN(Date.parse(created_at)) &&
     services?.auth !== undefined &&
     services.users !== undefined &&
-    Object.entries(services).every(([name, service]) => isKnown(name) && isBackedUp(name, service))
+    Object.entries(services).every(([name, service]) => isBackedUp(name, service))
   )
 }
 

@@ -38,8 +38,11 @@ export function newNames(root: string, many: string, item: string | undefined): 
     throw new Failure(EXIT.conflict, `The name ${many} is taken: there is ${taken}`, { code: 'name_taken' })
   const itsFault = one === many ? 'is that of the service too' : faultOfWord(one, code)
   if (itsFault !== undefined) throw usage(`One of ${many} can't be called ${one}: the word ${itsFault}`, say(many))
-  if (contentOf(join(root, 'services/kit/problem.ts'))?.includes(`  ${one}_not_found:`))
-    throw new Failure(EXIT.conflict, `The name ${one} is taken: there is a problem ${one}_not_found`, {
+  const itsTaken = hasEntry(root, 'services/kit/problem.ts', `${one}_not_found`)
+    ? `a problem ${one}_not_found`
+    : hasEntry(root, 'cli/package/published.ts', `${one}_id`) && `a parameter ${one}_id`
+  if (itsTaken)
+    throw new Failure(EXIT.conflict, `The name ${one} is taken: there is ${itsTaken}`, {
       code: 'name_taken',
       suggestion: say(many),
     })
@@ -57,5 +60,11 @@ function whatIsCalled(root: string, name: string): string | undefined {
   if (ownerOf(name)) return `a path /${name} of the service ${ownerOf(name)}`
   const setting = addressSetting(name as (typeof SERVICE_NAMES)[number])
   if (settingDefaults({}).has(setting)) return `a setting ${setting}`
+  if (hasEntry(root, 'services/kit/openapi.ts', name)) return `a part ${name} of the API`
   return undefined
+}
+
+/** Whether one of the lists that a service gets a line in has that line already. */
+function hasEntry(root: string, path: string, name: string): boolean {
+  return contentOf(join(root, path))?.includes(`\n  ${name}:`) ?? false
 }

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { EXIT, Failure } from '../exit.ts'
+import { EXIT, Failure, usage } from '../exit.ts'
 import { type Change, contentOf } from './changes.ts'
 import { type Entry, entriesFor, withEntry, withoutEntry } from './entries.ts'
 import { formatted } from './formatted.ts'
@@ -8,6 +8,7 @@ import type { Names } from './names.ts'
 import { filesFor } from './templates.ts'
 
 const LIST = 'services/kit/services.ts'
+const OWN = ['auth', 'users', 'modules']
 
 /** Everything that is written for a new service. @throws Failure where there is no place for a part of it */
 export function additions(root: string, names: Names): Change[] {
@@ -19,12 +20,13 @@ export function additions(root: string, names: Names): Change[] {
 
 /**
  * Everything that was written for a service, taken out again.
- * @throws Failure where there is none, or a part of it is not as it was written
+ * @throws Failure where there is none, it is not one that was written so, or a part of it is not as it was written
  */
 export function removals(root: string, names: Names): Change[] {
   const number = new RegExp(`^  ${names.many}: \\{ number: (\\d+)`, 'm').exec(contentOf(join(root, LIST)) ?? '')?.[1]
   if (number === undefined)
     throw new Failure(EXIT.notFound, `There is no service ${names.many}`, { code: 'service_not_found' })
+  if (OWN.includes(names.many)) throw usage(`${names.many} is a service of Ch202 itself`)
   const files = formatted(root, filesFor(names))
   for (const { path, text } of files) if (contentOf(join(root, path)) !== text) throw changed(path)
   const written = new Set(files.map(({ path }) => path))

@@ -200,6 +200,7 @@ describe('what is wrong', () => {
     }
     const message = new ConfigError(faultsOf(env)).message
     expect(message).toContain('SMTP_URL')
+    expect(message).toContain('AMQP_URL must be an address such as amqp://127.0.0.1:5672')
     expect(message).not.toContain('canary')
   })
 

@@ -119,10 +119,10 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
     return choice ?? fallback
   }
 
-  const url = (name: string, value: string, protocols = ['http:', 'https:']) => {
+  const url = (name: string, value: string, protocols = ['http:', 'https:'], port = 3000) => {
     const parsed = URL.parse(value)
     if (!parsed || !protocols.includes(parsed.protocol)) {
-      faults.push(`${name} must be an address such as ${protocols[0]}//127.0.0.1:3000`)
+      faults.push(`${name} must be an address such as ${protocols[0]}//127.0.0.1:${port}`)
       return value
     }
     return value.replace(/\/+$/, '')
@@ -184,9 +184,9 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
     hashQueue: integer('HASH_QUEUE', 128, 0, 100_000),
     registrationOpen: oneOf('REGISTRATION', 'open', ['open', 'closed']) === 'open',
     corsOrigins: origins,
-    smtpUrl: smtpUrl && url('SMTP_URL', smtpUrl, ['smtp:', 'smtps:']),
+    smtpUrl: smtpUrl && url('SMTP_URL', smtpUrl, ['smtp:', 'smtps:'], 587),
     mailFrom: text('MAIL_FROM', 'Ch202 <no-reply@localhost>'),
-    amqpUrl: amqpUrl && url('AMQP_URL', amqpUrl, ['amqp:', 'amqps:']),
+    amqpUrl: amqpUrl && url('AMQP_URL', amqpUrl, ['amqp:', 'amqps:'], 5672),
     amqpExchange: text('AMQP_EXCHANGE', 'ch202'),
     internalKeys: secret('INTERNAL_API_KEY'),
     operatorKeys: secret('OPERATOR_API_KEY'),
