@@ -12,7 +12,7 @@ export function followerLog(log: Log): KitLog {
   })
   return {
     debug: () => undefined,
-    info: (fields) => log.info(line(fields)),
+    info: (said) => log.info(line(typeof said === 'function' ? said() : said)),
     warn: (fields) => log.warn(line(fields)),
     error: (fields) => log.warn(line(fields)),
   }

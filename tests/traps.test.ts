@@ -11,7 +11,7 @@ import { systemClock } from '../services/kit/clock.ts'
 import { readConfig } from '../services/kit/config.ts'
 import { guard } from '../services/kit/guard.ts'
 import { PasswordHasher } from '../services/kit/hasher.ts'
-import { type LogFields, silentLog } from '../services/kit/log.ts'
+import { type Line, type LogFields, silentLog } from '../services/kit/log.ts'
 import { Metrics, MetricsRegistry } from '../services/kit/metrics.ts'
 import { Problem } from '../services/kit/problem.ts'
 import { systemRandom } from '../services/kit/random.ts'
@@ -66,7 +66,7 @@ const guardFor = (operatorKey: string) =>
 
 /** An app put together as every service's is, of routes of the test. */
 function appOf(routes: AnyElysia, logged: LogFields[] = [], corsOrigins: string[] = []) {
-  const write = (fields: LogFields) => void logged.push(fields)
+  const write = (line: Line) => void logged.push(typeof line === 'function' ? line() : line)
   const app = service(
     {
       log: { debug: write, info: write, warn: write, error: write },

@@ -36,9 +36,12 @@ export class Fault extends Error {
   override name = 'Fault'
 }
 
+/** A line, or what makes it: for lines that every request has, where the level may be off. */
+export type Line = LogFields | (() => LogFields)
+
 export interface Log {
-  debug(fields: LogFields): void
-  info(fields: LogFields): void
+  debug(line: Line): void
+  info(line: Line): void
   warn(fields: LogFields): void
   error(fields: LogFields): void
 }
@@ -70,8 +73,8 @@ export function openLog(service: string, config: Pick<Config, 'dataDir' | 'logLe
       shown.write(line)
     },
   })
-  const at = (level: 'debug' | 'info' | 'warn' | 'error') => (fields: LogFields) => {
-    if (logger.isLevelEnabled(level)) logger[level](toLine(fields))
+  const at = (level: 'debug' | 'info' | 'warn' | 'error') => (line: Line) => {
+    if (logger.isLevelEnabled(level)) logger[level](toLine(typeof line === 'function' ? line() : line))
   }
   const log = { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
   return log

@@ -43,7 +43,7 @@ export interface Routes {
 const NOT_FOR_PAGES =
   /^(\/api\/v1)?\/(admin|metrics|[a-z0-9]+\/sync\/|auth\/(introspect|revocations|audit)|users\/(verify-credentials|password-hashes|announcements|export|import|[^/]+\/password(-hash|-changed)?\/?$)|modules\/users(\/|$))/
 
-const FEED = /\/(auth\/revocations|modules\/sync\/feed)$/
+const FEEDS = ['/auth/revocations', '/modules/sync/feed']
 
 /** What the hooks of one request share: Elysia's context is one object from the first hook to the last. */
 interface Shared extends Arrival {
@@ -72,8 +72,8 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
     const ms = clock.monotonic() - shared.startedAt
     metrics.request(method, route, status, ms)
     // A feed is asked four times a second by each who follows it: only its failures are worth a line.
-    const level = status < 400 && FEED.test(route) ? 'debug' : 'info'
-    log[level]({
+    const level = status < 400 && FEEDS.some((feed) => route.endsWith(feed)) ? 'debug' : 'info'
+    log[level](() => ({
       event: 'request',
       requestId: shared.requestId,
       method,
@@ -83,7 +83,7 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
       ...(shared.caller?.ip ? { ip: shared.caller.ip } : {}),
       ...(shared.caller?.userId ? { userId: shared.caller.userId } : {}),
       ...(shared.code === undefined ? {} : { code: shared.code }),
-    })
+    }))
   }
 
   const app = new Elysia({
