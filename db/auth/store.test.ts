@@ -3,6 +3,7 @@ import { afterAll, describe, expect, test } from 'bun:test'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { outsideStoreSuite } from '../../services/auth/outside-store-suite.ts'
 import { authStoreSuite } from '../../services/auth/store-suite.ts'
 import { openDatabase } from '../sqlite.ts'
 import { authMigrations, EVENTS } from './migrations.ts'
@@ -12,6 +13,7 @@ describe('the auth store on SQLite', () => {
   const folder = mkdtempSync(join(tmpdir(), 'ch202-auth-store-'))
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
   authStoreSuite(() => openAuthStore(join(folder, 'auth.sqlite')))
+  describe('events for the outside', () => outsideStoreSuite(() => openAuthStore(join(folder, 'outside.sqlite'))))
 
   test('the numbers of the feed go on where they were before the events, beyond rows that are gone', async () => {
     const path = join(folder, 'before.sqlite')

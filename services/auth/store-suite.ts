@@ -1,17 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { AuditEvent } from '../kit/audit.ts'
-import type { Event } from '../kit/events.ts'
 import { EVERY_VERSION } from '../kit/revocations.ts'
-import type { AuthStore, DeliveryFilter, Rotation, Session, SyncedAccount, Webhook } from './store.ts'
+import type { AuthStore, Rotation, Session, SyncedAccount, Webhook } from './store.ts'
 
-const NOW = 1_800_000_000_000
+export const NOW = 1_800_000_000_000
 const ENDING = { reason: 'logout', now: NOW } as const
 const HOUR = 3_600_000
 const GRACE = 10_000
 
 let counter = 0
-const id = () => `00000000-0000-7000-8000-${String(++counter).padStart(12, '0')}`
-const event = (type = 'test.event', userId: string | null = null): AuditEvent => ({
+export const id = () => `00000000-0000-7000-8000-${String(++counter).padStart(12, '0')}`
+export const event = (type = 'test.event', userId: string | null = null): AuditEvent => ({
   id: id(),
   at: NOW,
   type,
@@ -379,180 +378,6 @@ export function authStoreSuite(open: () => AuthStore): void {
       await store.setWebhookStatus(webhook.id, 'active', NOW, event())
       expect(await heardOf(user.userId)).toEqual([['session.created', first.id, 'v1', NOW]])
       expect(await heardOf(stranger)).toEqual([])
-    })
-  })
-
-  describe('events for the outside', () => {
-    const hook = (over: Partial<Webhook> = {}): Webhook => ({
-      id: id(),
-      url: 'https://example.org',
-      description: null,
-      types: ['user.updated'],
-      sealedSecret: new Uint8Array(8),
-      status: 'active',
-      createdAt: NOW,
-      ...over,
-    })
-    const happened = (over: Partial<Event> = {}): Event => ({
-      id: id(),
-      type: 'user.updated',
-      at: NOW,
-      userId: id(),
-      data: { name: 'Ana' },
-      ...over,
-    })
-    const of = async (target: string) => (await store.listDeliveries({ target }, { size: 200, page: 1 })).rows
-
-    test('are written once, for those who want them, and only then someone is woken', async () => {
-      const woken: number[] = []
-      store.onDeliveries(() => woken.push(woken.length))
-      await store.addEvents([happened()], NOW)
-      const [one, other] = [hook(), hook({ types: ['user.created'] })]
-      for (const each of [one, other]) expect(await store.addWebhook(each, 99, event())).toBeGreaterThan(0)
-      expect([...store.wanted()].toSorted()).toEqual(['user.created', 'user.updated'])
-      const event1 = happened()
-      await store.addEvents([event1, happened({ type: 'user.deleted' })], NOW + 5)
-      await store.addEvents([event1], NOW + 9)
-      expect(await of(one.id)).toEqual([
-        expect.objectContaining({ event: event1, status: 'pending', tries: 0, since: NOW + 5, nextAt: NOW + 5 }),
-      ])
-      expect(await of(other.id)).toEqual([])
-      await new Promise(setImmediate)
-      expect(woken.length).toBe(1)
-      for (const each of [one, other]) await store.removeWebhook(each.id, NOW, event())
-      expect([...store.wanted()]).toEqual([])
-    })
-
-    test('are due in their time, and finish once', async () => {
-      const one = hook()
-      await store.addWebhook(one, 99, event())
-      await store.addEvents([happened({ id: id() }), happened()], NOW)
-      const due = (now: number, latest = now + HOUR) => store.deliveriesDue(one.id, now, latest, 10)
-      expect((await due(NOW - 1)).length).toBe(0)
-      const [first, second] = await due(NOW)
-      const [a, b] = [first?.seq ?? 0, second?.seq ?? 0]
-      await store.postponeDelivery(a, NOW + 500, { status: 503, error: 'refused' })
-      await store.finishDelivery(b, 'delivered', { status: 200, error: null }, NOW)
-      await store.finishDelivery(b, 'dead', { status: null, error: 'timeout' }, NOW)
-      expect([await store.nextDelivery(one.id, NOW), (await due(NOW + 499)).length]).toEqual([NOW + 500, 0])
-      // Put off by a clock that ran ahead.
-      expect((await due(NOW, NOW + 400)).map(({ seq }) => seq)).toEqual([a])
-      expect((await store.oldestDeliveries(one.id, 10)).map(({ seq }) => seq)).toEqual([a])
-      expect(await of(one.id)).toMatchObject([
-        { seq: b, status: 'delivered', tries: 1, lastStatus: 200, finishedAt: NOW },
-        { seq: a, status: 'pending', tries: 1, lastStatus: 503, lastError: 'refused' },
-      ])
-      await store.giveUpDeliveries(one.id, NOW, NOW)
-      expect(await store.countDeliveries()).toEqual({ pending: 1, dead: 0 })
-      await store.giveUpDeliveries(one.id, NOW + 1, NOW)
-      expect(await store.countDeliveries()).toEqual({ pending: 0, dead: 1 })
-      const replay = (filter: DeliveryFilter) => store.replayDeliveries(filter, NOW + 7, () => event())
-      expect(await replay({ target: one.id, status: 'dead' })).toBe(1)
-      expect((await due(NOW + 7)).map(({ seq, since, tries }) => [seq, since, tries])).toEqual([[a, NOW + 7, 0]])
-      await store.removeWebhook(one.id, NOW, event())
-      expect(await store.countDeliveries()).toEqual({ pending: 0, dead: 0 })
-    })
-
-    test('are forgotten with the last of their deliveries', async () => {
-      const [one, other] = [hook(), hook()]
-      for (const each of [one, other]) await store.addWebhook(each, 99, event())
-      const event1 = happened()
-      await store.addEvents([event1], NOW)
-      for (const [target, status] of [
-        [one, 'delivered'],
-        [other, 'dead'],
-      ] as const)
-        for (const { seq } of await of(target.id))
-          await store.finishDelivery(seq, status, { status: 1, error: null }, NOW)
-      const left = async () => [(await of(one.id)).length, (await of(other.id)).length]
-      const steps: [delivered: number, dead: number, left: number[]][] = [
-        [NOW, NOW, [1, 1]],
-        [NOW + 1, NOW, [0, 1]],
-        [NOW + 1, NOW + 1, [0, 0]],
-      ]
-      for (const [delivered, dead, expected] of steps) {
-        await store.forgetDeliveries({ delivered, dead })
-        expect(await left()).toEqual(expected)
-      }
-      // That it could be written anew shows that it was gone.
-      await store.addEvents([event1], NOW)
-      expect(await left()).toEqual([1, 1])
-      for (const each of [one, other]) await store.removeWebhook(each.id, NOW, event())
-    })
-
-    test('of a webhook, however many, are changed a few at a time: others are answered in between', async () => {
-      const many = 10_500
-      const one = hook()
-      await store.addWebhook(one, 99, event())
-      await store.addEvents(
-        Array.from({ length: many }, () => happened()),
-        NOW,
-      )
-      const count = async () => await store.countDeliveries()
-      /** How often the event loop came by. */
-      const turns = async (work: Promise<unknown>): Promise<number> => {
-        let turns = 0
-        let over = false
-        const ended = work.finally(() => {
-          over = true
-        })
-        while (!over) {
-          await new Promise(setImmediate)
-          turns++
-        }
-        await ended
-        return turns
-      }
-      expect(await turns(store.giveUpDeliveries(one.id, NOW + 1, NOW))).toBeGreaterThan(10)
-      expect(await count()).toEqual({ pending: 0, dead: many })
-      const audited: number[] = []
-      const replay = store.replayDeliveries({ target: one.id, status: 'dead' }, NOW, (count) => {
-        audited.push(count)
-        return event()
-      })
-      expect(await turns(replay)).toBeGreaterThan(10)
-      expect([await replay, audited, await count()]).toEqual([many, [many], { pending: many, dead: 0 }])
-      const off = store.setWebhookStatus(one.id, 'disabled', NOW, event())
-      // Enabled before that is done: what was on its way is dead, and what comes then is not.
-      const on = store.setWebhookStatus(one.id, 'active', NOW, event())
-      const next = store.addEvents([happened()], NOW)
-      expect(await turns(off)).toBeGreaterThan(0)
-      await Promise.all([on, next])
-      expect(await count()).toEqual({ pending: 1, dead: many })
-      await store.replayDeliveries({ target: one.id }, NOW, () => event())
-      expect(await turns(store.setWebhookStatus(one.id, 'disabled', NOW, event()))).toBeGreaterThan(10)
-      expect(await count()).toEqual({ pending: 0, dead: many + 1 })
-      // All that is over, however much came in a minute.
-      await store.setWebhookStatus(one.id, 'active', NOW, event())
-      await store.addEvents([happened()], NOW)
-      expect(await turns(store.forgetDeliveries({ delivered: 0, dead: NOW + 1 }))).toBeGreaterThan(10)
-      expect(await count()).toEqual({ pending: 1, dead: 0 })
-      await store.addEvents(
-        Array.from({ length: many }, () => happened()),
-        NOW,
-      )
-      expect(await turns(store.removeWebhook(one.id, NOW, event()))).toBeGreaterThan(10)
-      expect(await count()).toEqual({ pending: 0, dead: 0 })
-    })
-
-    test('a webhook has a place in the feed when it comes, changes and goes; there are no more than may be', async () => {
-      const before = await store.lastRevocation()
-      const one = hook()
-      expect(await store.addWebhook(one, 0, event())).toBeNull()
-      expect(await store.addWebhook(one, 1, event())).toBe(before + 1)
-      expect(await store.addWebhook(hook(), 1, event())).toBeNull()
-      await store.addEvents([happened()], NOW)
-      expect(await store.setWebhookStatus(one.id, 'disabled', NOW, event())).toBe(before + 2)
-      expect(await of(one.id)).toMatchObject([{ status: 'dead', lastError: 'webhook_disabled' }])
-      expect(await store.setWebhookStatus(one.id, 'disabled', NOW, event())).toBeNull()
-      expect(await store.replayDeliveries({ target: one.id }, NOW, () => event())).toBe(0)
-      await store.resealWebhook(one.id, new Uint8Array([7]))
-      expect(await store.webhooks()).toMatchObject([{ id: one.id, status: 'disabled', types: ['user.updated'] }])
-      expect([...((await store.webhooks())[0]?.sealedSecret ?? [])]).toEqual([7])
-      expect(await store.removeWebhook(one.id, NOW, event())).toBe(before + 3)
-      expect(await store.removeWebhook(one.id, NOW, event())).toBeNull()
-      const { revocations } = await store.revocationsAfter(before, 10)
-      expect(revocations.map(({ kind }) => kind)).toEqual(['events', 'events', 'events'])
     })
   })
 
