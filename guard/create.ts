@@ -49,10 +49,14 @@ export function createGuard(options: GuardOptions): Guard {
     const { headers } = request
     const { address, module } = rule
     const access = accessOf(rule)
-    const caller = await identify(headers, stranger(headers, address ?? null, requestId), access)
+    const caller = await identify(
+      headers,
+      stranger(headers, () => address ?? null, requestId),
+      access,
+    )
     allow(caller, access)
     if (module !== undefined) await gates.of(module).pass(caller, access)
-    return caller
+    return { ...caller, ip: caller.ip, userAgent: caller.userAgent }
   }
 
   const guard: Guard = {

@@ -566,6 +566,9 @@ function metadataOf({ config, issuer }: AuthContext) {
 /** Routes that take a form as well as JSON (RFC 7662, 2.1; RFC 7009, 2.1). */
 export const FORMS = ['/auth/introspect', '/auth/revoke']
 
+/** What is asked most of all, and changes nothing. */
+export const READS = ['/auth/validate-token', '/validate-token']
+
 /** The routes of the auth service. */
 export function authRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded) {
   return new Elysia({ normalize: false })

@@ -11,7 +11,7 @@ import { LocalTokenCheck } from '../kit/token-check.ts'
 import type { AuthContext } from './context.ts'
 import { composeEmailChange } from './email-change.ts'
 import { GraceClock } from './grace-clock.ts'
-import { authRoutes, FORMS } from './index.ts'
+import { authRoutes, FORMS, READS } from './index.ts'
 import { KeyRing } from './key-ring.ts'
 import { RotationByAge } from './key-rotation.ts'
 import { LoginLimits } from './login-limits.ts'
@@ -125,6 +125,7 @@ export async function authService(
       metrics,
       corsOrigins: config.corsOrigins,
       forms: FORMS,
+      reads: READS,
     },
     { routes, root, alsoAt: BARE },
   )

@@ -27,18 +27,12 @@ export function accessControl(options: AccessOptions) {
   const isOperator = keyMatcher(options.operatorKeys)
 
   return {
-    /** Who sent the request, before anything that it shows was looked at. */
-    stranger: (headers: Headers, address: string | null, requestId: string): Caller => ({
-      userId: null,
-      sessionId: null,
-      roles: [],
-      operator: false,
-      internal: false,
-      actor: 'anyone',
-      ip: options.clientAddress.of(address, () => headers.get('x-forwarded-for')),
-      userAgent: headers.get('user-agent'),
-      requestId,
-    }),
+    /**
+     * Who sent the request, before anything that it shows was looked at.
+     * @param address gives that of the connection; null for a call within the process
+     */
+    stranger: (headers: Headers, address: () => string | null, requestId: string): Caller =>
+      new Stranger(requestId, headers, () => options.clientAddress.of(address(), () => headers.get('x-forwarded-for'))),
 
     /**
      * Who it is by the credential that it shows; `arrival` becomes that.
@@ -50,7 +44,6 @@ export function accessControl(options: AccessOptions) {
       const key = headers.get('x-api-key')
       if (key !== null) {
         if (isOperator(key)) return Object.assign(arrival, OPERATOR)
-        // A service calls for someone whose address it knows, and this one does not.
         if (isInternal(key)) return Object.assign(arrival, INTERNAL)
         throw new Problem('invalid_api_key')
       }
@@ -69,8 +62,41 @@ export function accessControl(options: AccessOptions) {
   }
 }
 
+/** Where it is and by which program it asks is found out when someone wants to know, which is not so of most requests. */
+class Stranger implements Caller {
+  userId: string | null = null
+  sessionId: string | null = null
+  roles: readonly string[] = []
+  operator = false
+  internal = false
+  actor = 'anyone'
+  readonly #headers: Headers
+  readonly #address: () => string | null
+  #ip: string | null | undefined
+
+  constructor(
+    readonly requestId: string,
+    headers: Headers,
+    address: () => string | null,
+  ) {
+    this.#headers = headers
+    this.#address = address
+  }
+
+  get ip(): string | null {
+    // A service calls for someone whose address it knows, and this one does not.
+    if (this.internal) return null
+    if (this.#ip === undefined) this.#ip = this.#address()
+    return this.#ip
+  }
+
+  get userAgent(): string | null {
+    return this.#headers.get('user-agent')
+  }
+}
+
 const OPERATOR: Partial<Caller> = { operator: true, actor: 'operator' }
-const INTERNAL: Partial<Caller> = { internal: true, actor: 'internal', ip: null }
+const INTERNAL: Partial<Caller> = { internal: true, actor: 'internal' }
 
 function bearerOf(verdict: Verdict, arrival: Caller): Caller {
   if (!verdict.valid) throw tokenProblem(verdict.reason)

@@ -14,8 +14,8 @@ export interface GuardOptions extends AccessOptions {
 /** What the root of the app leaves for the guard with each request, before the route is known. */
 export interface Arrival {
   requestId: string
-  /** The other end of the connection. Null for a call within the process. */
-  address: string | null
+  /** The other end of the connection. Gives null for a call within the process. */
+  address: () => string | null
   /** Why the body could not be read. */
   fault?: Problem
 }
@@ -47,7 +47,7 @@ export function guard(options: GuardOptions) {
         if (up) await up
         const arrival = context as unknown as Arrival & Passed
         // Kept before it is let pass: the log says whose a refused request was.
-        arrival.caller = stranger(request.headers, arrival.address ?? null, arrival.requestId)
+        arrival.caller = stranger(request.headers, arrival.address, arrival.requestId)
         const known = identify(request.headers, arrival.caller, access)
         arrival.caller = known instanceof Promise ? await known : known
         allow(arrival.caller, access)

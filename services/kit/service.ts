@@ -28,6 +28,8 @@ export interface ServiceOptions {
   forms?: readonly string[]
   /** Routes that read their body themselves, once the caller is known to be one who may: of lines (`readLines`). */
   streams?: readonly string[]
+  /** Paths of a POST that changes nothing, and that no limit counts. */
+  reads?: readonly string[]
 }
 
 export interface Routes {
@@ -47,6 +49,8 @@ const FEEDS = ['/auth/revocations', '/modules/sync/feed']
 
 /** What the hooks of one request share: Elysia's context is one object from the first hook to the last. */
 interface Shared extends Arrival {
+  /** Of the address, as it was sent. */
+  path: string
   startedAt: number
   answered?: boolean
   /** Once the guard knows. */
@@ -64,6 +68,7 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
   const both = (paths: readonly string[] = []) => new Set(paths.flatMap((path) => [path, VERSIONED + path]))
   const forms = both(options.forms)
   const streams = both(options.streams)
+  const reads = both(options.reads)
 
   /** Once for each request: what an error is answered with comes by both ways. */
   const answered = (shared: Shared, method: string, route: string, status: number) => {
@@ -86,6 +91,15 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
     }))
   }
 
+  /** The address of the connection: a system call, and what only reads hardly ever wants to know it. */
+  const addressOf = (request: Request, path: string): (() => string | null) => {
+    const ask = () => app.server?.requestIP(request)?.address ?? null
+    if (request.method === 'GET' || reads.has(path)) return ask
+    // At once where limits count by it: of a connection that has been closed meanwhile nothing is known.
+    const address = ask()
+    return () => address
+  }
+
   const app = new Elysia({
     normalize: false,
     serve: { maxRequestBodySize: SERVER_BODY_MAX },
@@ -96,9 +110,7 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
       const shared = context as unknown as Shared
       shared.startedAt = clock.monotonic()
       shared.requestId = requestIdOf(context.request.headers, random)
-      // At once: of a connection that was closed meanwhile nothing is known. Not by way of the context, to which the
-      // framework would add the server for each request.
-      shared.address = app.server?.requestIP(context.request)?.address ?? null
+      shared.address = addressOf(context.request, shared.path)
       // A preflight is answered before any other hook.
       if (options.corsOrigins.length > 0) addHeaders(context.set.headers, shared.requestId)
     })

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openAuthStore } from '../../db/auth/store.ts'
@@ -8,7 +9,7 @@ import { systemClock } from '../../services/kit/clock.ts'
 import { all, askEach } from '../contract/each-service.ts'
 import { type Client, running } from '../contract/running.ts'
 import { expectProblem } from '../contract/shapes.ts'
-import { type Answer, as, createUser, newEmail, PASSWORD, registerUser, WAYS } from '../harness.ts'
+import { type Answer, as, createUser, eventually, newEmail, PASSWORD, registerUser, WAYS } from '../harness.ts'
 
 const WRONG = 'not the right password'
 const OTHER = 'quite another password'
@@ -64,6 +65,26 @@ describe.each(WAYS)('limits that cannot be used against anyone, %s', (way) => {
     for (const spelling of spellings.filter((each) => !/[[%]|\d:4711$/.test(each)))
       expect([spelling, await counted(`address=${spelling}`)]).toEqual([spelling, spellings.length])
     expect(await counted(`address=${address}`)).toBe(spellings.length)
+  })
+
+  test('check 29: who hangs up without waiting for the answer is counted all the same', async () => {
+    const { hostname, port } = new URL(here.system.url.auth)
+    const guess = () => {
+      const body = JSON.stringify({ login: newEmail(), password: WRONG })
+      const head = ['POST /auth/login HTTP/1.1', 'Host: localhost', 'X-Forwarded-For: 203.0.113.77']
+      const lines = [...head, 'Content-Type: application/json', `Content-Length: ${body.length}`, '', '']
+      return new Promise((resolve) => {
+        const socket = connect(Number(port), hostname, async () => {
+          socket.write(lines.join('\r\n'))
+          await Bun.sleep(20)
+          socket.write(body, () => socket.resetAndDestroy())
+        })
+        socket.on('close', resolve)
+        socket.on('error', () => undefined)
+      })
+    }
+    await Promise.all(Array.from({ length: 20 }, guess))
+    await eventually(async () => ((await counted('address=203.0.113.77')) === 20 ? true : undefined))
   })
 
   test('check 30: refused logins are not counted: they make no pause longer, and fill no audit', async () => {
