@@ -101,7 +101,18 @@ export function checkPasswordGiven(
  * @throws Problem `user_not_found`
  */
 export async function getUser(context: UsersContext, id: string, caller: Caller): Promise<UserRead> {
-  return userRead(await visibleUser(context, id, caller))
+  return shown(await visibleUser(context, id, caller))
+}
+
+const read = new WeakMap<User, UserRead>()
+
+/** Kept as long as the store keeps the row: of a user who has not changed the same is shown. */
+function shown(user: User): UserRead {
+  const known = read.get(user)
+  if (known) return known
+  const made = userRead(user)
+  read.set(user, made)
+  return made
 }
 
 export async function visibleUser({ store }: Pick<UsersContext, 'store'>, id: string, caller: Caller): Promise<User> {
