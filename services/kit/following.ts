@@ -107,10 +107,10 @@ export class Following<Page extends Told> {
         this.seq = page.seq
         if (!page.complete) continue
         this.heardAt = sentAt
+        this.hasHeard()
         // A poll that brings nothing is held; one that is not held must not make this a spin.
         const held = clock.monotonic() - sentAt > BRIEF
         if (!held && page.seq === before) await sleep(BRIEF)
-        this.hasHeard()
         if (failed) log.info({ event: 'feed.resumed', target, seq: this.seq })
         failed = false
       } catch (error) {
