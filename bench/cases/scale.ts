@@ -192,9 +192,15 @@ async function lists({ large, rounds, seconds, small }: Both, count: number): Pr
   return results
 }
 
-/** Of three to eight characters; `lineOf` says who has what. */
+/**
+ * Of three to eight characters; `lineOf` says who has what. As many are shown among a thousand as among a million: of
+ * `qqq` there are none there and some here, but no one has twice that.
+ */
 const SEARCHES = {
   'what everyone has': ['exa', 'exam', 'examp', 'exampl', 'example', 'example.'],
-  'what hardly anyone has': [3, 4, 5, 6, 7].map((length) => lineOf(7).email.slice(0, length)),
-  'what no one has': ['qqq', 'qqqq', 'qqqqq', 'qqqqqq', 'qqqqqqq', 'qqqqqqqq'],
+  'what one user has': [
+    ...[3, 4, 5, 6].map((length) => lineOf(7).name.slice(0, length)),
+    ...[7, 8].map((length) => lineOf(8).email.slice(0, length)),
+  ],
+  'what no one has': ['~~~', '~~~~', '~~~~~', 'qqqqqq', 'qqqqqqq', 'qqqqqqqq'],
 }

@@ -17,10 +17,11 @@ const FEW = 2000
 const COUNTED_AT_ONCE = 20_000
 const COUNTS_KEPT = 200
 
-/** What is looked for; `phrase`: by the index. */
+/** What is looked for; `phrase`: by the index, and `alone`: by nothing else. */
 interface Wanted {
   where: SQL | undefined
   phrase?: string
+  alone?: boolean
 }
 
 /**
@@ -44,7 +45,7 @@ export function userLists(db: BunSQLiteDatabase<typeof schema>) {
     if (filter.search === undefined) return { where: plain }
     const phrase = phraseOf(filter.search)
     if (phrase === undefined) return { where: and(plain, contains(filter.search)) }
-    return { where: and(matches(phrase), plain), phrase }
+    return { where: and(matches(phrase), plain), phrase, alone: plain === undefined }
   }
 
   /** By email the index does not go: few matches are sorted, of many the first are soon met along the emails. */
@@ -65,7 +66,11 @@ export function userLists(db: BunSQLiteDatabase<typeof schema>) {
     const key = JSON.stringify([role, search, status])
     const known = counts.get(key)
     if (known !== undefined) return known
-    const count = (part?: SQL) => select(COUNT, wanted).where(and(wanted.where, part)).get()?.rows ?? 0
+    const count = (part?: SQL) => {
+      // Without the rows of the users it takes a tenth of the time.
+      const counted = wanted.alone ? db.select(COUNT).from(INDEX).$dynamic() : select(COUNT, wanted)
+      return counted.where(and(wanted.where, part)).get()?.rows ?? 0
+    }
     const total = wanted.phrase === undefined ? Promise.resolve(count()) : countInTurns(db, count)
     if (counts.size >= COUNTS_KEPT) counts.clear()
     counts.set(key, total)

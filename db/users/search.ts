@@ -1,3 +1,4 @@
+import type { Database } from 'bun:sqlite'
 import { or, sql } from 'drizzle-orm'
 import * as schema from './schema.ts'
 
@@ -6,6 +7,18 @@ const { users } = schema
 /** The full-text index of emails, usernames and names, and how a user stands in it. */
 export const INDEX = sql`users_search`
 export const BY_INDEX = sql`${users.seq} = users_search.rowid`
+
+/** Pages of the index that are merged in one go: some milliseconds. */
+const MERGED_AT_ONCE = 64
+
+/** Merges a part of two of the index's pieces that are of one size. Gives whether there was any. */
+export function mergePieces(raw: Database): boolean {
+  const changes = () => raw.query<{ rows: number }, []>('SELECT total_changes() AS rows').get()?.rows ?? 0
+  const before = changes()
+  raw.run(`INSERT INTO users_search (users_search, rank) VALUES ('merge', ${MERGED_AT_ONCE})`)
+  // The command itself counts as one (FTS5, 6.8).
+  return changes() - before > 1
+}
 
 /** The text as the index takes it; undefined where it is too short: the index knows runs of three characters and more. */
 export function phraseOf(search: string): string | undefined {

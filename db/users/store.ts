@@ -14,6 +14,7 @@ import { openDatabase, type Sqlite } from '../sqlite.ts'
 import { userLists } from './list.ts'
 import { usersMigrations } from './migrations.ts'
 import * as schema from './schema.ts'
+import { mergePieces } from './search.ts'
 
 const { users } = schema
 
@@ -26,6 +27,12 @@ function usersStore(sqlite: Sqlite): UsersStore {
   const db = drizzle(sqlite.raw, { schema })
   const query = prepare(db)
   const lists = userLists(db)
+  /** Whether the index of the search is in as few pieces as it can be, as far as is known. */
+  let merged = false
+  const listsChanged = () => {
+    lists.changed()
+    merged = false
+  }
   const readUser = rowReader(sqlite.raw, users, 'id = $id', ['seq', 'emailKey', 'isAdmin', 'change'])
   const userById = new RowCache(sqlite, (id) => readUser({ id }))
   const insertAll = bulkInsert(sqlite.raw, users, users.change, ['seq'])
@@ -51,7 +58,7 @@ function usersStore(sqlite: Sqlite): UsersStore {
     const gone = new Set(query.deletedAmong.all({ ids: listOf(newcomers, ({ user }) => user.id) }).map(({ id }) => id))
     const first = (query.nextChanges.get({ count: newcomers.length })?.value ?? 0) - newcomers.length + 1
     const rows = newcomers.map(({ user }, index) => rowOf(user, first + index))
-    lists.changed()
+    listsChanged()
     const added = insertAll(rows.filter(({ id }) => !gone.has(id)))
     const wasAdded = newcomers.map((_, index) => added.has(first + index))
     const notices = newcomers.flatMap(({ notices }, index) => (wasAdded[index] ? notices : []))
@@ -72,7 +79,7 @@ function usersStore(sqlite: Sqlite): UsersStore {
         const conflict = taken(user)
         if (conflict) return conflict
         query.insert.run(rowOf(user))
-        lists.changed()
+        listsChanged()
         outbox.addNotices(notices)
         return 'added' as const
       }),
@@ -88,7 +95,7 @@ function usersStore(sqlite: Sqlite): UsersStore {
         if (!isActiveAdmin(next) && isLastAdmin(current)) return 'last_admin' as const
         query.update.run(rowOf(next))
         userById.forget(next.id)
-        lists.changed()
+        listsChanged()
         outbox.addNotices(notices)
         return 'replaced' as const
       }),
@@ -100,7 +107,7 @@ function usersStore(sqlite: Sqlite): UsersStore {
         if (isLastAdmin(current)) return 'last_admin' as const
         query.remove.run({ id })
         userById.forget(id)
-        lists.changed()
+        listsChanged()
         query.addDeletedId.run({ id })
         outbox.addNotices(notices)
         return 'removed' as const
@@ -128,6 +135,14 @@ function usersStore(sqlite: Sqlite): UsersStore {
     async listUsers(filter, request) {
       const slice = await lists.listUsers(filter, request)
       return { ...slice, rows: slice.rows.map(present) }
+    },
+
+    async mergeSearch() {
+      if (merged) return false
+      merged = true
+      const more = await sqlite.write(() => mergePieces(sqlite.raw))
+      if (more) merged = false
+      return more
     },
 
     async usersChangedAfter(after, limit) {

@@ -12,6 +12,7 @@ import { swagger } from '../kit/swagger.ts'
 import { Announcements, tellAuth, tellAuthTogether, tellDeleted } from './announcements.ts'
 import { STREAMS, usersRoutes } from './index.ts'
 import type { AuthPeer, DeletionListener } from './peers.ts'
+import { SearchMerging } from './search-merging.ts'
 import type { UsersContext } from './users.ts'
 import { usersV0 } from './v0.ts'
 
@@ -57,6 +58,7 @@ export function usersService(
     { log, clock, random, metrics, corsOrigins: config.corsOrigins, streams: STREAMS },
     { routes, root, alsoAt: REGISTER },
   )
+  const merging = new SearchMerging(store, log)
   return {
     name: NAME,
     app,
@@ -66,10 +68,11 @@ export function usersService(
     async start() {
       announcements.start()
       await follower.start(FIRST_WORD)
+      merging.start()
     },
     release: () => undefined,
     async stop() {
-      await Promise.all([announcements.stop(), follower.stop()])
+      await Promise.all([announcements.stop(), follower.stop(), merging.stop()])
       store.close()
     },
   }

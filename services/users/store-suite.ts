@@ -282,6 +282,24 @@ export function usersStoreSuite(open: () => UsersStore): void {
     expect(await total()).toBe(2499)
   })
 
+  test('a search finds the same while its index is merged, and there is nothing to merge until something changes', async () => {
+    for (let n = 0; n < 20; n++) await add(userOf(n, { name: `Ana ${n % 2 ? 'odd' : 'even'}` }))
+    await remove(3)
+    await replace(userOf(4), { name: 'Ana odd' })
+    const odd = [...Array(20).keys()].filter((n) => (n % 2 === 1 && n !== 3) || n === 4)
+    let parts = 0
+    do expect(await list({ search: 'a odd' })).toEqual(odd)
+    while ((await store.mergeSearch()) && parts++ < 1000)
+    expect(parts).toBeGreaterThan(0)
+    expect(parts).toBeLessThan(1000)
+    expect(await list({ search: 'a odd' })).toEqual(odd)
+    expect(await store.mergeSearch()).toBe(false)
+    await remove(5)
+    await add(userOf(21, { name: 'Ana odd' }))
+    expect(await store.mergeSearch()).toBe(true)
+    expect(await list({ search: 'a odd' })).toEqual([...odd.filter((n) => n !== 5), 21])
+  })
+
   describe('the list', () => {
     const people = [
       userOf(1, { email: 'zoe@Alpha.org', username: 'zz.top', name: 'Zoë Ångström' }),

@@ -68,6 +68,8 @@ export interface UsersStore extends OutboxStore, LimitStore {
   /** All who have one of these, each once, in no order. Usernames and ids in lower case. */
   usersNamed(names: { emails?: string[]; usernames?: string[]; ids?: string[] }): Promise<User[]>
   listUsers(filter: UserFilter, request: PageRequest): Promise<Slice<User>>
+  /** Does a part of what makes searches fast again after many changes. Gives whether there is more of it. */
+  mergeSearch(): Promise<boolean>
   /** In the order of their last change, those after the change `after`. */
   usersChangedAfter(after: number, limit: number): Promise<{ users: User[]; last: number | null }>
 
