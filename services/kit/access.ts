@@ -122,6 +122,9 @@ const SCHEME = 'bearer '
 
 /** RFC 6750: the scheme's name in any case, one space, the token. */
 function bearer(authorization: string): string {
+  // As nearly everyone writes it. What else may stand in it, no token has.
+  if (authorization.startsWith('Bearer ') && authorization.charCodeAt(SCHEME.length) > 0x20)
+    return authorization.slice(SCHEME.length)
   const token = authorization.slice(SCHEME.length).trimStart()
   const isOne = authorization.slice(0, SCHEME.length).toLowerCase() === SCHEME && token !== '' && !/[\s,]/.test(token)
   if (!isOne) throw new Problem('invalid_token')

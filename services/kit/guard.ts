@@ -20,8 +20,9 @@ export interface Arrival {
   fault?: Problem
 }
 
-/** The property of the context that holds the caller, as far as the guard knows it. */
+/** What the guard leaves in the context. */
 interface Passed {
+  /** Whoever asks, as far as is known. */
   caller: Caller
   /** That of the module that the route names. */
   gate?: ModuleGate
@@ -35,7 +36,9 @@ interface Passed {
 export function guard(options: GuardOptions) {
   const { identify, stranger } = accessControl(options)
 
-  return new Elysia().macro({
+  // Its type is what it is for: before any handler runs the guard has put the caller there. A hook of the framework's
+  // that gives it to the handler costs half a microsecond.
+  return new Elysia().decorate('caller', undefined as unknown as Caller).macro({
     auth: (access: Access) => ({
       // For the documentation.
       detail: { 'x-access': access } as DocumentDecoration,
@@ -54,7 +57,6 @@ export function guard(options: GuardOptions) {
         if (arrival.gate) await arrival.gate.pass(arrival.caller, access)
         if (arrival.fault) throw arrival.fault
       }),
-      resolve: (context) => ({ caller: (context as unknown as Passed).caller }),
     }),
     module: (id: string) => ({
       detail: { 'x-module': id } as DocumentDecoration,

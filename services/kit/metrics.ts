@@ -76,7 +76,7 @@ function samplesOf({ buckets, labels, sum }: Counted): Sample[] {
 
 /** What one service counts. Labels are patterns and codes, never ids or emails. */
 export class Metrics {
-  private readonly kinds = new Map<string, Counted>()
+  private readonly byRoute = new Map<string, Counted[]>()
 
   constructor(
     private readonly service: string,
@@ -85,11 +85,15 @@ export class Metrics {
 
   /** @param ms how long the answer took, in milliseconds */
   request(method: string, route: string, status: number, ms: number): void {
-    const kind = `${method} ${status} ${route}`
-    let counted = this.kinds.get(kind)
+    let ofRoute = this.byRoute.get(route)
+    if (!ofRoute) {
+      ofRoute = []
+      this.byRoute.set(route, ofRoute)
+    }
+    let counted = ofRoute.find(({ labels }) => labels.method === method && labels.status === status)
     if (!counted) {
       counted = this.all.counted({ service: this.service, method, route: route || 'none', status })
-      this.kinds.set(kind, counted)
+      ofRoute.push(counted)
     }
     const seconds = ms / 1000
     const bucket = BUCKETS.findIndex((most) => seconds <= most)
