@@ -83,10 +83,7 @@ export function authOfUsers(link: Link): AuthOfUsers {
       await told(auth.sync['email-changed'].post(change))
     },
     recordAudit: recordAudit(link),
-    recordEvent: recordEvent(link),
-    async recordEvents(events) {
-      await Promise.all(bodiesOf(events.map(eventBody)).map((some) => told(auth.sync.events.post({ events: some }))))
-    },
+    recordEvents: recordEvents(link),
   }
 }
 
@@ -144,7 +141,7 @@ export function usersOfModules(link: Link): UsersOfModules {
 }
 
 export function authOfModules(link: Link): AuthOfModules {
-  return { recordAudit: recordAudit(link), recordEvent: recordEvent(link) }
+  return { recordAudit: recordAudit(link), recordEvents: recordEvents(link) }
 }
 
 export function feedSource(link: Link): FeedSource {
@@ -166,10 +163,10 @@ export function feedSource(link: Link): FeedSource {
   }
 }
 
-function recordEvent(link: Link): AuthOfUsers['recordEvent'] {
+function recordEvents(link: Link): AuthOfUsers['recordEvents'] {
   const { auth } = authClient(link)
-  return async (event) => {
-    await told(auth.sync.event.post(eventBody(event)))
+  return async (events) => {
+    await Promise.all(bodiesOf(events.map(eventBody)).map((some) => told(auth.sync.events.post({ events: some }))))
   }
 }
 

@@ -404,21 +404,22 @@ test('an import of thousands is told in few calls, whole, each in its order', as
     )
 })
 
+const TAKE = 'POST /api/v1/auth/sync/events'
+
 test('told twice, it goes out once; what is none is refused', async () => {
   const headers = as.internal
   const event = { id: Bun.randomUUIDv7(), type: 'user.deleted', user_id: Bun.randomUUIDv7(), at: Date.now(), data: {} }
-  await auth('POST /api/v1/auth/sync/event', { headers, body: event })
-  await auth('POST /api/v1/auth/sync/event', { headers, body: { ...event, at: 0 } })
-  await auth('POST /api/v1/auth/sync/events', { headers, body: { events: [event, event] } })
+  const take = (...events: object[]) => call(system.url.auth, TAKE, { headers, body: { events } })
+  for (const events of [[event], [{ ...event, at: 0 }], [event, event], []])
+    expect((await take(...events)).status).toBe(204)
   const timestamp = new Date(event.at).toISOString()
   expect(heardOf(event.user_id)).toEqual([
     { id: event.id, type: 'user.deleted', timestamp, data: { user_id: event.user_id } },
   ])
   const other = { ...event, id: Bun.randomUUIDv7(), data: { user_id: Bun.randomUUIDv7() } }
-  await auth('POST /api/v1/auth/sync/event', { headers, body: other })
+  await take(other)
   expect(heardOf(event.user_id).map(({ data }) => data)).toEqual(Array(2).fill({ user_id: event.user_id }))
-  const body = { ...event, type: 'user.eaten' }
-  expect((await call(system.url.auth, 'POST /api/v1/auth/sync/event', { headers, body })).status).toBe(400)
+  expect((await take({ ...event, type: 'user.eaten' })).status).toBe(400)
 })
 
 test('in one process too', async () => {

@@ -26,7 +26,6 @@ import {
   deliveriesQuery,
   deliveryPage,
   emailChangedBody,
-  eventBody,
   eventsBody,
   feedPage,
   feedQuery,
@@ -352,19 +351,6 @@ function internalRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded
       },
     )
     .post(
-      '/auth/sync/event',
-      async ({ body, set }) => {
-        await takeEvents(context, [body])
-        set.status = 204
-      },
-      {
-        auth: ['internal'],
-        body: eventBody,
-        response: { 204: t.Void() },
-        detail: operation('internal', 'Take in an event for the outside'),
-      },
-    )
-    .post(
       '/auth/sync/events',
       async ({ body, set }) => {
         await takeEvents(context, body.events)
@@ -374,7 +360,7 @@ function internalRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded
         auth: ['internal'],
         body: eventsBody,
         response: { 204: t.Void() },
-        detail: operation('internal', 'Take in many events for the outside, as after an import'),
+        detail: operation('internal', 'Take in events for the outside'),
       },
     )
     .post(

@@ -76,7 +76,7 @@ export function modulesService(
 
 function tellAuth(auth: AuthPeer): (notice: Notice) => Promise<void> {
   return async (notice) => {
-    if (notice.kind === 'event') await auth.recordEvent(notice.payload as unknown as Event)
+    if (notice.kind === 'event') await auth.recordEvents([notice.payload as unknown as Event])
     else await auth.recordAudit(auditOf(notice))
   }
 }

@@ -14,5 +14,5 @@ export interface UsersPeer {
 export interface AuthPeer {
   recordAudit(event: AuditEvent): Promise<void>
   /** Tells the outside. */
-  recordEvent(event: Event): Promise<void>
+  recordEvents(events: Event[]): Promise<void>
 }

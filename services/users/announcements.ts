@@ -31,7 +31,7 @@ export function audited(event: AuditEvent): NewNotice {
 export function tellAuth(store: UsersStore, auth: AuthPeer) {
   return async (notice: Notice): Promise<void> => {
     if (notice.kind === 'audit') return auth.recordAudit(auditOf(notice))
-    if (notice.kind === 'event') return auth.recordEvent(notice.payload as unknown as Event)
+    if (notice.kind === 'event') return auth.recordEvents([notice.payload as unknown as Event])
     if (notice.kind === 'email_changed') return auth.emailChanged(notice.payload as unknown as EmailChange)
     if (notice.kind === 'deleted') return auth.userDeleted(notice.subject)
     const user = await store.userById(notice.subject)

@@ -33,9 +33,7 @@ export interface AuthPeer {
   /** The old address is told by mail. */
   emailChanged(change: EmailChange): Promise<void>
   recordAudit(event: AuditEvent): Promise<void>
-  /** For the outside. */
-  recordEvent(event: Event): Promise<void>
-  /** Any number of them. When it fails, some may have been written down. */
+  /** Any number of them, for the outside. When it fails, some may have been written down. */
   recordEvents(events: Event[]): Promise<void>
 }
 
