@@ -11,12 +11,12 @@ export const BY_INDEX = sql`${users.seq} = users_search.rowid`
 /** Pages of the index that are merged in one go: some milliseconds. */
 const MERGED_AT_ONCE = 64
 
-/** Merges a part of two of the index's pieces that are of one size. Gives whether there was any. */
+/** Merges a part of some of the index's pieces that are of one size (FTS5, `merge`). Gives whether there were any. */
 export function mergePieces(raw: Database): boolean {
   const changes = () => raw.query<{ rows: number }, []>('SELECT total_changes() AS rows').get()?.rows ?? 0
   const before = changes()
   raw.run(`INSERT INTO users_search (users_search, rank) VALUES ('merge', ${MERGED_AT_ONCE})`)
-  // The command itself counts as one (FTS5, 6.8).
+  // The command itself counts as one.
   return changes() - before > 1
 }
 

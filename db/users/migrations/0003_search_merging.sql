@@ -1,2 +1,2 @@
--- Two pieces of the index of one size are merged into one of twice that (FTS5, 6.9): a search looks into each piece.
+-- Two pieces of the index that are of one size will do to be merged (FTS5, `usermerge`): a search looks into each.
 INSERT INTO users_search (users_search, rank) VALUES ('usermerge', 2);
