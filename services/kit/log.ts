@@ -73,8 +73,9 @@ export function openLog(service: string, config: Pick<Config, 'dataDir' | 'logLe
       shown.write(line)
     },
   })
-  const at = (level: 'debug' | 'info' | 'warn' | 'error') => (line: Line) => {
-    if (logger.isLevelEnabled(level)) logger[level](toLine(typeof line === 'function' ? line() : line))
+  const at = (level: 'debug' | 'info' | 'warn' | 'error') => {
+    if (!logger.isLevelEnabled(level)) return () => undefined
+    return (line: Line) => logger[level](toLine(typeof line === 'function' ? line() : line))
   }
   const log = { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
   return log

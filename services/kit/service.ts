@@ -45,6 +45,7 @@ export interface Routes {
 const NOT_FOR_PAGES =
   /^(\/api\/v1)?\/(admin|metrics|[a-z0-9]+\/sync\/|auth\/(introspect|revocations|audit)|users\/(verify-credentials|password-hashes|announcements|export|import|[^/]+\/password(-hash|-changed)?\/?$)|modules\/users(\/|$))/
 
+/** Are asked four times a second by each who follows them: only their failures are worth a line. */
 const FEEDS = ['/auth/revocations', '/modules/sync/feed']
 
 /** What the hooks of one request share: Elysia's context is one object from the first hook to the last. */
@@ -69,6 +70,7 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
   const forms = both(options.forms)
   const streams = both(options.streams)
   const reads = both(options.reads)
+  const feeds = both(FEEDS)
 
   /** Once for each request: what an error is answered with comes by both ways. */
   const answered = (shared: Shared, method: string, route: string, status: number) => {
@@ -76,8 +78,7 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
     shared.answered = true
     const ms = clock.monotonic() - shared.startedAt
     metrics.request(method, route, status, ms)
-    // A feed is asked four times a second by each who follows it: only its failures are worth a line.
-    const level = status < 400 && FEEDS.some((feed) => route.endsWith(feed)) ? 'debug' : 'info'
+    const level = status < 400 && feeds.has(route) ? 'debug' : 'info'
     log[level](() => ({
       event: 'request',
       requestId: shared.requestId,
