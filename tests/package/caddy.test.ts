@@ -112,7 +112,8 @@ describe('the Caddyfile', () => {
         made(['--domain', forAdmins, '--admin'], toStandIns),
         made(['--domain', real], toSystem),
         made(['--domain', realForAdmins, '--admin'], toSystem),
-        made(['--domain', dead, '--url', site()]),
+        // Not a port that is free now: another test may take it meanwhile.
+        made(['--domain', dead, '--url', 'http://127.0.0.1:9']),
       ])
       const whole = join(folder.path, 'Caddyfile')
       writeFileSync(whole, `{\n\tadmin off\n}\n${files.map((file) => `import ${file}\n`).join('')}`)
