@@ -187,6 +187,9 @@ test('the address of the caller is that of the connection, or what a trusted pro
   const forwarded = request({ 'x-forwarded-for': '192.0.2.1' })
   const ip = async (address?: string) => (await guard.check(forwarded, { auth: 'anyone', address })).caller?.ip
   expect([await ip('10.1.2.3'), await ip('203.0.113.9'), await ip()]).toEqual(['192.0.2.1', '203.0.113.9', null])
+  // Of a service that calls for someone, its own tells nothing.
+  const internal = { auth: 'internal', address: '203.0.113.9' } as const
+  expect((await guard.check(request({ 'x-api-key': KEY }), internal)).caller?.ip).toBeNull()
   // A plain record, for whoever logs it or passes it on.
   const { caller } = await guard.check(request({ 'user-agent': 'curl' }), { auth: 'anyone', address: '203.0.113.9' })
   expect(JSON.parse(JSON.stringify(caller))).toMatchObject({ ip: '203.0.113.9', userAgent: 'curl', userId: null })
