@@ -36,6 +36,10 @@ test('after an import the index of the search comes to few pieces by itself, and
       })
       expect(answer.status).toBe(200)
     }
+    // Whoever has the file for long does not end it: what could not be merged is merged later.
+    const other = new Database(join(system.dataDir, 'users.sqlite'))
+    other.run('PRAGMA busy_timeout = 5000')
+    other.run('BEGIN IMMEDIATE')
     const searches = ['many', 'of.7.', '29.99.many', 'nobody']
     const before = await Promise.all(searches.map(found))
     expect(before).toEqual([
@@ -44,8 +48,9 @@ test('after an import the index of the search comes to few pieces by itself, and
       [1, 1, 'of.29.99.many@example.org'],
       [0, 0, undefined],
     ])
-    const many = pieces()
-    expect(many).toBeGreaterThan(4)
+    await eventually(() => (system.output().includes('search.merging_failed') ? true : undefined), 12_000)
+    other.run('ROLLBACK')
+    other.close()
     await eventually(() => (pieces() < 4 ? true : undefined), 15_000)
     expect(await Promise.all(searches.map(found))).toEqual(before)
   } finally {

@@ -140,8 +140,13 @@ function usersStore(sqlite: Sqlite): UsersStore {
     async mergeSearch() {
       if (merged) return false
       merged = true
-      const more = await sqlite.write(() => mergePieces(sqlite.raw))
-      if (more) merged = false
+      let more = true
+      try {
+        more = await sqlite.write(() => mergePieces(sqlite.raw))
+      } finally {
+        // What failed is still to be done.
+        if (more) merged = false
+      }
       return more
     },
 

@@ -15,6 +15,7 @@ export class SearchMerging {
   private timer: ReturnType<typeof setInterval> | undefined
   private working: Promise<void> | undefined
   private stopped = false
+  private failed = false
 
   constructor(
     private readonly store: Pick<UsersStore, 'mergeSearch'>,
@@ -39,8 +40,11 @@ export class SearchMerging {
   private async work(): Promise<void> {
     try {
       while (!this.stopped && (await this.store.mergeSearch())) await sleep(PAUSE)
+      this.failed = false
     } catch (error) {
-      this.log.warn({ event: 'search.merging_failed', err: error })
+      // Once: it is tried again, and a disk may be full for long.
+      if (!this.failed) this.log.warn({ event: 'search.merging_failed', err: error })
+      this.failed = true
     }
   }
 }
