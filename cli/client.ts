@@ -111,7 +111,8 @@ export class Api {
   private config() {
     return {
       parseDate: false as const,
-      fetcher: (async (url: string, init?: RequestInit) => bounded(await this.send(url, init ?? {}))) as typeof fetch,
+      fetcher: (async (url: string, init?: RequestInit) =>
+        bounded(await this.send(url, init ?? {}))) as typeof globalThis.fetch,
     }
   }
 

@@ -1,3 +1,4 @@
+import { direct } from '../services/kit/outgoing.ts'
 import {
   addressSetting,
   defaultAddress,
@@ -101,7 +102,7 @@ export function contextAt(addresses: Record<Place, string>, env: Environment): C
 export async function addressesAt(url: string): Promise<Record<Place, string>> {
   const all = ofEach(() => url)
   try {
-    const answer = await fetch(`${url}/.well-known/oauth-authorization-server`, {
+    const answer = await direct(`${url}/.well-known/oauth-authorization-server`, {
       signal: AbortSignal.timeout(PATIENCE),
       redirect: 'manual',
     })

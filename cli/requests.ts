@@ -1,3 +1,4 @@
+import { direct } from '../services/kit/outgoing.ts'
 import { note, plain } from './terminal.ts'
 
 const PATIENCE = 30_000
@@ -57,7 +58,7 @@ async function once(url: string, init: RequestInit, read: boolean, patience: num
   const late = new AbortController()
   const timer = setTimeout(() => late.abort(new DOMException('No answer in time', 'TimeoutError')), patience)
   try {
-    return await fetch(url, {
+    return await direct(url, {
       ...init,
       signal: init.signal ?? late.signal,
       redirect: 'manual',

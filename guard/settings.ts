@@ -1,4 +1,5 @@
 import { SECOND } from '../services/kit/clock.ts'
+import { directly } from './direct.ts'
 import type { GuardOptions, Log, Rule, Who } from './types.ts'
 
 const MAX_LAG = 30 * SECOND
@@ -34,7 +35,7 @@ export function settingsOf(options: GuardOptions): Settings {
     name,
     maxLag,
     trustedProxies,
-    fetch: given ?? ((request) => fetch(request)),
+    fetch: given ?? directly,
     log,
   }
 }

@@ -79,7 +79,7 @@ export interface GuardOptions {
   maxLag?: number
   /** Proxies whose `X-Forwarded-For` is believed: addresses and networks (`10.0.0.0/8`). */
   trustedProxies?: readonly string[]
-  /** How the instance is called, in place of the global `fetch`. */
+  /** How the instance is called. Default: directly, past every proxy of the environment. */
   fetch?: (request: Request) => Promise<Response>
   /** Default: warnings as JSON lines on standard error. */
   log?: Log

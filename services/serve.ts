@@ -12,6 +12,7 @@ import { PasswordHasher } from './kit/hasher.ts'
 import { openLog } from './kit/log.ts'
 import { MetricsRegistry } from './kit/metrics.ts'
 import type { ModuleFeedSource } from './kit/module-gate.ts'
+import { direct } from './kit/outgoing.ts'
 import { Problem } from './kit/problem.ts'
 import { systemRandom } from './kit/random.ts'
 import type { Runtime, Service } from './kit/runtime.ts'
@@ -80,7 +81,7 @@ export async function serve(
     const key = config.internalKeys[0] ?? ''
     return names.includes(name)
       ? { url: 'http://localhost', key, fetch: (request) => appOf(services, name).handle(request) }
-      : { url: config.addresses[name], key, fetch: (request) => fetch(request) }
+      : { url: config.addresses[name], key, fetch: (request) => direct(request) }
   }
   const { server, answerWith, lastAnswers } = listen(address)
   try {

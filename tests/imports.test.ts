@@ -108,6 +108,27 @@ function importsOf(code: string): Map<string, Kind> {
   return found
 }
 
+/** The one file that calls over HTTP, and decides whether a proxy may see a call. */
+const OUTGOING = 'services/kit/outgoing.ts'
+/** Uses Node's own client, because Node's `fetch` has no option against proxies. */
+const NODE_CLIENT = 'guard/direct.ts'
+const CLIENTS = ['http', 'https', 'http2', 'undici'].flatMap((name) => [name, `node:${name}`])
+
+const CALLS = ['fetch', 'WebSocket', 'EventSource', 'XMLHttpRequest', 'Bun.connect', 'Bun.FetchSession']
+const REPLACED = '__called_outside__'
+/** Replaces these names where they are the global ones, and not a method or a variable of the file. */
+const withoutCalls = new Bun.Transpiler({
+  loader: 'ts',
+  define: Object.fromEntries([...CALLS, 'globalThis.fetch', 'Bun.fetch', 'self.fetch'].map((name) => [name, REPLACED])),
+})
+
+/** Whether a file reaches out by itself. */
+function callsOutside(file: string, code: string): boolean {
+  if (file === OUTGOING) return false
+  const isClient = [...importsOf(code).keys()].some((path) => CLIENTS.includes(path))
+  return (isClient && file !== NODE_CLIENT) || withoutCalls.transformSync(code.replace(/^#!.*/, '')).includes(REPLACED)
+}
+
 /** What in a file breaks the table, one line each. */
 function offences(file: string, code: string): string[] {
   const row = rows.find(({ files }) => fits([files], file))
@@ -119,7 +140,8 @@ function offences(file: string, code: string): string[] {
     const allowed = kind === 'type' ? [...row.values, ...(row.types ?? [])] : row.values
     return free || fits(allowed, target) ? [] : [`${file} imports a ${kind} of ${target}`]
   })
-  return [...imported, ...served]
+  const outgoing = callsOutside(file, code) ? [`${file} calls outside, past ${OUTGOING}`] : []
+  return [...imported, ...served, ...outgoing]
 }
 
 /** Every file of the program itself. Tests import what they test. */
@@ -156,7 +178,7 @@ describe('the checker', () => {
     ['services/auth/login.ts', `import { eq } from 'drizzle-orm'`],
     ['services/auth/login.ts', `import { Database } from 'bun:sqlite'`],
     ['services/auth/login.ts', `const store: import('../../db/auth/store.ts').Store = given`],
-    ['services/auth/login.ts', 'Bun.serve({ fetch })'],
+    ['services/auth/login.ts', 'Bun.serve({ fetch: answer })'],
     ['services/auth/index.ts', `import { treaty } from '@elysiajs/eden'`],
     ['services/auth/index.ts', `import { openAuthStore } from '../../db/auth/store.ts'`],
     ['services/auth/index.ts', `import { userRead } from '../users/model.ts'`],
@@ -172,6 +194,14 @@ describe('the checker', () => {
     ['services/kit/clock.ts', `import { t } from 'elysia'`],
     ['services/kit/clock.ts', `import {\n  type Static,\n  type TSchema,\n} from 'elysia'`],
     ['services/mail/index.ts', ''],
+    ['services/auth/login.ts', `const answer = await fetch(url)`],
+    ['services/serve.ts', `export const link = { fetch: (request) => fetch(request) }`],
+    ['services/peers.ts', `export const link = { fetch }`],
+    ['cli/requests.ts', `const answer = await globalThis.fetch(url)`],
+    ['cli/requests.ts', `const answer = await Bun.fetch(url)`],
+    ['cli/commands/users.ts', `import { request } from 'node:http'`],
+    ['cli/commands/users.ts', `const { get } = await import('https')`],
+    ['guard/settings.ts', `const socket = new WebSocket(url)`],
     ['db/auth/store.ts', `import { createSession } from '../../services/auth/sessions.ts'`],
     ['db/auth/store.ts', `import type { UsersStore } from '../../services/users/store.ts'`],
     ['db/auth/store.ts', `import { keptSessions } from '../../services/auth/store.ts'`],
@@ -215,6 +245,14 @@ describe('the checker', () => {
     ['db/auth/migrations.ts', `import auth from './migrations/0001_auth.sql' with { type: 'text' }`],
     ['cli/commands/user.ts', `import type { UsersApp } from '../../services/users/index.ts'`],
     ['cli/main.ts', `import { version } from '../package.json'`],
+    ['services/kit/outgoing.ts', `const answer = await fetch(url, { proxy: false })`],
+    ['services/peers.ts', `const call = ({ fetch }: Link) => fetch(url)`],
+    ['services/serve.ts', `Bun.serve({ fetch: (request) => app.fetch(request) })`],
+    [
+      'cli/client.ts',
+      `export class Api {\n  async fetch(): Promise<typeof fetch> {\n    return await this.fetch()\n  }\n}`,
+    ],
+    ['guard/direct.ts', `import { request } from 'node:http'`],
     ['guard/create.ts', `import { accessControl } from '../services/kit/access.ts'`],
   ]
   test.each(allowed)('lets pass in %s: %j', (file, code) => {

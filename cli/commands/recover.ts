@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../../services/kit/config.ts'
+import { direct } from '../../services/kit/outgoing.ts'
 import { does, type Tool, verb } from '../command.ts'
 import { EXIT, exitOf, Failure } from '../exit.ts'
 import { noteOf } from '../instance/note.ts'
@@ -77,7 +78,7 @@ async function peersOf(env: Environment, config: Config) {
   const link = (place: 'auth' | 'users') => ({
     url: noteOf(place, dataDirOf(env))?.url ?? config.addresses[place],
     key,
-    fetch: (request: Request) => fetch(request, { signal }),
+    fetch: (request: Request) => direct(request, { signal }),
   })
   return { auth: authOfUsers(link('auth')), sendAll: () => usersOfAuth(link('users')).catchUp() }
 }

@@ -1,5 +1,6 @@
 import type { Option } from 'commander'
 import { EVENT_TYPES } from '../../services/kit/events.ts'
+import { direct } from '../../services/kit/outgoing.ts'
 import { connect, PLACES, type Place } from '../connection.ts'
 import { LOCAL, listContexts } from '../contexts.ts'
 import { isFresh } from '../session.ts'
@@ -155,6 +156,6 @@ async function itemsOf({ env, options, signal }: Wanted, place: Place, path: str
   const token = credential.kind === 'session' ? credential.context.access_token : credential.value
   const headers: Record<string, string> =
     credential.kind === 'key' ? { 'x-api-key': token } : { authorization: `Bearer ${token}` }
-  const answer = await fetch(`${addresses[place].value}/api/v1${path}`, { headers, signal, redirect: 'manual' })
+  const answer = await direct(`${addresses[place].value}/api/v1${path}`, { headers, signal, redirect: 'manual' })
   return answer.ok ? ((await answer.json()) as { items: Item[] }).items : []
 }

@@ -1,3 +1,4 @@
+import { proxyVariables } from '../../services/kit/outgoing.ts'
 import { type Check, type Finding, failed, ok, type Scene, skipped, warning } from './check.ts'
 
 const COST_LEAST = 10
@@ -71,6 +72,16 @@ export const settingsChecks: Check[] = [
       if (!isBehindProxy(config)) return ok('No proxy is in front')
       return warning('Every client seems to come from the proxy: one is limited for all', 'TRUSTED_PROXIES=127.0.0.1')
     }),
+  },
+  {
+    id: 'settings.outgoing',
+    looksAt: 'whether a proxy for outgoing calls is set (`HTTP_PROXY` and its like)',
+    look({ env }) {
+      const names = proxyVariables(env)
+      if (names.length === 0) return ok('No proxy is set for outgoing calls')
+      const set = `${names.join(', ')} ${names.length === 1 ? 'is' : 'are'} set`
+      return ok(`${set}: webhooks go through that proxy, except those to this machine or to a host of the settings`)
+    },
   },
 ]
 

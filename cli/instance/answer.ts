@@ -1,3 +1,4 @@
+import { direct } from '../../services/kit/outgoing.ts'
 import { note, plain } from '../terminal.ts'
 
 const PATIENCE = 2000
@@ -27,7 +28,7 @@ export async function ask(url: string, debug = false): Promise<Answer> {
   const began = performance.now()
   const took = () => Math.round((performance.now() - began) * 10) / 10
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(PATIENCE), redirect: 'manual' })
+    const response = await direct(url, { signal: AbortSignal.timeout(PATIENCE), redirect: 'manual' })
     const body: unknown = await response.json().catch(() => ({}))
     if (debug) note(plain(`GET ${url} → ${response.status} in ${took()} ms`))
     const isRecord = typeof body === 'object' && body !== null

@@ -26,7 +26,7 @@ interface OutsideOptions {
   clock: Clock
   random: Random
   log: Log
-  config: Pick<Config, 'amqpUrl' | 'amqpExchange'>
+  config: Pick<Config, 'amqpUrl' | 'amqpExchange' | 'hosts'>
   sealing: Sealing
   feed: Pick<RevocationFeed, 'announceUpTo'>
   version: string
@@ -105,10 +105,11 @@ export class Outside {
   }
 
   private delivererOf({ id, sealedSecret, url }: Webhook): Deliverer {
-    const { clock, log, random, sealing, store, version } = this.options
+    const { clock, config, log, random, sealing, store, version } = this.options
+    const { hosts } = config
     const secret = sealing.open(sealedSecret, sealedName(id))
     if (!secret) log.error({ event: 'webhook.secret_not_opened', target: id })
-    const send = webhookSender({ url, secret }, { clock, random, version })
+    const send = webhookSender({ url, secret }, { clock, hosts, random, version })
     const gone = () => this.disable(id)
     return new Deliverer({ target: id, store, clock, log, atOnce: WEBHOOK_AT_ONCE, inOrder: false, send, gone })
   }

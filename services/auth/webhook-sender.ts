@@ -1,5 +1,6 @@
 import { type Clock, HOUR, MINUTE, SECOND } from '../kit/clock.ts'
 import { messageOf } from '../kit/events.ts'
+import { outside } from '../kit/outgoing.ts'
 import type { Random } from '../kit/random.ts'
 import type { Outcome } from './deliverer.ts'
 import type { Delivery } from './store.ts'
@@ -31,13 +32,15 @@ interface Receiver {
 }
 
 interface SenderOptions {
+  /** Those that no proxy may see a call to. */
+  hosts: readonly string[]
   clock: Clock
   random: Random
   version: string
 }
 
 /** Sends to one webhook, by the specification of Standard Webhooks. What the receiver says is not read. */
-export function webhookSender({ secret, url }: Receiver, { clock, random, version }: SenderOptions) {
+export function webhookSender({ secret, url }: Receiver, { clock, hosts, random, version }: SenderOptions) {
   const failed = (tries: number, error: string, status: number | null = null, asked = 0): Outcome => {
     const pause = PAUSES[tries]
     const jitter = 1 + JITTER * (random.bytes(1).readUInt8() / 127.5 - 1)
@@ -50,7 +53,7 @@ export function webhookSender({ secret, url }: Receiver, { clock, random, versio
     const seconds = Math.floor(clock.now() / SECOND)
     let response: Response
     try {
-      response = await fetch(url, {
+      response = await outside(url, hosts, {
         method: 'POST',
         headers: {
           'content-type': 'application/json',

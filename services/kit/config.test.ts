@@ -35,6 +35,7 @@ test('without a setting but the secrets, the defaults', () => {
     dataDir: './data',
     addresses: ADDRESSES,
     url: 'http://127.0.0.1:3000',
+    hosts: ['127.0.0.1'],
     publicUrl: 'http://127.0.0.1:3000',
     issuer: undefined,
     audience: 'ch202',
@@ -164,6 +165,21 @@ describe('each setting', () => {
 
   test('the base of links in mails is where the services are, unless set', () => {
     expect(read({ CH202_URL: 'http://one:1' }).publicUrl).toBe('http://one:1')
+  })
+
+  test('R1: the hosts of every address are those that no proxy sees a call to', () => {
+    const env = {
+      CH202_URL: 'http://One:1',
+      AUTH_URL: 'http://[::ffff:10.0.0.2]:2',
+      USERS_URL: 'http://10.0.0.2',
+      MODULES_URL: 'http://[fd00::3]:3',
+      PUBLIC_URL: 'https://id.example.org./app',
+      SMTP_URL: 'smtp://user:password@MAIL.example.org:587',
+      AMQP_URL: 'amqp://mq',
+    }
+    const hosts = ['10.0.0.2', 'fd00::3', 'one', 'id.example.org', 'mail.example.org', 'mq']
+    expect(read(env).hosts).toEqual(hosts)
+    expect(atOneAddress(read(env)).hosts).toEqual(hosts)
   })
 
   test('in one process every service is at the one address', () => {

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { DAY, HOUR, MINUTE, SECOND } from './clock.ts'
+import { hostOf } from './outgoing.ts'
 import { addressSetting, defaultAddress, ofEachService, type ServiceName } from './services.ts'
 
 /** What the environment settles, checked and in the units the program uses (milliseconds for every duration). */
@@ -10,6 +11,8 @@ export interface Config {
   addresses: Record<ServiceName, string>
   /** Where one process serves all of them. */
   url: string
+  /** The hosts of every address that a setting holds: no proxy sees what is sent to them. */
+  hosts: string[]
   /** The base of links in mails. */
   publicUrl: string
   /** Undefined: the base address of auth at its first start, kept in its database. */
@@ -163,11 +166,14 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
   const amqpUrl = optional('AMQP_URL')
   const ownUrl = address('CH202_URL', 'http://127.0.0.1:3000')
   const publicUrl = optional('PUBLIC_URL', ownUrl)
+  const addresses = ofEachService((name) => address(addressSetting(name), defaultAddress(name)))
+  const named = [...Object.values(addresses), ownUrl, publicUrl, smtpUrl, amqpUrl]
   const config: Config = {
     production,
     dataDir: text('CH202_DATA_DIR', './data'),
-    addresses: ofEachService((name) => address(addressSetting(name), defaultAddress(name))),
+    addresses,
     url: ownUrl,
+    hosts: [...new Set(named.flatMap((url) => hostOf(url ?? '') || []))],
     publicUrl: publicUrl ? url('PUBLIC_URL', publicUrl) : ownUrl,
     issuer: optional('ISSUER'),
     audience: text('AUDIENCE', 'ch202'),

@@ -1,0 +1,52 @@
+/** The variables that make clients use a proxy, in both cases. */
+export const PROXY_VARIABLES = ['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY'].flatMap((name) => [name, name.toLowerCase()])
+
+/**
+ * A proxy that records what it receives. It plays every server that an http request asks it for, and answers 204; a
+ * tunnel, as https needs it, is recorded and refused.
+ */
+export class RecordingProxy {
+  /** What each connection has sent so far. */
+  readonly received: string[] = []
+  private readonly listener = Bun.listen<{ at: number }>({
+    hostname: '127.0.0.1',
+    port: 0,
+    socket: {
+      open: (socket) => {
+        socket.data = { at: this.received.push('') - 1 }
+      },
+      data: (socket, bytes) => {
+        const text = (this.received[socket.data.at] ?? '') + bytes.toString('latin1')
+        this.received[socket.data.at] = text
+        const [head = '', body] = text.split('\r\n\r\n')
+        if (body === undefined) return
+        if (head.startsWith('CONNECT ')) return void socket.end('HTTP/1.1 502 No Tunnel\r\ncontent-length: 0\r\n\r\n')
+        const length = Number(/^content-length: *(\d+)/im.exec(head)?.[1] ?? 0)
+        if (body.length >= length) socket.end('HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n')
+      },
+    },
+  })
+
+  /** With a password in it, as proxies of companies have one. */
+  get url(): string {
+    return `http://clerk:password-of-the-proxy@127.0.0.1:${this.listener.port}`
+  }
+
+  /** The environment of a machine whose every call is to go through this proxy. */
+  get environment(): Record<string, string> {
+    return Object.fromEntries(PROXY_VARIABLES.map((name) => [name, this.url]))
+  }
+
+  /** The first lines of the requests so far. */
+  get requests(): string[] {
+    return this.received.map((text) => text.split(' HTTP/1.1\r\n')[0] ?? '')
+  }
+
+  forget(): void {
+    this.received.length = 0
+  }
+
+  close(): void {
+    this.listener.stop(true)
+  }
+}
