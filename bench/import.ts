@@ -1,5 +1,6 @@
 import { Database } from 'bun:sqlite'
 import { usersMigrations } from '../db/users/migrations.ts'
+import { searchTextOf } from '../services/kit/search-text.ts'
 import { call, PASSWORD } from '../tests/harness.ts'
 import { operator } from './ch202.ts'
 
@@ -82,14 +83,15 @@ export function insertAtMost(path: string, users: number): number {
   database.run('PRAGMA synchronous = FULL')
   for (const { sql } of usersMigrations) database.run(sql)
   const columns = `id, email, email_key, username, name, roles, is_admin, status, email_verified, password_hash, version,
-    sessions_from, session_kept, all_sessions_from, tokens_from, change, created_at, updated_at`
+    sessions_from, session_kept, all_sessions_from, tokens_from, change, created_at, updated_at, search_text`
   const insert = database.query(`INSERT INTO users (${columns})
-    VALUES (?, ?, ?, ?, ?, '["USER"]', 0, 'active', 0, ?, 1, 1, NULL, 1, 1, ?, ?, ?)`)
+    VALUES (?, ?, ?, ?, ?, '["USER"]', 0, 'active', 0, ?, 1, 1, NULL, 1, 1, ?, ?, ?, ?)`)
   const group = database.transaction((from: number, to: number) => {
     const now = Date.now()
     for (let n = from; n < to; n++) {
       const { email, name, password_hash, username } = lineOf(n)
-      insert.run(Bun.randomUUIDv7(), email, email, username, name, password_hash, n + 1, now, now)
+      const text = searchTextOf(email, username, name)
+      insert.run(Bun.randomUUIDv7(), email, email, username, name, password_hash, n + 1, now, now, text)
     }
   })
   const began = performance.now()

@@ -1,10 +1,11 @@
 import { and, asc, desc, eq, getTableColumns, type SQL, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { PageRequest, Slice } from '../../services/kit/page.ts'
+import { foldForSearch } from '../../services/kit/search-text.ts'
 import type { UserFilter } from '../../services/users/store.ts'
 import { sliceOf, window } from '../pages.ts'
 import * as schema from './schema.ts'
-import { BY_INDEX, contains, INDEX, matches, phraseOf } from './search.ts'
+import { BY_INDEX, contains, INDEX, inIndex } from './search.ts'
 
 const { users } = schema
 const COLUMNS = getTableColumns(users)
@@ -17,11 +18,11 @@ const FEW = 2000
 const COUNTED_AT_ONCE = 20_000
 const COUNTS_KEPT = 200
 
-/** What is looked for; `phrase`: by the index, and `alone`: by nothing else. */
+/** What is looked for. `part`: what a search looks for, folded; `indexed`: which rows the index gives, of its rows alone. */
 interface Wanted {
   where: SQL | undefined
-  phrase?: string
-  alone?: boolean
+  part?: string
+  indexed?: SQL
 }
 
 /**
@@ -32,46 +33,44 @@ export function userLists(db: BunSQLiteDatabase<typeof schema>) {
   /** Also those under way: of many who ask for one, one counts. */
   const counts = new Map<string, Promise<number>>()
 
-  const select = <Fields extends typeof COLUMNS | { rows: SQL<number> }>(fields: Fields, { phrase }: Wanted) => {
+  const select = <Fields extends typeof COLUMNS | { rows: SQL<number> }>(fields: Fields, { indexed }: Wanted) => {
     const all = db.select(fields).from(users).$dynamic()
-    return phrase === undefined ? all : all.innerJoin(INDEX, BY_INDEX)
+    return indexed === undefined ? all : all.innerJoin(INDEX, BY_INDEX)
   }
 
-  const wantedBy = (filter: UserFilter): Wanted => {
+  const wantedBy = ({ role, search, status }: Partial<UserFilter>): Wanted => {
     const plain = and(
-      filter.status && eq(users.status, filter.status),
-      filter.role === undefined ? undefined : sql`instr(${users.roles}, ${JSON.stringify(filter.role)}) > 0`,
+      status && eq(users.status, status),
+      role === undefined ? undefined : sql`instr(${users.roles}, ${JSON.stringify(role)}) > 0`,
     )
-    if (filter.search === undefined) return { where: plain }
-    const phrase = phraseOf(filter.search)
-    if (phrase === undefined) return { where: and(plain, contains(filter.search)) }
-    return { where: and(matches(phrase), plain), phrase, alone: plain === undefined }
+    if (search === undefined) return { where: plain }
+    const part = foldForSearch(search)
+    const indexed = inIndex(part)
+    return { where: and(indexed, contains(part), plain), part, ...(indexed && { indexed }) }
   }
 
   /** By email the index does not go: few matches are sorted, of many the first are soon met along the emails. */
-  const inOrderOfEmail = (filter: UserFilter, wanted: Wanted): Wanted => {
-    if (wanted.phrase === undefined || filter.search === undefined) return wanted
-    const found = db.all<{ rowid: number }>(
-      sql`SELECT rowid FROM users_search WHERE ${matches(wanted.phrase)} LIMIT ${FEW + 1}`,
-    )
-    const { search, ...others } = filter
+  const inOrderOfEmail = ({ search, ...others }: UserFilter, { indexed, part, ...wanted }: Wanted): Wanted => {
+    if (indexed === undefined || part === undefined) return wanted
+    const matches = db
+      .select({ seq: users.seq })
+      .from(users)
+      .innerJoin(INDEX, BY_INDEX)
+      .where(and(indexed, contains(part)))
+      .limit(FEW + 1)
+      .all()
     const { where } = wantedBy(others)
-    if (found.length > FEW) return { where: and(where, contains(search)) }
-    const among = JSON.stringify(found.map(({ rowid }) => rowid))
+    if (matches.length > FEW) return { where: and(where, contains(part)) }
+    const among = JSON.stringify(matches.map(({ seq }) => seq))
     return { where: and(where, sql`${users.seq} IN (SELECT value FROM json_each(${among}))`) }
   }
 
-  const countOf = (filter: UserFilter, wanted: Wanted): Promise<number> => {
-    const { role, search, status } = filter
-    const key = JSON.stringify([role, search, status])
+  const countOf = ({ role, status }: UserFilter, wanted: Wanted): Promise<number> => {
+    const key = JSON.stringify([role, wanted.part, status])
     const known = counts.get(key)
     if (known !== undefined) return known
-    const count = (part?: SQL) => {
-      // Without the rows of the users it takes a tenth of the time.
-      const counted = wanted.alone ? db.select(COUNT).from(INDEX).$dynamic() : select(COUNT, wanted)
-      return counted.where(and(wanted.where, part)).get()?.rows ?? 0
-    }
-    const total = wanted.phrase === undefined ? Promise.resolve(count()) : countInTurns(db, count)
+    const count = (part?: SQL) => select(COUNT, wanted).where(and(wanted.where, part)).get()?.rows ?? 0
+    const total = wanted.part === undefined ? Promise.resolve(count()) : countInTurns(db, placeIn(wanted), count)
     if (counts.size >= COUNTS_KEPT) counts.clear()
     counts.set(key, total)
     total.catch(() => counts.delete(key))
@@ -87,7 +86,7 @@ export function userLists(db: BunSQLiteDatabase<typeof schema>) {
       const byEmail = filter.sort.endsWith('email')
       const wanted = wantedBy(filter)
       const looked = byEmail ? inOrderOfEmail(filter, wanted) : wanted
-      const column = byEmail ? users.emailKey : wanted.phrase === undefined ? users.seq : sql`users_search.rowid`
+      const column = byEmail ? users.emailKey : placeIn(wanted)
       const after = 'after' in request ? request.after[0] : undefined
       const rest = after === undefined ? undefined : descending ? sql`${column} < ${after}` : sql`${column} > ${after}`
       const { limit, offset } = window(request)
@@ -108,8 +107,17 @@ export function userLists(db: BunSQLiteDatabase<typeof schema>) {
   }
 }
 
-/** Others have their turn meanwhile: a million matches take a fifth of a second to count. */
-async function countInTurns(db: BunSQLiteDatabase<typeof schema>, count: (part: SQL) => number): Promise<number> {
+/** The place of a row in the order of creation, by the index where that gives the rows: it walks along it. */
+function placeIn({ indexed }: Wanted) {
+  return indexed === undefined ? users.seq : sql`users_search.rowid`
+}
+
+/** Others have their turn meanwhile: a million matches take a quarter of a second to count. */
+async function countInTurns(
+  db: BunSQLiteDatabase<typeof schema>,
+  place: ReturnType<typeof placeIn>,
+  count: (part: SQL) => number,
+): Promise<number> {
   const last =
     db
       .select({ seq: sql<number>`coalesce(max(${users.seq}), 0)` })
@@ -118,7 +126,7 @@ async function countInTurns(db: BunSQLiteDatabase<typeof schema>, count: (part: 
   let total = 0
   for (let from = 0; from < last; from += COUNTED_AT_ONCE) {
     if (from > 0) await new Promise((resolve) => setImmediate(resolve))
-    total += count(sql`users_search.rowid > ${from} AND users_search.rowid <= ${from + COUNTED_AT_ONCE}`)
+    total += count(sql`${place} > ${from} AND ${place} <= ${from + COUNTED_AT_ONCE}`)
   }
   return total
 }

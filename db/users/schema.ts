@@ -24,6 +24,8 @@ export const users = sqliteTable('users', {
   change: integer('change').notNull().unique(),
   createdAt: integer('created_at').notNull(),
   updatedAt: integer('updated_at').notNull(),
+  /** What a search looks into. */
+  searchText: text('search_text').notNull().default(''),
 })
 
 /** Of users who are gone: an id is never given twice. */

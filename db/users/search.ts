@@ -1,15 +1,21 @@
 import type { Database } from 'bun:sqlite'
-import { or, sql } from 'drizzle-orm'
+import { type SQL, sql } from 'drizzle-orm'
+import { searchTextOf } from '../../services/kit/search-text.ts'
 import * as schema from './schema.ts'
 
 const { users } = schema
 
-/** The full-text index of emails, usernames and names, and how a user stands in it. */
+/** The full-text index of what searches look into, and how a user stands in it. */
 export const INDEX = sql`users_search`
 export const BY_INDEX = sql`${users.seq} = users_search.rowid`
 
 /** Pages of the index that are merged in one go: some milliseconds. */
 const MERGED_AT_ONCE = 64
+/** The index knows runs of so many characters. */
+const RUN = 3
+/** Runs of a search that the index is asked for: of 200 characters these are so many that none is left out. */
+const RUNS_MOST = 67
+const ROWS_AT_ONCE = 1000
 
 /** Merges a part of some of the index's pieces that are of one size (FTS5, `merge`). Gives whether there were any. */
 export function mergePieces(raw: Database): boolean {
@@ -20,30 +26,55 @@ export function mergePieces(raw: Database): boolean {
   return changes() - before > 1
 }
 
-/** The text as the index takes it; undefined where it is too short: the index knows runs of three characters and more. */
-export function phraseOf(search: string): string | undefined {
-  return [...search].length < 3 ? undefined : `"${search.replaceAll('"', '""')}"`
+/**
+ * The runs by which the index is asked for a search: at most `RUNS_MOST`, each once.
+ * @param part folded
+ * @returns none for a search that is shorter than a run
+ */
+export function runsOf(part: string): string[] {
+  const letters = [...part]
+  const last = letters.length - RUN
+  if (last < 0) return []
+  const step = Math.max(1, Math.ceil(last / (RUNS_MOST - 1)))
+  const starts = Array.from({ length: Math.ceil(last / step) + 1 }, (_, n) => Math.min(n * step, last))
+  return [...new Set(starts.map((at) => letters.slice(at, at + RUN).join('')))]
 }
 
-export function matches(phrase: string) {
-  return sql`users_search MATCH ${phrase}`
+/**
+ * Whether a row has the runs of a search, by the index: what `contains` then finds among few rows. To ask for the search
+ * as one phrase would cost a hundred times as much where a name repeats a letter: FTS5 compares it place by place.
+ * @param part folded
+ * @returns undefined for a search that is shorter than a run
+ */
+export function inIndex(part: string): SQL | undefined {
+  const runs = runsOf(part).map((run) => `"${run.replaceAll('"', '""')}"`)
+  return runs.length === 0 ? undefined : sql`users_search MATCH ${runs.join(' AND ')}`
 }
 
-/** The same, looked for row by row. */
-export function contains(search: string) {
-  const part = search.toLowerCase()
-  return or(
-    sql`instr(${users.emailKey}, ${part}) > 0`,
-    sql`instr(${users.username}, ${part}) > 0`,
-    ...spellings(part).map((spelling) => sql`instr(lower(${users.name}), ${spelling}) > 0`),
+/** Whether a row matches, by its text. @param part folded */
+export function contains(part: string): SQL {
+  return sql`instr(${users.searchText}, ${part}) > 0`
+}
+
+/** What a search of users looks into: the email as it was typed and as it is compared, the username, the name. */
+export function searchTextOfUser(user: Searched): string {
+  return searchTextOf(user.email, user.emailKey, user.username, user.name)
+}
+
+type Searched = Pick<typeof users.$inferSelect, 'email' | 'emailKey' | 'username' | 'name'>
+
+/**
+ * Gives rows from before there was a text their text, and indexes them. A part of a migration, in its transaction. It
+ * may change with the folding: a migration that folds all rows again comes with such a change, and after this one.
+ */
+export function foldUsers(raw: Database): void {
+  const page = raw.query<Searched & { seq: number }, [number]>(
+    `SELECT seq, email, email_key AS emailKey, username, name FROM users WHERE seq > ? ORDER BY seq LIMIT ${ROWS_AT_ONCE}`,
   )
-}
-
-/** SQLite's `lower` knows ASCII alone: of any other letter both cases are looked for. */
-function spellings(lowered: string): string[] {
-  const cases = (letter: string) => [...new Set([letter, letter > '\u007f' ? letter.toUpperCase() : letter])]
-  return [...lowered].reduce<string[]>(
-    (begun, letter) => begun.flatMap((text) => cases(letter).map((spelled) => text + spelled)),
-    [''],
-  )
+  const put = raw.query<unknown, [string, number]>('UPDATE users SET search_text = ? WHERE seq = ?')
+  for (let rows = page.all(Number.MIN_SAFE_INTEGER); rows.length > 0; ) {
+    for (const row of rows) put.run(searchTextOfUser(row), row.seq)
+    rows = page.all(rows.at(-1)?.seq ?? Number.MAX_SAFE_INTEGER)
+  }
+  raw.run("INSERT INTO users_search (users_search) VALUES ('rebuild')")
 }

@@ -14,7 +14,7 @@ import { openDatabase, type Sqlite } from '../sqlite.ts'
 import { userLists } from './list.ts'
 import { usersMigrations } from './migrations.ts'
 import * as schema from './schema.ts'
-import { mergePieces } from './search.ts'
+import { mergePieces, searchTextOfUser } from './search.ts'
 
 const { users } = schema
 
@@ -33,17 +33,16 @@ function usersStore(sqlite: Sqlite): UsersStore {
     lists.changed()
     merged = false
   }
-  const readUser = rowReader(sqlite.raw, users, 'id = $id', ['seq', 'emailKey', 'isAdmin', 'change'])
+  const readUser = rowReader(sqlite.raw, users, 'id = $id', ['seq', 'emailKey', 'isAdmin', 'change', 'searchText'])
   const userById = new RowCache(sqlite, (id) => readUser({ id }))
   const insertAll = bulkInsert(sqlite.raw, users, users.change, ['seq'])
   const outbox = outboxStore(sqlite)
 
-  const rowOf = (user: User, change = query.nextChanges.get({ count: 1 })?.value ?? 0) => ({
-    ...user,
-    emailKey: user.email.toLowerCase(),
-    isAdmin: isActiveAdmin(user),
-    change,
-  })
+  const rowOf = (user: User, change = query.nextChanges.get({ count: 1 })?.value ?? 0) => {
+    const emailKey = user.email.toLowerCase()
+    const searchText = searchTextOfUser({ ...user, emailKey })
+    return { ...user, emailKey, isAdmin: isActiveAdmin(user), change, searchText }
+  }
 
   /** @param self whose own email and username are not in its way; a user to be made has none yet */
   const taken = (user: User, self: string | null = user.id) => {
@@ -175,7 +174,7 @@ function among(column: SQLiteColumn, list: string) {
 type Row = typeof users.$inferSelect
 
 function present(row: Row): User {
-  const { seq, emailKey, isAdmin, change, ...user } = row
+  const { seq, emailKey, isAdmin, change, searchText, ...user } = row
   return user
 }
 

@@ -143,8 +143,7 @@ type ListQuery = PageQuery & Partial<UserFilter>
 /** @throws Problem `validation_failed` for a cursor of another list */
 export async function listUsers({ store }: UsersContext, query: ListQuery) {
   const { role, status, sort = 'created_at' } = query
-  // As names are kept: a query, unlike a body, comes as it was typed.
-  const search = query.search?.normalize('NFC')
+  const search = query.search || undefined
   const list = JSON.stringify(['users', search, role, status, sort])
   const request = pageRequest(query, list)
   const filter = { sort, ...(search && { search }), ...(role && { role }), ...(status && { status }) }

@@ -1,5 +1,9 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { openDatabase } from '../../db/sqlite.ts'
+import { usersMigrations } from '../../db/users/migrations.ts'
+import { openUsersStore } from '../../db/users/store.ts'
 import {
   as,
   call,
@@ -206,5 +210,37 @@ describe('check 36: a migration that is killed', () => {
       }),
     )
     expect(killed.length).toBeGreaterThan(14)
+  })
+
+  test('R3: at any statement of one that rewrites every user leaves all of them, and they are found after the next start', async () => {
+    const older = join(folder.fresh(), 'users.sqlite')
+    const { raw } = openDatabase(older, 'users', usersMigrations.slice(0, 3))
+    const insert = raw.query(`INSERT INTO users (id, email, email_key, name, roles, is_admin, status, email_verified,
+      password_hash, version, sessions_from, all_sessions_from, tokens_from, change, created_at, updated_at)
+      VALUES (?1, ?1 || '@example.org', ?1 || '@example.org', 'Пётр', '[]', 0, 'active', 0, 'x', 1, 1, 1, 1, ?2, 0, 0)`)
+    raw.transaction(() => {
+      for (let n = 0; n < 1200; n++) insert.run(`user${n}`, n)
+    })()
+    raw.run('PRAGMA wal_checkpoint(TRUNCATE)')
+    raw.close()
+    const killed: number[] = []
+    await Promise.all(
+      Array.from({ length: 13 }, async (_, at) => {
+        const env = ownSettings(folder.fresh(), { LOG_LEVEL: 'silent' })
+        const migrate = (preload: string[], more: Record<string, string> = {}) =>
+          launch([process.execPath, ...preload, 'cli/main.ts', 'migrate'], { env: { ...env, ...more } }).ended
+        expect((await migrate([])).status).toBe(0)
+        const path = join(env.CH202_DATA_DIR ?? '', 'users.sqlite')
+        copyFileSync(older, path)
+        const { status } = await migrate(['--preload', POINTS], { FAULT: `statement:${at + 1}` })
+        if (status !== 0) killed.push(at)
+        expect([at, (await migrate([])).status]).toEqual([at, 0])
+        const store = openUsersStore(path)
+        const { total } = await store.listUsers({ sort: 'email', search: 'ПЕТР' }, { size: 1, page: 1 })
+        store.close()
+        expect([at, total]).toEqual([at, 1200])
+      }),
+    )
+    expect(killed.length).toBeGreaterThan(8)
   })
 })

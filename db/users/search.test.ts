@@ -1,0 +1,165 @@
+import { Database } from 'bun:sqlite'
+import { afterAll, describe, expect, spyOn, test } from 'bun:test'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { foldForSearch } from '../../services/kit/search-text.ts'
+import type { User } from '../../services/users/store.ts'
+import { openDatabase } from '../sqlite.ts'
+import { usersMigrations } from './migrations.ts'
+import { runsOf } from './search.ts'
+import { openUsersStore } from './store.ts'
+
+const directory = mkdtempSync(join(tmpdir(), 'ch202-users-search-'))
+afterAll(() => rmSync(directory, { recursive: true }))
+let count = 0
+const fresh = () => join(directory, `${count++}.sqlite`)
+
+function userOf(n: number, fields: Partial<User> = {}): User {
+  return {
+    id: `0198c0de-0000-7000-8000-${String(n).padStart(12, '0')}`,
+    email: `user${n}@example.org`,
+    username: null,
+    name: null,
+    roles: ['USER'],
+    status: 'active',
+    emailVerified: false,
+    passwordHash: 'hash',
+    version: 1,
+    sessionsFrom: 1,
+    sessionKept: null,
+    allSessionsFrom: 1,
+    tokensFrom: 1,
+    createdAt: 0,
+    updatedAt: 0,
+    ...fields,
+  }
+}
+
+/** FTS5 compares its index to the rows. @throws where they differ */
+function compareIndex(path: string): void {
+  const raw = new Database(path)
+  raw.run("INSERT INTO users_search (users_search, rank) VALUES ('integrity-check', 1)")
+  raw.close()
+}
+
+function textsIn(path: string): Record<string, string> {
+  const raw = new Database(path, { readonly: true })
+  const rows = raw.query<{ email: string; text: string }, []>('SELECT email, search_text AS text FROM users').all()
+  raw.close()
+  return Object.fromEntries(rows.map(({ email, text }) => [email, text]))
+}
+
+describe('R3: what a search costs', () => {
+  const MANY = 2100
+  const PARTS = ['ж', '𐐔𐐇', 'Щедрый Покупатель ', 'Σοφός', '李小龍漢字王明', 'abc', '"', 'aA', 'ﬃ']
+  const LENGTHS = [1, 2, 3, 18, 60, 200]
+  const repeated = (part: string, length: number) => [...part.repeat(200)].slice(0, length).join('')
+
+  test('a few statements, none of which grows with what is searched for, in whatever script', async () => {
+    const store = openUsersStore(fresh())
+    const users = Array.from({ length: MANY * PARTS.length }, (_, n) =>
+      userOf(n, { name: repeated(PARTS[n % PARTS.length] ?? '', 200) }),
+    )
+    await store.addUsers(users.map((user) => ({ user, notices: [] })))
+    const prepared = spyOn(Database.prototype, 'prepare')
+    try {
+      for (const sort of ['created_at', '-created_at', 'email', '-email'] as const)
+        for (const part of PARTS)
+          for (const length of LENGTHS) {
+            const search = repeated(part, length)
+            prepared.mockClear()
+            const { rows, total } = await store.listUsers({ sort, search }, { size: 10, page: 1 })
+            const statements = prepared.mock.calls.map(([sql]) => sql).join('\n')
+            const parameters = statements.split('?').length
+            expect([search, rows.length, Number(total) >= MANY]).toEqual([search, 10, true])
+            expect([search, prepared.mock.calls.length > 4, statements.length > 4000, parameters > 20]).toEqual([
+              search,
+              false,
+              false,
+              false,
+            ])
+          }
+    } finally {
+      prepared.mockRestore()
+      store.close()
+    }
+  })
+
+  /** 200 letters, no two of which are the same. */
+  const DIFFERENT = Array.from({ length: 200 }, (_, n) => String.fromCodePoint(0x4e00 + n)).join('')
+
+  test.each([...PARTS, DIFFERENT])(
+    'the index is asked for at most 67 runs of %s, each once, and no letter is left out',
+    (part) => {
+      for (let length = 0; length <= 200; length++) {
+        const search = repeated(part, length)
+        const runs = runsOf(search)
+        expect(runs.length).toBeLessThanOrEqual(67)
+        expect(new Set(runs).size).toBe(runs.length)
+        for (const run of runs) expect([[...run].length, search.includes(run)]).toEqual([3, true])
+        expect(new Set(runs.join(''))).toEqual(new Set(length < 3 ? '' : search))
+      }
+    },
+  )
+})
+
+describe('R3, R21: the text that searches look into', () => {
+  const NAMES = ['Пётр Ёлкин', 'ΟΔΥΣΣΕΥΣ', 'Straße', null, '𐐔𐐇', 'Zoë'.normalize('NFD'), '"O\'Neil" 50%', '李小龍']
+  const people = Array.from({ length: 2500 }, (_, n) =>
+    userOf(n, {
+      email: `User${n}@Example.org`,
+      username: n % 3 ? `user_${n}` : null,
+      name: NAMES[n % NAMES.length] ?? null,
+    }),
+  )
+  const textOf = ({ email, name, username }: User) =>
+    [email, username, name].flatMap((field) => (field === null ? [] : foldForSearch(field))).join('\n')
+  const texts = (users: User[]) => Object.fromEntries(users.map((user) => [user.email, textOf(user)]))
+
+  test('is made of rows from before there was one, and indexed', async () => {
+    const path = fresh()
+    const { raw } = openDatabase(path, 'users', usersMigrations.slice(0, 3))
+    const insert = raw.query(`INSERT INTO users (id, email, email_key, username, name, roles, is_admin, status,
+      email_verified, password_hash, version, sessions_from, all_sessions_from, tokens_from, change, created_at, updated_at)
+      VALUES (?, ?, ?, ?, ?, '["USER"]', 0, 'active', 0, 'hash', 1, 1, 1, 1, ?, 0, 0)`)
+    raw.transaction(() => {
+      for (const [n, { email, id, name, username }] of people.entries())
+        insert.run(id, email, email.toLowerCase(), username, name, n)
+    })()
+    raw.close()
+    const store = openUsersStore(path)
+    const found = async (search: string) =>
+      (await store.listUsers({ sort: 'email', search }, { size: 1, page: 1 })).total
+    for (const [search, name] of [
+      ['петр елкин', 'Пётр Ёлкин'],
+      ['οδυσσευς', 'ΟΔΥΣΣΕΥΣ'],
+      ['STRASSE', 'Straße'],
+      ['ZOË', 'Zoë'.normalize('NFD')],
+      ['龍', '李小龍'],
+    ] as const)
+      expect([search, await found(search)]).toEqual([search, people.filter((user) => user.name === name).length])
+    expect(await store.userById(people[0]?.id ?? '')).toEqual(people[0] ?? null)
+    store.close()
+    expect(textsIn(path)).toEqual(texts(people))
+    compareIndex(path)
+  })
+
+  test('is that of the user after each kind of change, and the index is of it', async () => {
+    const path = fresh()
+    const store = openUsersStore(path)
+    const [one, two, three, ...others] = people as [User, User, User, ...User[]]
+    for (const user of [one, two, three]) expect(await store.addUser(user, [])).toBe('added')
+    await store.addUsers(others.map((user) => ({ user, notices: [] })))
+    const renamed = { ...one, email: 'New@example.org', username: 'nova', name: 'ЁЖ', version: 2 }
+    const rehashed = { ...two, passwordHash: 'another', version: 2 }
+    expect(await store.replaceUser(renamed, [])).toBe('replaced')
+    expect(await store.replaceUser(rehashed, [])).toBe('replaced')
+    expect(await store.removeUser(three.id, [])).toBe('removed')
+    compareIndex(path)
+    while (await store.mergeSearch());
+    store.close()
+    expect(textsIn(path)).toEqual(texts([renamed, rehashed, ...others]))
+    compareIndex(path)
+  })
+})
