@@ -1,12 +1,6 @@
-import type { FaultyRecord, ImportLine, Left, UserRecord } from './record.ts'
+import type { FaultyRecord, ImportLine, Left, TheirRole, UserRecord } from './record.ts'
 import { NO_EMAIL } from './record.ts'
 import { unusableHash } from './unusable-hash.ts'
-
-/** What an operator may ask for beyond the file itself. */
-export interface CarryOptions {
-  /** Whether someone who is an administrator there is to be one here. */
-  keepAdmins: boolean
-}
 
 /** A user of another product, in our words; `undefined` where the product says nothing. */
 export interface ForeignUser {
@@ -15,7 +9,9 @@ export interface ForeignUser {
   username?: unknown
   name?: string | undefined
   /** As they are called there. */
-  roles?: readonly unknown[] | undefined
+  roles?: readonly TheirRole[] | undefined
+  /** Whether a flag, and not a role, makes them an administrator there. */
+  admin?: boolean | undefined
   disabled?: boolean | undefined
   emailVerified?: boolean | undefined
   createdAt?: string | undefined
@@ -32,7 +28,7 @@ const USERNAME = /^[a-z0-9_.-]{3,32}$/i
  * Makes a line of an import of a user of another product. What has no place here is left behind, and said so; without
  * an email, or with a hash that can't be checked here, there is no user.
  */
-export function carryOver(place: number, found: ForeignUser, options: CarryOptions): UserRecord | FaultyRecord {
+export function carryOver(place: number, found: ForeignUser): UserRecord | FaultyRecord {
   const left: Left[] = []
   const { password, createdAt } = found
   const user: ImportLine = {}
@@ -43,9 +39,6 @@ export function carryOver(place: number, found: ForeignUser, options: CarryOptio
   if (username === null) left.push('username')
   else if (username !== undefined) user.username = username
   if (found.name) user.name = found.name
-  const roles = rolesOf(found.roles ?? [])
-  if (roles.includes('ADMIN') && !options.keepAdmins) left.push('admin')
-  user.roles = roles.filter((role) => role !== 'ADMIN' || options.keepAdmins)
   if (found.disabled) user.status = 'disabled'
   if (found.emailVerified !== undefined) user.email_verified = found.emailVerified
   if (createdAt !== undefined)
@@ -54,7 +47,8 @@ export function carryOver(place: number, found: ForeignUser, options: CarryOptio
   if (password && 'fault' in password) return { place, fault: password.fault, user }
   if (!password) left.push('password')
   user.password_hash = password?.hash ?? unusableHash()
-  return left.length > 0 ? { place, user, left } : { place, user }
+  const theirs = { roles: found.roles ?? [], admin: found.admin ?? false }
+  return left.length > 0 ? { place, user, left, theirs } : { place, user, theirs }
 }
 
 /** `undefined`: there is none, or it says no more than the email; `null`: it can't be one here. */
@@ -63,26 +57,29 @@ function usernameOf(found: unknown, email: string): string | null | undefined {
   return USERNAME.test(found) ? found : null
 }
 
-const ROLE_LENGTH = 32
-const ROLES_MAX = 32
-
-/** USER, and what the roles there are called in our spelling: `sales-team` is SALES_TEAM. */
-function rolesOf(found: readonly unknown[]): string[] {
-  const roles = found.flatMap((role) => (typeof role === 'string' && role !== '' ? [roleOf(role)] : []))
-  return [...new Set(['USER', ...roles])].slice(0, ROLES_MAX)
-}
-
-function roleOf(name: string): string {
-  const spelled = name.toUpperCase().replaceAll(/[^A-Z0-9_]/g, '_')
-  return (/^[A-Z]/.test(spelled) ? spelled : `R_${spelled}`).slice(0, ROLE_LENGTH)
-}
-
 /** What the claims of a user say of roles: `roles: ["editor"]`, `role: "editor"`, `admin: true`. */
-export function rolesInClaims(claims: unknown): unknown[] {
-  if (typeof claims !== 'object' || claims === null) return []
-  const { roles, role, admin } = claims as Record<string, unknown>
-  const named = Array.isArray(roles) ? roles : typeof role === 'string' ? [role] : []
-  return admin === true ? [...named, 'admin'] : named
+export function rolesInClaims(claims: unknown): string[] {
+  const { roles, role, admin } = object(claims)
+  return [...roleNames(roles), ...roleNames(role), ...(admin === true ? ['admin'] : [])]
+}
+
+/**
+ * The names in a list of roles, in one name, or in an object that has a flag for each. What is no name stands there as
+ * its JSON, which fits no role of ours: it is reported, not passed over.
+ */
+export function roleNames(value: unknown): string[] {
+  if (value === undefined || value === null || value === '') return []
+  if (Array.isArray(value)) return value.filter((name) => name !== '').map(roleName)
+  if (typeof value !== 'object') return [roleName(value)]
+  return Object.entries(value).flatMap(([name, has]) => {
+    if (has === false || has === null) return []
+    return has === true ? [name] : [roleName({ [name]: has })]
+  })
+}
+
+/** In brackets what is no text: `null` must not become a role of that name. */
+function roleName(value: unknown): string {
+  return typeof value === 'string' ? value : `(${JSON.stringify(value)})`
 }
 
 /** Stands for a time that is there and can't be read. */

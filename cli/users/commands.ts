@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander'
-import { does, leaf } from '../command.ts'
+import { collect, does, leaf } from '../command.ts'
 import type { ExportOptions } from './export.ts'
 import { FORMATS, type ImportOptions, ON_CONFLICT } from './import-options.ts'
 
@@ -24,6 +24,11 @@ export function importCommand(users: Command): void {
     .option('--errors <file>', 'a file for what could not be imported, to be mended and imported again')
     .option('--resume', 'go on with an import that was stopped')
     .option('--keep-admins', 'let who is an administrator there be one here')
+    .option(
+      '--role-map <theirs=OURS>',
+      'what a role of theirs becomes here; may be given again, or name a file of such lines',
+      collect,
+    )
     .option('--hash-config <file>', 'the hash parameters of a Firebase project')
     .action(
       does(async (tool, options: ImportOptions, file: string) => {

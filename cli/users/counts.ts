@@ -1,14 +1,22 @@
 import { count } from '../terminal.ts'
+import { LeftRoles, type LeftRolesRead } from './left-roles.ts'
 import type { Left } from './record.ts'
 
 export const STATUSES = ['created', 'updated', 'unchanged', 'skipped', 'failed'] as const
 export type Status = (typeof STATUSES)[number]
 
 /** What became of the records so far, and what was left behind of how many. */
-export type Counts = Record<Status, number> & { left: Partial<Record<Left, number>> }
+export type Counts = Record<Status, number> & { left: Partial<Record<Left, number>>; roles: LeftRoles }
+
+/** As a journal keeps them. */
+export type CountsRead = Omit<Counts, 'roles'> & { roles: LeftRolesRead }
 
 export function noCounts(): Counts {
-  return { created: 0, updated: 0, unchanged: 0, skipped: 0, failed: 0, left: {} }
+  return { created: 0, updated: 0, unchanged: 0, skipped: 0, failed: 0, left: {}, roles: new LeftRoles() }
+}
+
+export function countsFrom(read: CountsRead): Counts {
+  return { ...read, roles: new LeftRoles(read.roles) }
 }
 
 export function countLeft({ left }: Counts, found: readonly Left[] = []): void {
@@ -27,9 +35,10 @@ const LEFT: Record<Left, [what: string, hint: string]> = {
 }
 
 /** What an operator should know of users who were taken though not all of them could be. */
-export function leftBehind({ left }: Counts): string[] {
-  return Object.entries(LEFT).flatMap(([name, [what, hint]]) => {
+export function leftBehind({ left, roles }: Counts): string[] {
+  const lines = Object.entries(LEFT).flatMap(([name, [what, hint]]) => {
     const number = left[name as Left]
     return number === undefined ? [] : [`${what}: ${count(number)} (${hint})`]
   })
+  return [...lines, ...roles.lines]
 }

@@ -4,12 +4,13 @@ import type { Tool } from '../command.ts'
 import { EXIT, Failure } from '../exit.ts'
 import { onStop } from '../signals.ts'
 import { count, note, Progress, write } from '../terminal.ts'
-import { countLeft, leftBehind, noCounts } from './counts.ts'
+import { type Counts, countLeft, leftBehind, noCounts } from './counts.ts'
 import { ErrorsFile, ErrorsShown, type Refusal } from './errors-file.ts'
-import { recordsOf } from './formats/formats.ts'
 import type { ImportSettings } from './import-options.ts'
 import type { Input } from './input.ts'
+import { rolesLeftOf } from './outcomes.ts'
 import type { ImportLine, ImportRecord } from './record.ts'
+import { Records } from './records.ts'
 import { exitFor } from './summary.ts'
 
 /** Reads and checks a file, and writes nothing but its errors: no service is asked, so who is there already is not known. */
@@ -26,12 +27,14 @@ export async function dryRun(tool: Tool, input: Input, settings: ImportSettings)
     },
     () => process.exit(EXIT.interrupted),
   )
+  const records = new Records(input, settings)
   const counts = noCounts()
   const found: Refusal[] = []
   let ready = 0
   try {
-    for await (const record of recordsOf(input.bytes(), settings)) {
+    for await (const record of records) {
       const refusal = check(record)
+      if ('user' in record && !('fault' in record)) counts.roles.add(record.leftRoles)
       if (refusal) found.push(refusal)
       else if ('user' in record && 'left' in record) countLeft(counts, record.left)
       if (refusal) counts.failed++
@@ -46,8 +49,8 @@ export async function dryRun(tool: Tool, input: Input, settings: ImportSettings)
     refusals.close()
   }
   if (stop.signal.aborted) throw new Failure(EXIT.interrupted, 'Stopped: nothing was written', { code: 'interrupted' })
-  if (!tool.globals.quiet) for (const said of leftBehind(counts)) note(`! ${said}`)
-  await tellReady(tool, ready, counts.failed, performance.now() - startedAt)
+  if (!tool.globals.quiet) for (const said of [...leftBehind(counts), ...records.unusedMap]) note(`! ${said}`)
+  await tellReady(tool, ready, counts, performance.now() - startedAt)
 }
 
 /** Others get their turn: a Ctrl-C, say. */
@@ -56,13 +59,13 @@ async function pause(progress: Progress, done: number, { part }: Input): Promise
   await Bun.sleep(0)
 }
 
-async function tellReady(tool: Tool, ready: number, failed: number, duration: number): Promise<void> {
+async function tellReady(tool: Tool, ready: number, { failed, roles }: Counts, duration: number): Promise<void> {
   const total = ready + failed
   if (tool.out.form.output === 'table')
     await write(`${count(ready)} can be imported, ${count(failed)} can’t; nothing was written`)
   else if (tool.out.form.output !== 'ids') {
     const duration_ms = Math.round(duration)
-    await tool.out.record({ dry_run: true, ready, failed, total, changed: false, duration_ms })
+    await tool.out.record({ dry_run: true, ready, failed, total, changed: false, duration_ms, ...roles.read })
   }
   process.exitCode = exitFor(failed, total)
 }
@@ -89,14 +92,15 @@ async function checker() {
       return { place, code: 'unreadable', message: fault, ...(user ? { record: user } : {}) }
     }
     const { place, user } = record
+    const left = rolesLeftOf(record)
     try {
       valid(user)
     } catch (error) {
       if (!(error instanceof Problem)) throw error
-      return { place, code: error.code, message: [error.publicMessage].flat().join('; '), record: user }
+      return { place, code: error.code, message: [error.publicMessage].flat().join('; '), record: user, ...left }
     }
     const message = passwordFault(user)
-    return message === undefined ? undefined : { place, code: 'validation_failed', message, record: user }
+    return message === undefined ? undefined : { place, code: 'validation_failed', message, record: user, ...left }
   }
 }
 

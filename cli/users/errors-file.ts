@@ -10,6 +10,8 @@ export interface Refusal {
   message: string
   /** As `users import` reads it: mended, the line can be imported again. */
   record?: ImportLine
+  /** Roles that are not in the record, because they do not fit here. */
+  roles_left_out?: string[]
 }
 
 /** Where refusals go. */

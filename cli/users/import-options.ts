@@ -1,6 +1,8 @@
 import { extname, resolve } from 'node:path'
 import { usage } from '../exit.ts'
 import type { Input } from './input.ts'
+import { readRoleMap } from './role-map.ts'
+import type { RoleMap } from './role-names.ts'
 
 export const FORMATS = ['jsonl', 'csv', 'auth0', 'keycloak', 'supabase', 'firebase'] as const
 export type Format = (typeof FORMATS)[number]
@@ -16,6 +18,7 @@ export interface ImportOptions {
   resume?: boolean
   keepAdmins?: boolean
   hashConfig?: string
+  roleMap?: string[]
 }
 
 /** What an import is done with: what its journal keeps, so that `--resume` alone goes on. Paths are absolute. */
@@ -25,6 +28,7 @@ export interface ImportSettings {
   keepAdmins: boolean
   errors: string | null
   hashConfig: string | null
+  roleMap: RoleMap
 }
 
 const EXTENSIONS: Record<string, Format> = { '.jsonl': 'jsonl', '.ndjson': 'jsonl', '.csv': 'csv' }
@@ -50,6 +54,7 @@ export function settingsOf(options: ImportOptions, input: Input): ImportSettings
     keepAdmins: options.keepAdmins ?? false,
     errors,
     hashConfig: options.hashConfig === undefined ? null : resolve(options.hashConfig),
+    roleMap: readRoleMap(options.roleMap ?? []),
   }
 }
 
@@ -69,9 +74,10 @@ export function sameAsBegun(options: ImportOptions, wanted: ImportSettings, begu
     ['--keep-admins', options.keepAdmins, 'keepAdmins'],
     ['--errors', options.errors, 'errors'],
     ['--hash-config', options.hashConfig, 'hashConfig'],
+    ['--role-map', options.roleMap, 'roleMap'],
   ]
   for (const [flag, given, name] of flags)
-    if (given !== undefined && wanted[name] !== begun[name])
+    if (given !== undefined && JSON.stringify(wanted[name]) !== JSON.stringify(begun[name]))
       throw usage(
         `The import was begun with another ${flag}: leave it out to go on, or leave out --resume to begin again`,
       )

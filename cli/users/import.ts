@@ -8,11 +8,11 @@ import { leftBehind, noCounts, totalOf } from './counts.ts'
 import { newRun } from './derived-id.ts'
 import { dryRun } from './dry-run.ts'
 import { ErrorsFile, ErrorsShown, type Refusals } from './errors-file.ts'
-import { recordsOf } from './formats/formats.ts'
 import { type ImportOptions, sameAsBegun, settingsOf } from './import-options.ts'
 import { Input } from './input.ts'
 import { type Journal, JournalFile, sameFile } from './journal.ts'
 import { add, refusalsOf } from './outcomes.ts'
+import { Records } from './records.ts'
 import { Sender } from './sender.ts'
 import { finish } from './summary.ts'
 import { Wire } from './wire.ts'
@@ -53,7 +53,7 @@ function begin(tool: Tool, options: ImportOptions, input: Input, file: JournalFi
       `An import of ${input.name} stopped after ${count(found.acknowledged)} records (--resume goes on with it): it begins again`,
     )
   return new Run(tool, input, file, {
-    version: 1,
+    version: 2,
     run: newRun(Date.now()),
     file: identity,
     settings,
@@ -67,11 +67,13 @@ function begin(tool: Tool, options: ImportOptions, input: Input, file: JournalFi
 }
 
 /** What the journal holds, as the options that it was begun with. */
-function begunOptions({ settings: { errors, format, hashConfig, keepAdmins, onConflict } }: Journal): ImportOptions {
+function begunOptions({ settings }: Journal): ImportOptions {
+  const { errors, format, hashConfig, keepAdmins, onConflict, roleMap } = settings
   return {
     format,
     onConflict,
     keepAdmins,
+    roleMap: roleMap.map((pair) => pair.join('=')),
     ...(errors === null ? {} : { errors }),
     ...(hashConfig === null ? {} : { hashConfig }),
   }
@@ -108,7 +110,7 @@ class Run {
       },
       () => process.exit(EXIT.interrupted),
     )
-    const records = recordsOf(this.input.bytes(), journal.settings)
+    const records = new Records(this.input, journal.settings)
     await wire.greet()
     // From here on it is this import that is gone on with, and none of before.
     this.file?.write(journal)
@@ -122,7 +124,8 @@ class Run {
       this.progress.clear()
       refusals.close()
     }
-    if (!this.tool.globals.quiet) for (const said of leftBehind(journal.counts)) note(`! ${said}`)
+    if (!this.tool.globals.quiet)
+      for (const said of [...leftBehind(journal.counts), ...records.unusedMap]) note(`! ${said}`)
   }
 
   tell(lines: number): void {

@@ -24,6 +24,7 @@ export class Input {
   readonly path: string | null = null
   readonly identity: FileIdentity | null = null
   private stopReading: (() => Promise<void>) | undefined
+  private closed = false
 
   /** @throws Failure where there is no such file */
   constructor(readonly name: string) {
@@ -50,14 +51,23 @@ export class Input {
   }
 
   async *bytes(): Bytes & AsyncGenerator<Uint8Array> {
-    for await (const chunk of this.path ? createReadStream(this.path, { highWaterMark: CHUNK }) : this.standard()) {
+    for await (const chunk of this.path ? fileBytes(this.path) : this.standard()) {
       this.read += chunk.length
+      yield chunk
+    }
+  }
+
+  /** A file from its beginning once more, for a look ahead: what is read so is not counted. */
+  async *again(): Bytes & AsyncGenerator<Uint8Array> {
+    for await (const chunk of fileBytes(this.path ?? '')) {
+      if (this.closed) return
       yield chunk
     }
   }
 
   /** Waits for no more of it: whoever writes to standard input may never end. */
   close(): void {
+    this.closed = true
     void this.stopReading?.()
   }
 
@@ -66,6 +76,10 @@ export class Input {
     this.stopReading = () => reader.cancel()
     for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value
   }
+}
+
+function fileBytes(path: string): Bytes {
+  return createReadStream(path, { highWaterMark: CHUNK })
 }
 
 /** What stands where a file should. */

@@ -5,14 +5,14 @@ import { join } from 'node:path'
 import { EXIT, Failure } from '../exit.ts'
 import { writePrivateFile } from '../private-file.ts'
 import type { Environment } from '../settings.ts'
-import type { Counts } from './counts.ts'
+import { type Counts, type CountsRead, countsFrom } from './counts.ts'
 import type { RunId } from './derived-id.ts'
 import type { ImportSettings } from './import-options.ts'
 import type { FileIdentity } from './input.ts'
 
 /** How far an import has come. Nothing in it is secret; all of it is written before the batch that it speaks of is sent. */
 export interface Journal {
-  version: 1
+  version: 2
   run: RunId
   file: FileIdentity
   settings: ImportSettings
@@ -28,6 +28,8 @@ export interface Journal {
   finished: boolean
 }
 
+type JournalRead = Omit<Journal, 'counts'> & { counts: CountsRead }
+
 /** The journal of the imports of one file into one instance. */
 export class JournalFile {
   private readonly path: string
@@ -42,8 +44,8 @@ export class JournalFile {
   /** Null: none, or one that another version wrote. */
   read(): Journal | null {
     try {
-      const journal = JSON.parse(readFileSync(this.path, 'utf8')) as Journal
-      return journal.version === 1 ? journal : null
+      const journal = JSON.parse(readFileSync(this.path, 'utf8')) as JournalRead
+      return journal.version === 2 ? { ...journal, counts: countsFrom(journal.counts) } : null
     } catch {
       return null
     }

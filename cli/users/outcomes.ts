@@ -1,6 +1,7 @@
 import type { Batch } from './batches.ts'
 import { type Counts, countLeft } from './counts.ts'
 import type { Refusal } from './errors-file.ts'
+import type { UserRecord } from './record.ts'
 import type { Outcome } from './sender.ts'
 
 /** Why records of a batch were not taken, in the order of the file. */
@@ -13,9 +14,16 @@ export function refusalsOf(batch: Batch, outcomes: Outcome[]): Refusal[] {
   }))
   const refused = batch.lines.flatMap(({ record }, n) => {
     const { code = 'failed', message = '', status } = outcomes[n] as Outcome
-    return status === 'failed' ? [{ place: record.place, code, message, record: record.user }] : []
+    return status === 'failed'
+      ? [{ place: record.place, code, message, record: record.user, ...rolesLeftOf(record) }]
+      : []
   })
   return [...faults, ...refused].sort((one, other) => one.place - other.place)
+}
+
+/** For whoever repairs the record: importing it again does not bring these back. */
+export function rolesLeftOf({ leftRoles }: UserRecord): Pick<Refusal, 'roles_left_out'> {
+  return leftRoles ? { roles_left_out: leftRoles.map(({ role }) => role) } : {}
 }
 
 /** Counts what became of a batch. */
@@ -23,6 +31,8 @@ export function add(counts: Counts, { faults, lines }: Batch, outcomes: Outcome[
   counts.failed += faults.length
   for (const [n, { status }] of outcomes.entries()) {
     counts[status]++
+    // Whatever became of the user: what the file says does not fit.
+    counts.roles.add(lines[n]?.record.leftRoles)
     if (status === 'created' || status === 'updated') countLeft(counts, lines[n]?.record.left)
   }
 }

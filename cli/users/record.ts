@@ -16,14 +16,34 @@ export interface ImportLine {
 /** What of a user was left behind, where the user could be taken all the same. */
 export type Left = 'admin' | 'username' | 'created_at' | 'password'
 
+/** A role of the other product: its name, or the key of a group whose name stands elsewhere in the file. */
+export type TheirRole = string | { group: string }
+
+/** Why a role was left out: it can't be written as one of ours, another one would become the same, or it is one too many. */
+export type RoleFault = 'unfit' | 'same' | 'too_many'
+
+export interface LeftRole {
+  /** As it is called there. */
+  role: string
+  reason: RoleFault
+  /** Of `same`: another role of the file that would become the same. */
+  other?: string
+}
+
 /** A user that was read, or why there is none. */
 export type ImportRecord = UserRecord | FaultyRecord
+
+/** What a format reads: also what a group is called, which is no record of its own. */
+export type ReadRecord = ImportRecord | { place: number; group: { id: string; name: string } }
 
 export interface UserRecord {
   /** The line of the file that it begins in, or its number among the records of a JSON document; from 1. */
   place: number
   user: ImportLine
   left?: Left[]
+  /** Roles of the other product, which `fitRoles` makes ours; `admin`: an administrator there by a flag, not by a role. */
+  theirs?: { roles: readonly TheirRole[]; admin: boolean }
+  leftRoles?: LeftRole[]
 }
 
 export interface FaultyRecord {

@@ -12,7 +12,17 @@ export async function finish(tool: Tool, counts: Counts, duration: number): Prom
     await write(`${STATUSES.map((status) => `${count(counts[status])} ${status}`).join(', ')}`)
   else if (tool.out.form.output !== 'ids') {
     const duration_ms = Math.round(duration)
-    await tool.out.record({ created, updated, unchanged, skipped, failed, total, changed, duration_ms })
+    await tool.out.record({
+      created,
+      updated,
+      unchanged,
+      skipped,
+      failed,
+      total,
+      changed,
+      duration_ms,
+      ...counts.roles.read,
+    })
   }
   process.exitCode = exitFor(failed, total)
 }

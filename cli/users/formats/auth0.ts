@@ -1,12 +1,4 @@
-import {
-  type CarryOptions,
-  carryOver,
-  fullName,
-  object,
-  type PasswordFound,
-  rolesInClaims,
-  timeOf,
-} from '../carry-over.ts'
+import { carryOver, fullName, object, type PasswordFound, rolesInClaims, timeOf } from '../carry-over.ts'
 import { BROKEN_HASH, bytesIn, hashFound, scrypt, unknownAlgorithm } from '../foreign-hash.ts'
 import { jsonRecords } from '../json-records.ts'
 import type { ImportRecord } from '../record.ts'
@@ -18,7 +10,7 @@ type Fields = Record<string, unknown>
  * Users of Auth0: an export of users, with or without `passwordHash` (a line of JSON each), or the array that its own
  * import takes (`password_hash`, `custom_password_hash`).
  */
-export async function* auth0(source: Bytes, options: CarryOptions): AsyncGenerator<ImportRecord> {
+export async function* auth0(source: Bytes): AsyncGenerator<ImportRecord> {
   for await (const record of jsonRecords(source)) {
     if ('fault' in record) {
       yield record
@@ -36,7 +28,7 @@ export async function* auth0(source: Bytes, options: CarryOptions): AsyncGenerat
       createdAt: timeOf(object(user.created_at).$date ?? user.created_at),
       password: passwordOf(user),
     }
-    yield carryOver(record.place, found, options)
+    yield carryOver(record.place, found)
   }
 }
 

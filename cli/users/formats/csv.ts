@@ -62,13 +62,19 @@ function recordOf(place: number, cells: Cell[], columns: Column[]): ImportRecord
 
 function set(user: ImportLine, column: Column, { text, quoted }: Cell): FaultyRecord['fault'] | undefined {
   if (text === '' && !(quoted && column === 'name')) return undefined
-  if (column === 'roles') user.roles = text === NO_ROLES ? [] : text.split(/[,;\s]+/).filter((role) => role !== '')
+  if (column === 'roles') user.roles = text === NO_ROLES ? [] : rolesIn(text)
   else if (column === 'email_verified') {
     const flag = FLAGS[text.toLowerCase()]
     if (flag === undefined) return 'email_verified must be true or false'
     user.email_verified = flag
   } else user[column] = text
   return undefined
+}
+
+/** A blank is a part of a role's name: BILLING ADMIN must not become an ADMIN. */
+function rolesIn(text: string): string[] {
+  const names = text.split(/[,;\r\n]/).map((name) => name.trim())
+  return names.filter((name) => name !== '')
 }
 
 /** The columns that an export writes, in their order. */

@@ -1,13 +1,4 @@
-import {
-  type CarryOptions,
-  carryOver,
-  flagOf,
-  fullName,
-  objectIn,
-  type PasswordFound,
-  rolesInClaims,
-  timeOf,
-} from '../carry-over.ts'
+import { carryOver, flagOf, fullName, objectIn, type PasswordFound, rolesInClaims, timeOf } from '../carry-over.ts'
 import { csvRows } from '../csv-rows.ts'
 import type { HashConfig } from '../firebase-hash-config.ts'
 import { isJson, restarted } from '../first-bytes.ts'
@@ -33,11 +24,7 @@ const CELLS: Record<number, string> = {
 const CELLS_LEAST = 26
 
 /** Users of Firebase, as `firebase auth:export` writes them: JSON, or CSV. */
-export async function* firebase(
-  source: Bytes,
-  options: CarryOptions,
-  config: HashConfig,
-): AsyncGenerator<ImportRecord> {
+export async function* firebase(source: Bytes, config: HashConfig): AsyncGenerator<ImportRecord> {
   const { first, bytes } = await restarted(source)
   for await (const record of isJson(first) ? jsonRecords(bytes) : table(bytes)) {
     if ('fault' in record) {
@@ -54,7 +41,7 @@ export async function* firebase(
       createdAt: timeOf(user.createdAt),
       password: passwordOf(user, config),
     }
-    yield carryOver(record.place, found, options)
+    yield carryOver(record.place, found)
   }
 }
 

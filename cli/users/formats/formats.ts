@@ -1,6 +1,6 @@
 import { readHashConfig } from '../firebase-hash-config.ts'
 import type { ImportSettings } from '../import-options.ts'
-import type { ImportRecord } from '../record.ts'
+import type { ReadRecord } from '../record.ts'
 import type { Bytes } from '../text-lines.ts'
 import { auth0 } from './auth0.ts'
 import { csv } from './csv.ts'
@@ -13,12 +13,12 @@ import { supabase } from './supabase.ts'
  * The records of a file, one at a time.
  * @throws Failure where the hash parameters can't be read
  */
-export function recordsOf(source: Bytes, settings: ImportSettings): AsyncGenerator<ImportRecord> {
+export function recordsOf(source: Bytes, settings: ImportSettings): AsyncGenerator<ReadRecord> {
   const { format, hashConfig } = settings
   if (format === 'jsonl') return jsonl(source)
   if (format === 'csv') return csv(source)
-  if (format === 'auth0') return auth0(source, settings)
-  if (format === 'keycloak') return keycloak(source, settings)
-  if (format === 'supabase') return supabase(source, settings)
-  return firebase(source, settings, readHashConfig(hashConfig ?? ''))
+  if (format === 'auth0') return auth0(source)
+  if (format === 'keycloak') return keycloak(source)
+  if (format === 'supabase') return supabase(source)
+  return firebase(source, readHashConfig(hashConfig ?? ''))
 }

@@ -1,4 +1,4 @@
-import { type CarryOptions, carryOver, fullName, object, objectIn, type PasswordFound, timeOf } from '../carry-over.ts'
+import { carryOver, fullName, object, objectIn, type PasswordFound, roleNames, timeOf } from '../carry-over.ts'
 import { argon2, hashFound, isPbkdf2, pbkdf2, unknownAlgorithm } from '../foreign-hash.ts'
 import { jsonRecords } from '../json-records.ts'
 import type { ImportRecord } from '../record.ts'
@@ -10,7 +10,7 @@ type Fields = Record<string, unknown>
 const OF_EVERYONE = /^(default-roles-.*|offline_access|uma_authorization)$/
 
 /** Users of Keycloak: a realm with its users, a users file, or several realms, as `kc.sh export` writes them. */
-export async function* keycloak(source: Bytes, options: CarryOptions): AsyncGenerator<ImportRecord> {
+export async function* keycloak(source: Bytes): AsyncGenerator<ImportRecord> {
   for await (const record of jsonRecords(source)) {
     if ('fault' in record) {
       yield record
@@ -21,19 +21,18 @@ export async function* keycloak(source: Bytes, options: CarryOptions): AsyncGene
       yield { place, fault: 'It is the account of a client, not a user' }
       continue
     }
-    const roles = Array.isArray(user.realmRoles) ? user.realmRoles : []
     const found = {
       id: user.id,
       email: user.email,
       username: user.username,
       name: fullName(user.firstName, user.lastName),
-      roles: roles.filter((role) => !OF_EVERYONE.test(String(role))),
+      roles: roleNames(user.realmRoles).filter((role) => !OF_EVERYONE.test(role)),
       disabled: user.enabled === false,
       emailVerified: user.emailVerified === true,
       createdAt: timeOf(user.createdTimestamp),
       password: passwordOf(user.credentials),
     }
-    yield carryOver(place, found, options)
+    yield carryOver(place, found)
   }
 }
 

@@ -1,5 +1,5 @@
 import { usage } from '../../exit.ts'
-import { type CarryOptions, carryOver, flagOf, fullName, objectIn, rolesInClaims, timeOf } from '../carry-over.ts'
+import { carryOver, flagOf, fullName, objectIn, rolesInClaims, timeOf } from '../carry-over.ts'
 import { csvRows } from '../csv-rows.ts'
 import { isJson, restarted } from '../first-bytes.ts'
 import { hashFound } from '../foreign-hash.ts'
@@ -10,10 +10,10 @@ import type { Bytes } from '../text-lines.ts'
 type Fields = Record<string, unknown>
 
 /** Users of Supabase: the table `auth.users` as CSV with its first row, or what the admin API lists, as JSON. */
-export async function* supabase(source: Bytes, options: CarryOptions): AsyncGenerator<ImportRecord> {
+export async function* supabase(source: Bytes): AsyncGenerator<ImportRecord> {
   const { first, bytes } = await restarted(source)
   for await (const record of isJson(first) ? jsonRecords(bytes) : table(bytes))
-    yield 'fault' in record ? record : userOf(record.place, record.value, options)
+    yield 'fault' in record ? record : userOf(record.place, record.value)
 }
 
 async function* table(
@@ -38,7 +38,7 @@ async function* table(
   }
 }
 
-function userOf(place: number, user: Fields, options: CarryOptions): ImportRecord {
+function userOf(place: number, user: Fields): ImportRecord {
   if (user.deleted_at) return { place, fault: 'It was deleted there' }
   if (flagOf(user.is_anonymous)) return { place, fault: 'It is an anonymous user, without an email' }
   // Users can write the first themselves: no role may come of it.
@@ -59,7 +59,7 @@ function userOf(place: number, user: Fields, options: CarryOptions): ImportRecor
     createdAt: timeOf(user.created_at),
     password: hashFound(user.encrypted_password),
   }
-  return carryOver(place, found, options)
+  return carryOver(place, found)
 }
 
 function isAhead(time: unknown): boolean {
