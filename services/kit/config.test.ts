@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'bun:test'
 import { atOneAddress, type Config, ConfigError, type Environment, readConfig } from './config.ts'
+import { readSender } from './sender.ts'
 import { ofEachService } from './services.ts'
+import { isOpenToOthers, readSmtpUrl } from './smtp-url.ts'
 
 const SECRETS = {
   INTERNAL_API_KEY: 'wF3nR8kZ1mQ6yT4uJ9sL2xC7vB5hD0pG',
@@ -120,7 +122,13 @@ const SETTINGS: [name: string, value: string, field: keyof Config, read: unknown
     ['https://a.example.org', 'http://localhost:5173'],
     ['*', 'https://a.example.org/', 'https://*.example.org', 'null', 'a.example.org', 'https://a.org,*'],
   ],
-  ['AMQP_URL', 'amqps://u:p@mq:5671/shop', 'amqpUrl', 'amqps://u:p@mq:5671/shop', ['mq:5672', 'http://mq']],
+  [
+    'AMQP_URL',
+    'amqps://u:p@mq:5671/shop',
+    'amqpUrl',
+    'amqps://u:p@mq:5671/shop',
+    ['mq:5672', 'http://mq', 'amqp://', 'amqp:///shop', 'amqp://mq:0', 'amqp://mq:99999'],
+  ],
   ['AMQP_EXCHANGE', 'shop.events', 'amqpExchange', 'shop.events', ['amq.topic', 'a b', 'x'.repeat(128)]],
   ['SMTP_URL', 'smtps://u:p@mail:465', 'smtpUrl', 'smtps://u:p@mail:465', ['mail:25', 'http://mail']],
   ['MAIL_FROM', 'App <a@b.org>', 'mailFrom', 'App <a@b.org>', ['a@b.org\r\nBcc: c@d.org']],
@@ -188,6 +196,155 @@ describe('each setting', () => {
       ...config,
       addresses: ofEachService(() => 'http://one:1'),
     })
+  })
+})
+
+describe('R11: SMTP_URL names a server, or stops the start', () => {
+  test.each([
+    'smtp://mail.example.org',
+    'smtp://mail:2525/',
+    'smtp://[::1]:25',
+    'smtp://mail_server:1025',
+    'smtp://u:p%40ss@почта.рф',
+    'smtps://u:p@mail?requireTLS=false&tls.rejectUnauthorized=false',
+    'smtp://u:p@mail?name=shop.example.org&tls.servername=mx.example.org',
+  ])('%s', (SMTP_URL) => {
+    expect(read({ SMTP_URL }).smtpUrl).toBe(SMTP_URL)
+  })
+
+  test.each([
+    ['smtp://', 'host'],
+    ['smtps://', 'host'],
+    ['smtp:mail', 'host'],
+    ['smtp:///mail', 'host'],
+    ['smtp://?requireTLS=true', 'host'],
+    ['smtp://a%2fb', 'host'],
+    ['smtp://mail:0', 'port'],
+    ['smtp://mail:99999', 'address'],
+    ['smtps://mail/a/b', '%2F'],
+    ['smtp://canary:12/34@mail', '%2F'],
+    ['smtp://canary:12#34@mail', '%23'],
+    ['smtp://canary:12?34canary@mail', '%3F'],
+    ['smtp://canary@mail', 'password'],
+    ['smtp://:canary@mail', 'user'],
+    ['"smtp://mail"', 'address'],
+    ['smtp://mail?pool=true', 'requireTLS'],
+    ['smtp://mail?requireTLS=no', 'true or false'],
+    ['smtp://mail?requireTLS=true&requireTLS=false', 'once'],
+    ['smtp://mail?tls.rejectUnauthorized=0', 'true or false'],
+    ['smtp://mail?logger=true&debug=true', 'no others'],
+    ['smtp://mail?socketTimeout=1', 'no others'],
+    ['smtp://mail?name=a%0d%0aMAIL', 'name of a host'],
+  ])('%s', (SMTP_URL, named) => {
+    const [fault, ...others] = faultsOf({ ...SECRETS, SMTP_URL })
+    expect(others).toEqual([])
+    expect(fault).toStartWith('SMTP_URL ')
+    expect(fault).toContain(named)
+    expect(fault).not.toContain('canary')
+  })
+})
+
+describe('R26: what a password in SMTP_URL asks of its server', () => {
+  const PLAIN = { secure: false, requireTLS: false, open: false }
+  test.each([
+    ['smtp://u:p@mail', { ...PLAIN, requireTLS: true }],
+    ['smtp://u:p@mail:465', { ...PLAIN, requireTLS: true }],
+    ['smtp://u:p@192.0.2.1:25', { ...PLAIN, requireTLS: true }],
+    ['smtp://u:p@0.0.0.0', { ...PLAIN, requireTLS: true }],
+    ['smtp://u:p@localhost.example.org', { ...PLAIN, requireTLS: true }],
+    ['smtp://u:p@[2001:db8::1]', { ...PLAIN, requireTLS: true }],
+    ['smtp://u:p@mail?requireTLS=true', { ...PLAIN, requireTLS: true }],
+    ['smtp://u:p@mail?requireTLS=false', { ...PLAIN, open: true }],
+    ['smtp://u:p@mail?tls.rejectUnauthorized=false', { ...PLAIN, requireTLS: true, open: true }],
+    ['smtps://u:p@mail', { ...PLAIN, secure: true }],
+    ['smtps://u:p@mail?tls.rejectUnauthorized=false', { ...PLAIN, secure: true, open: true }],
+    ['smtp://mail', PLAIN],
+    ['smtp://mail?requireTLS=true', { ...PLAIN, requireTLS: true }],
+    ['smtp://u:p@localhost', PLAIN],
+    ['smtp://u:p@LOCALHOST', PLAIN],
+    ['smtp://u:p@mail.localhost', PLAIN],
+    ['smtp://u:p@127.0.0.2:25', PLAIN],
+    ['smtp://u:p@[::1]', PLAIN],
+    ['smtp://u:p@127.0.0.1?requireTLS=true', { ...PLAIN, requireTLS: true }],
+  ])('%s', (address, expected) => {
+    const server = readSmtpUrl(address)
+    if (typeof server === 'string') throw new Error(server)
+    const { requireTLS, secure } = server
+    expect({ secure, requireTLS, open: isOpenToOthers(server) }).toEqual(expected)
+  })
+
+  test('the parts of the address are decoded, unless a percent sign encodes nothing', () => {
+    expect(readSmtpUrl('smtps://a%40b:p%3A%2F%zz@[::1]?name=shop.example.org')).toEqual({
+      host: '::1',
+      port: 465,
+      secure: true,
+      requireTLS: false,
+      auth: { user: 'a@b', pass: 'p%3A%2F%zz' },
+      name: 'shop.example.org',
+      tls: { rejectUnauthorized: true },
+    })
+    expect(readSmtpUrl('smtp://a%40b:p%3A%2F@mail')).toMatchObject({ port: 587, auth: { user: 'a@b', pass: 'p:/' } })
+  })
+})
+
+describe('R11: MAIL_FROM is one address, or stops the start', () => {
+  test.each([
+    ['a@example.org', '', 'a@example.org'],
+    ['<a@example.org>', '', 'a@example.org'],
+    ['Ann <a@example.org>', 'Ann', 'a@example.org'],
+    ['Ann <a.b+c@sub.example.org>', 'Ann', 'a.b+c@sub.example.org'],
+    ['"Ann, Inc." <a@example.org>', 'Ann, Inc.', 'a@example.org'],
+    ['"Ann \\"The Shop\\"" <a@example.org>', 'Ann "The Shop"', 'a@example.org'],
+    ["O'Neil & Sons (test) <a@example.org>", "O'Neil & Sons (test)", 'a@example.org'],
+    ['Ch202 <no-reply@localhost>', 'Ch202', 'no-reply@localhost'],
+    ['Магазин <no-reply@example.org>', 'Магазин', 'no-reply@example.org'],
+    ['Магазин <no-reply@пример.рф>', 'Магазин', 'no-reply@xn--e1afmkfd.xn--p1ai'],
+    ['no-reply@bücher.example', '', 'no-reply@xn--bcher-kva.example'],
+  ])('%s', (MAIL_FROM, name, address) => {
+    expect(read({ MAIL_FROM }).mailFrom).toBe(MAIL_FROM)
+    expect(readSender(MAIL_FROM)).toMatchObject({ name, address })
+  })
+
+  test.each([
+    'Example',
+    '"Ann <a@example.org>"',
+    "'Ann <a@example.org>'",
+    '"a@example.org"',
+    'a@example.org, b@example.org',
+    'Ann <a@example.org>, Bea <b@example.org>',
+    'a@example.org;b@example.org',
+    'Team: a@example.org, b@example.org;',
+    'Ann, Inc. <a@example.org>',
+    'Ann <a@example.org> (shop)',
+    'Ann <a@example.org>>',
+    'Ann <a@example.org',
+    'a@example.org>',
+    'Ann a@example.org',
+    'Ann <>',
+    'Ann <a>',
+    'a@',
+    '@example.org',
+    'a@@example.org',
+    'a b@example.org',
+    'анна@example.org',
+    'ä@example.org',
+    'a..b@example.org',
+    '.a@example.org',
+    'a@example..org',
+    'a@.example.org',
+    'a@-example.org',
+    'a@exa_mple.org',
+    'a@example.org.',
+    'a@127.0.0.1',
+    'a@example.org/x',
+    'mailto:a@example.org',
+    'Ann\t<a@example.org>',
+    'Ann <a@example.org>\u2028Bcc: b@example.org',
+    `${'a'.repeat(65)}@example.org`,
+    `a@${'a'.repeat(64)}.org`,
+    `a@${`${'a'.repeat(60)}.`.repeat(4)}example.org`,
+  ])('%j', (MAIL_FROM) => {
+    expect(faultsOf({ ...SECRETS, MAIL_FROM })).toEqual([expect.stringMatching(/^MAIL_FROM must /)])
   })
 })
 

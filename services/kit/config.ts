@@ -1,7 +1,9 @@
 import { isIP } from 'node:net'
 import { DAY, HOUR, MINUTE, SECOND } from './clock.ts'
 import { hostOf } from './outgoing.ts'
+import { readSender } from './sender.ts'
 import { addressSetting, defaultAddress, ofEachService, type ServiceName } from './services.ts'
+import { readSmtpUrl } from './smtp-url.ts'
 
 /** What the environment settles, checked and in the units the program uses (milliseconds for every duration). */
 export interface Config {
@@ -162,6 +164,22 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
   if (!proxies.every(isAddressOrNetwork))
     faults.push('TRUSTED_PROXIES must list IP addresses or networks such as 127.0.0.1 or 10.0.0.0/8')
 
+  /** The text as it is, read once for what is wrong with it. */
+  const verbatim = (name: string, value: string, read: (value: string) => object | string) => {
+    const result = read(value)
+    if (typeof result === 'string') faults.push(`${name} ${result}`)
+    return value
+  }
+
+  const broker = (name: string, value: string) => {
+    const before = faults.length
+    const base = url(name, value, ['amqp:', 'amqps:'], 5672)
+    const { hostname, port } = URL.parse(value) ?? {}
+    if (faults.length === before && (!hostname || port === '0'))
+      faults.push(`${name} must name a host and a port from 1 to 65535, such as amqp://127.0.0.1:5672`)
+    return base
+  }
+
   const smtpUrl = optional('SMTP_URL')
   const amqpUrl = optional('AMQP_URL')
   const ownUrl = address('CH202_URL', 'http://127.0.0.1:3000')
@@ -190,9 +208,9 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
     hashQueue: integer('HASH_QUEUE', 128, 0, 100_000),
     registrationOpen: oneOf('REGISTRATION', 'open', ['open', 'closed']) === 'open',
     corsOrigins: origins,
-    smtpUrl: smtpUrl && url('SMTP_URL', smtpUrl, ['smtp:', 'smtps:'], 587),
-    mailFrom: text('MAIL_FROM', 'Ch202 <no-reply@localhost>'),
-    amqpUrl: amqpUrl && url('AMQP_URL', amqpUrl, ['amqp:', 'amqps:'], 5672),
+    smtpUrl: smtpUrl && verbatim('SMTP_URL', smtpUrl, readSmtpUrl),
+    mailFrom: verbatim('MAIL_FROM', text('MAIL_FROM', 'Ch202 <no-reply@localhost>'), readSender),
+    amqpUrl: amqpUrl && broker('AMQP_URL', amqpUrl),
     amqpExchange: text('AMQP_EXCHANGE', 'ch202'),
     internalKeys: secret('INTERNAL_API_KEY'),
     operatorKeys: secret('OPERATOR_API_KEY'),
@@ -207,7 +225,6 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
   // Else the keys pile up: each stays until its last token has expired.
   if (config.signingKeyMaxAge >= HOUR && config.signingKeyMaxAge < config.jwtExpire)
     faults.push('SIGNING_KEY_MAX_AGE must be at least JWT_EXPIRE')
-  if (/[\r\n]/.test(config.mailFrom)) faults.push('MAIL_FROM must be one line')
   // Those that begin with amq. are the broker's own (AMQP 0-9-1, 3.1.3.1).
   if (!/^(?!amq\.)[\w.:-]{1,127}$/.test(config.amqpExchange))
     faults.push('AMQP_EXCHANGE must be 1 to 127 letters, digits, dashes, dots or colons, and not begin with amq.')
