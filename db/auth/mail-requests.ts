@@ -1,4 +1,4 @@
-import { asc, eq, gt, lte, or, sql } from 'drizzle-orm'
+import { asc, count, eq, gt, lte, or, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore, MailRequest } from '../../services/auth/store.ts'
 import { placeholders } from '../placeholders.ts'
@@ -29,15 +29,27 @@ export function mailRequestStore(sqlite: Sqlite, db: BunSQLiteDatabase) {
       db
         .select({ nextAt: mailRequests.nextAt })
         .from(mailRequests)
+        .where(gt(mailRequests.nextAt, sql.placeholder('now')))
         .orderBy(asc(mailRequests.nextAt))
         .limit(1)
         .prepare(),
     postpone: () =>
       db
         .update(mailRequests)
-        .set({ tries: sql`${mailRequests.tries} + 1`, nextAt: sql`${sql.placeholder('nextAt')}` })
+        .set({
+          tries: sql`${mailRequests.tries} + 1`,
+          nextAt: sql`${sql.placeholder('nextAt')}`,
+          lastError: sql`${sql.placeholder('lastError')}`,
+        })
         .where(eq(mailRequests.id, id))
         .prepare(),
+    hasten: () =>
+      db
+        .update(mailRequests)
+        .set({ nextAt: sql`${sql.placeholder('now')}` })
+        .where(gt(mailRequests.nextAt, sql.placeholder('now')))
+        .prepare(),
+    count: () => db.select({ count: count() }).from(mailRequests).prepare(),
     remove: () => db.delete(mailRequests).where(eq(mailRequests.id, id)).prepare(),
   })
 
@@ -46,10 +58,14 @@ export function mailRequestStore(sqlite: Sqlite, db: BunSQLiteDatabase) {
       await sqlite.write(() => statements.add.run({ ...request }))
     },
     mailRequestsDue: async (now: number, latest: number, limit: number) => statements.due.all({ now, latest, limit }),
-    nextMailRequest: async () => statements.next.get()?.nextAt ?? null,
-    async postponeMailRequest(of: string, nextAt: number) {
-      await sqlite.write(() => statements.postpone.run({ id: of, nextAt }))
+    nextMailRequest: async (now: number) => statements.next.get({ now })?.nextAt ?? null,
+    async postponeMailRequest(of: string, nextAt: number, lastError: string) {
+      await sqlite.write(() => statements.postpone.run({ id: of, nextAt, lastError }))
     },
+    async hastenMailRequests(now: number) {
+      await sqlite.write(() => statements.hasten.run({ now }))
+    },
+    countMailRequests: async () => statements.count.get()?.count ?? 0,
     async removeMailRequest(of: string) {
       await sqlite.write(() => statements.remove.run({ id: of }))
     },

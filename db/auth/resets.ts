@@ -1,12 +1,12 @@
-import { and, eq, gt, isNull, lt, or, sql } from 'drizzle-orm'
+import { and, eq, gt, isNull, lt, lte, or, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
-import type { AuthStore } from '../../services/auth/store.ts'
+import type { AuthStore, Reset } from '../../services/auth/store.ts'
 import type { AuditEvent } from '../../services/kit/audit.ts'
 import { placeholders } from '../placeholders.ts'
 import { prepared } from '../prepared.ts'
 import type { Sqlite } from '../sqlite.ts'
 import type { Audit } from './audit.ts'
-import { passwordResets } from './schema.ts'
+import { mailRequests, passwordResets } from './schema.ts'
 
 /** Whoever took a token and died over it has lost it after a minute. */
 const TAKEN_FOR = 60_000
@@ -18,6 +18,37 @@ export function resetStore(sqlite: Sqlite, db: BunSQLiteDatabase, audit: Audit) 
   const free = or(isNull(passwordResets.takenAt), lt(passwordResets.takenAt, sql.placeholder('forgotten')))
   const statements = prepared({
     insert: () => db.insert(passwordResets).values(placeholders(passwordResets)).prepare(),
+    claim: () =>
+      db
+        .update(mailRequests)
+        .set({ linkAt: sql`${sql.placeholder('now')}` })
+        .where(and(eq(mailRequests.id, sql.placeholder('mailId')), isNull(mailRequests.linkAt)))
+        .returning({ id: mailRequests.id })
+        .prepare(),
+    ofMail: () =>
+      db
+        .select({ tokenHash: passwordResets.tokenHash, expiresAt: passwordResets.expiresAt })
+        .from(passwordResets)
+        .where(
+          and(
+            eq(passwordResets.mailId, sql.placeholder('mailId')),
+            gt(passwordResets.expiresAt, sql.placeholder('now')),
+          ),
+        )
+        .prepare(),
+    newer: () =>
+      db
+        .select({ userId: passwordResets.userId })
+        .from(passwordResets)
+        .where(
+          and(
+            eq(passwordResets.userId, userId),
+            gt(passwordResets.requestedAt, sql.placeholder('requestedAt')),
+            // A time to come was set by a clock that ran ahead: it must not stand in the way of those asked for since.
+            lte(passwordResets.requestedAt, sql.placeholder('now')),
+          ),
+        )
+        .prepare(),
     voidOthers: () => db.delete(passwordResets).where(eq(passwordResets.userId, userId)).prepare(),
     take: () =>
       db
@@ -37,13 +68,25 @@ export function resetStore(sqlite: Sqlite, db: BunSQLiteDatabase, audit: Audit) 
   })
 
   return {
-    async addReset(hash: Uint8Array, user: string, expiresAt: number, event: AuditEvent) {
-      await sqlite.write(() => {
-        statements.voidOthers.run({ userId: user })
-        statements.insert.run({ tokenHash: Buffer.from(hash), userId: user, expiresAt, takenAt: null })
-        audit.writeEvent(event)
-      })
-    },
+    issueReset: (reset: Reset, now: number, event: AuditEvent) =>
+      sqlite.write(() => {
+        const { expiresAt, mailId, requestedAt, tokenHash: hash, userId: user } = reset
+        const isFirst = statements.claim.get({ mailId, now }) !== undefined
+        if (isFirst && !statements.newer.get({ userId: user, requestedAt, now })) {
+          statements.voidOthers.run({ userId: user })
+          statements.insert.run({
+            tokenHash: Buffer.from(hash),
+            userId: user,
+            expiresAt,
+            takenAt: null,
+            mailId,
+            requestedAt,
+          })
+        }
+        const issued = statements.ofMail.get({ mailId, now }) ?? null
+        if (issued) audit.writeEvent(event)
+        return issued
+      }),
     takeReset: (hash: Uint8Array, now: number) =>
       sqlite.write(() => {
         const row = statements.take.get({ tokenHash: Buffer.from(hash), now, forgotten: now - TAKEN_FOR })

@@ -77,6 +77,9 @@ export const passwordResets = sqliteTable('password_resets', {
   expiresAt: integer('expires_at').notNull(),
   /** When someone came with it: until that is decided, no one else can. */
   takenAt: integer('taken_at'),
+  /** The mail that brings it. Null: it was made before mails had one link each. */
+  mailId: text('mail_id'),
+  requestedAt: integer('requested_at').notNull().default(0),
 })
 
 /** Mails that were asked for and have not gone out yet. */
@@ -91,6 +94,10 @@ export const mailRequests = sqliteTable('mail_requests', {
     .default('password_reset'),
   tries: integer('tries').notNull().default(0),
   nextAt: integer('next_at').notNull().default(0),
+  /** When its link was made: from then on it is never made again. */
+  linkAt: integer('link_at'),
+  /** A name for why the last attempt failed. */
+  lastError: text('last_error'),
 })
 
 /** Where the outside wants to be told of what happens. */

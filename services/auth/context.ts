@@ -30,6 +30,8 @@ export interface AuthContext {
   sealing: Sealing
   /** Make and recognise refresh tokens. */
   codes: Codes
+  /** Make the tokens of links for a new password. */
+  resetCodes: Codes
   limits: LoginLimits
   graceClock: GraceClock
   cacheUse: { hits: number; misses: number; lastSyncAt: number | null; pending: number }

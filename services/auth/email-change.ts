@@ -1,5 +1,5 @@
 import { timestamp } from '../kit/clock.ts'
-import type { Mail } from './mailer.ts'
+import type { Letter } from './mailer.ts'
 import type { MailQueue } from './mails.ts'
 import type { EmailChangedBody } from './model.ts'
 import type { MailRequest } from './store.ts'
@@ -18,7 +18,7 @@ export async function noteEmailChange(mails: MailQueue, change: EmailChangedBody
 }
 
 /** It does not say the new address: who reads the old mailbox need not be the user any more. */
-export async function composeEmailChange({ email, requestedAt }: MailRequest): Promise<Mail> {
+export async function composeEmailChange({ email, requestedAt }: MailRequest): Promise<Letter> {
   return {
     to: email,
     subject: 'Your email address was changed',

@@ -1,35 +1,62 @@
-import { type Clock, DAY, MINUTE, SECOND } from '../kit/clock.ts'
+import { createHash } from 'node:crypto'
+import { type Clock, DAY, HOUR, MINUTE, SECOND } from '../kit/clock.ts'
 import type { Log } from '../kit/log.ts'
-import { type Mail, type Mailer, MailRefused } from './mailer.ts'
+import { rest } from './deliverer.ts'
+import type { MailOutcome, MailReason } from './mail-outcome.ts'
+import { type Letter, type Mailer, MailNotSent } from './mailer.ts'
 import type { AuthStore, MailKind, MailRequest } from './store.ts'
 
-/** As many connections to the mail server. */
+/** As many connections to the mail server as it answers quickly. */
 const AT_ONCE = 8
-const FIRST_PAUSE = SECOND
-const LONGEST_PAUSE = MINUTE
+/**
+ * An attempt that takes longer makes room for another, up to so many in all: a server may take ten minutes to answer, or
+ * hold up some recipients alone.
+ */
+const SLOW_AFTER = 5 * SECOND
+const MOST_AT_ONCE = 100
+/** A clock may be set: never longer without a look. */
+const LONGEST_REST = MINUTE
+const LONGEST_PAUSE = HOUR
 /** How long a stop waits for a mail that is on its way: it goes out again after the next start. */
 const STOP_PATIENCE = 3 * SECOND
 
 /** How long a mail is of use when it can't be sent at once, in milliseconds. */
 const LIFETIME: Record<MailKind, number> = { password_reset: 30 * MINUTE, email_changed: DAY }
 
+/** What becomes of mails: the outcome of each attempt, and `expired` for a mail whose time is over. */
+export const MAIL_OUTCOMES = ['sent', 'retry', 'refused', 'misconfigured', 'expired'] as const
+/** The fact that says how the mail server fails every mail; empty while it does not. */
+const TROUBLE = 'mail_trouble'
+
 interface MailQueueOptions {
   store: AuthStore
   clock: Clock
   log: Log
   mailer: Mailer
-  /** What the mail of a request says; null: there is no one to be told. */
-  compose: Record<MailKind, (request: MailRequest) => Promise<Mail | null>>
+  /** What the mail of a request says, the same in each attempt; null: there is no one to be told, or nothing any more. */
+  compose: Record<MailKind, (request: MailRequest) => Promise<Letter | null>>
+  count?(outcome: (typeof MAIL_OUTCOMES)[number]): void
+}
+
+/** Why an attempt failed. `not_composed`: before a mail server was asked, or where files take its place. */
+interface Failure {
+  outcome: Exclude<MailOutcome, 'sent'>
+  reason: MailReason | 'not_composed'
 }
 
 /**
  * Sends mails after the answers to what asked for them: what can't be sent now is tried again while it is of use, each
- * in its own time, so that one that fails holds up no other.
+ * in its own time, so that one that fails, or takes long, holds up no other.
  */
 export class MailQueue {
   private running = false
+  private isOver = false
   private loop: Promise<void> = Promise.resolve()
-  private wake = Promise.withResolvers<void>()
+  private wakeUp = Promise.withResolvers<void>()
+  /** By the id of the request; when the attempt began, in monotonic milliseconds. */
+  private readonly underWay = new Map<string, { since: number; end: Promise<void> }>()
+  /** The ids of mails that are sent and not yet removed: with a full disk, each would be sent again and again. */
+  private readonly toRemove = new Set<string>()
 
   constructor(private readonly options: MailQueueOptions) {}
 
@@ -40,59 +67,188 @@ export class MailQueue {
 
   async stop(): Promise<void> {
     this.running = false
-    this.wake.resolve()
-    await Promise.race([this.loop, Bun.sleep(STOP_PATIENCE)])
+    this.wakeUp.resolve()
+    await rest(STOP_PATIENCE, Promise.all([this.loop, ...this.attempts()]))
+    this.isOver = true
   }
 
   /** Writes down that a mail is to go out. A second time under the same id it is there already. */
-  async ask(request: Omit<MailRequest, 'tries' | 'nextAt'>): Promise<void> {
-    await this.options.store.addMailRequest({ ...request, tries: 0, nextAt: request.requestedAt })
-    this.wake.resolve()
+  async ask(request: Omit<MailRequest, 'tries' | 'nextAt' | 'linkAt' | 'lastError'>): Promise<void> {
+    const fresh = { tries: 0, nextAt: request.requestedAt, linkAt: null, lastError: null }
+    await this.options.store.addMailRequest({ ...request, ...fresh })
+    this.wakeUp.resolve()
+  }
+
+  private attempts(): Promise<void>[] {
+    return [...this.underWay.values()].map(({ end }) => end)
   }
 
   private async work(): Promise<void> {
+    // What waits for an operator waits for a start with other settings.
+    let isFirst = true
     while (this.running) {
-      this.wake = Promise.withResolvers()
+      this.wakeUp = Promise.withResolvers()
       let pause: number
       try {
-        pause = await this.sendDue()
+        if (isFirst) await this.options.store.hastenMailRequests(this.options.clock.now())
+        isFirst = false
+        pause = await this.fill()
       } catch (error) {
         this.options.log.error({ event: 'mail.failed', err: error })
-        pause = FIRST_PAUSE
+        pause = SECOND
       }
-      if (pause > 0) await Promise.race([this.wake.promise, Bun.sleep(pause)])
+      if (pause > 0) await rest(pause, this.wakeUp.promise)
     }
   }
 
-  /** Gives how long nothing more is due, in milliseconds. */
-  private async sendDue(): Promise<number> {
+  /** Begins as many attempts as there is room for. Gives how long there is nothing more to do, in milliseconds. */
+  private async fill(): Promise<number> {
     const { clock, store } = this.options
     const now = clock.now()
-    const due = await store.mailRequestsDue(now, now + LONGEST_PAUSE, AT_ONCE)
-    await Promise.all(due.map((request) => this.attempt(request)))
-    if (due.length > 0) return 0
-    const next = await store.nextMailRequest()
-    // A clock may be set: never longer than a minute.
-    return next === null ? LONGEST_PAUSE : Math.min(Math.max(next - now, 1), LONGEST_PAUSE)
+    const { room } = this.room()
+    if (room > 0)
+      for (const request of await store.mailRequestsDue(now, now + LONGEST_PAUSE, this.underWay.size + room))
+        if (!this.underWay.has(request.id) && this.room().room > 0) this.begin(request)
+    const left = this.room()
+    if (left.room === 0) return left.inMs
+    const next = await store.nextMailRequest(now)
+    return next === null ? LONGEST_REST : Math.min(Math.max(next - clock.now(), 1), LONGEST_REST)
+  }
+
+  /** How many attempts may begin now; where none may, in how many milliseconds one may unless another ends before. */
+  private room(): { room: number; inMs: number } {
+    const now = this.options.clock.monotonic()
+    const quick = [...this.underWay.values()].map(({ since }) => since + SLOW_AFTER - now).filter((left) => left > 0)
+    const room = Math.max(0, Math.min(AT_ONCE - quick.length, MOST_AT_ONCE - this.underWay.size))
+    const isFull = this.underWay.size >= MOST_AT_ONCE
+    return { room, inMs: isFull ? LONGEST_REST : Math.ceil(Math.min(...quick, LONGEST_REST)) }
+  }
+
+  private begin(request: MailRequest): void {
+    const { clock, log } = this.options
+    const end = this.attempt(request)
+      .catch(async (error) => {
+        // It could not be written down: it is due still, and would be tried again at once.
+        if (!this.isOver) log.error({ event: 'mail.failed', err: error })
+        await Bun.sleep(SECOND)
+      })
+      .finally(() => {
+        this.underWay.delete(request.id)
+        this.wakeUp.resolve()
+      })
+    this.underWay.set(request.id, { since: clock.monotonic(), end })
   }
 
   private async attempt(request: MailRequest): Promise<void> {
-    const { clock, compose, log, mailer, store } = this.options
-    const said = request.requestId === null ? {} : { requestId: request.requestId }
-    try {
-      if (clock.now() - request.requestedAt > LIFETIME[request.kind]) log.warn({ event: 'mail.given_up', ...said })
-      else {
-        const mail = await compose[request.kind](request)
-        if (mail) await mailer.send(mail)
-      }
-    } catch (error) {
-      log.error({ event: 'mail.failed', ...said, err: error })
-      // The server knows no such mailbox: it will not know it in a minute.
-      if (!(error instanceof MailRefused)) {
-        const pause = Math.min(FIRST_PAUSE * 2 ** Math.min(request.tries, 16), LONGEST_PAUSE)
-        return store.postponeMailRequest(request.id, clock.now() + pause)
-      }
-    }
-    await store.removeMailRequest(request.id)
+    const { clock, store } = this.options
+    if (this.toRemove.has(request.id)) return await this.remove(request)
+    if (clock.now() > expiryOf(request)) return await this.giveUp(request, request.lastError ?? 'not_composed')
+    const failure = await this.send(request)
+    // What was cut off says nothing of the server.
+    if (this.isOver) return
+    if (failure) await this.noteTrouble(failure.reason)
+    if (!failure || failure.outcome === 'refused') return await this.remove(request)
+    const nextAt = clock.now() + pauseAfter(failure, request)
+    if (nextAt > expiryOf(request)) return await this.giveUp(request, failure.reason)
+    await store.postponeMailRequest(request.id, nextAt, failure.reason)
   }
+
+  /** Gives why it could not; undefined: it was sent, or there is nothing to send. */
+  private async send(request: MailRequest): Promise<Failure | undefined> {
+    const { compose, count, mailer } = this.options
+    try {
+      const letter = await compose[request.kind](request)
+      if (!letter) return undefined
+      await mailer.send({ ...letter, id: mailIdOf(request), at: request.requestedAt })
+    } catch (error) {
+      return this.isOver ? undefined : this.report(request, error)
+    }
+    this.toRemove.add(request.id)
+    count?.('sent')
+    if (!this.isOver) await this.noteTrouble(null)
+    return undefined
+  }
+
+  private async remove({ id }: MailRequest): Promise<void> {
+    await this.options.store.removeMailRequest(id)
+    this.toRemove.delete(id)
+  }
+
+  private async giveUp(request: MailRequest, reason: string): Promise<void> {
+    const { count, log } = this.options
+    log.error({ event: 'mail.given_up', ...saidOf(request), code: reason, tries: request.tries })
+    count?.('expired')
+    await this.remove(request)
+  }
+
+  private report(request: MailRequest, error: unknown): Failure {
+    const { count, log } = this.options
+    const { failure, status, step } =
+      error instanceof MailNotSent
+        ? error
+        : { failure: { outcome: 'retry', reason: 'not_composed' } as const, status: null, step: null }
+    const { outcome, reason } = failure
+    count?.(outcome)
+    log.error({
+      event: 'mail.failed',
+      ...saidOf(request),
+      outcome,
+      code: reason,
+      tries: request.tries + 1,
+      ...(step === null ? {} : { step }),
+      ...(status === null ? {} : { status }),
+      err: error,
+    })
+    return failure
+  }
+
+  /** Keeps what an operator has to change, for `ch202 doctor`, until a mail goes out. */
+  private async noteTrouble(reason: Failure['reason'] | null): Promise<void> {
+    const { clock, store } = this.options
+    if (reason !== null && !OPERATORS.has(reason)) return
+    const before = (await store.fact(TROUBLE)) || null
+    if (reason === null && before === null) return
+    await store.setFact(TROUBLE, reason === null ? '' : JSON.stringify({ reason, at: clock.now() }))
+  }
+}
+
+/** What no attempt changes. A message that is refused as a whole is not the recipient's fault either. */
+const OPERATORS: ReadonlySet<Failure['reason']> = new Set([
+  'not_a_mail_server',
+  'greeting_refused',
+  'hello_refused',
+  'no_starttls',
+  'tls_failed',
+  'authentication_failed',
+  'authentication_required',
+  'sender_refused',
+  'relay_denied',
+  'policy_refused',
+  'message_refused',
+])
+
+/**
+ * How long after an attempt the next one is made, in milliseconds: doubled each time, up to a third of the mail's life, so
+ * that there are several. A server that was not reached is asked again soon; one that deferred the mail, or may have
+ * taken it, after half a minute (greylisting); what an operator has to change, after minutes.
+ */
+function pauseAfter({ outcome, reason }: Failure, { kind, tries }: MailRequest): number {
+  const isNearby = reason === 'unreachable' || reason === 'not_composed'
+  const [first, longest] = isNearby
+    ? [SECOND, MINUTE]
+    : [outcome === 'misconfigured' ? 5 * MINUTE : 30 * SECOND, LONGEST_PAUSE]
+  return Math.min(first * 2 ** Math.min(tries, 16), longest, LIFETIME[kind] / 3)
+}
+
+function expiryOf({ kind, requestedAt }: MailRequest): number {
+  return requestedAt + LIFETIME[kind]
+}
+
+/** From the row, so that an attempt after a crash has it too; it says nothing of the link. */
+function mailIdOf({ id }: MailRequest): string {
+  return createHash('sha256').update(`mail ${id}`).digest('hex').slice(0, 32)
+}
+
+function saidOf({ requestId }: MailRequest): { requestId?: string } {
+  return requestId === null ? {} : { requestId }
 }

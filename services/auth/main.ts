@@ -16,7 +16,7 @@ import { KeyRing } from './key-ring.ts'
 import { RotationByAge } from './key-rotation.ts'
 import { LoginLimits } from './login-limits.ts'
 import { fileMailer, type Mailer, smtpMailer } from './mailer.ts'
-import { MailQueue } from './mails.ts'
+import { MAIL_OUTCOMES, MailQueue } from './mails.ts'
 import { Outside } from './outside.ts'
 import { composeReset } from './password-reset.ts'
 import type { UsersPeer } from './peers.ts'
@@ -78,6 +78,7 @@ export async function authService(
     outside,
     sealing,
     codes: new Codes(config.secrets, 'refresh tokens'),
+    resetCodes: new Codes(config.secrets, 'password reset links'),
     limits: new LoginLimits(store, clock, config.hashQueue, config.rateLimit),
     graceClock: new GraceClock(store, clock, log, config.refreshReuseGrace),
     cacheUse: { hits: 0, misses: 0, lastSyncAt: null, pending: 0 },
@@ -91,6 +92,7 @@ export async function authService(
     clock,
     log,
     mailer: sender,
+    count: metrics.counter('ch202_mails_total', 'Attempts to send a mail, by outcome', 'outcome', MAIL_OUTCOMES),
     compose: { password_reset: (request) => composeReset(context, request), email_changed: composeEmailChange },
   })
   const { internalKeys, operatorKeys } = config
@@ -110,6 +112,7 @@ export async function authService(
   metrics.gauge('deliveries_dead', 'Events that could not be delivered', async () => {
     return (await store.countDeliveries()).dead
   })
+  metrics.gauge('ch202_mails_waiting', 'Mails that have not gone out yet', () => store.countMailRequests())
   metrics.gauge('revocations_live', 'What is revoked and has not expired', () => revocations.size)
 
   const routes = authRoutes(context, mails, guarded)

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 import { isIP } from 'node:net'
 import type { Caller } from '../kit/caller.ts'
-import { type Clock, HOUR, MINUTE } from '../kit/clock.ts'
+import { HOUR, MINUTE } from '../kit/clock.ts'
 import { type LimitRule, limit, type PaceRule, pace } from '../kit/limits.ts'
 import { Problem } from '../kit/problem.ts'
 import { type AuthContext, eventBy } from './context.ts'
-import type { Mail } from './mailer.ts'
+import type { Letter } from './mailer.ts'
 import type { MailQueue } from './mails.ts'
 import { syncUser } from './password-cache.ts'
 import type { MailRequest } from './store.ts'
@@ -83,24 +83,36 @@ export async function confirmReset(
   await limits.forget(userId)
 }
 
-function hashOf(token: string): Uint8Array {
+function hashOf(token: string): Buffer {
   return createHash('sha256').update(token).digest()
 }
 
 /**
- * Makes the token of a reset and the mail that brings it. Null: there is no one to be told.
+ * Makes the mail that brings a link. Each attempt to send it makes the same: an attempt that failed may have arrived, and
+ * its link must stay the one that works. Null: there is no one to be told, or the link is of no use any more.
  * @throws Problem `users_unavailable`
  */
-export async function composeReset(context: AuthContext, { email, ip, requestId }: MailRequest): Promise<Mail | null> {
-  const { clock, config, random, store } = context
+export async function composeReset(context: AuthContext, request: MailRequest): Promise<Letter | null> {
+  const { clock, config, store } = context
+  const { email, id: mailId, ip, requestId, requestedAt } = request
   const user = await ownerOf(context, email, requestId)
   if (!user) return null
-  // Made anew at each try: only its hash is ever written down.
-  const token = random.bytes(TOKEN_BYTES).toString('base64url')
+  const tokens = tokensOf(context, mailId)
+  const [token = ''] = tokens
+  const now = clock.now()
   const caller = { actor: 'anyone', ip, requestId: requestId ?? '' }
   const requested = eventBy(context, caller, 'password.reset_requested', user.userId)
-  await store.addReset(hashOf(token), user.userId, clock.now() + LIFETIME, requested)
-  return resetMail(user.email, `${config.publicUrl}/reset-password?token=${token}`, clock)
+  const reset = { mailId, tokenHash: hashOf(token), userId: user.userId, requestedAt, expiresAt: now + LIFETIME }
+  const issued = await store.issueReset(reset, now, requested)
+  // Made with an older secret of the list, where the first attempt was before CH202_SECRET was replaced.
+  const kept = tokens.find((one) => issued && hashOf(one).equals(issued.tokenHash))
+  if (!issued || kept === undefined) return null
+  return resetMail(user.email, `${config.publicUrl}/reset-password?token=${kept}`, issued.expiresAt)
+}
+
+/** The token of a mail by each secret, the first of which makes new ones: derived, so that none is ever written down. */
+function tokensOf({ resetCodes }: AuthContext, mailId: string): string[] {
+  return resetCodes.all(Buffer.from(mailId)).map((code) => code.subarray(0, TOKEN_BYTES).toString('base64url'))
 }
 
 async function ownerOf(
@@ -114,8 +126,8 @@ async function ownerOf(
   return user?.status === 'active' ? { userId: user.id, email: user.email } : null
 }
 
-function resetMail(to: string, link: string, clock: Clock): Mail {
-  const until = new Date(clock.now() + LIFETIME).toISOString().slice(11, 16)
+function resetMail(to: string, link: string, expiresAt: number): Letter {
+  const until = new Date(expiresAt).toISOString().slice(11, 16)
   return {
     to,
     subject: 'Reset your password',

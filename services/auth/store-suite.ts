@@ -303,11 +303,19 @@ export function authStoreSuite(open: () => AuthStore): void {
 
   describe('password resets', () => {
     const hash = () => new Uint8Array(Buffer.from(id()))
+    /** Writes a mail down and makes its link. Gives what makes it again, as another attempt does. */
+    const issued = async (userId: string, requestedAt = NOW, at = requestedAt) => {
+      const mailId = id()
+      const row = { id: mailId, kind: 'password_reset' as const, email: 'a@example.org', ip: null, requestId: null }
+      await store.addMailRequest({ ...row, requestedAt, tries: 0, nextAt: NOW, linkAt: null, lastError: null })
+      const reset = { mailId, tokenHash: hash(), userId, requestedAt, expiresAt: NOW + HOUR }
+      const issue = (more = {}, now = at) => store.issueReset({ ...reset, ...more }, now, event())
+      return { token: reset.tokenHash, first: await issue(), issue }
+    }
 
     test('one of many gets it; what could not be used can be taken again, unless it was voided meanwhile', async () => {
       const { user } = await loggedIn()
-      const token = hash()
-      await store.addReset(token, user.userId, NOW + HOUR, event())
+      const { token } = await issued(user.userId)
       const tries = await Promise.all(Array.from({ length: 20 }, () => store.takeReset(token, NOW)))
       expect(tries.filter((taken) => taken !== null)).toEqual([user.userId])
       await store.returnReset(token)
@@ -319,12 +327,76 @@ export function authStoreSuite(open: () => AuthStore): void {
 
     test('a newer one voids it, and so does time', async () => {
       const { user } = await loggedIn()
-      const [first, second] = [hash(), hash()]
-      await store.addReset(first, user.userId, NOW + HOUR, event())
-      await store.addReset(second, user.userId, NOW + HOUR, event())
+      const { token: first } = await issued(user.userId)
+      const { token: second } = await issued(user.userId, NOW + 1)
       expect(await store.takeReset(first, NOW)).toBeNull()
       expect(await store.takeReset(second, NOW + HOUR)).toBeNull()
       expect(await store.takeReset(second, NOW + HOUR - 1)).toBe(user.userId)
+    })
+
+    test('R5: a mail has one link, whoever asks again: that of its first attempt', async () => {
+      const { user } = await loggedIn()
+      const { first, issue, token } = await issued(user.userId)
+      expect(first).toEqual({ tokenHash: Buffer.from(token), expiresAt: NOW + HOUR })
+      expect(await issue({ tokenHash: hash(), expiresAt: NOW + 2 * HOUR }, NOW + 1)).toEqual(first)
+      expect(await store.takeReset(token, NOW)).toBe(user.userId)
+      expect(await issue()).toEqual(first)
+      await store.finishReset(token, null)
+      expect(await issue()).toBeNull()
+      expect(await store.takeReset(token, NOW)).toBeNull()
+    })
+
+    test('R5: what is over, voided or asked for earlier is not made again, and voids nothing', async () => {
+      const { user } = await loggedIn()
+      const { issue } = await issued(user.userId)
+      expect(await issue({}, NOW + HOUR)).toBeNull()
+      const { token } = await issued(user.userId, NOW + 2)
+      expect(await issue()).toBeNull()
+      const late = await issued(user.userId, NOW + 1, NOW + 3)
+      expect([late.first, await late.issue()]).toEqual([null, null])
+      expect(await store.takeReset(token, NOW + 3)).toBe(user.userId)
+    })
+
+    test('R5: a link of a time to come, by a clock that was set back, gives way to one asked for now', async () => {
+      const { user } = await loggedIn()
+      const ahead = await issued(user.userId, NOW + HOUR / 2, NOW)
+      const { first, token } = await issued(user.userId)
+      expect(first).not.toBeNull()
+      expect(await store.takeReset(token, NOW)).toBe(user.userId)
+      expect(await ahead.issue()).toBeNull()
+    })
+
+    test('R5: a link for a mail that is not there is none', async () => {
+      const { user } = await loggedIn()
+      const reset = { mailId: id(), tokenHash: hash(), userId: user.userId, requestedAt: NOW, expiresAt: NOW + HOUR }
+      expect(await store.issueReset(reset, NOW, event())).toBeNull()
+    })
+  })
+
+  describe('mails', () => {
+    const ask = async (nextAt: number, tries = 0) => {
+      const row = { id: id(), kind: 'email_changed' as const, email: 'a@example.org', ip: null, requestId: null }
+      await store.addMailRequest({ ...row, requestedAt: NOW, tries, nextAt, linkAt: null, lastError: null })
+      return row.id
+    }
+    const due = async (now: number) => (await store.mailRequestsDue(now, now + HOUR, 10)).map((request) => request.id)
+
+    test('are due at their time, or where a clock that ran ahead put it off; a start makes all due', async () => {
+      for (const left of await store.mailRequestsDue(NOW + HOUR, NOW, 100)) await store.removeMailRequest(left.id)
+      const [now, soon, late] = [await ask(NOW), await ask(NOW + 5), await ask(NOW + 2 * HOUR)]
+      expect(await due(NOW)).toEqual([now, late])
+      expect(await store.nextMailRequest(NOW)).toBe(NOW + 5)
+      expect(await store.nextMailRequest(NOW + 5)).toBe(NOW + 2 * HOUR)
+      await store.postponeMailRequest(now, NOW + 7, 'deferred')
+      expect(await due(NOW + 5)).toEqual([soon, late])
+      expect(await due(NOW + 7)).toEqual([soon, now, late])
+      await store.hastenMailRequests(NOW + 1)
+      expect((await due(NOW + 1)).toSorted()).toEqual([now, soon, late].toSorted())
+      const [row] = (await store.mailRequestsDue(NOW + 1, NOW + HOUR, 10)).filter((request) => request.id === now)
+      expect(row).toMatchObject({ tries: 1, lastError: 'deferred', linkAt: null })
+      expect(await store.countMailRequests()).toBe(3)
+      for (const one of [now, soon, late]) await store.removeMailRequest(one)
+      expect([await store.countMailRequests(), await store.nextMailRequest(0)]).toEqual([0, null])
     })
   })
 

@@ -116,6 +116,20 @@ export interface MailRequest {
   tries: number
   /** When it is tried next. */
   nextAt: number
+  /** When its link was made; null: it has none so far. */
+  linkAt: number | null
+  /** A name for why the last attempt failed, never what the server said. */
+  lastError: string | null
+}
+
+/** The right to set a password, by a link in a mail. */
+export interface Reset {
+  /** The mail that brings it. */
+  mailId: string
+  tokenHash: Uint8Array
+  userId: string
+  requestedAt: number
+  expiresAt: number
 }
 
 /** Where the outside wants to be told of what happens. */
@@ -242,14 +256,20 @@ export interface AuthStore extends LimitStore {
   addMailRequest(request: MailRequest): Promise<void>
   /** Those whose time has come, the longest waiting first. A time after `latest` was set by a clock that ran ahead. */
   mailRequestsDue(now: number, latest: number, limit: number): Promise<MailRequest[]>
-  /** When the next is due; null: there is none. */
-  nextMailRequest(): Promise<number | null>
-  postponeMailRequest(id: string, nextAt: number): Promise<void>
+  /** When the next is due after `now`; null: there is none. */
+  nextMailRequest(now: number): Promise<number | null>
+  postponeMailRequest(id: string, nextAt: number, lastError: string): Promise<void>
+  /** Makes due at once what waits for another attempt. */
+  hastenMailRequests(now: number): Promise<void>
   removeMailRequest(id: string): Promise<void>
+  countMailRequests(): Promise<number>
 
   // Password resets.
-  /** Voids those before it. */
-  addReset(tokenHash: Uint8Array, userId: string, expiresAt: number, event: AuditEvent): Promise<void>
+  /**
+   * Makes the link of a mail, and voids the user's earlier ones; for a mail that has one already, gives that one. Null:
+   * it has been used, has expired or was voided, or the user has asked for another since.
+   */
+  issueReset(reset: Reset, now: number, event: AuditEvent): Promise<{ tokenHash: Uint8Array; expiresAt: number } | null>
   /**
    * Takes the reset, if it is there and good, and gives whose it is: of many who try, one gets it. What voids it
    * meanwhile voids it for good.

@@ -23,6 +23,10 @@ export interface LogFields {
   /** Of an event for the outside. */
   id?: string
   tries?: number
+  /** How an attempt ended. */
+  outcome?: string
+  /** The command of a protocol that was answered with `status`. */
+  step?: string
   file?: string
   url?: string
   count?: number

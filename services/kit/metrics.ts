@@ -26,6 +26,7 @@ const BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.5, 2]
 export class MetricsRegistry {
   private readonly requests: Counted[] = []
   private readonly reads = new Map<string, { help: string; by: Map<string, Read> }>()
+  private readonly counts = new Map<string, { help: string; samples: Sample[] }>()
 
   constructor() {
     this.read('ch202', 'process_resident_memory_bytes', 'Resident memory', () => process.memoryUsage.rss())
@@ -46,12 +47,28 @@ export class MetricsRegistry {
     else this.reads.set(name, { help, by: new Map([[service, read]]) })
   }
 
+  /** A count by the values of one label, each of which is there from the start. Gives what counts one more. */
+  counter<Value extends string>(
+    { service, name, help, label }: { service: string; name: string; help: string; label: string },
+    values: readonly Value[],
+  ): (value: Value) => void {
+    const all = this.counts.get(name) ?? { help, samples: [] }
+    this.counts.set(name, all)
+    const samples = new Map(values.map((value) => [value, { labels: { service, [label]: value }, value: 0 }]))
+    all.samples.push(...samples.values())
+    return (value) => {
+      const sample = samples.get(value)
+      if (sample) sample.value++
+    }
+  }
+
   async text(): Promise<string> {
     const { Registry } = await import('prom-client')
     const registry = new Registry()
     const add = (name: string, type: string, help: string, get: () => Promise<Sample[]> | Sample[]) =>
       registry.registerMetric({ name, get: async () => ({ name, help, type, values: await get() }) } as never)
     add(REQUESTS, 'histogram', 'Requests by service, method, route and status', () => this.requests.flatMap(samplesOf))
+    for (const [name, { help, samples }] of this.counts) add(name, 'counter', help, () => samples)
     for (const [name, { by, help }] of this.reads)
       add(name, 'gauge', help, () =>
         Promise.all([...by].map(async ([service, read]) => ({ labels: { service }, value: await read() }))),
@@ -100,6 +117,11 @@ export class Metrics {
     const place = bucket < 0 ? BUCKETS.length : bucket
     counted.buckets[place] = (counted.buckets[place] ?? 0) + 1
     counted.sum += seconds
+  }
+
+  /** A count by one label. Gives what counts one more of a value. */
+  counter<Value extends string>(name: string, help: string, label: string, values: readonly Value[]) {
+    return this.all.counter({ service: this.service, name, help, label }, values)
   }
 
   /** A value that is read when it is asked for. */
