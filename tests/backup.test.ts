@@ -500,7 +500,7 @@ describe('restore', () => {
       await call(own.url.users, `DELETE /users/${deleted.id}`, { headers: as.operator })
       const late = await createUser(own)
       const afterBackup = (await logIn(own, idle.email)).body
-      await call(own.url.auth, 'POST /admin/keys/rotate', { headers: as.operator })
+      await call(own.url.auth, 'POST /admin/keys/rotate?now=true', { headers: as.operator })
       const afterRotation = (await logIn(own, idle.email)).body
       const epoch = async () =>
         (await call(own.url.auth, 'GET /auth/revocations?follower=t&after=0&epoch=x', { headers: as.internal })).body

@@ -37,9 +37,10 @@ export function keyStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, feed }:
 
   return {
     signingKeys: async (): Promise<StoredKey[]> => statements.all.all(),
-    addSigningKey: (key: StoredKey) =>
+    addSigningKey: (key: StoredKey, event: AuditEvent | null) =>
       sqlite.write(() => {
         statements.insert.run({ ...key, sealedPrivateKey: Buffer.from(key.sealedPrivateKey) })
+        if (event) audit.writeEvent(event)
         return announce(key.kid, key.createdAt)
       }),
     async activateSigningKey(id: string, goneAt: number, event: AuditEvent | null) {

@@ -4,26 +4,25 @@ import { timestamp } from '../kit/clock.ts'
 import { type PageQuery, pageAnswer, pageRequest } from '../kit/page.ts'
 import { invalid } from '../kit/problem.ts'
 import type { AuthContext } from './context.ts'
-import { rotate } from './key-rotation.ts'
-import type { AuditBody } from './model.ts'
+import type { AuditBody, RotateQuery } from './model.ts'
 import type { StoredKey } from './store.ts'
 
 export function listKeys({ keyRing }: AuthContext) {
   return { items: keyRing.list().map(keyRead) }
 }
 
-/** Signs with a new key from now on; tokens of the one before stay good until they expire. */
-export async function rotateKey(context: AuthContext, caller: Caller) {
-  return keyRead(await rotate(context, caller))
+/**
+ * Publishes a new key, which signs after SIGNING_KEY_LEAD, or with `now` at once. Tokens of the one before stay good
+ * until they expire.
+ * @returns `signsAt`: RFC 3339, of a key that does not sign yet
+ */
+export async function rotateKey({ rotation }: AuthContext, { now }: RotateQuery, caller: Caller) {
+  const key = await rotation.rotate(caller, now === 'true')
+  return { key: keyRead(key), signsAt: key.status === 'pending' ? timestamp(rotation.signsAt(key)) : undefined }
 }
 
 function keyRead({ alg, createdAt, kid, status }: StoredKey) {
-  return {
-    kid,
-    alg,
-    created_at: timestamp(createdAt),
-    status: status === 'active' ? ('active' as const) : ('retiring' as const),
-  }
+  return { kid, alg, created_at: timestamp(createdAt), status }
 }
 
 interface AuditQuery extends PageQuery {

@@ -1,6 +1,4 @@
-import type { AuditEvent } from '../kit/audit.ts'
-import { by } from '../kit/audit.ts'
-import type { Caller } from '../kit/caller.ts'
+import { type AuditEvent, by, type Doer } from '../kit/audit.ts'
 import type { Clock } from '../kit/clock.ts'
 import type { Config } from '../kit/config.ts'
 import type { Hasher } from '../kit/hasher.ts'
@@ -9,6 +7,7 @@ import type { Random } from '../kit/random.ts'
 import type { LocalTokenCheck } from '../kit/token-check.ts'
 import type { GraceClock } from './grace-clock.ts'
 import type { KeyRing } from './key-ring.ts'
+import type { KeyRotation } from './key-rotation.ts'
 import type { LoginLimits } from './login-limits.ts'
 import type { Outside } from './outside.ts'
 import type { UsersPeer } from './peers.ts'
@@ -24,6 +23,7 @@ export interface AuthContext {
   hasher: Hasher
   users: UsersPeer
   keyRing: KeyRing
+  rotation: KeyRotation
   feed: RevocationFeed
   tokens: LocalTokenCheck
   outside: Outside
@@ -43,7 +43,7 @@ export interface AuthContext {
 /** A row of the audit about what `caller` did. */
 export function eventBy(
   { clock, random }: Pick<AuthContext, 'clock' | 'random'>,
-  caller: Pick<Caller, 'actor' | 'ip' | 'requestId'>,
+  caller: Doer,
   type: string,
   userId: string | null,
   detail: Record<string, unknown> = {},

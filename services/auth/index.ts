@@ -10,7 +10,7 @@ import { listAudit, listKeys, recordEvent, rotateKey } from './administration.ts
 import type { AuthContext } from './context.ts'
 import { noteEmailChange } from './email-change.ts'
 import { takeEvents } from './event-intake.ts'
-import { removeKey } from './key-rotation.ts'
+import { jwksMaxAge } from './key-rotation.ts'
 import { login, register } from './login.ts'
 import { loginLimitOf, refusedLoginsOf } from './login-trouble.ts'
 import type { MailQueue } from './mails.ts'
@@ -49,6 +49,7 @@ import {
   resetRequestBody,
   revoked,
   revokeQuery,
+  rotateQuery,
   sessionPage,
   sessionsQuery,
   signingKey,
@@ -269,7 +270,7 @@ function publicRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded) 
     .get(
       '/.well-known/jwks.json',
       ({ request, set }) => {
-        if (!hasCredential(request)) set.headers['cache-control'] = 'public, max-age=60'
+        if (!hasCredential(request)) set.headers['cache-control'] = `public, max-age=${jwksMaxAge(context.config)}`
         return { keys: context.keyRing.jwks() }
       },
       {
@@ -414,29 +415,34 @@ function internalRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded
     })
     .post(
       '/admin/keys/rotate',
-      async ({ caller, set }) => {
-        const key = await rotateKey(context, caller)
+      async ({ caller, query, set }) => {
+        const { key, signsAt } = await rotateKey(context, query, caller)
+        if (signsAt) set.headers['x-ch202-signs-at'] = signsAt
         set.status = 201
         return key
       },
       {
         auth: ['operator'],
+        query: rotateQuery,
         body: t.Optional(strict({})),
         response: { 201: signingKey },
-        detail: operation('admin', 'Sign with a new key'),
+        detail: operation(
+          'admin',
+          'Publish a new signing key, which signs after SIGNING_KEY_LEAD, or with `now` at once',
+        ),
       },
     )
     .delete(
       '/admin/keys/:kid',
       async ({ params, caller, set }) => {
-        await removeKey(context, params.kid, caller)
+        await context.rotation.remove(params.kid, caller)
         set.status = 204
       },
       {
         auth: ['operator'],
         params: t.Object({ kid: t.String() }),
         response: { 204: t.Void() },
-        detail: operation('admin', 'Take a key out: its tokens are refused at once', 'not_found'),
+        detail: operation('admin', 'Remove a key: its tokens are refused at once', 'not_found'),
       },
     )
     .get('/admin/audit', ({ query }) => listAudit(context, query), {

@@ -8,6 +8,7 @@ import type { Sealing } from './sealing.ts'
 import type { AuthStore, StoredKey } from './store.ts'
 
 const ALG = 'EdDSA'
+const ORDER: readonly StoredKey['status'][] = ['pending', 'active', 'retiring']
 const NO_ACTIVE_KEY = 'The key ring has no active key'
 
 interface RingKey {
@@ -16,7 +17,10 @@ interface RingKey {
   privateKey: KeyObject
 }
 
-/** The signing keys: one that signs, and those before it until the last of their tokens has expired. */
+/**
+ * The signing keys: one that signs, at most one that is published and will sign next, and those before until the last of
+ * their tokens has expired.
+ */
 export class KeyRing {
   private readonly keys = new Map<string, RingKey>()
 
@@ -29,18 +33,15 @@ export class KeyRing {
   ) {}
 
   /**
-   * Reads the ring, and makes its first key. What an older secret sealed is sealed by the first one, so that the older
-   * can be taken away.
+   * Reads the ring, and makes its first key. A key that was pending stays so. What an older secret sealed is sealed by
+   * the first one, so that the older can be taken away.
    * @throws Fault when CH202_SECRET does not open the keys that are there
    */
   static async open(store: AuthStore, sealing: Sealing, clock: Clock): Promise<KeyRing> {
     const ring = new KeyRing(store, sealing, clock)
     for (const stored of await store.signingKeys()) ring.put(await ring.sealedByFirst(stored))
-    await ring.dropPending()
-    if (!ring.activeKey()) {
-      const { kid } = await ring.add()
-      await ring.activate(kid, 0, null)
-    }
+    // The first start of all may have been killed between the two.
+    if (!ring.activeKey()) await ring.activate(ring.pending()?.kid ?? (await ring.add()).kid, 0, null)
     return ring
   }
 
@@ -61,12 +62,12 @@ export class KeyRing {
     return [...this.keys.values()].map(({ stored }) => jwkOf(stored))
   }
 
-  list() {
+  /** The pending key, the one that signs, and the retiring ones, the newest first. */
+  list(): StoredKey[] {
     this.dropExpired()
     return [...this.keys.values()]
       .map(({ stored }) => stored)
-      .filter(({ status }) => status !== 'pending')
-      .sort((a, b) => b.createdAt - a.createdAt)
+      .sort((a, b) => ORDER.indexOf(a.status) - ORDER.indexOf(b.status) || b.createdAt - a.createdAt)
   }
 
   /** Runs one change of the ring after the other: a rotation is several steps, and meets no other halfway. */
@@ -76,9 +77,11 @@ export class KeyRing {
     return done
   }
 
-  /** Makes a key that does not sign yet. `seq`: its place in the feed. */
-  async add(): Promise<{ kid: string; seq: number }> {
-    await this.dropPending()
+  /**
+   * Makes and publishes a key that does not sign yet. To be called where none is pending.
+   * @param event what the audit says of it @returns `seq`: its place in the feed
+   */
+  async add(event?: (kid: string) => AuditEvent): Promise<{ kid: string; stored: StoredKey; seq: number }> {
     const { publicKey, privateKey } = generateKeyPairSync('ed25519')
     const x = publicKey.export({ format: 'jwk' }).x ?? ''
     const kid = thumbprint(x)
@@ -94,7 +97,7 @@ export class KeyRing {
     // Whoever reads its place in the feed must be given the key with it.
     this.put(stored)
     try {
-      return { kid, seq: await this.store.addSigningKey(stored) }
+      return { kid, stored, seq: await this.store.addSigningKey(stored, event?.(kid) ?? null) }
     } catch (error) {
       this.keys.delete(kid)
       throw error
@@ -132,12 +135,21 @@ export class KeyRing {
     return active.stored
   }
 
+  /** The key that is published and will sign next. */
+  pending(): StoredKey | undefined {
+    return this.keyOf('pending')?.stored
+  }
+
   has(kid: string): boolean {
     return this.keys.has(kid)
   }
 
   private activeKey(): RingKey | undefined {
-    for (const key of this.keys.values()) if (key.stored.status === 'active') return key
+    return this.keyOf('active')
+  }
+
+  private keyOf(status: StoredKey['status']): RingKey | undefined {
+    for (const key of this.keys.values()) if (key.stored.status === status) return key
     return undefined
   }
 
@@ -158,12 +170,6 @@ export class KeyRing {
     const sealed = this.sealing.seal(der, nameOf(kid))
     await this.store.resealSigningKey(kid, sealed)
     return { ...stored, sealedPrivateKey: sealed }
-  }
-
-  /** What a rotation that failed, or was killed, left behind: it has signed nothing. */
-  private async dropPending(): Promise<void> {
-    for (const { stored } of [...this.keys.values()])
-      if (stored.status === 'pending') await this.remove(stored.kid, null)
   }
 
   private dropExpired(): void {

@@ -1,6 +1,7 @@
 import type { AuditEvent } from '../kit/audit.ts'
 import type { Caller } from '../kit/caller.ts'
-import { HOUR, MINUTE } from '../kit/clock.ts'
+import { HOUR, MINUTE, SECOND } from '../kit/clock.ts'
+import type { Config } from '../kit/config.ts'
 import { Problem } from '../kit/problem.ts'
 import { type AuthContext, eventBy } from './context.ts'
 import type { StoredKey } from './store.ts'
@@ -13,102 +14,199 @@ const LOOK_EVERY = MINUTE
  */
 const LEAST_PAUSE = HOUR
 
-/** Signs with a new key from now on, at someone's request. Resolves when it does. */
-export function rotate(context: AuthContext, caller: Caller): Promise<StoredKey> {
-  return context.keyRing.exclusively(() =>
-    replace(context, (kid) => eventBy(context, caller, 'key.rotated', null, { kid })),
-  )
+/** How long a copy of the JWKS may be kept by whoever obeys its `cache-control`. */
+const JWKS_KEPT = MINUTE
+/** Verifiers pause between two look-ups of the JWKS, whatever is new to them: `jose` and Nimbus for 30 seconds. */
+const VERIFIERS_PAUSE = 30 * SECOND
+
+/** Seconds for which the JWKS may be kept, so that a new key is known wherever it is looked up before it signs. */
+export function jwksMaxAge({ signingKeyLead }: Pick<Config, 'signingKeyLead'>): number {
+  return Math.floor(Math.min(JWKS_KEPT, Math.max(0, signingKeyLead - VERIFIERS_PAUSE)) / SECOND)
 }
 
-/**
- * Takes a key out in an emergency: its tokens are refused everywhere when this resolves. Where it is the one that
- * signs, another takes its place first.
- * @throws Problem `not_found`
- */
-export function removeKey(context: AuthContext, kid: string, caller: Caller): Promise<void> {
-  const { feed, keyRing, tokens } = context
-  return keyRing.exclusively(async () => {
-    if (!keyRing.has(kid)) throw new Problem('not_found')
-    if (keyRing.active().kid === kid)
-      await replace(context, (next) => eventBy(context, caller, 'key.rotated', null, { kid: next }))
-    const seq = await keyRing.remove(kid, eventBy(context, caller, 'key.removed', null, { kid }))
-    tokens.keysChanged()
-    await feed.announceUpTo(seq)
-  })
-}
+/** Writes the row of the audit about a key. */
+type Row = (kid: string) => AuditEvent
+
+type Context = Pick<AuthContext, 'clock' | 'config' | 'feed' | 'keyRing' | 'log' | 'random' | 'store' | 'tokens'>
 
 /**
- * Makes a new signing key. It is published first and signs only when every service knows it, so that no token is
- * refused meanwhile; the key before it stays until its last token has expired. To be called alone.
+ * Replaces the key that signs, by hand and by age, and takes keys out.
+ *
+ * A new key is published first and signs after SIGNING_KEY_LEAD. Ch202's own services learn of it within a second, but
+ * verifiers elsewhere keep the JWKS for minutes and pause between two look-ups: a token of a key that they have not seen
+ * yet would be refused. A pending key is in the database, so that a restart neither loses it nor begins its lead again.
  */
-async function replace({ clock, config, feed, keyRing }: AuthContext, event: (kid: string) => AuditEvent) {
-  const { kid, seq } = await keyRing.add()
-  await feed.announceUpTo(seq)
-  const goneAt = clock.now() + config.jwtExpire + SIGNED_AT_MOST_LATE
-  return await keyRing.activate(kid, goneAt, event(kid))
-}
-
-/**
- * Rotates the key that signs when it is older than SIGNING_KEY_MAX_AGE, beside the requests: soon after the start, and
- * looked at every minute. Its age counts from when it was made, which is less than a lease before it began to sign: a
- * key whose rotation was cut short never signs.
- */
-export class RotationByAge {
-  private timer: ReturnType<typeof setInterval> | undefined
+export class KeyRotation {
+  private looks: ReturnType<typeof setInterval> | undefined
+  private lead: ReturnType<typeof setInterval> | undefined
+  /** Whether the lead of the pending key is over. */
+  private due = false
   private looking: Promise<void> = Promise.resolve()
-  /** Monotonic milliseconds. */
+  /** When the last rotation by age began; monotonic milliseconds. */
   private rotatedAt = Number.NEGATIVE_INFINITY
 
-  constructor(private readonly context: AuthContext) {}
+  constructor(private readonly context: Context) {}
 
+  /** Begins to look after the keys: soon, and every minute. What was left of a lead goes on, less the time between. */
   start(): void {
+    const { clock, config, keyRing } = this.context
+    const pending = keyRing.pending()
+    // A clock that was set back since, or had run ahead, makes a lead no longer than a whole one.
+    if (pending)
+      this.beginLead(Math.min(pending.createdAt + config.signingKeyLead - clock.now(), config.signingKeyLead))
     this.look()
-    this.timer = setInterval(() => this.look(), LOOK_EVERY)
+    this.looks = setInterval(() => this.look(), LOOK_EVERY)
   }
 
-  /** Resolves when a rotation that is under way is done. */
+  /** Resolves when a change that is under way is done. */
   async stop(): Promise<void> {
-    clearInterval(this.timer)
+    clearInterval(this.looks)
+    this.endLead()
     await this.looking
+  }
+
+  /**
+   * Publishes a new key at someone's request; where one is pending, that is the one. Resolves when every service of
+   * Ch202 has it.
+   * @param now whether it signs when this resolves, which verifiers elsewhere may not be ready for
+   */
+  rotate(caller: Caller, now: boolean): Promise<StoredKey> {
+    const { config, keyRing } = this.context
+    const atOnce = now || config.signingKeyLead === 0
+    const row: Row = (kid) => eventBy(this.context, caller, 'key.rotated', null, { kid, now: atOnce })
+    return keyRing.exclusively(() => (atOnce ? this.signWithNext(row) : this.publish(row)))
+  }
+
+  /**
+   * Takes a key out in an emergency: its tokens are refused everywhere when this resolves. Where it is the one that
+   * signs, its successor signs first: the pending key, or else a new one.
+   * @throws Problem `not_found`
+   */
+  remove(kid: string, caller: Caller): Promise<void> {
+    const { feed, keyRing, tokens } = this.context
+    return keyRing.exclusively(async () => {
+      if (!keyRing.has(kid)) throw new Problem('not_found')
+      if (keyRing.active().kid === kid)
+        await this.signWithNext((next) => eventBy(this.context, caller, 'key.rotated', null, { kid: next, now: true }))
+      const seq = await keyRing.remove(kid, eventBy(this.context, caller, 'key.removed', null, { kid }))
+      if (!keyRing.pending()) this.endLead()
+      tokens.keysChanged()
+      await feed.announceUpTo(seq)
+    })
+  }
+
+  /** When a pending key signs, by the wall clock in milliseconds. */
+  signsAt({ createdAt }: StoredKey): number {
+    return createdAt + this.context.config.signingKeyLead
+  }
+
+  /** To be called alone, as what follows. */
+  private async publish(row: Row): Promise<StoredKey> {
+    const { feed, keyRing, store } = this.context
+    const pending = keyRing.pending()
+    if (pending) {
+      // Whoever asks again has used their key: that is a row too.
+      await store.addEvent(row(pending.kid))
+      return pending
+    }
+    const { seq, stored } = await this.add(row)
+    await feed.announceUpTo(seq)
+    return stored
+  }
+
+  /** Signs with the pending key from now on, or else with a new one, as soon as every service of Ch202 has it. */
+  private async signWithNext(row: Row): Promise<StoredKey> {
+    const { keyRing } = this.context
+    const pending = keyRing.pending()
+    if (pending) return await this.activate(pending.kid, row)
+    return await this.activate((await this.add(row)).kid, null)
+  }
+
+  private async add(row: Row): ReturnType<AuthContext['keyRing']['add']> {
+    const { config, keyRing } = this.context
+    const added = await keyRing.add(row)
+    // Also of one that is to sign at once: if that fails, it does so in its time.
+    this.beginLead(config.signingKeyLead)
+    return added
+  }
+
+  /** The key before stays until its last token has expired. */
+  private async activate(kid: string, row: Row | null): Promise<StoredKey> {
+    const { clock, config, feed, keyRing, store } = this.context
+    // They have been told when it was published; here it is made sure of, also after a restart.
+    await feed.announceUpTo(await store.lastRevocation())
+    const goneAt = clock.now() + config.jwtExpire + SIGNED_AT_MOST_LATE
+    const key = await keyRing.activate(kid, goneAt, row?.(kid) ?? null)
+    this.endLead()
+    return key
+  }
+
+  /**
+   * Waits for the lead of the pending key. An interval of which the first turn counts, and no comparison of times: the
+   * wall clock may be set meanwhile.
+   * @param left milliseconds
+   */
+  private beginLead(left: number): void {
+    this.endLead()
+    this.due = left <= 0
+    if (this.due) return
+    this.lead = setInterval(() => {
+      clearInterval(this.lead)
+      this.due = true
+      this.look()
+    }, left)
+  }
+
+  private endLead(): void {
+    clearInterval(this.lead)
+    this.due = false
   }
 
   private look(): void {
     const { log } = this.context
     this.looking = this.looking
-      .then(() => this.rotateIfOld())
+      .then(() => this.signIfDue())
+      .then(() => this.publishIfOld())
       .catch((error) => log.error({ event: 'key.rotation_failed', err: error }))
   }
 
-  private async rotateIfOld(): Promise<void> {
-    const { clock, keyRing, log } = this.context
+  private async signIfDue(): Promise<void> {
+    const { keyRing, log } = this.context
+    if (!this.due) return
+    await keyRing.exclusively(async () => {
+      // It may have been taken out meanwhile, or made to sign at once.
+      const pending = keyRing.pending()
+      if (!pending || !this.due) return
+      await this.activate(pending.kid, (kid) => this.rowByItself('key.activated', { kid }))
+      log.info({ event: 'key.activated' })
+    })
+  }
+
+  private async publishIfOld(): Promise<void> {
+    const { clock, config, keyRing, log } = this.context
     if (!this.isOld() || clock.monotonic() - this.rotatedAt < LEAST_PAUSE) return
     await keyRing.exclusively(async () => {
       // Someone may have just done it by hand.
       if (!this.isOld()) return
-      await replace(this.context, (kid) => this.event(kid))
+      const atOnce = config.signingKeyLead === 0
+      const row: Row = (kid) => this.rowByItself('key.rotated', { kid, now: atOnce })
+      await (atOnce ? this.signWithNext(row) : this.publish(row))
       this.rotatedAt = clock.monotonic()
       log.info({ event: 'key.rotated' })
     })
   }
 
-  /** A key of the future, made while the clock was ahead, is not old. */
+  /**
+   * Whether it is time to publish a successor, so that it signs when the key is SIGNING_KEY_MAX_AGE old. A key of the
+   * future, made while the clock was ahead, is not old.
+   */
   private isOld(): boolean {
     const { clock, config, keyRing } = this.context
-    return clock.now() - keyRing.active().createdAt >= config.signingKeyMaxAge
+    if (keyRing.pending()) return false
+    return clock.now() - keyRing.active().createdAt >= config.signingKeyMaxAge - config.signingKeyLead
   }
 
-  private event(kid: string): AuditEvent {
-    const { clock, random } = this.context
-    const at = clock.now()
-    return {
-      id: random.id(),
-      at,
-      type: 'key.rotated',
-      userId: null,
-      actor: 'auth',
-      ip: null,
-      requestId: null,
-      detail: { kid },
-    }
+  private rowByItself(type: string, detail: Record<string, unknown>): AuditEvent {
+    return eventBy(this.context, { actor: 'auth', ip: null, requestId: null }, type, null, detail)
   }
 }

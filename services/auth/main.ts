@@ -13,7 +13,7 @@ import { composeEmailChange } from './email-change.ts'
 import { GraceClock } from './grace-clock.ts'
 import { authRoutes, FORMS, READS } from './index.ts'
 import { KeyRing } from './key-ring.ts'
-import { RotationByAge } from './key-rotation.ts'
+import { KeyRotation } from './key-rotation.ts'
 import { LoginLimits } from './login-limits.ts'
 import { fileMailer, type Mailer, smtpMailer } from './mailer.ts'
 import { MAIL_OUTCOMES, MailQueue } from './mails.ts'
@@ -66,6 +66,7 @@ export async function authService(
   await store.resume(clock.now(), config.refreshReuseGrace)
 
   const outside = new Outside({ store, clock, random, log, config, sealing, feed, version })
+  const rotation = new KeyRotation({ clock, config, feed, keyRing, log, random, store, tokens })
   const context: AuthContext = {
     store,
     clock,
@@ -73,6 +74,7 @@ export async function authService(
     hasher,
     users,
     keyRing,
+    rotation,
     feed,
     tokens,
     outside,
@@ -139,7 +141,6 @@ export async function authService(
       (error) => log.error({ event: 'tidy.failed', err: error }),
     )
   }
-  const rotation = new RotationByAge(context)
   let tidying: ReturnType<typeof setInterval> | undefined
   return {
     name: NAME,

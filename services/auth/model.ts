@@ -324,9 +324,11 @@ export const signingKey = strict({
   kid: t.String(),
   alg: t.String(),
   created_at: time(),
-  status: t.Union([t.Literal('active'), t.Literal('retiring')]),
+  status: t.Union([t.Literal('pending'), t.Literal('active'), t.Literal('retiring')]),
 })
 export const signingKeys = strict({ items: t.Array(signingKey) })
+export const rotateQuery = strict({ now: t.Optional(queryFlag()), alg: t.Optional(oneOf('EdDSA')) })
+export type RotateQuery = Static<typeof rotateQuery>
 
 // Webhooks.
 

@@ -287,9 +287,9 @@ export function authStoreSuite(open: () => AuthStore): void {
         createdAt: NOW + counter++,
         goneAt: null,
       })
-      const first = await store.addSigningKey(key('first'))
+      const first = await store.addSigningKey(key('first'), null)
       await store.activateSigningKey('first', NOW, null)
-      const second = await store.addSigningKey(key('second'))
+      const second = await store.addSigningKey(key('second'), event())
       expect(second).toBe(first + 1)
       await store.activateSigningKey('second', NOW + HOUR, event())
       expect((await store.signingKeys()).map(({ kid, status, goneAt }) => [kid, status, goneAt])).toEqual([

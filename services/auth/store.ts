@@ -98,6 +98,7 @@ export interface StoredKey {
   sealedPrivateKey: Uint8Array
   /** `pending`: published, but not signing yet. */
   status: 'pending' | 'active' | 'retiring'
+  /** When it was made and published, by the wall clock. */
   createdAt: number
   goneAt: number | null
 }
@@ -245,7 +246,8 @@ export interface AuthStore extends LimitStore {
 
   // Keys.
   signingKeys(): Promise<StoredKey[]>
-  addSigningKey(key: StoredKey): Promise<number>
+  /** @returns its place in the feed */
+  addSigningKey(key: StoredKey, event: AuditEvent | null): Promise<number>
   /** The pending key signs from now on; the one before stays until `goneAt`. */
   activateSigningKey(kid: string, goneAt: number, event: AuditEvent | null): Promise<void>
   removeSigningKey(kid: string, until: number, event: AuditEvent | null): Promise<number | null>

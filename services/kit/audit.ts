@@ -1,4 +1,3 @@
-import type { Caller } from './caller.ts'
 import type { NewNotice, Notice } from './outbox.ts'
 
 /** Something that happened to an account or was done by an operator: a row of the audit, which auth keeps. */
@@ -16,8 +15,11 @@ export interface AuditEvent {
   detail: Record<string, unknown>
 }
 
+/** Who did something: a caller, or a service by itself. */
+export type Doer = Pick<AuditEvent, 'actor' | 'ip' | 'requestId'>
+
 /** The columns of an event that come from who asked. */
-export function by(caller: Pick<Caller, 'actor' | 'ip' | 'requestId'>) {
+export function by(caller: Doer) {
   return { actor: caller.actor, ip: caller.ip, requestId: caller.requestId }
 }
 

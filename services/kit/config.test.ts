@@ -48,6 +48,7 @@ test('without a setting but the secrets, the defaults', () => {
     sessionMaxAge: 90 * DAY,
     revocationMaxLag: 30 * SECOND,
     signingKeyMaxAge: 90 * DAY,
+    signingKeyLead: 120 * SECOND,
     passwordMinLength: 8,
     passwordHash: 'bcrypt',
     bcryptCost: 10,
@@ -110,6 +111,7 @@ const SETTINGS: [name: string, value: string, field: keyof Config, read: unknown
   ['SESSION_MAX_AGE', '30s', 'sessionMaxAge', 30 * SECOND, ['0h', '9999999999s']],
   ['REVOCATION_MAX_LAG', '1s', 'revocationMaxLag', SECOND, ['0s', '1']],
   ['SIGNING_KEY_MAX_AGE', '30d', 'signingKeyMaxAge', 30 * DAY, ['off', '0s', '59m', '4000d']],
+  ['SIGNING_KEY_LEAD', '0s', 'signingKeyLead', 0, ['off', '2', '-1s', '8d']],
   ['PASSWORD_MIN_LENGTH', '6', 'passwordMinLength', 6, ['0', '257', '6.5', '-6', 'six', '1e1', '0x8']],
   ['PASSWORD_HASH', 'argon2id', 'passwordHash', 'argon2id', ['md5', 'BCRYPT']],
   ['BCRYPT_COST', '12', 'bcryptCost', 12, ['3', '21', '10,5']],
@@ -169,6 +171,14 @@ describe('each setting', () => {
     const fault = 'SIGNING_KEY_MAX_AGE must be at least JWT_EXPIRE'
     expect(faultsOf({ ...SECRETS, SIGNING_KEY_MAX_AGE: '2h', JWT_EXPIRE: '3h' })).toEqual([fault])
     expect(read({ SIGNING_KEY_MAX_AGE: '3h', JWT_EXPIRE: '3h' }).signingKeyMaxAge).toBe(3 * 3600 * SECOND)
+  })
+
+  test('R6: a key is not old before it signs', () => {
+    const fault = 'SIGNING_KEY_LEAD must be shorter than SIGNING_KEY_MAX_AGE'
+    for (const SIGNING_KEY_LEAD of ['2h', '1d'])
+      expect(faultsOf({ ...SECRETS, SIGNING_KEY_MAX_AGE: '2h', SIGNING_KEY_LEAD })).toEqual([fault])
+    expect(read({ SIGNING_KEY_MAX_AGE: '2h', SIGNING_KEY_LEAD: '119m' }).signingKeyLead).toBe(119 * 60 * SECOND)
+    expect(read({}).signingKeyLead).toBe(120 * SECOND)
   })
 
   test('the base of links in mails is where the services are, unless set', () => {

@@ -28,6 +28,8 @@ export interface Config {
   revocationMaxLag: number
   /** When auth signs with a new key by itself. */
   signingKeyMaxAge: number
+  /** For how long a new key is published before it signs. */
+  signingKeyLead: number
   passwordMinLength: number
   passwordHash: 'bcrypt' | 'argon2id'
   bcryptCost: number
@@ -97,7 +99,7 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
       .map((item) => item.trim())
       .filter(Boolean)
 
-  const duration = (name: string, fallback: string, least: number) => {
+  const duration = (name: string, fallback: string, least: number, most = 3650 * DAY) => {
     const match = /^(\d{1,9})([smhd])$/.exec(text(name, fallback))
     const unit = UNITS[match?.[2] ?? '']
     if (!match || unit === undefined) {
@@ -106,7 +108,7 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
     }
     const ms = Number(match[1]) * unit
     if (ms < least) faults.push(`${name} must be at least ${least / SECOND}s`)
-    if (ms > 3650 * DAY) faults.push(`${name} must be at most 3650d`)
+    if (ms > most) faults.push(`${name} must be at most ${most / DAY}d`)
     return ms
   }
 
@@ -202,6 +204,7 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
     sessionMaxAge: duration('SESSION_MAX_AGE', '90d', SECOND),
     revocationMaxLag: duration('REVOCATION_MAX_LAG', '30s', SECOND),
     signingKeyMaxAge: duration('SIGNING_KEY_MAX_AGE', '90d', HOUR),
+    signingKeyLead: duration('SIGNING_KEY_LEAD', '2m', 0, 7 * DAY),
     passwordMinLength: integer('PASSWORD_MIN_LENGTH', 8, 1, 256),
     passwordHash: oneOf('PASSWORD_HASH', 'bcrypt', ['bcrypt', 'argon2id']),
     bcryptCost: integer('BCRYPT_COST', 10, 4, 20),
@@ -225,6 +228,8 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
   // Else the keys pile up: each stays until its last token has expired.
   if (config.signingKeyMaxAge >= HOUR && config.signingKeyMaxAge < config.jwtExpire)
     faults.push('SIGNING_KEY_MAX_AGE must be at least JWT_EXPIRE')
+  if (config.signingKeyMaxAge >= HOUR && config.signingKeyLead >= config.signingKeyMaxAge)
+    faults.push('SIGNING_KEY_LEAD must be shorter than SIGNING_KEY_MAX_AGE')
   // Those that begin with amq. are the broker's own (AMQP 0-9-1, 3.1.3.1).
   if (!/^(?!amq\.)[\w.:-]{1,127}$/.test(config.amqpExchange))
     faults.push('AMQP_EXCHANGE must be 1 to 127 letters, digits, dashes, dots or colons, and not begin with amq.')

@@ -16,16 +16,101 @@ describe.each(WAYS)('%s', (way) => {
   describe('signing keys', () => {
     const keys = async (): Promise<{ kid: string; status: string }[]> =>
       (await auth('GET /admin/keys', operator)).body.items
-    const rotate = async () => (await auth('POST /admin/keys/rotate', operator)).body
+    const rotate = async (query = '?now=true') => (await auth(`POST /admin/keys/rotate${query}`, operator)).body
     const remove = (kid: string) => auth(`DELETE /admin/keys/${kid}`, operator)
     const kidOf = (token: string) => String(decodeProtectedHeader(token).kid)
     const published = async () =>
       (await call(here.system.url.auth, 'GET /.well-known/jwks.json')).body.keys.map(({ kid }: { kid: string }) => kid)
 
-    test('check 39: a rotation: the new key signs, tokens of the old one stay good', async () => {
+    test('R6: a rotation: the new key is published, and does not sign yet; asked for again it is the same', async () => {
       const user = await registerUser(here.system)
       const old = kidOf(user.tokens.access_token)
+      const before = Date.now()
       const answer = await auth('POST /admin/keys/rotate', operator)
+      expect(answer.status).toBe(201)
+      expectFields(answer.body, FIELDS.key)
+      expect(answer.body).toMatchObject({ alg: 'EdDSA', status: 'pending', created_at: expect.stringMatching(TIME) })
+      const signsAt = answer.headers.get('x-ch202-signs-at') ?? ''
+      expect(signsAt).toMatch(TIME)
+      expect(Date.parse(signsAt)).toBeWithin(before + 119_000, Date.now() + 121_000)
+
+      const { kid } = answer.body
+      const listed = await keys()
+      for (const key of listed) expectFields(key, FIELDS.key)
+      expect(listed[0]).toEqual(answer.body)
+      expect(listed.find(({ status }) => status === 'active')?.kid).toBe(old)
+      expect((await published()).sort()).toEqual(listed.map((key) => key.kid).sort())
+      for (const query of ['', '?now=false', '?alg=EdDSA']) {
+        const again = await auth(`POST /admin/keys/rotate${query}`, operator)
+        expect([again.status, again.body, again.headers.get('x-ch202-signs-at')]).toEqual([201, answer.body, signsAt])
+      }
+      const fresh = (await logIn(here.system, user.email)).body
+      expect(kidOf(fresh.access_token)).toBe(old)
+
+      // Taken out, it never signs; and there is none to take out a second time.
+      expect((await remove(kid)).status).toBe(204)
+      expectProblem(await remove(kid), 404, 'not_found')
+      expect((await keys()).map(({ status }) => status)).not.toContain('pending')
+      expect(await published()).not.toContain(kid)
+      for (const { access_token } of [user.tokens, fresh])
+        expect(await askEach(here.system, access_token)).toEqual(all(200))
+    })
+
+    test.each([
+      '?alg=RS256',
+      '?alg=ES256',
+      '?alg=none',
+      '?alg=',
+      '?now=',
+      '?now=yes',
+      '?now=1',
+      '?at=now',
+      '?now=true&lead=0s',
+    ])('R6: a rotation by %s is no rotation', async (query) => {
+      const before = await keys()
+      expectProblem(await auth(`POST /admin/keys/rotate${query}`, operator), 400, 'validation_failed')
+      expect(await keys()).toEqual(before)
+    })
+
+    test('R6: at once: the pending key signs, and where there is none a new one', async () => {
+      const user = await registerUser(here.system)
+      const { kid } = await rotate('')
+      for (const expected of [kid, undefined]) {
+        const answer = await auth('POST /admin/keys/rotate?now=true', operator)
+        expect([answer.status, answer.body.status, answer.headers.get('x-ch202-signs-at')]).toEqual([
+          201,
+          'active',
+          null,
+        ])
+        if (expected) expect(answer.body.kid).toBe(expected)
+        else expect(answer.body.kid).not.toBe(kid)
+        expect((await keys()).map(({ status }) => status)).not.toContain('pending')
+        const { access_token } = (await logIn(here.system, user.email)).body
+        expect(kidOf(access_token)).toBe(answer.body.kid)
+        expect(await askEach(here.system, access_token)).toEqual(all(200))
+      }
+    })
+
+    test('R6: the one that signs is removed while another is pending: that one signs at once', async () => {
+      const user = await registerUser(here.system)
+      const { kid } = await rotate('')
+      expect((await remove(kidOf(user.tokens.access_token))).status).toBe(204)
+      expect(await askEach(here.system, user.tokens.access_token)).toEqual(all('invalid_token'))
+      const { access_token } = (await logIn(here.system, user.email)).body
+      expect(kidOf(access_token)).toBe(kid)
+      expect(await askEach(here.system, access_token)).toEqual(all(200))
+      expect((await keys()).map(({ status }) => status)).not.toContain('pending')
+    })
+
+    test('R6: the JWKS may be kept for a minute, less than a new key is in it before it signs', async () => {
+      const { headers } = await call(here.system.url.auth, 'GET /.well-known/jwks.json')
+      expect(headers.get('cache-control')).toBe('public, max-age=60')
+    })
+
+    test('check 39: a rotation at once: the new key signs, tokens of the old one stay good', async () => {
+      const user = await registerUser(here.system)
+      const old = kidOf(user.tokens.access_token)
+      const answer = await auth('POST /admin/keys/rotate?now=true', operator)
       expect(answer.status).toBe(201)
       expectFields(answer.body, FIELDS.key)
       expect(answer.body).toMatchObject({ alg: 'EdDSA', status: 'active', created_at: expect.stringMatching(TIME) })
@@ -72,7 +157,7 @@ describe.each(WAYS)('%s', (way) => {
       const user = await registerUser(here.system)
       let rotated = false
       const refused = load(user.email, () => rotated)
-      for (let i = 0; i < 3; i++) await rotate()
+      for (const query of ['', '?now=true', '?now=true', '']) await rotate(query)
       rotated = true
       expect(await refused).toEqual([])
     })
@@ -263,11 +348,15 @@ describe.each(WAYS)('%s', (way) => {
       ],
       ['cache.synced', (mark) => auth('POST /admin/password-cache/sync', { headers: { ...as.operator, ...mark } })],
       ['key.rotated', (mark) => auth('POST /admin/keys/rotate', { headers: { ...as.operator, ...mark } })],
+      // While one is pending.
+      ['key.rotated', (mark) => auth('POST /admin/keys/rotate', { headers: { ...as.operator, ...mark } })],
+      ['key.rotated', (mark) => auth('POST /admin/keys/rotate?now=true', { headers: { ...as.operator, ...mark } })],
+      ['key.rotated', (mark) => auth('POST /admin/keys/rotate?now=true', { headers: { ...as.operator, ...mark } })],
       [
         'key.removed',
         async (mark) => {
-          const { body } = await auth('POST /admin/keys/rotate', operator)
-          await auth('POST /admin/keys/rotate', operator)
+          const { body } = await auth('POST /admin/keys/rotate?now=true', operator)
+          await auth('POST /admin/keys/rotate?now=true', operator)
           return auth(`DELETE /admin/keys/${body.kid}`, { headers: { ...as.operator, ...mark } })
         },
       ],

@@ -136,7 +136,7 @@ describe('what time does', () => {
     const kids = async () =>
       (await ask('GET /.well-known/jwks.json').then(async () => await call(served.url, 'GET /.well-known/jwks.json')))
         .body.keys.length
-    await ask('POST /admin/keys/rotate', { headers: as.operator })
+    await ask('POST /admin/keys/rotate?now=true', { headers: as.operator })
     expect(await kids()).toBe(2)
     pass(HOUR - 10 * SECOND)
     expect((await me(tokens.access_token)).status).toBe(200)

@@ -61,9 +61,13 @@ export class InstanceInTime {
     this.monotonic += 1000
   }
 
+  get url(): string {
+    return this.served?.url ?? ''
+  }
+
   /** One request over HTTP. */
   ask(request: string, options: Parameters<typeof call>[2] = {}): Promise<Answer> {
-    return call(this.served?.url ?? '', request, options)
+    return call(this.url, request, options)
   }
 
   /** One request that an app gets from here, ten times as fast: for what is asked by the hundred. */

@@ -365,7 +365,7 @@ export class SessionSteps {
   }
 
   private async rotateKey(): Promise<void> {
-    const answer = await this.operator(`POST ${V1}/admin/keys/rotate`)
+    const answer = await this.operator(`POST ${V1}/admin/keys/rotate?now=true`)
     told('rotate', answer, 201)
     this.model.rotateKey(answer.body.kid)
   }

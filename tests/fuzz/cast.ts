@@ -151,7 +151,7 @@ export class Cast {
     const keys = await this.asked('auth', 'GET /admin/keys', undefined, as.operator)
     const spare = keys.body.items.findLast(({ status }: { status: string }) => status === 'retiring')
     if (spare) return spare.kid
-    await this.asked('auth', 'POST /admin/keys/rotate', undefined, as.operator)
+    await this.asked('auth', 'POST /admin/keys/rotate?now=true', undefined, as.operator)
     return 'no-spare-key'
   }
 

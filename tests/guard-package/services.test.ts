@@ -192,7 +192,7 @@ describe('a foreign service, and the instance', () => {
     const user = await registerUser(system)
     expect(await at.said(user)).toBe(200)
     const { body: keys } = await operator('auth', 'GET /admin/keys')
-    expect((await operator('auth', 'POST /admin/keys/rotate', {})).status).toBe(201)
+    expect((await operator('auth', 'POST /admin/keys/rotate?now=true', {})).status).toBe(201)
     const { body: tokens } = await logIn(system, user.email)
     expect([await at.said(user), await at.said({ ...user, tokens })]).toEqual([200, 200])
     for (const { kid } of keys.items) expect((await operator('auth', `DELETE /admin/keys/${kid}`)).status).toBe(204)

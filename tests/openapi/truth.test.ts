@@ -66,7 +66,7 @@ describe.each(WAYS)('the document is true, %s', (way) => {
     if (name.endsWith(' /api/v1/modules')) values.id = `module-${Bun.randomUUIDv7()}`
     if (name.includes('/auth/audit')) values.id = Bun.randomUUIDv7()
     if (name.includes('{kid}')) {
-      const rotated = await call(system.url.auth, 'POST /admin/keys/rotate', { headers: as.operator })
+      const rotated = await call(system.url.auth, 'POST /admin/keys/rotate?now=true', { headers: as.operator })
       values.kid = rotated.body.kid
     }
     if (name.includes('{webhook_id}')) {

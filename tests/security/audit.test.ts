@@ -261,6 +261,16 @@ function ofUser(
   })
 }
 
+/** A rotation with one query, after those with the others. */
+function rotation(before: string[], query: string): Deed {
+  return deed('key.rotated', 'auth', "SELECT kid, status FROM signing_keys WHERE ? > ''", async ({ url }) => {
+    const ask = (search: string, headers = {}) =>
+      call(url.auth, `POST /admin/keys/rotate${search}`, { headers: { ...as.operator, ...headers } })
+    for (const one of before) await ask(one)
+    return { about: 'the keys', act: (headers = {}) => ask(query, headers) }
+  })
+}
+
 const operator = () => ({ headers: as.operator })
 const setTo = (body: unknown) => () => ({ headers: as.operator, body })
 const bearer = ({ tokens }: TestUser) => ({ headers: as.bearer(tokens.access_token) })
@@ -321,12 +331,12 @@ const DEEDS: Deed[] = [
       })
     return { about: id, act }
   }),
-  deed('key.rotated', 'auth', "SELECT kid FROM signing_keys WHERE status = 'active' AND ? > ''", async ({ url }) => ({
-    about: 'the key',
-    act: (headers = {}) => call(url.auth, 'POST /admin/keys/rotate', { headers: { ...as.operator, ...headers } }),
-  })),
+  rotation([], ''),
+  // The pending one signs, and then a new one.
+  rotation([''], '?now=true'),
+  rotation(['?now=true'], '?now=true'),
   deed('key.removed', 'auth', 'SELECT kid FROM signing_keys WHERE kid = ?', async ({ url }) => {
-    const rotate = () => call(url.auth, 'POST /admin/keys/rotate', { headers: as.operator })
+    const rotate = () => call(url.auth, 'POST /admin/keys/rotate?now=true', { headers: as.operator })
     const { kid } = (await rotate()).body
     await rotate()
     const act = (headers = {}) =>

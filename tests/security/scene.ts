@@ -90,7 +90,7 @@ export async function sceneFor(
     values.webhook_id = made.body.id
   }
   if (name.includes('{kid}')) {
-    const rotated = await call(system.url.auth, 'POST /admin/keys/rotate', { headers: as.operator })
+    const rotated = await call(system.url.auth, 'POST /admin/keys/rotate?now=true', { headers: as.operator })
     values.kid = rotated.body.kid
   }
   if (name.includes('password-reset-confirm')) {

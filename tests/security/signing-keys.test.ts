@@ -1,7 +1,6 @@
-import { afterAll, afterEach, describe, expect, setDefaultTimeout, spyOn, test } from 'bun:test'
+import { afterAll, describe, expect, setDefaultTimeout, spyOn, test } from 'bun:test'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { decodeProtectedHeader } from 'jose'
 import { openAuthStore } from '../../db/auth/store.ts'
 import { KeyRing } from '../../services/auth/key-ring.ts'
 import { Sealing } from '../../services/auth/sealing.ts'
@@ -9,87 +8,11 @@ import type { AuthStore } from '../../services/auth/store.ts'
 import { DAY, HOUR, MINUTE, SECOND, systemClock } from '../../services/kit/clock.ts'
 import { systemRandom } from '../../services/kit/random.ts'
 import { expectProblem } from '../contract/shapes.ts'
-import { InstanceInTime } from '../faults/instance-in-time.ts'
-import { as, eventually, newEmail, PASSWORD } from '../harness.ts'
+import { PASSWORD } from '../harness.ts'
 import { ch202, ownSettings, temporary } from '../processes.ts'
+import { inTime, kidOf, operator } from './keys-in-time.ts'
 
 setDefaultTimeout(60_000)
-
-const operator = { headers: as.operator }
-
-/** One instance in this process at a time: it takes over the intervals. */
-function inTime(settings: Record<string, string>) {
-  let instance: InstanceInTime | undefined
-  const spies: { mockRestore(): void }[] = []
-  afterEach(async () => {
-    for (const spy of spies.splice(0)) spy.mockRestore()
-    await instance?.stop()
-    instance = undefined
-  })
-  const here = {
-    settings,
-    async start() {
-      instance = new InstanceInTime(settings)
-      await instance.start()
-      return instance
-    },
-    get instance() {
-      if (!instance) throw new Error('It was not started')
-      return instance
-    },
-    restored: <T extends { mockRestore(): void }>(spy: T): T => {
-      spies.push(spy)
-      return spy
-    },
-    ask: (line: string, options?: Parameters<InstanceInTime['ask']>[1]) =>
-      here.instance.ask(line.replace(' ', ' /api/v1'), options),
-    async register() {
-      const email = newEmail()
-      const { body } = await here.ask('POST /auth/register', { body: { email, password: PASSWORD } })
-      return { email, id: String(body.id), ...body.tokens } as Session
-    },
-    login: (email: string) => here.ask('POST /auth/login', { body: { login: email, password: PASSWORD } }),
-    refresh: (refresh_token: string) => here.ask('POST /auth/refresh', { body: { refresh_token } }),
-    /** What each of the three says to a token. */
-    async each({ access_token, id }: Pick<Session, 'access_token' | 'id'>) {
-      const headers = as.bearer(access_token)
-      const paths = ['/auth/me', `/users/${id}`, '/modules/']
-      return (await Promise.all(paths.map((path) => here.ask(`GET ${path}`, { headers })))).map(({ status }) => status)
-    },
-    keys: async (): Promise<Key[]> => (await here.ask('GET /admin/keys', operator)).body.items,
-    active: async () => (await here.keys()).find(({ status }) => status === 'active')?.kid,
-    published: async (): Promise<string[]> =>
-      (await here.instance.ask('GET /.well-known/jwks.json')).body.keys.map(({ kid }: Key) => kid),
-    rotations: async (): Promise<Record<string, unknown>[]> =>
-      (await here.ask('GET /admin/audit?type=key.rotated', operator)).body.items,
-    /** A rotation by age runs beside the requests. */
-    rotatedFrom: (kid: string | undefined) =>
-      eventually(async () => {
-        const now = await here.active()
-        return now === kid ? undefined : now
-      }),
-    /** What is looked at each minute is looked at, and done where there is something to do. */
-    async aWhile() {
-      await here.instance.pass(MINUTE)
-      await Bun.sleep(50)
-    },
-  }
-  return here
-}
-
-interface Session {
-  email: string
-  id: string
-  access_token: string
-  refresh_token: string
-}
-
-interface Key {
-  kid: string
-  status: string
-}
-
-const kidOf = (token: string) => String(decodeProtectedHeader(token).kid)
 
 describe('check 39: a signing key that is old', () => {
   const here = inTime({ SIGNING_KEY_MAX_AGE: '30d', REFRESH_EXPIRE: '60d' })
@@ -97,12 +20,20 @@ describe('check 39: a signing key that is old', () => {
   test('is replaced by the service itself, as by hand: once, no token refused, with a row that says who', async () => {
     const instance = await here.start()
     const first = await here.active()
-    await instance.pass(30 * DAY - 30 * SECOND)
+    await instance.pass(30 * DAY - 150 * SECOND)
     const user = await here.register()
     await Bun.sleep(50)
-    expect(await here.active()).toBe(first)
+    expect([await here.active(), await here.published()]).toEqual([first, [String(first)]])
     await here.aWhile()
-    const second = String(await here.rotatedFrom(first))
+    const second = await here.publishes()
+    expect(await here.active()).toBe(first)
+    expect((await here.published()).sort()).toEqual([String(first), second].sort())
+    // Not a moment before its lead is over.
+    await instance.pass(2 * MINUTE - SECOND)
+    await Bun.sleep(50)
+    expect([await here.active(), await here.pending()]).toEqual([first, second])
+    await instance.pass(SECOND)
+    expect(await here.rotatedFrom(first)).toBe(second)
 
     expect((await here.keys()).map(({ kid, status }) => [kid, status])).toEqual([
       [second, 'active'],
@@ -114,8 +45,9 @@ describe('check 39: a signing key that is old', () => {
     const next = (await here.refresh(user.refresh_token)).body
     expect(kidOf(next.access_token)).toBe(second)
     expect(await here.each({ ...user, ...next })).toEqual([200, 200, 200])
-    const row = { actor: 'auth', ip: null, request_id: null, user_id: null, detail: { kid: second } }
-    expect(await here.rotations()).toEqual([expect.objectContaining(row)])
+    const row = { actor: 'auth', ip: null, request_id: null, user_id: null }
+    expect(await here.rotations()).toEqual([expect.objectContaining({ ...row, detail: { kid: second, now: false } })])
+    expect(await here.activations()).toEqual([expect.objectContaining({ ...row, detail: { kid: second } })])
 
     for (let n = 0; n < 3; n++) await here.aWhile()
     expect(await here.active()).toBe(second)
@@ -128,34 +60,38 @@ describe('check 39: a signing key that is old', () => {
     const instance = await here.start()
     const first = await here.active()
     await instance.restart(30 * DAY)
-    await here.rotatedFrom(first)
+    const second = await here.publishes()
+    expect(await here.active()).toBe(first)
     const [row] = await here.rotations()
     expect(row).toMatchObject({ actor: 'auth' })
+    await instance.pass(2 * MINUTE)
+    expect(await here.rotatedFrom(first)).toBe(second)
   })
 
-  test('at the moment in which someone rotates by hand: one new key', async () => {
+  test.each(['', '?now=true'])('at the moment in which someone rotates by hand%s: one new key', async (query) => {
     const instance = await here.start()
     const first = await here.active()
-    await instance.pass(30 * DAY - 30 * SECOND)
+    await instance.pass(30 * DAY - 150 * SECOND)
     const gate = Promise.withResolvers<void>()
     const begun = Promise.withResolvers<void>()
-    const activate = KeyRing.prototype.activate
-    here.restored(
-      spyOn(KeyRing.prototype, 'activate').mockImplementation(async function (this: KeyRing, ...given) {
-        begun.resolve()
-        await gate.promise
-        return activate.apply(this, given)
-      }),
-    )
-    const byHand = here.ask('POST /admin/keys/rotate', operator)
+    const step = query ? 'activate' : 'add'
+    const real = KeyRing.prototype[step] as (this: KeyRing, ...given: unknown[]) => Promise<unknown>
+    async function halted(this: KeyRing, ...given: unknown[]) {
+      begun.resolve()
+      await gate.promise
+      return await real.apply(this, given)
+    }
+    here.restored(spyOn(KeyRing.prototype, step).mockImplementation(halted as never))
+    const byHand = here.ask(`POST /admin/keys/rotate${query}`, operator)
     await begun.promise
     await here.aWhile()
     gate.resolve()
-    expect((await byHand).status).toBe(201)
-    await here.aWhile()
+    const { body, status } = await byHand
+    expect(status).toBe(201)
+    for (let n = 0; n < 3; n++) await here.aWhile()
+    expect(await here.rotatedFrom(first)).toBe(body.kid)
     expect(await here.rotations()).toEqual([expect.objectContaining({ actor: 'operator' })])
     expect((await here.published()).length).toBe(2)
-    expect(await here.active()).not.toBe(first)
   })
 
   test('by a clock that is set years forward and back, again and again: no storm of keys', async () => {
@@ -164,8 +100,9 @@ describe('check 39: a signing key that is old', () => {
     for (let years = 1; years <= 8; years++) {
       instance.step(years * 365 * DAY)
       await here.aWhile()
+      if (years === 1) await here.publishes()
+      for (let n = 0; n < 2; n++) await here.aWhile()
       if (years === 1) await here.rotatedFrom(first)
-      await here.aWhile()
       instance.step(-years * 365 * DAY)
       await here.aWhile()
     }
@@ -182,15 +119,19 @@ describe('check 39: a signing key that is old', () => {
       spyOn(KeyRing.prototype, 'activate').mockRejectedValue(new Error('the disk is full')),
     )
     await instance.pass(30 * DAY)
-    for (let n = 0; n < 4; n++) await here.aWhile()
+    const second = await here.publishes()
+    for (let n = 0; n < 6; n++) await here.aWhile()
     expect(activate.mock.calls.length).toBeGreaterThan(3)
-    expect((await here.published()).length).toBeLessThanOrEqual(2)
-    expect(await here.keys()).toHaveLength(1)
+    expect((await here.keys()).map(({ kid, status }) => [kid, status])).toEqual([
+      [second, 'pending'],
+      [String(first), 'active'],
+    ])
+    expect(await here.rotations()).toHaveLength(1)
     const user = await here.register()
     expect(await here.each(user)).toEqual([200, 200, 200])
     activate.mockRestore()
     await here.aWhile()
-    await here.rotatedFrom(first)
+    expect(await here.rotatedFrom(first)).toBe(second)
     expect(await here.published()).toHaveLength(2)
     expect(await here.each(user)).toEqual([200, 200, 200])
   })
@@ -260,10 +201,17 @@ describe('check 39: the ring and the feed', () => {
 describe('check 39: killed between the steps of', () => {
   const here = inTime({})
   type Step = 'add' | 'activate' | 'remove'
-  const rows: [change: 'a rotation' | 'a removal', step: Step, when: 'before' | 'after'][] = [
+  const requests = {
+    'a rotation': () => 'POST /admin/keys/rotate',
+    'a rotation at once': () => 'POST /admin/keys/rotate?now=true',
+    'a removal': (kid: string) => `DELETE /admin/keys/${kid}`,
+  }
+  const rows: [change: keyof typeof requests, step: Step, when: 'before' | 'after'][] = [
     ['a rotation', 'add', 'before'],
     ['a rotation', 'add', 'after'],
-    ['a rotation', 'activate', 'after'],
+    ['a rotation at once', 'add', 'before'],
+    ['a rotation at once', 'add', 'after'],
+    ['a rotation at once', 'activate', 'after'],
     ['a removal', 'add', 'after'],
     ['a removal', 'remove', 'before'],
     ['a removal', 'remove', 'after'],
@@ -283,7 +231,7 @@ describe('check 39: killed between the steps of', () => {
       return when === 'after' ? done : await real.apply(this, given)
     }
     const spy = here.restored(spyOn(KeyRing.prototype, step).mockImplementation(halted as never))
-    const asked = here.ask(change === 'a rotation' ? 'POST /admin/keys/rotate' : `DELETE /admin/keys/${old}`, operator)
+    const asked = here.ask(requests[change](old), operator)
     await reached.promise
     // The files are taken in this moment; what ran on goes on with the ones that are thrown away.
     const crashed = instance.crash(1000)
@@ -299,8 +247,13 @@ describe('check 39: killed between the steps of', () => {
     expect(await here.each(user)).toEqual(removed ? [401, 401, 401] : [200, 200, 200])
     const next = await here.refresh(user.refresh_token)
     expect(await here.each({ ...user, ...next.body })).toEqual([200, 200, 200])
+    // What was published signs in its time.
+    const pending = await here.pending()
+    await instance.pass(2 * MINUTE)
+    if (pending) expect(await here.rotatedFrom(listed.find(({ status }) => status === 'active')?.kid)).toBe(pending)
+    expect(await here.each({ ...user, ...next.body })).toEqual([200, 200, 200])
     // And the change can be asked for again.
-    const { body } = await here.ask('POST /admin/keys/rotate', operator)
+    const { body } = await here.ask('POST /admin/keys/rotate?now=true', operator)
     expect(await here.active()).toBe(body.kid)
     for (const { kid } of listed) expect((await here.ask(`DELETE /admin/keys/${kid}`, operator)).status).toBe(204)
     expect(await here.published()).toEqual([body.kid])

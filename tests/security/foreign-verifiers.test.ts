@@ -1,0 +1,157 @@
+import { afterEach, describe, expect, setDefaultTimeout, setSystemTime, test } from 'bun:test'
+import { createRemoteJWKSet, customFetch, decodeProtectedHeader, type FetchImplementation, jwtVerify } from 'jose'
+import { DAY, MINUTE, SECOND } from '../../services/kit/clock.ts'
+import { InstanceInTime } from '../faults/instance-in-time.ts'
+import { as, newEmail, PASSWORD } from '../harness.ts'
+
+setDefaultTimeout(300_000)
+
+const V1 = '/api/v1'
+const JWKS = '/.well-known/jwks.json'
+const kidOf = (token: string) => String(decodeProtectedHeader(token).kid)
+
+let instance: InstanceInTime
+afterEach(async () => {
+  setSystemTime()
+  await instance?.stop()
+})
+
+/** An instance that was started again is at another port. */
+const direct: FetchImplementation = (_, options) => fetch(`${instance.url}${JWKS}`, options as RequestInit)
+
+/** A cache before the verifier, such as a proxy: it keeps an answer for as long as that allows. */
+function caching(): FetchImplementation {
+  let kept: { body: string; until: number } | undefined
+  return async (url, options) => {
+    if (!kept || Date.now() >= kept.until) {
+      const answer = await direct(url, options)
+      const maxAge = /max-age=(\d+)/.exec(answer.headers.get('cache-control') ?? '')?.[1] ?? 0
+      kept = { body: await answer.text(), until: Date.now() + Number(maxAge) * SECOND }
+    }
+    return new Response(kept.body, { headers: { 'content-type': 'application/json' } })
+  }
+}
+
+/** A service elsewhere that checks tokens with `jose` as it comes. */
+class Verifier {
+  readonly refused: string[] = []
+  readonly kids = new Set<string>()
+  private readonly keys
+
+  constructor(
+    readonly name: string,
+    through = direct,
+  ) {
+    this.keys = createRemoteJWKSet(new URL(JWKS, instance.url), { [customFetch]: through })
+  }
+
+  async check(token: string): Promise<void> {
+    try {
+      await jwtVerify(token, this.keys, { audience: 'ch202', typ: 'at+jwt' })
+      this.kids.add(kidOf(token))
+    } catch (error) {
+      this.refused.push(`${this.name}: ${error}`)
+    }
+  }
+}
+
+/** A user whose session is refreshed again and again: each time a token of the key that signs. */
+async function newSession() {
+  const { body } = await instance.askWithin(
+    'auth',
+    `POST ${V1}/auth/register`,
+    {},
+    { email: newEmail(), password: PASSWORD },
+  )
+  let tokens = body.tokens
+  return {
+    id: String(body.id),
+    first: String(tokens.access_token),
+    async next(): Promise<string> {
+      const { refresh_token } = tokens
+      tokens = (await instance.askWithin('auth', `POST ${V1}/auth/refresh`, {}, { refresh_token })).body
+      return String(tokens.access_token)
+    },
+  }
+}
+
+interface Seen {
+  /** By second, from the beginning of the watch. */
+  publishedAt: number | undefined
+  signedAt: number | undefined
+  refused: string[]
+  verifiers: Verifier[]
+}
+
+/**
+ * Watches verifiers for so many seconds, in each of which three sessions get a token each, and all have them checked: by
+ * those that were there from the beginning, by one more that comes every twenty seconds, and by our three services.
+ * @param at what happens when
+ */
+async function watch(seconds: number, at: Record<number, () => Promise<unknown>> = {}): Promise<Seen> {
+  setSystemTime(instance.now())
+  const sessions = [await newSession(), await newSession(), await newSession()]
+  const [first = ''] = sessions.map((session) => session.first)
+  const seen: Seen = { publishedAt: undefined, signedAt: undefined, refused: [], verifiers: [] }
+  for (let second = 0; second < seconds; second++) {
+    await instance.pass(SECOND)
+    setSystemTime(instance.now())
+    if (second % 20 === 0 || (second < 60 && second % 4 === 0)) {
+      const name = `since ${second} s`
+      seen.verifiers.push(new Verifier(name), new Verifier(`${name}, behind a cache`, caching()))
+    }
+    await at[second]?.()
+    const published = (await instance.ask(`GET ${JWKS}`)).body.keys.map(({ kid }: { kid: string }) => kid)
+    if (published.some((kid: string) => kid !== kidOf(first))) seen.publishedAt ??= second
+    const tokens = await Promise.all(sessions.map((session) => session.next()))
+    if (tokens.some((token) => kidOf(token) !== kidOf(first))) seen.signedAt ??= second
+    await Promise.all(
+      seen.verifiers.flatMap((verifier, index) =>
+        [tokens[(second + index) % tokens.length] ?? '', first].map((token) => verifier.check(token)),
+      ),
+    )
+    for (const [index, { id }] of sessions.entries()) {
+      const headers = as.bearer(tokens[index] ?? '')
+      const answers = await Promise.all([
+        instance.askWithin('auth', `GET ${V1}/auth/me`, headers),
+        instance.askWithin('users', `GET ${V1}/users/${id}`, headers),
+        instance.askWithin('modules', `GET ${V1}/modules/`, headers),
+      ])
+      for (const { body, status } of answers) if (status !== 200) seen.refused.push(`${second} s: ${body.code}`)
+    }
+  }
+  seen.refused.push(...seen.verifiers.flatMap(({ refused }) => refused))
+  return seen
+}
+
+const rotate = (query = '') => instance.ask(`POST ${V1}/admin/keys/rotate${query}`, { headers: as.operator })
+
+/** No token refused, by anyone; the new key was there for two minutes before it signed, and was then used by all. */
+function expectNothingRefused({ publishedAt = 0, refused, signedAt = 0, verifiers }: Seen) {
+  expect(refused).toEqual([])
+  // Where auth is restarted, the seconds in which it does not run count too.
+  expect(signedAt - publishedAt).toBeWithin(117, 122)
+  for (const { kids } of verifiers) expect(kids.size).toBe(2)
+}
+
+describe('R6: `jose` with its default cache sees no failed request', () => {
+  test('during a rotation by hand', async () => {
+    instance = new InstanceInTime({})
+    await instance.start()
+    expectNothingRefused(await watch(400, { 90: rotate }))
+  })
+
+  test('during a rotation by age', async () => {
+    instance = new InstanceInTime({ SIGNING_KEY_MAX_AGE: '30d' })
+    await instance.start()
+    await instance.pass(30 * DAY - 5 * MINUTE)
+    expectNothingRefused(await watch(520))
+  })
+
+  test('during a rotation that is cut by a restart and by a crash', async () => {
+    instance = new InstanceInTime({})
+    await instance.start()
+    const at = { 90: rotate, 120: () => instance.restart(SECOND), 180: () => instance.crash(SECOND) }
+    expectNothingRefused(await watch(400, at))
+  })
+})

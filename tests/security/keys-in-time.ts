@@ -1,0 +1,89 @@
+import { afterEach } from 'bun:test'
+import { decodeProtectedHeader } from 'jose'
+import { MINUTE } from '../../services/kit/clock.ts'
+import { InstanceInTime } from '../faults/instance-in-time.ts'
+import { as, eventually, newEmail, PASSWORD } from '../harness.ts'
+
+export const operator = { headers: as.operator }
+
+/**
+ * An instance whose clock stands still until it is told to go on, and what there is to ask about its signing keys. One in
+ * this process at a time: it takes over the intervals.
+ */
+export function inTime(settings: Record<string, string>) {
+  let instance: InstanceInTime | undefined
+  const spies: { mockRestore(): void }[] = []
+  afterEach(async () => {
+    for (const spy of spies.splice(0)) spy.mockRestore()
+    await instance?.stop()
+    instance = undefined
+  })
+  const here = {
+    settings,
+    async start() {
+      instance = new InstanceInTime(settings)
+      await instance.start()
+      return instance
+    },
+    get instance() {
+      if (!instance) throw new Error('It was not started')
+      return instance
+    },
+    restored: <T extends { mockRestore(): void }>(spy: T): T => {
+      spies.push(spy)
+      return spy
+    },
+    ask: (line: string, options?: Parameters<InstanceInTime['ask']>[1]) =>
+      here.instance.ask(line.replace(' ', ' /api/v1'), options),
+    async register() {
+      const email = newEmail()
+      const { body } = await here.ask('POST /auth/register', { body: { email, password: PASSWORD } })
+      return { email, id: String(body.id), ...body.tokens } as Session
+    },
+    login: (email: string) => here.ask('POST /auth/login', { body: { login: email, password: PASSWORD } }),
+    refresh: (refresh_token: string) => here.ask('POST /auth/refresh', { body: { refresh_token } }),
+    /** What each of the three says to a token. */
+    async each({ access_token, id }: Pick<Session, 'access_token' | 'id'>) {
+      const headers = as.bearer(access_token)
+      const paths = ['/auth/me', `/users/${id}`, '/modules/']
+      return (await Promise.all(paths.map((path) => here.ask(`GET ${path}`, { headers })))).map(({ status }) => status)
+    },
+    keys: async (): Promise<Key[]> => (await here.ask('GET /admin/keys', operator)).body.items,
+    active: async () => (await here.keys()).find(({ status }) => status === 'active')?.kid,
+    published: async (): Promise<string[]> =>
+      (await here.instance.ask('GET /.well-known/jwks.json')).body.keys.map(({ kid }: Key) => kid),
+    rotations: async (): Promise<Record<string, unknown>[]> =>
+      (await here.ask('GET /admin/audit?type=key.rotated', operator)).body.items,
+    pending: async () => (await here.keys()).find(({ status }) => status === 'pending')?.kid,
+    activations: async (): Promise<Record<string, unknown>[]> =>
+      (await here.ask('GET /admin/audit?type=key.activated', operator)).body.items,
+    rotate: async (query = '') => (await here.ask(`POST /admin/keys/rotate${query}`, operator)).body as Key,
+    /** What happens by itself runs beside the requests. */
+    publishes: () => eventually(() => here.pending()),
+    rotatedFrom: (kid: string | undefined) =>
+      eventually(async () => {
+        const now = await here.active()
+        return now === kid ? undefined : now
+      }),
+    /** What is looked at each minute is looked at, and done where there is something to do. */
+    async aWhile() {
+      await here.instance.pass(MINUTE)
+      await Bun.sleep(50)
+    },
+  }
+  return here
+}
+
+interface Session {
+  email: string
+  id: string
+  access_token: string
+  refresh_token: string
+}
+
+interface Key {
+  kid: string
+  status: string
+}
+
+export const kidOf = (token: string) => String(decodeProtectedHeader(token).kid)
