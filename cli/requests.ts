@@ -62,6 +62,8 @@ async function once(url: string, init: RequestInit, read: boolean, patience: num
       ...init,
       signal: init.signal ?? late.signal,
       redirect: 'manual',
+      // Bun's own cuts an answer whose reader pauses for five minutes; how long it takes is for the signal to say.
+      timeout: false,
       // On a connection that was used before, Bun sends a DELETE or a PUT again by itself when the connection is cut.
       ...(read ? {} : { keepalive: false }),
     })

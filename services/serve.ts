@@ -9,14 +9,15 @@ import { systemClock, timestamp } from './kit/clock.ts'
 import { atOneAddress, type Config } from './kit/config.ts'
 import type { FeedSource } from './kit/feed.ts'
 import { PasswordHasher } from './kit/hasher.ts'
+import { listen } from './kit/listen.ts'
 import { openLog } from './kit/log.ts'
 import { MetricsRegistry } from './kit/metrics.ts'
 import type { ModuleFeedSource } from './kit/module-gate.ts'
 import { direct } from './kit/outgoing.ts'
 import { Problem } from './kit/problem.ts'
 import { systemRandom } from './kit/random.ts'
+import { pathOf } from './kit/request-url.ts'
 import type { Runtime, Service } from './kit/runtime.ts'
-import { SERVER_BODY_MAX } from './kit/service.ts'
 import { HEAR_OF_DELETED, SERVICE_NAMES, type ServiceName } from './kit/services.ts'
 import { modulesService } from './modules/main.ts'
 import {
@@ -83,7 +84,7 @@ export async function serve(
       ? { url: 'http://localhost', key, fetch: (request) => appOf(services, name).handle(request) }
       : { url: config.addresses[name], key, fetch: (request) => direct(request) }
   }
-  const { server, answerWith, lastAnswers } = listen(address)
+  const { server, answerWith, lastAnswers } = listen(address, config.idleTimeout)
   try {
     const others = { link, feed: feedSource(link('auth')), moduleFeed: moduleFeedSource(link('modules')) }
     for (const name of names) services.push(await BUILD[name](runtime, { ...others, ...(mailer ? { mailer } : {}) }))
@@ -132,60 +133,6 @@ function appOf(services: readonly Service[], name: ServiceName): AnyElysia {
   return service.app
 }
 
-type Answering = (request: Request) => Response | Promise<Response>
-
-interface Listening {
-  server: Server<undefined>
-  answerWith(answer: Answering): void
-  /** From now on each answer is the last of its connection, and says so: no client sends what would not be taken. */
-  lastAnswers(): void
-}
-
-/**
- * The port is taken first: of two instances on one address the second must not touch the databases. Requests that come
- * before the services are there wait for them.
- */
-function listen(address: string): Listening {
-  const { hostname, port, protocol } = new URL(address)
-  const ready = Promise.withResolvers<Answering>()
-  let answer: Answering | undefined
-  let last = false
-  const marked = (response: Response) => {
-    if (last) response.headers.set('connection', 'close')
-    return response
-  }
-  try {
-    const server = Bun.serve({
-      hostname: hostname.replace(/^\[|\]$/g, ''),
-      port: port || (protocol === 'https:' ? 443 : 80),
-      maxRequestBodySize: SERVER_BODY_MAX,
-      idleTimeout: 30,
-      fetch(request) {
-        const answered = answer ? answer(request) : ready.promise.then((answering) => answering(request))
-        return answered instanceof Promise ? answered.then(marked) : marked(answered)
-      },
-    })
-    return {
-      server,
-      lastAnswers() {
-        last = true
-      },
-      answerWith(answering) {
-        answer = answering
-        ready.resolve(answering)
-      },
-    }
-  } catch (error) {
-    const busy = (error as { code?: unknown }).code === 'EADDRINUSE'
-    throw new Error(
-      busy
-        ? `${address} is in use: another program, or another Ch202, listens there. Stop it, or set another address`
-        : `${address} cannot be listened on: ${error instanceof Error ? error.message : 'unknown error'}`,
-      { cause: error },
-    )
-  }
-}
-
 /**
  * One service takes every request; of several, each takes the paths that begin with one of its own first parts, and
  * what is asked of every service (its health, its metrics) is asked of the whole.
@@ -208,14 +155,6 @@ function router(apps: readonly AnyElysia[]): (request: Request) => Response | Pr
     const path = pathOf(request.url)
     return (exact.get(path) ?? owners.get(firstPart(path)) ?? first).fetch(request)
   }
-}
-
-/** Without query and trailing slash. */
-function pathOf(url: string): string {
-  const start = url.indexOf('/', url.indexOf('://') + 3)
-  const query = url.indexOf('?', start)
-  const end = query < 0 ? url.length : query
-  return url.slice(start, url[end - 1] === '/' && end - start > 1 ? end - 1 : end)
 }
 
 function firstPart(path: string): string {

@@ -21,7 +21,8 @@ const HTTP = ['elysia', '@elysiajs/!(eden)']
 const SQL = ['drizzle-orm', 'drizzle-orm/**', 'bun:sqlite']
 const EDEN = ['@elysiajs/eden', '@elysiajs/eden/**']
 const KIT = 'services/kit/*.ts'
-const HTTP_NAMES = 'service,runtime,guard,health,schema,validation,page,openapi,operation,swagger,user,event-schemas'
+const HTTP_NAMES =
+  'listen,service,runtime,guard,health,schema,validation,page,openapi,operation,swagger,user,event-schemas'
 const PLAIN_KIT = `services/kit/!(${HTTP_NAMES.replaceAll(',', '|')}).ts`
 /** Packages of which only the rooms that name them may know. The others are anyone's. */
 const RESERVED = [...HTTP, 'elysia/**', ...SQL, ...EDEN, 'drizzle-kit', 'drizzle-kit/**']

@@ -47,6 +47,8 @@ export interface Config {
   /** The first encrypts, all decrypt. */
   secrets: string[]
   trustedProxies: string[]
+  /** How long a connection is kept on which no request is under way. */
+  idleTimeout: number
   rateLimit: boolean
   logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
   logFormat: 'json' | 'pretty'
@@ -108,7 +110,7 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
     }
     const ms = Number(match[1]) * unit
     if (ms < least) faults.push(`${name} must be at least ${least / SECOND}s`)
-    if (ms > most) faults.push(`${name} must be at most ${most / DAY}d`)
+    if (ms > most) faults.push(`${name} must be at most ${most < DAY ? `${most / SECOND}s` : `${most / DAY}d`}`)
     return ms
   }
 
@@ -219,6 +221,8 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
     operatorKeys: secret('OPERATOR_API_KEY'),
     secrets: secret('CH202_SECRET'),
     trustedProxies: proxies,
+    // Longer than common load balancers keep theirs, which is 60 s; Bun takes no more than the most.
+    idleTimeout: duration('IDLE_TIMEOUT', '75s', SECOND, 255 * SECOND),
     rateLimit: oneOf('RATE_LIMIT', 'on', ['on', 'off']) === 'on',
     logLevel: oneOf('LOG_LEVEL', 'info', ['info', 'trace', 'debug', 'warn', 'error', 'fatal', 'silent']),
     logFormat: oneOf('LOG_FORMAT', 'json', ['json', 'pretty']),

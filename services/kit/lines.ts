@@ -54,12 +54,25 @@ function checked<T>(body: Body, check: (value: unknown) => T): Checked<T> {
 }
 
 /**
+ * Lets a request of lines take as long as its client needs: neither a slow upload nor a reader that pauses is cut. Once
+ * the caller may: whoever never reads holds a connection and what lies in its buffers.
+ * @param server null for a call within the process
+ */
+export function allowPauses(
+  request: Request,
+  server: { timeout(request: Request, seconds: number): void } | null | undefined,
+): void {
+  server?.timeout(request, 0)
+}
+
+/**
  * An answer of lines, made as fast as the client reads them. When it goes away, `chunks` is ended where it stands; when
  * `chunks` throws, the connection is cut, so that no one takes a part for the whole.
  * @param chunks of one or more whole lines each; null for a HEAD, which has no body
  */
 export function lines(chunks: AsyncGenerator<string> | null, log: Log, requestId: string): Response {
-  const headers = { 'content-type': LINES_TYPE }
+  // The last of its connection, which has no limit that would end it afterwards.
+  const headers = { 'content-type': LINES_TYPE, connection: 'close' }
   if (!chunks) return new Response(null, { headers })
   const utf8 = new TextEncoder()
   const stream = new ReadableStream<Uint8Array>(

@@ -10,6 +10,7 @@ import { type Paths, pathsOf } from './openapi.ts'
 import { Problem } from './problem.ts'
 import type { Random } from './random.ts'
 import { addRefusal, requestIdOf } from './refusal.ts'
+import { pathOf } from './request-url.ts'
 import { allowedMethods } from './routes.ts'
 import { unknownField, validationProblem } from './validation.ts'
 
@@ -214,12 +215,6 @@ function crossOrigin(origins: readonly string[]) {
     credentials: true,
     maxAge: 600,
   })
-}
-
-function pathOf(url: string): string {
-  const start = url.indexOf('/', url.indexOf('://') + 3)
-  const end = url.indexOf('?', start)
-  return start < 0 ? '/' : url.slice(start, end < 0 ? undefined : end)
 }
 
 /** Every failure has a code from the dictionary; what the framework says of its own is replaced. */

@@ -1,6 +1,6 @@
 import { Elysia, t } from 'elysia'
 import type { guard } from '../kit/guard.ts'
-import { lines, readLines } from '../kit/lines.ts'
+import { allowPauses, lines, readLines } from '../kit/lines.ts'
 import { linesOperation, operation } from '../kit/operation.ts'
 import { strict } from '../kit/schema.ts'
 import { passwordRecord, userCreate, userRead } from '../kit/user.ts'
@@ -90,13 +90,13 @@ export function usersRoutes(context: UsersContext, guarded: ReturnType<typeof gu
     })
     .get(
       '/users/export',
-      async ({ query, caller, request }) =>
+      async ({ query, caller, request, server }) => {
+        allowPauses(request, server)
         // The framework answers a HEAD by the GET: it would walk through all users for no one.
-        lines(
-          request.method === 'HEAD' ? null : await exportUsers(context, query.with_hashes === 'true', caller),
-          context.log,
-          caller.requestId,
-        ),
+        const isHead = request.method === 'HEAD'
+        const users = isHead ? null : await exportUsers(context, query.with_hashes === 'true', caller)
+        return lines(users, context.log, caller.requestId)
+      },
       {
         auth: ['operator'],
         query: exportQuery,
@@ -106,7 +106,8 @@ export function usersRoutes(context: UsersContext, guarded: ReturnType<typeof gu
     )
     .post(
       '/users/import',
-      async ({ query, caller, request }) => {
+      async ({ query, caller, request, server }) => {
+        allowPauses(request, server)
         const users = await readLines(request, readUser)
         const results = importUsers(context, users, query.on_conflict ?? 'fail', caller)
         return lines(results, context.log, caller.requestId)

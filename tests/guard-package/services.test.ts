@@ -14,6 +14,7 @@ import {
   type TestUser,
 } from '../harness.ts'
 import { temporary } from '../processes.ts'
+import { request } from '../sockets.ts'
 import { pack } from './installed.ts'
 import { atOnce, MAX_LAG, type Stage, stage } from './stage.ts'
 
@@ -92,6 +93,19 @@ describe.each(PROGRAMS)('a foreign service: %s', (program, beside, logouts) => {
     const { body, headers } = await at.foreign.ask('GET /orders')
     expect(body.requestId).toMatch(/^[0-9a-f-]{36}$/)
     expect(headers.get('x-request-id')).toBe(body.requestId)
+  })
+
+  test('R12: a request that names no host opens nothing, and fails at nothing', async () => {
+    const ask = async (target: string, headers: string[] = []) =>
+      (await request(at.foreign.url, `GET ${target} HTTP/1.0`, headers)).status
+    // Hono looks for the path behind the host, and finds none.
+    const isFound = program !== 'hono.ts'
+    const mine = [`Authorization: ${bearer(user).authorization}`]
+    expect(await ask('/orders')).toBe(isFound ? 401 : 404)
+    expect(await ask('/orders', mine)).toBe(isFound ? 200 : 404)
+    expect(await ask('/reports', mine)).toBe(isFound ? 403 : 404)
+    for (const target of ['//orders', '/x/../orders', '/?at=http://x/orders', '/http://x/orders', '//x/orders'])
+      expect(await ask(target), target).toBeOneOf([401, 404])
   })
 
   test('who may is known', async () => {

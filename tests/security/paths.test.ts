@@ -78,11 +78,14 @@ describe('check 24: no spelling of a path opens it', () => {
     const service: Name = one.at[0] ?? 'auth'
     const said = await Promise.all(
       [...spellings(path)].flatMap((spelled) =>
-        credentials.map(async (credential) => {
-          const headers = ['Host: localhost', credential, ...OVERRIDES(path)]
-          const { status, body } = await request(system.url[service], `${method} ${spelled} HTTP/1.1`, headers)
-          return { spelled, status, code: body?.code as unknown, credential }
-        }),
+        credentials.flatMap((credential) =>
+          // R12: and of none that names no host.
+          [['HTTP/1.1', 'Host: localhost'], ['HTTP/1.0']].map(async ([version, ...host]) => {
+            const headers = [...host, credential, ...OVERRIDES(path)]
+            const { status, body } = await request(system.url[service], `${method} ${spelled} ${version}`, headers)
+            return { spelled, version, status, code: body?.code as unknown, credential }
+          }),
+        ),
       ),
     )
     // 0 and 400 without a code are Bun's own, for what is no HTTP. All else is a refusal, or that there is no such path:
