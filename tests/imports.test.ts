@@ -29,7 +29,7 @@ const RESERVED = [...HTTP, 'elysia/**', ...SQL, ...EDEN, 'drizzle-kit', 'drizzle
 
 const rows: Row[] = [
   { files: `services/kit/{${HTTP_NAMES}}.ts`, values: [KIT, ...HTTP, 'node_modules/@scalar/**'], serves: true },
-  { files: 'services/kit/**', values: [KIT] },
+  { files: 'services/kit/**', values: [KIT, 'services/kit/common-passwords.txt'] },
   ...SERVICE_NAMES.flatMap((name): Row[] => [
     {
       files: `services/${name}/main.ts`,
@@ -232,7 +232,7 @@ describe('the checker', () => {
       'services/auth/login.ts',
       `import type { LoginBody } from './model.ts'\nimport { Problem } from '../kit/problem.ts'`,
     ],
-    ['services/users/password-policy.ts', `import list from './common-passwords.txt' with { type: 'text' }`],
+    ['services/kit/password-policy.ts', `import list from './common-passwords.txt' with { type: 'text' }`],
     ['services/auth/index.ts', `import { Elysia } from 'elysia'\nimport { login } from './login.ts'`],
     ['services/auth/main.ts', `import { openAuthStore } from '../../db/auth/store.ts'`],
     ['services/peers.ts', `import { treaty } from '@elysiajs/eden'\nimport type { UsersApp } from './users/index.ts'`],

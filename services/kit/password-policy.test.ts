@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Problem } from '../kit/problem.ts'
 import { checkNewPassword } from './password-policy.ts'
+import type { Problem } from './problem.ts'
 
 const MOST_USED = readFileSync(join(import.meta.dir, 'common-passwords.txt'), 'utf8')
   .split('\n')

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
-import { invalid, Problem } from '../kit/problem.ts'
 // Its path, also within the compiled program: as a text that is imported it costs every start six megabytes.
 import commonPasswords from './common-passwords.txt' with { type: 'file' }
+import { invalid, Problem } from './problem.ts'
 
 const MOST = 256
 const SERVICE_NAME = 'ch202'
