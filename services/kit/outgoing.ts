@@ -12,7 +12,7 @@ const PROXY_VARIABLES = ['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY'].flatMap((name
  * so they never go through a proxy.
  * @throws what `fetch` throws
  */
-export function direct(input: string | URL | Request, init: RequestInit = {}): Promise<Response> {
+export function direct(input: string | URL | Request, init: BunFetchRequestInit = {}): Promise<Response> {
   // Stands here and not in a Request: Bun ignores it there. An empty string would not turn the proxy off.
   return fetch(input, { ...init, proxy: false })
 }
