@@ -4,6 +4,7 @@ import type { Tool } from './command.ts'
 import { EXIT, Failure, usage } from './exit.ts'
 import { flags } from './lists.ts'
 import { asFailure, failureRead, type Row, tell } from './output.ts'
+import { searchFor } from './search.ts'
 import { quoted } from './shell.ts'
 import { stopBetweenItems } from './signals.ts'
 import { count, minded, note, Progress, plain } from './terminal.ts'
@@ -29,7 +30,7 @@ export async function userOf(tool: Tool, ref: string): Promise<UserRead> {
     if (!(error instanceof Failure) || error.exit !== EXIT.notFound) throw error
     throw new Failure(EXIT.notFound, `There is no user ${ref}`, {
       ...error.said,
-      suggestion: `ch202 users list ${flags({ search: ref.split('@')[0] })
+      suggestion: `ch202 users list ${flags({ search: searchFor(ref.split('@')[0] ?? '') })
         .map(quoted)
         .join(' ')}`,
     })

@@ -620,7 +620,7 @@ describe('restore', () => {
     inside(
       'auth',
       `INSERT INTO accounts SELECT '${gone}', 1, 0, 'gone@example.org', 'gone@example.org', NULL, NULL, roles, status, 0,
-        created_at, updated_at, 'x', 1, 1, 1, 1 FROM accounts`,
+        created_at, updated_at, 'x', 1, 1, 1, 1, '' FROM accounts`,
     )(path)
     const to = folder.fresh()
     expect((await run(`restore ${path} --to ${to}`)).status).toBe(0)

@@ -504,3 +504,29 @@ test('explained with users away, or what it tells not arriving', async () => {
   expect(unheard).toMatchObject({ exit: 0, reason: 'wrong_password' })
   expect(unheard.evidence).toMatchObject([{ user_id: null, detail: { reason: 'unknown_or_wrong', email } }])
 })
+
+describe('R3: a name is looked for', () => {
+  test.each([
+    ['as long as an email may be', 'x'.repeat(240), 'x'.repeat(239)],
+    ['longer than a search may be', `${'y'.repeat(100)}${'z'.repeat(110)}`, `${'y'.repeat(99)}a${'z'.repeat(110)}`],
+  ])('that is %s', async (_, local, misspelt) => {
+    const email = `${local}@example.org`
+    await imported({ email })
+    expect(await explain(email)).toMatchObject({ exit: 0, explanation: expect.stringContaining(email) })
+    const near = await explain(`${misspelt}@example.org`)
+    expect(near).toMatchObject({ reason: 'no_such_user', suggestion: `ch202 audit explain ${email}` })
+    const dropped = await ch202(['cache', 'drop', `${misspelt}@example.org`], { env: instance.shell.env })
+    expect([dropped.status, dropped.stderr]).toEqual([3, expect.stringContaining('There is no user')])
+  })
+
+  test('in letters of two code units', async () => {
+    expect(await explain(`a${'𐐔'.repeat(9)}@example.org`)).toMatchObject({ reason: 'no_such_user' })
+  })
+
+  test('and is not found where no one can have it', async () => {
+    const { status, stderr } = await ch202(['audit', 'explain', `${'ж'.repeat(400)}@example.org`], {
+      env: instance.shell.env,
+    })
+    expect([status, stderr]).toEqual([3, expect.stringContaining('There is no user and no request')])
+  })
+})

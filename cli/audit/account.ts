@@ -1,5 +1,6 @@
 import type { Tool } from '../command.ts'
 import { pages } from '../lists.ts'
+import { searchFor } from '../search.ts'
 import { quoted } from '../shell.ts'
 import type { AuditRow, Refused } from './explanation.ts'
 
@@ -101,13 +102,14 @@ export async function failedAs(tool: Tool, email: string): Promise<AuditRow[]> {
   )
 }
 
-/** What auth holds for logins. @param search a part of the email or the username */
+/** What auth holds for logins. @param name an email or a username */
 export async function cacheEntry(
   tool: Tool,
-  search: string,
+  name: string,
   fits: (entry: CacheEntry) => boolean,
 ): Promise<CacheEntry | undefined> {
   const api = await tool.api()
-  const { items } = await api.auth((auth) => auth.admin['password-cache'].get({ query: { search, size: MANY } }))
+  const query = { search: searchFor(name), size: MANY }
+  const { items } = await api.auth((auth) => auth.admin['password-cache'].get({ query }))
   return items.find(fits)
 }

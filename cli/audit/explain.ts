@@ -3,6 +3,7 @@ import { EXIT, Failure } from '../exit.ts'
 import { flags } from '../lists.ts'
 import { asFailure } from '../output.ts'
 import { UUID, userOf } from '../refs.ts'
+import { searchFor } from '../search.ts'
 import { quoted } from '../shell.ts'
 import { toTheSecond } from '../times.ts'
 import { accountOf, cacheEntry, failedAs, type Subject, troubleOf } from './account.ts'
@@ -10,6 +11,9 @@ import { type Explanation, evidenceOf, from, isAhead, refusedRow, times } from '
 import { nearNames } from './near.ts'
 import { explainRequest } from './request.ts'
 import { verdictOf } from './verdict.ts'
+
+/** Characters that a login may have. */
+const NAME_MOST = 254
 
 /**
  * Why a login failed, and the command that mends it.
@@ -59,7 +63,7 @@ async function stranger(tool: Tool, word: string): Promise<Explanation> {
     suggestion: `ch202 logs --request-id ${quoted(word)}`,
   })
   // What is no name of anyone's is no login either.
-  if (UUID.test(word) || !/^([\w.-]{3,32}|[^@\s]+@[^@\s]+)$/.test(word)) throw unknown
+  if (UUID.test(word) || word.length > NAME_MOST || !/^([\w.-]{3,32}|[^@\s]+@[^@\s]+)$/.test(word)) throw unknown
   const isEmail = word.includes('@')
   const name = word.toLowerCase()
   const [held, { failures, lastFailedAt, pausedUntil, refused }, failed, near] = await Promise.all([
@@ -95,5 +99,7 @@ async function stranger(tool: Tool, word: string): Promise<Explanation> {
 function mendOf(word: string, nearest: string | undefined): string {
   if (nearest !== undefined) return `ch202 audit explain ${quoted(nearest)}`
   if (word.includes('@')) return `ch202 users create ${quoted(word)} --generate`
-  return `ch202 users list ${flags({ search: word }).map(quoted).join(' ')}`
+  return `ch202 users list ${flags({ search: searchFor(word) })
+    .map(quoted)
+    .join(' ')}`
 }

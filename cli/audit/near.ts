@@ -1,4 +1,5 @@
 import type { Tool } from '../command.ts'
+import { searchFor } from '../search.ts'
 
 const SLIPS = 2
 const PIECE_LEAST = 3
@@ -14,27 +15,29 @@ export async function nearNames(tool: Tool, name: string): Promise<string[]> {
   const api = await tool.api()
   const pieces = piecesOf(wanted)
   const pages = await Promise.all(
-    pieces.map((search) => api.users((users) => users.users.get({ query: { search, size: SIZE } }))),
+    pieces.map((piece) => api.users((users) => users.users.get({ query: { search: searchFor(piece), size: SIZE } }))),
   )
   const names = pages.flatMap(({ items }) =>
     items.flatMap(({ email, username }) => (wanted.includes('@') ? [email] : username === null ? [] : [username])),
   )
   return [...new Set(names)]
-    .map((one) => ({ one, slips: distance(wanted, one.toLowerCase()) }))
+    .map((one) => ({ one, slips: distance([...wanted], [...one.toLowerCase()]) }))
     .filter(({ slips }) => slips <= SLIPS)
     .sort((a, b) => a.slips - b.slips)
     .slice(0, TOLD)
     .map(({ one }) => one)
 }
 
+/** In whole characters: half of one is found nowhere, and can't be sent. */
 function piecesOf(name: string): string[] {
-  const length = Math.max(PIECE_LEAST, Math.ceil(name.length / 3))
-  const pieces = [0, 1, 2].map((n) => name.slice(n * length, (n + 1) * length))
-  return [...new Set(pieces.filter((piece) => piece.length >= PIECE_LEAST))]
+  const letters = [...name]
+  const length = Math.max(PIECE_LEAST, Math.ceil(letters.length / 3))
+  const pieces = [0, 1, 2].map((n) => letters.slice(n * length, (n + 1) * length))
+  return [...new Set(pieces.filter((piece) => piece.length >= PIECE_LEAST).map((piece) => piece.join('')))]
 }
 
 /** Letters put in, left out or taken for another; two that changed places are one slip (Damerau). */
-function distance(one: string, other: string): number {
+function distance(one: readonly string[], other: readonly string[]): number {
   if (Math.abs(one.length - other.length) > SLIPS) return SLIPS + 1
   let [older, before]: number[][] = [[], [...Array(other.length + 1).keys()]]
   for (let i = 1; i <= one.length; i++) {

@@ -6,6 +6,7 @@ import { given } from '../given.ts'
 import { type Extent, flags, list, listed, pages } from '../lists.ts'
 import { asFailure, type Row } from '../output.ts'
 import { forEachRef, REFS, UUID, userOf } from '../refs.ts'
+import { searchFor } from '../search.ts'
 import { count } from '../terminal.ts'
 
 const COLUMNS = ['user_id', 'email', 'username', 'status', 'password_version', 'synced_at']
@@ -22,7 +23,7 @@ export function cacheCommand(): Command {
     leaf(cache, 'list', 'List the users that auth knows, by id', [
       'ch202 cache list --search ana',
       'ch202 cache list --all -o ids',
-    ]).option('--search <part>', 'only those with this in the email or the username'),
+    ]).option('--search <part>', 'only those with this in the email or the username, in any case'),
   ).action(does(listCache))
 
   leaf(cache, 'drop', 'Drop a user from the cache: its next login asks the users service', [
@@ -95,7 +96,7 @@ async function knownAs(tool: Tool, ref: string): Promise<{ id: string; email?: s
 
 async function heldAs(tool: Tool, ref: string): Promise<{ id: string; email: string } | undefined> {
   const api = await tool.api()
-  const query = UUID.test(ref) ? {} : { search: ref }
+  const query = UUID.test(ref) ? {} : { search: searchFor(ref) }
   const parts = pages((part) => api.auth((auth) => auth.admin['password-cache'].get({ query: { ...query, ...part } })))
   for await (const { items } of parts) {
     const held = items.find(({ email, user_id, username }) =>

@@ -43,7 +43,7 @@ export function usersCommand(): Command {
       'ch202 users list --role ADMIN --status active -o json',
       'ch202 users list --all -o csv > users.csv',
     ])
-      .option('--search <part>', 'only those with this in the email, the username or the name')
+      .option('--search <part>', 'only those with this in the email, the username or the name, in any case')
       .option('--role <role>', 'only those who have this role')
       .addOption(new Option('--status <status>', 'only those of this status').choices(['active', 'disabled']))
       .addOption(new Option('--sort <order>', 'another order').choices(SORTS)),

@@ -3,6 +3,7 @@ import { EVENT_TYPES } from '../../services/kit/events.ts'
 import { direct } from '../../services/kit/outgoing.ts'
 import { connect, PLACES, type Place } from '../connection.ts'
 import { LOCAL, listContexts } from '../contexts.ts'
+import { searchFor } from '../search.ts'
 import { isFresh } from '../session.ts'
 import { dataDirOf, type Environment } from '../settings.ts'
 
@@ -87,7 +88,7 @@ function contexts({ env }: Wanted): Candidate[] {
 
 async function users(wanted: Wanted): Promise<Candidate[]> {
   const { word } = wanted
-  const search = word === '' ? '' : `search=${encodeURIComponent(word)}&`
+  const search = word === '' ? '' : `search=${encodeURIComponent(searchFor(word))}&`
   const items = await itemsOf(wanted, 'users', `/users?${search}sort=email&size=${word === '' ? MOST : PAGE_MAX}`)
   const named = items.flatMap(({ email, name, username }): Candidate[] => {
     const value = [email, username].find((one) => one?.startsWith(word))
@@ -107,7 +108,7 @@ async function modules(wanted: Wanted): Promise<Candidate[]> {
 async function sessions(wanted: Wanted): Promise<Candidate[]> {
   const ref = wanted.options.get('user')
   const user = ref?.includes('@')
-    ? (await itemsOf(wanted, 'users', `/users?search=${encodeURIComponent(ref)}&size=${MOST}`)).find(
+    ? (await itemsOf(wanted, 'users', `/users?search=${encodeURIComponent(searchFor(ref))}&size=${MOST}`)).find(
         ({ email }) => email?.toLowerCase() === ref.toLowerCase(),
       )?.id
     : ref

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, getTableColumns, gt, ne, or, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, getTableColumns, gt, ne, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { Account, AuthStore, CacheSync, SyncedAccount } from '../../services/auth/store.ts'
 import type { AuditEvent } from '../../services/kit/audit.ts'
@@ -8,6 +8,7 @@ import { sliceOf, window } from '../pages.ts'
 import { placeholders } from '../placeholders.ts'
 import { prepared } from '../prepared.ts'
 import type { Sqlite } from '../sqlite.ts'
+import { containsSearch, searchTextOfAccount } from './account-search.ts'
 import { type Audit, COUNT, countOf } from './audit.ts'
 import type { Feed } from './revocations.ts'
 import { accounts, passwordResets } from './schema.ts'
@@ -53,9 +54,11 @@ export function accountStore(
     const newer = !before || account.version > before.version || (account.version === before.version && !before.cached)
     const { sessionsFrom, tokensFrom } = marksOf(before, synced)
     const state = newer || !before ? { ...account, cached: true } : before
+    const emailKey = state.email.toLowerCase()
     const next: Row = {
       ...state,
-      emailKey: state.email.toLowerCase(),
+      emailKey,
+      searchText: searchTextOfAccount({ ...state, emailKey }),
       deleted: false,
       sessionsFrom: Math.max(sessionsFrom, before?.sessionsFrom ?? 0),
       tokensFrom: Math.max(tokensFrom, before?.tokensFrom ?? 0),
@@ -114,13 +117,7 @@ export function accountStore(
       }),
 
     async listAccounts(search: string | undefined, request: PageRequest): Promise<Slice<Account>> {
-      const part = search?.toLowerCase()
-      const where = and(
-        eq(accounts.cached, true),
-        part === undefined
-          ? undefined
-          : or(sql`instr(${accounts.emailKey}, ${part}) > 0`, sql`instr(${accounts.username}, ${part}) > 0`),
-      )
+      const where = and(eq(accounts.cached, true), search === undefined ? undefined : containsSearch(search))
       const from = 'after' in request ? gt(accounts.userId, String(request.after[0])) : undefined
       const { limit, offset } = window(request)
       const rows = db
@@ -190,6 +187,7 @@ function tombstone(userId: string, now: number): Row {
     sessionsFrom: EVERY_VERSION,
     tokensFrom: EVERY_VERSION,
     syncedAt: now,
+    searchText: '',
   }
 }
 

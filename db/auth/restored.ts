@@ -3,6 +3,7 @@ import type { Account } from '../../services/auth/store.ts'
 import type { AuditEvent } from '../../services/kit/audit.ts'
 import { placeholders } from '../placeholders.ts'
 import type { Sqlite } from '../sqlite.ts'
+import { searchTextOfAccount } from './account-search.ts'
 import { auditStore } from './audit.ts'
 import { accounts } from './schema.ts'
 
@@ -35,7 +36,10 @@ export async function beginAnew(sqlite: Sqlite, users: Iterable<Account>, event:
       sqlite.raw.run(`DELETE FROM ${table}`)
     // The issuer stays: it is what clients were told. The next start makes the feed's name and the first key.
     sqlite.raw.run("DELETE FROM facts WHERE name IN ('epoch', 'alive_at')")
-    for (const user of users) add.run({ ...user, emailKey: user.email.toLowerCase(), deleted: false })
+    for (const user of users) {
+      const emailKey = user.email.toLowerCase()
+      add.run({ ...user, emailKey, deleted: false, searchText: searchTextOfAccount({ ...user, emailKey }) })
+    }
     audit.writeEvent(event)
   })
 }

@@ -21,6 +21,8 @@ export const accounts = sqliteTable('accounts', {
   sessionsFrom: integer('sessions_from').notNull(),
   tokensFrom: integer('tokens_from').notNull(),
   syncedAt: integer('synced_at').notNull(),
+  /** What a search looks into. */
+  searchText: text('search_text').notNull().default(''),
 })
 
 export const sessions = sqliteTable('sessions', {

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { outsideStoreSuite } from '../../services/auth/outside-store-suite.ts'
 import { authStoreSuite } from '../../services/auth/store-suite.ts'
 import { openDatabase } from '../sqlite.ts'
-import { authMigrations, EVENTS } from './migrations.ts'
+import { ACCOUNT_SEARCH, authMigrations, EVENTS } from './migrations.ts'
 import { openAuthStore } from './store.ts'
 
 describe('the auth store on SQLite', () => {
@@ -35,6 +35,26 @@ describe('the auth store on SQLite', () => {
     expect([first.wanted().size, await first.lastRevocation()]).toEqual([8, 4])
     expect([again.wanted().size, await again.lastRevocation()]).toEqual([8, 4])
     for (const one of [first, again]) one.close()
+  })
+
+  test('R21: accounts from before searches looked into a folded text are found by one', async () => {
+    const path = join(folder, 'unfolded.sqlite')
+    const before = authMigrations.findIndex(({ name }) => name === ACCOUNT_SEARCH)
+    const old = openDatabase(path, 'auth', authMigrations.slice(0, before))
+    const insert =
+      old.raw.query(`INSERT INTO accounts (user_id, cached, deleted, email, email_key, username, roles, status,
+      email_verified, created_at, updated_at, password_hash, version, sessions_from, tokens_from, synced_at)
+      VALUES (?1, 1, 0, ?2, lower(?2), ?3, '[]', 'active', 0, 0, 0, 'x', 1, 1, 1, 0)`)
+    old.raw.transaction(() => {
+      for (let n = 0; n < 2500; n++) insert.run(`id-${n}`, `User${n}@Пётр.example`, n % 2 ? `name.${n}` : null)
+    })()
+    old.close()
+    const store = openAuthStore(path)
+    const found = async (search: string) => (await store.listAccounts(search, { size: 1, page: 1 })).total
+    expect([await found('@ПЕТР.'), await found('USER2499@'), await found('name.'), await found('null')]).toEqual([
+      2500, 1, 1250, 0,
+    ])
+    store.close()
   })
 
   test('what was for a webhook that is gone, or disabled, does not wait for ever where a service ended meanwhile', async () => {

@@ -1,6 +1,7 @@
 import type { Database } from 'bun:sqlite'
 import { type SQL, sql } from 'drizzle-orm'
 import { searchTextOf } from '../../services/kit/search-text.ts'
+import { foldRows } from '../folded-rows.ts'
 import * as schema from './schema.ts'
 
 const { users } = schema
@@ -15,7 +16,6 @@ const MERGED_AT_ONCE = 64
 const RUN = 3
 /** Runs of a search that the index is asked for: of 200 characters these are so many that none is left out. */
 const RUNS_MOST = 67
-const ROWS_AT_ONCE = 1000
 
 /** Merges a part of some of the index's pieces that are of one size (FTS5, `merge`). Gives whether there were any. */
 export function mergePieces(raw: Database): boolean {
@@ -63,18 +63,13 @@ export function searchTextOfUser(user: Searched): string {
 
 type Searched = Pick<typeof users.$inferSelect, 'email' | 'emailKey' | 'username' | 'name'>
 
-/**
- * Gives rows from before there was a text their text, and indexes them. A part of a migration, in its transaction. It
- * may change with the folding: a migration that folds all rows again comes with such a change, and after this one.
- */
+/** Folds and indexes users from before searches looked into a folded text. */
 export function foldUsers(raw: Database): void {
-  const page = raw.query<Searched & { seq: number }, [number]>(
-    `SELECT seq, email, email_key AS emailKey, username, name FROM users WHERE seq > ? ORDER BY seq LIMIT ${ROWS_AT_ONCE}`,
-  )
-  const put = raw.query<unknown, [string, number]>('UPDATE users SET search_text = ? WHERE seq = ?')
-  for (let rows = page.all(Number.MIN_SAFE_INTEGER); rows.length > 0; ) {
-    for (const row of rows) put.run(searchTextOfUser(row), row.seq)
-    rows = page.all(rows.at(-1)?.seq ?? Number.MAX_SAFE_INTEGER)
-  }
+  foldRows(raw, {
+    table: 'users',
+    key: 'seq',
+    start: Number.MIN_SAFE_INTEGER,
+    fields: ['email', 'email_key', 'username', 'name'],
+  })
   raw.run("INSERT INTO users_search (users_search) VALUES ('rebuild')")
 }

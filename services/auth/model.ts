@@ -1,6 +1,6 @@
 import { type Static, t } from 'elysia'
 import { EVENT_TYPES } from '../kit/events.ts'
-import { page, pageQuery } from '../kit/page.ts'
+import { page, pageQuery, searchQuery } from '../kit/page.ts'
 import {
   checked,
   email,
@@ -272,7 +272,7 @@ const cacheEntry = strict({
   synced_at: time(),
 })
 export const cachePage = page(cacheEntry)
-export const cacheQuery = strict({ ...pageQuery, search: t.Optional(text({ least: 1, most: 200 })) })
+export const cacheQuery = strict({ ...pageQuery, ...searchQuery('the email or the username') })
 export const cacheSyncBody = strict({ user_id: t.Optional(uuid()) })
 export const cacheSynced = strict({
   synced: integer(),

@@ -137,9 +137,10 @@ export async function checkPassword(
 
 /** @throws Problem `validation_failed` for a cursor of another list */
 export async function listCache({ store }: AuthContext, query: PageQuery & { search?: string }) {
-  const list = JSON.stringify(['cache', query.search])
+  const search = query.search || undefined
+  const list = JSON.stringify(['cache', search])
   const request = pageRequest(query, list)
-  const slice = await store.listAccounts(query.search, request)
+  const slice = await store.listAccounts(search, request)
   return pageAnswer(slice, request, list, (account) => ({
     user_id: account.userId,
     email: account.email,

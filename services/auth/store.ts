@@ -216,6 +216,7 @@ export interface AuthStore extends LimitStore {
   /** Ends everything of a user, for good. */
   deleteAccount(userId: string, now: number, event: (type: string) => AuditEvent): Promise<Ended>
   dropAccount(userId: string, event: AuditEvent): Promise<boolean>
+  /** @param search a part of the email or the username, however its letters are written */
   listAccounts(search: string | undefined, request: PageRequest): Promise<Slice<Account>>
   /** The ids that the cache holds, in order, those after `after`. */
   cachedIds(after: string, limit: number): Promise<string[]>

@@ -1,6 +1,6 @@
 import { type TSchema, t } from 'elysia'
 import { invalid } from './problem.ts'
-import { count, integer, strict, text } from './schema.ts'
+import { checked, count, integer, strict, text } from './schema.ts'
 
 const SIZE = 50
 const SIZE_MAX = 200
@@ -23,6 +23,24 @@ export const pageQuery = {
   page: t.Optional(count(1, 10_000_000)),
   size: t.Optional(count(1, SIZE_MAX)),
   cursor: t.Optional(text({ least: 1, most: 1000 })),
+}
+
+const searched = text({ most: 200 })
+
+/**
+ * The query of a list that can be searched. Its length counts as that of names does: composed (NFC).
+ * @param where what a search looks into, for the documentation
+ */
+export function searchQuery(where: string) {
+  const { check, ...documentation } = searched
+  const description = `A part of ${where}, in any case; ё and е are one letter. An empty one is no search`
+  return {
+    search: t.Optional(
+      checked<string>({ ...documentation, description, examples: ['ana'] }, (value) =>
+        check(typeof value === 'string' ? value.normalize('NFC') : value),
+      ),
+    ),
+  }
 }
 
 export interface PageQuery {

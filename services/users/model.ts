@@ -1,5 +1,5 @@
 import { type Static, t } from 'elysia'
-import { page, pageQuery } from '../kit/page.ts'
+import { page, pageQuery, searchQuery } from '../kit/page.ts'
 import {
   checked,
   count,
@@ -53,7 +53,7 @@ export type UserPatch = Static<typeof userPatch>
 
 export const listQuery = strict({
   ...pageQuery,
-  search: t.Optional(text({ least: 1, most: 200 })),
+  ...searchQuery('the email, the username or the name'),
   role: t.Optional(role),
   status: t.Optional(status),
   sort: t.Optional(oneOf('created_at', '-created_at', 'email', '-email')),

@@ -29,7 +29,7 @@ export interface User {
 }
 
 export interface UserFilter {
-  /** A part of the email, the username or the name, in any case. */
+  /** A part of the email, the username or the name, however its letters are written (`foldForSearch`). */
   search?: string
   role?: string
   status?: Status

@@ -144,6 +144,22 @@ describe('list', () => {
     expect([status, stdout.trim()]).toEqual([0, expect.stringMatching(emails)])
   })
 
+  test('R21: --search finds a name however its letters are written', async () => {
+    const [email = ''] = await newUsers(1, { name: 'Пётр Ёлкин' })
+    for (const search of ['петр', 'ЁЛКИН', 'елкин', 'Пётр'.normalize('NFD'), 'тр ёл']) {
+      const { status, stdout } = await run(`ch202 users list --search '${search}' --fields email`)
+      expect([search, status, stdout.trim()]).toEqual([search, 0, email])
+    }
+    expect((await run(`ch202 users list --search 'пэтр' --fields email`)).stdout.trim()).toBe('')
+  })
+
+  test.each(['users', 'cache'])("R27: of %s, --search '' is no search", async (noun) => {
+    await logIn(instance.system, 'ana@example.org')
+    const all = await run(`ch202 ${noun} list --fields email --limit 3`)
+    expect([all.status, all.stdout]).toEqual([0, expect.stringContaining('@')])
+    expect((await run(`ch202 ${noun} list --search '' --fields email --limit 3`)).stdout).toBe(all.stdout)
+  })
+
   test.each(['--status gone', '--sort id', '--cursor nonsense'])('%s is refused', async (filter) => {
     const { status, stdout, stderr } = await run(`ch202 users list ${filter}`)
     expect([filter, [1, 2].includes(status ?? 0), stdout]).toEqual([filter, true, ''])

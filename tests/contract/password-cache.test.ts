@@ -35,6 +35,17 @@ describe.each(WAYS)('the password cache, %s', (way) => {
       expect((await list(`?search=${encodeURIComponent("' OR 1=1 --")}`)).total).toBe(0)
     })
 
+    test('R27: an empty search is none, and its cursor that of the whole list', async () => {
+      for (let n = 0; n < 2; n++) await createUser(here.system)
+      const whole = await list('?size=1')
+      const empty = await list('?search=&size=1')
+      expect(empty).toEqual(whole)
+      expect(empty.total).toBeGreaterThan(1)
+      expect(await list(`?size=1&cursor=${empty.next_cursor}`)).toEqual(
+        await list(`?search=&size=1&cursor=${empty.next_cursor}`),
+      )
+    })
+
     test('a walk by cursor sees each once', async () => {
       const created = await Promise.all(
         Array.from({ length: 5 }, async (_, i) => (await createUser(here.system, { username: `walked-${i}` })).id),

@@ -43,6 +43,8 @@ describe.each(WAYS)('the list of users, %s', (way) => {
     ['role=USER', ['adam', 'mia+tag', 'carl']],
     ['role=USER&status=active', ['adam', 'carl']],
     ['role=NONE', []],
+    ['search=', ['Zoe', 'adam', 'mia+tag', 'b', 'carl']],
+    ['search=&role=STAFF&sort=-email', ['Zoe', 'adam']],
     ['search=ADAM', ['adam', 'b']],
     ['search=adam&role=STAFF', ['adam']],
     ['search=o%C3%AB%20%C3%A5ng', ['Zoe']],
@@ -73,6 +75,15 @@ describe.each(WAYS)('the list of users, %s', (way) => {
     expect(answer.body).toMatchObject({ total: expected.length, page: 1, size: 50, next_cursor: null })
     expect(answer.body.pages).toBe(expected.length > 0 ? 1 : 0)
     expect(answer.text).not.toContain('$2')
+  })
+
+  test('R27: the cursor of an empty search is that of the whole list', async () => {
+    const whole = await list('size=2')
+    const empty = await list('search=&size=2')
+    expect(empty.body).toEqual(whole.body)
+    const rest = await list(`size=2&cursor=${empty.body.next_cursor}`)
+    expect(fronts(rest)).toEqual(['mia+tag', 'b'])
+    expect((await list(`search=&size=2&cursor=${whole.body.next_cursor}`)).body).toEqual(rest.body)
   })
 
   test('each item is the user as it is read alone', async () => {
@@ -110,7 +121,6 @@ describe.each(WAYS)('the list of users, %s', (way) => {
     'sort=password_hash',
     'role=staff',
     'status=locked',
-    'search=',
     `search=${'x'.repeat(201)}`,
     'search=a%00b',
     'cursor=',
