@@ -146,6 +146,62 @@ describe('on a clock that is set', () => {
     expect((await ask('GET /api/v1/admin/audit?type=webhook.replayed')).items.length).toBe(4)
   })
 
+  describe('R29: what waits for its next try is sent at once where someone asks for it', () => {
+    /** One that has failed twice and waits; its receiver is there by now. */
+    const waiting = async () => {
+      const to = receiver(() => status(503))
+      await minded()
+      const { id } = await created(to.url)
+      await happen()
+      await tried(id, 1)
+      await pass(2 * SECOND)
+      const one = await tried(id, 2)
+      expect(Date.parse(one.next_at) - instance.now()).toBeGreaterThan(2 * SECOND)
+      to.answers = () => status(204)
+      return { to, id, delivery: one.id }
+    }
+
+    test.each([
+      ['by its id', (one: { delivery: string }) => ({ delivery: one.delivery })],
+      ['by its status', () => ({ status: 'pending' })],
+      ['by its webhook and its status', ({ id }: { id: string }) => ({ webhook: id, status: 'pending' })],
+    ])('%s', async (_, which) => {
+      const one = await waiting()
+      expect(await ask(`POST ${ADMIN}/replay`, {})).toEqual({ replayed: 0 })
+      expect(await ask(`POST ${ADMIN}/replay`, { webhook: one.id })).toEqual({ replayed: 0 })
+      expect(await ask(`POST ${ADMIN}/replay`, which(one))).toEqual({ replayed: 1 })
+      const [first, , third] = await one.to.has(3)
+      expect(third?.id).toBe(first?.id as string)
+      await eventually(async () => (await delivery(`?webhook=${one.id}`)).status === 'delivered')
+      await pass(DAY)
+      expect(one.to.received).toHaveLength(3)
+      expect((await ask('GET /api/v1/admin/audit?type=webhook.replayed')).items[0].detail).toEqual({
+        ...which(one),
+        count: 1,
+      })
+    })
+
+    test.each([
+      ['taken: it came once', 204, 1],
+      ['refused: it is sent again at once', 503, 2],
+    ])('while a try is under way, which then is %s', async (_, answer, times) => {
+      const { promise, resolve } = Promise.withResolvers<Response>()
+      const to = receiver((_, at) => (at === 1 ? promise : status(204)))
+      await minded()
+      const { id } = await created(to.url)
+      await happen()
+      await to.has(1)
+      const which = { delivery: (await delivery(`?webhook=${id}`)).id }
+      for (let n = 0; n < 3; n++) expect(await ask(`POST ${ADMIN}/replay`, which)).toEqual({ replayed: 1 })
+      await Bun.sleep(100)
+      expect(to.received).toHaveLength(1)
+      resolve(status(answer))
+      await eventually(async () => (await delivery(`?webhook=${id}`)).status === 'delivered', 10_000)
+      await pass(DAY)
+      expect(to.received).toHaveLength(times)
+    })
+  })
+
   test('Retry-After is minded, within reason', async () => {
     const to = receiver((_, at) => status(429, { 'retry-after': at === 1 ? '600' : '999999' }))
     await minded()
@@ -480,6 +536,19 @@ describe('real processes', () => {
     verified(secret, (await to.has(before + 1)).at(-1) as never)
     expect(await json(`webhooks replay --webhook ${id} --yes`)).toMatchObject({ replayed: dead.length - 1 })
     await run(`webhooks replay ${dead[0].id} --webhook ${id}`, 2)
+    // R29: what has failed once waits for a second, then for longer.
+    to.answers = () => status(503, { 'retry-after': '3600' })
+    await registerUser(system)
+    const waiting = await eventually(async () => {
+      const { items } = await json(`webhooks deliveries --status pending --webhook ${id}`)
+      return items.length === 2 && items.every(({ tries }: { tries: number }) => tries === 1) ? items : undefined
+    }, 20_000)
+    to.answers = () => status(200)
+    expect(await json(`webhooks replay ${waiting[0].id}`)).toEqual({ replayed: 1, changed: true })
+    await eventually(async () => (await json('webhooks deliveries --status pending')).items.length === 1, 20_000)
+    expect(await run('webhooks replay --status pending -o json', 2)).toContain('everything that waits')
+    expect(await json('webhooks replay --status pending --yes')).toEqual({ replayed: 1, changed: true })
+    await eventually(async () => (await json('webhooks deliveries --status pending')).items.length === 0, 20_000)
     await run('webhooks create http://127.0.0.1:9 --types user.born', 2)
     await run(`webhooks enable ${crypto.randomUUID()}`, 3)
 

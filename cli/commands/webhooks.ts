@@ -66,14 +66,15 @@ export function webhooksCommand(): Command {
       .addOption(new Option('--status <status>', 'only those that are').choices(STATUSES)),
   ).action(does(listDeliveries))
 
-  leaf(webhooks, 'replay', 'Send again what is dead, or was delivered', [
+  leaf(webhooks, 'replay', 'Send again what is dead or was delivered, or at once what waits for its next try', [
     'ch202 webhooks replay --webhook amqp --yes',
     'ch202 webhooks replay --status delivered --since 2026-11-20T10:00:00Z --yes -o json',
+    'ch202 webhooks replay --status pending --yes',
     'ch202 webhooks deliveries --status dead -o ids | xargs -rn 1 ch202 webhooks replay',
   ])
     .argument('[delivery]', 'the id of one delivery; without it, all that are dead')
     .option('--webhook <webhook>', `only to this one: the id of a webhook, or ${AMQP}`)
-    .addOption(new Option('--status <status>', 'those that are').choices(['dead', 'delivered']))
+    .addOption(new Option('--status <status>', 'those that are').choices(STATUSES))
     .option('--since <time>', 'only those that were first sent then or later (RFC 3339)')
     .action(does(replay))
 
@@ -169,7 +170,7 @@ async function listDeliveries(tool: Tool, { status, webhook, ...extent }: Extent
 
 async function replay(
   tool: Tool,
-  { since, status, webhook }: { since?: string; status?: 'dead' | 'delivered'; webhook?: string },
+  { since, status, webhook }: { since?: string; status?: (typeof STATUSES)[number]; webhook?: string },
   delivery?: string,
 ): Promise<void> {
   const which = given({ since, status, webhook })
@@ -189,10 +190,11 @@ async function replay(
     tool.out.say(
       delivery === undefined
         ? `Nothing ${webhook === undefined ? '' : `to ${webhook} `}that ${told(status, since)} could be sent: what is for a disabled webhook stays`
-        : `Delivery ${delivery} was not sent again: it is not over, is for a disabled webhook, or does not exist`,
+        : `Delivery ${delivery} was not sent again: it is for a disabled webhook, or does not exist`,
     )
 }
 
-function told(status: 'dead' | 'delivered' = 'dead', since?: string): string {
-  return `${status === 'dead' ? 'is dead' : 'was delivered'}${since === undefined ? '' : ` since ${since}`}`
+function told(status: (typeof STATUSES)[number] = 'dead', since?: string): string {
+  const what = { pending: 'waits', delivered: 'was delivered', dead: 'is dead' }[status]
+  return `${what}${since === undefined ? '' : ` since ${since}`}`
 }

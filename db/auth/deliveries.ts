@@ -1,6 +1,6 @@
 import { and, desc, eq, getTableColumns, gt, gte, lt, lte, max, type SQL, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
-import type { AuthStore, Delivery, DeliveryFilter, Tried } from '../../services/auth/store.ts'
+import type { Attempted, AuthStore, Delivery, DeliveryFilter, Tried } from '../../services/auth/store.ts'
 import type { AuditEvent } from '../../services/kit/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/page.ts'
 import { inPieces, PIECE } from '../in-pieces.ts'
@@ -45,15 +45,16 @@ export function deliveryStore(
   })
   const finish = raw.query(`
     UPDATE deliveries SET status = ?2, tries = tries + 1, last_status = ?3, last_error = ?4, finished_at = ?5
-    WHERE seq = ?1 AND status = 'pending'`)
+    WHERE seq = ?1 AND status = 'pending' AND (?2 = 'delivered' OR since = ?6)`)
   const postpone = raw.query(`
     UPDATE deliveries SET tries = tries + 1, next_at = ?2, last_status = ?3, last_error = ?4
-    WHERE seq = ?1 AND status = 'pending'`)
+    WHERE seq = ?1 AND status = 'pending' AND since = ?5`)
   const giveUp = raw.query(`
     UPDATE deliveries SET status = 'dead', finished_at = ?3 WHERE seq IN (
       SELECT seq FROM deliveries WHERE target = ?1 AND status = 'pending' AND since < ?2 LIMIT ${PIECE})`)
+  // Always another `since`, so that an attempt that is under way is known to be of before.
   const again = raw.query(`
-    UPDATE deliveries SET status = 'pending', tries = 0, since = ?1, next_at = ?1, finished_at = NULL
+    UPDATE deliveries SET status = 'pending', tries = 0, since = max(?1, since + 1), next_at = ?1, finished_at = NULL
     WHERE seq IN (SELECT value FROM json_each(?2))`)
   // As the partial indexes have it: they are few, and what was delivered is not.
   const counts = raw.query<{ pending: number; dead: number }, []>(`
@@ -85,11 +86,11 @@ export function deliveryStore(
     oldestDeliveries: async (target: string, limit: number) =>
       statements.inOrder.all({ target, limit }).map(deliveryOf),
     nextDelivery: async (target: string, now: number) => statements.next.get({ target, now })?.nextAt ?? null,
-    async finishDelivery(seq: number, status: 'delivered' | 'dead', tried: Tried, now: number) {
-      await sqlite.write(() => finish.run(seq, status, tried.status, tried.error, now))
+    async finishDelivery({ seq, since }: Attempted, status: 'delivered' | 'dead', tried: Tried, now: number) {
+      await sqlite.write(() => finish.run(seq, status, tried.status, tried.error, now, since))
     },
-    async postponeDelivery(seq: number, nextAt: number, tried: Tried) {
-      await sqlite.write(() => postpone.run(seq, nextAt, tried.status, tried.error))
+    async postponeDelivery({ seq, since }: Attempted, nextAt: number, tried: Tried) {
+      await sqlite.write(() => postpone.run(seq, nextAt, tried.status, tried.error, since))
     },
     giveUpDeliveries: (target: string, before: number, now: number) =>
       inPieces(sqlite, () => giveUp.run(target, before, now).changes),
@@ -107,7 +108,9 @@ export function deliveryStore(
       return { ...slice, rows: slice.rows.map(deliveryOf) }
     },
     async replayDeliveries(filter: DeliveryFilter, now: number, event: (count: number) => AuditEvent) {
-      const where = and(matching(filter), sql`${deliveries.status} <> 'pending'`, SOMEONE_LISTENS)
+      // What waits for its next attempt is meant where it is named.
+      const isOver = filter.seq === undefined && filter.status === undefined
+      const where = and(matching(filter), isOver ? sql`${deliveries.status} <> 'pending'` : undefined, SOMEONE_LISTENS)
       const last = await sqlite.write(() => {
         const all = db
           .select({ ...COUNT, last: max(deliveries.seq) })

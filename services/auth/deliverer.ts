@@ -162,20 +162,20 @@ export class Deliverer {
   /** Tries once, and writes down what it came to. */
   private async attempt(delivery: Delivery): Promise<Outcome> {
     const { clock, log, send, store, target } = this.options
-    const { event, seq, tries } = delivery
+    const { event, tries } = delivery
     const outcome = await send(delivery, this.cut.signal)
     // What was cut off says nothing of the receiver.
     if (this.cut.signal.aborted) return outcome
     const { status } = outcome
     const said = { target, id: event.id, tries: tries + 1, ...(status === null ? {} : { status }) }
     if (outcome.delivered) {
-      await store.finishDelivery(seq, 'delivered', { status, error: null }, clock.now())
+      await store.finishDelivery(delivery, 'delivered', { status, error: null }, clock.now())
       log.debug({ event: 'delivery.delivered', ...said })
       return outcome
     }
     const { error, retryIn } = outcome
-    if (retryIn === null) await store.finishDelivery(seq, 'dead', { status, error }, clock.now())
-    else await store.postponeDelivery(seq, clock.now() + retryIn, { status, error })
+    if (retryIn === null) await store.finishDelivery(delivery, 'dead', { status, error }, clock.now())
+    else await store.postponeDelivery(delivery, clock.now() + retryIn, { status, error })
     const happened = retryIn === null ? 'delivery.dead' : 'delivery.postponed'
     // Who is away is told of once, where the connection is lost.
     const level = outcome.away || this.isRepeated(happened) ? 'debug' : 'warn'

@@ -528,7 +528,7 @@ function webhookRoutes(context: AuthContext, guarded: Guarded) {
       auth: ['operator'],
       body: replayBody,
       response: replayed,
-      detail: operation('webhooks', 'Send again what is dead, or was delivered'),
+      detail: operation('webhooks', 'Send again what is dead or was delivered, or at once what waits'),
     })
 }
 

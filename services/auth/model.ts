@@ -383,7 +383,7 @@ export const deliveryPage = page(
 export const replayBody = strict({
   delivery: t.Optional(matching(/^[1-9]\d{0,14}$/, 'must be the id of a delivery', { examples: ['42'] })),
   webhook: t.Optional(target()),
-  status: t.Optional(oneOf('delivered', 'dead')),
+  status: t.Optional(oneOf('pending', 'delivered', 'dead')),
   since: t.Optional(moment()),
 })
 export const replayed = strict({ replayed: integer() })

@@ -63,9 +63,13 @@ export function outsideStoreSuite(open: () => AuthStore): void {
     expect((await due(NOW - 1)).length).toBe(0)
     const [first, second] = await due(NOW)
     const [a, b] = [first?.seq ?? 0, second?.seq ?? 0]
-    await store.postponeDelivery(a, NOW + 500, { status: 503, error: 'refused' })
-    await store.finishDelivery(b, 'delivered', { status: 200, error: null }, NOW)
-    await store.finishDelivery(b, 'dead', { status: null, error: 'timeout' }, NOW)
+    const [ofA, ofB] = [
+      { seq: a, since: NOW },
+      { seq: b, since: NOW },
+    ]
+    await store.postponeDelivery(ofA, NOW + 500, { status: 503, error: 'refused' })
+    await store.finishDelivery(ofB, 'delivered', { status: 200, error: null }, NOW)
+    await store.finishDelivery(ofB, 'dead', { status: null, error: 'timeout' }, NOW)
     expect([await store.nextDelivery(one.id, NOW), (await due(NOW + 499)).length]).toEqual([NOW + 500, 0])
     // Put off by a clock that ran ahead.
     expect((await due(NOW, NOW + 400)).map(({ seq }) => seq)).toEqual([a])
@@ -85,6 +89,34 @@ export function outsideStoreSuite(open: () => AuthStore): void {
     expect(await store.countDeliveries()).toEqual({ pending: 0, dead: 0 })
   })
 
+  test('R29: what waits is sent at once where it is named; a failure of before changes nothing of it', async () => {
+    const one = hook()
+    await store.addWebhook(one, 99, event())
+    await store.addEvents([happened()], NOW)
+    const [sent] = await of(one.id)
+    const seq = sent?.seq ?? 0
+    const before = { seq, since: NOW }
+    const FAILED = { status: 503, error: 'refused' }
+    const replay = (filter: DeliveryFilter) => store.replayDeliveries(filter, NOW + 7, () => event())
+    const state = async () =>
+      (await of(one.id)).map(({ nextAt, since, status, tries }) => [status, tries, nextAt, since])
+    await store.postponeDelivery(before, NOW + HOUR, FAILED)
+    for (const filter of [{ target: one.id }, { target: one.id, status: 'dead' as const }])
+      expect(await replay(filter)).toBe(0)
+    expect(await state()).toEqual([['pending', 1, NOW + HOUR, NOW]])
+    expect(await replay({ target: one.id, status: 'pending' })).toBe(1)
+    expect(await state()).toEqual([['pending', 0, NOW + 7, NOW + 7]])
+    // The attempt that was under way.
+    await store.postponeDelivery(before, NOW + HOUR, FAILED)
+    await store.finishDelivery(before, 'dead', FAILED, NOW)
+    expect(await state()).toEqual([['pending', 0, NOW + 7, NOW + 7]])
+    await store.finishDelivery(before, 'delivered', { status: 204, error: null }, NOW)
+    expect(await state()).toEqual([['delivered', 1, NOW + 7, NOW + 7]])
+    expect(await replay({ seq })).toBe(1)
+    expect(await replay({ seq })).toBe(1)
+    await store.removeWebhook(one.id, NOW, event())
+  })
+
   test('are forgotten with the last of their deliveries', async () => {
     const [one, other] = [hook(), hook()]
     for (const each of [one, other]) await store.addWebhook(each, 99, event())
@@ -94,8 +126,8 @@ export function outsideStoreSuite(open: () => AuthStore): void {
       [one, 'delivered'],
       [other, 'dead'],
     ] as const)
-      for (const { seq } of await of(target.id))
-        await store.finishDelivery(seq, status, { status: 1, error: null }, NOW)
+      for (const delivery of await of(target.id))
+        await store.finishDelivery(delivery, status, { status: 1, error: null }, NOW)
     const left = async () => [(await of(one.id)).length, (await of(other.id)).length]
     const steps: [delivered: number, dead: number, left: number[]][] = [
       [NOW, NOW, [1, 1]],

@@ -166,6 +166,9 @@ export interface Delivery {
   finishedAt: number | null
 }
 
+/** Which delivery was tried, as it was then: a replay meanwhile gives it another `since`. */
+export type Attempted = Pick<Delivery, 'seq' | 'since'>
+
 /** What a try came to. */
 export interface Tried {
   status: number | null
@@ -296,16 +299,22 @@ export interface AuthStore extends LimitStore {
   oldestDeliveries(target: string, limit: number): Promise<Delivery[]>
   /** When the next is due after `now`; null: there is none. */
   nextDelivery(target: string, now: number): Promise<number | null>
-  /** Undoes nothing: where it was replayed or removed meanwhile, that stays. */
-  finishDelivery(seq: number, status: 'delivered' | 'dead', tried: Tried, now: number): Promise<void>
-  postponeDelivery(seq: number, nextAt: number, tried: Tried): Promise<void>
+  /**
+   * Undoes nothing: where it was replayed or removed meanwhile, that stays, and a failure leaves it due; what arrived
+   * has arrived.
+   */
+  finishDelivery(attempted: Attempted, status: 'delivered' | 'dead', tried: Tried, now: number): Promise<void>
+  postponeDelivery(attempted: Attempted, nextAt: number, tried: Tried): Promise<void>
   /** Gives up what has been pending since before `before`, whether anyone sends to `target` or not. */
   giveUpDeliveries(target: string, before: number, now: number): Promise<void>
   /** Finishes what was left when the service ended while a webhook was deleted, or disabled. */
   settleDeliveries(now: number): Promise<void>
   /** The newest first. */
   listDeliveries(filter: DeliveryFilter, request: PageRequest): Promise<Slice<Delivery>>
-  /** Sends again what was delivered or is dead. Gives how many. */
+  /**
+   * Sends again what was delivered or is dead, and at once what waits for another attempt, where it is named by its `seq`
+   * or its status. Gives how many.
+   */
   replayDeliveries(filter: DeliveryFilter, now: number, event: (count: number) => AuditEvent): Promise<number>
   countDeliveries(): Promise<{ pending: number; dead: number }>
   /** @param times what was delivered, or given up, before these is forgotten, with its events */

@@ -88,12 +88,13 @@ export async function listDeliveries({ store }: AuthContext, query: DeliveriesQu
 interface Replay {
   delivery?: string
   webhook?: string
-  status?: 'delivered' | 'dead'
+  status?: DeliveryStatus
   since?: string
 }
 
 /**
- * Sends again what is over: one delivery; or those of a webhook, or of all, that are dead, or were delivered.
+ * Sends again one delivery; or those of a webhook, or of all, that are dead, or have the status that is asked for. What
+ * waits for another attempt is sent at once; while one is under way, it is sent again only if that one fails.
  * What was for a webhook that is disabled stays as it is.
  */
 export async function replayDeliveries(context: AuthContext, body: Replay, caller: Caller) {

@@ -1,0 +1,122 @@
+import { createServer, type Socket } from 'node:net'
+
+/** The places where a mail server can misbehave, in their order; `message` is the end of what follows DATA. */
+export type Step = 'greeting' | 'EHLO' | 'HELO' | 'STARTTLS' | 'AUTH' | 'MAIL' | 'RCPT' | 'DATA' | 'message'
+export const CUT = Symbol('the connection is closed')
+export const SILENCE = Symbol('nothing is answered')
+/** A whole answer, of one line or several, or what takes its place. */
+export type Act = string | typeof CUT | typeof SILENCE
+type Script = Partial<Record<Step, Act | ((session: Session) => Act | Promise<Act>)>>
+
+export interface Session {
+  /** The commands, as they came. */
+  lines: string[]
+  /** Of the last RCPT. */
+  to: string
+  /** What followed DATA, its lines whole and its signs plain. */
+  message: string
+  /** The other side has closed the connection. */
+  isLeft: boolean
+}
+
+const PLAIN: Record<Step, string> = {
+  greeting: '220 mail.example.org ESMTP',
+  EHLO: '250 mail.example.org',
+  HELO: '250 mail.example.org',
+  STARTTLS: '502 Command not implemented',
+  AUTH: '235 2.7.0 Accepted',
+  MAIL: '250 2.1.0 Ok',
+  RCPT: '250 2.1.5 Ok',
+  DATA: '354 Go on',
+  message: '250 2.0.0 Taken',
+}
+
+/** A mail server that follows a script, and takes every mail where the script says nothing. It knows no TLS. */
+export class ScriptedMailServer {
+  readonly sessions: Session[] = []
+  script: Script
+  private readonly sockets = new Set<Socket>()
+  private readonly server = createServer((socket) => this.serve(socket))
+
+  constructor(script: Script = {}) {
+    this.script = script
+  }
+
+  /** @param port 0: any that is free. Gives the port. */
+  async start(port = 0): Promise<number> {
+    await new Promise<void>((resolve) => this.server.listen(port, '0.0.0.0', resolve))
+    return (this.server.address() as { port: number }).port
+  }
+
+  stop(): void {
+    for (const socket of this.sockets) socket.destroy()
+    this.server.close()
+  }
+
+  /** The messages that came whole, in the order in which they did, answered or not. */
+  get messages(): Session[] {
+    return this.sessions.filter(({ message }) => message !== '')
+  }
+
+  private serve(socket: Socket): void {
+    const session: Session = { lines: [], to: '', message: '', isLeft: false }
+    this.sessions.push(session)
+    this.sockets.add(socket)
+    socket.on('error', () => undefined)
+    socket.on('close', () => {
+      session.isLeft = true
+      this.sockets.delete(socket)
+    })
+    let text = ''
+    let isMessage = false
+    // What was sent ahead waits for its turn.
+    let turn = this.answer(socket, session, 'greeting')
+    const read = async () => {
+      for (;;) {
+        const end = text.indexOf(isMessage ? '\r\n.\r\n' : '\r\n')
+        if (end < 0) return
+        const part = text.slice(0, end)
+        text = text.slice(end + (isMessage ? 5 : 2))
+        if (isMessage) {
+          isMessage = false
+          session.message = plain(part)
+          await this.answer(socket, session, 'message')
+          continue
+        }
+        session.lines.push(part)
+        const [word = ''] = part.toUpperCase().split(' ')
+        if (word === 'RCPT') session.to = /<(.*)>/.exec(part)?.[1] ?? ''
+        if (word === 'QUIT') socket.end('221 Bye\r\n')
+        else if (word in PLAIN) isMessage = (await this.answer(socket, session, word as Step)).startsWith('354')
+        else socket.write('500 What?\r\n')
+      }
+    }
+    socket.on('data', (chunk) => {
+      text += chunk.toString()
+      turn = turn.then(read).then(() => '')
+    })
+  }
+
+  private async answer(socket: Socket, session: Session, step: Step): Promise<string> {
+    const act = this.script[step] ?? PLAIN[step]
+    const answer = typeof act === 'function' ? await act(session) : act
+    if (answer === CUT) socket.destroy()
+    if (typeof answer !== 'string') return ''
+    socket.write(answer.replaceAll(/\r?\n/g, '\r\n').concat('\r\n'))
+    return answer
+  }
+}
+
+/** RFC 2045, 6.7. */
+function plain(mail: string): string {
+  if (!/^Content-Transfer-Encoding: quoted-printable$/im.test(mail)) return mail
+  return mail
+    .replaceAll(/=\r?\n/g, '')
+    .replaceAll(/=([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+}
+
+/** One header of a message, its folded lines joined. */
+export function headerOf({ message }: Pick<Session, 'message'>, name: string): string | undefined {
+  const [head = ''] = message.split(/\r?\n\r?\n/)
+  return new RegExp(`^${name}: (.*)$`, 'im').exec(head.replaceAll(/\r?\n[ \t]+/g, ' '))?.[1]?.trim()
+}
