@@ -44,7 +44,7 @@ async function keysOf(tool: Tool) {
   return api.auth((auth) => auth.admin.keys.get())
 }
 
-/** The JWKS may be kept for 60 seconds, and common libraries pause for 30 between two look-ups. */
+/** The JWKS may be kept for 30 seconds, and common libraries pause for up to 60 between two look-ups. */
 const COST =
   'Services that check tokens with the JWKS refuse new tokens until they fetch it again: for up to 90 seconds as a rule'
 
