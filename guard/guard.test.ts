@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { generateKeyPairSync } from 'node:crypto'
-import { signAccessToken } from '../services/kit/access-token.ts'
+import { type Claims, signAccessToken } from '../services/kit/access-token.ts'
 import { FEED_LEASE } from '../services/kit/following.ts'
 import { eventually } from '../tests/harness.ts'
 import { createGuard } from './index.ts'
@@ -129,23 +129,40 @@ test('closed, it takes no token: auth waits for no one who has stopped to listen
   expect((await guard.check(request({ 'x-api-key': KEY }), { auth: 'internal' })).caller?.internal).toBe(true)
 })
 
-test('what auth was asked about when it was closed is not decided without auth', async () => {
-  const { privateKey, publicKey } = generateKeyPairSync('ed25519')
-  const key = { ...publicKey.export({ format: 'jwk' }), kid: 'k', alg: 'EdDSA', use: 'sig' }
-  const page = { epoch: 'e', seq: 0, issuer: url, audience: 'ch202', revoked: [], wanted: [], complete: true }
-  const claims = {
-    iss: url,
-    aud: 'ch202',
-    exp: 4e9,
-    iat: 1,
-    sub: 'ana',
-    jti: 'j',
-    sid: 's',
-    email: 'e',
-    roles: [],
-    ver: 1,
+const { privateKey, publicKey } = generateKeyPairSync('ed25519')
+const key = { ...publicKey.export({ format: 'jwk' }), kid: 'k', alg: 'EdDSA', use: 'sig' }
+const page = { epoch: 'e', seq: 0, issuer: url, audience: 'ch202', revoked: [], wanted: [], complete: true }
+const claims: Claims = {
+  iss: url,
+  aud: 'ch202',
+  exp: 4e9,
+  iat: 1,
+  sub: 'ana',
+  jti: 'j',
+  sid: 's',
+  email: 'e',
+  roles: [],
+  client_id: 'ch202',
+  ver: 1,
+}
+const bearing = (said: Claims) =>
+  request({ authorization: `Bearer ${signAccessToken(said, { kid: 'k', privateKey })}` })
+
+test('R7: a token for another client opens nothing; one of an earlier version, which names none, is good', async () => {
+  const { guard } = guardOf({ '/api/v1/auth/revocations': { ...page, keys: [key] } })
+  expect(await guard.ready()).toBe(true)
+  const status = async (client_id: unknown) => {
+    const { caller, response } = await guard.check(bearing({ ...claims, client_id } as Claims), { auth: 'user' })
+    return response?.status ?? caller?.userId
   }
-  const token = request({ authorization: `Bearer ${signAccessToken(claims, { kid: 'k', privateKey })}` })
+  for (const good of ['ch202', undefined]) expect([good, await status(good)]).toEqual([good, 'ana'])
+  for (const bad of ['shop', 'CH202', 'ch202 ', '', null, 7, ['ch202'], {}])
+    expect([bad, await status(bad)]).toEqual([bad, 401])
+  await guard.close()
+})
+
+test('what auth was asked about when it was closed is not decided without auth', async () => {
+  const token = bearing(claims)
   let isCut = false
   const asked: string[] = []
   const fetch = async ({ signal, url }: Request) => {

@@ -281,11 +281,11 @@ describe('keys', () => {
   test('are rotated and removed when that is said; removed already is no error', async () => {
     const user = await registerUser(instance.system)
     const [{ kid }] = (await json('keys list')).items
-    const unsaid = ['keys rotate', `keys remove ${kid}`, `keys remove ${kid} --confirm other`]
+    const unsaid = ['keys rotate', 'keys rotate --now', `keys remove ${kid}`, `keys remove ${kid} --confirm other`]
     for (const { stderr } of await refused(2, unsaid)) expect(stderr).toMatch(/--yes|--confirm/)
     expect((await json('keys list')).items).toHaveLength(1)
-    const rotated = await json('keys rotate --yes')
-    expect(rotated).toMatchObject({ exit: 0, alg: 'EdDSA', changed: true })
+    const rotated = await json('keys rotate --now --yes')
+    expect(rotated).toMatchObject({ exit: 0, alg: 'EdDSA', status: 'active', changed: true })
     expect(rotated.kid).not.toBe(kid)
     expect(await isLive(user)).toBe(true)
     expect(await json(`keys remove ${kid} --confirm ${kid}`)).toEqual({ exit: 0, ok: true, kid, changed: true })
@@ -295,6 +295,41 @@ describe('keys', () => {
     expect(await json('keys remove -0CEjzQm1V3RroeWGJGfZO')).toMatchObject({ exit: 0, changed: false })
     expect((await run(`keys remove ${kid} --yess`)).status).toBe(2)
     expect((await run('keys list -o ids')).stdout).toBe(`${rotated.kid}\n`)
+  })
+})
+
+describe('R6: keys rotate', () => {
+  const inMinutes = (said: string) => {
+    const [, day, time] = /signs at (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)Z$/m.exec(said) ?? []
+    return (Date.parse(`${day}T${time}Z`) - Date.now()) / 60_000
+  }
+
+  test('says when the new key signs; a second time it is no change', async () => {
+    const first = await run('keys rotate --yes')
+    expect([first.status, first.stdout]).toEqual([0, expect.stringMatching(/pending.*true/s)])
+    expect(inMinutes(first.stderr)).toBeWithin(0.5, 2.1)
+    const again = await run('keys rotate --yes')
+    expect([again.status, again.stdout]).toEqual([0, first.stdout.replace('true', 'false')])
+    expect([again.stderr, inMinutes(again.stderr)]).toEqual([
+      expect.stringMatching(/already published/),
+      expect.closeTo(inMinutes(first.stderr), 1),
+    ])
+    const { changed, exit, ...key } = await json('keys rotate --yes')
+    expect([exit, changed, key]).toEqual([0, false, (await json('keys list')).items[0]])
+    expect((await run('keys list')).stdout).toMatch(/pending.*active/s)
+
+    expect(await json(`keys remove ${key.kid} --yes`)).toMatchObject({ exit: 0, changed: true })
+    expect((await json('keys list')).items.map(({ status }: { status: string }) => status)).not.toContain('pending')
+  })
+
+  test('--now says what it costs, before and after, and signs with the pending key', async () => {
+    const { kid } = await json('keys rotate --yes')
+    const [unsaid] = await refused(2, ['keys rotate --now'])
+    expect(unsaid?.stderr).toMatch(/refuse new tokens until they fetch it again: for up to 90 seconds.*--yes/s)
+    const { status, stderr, stdout } = await run('keys rotate --now --yes')
+    expect([status, stdout]).toEqual([0, expect.stringMatching(new RegExp(`${kid}.*active.*true`, 's'))])
+    expect(stderr).toMatch(/signs from now on.*refuse new tokens.*90 seconds/)
+    expect((await run('keys rotate --now --yes -q')).stderr).toBe('')
   })
 })
 

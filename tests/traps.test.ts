@@ -358,6 +358,7 @@ test('trap 10: a request prepares no statement, and a token is checked once', as
     sid: 's',
     email: 'e',
     roles: [],
+    client_id: 'ch202',
     ver: 1,
   }
   let time = Date.now()

@@ -11,6 +11,9 @@ import { withDatabase } from './databases.ts'
 const DAY = 86_400_000
 /** Where the settings are not valid. */
 const KEY_OLD = 90 * DAY
+const KEY_LEAD = 120_000
+/** A pending key that should have signed so long ago does not come to it. */
+const KEY_LATE = 300_000
 const BACKUP_OLD = 7 * DAY
 const MAILS_MANY = 100
 
@@ -35,12 +38,17 @@ export const upkeepChecks: Check[] = [
     id: 'keys.age',
     looksAt: 'the key that signs is younger than `SIGNING_KEY_MAX_AGE`',
     look: withDatabase('auth', (examined, { config, now }) => {
-      const active = keysOf(examined).find(({ status }) => status === 'active')
+      const keys = keysOf(examined)
+      const active = keys.find(({ status }) => status === 'active')
       if (!active) return skipped('No key signs yet: the next start makes one')
       const age = now - active.created_at
       if (age < -DAY) return warning('The signing key is of the future: it grows old too late', 'ch202 keys rotate')
       const said = `The signing key is ${count(Math.max(0, Math.floor(age / DAY)))} days old`
-      return age > (config?.signingKeyMaxAge ?? KEY_OLD) ? warning(said, 'ch202 keys rotate') : ok(said)
+      if (age <= (config?.signingKeyMaxAge ?? KEY_OLD)) return ok(said)
+      const pending = keys.find(({ status }) => status === 'pending')
+      const late = pending && now - pending.created_at > (config?.signingKeyLead ?? KEY_LEAD) + KEY_LATE
+      if (pending && !late) return ok(`${said}; the next one is published, and signs soon`)
+      return warning(said, 'ch202 keys rotate')
     }),
   },
   {

@@ -14,14 +14,17 @@ const LOOK_EVERY = MINUTE
  */
 const LEAST_PAUSE = HOUR
 
-/** How long a copy of the JWKS may be kept by whoever obeys its `cache-control`. */
+/** The longest time for which a copy of the JWKS may be kept by whoever obeys its `cache-control`. */
 const JWKS_KEPT = MINUTE
-/** Verifiers pause between two look-ups of the JWKS, whatever is new to them: `jose` and Nimbus for 30 seconds. */
-const VERIFIERS_PAUSE = 30 * SECOND
+/** Verifiers pause between two look-ups, even if a key is new to them: `jose` for 30 seconds, `oauth4webapi` for 60. */
+const VERIFIERS_PAUSE = MINUTE
 
-/** Seconds for which the JWKS may be kept, so that a new key is known wherever it is looked up before it signs. */
+/**
+ * Seconds for which the JWKS may be kept: half of what a verifier's pause leaves of the lead. The other half is for slow
+ * networks and for clocks that count whole seconds.
+ */
 export function jwksMaxAge({ signingKeyLead }: Pick<Config, 'signingKeyLead'>): number {
-  return Math.floor(Math.min(JWKS_KEPT, Math.max(0, signingKeyLead - VERIFIERS_PAUSE)) / SECOND)
+  return Math.floor(Math.min(JWKS_KEPT, Math.max(0, signingKeyLead - VERIFIERS_PAUSE) / 2) / SECOND)
 }
 
 /** Writes the row of the audit about a key. */

@@ -83,6 +83,7 @@ export const introspection = t.Union([
     username: t.Nullable(t.String()),
     email: t.String(),
     roles: t.Array(t.String()),
+    client_id: t.String(),
     token_type: t.String(),
     exp: integer(),
     iat: integer(),

@@ -1,4 +1,4 @@
-import { type Claims, signAccessToken } from '../kit/access-token.ts'
+import { CLIENT_ID, type Claims, signAccessToken } from '../kit/access-token.ts'
 import type { Caller } from '../kit/caller.ts'
 import { MINUTE, timestamp } from '../kit/clock.ts'
 import { secondsUntil } from '../kit/limits.ts'
@@ -120,6 +120,7 @@ function tokensOf(context: AuthContext, session: Session, account: Account, refr
     sid: session.id,
     email: account.email,
     roles: account.roles,
+    client_id: CLIENT_ID,
     ver: account.version,
   }
   return {

@@ -1,3 +1,4 @@
+import { CLIENT_ID } from '../kit/access-token.ts'
 import type { Caller } from '../kit/caller.ts'
 import { timestamp } from '../kit/clock.ts'
 import { Problem } from '../kit/problem.ts'
@@ -32,6 +33,7 @@ export async function introspect(context: AuthContext, token: string): Promise<I
       username: account?.username ?? null,
       email: claims.email,
       roles: claims.roles,
+      client_id: claims.client_id,
       token_type: 'Bearer',
       exp: claims.exp,
       iat: claims.iat,
@@ -59,6 +61,7 @@ export async function introspect(context: AuthContext, token: string): Promise<I
     username: account.username,
     email: account.email,
     roles: account.roles,
+    client_id: CLIENT_ID,
     token_type: 'refresh_token',
     exp: Math.floor(session.expiresAt / 1000),
     iat: Math.floor(session.rotatedAt / 1000),

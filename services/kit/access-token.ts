@@ -1,5 +1,8 @@
 import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
 
+/** The client of every session that was opened here, and not by an OAuth client (RFC 9068, 2.2: a token names one). */
+export const CLIENT_ID = 'ch202'
+
 /** What an access token says (RFC 9068). Times are seconds since the epoch. */
 export interface Claims {
   iss: string
@@ -13,6 +16,7 @@ export interface Claims {
   sid: string
   email: string
   roles: string[]
+  client_id: string
   /** The version of the user's record that the token was made from: older tokens end when the roles change. */
   ver: number
 }
@@ -52,8 +56,8 @@ export interface Expected {
 }
 
 /**
- * Checks the form, the header, the signature, the issuer and the audience of an access token; not its time, nor
- * whether it was revoked. The header must be exactly what we write (RFC 8725, 3.1): no other algorithm, no `crit`,
+ * Checks the form, the header, the signature, the issuer, the audience and the client of an access token; not its time,
+ * nor whether it was revoked. The header must be exactly what we write (RFC 8725, 3.1): no other algorithm, no `crit`,
  * no embedded or linked key.
  */
 export function verifyAccessToken(token: string, expected: Expected): Claims | TokenFault {
@@ -71,9 +75,13 @@ export function verifyAccessToken(token: string, expected: Expected): Claims | T
   if (!key || signature.length !== 64 || !verify(null, input, key, signature)) return 'signature'
 
   const claims = parseObject(payload)
-  if (!claims || !isClaims(claims)) return 'malformed'
+  if (!claims) return 'malformed'
+  // A token of an earlier version names no client: it is good until it expires.
+  if (!Object.hasOwn(claims, 'client_id')) claims.client_id = CLIENT_ID
+  if (!isClaims(claims)) return 'malformed'
   if (claims.iss !== expected.issuer || claims.aud !== expected.audience) return 'signature'
-  return claims
+  // No token for another client opens anything here.
+  return claims.client_id === CLIENT_ID ? claims : 'signature'
 }
 
 /** Of several spellings of the same bytes only the canonical one is a token: stray bits in the last character are not. */
@@ -93,10 +101,10 @@ function parseObject(bytes: Buffer): Record<string, unknown> | undefined {
 
 /** All of them, each of its type, for nothing after this looks again. `iss` and `aud` are compared. */
 function isClaims(value: Record<string, unknown> | Claims): value is Claims {
-  const { email, exp, iat, jti, nbf, roles, sid, sub, ver } = value
+  const { client_id, email, exp, iat, jti, nbf, roles, sid, sub, ver } = value
   return (
     [exp, iat, ver, nbf === undefined ? 0 : nbf].every(Number.isSafeInteger) &&
-    [sub, jti, sid, email].every((claim) => typeof claim === 'string') &&
+    [sub, jti, sid, email, client_id].every((claim) => typeof claim === 'string') &&
     Array.isArray(roles) &&
     roles.every((role) => typeof role === 'string')
   )

@@ -31,6 +31,7 @@ const BY_NAME: Record<string, unknown> = {
   sub: ID,
   jti: ID,
   sid: ID,
+  client_id: 'ch202',
   iat: 1_795_168_800,
   exp: 1_795_172_400,
   iss: ADDRESS,

@@ -11,13 +11,14 @@ import {
   errors,
   jwtVerify,
 } from 'jose'
-import { as, call, createUser, registerUser, type System, WAYS } from '../harness.ts'
+import * as oauth from 'oauth4webapi'
+import { as, call, createUser, PASSWORD, registerUser, type System, WAYS } from '../harness.ts'
 import { all, askEach } from './each-service.ts'
 import { encode, type Json, resigned, SECRET, signed, signingKey } from './forged-tokens.ts'
 import { form, running } from './running.ts'
 import { expectFields, expectProblem, FIELDS } from './shapes.ts'
 
-const CLAIMS = ['iss', 'sub', 'aud', 'exp', 'iat', 'jti', 'sid', 'email', 'roles', 'ver']
+const CLAIMS = ['iss', 'sub', 'aud', 'exp', 'iat', 'jti', 'sid', 'email', 'roles', 'client_id', 'ver']
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
 describe.each(WAYS)('tokens, %s', (way) => {
@@ -53,6 +54,35 @@ describe.each(WAYS)('tokens, %s', (way) => {
         const altered = createLocalJWKSet({ keys: [{ ...(await jwks()).keys[0], x: 'A'.repeat(43) }] })
         await expect(jwtVerify(token, altered)).rejects.toThrow(errors.JOSEError)
       })
+
+      test.each(['/auth/login', '/api/v1/auth/login', '/login'])(
+        'R7: takes an access token for one (oauth4webapi, RFC 9068), of %s',
+        async (path) => {
+          const user = await registerUser(here.system)
+          const body = { email: user.email, password: PASSWORD }
+          const answer = (await call(here.system.url.auth, `POST ${path}`, { body })).body
+          const token = answer.access_token ?? answer.accessToken
+          const options = { [oauth.allowInsecureRequests]: true }
+          const issuer = new URL((await metadata()).issuer)
+          const discovered = await oauth.discoveryRequest(issuer, { ...options, algorithm: 'oauth2' })
+          const server = await oauth.processDiscoveryResponse(issuer, discovered)
+          const check = (audience: string, said = token) => {
+            const request = new Request('https://shop.example.org/', { headers: as.bearer(said) })
+            return oauth.validateJwtAccessToken(server, request, audience, options)
+          }
+          const { exp, iat, ...claims } = await check('ch202')
+          expect(claims).toEqual({
+            ...{ iss: issuer.href.replace(/\/$/, ''), aud: 'ch202', sub: user.id, client_id: 'ch202', ver: 1 },
+            ...{ email: user.email, roles: ['USER'], jti: expect.any(String), sid: expect.any(String) },
+          })
+          expect(exp - iat).toBe(3600)
+          await expect(check('other')).rejects.toThrow()
+          await expect(check('ch202', answer.refresh_token ?? answer.refreshToken.token)).rejects.toThrow()
+          await expect(
+            check('ch202', resigned(here.system, token, { claims: { client_id: undefined } })),
+          ).rejects.toThrow(/client_id/)
+        },
+      )
 
       test('checks a token in an Elysia app of its own (@elysiajs/jwt)', async () => {
         const { tokens, id } = await registerUser(here.system)
@@ -249,6 +279,11 @@ describe.each(WAYS)('tokens, %s', (way) => {
         ['by our key, a role that is a number', 'malformed', ownKey({}, { roles: ['USER', 7] })],
         ['by our key, without a session', 'malformed', ownKey({}, { sid: undefined })],
         ['by our key, its roles a text', 'malformed', ownKey({}, { roles: 'ADMIN' })],
+        ['by our key, for another client', 'signature', ownKey({}, { client_id: 'shop' })],
+        ['by our key, for our client in capitals', 'signature', ownKey({}, { client_id: 'CH202' })],
+        ['by our key, for no client', 'signature', ownKey({}, { client_id: '' })],
+        ['by our key, its client nothing', 'malformed', ownKey({}, { client_id: null })],
+        ['by our key, its client a list', 'malformed', ownKey({}, { client_id: ['ch202'] })],
       ]
 
       test.each(forgeries)('%s', async (_, reason, forge) => {
@@ -268,6 +303,18 @@ describe.each(WAYS)('tokens, %s', (way) => {
           expect(own).not.toBe(tokens.access_token)
           expect(await askEach(here.system, own)).toEqual(all(200))
         }
+      })
+
+      test('R7: a token of an earlier version, which names no client, is good until it expires', async () => {
+        const { tokens } = await registerUser(here.system)
+        const earlier = ownKey({}, { client_id: undefined })(tokens.access_token, here.system)
+        expect(decodeJwt(earlier).client_id).toBeUndefined()
+        expect(await askEach(here.system, earlier)).toEqual(all(200))
+        expect((await validate(earlier)).body.valid).toBe(true)
+        expect((await introspect(earlier)).body).toMatchObject({ active: true, client_id: 'ch202' })
+        await auth('POST /auth/logout', { headers: as.bearer(earlier) })
+        for (const token of [earlier, tokens.access_token])
+          expect(await askEach(here.system, token)).toEqual(all('token_revoked'))
       })
 
       test('one that has expired is told so, to the second; one that is not good yet is good when it is', async () => {

@@ -43,7 +43,7 @@ const ANSWERS: Record<string, string> = {
   'POST /api/v1/auth/logout-all': 'revoked',
   'GET /api/v1/auth/me': USER,
   'POST /api/v1/auth/validate-token': 'expires_at roles session_id user_id valid',
-  'POST /api/v1/auth/introspect': 'active aud email exp iat iss jti roles sid sub token_type username',
+  'POST /api/v1/auth/introspect': 'active aud client_id email exp iat iss jti roles sid sub token_type username',
   'POST /api/v1/auth/revoke': NOTHING,
   'GET /api/v1/auth/sessions': page(SESSION),
   'DELETE /api/v1/auth/sessions': 'revoked',

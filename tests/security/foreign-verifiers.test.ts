@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, setDefaultTimeout, setSystemTime, test } from 'bun:test'
-import { createRemoteJWKSet, customFetch, decodeProtectedHeader, type FetchImplementation, jwtVerify } from 'jose'
+import { createRemoteJWKSet, customFetch, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose'
+import * as oauth from 'oauth4webapi'
 import { DAY, MINUTE, SECOND } from '../../services/kit/clock.ts'
 import { InstanceInTime } from '../faults/instance-in-time.ts'
 import { as, newEmail, PASSWORD } from '../harness.ts'
@@ -17,14 +18,14 @@ afterEach(async () => {
 })
 
 /** An instance that was started again is at another port. */
-const direct: FetchImplementation = (_, options) => fetch(`${instance.url}${JWKS}`, options as RequestInit)
+const direct = () => fetch(`${instance.url}${JWKS}`)
 
 /** A cache before the verifier, such as a proxy: it keeps an answer for as long as that allows. */
-function caching(): FetchImplementation {
+function caching(): typeof direct {
   let kept: { body: string; until: number } | undefined
-  return async (url, options) => {
+  return async () => {
     if (!kept || Date.now() >= kept.until) {
-      const answer = await direct(url, options)
+      const answer = await direct()
       const maxAge = /max-age=(\d+)/.exec(answer.headers.get('cache-control') ?? '')?.[1] ?? 0
       kept = { body: await answer.text(), until: Date.now() + Number(maxAge) * SECOND }
     }
@@ -32,22 +33,38 @@ function caching(): FetchImplementation {
   }
 }
 
-/** A service elsewhere that checks tokens with `jose` as it comes. */
+type Verify = (token: string) => Promise<unknown>
+
+/** Each library with its cache as it comes. */
+const LIBRARIES: Record<string, (through: typeof direct) => Verify> = {
+  jose: (through) => {
+    const keys = createRemoteJWKSet(new URL(JWKS, instance.url), { [customFetch]: through })
+    return (token) => jwtVerify(token, keys, { audience: 'ch202', typ: 'at+jwt' })
+  },
+  oauth4webapi: (through) => {
+    const options = { [oauth.allowInsecureRequests]: true, [oauth.customFetch]: through }
+    let server: oauth.AuthorizationServer | undefined
+    return (token) => {
+      server ??= { issuer: String(decodeJwt(token).iss), jwks_uri: `${instance.url}${JWKS}` }
+      const request = new Request('https://shop.example.org/', { headers: as.bearer(token) })
+      return oauth.validateJwtAccessToken(server, request, 'ch202', options)
+    }
+  },
+}
+
+/** A service elsewhere that checks tokens on its own. */
 class Verifier {
   readonly refused: string[] = []
   readonly kids = new Set<string>()
-  private readonly keys
 
   constructor(
     readonly name: string,
-    through = direct,
-  ) {
-    this.keys = createRemoteJWKSet(new URL(JWKS, instance.url), { [customFetch]: through })
-  }
+    private readonly verify: Verify,
+  ) {}
 
   async check(token: string): Promise<void> {
     try {
-      await jwtVerify(token, this.keys, { audience: 'ch202', typ: 'at+jwt' })
+      await this.verify(token)
       this.kids.add(kidOf(token))
     } catch (error) {
       this.refused.push(`${this.name}: ${error}`)
@@ -97,8 +114,12 @@ async function watch(seconds: number, at: Record<number, () => Promise<unknown>>
     await instance.pass(SECOND)
     setSystemTime(instance.now())
     if (second % 20 === 0 || (second < 60 && second % 4 === 0)) {
-      const name = `since ${second} s`
-      seen.verifiers.push(new Verifier(name), new Verifier(`${name}, behind a cache`, caching()))
+      for (const [name, library] of Object.entries(LIBRARIES))
+        for (const [where, through] of [
+          ['', direct],
+          [' behind a cache', caching()],
+        ] as const)
+          seen.verifiers.push(new Verifier(`${name}${where}, since ${second} s`, library(through)))
     }
     await at[second]?.()
     const published = (await instance.ask(`GET ${JWKS}`)).body.keys.map(({ kid }: { kid: string }) => kid)
@@ -134,7 +155,7 @@ function expectNothingRefused({ publishedAt = 0, refused, signedAt = 0, verifier
   for (const { kids } of verifiers) expect(kids.size).toBe(2)
 }
 
-describe('R6: `jose` with its default cache sees no failed request', () => {
+describe('R6: check 39: `jose` and `oauth4webapi` with their default caches see no failed request', () => {
   test('during a rotation by hand', async () => {
     instance = new InstanceInTime({})
     await instance.start()

@@ -143,17 +143,22 @@ describe('check 39: the doctor says when the key that signs is older than SIGNIN
   afterAll(() => folder.remove())
 
   test.each([
-    ['2h', 2 * HOUR + MINUTE, 'warning'],
-    ['3h', 2 * HOUR + MINUTE, 'ok'],
-    ['', 89 * DAY, 'ok'],
-    ['', 91 * DAY, 'warning'],
+    ['2h', 2 * HOUR + MINUTE, 'warning', 0],
+    ['3h', 2 * HOUR + MINUTE, 'ok', 0],
+    ['', 89 * DAY, 'ok', 0],
+    ['', 91 * DAY, 'warning', 0],
     // Made while the clock was ahead.
-    ['', -2 * DAY, 'warning'],
-  ])('of %j, a key of %d ms: %s', async (SIGNING_KEY_MAX_AGE, age, status) => {
+    ['', -2 * DAY, 'warning', 0],
+    // R6: its successor is published, and signs in its time, or does not come to it.
+    ['2h', 2 * HOUR + MINUTE, 'ok', MINUTE],
+    ['2h', 2 * HOUR + MINUTE, 'warning', 10 * MINUTE],
+  ])('of %j, a key of %d ms: %s', async (SIGNING_KEY_MAX_AGE, age, status, pending) => {
     const env = ownSettings(folder.fresh(), { SIGNING_KEY_MAX_AGE })
     mkdirSync(String(env.CH202_DATA_DIR), { mode: 0o700 })
     const store = openAuthStore(join(String(env.CH202_DATA_DIR), 'auth.sqlite'))
-    await KeyRing.open(store, new Sealing([String(env.CH202_SECRET)], systemRandom), ago(age))
+    const sealing = new Sealing([String(env.CH202_SECRET)], systemRandom)
+    await KeyRing.open(store, sealing, ago(age))
+    if (pending > 0) await (await KeyRing.open(store, sealing, ago(pending))).add()
     store.close()
     const { stdout } = await ch202(['doctor', '--only', 'keys.age', '-o', 'json'], { env })
     expect(JSON.parse(stdout).items).toEqual([expect.objectContaining({ id: 'keys.age', status })])
