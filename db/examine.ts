@@ -136,6 +136,11 @@ export function waitingNotices({ file, raw }: Examined, before: number): Waiting
     .all(before)
 }
 
+/** What tokens are issued under; undefined before the first start of auth. */
+export function issuerOf({ raw }: Examined): string | undefined {
+  return raw.query<{ value: string }, []>("SELECT value FROM facts WHERE name = 'issuer'").get()?.value
+}
+
 /** The signing keys, the newest first, their private parts as they are kept. */
 export function keysOf({ raw }: Examined): { kid: string; status: string; created_at: number; sealed: Uint8Array }[] {
   return raw

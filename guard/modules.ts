@@ -1,3 +1,4 @@
+import { isUnreachable } from '../services/kit/base-url.ts'
 import type { ModuleFeedSource, ModulePage } from '../services/kit/module-gate.ts'
 import { type Instance, Unanswered } from './instance.ts'
 import type { Settings } from './settings.ts'
@@ -47,6 +48,7 @@ function isWorse(auth: URL, modules: URL): boolean {
   return isLoopback(modules) && !isLoopback(auth)
 }
 
-function isLoopback({ hostname }: URL): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.')
+/** What one listens on at every address is this machine to whoever calls it. */
+function isLoopback({ hostname, href }: URL): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.') || isUnreachable(href)
 }

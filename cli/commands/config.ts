@@ -4,6 +4,7 @@ import { does, leaf, noun, type Tool } from '../command.ts'
 import { connect, PLACES } from '../connection.ts'
 import { currentContext, LOCAL } from '../contexts.ts'
 import { EXIT } from '../exit.ts'
+import { unreachable } from '../issuer.ts'
 import type { Row } from '../output.ts'
 import { dataDirOf, type Environment, knownEnvironment, SECRETS, withSecretsToBe } from '../settings.ts'
 
@@ -64,7 +65,7 @@ function withoutPassword(value: string | null): string | null {
 
 /** @throws what keeps `secrets.env` from being read */
 async function validate({ env, out }: Tool): Promise<void> {
-  const faults = faultsOf(withSecretsToBe(env, knownEnvironment(env)))
+  const faults = await faultsOf(withSecretsToBe(env, knownEnvironment(env)))
   if (out.json) await out.record({ ok: faults.length === 0, faults })
   else if (faults.length === 0) await out.record({ settings: 'good' })
   else
@@ -75,10 +76,9 @@ async function validate({ env, out }: Tool): Promise<void> {
   if (faults.length > 0) process.exitCode = EXIT.checkFailed
 }
 
-function faultsOf(env: Environment): string[] {
+async function faultsOf(env: Environment): Promise<string[]> {
   try {
-    readConfig(env)
-    return []
+    return await unreachable(readConfig(env))
   } catch (error) {
     if (error instanceof ConfigError) return error.faults
     throw error

@@ -1,6 +1,7 @@
 import { SERVICE_NAMES } from '../../services/kit/services.ts'
 import { does, type Tool, verb } from '../command.ts'
 import { EXIT, usage } from '../exit.ts'
+import { refuseUnreachable } from '../issuer.ts'
 import { settingsToServe } from '../settings.ts'
 import { onStop } from '../signals.ts'
 import { write } from '../terminal.ts'
@@ -23,7 +24,10 @@ async function serve({ env }: Tool, _: object, names: string[]): Promise<void> {
   onStop(stopped.resolve, () => process.exit(EXIT.interrupted))
   onRunnerGone(stopped.resolve)
 
-  const served = await serveServices(await settingsToServe(env), wanted)
+  const config = await settingsToServe(env)
+  if (wanted.includes('auth'))
+    await refuseUnreachable(config, wanted.length === SERVICE_NAMES.length ? 'CH202_URL' : 'AUTH_URL')
+  const served = await serveServices(config, wanted)
   await write(`${served.services.join(', ')} ready at ${served.url}`)
   await stopped.promise
   await served.stop()

@@ -1,7 +1,8 @@
 import { does, type Tool, verb } from '../command.ts'
 import { EXIT, usage } from '../exit.ts'
-import { procfileLines, runnable } from '../package/procfile.ts'
-import { Runner } from '../runner.ts'
+import { type AddressOfAuth, refuseUnreachable } from '../issuer.ts'
+import { ownArguments, procfileLines, runnable } from '../package/procfile.ts'
+import { type Line, Runner } from '../runner.ts'
 import { settingsToServe } from '../settings.ts'
 import { onStop } from '../signals.ts'
 import { note } from '../terminal.ts'
@@ -18,7 +19,7 @@ export function startCommand() {
 /** Runs the lines of the Procfile, those named or all, until SIGINT or SIGTERM. */
 async function start({ env, globals }: Tool, { only }: { only?: string }): Promise<void> {
   // Once for all of them: a wrong setting is said once, and the secrets are there before three look for them.
-  await settingsToServe(env)
+  const config = await settingsToServe(env)
   const lines = procfileLines()
   const names = only?.split(',').map((name) => name.trim())
   const unknown = names?.find((name) => !lines.some((line) => line.name === name))
@@ -26,6 +27,8 @@ async function start({ env, globals }: Tool, { only }: { only?: string }): Promi
     throw usage(`The Procfile has no ${unknown}: it has ${lines.map(({ name }) => name).join(', ')}`)
 
   const wanted = lines.filter(({ name }) => names === undefined || names.includes(name))
+  const at = wanted.map(addressOfAuthIn).find((setting) => setting !== undefined)
+  if (at) await refuseUnreachable(config, at)
   const runner = new Runner(wanted.map(runnable), undefined, globals.color)
   const stop = () => runner.stop()
   onStop(stop, stop)
@@ -37,4 +40,12 @@ async function start({ env, globals }: Tool, { only }: { only?: string }): Promi
     note(`✗ ${failed} does not stay up; all were stopped`)
     process.exitCode = EXIT.failed
   }
+}
+
+/** Where auth is to be, if a line of the Procfile runs it: alone, or with all others. */
+function addressOfAuthIn({ command }: Line): AddressOfAuth | undefined {
+  const [verb, ...names] = ownArguments(command)?.split(/\s+/) ?? []
+  if (verb !== 'serve') return undefined
+  if (names.length === 0) return 'CH202_URL'
+  return names.includes('auth') ? 'AUTH_URL' : undefined
 }

@@ -1,4 +1,6 @@
 import { proxyVariables } from '../../services/kit/outgoing.ts'
+import { issuerOf } from '../../db/examine.ts'
+import { isUnreachable } from '../../services/kit/base-url.ts'
 import { type Check, type Finding, failed, ok, type Scene, skipped, warning } from './check.ts'
 
 const COST_LEAST = 10
@@ -46,9 +48,27 @@ export const settingsChecks: Check[] = [
     ),
   },
   {
+    id: 'settings.issuer',
+    looksAt: '`ISSUER`, which stands in every token, is an address that others can reach',
+    look(scene) {
+      const { config } = scene
+      const settled = config?.issuer ?? keptIssuer(scene)
+      // The next start may be of three processes or of one.
+      const issuers = settled === undefined ? [config?.addresses.auth, config?.url] : [settled]
+      const [issuer] = issuers
+      if (issuer === undefined) return skipped('The settings are not valid')
+      const bad = issuers.find((url) => url !== undefined && URL.canParse(url) && isUnreachable(url))
+      if (bad === undefined) return ok(`Tokens are issued under ${issuer}`)
+      return failed(`Tokens are issued under ${bad}, which no other machine reaches`, 'ISSUER=https://…')
+    },
+  },
+  {
     id: 'settings.public_url',
     looksAt: '`PUBLIC_URL`, which links in mails begin with, is an https address that others reach, in production',
-    look: inTheOpen(({ publicUrl }) => {
+    look: known((config) => {
+      const { publicUrl } = config
+      if (isUnreachable(publicUrl)) return failed('Links in mails lead to no machine', 'PUBLIC_URL=https://…')
+      if (!isExposed(config)) return ok('Runs for this machine alone')
       const { hostname, protocol } = new URL(publicUrl)
       if (LOCAL.test(hostname)) return warning('Links in mails lead to this machine alone', 'PUBLIC_URL=https://…')
       if (protocol !== 'https:') return warning('Links in mails carry their token unencrypted', 'PUBLIC_URL=https://…')
@@ -94,6 +114,16 @@ function known(look: (config: Settings) => Finding) {
 /** What is only dangerous where others can reach it. */
 function inTheOpen(look: (config: Settings) => Finding) {
   return known((config) => (isExposed(config) ? look(config) : ok('Runs for this machine alone')))
+}
+
+/** What tokens are issued under since the first start; undefined where there was none, or it can't be read. */
+function keptIssuer({ files, has, open }: Scene): string | undefined {
+  if (!files.some(({ name, path }) => name === 'auth' && has(path))) return undefined
+  try {
+    return issuerOf(open('auth'))
+  } catch {
+    return undefined
+  }
 }
 
 function isExposed(config: Settings): boolean {

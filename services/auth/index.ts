@@ -1,5 +1,7 @@
 import { Elysia, t } from 'elysia'
 import type { Access } from '../kit/access.ts'
+import { hasCredential } from '../kit/answer.ts'
+import { isUnreachable } from '../kit/base-url.ts'
 import type { Caller } from '../kit/caller.ts'
 import type { guard } from '../kit/guard.ts'
 import { operation } from '../kit/operation.ts'
@@ -534,14 +536,11 @@ function webhookRoutes(context: AuthContext, guarded: Guarded) {
 
 const RESET_ANSWER = 'If the address is known, a mail with a link is on its way'
 
-function hasCredential({ headers }: Request): boolean {
-  return headers.has('authorization') || headers.has('x-api-key')
-}
-
 function metadataOf({ config, issuer }: AuthContext) {
   const { addresses } = config
   // Behind a proxy the issuer is what the world knows auth by (RFC 8414, 3); without one it is this address anyway.
-  const base = /^https?:/.test(config.issuer ?? '') ? issuer.replace(/\/+$/, '') : addresses.auth
+  const isOutside = config.issuer !== undefined || isUnreachable(addresses.auth)
+  const base = isOutside && /^https?:/.test(issuer) ? issuer.replace(/\/+$/, '') : addresses.auth
   return {
     issuer,
     jwks_uri: `${base}/.well-known/jwks.json`,

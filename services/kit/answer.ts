@@ -18,6 +18,11 @@ interface Said {
   headers: Record<string, unknown>
 }
 
+/** Whether a request shows a credential: no cache keeps what it is answered. */
+export function hasCredential({ headers }: Request): boolean {
+  return headers.has('authorization') || headers.has('x-api-key')
+}
+
 /** Adds what every answer bears to what this one says of its own. */
 export function addHeaders(headers: Record<string, unknown>, requestId: string): void {
   for (const name in EVERY) headers[name] ??= EVERY[name]

@@ -19,6 +19,8 @@ export async function readBody(request: Request, forms: boolean): Promise<Body> 
   if (bytes === null) return { problem: new Problem('body_too_large') }
   if (bytes.byteLength === 0) return { value: {} }
 
+  const encoded = encodingProblem(request.headers)
+  if (encoded) return { problem: encoded }
   const type = mediaType(request.headers.get('content-type'))
   const form = forms && type === 'application/x-www-form-urlencoded'
   if (!form && type !== 'application/json') return { problem: new Problem('unsupported_media_type') }
@@ -27,6 +29,22 @@ export async function readBody(request: Request, forms: boolean): Promise<Body> 
   if (typeof source !== 'string') return source
   if (form) return readForm(source)
   return readObject(source, source.length === bytes.byteLength)
+}
+
+/** A body is read as it was sent: one that was compressed could be of any size (RFC 9110, 8.4 and 15.5.16). */
+export function encodingProblem(headers: Headers): Problem | undefined {
+  const sent = headers.get('content-encoding')
+  if (sent === null) return undefined
+  const codings = sent
+    .toLowerCase()
+    .split(',')
+    .map((coding) => coding.trim())
+  const coding = codings.find((name) => name !== '' && name !== 'identity')
+  if (coding === undefined) return undefined
+  const named = /^[\w.+-]{1,32}$/.test(coding) ? ` ${coding}` : ''
+  return new Problem('unsupported_media_type', {
+    message: `The content encoding${named} is not supported: send the body without one`,
+  })
 }
 
 /** Shorter than any token. */

@@ -26,8 +26,11 @@ export class ClientAddress {
     const hops = this.any && this.trusts(direct) ? forwardedFor() : null
     if (!hops) return direct
     let client = direct
-    for (const hop of hops.split(',').reverse()) {
-      const address = plain(withoutPort(hop.trim()))
+    for (const element of hops.split(',').reverse()) {
+      const hop = element.trim()
+      // An empty element of a list is none (RFC 9110, 5.6.1.2).
+      if (hop === '') continue
+      const address = plain(withoutPort(hop))
       if (isIP(address) === 0) break
       client = address
       if (!this.trusts(address)) break

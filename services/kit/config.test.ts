@@ -79,7 +79,7 @@ const SETTINGS: [name: string, value: string, field: keyof Config, read: unknown
     'https://auth.example.org/',
     'addresses',
     { ...ADDRESSES, auth: 'https://auth.example.org' },
-    ['auth', 'ftp://a', 'http://a/b'],
+    ['auth', 'ftp://a', 'http://a/b', 'http://*:3001', 'http://a/?', 'http://a#', 'http://a b', 'http:\\\\a'],
   ],
   [
     'USERS_URL',
@@ -103,7 +103,41 @@ const SETTINGS: [name: string, value: string, field: keyof Config, read: unknown
     'https://app.example.org/a',
     ['app', 'javascript:alert(1)'],
   ],
-  ['ISSUER', 'https://id.example.org', 'issuer', 'https://id.example.org', []],
+  [
+    'PUBLIC_URL',
+    'HTTPS://Приложение.example:443/a%20b//',
+    'publicUrl',
+    'https://xn--e1aabhcpqfgk.example/a%20b',
+    [
+      // R11
+      ...['https://x.example/?lang=ru', 'https://x.example?', 'https://x.example/a?b=c', 'https://x.example/#/reset'],
+      ...['https://x.example#', 'https://ann@x.example', 'https://ann:pw@x.example', 'https://x.example/a b'],
+      ...['https:\\\\x.example', 'https://x.exa\nmple', 'https://*.example', 'mailto:a@x.example', '//x.example'],
+      // R25
+      ...['http://0.0.0.0:3000', 'http://[::]:3000', 'http://0', 'http://0x0:3000', 'http://[::ffff:0.0.0.0]:3000'],
+    ],
+  ],
+  [
+    'ISSUER',
+    'https://id.example.org/tenant/',
+    'issuer',
+    'https://id.example.org/tenant/',
+    [
+      // RFC 8414, 2: neither a query nor a fragment.
+      ...['https://id.example.org?x', 'https://id.example.org/?', 'https://id.example.org/#x', 'ftp://id.example.org'],
+      ...['https://ann:pw@id.example.org', 'id.example.org', 'ch202', 'https://*', 'https://id.example.org/a b'],
+      // R25
+      ...[
+        'http://0.0.0.0:3001',
+        'http://[::]:3001',
+        'http://0:3001',
+        'http://0x0',
+        'http://00.0.0.0',
+        'http://0.0.0.0.',
+      ],
+      ...['http://[0:0:0:0:0:0:0:0]', 'http://[::ffff:0.0.0.0]:3001', 'http://[::0.0.0.0]', 'http://0.1.2.3'],
+    ],
+  ],
   ['AUDIENCE', 'shop', 'audience', 'shop', []],
   ['IDLE_TIMEOUT', '120s', 'idleTimeout', 120 * SECOND, ['0s', '500ms', '75', '256s', '5m', '1h', 'off']],
   ['JWT_EXPIRE', '15m', 'jwtExpire', 900 * SECOND, ['15', '0s', '-1h', '1w', '1.5h', 'PT1H', '1h 5m']],
@@ -133,6 +167,33 @@ const SETTINGS: [name: string, value: string, field: keyof Config, read: unknown
     'amqps://u:p@mq:5671/shop',
     ['mq:5672', 'http://mq', 'amqp://', 'amqp:///shop', 'amqp://mq:0', 'amqp://mq:99999'],
   ],
+  // R16
+  ...[
+    ...[
+      'capacitor://localhost',
+      'tauri://localhost',
+      'ionic://localhost',
+      'http://tauri.localhost',
+      'app://obsidian.md',
+    ],
+    ...['chrome-extension://abcdefghijklmnopabcdefghijklmnop', 'capacitor-electron://-', 'capacitor://localhost:8080'],
+    ...['moz-extension://2c127fa4-62c7-7e4f-90e5-472b45eecfdc', 'https://xn--e1afmkfd.example', 'http://[::1]:5173'],
+    ...['vscode-webview://1v7rqc5', 'com.example.app://localhost', 'http://127.0.0.1:8080'],
+  ].map((origin): (typeof SETTINGS)[number] => ['CORS_ORIGINS', origin, 'corsOrigins', [origin], []]),
+  ...[
+    ...['capacitor://localhost/', 'capacitor://localhost/app', 'tauri://localhost?x', 'tauri://localhost#x', 'file://'],
+    ...['ionic://u@localhost', 'ionic://u:p@localhost', 'ionic://*', '*://localhost', 'ionic://local host', 'data:x'],
+    ...['Capacitor://localhost', 'capacitor:localhost', '://localhost', 'localhost:5173', 'capacitor://localhost:x'],
+    ...['https://A.example.org', 'HTTPS://a.example.org', 'https://a.example.org:443', 'http://a.example.org:80'],
+    ...['https://пример.example', 'http://a.example.org:99999', 'https://a.example.org\\', 'https://a.example.org/x'],
+    ...['https://a.example.org?', 'https://a.example.org#', 'https://u@a.example.org', 'http://0x7f.1', 'NULL'],
+  ].map((origin): (typeof SETTINGS)[number] => [
+    'CORS_ORIGINS',
+    'https://a.example.org',
+    'corsOrigins',
+    ['https://a.example.org'],
+    [origin, `https://b.example.org,${origin}`],
+  ]),
   ['AMQP_EXCHANGE', 'shop.events', 'amqpExchange', 'shop.events', ['amq.topic', 'a b', 'x'.repeat(128)]],
   ['SMTP_URL', 'smtps://u:p@mail:465', 'smtpUrl', 'smtps://u:p@mail:465', ['mail:25', 'http://mail']],
   ['MAIL_FROM', 'App <a@b.org>', 'mailFrom', 'App <a@b.org>', ['a@b.org\r\nBcc: c@d.org']],
@@ -167,6 +228,37 @@ describe('each setting', () => {
     const faults = faultsOf({ ...SECRETS, [name]: value })
     expect(faults).toHaveLength(1)
     expect(faults[0]).toStartWith(`${name} `)
+  })
+
+  const NAMED: [setting: string, value: string, fault: RegExp][] = [
+    ['PUBLIC_URL', 'https://x.example/?lang=ru', /without a query/],
+    ['PUBLIC_URL', 'https://x.example/#/reset', /without a fragment/],
+    ['PUBLIC_URL', 'https://ann:pw@x.example', /without a user or a password/],
+    ['PUBLIC_URL', 'http://0.0.0.0:3000', /that others reach/],
+    ['ISSUER', 'https://id.example.org?x', /without a query/],
+    ['ISSUER', 'http://[::]:3001', /that others reach/],
+    ['AUTH_URL', 'http://*:3001', /\* is no host/],
+    ['AUTH_URL', 'http://a.example/b', /without a path/],
+    ['CORS_ORIGINS', 'https://a.example.org/', /it is one with a slash at its end/],
+    ['CORS_ORIGINS', 'tauri://localhost/a', /it is one with a path/],
+    ['CORS_ORIGINS', 'tauri://localhost?a', /it is one with a query/],
+    ['CORS_ORIGINS', 'tauri://u@localhost', /it is one with a user/],
+    ['CORS_ORIGINS', 'null', /it is null/],
+    ['CORS_ORIGINS', '*', /it is a pattern/],
+    [
+      'CORS_ORIGINS',
+      'http://a.example,https://A.example,*',
+      /: number 2 is one in upper case.*; number 3 is a pattern/,
+    ],
+  ]
+  test.each(NAMED)('R11, R16, R25: what is wrong with %s=%s is named', (name, value, fault) => {
+    expect(faultsOf({ ...SECRETS, [name]: value })).toEqual([expect.stringMatching(fault)])
+  })
+
+  test('R25: links lead to the issuer where no one can reach the one process', () => {
+    const ISSUER = 'https://id.example.org/'
+    expect(read({ CH202_URL: 'http://0.0.0.0:3000', ISSUER }).publicUrl).toBe('https://id.example.org')
+    expect(read({ CH202_URL: 'http://one:1', ISSUER }).publicUrl).toBe('http://one:1')
   })
 
   test('a key signs for no shorter than its tokens live', () => {

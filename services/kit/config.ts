@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { baseUrlFault, isUnreachable, originFault } from './base-url.ts'
 import { DAY, HOUR, MINUTE, SECOND } from './clock.ts'
 import { hostOf } from './outgoing.ts'
 import { readSender } from './sender.ts'
@@ -128,7 +129,7 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
     return choice ?? fallback
   }
 
-  const url = (name: string, value: string, protocols = ['http:', 'https:'], port = 3000) => {
+  const url = (name: string, value: string, protocols: string[], port: number) => {
     const parsed = URL.parse(value)
     if (!parsed || !protocols.includes(parsed.protocol)) {
       faults.push(`${name} must be an address such as ${protocols[0]}//127.0.0.1:${port}`)
@@ -137,12 +138,22 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
     return value.replace(/\/+$/, '')
   }
 
-  const address = (name: string, fallback: string) => {
+  /** The base of other addresses, without a slash at its end. */
+  const base = (name: string, value: string, example: string, path: boolean) => {
+    const fault = baseUrlFault(value, { protocols: ['http:', 'https:'], example, path })
+    if (fault !== undefined) faults.push(`${name} ${fault}`)
+    return value.replace(/\/+$/, '')
+  }
+
+  const address = (name: string, fallback: string) => base(name, text(name, fallback), fallback, false)
+
+  /** What others are told to come to. */
+  const known = (name: string, value: string | undefined, example: string) => {
+    if (value === undefined) return undefined
     const before = faults.length
-    const value = url(name, text(name, fallback))
-    const { pathname, search, hash, username } = URL.parse(value) ?? {}
-    if (faults.length === before && (pathname !== '/' || search || hash || username))
-      faults.push(`${name} must be an address without a path, such as ${fallback}`)
+    base(name, value, example, true)
+    if (faults.length === before && isUnreachable(value))
+      faults.push(`${name} must be an address that others reach: its host stands for every address of this machine`)
     return value
   }
 
@@ -161,8 +172,14 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
   }
 
   const origins = list('CORS_ORIGINS')
-  if (!origins.every((origin) => URL.parse(origin)?.origin === origin && /^https?:[^*]+$/.test(origin)))
-    faults.push('CORS_ORIGINS must list origins such as https://app.example.org, without a path and never *')
+  const badOrigins = origins.flatMap((origin, at) => {
+    const fault = originFault(origin)
+    return fault === undefined ? [] : [`${origins.length > 1 ? `number ${at + 1}` : 'it'} is ${fault}`]
+  })
+  if (badOrigins.length > 0)
+    faults.push(
+      `CORS_ORIGINS must list origins such as https://app.example.org or capacitor://localhost: ${badOrigins.join('; ')}`,
+    )
 
   const proxies = list('TRUSTED_PROXIES')
   if (!proxies.every(isAddressOrNetwork))
@@ -187,8 +204,9 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
   const smtpUrl = optional('SMTP_URL')
   const amqpUrl = optional('AMQP_URL')
   const ownUrl = address('CH202_URL', 'http://127.0.0.1:3000')
-  const publicUrl = optional('PUBLIC_URL', ownUrl)
   const addresses = ofEachService((name) => address(addressSetting(name), defaultAddress(name)))
+  const issuer = known('ISSUER', optional('ISSUER'), 'https://id.example.org')
+  const publicUrl = known('PUBLIC_URL', optional('PUBLIC_URL', ownUrl), 'https://app.example.org')
   const named = [...Object.values(addresses), ownUrl, publicUrl, smtpUrl, amqpUrl]
   const config: Config = {
     production,
@@ -196,8 +214,9 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
     addresses,
     url: ownUrl,
     hosts: [...new Set(named.flatMap((url) => hostOf(url ?? '') || []))],
-    publicUrl: publicUrl ? url('PUBLIC_URL', publicUrl) : ownUrl,
-    issuer: optional('ISSUER'),
+    publicUrl:
+      publicUrl === undefined ? linksTo(ownUrl, issuer) : (URL.parse(publicUrl)?.href ?? '').replace(/\/+$/, ''),
+    issuer,
     audience: text('AUDIENCE', 'ch202'),
     jwtExpire: duration('JWT_EXPIRE', '1h', SECOND),
     refreshExpire: duration('REFRESH_EXPIRE', '7d', SECOND),
@@ -239,6 +258,11 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
     faults.push('AMQP_EXCHANGE must be 1 to 127 letters, digits, dashes, dots or colons, and not begin with amq.')
   if (faults.length > 0) throw new ConfigError(faults)
   return config
+}
+
+/** Where links in mails lead when nothing says so: to the one process, or to what the world knows it by. */
+function linksTo(ownUrl: string, issuer: string | undefined): string {
+  return issuer !== undefined && URL.canParse(ownUrl) && isUnreachable(ownUrl) ? issuer.replace(/\/+$/, '') : ownUrl
 }
 
 function isAddressOrNetwork(text: string): boolean {

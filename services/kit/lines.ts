@@ -1,4 +1,4 @@
-import { type Body, decode, mediaType, readBytes, readObject } from './body.ts'
+import { type Body, decode, encodingProblem, mediaType, readBytes, readObject } from './body.ts'
 import { Fault, type Log } from './log.ts'
 import { Problem } from './problem.ts'
 
@@ -24,6 +24,8 @@ export async function readLines<T>(request: Request, check: (value: unknown) => 
   const bytes = await readBytes(request, LINES_MAX)
   if (bytes === null) throw new Problem('body_too_large', { message: 'The body is larger than 1 MiB' })
   if (bytes.byteLength === 0) return []
+  const encoded = encodingProblem(request.headers)
+  if (encoded) throw encoded
   if (!LINES_TYPES.includes(mediaType(request.headers.get('content-type'))))
     throw new Problem('unsupported_media_type', { message: `The content type must be ${LINES_TYPE}` })
   const source = decode(bytes)

@@ -210,8 +210,12 @@ function crossOrigin(origins: readonly string[]) {
     origin: (request: Request) =>
       known.has(request.headers.get('origin') ?? '') && !NOT_FOR_PAGES.test(pathOf(request.url)),
     methods: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
-    allowedHeaders: ['authorization', 'content-type', 'x-request-id'],
-    exposeHeaders: ['x-request-id', 'retry-after', 'location', 'x-ch202-stale'],
+    allowedHeaders: [
+      ...['authorization', 'content-type', 'x-request-id'],
+      // What libraries add by themselves: W3C Trace Context and Baggage, and the mark of older HTTP clients.
+      ...['traceparent', 'tracestate', 'baggage', 'x-requested-with'],
+    ],
+    exposeHeaders: ['x-request-id', 'retry-after', 'location', 'www-authenticate', 'x-ch202-stale'],
     credentials: true,
     maxAge: 600,
   })

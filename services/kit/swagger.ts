@@ -1,6 +1,7 @@
 import { Elysia, t } from 'elysia'
 // biome-ignore lint/style/noRestrictedImports: the package gives its stand-alone script no name to import it by
 import scalar from '../../node_modules/@scalar/api-reference/dist/browser/standalone.js' with { type: 'file' }
+import { hasCredential } from './answer.ts'
 import type { guard } from './guard.ts'
 import type { OpenApiDocument } from './openapi.ts'
 
@@ -44,9 +45,9 @@ export function swagger(guarded: ReturnType<typeof guard>, document: () => OpenA
     )
     .get(
       '/swagger/scalar.js',
-      ({ set }) => {
+      ({ request, set }) => {
         set.headers['content-type'] = 'text/javascript; charset=utf-8'
-        set.headers['cache-control'] = 'public, max-age=86400'
+        if (!hasCredential(request)) set.headers['cache-control'] = 'public, max-age=86400'
         return Bun.file(scalar)
       },
       { auth: ['anyone'], detail: { hide: true } },

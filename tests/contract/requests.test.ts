@@ -54,6 +54,45 @@ describe.each(WAYS)('what goes for every request, %s', (way) => {
       },
     )
 
+    test.each([
+      ['gzip', 'gzip', Bun.gzipSync('{}')],
+      ['GZIP', 'gzip', Bun.gzipSync('{}')],
+      ['x-gzip', 'x-gzip', Bun.gzipSync('{}')],
+      ['deflate', 'deflate', Bun.deflateSync('{}')],
+      ['br', 'br', '{}'],
+      ['zstd', 'zstd', Bun.zstdCompressSync('{}')],
+      ['identity, gzip', 'gzip', Bun.gzipSync('{}')],
+      ['gzip,identity', 'gzip', Bun.gzipSync('{}')],
+      ['compress, gzip', 'compress', Bun.gzipSync('{}')],
+    ])('R27: a body in the encoding %s is 415, which names it', async (encoding, named, body) => {
+      const answer = await send(body, { ...JSON_TYPE, 'content-encoding': encoding })
+      expectProblem(answer, 415, 'unsupported_media_type')
+      expect(answer.body.message).toContain(`content encoding ${named} `)
+    })
+
+    test.each([['identity'], ['Identity'], [' identity , '], [',']])(
+      'R27: a body in the encoding %j is read',
+      async (encoding) => {
+        const answer = await send('{}', { ...JSON_TYPE, 'content-encoding': encoding })
+        expectProblem(answer, 400, 'validation_failed')
+      },
+    )
+
+    test('R27: an encoding is told after who may not, is not echoed at length, and is nothing without a body', async () => {
+      const headers = { ...JSON_TYPE, 'content-encoding': `<${SECRET}>` }
+      const odd = await send('{}', headers)
+      expectProblem(odd, 415, 'unsupported_media_type')
+      expect(odd.text).not.toContain(SECRET)
+      const keyless = await here.modules('POST /modules', { body: '{}', headers })
+      expectProblem(keyless, 401, 'missing_token')
+      const lines = { 'content-type': 'application/x-ndjson', 'content-encoding': 'gzip' }
+      const imported = await here.users('POST /users/import', { body: '{}', headers: { ...as.operator, ...lines } })
+      expectProblem(imported, 415, 'unsupported_media_type')
+      expect(imported.body.message).toContain('content encoding gzip ')
+      const empty = await here[name](get, { headers: { ...as.operator, 'content-encoding': 'gzip' } })
+      expect(empty.status).toBe(200)
+    })
+
     test.each<[string, string | Uint8Array]>([
       ['cut', `{"password":"${SECRET}"`],
       ['with a comma too many', `{"password":"${SECRET}",}`],

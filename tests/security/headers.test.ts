@@ -1,0 +1,61 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { type Answer, as, call } from '../harness.ts'
+import { CALLERS, POLICY } from './policy.ts'
+import { credentialsOf, outlasting, requestOf, type Served, sceneFor } from './scene.ts'
+import { openStage, type Stage } from './stage.ts'
+
+/** What is the same for all: whoever shows no credential may keep it. */
+const PUBLIC = /\/\.well-known\/|\/swagger\/scalar\.js$/
+/** An answer with a token, also to whoever showed no credential. */
+const TOKEN = /"(access_token|accessToken|refresh_token|refreshToken)":/
+
+describe('section 8: the headers of every answer', () => {
+  let stage: Stage
+  beforeAll(async () => {
+    stage = await openStage('one process')
+  })
+  afterAll(() => stage?.close())
+
+  const expectHeaders = (what: string, { headers, text }: Answer, hasCredential: boolean) => {
+    const found = {
+      type: headers.get('x-content-type-options'),
+      referrer: headers.get('referrer-policy'),
+      id: headers.get('x-request-id') !== null,
+      kept: headers.get('cache-control'),
+    }
+    const kept =
+      hasCredential || TOKEN.test(text) || !PUBLIC.test(what) ? 'no-store' : expect.stringContaining('public')
+    expect([what, found]).toEqual([what, { type: 'nosniff', referrer: 'no-referrer', id: true, kept }])
+  }
+
+  test.each(POLICY)('$call', async (policy) => {
+    const one = stage.operations.get(policy.call)
+    if (!one) throw new Error('No document has it')
+    for (const caller of CALLERS) {
+      const scene = await sceneFor(stage.system, one, outlasting(caller, stage.others))
+      const { line, headers, ...rest } = requestOf(one as Served, scene, caller)
+      const credentials = credentialsOf(caller, scene)
+      const url = stage.system.url[one.at[0] ?? 'auth']
+      const answer = await call(url, line, { headers: { ...credentials, ...headers }, ...rest })
+      expect([caller, answer.status]).toEqual([caller, policy.statuses[caller]])
+      expectHeaders(policy.call, answer, caller !== 'no one')
+    }
+  })
+
+  test.each([
+    ...['GET /swagger', 'GET /swagger/json', 'GET /swagger/scalar.js', 'HEAD /swagger/scalar.js', 'HEAD /health'],
+    ...[
+      'GET /nothing',
+      'PUT /health',
+      'POST /auth/login',
+      'GET /whoami',
+      'GET /.well-known/jwks.json',
+      'OPTIONS /users',
+    ],
+  ])('%s', async (line) => {
+    for (const headers of [{}, as.operator, as.internal, as.bearer('not.a.token')]) {
+      const answer = await call(stage.system.url.auth, line, { headers })
+      expectHeaders(line, answer, Object.keys(headers).length > 0)
+    }
+  })
+})
