@@ -17,12 +17,16 @@ export function dataDirOf(env: Environment): string {
  */
 export async function settingsToServe(env: Environment): Promise<Config> {
   const dataDir = dataDirOf(env)
-  if (!knownEnvironment(env).CH202_SECRET?.trim()) await refuseSealedKeys(dataDir)
+  const hasSecret = () => Boolean(knownEnvironment(env).CH202_SECRET?.trim())
+  if (!hasSecret()) await refuseSealedKeys(dataDir, hasSecret)
   return readConfig(withSecrets(env, dataDir))
 }
 
-/** A new secret would open none of them; and what is lost is seen at once, not when another stands in its place. */
-async function refuseSealedKeys(dataDir: string): Promise<void> {
+/**
+ * A new secret would open none of them; and what is lost is seen at once, not when another stands in its place.
+ * @param hasSecret looks for the secret again: a service that started meanwhile writes the secret before any key
+ */
+async function refuseSealedKeys(dataDir: string, hasSecret: () => boolean): Promise<void> {
   const [{ databases }, { Examined, keysOf }] = await Promise.all([
     import('../db/databases.ts'),
     import('../db/examine.ts'),
@@ -37,7 +41,7 @@ async function refuseSealedKeys(dataDir: string): Promise<void> {
   } catch {
     // What is wrong with it the service says when it opens it.
   }
-  if (sealed === 0) return
+  if (sealed === 0 || hasSecret()) return
   throw new Failure(EXIT.failed, `CH202_SECRET is missing: ${auth.path} holds signing keys that it alone opens`, {
     code: 'secret_missing',
     suggestion: `put ${secretsFile(dataDir)} back, or: ch202 restore latest --new-secret`,

@@ -45,7 +45,9 @@ export function refuseDamagedFile(path: string, owner?: { name: string; id: numb
 
 /** A log without its database would be taken for that of the new one. @throws DatabaseError when there is one */
 export function refuseLogAlone(path: string): void {
-  if (existsSync(`${path}-wal`) && statSync(`${path}-wal`).size > 0)
+  const log = statSync(`${path}-wal`, { throwIfNoEntry: false })
+  // Looks for the database again: another process may have made both meanwhile.
+  if (log !== undefined && log.size > 0 && !existsSync(path))
     throw new DatabaseError(
       `${path} is missing, and what was written last lies in ${path}-wal. Put it back, or restore it from a backup`,
     )

@@ -245,6 +245,20 @@ describe('a start', () => {
     await running.ended
   })
 
+  test('R8: goes well where another service makes the secrets and the first key at that moment', async () => {
+    const dataDir = folder.fresh()
+    const { INTERNAL_API_KEY: _, OPERATOR_API_KEY: __, CH202_SECRET: ___, ...env } = ownSettings(dataDir)
+    const preload = ['--preload', './tests/faults/another-starts-first.ts']
+    const running = launch([process.execPath, ...preload, 'cli/main.ts', 'serve', 'users'], { env })
+    await running.printed(/users ready at/)
+    running.signal('SIGTERM')
+    expect(await running.ended).toMatchObject({ status: 0, stderr: '' })
+    // They are the same secrets, and auth opens its key with them.
+    const auth = await served(env, 'auth')
+    auth.signal('SIGTERM')
+    expect((await auth.ended).status).toBe(0)
+  })
+
   test('of one service says so in one line, and the service takes requests', async () => {
     const env = ownSettings(folder.fresh())
     const rows = [
