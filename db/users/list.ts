@@ -40,6 +40,13 @@ export function userLists(db: BunSQLiteDatabase<typeof schema>) {
   const wantedBy = (filter: UserFilter): Wanted => {
     const plain = and(
       filter.status && eq(users.status, filter.status),
+      // As the condition of the index on those without a password.
+      filter.hasPassword === undefined
+        ? undefined
+        : filter.hasPassword
+          ? sql`${users.passwordHash} <> ''`
+          : sql`${users.passwordHash} = ''`,
+      filter.emailVerified === undefined ? undefined : eq(users.emailVerified, filter.emailVerified),
       filter.role === undefined ? undefined : sql`instr(${users.roles}, ${JSON.stringify(filter.role)}) > 0`,
     )
     if (filter.search === undefined) return { where: plain }
@@ -62,8 +69,8 @@ export function userLists(db: BunSQLiteDatabase<typeof schema>) {
   }
 
   const countOf = (filter: UserFilter, wanted: Wanted): Promise<number> => {
-    const { role, search, status } = filter
-    const key = JSON.stringify([role, search, status])
+    const { emailVerified, hasPassword, role, search, status } = filter
+    const key = JSON.stringify([role, search, status, hasPassword, emailVerified])
     const known = counts.get(key)
     if (known !== undefined) return known
     const count = (part?: SQL) => {

@@ -2,10 +2,12 @@ import type { Migration } from '../sqlite.ts'
 import users from './migrations/0001_users.sql' with { type: 'text' }
 import deletedIds from './migrations/0002_deleted_ids.sql' with { type: 'text' }
 import searchMerging from './migrations/0003_search_merging.sql' with { type: 'text' }
+import noPassword from './migrations/0005_no_password.sql' with { type: 'text' }
 
 /** In the order in which they are applied. Part of the program, so that the compiled tool has them too. */
 export const usersMigrations: readonly Migration[] = [
   { name: '0001_users', sql: users },
   { name: '0002_deleted_ids', sql: deletedIds },
   { name: '0003_search_merging', sql: searchMerging },
+  { name: '0005_no_password', sql: noPassword },
 ]
