@@ -136,6 +136,22 @@ const CASES: Case[] = [
     mend: 'ch202 users send-reset EMAIL',
   },
   {
+    it: 'R23: there is no password',
+    given: async () => {
+      const email = newEmail()
+      const { id } = await asOperator('POST /users', { email })
+      await call(instance.system.url.auth, 'POST /api/v1/admin/password-cache/sync', {
+        headers: as.operator,
+        body: { user_id: id },
+      })
+      await fail(email, 2)
+      return email
+    },
+    reason: 'no_password',
+    says: /^EMAIL had no password, and a login was tried 2 times, last at .* They set the first one by a link\.$/,
+    mend: 'ch202 users send-reset EMAIL',
+  },
+  {
     it: 'the password has been set since',
     given: async () => {
       const { email, id } = await registerUser(instance.system)

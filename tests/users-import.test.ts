@@ -513,7 +513,7 @@ describe('an import that is stopped', () => {
   /** A third is there, half of it as the file says; some stand in it twice, and some can't be taken. */
   const lineOf = (n: number, ids: boolean) => {
     const id = ids && n % 3 ? { id: `0198c7a2-7f3e-7c21-8d5b-${n.toString(16).padStart(12, '0')}` } : {}
-    if (n % 50 === 7) return { email: emailOf(n), ...id }
+    if (n % 50 === 7) return { email: emailOf(n), ...id, password: '' }
     if (n % 50 === 8) return { email: emailOf(n - 2), name: 'twice', password: PASSWORD }
     return { ...id, email: emailOf(n), name: `N${n}`, password: PASSWORD }
   }

@@ -11,6 +11,7 @@ export interface Explanation {
     | 'account_paused'
     | 'address_paused'
     | 'wrong_password'
+    | 'no_password'
     | 'password_changed_since'
     | 'reset_mail_failing'
     | 'users_unavailable'

@@ -49,6 +49,13 @@ async function explainFailed(tool: Tool, failed: AuditRow, rows: AuditRow[]): Pr
       suggestion: typed === undefined ? null : `ch202 audit explain ${quoted(typed)}`,
       evidence,
     }
+  if (failed.detail.reason === 'no_password')
+    return {
+      reason: 'no_password',
+      explanation: `${email ?? `The user ${failed.user_id}, who is gone,`} had no password ${at}.${paused}`,
+      suggestion: email === undefined ? null : `ch202 users send-reset ${quoted(email)}`,
+      evidence,
+    }
   return {
     reason: 'wrong_password',
     explanation: `The password of ${email ?? `the user ${failed.user_id}, who is gone,`} was wrong ${at}.${paused}`,

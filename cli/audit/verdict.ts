@@ -149,7 +149,11 @@ function failedLast(account: Account): Explanation | undefined {
   const wrong = since.filter(({ detail }) => detail.reason !== 'account_disabled')
   // Auth counts a day; the rows that were read are so many at most.
   const n = Math.max(wrong.length, lastLogin ? 0 : failures)
-  const tried = `The password of ${user.email} was wrong ${times(n)}, last at ${toTheSecond(last.at)}${from(last.ip)}.`
+  const lastly = `last at ${toTheSecond(last.at)}${from(last.ip)}.`
+  const none = last.detail.reason === 'no_password'
+  const tried = none
+    ? `${user.email} had no password, and a login was tried ${times(n)}, ${lastly}`
+    : `The password of ${user.email} was wrong ${times(n)}, ${lastly}`
   const change = passwordChange(rows)
   if (change && !isOlder(change, last))
     return {
@@ -157,6 +161,13 @@ function failedLast(account: Account): Explanation | undefined {
       explanation: `${tried} It is another one since ${toTheSecond(change.at)}, and no login was tried since.`,
       suggestion: `ch202 users send-reset ${ref}`,
       evidence: evidenceOf([change, ...wrong]),
+    }
+  if (none)
+    return {
+      reason: 'no_password',
+      explanation: `${tried} They set the first one by a link.`,
+      suggestion: `ch202 users send-reset ${ref}`,
+      evidence: evidenceOf(wrong),
     }
   const stale = change && !isOlder(change, lastLogin)
   const old = stale

@@ -41,11 +41,14 @@ export function usersCommand(): Command {
     leaf(users, 'list', 'List users, oldest first', [
       'ch202 users list --search ana',
       'ch202 users list --role ADMIN --status active -o json',
+      'ch202 users list --no-password --all -o ids',
       'ch202 users list --all -o csv > users.csv',
     ])
       .option('--search <part>', 'only those with this in the email, the username or the name, in any case')
       .option('--role <role>', 'only those who have this role')
       .addOption(new Option('--status <status>', 'only those of this status').choices(['active', 'disabled']))
+      .option('--no-password', 'only those who have no password')
+      .option('--unverified', 'only those whose email is not known to be theirs')
       .addOption(new Option('--sort <order>', 'another order').choices(SORTS)),
   ).action(does(listUsers))
 
@@ -157,13 +160,25 @@ type Filters = Extent & {
   search?: string
   role?: string
   status?: 'active' | 'disabled'
+  /** False: `--no-password`. */
+  password: boolean
+  unverified?: boolean
   sort?: (typeof SORTS)[number]
 }
 
-async function listUsers(tool: Tool, { search, role, status, sort, ...extent }: Filters): Promise<void> {
+async function listUsers(
+  tool: Tool,
+  { password, search, role, status, sort, unverified, ...extent }: Filters,
+): Promise<void> {
   const api = await tool.api()
-  const filter = given({ search, role, status, sort })
-  await list(tool, extent, ['users', 'list', ...flags(filter)], COLUMNS, (part) =>
+  const named = given({ search, role, status, sort })
+  const filter = {
+    ...named,
+    ...(password ? {} : { has_password: 'false' as const }),
+    ...(unverified ? { email_verified: 'false' as const } : {}),
+  }
+  const words = [...flags(named), ...(password ? [] : ['--no-password']), ...(unverified ? ['--unverified'] : [])]
+  await list(tool, extent, ['users', 'list', ...words], COLUMNS, (part) =>
     api.users((users) => users.users.get({ query: { ...filter, ...part } })),
   )
 }

@@ -1,6 +1,5 @@
 import type { FaultyRecord, ImportLine, Left, TheirRole, UserRecord } from './record.ts'
 import { NO_EMAIL } from './record.ts'
-import { unusableHash } from './unusable-hash.ts'
 
 /** A user of another product, in our words; `undefined` where the product says nothing. */
 export interface ForeignUser {
@@ -45,8 +44,8 @@ export function carryOver(place: number, found: ForeignUser): UserRecord | Fault
     if (createdAt === UNREADABLE) left.push('created_at')
     else user.created_at = createdAt
   if (password && 'fault' in password) return { place, fault: password.fault, user }
-  if (!password) left.push('password')
-  user.password_hash = password?.hash ?? unusableHash()
+  if (password) user.password_hash = password.hash
+  else left.push('password')
   const theirs = { roles: found.roles ?? [], admin: found.admin ?? false }
   return left.length > 0 ? { place, user, left, theirs } : { place, user, theirs }
 }

@@ -1,6 +1,6 @@
 import { count } from '../terminal.ts'
 import { LeftRoles, type LeftRolesRead } from './left-roles.ts'
-import type { Left } from './record.ts'
+import type { Left, UserRecord } from './record.ts'
 
 export const STATUSES = ['created', 'updated', 'unchanged', 'skipped', 'failed'] as const
 export type Status = (typeof STATUSES)[number]
@@ -19,7 +19,12 @@ export function countsFrom(read: CountsRead): Counts {
   return { ...read, roles: new LeftRoles(read.roles) }
 }
 
-export function countLeft({ left }: Counts, found: readonly Left[] = []): void {
+/** @param made whether the user is new: someone who was here keeps the password of here */
+export function leftOf({ left = [] }: UserRecord, made: boolean): readonly Left[] {
+  return made ? left : left.filter((what) => what !== 'password')
+}
+
+export function countLeft({ left }: Counts, found: readonly Left[]): void {
   for (const what of found) left[what] = (left[what] ?? 0) + 1
 }
 
@@ -31,7 +36,10 @@ const LEFT: Record<Left, [what: string, hint: string]> = {
   admin: ['Administrators there, but not here', '--keep-admins keeps it'],
   username: ['Without their username, which does not fit', '3 to 32 letters, digits, dots, dashes or underscores'],
   created_at: ['As if they were made today', 'the time of their making can’t be read'],
-  password: ['Without a password', 'they get one by a reset: ch202 users send-reset <ref>'],
+  password: [
+    'Without a password',
+    'ch202 users list --no-password names them, ch202 users send-reset <ref> lets one set it',
+  ],
 }
 
 /** What an operator should know of users who were taken though not all of them could be. */

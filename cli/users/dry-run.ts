@@ -1,10 +1,10 @@
-import { isKnownHash, KNOWN_HASHES } from '../../services/kit/hasher.ts'
+import { isKnownHash, isUnusableHash, KNOWN_HASHES } from '../../services/kit/hasher.ts'
 import { Problem } from '../../services/kit/problem.ts'
 import type { Tool } from '../command.ts'
 import { EXIT, Failure } from '../exit.ts'
 import { onStop } from '../signals.ts'
 import { count, note, Progress, write } from '../terminal.ts'
-import { type Counts, countLeft, leftBehind, noCounts } from './counts.ts'
+import { type Counts, countLeft, leftBehind, leftOf, noCounts } from './counts.ts'
 import { ErrorsFile, ErrorsShown, type Refusal } from './errors-file.ts'
 import type { ImportSettings } from './import-options.ts'
 import type { Input } from './input.ts'
@@ -36,7 +36,7 @@ export async function dryRun(tool: Tool, input: Input, settings: ImportSettings)
       const refusal = check(record)
       if ('user' in record && !('fault' in record)) counts.roles.add(record.leftRoles)
       if (refusal) found.push(refusal)
-      else if ('user' in record && 'left' in record) countLeft(counts, record.left)
+      else if (!('fault' in record)) countLeft(counts, leftOf(record, true))
       if (refusal) counts.failed++
       else ready++
       if (stop.signal.aborted) break
@@ -105,7 +105,8 @@ async function checker() {
 }
 
 function passwordFault({ password, password_hash }: ImportLine): string | undefined {
-  if (password_hash === undefined) return password === undefined ? 'password is required' : undefined
+  if (password_hash === undefined) return undefined
   if (password !== undefined) return 'password_hash should not exist beside password'
-  return isKnownHash(String(password_hash)) ? undefined : `password_hash must be ${KNOWN_HASHES}`
+  const hash = String(password_hash)
+  return isKnownHash(hash) || isUnusableHash(hash) ? undefined : `password_hash must be ${KNOWN_HASHES}`
 }

@@ -1,5 +1,5 @@
 import type { Batch } from './batches.ts'
-import { type Counts, countLeft } from './counts.ts'
+import { type Counts, countLeft, leftOf } from './counts.ts'
 import type { Refusal } from './errors-file.ts'
 import type { UserRecord } from './record.ts'
 import type { Outcome } from './sender.ts'
@@ -33,6 +33,8 @@ export function add(counts: Counts, { faults, lines }: Batch, outcomes: Outcome[
     counts[status]++
     // Whatever became of the user: what the file says does not fit.
     counts.roles.add(lines[n]?.record.leftRoles)
-    if (status === 'created' || status === 'updated') countLeft(counts, lines[n]?.record.left)
+    const record = lines[n]?.record
+    if (record && (status === 'created' || status === 'updated'))
+      countLeft(counts, leftOf(record, status === 'created'))
   }
 }

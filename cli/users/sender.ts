@@ -146,16 +146,11 @@ export class Sender {
   }
 }
 
-/** Without the id that we gave it, and without the password that no one has. */
-function updateOf({ derived, record: { user, left }, text }: Line): string {
-  const unusable = left?.includes('password')
-  if (!derived && !unusable) return text
-  const { id, password_hash, ...rest } = user
-  return JSON.stringify({
-    ...(derived ? {} : { id }),
-    ...rest,
-    ...(unusable || password_hash === undefined ? {} : { password_hash }),
-  })
+/** Without the id that we gave it. */
+function updateOf({ derived, record: { user }, text }: Line): string {
+  if (!derived) return text
+  const { id, ...rest } = user
+  return JSON.stringify(rest)
 }
 
 function outcomeOf({ code, message, status }: AnswerLine): Outcome {

@@ -5,6 +5,7 @@ import type { AuditEvent } from '../../services/kit/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/page.ts'
 import { EVERY_VERSION, type Revocation } from '../../services/kit/revocations.ts'
 import { sliceOf, window } from '../pages.ts'
+import { hashStored, storedHash } from '../password-hash.ts'
 import { placeholders } from '../placeholders.ts'
 import { prepared } from '../prepared.ts'
 import type { Sqlite } from '../sqlite.ts'
@@ -41,7 +42,7 @@ export function accountStore(
   }
 
   const sync = (synced: SyncedAccount, now: number, event: (type: string) => AuditEvent): CacheSync => {
-    const { marks, ...account } = synced
+    const { marks, passwordHash, ...account } = synced
     const before = statements.byId.get({ userId: account.userId })
     const unchanged: CacheSync = {
       outcome: 'unchanged',
@@ -53,7 +54,7 @@ export function accountStore(
 
     const newer = !before || account.version > before.version || (account.version === before.version && !before.cached)
     const { sessionsFrom, tokensFrom } = marksOf(before, synced)
-    const state = newer || !before ? { ...account, cached: true } : before
+    const state = newer || !before ? { ...account, passwordHash: storedHash(passwordHash), cached: true } : before
     const emailKey = state.email.toLowerCase()
     const next: Row = {
       ...state,
@@ -151,11 +152,11 @@ function keptBy({ status }: Row, marks: SyncedAccount['marks']) {
 }
 
 /** What a change ended: as users tells it, or read off the difference where it does not. */
-function marksOf(before: Row | undefined, { marks, ...account }: SyncedAccount) {
+function marksOf(before: Row | undefined, { marks, passwordHash, ...account }: SyncedAccount) {
   if (marks) return marks
   if (!before || account.version <= before.version) return { sessionsFrom: 0, tokensFrom: 0 }
   const disabled = account.status === 'disabled' && before.status !== 'disabled'
-  const otherPassword = before.passwordHash !== '' && account.passwordHash !== before.passwordHash
+  const otherPassword = before.cached && storedHash(passwordHash) !== before.passwordHash
   const otherRoles = JSON.stringify(account.roles) !== JSON.stringify(before.roles)
   return {
     sessionsFrom: disabled || otherPassword ? account.version : 0,
@@ -164,7 +165,7 @@ function marksOf(before: Row | undefined, { marks, ...account }: SyncedAccount) 
 }
 
 function present(row: Row | undefined): Account | null {
-  return row && !row.deleted ? row : null
+  return row && !row.deleted ? { ...row, passwordHash: hashStored(row.passwordHash) } : null
 }
 
 /** What is left of a deleted user: its id, so that a notice from before does not bring it back. */

@@ -1,6 +1,7 @@
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { Account } from '../../services/auth/store.ts'
 import type { AuditEvent } from '../../services/kit/audit.ts'
+import { storedHash } from '../password-hash.ts'
 import { placeholders } from '../placeholders.ts'
 import type { Sqlite } from '../sqlite.ts'
 import { searchTextOfAccount } from './account-search.ts'
@@ -38,7 +39,13 @@ export async function beginAnew(sqlite: Sqlite, users: Iterable<Account>, event:
     sqlite.raw.run("DELETE FROM facts WHERE name IN ('epoch', 'alive_at')")
     for (const user of users) {
       const emailKey = user.email.toLowerCase()
-      add.run({ ...user, emailKey, deleted: false, searchText: searchTextOfAccount({ ...user, emailKey }) })
+      add.run({
+        ...user,
+        passwordHash: storedHash(user.passwordHash),
+        emailKey,
+        deleted: false,
+        searchText: searchTextOfAccount({ ...user, emailKey }),
+      })
     }
     audit.writeEvent(event)
   })

@@ -38,9 +38,16 @@ export function userLists(db: BunSQLiteDatabase<typeof schema>) {
     return indexed === undefined ? all : all.innerJoin(INDEX, BY_INDEX)
   }
 
-  const wantedBy = ({ role, search, status }: Partial<UserFilter>): Wanted => {
+  const wantedBy = ({ emailVerified, hasPassword, role, search, status }: Partial<UserFilter>): Wanted => {
     const plain = and(
       status && eq(users.status, status),
+      // As the condition of the index on those without a password.
+      hasPassword === undefined
+        ? undefined
+        : hasPassword
+          ? sql`${users.passwordHash} <> ''`
+          : sql`${users.passwordHash} = ''`,
+      emailVerified === undefined ? undefined : eq(users.emailVerified, emailVerified),
       role === undefined ? undefined : sql`instr(${users.roles}, ${JSON.stringify(role)}) > 0`,
     )
     if (search === undefined) return { where: plain }
@@ -65,8 +72,8 @@ export function userLists(db: BunSQLiteDatabase<typeof schema>) {
     return { where: and(where, sql`${users.seq} IN (SELECT value FROM json_each(${among}))`) }
   }
 
-  const countOf = ({ role, status }: UserFilter, wanted: Wanted): Promise<number> => {
-    const key = JSON.stringify([role, wanted.part, status])
+  const countOf = ({ emailVerified, hasPassword, role, status }: UserFilter, wanted: Wanted): Promise<number> => {
+    const key = JSON.stringify([role, wanted.part, status, hasPassword, emailVerified])
     const known = counts.get(key)
     if (known !== undefined) return known
     const count = (part?: SQL) => select(COUNT, wanted).where(and(wanted.where, part)).get()?.rows ?? 0

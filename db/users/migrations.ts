@@ -3,6 +3,7 @@ import users from './migrations/0001_users.sql' with { type: 'text' }
 import deletedIds from './migrations/0002_deleted_ids.sql' with { type: 'text' }
 import searchMerging from './migrations/0003_search_merging.sql' with { type: 'text' }
 import searchText from './migrations/0004_search_text.sql' with { type: 'text' }
+import noPassword from './migrations/0005_no_password.sql' with { type: 'text' }
 import { foldUsers } from './search.ts'
 
 /** In the order in which they are applied. Part of the program, so that the compiled tool has them too. */
@@ -11,4 +12,5 @@ export const usersMigrations: readonly Migration[] = [
   { name: '0002_deleted_ids', sql: deletedIds },
   { name: '0003_search_merging', sql: searchMerging },
   { name: '0004_search_text', sql: searchText, finish: foldUsers },
+  { name: '0005_no_password', sql: noPassword },
 ]

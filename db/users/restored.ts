@@ -3,6 +3,7 @@ import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { User } from '../../services/users/store.ts'
 import type { Sqlite } from '../sqlite.ts'
 import { deletedIds, users } from './schema.ts'
+import { present } from './store.ts'
 
 const PAGE = 1000
 
@@ -17,7 +18,7 @@ export function* everyUser({ raw }: Sqlite): Generator<User> {
     .prepare()
   for (let after = 0; ; ) {
     const rows = page.all({ after })
-    yield* rows
+    yield* rows.map(present)
     const last = rows.at(-1)
     if (last === undefined) return
     after = last.seq

@@ -6,6 +6,7 @@ import type { NewUser, User, UsersStore } from '../../services/users/store.ts'
 import { bulkInsert } from '../bulk-insert.ts'
 import { limitStore } from '../limits.ts'
 import { outboxStore } from '../outbox.ts'
+import { hashStored, storedHash } from '../password-hash.ts'
 import { placeholders } from '../placeholders.ts'
 import { prepared } from '../prepared.ts'
 import { RowCache } from '../row-cache.ts'
@@ -34,14 +35,18 @@ function usersStore(sqlite: Sqlite): UsersStore {
     merged = false
   }
   const readUser = rowReader(sqlite.raw, users, 'id = $id', ['seq', 'emailKey', 'isAdmin', 'change', 'searchText'])
-  const userById = new RowCache(sqlite, (id) => readUser({ id }))
+  const userById = new RowCache(sqlite, (id) => {
+    const row = readUser({ id })
+    return row && { ...row, passwordHash: hashStored(row.passwordHash) }
+  })
   const insertAll = bulkInsert(sqlite.raw, users, users.change, ['seq'])
   const outbox = outboxStore(sqlite)
 
   const rowOf = (user: User, change = query.nextChanges.get({ count: 1 })?.value ?? 0) => {
     const emailKey = user.email.toLowerCase()
     const searchText = searchTextOfUser({ ...user, emailKey })
-    return { ...user, emailKey, isAdmin: isActiveAdmin(user), change, searchText }
+    const passwordHash = storedHash(user.passwordHash)
+    return { ...user, passwordHash, emailKey, isAdmin: isActiveAdmin(user), change, searchText }
   }
 
   /** @param self whose own email and username are not in its way; a user to be made has none yet */
@@ -173,9 +178,9 @@ function among(column: SQLiteColumn, list: string) {
 
 type Row = typeof users.$inferSelect
 
-function present(row: Row): User {
-  const { seq, emailKey, isAdmin, change, searchText, ...user } = row
-  return user
+export function present(row: Row): User {
+  const { seq, emailKey, isAdmin, change, passwordHash, searchText, ...user } = row
+  return { ...user, passwordHash: hashStored(passwordHash) }
 }
 
 function toUser(row: Row | undefined): User | null {

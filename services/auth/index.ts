@@ -7,7 +7,7 @@ import type { guard } from '../kit/guard.ts'
 import { operation } from '../kit/operation.ts'
 import { invalid } from '../kit/problem.ts'
 import { strict } from '../kit/schema.ts'
-import { userCreate, userRead } from '../kit/user.ts'
+import { registration, userRead } from '../kit/user.ts'
 import { listAudit, listKeys, recordEvent, rotateKey } from './administration.ts'
 import type { AuthContext } from './context.ts'
 import { noteEmailChange } from './email-change.ts'
@@ -107,7 +107,7 @@ function publicRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded) 
       },
       {
         auth: ['anyone'],
-        body: userCreate,
+        body: registration,
         response: { 201: registered },
         detail: operation(
           'auth',

@@ -93,7 +93,7 @@ function failureEvents(
   pauses: Pauses,
 ): AuditEvent[] {
   const userId = known?.userId ?? null
-  const reason = known ? 'wrong_password' : 'unknown_or_wrong'
+  const reason = known ? reasonOf(known) : 'unknown_or_wrong'
   // A password typed in the place of the name must not be kept: only what has the form of an email is.
   const typed = known === null && isEmail(named.name) ? { email: named.name } : {}
   const events = [eventBy(context, caller, 'login.failed', userId, { reason, ...typed })]
@@ -107,10 +107,15 @@ function failureEvents(
   return events
 }
 
+/** For the audit alone: whoever tries is told the same. */
+function reasonOf({ cached, passwordHash }: Account): 'no_password' | 'wrong_password' {
+  return cached && passwordHash === null ? 'no_password' : 'wrong_password'
+}
+
 /** After the answer: a hash of an older making gives way to one of today's, in both databases. */
 function replaceOldHash(context: AuthContext, account: Account, password: string, caller: Caller): void {
   const { cacheUse, hasher, log, users } = context
-  if (!hasher.outdated(account.passwordHash)) return
+  if (account.passwordHash === null || !hasher.outdated(account.passwordHash)) return
   cacheUse.pending++
   hasher
     .hash(password)

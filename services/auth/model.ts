@@ -170,7 +170,7 @@ export const syncBody = strict({
   email_verified: flag(),
   created_at: moment(),
   updated_at: moment(),
-  password_hash: text({ least: 1, most: 512 }),
+  password_hash: nullable(text({ least: 1, most: 512 })),
   password_version: whole(),
   sessions_from: t.Optional(whole()),
   session_kept: t.Optional(nullable(uuid())),

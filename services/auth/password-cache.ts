@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Caller } from '../kit/caller.ts'
 import { timestamp } from '../kit/clock.ts'
+import type { Hasher } from '../kit/hasher.ts'
 import { type PageQuery, pageAnswer, pageRequest } from '../kit/page.ts'
 import { Problem } from '../kit/problem.ts'
 import { isEmail } from '../kit/schema.ts'
@@ -109,7 +110,8 @@ export async function checkPassword(
   const { cacheUse, hasher, store, users } = context
   if (account?.cached) {
     cacheUse.hits++
-    const verifying = hasher.verify(password, account.passwordHash)
+    const { passwordHash } = account
+    const verifying = passwordHash === null ? failed(hasher, password) : hasher.verify(password, passwordHash)
     await Promise.resolve()
     const asked = users.verifyCredentials(NO_ONE, 'x'.repeat(password.length), caller.requestId).catch(() => null)
     if (await verifying) return account
@@ -129,10 +131,17 @@ export async function checkPassword(
   if (!record) return null
   // The password may have been changed since users checked it: it must be right by the record that was fetched after,
   // and that record must be the one that is held.
-  if (!(await hasher.verify(password, record.password_hash))) return null
+  const { password_hash } = record
+  if (password_hash === null || !(await hasher.verify(password, password_hash))) return null
   await syncUser(context, record, caller)
   const held = await store.accountById(record.user_id)
   return held?.passwordHash === record.password_hash ? held : null
+}
+
+/** Who has no password is told nothing else, in no less time, than who has typed a wrong one. */
+async function failed(hasher: Hasher, password: string): Promise<false> {
+  await hasher.pretend(password)
+  return false
 }
 
 /** @throws Problem `validation_failed` for a cursor of another list */

@@ -117,6 +117,18 @@ export function authStoreSuite(open: () => AuthStore): void {
       }
     })
 
+    test('R23: a user without a password is held as one; to be given one, or to lose it, ends the sessions before', async () => {
+      const { user } = await loggedIn()
+      const sessions = async () => (await store.listSessions(user.userId, NOW, { size: 9, page: 1 })).rows
+      await store.syncAccount({ ...user, version: 2, passwordHash: null }, NOW, events)
+      expect(await store.accountById(user.userId)).toMatchObject({ cached: true, passwordHash: null, sessionsFrom: 2 })
+      expect(await sessions()).toEqual([])
+      await store.syncAccount({ ...user, version: 3, passwordHash: null }, NOW, events)
+      expect(await store.accountById(user.userId)).toMatchObject({ version: 3, sessionsFrom: 2 })
+      await store.syncAccount({ ...user, version: 4, passwordHash: 'hash' }, NOW, events)
+      expect(await store.accountById(user.userId)).toMatchObject({ passwordHash: 'hash', sessionsFrom: 4 })
+    })
+
     test('finds by email in any case and by username; an email has one owner', async () => {
       const first = account({ email: 'One@example.org', username: 'one' })
       await store.syncAccount(first, NOW, events)
@@ -125,7 +137,7 @@ export function authStoreSuite(open: () => AuthStore): void {
       const second = account({ email: 'one@EXAMPLE.org' })
       await store.syncAccount(second, NOW + 1, events)
       expect((await store.accountByEmail('one@example.org'))?.userId).toBe(second.userId)
-      expect(await store.accountById(first.userId)).toMatchObject({ cached: false, passwordHash: '' })
+      expect(await store.accountById(first.userId)).toMatchObject({ cached: false, passwordHash: null })
     })
 
     test('R21: a search finds a part of an email or a username however its letters are written', async () => {
@@ -159,7 +171,7 @@ export function authStoreSuite(open: () => AuthStore): void {
       const { user, session: open } = await loggedIn()
       expect(await store.dropAccount(user.userId, event())).toBe(true)
       expect(await store.dropAccount(user.userId, event())).toBe(false)
-      expect(await store.accountById(user.userId)).toMatchObject({ cached: false, passwordHash: '' })
+      expect(await store.accountById(user.userId)).toMatchObject({ cached: false, passwordHash: null })
       expect((await store.rotateSession(rotation(open.id, 0), events)).outcome).toBe('rotated')
       expect((await store.syncAccount(user, NOW, events)).outcome).toBe('synced')
       expect(await store.accountById(user.userId)).toMatchObject({ cached: true, passwordHash: 'hash-1' })

@@ -16,7 +16,8 @@ export interface Account {
   emailVerified: boolean
   createdAt: number
   updatedAt: number
-  passwordHash: string
+  /** Null: there is no password, or it is not known here (`cached`). */
+  passwordHash: string | null
   version: number
   /** Sessions opened from an older version have ended. */
   sessionsFrom: number

@@ -66,6 +66,11 @@ export function isKnownHash(hash: string): boolean {
   return isCheckable(hash, BCRYPT_COST_TAKEN)
 }
 
+/** Whether it is what Django, and others after it, write for a user without a password: `!`, and anything behind it. */
+export function isUnusableHash(hash: string): boolean {
+  return hash.startsWith('!')
+}
+
 function isCheckable(hash: string, bcryptCostMax: number): boolean {
   const bcrypt = BCRYPT.exec(hash)
   if (bcrypt) return Number(bcrypt[1]) >= 4 && Number(bcrypt[1]) <= bcryptCostMax

@@ -45,6 +45,12 @@ export function oneFieldOf(...names: string[]) {
   return { oneOf: names.map((name) => ({ required: [name] })) }
 }
 
+/** At most one of these fields, for the documentation, as `oneFieldOf`. */
+export function oneFieldAtMost(...names: string[]) {
+  const { oneOf } = oneFieldOf(...names)
+  return { oneOf: [...oneOf, { not: { anyOf: oneOf } }] }
+}
+
 /** The same field, which may also be null. */
 export function nullable<T>(schema: TUnsafe<T> & CheckedSchema): TUnsafe<T | null> & CheckedSchema {
   const { check, type, ...documentation } = schema

@@ -7,6 +7,7 @@ import {
   listOf,
   matching,
   nullable,
+  oneFieldAtMost,
   oneFieldOf,
   oneOf,
   strict,
@@ -62,29 +63,34 @@ export const operatorFields = {
   email_verified: t.Optional(flag()),
 }
 
-export const userCreate = strict(
-  {
-    email: email(),
-    password: t.Optional(newPassword),
-    username: t.Optional(username),
-    name: t.Optional(name),
-    ...operatorFields,
-    password_hash: t.Optional(passwordHash),
-  },
-  {
-    description: 'Roles, status, email_verified, and a hash in place of the password, are for operators',
-    ...oneFieldOf('password', 'password_hash'),
-    examples: [{ email: 'ana@example.org', password: 'correct horse battery', username: 'ana', name: 'Ana' }],
-  },
-)
+const creation = {
+  email: email(),
+  password: t.Optional(newPassword),
+  username: t.Optional(username),
+  name: t.Optional(name),
+  ...operatorFields,
+  password_hash: t.Optional(passwordHash),
+}
+const examples = [{ email: 'ana@example.org', password: 'correct horse battery', username: 'ana', name: 'Ana' }]
+
+export const userCreate = strict(creation, {
+  description:
+    'Roles, status, email_verified, and a hash or nothing in place of the password, are for operators: a user without a password sets the first one by a reset',
+  ...oneFieldAtMost('password', 'password_hash'),
+  examples,
+})
 export type UserCreate = Static<typeof userCreate>
+
+/** As `userCreate`, for someone who logs in at once. */
+export const registration = strict(creation, { ...oneFieldOf('password', 'password_hash'), examples })
 
 const { id, ...withoutId } = userRead.properties
 /** What auth keeps of a user: its password cache. */
 export const passwordRecord = strict({
   user_id: id,
   ...withoutId,
-  password_hash: t.String(),
+  /** Null: the user has no password. */
+  password_hash: t.Nullable(t.String()),
   password_version: integer(),
 })
 export type PasswordRecord = Static<typeof passwordRecord>

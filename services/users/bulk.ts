@@ -33,12 +33,17 @@ export async function exportUsers(
 }
 
 async function* walk(store: UsersStore, withHashes: boolean): AsyncGenerator<string> {
-  const lineOf = (user: User) => ({ ...userRead(user), ...(withHashes ? { password_hash: user.passwordHash } : {}) })
+  const lineOf = (user: User) => ({ ...userRead(user), ...(withHashes ? hashOf(user) : {}) })
   for (let request: PageRequest | null = { size: AT_ONCE, page: 1 }; request; ) {
     const { rows, next } = await store.listUsers({ sort: 'created_at' }, request)
     if (rows.length > 0) yield written(rows.map(lineOf))
     request = next && { size: AT_ONCE, after: next }
   }
+}
+
+/** Nothing of a user without a password: an import reads that as it is. */
+function hashOf({ passwordHash }: User): { password_hash?: string } {
+  return passwordHash === null ? {} : { password_hash: passwordHash }
 }
 
 /** What to do with a line whose email, username or id someone has already. */

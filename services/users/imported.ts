@@ -1,10 +1,11 @@
 import { ADMIN, type Caller } from '../kit/caller.ts'
+import { isUnusableHash } from '../kit/hasher.ts'
 import { invalid, Problem } from '../kit/problem.ts'
 import { audited, changed } from './announcements.ts'
 import type { ImportedUser } from './model.ts'
 import { passwordChange } from './passwords.ts'
 import type { NewUser, Taken, User } from './store.ts'
-import { type Change, changes, checkPasswordGiven, event, newUser, type UsersContext } from './users.ts'
+import { type Change, changes, checkPasswordGiven, event, newUser, passwordHashOf, type UsersContext } from './users.ts'
 
 const HASH_TRIES = 10
 const HASH_PAUSE = 200
@@ -21,7 +22,7 @@ export async function freshUser(context: UsersContext, input: ImportedUser, call
   const timeOf = (given: string | undefined) => (given === undefined ? now : Date.parse(given))
   const user = newUser(input, {
     id: input.id?.toLowerCase() ?? context.random.id(),
-    passwordHash: input.password_hash ?? (await hash(context, input.password ?? '')),
+    passwordHash: await passwordHashOf(input, (password) => hash(context, password)),
     createdAt: timeOf(input.created_at),
     updatedAt: timeOf(input.updated_at),
   })
@@ -57,10 +58,12 @@ export function takenProblem(what: Taken | 'id_taken'): Problem {
 /** Undefined where the user has that password already. */
 async function hashWanted(context: UsersContext, there: User, input: ImportedUser): Promise<string | undefined> {
   const { password, password_hash } = input
-  if (password === undefined && password_hash === undefined) return undefined
   checkPassword(context, input, there)
-  if (password === undefined) return password_hash
-  const same = await patiently(() => context.hasher.verify(password, there.passwordHash))
+  // Someone without a password there keeps the one that is here.
+  if (password === undefined)
+    return password_hash === undefined || isUnusableHash(password_hash) ? undefined : password_hash
+  const before = there.passwordHash
+  const same = before !== null && (await patiently(() => context.hasher.verify(password, before)))
   return same ? undefined : hash(context, password)
 }
 

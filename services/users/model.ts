@@ -6,6 +6,7 @@ import {
   email,
   integer,
   moment,
+  oneFieldAtMost,
   oneFieldOf,
   oneOf,
   queryFlag,
@@ -56,6 +57,8 @@ export const listQuery = strict({
   ...searchQuery('the email, the username or the name'),
   role: t.Optional(role),
   status: t.Optional(status),
+  has_password: t.Optional(queryFlag()),
+  email_verified: t.Optional(queryFlag()),
   sort: t.Optional(oneOf('created_at', '-created_at', 'email', '-email')),
 })
 
@@ -111,7 +114,8 @@ export const importedUser = strict(
     updated_at: t.Optional(moment()),
   },
   {
-    description: 'One a line. Who is made needs a password or its hash',
+    description: 'One a line. Who is made without a password or its hash sets the first one by a reset',
+    ...oneFieldAtMost('password', 'password_hash'),
     examples: [{ email: 'ana@example.org', password: 'correct horse battery', username: 'ana', name: 'Ana' }],
   },
 )

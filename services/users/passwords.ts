@@ -30,7 +30,9 @@ export async function changePassword(
   const { announcements, clock, config, hasher, store } = context
   // Counted before the check, so that guesses that come at once are counted too; a right one makes it void.
   if (config.rateLimit) await limit(store, CHANGES, user.id, clock.now())
-  if (!(await hasher.verify(current, user.passwordHash))) {
+  // Without a password there is no current one: the first is set by a link, which shows whose the account is.
+  if (user.passwordHash === null) await hasher.pretend(current)
+  if (user.passwordHash === null || !(await hasher.verify(current, user.passwordHash))) {
     await store.addNotice(audited(event(context, 'password.change_failed', user.id, caller, {})))
     announcements.send()
     throw new Problem('invalid_credentials')
@@ -91,9 +93,9 @@ export async function verifyCredentials(
   password: string,
 ): Promise<{ valid: true; user: UserRead } | { valid: false }> {
   const user = isEmail(login) ? await store.userByEmail(login) : await store.userByUsername(login.toLowerCase())
-  // An unknown account is answered at once: auth does the work of a check beside this call, so that its own answer
+  // An unknown account, or one without a password, is answered at once: auth does the work of a check beside this call, so that its own answer
   // takes as long for an unknown user as for a wrong password.
-  if (!user || !(await hasher.verify(password, user.passwordHash))) return { valid: false }
+  if (!user?.passwordHash || !(await hasher.verify(password, user.passwordHash))) return { valid: false }
   return { valid: true, user: userRead(user) }
 }
 

@@ -73,6 +73,26 @@ export function usersStoreSuite(open: () => UsersStore): void {
       expect(await store.userByUsername('user')).toBeNull()
     })
 
+    test('R23: may be without a password, however it is made, changed and read', async () => {
+      const [one, two, some] = [userOf(1, { passwordHash: null }), userOf(2, { passwordHash: null }), userOf(3)]
+      await add(one, some)
+      expect(await store.addUsers([{ user: two, notices: [] }])).toEqual(['added'])
+      expect(await store.userById(idOf(1))).toEqual(one)
+      expect(await store.userById(idOf(2))).toEqual(two)
+      expect(await store.userByEmail(one.email)).toEqual(one)
+      expect(await store.userByUsername('user2')).toEqual(two)
+      expect(await store.usersNamed({ ids: [idOf(1)] })).toEqual([one])
+      expect((await store.usersChangedAfter(0, 10)).users).toEqual([one, some, two])
+      expect(await list({ hasPassword: false })).toEqual([1, 2])
+      expect(await list({ hasPassword: true })).toEqual([3])
+      expect(await replace(one, { passwordHash: 'hash' })).toBe('replaced')
+      expect(await replace(some, { passwordHash: null })).toBe('replaced')
+      expect(await list({ hasPassword: false })).toEqual([3, 2])
+      expect(await list({ hasPassword: false, sort: 'email' })).toEqual([2, 3])
+      expect((await store.userById(idOf(1)))?.passwordHash).toBe('hash')
+      expect((await store.userById(idOf(3)))?.passwordHash).toBeNull()
+    })
+
     test('has its email in any case and its username to itself', async () => {
       await add(userOf(1), userOf(2))
       expect(await store.addUser(userOf(3, { email: 'uSER1@example.ORG' }), [notice('told')])).toBe('email_taken')

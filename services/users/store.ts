@@ -13,7 +13,8 @@ export interface User {
   roles: string[]
   status: Status
   emailVerified: boolean
-  passwordHash: string
+  /** Null: there is no password, and no login by one. */
+  passwordHash: string | null
   /** Grows by one with every change. */
   version: number
   /** Sessions opened from an older version than this have ended, … */
@@ -33,6 +34,8 @@ export interface UserFilter {
   search?: string
   role?: string
   status?: Status
+  hasPassword?: boolean
+  emailVerified?: boolean
   sort: 'created_at' | '-created_at' | 'email' | '-email'
 }
 

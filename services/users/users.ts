@@ -2,7 +2,7 @@ import { type AuditEvent, by } from '../kit/audit.ts'
 import type { Caller } from '../kit/caller.ts'
 import { HOUR } from '../kit/clock.ts'
 import type { Config } from '../kit/config.ts'
-import { type Hasher, isKnownHash, KNOWN_HASHES } from '../kit/hasher.ts'
+import { type Hasher, isKnownHash, isUnusableHash, KNOWN_HASHES } from '../kit/hasher.ts'
 import { type LimitRule, limit } from '../kit/limits.ts'
 import type { Log } from '../kit/log.ts'
 import { type PageQuery, pageAnswer, pageRequest } from '../kit/page.ts'
@@ -44,12 +44,13 @@ export async function createUser(context: UsersContext, input: UserCreate, calle
 
   const username = input.username?.toLowerCase() ?? null
   const own = [input.email, username, input.name ?? null]
+  if (!caller.operator && input.password === undefined) throw invalid('password is required')
   checkPasswordGiven(input, config.passwordMinLength, own)
   // Before the costly hash; the store looks again.
   if (await store.userByEmail(input.email)) throw new Problem('email_taken')
   if (username && (await store.userByUsername(username))) throw new Problem('username_taken')
 
-  const passwordHash = input.password_hash ?? (await context.hasher.hash(input.password ?? ''))
+  const passwordHash = await passwordHashOf(input, (password) => context.hasher.hash(password))
   const now = clock.now()
   const user = newUser(input, { id: random.id(), passwordHash, createdAt: now, updatedAt: now })
   const created = event(context, 'user.created', user.id, caller, { roles: user.roles })
@@ -82,6 +83,18 @@ export function newUser(
   }
 }
 
+/**
+ * What a new user logs in with: a hash that is given, or that of a password. Null where neither is, or where the hash is
+ * one that other systems write for someone without a password.
+ */
+export async function passwordHashOf(
+  { password, password_hash }: Pick<UserCreate, 'password' | 'password_hash'>,
+  hash: (password: string) => Promise<string>,
+): Promise<string | null> {
+  if (password !== undefined) return await hash(password)
+  return password_hash === undefined || isUnusableHash(password_hash) ? null : password_hash
+}
+
 /** @throws Problem `validation_failed`, `weak_password` */
 export function checkPasswordGiven(
   input: Pick<UserCreate, 'password' | 'password_hash'>,
@@ -90,10 +103,9 @@ export function checkPasswordGiven(
 ): void {
   if (input.password_hash !== undefined) {
     if (input.password !== undefined) throw invalid('password_hash should not exist beside password')
-    if (!isKnownHash(input.password_hash))
+    if (!isKnownHash(input.password_hash) && !isUnusableHash(input.password_hash))
       throw invalid(`password_hash must be a hash of ${KNOWN_HASHES}, of bearable cost`)
-  } else if (input.password === undefined) throw invalid('password is required')
-  else checkNewPassword('password', input.password, least, own)
+  } else if (input.password !== undefined) checkNewPassword('password', input.password, least, own)
 }
 
 /**
@@ -138,16 +150,32 @@ export async function findUser({ store }: UsersContext, by: 'email' | 'username'
   return userRead(user)
 }
 
-type ListQuery = PageQuery & Partial<UserFilter>
+type ListQuery = PageQuery &
+  Partial<Omit<UserFilter, 'hasPassword' | 'emailVerified'>> & {
+    has_password?: 'true' | 'false'
+    email_verified?: 'true' | 'false'
+  }
 
 /** @throws Problem `validation_failed` for a cursor of another list */
 export async function listUsers({ store }: UsersContext, query: ListQuery) {
   const { role, status, sort = 'created_at' } = query
+  const [hasPassword, emailVerified] = [flagIn(query.has_password), flagIn(query.email_verified)]
   const search = query.search || undefined
-  const list = JSON.stringify(['users', search, role, status, sort])
+  const list = JSON.stringify(['users', search, role, status, sort, hasPassword, emailVerified])
   const request = pageRequest(query, list)
-  const filter = { sort, ...(search && { search }), ...(role && { role }), ...(status && { status }) }
+  const filter = {
+    sort,
+    ...(search && { search }),
+    ...(role && { role }),
+    ...(status && { status }),
+    ...(hasPassword !== undefined && { hasPassword }),
+    ...(emailVerified !== undefined && { emailVerified }),
+  }
   return pageAnswer(await store.listUsers(filter, request), request, list, userRead)
+}
+
+function flagIn(text: 'true' | 'false' | undefined): boolean | undefined {
+  return text === undefined ? undefined : text === 'true'
 }
 
 /**

@@ -49,6 +49,30 @@ async function statusOf(email: string): Promise<number> {
   return (await call(instance.system.url.users, `GET /api/v1/users/by-email/${email}`, { headers: as.operator })).status
 }
 
+test('R23: rows without a password are imported, and listed by it', async () => {
+  const emails = [newEmail(), newEmail(), newEmail()]
+  const rows = [`${emails[0]},,true`, `${emails[1]},,`, `${emails[2]},${PASSWORD},`]
+  const csv = ['email,password,email_verified', ...rows].join('\n')
+  for (const dry of [' --dry-run', '']) {
+    const { status, stderr } = await run(`ch202 users import - --format csv${dry}`, { stdin: csv })
+    expect([status, stderr]).toEqual([0, ''])
+  }
+  const listed = async (options: string) => {
+    const { items } = await asJson(`ch202 users list ${options}`)
+    return items.map(({ email }: { email: string }) => email)
+  }
+  expect(await listed('--no-password --limit 2')).toEqual(emails.slice(0, 2))
+  expect(await listed('--no-password --unverified')).toEqual(emails.slice(1, 2))
+  expect(await listed('--unverified --all')).toEqual(expect.arrayContaining(emails.slice(1)))
+  expect(await listed('--unverified --all')).not.toContain(emails[0])
+  const { stderr } = await run('ch202 users list --no-password --limit 1')
+  expect(stderr).toMatch(/^1 of 2\n→ ch202 users list --no-password --limit 1 --cursor \S+\n$/)
+  expect((await run(lines(stderr).at(-1)?.slice(2) ?? '')).stdout).toContain(emails[1] ?? '')
+  await run(`ch202 users set-password ${emails[0]} --password-stdin`, { stdin: PASSWORD })
+  expect((await logIn(instance.system, emails[0] ?? '')).status).toBe(200)
+  expect(await listed('--no-password')).toEqual(emails.slice(1, 2))
+})
+
 describe('create', () => {
   test('with a password of standard input', async () => {
     const email = newEmail()

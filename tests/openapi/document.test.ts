@@ -151,7 +151,7 @@ describe('a request', () => {
     ['POST /auth/login', { login: 'ana', username: 'ana', password: 'x' }],
     ['POST /auth/refresh', { refreshToken: 'x', refresh_token: 'x' }],
     ['POST /auth/refresh', {}],
-    ['POST /api/v1/users', { email: 'a@example.org' }],
+    ['POST /api/v1/auth/register', { email: 'a@example.org' }],
     ['POST /api/v1/users', { email: 'a@example.org', password: 'x', password_hash: 'x' }],
     ['POST /api/v1/users/{user_id}/password', {}],
     ['POST /api/v1/users/{user_id}/password', { new_password: 'x', password_hash: 'x' }],

@@ -1,0 +1,258 @@
+import { Database } from 'bun:sqlite'
+import { afterAll, beforeAll, describe, expect, spyOn, test } from 'bun:test'
+import { join } from 'node:path'
+import { readConfig } from '../../services/kit/config.ts'
+import { silentLog } from '../../services/kit/log.ts'
+import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { type Served, serve } from '../../services/serve.ts'
+import { as, call, createUser, eventually, logIn, newEmail, PASSWORD, registerUser, WAYS } from '../harness.ts'
+import { ownSettings, temporary } from '../processes.ts'
+import { mailedToken } from './reset-mail.ts'
+import { running } from './running.ts'
+import { expectProblem } from './shapes.ts'
+
+const HASH = `$2b$04$${'a'.repeat(53)}`
+const OTHER = 'another horse battery'
+
+describe.each(WAYS)('R23: a user without a password, %s', (way) => {
+  const here = running(way, { RATE_LIMIT: 'off' })
+  const { auth, users } = here
+  const importing = async (lines: object[], onConflict = 'fail') => {
+    const { text } = await users(`POST /users/import?on_conflict=${onConflict}`, {
+      headers: { ...as.operator, 'content-type': 'application/x-ndjson' },
+      body: lines.map((line) => JSON.stringify(line)).join('\n'),
+    })
+    return text
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+  }
+  const exported = async (email: string) => {
+    const { text } = await users('GET /users/export?with_hashes=true', { headers: as.operator })
+    const lines = text.trimEnd().split('\n')
+    return lines.map((line) => JSON.parse(line)).find((user) => user.email === email)
+  }
+  const recordOf = async (id: string) => (await users(`GET /users/${id}/password-hash`, { headers: as.internal })).body
+  const listed = async (query: string) => {
+    const { body } = await users(`GET /users?size=200&${query}`, { headers: as.operator })
+    return body.items.map(({ email }: { email: string }) => email)
+  }
+  const without = async (fields: object = {}) => {
+    const { status, body } = await users('POST /users', {
+      headers: as.operator,
+      body: { email: newEmail(), ...fields },
+    })
+    expect(status).toBe(201)
+    return body as { id: string; email: string }
+  }
+
+  test('is made by an operator, and by no one else', async () => {
+    const admin = await createUser(here.system, { roles: ['ADMIN'] })
+    for (const headers of [as.operator, as.bearer(admin.tokens.access_token)]) {
+      const made = await users('POST /users', { headers, body: { email: newEmail(), name: 'Ana' } })
+      expect([made.status, made.body.name]).toEqual([201, 'Ana'])
+      expect(made.text).not.toMatch(/hash/)
+    }
+    const user = await registerUser(here.system)
+    for (const headers of [{}, as.internal, as.bearer(user.tokens.access_token)]) {
+      const made = await users('POST /users', { headers, body: { email: newEmail() } })
+      expectProblem(made, 400, 'validation_failed')
+      expect(made.body.message).toEqual(['password is required'])
+    }
+    expectProblem(await auth('POST /auth/register', { body: { email: newEmail() } }), 400, 'validation_failed')
+    await users(`DELETE /users/${admin.id}`, { headers: as.operator })
+  })
+
+  test('comes of an import, by a line without a password or with a hash that stands for none', async () => {
+    const emails = [newEmail(), newEmail(), newEmail()]
+    const lines = [
+      { email: emails[0] },
+      { email: emails[1], password_hash: '!' },
+      { email: emails[2], password_hash: '!2YrQ1aVJ0kK9mZ8pL7sX' },
+    ]
+    for (const { status } of await importing(lines)) expect(status).toBe('created')
+    expect((await listed('has_password=false')).filter((email: string) => emails.includes(email))).toEqual(emails)
+    for (const email of emails) {
+      expect(await exported(email)).not.toHaveProperty('password_hash')
+      expectProblem(await logIn(here.system, email), 401, 'invalid_credentials')
+    }
+    const both = await importing([{ email: newEmail(), password: PASSWORD, password_hash: '!' }])
+    expect(both[0]).toMatchObject({ status: 'failed', code: 'validation_failed' })
+  })
+
+  test('is exported so that an import makes the same of it', async () => {
+    const { email, id } = await without({ name: 'Ana', username: `ana-${Bun.randomUUIDv7().slice(-12)}` })
+    const line = await exported(email)
+    expect(line).not.toHaveProperty('password_hash')
+    await users(`DELETE /users/${id}`, { headers: as.operator })
+    const { id: _, ...rest } = line
+    expect((await importing([rest]))[0]).toMatchObject({ status: 'created' })
+    expect(await exported(email)).toMatchObject(rest)
+    expect(await listed('has_password=false')).toContain(email)
+  })
+
+  test('keeps what they have when an update says nothing of a password', async () => {
+    const user = await createUser(here.system)
+    for (const line of [{ name: 'A' }, { name: 'B', password_hash: '!' }]) {
+      const [answer] = await importing([{ email: user.email, ...line }], 'update')
+      expect(answer).toMatchObject({ status: 'updated' })
+      expect((await logIn(here.system, user.email)).status).toBe(200)
+    }
+    const { email, id } = await without()
+    expect((await importing([{ email, name: 'C' }], 'update'))[0]).toMatchObject({ status: 'updated' })
+    expect(await recordOf(id)).toMatchObject({ password_hash: null })
+    expect((await importing([{ email, password: PASSWORD }], 'update'))[0]).toMatchObject({ status: 'updated' })
+    expect((await logIn(here.system, email)).status).toBe(200)
+  })
+
+  test('is told from a wrong password by nothing, before and after auth has heard of them', async () => {
+    const answers = new Set<string>()
+    const { email, id } = await without()
+    const known = await createUser(here.system)
+    const guess = async (login: string) => {
+      const { body, status } = await logIn(here.system, login, OTHER)
+      answers.add(JSON.stringify([status, { ...body, requestId: '' }]))
+    }
+    await auth('POST /admin/password-cache/sync', { headers: as.operator, body: { user_id: id } })
+    await guess(email)
+    await guess(known.email)
+    await auth(`DELETE /admin/password-cache/${id}`, { headers: as.operator })
+    await guess(email)
+    await guess('no.one@example.org')
+    expect([...answers]).toEqual([expect.stringContaining('invalid_credentials')])
+    const { body } = await users('POST /users/verify-credentials', {
+      headers: as.internal,
+      body: { login: email, password: OTHER },
+    })
+    expect(body).toEqual({ valid: false })
+  })
+
+  test('is in the password cache, with a record that says so', async () => {
+    const { email, id } = await without()
+    const record = await recordOf(id)
+    expect(record).toMatchObject({ user_id: id, email, password_hash: null, password_version: 1 })
+    const cached = async () => {
+      const { body } = await auth(`GET /admin/password-cache?search=${email}`, { headers: as.operator })
+      return body.items[0]
+    }
+    expect(await eventually(cached)).toMatchObject({ user_id: id, password_version: 1 })
+    const all = await users('GET /users/password-hashes?limit=500', { headers: as.internal })
+    expect(all.body.items.find((one: { user_id: string }) => one.user_id === id)).toEqual(record)
+    const hits = async () => (await auth('GET /health/cache')).body.hits
+    const before = await hits()
+    expectProblem(await logIn(here.system, email), 401, 'invalid_credentials')
+    expect(await hits()).toBe(before + 1)
+
+    const told = (fields: object) =>
+      auth('POST /auth/sync/password', { headers: as.internal, body: { ...record, ...fields } })
+    expectProblem(await told({ password_hash: '' }), 400, 'validation_failed')
+    expect((await told({ password_version: 50, password_hash: HASH })).status).toBe(204)
+    expect((await told({ password_version: 51, password_hash: null })).status).toBe(204)
+    expect((await told({ password_version: 49, password_hash: HASH })).status).toBe(204)
+    expect(await cached()).toMatchObject({ password_version: 51 })
+  })
+
+  test('sets the first one by a link, or gets one of an operator', async () => {
+    const byLink = await without()
+    const token = await mailedToken(auth, here.system, byLink.email)
+    const body = { token, new_password: PASSWORD }
+    expect((await auth('POST /auth/password-reset-confirm', { body })).status).toBe(204)
+    const byOperator = await without()
+    const set = { headers: as.operator, body: { new_password: PASSWORD } }
+    expect((await users(`POST /users/${byOperator.id}/set-password`, set)).status).toBe(204)
+    for (const { email, id } of [byLink, byOperator]) {
+      expect((await logIn(here.system, email)).status).toBe(200)
+      expectProblem(await logIn(here.system, email, OTHER), 401, 'invalid_credentials')
+      expect(await listed('has_password=false')).not.toContain(email)
+      expect((await recordOf(id)).password_hash).toStartWith('$2b$')
+    }
+  })
+
+  test('can’t change what they don’t have, though they hold a session', async () => {
+    const user = await createUser(here.system)
+    // No call takes a password away: as if it had come so from another system.
+    const database = new Database(join(here.system.dataDir, 'users.sqlite'))
+    database.run("UPDATE users SET password_hash = '' WHERE id = ?", [user.id])
+    database.close()
+    for (const current_password of [PASSWORD, '!', ' ']) {
+      const answer = await users(`POST /users/${user.id}/change-password`, {
+        headers: as.bearer(user.tokens.access_token),
+        body: { current_password, new_password: OTHER },
+      })
+      expectProblem(answer, 401, 'invalid_credentials')
+    }
+    expect(await recordOf(user.id)).toMatchObject({ password_hash: null, password_version: 1 })
+  })
+
+  test('is listed by has_password, as the verified are by email_verified', async () => {
+    const tag = Bun.randomUUIDv7().slice(-12)
+    const make = (name: string, fields: object) => without({ email: `${name}.${tag}@example.org`, ...fields })
+    await make('zoe', { email_verified: true })
+    await make('ana', { password_hash: HASH })
+    await make('ben', { roles: ['STAFF'] })
+    await make('cy', { password_hash: HASH, email_verified: true })
+    const fronts = async (query: string) =>
+      (await listed(`search=${tag}&${query}`)).map((email: string) => email.split('.')[0])
+    const rows: [string, string[]][] = [
+      ['has_password=false', ['zoe', 'ben']],
+      ['has_password=false&sort=email', ['ben', 'zoe']],
+      ['has_password=false&sort=-created_at', ['ben', 'zoe']],
+      ['has_password=true', ['ana', 'cy']],
+      ['email_verified=false', ['ana', 'ben']],
+      ['email_verified=true&sort=-email', ['zoe', 'cy']],
+      ['email_verified=false&has_password=false&role=STAFF&status=active', ['ben']],
+      ['email_verified=true&has_password=true', ['cy']],
+    ]
+    for (const [query, names] of rows) expect([query, await fronts(query)]).toEqual([query, names])
+    for (const query of ['has_password=', 'has_password=no', 'email_verified=1', 'has_password=TRUE', 'verified=true'])
+      expectProblem(await users(`GET /users?${query}`, { headers: as.operator }), 400, 'validation_failed')
+
+    const page = (query: string) => users(`GET /users?${query}`, { headers: as.operator })
+    const { body: all } = await page('has_password=false&size=1')
+    expect(all.total).toBe((await listed('has_password=false')).length)
+    const next = await page(`has_password=false&size=1&cursor=${all.next_cursor}`)
+    expect(next.status).toBe(200)
+    const other = await page(`has_password=true&size=1&cursor=${all.next_cursor}`)
+    expectProblem(other, 400, 'validation_failed')
+  })
+})
+
+describe('R23: what a failed login costs', () => {
+  const folder = temporary('no-password')
+  let served: Served
+  beforeAll(async () => {
+    const umask = process.umask()
+    const settings = ownSettings(folder.fresh(), { CH202_URL: 'http://127.0.0.1:0', RATE_LIMIT: 'off' })
+    served = await serve(readConfig(settings), SERVICE_NAMES, { runtime: { log: () => silentLog } })
+    process.umask(umask)
+  })
+  afterAll(async () => {
+    await served?.stop()
+    folder.remove()
+  })
+
+  test('is one check of a hash of today’s, whether there is a password or not', async () => {
+    const at = (request: string, options: Parameters<typeof call>[2]) => call(served.url, request, options)
+    const make = async (fields: object) => {
+      const body = { email: newEmail(), ...fields }
+      expect((await at('POST /api/v1/users', { headers: as.operator, body })).status).toBe(201)
+      return body.email
+    }
+    const [none, some] = [await make({}), await make({ password: PASSWORD })]
+    await at('POST /api/v1/admin/password-cache/sync', { headers: as.operator, body: {} })
+    const fail = async (login: string) => {
+      const verify = spyOn(Bun.password, 'verify')
+      try {
+        const { status } = await at('POST /api/v1/auth/login', { body: { login, password: OTHER } })
+        expect(status).toBe(401)
+        return verify.mock.calls.map(([, hash]) => String(hash).slice(0, 7))
+      } finally {
+        verify.mockRestore()
+      }
+    }
+    // The first of all makes the decoy.
+    await fail('no.one@example.org')
+    expect(await fail(none)).toEqual(['$2b$04$'])
+    expect(await fail(none)).toEqual(await fail(some))
+  })
+})
