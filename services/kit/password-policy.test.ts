@@ -7,6 +7,9 @@ import type { Problem } from './problem.ts'
 const MOST_USED = readFileSync(join(import.meta.dir, 'common-passwords.txt'), 'utf8')
   .split('\n')
   .slice(0, 10_000)
+const RUSSIAN = readFileSync(join(import.meta.dir, 'common-passwords-ru.txt'), 'utf8')
+  .trimEnd()
+  .split('\n')
 const TOO_EASY = 'The password is too easy to guess: '
 
 function refusal(password: string, own: (string | null)[] = [], least = 8): string | undefined {
@@ -75,5 +78,114 @@ describe('check 3: a password that everyone tries first', () => {
 
   test('an account without a username and a name has nothing to compare with', () => {
     expect(refusal('ana maría lovelace', ['a@example.org', null, '', null])).toBeUndefined()
+  })
+})
+
+describe('check 3, R28: a password that everyone tries first, typed on a Russian keyboard or meant for one', () => {
+  const COMMON = 'it is one of the most used passwords'
+  /** Which key of a Latin keyboard each letter is on. */
+  const KEYS = new Map(
+    [...'йцукенгшщзхъфывапролджэячсмитьбюё'].map((letter, at) => [letter, "qwertyuiop[]asdfghjkl;'zxcvbnm,.`"[at]]),
+  )
+  const onLatinKeys = (text: string) => [...text].map((letter) => KEYS.get(letter) ?? letter).join('')
+
+  test('each word of the Russian list, as it is and with a year, in capital letters, and on Latin keys', () => {
+    expect(RUSSIAN.length).toBeGreaterThan(2000)
+    expect(RUSSIAN.filter((word) => !/^[а-я]{3,}$/.test(word))).toEqual([])
+    expect(RUSSIAN).toEqual([...new Set(RUSSIAN)].sort())
+    for (const form of [
+      (word: string) => word,
+      (word: string) => word.toUpperCase(),
+      (word: string) => `${word}2024`,
+      (word: string) => `${word}${word}`,
+      (word: string) => `${onLatinKeys(word)}123`,
+      (word: string) => onLatinKeys(word),
+    ])
+      expect(RUSSIAN.filter((word) => refusal(form(word), [], 1) !== COMMON)).toEqual([])
+  })
+
+  test('each of the most used ones, typed in a Russian layout', () => {
+    const letters = new Map([...KEYS].map(([letter, key]) => [key, letter]))
+    const typed = MOST_USED.filter((one) => /^[a-z][a-z\d]*$/.test(one)).map((one) =>
+      [...one].map((key) => letters.get(key) ?? key).join(''),
+    )
+    expect(typed.length).toBeGreaterThan(8000)
+    expect(typed.filter((one) => refusal(one, [], 1) !== COMMON)).toEqual([])
+  })
+
+  test.each([
+    'пароль123',
+    'Пароль_2024',
+    'ПАРОЛЬ!!!',
+    '123пароль',
+    '!пароль!',
+    'йцукенгшщз',
+    'йцукен123456',
+    'фывапролдж',
+    'эждлорпавыф',
+    'абвгдежз',
+    'ааааааааа',
+    '1й2ц3у4к',
+    'йфяцычувс',
+    'Любовь2024',
+    'k.,jdm2024',
+    'K.,jdm2024!',
+    'Наташа1990',
+    'Максим31121990',
+    'Максим1990-12-31',
+    'Ежик2024',
+    'ёжик2024',
+    'Пётр1985',
+    'Пётр1985'.normalize('NFC'),
+    'gfhjkm123',
+    'Gfhjkm2024!',
+    'gfhjkmgfhjkm',
+    'gfhjkmпароль',
+    'qwertyйцукен',
+    'ghbdtnvbh',
+    ';tymrf1990',
+    'зфыыцщкв',
+    'ЗФЫЫЦЩКВ',
+    'зфыыцщкв2024',
+    'З"ыыц0кв',
+    'шдщмунщг',
+    'ялюблютебя',
+    'я люблю тебя',
+    'привет-мир',
+    'Мастер и Маргарита',
+  ])('%s is refused', (password) => {
+    expect(refusal(password)).toBe(COMMON)
+  })
+
+  test.each([
+    'пароль от моего сейфа 7',
+    'правильная лошадь батарея скрепка',
+    'кофе на балконе в шесть',
+    'я люблю тебя мама 2024',
+    'любовь и голуби 1984',
+    'наташа и сергей',
+    'любовьморковь8кг',
+    'пароль84736251',
+    'Ананас-84736251',
+    'щука-7-лебедь-рак',
+    'ghbdtn pfxtv ns pltcm',
+    'password от яндекса',
+    'ж'.repeat(200),
+    'dragon-castle',
+    'qwerty horse',
+    'Τοκλειδίμου9',
+    'გამარჯობათამარ',
+    '李小龍漢字王明密碼',
+    '🐴🔋📎🐴🔋📎🐴🔋',
+  ])('%s is none', (password) => {
+    expect(refusal(password)).toBeUndefined()
+  })
+
+  test.each([
+    ['ср202!2026', 'it is the name of this service'],
+    ['ПЕТР ЕЛКИН', 'it is your own email or name'],
+    ['пётр ёлкин', 'it is your own email or name'],
+  ])('%s: %s', (password, reason) => {
+    expect(refusal(password, ['a@example.org', null, 'Пётр Ёлкин'])).toBe(reason)
   })
 })

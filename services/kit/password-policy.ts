@@ -1,13 +1,9 @@
-import { readFileSync } from 'node:fs'
-// Its path, also within the compiled program: as a text that is imported it costs every start six megabytes.
-import commonPasswords from './common-passwords.txt' with { type: 'file' }
+import { isCommonPassword, onLatinKeys } from './common-passwords.ts'
 import { invalid, Problem } from './problem.ts'
+import { foldForSearch } from './search-text.ts'
 
 const MOST = 256
-const SERVICE_NAME = 'ch202'
-
-/** A password a line. */
-let common: Buffer | undefined
+const SERVICE_NAME = /^ch202[\d!.]*$/
 
 /**
  * Holds a new password to NIST SP 800-63B-4, 3.1.1.2: a least length, no rules about characters, and none that everyone
@@ -27,19 +23,15 @@ export function checkNewPassword(
   if (length < least) throw invalid(`${field} must be longer than or equal to ${least} characters`)
   if (length > MOST) throw invalid(`${field} must be shorter than or equal to ${MOST} characters`)
 
-  const lowered = password.toLowerCase()
-  if (isCommon(lowered)) throw weak('it is one of the most used passwords')
-  if (lowered === SERVICE_NAME || /^ch202[\d!.]*$/.test(lowered)) throw weak('it is the name of this service')
+  if (isCommonPassword(password)) throw weak('it is one of the most used passwords')
+  const folded = foldForSearch(password)
+  if ([folded, onLatinKeys(folded)].some((typed) => SERVICE_NAME.test(typed)))
+    throw weak('it is the name of this service')
   for (const word of own) {
     if (!word) continue
-    const known = word.toLowerCase()
-    if (lowered === known || lowered === known.split('@')[0]) throw weak('it is your own email or name')
+    const name = foldForSearch(word)
+    if (folded === name || folded === name.split('@')[0]) throw weak('it is your own email or name')
   }
-}
-
-function isCommon(password: string): boolean {
-  common ??= Buffer.concat([Buffer.from('\n'), readFileSync(commonPasswords)])
-  return password !== '' && !password.includes('\n') && common.includes(`\n${password}\n`)
 }
 
 function weak(reason: string): Problem {

@@ -165,6 +165,9 @@ describe('a password', () => {
       ['11111111', 'it is '],
       ['87654321', 'it is one of the most used passwords'],
       ['Ch202!2026', 'it is the name of this service'],
+      // R28
+      ['Любовь2024', 'it is one of the most used passwords'],
+      ['gfhjkm2024', 'it is one of the most used passwords'],
     ]
     const user = await registerUser(here.system)
     for (const [name, send] of SETTERS)
