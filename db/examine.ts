@@ -2,7 +2,7 @@ import { constants, Database } from 'bun:sqlite'
 import { existsSync, statSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { type Chain, examineChain } from './auth/audit-chain.ts'
-import { AUDIT_CHAIN, EVENTS } from './auth/migrations.ts'
+import { AUDIT_CHAIN, EVENTS, MAILS } from './auth/migrations.ts'
 import type { DatabaseFile } from './databases.ts'
 import { APPLICATION_IDS, checksumOf } from './sqlite.ts'
 
@@ -155,12 +155,37 @@ export function auditChain(examined: Examined): Chain | null {
   return examined.schema().pending.includes(AUDIT_CHAIN) ? null : examineChain(examined.raw)
 }
 
-/** How many mails wait since before a time, in milliseconds since the epoch. */
-export function waitingMails({ raw }: Examined, before: number): number {
-  return (
-    raw
-      .query<{ waiting: number }, [number]>('SELECT count(*) AS waiting FROM mail_requests WHERE requested_at < ?')
-      .get(before)?.waiting ?? 0
+/** How many mails wait since before a time, in milliseconds since the epoch, and why their last attempts failed. */
+export function waitingMails(examined: Examined, before: number): { waiting: number; reasons: string[] } {
+  const reason = examined.schema().pending.includes(MAILS) ? 'NULL' : 'last_error'
+  const rows = examined.raw
+    .query<{ waiting: number; reason: string | null }, [number]>(
+      `SELECT count(*) AS waiting, ${reason} AS reason FROM mail_requests WHERE requested_at < ? GROUP BY 2 ORDER BY 1 DESC`,
+    )
+    .all(before)
+  return {
+    waiting: rows.reduce((sum, { waiting }) => sum + waiting, 0),
+    reasons: rows.flatMap((row) => row.reason ?? []),
+  }
+}
+
+/**
+ * Why the mail server fails mails, the newest first, of the reasons that are asked for: what auth noted since a mail last
+ * went out, and what waiting mails failed for. Times are in milliseconds since the epoch, null where none was kept.
+ */
+export function mailTroubles(examined: Examined, reasons: readonly string[]): { reason: string; at: number | null }[] {
+  if (examined.schema().pending.includes(MAILS)) return []
+  const value = examined.raw
+    .query<{ value: string }, []>("SELECT value FROM facts WHERE name = 'mail_trouble'")
+    .get()?.value
+  const noted: { reason: string; at: number | null }[] = value ? [JSON.parse(value)] : []
+  const waiting = examined.raw
+    .query<{ reason: string }, []>(
+      'SELECT DISTINCT last_error AS reason FROM mail_requests WHERE last_error IS NOT NULL',
+    )
+    .all()
+  return [...noted, ...waiting.map(({ reason }) => ({ reason, at: null }))].filter(({ reason }) =>
+    reasons.includes(reason),
   )
 }
 

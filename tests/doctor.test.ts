@@ -81,6 +81,7 @@ const inProduction: Env = {
   PUBLIC_URL: 'https://id.example.org',
   REGISTRATION: 'closed',
   SMTP_URL: 'smtps://mail.example.org',
+  MAIL_FROM: 'Example <no-reply@example.org>',
   TRUSTED_PROXIES: '127.0.0.1',
   BCRYPT_COST: '10',
 }
@@ -142,6 +143,15 @@ describe('in production', () => {
     ['links are http', { PUBLIC_URL: 'http://id.example.org' }, { 'settings.public_url': 'warning' }],
     ['links lead here', { PUBLIC_URL: '' }, { 'settings.public_url': 'warning' }],
     ['mails are files', { SMTP_URL: '' }, { 'settings.mail': 'warning' }],
+    ['R11: mails come from localhost', { MAIL_FROM: '' }, { 'settings.mail': 'warning' }],
+    ['R11: mails come from no domain', { MAIL_FROM: 'a@shop' }, { 'settings.mail': 'warning' }],
+    ['R26: mails go to a server without a password', { SMTP_URL: 'smtp://mail' }, {}],
+    ['R26: STARTTLS protects the password', { SMTP_URL: 'smtp://u:canary@mail' }, {}],
+    ...['requireTLS=false', 'tls.rejectUnauthorized=false'].map((option): (typeof rows)[number] => [
+      `R26: nothing protects the password: ${option}`,
+      { SMTP_URL: `smtp://u:canary@mail?${option}` },
+      { 'settings.mail': 'warning' },
+    ]),
     ['the proxy is not named', { TRUSTED_PROXIES: '' }, { 'settings.proxies': 'warning' }],
     ['a key repeats itself', { OPERATOR_API_KEY: 'ab'.repeat(20) }, { 'secrets.strength': 'failed' }],
   ]
@@ -176,6 +186,7 @@ describe('one thing broken is found, and nothing else', () => {
     `INSERT INTO deliveries (event_id, target, next_at, status, since) VALUES ('e', 'amqp', 0, '${status}', ${since})`
   const notice = (payload: string, subject = "'x'", kind = 'audit') =>
     `INSERT INTO outbox (target, kind, subject, payload) SELECT 'auth', '${kind}', ${subject}, '${payload}'`
+  const trouble = (value: string) => `INSERT INTO facts (name, value) VALUES ('mail_trouble', '${value}')`
   const SAMPLE = 'SELECT user_id FROM accounts LIMIT 1'
 
   const rows: [what: string, damage: (dataDir: string) => unknown, found: Statuses, said?: RegExp][] = [
@@ -319,6 +330,46 @@ describe('one thing broken is found, and nothing else', () => {
         `INSERT INTO mail_requests (id, email, requested_at) VALUES ('x', 'a@example.org', ${ago(700)})`,
       ),
       { 'mail.waiting': 'warning' },
+      /1 mail has not gone out for ten minutes$/,
+    ],
+    [
+      'R15: mails that the server defers',
+      at(
+        'auth.sqlite',
+        `INSERT INTO mail_requests (id, email, requested_at, last_error) VALUES ('x', 'a@example.org', ${ago(700)}, 'deferred')`,
+      ),
+      { 'mail.waiting': 'warning' },
+      /for ten minutes \(deferred\)/,
+    ],
+    [
+      'R15: a mail server that refuses the login',
+      (dir) => {
+        change(join(dir, 'auth.sqlite'), trouble('{"reason":"authentication_failed","at":1795168800000}'))
+        return { SMTP_URL: 'smtp://u:canary@mail' }
+      },
+      { 'mail.waiting': 'warning' },
+      /refuses the user and password of SMTP_URL \(authentication_failed, at 2026-11-20 10:00:00Z\)/,
+    ],
+    [
+      'R15: a mail server that does not relay to this one',
+      (dir) => {
+        const row = `('x', 'a@example.org', ${ago(5)}, 'relay_denied')`
+        change(
+          join(dir, 'auth.sqlite'),
+          `INSERT INTO mail_requests (id, email, requested_at, last_error) VALUES ${row}`,
+        )
+        return { SMTP_URL: 'smtp://mail' }
+      },
+      { 'mail.waiting': 'warning' },
+      /does not relay mails for this machine \(relay_denied\)/,
+    ],
+    [
+      'R15: a mail server that takes mails again',
+      (dir) => {
+        change(join(dir, 'auth.sqlite'), trouble(''))
+        return { SMTP_URL: 'smtp://mail' }
+      },
+      {},
     ],
     [
       'an event that is late',

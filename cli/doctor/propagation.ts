@@ -1,12 +1,12 @@
-import { type Drift, drifts, type Examined, undelivered, waitingMails, waitingNotices } from '../../db/examine.ts'
+import { type Drift, drifts, type Examined, undelivered, waitingNotices } from '../../db/examine.ts'
 import { count } from '../terminal.ts'
 import { type Check, type Finding, failed, ok, type Scene, warning } from './check.ts'
 import { withDatabase } from './databases.ts'
+import { mailWaiting } from './mail.ts'
 
 const LATE = 60_000
 /** Milliseconds that a change may take to reach auth. */
 const SETTLES = 1200
-const MAIL_LATE = 600_000
 const EVENT_LATE = 3_600_000
 
 export const propagationChecks: Check[] = [
@@ -25,15 +25,7 @@ export const propagationChecks: Check[] = [
     looksAt: 'auth knows of every user what users does: the same users, in the same version',
     look: tellDrift,
   },
-  {
-    id: 'mail.waiting',
-    looksAt: 'mails go out within ten minutes',
-    look: withDatabase('auth', (examined, { now }) => {
-      const waiting = waitingMails(examined, now - MAIL_LATE)
-      if (waiting === 0) return ok('No mail waits')
-      return warning(`${count(waiting)} mails have not gone out for ten minutes`, 'ch202 logs auth --level error')
-    }),
-  },
+  mailWaiting,
   {
     id: 'deliveries.waiting',
     looksAt: 'events reach webhooks and the broker: a warning where one has waited for an hour, or is dead',

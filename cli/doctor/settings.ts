@@ -1,6 +1,8 @@
 import { proxyVariables } from '../../services/kit/outgoing.ts'
 import { issuerOf } from '../../db/examine.ts'
 import { isUnreachable } from '../../services/kit/base-url.ts'
+import { readSender } from '../../services/kit/sender.ts'
+import { isOpenToOthers, readSmtpUrl } from '../../services/kit/smtp-url.ts'
 import { type Check, type Finding, failed, ok, type Scene, skipped, warning } from './check.ts'
 
 const COST_LEAST = 10
@@ -77,12 +79,13 @@ export const settingsChecks: Check[] = [
   },
   {
     id: 'settings.mail',
-    looksAt: '`SMTP_URL` is set, in production',
-    look: inTheOpen(({ smtpUrl }) =>
-      smtpUrl === undefined
-        ? warning('Mails are written as files and reach no one', 'SMTP_URL=smtps://…')
-        : ok('Mails are sent by SMTP'),
-    ),
+    looksAt:
+      '`SMTP_URL` is set and encrypts the password in it, and `MAIL_FROM` is an address that others can have, in production',
+    look: inTheOpen((config) => {
+      const [first, ...others] = mailFaults(config)
+      if (!first) return ok('Mails are sent by SMTP')
+      return warning([first, ...others].map(([message]) => message).join('; '), first[1])
+    }),
   },
   {
     id: 'settings.proxies',
@@ -104,6 +107,21 @@ export const settingsChecks: Check[] = [
     },
   },
 ]
+
+function mailFaults({ mailFrom, smtpUrl }: Settings): [message: string, suggestion: string][] {
+  const faults: [string, string][] = []
+  if (smtpUrl === undefined) faults.push(['Mails are written as files and reach no one', 'SMTP_URL=smtps://…'])
+  const server = smtpUrl === undefined ? '' : readSmtpUrl(smtpUrl)
+  if (typeof server === 'object' && isOpenToOthers(server))
+    faults.push(['The password of the mail server may reach others than that server', 'SMTP_URL=smtps://…'])
+  const sender = readSender(mailFrom)
+  if (typeof sender === 'object' && (LOCAL.test(sender.domain) || !sender.domain.includes('.')))
+    faults.push([
+      `Mails come from an address at ${sender.domain}, which mail servers refuse or take for spam`,
+      'MAIL_FROM=Example <no-reply@example.org>',
+    ])
+  return faults
+}
 
 type Settings = NonNullable<Scene['config']>
 

@@ -29,6 +29,24 @@ export type MailReason =
   | 'relay_denied'
   | 'policy_refused'
 
+/**
+ * What no attempt changes, whoever the recipient is: an operator has to. A message that is refused as a whole is among
+ * them, although its refusal is final.
+ */
+export const OPERATOR_REASONS: ReadonlySet<string> = new Set([
+  'not_a_mail_server',
+  'greeting_refused',
+  'hello_refused',
+  'no_starttls',
+  'tls_failed',
+  'authentication_failed',
+  'authentication_required',
+  'sender_refused',
+  'relay_denied',
+  'policy_refused',
+  'message_refused',
+])
+
 export interface MailFailure {
   outcome: Exclude<MailOutcome, 'sent'>
   reason: MailReason
@@ -59,8 +77,8 @@ const local = (reason: MailReason): MailFailure => ({ outcome: 'misconfigured', 
 const TLS = /CERT|TLS|SSL|EPROTO|ISSUER|SIGNATURE|HOSTNAME|_CRL|_CA$|_CHAIN|_PURPOSE|_UNTRUSTED/
 /** A login is missing (530), is not one (535) or is not allowed like this (534, 538): RFC 4954, 6. */
 const LOGIN = [530, 534, 535, 538]
-/** RFC 3463, 3.2 and 3.3: about the mailbox; X.1.7 and X.1.8 are about the sender. */
-const MAILBOX = /^5\.(1\.(?![78]$)|2\.)/
+/** RFC 3463, 3.2 and 3.3: about the mailbox; X.1.7 and X.1.8 are about the sender, X.1.0 about either. */
+const MAILBOX = /^5\.(1\.(?![078]$)|2\.)/
 /** RFC 3463, 3.8: about security or policy. */
 const POLICY = /^5\.7\./
 /** What servers say to a recipient when they mean whoever sends: many check that only once they know the recipient. */
@@ -100,7 +118,7 @@ function withoutAnswer({ code, command = 'CONN', originalCode = '', timeoutType 
 
 /** RFC 5321, 4.2.1: the same command will be refused again. Whose it is to fix depends on the command. */
 function permanent({ code, command = 'CONN', response = '', responseCode = 0 }: SmtpTrouble): MailFailure {
-  if (command === 'DATA') return ofMessage(code === 'EMESSAGE', responseCode)
+  if (command === 'DATA') return ofMessage(code === 'EMESSAGE', responseCode, response)
   if (LOGIN.includes(responseCode))
     return local(responseCode === 530 ? 'authentication_required' : 'authentication_failed')
   if (command.startsWith('AUTH')) return local('authentication_failed')
@@ -113,15 +131,17 @@ function permanent({ code, command = 'CONN', response = '', responseCode = 0 }: 
 }
 
 /** @param isWhole whether the message was answered, not the command that announces it */
-function ofMessage(isWhole: boolean, responseCode: number): MailFailure {
-  if (isWhole) return final('message_refused')
+function ofMessage(isWhole: boolean, responseCode: number, response: string): MailFailure {
+  // Some servers look for the mailbox, or for room in it (552), only now.
+  const ofMailbox = MAILBOX.test(enhancedIn(response)) || (responseCode === 552 && enhancedIn(response) === '')
+  if (isWhole) return final(ofMailbox ? 'mailbox_refused' : 'message_refused')
   if (LOGIN.includes(responseCode)) return local('authentication_required')
   // Out of order: the session was in the wrong state, which says nothing of the message.
   return responseCode === 503 ? local('policy_refused') : final('message_refused')
 }
 
 function ofRecipient(responseCode: number, response: string): MailFailure {
-  const enhanced = /^\d{3}[ -](\d\.\d{1,3}\.\d{1,3})\b/.exec(response)?.[1] ?? ''
+  const enhanced = enhancedIn(response)
   const reason = reasonIn(response)
   if (reason === 'sender_refused' || /^5\.1\.[78]$/.test(enhanced)) return local('sender_refused')
   if (MAILBOX.test(enhanced)) return final('mailbox_refused')
@@ -129,6 +149,11 @@ function ofRecipient(responseCode: number, response: string): MailFailure {
   // 503: something else must come first, as a login. 553: the answer of some servers that do not relay.
   if (POLICY.test(enhanced) || responseCode === 503 || responseCode === 553) return local('policy_refused')
   return final('mailbox_refused')
+}
+
+/** The enhanced code of an answer (RFC 3463); empty: there is none. */
+function enhancedIn(response: string): string {
+  return /^\d{3}[ -](\d\.\d{1,3}\.\d{1,3})\b/.exec(response)?.[1] ?? ''
 }
 
 /** Looked for beside the addresses that the server repeats: a mailbox may be called relay. */

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { type Clock, DAY, HOUR, MINUTE, SECOND } from '../kit/clock.ts'
 import type { Log } from '../kit/log.ts'
 import { rest } from './deliverer.ts'
-import type { MailOutcome, MailReason } from './mail-outcome.ts'
+import { type MailOutcome, type MailReason, OPERATOR_REASONS } from './mail-outcome.ts'
 import { type Letter, type Mailer, MailNotSent } from './mailer.ts'
 import type { AuthStore, MailKind, MailRequest } from './store.ts'
 
@@ -205,27 +205,12 @@ export class MailQueue {
   /** Keeps what an operator has to change, for `ch202 doctor`, until a mail goes out. */
   private async noteTrouble(reason: Failure['reason'] | null): Promise<void> {
     const { clock, store } = this.options
-    if (reason !== null && !OPERATORS.has(reason)) return
+    if (reason !== null && !OPERATOR_REASONS.has(reason)) return
     const before = (await store.fact(TROUBLE)) || null
     if (reason === null && before === null) return
     await store.setFact(TROUBLE, reason === null ? '' : JSON.stringify({ reason, at: clock.now() }))
   }
 }
-
-/** What no attempt changes. A message that is refused as a whole is not the recipient's fault either. */
-const OPERATORS: ReadonlySet<Failure['reason']> = new Set([
-  'not_a_mail_server',
-  'greeting_refused',
-  'hello_refused',
-  'no_starttls',
-  'tls_failed',
-  'authentication_failed',
-  'authentication_required',
-  'sender_refused',
-  'relay_denied',
-  'policy_refused',
-  'message_refused',
-])
 
 /**
  * How long after an attempt the next one is made, in milliseconds: doubled each time, up to a third of the mail's life, so

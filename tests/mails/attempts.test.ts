@@ -65,7 +65,7 @@ const ROWS: Row[] = [
   ['refused', 'RCPT', '550 5.1.1 No such user', 'mailbox_refused'],
   ['refused', 'DATA', '554 5.5.1 No valid recipients', 'message_refused'],
   ['refused', 'message', '554 5.7.1 Spam', 'message_refused'],
-  ['refused', 'message', '552 5.2.2 Mailbox full', 'message_refused'],
+  ['refused', 'message', '552 5.2.2 Mailbox full', 'mailbox_refused'],
   ['misconfigured', 'greeting', '554 No service', 'greeting_refused'],
   ['misconfigured', 'greeting', 'HTTP/1.1 400 Bad Request', 'not_a_mail_server'],
   ['misconfigured', 'greeting', 'SSH-2.0-OpenSSH_9.6', 'not_a_mail_server'],
@@ -111,15 +111,15 @@ describe('R15: an attempt against a mail server that', () => {
   })
 
   test.each([
-    ['454 4.7.0 Not now', { outcome: 'retry', reason: 'deferred' }],
-    ['502 Not implemented', { outcome: 'misconfigured', reason: 'no_starttls' }],
-    ['220 Go on, in the clear', { outcome: 'misconfigured', reason: 'tls_failed' }],
-  ])('offers STARTTLS and answers it with %s: nothing goes out in the clear', async (answer, expected) => {
+    ['454 4.7.0 Not now', ['deferred']],
+    ['502 Not implemented', ['no_starttls']],
+    // A handshake that is not answered ends when its time is over.
+    ['220 Go on, in the clear', ['tls_failed', 'timeout']],
+  ])('offers STARTTLS and answers it with %s: nothing goes out in the clear', async (answer, reasons) => {
     const { port, server } = await scripted({ EHLO: '250-mail.example.org\n250 STARTTLS', STARTTLS: answer })
     const patience = { ...PATIENT, connection: 2000 }
-    const { outcome, reason } = await attempt(`smtp://127.0.0.1:${port}`, patience)
-    // A handshake that is not answered may end as its time is over.
-    expect([expected, { outcome: 'retry', reason: 'timeout' }]).toContainEqual({ outcome, reason })
+    const { reason } = await attempt(`smtp://127.0.0.1:${port}`, patience)
+    expect(reasons).toContain(String(reason))
     expect(commands(server).filter((word) => /MAIL|RCPT|DATA|AUTH/.test(word ?? ''))).toEqual([])
   })
 
@@ -162,7 +162,7 @@ describe('R15: an attempt against a mail server that', () => {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     const { port } = server.server.address() as { port: number }
     const got = await attempt(`smtp${secure ? 's' : ''}://127.0.0.1:${port}${options}`)
-    expect(got.reason as string | null).toBe(reason)
+    expect(got.reason).toBe(reason as never)
     expect(came).toEqual(reason === null ? [true] : [])
   })
 })
@@ -231,7 +231,7 @@ describe('R26: with a password for a server that is not this machine', () => {
   ])('%s: it is sent', async (_, host, options, login) => {
     const { port, server } = await scripted(OFFERS_LOGIN)
     expect((await attempt(`smtp://${host}:${port}${options}`)).outcome).toBe('sent' as never)
-    expect(commands(server).filter((word) => word === 'AUTH')).toEqual(login)
+    expect(commands(server).filter((word) => word === 'AUTH')).toEqual(login as never)
     expect(server.messages).toHaveLength(1)
   })
 

@@ -2,8 +2,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { TROUBLES } from '../../cli/doctor/mail.ts'
 import { openAuthStore } from '../../db/auth/store.ts'
-import type { MailFailure } from '../../services/auth/mail-outcome.ts'
+import { type MailFailure, OPERATOR_REASONS } from '../../services/auth/mail-outcome.ts'
 import { type Mail, MailNotSent } from '../../services/auth/mailer.ts'
 import { MailQueue } from '../../services/auth/mails.ts'
 import type { AuthStore, MailKind, MailRequest } from '../../services/auth/store.ts'
@@ -260,4 +261,8 @@ describe('R5: what was sent is not sent again', () => {
     await eventually(async () => (await store.countMailRequests()) === 0, LONG)
     expect(sent[1]).toEqual(sent[0] as Mail)
   })
+})
+
+test('R15: ch202 doctor has words for everything that an operator has to change', () => {
+  expect(Object.keys(TROUBLES).toSorted()).toEqual([...OPERATOR_REASONS].toSorted())
 })
