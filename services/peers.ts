@@ -248,7 +248,11 @@ async function answerOf<T>(call: Promise<Answer<T>>, unavailable: ProblemCode): 
     throw new Problem(unavailable, {
       cause: new Fault(`A service refused the internal key, or is none: ${answer.status}`),
     })
-  throw new Problem(code, body?.message === undefined ? {} : { message: body.message })
+  const { errors, message } = body ?? {}
+  throw new Problem(code, {
+    ...(message === undefined ? {} : { message }),
+    ...(errors === undefined ? {} : { errors }),
+  })
 }
 
 /** For notices: a refusal stays one, so that the outbox can tell it from silence. */

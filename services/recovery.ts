@@ -1,7 +1,8 @@
 import { ADMIN, type Caller } from './kit/caller.ts'
 import type { Clock } from './kit/clock.ts'
+import { errorOf } from './kit/field-errors.ts'
 import type { Hasher } from './kit/hasher.ts'
-import { checkNewPassword } from './kit/password-policy.ts'
+import { passwordErrors } from './kit/password-policy.ts'
 import { invalid, Problem } from './kit/problem.ts'
 import type { Random } from './kit/random.ts'
 import { isEmail } from './kit/schema.ts'
@@ -44,10 +45,11 @@ export async function recoverAdmin(
   const caller = byTool(context)
   const known = await store.userByEmail(email)
   if (!known && !create) throw new Problem('user_not_found')
-  if (!known && !isEmail(email)) throw invalid('email must be an email')
   const own = known ? [known.email, known.username, known.name] : [email]
   const normal = password.normalize('NFC')
-  checkNewPassword('password', normal, passwordMinLength, own)
+  const errors = passwordErrors('password', normal, passwordMinLength, own)
+  if (!known && !isEmail(email)) errors.unshift(errorOf('email', { code: 'format', message: 'must be an email' }))
+  if (errors.length > 0) throw invalid(errors)
   const passwordHash = await hasher.hash(normal)
   if (!known) return { user: userRead(await add(context, email, passwordHash, caller)), created: true }
   for (let current: User | null = known; current; current = await store.userById(known.id)) {

@@ -1,6 +1,6 @@
-import { proxyVariables } from '../../services/kit/outgoing.ts'
 import { issuerOf } from '../../db/examine.ts'
 import { isUnreachable } from '../../services/kit/base-url.ts'
+import { proxyVariables } from '../../services/kit/outgoing.ts'
 import { readSender } from '../../services/kit/sender.ts'
 import { isOpenToOthers, readSmtpUrl } from '../../services/kit/smtp-url.ts'
 import { type Check, type Finding, failed, ok, type Scene, skipped, warning } from './check.ts'

@@ -10,6 +10,7 @@ import accountSearch from './migrations/0006_account_search.sql' with { type: 't
 
 export const AUDIT_CHAIN = '0002_audit_chain'
 export const EVENTS = '0004_events'
+export const MAILS = '0005_mails'
 export const ACCOUNT_SEARCH = '0006_account_search'
 
 /** In the order in which they are applied. Part of the program, so that the compiled tool has them too. */
@@ -18,6 +19,6 @@ export const authMigrations: readonly Migration[] = [
   { name: AUDIT_CHAIN, sql: auditChain, finish: chainAudit },
   { name: '0003_mail_requests', sql: mailRequests },
   { name: EVENTS, sql: events },
-  { name: '0005_mails', sql: mails },
+  { name: MAILS, sql: mails },
   { name: ACCOUNT_SEARCH, sql: accountSearch, finish: foldAccounts },
 ]

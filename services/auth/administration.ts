@@ -1,8 +1,9 @@
 import type { AuditEvent } from '../kit/audit.ts'
 import type { Caller } from '../kit/caller.ts'
 import { timestamp } from '../kit/clock.ts'
-import { type PageQuery, pageAnswer, pageRequest } from '../kit/page.ts'
-import { invalid } from '../kit/problem.ts'
+import { beside, errorOf, type FieldError, notAllowed } from '../kit/field-errors.ts'
+import { type PageQuery, pageAnswer, pageErrors, pageRequest } from '../kit/page.ts'
+import { invalid, invalidField } from '../kit/problem.ts'
 import type { AuthContext } from './context.ts'
 import type { AuditBody, RotateQuery } from './model.ts'
 import type { StoredKey } from './store.ts'
@@ -33,6 +34,12 @@ interface AuditQuery extends PageQuery {
   after_id?: string
 }
 
+/** What does not go together in a query of the audit. */
+export function auditErrors(query: { after_id?: unknown; cursor?: unknown; page?: unknown }): FieldError[] {
+  const twice = query.after_id !== undefined && query.page !== undefined
+  return [...pageErrors(query), ...(twice ? [errorOf('page', beside('after_id'))] : [])]
+}
+
 /**
  * The audit, newest first; with `after_id`, the rows that were written after that one, oldest first.
  * @throws Problem `validation_failed` for a cursor of another list, and where there is no row of that id
@@ -48,9 +55,9 @@ export async function listAudit({ store }: AuthContext, query: AuditQuery) {
     ...(request_id === undefined ? {} : { requestId: request_id }),
   }
   if (after_id === undefined) return pageAnswer(await store.listEvents(filter, asked), asked, list, eventRead)
-  if (query.page !== undefined) throw invalid('page should not exist beside after_id')
+  if (query.page !== undefined) throw invalid(auditErrors(query))
   const place = await store.placeOfEvent(after_id.toLowerCase())
-  if (!place) throw invalid('after_id must be the id of a row')
+  if (!place) throw invalidField('after_id', notAllowed('must be the id of a row'))
   const request = 'after' in asked ? asked : { size: asked.size, after: place }
   return pageAnswer(await store.listEvents(filter, request, 'oldest first'), request, list, eventRead)
 }

@@ -3,18 +3,21 @@ import type { Access } from '../kit/access.ts'
 import { hasCredential } from '../kit/answer.ts'
 import { isUnreachable } from '../kit/base-url.ts'
 import type { Caller } from '../kit/caller.ts'
+import { REQUIRED } from '../kit/field-errors.ts'
 import type { guard } from '../kit/guard.ts'
 import { operation } from '../kit/operation.ts'
-import { invalid } from '../kit/problem.ts'
+import { pageErrors } from '../kit/page.ts'
+import { invalidField } from '../kit/problem.ts'
 import { strict } from '../kit/schema.ts'
 import { registration, userRead } from '../kit/user.ts'
-import { listAudit, listKeys, recordEvent, rotateKey } from './administration.ts'
+import type { Rule } from '../kit/validation.ts'
+import { auditErrors, listAudit, listKeys, recordEvent, rotateKey } from './administration.ts'
 import type { AuthContext } from './context.ts'
 import { noteEmailChange } from './email-change.ts'
 import { takeEvents } from './event-intake.ts'
 import { jwksMaxAge } from './key-rotation.ts'
-import { login, register } from './login.ts'
-import { loginLimitOf, refusedLoginsOf } from './login-trouble.ts'
+import { login, loginErrors, register, registrationErrors } from './login.ts'
+import { limitErrors, loginLimitOf, refusedErrors, refusedLoginsOf } from './login-trouble.ts'
 import type { MailQueue } from './mails.ts'
 import {
   auditBody,
@@ -68,8 +71,17 @@ import {
   webhookStatusBody,
 } from './model.ts'
 import { cacheHealth, deleteUser, dropFromCache, listCache, syncCache, syncUser } from './password-cache.ts'
-import { confirmReset, requestReset } from './password-reset.ts'
-import { listSessions, logout, logoutAll, refreshSession, revokeSession, revokeSessions } from './sessions.ts'
+import { confirmReset, requestReset, resetErrors } from './password-reset.ts'
+import {
+  listErrors,
+  listSessions,
+  logout,
+  logoutAll,
+  refreshSession,
+  revokeSession,
+  revokeSessions,
+  whoseErrors,
+} from './sessions.ts'
 import { introspect, me, revokeToken, validateToken } from './tokens.ts'
 import {
   createWebhook,
@@ -78,6 +90,7 @@ import {
   listWebhooks,
   replayDeliveries,
   setWebhookStatus,
+  webhookErrors,
 } from './webhooks.ts'
 
 type Guarded = ReturnType<typeof guard>
@@ -96,6 +109,8 @@ async function refreshed(context: AuthContext, { refresh_token }: { refresh_toke
 
 /** The routes of the auth service for its users and for clients. */
 function publicRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded) {
+  const registering: Rule = (sent) => registrationErrors(context, sent)
+  const resetting: Rule = (sent) => resetErrors(context, sent)
   return new Elysia({ normalize: false })
     .use(guarded)
     .post(
@@ -108,6 +123,7 @@ function publicRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded) 
       {
         auth: ['anyone'],
         body: registration,
+        rules: registering,
         response: { 201: registered },
         detail: operation(
           'auth',
@@ -126,6 +142,7 @@ function publicRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded) 
     .post('/auth/login', async ({ body, caller }) => (await login(context, body, caller)).tokens, {
       auth: ['anyone'],
       body: loginBody,
+      rules: loginErrors,
       response: token,
       detail: operation(
         'auth',
@@ -176,7 +193,7 @@ function publicRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded) 
       // Not `headers`, of which the framework makes a record with each request.
       ({ body, request }) => {
         const presented = body?.token ?? /^bearer +(\S+)$/i.exec(request.headers.get('authorization') ?? '')?.[1]
-        if (presented === undefined) throw invalid('token is required')
+        if (presented === undefined) throw invalidField('token', REQUIRED)
         return validateToken(context, presented)
       },
       {
@@ -209,6 +226,7 @@ function publicRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded) 
     .get('/auth/sessions', ({ query, caller }) => listSessions(context, query, caller), {
       auth: ['user', 'operator'],
       query: sessionsQuery,
+      rules: listErrors,
       response: sessionPage,
       detail: operation('sessions', 'List live sessions'),
     })
@@ -218,6 +236,7 @@ function publicRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded) 
       {
         auth: ['operator'],
         query: revokeQuery,
+        rules: whoseErrors,
         response: revoked,
         detail: operation('sessions', 'End the sessions of a user, or all'),
       },
@@ -258,6 +277,7 @@ function publicRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded) 
       {
         auth: ['anyone'],
         body: resetConfirmBody,
+        rules: resetting,
         response: { 204: t.Void() },
         detail: operation(
           'auth',
@@ -388,6 +408,7 @@ function internalRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded
     .get('/admin/password-cache', ({ query }) => listCache(context, query), {
       auth: ['operator'],
       query: cacheQuery,
+      rules: pageErrors,
       response: cachePage,
       detail: operation('admin', 'List the password cache'),
     })
@@ -450,18 +471,21 @@ function internalRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded
     .get('/admin/audit', ({ query }) => listAudit(context, query), {
       auth: ['operator'],
       query: auditQuery,
+      rules: auditErrors,
       response: auditPage,
       detail: operation('admin', 'Read the audit'),
     })
     .get('/admin/login-limits', ({ query }) => loginLimitOf(context, query), {
       auth: ['operator'],
       query: loginLimitQuery,
+      rules: limitErrors,
       response: loginLimit,
       detail: operation('admin', 'Whether the logins of an account, or from an address, are paused'),
     })
     .get('/admin/refused-logins', ({ query }) => refusedLoginsOf(context, query), {
       auth: ['operator'],
       query: refusedLoginsQuery,
+      rules: refusedErrors,
       response: refusedLogins,
       detail: operation('admin', 'Logins that were refused of late before the password was looked at'),
     })
@@ -475,6 +499,7 @@ function internalRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded
 /** The routes by which operators say where the outside is told what happens. */
 function webhookRoutes(context: AuthContext, guarded: Guarded) {
   const params = t.Object({ webhook_id: t.String() })
+  const adding: Rule = (sent) => webhookErrors(context, sent)
   return new Elysia({ normalize: false })
     .use(guarded)
     .post(
@@ -487,6 +512,7 @@ function webhookRoutes(context: AuthContext, guarded: Guarded) {
       {
         auth: ['operator'],
         body: webhookBody,
+        rules: adding,
         response: { 201: newWebhook },
         detail: operation('webhooks', 'Add a webhook; its secret is told this once'),
       },
@@ -523,6 +549,7 @@ function webhookRoutes(context: AuthContext, guarded: Guarded) {
     .get('/admin/webhooks/deliveries', ({ query }) => listDeliveries(context, query), {
       auth: ['operator'],
       query: deliveriesQuery,
+      rules: pageErrors,
       response: deliveryPage,
       detail: operation('webhooks', 'List what is and was on its way'),
     })

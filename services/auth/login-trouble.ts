@@ -1,7 +1,8 @@
 import { isIP } from 'node:net'
 import { ClientAddress, limitKey } from '../kit/client-address.ts'
 import { timestamp } from '../kit/clock.ts'
-import { invalid } from '../kit/problem.ts'
+import { exactlyOne, type FieldError } from '../kit/field-errors.ts'
+import { invalid, invalidField } from '../kit/problem.ts'
 import type { AuthContext } from './context.ts'
 import { accountNamed, loginOf, strangerKey } from './password-cache.ts'
 
@@ -16,7 +17,7 @@ interface Whose {
  * @throws Problem `validation_failed` where not exactly one is named
  */
 export async function loginLimitOf(context: AuthContext, whose: Whose) {
-  onlyOne(whose, 'user_id, login and address')
+  onlyOne(limitErrors(whose))
   const { of, userId } = await countedUnder(context, whose)
   const address = whose.address === undefined ? null : addressIn(whose.address)
   const { pausedUntil, times } = await context.limits.state(address === null ? 'account' : 'address', address ?? of)
@@ -35,7 +36,7 @@ export async function loginLimitOf(context: AuthContext, whose: Whose) {
  * @throws Problem `validation_failed` where not exactly one is named
  */
 export async function refusedLoginsOf(context: AuthContext, whose: Whose & { request_id?: string }) {
-  onlyOne(whose, 'user_id, login, address and request_id')
+  onlyOne(refusedErrors(whose))
   const { of } = await countedUnder(context, whose)
   const address = whose.address === undefined ? null : addressIn(whose.address)
   const found = context.limits.refused.find((refused) => {
@@ -56,9 +57,19 @@ export async function refusedLoginsOf(context: AuthContext, whose: Whose & { req
   }
 }
 
-function onlyOne(whose: object, names: string): void {
-  const given = Object.values(whose).filter((value) => value !== undefined)
-  if (given.length !== 1) throw invalid(`exactly one of ${names} is required`)
+/** What is wrong with a question about limits: exactly one account or address is named. */
+export const limitErrors = (whose: object) =>
+  exactlyOne(whose, ['user_id', 'login', 'address'], { code: 'required', message: 'is required, or login, or address' })
+
+/** The same of a question about refused logins. */
+export const refusedErrors = (whose: object) =>
+  exactlyOne(whose, ['user_id', 'login', 'address', 'request_id'], {
+    code: 'required',
+    message: 'is required, or login, or address, or request_id',
+  })
+
+function onlyOne(errors: FieldError[]): void {
+  if (errors.length > 0) throw invalid(errors)
 }
 
 /** What the failures of an account are counted under; those of a name that auth does not know, under the name. */
@@ -71,7 +82,7 @@ async function countedUnder(context: AuthContext, { login, user_id }: Whose) {
 }
 
 function addressIn(text: string): string {
-  if (isIP(text) === 0) throw invalid('address must be an IP address')
+  if (isIP(text) === 0) throw invalidField('address', { code: 'format', message: 'must be an IP address' })
   // As that of a client is read: an IPv4 address may be written as an IPv6 one.
   return limitKey(new ClientAddress([]).of(text, () => null) ?? text)
 }

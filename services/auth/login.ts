@@ -2,8 +2,10 @@ import type { AuditEvent } from '../kit/audit.ts'
 import type { Caller } from '../kit/caller.ts'
 import { limitKey } from '../kit/client-address.ts'
 import { HOUR, timestamp } from '../kit/clock.ts'
+import { errorOf, exactlyOne, type FieldError, REQUIRED } from '../kit/field-errors.ts'
 import { type LimitRule, limit } from '../kit/limits.ts'
-import { invalid, Problem } from '../kit/problem.ts'
+import { passwordErrors } from '../kit/password-policy.ts'
+import { invalid, invalidField, Problem } from '../kit/problem.ts'
 import { isEmail } from '../kit/schema.ts'
 import type { UserCreate, UserRead } from '../kit/user.ts'
 import { type AuthContext, eventBy } from './context.ts'
@@ -77,10 +79,14 @@ async function loginNamed(
   return opened
 }
 
+/** What is wrong with a login: exactly one of the names is given. */
+export function loginErrors(sent: object): FieldError[] {
+  return exactlyOne(sent, ['email', 'username', 'login'])
+}
+
 function namedIn({ email, username, login }: LoginBody): Login {
-  const given = [email, username, login].filter((name) => name !== undefined)
-  if (given.length === 0) throw invalid('email is required')
-  if (given.length > 1) throw invalid('email, username and login should not exist together')
+  const errors = loginErrors({ email, username, login })
+  if (errors.length > 0) throw invalid(errors)
   if (email !== undefined) return loginOf(email, 'email')
   return username === undefined ? loginOf(login ?? '') : loginOf(username, 'username')
 }
@@ -143,11 +149,9 @@ export async function register(
 /** Registers a user through users, without a session. @throws Problem as `register` */
 export async function registerUser(context: AuthContext, body: UserCreate, caller: Caller): Promise<UserRead> {
   const { clock, config, store, users } = context
-  const field = OPERATOR_FIELDS.find((name) => name in body)
-  if (field) throw new Problem('forbidden_field', { message: `Only an operator may set ${field}` })
-  if (!config.registrationOpen) throw new Problem('registration_closed')
+  refuseRegistration(config, body)
   const { email, name, password, username } = body
-  if (password === undefined) throw invalid('password is required')
+  if (password === undefined) throw invalidField('password', REQUIRED)
   if (config.rateLimit && caller.ip) await limit(store, REGISTRATIONS, caller.ip, clock.now())
   const user = {
     email,
@@ -159,6 +163,24 @@ export async function registerUser(context: AuthContext, body: UserCreate, calle
   // Users writes down that it was made; from where is known here alone.
   await store.addEvent(eventBy(context, caller, 'user.registered', made.id))
   return made
+}
+
+/** @throws Problem `forbidden_field`, `registration_closed` */
+function refuseRegistration({ registrationOpen }: AuthContext['config'], sent: object): void {
+  const field = OPERATOR_FIELDS.find((name) => name in sent)
+  if (field) throw new Problem('forbidden_field', { message: `Only an operator may set ${field}` })
+  if (!registrationOpen) throw new Problem('registration_closed')
+}
+
+/**
+ * What is wrong with a registration beyond its schema, as far as users need not be asked.
+ * @throws Problem `forbidden_field`, `registration_closed`
+ */
+export function registrationErrors({ config }: AuthContext, sent: Record<string, unknown>): FieldError[] {
+  refuseRegistration(config, sent)
+  const { email, name, password, username } = sent
+  if (password === undefined) return [errorOf('password', REQUIRED)]
+  return passwordErrors('password', password, config.passwordMinLength, [email, username, name])
 }
 
 async function fetchAccount(context: AuthContext, userId: string, caller: Caller): Promise<Account> {

@@ -1,9 +1,11 @@
 import { type Static, t } from 'elysia'
 import { EVENT_TYPES } from '../kit/events.ts'
+import { mistyped } from '../kit/field-errors.ts'
 import { page, pageQuery, searchQuery } from '../kit/page.ts'
 import {
   checked,
   email,
+  flag,
   integer,
   LATEST,
   listOf,
@@ -11,6 +13,7 @@ import {
   moment,
   nullable,
   number,
+  object,
   oneFieldOf,
   oneOf,
   queryFlag,
@@ -18,6 +21,7 @@ import {
   text,
   time,
   uuid,
+  whole,
 } from '../kit/schema.ts'
 import { ofEachService } from '../kit/services.ts'
 import { newPassword, userRead } from '../kit/user.ts'
@@ -145,15 +149,6 @@ export const metadata = strict({
 
 // Between the services.
 
-const whole = (most = Number.MAX_SAFE_INTEGER) =>
-  checked<number>({ type: 'integer', minimum: 0, maximum: most }, (value) =>
-    Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= most
-      ? undefined
-      : `must be a whole number from 0 to ${most}`,
-  )
-const flag = () =>
-  checked<boolean>({ type: 'boolean' }, (value) => (typeof value === 'boolean' ? undefined : 'must be a boolean'))
-
 /**
  * The record, as users answers it, and the marks that only our own users service sends: what the changes up to this
  * version ended, so that nothing is missed by a notice that was.
@@ -164,18 +159,20 @@ export const syncBody = strict({
   username: nullable(text({ least: 3, most: 32 })),
   name: nullable(text({ most: 200 })),
   roles: checked<string[]>({ type: 'array', items: { type: 'string' } }, (value) =>
-    Array.isArray(value) && value.every((role) => typeof role === 'string') ? undefined : 'must be an array of strings',
+    Array.isArray(value) && value.every((role) => typeof role === 'string')
+      ? undefined
+      : mistyped('an array of strings'),
   ),
   status: oneOf('active', 'disabled'),
   email_verified: flag(),
   created_at: moment(),
   updated_at: moment(),
   password_hash: nullable(text({ least: 1, most: 512 })),
-  password_version: whole(),
-  sessions_from: t.Optional(whole()),
+  password_version: whole(0),
+  sessions_from: t.Optional(whole(0)),
   session_kept: t.Optional(nullable(uuid())),
-  all_sessions_from: t.Optional(whole()),
-  tokens_from: t.Optional(whole()),
+  all_sessions_from: t.Optional(whole(0)),
+  tokens_from: t.Optional(whole(0)),
 })
 export type SyncBody = Static<typeof syncBody>
 export const syncManyBody = strict({ users: t.Array(syncBody) })
@@ -191,17 +188,12 @@ export const emailChangedBody = strict({
 })
 export type EmailChangedBody = Static<typeof emailChangedBody>
 
-const object = () =>
-  checked<Record<string, unknown>>({ type: 'object' }, (value) =>
-    typeof value === 'object' && value !== null && !Array.isArray(value) ? undefined : 'must be an object',
-  )
-
 /** What the outside is told of; its `data` is what the service that tells it says. */
 export const eventBody = strict({
   id: uuid(),
   type: oneOf(...EVENT_TYPES),
   user_id: uuid(),
-  at: whole(LATEST),
+  at: whole(0, LATEST),
   data: object(),
 })
 export type EventBody = Static<typeof eventBody>
@@ -221,7 +213,7 @@ export const auditPage = page(auditEvent)
 export const auditBody = strict({
   id: uuid(),
   // A later time has no form in RFC 3339, and could be listed nowhere.
-  at: whole(LATEST),
+  at: whole(0, LATEST),
   type: matching(/^[a-z_]+\.[a-z_]+$/, 'must be noun.verb'),
   user_id: nullable(uuid()),
   actor: text({ least: 1, most: 100 }),

@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto'
 import { isIP } from 'node:net'
 import type { Caller } from '../kit/caller.ts'
 import { HOUR, MINUTE } from '../kit/clock.ts'
+import type { FieldError } from '../kit/field-errors.ts'
 import { type LimitRule, limit, type PaceRule, pace } from '../kit/limits.ts'
+import { passwordErrors } from '../kit/password-policy.ts'
 import { Problem } from '../kit/problem.ts'
 import { type AuthContext, eventBy } from './context.ts'
 import type { Letter } from './mailer.ts'
@@ -81,6 +83,11 @@ export async function confirmReset(
   const record = await users.passwordRecord(userId, caller.requestId)
   if (record) await syncUser(context, record, caller)
   await limits.forget(userId)
+}
+
+/** What is wrong with a new password before it is known whose it will be. */
+export function resetErrors({ config }: AuthContext, { new_password }: { new_password?: unknown }): FieldError[] {
+  return passwordErrors('new_password', new_password, config.passwordMinLength, [])
 }
 
 function hashOf(token: string): Buffer {

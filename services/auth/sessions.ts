@@ -1,10 +1,12 @@
 import { CLIENT_ID, type Claims, signAccessToken } from '../kit/access-token.ts'
 import type { Caller } from '../kit/caller.ts'
 import { MINUTE, timestamp } from '../kit/clock.ts'
+import { beside, errorOf, type FieldError } from '../kit/field-errors.ts'
 import { secondsUntil } from '../kit/limits.ts'
-import { type PageQuery, pageAnswer, pageRequest } from '../kit/page.ts'
+import { type PageQuery, pageAnswer, pageErrors, pageRequest } from '../kit/page.ts'
 import { invalid, Problem } from '../kit/problem.ts'
 import { isUuid } from '../kit/random.ts'
+import type { Sender } from '../kit/validation.ts'
 import { type AuthContext, eventBy } from './context.ts'
 import type { SessionRead, Token } from './model.ts'
 import { hashOfRefreshToken, type Presented, readRefreshToken, refreshToken } from './refresh-token.ts'
@@ -174,11 +176,28 @@ interface Whose {
   all?: 'true' | 'false'
 }
 
+/** What is wrong where either a user or everyone must be named. */
+export function whoseErrors({ all, user_id }: { all?: unknown; user_id?: unknown }): FieldError[] {
+  const isNamed = user_id !== undefined
+  if ((all === 'true') !== isNamed) return []
+  return [errorOf('user_id', isNamed ? beside('all') : { code: 'required', message: 'is required, or all=true' })]
+}
+
+/** What is wrong with a question about sessions: an operator's key has none of its own. */
+export function listErrors(
+  query: Partial<Record<keyof (PageQuery & Whose), unknown>>,
+  { caller }: Pick<Sender, 'caller'>,
+): FieldError[] {
+  const { all, user_id } = query
+  const mustName = user_id !== undefined || all === 'true' || caller.userId === null
+  return [...pageErrors(query), ...(mustName ? whoseErrors(query) : [])]
+}
+
 /** Ends the sessions of a user, or all. @throws Problem `validation_failed` where neither or both are named */
 export async function revokeSessions(context: AuthContext, whose: Whose, caller: Caller): Promise<number> {
   const { clock, feed, store } = context
-  const everyone = whose.all === 'true'
-  if (everyone === (whose.user_id !== undefined)) throw invalid('user_id or all=true is required, and not both')
+  const errors = whoseErrors(whose)
+  if (errors.length > 0) throw invalid(errors)
   if (whose.user_id !== undefined) return await endSessionsOf(context, whose.user_id.toLowerCase(), caller, 'operator')
   const ending: Ending = { reason: 'operator', now: clock.now() }
   const ended = await store.endAllSessions(ending, eventBy(context, caller, 'session.all_revoked', null))
@@ -224,12 +243,11 @@ export async function end(
  * @throws Problem `forbidden` to name another without being an operator, `validation_failed`
  */
 export async function listSessions(context: AuthContext, query: PageQuery & Whose, caller: Caller) {
-  const { user_id, all } = query
-  if ((user_id !== undefined || all !== undefined) && !caller.operator) throw new Problem('forbidden')
-  if (user_id !== undefined && all === 'true') throw invalid('user_id should not exist beside all')
-  const userId = all === 'true' ? null : (user_id?.toLowerCase() ?? caller.userId)
-  if (userId === null && all !== 'true') throw invalid('user_id or all=true is required')
-
+  const isAboutOthers = query.user_id !== undefined || query.all !== undefined
+  if (isAboutOthers && !caller.operator) throw new Problem('forbidden')
+  const errors = listErrors(query, { caller })
+  if (errors.length > 0) throw invalid(errors)
+  const userId = query.all === 'true' ? null : (query.user_id?.toLowerCase() ?? caller.userId)
   const list = JSON.stringify(['sessions', userId])
   const request = pageRequest(query, list)
   const slice = await context.store.listSessions(userId, context.clock.now(), request)

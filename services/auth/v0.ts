@@ -1,12 +1,14 @@
 import { Elysia, t } from 'elysia'
 import { timestamp } from '../kit/clock.ts'
+import { exactlyOne } from '../kit/field-errors.ts'
 import type { guard } from '../kit/guard.ts'
 import { operation } from '../kit/operation.ts'
 import { invalid } from '../kit/problem.ts'
 import { oneFieldOf, strict, text, time } from '../kit/schema.ts'
 import { credentialsV0, userV0 } from '../kit/user.ts'
+import type { Rule } from '../kit/validation.ts'
 import type { AuthContext } from './context.ts'
-import { login, registerUser } from './login.ts'
+import { login, loginErrors, registerUser, registrationErrors } from './login.ts'
 import { loginBody } from './model.ts'
 import { type Opened, refreshSession } from './sessions.ts'
 
@@ -23,8 +25,11 @@ const refreshBody = strict(
   { ...oneFieldOf('refreshToken', 'refresh_token'), examples: [{ refreshToken: UUID_V4 }] },
 )
 
+const refreshErrors = (sent: object) => exactlyOne(sent, ['refreshToken', 'refresh_token'])
+
 /** The contract of version 0.0.1, at the root alone: other shapes, the same functions. */
 export function authV0(context: AuthContext, guarded: ReturnType<typeof guard>) {
+  const registering: Rule = (sent) => registrationErrors(context, sent)
   return new Elysia({ normalize: false })
     .use(guarded)
     .post(
@@ -36,6 +41,7 @@ export function authV0(context: AuthContext, guarded: ReturnType<typeof guard>) 
       {
         auth: ['anyone'],
         body: credentialsV0,
+        rules: registering,
         response: userV0,
         detail: operation(
           'v0',
@@ -53,6 +59,7 @@ export function authV0(context: AuthContext, guarded: ReturnType<typeof guard>) 
     .post('/auth/login', async ({ body, caller }) => tokensOf(await login(context, body, caller, 'v0')), {
       auth: ['anyone'],
       body: loginBody,
+      rules: loginErrors,
       response: tokensV0,
       detail: operation(
         'v0',
@@ -67,15 +74,15 @@ export function authV0(context: AuthContext, guarded: ReturnType<typeof guard>) 
     .post(
       '/auth/refresh',
       async ({ body, caller }) => {
+        const errors = refreshErrors(body)
         const token = body.refreshToken ?? body.refresh_token
-        if (token === undefined) throw invalid('refreshToken is required')
-        if (body.refreshToken !== undefined && body.refresh_token !== undefined)
-          throw invalid('refresh_token should not exist beside refreshToken')
+        if (token === undefined || errors.length > 0) throw invalid(errors)
         return tokensOf(await refreshSession(context, token, caller))
       },
       {
         auth: ['anyone'],
         body: refreshBody,
+        rules: refreshErrors,
         response: tokensV0,
         detail: operation(
           'v0',

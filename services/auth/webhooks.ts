@@ -1,8 +1,9 @@
 import type { Caller } from '../kit/caller.ts'
 import { timestamp } from '../kit/clock.ts'
 import type { EventType } from '../kit/events.ts'
+import { type Complaint, errorOf, type FieldError, notAllowed } from '../kit/field-errors.ts'
 import { type PageQuery, pageAnswer, pageRequest } from '../kit/page.ts'
-import { invalid, Problem } from '../kit/problem.ts'
+import { invalid, invalidField, Problem } from '../kit/problem.ts'
 import { type AuthContext, eventBy } from './context.ts'
 import { sealedName } from './outside.ts'
 import type { Delivery, DeliveryFilter, DeliveryStatus, Webhook } from './store.ts'
@@ -23,13 +24,14 @@ interface NewWebhook {
  */
 export async function createWebhook(context: AuthContext, body: NewWebhook, caller: Caller) {
   const { clock, feed, outside, random, sealing, store } = context
-  const url = checkedUrl(body.url, context.config.production)
-  if (body.types?.length === 0) throw invalid('types must name at least one; without it, all are meant')
+  const errors = webhookErrors(context, body)
+  if (errors.length > 0) throw invalid(errors)
+  const { href } = new URL(body.url)
   const id = random.id()
   const secret = random.bytes(SECRET_BYTES)
   const webhook: Webhook = {
     id,
-    url,
+    url: href,
     description: body.description ?? null,
     types: body.types ?? [],
     sealedSecret: sealing.seal(secret, sealedName(id)),
@@ -38,7 +40,7 @@ export async function createWebhook(context: AuthContext, body: NewWebhook, call
   }
   const event = eventBy(context, caller, 'webhook.created', null, { id, types: webhook.types })
   const seq = await store.addWebhook(webhook, MOST, event)
-  if (seq === null) throw invalid(`There are ${MOST} webhooks, which is the most: delete one first`)
+  if (seq === null) throw invalidField('body', TOO_MANY)
   await outside.webhooksChanged()
   await feed.announceUpTo(seq)
   return { ...webhookRead(webhook), secret: secretText(secret) }
@@ -111,18 +113,37 @@ export async function replayDeliveries(context: AuthContext, body: Replay, calle
   return { replayed }
 }
 
+/** What is wrong with a new webhook beyond its schema. */
+export function webhookErrors(
+  { config }: AuthContext,
+  { types, url }: { types?: unknown; url?: unknown },
+): FieldError[] {
+  const complaint = typeof url === 'string' ? urlComplaint(url, config.production) : undefined
+  const errors = complaint ? [errorOf('url', complaint)] : []
+  if (Array.isArray(types) && types.length === 0) errors.push(errorOf('types', NO_TYPES))
+  return errors
+}
+
+const NO_TYPES: Complaint = { code: 'required', message: 'must name at least one; without it, all are meant' }
+const TOO_MANY: Complaint = {
+  code: 'too_many',
+  message: `would be one more than the ${MOST} webhooks that there may be: delete one first`,
+  limit: MOST,
+}
+
 /**
- * The address as it is kept. In production what is told goes encrypted, or does not leave the machine.
- * @throws Problem `validation_failed`, which does not repeat it: an address may hold a secret
+ * What is wrong with an address, without repeating it: it may hold a secret. In production events go encrypted, or do
+ * not leave the machine.
  */
-function checkedUrl(text: string, production: boolean): string {
+function urlComplaint(text: string, production: boolean): Complaint | undefined {
   const url = URL.parse(text)
-  if (!url || !/^https?:$/.test(url.protocol)) throw invalid('url must be an address that begins with https://')
-  if (url.username || url.password) throw invalid('url must not hold a user or a password')
-  if (url.hash) throw invalid('url must not hold a fragment')
+  if (!url || !/^https?:$/.test(url.protocol))
+    return { code: 'format', message: 'must be an address that begins with https://' }
+  if (url.username || url.password) return notAllowed('must not hold a user or a password')
+  if (url.hash) return notAllowed('must not hold a fragment')
   if (production && url.protocol === 'http:' && !LOOPBACK.test(url.hostname))
-    throw invalid('url must begin with https:// in production, but for an address of this machine')
-  return url.href
+    return notAllowed('must begin with https:// in production, but for an address of this machine')
+  return undefined
 }
 
 function webhookRead({ createdAt, description, id, status, types, url }: Webhook) {

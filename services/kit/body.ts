@@ -1,10 +1,14 @@
-import { fieldName, invalid, Problem } from './problem.ts'
+import { errorOf, type FieldError, mistyped } from './field-errors.ts'
+import { invalid, invalidField, Problem } from './problem.ts'
 
 const BODY_MAX = 64 * 1024
 const DEPTH_MAX = 32
 
-/** A body as it was read, or why it could not be: told only after the caller's credentials were checked. */
-export type Body = { value: unknown } | { problem: Problem }
+/**
+ * A body as it was read, or why it will not do: for the caller only once their credentials were checked. A problem of
+ * single fields comes with the value, so that what else is wrong with it can be added.
+ */
+export type Body = { value: unknown } | { problem: Problem; value?: object }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
 
@@ -50,12 +54,14 @@ export function encodingProblem(headers: Headers): Problem | undefined {
 /** Shorter than any token. */
 const FORM_FIELD = /^\w{1,32}$/
 
+const NO_FORM = { code: 'format', message: 'must be a form of named fields' } as const
+
 function readForm(source: string): Body {
   try {
     const fields = new URLSearchParams(source)
     // A token sent without its name stands where a name does, and would come back as a field that no one knows.
-    for (const name of fields.keys()) if (!FORM_FIELD.test(name)) throw invalid('body must be a form of named fields')
-    return { value: inNfc(Object.fromEntries(fields), '') }
+    for (const name of fields.keys()) if (!FORM_FIELD.test(name)) throw invalidField('body', NO_FORM)
+    return normalized(Object.fromEntries(fields))
   } catch (error) {
     return { problem: error instanceof Problem ? error : malformed('The body is not a form in UTF-8') }
   }
@@ -78,9 +84,10 @@ export function readObject(source: string, ascii = false): Body {
     if (tooDeep(source)) return { problem: malformed('The body is nested too deeply') }
     const value: unknown = JSON.parse(source)
     // Here, because the validation of a body that may be left out lets pass whatever is no object.
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) throw invalid('body must be an object')
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      throw invalidField('body', mistyped('an object'))
     // Of ASCII without an escape there is but one spelling.
-    return { value: ascii && !source.includes('\\') ? value : inNfc(value, '') }
+    return ascii && !source.includes('\\') ? { value } : normalized(value)
   } catch (error) {
     // The parser's own message quotes the body, which may hold a password.
     return { problem: error instanceof Problem ? error : malformed(UNREADABLE) }
@@ -142,17 +149,23 @@ function tooDeep(source: string): boolean {
  * One spelling for every string that comes in: a password typed on a Mac (NFD) and one typed elsewhere (NFC) are the
  * same. A lone surrogate is refused, because the hasher calls any two of them equal.
  */
-function inNfc(value: unknown, path: string): unknown {
+function normalized(value: object): Body {
+  const errors: FieldError[] = []
+  inNfc(value, '', errors)
+  return errors.length > 0 ? { problem: invalid(errors), value } : { value }
+}
+
+function inNfc(value: unknown, path: string, errors: FieldError[]): unknown {
   if (typeof value === 'string') {
-    const fault = value.isWellFormed() ? value.includes('\0') && 'NUL' : 'lone surrogates'
-    if (fault) throw invalid(`${path === '' ? 'body' : fieldName(path)} must not contain ${fault}`)
-    return value.normalize('NFC')
+    const foreign = value.isWellFormed() ? value.includes('\0') && 'NUL' : 'lone surrogates'
+    if (!foreign) return value.normalize('NFC')
+    errors.push(errorOf(path, { code: 'pattern', message: `must not contain ${foreign}` }))
+    return value
   }
-  if (Array.isArray(value)) return value.map((element, index) => inNfc(element, `${path}${path && '.'}${index}`))
   if (value === null || typeof value !== 'object') return value
   for (const [name, field] of Object.entries(value)) {
     // Own properties only: `__proto__` from a body is one, and stays one until it is refused as unknown.
-    const clean = inNfc(field, name)
+    const clean = inNfc(field, `${path}${path && '.'}${name}`, errors)
     if (clean !== field) Object.defineProperty(value, name, { value: clean, enumerable: true })
   }
   return value

@@ -3,6 +3,7 @@ import { type Access, type AccessOptions, accessControl, allow } from './access.
 import type { Caller } from './caller.ts'
 import type { ModuleGate, ModuleGates } from './module-gate.ts'
 import type { Problem } from './problem.ts'
+import type { Rule } from './validation.ts'
 
 export interface GuardOptions extends AccessOptions {
   /** Needed where a route names a module. */
@@ -16,7 +17,7 @@ export interface Arrival {
   requestId: string
   /** The other end of the connection. Gives null for a call within the process. */
   address: () => string | null
-  /** Why the body could not be read. */
+  /** Why the body could not be read, or what in it will not do. */
   fault?: Problem
 }
 
@@ -58,6 +59,8 @@ export function guard(options: GuardOptions) {
         if (arrival.fault) throw arrival.fault
       }),
     }),
+    // See `Rule`.
+    rules: (rule: Rule) => ({ detail: { 'x-rules': rule } as DocumentDecoration }),
     module: (id: string) => ({
       detail: { 'x-module': id } as DocumentDecoration,
       introspect: (route: object) => setGate(route, gateFor(id, options.modules)),

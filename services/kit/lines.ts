@@ -1,6 +1,6 @@
 import { type Body, decode, encodingProblem, mediaType, readBytes, readObject } from './body.ts'
 import { Fault, type Log } from './log.ts'
-import { Problem } from './problem.ts'
+import { invalid, Problem } from './problem.ts'
 
 /** What a body of lines may have: bulk work comes in many requests of this size. */
 const LINES_MAX = 1024 * 1024
@@ -46,13 +46,19 @@ function* linesOf<T>(source: string, check: (value: unknown) => T): Generator<Li
 }
 
 function checked<T>(body: Body, check: (value: unknown) => T): Checked<T> {
-  if ('problem' in body) return body
+  const problem = 'problem' in body ? body.problem : undefined
+  if (problem && body.value === undefined) return { problem }
   try {
-    return { value: check(body.value) }
+    const value = check(body.value)
+    return problem ? { problem } : { value }
   } catch (error) {
-    if (error instanceof Problem) return { problem: error }
+    if (error instanceof Problem) return { problem: both(problem, error) }
     throw error
   }
+}
+
+function both(one: Problem | undefined, other: Problem): Problem {
+  return one?.errors && other.errors ? invalid([...one.errors, ...other.errors]) : other
 }
 
 /**

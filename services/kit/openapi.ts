@@ -1,8 +1,9 @@
 import { FormatRegistry } from '@sinclair/typebox'
 import type { AnyElysia } from 'elysia'
 import type { Access } from './access.ts'
+import { ERRORS_MAX, errorOf, FIELD_CODES, tooShort } from './field-errors.ts'
 import { LINES_TYPE } from './lines.ts'
-import { PROBLEM_CODES, Problem, type ProblemCode, statusOf } from './problem.ts'
+import { invalid, invalidField, PROBLEM_CODES, Problem, type ProblemCode, statusOf } from './problem.ts'
 import { sample } from './sample.ts'
 
 /** As much of OpenAPI 3.1 as is written here. */
@@ -119,7 +120,7 @@ export function openApiDocument(title: string, version: string, paths: Paths): O
           description: 'The operator key as a Bearer, as Prometheus sends it',
         },
       },
-      schemas: { Problem: PROBLEM },
+      schemas: { FieldError: FIELD_ERROR, Problem: PROBLEM },
       examples: Object.fromEntries(PROBLEM_CODES.map((code) => [code, { value: exampleOf(code) }])),
     },
   }
@@ -143,8 +144,26 @@ const PROBLEM: Json = {
     message: { anyOf: [{ type: 'string' }, { type: 'array', items: { type: 'string' } }] },
     code: { type: 'string', enum: PROBLEM_CODES },
     requestId: { type: 'string' },
+    errors: {
+      type: 'array',
+      description: `What is wrong, field by field, at most ${ERRORS_MAX}; with validation_failed, weak_password, email_taken and username_taken`,
+      items: { $ref: '#/components/schemas/FieldError' },
+      maxItems: ERRORS_MAX,
+    },
   },
   required: ['statusCode', 'error', 'message', 'code', 'requestId'],
+  additionalProperties: false,
+}
+
+const FIELD_ERROR: Json = {
+  type: 'object',
+  properties: {
+    field: { type: 'string', description: 'The path of the field: email, roles.0', examples: ['password'] },
+    code: { type: 'string', enum: FIELD_CODES },
+    message: { type: 'string', description: 'Stands behind the name of the field: must be a string' },
+    limit: { type: 'integer', description: 'The bound that the value passes' },
+  },
+  required: ['field', 'code', 'message'],
   additionalProperties: false,
 }
 
@@ -270,6 +289,19 @@ function problemResponses(codes: readonly ProblemCode[]): Operation['responses']
 }
 
 function exampleOf(code: ProblemCode) {
-  const message = code === 'validation_failed' ? { message: ['email must be an email'] } : {}
-  return new Problem(code, message).body('0198c7a2-0000-7000-8000-000000000000')
+  return problemLike(code).body('0198c7a2-0000-7000-8000-000000000000')
+}
+
+function problemLike(code: ProblemCode): Problem {
+  if (code === 'validation_failed')
+    return invalid([
+      errorOf('email', { code: 'format', message: 'must be an email' }),
+      errorOf('password', tooShort(8)),
+    ])
+  if (code === 'weak_password')
+    return invalidField('password', {
+      code: 'weak',
+      message: 'is too easy to guess: it is one of the most used passwords',
+    })
+  return new Problem(code)
 }

@@ -1,5 +1,6 @@
 import { type TSchema, t } from 'elysia'
-import { invalid } from './problem.ts'
+import { beside, errorOf, type FieldError, notAllowed } from './field-errors.ts'
+import { invalid, invalidField } from './problem.ts'
 import { checked, count, integer, strict, text } from './schema.ts'
 
 const SIZE = 50
@@ -49,6 +50,11 @@ export interface PageQuery {
   cursor?: string
 }
 
+/** The rule of every list: a walk has no page. */
+export function pageErrors({ cursor, page }: { cursor?: unknown; page?: unknown }): FieldError[] {
+  return cursor !== undefined && page !== undefined ? [errorOf('page', beside('cursor'))] : []
+}
+
 export function page<T extends TSchema>(item: T) {
   return strict({
     items: t.Array(item),
@@ -68,7 +74,7 @@ export function page<T extends TSchema>(item: T) {
 export function pageRequest(query: PageQuery, list: string): PageRequest {
   const size = query.size === undefined ? SIZE : Number(query.size)
   if (query.cursor === undefined) return { size, page: query.page === undefined ? 1 : Number(query.page) }
-  if (query.page !== undefined) throw invalid('page should not exist beside cursor')
+  if (query.page !== undefined) throw invalid(pageErrors(query))
   return { size, after: readCursor(query.cursor, list) }
 }
 
@@ -103,7 +109,7 @@ function readCursor(cursor: string, list: string): Position {
   } catch {
     // Not one of ours.
   }
-  throw invalid('cursor is not one that this list has given')
+  throw invalidField('cursor', notAllowed('is not one that this list has given'))
 }
 
 function digest(list: string): string {

@@ -1,39 +1,55 @@
 import { isCommonPassword, onLatinKeys } from './common-passwords.ts'
-import { invalid, Problem } from './problem.ts'
+import { errorOf, type FieldError, tooLong, tooShort } from './field-errors.ts'
+import { invalid } from './problem.ts'
 import { foldForSearch } from './search-text.ts'
 
 const MOST = 256
 const SERVICE_NAME = /^ch202[\d!.]*$/
 
+/** What the client calls it. */
+export type PasswordField = 'password' | 'new_password'
+
 /**
- * Holds a new password to NIST SP 800-63B-4, 3.1.1.2: a least length, no rules about characters, and none that everyone
- * tries first.
- * @param field what the client calls it
- * @param password in NFC
- * @param own what the account is known by: no password either
+ * Holds a new password to the rules of `passwordErrors`.
  * @throws Problem `validation_failed` for its length, `weak_password` for being easy to guess
  */
 export function checkNewPassword(
-  field: 'password' | 'new_password',
+  field: PasswordField,
   password: string,
   least: number,
   own: readonly (string | null)[],
 ): void {
-  const length = [...password].length
-  if (length < least) throw invalid(`${field} must be longer than or equal to ${least} characters`)
-  if (length > MOST) throw invalid(`${field} must be shorter than or equal to ${MOST} characters`)
-
-  if (isCommonPassword(password)) throw weak('it is one of the most used passwords')
-  const folded = foldForSearch(password)
-  if ([folded, onLatinKeys(folded)].some((typed) => SERVICE_NAME.test(typed)))
-    throw weak('it is the name of this service')
-  for (const word of own) {
-    if (!word) continue
-    const name = foldForSearch(word)
-    if (folded === name || folded === name.split('@')[0]) throw weak('it is your own email or name')
-  }
+  const errors = passwordErrors(field, password, least, own)
+  if (errors.length > 0) throw invalid(errors)
 }
 
-function weak(reason: string): Problem {
-  return new Problem('weak_password', { message: `The password is too easy to guess: ${reason}` })
+/**
+ * What is wrong with a new password by NIST SP 800-63B-4, 3.1.1.2: a least length, no rules about characters, and none
+ * that everyone tries first.
+ * @param password in NFC; of one that is no string the schema says what is wrong
+ * @param least characters
+ * @param own what the account is known by, as far as it is text: no password either
+ */
+export function passwordErrors(
+  field: PasswordField,
+  password: unknown,
+  least: number,
+  own: readonly unknown[],
+): FieldError[] {
+  if (typeof password !== 'string') return []
+  const length = [...password].length
+  if (length < least) return [errorOf(field, tooShort(least))]
+  if (length > MOST) return [errorOf(field, tooLong(MOST))]
+
+  const weak = (reason: string) => [errorOf(field, { code: 'weak', message: `is too easy to guess: ${reason}` })]
+  if (isCommonPassword(password)) return weak('it is one of the most used passwords')
+  const folded = foldForSearch(password)
+  if ([folded, onLatinKeys(folded)].some((typed) => SERVICE_NAME.test(typed)))
+    return weak('it is the name of this service')
+  for (const word of own) {
+    if (typeof word !== 'string' || word === '') continue
+    const name = foldForSearch(word)
+    if (folded === name || folded === name.split('@')[0]) return weak('it is your own email or name')
+  }
+  return []
 }

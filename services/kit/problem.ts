@@ -1,3 +1,5 @@
+import { type Complaint, errorOf, type FieldError, firstOfEach } from './field-errors.ts'
+
 /**
  * Every failure that a client can see, by its code: the status, and the sentence told when the thrower has nothing
  * better to say. One dictionary, so that a code means one thing in all services and in the tool.
@@ -64,11 +66,15 @@ export interface ProblemBody {
   message: string | string[]
   code: ProblemCode
   requestId: string
+  /** Of `validation_failed`, `weak_password`, `email_taken` and `username_taken`: what is wrong, field by field. */
+  errors?: FieldError[]
 }
 
 interface ProblemOptions {
   /** What the client reads. Never holds anything that the client submitted as a secret. */
   message?: string | string[]
+  /** What is wrong, field by field. Never holds what was submitted. */
+  errors?: FieldError[]
   /** Seconds, for the Retry-After header. */
   retryAfter?: number
   /** Methods, for the Allow header. */
@@ -77,11 +83,18 @@ interface ProblemOptions {
   cause?: unknown
 }
 
+/** What another user has already, and may have beside the other. */
+const TAKEN: Partial<Record<ProblemCode, FieldError[]>> = {
+  email_taken: [errorOf('email', { code: 'taken', message: 'is taken' })],
+  username_taken: [errorOf('username', { code: 'taken', message: 'is taken' })],
+}
+
 /** A failure with a code from the dictionary: what the functions throw and the root of each app turns into an answer. */
 export class Problem extends Error {
   readonly code: ProblemCode
   readonly status: number
   readonly publicMessage: string | string[]
+  readonly errors: FieldError[] | undefined
   readonly retryAfter: number | undefined
   readonly allow: string | undefined
 
@@ -91,6 +104,7 @@ export class Problem extends Error {
     this.code = code
     this.status = status
     this.publicMessage = options.message ?? message
+    this.errors = options.errors ?? TAKEN[code]
     this.retryAfter = options.retryAfter ?? (status === 503 && code !== 'database_unavailable' ? 1 : undefined)
     this.allow = options.allow
   }
@@ -102,21 +116,34 @@ export class Problem extends Error {
       message: this.publicMessage,
       code: this.code,
       requestId,
+      ...(this.errors === undefined ? {} : { errors: this.errors }),
     }
   }
 }
 
-/** 400 `validation_failed`; each message names its field first. */
-export function invalid(...messages: string[]): Problem {
-  return new Problem('validation_failed', { message: messages })
+/**
+ * 400 for what is wrong with a request, one error a field: `weak_password` where nothing is but that, otherwise
+ * `validation_failed`, whose messages each name their field first.
+ */
+export function invalid(errors: Iterable<FieldError>): Problem {
+  const listed = firstOfEach(errors)
+  const [first] = listed
+  if (first?.code === 'weak' && listed.length === 1)
+    return new Problem('weak_password', { message: `The password ${first.message}`, errors: listed })
+  return new Problem('validation_failed', {
+    message: listed.map(({ field, message }) => `${field} ${message}`),
+    errors: listed,
+  })
 }
 
-/**
- * A field's name, for a message. It comes from the request: what is no name, such as a body of another content type
- * that is taken for one, may hold a secret and is not repeated.
- */
-export function fieldName(name: string): string {
-  return /^[\w.$-]{1,100}$/.test(name) ? name : 'a field of an odd name'
+/** The same for one field. */
+export function invalidField(path: string, complaint: Complaint): Problem {
+  return invalid([errorOf(path, complaint)])
+}
+
+/** 409 where both the email and the username are another user's. */
+export function bothTaken(): Problem {
+  return new Problem('email_taken', { errors: [TAKEN.email_taken, TAKEN.username_taken].flatMap((one) => one ?? []) })
 }
 
 export function isProblemCode(code: string): code is ProblemCode {

@@ -8,9 +8,15 @@ import {
   TypeRegistry,
 } from '@sinclair/typebox'
 import { t } from 'elysia'
+import { type Complaint, type FieldCode, mistyped, notAllowed, tooLong, tooShort } from './field-errors.ts'
 
-/** Says what is wrong with a value, to stand behind the field's name ("must be a string"); nothing when it is right. */
-export type Check = (value: unknown) => string | undefined
+/** What is wrong with a value, or with parts of it (`at`: their paths within it); undefined if it is right. */
+export type Check = (value: unknown) => Complaint | PartComplaint[] | undefined
+
+/** What is wrong with a part of a value. */
+export interface PartComplaint extends Complaint {
+  at: string
+}
 
 export interface CheckedSchema extends TSchema {
   check: Check
@@ -50,6 +56,7 @@ export function oneFieldAtMost(...names: string[]) {
   const { oneOf } = oneFieldOf(...names)
   return { oneOf: [...oneOf, { not: { anyOf: oneOf } }] }
 }
+const NO_STRING = mistyped('a string')
 
 /** The same field, which may also be null. */
 export function nullable<T>(schema: TUnsafe<T> & CheckedSchema): TUnsafe<T | null> & CheckedSchema {
@@ -79,45 +86,88 @@ export function text({ least = 0, most, controls = false, ...documentation }: Te
   return checked<string>(
     { ...documentation, type: 'string', minLength: least, maxLength: most, ...pattern },
     (value) => {
-      if (typeof value !== 'string') return 'must be a string'
+      if (typeof value !== 'string') return NO_STRING
       const length = lengthOf(value, most)
-      if (length < least) return `must be longer than or equal to ${least} characters`
-      if (length > most) return `must be shorter than or equal to ${most} characters`
-      if (!controls && CONTROL.test(value)) return 'must not contain control characters'
+      if (length < least) return tooShort(least)
+      if (length > most) return tooLong(most)
+      if (!controls && CONTROL.test(value)) return { code: 'pattern', message: 'must not contain control characters' }
       return undefined
     },
   )
 }
 
 /** A string that a pattern settles. */
-export function matching(pattern: RegExp, complaint: string, documentation: Record<string, unknown> = {}) {
+export function matching(pattern: RegExp, message: string, documentation: Record<string, unknown> = {}) {
+  const code: FieldCode = 'format' in documentation ? 'format' : 'pattern'
   return checked<string>({ type: 'string', pattern: pattern.source, ...documentation }, (value) => {
-    if (typeof value !== 'string') return 'must be a string'
-    return pattern.test(value) ? undefined : complaint
+    if (typeof value !== 'string') return NO_STRING
+    return pattern.test(value) ? undefined : { code, message }
   })
 }
 
 export function oneOf<const T extends string>(...values: T[]) {
+  const message = `must be one of the following values: ${values.join(', ')}`
   return checked<T>({ type: 'string', enum: values }, (value) =>
-    values.includes(value as T) ? undefined : `must be one of the following values: ${values.join(', ')}`,
+    values.includes(value as T) ? undefined : notAllowed(message),
   )
 }
 
+const NO_BOOLEAN = mistyped('a boolean')
 export const flag = () =>
-  checked<boolean>({ type: 'boolean' }, (value) => (typeof value === 'boolean' ? undefined : 'must be a boolean'))
+  checked<boolean>({ type: 'boolean' }, (value) => (typeof value === 'boolean' ? undefined : NO_BOOLEAN))
+
+const NO_OBJECT = mistyped('an object')
+/** An object of whatever fields. */
+export const object = () =>
+  checked<Record<string, unknown>>({ type: 'object' }, (value) =>
+    typeof value === 'object' && value !== null && !Array.isArray(value) ? undefined : NO_OBJECT,
+  )
+
+/** A whole number in a body. */
+export function whole(least: number, most: number = Number.MAX_SAFE_INTEGER) {
+  const documentation = most === Number.MAX_SAFE_INTEGER ? {} : { maximum: most }
+  const check = withinBounds(least, most)
+  return checked<number>({ type: 'integer', minimum: least, ...documentation }, (value) =>
+    check(Number.isSafeInteger(value) ? (value as number) : Number.NaN),
+  )
+}
+
+/** What is wrong with a number; NaN stands for what is none. */
+function withinBounds(least: number, most: number): (value: number) => Complaint | undefined {
+  const message =
+    most === Number.MAX_SAFE_INTEGER
+      ? `must be a whole number from ${least}`
+      : `must be a whole number from ${least} to ${most}`
+  return (value) => {
+    if (Number.isNaN(value)) return { code: 'type', message }
+    if (value < least) return { code: 'too_small', message, limit: least }
+    return value > most ? { code: 'too_large', message, limit: most } : undefined
+  }
+}
 
 /** A list of at most `most` different strings, each held to the rule of `item`. */
 export function listOf<T extends string>(item: TUnsafe<T> & CheckedSchema, most: number) {
   const { check, ...documentation } = item
   return checked<T[]>({ type: 'array', items: documentation, maxItems: most, uniqueItems: true }, (value) => {
-    if (!Array.isArray(value)) return 'must be an array'
-    if (value.length > most) return `must contain no more than ${most} elements`
-    for (const element of value) {
-      const complaint = check(element)
-      if (complaint) return `must be an array in which each value ${complaint}`
-    }
-    return new Set(value).size === value.length ? undefined : 'must not hold the same value twice'
+    if (!Array.isArray(value)) return NO_ARRAY
+    if (value.length > most)
+      return { code: 'too_many', message: `must contain no more than ${most} elements`, limit: most }
+    const complaints = value.flatMap((element: unknown, index) => {
+      const complaint = check(element) ?? (value.indexOf(element) < index ? REPEATED : undefined)
+      return partsOf(complaint, String(index))
+    })
+    return complaints.length > 0 ? complaints : undefined
   })
+}
+
+const NO_ARRAY = mistyped('an array')
+const REPEATED = notAllowed('must not repeat an earlier value')
+
+/** What a check says of a part, as what is wrong with the whole. */
+function partsOf(complaint: ReturnType<Check>, at: string): PartComplaint[] {
+  if (complaint === undefined) return []
+  if (Array.isArray(complaint)) return complaint.map((part) => ({ ...part, at: `${at}.${part.at}` }))
+  return [{ ...complaint, at }]
 }
 
 /** HTML's `<input type=email>` (WHATWG HTML, 4.10.5.1.5): only ASCII, so that no look-alike makes a second account. */
@@ -131,9 +181,9 @@ export function isEmail(value: string): boolean {
 
 export const email = () =>
   checked<string>({ type: 'string', format: 'email', maxLength: EMAIL_MAX, examples: ['ana@example.org'] }, (value) => {
-    if (typeof value !== 'string') return 'must be a string'
-    if (value.length > EMAIL_MAX) return `must be shorter than or equal to ${EMAIL_MAX} characters`
-    return EMAIL.test(value) ? undefined : 'must be an email'
+    if (typeof value !== 'string') return NO_STRING
+    if (value.length > EMAIL_MAX) return tooLong(EMAIL_MAX)
+    return EMAIL.test(value) ? undefined : { code: 'format', message: 'must be an email' }
   })
 
 const UUID = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$/
@@ -147,7 +197,8 @@ export const LATEST = Date.parse('9999-12-31T23:59:59.999Z')
 export const moment = () =>
   checked<string>({ type: 'string', format: 'date-time', examples: ['2026-11-20T10:00:00.000Z'] }, (value) => {
     const time = typeof value === 'string' ? timeOf(value) : Number.NaN
-    return time >= EARLIEST && time <= LATEST ? undefined : 'must be an RFC 3339 time'
+    if (time >= EARLIEST && time <= LATEST) return undefined
+    return { code: typeof value === 'string' ? 'format' : 'type', message: 'must be an RFC 3339 time' }
   })
 
 /** Date.parse takes 30 February for the second of March. */
@@ -160,10 +211,9 @@ function timeOf(text: string): number {
 
 /** A number in a query, which is text until it is read. */
 export function count(least: number, most: number) {
+  const check = withinBounds(least, most)
   return checked<string>({ type: 'integer', minimum: least, maximum: most }, (value) =>
-    typeof value === 'string' && /^\d{1,9}$/.test(value) && Number(value) >= least && Number(value) <= most
-      ? undefined
-      : `must be a whole number from ${least} to ${most}`,
+    check(typeof value === 'string' && /^-?\d+$/.test(value) ? Number(value) : Number.NaN),
   )
 }
 

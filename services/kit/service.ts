@@ -1,3 +1,4 @@
+import type { TSchema } from '@sinclair/typebox'
 import { type AnyElysia, Elysia, type ValidationError } from 'elysia'
 import { addHeaders, jsonAnswer } from './answer.ts'
 import { readBody } from './body.ts'
@@ -12,7 +13,7 @@ import type { Random } from './random.ts'
 import { addRefusal, requestIdOf } from './refusal.ts'
 import { pathOf } from './request-url.ts'
 import { allowedMethods } from './routes.ts'
-import { unknownField, validationProblem } from './validation.ts'
+import { bodyProblem, type Rule, type Taken, unknownFields, validationProblem } from './validation.ts'
 
 /** The server's own limit, above what `readBody` counts: it answers without a body and before any code runs. */
 export const SERVER_BODY_MAX = 32 * 1024 * 1024
@@ -58,6 +59,17 @@ interface Shared extends Arrival {
   /** Once the guard knows. */
   caller?: Caller
   code?: string
+}
+
+/** What `onError` sees of a request. */
+type Failed = Pick<Shared, 'caller' | 'fault'> & {
+  request: Request
+  route: string
+  body: unknown
+  query: unknown
+  params: Record<string, string>
+  code: unknown
+  error: unknown
 }
 
 /**
@@ -123,18 +135,17 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
       const body = await readBody(request, forms.has(route))
       if ('problem' in body) {
         shared.fault = body.problem
-        return {}
+        return body.value ?? {}
       }
       // Where no body is declared every field is one that no one knows; nothing else would say so.
       const fields = Object.keys(body.value as object)
-      if (fields[0] !== undefined && !takesBody().has(`${request.method} ${route}`))
-        shared.fault = unknownField(fields[0])
+      if (fields.length > 0 && !takenBy(request.method, route).body) shared.fault = unknownFields(fields)
       return body.value
     })
     .onError((context) => {
       const shared = context as unknown as Shared
       const path = pathOf(context.request.url)
-      const problem = toProblem(context.error, context.code, () => allowedMethods(served(), path))
+      const problem = toProblem(context as unknown as Failed, path)
       shared.code = problem.code
       if (problem.status >= 500)
         log[problem.status === 500 ? 'error' : 'warn']({
@@ -159,12 +170,22 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
       return answer
     })
 
-  // Without the catch-all that answers preflights: it would make every unknown path one that exists.
-  let bodied: Set<string> | undefined
-  const takesBody = () => {
-    bodied ??= new Set(app.routes.filter(({ hooks }) => hooks.body).map(({ method, path }) => `${method} ${path}`))
-    return bodied
+  let taken: Map<string, Taken> | undefined
+  const takenBy = (method: string, route: string): Taken => {
+    taken ??= new Map(app.routes.map(({ hooks, method, path }) => [`${method} ${path}`, takenOf(hooks)]))
+    return taken.get(`${method} ${route}`) ?? {}
   }
+  const toProblem = (context: Failed, path: string): Problem => {
+    const { body, caller, code, error, fault, params, query, request, route } = context
+    // Without a caller the guard has not let it pass.
+    if (caller) {
+      const [taken, by] = [takenBy(request.method, route), { caller, params }]
+      if (fault && error === fault) return bodyProblem(fault, { body, query }, taken, by)
+      if (code === 'VALIDATION') return validationProblem(error as ValidationError, taken, by)
+    }
+    return problemOf(error, code, () => allowedMethods(served(), path))
+  }
+  // Without the catch-all that answers preflights: it would make every unknown path one that exists.
   const served = () => app.routes.filter(({ method }) => method !== 'OPTIONS')
   if (options.corsOrigins.length > 0) app.use(crossOrigin(options.corsOrigins))
   app.group(VERSIONED, (versioned) => versioned.use(routes)).use(routes)
@@ -221,15 +242,20 @@ function crossOrigin(origins: readonly string[]) {
   })
 }
 
+function takenOf(hooks: { body?: TSchema; detail?: { 'x-rules'?: Rule } }): Taken {
+  return { body: hooks.body, rule: hooks.detail?.['x-rules'] }
+}
+
 /** Every failure has a code from the dictionary; what the framework says of its own is replaced. */
-function toProblem(error: unknown, code: unknown, allowed: () => string[]): Problem {
+function problemOf(error: unknown, code: unknown, allowed: () => string[]): Problem {
   if (error instanceof Problem) return error
-  if (code === 'VALIDATION') return validationProblem(error as ValidationError)
   if (code === 'NOT_FOUND') {
     const methods = allowed()
     if (methods.length > 0) return new Problem('method_not_allowed', { allow: methods.join(', ') })
     return new Problem('not_found')
   }
+  // Its text holds what was sent.
+  if (code === 'VALIDATION') return new Problem('internal_error', { cause: new Fault('Validated before the guard') })
   if (code === 'PARSE') return new Problem('malformed_json')
   const sqlite = (error as { code?: unknown } | null)?.code
   if (

@@ -1,4 +1,5 @@
 import { type Static, t } from 'elysia'
+import { mistyped } from './field-errors.ts'
 import {
   checked,
   email,
@@ -24,14 +25,18 @@ export const password = text({ least: 1, most: 256, controls: true, examples: ['
 export const name = nullable(text({ most: 200, examples: ['Ana'] }))
 export const status = oneOf('active', 'disabled')
 
+const USERNAME_MIN = 3
+const USERNAME_MAX = 32
 const USERNAME = /^[a-z0-9_.-]{3,32}$/
 /** Lowered before it is looked at. */
 export const username = nullable(
   checked<string>({ type: 'string', pattern: '^[A-Za-z0-9_.-]{3,32}$', examples: ['ana'] }, (value) => {
-    if (typeof value !== 'string') return 'must be a string'
-    return USERNAME.test(value.toLowerCase())
-      ? undefined
-      : 'must be 3 to 32 letters, digits, dots, dashes or underscores'
+    if (typeof value !== 'string') return mistyped('a string')
+    if (USERNAME.test(value.toLowerCase())) return undefined
+    const message = 'must be 3 to 32 letters, digits, dots, dashes or underscores'
+    if (value.length < USERNAME_MIN) return { code: 'too_short', message, limit: USERNAME_MIN }
+    if (value.length > USERNAME_MAX) return { code: 'too_long', message, limit: USERNAME_MAX }
+    return { code: 'pattern', message }
   }),
 )
 

@@ -1,75 +1,133 @@
 import type { Static, TSchema } from '@sinclair/typebox'
 import { type TypeCheck, TypeCompiler } from '@sinclair/typebox/compiler'
 import { type ValueError, ValueErrorType } from '@sinclair/typebox/errors'
+import { Value } from '@sinclair/typebox/value'
 import type { ValidationError } from 'elysia'
+import type { Caller } from './caller.ts'
+import { type Complaint, errorOf, type FieldError, firstOfEach, mistyped, REQUIRED, UNKNOWN } from './field-errors.ts'
 import { Fault } from './log.ts'
-import { fieldName, invalid, Problem } from './problem.ts'
-import { isChecked } from './schema.ts'
+import { invalid, Problem } from './problem.ts'
+import { type Check, isChecked } from './schema.ts'
 
-const MESSAGES_MAX = 20
+/**
+ * What a route refuses of its body (of its query, if it takes no body) beyond the schema: how fields go together, and
+ * what depends on settings. It is asked about what the schema refuses too, so that one answer has all errors; of what
+ * the schema allows the function behind the route says the same.
+ * @param sent of whatever shape
+ * @throws Problem that comes before all errors: `forbidden_field`, `registration_closed`
+ */
+export type Rule = (sent: Record<string, unknown>, by: Sender) => FieldError[]
+
+/** Who sends it, and where to. */
+export interface Sender {
+  caller: Caller
+  /** Of the path. */
+  params: Readonly<Record<string, string>>
+}
+
+/** What a route says of what it takes. */
+export interface Taken {
+  body?: TSchema | undefined
+  rule?: Rule | undefined
+}
 
 /**
  * Turns the framework's error into ours. Its own text is never used: it repeats what was submitted, passwords
  * included.
  */
-export function validationProblem(error: ValidationError): Problem {
+export function validationProblem(error: ValidationError, { rule }: Taken, by: Sender): Problem {
+  const validator = error.validator as unknown as { Errors(value: unknown): Iterable<ValueError> }
+  const errors = firstOfEach(fieldErrors(validator.Errors(error.value), error.type))
   // An answer that is not of its schema is our fault, not the caller's. The cause names fields, never values.
   if (error.type === 'response') {
-    const fields = [...describe(error)].join('; ')
+    const fields = errors.map(({ field, message }) => `${field} ${message}`).join('; ')
     return new Problem('internal_error', { cause: new Fault(`An answer is not of its schema: ${fields}`) })
   }
-  const said = [...describe(error)].slice(0, MESSAGES_MAX)
-  return new Problem('validation_failed', { message: said.length > 0 ? said : [`${error.type} is not valid`] })
+  if (errors.length === 0) errors.push(errorOf(error.type, NOT_VALID))
+  const ruled = error.type === 'body' || error.type === 'query' ? rule : undefined
+  return refusal(errors, error.value, ruled, by)
+}
+
+/** What is wrong with a body beside what could be seen when it was read, or with the query of a route that takes none. */
+export function bodyProblem(
+  problem: Problem,
+  sent: { body: unknown; query: unknown },
+  taken: Taken,
+  by: Sender,
+): Problem {
+  // What can't be read may still be forbidden.
+  if (!problem.errors) return forbidden(taken.rule, by) ?? problem
+  if (!taken.body) return refusal(problem.errors, sent.query, taken.rule, by)
+  const more = firstOfEach(fieldErrors(Value.Errors(taken.body, sent.body), 'body'))
+  return refusal([...problem.errors, ...more], sent.body, taken.rule, by)
+}
+
+function refusal(errors: FieldError[], sent: unknown, rule: Rule | undefined, by: Sender): Problem {
+  try {
+    return invalid([...errors, ...(rule?.(fieldsOf(sent), by) ?? [])])
+  } catch (error) {
+    if (error instanceof Problem) return error
+    throw error
+  }
+}
+
+function forbidden(rule: Rule | undefined, by: Sender): Problem | undefined {
+  const problem = refusal([], {}, rule, by)
+  return problem.errors ? undefined : problem
+}
+
+function fieldsOf(sent: unknown): Record<string, unknown> {
+  return typeof sent === 'object' && sent !== null ? (sent as Record<string, unknown>) : {}
 }
 
 /**
- * Holds values to a schema outside of a route, with the messages that a route gives.
+ * Holds values to a schema outside of a route, with the errors that a route gives.
+ * @param rule what else is wrong with a value that the schema refuses
  * @returns a function that gives the value back as one of the schema's, or throws Problem `validation_failed`
  */
-export function validator<T extends TSchema>(schema: T): (value: unknown) => Static<T> {
-  let known: TypeCheck<T> | undefined
+export function validator<T extends TSchema>(
+  schema: T,
+  rule: (value: Record<string, unknown>) => FieldError[] = () => [],
+): (value: unknown) => Static<T> {
+  let compiled: TypeCheck<T> | undefined
   return (value) => {
     // Not at the start, which would wait for it.
-    known ??= TypeCompiler.Compile(schema)
-    const compiled = known
+    compiled ??= TypeCompiler.Compile(schema)
     if (compiled.Check(value)) return value
-    throw invalid(...[...messages(compiled.Errors(value), 'body')].slice(0, MESSAGES_MAX))
+    throw invalid([...firstOfEach(fieldErrors(compiled.Errors(value), 'body')), ...rule(fieldsOf(value))])
   }
 }
 
-function describe(error: ValidationError): Iterable<string> {
-  const validator = error.validator as unknown as { Errors(value: unknown): Iterable<ValueError> }
-  return messages(validator.Errors(error.value), error.type)
-}
-
-/** One message a field, each naming its field first. */
-function* messages(faults: Iterable<ValueError>, where: string): Generator<string> {
-  const told = new Set<string>()
+/** Every error; of one field there may be several. */
+function* fieldErrors(faults: Iterable<ValueError>, where: string): Generator<FieldError> {
   for (const fault of faults) {
-    if (told.has(fault.path)) continue
-    told.add(fault.path)
-    yield `${fieldAt(fault.path, where)} ${complaint(fault)}`
+    const path = pathOf(fault.path)
+    for (const { at, ...complaint } of complaints(fault))
+      yield errorOf([path, at].filter(Boolean).join('.') || where, complaint)
   }
 }
 
-function fieldAt(path: string, where: string): string {
-  const name = path
+/** Of a JSON pointer (RFC 6901). */
+function pathOf(pointer: string): string {
+  return pointer
     .split('/')
     .slice(1)
     .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
     .join('.')
-  return name === '' ? where : fieldName(name)
 }
 
-/** A field of a body where no body is declared. */
-export function unknownField(name: string): Problem {
-  return invalid(`${fieldName(name)} should not exist`)
+const NOT_VALID: Complaint = { code: 'type', message: 'is not valid' }
+
+function complaints(fault: ValueError): (Complaint & { at?: string })[] {
+  if (fault.type === ValueErrorType.ObjectRequiredProperty) return [REQUIRED]
+  if (fault.type === ValueErrorType.ObjectAdditionalProperties) return [UNKNOWN]
+  if (fault.type === ValueErrorType.Object) return [mistyped('an object')]
+  if (fault.type === ValueErrorType.Array) return [mistyped('an array')]
+  const complaint: ReturnType<Check> = isChecked(fault.schema) ? fault.schema.check(fault.value) : NOT_VALID
+  return [complaint ?? NOT_VALID].flat()
 }
 
-function complaint(fault: ValueError): string {
-  if (fault.type === ValueErrorType.ObjectRequiredProperty) return 'is required'
-  if (fault.type === ValueErrorType.ObjectAdditionalProperties) return 'should not exist'
-  if (fault.type === ValueErrorType.Object) return 'must be an object'
-  if (isChecked(fault.schema)) return fault.schema.check(fault.value) ?? 'is not valid'
-  return 'is not valid'
+/** Fields of a body where no body is declared. */
+export function unknownFields(names: readonly string[]): Problem {
+  return invalid(names.map((name) => errorOf(name, UNKNOWN)))
 }

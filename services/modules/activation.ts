@@ -1,13 +1,15 @@
 import type { Caller } from '../kit/caller.ts'
 import { timestamp } from '../kit/clock.ts'
+import { errorOf, type FieldError, REQUIRED } from '../kit/field-errors.ts'
 import { type PageQuery, pageAnswer, pageRequest } from '../kit/page.ts'
-import { invalid, Problem } from '../kit/problem.ts'
+import { invalidField, Problem } from '../kit/problem.ts'
+import type { Sender } from '../kit/validation.ts'
 import { audited } from './audit.ts'
 import { switchedEvent } from './events.ts'
 import { found, inTheWay, isAvailable, type ModulesContext, moduleReadFor } from './library.ts'
 import type { ModuleRead, UserModules } from './model.ts'
 import type { Switched } from './store.ts'
-import { type Subject, subjectOf } from './subject.ts'
+import { refuseNaming, type Subject, subjectOf } from './subject.ts'
 
 /**
  * Turns a module on for the caller, or for the user whom an operator names.
@@ -46,6 +48,12 @@ export function disableModule(
   )
 }
 
+/** What is wrong with a switch beyond its schema. @throws Problem `forbidden_field` */
+export function switchErrors(sent: { user_id?: unknown }, { caller }: Sender): FieldError[] {
+  refuseNaming(sent, caller, 'body')
+  return sent.user_id === undefined && caller.userId === null ? [errorOf('user_id', REQUIRED)] : []
+}
+
 async function switched(
   { feed, outbox, users }: ModulesContext,
   id: string,
@@ -54,7 +62,7 @@ async function switched(
   change: (subject: Subject) => Promise<Switched>,
 ): Promise<ModuleRead> {
   const subject = await subjectOf(users, caller, userId, 'body')
-  if (!subject) throw invalid('user_id is required')
+  if (!subject) throw invalidField('user_id', REQUIRED)
   const result = await change(subject)
   switch (result.outcome) {
     case 'switched':

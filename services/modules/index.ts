@@ -1,7 +1,15 @@
 import { Elysia, t } from 'elysia'
 import type { guard } from '../kit/guard.ts'
 import { operation } from '../kit/operation.ts'
-import { disableModule, enableModule, listModuleUsers, listUserModules, userDeleted } from './activation.ts'
+import { pageErrors } from '../kit/page.ts'
+import {
+  disableModule,
+  enableModule,
+  listModuleUsers,
+  listUserModules,
+  switchErrors,
+  userDeleted,
+} from './activation.ts'
 import { createModule, deleteModule, getModule, listModules, type ModulesContext, patchModule } from './library.ts'
 import {
   feedQuery,
@@ -89,6 +97,7 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
         auth: ['user', 'operator'],
         params: moduleParams,
         body: switchBody,
+        rules: switchErrors,
         response: moduleRead,
         detail: operation(
           'modules',
@@ -109,6 +118,7 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
         auth: ['user', 'operator'],
         params: moduleParams,
         body: switchBody,
+        rules: switchErrors,
         response: moduleRead,
         detail: operation(
           'modules',
@@ -125,6 +135,7 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
       auth: ['operator'],
       params: moduleParams,
       query: moduleUsersQuery,
+      rules: pageErrors,
       response: moduleUserPage,
       detail: operation('modules', 'List the users who turned a module on', 'module_not_found'),
     })

@@ -1,8 +1,9 @@
 import type { Caller } from '../kit/caller.ts'
 import { type Clock, timestamp } from '../kit/clock.ts'
 import type { EventType } from '../kit/events.ts'
+import { notAllowed } from '../kit/field-errors.ts'
 import type { Outbox } from '../kit/outbox.ts'
-import { invalid, Problem } from '../kit/problem.ts'
+import { invalidField, Problem } from '../kit/problem.ts'
 import type { Random } from '../kit/random.ts'
 import { audited } from './audit.ts'
 import type { ModuleFeed } from './feed.ts'
@@ -172,9 +173,14 @@ export function isAvailable({ requiredRoles }: Module, roles: readonly string[])
 
 function misfit({ outcome, modules }: Misfit): Problem {
   const names = modules.join(', ')
-  if (outcome === 'unknown_requirement') return invalid(`requires must name existing modules: ${names}`)
-  if (outcome === 'cycle') return invalid(`requires must not lead back to the module itself: ${names}`)
-  return invalid(`default_enabled must not be true while a required module is not on by default: ${names}`)
+  if (outcome === 'unknown_requirement')
+    return invalidField('requires', notAllowed(`must name existing modules: ${names}`))
+  if (outcome === 'cycle')
+    return invalidField('requires', notAllowed(`must not lead back to the module itself: ${names}`))
+  return invalidField(
+    'default_enabled',
+    notAllowed(`must not be true while a required module is not on by default: ${names}`),
+  )
 }
 
 /** 409, saying which modules must be seen to first. */

@@ -1,4 +1,5 @@
 import { type Static, t } from 'elysia'
+import { notAllowed } from '../kit/field-errors.ts'
 import { page, pageQuery } from '../kit/page.ts'
 import { checked, flag, integer, listOf, matching, strict, text, time, uuid } from '../kit/schema.ts'
 
@@ -11,7 +12,8 @@ const requirement = matching(MODULE_ID, ID_COMPLAINT, { examples: ['billing'] })
 const newId = checked<string>(
   { type: 'string', pattern: MODULE_ID.source, not: { enum: RESERVED_IDS }, examples: ['billing'] },
   (value) =>
-    requirement.check(value) ?? (RESERVED_IDS.includes(value as string) ? 'must not be a reserved word' : undefined),
+    requirement.check(value) ??
+    (RESERVED_IDS.includes(value as string) ? notAllowed('must not be a reserved word') : undefined),
 )
 
 const name = text({ least: 1, most: 200, examples: ['Billing'] })

@@ -14,6 +14,13 @@ const REFUSALS = {
   body: ['forbidden_field', 'Only an operator may set user_id'],
 } as const
 
+/** @throws Problem `forbidden`, `forbidden_field` to anyone but an operator who names a user */
+export function refuseNaming({ user_id }: { user_id?: unknown }, caller: Caller, where: keyof typeof REFUSALS): void {
+  if (user_id === undefined || caller.operator) return
+  const [code, message] = REFUSALS[where]
+  throw new Problem(code, { message })
+}
+
 /**
  * The user whom an operator names, else the caller itself; null for an operator's key that names no one.
  * @param named the `user_id` of the request, a UUID
@@ -26,10 +33,7 @@ export async function subjectOf(
   named: string | undefined,
   where: keyof typeof REFUSALS,
 ): Promise<Subject | null> {
-  if (named !== undefined && !caller.operator) {
-    const [code, message] = REFUSALS[where]
-    throw new Problem(code, { message })
-  }
+  refuseNaming({ user_id: named }, caller, where)
   const userId = named?.toLowerCase() ?? caller.userId
   if (userId === null) return null
   // A token ends when its user's roles change: what it says of them is what users would say.

@@ -93,7 +93,7 @@ interface Candidate {
   input: ImportedUser
   /** Who has its email. */
   there: User | null
-  taken: { what: Taken | 'id_taken'; by: string } | null
+  taken: { what: Taken[]; by: string } | null
 }
 
 type Read = Candidate | LineResult
@@ -159,9 +159,9 @@ async function lookUp(store: UsersStore, lines: Line<ImportedUser>[]): Promise<R
     if ('problem' in read) return failed(line, read.problem)
     const { email, id, username } = read.value
     const there = who(email)
-    const named = there ?? who(username)
-    const other = named ?? who(id)
-    const what = there ? 'email_taken' : named ? 'username_taken' : 'id_taken'
+    const named = who(username)
+    const other = there ?? named ?? who(id)
+    const what = [there && ('email_taken' as const), named && ('username_taken' as const)].filter((one) => one !== null)
     return { line, input: read.value, there, taken: other && { what, by: other.id } }
   })
 }
@@ -243,7 +243,7 @@ async function update(context: UsersContext, { line, there, change }: Update, ca
 function added({ line, fresh }: Addition, outcome: 'added' | 'id_taken' | Taken, onConflict: OnConflict): LineResult {
   if (outcome === 'added') return { line, status: 'created', id: fresh.user.id }
   if (onConflict === 'skip' && outcome !== 'id_taken') return { line, status: 'skipped' }
-  return failed(line, takenProblem(outcome))
+  return failed(line, takenProblem([outcome]))
 }
 
 function failed(line: number, error: unknown): LineResult {

@@ -1,11 +1,13 @@
 import { ADMIN, type Caller } from '../kit/caller.ts'
+import { type Complaint, errorOf, type FieldError, notAllowed } from '../kit/field-errors.ts'
 import { isUnusableHash } from '../kit/hasher.ts'
-import { invalid, Problem } from '../kit/problem.ts'
+import { bothTaken, invalid, invalidField, Problem } from '../kit/problem.ts'
 import { audited, changed } from './announcements.ts'
 import type { ImportedUser } from './model.ts'
 import { passwordChange } from './passwords.ts'
+import { passwordOrHashErrors } from './rules.ts'
 import type { NewUser, Taken, User } from './store.ts'
-import { type Change, changes, checkPasswordGiven, event, newUser, passwordHashOf, type UsersContext } from './users.ts'
+import { type Change, changes, event, newUser, passwordHashOf, type UsersContext } from './users.ts'
 
 const HASH_TRIES = 10
 const HASH_PAUSE = 200
@@ -17,7 +19,7 @@ export type ChangeOf = (current: User) => Change
  * @throws Problem `validation_failed`, `weak_password`, `overloaded`
  */
 export async function freshUser(context: UsersContext, input: ImportedUser, caller: Caller): Promise<NewUser> {
-  checkPassword(context, input, input)
+  check(passwordOrHashErrors(input, context.config.passwordMinLength, input))
   const now = context.clock.now()
   const timeOf = (given: string | undefined) => (given === undefined ? now : Date.parse(given))
   const user = newUser(input, {
@@ -38,8 +40,11 @@ export async function freshUser(context: UsersContext, input: ImportedUser, call
  * @throws Problem as `freshUser`
  */
 export async function changeOf(context: UsersContext, there: User, input: ImportedUser): Promise<ChangeOf> {
-  if (input.id !== undefined && input.id.toLowerCase() !== there.id)
-    throw invalid('id must be that of the user who has the email')
+  const isOther = input.id !== undefined && input.id.toLowerCase() !== there.id
+  check([
+    ...(isOther ? [errorOf('id', notAllowed('must be that of the user who has the email'))] : []),
+    ...passwordOrHashErrors(input, context.config.passwordMinLength, { ...there, email: input.email }),
+  ])
   const passwordHash = await hashWanted(context, there, input)
   return (current) => {
     const change = changes(current, input)
@@ -49,16 +54,18 @@ export async function changeOf(context: UsersContext, there: User, input: Import
   }
 }
 
-export function takenProblem(what: Taken | 'id_taken'): Problem {
-  return what === 'id_taken'
-    ? invalid('id is that of another user, or was: leave it out for a new one')
-    : new Problem(what)
+const ID_TAKEN: Complaint = { code: 'taken', message: 'is that of another user, or was: leave it out for a new one' }
+
+/** @param whats what of the line someone has already; `id_taken` stands alone */
+export function takenProblem(whats: readonly (Taken | 'id_taken')[]): Problem {
+  const [what = 'id_taken', other] = whats
+  if (what === 'id_taken') return invalidField('id', ID_TAKEN)
+  return other === undefined ? new Problem(what) : bothTaken()
 }
 
 /** Undefined where the user has that password already. */
 async function hashWanted(context: UsersContext, there: User, input: ImportedUser): Promise<string | undefined> {
   const { password, password_hash } = input
-  checkPassword(context, input, there)
   // Someone without a password there keeps the one that is here.
   if (password === undefined)
     return password_hash === undefined || isUnusableHash(password_hash) ? undefined : password_hash
@@ -67,12 +74,9 @@ async function hashWanted(context: UsersContext, there: User, input: ImportedUse
   return same ? undefined : hash(context, password)
 }
 
-function checkPassword(
-  { config }: UsersContext,
-  input: ImportedUser,
-  { username = null, name = null }: { username?: string | null; name?: string | null },
-): void {
-  checkPasswordGiven(input, config.passwordMinLength, [input.email, username, name])
+/** @throws Problem `validation_failed`, `weak_password` */
+function check(errors: FieldError[]): void {
+  if (errors.length > 0) throw invalid(errors)
 }
 
 function hash({ hasher }: UsersContext, password: string): Promise<string> {

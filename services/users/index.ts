@@ -2,9 +2,10 @@ import { Elysia, t } from 'elysia'
 import type { guard } from '../kit/guard.ts'
 import { allowPauses, lines, readLines } from '../kit/lines.ts'
 import { linesOperation, operation } from '../kit/operation.ts'
+import { pageErrors } from '../kit/page.ts'
 import { strict } from '../kit/schema.ts'
 import { passwordRecord, userCreate, userRead } from '../kit/user.ts'
-import { validator } from '../kit/validation.ts'
+import { type Rule, validator } from '../kit/validation.ts'
 import { exportUsers, importUsers } from './bulk.ts'
 import {
   changePassword as changePasswordBody,
@@ -35,6 +36,13 @@ import {
   verifyCredentials,
 } from './passwords.ts'
 import {
+  changeErrors,
+  creationErrors,
+  internalPasswordErrors,
+  passwordOrHashErrors,
+  setPasswordErrors,
+} from './rules.ts'
+import {
   createUser,
   deleteUser,
   findUser,
@@ -48,13 +56,16 @@ import {
 /** Paths of routes that read their body themselves, line by line. */
 export const STREAMS = ['/users/import']
 
-const readUser = validator(importedUser)
 const RECORDS = 200
 /** How long auth, coming back, waits for what it missed. */
 const CATCH_UP = 2000
 
 /** The routes of the users service. */
 export function usersRoutes(context: UsersContext, guarded: ReturnType<typeof guard>) {
+  const readUser = validator(importedUser, (sent) => passwordOrHashErrors(sent, context.config.passwordMinLength, sent))
+  const creating: Rule = (sent, { caller }) => creationErrors(context.config, sent, caller)
+  const settingPassword: Rule = (sent) => setPasswordErrors(context.config, sent)
+  const puttingPassword: Rule = (sent) => internalPasswordErrors(context.config, sent)
   return new Elysia({ normalize: false })
     .use(guarded)
     .post(
@@ -68,6 +79,7 @@ export function usersRoutes(context: UsersContext, guarded: ReturnType<typeof gu
       {
         auth: ['anyone', 'operator', 'internal'],
         body: userCreate,
+        rules: creating,
         response: { 201: userRead },
         detail: operation(
           'users',
@@ -85,6 +97,7 @@ export function usersRoutes(context: UsersContext, guarded: ReturnType<typeof gu
     .get('/users', ({ query }) => listUsers(context, query), {
       auth: ['operator'],
       query: listQuery,
+      rules: pageErrors,
       response: userPage,
       detail: operation('users', 'List and search users'),
     })
@@ -141,6 +154,7 @@ export function usersRoutes(context: UsersContext, guarded: ReturnType<typeof gu
       auth: ['user', 'operator'],
       params: userParams,
       body: userReplace,
+      rules: changeErrors,
       response: userRead,
       detail: operation(
         'users',
@@ -156,6 +170,7 @@ export function usersRoutes(context: UsersContext, guarded: ReturnType<typeof gu
       auth: ['user', 'operator'],
       params: userParams,
       body: userPatch,
+      rules: changeErrors,
       response: userRead,
       detail: operation(
         'users',
@@ -190,6 +205,7 @@ export function usersRoutes(context: UsersContext, guarded: ReturnType<typeof gu
         auth: ['user'],
         params: userParams,
         body: changePasswordBody,
+        rules: settingPassword,
         response: { 204: t.Void() },
         detail: operation(
           'users',
@@ -212,6 +228,7 @@ export function usersRoutes(context: UsersContext, guarded: ReturnType<typeof gu
         auth: ['operator'],
         params: userParams,
         body: setPasswordBody,
+        rules: settingPassword,
         response: { 204: t.Void() },
         detail: operation('users', 'Set the password of a user', 'user_not_found', 'weak_password', 'overloaded'),
       },
@@ -248,6 +265,7 @@ export function usersRoutes(context: UsersContext, guarded: ReturnType<typeof gu
         auth: ['internal'],
         params: userParams,
         body: internalPassword,
+        rules: puttingPassword,
         response: { 204: t.Void() },
         detail: operation(
           'internal',

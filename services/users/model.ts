@@ -1,7 +1,6 @@
 import { type Static, t } from 'elysia'
 import { page, pageQuery, searchQuery } from '../kit/page.ts'
 import {
-  checked,
   count,
   email,
   integer,
@@ -13,6 +12,7 @@ import {
   strict,
   text,
   uuid,
+  whole,
 } from '../kit/schema.ts'
 import {
   name,
@@ -83,11 +83,7 @@ export const internalPassword = strict(
   {
     new_password: t.Optional(newPassword),
     password_hash: t.Optional(passwordHash),
-    if_version: t.Optional(
-      checked<number>({ type: 'integer', minimum: 1 }, (value) =>
-        Number.isSafeInteger(value) && (value as number) >= 1 ? undefined : 'must be a whole number from 1',
-      ),
-    ),
+    if_version: t.Optional(whole(1)),
   },
   { ...oneFieldOf('new_password', 'password_hash'), examples: [{ new_password: 'a longer horse battery' }] },
 )

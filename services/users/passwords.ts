@@ -1,13 +1,14 @@
 import type { Caller } from '../kit/caller.ts'
 import { MINUTE } from '../kit/clock.ts'
-import { isKnownHash, KNOWN_HASHES } from '../kit/hasher.ts'
+import { notAllowed } from '../kit/field-errors.ts'
 import { type LimitRule, limit } from '../kit/limits.ts'
 import { checkNewPassword } from '../kit/password-policy.ts'
-import { invalid, Problem } from '../kit/problem.ts'
+import { invalid, invalidField, Problem } from '../kit/problem.ts'
 import { isEmail } from '../kit/schema.ts'
 import type { PasswordRecord, UserRead } from '../kit/user.ts'
 import { audited, changed, passwordRecord, userRead } from './announcements.ts'
 import type { InternalPassword } from './model.ts'
+import { internalPasswordErrors } from './rules.ts'
 import type { User } from './store.ts'
 import { type Change, event, replace, type UsersContext, visibleUser } from './users.ts'
 
@@ -68,21 +69,17 @@ export async function setPassword(
 export async function putPassword(
   context: UsersContext,
   id: string,
-  { new_password, password_hash, if_version }: InternalPassword,
+  body: InternalPassword,
   caller: Caller,
 ): Promise<void> {
-  if (new_password !== undefined) {
-    if (password_hash !== undefined || if_version !== undefined)
-      throw invalid('new_password should not exist beside password_hash')
-    return setPassword(context, id, new_password, caller, 'password.reset')
-  }
-  if (password_hash === undefined) throw invalid('new_password is required')
-  if (if_version === undefined) throw invalid('if_version is required')
-  if (!isKnownHash(password_hash)) throw invalid(`password_hash must be a hash of ${KNOWN_HASHES}, of bearable cost`)
+  const errors = internalPasswordErrors(context.config, body)
+  if (errors.length > 0) throw invalid(errors)
+  const { if_version, new_password, password_hash } = body
+  if (new_password !== undefined) return setPassword(context, id, new_password, caller, 'password.reset')
   const user = await visibleUser(context, id, caller)
   await replace(context, user, caller, (latest) => {
     if (latest.version !== if_version) return { fields: {}, events: [] }
-    return { fields: { passwordHash: password_hash }, events: [['password.rehashed', {}]] }
+    return { fields: { passwordHash: password_hash ?? latest.passwordHash }, events: [['password.rehashed', {}]] }
   })
 }
 
@@ -106,7 +103,8 @@ export async function getPasswordRecord(context: UsersContext, id: string, calle
 
 /** All records by pages, in the order of their last change. @throws Problem `validation_failed` for a foreign cursor */
 export async function passwordRecords({ store }: UsersContext, after: string | undefined, size: number) {
-  if (after !== undefined && !/^\d{1,15}$/.test(after)) throw invalid('after is not a cursor that this list has given')
+  if (after !== undefined && !/^\d{1,15}$/.test(after))
+    throw invalidField('after', notAllowed('is not a cursor that this list has given'))
   const { users, last } = await store.usersChangedAfter(Number(after ?? 0), size)
   return { items: users.map(passwordRecord), next_cursor: users.length === size && last !== null ? String(last) : null }
 }

@@ -2,18 +2,18 @@ import { type AuditEvent, by } from '../kit/audit.ts'
 import type { Caller } from '../kit/caller.ts'
 import { HOUR } from '../kit/clock.ts'
 import type { Config } from '../kit/config.ts'
-import { type Hasher, isKnownHash, isUnusableHash, KNOWN_HASHES } from '../kit/hasher.ts'
+import { type Hasher, isUnusableHash } from '../kit/hasher.ts'
 import { type LimitRule, limit } from '../kit/limits.ts'
 import type { Log } from '../kit/log.ts'
 import { type PageQuery, pageAnswer, pageRequest } from '../kit/page.ts'
-import { checkNewPassword } from '../kit/password-policy.ts'
-import { invalid, Problem } from '../kit/problem.ts'
+import { bothTaken, invalid, Problem } from '../kit/problem.ts'
 import { isUuid } from '../kit/random.ts'
 import { isEmail } from '../kit/schema.ts'
 import type { UserCreate, UserRead } from '../kit/user.ts'
 import { type Announcements, audited, changed, deleted, emailChanged, userRead } from './announcements.ts'
 import type { UserPatch, UserReplace } from './model.ts'
 import type { EmailChange } from './peers.ts'
+import { passwordErrors, refuseCreation, refuseOperatorFields } from './rules.ts'
 import type { User, UserFilter, UsersStore } from './store.ts'
 import { type Telling, toldOfChange, toldOfEnd, toldOfNew } from './user-events.ts'
 
@@ -26,7 +26,6 @@ export interface UsersContext extends Telling {
 }
 
 const REGISTRATIONS: LimitRule = { name: 'registration', most: 1000, window: HOUR }
-const OPERATOR_FIELDS = ['roles', 'status', 'email_verified', 'password_hash'] as const
 
 /**
  * Makes a user.
@@ -35,27 +34,26 @@ const OPERATOR_FIELDS = ['roles', 'status', 'email_verified', 'password_hash'] a
  */
 export async function createUser(context: UsersContext, input: UserCreate, caller: Caller): Promise<UserRead> {
   const { clock, config, random, store, announcements } = context
-  refuseOperatorFields(input, caller)
+  refuseCreation(config, input, caller)
   if (!caller.operator) {
-    if (!config.registrationOpen) throw new Problem('registration_closed')
     // Auth counts those that come through it; their address is not known here.
     if (config.rateLimit && !caller.internal && caller.ip) await limit(store, REGISTRATIONS, caller.ip, clock.now())
   }
 
   const username = input.username?.toLowerCase() ?? null
-  const own = [input.email, username, input.name ?? null]
-  if (!caller.operator && input.password === undefined) throw invalid('password is required')
-  checkPasswordGiven(input, config.passwordMinLength, own)
+  const errors = passwordErrors(input, config.passwordMinLength, caller)
+  if (errors.length > 0) throw invalid(errors)
   // Before the costly hash; the store looks again.
-  if (await store.userByEmail(input.email)) throw new Problem('email_taken')
-  if (username && (await store.userByUsername(username))) throw new Problem('username_taken')
+  const conflict = await takenBy(store, { id: null, email: input.email, username })
+  if (conflict) throw conflict
 
   const passwordHash = await passwordHashOf(input, (password) => context.hasher.hash(password))
   const now = clock.now()
   const user = newUser(input, { id: random.id(), passwordHash, createdAt: now, updatedAt: now })
   const created = event(context, 'user.created', user.id, caller, { roles: user.roles })
   const outcome = await store.addUser(user, [changed(user.id), ...toldOfNew(context, user), audited(created)])
-  if (outcome !== 'added') throw new Problem(outcome)
+  if (outcome !== 'added')
+    throw (await takenBy(store, { id: null, email: user.email, username })) ?? new Problem(outcome)
   // Auth, which registers through here, finds the user in its cache when it gets the answer.
   if (caller.internal) await announcements.heard(user.id)
   else announcements.send()
@@ -95,17 +93,18 @@ export async function passwordHashOf(
   return password_hash === undefined || isUnusableHash(password_hash) ? null : password_hash
 }
 
-/** @throws Problem `validation_failed`, `weak_password` */
-export function checkPasswordGiven(
-  input: Pick<UserCreate, 'password' | 'password_hash'>,
-  least: number,
-  own: (string | null)[],
-): void {
-  if (input.password_hash !== undefined) {
-    if (input.password !== undefined) throw invalid('password_hash should not exist beside password')
-    if (!isKnownHash(input.password_hash) && !isUnusableHash(input.password_hash))
-      throw invalid(`password_hash must be a hash of ${KNOWN_HASHES}, of bearable cost`)
-  } else if (input.password !== undefined) checkNewPassword('password', input.password, least, own)
+/** The email or the username that another user has, or both. */
+async function takenBy(
+  store: UsersStore,
+  { email, id, username }: { id: string | null; email: string; username: string | null },
+): Promise<Problem | undefined> {
+  const [byEmail, byUsername] = await Promise.all([
+    store.userByEmail(email),
+    username === null ? null : store.userByUsername(username),
+  ])
+  const [hasEmail, hasUsername] = [byEmail, byUsername].map((user) => user !== null && user.id !== id)
+  if (hasEmail) return hasUsername ? bothTaken() : new Problem('email_taken')
+  return hasUsername ? new Problem('username_taken') : undefined
 }
 
 /**
@@ -261,7 +260,8 @@ export async function replace(
       await announcements.heard(user.id)
       return next
     }
-    if (outcome !== 'changed_since') throw new Problem(outcome)
+    if (outcome === 'last_admin') throw new Problem(outcome)
+    if (outcome !== 'changed_since') throw (await takenBy(store, next)) ?? new Problem(outcome)
   }
   throw new Problem('user_not_found')
 }
@@ -294,11 +294,4 @@ export function event(
   detail: Record<string, unknown>,
 ): AuditEvent {
   return { id: random.id(), at: clock.now(), type, userId, ...by(caller), detail }
-}
-
-/** Anyone but an operator gets 403 for a field that only an operator may set: never a silent drop. */
-function refuseOperatorFields(input: object, caller: Caller): void {
-  if (caller.operator) return
-  const field = OPERATOR_FIELDS.find((name) => name in input)
-  if (field) throw new Problem('forbidden_field', { message: `Only an operator may set ${field}` })
 }

@@ -2,10 +2,13 @@ import { Elysia, t } from 'elysia'
 import type { guard } from '../kit/guard.ts'
 import { operation } from '../kit/operation.ts'
 import { credentialsV0, type UserRead, userV0 } from '../kit/user.ts'
+import type { Rule } from '../kit/validation.ts'
+import { creationErrors } from './rules.ts'
 import { createUser, deleteUser, getUserNamed, type UsersContext } from './users.ts'
 
 /** The contract of version 0.0.1, at the root alone: other shapes, the same functions. */
 export function usersV0(context: UsersContext, guarded: ReturnType<typeof guard>) {
+  const creating: Rule = (sent, { caller }) => creationErrors(context.config, sent, caller)
   return new Elysia({ normalize: false })
     .use(guarded)
     .get('/user/:id', async ({ params, caller }) => read(await getUserNamed(context, params.id, caller)), {
@@ -17,6 +20,7 @@ export function usersV0(context: UsersContext, guarded: ReturnType<typeof guard>
     .post('/user', async ({ body, caller }) => read(await createUser(context, body, caller)), {
       auth: ['anyone', 'operator', 'internal'],
       body: credentialsV0,
+      rules: creating,
       response: userV0,
       detail: operation(
         'v0',

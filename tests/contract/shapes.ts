@@ -1,4 +1,5 @@
 import { expect } from 'bun:test'
+import { FIELD_CODES, type FieldError } from '../../services/kit/field-errors.ts'
 import type { Answer } from '../harness.ts'
 
 /** The fields of each answer: a fixed list, so that nothing is told that should not be. */
@@ -38,10 +39,26 @@ export function expectFields(value: object, fields: readonly string[]): void {
   expect(Object.keys(value).sort()).toEqual([...fields].sort())
 }
 
+const CODES_OF_FIELDS = ['validation_failed', 'weak_password', 'email_taken', 'username_taken']
+
+/** What a refusal says field by field is what it says in words. */
+function expectFieldErrors({ code, errors, message }: Answer['body']): void {
+  expect(errors.length).toBeGreaterThan(0)
+  for (const error of errors) {
+    expectFields(error, 'limit' in error ? ['field', 'code', 'message', 'limit'] : ['field', 'code', 'message'])
+    expect(error.code).toBeOneOf([...FIELD_CODES])
+  }
+  const said = errors.map((error: FieldError) => `${error.field} ${error.message}`)
+  if (code === 'validation_failed') expect(message).toEqual(said)
+  else expect(message).toBeString()
+}
+
 /** The one form of every refusal. */
 export function expectProblem(answer: Answer, status: number, code: string): void {
   expect({ status: answer.status, code: answer.body.code }).toEqual({ status, code })
-  expectFields(answer.body, FIELDS.problem)
+  const isOfFields = CODES_OF_FIELDS.includes(code)
+  expectFields(answer.body, isOfFields ? [...FIELDS.problem, 'errors'] : FIELDS.problem)
+  if (isOfFields) expectFieldErrors(answer.body)
   expect(answer.body.statusCode).toBe(status)
   expect(answer.headers.get('content-type')).toBe('application/json')
   expect(answer.headers.get('x-request-id')).toBe(answer.body.requestId)

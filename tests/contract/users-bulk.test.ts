@@ -172,7 +172,7 @@ describe.each(WAYS)('users in bulk, %s', (way) => {
         'with a wrong role',
         { email: email(), password_hash: HASH, roles: ['user'] },
         'validation_failed',
-        /^roles must be/,
+        /^roles.0 must be/,
       ],
       [
         'with NUL',

@@ -29,15 +29,22 @@ export function contradictory({ call }: Drawn, { query, value }: Prepared): bool
 /** What is wrong with the form of a problem. */
 export function ofProblem(status: number, body: unknown, id: string | null): string[] {
   if (typeof body !== 'object' || body === null) return [`${status} is no problem: ${body}`]
-  const { code, error, message, requestId, statusCode, ...more } = body as Record<string, unknown>
+  const { code, error, errors, message, requestId, statusCode, ...more } = body as Record<string, unknown>
   const said: string[] = []
   if (statusCode !== status) said.push(`statusCode is ${statusCode}`)
   if (requestId !== id) said.push(`requestId is ${requestId} in the body and ${id} in the header`)
   if (typeof code !== 'string' || !isProblemCode(code) || statusOf(code) !== status) said.push(`the code is ${code}`)
   if (typeof error !== 'string' || Array.isArray(message) !== (code === 'validation_failed'))
     said.push('it has not the form of a problem')
+  if (code === 'validation_failed' && wordsOf(errors) !== String(message)) said.push('its errors are not its messages')
   if (Object.keys(more).length > 0) said.push(`a problem has ${Object.keys(more)}`)
   return said
+}
+
+/** What the errors of fields say in words. */
+function wordsOf(errors: unknown): string {
+  if (!Array.isArray(errors)) return 'nothing'
+  return String(errors.map(({ field, message }) => `${field} ${message}`))
 }
 
 /** Of lines, those that were broken have failed, each with the code of what it is. */
