@@ -1,3 +1,4 @@
+import type { FieldError } from '../services/kit/field-errors.ts'
 import type { ProblemBody } from '../services/kit/problem.ts'
 
 /** Bytes that a typed answer may have: a page has 200 items. */
@@ -14,6 +15,15 @@ export function isProblem(body: unknown): body is Partial<ProblemBody> {
   if (!isRecord(body)) return false
   const { code = '', message = '', requestId = '' } = body
   return [code, requestId, ...[message].flat()].every((text) => typeof text === 'string')
+}
+
+/** What a problem says field by field, as far as it is what ours says. */
+export function errorsIn({ errors }: Partial<ProblemBody>): FieldError[] | undefined {
+  const known = (Array.isArray(errors) ? errors : []).filter(
+    (error: unknown) =>
+      isRecord(error) && [error.field, error.code, error.message].every((text) => typeof text === 'string'),
+  )
+  return known.length > 0 ? known : undefined
 }
 
 /** An answer that ends in an error where it grows beyond what any of ours is, in place of filling the memory. */

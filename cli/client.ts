@@ -2,7 +2,7 @@ import { treaty } from '@elysiajs/eden'
 import type { AuthApi } from '../services/auth/index.ts'
 import type { ModulesApi } from '../services/modules/index.ts'
 import type { UsersApi } from '../services/users/index.ts'
-import { bounded, isProblem, isRecord } from './answers.ts'
+import { bounded, errorsIn, isProblem, isRecord } from './answers.ts'
 import { type Connection, isLocal, noCredential, type Place } from './connection.ts'
 import { EXIT, exitOf, Failure } from './exit.ts'
 import { given } from './given.ts'
@@ -168,7 +168,7 @@ export class Api {
     throw new Failure(exitOf(status), [message].flat().join('; '), {
       code,
       retryable: status === 429 || status >= 500,
-      ...given({ requestId, suggestion }),
+      ...given({ errors: errorsIn(value), requestId, suggestion }),
     })
   }
 }

@@ -1,3 +1,4 @@
+import type { FieldError } from '../services/kit/field-errors.ts'
 import { given } from './given.ts'
 
 /** What the tool's exit status means; one table for all commands. */
@@ -20,6 +21,8 @@ interface Said {
   suggestion?: string
   requestId?: string
   retryable?: boolean
+  /** What is wrong with a request, field by field. */
+  errors?: FieldError[]
 }
 
 /** A failure that the tool tells its user: what, why, and the command that mends it. */

@@ -1,6 +1,7 @@
 import { cell, csvLines, jsonOf } from './cells.ts'
 import { fit, GAP, padded } from './columns.ts'
 import { EXIT, Failure, usage } from './exit.ts'
+import { fieldLines } from './field-lines.ts'
 import { fileErrorSaid } from './file-errors.ts'
 import { colored, count, note, plain, write } from './terminal.ts'
 import { toTheSecond } from './times.ts'
@@ -190,19 +191,23 @@ function idOf(row: Row): string {
 
 /** What a failure is in JSON. */
 export function failureRead(failure: Failure) {
-  const { code = 'failed', requestId, retryable = false, suggestion } = failure.said
-  return { code, message: failure.message, suggestion, request_id: requestId, retryable }
+  const { code = 'failed', errors, requestId, retryable = false, suggestion } = failure.said
+  return { code, message: failure.message, errors, suggestion, request_id: requestId, retryable }
 }
 
 /** Tells a failure: to people on standard error, as JSON on standard output. Gives the exit status. */
 export function tell(error: unknown, output: Output): number {
   const failure = asFailure(error)
-  const { code, message, request_id, suggestion } = failureRead(failure)
+  const { code, errors = [], message, request_id, suggestion } = failureRead(failure)
   if (output === 'json' || output === 'jsonl') {
     void write(jsonOf({ ok: false, error: failureRead(failure) }))
   } else {
     const request = request_id === undefined ? '' : `, request ${plain(request_id)}`
-    note(`✗ ${message.split('\n').map(plain).join('\n')} (${plain(code)}${request})`)
+    // One error says it all in its sentence; several stand below one another.
+    const isList = errors.length > 1
+    const what = isList && code === 'validation_failed' ? 'The request is not valid' : message
+    note(`✗ ${what.split('\n').map(plain).join('\n')} (${plain(code)}${request})`)
+    if (isList) note(fieldLines(errors, process.stderr.columns).join('\n'))
     if (suggestion !== undefined) note(`→ ${plain(suggestion)}`)
   }
   return failure.exit

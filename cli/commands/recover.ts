@@ -4,6 +4,7 @@ import type { Config } from '../../services/kit/config.ts'
 import { direct } from '../../services/kit/outgoing.ts'
 import { does, type Tool, verb } from '../command.ts'
 import { EXIT, exitOf, Failure } from '../exit.ts'
+import { given } from '../given.ts'
 import { noteOf } from '../instance/note.ts'
 import { type PasswordOptions, passwordOf } from '../passwords.ts'
 import { dataDirOf, type Environment, knownEnvironment, valuesOf } from '../settings.ts'
@@ -91,5 +92,8 @@ async function asFailure(error: unknown, email: string): Promise<unknown> {
       code: error.code,
       suggestion: `ch202 recover ${email} --create`,
     })
-  return new Failure(exitOf(error.status), [error.publicMessage].flat().join('; '), { code: error.code })
+  return new Failure(exitOf(error.status), [error.publicMessage].flat().join('; '), {
+    code: error.code,
+    ...given({ errors: error.errors }),
+  })
 }

@@ -206,7 +206,7 @@ async function shows(row: Row) {
   expect([line, ok, error]).toMatchObject([line, false, { code, message: expect.stringContaining(says) }])
   expect([line, error.suggestion]).toEqual([line, how[0]?.replace('→ ', '')])
   if (code !== 'unreachable') expect([line, error.retryable]).toEqual([line, status === 7])
-  const named = ['code', 'message', 'suggestion', 'request_id', 'retryable']
+  const named = ['code', 'message', 'errors', 'suggestion', 'request_id', 'retryable']
   expect([line, Object.keys(error).filter((name) => !named.includes(name))]).toEqual([line, []])
 
   for (const said of [words.stderr, json.stdout]) {
@@ -219,6 +219,66 @@ describe('a failure', () => {
   test('has its exit status, a sentence, its code and what mends it, in words and in JSON', async () => {
     await Promise.all(TABLE.map((row) => shows(row())))
     expect(existsSync(join(instance.shell.path, 'nowhere'))).toBe(false)
+  })
+
+  const create = `printf short | ch202 users create no-email --role USER --role admin --password-stdin`
+
+  test('R9: shows the errors of a request below one another', async () => {
+    const { status, stderr, stdout } = await run(create)
+    expect([status, stdout]).toEqual([1, ''])
+    expect(stderr.split('\n')).toEqual([
+      expect.stringMatching(/^✗ The request is not valid \(validation_failed, request [\w-]+\)$/),
+      '    email     must be an email',
+      '    roles.1   must be capital letters, digits and underscores, beginning with a letter',
+      '    password  must be longer than or equal to 8 characters',
+      '',
+    ])
+  })
+
+  test('R9: has them in JSON', async () => {
+    const { error, ok } = JSON.parse((await run(`${create} -o json`)).stdout)
+    expect([ok, error.code]).toEqual([false, 'validation_failed'])
+    expect(error.message).toStartWith('email must be an email; roles.1 must be ')
+    expect(error.errors).toEqual([
+      { field: 'email', code: 'format', message: 'must be an email' },
+      { field: 'roles.1', code: 'pattern', message: expect.stringMatching(/^must be capital letters/) },
+      { field: 'password', code: 'too_short', message: expect.stringMatching(/^must be longer/), limit: 8 },
+    ])
+  })
+
+  test('R9: breaks their lines where the terminal ends', async () => {
+    const { screen, status } = await instance.shell.inTerminal(create, { cols: 60 }).ended
+    expect(status).toBe(1)
+    const lines = screen.split('\n').map((line) => line.trimEnd())
+    const from = lines.indexOf('    email     must be an email')
+    expect(lines.slice(from + 1, from + 4)).toEqual([
+      '    roles.1   must be capital letters, digits and',
+      '              underscores, beginning with a letter',
+      '    password  must be longer than or equal to 8 characters',
+    ])
+  })
+
+  test('R9: names an email and a username that are taken', async () => {
+    const username = `taken-${Math.random().toString(36).slice(2, 8)}`
+    const email = newEmail()
+    const line = `ch202 users create ${email} --username ${username} --generate`
+    expect((await run(line)).status).toBe(0)
+    const { status, stderr } = await run(line)
+    expect(status).toBe(6)
+    expect(stderr).toContain('\n    email     is taken\n    username  is taken\n')
+  })
+
+  test('R9: of an answer that is none of ours is only what is text', async () => {
+    const body = { ...JSON.parse(problem(400, 'validation_failed')), errors: [7, { field: 'x' }, null] }
+    const server = stranger(JSON.stringify(body), 400)
+    const { stdout } = await run('ch202 users list -o json', { env: { USERS_URL: server.url } })
+    server.stop()
+    expect(JSON.parse(stdout).error).toEqual({
+      code: 'validation_failed',
+      message: 'It is so',
+      request_id: 'request-of-the-tests',
+      retryable: false,
+    })
   })
 
   test('names a user that begins with a dash as a line that works', async () => {
