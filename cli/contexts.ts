@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { ofEachService, SERVICE_NAMES, type ServiceName } from '../services/kit/services.ts'
@@ -28,8 +28,11 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$/
 
 /** `$XDG_CONFIG_HOME/ch202`, for the contexts that `ch202 login` makes. */
 function configDir(env: Environment): string {
-  const home = env.HOME?.trim() || homedir()
-  return join(env.XDG_CONFIG_HOME?.trim() || join(home, '.config'), 'ch202')
+  return join(env.XDG_CONFIG_HOME?.trim() || join(homeOf(env), '.config'), 'ch202')
+}
+
+function homeOf(env: Environment): string {
+  return env.HOME?.trim() || homedir()
 }
 
 function fileOf(env: Environment, name: string): string {
@@ -41,7 +44,7 @@ function fileOf(env: Environment, name: string): string {
 /** Undefined: there is none of that name. @throws Failure where it can't be read */
 export function readContext(env: Environment, name: string): Context | undefined {
   const file = fileOf(env, name)
-  const kept = readJson(file)
+  const kept = readJson(env, file)
   if (kept !== undefined && !isContext(kept)) throw unreadable(file)
   // A service that came later is where auth is: there is one address for all of them, or it is said anew by a login.
   return kept && { ...ofEachService((place) => kept[place] ?? kept.auth), ...kept, name }
@@ -85,7 +88,7 @@ export function listContexts(env: Environment): Context[] {
 
 /** The name of the context that is used where nothing else is said; null: the local instance. */
 export function currentContext(env: Environment): string | null {
-  const kept = readJson(join(configDir(env), 'current.json')) as { context?: string | null } | undefined
+  const kept = readJson(env, join(configDir(env), 'current.json')) as { context?: string | null } | undefined
   return kept?.context ?? null
 }
 
@@ -135,12 +138,23 @@ function lives(lock: string): boolean {
   }
 }
 
-function readJson(file: string): unknown {
+function readJson(env: Environment, file: string): unknown {
   try {
     return JSON.parse(readFileSync(file, 'utf8'))
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    const { code = '' } = error as NodeJS.ErrnoException
+    if (['ENOENT', 'ENOTDIR'].includes(code) || (code === 'EACCES' && !hasHome(env))) return undefined
     throw unreadable(file)
+  }
+}
+
+/** Whether this user may enter the directory that contexts are kept below: `docker exec --user` leaves root's HOME. */
+function hasHome(env: Environment): boolean {
+  try {
+    accessSync(env.XDG_CONFIG_HOME?.trim() || homeOf(env), constants.X_OK)
+    return true
+  } catch {
+    return false
   }
 }
 

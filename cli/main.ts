@@ -1,5 +1,6 @@
 #!/usr/bin/env bun
 import { Command, CommanderError, Option } from 'commander'
+import { forgetForeignDotenv } from './dotenv.ts'
 import { EXIT, usage } from './exit.ts'
 import { OUTPUTS, type Output, tell } from './output.ts'
 import { minded, note, plain } from './terminal.ts'
@@ -131,6 +132,9 @@ async function completeWords(words: string[]): Promise<void> {
 
 async function main(words: string[]): Promise<void> {
   try {
+    forgetForeignDotenv(process.env)
+    // Whatever it is set to: what is made its owner can use, and no one else can write.
+    process.umask((process.umask() | 0o022) & ~0o700)
     // What the scripts of `ch202 completion` ask at each Tab; a word of theirs is no command of ours.
     if (words[0] === 'complete' && words[1] === '--') return await completeWords(words.slice(2))
     await load(words)

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { flush } from '../db/durable.ts'
 
@@ -15,10 +15,15 @@ export function makeDirectoryOf(file: string): void {
  */
 export function writePrivateFile(file: string, text: string): void {
   makeDirectoryOf(file)
+  placePrivateFile(file, text)
+}
+
+/** As `writePrivateFile`, in a directory that is there and stays as it is. @throws the file system's error */
+export function placePrivateFile(file: string, text: string): void {
   const draft = `${file}.${process.pid}`
-  writeFileSync(draft, text, { mode: 0o600, flush: true })
-  // It may have been left there by a process of the same id.
-  chmodSync(draft, 0o600)
+  // A process of the same id may have left one there; where others may write, a link to somewhere else.
+  rmSync(draft, { force: true })
+  writeFileSync(draft, text, { mode: 0o600, flag: 'wx', flush: true })
   renameSync(draft, file)
   flush(dirname(file))
 }

@@ -1,14 +1,28 @@
 import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { type Config, type Environment, readConfig } from '../services/kit/config.ts'
 import { secretsFile, withSecrets, withSecretsFile } from '../services/kit/secrets.ts'
 import { EXIT, Failure } from './exit.ts'
+import { quoted } from './shell.ts'
+import { isForeign, isInOwnCheckout } from './trust.ts'
 
 export type { Environment }
 
 const DATA_DIR = './data'
 
+/**
+ * Where the data is, as the environment names it; by default a directory of the current one.
+ * @throws Failure where that default belongs to someone else, who could have keys sent to an address of theirs by it
+ */
 export function dataDirOf(env: Environment): string {
-  return env.CH202_DATA_DIR?.trim() || DATA_DIR
+  const named = env.CH202_DATA_DIR?.trim()
+  if (named) return named
+  if (isForeign(DATA_DIR) && !isInOwnCheckout())
+    throw new Failure(EXIT.failed, `${DATA_DIR} belongs to another user, or others may write it: name what is meant`, {
+      code: 'foreign_directory',
+      suggestion: `CH202_DATA_DIR=${quoted(resolve(DATA_DIR))}`,
+    })
+  return DATA_DIR
 }
 
 /**

@@ -1,7 +1,17 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { appendFileSync, cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { openShell } from './cli/shell.ts'
 import { as, call, eventually, logIn, PASSWORD, type System, startSystem } from './harness.ts'
 import { FakeUsers, type Point } from './imports/fake-users.ts'
@@ -631,6 +641,69 @@ describe('an import that is stopped', () => {
       const over = await ch202(['users', 'import', path, '--resume', '-o', 'json'], { env })
       expect([over.status, countsOf(over)]).toEqual([8, countsOf(again)])
       expect(fake.requests).toBe(requests)
+    } finally {
+      fake.stop()
+    }
+  })
+
+  /** Imports a file until Ctrl-C in the second request, where HOME is no place to write. */
+  const interrupted = async (fake: FakeUsers, path: string, HOME: string) => {
+    const env = { CH202_URL: fake.url, OPERATOR_API_KEY: 'key', HOME, XDG_STATE_HOME: '' }
+    const running = launch([process.execPath, 'cli/main.ts', 'users', 'import', path, '--on-conflict', 'skip'], { env })
+    fake.trouble = (number, at) => {
+      if (number === 2 && at === 'half') running.signal('SIGINT')
+      return undefined
+    }
+    const resume = () => ch202(['users', 'import', path, '--resume', '-o', 'json'], { env })
+    return { ...(await running.ended), resume }
+  }
+
+  test.each(['/proc', '/dev/null'])('R27: with HOME=%s keeps its journal beside the file', async (home) => {
+    const fake = new FakeUsers()
+    await fake.start()
+    const path = join(folder.fresh(), 'people.jsonl')
+    mkdirSync(dirname(path))
+    writeFileSync(path, textOf(false))
+    const journals = () => readdirSync(dirname(path)).filter((name) => name !== 'people.jsonl')
+    try {
+      const { resume, status, stderr } = await interrupted(fake, path, home)
+      const [journal = ''] = journals()
+      expect([status, journals(), journal]).toEqual([
+        130,
+        [journal],
+        expect.stringMatching(/^people\.jsonl\.[0-9a-f]{8}\.ch202-journal$/),
+      ])
+      expect(stderr).toContain(`! The journal of the import is ${join(dirname(path), journal)}\n`)
+      expect(stderr).toContain(`→ ch202 users import ${path} --resume\n`)
+      expect(statSync(join(dirname(path), journal)).mode & 0o777).toBe(0o600)
+      const done = await resume()
+      expect([done.status, JSON.parse(done.stdout).total]).toEqual([8, PEOPLE])
+      // One that others may write is not believed: it says how to import.
+      chmodSync(join(dirname(path), journal), 0o666)
+      expect((await resume()).stderr).toMatch(/was begun here: it begins now|^! The journal/)
+      expect(journals()).toEqual([journal])
+    } finally {
+      fake.stop()
+    }
+  })
+
+  test('R27: goes on without a journal where none can be written, and says so once', async () => {
+    const fake = new FakeUsers()
+    await fake.start()
+    // No name beside it is short enough.
+    const path = file(`${'long'.repeat(61)}.jsonl`, textOf(false))
+    try {
+      const { status, stderr } = await interrupted(fake, path, '/proc')
+      expect(status).toBe(130)
+      expect(
+        stderr.match(/^! The journal of the import can't be written \(ENOENT\): \/proc.*can't be resumed$/gm),
+      ).toHaveLength(1)
+      const again = `ch202 users import ${path} --format jsonl --on-conflict skip`
+      expect(stderr).toContain(`→ ${again}\n`)
+      fake.trouble = undefined
+      const env = { CH202_URL: fake.url, OPERATOR_API_KEY: 'key', HOME: '/proc', XDG_STATE_HOME: '' }
+      const done = await ch202([...again.split(' ').slice(1), '-o', 'json'], { env })
+      expect([done.status, JSON.parse(done.stdout).total]).toEqual([8, PEOPLE])
     } finally {
       fake.stop()
     }

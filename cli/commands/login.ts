@@ -46,12 +46,18 @@ async function login(tool: Tool, options: Options, url: string): Promise<void> {
   const api = apiOf(addresses, globals.debug)
   const { tokens, user } = await openSession(api, email, password)
   const context: Context = { name, ...addresses, email: user.email, user_id: user.id, ...kept(tokens) }
-  await alone(env, name, async () => {
-    const before = readContext(env, name)
-    writeContext(env, context)
-    useContext(env, name)
-    if (before) await endSession(before, globals.debug ?? false)
-  })
+  try {
+    await alone(env, name, async () => {
+      const before = readContext(env, name)
+      writeContext(env, context)
+      useContext(env, name)
+      if (before) await endSession(before, globals.debug ?? false)
+    })
+  } catch (error) {
+    // It could not be kept: no session is left that no one has.
+    await endSession(context, globals.debug ?? false)
+    throw error
+  }
   await tool.out.record({
     context: name,
     ...addresses,

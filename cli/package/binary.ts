@@ -34,8 +34,15 @@ async function compile(outfile: string): Promise<void> {
         __dirname: '"/"',
         __filename: '"/"',
       },
-      // A bunfig.toml of whatever directory it is called in could make it load code from there.
-      compile: { outfile, autoloadBunfig: false },
+      // Whoever can write the directory that it is called in must not have it load code from there, or send keys to an
+      // address of theirs: Bun would read a bunfig.toml and a .env, and the others where its default changes.
+      compile: {
+        outfile,
+        autoloadBunfig: false,
+        autoloadDotenv: false,
+        autoloadPackageJson: false,
+        autoloadTsconfig: false,
+      },
     })
   } catch (error) {
     const said = error instanceof AggregateError ? error.errors.map(String).join('\n') : String(error)

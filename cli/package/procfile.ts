@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { EXIT, Failure } from '../exit.ts'
 import { type Line, parseProcfile } from '../runner.ts'
 import { quoted } from '../shell.ts'
+import { isForeign } from '../trust.ts'
 import { compiled, inCheckout } from './executable.ts'
 
 /** The text of the Procfile, which `package binary` puts here: a compiled tool has no file beside it. */
@@ -18,6 +19,12 @@ export function procfileLines(): Line[] {
 }
 
 function procfile(): string {
+  // Its lines are run with every key in their environment.
+  if (compiled && isForeign('Procfile'))
+    throw new Failure(EXIT.failed, 'The Procfile of this directory belongs to another user, or others may write it', {
+      code: 'foreign_procfile',
+      suggestion: 'cd to a directory of your own',
+    })
   try {
     return readFileSync(compiled ? 'Procfile' : inCheckout('Procfile'), 'utf8')
   } catch {
@@ -34,8 +41,13 @@ export function ownArguments(command: string): string | undefined {
   return OWN.test(command) ? command.replace(OWN, '').trim() : undefined
 }
 
-/** The line as a shell can run it here: where there is no Bun and no checkout, what runs the tool runs this executable. */
+/**
+ * The line as a shell can run it here, whatever is on the PATH: what runs the tool is run by this executable, or by the
+ * Bun that runs this checkout.
+ */
 export function runnable({ name, command }: Line): Line {
-  const words = compiled ? ownArguments(command) : undefined
-  return { name, command: words === undefined ? command : `${quoted(process.execPath)} ${words}` }
+  const words = ownArguments(command)
+  if (words === undefined) return { name, command }
+  const tool = compiled ? quoted(process.execPath) : `${quoted(process.execPath)} cli/main.ts`
+  return { name, command: `${tool} ${words}` }
 }

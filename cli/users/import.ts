@@ -26,7 +26,8 @@ export async function importUsers(tool: Tool, options: ImportOptions, name: stri
     return dryRun(tool, input, settingsOf(options, input))
   }
   const { addresses } = await tool.connection()
-  const file = input.path === null ? null : new JournalFile(tool.env, input.path, addresses.users.value)
+  const says = (text: string) => tool.globals.quiet || note(`! ${text}`)
+  const file = input.path === null ? null : new JournalFile(tool.env, input.path, addresses.users.value, says)
   const run = begin(tool, options, input, file)
   if (run.journal.finished) tool.out.say('This import was finished before: nothing is left to do')
   else await run.work(new Wire(await tool.api(), (lines) => run.tell(lines)))
@@ -181,10 +182,10 @@ class Run {
     const error = this.stopping ? INTERRUPTED : thrown
     const name = quoted(this.input.name)
     const { settings } = this.journal
-    const suggestion = this.file
+    const suggestion = this.file?.isWritten
       ? `ch202 users import ${name} --resume`
-      : `ch202 users import - --format ${settings.format} --on-conflict ${settings.onConflict === 'update' ? 'update' : 'skip'}`
-    if (this.file) this.file.write(this.journal)
+      : `ch202 users import ${name} --format ${settings.format} --on-conflict ${settings.onConflict === 'update' ? 'update' : 'skip'}`
+    this.file?.write(this.journal)
     const said = `${error.message}, after ${count(totalOf(this.journal.counts))} records`
     return new Failure(error.exit, said, { ...error.said, suggestion })
   }

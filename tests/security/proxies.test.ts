@@ -128,7 +128,7 @@ describe('R1: with a proxy in every variable, it receives nothing of', () => {
       proxy.forget()
       const { status, stderr, stdout } = await launch([runtime, program], {
         cwd: folder.path,
-        env: { ...proxy.environment, ...env, TOKEN: tokens.access_token },
+        env: { ...proxy.environment, NODE_USE_ENV_PROXY: '1', ...env, TOKEN: tokens.access_token },
       }).ended
       expect({ status, stderr, stdout: stdout.split('\n') }).toEqual({
         status: 0,
