@@ -71,26 +71,33 @@ const PATIENCE: Patience = { connection: MINUTE, envelope: 5 * MINUTE, message: 
 /** Hands mails to a server. @param url as `readSmtpUrl` takes it @param from as `readSender` does */
 export function smtpMailer(url: string, from: string, patience: Patience = PATIENCE): Mailer {
   const [server, sender] = [read(url, readSmtpUrl), read(from, readSender)]
-  const closed = new AbortController()
+  const underWay = new Set<AbortController>()
   return {
     async send(mail) {
-      const late = new AbortController()
-      const timer = setTimeout(() => late.abort(), patience.envelope)
+      const attempt = new AbortController()
+      underWay.add(attempt)
+      let isLate = false
+      const timer = setTimeout(() => {
+        isLate = true
+        attempt.abort()
+      }, patience.envelope)
       const transport = smtpTransport(server, patience, () => clearTimeout(timer))
       try {
-        const signal = AbortSignal.any([closed.signal, late.signal])
-        await transport.sendMail({ ...addressed(mail, sender), signal })
+        await transport.sendMail({ ...addressed(mail, sender), signal: attempt.signal })
       } catch (error) {
-        if (late.signal.aborted) throw new MailNotSent({ outcome: 'retry', reason: 'timeout' }, { cause: error })
+        if (isLate) throw new MailNotSent({ outcome: 'retry', reason: 'timeout' }, { cause: error })
         const { code, command, originalCode, response, responseCode, timeoutType } = error as SmtpTrouble
         const trouble = { code, command, originalCode, response, responseCode, timeoutType }
         throw new MailNotSent(failureOf(trouble), { ...trouble, cause: error })
       } finally {
         clearTimeout(timer)
+        underWay.delete(attempt)
         transport.close()
       }
     },
-    close: () => closed.abort(),
+    close() {
+      for (const attempt of underWay) attempt.abort()
+    },
   }
 }
 

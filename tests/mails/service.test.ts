@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { resetLinkIn } from '../contract/reset-mail.ts'
 import { as, call, eventually, mails, newEmail, PASSWORD, registerUser, type System, startSystem } from '../harness.ts'
 import { ch202 } from '../processes.ts'
-import { headerOf, ScriptedMailServer, type Session } from './mail-server.ts'
+import { CUT, headerOf, ScriptedMailServer, type Session } from './mail-server.ts'
 
 setDefaultTimeout(120_000)
 
@@ -70,13 +70,18 @@ describe('R5: a mail that the server has taken', () => {
   const here = withMailServer()
   const { copies, server } = here
 
-  test('is sent once, when its answer comes after 25 s, and others go out meanwhile', async () => {
+  test('is sent once, when its answer comes after 25 s; others go out meanwhile, one that was cut off after 30 s', async () => {
+    const cut = await registerUser(here.system)
+    server.script = { message: CUT }
+    const cutAt = performance.now()
+    await here.forgotten(cut.email)
+    await eventually(() => copies(cut.email)[0], LONG)
     const slow = await registerUser(here.system)
     const others = await Promise.all(Array.from({ length: 9 }, () => registerUser(here.system)))
     const quick = await registerUser(here.system)
     const held = Promise.withResolvers<string>()
     server.script = {
-      message: ({ to }) => (to === quick.email ? '250 Taken' : held.promise),
+      message: ({ to }) => ([quick.email, cut.email].includes(to) ? '250 Taken' : held.promise),
     }
     await here.forgotten(slow.email)
     await eventually(() => copies(slow.email)[0], LONG)
@@ -86,9 +91,13 @@ describe('R5: a mail that the server has taken', () => {
     await eventually(() => copies(quick.email)[0], LONG)
     await Bun.sleep(Math.max(0, 25_000 - (performance.now() - since)))
     held.resolve('250 Taken')
-    await eventually(async () => (await here.counted('sent')) === 11, LONG)
+    await eventually(async () => (await here.counted('sent')) === 12, LONG)
+    expect(performance.now() - cutAt).toBeGreaterThan(29_900)
+    const [first, second] = copies(cut.email)
+    expect(sameIn(second as Session)).toEqual(sameIn(first as Session))
+    expect(await here.confirm(tokenIn(first as Session))).toBe(204)
     expect(server.messages.map(({ to }) => to).toSorted()).toEqual(
-      [slow, quick, ...others].map(({ email }) => email).toSorted(),
+      [cut, cut, slow, quick, ...others].map(({ email }) => email).toSorted(),
     )
     expect(await here.confirm(tokenIn(copies(slow.email)[0] as Session))).toBe(204)
   })
