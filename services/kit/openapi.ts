@@ -133,6 +133,7 @@ const CALLERS: Record<Access[number], string> = {
   operator: 'operators, with the operator key or an access token with the role ADMIN',
   internal: 'the other services, with the internal key',
   scraper: 'Prometheus, with the operator key as a Bearer',
+  holder: 'whoever sends a good refresh token, whatever access token stands beside it',
 }
 
 const PROBLEM: Json = {
