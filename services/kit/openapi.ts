@@ -2,6 +2,7 @@ import { FormatRegistry } from '@sinclair/typebox'
 import type { AnyElysia } from 'elysia'
 import type { Access } from './access.ts'
 import { LINES_TYPE } from './lines.ts'
+import { OAUTH_ERRORS, oauthBody } from './oauth-error.ts'
 import { PROBLEM_CODES, Problem, type ProblemCode, statusOf } from './problem.ts'
 import { sample } from './sample.ts'
 
@@ -20,7 +21,7 @@ export type Paths = Record<string, Record<string, Operation>>
 interface Media {
   schema: Json
   example?: unknown
-  examples?: Record<string, { $ref: string }>
+  examples?: Record<string, { $ref: string } | { value: unknown }>
 }
 
 interface Parameter {
@@ -119,8 +120,8 @@ export function openApiDocument(title: string, version: string, paths: Paths): O
           description: 'The operator key as a Bearer, as Prometheus sends it',
         },
       },
-      schemas: { Problem: PROBLEM },
-      examples: Object.fromEntries(PROBLEM_CODES.map((code) => [code, { value: exampleOf(code) }])),
+      schemas: used.has('auth') ? { Problem: PROBLEM, OAuthProblem: OAUTH_PROBLEM } : { Problem: PROBLEM },
+      examples: Object.fromEntries(PROBLEM_CODES.map((code) => [code, { value: problemOf(code).body(EXAMPLE_ID) }])),
     },
   }
 }
@@ -147,6 +148,17 @@ const PROBLEM: Json = {
   },
   required: ['statusCode', 'error', 'message', 'code', 'requestId'],
   additionalProperties: false,
+}
+
+/** What the calls of OAuth answer with, for their clients and for ours (RFC 6749, 5.2). */
+const OAUTH_PROBLEM: Json = {
+  ...PROBLEM,
+  properties: {
+    ...(PROBLEM.properties as Json),
+    error: { type: 'string', enum: OAUTH_ERRORS },
+    error_description: { type: 'string' },
+  },
+  required: [...(PROBLEM.required as string[]), 'error_description'],
 }
 
 /** Functions and symbols of the schemas fall away, and a word of OpenAPI 3.0; what is left is JSON. */
@@ -191,7 +203,7 @@ function complete(operation: Operation, path: string, method: string, form: bool
     if (lines && bodies[0]) response.content = { [LINES_TYPE]: bodies[0] }
   }
   const has = { body: requestBody !== undefined, parameters: documented.parameters !== undefined }
-  Object.assign(documented.responses, problemResponses(codesOf(access, problems, has)))
+  Object.assign(documented.responses, problemResponses(codesOf(access, problems, has), form))
   return documented
 }
 
@@ -252,8 +264,12 @@ function codesOf(
   return [...codes]
 }
 
-function problemResponses(codes: readonly ProblemCode[]): Operation['responses'] {
+/** @param oauth whether they are answers of a call of OAuth */
+function problemResponses(codes: readonly ProblemCode[], oauth: boolean): Operation['responses'] {
   const byStatus = Map.groupBy(codes, statusOf)
+  const schema = { $ref: `#/components/schemas/${oauth ? 'OAuthProblem' : 'Problem'}` }
+  const example = (code: ProblemCode) =>
+    oauth ? { value: oauthBody(problemOf(code), EXAMPLE_ID) } : { $ref: `#/components/examples/${code}` }
   return Object.fromEntries(
     [...byStatus].map(([status, these]) => [
       String(status),
@@ -261,8 +277,8 @@ function problemResponses(codes: readonly ProblemCode[]): Operation['responses']
         description: these.map((code) => `\`${code}\``).join(', '),
         content: {
           'application/json': {
-            schema: { $ref: '#/components/schemas/Problem' },
-            examples: Object.fromEntries(these.map((code) => [code, { $ref: `#/components/examples/${code}` }])),
+            schema,
+            examples: Object.fromEntries(these.map((code) => [code, example(code)])),
           },
         },
       },
@@ -270,7 +286,8 @@ function problemResponses(codes: readonly ProblemCode[]): Operation['responses']
   )
 }
 
-function exampleOf(code: ProblemCode) {
-  const message = code === 'validation_failed' ? { message: ['email must be an email'] } : {}
-  return new Problem(code, message).body('0198c7a2-0000-7000-8000-000000000000')
+const EXAMPLE_ID = '0198c7a2-0000-7000-8000-000000000000'
+
+function problemOf(code: ProblemCode): Problem {
+  return new Problem(code, code === 'validation_failed' ? { message: ['email must be an email'] } : {})
 }

@@ -38,10 +38,25 @@ export function expectFields(value: object, fields: readonly string[]): void {
   expect(Object.keys(value).sort()).toEqual([...fields].sort())
 }
 
+/** The calls of OAuth, at each of their paths: they refuse in the words of RFC 6749 as well. */
+export const OAUTH_CALL = /^(\/api\/v1)?\/auth\/(introspect|revoke)$/
+
 /** The one form of every refusal. */
 export function expectProblem(answer: Answer, status: number, code: string): void {
-  expect({ status: answer.status, code: answer.body.code }).toEqual({ status, code })
   expectFields(answer.body, FIELDS.problem)
+  expectRefusal(answer, status, code)
+}
+
+/** That of a call of OAuth (RFC 6749, 5.2). */
+export function expectOAuthProblem(answer: Answer, status: number, code: string, error: string): void {
+  expectFields(answer.body, [...FIELDS.problem, 'error_description'])
+  expectRefusal(answer, status, code)
+  expect(answer.body.error).toBe(error)
+  expect(answer.body.error_description).toMatch(/^[\x20\x21\x23-\x5b\x5d-\x7e]+$/)
+}
+
+function expectRefusal(answer: Answer, status: number, code: string): void {
+  expect({ status: answer.status, code: answer.body.code }).toEqual({ status, code })
   expect(answer.body.statusCode).toBe(status)
   expect(answer.headers.get('content-type')).toBe('application/json')
   expect(answer.headers.get('x-request-id')).toBe(answer.body.requestId)
