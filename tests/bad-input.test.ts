@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { OAUTH_CALL } from './contract/shapes.ts'
 import { type Answer, as, call, newEmail, PASSWORD, registerUser, type System, startSystem, WAYS } from './harness.ts'
 import { filled, isPublic, once, type Schema, type ServedRoute, servedRoutes } from './routes.ts'
 import { exchange, request, sendChunked } from './sockets.ts'
@@ -26,8 +27,11 @@ function expectProblem(
 ) {
   expect({ status: answer.status, code: answer.body.code, text: answer.text }).toMatchObject({ status, code })
   const isOfFields = ['validation_failed', 'weak_password', 'email_taken', 'username_taken'].includes(code)
+  const { error_description, ...problem } = answer.body
   const fields = ['code', 'error', ...(isOfFields ? ['errors'] : []), 'message', 'requestId', 'statusCode']
-  expect(Object.keys(answer.body).sort()).toEqual(fields)
+  expect(Object.keys(problem).sort()).toEqual(fields)
+  // In the words of RFC 6749 where it is a call of OAuth, and in no other.
+  expect(error_description !== undefined).toBe(/^[a-z_]+$/.test(problem.error))
   expect(answer.body.statusCode).toBe(status)
   expect(answer.body.error).toBeString()
   if (code === 'validation_failed') expect(answer.body.message).toBeArray()
@@ -360,6 +364,8 @@ describe.each(WAYS)('%s', (way) => {
         const rows = wronglyTyped(route.body ?? {})
         await Promise.all(
           rows.map(async ({ field, body }) => {
+            // A hint is never needed, and none is refused (RFC 7009, 2.1).
+            if (field === 'token_type_hint') return
             const answer = await send(route, { headers, body })
             if (isForbidden(route, field)) return expectProblem(answer, 403, 'forbidden_field')
             expect([route.path, body, answer.status]).toEqual([route.path, body, 400])
@@ -381,7 +387,9 @@ describe.each(WAYS)('%s', (way) => {
         const headers = { ...(await credentialsOf(route)), ...JSON_TYPE }
         const unknown = await send(route, { headers, body: `{"nickname":"${CANARY}"}` })
         expectProblem(unknown, 400, 'validation_failed')
-        expect(unknown.body.message).toContain('nickname should not exist')
+        // What a call of OAuth does not know it ignores (RFC 6749, 3.2).
+        const said = OAUTH_CALL.test(route.path) ? 'token is required' : 'nickname should not exist'
+        expect(unknown.body.message).toContain(said)
         for (const body of notObjects) expectProblem(await send(route, { headers, body }), 400, 'validation_failed')
       }
     })

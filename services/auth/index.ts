@@ -163,7 +163,7 @@ function publicRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded) 
         set.status = 204
       },
       {
-        auth: ['anyone', 'user'],
+        auth: ['anyone', 'user', 'holder'],
         body: t.Optional(logoutBody),
         response: { 204: t.Void() },
         detail: operation('auth', 'Log out: the session ends', 'invalid_refresh_token'),
@@ -581,7 +581,7 @@ function metadataOf({ config, issuer }: AuthContext) {
   }
 }
 
-/** Routes that take a form as well as JSON (RFC 7662, 2.1; RFC 7009, 2.1). */
+/** Calls of OAuth, which take a form as well as JSON (RFC 7662, 2.1; RFC 7009, 2.1). */
 export const FORMS = ['/auth/introspect', '/auth/revoke']
 
 /** What is asked most of all, and changes nothing. */

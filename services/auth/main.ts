@@ -22,6 +22,7 @@ import { composeReset } from './password-reset.ts'
 import type { UsersPeer } from './peers.ts'
 import { RevocationFeed } from './revocation-feed.ts'
 import { Codes, Sealing } from './sealing.ts'
+import { holdsSession } from './sessions.ts'
 import { authV0 } from './v0.ts'
 
 const NAME = 'auth'
@@ -104,6 +105,7 @@ export async function authService(
     internalKeys,
     operatorKeys,
     clientAddress,
+    holdsSession: (body) => holdsSession(context, body),
     comingUp: (route) => (catchingUp && !OPEN_AT_ONCE.test(route) ? catchingUp : undefined),
   })
   metrics.gauge('hash_queue_length', 'Password hashes that wait for their turn', () => hasher.waiting)

@@ -16,6 +16,7 @@ import {
   object,
   oneFieldOf,
   oneOf,
+  open,
   queryFlag,
   strict,
   text,
@@ -61,7 +62,8 @@ export type LoginBody = Static<typeof loginBody>
 /** `refreshToken` is v0's spelling: where two documents meet at one path, either will do. */
 export const refreshBody = strict({ refresh_token: tokenText })
 export const logoutBody = strict({ refresh_token: t.Optional(tokenText) })
-export const tokenBody = strict({ token: tokenText, token_type_hint: t.Optional(text({ most: 64 })) })
+/** RFC 7009, 2.1 and RFC 7662, 2.1. The hint is never needed: a token shows what it is. */
+export const tokenBody = open({ token: tokenText, token_type_hint: t.Optional(t.Unknown()) })
 export const optionalTokenBody = strict({ token: t.Optional(tokenText) })
 
 export const validity = t.Union([

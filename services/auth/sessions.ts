@@ -157,6 +157,14 @@ export async function logout(context: AuthContext, caller: Caller, token: string
   await end(context, caller.sessionId, null, caller, 'logout')
 }
 
+/** Whether a body holds a refresh token of a live session, by which that session can be ended. */
+export async function holdsSession(context: AuthContext, body: unknown): Promise<boolean> {
+  const { refresh_token } = (body ?? {}) as { refresh_token?: unknown }
+  const place = typeof refresh_token === 'string' ? await placeOf(context, refresh_token) : undefined
+  const session = place && (await context.store.sessionById(place.sessionId))
+  return session !== undefined && session !== null && context.clock.now() < session.expiresAt
+}
+
 /** Ends all sessions of the caller. */
 export async function logoutAll(context: AuthContext, caller: Caller): Promise<number> {
   if (caller.userId === null) throw new Problem('missing_token')

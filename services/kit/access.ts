@@ -11,8 +11,9 @@ import { type TokenCheck, tokenProblem, type Verdict } from './token-check.ts'
  * - `operator`: the operator key, or an access token with the role ADMIN.
  * - `internal`: the key that the services use among themselves.
  * - `scraper`: the operator key as a Bearer, the way Prometheus sends it.
+ * - `holder`: a refresh token of a live session in the body, whatever access token stands beside it.
  */
-export type Access = readonly ('anyone' | 'user' | 'operator' | 'internal' | 'scraper')[]
+export type Access = readonly ('anyone' | 'user' | 'operator' | 'internal' | 'scraper' | 'holder')[]
 
 export interface AccessOptions {
   tokens: TokenCheck

@@ -1,4 +1,4 @@
-import { errorOf, type FieldError, mistyped } from './field-errors.ts'
+import { errorOf, type FieldError, mistyped, notAllowed } from './field-errors.ts'
 import { invalid, invalidField, Problem } from './problem.ts'
 
 const BODY_MAX = 64 * 1024
@@ -16,7 +16,8 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
  * Reads a JSON body: at most 64 KiB (counted while it arrives, so that a chunked one is held to it too), UTF-8, an
  * object, nested at most 32 deep, every string in NFC, no lone surrogate and no NUL. An empty one is an object without
  * fields. Of two fields of one name the last counts, as in `JSON.parse`.
- * @param forms whether `application/x-www-form-urlencoded` will do as well (RFC 7009, RFC 7662)
+ * @param forms whether it is a call of OAuth: `application/x-www-form-urlencoded` will do as well (RFC 7009, RFC 7662), and
+ * strings are left as they were sent. A token is compared so, and of other parameters none may make a difference
  */
 export async function readBody(request: Request, forms: boolean): Promise<Body> {
   const bytes = await readBytes(request, BODY_MAX)
@@ -32,7 +33,7 @@ export async function readBody(request: Request, forms: boolean): Promise<Body> 
   const source = decode(bytes)
   if (typeof source !== 'string') return source
   if (form) return readForm(source)
-  return readObject(source, source.length === bytes.byteLength)
+  return readObject(source, forms || (source.length === bytes.byteLength && !source.includes('\\')))
 }
 
 /** A body is read as it was sent: one that was compressed could be of any size (RFC 9110, 8.4 and 15.5.16). */
@@ -51,20 +52,23 @@ export function encodingProblem(headers: Headers): Problem | undefined {
   })
 }
 
-/** Shorter than any token. */
-const FORM_FIELD = /^\w{1,32}$/
+/** Shorter than any token: one that is sent without its name stands where a name does, and is not repeated. */
+const PARAMETER = /^\w{1,32}$/
 
-const NO_FORM = { code: 'format', message: 'must be a form of named fields' } as const
+const REPEATED = notAllowed('must not be repeated')
 
+/**
+ * Reads the parameters of a call of OAuth (RFC 6749, 3.2): one without a value counts as left out, and none may come
+ * twice.
+ */
 function readForm(source: string): Body {
-  try {
-    const fields = new URLSearchParams(source)
-    // A token sent without its name stands where a name does, and would come back as a field that no one knows.
-    for (const name of fields.keys()) if (!FORM_FIELD.test(name)) throw invalidField('body', NO_FORM)
-    return normalized(Object.fromEntries(fields))
-  } catch (error) {
-    return { problem: error instanceof Problem ? error : malformed('The body is not a form in UTF-8') }
+  const fields = new Map<string, string>()
+  for (const [name, value] of new URLSearchParams(source)) {
+    if (value === '') continue
+    if (fields.has(name)) return { problem: invalidField(PARAMETER.test(name) ? name : 'a parameter', REPEATED) }
+    fields.set(name, value)
   }
+  return { value: Object.fromEntries(fields) }
 }
 
 const UNREADABLE = 'The body is not valid JSON in UTF-8'
@@ -78,16 +82,18 @@ export function decode(bytes: Uint8Array): string | { problem: Problem } {
   }
 }
 
-/** Reads the text of one JSON object, by the rules of `readBody`. */
-export function readObject(source: string, ascii = false): Body {
+/**
+ * Reads the text of one JSON object, by the rules of `readBody`.
+ * @param asSent whether its strings are left as they are, as where there is but one spelling: of ASCII without an escape
+ */
+export function readObject(source: string, asSent = false): Body {
   try {
     if (tooDeep(source)) return { problem: malformed('The body is nested too deeply') }
     const value: unknown = JSON.parse(source)
     // Here, because the validation of a body that may be left out lets pass whatever is no object.
     if (typeof value !== 'object' || value === null || Array.isArray(value))
       throw invalidField('body', mistyped('an object'))
-    // Of ASCII without an escape there is but one spelling.
-    return ascii && !source.includes('\\') ? { value } : normalized(value)
+    return asSent ? { value } : normalized(value)
   } catch (error) {
     // The parser's own message quotes the body, which may hold a password.
     return { problem: error instanceof Problem ? error : malformed(UNREADABLE) }

@@ -3,11 +3,14 @@ import { type Access, type AccessOptions, accessControl, allow } from './access.
 import type { Caller } from './caller.ts'
 import type { ModuleGate, ModuleGates } from './module-gate.ts'
 import type { Problem } from './problem.ts'
+import { isTokenProblem } from './token-check.ts'
 import type { Rule } from './validation.ts'
 
 export interface GuardOptions extends AccessOptions {
   /** Needed where a route names a module. */
   modules?: ModuleGates
+  /** Needed where a route is for a `holder`: whether a body holds a refresh token of a live session. */
+  holdsSession?: (body: unknown) => Promise<boolean>
   /** What a request must wait for while the service is still coming up; nothing once it is. */
   comingUp?: (route: string) => Promise<void> | undefined
 }
@@ -37,6 +40,19 @@ interface Passed {
 export function guard(options: GuardOptions) {
   const { identify, stranger } = accessControl(options)
 
+  /** A refresh token is enough by itself: an access token beside it that is not good makes it no worse. */
+  const identifyHolder = async (
+    { body, request }: Pick<Context, 'body' | 'request'>,
+    caller: Caller,
+    access: Access,
+  ) => {
+    try {
+      await identify(request.headers, caller, access)
+    } catch (error) {
+      if (!isTokenProblem(error) || !(await options.holdsSession?.(body))) throw error
+    }
+  }
+
   // Its type is what it is for: before any handler runs the guard has put the caller there. A hook of the framework's
   // that gives it to the handler costs half a microsecond.
   return new Elysia().decorate('caller', undefined as unknown as Caller).macro({
@@ -52,8 +68,11 @@ export function guard(options: GuardOptions) {
         const arrival = context as unknown as Arrival & Passed
         // Kept before it is let pass: the log says whose a refused request was.
         arrival.caller = stranger(request.headers, arrival.address, arrival.requestId)
-        const known = identify(request.headers, arrival.caller, access)
-        arrival.caller = known instanceof Promise ? await known : known
+        if (access.includes('holder')) await identifyHolder(context, arrival.caller, access)
+        else {
+          const known = identify(request.headers, arrival.caller, access)
+          arrival.caller = known instanceof Promise ? await known : known
+        }
         allow(arrival.caller, access)
         if (arrival.gate) await arrival.gate.pass(arrival.caller, access)
         if (arrival.fault) throw arrival.fault
@@ -98,7 +117,7 @@ function setGate(route: Route, gate: ModuleGate): void {
 
 const guards = new WeakSet<object>()
 
-function asGuard(hook: (context: Pick<Context, 'request' | 'route'>) => Promise<void>) {
+function asGuard(hook: (context: Pick<Context, 'body' | 'request' | 'route'>) => Promise<void>) {
   guards.add(hook)
   return hook
 }

@@ -3,6 +3,7 @@ import type { AnyElysia } from 'elysia'
 import type { Access } from './access.ts'
 import { ERRORS_MAX, errorOf, FIELD_CODES, tooShort } from './field-errors.ts'
 import { LINES_TYPE } from './lines.ts'
+import { OAUTH_ERRORS, oauthBody } from './oauth-error.ts'
 import { invalid, invalidField, PROBLEM_CODES, Problem, type ProblemCode, statusOf } from './problem.ts'
 import { sample } from './sample.ts'
 
@@ -21,7 +22,7 @@ export type Paths = Record<string, Record<string, Operation>>
 interface Media {
   schema: Json
   example?: unknown
-  examples?: Record<string, { $ref: string }>
+  examples?: Record<string, { $ref: string } | { value: unknown }>
 }
 
 interface Parameter {
@@ -120,8 +121,12 @@ export function openApiDocument(title: string, version: string, paths: Paths): O
           description: 'The operator key as a Bearer, as Prometheus sends it',
         },
       },
-      schemas: { FieldError: FIELD_ERROR, Problem: PROBLEM },
-      examples: Object.fromEntries(PROBLEM_CODES.map((code) => [code, { value: exampleOf(code) }])),
+      schemas: {
+        FieldError: FIELD_ERROR,
+        Problem: PROBLEM,
+        ...(used.has('auth') ? { OAuthProblem: OAUTH_PROBLEM } : {}),
+      },
+      examples: Object.fromEntries(PROBLEM_CODES.map((code) => [code, { value: problemOf(code).body(EXAMPLE_ID) }])),
     },
   }
 }
@@ -134,6 +139,7 @@ const CALLERS: Record<Access[number], string> = {
   operator: 'operators, with the operator key or an access token with the role ADMIN',
   internal: 'the other services, with the internal key',
   scraper: 'Prometheus, with the operator key as a Bearer',
+  holder: 'whoever sends a good refresh token, whatever access token stands beside it',
 }
 
 const PROBLEM: Json = {
@@ -165,6 +171,17 @@ const FIELD_ERROR: Json = {
   },
   required: ['field', 'code', 'message'],
   additionalProperties: false,
+}
+
+/** What the calls of OAuth answer with, for their clients and for ours (RFC 6749, 5.2). */
+const OAUTH_PROBLEM: Json = {
+  ...PROBLEM,
+  properties: {
+    ...(PROBLEM.properties as Json),
+    error: { type: 'string', enum: OAUTH_ERRORS },
+    error_description: { type: 'string' },
+  },
+  required: [...(PROBLEM.required as string[]), 'error_description'],
 }
 
 /** Functions and symbols of the schemas fall away, and a word of OpenAPI 3.0; what is left is JSON. */
@@ -209,7 +226,7 @@ function complete(operation: Operation, path: string, method: string, form: bool
     if (lines && bodies[0]) response.content = { [LINES_TYPE]: bodies[0] }
   }
   const has = { body: requestBody !== undefined, parameters: documented.parameters !== undefined }
-  Object.assign(documented.responses, problemResponses(codesOf(access, problems, has)))
+  Object.assign(documented.responses, problemResponses(codesOf(access, problems, has), form))
   return documented
 }
 
@@ -270,8 +287,12 @@ function codesOf(
   return [...codes]
 }
 
-function problemResponses(codes: readonly ProblemCode[]): Operation['responses'] {
+/** @param oauth whether they are answers of a call of OAuth */
+function problemResponses(codes: readonly ProblemCode[], oauth: boolean): Operation['responses'] {
   const byStatus = Map.groupBy(codes, statusOf)
+  const schema = { $ref: `#/components/schemas/${oauth ? 'OAuthProblem' : 'Problem'}` }
+  const example = (code: ProblemCode) =>
+    oauth ? { value: oauthBody(problemOf(code), EXAMPLE_ID) } : { $ref: `#/components/examples/${code}` }
   return Object.fromEntries(
     [...byStatus].map(([status, these]) => [
       String(status),
@@ -279,8 +300,8 @@ function problemResponses(codes: readonly ProblemCode[]): Operation['responses']
         description: these.map((code) => `\`${code}\``).join(', '),
         content: {
           'application/json': {
-            schema: { $ref: '#/components/schemas/Problem' },
-            examples: Object.fromEntries(these.map((code) => [code, { $ref: `#/components/examples/${code}` }])),
+            schema,
+            examples: Object.fromEntries(these.map((code) => [code, example(code)])),
           },
         },
       },
@@ -288,11 +309,9 @@ function problemResponses(codes: readonly ProblemCode[]): Operation['responses']
   )
 }
 
-function exampleOf(code: ProblemCode) {
-  return problemLike(code).body('0198c7a2-0000-7000-8000-000000000000')
-}
+const EXAMPLE_ID = '0198c7a2-0000-7000-8000-000000000000'
 
-function problemLike(code: ProblemCode): Problem {
+function problemOf(code: ProblemCode): Problem {
   if (code === 'validation_failed')
     return invalid([
       errorOf('email', { code: 'format', message: 'must be an email' }),

@@ -1,6 +1,7 @@
 import { addHeaders } from './answer.ts'
 import type { Problem } from './problem.ts'
 import type { Random } from './random.ts'
+import { isTokenProblem } from './token-check.ts'
 
 /** The client's own id where it is 1 to 128 visible ASCII characters, else a new one. */
 export function requestIdOf(headers: Headers, random: Pick<Random, 'id'>): string {
@@ -20,8 +21,6 @@ export function addRefusal(headers: Record<string, unknown>, problem: Problem, r
 }
 
 /** RFC 6750, section 3: the reason only where a token was sent. */
-function challenge({ code }: Problem): string {
-  if (code === 'invalid_token' || code === 'token_expired' || code === 'token_revoked')
-    return 'Bearer error="invalid_token"'
-  return 'Bearer'
+function challenge(problem: Problem): string {
+  return isTokenProblem(problem) ? 'Bearer error="invalid_token"' : 'Bearer'
 }

@@ -43,6 +43,11 @@ export function strict<T extends TProperties>(properties: T, options: Record<str
   return t.Object(properties, { ...options, additionalProperties: false })
 }
 
+/** An object with any further fields, which are ignored: only where a standard demands it (RFC 6749, 3.2). */
+export function open<T extends TProperties>(properties: T) {
+  return t.Object(properties, { additionalProperties: true })
+}
+
 /**
  * Exactly one of these fields, for the documentation: the function behind the route refuses none and several, with a
  * message that names them.

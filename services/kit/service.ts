@@ -7,6 +7,7 @@ import type { Clock } from './clock.ts'
 import { type Arrival, isGuard } from './guard.ts'
 import { Fault, type Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
+import { oauthBody } from './oauth-error.ts'
 import { type Paths, pathsOf } from './openapi.ts'
 import { Problem } from './problem.ts'
 import type { Random } from './random.ts'
@@ -26,7 +27,7 @@ export interface ServiceOptions {
   random: Random
   metrics: Metrics
   corsOrigins: readonly string[]
-  /** Routes that take a form as well as JSON. */
+  /** Calls of OAuth: they take a form as well as JSON, and their problems are also those of RFC 6749. */
   forms?: readonly string[]
   /** Routes that read their body themselves, once the caller is known to be one who may: of lines (`readLines`). */
   streams?: readonly string[]
@@ -159,7 +160,10 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
       set.status = problem.status
       addRefusal(set.headers, problem, shared.requestId)
       answered(shared, context.request.method, context.route ?? '', problem.status)
-      return new Response(JSON.stringify(problem.body(shared.requestId)), { status: problem.status })
+      const body = forms.has(path.replace(/\/$/, ''))
+        ? oauthBody(problem, shared.requestId)
+        : problem.body(shared.requestId)
+      return new Response(JSON.stringify(body), { status: problem.status })
     })
     .mapResponse((context) => {
       const shared = context as unknown as Shared

@@ -77,6 +77,11 @@ function verdictOf(claims: Claims): Verdict {
   }
 }
 
+/** Whether it says that an access token is not good. */
+export function isTokenProblem(error: unknown): error is Problem {
+  return error instanceof Problem && /^(invalid_token|token_expired|token_revoked)$/.test(error.code)
+}
+
 export function tokenProblem(reason: TokenFault): Problem {
   if (reason === 'expired') return new Problem('token_expired')
   if (reason === 'revoked') return new Problem('token_revoked')

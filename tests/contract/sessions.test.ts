@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import {
   type Answer,
   as,
+  call,
   createUser,
   logIn,
   PASSWORD,
@@ -32,6 +33,12 @@ describe.each(WAYS)('sessions, %s', (way) => {
       expect(await askEach(here.system, tokens.access_token)).toEqual(all(200))
     }
     const secondSession = async ({ email }: TestUser): Promise<Tokens> => (await logIn(here.system, email)).body
+
+    const v0Session = async ({ email }: TestUser): Promise<Tokens> => {
+      const body = { email, password: PASSWORD }
+      const { accessToken, refreshToken } = (await call(here.system.url.auth, 'POST /auth/login', { body })).body
+      return { access_token: accessToken, refresh_token: refreshToken.token } as Tokens
+    }
 
     describe('refreshing', () => {
       test.each(['/auth/refresh', '/auth/token/refresh'])('%s gives new tokens of the same session', async (path) => {
@@ -357,6 +364,86 @@ describe.each(WAYS)('sessions, %s', (way) => {
         expectProblem(await auth('POST /auth/logout', { headers }), 401, 'token_revoked')
         const again = await auth('POST /auth/logout', { body: { refresh_token: tokens.refresh_token } })
         expectProblem(again, 401, 'invalid_refresh_token')
+      })
+
+      /** Access tokens that open nothing, by what is wrong with them; of the session itself and of others. */
+      const badBearers: Record<string, (user: TestUser) => Promise<string> | string> = {
+        'that is none': () => 'x',
+        'that is empty': () => '',
+        'of another scheme': () => 'Basic eDp5',
+        'with an altered signature': ({ tokens }) => `${tokens.access_token.slice(0, -4)}AAAA`,
+        'that was revoked with its roles': async ({ id, tokens }) => {
+          await users(`PATCH /users/${id}`, { headers: as.operator, body: { roles: ['EDITOR'] } })
+          return tokens.access_token
+        },
+        'of another session, which has ended': async ({ email }) => {
+          const other = (await logIn(here.system, email)).body
+          await auth('POST /auth/logout', { headers: as.bearer(other.access_token) })
+          return other.access_token
+        },
+      }
+      const logouts = ['/auth/logout', '/api/v1/auth/logout', '/logout', '/auth/logout/']
+
+      test.each(Object.keys(badBearers))('R18: a good refresh token is enough beside a Bearer %s', async (which) => {
+        for (const path of logouts)
+          for (const kind of ['v1', 'v0']) {
+            const user = await createUser(here.system)
+            const tokens = kind === 'v1' ? user.tokens : await v0Session(user)
+            const bad = await badBearers[which]?.({ ...user, tokens })
+            const authorization = bad?.startsWith('Basic') ? bad : `Bearer ${bad}`
+            const body = { refresh_token: tokens.refresh_token }
+            const out = await call(here.system.url.auth, `POST ${path}`, { headers: { authorization }, body })
+            expect([path, kind, out.status, out.text]).toEqual([path, kind, 204, ''])
+            expect(await askEach(here.system, tokens.access_token)).toEqual(all('token_revoked'))
+            expectProblem(await auth('POST /auth/refresh', { body }), 401, 'invalid_refresh_token')
+            const again = await call(here.system.url.auth, `POST ${path}`, { headers: { authorization }, body })
+            expect([path, kind, again.status]).toEqual([path, kind, 401])
+          }
+      })
+
+      test('R18: without one it is refused for its Bearer, whatever else the body holds', async () => {
+        const user = await registerUser(here.system)
+        const ended = await registerUser(here.system)
+        await auth('POST /auth/logout', { headers: as.bearer(ended.tokens.access_token) })
+        const { refresh_token } = ended.tokens
+        const headers = as.bearer(ended.tokens.access_token)
+        const bodies = [
+          undefined,
+          {},
+          { refresh_token },
+          { refresh_token: 'x' },
+          { refresh_token: 7 },
+          { nickname: 'x' },
+        ]
+        for (const body of [...bodies, '{', '[]', '"x"'])
+          expectProblem(await auth('POST /auth/logout', { headers, body }), 401, 'token_revoked')
+        const text = { body: user.tokens.refresh_token, headers: { ...headers, 'content-type': 'text/plain' } }
+        expectProblem(await auth('POST /auth/logout', text), 401, 'token_revoked')
+        await alive(user.tokens)
+      })
+
+      test('R18: with one the body is looked at as any other, and a key that is none is refused', async () => {
+        const { tokens } = await registerUser(here.system)
+        const body = { refresh_token: tokens.refresh_token, nickname: 'x' }
+        expectProblem(await auth('POST /auth/logout', { headers: as.bearer('x'), body }), 400, 'validation_failed')
+        const keyed = { headers: { 'x-api-key': 'x' }, body: { refresh_token: tokens.refresh_token } }
+        expectProblem(await auth('POST /auth/logout', keyed), 401, 'invalid_api_key')
+        await alive(tokens)
+      })
+
+      test("R18: it ends its own session, and nothing of the Bearer's user", async () => {
+        const { tokens } = await registerUser(here.system)
+        const other = await createUser(here.system)
+        const rest = (await logIn(here.system, other.email)).body
+        await auth('POST /auth/logout', { headers: as.bearer(other.tokens.access_token) })
+        const body = { refresh_token: tokens.refresh_token }
+        const id = crypto.randomUUID()
+        const headers = { ...as.bearer(other.tokens.access_token), 'x-request-id': id }
+        expect((await auth('POST /auth/logout', { headers, body })).status).toBe(204)
+        await dead(tokens)
+        await alive(rest)
+        const { items } = (await auth(`GET /admin/audit?request_id=${id}`, { headers: as.operator })).body
+        expect(items).toMatchObject([{ type: 'session.logout', detail: { session_id: tokens.session_id } }])
       })
 
       test("does nothing to another's session", async () => {

@@ -53,11 +53,25 @@ function expectFieldErrors({ code, errors, message }: Answer['body']): void {
   else expect(message).toBeString()
 }
 
+/** The calls of OAuth, at each of their paths: they refuse in the words of RFC 6749 as well. */
+export const OAUTH_CALL = /^(\/api\/v1)?\/auth\/(introspect|revoke)$/
+
 /** The one form of every refusal. */
 export function expectProblem(answer: Answer, status: number, code: string): void {
+  expectRefusal(answer, status, code, FIELDS.problem)
+}
+
+/** That of a call of OAuth (RFC 6749, 5.2). */
+export function expectOAuthProblem(answer: Answer, status: number, code: string, error: string): void {
+  expectRefusal(answer, status, code, [...FIELDS.problem, 'error_description'])
+  expect(answer.body.error).toBe(error)
+  expect(answer.body.error_description).toMatch(/^[\x20\x21\x23-\x5b\x5d-\x7e]+$/)
+}
+
+function expectRefusal(answer: Answer, status: number, code: string, fields: readonly string[]): void {
   expect({ status: answer.status, code: answer.body.code }).toEqual({ status, code })
   const isOfFields = CODES_OF_FIELDS.includes(code)
-  expectFields(answer.body, isOfFields ? [...FIELDS.problem, 'errors'] : FIELDS.problem)
+  expectFields(answer.body, isOfFields ? [...fields, 'errors'] : fields)
   if (isOfFields) expectFieldErrors(answer.body)
   expect(answer.body.statusCode).toBe(status)
   expect(answer.headers.get('content-type')).toBe('application/json')

@@ -73,6 +73,21 @@ describe('what time does', () => {
     expectProblem(await me(tokens.access_token), 401, 'token_expired')
   })
 
+  test('R18: with one that has expired a good refresh token is enough to log out, and an expired one is not', async () => {
+    const [one, other] = [await register(), await register()]
+    const logout = ({ tokens }: typeof one) =>
+      ask('POST /auth/logout', {
+        headers: as.bearer(tokens.access_token),
+        body: { refresh_token: tokens.refresh_token },
+      })
+    pass(HOUR)
+    expectProblem(await me(one.tokens.access_token), 401, 'token_expired')
+    expect((await logout(one)).status).toBe(204)
+    expectProblem(await refresh(one.tokens.refresh_token), 401, 'invalid_refresh_token')
+    pass(7 * DAY)
+    expectProblem(await logout(other), 401, 'token_expired')
+  })
+
   test('a session lives a week from each refresh', async () => {
     const { tokens, email } = await register()
     pass(7 * DAY - MINUTE)

@@ -15,8 +15,8 @@ import * as oauth from 'oauth4webapi'
 import { as, call, createUser, PASSWORD, registerUser, type System, WAYS } from '../harness.ts'
 import { all, askEach } from './each-service.ts'
 import { encode, type Json, resigned, SECRET, signed, signingKey } from './forged-tokens.ts'
-import { form, running } from './running.ts'
-import { expectFields, expectProblem, FIELDS } from './shapes.ts'
+import { form, type Options, running } from './running.ts'
+import { expectFields, expectOAuthProblem, expectProblem, FIELDS } from './shapes.ts'
 
 const CLAIMS = ['iss', 'sub', 'aud', 'exp', 'iat', 'jti', 'sid', 'email', 'roles', 'client_id', 'ver']
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
@@ -506,15 +506,100 @@ describe.each(WAYS)('tokens, %s', (way) => {
         const token = tokens.access_token
         for (const headers of [as.operator, as.bearer(admin.tokens.access_token)])
           expect((await ask(token, form({ token }, headers))).body.active).toBe(true)
-        expectProblem(await ask(token, form({ token })), 401, 'missing_token')
-        expectProblem(await ask(token, form({ token }, as.bearer(token))), 403, 'forbidden')
-        expectProblem(await ask(token, form({ token }, { 'x-api-key': 'x' })), 401, 'invalid_api_key')
         const cut = { 'x-api-key': as.internal['x-api-key'].slice(0, -1) }
-        expectProblem(await ask(token, form({ token }, cut)), 401, 'invalid_api_key')
-        expectProblem(await ask(token, form({}, as.internal)), 400, 'validation_failed')
-        expectProblem(await ask(token, form({ token, more: '1' }, as.internal)), 400, 'validation_failed')
-        const text = { body: `token=${token}`, headers: { 'content-type': 'text/plain', ...as.internal } }
-        expectProblem(await ask(token, text), 415, 'unsupported_media_type')
+        const refused: [Record<string, string>, number, string, string][] = [
+          [{}, 401, 'missing_token', 'invalid_client'],
+          [{ 'x-api-key': 'x' }, 401, 'invalid_api_key', 'invalid_client'],
+          [cut, 401, 'invalid_api_key', 'invalid_client'],
+          // RFC 6750, 3.1, to which RFC 7662, 2.3 refers.
+          [as.bearer('x'), 401, 'invalid_token', 'invalid_token'],
+          [as.bearer(token), 403, 'forbidden', 'insufficient_scope'],
+        ]
+        for (const [headers, status, code, error] of refused)
+          for (const options of [form({ token }, headers), { body: { token }, headers }, form({}, headers)])
+            expectOAuthProblem(await ask(token, options), status, code, error)
+      })
+    })
+
+    describe.each([
+      ['introspect', { active: false }],
+      ['revoke', {}],
+    ])('R14: %s', (name, nothing) => {
+      const paths = [`/auth/${name}`, `/api/v1/auth/${name}`, `/auth/${name}/`]
+      const post = (path: string, options: Options) => call(here.system.url.auth, `POST ${path}`, options)
+
+      test.each([
+        'client_id=spa',
+        'client_id=spa&client_secret=a%20secret',
+        'token_type_hint=id_token',
+        `token_type_hint=${'x'.repeat(1000)}`,
+        'token_type_hint=%00',
+        'token_type_hint=',
+        'resource%5B%5D=x',
+        'a.b-c%20%C3%A9=%FF%00',
+        '=x',
+        'x',
+        'token=',
+        'nickname=1&roles=ADMIN',
+      ])('ignores %s in a form', async (more) => {
+        for (const path of paths)
+          for (const body of [`token=x&${more}`, `${more}&token=x`]) {
+            const headers = { 'content-type': 'application/x-www-form-urlencoded', ...as.internal }
+            const answer = await post(path, { body, headers })
+            expect([body, answer.status, answer.body]).toEqual([body, 200, nothing])
+          }
+      })
+
+      test.each([
+        { client_id: 'spa', client_secret: 'x' },
+        { token_type_hint: 'id_token' },
+        { token_type_hint: null },
+        { token_type_hint: ['access_token'] },
+        { token_type_hint: 7 },
+        { nickname: { deep: [1, null] }, 'odd name': '\u0000\ud800' },
+      ])('ignores %j in JSON', async (more) => {
+        for (const path of paths) {
+          const answer = await post(path, { body: { token: 'x', ...more }, headers: as.internal })
+          expect([answer.status, answer.body]).toEqual([200, nothing])
+        }
+      })
+
+      const SECRET_TOKEN = 'canary-5f2d8c1e'
+      const FORM = 'application/x-www-form-urlencoded'
+      test.each<[body: string, type: string, status: number, code: string, description: RegExp]>([
+        ['', FORM, 400, 'validation_failed', /^token is required$/],
+        ['token=', FORM, 400, 'validation_failed', /^token is required$/],
+        ['client_id=spa', FORM, 400, 'validation_failed', /^token is required$/],
+        [SECRET_TOKEN, FORM, 400, 'validation_failed', /^token is required$/],
+        ['token=a&token=b', FORM, 400, 'validation_failed', /^token must not be repeated$/],
+        ['token=a&token=a', FORM, 400, 'validation_failed', /^token must not be repeated$/],
+        ['token=a&client_id=b&client_id=c', FORM, 400, 'validation_failed', /^client_id must not be repeated$/],
+        [`${SECRET_TOKEN}=1&${SECRET_TOKEN}=1`, FORM, 400, 'validation_failed', /^a parameter must not be repeated$/],
+        ['{}', 'application/json', 400, 'validation_failed', /^token is required$/],
+        ['{"token":7}', 'application/json', 400, 'validation_failed', /^token must be a string$/],
+        ['{"token":""}', 'application/json', 400, 'validation_failed', /^token must be longer/],
+        [`{"token":"${SECRET_TOKEN}`, 'application/json', 400, 'malformed_json', /JSON/],
+        [`["${SECRET_TOKEN}"]`, 'application/json', 400, 'validation_failed', /^body must be an object$/],
+        [`token=${SECRET_TOKEN}`, 'text/plain', 415, 'unsupported_media_type', /content type/],
+        [`token=${'x'.repeat(70_000)}`, FORM, 413, 'body_too_large', /64 KiB/],
+      ])('refuses %p as %s in the words of RFC 6749', async (body, type, status, code, description) => {
+        for (const path of paths) {
+          const answer = await post(path, { body, headers: { 'content-type': type, ...as.internal } })
+          expectOAuthProblem(answer, status, code, 'invalid_request')
+          expect(answer.body.error_description).toMatch(description)
+          expect([answer.body.message].flat().join('; ')).toBe(answer.body.error_description)
+          expect(answer.text).not.toContain('canary')
+        }
+      })
+
+      test('is no other method', async () => {
+        for (const path of paths)
+          expectOAuthProblem(
+            await call(here.system.url.auth, `GET ${path}`),
+            405,
+            'method_not_allowed',
+            'invalid_request',
+          )
       })
     })
 
@@ -544,11 +629,6 @@ describe.each(WAYS)('tokens, %s', (way) => {
         expect((await auth('POST /auth/revoke', form({ token: forged }))).status).toBe(200)
         expect((await auth('POST /auth/revoke', { body: { token: tokens.session_id } })).status).toBe(200)
         expect(await askEach(here.system, tokens.access_token)).toEqual(all(200))
-      })
-
-      test('wants one', async () => {
-        expectProblem(await auth('POST /auth/revoke', form({})), 400, 'validation_failed')
-        expectProblem(await auth('POST /auth/revoke', { body: {} }), 400, 'validation_failed')
       })
     })
   })

@@ -29,7 +29,10 @@ export function contradictory({ call }: Drawn, { query, value }: Prepared): bool
 /** What is wrong with the form of a problem. */
 export function ofProblem(status: number, body: unknown, id: string | null): string[] {
   if (typeof body !== 'object' || body === null) return [`${status} is no problem: ${body}`]
-  const { code, error, errors, message, requestId, statusCode, ...more } = body as Record<string, unknown>
+  const { code, error, error_description, errors, message, requestId, statusCode, ...more } = body as Record<
+    string,
+    unknown
+  >
   const said: string[] = []
   if (statusCode !== status) said.push(`statusCode is ${statusCode}`)
   if (requestId !== id) said.push(`requestId is ${requestId} in the body and ${id} in the header`)
@@ -37,6 +40,8 @@ export function ofProblem(status: number, body: unknown, id: string | null): str
   if (typeof error !== 'string' || Array.isArray(message) !== (code === 'validation_failed'))
     said.push('it has not the form of a problem')
   if (code === 'validation_failed' && wordsOf(errors) !== String(message)) said.push('its errors are not its messages')
+  // In the words of RFC 6749, or in ours.
+  if ((error_description !== undefined) !== /^[a-z_]+$/.test(String(error))) said.push(`the error is ${error}`)
   if (Object.keys(more).length > 0) said.push(`a problem has ${Object.keys(more)}`)
   return said
 }

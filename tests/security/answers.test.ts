@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { OAUTH_CALL } from '../contract/shapes.ts'
 import {
   type Answer,
   as,
@@ -29,6 +30,7 @@ const WEBHOOK = 'created_at description id status types url'
 const USER_V0 = 'email id roles'
 const TOKEN_V0 = 'accessToken refreshToken{exp token userId}'
 const PROBLEM = 'code error message requestId statusCode'
+const OAUTH_PROBLEM = 'code error error_description message requestId statusCode'
 const NOTHING = ''
 
 const page = (item: string) => `items[${item}] next_cursor page pages size total`
@@ -194,7 +196,8 @@ describe('check 20: the keys of', () => {
     const allowed = CALLERS.filter((caller) => may(policy, caller) && (reads || caller !== 'another user'))
     for (const caller of [...refused, ...(reads ? allowed : allowed.slice(0, 1))]) {
       const answer = await ask(one, scene, caller)
-      const keys = may(policy, caller) ? ANSWERS[policy.call] : PROBLEM
+      const refusal = OAUTH_CALL.test(policy.call.replace('POST ', '')) ? OAUTH_PROBLEM : PROBLEM
+      const keys = may(policy, caller) ? ANSWERS[policy.call] : refusal
       expect([caller, answer.status, keysOf(answer)]).toEqual([caller, policy.statuses[caller], keys ?? ''])
     }
   })

@@ -8,7 +8,7 @@ import { all, askEach } from '../contract/each-service.ts'
 import { type Json, resigned, SECRET } from '../contract/forged-tokens.ts'
 import { mailedToken } from '../contract/reset-mail.ts'
 import { form, running } from '../contract/running.ts'
-import { expectFields, expectProblem } from '../contract/shapes.ts'
+import { expectFields, expectOAuthProblem, expectProblem } from '../contract/shapes.ts'
 import { as, call, logIn, PASSWORD, registerUser, startSystem, type TestUser } from '../harness.ts'
 
 const here = running('three processes', { CH202_SECRET: SECRET })
@@ -260,8 +260,9 @@ describe('check 9: while auth cannot write', () => {
     const v0 = await v0Token(third)
     const presented = [one.tokens.access_token, other.tokens.refresh_token, v0]
     await locked(async () => {
+      for (const answer of await Promise.all(presented.map(revoke)))
+        expectOAuthProblem(answer, 503, 'database_unavailable', 'temporarily_unavailable')
       const asked = [
-        ...presented.map(revoke),
         auth('POST /auth/logout', { headers: as.bearer(one.tokens.access_token) }),
         auth('POST /auth/logout', { body: { refresh_token: other.tokens.refresh_token } }),
         auth(`DELETE /auth/sessions/${one.tokens.session_id}`, operator),
