@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { settingDefaults } from '../services/kit/config.ts'
@@ -14,7 +14,27 @@ function commandsOf(section: string): string[] {
   return [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map((match) => match[1] ?? '')
 }
 
-const dataDir = mkdtempSync(join(tmpdir(), 'ch202-readme-'))
+const folder = mkdtempSync(join(tmpdir(), 'ch202-readme-'))
+const dataDir = join(folder, 'data')
+
+/** What a machine has that has Node alone: no Bun, but where npx puts it before the command that it runs. */
+function pathOfNodeAlone(): string {
+  const bin = join(folder, 'bin')
+  mkdirSync(bin)
+  for (const program of ['sh', 'bash', 'env', 'curl', 'sed', 'rm', 'cat']) {
+    const path = Bun.which(program)
+    if (path) symlinkSync(path, join(bin, program))
+  }
+  const own = join(folder, 'npx-bun')
+  mkdirSync(own)
+  symlinkSync(process.execPath, join(own, 'bun'))
+  // As npx does it, without what it asks the registry.
+  const npx = `#!/bin/sh\n[ "$1" = bun ] || exit 127\nPATH="${own}:$PATH" exec "$@"\n`
+  writeFileSync(join(bin, 'npx'), npx)
+  chmodSync(join(bin, 'npx'), 0o755)
+  return bin
+}
+
 const address = { AUTH: freePort(), USERS: freePort(), MODULES: freePort() }
 const env = {
   ...process.env,
@@ -22,15 +42,14 @@ const env = {
   AUTH_URL: `http://127.0.0.1:${address.AUTH}`,
   USERS_URL: `http://127.0.0.1:${address.USERS}`,
   MODULES_URL: `http://127.0.0.1:${address.MODULES}`,
-  // `bun` in the README is the Bun that runs the tests.
-  PATH: `${join(process.execPath, '..')}:${process.env.PATH}`,
+  PATH: pathOfNodeAlone(),
 }
 let services: Bun.Subprocess<'ignore', 'pipe', 'inherit'>
 
 beforeAll(async () => {
   const [first = ''] = commandsOf('Run it')
   const start = first.split('\n')[0]?.split('#')[0]?.trim().split(' ') ?? []
-  expect(start).toEqual(['bun', 'start'])
+  expect(start).toEqual(['npx', 'bun', 'start'])
   services = Bun.spawn(start, { cwd: ROOT, env, stdin: 'ignore', stdout: 'pipe', stderr: 'inherit' })
   const ready = Promise.withResolvers<void>()
   const follow = async () => {
@@ -49,10 +68,22 @@ beforeAll(async () => {
 afterAll(async () => {
   services.kill('SIGTERM')
   await services.exited
-  rmSync(dataDir, { recursive: true, force: true })
+  rmSync(folder, { recursive: true, force: true })
 })
 
-test('the tour works as printed', async () => {
+test('S1: on a machine with Node alone there is no Bun but by npx, and no command says otherwise', () => {
+  const found = Bun.spawnSync(['sh', '-c', 'command -v bun; command -v npx'], { env })
+  expect(found.stdout.toString().trim()).toBe(join(env.PATH, 'npx'))
+  const sections = readme.split(/^## /m).map((part) => part.split('\n')[0] ?? '')
+  const commands = sections.flatMap(commandsOf).flatMap((block) => block.split('\n'))
+  expect(commands.filter((line) => /\bbun (start|run|ch202)\b/.test(line)).length).toBeGreaterThan(14)
+  expect(commands.filter((line) => /(?<!npx )\bbun (start|run|ch202)\b/.test(line))).toEqual([])
+  // Those in the text too, but where it says what Bun alone does.
+  const told = [...readme.matchAll(/`([^`\n]*\bbun [a-z][^`\n]*)`/g)].map((match) => match[1] ?? '')
+  expect(told.filter((command) => !command.startsWith('npx '))).toEqual(['bun start'])
+})
+
+test('S1: the tour works as printed', async () => {
   const blocks = commandsOf('A tour')
   expect(blocks.length).toBeGreaterThanOrEqual(7)
   const script = blocks
@@ -78,7 +109,7 @@ test('the tour works as printed', async () => {
   expect(said[6]).toContain('"code":"token_revoked"')
 }, 30_000)
 
-test('an operator can do what it says, after the tour', async () => {
+test('S1: an operator can do what it says, after the tour', async () => {
   const [block = ''] = commandsOf('Operate it')
   const script = block.replaceAll('/tmp/ch202-users.jsonl', join(dataDir, 'ch202-users.jsonl'))
   const run = Bun.spawn(['bash', '-euo', 'pipefail', '-c', script], { cwd: ROOT, env, stdout: 'pipe', stderr: 'pipe' })
