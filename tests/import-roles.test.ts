@@ -73,7 +73,7 @@ describe('R4: different roles never become one', () => {
       expect(await rolesOf(emails)).toEqual(roles)
       expect(done.stderr).toBe(dry.stderr)
       for (const [role, users] of Object.entries(left))
-        expect(done.stderr).toContain(`${JSON.stringify(role)}, of ${users}: `)
+        expect(done.stderr).toContain(`${JSON.stringify(role)}, of ${users} user`)
       if (Object.keys(left).length === 0) expect(done.stderr).not.toContain('Roles left out')
     })
 

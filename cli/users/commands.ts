@@ -5,7 +5,7 @@ import { FORMATS, type ImportOptions, ON_CONFLICT } from './import-options.ts'
 
 /** Adds `users import` to the noun. */
 export function importCommand(users: Command): void {
-  leaf(users, 'import', 'Import users from a file of this tool, Auth0, Keycloak, Supabase or Firebase', [
+  leaf(users, 'import', 'Import users from a file of this tool, Auth0, Keycloak, Supabase, Firebase or Django', [
     'ch202 users export --with-hashes | ch202 users import - --format jsonl --on-conflict skip',
     "printf 'email,password,roles\\nzoe@example.org,correct horse battery,USER;EDITOR\\n' | ch202 users import - --format csv --on-conflict update",
     "printf 'email,name\\nzoe@example.org,Zoe\\n' | ch202 users import - --format csv --on-conflict update",

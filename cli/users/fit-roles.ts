@@ -1,5 +1,5 @@
 import type { ImportRecord, Left, LeftRole, ReadRecord, TheirRole, UserRecord } from './record.ts'
-import { RoleNames } from './role-names.ts'
+import { type RoleDecision, RoleNames } from './role-names.ts'
 import { Spool } from './spool.ts'
 
 /** As many as a user can have. */
@@ -60,6 +60,8 @@ export class FileRoles {
   private readonly names: RoleNames
   /** What groups are called, by their keys. */
   private readonly groups = new Map<string, string>()
+  /** Keys of groups that users have, and that were not called anything yet. */
+  private readonly unnamed = new Set<string>()
 
   constructor(private readonly options: RoleOptions) {
     this.names = new RoleNames(options.roleMap, options.format === 'jsonl' || options.format === 'csv')
@@ -71,9 +73,13 @@ export class FileRoles {
   }
 
   note(record: ReadRecord): void {
-    if ('group' in record) this.groups.set(record.group.id, record.group.name)
+    if ('group' in record) this.noteGroup(record.group)
     if (!('user' in record) || 'fault' in record) return
-    for (const role of rolesOf(record)) this.names.note(this.nameOf(role))
+    for (const role of rolesOf(record)) {
+      const name = this.nameOf(role)
+      if (name !== undefined) this.names.note(name)
+      else if (typeof role !== 'string') this.unnamed.add(role.group)
+    }
     if (record.theirs?.admin) this.names.noteMapped(FLAG, 'ADMIN')
   }
 
@@ -85,27 +91,45 @@ export class FileRoles {
   fit(record: ImportRecord): ImportRecord {
     if ('fault' in record) return record
     const { theirs, ...rest } = record
-    const names = rolesOf(record).map((role) => this.nameOf(role))
-    if (!theirs && names.length === 0) return record
-    const { keepAdmins } = this.options
-    const isAdmin = theirs?.admin ?? false
-    const given = new Set([...(theirs ? ['USER'] : []), ...(isAdmin && keepAdmins ? ['ADMIN'] : [])])
-    const leftRoles: LeftRole[] = []
-    let leftAdmin = isAdmin && !keepAdmins
-    for (const name of new Set(names)) {
-      const decision = this.names.decide(name)
-      if ('fault' in decision) leftRoles.push({ role: name, reason: decision.fault, ...otherOf(decision) })
-      else if (decision.ours === 'ADMIN' && (theirs || name !== 'ADMIN') && !keepAdmins) leftAdmin = true
-      else if (given.has(decision.ours) || given.size < ROLES_MAX) given.add(decision.ours)
-      else leftRoles.push({ role: name, reason: 'too_many' })
-    }
+    const found = rolesOf(record)
+    if (!theirs && found.length === 0) return record
+    const { given, leftAdmin, leftRoles } = this.rolesFor(found, theirs)
     const left: Left[] = [...(record.left ?? []), ...(leftAdmin ? (['admin'] as const) : [])]
     const user = { ...record.user, roles: [...given] }
     return { ...rest, user, ...(left.length > 0 ? { left } : {}), ...(leftRoles.length > 0 ? { leftRoles } : {}) }
   }
 
-  private nameOf(role: TheirRole): string {
-    return typeof role === 'string' ? role : (this.groups.get(role.group) ?? role.group)
+  private rolesFor(found: readonly TheirRole[], theirs: UserRecord['theirs']) {
+    const { keepAdmins } = this.options
+    const isAdmin = theirs?.admin ?? false
+    const given = new Set([...(theirs ? ['USER'] : []), ...(isAdmin && keepAdmins ? ['ADMIN'] : [])])
+    const leftRoles: LeftRole[] = []
+    let leftAdmin = isAdmin && !keepAdmins
+    const names = new Map(found.map((role) => [this.nameOf(role) ?? (role as { group: string }).group, role]))
+    for (const [name, role] of names) {
+      const decision = this.decide(name, role)
+      if ('fault' in decision) leftRoles.push({ role: name, reason: decision.fault, ...otherOf(decision) })
+      else if (decision.ours === 'ADMIN' && (theirs || name !== 'ADMIN') && !keepAdmins) leftAdmin = true
+      else if (given.has(decision.ours) || given.size < ROLES_MAX) given.add(decision.ours)
+      else leftRoles.push({ role: name, reason: 'too_many' })
+    }
+    return { given, leftAdmin, leftRoles }
+  }
+
+  private decide(name: string, role: TheirRole): RoleDecision {
+    if (this.nameOf(role) === undefined) return { fault: 'unnamed' }
+    return this.names.decide(name)
+  }
+
+  private noteGroup({ id, name }: { id: string; name: string }): void {
+    this.groups.set(id, name)
+    if (this.unnamed.delete(id)) this.names.note(name)
+  }
+
+  /** Of a group without a name its key, where an operator said what that becomes. */
+  private nameOf(role: TheirRole): string | undefined {
+    if (typeof role === 'string') return role
+    return this.groups.get(role.group) ?? (this.names.isMapped(role.group) ? role.group : undefined)
   }
 }
 

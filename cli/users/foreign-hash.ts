@@ -1,27 +1,40 @@
+import { isUnusableHash } from '../../services/kit/hasher.ts'
 import type { PasswordFound } from './carry-over.ts'
 
 // The hashes of other products, put together as the API takes them (docs/bulk.md).
 
 const BCRYPT = /^\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}$/
 const PHC = /^\$(argon2(?:id|i|d)|pbkdf2-sha(?:1|256|512)|scrypt|fbscrypt)\$/
+/** Of Django, Spring Security, WordPress and phpBB, which are taken as they are. */
+const OF_FRAMEWORKS = [
+  /^(?:pbkdf2_sha(?:1|256)|argon2|scrypt|bcrypt|bcrypt_sha256)\$/,
+  /^\{(?:bcrypt|argon2|scrypt|pbkdf2)(?:@SpringSecurity_v5_8)?\}/,
+  /^\$(?:wp\$2y|P|H)\$/,
+]
 const BASE64 = /^[A-Za-z0-9+/_-]*={0,2}$/
 
-/** A hash that says itself what it is. Nothing where there is none. */
+/** A hash that says itself what it is. Nothing where there is none, or one that stands for none. */
 export function hashFound(value: unknown): PasswordFound {
-  if (typeof value !== 'string' || value === '') return null
-  if (BCRYPT.test(value) || PHC.test(value)) return { hash: value }
+  if (typeof value !== 'string' || value === '' || isUnusableHash(value)) return null
+  if ([BCRYPT, PHC, ...OF_FRAMEWORKS].some((kind) => kind.test(value))) return { hash: value }
+  if (value.startsWith('{noop}')) return IN_THE_CLEAR
   return { fault: `The password hash is of a kind that can't be checked here${named(value)}` }
 }
 
 /** The name that a hash bears, and nothing else of it. */
 function named(value: string): string {
-  const name = /^\$([A-Za-z0-9-]{1,20})\$/.exec(value)?.[1]
-  return name === undefined ? '' : `: ${name}`
+  const name = /^(?:\$([A-Za-z0-9-]{1,20})\$|([a-z0-9_]{1,20})\$|(\{[A-Za-z0-9@_-]{1,40}\}))/.exec(value)
+  const found = name?.[1] ?? name?.[2] ?? name?.[3]
+  return found === undefined ? '' : `: ${found}`
 }
 
 export function unknownAlgorithm(name: unknown): PasswordFound {
   const shown = typeof name === 'string' ? name.replaceAll(/[^A-Za-z0-9_-]/g, '?').slice(0, 40) : 'without a name'
   return { fault: `The password hash is of an algorithm that can't be checked here: ${shown}` }
+}
+
+const IN_THE_CLEAR: PasswordFound = {
+  fault: 'The password stands there in the clear ({noop}): it is a password, not the hash of one',
 }
 
 export const BROKEN_HASH: PasswordFound = {

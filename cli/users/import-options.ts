@@ -4,7 +4,7 @@ import type { Input } from './input.ts'
 import { readRoleMap } from './role-map.ts'
 import type { RoleMap } from './role-names.ts'
 
-export const FORMATS = ['jsonl', 'csv', 'auth0', 'keycloak', 'supabase', 'firebase'] as const
+export const FORMATS = ['jsonl', 'csv', 'auth0', 'keycloak', 'supabase', 'firebase', 'django'] as const
 export type Format = (typeof FORMATS)[number]
 export const ON_CONFLICT = ['fail', 'skip', 'update'] as const
 export type OnConflict = (typeof ON_CONFLICT)[number]

@@ -59,9 +59,9 @@ export class LeftRoles {
   get lines(): string[] {
     if (this.users === 0) return []
     const all = [...this.counts.values()]
-    const head = `Roles left out: ${count(all.length)}, of ${count(this.users)} users (--role-map theirs=OURS says what one becomes)`
-    const shown = all.slice(0, SHOWN).map(({ other, reason, role, users }) => {
-      return `  ${named(role)}, of ${count(users)}: ${REASONS[reason]}${other === undefined ? '' : ` ${named(other)}`}`
+    const head = `Roles left out: ${count(all.length)}, of ${users(this.users)} (--role-map theirs=OURS says what one becomes)`
+    const shown = all.slice(0, SHOWN).map(({ other, reason, role, users: number }) => {
+      return `  ${named(role)}, of ${users(number)}: ${REASONS[reason]}${other === undefined ? '' : ` ${named(other)}`}`
     })
     const more = all.length - shown.length
     const rest = more > 0 || this.others > 0 ? [`  … and ${count(more + this.others)} more: -o json names them`] : []
@@ -73,6 +73,11 @@ const REASONS: Record<RoleFault, string> = {
   unfit: 'a role is A to Z, 0 to 9 and _, at most 32, and begins with a letter',
   same: 'the same role would come of',
   too_many: 'a user has at most 32',
+  unnamed: 'a group whose name is not in the file, which needs auth.group too',
+}
+
+function users(number: number): string {
+  return `${count(number)} ${number === 1 ? 'user' : 'users'}`
 }
 
 function keyOf({ reason, role }: LeftRole): string {

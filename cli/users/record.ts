@@ -19,8 +19,11 @@ export type Left = 'admin' | 'username' | 'created_at' | 'password'
 /** A role of the other product: its name, or the key of a group whose name stands elsewhere in the file. */
 export type TheirRole = string | { group: string }
 
-/** Why a role was left out: it can't be written as one of ours, another one would become the same, or it is one too many. */
-export type RoleFault = 'unfit' | 'same' | 'too_many'
+/**
+ * Why a role was left out: it can't be written as one of ours, another one would become the same, it is one too many, or
+ * it is a group whose name is not in the file.
+ */
+export type RoleFault = 'unfit' | 'same' | 'too_many' | 'unnamed'
 
 export interface LeftRole {
   /** As it is called there. */

@@ -63,6 +63,11 @@ export class RoleNames {
     if (claim) claim.mapped = name
   }
 
+  /** Whether an operator said what a role becomes. */
+  isMapped(name: string): boolean {
+    return this.map.has(name)
+  }
+
   /** Whether what a role becomes depends on the rest of the file. */
   isOpen(name: string): boolean {
     if (this.map.has(name)) return false

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test'
+import { FOREIGN_REFUSED, FOREIGN_VECTORS } from '../../tests/imports/foreign-vectors.ts'
 import { foreignHash } from './foreign-hash.ts'
 import { PasswordHasher } from './hasher.ts'
 
@@ -40,9 +41,11 @@ const VECTORS: [name: string, password: string, hash: string][] = [
     'user1password',
     `$fbscrypt$v=1,n=14,r=8,p=1,ss=Bw==,sk=${SIGNER_KEY}$42xEC+ixf3L2lw==$${FIREBASE_HASH}`,
   ],
+  ...FOREIGN_VECTORS.map((vector): (typeof VECTORS)[number] => [...vector]),
 ]
 
 describe('a hash of another system', () => {
+  const key = (text: string) => text.padEnd(43, 'A')
   test.each(VECTORS)('matches its password alone: %s', async (_, password, hash) => {
     const read = foreignHash(hash)
     expect(await read?.matches(password)).toBe(true)
@@ -50,9 +53,59 @@ describe('a hash of another system', () => {
     expect(await read?.matches('')).toBe(false)
   })
 
+  test.each([...FOREIGN_REFUSED])('R22: of another kind is none: %s', (_, hash) => {
+    expect(foreignHash(hash)).toBeUndefined()
+  })
+
+  const DJANGO = 'pbkdf2_sha256$1000$salt$Dnw/2rHq2+TvT1RbRrZ2L1QT3/4tyWfhBu0oomEoP+4='
+  const BCRYPT = '$2b$04$RGsIxkLgYhkLQTIgJoHLdu.QmMx2ABlvQNsCGaIB6iBRUsYwbnYJ.'
+  test.each([
+    ['Django', DJANGO, true],
+    ['… of more iterations than a check may take', DJANGO.replace('1000', '6000001'), false],
+    ['… of none', DJANGO.replace('1000', '0'), false],
+    ['… without a salt', DJANGO.replace('salt', ''), false],
+    ['… of a long salt', DJANGO.replace('salt', 'x'.repeat(129)), false],
+    ['… of a salt of many bytes', DJANGO.replace('salt', 'я'.repeat(65)), false],
+    ['… with a line break', `${DJANGO}\n`, false],
+    ['… with more before it', ` ${DJANGO}`, false],
+    ['… scrypt of more memory', `scrypt$1048576$salt$8$1$${key('a')}=`, false],
+    ['… scrypt of an N that is no power of two', `scrypt$1000$salt$8$1$${key('a')}=`, false],
+    ['… scrypt that fills it again and again', `scrypt$131072$salt$8$3$${key('a')}=`, false],
+    ['… argon2 of a gigabyte', `argon2$argon2id$v=19$m=1048576,t=1,p=1$${SALT}$${key('a')}`, false],
+    ['… argon2 of before 2016', `argon2$argon2i$v=1$m=512,t=2,p=2$${SALT}$${key('a')}`, false],
+    ['… bcrypt of hours', `bcrypt_sha256$${BCRYPT.replace('04', '31')}`, false],
+    ['… bcrypt cut short', `bcrypt$${BCRYPT.slice(0, -1)}`, false],
+    ['Spring, of hours', `{bcrypt}${BCRYPT.replace('04', '16')}`, false],
+    ['… of another encoder than it says', `{argon2}${BCRYPT}`, false],
+    ['… of an encoder that no one knows', `{other}${BCRYPT}`, false],
+    ['… scrypt of more memory', `{scrypt}$140801$AAECAwQFBgcICQoLDA0ODw==$${key('a')}=`, false],
+    ['… pbkdf2 of another length', `{pbkdf2}${'ab'.repeat(41)}`, false],
+    ['WordPress, of hours', `$wp${BCRYPT.replace('$2b$04', '$2y$31')}`, false],
+    ['… of a prefix that it does not write', `$wp${BCRYPT}`, false],
+    ['phpass', '$P$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0', true],
+    ['… of the most rounds', '$P$GIQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0', true],
+    ['… of more', '$P$HIQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0', false],
+    ['… of minutes', '$P$SIQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0', false],
+    ['… of fewer than it makes', '$P$4IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0', false],
+    ['… with stray bits', '$P$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.Lz', false],
+    ['… cut short', '$P$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L', false],
+  ])('R22: is one that can be checked: %s', (_, hash, known) => {
+    expect(foreignHash(hash) !== undefined).toBe(known)
+  })
+
+  test('R22: a stretched one lets others have their turn', async () => {
+    let turns = 0
+    const count = setInterval(() => turns++, 0)
+    expect(await foreignHash('$P$GIQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0')?.matches('test12345')).toBe(false)
+    clearInterval(count)
+    expect(turns).toBeGreaterThan(10)
+  })
+
   test.each(VECTORS)('that was altered matches nothing: %s', async (_, password, hash) => {
-    const at = hash.lastIndexOf('$') + 3
-    const altered = `${hash.slice(0, at)}${hash[at] === 'A' ? 'B' : 'A'}${hash.slice(at + 1)}`
+    const isHex = !hash.includes('$')
+    const at = isHex ? hash.length - 3 : hash.lastIndexOf('$') + 3
+    const [one, other] = isHex ? ['a', 'b'] : ['A', 'B']
+    const altered = `${hash.slice(0, at)}${hash[at] === one ? other : one}${hash.slice(at + 1)}`
     expect(await foreignHash(altered)?.matches(password)).toBe(false)
   })
 
@@ -64,7 +117,6 @@ describe('a hash of another system', () => {
     expect([bcrypt, argon2].map((hasher) => hasher?.outdated(hash))).toEqual([true, true])
   })
 
-  const key = (text: string) => text.padEnd(43, 'A')
   const pbkdf2 = (i: string | number, hash = key('a'), salt = SALT) => `$pbkdf2-sha256$i=${i}$${salt}$${hash}`
   const scrypt = (ln: number, r: number, p: number) => `$scrypt$ln=${ln},r=${r},p=${p}$${SALT}$${key('a')}`
   const firebase = (n: number, r: number, rest = `ss=Bw==,sk=${SIGNER_KEY}`, hash = FIREBASE_HASH) =>

@@ -4,6 +4,15 @@ import type { Config } from './config.ts'
 import { foreignHash } from './foreign-hash.ts'
 import { yieldToRequests } from './hash-threads.ts'
 import { type Log, silentLog } from './log.ts'
+import {
+  ARGON2,
+  argon2Seconds,
+  BCRYPT,
+  BCRYPT_COST_TAKEN,
+  BCRYPT_READS,
+  bcryptSeconds,
+  nativeSeconds,
+} from './native-hash.ts'
 import { Turns } from './turns.ts'
 
 /** Hashes and checks passwords. Every password handed to it is in NFC, well-formed and not empty. */
@@ -25,22 +34,10 @@ export interface Hasher {
 
 type Settings = Pick<Config, 'passwordHash' | 'bcryptCost' | 'hashQueue'>
 
-const BCRYPT = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$/
-const ARGON2 =
-  /^\$argon2(id|i|d)\$v=19\$m=(\d{1,7}),t=(\d{1,4}),p=(\d{1,3})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{22,171}$/
 /** As high as BCRYPT_COST may be set: that price is one's own. */
 const BCRYPT_COST_MAX = 20
-/** Of a hash from elsewhere: two seconds of a core. */
-const BCRYPT_COST_TAKEN = 15
-const BCRYPT_READS = 72
-/** KiB that a hash from elsewhere may fill, and KiB times passes that it may take: about a second of a core. */
-const ARGON2_MEMORY_MAX = 262_144
-const ARGON2_WORK_MAX = 1_048_576
-const ARGON2_PASSES_MAX = 64
-const ARGON2_WORK_PER_SECOND = ARGON2_WORK_MAX
 /** Of a core; what takes more, and more than our own, has half of the turns. */
 const LONG_SECONDS = 0.5
-const BCRYPT_10_SECONDS = 0.075
 /** Milliseconds. */
 const YIELD_AGAIN = 60_000
 /** OWASP's second choice for argon2id: 19 MiB, two passes. */
@@ -72,34 +69,12 @@ export function isUnusableHash(hash: string): boolean {
 }
 
 function isCheckable(hash: string, bcryptCostMax: number): boolean {
-  const bcrypt = BCRYPT.exec(hash)
-  if (bcrypt) return Number(bcrypt[1]) >= 4 && Number(bcrypt[1]) <= bcryptCostMax
-  const argon2 = ARGON2.exec(hash)
-  if (argon2) return isBearable(Number(argon2[2]), Number(argon2[3]), Number(argon2[4]))
-  return foreignHash(hash) !== undefined
-}
-
-/** The least is argon2's own: RFC 9106, section 3.1. */
-function isBearable(memory: number, passes: number, lanes: number): boolean {
-  const real = passes >= 1 && lanes >= 1 && memory >= 8 * lanes
-  return real && passes <= ARGON2_PASSES_MAX && memory <= ARGON2_MEMORY_MAX && memory * passes <= ARGON2_WORK_MAX
+  return nativeSeconds(hash, bcryptCostMax) !== undefined || foreignHash(hash) !== undefined
 }
 
 /** What a check of a hash takes of a core, about. One that can't be read takes nothing. */
 function secondsOf(hash: string): number {
-  const bcrypt = BCRYPT.exec(hash)
-  if (bcrypt) return bcryptSeconds(Number(bcrypt[1]))
-  const argon2 = ARGON2.exec(hash)
-  if (argon2) return argon2Seconds(Number(argon2[2]), Number(argon2[3]))
-  return foreignHash(hash)?.seconds ?? 0
-}
-
-function bcryptSeconds(cost: number): number {
-  return BCRYPT_10_SECONDS * 2 ** (cost - 10)
-}
-
-function argon2Seconds(memory: number, passes: number): number {
-  return (memory * passes) / ARGON2_WORK_PER_SECOND
+  return nativeSeconds(hash, BCRYPT_COST_MAX) ?? foreignHash(hash)?.seconds ?? 0
 }
 
 /**

@@ -2,6 +2,7 @@ import { Database } from 'bun:sqlite'
 import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { as, eventually, logIn, newEmail, PASSWORD } from '../harness.ts'
+import { FOREIGN_REFUSED, FOREIGN_VECTORS } from '../imports/foreign-vectors.ts'
 import { running } from './running.ts'
 import { expectProblem } from './shapes.ts'
 
@@ -35,6 +36,7 @@ const HASHES: [name: string, hash: string, password?: string][] = [
   ['argon2d', `$argon2d$v=19$m=1024,t=3,p=1$${SALT}$RaqIKFojXWFBd3xX5eCyHiXkp1Iof/R1WdAXNxlTOiE`],
   // Typed on a system that writes ä as two characters.
   ['pbkdf2 of NFD', `$pbkdf2-sha256$i=1000$${SALT}$7DQZEU9jvzy4+8hsJGqxnhPOA+o0/pIVVbhFtbw3z+8`, 'pässwort-lang'],
+  ...FOREIGN_VECTORS.map(([name, password, hash]): (typeof HASHES)[number] => [`R22: ${name}`, hash, password]),
   ['bcrypt of 72 bytes', await bcrypt(4, '$2b$', 'x'.repeat(72)), 'x'.repeat(80)],
   ['bcrypt $2a$ of another cost', await bcrypt(5, '$2a$')],
   ['bcrypt $2b$ of another cost', await bcrypt(6, '$2b$')],
@@ -107,7 +109,7 @@ describe('check 5: a hash made elsewhere logs in unchanged, and gives way in bot
   test('of a record that auth is told, whichever spelling is typed', async () => {
     const email = newEmail()
     const { body } = await create({ email, password: PASSWORD })
-    const [, hash] = HASHES[8] ?? []
+    const [, hash] = HASHES.find(([name]) => name === 'pbkdf2 of NFD') ?? []
     const told = { ...(await recordOf(body.id)), password_hash: hash, password_version: 100 }
     expect((await auth('POST /auth/sync/password', { headers: as.internal, body: told })).status).toBe(204)
     for (const form of ['NFC', 'NFD'])
@@ -122,6 +124,10 @@ test.each([
   ['all memory by fbscrypt', FIREBASE.replace('n=14', 'n=30')],
   ['a gigabyte by argon2', `$argon2id$v=19$m=1048576,t=1,p=1$${SALT}$${'A'.repeat(43)}`],
   ['MD5', '5f4dcc3b5aa765d61d8327deb882cf99'],
+  ['minutes of phpass', '$P$SIQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0'],
+  ['hours of bcrypt by WordPress', `$wp$2y$31$${'a'.repeat(53)}`],
+  ['hours of pbkdf2 by Django', 'pbkdf2_sha256$90000000$salt$Dnw/2rHq2+TvT1RbRrZ2L1QT3/4tyWfhBu0oomEoP+4='],
+  ...FOREIGN_REFUSED.map(([name, hash]): [string, string] => [`R22: ${name}`, hash]),
 ])('a hash that would be a weapon, or is of no kind, is refused: %s', async (_, password_hash) => {
   const message = ['password_hash must be a hash of bcrypt, argon2, pbkdf2, scrypt or fbscrypt, of bearable cost']
   const [line] = await importing([{ email: newEmail(), password_hash }])

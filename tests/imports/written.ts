@@ -43,6 +43,28 @@ export const WRITTEN: Record<string, (people: readonly Person[]) => string> = {
         JSON.stringify({ full_name: name, username }),
       ]),
     ),
+  django: (people) =>
+    JSON.stringify([
+      ...[...new Set(people.flatMap(({ roles = [] }) => roles))].map((name) => ({
+        model: 'auth.group',
+        pk: `g ${name}`,
+        fields: { name, permissions: [] },
+      })),
+      ...people.map(({ email, hash = '!', name = '', roles = [], username = '' }, n) => ({
+        model: 'auth.user',
+        pk: n,
+        fields: {
+          email,
+          username,
+          password: hash,
+          first_name: name,
+          last_name: '',
+          is_active: true,
+          is_superuser: false,
+          groups: roles.map((role) => `g ${role}`),
+        },
+      })),
+    ]),
   firebase: (people) =>
     JSON.stringify({
       users: people.map(({ email, name, roles }) => ({

@@ -4,6 +4,7 @@ import type { ReadRecord } from '../record.ts'
 import type { Bytes } from '../text-lines.ts'
 import { auth0 } from './auth0.ts'
 import { csv } from './csv.ts'
+import { django } from './django.ts'
 import { firebase } from './firebase.ts'
 import { jsonl } from './jsonl.ts'
 import { keycloak } from './keycloak.ts'
@@ -19,6 +20,7 @@ export function recordsOf(source: Bytes, settings: ImportSettings): AsyncGenerat
   if (format === 'csv') return csv(source)
   if (format === 'auth0') return auth0(source)
   if (format === 'keycloak') return keycloak(source)
+  if (format === 'django') return django(source)
   if (format === 'supabase') return supabase(source)
   return firebase(source, readHashConfig(hashConfig ?? ''))
 }
