@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
-import { type Clock, DAY, HOUR, MINUTE, SECOND } from '../kit/clock.ts'
+import { type Clock, MINUTE, SECOND } from '../kit/clock.ts'
 import type { Log } from '../kit/log.ts'
 import { rest } from './deliverer.ts'
-import { type MailOutcome, type MailReason, OPERATOR_REASONS } from './mail-outcome.ts'
+import { OPERATOR_REASONS } from './mail-outcome.ts'
+import { expiryOf, type Failure, LONGEST_PAUSE, pauseAfter } from './mail-schedule.ts'
 import { type Letter, type Mailer, MailNotSent } from './mailer.ts'
 import type { AuthStore, MailKind, MailRequest } from './store.ts'
 
@@ -12,16 +13,14 @@ const AT_ONCE = 8
  * An attempt that takes longer makes room for another, up to so many in all: a server may take ten minutes to answer, or
  * hold up some recipients alone.
  */
-const SLOW_AFTER = 5 * SECOND
+const SLOW_AFTER = 2 * SECOND
 const MOST_AT_ONCE = 100
 /** A clock may be set: never longer without a look. */
 const LONGEST_REST = MINUTE
-const LONGEST_PAUSE = HOUR
+/** How long a mail rests whose failure could not be written down: the disk is full, or fails. */
+const UNWRITTEN_PAUSE = 30 * SECOND
 /** How long a stop waits for a mail that is on its way: it goes out again after the next start. */
 const STOP_PATIENCE = 3 * SECOND
-
-/** How long a mail is of use when it can't be sent at once, in milliseconds. */
-const LIFETIME: Record<MailKind, number> = { password_reset: 30 * MINUTE, email_changed: DAY }
 
 /** What becomes of mails: the outcome of each attempt, and `expired` for a mail whose time is over. */
 export const MAIL_OUTCOMES = ['sent', 'retry', 'refused', 'misconfigured', 'expired'] as const
@@ -38,12 +37,6 @@ interface MailQueueOptions {
   count?(outcome: (typeof MAIL_OUTCOMES)[number]): void
 }
 
-/** Why an attempt failed. `not_composed`: before a mail server was asked, or where files take its place. */
-interface Failure {
-  outcome: Exclude<MailOutcome, 'sent'>
-  reason: MailReason | 'not_composed'
-}
-
 /**
  * Sends mails after the answers to what asked for them: what can't be sent now is tried again while it is of use, each
  * in its own time, so that one that fails, or takes long, holds up no other.
@@ -51,6 +44,7 @@ interface Failure {
 export class MailQueue {
   private running = false
   private isOver = false
+  private readonly halt = Promise.withResolvers<void>()
   private loop: Promise<void> = Promise.resolve()
   private wakeUp = Promise.withResolvers<void>()
   /** By the id of the request; when the attempt began, in monotonic milliseconds. */
@@ -67,6 +61,7 @@ export class MailQueue {
 
   async stop(): Promise<void> {
     this.running = false
+    this.halt.resolve()
     this.wakeUp.resolve()
     await rest(STOP_PATIENCE, Promise.all([this.loop, ...this.attempts()]))
     this.isOver = true
@@ -128,9 +123,9 @@ export class MailQueue {
     const { clock, log } = this.options
     const end = this.attempt(request)
       .catch(async (error) => {
-        // It could not be written down: it is due still, and would be tried again at once.
+        // It could not be written down: it is due still, and would be sent again at once.
         if (!this.isOver) log.error({ event: 'mail.failed', err: error })
-        await Bun.sleep(SECOND)
+        await rest(this.toRemove.has(request.id) ? SECOND : UNWRITTEN_PAUSE, this.halt.promise)
       })
       .finally(() => {
         this.underWay.delete(request.id)
@@ -210,23 +205,6 @@ export class MailQueue {
     if (reason === null && before === null) return
     await store.setFact(TROUBLE, reason === null ? '' : JSON.stringify({ reason, at: clock.now() }))
   }
-}
-
-/**
- * How long after an attempt the next one is made, in milliseconds: doubled each time, up to a third of the mail's life, so
- * that there are several. A server that was not reached is asked again soon; one that deferred the mail, or may have
- * taken it, after half a minute (greylisting); what an operator has to change, after minutes.
- */
-function pauseAfter({ outcome, reason }: Failure, { kind, tries }: MailRequest): number {
-  const isNearby = reason === 'unreachable' || reason === 'not_composed'
-  const [first, longest] = isNearby
-    ? [SECOND, MINUTE]
-    : [outcome === 'misconfigured' ? 5 * MINUTE : 30 * SECOND, LONGEST_PAUSE]
-  return Math.min(first * 2 ** Math.min(tries, 16), longest, LIFETIME[kind] / 3)
-}
-
-function expiryOf({ kind, requestedAt }: MailRequest): number {
-  return requestedAt + LIFETIME[kind]
 }
 
 /** From the row, so that an attempt after a crash has it too; it says nothing of the link. */
