@@ -1,4 +1,5 @@
 import type { Option } from 'commander'
+import { emailKey } from '../../services/kit/email.ts'
 import { EVENT_TYPES } from '../../services/kit/events.ts'
 import { connect, PLACES, type Place } from '../connection.ts'
 import { LOCAL, listContexts } from '../contexts.ts'
@@ -107,7 +108,7 @@ async function sessions(wanted: Wanted): Promise<Candidate[]> {
   const ref = wanted.options.get('user')
   const user = ref?.includes('@')
     ? (await itemsOf(wanted, 'users', `/users?search=${encodeURIComponent(ref)}&size=${MOST}`)).find(
-        ({ email }) => email?.toLowerCase() === ref.toLowerCase(),
+        ({ email }) => email && emailKey(email) === emailKey(ref),
       )?.id
     : ref
   const whose = user === undefined ? 'all=true' : `user_id=${encodeURIComponent(user)}`

@@ -2,6 +2,7 @@ import { and, asc, desc, eq, getTableColumns, gt, ne, or, sql } from 'drizzle-or
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { Account, AuthStore, CacheSync, SyncedAccount } from '../../services/auth/store.ts'
 import type { AuditEvent } from '../../services/kit/audit.ts'
+import { emailKey } from '../../services/kit/email.ts'
 import type { PageRequest, Slice } from '../../services/kit/page.ts'
 import { EVERY_VERSION, type Revocation } from '../../services/kit/revocations.ts'
 import { sliceOf, window } from '../pages.ts'
@@ -55,7 +56,7 @@ export function accountStore(
     const state = newer || !before ? { ...account, cached: true } : before
     const next: Row = {
       ...state,
-      emailKey: state.email.toLowerCase(),
+      emailKey: emailKey(state.email),
       deleted: false,
       sessionsFrom: Math.max(sessionsFrom, before?.sessionsFrom ?? 0),
       tokensFrom: Math.max(tokensFrom, before?.tokensFrom ?? 0),
@@ -82,7 +83,7 @@ export function accountStore(
 
   return {
     accountById: async (userId: string) => present(statements.byId.get({ userId })),
-    accountByEmail: async (email: string) => present(statements.byEmail.get({ emailKey: email.toLowerCase() })),
+    accountByEmail: async (email: string) => present(statements.byEmail.get({ emailKey: emailKey(email) })),
     accountByUsername: async (username: string) => present(statements.byUsername.get({ username })),
 
     syncAccount: (account: SyncedAccount, now: number, event: (type: string) => AuditEvent) =>

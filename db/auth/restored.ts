@@ -1,6 +1,7 @@
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { Account } from '../../services/auth/store.ts'
 import type { AuditEvent } from '../../services/kit/audit.ts'
+import { emailKey } from '../../services/kit/email.ts'
 import { placeholders } from '../placeholders.ts'
 import type { Sqlite } from '../sqlite.ts'
 import { auditStore } from './audit.ts'
@@ -35,7 +36,7 @@ export async function beginAnew(sqlite: Sqlite, users: Iterable<Account>, event:
       sqlite.raw.run(`DELETE FROM ${table}`)
     // The issuer stays: it is what clients were told. The next start makes the feed's name and the first key.
     sqlite.raw.run("DELETE FROM facts WHERE name IN ('epoch', 'alive_at')")
-    for (const user of users) add.run({ ...user, emailKey: user.email.toLowerCase(), deleted: false })
+    for (const user of users) add.run({ ...user, emailKey: emailKey(user.email), deleted: false })
     audit.writeEvent(event)
   })
 }

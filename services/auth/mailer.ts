@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Clock } from '../kit/clock.ts'
+import { emailAddress } from '../kit/email.ts'
 import type { Log } from '../kit/log.ts'
 import type { Random } from '../kit/random.ts'
 
@@ -86,7 +87,7 @@ function once<T extends { close(): void }>(open: (library: typeof import('nodema
   }
 }
 
-/** An address is one address, whatever its signs mean in a list of them. */
+/** An address is one address, whatever its signs mean in a list of them; on the way its domain is ASCII. */
 function addressed({ to, ...mail }: Mail) {
-  return { ...mail, to: { name: '', address: to } }
+  return { ...mail, to: { name: '', address: emailAddress(to) } }
 }

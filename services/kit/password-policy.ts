@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 // Its path, also within the compiled program: as a text that is imported it costs every start six megabytes.
 import commonPasswords from './common-passwords.txt' with { type: 'file' }
+import { emailKey } from './email.ts'
 import { errorOf, type FieldError, tooLong, tooShort } from './field-errors.ts'
 import { invalid } from './problem.ts'
 
@@ -52,7 +53,7 @@ export function passwordErrors(
   for (const word of own) {
     if (typeof word !== 'string' || word === '') continue
     const known = word.toLowerCase()
-    if (lowered === known || lowered === known.split('@')[0]) return weak('it is your own email or name')
+    if ([known, known.split('@')[0], emailKey(word)].includes(lowered)) return weak('it is your own email or name')
   }
   return []
 }

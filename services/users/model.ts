@@ -1,4 +1,5 @@
 import { type Static, t } from 'elysia'
+import { EMAIL_MAX } from '../kit/email.ts'
 import { page, pageQuery } from '../kit/page.ts'
 import {
   count,
@@ -10,6 +11,7 @@ import {
   queryFlag,
   strict,
   text,
+  trimmed,
   uuid,
   whole,
 } from '../kit/schema.ts'
@@ -31,8 +33,8 @@ const OPERATORS = 'Roles, status and email_verified are for operators'
 
 export const userReplace = strict(
   {
-    email: email(),
-    username: t.Optional(username),
+    email: trimmed(email()),
+    username: t.Optional(trimmed(username)),
     name: t.Optional(name),
     ...operatorFields,
   },
@@ -42,8 +44,8 @@ export type UserReplace = Static<typeof userReplace>
 
 export const userPatch = strict(
   {
-    email: t.Optional(email()),
-    username: t.Optional(username),
+    email: t.Optional(trimmed(email())),
+    username: t.Optional(trimmed(username)),
     name: t.Optional(name),
     ...operatorFields,
   },
@@ -66,7 +68,7 @@ export const changePassword = strict(
   { examples: [{ current_password: 'correct horse battery', new_password: 'a longer horse battery' }] },
 )
 export const setPassword = strict({ new_password: newPassword })
-export const credentials = strict({ login: text({ least: 1, most: 254 }), password })
+export const credentials = strict({ login: trimmed(text({ least: 1, most: EMAIL_MAX })), password })
 
 export const verified = t.Union([
   strict({ valid: t.Literal(true), user: userRead }),
