@@ -16,7 +16,8 @@ export const REFS = `${ONE_REF}; - reads them from standard input, one a line`
 export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 /** The user that an id, an email or a username names. @throws Failure where there is none */
-export async function userOf(tool: Tool, ref: string): Promise<UserRead> {
+export async function userOf(tool: Tool, typed: string): Promise<UserRead> {
+  const ref = typed.trim()
   const api = await tool.api()
   try {
     return await api.users((users) => {

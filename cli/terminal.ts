@@ -1,3 +1,4 @@
+import { emailKey } from '../services/kit/email.ts'
 import { EXIT, Failure, usage } from './exit.ts'
 
 /** A line, or several, of data on standard output, as `put`. */
@@ -68,7 +69,7 @@ export async function confirm(
   given: { yes?: boolean | undefined; confirm?: string | undefined; name?: string },
 ): Promise<void> {
   if (given.confirm !== undefined) {
-    if (given.confirm.toLowerCase() === given.name?.toLowerCase()) return
+    if (given.name !== undefined && emailKey(given.confirm) === emailKey(given.name)) return
     throw usage(`--confirm names something else: it is ${given.name}`)
   }
   if (given.yes) return

@@ -1,11 +1,11 @@
 import { ADMIN, type Caller } from './kit/caller.ts'
 import type { Clock } from './kit/clock.ts'
+import { emailComplaint } from './kit/email.ts'
 import { errorOf } from './kit/field-errors.ts'
 import type { Hasher } from './kit/hasher.ts'
 import { passwordErrors } from './kit/password-policy.ts'
 import { invalid, Problem } from './kit/problem.ts'
 import type { Random } from './kit/random.ts'
-import { isEmail } from './kit/schema.ts'
 import type { UserRead } from './kit/user.ts'
 import { audited, changed, tellAuth, userRead } from './users/announcements.ts'
 import { passwordChange } from './users/passwords.ts'
@@ -31,24 +31,26 @@ function byTool({ random }: Recovery): Caller {
 /**
  * Lets a locked-out administrator in again, with the services up or down: a new password, active, with the role ADMIN,
  * every session ended. Written as an ordinary change is, with its notices, so that auth hears of it whenever it runs.
- * @param email in any case
+ * @param typed the email, in any spelling
  * @param create whether to make the user where there is none
  * @throws Problem `user_not_found`, `validation_failed`, `weak_password`
  */
 export async function recoverAdmin(
   context: Recovery,
-  email: string,
+  typed: string,
   password: string,
   create: boolean,
 ): Promise<{ user: UserRead; created: boolean }> {
   const { hasher, passwordMinLength, store } = context
+  const email = typed.trim()
   const caller = byTool(context)
   const known = await store.userByEmail(email)
   if (!known && !create) throw new Problem('user_not_found')
   const own = known ? [known.email, known.username, known.name] : [email]
   const normal = password.normalize('NFC')
   const errors = passwordErrors('password', normal, passwordMinLength, own)
-  if (!known && !isEmail(email)) errors.unshift(errorOf('email', { code: 'format', message: 'must be an email' }))
+  const complaint = known ? undefined : emailComplaint(email)
+  if (complaint) errors.unshift(errorOf('email', complaint))
   if (errors.length > 0) throw invalid(errors)
   const passwordHash = await hasher.hash(normal)
   if (!known) return { user: userRead(await add(context, email, passwordHash, caller)), created: true }

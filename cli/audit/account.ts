@@ -1,3 +1,4 @@
+import { emailKey } from '../../services/kit/email.ts'
 import type { Tool } from '../command.ts'
 import { pages } from '../lists.ts'
 import { searchFor } from '../search.ts'
@@ -47,7 +48,7 @@ export async function accountOf(tool: Tool, user: Subject): Promise<Account> {
   const rows = async (query: { type?: string; size: string }) =>
     (await api.auth((auth) => auth.admin.audit.get({ query: { user_id: user.id, ...query } }))).items as AuditRow[]
   const [entry, trouble, failed, [lastLogin], all] = await Promise.all([
-    cacheEntry(tool, user.email, ({ user_id }) => user_id === user.id),
+    cacheEntry(tool, emailKey(user.email), ({ user_id }) => user_id === user.id),
     troubleOf(tool, user),
     rows({ type: 'login.failed', size: SOME }),
     rows({ type: 'session.created', size: '1' }),
@@ -97,13 +98,17 @@ export async function failedAs(tool: Tool, email: string): Promise<AuditRow[]> {
     LOOKED_AT,
   )
   for await (const { items } of parts) found.push(...(items as unknown[] as AuditRow[]))
-  return found.filter(
-    ({ detail }) => typeof detail.email === 'string' && detail.email.toLowerCase() === email.toLowerCase(),
-  )
+  return found.filter(({ detail }) => typeof detail.email === 'string' && emailKey(detail.email) === emailKey(email))
 }
 
-/** What auth holds for logins. @param name an email or a username */
-export async function cacheEntry(
+/** What auth holds for logins by an email or a username, in whatever spelling. */
+export function cacheEntryNamed(tool: Tool, name: string): Promise<CacheEntry | undefined> {
+  const key = emailKey(name)
+  return cacheEntry(tool, key, ({ email, username }) => [emailKey(email), username].includes(key))
+}
+
+/** What auth holds for logins. @param name a username, or an email in its ASCII form */
+async function cacheEntry(
   tool: Tool,
   name: string,
   fits: (entry: CacheEntry) => boolean,

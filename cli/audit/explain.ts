@@ -6,7 +6,7 @@ import { UUID, userOf } from '../refs.ts'
 import { searchFor } from '../search.ts'
 import { quoted } from '../shell.ts'
 import { toTheSecond } from '../times.ts'
-import { accountOf, cacheEntry, failedAs, type Subject, troubleOf } from './account.ts'
+import { accountOf, cacheEntryNamed, failedAs, type Subject, troubleOf } from './account.ts'
 import { type Explanation, evidenceOf, from, isAhead, refusedRow, times } from './explanation.ts'
 import { nearNames } from './near.ts'
 import { explainRequest } from './request.ts'
@@ -17,10 +17,11 @@ const NAME_MOST = 254
 
 /**
  * Why a login failed, and the command that mends it.
- * @param word an email, a username, the id of a user or that of a request
+ * @param typed an email, a username, the id of a user or that of a request
  * @throws Failure where neither a user nor a request is called so
  */
-export async function explain(tool: Tool, word: string): Promise<Explanation> {
+export async function explain(tool: Tool, typed: string): Promise<Explanation> {
+  const word = typed.trim()
   const user = await subjectOf(tool, word)
   if (user === 'away') return withoutUsers(word)
   if (user) return verdictOf(await accountOf(tool, user))
@@ -40,9 +41,8 @@ async function subjectOf(tool: Tool, word: string): Promise<Subject | 'away' | u
     if (exit === EXIT.notFound) return undefined
     if (exit !== EXIT.tryAgain) throw error
   }
-  const name = word.toLowerCase()
   if (UUID.test(word)) return undefined
-  const entry = await cacheEntry(tool, word, ({ email, username }) => [email.toLowerCase(), username].includes(name))
+  const entry = await cacheEntryNamed(tool, word)
   if (entry) return { ...entry, id: entry.user_id, updated_at: null }
   return word.includes('@') ? 'away' : undefined
 }
@@ -65,9 +65,8 @@ async function stranger(tool: Tool, word: string): Promise<Explanation> {
   // What is no name of anyone's is no login either.
   if (UUID.test(word) || word.length > NAME_MOST || !/^([\w.-]{3,32}|[^@\s]+@[^@\s]+)$/.test(word)) throw unknown
   const isEmail = word.includes('@')
-  const name = word.toLowerCase()
   const [held, { failures, lastFailedAt, pausedUntil, refused }, failed, near] = await Promise.all([
-    cacheEntry(tool, word, ({ email, username }) => [email.toLowerCase(), username].includes(name)),
+    cacheEntryNamed(tool, word),
     troubleOf(tool, { email: word, username: null }),
     isEmail ? failedAs(tool, word) : [],
     nearNames(tool, word),

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { emailKey } from '../../services/kit/email.ts'
 import { syncedCache } from '../cache-sync.ts'
 import { does, leaf, noun, type Tool } from '../command.ts'
 import { EXIT, Failure } from '../exit.ts'
@@ -88,7 +89,7 @@ async function knownAs(tool: Tool, ref: string): Promise<{ id: string; email?: s
     return { id, email }
   } catch (error) {
     if (asFailure(error).exit !== EXIT.notFound) throw error
-    const held = await heldAs(tool, ref.toLowerCase())
+    const held = await heldAs(tool, emailKey(ref.trim()))
     if (!held) throw error
     return held
   }
@@ -100,7 +101,7 @@ async function heldAs(tool: Tool, ref: string): Promise<{ id: string; email: str
   const parts = pages((part) => api.auth((auth) => auth.admin['password-cache'].get({ query: { ...query, ...part } })))
   for await (const { items } of parts) {
     const held = items.find(({ email, user_id, username }) =>
-      [user_id, username, String(email).toLowerCase()].includes(ref),
+      [user_id, username, emailKey(String(email))].includes(ref),
     )
     if (held) return { id: String(held.user_id), email: String(held.email) }
   }

@@ -1,4 +1,5 @@
 import type { Option } from 'commander'
+import { emailKey } from '../../services/kit/email.ts'
 import { EVENT_TYPES } from '../../services/kit/events.ts'
 import { direct } from '../../services/kit/outgoing.ts'
 import { connect, PLACES, type Place } from '../connection.ts'
@@ -108,9 +109,9 @@ async function modules(wanted: Wanted): Promise<Candidate[]> {
 async function sessions(wanted: Wanted): Promise<Candidate[]> {
   const ref = wanted.options.get('user')
   const user = ref?.includes('@')
-    ? (await itemsOf(wanted, 'users', `/users?search=${encodeURIComponent(searchFor(ref))}&size=${MOST}`)).find(
-        ({ email }) => email?.toLowerCase() === ref.toLowerCase(),
-      )?.id
+    ? (
+        await itemsOf(wanted, 'users', `/users?search=${encodeURIComponent(searchFor(emailKey(ref)))}&size=${MOST}`)
+      ).find(({ email }) => email && emailKey(email) === emailKey(ref))?.id
     : ref
   const whose = user === undefined ? 'all=true' : `user_id=${encodeURIComponent(user)}`
   const items = await itemsOf(wanted, 'auth', `/auth/sessions?${whose}&size=${MOST}`)

@@ -2,6 +2,7 @@ import { and, asc, desc, eq, getTableColumns, gt, ne, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { Account, AuthStore, CacheSync, SyncedAccount } from '../../services/auth/store.ts'
 import type { AuditEvent } from '../../services/kit/audit.ts'
+import { emailKey } from '../../services/kit/email.ts'
 import type { PageRequest, Slice } from '../../services/kit/page.ts'
 import { EVERY_VERSION, type Revocation } from '../../services/kit/revocations.ts'
 import { sliceOf, window } from '../pages.ts'
@@ -55,11 +56,11 @@ export function accountStore(
     const newer = !before || account.version > before.version || (account.version === before.version && !before.cached)
     const { sessionsFrom, tokensFrom } = marksOf(before, synced)
     const state = newer || !before ? { ...account, passwordHash: storedHash(passwordHash), cached: true } : before
-    const emailKey = state.email.toLowerCase()
+    const key = emailKey(state.email)
     const next: Row = {
       ...state,
-      emailKey,
-      searchText: searchTextOfAccount({ ...state, emailKey }),
+      emailKey: key,
+      searchText: searchTextOfAccount({ ...state, emailKey: key }),
       deleted: false,
       sessionsFrom: Math.max(sessionsFrom, before?.sessionsFrom ?? 0),
       tokensFrom: Math.max(tokensFrom, before?.tokensFrom ?? 0),
@@ -86,7 +87,7 @@ export function accountStore(
 
   return {
     accountById: async (userId: string) => present(statements.byId.get({ userId })),
-    accountByEmail: async (email: string) => present(statements.byEmail.get({ emailKey: email.toLowerCase() })),
+    accountByEmail: async (email: string) => present(statements.byEmail.get({ emailKey: emailKey(email) })),
     accountByUsername: async (username: string) => present(statements.byUsername.get({ username })),
 
     syncAccount: (account: SyncedAccount, now: number, event: (type: string) => AuditEvent) =>

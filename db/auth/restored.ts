@@ -1,6 +1,7 @@
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { Account } from '../../services/auth/store.ts'
 import type { AuditEvent } from '../../services/kit/audit.ts'
+import { emailKey } from '../../services/kit/email.ts'
 import { storedHash } from '../password-hash.ts'
 import { placeholders } from '../placeholders.ts'
 import type { Sqlite } from '../sqlite.ts'
@@ -38,13 +39,13 @@ export async function beginAnew(sqlite: Sqlite, users: Iterable<Account>, event:
     // The issuer stays: it is what clients were told. The next start makes the feed's name and the first key.
     sqlite.raw.run("DELETE FROM facts WHERE name IN ('epoch', 'alive_at')")
     for (const user of users) {
-      const emailKey = user.email.toLowerCase()
+      const key = emailKey(user.email)
       add.run({
         ...user,
         passwordHash: storedHash(user.passwordHash),
-        emailKey,
+        emailKey: key,
         deleted: false,
-        searchText: searchTextOfAccount({ ...user, emailKey }),
+        searchText: searchTextOfAccount({ ...user, emailKey: key }),
       })
     }
     audit.writeEvent(event)

@@ -1,6 +1,7 @@
 import { asc, eq, gt, sql } from 'drizzle-orm'
 import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
+import { emailKey } from '../../services/kit/email.ts'
 import type { NewNotice } from '../../services/kit/outbox.ts'
 import type { NewUser, User, UsersStore } from '../../services/users/store.ts'
 import { bulkInsert } from '../bulk-insert.ts'
@@ -43,15 +44,15 @@ function usersStore(sqlite: Sqlite): UsersStore {
   const outbox = outboxStore(sqlite)
 
   const rowOf = (user: User, change = query.nextChanges.get({ count: 1 })?.value ?? 0) => {
-    const emailKey = user.email.toLowerCase()
-    const searchText = searchTextOfUser({ ...user, emailKey })
+    const key = emailKey(user.email)
+    const searchText = searchTextOfUser({ ...user, emailKey: key })
     const passwordHash = storedHash(user.passwordHash)
-    return { ...user, passwordHash, emailKey, isAdmin: isActiveAdmin(user), change, searchText }
+    return { ...user, passwordHash, emailKey: key, isAdmin: isActiveAdmin(user), change, searchText }
   }
 
   /** @param self whose own email and username are not in its way; a user to be made has none yet */
   const taken = (user: User, self: string | null = user.id) => {
-    const byEmail = query.byEmail.get({ key: user.email.toLowerCase() })
+    const byEmail = query.byEmail.get({ key: emailKey(user.email) })
     if (byEmail && byEmail.id !== self) return 'email_taken' as const
     const byUsername = user.username === null ? undefined : query.byUsername.get({ username: user.username })
     if (byUsername && byUsername.id !== self) return 'username_taken' as const
@@ -122,7 +123,7 @@ function usersStore(sqlite: Sqlite): UsersStore {
     },
 
     userById: async (id) => userById.get(id),
-    userByEmail: async (email) => toUser(query.byEmail.get({ key: email.toLowerCase() })),
+    userByEmail: async (email) => toUser(query.byEmail.get({ key: emailKey(email) })),
     userByUsername: async (username) => toUser(query.byUsername.get({ username })),
 
     async usersNamed({ emails = [], ids = [], usernames = [] }) {
@@ -130,7 +131,7 @@ function usersStore(sqlite: Sqlite): UsersStore {
       const keep = (rows: Row[]) => {
         for (const row of rows) found.set(row.id, present(row))
       }
-      if (emails.length > 0) keep(query.byEmails.all({ keys: listOf(emails, (email) => email.toLowerCase()) }))
+      if (emails.length > 0) keep(query.byEmails.all({ keys: listOf(emails, emailKey) }))
       if (usernames.length > 0) keep(query.byUsernames.all({ usernames: JSON.stringify(usernames) }))
       if (ids.length > 0) keep(query.byIds.all({ ids: JSON.stringify(ids) }))
       return [...found.values()]

@@ -76,7 +76,7 @@ function onlyOne(errors: FieldError[]): void {
 async function countedUnder(context: AuthContext, { login, user_id }: Whose) {
   if (user_id !== undefined) return { of: user_id.toLowerCase(), userId: user_id.toLowerCase() }
   if (login === undefined) return { of: '', userId: null }
-  const named = loginOf(login)
+  const named = loginOf(login.trim())
   const known = await accountNamed(context, named)
   return { of: known?.userId ?? strangerKey(named), userId: known?.userId ?? null }
 }

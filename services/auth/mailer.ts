@@ -1,6 +1,7 @@
 import { chmodSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Clock, MINUTE } from '../kit/clock.ts'
+import { emailAddress } from '../kit/email.ts'
 import type { Log } from '../kit/log.ts'
 import type { Random } from '../kit/random.ts'
 import { readSender, type Sender } from '../kit/sender.ts'
@@ -162,13 +163,13 @@ function read<T extends object>(text: string, reader: (text: string) => T | stri
 
 /**
  * The mail as the library takes it, the same in each attempt. An address is one address, whatever its signs mean in a
- * list of them. Auto-Submitted keeps vacation notices and the like from answering (RFC 3834, 5).
+ * list of them, and its domain is ASCII on the way. Auto-Submitted keeps vacation notices and the like from answering (RFC 3834, 5).
  */
 function addressed({ at, id, to, ...letter }: Mail, { address, domain, name }: Sender) {
   return {
     ...letter,
     from: { name, address },
-    to: { name: '', address: to },
+    to: { name: '', address: emailAddress(to) },
     messageId: `<${id}@${domain}>`,
     date: new Date(at),
     headers: { 'Auto-Submitted': 'auto-generated' },

@@ -1,4 +1,5 @@
 import { type Static, t } from 'elysia'
+import { EMAIL_MAX } from '../kit/email.ts'
 import { EVENT_TYPES } from '../kit/events.ts'
 import { mistyped } from '../kit/field-errors.ts'
 import { page, pageQuery, searchQuery } from '../kit/page.ts'
@@ -21,6 +22,7 @@ import {
   strict,
   text,
   time,
+  trimmed,
   uuid,
   whole,
 } from '../kit/schema.ts'
@@ -42,7 +44,7 @@ export type Token = Static<typeof token>
 
 export const registered = strict({ ...userRead.properties, tokens: token })
 
-const name = text({ least: 1, most: 254 })
+const name = trimmed(text({ least: 1, most: EMAIL_MAX }))
 /** One of the three names, and the password. */
 export const loginBody = strict(
   {
@@ -119,7 +121,7 @@ export const sessionsQuery = strict({ ...pageQuery, ...whose })
 export const revokeQuery = strict(whose)
 export const revoked = strict({ revoked: integer() })
 
-export const resetRequestBody = strict({ email: email() })
+export const resetRequestBody = strict({ email: trimmed(email()) })
 export const resetConfirmBody = strict(
   { token: tokenText, new_password: newPassword },
   { examples: [{ token: 'kJc0qk2oZ0yVh1mWm3n5c7', new_password: 'a longer horse battery' }] },

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import type { Caller } from '../kit/caller.ts'
 import { timestamp } from '../kit/clock.ts'
+import { emailKey, isEmail } from '../kit/email.ts'
 import type { Hasher } from '../kit/hasher.ts'
 import { type PageQuery, pageAnswer, pageRequest } from '../kit/page.ts'
 import { Problem } from '../kit/problem.ts'
-import { isEmail } from '../kit/schema.ts'
 import type { PasswordRecord } from '../kit/user.ts'
 import { type AuthContext, eventBy } from './context.ts'
 import type { SyncBody } from './model.ts'
@@ -85,7 +85,7 @@ export function loginOf(name: string, by?: 'email' | 'username'): Login {
 
 /** Under what the failures of a login are counted where there is no account: not the name itself. */
 export function strangerKey({ name }: Login): string {
-  return createHash('sha256').update(name.toLowerCase()).digest('base64url')
+  return createHash('sha256').update(emailKey(name)).digest('base64url')
 }
 
 /** A username that no one can have: asking about it tells nothing, and takes as long as about a name that someone typed. */

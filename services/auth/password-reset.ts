@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { isIP } from 'node:net'
 import type { Caller } from '../kit/caller.ts'
 import { HOUR, MINUTE } from '../kit/clock.ts'
+import { emailKey } from '../kit/email.ts'
 import type { FieldError } from '../kit/field-errors.ts'
 import { type LimitRule, limit, type PaceRule, pace } from '../kit/limits.ts'
 import { passwordErrors } from '../kit/password-policy.ts'
@@ -47,7 +48,7 @@ export async function requestReset(
   const now = clock.now()
   if (config.rateLimit) {
     if (ip && isIP(ip)) await limit(store, BY_ADDRESS, ip, now)
-    const subject = createHash('sha256').update(email.toLowerCase()).digest('base64url')
+    const subject = createHash('sha256').update(emailKey(email)).digest('base64url')
     await pace(store, BY_EMAIL, subject, now)
   }
   await mails.ask({ id: random.id(), kind: 'password_reset', email, requestedAt: now, ip, requestId })

@@ -8,7 +8,7 @@ const DEPTH_MAX = 32
  * A body as it was read, or why it will not do: for the caller only once their credentials were checked. A problem of
  * single fields comes with the value, so that what else is wrong with it can be added.
  */
-export type Body = { value: unknown } | { problem: Problem; value?: object }
+export type Body = { value: object } | { problem: Problem; value?: object }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
 

@@ -1,4 +1,5 @@
 import { isCommonPassword, onLatinKeys } from './common-passwords.ts'
+import { emailKey } from './email.ts'
 import { errorOf, type FieldError, tooLong, tooShort } from './field-errors.ts'
 import { invalid } from './problem.ts'
 import { foldForSearch } from './search-text.ts'
@@ -49,7 +50,8 @@ export function passwordErrors(
   for (const word of own) {
     if (typeof word !== 'string' || word === '') continue
     const name = foldForSearch(word)
-    if (folded === name || folded === name.split('@')[0]) return weak('it is your own email or name')
+    const names = [name, name.split('@')[0], foldForSearch(emailKey(word))]
+    if (names.includes(folded)) return weak('it is your own email or name')
   }
   return []
 }

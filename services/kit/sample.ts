@@ -4,7 +4,7 @@ const ID = '0198c7a2-7f3e-7c21-9d5b-3f6a1b2c4d5e'
 const TIME = '2026-11-20T10:00:00.000Z'
 const ADDRESS = 'https://auth.example.org'
 
-const BY_FORMAT: Record<string, string> = { uuid: ID, 'date-time': TIME, email: 'ana@example.org' }
+const BY_FORMAT: Record<string, string> = { uuid: ID, 'date-time': TIME, 'idn-email': 'ana@example.org' }
 
 /** A field of this name means the same in every service, so its example stands here once. */
 const BY_NAME: Record<string, unknown> = {

@@ -14,6 +14,7 @@ import type { Random } from './random.ts'
 import { addRefusal, requestIdOf } from './refusal.ts'
 import { pathOf } from './request-url.ts'
 import { allowedMethods } from './routes.ts'
+import { trim, trimmedFields } from './schema.ts'
 import { bodyProblem, type Rule, type Taken, unknownFields, validationProblem } from './validation.ts'
 
 /** The server's own limit, above what `readBody` counts: it answers without a body and before any code runs. */
@@ -134,14 +135,14 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
       const { request, route } = context
       if (streams.has(route)) return {}
       const body = await readBody(request, forms.has(route))
-      if ('problem' in body) {
-        shared.fault = body.problem
-        return body.value ?? {}
-      }
+      const taken = takenBy(request.method, route)
+      const value = body.value ?? {}
+      trim(value, taken.trimmed)
       // Where no body is declared every field is one that no one knows; nothing else would say so.
-      const fields = Object.keys(body.value as object)
-      if (fields.length > 0 && !takenBy(request.method, route).body) shared.fault = unknownFields(fields)
-      return body.value
+      const fields = taken.body ? [] : Object.keys(value)
+      if ('problem' in body) shared.fault = body.problem
+      else if (fields.length > 0) shared.fault = unknownFields(fields)
+      return value
     })
     .onError((context) => {
       const shared = context as unknown as Shared
@@ -177,7 +178,7 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
   let taken: Map<string, Taken> | undefined
   const takenBy = (method: string, route: string): Taken => {
     taken ??= new Map(app.routes.map(({ hooks, method, path }) => [`${method} ${path}`, takenOf(hooks)]))
-    return taken.get(`${method} ${route}`) ?? {}
+    return taken.get(`${method} ${route}`) ?? NOTHING_TAKEN
   }
   const toProblem = (context: Failed, path: string): Problem => {
     const { body, caller, code, error, fault, params, query, request, route } = context
@@ -246,8 +247,10 @@ function crossOrigin(origins: readonly string[]) {
   })
 }
 
-function takenOf(hooks: { body?: TSchema; detail?: { 'x-rules'?: Rule } }): Taken {
-  return { body: hooks.body, rule: hooks.detail?.['x-rules'] }
+const NOTHING_TAKEN: Taken = { trimmed: [] }
+
+function takenOf({ body, detail }: { body?: TSchema; detail?: { 'x-rules'?: Rule } }): Taken {
+  return { body, rule: detail?.['x-rules'], trimmed: body ? trimmedFields(body) : [] }
 }
 
 /** Every failure has a code from the dictionary; what the framework says of its own is replaced. */

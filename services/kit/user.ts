@@ -14,6 +14,7 @@ import {
   strict,
   text,
   time,
+  trimmed,
 } from './schema.ts'
 
 // What more than one service says of a user: the shapes of the API's second section, and the record that auth keeps.
@@ -69,9 +70,9 @@ export const operatorFields = {
 }
 
 const creation = {
-  email: email(),
+  email: trimmed(email()),
   password: t.Optional(newPassword),
-  username: t.Optional(username),
+  username: t.Optional(trimmed(username)),
   name: t.Optional(name),
   ...operatorFields,
   password_hash: t.Optional(passwordHash),
@@ -105,7 +106,7 @@ export type PasswordRecord = Static<typeof passwordRecord>
  * that it is forbidden, as everywhere.
  */
 export const credentialsV0 = strict(
-  { email: email(), password: newPassword, ...operatorFields, password_hash: t.Optional(passwordHash) },
+  { email: trimmed(email()), password: newPassword, ...operatorFields, password_hash: t.Optional(passwordHash) },
   { examples: [{ email: 'ana@example.org', password: 'correct horse battery' }] },
 )
 

@@ -7,7 +7,7 @@ import type { Caller } from './caller.ts'
 import { type Complaint, errorOf, type FieldError, firstOfEach, mistyped, REQUIRED, UNKNOWN } from './field-errors.ts'
 import { Fault } from './log.ts'
 import { invalid, Problem } from './problem.ts'
-import { type Check, isChecked } from './schema.ts'
+import { type Check, isChecked, trim, trimmedFields } from './schema.ts'
 
 /**
  * What a route refuses of its body (of its query, if it takes no body) beyond the schema: how fields go together, and
@@ -28,6 +28,8 @@ export interface Sender {
 /** What a route says of what it takes. */
 export interface Taken {
   body?: TSchema | undefined
+  /** Fields of the body. */
+  trimmed: readonly string[]
   rule?: Rule | undefined
 }
 
@@ -89,8 +91,10 @@ export function validator<T extends TSchema>(
   schema: T,
   rule: (value: Record<string, unknown>) => FieldError[] = () => [],
 ): (value: unknown) => Static<T> {
+  const trimmed = trimmedFields(schema)
   let compiled: TypeCheck<T> | undefined
   return (value) => {
+    trim(fieldsOf(value), trimmed)
     // Not at the start, which would wait for it.
     compiled ??= TypeCompiler.Compile(schema)
     if (compiled.Check(value)) return value

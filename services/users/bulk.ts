@@ -1,4 +1,5 @@
 import type { Caller } from '../kit/caller.ts'
+import { emailKey } from '../kit/email.ts'
 import type { Line } from '../kit/lines.ts'
 import type { PageRequest } from '../kit/page.ts'
 import { Problem, type ProblemCode } from '../kit/problem.ts'
@@ -151,9 +152,9 @@ async function lookUp(store: UsersStore, lines: Line<ImportedUser>[]): Promise<R
     ids: inputs.flatMap(({ id }) => id?.toLowerCase() ?? []),
   })
   const byName = new Map(
-    known.flatMap((user) => [user.email, user.username, user.id].map((name) => [name?.toLowerCase(), user])),
+    known.flatMap((user) => [user.email, user.username, user.id].map((name) => [name && emailKey(name), user])),
   )
-  const who = (name: string | null | undefined) => (name ? (byName.get(name.toLowerCase()) ?? null) : null)
+  const who = (name: string | null | undefined) => (name ? (byName.get(emailKey(name)) ?? null) : null)
   return lines.map((read) => {
     const { line } = read
     if ('problem' in read) return failed(line, read.problem)
@@ -168,17 +169,17 @@ async function lookUp(store: UsersStore, lines: Line<ImportedUser>[]): Promise<R
 
 /** A username is no email and no id: the three can stand in one set. */
 function namesIn(line: Line<ImportedUser>): string[] {
-  return 'value' in line ? lowered(line.value.email, line.value.username, line.value.id) : []
+  return 'value' in line ? keysOf(line.value.email, line.value.username, line.value.id) : []
 }
 
 function namesOf(read: Read): string[] {
   if (!('input' in read)) return []
   const { input, there } = read
-  return lowered(input.email, input.username, input.id, there?.username, there?.id)
+  return keysOf(input.email, input.username, input.id, there?.username, there?.id)
 }
 
-function lowered(...names: (string | null | undefined)[]): string[] {
-  return names.flatMap((name) => (name ? [name.toLowerCase()] : []))
+function keysOf(...names: (string | null | undefined)[]): string[] {
+  return names.flatMap((name) => (name ? [emailKey(name)] : []))
 }
 
 type Addition = { line: number; fresh: NewUser }

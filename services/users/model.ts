@@ -1,4 +1,5 @@
 import { type Static, t } from 'elysia'
+import { EMAIL_MAX } from '../kit/email.ts'
 import { page, pageQuery, searchQuery } from '../kit/page.ts'
 import {
   count,
@@ -11,6 +12,7 @@ import {
   queryFlag,
   strict,
   text,
+  trimmed,
   uuid,
   whole,
 } from '../kit/schema.ts'
@@ -32,8 +34,8 @@ const OPERATORS = 'Roles, status and email_verified are for operators'
 
 export const userReplace = strict(
   {
-    email: email(),
-    username: t.Optional(username),
+    email: trimmed(email()),
+    username: t.Optional(trimmed(username)),
     name: t.Optional(name),
     ...operatorFields,
   },
@@ -43,8 +45,8 @@ export type UserReplace = Static<typeof userReplace>
 
 export const userPatch = strict(
   {
-    email: t.Optional(email()),
-    username: t.Optional(username),
+    email: t.Optional(trimmed(email())),
+    username: t.Optional(trimmed(username)),
     name: t.Optional(name),
     ...operatorFields,
   },
@@ -69,7 +71,7 @@ export const changePassword = strict(
   { examples: [{ current_password: 'correct horse battery', new_password: 'a longer horse battery' }] },
 )
 export const setPassword = strict({ new_password: newPassword })
-export const credentials = strict({ login: text({ least: 1, most: 254 }), password })
+export const credentials = strict({ login: trimmed(text({ least: 1, most: EMAIL_MAX })), password })
 
 export const verified = t.Union([
   strict({ valid: t.Literal(true), user: userRead }),

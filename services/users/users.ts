@@ -2,13 +2,13 @@ import { type AuditEvent, by } from '../kit/audit.ts'
 import type { Caller } from '../kit/caller.ts'
 import { HOUR } from '../kit/clock.ts'
 import type { Config } from '../kit/config.ts'
+import { emailKey, isEmail } from '../kit/email.ts'
 import { type Hasher, isUnusableHash } from '../kit/hasher.ts'
 import { type LimitRule, limit } from '../kit/limits.ts'
 import type { Log } from '../kit/log.ts'
 import { type PageQuery, pageAnswer, pageRequest } from '../kit/page.ts'
 import { bothTaken, invalid, Problem } from '../kit/problem.ts'
 import { isUuid } from '../kit/random.ts'
-import { isEmail } from '../kit/schema.ts'
 import type { UserCreate, UserRead } from '../kit/user.ts'
 import { type Announcements, audited, changed, deleted, emailChanged, userRead } from './announcements.ts'
 import type { UserPatch, UserReplace } from './model.ts'
@@ -136,15 +136,17 @@ export async function visibleUser({ store }: Pick<UsersContext, 'store'>, id: st
 
 /** As `getUser`, by the id or the email. @throws Problem `user_not_found` */
 export async function getUserNamed(context: UsersContext, idOrEmail: string, caller: Caller): Promise<UserRead> {
-  if (!isEmail(idOrEmail)) return getUser(context, idOrEmail, caller)
-  const user = await context.store.userByEmail(idOrEmail)
+  const name = idOrEmail.trim()
+  if (!isEmail(name)) return getUser(context, name, caller)
+  const user = await context.store.userByEmail(name)
   if (!user) throw new Problem('user_not_found')
   return getUser(context, user.id, caller)
 }
 
 /** @throws Problem `user_not_found` */
 export async function findUser({ store }: UsersContext, by: 'email' | 'username', value: string): Promise<UserRead> {
-  const user = by === 'email' ? await store.userByEmail(value) : await store.userByUsername(value.toLowerCase())
+  const name = value.trim()
+  const user = by === 'email' ? await store.userByEmail(name) : await store.userByUsername(name.toLowerCase())
   if (!user) throw new Problem('user_not_found')
   return userRead(user)
 }
@@ -203,7 +205,7 @@ export function changes(current: User, input: UserPatch): Change {
   if (input.email !== undefined && input.email !== current.email) {
     wanted.email = input.email
     // Another address has not been shown to be the user's.
-    if (input.email.toLowerCase() !== current.email.toLowerCase()) wanted.emailVerified = false
+    if (emailKey(input.email) !== emailKey(current.email)) wanted.emailVerified = false
   }
   const username = input.username?.toLowerCase() ?? input.username
   if (username !== undefined && username !== current.username) wanted.username = username
@@ -252,7 +254,7 @@ export async function replace(
     if (Object.keys(fields).length === 0) return current
     const next: User = { ...current, ...fields, version: current.version + 1, updatedAt: clock.now() }
     const notices = [changed(user.id), ...toldOfChange(context, { from: current, to: next }, events)]
-    if (next.email.toLowerCase() !== current.email.toLowerCase())
+    if (emailKey(next.email) !== emailKey(current.email))
       notices.push(emailChanged(leftBehind(context, current, caller)))
     for (const [type, detail] of events) notices.push(audited(event(context, type, user.id, caller, detail)))
     const outcome = await store.replaceUser(next, notices)

@@ -139,9 +139,9 @@ function text({ format, maxLength, minLength = 0, pattern }: Schema): fc.Arbitra
   if (format === 'uuid') return fc.uuid()
   if (format === 'date-time')
     return fc.date({ min: EARLIEST, max: LATEST, noInvalidDate: true }).map((date) => date.toISOString())
-  if (format === 'email')
+  if (format === 'idn-email')
     return fc
-      .stringMatching(/^[a-z0-9.+_-]{1,20}@[a-z][a-z0-9-]{0,10}[a-z0-9]\.(org|example)$/)
+      .stringMatching(/^[a-z0-9.+_-]{1,20}@([a-z][a-z0-9-]{0,10}[a-z0-9]\.(org|example)|[а-яё]{1,12}\.рф)$/)
       .filter((email) => !/\.\.|^\.|\.@/.test(email))
   // What only leaves out control characters is any text of those that print.
   if (pattern && !pattern.startsWith('^[^')) return fc.stringMatching(new RegExp(pattern))

@@ -1,5 +1,6 @@
 import Ajv, { type ValidateFunction } from 'ajv/dist/2020'
 import formats from 'ajv-formats'
+import { isEmail } from '../../services/kit/email.ts'
 import type { OpenApiDocument, Paths } from '../../services/kit/openapi.ts'
 import type { ProblemCode } from '../../services/kit/problem.ts'
 
@@ -38,6 +39,7 @@ export type Check = (schema: object, value: unknown) => string | undefined
 export function checker(document: OpenApiDocument): Check {
   const ajv = new Ajv({ strict: false, allErrors: true })
   formats(ajv)
+  ajv.addFormat('idn-email', isEmail)
   for (const [name, schema] of Object.entries(document.components.schemas ?? {}))
     ajv.addSchema(schema as object, `#/components/schemas/${name}`)
   // One schema stands at many places of the document, and to compile it is what takes the time.

