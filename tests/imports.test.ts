@@ -29,7 +29,7 @@ const RESERVED = [...HTTP, 'elysia/**', ...SQL, ...EDEN, 'drizzle-kit', 'drizzle
 
 const rows: Row[] = [
   { files: `services/kit/{${HTTP_NAMES}}.ts`, values: [KIT, ...HTTP, 'node_modules/@scalar/**'], serves: true },
-  { files: 'services/kit/**', values: [KIT, 'services/kit/common-passwords.txt'] },
+  { files: 'services/kit/**', values: [KIT, 'services/kit/common-passwords*.txt'] },
   ...SERVICE_NAMES.flatMap((name): Row[] => [
     {
       files: `services/${name}/main.ts`,
