@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { chmodSync, chownSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { addressSetting, SERVICE_NAMES } from '../../services/kit/services.ts'
 import { copyCheckout } from '../checkout.ts'
 import { as, call, createUser, INTERNAL_KEY, newEmail, OPERATOR_KEY, PASSWORD, type System } from '../harness.ts'
 import { launch, ownSettings, ROOT, type Running, temporary } from '../processes.ts'
@@ -10,7 +11,6 @@ import { openUnder } from './canaries.ts'
 setDefaultTimeout(120_000)
 
 const V1 = '/api/v1'
-const SERVICES = 3
 const folder = temporary('environment')
 const proxy = new RecordingProxy()
 /** Plays whoever has written a file into the directory that the tool is called in. */
@@ -101,7 +101,7 @@ describe.each(Object.entries(WORLDS))('hostile: %s', (_, world) => {
   ])('%s works the same, by %p', async (command, program) => {
     const here = stageOf(world, command === 'start' ? [] : APART)
     const running = here.run(program, command)
-    await running.printed(/ready at/, command === 'start' ? SERVICES : 1)
+    await running.printed(/ready at/, command === 'start' ? SERVICE_NAMES.length : 1)
     const { AUTH_URL, CH202_URL, MODULES_URL, USERS_URL } = here.settings
     const url = command === 'start' ? { auth: AUTH_URL, users: USERS_URL, modules: MODULES_URL } : ofAll(CH202_URL)
     await lifeOf({ url } as System)
@@ -121,7 +121,7 @@ describe.each(Object.entries(WORLDS))('hostile: %s', (_, world) => {
 })
 
 /** Where the services are one process, these would name other addresses. */
-const APART = ['AUTH_URL', 'USERS_URL', 'MODULES_URL']
+const APART = SERVICE_NAMES.map(addressSetting)
 const ofAll = (url: string | undefined) => ({ auth: url, users: url, modules: url })
 
 /** Commands that only look, and one that writes: each form of what is printed is of its own making. */
@@ -316,10 +316,7 @@ describe('R2: a directory that someone else has written into', () => {
   const rows = byOthers.flatMap(([how, give]) => programs.map(([name, program]) => ({ how, give, name, program })))
   test.each(rows)('the data directory that $how is not taken by default, by $name', async ({ give, program }) => {
     const note = { url: thief.url, pid: process.pid, started_at: '2026-11-01T00:00:00.000Z' }
-    const notes = ['auth', 'users', 'modules'].map((service) => [
-      `data/run/${service}.json`,
-      JSON.stringify({ service, ...note }),
-    ])
+    const notes = SERVICE_NAMES.map((service) => [`data/run/${service}.json`, JSON.stringify({ service, ...note })])
     const theirs = ['OPERATOR_API_KEY', 'INTERNAL_API_KEY', 'CH202_SECRET'].map((name) => `${name}=known-to-them`)
     const cwd = madeOf({ ...Object.fromEntries(notes), 'data/secrets.env': theirs.join('\n') })
     give(join(cwd, 'data'))
@@ -334,7 +331,7 @@ describe('R2: a directory that someone else has written into', () => {
     }
     // Named, it is meant.
     const named = await inside(cwd, program, ['ps', '-o', 'json'], { CH202_DATA_DIR: 'data' }).ended
-    expect([named.status, JSON.parse(named.stdout).items.length]).toEqual([0, 3])
+    expect([named.status, JSON.parse(named.stdout).items.length]).toEqual([0, SERVICE_NAMES.length])
     thief.forget()
     unharmed()
   })
