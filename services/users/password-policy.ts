@@ -24,13 +24,12 @@ export function checkNewPassword(
   if (length > MOST) throw invalid(`${field} must be shorter than or equal to ${MOST} characters`)
 
   if (isCommonPassword(password)) throw weak('it is one of the most used passwords')
-  const folded = foldForSearch(password)
-  if ([folded, onLatinKeys(folded)].some((typed) => SERVICE_NAME.test(typed)))
-    throw weak('it is the name of this service')
+  const text = foldForSearch(password)
+  if ([text, onLatinKeys(text)].some((name) => SERVICE_NAME.test(name))) throw weak('it is the name of this service')
   for (const word of own) {
     if (!word) continue
     const name = foldForSearch(word)
-    if (folded === name || folded === name.split('@')[0]) throw weak('it is your own email or name')
+    if (text === name || text === name.split('@')[0]) throw weak('it is your own email or name')
   }
 }
 
