@@ -50,10 +50,13 @@ describe('the auth store on SQLite', () => {
     })()
     old.close()
     const store = openAuthStore(path)
-    const found = async (search: string) => (await store.listAccounts(search, { size: 1, page: 1 })).total
-    expect([await found('@ПЕТР.'), await found('USER2499@'), await found('name.'), await found('null')]).toEqual([
-      2500, 1, 1250, 0,
-    ])
+    const totalOf = async (search: string) => (await store.listAccounts(search, { size: 1, page: 1 })).total
+    expect([
+      await totalOf('@ПЕТР.'),
+      await totalOf('USER2499@'),
+      await totalOf('name.'),
+      await totalOf('null'),
+    ]).toEqual([2500, 1, 1250, 0])
     store.close()
   })
 

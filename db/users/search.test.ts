@@ -129,7 +129,7 @@ describe('R3, R21: the text that searches look into', () => {
     })()
     raw.close()
     const store = openUsersStore(path)
-    const found = async (search: string) =>
+    const totalOf = async (search: string) =>
       (await store.listUsers({ sort: 'email', search }, { size: 1, page: 1 })).total
     for (const [search, name] of [
       ['петр елкин', 'Пётр Ёлкин'],
@@ -138,7 +138,7 @@ describe('R3, R21: the text that searches look into', () => {
       ['ZOË', 'Zoë'.normalize('NFD')],
       ['龍', '李小龍'],
     ] as const)
-      expect([search, await found(search)]).toEqual([search, people.filter((user) => user.name === name).length])
+      expect([search, await totalOf(search)]).toEqual([search, people.filter((user) => user.name === name).length])
     expect(await store.userById(people[0]?.id ?? '')).toEqual(people[0] ?? null)
     store.close()
     expect(textsIn(path)).toEqual(texts(people))

@@ -143,16 +143,16 @@ export function authStoreSuite(open: () => AuthStore): void {
     test('R21: a search finds a part of an email or a username however its letters are written', async () => {
       const user = account({ email: 'Ivan@Пётр-Straße.example', username: 'ivan.petrov' })
       await store.syncAccount(user, NOW, events)
-      const found = async (search: string) =>
+      const idsOf = async (search: string) =>
         (await store.listAccounts(search, { size: 9, page: 1 })).rows.map(({ userId }) => userId)
       const forms = ['ПЕТР', 'пётр', 'Пётр'.normalize('NFD'), 'STRASSE', user.email.toUpperCase(), 'AN.PETR', 'ß']
-      for (const search of forms) expect([search, await found(search)]).toEqual([search, [user.userId]])
+      for (const search of forms) expect([search, await idsOf(search)]).toEqual([search, [user.userId]])
       for (const search of ['пэтр', 'example\u{1f40e}', 'exampleivan', '%', `${user.email}.`])
-        expect([search, await found(search)]).toEqual([search, []])
+        expect([search, await idsOf(search)]).toEqual([search, []])
       await store.syncAccount({ ...user, version: 2, email: 'sidorov@example.org', username: null }, NOW, events)
-      expect([await found('петр'), await found('SIDOROV')]).toEqual([[], [user.userId]])
+      expect([await idsOf('петр'), await idsOf('SIDOROV')]).toEqual([[], [user.userId]])
       await store.deleteAccount(user.userId, NOW, events)
-      expect(await found('sidorov')).toEqual([])
+      expect(await idsOf('sidorov')).toEqual([])
     })
 
     test('a deleted user stays deleted, whatever is told later', async () => {

@@ -48,24 +48,24 @@ const lists = new Map<string, Buffer>()
  * @param password in NFC
  */
 export function isCommonPassword(password: string): boolean {
-  const lowered = password.toLowerCase().replaceAll('ё', 'е')
-  const isRussian = /\p{Script=Cyrillic}/u.test(lowered)
-  const isLatin = /\p{Script=Latin}/u.test(lowered)
-  if (isListed(latin, lowered) || isListed(russian, lowered)) return true
-  if (isRussian && isLatin) return isDecorated(onRussianKeys(lowered), isTypedInRussian)
-  if (isRussian) return isListed(latin, onLatinKeys(lowered)) || isDecorated(lowered, isTypedInRussian)
+  const text = password.toLowerCase().replaceAll('ё', 'е')
+  const isRussian = /\p{Script=Cyrillic}/u.test(text)
+  const isLatin = /\p{Script=Latin}/u.test(text)
+  if (isListed(latin, text) || isListed(russian, text)) return true
+  if (isRussian && isLatin) return isDecorated(onRussianKeys(text), isTypedInRussian)
+  if (isRussian) return isListed(latin, onLatinKeys(text)) || isDecorated(text, isTypedInRussian)
   // A sign at an end may be a letter on the other keyboard, or a sign.
-  const [lead = '', core = '', tail = ''] = /^([^a-z]*)(.*?)([^a-z]*)$/s.exec(lowered)?.slice(1) ?? []
-  return [onRussianKeys(lowered), lead + onRussianKeys(core) + tail].some((text) => isDecorated(text, isRussianWord))
+  const [lead = '', core = '', tail = ''] = /^([^a-z]*)(.*?)([^a-z]*)$/s.exec(text)?.slice(1) ?? []
+  return [onRussianKeys(text), lead + onRussianKeys(core) + tail].some((text) => isDecorated(text, isRussianWord))
 }
 
-/** What the keys write on a Latin keyboard that wrote this on a Russian one. @param lowered with `е` for `ё` */
-export function onLatinKeys(lowered: string): string {
-  return typed(lowered, TO_LATIN)
+/** What the keys write on a Latin keyboard that wrote this on a Russian one. @param text in small letters, with `е` for `ё` */
+export function onLatinKeys(text: string): string {
+  return typed(text, TO_LATIN)
 }
 
-function onRussianKeys(lowered: string): string {
-  return typed(lowered, TO_RUSSIAN)
+function onRussianKeys(text: string): string {
+  return typed(text, TO_RUSSIAN)
 }
 
 function typed(text: string, on: ReadonlyMap<string, string>): string {

@@ -26,14 +26,14 @@ export const pageQuery = {
   cursor: t.Optional(text({ least: 1, most: 1000 })),
 }
 
-const searched = text({ most: 200 })
+const searchText = text({ most: 200 })
 
 /**
  * The query of a list that can be searched. Its length counts as that of names does: composed (NFC).
  * @param where what a search looks into, for the documentation
  */
 export function searchQuery(where: string) {
-  const { check, ...documentation } = searched
+  const { check, ...documentation } = searchText
   const description = `A part of ${where}, in any case; ё and е are one letter. An empty one is no search`
   return {
     search: t.Optional(
