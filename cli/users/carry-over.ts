@@ -1,5 +1,6 @@
 import type { FaultyRecord, ImportLine, Left, TheirRole, UserRecord } from './record.ts'
 import { NO_EMAIL } from './record.ts'
+import { trimmed } from './repair.ts'
 
 /** A user of another product, in our words; `undefined` where the product says nothing. */
 export interface ForeignUser {
@@ -31,8 +32,8 @@ export function carryOver(place: number, found: ForeignUser): UserRecord | Fault
   const left: Left[] = []
   const { password, createdAt } = found
   const user: ImportLine = {}
-  if (typeof found.id === 'string' && UUID.test(found.id)) user.id = found.id
-  if (typeof found.email !== 'string' || found.email === '') return { place, fault: NO_EMAIL }
+  if (typeof found.id === 'string' && UUID.test(trimmed(found.id))) user.id = found.id
+  if (typeof found.email !== 'string' || trimmed(found.email) === '') return { place, fault: NO_EMAIL }
   user.email = found.email
   const username = usernameOf(found.username, found.email)
   if (username === null) left.push('username')
@@ -52,8 +53,10 @@ export function carryOver(place: number, found: ForeignUser): UserRecord | Fault
 
 /** `undefined`: there is none, or it says no more than the email; `null`: it can't be one here. */
 function usernameOf(found: unknown, email: string): string | null | undefined {
-  if (typeof found !== 'string' || found === '' || found.toLowerCase() === email.toLowerCase()) return undefined
-  return USERNAME.test(found) ? found : null
+  if (typeof found !== 'string') return undefined
+  const username = trimmed(found)
+  if (username === '' || username.toLowerCase() === trimmed(email).toLowerCase()) return undefined
+  return USERNAME.test(username) ? found : null
 }
 
 /** What the claims of a user say of roles: `roles: ["editor"]`, `role: "editor"`, `admin: true`. */
@@ -101,7 +104,7 @@ function iso(milliseconds: number): string {
 /** The parts of a name that are there. */
 export function fullName(...parts: unknown[]): string | undefined {
   const there = parts.filter((part): part is string => typeof part === 'string' && part.trim() !== '')
-  return there.length > 0 ? there.join(' ') : undefined
+  return there.length > 0 ? there.map((part) => part.replace(/^ +| +$/g, '')).join(' ') : undefined
 }
 
 export function object(value: unknown): Record<string, unknown> {

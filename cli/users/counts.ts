@@ -36,6 +36,9 @@ const LEFT: Record<Left, [what: string, hint: string]> = {
   admin: ['Administrators there, but not here', '--keep-admins keeps it'],
   username: ['Without their username, which does not fit', '3 to 32 letters, digits, dots, dashes or underscores'],
   created_at: ['As if they were made today', 'the time of their making can’t be read'],
+  name_controls: ['Names with control characters, now blanks', 'tabs and line breaks, say'],
+  name_cut: ['Names that were cut', 'a name has at most 200 characters'],
+  blanks: ['Without the blanks around an email or another field', 'they mean nothing there'],
   password: [
     'Without a password',
     'ch202 users list --no-password names them, ch202 users send-reset <ref> lets one set it',

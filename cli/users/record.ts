@@ -13,8 +13,8 @@ export interface ImportLine {
   updated_at?: unknown
 }
 
-/** What of a user was left behind, where the user could be taken all the same. */
-export type Left = 'admin' | 'username' | 'created_at' | 'password'
+/** What of a user was left behind or repaired, where the user could be taken all the same. */
+export type Left = 'admin' | 'username' | 'created_at' | 'password' | 'name_controls' | 'name_cut' | 'blanks'
 
 /** A role of the other product: its name, or the key of a group whose name stands elsewhere in the file. */
 export type TheirRole = string | { group: string }

@@ -61,10 +61,11 @@ function recordOf(place: number, cells: Cell[], columns: Column[]): ImportRecord
 }
 
 function set(user: ImportLine, column: Column, { text, quoted }: Cell): FaultyRecord['fault'] | undefined {
-  if (text === '' && !(quoted && column === 'name')) return undefined
-  if (column === 'roles') user.roles = text === NO_ROLES ? [] : rolesIn(text)
+  const isEmpty = column === 'password' ? text === '' : text.trim() === ''
+  if (isEmpty && !(quoted && column === 'name')) return undefined
+  if (column === 'roles') user.roles = text.trim() === NO_ROLES ? [] : rolesIn(text)
   else if (column === 'email_verified') {
-    const flag = FLAGS[text.toLowerCase()]
+    const flag = FLAGS[text.trim().toLowerCase()]
     if (flag === undefined) return 'email_verified must be true or false'
     user.email_verified = flag
   } else user[column] = text
