@@ -3,6 +3,7 @@ import { Api } from './client.ts'
 import { type Connection, connect } from './connection.ts'
 import { type Output, Printer } from './output.ts'
 import type { Environment } from './settings.ts'
+import { toldOfTerminal } from './terminal.ts'
 
 /** The options that every command takes. */
 export interface Globals {
@@ -18,12 +19,13 @@ export interface Globals {
 /** What a command is given to do its work with. */
 export class Tool {
   readonly out: Printer
-  readonly env: Environment = process.env
+  readonly env: Environment
   private connecting: Promise<Connection> | undefined
   private calling: Promise<Api> | undefined
 
   constructor(readonly globals: Globals) {
     const { color, fields, output, quiet = false } = globals
+    this.env = toldOfTerminal(process.env, color)
     const named = fields?.split(',').map((name) => name.trim())
     this.out = new Printer({ output, fields: named?.filter(Boolean), color, quiet })
   }

@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import type { Readable } from 'node:stream'
 import { compiled, inCheckout } from './package/executable.ts'
 import { dataDirOf } from './settings.ts'
-import { colored } from './terminal.ts'
+import { colored, toldOfTerminal } from './terminal.ts'
 import { UNDER_RUNNER } from './under-runner.ts'
 
 export interface Line {
@@ -43,11 +43,15 @@ export class Runner {
   private failed: string | undefined
   private readonly width: number
 
-  /** @param firstPause milliseconds before the first crash is mended; each further one waits twice as long */
+  /**
+   * @param firstPause milliseconds before the first crash is mended; each further one waits twice as long
+   * @param printed is given each line that a process prints, after it was shown
+   */
   constructor(
     private readonly lines: readonly Line[],
     private readonly firstPause = FIRST_PAUSE,
     private readonly color = true,
+    private readonly printed: (name: string, text: string) => void = () => undefined,
   ) {
     this.width = Math.max(...lines.map(({ name }) => name.length))
   }
@@ -94,7 +98,7 @@ export class Runner {
         cwd: HOME,
         // Relative paths in the settings mean the operator's directory.
         env: {
-          ...process.env,
+          ...toldOfTerminal(process.env, this.color),
           CH202_DATA_DIR: resolve(dataDirOf(process.env)),
           [UNDER_RUNNER]: '1',
         },
@@ -119,7 +123,10 @@ export class Runner {
     stream.on('data', (chunk: string) => {
       const lines = (rest + chunk).split('\n')
       rest = lines.pop() ?? ''
-      for (const line of lines) this.say(name, index, line)
+      for (const line of lines) {
+        this.say(name, index, line)
+        this.printed(name, line)
+      }
     })
     stream.on('end', () => {
       if (rest) this.say(name, index, rest)

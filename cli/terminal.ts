@@ -1,3 +1,4 @@
+import { ON_TERMINAL } from '../services/kit/config.ts'
 import { emailKey } from '../services/kit/email.ts'
 import { EXIT, Failure, usage } from './exit.ts'
 
@@ -44,6 +45,15 @@ export function canAsk(): boolean {
 /** Whether lines to `stream` may bear colours: https://no-color.org, and terminals that know none. */
 export function colored(stream: NodeJS.WriteStream, wanted: boolean): boolean {
   return wanted && stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb'
+}
+
+/**
+ * The environment, in which services find that a terminal shows what they print. One that was told so by the tool that
+ * started it, whose terminal it is, goes by that.
+ */
+export function toldOfTerminal<Env extends Record<string, string | undefined>>(env: Env, color: boolean): Env {
+  if (process.stdout.isTTY !== true) return env
+  return { ...env, [ON_TERMINAL]: colored(process.stdout, color) ? 'color' : 'plain' }
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it finds

@@ -136,6 +136,11 @@ export function waitingNotices({ file, raw }: Examined, before: number): Waiting
     .all(before)
 }
 
+/** Whether an active user has the role ADMIN. */
+export function hasAdmin({ raw }: Examined): boolean {
+  return raw.query('SELECT 1 FROM users WHERE is_admin LIMIT 1').get() !== null
+}
+
 /** What tokens are issued under; undefined before the first start of auth. */
 export function issuerOf({ raw }: Examined): string | undefined {
   return raw.query<{ value: string }, []>("SELECT value FROM facts WHERE name = 'issuer'").get()?.value

@@ -30,7 +30,9 @@ export function createGuard(options: GuardOptions): Guard {
   const { internalKeys, maxLag, name, operatorKeys, trustedProxies, url } = settings
   const clientAddress = new ClientAddress(trustedProxies)
   const instance = new Instance(settings)
-  const following = { name: `${name}-${randomUUID()}`, clock: systemClock, log: followerLog(settings.log) }
+  // A service of ours starts with the instance; this one finds it there, or says at once that it does not.
+  const comingUp = 0
+  const following = { name: `${name}-${randomUUID()}`, clock: systemClock, log: followerLog(settings.log), comingUp }
   const follower = new FeedFollower({ ...following, source: feedSource(instance, url), maxLag })
   const gates = new ModuleGates({ ...following, source: moduleFeedSource(instance, settings) })
   const refuseWhenClosed = () => {

@@ -64,13 +64,14 @@ export async function serve(
   const together = names.length === SERVICE_NAMES.length
   const config = together ? atOneAddress(settings) : settings
   const address = names.length === 1 && names[0] ? config.addresses[names[0]] : config.url
+  const logOf = (service: string) => openLog(service, config, names.length > 1)
   const runtime: Runtime = {
     config,
     clock: systemClock,
     random: systemRandom,
-    hasher: new PasswordHasher(config, openLog('hasher', config)),
+    hasher: new PasswordHasher(config, logOf('hasher')),
     metrics: new MetricsRegistry(),
-    log: (service) => openLog(service, config),
+    log: logOf,
     version,
     ...given,
   }

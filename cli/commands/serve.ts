@@ -2,6 +2,7 @@ import { SERVICE_NAMES } from '../../services/kit/services.ts'
 import { does, type Tool, verb } from '../command.ts'
 import { EXIT, usage } from '../exit.ts'
 import { refuseUnreachable } from '../issuer.ts'
+import { sayNextSteps } from '../next-steps.ts'
 import { settingsToServe } from '../settings.ts'
 import { onStop } from '../signals.ts'
 import { write } from '../terminal.ts'
@@ -29,6 +30,7 @@ async function serve({ env }: Tool, _: object, names: string[]): Promise<void> {
     await refuseUnreachable(config, wanted.length === SERVICE_NAMES.length ? 'CH202_URL' : 'AUTH_URL')
   const served = await serveServices(config, wanted)
   await write(`${served.services.join(', ')} ready at ${served.url}`)
+  if (wanted.length === SERVICE_NAMES.length) await sayNextSteps(config.dataDir, new Map([['ch202', served.url]]))
   await stopped.promise
   await served.stop()
   process.exitCode = EXIT.done

@@ -1,6 +1,7 @@
 import { does, type Tool, verb } from '../command.ts'
 import { EXIT, usage } from '../exit.ts'
 import { type AddressOfAuth, refuseUnreachable } from '../issuer.ts'
+import { sayNextSteps } from '../next-steps.ts'
 import { ownArguments, procfileLines, runnable } from '../package/procfile.ts'
 import { type Line, Runner } from '../runner.ts'
 import { settingsToServe } from '../settings.ts'
@@ -29,7 +30,8 @@ async function start({ env, globals }: Tool, { only }: { only?: string }): Promi
   const wanted = lines.filter(({ name }) => names === undefined || names.includes(name))
   const at = wanted.map(addressOfAuthIn).find((setting) => setting !== undefined)
   if (at) await refuseUnreachable(config, at)
-  const runner = new Runner(wanted.map(runnable), undefined, globals.color)
+  const ready = awaited(wanted, (addresses) => void sayNextSteps(config.dataDir, addresses))
+  const runner = new Runner(wanted.map(runnable), undefined, globals.color, ready)
   const stop = () => runner.stop()
   onStop(stop, stop)
   // Whoever read the output has gone: the services must not stay behind without it.
@@ -41,6 +43,25 @@ async function start({ env, globals }: Tool, { only }: { only?: string }): Promi
     process.exitCode = EXIT.failed
   }
 }
+
+/** Listens to what the lines print, and calls `all` once with where they are, when each that runs services is ready. */
+function awaited(lines: readonly Line[], all: (addresses: Map<string, string>) => void) {
+  const waiting = new Set(
+    lines.filter(({ command }) => ownArguments(command)?.startsWith('serve')).map(({ name }) => name),
+  )
+  const addresses = new Map<string, string>()
+  return (name: string, text: string) => {
+    const [, url] = READY.exec(text) ?? []
+    if (url === undefined || !waiting.delete(name)) return
+    addresses.set(name, url)
+    // In the order of the Procfile, whichever was ready first.
+    const order = lines.flatMap((line) => [...addresses].filter(([one]) => one === line.name))
+    if (waiting.size === 0) all(new Map(order))
+  }
+}
+
+/** What a process of services prints when it takes requests. */
+const READY = /^[a-z, -]+ ready at (https?:\/\/\S+)$/
 
 /** Where auth is to be, if a line of the Procfile runs it: alone, or with all others. */
 function addressOfAuthIn({ command }: Line): AddressOfAuth | undefined {

@@ -191,6 +191,6 @@ async function catchUp(users: UsersPeer): Promise<void> {
 function openMailer({ clock, config, random }: Runtime, log: Parameters<typeof fileMailer>[2]['log']): Mailer {
   if (config.smtpUrl !== undefined) return smtpMailer(config.smtpUrl, config.mailFrom)
   const directory = join(config.dataDir, 'mail')
-  log.warn({ event: 'mail.files', message: 'SMTP_URL is not set: mails are written as files', file: 'mail/' })
+  log.info({ event: 'mail.files', message: 'SMTP_URL is not set: mails are written as files', file: 'mail/' })
   return fileMailer(directory, config.mailFrom, { clock, random, log })
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { atOneAddress, type Config, ConfigError, type Environment, readConfig } from './config.ts'
+import { atOneAddress, type Config, ConfigError, type Environment, ON_TERMINAL, readConfig } from './config.ts'
 import { readSender } from './sender.ts'
 import { ofEachService } from './services.ts'
 import { isOpenToOthers, readSmtpUrl } from './smtp-url.ts'
@@ -67,7 +67,15 @@ test('without a setting but the secrets, the defaults', () => {
     rateLimit: true,
     logLevel: 'info',
     logFormat: 'json',
+    logColor: false,
   })
+})
+
+test('S2: on a terminal the log is for people, unless it is said otherwise', () => {
+  expect(read({ [ON_TERMINAL]: 'color' })).toMatchObject({ logFormat: 'pretty', logColor: true })
+  expect(read({ [ON_TERMINAL]: 'plain' })).toMatchObject({ logFormat: 'pretty', logColor: false })
+  expect(read({ [ON_TERMINAL]: 'color', LOG_FORMAT: 'json' }).logFormat).toBe('json')
+  expect(read({ LOG_FORMAT: 'pretty' })).toMatchObject({ logFormat: 'pretty', logColor: false })
 })
 
 /** Each setting: what it says, what is made of it, and what it may not say. */

@@ -53,7 +53,15 @@ export interface Config {
   rateLimit: boolean
   logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
   logFormat: 'json' | 'pretty'
+  /** Whether lines for people bear colours. */
+  logColor: boolean
 }
+
+/**
+ * Stands in the environment of a process whose output a terminal shows, also where that is another's: `color`, or
+ * `plain` where it shows none. No setting: the tool says it to itself and to what it starts.
+ */
+export const ON_TERMINAL = 'CH202_ON_TERMINAL'
 
 export type Environment = Record<string, string | undefined>
 
@@ -244,7 +252,8 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
     idleTimeout: duration('IDLE_TIMEOUT', '75s', SECOND, 255 * SECOND),
     rateLimit: oneOf('RATE_LIMIT', 'on', ['on', 'off']) === 'on',
     logLevel: oneOf('LOG_LEVEL', 'info', ['info', 'trace', 'debug', 'warn', 'error', 'fatal', 'silent']),
-    logFormat: oneOf('LOG_FORMAT', 'json', ['json', 'pretty']),
+    logFormat: oneOf('LOG_FORMAT', env[ON_TERMINAL] ? 'pretty' : 'json', ['json', 'pretty']),
+    logColor: env[ON_TERMINAL] === 'color',
   }
   if (config.internalKeys.some((key) => config.operatorKeys.includes(key)))
     faults.push('INTERNAL_API_KEY and OPERATOR_API_KEY must differ: each opens what the other must not')

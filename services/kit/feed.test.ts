@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import type { EventType } from './events.ts'
 import { FeedFollower, type FeedPage } from './feed.ts'
-import { FEED_LEASE } from './following.ts'
+import { FEED_LEASE, Following } from './following.ts'
 import { silentLog } from './log.ts'
 
 test('every event is wanted until auth has said which are, and again when it is silent for long', async () => {
@@ -48,4 +48,67 @@ test('every event is wanted until auth has said which are, and again when it is 
   now += FEED_LEASE
   expect(wants()).toEqual([true, true, true])
   await follower.stop()
+})
+
+test('S2: a feed that is not there yet is no fault while the services start; one that is lost is', async () => {
+  let [now, polls, isUp] = [1_000_000, 0, false]
+  const lines: string[] = []
+  const log = {
+    ...silentLog,
+    warn: ({ event }: { event: string }) => lines.push(event),
+    info: () => lines.push('info'),
+  }
+  const start = (comingUp?: number) => {
+    const following = new Following({
+      poll: async () => {
+        polls++
+        if (!isUp) throw new Error('It is away')
+        return { epoch: 'this', seq: 0, complete: true }
+      },
+      take: () => undefined,
+      clock: { now: () => now, monotonic: () => now },
+      log,
+      target: 'auth',
+      comingUp,
+    })
+    void following.start(0)
+    return following
+  }
+  const polled = async () => {
+    const before = polls
+    while (polls < before + 2) await Bun.sleep(5)
+  }
+
+  let following = start()
+  await polled()
+  now += 9_000
+  await polled()
+  isUp = true
+  await polled()
+  expect(lines).toEqual([])
+  isUp = false
+  await polled()
+  expect(lines).toEqual(['feed.lost'])
+  isUp = true
+  await polled()
+  expect(lines).toEqual(['feed.lost', 'info'])
+  await following.stop()
+
+  // One that does not come is said, once.
+  lines.length = 0
+  isUp = false
+  following = start()
+  await polled()
+  now += 10_000
+  await polled()
+  await polled()
+  expect(lines).toEqual(['feed.lost'])
+  await following.stop()
+
+  // What does not start with the others says so at once.
+  lines.length = 0
+  following = start(0)
+  await polled()
+  expect(lines).toEqual(['feed.lost'])
+  await following.stop()
 })

@@ -33,6 +33,8 @@ interface FollowerOptions {
   log: Log
   /** Milliseconds without a word from auth after which nothing is accepted any more. */
   maxLag: number
+  /** As `Following` has it. */
+  comingUp?: number
 }
 
 /**
@@ -65,13 +67,14 @@ export class FeedFollower implements TokenCheck {
       this.revocations,
       options.clock,
     )
-    const { clock, log, name, source } = options
+    const { clock, comingUp, log, name, source } = options
     this.following = new Following({
       poll: (after, epoch) => source.poll(name, after, epoch),
       take: (page) => this.take(page),
       clock,
       log,
       target: 'auth',
+      comingUp,
     })
   }
 

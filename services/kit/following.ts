@@ -28,8 +28,11 @@ export interface FollowingOptions<Page extends Told> {
   log: Log
   /** Whose feed it is, for the log. */
   target: string
+  /** Milliseconds after the start in which a feed that is not there yet is no fault: its service starts too. */
+  comingUp?: number | undefined
 }
 
+const COMING_UP = 10_000
 const RETRY = 100
 const BRIEF = 20
 /** After a question was not answered, how long until the next one is put. */
@@ -95,8 +98,9 @@ export class Following<Page extends Told> {
   }
 
   private async follow(): Promise<void> {
-    const { clock, log, target } = this.options
-    let failed = false
+    const { clock, comingUp = COMING_UP, log, target } = this.options
+    const startedAt = clock.monotonic()
+    let isLost = false
     while (this.running) {
       const sentAt = clock.monotonic()
       try {
@@ -111,11 +115,14 @@ export class Following<Page extends Told> {
         // A poll that brings nothing is held; one that is not held must not make this a spin.
         const held = clock.monotonic() - sentAt > BRIEF
         if (!held && page.seq === before) await sleep(BRIEF)
-        if (failed) log.info({ event: 'feed.resumed', target, seq: this.seq })
-        failed = false
+        if (isLost) log.info({ event: 'feed.resumed', target, seq: this.seq })
+        isLost = false
       } catch (error) {
-        if (!failed && this.running) log.warn({ event: 'feed.lost', target, err: error })
-        failed = true
+        const isComingUp = !Number.isFinite(this.heardAt) && clock.monotonic() - startedAt < comingUp
+        if (!isLost && !isComingUp && this.running) {
+          isLost = true
+          log.warn({ event: 'feed.lost', target, err: error })
+        }
         if (this.running) await sleep(RETRY)
       }
     }

@@ -1,6 +1,7 @@
 import pino from 'pino'
 import type { Config } from './config.ts'
 import { logFile } from './log-file.ts'
+import { prettyStream } from './pretty-log.ts'
 import { Problem } from './problem.ts'
 
 /**
@@ -55,8 +56,13 @@ export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} }
 /**
  * A log of one service: on standard output as JSON lines or as lines for people, and in a file of the data directory as
  * JSON lines.
+ * @param named whether lines for people say of which service they are
  */
-export function openLog(service: string, config: Pick<Config, 'dataDir' | 'logLevel' | 'logFormat'>): Log {
+export function openLog(
+  service: string,
+  config: Pick<Config, 'dataDir' | 'logLevel' | 'logFormat'> & { logColor?: boolean },
+  named = true,
+): Log {
   const options: pino.LoggerOptions = {
     level: config.logLevel,
     base: { service },
@@ -66,7 +72,8 @@ export function openLog(service: string, config: Pick<Config, 'dataDir' | 'logLe
     formatters: { level: (label) => ({ level: label }) },
   }
   // Not pino's own stream, which writes later than it is told and loses the order.
-  const shown: pino.DestinationStream = config.logFormat === 'pretty' ? prettyStream() : process.stdout
+  const shown: pino.DestinationStream =
+    config.logFormat === 'pretty' ? prettyStream({ color: config.logColor ?? false, named }) : process.stdout
   const kept = logFile(config.dataDir, service, {
     failed: (err) => log.error({ event: 'log.file_failed', err }),
     resumed: (count) => log.warn({ event: 'log.lines_lost', count }),
@@ -114,16 +121,4 @@ function framesOf({ message, stack = '' }: Error): string[] {
   if (text < 0) return []
   const lines = stack.slice(text + message.length).split('\n')
   return lines.map((line) => line.trim()).filter((line) => line.startsWith('at '))
-}
-
-function prettyStream() {
-  // Loaded only where it is asked for.
-  const pretty = require('pino-pretty') as (options: Record<string, unknown>) => pino.DestinationStream
-  return pretty({
-    colorize: process.stdout.isTTY,
-    ignore: 'pid,hostname',
-    messageKey: 'event',
-    singleLine: true,
-    sync: true,
-  })
 }

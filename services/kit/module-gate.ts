@@ -28,6 +28,8 @@ interface GateOptions {
   source: ModuleFeedSource
   clock: Clock
   log: Log
+  /** As `Following` has it. */
+  comingUp?: number
 }
 
 type User = Pick<Caller, 'roles' | 'requestId'> & { userId: string }
@@ -47,13 +49,14 @@ export class ModuleGate {
     readonly id: string,
     private readonly options: GateOptions,
   ) {
-    const { clock, log, name, source } = options
+    const { clock, comingUp, log, name, source } = options
     this.following = new Following({
       poll: (after, epoch) => source.poll(id, name, after, epoch),
       take: (page) => this.take(page),
       clock,
       log,
       target: `modules/${id}`,
+      comingUp,
     })
   }
 
