@@ -2,7 +2,7 @@ import { Database } from 'bun:sqlite'
 import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { expectProblem } from '../contract/shapes.ts'
+import { expectOAuthProblem, expectProblem } from '../contract/shapes.ts'
 import { type Answer, as, call, eventually, newEmail, PASSWORD } from '../harness.ts'
 import { ch202, ownSettings, temporary } from '../processes.ts'
 import { endAndRemove } from './left-behind.ts'
@@ -129,7 +129,9 @@ describe.each(DISKS)('check 33: a disk that is full, by %s', (_, disk) => {
     for (const [request, options] of writes(one)) {
       const answer = await ask(request, options)
       expect([request, answer.status]).toEqual([request, 503])
-      expectProblem(answer, 503, 'database_unavailable')
+      if (request.endsWith('/auth/revoke'))
+        expectOAuthProblem(answer, 503, 'database_unavailable', 'temporarily_unavailable')
+      else expectProblem(answer, 503, 'database_unavailable')
     }
     expectProblem(await call(base, 'GET /health/db'), 503, 'database_unavailable')
     expect((await call(base, 'GET /health')).status).toBe(200)
