@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { hostname } from 'node:os'
 import { PROXY_VARIABLES, RecordingProxy } from '../../tests/recording-proxy.ts'
 import { direct, isInside, outside, proxyVariables } from './outgoing.ts'
 
@@ -88,6 +89,7 @@ describe('R1: what leads to this machine, or to a host of the settings', () => {
     'auth.localhost',
     'localhost.localdomain',
     'ip6-localhost',
+    hostname(),
     'someone:password@localhost',
     'auth.example',
     'AUTH.example.',

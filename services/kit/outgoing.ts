@@ -1,4 +1,5 @@
 import { BlockList, isIP } from 'node:net'
+import { hostname } from 'node:os'
 
 /**
  * Every HTTP call of the program goes through this file, which decides whether a proxy may see it. Bun's `fetch` obeys
@@ -67,5 +68,6 @@ loopback.addAddress('::', 'ipv6')
 
 function isLoopback(host: string): boolean {
   const family = isIP(host)
-  return family === 0 ? LOOPBACK_NAMES.test(host) : loopback.check(host, family === 4 ? 'ipv4' : 'ipv6')
+  if (family === 0) return LOOPBACK_NAMES.test(host) || host === hostname().toLowerCase()
+  return loopback.check(host, family === 4 ? 'ipv4' : 'ipv6')
 }

@@ -1,9 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { chmodSync, chownSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { addressSetting, SERVICE_NAMES } from '../../services/kit/services.ts'
-import { copyCheckout } from '../checkout.ts'
-import { as, call, createUser, INTERNAL_KEY, newEmail, OPERATOR_KEY, PASSWORD, type System } from '../harness.ts'
+import { openShell } from '../cli/shell.ts'
+import { as, call, createUser, OPERATOR_KEY, PASSWORD, type System } from '../harness.ts'
 import { launch, ownSettings, ROOT, type Running, temporary } from '../processes.ts'
 import { RecordingProxy } from '../recording-proxy.ts'
 import { openUnder } from './canaries.ts'
@@ -13,8 +13,6 @@ setDefaultTimeout(120_000)
 const V1 = '/api/v1'
 const folder = temporary('environment')
 const proxy = new RecordingProxy()
-/** Plays whoever has written a file into the directory that the tool is called in. */
-const thief = new RecordingProxy()
 const executable = join(folder.path, 'ch202')
 const guard = join(folder.path, 'guarded.mjs')
 beforeAll(async () => {
@@ -24,7 +22,6 @@ beforeAll(async () => {
 })
 afterAll(() => {
   proxy.close()
-  thief.close()
   folder.remove()
 })
 
@@ -35,7 +32,6 @@ afterEach(async () => {
   await Promise.all([...left].map(({ ended }) => ended))
   left.clear()
   proxy.forget()
-  thief.forget()
 })
 
 interface World {
@@ -90,6 +86,8 @@ const WORLDS: Record<string, World> = {
   },
 }
 
+/** Of the guard; where there is no Node, there is nothing to say about it. */
+const RUNTIMES = [process.execPath, Bun.which('node') ?? []].flat()
 const CHECKOUT = [process.execPath, join(ROOT, 'cli/main.ts')]
 
 describe.each(Object.entries(WORLDS))('hostile: %s', (_, world) => {
@@ -105,7 +103,12 @@ describe.each(Object.entries(WORLDS))('hostile: %s', (_, world) => {
     const { AUTH_URL, CH202_URL, MODULES_URL, USERS_URL } = here.settings
     const url = command === 'start' ? { auth: AUTH_URL, users: USERS_URL, modules: MODULES_URL } : ofAll(CH202_URL)
     await lifeOf({ url } as System)
-    expect(await here.guarded(url.auth ?? '')).toMatchObject({ status: 0, stdout: 'true 401\n', stderr: '' })
+    for (const runtime of RUNTIMES)
+      expect(await here.run([runtime, guard], url.auth ?? '').ended).toMatchObject({
+        status: 0,
+        stdout: 'true 401\n',
+        stderr: '',
+      })
     for (const line of TOOL) {
       const { status, stderr, stdout } = await here.run(program, ...line.words).ended
       expect({ words: line.words, status, stderr }).toEqual({ words: line.words, status: 0, stderr: '' })
@@ -157,7 +160,6 @@ function stageOf({ cwd, env, first }: World, without: readonly string[] = []) {
     dataDir,
     settings,
     run,
-    guarded: (url: string) => run([process.execPath, guard], url).ended,
     /** What was left where nothing should be. */
     litter: () => [...readdirSync(temp), ...readdirSync(work), ...readdirSync('/').filter((name) => !before.has(name))],
   }
@@ -195,157 +197,6 @@ async function buildGuarded(): Promise<void> {
   writeFileSync(guard, await (outputs[0] as Blob).text())
 }
 
-describe('R2: a directory that someone else has written into', () => {
-  const trap = join(folder.path, 'sprung')
-  const springs = `require('node:fs').writeFileSync(${JSON.stringify(trap)}, '')`
-  const stolen = () => [
-    `USERS_URL=${thief.url}`,
-    `AUTH_URL=${thief.url}`,
-    `CH202_URL=${thief.url}`,
-    `HTTP_PROXY=${thief.url}`,
-    `CH202_DATA_DIR=${join(folder.path, 'stolen')}`,
-    'CH202_TOKEN=a-token-of-theirs',
-    'NODE_TLS_REJECT_UNAUTHORIZED=0',
-    `BUN_OPTIONS=--preload=${join(folder.path, 'trap.ts')}`,
-  ]
-  const modes = ['', '.local', '.development', '.development.local', '.production', '.production.local', '.test']
-  const dotenvs = () => Object.fromEntries(modes.map((mode) => [`.env${mode}`, stolen().join('\n')]))
-  const code = {
-    'bunfig.toml': 'preload = ["./trap.ts"]\nenv = true\n[run]\npreload = ["./trap.ts"]',
-    'trap.ts': springs,
-    'tsconfig.json': '{ "compilerOptions": { "paths": { "*": ["./trap.ts"] } } }',
-    'package.json':
-      '{ "imports": { "#*": "./trap.ts" }, "main": "./trap.ts", "scripts": { "ch202": "bun ./trap.ts" } }',
-    'node_modules/pino-pretty/index.js': springs,
-    'node_modules/elysia/index.js': springs,
-  }
-  /** A directory with these files, and nothing set but the keys: the tool finds out for itself whom to talk to. */
-  const madeOf = (files: Record<string, string>) => {
-    const cwd = folder.fresh()
-    for (const [name, text] of Object.entries(files)) {
-      mkdirSync(join(cwd, name, '..'), { recursive: true })
-      writeFileSync(join(cwd, name), text)
-    }
-    return cwd
-  }
-  const keys = { OPERATOR_API_KEY: OPERATOR_KEY, INTERNAL_API_KEY: INTERNAL_KEY, CH202_SECRET: 'a secret of the tests' }
-  const inside = (cwd: string, program: readonly string[], words: string[], env: Record<string, string> = {}) => {
-    const variables = Object.entries({ ...keys, NO_COLOR: '1', ...env }).map(([name, value]) => `${name}=${value}`)
-    const running = launch(['env', '-i', ...variables, ...program, ...words], { cwd })
-    left.add(running)
-    running.ended.then(() => left.delete(running))
-    return running
-  }
-  const unharmed = () =>
-    expect({ stolen: thief.received, trap: [...new Bun.Glob('{sprung,stolen}').scanSync(folder.path)] }).toEqual({
-      stolen: [],
-      trap: [],
-    })
-
-  const commands: [words: string[], says: RegExp][] = [
-    [['users', 'list'], /does not answer at http:\/\/127\.0\.0\.1:9/],
-    [['health', '-q'], /127\.0\.0\.1:9/],
-    [['api', 'GET', '/users'], /does not answer/],
-    [['config', 'show', '--origin'], /^(?![\s\S]*\.env)[\s\S]*environment/],
-  ]
-  describe.each([
-    ['the executable', [executable], () => ({ ...dotenvs(), ...code })],
-    // What a bunfig.toml preloads has run before the tool begins: that is the page's to say.
-    ['a checkout called from there', CHECKOUT, dotenvs],
-  ] as const)('%s', (_, program, files) => {
-    test.each(commands)('sends no key to whoever has written it: %j', async (words, says) => {
-      const { stderr, stdout } = await inside(madeOf(files()), program, words, { USERS_URL: 'http://127.0.0.1:9' })
-        .ended
-      expect(stdout + stderr).toMatch(says)
-      unharmed()
-    })
-
-    test.each(['', 'production', 'development', 'test'])(
-      'serves as it does elsewhere, with NODE_ENV=%s',
-      async (mode) => {
-        const { CH202_DATA_DIR, CH202_URL } = ownSettings(folder.fresh()) as {
-          CH202_DATA_DIR: string
-          CH202_URL: string
-        }
-        const running = inside(madeOf(files()), program, ['serve'], {
-          CH202_DATA_DIR,
-          CH202_URL,
-          BCRYPT_COST: '4',
-          NODE_ENV: mode,
-        })
-        await running.printed(/ready at/)
-        const body = { email: newEmail(), password: PASSWORD }
-        expect((await call(CH202_URL, 'POST /api/v1/auth/register', { body })).status).toBe(201)
-        running.signal('SIGTERM')
-        expect((await running.ended).status).toBe(0)
-        unharmed()
-      },
-    )
-  })
-
-  test('a checkout reads its own .env where it is called in it, and elsewhere one that bun is given by name', async () => {
-    const checkout = copyCheckout(folder.fresh())
-    writeFileSync(join(checkout.path, '.env'), 'AUDIENCE=of-the-checkout')
-    const given = join(folder.path, 'given.env')
-    writeFileSync(given, 'AUDIENCE=given-by-name')
-    const elsewhere = madeOf({ '.env': 'AUDIENCE=of-elsewhere' })
-    const [bun = ''] = CHECKOUT
-    const main = join(checkout.path, 'cli/main.ts')
-    const shown = async (cwd: string, ...program: string[]) => {
-      const { stdout } = await inside(cwd, program, ['config', 'show', '-o', 'json']).ended
-      return JSON.parse(stdout).items.find(({ name }: { name: string }) => name === 'AUDIENCE').value
-    }
-    expect(await shown(checkout.path, bun, 'cli/main.ts')).toBe('of-the-checkout')
-    expect(await shown(checkout.path, bun, 'ch202')).toBe('of-the-checkout')
-    expect(await shown(join(checkout.path, 'docs'), bun, 'ch202')).toBe('of-the-checkout')
-    expect(await shown(elsewhere, bun, `--env-file=${given}`, main)).toBe('given-by-name')
-    expect(await shown(elsewhere, bun, main)).toBe('ch202')
-  })
-
-  /** Makes others able to write a file or directory: a mode for it, and where that can be done another owner. */
-  const byOthers: [how: string, give: (path: string) => void][] = [
-    ['others may write', (path) => chmodSync(path, 0o777)],
-    ...(process.getuid?.() === 0
-      ? ([['another user owns', (path) => chownSync(path, 12_345, 12_345)]] as (typeof byOthers)[number][])
-      : []),
-  ]
-  const programs: [name: string, program: readonly string[]][] = [
-    ['the executable', [executable]],
-    ['a checkout called from there', CHECKOUT],
-  ]
-  const rows = byOthers.flatMap(([how, give]) => programs.map(([name, program]) => ({ how, give, name, program })))
-  test.each(rows)('the data directory that $how is not taken by default, by $name', async ({ give, program }) => {
-    const note = { url: thief.url, pid: process.pid, started_at: '2026-11-01T00:00:00.000Z' }
-    const notes = SERVICE_NAMES.map((service) => [`data/run/${service}.json`, JSON.stringify({ service, ...note })])
-    const theirs = ['OPERATOR_API_KEY', 'INTERNAL_API_KEY', 'CH202_SECRET'].map((name) => `${name}=known-to-them`)
-    const cwd = madeOf({ ...Object.fromEntries(notes), 'data/secrets.env': theirs.join('\n') })
-    give(join(cwd, 'data'))
-    for (const words of [['users', 'list'], ['serve'], ['start'], ['ps'], ['doctor']]) {
-      const { status, stderr, stdout } = await inside(cwd, program, words).ended
-      expect({ words, status, stdout, stderr }).toEqual({
-        words,
-        status: 1,
-        stdout: '',
-        stderr: expect.stringMatching(/^✗ \.\/data belongs to another user.*\n→ CH202_DATA_DIR=\/.*\/data\n$/),
-      })
-    }
-    // Named, it is meant.
-    const named = await inside(cwd, program, ['ps', '-o', 'json'], { CH202_DATA_DIR: 'data' }).ended
-    expect([named.status, JSON.parse(named.stdout).items.length]).toEqual([0, SERVICE_NAMES.length])
-    thief.forget()
-    unharmed()
-  })
-
-  test.each(byOthers)('the executable runs no Procfile that %s', async (_, give) => {
-    const cwd = madeOf({ Procfile: `auth: env > ${JSON.stringify(trap)}\n` })
-    give(join(cwd, 'Procfile'))
-    const { CH202_DATA_DIR = '' } = ownSettings(folder.fresh())
-    const { status, stderr } = await inside(cwd, [executable], ['start'], { CH202_DATA_DIR }).ended
-    expect([status, stderr]).toEqual([1, expect.stringContaining('(foreign_procfile)')])
-    unharmed()
-  })
-})
-
 test('a working directory that is gone: a checkout works, the executable says so', async () => {
   const gone = ['/bin/sh', '-c', 'cd "$0" && rmdir "$0" && exec "$@"']
   const run = (program: readonly string[]) => {
@@ -358,24 +209,59 @@ test('a working directory that is gone: a checkout works, the executable says so
   expect(await run([executable])).toMatchObject({ status: 1, stderr: expect.stringContaining('directory was deleted') })
 })
 
-test('a clock that is an hour off: the tool finds its session valid, or renews it', async () => {
-  const clock = join(folder.path, 'clock.ts')
-  writeFileSync(clock, 'const now = Date.now\nDate.now = () => now() + Number(process.env.OFF)\n')
+describe('with an instance', () => {
   const here = stageOf({ env: {} }, APART)
-  const running = here.run(CHECKOUT, 'serve')
-  await running.printed(/ready at/)
   const url = here.settings.CH202_URL ?? ''
-  const { email } = await createUser({ url: ofAll(url) } as System, { roles: ['USER', 'ADMIN'] })
+  let running: Running
+  let email: string
+  beforeAll(async () => {
+    running = here.run(CHECKOUT, 'serve')
+    left.delete(running)
+    await running.printed(/ready at/)
+    email = (await createUser({ url: ofAll(url) } as System, { roles: ['USER', 'ADMIN'] })).email
+  })
+  afterAll(async () => {
+    running.signal('SIGTERM')
+    await running.ended
+  })
   const [bun = '', main = ''] = CHECKOUT
-  const home = { HOME: folder.fresh(), CH202_ENV: 'test' }
-  const tool = (hours: number, words: string[], stdin = '') => {
-    const env = { ...home, XDG_CONFIG_HOME: '', OFF: String(hours * 3_600_000) }
-    return launch([bun, '--preload', clock, main, ...words], { env, stdin, cwd: folder.path }).ended
-  }
-  const login = await tool(0, ['login', url, '--email', email, '--password-stdin'], PASSWORD)
-  expect([login.status, login.stderr]).toEqual([0, ''])
-  for (const hours of [1, -1, 0, 26])
-    expect(await tool(hours, ['users', 'list', '-o', 'ids'])).toMatchObject({ status: 0, stderr: '' })
-  running.signal('SIGTERM')
-  await running.ended
+
+  test('a clock that is an hour off: the tool finds its session valid, or renews it', async () => {
+    const clock = join(folder.path, 'clock.ts')
+    writeFileSync(clock, 'const now = Date.now\nDate.now = () => now() + Number(process.env.OFF)\n')
+    const home = { HOME: folder.fresh(), CH202_ENV: 'test' }
+    const tool = (hours: number, words: string[], stdin = '') => {
+      const env = { ...home, XDG_CONFIG_HOME: '', OFF: String(hours * 3_600_000) }
+      return launch([bun, '--preload', clock, main, ...words], { env, stdin, cwd: folder.path }).ended
+    }
+    const login = await tool(0, ['login', url, '--email', email, '--password-stdin'], PASSWORD)
+    expect([login.status, login.stderr]).toEqual([0, ''])
+    for (const hours of [1, -1, 0, 26])
+      expect(await tool(hours, ['users', 'list', '-o', 'ids'])).toMatchObject({ status: 0, stderr: '' })
+  })
+
+  test('a HOME that can not be written: a login says so, and leaves no session that no one has', async () => {
+    const headers = as.operator
+    const sessions = async () => (await call(url, `GET ${V1}/auth/sessions?all=true`, { headers })).body.items.length
+    const before = await sessions()
+    for (const HOME of ['/proc', '/dev/null']) {
+      const words = ['login', url, '--email', email, '--password-stdin']
+      const { status, stderr } = await launch([bun, main, ...words], {
+        env: { HOME, XDG_CONFIG_HOME: '' },
+        stdin: PASSWORD,
+        cwd: folder.path,
+      }).ended
+      expect([status, stderr]).toEqual([1, expect.stringMatching(new RegExp(`^✗ ${HOME}/\\.config.* can't be made: `))])
+    }
+    expect(await sessions()).toBe(before)
+  })
+
+  test.each([1, 20])('a terminal of %d columns shows a table', async (cols) => {
+    const shell = openShell(`narrow-${cols}`, { CH202_URL: url, OPERATOR_API_KEY: OPERATOR_KEY })
+    const { screen, status } = await shell.inTerminal('ch202 users list', { cols, env: { TERM: 'dumb', COLUMNS: '1' } })
+      .ended
+    shell.close()
+    expect(status).toBe(0)
+    expect(screen).toMatch(/^ID\b[\s\S]*user/)
+  })
 })

@@ -1,0 +1,184 @@
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { copyCheckout } from '../checkout.ts'
+import { call, INTERNAL_KEY, newEmail, OPERATOR_KEY, PASSWORD } from '../harness.ts'
+import { launch, ownSettings, ROOT, type Running, temporary } from '../processes.ts'
+import { RecordingProxy } from '../recording-proxy.ts'
+
+setDefaultTimeout(120_000)
+
+const folder = temporary('foreign-directory')
+/** Plays whoever has written a file into the directory that the tool is called in. */
+const thief = new RecordingProxy()
+const executable = join(folder.path, 'ch202')
+const CHECKOUT = [process.execPath, join(ROOT, 'cli/main.ts')]
+beforeAll(async () => {
+  const built = await launch([process.execPath, 'cli/main.ts', 'package', 'binary', '--out', executable]).ended
+  expect([built.status, built.stdout]).toEqual([0, ''])
+})
+afterAll(() => {
+  thief.close()
+  folder.remove()
+})
+
+/** What a test that failed has left running. */
+const left = new Set<Running>()
+afterEach(async () => {
+  for (const running of left) running.signal('SIGKILL')
+  await Promise.all([...left].map(({ ended }) => ended))
+  left.clear()
+  thief.forget()
+})
+
+describe('R2: a directory that someone else has written into', () => {
+  const trap = join(folder.path, 'sprung')
+  const springs = `require('node:fs').writeFileSync(${JSON.stringify(trap)}, '')`
+  const stolen = () => [
+    `USERS_URL=${thief.url}`,
+    `AUTH_URL=${thief.url}`,
+    `CH202_URL=${thief.url}`,
+    `HTTP_PROXY=${thief.url}`,
+    `CH202_DATA_DIR=${join(folder.path, 'stolen')}`,
+    'CH202_TOKEN=a-token-of-theirs',
+    'NODE_TLS_REJECT_UNAUTHORIZED=0',
+    `BUN_OPTIONS=--preload=${join(folder.path, 'trap.ts')}`,
+  ]
+  const modes = ['', '.local', '.development', '.development.local', '.production', '.production.local', '.test']
+  const dotenvs = () => Object.fromEntries(modes.map((mode) => [`.env${mode}`, stolen().join('\n')]))
+  const code = {
+    'bunfig.toml': 'preload = ["./trap.ts"]\nenv = true\n[run]\npreload = ["./trap.ts"]',
+    'trap.ts': springs,
+    'tsconfig.json': '{ "compilerOptions": { "paths": { "*": ["./trap.ts"] } } }',
+    'package.json':
+      '{ "imports": { "#*": "./trap.ts" }, "main": "./trap.ts", "scripts": { "ch202": "bun ./trap.ts" } }',
+    'node_modules/pino-pretty/index.js': springs,
+    'node_modules/elysia/index.js': springs,
+  }
+  /** A directory with these files, and nothing set but the keys: the tool finds out for itself whom to talk to. */
+  const madeOf = (files: Record<string, string>) => {
+    const cwd = folder.fresh()
+    for (const [name, text] of Object.entries(files)) {
+      mkdirSync(join(cwd, name, '..'), { recursive: true })
+      writeFileSync(join(cwd, name), text)
+    }
+    return cwd
+  }
+  const keys = { OPERATOR_API_KEY: OPERATOR_KEY, INTERNAL_API_KEY: INTERNAL_KEY, CH202_SECRET: 'a secret of the tests' }
+  const inside = (cwd: string, program: readonly string[], words: string[], env: Record<string, string> = {}) => {
+    const variables = Object.entries({ ...keys, NO_COLOR: '1', ...env }).map(([name, value]) => `${name}=${value}`)
+    const running = launch(['env', '-i', ...variables, ...program, ...words], { cwd })
+    left.add(running)
+    running.ended.then(() => left.delete(running))
+    return running
+  }
+  const unharmed = () =>
+    expect({ stolen: thief.received, trap: [...new Bun.Glob('{sprung,stolen}').scanSync(folder.path)] }).toEqual({
+      stolen: [],
+      trap: [],
+    })
+
+  const commands: [words: string[], says: RegExp][] = [
+    [['users', 'list'], /does not answer at http:\/\/127\.0\.0\.1:9/],
+    [['health', '-q'], /127\.0\.0\.1:9/],
+    [['api', 'GET', '/users'], /does not answer/],
+    [['config', 'show', '--origin'], /^(?![\s\S]*\.env)[\s\S]*environment/],
+  ]
+  describe.each([
+    ['the executable', [executable], () => ({ ...dotenvs(), ...code })],
+    // What a bunfig.toml preloads has run before the tool begins: that is the page's to say.
+    ['a checkout called from there', CHECKOUT, dotenvs],
+  ] as const)('%s', (_, program, files) => {
+    test.each(commands)('sends no key to whoever has written it: %j', async (words, says) => {
+      const { stderr, stdout } = await inside(madeOf(files()), program, words, { USERS_URL: 'http://127.0.0.1:9' })
+        .ended
+      expect(stdout + stderr).toMatch(says)
+      unharmed()
+    })
+
+    test.each(['', 'production', 'development', 'test'])(
+      'serves as it does elsewhere, with NODE_ENV=%s',
+      async (mode) => {
+        const { CH202_DATA_DIR, CH202_URL } = ownSettings(folder.fresh()) as {
+          CH202_DATA_DIR: string
+          CH202_URL: string
+        }
+        const running = inside(madeOf(files()), program, ['serve'], {
+          CH202_DATA_DIR,
+          CH202_URL,
+          BCRYPT_COST: '4',
+          NODE_ENV: mode,
+        })
+        await running.printed(/ready at/)
+        const body = { email: newEmail(), password: PASSWORD }
+        expect((await call(CH202_URL, 'POST /api/v1/auth/register', { body })).status).toBe(201)
+        running.signal('SIGTERM')
+        expect((await running.ended).status).toBe(0)
+        unharmed()
+      },
+    )
+  })
+
+  test('a checkout reads its own .env where it is called in it, and elsewhere one that bun is given by name', async () => {
+    const checkout = copyCheckout(folder.fresh())
+    writeFileSync(join(checkout.path, '.env'), 'AUDIENCE=of-the-checkout')
+    const given = join(folder.path, 'given.env')
+    writeFileSync(given, 'AUDIENCE=given-by-name')
+    const elsewhere = madeOf({ '.env': 'AUDIENCE=of-elsewhere' })
+    const [bun = ''] = CHECKOUT
+    const main = join(checkout.path, 'cli/main.ts')
+    const shown = async (cwd: string, ...program: string[]) => {
+      const { stdout } = await inside(cwd, program, ['config', 'show', '-o', 'json']).ended
+      return JSON.parse(stdout).items.find(({ name }: { name: string }) => name === 'AUDIENCE').value
+    }
+    expect(await shown(checkout.path, bun, 'cli/main.ts')).toBe('of-the-checkout')
+    expect(await shown(checkout.path, bun, 'ch202')).toBe('of-the-checkout')
+    expect(await shown(join(checkout.path, 'docs'), bun, 'ch202')).toBe('of-the-checkout')
+    expect(await shown(elsewhere, bun, `--env-file=${given}`, main)).toBe('given-by-name')
+    expect(await shown(elsewhere, bun, main)).toBe('ch202')
+  })
+
+  /** Makes others able to write a file or directory: a mode for it, and where that can be done another owner. */
+  const byOthers: [how: string, give: (path: string) => void][] = [
+    ['others may write', (path) => chmodSync(path, 0o777)],
+    ...(process.getuid?.() === 0
+      ? ([['another user owns', (path) => chownSync(path, 12_345, 12_345)]] as (typeof byOthers)[number][])
+      : []),
+  ]
+  const programs: [name: string, program: readonly string[]][] = [
+    ['the executable', [executable]],
+    ['a checkout called from there', CHECKOUT],
+  ]
+  const rows = byOthers.flatMap(([how, give]) => programs.map(([name, program]) => ({ how, give, name, program })))
+  test.each(rows)('the data directory that $how is not taken by default, by $name', async ({ give, program }) => {
+    const note = { url: thief.url, pid: process.pid, started_at: '2026-11-01T00:00:00.000Z' }
+    const notes = SERVICE_NAMES.map((service) => [`data/run/${service}.json`, JSON.stringify({ service, ...note })])
+    const theirs = ['OPERATOR_API_KEY', 'INTERNAL_API_KEY', 'CH202_SECRET'].map((name) => `${name}=known-to-them`)
+    const cwd = madeOf({ ...Object.fromEntries(notes), 'data/secrets.env': theirs.join('\n') })
+    give(join(cwd, 'data'))
+    for (const words of [['users', 'list'], ['serve'], ['start'], ['ps'], ['doctor']]) {
+      const { status, stderr, stdout } = await inside(cwd, program, words).ended
+      expect({ words, status, stdout, stderr }).toEqual({
+        words,
+        status: 1,
+        stdout: '',
+        stderr: expect.stringMatching(/^✗ \.\/data belongs to another user.*\n→ CH202_DATA_DIR=\/.*\/data\n$/),
+      })
+    }
+    // Named, it is meant.
+    const named = await inside(cwd, program, ['ps', '-o', 'json'], { CH202_DATA_DIR: 'data' }).ended
+    expect([named.status, JSON.parse(named.stdout).items.length]).toEqual([0, SERVICE_NAMES.length])
+    thief.forget()
+    unharmed()
+  })
+
+  test.each(byOthers)('the executable runs no Procfile that %s', async (_, give) => {
+    const cwd = madeOf({ Procfile: `auth: env > ${JSON.stringify(trap)}\n` })
+    give(join(cwd, 'Procfile'))
+    const { CH202_DATA_DIR = '' } = ownSettings(folder.fresh())
+    const { status, stderr } = await inside(cwd, [executable], ['start'], { CH202_DATA_DIR }).ended
+    expect([status, stderr]).toEqual([1, expect.stringContaining('(foreign_procfile)')])
+    unharmed()
+  })
+})
