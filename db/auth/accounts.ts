@@ -115,7 +115,7 @@ export function accountStore(
       }),
 
     async listAccounts(search: string | undefined, request: PageRequest): Promise<Slice<Account>> {
-      const part = search?.toLowerCase()
+      const part = search === undefined ? undefined : emailKey(search)
       const where = and(
         eq(accounts.cached, true),
         part === undefined

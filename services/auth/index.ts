@@ -1,7 +1,7 @@
 import { Elysia, t } from 'elysia'
 import type { Access } from '../kit/access.ts'
 import type { Caller } from '../kit/caller.ts'
-import { REQUIRED } from '../kit/field-errors.ts'
+import { errorOf, REQUIRED } from '../kit/field-errors.ts'
 import type { guard } from '../kit/guard.ts'
 import { operation } from '../kit/operation.ts'
 import { pageErrors } from '../kit/page.ts'
@@ -107,6 +107,8 @@ async function refreshed(context: AuthContext, { refresh_token }: { refresh_toke
 /** The routes of the auth service for its users and for clients. */
 function publicRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded) {
   const registering: Rule = (sent) => registrationErrors(context, sent)
+  const validating: Rule = ({ token }, { request }) =>
+    token === undefined && bearerOf(request) === undefined ? [errorOf('token', REQUIRED)] : []
   const resetting: Rule = (sent) => resetErrors(context, sent)
   return new Elysia({ normalize: false })
     .use(guarded)
@@ -187,15 +189,15 @@ function publicRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded) 
     )
     .post(
       '/auth/validate-token',
-      // Not `headers`, of which the framework makes a record with each request.
       ({ body, request }) => {
-        const presented = body?.token ?? /^bearer +(\S+)$/i.exec(request.headers.get('authorization') ?? '')?.[1]
+        const presented = body?.token ?? bearerOf(request)
         if (presented === undefined) throw invalidField('token', REQUIRED)
         return validateToken(context, presented)
       },
       {
         auth: ['anyone'],
         body: t.Optional(optionalTokenBody),
+        rules: validating,
         response: validity,
         // Without a body it is the Bearer that is looked at, and a bad one is no 401.
         detail: { ...operation('auth', 'Whether an access token is good'), security: [{}, { bearer: [] }] },
@@ -554,6 +556,11 @@ function webhookRoutes(context: AuthContext, guarded: Guarded) {
 }
 
 const RESET_ANSWER = 'If the address is known, a mail with a link is on its way'
+
+/** Not of the context's `headers`, of which the framework makes a record with each request. */
+function bearerOf({ headers }: Request): string | undefined {
+  return /^bearer +(\S+)$/i.exec(headers.get('authorization') ?? '')?.[1]
+}
 
 function hasCredential({ headers }: Request): boolean {
   return headers.has('authorization') || headers.has('x-api-key')
