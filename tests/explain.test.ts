@@ -41,6 +41,9 @@ const explain = async (subject: string, env: Record<string, string> = instance.s
   return { exit: ended.status, ...JSON.parse(ended.stdout) }
 }
 
+const international = () => `ivan-${Math.random().toString(36).slice(2, 10)}@пример.рф`
+const ascii = (email: string) => email.replace('пример.рф', 'xn--e1afmkfd.xn--p1ai')
+
 /** More than may come from one address. */
 let flood: Promise<string> | undefined
 function floodedAddress(): Promise<string> {
@@ -89,6 +92,31 @@ const CASES: Case[] = [
     reason: 'no_such_user',
     says: /^There is no user EMAIL\. A login was tried 2 times, last at .* from 198\.51\.100\.1\.$/,
     mend: 'ch202 users create EMAIL --generate',
+  },
+  {
+    it: 'R20: no one has the email, in any spelling',
+    given: async () => {
+      const email = international()
+      await fail(email, 1)
+      await fail(ascii(email), 1)
+      return [`${email} `, email]
+    },
+    reason: 'no_such_user',
+    says: /^There is no user EMAIL\. A login was tried 2 times, last at /,
+    mend: "ch202 users create 'EMAIL' --generate",
+  },
+  {
+    it: 'R20: the password is wrong, of an email in another spelling',
+    given: async () => {
+      const email = international()
+      await registerUser(instance.system, { email })
+      await fail(email, 1)
+      await fail(ascii(email), 1)
+      return [ascii(email), email]
+    },
+    reason: 'wrong_password',
+    says: /^The password of EMAIL was wrong 2 times, /,
+    mend: "ch202 users send-reset 'EMAIL'",
   },
   {
     it: 'the name is misspelt',

@@ -3,7 +3,7 @@ import type { Access } from '../kit/access.ts'
 import { hasCredential } from '../kit/answer.ts'
 import { isUnreachable } from '../kit/base-url.ts'
 import type { Caller } from '../kit/caller.ts'
-import { REQUIRED } from '../kit/field-errors.ts'
+import { errorOf, REQUIRED } from '../kit/field-errors.ts'
 import type { guard } from '../kit/guard.ts'
 import { operation } from '../kit/operation.ts'
 import { pageErrors } from '../kit/page.ts'
@@ -110,6 +110,8 @@ async function refreshed(context: AuthContext, { refresh_token }: { refresh_toke
 /** The routes of the auth service for its users and for clients. */
 function publicRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded) {
   const registering: Rule = (sent) => registrationErrors(context, sent)
+  const validating: Rule = ({ token }, { request }) =>
+    token === undefined && bearerOf(request) === undefined ? [errorOf('token', REQUIRED)] : []
   const resetting: Rule = (sent) => resetErrors(context, sent)
   return new Elysia({ normalize: false })
     .use(guarded)
@@ -190,15 +192,15 @@ function publicRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded) 
     )
     .post(
       '/auth/validate-token',
-      // Not `headers`, of which the framework makes a record with each request.
       ({ body, request }) => {
-        const presented = body?.token ?? /^bearer +(\S+)$/i.exec(request.headers.get('authorization') ?? '')?.[1]
+        const presented = body?.token ?? bearerOf(request)
         if (presented === undefined) throw invalidField('token', REQUIRED)
         return validateToken(context, presented)
       },
       {
         auth: ['anyone'],
         body: t.Optional(optionalTokenBody),
+        rules: validating,
         response: validity,
         // Without a body it is the Bearer that is looked at, and a bad one is no 401.
         detail: { ...operation('auth', 'Whether an access token is good'), security: [{}, { bearer: [] }] },

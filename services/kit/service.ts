@@ -184,7 +184,7 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
     const { body, caller, code, error, fault, params, query, request, route } = context
     // Without a caller the guard has not let it pass.
     if (caller) {
-      const [taken, by] = [takenBy(request.method, route), { caller, params }]
+      const [taken, by] = [takenBy(request.method, route), { caller, params, request }]
       if (fault && error === fault) return bodyProblem(fault, { body, query }, taken, by)
       if (code === 'VALIDATION') return validationProblem(error as ValidationError, taken, by)
     }

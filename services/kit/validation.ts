@@ -23,6 +23,7 @@ export interface Sender {
   caller: Caller
   /** Of the path. */
   params: Readonly<Record<string, string>>
+  request: Request
 }
 
 /** What a route says of what it takes. */
@@ -57,8 +58,8 @@ export function bodyProblem(
   taken: Taken,
   by: Sender,
 ): Problem {
-  // What can't be read may still be forbidden.
-  if (!problem.errors) return forbidden(taken.rule, by) ?? problem
+  // Without fields the whole of it is at fault, and may be forbidden all the same.
+  if (!problem.errors || Object.keys(fieldsOf(sent.body)).length === 0) return forbidden(taken.rule, by) ?? problem
   if (!taken.body) return refusal(problem.errors, sent.query, taken.rule, by)
   const more = firstOfEach(fieldErrors(Value.Errors(taken.body, sent.body), 'body'))
   return refusal([...problem.errors, ...more], sent.body, taken.rule, by)

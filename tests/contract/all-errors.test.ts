@@ -202,6 +202,7 @@ describe.each(WAYS)('R9: one answer has every error, %s', (way) => {
           'events.1 type',
         ],
       ],
+      ['a token to look at', 'auth', 'POST /auth/validate-token', {}, { x: 1 }, ['token required', 'x unknown']],
       [
         'what can be seen when it is read, and what can only be seen then',
         'auth',
@@ -286,6 +287,13 @@ describe.each(WAYS)('R9: one answer has every error, %s', (way) => {
         ['id', 'password_hash'],
         ['email', 'password'],
       ])
+    })
+
+    test('a body that is no object is that alone', async () => {
+      for (const body of ['[]', '"x"', '7', 'null']) {
+        const answer = await here.auth('POST /auth/register', { body, headers: JSON_TYPE })
+        expect(answer.body.errors).toEqual([{ field: 'body', code: 'type', message: 'must be an object' }])
+      }
     })
 
     test('a hundred at most, of one field one', async () => {

@@ -1,0 +1,123 @@
+import { describe, expect, test } from 'bun:test'
+import { as, call, createUser, WAYS } from '../harness.ts'
+import { may, POLICY } from '../security/policy.ts'
+import { credentialsOf, requestOf, sceneFor, servedOperations } from '../security/scene.ts'
+import { running } from './running.ts'
+import { expectProblem } from './shapes.ts'
+
+const CANARY = 'canary-7Qw9xT2r'
+const FORM = 'application/x-www-form-urlencoded'
+
+/** What a client may say that a body is, and is not taken. Undefined: nothing. */
+const OTHERS: (string | undefined)[] = [
+  undefined,
+  'text/plain',
+  'text/plain;charset=UTF-8',
+  'text/json',
+  'text/html',
+  'application/problem+json',
+  'application/vnd.api+json',
+  'application/jsonp',
+  'application/json5',
+  'application/octet-stream',
+  'application/xml',
+  'application/x-ndjson',
+  'application/json; charset=utf-16',
+  'application/json; charset=iso-8859-1',
+  'application/json, text/plain',
+  'multipart/form-data; boundary=x',
+  FORM,
+  '*/*',
+  'json',
+]
+
+const OURS = [
+  'application/json',
+  'application/json; charset=utf-8',
+  'application/json;charset=UTF-8',
+  'application/json; charset="utf-8"',
+  'Application/JSON ; Charset=UTF8',
+  'application/json; version=1',
+]
+
+describe.each(WAYS)('a content type, %s', (way) => {
+  const here = running(way, { RATE_LIMIT: 'off' })
+
+  test('but application/json is 415 in every call that takes a body, once the caller may make it', async () => {
+    const operations = await servedOperations(here.system)
+    const admin = await createUser(here.system, { roles: ['USER', 'ADMIN'] })
+    let tried = 0
+    for (const policy of POLICY) {
+      const one = operations.get(policy.call)
+      const content = one?.operation.requestBody?.content
+      const caller = (['the operator key', 'the internal key', 'the owner'] as const).find((who) => may(policy, who))
+      if (!one || !content?.['application/json'] || !caller) continue
+      const scene = await sceneFor(here.system, one, { admin })
+      const { body, line } = requestOf(one, scene, caller)
+      const send = (
+        type: string | undefined,
+        headers: Record<string, string>,
+        bytes = JSON.stringify({ ...(body as object), x: CANARY }),
+      ) =>
+        call(here.system.url[one.at[0] ?? 'auth'], line, {
+          headers: { ...headers, ...(type === undefined ? {} : { 'content-type': type }) },
+          // Of bytes, unlike of text, fetch says no type.
+          body: new TextEncoder().encode(bytes),
+        })
+      const credentials = credentialsOf(caller, scene)
+      for (const type of OTHERS.filter((other) => other === undefined || !(other in content))) {
+        const answer = await send(type, credentials)
+        expect([policy.call, type, answer.status]).toEqual([policy.call, type, 415])
+        expectProblem(answer, 415, 'unsupported_media_type')
+        expect(answer.text).not.toContain(CANARY)
+        if (may(policy, 'no one')) continue
+        expect([policy.call, type, (await send(type, {})).status]).toEqual([policy.call, type, 401])
+      }
+      for (const type of OURS) {
+        const answer = await send(type, credentials)
+        // The calls that take forms ignore what they do not know (RFC 6749, 3.2).
+        const expected = FORM in content ? answer.body.code : 'validation_failed'
+        expect([policy.call, type, answer.status < 415, answer.body.code]).toEqual([policy.call, type, true, expected])
+      }
+      // No body is no JSON either, where one is needed.
+      if (one.operation.requestBody?.required)
+        expectProblem(await send('application/json', credentials, ''), 400, 'validation_failed')
+      tried++
+    }
+    expect(tried).toBeGreaterThan(25)
+  })
+
+  test('may be missing with the body where no field is required', async () => {
+    const operations = await servedOperations(here.system)
+    const admin = await createUser(here.system, { roles: ['USER', 'ADMIN'] })
+    const without: string[] = []
+    for (const policy of POLICY) {
+      const one = operations.get(policy.call)
+      const caller = (['the owner', 'the internal key', 'the operator key'] as const).find((who) => may(policy, who))
+      if (!one?.operation.requestBody || one.operation.requestBody.required || !caller) continue
+      if (!one.operation.requestBody.content['application/json']) continue
+      for (const headers of [{}, { 'content-type': 'application/json' }, { 'content-type': 'text/plain' }]) {
+        const scene = await sceneFor(here.system, one, { admin })
+        const { line } = requestOf(one, scene, caller)
+        const answer = await call(here.system.url[one.at[0] ?? 'auth'], line, {
+          headers: { ...headers, ...credentialsOf(caller, scene) } as Record<string, string>,
+        })
+        expect([policy.call, headers, answer.status < 300]).toEqual([policy.call, headers, true])
+      }
+      without.push(policy.call)
+    }
+    expect(without).toContain('POST /api/v1/auth/logout')
+    expect(without).toContain('POST /api/v1/modules/{module_id}/enable')
+    expect(without.length).toBeGreaterThan(6)
+  })
+
+  test('of lines is theirs alone', async () => {
+    for (const type of OTHERS.filter((other) => other !== 'application/x-ndjson').concat('application/json')) {
+      const answer = await here.users('POST /users/import', {
+        headers: { ...as.operator, ...(type === undefined ? {} : { 'content-type': type }) },
+        body: new TextEncoder().encode('{"email":"nope"}'),
+      })
+      expect([type, answer.status, answer.body.code]).toEqual([type, 415, 'unsupported_media_type'])
+    }
+  })
+})
