@@ -565,6 +565,11 @@ function webhookRoutes(context: AuthContext, guarded: Guarded) {
 
 const RESET_ANSWER = 'If the address is known, a mail with a link is on its way'
 
+/** Not of the context's `headers`, of which the framework makes a record with each request. */
+function bearerOf({ headers }: Request): string | undefined {
+  return /^bearer +(\S+)$/i.exec(headers.get('authorization') ?? '')?.[1]
+}
+
 function metadataOf({ config, issuer }: AuthContext) {
   const { addresses } = config
   // Behind a proxy the issuer is what the world knows auth by (RFC 8414, 3); without one it is this address anyway.
