@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { Api } from './client.ts'
 import { type Connection, connect } from './connection.ts'
+import { usage } from './exit.ts'
 import { type Output, Printer } from './output.ts'
 import type { Environment } from './settings.ts'
 import { toldOfTerminal } from './terminal.ts'
@@ -9,6 +10,9 @@ import { toldOfTerminal } from './terminal.ts'
 export interface Globals {
   output: Output
   fields?: string
+  bom?: boolean
+  /** Of the commands that have a form of their own. */
+  format?: string
   url?: string
   yes?: boolean
   quiet?: boolean
@@ -24,10 +28,11 @@ export class Tool {
   private calling: Promise<Api> | undefined
 
   constructor(readonly globals: Globals) {
-    const { color, fields, output, quiet = false } = globals
+    const { bom = false, color, fields, format, output, quiet = false } = globals
+    if (bom && output !== 'csv' && format !== 'csv') throw usage('--bom is for CSV: give -o csv')
     this.env = toldOfTerminal(process.env, color)
     const named = fields?.split(',').map((name) => name.trim())
-    this.out = new Printer({ output, fields: named?.filter(Boolean), color, quiet })
+    this.out = new Printer({ output, fields: named?.filter(Boolean), color, quiet, bom })
   }
 
   /** Whom it talks to, and as whom. */

@@ -24,7 +24,11 @@ export interface Form {
   fields?: string[] | undefined
   color: boolean
   quiet: boolean
+  /** Whether CSV begins with a byte order mark. */
+  bom: boolean
 }
+
+export const BOM = '\ufeff'
 
 /** Names that a row goes by, the surest first. */
 const IDS = ['id', 'kid', 'user_id', 'name', 'ref', 'service']
@@ -48,7 +52,7 @@ export class Printer {
     const picked = this.pick(record)
     if (this.json) return write(jsonOf(picked))
     if (output === 'ids') return write(plain(idOf(record)))
-    if (output === 'csv') return write(csvLines([picked], Object.keys(picked), true))
+    if (output === 'csv') return write(this.bom + csvLines([picked], Object.keys(picked), true))
     const names = Object.keys(picked)
     const width = Math.max(0, ...names.map((name) => name.length))
     const line = (name: string) => `${this.faint(name.padEnd(width))}${GAP}${cell(picked[name])}`.trimEnd()
@@ -148,7 +152,8 @@ export class Printer {
     // Without a row there is no telling what of it csv would name.
     this.names ??= this.form.fields ?? (output === 'csv' ? one && Object.keys(one) : columns)
     const names = this.names ?? []
-    await write(output === 'csv' ? csvLines(picked, names, first) : this.aligned(picked, names, first))
+    const mark = first ? this.bom : ''
+    await write(output === 'csv' ? mark + csvLines(picked, names, first) : this.aligned(picked, names, first))
   }
 
   private aligned(rows: readonly Row[], names: readonly string[], first: boolean): string {
@@ -168,6 +173,10 @@ export class Printer {
         .join(GAP)
         .trimEnd()
     return [...(header ? [this.faint(line(titles))] : []), ...cells.map(line)].join('\n')
+  }
+
+  private get bom(): string {
+    return this.form.bom ? BOM : ''
   }
 
   private pick(record: Row): Row {

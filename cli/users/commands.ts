@@ -42,7 +42,7 @@ export function importCommand(users: Command): void {
 export function exportCommand(users: Command): void {
   leaf(users, 'export', 'Write all users, in a form that users import reads', [
     'ch202 users export --with-hashes > users.jsonl',
-    'ch202 users export --format csv > users.csv',
+    'ch202 users export --format csv --bom > users.csv',
   ])
     .addOption(
       new Option('--format <format>', 'the form of what is written (default: jsonl)').choices(['jsonl', 'csv']),

@@ -74,6 +74,56 @@ describe('the rows of a CSV', () => {
       ],
     ],
     ['nothing', '', []],
+    [
+      'R24: semicolons',
+      'a;b\n1,5;2\n',
+      [
+        [1, ['a', 'b']],
+        [2, ['1,5', '2']],
+      ],
+    ],
+    [
+      'R24: semicolons that are more than the commas',
+      'a,b;c;d\r\n"1;""2";3;"4\r\n5"\r6;7;8',
+      [
+        [1, ['a,b', 'c', 'd']],
+        [2, ['1;"2', '3', '4\r\n5']],
+        [4, ['6', '7', '8']],
+      ],
+    ],
+    [
+      'R24: tabs, and others in quotes',
+      '"a,b,c"\t"d;""e"";"\n1\t"2\t3"\n',
+      [
+        [1, ['a,b,c', 'd;"e";']],
+        [2, ['1', '2\t3']],
+      ],
+    ],
+    [
+      'R24: bars',
+      'a|b\n1|"2|3"',
+      [
+        [1, ['a', 'b']],
+        [2, ['1', '2|3']],
+      ],
+    ],
+    [
+      'R24: a line that names the separator',
+      'sep=;\r\na,b,c;d\r\n1;2\r\n',
+      [
+        [2, ['a,b,c', 'd']],
+        [3, ['1', '2']],
+      ],
+    ],
+    ['R24: the same in quotes, with a mark before it', '\ufeff"sep=\t"\na;b\tc\n', [[2, ['a;b', 'c']]]],
+    [
+      'R24: one column',
+      '\n\nemail\na;b\n',
+      [
+        [3, ['email']],
+        [4, ['a;b']],
+      ],
+    ],
   ]
   test.each(tables)('%s, cut at every byte', async (_name, text, expected) => {
     const bytes = Buffer.from(text)

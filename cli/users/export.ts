@@ -1,5 +1,6 @@
 import type { Tool } from '../command.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
+import { BOM } from '../output.ts'
 import { Progress, put } from '../terminal.ts'
 import { bodyOf } from './body.ts'
 import { csvColumns, csvRow } from './formats/csv.ts'
@@ -16,6 +17,7 @@ const LF = 10
 export async function exportUsers(tool: Tool, { format, withHashes = false }: ExportOptions): Promise<void> {
   const { output } = tool.out.form
   if (output === 'json' && format !== undefined) throw usage('--format and -o json exclude each other')
+  if (tool.out.form.bom && format === 'jsonl') throw usage('--bom is for CSV: give --format csv')
   const wanted = format ?? (output === 'csv' || output === 'ids' ? output : 'jsonl')
   const api = await tool.api()
   const stop = new AbortController()
@@ -23,7 +25,7 @@ export async function exportUsers(tool: Tool, { format, withHashes = false }: Ex
   await api.refuseProblem('users', response)
   const progress = new Progress('users', tool.globals.quiet)
   const columns = csvColumns(withHashes)
-  if (wanted === 'csv') await put(`${columns.join(',')}\n`)
+  if (wanted === 'csv') await put(`${tool.out.form.bom ? BOM : ''}${columns.join(',')}\n`)
   const read = wholeLines(response, stop)
   try {
     if (output === 'json') return await tool.out.items(itemsIn(read, progress))

@@ -22,9 +22,12 @@ export function importing(name: string) {
     XDG_STATE_HOME: folder.path,
   })
   let files = 0
+  const tool = (): Record<string, string> => ({ ...env(), AUTH_URL: system.url.auth, MODULES_URL: system.url.modules })
   return {
     folder: folder.path,
     env,
+    /** For every command of the tool. */
+    tool,
     get system() {
       return system
     },

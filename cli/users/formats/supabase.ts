@@ -25,6 +25,8 @@ async function* table(
     if ('fault' in row) yield { place, fault: row.fault }
     else if (!names) {
       names = row.cells.map(({ text }) => text.trim())
+      const twice = names.find((name, index) => names?.indexOf(name) !== index)
+      if (twice !== undefined) throw usage(`The first row names the column ${JSON.stringify(twice)} twice`)
       if (!names.includes('email')) throw usage('The first row names no column email: the CSV needs its first row')
     } else if (row.cells.length !== names.length)
       yield { place, fault: `The row has ${row.cells.length} cells where the first row has ${names.length}` }
