@@ -155,7 +155,7 @@ function expectNothingRefused({ publishedAt = 0, refused, signedAt = 0, verifier
   for (const { kids } of verifiers) expect(kids.size).toBe(2)
 }
 
-describe('R6: check 39: `jose` and `oauth4webapi` with their default caches see no failed request', () => {
+describe('check 39: R6: `jose` and `oauth4webapi` with their default caches see no failed request', () => {
   test('during a rotation by hand', async () => {
     instance = new InstanceInTime({})
     await instance.start()

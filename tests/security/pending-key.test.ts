@@ -5,7 +5,7 @@ import { inTime, kidOf, operator } from './keys-in-time.ts'
 
 setDefaultTimeout(60_000)
 
-describe('R6: a key that is pending signs two minutes after it was published', () => {
+describe('check 39: R6: a key that is pending signs two minutes after it was published', () => {
   const here = inTime({})
   const settled = () => Bun.sleep(50)
 

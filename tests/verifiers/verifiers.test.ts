@@ -1,0 +1,52 @@
+import { describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { decodeJwt, decodeProtectedHeader } from 'jose'
+import { running } from '../contract/running.ts'
+import { as, call, eventually, logIn, registerUser } from '../harness.ts'
+import { PROGRAMS, type ProgramName, Verifier } from './program.ts'
+
+setDefaultTimeout(60_000)
+
+/** What `.ci/run` gets from Debian; Go, and the default lead in real time, stand in `bun run verifiers`. */
+const HERE: ProgramName[] = ['jose (Node)', 'PyJWT (Python)']
+
+describe('check 39: R6: verifiers of other languages', () => {
+  const here = running('three processes', { SIGNING_KEY_LEAD: '3s' })
+
+  test.each(HERE)('%s takes good tokens and no other, and knows a pending key when it signs', async (name) => {
+    const user = await registerUser(here.system)
+    const first = user.tokens.access_token
+    const kid = String(decodeProtectedHeader(first).kid)
+    const { auth } = here.system.url
+    await call(auth, 'POST /admin/keys/rotate', { headers: as.operator })
+    const verifier = new Verifier(
+      name,
+      await PROGRAMS[name](),
+      `${auth}/.well-known/jwks.json`,
+      String(decodeJwt(first).iss),
+    )
+    try {
+      expect(await verifier.check(first)).toBe(user.id)
+      const [head, payload, signature] = first.split('.')
+      const other = (await registerUser(here.system)).tokens.access_token.split('.')
+      for (const forged of [
+        `${head}.${other[1]}.${signature}`,
+        `${head}.${payload}.${other[2]}`,
+        `${head}.${payload}.`,
+        user.tokens.refresh_token,
+        'x',
+      ])
+        expect([forged, await verifier.check(forged)]).toEqual([forged, undefined])
+
+      const next = await eventually(async () => {
+        const { access_token } = (await logIn(here.system, user.email)).body
+        return decodeProtectedHeader(access_token).kid === kid ? undefined : String(access_token)
+      }, 30_000)
+      verifier.refused.length = 0
+      // The one before as well, by what it has kept: it looked once, before the new key signed.
+      for (const token of [next, first]) expect(await verifier.check(token)).toBe(user.id)
+      expect(verifier.refused).toEqual([])
+    } finally {
+      await verifier.stop()
+    }
+  })
+})
