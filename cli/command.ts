@@ -13,6 +13,7 @@ export interface Globals {
   yes?: boolean
   quiet?: boolean
   debug?: boolean
+  wide?: boolean
   color: boolean
 }
 
@@ -24,10 +25,10 @@ export class Tool {
   private calling: Promise<Api> | undefined
 
   constructor(readonly globals: Globals) {
-    const { color, fields, output, quiet = false } = globals
+    const { color, fields, output, quiet = false, wide = false } = globals
     this.env = toldOfTerminal(process.env, color)
     const named = fields?.split(',').map((name) => name.trim())
-    this.out = new Printer({ output, fields: named?.filter(Boolean), color, quiet })
+    this.out = new Printer({ output, fields: named?.filter(Boolean), color, quiet, wide })
   }
 
   /** Whom it talks to, and as whom. */

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { does, leaf, noun, type Tool } from '../command.ts'
+import { endOfId } from '../refs.ts'
 import { confirm } from '../terminal.ts'
 
 const COLUMNS = ['kid', 'alg', 'created_at', 'status']
@@ -47,6 +48,8 @@ async function rotate(tool: Tool): Promise<void> {
 }
 
 async function remove(tool: Tool, { confirm: name }: { confirm?: string }, kid: string): Promise<void> {
+  const end = endOfId(kid, 'ch202 keys list')
+  if (end) throw end
   const key = (await keysOf(tool)).items.find((one) => one.kid === kid)
   if (!key) return gone(tool, kid)
   const next = key.status === 'active' ? ' It is the one that signs: a new one takes its place.' : ''
