@@ -17,6 +17,7 @@ export interface Globals {
   yes?: boolean
   quiet?: boolean
   debug?: boolean
+  wide?: boolean
   color: boolean
 }
 
@@ -28,11 +29,11 @@ export class Tool {
   private calling: Promise<Api> | undefined
 
   constructor(readonly globals: Globals) {
-    const { bom = false, color, fields, format, output, quiet = false } = globals
+    const { bom = false, color, fields, format, output, quiet = false, wide = false } = globals
     if (bom && output !== 'csv' && format !== 'csv') throw usage('--bom is for CSV: give -o csv')
     this.env = toldOfTerminal(process.env, color)
     const named = fields?.split(',').map((name) => name.trim())
-    this.out = new Printer({ output, fields: named?.filter(Boolean), color, quiet, bom })
+    this.out = new Printer({ output, fields: named?.filter(Boolean), color, quiet, bom, wide })
   }
 
   /** Whom it talks to, and as whom. */

@@ -1,10 +1,10 @@
 import { cell, csvLines, jsonOf } from './cells.ts'
-import { fit, GAP, padded } from './columns.ts'
+import { GAP, wrapped } from './columns.ts'
 import { EXIT, Failure, usage } from './exit.ts'
 import { fieldLines } from './field-lines.ts'
 import { fileErrorSaid } from './file-errors.ts'
-import { colored, count, note, plain, write } from './terminal.ts'
-import { toTheSecond } from './times.ts'
+import { type Alike, Table } from './table.ts'
+import { colored, count, note, plain, width as terminalWidth, write } from './terminal.ts'
 
 export const OUTPUTS = ['table', 'json', 'jsonl', 'csv', 'ids'] as const
 export type Output = (typeof OUTPUTS)[number]
@@ -26,9 +26,14 @@ export interface Form {
   quiet: boolean
   /** Whether CSV begins with a byte order mark. */
   bom: boolean
+  /** All columns of a table, and all of each. */
+  wide?: boolean
 }
 
 export const BOM = '\ufeff'
+
+/** What is read in a list of a few things, also where it is the same for all. */
+const STANDS = ['status', 'state', 'enabled', 'available', 'value', 'verified_at', 'message']
 
 /** Names that a row goes by, the surest first. */
 const IDS = ['id', 'kid', 'user_id', 'name', 'ref', 'service']
@@ -36,9 +41,9 @@ const IDS = ['id', 'kid', 'user_id', 'name', 'ref', 'service']
 /** Writes what a command has to give, in the form that was asked for. Data is on standard output, nothing else is. */
 export class Printer {
   private header = true
-  /** What the rows before these had: one table has one set of columns. */
+  /** What csv names: one list has one set of columns. */
   private names: readonly string[] | undefined
-  private readonly widths: number[] = []
+  private table: Table | undefined
 
   constructor(readonly form: Form) {}
 
@@ -55,8 +60,14 @@ export class Printer {
     if (output === 'csv') return write(this.bom + csvLines([picked], Object.keys(picked), true))
     const names = Object.keys(picked)
     const width = Math.max(0, ...names.map((name) => name.length))
-    const line = (name: string) => `${this.faint(name.padEnd(width))}${GAP}${cell(picked[name])}`.trimEnd()
-    await write(names.map(line).join('\n'))
+    const room = this.form.wide ? undefined : terminalWidth(process.stdout)
+    const lines = (name: string) => {
+      const text = cell(picked[name])
+      const [first = '', ...more] = room === undefined ? [text] : wrapped(text, room - width - GAP.length)
+      const indent = ' '.repeat(width + GAP.length)
+      return [`${this.faint(name.padEnd(width))}${GAP}${first}`.trimEnd(), ...more.map((line) => indent + line)]
+    }
+    await write(names.flatMap(lines).join('\n'))
   }
 
   /**
@@ -74,12 +85,14 @@ export class Printer {
   }
 
   /**
-   * A list that is whole.
+   * A list that is whole. How things stand is shown also where all stand alike.
    * @param columns what a table shows of each row; the other forms have all of it
+   * @param alike as `rows` takes it
    */
-  async list(items: readonly Row[], columns: readonly string[]): Promise<void> {
+  async list(items: readonly Row[], columns: readonly string[], alike: Alike = STANDS): Promise<void> {
     if (this.form.output === 'json') return write(jsonOf({ items: items.map((item) => this.pick(item)) }))
-    await this.rows(items, columns)
+    await this.rows(items, columns, { alike })
+    this.sayRoom()
   }
 
   /** A list of what was looked at: JSON says first whether all is well. */
@@ -91,7 +104,8 @@ export class Printer {
   /** A part of a list, as the API answered it; a list cut short says so, and how to go on. */
   async page(page: ListPage, columns: readonly string[], next: (cursor: string) => string): Promise<void> {
     if (this.form.output === 'json') await write(jsonOf({ ...page, items: page.items.map((item) => this.pick(item)) }))
-    else await this.rows(page.items, columns)
+    else await this.rows(page.items, columns, { alike: 'any' })
+    this.sayRoom()
     if (page.next_cursor === null || this.form.quiet) return
     const of = page.total === null ? ', there are more' : ` of ${count(page.total)}`
     note(`${count(page.items.length)}${of}\n→ ${plain(next(page.next_cursor))}`)
@@ -100,7 +114,10 @@ export class Printer {
   /** A walk of all of a list, however long: never more than a page of it is here. */
   async walk(pages: AsyncIterable<ListPage>, columns: readonly string[]): Promise<void> {
     if (this.form.output !== 'json') {
-      for await (const page of pages) await this.rows(page.items, columns)
+      // Of one that goes on, no one knows yet what is the same in every row.
+      for await (const page of pages)
+        await this.rows(page.items, columns, { alike: page.next_cursor === null ? 'any' : 'none' })
+      this.sayRoom()
       return
     }
     let total: number | null = null
@@ -139,40 +156,39 @@ export class Printer {
     await end(more())
   }
 
-  /** Rows of a list; the first call writes the header. */
-  async rows(rows: readonly Row[], columns: readonly string[]): Promise<void> {
-    const { output } = this.form
+  /**
+   * Rows of a list; the first call writes the header.
+   * @param how what a table may leave out, and whether its rows come one by one
+   */
+  async rows(
+    rows: readonly Row[],
+    columns: readonly string[],
+    { alike = 'none', live = false }: { alike?: Alike; live?: boolean } = {},
+  ): Promise<void> {
+    const { fields, output, wide = false } = this.form
     if (rows.length === 0) return
     const first = this.header
     this.header = false
     if (output === 'jsonl' || output === 'json') return write(rows.map((row) => jsonOf(this.pick(row))).join('\n'))
     if (output === 'ids') return write(rows.map((row) => plain(idOf(row))).join('\n'))
     const picked = rows.map((row) => this.pick(row))
-    const [one] = picked
-    // Without a row there is no telling what of it csv would name.
-    this.names ??= this.form.fields ?? (output === 'csv' ? one && Object.keys(one) : columns)
-    const names = this.names ?? []
-    const mark = first ? this.bom : ''
-    await write(output === 'csv' ? mark + csvLines(picked, names, first) : this.aligned(picked, names, first))
+    if (output === 'csv') {
+      // Without a row there is no telling what of it csv would name.
+      this.names ??= fields ?? (picked[0] && Object.keys(picked[0]))
+      return write((first ? this.bom : '') + csvLines(picked, this.names ?? [], first))
+    }
+    this.table ??= new Table({
+      columns: terminalWidth(process.stdout),
+      wide,
+      chosen: fields !== undefined,
+      alike,
+      live,
+    })
+    await write(this.table.lines(picked, fields ?? columns, (text) => this.faint(text)).join('\n'))
   }
 
-  private aligned(rows: readonly Row[], names: readonly string[], first: boolean): string {
-    const onTerminal = process.stdout.isTTY === true
-    const header = first && onTerminal
-    const cells = rows.map((row) => names.map((name) => (onTerminal ? toTheSecond(cell(row[name])) : cell(row[name]))))
-    const titles = names.map((name) => name.replaceAll('_', ' ').toUpperCase())
-    const widths = names.map((_, at) => {
-      const least = Math.max(this.widths[at] ?? 0, header ? Bun.stringWidth(titles[at] ?? '') : 0)
-      return cells.reduce((width, row) => Math.max(width, Bun.stringWidth(row[at] ?? '')), least)
-    })
-    this.widths.splice(0, widths.length, ...widths)
-    if (onTerminal) fit(widths, process.stdout.columns)
-    const line = (row: readonly string[]) =>
-      row
-        .map((text, at) => padded(text, widths[at] ?? 0))
-        .join(GAP)
-        .trimEnd()
-    return [...(header ? [this.faint(line(titles))] : []), ...cells.map(line)].join('\n')
+  private sayRoom(): void {
+    if (this.table?.lacksRoom) this.say('→ --wide shows every column')
   }
 
   private get bom(): string {

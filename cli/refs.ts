@@ -15,9 +15,24 @@ export const REFS = `${ONE_REF}; - reads them from standard input, one a line`
 
 export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
+/**
+ * Why the end of an id, which is what a narrow table shows of it, names nothing: it may be that of several.
+ * @param list the command that shows ids whole
+ * @returns undefined for what is no such end
+ */
+export function endOfId(ref: string, list: string): Failure | undefined {
+  if (!/^(…|\.\.\.)/.test(ref)) return undefined
+  return usage(
+    `${plain(ref)} is the end of an id, as a narrow table shows it: the whole id is needed`,
+    `${list} --wide`,
+  )
+}
+
 /** The user that an id, an email or a username names. @throws Failure where there is none */
 export async function userOf(tool: Tool, typed: string): Promise<UserRead> {
   const ref = typed.trim()
+  const end = endOfId(ref, 'ch202 users list')
+  if (end) throw end
   const api = await tool.api()
   try {
     return await api.users((users) => {

@@ -1,5 +1,6 @@
 import { ON_TERMINAL } from '../services/kit/config.ts'
 import { emailKey } from '../services/kit/email.ts'
+import { wrapped } from './columns.ts'
 import { EXIT, Failure, usage } from './exit.ts'
 
 /** A line, or several, of data on standard output, as `put`. */
@@ -32,9 +33,24 @@ export function minded({ goOn = false } = {}): void {
   })
 }
 
+/** Display columns of a terminal, 80 where it does not say; undefined: it is none. */
+export function width(stream: NodeJS.WriteStream): number | undefined {
+  return stream.isTTY === true ? stream.columns || 80 : undefined
+}
+
+/** Text for people, parted at blanks for a terminal. A command stays one line: it is copied. */
+export function prose(text: string, stream: NodeJS.WriteStream): string {
+  const columns = width(stream)
+  if (columns === undefined) return text
+  return text
+    .split('\n')
+    .flatMap((line) => (line.includes('→ ') ? [line] : wrapped(line, columns)))
+    .join('\n')
+}
+
 /** Everything that is not data. */
 export function note(text: string): void {
-  process.stderr.write(`${text}\n`)
+  process.stderr.write(`${prose(text, process.stderr)}\n`)
 }
 
 /** Whether there is someone to ask: a prompt without both ends of a terminal would wait for ever. */

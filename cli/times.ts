@@ -47,3 +47,12 @@ export function spelled(ms: number): string {
 export function toTheSecond(text: string): string {
   return text.replace(/^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)\.\d{3}Z$/, '$1 $2Z')
 }
+
+const WHOLE_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
+
+/** A time as how long ago it was, or in how long it will be: 3h ago, in 7d; any other text as it is. */
+export function aged(text: string, now: number): string {
+  if (!WHOLE_TIME.test(text)) return text
+  const ms = Date.parse(text) - now
+  return ms > 0 ? `in ${spelled(ms)}` : `${spelled(-ms)} ago`
+}

@@ -231,6 +231,10 @@ describe('the internal key goes to modules where auth says it is, and never to a
     [url, 'https://127.0.0.1:3003', undefined, undefined],
     ['http://auth.internal', 'http://127.0.0.1:3003', undefined, undefined],
     ['http://auth.internal', 'http://[::1]:3003', undefined, undefined],
+    // R25: to whoever calls it, an address to listen on is this machine.
+    ['http://auth.internal', 'http://0.0.0.0:3003', undefined, undefined],
+    ['http://auth.internal', 'http://[::]:3003', undefined, undefined],
+    ['http://0.0.0.0:3001', 'http://0.0.0.0:3003', undefined, 'http://0.0.0.0:3003'],
     ['http://auth.internal', 'nowhere', undefined, undefined],
     ['http://auth.internal', undefined, undefined, undefined],
     ['http://auth.internal', 'http://127.0.0.1:3003', 'http://modules.internal/', 'http://modules.internal'],

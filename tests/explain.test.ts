@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { openInstance } from './cli/shell.ts'
+import { mailsTo, resetLinkIn } from './contract/reset-mail.ts'
 import { as, call, createUser, eventually, newEmail, PASSWORD, registerUser } from './harness.ts'
 import { ch202, launch, ownSettings } from './processes.ts'
 
@@ -202,7 +203,7 @@ const CASES: Case[] = [
     },
     reason: 'account_paused',
     says: /^Logins of EMAIL are paused until .*: 10 failed within a day, last at .* from 198\.51\.100\.1\./,
-    mend: 'ch202 users set-password EMAIL --generate',
+    mend: 'ch202 users send-reset EMAIL',
   },
   {
     it: 'too many failed from that address',
@@ -333,7 +334,7 @@ const CASES: Case[] = [
     },
     reason: 'account_paused',
     says: /EMAIL at .* was refused unread: too many had failed, .* wait until/,
-    mend: 'ch202 users set-password EMAIL --generate',
+    mend: 'ch202 users send-reset EMAIL',
   },
   {
     it: 'a request from an address that must wait',
@@ -432,12 +433,23 @@ describe('the command that it suggests', () => {
     return JSON.parse(stdout)
   }
 
-  test('ends a pause', async () => {
-    const { email } = await registerUser(instance.system)
-    await fail(email, 10)
-    const { password } = await mended(email)
-    expect(await logIn(email, password)).toBe(200)
-    expect((await explain(email)).reason).toBe('no_failure')
+  test('S7: ends a pause, with a link that the user gets', async () => {
+    // One whose mails are files.
+    const { close, shell, system } = await openInstance('explain-reset', { RATE_LIMIT: 'on' })
+    const login = (password: string) =>
+      call(system.url.auth, 'POST /api/v1/auth/login', { body: { login: email, password } })
+    const { email } = await registerUser(system)
+    for (let n = 0; n < 10; n++) await login(WRONG)
+    expect((await login(PASSWORD)).status).toBe(429)
+    const { suggestion } = await explain(email, shell.env)
+    expect(suggestion).toBe(`ch202 users send-reset ${email}`)
+    expect((await shell.run(suggestion)).status).toBe(0)
+    const mail = await eventually(() => mailsTo(system, email)[0])
+    const body = { token: resetLinkIn(mail).searchParams.get('token'), new_password: 'another one altogether' }
+    expect((await call(system.url.auth, 'POST /api/v1/auth/password-reset-confirm', { body })).status).toBe(204)
+    expect((await login('another one altogether')).status).toBe(200)
+    expect((await explain(email, shell.env)).reason).toBe('no_failure')
+    await close()
   })
 
   test('lets a disabled user in', async () => {

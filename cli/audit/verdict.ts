@@ -65,7 +65,7 @@ function paused({ failed, failures, pausedUntil, ref, refused, rows, user }: Acc
   return {
     reason: 'account_paused',
     explanation: `Logins of ${user.email} are paused until ${toTheSecond(pausedUntil)}: ${failures} failed within a day${lastly}. The pause ends by itself, or at once with a new password.`,
-    suggestion: `ch202 users set-password ${ref} --generate`,
+    suggestion: `ch202 users send-reset ${ref}`,
     evidence: [
       ...evidenceOf(rows.filter(({ type }) => type === 'login.paused').slice(0, 1)),
       ...refused.slice(0, 3).map(refusedRow),
@@ -129,7 +129,7 @@ export function refusal(refused: Refused, whose: string | undefined): Explanatio
   return {
     reason: 'account_paused',
     explanation: `${login} at ${at} was refused unread: too many had failed, and the next ones had to wait ${waits}.`,
-    suggestion: isAhead(until) && whose !== undefined ? `ch202 users set-password ${whose} --generate` : null,
+    suggestion: isAhead(until) && whose !== undefined ? `ch202 users send-reset ${whose}` : null,
     evidence,
   }
 }

@@ -7,7 +7,7 @@ import { given } from '../given.ts'
 import { type Extent, flags, list, listed } from '../lists.ts'
 import type { Row } from '../output.ts'
 import { ONE_REF, userOf } from '../refs.ts'
-import { plain, write } from '../terminal.ts'
+import { plain, prose, write } from '../terminal.ts'
 import { SINCE, since } from '../times.ts'
 
 const COLUMNS = ['at', 'type', 'ip', 'user_id', 'detail']
@@ -80,7 +80,7 @@ async function follow(tool: Tool, filters: Filters): Promise<void> {
   })
   const even = tool.globals.output === 'table' && tool.globals.fields === undefined
   for await (const rows of tail(tool, filter, stopping.signal)) {
-    await tool.out.rows(even ? rows.map(padded) : rows, COLUMNS)
+    await tool.out.rows(even ? rows.map(padded) : rows, COLUMNS, { live: true })
     if (stopping.signal.aborted) return
   }
 }
@@ -96,7 +96,7 @@ type Explained = Awaited<ReturnType<typeof explain>> & { subject: string }
 async function show(tool: Tool, explained: Explained): Promise<void> {
   const { evidence, explanation, suggestion } = explained
   if (tool.globals.output !== 'table' || tool.globals.fields !== undefined) return tool.out.record({ ...explained })
-  await write(plain(explanation))
+  await write(prose(plain(explanation), process.stdout))
   if (suggestion !== null) await write(`→ ${plain(suggestion)}`)
   if (evidence.length > 0) await tool.out.rows(evidence, ['at', 'type', 'ip', 'detail'])
 }

@@ -1,11 +1,13 @@
+import { wrapped } from '../columns.ts'
 import { does, type Tool, verb } from '../command.ts'
 import type { Check, Finding, Scene } from '../doctor/check.ts'
 import { EXIT, usage } from '../exit.ts'
-import { colored, plain, write } from '../terminal.ts'
+import { colored, plain, width as terminalWidth, write } from '../terminal.ts'
 
 const COLUMNS = ['status', 'id', 'message']
 const COLORS = { ok: '\x1b[32m', warning: '\x1b[33m', failed: '\x1b[31m', skipped: '\x1b[2m' } as const
 const STATUS_WIDTH = 7
+const MESSAGE_LEAST = 20
 
 interface Told {
   id: string
@@ -60,17 +62,24 @@ async function made({ id, look }: Check, scene: Scene): Promise<Told> {
   }
 }
 
-/** For people a line each, however long, and what mends it below: no table, which would cut them. */
+/** For people a line each, parted at blanks where a terminal is narrower, and what mends it below. */
 async function show({ out }: Tool, allWell: boolean, items: readonly Told[]): Promise<void> {
   const { color, fields, output } = out.form
   if (output !== 'table' || fields !== undefined) return out.checks(allWell, items.map(asRow), COLUMNS)
   const width = Math.max(...items.map(({ id }) => id.length))
   const inColor = colored(process.stdout, color)
+  const indent = ' '.repeat(STATUS_WIDTH + 2)
+  const columns = terminalWidth(process.stdout) ?? Number.POSITIVE_INFINITY
   for (const { id, message, status, suggestion } of items) {
     const label = status.padEnd(STATUS_WIDTH)
-    const said = `${inColor ? `${COLORS[status]}${label}\x1b[0m` : label}  ${id.padEnd(width)}  ${plain(message)}`
-    const indent = ' '.repeat(STATUS_WIDTH + 2)
-    await write(suggestion === null ? said : `${said}\n${indent}→ ${plain(suggestion)}`)
+    const start = indent.length + width + 2
+    const lines = wrapped(plain(message), Math.max(columns - start, MESSAGE_LEAST)).map((line, at) =>
+      at === 0
+        ? `${inColor ? `${COLORS[status]}${label}\x1b[0m` : label}  ${id.padEnd(width)}  ${line}`
+        : ' '.repeat(start) + line,
+    )
+    if (suggestion !== null) lines.push(`${indent}→ ${plain(suggestion)}`)
+    await write(lines.join('\n'))
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { does, leaf, noun, type Tool } from '../command.ts'
+import { endOfId } from '../refs.ts'
 import { confirm } from '../terminal.ts'
 import { toTheSecond } from '../times.ts'
 
@@ -80,6 +81,8 @@ const CONSEQUENCES = {
 }
 
 async function remove(tool: Tool, { confirm: name }: { confirm?: string }, kid: string): Promise<void> {
+  const end = endOfId(kid, 'ch202 keys list')
+  if (end) throw end
   const key = (await keysOf(tool)).items.find((one) => one.kid === kid)
   if (!key) return gone(tool, kid)
   await confirm(`Remove the key ${kid}? ${CONSEQUENCES[key.status]}`, {

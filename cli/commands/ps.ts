@@ -17,7 +17,7 @@ async function ps({ env, globals, out }: Tool): Promise<void> {
   if (globals.url !== undefined) throw usage('Processes are looked for on this machine: --url has none')
   const dataDir = dataDirOf(env)
   const items = await Promise.all(runningServices(dataDir).map((running) => rowOf(running, globals.debug ?? false)))
-  await out.list(items, COLUMNS)
+  await out.list(items, COLUMNS, 'none')
   if (items.length === 0) out.say(`Nothing runs on ${dataDir}\n→ ch202 start`)
   const dead = items.filter(({ state }) => state === 'dead').map(({ service }) => service)
   if (dead.length > 0) out.say(`Ended without a word, and not there any more: ${dead.join(', ')}\n→ ch202 start`)

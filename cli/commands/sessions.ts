@@ -3,7 +3,7 @@ import { does, leaf, noun, type Tool } from '../command.ts'
 import { EXIT, type Failure, usage } from '../exit.ts'
 import { type Extent, flags, list, listed, pages, type Query } from '../lists.ts'
 import { asFailure, failureRead, type ListPage, type Row, tell } from '../output.ts'
-import { ONE_REF, UUID, userOf } from '../refs.ts'
+import { endOfId, ONE_REF, UUID, userOf } from '../refs.ts'
 import { stopBetweenItems } from '../signals.ts'
 import { confirm, count, Progress, plain } from '../terminal.ts'
 
@@ -68,7 +68,7 @@ async function revoke(tool: Tool, { all, dryRun, user }: Which, ids: string[]): 
 }
 
 function noSession(id: string): Failure {
-  return usage(`${plain(id)} is no session id`, 'ch202 sessions list')
+  return endOfId(id, 'ch202 sessions list') ?? usage(`${plain(id)} is no session id`, 'ch202 sessions list')
 }
 
 /** It may name none: a list of sessions that is empty is as it should be. */

@@ -10,7 +10,7 @@ import { quoted } from '../shell.ts'
 import { confirm } from '../terminal.ts'
 import { exportCommand, importCommand } from '../users/commands.ts'
 
-const COLUMNS = ['id', 'email', 'username', 'roles', 'status', 'created_at']
+const COLUMNS = ['id', 'email', 'name', 'username', 'roles', 'status', 'created_at']
 const SORTS = ['created_at', '-created_at', 'email', '-email'] as const
 
 interface Fields {

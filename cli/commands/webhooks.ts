@@ -6,7 +6,7 @@ import { EXIT, Failure, usage } from '../exit.ts'
 import { given } from '../given.ts'
 import { type Extent, flags, list, listed } from '../lists.ts'
 import { asFailure } from '../output.ts'
-import { UUID } from '../refs.ts'
+import { endOfId, UUID } from '../refs.ts'
 import { confirm } from '../terminal.ts'
 
 /** What a terminal has room for: of both there is more in the other forms. */
@@ -110,7 +110,7 @@ function shown<T extends { types: string[] }>({ out }: Tool, webhook: T): T {
 
 /** What is no id would lead elsewhere in the API. @throws Failure */
 function checkId(id: string): void {
-  if (!UUID.test(id)) throw noWebhook(id)
+  if (!UUID.test(id)) throw endOfId(id, 'ch202 webhooks list') ?? noWebhook(id)
 }
 
 function noWebhook(id: string): Failure {
@@ -121,6 +121,8 @@ function noWebhook(id: string): Failure {
 }
 
 async function remove(tool: Tool, { confirm: name }: { confirm?: string }, id: string): Promise<void> {
+  const end = endOfId(id, 'ch202 webhooks list')
+  if (end) throw end
   const api = await tool.api()
   const { items } = await api.auth((auth) => auth.admin.webhooks.get())
   const webhook = items.find((one) => one.id === id)
