@@ -15,6 +15,7 @@ import { type Line, type LogFields, silentLog } from '../services/kit/log.ts'
 import { Metrics, MetricsRegistry } from '../services/kit/metrics.ts'
 import { Problem } from '../services/kit/problem.ts'
 import { systemRandom } from '../services/kit/random.ts'
+import { completeUrl } from '../services/kit/request-url.ts'
 import { Revocations } from '../services/kit/revocations.ts'
 import { strict } from '../services/kit/schema.ts'
 import { service } from '../services/kit/service.ts'
@@ -812,4 +813,33 @@ test('check 24: trap 22, no trick with a path opens anything', async () => {
   )
   expect(both.status).not.toBe(200)
   expect(both.text).not.toContain('"items"')
+})
+
+test('trap 25: a request that names no host has no URL that can be parsed, until the door gives it one', async () => {
+  const urls: string[] = []
+  const bare = Bun.serve({
+    port: 0,
+    hostname: '127.0.0.1',
+    fetch: (asked) => {
+      const [before, { address }] = [asked.url, bare.requestIP(asked) ?? { address: '' }]
+      completeUrl(asked)
+      // It is the same request: the server still knows whose it is.
+      urls.push(before, asked.url, String(bare.requestIP(asked)?.address === address))
+      return new Response()
+    },
+  })
+  const targets = ['/a/b?c=d', '//users', '/../x', 'http://id.example.org/a']
+  for (const target of targets) await request(String(bare.url), `GET ${target} HTTP/1.0`, [])
+  await request(String(bare.url), 'GET /a HTTP/1.1', ['Host: [::1'])
+  await request(String(bare.url), 'GET /a HTTP/1.1', ['Host: id.example.org'])
+  await bare.stop(true)
+  expect(urls).toEqual([
+    ...['/a/b?c=d', 'http://localhost/a/b?c=d', 'true'],
+    ...['//users', 'http://localhost//users', 'true'],
+    ...['/../x', 'http://localhost/x', 'true'],
+    ...['/a', 'http://localhost/a', 'true'],
+    ...['http://[::1/a', 'http://localhost/a', 'true'],
+    ...['http://id.example.org/a', 'http://id.example.org/a', 'true'],
+  ])
+  expect(URL.canParse('/a/b?c=d')).toBe(false)
 })
