@@ -27,7 +27,7 @@ export async function dryRun(tool: Tool, input: Input, settings: ImportSettings)
     },
     () => process.exit(EXIT.interrupted),
   )
-  const records = new Records(input, settings)
+  const records = new Records(input, settings, tool.globals.quiet)
   const counts = noCounts()
   const found: Refusal[] = []
   let ready = 0

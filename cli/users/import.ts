@@ -111,7 +111,7 @@ class Run {
       },
       () => process.exit(EXIT.interrupted),
     )
-    const records = new Records(this.input, journal.settings)
+    const records = new Records(this.input, journal.settings, this.tool.globals.quiet)
     await wire.greet()
     // From here on it is this import that is gone on with, and none of before.
     this.file?.write(journal)

@@ -20,6 +20,7 @@ export interface FileIdentity {
 export class Input {
   /** How many bytes were read so far. */
   read = 0
+  private readAhead = 0
   /** Absolute; null for what can't be read again. */
   readonly path: string | null = null
   readonly identity: FileIdentity | null = null
@@ -50,6 +51,12 @@ export class Input {
     return size ? Math.min(this.read / size, 1) : undefined
   }
 
+  /** The share that a look ahead has read. */
+  get partAhead(): number | undefined {
+    const size = this.identity?.size
+    return size ? Math.min(this.readAhead / size, 1) : undefined
+  }
+
   async *bytes(): Bytes & AsyncGenerator<Uint8Array> {
     for await (const chunk of this.path ? fileBytes(this.path) : this.standard()) {
       this.read += chunk.length
@@ -59,8 +66,10 @@ export class Input {
 
   /** A file from its beginning once more, for a look ahead: what is read so is not counted. */
   async *again(): Bytes & AsyncGenerator<Uint8Array> {
+    this.readAhead = 0
     for await (const chunk of fileBytes(this.path ?? '')) {
       if (this.closed) return
+      this.readAhead += chunk.length
       yield chunk
     }
   }

@@ -24,6 +24,8 @@ export class FakeUsers {
   /** How many lines of the next requests are too many for it. */
   overloaded = 0
   requests = 0
+  /** How many lines of requests came. */
+  lines = 0
   private readonly server = createServer((request, response) => void this.answer(request, response))
 
   async start(): Promise<void> {
@@ -61,6 +63,7 @@ export class FakeUsers {
     }
     const number = ++this.requests
     const lines = (await text(request)).split('\n').map((line) => JSON.parse(line) as Line)
+    this.lines += lines.length
     const mode = searchParams.get('on_conflict') ?? 'fail'
     const half = Math.floor(lines.length / 2)
     const lost = async (point: Point) => (await this.trouble?.(number, point)) === 'cut'
