@@ -2,7 +2,7 @@ import { Database } from 'bun:sqlite'
 import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { expectOAuthProblem, expectProblem } from '../contract/shapes.ts'
+import { expectOAuthProblem, expectProblem, OAUTH_CALL } from '../contract/shapes.ts'
 import { type Answer, as, call, eventually, newEmail, PASSWORD } from '../harness.ts'
 import { ch202, ownSettings, temporary } from '../processes.ts'
 import { endAndRemove } from './left-behind.ts'
@@ -60,6 +60,7 @@ const writes = (one: Somebody): [request: string, options: Parameters<typeof cal
   // One that is unknown must not be told from one that is not.
   ['POST /auth/password-reset-request', { body: { email: `no-${one.email}` } }, 202],
   ['POST /admin/keys/rotate', operator, 201],
+  ['POST /admin/keys/rotate?now=true', operator, 201],
   ['POST /admin/password-cache/sync', { ...operator, body: {} }, 200],
   [`PATCH /users/${one.id}`, { ...operator, body: { name: 'Another' } }, 200],
   [
@@ -129,7 +130,7 @@ describe.each(DISKS)('check 33: a disk that is full, by %s', (_, disk) => {
     for (const [request, options] of writes(one)) {
       const answer = await ask(request, options)
       expect([request, answer.status]).toEqual([request, 503])
-      if (request.endsWith('/auth/revoke'))
+      if (OAUTH_CALL.test(request.replace('POST ', '')))
         expectOAuthProblem(answer, 503, 'database_unavailable', 'temporarily_unavailable')
       else expectProblem(answer, 503, 'database_unavailable')
     }

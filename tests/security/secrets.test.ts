@@ -169,7 +169,7 @@ test('check 38: in use, rightly and wrongly, with a backup made meanwhile', asyn
     body: { current_password: FIRST, new_password: SECOND },
   })
   await ask('users', `POST /users/${id}/set-password`, { headers: asOperator, body: { new_password: FIRST } })
-  await ask('auth', 'POST /admin/keys/rotate', { headers: asOperator })
+  await ask('auth', 'POST /admin/keys/rotate?now=true', { headers: asOperator })
   const hash = await ask('users', `GET /users/${id}/password-hash`, { headers: asInternal }, ['hash'])
   canaries.add('hash', hash.body.password_hash)
 
