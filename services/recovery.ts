@@ -1,6 +1,6 @@
 import { ADMIN, type Caller } from './kit/caller.ts'
 import type { Clock } from './kit/clock.ts'
-import { emailComplaint } from './kit/email.ts'
+import { emailComplaint, withoutBlanks } from './kit/email.ts'
 import { errorOf } from './kit/field-errors.ts'
 import type { Hasher } from './kit/hasher.ts'
 import { passwordErrors } from './kit/password-policy.ts'
@@ -42,7 +42,7 @@ export async function recoverAdmin(
   create: boolean,
 ): Promise<{ user: UserRead; created: boolean }> {
   const { hasher, passwordMinLength, store } = context
-  const email = typed.trim()
+  const email = withoutBlanks(typed)
   const caller = byTool(context)
   const known = await store.userByEmail(email)
   if (!known && !create) throw new Problem('user_not_found')

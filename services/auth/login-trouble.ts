@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { ClientAddress, limitKey } from '../kit/client-address.ts'
 import { timestamp } from '../kit/clock.ts'
+import { withoutBlanks } from '../kit/email.ts'
 import { exactlyOne, type FieldError } from '../kit/field-errors.ts'
 import { invalid, invalidField } from '../kit/problem.ts'
 import type { AuthContext } from './context.ts'
@@ -76,7 +77,7 @@ function onlyOne(errors: FieldError[]): void {
 async function countedUnder(context: AuthContext, { login, user_id }: Whose) {
   if (user_id !== undefined) return { of: user_id.toLowerCase(), userId: user_id.toLowerCase() }
   if (login === undefined) return { of: '', userId: null }
-  const named = loginOf(login.trim())
+  const named = loginOf(withoutBlanks(login))
   const known = await accountNamed(context, named)
   return { of: known?.userId ?? strangerKey(named), userId: known?.userId ?? null }
 }

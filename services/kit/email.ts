@@ -1,5 +1,5 @@
-import { domainToASCII, domainToUnicode } from 'node:url'
 import { type Complaint, tooLong } from './field-errors.ts'
+import { asciiDomain } from './idn.ts'
 
 /** Characters of the ASCII form: a path of SMTP has 256, with its brackets (RFC 5321, 4.5.3.1.3). */
 export const EMAIL_MAX = 254
@@ -35,72 +35,19 @@ export function emailKey(email: string): string {
   return emailAddress(email).toLowerCase()
 }
 
+/** Blanks that a keyboard, a table or a word processor puts around a name: those of Unicode, but no line breaks. */
+const BLANKS =
+  '\t \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000\ufeff'
+
+/** A name as it was meant: without the blanks around it. */
+export function withoutBlanks(name: string): string {
+  let [from, to] = [0, name.length]
+  while (from < to && BLANKS.includes(name.charAt(from))) from++
+  while (from < to && BLANKS.includes(name.charAt(to - 1))) to--
+  return name.slice(from, to)
+}
+
 function isAscii(text: string): boolean {
   for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 127) return false
   return true
 }
-
-/** The full stops of a domain (UTS 46, 4). */
-const DOTS = /[.。．｡]/
-/** As it is typed: no sign that is not seen, and none that a URL has a use for. The middle dot is Catalan's. */
-const LABEL = /^(?!-)(?:(?!\p{DI})[\p{L}\p{M}\p{N}-]|(?<=l)·(?=l))+(?<!-)$/iu
-
-/** The ASCII form of an internationalized domain; undefined for what is none. */
-function asciiDomain(domain: string): string | undefined {
-  const typed = domain.split(DOTS)
-  if (!typed.every((label) => LABEL.test(label))) return undefined
-  // Behind another label a number at the end is not taken for a part of an IPv4 address.
-  const ascii = domainToASCII(`${domain}.x`).slice(0, -'.x'.length)
-  const labels = ascii.split('.')
-  if (labels.length !== typed.length) return undefined
-  const international = labels.filter((_, index) => !isAscii(typed[index] ?? ''))
-  // What looks like ASCII, and becomes that, is a look-alike.
-  if (international.length === 0 || !international.every((label) => label.startsWith('xn--'))) return undefined
-  const shown = international.map((label) => domainToUnicode(label))
-  if (!shown.every((label) => ONE_SCRIPT.test(label)) || LOOKS_LIKE_ASCII.test(shown.join(''))) return undefined
-  const top = domainToUnicode(labels.at(-1) ?? '')
-  return LATIN_BEYOND_ASCII.test(top) && !LATIN_TOPS.includes(top) ? undefined : ascii
-}
-
-/** Scripts that are written today (UAX 31, table 5), but for Latin and those of Chinese, Japanese and Korean. */
-const SCRIPTS =
-  'Arab Armn Beng Cyrl Deva Ethi Geor Grek Gujr Guru Hebr Khmr Knda Laoo Mlym Mymr Orya Sinh Taml Telu Thaa Thai Tibt'
-/** Latin as languages write it: neither phonetic letters nor other symbols. */
-const BEYOND_ASCII = '\u00df-\u024f\u1e00-\u1eff\u0300-\u036fɓɔɖɗəɛɣɨɲɵʃʉʊʋʒ·'
-const LATIN_BEYOND_ASCII = new RegExp(`[${BEYOND_ASCII}]`, 'u')
-/** Of the top level domains in Latin letters only these are not ASCII: `orǵ` is a look-alike. */
-const LATIN_TOPS = ['vermögensberater', 'vermögensberatung']
-/** The labels of domains that are of one script, or of those that are written together (UTS 39, highly restrictive). */
-const ONE_SCRIPT = new RegExp(
-  [
-    `[a-z${BEYOND_ASCII}0-9-]+`,
-    ...SCRIPTS.split(' ').map((script) => `[\\p{scx=${script}}0-9-]+`),
-    '[\\p{scx=Hani}\\p{scx=Hira}\\p{scx=Kana}a-z0-9-]+',
-    '[\\p{scx=Hani}\\p{scx=Hang}a-z0-9-]+',
-    '[\\p{scx=Hani}\\p{scx=Bopo}a-z0-9-]+',
-  ]
-    .map((label) => `^${label}$`)
-    .join('|'),
-  'u',
-)
-
-/**
- * Domains in which everything is ASCII or has the look of it, such as `сосо` in Cyrillic. Their ASCII form is taken
- * where it is typed itself.
- */
-const LOOKS_LIKE_ASCII = new RegExp(
-  `^[a-z0-9${[
-    '-',
-    // Cyrillic, Greek, Armenian, Hebrew.
-    'асԁеһіјӏорԛѕѵԝхуү',
-    'αικνορυϲϳ',
-    'օսհոցզ',
-    'וסןי',
-    // Latin, and marks that hide on a letter.
-    'ıȷǀƽſɑɡɩ',
-    '\u0300-\u036f',
-    // Zeros and ones.
-    '٠١٥۰۱۵०০੦૦୦௦౦೦൦๐໐၀',
-  ].join('')}]+$`,
-  'u',
-)

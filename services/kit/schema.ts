@@ -8,7 +8,7 @@ import {
   TypeRegistry,
 } from '@sinclair/typebox'
 import { t } from 'elysia'
-import { EMAIL_MAX, emailComplaint } from './email.ts'
+import { EMAIL_MAX, emailComplaint, withoutBlanks } from './email.ts'
 import { type Complaint, type FieldCode, mistyped, notAllowed, tooLong, tooShort } from './field-errors.ts'
 
 /** What is wrong with a value, or with parts of it (`at`: their paths within it); undefined if it is right. */
@@ -198,12 +198,12 @@ export function trimmedFields({ properties = {} }: TSchema): string[] {
   return Object.entries(properties as Record<string, object>).flatMap(([name, field]) => (TRIMMED in field ? name : []))
 }
 
-/** Takes the blanks around the values of `fields` away, those of Unicode too. */
+/** Takes the blanks around the values of `fields` away. */
 export function trim(value: object, fields: readonly string[]): void {
   const sent = value as Record<string, unknown>
   for (const name of fields) {
     const field = sent[name]
-    if (typeof field === 'string') sent[name] = field.trim()
+    if (typeof field === 'string') sent[name] = withoutBlanks(field)
   }
 }
 

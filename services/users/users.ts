@@ -2,7 +2,7 @@ import { type AuditEvent, by } from '../kit/audit.ts'
 import type { Caller } from '../kit/caller.ts'
 import { HOUR } from '../kit/clock.ts'
 import type { Config } from '../kit/config.ts'
-import { emailKey, isEmail } from '../kit/email.ts'
+import { emailKey, isEmail, withoutBlanks } from '../kit/email.ts'
 import { type Hasher, isUnusableHash } from '../kit/hasher.ts'
 import { type LimitRule, limit } from '../kit/limits.ts'
 import type { Log } from '../kit/log.ts'
@@ -136,7 +136,7 @@ export async function visibleUser({ store }: Pick<UsersContext, 'store'>, id: st
 
 /** As `getUser`, by the id or the email. @throws Problem `user_not_found` */
 export async function getUserNamed(context: UsersContext, idOrEmail: string, caller: Caller): Promise<UserRead> {
-  const name = idOrEmail.trim()
+  const name = withoutBlanks(idOrEmail)
   if (!isEmail(name)) return getUser(context, name, caller)
   const user = await context.store.userByEmail(name)
   if (!user) throw new Problem('user_not_found')
@@ -145,7 +145,7 @@ export async function getUserNamed(context: UsersContext, idOrEmail: string, cal
 
 /** @throws Problem `user_not_found` */
 export async function findUser({ store }: UsersContext, by: 'email' | 'username', value: string): Promise<UserRead> {
-  const name = value.trim()
+  const name = withoutBlanks(value)
   const user = by === 'email' ? await store.userByEmail(name) : await store.userByUsername(name.toLowerCase())
   if (!user) throw new Problem('user_not_found')
   return userRead(user)

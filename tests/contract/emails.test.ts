@@ -33,7 +33,7 @@ describe.each(WAYS)('R19: blanks around a name, %s', (way) => {
   const BLANKS: [string, (name: string) => string][] = [
     ['behind', (name) => `${name} `],
     ['before', (name) => `  ${name}`],
-    ['a tab and a line break', (name) => `\t${name}\r\n`],
+    ['tabs', (name) => `\t${name}\t`],
     ['that does not break', (name) => `\u00a0${name}\u202f`],
     ['of other scripts', (name) => `\u3000${name}\u2003`],
     ['a mark of the order of bytes', (name) => `\ufeff${name}`],
@@ -123,7 +123,14 @@ describe.each(WAYS)('R19: blanks around a name, %s', (way) => {
   })
 
   test('inside, and alone, are none', async () => {
-    for (const name of ['ana @example.org', 'ana@ example.org', 'an\u200ba@example.org'])
+    for (const name of [
+      'ana@example.org\n',
+      '\r\nana@example.org',
+      'ana@example.org\u2028',
+      'ana @example.org',
+      'ana@ example.org',
+      'an\u200ba@example.org',
+    ])
       expectProblem(
         await auth('POST /auth/register', { body: { email: name, password: PASSWORD } }),
         400,

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'bun:test'
-import { as, call, createUser, WAYS } from '../harness.ts'
+import { type Answer, as, call, createUser, WAYS } from '../harness.ts'
 import { may, POLICY } from '../security/policy.ts'
 import { credentialsOf, requestOf, sceneFor, servedOperations } from '../security/scene.ts'
 import { running } from './running.ts'
-import { expectProblem } from './shapes.ts'
+import { expectOAuthProblem, expectProblem, OAUTH_CALL } from './shapes.ts'
 
 const CANARY = 'canary-7Qw9xT2r'
 const FORM = 'application/x-www-form-urlencoded'
@@ -65,10 +65,14 @@ describe.each(WAYS)('a content type, %s', (way) => {
           body: new TextEncoder().encode(bytes),
         })
       const credentials = credentialsOf(caller, scene)
+      const expectRefusal = (answer: Answer, status: number, code: string) =>
+        OAUTH_CALL.test(policy.call.replace('POST ', ''))
+          ? expectOAuthProblem(answer, status, code, 'invalid_request')
+          : expectProblem(answer, status, code)
       for (const type of OTHERS.filter((other) => other === undefined || !(other in content))) {
         const answer = await send(type, credentials)
         expect([policy.call, type, answer.status]).toEqual([policy.call, type, 415])
-        expectProblem(answer, 415, 'unsupported_media_type')
+        expectRefusal(answer, 415, 'unsupported_media_type')
         expect(answer.text).not.toContain(CANARY)
         if (may(policy, 'no one')) continue
         expect([policy.call, type, (await send(type, {})).status]).toEqual([policy.call, type, 401])
@@ -81,7 +85,7 @@ describe.each(WAYS)('a content type, %s', (way) => {
       }
       // No body is no JSON either, where one is needed.
       if (one.operation.requestBody?.required)
-        expectProblem(await send('application/json', credentials, ''), 400, 'validation_failed')
+        expectRefusal(await send('application/json', credentials, ''), 400, 'validation_failed')
       tried++
     }
     expect(tried).toBeGreaterThan(25)
