@@ -65,7 +65,7 @@ function readForm(source: string): Body {
   const fields = new Map<string, string>()
   for (const [name, value] of new URLSearchParams(source)) {
     if (value === '') continue
-    if (fields.has(name)) return { problem: invalidField(PARAMETER.test(name) ? name : 'a parameter', REPEATED) }
+    if (fields.has(name)) return { problem: invalidField(PARAMETER.test(name) ? name : '', REPEATED) }
     fields.set(name, value)
   }
   return { value: Object.fromEntries(fields) }
