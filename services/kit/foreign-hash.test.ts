@@ -166,19 +166,12 @@ describe('a hash of another system', () => {
   test('is checked off the event loop', async () => {
     const hasher = new PasswordHasher({ passwordHash: 'bcrypt', bcryptCost: 4, hashQueue: 8 })
     for (const hash of [pbkdf2(400_000), scrypt(16, 8, 1), firebase(15, 8)]) {
-      let longest = 0
-      let last = performance.now()
-      const timer = setInterval(() => {
-        longest = Math.max(longest, performance.now() - last)
-        last = performance.now()
-      }, 1)
-      const began = performance.now()
+      let turns = 0
+      const timer = setInterval(() => turns++, 1)
       await hasher.verify('correct horse battery', hash)
-      const took = performance.now() - began
       clearInterval(timer)
-      // A timer that never had its turn has seen nothing.
-      longest = Math.max(longest, performance.now() - last)
-      expect(longest).toBeLessThan(took / 2)
+      // On the event loop it would leave the timer no turn, however slow the machine is.
+      expect(turns).toBeGreaterThan(2)
     }
   })
 })
