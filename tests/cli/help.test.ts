@@ -155,4 +155,5 @@ test('has examples that work as printed', async () => {
   }
   wrong.push(...(await alone).flat())
   expect(wrong).toEqual([])
-})
+  // Some three hundred processes.
+}, 300_000)
