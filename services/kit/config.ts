@@ -147,8 +147,8 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
   }
 
   /** The base of other addresses, without a slash at its end. */
-  const base = (name: string, value: string, example: string, path: boolean) => {
-    const fault = baseUrlFault(value, { protocols: ['http:', 'https:'], example, path })
+  const base = (name: string, value: string, example: string, path: boolean, protocols = ['http:', 'https:']) => {
+    const fault = baseUrlFault(value, { protocols, example, path })
     if (fault !== undefined) faults.push(`${name} ${fault}`)
     return value.replace(/\/+$/, '')
   }
@@ -156,10 +156,10 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
   const address = (name: string, fallback: string) => base(name, text(name, fallback), fallback, false)
 
   /** What others are told to come to. */
-  const known = (name: string, value: string | undefined, example: string) => {
+  const known = (name: string, value: string | undefined, example: string, protocols?: string[]) => {
     if (value === undefined) return undefined
     const before = faults.length
-    base(name, value, example, true)
+    base(name, value, example, true, protocols)
     if (faults.length === before && isUnreachable(value))
       faults.push(`${name} must be an address that others reach: its host stands for every address of this machine`)
     return value
@@ -213,7 +213,8 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
   const amqpUrl = optional('AMQP_URL')
   const ownUrl = address('CH202_URL', 'http://127.0.0.1:3000')
   const addresses = ofEachService((name) => address(addressSetting(name), defaultAddress(name)))
-  const issuer = known('ISSUER', optional('ISSUER'), 'https://id.example.org')
+  // A URN is no address to come to, and a name for tokens all the same (RFC 7519, 4.1.1).
+  const issuer = known('ISSUER', optional('ISSUER'), 'https://id.example.org', ['http:', 'https:', 'urn:'])
   const publicUrl = known('PUBLIC_URL', optional('PUBLIC_URL', ownUrl), 'https://app.example.org')
   const named = [...Object.values(addresses), ownUrl, publicUrl, smtpUrl, amqpUrl]
   const config: Config = {
@@ -271,7 +272,9 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
 
 /** Where links in mails lead when nothing says so: to the one process, or to what the world knows it by. */
 function linksTo(ownUrl: string, issuer: string | undefined): string {
-  return issuer !== undefined && URL.canParse(ownUrl) && isUnreachable(ownUrl) ? issuer.replace(/\/+$/, '') : ownUrl
+  return issuer !== undefined && /^https?:/.test(issuer) && URL.canParse(ownUrl) && isUnreachable(ownUrl)
+    ? issuer.replace(/\/+$/, '')
+    : ownUrl
 }
 
 function isAddressOrNetwork(text: string): boolean {
