@@ -44,8 +44,8 @@ export function userLists(db: BunSQLiteDatabase<typeof schema>) {
       filter.hasPassword === undefined
         ? undefined
         : filter.hasPassword
-          ? sql`${users.passwordHash} <> ''`
-          : sql`${users.passwordHash} = ''`,
+          ? sql`${users.passwordHash} <> '!'`
+          : sql`${users.passwordHash} = '!'`,
       filter.emailVerified === undefined ? undefined : eq(users.emailVerified, filter.emailVerified),
       filter.role === undefined ? undefined : sql`instr(${users.roles}, ${JSON.stringify(filter.role)}) > 0`,
     )
