@@ -82,7 +82,7 @@ export function launch(command: string[], { env = {}, cwd = ROOT, stdin, group }
     stderr: () => text.stderr,
     async printed(pattern, times = 1) {
       const all = new RegExp(pattern, 'g')
-      await eventually(() => (text.stdout.match(all) ?? []).length >= times || undefined, 8000).catch(() => {
+      await eventually(() => (text.stdout.match(all) ?? []).length >= times || undefined, 30_000).catch(() => {
         throw new Error(`It has not printed ${pattern}:\n${text.stdout}\n${text.stderr}`)
       })
     },

@@ -7,7 +7,7 @@ import { as, call, INTERNAL_KEY, mails, newEmail, OPERATOR_KEY, PASSWORD, type S
 import { ch202, type Ended, launch, ownSettings, processesWith, temporary } from './processes.ts'
 
 // Processes start slowly on a busy machine; what has to be quick is measured.
-setDefaultTimeout(20_000)
+setDefaultTimeout(60_000)
 
 const folder = temporary('start')
 afterAll(folder.remove)

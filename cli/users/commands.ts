@@ -9,6 +9,7 @@ export function importCommand(users: Command): void {
     'ch202 users export --with-hashes | ch202 users import - --format jsonl --on-conflict skip',
     "printf 'email,password,roles\\nzoe@example.org,correct horse battery,USER;EDITOR\\n' | ch202 users import - --format csv --on-conflict update",
     "printf 'email,name\\nzoe@example.org,Zoe\\n' | ch202 users import - --format csv --on-conflict update",
+    "printf 'email,roles\\nzoe@example.org,Счета\\n' | ch202 users import - --format csv --role-map Счета=BILLING --on-conflict update",
   ])
     .argument('<file>', 'the file; - reads standard input')
     .addOption(

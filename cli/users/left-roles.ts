@@ -4,7 +4,7 @@ import type { LeftRole, RoleFault } from './record.ts'
 /** Different ones that are kept by name; a file has no more that is not broken. */
 const KINDS_MAX = 1000
 /** So many are named to people. */
-const SHOWN = 20
+const SHOWN = 100
 /** Characters of a name. */
 const NAME_MAX = 100
 
@@ -59,13 +59,15 @@ export class LeftRoles {
   get lines(): string[] {
     if (this.users === 0) return []
     const all = [...this.counts.values()]
-    const head = `Roles left out: ${count(all.length)}, of ${users(this.users)} (--role-map theirs=OURS says what one becomes)`
+    const over = this.others > 0 ? 'over ' : ''
+    const head = `Roles left out: ${over}${count(all.length)}, of ${users(this.users)} (--role-map theirs=OURS says what one becomes)`
     const shown = all.slice(0, SHOWN).map(({ other, reason, role, users: number }) => {
       return `  ${named(role)}, of ${users(number)}: ${REASONS[reason]}${other === undefined ? '' : ` ${named(other)}`}`
     })
     const more = all.length - shown.length
-    const rest = more > 0 || this.others > 0 ? [`  … and ${count(more + this.others)} more: -o json names them`] : []
-    return [head, ...shown, ...rest]
+    const rest = more > 0 ? [`  … and ${count(more)} more: -o json names them`] : []
+    const others = this.others > 0 ? [`  … and others, ${count(this.others)} times: so many are not kept by name`] : []
+    return [head, ...shown, ...rest, ...others]
   }
 }
 

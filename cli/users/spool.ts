@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 /** Bytes that stay in memory: most of what comes by a pipe is smaller. */
-const MEMORY_MAX = 16 * 1024 * 1024
+const MEMORY_MAX = 8 * 1024 * 1024
 const CHUNK = 1024 * 1024
 const LF = 10
 

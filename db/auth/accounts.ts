@@ -157,7 +157,7 @@ function marksOf(before: Row | undefined, { marks, passwordHash, ...account }: S
   if (marks) return marks
   if (!before || account.version <= before.version) return { sessionsFrom: 0, tokensFrom: 0 }
   const disabled = account.status === 'disabled' && before.status !== 'disabled'
-  const otherPassword = before.cached && storedHash(passwordHash) !== before.passwordHash
+  const otherPassword = before.passwordHash !== '' && storedHash(passwordHash) !== before.passwordHash
   const otherRoles = JSON.stringify(account.roles) !== JSON.stringify(before.roles)
   return {
     sessionsFrom: disabled || otherPassword ? account.version : 0,

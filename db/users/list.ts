@@ -46,10 +46,8 @@ export function userLists(db: BunSQLiteDatabase<typeof schema>) {
       hasPassword === undefined
         ? undefined
         : hasPassword
-          ? sql`${users.passwordHash} <> ''`
-          : sql`${users.passwordHash} = ''`,
-      emailVerified === undefined ? undefined : eq(users.emailVerified, emailVerified),
-      role === undefined ? undefined : sql`instr(${users.roles}, ${JSON.stringify(role)}) > 0`,
+          ? sql`${users.passwordHash} <> '!'`
+          : sql`${users.passwordHash} = '!'`,
     )
     if (search === undefined) return { where: plain }
     const part = foldForSearch(search)

@@ -114,8 +114,8 @@ function failureEvents(
 }
 
 /** For the audit alone: whoever tries is told the same. */
-function reasonOf({ cached, passwordHash }: Account): 'no_password' | 'wrong_password' {
-  return cached && passwordHash === null ? 'no_password' : 'wrong_password'
+function reasonOf({ passwordHash }: Account): 'no_password' | 'wrong_password' {
+  return passwordHash === null ? 'no_password' : 'wrong_password'
 }
 
 /** After the answer: a hash of an older making gives way to one of today's, in both databases. */

@@ -16,7 +16,7 @@ export interface Account {
   emailVerified: boolean
   createdAt: number
   updatedAt: number
-  /** Null: there is no password, or it is not known here (`cached`). */
+  /** Null: there is no password. Empty: it is not known here (`cached`). */
   passwordHash: string | null
   version: number
   /** Sessions opened from an older version have ended. */

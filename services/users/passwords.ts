@@ -92,7 +92,8 @@ export async function verifyCredentials(
   const user = isEmail(login) ? await store.userByEmail(login) : await store.userByUsername(login.toLowerCase())
   // An unknown account, or one without a password, is answered at once: auth does the work of a check beside this call, so that its own answer
   // takes as long for an unknown user as for a wrong password.
-  if (!user?.passwordHash || !(await hasher.verify(password, user.passwordHash))) return { valid: false }
+  const hash = user?.passwordHash ?? null
+  if (!user || hash === null || !(await hasher.verify(password, hash))) return { valid: false }
   return { valid: true, user: userRead(user) }
 }
 

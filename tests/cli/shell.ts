@@ -99,7 +99,7 @@ function terminal(
     },
   })
   const shows = async (pattern: RegExp, from = 0) => {
-    await eventually(() => pattern.test(screen.slice(from)) || undefined, 8000).catch(() => {
+    await eventually(() => pattern.test(screen.slice(from)) || undefined, 30_000).catch(() => {
       throw new Error(`The screen does not show ${pattern}:\n${screen}`)
     })
   }

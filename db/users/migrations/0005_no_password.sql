@@ -1,2 +1,2 @@
--- Users without a password: an empty password_hash. Who has none is listed without reading everyone else.
-CREATE INDEX users_without_password ON users (seq) WHERE password_hash = '';
+-- Users without a password: their password_hash is `!`. Who has none is listed without reading everyone else.
+CREATE INDEX users_without_password ON users (seq) WHERE password_hash = '!';
