@@ -48,6 +48,8 @@ export function userLists(db: BunSQLiteDatabase<typeof schema>) {
         : hasPassword
           ? sql`${users.passwordHash} <> '!'`
           : sql`${users.passwordHash} = '!'`,
+      emailVerified === undefined ? undefined : eq(users.emailVerified, emailVerified),
+      role === undefined ? undefined : sql`instr(${users.roles}, ${JSON.stringify(role)}) > 0`,
     )
     if (search === undefined) return { where: plain }
     const part = foldForSearch(search)
