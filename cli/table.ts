@@ -21,7 +21,7 @@ export type Alike = 'any' | 'none' | readonly string[]
 
 /** What says least, and is left out first where there is no room. After these go the last columns. */
 const MINOR =
-  'updated_at email_verified user_agent created_at username password_version version uptime_s detail description ip roles'.split(
+  'updated_at email_verified has_password user_agent created_at username password_version version uptime_s detail description ip roles'.split(
     ' ',
   )
 /** Sentences: as the last column they go on below, and are not cut. */

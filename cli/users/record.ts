@@ -7,6 +7,7 @@ export interface ImportLine {
   roles?: unknown
   status?: unknown
   email_verified?: unknown
+  has_password?: unknown
   password?: unknown
   password_hash?: unknown
   created_at?: unknown
@@ -67,6 +68,7 @@ export const COLUMNS = [
   'roles',
   'status',
   'email_verified',
+  'has_password',
   'created_at',
   'updated_at',
   'password_hash',

@@ -169,6 +169,8 @@ export const syncBody = strict({
   ),
   status: oneOf('active', 'disabled'),
   email_verified: flag(),
+  /** What `password_hash` shows as well. */
+  has_password: t.Optional(flag()),
   created_at: moment(),
   updated_at: moment(),
   password_hash: nullable(text({ least: 1, most: 512 })),

@@ -108,6 +108,8 @@ function userReadOf(account: Account): UserRead {
     roles: account.roles,
     status: account.status,
     email_verified: account.emailVerified,
+    // Of a record that was dropped it is not known: nearly everyone has one.
+    has_password: account.passwordHash !== null || !account.cached,
     created_at: timestamp(account.createdAt),
     updated_at: timestamp(account.updatedAt),
   }

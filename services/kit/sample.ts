@@ -17,6 +17,7 @@ const BY_NAME: Record<string, unknown> = {
   name: 'Ana',
   roles: ['USER'],
   email_verified: false,
+  has_password: true,
   password_hash: '$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy',
   // Tokens and sessions.
   session_id: ID,

@@ -9,7 +9,7 @@ import {
 } from '@sinclair/typebox'
 import { t } from 'elysia'
 import { EMAIL_MAX, emailComplaint, withoutBlanks } from './email.ts'
-import { type Complaint, type FieldCode, mistyped, notAllowed, tooLong, tooShort } from './field-errors.ts'
+import { type Complaint, ERRORS_MAX, type FieldCode, mistyped, notAllowed, tooLong, tooShort } from './field-errors.ts'
 
 /** What is wrong with a value, or with parts of it (`at`: their paths within it); undefined if it is right. */
 export type Check = (value: unknown) => Complaint | PartComplaint[] | undefined
@@ -113,9 +113,10 @@ export function matching(pattern: RegExp, message: string, documentation: Record
 
 export function oneOf<const T extends string>(...values: T[]) {
   const message = `must be one of the following values: ${values.join(', ')}`
-  return checked<T>({ type: 'string', enum: values }, (value) =>
-    values.includes(value as T) ? undefined : notAllowed(message),
-  )
+  return checked<T>({ type: 'string', enum: values }, (value) => {
+    if (values.includes(value as T)) return undefined
+    return typeof value === 'string' ? notAllowed(message) : { code: 'type', message }
+  })
 }
 
 const NO_BOOLEAN = mistyped('a boolean')
@@ -156,17 +157,23 @@ export function listOf<T extends string>(item: TUnsafe<T> & CheckedSchema, most:
   const { check, ...documentation } = item
   return checked<T[]>({ type: 'array', items: documentation, maxItems: most, uniqueItems: true }, (value) => {
     if (!Array.isArray(value)) return NO_ARRAY
-    if (value.length > most)
-      return { code: 'too_many', message: `must contain no more than ${most} elements`, limit: most }
-    const complaints = value.flatMap((element: unknown, index) => {
-      const complaint = check(element) ?? (value.indexOf(element) < index ? REPEATED : undefined)
-      return partsOf(complaint, String(index))
-    })
+    const complaints = value.length > most ? [{ at: '', ...tooMany(most) }] : []
+    const earlier = new Set<unknown>()
+    for (const [index, element] of value.entries()) {
+      // An answer lists no more of them.
+      if (complaints.length >= ERRORS_MAX) break
+      const complaint = check(element) ?? (earlier.has(element) ? REPEATED : undefined)
+      complaints.push(...partsOf(complaint, String(index)))
+      earlier.add(element)
+    }
     return complaints.length > 0 ? complaints : undefined
   })
 }
 
 const NO_ARRAY = mistyped('an array')
+function tooMany(most: number): Complaint {
+  return { code: 'too_many', message: `must contain no more than ${most} elements`, limit: most }
+}
 const REPEATED = notAllowed('must not repeat an earlier value')
 
 /** What a check says of a part, as what is wrong with the whole. */

@@ -58,6 +58,8 @@ export const userRead = strict({
   roles: t.Array(t.String()),
   status: t.Union([t.Literal('active'), t.Literal('disabled')]),
   email_verified: t.Boolean(),
+  /** Whether there is a password to log in with. */
+  has_password: t.Boolean(),
   created_at: time(),
   updated_at: time(),
 })

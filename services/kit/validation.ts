@@ -62,7 +62,9 @@ export function bodyProblem(
   if (!problem.errors || Object.keys(fieldsOf(sent.body)).length === 0) return forbidden(taken.rule, by) ?? problem
   if (!taken.body) return refusal(problem.errors, sent.query, taken.rule, by)
   const more = firstOfEach(fieldErrors(Value.Errors(taken.body, sent.body), 'body'))
-  return refusal([...problem.errors, ...more], sent.body, taken.rule, by)
+  // Of a field that no one knows it does not matter what is in it.
+  const unknown = more.filter(({ code }) => code === UNKNOWN.code)
+  return refusal([...unknown, ...problem.errors, ...more], sent.body, taken.rule, by)
 }
 
 function refusal(errors: FieldError[], sent: unknown, rule: Rule | undefined, by: Sender): Problem {

@@ -116,6 +116,7 @@ export function userRead(user: User): UserRead {
     roles: user.roles,
     status: user.status,
     email_verified: user.emailVerified,
+    has_password: user.passwordHash !== null,
     created_at: timestamp(user.createdAt),
     updated_at: timestamp(user.updatedAt),
   }

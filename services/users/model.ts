@@ -4,6 +4,7 @@ import { page, pageQuery, searchQuery } from '../kit/page.ts'
 import {
   count,
   email,
+  flag,
   integer,
   moment,
   oneFieldAtMost,
@@ -107,6 +108,8 @@ export const importQuery = strict({ on_conflict: t.Optional(oneOf('skip', 'updat
 export const importedUser = strict(
   {
     ...userCreate.properties,
+    /** Of an export without hashes: it changes nothing. */
+    has_password: t.Optional(flag()),
     id: t.Optional(uuid()),
     created_at: t.Optional(moment()),
     updated_at: t.Optional(moment()),

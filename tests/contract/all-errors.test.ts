@@ -211,6 +211,30 @@ describe.each(WAYS)('R9: one answer has every error, %s', (way) => {
         { email: 'ana\0@example.org', password: 'short', username: 'a' },
         ['email pattern', 'password too_short 8', 'username too_short 3'],
       ],
+      [
+        'a list that is too long, and what is wrong in it',
+        'users',
+        'POST /users',
+        as.operator,
+        { email: newEmail(), roles: [...Array.from({ length: 32 }, (_, n) => `R${n}`), 'R1', 'bad', 7] },
+        ['roles too_many 32', 'roles.32 not_allowed', 'roles.33 pattern', 'roles.34 type'],
+      ],
+      [
+        'a value of another type where one of some is wanted',
+        'auth',
+        'POST /admin/webhooks',
+        as.operator,
+        { url: 'https://example.org', types: ['user.created', 7, null] },
+        ['types.1 type', 'types.2 type'],
+      ],
+      [
+        'a field that no one knows, whatever is in it',
+        'users',
+        'POST /users',
+        as.operator,
+        { email: newEmail(), nickname: 'a\0', status: 5 },
+        ['nickname unknown', 'status type'],
+      ],
     ]
     test.each(rows)('%s', async (_, at, request, headers, body, errors) => {
       const answer = await here[at](request, { headers: { ...headers, ...JSON_TYPE }, body: JSON.stringify(body) })

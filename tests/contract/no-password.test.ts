@@ -152,6 +152,35 @@ describe.each(WAYS)('R23: a user without a password, %s', (way) => {
     expect(await cached()).toMatchObject({ password_version: 51 })
   })
 
+  test('is told from others by has_password, wherever a user is shown', async () => {
+    const { email, id } = await without()
+    const shown = async () => [
+      (await users(`GET /users/${id}`, { headers: as.operator })).body.has_password,
+      (await users(`GET /users/by-email/${email}`, { headers: as.operator })).body.has_password,
+      (await users(`GET /users?search=${email}`, { headers: as.operator })).body.items[0].has_password,
+      (await users(`GET /users/${id}/password-hash`, { headers: as.internal })).body.has_password,
+      (await users(`PATCH /users/${id}`, { headers: as.operator, body: {} })).body.has_password,
+      (await exported(email)).has_password,
+    ]
+    expect(await shown()).toEqual(Array(6).fill(false))
+    await users(`POST /users/${id}/set-password`, { headers: as.operator, body: { new_password: PASSWORD } })
+    expect(await shown()).toEqual(Array(6).fill(true))
+
+    const { tokens, ...registered } = (
+      await auth('POST /auth/register', { body: { email: newEmail(), password: PASSWORD } })
+    ).body
+    expect(registered.has_password).toBe(true)
+    expect((await auth('GET /auth/me', { headers: as.bearer(tokens.access_token) })).body).toEqual(registered)
+    // An operator may neither set it nor have it changed by an import.
+    for (const value of [true, false]) {
+      const headers = as.operator
+      const patched = await users(`PATCH /users/${id}`, { headers, body: { has_password: value } })
+      expect(patched.body.message).toEqual(['has_password should not exist'])
+      const line = { ...(await exported(email)), has_password: value }
+      expect(await importing([line], 'update')).toEqual([{ line: 1, status: 'unchanged', id }])
+    }
+  })
+
   test('sets the first one by a link, or gets one of an operator', async () => {
     const byLink = await without()
     const token = await mailedToken(auth, here.system, byLink.email)

@@ -5,7 +5,10 @@ import type { Answer } from '../harness.ts'
 /** The fields of each answer: a fixed list, so that nothing is told that should not be. */
 export const FIELDS = {
   token: ['access_token', 'token_type', 'expires_in', 'refresh_token', 'refresh_expires_in', 'session_id'],
-  user: ['id', 'email', 'username', 'name', 'roles', 'status', 'email_verified', 'created_at', 'updated_at'],
+  user: [
+    ...['id', 'email', 'username', 'name', 'roles', 'status'],
+    ...['email_verified', 'has_password', 'created_at', 'updated_at'],
+  ],
   session: ['id', 'user_id', 'current', 'created_at', 'last_used_at', 'expires_at', 'ip', 'user_agent'],
   page: ['items', 'total', 'page', 'size', 'pages', 'next_cursor'],
   problem: ['statusCode', 'error', 'message', 'code', 'requestId'],

@@ -4,7 +4,18 @@ import { as, newEmail, PASSWORD, WAYS } from '../harness.ts'
 import { keysOf, linkMailedTo, serving } from './client.ts'
 
 const NEW_PASSWORD = 'another horse battery'
-const USER_READ = ['created_at', 'email', 'email_verified', 'id', 'name', 'roles', 'status', 'updated_at', 'username']
+const USER_READ = [
+  'created_at',
+  'email',
+  'email_verified',
+  'has_password',
+  'id',
+  'name',
+  'roles',
+  'status',
+  'updated_at',
+  'username',
+]
 
 /** `001_809414c4ffa9b022.txt`, «Микросервисы Бэкенда». A test's name begins with the line that it proves. */
 describe.each(WAYS)('001, %s', (way) => {

@@ -64,10 +64,10 @@ function set(user: ImportLine, column: Column, { text, quoted }: Cell): FaultyRe
   const isEmpty = column === 'password' ? text === '' : text.trim() === ''
   if (isEmpty && !(quoted && column === 'name')) return undefined
   if (column === 'roles') user.roles = text.trim() === NO_ROLES ? [] : rolesIn(text)
-  else if (column === 'email_verified') {
+  else if (column === 'email_verified' || column === 'has_password') {
     const flag = FLAGS[text.trim().toLowerCase()]
-    if (flag === undefined) return 'email_verified must be true or false'
-    user.email_verified = flag
+    if (flag === undefined) return `${column} must be true or false`
+    user[column] = flag
   } else user[column] = text
   return undefined
 }
