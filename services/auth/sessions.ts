@@ -140,8 +140,8 @@ function lifetime({ config }: AuthContext, kind: SessionKind): number {
 }
 
 /**
- * Logs out: the session of the access token, and that of the refresh token where it is the same user's, or is all there
- * is.
+ * Logs out: the session of the access token, and that of the refresh token, whoever's they are. Whoever holds a refresh
+ * token may end its session, and a 204 promises that it has ended.
  * @throws Problem `missing_token` where there is neither, `invalid_refresh_token`
  */
 export async function logout(context: AuthContext, caller: Caller, token: string | undefined): Promise<void> {
@@ -152,8 +152,7 @@ export async function logout(context: AuthContext, caller: Caller, token: string
     if (!ended) throw new Problem('invalid_refresh_token')
     return
   }
-  if (place && place.sessionId !== caller.sessionId)
-    await end(context, place.sessionId, caller.userId, caller, 'logout')
+  if (place && place.sessionId !== caller.sessionId) await end(context, place.sessionId, null, caller, 'logout')
   await end(context, caller.sessionId, null, caller, 'logout')
 }
 

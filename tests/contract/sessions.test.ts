@@ -446,13 +446,23 @@ describe.each(WAYS)('sessions, %s', (way) => {
         expect(items).toMatchObject([{ type: 'session.logout', detail: { session_id: tokens.session_id } }])
       })
 
-      test("does nothing to another's session", async () => {
-        const { tokens } = await registerUser(here.system)
-        const { tokens: other } = await registerUser(here.system)
-        const body = { refresh_token: other.refresh_token }
-        await auth('POST /auth/logout', { headers: as.bearer(tokens.access_token), body })
-        await dead(tokens)
-        await alive(other)
+      test.each(logouts)('R18: %s beside a good Bearer of another user ends the sessions of both', async (path) => {
+        for (const kind of ['v1', 'v0']) {
+          const { tokens } = await registerUser(here.system)
+          const user = await createUser(here.system)
+          const presented = kind === 'v1' ? user.tokens : await v0Session(user)
+          const rest = (await logIn(here.system, user.email)).body
+          const body = { refresh_token: presented.refresh_token }
+          const headers = as.bearer(tokens.access_token)
+          expect([path, kind, (await call(here.system.url.auth, `POST ${path}`, { headers, body })).status]).toEqual([
+            path,
+            kind,
+            204,
+          ])
+          await dead(tokens)
+          await dead(presented)
+          await alive(rest)
+        }
       })
 
       test('logout-all says how many', async () => {

@@ -198,11 +198,11 @@ export class SessionSteps {
     const { session } = access
     const other = how % 4 === 3 ? this.session(how, which) : undefined
     const body = other && { refresh_token: other.refresh.at(-1) }
-    const good = model.good(access)
     const call = () => this.bearer(access, `POST ${V1}/auth/logout`, body)
-    if (!(await this.bearerDone(access, how, call, 204))) return
-    const both = other && good && other.user === session.user && model.live(other) ? [session, other] : [session]
-    model.end(both)
+    const ends = [model.good(access) && session, other && model.live(other) && other].filter((one) => !!one)
+    if (ends.length === 0) return this.refusedAs(access, await call())
+    told('logout', await this.racing(how, ends[0], call), 204)
+    model.end(ends)
   }
 
   private async logoutByRefreshToken(which: number, how: number): Promise<void> {
