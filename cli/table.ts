@@ -27,7 +27,11 @@ const MINOR =
 /** Sentences: as the last column they go on below, and are not cut. */
 const PROSE = ['message', 'fault', 'description']
 const PROSE_LEAST = 20
-const UUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{4}([0-9a-f]{8})/gi
+const UUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/gi
+const ID_LENGTH = 36
+const WHOLE = [0, ID_LENGTH] as const
+/** How many characters of an id are shown: as few as tell the ids of the first rows apart. */
+const ID_PARTS = [8, 12]
 /** The thumbprint of a key (RFC 7638). */
 const THUMBPRINT = /^[\w-]{35}([\w-]{8})$/
 
@@ -35,6 +39,7 @@ const THUMBPRINT = /^[\w-]{35}([\w-]{8})$/
 export class Table {
   private names: readonly string[] | undefined
   private compact = false
+  private idPart: readonly [from: number, to: number] = WHOLE
   private readonly widths = new Map<string, number>()
   /** Whether a column had no room. */
   lacksRoom = false
@@ -62,6 +67,7 @@ export class Table {
     this.measure(rows, names)
     if (this.room !== undefined && !this.fits(names)) {
       this.compact = true
+      this.idPart = distinctPart(rows.flatMap((row) => names.flatMap((name) => cell(row[name]).match(UUID) ?? [])))
       this.widths.clear()
       this.measure(rows, names)
       const shown = this.fit(names, chosen ? () => undefined : leastOf)
@@ -155,13 +161,25 @@ export class Table {
     const text = cell(row[name])
     if (this.paper.columns === undefined) return text
     if (!this.compact) return toTheSecond(text)
-    return shortened(this.paper.live ? toTheSecond(text) : aged(text, this.now))
+    return shortened(this.paper.live ? toTheSecond(text) : aged(text, this.now), this.idPart)
   }
 }
 
-/** Ids by their ends: those of one time begin alike. */
-function shortened(text: string): string {
-  return text.replace(THUMBPRINT, '…$1').replaceAll(UUID, '…$1')
+/** Ids by a part of each: those of one time begin alike, and those of one import end alike. */
+function shortened(text: string, [from, to]: readonly [number, number]): string {
+  const part = (id: string) => `${from > 0 ? '…' : ''}${id.slice(from, to)}${to < ID_LENGTH ? '…' : ''}`
+  return text.replace(THUMBPRINT, '…$1').replaceAll(UUID, part)
+}
+
+/** The last part of some ids that is another in each of them. */
+function distinctPart(ids: readonly string[]): readonly [from: number, to: number] {
+  const whole = [...new Set(ids)]
+  for (const length of ID_PARTS)
+    for (let to = ID_LENGTH; to >= length; to--) {
+      const parts = new Set(whole.map((id) => id.slice(to - length, to)))
+      if (parts.size === whole.length) return [to - length, to]
+    }
+  return WHOLE
 }
 
 function leastOf(names: readonly string[]): string | undefined {

@@ -82,6 +82,24 @@ describe('S7: a table fits a terminal', () => {
     expect(users[3]?.replaceAll(FAMILY, '')).not.toMatch(/[\u{1f468}\u{1f469}\u{1f467}]/u)
   })
 
+  test('60 columns wide: users of one import, whose ids end alike, have ids that can be told apart, and names', async () => {
+    const lines = Array.from({ length: 70 }, (_, n) =>
+      JSON.stringify({ email: `p${n}@imported.test`, name: `Person ${n} of the import` }),
+    )
+    await instance.shell.run('ch202 users import - --format jsonl', { stdin: lines.join('\n') })
+    try {
+      for (const limit of [4, 70]) {
+        const shown = await onScreen(`ch202 users list --search imported.test --limit ${limit}`, 60)
+        expect(shown.lines[0]).toMatch(/^ID +EMAIL +NAME/)
+        const ids = shown.lines.filter((line) => line.startsWith('…')).map((line) => line.split(' ')[0])
+        expect([ids.length, new Set(ids).size]).toEqual([limit, limit])
+      }
+    } finally {
+      const ids = (await run('ch202 users list --search imported.test --all -o ids')).stdout
+      await instance.shell.run('ch202 users delete - --yes', { stdin: ids })
+    }
+  })
+
   test('60 columns wide: sessions say how old they are, and whose only where that differs', async () => {
     const mine = await onScreen('ch202 sessions list --user ana', 60)
     expect(mine.lines[0]).toMatch(/^ID +CREATED +LAST USED +EXPIRES/)
