@@ -21,11 +21,11 @@ export function readRoleMap(options: readonly string[]): RoleMap {
   return [...map]
 }
 
-/** At the last `=`: a role of ours has none. */
+/** At the last `=`: a role of ours has none. Blanks around either are no part of it, as in `editor = EDITOR`. */
 function pairIn(line: string): [string, string] {
   const at = line.lastIndexOf('=')
-  if (at < 1) throw usage(`--role-map: ${quote(line)} is not theirs=OURS`)
-  return [line.slice(0, at), line.slice(at + 1).trim()]
+  if (line.slice(0, Math.max(0, at)).trim() === '') throw usage(`--role-map: ${quote(line)} is not theirs=OURS`)
+  return [line.slice(0, at).trim(), line.slice(at + 1).trim()]
 }
 
 function pairsIn(path: string): [string, string][] {
@@ -45,7 +45,7 @@ function pairsIn(path: string): [string, string][] {
 function pairsInJson(text: string, path: string): [string, string][] {
   try {
     const pairs = Object.entries(JSON.parse(text) as Record<string, unknown>)
-    return pairs.map(([theirs, ours]) => [theirs, String(ours)])
+    return pairs.map(([theirs, ours]) => [theirs.trim(), String(ours).trim()])
   } catch {
     throw usage(`--role-map: ${path} is not valid JSON`)
   }

@@ -47,9 +47,9 @@ export class RoleNames {
 
   /** Takes note of a role that the file names. */
   note(name: string): void {
-    const mapped = this.map.get(name)
+    const mapped = this.mapped(name)
     if (mapped !== undefined) {
-      this.absent.delete(name)
+      this.absent.delete(name.trim())
       this.noteMapped(name, mapped)
       return
     }
@@ -65,27 +65,32 @@ export class RoleNames {
 
   /** Whether an operator said what a role becomes. */
   isMapped(name: string): boolean {
-    return this.map.has(name)
+    return this.mapped(name) !== undefined
   }
 
   /** Whether what a role becomes depends on the rest of the file. */
   isOpen(name: string): boolean {
-    if (this.map.has(name)) return false
+    if (this.isMapped(name)) return false
     const ours = spelled(name)
     return ours !== undefined && ours !== EVERYONES && !this.isOwn(name, ours)
   }
 
   /** What a role becomes, once all of the file was noted. */
   decide(name: string): RoleDecision {
-    const ours = this.map.get(name) ?? spelled(name)
+    const ours = this.mapped(name) ?? spelled(name)
     if (ours === undefined) return { fault: 'unfit' }
-    if (this.map.has(name) || ours === EVERYONES || this.isOwn(name, ours)) return { ours }
+    if (this.isMapped(name) || ours === EVERYONES || this.isOwn(name, ours)) return { ours }
     const claim = this.claims.get(ours)
     // Beyond what is kept no one knows what else becomes the same.
     if (!claim) return { fault: 'unfit' }
     const exact = this.own && claim.names.includes(ours) ? ours : undefined
     const other = claim.mapped ?? exact ?? claim.names.find((one) => one !== name)
     return other === undefined ? { ours } : { fault: 'same', other }
+  }
+
+  /** Blanks around a name are no part of it, here as in `spelled`. */
+  private mapped(name: string): string | undefined {
+    return this.map.get(name.trim())
   }
 
   private isOwn(name: string, ours: string): boolean {
