@@ -41,6 +41,28 @@ async function imported(format: string, people: Person[]) {
   return done.stderr
 }
 
+test('a dry run refuses what an import refuses, in the same words', async () => {
+  const people = [
+    { email: `one@${fresh()}` },
+    { email: 'no email', password: 'short' },
+    { email: `two@${fresh()}`, password: '' },
+    { email: `three@${fresh()}`, password: 'short' },
+    { email: `four@${fresh()}`, password: 'пароль123' },
+    { email: `five@${fresh()}`, password: `five@${fresh()}`, name: 'half a pair: \ud83d' },
+    { email: `six@${fresh()}`, username: 'sixth of them', password: 'sixth of them' },
+    { email: `seven@${fresh()}`, password_hash: 'md5$salt$5f4dcc3b5aa765d61d8327deb882cf99' },
+    { email: `eight@${fresh()}`, password_hash: '$2b$05$short', password: 'correct horse battery' },
+    { email: `nine@${fresh()}`, nickname: 'nine' },
+    { email: `ten@${fresh()}`, password: 'ten@repairs', roles: ['a', 1] },
+  ]
+  const path = here.file(people.map((one) => JSON.stringify(one)).join('\n'), 'jsonl')
+  const dry = await here.users(['import', path, '-o', 'json', '--dry-run'])
+  expect(JSON.parse(dry.stdout)).toMatchObject({ ready: 1, failed: people.length - 1 })
+  const done = await here.users(['import', path, '-o', 'json'])
+  expect(summaryOf(done.stdout)).toMatchObject({ created: 1, failed: people.length - 1 })
+  expect(dry.stderr).toBe(done.stderr)
+})
+
 describe('R10: what can be repaired is, and it is said', () => {
   for (const format of FORMATS) {
     test.each(NAMES)(`${format}: a name with %s`, async (_, name, expected, said) => {

@@ -1,7 +1,9 @@
+import { beside, type Complaint, errorOf } from '../../services/kit/field-errors.ts'
 import { isKnownHash, isUnusableHash, KNOWN_HASHES } from '../../services/kit/hasher.ts'
-import { Problem } from '../../services/kit/problem.ts'
+import { invalid, Problem } from '../../services/kit/problem.ts'
 import type { Tool } from '../command.ts'
 import { EXIT, Failure } from '../exit.ts'
+import type { Environment } from '../settings.ts'
 import { onStop } from '../signals.ts'
 import { count, note, Progress, write } from '../terminal.ts'
 import { type Counts, countLeft, leftBehind, leftOf, noCounts } from './counts.ts'
@@ -16,7 +18,7 @@ import { exitFor } from './summary.ts'
 /** Reads and checks a file, and writes nothing but its errors: no service is asked, so who is there already is not known. */
 export async function dryRun(tool: Tool, input: Input, settings: ImportSettings): Promise<void> {
   const startedAt = performance.now()
-  const check = await checker()
+  const check = await checker(tool.env)
   const refusals = settings.errors === null ? new ErrorsShown() : new ErrorsFile(settings.errors, 0)
   const progress = new Progress('records', tool.globals.quiet)
   const stop = new AbortController()
@@ -70,14 +72,29 @@ async function tellReady(tool: Tool, ready: number, { failed, roles }: Counts, d
   process.exitCode = exitFor(failed, total)
 }
 
-/** What the API would say of a record, as far as it can be said without looking who is there. */
-async function checker() {
-  const [{ strict, uuid, moment }, { userCreate }, { validator }, { Type }] = await Promise.all([
-    import('../../services/kit/schema.ts'),
-    import('../../services/kit/user.ts'),
-    import('../../services/kit/validation.ts'),
-    import('@sinclair/typebox'),
-  ])
+/** Characters, as `services/kit/config.ts` has it. */
+const PASSWORD_LEAST = 8
+
+/**
+ * What the API would say of a record, as far as it can be said without looking who is there. How long a password must be
+ * is a setting of the service: it is taken to be that of where the tool runs.
+ */
+async function checker({ PASSWORD_MIN_LENGTH }: Environment) {
+  const least = Number(PASSWORD_MIN_LENGTH?.trim()) || PASSWORD_LEAST
+  const [{ strict, uuid, moment }, { userCreate }, { validator }, { readObject }, { passwordErrors }, { Type }] =
+    await Promise.all([
+      import('../../services/kit/schema.ts'),
+      import('../../services/kit/user.ts'),
+      import('../../services/kit/validation.ts'),
+      import('../../services/kit/body.ts'),
+      import('../../services/kit/password-policy.ts'),
+      import('@sinclair/typebox'),
+    ])
+  const passwordFaults = ({ email, name, password, password_hash, username }: ImportLine) => {
+    const errors = passwordErrors('password', password, least, [email, username, name])
+    const complaint = hashComplaint(password, password_hash)
+    return complaint ? [...errors, errorOf('password_hash', complaint)] : errors
+  }
   const valid = validator(
     strict({
       ...userCreate.properties,
@@ -85,28 +102,34 @@ async function checker() {
       created_at: Type.Optional(moment()),
       updated_at: Type.Optional(moment()),
     }),
+    passwordFaults,
   )
+  /** @throws Problem */
+  const check = (user: ImportLine) => {
+    const body = readObject(JSON.stringify(user))
+    if ('problem' in body) throw body.problem
+    const errors = passwordFaults(valid(body.value))
+    if (errors.length > 0) throw invalid(errors)
+  }
   return (record: ImportRecord) => {
     if ('fault' in record) {
       const { fault, place, user } = record
       return { place, code: 'unreadable', message: fault, ...(user ? { record: user } : {}) }
     }
     const { place, user } = record
-    const left = rolesLeftOf(record)
     try {
-      valid(user)
+      check(user)
+      return undefined
     } catch (error) {
       if (!(error instanceof Problem)) throw error
-      return { place, code: error.code, message: [error.publicMessage].flat().join('; '), record: user, ...left }
+      const message = [error.publicMessage].flat().join('; ')
+      return { place, code: error.code, message, record: user, ...rolesLeftOf(record) }
     }
-    const message = passwordFault(user)
-    return message === undefined ? undefined : { place, code: 'validation_failed', message, record: user, ...left }
   }
 }
 
-function passwordFault({ password, password_hash }: ImportLine): string | undefined {
-  if (password_hash === undefined) return undefined
-  if (password !== undefined) return 'password_hash should not exist beside password'
-  const hash = String(password_hash)
-  return isKnownHash(hash) || isUnusableHash(hash) ? undefined : `password_hash must be ${KNOWN_HASHES}`
+function hashComplaint(password: unknown, hash: unknown): Complaint | undefined {
+  if (hash !== undefined && password !== undefined) return beside('password')
+  if (typeof hash !== 'string') return undefined
+  return isKnownHash(hash) || isUnusableHash(hash) ? undefined : { code: 'format', message: `must be ${KNOWN_HASHES}` }
 }

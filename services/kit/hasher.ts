@@ -55,8 +55,8 @@ function forBcrypt(password: string): string {
   return createHash('sha256').update(password).digest('base64')
 }
 
-/** The kinds of hashes that are taken from elsewhere, for a message. */
-export const KNOWN_HASHES = 'bcrypt, argon2, pbkdf2, scrypt or fbscrypt'
+/** The hashes that are taken from elsewhere, for a message. */
+export const KNOWN_HASHES = 'a hash of bcrypt, argon2, pbkdf2, scrypt or fbscrypt, of bearable cost'
 
 /** Whether a hash from elsewhere is one that can be checked here, and at a bearable price. */
 export function isKnownHash(hash: string): boolean {

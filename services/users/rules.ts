@@ -89,5 +89,5 @@ export function internalPasswordErrors(settings: Settings, sent: Sent<InternalPa
 /** Of a hash that comes from elsewhere, where it is text. */
 function hashComplaint(hash: unknown): Complaint | undefined {
   if (typeof hash !== 'string' || isKnownHash(hash) || isUnusableHash(hash)) return undefined
-  return { code: 'format', message: `must be a hash of ${KNOWN_HASHES}, of bearable cost` }
+  return { code: 'format', message: `must be ${KNOWN_HASHES}` }
 }
