@@ -12,6 +12,8 @@ export type Body = { value: object } | { problem: Problem; value?: object }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
 
+const FORMS_TOO = 'The content type must be application/x-www-form-urlencoded or application/json'
+
 /**
  * Reads a JSON body: at most 64 KiB (counted while it arrives, so that a chunked one is held to it too), UTF-8, an
  * object, nested at most 32 deep, every string in NFC, no lone surrogate and no NUL. An empty one is an object without
@@ -28,7 +30,8 @@ export async function readBody(request: Request, forms: boolean): Promise<Body> 
   if (encoded) return { problem: encoded }
   const type = mediaType(request.headers.get('content-type'))
   const form = forms && type === 'application/x-www-form-urlencoded'
-  if (!form && type !== 'application/json') return { problem: new Problem('unsupported_media_type') }
+  if (!form && type !== 'application/json')
+    return { problem: new Problem('unsupported_media_type', forms ? { message: FORMS_TOO } : {}) }
 
   const source = decode(bytes)
   if (typeof source !== 'string') return source
