@@ -49,7 +49,7 @@ const NEUTRAL = [
   'id kid module module_id name description version required_roles requires default_enabled roles status email_verified',
   'page size cursor search role sort after after_id limit with_hashes on_conflict all token_type_hint type since',
   'request_id address follower epoch created_at updated_at at actor ip detail users if_version password_version',
-  'sessions_from session_kept all_sessions_from tokens_from url types webhook_id webhook delivery data events',
+  'sessions_from session_kept all_sessions_from tokens_from url types webhook_id webhook delivery data events now alg',
 ].join(' ')
 
 let system: System
