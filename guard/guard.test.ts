@@ -145,8 +145,8 @@ const claims: Claims = {
   client_id: 'ch202',
   ver: 1,
 }
-const bearing = (said: Claims) =>
-  request({ authorization: `Bearer ${signAccessToken(said, { kid: 'k', privateKey })}` })
+const bearing = (presented: Claims) =>
+  request({ authorization: `Bearer ${signAccessToken(presented, { kid: 'k', privateKey })}` })
 
 test('R7: a token for another client opens nothing; one of an earlier version, which names none, is good', async () => {
   const { guard } = guardOf({ '/api/v1/auth/revocations': { ...page, keys: [key] } })

@@ -388,8 +388,8 @@ describe.each(WAYS)('%s', (way) => {
         const unknown = await send(route, { headers, body: `{"nickname":"${CANARY}"}` })
         expectProblem(unknown, 400, 'validation_failed')
         // What a call of OAuth does not know it ignores (RFC 6749, 3.2).
-        const said = OAUTH_CALL.test(route.path) ? 'token is required' : 'nickname should not exist'
-        expect(unknown.body.message).toContain(said)
+        const complaint = OAUTH_CALL.test(route.path) ? 'token is required' : 'nickname should not exist'
+        expect(unknown.body.message).toContain(complaint)
         for (const body of notObjects) expectProblem(await send(route, { headers, body }), 400, 'validation_failed')
       }
     })

@@ -50,18 +50,18 @@ export class KeyRotation {
 
   constructor(private readonly context: Context) {}
 
-  /** Begins to look after the keys: soon, and every minute. What was left of a lead goes on, less the time between. */
+  /** Starts to check the keys every minute. The lead of a pending key goes on; the time without the service counts. */
   start(): void {
     const { clock, config, keyRing } = this.context
     const pending = keyRing.pending()
-    // A clock that was set back since, or had run ahead, makes a lead no longer than a whole one.
+    // At most a whole lead, also if the clock was set back meanwhile.
     if (pending)
       this.beginLead(Math.min(pending.createdAt + config.signingKeyLead - clock.now(), config.signingKeyLead))
     this.look()
     this.looks = setInterval(() => this.look(), LOOK_EVERY)
   }
 
-  /** Resolves when a change that is under way is done. */
+  /** Resolves when a change by the service itself is done. */
   async stop(): Promise<void> {
     clearInterval(this.looks)
     this.endLead()
@@ -103,12 +103,12 @@ export class KeyRotation {
     return createdAt + this.context.config.signingKeyLead
   }
 
-  /** To be called alone, as what follows. */
+  /** Publishes a new key, unless one is pending. Only within `exclusively`, as the methods below. */
   private async publish(row: Row): Promise<StoredKey> {
     const { feed, keyRing, store } = this.context
     const pending = keyRing.pending()
     if (pending) {
-      // Whoever asks again has used their key: that is a row too.
+      // Each use of an operator's key is a row of the audit.
       await store.addEvent(row(pending.kid))
       return pending
     }
@@ -128,7 +128,7 @@ export class KeyRotation {
   private async add(row: Row): ReturnType<AuthContext['keyRing']['add']> {
     const { config, keyRing } = this.context
     const added = await keyRing.add(row)
-    // Also of one that is to sign at once: if that fails, it does so in its time.
+    // Also for a key that is to sign at once: if that fails, the key signs after its lead.
     this.beginLead(config.signingKeyLead)
     return added
   }
@@ -136,7 +136,7 @@ export class KeyRotation {
   /** The key before stays until its last token has expired. */
   private async activate(kid: string, row: Row | null): Promise<StoredKey> {
     const { clock, config, feed, keyRing, store } = this.context
-    // They have been told when it was published; here it is made sure of, also after a restart.
+    // The services got the key when it was published; after a restart, none is known to have it.
     await feed.announceUpTo(await store.lastRevocation())
     const goneAt = clock.now() + config.jwtExpire + SIGNED_AT_MOST_LATE
     const key = await keyRing.activate(kid, goneAt, row?.(kid) ?? null)
@@ -145,8 +145,8 @@ export class KeyRotation {
   }
 
   /**
-   * Waits for the lead of the pending key. An interval of which the first turn counts, and no comparison of times: the
-   * wall clock may be set meanwhile.
+   * Waits for the end of the pending key's lead. A timer does so, and no comparison of times, because the wall clock may
+   * be set meanwhile; it is an interval, as every timer that the tests drive.
    * @param left milliseconds
    */
   private beginLead(left: number): void {
@@ -177,7 +177,7 @@ export class KeyRotation {
     const { keyRing, log } = this.context
     if (!this.due) return
     await keyRing.exclusively(async () => {
-      // It may have been taken out meanwhile, or made to sign at once.
+      // An operator may have removed the key meanwhile, or made it sign at once.
       const pending = keyRing.pending()
       if (!pending || !this.due) return
       await this.activate(pending.kid, (kid) => this.rowByItself('key.activated', { kid }))

@@ -66,8 +66,8 @@ describe.each(WAYS)('tokens, %s', (way) => {
           const issuer = new URL((await metadata()).issuer)
           const discovered = await oauth.discoveryRequest(issuer, { ...options, algorithm: 'oauth2' })
           const server = await oauth.processDiscoveryResponse(issuer, discovered)
-          const check = (audience: string, said = token) => {
-            const request = new Request('https://shop.example.org/', { headers: as.bearer(said) })
+          const check = (audience: string, presented = token) => {
+            const request = new Request('https://shop.example.org/', { headers: as.bearer(presented) })
             return oauth.validateJwtAccessToken(server, request, audience, options)
           }
           const { exp, iat, ...claims } = await check('ch202')

@@ -108,10 +108,10 @@ describe('check 19: a field that does not belong', () => {
       return (await call(system.url.auth, `POST ${path}`, { headers, body })).text
     }
     for (const asForm of [true, false]) {
-      const said = await ask('/auth/introspect', { token }, asForm)
-      expect(said).toStartWith('{"active":true')
+      const answer = await ask('/auth/introspect', { token }, asForm)
+      expect(answer).toStartWith('{"active":true')
       for (const [field, value] of Object.entries({ ...FIELDS, ...OTHERS })) {
-        expect([field, await ask('/auth/introspect', { token, [field]: value }, asForm)]).toEqual([field, said])
+        expect([field, await ask('/auth/introspect', { token, [field]: value }, asForm)]).toEqual([field, answer])
         expect([field, await ask('/auth/revoke', { token: 'x', [field]: value }, asForm)]).toEqual([field, '{}'])
       }
     }

@@ -22,14 +22,14 @@ const direct = () => fetch(`${instance.url}${JWKS}`)
 
 /** A cache before the verifier, such as a proxy: it keeps an answer for as long as that allows. */
 function caching(): typeof direct {
-  let kept: { body: string; until: number } | undefined
+  let copy: { body: string; until: number } | undefined
   return async () => {
-    if (!kept || Date.now() >= kept.until) {
+    if (!copy || Date.now() >= copy.until) {
       const answer = await direct()
       const maxAge = /max-age=(\d+)/.exec(answer.headers.get('cache-control') ?? '')?.[1] ?? 0
-      kept = { body: await answer.text(), until: Date.now() + Number(maxAge) * SECOND }
+      copy = { body: await answer.text(), until: Date.now() + Number(maxAge) * SECOND }
     }
-    return new Response(kept.body, { headers: { 'content-type': 'application/json' } })
+    return new Response(copy.body, { headers: { 'content-type': 'application/json' } })
   }
 }
 

@@ -119,7 +119,7 @@ describe.each([
   ['90s', 'max-age=15'],
   ['180s', 'max-age=60'],
   ['1h', 'max-age=60'],
-])('R6: SIGNING_KEY_LEAD=%s', (SIGNING_KEY_LEAD, kept) => {
+])('R6: SIGNING_KEY_LEAD=%s', (SIGNING_KEY_LEAD, maxAge) => {
   const here = inTime({ SIGNING_KEY_LEAD, SIGNING_KEY_MAX_AGE: '2h' })
   const lead = { s: SECOND, h: HOUR }[SIGNING_KEY_LEAD.at(-1) ?? ''] ?? 0
   const ms = Number.parseInt(SIGNING_KEY_LEAD, 10) * lead
@@ -127,7 +127,7 @@ describe.each([
   test('the JWKS is kept for no longer than a verifier can wait; a key signs by hand and by age when that is over', async () => {
     const instance = await here.start()
     const { headers } = await instance.ask('GET /.well-known/jwks.json')
-    expect(headers.get('cache-control')).toBe(`public, ${kept}`)
+    expect(headers.get('cache-control')).toBe(`public, ${maxAge}`)
     const first = await here.active()
     const byHand = await here.rotate()
     expect(byHand.status).toBe(ms === 0 ? 'active' : 'pending')

@@ -133,8 +133,8 @@ describe('check 25: names', () => {
         const answer = await call(system.url[service], `${method} ${filled(path)}`, { headers, body })
         expect([path, name, answer.status]).toEqual([path, name, 400])
         // A call of OAuth ignores what it does not know, and misses what it needs.
-        const said = OAUTH_CALL.test(path) ? 'token is required' : `${name} should not exist`
-        expect(answer.body.message).toContain(said)
+        const complaint = OAUTH_CALL.test(path) ? 'token is required' : `${name} should not exist`
+        expect(answer.body.message).toContain(complaint)
       }
     for (const name of NAMES) {
       const form = { ...as.operator, 'content-type': 'application/x-www-form-urlencoded' }

@@ -27,7 +27,7 @@ export class Verifier {
   checked = 0
   private readonly child: Bun.Subprocess<'pipe', 'pipe', 'pipe'>
   private readonly answers: AsyncIterator<string>
-  private asked: Promise<unknown> = Promise.resolve()
+  private queue: Promise<unknown> = Promise.resolve()
 
   constructor(
     readonly name: ProgramName,
@@ -41,7 +41,7 @@ export class Verifier {
 
   /** @returns whose a token is, or undefined for one that is refused */
   check(token: string): Promise<string | undefined> {
-    const answer = this.asked.then(async () => {
+    const answer = this.queue.then(async () => {
       this.child.stdin.write(`${token}\n`)
       this.child.stdin.flush()
       const { value } = await this.answers.next()
@@ -51,7 +51,7 @@ export class Verifier {
       this.refused.push(value)
       return undefined
     })
-    this.asked = answer.catch(() => undefined)
+    this.queue = answer.catch(() => undefined)
     return answer
   }
 

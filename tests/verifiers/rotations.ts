@@ -88,15 +88,15 @@ class Watch {
     if (body.keys.length > 1) this.publishedAt ||= this.seconds
   }
 
-  /** @returns what there is to say of each program, and how many tokens it refused */
-  figures(): { said: string; refused: number }[] {
+  /** @returns a line about each program, and how many tokens it refused */
+  figures(): { line: string; refused: number }[] {
     return (Object.keys(PROGRAMS) as ProgramName[]).map((name) => {
-      const own = this.verifiers.filter((verifier) => verifier.name === name)
-      const refused = own.flatMap((verifier) => verifier.refused)
+      const verifiers = this.verifiers.filter((verifier) => verifier.name === name)
+      const refused = verifiers.flatMap((verifier) => verifier.refused)
       for (const one of new Set(refused)) console.log(`✗ ${name}: ${one}`)
-      const checked = own.reduce((sum, verifier) => sum + verifier.checked, 0)
+      const checked = verifiers.reduce((sum, verifier) => sum + verifier.checked, 0)
       return {
-        said: `${name}: ${own.length} verifiers, ${checked} checks, ${refused.length} refused`,
+        line: `${name}: ${verifiers.length} verifiers, ${checked} checks, ${refused.length} refused`,
         refused: refused.length,
       }
     })
@@ -162,7 +162,7 @@ async function run(name: string, rotate: Rotation): Promise<number> {
     console.log(
       [
         `${name}: ${watch.made} tokens; the new key was published at ${watch.publishedAt.toFixed(1)} s and signed ${lead} s later`,
-        ...figures.map(({ said }) => said),
+        ...figures.map(({ line }) => line),
         `Ch202: ${watch.requests} requests, ${watch.refusedHere.length} refused`,
       ].join('\n  '),
     )
