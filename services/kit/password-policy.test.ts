@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { checkNewPassword } from './password-policy.ts'
-import type { Problem } from './problem.ts'
+import { passwordErrors } from './password-policy.ts'
+import { invalid } from './problem.ts'
 
 const MOST_USED = readFileSync(join(import.meta.dir, 'common-passwords.txt'), 'utf8')
   .split('\n')
@@ -13,13 +13,10 @@ const RUSSIAN = readFileSync(join(import.meta.dir, 'common-passwords-ru.txt'), '
 const TOO_EASY = 'The password is too easy to guess: '
 
 function refusal(password: string, own: (string | null)[] = [], least = 8): string | undefined {
-  try {
-    checkNewPassword('password', password, least, own)
-    return undefined
-  } catch (error) {
-    const { code, publicMessage } = error as Problem
-    return code === 'weak_password' ? String(publicMessage).replace(TOO_EASY, '') : code
-  }
+  const errors = passwordErrors('password', password, least, own)
+  if (errors.length === 0) return undefined
+  const { code, publicMessage } = invalid(errors)
+  return code === 'weak_password' ? String(publicMessage).replace(TOO_EASY, '') : code
 }
 
 /** The head of the lists that are published every year, as far as it is long enough for a password here. */

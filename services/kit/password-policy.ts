@@ -1,38 +1,21 @@
 import { isCommonPassword, onLatinKeys } from './common-passwords.ts'
 import { emailKey } from './email.ts'
 import { errorOf, type FieldError, tooLong, tooShort } from './field-errors.ts'
-import { invalid } from './problem.ts'
 import { foldForSearch } from './search-text.ts'
 
 const MOST = 256
 const SERVICE_NAME = /^ch202[\d!.]*$/
 
-/** What the client calls it. */
-export type PasswordField = 'password' | 'new_password'
-
 /**
- * Holds a new password to the rules of `passwordErrors`.
- * @throws Problem `validation_failed` for its length, `weak_password` for being easy to guess
- */
-export function checkNewPassword(
-  field: PasswordField,
-  password: string,
-  least: number,
-  own: readonly (string | null)[],
-): void {
-  const errors = passwordErrors(field, password, least, own)
-  if (errors.length > 0) throw invalid(errors)
-}
-
-/**
- * What is wrong with a new password by NIST SP 800-63B-4, 3.1.1.2: a least length, no rules about characters, and none
- * that everyone tries first.
- * @param password in NFC; of one that is no string the schema says what is wrong
- * @param least characters
- * @param own what the account is known by, as far as it is text: no password either
+ * Holds a new password to NIST SP 800-63B-4, 3.1.1.2: a least length, no rules about characters, and none that everyone
+ * tries first.
+ * @param field what the client calls it
+ * @param password in NFC; of what is no string the schema says what is wrong
+ * @param own what the account is known by: no password either
+ * @returns what is wrong with it: its length, or that it is easy to guess
  */
 export function passwordErrors(
-  field: PasswordField,
+  field: 'password' | 'new_password',
   password: unknown,
   least: number,
   own: readonly unknown[],

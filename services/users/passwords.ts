@@ -3,7 +3,7 @@ import { MINUTE } from '../kit/clock.ts'
 import { isEmail } from '../kit/email.ts'
 import { notAllowed } from '../kit/field-errors.ts'
 import { type LimitRule, limit } from '../kit/limits.ts'
-import { checkNewPassword } from '../kit/password-policy.ts'
+import { passwordErrors } from '../kit/password-policy.ts'
 import { invalid, invalidField, Problem } from '../kit/problem.ts'
 import type { PasswordRecord, UserRead } from '../kit/user.ts'
 import { audited, changed, passwordRecord, userRead } from './announcements.ts'
@@ -118,7 +118,9 @@ export async function announcePassword(context: UsersContext, id: string, caller
 }
 
 async function newHash({ config, hasher }: UsersContext, user: User, password: string): Promise<string> {
-  checkNewPassword('new_password', password, config.passwordMinLength, [user.email, user.username, user.name])
+  const own = [user.email, user.username, user.name]
+  const errors = passwordErrors('new_password', password, config.passwordMinLength, own)
+  if (errors.length > 0) throw invalid(errors)
   return await hasher.hash(password)
 }
 
