@@ -155,7 +155,9 @@ function keptBy({ status }: Row, marks: SyncedAccount['marks']) {
 /** What a change ended: as users tells it, or read off the difference where it does not. */
 function marksOf(before: Row | undefined, { marks, passwordHash, ...account }: SyncedAccount) {
   if (marks) return marks
-  if (!before || account.version <= before.version) return { sessionsFrom: 0, tokensFrom: 0 }
+  // A user who is new here has no session of before: what was ended up to this version is no news when it is told later.
+  if (!before) return { sessionsFrom: account.version, tokensFrom: 0 }
+  if (account.version <= before.version) return { sessionsFrom: 0, tokensFrom: 0 }
   const disabled = account.status === 'disabled' && before.status !== 'disabled'
   const otherPassword = before.passwordHash !== '' && storedHash(passwordHash) !== before.passwordHash
   const otherRoles = JSON.stringify(account.roles) !== JSON.stringify(before.roles)

@@ -102,8 +102,8 @@ function hashOf(token: string): Buffer {
  */
 export async function composeReset(context: AuthContext, request: MailRequest): Promise<Letter | null> {
   const { clock, config, store } = context
-  const { email, id: mailId, ip, requestId, requestedAt } = request
-  const user = await ownerOf(context, email, requestId)
+  const { id: mailId, ip, requestId, requestedAt } = request
+  const user = await ownerOf(context, request)
   if (!user) return null
   const tokens = tokensOf(context, mailId)
   const [token = ''] = tokens
@@ -124,14 +124,20 @@ function tokensOf({ resetCodes }: AuthContext, mailId: string): string[] {
 }
 
 async function ownerOf(
-  { store, users }: AuthContext,
-  email: string,
-  requestId: string | null,
+  context: AuthContext,
+  { email, ip, requestId }: MailRequest,
 ): Promise<{ userId: string; email: string } | null> {
+  const { random, store, users } = context
   const account = await store.accountByEmail(email)
   if (account?.cached) return account.status === 'active' ? account : null
   const user = await users.userByEmail(email, requestId)
-  return user?.status === 'active' ? { userId: user.id, email: user.email } : null
+  if (user?.status !== 'active') return null
+  // Into the cache before there is a link: the first record of a user voids their links, as a change would.
+  const by = { actor: 'anyone', ip, requestId: requestId ?? random.id() }
+  const record = await users.passwordRecord(user.id, by.requestId)
+  if (!record) return null
+  await syncUser(context, record, by)
+  return { userId: user.id, email: user.email }
 }
 
 function resetMail(to: string, link: string, expiresAt: number): Letter {

@@ -186,12 +186,14 @@ describe.each(WAYS)('the password cache, %s', (way) => {
     test('a record that lacks something, or has too much, is refused', async () => {
       const record = await recordOf((await registerUser(here.system)).id)
       for (const field of Object.keys(record)) {
+        expectProblem(await tell({ ...record, [field]: { a: 1 } }), 400, 'validation_failed')
+        // The hash says it as well.
+        if (field === 'has_password') continue
         const { [field]: _, ...rest } = record
         const answer = await tell(rest)
         expectProblem(answer, 400, 'validation_failed')
         expect(String(answer.body.message)).toContain(field)
         expect(answer.text).not.toContain(record.password_hash)
-        expectProblem(await tell({ ...record, [field]: { a: 1 } }), 400, 'validation_failed')
       }
       expectProblem(await tell({ ...record, password: 'x' }), 400, 'validation_failed')
     })

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { SMTPServer } from 'smtp-server'
 import {
   as,
+  call,
   createUser,
   eventually,
   freePort,
@@ -12,6 +13,7 @@ import {
   newEmail,
   PASSWORD,
   registerUser,
+  startSystem,
   type TestUser,
   WAYS,
 } from '../harness.ts'
@@ -288,3 +290,49 @@ describe.each(WAYS)('password reset, %s', (way) => {
     })
   })
 })
+
+test('a link works that went out before auth had heard of its user', async () => {
+  const email = newEmail()
+  const id = Bun.randomUUIDv7()
+  const at = new Date().toISOString()
+  const user = { email, username: null, name: null, roles: ['USER'], status: 'active', created_at: at, updated_at: at }
+  const read = { ...user, email_verified: false, has_password: false }
+  const record = { user_id: id, ...read, password_hash: null, password_version: 3 }
+  /** A users service that auth can ask, and that is late with its notices. */
+  const answers: Record<string, Response | object> = {
+    [`/api/v1/users/by-email/${encodeURIComponent(email)}`]: { id, ...read },
+    [`/api/v1/users/${id}/password-hash`]: record,
+    '/api/v1/users/password-hashes': { items: [], next_cursor: null },
+  }
+  const users = Bun.serve({
+    port: 0,
+    hostname: '127.0.0.1',
+    fetch(request) {
+      const { pathname } = new URL(request.url)
+      if (pathname.endsWith('/password')) return new Response(null, { status: 204 })
+      return Response.json(answers[pathname] ?? {})
+    },
+  })
+  const settings = (name: string) => (name === 'auth' ? { USERS_URL: `http://127.0.0.1:${users.port}` } : {})
+  const system = await startSystem('three processes', {}, { settingsOf: settings })
+  try {
+    const auth = (request: string, options = {}) => call(system.url.auth, request.replace(' ', ' /api/v1'), options)
+    const confirm = async (token: string) =>
+      (await auth('POST /auth/password-reset-confirm', { body: { token, new_password: NEW } })).status
+    const told = async (fields: object) => {
+      const marks = { sessions_from: 2, session_kept: null, all_sessions_from: 2, tokens_from: 2 }
+      const body = { ...record, ...marks, ...fields }
+      expect((await auth('POST /auth/sync/password', { headers: as.internal, body })).status).toBe(204)
+    }
+    const first = await mailedToken(auth, system, email)
+    await told({})
+    expect(await confirm(first)).toBe(204)
+    // What ended the sessions after the link went out voids it.
+    const second = await mailedToken(auth, system, email)
+    await told({ password_version: 4, sessions_from: 4 })
+    expect(await confirm(second)).toBe(400)
+  } finally {
+    await system.stop()
+    await users.stop(true)
+  }
+}, 30_000)
