@@ -201,6 +201,7 @@ describe.each(WAYS)('R23: a user without a password, %s', (way) => {
     const user = await createUser(here.system)
     // No call takes a password away: as if it had come so from another system.
     const database = new Database(join(here.system.dataDir, 'users.sqlite'))
+    database.run('PRAGMA busy_timeout = 5000')
     database.run("UPDATE users SET password_hash = '!' WHERE id = ?", [user.id])
     database.close()
     for (const current_password of [PASSWORD, '!', ' ']) {
