@@ -55,20 +55,26 @@ export function encodingProblem(headers: Headers): Problem | undefined {
   })
 }
 
-/** Shorter than any token: one that is sent without its name stands where a name does, and is not repeated. */
-const PARAMETER = /^\w{1,32}$/
-
-const REPEATED = notAllowed('must not be repeated')
+/** The parameters of the calls of OAuth that mean something to a server (RFC 7009, 7662 and 6749). */
+const PARAMETERS = [
+  'token',
+  'token_type_hint',
+  'client_id',
+  'client_secret',
+  'client_assertion',
+  'client_assertion_type',
+]
 
 /**
  * Reads the parameters of a call of OAuth (RFC 6749, 3.2): one without a value counts as left out, and none may come
- * twice.
+ * twice. Those that are not known are ignored, however often they come: some, such as `resource`, may be several.
  */
 function readForm(source: string): Body {
   const fields = new Map<string, string>()
   for (const [name, value] of new URLSearchParams(source)) {
     if (value === '') continue
-    if (fields.has(name)) return { problem: invalidField(PARAMETER.test(name) ? name : '', REPEATED) }
+    if (fields.has(name) && PARAMETERS.includes(name))
+      return { problem: invalidField(name, notAllowed('must not be repeated')) }
     fields.set(name, value)
   }
   return { value: Object.fromEntries(fields) }
