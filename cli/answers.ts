@@ -19,11 +19,11 @@ export function isProblem(body: unknown): body is Partial<ProblemBody> {
 
 /** What a problem says field by field, as far as it is what ours says. */
 export function errorsIn({ errors }: Partial<ProblemBody>): FieldError[] | undefined {
-  const known = (Array.isArray(errors) ? errors : []).filter(
+  const fieldErrors = (Array.isArray(errors) ? errors : []).filter(
     (error: unknown) =>
       isRecord(error) && [error.field, error.code, error.message].every((text) => typeof text === 'string'),
   )
-  return known.length > 0 ? known : undefined
+  return fieldErrors.length > 0 ? fieldErrors : undefined
 }
 
 /** An answer that ends in an error where it grows beyond what any of ours is, in place of filling the memory. */

@@ -44,10 +44,10 @@ function fileOf(env: Environment, name: string): string {
 /** Undefined: there is none of that name. @throws Failure where it can't be read */
 export function readContext(env: Environment, name: string): Context | undefined {
   const file = fileOf(env, name)
-  const kept = readJson(env, file)
-  if (kept !== undefined && !isContext(kept)) throw unreadable(file)
+  const stored = readJson(env, file)
+  if (stored !== undefined && !isContext(stored)) throw unreadable(file)
   // A service that came later is where auth is: there is one address for all of them, or it is said anew by a login.
-  return kept && { ...ofEachService((place) => kept[place] ?? kept.auth), ...kept, name }
+  return stored && { ...ofEachService((place) => stored[place] ?? stored.auth), ...stored, name }
 }
 
 function isContext(value: unknown): value is Context {
@@ -88,8 +88,8 @@ export function listContexts(env: Environment): Context[] {
 
 /** The name of the context that is used where nothing else is said; null: the local instance. */
 export function currentContext(env: Environment): string | null {
-  const kept = readJson(env, join(configDir(env), 'current.json')) as { context?: string | null } | undefined
-  return kept?.context ?? null
+  const stored = readJson(env, join(configDir(env), 'current.json')) as { context?: string | null } | undefined
+  return stored?.context ?? null
 }
 
 export function useContext(env: Environment, name: string | null): void {

@@ -14,10 +14,10 @@ export async function refuseUnreachable(config: Config, at: AddressOfAuth): Prom
 
 /** What of the settings no one can reach: of those of a first start, or of what an earlier one has settled. */
 export async function unreachable(config: Config): Promise<string[]> {
-  const kept = await keptIssuer(config.dataDir)
-  if (kept === undefined) return firstFaults(config, ['AUTH_URL', 'CH202_URL'])
-  return config.issuer === undefined && URL.canParse(kept) && isUnreachable(kept)
-    ? [`ISSUER must be set: tokens are issued under ${kept} since the first start, and no other machine reaches that`]
+  const stored = await keptIssuer(config.dataDir)
+  if (stored === undefined) return firstFaults(config, ['AUTH_URL', 'CH202_URL'])
+  return config.issuer === undefined && URL.canParse(stored) && isUnreachable(stored)
+    ? [`ISSUER must be set: tokens are issued under ${stored} since the first start, and no other machine reaches that`]
     : []
 }
 

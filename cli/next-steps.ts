@@ -52,9 +52,9 @@ async function isAdminThere(dataDir: string): Promise<boolean> {
   if (!users) return false
   try {
     const examined = Examined.open(users)
-    const found = hasAdmin(examined)
+    const hasOne = hasAdmin(examined)
     examined.close()
-    return found
+    return hasOne
   } catch {
     // Who can't tell says nothing.
     return true

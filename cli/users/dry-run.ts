@@ -51,7 +51,7 @@ export async function dryRun(tool: Tool, input: Input, settings: ImportSettings)
     refusals.close()
   }
   if (stop.signal.aborted) throw new Failure(EXIT.interrupted, 'Stopped: nothing was written', { code: 'interrupted' })
-  if (!tool.globals.quiet) for (const said of [...leftBehind(counts), ...records.unusedMap]) note(`! ${said}`)
+  if (!tool.globals.quiet) for (const warning of [...leftBehind(counts), ...records.unusedMap]) note(`! ${warning}`)
   await tellReady(tool, ready, counts, performance.now() - startedAt)
 }
 

@@ -91,21 +91,21 @@ export class FileRoles {
   fit(record: ImportRecord): ImportRecord {
     if ('fault' in record) return record
     const { theirs, ...rest } = record
-    const found = rolesOf(record)
-    if (!theirs && found.length === 0) return record
-    const { given, leftAdmin, leftRoles } = this.rolesFor(found, theirs)
+    const roles = rolesOf(record)
+    if (!theirs && roles.length === 0) return record
+    const { given, leftAdmin, leftRoles } = this.rolesFor(roles, theirs)
     const left: Left[] = [...(record.left ?? []), ...(leftAdmin ? (['admin'] as const) : [])]
     const user = { ...record.user, roles: [...given] }
     return { ...rest, user, ...(left.length > 0 ? { left } : {}), ...(leftRoles.length > 0 ? { leftRoles } : {}) }
   }
 
-  private rolesFor(found: readonly TheirRole[], theirs: UserRecord['theirs']) {
+  private rolesFor(roles: readonly TheirRole[], theirs: UserRecord['theirs']) {
     const { keepAdmins } = this.options
     const isAdmin = theirs?.admin ?? false
     const given = new Set([...(theirs ? ['USER'] : []), ...(isAdmin && keepAdmins ? ['ADMIN'] : [])])
     const leftRoles: LeftRole[] = []
     let leftAdmin = isAdmin && !keepAdmins
-    const names = new Map(found.map((role) => [this.nameOf(role) ?? (role as { group: string }).group, role]))
+    const names = new Map(roles.map((role) => [this.nameOf(role) ?? (role as { group: string }).group, role]))
     for (const [name, role] of names) {
       const decision = this.decide(name, role)
       if ('fault' in decision) leftRoles.push({ role: name, reason: decision.fault, ...otherOf(decision) })

@@ -126,7 +126,7 @@ class Run {
       refusals.close()
     }
     if (!this.tool.globals.quiet)
-      for (const said of [...leftBehind(journal.counts), ...records.unusedMap]) note(`! ${said}`)
+      for (const warning of [...leftBehind(journal.counts), ...records.unusedMap]) note(`! ${warning}`)
   }
 
   tell(lines: number): void {
@@ -186,8 +186,8 @@ class Run {
       ? `ch202 users import ${name} --resume`
       : `ch202 users import ${name} --format ${settings.format} --on-conflict ${settings.onConflict === 'update' ? 'update' : 'skip'}`
     this.file?.write(this.journal)
-    const said = `${error.message}, after ${count(totalOf(this.journal.counts))} records`
-    return new Failure(error.exit, said, { ...error.said, suggestion })
+    const message = `${error.message}, after ${count(totalOf(this.journal.counts))} records`
+    return new Failure(error.exit, message, { ...error.said, suggestion })
   }
 }
 

@@ -113,9 +113,9 @@ export async function composeReset(context: AuthContext, request: MailRequest): 
   const reset = { mailId, tokenHash: hashOf(token), userId: user.userId, requestedAt, expiresAt: now + LIFETIME }
   const issued = await store.issueReset(reset, now, requested)
   // Made with an older secret of the list, where the first attempt was before CH202_SECRET was replaced.
-  const kept = tokens.find((one) => issued && hashOf(one).equals(issued.tokenHash))
-  if (!issued || kept === undefined) return null
-  return resetMail(user.email, `${config.publicUrl}/reset-password?token=${kept}`, issued.expiresAt)
+  const issuedToken = tokens.find((one) => issued && hashOf(one).equals(issued.tokenHash))
+  if (!issued || issuedToken === undefined) return null
+  return resetMail(user.email, `${config.publicUrl}/reset-password?token=${issuedToken}`, issued.expiresAt)
 }
 
 /** The token of a mail by each secret, the first of which makes new ones: derived, so that none is ever written down. */

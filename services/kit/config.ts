@@ -156,7 +156,7 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
   const address = (name: string, fallback: string) => base(name, text(name, fallback), fallback, false)
 
   /** What others are told to come to. */
-  const known = (name: string, value: string | undefined, example: string, protocols?: string[]) => {
+  const publicAddress = (name: string, value: string | undefined, example: string, protocols?: string[]) => {
     if (value === undefined) return undefined
     const before = faults.length
     base(name, value, example, true, protocols)
@@ -214,8 +214,8 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
   const ownUrl = address('CH202_URL', 'http://127.0.0.1:3000')
   const addresses = ofEachService((name) => address(addressSetting(name), defaultAddress(name)))
   // A URN is no address to come to, and a name for tokens all the same (RFC 7519, 4.1.1).
-  const issuer = known('ISSUER', optional('ISSUER'), 'https://id.example.org', ['http:', 'https:', 'urn:'])
-  const publicUrl = known('PUBLIC_URL', optional('PUBLIC_URL', ownUrl), 'https://app.example.org')
+  const issuer = publicAddress('ISSUER', optional('ISSUER'), 'https://id.example.org', ['http:', 'https:', 'urn:'])
+  const publicUrl = publicAddress('PUBLIC_URL', optional('PUBLIC_URL', ownUrl), 'https://app.example.org')
   const named = [...Object.values(addresses), ownUrl, publicUrl, smtpUrl, amqpUrl]
   const config: Config = {
     production,

@@ -118,8 +118,8 @@ export async function announcePassword(context: UsersContext, id: string, caller
 }
 
 async function newHash({ config, hasher }: UsersContext, user: User, password: string): Promise<string> {
-  const own = [user.email, user.username, user.name]
-  const errors = passwordErrors('new_password', password, config.passwordMinLength, own)
+  const ownNames = [user.email, user.username, user.name]
+  const errors = passwordErrors('new_password', password, config.passwordMinLength, ownNames)
   if (errors.length > 0) throw invalid(errors)
   return await hasher.hash(password)
 }
