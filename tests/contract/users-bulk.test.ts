@@ -97,12 +97,12 @@ describe.each(WAYS)('users in bulk, %s', (way) => {
         const found = await audit('users.exported')
         return found.length >= 3 ? found : undefined
       })
-      // Told at once, they may be written in another order than they came about.
-      const newest = rows.sort((a: Line, b: Line) => String(b.at).localeCompare(String(a.at)))
-      expect(newest.slice(0, 3).map(({ detail }: Line) => detail)).toEqual([
-        { with_hashes: true },
-        { with_hashes: false },
-        { with_hashes: false },
+      // Told at once, they may be written in another order than they came about; two may be of one millisecond.
+      const newest = rows.sort((a: Line, b: Line) => String(b.at).localeCompare(String(a.at))).slice(0, 3)
+      expect(newest.map(({ detail }: Line) => JSON.stringify(detail)).sort()).toEqual([
+        '{"with_hashes":false}',
+        '{"with_hashes":false}',
+        '{"with_hashes":true}',
       ])
       expect(rows[0]).toMatchObject({ actor: 'operator', user_id: null, request_id: expect.any(String) })
     })
