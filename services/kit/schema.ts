@@ -132,9 +132,8 @@ export const object = () =>
 
 /** A whole number in a body. */
 export function whole(least: number, most: number = Number.MAX_SAFE_INTEGER) {
-  const documentation = most === Number.MAX_SAFE_INTEGER ? {} : { maximum: most }
   const check = withinBounds(least, most)
-  return checked<number>({ type: 'integer', minimum: least, ...documentation }, (value) =>
+  return checked<number>({ type: 'integer', minimum: least, maximum: most }, (value) =>
     check(Number.isSafeInteger(value) ? (value as number) : Number.NaN),
   )
 }

@@ -15,7 +15,8 @@ const CONTRADICTORY: [call: RegExp, when: (query: Record<string, string>, body: 
     [/./, (_, body) => [...String(body.password ?? body.new_password ?? 'long enough')].length < 8],
     [/users\/\{user_id\}\/password$/, () => true],
     [/users\/password-hashes$/, (query) => 'after' in query],
-    [/ \/user$/, (_, body) => 'password_hash' in body],
+    // What a hash looks like no schema says.
+    [/POST .*\/(user|users|users\/import)$/, (_, body) => 'password_hash' in body],
     // An address has rules of its own, and there is a most.
     [/POST .*\/admin\/webhooks$/, () => true],
   ]
@@ -56,7 +57,10 @@ function wordsOf(errors: unknown): string {
 export function ofLines(text: string): string[] {
   const [first] = text.split('\n').filter(Boolean)
   const { code, status } = JSON.parse(first ?? '{}')
-  return status === 'failed' && code === 'validation_failed' ? [] : [`a line that is not valid is answered ${first}`]
+  // Who has the name already is looked at before how two fields go together.
+  return status === 'failed' && ['validation_failed', 'username_taken'].includes(code)
+    ? []
+    : [`a line that is not valid is answered ${first}`]
 }
 
 /** A short one stands in many a text by chance. */
