@@ -22,6 +22,8 @@ export interface Arrival {
   address: () => string | null
   /** Why the body could not be read, or what in it will not do. */
   fault?: Problem
+  /** What was read of the body. */
+  body?: unknown
 }
 
 /** What the guard leaves in the context. */
@@ -41,13 +43,9 @@ export function guard(options: GuardOptions) {
   const { identify, stranger } = accessControl(options)
 
   /** A refresh token is enough by itself: an access token beside it that is not good makes it no worse. */
-  const identifyHolder = async (
-    { body, request }: Pick<Context, 'body' | 'request'>,
-    caller: Caller,
-    access: Access,
-  ) => {
+  const identifyHolder = async (headers: Headers, body: unknown, caller: Caller, access: Access) => {
     try {
-      await identify(request.headers, caller, access)
+      await identify(headers, caller, access)
     } catch (error) {
       if (!isTokenProblem(error) || !(await options.holdsSession?.(body))) throw error
     }
@@ -68,7 +66,8 @@ export function guard(options: GuardOptions) {
         const arrival = context as unknown as Arrival & Passed
         // Kept before it is let pass: the log says whose a refused request was.
         arrival.caller = stranger(request.headers, arrival.address, arrival.requestId)
-        if (access.includes('holder')) await identifyHolder(context, arrival.caller, access)
+        // The context is not passed on: the framework would then make all of it for every request.
+        if (access.includes('holder')) await identifyHolder(request.headers, arrival.body, arrival.caller, access)
         else {
           const known = identify(request.headers, arrival.caller, access)
           arrival.caller = known instanceof Promise ? await known : known
@@ -117,7 +116,7 @@ function setGate(route: Route, gate: ModuleGate): void {
 
 const guards = new WeakSet<object>()
 
-function asGuard(hook: (context: Pick<Context, 'body' | 'request' | 'route'>) => Promise<void>) {
+function asGuard(hook: (context: Pick<Context, 'request' | 'route'>) => Promise<void>) {
   guards.add(hook)
   return hook
 }

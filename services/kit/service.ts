@@ -147,7 +147,9 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
     .onError((context) => {
       const shared = context as unknown as Shared
       const path = pathOf(context.request.url)
-      const problem = toProblem(context as unknown as Failed, path)
+      const { body, caller, code, error, fault, params, query, request, route } = shared as unknown as Failed
+      // The context is not passed on: the framework would then make all of it for every request.
+      const problem = toProblem({ body, caller, code, error, fault, params, query, request, route }, path)
       shared.code = problem.code
       if (problem.status >= 500)
         log[problem.status === 500 ? 'error' : 'warn']({
@@ -161,10 +163,10 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
       set.status = problem.status
       addRefusal(set.headers, problem, shared.requestId)
       answered(shared, context.request.method, context.route ?? '', problem.status)
-      const body = forms.has(path.replace(/\/$/, ''))
+      const answer = forms.has(path.replace(/\/$/, ''))
         ? oauthBody(problem, shared.requestId)
         : problem.body(shared.requestId)
-      return new Response(JSON.stringify(body), { status: problem.status })
+      return new Response(JSON.stringify(answer), { status: problem.status })
     })
     .mapResponse((context) => {
       const shared = context as unknown as Shared
