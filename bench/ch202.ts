@@ -1,5 +1,5 @@
-import { call, OPERATOR_KEY, PASSWORD } from '../tests/harness.ts'
-import { ownSettings } from '../tests/processes.ts'
+import { ownSettings } from '../tests/support/processes.ts'
+import { call, OPERATOR_KEY, PASSWORD } from '../tests/support/system.ts'
 import { type Measurable, startServer } from './processes.ts'
 
 export const operator = { 'x-api-key': OPERATOR_KEY }

@@ -1,7 +1,7 @@
 import { Database } from 'bun:sqlite'
 import { usersMigrations } from '../db/users/migrations.ts'
-import { searchTextOf } from '../services/kit/search-text.ts'
-import { call, PASSWORD } from '../tests/harness.ts'
+import { searchTextOf } from '../services/kit/schema/search-text.ts'
+import { call, PASSWORD } from '../tests/support/system.ts'
 import { operator } from './ch202.ts'
 
 const BODY_MAX = 1024 * 1024

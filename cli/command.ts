@@ -1,10 +1,10 @@
 import { Command } from 'commander'
-import { Api } from './client.ts'
-import { type Connection, connect } from './connection.ts'
+import { Api } from './client/api.ts'
+import { type Connection, connect } from './client/connection.ts'
+import type { Environment } from './client/settings.ts'
 import { usage } from './exit.ts'
-import { type Output, Printer } from './output.ts'
-import type { Environment } from './settings.ts'
-import { toldOfTerminal } from './terminal.ts'
+import { type Output, Printer } from './terminal/output.ts'
+import { toldOfTerminal } from './terminal/terminal.ts'
 
 /** The options that every command takes. */
 export interface Globals {

@@ -1,5 +1,5 @@
 import type { FieldError } from '../services/kit/field-errors.ts'
-import { given } from './given.ts'
+import { given } from './without-undefined.ts'
 
 /** What the tool's exit status means; one table for all commands. */
 export const EXIT = {

@@ -1,9 +1,9 @@
 #!/usr/bin/env bun
 import { Command, CommanderError, Option } from 'commander'
-import { forgetForeignDotenv } from './dotenv.ts'
+import { forgetForeignDotenv } from './client/dotenv.ts'
 import { EXIT, usage } from './exit.ts'
-import { OUTPUTS, type Output, tell } from './output.ts'
-import { minded, note, plain } from './terminal.ts'
+import { OUTPUTS, type Output, tell } from './terminal/output.ts'
+import { minded, note, plain } from './terminal/terminal.ts'
 
 /** Every command, loaded when it is called: nothing else is read for `ch202 version`. */
 const COMMANDS: Record<string, Record<string, () => Promise<Command>>> = {
@@ -11,10 +11,10 @@ const COMMANDS: Record<string, Record<string, () => Promise<Command>>> = {
     start: async () => (await import('./commands/start.ts')).startCommand(),
     serve: async () => (await import('./commands/serve.ts')).serveCommand(),
     ps: async () => (await import('./commands/ps.ts')).psCommand(),
-    logs: async () => (await import('./commands/logs.ts')).logsCommand(),
+    logs: async () => (await import('./commands/logs/logs.ts')).logsCommand(),
   },
   'Check:': {
-    doctor: async () => (await import('./commands/doctor.ts')).doctorCommand(),
+    doctor: async () => (await import('./commands/doctor/doctor.ts')).doctorCommand(),
     health: async () => (await import('./commands/health.ts')).healthCommand(),
     config: async () => (await import('./commands/config.ts')).configCommand(),
   },
@@ -26,13 +26,13 @@ const COMMANDS: Record<string, Record<string, () => Promise<Command>>> = {
     recover: async () => (await import('./commands/recover.ts')).recoverCommand(),
   },
   'Users:': {
-    users: async () => (await import('./commands/users.ts')).usersCommand(),
+    users: async () => (await import('./commands/users/users.ts')).usersCommand(),
   },
   'Sessions:': {
     sessions: async () => (await import('./commands/sessions.ts')).sessionsCommand(),
   },
   'Cache:': {
-    cache: async () => (await import('./commands/cache.ts')).cacheCommand(),
+    cache: async () => (await import('./commands/cache/cache.ts')).cacheCommand(),
   },
   'Modules:': {
     modules: async () => (await import('./commands/modules.ts')).modulesCommand(),
@@ -44,23 +44,23 @@ const COMMANDS: Record<string, Record<string, () => Promise<Command>>> = {
     webhooks: async () => (await import('./commands/webhooks.ts')).webhooksCommand(),
   },
   'Audit:': {
-    audit: async () => (await import('./commands/audit.ts')).auditCommand(),
+    audit: async () => (await import('./commands/audit/audit.ts')).auditCommand(),
   },
   'Data:': {
-    backup: async () => (await import('./commands/backup.ts')).backupCommand(),
+    backup: async () => (await import('./commands/backup/backup.ts')).backupCommand(),
     restore: async () => (await import('./commands/restore.ts')).restoreCommand(),
     migrate: async () => (await import('./commands/migrate.ts')).migrateCommand(),
   },
   'Grow:': {
-    new: async () => (await import('./commands/new.ts')).newCommand(),
+    new: async () => (await import('./commands/new/new.ts')).newCommand(),
   },
   'Package:': {
-    package: async () => (await import('./commands/package.ts')).packageCommand(),
+    package: async () => (await import('./commands/package/package.ts')).packageCommand(),
   },
   'Meta:': {
     api: async () => (await import('./commands/api.ts')).apiCommand(),
     openapi: async () => (await import('./commands/openapi.ts')).openapiCommand(),
-    completion: async () => (await import('./commands/completion.ts')).completionCommand(),
+    completion: async () => (await import('./commands/completion/completion.ts')).completionCommand(),
     version: async () => (await import('./commands/version.ts')).versionCommand(),
   },
 }
@@ -127,7 +127,7 @@ function inherit(command: Command, above: string): Command {
 
 /** The word that is being typed may name no command yet. */
 async function completeWords(words: string[]): Promise<void> {
-  const { complete } = await import('./completion/complete.ts')
+  const { complete } = await import('./commands/completion/complete.ts')
   await load(words.slice(0, -1)).catch(() => undefined)
   await complete(words, program)
 }

@@ -1,5 +1,5 @@
 import type { LimitStore, PaceRule } from '../services/kit/limits.ts'
-import type { Sqlite } from './sqlite.ts'
+import type { Sqlite } from './sqlite/engine.ts'
 
 interface Row {
   windowStart: number

@@ -1,5 +1,5 @@
-import type { NewNotice, Notice, OutboxStore } from '../services/kit/outbox.ts'
-import type { Sqlite } from './sqlite.ts'
+import type { NewNotice, Notice, OutboxStore } from '../services/kit/outbox/outbox.ts'
+import type { Sqlite } from './sqlite/engine.ts'
 
 interface Row {
   seq: number

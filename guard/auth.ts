@@ -1,4 +1,4 @@
-import type { FeedPage, FeedSource } from '../services/kit/feed.ts'
+import type { FeedPage, FeedSource } from '../services/kit/feed/revocation-subscriber.ts'
 import { Problem } from '../services/kit/problem.ts'
 import { type Instance, Unanswered } from './instance.ts'
 

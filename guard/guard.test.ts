@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
 import { generateKeyPairSync } from 'node:crypto'
-import { type Claims, signAccessToken } from '../services/kit/access-token.ts'
-import { FEED_LEASE } from '../services/kit/following.ts'
-import { eventually } from '../tests/harness.ts'
+import { FEED_LEASE } from '../services/kit/feed/subscriber.ts'
+import { type Claims, signAccessToken } from '../services/kit/tokens/access-token.ts'
+import { eventually } from '../tests/support/system.ts'
 import { createGuard } from './index.ts'
 import type { GuardOptions, Log, LogLine } from './types.ts'
 

@@ -1,5 +1,5 @@
-import { isUnreachable } from '../services/kit/base-url.ts'
-import type { ModuleFeedSource, ModulePage } from '../services/kit/module-gate.ts'
+import type { ModuleFeedSource, ModulePage } from '../services/kit/access/module-gate.ts'
+import { isUnreachable } from '../services/kit/process/base-url.ts'
 import { type Instance, Unanswered } from './instance.ts'
 import type { Settings } from './settings.ts'
 

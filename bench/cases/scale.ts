@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { call, PASSWORD } from '../../tests/harness.ts'
+import { call, PASSWORD } from '../../tests/support/system.ts'
 import { type Known, known, logIn, operator, startCh202 } from '../ch202.ts'
 import { importUsers, lineOf, toldToAuth } from '../import.ts'
 import { byTurns, type Figure, loaded, type Result, type Scale, spreadOf } from '../measure.ts'

@@ -1,9 +1,9 @@
-import type { Api } from '../client.ts'
+import type { Api } from '../client/api.ts'
+import { PLACES, type Place } from '../client/connection.ts'
+import { ownerOf } from '../client/routing.ts'
 import { collect, does, type Tool, verb } from '../command.ts'
-import { PLACES, type Place } from '../connection.ts'
 import { usage } from '../exit.ts'
-import { ownerOf } from '../owners.ts'
-import { note, plain, put, write } from '../terminal.ts'
+import { note, plain, put, write } from '../terminal/terminal.ts'
 
 interface Options {
   data?: string

@@ -1,12 +1,12 @@
-import { ConfigError, readConfig, settingDefaults } from '../../services/kit/config.ts'
-import { secretsFile } from '../../services/kit/secrets.ts'
+import { ConfigError, readConfig, settingDefaults } from '../../services/kit/process/config.ts'
+import { secretsFile } from '../../services/kit/process/secrets.ts'
+import { connect, PLACES } from '../client/connection.ts'
+import { currentContext, LOCAL } from '../client/contexts.ts'
+import { unreachable } from '../client/issuer.ts'
+import { dataDirOf, type Environment, knownEnvironment, SECRETS, withSecretsToBe } from '../client/settings.ts'
 import { does, leaf, noun, type Tool } from '../command.ts'
-import { connect, PLACES } from '../connection.ts'
-import { currentContext, LOCAL } from '../contexts.ts'
 import { EXIT } from '../exit.ts'
-import { unreachable } from '../issuer.ts'
-import type { Row } from '../output.ts'
-import { dataDirOf, type Environment, knownEnvironment, SECRETS, withSecretsToBe } from '../settings.ts'
+import type { Row } from '../terminal/output.ts'
 
 export function configCommand() {
   const config = noun('config', 'Show and check the settings')

@@ -1,8 +1,8 @@
+import { ofEach, overriding } from '../client/connection.ts'
+import { currentContext, LOCAL, listContexts, readContext, removeContext, useContext } from '../client/contexts.ts'
+import type { Environment } from '../client/settings.ts'
 import { does, leaf, noun } from '../command.ts'
-import { ofEach, overriding } from '../connection.ts'
-import { currentContext, LOCAL, listContexts, readContext, removeContext, useContext } from '../contexts.ts'
 import { EXIT, Failure } from '../exit.ts'
-import type { Environment } from '../settings.ts'
 
 const COLUMNS = ['name', 'current', 'auth', 'email', 'session_until']
 

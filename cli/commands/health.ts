@@ -1,8 +1,8 @@
+import { connect } from '../client/connection.ts'
+import { type Health, healthOfAll } from '../client/instance/health.ts'
 import { does, type Tool, verb } from '../command.ts'
-import { connect } from '../connection.ts'
 import { EXIT } from '../exit.ts'
-import { type Health, healthOfAll } from '../instance/health.ts'
-import { duration } from '../times.ts'
+import { duration } from '../terminal/times.ts'
 
 const COLUMNS = ['service', 'status', 'version', 'uptime_s', 'latency_ms', 'address']
 const AGAIN = 250

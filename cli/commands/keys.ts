@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
+import { endOfId } from '../client/refs.ts'
 import { does, leaf, noun, type Tool } from '../command.ts'
-import { endOfId } from '../refs.ts'
-import { confirm } from '../terminal.ts'
-import { toTheSecond } from '../times.ts'
+import { confirm } from '../terminal/terminal.ts'
+import { toTheSecond } from '../terminal/times.ts'
 
 const COLUMNS = ['kid', 'alg', 'created_at', 'status']
 

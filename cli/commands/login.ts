@@ -1,13 +1,22 @@
 import { version } from '../../package.json'
-import type { UserRead } from '../../services/kit/user.ts'
-import { Api } from '../client.ts'
+import type { UserRead } from '../../services/kit/schema/user.ts'
+import { Api } from '../client/api.ts'
+import {
+  addressesAt,
+  addressIn,
+  contextAt,
+  isLocal,
+  ofEach,
+  overriding,
+  PLACES,
+  type Place,
+} from '../client/connection.ts'
+import { alone, type Context, readContext, useContext, writeContext } from '../client/contexts.ts'
+import { endSession, kept, type Tokens } from '../client/session.ts'
 import { does, type Tool, verb } from '../command.ts'
-import { addressesAt, addressIn, contextAt, isLocal, ofEach, overriding, PLACES, type Place } from '../connection.ts'
-import { alone, type Context, readContext, useContext, writeContext } from '../contexts.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
-import { passwordKnown } from '../passwords.ts'
-import { endSession, kept, type Tokens } from '../session.ts'
-import { canAsk } from '../terminal.ts'
+import { passwordKnown } from '../terminal/passwords.ts'
+import { canAsk } from '../terminal/terminal.ts'
 
 interface Options {
   email?: string

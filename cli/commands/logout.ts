@@ -1,6 +1,6 @@
+import { alone, currentContext, readContext, removeContext } from '../client/contexts.ts'
+import { endSession } from '../client/session.ts'
 import { does, type Tool, verb } from '../command.ts'
-import { alone, currentContext, readContext, removeContext } from '../contexts.ts'
-import { endSession } from '../session.ts'
 
 export function logoutCommand() {
   return verb('logout', 'End the session of a context, and forget the context', [

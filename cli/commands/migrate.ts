@@ -1,5 +1,5 @@
+import { dataDirOf } from '../client/settings.ts'
 import { does, verb } from '../command.ts'
-import { dataDirOf } from '../settings.ts'
 
 export function migrateCommand() {
   return verb('migrate', 'Bring every database up to date', ['ch202 migrate --plan', 'ch202 migrate'])
@@ -7,8 +7,8 @@ export function migrateCommand() {
     .action(
       does(async ({ env, out }, { plan = false }: { plan?: boolean }) => {
         const [{ openDatabase, plannedMigrations }, { databases }] = await Promise.all([
-          import('../../db/sqlite.ts'),
-          import('../../db/databases.ts'),
+          import('../../db/sqlite/engine.ts'),
+          import('../../db/sqlite/databases.ts'),
         ])
         const items = databases(dataDirOf(env)).map(({ name, path, migrations }) => {
           const pending = plannedMigrations(path, migrations)

@@ -1,13 +1,13 @@
 import type { Command } from 'commander'
-import { segment } from '../client.ts'
+import { segment } from '../client/api.ts'
+import { forEachRef, ONE_REF, REFS, userOf } from '../client/refs.ts'
 import { collectNames, does, leaf, noun, type Tool } from '../command.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
-import { given } from '../given.ts'
-import { type Extent, list, listed } from '../lists.ts'
-import { asFailure, type Row } from '../output.ts'
-import { forEachRef, ONE_REF, REFS, userOf } from '../refs.ts'
-import { quoted } from '../shell.ts'
-import { confirm } from '../terminal.ts'
+import { type Extent, list, listed } from '../terminal/lists.ts'
+import { asFailure, type Row } from '../terminal/output.ts'
+import { quoted } from '../terminal/shell.ts'
+import { confirm } from '../terminal/terminal.ts'
+import { given } from '../without-undefined.ts'
 
 const COLUMNS = ['id', 'name', 'version', 'required_roles', 'requires']
 const COLUMNS_OF_USER = ['id', 'name', 'version', 'enabled', 'available', 'enabled_at']

@@ -1,6 +1,6 @@
 import { version } from '../../package.json'
 import { does, verb } from '../command.ts'
-import { write } from '../terminal.ts'
+import { write } from '../terminal/terminal.ts'
 
 export function openapiCommand() {
   const examples = ['ch202 openapi > openapi.json', 'ch202 openapi | head -c 200'] as const

@@ -1,8 +1,8 @@
+import { ask, isOf } from '../client/instance/answer.ts'
+import { type RunningService, runningServices } from '../client/instance/running.ts'
+import { dataDirOf } from '../client/settings.ts'
 import { does, type Tool, verb } from '../command.ts'
 import { usage } from '../exit.ts'
-import { ask, isOf } from '../instance/answer.ts'
-import { type RunningService, runningServices } from '../instance/running.ts'
-import { dataDirOf } from '../settings.ts'
 
 const COLUMNS = ['service', 'state', 'pid', 'address', 'started_at', 'rss_mb', 'cpu_s']
 

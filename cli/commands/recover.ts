@@ -1,14 +1,14 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Config } from '../../services/kit/config.ts'
 import { direct } from '../../services/kit/outgoing.ts'
+import type { Config } from '../../services/kit/process/config.ts'
+import { noteOf } from '../client/instance/note.ts'
+import { dataDirOf, type Environment, knownEnvironment, valuesOf } from '../client/settings.ts'
 import { does, type Tool, verb } from '../command.ts'
 import { EXIT, exitOf, Failure } from '../exit.ts'
-import { given } from '../given.ts'
-import { noteOf } from '../instance/note.ts'
-import { type PasswordOptions, passwordOf } from '../passwords.ts'
-import { dataDirOf, type Environment, knownEnvironment, valuesOf } from '../settings.ts'
-import { canAsk, confirm } from '../terminal.ts'
+import { type PasswordOptions, passwordOf } from '../terminal/passwords.ts'
+import { canAsk, confirm } from '../terminal/terminal.ts'
+import { given } from '../without-undefined.ts'
 
 interface Options extends PasswordOptions {
   create?: boolean
@@ -39,9 +39,9 @@ async function recover(tool: Tool, options: Options, email: string): Promise<voi
 
   const [{ recoverAdmin, tellAtOnce }, { openUsersStore }, { PasswordHasher }, { systemClock }, { systemRandom }] =
     await Promise.all([
-      import('../../services/recovery.ts'),
+      import('../../services/users/recovery.ts'),
       import('../../db/users/store.ts'),
-      import('../../services/kit/hasher.ts'),
+      import('../../services/kit/passwords/hasher.ts'),
       import('../../services/kit/clock.ts'),
       import('../../services/kit/random.ts'),
     ])
@@ -67,7 +67,7 @@ async function recover(tool: Tool, options: Options, email: string): Promise<voi
 
 /** The secrets have no part in it: whoever is locked out may not have them at hand. */
 async function settingsOf(env: Environment): Promise<Config> {
-  const { readConfig } = await import('../../services/kit/config.ts')
+  const { readConfig } = await import('../../services/kit/process/config.ts')
   const unused = { INTERNAL_API_KEY: 'unused', OPERATOR_API_KEY: 'unused too', CH202_SECRET: 'unused' }
   return readConfig({ ...knownEnvironment(env), ...unused, CH202_ENV: 'development' })
 }

@@ -1,11 +1,11 @@
 import { basename, resolve } from 'node:path'
-import type { Check } from '../../db/checks.ts'
-import { backupNamed, secretsOf, told } from '../backups.ts'
+import type { Check } from '../../db/sqlite/backup/checks.ts'
+import { runningServices } from '../client/instance/running.ts'
+import { dataDirOf } from '../client/settings.ts'
 import { does, type Tool, verb } from '../command.ts'
 import { EXIT, Failure } from '../exit.ts'
-import { runningServices } from '../instance/running.ts'
-import { dataDirOf } from '../settings.ts'
-import { confirm } from '../terminal.ts'
+import { confirm } from '../terminal/terminal.ts'
+import { backupNamed, secretsOf, told } from './backup/backups.ts'
 
 interface Options {
   to?: string
@@ -30,9 +30,9 @@ async function restore(tool: Tool, options: Options, name: string): Promise<void
   const target = options.to === undefined ? dataDirOf(env) : resolve(options.to)
   const path = backupNamed(tool, name)
   const [{ holdsData, restoreBackup }, { unfinishedRestore }, { signingKeyOpener }] = await Promise.all([
-    import('../../db/restore.ts'),
-    import('../../db/unfinished.ts'),
-    import('../../services/sealed.ts'),
+    import('../../db/sqlite/backup/restore.ts'),
+    import('../../db/sqlite/backup/interrupted.ts'),
+    import('../../services/auth/keys/can-unseal.ts'),
   ])
   process.umask(0o077)
   refuseWhileRunning(target)

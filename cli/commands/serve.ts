@@ -1,12 +1,12 @@
 import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { refuseUnreachable } from '../client/issuer.ts'
+import { settingsToServe } from '../client/settings.ts'
 import { does, type Tool, verb } from '../command.ts'
 import { EXIT, usage } from '../exit.ts'
-import { refuseUnreachable } from '../issuer.ts'
-import { sayNextSteps } from '../next-steps.ts'
-import { settingsToServe } from '../settings.ts'
-import { onStop } from '../signals.ts'
-import { write } from '../terminal.ts'
-import { onRunnerGone } from '../under-runner.ts'
+import { sayNextSteps } from '../runner/next-steps.ts'
+import { onRunnerGone } from '../runner/under-runner.ts'
+import { onStop } from '../terminal/signals.ts'
+import { write } from '../terminal/terminal.ts'
 
 export function serveCommand() {
   return verb('serve', 'Run all services, or those named, in this one process', ['ch202 serve', 'ch202 serve auth'])

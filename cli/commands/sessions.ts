@@ -1,11 +1,11 @@
 import type { Command } from 'commander'
+import { endOfId, ONE_REF, UUID, userOf } from '../client/refs.ts'
 import { does, leaf, noun, type Tool } from '../command.ts'
 import { EXIT, type Failure, usage } from '../exit.ts'
-import { type Extent, flags, list, listed, pages, type Query } from '../lists.ts'
-import { asFailure, failureRead, type ListPage, type Row, tell } from '../output.ts'
-import { endOfId, ONE_REF, UUID, userOf } from '../refs.ts'
-import { stopBetweenItems } from '../signals.ts'
-import { confirm, count, Progress, plain } from '../terminal.ts'
+import { type Extent, flags, list, listed, pages, type Query } from '../terminal/lists.ts'
+import { asFailure, failureRead, type ListPage, type Row, tell } from '../terminal/output.ts'
+import { stopBetweenItems } from '../terminal/signals.ts'
+import { confirm, count, Progress, plain } from '../terminal/terminal.ts'
 
 const COLUMNS = ['id', 'user_id', 'created_at', 'last_used_at', 'expires_at', 'ip', 'user_agent']
 

@@ -1,12 +1,12 @@
+import { type AddressOfAuth, refuseUnreachable } from '../client/issuer.ts'
+import { settingsToServe } from '../client/settings.ts'
 import { does, type Tool, verb } from '../command.ts'
 import { EXIT, usage } from '../exit.ts'
-import { type AddressOfAuth, refuseUnreachable } from '../issuer.ts'
-import { sayNextSteps } from '../next-steps.ts'
-import { ownArguments, procfileLines, runnable } from '../package/procfile.ts'
-import { type Line, Runner } from '../runner.ts'
-import { settingsToServe } from '../settings.ts'
-import { onStop } from '../signals.ts'
-import { note } from '../terminal.ts'
+import { sayNextSteps } from '../runner/next-steps.ts'
+import { type Line, Runner } from '../runner/runner.ts'
+import { onStop } from '../terminal/signals.ts'
+import { note } from '../terminal/terminal.ts'
+import { ownArguments, procfileLines, runnable } from './package/procfile.ts'
 
 export function startCommand() {
   return verb('start', 'Run every service of the Procfile, each in a process of its own', [

@@ -1,9 +1,9 @@
-import type { UserRead } from '../../services/kit/user.ts'
-import type { Api } from '../client.ts'
+import type { UserRead } from '../../services/kit/schema/user.ts'
+import type { Api } from '../client/api.ts'
+import { type Connection, type Credential, noCredential, PLACES, type Place } from '../client/connection.ts'
 import { does, type Tool, verb } from '../command.ts'
-import { type Connection, type Credential, noCredential, PLACES, type Place } from '../connection.ts'
 import { EXIT, Failure } from '../exit.ts'
-import { asFailure, failureRead, tell } from '../output.ts'
+import { asFailure, failureRead, tell } from '../terminal/output.ts'
 
 const PATIENCE = 5000
 

@@ -1,6 +1,6 @@
 import { version } from '../../package.json'
 import { does, verb } from '../command.ts'
-import { write } from '../terminal.ts'
+import { write } from '../terminal/terminal.ts'
 
 export function versionCommand() {
   return verb('version', 'Print the version', ['ch202 version', 'ch202 version -o json']).action(

@@ -1,13 +1,13 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { EVENT_TYPES, type EventType } from '../../services/kit/events.ts'
-import { segment } from '../client.ts'
+import { EVENT_TYPES, type EventType } from '../../services/kit/outbox/events.ts'
+import { segment } from '../client/api.ts'
+import { endOfId, UUID } from '../client/refs.ts'
 import { collectNames, does, leaf, noun, type Tool } from '../command.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
-import { given } from '../given.ts'
-import { type Extent, flags, list, listed } from '../lists.ts'
-import { asFailure } from '../output.ts'
-import { endOfId, UUID } from '../refs.ts'
-import { confirm } from '../terminal.ts'
+import { type Extent, flags, list, listed } from '../terminal/lists.ts'
+import { asFailure } from '../terminal/output.ts'
+import { confirm } from '../terminal/terminal.ts'
+import { given } from '../without-undefined.ts'
 
 /** What a terminal has room for: of both there is more in the other forms. */
 const COLUMNS = ['id', 'url', 'types', 'status']

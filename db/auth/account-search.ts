@@ -1,7 +1,7 @@
 import type { Database } from 'bun:sqlite'
 import { sql } from 'drizzle-orm'
-import { foldForSearch, searchTextOf } from '../../services/kit/search-text.ts'
-import { foldRows } from '../folded-rows.ts'
+import { foldForSearch, searchTextOf } from '../../services/kit/schema/search-text.ts'
+import { foldRows } from '../sqlite/folded-rows.ts'
 import { accounts } from './schema.ts'
 
 /** What a search of the password cache looks into: the email as it was typed and as it is compared, and the username. */

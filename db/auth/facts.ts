@@ -1,5 +1,5 @@
 import type { AuthStore } from '../../services/auth/store.ts'
-import type { Sqlite } from '../sqlite.ts'
+import type { Sqlite } from '../sqlite/engine.ts'
 
 export type Facts = ReturnType<typeof factStore>
 

@@ -1,9 +1,9 @@
 import { eq, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore, LoginFailures } from '../../services/auth/store.ts'
-import type { AuditEvent } from '../../services/kit/audit.ts'
-import { placeholders } from '../placeholders.ts'
-import type { Sqlite } from '../sqlite.ts'
+import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
+import type { Sqlite } from '../sqlite/engine.ts'
+import { placeholders } from '../sqlite/placeholders.ts'
 import type { Audit } from './audit.ts'
 import { loginFailures } from './schema.ts'
 

@@ -1,4 +1,4 @@
-import type { Migration } from '../sqlite.ts'
+import type { Migration } from '../sqlite/engine.ts'
 import { foldAccounts } from './account-search.ts'
 import { chainAudit } from './audit-chain.ts'
 import auth from './migrations/0001_auth.sql' with { type: 'text' }

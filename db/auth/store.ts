@@ -1,7 +1,7 @@
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore } from '../../services/auth/store.ts'
 import { limitStore } from '../limits.ts'
-import { openDatabase } from '../sqlite.ts'
+import { openDatabase } from '../sqlite/engine.ts'
 import { accountStore } from './accounts.ts'
 import { auditStore } from './audit.ts'
 import { deliveryStore } from './deliveries.ts'

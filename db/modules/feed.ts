@@ -1,5 +1,5 @@
 import type { ModulesStore } from '../../services/modules/store.ts'
-import type { Sqlite } from '../sqlite.ts'
+import type { Sqlite } from '../sqlite/engine.ts'
 import type { prepareStatements } from './statements.ts'
 
 /** What the feed of a module tells. The changes are numbered by triggers (`0002_feed.sql`): none can be forgotten. */

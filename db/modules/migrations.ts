@@ -1,4 +1,4 @@
-import type { Migration } from '../sqlite.ts'
+import type { Migration } from '../sqlite/engine.ts'
 import modules from './migrations/0001_modules.sql' with { type: 'text' }
 import feed from './migrations/0002_feed.sql' with { type: 'text' }
 

@@ -1,5 +1,5 @@
 import { drizzle } from 'drizzle-orm/bun-sqlite'
-import type { Sqlite } from '../sqlite.ts'
+import type { Sqlite } from '../sqlite/engine.ts'
 import * as schema from './schema.ts'
 import { prepareStatements } from './statements.ts'
 

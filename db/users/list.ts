@@ -1,9 +1,9 @@
 import { and, asc, desc, eq, getTableColumns, type SQL, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
-import type { PageRequest, Slice } from '../../services/kit/page.ts'
-import { foldForSearch } from '../../services/kit/search-text.ts'
+import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
+import { foldForSearch } from '../../services/kit/schema/search-text.ts'
 import type { UserFilter } from '../../services/users/store.ts'
-import { sliceOf, window } from '../pages.ts'
+import { sliceOf, window } from '../sqlite/page-bounds.ts'
 import * as schema from './schema.ts'
 import { BY_INDEX, contains, INDEX, inIndex } from './search.ts'
 

@@ -1,4 +1,4 @@
-import type { Migration } from '../sqlite.ts'
+import type { Migration } from '../sqlite/engine.ts'
 import users from './migrations/0001_users.sql' with { type: 'text' }
 import deletedIds from './migrations/0002_deleted_ids.sql' with { type: 'text' }
 import searchMerging from './migrations/0003_search_merging.sql' with { type: 'text' }

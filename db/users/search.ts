@@ -1,7 +1,7 @@
 import type { Database } from 'bun:sqlite'
 import { type SQL, sql } from 'drizzle-orm'
-import { searchTextOf } from '../../services/kit/search-text.ts'
-import { foldRows } from '../folded-rows.ts'
+import { searchTextOf } from '../../services/kit/schema/search-text.ts'
+import { foldRows } from '../sqlite/folded-rows.ts'
 import * as schema from './schema.ts'
 
 const { users } = schema

@@ -1,24 +1,25 @@
 import { Elysia, t } from 'elysia'
-import type { Access } from '../kit/access.ts'
-import { hasCredential } from '../kit/answer.ts'
-import { isUnreachable } from '../kit/base-url.ts'
+import type { Access } from '../kit/access/access.ts'
 import type { Caller } from '../kit/caller.ts'
 import { errorOf, REQUIRED } from '../kit/field-errors.ts'
-import type { guard } from '../kit/guard.ts'
-import { operation } from '../kit/operation.ts'
-import { pageErrors } from '../kit/page.ts'
+import type { guard } from '../kit/http/guard.ts'
+import { operation } from '../kit/http/openapi/operation.ts'
+import { hasCredential } from '../kit/http/response-headers.ts'
 import { invalidField } from '../kit/problem.ts'
-import { strict } from '../kit/schema.ts'
-import { registration, userRead } from '../kit/user.ts'
-import type { Rule } from '../kit/validation.ts'
-import { auditErrors, listAudit, listKeys, recordEvent, rotateKey } from './administration.ts'
+import { isUnreachable } from '../kit/process/base-url.ts'
+import { pageErrors } from '../kit/schema/page.ts'
+import { strict } from '../kit/schema/schema.ts'
+import { registration, userRead } from '../kit/schema/user.ts'
+import type { Rule } from '../kit/schema/validation.ts'
+import { cacheHealth, deleteUser, dropFromCache, listCache, syncCache, syncUser } from './accounts/password-cache.ts'
+import { noteEmailChange } from './challenges/email-change.ts'
+import { confirmReset, requestReset, resetErrors } from './challenges/password-reset.ts'
 import type { AuthContext } from './context.ts'
-import { noteEmailChange } from './email-change.ts'
-import { takeEvents } from './event-intake.ts'
-import { jwksMaxAge } from './key-rotation.ts'
-import { login, loginErrors, register, registrationErrors } from './login.ts'
-import { limitErrors, loginLimitOf, refusedErrors, refusedLoginsOf } from './login-trouble.ts'
-import type { MailQueue } from './mails.ts'
+import { auditErrors, listAudit, listKeys, recordEvent, rotateKey } from './keys/administration.ts'
+import { jwksMaxAge } from './keys/rotation.ts'
+import { limitErrors, loginLimitOf, refusedErrors, refusedLoginsOf } from './login/limits-admin.ts'
+import { login, loginErrors, register, registrationErrors } from './login/login.ts'
+import type { MailQueue } from './mail/queue.ts'
 import {
   auditBody,
   auditPage,
@@ -70,8 +71,7 @@ import {
   webhookList,
   webhookStatusBody,
 } from './model.ts'
-import { cacheHealth, deleteUser, dropFromCache, listCache, syncCache, syncUser } from './password-cache.ts'
-import { confirmReset, requestReset, resetErrors } from './password-reset.ts'
+import { introspect, me, revokeToken, validateToken } from './sessions/introspection.ts'
 import {
   listErrors,
   listSessions,
@@ -81,8 +81,7 @@ import {
   revokeSession,
   revokeSessions,
   whoseErrors,
-} from './sessions.ts'
-import { introspect, me, revokeToken, validateToken } from './tokens.ts'
+} from './sessions/sessions.ts'
 import {
   createWebhook,
   deleteWebhook,
@@ -91,7 +90,8 @@ import {
   replayDeliveries,
   setWebhookStatus,
   webhookErrors,
-} from './webhooks.ts'
+} from './webhooks/admin.ts'
+import { takeEvents } from './webhooks/ingest.ts'
 
 type Guarded = ReturnType<typeof guard>
 

@@ -1,8 +1,8 @@
 import { type Static, t } from 'elysia'
-import { EMAIL_MAX } from '../kit/email.ts'
-import { EVENT_TYPES } from '../kit/events.ts'
 import { mistyped } from '../kit/field-errors.ts'
-import { page, pageQuery, searchQuery } from '../kit/page.ts'
+import { EVENT_TYPES } from '../kit/outbox/events.ts'
+import { EMAIL_MAX } from '../kit/schema/email.ts'
+import { page, pageQuery, searchQuery } from '../kit/schema/page.ts'
 import {
   checked,
   email,
@@ -25,9 +25,9 @@ import {
   trimmed,
   uuid,
   whole,
-} from '../kit/schema.ts'
+} from '../kit/schema/schema.ts'
+import { newPassword, userRead } from '../kit/schema/user.ts'
 import { ofEachService } from '../kit/services.ts'
-import { newPassword, userRead } from '../kit/user.ts'
 
 const password = text({ least: 1, most: 256, controls: true, examples: ['correct horse battery'] })
 const tokenText = text({ least: 1, most: 8192, controls: true })

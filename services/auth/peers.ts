@@ -1,4 +1,4 @@
-import type { PasswordRecord, UserRead } from '../kit/user.ts'
+import type { PasswordRecord, UserRead } from '../kit/schema/user.ts'
 
 export interface NewUser {
   email: string

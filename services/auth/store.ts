@@ -1,9 +1,9 @@
-import type { AuditEvent } from '../kit/audit.ts'
-import type { RevokedBecause } from '../kit/event-schemas.ts'
-import type { Event, EventType } from '../kit/events.ts'
 import type { LimitStore } from '../kit/limits.ts'
-import type { PageRequest, Position, Slice } from '../kit/page.ts'
-import type { Revocation } from '../kit/revocations.ts'
+import type { AuditEvent } from '../kit/outbox/audit.ts'
+import type { Event, EventType } from '../kit/outbox/events.ts'
+import type { RevokedBecause } from '../kit/schema/events.ts'
+import type { PageRequest, Position, Slice } from '../kit/schema/page.ts'
+import type { Revocation } from '../kit/tokens/revocations.ts'
 
 /** What auth keeps of a user: a row of the password cache. Times are milliseconds since the epoch. */
 export interface Account {

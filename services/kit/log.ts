@@ -1,8 +1,8 @@
 import pino from 'pino'
-import type { Config } from './config.ts'
 import { logFile } from './log-file.ts'
 import { prettyStream } from './pretty-log.ts'
 import { Problem } from './problem.ts'
+import type { Config } from './process/config.ts'
 
 /**
  * What a line of the log may hold. A list of fields, never a whole object: what is not named here can't leak.

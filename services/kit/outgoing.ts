@@ -4,7 +4,7 @@ import { hostname } from 'node:os'
 /**
  * Every HTTP call of the program goes through this file, which decides whether a proxy may see it. Bun's `fetch` obeys
  * the variables below for every address, loopback too, unless the call itself forbids it, so no other file calls `fetch`
- * (`biome.json` and `tests/imports.test.ts` refuse it). Mail and AMQP use sockets, which know no proxy.
+ * (`biome.json` and `tests/code/imports.test.ts` refuse it). Mail and AMQP use sockets, which know no proxy.
  */
 const PROXY_VARIABLES = ['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY'].flatMap((name) => [name, name.toLowerCase()])
 

@@ -1,7 +1,7 @@
-import { auditNotice, by } from '../kit/audit.ts'
 import type { Caller } from '../kit/caller.ts'
 import type { Clock } from '../kit/clock.ts'
-import type { NewNotice } from '../kit/outbox.ts'
+import { auditNotice, by } from '../kit/outbox/audit.ts'
+import type { NewNotice } from '../kit/outbox/outbox.ts'
 import type { Random } from '../kit/random.ts'
 
 /**

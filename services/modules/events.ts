@@ -1,5 +1,5 @@
-import { type EventType, eventNotice } from '../kit/events.ts'
-import type { NewNotice } from '../kit/outbox.ts'
+import { type EventType, eventNotice } from '../kit/outbox/events.ts'
+import type { NewNotice } from '../kit/outbox/outbox.ts'
 import type { ModulesContext } from './library.ts'
 
 /**

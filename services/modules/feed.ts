@@ -1,6 +1,6 @@
+import type { ModulePage } from '../kit/access/module-gate.ts'
 import type { Clock } from '../kit/clock.ts'
-import { Followers, type Poll, strangersUntil } from '../kit/followers.ts'
-import type { ModulePage } from '../kit/module-gate.ts'
+import { Followers, type Poll, strangersUntil } from '../kit/feed/publisher.ts'
 import { Problem } from '../kit/problem.ts'
 import type { ModulesStore } from './store.ts'
 

@@ -1,7 +1,7 @@
 import { Elysia, t } from 'elysia'
-import type { guard } from '../kit/guard.ts'
-import { operation } from '../kit/operation.ts'
-import { pageErrors } from '../kit/page.ts'
+import type { guard } from '../kit/http/guard.ts'
+import { operation } from '../kit/http/openapi/operation.ts'
+import { pageErrors } from '../kit/schema/page.ts'
 import {
   disableModule,
   enableModule,

@@ -1,7 +1,7 @@
 import { type Static, t } from 'elysia'
 import { notAllowed } from '../kit/field-errors.ts'
-import { page, pageQuery } from '../kit/page.ts'
-import { checked, flag, integer, listOf, matching, strict, text, time, uuid } from '../kit/schema.ts'
+import { page, pageQuery } from '../kit/schema/page.ts'
+import { checked, flag, integer, listOf, matching, strict, text, time, uuid } from '../kit/schema/schema.ts'
 
 const MODULE_ID = /^[a-z0-9][a-z0-9-]{0,62}$/
 const ID_COMPLAINT = 'must be 1 to 63 lower-case letters, digits or dashes, and not begin with a dash'

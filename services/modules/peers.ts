@@ -1,5 +1,5 @@
-import type { AuditEvent } from '../kit/audit.ts'
-import type { Event } from '../kit/events.ts'
+import type { AuditEvent } from '../kit/outbox/audit.ts'
+import type { Event } from '../kit/outbox/events.ts'
 
 /** What modules needs of users. */
 export interface UsersPeer {

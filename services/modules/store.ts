@@ -1,5 +1,5 @@
-import type { NewNotice, OutboxStore } from '../kit/outbox.ts'
-import type { PageRequest, Slice } from '../kit/page.ts'
+import type { NewNotice, OutboxStore } from '../kit/outbox/outbox.ts'
+import type { PageRequest, Slice } from '../kit/schema/page.ts'
 
 /** A module of the library. Times are milliseconds since the epoch. */
 export interface Module {

@@ -1,12 +1,12 @@
 import { Elysia, t } from 'elysia'
-import type { guard } from '../kit/guard.ts'
-import { allowPauses, lines, readLines } from '../kit/lines.ts'
-import { linesOperation, operation } from '../kit/operation.ts'
-import { pageErrors } from '../kit/page.ts'
-import { strict } from '../kit/schema.ts'
-import { passwordRecord, userCreate, userRead } from '../kit/user.ts'
-import { type Rule, validator } from '../kit/validation.ts'
-import { exportUsers, importUsers } from './bulk.ts'
+import type { guard } from '../kit/http/guard.ts'
+import { allowPauses, lines, readLines } from '../kit/http/ndjson.ts'
+import { linesOperation, operation } from '../kit/http/openapi/operation.ts'
+import { pageErrors } from '../kit/schema/page.ts'
+import { strict } from '../kit/schema/schema.ts'
+import { passwordRecord, userCreate, userRead } from '../kit/schema/user.ts'
+import { type Rule, validator } from '../kit/schema/validation.ts'
+import { exportUsers, importUsers } from './bulk/bulk.ts'
 import {
   changePassword as changePasswordBody,
   changesQuery,
@@ -41,7 +41,7 @@ import {
   internalPasswordErrors,
   passwordOrHashErrors,
   setPasswordErrors,
-} from './rules.ts'
+} from './policy.ts'
 import {
   createUser,
   deleteUser,

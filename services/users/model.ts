@@ -1,6 +1,6 @@
 import { type Static, t } from 'elysia'
-import { EMAIL_MAX } from '../kit/email.ts'
-import { page, pageQuery, searchQuery } from '../kit/page.ts'
+import { EMAIL_MAX } from '../kit/schema/email.ts'
+import { page, pageQuery, searchQuery } from '../kit/schema/page.ts'
 import {
   count,
   email,
@@ -16,7 +16,7 @@ import {
   trimmed,
   uuid,
   whole,
-} from '../kit/schema.ts'
+} from '../kit/schema/schema.ts'
 import {
   name,
   newPassword,
@@ -29,7 +29,7 @@ import {
   userCreate,
   username,
   userRead,
-} from '../kit/user.ts'
+} from '../kit/schema/user.ts'
 
 const OPERATORS = 'Roles, status and email_verified are for operators'
 

@@ -1,6 +1,6 @@
-import type { AuditEvent } from '../kit/audit.ts'
-import type { Event } from '../kit/events.ts'
-import type { PasswordRecord } from '../kit/user.ts'
+import type { AuditEvent } from '../kit/outbox/audit.ts'
+import type { Event } from '../kit/outbox/events.ts'
+import type { PasswordRecord } from '../kit/schema/user.ts'
 
 /** What auth is told about a user beside the record, so that a change that it missed in between still takes effect. */
 export interface SyncedUser extends PasswordRecord {

@@ -1,6 +1,6 @@
 import type { LimitStore } from '../kit/limits.ts'
-import type { NewNotice, OutboxStore } from '../kit/outbox.ts'
-import type { PageRequest, Slice } from '../kit/page.ts'
+import type { NewNotice, OutboxStore } from '../kit/outbox/outbox.ts'
+import type { PageRequest, Slice } from '../kit/schema/page.ts'
 
 export type Status = 'active' | 'disabled'
 

@@ -1,9 +1,9 @@
 import { Elysia, t } from 'elysia'
-import type { guard } from '../kit/guard.ts'
-import { operation } from '../kit/operation.ts'
-import { credentialsV0, type UserRead, userV0 } from '../kit/user.ts'
-import type { Rule } from '../kit/validation.ts'
-import { creationErrors } from './rules.ts'
+import type { guard } from '../kit/http/guard.ts'
+import { operation } from '../kit/http/openapi/operation.ts'
+import { credentialsV0, type UserRead, userV0 } from '../kit/schema/user.ts'
+import type { Rule } from '../kit/schema/validation.ts'
+import { creationErrors } from './policy.ts'
 import { createUser, deleteUser, getUserNamed, type UsersContext } from './users.ts'
 
 /** The contract of version 0.0.1, at the root alone: other shapes, the same functions. */

@@ -1,6 +1,6 @@
 import { afterAll, expect, setDefaultTimeout, test } from 'bun:test'
-import { newEmail } from '../harness.ts'
-import { ch202, launch, ownSettings, temporary } from '../processes.ts'
+import { ch202, launch, ownSettings, temporary } from '../support/processes.ts'
+import { newEmail } from '../support/system.ts'
 
 setDefaultTimeout(20_000)
 

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { as, call, eventually, newEmail, PASSWORD } from '../harness.ts'
-import { openInstance } from './shell.ts'
+import { openInstance } from '../support/shell.ts'
+import { as, call, eventually, newEmail, PASSWORD } from '../support/system.ts'
 
 setDefaultTimeout(30_000)
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { as, call, PASSWORD } from '../harness.ts'
-import { openInstance } from './shell.ts'
+import { openInstance } from '../support/shell.ts'
+import { as, call, PASSWORD } from '../support/system.ts'
 
 setDefaultTimeout(60_000)
 

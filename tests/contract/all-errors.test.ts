@@ -1,11 +1,21 @@
 import { describe, expect, test } from 'bun:test'
 import { FIELD_CODES, type FieldError } from '../../services/kit/field-errors.ts'
-import { type Answer, as, call, createUser, type Name, newEmail, PASSWORD, registerUser, WAYS } from '../harness.ts'
 import { may, POLICY } from '../security/policy.ts'
 import { credentialsOf, requestOf, sceneFor, servedOperations } from '../security/scene.ts'
-import { mailedToken } from './reset-mail.ts'
-import { running } from './running.ts'
-import { expectOAuthProblem, expectProblem, OAUTH_CALL } from './shapes.ts'
+import { mailedToken } from '../support/reset-mail.ts'
+import { running } from '../support/running.ts'
+import { expectOAuthProblem, expectProblem, OAUTH_CALL } from '../support/shapes.ts'
+import {
+  type Answer,
+  as,
+  call,
+  createUser,
+  type Name,
+  newEmail,
+  PASSWORD,
+  registerUser,
+  WAYS,
+} from '../support/system.ts'
 
 const CANARY = 'canary-7Qw9xT2r'
 const HASH = `$2b$04$${'a'.repeat(53)}`

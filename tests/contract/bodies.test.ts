@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { as, call, createUser, registerUser, type System, startSystem, WAYS } from '../harness.ts'
+import { as, call, createUser, registerUser, type System, startSystem, WAYS } from '../support/system.ts'
 
 describe.each(WAYS)('bodies, %s', (way) => {
   let system: System

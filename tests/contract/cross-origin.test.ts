@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'bun:test'
 import { SERVICE_NAMES } from '../../services/kit/services.ts'
-import { as, call, type Name, newEmail, PASSWORD, WAYS } from '../harness.ts'
 import { isInternal, POLICY } from '../security/policy.ts'
-import { request } from '../sockets.ts'
-import { running } from './running.ts'
+import { running } from '../support/running.ts'
+import { request } from '../support/sockets.ts'
+import { as, call, type Name, newEmail, PASSWORD, WAYS } from '../support/system.ts'
 
 const ORIGINS = [
   'https://app.example.org',

@@ -1,5 +1,8 @@
 import { afterAll, describe, expect, test } from 'bun:test'
 import { createServer } from 'node:net'
+import { mailedToken, mailsTo } from '../support/reset-mail.ts'
+import { running } from '../support/running.ts'
+import { expectProblem } from '../support/shapes.ts'
 import {
   type Answer,
   as,
@@ -12,10 +15,7 @@ import {
   PASSWORD,
   registerUser,
   WAYS,
-} from '../harness.ts'
-import { mailedToken, mailsTo } from './reset-mail.ts'
-import { running } from './running.ts'
-import { expectProblem } from './shapes.ts'
+} from '../support/system.ts'
 
 const OTHER = 'quite another password'
 const LINES = { ...as.operator, 'content-type': 'application/x-ndjson' }

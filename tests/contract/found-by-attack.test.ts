@@ -11,7 +11,7 @@ import {
   startSystem,
   WAYS,
   whereApart,
-} from '../harness.ts'
+} from '../support/system.ts'
 
 const GRACE = 2000
 const OTHER = 'another long phrase'

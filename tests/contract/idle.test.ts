@@ -3,10 +3,19 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { readConfig } from '../../services/kit/config.ts'
+import { readConfig } from '../../services/kit/process/config.ts'
 import { serve } from '../../services/serve.ts'
-import { as, call, INTERNAL_KEY, newEmail, OPERATOR_KEY, PASSWORD, type System, startSystem } from '../harness.ts'
-import { ownSettings, ROOT } from '../processes.ts'
+import { ownSettings, ROOT } from '../support/processes.ts'
+import {
+  as,
+  call,
+  INTERNAL_KEY,
+  newEmail,
+  OPERATOR_KEY,
+  PASSWORD,
+  type System,
+  startSystem,
+} from '../support/system.ts'
 
 setDefaultTimeout(90_000)
 

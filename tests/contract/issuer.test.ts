@@ -3,8 +3,8 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { as, call, freePort, registerUser, startSystem } from '../harness.ts'
-import { ch202, launch, ownSettings } from '../processes.ts'
+import { ch202, launch, ownSettings } from '../support/processes.ts'
+import { as, call, freePort, registerUser, startSystem } from '../support/system.ts'
 
 setDefaultTimeout(60_000)
 

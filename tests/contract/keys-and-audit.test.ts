@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'bun:test'
 import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
-import { type Answer, as, call, createUser, logIn, newEmail, PASSWORD, registerUser, WAYS } from '../harness.ts'
-import { all, askEach } from './each-service.ts'
-import { mailedToken } from './reset-mail.ts'
-import { form, running } from './running.ts'
-import { expectFields, expectProblem, FIELDS, TIME, UUID } from './shapes.ts'
+import { all, askEach } from '../support/each-service.ts'
+import { mailedToken } from '../support/reset-mail.ts'
+import { form, running } from '../support/running.ts'
+import { expectFields, expectProblem, FIELDS, TIME, UUID } from '../support/shapes.ts'
+import { type Answer, as, call, createUser, logIn, newEmail, PASSWORD, registerUser, WAYS } from '../support/system.ts'
 
 type Event = Record<string, unknown> & { type: string; detail: Record<string, unknown> }
 

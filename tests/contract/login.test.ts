@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
-import { as, createUser, logIn, newEmail, PASSWORD, registerUser, WAYS } from '../harness.ts'
-import { all, askEach } from './each-service.ts'
-import { running } from './running.ts'
-import { expectFields, expectProblem, FIELDS, TIME, UUID } from './shapes.ts'
+import { all, askEach } from '../support/each-service.ts'
+import { running } from '../support/running.ts'
+import { expectFields, expectProblem, FIELDS, TIME, UUID } from '../support/shapes.ts'
+import { as, createUser, logIn, newEmail, PASSWORD, registerUser, WAYS } from '../support/system.ts'
 
 const WRONG = 'not the right password'
 

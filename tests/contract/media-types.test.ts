@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'bun:test'
-import { type Answer, as, call, createUser, WAYS } from '../harness.ts'
 import { may, POLICY } from '../security/policy.ts'
 import { credentialsOf, requestOf, sceneFor, servedOperations } from '../security/scene.ts'
-import { running } from './running.ts'
-import { expectOAuthProblem, expectProblem, OAUTH_CALL } from './shapes.ts'
+import { running } from '../support/running.ts'
+import { expectOAuthProblem, expectProblem, OAUTH_CALL } from '../support/shapes.ts'
+import { type Answer, as, call, createUser, WAYS } from '../support/system.ts'
 
 const CANARY = 'canary-7Qw9xT2r'
 const FORM = 'application/x-www-form-urlencoded'

@@ -1,7 +1,17 @@
 import { describe, expect, test } from 'bun:test'
-import { as, call, createUser, eventually, logIn, registerUser, type TestUser, WAYS, whereApart } from '../harness.ts'
-import { running } from './running.ts'
-import { expectFields, expectProblem, FIELDS, TIME } from './shapes.ts'
+import { running } from '../support/running.ts'
+import { expectFields, expectProblem, FIELDS, TIME } from '../support/shapes.ts'
+import {
+  as,
+  call,
+  createUser,
+  eventually,
+  logIn,
+  registerUser,
+  type TestUser,
+  WAYS,
+  whereApart,
+} from '../support/system.ts'
 
 const NO_ONE = '0198c0de-0000-7000-8000-000000000000'
 const MODULE = [

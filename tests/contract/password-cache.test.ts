@@ -1,8 +1,18 @@
 import { describe, expect, test } from 'bun:test'
-import { type Answer, as, createUser, eventually, logIn, newEmail, PASSWORD, registerUser, WAYS } from '../harness.ts'
-import { all, askEach } from './each-service.ts'
-import { running } from './running.ts'
-import { expectFields, expectProblem, FIELDS, TIME } from './shapes.ts'
+import { all, askEach } from '../support/each-service.ts'
+import { running } from '../support/running.ts'
+import { expectFields, expectProblem, FIELDS, TIME } from '../support/shapes.ts'
+import {
+  type Answer,
+  as,
+  createUser,
+  eventually,
+  logIn,
+  newEmail,
+  PASSWORD,
+  registerUser,
+  WAYS,
+} from '../support/system.ts'
 
 const OTHER = 'quite another one'
 

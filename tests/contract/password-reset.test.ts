@@ -2,6 +2,11 @@ import { afterAll, describe, expect, test } from 'bun:test'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { SMTPServer } from 'smtp-server'
+import { all, askEach } from '../support/each-service.ts'
+import { mailedToken, mailsTo, readMail, resetLinkIn } from '../support/reset-mail.ts'
+import { running } from '../support/running.ts'
+import { expectFields, expectProblem } from '../support/shapes.ts'
+import { request as rawRequest } from '../support/sockets.ts'
 import {
   as,
   call,
@@ -16,12 +21,7 @@ import {
   startSystem,
   type TestUser,
   WAYS,
-} from '../harness.ts'
-import { request as rawRequest } from '../sockets.ts'
-import { all, askEach } from './each-service.ts'
-import { mailedToken, mailsTo, readMail, resetLinkIn } from './reset-mail.ts'
-import { running } from './running.ts'
-import { expectFields, expectProblem } from './shapes.ts'
+} from '../support/system.ts'
 
 const NEW = 'a wholly new password'
 

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { openUsersStore } from '../../db/users/store.ts'
-import type { NewNotice } from '../../services/kit/outbox.ts'
-import { changed, deleted } from '../../services/users/announcements.ts'
+import type { NewNotice } from '../../services/kit/outbox/outbox.ts'
+import { changed, deleted } from '../../services/users/outbox.ts'
 import type { User } from '../../services/users/store.ts'
+import { running } from '../support/running.ts'
+import { expectProblem } from '../support/shapes.ts'
 import {
   as,
   createUser,
@@ -15,9 +17,7 @@ import {
   type TestUser,
   WAYS,
   whereApart,
-} from '../harness.ts'
-import { running } from './running.ts'
-import { expectProblem } from './shapes.ts'
+} from '../support/system.ts'
 
 const OTHER = 'quite another secret'
 const SECOND = 1000

@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
 import { SERVICE_NAMES } from '../../services/kit/services.ts'
-import { createUser, OPERATOR_KEY, type TestUser, WAYS } from '../harness.ts'
-import { type RawAnswer, request } from '../sockets.ts'
-import { running } from './running.ts'
+import { running } from '../support/running.ts'
+import { type RawAnswer, request } from '../support/sockets.ts'
+import { createUser, OPERATOR_KEY, type TestUser, WAYS } from '../support/system.ts'
 
 /** A request line with its target, and the headers that say (or don't) which host is meant. */
 interface Head {

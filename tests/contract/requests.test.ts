@@ -1,9 +1,9 @@
 import { Database } from 'bun:sqlite'
 import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { as, call, createUser, eventually, type Name, newEmail, PASSWORD, WAYS, whereApart } from '../harness.ts'
-import { running } from './running.ts'
-import { expectFields, expectProblem, FIELDS, UUID } from './shapes.ts'
+import { running } from '../support/running.ts'
+import { expectFields, expectProblem, FIELDS, UUID } from '../support/shapes.ts'
+import { as, call, createUser, eventually, type Name, newEmail, PASSWORD, WAYS, whereApart } from '../support/system.ts'
 
 const SECRET = 'canary of a password'
 const JSON_TYPE = { 'content-type': 'application/json' }

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
-import { as, eventually, type Name, registerUser, WAYS } from '../harness.ts'
-import { all, askEach } from './each-service.ts'
-import { running } from './running.ts'
-import { expectProblem } from './shapes.ts'
+import { all, askEach } from '../support/each-service.ts'
+import { running } from '../support/running.ts'
+import { expectProblem } from '../support/shapes.ts'
+import { as, eventually, type Name, registerUser, WAYS } from '../support/system.ts'
 
 describe.each(WAYS)('a restart of auth, %s', (way) => {
   const here = running(way)

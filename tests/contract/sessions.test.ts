@@ -1,6 +1,10 @@
 import { describe, expect, test } from 'bun:test'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { all, askEach } from '../support/each-service.ts'
+import { mailedToken } from '../support/reset-mail.ts'
+import { form, running } from '../support/running.ts'
+import { expectFields, expectProblem, FIELDS, TIME } from '../support/shapes.ts'
 import {
   type Answer,
   as,
@@ -12,11 +16,7 @@ import {
   type System,
   type TestUser,
   WAYS,
-} from '../harness.ts'
-import { all, askEach } from './each-service.ts'
-import { mailedToken } from './reset-mail.ts'
-import { form, running } from './running.ts'
-import { expectFields, expectProblem, FIELDS, TIME } from './shapes.ts'
+} from '../support/system.ts'
 
 type Tokens = TestUser['tokens']
 

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
-import { type Answer, as, eventually, registerUser, type TestUser, WAYS } from '../harness.ts'
-import { all, askEach } from './each-service.ts'
-import { form, running } from './running.ts'
-import { expectProblem } from './shapes.ts'
+import { all, askEach } from '../support/each-service.ts'
+import { form, running } from '../support/running.ts'
+import { expectProblem } from '../support/shapes.ts'
+import { type Answer, as, eventually, registerUser, type TestUser, WAYS } from '../support/system.ts'
 
 /** The lifetimes that are settings, in real time; with a clock that is set, all of them stand in `time.test.ts`. */
 describe.each(WAYS)('lifetimes of seconds, %s', (way) => {

@@ -12,11 +12,11 @@ import {
   jwtVerify,
 } from 'jose'
 import * as oauth from 'oauth4webapi'
-import { as, call, createUser, PASSWORD, registerUser, type System, WAYS } from '../harness.ts'
-import { all, askEach } from './each-service.ts'
-import { encode, type Json, resigned, SECRET, signed, signingKey } from './forged-tokens.ts'
-import { form, type Options, running } from './running.ts'
-import { expectFields, expectOAuthProblem, expectProblem, FIELDS } from './shapes.ts'
+import { all, askEach } from '../support/each-service.ts'
+import { encode, type Json, resigned, SECRET, signed, signingKey } from '../support/forged-tokens.ts'
+import { form, type Options, running } from '../support/running.ts'
+import { expectFields, expectOAuthProblem, expectProblem, FIELDS } from '../support/shapes.ts'
+import { as, call, createUser, PASSWORD, registerUser, type System, WAYS } from '../support/system.ts'
 
 const CLAIMS = ['iss', 'sub', 'aud', 'exp', 'iat', 'jti', 'sid', 'email', 'roles', 'client_id', 'ver']
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'

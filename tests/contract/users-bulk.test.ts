@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'bun:test'
+import { type Client, running } from '../support/running.ts'
+import { expectFields, expectProblem, FIELDS, UUID } from '../support/shapes.ts'
 import {
   type Answer,
   as,
@@ -11,9 +13,7 @@ import {
   registerUser,
   startSystem,
   WAYS,
-} from '../harness.ts'
-import { type Client, running } from './running.ts'
-import { expectFields, expectProblem, FIELDS, UUID } from './shapes.ts'
+} from '../support/system.ts'
 
 const TYPE = 'application/x-ndjson'
 const HASH = `$2b$04$${'a'.repeat(53)}`

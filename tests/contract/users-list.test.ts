@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
-import { type Answer, as, createUser, registerUser, WAYS } from '../harness.ts'
-import { running } from './running.ts'
-import { expectFields, expectProblem, FIELDS } from './shapes.ts'
+import { running } from '../support/running.ts'
+import { expectFields, expectProblem, FIELDS } from '../support/shapes.ts'
+import { type Answer, as, createUser, registerUser, WAYS } from '../support/system.ts'
 
 /** Nobody logs in with it: not to be made anew for each. */
 const HASH = `$2b$04$${'a'.repeat(53)}`

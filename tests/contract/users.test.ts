@@ -1,7 +1,17 @@
 import { describe, expect, test } from 'bun:test'
-import { as, call, createUser, logIn, newEmail, PASSWORD, registerUser, type TestUser, WAYS } from '../harness.ts'
-import { running } from './running.ts'
-import { expectFields, expectProblem, FIELDS, TIME, UUID } from './shapes.ts'
+import { running } from '../support/running.ts'
+import { expectFields, expectProblem, FIELDS, TIME, UUID } from '../support/shapes.ts'
+import {
+  as,
+  call,
+  createUser,
+  logIn,
+  newEmail,
+  PASSWORD,
+  registerUser,
+  type TestUser,
+  WAYS,
+} from '../support/system.ts'
 
 const NO_ONE = '0198c0de-0000-7000-8000-000000000000'
 const OTHER = 'quite another secret'

@@ -1,6 +1,15 @@
 import { afterAll, beforeAll } from 'bun:test'
 import { generateKeyPairSync, sign } from 'node:crypto'
-import { type Answer, call, eventually, mails, type Name, type System, startSystem, type Way } from '../harness.ts'
+import {
+  type Answer,
+  call,
+  eventually,
+  mails,
+  type Name,
+  type System,
+  startSystem,
+  type Way,
+} from '../support/system.ts'
 
 type Options = NonNullable<Parameters<typeof call>[2]>
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { DAY, HOUR, MINUTE, SECOND } from '../../services/kit/clock.ts'
-import { expectProblem } from '../contract/shapes.ts'
-import { as, eventually, newEmail, PASSWORD } from '../harness.ts'
+import { expectProblem } from '../support/shapes.ts'
+import { as, eventually, newEmail, PASSWORD } from '../support/system.ts'
 import { InstanceInTime } from './instance-in-time.ts'
 
 setDefaultTimeout(30_000)

@@ -14,11 +14,11 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { databases } from '../../db/databases.ts'
-import { openDatabase } from '../../db/sqlite.ts'
-import { expectProblem } from '../contract/shapes.ts'
-import { as, call, eventually, INTERNAL_KEY, newEmail, OPERATOR_KEY, PASSWORD } from '../harness.ts'
-import { launch, ownSettings, temporary } from '../processes.ts'
+import { databases } from '../../db/sqlite/databases.ts'
+import { openDatabase } from '../../db/sqlite/engine.ts'
+import { launch, ownSettings, temporary } from '../support/processes.ts'
+import { expectProblem } from '../support/shapes.ts'
+import { as, call, eventually, INTERNAL_KEY, newEmail, OPERATOR_KEY, PASSWORD } from '../support/system.ts'
 import { endAndRemove } from './left-behind.ts'
 
 setDefaultTimeout(30_000)

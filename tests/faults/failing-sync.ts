@@ -1,7 +1,7 @@
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { eventually } from '../harness.ts'
-import { launch, type Running } from '../processes.ts'
+import { launch, type Running } from '../support/processes.ts'
+import { eventually } from '../support/system.ts'
 
 /** A process whose fsync a test can let fail, or take its time. */
 export interface Syncing {

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { expectProblem } from '../contract/shapes.ts'
-import { as, call, newEmail, PASSWORD } from '../harness.ts'
-import { ownSettings, temporary } from '../processes.ts'
+import { ownSettings, temporary } from '../support/processes.ts'
+import { expectProblem } from '../support/shapes.ts'
+import { as, call, newEmail, PASSWORD } from '../support/system.ts'
 import { preloaded, type Syncing, straced } from './failing-sync.ts'
 import { endAndRemove } from './left-behind.ts'
 

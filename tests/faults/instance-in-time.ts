@@ -2,11 +2,11 @@ import { spyOn } from 'bun:test'
 import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Mail } from '../../services/auth/mailer.ts'
+import type { Mail } from '../../services/auth/mail/transport.ts'
 import type { Clock } from '../../services/kit/clock.ts'
-import { readConfig } from '../../services/kit/config.ts'
+import { readConfig } from '../../services/kit/process/config.ts'
 import { type Served, serve } from '../../services/serve.ts'
-import { type Answer, call, INTERNAL_KEY, OPERATOR_KEY } from '../harness.ts'
+import { type Answer, call, INTERNAL_KEY, OPERATOR_KEY } from '../support/system.ts'
 
 const FILES = ['auth', 'users', 'modules'].flatMap((name) => [`${name}.sqlite`, `${name}.sqlite-wal`])
 

@@ -1,5 +1,5 @@
 import { describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { startSystem, WAYS } from '../harness.ts'
+import { startSystem, WAYS } from '../support/system.ts'
 import { killRounds } from './rounds.ts'
 
 setDefaultTimeout(60_000)

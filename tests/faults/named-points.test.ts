@@ -1,9 +1,10 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { openDatabase } from '../../db/sqlite.ts'
+import { openDatabase } from '../../db/sqlite/engine.ts'
 import { usersMigrations } from '../../db/users/migrations.ts'
 import { openUsersStore } from '../../db/users/store.ts'
+import { launch, ownSettings, temporary } from '../support/processes.ts'
 import {
   as,
   call,
@@ -16,8 +17,7 @@ import {
   startSystem,
   type TestUser,
   WAYS,
-} from '../harness.ts'
-import { launch, ownSettings, temporary } from '../processes.ts'
+} from '../support/system.ts'
 
 setDefaultTimeout(60_000)
 

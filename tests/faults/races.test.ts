@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { type System, startSystem, WAYS } from '../harness.ts'
+import { type System, startSystem, WAYS } from '../support/system.ts'
 import { RACES, repeated } from './races.ts'
 
 setDefaultTimeout(60_000)

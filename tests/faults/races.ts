@@ -1,4 +1,4 @@
-import { as, call, createUser, type System, type TestUser } from '../harness.ts'
+import { as, call, createUser, type System, type TestUser } from '../support/system.ts'
 
 const CLIENTS = 50
 

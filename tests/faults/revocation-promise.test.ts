@@ -1,7 +1,7 @@
 import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { join } from 'node:path'
-import { all, askEach } from '../contract/each-service.ts'
+import { all, askEach } from '../support/each-service.ts'
 import {
   type Answer,
   as,
@@ -13,7 +13,7 @@ import {
   type System,
   startSystem,
   type TestUser,
-} from '../harness.ts'
+} from '../support/system.ts'
 import { type Between, startProxy } from './proxy.ts'
 
 /** `LOGOUTS=1000`: as long as the promise is to be measured, with its figures. */

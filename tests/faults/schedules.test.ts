@@ -10,7 +10,7 @@ import {
   type System,
   startSystem,
   type TestUser,
-} from '../harness.ts'
+} from '../support/system.ts'
 import { type Between, type Fate, startProxy } from './proxy.ts'
 
 setDefaultTimeout(120_000)

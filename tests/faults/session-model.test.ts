@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import fc from 'fast-check'
 import { HOUR, SECOND } from '../../services/kit/clock.ts'
-import { as } from '../harness.ts'
+import { as } from '../support/system.ts'
 import { InstanceInTime } from './instance-in-time.ts'
 import { type Access, differs, SETTINGS, type Session } from './session-model.ts'
 import { CODES, SessionSteps, step } from './session-steps.ts'

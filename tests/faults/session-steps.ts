@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { HOUR, MINUTE, SECOND } from '../../services/kit/clock.ts'
-import { resetLinkIn } from '../contract/reset-mail.ts'
-import { type Answer, as, eventually, newEmail, PASSWORD } from '../harness.ts'
+import { resetLinkIn } from '../support/reset-mail.ts'
+import { type Answer, as, eventually, newEmail, PASSWORD } from '../support/system.ts'
 import type { InstanceInTime } from './instance-in-time.ts'
 import {
   type Access,

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { cpSync, readdirSync } from 'node:fs'
-import { as, call, eventually, newEmail, PASSWORD } from '../harness.ts'
-import { launch, ownSettings, processesWith, type Running, temporary } from '../processes.ts'
+import { launch, ownSettings, processesWith, type Running, temporary } from '../support/processes.ts'
+import { as, call, eventually, newEmail, PASSWORD } from '../support/system.ts'
 import { KeepAlive, type Outcome } from './keep-alive.ts'
 import { endAndRemove } from './left-behind.ts'
 

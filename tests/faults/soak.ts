@@ -2,7 +2,7 @@
  * The long form of the fault tests, `bun run soak`: kills under load until 100,000 writes were acknowledged, and each
  * race a thousand times. Ends with a line of figures; its exit status is 1 when anything differed.
  */
-import { startSystem, WAYS } from '../harness.ts'
+import { startSystem, WAYS } from '../support/system.ts'
 import { RACES, repeated } from './races.ts'
 import { killRounds } from './rounds.ts'
 

@@ -1,4 +1,4 @@
-import { type Answer, as, call, type System } from '../harness.ts'
+import { type Answer, as, call, type System } from '../support/system.ts'
 import { takeResetToken } from './mail.ts'
 import { namesIn } from './prepared.ts'
 import type { Caller, Drawn } from './requests.ts'

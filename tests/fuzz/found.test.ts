@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { as, call, type System, startSystem } from '../harness.ts'
 import { codesOf, type OpenApiDocument, operationsOf } from '../openapi/document.ts'
+import { as, call, type System, startSystem } from '../support/system.ts'
 
 /** Longer than a field's name, shorter than what is cut. */
 const SECRET = 'canary-7Qw9xT2r-canary-7Qw9xT2r-canary'

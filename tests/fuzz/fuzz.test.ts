@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { WAYS } from '../harness.ts'
+import { WAYS } from '../support/system.ts'
 import { fuzz, type Plan } from './run.ts'
 
 const REQUESTS = 10_000

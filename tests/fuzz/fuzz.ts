@@ -4,7 +4,7 @@
  * again. Ends with a summary; the exit status is 1 when an answer was not as documented.
  */
 import { parseArgs } from 'node:util'
-import { WAYS, type Way } from '../harness.ts'
+import { WAYS, type Way } from '../support/system.ts'
 import { fuzz, noFigures, type Outcome, type Plan } from './run.ts'
 
 const { values } = parseArgs({

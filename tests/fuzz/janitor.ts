@@ -1,4 +1,4 @@
-import { as, call, type System } from '../harness.ts'
+import { as, call, type System } from '../support/system.ts'
 import { BASE } from './cast.ts'
 import { dropOldMails } from './mail.ts'
 

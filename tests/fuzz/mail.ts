@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync, statSync, unlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import type { System } from '../harness.ts'
+import type { System } from '../support/system.ts'
 
 const MAIL_AGE = 5000
 

@@ -1,5 +1,5 @@
-import { call } from '../harness.ts'
-import { exchange } from '../sockets.ts'
+import { exchange } from '../support/sockets.ts'
+import { call } from '../support/system.ts'
 import type { Prepared } from './prepared.ts'
 import { rawShape } from './raw.ts'
 import type { Drawn } from './requests.ts'

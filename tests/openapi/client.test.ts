@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { newEmail, PASSWORD, type System, startSystem, WAYS } from '../harness.ts'
+import { newEmail, PASSWORD, type System, startSystem, WAYS } from '../support/system.ts'
 
 const ROOT = join(import.meta.dir, '..', '..')
 const GENERATED = join(ROOT, 'tests', '.generated')

@@ -1,10 +1,10 @@
 import Ajv, { type ValidateFunction } from 'ajv/dist/2020'
 import formats from 'ajv-formats'
-import { isEmail } from '../../services/kit/email.ts'
-import type { OpenApiDocument, Paths } from '../../services/kit/openapi.ts'
+import type { OpenApiDocument, Paths } from '../../services/kit/http/openapi/document.ts'
 import type { ProblemCode } from '../../services/kit/problem.ts'
+import { isEmail } from '../../services/kit/schema/email.ts'
 
-export type { OpenApiDocument } from '../../services/kit/openapi.ts'
+export type { OpenApiDocument } from '../../services/kit/http/openapi/document.ts'
 
 type Operation = Paths[string][string]
 

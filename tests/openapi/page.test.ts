@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { existsSync } from 'node:fs'
 import { type Browser, chromium } from 'playwright-core'
-import { call, type System, startSystem, WAYS } from '../harness.ts'
+import { call, type System, startSystem, WAYS } from '../support/system.ts'
 import { type OpenApiDocument, operationsOf } from './document.ts'
 
 const PLACES = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { resetLinkIn } from '../contract/reset-mail.ts'
+import { ownedValues, turnOnModules } from '../support/owned.ts'
+import { resetLinkIn } from '../support/reset-mail.ts'
 import {
   as,
   call,
@@ -12,8 +13,7 @@ import {
   startSystem,
   type TestUser,
   WAYS,
-} from '../harness.ts'
-import { ownedValues, turnOnModules } from '../owned.ts'
+} from '../support/system.ts'
 import { type Documented, operationsOf } from './document.ts'
 import { type Complaint, judge, LINES } from './judge.ts'
 import { CONTRACT } from './operations.ts'

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { SERVICE_NAMES } from '../../services/kit/services.ts'
-import { OAUTH_CALL } from '../contract/shapes.ts'
+import { ownedValues } from '../support/owned.ts'
+import { OAUTH_CALL } from '../support/shapes.ts'
 import {
   type Answer,
   as,
@@ -13,8 +14,7 @@ import {
   type System,
   startSystem,
   type TestUser,
-} from '../harness.ts'
-import { ownedValues } from '../owned.ts'
+} from '../support/system.ts'
 import { CALLERS, type Caller, may, POLICY } from './policy.ts'
 import { credentialsOf, newModule, requestOf, type Scene, type Served, sceneFor, servedOperations } from './scene.ts'
 

@@ -2,8 +2,9 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, spyOn, test }
 import * as crypto from 'node:crypto'
 import { Elysia } from 'elysia'
 import { ClientAddress } from '../../services/kit/client-address.ts'
-import { guard } from '../../services/kit/guard.ts'
+import { guard } from '../../services/kit/http/guard.ts'
 import { Problem } from '../../services/kit/problem.ts'
+import { request } from '../support/sockets.ts'
 import {
   type Answer,
   as,
@@ -17,8 +18,7 @@ import {
   registerUser,
   type System,
   startSystem,
-} from '../harness.ts'
-import { request } from '../sockets.ts'
+} from '../support/system.ts'
 
 setDefaultTimeout(60_000)
 

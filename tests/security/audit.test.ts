@@ -1,8 +1,10 @@
 import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { join } from 'node:path'
-import { mailedToken } from '../contract/reset-mail.ts'
-import { running } from '../contract/running.ts'
+import { ch202, ownSettings } from '../support/processes.ts'
+import { mailedToken } from '../support/reset-mail.ts'
+import { running } from '../support/running.ts'
+import { request } from '../support/sockets.ts'
 import {
   type Answer,
   as,
@@ -17,9 +19,7 @@ import {
   type System,
   startSystem,
   type TestUser,
-} from '../harness.ts'
-import { ch202, ownSettings } from '../processes.ts'
-import { request } from '../sockets.ts'
+} from '../support/system.ts'
 import { credentialsOf, newModule, requestOf, type Scene, type Served, sceneFor, servedOperations } from './scene.ts'
 
 setDefaultTimeout(30_000)

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { call, type Name, type System } from '../harness.ts'
+import { call, type Name, type System } from '../support/system.ts'
 import { CALLERS, type Caller, may, POLICY } from './policy.ts'
 import { credentialsOf, outlasting, requestOf, type Scene, type Served, sceneFor } from './scene.ts'
 import { openStage, type Stage } from './stage.ts'

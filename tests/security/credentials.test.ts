@@ -3,9 +3,10 @@ import { afterAll, describe, expect, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseEnv } from 'node:util'
-import { mailedToken } from '../contract/reset-mail.ts'
-import { type Client, running } from '../contract/running.ts'
-import { expectProblem } from '../contract/shapes.ts'
+import { temporary } from '../support/processes.ts'
+import { mailedToken } from '../support/reset-mail.ts'
+import { type Client, running } from '../support/running.ts'
+import { expectProblem } from '../support/shapes.ts'
 import {
   type Answer,
   as,
@@ -20,8 +21,7 @@ import {
   startSystem,
   type TestUser,
   WAYS,
-} from '../harness.ts'
-import { temporary } from '../processes.ts'
+} from '../support/system.ts'
 
 const folder = temporary('credentials')
 afterAll(folder.remove)

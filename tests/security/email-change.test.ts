@@ -1,8 +1,8 @@
 import { afterAll, describe, expect, test } from 'bun:test'
 import { SMTPServer } from 'smtp-server'
-import { mailsTo, readMail } from '../contract/reset-mail.ts'
-import { running } from '../contract/running.ts'
-import { as, createUser, eventually, freePort, newEmail, PASSWORD, WAYS, whereApart } from '../harness.ts'
+import { mailsTo, readMail } from '../support/reset-mail.ts'
+import { running } from '../support/running.ts'
+import { as, createUser, eventually, freePort, newEmail, PASSWORD, WAYS, whereApart } from '../support/system.ts'
 
 const NEW = 'another horse entirely'
 

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
-import { running } from '../contract/running.ts'
-import { as, call, PASSWORD, WAYS } from '../harness.ts'
+import { running } from '../support/running.ts'
+import { as, call, PASSWORD, WAYS } from '../support/system.ts'
 import { areEven, timesApart } from './timing.ts'
 
 const KINDS = ['unknown', 'wrong', 'disabled'] as const

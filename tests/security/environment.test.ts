@@ -2,10 +2,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, te
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { addressSetting, SERVICE_NAMES } from '../../services/kit/services.ts'
-import { openShell } from '../cli/shell.ts'
-import { as, call, createUser, OPERATOR_KEY, PASSWORD, type System } from '../harness.ts'
-import { launch, ownSettings, ROOT, type Running, temporary } from '../processes.ts'
-import { RecordingProxy } from '../recording-proxy.ts'
+import { launch, ownSettings, ROOT, type Running, temporary } from '../support/processes.ts'
+import { RecordingProxy } from '../support/recording-proxy.ts'
+import { openShell } from '../support/shell.ts'
+import { as, call, createUser, OPERATOR_KEY, PASSWORD, type System } from '../support/system.ts'
 import { openUnder } from './canaries.ts'
 
 setDefaultTimeout(120_000)

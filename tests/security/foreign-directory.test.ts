@@ -2,10 +2,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, te
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SERVICE_NAMES } from '../../services/kit/services.ts'
-import { copyCheckout } from '../checkout.ts'
-import { call, INTERNAL_KEY, newEmail, OPERATOR_KEY, PASSWORD } from '../harness.ts'
-import { launch, ownSettings, ROOT, type Running, temporary } from '../processes.ts'
-import { RecordingProxy } from '../recording-proxy.ts'
+import { copyCheckout } from '../support/checkout.ts'
+import { launch, ownSettings, ROOT, type Running, temporary } from '../support/processes.ts'
+import { RecordingProxy } from '../support/recording-proxy.ts'
+import { call, INTERNAL_KEY, newEmail, OPERATOR_KEY, PASSWORD } from '../support/system.ts'
 
 setDefaultTimeout(120_000)
 

@@ -1,6 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { OAUTH_CALL } from '../contract/shapes.ts'
-import { type Answer, as, call, newEmail, PASSWORD, registerUser, type System, type TestUser } from '../harness.ts'
+import { OAUTH_CALL } from '../support/shapes.ts'
+import {
+  type Answer,
+  as,
+  call,
+  newEmail,
+  PASSWORD,
+  registerUser,
+  type System,
+  type TestUser,
+} from '../support/system.ts'
 import { CALLERS, type Caller, may, POLICY } from './policy.ts'
 import { credentialsOf, fieldsOf, requestOf, type Served, sceneFor } from './scene.ts'
 import { openStage, type Stage } from './stage.ts'

@@ -3,7 +3,7 @@ import { createRemoteJWKSet, customFetch, decodeJwt, decodeProtectedHeader, jwtV
 import * as oauth from 'oauth4webapi'
 import { DAY, MINUTE, SECOND } from '../../services/kit/clock.ts'
 import { InstanceInTime } from '../faults/instance-in-time.ts'
-import { as, newEmail, PASSWORD } from '../harness.ts'
+import { as, newEmail, PASSWORD } from '../support/system.ts'
 
 setDefaultTimeout(300_000)
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { type Answer, as, call } from '../harness.ts'
+import { type Answer, as, call } from '../support/system.ts'
 import { CALLERS, POLICY } from './policy.ts'
 import { credentialsOf, outlasting, requestOf, type Served, sceneFor } from './scene.ts'
 import { openStage, type Stage } from './stage.ts'

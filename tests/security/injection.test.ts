@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { as, call, type Name, PASSWORD, registerUser, type System, startSystem } from '../harness.ts'
-import { request } from '../sockets.ts'
+import { request } from '../support/sockets.ts'
+import { as, call, type Name, PASSWORD, registerUser, type System, startSystem } from '../support/system.ts'
 import { newModule } from './scene.ts'
 import { World } from './world.ts'
 

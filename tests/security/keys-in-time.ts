@@ -2,7 +2,7 @@ import { afterEach } from 'bun:test'
 import { decodeProtectedHeader } from 'jose'
 import { MINUTE } from '../../services/kit/clock.ts'
 import { InstanceInTime } from '../faults/instance-in-time.ts'
-import { as, eventually, newEmail, PASSWORD } from '../harness.ts'
+import { as, eventually, newEmail, PASSWORD } from '../support/system.ts'
 
 export const operator = { headers: as.operator }
 

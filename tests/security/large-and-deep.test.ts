@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { as, call, registerUser, type System, startSystem } from '../harness.ts'
-import { credentialFor, filled, once, servedRoutes } from '../routes.ts'
-import { sendChunked } from '../sockets.ts'
+import { credentialFor, filled, once, servedRoutes } from '../support/routes.ts'
+import { sendChunked } from '../support/sockets.ts'
+import { as, call, registerUser, type System, startSystem } from '../support/system.ts'
 
 const JSON_TYPE = { 'content-type': 'application/json' }
 const withBody = once(await servedRoutes()).filter(({ body }) => body)

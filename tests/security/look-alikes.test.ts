@@ -1,5 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { as, call, logIn, type Name, newEmail, PASSWORD, registerUser, type System, startSystem } from '../harness.ts'
+import {
+  as,
+  call,
+  logIn,
+  type Name,
+  newEmail,
+  PASSWORD,
+  registerUser,
+  type System,
+  startSystem,
+} from '../support/system.ts'
 import { World } from './world.ts'
 
 const LINES = { ...as.operator, 'content-type': 'application/x-ndjson' }

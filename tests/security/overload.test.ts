@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { mailedToken } from '../contract/reset-mail.ts'
-import { running } from '../contract/running.ts'
-import { expectProblem } from '../contract/shapes.ts'
-import { type Answer, as, logIn, newEmail, PASSWORD, registerUser, type System, WAYS } from '../harness.ts'
-import { exchange, type RawAnswer } from '../sockets.ts'
+import { mailedToken } from '../support/reset-mail.ts'
+import { running } from '../support/running.ts'
+import { expectProblem } from '../support/shapes.ts'
+import { exchange, type RawAnswer } from '../support/sockets.ts'
+import { type Answer, as, logIn, newEmail, PASSWORD, registerUser, type System, WAYS } from '../support/system.ts'
 
 const COST = '10'
 const LOGINS = 500

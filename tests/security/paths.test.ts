@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { as, call, INTERNAL_KEY, type Name, OPERATOR_KEY, type System } from '../harness.ts'
-import { request } from '../sockets.ts'
+import { request } from '../support/sockets.ts'
+import { as, call, INTERNAL_KEY, type Name, OPERATOR_KEY, type System } from '../support/system.ts'
 import { isAdmin, isInternal, POLICY } from './policy.ts'
 import { type Served, sceneFor } from './scene.ts'
 import { openStage, type Stage } from './stage.ts'

@@ -2,7 +2,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, t
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SMTPServer } from 'smtp-server'
-import { openShell, type Shell } from '../cli/shell.ts'
+import { launch, ROOT, temporary } from '../support/processes.ts'
+import { PROXY_VARIABLES, RecordingProxy } from '../support/recording-proxy.ts'
+import { openShell, type Shell } from '../support/shell.ts'
 import {
   addressSettings,
   as,
@@ -18,9 +20,7 @@ import {
   registerUser,
   type System,
   startSystem,
-} from '../harness.ts'
-import { launch, ROOT, temporary } from '../processes.ts'
-import { PROXY_VARIABLES, RecordingProxy } from '../recording-proxy.ts'
+} from '../support/system.ts'
 
 setDefaultTimeout(120_000)
 

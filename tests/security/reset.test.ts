@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { SMTPServer } from 'smtp-server'
-import { mailsTo } from '../contract/reset-mail.ts'
-import { running } from '../contract/running.ts'
-import { as, eventually, freePort, newEmail, PASSWORD, registerUser } from '../harness.ts'
+import { mailsTo } from '../support/reset-mail.ts'
+import { running } from '../support/running.ts'
+import { as, eventually, freePort, newEmail, PASSWORD, registerUser } from '../support/system.ts'
 import { areEven, timesApart } from './timing.ts'
 
 const KINDS = ['known', 'unknown', 'disabled'] as const

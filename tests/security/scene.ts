@@ -1,4 +1,6 @@
-import { mailedToken } from '../contract/reset-mail.ts'
+import { type Documented, operationsOf } from '../openapi/document.ts'
+import { ownedValues, turnOnModules } from '../support/owned.ts'
+import { mailedToken } from '../support/reset-mail.ts'
 import {
   as,
   call,
@@ -9,9 +11,7 @@ import {
   registerUser,
   type System,
   type TestUser,
-} from '../harness.ts'
-import { type Documented, operationsOf } from '../openapi/document.ts'
-import { ownedValues, turnOnModules } from '../owned.ts'
+} from '../support/system.ts'
 import type { Caller } from './policy.ts'
 
 /** An operation, and the services whose documents have it. */

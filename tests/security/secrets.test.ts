@@ -2,10 +2,13 @@ import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, expect, setDefaultTimeout, spyOn, test } from 'bun:test'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Sealing } from '../../services/auth/sealing.ts'
+import { Sealing } from '../../services/auth/keys/sealing.ts'
 import { openLog } from '../../services/kit/log.ts'
 import { systemRandom } from '../../services/kit/random.ts'
-import { resetLinkIn } from '../contract/reset-mail.ts'
+import { EchoingMailServer } from '../support/echoing-mail-server.ts'
+import { ch202, processesWith, temporary } from '../support/processes.ts'
+import { resetLinkIn } from '../support/reset-mail.ts'
+import { once, servedRoutes } from '../support/routes.ts'
 import {
   type Answer,
   addressSettings,
@@ -16,11 +19,8 @@ import {
   newEmail,
   type System,
   startSystem,
-} from '../harness.ts'
-import { ch202, processesWith, temporary } from '../processes.ts'
-import { once, servedRoutes } from '../routes.ts'
+} from '../support/system.ts'
 import { Canaries, filesUnder, openUnder } from './canaries.ts'
-import { EchoingMailServer } from './echoing-mail-server.ts'
 
 setDefaultTimeout(60_000)
 

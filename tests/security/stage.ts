@@ -1,4 +1,4 @@
-import { createUser, registerUser, type System, startSystem, type TestUser, type Way } from '../harness.ts'
+import { createUser, registerUser, type System, startSystem, type TestUser, type Way } from '../support/system.ts'
 import { type Served, servedOperations } from './scene.ts'
 import { World } from './world.ts'
 

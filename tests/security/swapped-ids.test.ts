@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { all, askEach } from '../contract/each-service.ts'
+import { all, askEach } from '../support/each-service.ts'
+import { OWNED } from '../support/owned.ts'
 import {
   type Answer,
   as,
@@ -11,8 +12,7 @@ import {
   type System,
   startSystem,
   type TestUser,
-} from '../harness.ts'
-import { OWNED } from '../owned.ts'
+} from '../support/system.ts'
 import { may, POLICY } from './policy.ts'
 import { credentialsOf, fieldsOf, requestOf, type Served, sceneFor, servedOperations } from './scene.ts'
 import { World } from './world.ts'

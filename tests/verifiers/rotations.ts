@@ -6,7 +6,7 @@
 import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
-import { as, call, registerUser, type System, startSystem } from '../harness.ts'
+import { as, call, registerUser, type System, startSystem } from '../support/system.ts'
 import { PROGRAMS, type ProgramName, Verifier } from './program.ts'
 
 /** Seconds: before the rotation, after the new key has begun to sign, and for which the whole may take. */

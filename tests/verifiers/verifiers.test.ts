@@ -1,7 +1,7 @@
 import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
-import { running } from '../contract/running.ts'
-import { as, call, eventually, logIn, registerUser } from '../harness.ts'
+import { running } from '../support/running.ts'
+import { as, call, eventually, logIn, registerUser } from '../support/system.ts'
 import { PROGRAMS, type ProgramName, Verifier } from './program.ts'
 
 setDefaultTimeout(60_000)

@@ -1,0 +1,57 @@
+import { existsSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { backupsOf } from '../../../db/sqlite/backup/create.ts'
+import { BackupError, listBackups } from '../../../db/sqlite/backup/manifest.ts'
+import { dataDirOf, knownEnvironment, valuesOf } from '../../client/settings.ts'
+import type { Tool } from '../../command.ts'
+import { EXIT, Failure } from '../../exit.ts'
+
+/** Where backups are kept: the place that was named, or that of the data directory. */
+export function rootOf({ env }: Tool, named: string | undefined): string {
+  return named === undefined ? backupsOf(dataDirOf(env)) : resolve(named)
+}
+
+/**
+ * The directory of a backup.
+ * @param name its name, a path, or `latest`
+ * @throws Failure where there is none
+ */
+export function backupNamed(tool: Tool, name: string, directory?: string): string {
+  const root = rootOf(tool, directory)
+  if (name === 'latest') {
+    const [latest] = listBackups(root).backups
+    if (latest) return latest.path
+    throw new Failure(EXIT.notFound, `There is no backup in ${root}`, {
+      code: 'backup_not_found',
+      suggestion: 'ch202 backup create',
+    })
+  }
+  const path = name.includes('/') ? resolve(name) : join(root, name)
+  if (name !== '' && existsSync(path)) return path
+  throw new Failure(EXIT.notFound, `There is no backup ${name} in ${root}`, {
+    code: 'backup_not_found',
+    suggestion: 'ch202 backup list',
+  })
+}
+
+/** The values of CH202_SECRET, as the services would find them. */
+export function secretsOf({ env }: Tool): string[] {
+  return valuesOf(knownEnvironment(env), 'CH202_SECRET')
+}
+
+const EXITS = {
+  backup_not_found: EXIT.notFound,
+  backup_damaged: EXIT.checkFailed,
+  backup_failed: EXIT.failed,
+  in_use: EXIT.conflict,
+} as const
+
+/** What a work on backups throws, as the tool tells it. */
+export async function told<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    if (!(error instanceof BackupError)) throw error
+    throw new Failure(EXITS[error.code], error.message, { code: error.code })
+  }
+}

@@ -1,0 +1,60 @@
+import { basename } from 'node:path'
+import type { AuditEvent } from '../../../services/kit/outbox/audit.ts'
+import { systemRandom } from '../../../services/kit/random.ts'
+import * as auth from '../../auth/restored.ts'
+import * as modules from '../../modules/restored.ts'
+import * as users from '../../users/restored.ts'
+import { databases } from '../databases.ts'
+import { openDatabase, type Sqlite } from '../engine.ts'
+
+/** How each of the others forgets users who were deleted after it was copied and before users was. */
+const FORGETTING: Record<string, (sqlite: Sqlite, ids: readonly string[]) => Promise<void>> = {
+  modules: modules.forgetUsers,
+}
+
+/**
+ * Makes of the copies in a directory, each of its own moment, the databases of an instance that can start: brought up
+ * to date, in step with each other, all earlier sessions ended.
+ * @param now milliseconds since the epoch
+ * @returns how many users can log in
+ * @throws DatabaseError; SQLite's error when something can't be written
+ */
+export async function putInStep(directory: string, backup: { name: string; created_at: string }, now: number) {
+  const open = new Map<string, Sqlite>()
+  try {
+    for (const { name, path, migrations } of databases(directory)) open.set(name, openDatabase(path, name, migrations))
+    const [usersFile, authFile] = ['users', 'auth'].map((name) => open.get(name) as Sqlite)
+    if (!usersFile || !authFile) throw new Error('A database is missing')
+    let count = 0
+    await auth.beginAnew(
+      authFile,
+      accountsOf(usersFile, now, () => count++),
+      restoredEvent(backup, now),
+    )
+    const deleted = users.deletedUsers(usersFile)
+    for (const [name, sqlite] of open) await FORGETTING[name]?.(sqlite, deleted)
+    return count
+  } finally {
+    for (const sqlite of open.values()) sqlite.close()
+  }
+}
+
+function* accountsOf(sqlite: Sqlite, now: number, counted: () => void) {
+  for (const user of users.everyUser(sqlite)) {
+    counted()
+    yield { ...user, userId: user.id, cached: true, syncedAt: now }
+  }
+}
+
+function restoredEvent({ name, created_at }: { name: string; created_at: string }, now: number): AuditEvent {
+  return {
+    id: systemRandom.id(),
+    at: now,
+    type: 'instance.restored',
+    userId: null,
+    actor: 'cli',
+    ip: null,
+    requestId: null,
+    detail: { backup: basename(name), created_at },
+  }
+}

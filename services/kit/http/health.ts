@@ -1,0 +1,71 @@
+import { Elysia, t } from 'elysia'
+import type { Clock } from '../clock.ts'
+import { Problem } from '../problem.ts'
+import type { Metrics } from '../process/metrics.ts'
+import { number, strict } from '../schema/schema.ts'
+import type { guard } from './guard.ts'
+import { operation } from './openapi/operation.ts'
+
+export interface HealthOptions {
+  service: string
+  version: string
+  clock: Clock
+  metrics: Metrics
+  guard: ReturnType<typeof guard>
+  /** Writes a row and reads it back. @throws when the database doesn't take it */
+  probe(): Promise<void>
+}
+
+const up = strict({ status: t.Literal('ok'), service: t.String(), version: t.String(), uptime_s: number() })
+const database = strict({ status: t.Literal('ok'), latency_ms: number() })
+
+/** `GET /health`, `GET /health/db` and `GET /metrics`, the same on every service. */
+export function health(options: HealthOptions) {
+  const { clock, metrics, service, version } = options
+  const startedAt = clock.monotonic()
+  return new Elysia()
+    .use(options.guard)
+    .get(
+      '/health',
+      () => ({
+        status: 'ok' as const,
+        service,
+        version,
+        uptime_s: Math.floor((clock.monotonic() - startedAt) / 1000),
+      }),
+      {
+        auth: ['anyone'],
+        response: up,
+        detail: operation('health', 'The process answers'),
+      },
+    )
+    .get(
+      '/health/db',
+      async () => {
+        const began = clock.monotonic()
+        try {
+          await options.probe()
+        } catch (cause) {
+          throw new Problem('database_unavailable', { cause })
+        }
+        return { status: 'ok' as const, latency_ms: Math.round((clock.monotonic() - began) * 100) / 100 }
+      },
+      {
+        auth: ['anyone'],
+        response: database,
+        detail: operation('health', 'A write and a read went through the database'),
+      },
+    )
+    .get(
+      '/metrics',
+      async ({ set }) => {
+        set.headers['content-type'] = 'text/plain; version=0.0.4; charset=utf-8'
+        return await metrics.text()
+      },
+      {
+        auth: ['operator', 'scraper'],
+        response: t.String({ examples: ['# TYPE http_requests_total counter'] }),
+        detail: operation('health', 'What the service counts, for Prometheus'),
+      },
+    )
+}

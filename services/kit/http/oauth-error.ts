@@ -1,0 +1,38 @@
+import type { Problem, ProblemBody } from '../problem.ts'
+import { isTokenProblem } from '../tokens/check.ts'
+
+/** A problem in an answer of a call of OAuth: `error` stands in place of the reason phrase. */
+export interface OAuthProblemBody extends ProblemBody {
+  error: (typeof OAUTH_ERRORS)[number]
+  error_description: string
+}
+
+export const OAUTH_ERRORS = [
+  'invalid_request',
+  'invalid_client',
+  'invalid_token',
+  'insufficient_scope',
+  'server_error',
+  'temporarily_unavailable',
+] as const
+
+/** The body of a problem for clients of OAuth (RFC 6749, 5.2), which is one for ours as well. */
+export function oauthBody(problem: Problem, requestId: string): OAuthProblemBody {
+  const body = problem.body(requestId)
+  return { ...body, error: errorOf(problem), error_description: printable([body.message].flat().join('; ')) }
+}
+
+/** RFC 6749, 5.2 and 4.1.2.1; of a Bearer RFC 6750, 3.1, to which RFC 7662, 2.3 refers. */
+function errorOf(problem: Problem): OAuthProblemBody['error'] {
+  const { status } = problem
+  if (isTokenProblem(problem)) return 'invalid_token'
+  if (status === 401) return 'invalid_client'
+  if (status === 403) return 'insufficient_scope'
+  if (status === 429 || status === 503) return 'temporarily_unavailable'
+  return status >= 500 ? 'server_error' : 'invalid_request'
+}
+
+/** Only the characters that a description may have. */
+function printable(text: string): string {
+  return text.replaceAll(/["\\]/g, "'").replaceAll(/[^\x20-\x7e]/g, '?')
+}

@@ -1,0 +1,290 @@
+import { isIP } from 'node:net'
+import { DAY, HOUR, MINUTE, SECOND } from '../clock.ts'
+import { hostOf } from '../outgoing.ts'
+import { addressSetting, defaultAddress, ofEachService, type ServiceName } from '../services.ts'
+import { baseUrlFault, isUnreachable, originFault } from './base-url.ts'
+import { readSender } from './sender.ts'
+import { readSmtpUrl } from './smtp-url.ts'
+
+/** What the environment settles, checked and in the units the program uses (milliseconds for every duration). */
+export interface Config {
+  production: boolean
+  dataDir: string
+  /** Where each service is. */
+  addresses: Record<ServiceName, string>
+  /** Where one process serves all of them. */
+  url: string
+  /** The hosts of every address that a setting holds: no proxy sees what is sent to them. */
+  hosts: string[]
+  /** The base of links in mails. */
+  publicUrl: string
+  /** Undefined: the base address of auth at its first start, kept in its database. */
+  issuer: string | undefined
+  audience: string
+  jwtExpire: number
+  refreshExpire: number
+  refreshExpireV0: number
+  refreshReuseGrace: number
+  sessionMaxAge: number
+  revocationMaxLag: number
+  /** When auth signs with a new key by itself. */
+  signingKeyMaxAge: number
+  /** For how long a new key is published before it signs. */
+  signingKeyLead: number
+  passwordMinLength: number
+  passwordHash: 'bcrypt' | 'argon2id'
+  bcryptCost: number
+  hashQueue: number
+  registrationOpen: boolean
+  corsOrigins: string[]
+  smtpUrl: string | undefined
+  mailFrom: string
+  /** The message broker that events go to as well. */
+  amqpUrl: string | undefined
+  amqpExchange: string
+  /** The first is sent, all are accepted. */
+  internalKeys: string[]
+  operatorKeys: string[]
+  /** The first encrypts, all decrypt. */
+  secrets: string[]
+  trustedProxies: string[]
+  /** How long a connection is kept on which no request is under way. */
+  idleTimeout: number
+  rateLimit: boolean
+  logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
+  logFormat: 'json' | 'pretty'
+  /** Whether lines for people bear colours. */
+  logColor: boolean
+}
+
+/**
+ * Stands in the environment of a process whose output a terminal shows, also where that is another's: `color`, or
+ * `plain` where it shows none. No setting: the tool says it to itself and to what it starts.
+ */
+export const ON_TERMINAL = 'CH202_ON_TERMINAL'
+
+export type Environment = Record<string, string | undefined>
+
+/** Everything wrong with the settings, in one message: what stops a start. Its text never holds a setting's value. */
+export class ConfigError extends Error {
+  constructor(readonly faults: string[]) {
+    super(`The settings are not valid:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`)
+    this.name = 'ConfigError'
+  }
+}
+
+const UNITS: Record<string, number> = { s: SECOND, m: MINUTE, h: HOUR, d: DAY }
+const SAMPLE_SECRET = /^(your[-_ ]|change[-_ ]?me|secret|example|sample|password|test|xxx)|^(.)\2*$/i
+const SECRET_MIN_LENGTH = 32
+
+/** Told each setting that is read, and what it is where nothing is set; undefined: nothing. */
+type Listener = (name: string, fallback: string | undefined) => void
+
+/** Every setting, with its default. What `readConfig` reads is the one place that says which there are. */
+export function settingDefaults(env: Environment): Map<string, string | undefined> {
+  const defaults = new Map<string, string | undefined>()
+  try {
+    readConfig(env, (name, fallback) => defaults.set(name, fallback))
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+  }
+  return defaults
+}
+
+/**
+ * Reads the settings of `contract.md` section 9.
+ * @param env the environment, with the secrets of `secrets.env` already in it
+ * @throws ConfigError that lists every fault at once
+ */
+export function readConfig(env: Environment, hears: Listener = () => undefined): Config {
+  const faults: string[] = []
+
+  const optional = (name: string, fallback?: string) => {
+    hears(name, fallback || undefined)
+    return env[name]?.trim() || undefined
+  }
+  const text = (name: string, fallback: string) => optional(name, fallback) ?? fallback
+  const list = (name: string) =>
+    text(name, '')
+      .split(',')
+      .map((item) => item.trim())
+      .filter(Boolean)
+
+  const duration = (name: string, fallback: string, least: number, most = 3650 * DAY) => {
+    const match = /^(\d{1,9})([smhd])$/.exec(text(name, fallback))
+    const unit = UNITS[match?.[2] ?? '']
+    if (!match || unit === undefined) {
+      faults.push(`${name} must be a duration such as 30s, 10m, 1h or 7d`)
+      return 0
+    }
+    const ms = Number(match[1]) * unit
+    if (ms < least) faults.push(`${name} must be at least ${least / SECOND}s`)
+    if (ms > most) faults.push(`${name} must be at most ${most < DAY ? `${most / SECOND}s` : `${most / DAY}d`}`)
+    return ms
+  }
+
+  const integer = (name: string, fallback: number, least: number, most: number) => {
+    const value = text(name, String(fallback))
+    const number = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN
+    if (!(number >= least && number <= most)) faults.push(`${name} must be a whole number from ${least} to ${most}`)
+    return number
+  }
+
+  const oneOf = <T extends string>(name: string, fallback: T, choices: readonly T[]): T => {
+    const value = text(name, fallback)
+    const choice = choices.find((candidate) => candidate === value)
+    if (choice === undefined) faults.push(`${name} must be one of ${choices.join(', ')}`)
+    return choice ?? fallback
+  }
+
+  const url = (name: string, value: string, protocols: string[], port: number) => {
+    const parsed = URL.parse(value)
+    if (!parsed || !protocols.includes(parsed.protocol)) {
+      faults.push(`${name} must be an address such as ${protocols[0]}//127.0.0.1:${port}`)
+      return value
+    }
+    return value.replace(/\/+$/, '')
+  }
+
+  /** The base of other addresses, without a slash at its end. */
+  const base = (name: string, value: string, example: string, path: boolean, protocols = ['http:', 'https:']) => {
+    const fault = baseUrlFault(value, { protocols, example, path })
+    if (fault !== undefined) faults.push(`${name} ${fault}`)
+    return value.replace(/\/+$/, '')
+  }
+
+  const address = (name: string, fallback: string) => base(name, text(name, fallback), fallback, false)
+
+  /** What others are told to come to. */
+  const publicAddress = (name: string, value: string | undefined, example: string, protocols?: string[]) => {
+    if (value === undefined) return undefined
+    const before = faults.length
+    base(name, value, example, true, protocols)
+    if (faults.length === before && isUnreachable(value))
+      faults.push(`${name} must be an address that others reach: its host stands for every address of this machine`)
+    return value
+  }
+
+  const production = oneOf('CH202_ENV', 'development', ['development', 'production', 'test']) === 'production'
+
+  const secret = (name: string) => {
+    const values = list(name)
+    if (values.length === 0) faults.push(`${name} is missing`)
+    if (production) {
+      if (values.some((value) => value.length < SECRET_MIN_LENGTH))
+        faults.push(`${name} must have at least ${SECRET_MIN_LENGTH} characters in production`)
+      else if (values.some((value) => SAMPLE_SECRET.test(value)))
+        faults.push(`${name} is a sample value; production needs one of its own`)
+    }
+    return values
+  }
+
+  const origins = list('CORS_ORIGINS')
+  const badOrigins = origins.flatMap((origin, at) => {
+    const fault = originFault(origin)
+    return fault === undefined ? [] : [`${origins.length > 1 ? `number ${at + 1}` : 'it'} is ${fault}`]
+  })
+  if (badOrigins.length > 0)
+    faults.push(
+      `CORS_ORIGINS must list origins such as https://app.example.org or capacitor://localhost: ${badOrigins.join('; ')}`,
+    )
+
+  const proxies = list('TRUSTED_PROXIES')
+  if (!proxies.every(isAddressOrNetwork))
+    faults.push('TRUSTED_PROXIES must list IP addresses or networks such as 127.0.0.1 or 10.0.0.0/8')
+
+  /** The text as it is, read once for what is wrong with it. */
+  const verbatim = (name: string, value: string, read: (value: string) => object | string) => {
+    const result = read(value)
+    if (typeof result === 'string') faults.push(`${name} ${result}`)
+    return value
+  }
+
+  const broker = (name: string, value: string) => {
+    const before = faults.length
+    const base = url(name, value, ['amqp:', 'amqps:'], 5672)
+    const { hostname, port } = URL.parse(value) ?? {}
+    if (faults.length === before && (!hostname || port === '0'))
+      faults.push(`${name} must name a host and a port from 1 to 65535, such as amqp://127.0.0.1:5672`)
+    return base
+  }
+
+  const smtpUrl = optional('SMTP_URL')
+  const amqpUrl = optional('AMQP_URL')
+  const ownUrl = address('CH202_URL', 'http://127.0.0.1:3000')
+  const addresses = ofEachService((name) => address(addressSetting(name), defaultAddress(name)))
+  // A URN is no address to come to, and a name for tokens all the same (RFC 7519, 4.1.1).
+  const issuer = publicAddress('ISSUER', optional('ISSUER'), 'https://id.example.org', ['http:', 'https:', 'urn:'])
+  const publicUrl = publicAddress('PUBLIC_URL', optional('PUBLIC_URL', ownUrl), 'https://app.example.org')
+  const named = [...Object.values(addresses), ownUrl, publicUrl, smtpUrl, amqpUrl]
+  const config: Config = {
+    production,
+    dataDir: text('CH202_DATA_DIR', './data'),
+    addresses,
+    url: ownUrl,
+    hosts: [...new Set(named.flatMap((url) => hostOf(url ?? '') || []))],
+    publicUrl:
+      publicUrl === undefined ? linksTo(ownUrl, issuer) : (URL.parse(publicUrl)?.href ?? '').replace(/\/+$/, ''),
+    issuer,
+    audience: text('AUDIENCE', 'ch202'),
+    jwtExpire: duration('JWT_EXPIRE', '1h', SECOND),
+    refreshExpire: duration('REFRESH_EXPIRE', '7d', SECOND),
+    refreshExpireV0: duration('REFRESH_EXPIRE_V0', '30d', SECOND),
+    refreshReuseGrace: duration('REFRESH_REUSE_GRACE', '10s', 0),
+    sessionMaxAge: duration('SESSION_MAX_AGE', '90d', SECOND),
+    revocationMaxLag: duration('REVOCATION_MAX_LAG', '30s', SECOND),
+    signingKeyMaxAge: duration('SIGNING_KEY_MAX_AGE', '90d', HOUR),
+    signingKeyLead: duration('SIGNING_KEY_LEAD', '2m', 0, 7 * DAY),
+    passwordMinLength: integer('PASSWORD_MIN_LENGTH', 8, 1, 256),
+    passwordHash: oneOf('PASSWORD_HASH', 'bcrypt', ['bcrypt', 'argon2id']),
+    bcryptCost: integer('BCRYPT_COST', 10, 4, 20),
+    hashQueue: integer('HASH_QUEUE', 128, 0, 100_000),
+    registrationOpen: oneOf('REGISTRATION', 'open', ['open', 'closed']) === 'open',
+    corsOrigins: origins,
+    smtpUrl: smtpUrl && verbatim('SMTP_URL', smtpUrl, readSmtpUrl),
+    mailFrom: verbatim('MAIL_FROM', text('MAIL_FROM', 'Ch202 <no-reply@localhost>'), readSender),
+    amqpUrl: amqpUrl && broker('AMQP_URL', amqpUrl),
+    amqpExchange: text('AMQP_EXCHANGE', 'ch202'),
+    internalKeys: secret('INTERNAL_API_KEY'),
+    operatorKeys: secret('OPERATOR_API_KEY'),
+    secrets: secret('CH202_SECRET'),
+    trustedProxies: proxies,
+    // Longer than common load balancers keep theirs, which is 60 s; Bun takes no more than the most.
+    idleTimeout: duration('IDLE_TIMEOUT', '75s', SECOND, 255 * SECOND),
+    rateLimit: oneOf('RATE_LIMIT', 'on', ['on', 'off']) === 'on',
+    logLevel: oneOf('LOG_LEVEL', 'info', ['info', 'trace', 'debug', 'warn', 'error', 'fatal', 'silent']),
+    logFormat: oneOf('LOG_FORMAT', env[ON_TERMINAL] ? 'pretty' : 'json', ['json', 'pretty']),
+    logColor: env[ON_TERMINAL] === 'color',
+  }
+  if (config.internalKeys.some((key) => config.operatorKeys.includes(key)))
+    faults.push('INTERNAL_API_KEY and OPERATOR_API_KEY must differ: each opens what the other must not')
+  // Else the keys pile up: each stays until its last token has expired.
+  if (config.signingKeyMaxAge >= HOUR && config.signingKeyMaxAge < config.jwtExpire)
+    faults.push('SIGNING_KEY_MAX_AGE must be at least JWT_EXPIRE')
+  if (config.signingKeyMaxAge >= HOUR && config.signingKeyLead >= config.signingKeyMaxAge)
+    faults.push('SIGNING_KEY_LEAD must be shorter than SIGNING_KEY_MAX_AGE')
+  // Those that begin with amq. are the broker's own (AMQP 0-9-1, 3.1.3.1).
+  if (!/^(?!amq\.)[\w.:-]{1,127}$/.test(config.amqpExchange))
+    faults.push('AMQP_EXCHANGE must be 1 to 127 letters, digits, dashes, dots or colons, and not begin with amq.')
+  if (faults.length > 0) throw new ConfigError(faults)
+  return config
+}
+
+/** Where links in mails lead when nothing says so: to the one process, or to what the world knows it by. */
+function linksTo(ownUrl: string, issuer: string | undefined): string {
+  return issuer !== undefined && /^https?:/.test(issuer) && URL.canParse(ownUrl) && isUnreachable(ownUrl)
+    ? issuer.replace(/\/+$/, '')
+    : ownUrl
+}
+
+function isAddressOrNetwork(text: string): boolean {
+  const [address = '', prefix, ...more] = text.split('/')
+  const family = isIP(address)
+  if (family === 0 || address.includes('%') || more.length > 0) return false
+  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128))
+}
+
+/** The same settings where one process serves all: every service is at the one address. */
+export function atOneAddress(config: Config): Config {
+  return { ...config, addresses: ofEachService(() => config.url) }
+}

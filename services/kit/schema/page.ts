@@ -1,0 +1,117 @@
+import { type TSchema, t } from 'elysia'
+import { beside, errorOf, type FieldError, notAllowed } from '../field-errors.ts'
+import { invalid, invalidField } from '../problem.ts'
+import { checked, count, integer, strict, text } from './schema.ts'
+
+const SIZE = 50
+const SIZE_MAX = 200
+
+/** Which part of a list is asked for: a page by its number, or what follows a cursor. */
+export type PageRequest = { size: number } & ({ page: number } | { after: Position })
+
+/** Where a walk stands: the sort key of the last row that was seen. */
+export type Position = (string | number)[]
+
+/** What a store answers: the rows, how many there are in all (null in a walk), and where they end. */
+export interface Slice<T> {
+  rows: T[]
+  total: number | null
+  next: Position | null
+}
+
+/** The query of every list. */
+export const pageQuery = {
+  page: t.Optional(count(1, 10_000_000)),
+  size: t.Optional(count(1, SIZE_MAX)),
+  cursor: t.Optional(text({ least: 1, most: 1000 })),
+}
+
+const searchText = text({ most: 200 })
+
+/**
+ * The query of a list that can be searched. Its length counts as that of names does: composed (NFC).
+ * @param where what a search looks into, for the documentation
+ */
+export function searchQuery(where: string) {
+  const { check, ...documentation } = searchText
+  const description = `A part of ${where}, in any case; ё and е are one letter. An empty one is no search`
+  return {
+    search: t.Optional(
+      checked<string>({ ...documentation, description, examples: ['ana'] }, (value) =>
+        check(typeof value === 'string' ? value.normalize('NFC') : value),
+      ),
+    ),
+  }
+}
+
+export interface PageQuery {
+  page?: string
+  size?: string
+  cursor?: string
+}
+
+/** The rule of every list: a walk has no page. */
+export function pageErrors({ cursor, page }: { cursor?: unknown; page?: unknown }): FieldError[] {
+  return cursor !== undefined && page !== undefined ? [errorOf('page', beside('cursor'))] : []
+}
+
+export function page<T extends TSchema>(item: T) {
+  return strict({
+    items: t.Array(item),
+    total: t.Nullable(integer()),
+    page: t.Nullable(integer()),
+    size: integer(),
+    pages: t.Nullable(integer()),
+    next_cursor: t.Nullable(t.String()),
+  })
+}
+
+/**
+ * Reads what part of a list is asked for.
+ * @param list names the list with its filters and order: a cursor of another list is refused
+ * @throws Problem `validation_failed` for a cursor that is not one of this list's
+ */
+export function pageRequest(query: PageQuery, list: string): PageRequest {
+  const size = query.size === undefined ? SIZE : Number(query.size)
+  if (query.cursor === undefined) return { size, page: query.page === undefined ? 1 : Number(query.page) }
+  if (query.page !== undefined) throw invalid(pageErrors(query))
+  return { size, after: readCursor(query.cursor, list) }
+}
+
+export function pageAnswer<T, R>(slice: Slice<T>, request: PageRequest, list: string, present: (row: T) => R) {
+  const { rows, total, next } = slice
+  return {
+    items: rows.map(present),
+    total,
+    page: 'page' in request ? request.page : null,
+    size: request.size,
+    pages: total === null ? null : Math.ceil(total / request.size),
+    next_cursor: next === null ? null : writeCursor(next, list),
+  }
+}
+
+/**
+ * A cursor is a place in a list and opens nothing: it is bound as a value, never put into a query. It carries a digest
+ * of the list that it was made for.
+ */
+function writeCursor(position: Position, list: string): string {
+  return Buffer.from(JSON.stringify([digest(list), ...position])).toString('base64url')
+}
+
+function readCursor(cursor: string, list: string): Position {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'))
+    if (Array.isArray(value) && value[0] === digest(list)) {
+      const position = value.slice(1)
+      const plain = position.every((part) => typeof part === 'string' || Number.isSafeInteger(part))
+      if (plain && position.length > 0) return position
+    }
+  } catch {
+    // Not one of ours.
+  }
+  throw invalidField('cursor', notAllowed('is not one that this list has given'))
+}
+
+function digest(list: string): string {
+  return Bun.hash(list).toString(36)
+}

@@ -1,0 +1,554 @@
+import { Database } from 'bun:sqlite'
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { createHash } from 'node:crypto'
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { ch202, launch, ownSettings, ROOT, type Running, temporary } from '../support/processes.ts'
+import { call, newEmail, PASSWORD } from '../support/system.ts'
+
+// Processes start slowly on a busy machine; what has to be quick is measured.
+setDefaultTimeout(20_000)
+
+const folder = temporary('doctor')
+const started = new Set<Running>()
+afterAll(() => {
+  for (const running of started) running.signal('SIGKILL')
+  folder.remove()
+})
+
+type Env = Record<string, string>
+type Statuses = Record<string, string>
+interface Item {
+  id: string
+  status: string
+  message: string
+  suggestion: string | null
+}
+
+async function examine(env: Env, ...words: string[]) {
+  const ended = await ch202(['doctor', '-o', 'json', ...words], { env })
+  const body: { ok: boolean; items: Item[] } = JSON.parse(ended.stdout)
+  const statuses: Statuses = Object.fromEntries(body.items.map(({ id, status }) => [id, status]))
+  return { ...ended, ...body, statuses }
+}
+
+/** What of `found` is otherwise than in `before`. */
+function changes(before: Statuses, found: Statuses): Statuses {
+  expect(Object.keys(found)).toEqual(Object.keys(before))
+  // A disk that is busy with other tests is slow, and no more than that.
+  const isBusy = (id: string, status: string | undefined) => id === 'disk.sync' && status !== 'failed'
+  return Object.fromEntries(
+    Object.entries(found).filter(([id, status]) => before[id] !== status && !isBusy(id, status)),
+  )
+}
+
+/** Everything that a run could have changed: names, modes, owners, times and contents. */
+function snapshot(directory: string, part = ''): string[] {
+  return readdirSync(join(directory, part))
+    .sort()
+    .flatMap((name) => {
+      const path = join(part, name)
+      const { mode, mtimeMs, size, uid } = lstatSync(join(directory, path))
+      if (lstatSync(join(directory, path)).isDirectory())
+        return [`${path} ${mode} ${uid}`, ...snapshot(directory, path)]
+      const hash = Bun.hash(readFileSync(join(directory, path))).toString(36)
+      return [`${path} ${mode} ${uid} ${size} ${mtimeMs} ${hash}`]
+    })
+}
+
+async function served(env: Env): Promise<Running> {
+  const running = launch([process.execPath, 'cli/main.ts', 'serve'], { env })
+  started.add(running)
+  running.ended.finally(() => started.delete(running))
+  await running.printed(/ready at/)
+  return running
+}
+
+const inProduction: Env = {
+  CH202_ENV: 'production',
+  PUBLIC_URL: 'https://id.example.org',
+  REGISTRATION: 'closed',
+  SMTP_URL: 'smtps://mail.example.org',
+  MAIL_FROM: 'Example <no-reply@example.org>',
+  TRUSTED_PROXIES: '127.0.0.1',
+  BCRYPT_COST: '10',
+}
+
+const template = folder.fresh()
+let before: Statuses
+let beforeInProduction: Statuses
+beforeAll(async () => {
+  const { INTERNAL_API_KEY: _, OPERATOR_API_KEY: __, CH202_SECRET: ___, ...env } = ownSettings(template)
+  const running = await served(env)
+  for (let n = 0; n < 3; n++)
+    await call(env.CH202_URL ?? '', 'POST /api/v1/auth/register', { body: { email: newEmail(), password: PASSWORD } })
+  running.signal('SIGTERM')
+  await running.ended
+  const known = snapshot(template)
+  const found = await examine(settings(template))
+  expect([found.status, found.stderr, found.ok]).toEqual([0, '', true])
+  expect(snapshot(template)).toEqual(known)
+  before = found.statuses
+  beforeInProduction = (await examine({ ...settings(template), ...inProduction })).statuses
+})
+
+/** Of an instance whose secrets are in its `secrets.env`. */
+function settings(dataDir: string, more: Env = {}): Env {
+  const { INTERNAL_API_KEY: _, OPERATOR_API_KEY: __, CH202_SECRET: ___, ...env } = ownSettings(dataDir)
+  return { ...env, ...more }
+}
+
+function instance(): string {
+  const dataDir = folder.fresh()
+  cpSync(template, dataDir, { recursive: true })
+  return dataDir
+}
+
+function change(path: string, ...statements: string[]): void {
+  const raw = new Database(path)
+  for (const sql of statements) raw.run(sql)
+  raw.run('PRAGMA wal_checkpoint(TRUNCATE)')
+  raw.close()
+}
+
+test('an instance that was stopped in order is well, but for its backups', () => {
+  const skipped = Object.keys(before).filter((id) => before[id] === 'skipped')
+  expect(skipped).toEqual(['services.answer', 'services.version', 'clock.services'])
+  expect(changes(Object.fromEntries(Object.keys(before).map((id) => [id, 'ok'])), before)).toEqual({
+    'backup.age': 'warning',
+    ...Object.fromEntries(skipped.map((id) => [id, 'skipped'])),
+  })
+  expect(changes(before, beforeInProduction)).toEqual({})
+})
+
+describe('in production', () => {
+  const rows: [what: string, more: Env, found: Statuses][] = [
+    ['is not said', { CH202_ENV: 'test' }, { 'settings.environment': 'warning' }],
+    ['anyone may register', { REGISTRATION: 'open' }, { 'settings.registration': 'warning' }],
+    ['nothing is limited', { RATE_LIMIT: 'off' }, { 'settings.rate_limit': 'warning' }],
+    ['hashes are cheap', { BCRYPT_COST: '9' }, { 'settings.password_hash': 'warning' }],
+    ['argon2id has no such cost', { BCRYPT_COST: '4', PASSWORD_HASH: 'argon2id' }, {}],
+    ['links are http', { PUBLIC_URL: 'http://id.example.org' }, { 'settings.public_url': 'warning' }],
+    ['links lead here', { PUBLIC_URL: '' }, { 'settings.public_url': 'warning' }],
+    ['mails are files', { SMTP_URL: '' }, { 'settings.mail': 'warning' }],
+    ['R11: mails come from localhost', { MAIL_FROM: '' }, { 'settings.mail': 'warning' }],
+    ['R11: mails come from no domain', { MAIL_FROM: 'a@shop' }, { 'settings.mail': 'warning' }],
+    ['R26: mails go to a server without a password', { SMTP_URL: 'smtp://mail' }, {}],
+    ['R26: STARTTLS protects the password', { SMTP_URL: 'smtp://u:canary@mail' }, {}],
+    ...['requireTLS=false', 'tls.rejectUnauthorized=false'].map((option): (typeof rows)[number] => [
+      `R26: nothing protects the password: ${option}`,
+      { SMTP_URL: `smtp://u:canary@mail?${option}` },
+      { 'settings.mail': 'warning' },
+    ]),
+    ['the proxy is not named', { TRUSTED_PROXIES: '' }, { 'settings.proxies': 'warning' }],
+    ['a key repeats itself', { OPERATOR_API_KEY: 'ab'.repeat(20) }, { 'secrets.strength': 'failed' }],
+  ]
+  test.concurrent.each(rows)('%s', async (_, more, found) => {
+    const { statuses } = await examine({ ...settings(instance()), ...inProduction, ...more })
+    expect(changes(beforeInProduction, statuses)).toEqual(found)
+  })
+})
+
+describe('one thing broken is found, and nothing else', () => {
+  const at =
+    (file: string, ...statements: string[]) =>
+    (dataDir: string) =>
+      change(join(dataDir, file), ...statements)
+  const ago = (seconds: number) => Date.now() - seconds * 1000
+  const unread = (name: string) =>
+    Object.fromEntries(['file', 'integrity', 'schema', 'wal'].map((what) => [`db.${name}.${what}`, 'skipped']))
+  const ofAuth = Object.fromEntries(
+    ['mail.waiting', 'deliveries.waiting', 'keys.open', 'keys.age', 'cache.drift', 'audit.chain'].map((id) => [
+      id,
+      'skipped',
+    ]),
+  )
+  const settingsUnknown = Object.fromEntries(
+    ['environment', 'registration', 'rate_limit', 'password_hash', 'public_url', 'mail', 'proxies'].map((name) => [
+      `settings.${name}`,
+      'skipped',
+    ]),
+  )
+  const EVENT = "INSERT INTO events VALUES ('e', 'user.created', 'u', 0, '{}')"
+  const delivery = (status: string, since: number) =>
+    `INSERT INTO deliveries (event_id, target, next_at, status, since) VALUES ('e', 'amqp', 0, '${status}', ${since})`
+  const notice = (payload: string, subject = "'x'", kind = 'audit') =>
+    `INSERT INTO outbox (target, kind, subject, payload) SELECT 'auth', '${kind}', ${subject}, '${payload}'`
+  const trouble = (value: string) => `INSERT INTO facts (name, value) VALUES ('mail_trouble', '${value}')`
+  const SAMPLE = 'SELECT user_id FROM accounts LIMIT 1'
+
+  const rows: [what: string, damage: (dataDir: string) => unknown, found: Statuses, said?: RegExp][] = [
+    [
+      'a wrong setting',
+      () => ({ JWT_EXPIRE: 'sooncanary' }),
+      { 'settings.valid': 'failed', ...settingsUnknown, 'ports.free': 'skipped' },
+      /JWT_EXPIRE must be a duration/,
+    ],
+    [
+      'a short key',
+      () => ({ OPERATOR_API_KEY: 'shortcanary' }),
+      { 'secrets.strength': 'warning' },
+      /has 11 characters/,
+    ],
+    [
+      'secrets.env lacks one, which no start makes then',
+      (dir) => {
+        const path = join(dir, 'secrets.env')
+        writeFileSync(path, readFileSync(path, 'utf8').replace(/^OPERATOR_API_KEY=.*$/m, ''))
+      },
+      { 'settings.valid': 'failed', ...settingsUnknown, 'ports.free': 'skipped' },
+      /OPERATOR_API_KEY/,
+    ],
+    [
+      'secrets that others read',
+      (dir) => chmodSync(join(dir, 'secrets.env'), 0o644),
+      { 'secrets.mode': 'failed', 'files.mode': 'failed' },
+      /secrets\.env has the mode 0644/,
+    ],
+    ['a file that others read', (dir) => chmodSync(join(dir, 'auth.sqlite'), 0o640), { 'files.mode': 'failed' }],
+    ['a directory that others enter', (dir) => chmodSync(join(dir, 'run'), 0o711), { 'files.mode': 'failed' }],
+    [
+      'a database that is missing',
+      (dir) => rmSync(join(dir, 'modules.sqlite')),
+      { ...unread('modules'), 'db.modules.file': 'failed', 'outbox.modules': 'skipped' },
+    ],
+    [
+      'a database that is none',
+      (dir) => writeFileSync(join(dir, 'auth.sqlite'), 'no database '.repeat(1000)),
+      { 'db.auth.file': 'skipped', 'db.auth.schema': 'skipped', 'db.auth.integrity': 'failed', ...ofAuth },
+      /auth\.sqlite is damaged/,
+    ],
+    ['that of another service', at('users.sqlite', 'PRAGMA application_id = 7'), { 'db.users.file': 'failed' }],
+    [
+      'an index without its rows',
+      at('modules.sqlite', 'PRAGMA foreign_keys = OFF', "INSERT INTO choices VALUES ('u', 'none', 0, NULL)"),
+      { 'db.modules.integrity': 'failed' },
+      /a row of choices without its row of modules/,
+    ],
+    [
+      'a schema of the future',
+      at('users.sqlite', "INSERT INTO schema_migrations VALUES ('9999_future', 'x', 0)"),
+      { 'db.users.schema': 'failed' },
+    ],
+    [
+      'an edited migration',
+      at('users.sqlite', "UPDATE schema_migrations SET checksum = 'edited'"),
+      { 'db.users.schema': 'failed' },
+    ],
+    ['a migration to apply', at('users.sqlite', 'DELETE FROM schema_migrations'), { 'db.users.schema': 'warning' }],
+    [
+      'a log that is never written back',
+      (dir) => {
+        for (const [end, bytes] of [
+          ['wal', 70 * 1024 * 1024],
+          ['shm', 32_768],
+        ] as const) {
+          writeFileSync(join(dir, `users.sqlite-${end}`), '', { mode: 0o600 })
+          truncateSync(join(dir, `users.sqlite-${end}`), bytes)
+        }
+      },
+      { 'db.users.wal': 'warning' },
+      /70 MiB/,
+    ],
+    [
+      'a clock set back',
+      at('auth.sqlite', `UPDATE sessions SET created_at = ${ago(-3600)}`),
+      { 'clock.rows': 'failed' },
+    ],
+    [
+      'a row of the audit that was altered',
+      at('auth.sqlite', 'DROP TRIGGER audit_unchanged', "UPDATE audit SET actor = 'anyone' WHERE seq = 1"),
+      { 'audit.chain': 'failed' },
+      /^The chain breaks at the row [0-9a-f-]{36} of \d{4}-\d\d-\d\dT/,
+    ],
+    [
+      'an audit from before it was chained',
+      at('auth.sqlite', "DELETE FROM schema_migrations WHERE name >= '0002'"),
+      { 'audit.chain': 'skipped', 'db.auth.schema': 'warning' },
+      /chained by a migration that is to be applied|To be applied: 0002_audit_chain/,
+    ],
+    [
+      'what was not told',
+      at('users.sqlite', notice(`{"at":${ago(90)}}`), notice('{}'), notice(`{"at":${ago(2)}}`)),
+      { 'outbox.users': 'warning' },
+      /: 1 for auth since/,
+    ],
+    ['what is about to be told', at('modules.sqlite', notice(`{"at":${ago(2)}}`)), {}],
+    [
+      'a cache that lags',
+      at('auth.sqlite', 'UPDATE accounts SET version = version - 1'),
+      { 'cache.drift': 'failed' },
+      /differs: 3 older than in users/,
+    ],
+    [
+      'a cache that is ahead, has one too many and one too few',
+      at(
+        'auth.sqlite',
+        `UPDATE accounts SET version = 99 WHERE user_id = (${SAMPLE})`,
+        `UPDATE accounts SET user_id = 'none' WHERE user_id = (${SAMPLE} OFFSET 1)`,
+        `UPDATE accounts SET deleted = 1 WHERE user_id = (${SAMPLE} OFFSET 1)`,
+      ),
+      { 'cache.drift': 'failed' },
+      /differs: 1 newer than in users, 1 held for deleted who are there, 1 of users who are gone/,
+    ],
+    ['a cache without some, which it fetches', at('auth.sqlite', 'UPDATE accounts SET cached = 0, version = 1'), {}],
+    [
+      'a cache that is about to be told',
+      (dir) => {
+        change(join(dir, 'auth.sqlite'), 'UPDATE accounts SET version = version - 1')
+        change(join(dir, 'users.sqlite'), `${notice('{}', 'id', 'changed')} FROM users`)
+      },
+      {},
+    ],
+    [
+      'another secret',
+      () => ({ CH202_SECRET: 'another-secret-0123456789-0123456789-0123' }),
+      { 'keys.open': 'failed' },
+    ],
+    [
+      'an old key',
+      at('auth.sqlite', `UPDATE signing_keys SET created_at = ${ago(91 * 86_400)}`),
+      { 'keys.age': 'warning' },
+      /91 days old/,
+    ],
+    [
+      'mails that do not go out',
+      at(
+        'auth.sqlite',
+        `INSERT INTO mail_requests (id, email, requested_at) VALUES ('x', 'a@example.org', ${ago(700)})`,
+      ),
+      { 'mail.waiting': 'warning' },
+      /1 mail has not gone out for ten minutes$/,
+    ],
+    [
+      'R15: mails that the server defers',
+      at(
+        'auth.sqlite',
+        `INSERT INTO mail_requests (id, email, requested_at, last_error) VALUES ('x', 'a@example.org', ${ago(700)}, 'deferred')`,
+      ),
+      { 'mail.waiting': 'warning' },
+      /for ten minutes \(deferred\)/,
+    ],
+    [
+      'R15: a mail server that refuses the login',
+      (dir) => {
+        change(join(dir, 'auth.sqlite'), trouble('{"reason":"authentication_failed","at":1795168800000}'))
+        return { SMTP_URL: 'smtp://u:canary@mail' }
+      },
+      { 'mail.waiting': 'warning' },
+      /refuses the user and password of SMTP_URL \(authentication_failed, at 2026-11-20 10:00:00Z\)/,
+    ],
+    [
+      'R15: a mail server that does not relay to this one',
+      (dir) => {
+        const row = `('x', 'a@example.org', ${ago(5)}, 'relay_denied')`
+        change(
+          join(dir, 'auth.sqlite'),
+          `INSERT INTO mail_requests (id, email, requested_at, last_error) VALUES ${row}`,
+        )
+        return { SMTP_URL: 'smtp://mail' }
+      },
+      { 'mail.waiting': 'warning' },
+      /does not relay mails for this machine \(relay_denied\)/,
+    ],
+    [
+      'R15: a mail server that takes mails again',
+      (dir) => {
+        change(join(dir, 'auth.sqlite'), trouble(''))
+        return { SMTP_URL: 'smtp://mail' }
+      },
+      {},
+    ],
+    [
+      'an event that is late',
+      at('auth.sqlite', EVENT, delivery('pending', ago(4000))),
+      { 'deliveries.waiting': 'warning' },
+      /1 has waited for an hour/,
+    ],
+    [
+      'an event that is dead',
+      at('auth.sqlite', EVENT, delivery('dead', ago(60))),
+      { 'deliveries.waiting': 'warning' },
+      /1 is dead/,
+    ],
+    ['an event on its way', at('auth.sqlite', EVENT, delivery('pending', ago(60))), {}],
+    [
+      'mails that pile up',
+      (dir) => {
+        mkdirSync(join(dir, 'mail'), { mode: 0o700 })
+        for (let n = 0; n < 101; n++) writeFileSync(join(dir, 'mail', `${n}.eml`), '', { mode: 0o600 })
+      },
+      { 'mail.files': 'warning' },
+    ],
+    [
+      'a service that was killed',
+      (dir) =>
+        writeFileSync(join(dir, 'run/auth.json'), '{"service":"auth","url":"http://127.0.0.1:1","pid":4194304}', {
+          mode: 0o600,
+        }),
+      { 'services.answer': 'warning' },
+    ],
+  ]
+  test.concurrent.each(rows.map(([what, damage, found, said]) => [what, damage, found, said ?? /./] as const))(
+    '%s',
+    async (...row) => {
+      const [, damage, found, said] = row
+      const dataDir = instance()
+      const env = settings(dataDir, (damage(dataDir) as Env | undefined) ?? {})
+      const known = snapshot(dataDir)
+      const ended = await examine(env)
+      expect(changes(before, ended.statuses)).toEqual(found)
+      const failed = Object.values(found).includes('failed')
+      expect([ended.status, ended.ok, ended.stderr]).toEqual([failed ? 10 : 0, !failed, ''])
+      const told = ended.items.filter(({ id }) => id in found)
+      if (told.length > 0) expect(told.map(({ message }) => message).join('\n')).toMatch(said)
+      for (const { status, suggestion } of told)
+        if (status === 'failed' || status === 'warning') expect(suggestion).toBeTruthy()
+      expect(ended.stdout).not.toContain('canary')
+      expect(snapshot(dataDir)).toEqual(known)
+    },
+  )
+
+  test.if(process.getuid?.() === 0)('a file of another user', async () => {
+    const dataDir = instance()
+    chownSync(join(dataDir, 'users.sqlite'), 12_345, 12_345)
+    const { items, statuses } = await examine(settings(dataDir))
+    expect(changes(before, statuses)).toEqual({ 'files.owner': 'failed' })
+    expect(items.find(({ id }) => id === 'files.owner')?.message).toContain('users.sqlite (user 12345)')
+  })
+
+  test('a port that is taken, with who has it', async () => {
+    const env = settings(template)
+    const listen = (url = '') =>
+      Bun.serve({ port: new URL(url).port, hostname: '127.0.0.1', fetch: () => new Response() })
+    const one = listen(env.CH202_URL)
+    expect(changes(before, (await examine(env)).statuses)).toEqual({ 'ports.free': 'warning' })
+    const users = listen(env.USERS_URL)
+    const { items, statuses } = await examine(env, '--only', 'ports')
+    expect(statuses).toEqual({ 'ports.free': 'failed' })
+    expect(items[0]?.message).toMatch(
+      new RegExp(`^${env.USERS_URL} \\(users\\) is taken by bun(\\.exe)? \\(process ${process.pid}\\)$`),
+    )
+    for (const server of [one, users]) server.stop(true)
+  })
+})
+
+test('a backup counts once it is verified, and for seven days', async () => {
+  const dataDir = instance()
+  const env = settings(dataDir)
+  const age = async () => (await examine(env, '--only', 'backup.age')).items[0]
+  const created = await ch202(['backup', 'create', '-o', 'json'], { env })
+  expect(created.status).toBe(0)
+  expect(await age()).toMatchObject({ status: 'warning', message: 'None of 1 backups was verified' })
+  expect((await ch202(['backup', 'verify'], { env })).status).toBe(0)
+  expect(await age()).toMatchObject({ status: 'ok' })
+
+  const { path } = JSON.parse(created.stdout)
+  const manifest = JSON.parse(readFileSync(join(path, 'manifest.json'), 'utf8'))
+  const old = JSON.stringify({ ...manifest, created_at: new Date(Date.now() - 8 * 86_400_000).toISOString() })
+  writeFileSync(join(path, 'manifest.json'), old)
+  const verified = JSON.parse(readFileSync(join(path, 'verified.json'), 'utf8'))
+  const manifest_sha256 = createHash('sha256').update(old).digest('hex')
+  writeFileSync(join(path, 'verified.json'), JSON.stringify({ ...verified, manifest_sha256 }))
+  expect(await age()).toMatchObject({ status: 'warning', message: 'The last verified backup is 8 days old' })
+})
+
+describe('with the services up', () => {
+  test('more is looked at; what they do not take is a failure; after a kill the log is read, and left as it is', async () => {
+    const dataDir = instance()
+    const env = settings(dataDir)
+    const running = await served(env)
+    const first = await examine(env)
+    expect([first.status, first.stderr]).toEqual([0, ''])
+    const up = { 'services.answer': 'ok', 'services.version': 'ok', 'clock.services': 'ok' }
+    expect(changes(before, first.statuses)).toEqual(up)
+
+    change(join(dataDir, 'auth.sqlite'), 'UPDATE accounts SET version = version - 1')
+    change(
+      join(dataDir, 'users.sqlite'),
+      `INSERT INTO outbox (target, kind, subject, payload) VALUES ('nobody', 'audit', 'x', '{"at":${Date.now() - 90_000}}')`,
+    )
+    // While others come and go, their rows are no drift.
+    const register = () =>
+      call(env.CH202_URL ?? '', 'POST /api/v1/auth/register', { body: { email: newEmail(), password: PASSWORD } })
+    const [second] = await Promise.all([examine(env), ...Array.from({ length: 10 }, register)])
+    expect(changes(first.statuses, second.statuses)).toEqual({ 'outbox.users': 'failed', 'cache.drift': 'failed' })
+    expect(second.items.find(({ id }) => id === 'cache.drift')?.message).toContain(': 3 older')
+
+    const modes = (names: string[]) => names.map((line) => line.split(' ').slice(0, 3).join(' '))
+    const files = modes(snapshot(dataDir))
+    await examine(env)
+    expect(modes(snapshot(dataDir))).toEqual(files)
+
+    const [, key = ''] = /^OPERATOR_API_KEY=(.*)$/m.exec(readFileSync(join(dataDir, 'secrets.env'), 'utf8')) ?? []
+    const sync = await call(env.CH202_URL ?? '', 'POST /admin/password-cache/sync', {
+      headers: { 'x-api-key': key },
+      body: {},
+    })
+    expect([sync.status, sync.body.synced]).toEqual([200, 3])
+    running.signal('SIGKILL')
+    await running.ended
+    const killed = snapshot(dataDir)
+    expect(killed.filter((line) => /^\S+\.sqlite-(wal|shm) /.test(line))).toHaveLength(2 * SERVICE_NAMES.length)
+    const after = await examine(env)
+    // That the cache agrees again stands in the write-ahead log alone.
+    expect(changes(first.statuses, after.statuses)).toEqual({
+      'services.answer': 'warning',
+      'services.version': 'skipped',
+      'clock.services': 'skipped',
+      'outbox.users': 'warning',
+    })
+    expect(snapshot(dataDir)).toEqual(killed)
+  })
+})
+
+describe('the checks', () => {
+  test('stand in the documentation, all of them and no others', async () => {
+    const docs = readFileSync(join(ROOT, 'docs/operations.md'), 'utf8')
+    const [, chapter = ''] = docs.split(/^## Doctor$/m)
+    const listed = [...chapter.matchAll(/^\| `([a-z_.<>]+)` +\|/gm)].flatMap(([, id = '']) =>
+      id.includes('<') ? SERVICE_NAMES.map((name) => id.replace('<service>', name)) : [id],
+    )
+    expect(listed.sort()).toEqual(Object.keys(before).sort())
+  })
+
+  test('are told to people in lines, in the other forms in rows, and can be chosen', async () => {
+    const env = settings(template)
+    const lines = await ch202(['doctor', '--only', 'db.auth.file,backup'], { env })
+    expect(lines.stdout).toMatch(
+      /^ok {7}db\.auth\.file {2}[\d,]+ bytes\nwarning {2}backup\.age {4}There is no backup\n {9}→ ch202 backup create/,
+    )
+    const said = async (form: string) => (await ch202(['doctor', '--only', 'keys', '-o', form], { env })).stdout
+    expect(await said('ids')).toBe('keys.open\nkeys.age\n')
+    expect(await said('csv')).toMatch(/^id,status,message,suggestion\nkeys\.open,ok,/)
+    expect((await said('jsonl')).trim().split('\n')).toHaveLength(2)
+  })
+
+  test('of nothing at all say where they looked', async () => {
+    const dataDir = folder.fresh()
+    const { status, statuses } = await examine(settings(dataDir))
+    expect([status, statuses['files.directory'], statuses['db.auth.integrity']]).toEqual([0, 'warning', 'skipped'])
+    expect(() => lstatSync(dataDir)).toThrow('ENOENT')
+  })
+
+  test.each([
+    [['--only', 'nope'], 'There is no check nope'],
+    [['--only', 'db.auth.integrit'], 'There is no check db.auth.integrit'],
+    [['--url', 'https://id.example.org'], '--url'],
+  ])('%j is a wrong use', async (words, text) => {
+    const { status, stderr, stdout } = await ch202(['doctor', ...words], { env: settings(template) })
+    expect([status, stdout, stderr]).toEqual([2, '', expect.stringContaining(text)])
+  })
+})

@@ -1,0 +1,588 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { ch202, launch, ownSettings } from '../support/processes.ts'
+import { mailsTo, resetLinkIn } from '../support/reset-mail.ts'
+import { openInstance } from '../support/shell.ts'
+import { as, call, createUser, eventually, newEmail, PASSWORD, registerUser } from '../support/system.ts'
+
+setDefaultTimeout(30_000)
+
+let instance: Awaited<ReturnType<typeof openInstance>>
+beforeAll(async () => {
+  const env = { RATE_LIMIT: 'on', TRUSTED_PROXIES: '127.0.0.1', SMTP_URL: 'smtp://127.0.0.1:1' }
+  instance = await openInstance('explain', env)
+})
+afterAll(() => instance?.close())
+
+const WRONG = 'not the password of anyone'
+const HOME = '198.51.100.1'
+
+/** A login from an address. Gives its status. */
+async function logIn(login: string, password: string, more: { from?: string; id?: string } = {}): Promise<number> {
+  const { from = HOME, id } = more
+  const headers = { 'x-forwarded-for': from, ...(id === undefined ? {} : { 'x-request-id': id }) }
+  const answer = await call(instance.system.url.auth, 'POST /api/v1/auth/login', { headers, body: { login, password } })
+  return answer.status
+}
+
+async function fail(login: string, n: number, more: { from?: string; id?: string } = {}): Promise<void> {
+  for (let i = 0; i < n; i++) expect(await logIn(login, WRONG, more)).toBe(401)
+}
+
+const asOperator = async (request: string, body?: unknown) => {
+  const base = request.includes('/users') ? instance.system.url.users : instance.system.url.auth
+  const answer = await call(base, request.replace(' ', ' /api/v1'), { headers: as.operator, body })
+  expect([request, answer.status < 300]).toEqual([request, true])
+  return answer.body
+}
+const status = (id: string, to: 'active' | 'disabled') => asOperator(`PATCH /users/${id}`, { status: to })
+const explain = async (subject: string, env: Record<string, string> = instance.shell.env) => {
+  const ended = await ch202(['audit', 'explain', subject, '-o', 'json'], { env })
+  expect(ended.stderr).toBe('')
+  for (const secret of [PASSWORD, WRONG, '$2b$', as.operator['x-api-key']]) expect(ended.stdout).not.toContain(secret)
+  return { exit: ended.status, ...JSON.parse(ended.stdout) }
+}
+
+const international = () => `ivan-${Math.random().toString(36).slice(2, 10)}@пример.рф`
+const ascii = (email: string) => email.replace('пример.рф', 'xn--e1afmkfd.xn--p1ai')
+
+/** More than may come from one address. */
+let flood: Promise<string> | undefined
+function floodedAddress(): Promise<string> {
+  flood ??= (async () => {
+    const from = '203.0.113.9'
+    const tenOfStrangers = async () => {
+      for (let i = 0; i < 10; i++) await fail(newEmail(), 1, { from })
+    }
+    await Promise.all(Array.from({ length: 30 }, tenOfStrangers))
+    return from
+  })()
+  return flood
+}
+
+async function imported(fields: Record<string, unknown>): Promise<{ id: string; email: string }> {
+  const email = newEmail()
+  const line = { email, password_hash: await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 }), ...fields }
+  const { body } = await call(instance.system.url.users, 'POST /api/v1/users/import', {
+    headers: { ...as.operator, 'content-type': 'application/x-ndjson' },
+    body: JSON.stringify(line),
+  })
+  expect(body.status).toBe('created')
+  return { id: body.id, email }
+}
+
+interface Case {
+  it: string
+  /** Brings it about. Gives the subject, and whose email the answer must name. */
+  given: () => Promise<string | [subject: string, email: string]>
+  reason: string
+  /** `EMAIL` stands for the email. */
+  says: RegExp
+  mend: string | null
+}
+
+const LONG_AGO = '2026-01-01T00:00:00.000Z'
+
+const CASES: Case[] = [
+  {
+    it: 'no one has that name',
+    given: async () => {
+      const email = newEmail()
+      await fail(email, 2)
+      return email
+    },
+    reason: 'no_such_user',
+    says: /^There is no user EMAIL\. A login was tried 2 times, last at .* from 198\.51\.100\.1\.$/,
+    mend: 'ch202 users create EMAIL --generate',
+  },
+  {
+    it: 'R20: no one has the email, in any spelling',
+    given: async () => {
+      const email = international()
+      await fail(email, 1)
+      await fail(ascii(email), 1)
+      return [`${email} `, email]
+    },
+    reason: 'no_such_user',
+    says: /^There is no user EMAIL\. A login was tried 2 times, last at /,
+    mend: "ch202 users create 'EMAIL' --generate",
+  },
+  {
+    it: 'R20: the password is wrong, of an email in another spelling',
+    given: async () => {
+      const email = international()
+      await registerUser(instance.system, { email })
+      await fail(email, 1)
+      await fail(ascii(email), 1)
+      return [ascii(email), email]
+    },
+    reason: 'wrong_password',
+    says: /^The password of EMAIL was wrong 2 times, /,
+    mend: "ch202 users send-reset 'EMAIL'",
+  },
+  {
+    it: 'the name is misspelt',
+    given: async () => {
+      const { email } = await registerUser(instance.system)
+      return [email.replace('example', 'exmaple'), email]
+    },
+    reason: 'no_such_user',
+    says: /Did you mean EMAIL\?$/,
+    mend: 'ch202 audit explain EMAIL',
+  },
+  {
+    it: 'the password is wrong',
+    given: async () => {
+      const { email } = await createUser(instance.system)
+      await fail(email, 3)
+      return email
+    },
+    reason: 'wrong_password',
+    says: /^The password of EMAIL was wrong 3 times, last at \S+ \S+Z from 198\.51\.100\.1\.$/,
+    mend: 'ch202 users send-reset EMAIL',
+  },
+  {
+    it: 'the password is wrong, of a user by its username',
+    given: async () => {
+      const username = `u${Date.now().toString(36)}`
+      const { email } = await registerUser(instance.system, { username })
+      await fail(username, 1)
+      return [username, email]
+    },
+    reason: 'wrong_password',
+    says: /EMAIL was wrong once,/,
+    mend: 'ch202 users send-reset EMAIL',
+  },
+  {
+    it: 'the old password is tried',
+    given: async () => {
+      const { email, id } = await registerUser(instance.system)
+      await asOperator(`POST /users/${id}/set-password`, { new_password: 'quite another one' })
+      await fail(email, 1)
+      return [id, email]
+    },
+    reason: 'wrong_password',
+    says: /It was changed at .*, by operator: it may be the old one/,
+    mend: 'ch202 users send-reset EMAIL',
+  },
+  {
+    it: 'R23: there is no password',
+    given: async () => {
+      const email = newEmail()
+      const { id } = await asOperator('POST /users', { email })
+      await call(instance.system.url.auth, 'POST /api/v1/admin/password-cache/sync', {
+        headers: as.operator,
+        body: { user_id: id },
+      })
+      await fail(email, 2)
+      return email
+    },
+    reason: 'no_password',
+    says: /^EMAIL had no password, and a login was tried 2 times, last at .* They set the first one by a link\.$/,
+    mend: 'ch202 users send-reset EMAIL',
+  },
+  {
+    it: 'the password has been set since',
+    given: async () => {
+      const { email, id } = await registerUser(instance.system)
+      await fail(email, 1)
+      await asOperator(`POST /users/${id}/set-password`, { new_password: 'quite another one' })
+      await rowOf(id, 'password.set')
+      return email
+    },
+    reason: 'password_changed_since',
+    says: /It is another one since .*, and no login was tried since\.$/,
+    mend: 'ch202 users send-reset EMAIL',
+  },
+  {
+    it: 'too many failed: the account is paused',
+    given: async () => {
+      const { email } = await registerUser(instance.system)
+      await fail(email, 10)
+      expect(await logIn(email, PASSWORD)).toBe(429)
+      return email
+    },
+    reason: 'account_paused',
+    says: /^Logins of EMAIL are paused until .*: 10 failed within a day, last at .* from 198\.51\.100\.1\./,
+    mend: 'ch202 users send-reset EMAIL',
+  },
+  {
+    it: 'too many failed from that address',
+    given: async () => {
+      const { email } = await registerUser(instance.system)
+      expect(await logIn(email, PASSWORD, { from: await floodedAddress() })).toBe(429)
+      return email
+    },
+    reason: 'address_paused',
+    says: /EMAIL at .* came from 203\.0\.113\.9, .* wait until .*TRUSTED_PROXIES/,
+    mend: 'ch202 audit list --type login.failed --since 1h',
+  },
+  {
+    it: 'the account is disabled',
+    given: async () => {
+      const { email, id } = await registerUser(instance.system)
+      await status(id, 'disabled')
+      await rowOf(id, 'user.disabled')
+      expect(await logIn(email, PASSWORD)).toBe(403)
+      return email
+    },
+    reason: 'account_disabled',
+    says: /^EMAIL is disabled since .*, by operator:/,
+    mend: 'ch202 users enable EMAIL',
+  },
+  {
+    it: 'the account was disabled then',
+    given: async () => {
+      const { email, id } = await registerUser(instance.system)
+      await status(id, 'disabled')
+      expect(await logIn(email, PASSWORD)).toBe(403)
+      await status(id, 'active')
+      return email
+    },
+    reason: 'was_disabled',
+    says: /EMAIL was disabled when it last tried, .* active now/,
+    mend: 'ch202 sessions list --user EMAIL',
+  },
+  {
+    it: 'auth holds another record than users',
+    given: async () => {
+      const { email, id } = await imported({ created_at: LONG_AGO, updated_at: LONG_AGO })
+      const user = await asOperator(`GET /users/${id}`)
+      const { id: user_id, ...rest } = user
+      const body = { ...rest, user_id, status: 'disabled', password_hash: '$2b$04$another', password_version: 99 }
+      await call(instance.system.url.auth, 'POST /auth/sync/password', { headers: as.internal, body })
+      return email
+    },
+    reason: 'cache_behind',
+    says: /^Auth is behind: it holds another status for EMAIL/,
+    mend: 'ch202 cache sync --user EMAIL',
+  },
+  {
+    it: 'the mail with the link does not go out',
+    given: async () => {
+      const { email, id } = await registerUser(instance.system)
+      await fail(email, 1)
+      const body = { email }
+      await call(instance.system.url.auth, 'POST /api/v1/auth/password-reset-request', { body })
+      await rowOf(id, 'password.reset_requested', 2)
+      return email
+    },
+    reason: 'reset_mail_failing',
+    says: /EMAIL asked for a new password, and the mail .* could not be sent: tried \d+ times/,
+    mend: 'ch202 users set-password EMAIL --generate',
+  },
+  {
+    it: 'nothing is wrong',
+    given: async () => {
+      const { email } = await registerUser(instance.system)
+      await fail(email, 1)
+      expect(await logIn(email, PASSWORD)).toBe(200)
+      return email
+    },
+    reason: 'no_failure',
+    says: /^Nothing is wrong: EMAIL is active, and last logged in at .* from 198\.51\.100\.1\.$/,
+    mend: 'ch202 sessions list --user EMAIL',
+  },
+  {
+    it: 'no one has tried',
+    given: async () => (await imported({})).email,
+    reason: 'no_login_tried',
+    says: /EMAIL is active, and no login/,
+    mend: 'ch202 users send-reset EMAIL',
+  },
+  {
+    it: 'a request, whose password was wrong, and with which a pause began',
+    given: async () => {
+      const [id, { email }] = [crypto.randomUUID(), await registerUser(instance.system)]
+      await fail(email, 9)
+      await fail(email, 1, { id })
+      return [id, email]
+    },
+    reason: 'wrong_password',
+    says: /^The password of EMAIL was wrong at .* from 198\.51\.100\.1\. With it a pause began, until/,
+    mend: 'ch202 users send-reset EMAIL',
+  },
+  {
+    it: 'a request that named no one',
+    given: async () => {
+      const [id, email] = [crypto.randomUUID(), newEmail()]
+      await fail(email, 1, { id })
+      return [id, email]
+    },
+    reason: 'no_such_user',
+    says: /^No user is called EMAIL, at/,
+    mend: 'ch202 audit explain EMAIL',
+  },
+  {
+    it: 'a request of a disabled account',
+    given: async () => {
+      const [request, { email, id }] = ['req-disabled', await registerUser(instance.system)]
+      await status(id, 'disabled')
+      expect(await logIn(email, PASSWORD, { id: request })).toBe(403)
+      return [request, email]
+    },
+    reason: 'account_disabled',
+    says: /^The password of EMAIL was right at .*, and the account was disabled\.$/,
+    mend: 'ch202 users enable EMAIL',
+  },
+  {
+    it: 'a request of a paused account',
+    given: async () => {
+      const [id, { email }] = [crypto.randomUUID(), await registerUser(instance.system)]
+      await fail(email, 10)
+      expect(await logIn(email, PASSWORD, { id })).toBe(429)
+      return [id, email]
+    },
+    reason: 'account_paused',
+    says: /EMAIL at .* was refused unread: too many had failed, .* wait until/,
+    mend: 'ch202 users send-reset EMAIL',
+  },
+  {
+    it: 'a request from an address that must wait',
+    given: async () => {
+      const [id, email] = [crypto.randomUUID(), newEmail()]
+      expect(await logIn(email, PASSWORD, { id, from: await floodedAddress() })).toBe(429)
+      return [id, email]
+    },
+    reason: 'address_paused',
+    says: /^A login at .* came from 203\.0\.113\.9/,
+    mend: 'ch202 audit list --type login.failed --since 1h',
+  },
+  {
+    it: 'a request that succeeded',
+    given: async () => {
+      const [id, { email }] = [crypto.randomUUID(), await registerUser(instance.system)]
+      expect(await logIn(email, PASSWORD, { id })).toBe(200)
+      return [id, email]
+    },
+    reason: 'no_failure',
+    says: /^The login of EMAIL succeeded at/,
+    mend: 'ch202 sessions list --user EMAIL',
+  },
+  {
+    it: 'a request that was no login',
+    given: async () => {
+      const [request, { email, id }] = [crypto.randomUUID(), await registerUser(instance.system)]
+      const headers = { ...as.operator, 'x-request-id': request }
+      await call(instance.system.url.users, `PATCH /users/${id}`, { headers, body: { roles: ['EDITOR'] } })
+      await rowOf(id, 'user.roles_changed')
+      return [request, email]
+    },
+    reason: 'not_a_login',
+    says: /^That request was no login that failed: .*user\.roles_changed of EMAIL by operator/,
+    mend: 'ch202 audit list --user EMAIL',
+  },
+]
+
+/** Waits for rows that come from another service, or later. */
+async function rowOf(user_id: string, type: string, n = 1): Promise<void> {
+  const query = `GET /admin/audit?user_id=${user_id}&type=${type}`
+  await eventually(async () => (await asOperator(query)).items.length >= n || undefined, 5000)
+}
+
+describe('explained', () => {
+  const explained = new Map<string, { email: string; answer: Awaited<ReturnType<typeof explain>> }>()
+  beforeAll(async () => {
+    await Promise.all(
+      CASES.map(async ({ given, it }) => {
+        const [subject, email] = [await given()].flat() as [string, string?]
+        explained.set(it, { email: email ?? subject, answer: { asked: subject, ...(await explain(subject)) } })
+      }),
+    )
+  }, 60_000)
+
+  test.each(CASES)('$it', ({ it, mend, reason, says }) => {
+    const { answer, email = '' } = explained.get(it) ?? {}
+    const { asked, ...said } = answer
+    expect(said).toMatchObject({ exit: 0, subject: asked, reason })
+    expect(String(said.explanation).replaceAll(email, 'EMAIL')).toMatch(says)
+    expect(said.suggestion?.replaceAll(email, 'EMAIL') ?? null).toBe(mend)
+    expect(Object.keys(said).sort()).toEqual(['evidence', 'exit', 'explanation', 'reason', 'subject', 'suggestion'])
+    // What has a cause has rows that show it.
+    const shown = said.evidence.length > 0
+    expect(shown).toBe(reason !== 'no_login_tried' && it !== 'the name is misspelt')
+  })
+
+  test.each(['00000000-0000-7000-8000-000000000000', 'no-such-request-0123456789-0123456789', 'nobody', 'a b'])(
+    'not: %s, which no one and nothing is called',
+    async (subject) => {
+      const { error, exit } = await explain(subject)
+      expect(exit).toBe(3)
+      expect(error).toMatchObject({ code: 'not_found', suggestion: expect.stringMatching(/^ch202 logs --request-id /) })
+    },
+  )
+
+  test('for people: the sentence, the command, the rows', async () => {
+    const { email } = await registerUser(instance.system)
+    await fail(email, 1)
+    const { status, stderr, stdout } = await instance.shell.run(`ch202 audit explain ${email}`)
+    expect([status, stderr]).toEqual([0, ''])
+    const [sentence, command, row, ...rest] = stdout.trimEnd().split('\n')
+    expect(sentence).toMatch(/^The password of \S+ was wrong once, last at .*\.$/)
+    expect(command).toBe(`→ ch202 users send-reset ${email}`)
+    expect(row).toMatch(/^\S+Z {2}login\.failed {2}198\.51\.100\.1 {2}\{"reason":"wrong_password"\}$/)
+    expect(rest).toEqual([])
+  })
+})
+
+describe('the command that it suggests', () => {
+  /** Runs what it suggests; then what it says of the same subject. */
+  const mended = async (subject: string) => {
+    const { suggestion } = await explain(subject)
+    const { status, stdout } = await instance.shell.run(`${suggestion} -o json`)
+    expect([suggestion, status]).toEqual([suggestion, 0])
+    return JSON.parse(stdout)
+  }
+
+  test('S7: ends a pause, with a link that the user gets', async () => {
+    // One whose mails are files.
+    const { close, shell, system } = await openInstance('explain-reset', { RATE_LIMIT: 'on' })
+    const login = (password: string) =>
+      call(system.url.auth, 'POST /api/v1/auth/login', { body: { login: email, password } })
+    const { email } = await registerUser(system)
+    for (let n = 0; n < 10; n++) await login(WRONG)
+    expect((await login(PASSWORD)).status).toBe(429)
+    const { suggestion } = await explain(email, shell.env)
+    expect(suggestion).toBe(`ch202 users send-reset ${email}`)
+    expect((await shell.run(suggestion)).status).toBe(0)
+    const mail = await eventually(() => mailsTo(system, email)[0])
+    const body = { token: resetLinkIn(mail).searchParams.get('token'), new_password: 'another one altogether' }
+    expect((await call(system.url.auth, 'POST /api/v1/auth/password-reset-confirm', { body })).status).toBe(204)
+    expect((await login('another one altogether')).status).toBe(200)
+    expect((await explain(email, shell.env)).reason).toBe('no_failure')
+    await close()
+  })
+
+  test('lets a disabled user in', async () => {
+    const { email, id } = await registerUser(instance.system)
+    await status(id, 'disabled')
+    await mended(email)
+    expect(await logIn(email, PASSWORD)).toBe(200)
+  })
+})
+
+describe('what auth tells an operator', () => {
+  const limits = (query: string) => asOperator(`GET /admin/login-limits?${query}`)
+  const refused = async (query: string) => (await asOperator(`GET /admin/refused-logins?${query}`)).items
+
+  test('a pause of an address is one row of the audit, and what it refuses is none', async () => {
+    const address = await floodedAddress()
+    const ids = Array.from({ length: 25 }, () => crypto.randomUUID())
+    for (const id of ids) expect(await logIn(newEmail(), WRONG, { id, from: address })).toBe(429)
+    const rows = (await asOperator('GET /admin/audit?type=login.paused&size=200')).items
+    const own = rows.filter(({ detail }: { detail: { address?: string } }) => detail.address === address)
+    expect(own).toHaveLength(1)
+    expect(own[0]).toMatchObject({ user_id: null, ip: address, detail: { until: expect.any(String) } })
+    for (const id of ids.slice(0, 3)) expect((await asOperator(`GET /admin/audit?request_id=${id}`)).items).toEqual([])
+    expect(await limits(`address=${address}`)).toEqual({
+      user_id: null,
+      address,
+      failures: 300,
+      last_failed_at: expect.any(String),
+      paused_until: own[0].detail.until,
+    })
+    // In the other spelling that an IPv4 address has.
+    expect(await limits(`address=::ffff:${address}`)).toMatchObject({ address, failures: 300 })
+    // A little of each address: its own flood drives out the older of it, and nothing of others.
+    const kept = await refused(`address=${address}`)
+    expect(kept.map(({ request_id }: { request_id: string }) => request_id)).toEqual(ids.slice(-20).reverse())
+    expect(kept[0]).toMatchObject({ code: 'rate_limited', paused: 'address', user_id: null, ip: address })
+  })
+
+  test('a pause of an account is one row, also where its guesses came at once', async () => {
+    for (let round = 0; round < 5; round++) {
+      const { email, id } = await registerUser(instance.system)
+      await Promise.all(Array.from({ length: 10 }, () => logIn(email, WRONG)))
+      const { items } = await asOperator(`GET /admin/audit?user_id=${id}&type=login.paused`)
+      expect(items).toHaveLength(1)
+    }
+  })
+
+  test('failures of an account, by its id and by its names; of a stranger, by the name', async () => {
+    const { email, id } = await registerUser(instance.system)
+    await fail(email, 2)
+    for (const query of [`user_id=${id.toUpperCase()}`, `login=${email.toUpperCase()}`])
+      expect(await limits(query)).toMatchObject({ user_id: id, address: null, failures: 2, paused_until: null })
+    const stranger = newEmail()
+    await fail(stranger, 10)
+    const paused = await limits(`login=${stranger}`)
+    expect(paused).toMatchObject({ user_id: null, failures: 10 })
+    expect(Date.parse(paused.paused_until) - Date.now()).toBeGreaterThan(30_000)
+    expect(await limits(`login=${newEmail()}`)).toMatchObject({ failures: 0, last_failed_at: null, paused_until: null })
+  })
+
+  test.each(['', 'user_id=x', 'address=home', 'login=a&address=127.0.0.1', 'nothing=1', 'login='])(
+    'about exactly one: %s is 400',
+    async (query) => {
+      for (const path of ['login-limits', 'refused-logins']) {
+        const answer = await call(instance.system.url.auth, `GET /admin/${path}?${query}`, { headers: as.operator })
+        expect([path, answer.status, answer.body.code]).toEqual([path, 400, 'validation_failed'])
+      }
+    },
+  )
+})
+
+test('explained with users away, or what it tells not arriving', async () => {
+  const own = ownSettings(instance.shell.fresh())
+  const auth = launch([process.execPath, 'cli/main.ts', 'serve', 'auth'], { env: own })
+  await auth.printed(/ready at/)
+  const [email, held, id] = [newEmail(), newEmail(), crypto.randomUUID()]
+  const login = await call(String(own.AUTH_URL), 'POST /api/v1/auth/login', {
+    headers: { 'x-request-id': id },
+    body: { email, password: PASSWORD },
+  })
+  expect([login.status, login.body.code]).toEqual([503, 'users_unavailable'])
+  const now = new Date().toISOString()
+  const record = { user_id: crypto.randomUUID(), email: held, username: null, name: null, roles: ['USER'] }
+  await call(String(own.AUTH_URL), 'POST /auth/sync/password', {
+    headers: as.internal,
+    body: {
+      ...{ ...record, status: 'active', email_verified: false, created_at: now, updated_at: now },
+      ...{ password_hash: '$2b$04$invalid', password_version: 1 },
+    },
+  })
+  await call(String(own.AUTH_URL), 'POST /api/v1/auth/login', { body: { email: held, password: WRONG } })
+  const [request, unknown, known] = await Promise.all([explain(id, own), explain(email, own), explain(held, own)])
+
+  // Users is back, and what it tells auth does not arrive.
+  const users = launch([process.execPath, 'cli/main.ts', 'serve', 'users'], {
+    env: { ...own, AUTH_URL: 'http://127.0.0.1:1' },
+  })
+  await users.printed(/ready at/)
+  await call(String(own.USERS_URL), 'POST /api/v1/users', { headers: as.operator, body: { email, password: PASSWORD } })
+  await call(String(own.AUTH_URL), 'POST /api/v1/auth/login', { body: { email, password: WRONG } })
+  const unheard = await explain(email, own)
+  for (const one of [auth, users]) one.signal('SIGTERM')
+  await Promise.all([auth.ended, users.ended])
+  for (const { reason, suggestion } of [request, unknown])
+    expect([reason, suggestion]).toEqual(['users_unavailable', 'ch202 health'])
+  expect(request.evidence).toMatchObject([{ type: 'login.refused', detail: { code: 'users_unavailable' } }])
+  expect(known).toMatchObject({ exit: 0, reason: 'wrong_password' })
+  expect(unheard).toMatchObject({ exit: 0, reason: 'wrong_password' })
+  expect(unheard.evidence).toMatchObject([{ user_id: null, detail: { reason: 'unknown_or_wrong', email } }])
+})
+
+describe('R3: a name is looked for', () => {
+  test.each([
+    ['as long as an email may be', 'x'.repeat(240), 'x'.repeat(239)],
+    ['longer than a search may be', `${'y'.repeat(100)}${'z'.repeat(110)}`, `${'y'.repeat(99)}a${'z'.repeat(110)}`],
+  ])('that is %s', async (_, local, misspelt) => {
+    const email = `${local}@example.org`
+    await imported({ email })
+    expect(await explain(email)).toMatchObject({ exit: 0, explanation: expect.stringContaining(email) })
+    const near = await explain(`${misspelt}@example.org`)
+    expect(near).toMatchObject({ reason: 'no_such_user', suggestion: `ch202 audit explain ${email}` })
+    const dropped = await ch202(['cache', 'drop', `${misspelt}@example.org`], { env: instance.shell.env })
+    expect([dropped.status, dropped.stderr]).toEqual([3, expect.stringContaining('There is no user')])
+  })
+
+  test('in letters of two code units', async () => {
+    expect(await explain(`a${'𐐔'.repeat(9)}@example.org`)).toMatchObject({ reason: 'no_such_user' })
+  })
+
+  test('and is not found where no one can have it', async () => {
+    const { status, stderr } = await ch202(['audit', 'explain', `${'ж'.repeat(400)}@example.org`], {
+      env: instance.shell.env,
+    })
+    expect([status, stderr]).toEqual([3, expect.stringContaining('There is no user and no request')])
+  })
+})

@@ -1,0 +1,102 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { ownSettings } from '../support/processes.ts'
+import { type OnScreen, openShell, type Shell } from '../support/shell.ts'
+
+setDefaultTimeout(60_000)
+
+const STEPS = /users create you@example\.org/
+
+describe('S2: what a newcomer sees on a terminal', () => {
+  let shell: Shell
+  beforeAll(() => {
+    shell = openShell('first-start')
+  })
+  afterAll(() => shell.close())
+
+  /** Without secrets, as on a fresh machine, and with the path of the shell. */
+  const settings = (dataDir: string, more: Record<string, string> = {}) => {
+    const left = ['INTERNAL_API_KEY', 'OPERATOR_API_KEY', 'CH202_SECRET', 'NO_COLOR', 'PATH', 'HOME', 'XDG_CONFIG_HOME']
+    const env = Object.entries(ownSettings(dataDir)).filter(([name]) => !left.includes(name))
+    return { ...Object.fromEntries(env), ...more }
+  }
+  const ready = async (screen: OnScreen, times: number) => {
+    await screen.shows(new RegExp(`(?:[\\s\\S]* ready at ){${times}}`))
+    await screen.shows(/\/swagger\r\n/)
+  }
+  const stopped = async (screen: OnScreen) => {
+    screen.type('\x03')
+    return (await screen.ended).screen
+  }
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: what a terminal takes for a colour
+  const plain = (screen: string) => screen.replaceAll(/\x1b\[[0-9;]*m/g, '').replaceAll('\r\n', '\n')
+
+  test.each([
+    ['start', 100],
+    ['start', 60],
+    ['serve', 100],
+    ['serve', 60],
+  ])('of `ch202 %s`, %d columns wide', async (verb, cols) => {
+    const env = settings(shell.fresh())
+    const names = verb === 'start' ? SERVICE_NAMES : (['ch202'] as const)
+    const first = shell.inTerminal(`exec ch202 ${verb}`, { env, cols })
+    await ready(first, names.length)
+    await first.shows(/--generate/)
+    const shown = first.screen()
+    // Lines for people, in colour, and nothing that looks like a fault.
+    expect(shown).toContain('\x1b[32mINFO')
+    expect(shown).not.toMatch(/WARN|ERROR|"level"|feed\.lost|^\{/m)
+
+    const steps = plain(shown).slice(plain(shown).lastIndexOf(' ready at '))
+    const urls = verb === 'start' ? SERVICE_NAMES.map((name) => env[`${name.toUpperCase()}_URL`]) : [env.CH202_URL]
+    for (const url of urls) expect(steps).toContain(url ?? '')
+    expect(steps).toContain(`Documentation  ${urls[0]}/swagger\n`)
+    const lines = steps.split('\n').slice(1)
+    expect(lines.filter((line) => line.length > 60)).toEqual([])
+
+    // The command is one, and does what it says.
+    const command = /^ {2}bun (ch202 users create [\s\S]*?--generate)$/m.exec(steps)?.[1] ?? 'none is shown'
+    const made = await shell.run(`${command} -o json`, { env: { CH202_DATA_DIR: env.CH202_DATA_DIR ?? '' } })
+    expect([made.stderr, made.status]).toEqual(['', 0])
+    expect(JSON.parse(made.stdout)).toMatchObject({ email: 'you@example.org', roles: ['USER', 'ADMIN'], changed: true })
+    await stopped(first)
+
+    // Whoever has an administrator is told where all is, and no more.
+    const again = shell.inTerminal(`exec ch202 ${verb}`, { env, cols })
+    await ready(again, names.length)
+    const whole = await stopped(again)
+    expect(whole).toContain('/swagger')
+    expect(whole).not.toMatch(STEPS)
+  })
+
+  test('without colours where they are not wanted, and as JSON where that is', async () => {
+    const dataDir = shell.fresh()
+    const grey = shell.inTerminal('exec ch202 start', { env: settings(dataDir, { NO_COLOR: '1' }) })
+    await ready(grey, SERVICE_NAMES.length)
+    const shown = await stopped(grey)
+    expect(shown).not.toContain('\x1b[')
+    expect(shown).toContain(' INFO: ')
+    const json = shell.inTerminal('exec ch202 start', { env: settings(dataDir, { LOG_FORMAT: 'json' }) })
+    await ready(json, SERVICE_NAMES.length)
+    expect(await stopped(json)).toContain('{"level":"info"')
+  })
+
+  test('and where there is no terminal: JSON, and one line of each service', async () => {
+    const env = settings(shell.fresh())
+    const running = shell.start('exec ch202 start', { env })
+    await running.printed(/ ready at /, SERVICE_NAMES.length)
+    running.signal('SIGTERM')
+    const { stdout, stderr } = await running.ended
+    expect(stderr).toBe('')
+    expect(stdout).toContain('| {"level":"info"')
+    expect(stdout).not.toMatch(/Documentation|users create/)
+  })
+
+  test('one service that is alone says where it is, and is not missed by others that start', async () => {
+    const env = settings(shell.fresh())
+    const users = shell.inTerminal('exec ch202 serve users', { env })
+    await users.shows(/users ready at /)
+    expect(users.screen()).not.toMatch(/WARN|ERROR|Documentation/)
+    await stopped(users)
+  })
+})

@@ -1,0 +1,153 @@
+import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { version } from '../../package.json'
+import { ofEachService, SERVICE_NAMES } from '../../services/kit/services.ts'
+import { ch202, launch, ownSettings, type Running, temporary } from '../support/processes.ts'
+import { freePort } from '../support/system.ts'
+
+// Processes start slowly on a busy machine; what has to be quick is measured.
+setDefaultTimeout(20_000)
+
+const folder = temporary('health-ps')
+const started = new Set<Running>()
+afterAll(() => {
+  for (const running of started) running.signal('SIGKILL')
+  folder.remove()
+})
+
+function start(env: Record<string, string>, ...names: string[]): Running {
+  const running = launch([process.execPath, 'cli/main.ts', 'serve', ...names], { env })
+  started.add(running)
+  running.ended.finally(() => started.delete(running))
+  return running
+}
+const json = async (env: Record<string, string>, ...words: string[]) => {
+  const ended = await ch202([...words, '-o', 'json'], { env })
+  return { ...ended, body: JSON.parse(ended.stdout) }
+}
+const states = (items: { service: string; state?: string; status?: string }[]) =>
+  Object.fromEntries(items.map(({ service, state, status }) => [service, state ?? status]))
+
+/** What is found by the notes in the data directory alone: without addresses or a key in the environment. */
+function byNotes({ CH202_DATA_DIR = '', HOME = '', PATH = '' }: Record<string, string>): Record<string, string> {
+  return { CH202_DATA_DIR, HOME, PATH, XDG_CONFIG_HOME: folder.path }
+}
+
+describe('three services, started, one of them stopped, killed and held', () => {
+  test('health and ps say so at each moment, without a key', async () => {
+    const dataDir = folder.fresh()
+    const env = ownSettings(dataDir)
+    const bare = byNotes(env)
+
+    const nothing = await ch202(['ps'], { env: bare })
+    expect([nothing.status, nothing.stdout, nothing.stderr]).toEqual([
+      0,
+      '',
+      `Nothing runs on ${dataDir}\n→ ch202 start\n`,
+    ])
+    const { OPERATOR_API_KEY: _, INTERNAL_API_KEY: __, ...keyless } = env
+    const down = await json(keyless, 'health')
+    expect([down.status, down.body.ok, states(down.body.items)]).toEqual([10, false, ofEachService(() => 'failed')])
+    expect(down.body.items[0]).toMatchObject({ address: env.AUTH_URL, version: null, message: 'nothing answers there' })
+    const inVain = await ch202(['health', '--wait', '1s'], { env: keyless })
+    expect([inVain.status, inVain.took > 1000, inVain.took < 4000]).toEqual([10, true, true])
+
+    // Waits by the notes that the services have yet to write.
+    const waiting = ch202(['health', '--wait', '15s'], { env: bare })
+    const running = ofEachService((name) => start(env, name))
+    const { status, stderr, stdout } = await waiting
+    expect([status, stderr]).toEqual([0, ''])
+    expect(stdout).toContain(`${env.USERS_URL}\n`)
+
+    const well = await json(bare, 'health')
+    expect([well.status, well.body.ok]).toEqual([0, true])
+    for (const item of well.body.items) {
+      expect(item).toMatchObject({ status: 'ok', version, uptime_s: expect.any(Number), message: '' })
+      expect(item.latency_ms).toBeGreaterThan(0)
+      expect(item.db_latency_ms).toBeGreaterThan(0)
+    }
+    expect(well.body.items[0].cache).toMatchObject({ entries: 0, pending: 0 })
+    const swapped = await json({ ...keyless, USERS_URL: env.AUTH_URL ?? '' }, 'health')
+    expect(states(swapped.body.items)).toEqual({ ...ofEachService(() => 'ok'), users: 'failed' })
+    expect(swapped.body.items[1].message).toBe('auth answers there')
+
+    const up = await json(bare, 'ps')
+    expect(up.body.items).toEqual(
+      SERVICE_NAMES.map((service) => ({
+        service,
+        state: 'up',
+        pid: running[service].pid,
+        address: env[`${service.toUpperCase()}_URL`],
+        started_at: expect.stringMatching(/^20/),
+        rss_bytes: expect.any(Number),
+        rss_mb: expect.any(Number),
+        cpu_s: expect.any(Number),
+      })),
+    )
+    expect(up.body.items[0].rss_mb).toBeGreaterThan(20)
+
+    running.modules.signal('SIGTERM')
+    running.users.signal('SIGKILL')
+    await Promise.all([running.modules.ended, running.users.ended])
+    const after = await json(bare, 'ps')
+    const { modules: ___, ...left } = ofEachService(() => 'up')
+    expect([after.status, states(after.body.items)]).toEqual([0, { ...left, users: 'dead' }])
+    expect(after.body.items[1]).toMatchObject({ rss_bytes: null, cpu_s: null })
+
+    // Another program has got the process id since: one of ours that began at another time, one of others.
+    const note = join(dataDir, 'run/users.json')
+    const { process_start, ...rest } = JSON.parse(readFileSync(note, 'utf8'))
+    expect(process_start).toBeGreaterThan(0)
+    for (const other of [
+      { pid: running.auth.pid, process_start: process_start - 100 },
+      { pid: process.pid, process_start },
+      { pid: process.pid },
+    ]) {
+      writeFileSync(note, JSON.stringify({ ...rest, ...other }))
+      expect(states((await json(bare, 'ps')).body.items)).toEqual({ ...left, users: 'dead' })
+    }
+
+    running.auth.signal('SIGSTOP')
+    const told = await ch202(['ps'], { env: bare })
+    expect([told.status, told.stdout]).toEqual([0, expect.stringMatching(/^auth +silent .*\nusers +dead /)])
+    expect(told.stderr).toContain('not there any more: users\n')
+    expect(told.stderr).toContain('without an answer: auth\n')
+    running.auth.signal('SIGKILL')
+    await running.auth.ended
+  })
+})
+
+describe('what is no service of ours', () => {
+  test.each([
+    ['a page', () => new Response('<html>'), 'what answers is no service of Ch202 (status 200)'],
+    [
+      'an error',
+      () => new Response('{"code":"x"}', { status: 503 }),
+      'what answers is no service of Ch202 (status 503)',
+    ],
+  ])('is not well: %s', async (_, answer, message) => {
+    const port = freePort()
+    const server = Bun.serve({ port, hostname: '127.0.0.1', fetch: answer })
+    const { body, status } = await json({ CH202_URL: `http://127.0.0.1:${port}` }, 'health')
+    server.stop(true)
+    expect([status, body.items[0].message]).toEqual([10, message])
+  })
+
+  test('a note that is none is passed over', async () => {
+    const dataDir = folder.fresh()
+    mkdirSync(join(dataDir, 'run'), { recursive: true })
+    writeFileSync(join(dataDir, 'run/auth.json'), '{"pid":')
+    writeFileSync(join(dataDir, 'run/users.json'), '{"url":"http://127.0.0.1:1","pid":-1}')
+    const { body, status } = await json({ CH202_DATA_DIR: dataDir }, 'ps')
+    expect([status, body.items]).toEqual([0, []])
+  })
+})
+
+test.each([
+  [['health', '--wait', 'soon'], '--wait takes a duration'],
+  [['ps', '--url', 'https://id.example.org'], '--url'],
+])('%j is a wrong use', async (words, text) => {
+  const { status, stderr, stdout } = await ch202(words, { env: { CH202_DATA_DIR: folder.fresh() } })
+  expect([status, stdout, stderr]).toEqual([2, '', expect.stringContaining(text)])
+})

@@ -1,0 +1,384 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Validator } from '@seriousme/openapi-schema-validator'
+import { apply, type Change, takeBack } from '../../cli/commands/new/changes.ts'
+import { type Checkout, copyCheckout } from '../support/checkout.ts'
+import { type Ended, launch, ownSettings, ROOT, type Running, temporary } from '../support/processes.ts'
+import { as, call, eventually, freePort, newEmail, PASSWORD } from '../support/system.ts'
+
+/**
+ * The tool writes into a copy of this checkout; there everything is looked at that this checkout is held to. What costs
+ * most is done once, for several services beside each other.
+ */
+const folder = temporary('new-service')
+const copy = folder.fresh()
+/** The services that are written, with what else is said, in their order: of short names, long ones, odd plurals. */
+const LONG = `a${'b'.repeat(29)}s`
+const WRITTEN: [name: string, ...more: string[]][] = [['products'], ['people', '--item', 'person'], [LONG]]
+
+const run = (words: string[], cwd = copy): Promise<Ended> =>
+  launch([process.execPath, join(copy, 'cli/main.ts'), 'new', 'service', ...words], { cwd }).ended
+
+let git: Checkout['git']
+let tree: Checkout['tree']
+let inCopy: Checkout['run']
+let before: string
+let made: Ended[]
+beforeAll(async () => {
+  ;({ git, run: inCopy, tree } = copyCheckout(copy))
+  before = tree()
+  made = []
+  for (const words of WRITTEN) made.push(await run([...words, '-o', 'json']))
+}, 30_000)
+afterAll(() => folder.remove())
+
+test('says each file that it wrote or changed, and there is nothing else', () => {
+  for (const { status, stderr } of made) expect([status, stderr]).toEqual([0, ''])
+  const items = made.flatMap(({ stdout }) => JSON.parse(stdout).items as { path: string; state: string }[])
+  const told = new Map(items.map(({ path, state }) => [path, state === 'written' ? 'A' : 'M']))
+  const found = git('diff-tree', '-r', '--name-status', before, tree()).split('\n')
+  expect(found.toSorted()).toEqual([...told].map(([path, state]) => `${state}\t${path}`).toSorted())
+})
+
+describe('what is written', () => {
+  const CHECKS: [what: string, words: string[]][] = [
+    ['type-checks', ['x', 'tsc', '--noEmit']],
+    ['has nothing that no one uses', ['x', 'knip']],
+  ]
+  test.each(CHECKS)(
+    '%s',
+    async (_, words) => {
+      const { status, stderr, stdout } = await inCopy(words)
+      expect([status, status === 0 ? '' : stdout + stderr]).toEqual([0, ''])
+    },
+    60_000,
+  )
+
+  test('lints', async () => {
+    const paths = git('diff-tree', '-r', '--name-only', before, tree()).split('\n')
+    const words = ['node_modules/@biomejs/biome/bin/biome', 'check', '--error-on-warnings', ...paths]
+    const { status, stderr, stdout } = await inCopy(words)
+    expect([status, status === 0 ? '' : stdout + stderr]).toEqual([0, ''])
+  })
+
+  const ROWS = `products|people|${LONG}`
+  const TESTS: [what: string, words: string[], least: number][] = [
+    [
+      'its own',
+      [`services/products`, 'services/people', 'db/products', 'db/people', 'services/kit/process/config.test.ts'],
+      200,
+    ],
+    [
+      'who may import whom, and the schema of the database',
+      ['tests/code/imports.test.ts', 'tests/code/schema.test.ts', '-t', `every import|database of (${ROWS}) `],
+      9,
+    ],
+    [
+      'the rows of who may do what, and of what is answered',
+      ['tests/security/authorization.test.ts', 'tests/security/answers.test.ts', '-t', `(/api/v1/(${ROWS})|no other)`],
+      36,
+    ],
+    ['the document', ['tests/openapi/document.test.ts', '-t', `(${ROWS}|tag|of the contract)`], 20],
+  ]
+  test.each(TESTS)(
+    'passes its tests: %s',
+    async (_, words, least) => {
+      const { status, stderr } = await inCopy(['test', '--timeout=20000', ...words], { CH202_ENV: 'test' })
+      expect([status, status === 0 ? '' : stderr]).toEqual([0, ''])
+      expect(Number(/^ *(\d+) pass$/m.exec(stderr)?.[1])).toBeGreaterThan(least)
+    },
+    60_000,
+  )
+})
+
+describe('beside the others, by ch202 start', () => {
+  const env: Record<string, string> = {
+    ...ownSettings(folder.fresh()),
+    PRODUCTS_URL: `http://127.0.0.1:${freePort()}`,
+    PEOPLE_URL: `http://127.0.0.1:${freePort()}`,
+    // It is not started: whoever is told something by the others is not waited for.
+    [`${LONG.toUpperCase()}_URL`]: `http://127.0.0.1:${freePort()}`,
+  }
+  const products = (request: string, options?: Parameters<typeof call>[2]) =>
+    call(env.PRODUCTS_URL ?? '', request, options)
+  let running: Running
+  let ana: { id: string; headers: Record<string, string> }
+  let ben: typeof ana
+  const register = async () => {
+    const body = { email: newEmail(), password: PASSWORD }
+    const { body: user } = await call(env.AUTH_URL ?? '', 'POST /api/v1/auth/register', { body })
+    return { id: user.id as string, headers: as.bearer(user.tokens.access_token) }
+  }
+  const create = async (who: typeof ana, name: string): Promise<string> =>
+    (await products('POST /api/v1/products', { headers: who.headers, body: { name } })).body.id
+
+  beforeAll(async () => {
+    const migrated = await inCopy(['cli/main.ts', 'migrate', '-o', 'json'], env)
+    const items = JSON.parse(migrated.stdout).items as { database: string; migrations: string[] }[]
+    expect(items.find(({ database }) => database === 'products')?.migrations).toEqual(['0001_products'])
+    const words = ['cli/main.ts', 'start', '--only', 'auth,users,modules,products,people']
+    running = launch([process.execPath, ...words], { cwd: copy, env, group: true })
+    await running.printed(/ready at/, 5)
+    ana = await register()
+    ben = await register()
+  }, 30_000)
+  afterAll(async () => {
+    running?.signal('SIGTERM')
+    await running?.ended
+  })
+
+  test('is created, listed by pages and by cursor, and no one else’s', async () => {
+    const ids = [await create(ana, 'a1'), await create(ana, 'a2'), await create(ana, 'a3'), await create(ben, 'b1')]
+    const first = (await products('GET /products?size=2', { headers: ana.headers })).body
+    expect([first.total, first.items.map(({ id }: { id: string }) => id)]).toEqual([3, ids.slice(0, 2)])
+    const rest = (await products(`GET /products?size=2&cursor=${first.next_cursor}`, { headers: ana.headers })).body
+    expect([rest.next_cursor, rest.items[0].name]).toEqual([null, 'a3'])
+    const others = await products(`GET /products/${ids[0]}`, { headers: ben.headers })
+    expect([others.status, others.body.code]).toEqual([404, 'product_not_found'])
+    expect((await products(`GET /products?user_id=${ben.id}`, { headers: as.operator })).body.total).toBe(1)
+    const people = await call(env.PEOPLE_URL ?? '', 'POST /people', { headers: ben.headers, body: { name: 'Cleo' } })
+    expect(
+      (await call(env.PEOPLE_URL ?? '', `GET /people/${people.body.id}`, { headers: ana.headers })).body.code,
+    ).toBe('person_not_found')
+  })
+
+  test('a token that was revoked is refused at once', async () => {
+    const cleo = await register()
+    expect((await products('GET /products', { headers: cleo.headers })).status).toBe(200)
+    const ended = await call(env.AUTH_URL ?? '', 'POST /api/v1/auth/logout-all', { headers: cleo.headers })
+    expect(ended.status).toBe(200)
+    expect((await products('GET /products', { headers: cleo.headers })).body.code).toBe('token_revoked')
+  })
+
+  test('what a user had is gone once the user is', async () => {
+    const dora = await register()
+    const id = await create(dora, 'd1')
+    expect((await call(env.USERS_URL ?? '', `DELETE /users/${dora.id}`, { headers: as.operator })).status).toBe(204)
+    const left = await eventually(async () => {
+      const { body } = await products(`GET /products?user_id=${dora.id}`, { headers: as.operator })
+      return body.total === 0 ? body.items : undefined
+    })
+    expect(left).toEqual([])
+    expect((await products(`GET /products/${id}`, { headers: as.operator })).status).toBe(404)
+  })
+
+  test('has its health, its measures and its documents', async () => {
+    expect((await products('GET /health')).body).toMatchObject({ status: 'ok', service: 'products' })
+    expect((await products('GET /health/db')).body.status).toBe('ok')
+    expect((await products('GET /metrics', { headers: as.operator })).text).toContain('service="products"')
+    expect((await products('GET /swagger')).text).toContain('<html')
+    const { body } = await products('GET /swagger/json')
+    expect((await new Validator().validate(body)).valid).toBeTrue()
+    expect(Object.keys(body.paths)).toEqual(
+      expect.arrayContaining(['/api/v1/products', '/api/v1/products/{product_id}']),
+    )
+    const metadata = await call(env.AUTH_URL ?? '', 'GET /.well-known/oauth-authorization-server')
+    expect(metadata.body.ch202.products).toBe(env.PRODUCTS_URL)
+  })
+
+  test('the tool knows it: ps, health, api, backup and its check', async () => {
+    const tool = async (...words: string[]) => {
+      const { status, stderr, stdout } = await inCopy(['cli/main.ts', ...words, '-o', 'json'], env)
+      return { status, stderr, body: JSON.parse(stdout) }
+    }
+    const [ps, health, api, doctor] = await Promise.all([
+      tool('ps'),
+      tool('health'),
+      tool('api', 'GET', '/products?size=1'),
+      tool('doctor'),
+    ])
+    const named = (items: { service: string }[]) => items.find(({ service }) => service === 'products')
+    expect(named(ps.body.items)).toMatchObject({ state: 'up', address: env.PRODUCTS_URL })
+    expect(named(health.body.items)).toMatchObject({ status: 'ok', address: env.PRODUCTS_URL })
+    expect(api.body.total).toBeGreaterThan(0)
+    expect(doctor.body.items.map(({ id }: { id: string }) => id)).toContain('db.products.file')
+    const caddy = await inCopy(['cli/main.ts', 'package', 'caddy'], env)
+    expect(caddy.stdout).toContain(`reverse_proxy ${env.PRODUCTS_URL} {`)
+    expect(caddy.stdout).not.toContain('/products/sync')
+    const backup = await tool('backup', 'create')
+    expect([backup.status, backup.stderr]).toEqual([0, ''])
+    const verified = await tool('backup', 'verify', backup.body.name)
+    expect([verified.status, verified.body.checks.map(({ id }: { id: string }) => id)]).toEqual([
+      0,
+      expect.arrayContaining(['products.file', 'products.database']),
+    ])
+  })
+})
+
+test('a context of before it came is good still: the new service is where auth is', async () => {
+  const config = folder.fresh()
+  const at = 'https://id.example.org'
+  const session = { email: 'root@example.org', user_id: 'u', session_id: 's', access_token: 'a', refresh_token: 'r' }
+  const kept = { auth: at, users: at, modules: at, ...session, access_until: 1, session_until: 1 }
+  mkdirSync(join(config, 'ch202/contexts'), { recursive: true })
+  writeFileSync(join(config, 'ch202/contexts/far.json'), JSON.stringify(kept))
+  const { status, stdout } = await inCopy(['cli/main.ts', 'context', 'list', '-o', 'json'], { XDG_CONFIG_HOME: config })
+  expect(status).toBe(0)
+  expect(JSON.parse(stdout).items).toContainEqual(expect.objectContaining({ name: 'far', modules: at, products: at }))
+})
+
+const REFUSED: [why: string, words: string[], status: number, says: string][] = [
+  ['it exists', ['modules'], 6, 'there is a service modules'],
+  ['it was written before', ['products'], 6, 'there is a service products'],
+  ['one of many has that name already', ['goods', '--item', 'product'], 6, 'there is a problem product_not_found'],
+  ['a path of another service', ['whoami'], 6, 'a path /whoami of the service auth'],
+  ['a part of the API that is another', ['webhooks'], 6, 'a part webhooks of the API'],
+  ['a parameter of another', ['hooks', '--item', 'webhook'], 6, 'a parameter webhook_id'],
+  ['to be taken out: one that was not written so', ['auth', '--remove'], 2, 'auth is a service of Ch202 itself'],
+  ['a setting', ['public'], 6, 'a setting PUBLIC_URL'],
+  ['reserved', ['kit'], 2, 'is reserved'],
+  ['no identifier', ['my-shop'], 2, 'lower-case letters'],
+  ['a capital', ['Products'], 2, 'lower-case letters'],
+  ['a digit first', ['2nd'], 2, 'lower-case letters'],
+  ['too long', ['a'.repeat(32)], 2, 'lower-case letters'],
+  ['a path', ['../x'], 2, 'lower-case letters'],
+  ['a word of TypeScript', ['class'], 2, 'a word of the language'],
+  ['a word of SQL', ['references'], 2, 'a word of SQL'],
+  ['a word of the code', ['stores'], 2, '--item'],
+  ['one is as many', ['sheep'], 2, '--item'],
+  ['the word for one is no word', ['boxes', '--item', 'new'], 2, '--item'],
+]
+test.each(REFUSED)(
+  'refused, with nothing written: %s',
+  async (_, words, status, says) => {
+    const there = tree()
+    const refused = await run(words)
+    expect([refused.status, refused.stdout, refused.stderr]).toEqual([status, '', expect.stringContaining(says)])
+    expect(tree()).toBe(there)
+  },
+  10_000,
+)
+
+test('outside of the checkout, and without a place for a part: refused, with nothing written', async () => {
+  const there = tree()
+  const elsewhere = await run(['orders'], folder.path)
+  expect([elsewhere.status, elsewhere.stderr]).toEqual([1, expect.stringContaining('run elsewhere')])
+  const serve = join(copy, 'services/serve.ts')
+  const text = readFileSync(serve, 'utf8')
+  writeFileSync(serve, text.replace('const BUILD', 'const MAKERS'))
+  const misfit = await run(['orders'])
+  expect([misfit.status, misfit.stderr]).toEqual([6, expect.stringContaining('services/serve.ts has another form')])
+  writeFileSync(serve, text)
+  // In the way of the last but one that is written.
+  mkdirSync(join(copy, 'tests/security/policy.ts.ch202-new'))
+  const stopped = await run(['orders'], join(copy, 'docs'))
+  expect([stopped.status, stopped.stderr]).toEqual([1, expect.stringContaining('Nothing was written')])
+  rmSync(join(copy, 'tests/security/policy.ts.ch202-new'), { recursive: true })
+  expect(tree()).toBe(there)
+})
+
+describe('changes', () => {
+  const root = folder.fresh()
+  const changes: Change[] = [
+    { path: 'new/deep/file', before: null, after: 'new' },
+    { path: 'changed', before: 'old', after: 'new' },
+    { path: 'removed/file', before: 'old', after: null },
+    { path: 'last', before: 'old', after: 'new' },
+  ]
+  const state = () => {
+    const paths = [...new Bun.Glob('**/*').scanSync({ cwd: root, dot: true })].sort()
+    return paths.map((path) => [path, readFileSync(join(root, path), 'utf8')])
+  }
+  const start = (last: string) => {
+    rmSync(root, { recursive: true, force: true })
+    mkdirSync(join(root, 'removed'), { recursive: true })
+    for (const [path, text] of [
+      ['changed', 'old'],
+      ['removed/file', 'old'],
+      ['last', last],
+    ] as const)
+      writeFileSync(join(root, path), text)
+    return state()
+  }
+
+  test('are all made', () => {
+    start('old')
+    apply(root, changes)
+    expect(state()).toEqual([
+      ['changed', 'new'],
+      ['last', 'new'],
+      ['new/deep/file', 'new'],
+    ])
+  })
+
+  test('or none, where the last of them fails', () => {
+    const there = start('by someone else')
+    expect(() => apply(root, changes)).toThrow('last was changed meanwhile')
+    expect(state()).toEqual(there)
+  })
+
+  /** Makes them in a process that gets a signal before a step on the disk. Gives whether it came to that step. */
+  const signalled = (signal: NodeJS.Signals, step: number) => {
+    const script = `const fs = require('node:fs')
+      let left = ${step}
+      for (const name of ['writeFileSync', 'renameSync', 'rmSync', 'mkdirSync']) {
+        const real = fs[name]
+        fs[name] = (...given) => {
+          if (left-- === 0) process.kill(process.pid, '${signal}')
+          return real(...given)
+        }
+      }
+      require(${JSON.stringify(join(ROOT, 'cli/commands/new/changes.ts'))}).apply(
+        ${JSON.stringify(root)}, ${JSON.stringify(changes)})
+      process.exit(left < 0 ? 7 : 0)`
+    const { exitCode, signalCode } = Bun.spawnSync([process.execPath, '-e', script])
+    return signalCode === 'SIGKILL' || exitCode === 7
+  }
+
+  test('or are taken back after a kill, wherever it came', () => {
+    const there = start('old')
+    const halves = new Set<string>()
+    for (let step = 0; signalled('SIGKILL', step); step++) {
+      halves.add(JSON.stringify(state()))
+      takeBack(root)
+      expect([step, state()]).toEqual([step, there])
+    }
+    expect(halves.size).toBeGreaterThan(6)
+  })
+
+  test.each(['SIGTERM', 'SIGINT'] as const)('and %s waits until all are made', (signal) => {
+    start('old')
+    apply(root, changes)
+    const whole = state()
+    for (const step of [1, 4, 8]) {
+      start('old')
+      expect([step, signalled(signal, step), state()]).toEqual([step, true, whole])
+    }
+  })
+})
+
+describe('taken out again', () => {
+  const CHANGED: [path: string, change: (text: string) => string][] = [
+    ['services/products/products.ts', (text) => `${text}\n// Ours.\n`],
+    ['Procfile', (text) => text.replace('serve products', 'serve products # ours')],
+    ['tests/security/policy.ts', (text) => text.replace('POST   /products ', 'PUT    /products ')],
+    ['db/products/own.ts', () => 'export {}\n'],
+  ]
+  test.each(CHANGED)('not where something was changed since: %s', async (path, change) => {
+    const file = join(copy, path)
+    const text = path.endsWith('own.ts') ? undefined : readFileSync(file, 'utf8')
+    writeFileSync(file, change(text ?? ''))
+    const there = tree()
+    const refused = await run(['products', '--remove'])
+    expect([refused.status, refused.stderr]).toEqual([6, expect.stringContaining(`${path} is not as it was written`)])
+    expect(tree()).toBe(there)
+    if (text === undefined) rmSync(file)
+    else writeFileSync(file, text)
+  })
+
+  test('what is not there', async () => {
+    expect((await run(['orders', '--remove'])).status).toBe(3)
+  })
+
+  test('one from among others, and then the tree is as it was', async () => {
+    let last = tree()
+    for (const [name] of WRITTEN) {
+      const removed = await run([name, '--remove', '-o', 'json'])
+      expect([removed.status, removed.stderr]).toEqual([0, ''])
+      expect(tree()).not.toBe(last)
+      last = tree()
+    }
+    expect(tree()).toBe(before)
+  })
+})

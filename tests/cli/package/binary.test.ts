@@ -1,0 +1,175 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseProcfile } from '../../../cli/runner/runner.ts'
+import { ch202, launch, ownSettings, processesWith, ROOT, type Running, temporary } from '../../support/processes.ts'
+import { as, call, eventually, freePort, newEmail, PASSWORD } from '../../support/system.ts'
+
+const folder = temporary('package-binary')
+afterAll(() => folder.remove())
+
+describe('the executable', () => {
+  const home = folder.fresh()
+  const tool = join(home, 'ch202')
+  beforeAll(async () => {
+    mkdirSync(home)
+    const built = await ch202(['package', 'binary', '--out', tool])
+    expect([built.status, built.stdout]).toEqual([0, ''])
+  }, 20_000)
+
+  /** What a test that failed has left running. */
+  const left = new Set<Running>()
+  afterAll(async () => {
+    for (const running of left) running.signal('SIGTERM')
+    await Promise.all([...left].map(({ ended }) => ended))
+  })
+
+  /** In a directory with nothing but the executable in it, with no PATH and no home. */
+  const alone = (words: string[], env: Record<string, string> = {}, files: Record<string, string> = {}): Running => {
+    const cwd = folder.fresh()
+    mkdirSync(cwd)
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(cwd, name), text)
+    const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`)
+    const running = launch(['env', '-i', ...variables, tool, ...words], { cwd })
+    left.add(running)
+    running.ended.then(() => left.delete(running))
+    return running
+  }
+  /** Settings that name no directory: the data is where it is started. */
+  const settings = (env: Record<string, string> = {}) => {
+    const { PATH: _, HOME: __, CH202_DATA_DIR: ___, ...own } = ownSettings('', env)
+    return own
+  }
+
+  test('is one file, with nothing left beside it and no word of where it was built', () => {
+    expect(readdirSync(home)).toEqual(['ch202'])
+    expect((statSync(tool).mode & 0o777).toString(8)).toBe('755')
+    expect(readFileSync(tool).includes(ROOT)).toBe(false)
+  })
+
+  test('is the same again, byte for byte, under another name', async () => {
+    const other = join(folder.fresh(), 'made', 'tool')
+    const { status, stdout } = await ch202(['package', 'binary', '--out', other, '-o', 'json'])
+    expect([status, JSON.parse(stdout)]).toEqual([0, { ok: true, path: other, changed: true }])
+    expect(readFileSync(other).equals(readFileSync(tool))).toBe(true)
+  })
+
+  test('is not put where a directory is', async () => {
+    const { status, stderr } = await ch202(['package', 'binary', '--out', home])
+    expect([status, stderr]).toEqual([1, `✗ ${home} is there, and is no file (in_the_way)\n`])
+    expect(readdirSync(home)).toEqual(['ch202'])
+  })
+
+  test('is not left in pieces by a Ctrl-C', async () => {
+    const directory = folder.fresh()
+    const running = launch([process.execPath, 'cli/main.ts', 'package', 'binary', '--out', join(directory, 'ch202')])
+    await eventually(() => existsSync(directory) && readdirSync(directory).length > 0)
+    running.signal('SIGINT')
+    expect((await running.ended).status).toBe(130)
+    expect(readdirSync(directory)).toEqual([])
+  })
+
+  const answers: [words: string[], stdout: RegExp][] = [
+    [['version'], /^\d+\.\d+\.\d+\n$/],
+    [['openapi'], /^\{[\s\S]*"openapi": "3\.1\.0"[\s\S]*\}\n$/],
+    [['migrate'], /^auth\s.*0001_auth[\s\S]*users\s.*0002_deleted_ids/],
+    [['package', 'systemd'], /^ExecStart=\/usr\/local\/bin\/ch202 serve modules$/m],
+    [['package', 'caddy'], /^\treverse_proxy|^\t\treverse_proxy http:\/\/127\.0\.0\.1:3001 \{$/m],
+  ]
+  test.each(answers)('runs %p', async (words, stdout) => {
+    const ended = await alone(words).ended
+    expect([ended.status, ended.stderr]).toEqual([0, ''])
+    expect(ended.stdout).toMatch(stdout)
+  })
+
+  test('does not build another: it says where that can be done', async () => {
+    const { status, stdout, stderr } = await alone(['package', 'binary']).ended
+    expect([status, stdout]).toEqual([1, ''])
+    expect(stderr).toMatch(/no_source[\s\S]*→ in a checkout: bun ch202 package binary/)
+  })
+
+  test('takes no code from the directory that it is called in', async () => {
+    const trap = join(folder.path, 'sprung')
+    const files = {
+      'bunfig.toml': 'preload = ["./trap.ts"]',
+      'trap.ts': `require('node:fs').writeFileSync('${trap}', '')`,
+      'tsconfig.json': '{ "compilerOptions": { "paths": { "*": ["./trap.ts"] } } }',
+    }
+    expect((await alone(['version'], {}, files).ended).status).toBe(0)
+    expect(existsSync(trap)).toBe(false)
+  })
+
+  test('serves: users, logins, modules, the page and its script, the list of common passwords', async () => {
+    const { AUTH_URL: _, USERS_URL: __, MODULES_URL: ___, ...env } = settings()
+    const base = env.CH202_URL as string
+    const running = alone(['serve'], env)
+    await running.printed(/ready at/)
+    const email = newEmail()
+    const made = await alone(['users', 'create', email, '--generate', '-o', 'json'], env).ended
+    expect([made.status, made.stderr]).toEqual([0, ''])
+    const password = JSON.parse(made.stdout).password as string
+    const login = await call(base, 'POST /api/v1/auth/login', { body: { email, password } })
+    expect(login.status).toBe(200)
+    const bearer = as.bearer(login.body.access_token)
+    expect((await call(base, 'GET /auth/me', { headers: bearer })).body).toMatchObject({ email })
+
+    const body = { email: newEmail(), password: PASSWORD }
+    expect((await call(base, 'POST /auth/register', { body: { ...body, password: 'password1' } })).body.code).toBe(
+      'weak_password',
+    )
+    expect((await call(base, 'POST /register', { body })).status).toBe(201)
+    const module = { id: 'billing', name: 'Billing', description: 'Invoices' }
+    expect((await call(base, 'POST /modules', { headers: as.operator, body: module })).status).toBe(201)
+    const enabled = await call(base, 'POST /modules/billing/enable', { headers: bearer })
+    expect(enabled.body).toMatchObject({ id: 'billing', enabled: true })
+
+    const page = await call(base, 'GET /swagger')
+    expect(page.text).toContain('/swagger/scalar.js')
+    const script = await call(base, 'GET /swagger/scalar.js')
+    expect([script.status, script.headers.get('content-type')]).toEqual([200, 'text/javascript; charset=utf-8'])
+    expect(script.text.length).toBeGreaterThan(1_000_000)
+    // Mails need a library of their own.
+    expect((await call(base, 'POST /auth/password-reset-request', { body: { email } })).status).toBe(202)
+    expect((await call(base, 'POST /auth/logout', { headers: bearer })).status).toBe(204)
+    expect((await call(base, 'GET /modules/', { headers: bearer })).body.code).toBe('token_revoked')
+    await running.printed(/mail\.written/)
+    running.signal('SIGTERM')
+    const { status, stderr } = await running.ended
+    expect([status, stderr]).toEqual([0, ''])
+  })
+
+  test('starts the services of the Procfile it was built with, as itself, and leaves none behind', async () => {
+    const marker = `package-${freePort()}`
+    const env = settings({ LOG_FORMAT: 'pretty', MARKER: marker })
+    const running = alone(['start'], env)
+    await running.printed(/ready at/, 3)
+    const names = parseProcfile(readFileSync(join(ROOT, 'Procfile'), 'utf8')).map(({ name }) => name)
+    expect(
+      processesWith(marker)
+        .map(({ command }) => command)
+        .sort(),
+    ).toEqual([`${tool} start`, ...names.map((name) => `${tool} serve ${name}`)].sort())
+    const body = { email: newEmail(), password: PASSWORD }
+    const registered = await call(env.AUTH_URL as string, 'POST /api/v1/auth/register', { body })
+    const bearer = as.bearer(registered.body.tokens.access_token)
+    expect((await call(env.MODULES_URL as string, 'GET /modules', { headers: bearer })).status).toBe(200)
+    running.signal('SIGTERM')
+    const { status, stdout } = await running.ended
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/^auth +\| \[.*\] INFO/m)
+    expect(processesWith(marker)).toEqual([])
+  })
+
+  test('starts the Procfile of the directory where there is one', async () => {
+    const marker = `package-${freePort()}`
+    const env = settings({ MARKER: marker })
+    const procfile = `modules: bun cli/main.ts serve modules\nother: sh -c 'echo "from $MARKER"; exec sleep 60'\n`
+    const running = alone(['start'], env, { Procfile: procfile })
+    await running.printed(/modules \| modules ready at/)
+    await running.printed(new RegExp(`other   \\| from ${marker}`))
+    running.signal('SIGTERM')
+    await running.ended
+    expect(running.stdout()).not.toMatch(/^(auth|users) /m)
+    expect(processesWith(marker)).toEqual([])
+  })
+})

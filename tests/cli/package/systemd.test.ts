@@ -1,0 +1,111 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { copyFileSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseProcfile } from '../../../cli/runner/runner.ts'
+import { ch202, ROOT, temporary } from '../../support/processes.ts'
+import { need, run } from './programs.ts'
+
+const folder = temporary('package-systemd')
+afterAll(() => folder.remove())
+
+function lines(text: string): string[] {
+  return text.split('\n').filter(Boolean)
+}
+
+describe('the systemd units', () => {
+  const names = parseProcfile(readFileSync(join(ROOT, 'Procfile'), 'utf8')).map(({ name }) => `ch202-${name}.service`)
+  /** What the unit says must be there. */
+  const exec = join(folder.path, 'tool')
+  beforeAll(() => copyFileSync(need('true', 'coreutils'), exec))
+
+  const written = async (...options: string[]) => {
+    const directory = folder.fresh()
+    const ended = await ch202(['package', 'systemd', '--out', directory, '--exec', exec, ...options])
+    expect([ended.status, ended.stdout]).toEqual([0, ''])
+    return directory
+  }
+  const verified = async (directory: string) => {
+    const units = readdirSync(directory).map((name) => join(directory, name))
+    const ended = await run([need('systemd-analyze', 'systemd'), 'verify', '--man=no', ...units])
+    return [ended.status, ended.stdout, ended.stderr]
+  }
+
+  test('are one for each line of the Procfile and a target that wants them; systemd has nothing to say', async () => {
+    const directory = await written()
+    expect(readdirSync(directory).sort()).toEqual([...names, 'ch202.target'].sort())
+    expect(await verified(directory)).toEqual([0, '', ''])
+    const target = readFileSync(join(directory, 'ch202.target'), 'utf8')
+    expect(target).toContain(`\nWants=${names.join(' ')}\n`)
+    for (const name of names) {
+      const unit = lines(readFileSync(join(directory, name), 'utf8'))
+      expect(unit).toContain(`ExecStart=${exec} serve ${name.slice(6, -8)}`)
+      for (const line of [
+        'User=ch202',
+        'EnvironmentFile=/etc/ch202/ch202.env',
+        'Environment=CH202_ENV=production',
+        'Environment=CH202_DATA_DIR=/var/lib/ch202',
+        'StateDirectory=ch202',
+        'StateDirectoryMode=0700',
+        'UMask=0077',
+        'Restart=on-failure',
+        'PartOf=ch202.target',
+        'WantedBy=ch202.target',
+      ])
+        expect(unit).toContain(line)
+      // The engine compiles while it runs: with this it would not start.
+      expect(unit.filter((line) => line.startsWith('MemoryDenyWriteExecute'))).toEqual([])
+      // A stop may take 10 s.
+      expect(Number(/^TimeoutStopSec=(\d+)$/m.exec(unit.join('\n'))?.[1])).toBeGreaterThan(12)
+    }
+  })
+
+  test('expose no more than 1.5 of 10', async () => {
+    const directory = await written()
+    for (const name of names) {
+      const analyze = [need('systemd-analyze', 'systemd'), 'security', '--offline=yes', '--no-pager', '--threshold=15']
+      const { status, stdout, stderr } = await run([...analyze, join(directory, name)])
+      expect([status, stderr, /exposure level for .*: ([\d.]+)/.exec(stdout)?.[1]]).toEqual([
+        0,
+        '',
+        expect.stringMatching(/^(0|1)\.[0-5]?/),
+      ])
+    }
+  })
+
+  test('hold another account and directory, outside /var/lib too', async () => {
+    const directory = await written('--user', 'idp', '--data-dir', '/srv/idp/data')
+    expect(await verified(directory)).toEqual([0, '', ''])
+    const unit = lines(readFileSync(join(directory, names[0] as string), 'utf8'))
+    for (const line of ['User=idp', 'ReadWritePaths=/srv/idp/data', 'Environment=CH202_DATA_DIR=/srv/idp/data'])
+      expect(unit).toContain(line)
+    expect(unit.join('\n')).not.toContain('StateDirectory')
+  })
+
+  test('without --out are printed, each with its name; a second time nothing has changed', async () => {
+    const { stdout } = await ch202(['package', 'systemd'])
+    expect(lines(stdout).filter((line) => /^# \S+\.(service|target)$/.test(line))).toEqual(
+      [...names, 'ch202.target'].map((name) => `# ${name}`),
+    )
+    const directory = await written()
+    const again = await ch202(['package', 'systemd', '--out', directory, '--exec', exec, '-o', 'json'])
+    expect(JSON.parse(again.stdout)).toMatchObject({ ok: true, changed: false })
+  })
+
+  const refused: [option: string, value: string][] = [
+    ['--user', 'root'],
+    ['--user', 'a b'],
+    ['--user', 'a\nExecStartPre=+/bin/sh'],
+    ['--data-dir', 'data'],
+    ['--data-dir', '/var/lib/ch202 /etc'],
+    ['--data-dir', '/var/lib/../../etc'],
+    ['--data-dir', '/var/lib/%h'],
+    ['--exec', 'ch202'],
+    ['--exec', '/usr/bin/env bash'],
+    ['--exec', '/bin/x\nUser=root'],
+  ]
+  test.each(refused)('refuse %s %j', async (option, value) => {
+    const { status, stdout, stderr } = await ch202(['package', 'systemd', option, value])
+    expect([status, stdout]).toEqual([2, ''])
+    expect(stderr).toContain(`✗ ${option} must be `)
+  })
+})

@@ -1,0 +1,179 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { existsSync } from 'node:fs'
+import { ch202, ownSettings, temporary } from '../support/processes.ts'
+import {
+  as,
+  call,
+  createUser,
+  eventually,
+  logIn,
+  newEmail,
+  PASSWORD,
+  type System,
+  startSystem,
+  WAYS,
+} from '../support/system.ts'
+
+setDefaultTimeout(20_000)
+
+const NEW = 'another horse battery'
+const folder = temporary('recover')
+afterAll(() => folder.remove())
+
+/** As someone on the machine whose operator key is lost. */
+function recover(system: System, words: string[], stdin?: string) {
+  const { OPERATOR_API_KEY: _, ...env } = ownSettings(system.dataDir)
+  return ch202(['recover', ...words], { env, ...(stdin === undefined ? {} : { stdin }) })
+}
+
+async function locked(system: System, email: string): Promise<void> {
+  for (let guess = 0; guess < 10; guess++) await logIn(system, email, 'a wrong guess')
+  expect((await logIn(system, email)).status).toBe(429)
+}
+
+const patch = (system: System, id: string, body: object) =>
+  call(system.url.users, `PATCH /users/${id}`, { headers: as.operator, body })
+
+describe.each(WAYS)('recover, with the services up in %s', (way) => {
+  let system: System
+  // The first test of each way starts it.
+  const running = async () => {
+    system ??= await startSystem(way)
+    return system
+  }
+  afterAll(() => system?.stop())
+
+  test('lets an administrator in that failed logins had locked out, at once', async () => {
+    await running()
+    const admin = await createUser(system, { roles: ['USER', 'ADMIN'], username: 'root', name: 'Root' })
+    await locked(system, admin.email)
+    const { status, stdout, stderr } = await recover(
+      system,
+      [admin.email.toUpperCase(), '--password-stdin', '-o', 'json'],
+      NEW,
+    )
+    expect([status, stderr]).toEqual([0, ''])
+    expect(JSON.parse(stdout)).toMatchObject({
+      id: admin.id,
+      email: admin.email,
+      name: 'Root',
+      roles: ['USER', 'ADMIN'],
+      created: false,
+      in_effect: true,
+      changed: true,
+    })
+    expect(stdout).not.toContain(NEW)
+    // The right one now, and the old one never again; no session of before is left.
+    expect((await logIn(system, admin.email, NEW)).status).toBe(200)
+    expect((await logIn(system, admin.email)).status).toBe(401)
+    const bearer = { headers: as.bearer(admin.tokens.access_token) }
+    expect((await call(system.url.auth, 'GET /auth/me', bearer)).status).toBe(401)
+    expect((await call(system.url.modules, 'GET /modules/', bearer)).status).toBe(401)
+    const spent = { body: { refresh_token: admin.tokens.refresh_token } }
+    expect((await call(system.url.auth, 'POST /auth/refresh', spent)).status).toBe(401)
+    const audit = `GET /admin/audit?user_id=${admin.id}&type=user.recovered`
+    const items = await eventually(async () => {
+      const { body } = await call(system.url.auth, audit, { headers: as.operator })
+      return body.items.length > 0 ? body.items : undefined
+    })
+    expect(items).toEqual([expect.objectContaining({ actor: 'cli', user_id: admin.id, ip: null })])
+  })
+
+  test('makes a disabled user without the role an active administrator', async () => {
+    await running()
+    const user = await createUser(system, { roles: ['EDITOR'] })
+    expect((await patch(system, user.id, { status: 'disabled' })).status).toBe(200)
+    const { status, stdout } = await recover(system, [user.email, '--generate', '-o', 'json'])
+    const said = JSON.parse(stdout)
+    expect([status, said.roles, said.status]).toEqual([0, ['EDITOR', 'ADMIN'], 'active'])
+    expect(said.password).toMatch(/^[\w-]{24}$/)
+    const { body } = await logIn(system, user.email, said.password)
+    const users = await call(system.url.users, 'GET /users?size=1', { headers: as.bearer(body.access_token) })
+    expect(users.status).toBe(200)
+  })
+
+  test('of an unknown user exits 3, changes nothing, and names the flag that makes one', async () => {
+    await running()
+    const email = newEmail()
+    const { status, stdout, stderr } = await recover(system, [email, '--generate'])
+    expect([status, stdout]).toEqual([3, ''])
+    expect(stderr).toContain('--create')
+    const wrong = await recover(system, ['no-email', '--generate', '--create'])
+    expect([wrong.status, wrong.stdout, wrong.stderr]).toEqual([1, '', expect.stringContaining('email must be')])
+    const made = await recover(system, [email, '--generate', '--create', '-o', 'json'])
+    const { created, password, roles } = JSON.parse(made.stdout)
+    expect([made.status, created, roles]).toEqual([0, true, ['USER', 'ADMIN']])
+    expect((await logIn(system, email, password)).status).toBe(200)
+  })
+})
+
+describe('recover', () => {
+  test('with the services down takes effect when they start', async () => {
+    const system = await startSystem('three processes')
+    try {
+      const admin = await createUser(system, { roles: ['ADMIN'] })
+      await locked(system, admin.email)
+      // Auth alone is there: it is told without users.
+      await system.terminate('users')
+      const first = await recover(system, [admin.email, '--password-stdin', '-o', 'json'], NEW)
+      expect(JSON.parse(first.stdout)).toMatchObject({ in_effect: true })
+      expect((await logIn(system, admin.email, NEW)).status).toBe(200)
+
+      await system.kill('auth')
+      const second = await recover(system, [admin.email, '--password-stdin'], `${NEW} 2`)
+      expect([second.status, second.stderr]).toEqual([0, expect.stringContaining('when the services run')])
+      expect(second.took).toBeLessThan(4000)
+      await Promise.all([system.start('auth'), system.start('users')])
+      expect((await logIn(system, admin.email, NEW)).status).toBe(401)
+      expect((await logIn(system, admin.email, `${NEW} 2`)).status).toBe(200)
+    } finally {
+      await system.stop()
+    }
+  })
+
+  test('where there is no instance makes none', async () => {
+    const dataDir = folder.fresh()
+    const { status, stdout, stderr } = await ch202(['recover', 'a@example.org', '--generate', '--create'], {
+      env: ownSettings(dataDir),
+    })
+    expect([status, stdout]).toEqual([1, ''])
+    expect(stderr).toContain('CH202_DATA_DIR')
+    expect(existsSync(dataDir)).toBe(false)
+  })
+})
+
+describe('a new password', () => {
+  let system: System
+  beforeAll(async () => {
+    system = await startSystem('one process')
+  })
+  afterAll(() => system.stop())
+
+  test('holds a new password to the rules, and wants to be told one', async () => {
+    const { email } = await createUser(system, { roles: ['ADMIN'] })
+    for (const [password, said] of [
+      ['password1', /too easy to guess/],
+      ['short', /at least|longer than or equal to 8/],
+      [email.split('@')[0], /too easy to guess/],
+    ] as const) {
+      const { status, stdout, stderr } = await recover(system, [email, '--password-stdin'], password)
+      expect([password, status, stdout, stderr]).toEqual([password, 1, '', expect.stringMatching(said)])
+      expect(stderr).not.toContain(`${password}\n`)
+    }
+    const { status, stderr } = await recover(system, [email])
+    expect([status, stderr]).toEqual([2, expect.stringMatching(/--password-stdin.*--generate/)])
+    expect((await logIn(system, email)).status).toBe(200)
+  })
+
+  test('ends a pause of logins, whoever sets it, and nothing less does', async () => {
+    const user = await createUser(system)
+    await locked(system, user.email)
+    for (const body of [{ status: 'disabled' }, { status: 'active' }, { roles: ['USER', 'EDITOR'] }, { name: 'N.' }])
+      expect((await patch(system, user.id, body)).status).toBe(200)
+    expect((await logIn(system, user.email)).status).toBe(429)
+    const set = { headers: as.operator, body: { new_password: NEW } }
+    expect((await call(system.url.users, `POST /users/${user.id}/set-password`, set)).status).toBe(204)
+    expect((await logIn(system, user.email, NEW)).status).toBe(200)
+    expect((await logIn(system, user.email, PASSWORD)).status).toBe(401)
+  })
+})

@@ -1,0 +1,541 @@
+import { Database } from 'bun:sqlite'
+import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { addressSetting, SERVICE_NAMES } from '../../services/kit/services.ts'
+import { ch202, type Ended, launch, ownSettings, processesWith, temporary } from '../support/processes.ts'
+import { as, call, INTERNAL_KEY, mails, newEmail, OPERATOR_KEY, PASSWORD, type System } from '../support/system.ts'
+
+// Processes start slowly on a busy machine; what has to be quick is measured.
+setDefaultTimeout(60_000)
+
+const folder = temporary('start')
+afterAll(folder.remove)
+
+const SECRETS = ['INTERNAL_API_KEY', 'OPERATOR_API_KEY', 'CH202_SECRET'] as const
+const LONG = { INTERNAL_API_KEY: 'i1'.repeat(20), OPERATOR_API_KEY: 'o2'.repeat(20), CH202_SECRET: 's3'.repeat(20) }
+
+/** A refusal to start: one message on standard error, no stack, quickly, and nothing of what is secret. */
+function expectRefusal(ended: Ended, ...texts: (string | RegExp)[]) {
+  expect([ended.status, ended.stdout]).toEqual([1, expect.not.stringContaining('ready')])
+  for (const text of texts) expect(ended.stderr).toMatch(text)
+  expect(ended.stderr.match(/^✗ /gm)).toHaveLength(1)
+  expect(ended.stderr).not.toMatch(/^\s+at |\.ts:\d|SQLITE_|node:/m)
+  expect(ended.took).toBeLessThan(5000)
+}
+
+const serve = (env: Record<string, string>, ...names: string[]) =>
+  launch([process.execPath, 'cli/main.ts', 'serve', ...names], { env })
+
+async function served(env: Record<string, string>, ...names: string[]) {
+  const running = serve(env, ...names)
+  await running.printed(/ready at/)
+  return running
+}
+
+/** A data directory as an instance leaves it. */
+async function usedDirectory(): Promise<string> {
+  const dataDir = folder.fresh()
+  const { status } = await ch202(['migrate'], { env: ownSettings(dataDir) })
+  expect(status).toBe(0)
+  return dataDir
+}
+
+describe('wrong settings', () => {
+  test('are all told at once, by their names and without their values', async () => {
+    const dataDir = folder.fresh()
+    const wrong = {
+      JWT_EXPIRE: 'sooncanary',
+      REFRESH_EXPIRE: '0s',
+      REVOCATION_MAX_LAG: '5',
+      PASSWORD_MIN_LENGTH: '0',
+      PASSWORD_HASH: 'md5canary',
+      BCRYPT_COST: '3',
+      REGISTRATION: 'maybecanary',
+      CORS_ORIGINS: '*',
+      AUTH_URL: 'ftp://canary',
+      SMTP_URL: 'http://user:canary@mail',
+      RATE_LIMIT: 'canary',
+      LOG_FORMAT: 'xmlcanary',
+      TRUSTED_PROXIES: 'canary',
+      OPERATOR_API_KEY: INTERNAL_KEY,
+    }
+    const ended = await ch202(['serve'], { env: ownSettings(dataDir, wrong) })
+    expectRefusal(ended, ...Object.keys(wrong))
+    expect(ended.stderr).not.toContain('canary')
+    expect(ended.stderr).not.toContain(INTERNAL_KEY)
+    expect(ended.stderr.match(/^ {2}- /gm)?.length).toBeGreaterThanOrEqual(Object.keys(wrong).length)
+    const started = await ch202(['start'], { env: ownSettings(dataDir, wrong) })
+    expectRefusal(started, /JWT_EXPIRE/)
+    expect(existsSync(join(dataDir, 'auth.sqlite'))).toBe(false)
+  })
+
+  test.each([
+    ['missing', Object.fromEntries(SECRETS.map((name) => [name, ''])), 'is missing'],
+    ['short', { ...LONG, CH202_SECRET: 'k'.concat('9x'.repeat(15)) }, 'CH202_SECRET must have at least 32 characters'],
+    [
+      'one short of several',
+      { ...LONG, INTERNAL_API_KEY: `${LONG.INTERNAL_API_KEY},kurz` },
+      'INTERNAL_API_KEY must have',
+    ],
+    [
+      'a sample',
+      { ...LONG, OPERATOR_API_KEY: 'your-operator-key-goes-here-please-set-it' },
+      'OPERATOR_API_KEY is a sample',
+    ],
+  ])('in production a secret that is %s stops the start', async (_, secrets, text) => {
+    const dataDir = folder.fresh()
+    const ended = await ch202(['serve'], { env: ownSettings(dataDir, { CH202_ENV: 'production', ...secrets }) })
+    expectRefusal(ended, text)
+    for (const value of Object.values(secrets)) if (value) expect(ended.stderr).not.toContain(value)
+    expect(existsSync(join(dataDir, 'secrets.env'))).toBe(false)
+    expect(existsSync(join(dataDir, 'auth.sqlite'))).toBe(false)
+  })
+
+  test('a service that does not exist is a wrong use', async () => {
+    const ended = await ch202(['serve', 'mail'], { env: ownSettings(folder.fresh()) })
+    expect([ended.status, ended.stdout]).toEqual([2, ''])
+    expect(ended.stderr).toContain(`There is no service mail: there are ${SERVICE_NAMES.join(', ')}`)
+    const only = await ch202(['start', '--only', 'auth,mail'], { env: ownSettings(folder.fresh()) })
+    expect([only.status, only.stderr]).toEqual([2, expect.stringContaining('The Procfile has no mail')])
+  })
+})
+
+describe('what is in the way', () => {
+  test('a port that is taken is named, and the databases of who has it are left alone', async () => {
+    const dataDir = folder.fresh()
+    const env = ownSettings(dataDir)
+    const first = await served(env, 'users')
+    const second = await ch202(['serve', 'users'], { env })
+    expectRefusal(second, `${env.USERS_URL} is in use`)
+    expect((await call(env.USERS_URL ?? '', 'GET /health/db')).status).toBe(200)
+    first.signal('SIGTERM')
+    expect((await first.ended).status).toBe(0)
+  })
+
+  test('a data directory that can not be made', async () => {
+    const file = folder.fresh()
+    writeFileSync(file, 'a file')
+    for (const words of [['serve'], ['serve', 'auth'], ['start'], ['migrate']]) {
+      const ended = await ch202(words, { env: ownSettings(join(file, 'data')) })
+      expect([words, ended.status]).toEqual([words, 1])
+      expectRefusal(ended, file)
+    }
+    expect(readFileSync(file, 'utf8')).toBe('a file')
+  })
+
+  const template = usedDirectory()
+  const damages: [what: string, damage: (path: string, other: string) => void, text: RegExp][] = [
+    ['an empty file', (path) => writeFileSync(path, ''), /is damaged/],
+    ['another file', (path) => writeFileSync(path, 'not a database at all\n'.repeat(100)), /is damaged/],
+    ['a cut file', (path) => writeFileSync(path, readFileSync(path).subarray(0, 8192)), /is damaged/],
+    ['half a header', (path) => writeFileSync(path, readFileSync(path).subarray(0, 50)), /is damaged/],
+    ['a file of zeros', (path) => writeFileSync(path, Buffer.alloc(65536)), /is damaged/],
+    [
+      'a file with garbage where its pages were',
+      (path) => {
+        const bytes = readFileSync(path)
+        writeFileSync(path, bytes.fill(0xa5, 100))
+      },
+      /./,
+    ],
+    ['the database of another service', (path, other) => copyFileSync(other, path), /is not the database of the/],
+    [
+      'the database of another program',
+      (path) => change(path, 'PRAGMA application_id = 7'),
+      /is not the database of the/,
+    ],
+    [
+      'a database newer than the program',
+      (path) => change(path, "INSERT INTO schema_migrations VALUES ('9999_future', 'x', 0)"),
+      /is newer than this program/,
+    ],
+    [
+      'a database that an edited migration made',
+      (path) => change(path, "UPDATE schema_migrations SET checksum = 'edited'"),
+      /was made by another form of the migration/,
+    ],
+    ['a directory', (path) => replaceByDirectory(path), /cannot be opened/],
+  ]
+  const services = ['auth', 'users', 'modules'] as const
+  test.each(damages.map((row, index) => [...row, index] as const))(
+    '%s is named, refused and left as it is',
+    async (_, damage, text, index) => {
+      const name = services[index % 3] ?? 'auth'
+      const own = folder.fresh()
+      mkdirSync(own)
+      const databases = readdirSync(await template).filter((entry) => entry.endsWith('.sqlite'))
+      for (const file of databases) copyFileSync(join(await template, file), join(own, file))
+      const path = join(own, `${name}.sqlite`)
+      damage(path, join(own, `${services[(index + 1) % 3]}.sqlite`))
+      const before = contentOf(path)
+      const ended = await ch202(['serve', name], { env: ownSettings(own) })
+      expectRefusal(ended, path, text)
+      expect(contentOf(path)).toBe(before)
+      expect(readdirSync(own).filter((entry) => entry.includes('.new'))).toEqual([])
+    },
+  )
+
+  test('one damaged database stops all three, and the good ones are whole', async () => {
+    const dataDir = await usedDirectory()
+    writeFileSync(join(dataDir, 'modules.sqlite'), '')
+    expectRefusal(await ch202(['serve'], { env: ownSettings(dataDir) }), join(dataDir, 'modules.sqlite'))
+    for (const name of ['auth', 'users']) {
+      const database = new Database(join(dataDir, `${name}.sqlite`), { readonly: true })
+      expect(database.query('PRAGMA integrity_check').values()).toEqual([['ok']])
+      database.close()
+    }
+  })
+
+  test('signing keys that CH202_SECRET does not open', async () => {
+    const dataDir = folder.fresh()
+    const first = await served(ownSettings(dataDir))
+    first.signal('SIGTERM')
+    await first.ended
+    const other = 'another-secret-0123456789-0123456789-0123'
+    const ended = await ch202(['serve'], { env: ownSettings(dataDir, { CH202_SECRET: other }) })
+    expectRefusal(ended, /CH202_SECRET/)
+    expect(ended.stderr).not.toContain(other)
+  })
+})
+
+function change(path: string, sql: string): void {
+  const database = new Database(path)
+  database.run(sql)
+  database.run('PRAGMA wal_checkpoint(TRUNCATE)')
+  database.close()
+}
+
+function replaceByDirectory(path: string): void {
+  const bytes = readFileSync(path)
+  expect(bytes.length).toBeGreaterThan(0)
+  Bun.spawnSync(['rm', path])
+  mkdirSync(path)
+}
+
+function contentOf(path: string): string {
+  return statSync(path).isDirectory() ? readdirSync(path).join() : Bun.hash(readFileSync(path)).toString(36)
+}
+
+describe('a start', () => {
+  test('makes files that are their owner’s alone, whatever the umask', async () => {
+    const dataDir = folder.fresh()
+    const { INTERNAL_API_KEY: _, OPERATOR_API_KEY: __, CH202_SECRET: ___, ...env } = ownSettings(dataDir)
+    const running = launch(['sh', '-c', `umask 000 && exec "${process.execPath}" cli/main.ts serve`], { env })
+    await running.printed(/ready at/)
+    const user = await call(env.CH202_URL ?? '', 'POST /auth/register', {
+      body: { email: newEmail(), password: PASSWORD },
+    })
+    await call(env.CH202_URL ?? '', 'POST /auth/password-reset-request', { body: { email: user.body.email } })
+    while (mails({ dataDir } as System).length === 0) await Bun.sleep(20)
+    const modes = (directory: string): string[] =>
+      readdirSync(directory, { withFileTypes: true }).flatMap((entry) => {
+        const path = join(directory, entry.name)
+        const mode = (statSync(path).mode & 0o777).toString(8)
+        const line = `${path.slice(dataDir.length + 1)} ${mode}`
+        return entry.isDirectory() ? [line, ...modes(path)] : [line]
+      })
+    const all = modes(dataDir)
+    expect(all.length).toBeGreaterThan(8)
+    for (const name of ['auth.sqlite', 'users.sqlite-wal', 'modules.sqlite-shm', 'secrets.env', 'run/auth.json'])
+      expect(all).toContain(`${name} 600`)
+    expect(all.filter((line) => !/ (600|700)$/.test(line))).toEqual([])
+    expect(statSync(dataDir).mode & 0o777).toBe(0o700)
+    running.signal('SIGTERM')
+    await running.ended
+  })
+
+  test('R8: goes well where another service makes the secrets and the first key at that moment', async () => {
+    const dataDir = folder.fresh()
+    const { INTERNAL_API_KEY: _, OPERATOR_API_KEY: __, CH202_SECRET: ___, ...env } = ownSettings(dataDir)
+    const preload = ['--preload', './tests/faults/another-starts-first.ts']
+    const running = launch([process.execPath, ...preload, 'cli/main.ts', 'serve', 'users'], { env })
+    await running.printed(/users ready at/)
+    running.signal('SIGTERM')
+    expect(await running.ended).toMatchObject({ status: 0, stderr: '' })
+    // They are the same secrets, and auth opens its key with them.
+    const auth = await served(env, 'auth')
+    auth.signal('SIGTERM')
+    expect((await auth.ended).status).toBe(0)
+  })
+
+  test('of one service says so in one line, and the service takes requests', async () => {
+    const env = ownSettings(folder.fresh())
+    const rows = [
+      ['auth', env.AUTH_URL],
+      ['users', env.USERS_URL],
+      ['modules', env.MODULES_URL],
+    ] as const
+    await Promise.all(
+      rows.map(async ([name, url]) => {
+        const running = await served(env, name)
+        expect(running.stdout().match(/^.* ready at .*$/gm)).toEqual([`${name} ready at ${url}`])
+        expect((await call(url ?? '', 'GET /health')).body).toMatchObject({ status: 'ok', service: name })
+        running.signal('SIGTERM')
+        expect((await running.ended).status).toBe(0)
+      }),
+    )
+  })
+
+  test('of the Procfile prefixes every line, and says when each is ready', async () => {
+    const dataDir = folder.fresh()
+    const env = ownSettings(dataDir)
+    const running = launch(['bun', 'start'], { env, group: true })
+    const width = Math.max(...SERVICE_NAMES.map(({ length }) => length))
+    await running.printed(/ready at/, SERVICE_NAMES.length)
+    for (const name of SERVICE_NAMES)
+      expect(running.stdout()).toContain(`${name.padEnd(width)} | ${name} ready at ${env[addressSetting(name)]}\n`)
+    // A Ctrl-C reaches the whole group, and `bun run` passes it on once more: it must still be a soft stop.
+    running.signal('SIGINT')
+    const { status, stdout, took } = await running.ended
+    expect(status).toBe(0)
+    expect(took).toBeLessThan(8000)
+    const own = SERVICE_NAMES.map((name) => `${name.padEnd(width)} | `)
+    const others = stdout.split('\n').filter((line) => !own.some((prefix) => line.startsWith(prefix)))
+    expect(others).toEqual([''])
+    expect(processesWith(dataDir)).toEqual([])
+    expect(readdirSync(join(dataDir, 'run'))).toEqual([])
+  })
+
+  test('of some of the Procfile', async () => {
+    const env = ownSettings(folder.fresh())
+    const running = launch([process.execPath, 'cli/main.ts', 'start', '--only', 'users, modules'], { env })
+    await running.printed(/ready at/, 2)
+    expect(running.stdout()).not.toContain('auth ready')
+    // A terminal that is closed.
+    running.signal('SIGHUP')
+    expect((await running.ended).status).toBe(0)
+  })
+
+  test('with the same files has the same data', async () => {
+    const dataDir = folder.fresh()
+    const env = ownSettings(dataDir)
+    const base = env.CH202_URL ?? ''
+    const first = await served(env)
+    const email = newEmail()
+    const made = await call(base, 'POST /api/v1/auth/register', { body: { email, password: PASSWORD } })
+    await call(base, 'POST /modules', { headers: as.operator, body: { id: 'billing', name: 'B', description: 'd' } })
+    const bearer = as.bearer(made.body.tokens.access_token)
+    await call(base, 'POST /modules/billing/enable', { headers: bearer })
+    const keys = (await call(base, 'GET /.well-known/jwks.json')).body
+    first.signal('SIGTERM')
+    expect((await first.ended).status).toBe(0)
+    expect(readdirSync(dataDir).filter((name) => /-(wal|shm)$/.test(name))).toEqual([])
+
+    const again = await served(env)
+    expect((await call(base, 'GET /auth/me', { headers: bearer })).body).toMatchObject({ email })
+    expect((await call(base, 'GET /modules/billing', { headers: bearer })).body).toMatchObject({ enabled: true })
+    expect((await call(base, 'GET /.well-known/jwks.json')).body).toEqual(keys)
+    const { refresh_token } = made.body.tokens
+    expect((await call(base, 'POST /api/v1/auth/refresh', { body: { refresh_token } })).status).toBe(200)
+    expect((await call(base, 'POST /auth/login', { body: { email, password: PASSWORD } })).status).toBe(200)
+    again.signal('SIGTERM')
+    await again.ended
+  })
+})
+
+describe('a stop', () => {
+  test.each(['SIGTERM', 'SIGINT'] as const)(
+    'by %s answers the requests under way, and exits 0 soon',
+    async (signal) => {
+      const env = ownSettings(folder.fresh(), { BCRYPT_COST: '12' })
+      const base = env.CH202_URL ?? ''
+      const running = await served(env)
+      const email = newEmail()
+      const register = call(base, 'POST /api/v1/auth/register', { body: { email, password: PASSWORD } })
+      // A hash of this cost takes 300 ms of a core: the request is under way when the signal comes.
+      await Bun.sleep(80)
+      running.signal(signal)
+      const answer = await register
+      expect([answer.status, answer.body.email]).toEqual([201, email])
+      const { status, took, stderr } = await running.ended
+      expect([status, stderr]).toEqual([0, ''])
+      expect(took).toBeLessThan(8000)
+      expect(await call(base, 'GET /health').catch(() => 'refused')).toBe('refused')
+    },
+  )
+
+  test('by a second, later signal is at once', async () => {
+    const env = ownSettings(folder.fresh(), { BCRYPT_COST: '15' })
+    const running = await served(env)
+    const register = call(env.CH202_URL ?? '', 'POST /auth/register', {
+      body: { email: newEmail(), password: PASSWORD },
+    })
+    const cut = register.then(
+      () => 'answered',
+      () => 'cut',
+    )
+    await Bun.sleep(80)
+    running.signal('SIGINT')
+    await Bun.sleep(600)
+    running.signal('SIGINT')
+    expect((await running.ended).status).toBe(130)
+    expect(await cut).toBe('cut')
+  })
+})
+
+describe('the log', () => {
+  const canaries = {
+    password: 'canary-password-1f9a',
+    wrong: 'canary-wrong-77b2',
+    header: 'canary-header-c3d4',
+    query: 'canary-query-e5f6',
+  }
+
+  const exercise = async (env: Record<string, string>) => {
+    const running = await served(env)
+    const base = env.CH202_URL ?? ''
+    const email = newEmail()
+    const body = { email, password: canaries.password }
+    const made = await call(base, 'POST /api/v1/auth/register', { body })
+    expect(made.status).toBe(201)
+    const { access_token, refresh_token } = made.body.tokens
+    const bearer = as.bearer(access_token)
+    const v0 = await call(base, 'POST /auth/login', { body })
+    const refreshed = await call(base, 'POST /api/v1/auth/refresh', { body: { refresh_token } })
+    const hash = await call(base, `GET /users/${made.body.id}/password-hash`, { headers: as.internal })
+    await call(base, 'POST /auth/login', { body: { login: email, password: canaries.wrong } })
+    await call(base, `GET /users?search=${canaries.query}`, { headers: as.operator })
+    await call(base, `GET /${canaries.query}?token=${canaries.query}`, {
+      headers: {
+        'x-api-key': canaries.header,
+        cookie: canaries.header,
+        authorization: canaries.header,
+        'user-agent': canaries.header,
+      },
+    })
+    await call(base, 'POST /auth/login', {
+      body: `{"password":"${canaries.wrong}`,
+      headers: { 'content-type': 'application/json' },
+    })
+    await call(base, 'POST /auth/password-reset-request', { body: { email } })
+    while (mails({ dataDir: env.CH202_DATA_DIR } as System).length === 0) await Bun.sleep(20)
+    const mail = mails({ dataDir: env.CH202_DATA_DIR } as System)
+      .join('')
+      .replaceAll('=\r\n', '')
+      .replaceAll('=3D', '=')
+    const reset = /reset-password\?token=([\w.-]+)/.exec(mail)?.[1] ?? 'no reset token was found'
+    await call(base, 'POST /auth/password-reset-confirm', {
+      body: { token: reset, new_password: `${canaries.password}-2` },
+    })
+    await call(base, 'GET /auth/me', { headers: bearer })
+    await call(base, 'POST /admin/keys/rotate', { headers: as.operator })
+    running.signal('SIGTERM')
+    const { stdout, stderr } = await running.ended
+    const secret = [
+      ...Object.values(canaries),
+      access_token,
+      refresh_token,
+      refreshed.body.refresh_token,
+      v0.body.refreshToken.token,
+      hash.body.password_hash,
+      reset,
+      INTERNAL_KEY,
+      OPERATOR_KEY,
+      env.CH202_SECRET ?? '',
+      email,
+    ]
+    expect(secret.every((value) => typeof value === 'string' && value.length > 8)).toBe(true)
+    for (const value of secret) expect((stdout + stderr).includes(value)).toBe(false)
+    expect(stdout + stderr).not.toMatch(/\$2[aby]\$|BEGIN (PRIVATE|PUBLIC)|eyJ/)
+    expect(stderr).toBe('')
+    return stdout
+  }
+
+  test('as JSON: every line parses, says what and when, and holds no secret', async () => {
+    const stdout = await exercise(ownSettings(folder.fresh(), { LOG_FORMAT: 'json', LOG_LEVEL: 'debug' }))
+    const lines = stdout
+      .trim()
+      .split('\n')
+      .filter((line) => !line.includes(' ready at '))
+    expect(lines.length).toBeGreaterThan(10)
+    for (const line of lines) {
+      const entry = JSON.parse(line)
+      expect(entry).toMatchObject({
+        level: expect.any(String),
+        time: expect.stringMatching(/Z$/),
+        service: expect.any(String),
+        event: expect.any(String),
+      })
+      const {
+        level,
+        time,
+        service,
+        event,
+        request_id,
+        method,
+        route,
+        status,
+        ms,
+        code,
+        user_id,
+        target,
+        file,
+        url,
+        count,
+        seq,
+        message,
+        msg,
+        err,
+        ip,
+        ...rest
+      } = entry
+      expect(rest).toEqual({})
+    }
+    const logins = lines.map((line) => JSON.parse(line)).filter(({ route }) => route === '/auth/login')
+    expect(logins).toContainEqual(
+      expect.objectContaining({ status: 401, code: 'invalid_credentials', request_id: expect.any(String) }),
+    )
+  })
+
+  test('for people: holds no secret either', async () => {
+    const stdout = await exercise(ownSettings(folder.fresh(), { LOG_FORMAT: 'pretty', LOG_LEVEL: 'trace' }))
+    expect(stdout).toMatch(/INFO/)
+    expect(stdout).toContain('invalid_credentials')
+    expect(stdout.split('\n').filter((line) => line.startsWith('{'))).toEqual([])
+  })
+
+  test('can be silent', async () => {
+    const env = ownSettings(folder.fresh(), { LOG_LEVEL: 'silent' })
+    const running = await served(env)
+    await call(env.CH202_URL ?? '', 'GET /nope')
+    running.signal('SIGTERM')
+    expect((await running.ended).stdout).toBe(`${SERVICE_NAMES.join(', ')} ready at ${env.CH202_URL}\n`)
+  })
+})
+
+test('nothing of what a user or an operator trusts us with lies in the files in the clear', async () => {
+  const dataDir = folder.fresh()
+  const env = ownSettings(dataDir)
+  const base = env.CH202_URL ?? ''
+  const running = await served(env)
+  const email = newEmail()
+  const made = await call(base, 'POST /api/v1/auth/register', { body: { email, password: 'canary-password-9c1d' } })
+  const v0 = await call(base, 'POST /auth/login', { body: { email, password: 'canary-password-9c1d' } })
+  await call(base, 'POST /admin/keys/rotate', { headers: as.operator })
+  const { access_token, refresh_token } = made.body.tokens
+  const trusted = [
+    'canary-password-9c1d',
+    access_token,
+    refresh_token,
+    v0.body.refreshToken.token,
+    INTERNAL_KEY,
+    OPERATOR_KEY,
+    env.CH202_SECRET ?? '',
+    'PRIVATE KEY',
+    '"d":"',
+  ]
+  const clear = () =>
+    readdirSync(dataDir)
+      .filter((name) => name.includes('.sqlite'))
+      .flatMap((name) => {
+        const bytes = readFileSync(join(dataDir, name))
+        return trusted.filter((text) => bytes.includes(text)).map((text) => `${name}: ${text}`)
+      })
+  // Of the live files, the write-ahead log too, and of what a stop leaves.
+  expect(clear()).toEqual([])
+  expect(readFileSync(join(dataDir, 'users.sqlite-wal')).includes(email)).toBe(true)
+  running.signal('SIGTERM')
+  await running.ended
+  expect(clear()).toEqual([])
+})

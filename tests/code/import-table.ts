@@ -1,0 +1,127 @@
+import { SERVICE_NAMES } from '../../services/kit/services.ts'
+
+/**
+ * Who may import whom. A file falls under the first row whose `files` match it; what its row does not name is refused.
+ * `bun run lint` and `tests/code/imports.test.ts` read this table, CONTRIBUTING.md shows it. Patterns are globs.
+ */
+export interface ImportRule {
+  files: string
+  /** What the files may import values of; types of it too. */
+  values: string[]
+  /** What they may import types of, beyond that. */
+  types?: string[]
+  /** Whether they may open a port. */
+  serves?: true
+}
+
+const ELYSIA = ['elysia', '@elysiajs/!(eden)']
+const SQL = ['drizzle-orm', 'drizzle-orm/**', 'bun:sqlite']
+const EDEN = ['@elysiajs/eden', '@elysiajs/eden/**']
+
+/** Packages that only the rows naming them may import. All others are open to every file. */
+export const RESERVED_PACKAGES = [...ELYSIA, 'elysia/**', ...SQL, ...EDEN, 'drizzle-kit', 'drizzle-kit/**']
+
+/** The layers of `services/kit`: a folder imports its own layer's folder and the layers before it, never a later one. */
+const KIT_LAYERS = [[''], ['process', 'schema'], ['passwords', 'tokens'], ['outbox', 'feed'], ['access'], ['http']]
+const KIT_BASE = 'services/kit/*.ts'
+
+function kitFolders(upTo: number): string[] {
+  return KIT_LAYERS.slice(0, upTo).flatMap((folders) =>
+    folders.map((folder) => (folder === '' ? KIT_BASE : `services/kit/${folder}/**`)),
+  )
+}
+
+/** All of kit. */
+const KIT = 'services/kit/**'
+/** Kit without HTTP: what functions, stores and the guard's core may use. */
+const PLAIN_KIT = kitFolders(KIT_LAYERS.length - 1)
+
+const kitRules: ImportRule[] = KIT_LAYERS.flatMap((folders, layer) =>
+  folders.map((folder): ImportRule => {
+    const own = folder === '' ? KIT_BASE : `services/kit/${folder}/**`
+    const values = [own, ...kitFolders(layer)]
+    if (folder === 'http')
+      return { files: own, values: [...values, ...ELYSIA, 'node_modules/@scalar/**'], serves: true }
+    if (folder === 'schema') return { files: own, values: [...values, ...ELYSIA] }
+    return { files: own, values }
+  }),
+)
+
+const serviceRules: ImportRule[] = SERVICE_NAMES.flatMap((name): ImportRule[] => {
+  const own = `services/${name}`
+  /** Another service's types: the shapes of its answers, and what it needs of others. */
+  const ofOthers = ['services/*/peers.ts', 'services/*/schemas/**']
+  return [
+    { files: `${own}/main.ts`, values: [`${own}/**`, KIT, `db/${name}/**`, 'db/*.ts', ...ELYSIA], serves: true },
+    {
+      files: `${own}/{index,routes/**}.ts`,
+      values: [`${own}/!(main).*`, `${own}/*/**`, KIT, ...ELYSIA],
+      types: ofOthers,
+    },
+    { files: `${own}/schemas/**`, values: [`${own}/schemas/**`, ...PLAIN_KIT, ...ELYSIA] },
+    { files: `${own}/store/**`, values: [`${own}/store/**`, ...PLAIN_KIT] },
+    {
+      files: `${own}/**`,
+      values: [`${own}/!(main|index).*`, `${own}/!(routes|schemas)/**`, ...PLAIN_KIT],
+      types: [`${own}/schemas/**`, ...ofOthers],
+    },
+  ]
+})
+
+/** Rules without input or output that a store calls inside its transaction. */
+const pureRules = (name: string) => `services/${name}/{,**/}{rotation,sync-rules,dependencies,policy-rules}.ts`
+
+const databaseRules: ImportRule[] = [
+  { files: 'db/sqlite/backup/**', values: ['db/**', ...PLAIN_KIT, ...SQL] },
+  { files: 'db/sqlite/databases.ts', values: ['db/sqlite/*.ts', 'db/*/migrations.ts', ...PLAIN_KIT, ...SQL] },
+  { files: 'db/sqlite/*', values: ['db/sqlite/*.ts', ...PLAIN_KIT, ...SQL] },
+  ...SERVICE_NAMES.map(
+    (name): ImportRule => ({
+      files: `db/${name}/**`,
+      values: [`db/${name}/**`, 'db/*.ts', 'db/sqlite/*.ts', pureRules(name), ...PLAIN_KIT, ...SQL],
+      types: [`services/${name}/store/**`, `services/${name}/store.ts`],
+    }),
+  ),
+  { files: 'db/*', values: ['db/*.ts', 'db/sqlite/*.ts', ...PLAIN_KIT, ...SQL] },
+]
+
+/** The tool's own layers: the terminal knows no server, the client no command. */
+const toolRules: ImportRule[] = [
+  { files: 'cli/terminal/**', values: ['cli/*.ts', 'cli/terminal/**', KIT] },
+  {
+    files: 'cli/client/**',
+    values: ['cli/*.ts', 'cli/terminal/**', 'cli/client/**', 'services/peers.ts', KIT, ...EDEN],
+    types: ['services/*/index.ts'],
+  },
+  { files: 'cli/runner/**', values: ['cli/*.ts', 'cli/{terminal,client,runner}/**', KIT] },
+  {
+    files: 'cli/**',
+    values: [
+      'cli/**',
+      'services/{serve,peers,documentation}.ts',
+      'services/users/recovery.ts',
+      'services/auth/keys/can-unseal.ts',
+      KIT,
+      'db/**',
+      ...EDEN,
+    ],
+    types: ['services/*/index.ts'],
+  },
+]
+
+export const IMPORT_RULES: ImportRule[] = [
+  ...kitRules,
+  ...serviceRules,
+  { files: 'services/peers.ts', values: [KIT, ...EDEN], types: ['services/*/{index,peers}.ts'] },
+  {
+    files: 'services/{serve,combined-app}.ts',
+    values: ['services/{peers,combined-app}.ts', 'services/*/main.ts', KIT, ...ELYSIA],
+    types: ['services/*/{index,peers}.ts', 'services/auth/mail/transport.ts'],
+    serves: true,
+  },
+  { files: 'services/documentation.ts', values: ['services/*/index.ts', 'services/*/{v0,routes/v0}.ts', KIT] },
+  ...databaseRules,
+  { files: 'guard/elysia.ts', values: ['guard/settings.ts', 'elysia'], types: ['guard/*.ts', ...PLAIN_KIT] },
+  { files: 'guard/**', values: ['guard/!(elysia|build).ts', ...PLAIN_KIT], types: [KIT] },
+  ...toolRules,
+]

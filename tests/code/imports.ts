@@ -1,0 +1,151 @@
+import { dirname, join } from 'node:path'
+import { IMPORT_RULES, RESERVED_PACKAGES } from './import-table.ts'
+
+export type ImportKind = 'value' | 'type'
+
+/** Every file may import the name and the version of the program. */
+const OPEN_FILE = 'package.json'
+
+const ROOT = join(import.meta.dir, '../..')
+const transpiler = new Bun.Transpiler({ loader: 'ts' })
+
+const matches = (patterns: string[], path: string) => patterns.some((pattern) => new Bun.Glob(pattern).match(path))
+const withoutHashbang = (code: string) => code.replace(/^#!.*/, '')
+
+/** The files of the program itself, as paths from the root. Tests may import what they test. */
+export function programFiles(): string[] {
+  const files = [...new Bun.Glob('{services,db,cli,guard}/**/*.{ts,tsx}').scanSync(ROOT)]
+  return files.filter((file) => !/\.(test|d)\.tsx?$/.test(file)).sort()
+}
+
+function readProgramFile(file: string): Promise<string> {
+  return Bun.file(join(ROOT, file)).text()
+}
+
+/** The specifiers in a file: those that Bun sees at run time are values, those that only the text names are types. */
+function specifiersOf(code: string): Map<string, ImportKind> {
+  const specifiers = new Map<string, ImportKind>()
+  for (const [, path] of code.matchAll(/^(?:import|export)\b[^'"]*?\bfrom\s+['"]([^'"]+)['"]/gm))
+    specifiers.set(path as string, 'type')
+  for (const [, path] of code.matchAll(/\bimport\(\s*['"]([^'"]+)['"]\s*\)/g)) specifiers.set(path as string, 'type')
+  for (const { path } of transpiler.scanImports(withoutHashbang(code))) specifiers.set(path, 'value')
+  return specifiers
+}
+
+/** What a file imports: packages by name, files by their path from the root. */
+function importsOf(file: string, code: string): Map<string, ImportKind> {
+  return new Map(
+    [...specifiersOf(code)].map(([path, kind]) => [path.startsWith('.') ? join(dirname(file), path) : path, kind]),
+  )
+}
+
+/** The one file that calls over HTTP, and decides whether a proxy may see a call. */
+const OUTGOING = 'services/kit/outgoing.ts'
+/** Uses Node's own client, because Node's `fetch` has no option against proxies. */
+const NODE_CLIENT = 'guard/direct.ts'
+const CLIENT_PACKAGES = ['http', 'https', 'http2', 'undici'].flatMap((name) => [name, `node:${name}`])
+
+const CALLS = ['fetch', 'WebSocket', 'EventSource', 'XMLHttpRequest', 'Bun.connect', 'Bun.FetchSession']
+const CALL_MARK = '__outgoing_call__'
+/** Replaces these names where they are the global ones, and not a method or a variable of the file. */
+const markCalls = new Bun.Transpiler({
+  loader: 'ts',
+  define: Object.fromEntries(
+    [...CALLS, 'globalThis.fetch', 'Bun.fetch', 'self.fetch'].map((name) => [name, CALL_MARK]),
+  ),
+})
+
+function callsOutside(file: string, code: string): boolean {
+  if (file === OUTGOING) return false
+  const usesClient = [...specifiersOf(code).keys()].some((path) => CLIENT_PACKAGES.includes(path))
+  return (usesClient && file !== NODE_CLIENT) || markCalls.transformSync(withoutHashbang(code)).includes(CALL_MARK)
+}
+
+/** What in a file breaks the table, one line each. */
+export function offences(file: string, code: string): string[] {
+  const rule = IMPORT_RULES.find(({ files }) => matches([files], file))
+  if (!rule) return [`${file} matches no row of the import table`]
+  const refused = [...importsOf(file, code)].flatMap(([target, kind]) => {
+    const isPackage = !target.includes('/') || !/\.[a-z]+$/.test(target)
+    const isOpen =
+      target === OPEN_FILE ||
+      (isPackage && !matches(RESERVED_PACKAGES, target)) ||
+      /\.(txt|sql|tmpl|md|bash|fish|zsh)$/.test(target)
+    const allowed = kind === 'type' ? [...rule.values, ...(rule.types ?? [])] : rule.values
+    return isOpen || matches(allowed, target) ? [] : [`${file} imports a ${kind} of ${target}`]
+  })
+  const opensPort = !rule.serves && /\bBun\.serve\b/.test(transpiler.transformSync(withoutHashbang(code)))
+  return [
+    ...refused,
+    ...(opensPort ? [`${file} opens a port`] : []),
+    ...(callsOutside(file, code) ? [`${file} calls outside, past ${OUTGOING}`] : []),
+  ]
+}
+
+export interface ImportGraph {
+  /** Each program file with the program files that it imports. */
+  files: Map<string, Map<string, ImportKind>>
+  offences: string[]
+}
+
+/** Reads every file of the program. */
+export async function readImports(): Promise<ImportGraph> {
+  const paths = programFiles()
+  const known = new Set(paths)
+  const graph: ImportGraph = { files: new Map(), offences: [] }
+  for (const file of paths) {
+    const code = await readProgramFile(file)
+    const targets = [...importsOf(file, code)].filter(([target]) => known.has(target))
+    graph.files.set(file, new Map(targets))
+    graph.offences.push(...offences(file, code))
+  }
+  return graph
+}
+
+/**
+ * A file's folder. `main.ts` and `index.ts` put the other files of their folder together, and so stand for themselves: a
+ * folder's files may import what its `index.ts` does not.
+ */
+export function folderOf(file: string): string {
+  return /(^|\/)(main|index)\.ts$/.test(file) ? file : dirname(file)
+}
+
+/** The imports between folders: what each folder imports of others, types included. */
+export function folderImports({ files }: ImportGraph): Map<string, Map<string, ImportKind>> {
+  const folders = new Map<string, Map<string, ImportKind>>()
+  for (const [file, targets] of files) {
+    const folder = folderOf(file)
+    const imports = folders.get(folder) ?? new Map<string, ImportKind>()
+    folders.set(folder, imports)
+    for (const [target, kind] of targets) {
+      const other = folderOf(target)
+      if (other !== folder && imports.get(other) !== 'value') imports.set(other, kind)
+    }
+  }
+  return folders
+}
+
+/**
+ * The groups of nodes that reach each other (Tarjan's strongly connected components of more than one node).
+ * @param edges each node with those that it points to
+ */
+export function cycles(edges: ReadonlyMap<string, ReadonlyMap<string, unknown>>): string[][] {
+  const index = new Map<string, number>()
+  const low = new Map<string, number>()
+  const stack: string[] = []
+  const groups: string[][] = []
+  const visit = (node: string) => {
+    index.set(node, index.size)
+    low.set(node, index.get(node) as number)
+    stack.push(node)
+    for (const next of edges.get(node)?.keys() ?? []) {
+      if (!index.has(next)) visit(next)
+      if (stack.includes(next)) low.set(node, Math.min(low.get(node) as number, low.get(next) as number))
+    }
+    if (low.get(node) !== index.get(node)) return
+    const group = stack.splice(stack.indexOf(node))
+    if (group.length > 1) groups.push(group.sort())
+  }
+  for (const node of edges.keys()) if (!index.has(node)) visit(node)
+  return groups
+}

@@ -1,0 +1,151 @@
+import { Database } from 'bun:sqlite'
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { generateSQLiteDrizzleJson, generateSQLiteMigration } from 'drizzle-kit/api'
+import { authMigrations } from '../../db/auth/migrations.ts'
+import * as authSchema from '../../db/auth/schema.ts'
+import { modulesMigrations } from '../../db/modules/migrations.ts'
+import * as modulesSchema from '../../db/modules/schema.ts'
+import { openDatabase } from '../../db/sqlite/engine.ts'
+import { usersMigrations } from '../../db/users/migrations.ts'
+import * as usersSchema from '../../db/users/schema.ts'
+
+/**
+ * The tables are stated twice: in the migrations, which make them, and in `schema.ts`, by which queries are typed. Here
+ * both are made into a database and SQLite is asked what it sees. Checks and plain indexes are the migrations' alone;
+ * a foreign key may be, but one that `schema.ts` states has to be there.
+ */
+const databases = [
+  { name: 'auth', migrations: authMigrations, schema: authSchema },
+  { name: 'users', migrations: usersMigrations, schema: usersSchema },
+  { name: 'modules', migrations: modulesMigrations, schema: modulesSchema },
+] as const
+
+interface Column {
+  name: string
+  type: string
+  notnull: number
+  dflt_value: string | null
+  pk: number
+}
+
+interface Index {
+  name: string
+  unique: number
+  origin: 'c' | 'u' | 'pk'
+  partial: number
+}
+
+/** The tables of our own: not SQLite's, not the shadows of a full-text index, not the list of migrations. */
+function tablesOf(raw: Database): string[] {
+  return raw
+    .query<{ name: string }, []>(
+      `SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'table'
+       AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name <> 'schema_migrations' ORDER BY name`,
+    )
+    .all()
+    .map(({ name }) => name)
+}
+
+function describeTable(raw: Database, table: string) {
+  const columns = raw
+    .query<Column, [string]>('SELECT * FROM pragma_table_info(?)')
+    .all(table)
+    .map(({ name, type, notnull, dflt_value, pk }) => ({
+      name,
+      type: type.toUpperCase(),
+      // A primary key can't be null in a STRICT table, whether it says so or not.
+      notNull: notnull === 1 || pk > 0,
+      default: dflt_value,
+      primaryKey: pk,
+    }))
+  const unique = raw
+    .query<Index, [string]>('SELECT * FROM pragma_index_list(?)')
+    .all(table)
+    .filter((index) => index.unique === 1 && index.origin !== 'pk')
+    .map(({ name, partial }) => ({
+      columns: raw
+        .query<{ name: string }, [string]>('SELECT name FROM pragma_index_info(?) ORDER BY seqno')
+        .all(name)
+        .map((column) => column.name)
+        .join(', '),
+      partial: partial === 1,
+    }))
+    .sort((a, b) => a.columns.localeCompare(b.columns))
+  const sql = raw.query<{ sql: string }, [string]>('SELECT sql FROM sqlite_schema WHERE name = ?').get(table)?.sql ?? ''
+  return { table, columns, unique, autoincrement: /\bAUTOINCREMENT\b/i.test(sql) }
+}
+
+function describeDatabase(raw: Database) {
+  return tablesOf(raw).map((table) => describeTable(raw, table))
+}
+
+interface ForeignKey {
+  table: string
+  from: string
+  to: string
+  on_delete: string
+}
+
+function foreignKeysOf(raw: Database): ForeignKey[] {
+  return tablesOf(raw).flatMap((table) =>
+    raw
+      .query<ForeignKey, [string]>(
+        'SELECT ?1 || \'.\' || "from" AS "from", "table", "to", on_delete FROM pragma_foreign_key_list(?1)',
+      )
+      .all(table),
+  )
+}
+
+/** What drizzle-kit would make of a `schema.ts` in an empty database. */
+async function databaseOf(schema: Record<string, unknown>): Promise<Database> {
+  const steps = await generateSQLiteMigration(
+    await generateSQLiteDrizzleJson({}),
+    await generateSQLiteDrizzleJson(schema),
+  )
+  const raw = new Database(':memory:')
+  for (const step of steps) raw.run(step)
+  return raw
+}
+
+let folder: string
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'ch202-schema-'))
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+describe.each(databases)('the database of $name', ({ name, migrations, schema }) => {
+  test('is the same in the migrations and in schema.ts', async () => {
+    const migrated = openDatabase(join(folder, `${name}.db`), name, migrations)
+    const typed = await databaseOf(schema)
+    expect(tablesOf(typed)).not.toBeEmpty()
+    expect(describeDatabase(migrated.raw)).toEqual(describeDatabase(typed))
+    expect(foreignKeysOf(migrated.raw)).toEqual(expect.arrayContaining(foreignKeysOf(typed)))
+    typed.close()
+    migrated.close()
+  })
+
+  test('check 36: each earlier state of it is brought to the same', () => {
+    const newest = openDatabase(join(folder, `${name}.db`), name, migrations)
+    for (const count of migrations.keys()) {
+      const path = join(folder, `${name}-${count}.db`)
+      if (count > 0) openDatabase(path, name, migrations.slice(0, count)).close()
+      const migrated = openDatabase(path, name, migrations)
+      expect([count, describeDatabase(migrated.raw)]).toEqual([count, describeDatabase(newest.raw)])
+      migrated.close()
+    }
+    newest.close()
+  })
+
+  test('has only STRICT tables', () => {
+    const migrated = openDatabase(join(folder, `${name}.db`), name, migrations)
+    const strict = migrated.raw
+      .query<{ name: string; strict: number }, []>("SELECT name, strict FROM pragma_table_list WHERE type = 'table'")
+      .all()
+    const lax = strict.filter((table) => table.strict === 0 && !table.name.startsWith('sqlite_'))
+    expect(lax).toEqual([])
+    migrated.close()
+  })
+})

@@ -1,0 +1,742 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { filled, isPublic, once, type Schema, type ServedRoute, servedRoutes } from '../support/routes.ts'
+import { OAUTH_CALL } from '../support/shapes.ts'
+import { exchange, request, sendChunked } from '../support/sockets.ts'
+import {
+  type Answer,
+  as,
+  call,
+  newEmail,
+  PASSWORD,
+  registerUser,
+  type System,
+  startSystem,
+  WAYS,
+} from '../support/system.ts'
+
+/** Stands wherever a secret would; no answer may hold it, and no process may print it. */
+const CANARY = 'canary-7Qw9xT2r'
+const ORIGIN = 'https://app.example.org'
+const OTHER_KEYS = {
+  OPERATOR_API_KEY: 'new-operator-key-0123456789abcdefghij, old-operator-key-0123456789abcdefghij',
+  INTERNAL_API_KEY: 'new-internal-key-0123456789abcdefghij, old-internal-key-0123456789abcdefghij',
+}
+const JSON_TYPE = { 'content-type': 'application/json' }
+const LOGIN = 'POST /api/v1/auth/login'
+
+const all = await servedRoutes()
+const routes = once(all)
+const withBody = routes.filter(({ body }) => body)
+const guarded = routes.filter((route) => !isPublic(route))
+
+/** Asserts everything that every answer of 400 and above has in common. */
+function expectProblem(
+  answer: Pick<Answer, 'status' | 'body' | 'text'> & { headers: Headers },
+  status: number,
+  code: string,
+) {
+  expect({ status: answer.status, code: answer.body.code, text: answer.text }).toMatchObject({ status, code })
+  const isOfFields = ['validation_failed', 'weak_password', 'email_taken', 'username_taken'].includes(code)
+  const { error_description, ...problem } = answer.body
+  const fields = ['code', 'error', ...(isOfFields ? ['errors'] : []), 'message', 'requestId', 'statusCode']
+  expect(Object.keys(problem).sort()).toEqual(fields)
+  // In the words of RFC 6749 where it is a call of OAuth, and in no other.
+  expect(error_description !== undefined).toBe(/^[a-z_]+$/.test(problem.error))
+  expect(answer.body.statusCode).toBe(status)
+  expect(answer.body.error).toBeString()
+  if (code === 'validation_failed') expect(answer.body.message).toBeArray()
+  else expect(answer.body.message).toBeString()
+  expect(answer.headers.get('content-type')).toBe('application/json')
+  expect(answer.headers.get('x-request-id')).toBe(answer.body.requestId)
+  expect(answer.headers.get('x-content-type-options')).toBe('nosniff')
+  expect(answer.headers.get('referrer-policy')).toBe('no-referrer')
+  expect(answer.headers.get('cache-control')).toBe('no-store')
+  expect(answer.text).not.toContain(CANARY)
+}
+
+/** Whether the call is one without a key, and the field an operator's: whoever may not hears that first. */
+function isForbidden({ path }: { path: string }, field: string): boolean {
+  return (
+    /^(\/api\/v1)?(\/auth)?\/register$/.test(path) &&
+    ['roles', 'status', 'email_verified', 'password_hash'].includes(field)
+  )
+}
+
+/** Bodies in which one field after the other is of a wrong type, and the field. */
+function wronglyTyped({ properties = {} }: Schema): { field: string; body: unknown }[] {
+  return Object.entries(properties).flatMap(([field, { type }]) => {
+    const types = [type].flat()
+    const wrong: unknown[] = [
+      types.includes('array') ? [1, null] : [CANARY],
+      { [CANARY]: CANARY },
+      { toString: CANARY },
+    ]
+    if (!types.includes('string')) wrong.push(CANARY, '')
+    if (!types.includes('integer')) wrong.push(1, 0)
+    else wrong.push(1.5, 2 ** 60)
+    if (!types.includes('boolean')) wrong.push(true, false)
+    if (!types.includes('null')) wrong.push(null)
+    return wrong
+      .filter((value) => !types.includes('object') || typeof value !== 'object')
+      .map((value) => ({ field, body: { [field]: value } }))
+  })
+}
+
+const notObjects = ['[]', '[1]', '"text"', '1', 'true', 'null', `["${CANARY}"]`]
+
+describe.each(WAYS)('%s', (way) => {
+  let system: System
+  let open: System
+  let bearer: Record<string, string>
+  beforeAll(async () => {
+    const started = [
+      startSystem(way, { RATE_LIMIT: 'off' }),
+      startSystem(way, { CORS_ORIGINS: `${ORIGIN},https://b.example.org`, ...OTHER_KEYS }),
+    ] as const
+    ;[system, open] = await Promise.all(started)
+    bearer = as.bearer((await registerUser(system)).tokens.access_token)
+  })
+  afterAll(() => Promise.all([system.stop(), open.stop()]))
+
+  const send = (route: ServedRoute, options: Parameters<typeof call>[2] = {}) =>
+    call(system.url[route.service], `${route.method} ${filled(route.path)}`, options)
+
+  /** The credentials that this route takes. */
+  const credentialsOf = async (route: ServedRoute) => {
+    const fresh = async () => as.bearer((await registerUser(system)).tokens.access_token)
+    for (const headers of [as.operator, as.internal, await fresh()]) {
+      const { status } = await send(route, { headers: { ...headers, ...JSON_TYPE }, body: '{' })
+      if (status === 400) return headers
+    }
+    throw new Error(`No credential opens ${route.method} ${route.path}`)
+  }
+
+  describe('every kind of failure is a Problem', () => {
+    test.each([
+      ['GET', '/'],
+      ['GET', '/nope'],
+      ['POST', '/nope'],
+      ['GET', '/api/v1'],
+      ['GET', '/api/v1/nope'],
+      ['GET', '/api/v2/users'],
+      ['GET', '/users/x/y/z'],
+      ['GET', '/health/db/'.concat('x')],
+      ['GET', '/favicon.ico'],
+    ])('%s %s is 404', async (method, path) => {
+      for (const base of Object.values(system.url))
+        expectProblem(await call(base, `${method} ${path}`), 404, 'not_found')
+    })
+
+    test('a wrong method is 405, and says which would do', async () => {
+      const allowed: [keyof System['url'], string, string][] = [
+        ['auth', 'GET /auth/login', 'POST'],
+        ['auth', 'PUT /api/v1/auth/me', 'GET, HEAD'],
+        ['auth', 'DELETE /register', 'POST'],
+        ['auth', 'PATCH /auth/sessions', 'DELETE, GET, HEAD'],
+        ['users', 'PATCH /users', 'GET, HEAD, POST'],
+        ['users', 'POST /api/v1/users/x', 'DELETE, GET, HEAD, PATCH, PUT'],
+        ['modules', 'PUT /modules/billing', 'DELETE, GET, HEAD, PATCH'],
+        ['modules', 'POST /health', 'GET, HEAD'],
+      ]
+      for (const [service, line, allow] of allowed) {
+        const answer = await call(system.url[service], line)
+        expectProblem(answer, 405, 'method_not_allowed')
+        expect(answer.headers.get('allow')).toBe(allow)
+      }
+    })
+
+    test('check 26: TRACE, odd methods and broken lines are refused, and the service goes on', async () => {
+      for (const base of Object.values(system.url)) {
+        for (const method of ['TRACE', 'PROPFIND', 'LOCK', 'CONNECT', 'OPTIONS']) {
+          const { status, text } = await request(base, `${method} /health HTTP/1.1`)
+          expect([method, status]).toEqual([method, method === 'CONNECT' ? expect.any(Number) : 405])
+          expect(status).toBeWithin(400, 500)
+          expect(text).not.toContain('Host')
+        }
+        // Bun itself closes or refuses these, before any code of ours runs.
+        for (const line of [
+          'FOO /health HTTP/1.1',
+          'get /health HTTP/1.1',
+          'GET /health',
+          'GET /health HTTP/9.9',
+          '\0\x01\x02',
+        ])
+          expect([0, 400, 405, 505]).toContain((await request(base, line)).status)
+        expect((await call(base, 'GET /health')).status).toBe(200)
+      }
+    })
+
+    test('a path that no one has does not end the process', async () => {
+      for (const name of ['auth', 'users', 'modules'] as const) {
+        for (let n = 0; n < 20; n++) await call(system.url[name], `GET /nope/${n}`)
+        expect((await call(system.url[name], 'GET /health/db')).status).toBe(200)
+      }
+      expect(system.output()).not.toMatch(/TypeError|\n\s+at /)
+    })
+
+    test('a request id is kept when it is 1 to 128 visible ASCII characters, else replaced', async () => {
+      const id = async (sent: string, path: string) => {
+        const { headers } = await call(system.url.users, `GET ${path}`, { headers: { 'x-request-id': sent } })
+        return headers.get('x-request-id') ?? ''
+      }
+      for (const path of ['/health', '/nope', '/users']) {
+        for (const good of ['a', '!', '~', 'x'.repeat(128), 'trace-"<>\'-1']) expect(await id(good, path)).toBe(good)
+        for (const bad of ['', 'x'.repeat(129), 'a b', 'tab\there', 'é', '\x7f']) {
+          const given = await id(bad, path)
+          expect(given).toMatch(/^[0-9a-f-]{36}$/)
+          expect(given).not.toBe(await id(bad, path))
+        }
+      }
+    })
+
+    test('check 26: a header can not be broken into two', async () => {
+      const lines = ['Host: localhost', 'x-request-id: one\r\x20two', 'x-request-id: a\rset-cookie: b=c']
+      for (const header of lines.slice(1)) {
+        const { headers } = await request(system.url.auth, 'GET /health HTTP/1.1', ['Host: localhost', header])
+        expect(headers.has('set-cookie')).toBe(false)
+        expect(headers.get('x-request-id') ?? '').not.toContain('two')
+      }
+    })
+  })
+
+  describe('bodies', () => {
+    const login = (body: string | Uint8Array, headers: Record<string, string> = JSON_TYPE) =>
+      call(system.url.auth, LOGIN, { body, headers })
+    const good = JSON.stringify({ login: newEmail(), password: CANARY })
+
+    test.each([
+      ['text/plain'],
+      ['application/x-www-form-urlencoded'],
+      ['multipart/form-data; boundary=x'],
+      ['application/json; charset=iso-8859-1'],
+      ['application/json; charset="utf-16"'],
+      ['application/jsonx'],
+      ['application/ld+json'],
+      ['json'],
+      [','],
+      ['application/json, text/plain'],
+    ])('as %s are 415', async (type) => {
+      expectProblem(await login(good, { 'content-type': type }), 415, 'unsupported_media_type')
+    })
+
+    test('without a content type are 415', async () => {
+      const body = JSON.stringify({ login: 'a', password: CANARY })
+      const head = ['Host: localhost', `Content-Length: ${body.length}`]
+      const { status, body: answer } = await request(system.url.auth, 'POST /auth/login HTTP/1.1', head, body)
+      expect([status, answer.code]).toEqual([415, 'unsupported_media_type'])
+      expectProblem(await login(new TextEncoder().encode(good), {}), 415, 'unsupported_media_type')
+    })
+
+    test.each([
+      ['application/json'],
+      ['APPLICATION/JSON'],
+      ['application/json;charset=utf-8'],
+      ['application/json; charset="UTF-8"'],
+      ['application/json ; profile=x'],
+    ])('as %s are taken', async (type) => {
+      expectProblem(await login(good, { 'content-type': type }), 401, 'invalid_credentials')
+    })
+
+    test('a form is taken by the two calls that say so, and by no other', async () => {
+      const form = {
+        body: `token=${CANARY}`,
+        headers: { ...as.operator, 'content-type': 'application/x-www-form-urlencoded' },
+      }
+      for (const path of ['/auth/introspect', '/auth/revoke', '/api/v1/auth/revoke'])
+        expect((await call(system.url.auth, `POST ${path}`, form)).status).toBe(200)
+      for (const route of withBody.filter(({ path }) => !/introspect|revoke$/.test(path))) {
+        const headers = { ...(await credentialsOf(route)), 'content-type': 'application/x-www-form-urlencoded' }
+        expectProblem(await send(route, { ...form, headers }), 415, 'unsupported_media_type')
+      }
+    })
+
+    test('check 25: over 64 KiB are 413, announced or chunked', async () => {
+      const large = JSON.stringify({ login: 'a', password: 'x'.repeat(65 * 1024) })
+      expectProblem(await login(large), 413, 'body_too_large')
+      const line = 'POST /auth/login HTTP/1.1'
+      const pieces = Array.from({ length: 65 }, () => 'x'.repeat(1024))
+      for (const chunks of [[large], pieces]) {
+        const chunked = await sendChunked(system.url.auth, line, ['Content-Type: application/json'], chunks)
+        expect([chunked.status, chunked.body.code]).toEqual([413, 'body_too_large'])
+        expect(Object.keys(chunked.body)).toHaveLength(5)
+      }
+      const just = JSON.stringify({ login: 'a', password: CANARY }).padEnd(64 * 1024)
+      expectProblem(await login(just), 401, 'invalid_credentials')
+      expectProblem(await login(`${just} `), 413, 'body_too_large')
+      const chunked = await sendChunked(system.url.auth, line, ['Content-Type: application/json'], [just])
+      expect(chunked.body.code).toBe('invalid_credentials')
+    })
+
+    test('check 25: of 10 MB, again and again, take no memory', async () => {
+      const memory = async () =>
+        Number(
+          /^process_resident_memory_bytes\S* (\S+)$/m.exec(
+            (await call(system.url.auth, 'GET /metrics', { headers: as.operator })).text,
+          )?.[1],
+        )
+      const chunk = 'x'.repeat(1024 * 1024)
+      const flood = () =>
+        sendChunked(
+          system.url.auth,
+          'POST /auth/login HTTP/1.1',
+          ['Content-Type: application/json'],
+          Array(10).fill(chunk),
+        )
+      await flood()
+      const before = await memory()
+      for (let n = 0; n < 5; n++) expect([0, 413]).toContain((await flood()).status)
+      const announced = await exchange(
+        system.url.auth,
+        'POST /auth/login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10485760\r\nConnection: close\r\n\r\n',
+      )
+      expect(announced.status).toBe(413)
+      expect((await memory()) - before).toBeLessThan(32 * 1024 * 1024)
+      expect((await call(system.url.auth, 'GET /health')).status).toBe(200)
+    })
+
+    test.each([
+      ['nothing but a brace', '{'],
+      ['a trailing comma', `{"login":"${CANARY}",}`],
+      ['single quotes', `{'login':'${CANARY}'}`],
+      ['two values', `{}{"a":"${CANARY}"}`],
+      ['a comment', `{/*${CANARY}*/}`],
+      ['NaN', `{"login":NaN,"x":"${CANARY}"}`],
+      ['a byte order mark alone', '\ufeff{'],
+      ['an unescaped control character', `{"login":"a\nb${CANARY}"}`],
+      ['a bad escape', `{"login":"\\x41${CANARY}"}`],
+      ['white space', '   '],
+    ])('with %s are 400 malformed_json', async (_, body) => {
+      expectProblem(await login(body), 400, 'malformed_json')
+    })
+
+    test('check 2: that are no UTF-8 are 400', async () => {
+      for (const bytes of [[0xff], [0xc0, 0xaf], [0xed, 0xa0, 0x80], [0xf5, 0x80, 0x80, 0x80], [0xe2, 0x82]]) {
+        const body = Buffer.concat([Buffer.from('{"login":"a","password":"'), Buffer.from(bytes), Buffer.from('"}')])
+        expectProblem(await login(body), 400, 'malformed_json')
+      }
+    })
+
+    test('check 2: lone surrogates and NUL are 400 in every string, names too', async () => {
+      for (const [text, complaint] of [
+        ['\\ud800', 'lone surrogates'],
+        ['\\udc00x', 'lone surrogates'],
+        ['a\\u0000b', 'NUL'],
+      ] as const) {
+        const answer = await login(`{"login":"a","password":"${CANARY}${text}"}`)
+        expectProblem(answer, 400, 'validation_failed')
+        expect(answer.body.message).toEqual([`password must not contain ${complaint}`])
+        const created = await call(system.url.users, 'POST /users', {
+          headers: { ...as.operator, ...JSON_TYPE },
+          body: `{"email":"${newEmail()}","password":"${PASSWORD}","roles":["USER","A${text}"]}`,
+        })
+        expectProblem(created, 400, 'validation_failed')
+      }
+      expectProblem(await login(`{"login":"a","password":"b","\\ud800":1}`), 400, 'validation_failed')
+      expectProblem(await login(`{"login":"a","password":"b","\\u0000":1}`), 400, 'validation_failed')
+    })
+
+    test('check 25: names of the prototype are names like any other', async () => {
+      for (const name of ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty', '__defineGetter__']) {
+        const answer = await login(`{"login":"a","password":"b","${name}":{"isAdmin":true,"${CANARY}":1}}`)
+        expectProblem(answer, 400, 'validation_failed')
+        expect(answer.body.message).toEqual([`${name} should not exist`])
+        const query = await call(system.url.users, `GET /users?${name}=1`, { headers: as.operator })
+        expectProblem(query, 400, 'validation_failed')
+        const module = await call(system.url.modules, `GET /modules/${name}`, { headers: as.operator })
+        expect(module.status).toBeOneOf([400, 404])
+      }
+      const clean = await call(system.url.users, 'GET /users?size=1', { headers: as.operator })
+      expect(Object.keys(clean.body.items[0])).not.toContain('isAdmin')
+    })
+
+    test('check 25: of two fields of one name, and of two query names, the last counts', async () => {
+      const email = newEmail()
+      const created = await call(system.url.users, 'POST /users', {
+        headers: { ...as.operator, ...JSON_TYPE },
+        body: `{"email":"${newEmail()}","name":"first","password":"${PASSWORD}","email":"${email}","name":"last"}`,
+      })
+      expect(created.body).toMatchObject({ email, name: 'last' })
+      const page = await call(system.url.users, 'GET /users?size=1&size=2', { headers: as.operator })
+      expect(page.body.size).toBe(2)
+      expectProblem(
+        await call(system.url.users, 'GET /users?size=1&size=x', { headers: as.operator }),
+        400,
+        'validation_failed',
+      )
+    })
+  })
+
+  describe('fields', () => {
+    test('check 25: of a wrong type are 400 and named, in every body', async () => {
+      let tried = 0
+      for (const route of withBody) {
+        const headers = await credentialsOf(route)
+        const rows = wronglyTyped(route.body ?? {})
+        await Promise.all(
+          rows.map(async ({ field, body }) => {
+            // A hint is never needed, and none is refused (RFC 7009, 2.1).
+            if (field === 'token_type_hint') return
+            const answer = await send(route, { headers, body })
+            if (isForbidden(route, field)) return expectProblem(answer, 403, 'forbidden_field')
+            expect([route.path, body, answer.status]).toEqual([route.path, body, 400])
+            expectProblem(answer, 400, 'validation_failed')
+            // Once; the elements of a list each by its place: `users.0`.
+            const places = answer.body.message.map((message: string) => message.split(' ')[0])
+            const named = places.filter((place: string) => place === field || place.startsWith(`${field}.`))
+            expect([route.path, body, named.length > 0]).toEqual([route.path, body, true])
+            expect([route.path, body, new Set(places).size]).toEqual([route.path, body, places.length])
+            return tried++
+          }),
+        )
+      }
+      expect(tried).toBeGreaterThan(500)
+    })
+
+    test('that no one knows are 400 in every body, and so is a body that is no object', async () => {
+      for (const route of withBody) {
+        const headers = { ...(await credentialsOf(route)), ...JSON_TYPE }
+        const unknown = await send(route, { headers, body: `{"nickname":"${CANARY}"}` })
+        expectProblem(unknown, 400, 'validation_failed')
+        // What a call of OAuth does not know it ignores (RFC 6749, 3.2).
+        const complaint = OAUTH_CALL.test(route.path) ? 'token is required' : 'nickname should not exist'
+        expect(unknown.body.message).toContain(complaint)
+        for (const body of notObjects) expectProblem(await send(route, { headers, body }), 400, 'validation_failed')
+      }
+    })
+
+    test('check 25: of the longest and the oddest kind are never our fault', async () => {
+      const odd = [
+        '',
+        ' ',
+        '\u0001',
+        '\u202e',
+        '\ufeff',
+        'x'.repeat(60_000),
+        '😀'.repeat(9000),
+        "' OR 1=1 --",
+        '$' + '{7*7}',
+        '../../etc/passwd',
+      ]
+      for (const route of withBody) {
+        const headers = await credentialsOf(route)
+        const names = Object.keys(route.body?.properties ?? {})
+        const answers = await Promise.all(
+          odd.map((value) => send(route, { headers, body: Object.fromEntries(names.map((name) => [name, value])) })),
+        )
+        expect(answers.filter(({ status }) => status >= 500)).toEqual([])
+      }
+    })
+
+    test('of a query that no one knows, or of a wrong form, are 400', async () => {
+      const queried = routes.filter(({ query }) => query)
+      expect(queried.length).toBeGreaterThan(5)
+      for (const route of queried) {
+        const answers = await Promise.all(
+          [as.operator, as.internal].map((headers) =>
+            call(system.url[route.service], `${route.method} ${filled(route.path)}?nickname=1`, { headers }),
+          ),
+        )
+        const told = answers.find(({ status }) => status === 400)
+        if (!told) throw new Error(`${route.path} takes a query that it does not know`)
+        expectProblem(told, 400, 'validation_failed')
+        expect(told.body.message).toContain('nickname should not exist')
+      }
+      for (const query of [
+        'page=0',
+        'page=-1',
+        'page=1.5',
+        'page=1e3',
+        'page=',
+        'size=0',
+        'size=201',
+        'size=x',
+        'sort=name',
+        'sort=email;drop',
+        'status=gone',
+        'role=admin',
+        'search=%00',
+        'cursor=x',
+        'cursor=%00',
+        'page=1&cursor=x',
+        'page[]=1',
+        'page=99999999999',
+      ])
+        expectProblem(
+          await call(system.url.users, `GET /users?${query}`, { headers: as.operator }),
+          400,
+          'validation_failed',
+        )
+    })
+
+    test('check 26: SQL in a search or a cursor is text', async () => {
+      await registerUser(system)
+      for (const search of ["' OR '1'='1", '%', '_', '"', '*', "'; DROP TABLE users; --", 'NEAR(a b)', '\\']) {
+        const found = await call(system.url.users, `GET /users?search=${encodeURIComponent(search)}`, {
+          headers: as.operator,
+        })
+        expect(found.status).toBe(200)
+        for (const user of found.body.items)
+          expect(
+            [user.email, user.username, user.name].some((text) => text?.toLowerCase().includes(search.toLowerCase())),
+          ).toBe(true)
+      }
+      const forge = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
+      for (const cursor of [forge([]), forge(['x', "' OR 1=1"]), forge({}), forge(null), forge([[['a']]]), 'AAAA'])
+        expectProblem(
+          await call(system.url.users, `GET /users?cursor=${cursor}`, { headers: as.operator }),
+          400,
+          'validation_failed',
+        )
+    })
+  })
+
+  describe('credentials', () => {
+    test('check 17: are looked at before the body: every guarded route is 401 without one, whatever is sent', async () => {
+      expect(guarded.length).toBeGreaterThan(30)
+      for (const route of guarded) {
+        const bodies: { body?: string; headers?: Record<string, string> }[] =
+          route.method === 'GET'
+            ? [{}]
+            : [
+                {},
+                { body: '{', headers: JSON_TYPE },
+                { body: CANARY, headers: { 'content-type': 'text/plain' } },
+                { body: '{"nickname":1}', headers: JSON_TYPE },
+                { body: 'x'.repeat(70_000), headers: JSON_TYPE },
+                { body: '['.repeat(40), headers: JSON_TYPE },
+              ]
+        for (const sent of bodies) {
+          const answer = await send(route, sent)
+          expect([route.method, route.path, answer.status]).toEqual([route.method, route.path, 401])
+          expectProblem(answer, 401, answer.body.code)
+          expect(answer.body.code).toBeOneOf(['missing_token', 'invalid_api_key'])
+          expect(answer.headers.get('www-authenticate')).toStartWith('Bearer')
+        }
+      }
+    })
+
+    test('check 23: that are wrong open nothing: keys missing, shortened, doubled, in the query, in another scheme', async () => {
+      const key = as.operator['x-api-key']
+      const wrong: Record<string, string>[] = [
+        {},
+        { 'x-api-key': '' },
+        { 'x-api-key': key.slice(0, -1) },
+        { 'x-api-key': key + key },
+        { 'x-api-key': `${key},${key}` },
+        { 'x-api-key': `${key} x` },
+        { 'x-api-key': key.toUpperCase() },
+        { 'x-api-key': `Bearer ${key}` },
+        { authorization: `Bearer ${key}` },
+        { authorization: `Basic ${btoa(`x:${key}`)}` },
+        { authorization: key },
+        { authorization: 'Bearer' },
+        { authorization: 'Bearer ' },
+        { cookie: `x-api-key=${key}` },
+      ]
+      for (const [service, path] of [
+        ['users', '/users'],
+        ['auth', '/admin/keys'],
+        ['auth', '/auth/sessions?all=true'],
+        ['modules', '/modules'],
+      ] as const) {
+        for (const headers of wrong) {
+          const answer = await call(system.url[service], `GET ${path}`, { headers })
+          expect([path, headers, answer.status]).toEqual([path, headers, 401])
+          expectProblem(answer, 401, answer.body.code)
+          expect(answer.text).not.toContain(key)
+        }
+        const query = await call(system.url[service], `GET ${path.split('?')[0]}?x-api-key=${key}&api_key=${key}`)
+        expect(query.status).toBe(401)
+        const twice = await request(system.url[service], `GET ${path} HTTP/1.1`, [
+          'Host: localhost',
+          `X-API-Key: ${key}`,
+          `X-API-Key: ${key}`,
+        ])
+        expect(twice.status).toBe(401)
+        expect((await call(system.url[service], `GET ${path}`, { headers: as.operator })).status).toBe(200)
+      }
+    })
+
+    test('check 24: of an operator open no internal path, and the internal key no admin path', async () => {
+      const isInternal = (path: string) =>
+        /^\/api\/v1\/(auth\/(sync|revocations|audit)|users\/(verify-credentials|password-hashes|announcements|:user_id\/password(-hash|-changed)?$)|[a-z0-9]+\/sync\/)/.test(
+          path,
+        )
+      const internal = routes.filter(({ path }) => isInternal(path))
+      const admin = routes.filter(({ path }) => /\/(admin|metrics)(\/|$)/.test(path))
+      expect(internal.length).toBeGreaterThan(8)
+      expect(admin.length).toBeGreaterThan(6)
+      for (const route of internal) expectProblem(await send(route, { headers: as.operator }), 403, 'forbidden')
+      for (const route of admin) expectProblem(await send(route, { headers: as.internal }), 403, 'forbidden')
+      for (const route of [...internal, ...admin])
+        expectProblem(await send(route, { headers: bearer }), 403, 'forbidden')
+    })
+
+    test('check 23: of two keys, separated by a comma, both work', async () => {
+      for (const key of OTHER_KEYS.OPERATOR_API_KEY.split(', ')) {
+        const headers = { 'x-api-key': key }
+        expect((await call(open.url.users, 'GET /users', { headers })).status).toBe(200)
+        expect((await call(open.url.auth, 'GET /admin/keys', { headers })).status).toBe(200)
+        expect(
+          (await call(open.url.modules, 'GET /metrics', { headers: { authorization: `Bearer ${key}` } })).status,
+        ).toBe(200)
+      }
+      for (const key of OTHER_KEYS.INTERNAL_API_KEY.split(', '))
+        expect(
+          (await call(open.url.users, 'GET /users/password-hashes', { headers: { 'x-api-key': key } })).status,
+        ).toBe(200)
+      expect(
+        (await call(open.url.users, 'GET /users', { headers: { 'x-api-key': OTHER_KEYS.OPERATOR_API_KEY } })).status,
+      ).toBe(401)
+      // The services call each other with the first.
+      await registerUser(open)
+    })
+
+    test('check 38: are not echoed, and not printed', async () => {
+      const attempts: [keyof System['url'], string, Parameters<typeof call>[2]][] = [
+        ['auth', LOGIN, { body: { login: 'a', password: `${CANARY}${'x'.repeat(300)}` } }],
+        ['auth', 'POST /auth/refresh', { body: { refresh_token: CANARY } }],
+        ['auth', 'POST /auth/logout', { body: { refresh_token: CANARY } }],
+        ['auth', 'POST /auth/password-reset-confirm', { body: { token: CANARY, new_password: CANARY } }],
+        ['auth', 'POST /auth/validate-token', { body: { token: CANARY } }],
+        ['auth', 'GET /auth/me', { headers: { authorization: `Bearer ${CANARY}` } }],
+        ['users', 'GET /users', { headers: { 'x-api-key': CANARY } }],
+        ['users', 'POST /users', { body: { email: 'no email', password: CANARY } }],
+        ['users', 'POST /users', { body: { email: newEmail(), password_hash: CANARY } }],
+        ['users', 'POST /users', { body: { email: newEmail(), password_hash: CANARY }, headers: as.operator }],
+        ['users', `GET /users?api_key=${CANARY}`, {}],
+        ['modules', `GET /modules/${CANARY}`, { headers: as.operator }],
+      ]
+      for (const [service, line, options] of attempts) {
+        const answer = await call(system.url[service], line, options)
+        expect(answer.text + JSON.stringify([...answer.headers])).not.toContain(CANARY)
+      }
+      expect(system.output()).not.toContain(CANARY)
+    })
+  })
+
+  describe('headers', () => {
+    test('stand on every answer, and nothing with a credential is kept', async () => {
+      const wellKnown = '/.well-known/jwks.json'
+      const answers = [
+        ...(await Promise.all(Object.values(system.url).map((base) => call(base, 'GET /health')))),
+        await call(system.url.auth, `GET ${wellKnown}`),
+        await call(system.url.auth, `GET ${wellKnown}`, { headers: bearer }),
+        await call(system.url.auth, 'GET /auth/me', { headers: bearer }),
+        await call(system.url.auth, LOGIN, { body: { login: 'nobody', password: 'x' } }),
+        await call(system.url.users, 'GET /users', { headers: as.operator }),
+        await call(system.url.modules, 'GET /metrics', { headers: as.operator }),
+        await call(system.url.auth, 'POST /auth/logout', {
+          headers: as.bearer((await registerUser(system)).tokens.access_token),
+        }),
+      ]
+      for (const { headers } of answers) {
+        expect(headers.get('x-content-type-options')).toBe('nosniff')
+        expect(headers.get('referrer-policy')).toBe('no-referrer')
+        expect(headers.get('x-request-id')).toBeString()
+        expect(headers.get('server')).toBeNull()
+        expect(headers.get('x-powered-by')).toBeNull()
+      }
+      for (const { headers } of answers.slice(Object.keys(system.url).length + 1))
+        expect(headers.get('cache-control')).toBe('no-store')
+    })
+
+    test('for pages of other origins: none unless they are named', async () => {
+      for (const path of ['/auth/me', '/health', '/nope'])
+        for (const method of ['GET', 'OPTIONS']) {
+          const { headers } = await call(system.url.auth, `${method} ${path}`, { headers: { origin: ORIGIN } })
+          expect([...headers.keys()].filter((name) => name.startsWith('access-control'))).toEqual([])
+        }
+    })
+
+    test('for pages of other origins: exactly those that are named, and never a star', async () => {
+      const ask = async (service: keyof System['url'], method: string, path: string, origin: string) => {
+        const headers = {
+          origin,
+          'access-control-request-method': 'POST',
+          'access-control-request-headers': 'authorization',
+        }
+        return (await call(open.url[service], `${method} ${path}`, { headers })).headers
+      }
+      for (const method of ['GET', 'OPTIONS'])
+        for (const path of ['/auth/me', '/api/v1/auth/login', '/auth/sessions']) {
+          for (const origin of [ORIGIN, 'https://b.example.org']) {
+            const headers = await ask('auth', method, path, origin)
+            expect(headers.get('access-control-allow-origin')).toBe(origin)
+            expect(headers.get('access-control-allow-credentials')).toBe('true')
+            expect(headers.get('vary') ?? '').toContain('Origin')
+          }
+          for (const origin of [
+            'https://evil.org',
+            'null',
+            'https://app.example.org.evil.org',
+            'http://app.example.org',
+            `${ORIGIN}:8443`,
+            'https://APP.example.org',
+            `${ORIGIN}/`,
+            '*',
+          ]) {
+            const headers = await ask('auth', method, path, origin)
+            expect([origin, headers.get('access-control-allow-origin')]).toEqual([origin, null])
+          }
+        }
+      expect((await ask('users', 'OPTIONS', '/users', ORIGIN)).get('access-control-allow-methods') ?? '').toContain(
+        'PATCH',
+      )
+    })
+
+    test('for pages of other origins: none on the internal and the admin paths', async () => {
+      const closed = all.filter(({ path }) =>
+        /^(\/api\/v1)?\/(admin|metrics|auth\/(sync|introspect|revocations|audit)|users\/(verify-credentials|password-hashes|announcements|:user_id\/password(-hash|-changed)?$)|[a-z0-9]+\/sync\/|modules\/users)(\/|$)?/.test(
+          path,
+        ),
+      )
+      expect(closed.length).toBeGreaterThan(30)
+      for (const { service, method, path } of closed)
+        for (const asked of [method, 'OPTIONS']) {
+          const { headers } = await call(open.url[service], `${asked} ${filled(path)}`, {
+            headers: { origin: ORIGIN, 'access-control-request-method': method },
+          })
+          expect([asked, path, headers.get('access-control-allow-origin')]).toEqual([asked, path, null])
+        }
+    })
+  })
+
+  describe('paths', () => {
+    test('with a trailing slash answer as those without', async () => {
+      const gets = all.filter(
+        ({ method, path }) => method === 'GET' && !path.includes('*') && !path.includes('swagger'),
+      )
+      expect(gets.length).toBeGreaterThan(40)
+      for (const { service, path } of gets) {
+        for (const headers of [{}, as.operator, as.internal]) {
+          const [plain, slashed] = await Promise.all(
+            ['', '/'].map((end) => call(system.url[service], `GET ${filled(path)}${end}`, { headers })),
+          )
+          expect([path, slashed?.status]).toEqual([path, plain?.status])
+          expect([path, slashed?.body?.code]).toEqual([path, plain?.body?.code])
+        }
+      }
+      const slashed = await call(system.url.auth, `${LOGIN}/`, { body: { login: 'nobody', password: 'x' } })
+      expectProblem(slashed, 401, 'invalid_credentials')
+    })
+
+    test('asked with HEAD answer as with GET, without a body', async () => {
+      const asked = [
+        ['auth', '/health', {}],
+        ['auth', '/auth/me', {}],
+        ['auth', '/auth/me', bearer],
+        ['auth', '/.well-known/jwks.json', {}],
+        ['users', '/users', as.operator],
+        ['users', '/nope', {}],
+        ['modules', '/api/v1/modules/', as.operator],
+      ] as const
+      for (const [service, path, headers] of asked) {
+        const get = await call(system.url[service], `GET ${path}`, { headers })
+        const head = await call(system.url[service], `HEAD ${path}`, { headers })
+        expect([path, head.status, head.text]).toEqual([path, get.status, ''])
+        expect(head.headers.get('content-type')).toBe(get.headers.get('content-type'))
+      }
+    })
+  })
+})

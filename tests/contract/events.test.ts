@@ -1,0 +1,473 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import Ajv from 'ajv/dist/2020'
+import addFormats from 'ajv-formats'
+import { EVENT_TYPES, type EventType } from '../../services/kit/outbox/events.ts'
+import { MESSAGE_SCHEMAS } from '../../services/kit/schema/events.ts'
+import { allTold, listen, outgoing } from '../support/events.ts'
+import { ch202, ownSettings } from '../support/processes.ts'
+import { mailedToken } from '../support/reset-mail.ts'
+import {
+  as,
+  call,
+  eventually,
+  logIn,
+  newEmail,
+  PASSWORD,
+  registerUser,
+  type System,
+  startSystem,
+  type TestUser,
+} from '../support/system.ts'
+
+setDefaultTimeout(30_000)
+
+let system: System
+beforeAll(async () => {
+  system = await startSystem('three processes', { RATE_LIMIT: 'off', LOG_LEVEL: 'silent', REFRESH_REUSE_GRACE: '0s' })
+  await listen(system)
+  const body = { id: MODULE, name: 'Told', description: 'Of the tests' }
+  await call(system.url.modules, 'POST /api/v1/modules', { headers: as.operator, body })
+})
+afterAll(() => system?.stop())
+
+const MODULE = 'told'
+const NEW = 'another horse battery'
+/** Of no password that anyone has. */
+const HASH = await Bun.password.hash('a phrase of no one', { algorithm: 'bcrypt', cost: 4 })
+type Options = NonNullable<Parameters<typeof call>[2]>
+
+const auth = async (request: string, options: Options = {}) => done(await call(system.url.auth, request, options))
+const users = async (request: string, options: Options = {}) => done(await call(system.url.users, request, options))
+const own = (user: TestUser) => ({ headers: as.bearer(user.tokens.access_token) })
+const operator = (body?: unknown): Options => ({ headers: as.operator, ...(body === undefined ? {} : { body }) })
+const patched = (user: TestUser, body: object) => users(`PATCH /api/v1/users/${user.id}`, operator(body))
+
+function done(answer: Awaited<ReturnType<typeof call>>) {
+  if (answer.status >= 300) throw new Error(`${answer.status} ${answer.text}`)
+  return answer.body
+}
+
+/** Another session of the user; its id. */
+async function another({ email }: TestUser): Promise<string> {
+  return done(await logIn(system, email)).session_id
+}
+
+const imported = (conflict: string, ...lines: object[]) =>
+  users(`POST /api/v1/users/import?on_conflict=${conflict}`, {
+    headers: { ...as.operator, 'content-type': 'application/x-ndjson' },
+    body: lines.map((line) => JSON.stringify(line)).join('\n'),
+  })
+const userNow = (id: string) => users(`GET /api/v1/users/${id}`, operator())
+
+type Said = [type: EventType, data?: Record<string, unknown>]
+const opened = (session_id: string, kind = 'v1'): Said => ['session.created', { session_id, kind }]
+const ended = (session_id: string, reason: string): Said => ['session.revoked', { session_id, reason }]
+const updated = (...fields: string[]): Said => ['user.updated', { fields }]
+const by = (who: string): Said => ['password.changed', { by: who }]
+
+interface Row {
+  what: string
+  /** Does it, of a user who has a session, and gives exactly what the outside must hear. */
+  does(user: TestUser): Promise<Said[]>
+}
+
+const ENDINGS: Row[] = [
+  {
+    what: 'a logout',
+    async does(user) {
+      await auth('POST /api/v1/auth/logout', own(user))
+      return [ended(user.tokens.session_id, 'logout')]
+    },
+  },
+  {
+    what: 'a logout of two sessions at once, by the access token of one and the refresh token of the other',
+    async does(user) {
+      const { refresh_token, session_id } = done(await logIn(system, user.email))
+      await auth('POST /api/v1/auth/logout', { ...own(user), body: { refresh_token } })
+      return [opened(session_id), ended(session_id, 'logout'), ended(user.tokens.session_id, 'logout')]
+    },
+  },
+  {
+    what: 'a refresh token that is revoked',
+    async does({ tokens: { refresh_token, session_id } }) {
+      await auth('POST /api/v1/auth/revoke', { body: { token: refresh_token } })
+      await auth('POST /api/v1/auth/revoke', { body: { token: refresh_token } })
+      return [ended(session_id, 'token_revoked')]
+    },
+  },
+  {
+    what: 'a logout everywhere',
+    async does(user) {
+      const second = await another(user)
+      await auth('POST /api/v1/auth/logout-all', own(user))
+      return [opened(second), ended(user.tokens.session_id, 'logout_all'), ended(second, 'logout_all')]
+    },
+  },
+  {
+    what: 'a session that its user ends from another',
+    async does(user) {
+      const second = await another(user)
+      await auth(`DELETE /api/v1/auth/sessions/${second}`, own(user))
+      return [opened(second), ended(second, 'user')]
+    },
+  },
+  {
+    what: 'a session that an operator ends',
+    async does({ tokens: { session_id } }) {
+      await auth(`DELETE /api/v1/auth/sessions/${session_id}`, operator())
+      return [ended(session_id, 'operator')]
+    },
+  },
+  {
+    what: 'the sessions of a user that an operator ends',
+    async does(user) {
+      const second = await another(user)
+      await auth(`DELETE /api/v1/auth/sessions?user_id=${user.id}`, operator())
+      return [opened(second), ended(user.tokens.session_id, 'operator'), ended(second, 'operator')]
+    },
+  },
+  {
+    what: 'all sessions that an operator ends',
+    async does({ tokens: { session_id } }) {
+      await auth('DELETE /api/v1/auth/sessions?all=true', operator())
+      return [ended(session_id, 'operator')]
+    },
+  },
+  {
+    what: 'a refresh token that is used again',
+    async does({ tokens: { refresh_token, session_id } }) {
+      await auth('POST /api/v1/auth/refresh', { body: { refresh_token } })
+      await Bun.sleep(2)
+      const again = await call(system.url.auth, 'POST /api/v1/auth/refresh', { body: { refresh_token } })
+      expect(again.body.code).toBe('refresh_token_reused')
+      return [ended(session_id, 'reuse_detected')]
+    },
+  },
+]
+
+const PASSWORDS: Row[] = [
+  {
+    what: 'a password that its user changes: the session that does it goes on',
+    async does(user) {
+      const second = await another(user)
+      const body = { current_password: PASSWORD, new_password: NEW }
+      await users(`POST /api/v1/users/${user.id}/change-password`, { ...own(user), body })
+      return [opened(second), ended(second, 'password_changed'), by('self')]
+    },
+  },
+  {
+    what: 'a password that an operator sets',
+    async does({ id, tokens: { session_id } }) {
+      await users(`POST /api/v1/users/${id}/set-password`, operator({ new_password: NEW }))
+      return [ended(session_id, 'password_changed'), by('operator')]
+    },
+  },
+  {
+    what: 'a password that is reset by mail',
+    async does({ email, tokens: { session_id } }) {
+      const token = await mailedToken((request, options) => call(system.url.auth, request, options), system, email)
+      await auth('POST /api/v1/auth/password-reset-confirm', { body: { token, new_password: NEW } })
+      return [ended(session_id, 'password_changed'), by('reset')]
+    },
+  },
+  {
+    what: 'an administrator who is let in again on the machine',
+    async does({ email, id, tokens: { session_id } }) {
+      const { OPERATOR_API_KEY: _, ...env } = ownSettings(system.dataDir, { AUTH_URL: system.url.auth })
+      const words = ['recover', email, '--password-stdin', '-o', 'json']
+      expect((await ch202(words, { env, stdin: NEW })).status).toBe(0)
+      const { roles } = await userNow(id)
+      expect(roles).toEqual(['USER', 'ADMIN'])
+      return [ended(session_id, 'password_changed'), updated('roles'), by('operator')]
+    },
+  },
+]
+
+const CHANGES: Row[] = [
+  {
+    what: 'a name',
+    async does(user) {
+      await users(`PATCH /api/v1/users/${user.id}`, { ...own(user), body: { name: 'Ana' } })
+      return [updated('name')]
+    },
+  },
+  {
+    what: 'a change that changes nothing',
+    async does(user) {
+      await patched(user, { email: user.email, name: null, roles: ['USER'], status: 'active' })
+      return []
+    },
+  },
+  {
+    what: 'another address, which is not verified',
+    async does(user) {
+      await patched(user, { email_verified: true })
+      await patched(user, { email: newEmail() })
+      return [updated('email_verified'), updated('email', 'email_verified')]
+    },
+  },
+  {
+    what: 'a replacement: what is left out becomes null',
+    async does(user) {
+      await patched(user, { name: 'Ana', username: `n${Date.now().toString(36)}` })
+      await users(`PUT /api/v1/users/${user.id}`, operator({ email: user.email }))
+      return [updated('username', 'name'), updated('username', 'name')]
+    },
+  },
+  {
+    what: 'other roles: the sessions go on',
+    async does(user) {
+      await patched(user, { roles: ['USER', 'EDITOR'] })
+      return [updated('roles')]
+    },
+  },
+  {
+    what: 'a user who is disabled, and enabled',
+    async does(user) {
+      await patched(user, { status: 'disabled' })
+      await patched(user, { status: 'active' })
+      return [ended(user.tokens.session_id, 'account_disabled'), updated('status'), updated('status')]
+    },
+  },
+  {
+    what: 'a user who is deleted',
+    async does(user) {
+      const second = await another(user)
+      await users(`DELETE /api/v1/users/${user.id}`, operator())
+      const ends = [user.tokens.session_id, second].map((session) => ended(session, 'account_deleted'))
+      return [opened(second), ...ends, ['user.deleted']]
+    },
+  },
+  {
+    what: 'a user who is deleted, v0',
+    async does(user) {
+      await users(`DELETE /user/${user.id}`, own(user))
+      return [ended(user.tokens.session_id, 'account_deleted'), ['user.deleted']]
+    },
+  },
+  {
+    what: 'imports over what is there: with the same, another name, another password',
+    async does({ email, tokens: { session_id } }) {
+      await imported('update', { email, password: PASSWORD })
+      await imported('skip', { email, password: NEW })
+      await imported('update', { email, password: PASSWORD, name: 'Ana' })
+      await imported('update', { email, password: NEW, name: 'Bea' })
+      return [updated('name'), ended(session_id, 'password_changed'), updated('name'), by('operator')]
+    },
+  },
+  {
+    what: 'a module that is enabled, and disabled, each twice',
+    async does(user) {
+      for (const verb of ['enable', 'enable', 'disable', 'disable'])
+        done(await call(system.url.modules, `POST /api/v1/modules/${MODULE}/${verb}`, own(user)))
+      return [
+        ['module.enabled', { module_id: MODULE }],
+        ['module.disabled', { module_id: MODULE }],
+      ]
+    },
+  },
+  {
+    what: 'what is refused, and what ends nothing',
+    async does(user) {
+      await logIn(system, user.email, 'a wrong guess')
+      await call(system.url.users, `PATCH /api/v1/users/${user.id}`, { ...own(user), body: { roles: ['ADMIN'] } })
+      await call(system.url.users, `DELETE /api/v1/users/${user.id}`)
+      await auth('POST /api/v1/auth/validate-token', { body: { token: user.tokens.access_token } })
+      await auth('GET /api/v1/auth/me', own(user))
+      await auth('POST /api/v1/auth/refresh', { body: { refresh_token: user.tokens.refresh_token } })
+      await users(`POST /api/v1/users/${user.id}/password-changed`, { headers: as.internal, body: {} })
+      await auth('POST /api/v1/admin/password-cache/sync', operator({ user_id: user.id }))
+      await auth(`DELETE /api/v1/admin/password-cache/${user.id}`, operator())
+      return []
+    },
+  },
+]
+
+/** What the outside has heard of a user so far. */
+const heardOf = (id: string) => outgoing(system).filter(({ data }) => data.user_id === id)
+
+describe.each([
+  ['the end of sessions', ENDINGS],
+  ['passwords', PASSWORDS],
+  ['changes', CHANGES],
+] as const)('%s', (_, table) => {
+  test.each(table.map((row) => [row.what, row] as const))('%s', async (_what, { does }) => {
+    const user = await registerUser(system)
+    await allTold(system)
+    const before = heardOf(user.id)
+    expect(before.map(({ type }) => type).sort()).toEqual(['session.created', 'user.created'])
+    const wanted = await does(user)
+    await allTold(system)
+    const heard = heardOf(user.id).slice(before.length)
+    expect(heard.map(({ type }) => type)).toEqual(wanted.map(([type]) => type))
+    for (const [at, [, said = {}]] of wanted.entries()) expect(heard[at]?.data).toMatchObject(said)
+    // The record that goes with it is the one of that change.
+    const last = heard.findLast(({ type }) => type === 'user.updated')
+    if (last) expect(last.data.user).toEqual(await userNow(user.id))
+  })
+})
+
+describe('a user who is made', () => {
+  const WAYS: [what: string, make: (email: string) => Promise<{ id: string; session_id?: string }>][] = [
+    ['by registering', (email) => register(email)],
+    ['by registering, v0', (email) => auth('POST /auth/register', { body: { email, password: PASSWORD } })],
+    ['at users', (email) => users('POST /api/v1/users', { body: { email, password: PASSWORD } })],
+    ['at users, v0', (email) => users('POST /user', { body: { email, password: PASSWORD } })],
+    ['by an operator', (email) => users('POST /api/v1/users', operator({ email, password: PASSWORD, roles: ['A'] }))],
+    ['by an import', (email) => importOf({ email, password: PASSWORD, roles: ['USER', 'ADMIN'] })],
+  ]
+  async function register(email: string) {
+    const { id, tokens } = await auth('POST /api/v1/auth/register', { body: { email, password: PASSWORD } })
+    return { id, session_id: tokens.session_id }
+  }
+  async function importOf(line: object) {
+    const text = await imported('fail', line)
+    return { id: (typeof text === 'string' ? JSON.parse(text.split('\n')[0] ?? '') : text).id }
+  }
+
+  test.each(WAYS)('%s', async (_, make) => {
+    const { id, session_id } = await make(newEmail())
+    await allTold(system)
+    const [created, ...more] = heardOf(id).sort((a, b) => (a.type < b.type ? 1 : -1))
+    expect([created?.type, created?.data.user]).toEqual(['user.created', await userNow(id)])
+    expect(more.map(({ type, data }) => [type, data.session_id])).toEqual(
+      session_id === undefined ? [] : [['session.created', session_id]],
+    )
+  })
+
+  test('a second time is refused: that is no event', async () => {
+    const { email, id } = await registerUser(system)
+    await call(system.url.users, 'POST /api/v1/users', { body: { email, password: PASSWORD } })
+    await imported('fail', { email, password: PASSWORD })
+    await allTold(system)
+    expect(
+      heardOf(id)
+        .map(({ type }) => type)
+        .sort(),
+    ).toEqual(['session.created', 'user.created'])
+  })
+})
+
+describe('a login', () => {
+  const headers = { 'user-agent': 'a client of the tests' }
+
+  test.each([
+    ['v1', 'POST /api/v1/auth/login', (body: Record<string, string>) => body.session_id],
+    ['v0', 'POST /auth/login', () => undefined],
+  ] as const)('of %s', async (kind, request, sessionOf) => {
+    const user = await registerUser(system)
+    const session_id = sessionOf(await auth(request, { headers, body: { email: user.email, password: PASSWORD } }))
+    await allTold(system)
+    const said = { user_id: user.id, kind, ip: '127.0.0.1', user_agent: headers['user-agent'] }
+    const [created, ...more] = heardOf(user.id).slice(2)
+    expect([created?.type, created?.data]).toEqual(['session.created', { session_id: expect.any(String), ...said }])
+    if (session_id !== undefined) expect(created?.data.session_id).toBe(session_id)
+    expect(more).toEqual([])
+  })
+
+  test('with a hash of an older making, which gives way to one of today: that is no other password', async () => {
+    const email = newEmail()
+    const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 5 })
+    const { id } = await users('POST /api/v1/users', operator({ email, password_hash }))
+    await logIn(system, email)
+    const rehashed = async () =>
+      (await auth(`GET /api/v1/admin/audit?user_id=${id}&type=password.rehashed`, operator())).items.length === 1
+    await eventually(rehashed)
+    await allTold(system)
+    expect(
+      heardOf(id)
+        .map(({ type }) => type)
+        .sort(),
+    ).toEqual(['session.created', 'user.created'])
+  })
+})
+
+/** How often auth was told of events so far. */
+async function calls(): Promise<number> {
+  const { text } = await call(system.url.auth, 'GET /metrics', operator())
+  const counts = text.matchAll(/_count\{[^}]*route="[^"]*\/auth\/sync\/events?"[^}]*\} (\d+)/g)
+  return [...counts].reduce((sum, [, count]) => sum + Number(count), 0)
+}
+
+test('an import of thousands is told in few calls, whole, each in its order', async () => {
+  const lines = Array.from({ length: 1500 }, () => ({ email: newEmail(), password_hash: HASH }))
+  const before = await calls()
+  await imported('fail', ...lines)
+  await allTold(system)
+  expect((await calls()) - before).toBeLessThan(100)
+  await imported('update', ...lines.slice(0, 100).map((line) => ({ ...line, name: 'Ana' })))
+  await allTold(system)
+  const heard = Map.groupBy(outgoing(system), ({ data }) => (data.user as { email?: string } | undefined)?.email)
+  for (const [at, { email }] of lines.entries())
+    expect(heard.get(email)?.map(({ type }) => type)).toEqual(
+      at < 100 ? ['user.created', 'user.updated'] : ['user.created'],
+    )
+})
+
+const TAKE = 'POST /api/v1/auth/sync/events'
+
+test('told twice, it goes out once; what is none is refused', async () => {
+  const headers = as.internal
+  const event = { id: Bun.randomUUIDv7(), type: 'user.deleted', user_id: Bun.randomUUIDv7(), at: Date.now(), data: {} }
+  const take = (...events: object[]) => call(system.url.auth, TAKE, { headers, body: { events } })
+  for (const events of [[event], [{ ...event, at: 0 }], [event, event], []])
+    expect((await take(...events)).status).toBe(204)
+  const timestamp = new Date(event.at).toISOString()
+  expect(heardOf(event.user_id)).toEqual([
+    { id: event.id, type: 'user.deleted', timestamp, data: { user_id: event.user_id } },
+  ])
+  const other = { ...event, id: Bun.randomUUIDv7(), data: { user_id: Bun.randomUUIDv7() } }
+  await take(other)
+  expect(heardOf(event.user_id).map(({ data }) => data)).toEqual(Array(2).fill({ user_id: event.user_id }))
+  expect((await take({ ...event, type: 'user.eaten' })).status).toBe(400)
+})
+
+test('in one process too', async () => {
+  const whole = await startSystem('one process', { LOG_LEVEL: 'silent' })
+  try {
+    const unheard = await registerUser(whole)
+    await listen(whole)
+    const { id, tokens } = await registerUser(whole)
+    const headers = as.bearer(tokens.access_token)
+    done(await call(whole.url.users, `PATCH /users/${id}`, { headers, body: { name: 'Ana' } }))
+    done(await call(whole.url.auth, 'POST /auth/logout-all', { headers, body: {} }))
+    for (const user of [id, unheard.id]) done(await call(whole.url.users, `DELETE /users/${user}`, operator()))
+    await allTold(whole)
+    const types = (of: string) =>
+      outgoing(whole)
+        .filter(({ data }) => data.user_id === of)
+        .map(({ type }) => type)
+    expect(types(id)).toEqual(['user.created', 'session.created', 'user.updated', 'session.revoked', 'user.deleted'])
+    expect(types(unheard.id)).toEqual(['session.revoked', 'user.deleted'])
+  } finally {
+    await whole.stop()
+  }
+})
+
+describe('everything that was told', () => {
+  const ajv = addFormats.default(new Ajv({ allErrors: true, strict: true }))
+
+  test('is of the schema of its type, and says no more than that', () => {
+    const checks = new Map(EVENT_TYPES.map((type) => [type as string, ajv.compile(closed(MESSAGE_SCHEMAS[type]))]))
+    const heard = outgoing(system)
+    for (const message of heard) {
+      const check = checks.get(message.type)
+      check?.(message)
+      expect([message.type, check?.errors]).toEqual([message.type, null])
+    }
+    expect(new Set(heard.map(({ type }) => type))).toEqual(new Set(EVENT_TYPES))
+    expect(new Set(heard.map(({ id }) => id)).size).toBe(heard.length)
+  })
+
+  test('says no secret', () => {
+    const said = JSON.stringify(outgoing(system))
+    for (const secret of [PASSWORD, NEW, '$2', 'eyJ', 'password_hash', 'token"']) expect(said).not.toContain(secret)
+  })
+})
+
+/** The same schema, which refuses what it does not name. */
+function closed(schema: Record<string, unknown>): Record<string, unknown> {
+  return JSON.parse(JSON.stringify(schema), (_, value) =>
+    value?.type === 'object' && value.properties ? { ...value, additionalProperties: false } : value,
+  )
+}

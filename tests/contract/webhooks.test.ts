@@ -1,0 +1,568 @@
+import { Database } from 'bun:sqlite'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, setDefaultTimeout, spyOn, test } from 'bun:test'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { InstanceInTime } from '../faults/instance-in-time.ts'
+import { ch202 } from '../support/processes.ts'
+import { Receiver, verified } from '../support/receiver.ts'
+import { as, call, eventually, newEmail, PASSWORD, registerUser, type System, startSystem } from '../support/system.ts'
+
+setDefaultTimeout(30_000)
+
+const SECOND = 1000
+const MINUTE = 60 * SECOND
+const HOUR = 60 * MINUTE
+const DAY = 24 * HOUR
+const ADMIN = '/api/v1/admin/webhooks'
+
+const receivers: Receiver[] = []
+function receiver(answers?: Receiver['answers']): Receiver {
+  const made = new Receiver()
+  if (answers) made.answers = answers
+  receivers.push(made)
+  return made
+}
+afterEach(async () => {
+  await Promise.all(receivers.splice(0).map((one) => one.close()))
+})
+
+const operator = (body?: unknown) => ({ headers: as.operator, ...(body === undefined ? {} : { body }) })
+const status = (code: number, headers: Record<string, string> = {}) => new Response(null, { status: code, headers })
+
+describe('on a clock that is set', () => {
+  const settings: Record<string, string> = {}
+  let instance: InstanceInTime
+  beforeEach(async () => {
+    for (const name of Object.keys(settings)) delete settings[name]
+    instance = new InstanceInTime(settings)
+    await instance.start()
+  })
+  afterEach(() => instance.stop())
+
+  const ask = async (request: string, body?: unknown) => {
+    const answer = await instance.ask(request, operator(body))
+    if (answer.status >= 300) throw new Error(`${request}: ${answer.status} ${answer.text}`)
+    return answer.body
+  }
+  const created = (url: string, more: object = {}) => ask(`POST ${ADMIN}`, { url, types: ['user.created'], ...more })
+  const deliveries = async (query = '') => (await ask(`GET ${ADMIN}/deliveries${query}`)).items
+  const delivery = async (query = '') => (await deliveries(query))[0]
+  const happen = async () => (await ask('POST /api/v1/users', { email: newEmail(), password: PASSWORD })).id
+  /** What the deliverer has written down, once it has. */
+  const tried = (id: string, tries: number) =>
+    eventually(async () => {
+      const one = await delivery(`?webhook=${id}`)
+      return one?.tries === tries ? one : undefined
+    }, 10_000)
+  /** Time goes on; something happens, so that those who deliver look at the clock. */
+  const pass = async (ms: number) => {
+    await instance.pass(ms)
+    await ask(`PATCH /api/v1/users/${noticed}`, { name: `At ${instance.now()}` })
+  }
+  let noticed = ''
+  const minded = async () => {
+    await ask(`POST ${ADMIN}`, { url: receiver().url, types: ['user.updated'] })
+    noticed = (await ask('POST /api/v1/users', { email: newEmail(), password: PASSWORD })).id
+  }
+
+  test('a try that fails is made again, the same message with a signature of its own, until it is taken', async () => {
+    const to = receiver()
+    to.answers = (_, at) =>
+      [status(500), status(302, { location: `${to.url}/else` }), status(204)][at - 1] ?? status(204)
+    await minded()
+    const { id, secret } = await created(to.url)
+    const user = await happen()
+    const table: [tries: number, passes: number, status: number, error: string | null][] = [
+      [1, 0, 500, 'refused'],
+      [2, 1.2 * SECOND, 302, 'redirect'],
+      [3, 6 * SECOND, 204, null],
+    ]
+    for (const [tries, passes, last_status, last_error] of table) {
+      await pass(passes)
+      expect(await tried(id, tries)).toMatchObject({ target: id, user_id: user, last_status, last_error })
+    }
+    await pass(DAY)
+    expect(await delivery(`?webhook=${id}`)).toMatchObject({
+      status: 'delivered',
+      tries: 3,
+      next_at: null,
+      last_error: null,
+    })
+    expect(to.received.map(({ path }) => path)).toEqual(['/hook', '/hook', '/hook'])
+    const [first] = to.received
+    expect(first?.id).toBe(`msg_${first?.message.id}`)
+    for (const one of to.received) {
+      expect(verified(secret, one)).toEqual(first?.message as never)
+      expect([one.id, one.body]).toEqual([first?.id, first?.body] as string[])
+      expect(one.headers['content-type']).toBe('application/json')
+    }
+    const times = to.received.map(({ headers }) => Number(headers['webhook-timestamp']))
+    expect(times.toSorted((a, b) => a - b)).toEqual([...new Set(times)])
+    expect(new Set(to.received.map(({ headers }) => headers['webhook-signature'])).size).toBe(3)
+    const [one] = to.received
+    expect(() => verified(secret, { ...(one as NonNullable<typeof one>), body: `${one?.body} ` })).toThrow()
+  })
+
+  test('it is made for about a day in growing pauses, is dead then, and can be sent again', async () => {
+    const to = receiver(() => status(503))
+    await minded()
+    const { id, secret } = await created(to.url)
+    await happen()
+    const began = instance.now()
+    const pauses: number[] = []
+    for (let tries = 1; ; tries++) {
+      const one = await tried(id, tries)
+      if (one.status === 'dead') break
+      const pause = Date.parse(one.next_at) - instance.now()
+      pauses.push(pause)
+      // Not a moment before its time.
+      await pass(pause - 1)
+      await Bun.sleep(5)
+      expect(to.received.length).toBe(tries)
+      await pass(1)
+    }
+    expect(pauses.length).toBe(11)
+    for (const [at, pause] of pauses.entries()) expect(pause).toBeGreaterThan((pauses[at - 1] ?? 0) * 0.8)
+    expect(pauses[0]).toBeLessThan(2 * SECOND)
+    const took = instance.now() - began
+    expect([took > 21 * HOUR, took < 27 * HOUR]).toEqual([true, true])
+    expect(await delivery('?status=dead')).toMatchObject({ tries: 12, last_status: 503, next_at: null })
+    expect(await ask(`POST ${ADMIN}/replay`, { webhook: 'amqp' })).toEqual({ replayed: 0 })
+    const { body } = await instance.ask('GET /metrics', operator())
+    expect(body).toMatch(/deliveries_dead\{[^}]*\} 1/)
+
+    to.answers = () => status(200)
+    expect(await ask(`POST ${ADMIN}/replay`, { webhook: id })).toEqual({ replayed: 1 })
+    const [first, ...more] = await to.has(13)
+    expect(more.every(({ id: again }) => again === first?.id)).toBe(true)
+    expect(await tried(id, 1)).toMatchObject({ status: 'delivered' })
+    expect(() => verified(secret, to.received[12] as never)).toThrow('timestamp too new')
+    // Delivered, it is sent again only where it is asked for.
+    expect(await ask(`POST ${ADMIN}/replay`, {})).toEqual({ replayed: 0 })
+    expect(await ask(`POST ${ADMIN}/replay`, { delivery: (await delivery(`?webhook=${id}`)).id })).toEqual({
+      replayed: 1,
+    })
+    await to.has(14)
+    expect((await ask('GET /api/v1/admin/audit?type=webhook.replayed')).items.length).toBe(4)
+  })
+
+  describe('R29: what waits for its next try is sent at once where someone asks for it', () => {
+    /** One that has failed twice and waits; its receiver is there by now. */
+    const waiting = async () => {
+      const to = receiver(() => status(503))
+      await minded()
+      const { id } = await created(to.url)
+      await happen()
+      await tried(id, 1)
+      await pass(2 * SECOND)
+      const one = await tried(id, 2)
+      expect(Date.parse(one.next_at) - instance.now()).toBeGreaterThan(2 * SECOND)
+      to.answers = () => status(204)
+      return { to, id, delivery: one.id }
+    }
+
+    test.each([
+      ['by its id', (one: { delivery: string }) => ({ delivery: one.delivery })],
+      ['by its status', () => ({ status: 'pending' })],
+      ['by its webhook and its status', ({ id }: { id: string }) => ({ webhook: id, status: 'pending' })],
+    ])('%s', async (_, which) => {
+      const one = await waiting()
+      expect(await ask(`POST ${ADMIN}/replay`, {})).toEqual({ replayed: 0 })
+      expect(await ask(`POST ${ADMIN}/replay`, { webhook: one.id })).toEqual({ replayed: 0 })
+      expect(await ask(`POST ${ADMIN}/replay`, which(one))).toEqual({ replayed: 1 })
+      const [first, , third] = await one.to.has(3)
+      expect(third?.id).toBe(first?.id as string)
+      await eventually(async () => (await delivery(`?webhook=${one.id}`)).status === 'delivered')
+      await pass(DAY)
+      expect(one.to.received).toHaveLength(3)
+      expect((await ask('GET /api/v1/admin/audit?type=webhook.replayed')).items[0].detail).toEqual({
+        ...which(one),
+        count: 1,
+      })
+    })
+
+    test.each([
+      ['taken: it came once', 204, 1],
+      ['refused: it is sent again at once', 503, 2],
+    ])('while a try is under way, which then is %s', async (_, answer, times) => {
+      const { promise, resolve } = Promise.withResolvers<Response>()
+      const to = receiver((_, at) => (at === 1 ? promise : status(204)))
+      await minded()
+      const { id } = await created(to.url)
+      await happen()
+      await to.has(1)
+      const which = { delivery: (await delivery(`?webhook=${id}`)).id }
+      for (let n = 0; n < 3; n++) expect(await ask(`POST ${ADMIN}/replay`, which)).toEqual({ replayed: 1 })
+      await Bun.sleep(100)
+      expect(to.received).toHaveLength(1)
+      resolve(status(answer))
+      await eventually(async () => (await delivery(`?webhook=${id}`)).status === 'delivered', 10_000)
+      await pass(DAY)
+      expect(to.received).toHaveLength(times)
+    })
+  })
+
+  test('Retry-After is minded, within reason', async () => {
+    const to = receiver((_, at) => status(429, { 'retry-after': at === 1 ? '600' : '999999' }))
+    await minded()
+    const { id } = await created(to.url)
+    await happen()
+    const first = await tried(id, 1)
+    expect(Date.parse(first.next_at) - instance.now()).toBe(10 * MINUTE)
+    await pass(10 * MINUTE)
+    expect(Date.parse((await tried(id, 2)).next_at) - instance.now()).toBe(HOUR)
+  })
+
+  test('what was delivered is forgotten after 7 days, what is dead after 30, with its events', async () => {
+    const [good, bad] = [receiver(), receiver(() => status(410))]
+    const one = await created(good.url)
+    const other = await created(bad.url)
+    await happen()
+    await eventually(async () => (await deliveries('?status=dead')).length === 1)
+    await eventually(async () => (await deliveries('?status=delivered')).length === 1)
+    const targets = async () => (await deliveries()).map(({ target }: { target: string }) => target)
+    const table: [passes: number, left: string[]][] = [
+      [7 * DAY - MINUTE, [other.id, one.id]],
+      [2 * MINUTE, [other.id]],
+      [23 * DAY - 2 * MINUTE, [other.id]],
+      [2 * MINUTE, []],
+    ]
+    for (const [passes, left] of table) {
+      await instance.pass(passes)
+      await Bun.sleep(50)
+      const isLeft = async () => String((await targets()).toSorted()) === String(left.toSorted())
+      await eventually(isLeft).catch(async () => expect(await targets()).toEqual(left))
+    }
+  })
+
+  test('one that is gone (410) is disabled, and hears again once it is enabled', async () => {
+    const to = receiver(() => status(410))
+    const { id } = await created(to.url)
+    await happen()
+    const state = async () => (await ask(`GET ${ADMIN}`)).items[0].status
+    await eventually(async () => (await state()) === 'disabled')
+    expect(await delivery()).toMatchObject({ status: 'dead', tries: 1, last_status: 410, last_error: 'gone' })
+    expect((await ask('GET /api/v1/admin/audit?type=webhook.disabled')).items).toMatchObject([
+      { actor: 'auth', detail: { id } },
+    ])
+    // No one wants it any more: nothing is written, nor sent again.
+    await happen()
+    expect((await deliveries()).length).toBe(1)
+    expect(await ask(`POST ${ADMIN}/replay`, {})).toEqual({ replayed: 0 })
+    expect(await ask(`PATCH ${ADMIN}/${id}`, { status: 'active' })).toMatchObject({ id, status: 'active' })
+    to.answers = () => status(200)
+    const user = await happen()
+    expect((await to.has(2))[1]?.message.data.user_id).toBe(user)
+    expect(await ask(`POST ${ADMIN}/replay`, {})).toEqual({ replayed: 1 })
+    await to.has(3)
+  })
+
+  test('one that is slow holds up no other, and is given 15 seconds', async () => {
+    const asked: number[] = []
+    const timeout = AbortSignal.timeout.bind(AbortSignal)
+    const spy = spyOn(AbortSignal, 'timeout').mockImplementation((ms) => {
+      asked.push(ms)
+      return timeout(ms / 10)
+    })
+    try {
+      const held = Promise.withResolvers<void>()
+      const [slow, quick] = [receiver(() => held.promise.then(() => status(200))), receiver()]
+      const { id } = await created(slow.url)
+      await created(quick.url)
+      const began = performance.now()
+      for (let n = 0; n < 12; n++) await happen()
+      await quick.has(12)
+      expect(performance.now() - began).toBeLessThan(1500)
+      expect(slow.received.length).toBe(4)
+      const late = await eventually(async () =>
+        (await deliveries(`?webhook=${id}`)).find(({ tries }: { tries: number }) => tries === 1),
+      )
+      expect(late).toMatchObject({ status: 'pending', last_status: null, last_error: 'timeout' })
+      expect(asked.filter((ms) => ms === 15_000).length).toBeGreaterThan(11)
+      held.resolve()
+    } finally {
+      spy.mockRestore()
+    }
+  })
+
+  test('what is taken at once comes in order per user', async () => {
+    const underWay: string[] = []
+    const twice: string[] = []
+    const to = receiver(async ({ message }) => {
+      const user = message.data.user_id
+      if (underWay.includes(user)) twice.push(user)
+      underWay.push(user)
+      await Bun.sleep(20 + Math.random() * 20)
+      underWay.splice(underWay.indexOf(user), 1)
+      return status(200)
+    })
+    await created(to.url, { types: ['user.updated'] })
+    const users = [await happen(), await happen(), await happen()]
+    const names = Array.from({ length: 12 }, (_, at) => `name ${at}`)
+    for (const name of names) await Promise.all(users.map((user) => ask(`PATCH /api/v1/users/${user}`, { name })))
+    const received = await to.has(36)
+    for (const user of users) {
+      const own = received.map(({ message }) => message.data).filter((data) => data.user_id === user)
+      expect(own.map((data) => (data.user as { name: string }).name)).toEqual(names)
+    }
+    // One at a time: what is under way together may be taken in any order.
+    expect(twice).toEqual([])
+  })
+
+  test('each hears of what it asked for, and nothing is written that no one wants', async () => {
+    const ids = () => deliveries().then((items) => items.length)
+    await happen()
+    expect(await ids()).toBe(0)
+    const [some, all] = [receiver(), receiver()]
+    const { id } = await created(some.url, { types: ['user.deleted', 'user.updated'] })
+    await ask(`POST ${ADMIN}`, { url: all.url })
+    const user = await happen()
+    await ask(`PATCH /api/v1/users/${user}`, { name: 'Ana' })
+    await ask(`DELETE /api/v1/users/${user}`)
+    await Promise.all([some.has(2), all.has(3)])
+    expect(some.types().toSorted()).toEqual(['user.deleted', 'user.updated'])
+    expect(all.types().toSorted()).toEqual(['user.created', 'user.deleted', 'user.updated'])
+    const before = await ids()
+    await ask(`DELETE ${ADMIN}/${id}`)
+    expect(await ids()).toBe(before - 2)
+    expect((await instance.ask(`DELETE ${ADMIN}/${id}`, operator())).status).toBe(404)
+    await ask(`PATCH /api/v1/users/${await happen()}`, { name: 'Ben' })
+    await all.has(5)
+    expect(some.received.length).toBe(2)
+  })
+
+  test('addresses that are refused', async () => {
+    const table: [url: unknown, complaint: RegExp][] = [
+      ['shop.example.org/hook', /https:/],
+      ['ftp://shop.example.org', /https:/],
+      ['javascript:alert(1)', /https:/],
+      ['https://user:canary@shop.example.org', /password/],
+      ['https://user@shop.example.org', /password/],
+      ['https://shop.example.org/#canary', /fragment/],
+      [`https://shop.example.org/${'x'.repeat(2000)}`, /2000/],
+      [7, /string/],
+      ['', /longer/],
+    ]
+    for (const [url, complaint] of table) {
+      const answer = await instance.ask(`POST ${ADMIN}`, operator({ url }))
+      expect([url, answer.status, answer.body.code]).toEqual([url, 400, 'validation_failed'])
+      expect(answer.text).toMatch(complaint)
+      expect(answer.text).not.toContain('canary')
+    }
+    for (const body of [{ types: [] }, { types: ['user.born'] }, { types: ['user.created', 'user.created'] }, { x: 1 }])
+      expect((await instance.ask(`POST ${ADMIN}`, operator({ url: 'http://127.0.0.1:9', ...body }))).status).toBe(400)
+    expect((await ask(`GET ${ADMIN}`)).items).toEqual([])
+  })
+
+  test('in production what leaves the machine is encrypted', async () => {
+    const own = new InstanceInTime({ CH202_ENV: 'production', CH202_SECRET: `own-${crypto.randomUUID()}` })
+    await own.start()
+    const table: [url: string, status: number][] = [
+      ['http://shop.example.org/', 400],
+      ['http://10.0.0.1/', 400],
+      ['http://localhost.example.org/', 400],
+      ['http://localhost:9/', 201],
+      ['http://127.0.0.1:9/', 201],
+      ['http://[::1]:9/', 201],
+      ['https://shop.example.org/', 201],
+    ]
+    for (const [url, code] of table)
+      expect([url, (await own.ask(`POST ${ADMIN}`, operator({ url }))).status]).toEqual([url, code])
+    await own.stop()
+  })
+
+  test('there are at most 50', async () => {
+    const url = 'http://127.0.0.1:9/'
+    const some = await Promise.all(Array.from({ length: 60 }, () => instance.ask(`POST ${ADMIN}`, operator({ url }))))
+    expect(some.filter((one) => one.status === 201).length).toBe(50)
+    expect(some.filter((one) => one.status === 400 && /50 webhooks/.test(one.text)).length).toBe(10)
+    const items = (await ask(`GET ${ADMIN}`)).items
+    expect(items.length).toBe(50)
+    await ask(`DELETE ${ADMIN}/${items[0].id}`)
+    await created(url)
+  })
+
+  test('a secret outlives a new CH202_SECRET, and without the one that sealed it nothing is sent', async () => {
+    const to = receiver()
+    const { secret } = await created(to.url)
+    const first = 'secret-of-the-tests-0123456789-0123456789abc'
+    const second = `second-${first}`
+    for (const [count, secrets] of [`${second},${first}`, second].entries()) {
+      settings.CH202_SECRET = secrets
+      await instance.restart(0)
+      await happen()
+      verified(secret, (await to.has(count + 1)).at(-1) as never)
+    }
+  })
+})
+
+describe('real processes', () => {
+  let system: System
+  beforeAll(async () => {
+    system = await startSystem('three processes', { RATE_LIMIT: 'off', LOG_LEVEL: 'debug' })
+  })
+  afterAll(() => system?.stop())
+
+  const created = async (url: string, more: object = {}) => {
+    const answer = await call(system.url.auth, `POST ${ADMIN}`, operator({ url, ...more }))
+    expect([answer.status, answer.headers.get('cache-control')]).toEqual([201, 'no-store'])
+    return answer.body
+  }
+  const deleted = (id: string) => call(system.url.auth, `DELETE ${ADMIN}/${id}`, operator())
+
+  test('whatever happens after the answer that made a webhook is told to it, wherever it happens', async () => {
+    for (let round = 0; round < 5; round++) {
+      const to = receiver()
+      const { id, secret } = await created(to.url, { types: ['user.created', 'module.enabled'] })
+      const user = await registerUser(system)
+      const body = { id: `told-${round}`, name: 'Told', description: 'Told' }
+      await call(system.url.modules, 'POST /api/v1/modules', operator(body))
+      await call(system.url.modules, `POST /api/v1/modules/told-${round}/enable`, operator({ user_id: user.id }))
+      const received = await to.has(2)
+      expect(received.map((one) => verified(secret, one).type).toSorted()).toEqual(['module.enabled', 'user.created'])
+      expect((await deleted(id)).status).toBe(204)
+    }
+  })
+
+  test('what was on its way when auth was killed arrives after it is back', async () => {
+    const to = receiver(() => new Promise<Response>(() => undefined))
+    const away = receiver(() => status(500))
+    const { id, secret } = await created(to.url, { types: ['user.created'] })
+    const other = await created(away.url, { types: ['user.created'] })
+    const users = await Promise.all(Array.from({ length: 6 }, () => registerUser(system)))
+    const under = (await to.has(4)).map((one) => one.id)
+    await away.has(6)
+    await system.kill('auth')
+    for (const one of [to, away]) one.answers = () => status(200)
+    await system.start('auth')
+    const expected = users.map((user) => user.id).toSorted()
+    for (const [one, key] of [
+      [to, secret],
+      [away, other.secret],
+    ] as const) {
+      const taken = () => one.received.slice(one === to ? 4 : 6)
+      await eventually(() => new Set(taken().map((each) => each.id)).size === 6, 20_000)
+      expect([...new Set(taken().map((each) => verified(key, each).data.user_id))].toSorted()).toEqual(expected)
+    }
+    for (const one of under) expect(to.received.filter((each) => each.id === one).length).toBeGreaterThan(1)
+    for (const one of [id, other.id]) await deleted(one)
+  })
+
+  test('hundreds that fail at once are not hundreds of lines of the log', async () => {
+    const { id } = await created('http://127.0.0.1:9/')
+    const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })
+    const body = Array.from({ length: 300 }, () => JSON.stringify({ email: newEmail(), password_hash })).join('\n')
+    const headers = { ...as.operator, 'content-type': 'application/x-ndjson' }
+    await call(system.url.users, 'POST /api/v1/users/import', { headers, body })
+    const lines = (level: string) =>
+      system.output().match(new RegExp(`"level":"${level}".*"event":"delivery.postponed","target":"${id}"`, 'g')) ?? []
+    await eventually(() => lines('debug').length >= 250 || undefined, 15_000)
+    expect(lines('warn').length).toBeGreaterThan(0)
+    expect(lines('warn').length).toBeLessThan(30)
+    await deleted(id)
+  })
+
+  test('its secret is told once: no answer, no log and no file of the instance holds it, nor what was sent', async () => {
+    const to = receiver((_, at) => status(at === 1 ? 500 : 200))
+    const { id, secret } = await created(`${to.url}?canary-of-the-address`, { description: 'The shop' })
+    const bytes = Buffer.from(secret.slice('whsec_'.length), 'base64')
+    expect([secret.startsWith('whsec_'), bytes.length]).toEqual([true, 32])
+    const { email } = await registerUser(system, { name: 'Canary Name' })
+    await to.has(3)
+    const answers = await Promise.all(
+      [`GET ${ADMIN}`, `GET ${ADMIN}/deliveries`, 'GET /api/v1/admin/audit?size=200'].map((request) =>
+        call(system.url.auth, request, operator()),
+      ),
+    )
+    expect(answers[0]?.body.items).toEqual([
+      {
+        id,
+        url: `${to.url}?canary-of-the-address`,
+        description: 'The shop',
+        types: [],
+        status: 'active',
+        created_at: expect.any(String),
+      },
+    ])
+    const files = readdirSync(system.dataDir, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => readFileSync(join(entry.parentPath, entry.name)))
+    const held = [...answers.map(({ text }) => Buffer.from(text)), Buffer.from(system.output()), ...files]
+    expect(held.length).toBeGreaterThan(6)
+    for (const needle of [secret, secret.slice(6), bytes])
+      expect(held.some((place) => place.includes(needle))).toBe(false)
+    const log = system.output()
+    expect(log).toMatch(new RegExp(`"event":"delivery.postponed","target":"${id}","id":"[0-9a-f-]{36}","tries":1`))
+    expect(log).toContain('"event":"delivery.delivered"')
+    for (const needle of ['canary-of-the-address', 'Canary Name', email]) expect(log.includes(needle)).toBe(false)
+    const database = new Database(join(system.dataDir, 'auth.sqlite'), { readonly: true })
+    expect(database.query('SELECT length(sealed_secret) AS length FROM webhooks').all()).toEqual([{ length: 60 }])
+    database.close()
+    await deleted(id)
+  })
+
+  test('by the tool: a secret that is shown once, what is dead, and sending it again', async () => {
+    const to = receiver(() => status(410))
+    const env = {
+      CH202_DATA_DIR: system.dataDir,
+      OPERATOR_API_KEY: as.operator['x-api-key'],
+      AUTH_URL: system.url.auth,
+    }
+    const run = async (line: string, expected = 0) => {
+      const ended = await ch202(line.split(' '), { env })
+      if (ended.status !== expected) throw new Error(`${line}: ${ended.status} ${ended.stdout} ${ended.stderr}`)
+      return ended.stdout
+    }
+    const json = async (line: string) => JSON.parse(await run(`${line} -o json`))
+    const { id, secret, changed } = await json(`webhooks create ${to.url} --types user.created,session.created`)
+    expect([changed, secret.slice(0, 6)]).toEqual([true, 'whsec_'])
+    expect(await json('webhooks list')).toEqual({
+      items: [expect.objectContaining({ id, types: ['user.created', 'session.created'], status: 'active' })],
+    })
+    expect(await run('webhooks list')).not.toContain('whsec_')
+    await registerUser(system)
+    await eventually(async () => (await json('webhooks list')).items[0].status === 'disabled', 10_000)
+    const dead = (await json(`webhooks deliveries --status dead --webhook ${id}`)).items
+    expect(dead.length).toBeGreaterThan(0)
+    expect(await run(`webhooks deliveries --webhook ${id} -o ids`)).toContain(`${dead[0].id}\n`)
+
+    to.answers = () => status(200)
+    expect(await json(`webhooks enable ${id}`)).toMatchObject({ status: 'active', changed: true })
+    expect(await json(`webhooks enable ${id}`)).toMatchObject({ status: 'active', changed: false })
+    const before = to.received.length
+    // It may be much: someone has to say so.
+    expect(await run('webhooks replay -o json', 2)).toContain('--yes')
+    expect(await json(`webhooks replay ${dead[0].id}`)).toEqual({ replayed: 1, changed: true })
+    verified(secret, (await to.has(before + 1)).at(-1) as never)
+    expect(await json(`webhooks replay --webhook ${id} --yes`)).toMatchObject({ replayed: dead.length - 1 })
+    await run(`webhooks replay ${dead[0].id} --webhook ${id}`, 2)
+    // R29: what has failed once waits for a second, then for longer.
+    to.answers = () => status(503, { 'retry-after': '3600' })
+    await registerUser(system)
+    const waiting = await eventually(async () => {
+      const { items } = await json(`webhooks deliveries --status pending --webhook ${id}`)
+      return items.length === 2 && items.every(({ tries }: { tries: number }) => tries === 1) ? items : undefined
+    }, 20_000)
+    to.answers = () => status(200)
+    expect(await json(`webhooks replay ${waiting[0].id}`)).toEqual({ replayed: 1, changed: true })
+    await eventually(async () => (await json('webhooks deliveries --status pending')).items.length === 1, 20_000)
+    expect(await run('webhooks replay --status pending -o json', 2)).toContain('everything that waits')
+    expect(await json('webhooks replay --status pending --yes')).toEqual({ replayed: 1, changed: true })
+    await eventually(async () => (await json('webhooks deliveries --status pending')).items.length === 0, 20_000)
+    await run('webhooks create http://127.0.0.1:9 --types user.born', 2)
+    await run(`webhooks enable ${crypto.randomUUID()}`, 3)
+
+    // A terminal and its people are told what JSON says by an empty list, and why nothing was sent.
+    const forAll = await json(`webhooks create ${to.url}`)
+    expect(forAll.types).toEqual([])
+    expect(await run('webhooks list')).toMatch(new RegExp(`^${forAll.id} .* all +active$`, 'm'))
+    const none = await ch202(['webhooks', 'replay', '999999'], { env })
+    expect([none.status, none.stdout]).toEqual([0, 'replayed  0\nchanged   false\n'])
+    expect(none.stderr).toContain('Delivery 999999 was not sent again')
+    await run(`webhooks delete ${forAll.id} --yes`)
+
+    await run(`webhooks delete ${id}`, 2)
+    expect(await json(`webhooks delete ${id} --yes`)).toEqual({ ok: true, id, changed: true })
+    expect(await json(`webhooks delete ${id} --yes`)).toEqual({ ok: true, id, changed: false })
+  })
+})

@@ -1,0 +1,144 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { settingDefaults } from '../../services/kit/process/config.ts'
+import { freePort } from '../support/system.ts'
+
+const ROOT = join(import.meta.dir, '../..')
+const readme = readFileSync(join(ROOT, 'README.md'), 'utf8')
+
+/** The commands of a section, as they are printed. */
+function commandsOf(section: string): string[] {
+  const text = readme.split(/^## /m).find((part) => part.startsWith(section)) ?? ''
+  return [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map((match) => match[1] ?? '')
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'ch202-readme-'))
+const dataDir = join(folder, 'data')
+
+/** What a machine has that has Node alone: no Bun, but where npx puts it before the command that it runs. */
+function pathOfNodeAlone(): string {
+  const bin = join(folder, 'bin')
+  mkdirSync(bin)
+  for (const program of ['sh', 'bash', 'env', 'curl', 'sed', 'rm', 'cat']) {
+    const path = Bun.which(program)
+    if (path) symlinkSync(path, join(bin, program))
+  }
+  const own = join(folder, 'npx-bun')
+  mkdirSync(own)
+  symlinkSync(process.execPath, join(own, 'bun'))
+  // As npx does it, without what it asks the registry.
+  const npx = `#!/bin/sh\n[ "$1" = bun ] || exit 127\nPATH="${own}:$PATH" exec "$@"\n`
+  writeFileSync(join(bin, 'npx'), npx)
+  chmodSync(join(bin, 'npx'), 0o755)
+  return bin
+}
+
+const address = { AUTH: freePort(), USERS: freePort(), MODULES: freePort() }
+const env = {
+  ...process.env,
+  CH202_DATA_DIR: dataDir,
+  AUTH_URL: `http://127.0.0.1:${address.AUTH}`,
+  USERS_URL: `http://127.0.0.1:${address.USERS}`,
+  MODULES_URL: `http://127.0.0.1:${address.MODULES}`,
+  PATH: pathOfNodeAlone(),
+}
+let services: Bun.Subprocess<'ignore', 'pipe', 'inherit'>
+
+beforeAll(async () => {
+  const [first = ''] = commandsOf('Run it')
+  const start = first.split('\n')[0]?.split('#')[0]?.trim().split(' ') ?? []
+  expect(start).toEqual(['npx', 'bun', 'start'])
+  services = Bun.spawn(start, { cwd: ROOT, env, stdin: 'ignore', stdout: 'pipe', stderr: 'inherit' })
+  const ready = Promise.withResolvers<void>()
+  const follow = async () => {
+    let printed = ''
+    const decoder = new TextDecoder()
+    for await (const chunk of services.stdout) {
+      printed += decoder.decode(chunk, { stream: true })
+      if (printed.match(/ ready at /g)?.length === 3) ready.resolve()
+    }
+    ready.reject(new Error(`It ended before it was ready:\n${printed}`))
+  }
+  follow().catch(ready.reject)
+  await ready.promise
+}, 20_000)
+
+afterAll(async () => {
+  services.kill('SIGTERM')
+  await services.exited
+  rmSync(folder, { recursive: true, force: true })
+})
+
+test('S1: on a machine with Node alone there is no Bun but by npx, and no command says otherwise', () => {
+  const found = Bun.spawnSync(['sh', '-c', 'command -v bun; command -v npx'], { env })
+  expect(found.stdout.toString().trim()).toBe(join(env.PATH, 'npx'))
+  const sections = readme.split(/^## /m).map((part) => part.split('\n')[0] ?? '')
+  const commands = sections.flatMap(commandsOf).flatMap((block) => block.split('\n'))
+  expect(commands.filter((line) => /\bbun (start|run|ch202)\b/.test(line)).length).toBeGreaterThan(14)
+  expect(commands.filter((line) => /(?<!npx )\bbun (start|run|ch202)\b/.test(line))).toEqual([])
+  // Those in the text too, but where it says what Bun alone does.
+  const told = [...readme.matchAll(/`([^`\n]*\bbun [a-z][^`\n]*)`/g)].map((match) => match[1] ?? '')
+  expect(told.filter((command) => !command.startsWith('npx '))).toEqual(['bun start'])
+})
+
+test('S1: the tour works as printed', async () => {
+  const blocks = commandsOf('A tour')
+  expect(blocks.length).toBeGreaterThanOrEqual(7)
+  const script = blocks
+    .map((block, index) => `printf "\\n--- ${index}\\n"\n${block}`)
+    .join('\n')
+    .replace('AUTH=http://127.0.0.1:3001', `AUTH=${env.AUTH_URL}`)
+    .replace('USERS=http://127.0.0.1:3002', `USERS=${env.USERS_URL}`)
+    .replace('MODULES=http://127.0.0.1:3003', `MODULES=${env.MODULES_URL}`)
+  const run = Bun.spawn(['bash', '-euo', 'pipefail', '-c', script], { cwd: ROOT, env, stdout: 'pipe', stderr: 'pipe' })
+  const [output, errors, status] = await Promise.all([
+    new Response(run.stdout).text(),
+    new Response(run.stderr).text(),
+    run.exited,
+  ])
+  expect({ status, errors: status === 0 ? '' : errors }).toEqual({ status: 0, errors: '' })
+  const said = output.split(/^--- \d+$/m).slice(1)
+  expect(said[0]).toContain('root@example.org')
+  expect(said[1]).toContain('"refresh_token"')
+  expect(said[2]).toContain('"username":"ana"')
+  expect(said[3]).toContain('"id":"billing"')
+  expect(said[4]).toContain('"enabled":false')
+  expect(said[4]).toContain('"enabled":true')
+  expect(said[6]).toContain('"code":"token_revoked"')
+}, 30_000)
+
+test('S1: an operator can do what it says, after the tour', async () => {
+  const [block = ''] = commandsOf('Operate it')
+  const script = block.replaceAll('/tmp/ch202-users.jsonl', join(dataDir, 'ch202-users.jsonl'))
+  const run = Bun.spawn(['bash', '-euo', 'pipefail', '-c', script], { cwd: ROOT, env, stdout: 'pipe', stderr: 'pipe' })
+  const [output, errors, status] = await Promise.all([
+    new Response(run.stdout).text(),
+    new Response(run.stderr).text(),
+    run.exited,
+  ])
+  expect({ status, errors: status === 0 ? '' : errors }).toEqual({ status: 0, errors: '' })
+  expect(output).toContain('ana')
+  expect(output).toMatch(/password +[\w-]{24}/)
+  expect(output).toContain('ch202 users enable ben@example.org')
+  expect(output).toContain('"email":"root@example.org"')
+}, 30_000)
+
+test('every setting of the README is one that the program reads, and the other way round', () => {
+  const read = settingDefaults({}).keys()
+  const section = readme.split(/^## /m).find((part) => part.startsWith('Settings')) ?? ''
+  const rows = section.split('\n').filter((line) => line.startsWith('| `'))
+  const told = new Set(
+    rows.flatMap((row) => [...(row.split('|')[1] ?? '').matchAll(/`([A-Z0-9_]+)`/g)].map((m) => m[1] ?? '')),
+  )
+  expect([...told].sort()).toEqual([...read].sort())
+})
+
+test('every dependency is named in the README', async () => {
+  const { dependencies } = (await import('../../package.json')) as { dependencies: Record<string, string> }
+  for (const [name, version] of Object.entries(dependencies)) {
+    expect(readme).toContain(`\`${name}\``)
+    expect(version).toMatch(/^\d+\.\d+\.\d+$/)
+  }
+})

@@ -1,0 +1,191 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { join } from 'node:path'
+import { allTold, listen, outgoing, rows } from '../support/events.ts'
+import {
+  as,
+  call,
+  createUser,
+  eventually,
+  logIn,
+  registerUser,
+  type System,
+  startSystem,
+  type TestUser,
+} from '../support/system.ts'
+import { type Between, startProxy } from './proxy.ts'
+
+setDefaultTimeout(60_000)
+
+const ENV = { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' }
+const patch = ({ url }: System, { id }: TestUser, body: object, headers: Record<string, string> = {}) =>
+  call(url.users, `PATCH /api/v1/users/${id}`, { headers: { ...as.operator, ...headers }, body })
+/** What was told of a user, but for its making and its sessions' opening. */
+const heardOf = (system: System, { id }: TestUser) =>
+  outgoing(system).filter(({ data, type }) => data.user_id === id && !type.endsWith('.created'))
+
+describe('killed between a change and the telling of it', () => {
+  const POINTS = join(import.meta.dir, 'points.ts')
+  const receiver = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response() })
+  afterAll(() => receiver.stop(true))
+  /** Nothing is left to write: the next commit is that of the next request. */
+  const quiet = async (system: System) => {
+    await allTold(system)
+    const pending = "SELECT seq FROM deliveries WHERE status = 'pending'"
+    await eventually(() => rows(system, 'auth', pending).length === 0, 10_000)
+  }
+  const POINT_OF: [point: string, told: boolean][] = [
+    ['before-commit', false],
+    ['after-commit', true],
+    // The second commit says that all was told: without it all is told again.
+    ['before-commit:2', true],
+  ]
+
+  test.concurrent.each(POINT_OF)(
+    '%s of users: an event is told once where the change was made, and else not at all',
+    async (point, told) => {
+      const system = await startSystem('three processes', { ...ENV, FAULT: point }, { preload: POINTS })
+      try {
+        await listen(system, receiver.url.href)
+        const user = await registerUser(system)
+        await quiet(system)
+        await patch(system, user, { name: 'Ana', roles: ['USER', 'EDITOR'] }, { 'x-fault': 'users' }).catch(
+          () => undefined,
+        )
+        await system.ended('users')
+        await system.start('users')
+        await allTold(system)
+        const { name } = (await call(system.url.users, `GET /api/v1/users/${user.id}`, { headers: as.operator })).body
+        expect(name).toBe(told ? 'Ana' : null)
+        const heard = heardOf(system, user).map(({ data, type }) => [type, data.fields])
+        expect(heard).toEqual(told ? [['user.updated', ['name', 'roles']]] : [])
+      } finally {
+        await system.stop()
+      }
+    },
+  )
+
+  test.concurrent.each(POINT_OF.slice(0, 2))(
+    '%s of auth: a session that has ended is told of, one that lives is not',
+    async (point, told) => {
+      const system = await startSystem('three processes', { ...ENV, FAULT: point }, { preload: POINTS })
+      try {
+        await listen(system, receiver.url.href)
+        let user: TestUser
+        let status: number
+        let tries = 0
+        do {
+          user = await registerUser(system)
+          await quiet(system)
+          const headers = { ...as.bearer(user.tokens.access_token), 'x-fault': 'auth' }
+          await call(system.url.auth, 'POST /api/v1/auth/logout', { headers }).catch(() => undefined)
+          await system.ended('auth')
+          await system.start('auth')
+          const body = { refresh_token: user.tokens.refresh_token }
+          status = (await call(system.url.auth, 'POST /api/v1/auth/refresh', { body })).status
+          // Auth writes down now and then that it is alive: once in a while that is the commit that is met.
+        } while (told && status === 200 && ++tries < 3)
+        expect(status).toBe(told ? 401 : 200)
+        expect(heardOf(system, user).map(({ data, type }) => [type, data.session_id])).toEqual(
+          told ? [['session.revoked', user.tokens.session_id]] : [],
+        )
+      } finally {
+        await system.stop()
+      }
+    },
+  )
+})
+
+describe('between users and auth', () => {
+  let system: System
+  let between: Between
+  beforeAll(async () => {
+    between = await startProxy(() => system.url.auth, /\/auth\/sync\//)
+    system = await startSystem('three processes', ENV, {
+      settingsOf: (name) => (name === 'users' ? { AUTH_URL: between.url } : {}),
+    })
+  })
+  afterAll(async () => {
+    await system?.stop()
+    between.stop()
+  })
+  /** What waits in the outbox of users. */
+  const waiting = () => rows<{ kind: string }>(system, 'users', 'SELECT DISTINCT kind FROM outbox ORDER BY kind')
+  /** Nothing of what users tells comes through; what auth tells does. */
+  const untold = async (work: () => Promise<unknown>) => {
+    between.cut = { paths: /\/auth\/(sync|audit)/, how: 'broken' }
+    await work()
+    const kinds = waiting().map(({ kind }) => kind)
+    between.cut = undefined
+    await allTold(system)
+    return kinds
+  }
+  /** An answer waits a while for the others to hear of the change: all at once. */
+  const everything = () =>
+    Promise.all([
+      registerUser(system).then((user) => patch(system, user, { name: 'Ana' })),
+      createUser(system).then(({ id }) => {
+        const options = { headers: as.operator, body: { new_password: 'another horse battery' } }
+        return call(system.url.users, `POST /api/v1/users/${id}/set-password`, options)
+      }),
+      createUser(system).then(({ id }) =>
+        call(system.url.users, `DELETE /api/v1/users/${id}`, { headers: as.operator }),
+      ),
+    ])
+
+  test('no one listens: nothing is written, in users or in auth', async () => {
+    await allTold(system)
+    // Users that has not heard auth for a while tells all it has, as it must: on a busy machine that may be so by chance.
+    let kinds = ['event']
+    for (let tries = 0; tries < 3 && kinds.includes('event'); tries++) kinds = await untold(everything)
+    expect(kinds).toEqual(['audit', 'changed', 'deleted'])
+    expect(rows(system, 'auth', 'SELECT * FROM events')).toEqual([])
+    expect(rows(system, 'auth', 'SELECT * FROM deliveries')).toEqual([])
+  })
+
+  test('who begins to listen while users hears nothing of it is told all the same', async () => {
+    const user = await registerUser(system)
+    await allTold(system)
+    between.cut = { paths: /\/auth\//, how: 'broken' }
+    await listen(system)
+    await patch(system, user, { name: 'Ana' })
+    between.cut = undefined
+    await allTold(system)
+    expect(heardOf(system, user).map(({ type }) => type)).toEqual(['user.updated'])
+  })
+
+  test('someone listens: it waits with the change', async () => {
+    await allTold(system)
+    expect(await untold(everything)).toContain('event')
+  })
+
+  test.each(['answer', 'request'] as const)('with the %s lost, it is told once', async (lost) => {
+    const user = await registerUser(system)
+    await allTold(system)
+    between.fates = Array.from({ length: 4 }, () => ({ lost }))
+    await patch(system, user, { name: 'Ana' })
+    await eventually(() => between.fates.length === 0, 10_000)
+    await allTold(system)
+    expect(heardOf(system, user).map(({ type }) => type)).toEqual(['user.updated'])
+  })
+
+  test('with auth away, it is told later, in order', async () => {
+    const user = await registerUser(system)
+    await allTold(system)
+    await system.kill('auth')
+    for (const name of ['Ana', 'Bea', 'Cem']) await patch(system, user, { name })
+    await call(system.url.users, `DELETE /api/v1/users/${user.id}`, { headers: as.operator })
+    await system.start('auth')
+    await allTold(system)
+    expect((await logIn(system, user.email)).status).toBe(401)
+    const heard = heardOf(system, user)
+    const names = heard
+      .filter(({ type }) => type === 'user.updated')
+      .map(({ data }) => (data.user as TestUser & { name: string }).name)
+    expect(names).toEqual(['Ana', 'Bea', 'Cem'])
+    expect(heard.map(({ type }) => type)).toEqual([
+      ...names.map(() => 'user.updated' as const),
+      'session.revoked',
+      'user.deleted',
+    ])
+  })
+})

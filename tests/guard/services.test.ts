@@ -1,0 +1,280 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { temporary } from '../support/processes.ts'
+import { request } from '../support/sockets.ts'
+import {
+  as,
+  call,
+  createUser,
+  eventually,
+  INTERNAL_KEY,
+  logIn,
+  type Name,
+  OPERATOR_KEY,
+  registerUser,
+  type System,
+  startSystem,
+  type TestUser,
+} from '../support/system.ts'
+import { pack } from './installed.ts'
+import { atOnce, MAX_LAG, type Stage, stage } from './stage.ts'
+
+setDefaultTimeout(60_000)
+
+/** The programs of the page, and what is installed beside the package: no elysia where it is not used. */
+const PROGRAMS: [program: string, beside: string[], logouts: number][] = [
+  ['hono.ts', ['hono'], 200],
+  ['serve.ts', [], 40],
+  ['elysia.ts', ['elysia'], 40],
+]
+const V1 = '/api/v1'
+
+const directory = temporary('guard-services')
+let system: System
+let tarball: string
+beforeAll(async () => {
+  tarball = await pack(directory.fresh())
+  system = await startSystem('three processes', { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
+  const module = { id: 'billing', name: 'Billing', description: 'Invoices', required_roles: [] }
+  expect((await operator('modules', 'POST /modules', module)).status).toBe(201)
+})
+afterAll(async () => {
+  await system?.stop()
+  directory.remove()
+})
+
+const operator = (name: Name, request: string, body?: object) =>
+  call(system.url[name], request.replace(' ', ` ${V1}`), { headers: as.operator, ...(body ? { body } : {}) })
+const bearer = ({ tokens }: TestUser) => as.bearer(tokens.access_token)
+const logOut = (user: TestUser) => call(system.url.auth, `POST ${V1}/auth/logout`, { headers: bearer(user) })
+const turn = (how: 'enable' | 'disable', { id: user_id }: TestUser) =>
+  operator('modules', `POST /modules/billing/${how}`, { user_id })
+const threeUsers = () => Promise.all([registerUser(system), registerUser(system), registerUser(system)])
+
+describe.each(PROGRAMS)('a foreign service: %s', (program, beside, logouts) => {
+  let at: Stage
+  let user: TestUser
+  let admin: TestUser
+  beforeAll(async () => {
+    at = await stage(system, tarball, directory.fresh(), program, beside)
+    user = await registerUser(system)
+    admin = await createUser(system, { roles: ['USER', 'ADMIN'] })
+  })
+  afterAll(() => at?.end())
+
+  test('who may not gets the answer that a service of ours gives', async () => {
+    const ofToken = 'Bearer error="invalid_token"'
+    type Row = [request: string, headers: Record<string, string>, status: number, code: string, challenge: string]
+    const rows: Row[] = [
+      ['GET /orders', {}, 401, 'missing_token', 'Bearer'],
+      ['GET /orders', { authorization: 'Basic eA==' }, 401, 'invalid_token', ofToken],
+      ['GET /orders', as.bearer('not.a.token'), 401, 'invalid_token', ofToken],
+      ['GET /orders', { 'x-api-key': 'a-wrong-key' }, 401, 'invalid_api_key', 'Bearer'],
+      ['GET /stock', {}, 401, 'missing_token', 'Bearer'],
+      ['GET /orders', as.internal, 403, 'forbidden', ''],
+      ['GET /orders', as.operator, 403, 'forbidden', ''],
+      ['GET /reports', as.internal, 403, 'forbidden', ''],
+      ['GET /reports', bearer(user), 403, 'forbidden', ''],
+      ['GET /stock', bearer(user), 403, 'forbidden', ''],
+      ['GET /invoices', bearer(user), 403, 'module_not_available', ''],
+    ]
+    for (const [request, credential, status, code, challenge] of rows) {
+      const answer = await at.foreign.ask(request, { 'x-request-id': 'the-request-1', ...credential })
+      const sentence = expect.any(String)
+      const body = { statusCode: status, error: sentence, message: sentence, code, requestId: 'the-request-1' }
+      expect([request, answer.status, answer.body]).toEqual([request, status, body])
+      expect(Object.fromEntries(answer.headers)).toMatchObject({
+        'content-type': 'application/json',
+        'cache-control': 'no-store',
+        'x-content-type-options': 'nosniff',
+        'x-request-id': 'the-request-1',
+      })
+      expect(answer.headers.get('www-authenticate') ?? '').toBe(challenge)
+    }
+    const { body, headers } = await at.foreign.ask('GET /orders')
+    expect(body.requestId).toMatch(/^[0-9a-f-]{36}$/)
+    expect(headers.get('x-request-id')).toBe(body.requestId)
+  })
+
+  test('R12: a request that names no host opens nothing, and fails at nothing', async () => {
+    const ask = async (target: string, headers: string[] = []) =>
+      (await request(at.foreign.url, `GET ${target} HTTP/1.0`, headers)).status
+    // Hono looks for the path behind the host, and finds none.
+    const isFound = program !== 'hono.ts'
+    const mine = [`Authorization: ${bearer(user).authorization}`]
+    expect(await ask('/orders')).toBe(isFound ? 401 : 404)
+    expect(await ask('/orders', mine)).toBe(isFound ? 200 : 404)
+    expect(await ask('/reports', mine)).toBe(isFound ? 403 : 404)
+    for (const target of ['//orders', '/x/../orders', '/?at=http://x/orders', '/http://x/orders', '//x/orders'])
+      expect(await ask(target), target).toBeOneOf([401, 404])
+  })
+
+  test('who may is known', async () => {
+    const rows: [request: string, headers: Record<string, string>, body: object][] = [
+      ['GET /orders', bearer(user), { of: user.id }],
+      ['GET /orders', bearer(admin), { of: admin.id }],
+      ['GET /reports', as.operator, { by: 'operator' }],
+      ['GET /stock', as.operator, { by: 'operator' }],
+      ['GET /stock', as.internal, { by: 'internal' }],
+    ]
+    for (const [request, headers, body] of rows)
+      expect([request, (await at.foreign.ask(request, headers)).body]).toEqual([request, body])
+    expect((await at.foreign.ask('GET /reports', bearer(admin))).status).toBe(200)
+    // Who acts for no user needs no module.
+    expect((await at.foreign.ask('GET /invoices', as.operator)).status).toBe(200)
+  })
+
+  test('who may not is told so before the body is looked at', async () => {
+    const json = { 'content-type': 'application/json' }
+    for (const body of ['{', '{}', '{"item":1}', '{"item":"tea"}']) {
+      expect((await at.foreign.ask('POST /orders', json, body)).status).toBe(401)
+      expect((await at.foreign.ask('POST /orders', { ...json, ...as.bearer('x.y.z') }, body)).status).toBe(401)
+      expect((await at.foreign.ask('POST /orders', { ...json, ...as.internal }, body)).status).toBe(403)
+    }
+    const taken = await at.foreign.ask('POST /orders', { ...json, ...bearer(user) }, '{"item":"tea"}')
+    expect([taken.status, taken.body]).toEqual([201, { item: 'tea', buyer: user.id }])
+  })
+
+  test(`after the answer to a logout the token is refused, ${logouts} times, and no one is asked`, async () => {
+    const before = at.toAuth.questions()
+    const wrong: unknown[] = []
+    await atOnce(logouts, async () => {
+      const someone = await registerUser(system)
+      const good = await at.said(someone)
+      await logOut(someone)
+      const over = await at.said(someone)
+      if (good !== 200 || over !== 'token_revoked') wrong.push({ good, over })
+    })
+    expect(wrong).toEqual([])
+    // None, but for the moments in which a busy machine lets a lease run out.
+    expect(at.toAuth.questions() - before).toBeLessThan(logouts / 4)
+  })
+
+  test('a module that is turned on or off is so at the next request, and no one is asked', async () => {
+    await at.toModules.followed()
+    const before = at.toModules.questions()
+    const wrong: unknown[] = []
+    const users = await threeUsers()
+    await Promise.all(
+      users.map(async (someone) => {
+        for (let round = 0; round < logouts / 10; round++) {
+          const off = await at.said(someone, '/invoices')
+          await turn('enable', someone)
+          const on = await at.said(someone, '/invoices')
+          await turn('disable', someone)
+          if (off !== 'module_not_available' || on !== 200) wrong.push({ off, on })
+        }
+        expect(await at.said(someone, '/invoices')).toBe('module_not_available')
+      }),
+    )
+    expect(wrong).toEqual([])
+    expect(at.toModules.questions() - before).toBeLessThan(logouts / 4)
+  })
+
+  test('nothing of a key or a token is in what it answered and printed', () => {
+    for (const secret of [INTERNAL_KEY, OPERATOR_KEY, user.tokens.access_token, 'a-wrong-key'])
+      expect(at.foreign.said()).not.toContain(secret)
+  })
+})
+
+/** What the programs do not differ in: none of it depends on how a request came to the guard. */
+describe('a foreign service, and the instance', () => {
+  let at: Stage
+  beforeAll(async () => {
+    at = await stage(system, tarball, directory.fresh(), 'hono.ts', ['hono'])
+  })
+  afterAll(() => at?.end())
+
+  /** Everything else whose answer says that a token is refused from now on. */
+  const ENDS: [string, (user: TestUser) => Promise<{ status: number }>][] = [
+    ['a user disabled', ({ id }) => operator('users', `PATCH /users/${id}`, { status: 'disabled' })],
+    ['roles changed', ({ id }) => operator('users', `PATCH /users/${id}`, { roles: ['USER', 'SALES'] })],
+    ['a user deleted', ({ id }) => operator('users', `DELETE /users/${id}`)],
+  ]
+  test.each(ENDS)('after the answer to %s the token is refused', async (_, end) => {
+    const wrong: unknown[] = []
+    await atOnce(10, async () => {
+      const someone = await registerUser(system)
+      const before = await at.said(someone)
+      const { status } = await end(someone)
+      const after = await at.said(someone)
+      if (before !== 200 || status > 204 || after !== 'token_revoked') wrong.push({ before, status, after })
+    })
+    expect(wrong).toEqual([])
+  })
+
+  test('a token of a new key is taken at once, and none of a key that was taken out', async () => {
+    const user = await registerUser(system)
+    expect(await at.said(user)).toBe(200)
+    const { body: keys } = await operator('auth', 'GET /admin/keys')
+    expect((await operator('auth', 'POST /admin/keys/rotate?now=true', {})).status).toBe(201)
+    const { body: tokens } = await logIn(system, user.email)
+    expect([await at.said(user), await at.said({ ...user, tokens })]).toEqual([200, 200])
+    for (const { kid } of keys.items) expect((await operator('auth', `DELETE /admin/keys/${kid}`)).status).toBe(204)
+    expect([await at.said(user), await at.said({ ...user, tokens })]).toEqual(['invalid_token', 200])
+  })
+
+  test('cut off from the feed alone it asks about each token', async () => {
+    const [live, first, later] = await threeUsers()
+    for (const someone of [live, first, later]) expect(await at.said(someone)).toBe(200)
+    at.toAuth.cut = /\/auth\/revocations/
+    await logOut(first)
+    expect([await at.said(first), await at.said(live)]).toEqual(['token_revoked', 200])
+    // As long as auth answers its questions, the silence of the feed is no reason to refuse anyone.
+    await Bun.sleep(MAX_LAG)
+    await logOut(later)
+    const asked = at.toAuth.questions()
+    expect([await at.said(later), await at.said(live), await at.said(live)]).toEqual(['token_revoked', 200, 200])
+    expect(at.toAuth.questions() - asked).toBe(3)
+    at.toAuth.cut = undefined
+    await at.toAuth.followed()
+    expect([await at.said(first), await at.said(later), await at.said(live)]).toEqual([
+      'token_revoked',
+      'token_revoked',
+      200,
+    ])
+  })
+
+  test('without auth what is known to be over is refused, and after the lag everything', async () => {
+    const [live, known, unknown] = await threeUsers()
+    for (const someone of [live, known, unknown]) expect(await at.said(someone)).toBe(200)
+    await logOut(known)
+    at.toAuth.cut = /^/
+    await logOut(unknown)
+    expect(await at.said(known)).toBe('token_revoked')
+    await eventually(async () => (await at.said(live)) === 'auth_unavailable', MAX_LAG + 2000)
+    expect([await at.said(known), await at.said(unknown)]).toEqual(['token_revoked', 'auth_unavailable'])
+    const refused = await at.foreign.ask('GET /orders', bearer(live))
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1'])
+    // Keys are compared here: they need no one.
+    expect((await at.foreign.ask('GET /stock', as.internal)).status).toBe(200)
+    expect((await at.foreign.ask('GET /orders')).status).toBe(401)
+    at.toAuth.cut = undefined
+    await at.toAuth.followed()
+    expect([await at.said(known), await at.said(unknown), await at.said(live)]).toEqual([
+      'token_revoked',
+      'token_revoked',
+      200,
+    ])
+  })
+
+  test('cut off from the feed of a module it asks, and without modules it lets no one in', async () => {
+    const [on, off, changing] = await threeUsers()
+    await Promise.all([turn('enable', on), turn('enable', changing)])
+    const invoices = () => Promise.all([on, off, changing].map((someone) => at.said(someone, '/invoices')))
+    expect(await invoices()).toEqual([200, 'module_not_available', 200])
+    at.toModules.cut = /\/modules\/sync\/feed/
+    await turn('disable', changing)
+    expect(await invoices()).toEqual([200, 'module_not_available', 'module_not_available'])
+    at.toModules.cut = /^/
+    await turn('enable', changing)
+    expect(await invoices()).toEqual(['modules_unavailable', 'module_not_available', 'modules_unavailable'])
+    at.toModules.cut = undefined
+    await at.toModules.followed()
+    expect(await invoices()).toEqual([200, 'module_not_available', 200])
+  })
+
+  test('what it lost and found again is in its log, and no key', async () => {
+    expect(at.foreign.said()).toContain('{"event":"feed.lost","target":"auth","reason":"It answered 502"}')
+    for (const secret of [INTERNAL_KEY, OPERATOR_KEY]) expect(at.foreign.said()).not.toContain(secret)
+  })
+})

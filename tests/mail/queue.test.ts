@@ -1,0 +1,284 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { TROUBLES } from '../../cli/commands/doctor/mail.ts'
+import { openAuthStore } from '../../db/auth/store.ts'
+import { type MailFailure, OPERATOR_REASONS } from '../../services/auth/mail/outcome.ts'
+import { MailQueue } from '../../services/auth/mail/queue.ts'
+import { type Mail, MailNotSent } from '../../services/auth/mail/transport.ts'
+import type { AuthStore, MailKind, MailRequest } from '../../services/auth/store.ts'
+import { type Clock, HOUR, MINUTE, SECOND } from '../../services/kit/clock.ts'
+import { type LogFields, silentLog } from '../../services/kit/log.ts'
+import { eventually } from '../support/system.ts'
+
+const START = Date.parse('2026-11-20T10:00:00Z')
+const FAR = 1000 * HOUR
+/** However busy the machine is. */
+const LONG = 20_000
+
+const failed = (outcome: MailFailure['outcome'], reason: MailFailure['reason']) =>
+  new MailNotSent({ outcome, reason }, { command: 'RCPT TO', responseCode: 450, response: 'secret-canary' })
+
+let directory: string
+let store: AuthStore
+let queue: MailQueue
+let ahead = 0
+let sent: Mail[] = []
+let counted: string[] = []
+let logged: LogFields[] = []
+/** What the mail server does with a mail. */
+let serve: (mail: Mail) => unknown = () => undefined
+let mostAtOnce = 0
+
+function openQueue(over: Partial<AuthStore> = {}, clock: Clock = { now: () => START + ahead, monotonic: () => ahead }) {
+  let atOnce = 0
+  const send = async (mail: Mail) => {
+    sent.push(mail)
+    mostAtOnce = Math.max(mostAtOnce, ++atOnce)
+    try {
+      await serve(mail)
+    } finally {
+      atOnce--
+    }
+  }
+  const compose = async ({ email }: MailRequest) => ({ to: email, subject: 'A mail', text: 'It says this.' })
+  return new MailQueue({
+    store: Object.assign(Object.create(store), over),
+    clock,
+    log: { ...silentLog, error: (line) => logged.push(line) },
+    mailer: { send, close: () => undefined },
+    compose: { password_reset: compose, email_changed: compose },
+    count: (outcome) => counted.push(outcome),
+  })
+}
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'ch202-'))
+  store = openAuthStore(join(directory, 'auth.sqlite'), { amqp: false })
+  ahead = 0
+  sent = []
+  counted = []
+  logged = []
+  mostAtOnce = 0
+  serve = () => undefined
+  queue = openQueue()
+  queue.start()
+})
+afterEach(async () => {
+  await queue.stop()
+  store.close()
+  rmSync(directory, { recursive: true })
+})
+
+const ask = (id: string, kind: MailKind = 'password_reset') =>
+  queue.ask({ id, kind, email: `${id}@example.org`, requestedAt: START + ahead, ip: null, requestId: `of-${id}` })
+const rows = () => store.mailRequestsDue(FAR + START, 0, 1000)
+const rowOf = async (id: string) => (await rows()).find((row) => row.id === id)
+const sentTo = (id: string) => sent.filter(({ to }) => to === `${id}@example.org`)
+/** Lets time pass. The queue looks again: asking for what is there already changes nothing. */
+const pass = async (ms: number, id: string, kind?: MailKind) => {
+  ahead += ms
+  await ask(id, kind)
+}
+
+describe('R5, R15: when a mail is tried again', () => {
+  const M = MINUTE
+  const S = SECOND
+  const rows: [MailFailure['outcome'], MailFailure['reason'], MailKind, number[], end: string][] = [
+    ['retry', 'deferred', 'password_reset', [30 * S, M, 2 * M, 4 * M, 8 * M, 10 * M], 'expired'],
+    ['retry', 'timeout', 'password_reset', [30 * S, M, 2 * M], ''],
+    ['retry', 'connection_lost', 'email_changed', [30 * S, M, 2 * M, 4 * M, 8 * M, 16 * M, 32 * M, HOUR, HOUR], ''],
+    ['retry', 'unreachable', 'password_reset', [S, 2 * S, 4 * S, 8 * S, 16 * S, 32 * S, M, M], ''],
+    ['misconfigured', 'authentication_failed', 'password_reset', [5 * M, 10 * M, 10 * M], 'expired'],
+    ['misconfigured', 'relay_denied', 'email_changed', [5 * M, 10 * M, 20 * M, 40 * M, HOUR, HOUR], ''],
+    ['refused', 'mailbox_refused', 'password_reset', [], 'refused'],
+    ['refused', 'message_refused', 'email_changed', [], 'refused'],
+  ]
+  test.each(rows)('%s, %s, %s: after %j', async (outcome, reason, kind, pauses, end) => {
+    serve = () => {
+      throw failed(outcome, reason)
+    }
+    await ask('ana', kind)
+    for (const [tries, pause] of pauses.entries()) {
+      const row = await eventually(
+        async () => ((await rowOf('ana'))?.tries === tries + 1 ? rowOf('ana') : undefined),
+        LONG,
+      )
+      expect([row?.nextAt, row?.lastError]).toEqual([START + ahead + pause, reason])
+      expect(sent).toHaveLength(tries + 1)
+      await pass(pause - 1, 'ana', kind)
+      expect(sent).toHaveLength(tries + 1)
+      await pass(1, 'ana', kind)
+    }
+    if (end === '') return
+    await eventually(async () => (await store.countMailRequests()) === 0, LONG)
+    expect(counted).toEqual([...sent.map(() => outcome), ...(end === 'expired' ? ['expired'] : [])])
+    expect(new Set(sent.map(({ id, at }) => `${id} ${at}`)).size).toBe(1)
+    // A word for it, and nothing that the server said.
+    expect(logged.at(-1)).toMatchObject({ code: reason, requestId: 'of-ana' })
+    expect(JSON.stringify(logged)).not.toContain('canary')
+  })
+
+  test('what waits for an operator is tried at once after a restart', async () => {
+    serve = () => {
+      throw failed('misconfigured', 'authentication_failed')
+    }
+    await ask('ana')
+    await eventually(async () => (await rowOf('ana'))?.tries === 1, LONG)
+    await queue.stop()
+    serve = () => undefined
+    queue = openQueue()
+    queue.start()
+    await eventually(async () => (await store.countMailRequests()) === 0, LONG)
+    expect(sent[1]).toEqual(sent[0] as Mail)
+  })
+
+  test('a mail of another request has another id, which tells nothing of the request', async () => {
+    await ask('ana')
+    await ask('bea')
+    await eventually(() => sent.length === 2, LONG)
+    expect(new Set(sent.map(({ id }) => id)).size).toBe(2)
+    for (const { id } of sent) expect(id).toMatch(/^[0-9a-f]{32}$/)
+  })
+})
+
+describe('R5: how many are under way', () => {
+  const held = Promise.withResolvers<void>()
+  const slow = (n: number) => `slow${n}`
+
+  test('eight at once; when they are slow the next goes out, and none is sent twice meanwhile', async () => {
+    serve = ({ to }) => (to.startsWith('slow') ? held.promise : undefined)
+    for (let n = 0; n < 8; n++) await ask(slow(n))
+    await eventually(() => sent.length === 8, LONG)
+    await ask('quick')
+    await pass(1.9 * SECOND, 'quick')
+    expect(sentTo('quick')).toHaveLength(0)
+    await pass(0.2 * SECOND, 'quick')
+    await eventually(async () => (await rowOf('quick')) === undefined, LONG)
+    for (let minute = 0; minute < 9; minute++) await pass(MINUTE, slow(0))
+    expect([sent.length, mostAtOnce]).toEqual([9, 9])
+    held.resolve()
+    await eventually(async () => (await store.countMailRequests()) === 0, LONG)
+    expect(counted).toEqual(sent.map(() => 'sent'))
+  })
+
+  test('the clock alone makes room, without anyone asking for another mail', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    serve = ({ to }) => (to.startsWith('slow') ? promise : undefined)
+    await queue.stop()
+    // As in the service: time passes by itself.
+    queue = openQueue({}, { now: () => START + performance.now(), monotonic: () => performance.now() })
+    queue.start()
+    for (let n = 0; n < 8; n++) await ask(slow(n))
+    await eventually(() => sent.length === 8, LONG)
+    await ask('quick')
+    await eventually(() => sentTo('quick').length === 1, LONG)
+    expect(mostAtOnce).toBe(9)
+    resolve()
+  })
+
+  test('a hundred at most, however many wait', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    serve = () => promise
+    for (let n = 0; n < 130; n++) await ask(slow(n))
+    for (let steps = 0; steps < 20; steps++) {
+      await eventually(() => sent.length === Math.min(8 * (steps + 1), 100), LONG)
+      await pass(6 * SECOND, slow(0))
+    }
+    expect([sent.length, mostAtOnce]).toEqual([100, 100])
+    serve = () => undefined
+    resolve()
+    await eventually(async () => (await store.countMailRequests()) === 0, LONG)
+    expect(sent).toHaveLength(130)
+  })
+})
+
+describe('R15: what an operator has to change', () => {
+  const trouble = async () => JSON.parse((await store.fact('mail_trouble')) || 'null')
+
+  test('is kept until a mail goes out', async () => {
+    serve = () => {
+      throw failed('misconfigured', 'sender_refused')
+    }
+    await ask('ana')
+    await eventually(async () => (await rowOf('ana'))?.tries === 1, LONG)
+    expect(await trouble()).toEqual({ reason: 'sender_refused', at: START })
+    serve = () => {
+      throw failed('refused', 'mailbox_refused')
+    }
+    await ask('bea')
+    await eventually(async () => (await rowOf('bea')) === undefined, LONG)
+    expect(await trouble()).toEqual({ reason: 'sender_refused', at: START })
+    serve = () => undefined
+    await ask('cleo')
+    await eventually(async () => (await rowOf('cleo')) === undefined, LONG)
+    expect(await trouble()).toBeNull()
+  })
+
+  test.each([
+    ['retry', 'deferred', null],
+    ['retry', 'unreachable', null],
+    ['refused', 'mailbox_refused', null],
+    ['retry', 'relay_denied', 'relay_denied'],
+    ['refused', 'message_refused', 'message_refused'],
+    ['misconfigured', 'no_starttls', 'no_starttls'],
+  ] as const)('%s, %s: %s', async (outcome, reason, kept) => {
+    serve = () => {
+      throw failed(outcome, reason)
+    }
+    await ask('ana')
+    await eventually(async () => (await rowOf('ana'))?.tries !== 0, LONG)
+    expect((await trouble())?.reason ?? null).toBe(kept)
+  })
+})
+
+describe('R5: what was sent is not sent again', () => {
+  test('where the row can not be removed: a full disk', async () => {
+    await queue.stop()
+    let failures = 0
+    const removeMailRequest = async (id: string) => {
+      if (++failures < 3) throw new Error('disk full')
+      await store.removeMailRequest(id)
+    }
+    queue = openQueue({ removeMailRequest })
+    queue.start()
+    await ask('ana')
+    await eventually(async () => (await store.countMailRequests()) === 0, LONG)
+    expect([sent.length, failures, counted]).toEqual([1, 3, ['sent']])
+  })
+
+  test('where its failure can not be written down, it rests, and holds up no other', async () => {
+    await queue.stop()
+    const full = () => Promise.reject(new Error('disk full'))
+    queue = openQueue({ postponeMailRequest: full })
+    queue.start()
+    serve = ({ to }) => {
+      if (to.startsWith('ana')) throw failed('retry', 'deferred')
+    }
+    await ask('ana')
+    await eventually(() => logged.some(({ outcome }) => outcome === undefined), LONG)
+    await ask('bea')
+    await eventually(async () => (await rowOf('bea')) === undefined, LONG)
+    await Bun.sleep(1500)
+    expect(sentTo('ana')).toHaveLength(1)
+  })
+
+  test('a stop waits a little, then leaves it for the next start, as it was', async () => {
+    serve = () => Promise.withResolvers<void>().promise
+    await ask('ana')
+    await eventually(() => sent.length === 1, LONG)
+    await queue.stop()
+    expect(await rowOf('ana')).toMatchObject({ tries: 0, lastError: null })
+    expect(counted).toEqual([])
+    serve = () => undefined
+    queue = openQueue()
+    queue.start()
+    await eventually(async () => (await store.countMailRequests()) === 0, LONG)
+    expect(sent[1]).toEqual(sent[0] as Mail)
+  })
+})
+
+test('R15: ch202 doctor has words for everything that an operator has to change', () => {
+  expect(Object.keys(TROUBLES).toSorted()).toEqual([...OPERATOR_REASONS].toSorted())
+})

@@ -1,0 +1,260 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { CUT, headerOf, ScriptedMailServer, type Session } from '../support/mail-server.ts'
+import { ch202 } from '../support/processes.ts'
+import { resetLinkIn } from '../support/reset-mail.ts'
+import {
+  as,
+  call,
+  eventually,
+  mails,
+  newEmail,
+  PASSWORD,
+  registerUser,
+  type System,
+  startSystem,
+} from '../support/system.ts'
+
+setDefaultTimeout(120_000)
+
+/** However busy the machine is. */
+const LONG = 60_000
+const SECRET = 'secret-of-the-tests-0123456789-0123456789abc'
+const MAIL_PASSWORD = 'password-of-the-mail-server-canary'
+/** An address of this machine that is not known to be its own. */
+const OUTSIDE = '0.0.0.0'
+
+/** A whole Ch202 with a mail server that follows a script. */
+function withMailServer(address: (port: number) => string = (port) => `smtp://127.0.0.1:${port}`) {
+  const server = new ScriptedMailServer()
+  const more: Record<string, string> = {}
+  const here = {
+    server,
+    /** Settings of the next start. */
+    more,
+    system: undefined as unknown as System,
+    url: '',
+    async ask(request: string, options: Parameters<typeof call>[2] = {}) {
+      return await call(here.system.url.auth, request.replace(' ', ' /api/v1'), options)
+    },
+    async forgotten(email: string) {
+      const { status } = await here.ask('POST /auth/password-reset-request', { body: { email } })
+      expect(status).toBe(202)
+    },
+    confirm: async (token: string) =>
+      (await here.ask('POST /auth/password-reset-confirm', { body: { token, new_password: 'a wholly new password' } }))
+        .status,
+    copies: (email: string) => server.messages.filter(({ to }) => to === email),
+    attempts: (email: string) => server.sessions.filter(({ to }) => to === email),
+    async restart() {
+      await here.system.kill('auth')
+      await here.system.start('auth')
+    },
+    async counted(outcome: string) {
+      const { text } = await call(here.system.url.auth, 'GET /metrics', { headers: as.operator })
+      const line = new RegExp(`^ch202_mails_total\\{[^}]*outcome="${outcome}"[^}]*\\} (\\d+)$`, 'm')
+      return Number(line.exec(text)?.[1])
+    },
+    async doctor() {
+      const env = { CH202_DATA_DIR: here.system.dataDir, SMTP_URL: here.url, CH202_ENV: 'test' }
+      const { stdout } = await ch202(['doctor', '--only', 'mail.waiting', '-o', 'json'], { env })
+      return JSON.parse(stdout).items[0] as { status: string; message: string }
+    },
+  }
+  beforeAll(async () => {
+    here.url = address(await server.start())
+    const env = { SMTP_URL: here.url, MAIL_FROM: 'Ch202 <accounts@example.org>', RATE_LIMIT: 'off' }
+    here.system = await startSystem('one process', env, { settingsOf: () => more })
+  })
+  afterAll(async () => {
+    await here.system?.stop()
+    server.stop()
+  })
+  return here
+}
+
+const tokenIn = ({ message }: Session) => resetLinkIn(message).searchParams.get('token') ?? ''
+/** What must be the same in each copy of one mail. */
+const sameIn = (one: Session) => [headerOf(one, 'Message-ID'), headerOf(one, 'Date'), tokenIn(one), one.message]
+
+describe('R5: a mail that the server has taken', () => {
+  const here = withMailServer()
+  const { copies, server } = here
+
+  test('is sent once, when its answer comes after 25 s; others go out meanwhile, one that was cut off after 30 s', async () => {
+    const cut = await registerUser(here.system)
+    server.script = { message: CUT }
+    const cutAt = performance.now()
+    await here.forgotten(cut.email)
+    await eventually(() => copies(cut.email)[0], LONG)
+    const slow = await registerUser(here.system)
+    const others = await Promise.all(Array.from({ length: 9 }, () => registerUser(here.system)))
+    const quick = await registerUser(here.system)
+    const held = Promise.withResolvers<string>()
+    server.script = {
+      message: ({ to }) => ([quick.email, cut.email].includes(to) ? '250 Taken' : held.promise),
+    }
+    await here.forgotten(slow.email)
+    await eventually(() => copies(slow.email)[0], LONG)
+    const since = performance.now()
+    for (const { email } of others) await here.forgotten(email)
+    await here.forgotten(quick.email)
+    await eventually(() => copies(quick.email)[0], LONG)
+    await Bun.sleep(Math.max(0, 25_000 - (performance.now() - since)))
+    held.resolve('250 Taken')
+    await eventually(async () => (await here.counted('sent')) === 12, LONG)
+    expect(performance.now() - cutAt).toBeGreaterThan(29_900)
+    const [first, second] = copies(cut.email)
+    expect(sameIn(second as Session)).toEqual(sameIn(first as Session))
+    expect(await here.confirm(tokenIn(first as Session))).toBe(204)
+    expect(server.messages.map(({ to }) => to).toSorted()).toEqual(
+      [cut, cut, slow, quick, ...others].map(({ email }) => email).toSorted(),
+    )
+    expect(await here.confirm(tokenIn(copies(slow.email)[0] as Session))).toBe(204)
+  })
+
+  test('without an answer, is sent again with the same link and the same Message-ID, also after a crash', async () => {
+    const { email } = await registerUser(here.system)
+    server.script = { message: () => Promise.withResolvers<string>().promise }
+    await here.forgotten(email)
+    await eventually(() => copies(email).length === 1, LONG)
+    server.script = {}
+    // A new secret has come before it: what the old one made stays as it is.
+    here.more.CH202_SECRET = `new-secret-of-the-tests-0123456789-abcdef,${SECRET}`
+    await here.restart()
+    await eventually(() => copies(email).length === 2, LONG)
+    const [first, second] = copies(email)
+    expect(sameIn(second as Session)).toEqual(sameIn(first as Session))
+    expect(headerOf(first as Session, 'Message-ID')).toMatch(/^<[0-9a-f]{32}@example\.org>$/)
+    // In place of the second copy the first could be the one that is read.
+    expect(await here.confirm(tokenIn(first as Session))).toBe(204)
+    expect(await here.confirm(tokenIn(second as Session))).toBe(400)
+  })
+
+  test('without an answer, and whose link was used, is not sent again', async () => {
+    const [used, other] = [await registerUser(here.system), await registerUser(here.system)]
+    server.script = { message: () => Promise.withResolvers<string>().promise }
+    await here.forgotten(used.email)
+    await here.forgotten(other.email)
+    await eventually(() => copies(other.email).length + copies(used.email).length === 2, LONG)
+    const [copy] = copies(used.email)
+    expect(await here.confirm(tokenIn(copy as Session))).toBe(204)
+    server.script = {}
+    await here.restart()
+    await eventually(() => copies(other.email).length === 2, LONG)
+    await eventually(async () => (await waiting(here)) === 0, LONG)
+    expect(here.attempts(used.email)).toHaveLength(1)
+    expect(await here.confirm(tokenIn(copy as Session))).toBe(400)
+  })
+
+  test('voids no newer one: of two requests the later link works, whatever becomes of the first mail', async () => {
+    const { email } = await registerUser(here.system)
+    server.script = { RCPT: '450 4.2.0 Greylisted' }
+    await here.forgotten(email)
+    await eventually(() => here.system.output().split('"deferred"').length > 1, LONG)
+    expect(await waiting(here)).toBe(1)
+    server.script = {}
+    await here.forgotten(email)
+    await eventually(() => copies(email).length === 1, LONG)
+    await eventually(async () => (await waiting(here)) === 1, LONG)
+    await here.restart()
+    await eventually(async () => (await waiting(here)) === 0, LONG)
+    expect(copies(email)).toHaveLength(1)
+    expect(await here.confirm(tokenIn(copies(email)[0] as Session))).toBe(204)
+  })
+})
+
+async function waiting({ system }: { system: System }): Promise<number> {
+  const { text } = await call(system.url.auth, 'GET /metrics', { headers: as.operator })
+  return Number(/^ch202_mails_waiting\{[^}]*\} (\d+)$/m.exec(text)?.[1])
+}
+
+describe('R15: the answer of the server', () => {
+  const here = withMailServer()
+  const { attempts, server } = here
+
+  test.each([
+    ['554 5.7.1 Spam', 'message', 'message_refused'],
+    ['552 5.2.2 Mailbox full', 'message', 'mailbox_refused'],
+    ['550 5.1.1 No such user', 'RCPT', 'mailbox_refused'],
+  ] as const)('%s at %s is final', async (answer, step, reason) => {
+    const { email } = await registerUser(here.system)
+    const before = await here.counted('refused')
+    server.script = { [step]: answer }
+    await here.forgotten(email)
+    await eventually(async () => (await here.counted('refused')) === before + 1, LONG)
+    await eventually(async () => (await waiting(here)) === 0, LONG)
+    server.script = {}
+    await here.restart()
+    await Bun.sleep(500)
+    expect(attempts(email)).toHaveLength(1)
+    expect(here.system.output()).toContain(`"code":"${reason}"`)
+  })
+
+  test.each([
+    ['550 5.7.1 Not your sender', 'MAIL', 'sender_refused', 'refuses the sender'],
+    ['554 relay access denied', 'RCPT', 'relay_denied', 'does not relay'],
+    ['530 5.7.0 Authentication required', 'MAIL', 'authentication_required', 'wants a login'],
+    ['554 No service', 'greeting', 'greeting_refused', 'turns this machine away'],
+  ] as const)(
+    '%s at %s is for the operator: doctor says so until a mail goes out',
+    async (answer, step, reason, said) => {
+      const { email } = await registerUser(here.system)
+      const before = await here.counted('misconfigured')
+      const first = await registerUser(here.system)
+      await here.forgotten(first.email)
+      await eventually(async () => (await here.doctor()).status === 'ok', LONG)
+      const sessions = server.sessions.length
+      server.script = { [step]: answer }
+      await here.forgotten(email)
+      await eventually(async () => (await here.counted('misconfigured')) === before + 1, LONG)
+      await eventually(async () => (await here.doctor()).status === 'warning', LONG)
+      expect((await here.doctor()).message).toContain(said)
+      expect((await here.doctor()).message).toContain(reason)
+      // The pause after it is minutes long.
+      await Bun.sleep(3000)
+      expect(server.sessions).toHaveLength(sessions + 1)
+      server.script = {}
+      await here.restart()
+      await eventually(() => here.copies(email)[0], LONG)
+      await eventually(async () => (await here.doctor()).status === 'ok', LONG)
+    },
+  )
+})
+
+describe('R26: a password in SMTP_URL, and a server that offers no encryption', () => {
+  const here = withMailServer((port) => `smtp://mailer:${MAIL_PASSWORD}@${OUTSIDE}:${port}`)
+
+  test('nothing goes out in the clear, and doctor says so', async () => {
+    const { email } = await registerUser(here.system)
+    here.server.script = { EHLO: '250-mail.example.org\n250 AUTH PLAIN LOGIN' }
+    await here.forgotten(email)
+    await eventually(async () => (await here.counted('misconfigured')) === 1, LONG)
+    const words = here.server.sessions.flatMap(({ lines }) => lines.map((line) => line.split(' ')[0]))
+    expect(words).toEqual(['EHLO', 'STARTTLS'])
+    expect(here.server.messages).toEqual([])
+    await eventually(async () => (await here.doctor()).message.includes('offers no encryption'), LONG)
+    expect(here.system.output()).toContain('"code":"no_starttls"')
+    expect(here.system.output()).not.toContain(MAIL_PASSWORD)
+  })
+})
+
+test('R17: every mail in a file has the headers of one that a program wrote', async () => {
+  const system = await startSystem('one process', { MAIL_FROM: 'Магазин <no-reply@example.org>' })
+  try {
+    const { email, id } = await registerUser(system)
+    await call(system.url.auth, 'POST /api/v1/auth/password-reset-request', { body: { email } })
+    await eventually(() => mails(system).length === 1, LONG)
+    const body = { email: newEmail(), current_password: PASSWORD }
+    await call(system.url.users, `PATCH /api/v1/users/${id}`, { headers: as.operator, body: { email: body.email } })
+    await eventually(() => mails(system).length === 2, LONG)
+    const ids = mails(system).map((message) => {
+      expect(headerOf({ message }, 'Auto-Submitted')).toBe('auto-generated')
+      expect(Math.abs(Date.parse(headerOf({ message }, 'Date') ?? '') - Date.now())).toBeLessThan(LONG)
+      return headerOf({ message }, 'Message-ID')
+    })
+    for (const one of ids) expect(one).toMatch(/^<[0-9a-f]{32}@example\.org>$/)
+    expect(new Set(ids).size).toBe(2)
+  } finally {
+    await system.stop()
+  }
+})

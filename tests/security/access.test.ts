@@ -1,0 +1,516 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { networkInterfaces } from 'node:os'
+import { join } from 'node:path'
+import { connect } from '../../cli/client/connection.ts'
+import { version } from '../../package.json'
+import { ch202, type Ended, temporary } from '../support/processes.ts'
+import { openShell } from '../support/shell.ts'
+import { as, call, createUser, freePort, PASSWORD, type System, startSystem, type TestUser } from '../support/system.ts'
+
+setDefaultTimeout(20_000)
+
+const folder = temporary('access')
+/** Seconds. The tool renews a token when half of that is over. */
+const LIFE = 4
+let system: System
+let admin: TestUser
+let user: TestUser
+/** One address before the three services, as a reverse proxy is, also by a name that is not local. */
+let proxy: Recorder
+beforeAll(async () => {
+  // Tokens that end soon, and no grace for a refresh token that was spent: what is lost shows.
+  system = await startSystem('three processes', {
+    RATE_LIMIT: 'off',
+    JWT_EXPIRE: `${LIFE}s`,
+    REFRESH_REUSE_GRACE: '0s',
+  })
+  admin = await createUser(system, { roles: ['USER', 'ADMIN'] })
+  user = await createUser(system)
+  proxy = record((request) => {
+    const { pathname, search } = new URL(request.url)
+    const [part = ''] = pathname.replace('/api/v1', '').split('/').slice(1)
+    const place = part === 'users' ? 'users' : part === 'modules' ? 'modules' : 'auth'
+    return fetch(`${system.url[place]}${pathname}${search}`, {
+      method: request.method,
+      headers: request.headers,
+      body: request.body,
+    })
+  })
+})
+afterAll(async () => {
+  await proxy.server.stop(true)
+  await system.stop()
+  folder.remove()
+})
+
+let home: string
+beforeEach(() => {
+  home = folder.fresh()
+})
+
+/** No token of any context was ever printed. */
+let printed = ''
+const tokens = new Set<string>()
+afterEach(() => {
+  for (const token of tokens) expect(printed.includes(token)).toBe(false)
+})
+
+interface Recorder {
+  server: ReturnType<typeof Bun.serve>
+  seen: { path: string; headers: Record<string, string> }[]
+  local: string
+  elsewhere: string
+}
+
+/** An address of this machine that could as well be another's. */
+const address = Object.values(networkInterfaces())
+  .flat()
+  .find((one) => one?.family === 'IPv4' && !one.internal)?.address
+const ELSEWHERE = address ?? '[::ffff:127.0.0.1]'
+
+function record(answer: (request: Request) => Response | Promise<Response>): Recorder {
+  const seen: Recorder['seen'] = []
+  const server = Bun.serve({
+    port: 0,
+    hostname: '0.0.0.0',
+    fetch(request) {
+      seen.push({ path: new URL(request.url).pathname, headers: request.headers.toJSON() })
+      return answer(request)
+    },
+  })
+  return {
+    server,
+    seen,
+    local: `http://127.0.0.1:${server.port}`,
+    elsewhere: `http://${ELSEWHERE}:${server.port}`,
+  }
+}
+
+interface Kept {
+  access_token: string
+  access_until: number
+  refresh_token: string
+  session_id: string
+  auth: string
+}
+
+const folderOf = () => join(home, 'ch202', 'contexts')
+const fileOf = (name: string) => join(folderOf(), `${name}.json`)
+const kept = (name: string): Kept => JSON.parse(readFileSync(fileOf(name), 'utf8'))
+const names = () => {
+  try {
+    return readdirSync(folderOf()).sort()
+  } catch {
+    return []
+  }
+}
+
+async function run(words: string[], options: { env?: Record<string, string>; stdin?: string } = {}): Promise<Ended> {
+  const note = () => {
+    for (const file of names().filter((name) => name.endsWith('.json'))) {
+      const { access_token, refresh_token } = kept(file.replace(/\.json$/, ''))
+      tokens.add(access_token).add(refresh_token)
+    }
+  }
+  const env = { XDG_CONFIG_HOME: home, CH202_DATA_DIR: folder.fresh(), ...options.env }
+  note()
+  const ended = await ch202(words, { ...options, env })
+  note()
+  printed += ended.stdout + ended.stderr
+  return ended
+}
+
+const login = (words: string[], { email = admin.email, password = PASSWORD, env = {} } = {}) =>
+  run(['login', ...words, '--email', email, '--password-stdin'], { env, stdin: password })
+
+const json = ({ stdout }: Ended) => JSON.parse(stdout)
+
+const sessionsOf = async (id: string): Promise<{ id: string; user_agent: string }[]> =>
+  (await call(system.url.auth, `GET /auth/sessions?user_id=${id}&size=200`, { headers: as.operator })).body.items
+
+describe('login', () => {
+  test('at auth alone finds the others, keeps the session for its owner alone, and is in use from then on', async () => {
+    const { status, stdout, stderr } = await login([system.url.auth, '--debug', '-o', 'json'])
+    const name = new URL(system.url.auth).host
+    expect([status, stderr]).toEqual([0, expect.stringContaining('/api/v1/auth/login → 200')])
+    const { session_id, ...said } = JSON.parse(stdout)
+    expect(said).toEqual({ context: name, ...system.url, email: admin.email, roles: ['USER', 'ADMIN'], changed: true })
+    expect((await sessionsOf(admin.id)).find(({ id }) => id === session_id)?.user_agent).toBe(`ch202/${version}`)
+    expect(names()).toEqual([`${name}.json`])
+    for (const [path, mode] of [
+      [fileOf(name), 0o600],
+      [folderOf(), 0o700],
+      [join(home, 'ch202'), 0o700],
+      [join(home, 'ch202', 'current.json'), 0o600],
+    ] as const)
+      expect([path, statSync(path).mode & 0o777]).toEqual([path, mode])
+    const listed = await run(['users', 'get', user.email, '-o', 'ids'])
+    expect(listed).toMatchObject({ status: 0, stdout: `${user.id}\n`, stderr: '' })
+  })
+
+  test('at a proxy takes its address for all; in the clear to another machine only with --insecure', async () => {
+    const before = proxy.seen.length
+    const refused = await login([proxy.elsewhere])
+    expect([refused.status, refused.stdout, proxy.seen.length]).toEqual([2, '', before])
+    expect(refused.stderr).toContain('in the clear')
+    const done = await login([proxy.elsewhere, '--insecure', '--name', 'far', '-o', 'json'])
+    const { elsewhere } = proxy
+    expect(json(done)).toMatchObject({ context: 'far', auth: elsewhere, users: elsewhere, modules: elsewhere })
+    expect(await run(['users', 'get', user.email, '-o', 'ids'])).toMatchObject({ status: 0, stdout: `${user.id}\n` })
+  })
+
+  test('is for administrators: anyone else is logged out again, and nothing is kept', async () => {
+    const before = await sessionsOf(user.id)
+    const refused = await login([system.url.auth], { email: user.email })
+    expect([refused.status, refused.stdout, names()]).toEqual([5, '', []])
+    expect(refused.stderr).toContain(`${user.email} is no administrator`)
+    expect(await sessionsOf(user.id)).toEqual(before)
+    const wrong = await login([system.url.auth], { password: 'wrong horse battery' })
+    expect([wrong.status, wrong.stderr, names()]).toEqual([4, expect.stringContaining('invalid_credentials'), []])
+  })
+
+  test('again replaces the context, and ends the session that it held', async () => {
+    await login([system.url.auth, '--name', 'one'])
+    const first = kept('one')
+    expect(json(await login([system.url.auth, '-o', 'json']))).toMatchObject({ context: 'one' })
+    const live = (await sessionsOf(admin.id)).map(({ id }) => id)
+    expect([live.includes(first.session_id), live.includes(kept('one').session_id)]).toEqual([false, true])
+    expect(names()).toEqual(['one.json'])
+  })
+
+  test('in a wrong way says what is wrong, and asks no one', async () => {
+    const to = ['login', 'http://127.0.0.1:1', '--email', 'a@example.org']
+    const table: [words: string[], ...said: string[]][] = [
+      [['login', 'http://127.0.0.1:1'], '--email', '--password-stdin'],
+      [to, '--password-stdin'],
+      [['login', 'http://127.0.0.1:1', '--password-stdin'], '--email'],
+      [['login', 'example', '--email', 'a@example.org', '--password-stdin'], 'http://'],
+      [['login', 'http://u:p@127.0.0.1:1', '--email', 'a@example.org', '--password-stdin'], 'http://'],
+      [[...to, '--password-stdin', '--name', '../x'], 'name'],
+      [[...to, '--password-stdin', '--name', 'local'], 'local'],
+      [[...to, '--password', 'x'], '--password'],
+    ]
+    const ended = await Promise.all(table.map(([words]) => run(words, { stdin: 'secret words' })))
+    for (const [at, [words, ...said]] of table.entries()) {
+      expect([words, ended[at]?.status, ended[at]?.stdout]).toEqual([words, 2, ''])
+      for (const part of said) expect([words, ended[at]?.stderr]).toEqual([words, expect.stringContaining(part)])
+    }
+    expect(names()).toEqual([])
+  })
+
+  test('in a terminal asks for both, and does not show the password', async () => {
+    const shell = openShell('login', { XDG_CONFIG_HOME: home })
+    const { screen, status } = await shell.inTerminal(`ch202 login ${system.url.auth} --name asked`, {
+      typed: [
+        [/Email/, `${admin.email}\r`],
+        [/Password/, `${PASSWORD}\r`],
+      ],
+    }).ended
+    shell.close()
+    expect([status, screen.includes(PASSWORD), names()]).toEqual([0, false, ['asked.json']])
+  })
+})
+
+describe('logout', () => {
+  test('ends the session and forgets it; again it is done already', async () => {
+    await login([system.url.auth, '--name', 'one'])
+    const { access_token, session_id } = kept('one')
+    expect(json(await run(['logout', '-o', 'json']))).toEqual({ ok: true, context: 'one', changed: true })
+    expect((await sessionsOf(admin.id)).some(({ id }) => id === session_id)).toBe(false)
+    const refused = await call(system.url.modules, 'GET /modules/', { headers: as.bearer(access_token) })
+    expect([refused.status, names()]).toEqual([401, []])
+    for (const words of [['logout'], ['logout', 'one']]) {
+      const again = await run([...words, '-o', 'json'])
+      expect([again.status, json(again).changed]).toEqual([0, false])
+    }
+    expect(json(await run(['context', 'list', '-o', 'json'])).items).toMatchObject([{ name: 'local', current: true }])
+  })
+
+  test('forgets where nothing answers too, and says that the session goes on', async () => {
+    await login([system.url.auth, '--name', 'gone'])
+    const { session_id } = kept('gone')
+    writeFileSync(fileOf('gone'), JSON.stringify({ ...kept('gone'), auth: `http://127.0.0.1:${freePort()}` }))
+    const { status, stderr, stdout } = await run(['logout', 'gone'])
+    expect([status, names()]).toEqual([0, []])
+    expect(stdout).toMatch(/^changed +true$/m)
+    expect(stderr).toMatch(/goes on until \d{4}-/)
+    expect(stderr).toContain(`→ ch202 sessions revoke ${session_id}`)
+  })
+})
+
+describe('the session of a context', () => {
+  test('is refreshed as needed', async () => {
+    await login([system.url.auth, '--name', 'one'])
+    const first = kept('one')
+    await Bun.sleep(LIFE * 500 + 100)
+    expect(await run(['users', 'get', user.email])).toMatchObject({ status: 0, stderr: '' })
+    const second = kept('one')
+    expect([second.session_id, second.refresh_token === first.refresh_token]).toEqual([first.session_id, false])
+    // A token that is refused although it should be good is renewed as well.
+    writeFileSync(fileOf('one'), JSON.stringify({ ...second, access_token: 'a.b.c', access_until: 9e15 }))
+    expect(await run(['users', 'get', user.email])).toMatchObject({ status: 0, stderr: '' })
+    expect(statSync(fileOf('one')).mode & 0o777).toBe(0o600)
+    const cutOff = { ...kept('one'), auth: `http://127.0.0.1:${freePort()}`, access_token: 'a.b.c', access_until: 9e15 }
+    writeFileSync(fileOf('one'), JSON.stringify(cutOff))
+    const { status, stderr } = await run(['users', 'get', user.email])
+    expect([status, stderr]).toEqual([7, expect.stringContaining(`nothing answers at ${cutOff.auth}`)])
+  })
+
+  test('outlives many commands that refresh it at once', async () => {
+    await login([system.url.auth, '--name', 'one'])
+    for (let round = 0; round < 2; round++) {
+      writeFileSync(fileOf('one'), JSON.stringify({ ...kept('one'), access_until: 0 }))
+      const all = await Promise.all(Array.from({ length: 5 }, () => run(['users', 'get', user.email, '-o', 'ids'])))
+      expect(all.map(({ status, stderr }) => [status, stderr])).toEqual(all.map(() => [0, '']))
+    }
+    expect(names()).toEqual(['one.json'])
+  })
+
+  test('goes on after a command that was killed in the middle of a refresh', async () => {
+    await login([system.url.auth, '--name', 'one'])
+    writeFileSync(`${fileOf('one')}.lock`, '999999999\n')
+    writeFileSync(fileOf('one'), JSON.stringify({ ...kept('one'), access_until: 0 }))
+    expect((await run(['users', 'get', user.email])).status).toBe(0)
+    expect(names()).toEqual(['one.json'])
+  })
+
+  test('ended at its instance is exit 4, and the command that mends it', async () => {
+    await login([system.url.auth, '--name', 'one'])
+    await call(system.url.auth, `DELETE /auth/sessions?user_id=${admin.id}`, { headers: as.operator })
+    const login4 = `ch202 login ${system.url.auth} --name one`
+    const ended = await run(['users', 'list'])
+    expect([ended.status, ended.stdout]).toEqual([4, ''])
+    expect(ended.stderr).toContain(`→ ${login4}`)
+    const said = await run(['users', 'list', '-o', 'json'])
+    expect([said.status, json(said)]).toEqual([
+      4,
+      { ok: false, error: expect.objectContaining({ suggestion: login4 }) },
+    ])
+  })
+
+  test('in a file that is broken is said, without a word of it', async () => {
+    await login([system.url.auth, '--name', 'one'])
+    for (const broken of ['{"access_token":"abc-secret', '{"access_token":"abc-secret"}', 'null', '[]']) {
+      writeFileSync(fileOf('one'), broken)
+      const { status, stderr } = await ch202(['status'], { env: { XDG_CONFIG_HOME: home } })
+      expect([status, stderr.includes('abc-secret')]).toEqual([1, false])
+      expect(stderr).toContain(`${fileOf('one')} can't be read`)
+    }
+    // Whoever says another address is not kept from it.
+    const env = { OPERATOR_API_KEY: as.operator['x-api-key'] }
+    writeFileSync(fileOf('one'), '{')
+    expect(await ch202(['context', 'use', 'local'], { env: { XDG_CONFIG_HOME: home, ...env } })).toMatchObject({
+      status: 0,
+    })
+  })
+})
+
+describe('context', () => {
+  test('is listed, chosen and forgotten; its session goes on', async () => {
+    await login([system.url.auth, '--name', 'one'])
+    await login([proxy.local, '--name', 'two'])
+    const list = async () =>
+      json(await run(['context', 'list', '-o', 'json'])).items.map((item: { name: string; current: boolean }) =>
+        item.current ? `*${item.name}` : item.name,
+      )
+    expect(await list()).toEqual(['local', 'one', '*two'])
+    const use = async (name: string) => json(await run(['context', 'use', name, '-o', 'json'])).changed
+    expect([await use('one'), await use('one'), await list()]).toEqual([true, false, ['local', '*one', 'two']])
+    expect([await use('local'), await list()]).toEqual([true, ['*local', 'one', 'two']])
+    const none = await run(['context', 'use', 'three'])
+    expect([none.status, none.stderr]).toEqual([3, expect.stringContaining('→ ch202 context list')])
+
+    const { session_id } = kept('one')
+    const removed = await run(['context', 'remove', 'one'])
+    expect([removed.status, removed.stderr]).toEqual([0, expect.stringContaining(`sessions revoke ${session_id}`)])
+    expect((await sessionsOf(admin.id)).some(({ id }) => id === session_id)).toBe(true)
+    expect(json(await run(['context', 'remove', 'one', '-o', 'json'])).changed).toBe(false)
+    expect(await list()).toEqual(['*local', 'two'])
+  })
+
+  test('of two at one place is the one in use', async () => {
+    await login([system.url.auth, '--name', 'a'])
+    const other = await createUser(system, { roles: ['ADMIN'] })
+    await login([system.url.auth, '--name', 'b'], { email: other.email })
+    const who = async () => json(await run(['status', '-o', 'json'])).email
+    expect(await who()).toBe(other.email)
+    await run(['context', 'use', 'a'])
+    expect(await who()).toBe(admin.email)
+  })
+
+  test('that is gone while it is in use does not become the local instance', async () => {
+    mkdirSync(join(home, 'ch202'), { recursive: true })
+    writeFileSync(join(home, 'ch202', 'current.json'), '{"context":"prod"}')
+    const env = { CH202_DATA_DIR: system.dataDir }
+    const { status, stderr } = await run(['users', 'list'], { env })
+    expect([status, stderr]).toEqual([4, expect.stringContaining('→ ch202 context use local')])
+    expect((await run(['context', 'use', 'local'], { env })).status).toBe(0)
+  })
+})
+
+describe('status', () => {
+  test('tells whom it talks to and as whom, and whether that is good', async () => {
+    const urls = { AUTH_URL: system.url.auth, USERS_URL: system.url.users, MODULES_URL: system.url.modules }
+    const key = as.operator['x-api-key']
+    const nowhere = { CH202_URL: `http://127.0.0.1:${freePort()}`, OPERATOR_API_KEY: key }
+    const up = { auth: 'up', users: 'up', modules: 'up' }
+    const table: [Record<string, string>, number, object][] = [
+      [{ ...urls, OPERATOR_API_KEY: key }, 0, { ok: true, credential: 'key', credential_from: 'OPERATOR_API_KEY' }],
+      [
+        { ...urls, OPERATOR_API_KEY: 'wrong' },
+        4,
+        { ok: false, error: expect.objectContaining({ code: 'invalid_api_key' }) },
+      ],
+      [{ ...urls, CH202_TOKEN: 'wrong' }, 4, { ok: false, services: up }],
+      [{ ...urls }, 4, { ok: false, credential: null, services: up }],
+      [nowhere, 7, { ok: false, services: { auth: 'down', users: 'down', modules: 'down' } }],
+      [{ ...nowhere, ...urls, MODULES_URL: nowhere.CH202_URL }, 0, { services: { ...up, modules: 'down' } }],
+    ]
+    const said = await Promise.all(table.map(([env]) => run(['status', '-o', 'json'], { env })))
+    for (const [at, [, status, expected]] of table.entries()) {
+      expect([at, said[at]?.status, said[at]?.stderr]).toEqual([at, status, ''])
+      expect(JSON.parse(said[at]?.stdout ?? '')).toMatchObject(expected)
+      expect([at, said[at]?.stdout.includes(key)]).toEqual([at, false])
+    }
+    const body = { login: admin.email, password: PASSWORD }
+    const { access_token } = (await call(system.url.auth, 'POST /api/v1/auth/login', { body })).body
+    const token = await run(['status', '-o', 'json'], { env: { ...urls, CH202_TOKEN: access_token } })
+    expect(json(token)).toMatchObject({ credential: 'token', email: admin.email, session_until: expect.any(String) })
+    expect(token.stdout.includes(access_token)).toBe(false)
+
+    await login([system.url.auth, '--name', 'one'])
+    const { stdout } = await run(['status'])
+    for (const line of [
+      `email +${admin.email}`,
+      'credential_from +context one',
+      'roles +USER,ADMIN',
+      'session_until +2',
+    ])
+      expect(stdout).toMatch(new RegExp(`^${line}`, 'm'))
+    const refused = await run(['status'], { env: { ...urls, OPERATOR_API_KEY: 'wrong' } })
+    expect([refused.status, refused.stderr]).toEqual([4, expect.stringMatching(/^✗ .*invalid_api_key/)])
+  })
+})
+
+describe('whom it talks to', () => {
+  /** Each of these wins over those after it. */
+  const WAYS = ['flag', 'AUTH_URL', 'CH202_URL', 'context', 'running'] as const
+  const at: Record<(typeof WAYS)[number], string> = {
+    flag: 'http://127.0.0.1:1',
+    AUTH_URL: 'http://127.0.0.1:2',
+    CH202_URL: 'http://127.0.0.1:3',
+    context: 'http://127.0.0.1:4',
+    running: 'http://127.0.0.1:5',
+  }
+  const context = {
+    ...{ auth: at.context, users: at.context, modules: at.context },
+    ...{ email: 'a@example.org', user_id: 'u', session_id: 's', access_token: 't', refresh_token: 'r' },
+    ...{ access_until: 9e15, session_until: 9e15 },
+  }
+
+  test('is decided by flag, environment, context, running instance, default, in this order', async () => {
+    for (let mask = 0; mask < 2 ** WAYS.length; mask++) {
+      const given = WAYS.filter((_, bit) => mask & (1 << bit))
+      const has = (way: (typeof WAYS)[number]) => given.includes(way)
+      const [config, dataDir] = [folder.fresh(), folder.fresh()]
+      mkdirSync(join(config, 'ch202', 'contexts'), { recursive: true })
+      mkdirSync(join(dataDir, 'run'), { recursive: true })
+      if (has('context')) {
+        writeFileSync(join(config, 'ch202', 'contexts', 'c.json'), JSON.stringify(context))
+        writeFileSync(join(config, 'ch202', 'current.json'), '{"context":"c"}')
+      }
+      for (const place of has('running') ? ['auth', 'users', 'modules'] : [])
+        writeFileSync(join(dataDir, 'run', `${place}.json`), JSON.stringify({ url: at.running }))
+      const env = {
+        XDG_CONFIG_HOME: config,
+        CH202_DATA_DIR: dataDir,
+        ...(has('AUTH_URL') ? { AUTH_URL: at.AUTH_URL } : {}),
+        ...(has('CH202_URL') ? { CH202_URL: at.CH202_URL } : {}),
+      }
+      const { addresses, credential } = await connect(has('flag') ? at.flag : undefined, env)
+      expect([given, addresses.auth.value]).toEqual([given, given[0] ? at[given[0]] : 'http://127.0.0.1:3001'])
+      // AUTH_URL says nothing of the others.
+      const others = given.filter((way) => way !== 'AUTH_URL')
+      expect([given, addresses.users.value]).toEqual([given, others[0] ? at[others[0]] : 'http://127.0.0.1:3002'])
+      // The session goes where it was opened, and nowhere else.
+      const isThere = given[0] === 'context'
+      expect([given, credential?.kind]).toEqual([given, isThere ? 'session' : undefined])
+    }
+  })
+
+  test('as whom is decided by token, key, session, the key of the data directory, in this order', async () => {
+    const ways = ['CH202_TOKEN', 'OPERATOR_API_KEY', 'context', 'secrets'] as const
+    for (let mask = 0; mask < 2 ** ways.length; mask++) {
+      const given = ways.filter((_, bit) => mask & (1 << bit))
+      const [config, dataDir] = [folder.fresh(), folder.fresh()]
+      mkdirSync(join(config, 'ch202', 'contexts'), { recursive: true })
+      mkdirSync(dataDir)
+      if (given.includes('context')) {
+        writeFileSync(join(config, 'ch202', 'contexts', 'c.json'), JSON.stringify(context))
+        writeFileSync(join(config, 'ch202', 'current.json'), '{"context":"c"}')
+      }
+      if (given.includes('secrets')) writeFileSync(join(dataDir, 'secrets.env'), 'OPERATOR_API_KEY=kept\n')
+      const named = given.filter((way) => way === 'CH202_TOKEN' || way === 'OPERATOR_API_KEY')
+      const env = {
+        XDG_CONFIG_HOME: config,
+        CH202_DATA_DIR: dataDir,
+        ...Object.fromEntries(named.map((name) => [name, `${name}-value`])),
+      }
+      const { credential } = await connect(undefined, env)
+      const told: object | null = credential && { kind: credential.kind, origin: credential.origin }
+      const expected = {
+        CH202_TOKEN: { kind: 'token', origin: 'CH202_TOKEN' },
+        OPERATOR_API_KEY: { kind: 'key', origin: 'OPERATOR_API_KEY' },
+        context: { kind: 'session', origin: 'context c' },
+        secrets: { kind: 'key', origin: `${dataDir}/secrets.env` },
+      }
+      expect([given, told]).toEqual([given, given[0] ? expected[given[0]] : null])
+    }
+  })
+
+  test('never gets the key of the data directory where it is not this machine', async () => {
+    const key = 'key-of-the-data-directory-0123456789abcdef'
+    const dataDir = folder.fresh()
+    mkdirSync(dataDir)
+    writeFileSync(join(dataDir, 'secrets.env'), `OPERATOR_API_KEY=${key}\n`)
+    chmodSync(join(dataDir, 'secrets.env'), 0o600)
+    let metadata: object = {}
+    const stranger = record(({ url }) =>
+      url.includes('.well-known')
+        ? Response.json(metadata)
+        : new Response(null, { status: 302, headers: { location: `${stranger.elsewhere}/taken` } }),
+    )
+    const sent = () => stranger.seen.some(({ headers }) => JSON.stringify(headers).includes(key))
+    const { elsewhere, local } = stranger
+    const base = { CH202_DATA_DIR: dataDir }
+    const tries: [string[], Record<string, string>][] = [
+      [['--url', elsewhere], {}],
+      [[], { CH202_URL: elsewhere }],
+      [[], { AUTH_URL: elsewhere, USERS_URL: elsewhere, MODULES_URL: elsewhere }],
+      [[], { AUTH_URL: local, USERS_URL: elsewhere, MODULES_URL: local }],
+    ]
+    for (const [words, env] of tries) {
+      const ended = await run([...words, 'users', 'list'], { env: { ...base, ...env } })
+      expect([words, env, ended.status, sent()]).toEqual([words, env, 4, false])
+      expect(ended.stderr).toContain('→ ch202 login')
+    }
+    metadata = { ch202: { auth: local, users: elsewhere, modules: elsewhere } }
+    expect((await run(['--url', local, 'users', 'list'], { env: base })).status).toBe(4)
+    expect(sent()).toBe(false)
+
+    // Here it is sent, so the test would see it; a redirection does not take it along.
+    metadata = {}
+    await run(['--url', local, 'users', 'list'], { env: base })
+    expect([sent(), stranger.seen.some(({ path }) => path === '/taken')]).toEqual([true, false])
+    await stranger.server.stop(true)
+  })
+
+  test('is found by the data directory of what runs', async () => {
+    const env = { CH202_DATA_DIR: system.dataDir, OPERATOR_API_KEY: as.operator['x-api-key'] }
+    expect(json(await run(['status', '-o', 'json'], { env }))).toMatchObject({
+      ...system.url,
+      addresses_from: [`${system.dataDir}/run`],
+    })
+  })
+})

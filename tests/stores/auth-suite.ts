@@ -1,0 +1,530 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import type { AuthStore, Rotation, Session, SyncedAccount, Webhook } from '../../services/auth/store.ts'
+import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
+import { EVERY_VERSION } from '../../services/kit/tokens/revocations.ts'
+
+export const NOW = 1_800_000_000_000
+const ENDING = { reason: 'logout', now: NOW } as const
+const HOUR = 3_600_000
+const GRACE = 10_000
+
+let counter = 0
+export const id = () => `00000000-0000-7000-8000-${String(++counter).padStart(12, '0')}`
+export const event = (type = 'test.event', userId: string | null = null): AuditEvent => ({
+  id: id(),
+  at: NOW,
+  type,
+  userId,
+  actor: 'anyone',
+  ip: null,
+  requestId: null,
+  detail: {},
+})
+const events = (type: string) => event(type)
+
+function account(over: Partial<SyncedAccount> = {}): SyncedAccount {
+  const userId = over.userId ?? id()
+  return {
+    userId,
+    email: `u${counter}@example.org`,
+    username: null,
+    name: null,
+    roles: ['USER'],
+    status: 'active',
+    emailVerified: false,
+    createdAt: NOW,
+    updatedAt: NOW,
+    passwordHash: 'hash-1',
+    version: 1,
+    ...over,
+  }
+}
+
+function session(userId: string, over: Partial<Session> = {}): Session {
+  return {
+    id: id(),
+    userId,
+    kind: 'v1',
+    counter: 0,
+    rotatedAt: NOW,
+    createdAt: NOW,
+    lastUsedAt: NOW,
+    expiresAt: NOW + 24 * HOUR,
+    endsAt: NOW + 90 * 24 * HOUR,
+    accessUntil: NOW + HOUR,
+    version: 1,
+    ip: null,
+    userAgent: null,
+    ...over,
+  }
+}
+
+const rotation = (sessionId: string, presented: number, over: Partial<Rotation> = {}): Rotation => ({
+  sessionId,
+  counter: presented,
+  now: NOW,
+  expiresAt: NOW + 24 * HOUR,
+  accessUntil: NOW + HOUR,
+  grace: GRACE,
+  ...over,
+})
+
+/**
+ * What every implementation of the store must do.
+ * @param open gives an empty store; closed by the suite
+ */
+export function authStoreSuite(open: () => AuthStore): void {
+  let store: AuthStore
+  beforeAll(() => {
+    store = open()
+  })
+  afterAll(() => store.close())
+
+  /** A user with a session. */
+  const loggedIn = async (over: Partial<SyncedAccount> = {}, of: Partial<Session> = {}) => {
+    const user = account(over)
+    await store.syncAccount(user, NOW, events)
+    const opened = session(user.userId, of)
+    expect(await store.openSession(opened, event())).toBe('opened')
+    return { user, session: opened }
+  }
+
+  describe('the password cache', () => {
+    test('takes what is newer, and nothing that is older', async () => {
+      const user = account({ version: 3, passwordHash: 'third' })
+      expect((await store.syncAccount(user, NOW, events)).outcome).toBe('synced')
+      const older = { ...user, version: 2, passwordHash: 'second', roles: ['ADMIN'] }
+      expect((await store.syncAccount(older, NOW, events)).outcome).toBe('unchanged')
+      expect((await store.syncAccount(user, NOW, events)).outcome).toBe('unchanged')
+      expect(await store.accountById(user.userId)).toMatchObject({ version: 3, passwordHash: 'third', roles: ['USER'] })
+    })
+
+    test('tells a new password from a new hash of the same one, and from what else ends sessions', async () => {
+      const user = account()
+      const marks = (from: number) => ({ sessionsFrom: from, sessionKept: null, allSessionsFrom: from, tokensFrom: 1 })
+      const steps: [told: Partial<typeof user>, from: number, isNew: boolean][] = [
+        [{ passwordHash: 'hash-1' }, 1, false],
+        [{ passwordHash: 'hash-1 made anew' }, 1, false],
+        [{ passwordHash: 'hash-2' }, 3, true],
+        [{ passwordHash: 'hash-2', status: 'disabled' }, 4, false],
+        // Disabled and enabled since, and told of both at once.
+        [{ passwordHash: 'hash-2' }, 5, false],
+        [{ passwordHash: 'hash-3', status: 'disabled' }, 6, true],
+      ]
+      for (const [index, [told, from, isNew]] of steps.entries()) {
+        const synced = { ...user, ...told, version: index + 1, marks: marks(from) }
+        expect([index, (await store.syncAccount(synced, NOW, events)).newPassword]).toEqual([index, isNew])
+      }
+    })
+
+    test('R23: a user without a password is held as one; to be given one, or to lose it, ends the sessions before', async () => {
+      const { user } = await loggedIn()
+      const sessions = async () => (await store.listSessions(user.userId, NOW, { size: 9, page: 1 })).rows
+      await store.syncAccount({ ...user, version: 2, passwordHash: null }, NOW, events)
+      expect(await store.accountById(user.userId)).toMatchObject({ cached: true, passwordHash: null, sessionsFrom: 2 })
+      expect(await sessions()).toEqual([])
+      await store.syncAccount({ ...user, version: 3, passwordHash: null }, NOW, events)
+      expect(await store.accountById(user.userId)).toMatchObject({ version: 3, sessionsFrom: 2 })
+      await store.syncAccount({ ...user, version: 4, passwordHash: 'hash' }, NOW, events)
+      expect(await store.accountById(user.userId)).toMatchObject({ passwordHash: 'hash', sessionsFrom: 4 })
+    })
+
+    test('finds by email in any case and by username; an email has one owner', async () => {
+      const first = account({ email: 'One@example.org', username: 'one' })
+      await store.syncAccount(first, NOW, events)
+      expect((await store.accountByEmail('oNE@example.org'))?.userId).toBe(first.userId)
+      expect((await store.accountByUsername('one'))?.userId).toBe(first.userId)
+      const second = account({ email: 'one@EXAMPLE.org' })
+      await store.syncAccount(second, NOW + 1, events)
+      expect((await store.accountByEmail('one@example.org'))?.userId).toBe(second.userId)
+      expect(await store.accountById(first.userId)).toMatchObject({ cached: false, passwordHash: '' })
+    })
+
+    test('R21: a search finds a part of an email or a username however its letters are written', async () => {
+      const user = account({ email: 'Ivan@Пётр-Straße.example', username: 'ivan.petrov' })
+      await store.syncAccount(user, NOW, events)
+      const idsOf = async (search: string) =>
+        (await store.listAccounts(search, { size: 9, page: 1 })).rows.map(({ userId }) => userId)
+      const forms = ['ПЕТР', 'пётр', 'Пётр'.normalize('NFD'), 'STRASSE', user.email.toUpperCase(), 'AN.PETR', 'ß']
+      for (const search of forms) expect([search, await idsOf(search)]).toEqual([search, [user.userId]])
+      for (const search of ['пэтр', 'example\u{1f40e}', 'exampleivan', '%', `${user.email}.`])
+        expect([search, await idsOf(search)]).toEqual([search, []])
+      await store.syncAccount({ ...user, version: 2, email: 'sidorov@example.org', username: null }, NOW, events)
+      expect([await idsOf('петр'), await idsOf('SIDOROV')]).toEqual([[], [user.userId]])
+      await store.deleteAccount(user.userId, NOW, events)
+      expect(await idsOf('sidorov')).toEqual([])
+    })
+
+    test('a deleted user stays deleted, whatever is told later', async () => {
+      const { user } = await loggedIn()
+      const ended = await store.deleteAccount(user.userId, NOW, events)
+      expect(ended.sessions).toBe(1)
+      expect(ended.revocations).toContainEqual(
+        expect.objectContaining({ kind: 'user', subject: user.userId, version: EVERY_VERSION }),
+      )
+      await store.syncAccount({ ...user, version: 99 }, NOW, events)
+      expect(await store.accountById(user.userId)).toBeNull()
+      expect(await store.openSession(session(user.userId, { version: 99 }), event())).toBe('account_changed')
+    })
+
+    test('a dropped one keeps its sessions and is no longer served; the same version brings it back', async () => {
+      const { user, session: open } = await loggedIn()
+      expect(await store.dropAccount(user.userId, event())).toBe(true)
+      expect(await store.dropAccount(user.userId, event())).toBe(false)
+      expect(await store.accountById(user.userId)).toMatchObject({ cached: false, passwordHash: '' })
+      expect((await store.rotateSession(rotation(open.id, 0), events)).outcome).toBe('rotated')
+      expect((await store.syncAccount(user, NOW, events)).outcome).toBe('synced')
+      expect(await store.accountById(user.userId)).toMatchObject({ cached: true, passwordHash: 'hash-1' })
+    })
+
+    test('what a change ended is read off the difference where users does not tell it', async () => {
+      const { user, session: open } = await loggedIn()
+      const roles = await store.syncAccount({ ...user, version: 2, roles: ['USER', 'EDITOR'] }, NOW, events)
+      expect(roles.ended.revocations).toEqual([
+        { kind: 'user', subject: user.userId, version: 2, until: expect.any(Number) },
+      ])
+      const name = await store.syncAccount({ ...user, version: 3, roles: ['USER', 'EDITOR'], name: 'x' }, NOW, events)
+      expect(name.ended).toMatchObject({ sessions: 0, seq: 0 })
+      const password = await store.syncAccount(
+        { ...user, version: 4, roles: ['USER', 'EDITOR'], passwordHash: 'hash-2' },
+        NOW,
+        events,
+      )
+      expect(password.ended.revocations.map(({ kind, subject }) => [kind, subject])).toEqual([['session', open.id]])
+      expect(await store.sessionById(open.id)).toBeNull()
+    })
+
+    test('marks spare the session that changed the password, unless an earlier change spared none', async () => {
+      const { user, session: kept } = await loggedIn()
+      const other = session(user.userId)
+      await store.openSession(other, event())
+      const marks = { sessionsFrom: 2, sessionKept: kept.id, allSessionsFrom: 1, tokensFrom: 1 }
+      const spared = await store.syncAccount({ ...user, version: 2, marks }, NOW, events)
+      const sessions = spared.ended.revocations.filter(({ kind }) => kind === 'session')
+      expect(sessions.map(({ subject }) => subject)).toEqual([other.id])
+      // The same told again ends nothing more.
+      expect((await store.syncAccount({ ...user, version: 2, marks }, NOW, events)).ended.sessions).toBe(0)
+      const strict = { sessionsFrom: 5, sessionKept: kept.id, allSessionsFrom: 4, tokensFrom: 1 }
+      expect((await store.syncAccount({ ...user, version: 5, marks: strict }, NOW, events)).ended.sessions).toBe(1)
+    })
+
+    test('a late notice with marks still ends what it ended', async () => {
+      const { user, session: open } = await loggedIn()
+      await store.syncAccount(
+        { ...user, version: 7, marks: { sessionsFrom: 1, sessionKept: null, allSessionsFrom: 1, tokensFrom: 1 } },
+        NOW,
+        events,
+      )
+      const marks = { sessionsFrom: 5, sessionKept: null, allSessionsFrom: 5, tokensFrom: 5 }
+      const late = await store.syncAccount({ ...user, version: 5, name: 'late', marks }, NOW, events)
+      expect(late.ended.sessions).toBe(1)
+      expect(await store.sessionById(open.id)).toBeNull()
+      expect((await store.accountById(user.userId))?.name).toBeNull()
+    })
+  })
+
+  describe('sessions', () => {
+    test('one is not opened from a version whose password is gone, nor for one who may not log in', async () => {
+      const user = account()
+      await store.syncAccount(user, NOW, events)
+      await store.syncAccount({ ...user, version: 2, passwordHash: 'hash-2' }, NOW, events)
+      expect(await store.openSession(session(user.userId, { version: 1 }), event())).toBe('account_changed')
+      await store.syncAccount({ ...user, version: 3, passwordHash: 'hash-2', status: 'disabled' }, NOW, events)
+      expect(await store.openSession(session(user.userId, { version: 3 }), event())).toBe('account_changed')
+    })
+
+    test('the current token rotates, the one before it repeats within the grace, an older one ends the session', async () => {
+      const { session: open } = await loggedIn()
+      expect(await store.rotateSession(rotation(open.id, 0), events)).toMatchObject({
+        outcome: 'rotated',
+        session: { counter: 1 },
+      })
+      expect(await store.rotateSession(rotation(open.id, 0, { now: NOW + GRACE }), events)).toMatchObject({
+        outcome: 'repeated',
+        session: { counter: 1 },
+      })
+      expect((await store.rotateSession(rotation(open.id, 1, { now: NOW + 2 }), events)).outcome).toBe('rotated')
+      const reused = await store.rotateSession(rotation(open.id, 0, { now: NOW + 3 }), events)
+      expect(reused).toMatchObject({ outcome: 'reused', ended: { sessions: 1 } })
+      expect((await store.rotateSession(rotation(open.id, 2), events)).outcome).toBe('gone')
+    })
+
+    test('the grace ends, also for a clock that was set back; a counter of the future is no token', async () => {
+      const late = await loggedIn()
+      await store.rotateSession(rotation(late.session.id, 0), events)
+      const after = await store.rotateSession(rotation(late.session.id, 0, { now: NOW + GRACE + 1 }), events)
+      expect(after.outcome).toBe('reused')
+      const back = await loggedIn()
+      await store.rotateSession(rotation(back.session.id, 0), events)
+      expect((await store.rotateSession(rotation(back.session.id, 0, { now: NOW - HOUR }), events)).outcome).toBe(
+        'reused',
+      )
+      const ahead = await loggedIn()
+      expect((await store.rotateSession(rotation(ahead.session.id, 1), events)).outcome).toBe('gone')
+    })
+
+    test('the time in which the service was down is not time of the grace', async () => {
+      const { session: open } = await loggedIn()
+      await store.rotateSession(rotation(open.id, 0), events)
+      await store.markAlive(NOW + 2000)
+      await store.resume(NOW + HOUR, GRACE)
+      await store.resume(NOW + 2 * HOUR, GRACE)
+      const repeated = await store.rotateSession(rotation(open.id, 0, { now: NOW + 2 * HOUR + 7000 }), events)
+      expect(repeated.outcome).toBe('repeated')
+      const spent = await store.rotateSession(rotation(open.id, 0, { now: NOW + 2 * HOUR + 8001 }), events)
+      expect(spent.outcome).toBe('reused')
+    })
+
+    test('they end at their absolute end, and too many refreshes wait', async () => {
+      const { session: open } = await loggedIn({}, { endsAt: NOW + HOUR })
+      expect((await store.rotateSession(rotation(open.id, 0, { now: NOW + HOUR }), events)).outcome).toBe('gone')
+      const busy = await loggedIn()
+      const limit = { most: 2, window: 60_000 }
+      for (const presented of [0, 1])
+        await store.rotateSession(rotation(busy.session.id, presented, { limit, now: NOW + 1 }), events)
+      expect(await store.rotateSession(rotation(busy.session.id, 2, { limit, now: NOW + 1 }), events)).toEqual({
+        outcome: 'limited',
+        until: NOW + 60_000,
+      })
+    })
+
+    test('one is ended by its owner alone, or all of a user; what ended is in the feed', async () => {
+      const { user, session: open } = await loggedIn()
+      const before = await store.lastRevocation()
+      expect(await store.endSession(open.id, id(), ENDING, event())).toBeNull()
+      const ended = await store.endSession(open.id, user.userId, ENDING, event())
+      expect(ended).toMatchObject({ sessions: 1, seq: before + 1 })
+      expect(await store.endSession(open.id, user.userId, ENDING, event())).toBeNull()
+      const told = await store.revocationsAfter(before, 10)
+      expect(told.revocations.map(({ kind, subject }) => [kind, subject])).toEqual([['session', open.id]])
+      for (let n = 0; n < 3; n++) await store.openSession(session(user.userId), event())
+      expect((await store.endSessionsOf(user.userId, ENDING, event())).sessions).toBe(3)
+      expect((await store.endSessionsOf(user.userId, ENDING, event())).sessions).toBe(0)
+    })
+  })
+
+  describe('keys', () => {
+    test('one signs, those before it retire; each change has a place in the feed', async () => {
+      const key = (kid: string) => ({
+        kid,
+        alg: 'EdDSA',
+        x: 'x',
+        sealedPrivateKey: new Uint8Array([1]),
+        status: 'pending' as const,
+        createdAt: NOW + counter++,
+        goneAt: null,
+      })
+      const first = await store.addSigningKey(key('first'), null)
+      await store.activateSigningKey('first', NOW, null)
+      const second = await store.addSigningKey(key('second'), event())
+      expect(second).toBe(first + 1)
+      await store.activateSigningKey('second', NOW + HOUR, event())
+      expect((await store.signingKeys()).map(({ kid, status, goneAt }) => [kid, status, goneAt])).toEqual([
+        ['first', 'retiring', NOW + HOUR],
+        ['second', 'active', null],
+      ])
+      expect(await store.removeSigningKey('first', NOW, null)).toBe(second + 1)
+      expect(await store.removeSigningKey('first', NOW, null)).toBeNull()
+    })
+  })
+
+  describe('password resets', () => {
+    const hash = () => new Uint8Array(Buffer.from(id()))
+    /** Writes a mail down and makes its link. Gives what makes it again, as another attempt does. */
+    const issued = async (userId: string, requestedAt = NOW, at = requestedAt) => {
+      const mailId = id()
+      const row = { id: mailId, kind: 'password_reset' as const, email: 'a@example.org', ip: null, requestId: null }
+      await store.addMailRequest({ ...row, requestedAt, tries: 0, nextAt: NOW, linkAt: null, lastError: null })
+      const reset = { mailId, tokenHash: hash(), userId, requestedAt, expiresAt: NOW + HOUR }
+      const issue = (more = {}, now = at) => store.issueReset({ ...reset, ...more }, now, event())
+      return { token: reset.tokenHash, first: await issue(), issue }
+    }
+
+    test('one of many gets it; what could not be used can be taken again, unless it was voided meanwhile', async () => {
+      const { user } = await loggedIn()
+      const { token } = await issued(user.userId)
+      const tries = await Promise.all(Array.from({ length: 20 }, () => store.takeReset(token, NOW)))
+      expect(tries.filter((taken) => taken !== null)).toEqual([user.userId])
+      await store.returnReset(token)
+      expect(await store.takeReset(token, NOW)).toBe(user.userId)
+      await store.syncAccount({ ...user, version: 2, passwordHash: 'hash-2' }, NOW, events)
+      await store.returnReset(token)
+      expect(await store.takeReset(token, NOW)).toBeNull()
+    })
+
+    test('a newer one voids it, and so does time', async () => {
+      const { user } = await loggedIn()
+      const { token: first } = await issued(user.userId)
+      const { token: second } = await issued(user.userId, NOW + 1)
+      expect(await store.takeReset(first, NOW)).toBeNull()
+      expect(await store.takeReset(second, NOW + HOUR)).toBeNull()
+      expect(await store.takeReset(second, NOW + HOUR - 1)).toBe(user.userId)
+    })
+
+    test('R5: a mail has one link, whoever asks again: that of its first attempt', async () => {
+      const { user } = await loggedIn()
+      const { first, issue, token } = await issued(user.userId)
+      expect(first).toEqual({ tokenHash: Buffer.from(token), expiresAt: NOW + HOUR })
+      expect(await issue({ tokenHash: hash(), expiresAt: NOW + 2 * HOUR }, NOW + 1)).toEqual(first)
+      expect(await store.takeReset(token, NOW)).toBe(user.userId)
+      expect(await issue()).toEqual(first)
+      await store.finishReset(token, null)
+      expect(await issue()).toBeNull()
+      expect(await store.takeReset(token, NOW)).toBeNull()
+    })
+
+    test('R5: what is over, voided or asked for earlier is not made again, and voids nothing', async () => {
+      const { user } = await loggedIn()
+      const { issue } = await issued(user.userId)
+      expect(await issue({}, NOW + HOUR)).toBeNull()
+      const { token } = await issued(user.userId, NOW + 2)
+      expect(await issue()).toBeNull()
+      const late = await issued(user.userId, NOW + 1, NOW + 3)
+      expect([late.first, await late.issue()]).toEqual([null, null])
+      expect(await store.takeReset(token, NOW + 3)).toBe(user.userId)
+    })
+
+    test('R5: a link of a time to come, by a clock that was set back, gives way to one asked for now', async () => {
+      const { user } = await loggedIn()
+      const ahead = await issued(user.userId, NOW + HOUR / 2, NOW)
+      const { first, token } = await issued(user.userId)
+      expect(first).not.toBeNull()
+      expect(await store.takeReset(token, NOW)).toBe(user.userId)
+      expect(await ahead.issue()).toBeNull()
+    })
+
+    test('R5: a link for a mail that is not there is none', async () => {
+      const { user } = await loggedIn()
+      const reset = { mailId: id(), tokenHash: hash(), userId: user.userId, requestedAt: NOW, expiresAt: NOW + HOUR }
+      expect(await store.issueReset(reset, NOW, event())).toBeNull()
+    })
+  })
+
+  describe('mails', () => {
+    const ask = async (nextAt: number, tries = 0) => {
+      const row = { id: id(), kind: 'email_changed' as const, email: 'a@example.org', ip: null, requestId: null }
+      await store.addMailRequest({ ...row, requestedAt: NOW, tries, nextAt, linkAt: null, lastError: null })
+      return row.id
+    }
+    const due = async (now: number) => (await store.mailRequestsDue(now, now + HOUR, 10)).map((request) => request.id)
+
+    test('are due at their time, or where a clock that ran ahead put it off; a start makes all due', async () => {
+      for (const left of await store.mailRequestsDue(NOW + HOUR, NOW, 100)) await store.removeMailRequest(left.id)
+      const [now, soon, late] = [await ask(NOW), await ask(NOW + 5), await ask(NOW + 2 * HOUR)]
+      expect(await due(NOW)).toEqual([now, late])
+      expect(await store.nextMailRequest(NOW)).toBe(NOW + 5)
+      expect(await store.nextMailRequest(NOW + 5)).toBe(NOW + 2 * HOUR)
+      await store.postponeMailRequest(now, NOW + 7, 'deferred')
+      expect(await due(NOW + 5)).toEqual([soon, late])
+      expect(await due(NOW + 7)).toEqual([soon, now, late])
+      await store.hastenMailRequests(NOW + 1)
+      expect((await due(NOW + 1)).toSorted()).toEqual([now, soon, late].toSorted())
+      const [row] = (await store.mailRequestsDue(NOW + 1, NOW + HOUR, 10)).filter((request) => request.id === now)
+      expect(row).toMatchObject({ tries: 1, lastError: 'deferred', linkAt: null })
+      expect(await store.countMailRequests()).toBe(3)
+      for (const one of [now, soon, late]) await store.removeMailRequest(one)
+      expect([await store.countMailRequests(), await store.nextMailRequest(0)]).toEqual([0, null])
+    })
+  })
+
+  describe('what the outside hears of sessions', () => {
+    const webhook: Webhook = {
+      id: id(),
+      url: 'https://example.org',
+      description: null,
+      types: [],
+      sealedSecret: new Uint8Array(8),
+      status: 'active',
+      createdAt: NOW,
+    }
+    beforeAll(() => store.addWebhook(webhook, 99, event()))
+    afterAll(() => store.removeWebhook(webhook.id, NOW, event()))
+    /** Oldest first. */
+    const heardOf = async (userId: string) => {
+      const { rows } = await store.listDeliveries({ target: webhook.id }, { size: 200, page: 1 })
+      const told = rows.map((row) => row.event).filter((one) => one.userId === userId)
+      return told.reverse().map(({ at, data, type }) => [type, data.session_id, data.reason ?? data.kind, at])
+    }
+    const LATER = NOW + 2 * HOUR
+    const ENDED_BY: [reason: string, end: (user: SyncedAccount) => Promise<unknown>][] = [
+      ['operator', ({ userId }) => store.endSessionsOf(userId, { reason: 'operator', now: LATER }, event())],
+      ['operator', () => store.endAllSessions({ reason: 'operator', now: LATER }, event())],
+      ['password_changed', (user) => store.syncAccount({ ...user, version: 2, passwordHash: '2' }, LATER, events)],
+      ['account_disabled', (user) => store.syncAccount({ ...user, version: 2, status: 'disabled' }, LATER, events)],
+      ['account_deleted', ({ userId }) => store.deleteAccount(userId, LATER, events)],
+    ]
+
+    test.each(ENDED_BY)('that they ended: %s, but for those that had run out, and each once', async (reason, end) => {
+      const { session: first, user } = await loggedIn()
+      const expired = session(user.userId, { expiresAt: LATER })
+      const over = session(user.userId, { endsAt: LATER })
+      for (const one of [expired, over]) await store.openSession(one, event())
+      await end(user)
+      await end(user)
+      expect(await heardOf(user.userId)).toEqual([
+        ...[first, expired, over].map((one) => ['session.created', one.id, 'v1', NOW]),
+        ['session.revoked', first.id, reason, LATER],
+      ])
+    })
+
+    test('nothing of one that was not opened, and nothing at all where no one listens', async () => {
+      const { session: first, user } = await loggedIn()
+      const stranger = id()
+      expect(await store.openSession(session(stranger), event())).toBe('account_changed')
+      await store.setWebhookStatus(webhook.id, 'disabled', NOW, event())
+      await store.openSession(session(user.userId), event())
+      await store.endSessionsOf(user.userId, ENDING, event())
+      await store.setWebhookStatus(webhook.id, 'active', NOW, event())
+      expect(await heardOf(user.userId)).toEqual([['session.created', first.id, 'v1', NOW]])
+      expect(await heardOf(stranger)).toEqual([])
+    })
+  })
+
+  describe('failed logins', () => {
+    test('are kept for a day, cleared or forgotten', async () => {
+      const subject = `account:${id()}`
+      await store.recordFailure([subject], NOW, () => [event('login.failed')])
+      await store.recordFailure([subject], NOW + 5, () => [])
+      expect(await store.loginFailures(subject)).toEqual({ subject, times: [NOW, NOW + 5], clearedAt: 0 } as never)
+      await store.clearFailures(subject, NOW + 6, false)
+      expect(await store.loginFailures(subject)).toMatchObject({ times: [NOW, NOW + 5], clearedAt: NOW + 6 })
+      await store.recordFailure([subject], NOW + 24 * HOUR + 1, () => [])
+      expect((await store.loginFailures(subject)).times).toEqual([NOW + 5, NOW + 24 * HOUR + 1])
+      await store.forgetFailures(NOW + 72 * HOUR)
+      expect((await store.loginFailures(subject)).times).toEqual([])
+    })
+  })
+
+  describe('the audit', () => {
+    test('keeps an event once, and is walked from the newest on', async () => {
+      const userId = id()
+      const told = Array.from({ length: 5 }, () => event('test.walked', userId))
+      for (const one of told) await store.addEvent(one)
+      await store.addEvent(told[0] as AuditEvent)
+      const first = await store.listEvents({ userId, type: 'test.walked' }, { size: 3, page: 1 })
+      expect([first.total, first.rows.map((row) => row.id)]).toEqual([5, [4, 3, 2].map((n) => told[n]?.id ?? '')])
+      const rest = await store.listEvents({ userId, type: 'test.walked' }, { size: 3, after: first.next ?? [] })
+      expect([rest.rows.map((row) => row.id), rest.next]).toEqual([[1, 0].map((n) => told[n]?.id ?? ''), null])
+    })
+
+    test('is followed from a row on, oldest first', async () => {
+      const userId = id()
+      const told = Array.from({ length: 4 }, () => event('test.followed', userId))
+      for (const one of told) await store.addEvent(one)
+      const after = (await store.placeOfEvent(told[0]?.id ?? '')) ?? []
+      const first = await store.listEvents({ userId }, { size: 2, after }, 'oldest first')
+      const rest = await store.listEvents({ userId }, { size: 2, after: first.next ?? [] }, 'oldest first')
+      expect([...first.rows, ...rest.rows].map((row) => row.id)).toEqual(told.slice(1).map((one) => one.id))
+      expect([rest.next, await store.placeOfEvent(id())]).toEqual([null, null])
+    })
+  })
+
+  test('facts and the probe', async () => {
+    expect(await store.fact('nothing')).toBeNull()
+    await store.setFact('something', 'one')
+    await store.setFact('something', 'two')
+    expect(await store.fact('something')).toBe('two')
+    await store.probe()
+    expect(store.epoch).toMatch(/^[0-9a-f-]{36}$/)
+  })
+}

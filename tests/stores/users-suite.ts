@@ -1,0 +1,514 @@
+import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import type { NewNotice } from '../../services/kit/outbox/outbox.ts'
+import type { Position } from '../../services/kit/schema/page.ts'
+import type { User, UserFilter, UsersStore } from '../../services/users/store.ts'
+
+const NOW = 1_800_000_000_000
+
+const idOf = (n: number) => `0198c0de-0000-7000-8000-${String(n).padStart(12, '0')}`
+const notice = (kind: string): NewNotice => ({ target: 'auth', kind, subject: idOf(1), payload: { kind } })
+
+const userOf = (n: number, fields: Partial<User> = {}): User => ({
+  id: idOf(n),
+  email: `User${n}@Example.org`,
+  username: `user${n}`,
+  name: null,
+  roles: ['USER'],
+  status: 'active',
+  emailVerified: false,
+  passwordHash: `hash of ${n}`,
+  version: 1,
+  sessionsFrom: 1,
+  allSessionsFrom: 1,
+  sessionKept: null,
+  tokensFrom: 1,
+  createdAt: NOW + n,
+  updatedAt: NOW + n,
+  ...fields,
+})
+
+/** What every store of the users service must do; `open` gives an empty one. */
+export function usersStoreSuite(open: () => UsersStore): void {
+  let store: UsersStore
+  beforeEach(() => {
+    store = open()
+  })
+  afterEach(() => store.close())
+
+  const add = async (...users: User[]) => {
+    for (const user of users) expect(await store.addUser(user, [])).toBe('added')
+  }
+  const next = (user: User, fields: Partial<User>): User => ({ ...user, ...fields, version: user.version + 1 })
+  const replace = (user: User, fields: Partial<User>, told = notice('changed')) =>
+    store.replaceUser(next(user, fields), [told])
+  const remove = (n: number) => store.removeUser(idOf(n), [notice('deleted')])
+  const notices = async () => (await store.pendingNotices('auth', 1000)).map(({ kind }) => kind)
+  const list = async (filter: Partial<UserFilter> = {}) => {
+    const { rows } = await store.listUsers({ sort: 'created_at', ...filter }, { size: 200, page: 1 })
+    return rows.map(({ id }) => Number(id.slice(-12)))
+  }
+
+  describe('a user', () => {
+    test('comes back as it went in, by its id, email and username', async () => {
+      const ana = userOf(1, {
+        name: 'Ána "quoted" \\ 🐴',
+        roles: ['Z_LAST', 'ADMIN', 'A1'],
+        status: 'disabled',
+        emailVerified: true,
+        version: 7,
+        sessionsFrom: 5,
+        sessionKept: idOf(99),
+        tokensFrom: 6,
+      })
+      const bare = userOf(2, { username: null, roles: [] })
+      await add(ana, bare)
+      expect(await store.userById(idOf(1))).toEqual(ana)
+      expect(await store.userById(idOf(2))).toEqual(bare)
+      for (const email of ['User1@Example.org', 'user1@example.org', 'USER1@EXAMPLE.ORG'])
+        expect(await store.userByEmail(email)).toEqual(ana)
+      expect(await store.userByUsername('user1')).toEqual(ana)
+      expect(await store.userById(idOf(3))).toBeNull()
+      expect(await store.userByEmail('user3@example.org')).toBeNull()
+      expect(await store.userByEmail('user1')).toBeNull()
+      expect(await store.userByUsername('user')).toBeNull()
+    })
+
+    test('R23: may be without a password, however it is made, changed and read', async () => {
+      const [one, two, some] = [userOf(1, { passwordHash: null }), userOf(2, { passwordHash: null }), userOf(3)]
+      await add(one, some)
+      expect(await store.addUsers([{ user: two, notices: [] }])).toEqual(['added'])
+      expect(await store.userById(idOf(1))).toEqual(one)
+      expect(await store.userById(idOf(2))).toEqual(two)
+      expect(await store.userByEmail(one.email)).toEqual(one)
+      expect(await store.userByUsername('user2')).toEqual(two)
+      expect(await store.usersNamed({ ids: [idOf(1)] })).toEqual([one])
+      expect((await store.usersChangedAfter(0, 10)).users).toEqual([one, some, two])
+      expect(await list({ hasPassword: false })).toEqual([1, 2])
+      expect(await list({ hasPassword: true })).toEqual([3])
+      expect(await replace(one, { passwordHash: 'hash' })).toBe('replaced')
+      expect(await replace(some, { passwordHash: null })).toBe('replaced')
+      expect(await list({ hasPassword: false })).toEqual([3, 2])
+      expect(await list({ hasPassword: false, sort: 'email' })).toEqual([2, 3])
+      expect((await store.userById(idOf(1)))?.passwordHash).toBe('hash')
+      expect((await store.userById(idOf(3)))?.passwordHash).toBeNull()
+    })
+
+    test('has its email in any case and its username to itself', async () => {
+      await add(userOf(1), userOf(2))
+      expect(await store.addUser(userOf(3, { email: 'uSER1@example.ORG' }), [notice('told')])).toBe('email_taken')
+      expect(await store.addUser(userOf(3, { username: 'user2' }), [notice('told')])).toBe('username_taken')
+      expect(await replace(userOf(1), { email: 'USER2@example.org' })).toBe('email_taken')
+      expect(await replace(userOf(1), { username: 'user2' })).toBe('username_taken')
+      expect(await notices()).toEqual([])
+      expect([await store.userById(idOf(1)), await store.userById(idOf(3))]).toEqual([userOf(1), null])
+
+      expect(await replace(userOf(1), { email: 'USER1@EXAMPLE.ORG' })).toBe('replaced')
+      await add(userOf(4, { username: null }), userOf(5, { username: null }))
+      await remove(2)
+      await add(userOf(6, { email: 'user2@example.org', username: 'user2' }))
+    })
+
+    test('of many who take one email or username at once, one gets it', async () => {
+      const outcomes = await Promise.all([
+        ...Array.from({ length: 8 }, (_, i) => store.addUser(userOf(i, { email: 'one@b.org' }), [notice('e')])),
+        ...Array.from({ length: 8 }, (_, i) => store.addUser(userOf(10 + i, { username: 'one' }), [notice('u')])),
+      ])
+      expect(outcomes.toSorted()).toEqual([
+        'added',
+        'added',
+        ...Array(7).fill('email_taken'),
+        ...Array(7).fill('username_taken'),
+      ])
+      expect(await notices()).toEqual(['e', 'u'])
+    })
+
+    test('of many added in one go, those that can be are, and each is answered for', async () => {
+      await add(userOf(1))
+      const outcomes = await store.addUsers([
+        { user: userOf(2), notices: [notice('two')] },
+        { user: userOf(3, { email: 'USER1@example.org' }), notices: [notice('three')] },
+        { user: userOf(4, { username: 'user2' }), notices: [notice('four')] },
+        { user: userOf(1, { email: 'five@b.org', username: null }), notices: [notice('five')] },
+        { user: userOf(1), notices: [notice('one')] },
+        { user: userOf(6), notices: [notice('six')] },
+      ])
+      expect(outcomes).toEqual(['added', 'email_taken', 'username_taken', 'id_taken', 'email_taken', 'added'])
+      expect(await list()).toEqual([1, 2, 6])
+      expect(await notices()).toEqual(['two', 'six'])
+      expect(await store.addUsers([])).toEqual([])
+      expect((await store.usersChangedAfter(0, 10)).users.map(({ email }) => email)).toEqual(
+        [1, 2, 6].map((n) => userOf(n).email),
+      )
+    })
+
+    test('of many added in one go, each comes back as it went in, and is found', async () => {
+      const people = Array.from({ length: 700 }, (_, n) =>
+        userOf(n, {
+          name: n % 2 ? null : `Ána "${n}" \\ 🐴`,
+          username: n % 3 ? `user${n}` : null,
+          roles: n % 5 ? ['USER'] : [],
+          status: n % 7 ? 'active' : 'disabled',
+          emailVerified: n % 11 === 0,
+          sessionKept: n % 13 ? null : idOf(99),
+        }),
+      )
+      const told = people.map(({ id }) => ({ ...notice('changed'), subject: id }))
+      const newcomers = people.map((user, n) => ({ user, notices: told.slice(n, n + 1) }))
+      // Of two with one id the first may be the one that can't be added.
+      await add(userOf(800))
+      const [first, second] = [
+        userOf(900, { email: userOf(800).email, username: null }),
+        userOf(900, { username: null }),
+      ]
+      const outcomes = await store.addUsers([
+        { user: first, notices: [notice('first')] },
+        { user: second, notices: [] },
+        ...newcomers,
+      ])
+      expect(outcomes).toEqual(['email_taken', ...Array(701).fill('added')])
+      expect(await store.userById(idOf(900))).toEqual(second)
+      for (const user of people.slice(0, 40)) expect(await store.userById(user.id)).toEqual(user)
+      expect((await store.pendingNotices('auth', 1000)).map(({ subject }) => subject)).toEqual(
+        people.map(({ id }) => id),
+      )
+      expect(await list({ search: 'ser123@' })).toEqual([123])
+      expect(await list({ role: 'ADMIN' })).toEqual([])
+    })
+
+    test('many are found by their names, each once', async () => {
+      await add(userOf(1), userOf(2), userOf(3), userOf(4, { username: null }))
+      const found = async (names: Parameters<UsersStore['usersNamed']>[0]) =>
+        (await store.usersNamed(names)).map(({ id }) => Number(id.slice(-12))).sort()
+      const emails = ['USER1@example.org', 'user9@example.org']
+      expect(await found({ emails, usernames: ['user1', 'user2', 'User3'], ids: [idOf(2), idOf(4), idOf(8)] })).toEqual(
+        [1, 2, 4],
+      )
+      expect(await found({})).toEqual([])
+      expect(await found({ usernames: [] })).toEqual([])
+      expect(await store.usersNamed({ ids: [idOf(3)] })).toEqual([userOf(3)])
+    })
+
+    test('has an id that no one had before', async () => {
+      await add(userOf(1), userOf(2))
+      await remove(1)
+      const again = { user: userOf(1), notices: [] }
+      expect(await store.addUsers([again])).toEqual(['id_taken'])
+      expect(await store.addUsers([{ ...again, user: userOf(3, { email: again.user.email }) }])).toEqual(['added'])
+    })
+
+    test('is replaced only as it was read', async () => {
+      const ana = userOf(1)
+      await add(ana)
+      expect(await replace(ana, { name: 'Ana', updatedAt: NOW + 50 })).toBe('replaced')
+      expect(await store.userById(ana.id)).toEqual({ ...ana, name: 'Ana', version: 2, updatedAt: NOW + 50 })
+      expect(await replace(ana, { name: 'Late' }, notice('late'))).toBe('changed_since')
+      expect(await replace({ ...ana, version: 2 + 1 }, { name: 'Early' }, notice('early'))).toBe('changed_since')
+      expect(await replace(userOf(2), {}, notice('no one'))).toBe('changed_since')
+      expect(await store.userById(ana.id)).toMatchObject({ name: 'Ana', version: 2 })
+      expect(await notices()).toEqual(['changed'])
+    })
+
+    test('of many changes at once, one is made', async () => {
+      await add(userOf(1))
+      const outcomes = await Promise.all(Array.from({ length: 10 }, (_, i) => replace(userOf(1), { name: `${i}` })))
+      expect(outcomes.filter((outcome) => outcome === 'replaced')).toHaveLength(1)
+      expect(await store.userById(idOf(1))).toMatchObject({ version: 2 })
+    })
+
+    test('is gone when it is removed, and only once', async () => {
+      await add(userOf(1), userOf(2))
+      expect((await Promise.all([remove(1), remove(1), remove(3)])).toSorted()).toEqual([
+        'not_found',
+        'not_found',
+        'removed',
+      ])
+      expect([await store.userById(idOf(1)), await store.userByEmail('user1@example.org')]).toEqual([null, null])
+      expect(await list()).toEqual([2])
+      expect(await notices()).toEqual(['deleted'])
+    })
+  })
+
+  describe('the last active user with ADMIN', () => {
+    const admin = (n: number, fields: Partial<User> = {}) => userOf(n, { roles: ['USER', 'ADMIN'], ...fields })
+
+    test.each<[string, Partial<User>]>([
+      ['stripped', { roles: ['USER'] }],
+      ['disabled', { status: 'disabled' }],
+    ])('cannot be %s', async (_, fields) => {
+      await add(admin(1), admin(2, { status: 'disabled' }), userOf(3, { roles: ['ADMIN_ASSISTANT', 'XADMIN'] }))
+      expect(await replace(admin(1), fields)).toBe('last_admin')
+      expect(await notices()).toEqual([])
+      expect(await replace(admin(1), { name: 'Still' })).toBe('replaced')
+      await add(admin(4))
+      expect(await replace({ ...admin(1, { name: 'Still' }), version: 2 }, fields)).toBe('replaced')
+      expect(await replace(admin(4), fields)).toBe('last_admin')
+    })
+
+    test('cannot be removed', async () => {
+      await add(admin(1), admin(2))
+      expect(await remove(1)).toBe('removed')
+      expect(await remove(2)).toBe('last_admin')
+      expect(await store.userById(idOf(2))).toEqual(admin(2))
+      expect(await notices()).toEqual(['deleted'])
+    })
+
+    test('who has the role and is disabled can be', async () => {
+      await add(admin(1), admin(2, { status: 'disabled' }))
+      expect(await replace(admin(2, { status: 'disabled' }), { roles: [] })).toBe('replaced')
+      expect(await remove(2)).toBe('removed')
+    })
+
+    test('is whoever is left of all who go at once', async () => {
+      await add(...[1, 2, 3, 4, 5, 6].map((n) => admin(n)))
+      const outcomes = await Promise.all([
+        remove(1),
+        replace(admin(2), { roles: [] }),
+        replace(admin(3), { status: 'disabled' }),
+        remove(4),
+        replace(admin(5), { roles: ['USER'], status: 'disabled' }),
+        remove(6),
+      ])
+      expect(outcomes.filter((outcome) => outcome === 'last_admin')).toHaveLength(1)
+      expect(await list({ role: 'ADMIN', status: 'active' })).toHaveLength(1)
+    })
+  })
+
+  test('what thousands match is found in every order, counted, and counted anew when one comes, goes or changes', async () => {
+    const many = Array.from({ length: 2500 }, (_, n) =>
+      userOf(n + 1, { email: `${(n * 7919) % 2500}-of-many@example.org` }),
+    )
+    await store.addUsers([userOf(9000), ...many].map((user) => ({ user, notices: [] })))
+    const byEmail = many.map(({ email }) => email).sort()
+    const orders: [UserFilter['sort'], string[]][] = [
+      ['created_at', many.map(({ email }) => email)],
+      ['-created_at', many.map(({ email }) => email).reverse()],
+      ['email', byEmail],
+      ['-email', [...byEmail].reverse()],
+    ]
+    for (const [sort, expected] of orders) {
+      const first = await store.listUsers({ sort, search: 'OF-MANY' }, { size: 100, page: 2 })
+      expect([sort, first.total, first.rows.map(({ email }) => email)]).toEqual([sort, 2500, expected.slice(100, 200)])
+      const rest = await store.listUsers({ sort, search: 'OF-MANY' }, { size: 3000, after: first.next as Position })
+      expect([sort, rest.total, rest.rows.map(({ email }) => email)]).toEqual([sort, null, expected.slice(200)])
+    }
+    const total = async () =>
+      (await store.listUsers({ sort: 'email', search: 'of-many', status: 'active' }, { size: 1, page: 1 })).total
+    expect(await total()).toBe(2500)
+    await remove(1)
+    expect(await total()).toBe(2499)
+    await replace(many[1] as User, { status: 'disabled' })
+    expect(await total()).toBe(2498)
+    await add(userOf(9001, { email: 'one-more-of-many@example.org' }))
+    expect(await total()).toBe(2499)
+  })
+
+  test('a search finds the same while its index is merged, and there is nothing to merge until something changes', async () => {
+    for (let n = 0; n < 20; n++) await add(userOf(n, { name: `Ana ${n % 2 ? 'odd' : 'even'}` }))
+    await remove(3)
+    await replace(userOf(4), { name: 'Ana odd' })
+    const odd = [...Array(20).keys()].filter((n) => (n % 2 === 1 && n !== 3) || n === 4)
+    let parts = 0
+    do expect(await list({ search: 'a odd' })).toEqual(odd)
+    while ((await store.mergeSearch()) && parts++ < 1000)
+    expect(parts).toBeGreaterThan(0)
+    expect(parts).toBeLessThan(1000)
+    expect(await list({ search: 'a odd' })).toEqual(odd)
+    expect(await store.mergeSearch()).toBe(false)
+    await remove(5)
+    await add(userOf(21, { name: 'Ana odd' }))
+    expect(await store.mergeSearch()).toBe(true)
+    expect(await list({ search: 'a odd' })).toEqual([...odd.filter((n) => n !== 5), 21])
+  })
+
+  describe('the list', () => {
+    const people = [
+      userOf(1, { email: 'zoe@Alpha.org', username: 'zz.top', name: 'Zoë Ångström' }),
+      userOf(2, { email: 'Adam@beta.org', username: null, name: 'Adam %_ "O\'Neil" \\', roles: ['STAFF', 'USER'] }),
+      userOf(3, { email: 'mia+tag@gamma.org', username: 'mia-3', name: null, status: 'disabled', roles: [] }),
+      userOf(4, { email: 'b@delta.org', username: 'adamant', name: '李小龍', roles: ['USERS', 'ADMIN'] }),
+    ]
+    beforeEach(() => add(...people))
+
+    test.each<[Partial<UserFilter>, number[]]>([
+      [{}, [1, 2, 3, 4]],
+      [{ sort: '-created_at' }, [4, 3, 2, 1]],
+      [{ sort: 'email' }, [2, 4, 3, 1]],
+      [{ sort: '-email' }, [1, 3, 4, 2]],
+      [{ status: 'active' }, [1, 2, 4]],
+      [{ status: 'disabled' }, [3]],
+      [{ role: 'USER' }, [1, 2]],
+      [{ role: 'ADMIN' }, [4]],
+      [{ role: 'U' }, []],
+      [{ search: 'adam' }, [2, 4]],
+      [{ search: 'ADAM', sort: '-email' }, [4, 2]],
+      [{ search: 'adam', role: 'ADMIN' }, [4]],
+      [{ search: 'adam', status: 'disabled' }, []],
+      [{ search: 'z' }, [1]],
+      [{ search: 'Z.' }, [1]],
+      [{ search: 'ë' }, [1]],
+      [{ search: 'Ë' }, [1]],
+      [{ search: 'å' }, [1]],
+      [{ search: 'Ån' }, [1]],
+      [{ search: 'åNGSTRÖM' }, [1]],
+      [{ search: 'zoë ång' }, [1]],
+      [{ search: '李' }, [4]],
+      [{ search: '小龍' }, [4]],
+      [{ search: '李小龍' }, [4]],
+      [{ search: '@' }, [1, 2, 3, 4]],
+      [{ search: '.org' }, [1, 2, 3, 4]],
+      [{ search: '+tag@' }, [3]],
+      [{ search: 'a-3' }, [3]],
+      [{ search: '%' }, [2]],
+      [{ search: '_' }, [2]],
+      [{ search: '%_' }, [2]],
+      [{ search: '%_ "' }, [2]],
+      [{ search: '"O\'Neil"' }, [2]],
+      [{ search: '\\' }, [2]],
+      [{ search: '*' }, []],
+      [{ search: 'ada*' }, []],
+      [{ search: 'adam OR zoe' }, []],
+      [{ search: 'name:adam' }, []],
+      [{ search: "' OR 1=1 --" }, []],
+      [{ search: '"' }, [2]],
+      [{ search: '""""' }, []],
+      [{ search: 'adam@beta.orgs' }, []],
+      // What is not told of a user is not searched either.
+      [{ search: 'hash' }, []],
+      [{ search: '0198c0de' }, []],
+    ])('%j', async (filter, expected) => {
+      expect(await list(filter)).toEqual(expected)
+    })
+
+    test('knows what users are called now, and forgets who is gone', async () => {
+      await replace(people[0] as User, { email: 'new@omega.org', username: 'fresh', name: 'Nova' })
+      await remove(2)
+      expect(await list({ search: 'zoe' })).toEqual([])
+      expect(await list({ search: 'zo' })).toEqual([])
+      expect(await list({ search: 'adam' })).toEqual([4])
+      for (const search of ['omega', 'FRESH', 'nova', 'ov']) expect(await list({ search })).toEqual([1])
+      expect(await list({ sort: 'email' })).toEqual([4, 3, 1])
+    })
+
+    test('comes by pages that know how many there are', async () => {
+      const page = (number: number, filter: Partial<UserFilter> = {}) =>
+        store.listUsers({ sort: 'created_at', ...filter }, { size: 3, page: number })
+      expect(await page(1)).toMatchObject({ rows: [{ id: idOf(1) }, {}, { id: idOf(3) }], total: 4 })
+      expect(await page(2)).toMatchObject({ rows: [{ id: idOf(4) }], total: 4, next: null })
+      expect(await page(3)).toEqual({ rows: [], total: 4, next: null })
+      expect(await page(1, { status: 'active' })).toMatchObject({ total: 3, next: null })
+      expect(await page(1, { search: 'adam', role: 'ADMIN' })).toMatchObject({ total: 1 })
+    })
+  })
+
+  describe.each(['created_at', '-created_at', 'email', '-email'] as const)('a walk by cursor, by %s', (sort) => {
+    test.each([
+      ['all', {}],
+      ['those of a search', { search: 'user' }],
+      ['those of a filter', { role: 'USER', status: 'active' as const }],
+    ])('sees each of %s that was there throughout once, whoever comes and goes', async (_, filter) => {
+      // Emails in another order than that of creation.
+      const email = (n: number) => `User${(n * 7) % 30}.${n}@example.org`
+      const numbers = Array.from({ length: 30 }, (_, i) => i + 1)
+      await add(...numbers.map((n) => userOf(n, { email: email(n) })))
+      const gone = new Set<number>()
+      const seen: number[] = []
+      let after: Position | null = null
+      let fresh = 100
+      do {
+        const request = { size: 4, ...(after ? { after } : { page: 1 }) }
+        const { rows, next, total } = await store.listUsers({ sort, ...filter }, request)
+        expect(total === null).toBe(after !== null)
+        for (const { id } of rows) seen.push(Number(id.slice(-12)))
+        // The last one seen goes, another that was seen, one that was not; two come.
+        for (const n of [seen.at(-1), seen.at(-3), numbers.find((n) => !seen.includes(n) && !gone.has(n))]) {
+          if (n === undefined || gone.has(n)) continue
+          gone.add(n)
+          await remove(n)
+        }
+        await add(userOf(fresh, { email: email(fresh) }), userOf(fresh + 1, { email: `a${fresh}@b.org` }))
+        fresh += 2
+        after = next
+        expect(seen.length).toBeLessThan(200)
+      } while (after !== null && fresh < 140)
+      expect(new Set(seen).size).toBe(seen.length)
+      const throughout = numbers.filter((n) => !gone.has(n))
+      expect(throughout.length).toBeGreaterThan(5)
+      for (const n of throughout) expect(seen).toContain(n)
+    })
+  })
+
+  describe('the order of change', () => {
+    const changedAfter = async (after: number, limit = 100) => {
+      const { users, last } = await store.usersChangedAfter(after, limit)
+      return { users: users.map(({ id }) => Number(id.slice(-12))), last }
+    }
+
+    test('has each user once, at the place of its last change', async () => {
+      await add(userOf(1), userOf(2), userOf(3))
+      const { last } = await changedAfter(0)
+      expect((await changedAfter(0)).users).toEqual([1, 2, 3])
+      expect(await changedAfter(last ?? 0)).toEqual({ users: [], last: null })
+      await replace(userOf(1), { name: 'New' })
+      expect((await changedAfter(0)).users).toEqual([2, 3, 1])
+      expect((await changedAfter(last ?? 0)).users).toEqual([1])
+      await replace(userOf(1), { name: 'Too late' })
+      expect((await changedAfter(0)).users).toEqual([2, 3, 1])
+    })
+
+    test('is read by pages', async () => {
+      await add(...[1, 2, 3, 4, 5].map((n) => userOf(n)))
+      const first = await changedAfter(0, 2)
+      expect(first.users).toEqual([1, 2])
+      await remove(3)
+      await replace(userOf(1), {})
+      const second = await changedAfter(first.last ?? 0, 2)
+      expect(second.users).toEqual([4, 5])
+      expect((await changedAfter(second.last ?? 0, 2)).users).toEqual([1])
+    })
+
+    test('goes on where it stood when the last of it is removed', async () => {
+      await add(userOf(1), userOf(2))
+      const { last } = await changedAfter(0)
+      await remove(2)
+      await add(userOf(3))
+      expect((await changedAfter(last ?? 0)).users).toEqual([3])
+    })
+  })
+
+  describe('the notices', () => {
+    test('come in order, by target, until they are acknowledged', async () => {
+      const about = (subject: string, kind: string): NewNotice => ({ ...notice(kind), subject })
+      await store.addUser(userOf(1), [about('a', 'one'), { ...about('a', 'other'), target: 'modules' }])
+      await store.addNotice(about('b', 'two'))
+      await store.addNotice(about('a', 'three'))
+      const pending = await store.pendingNotices('auth', 10)
+      expect(pending).toMatchObject([
+        { target: 'auth', kind: 'one', subject: 'a', payload: { kind: 'one' } },
+        { kind: 'two', subject: 'b' },
+        { kind: 'three', subject: 'a' },
+      ])
+      expect(await store.pendingNotices('auth', 2)).toEqual(pending.slice(0, 2))
+      expect(await store.pendingNotices('auth', 10, ['a', 'nobody'])).toEqual([pending[1] as never])
+      expect(await store.pendingNotices('auth', 1, ['b'])).toEqual([pending[0] as never])
+      expect(await store.pendingNotices('auth', 10, ['a', 'b'])).toEqual([])
+      expect(await store.countNotices()).toBe(4)
+      await store.acknowledgeNotices([pending[0]?.seq ?? 0, pending[1]?.seq ?? 0, 12_345])
+      expect(await notices()).toEqual(['three'])
+      expect(await Promise.all(['a', 'b'].map((subject) => store.hasNotice('auth', subject)))).toEqual([true, false])
+      expect(await store.hasNotice('modules', 'a')).toBe(true)
+      expect(await store.countNotices()).toBe(2)
+    })
+
+    test('of 500 subjects set aside at the head leave the others in sight', async () => {
+      const names = Array.from({ length: 500 }, (_, i) => `bad${i}`)
+      await Promise.all(names.map((subject) => store.addNotice({ ...notice('bad'), subject })))
+      await store.addNotice(notice('good'))
+      expect(await store.pendingNotices('auth', 256, names)).toMatchObject([{ kind: 'good' }])
+    })
+  })
+
+  test('answers a probe, and writes nothing that anyone sees', async () => {
+    await store.probe()
+    expect([await list(), await notices()]).toEqual([[], []])
+  })
+}

@@ -1,0 +1,40 @@
+import { Database } from 'bun:sqlite'
+import { join } from 'node:path'
+import { type Event, type EventMessage, messageOf } from '../../services/kit/outbox/events.ts'
+import { as, call, eventually, type System } from './system.ts'
+
+/** From now on someone outside listens to all events; where nothing answers, they wait in the database. */
+export async function listen(system: System, url = 'http://127.0.0.1:9/'): Promise<void> {
+  const body = { url }
+  const { status, text } = await call(system.url.auth, 'POST /api/v1/admin/webhooks', { headers: as.operator, body })
+  if (status !== 201) throw new Error(`listen: ${status} ${text}`)
+}
+
+/** What is on its way to the outside, a row for each delivery, in the order in which it was written. */
+export function outgoing(system: System): EventMessage[] {
+  return rows<Omit<Event, 'data'> & { data: string }>(
+    system,
+    'auth',
+    `SELECT events.id, type, at, user_id AS userId, data FROM deliveries JOIN events ON events.id = event_id
+     ORDER BY deliveries.seq`,
+  ).map((row) => messageOf({ ...row, data: JSON.parse(row.data) }))
+}
+
+/** The rows of a query on the database of a service, as they are on the disk. */
+export function rows<T>(system: System, service: string, query: string): T[] {
+  const database = new Database(join(system.dataDir, `${service}.sqlite`), { readonly: true })
+  try {
+    return database.query<T, []>(query).all()
+  } finally {
+    database.close()
+  }
+}
+
+/** Resolves when users and modules have told all that they had to tell. */
+export async function allTold(system: System): Promise<void> {
+  for (const service of ['users', 'modules'] as const)
+    await eventually(async () => {
+      const { text } = await call(system.url[service], 'GET /metrics', { headers: as.operator })
+      return !/outbox_pending\{[^}]*\} [1-9]/.test(text)
+    }, 10_000)
+}

@@ -1,0 +1,46 @@
+import { Database } from 'bun:sqlite'
+import { createPrivateKey, type KeyObject, sign } from 'node:crypto'
+import { join } from 'node:path'
+import { decodeJwt, decodeProtectedHeader } from 'jose'
+import { Sealing } from '../../services/auth/keys/sealing.ts'
+import { systemRandom } from '../../services/kit/random.ts'
+import type { System } from './system.ts'
+
+/** CH202_SECRET of a system whose key a test takes out of its database. */
+export const SECRET = 'secret-of-these-tests-0123456789-0123456789'
+
+export type Json = Record<string, unknown>
+
+export const encode = (value: Json | Buffer) =>
+  (Buffer.isBuffer(value) ? value : Buffer.from(JSON.stringify(value))).toString('base64url')
+
+export const signed = (header: Json, claims: Json, key: KeyObject) => {
+  const input = `${encode(header)}.${encode(claims)}`
+  return `${input}.${encode(sign(null, Buffer.from(input), key))}`
+}
+
+/** The key that the service signs with, taken out of its database: what can be made with it alone shows in the claims. */
+export function signingKey(system: System): { kid: string; x: string; key: KeyObject } {
+  const database = new Database(join(system.dataDir, 'auth.sqlite'), { readonly: true })
+  try {
+    const row = database
+      .query<{ kid: string; x: string; sealed: Uint8Array }, []>(
+        "SELECT kid, x, sealed_private_key AS sealed FROM signing_keys WHERE status = 'active'",
+      )
+      .get()
+    const der = row && new Sealing([SECRET], systemRandom).open(row.sealed, `signing key ${row.kid}`)
+    if (!der) throw new Error('The signing key does not open')
+    return { kid: row.kid, x: row.x, key: createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }) }
+  } finally {
+    database.close()
+  }
+}
+
+/** What a token says, its header and claims changed (undefined: left out), signed by the service's own key or another. */
+export function resigned(
+  system: System,
+  token: string,
+  { header = {}, claims = {}, key = signingKey(system).key }: { header?: Json; claims?: Json; key?: KeyObject },
+): string {
+  return signed({ ...decodeProtectedHeader(token), ...header }, { ...decodeJwt(token), ...claims }, key)
+}

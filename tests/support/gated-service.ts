@@ -1,0 +1,91 @@
+import { Elysia, t } from 'elysia'
+import { ModuleGates } from '../../services/kit/access/module-gate.ts'
+import { ClientAddress } from '../../services/kit/client-address.ts'
+import { systemClock } from '../../services/kit/clock.ts'
+import { FeedFollower } from '../../services/kit/feed/revocation-subscriber.ts'
+import { service } from '../../services/kit/http/app.ts'
+import { guard } from '../../services/kit/http/guard.ts'
+import { silentLog } from '../../services/kit/log.ts'
+import { Metrics, MetricsRegistry } from '../../services/kit/process/metrics.ts'
+import { systemRandom } from '../../services/kit/random.ts'
+import { feedSource, moduleFeedSource } from '../../services/peers.ts'
+import { type Answer, call, INTERNAL_KEY, type Name, OPERATOR_KEY, type System } from './system.ts'
+
+/** A small service of its own, built with what `services/kit` has: each of its routes is behind a module. */
+export interface Gated {
+  /** `GET /<path>`: what the gate says, as the status or the code of its refusal. */
+  get(path: string, headers: Record<string, string>): Promise<number | string>
+  answer(request: string, options: Parameters<typeof call>[2]): Promise<Answer>
+  /** The paths that it asked of modules, without its polls. */
+  questions: string[]
+  /** How many polls of the modules it has sent. */
+  polls: number
+  stop(): Promise<void>
+}
+
+/** The routes: for users; for users and operators; for users and other services. */
+const ACCESS = {
+  users: ['user'],
+  operators: ['user', 'operator'],
+  services: ['user', 'internal'],
+} as const
+
+/**
+ * @param modules the ids that its routes name: each has `/<id>/users`, `/<id>/operators` and `/<id>/services`
+ * @param between addresses that stand for those of the system
+ * @param ask how it calls the others: in memory, where they are in this process
+ */
+export async function startGated(
+  system: Pick<System, 'url'>,
+  modules: readonly string[],
+  between: Partial<Record<Name, string>> = {},
+  ask: (request: Request, name: Name) => Response | Promise<Response> = (request) => fetch(request),
+): Promise<Gated> {
+  const url = { ...system.url, ...between }
+  const seen = { questions: [] as string[], polls: 0 }
+  const link = (name: Name) => ({
+    url: url[name],
+    key: INTERNAL_KEY,
+    fetch: (request: Request) => {
+      const { pathname } = new URL(request.url)
+      if (pathname.endsWith('/modules/sync/feed')) seen.polls++
+      else if (name === 'modules') seen.questions.push(pathname)
+      return ask(request, name)
+    },
+  })
+  const kit = { clock: systemClock, log: silentLog }
+  const name = `gated-${systemRandom.id()}`
+  const tokens = new FeedFollower({ ...kit, name, source: feedSource(link('auth')), maxLag: 30_000 })
+  const gates = new ModuleGates({ ...kit, name, source: moduleFeedSource(link('modules')) })
+  const guarded = guard({
+    tokens,
+    modules: gates,
+    internalKeys: [INTERNAL_KEY],
+    operatorKeys: [OPERATOR_KEY],
+    clientAddress: new ClientAddress([]),
+  })
+  const routes = new Elysia({ normalize: false }).use(guarded)
+  for (const module of modules)
+    for (const [path, auth] of Object.entries(ACCESS))
+      routes.get(`/${module}/${path}`, ({ caller }) => caller.actor, { auth, module, response: t.String() })
+  // The order in which a route names the two is no matter.
+  for (const module of modules)
+    routes.post(`/${module}/bodies`, () => 'done', { module, auth: ['user'], body: t.Object({ name: t.String() }) })
+  const metrics = new Metrics('gated', new MetricsRegistry())
+  const app = service({ ...kit, random: systemRandom, metrics, corsOrigins: [] }, { routes })
+  const server = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: (request) => app.handle(request) })
+  await Promise.all([tokens.start(1000), gates.start(1000)])
+
+  const answer: Gated['answer'] = (request, options) => call(server.url.origin, request, options)
+  return Object.assign(seen, {
+    answer,
+    async get(path: string, headers: Record<string, string>) {
+      const { body, status } = await answer(`GET /${path}`, { headers })
+      return status === 200 ? 200 : (body.code as string)
+    },
+    async stop() {
+      await server.stop(true)
+      await Promise.all([tokens.stop(), gates.stop()])
+    },
+  })
+}

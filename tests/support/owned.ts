@@ -1,0 +1,29 @@
+import type { Documented } from '../openapi/document.ts'
+import { as, call, type Name, type System, type TestUser } from './system.ts'
+
+/** What a user may own in the services of one resource: the name that its id has in a path, and the service. */
+export const OWNED: [field: string, service: Name][] = [
+  // A line each.
+]
+
+/** Something of the owner's for an operation that is about it: its id, by the name that it has in the path. */
+export async function ownedValues(system: System, operation: string, owner: TestUser): Promise<Record<string, string>> {
+  const values: Record<string, string> = {}
+  for (const [field, service] of OWNED) {
+    if (!operation.includes(`{${field}}`) && operation !== `GET /api/v1/${service}`) continue
+    const headers = as.bearer(owner.tokens.access_token)
+    const made = await call(system.url[service], `POST /${service}`, { headers, body: { name: 'One' } })
+    values[field] = made.body.id
+  }
+  return values
+}
+
+/** Turns on for everyone the modules that operations need: then what is answered depends on who calls. */
+export async function turnOnModules(system: System, operations: Iterable<Documented>): Promise<void> {
+  const needed = [...operations].map(({ operation }) =>
+    /The module `(.+)` must be on/.exec(operation.description ?? ''),
+  )
+  const body = { name: 'Module', description: 'One that a route needs', default_enabled: true }
+  for (const id of new Set(needed.flatMap((found) => found?.[1] ?? [])))
+    await call(system.url.modules, 'POST /modules', { headers: as.operator, body: { ...body, id } })
+}

@@ -1,0 +1,56 @@
+import { Webhook } from 'standardwebhooks'
+import type { EventMessage } from '../../services/kit/outbox/events.ts'
+import { eventually } from './system.ts'
+
+export interface Received {
+  id: string
+  headers: Record<string, string>
+  body: string
+  message: EventMessage
+  path: string
+}
+
+type Answers = (received: Received, at: number) => Response | Promise<Response>
+
+/** A receiver of webhooks, as someone writes one; what it answers can be changed while it runs. */
+export class Receiver {
+  readonly received: Received[] = []
+  answers: Answers = () => new Response(null, { status: 204 })
+  private readonly server = Bun.serve({
+    port: 0,
+    hostname: '127.0.0.1',
+    fetch: async (request) => {
+      const headers = Object.fromEntries(request.headers)
+      const body = await request.text()
+      const path = new URL(request.url).pathname
+      const received = { id: headers['webhook-id'] ?? '', headers, body, message: JSON.parse(body), path }
+      this.received.push(received)
+      return this.answers(received, this.received.length)
+    },
+  })
+
+  get url(): string {
+    return `http://127.0.0.1:${this.server.port}/hook`
+  }
+
+  /** Resolves when so many have arrived. */
+  async has(count: number): Promise<Received[]> {
+    await eventually(() => this.received.length >= count, 10_000).catch(() => {
+      throw new Error(`${this.received.length} of ${count} have arrived`)
+    })
+    return this.received
+  }
+
+  types(): string[] {
+    return this.received.map(({ message }) => message.type)
+  }
+
+  close(): Promise<void> {
+    return this.server.stop(true)
+  }
+}
+
+/** @throws where the signature is not good */
+export function verified(secret: string, { body, headers }: Received): EventMessage {
+  return new Webhook(secret).verify(body, headers) as EventMessage
+}

@@ -1,0 +1,127 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { silentLog } from '../../services/kit/log.ts'
+import { readConfig } from '../../services/kit/process/config.ts'
+import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { serve } from '../../services/serve.ts'
+import { OWNED } from './owned.ts'
+import { as, INTERNAL_KEY, type Name, OPERATOR_KEY } from './system.ts'
+
+/** As much of a JSON Schema as the tests look at. */
+export interface Schema {
+  type?: string | string[]
+  properties?: Record<string, Schema>
+  required?: string[]
+  items?: Schema
+}
+
+/** A route as the apps themselves know it: a test that walks these misses none that is added. */
+export interface ServedRoute {
+  service: Name
+  method: string
+  path: string
+  body?: Schema
+  query?: Schema
+  response?: unknown
+}
+
+/** Every route of the three services. */
+export async function servedRoutes(): Promise<ServedRoute[]> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'ch202-routes-'))
+  const umask = process.umask()
+  const config = readConfig({
+    CH202_URL: 'http://127.0.0.1:0',
+    CH202_DATA_DIR: dataDir,
+    INTERNAL_API_KEY: INTERNAL_KEY,
+    OPERATOR_API_KEY: OPERATOR_KEY,
+    CH202_SECRET: 'secret-of-the-tests',
+  })
+  try {
+    const served = await serve(config, SERVICE_NAMES, { runtime: { log: () => silentLog } })
+    await served.stop()
+    // The first app is the whole: what it has, each of the others has too.
+    return served.apps.slice(1).flatMap((app, index) =>
+      app.routes
+        .filter(({ method }) => method !== 'OPTIONS')
+        .map(({ method, path, hooks }) => ({
+          service: SERVICE_NAMES[index] ?? 'auth',
+          method,
+          path,
+          ...schemasOf(hooks),
+        })),
+    )
+  } finally {
+    process.umask(umask)
+    rmSync(dataDir, { recursive: true, force: true })
+  }
+}
+
+function schemasOf({ body, query, response }: ServedRoute): Pick<ServedRoute, 'body' | 'query' | 'response'> {
+  return { ...(body ? { body } : {}), ...(query ? { query } : {}), ...(response ? { response } : {}) }
+}
+
+const SAMPLE_ID = '01900000-0000-7000-8000-000000000000'
+const SAMPLES: Record<string, string> = { module_id: 'billing', username: 'ana', email: 'ana@example.org', kid: 'kid' }
+
+/** The path with something in place of its parameters. */
+export function filled(path: string): string {
+  return path.replace(/:(\w+)\??/g, (_, name: string) => SAMPLES[name] ?? SAMPLE_ID)
+}
+
+/** Each route once: under `/api/v1`, and at the root where that has another contract or alone has the path. */
+export function once(routes: readonly ServedRoute[]): ServedRoute[] {
+  const all = new Map(routes.map((route) => [`${route.method} ${route.path}`, route]))
+  return [...all.values()].filter((route) => {
+    const versioned = all.get(`${route.method} /api/v1${route.path}`)
+    return !versioned || fields(versioned) !== fields(route)
+  })
+}
+
+function fields({ body }: ServedRoute): string {
+  return Object.keys(body?.properties ?? {}).join()
+}
+
+const OPEN_TO_ALL = new Set([
+  'POST /auth/register',
+  'POST /auth/login',
+  'POST /auth/refresh',
+  'POST /auth/token/refresh',
+  'POST /auth/logout',
+  'POST /auth/validate-token',
+  'POST /auth/revoke',
+  'POST /auth/password-reset-request',
+  'POST /auth/password-reset-confirm',
+  'POST /users',
+  'POST /user',
+  'POST /user/register',
+  'POST /register',
+  'POST /login',
+  'POST /refresh',
+  'POST /token/refresh',
+  'POST /logout',
+  'POST /validate-token',
+  'POST /password-reset',
+  'GET /.well-known/jwks.json',
+  'GET /.well-known/oauth-authorization-server',
+  'GET /health',
+  'GET /health/db',
+  'GET /health/cache',
+])
+
+/** What the contract opens to callers without a credential; everything else is guarded. */
+export function isPublic({ method, path }: Pick<ServedRoute, 'method' | 'path'>): boolean {
+  const bare = path.replace(/^\/api\/v1/, '')
+  return OPEN_TO_ALL.has(`${method} ${bare}`) || (method === 'GET' && /^\/swagger(\/|$)/.test(bare))
+}
+
+const INTERNAL =
+  /\/(sync|audit|verify-credentials|password|password-changed|send|revocations|password-hash|password-hashes)(\/|$)/
+
+/** A credential that lets in: the operator's key but where that does not. */
+export function credentialFor({ path }: Pick<ServedRoute, 'path'>, bearer: Record<string, string>) {
+  if (/\/(logout-all|change-password|me)$/.test(path)) return bearer
+  // A key has no user, and what is made there is a user's.
+  if (OWNED.some(([, service]) => path.endsWith(`/${service}`))) return bearer
+  return INTERNAL.test(path) && !path.includes('/admin/') ? as.internal : as.operator
+}

@@ -1,0 +1,162 @@
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type Ended, launch, ROOT, type Running, temporary } from './processes.ts'
+import { addressSettings, as, eventually, INTERNAL_KEY, type System, startSystem } from './system.ts'
+
+interface LineOptions {
+  env?: Record<string, string>
+  cwd?: string
+  stdin?: string
+  /** In a process group of its own, so that a test can signal all of it, as a terminal does. */
+  group?: true
+}
+
+interface TerminalOptions {
+  env?: Record<string, string>
+  cols?: number
+  /** Types each text once the screen shows what it waits for, after what it waited for before. */
+  typed?: readonly (readonly [shown: RegExp, text: string])[]
+}
+
+/** A terminal with one line running in it. */
+export interface OnScreen {
+  screen(): string
+  /** Waits until the screen shows it. */
+  shows(pattern: RegExp): Promise<void>
+  type(text: string): void
+  /** The terminal goes away, as a window that is closed. */
+  hangUp(): void
+  /** 128 and the signal's number, as a shell says it, for one that a signal ended. */
+  ended: Promise<{ status: number; screen: string }>
+}
+
+/** A place to run lines as an operator types them: `ch202` is on the path, and knows whom to talk to. */
+export interface Shell {
+  /** A directory of its own, where lines run. */
+  path: string
+  env: Record<string, string>
+  /** A path that nothing has yet. */
+  fresh(): string
+  /** A line that goes on running. */
+  start(line: string, options?: LineOptions): Running
+  /** A line, to its end; standard input is empty unless told. */
+  run(line: string, options?: LineOptions): Promise<Ended>
+  /** A line in a terminal. */
+  inTerminal(line: string, options?: TerminalOptions): OnScreen
+  close(): void
+}
+
+/**
+ * Lines that are run as `sh -c` runs them.
+ * @param env what `ch202` finds in its environment, such as that of `pointedAt`
+ * @param root the checkout whose `ch202` it is
+ */
+export function openShell(name: string, env: Record<string, string> = {}, root = ROOT): Shell {
+  const folder = temporary(name)
+  const bin = join(folder.path, 'bin')
+  mkdirSync(bin)
+  const shim = join(bin, 'ch202')
+  writeFileSync(shim, `#!/bin/sh\nexec "${process.execPath}" "${root}/cli/main.ts" "$@"\n`)
+  chmodSync(shim, 0o755)
+  const path = join(folder.path, 'work')
+  const home = join(folder.path, 'home')
+  for (const directory of [path, home]) mkdirSync(directory)
+  const own = { HOME: home, XDG_CONFIG_HOME: join(home, '.config'), ...env, PATH: `${bin}:${process.env.PATH}` }
+
+  const start = (line: string, { cwd = path, env: more = {}, ...rest }: LineOptions = {}) =>
+    launch(['sh', '-c', line], { ...rest, cwd, env: { ...own, ...more, PATH: own.PATH } })
+
+  return {
+    path,
+    env: own,
+    fresh: folder.fresh,
+    start,
+    run: (line, options) => start(line, options).ended,
+    inTerminal: (line, options = {}) => terminal(line, path, own, options),
+    close: folder.remove,
+  }
+}
+
+function terminal(
+  line: string,
+  cwd: string,
+  env: Record<string, string>,
+  { cols = 100, env: more = {}, typed = [] }: TerminalOptions,
+): OnScreen {
+  const decoder = new TextDecoder()
+  let screen = ''
+  const gone = Promise.withResolvers<void>()
+  const child = Bun.spawn(['sh', '-c', line], {
+    cwd,
+    env: { TERM: 'xterm', CH202_ENV: 'test', ...env, ...more },
+    terminal: {
+      cols,
+      rows: 30,
+      data: (_, chunk) => {
+        screen += decoder.decode(chunk, { stream: true })
+      },
+      exit: () => gone.resolve(),
+    },
+  })
+  const shows = async (pattern: RegExp, from = 0) => {
+    await eventually(() => pattern.test(screen.slice(from)) || undefined, 30_000).catch(() => {
+      throw new Error(`The screen does not show ${pattern}:\n${screen}`)
+    })
+  }
+  const typing = async () => {
+    let from = 0
+    for (const [shown, text] of typed) {
+      await shows(shown, from)
+      from = screen.length
+      child.terminal?.write(text)
+    }
+  }
+  const toEnd = async () => {
+    await typing()
+    await child.exited
+    // The last that it wrote may still be on its way.
+    await Promise.race([gone.promise, Bun.sleep(500)])
+    child.terminal?.close()
+    return { status: statusOf(child), screen: screen.replaceAll('\r\n', '\n') }
+  }
+  return {
+    screen: () => screen,
+    shows,
+    type: (text) => void child.terminal?.write(text),
+    hangUp: () => child.terminal?.close(),
+    ended: toEnd(),
+  }
+}
+
+const NUMBERS: Record<string, number> = { SIGHUP: 1, SIGINT: 2, SIGPIPE: 13, SIGKILL: 9, SIGTERM: 15 }
+
+function statusOf({ exitCode, signalCode }: Bun.Subprocess): number {
+  return exitCode ?? 128 + (NUMBERS[signalCode ?? ''] ?? 0)
+}
+
+const SECRET = 'secret-of-the-shells-0123456789-0123456789'
+
+/** The settings by which `ch202` finds a running instance, and its keys. */
+function pointedAt(system: System): Record<string, string> {
+  return {
+    ...addressSettings((name) => system.url[name]),
+    OPERATOR_API_KEY: as.operator['x-api-key'],
+    INTERNAL_API_KEY: INTERNAL_KEY,
+    CH202_SECRET: SECRET,
+    CH202_DATA_DIR: system.dataDir,
+  }
+}
+
+/** A running instance, and a shell to operate it from. */
+export async function openInstance(name: string, env: Record<string, string> = {}) {
+  const system = await startSystem('one process', { RATE_LIMIT: 'off', CH202_SECRET: SECRET, ...env })
+  const shell = openShell(name, pointedAt(system))
+  return {
+    system,
+    shell,
+    async close() {
+      await system.stop()
+      shell.close()
+    },
+  }
+}
