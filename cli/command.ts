@@ -4,7 +4,7 @@ import { type Connection, connect } from './client/connection.ts'
 import type { Environment } from './client/settings.ts'
 import { usage } from './exit.ts'
 import { type Output, Printer } from './terminal/output.ts'
-import { toldOfTerminal } from './terminal/terminal.ts'
+import { terminalEnvironment } from './terminal/terminal.ts'
 
 /** The options that every command takes. */
 export interface Globals {
@@ -31,7 +31,7 @@ export class Tool {
   constructor(readonly globals: Globals) {
     const { bom = false, color, fields, format, output, quiet = false, wide = false } = globals
     if (bom && output !== 'csv' && format !== 'csv') throw usage('--bom is for CSV: give -o csv')
-    this.env = toldOfTerminal(process.env, color)
+    this.env = terminalEnvironment(process.env, color)
     const named = fields?.split(',').map((name) => name.trim())
     this.out = new Printer({ output, fields: named?.filter(Boolean), color, quiet, bom, wide })
   }
@@ -50,7 +50,7 @@ export class Tool {
 }
 
 /** A word that others stand behind, such as `users`. */
-export function noun(name: string, description: string): Command {
+export function group(name: string, description: string): Command {
   return new Command(name).description(description)
 }
 
@@ -59,7 +59,7 @@ export function noun(name: string, description: string): Command {
  * @param usage its name and arguments, such as `get <ref>`
  * @param examples at least two lines as they are typed; the tests run them
  */
-export function leaf(
+export function addCommand(
   parent: Command,
   usage: string,
   description: string,
@@ -69,7 +69,7 @@ export function leaf(
 }
 
 /** A leaf that stands alone, such as `version`. */
-export function verb(usage: string, description: string, examples: readonly [string, string, ...string[]]): Command {
+export function command(usage: string, description: string, examples: readonly [string, string, ...string[]]): Command {
   return documented(new Command().command(usage), description, examples)
 }
 
@@ -79,7 +79,7 @@ function documented(command: Command, description: string, examples: readonly st
 }
 
 /** Commander's call of an action, as ours: what it works with, its options, its arguments. */
-export function does<Options, Arguments extends unknown[]>(
+export function withTool<Options, Arguments extends unknown[]>(
   work: (tool: Tool, options: Options, ...words: Arguments) => Promise<void>,
 ) {
   return async (...given: unknown[]): Promise<void> => {

@@ -1,5 +1,5 @@
 import type { FieldError } from '../services/kit/field-errors.ts'
-import { given } from './without-undefined.ts'
+import { withoutUndefined } from './without-undefined.ts'
 
 /** What the tool's exit status means; one table for all commands. */
 export const EXIT = {
@@ -38,7 +38,7 @@ export class Failure extends Error {
 }
 
 export function usage(message: string, suggestion?: string): Failure {
-  return new Failure(EXIT.usage, message, { code: 'usage', ...given({ suggestion }) })
+  return new Failure(EXIT.usage, message, { code: 'usage', ...withoutUndefined({ suggestion }) })
 }
 
 /** The exit status for an answer of the API. */

@@ -2,8 +2,8 @@
 import { Command, CommanderError, Option } from 'commander'
 import { forgetForeignDotenv } from './client/dotenv.ts'
 import { EXIT, usage } from './exit.ts'
-import { OUTPUTS, type Output, tell } from './terminal/output.ts'
-import { minded, note, plain } from './terminal/terminal.ts'
+import { OUTPUTS, type Output, printFailure } from './terminal/output.ts'
+import { handleBrokenPipe, note, plain } from './terminal/terminal.ts'
 
 /** Every command, loaded when it is called: nothing else is read for `ch202 version`. */
 const COMMANDS: Record<string, Record<string, () => Promise<Command>>> = {
@@ -146,15 +146,15 @@ async function main(words: string[]): Promise<void> {
       // Help and version are no errors; everything else of commander's is a wrong use.
       const fine = error.exitCode === 0 || error.code === 'commander.help'
       // It has said so on standard error already; a program reads standard output.
-      if (!fine && outputOf(words).startsWith('json')) tell(usage(wrongUse(error.message)), outputOf(words))
+      if (!fine && outputOf(words).startsWith('json')) printFailure(usage(wrongUse(error.message)), outputOf(words))
       process.exitCode = fine ? EXIT.done : EXIT.usage
       return
     }
-    process.exitCode = tell(error, outputOf(words))
+    process.exitCode = printFailure(error, outputOf(words))
   }
 }
 
-minded()
+handleBrokenPipe()
 
 // Without a top-level await: a bundle with bytecode does not take one.
 void main(process.argv.slice(2))

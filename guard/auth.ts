@@ -1,4 +1,4 @@
-import type { FeedPage, FeedSource } from '../services/kit/feed/revocation-subscriber.ts'
+import type { FeedSource, RevocationPage } from '../services/kit/feed/revocation-subscriber.ts'
 import { Problem } from '../services/kit/problem.ts'
 import { type Instance, Unanswered } from './instance.ts'
 
@@ -12,7 +12,7 @@ export function feedSource(instance: Instance, url: string): FeedSource {
   return {
     async poll(follower, after, epoch) {
       const query = new URLSearchParams({ follower, after: String(after), epoch })
-      return await instance.ask<FeedPage>(`${url}/api/v1/auth/revocations?${query}`)
+      return await instance.ask<RevocationPage>(`${url}/api/v1/auth/revocations?${query}`)
     },
     async validate(token) {
       const said = await instance.ask<Validity>(`${url}/api/v1/auth/validate-token`, { body: { token } })

@@ -4,8 +4,8 @@ import { ModuleGates } from '../services/kit/access/module-gate.ts'
 import type { Caller } from '../services/kit/caller.ts'
 import { ClientAddress } from '../services/kit/client-address.ts'
 import { systemClock } from '../services/kit/clock.ts'
-import { FeedFollower } from '../services/kit/feed/revocation-subscriber.ts'
-import { addRefusal, requestIdOf } from '../services/kit/http/problem-response.ts'
+import { RevocationSubscriber } from '../services/kit/feed/revocation-subscriber.ts'
+import { addProblemHeaders, requestIdOf } from '../services/kit/http/problem-response.ts'
 import { Problem } from '../services/kit/problem.ts'
 import { feedSource } from './auth.ts'
 import { Instance } from './instance.ts'
@@ -33,13 +33,13 @@ export function createGuard(options: GuardOptions): Guard {
   // A service of ours starts with the instance; this one finds it there, or says at once that it does not.
   const comingUp = 0
   const following = { name: `${name}-${randomUUID()}`, clock: systemClock, log: followerLog(settings.log), comingUp }
-  const follower = new FeedFollower({ ...following, source: feedSource(instance, url), maxLag })
+  const follower = new RevocationSubscriber({ ...following, source: feedSource(instance, url), maxLag })
   const gates = new ModuleGates({ ...following, source: moduleFeedSource(instance, settings) })
   const refuseWhenClosed = () => {
     // Auth waits for no one who has stopped to listen.
     if (instance.isClosed) throw new Problem('auth_unavailable')
   }
-  const tokens: FeedFollower['check'] = (token) => {
+  const tokens: RevocationSubscriber['check'] = (token) => {
     refuseWhenClosed()
     const said = follower.check(token)
     return said instanceof Promise ? said.finally(refuseWhenClosed) : said
@@ -97,6 +97,6 @@ export function createGuard(options: GuardOptions): Guard {
 
 function refusal(problem: Problem, requestId: string): Response {
   const headers: Record<string, string> = {}
-  addRefusal(headers, problem, requestId)
+  addProblemHeaders(headers, problem, requestId)
   return new Response(JSON.stringify(problem.body(requestId)), { status: problem.status, headers })
 }

@@ -3,7 +3,7 @@ import type { AuthApi } from './auth/index.ts'
 import type { UsersPeer as UsersOfAuth } from './auth/peers.ts'
 import type { ModuleFeedSource } from './kit/access/module-gate.ts'
 import type { FeedSource } from './kit/feed/revocation-subscriber.ts'
-import { Fault } from './kit/log.ts'
+import { InternalError } from './kit/log.ts'
 import type { Event } from './kit/outbox/events.ts'
 import { isProblemCode, Problem, type ProblemBody, type ProblemCode } from './kit/problem.ts'
 import type { ModulesApi } from './modules/index.ts'
@@ -38,7 +38,7 @@ interface Answer<T> {
   status: number
 }
 
-export function usersOfAuth(link: Link): UsersOfAuth {
+export function usersClientForAuth(link: Link): UsersOfAuth {
   const users = usersClient(link)
   const ask = <T>(call: Promise<Answer<T>>) => answerOf(call, 'users_unavailable')
   return {
@@ -66,7 +66,7 @@ export function usersOfAuth(link: Link): UsersOfAuth {
   }
 }
 
-export function authOfUsers(link: Link): AuthOfUsers {
+export function authClientForUsers(link: Link): AuthOfUsers {
   const { auth } = authClient(link)
   return {
     async syncUser(user) {
@@ -114,7 +114,7 @@ type Hearing = Record<
 >
 
 /** Those whom users tells that a user is gone: each at `/<name>/sync/user-deleted`. */
-export function listenersOfUsers<Name extends string>(
+export function deletionListenersForUsers<Name extends string>(
   names: readonly Name[],
   link: (name: Name) => Link,
 ): DeletionListener[] {
@@ -130,7 +130,7 @@ export function listenersOfUsers<Name extends string>(
   })
 }
 
-export function usersOfModules(link: Link): UsersOfModules {
+export function usersClientForModules(link: Link): UsersOfModules {
   const users = usersClient(link)
   return {
     async roles(user_id, requestId) {
@@ -140,7 +140,7 @@ export function usersOfModules(link: Link): UsersOfModules {
   }
 }
 
-export function authOfModules(link: Link): AuthOfModules {
+export function authClientForModules(link: Link): AuthOfModules {
   return { recordAudit: recordAudit(link), recordEvents: recordEvents(link) }
 }
 
@@ -246,7 +246,7 @@ async function answerOf<T>(call: Promise<Answer<T>>, unavailable: ProblemCode): 
     code === 'not_found'
   )
     throw new Problem(unavailable, {
-      cause: new Fault(`A service refused the internal key, or is none: ${answer.status}`),
+      cause: new InternalError(`A service refused the internal key, or is none: ${answer.status}`),
     })
   const { errors, message } = body ?? {}
   throw new Problem(code, {

@@ -22,14 +22,14 @@ import { systemRandom } from './kit/random.ts'
 import { HEAR_OF_DELETED, SERVICE_NAMES, type ServiceName } from './kit/services.ts'
 import { modulesService } from './modules/main.ts'
 import {
-  authOfModules,
-  authOfUsers,
+  authClientForModules,
+  authClientForUsers,
+  deletionListenersForUsers,
   feedSource,
   type Link,
-  listenersOfUsers,
   moduleFeedSource,
-  usersOfAuth,
-  usersOfModules,
+  usersClientForAuth,
+  usersClientForModules,
 } from './peers.ts'
 import { usersService } from './users/main.ts'
 
@@ -117,15 +117,19 @@ interface Others {
 /** How each service is put together: those that need more of the others than the two feeds are given it here. */
 const BUILD: Record<ServiceName, (runtime: Runtime, others: Others) => Service | Promise<Service>> = {
   auth: (runtime, { link, mailer }) =>
-    authService(runtime, { users: usersOfAuth(link('users')), ...(mailer ? { mailer } : {}) }),
+    authService(runtime, { users: usersClientForAuth(link('users')), ...(mailer ? { mailer } : {}) }),
   users: (runtime, { link, feed }) =>
     usersService(runtime, {
-      auth: authOfUsers(link('auth')),
+      auth: authClientForUsers(link('auth')),
       feed,
-      listeners: listenersOfUsers(HEAR_OF_DELETED, link),
+      listeners: deletionListenersForUsers(HEAR_OF_DELETED, link),
     }),
   modules: (runtime, { link, feed }) =>
-    modulesService(runtime, { auth: authOfModules(link('auth')), feed, users: usersOfModules(link('users')) }),
+    modulesService(runtime, {
+      auth: authClientForModules(link('auth')),
+      feed,
+      users: usersClientForModules(link('users')),
+    }),
 }
 
 function appOf(services: readonly Service[], name: ServiceName): AnyElysia {

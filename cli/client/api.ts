@@ -3,7 +3,7 @@ import type { AuthApi } from '../../services/auth/index.ts'
 import type { ModulesApi } from '../../services/modules/index.ts'
 import type { UsersApi } from '../../services/users/index.ts'
 import { EXIT, exitOf, Failure } from '../exit.ts'
-import { given } from '../without-undefined.ts'
+import { withoutUndefined } from '../without-undefined.ts'
 import { type Connection, isLocal, noCredential, type Place } from './connection.ts'
 import { request } from './requests.ts'
 import { bounded, errorsIn, isProblem, isRecord } from './responses.ts'
@@ -137,7 +137,7 @@ export class Api {
   }
 
   private manner(patience?: number) {
-    return { debug: this.debug, ...given({ patience }) }
+    return { debug: this.debug, ...withoutUndefined({ patience }) }
   }
 
   private async answerOf<T>(place: Place, call: Promise<Answer<T>>, suggest?: Suggest): Promise<T> {
@@ -168,7 +168,7 @@ export class Api {
     throw new Failure(exitOf(status), [message].flat().join('; '), {
       code,
       retryable: status === 429 || status >= 500,
-      ...given({ errors: errorsIn(value), requestId, suggestion }),
+      ...withoutUndefined({ errors: errorsIn(value), requestId, suggestion }),
     })
   }
 }

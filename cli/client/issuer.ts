@@ -30,14 +30,14 @@ function firstFaults(config: Config, places: readonly AddressOfAuth[]): string[]
 
 /** What tokens are issued under since the first start, if there was one; of a database that can't be read now, ''. */
 async function keptIssuer(dataDir: string): Promise<string | undefined> {
-  const [{ databases }, { Examined, issuerOf }] = await Promise.all([
+  const [{ databases }, { InspectedDatabase, issuerOf }] = await Promise.all([
     import('../../db/sqlite/databases.ts'),
     import('../../db/sqlite/inspect.ts'),
   ])
   const auth = databases(dataDir).find(({ name, path }) => name === 'auth' && existsSync(path))
   if (!auth) return undefined
   try {
-    const examined = Examined.open(auth)
+    const examined = InspectedDatabase.open(auth)
     const issuer = issuerOf(examined)
     examined.close()
     return issuer

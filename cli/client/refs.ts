@@ -2,10 +2,10 @@ import type { UserRead } from '../../services/kit/schema/user.ts'
 import type { Tool } from '../command.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
 import { flags } from '../terminal/lists.ts'
-import { asFailure, failureRead, type Row, tell } from '../terminal/output.ts'
+import { asFailure, failureRead, printFailure, type Row } from '../terminal/output.ts'
 import { quoted } from '../terminal/shell.ts'
 import { stopBetweenItems } from '../terminal/signals.ts'
-import { count, minded, note, Progress, plain } from '../terminal/terminal.ts'
+import { count, handleBrokenPipe, note, Progress, plain } from '../terminal/terminal.ts'
 import { segment } from './api.ts'
 import { searchFor } from './search.ts'
 
@@ -62,7 +62,7 @@ export async function forEachRef(tool: Tool, ref: string, work: (ref: string) =>
   if (ref !== '-') return tool.out.record(await work(ref))
   const refs = await refsFromStdin()
   // Who is named gets its turn, though no one reads of it.
-  minded({ goOn: true })
+  handleBrokenPipe({ goOn: true })
   const progress = new Progress('done', tool.globals.quiet)
   const results: Row[] = []
   const failures: Failure[] = []
@@ -80,7 +80,7 @@ export async function forEachRef(tool: Tool, ref: string, work: (ref: string) =>
       failures.push(failure)
       progress.clear()
       if (output === 'json') results.push({ ref: one, ok: false, error: failureRead(failure) })
-      else tell(failure, output)
+      else printFailure(failure, output)
     }
     progress.update(++done, { total: refs.length })
   }

@@ -41,7 +41,7 @@ export async function settingsToServe(env: Environment): Promise<Config> {
  * @param hasSecret looks for the secret again: a service that started meanwhile writes the secret before any key
  */
 async function refuseSealedKeys(dataDir: string, hasSecret: () => boolean): Promise<void> {
-  const [{ databases }, { Examined, keysOf }] = await Promise.all([
+  const [{ databases }, { InspectedDatabase, keysOf }] = await Promise.all([
     import('../../db/sqlite/databases.ts'),
     import('../../db/sqlite/inspect.ts'),
   ])
@@ -49,7 +49,7 @@ async function refuseSealedKeys(dataDir: string, hasSecret: () => boolean): Prom
   if (!auth) return
   let sealed = 0
   try {
-    const examined = Examined.open(auth)
+    const examined = InspectedDatabase.open(auth)
     sealed = keysOf(examined).length
     examined.close()
   } catch {

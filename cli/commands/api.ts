@@ -1,7 +1,7 @@
 import type { Api } from '../client/api.ts'
 import { PLACES, type Place } from '../client/connection.ts'
 import { ownerOf } from '../client/routing.ts'
-import { collect, does, type Tool, verb } from '../command.ts'
+import { collect, command, type Tool, withTool } from '../command.ts'
 import { usage } from '../exit.ts'
 import { note, plain, put, write } from '../terminal/terminal.ts'
 
@@ -17,7 +17,7 @@ const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 const HEADER = /^([\w-]+):\s*(.*)$/
 
 export function apiCommand() {
-  return verb('api', 'Make any call of the API, with the credential of the tool', [
+  return command('api', 'Make any call of the API, with the credential of the tool', [
     "ch202 api GET '/users?size=1'",
     `ch202 api POST /auth/password-reset-request --data '{ "email": "ana@example.org" }'`,
   ])
@@ -27,7 +27,7 @@ export function apiCommand() {
     .option('-H, --header <line>', 'a header, `name: value`; may be given again', collect)
     .option('-i, --include', 'show the status and the headers of the answer on standard error')
     .option('--service <name>', `the service to ask: ${PLACES.join(', ')} (default: whose path it is)`)
-    .action(does(call))
+    .action(withTool(call))
 }
 
 async function call(tool: Tool, options: Options, method: string, path: string): Promise<void> {

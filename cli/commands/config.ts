@@ -4,24 +4,24 @@ import { connect, PLACES } from '../client/connection.ts'
 import { currentContext, LOCAL } from '../client/contexts.ts'
 import { unreachable } from '../client/issuer.ts'
 import { dataDirOf, type Environment, knownEnvironment, SECRETS, withSecretsToBe } from '../client/settings.ts'
-import { does, leaf, noun, type Tool } from '../command.ts'
+import { addCommand, group, type Tool, withTool } from '../command.ts'
 import { EXIT } from '../exit.ts'
 import type { Row } from '../terminal/output.ts'
 
 export function configCommand() {
-  const config = noun('config', 'Show and check the settings')
+  const config = group('config', 'Show and check the settings')
 
-  leaf(config, 'show', 'Show every setting, and whom the tool itself talks to', [
+  addCommand(config, 'show', 'Show every setting, and whom the tool itself talks to', [
     'ch202 config show',
     'ch202 config show --origin',
   ])
     .option('--origin', 'with where each value comes from')
-    .action(does(show))
+    .action(withTool(show))
 
-  leaf(config, 'validate', 'Check the settings as a start would', [
+  addCommand(config, 'validate', 'Check the settings as a start would', [
     'ch202 config validate',
     'ch202 config validate -o json',
-  ]).action(does(validate))
+  ]).action(withTool(validate))
 
   return config
 }

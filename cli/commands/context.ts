@@ -1,26 +1,26 @@
 import { ofEach, overriding } from '../client/connection.ts'
 import { currentContext, LOCAL, listContexts, readContext, removeContext, useContext } from '../client/contexts.ts'
 import type { Environment } from '../client/settings.ts'
-import { does, leaf, noun } from '../command.ts'
+import { addCommand, group, withTool } from '../command.ts'
 import { EXIT, Failure } from '../exit.ts'
 
 const COLUMNS = ['name', 'current', 'auth', 'email', 'session_until']
 
 export function contextCommand() {
-  const context = noun('context', 'Choose which instance the tool talks to')
+  const context = group('context', 'Choose which instance the tool talks to')
 
-  leaf(context, 'list', 'List the instances that were logged in to, and the local one', [
+  addCommand(context, 'list', 'List the instances that were logged in to, and the local one', [
     'ch202 context list',
     'ch202 context list -o ids',
-  ]).action(does(async ({ env, out }) => out.list(contexts(env), COLUMNS)))
+  ]).action(withTool(async ({ env, out }) => out.list(contexts(env), COLUMNS)))
 
-  leaf(context, 'use', 'Talk to another instance from now on', [
+  addCommand(context, 'use', 'Talk to another instance from now on', [
     `ch202 context use ${LOCAL}`,
     `ch202 context use ${LOCAL} -o json`,
   ])
     .argument('<name>', `a context, or ${LOCAL}`)
     .action(
-      does(async ({ env, out }, _: object, name: string) => {
+      withTool(async ({ env, out }, _: object, name: string) => {
         const wanted = name === LOCAL ? null : existing(env, name)
         const changed = wanted !== currentContext(env)
         if (changed) useContext(env, wanted)
@@ -28,13 +28,13 @@ export function contextCommand() {
       }),
     )
 
-  leaf(context, 'remove', 'Forget a context; its session goes on: logout ends it', [
+  addCommand(context, 'remove', 'Forget a context; its session goes on: logout ends it', [
     'ch202 context remove staging',
     'ch202 context remove staging -o json',
   ])
     .argument('<name>', 'a context')
     .action(
-      does(async ({ env, out }, _: object, name: string) => {
+      withTool(async ({ env, out }, _: object, name: string) => {
         const context = readContext(env, name)
         removeContext(env, name)
         if (!context) return out.record({ ok: true, context: name, changed: false })

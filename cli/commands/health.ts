@@ -1,6 +1,6 @@
 import { connect } from '../client/connection.ts'
 import { type Health, healthOfAll } from '../client/instance/health.ts'
-import { does, type Tool, verb } from '../command.ts'
+import { command, type Tool, withTool } from '../command.ts'
 import { EXIT } from '../exit.ts'
 import { duration } from '../terminal/times.ts'
 
@@ -8,12 +8,12 @@ const COLUMNS = ['service', 'status', 'version', 'uptime_s', 'latency_ms', 'addr
 const AGAIN = 250
 
 export function healthCommand() {
-  return verb('health', 'Ask every service how it does, its database too', [
+  return command('health', 'Ask every service how it does, its database too', [
     'ch202 health',
     'ch202 health --wait 60s -o json',
   ])
     .option('--wait <duration>', 'wait until all are well, but no longer than this, such as 60s', duration)
-    .action(does(health))
+    .action(withTool(health))
 }
 
 async function health(tool: Tool, { wait = 0 }: { wait?: number }): Promise<void> {

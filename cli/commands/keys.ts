@@ -1,33 +1,33 @@
 import type { Command } from 'commander'
 import { endOfId } from '../client/refs.ts'
-import { does, leaf, noun, type Tool } from '../command.ts'
+import { addCommand, group, type Tool, withTool } from '../command.ts'
 import { confirm } from '../terminal/terminal.ts'
 import { toTheSecond } from '../terminal/times.ts'
 
 const COLUMNS = ['kid', 'alg', 'created_at', 'status']
 
 export function keysCommand(): Command {
-  const keys = noun('keys', 'List, rotate and remove the keys that sign access tokens')
+  const keys = group('keys', 'List, rotate and remove the keys that sign access tokens')
 
-  leaf(
+  addCommand(
     keys,
     'list',
     'List the keys: the one that will sign, the one that signs, and those whose tokens are still good',
     ['ch202 keys list', 'ch202 keys list -o json --fields kid,status'],
   ).action(
-    does(async (tool) => {
+    withTool(async (tool) => {
       await tool.out.list((await keysOf(tool)).items, COLUMNS)
     }),
   )
 
-  leaf(keys, 'rotate', 'Publish a new key, which signs after SIGNING_KEY_LEAD; tokens of the old one stay good', [
+  addCommand(keys, 'rotate', 'Publish a new key, which signs after SIGNING_KEY_LEAD; tokens of the old one stay good', [
     'ch202 keys rotate --yes',
     'ch202 keys rotate --now --yes -o ids',
   ])
     .option('--now', 'sign at once, in an emergency: other verifiers may refuse new tokens for a while')
-    .action(does(rotate))
+    .action(withTool(rotate))
 
-  leaf(keys, 'remove', 'Remove a key in an emergency: its access tokens are refused at once', [
+  addCommand(keys, 'remove', 'Remove a key in an emergency: its access tokens are refused at once', [
     'ch202 keys remove 3f6a1b2c4d5e --confirm 3f6a1b2c4d5e',
     'ch202 keys remove 3f6a1b2c4d5e --yes -o json',
   ])
@@ -35,7 +35,7 @@ export function keysCommand(): Command {
     .option('--confirm <kid>', 'the id of the key, in place of --yes')
     // One in sixty-four begins with a dash, and is no option for that.
     .allowUnknownOption()
-    .action(does(remove))
+    .action(withTool(remove))
 
   return keys
 }

@@ -13,7 +13,7 @@ import {
 } from '../client/connection.ts'
 import { alone, type Context, readContext, useContext, writeContext } from '../client/contexts.ts'
 import { endSession, kept, type Tokens } from '../client/session.ts'
-import { does, type Tool, verb } from '../command.ts'
+import { command, type Tool, withTool } from '../command.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
 import { passwordKnown } from '../terminal/passwords.ts'
 import { canAsk } from '../terminal/terminal.ts'
@@ -26,7 +26,7 @@ interface Options {
 }
 
 export function loginCommand() {
-  return verb('login', 'Log in to an instance as an administrator, and talk to it from now on', [
+  return command('login', 'Log in to an instance as an administrator, and talk to it from now on', [
     'printf \'correct horse battery\' | ch202 login "$AUTH_URL" --email root@example.org --password-stdin',
     'printf \'correct horse battery\' | ch202 login "$AUTH_URL" --email root@example.org --password-stdin --name staging',
   ])
@@ -35,7 +35,7 @@ export function loginCommand() {
     .option('--password-stdin', 'read the password from standard input')
     .option('--name <context>', 'what to call it (default: its host)')
     .option('--insecure', 'send the password in the clear to another machine')
-    .action(does(login))
+    .action(withTool(login))
 }
 
 /** Opens a session of an administrator, keeps it as a context, and makes that the one in use. */

@@ -1,14 +1,14 @@
 import { alone, currentContext, readContext, removeContext } from '../client/contexts.ts'
 import { endSession } from '../client/session.ts'
-import { does, type Tool, verb } from '../command.ts'
+import { command, type Tool, withTool } from '../command.ts'
 
 export function logoutCommand() {
-  return verb('logout', 'End the session of a context, and forget the context', [
+  return command('logout', 'End the session of a context, and forget the context', [
     'ch202 logout',
     'ch202 logout staging',
   ])
     .argument('[context]', 'a context (default: the one in use)')
-    .action(does(logout))
+    .action(withTool(logout))
 }
 
 /** Forgets in any case: whoever logs out of a machine wants nothing left on it. */

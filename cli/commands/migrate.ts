@@ -1,11 +1,11 @@
 import { dataDirOf } from '../client/settings.ts'
-import { does, verb } from '../command.ts'
+import { command, withTool } from '../command.ts'
 
 export function migrateCommand() {
-  return verb('migrate', 'Bring every database up to date', ['ch202 migrate --plan', 'ch202 migrate'])
+  return command('migrate', 'Bring every database up to date', ['ch202 migrate --plan', 'ch202 migrate'])
     .option('--plan', 'say what would be done, and do nothing')
     .action(
-      does(async ({ env, out }, { plan = false }: { plan?: boolean }) => {
+      withTool(async ({ env, out }, { plan = false }: { plan?: boolean }) => {
         const [{ openDatabase, plannedMigrations }, { databases }] = await Promise.all([
           import('../../db/sqlite/engine.ts'),
           import('../../db/sqlite/databases.ts'),

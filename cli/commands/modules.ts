@@ -1,35 +1,38 @@
 import type { Command } from 'commander'
 import { segment } from '../client/api.ts'
 import { forEachRef, ONE_REF, REFS, userOf } from '../client/refs.ts'
-import { collectNames, does, leaf, noun, type Tool } from '../command.ts'
+import { addCommand, collectNames, group, type Tool, withTool } from '../command.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
-import { type Extent, list, listed } from '../terminal/lists.ts'
+import { type Extent, list, listCommand } from '../terminal/lists.ts'
 import { asFailure, type Row } from '../terminal/output.ts'
 import { quoted } from '../terminal/shell.ts'
 import { confirm } from '../terminal/terminal.ts'
-import { given } from '../without-undefined.ts'
+import { withoutUndefined } from '../without-undefined.ts'
 
 const COLUMNS = ['id', 'name', 'version', 'required_roles', 'requires']
 const COLUMNS_OF_USER = ['id', 'name', 'version', 'enabled', 'available', 'enabled_at']
 const ID = /^[a-z0-9][a-z0-9-]{0,62}$/
 
 export function modulesCommand(): Command {
-  const modules = noun('modules', 'Keep the library of modules, and turn them on and off for users')
+  const modules = group('modules', 'Keep the library of modules, and turn them on and off for users')
 
-  leaf(modules, 'list', 'List the modules', ['ch202 modules list', 'ch202 modules list --user ana@example.org -o json'])
+  addCommand(modules, 'list', 'List the modules', [
+    'ch202 modules list',
+    'ch202 modules list --user ana@example.org -o json',
+  ])
     .option('--user <ref>', `as they stand for this user: ${ONE_REF}`)
-    .action(does(listModules))
+    .action(withTool(listModules))
 
-  leaf(modules, 'get', 'Show a module', [
+  addCommand(modules, 'get', 'Show a module', [
     'ch202 modules get billing',
     'ch202 modules get billing --user ana --fields enabled -o json',
   ])
     .argument('<id>', 'the id of the module')
     .option('--user <ref>', `as it stands for this user: ${ONE_REF}`)
-    .action(does(getModule))
+    .action(withTool(getModule))
 
   withFields(
-    leaf(modules, 'create', 'Add a module to the library', [
+    addCommand(modules, 'create', 'Add a module to the library', [
       'ch202 modules create invoices --name Invoices --description "Writes and sends invoices" --requires billing',
       'ch202 modules create search --name Search --description "Finds things" --role USER --default-enabled',
     ])
@@ -38,10 +41,10 @@ export function modulesCommand(): Command {
       .requiredOption('--description <text>', 'what it does'),
   )
     .option('--default-enabled', 'on for everyone who has not turned it off')
-    .action(does(create))
+    .action(withTool(create))
 
   withFields(
-    leaf(modules, 'update', 'Change a module', [
+    addCommand(modules, 'update', 'Change a module', [
       'ch202 modules update billing --version 1.1.0',
       'ch202 modules update billing --no-role --no-requires',
     ])
@@ -53,39 +56,39 @@ export function modulesCommand(): Command {
     .option('--no-requires', 'it needs no other module')
     .option('--default-enabled', 'on for everyone who has not turned it off')
     .option('--no-default-enabled', 'off for everyone who has not turned it on')
-    .action(does(update))
+    .action(withTool(update))
 
-  leaf(modules, 'delete', 'Delete a module, and so turn it off for everyone', [
+  addCommand(modules, 'delete', 'Delete a module, and so turn it off for everyone', [
     'ch202 modules delete reports --confirm reports',
     'ch202 modules delete reports --yes -o json',
   ])
     .argument('<id>', 'the id of the module')
     .option('--confirm <id>', 'the id of the module, in place of --yes')
-    .action(does(deleteModule))
+    .action(withTool(deleteModule))
 
   for (const [name, to] of [
     ['enable', 'on'],
     ['disable', 'off'],
   ] as const)
-    leaf(modules, name, `Turn a module ${to} for a user`, [
+    addCommand(modules, name, `Turn a module ${to} for a user`, [
       `ch202 modules ${name} billing --user ana@example.org`,
       `ch202 users list --role GUEST --all -o ids | ch202 modules ${name} billing --user -`,
     ])
       .argument('<id>', 'the id of the module')
       .requiredOption('--user <ref>', REFS)
       .action(
-        does((tool, { user }: { user: string }, id: string) => {
+        withTool((tool, { user }: { user: string }, id: string) => {
           checkId(id)
           return forEachRef(tool, user, (ref) => turn(tool, name, id, ref))
         }),
       )
 
-  listed(
-    leaf(modules, 'users', 'List the users who have a module on', [
+  listCommand(
+    addCommand(modules, 'users', 'List the users who have a module on', [
       'ch202 modules users billing',
       'ch202 modules users billing --all -o ids',
     ]).argument('<id>', 'the id of the module'),
-  ).action(does(listUsers))
+  ).action(withTool(listUsers))
 
   return modules
 }
@@ -137,7 +140,7 @@ interface Fields {
 }
 
 function bodyOf({ defaultEnabled, description, name, requires, role, version }: Fields) {
-  return given({
+  return withoutUndefined({
     name,
     description,
     version,

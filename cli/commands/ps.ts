@@ -1,16 +1,16 @@
 import { ask, isOf } from '../client/instance/answer.ts'
 import { type RunningService, runningServices } from '../client/instance/running.ts'
 import { dataDirOf } from '../client/settings.ts'
-import { does, type Tool, verb } from '../command.ts'
+import { command, type Tool, withTool } from '../command.ts'
 import { usage } from '../exit.ts'
 
 const COLUMNS = ['service', 'state', 'pid', 'address', 'started_at', 'rss_mb', 'cpu_s']
 
 export function psCommand() {
-  return verb('ps', 'Show what runs on the data directory of this machine', [
+  return command('ps', 'Show what runs on the data directory of this machine', [
     'ch202 ps',
     'ch202 ps -o json --fields service,state,pid',
-  ]).action(does(ps))
+  ]).action(withTool(ps))
 }
 
 async function ps({ env, globals, out }: Tool): Promise<void> {

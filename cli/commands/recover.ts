@@ -4,11 +4,11 @@ import { direct } from '../../services/kit/outgoing.ts'
 import type { Config } from '../../services/kit/process/config.ts'
 import { noteOf } from '../client/instance/note.ts'
 import { dataDirOf, type Environment, knownEnvironment, valuesOf } from '../client/settings.ts'
-import { does, type Tool, verb } from '../command.ts'
+import { command, type Tool, withTool } from '../command.ts'
 import { EXIT, exitOf, Failure } from '../exit.ts'
 import { type PasswordOptions, passwordOf } from '../terminal/passwords.ts'
 import { canAsk, confirm } from '../terminal/terminal.ts'
-import { given } from '../without-undefined.ts'
+import { withoutUndefined } from '../without-undefined.ts'
 
 interface Options extends PasswordOptions {
   create?: boolean
@@ -18,7 +18,7 @@ interface Options extends PasswordOptions {
 const PATIENCE = 3000
 
 export function recoverCommand() {
-  return verb('recover', 'Let a locked-out administrator in again, on the machine itself', [
+  return command('recover', 'Let a locked-out administrator in again, on the machine itself', [
     'ch202 recover root@example.org --create --generate',
     "printf 'correct horse battery' | ch202 recover root@example.org --password-stdin",
   ])
@@ -26,7 +26,7 @@ export function recoverCommand() {
     .option('--password-stdin', 'read the password from standard input')
     .option('--generate', 'make a password and print it, once')
     .option('--create', 'make the user where there is none')
-    .action(does(recover))
+    .action(withTool(recover))
 }
 
 async function recover(tool: Tool, options: Options, email: string): Promise<void> {
@@ -73,7 +73,7 @@ async function settingsOf(env: Environment): Promise<Config> {
 }
 
 async function peersOf(env: Environment, config: Config) {
-  const { authOfUsers, usersOfAuth } = await import('../../services/peers.ts')
+  const { authClientForUsers: authOfUsers, usersClientForAuth: usersOfAuth } = await import('../../services/peers.ts')
   const [key = ''] = valuesOf(knownEnvironment(env), 'INTERNAL_API_KEY')
   const signal = AbortSignal.timeout(PATIENCE)
   const link = (place: 'auth' | 'users') => ({
@@ -94,6 +94,6 @@ async function asFailure(error: unknown, email: string): Promise<unknown> {
     })
   return new Failure(exitOf(error.status), [error.publicMessage].flat().join('; '), {
     code: error.code,
-    ...given({ errors: error.errors }),
+    ...withoutUndefined({ errors: error.errors }),
   })
 }

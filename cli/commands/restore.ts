@@ -2,7 +2,7 @@ import { basename, resolve } from 'node:path'
 import type { Check } from '../../db/sqlite/backup/checks.ts'
 import { runningServices } from '../client/instance/running.ts'
 import { dataDirOf } from '../client/settings.ts'
-import { does, type Tool, verb } from '../command.ts'
+import { command, type Tool, withTool } from '../command.ts'
 import { EXIT, Failure } from '../exit.ts'
 import { confirm } from '../terminal/terminal.ts'
 import { backupNamed, secretsOf, told } from './backup/backups.ts'
@@ -14,7 +14,7 @@ interface Options {
 }
 
 export function restoreCommand() {
-  return verb('restore', 'Put a backup in the place of the databases; every session ends', [
+  return command('restore', 'Put a backup in the place of the databases; every session ends', [
     'ch202 restore latest --to ./restored',
     'ch202 restore "$(ch202 backup create -o ids)" --to ./rehearsal -o json',
   ])
@@ -22,7 +22,7 @@ export function restoreCommand() {
     .option('--to <dir>', 'the data directory to restore into (default: CH202_DATA_DIR)')
     .option('--confirm <name>', 'the name of the backup, in place of --yes')
     .option('--new-secret', 'restore although CH202_SECRET is not that of the backup')
-    .action(does(restore))
+    .action(withTool(restore))
 }
 
 async function restore(tool: Tool, options: Options, name: string): Promise<void> {

@@ -1,7 +1,7 @@
 import { SERVICE_NAMES } from '../../services/kit/services.ts'
 import { refuseUnreachable } from '../client/issuer.ts'
 import { settingsToServe } from '../client/settings.ts'
-import { does, type Tool, verb } from '../command.ts'
+import { command, type Tool, withTool } from '../command.ts'
 import { EXIT, usage } from '../exit.ts'
 import { sayNextSteps } from '../runner/next-steps.ts'
 import { onRunnerGone } from '../runner/under-runner.ts'
@@ -9,9 +9,9 @@ import { onStop } from '../terminal/signals.ts'
 import { write } from '../terminal/terminal.ts'
 
 export function serveCommand() {
-  return verb('serve', 'Run all services, or those named, in this one process', ['ch202 serve', 'ch202 serve auth'])
+  return command('serve', 'Run all services, or those named, in this one process', ['ch202 serve', 'ch202 serve auth'])
     .argument('[services...]', 'only these (default: all)')
-    .action(does(serve))
+    .action(withTool(serve))
 }
 
 /** Runs the services in this process until it is told to stop. */

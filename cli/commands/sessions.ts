@@ -1,25 +1,25 @@
 import type { Command } from 'commander'
 import { endOfId, ONE_REF, UUID, userOf } from '../client/refs.ts'
-import { does, leaf, noun, type Tool } from '../command.ts'
+import { addCommand, group, type Tool, withTool } from '../command.ts'
 import { EXIT, type Failure, usage } from '../exit.ts'
-import { type Extent, flags, list, listed, pages, type Query } from '../terminal/lists.ts'
-import { asFailure, failureRead, type ListPage, type Row, tell } from '../terminal/output.ts'
+import { type Extent, flags, list, listCommand, pages, type Query } from '../terminal/lists.ts'
+import { asFailure, failureRead, type ListPage, printFailure, type Row } from '../terminal/output.ts'
 import { stopBetweenItems } from '../terminal/signals.ts'
 import { confirm, count, Progress, plain } from '../terminal/terminal.ts'
 
 const COLUMNS = ['id', 'user_id', 'created_at', 'last_used_at', 'expires_at', 'ip', 'user_agent']
 
 export function sessionsCommand(): Command {
-  const sessions = noun('sessions', 'See who is logged in, and end sessions')
+  const sessions = group('sessions', 'See who is logged in, and end sessions')
 
-  listed(
-    leaf(sessions, 'list', 'List live sessions, newest first', [
+  listCommand(
+    addCommand(sessions, 'list', 'List live sessions, newest first', [
       'ch202 sessions list --user ana@example.org',
       'ch202 sessions list --all --fields user_id,ip,last_used_at -o csv',
     ]).option('--user <ref>', `only those of this user: ${ONE_REF}`),
-  ).action(does(listSessions))
+  ).action(withTool(listSessions))
 
-  leaf(sessions, 'revoke', 'End sessions: their tokens are refused everywhere at once', [
+  addCommand(sessions, 'revoke', 'End sessions: their tokens are refused everywhere at once', [
     'ch202 sessions revoke --user ana@example.org',
     'ch202 sessions revoke --all --dry-run',
     'ch202 sessions list --user ana -o ids | ch202 sessions revoke -',
@@ -28,7 +28,7 @@ export function sessionsCommand(): Command {
     .option('--user <ref>', `every session of this user: ${ONE_REF}`)
     .option('--all', 'every session of everyone')
     .option('--dry-run', 'say which would end, and end none')
-    .action(does(revoke))
+    .action(withTool(revoke))
 
   return sessions
 }
@@ -125,7 +125,7 @@ async function tellAll(tool: Tool, record: Row, failures: readonly Failure[], pa
   const { changed, ...done } = record
   const errors = tool.out.json ? { errors: different.map(failureRead) } : {}
   if (partly) await tool.out.record({ ...done, failed: failures.length, ...errors, changed })
-  if (!tool.out.json) for (const failure of different) tell(failure, tool.globals.output)
+  if (!tool.out.json) for (const failure of different) printFailure(failure, tool.globals.output)
   process.exitCode = partly ? EXIT.partly : first.exit
 }
 

@@ -1,6 +1,6 @@
 import { type AddressOfAuth, refuseUnreachable } from '../client/issuer.ts'
 import { settingsToServe } from '../client/settings.ts'
-import { does, type Tool, verb } from '../command.ts'
+import { command, type Tool, withTool } from '../command.ts'
 import { EXIT, usage } from '../exit.ts'
 import { sayNextSteps } from '../runner/next-steps.ts'
 import { type Line, Runner } from '../runner/runner.ts'
@@ -9,12 +9,12 @@ import { note } from '../terminal/terminal.ts'
 import { ownArguments, procfileLines, runnable } from './package/procfile.ts'
 
 export function startCommand() {
-  return verb('start', 'Run every service of the Procfile, each in a process of its own', [
+  return command('start', 'Run every service of the Procfile, each in a process of its own', [
     'ch202 start',
     'ch202 start --only auth,users',
   ])
     .option('--only <names>', 'only these, separated by commas')
-    .action(does(start))
+    .action(withTool(start))
 }
 
 /** Runs the lines of the Procfile, those named or all, until SIGINT or SIGTERM. */

@@ -1,17 +1,17 @@
 import type { UserRead } from '../../services/kit/schema/user.ts'
 import type { Api } from '../client/api.ts'
 import { type Connection, type Credential, noCredential, PLACES, type Place } from '../client/connection.ts'
-import { does, type Tool, verb } from '../command.ts'
+import { command, type Tool, withTool } from '../command.ts'
 import { EXIT, Failure } from '../exit.ts'
-import { asFailure, failureRead, tell } from '../terminal/output.ts'
+import { asFailure, failureRead, printFailure } from '../terminal/output.ts'
 
 const PATIENCE = 5000
 
 export function statusCommand() {
-  return verb('status', 'Show which instance the tool talks to, as whom, and whether it is let in', [
+  return command('status', 'Show which instance the tool talks to, as whom, and whether it is let in', [
     'ch202 status',
     'ch202 status -o json',
-  ]).action(does(status))
+  ]).action(withTool(status))
 }
 
 interface Who {
@@ -48,7 +48,7 @@ async function status(tool: Tool): Promise<void> {
     ...(failure && tool.out.json ? { error: failureRead(failure) } : {}),
   })
   if (!failure) return
-  if (!tool.out.json) tell(failure, 'table')
+  if (!tool.out.json) printFailure(failure, 'table')
   process.exitCode = failure.exit
 }
 

@@ -2,12 +2,12 @@ import { type Command, InvalidArgumentError, Option } from 'commander'
 import { EVENT_TYPES, type EventType } from '../../services/kit/outbox/events.ts'
 import { segment } from '../client/api.ts'
 import { endOfId, UUID } from '../client/refs.ts'
-import { collectNames, does, leaf, noun, type Tool } from '../command.ts'
+import { addCommand, collectNames, group, type Tool, withTool } from '../command.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
-import { type Extent, flags, list, listed } from '../terminal/lists.ts'
+import { type Extent, flags, list, listCommand } from '../terminal/lists.ts'
 import { asFailure } from '../terminal/output.ts'
 import { confirm } from '../terminal/terminal.ts'
-import { given } from '../without-undefined.ts'
+import { withoutUndefined } from '../without-undefined.ts'
 
 /** What a terminal has room for: of both there is more in the other forms. */
 const COLUMNS = ['id', 'url', 'types', 'status']
@@ -16,19 +16,19 @@ const STATUSES = ['pending', 'delivered', 'dead'] as const
 const AMQP = 'amqp'
 
 export function webhooksCommand(): Command {
-  const webhooks = noun('webhooks', 'Tell other systems what happens, and see what reached them')
+  const webhooks = group('webhooks', 'Tell other systems what happens, and see what reached them')
 
-  leaf(webhooks, 'create', 'Add a webhook; the secret that signs what it gets is shown this once', [
+  addCommand(webhooks, 'create', 'Add a webhook; the secret that signs what it gets is shown this once', [
     'ch202 webhooks create https://shop.example.org/hooks/ch202',
     'ch202 webhooks create https://crm.example.org/in --types user.created,user.deleted --fields secret -o csv',
   ])
     .argument('<url>', 'where to send: https://, or http:// outside production and on this machine')
     .option('--types <types>', `only these events, separated by commas: ${EVENT_TYPES.join(', ')}`, collectTypes)
     .option('--description <text>', 'what it is for')
-    .action(does(create))
+    .action(withTool(create))
 
-  leaf(webhooks, 'list', 'List the webhooks', ['ch202 webhooks list', 'ch202 webhooks list -o json']).action(
-    does(async (tool) => {
+  addCommand(webhooks, 'list', 'List the webhooks', ['ch202 webhooks list', 'ch202 webhooks list -o json']).action(
+    withTool(async (tool) => {
       const api = await tool.api()
       const { items } = await api.auth((auth) => auth.admin.webhooks.get())
       await tool.out.list(
@@ -38,35 +38,35 @@ export function webhooksCommand(): Command {
     }),
   )
 
-  leaf(webhooks, 'delete', 'Delete a webhook, with what is on its way to it', [
+  addCommand(webhooks, 'delete', 'Delete a webhook, with what is on its way to it', [
     'ch202 webhooks delete 0193a8f4-7c1e-7b3a-9f00-3b1f0e9c2a11 --yes',
     'ch202 webhooks list -o ids | xargs -n 1 ch202 webhooks delete --yes',
   ])
     .argument('<webhook>', 'the id of the webhook')
     .option('--confirm <id>', 'the id of the webhook, in place of --yes')
-    .action(does(remove))
+    .action(withTool(remove))
 
   for (const [name, description] of [
     ['enable', 'Send to a webhook again from now on, as after its receiver said that it was gone'],
     ['disable', 'Send nothing more to a webhook; what was on its way to it is dead'],
   ] as const)
-    leaf(webhooks, name, description, [
+    addCommand(webhooks, name, description, [
       `ch202 webhooks list -o ids | head -n 1 | xargs ch202 webhooks ${name}`,
       `ch202 webhooks list -o ids | xargs -n 1 ch202 webhooks ${name} -o json`,
     ])
       .argument('<webhook>', 'the id of the webhook')
-      .action(does((tool, _: object, id: string) => turn(tool, id, name === 'enable' ? 'active' : 'disabled')))
+      .action(withTool((tool, _: object, id: string) => turn(tool, id, name === 'enable' ? 'active' : 'disabled')))
 
-  listed(
-    leaf(webhooks, 'deliveries', 'List what is and was on its way to webhooks and to the broker, newest first', [
+  listCommand(
+    addCommand(webhooks, 'deliveries', 'List what is and was on its way to webhooks and to the broker, newest first', [
       'ch202 webhooks deliveries --status dead',
       'ch202 webhooks deliveries --webhook amqp --limit 5 -o json',
     ])
       .option('--webhook <webhook>', `only to this one: the id of a webhook, or ${AMQP}`)
       .addOption(new Option('--status <status>', 'only those that are').choices(STATUSES)),
-  ).action(does(listDeliveries))
+  ).action(withTool(listDeliveries))
 
-  leaf(webhooks, 'replay', 'Send again what is dead or was delivered, or at once what waits for its next try', [
+  addCommand(webhooks, 'replay', 'Send again what is dead or was delivered, or at once what waits for its next try', [
     'ch202 webhooks replay --webhook amqp --yes',
     'ch202 webhooks replay --status delivered --since 2026-11-20T10:00:00Z --yes -o json',
     'ch202 webhooks replay --status pending --yes',
@@ -76,7 +76,7 @@ export function webhooksCommand(): Command {
     .option('--webhook <webhook>', `only to this one: the id of a webhook, or ${AMQP}`)
     .addOption(new Option('--status <status>', 'those that are').choices(STATUSES))
     .option('--since <time>', 'only those that were first sent then or later (RFC 3339)')
-    .action(does(replay))
+    .action(withTool(replay))
 
   return webhooks
 }
@@ -98,7 +98,9 @@ async function create(
   url: string,
 ): Promise<void> {
   const api = await tool.api()
-  const created = await api.auth((auth) => auth.admin.webhooks.post({ url, ...given({ types, description }) }))
+  const created = await api.auth((auth) =>
+    auth.admin.webhooks.post({ url, ...withoutUndefined({ types, description }) }),
+  )
   await tool.out.record({ ...shown(tool, created), changed: true })
   tool.out.say('The secret is shown this once: give it to the receiver now')
 }
@@ -163,7 +165,7 @@ interface Which {
 
 async function listDeliveries(tool: Tool, { status, webhook, ...extent }: Extent & Which): Promise<void> {
   const api = await tool.api()
-  const query = given({ webhook, status })
+  const query = withoutUndefined({ webhook, status })
   const words = ['webhooks', 'deliveries', ...flags({ webhook, status })]
   await list(tool, extent, words, COLUMNS_OF_DELIVERIES, (part) =>
     api.auth((auth) => auth.admin.webhooks.deliveries.get({ query: { ...query, ...part } })),
@@ -175,7 +177,7 @@ async function replay(
   { since, status, webhook }: { since?: string; status?: (typeof STATUSES)[number]; webhook?: string },
   delivery?: string,
 ): Promise<void> {
-  const which = given({ since, status, webhook })
+  const which = withoutUndefined({ since, status, webhook })
   if (delivery !== undefined && Object.keys(which).length > 0)
     throw usage('Say one delivery by its id, or which by --webhook, --status and --since')
   if (delivery === undefined)
@@ -186,7 +188,9 @@ async function replay(
       },
     )
   const api = await tool.api()
-  const { replayed } = await api.auth((auth) => auth.admin.webhooks.replay.post(given({ ...which, delivery })))
+  const { replayed } = await api.auth((auth) =>
+    auth.admin.webhooks.replay.post(withoutUndefined({ ...which, delivery })),
+  )
   await tool.out.record({ replayed, changed: replayed > 0 })
   if (replayed === 0)
     tool.out.say(

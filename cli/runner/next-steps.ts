@@ -44,14 +44,14 @@ function toolHere(): string {
 
 /** Read in the file: a request would stand in the log, between what a newcomer reads. */
 async function isAdminThere(dataDir: string): Promise<boolean> {
-  const [{ databases }, { Examined, hasAdmin }] = await Promise.all([
+  const [{ databases }, { InspectedDatabase, hasAdmin }] = await Promise.all([
     import('../../db/sqlite/databases.ts'),
     import('../../db/sqlite/inspect.ts'),
   ])
   const users = databases(dataDir).find(({ name, path }) => name === 'users' && existsSync(path))
   if (!users) return false
   try {
-    const examined = Examined.open(users)
+    const examined = InspectedDatabase.open(users)
     const hasOne = hasAdmin(examined)
     examined.close()
     return hasOne

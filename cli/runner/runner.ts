@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import type { Readable } from 'node:stream'
 import { dataDirOf } from '../client/settings.ts'
 import { compiled, inCheckout } from '../commands/package/executable.ts'
-import { colored, toldOfTerminal } from '../terminal/terminal.ts'
+import { colored, terminalEnvironment } from '../terminal/terminal.ts'
 import { UNDER_RUNNER } from './under-runner.ts'
 
 export interface Line {
@@ -98,7 +98,7 @@ export class Runner {
         cwd: HOME,
         // Relative paths in the settings mean the operator's directory.
         env: {
-          ...toldOfTerminal(process.env, this.color),
+          ...terminalEnvironment(process.env, this.color),
           CH202_DATA_DIR: resolve(dataDirOf(process.env)),
           [UNDER_RUNNER]: '1',
         },

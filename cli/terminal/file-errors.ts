@@ -16,7 +16,7 @@ export function reasonOf(error: unknown): string | undefined {
 }
 
 /** An error of the file system, or one that comes of it, as a sentence; undefined for any other. */
-export function fileErrorSaid(error: unknown): string | undefined {
+export function fileErrorMessage(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined
   const reason = reasonOf(error)
   if (reason === undefined) return causeSaid(error)

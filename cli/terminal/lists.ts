@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import type { Tool } from '../command.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
-import { given } from '../without-undefined.ts'
+import { withoutUndefined } from '../without-undefined.ts'
 import type { ListPage } from './output.ts'
 import { quoted } from './shell.ts'
 
@@ -17,7 +17,7 @@ const PAGE_MAX = 200
 const LIMIT = 50
 
 /** The options of every command that lists. */
-export function listed(command: Command): Command {
+export function listCommand(command: Command): Command {
   return command
     .option('--limit <n>', `at most so many (default: ${LIMIT})`, wholeNumber)
     .option('--cursor <cursor>', 'go on where an earlier list was cut')
@@ -31,7 +31,7 @@ function wholeNumber(text: string): number {
 
 /** Filters as they are typed, each an option of its name; a value that begins with a dash must not look like one. */
 export function flags(filters: object): string[] {
-  return Object.entries(given(filters)).flatMap(([name, value]) =>
+  return Object.entries(withoutUndefined(filters)).flatMap(([name, value]) =>
     String(value).startsWith('-') ? [`--${name}=${value}`] : [`--${name}`, String(value)],
   )
 }

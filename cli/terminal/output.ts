@@ -2,7 +2,7 @@ import { EXIT, Failure, usage } from '../exit.ts'
 import { cell, csvLines, jsonOf } from './cells.ts'
 import { GAP, wrapped } from './columns.ts'
 import { fieldLines } from './field-lines.ts'
-import { fileErrorSaid } from './file-errors.ts'
+import { fileErrorMessage } from './file-errors.ts'
 import { type Alike, Table } from './table.ts'
 import { colored, count, note, plain, width as terminalWidth, write } from './terminal.ts'
 
@@ -221,7 +221,7 @@ export function failureRead(failure: Failure) {
 }
 
 /** Tells a failure: to people on standard error, as JSON on standard output. Gives the exit status. */
-export function tell(error: unknown, output: Output): number {
+export function printFailure(error: unknown, output: Output): number {
   const failure = asFailure(error)
   const { code, errors = [], message, request_id, suggestion } = failureRead(failure)
   if (output === 'json' || output === 'jsonl') {
@@ -241,5 +241,5 @@ export function tell(error: unknown, output: Output): number {
 /** Settings, databases and ports: their errors were written for the operator. Anything else is a defect of ours. */
 export function asFailure(error: unknown): Failure {
   if (error instanceof Failure) return error
-  return new Failure(EXIT.failed, fileErrorSaid(error) ?? (error instanceof Error ? error.message : String(error)))
+  return new Failure(EXIT.failed, fileErrorMessage(error) ?? (error instanceof Error ? error.message : String(error)))
 }

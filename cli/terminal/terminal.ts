@@ -21,7 +21,7 @@ export function put(data: string | Uint8Array): Promise<void> {
  * go on for.
  * @param goOn where what is done matters more than who reads of it
  */
-export function minded({ goOn = false } = {}): void {
+export function handleBrokenPipe({ goOn = false } = {}): void {
   process.stdout.removeAllListeners('error')
   // There is nowhere left to say that nothing can be said; the exit status still tells.
   process.stderr.removeAllListeners('error').on('error', () => undefined)
@@ -67,7 +67,7 @@ export function colored(stream: NodeJS.WriteStream, wanted: boolean): boolean {
  * The environment, in which services find that a terminal shows what they print. One that was told so by the tool that
  * started it, whose terminal it is, goes by that.
  */
-export function toldOfTerminal<Env extends Record<string, string | undefined>>(env: Env, color: boolean): Env {
+export function terminalEnvironment<Env extends Record<string, string | undefined>>(env: Env, color: boolean): Env {
   if (process.stdout.isTTY !== true) return env
   return { ...env, [ON_TERMINAL]: colored(process.stdout, color) ? 'color' : 'plain' }
 }

@@ -7,7 +7,7 @@ import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
 import { EVERY_VERSION, type Revocation } from '../../services/kit/tokens/revocations.ts'
 import { hashStored, storedHash } from '../password-hash.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
-import { sliceOf, window } from '../sqlite/page-bounds.ts'
+import { pageBounds, sliceOf } from '../sqlite/page-bounds.ts'
 import { placeholders } from '../sqlite/placeholders.ts'
 import { prepared } from '../sqlite/prepared.ts'
 import { containsSearch, searchTextOfAccount } from './account-search.ts'
@@ -121,7 +121,7 @@ export function accountStore(
     async listAccounts(search: string | undefined, request: PageRequest): Promise<Slice<Account>> {
       const where = and(eq(accounts.cached, true), search === undefined ? undefined : containsSearch(search))
       const from = 'after' in request ? gt(accounts.userId, String(request.after[0])) : undefined
-      const { limit, offset } = window(request)
+      const { limit, offset } = pageBounds(request)
       const rows = db
         .select()
         .from(accounts)

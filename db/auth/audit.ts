@@ -4,7 +4,7 @@ import type { AuditFilter, AuthStore } from '../../services/auth/store.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
-import { sliceOf, window } from '../sqlite/page-bounds.ts'
+import { pageBounds, sliceOf } from '../sqlite/page-bounds.ts'
 import { chainWriter } from './audit-chain.ts'
 import { audit } from './schema.ts'
 
@@ -39,7 +39,7 @@ export function auditStore(sqlite: Sqlite, db: BunSQLiteDatabase) {
         filter.requestId === undefined ? undefined : eq(audit.requestId, filter.requestId),
       )
       const from = 'after' in request ? beyond(audit.seq, Number(request.after[0])) : undefined
-      const { limit, offset } = window(request)
+      const { limit, offset } = pageBounds(request)
       const rows = db
         .select(columns)
         .from(audit)

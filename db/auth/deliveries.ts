@@ -4,9 +4,9 @@ import type { Attempted, AuthStore, Delivery, DeliveryFilter, Tried } from '../.
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
-import { sliceOf, window } from '../sqlite/page-bounds.ts'
+import { pageBounds, sliceOf } from '../sqlite/page-bounds.ts'
 import { prepared } from '../sqlite/prepared.ts'
-import { inPieces, PIECE } from '../sqlite/write-in-batches.ts'
+import { PIECE, writeInBatches } from '../sqlite/write-in-batches.ts'
 import { type Audit, COUNT, countOf } from './audit.ts'
 import type { Events } from './events.ts'
 import { deliveries, events as happened } from './schema.ts'
@@ -93,15 +93,15 @@ export function deliveryStore(
       await sqlite.write(() => postpone.run(seq, nextAt, tried.status, tried.error, since))
     },
     giveUpDeliveries: (target: string, before: number, now: number) =>
-      inPieces(sqlite, () => giveUp.run(target, before, now).changes),
+      writeInBatches(sqlite, () => giveUp.run(target, before, now).changes),
     async settleDeliveries(now: number) {
-      await inPieces(sqlite, () => forgetOrphans.run().changes)
-      await inPieces(sqlite, () => giveUpDisabled.run(now).changes)
+      await writeInBatches(sqlite, () => forgetOrphans.run().changes)
+      await writeInBatches(sqlite, () => giveUpDisabled.run(now).changes)
     },
     async listDeliveries(filter: DeliveryFilter, request: PageRequest): Promise<Slice<Delivery>> {
       const where = matching(filter)
       const from = 'after' in request ? lt(deliveries.seq, Number(request.after[0])) : undefined
-      const { limit, offset } = window(request)
+      const { limit, offset } = pageBounds(request)
       const rows = selected().where(and(where, from)).orderBy(desc(deliveries.seq)).limit(limit).offset(offset).all()
       const count = () => countOf(db.select(COUNT).from(deliveries).where(where).get())
       const slice = sliceOf(rows, request, count, ({ delivery }) => [delivery.seq])
@@ -122,7 +122,7 @@ export function deliveryStore(
       })
       let after = 0
       let replayed = 0
-      await inPieces(sqlite, () => {
+      await writeInBatches(sqlite, () => {
         const some = db
           .select({ seq: deliveries.seq })
           .from(deliveries)
@@ -140,8 +140,8 @@ export function deliveryStore(
     },
     countDeliveries: async () => counts.get() ?? { pending: 0, dead: 0 },
     async forgetDeliveries(times: { delivered: number; dead: number }) {
-      await inPieces(sqlite, () => forget.run('delivered', times.delivered).changes)
-      await inPieces(sqlite, () => forget.run('dead', times.dead).changes)
+      await writeInBatches(sqlite, () => forget.run('delivered', times.delivered).changes)
+      await writeInBatches(sqlite, () => forget.run('dead', times.dead).changes)
     },
   } satisfies Partial<AuthStore>
 }

@@ -6,7 +6,7 @@ import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
 import type { Revocation } from '../../services/kit/tokens/revocations.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
-import { sliceOf, window } from '../sqlite/page-bounds.ts'
+import { pageBounds, sliceOf } from '../sqlite/page-bounds.ts'
 import { placeholders } from '../sqlite/placeholders.ts'
 import { prepared } from '../sqlite/prepared.ts'
 import { type Audit, COUNT, countOf } from './audit.ts'
@@ -165,7 +165,7 @@ export function sessionStore(
         userId === null ? undefined : eq(sessions.userId, userId),
       )
       const before = 'after' in request ? lt(sessions.id, String(request.after[0])) : undefined
-      const { limit, offset } = window(request)
+      const { limit, offset } = pageBounds(request)
       const rows = db
         .select()
         .from(sessions)

@@ -5,7 +5,7 @@ import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
 import { placeholders } from '../sqlite/placeholders.ts'
 import { prepared } from '../sqlite/prepared.ts'
-import { inPieces, PIECE } from '../sqlite/write-in-batches.ts'
+import { PIECE, writeInBatches } from '../sqlite/write-in-batches.ts'
 import { type Audit, COUNT, countOf } from './audit.ts'
 import type { Events } from './events.ts'
 import { webhooks } from './schema.ts'
@@ -66,7 +66,7 @@ export function webhookStore(
         audit.writeEvent(event)
         return true
       })
-      if (status === 'disabled') await inPieces(sqlite, () => giveUpSome(of, now))
+      if (status === 'disabled') await writeInBatches(sqlite, () => giveUpSome(of, now))
       return seq
     },
     async removeWebhook(of: string, now: number, event: AuditEvent) {
@@ -75,7 +75,7 @@ export function webhookStore(
         audit.writeEvent(event)
         return true
       })
-      if (seq !== null) await inPieces(sqlite, () => removeDeliveries.run(of).changes)
+      if (seq !== null) await writeInBatches(sqlite, () => removeDeliveries.run(of).changes)
       return seq
     },
     async resealWebhook(of: string, sealedSecret: Uint8Array) {

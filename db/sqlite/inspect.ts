@@ -7,7 +7,7 @@ import type { DatabaseFile } from './databases.ts'
 import { APPLICATION_IDS, checksumOf } from './engine.ts'
 
 /** Why a database can't be looked at without changing something. */
-export class NotNow extends Error {
+export class InspectionUnavailable extends Error {
   override name = 'NotNow'
 }
 
@@ -16,7 +16,7 @@ const LARGE = 256 * 1024 * 1024
 const BUSY_PATIENCE = 2000
 
 /** A database that is read, and of which nothing on the disk is changed: no file beside it is made, filled or owned. */
-export class Examined {
+export class InspectedDatabase {
   private constructor(
     readonly raw: Database,
     readonly file: DatabaseFile,
@@ -28,14 +28,16 @@ export class Examined {
    * index is read but not written; else not at all.
    * @throws NotNow; SQLite's error where it is none or can't be read
    */
-  static open(file: DatabaseFile): Examined {
+  static open(file: DatabaseFile): InspectedDatabase {
     const { path } = file
     const log = existsSync(`${path}-wal`) && statSync(`${path}-wal`).size > 0
     const index = existsSync(`${path}-shm`)
     if (log && !index)
-      throw new NotNow('A write-ahead log is left without its index: it is taken in when the service starts')
+      throw new InspectionUnavailable(
+        'A write-ahead log is left without its index: it is taken in when the service starts',
+      )
     const how = index ? 'mode=ro&readonly_shm=1' : 'mode=ro&immutable=1'
-    return new Examined(opened(`${pathToFileURL(path).href}?${how}`), file)
+    return new InspectedDatabase(opened(`${pathToFileURL(path).href}?${how}`), file)
   }
 
   close(): void {
@@ -123,7 +125,7 @@ export interface Waiting {
  * speaks of; and none is younger than one that was written after it.
  * @param before milliseconds since the epoch
  */
-export function waitingNotices({ file, raw }: Examined, before: number): Waiting[] {
+export function waitingNotices({ file, raw }: InspectedDatabase, before: number): Waiting[] {
   const recordTime = file.name === 'users' ? '(SELECT updated_at FROM users WHERE id = subject)' : 'NULL'
   return raw
     .query<Waiting, [number]>(`
@@ -137,17 +139,19 @@ export function waitingNotices({ file, raw }: Examined, before: number): Waiting
 }
 
 /** Whether an active user has the role ADMIN. */
-export function hasAdmin({ raw }: Examined): boolean {
+export function hasAdmin({ raw }: InspectedDatabase): boolean {
   return raw.query('SELECT 1 FROM users WHERE is_admin LIMIT 1').get() !== null
 }
 
 /** What tokens are issued under; undefined before the first start of auth. */
-export function issuerOf({ raw }: Examined): string | undefined {
+export function issuerOf({ raw }: InspectedDatabase): string | undefined {
   return raw.query<{ value: string }, []>("SELECT value FROM facts WHERE name = 'issuer'").get()?.value
 }
 
 /** The signing keys, the newest first, their private parts as they are kept. */
-export function keysOf({ raw }: Examined): { kid: string; status: string; created_at: number; sealed: Uint8Array }[] {
+export function keysOf({
+  raw,
+}: InspectedDatabase): { kid: string; status: string; created_at: number; sealed: Uint8Array }[] {
   return raw
     .query<{ kid: string; status: string; created_at: number; sealed: Uint8Array }, []>(
       'SELECT kid, status, created_at, sealed_private_key AS sealed FROM signing_keys ORDER BY created_at DESC',
@@ -156,12 +160,12 @@ export function keysOf({ raw }: Examined): { kid: string; status: string; create
 }
 
 /** The chain of the audit; null in a database from before there was one. */
-export function auditChain(examined: Examined): Chain | null {
+export function auditChain(examined: InspectedDatabase): Chain | null {
   return examined.schema().pending.includes(AUDIT_CHAIN) ? null : examineChain(examined.raw)
 }
 
 /** How many mails wait since before a time, in milliseconds since the epoch, and why their last attempts failed. */
-export function waitingMails(examined: Examined, before: number): { waiting: number; reasons: string[] } {
+export function waitingMails(examined: InspectedDatabase, before: number): { waiting: number; reasons: string[] } {
   const reason = examined.schema().pending.includes(MAILS) ? 'NULL' : 'last_error'
   const rows = examined.raw
     .query<{ waiting: number; reason: string | null }, [number]>(
@@ -178,7 +182,10 @@ export function waitingMails(examined: Examined, before: number): { waiting: num
  * Why the mail server fails mails, the newest first, of the reasons that are asked for: what auth noted since a mail last
  * went out, and what waiting mails failed for. Times are in milliseconds since the epoch, null where none was kept.
  */
-export function mailTroubles(examined: Examined, reasons: readonly string[]): { reason: string; at: number | null }[] {
+export function mailTroubles(
+  examined: InspectedDatabase,
+  reasons: readonly string[],
+): { reason: string; at: number | null }[] {
   if (examined.schema().pending.includes(MAILS)) return []
   const value = examined.raw
     .query<{ value: string }, []>("SELECT value FROM facts WHERE name = 'mail_trouble'")
@@ -195,7 +202,7 @@ export function mailTroubles(examined: Examined, reasons: readonly string[]): { 
 }
 
 /** Events that do not reach the outside: those under way since before a time, and those that were given up. */
-export function undelivered(examined: Examined, before: number): { late: number; dead: number } {
+export function undelivered(examined: InspectedDatabase, before: number): { late: number; dead: number } {
   const none = { late: 0, dead: 0 }
   if (examined.schema().pending.includes(EVENTS)) return none
   return (
@@ -227,7 +234,7 @@ interface Known {
  * Compares users with the password cache by id and version, both in the order of the ids. One whom the cache does not
  * hold is fetched at its login; one of whom a notice waits is about to be told.
  */
-export function* drifts(users: Examined, auth: Examined): Generator<Drift> {
+export function* drifts(users: InspectedDatabase, auth: InspectedDatabase): Generator<Drift> {
   const records = users.raw.query<Known, []>('SELECT id, version FROM users ORDER BY id').iterate()
   const accounts = auth.raw
     .query<Known, []>(

@@ -1,7 +1,7 @@
 import type { PageRequest, Position, Slice } from '../../services/kit/schema/page.ts'
 
 /** One row more than the page holds is read: whether there is a next page is known by it. */
-export function window(request: PageRequest): { limit: number; offset: number } {
+export function pageBounds(request: PageRequest): { limit: number; offset: number } {
   return { limit: request.size + 1, offset: 'page' in request ? (request.page - 1) * request.size : 0 }
 }
 

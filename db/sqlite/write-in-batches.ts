@@ -7,6 +7,6 @@ export const PIECE = 1000
  * Changes many rows in commits of their own, between which the service answers others.
  * @param piece changes at most `PIECE` of them, and gives how many there were: fewer than that are the last
  */
-export async function inPieces(sqlite: Sqlite, piece: () => number): Promise<void> {
+export async function writeInBatches(sqlite: Sqlite, piece: () => number): Promise<void> {
   while ((await sqlite.write(piece)) >= PIECE);
 }

@@ -3,7 +3,7 @@ import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
 import { foldForSearch } from '../../services/kit/schema/search-text.ts'
 import type { UserFilter } from '../../services/users/store.ts'
-import { sliceOf, window } from '../sqlite/page-bounds.ts'
+import { pageBounds, sliceOf } from '../sqlite/page-bounds.ts'
 import * as schema from './schema.ts'
 import { BY_INDEX, contains, INDEX, inIndex } from './search.ts'
 
@@ -95,7 +95,7 @@ export function userLists(db: BunSQLiteDatabase<typeof schema>) {
       const column = byEmail ? users.emailKey : placeIn(wanted)
       const after = 'after' in request ? request.after[0] : undefined
       const rest = after === undefined ? undefined : descending ? sql`${column} < ${after}` : sql`${column} > ${after}`
-      const { limit, offset } = window(request)
+      const { limit, offset } = pageBounds(request)
       const rows = select(COLUMNS, looked)
         .where(and(looked.where, rest))
         .orderBy((descending ? desc : asc)(column))

@@ -1,6 +1,6 @@
 import type { Clock } from '../kit/clock.ts'
 import type { Log } from '../kit/log.ts'
-import { type AuditEvent, by, type Doer } from '../kit/outbox/audit.ts'
+import { type AuditEvent, actorOf, type Doer } from '../kit/outbox/audit.ts'
 import type { Hasher } from '../kit/passwords/hasher.ts'
 import type { Config } from '../kit/process/config.ts'
 import type { Random } from '../kit/random.ts'
@@ -10,10 +10,10 @@ import type { KeyRotation } from './keys/rotation.ts'
 import type { Codes, Sealing } from './keys/sealing.ts'
 import type { LoginLimits } from './login/limits.ts'
 import type { UsersPeer } from './peers.ts'
-import type { GraceClock } from './sessions/grace.ts'
+import type { GraceHeartbeat } from './sessions/grace.ts'
 import type { RevocationFeed } from './sessions/revocation-feed.ts'
 import type { AuthStore } from './store.ts'
-import type { Outside } from './webhooks/dispatcher.ts'
+import type { EventDispatcher } from './webhooks/dispatcher.ts'
 
 /** What the functions of the auth service are given. */
 export interface AuthContext {
@@ -26,14 +26,14 @@ export interface AuthContext {
   rotation: KeyRotation
   feed: RevocationFeed
   tokens: LocalTokenCheck
-  outside: Outside
+  outside: EventDispatcher
   sealing: Sealing
   /** Make and recognise refresh tokens. */
   codes: Codes
   /** Make the tokens of links for a new password. */
   resetCodes: Codes
   limits: LoginLimits
-  graceClock: GraceClock
+  graceClock: GraceHeartbeat
   cacheUse: { hits: number; misses: number; lastSyncAt: number | null; pending: number }
   log: Log
   config: Config
@@ -48,5 +48,5 @@ export function eventBy(
   userId: string | null,
   detail: Record<string, unknown> = {},
 ): AuditEvent {
-  return { id: random.id(), at: clock.now(), type, userId, ...by(caller), detail }
+  return { id: random.id(), at: clock.now(), type, userId, ...actorOf(caller), detail }
 }

@@ -91,7 +91,7 @@ import {
   setWebhookStatus,
   webhookErrors,
 } from './webhooks/admin.ts'
-import { takeEvents } from './webhooks/ingest.ts'
+import { ingestEvents } from './webhooks/ingest.ts'
 
 type Guarded = ReturnType<typeof guard>
 
@@ -378,7 +378,7 @@ function internalRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded
     .post(
       '/auth/sync/events',
       async ({ body, set }) => {
-        await takeEvents(context, body.events)
+        await ingestEvents(context, body.events)
         set.status = 204
       },
       {

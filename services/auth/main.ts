@@ -5,7 +5,7 @@ import { guard } from '../kit/http/guard.ts'
 import { health } from '../kit/http/health.ts'
 import { openApiDocument } from '../kit/http/openapi/document.ts'
 import { swagger } from '../kit/http/openapi/swagger.ts'
-import { parts, type Runtime, type Service } from '../kit/http/runtime.ts'
+import { type Runtime, type Service, serviceRuntime } from '../kit/http/runtime.ts'
 import { LocalTokenCheck } from '../kit/tokens/check.ts'
 import { Revocations } from '../kit/tokens/revocations.ts'
 import { composeEmailChange } from './challenges/email-change.ts'
@@ -20,10 +20,10 @@ import { MAIL_OUTCOMES, MailQueue } from './mail/queue.ts'
 import { fileMailer, type Mailer, smtpMailer } from './mail/transport.ts'
 import type { UsersPeer } from './peers.ts'
 import { authV0 } from './routes/v0.ts'
-import { GraceClock } from './sessions/grace.ts'
+import { GraceHeartbeat } from './sessions/grace.ts'
 import { RevocationFeed } from './sessions/revocation-feed.ts'
 import { holdsSession } from './sessions/sessions.ts'
-import { Outside } from './webhooks/dispatcher.ts'
+import { EventDispatcher } from './webhooks/dispatcher.ts'
 
 const NAME = 'auth'
 const CATCH_UP = 2000
@@ -49,7 +49,7 @@ export async function authService(
   { users, mailer }: { users: UsersPeer; mailer?: Mailer },
 ): Promise<Service> {
   const { clock, config, hasher, random, version } = runtime
-  const { clientAddress, log, metrics } = parts(NAME, runtime)
+  const { clientAddress, log, metrics } = serviceRuntime(NAME, runtime)
   const store = openAuthStore(join(config.dataDir, 'auth.sqlite'), { amqp: config.amqpUrl !== undefined })
   const issuer = config.issuer ?? (await keptIssuer(store, config.addresses.auth))
   await store.setFact('issuer', issuer)
@@ -66,7 +66,7 @@ export async function authService(
   await feed.open()
   await store.resume(clock.now(), config.refreshReuseGrace)
 
-  const outside = new Outside({ store, clock, random, log, config, sealing, feed, version })
+  const outside = new EventDispatcher({ store, clock, random, log, config, sealing, feed, version })
   const rotation = new KeyRotation({ clock, config, feed, keyRing, log, random, store, tokens })
   const context: AuthContext = {
     store,
@@ -83,7 +83,7 @@ export async function authService(
     codes: new Codes(config.secrets, 'refresh tokens'),
     resetCodes: new Codes(config.secrets, 'password reset links'),
     limits: new LoginLimits(store, clock, config.hashQueue, config.rateLimit),
-    graceClock: new GraceClock(store, clock, log, config.refreshReuseGrace),
+    graceClock: new GraceHeartbeat(store, clock, log, config.refreshReuseGrace),
     cacheUse: { hits: 0, misses: 0, lastSyncAt: null, pending: 0 },
     log,
     config,

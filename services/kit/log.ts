@@ -37,7 +37,7 @@ export interface LogFields {
 }
 
 /** A failure whose text we wrote ourselves, of nothing that came from outside: it may stand in the log. */
-export class Fault extends Error {
+export class InternalError extends Error {
   override name = 'Fault'
 }
 
@@ -105,7 +105,7 @@ function toLine({ requestId, userId, err, ...fields }: LogFields): Record<string
 function describeError(error: unknown): Record<string, unknown> {
   if (!(error instanceof Error)) return { type: typeof error }
   const { code, syscall } = error as { code?: unknown; syscall?: unknown }
-  const ours = error instanceof Problem || error instanceof Fault
+  const ours = error instanceof Problem || error instanceof InternalError
   const told = ours || syscall !== undefined || String(code).startsWith('SQLITE_')
   return {
     type: error.name,

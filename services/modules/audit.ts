@@ -1,6 +1,6 @@
 import type { Caller } from '../kit/caller.ts'
 import type { Clock } from '../kit/clock.ts'
-import { auditNotice, by } from '../kit/outbox/audit.ts'
+import { actorOf, auditNotice } from '../kit/outbox/audit.ts'
 import type { NewNotice } from '../kit/outbox/outbox.ts'
 import type { Random } from '../kit/random.ts'
 
@@ -15,5 +15,5 @@ export function audited(
   caller: Caller,
   detail: { module: string } & Record<string, unknown>,
 ): NewNotice {
-  return auditNotice({ id: random.id(), at: clock.now(), type, userId, ...by(caller), detail })
+  return auditNotice({ id: random.id(), at: clock.now(), type, userId, ...actorOf(caller), detail })
 }

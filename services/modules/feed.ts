@@ -1,6 +1,6 @@
 import type { ModulePage } from '../kit/access/module-gate.ts'
 import type { Clock } from '../kit/clock.ts'
-import { Followers, type Poll, strangersUntil } from '../kit/feed/publisher.ts'
+import { FeedPublisher, type Poll, unknownLeasesUntil } from '../kit/feed/publisher.ts'
 import { Problem } from '../kit/problem.ts'
 import type { ModulesStore } from './store.ts'
 
@@ -12,14 +12,14 @@ const PAGE = 2000
  * they last changed, each as it is now.
  */
 export class ModuleFeed {
-  private readonly followed = new Map<string, Followers>()
+  private readonly followed = new Map<string, FeedPublisher>()
   /** Followers of the run before, of whichever module. */
   private readonly strangersUntil: number
   private closed = false
 
   constructor(private readonly options: { store: ModulesStore; clock: Clock }) {
     const { clock, store } = options
-    this.strangersUntil = strangersUntil(clock, store.servedBefore)
+    this.strangersUntil = unknownLeasesUntil(clock, store.servedBefore)
   }
 
   /** Answers a poll about a module, whether there is one or not. @throws Problem `modules_unavailable` in a stop */
@@ -77,11 +77,11 @@ export class ModuleFeed {
   }
 
   /** Those of a module, who can hear of all that was written so far. */
-  private async followersOf(id: string): Promise<Followers> {
+  private async followersOf(id: string): Promise<FeedPublisher> {
     const last = await this.options.store.lastChange(id)
     let followers = this.followed.get(id)
     if (!followers) {
-      followers = new Followers(this.options.clock, this.strangersUntil)
+      followers = new FeedPublisher(this.options.clock, this.strangersUntil)
       this.followed.set(id, followers)
     }
     followers.advance(last)

@@ -1,12 +1,12 @@
 import { join } from 'node:path'
 import { openModulesStore } from '../../db/modules/store.ts'
-import { FeedFollower, type FeedSource } from '../kit/feed/revocation-subscriber.ts'
+import { type FeedSource, RevocationSubscriber } from '../kit/feed/revocation-subscriber.ts'
 import { documentedPaths, service } from '../kit/http/app.ts'
 import { guard } from '../kit/http/guard.ts'
 import { health } from '../kit/http/health.ts'
 import { openApiDocument } from '../kit/http/openapi/document.ts'
 import { swagger } from '../kit/http/openapi/swagger.ts'
-import { parts, type Runtime, type Service } from '../kit/http/runtime.ts'
+import { type Runtime, type Service, serviceRuntime } from '../kit/http/runtime.ts'
 import { auditOf } from '../kit/outbox/audit.ts'
 import type { Event } from '../kit/outbox/events.ts'
 import { type Notice, Outbox } from '../kit/outbox/outbox.ts'
@@ -26,7 +26,7 @@ export function modulesService(
   { auth, feed, users }: { auth: AuthPeer; feed: FeedSource; users: UsersPeer },
 ): Service {
   const { clock, config, random, version } = runtime
-  const { clientAddress, log, metrics } = parts(NAME, runtime)
+  const { clientAddress, log, metrics } = serviceRuntime(NAME, runtime)
   const store = openModulesStore(join(config.dataDir, 'modules.sqlite'))
   const outbox = new Outbox({
     target: 'auth',
@@ -35,7 +35,7 @@ export function modulesService(
     log,
     send: tellAuth(auth),
   })
-  const follower = new FeedFollower({
+  const follower = new RevocationSubscriber({
     name: `${NAME}-${random.id()}`,
     source: feed,
     clock,

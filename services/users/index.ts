@@ -1,6 +1,6 @@
 import { Elysia, t } from 'elysia'
 import type { guard } from '../kit/http/guard.ts'
-import { allowPauses, lines, readLines } from '../kit/http/ndjson.ts'
+import { allowPauses, ndjsonResponse, readLines } from '../kit/http/ndjson.ts'
 import { linesOperation, operation } from '../kit/http/openapi/operation.ts'
 import { pageErrors } from '../kit/schema/page.ts'
 import { strict } from '../kit/schema/schema.ts'
@@ -108,7 +108,7 @@ export function usersRoutes(context: UsersContext, guarded: ReturnType<typeof gu
         // The framework answers a HEAD by the GET: it would walk through all users for no one.
         const isHead = request.method === 'HEAD'
         const users = isHead ? null : await exportUsers(context, query.with_hashes === 'true', caller)
-        return lines(users, context.log, caller.requestId)
+        return ndjsonResponse(users, context.log, caller.requestId)
       },
       {
         auth: ['operator'],
@@ -123,7 +123,7 @@ export function usersRoutes(context: UsersContext, guarded: ReturnType<typeof gu
         allowPauses(request, server)
         const users = await readLines(request, readUser)
         const results = importUsers(context, users, query.on_conflict ?? 'fail', caller)
-        return lines(results, context.log, caller.requestId)
+        return ndjsonResponse(results, context.log, caller.requestId)
       },
       {
         auth: ['operator'],

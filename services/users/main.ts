@@ -1,16 +1,16 @@
 import { join } from 'node:path'
 import { openUsersStore } from '../../db/users/store.ts'
-import { FeedFollower, type FeedSource } from '../kit/feed/revocation-subscriber.ts'
+import { type FeedSource, RevocationSubscriber } from '../kit/feed/revocation-subscriber.ts'
 import { documentedPaths, service } from '../kit/http/app.ts'
 import { guard } from '../kit/http/guard.ts'
 import { health } from '../kit/http/health.ts'
 import { openApiDocument } from '../kit/http/openapi/document.ts'
 import { swagger } from '../kit/http/openapi/swagger.ts'
-import { parts, type Runtime, type Service } from '../kit/http/runtime.ts'
+import { type Runtime, type Service, serviceRuntime } from '../kit/http/runtime.ts'
 import type { EventType } from '../kit/outbox/events.ts'
 import { Outbox } from '../kit/outbox/outbox.ts'
 import { STREAMS, usersRoutes } from './index.ts'
-import { Announcements, tellAuth, tellAuthTogether, tellDeleted } from './outbox.ts'
+import { Outboxes, sendBatchToAuth, sendDeletion, sendToAuth } from './outbox.ts'
 import type { AuthPeer, DeletionListener } from './peers.ts'
 import { SearchMerging } from './search-merging.ts'
 import type { UsersContext } from './users.ts'
@@ -28,14 +28,14 @@ export function usersService(
   { auth, feed, listeners }: { auth: AuthPeer; feed: FeedSource; listeners: readonly DeletionListener[] },
 ): Service {
   const { clock, config, hasher, random, version } = runtime
-  const { clientAddress, log, metrics } = parts(NAME, runtime)
+  const { clientAddress, log, metrics } = serviceRuntime(NAME, runtime)
   const store = openUsersStore(join(config.dataDir, 'users.sqlite'))
   const outbox = { store, clock, log }
-  const announcements = new Announcements(
-    new Outbox({ ...outbox, target: 'auth', send: tellAuth(store, auth), together: tellAuthTogether(store, auth) }),
-    listeners.map((listener) => new Outbox({ ...outbox, target: listener.name, send: tellDeleted(listener) })),
+  const announcements = new Outboxes(
+    new Outbox({ ...outbox, target: 'auth', send: sendToAuth(store, auth), together: sendBatchToAuth(store, auth) }),
+    listeners.map((listener) => new Outbox({ ...outbox, target: listener.name, send: sendDeletion(listener) })),
   )
-  const follower = new FeedFollower({
+  const follower = new RevocationSubscriber({
     name: `${NAME}-${random.id()}`,
     source: feed,
     clock,

@@ -8,7 +8,7 @@ import { userRead } from './outbox.ts'
 import type { User } from './store.ts'
 
 /** What is needed to tell the outside of a change. */
-export interface Telling {
+export interface EventContext {
   clock: Clock
   random: Random
   /** Whether someone outside listens to events of this type. */
@@ -24,14 +24,14 @@ const PASSWORD_BY: Record<string, EventData['password.changed']['by']> = {
 }
 
 /** The notices by which the outside hears of a new user. */
-export function toldOfNew(telling: Telling, user: User): NewNotice[] {
+export function userCreatedNotices(telling: EventContext, user: User): NewNotice[] {
   if (!telling.wants('user.created')) return []
   return [eventNotice(eventOf(telling, 'user.created', user.id, { user: userRead(user) }))]
 }
 
 /** The notices by which the outside hears of a change: none where it shows in nothing that the outside sees. */
-export function toldOfChange(
-  telling: Telling,
+export function userChangedNotices(
+  telling: EventContext,
   { from, to }: { from: User; to: User },
   rows: readonly [type: string, ...unknown[]][],
 ): NewNotice[] {
@@ -47,7 +47,7 @@ export function toldOfChange(
   return notices
 }
 
-export function toldOfEnd(telling: Telling, userId: string): NewNotice[] {
+export function userDeletedNotices(telling: EventContext, userId: string): NewNotice[] {
   return telling.wants('user.deleted') ? [eventNotice(eventOf(telling, 'user.deleted', userId, {}))] : []
 }
 

@@ -1,7 +1,7 @@
 import { timestamp } from '../kit/clock.ts'
 import { type AuditEvent, auditNotice, auditOf } from '../kit/outbox/audit.ts'
 import type { Event } from '../kit/outbox/events.ts'
-import type { NewNotice, Notice, Outbox, Together } from '../kit/outbox/outbox.ts'
+import type { BatchSender, NewNotice, Notice, Outbox } from '../kit/outbox/outbox.ts'
 import type { PasswordRecord, UserRead } from '../kit/schema/user.ts'
 import { HEAR_OF_DELETED } from '../kit/services.ts'
 import type { AuthPeer, DeletionListener, EmailChange, SyncedUser } from './peers.ts'
@@ -11,24 +11,24 @@ import type { User, UsersStore } from './store.ts'
 const PATIENCE = 1000
 
 /** The notices of a change to a user: auth reads the record as it stands when it is told. */
-export function changed(userId: string): NewNotice {
+export function changeNotice(userId: string): NewNotice {
   return { target: 'auth', kind: 'changed', subject: userId, payload: {} }
 }
 
-export function deleted(userId: string): NewNotice[] {
+export function deletionNotices(userId: string): NewNotice[] {
   const notice = { kind: 'deleted', subject: userId, payload: {} }
   return ['auth', ...HEAR_OF_DELETED].map((target) => ({ target, ...notice }))
 }
 
-export function emailChanged(change: EmailChange): NewNotice {
+export function emailChangeNotice(change: EmailChange): NewNotice {
   return { target: 'auth', kind: 'email_changed', subject: change.userId, payload: { ...change } }
 }
 
-export function audited(event: AuditEvent): NewNotice {
+export function auditedNotice(event: AuditEvent): NewNotice {
   return auditNotice(event)
 }
 
-export function tellAuth(store: UsersStore, auth: AuthPeer) {
+export function sendToAuth(store: UsersStore, auth: AuthPeer) {
   return async (notice: Notice): Promise<void> => {
     if (notice.kind === 'audit') return auth.recordAudit(auditOf(notice))
     if (notice.kind === 'event') return auth.recordEvents([notice.payload as unknown as Event])
@@ -42,7 +42,7 @@ export function tellAuth(store: UsersStore, auth: AuthPeer) {
 }
 
 /** Changes of many users, as an import makes them, and what the outside hears of them, in a few calls. */
-export function tellAuthTogether(store: UsersStore, auth: AuthPeer): Together {
+export function sendBatchToAuth(store: UsersStore, auth: AuthPeer): BatchSender {
   return {
     takes: ({ kind }) => kind === 'changed' || kind === 'event',
     async send(notices) {
@@ -67,12 +67,12 @@ function syncedUser(user: User): SyncedUser {
   }
 }
 
-export function tellDeleted(listener: DeletionListener) {
+export function sendDeletion(listener: DeletionListener) {
   return (notice: Notice): Promise<void> => listener.userDeleted(notice.subject)
 }
 
 /** The outboxes of the users service: one for each that it tells something. */
-export class Announcements {
+export class Outboxes {
   constructor(
     private readonly auth: Outbox,
     private readonly others: readonly Outbox[],

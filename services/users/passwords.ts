@@ -7,7 +7,7 @@ import { invalid, invalidField, Problem } from '../kit/problem.ts'
 import { isEmail } from '../kit/schema/email.ts'
 import type { PasswordRecord, UserRead } from '../kit/schema/user.ts'
 import type { InternalPassword } from './model.ts'
-import { audited, changed, passwordRecord, userRead } from './outbox.ts'
+import { auditedNotice, changeNotice, passwordRecord, userRead } from './outbox.ts'
 import { internalPasswordErrors } from './policy.ts'
 import type { User } from './store.ts'
 import { type Change, event, replace, type UsersContext, visibleUser } from './users.ts'
@@ -34,7 +34,7 @@ export async function changePassword(
   // Without a password there is no current one: the first is set by a link, which shows whose the account is.
   if (user.passwordHash === null) await hasher.pretend(current)
   if (user.passwordHash === null || !(await hasher.verify(current, user.passwordHash))) {
-    await store.addNotice(audited(event(context, 'password.change_failed', user.id, caller, {})))
+    await store.addNotice(auditedNotice(event(context, 'password.change_failed', user.id, caller, {})))
     announcements.send()
     throw new Problem('invalid_credentials')
   }
@@ -113,7 +113,7 @@ export async function passwordRecords({ store }: UsersContext, after: string | u
 /** Tells auth the password again. @throws Problem `user_not_found` */
 export async function announcePassword(context: UsersContext, id: string, caller: Caller): Promise<void> {
   const user = await visibleUser(context, id, caller)
-  await context.store.addNotice(changed(user.id))
+  await context.store.addNotice(changeNotice(user.id))
   context.announcements.send()
 }
 

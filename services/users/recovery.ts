@@ -7,8 +7,8 @@ import { invalid, Problem } from '../kit/problem.ts'
 import type { Random } from '../kit/random.ts'
 import { emailComplaint, withoutBlanks } from '../kit/schema/email.ts'
 import type { UserRead } from '../kit/schema/user.ts'
-import { type Telling, toldOfChange, toldOfNew } from './notices.ts'
-import { audited, changed, tellAuth, userRead } from './outbox.ts'
+import { type EventContext, userChangedNotices, userCreatedNotices } from './notices.ts'
+import { auditedNotice, changeNotice, sendToAuth, userRead } from './outbox.ts'
 import { passwordChange } from './passwords.ts'
 import type { AuthPeer } from './peers.ts'
 import type { User, UsersStore } from './store.ts'
@@ -57,9 +57,9 @@ export async function recoverAdmin(
   for (let current: User | null = known; current; current = await store.userById(known.id)) {
     const { events, fields } = recovery(current, passwordHash)
     const next: User = { ...current, ...fields, version: current.version + 1, updatedAt: context.clock.now() }
-    const rows = events.map(([type, detail]) => audited(event(context, type, next.id, caller, detail)))
-    const told = toldOfChange(telling(context), { from: current, to: next }, events)
-    const outcome = await store.replaceUser(next, [changed(next.id), ...told, ...rows])
+    const rows = events.map(([type, detail]) => auditedNotice(event(context, type, next.id, caller, detail)))
+    const told = userChangedNotices(telling(context), { from: current, to: next }, events)
+    const outcome = await store.replaceUser(next, [changeNotice(next.id), ...told, ...rows])
     if (outcome === 'replaced') return { user: userRead(next), created: false }
     // `changed_since`: by a service that runs meanwhile.
     if (outcome !== 'changed_since') throw new Problem(outcome)
@@ -68,7 +68,7 @@ export async function recoverAdmin(
 }
 
 /** Who listens is not known here: auth drops what no one does. */
-function telling({ clock, random }: Recovery): Telling {
+function telling({ clock, random }: Recovery): EventContext {
   return { clock, random, wants: () => true }
 }
 
@@ -85,8 +85,8 @@ async function add(context: Recovery, email: string, passwordHash: string, calle
   const roles = ['USER', ADMIN]
   const user = newUser({ email, roles }, { id: random.id(), passwordHash, createdAt: now, updatedAt: now })
   const created = event(context, 'user.recovered', user.id, caller, { created: true, roles })
-  const told = toldOfNew(telling(context), user)
-  const outcome = await store.addUser(user, [changed(user.id), ...told, audited(created)])
+  const told = userCreatedNotices(telling(context), user)
+  const outcome = await store.addUser(user, [changeNotice(user.id), ...told, auditedNotice(created)])
   if (outcome !== 'added') throw new Problem(outcome)
   return user
 }
@@ -103,7 +103,7 @@ export async function tellAtOnce(
   userId: string,
 ): Promise<boolean> {
   try {
-    await tellAuth(store, auth)({ ...changed(userId), seq: 0 })
+    await sendToAuth(store, auth)({ ...changeNotice(userId), seq: 0 })
   } catch (error) {
     if (error instanceof Problem) return false
     throw error

@@ -2,7 +2,7 @@ import type { Caller } from '../kit/caller.ts'
 import { HOUR } from '../kit/clock.ts'
 import { type LimitRule, limit } from '../kit/limits.ts'
 import type { Log } from '../kit/log.ts'
-import { type AuditEvent, by } from '../kit/outbox/audit.ts'
+import { type AuditEvent, actorOf } from '../kit/outbox/audit.ts'
 import { type Hasher, isUnusableHash } from '../kit/passwords/hasher.ts'
 import { bothTaken, invalid, Problem } from '../kit/problem.ts'
 import type { Config } from '../kit/process/config.ts'
@@ -11,16 +11,16 @@ import { emailKey, isEmail, withoutBlanks } from '../kit/schema/email.ts'
 import { type PageQuery, pageAnswer, pageRequest } from '../kit/schema/page.ts'
 import type { UserCreate, UserRead } from '../kit/schema/user.ts'
 import type { UserPatch, UserReplace } from './model.ts'
-import { type Telling, toldOfChange, toldOfEnd, toldOfNew } from './notices.ts'
-import { type Announcements, audited, changed, deleted, emailChanged, userRead } from './outbox.ts'
+import { type EventContext, userChangedNotices, userCreatedNotices, userDeletedNotices } from './notices.ts'
+import { auditedNotice, changeNotice, deletionNotices, emailChangeNotice, type Outboxes, userRead } from './outbox.ts'
 import type { EmailChange } from './peers.ts'
 import { passwordErrors, refuseCreation, refuseOperatorFields } from './policy.ts'
 import type { User, UserFilter, UsersStore } from './store.ts'
 
-export interface UsersContext extends Telling {
+export interface UsersContext extends EventContext {
   store: UsersStore
   hasher: Hasher
-  announcements: Announcements
+  announcements: Outboxes
   log: Log
   config: Pick<Config, 'passwordMinLength' | 'registrationOpen' | 'rateLimit'>
 }
@@ -51,7 +51,11 @@ export async function createUser(context: UsersContext, input: UserCreate, calle
   const now = clock.now()
   const user = newUser(input, { id: random.id(), passwordHash, createdAt: now, updatedAt: now })
   const created = event(context, 'user.created', user.id, caller, { roles: user.roles })
-  const outcome = await store.addUser(user, [changed(user.id), ...toldOfNew(context, user), audited(created)])
+  const outcome = await store.addUser(user, [
+    changeNotice(user.id),
+    ...userCreatedNotices(context, user),
+    auditedNotice(created),
+  ])
   if (outcome !== 'added')
     throw (await takenBy(store, { id: null, email: user.email, username })) ?? new Problem(outcome)
   // Auth, which registers through here, finds the user in its cache when it gets the answer.
@@ -253,10 +257,10 @@ export async function replace(
     const { fields, events } = changeOf(current)
     if (Object.keys(fields).length === 0) return current
     const next: User = { ...current, ...fields, version: current.version + 1, updatedAt: clock.now() }
-    const notices = [changed(user.id), ...toldOfChange(context, { from: current, to: next }, events)]
+    const notices = [changeNotice(user.id), ...userChangedNotices(context, { from: current, to: next }, events)]
     if (emailKey(next.email) !== emailKey(current.email))
-      notices.push(emailChanged(leftBehind(context, current, caller)))
-    for (const [type, detail] of events) notices.push(audited(event(context, type, user.id, caller, detail)))
+      notices.push(emailChangeNotice(leftBehind(context, current, caller)))
+    for (const [type, detail] of events) notices.push(auditedNotice(event(context, type, user.id, caller, detail)))
     const outcome = await store.replaceUser(next, notices)
     if (outcome === 'replaced') {
       await announcements.heard(user.id)
@@ -278,9 +282,9 @@ export async function deleteUser(context: UsersContext, id: string, caller: Call
   const user = await visibleUser(context, id, caller)
   const gone = event(context, 'user.deleted', user.id, caller, {})
   const outcome = await context.store.removeUser(user.id, [
-    ...deleted(user.id),
-    ...toldOfEnd(context, user.id),
-    audited(gone),
+    ...deletionNotices(user.id),
+    ...userDeletedNotices(context, user.id),
+    auditedNotice(gone),
   ])
   if (outcome === 'last_admin') throw new Problem('last_admin')
   if (outcome === 'not_found') throw new Problem('user_not_found')
@@ -295,5 +299,5 @@ export function event(
   caller: Caller,
   detail: Record<string, unknown>,
 ): AuditEvent {
-  return { id: random.id(), at: clock.now(), type, userId, ...by(caller), detail }
+  return { id: random.id(), at: clock.now(), type, userId, ...actorOf(caller), detail }
 }

@@ -6,7 +6,7 @@ import { ROOT } from '../support/processes.ts'
 import { logIn, PASSWORD } from '../support/system.ts'
 
 const here = importing('import-django')
-const FIXTURES = join(ROOT, 'tests', 'imports')
+const FIXTURES = join(ROOT, 'tests', 'fixtures')
 /** By Django: `dumpdata auth`, `dumpdata auth.user`, `dumpdata auth.user --natural-foreign --format jsonl`. */
 const DUMPS = ['django-auth.json', 'django-users.json', 'django-users.jsonl']
 const HASHES = ['ana', 'bo', 'cy', 'di', 'eve', 'fay']

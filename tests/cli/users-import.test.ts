@@ -19,7 +19,7 @@ import { as, call, eventually, logIn, PASSWORD, type System, startSystem } from 
 
 setDefaultTimeout(20_000)
 
-const FIXTURES = join(ROOT, 'tests', 'imports')
+const FIXTURES = join(ROOT, 'tests', 'fixtures')
 const HASH = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })
 const folder = temporary('import')
 let system: System

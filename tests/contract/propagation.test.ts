@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { openUsersStore } from '../../db/users/store.ts'
 import type { NewNotice } from '../../services/kit/outbox/outbox.ts'
-import { changed, deleted } from '../../services/users/outbox.ts'
+import { changeNotice, deletionNotices } from '../../services/users/outbox.ts'
 import type { User } from '../../services/users/store.ts'
 import { running } from '../support/running.ts'
 import { expectProblem } from '../support/shapes.ts'
@@ -263,8 +263,8 @@ describe.each(WAYS)('what users tells auth, %s', (way) => {
       const [ana, ben] = [await registerUser(here.system), await registerUser(here.system)]
       const email = newEmail()
       await here.system.kill('users')
-      await change(ana.id, (user) => [{ ...user, version: user.version + 1, email }, [changed(user.id)]])
-      await withStore((store) => store.removeUser(ben.id, deleted(ben.id)))
+      await change(ana.id, (user) => [{ ...user, version: user.version + 1, email }, [changeNotice(user.id)]])
+      await withStore((store) => store.removeUser(ben.id, deletionNotices(ben.id)))
       await here.system.start('users')
       await within([200, 'invalid_credentials', 'invalid_credentials'], async () => [
         await login(email),

@@ -2,7 +2,7 @@ import { Elysia, t } from 'elysia'
 import { ModuleGates } from '../../services/kit/access/module-gate.ts'
 import { ClientAddress } from '../../services/kit/client-address.ts'
 import { systemClock } from '../../services/kit/clock.ts'
-import { FeedFollower } from '../../services/kit/feed/revocation-subscriber.ts'
+import { RevocationSubscriber } from '../../services/kit/feed/revocation-subscriber.ts'
 import { service } from '../../services/kit/http/app.ts'
 import { guard } from '../../services/kit/http/guard.ts'
 import { silentLog } from '../../services/kit/log.ts'
@@ -55,7 +55,7 @@ export async function startGated(
   })
   const kit = { clock: systemClock, log: silentLog }
   const name = `gated-${systemRandom.id()}`
-  const tokens = new FeedFollower({ ...kit, name, source: feedSource(link('auth')), maxLag: 30_000 })
+  const tokens = new RevocationSubscriber({ ...kit, name, source: feedSource(link('auth')), maxLag: 30_000 })
   const gates = new ModuleGates({ ...kit, name, source: moduleFeedSource(link('modules')) })
   const guarded = guard({
     tokens,

@@ -1,12 +1,12 @@
 import type { Command } from 'commander'
 import { ONE_REF, userOf } from '../../client/refs.ts'
-import { does, leaf, noun, type Tool } from '../../command.ts'
+import { addCommand, group, type Tool, withTool } from '../../command.ts'
 import { EXIT } from '../../exit.ts'
-import { type Extent, flags, list, listed } from '../../terminal/lists.ts'
+import { type Extent, flags, list, listCommand } from '../../terminal/lists.ts'
 import type { Row } from '../../terminal/output.ts'
 import { plain, prose, write } from '../../terminal/terminal.ts'
 import { SINCE, since } from '../../terminal/times.ts'
-import { given } from '../../without-undefined.ts'
+import { withoutUndefined } from '../../without-undefined.ts'
 import { explain } from './explain.ts'
 import { tail } from './tail.ts'
 
@@ -15,31 +15,31 @@ const COLUMNS = ['at', 'type', 'ip', 'user_id', 'detail']
 const WIDTHS: Record<string, number> = { type: 20, ip: 15 }
 
 export function auditCommand(): Command {
-  const audit = noun('audit', 'See what was done, by whom and from where, and why a login failed')
+  const audit = group('audit', 'See what was done, by whom and from where, and why a login failed')
 
-  listed(
+  listCommand(
     filtered(
-      leaf(audit, 'list', 'List what was done, newest first', [
+      addCommand(audit, 'list', 'List what was done, newest first', [
         'ch202 audit list --user ana@example.org --since 2d',
         'ch202 audit list --type login.failed --all -o jsonl',
       ]),
     ).option('--since <time>', SINCE, since),
-  ).action(does(listAudit))
+  ).action(withTool(listAudit))
 
   filtered(
-    leaf(audit, 'tail', 'Show the last rows, and then each as it comes, until Ctrl-C', [
+    addCommand(audit, 'tail', 'Show the last rows, and then each as it comes, until Ctrl-C', [
       'ch202 audit tail',
       'ch202 audit tail --type login.paused -o jsonl',
     ]),
-  ).action(does(follow))
+  ).action(withTool(follow))
 
-  leaf(audit, 'explain', 'Say why a login failed, and the command that mends it', [
+  addCommand(audit, 'explain', 'Say why a login failed, and the command that mends it', [
     'ch202 audit explain ana@example.org',
     'ch202 audit explain ana -o json',
   ])
     .argument('<subject>', 'an email, a username, the id of a user, or that of a request (x-request-id)')
     .action(
-      does(async (tool, _: object, subject: string) => {
+      withTool(async (tool, _: object, subject: string) => {
         await show(tool, { subject, ...(await explain(tool, subject)) })
       }),
     )
@@ -65,7 +65,7 @@ async function filterOf(tool: Tool, { user, ...filters }: Filters) {
 
 async function listAudit(tool: Tool, { limit, cursor, all, ...filters }: Extent & Filters): Promise<void> {
   const [api, filter] = [await tool.api(), await filterOf(tool, filters)]
-  const extent = given({ limit, cursor, all })
+  const extent = withoutUndefined({ limit, cursor, all })
   await list(tool, extent, ['audit', 'list', ...flags(filters)], COLUMNS, (part) =>
     api.auth((auth) => auth.admin.audit.get({ query: { ...filter, ...part } })),
   )

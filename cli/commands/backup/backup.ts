@@ -3,36 +3,36 @@ import type { Check } from '../../../db/sqlite/backup/checks.ts'
 import { createBackup } from '../../../db/sqlite/backup/create.ts'
 import { listBackups } from '../../../db/sqlite/backup/manifest.ts'
 import { dataDirOf } from '../../client/settings.ts'
-import { does, leaf, noun, type Tool } from '../../command.ts'
+import { addCommand, group, type Tool, withTool } from '../../command.ts'
 import { EXIT, Failure } from '../../exit.ts'
 import { failureRead } from '../../terminal/output.ts'
 import { spelled } from '../../terminal/times.ts'
 import { backupNamed, rootOf, secretsOf, told } from './backups.ts'
 
 export function backupCommand(): Command {
-  const backup = noun('backup', 'Back up the databases, and make sure that a backup can be restored')
+  const backup = group('backup', 'Back up the databases, and make sure that a backup can be restored')
 
-  leaf(backup, 'create', 'Copy every database, with the services up or down', [
+  addCommand(backup, 'create', 'Copy every database, with the services up or down', [
     'ch202 backup create',
     'ch202 backup create --out ./copies -o json',
   ])
     .option('--out <dir>', 'where to put it (default: backups in the data directory)')
-    .action(does(create))
+    .action(withTool(create))
 
-  leaf(backup, 'list', 'List the backups, newest first', [
+  addCommand(backup, 'list', 'List the backups, newest first', [
     'ch202 backup list',
     'ch202 backup list --in ./copies --fields name,verified_at',
   ])
     .option('--in <dir>', 'where they are (default: backups in the data directory)')
-    .action(does(list))
+    .action(withTool(list))
 
-  leaf(backup, 'verify', 'Restore a backup on trial, and check all of it', [
+  addCommand(backup, 'verify', 'Restore a backup on trial, and check all of it', [
     'ch202 backup verify',
     'ch202 backup verify latest -o json',
   ])
     .argument('[backup]', 'its name, its path, or latest', 'latest')
     .option('--in <dir>', 'where it is (default: backups in the data directory)')
-    .action(does(verify))
+    .action(withTool(verify))
 
   return backup
 }

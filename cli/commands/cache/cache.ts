@@ -2,44 +2,44 @@ import type { Command } from 'commander'
 import { emailKey } from '../../../services/kit/schema/email.ts'
 import { forEachRef, REFS, UUID, userOf } from '../../client/refs.ts'
 import { searchFor } from '../../client/search.ts'
-import { does, leaf, noun, type Tool } from '../../command.ts'
+import { addCommand, group, type Tool, withTool } from '../../command.ts'
 import { EXIT, Failure } from '../../exit.ts'
-import { type Extent, flags, list, listed, pages } from '../../terminal/lists.ts'
+import { type Extent, flags, list, listCommand, pages } from '../../terminal/lists.ts'
 import { asFailure, type Row } from '../../terminal/output.ts'
 import { count } from '../../terminal/terminal.ts'
-import { given } from '../../without-undefined.ts'
+import { withoutUndefined } from '../../without-undefined.ts'
 import { syncedCache } from './sync.ts'
 
 const COLUMNS = ['user_id', 'email', 'username', 'status', 'password_version', 'synced_at']
 
 export function cacheCommand(): Command {
-  const cache = noun('cache', 'See and mend what auth knows of users for logins')
+  const cache = group('cache', 'See and mend what auth knows of users for logins')
 
-  leaf(cache, 'status', 'Show how the password cache does', [
+  addCommand(cache, 'status', 'Show how the password cache does', [
     'ch202 cache status',
     'ch202 cache status -o json --fields entries,users',
-  ]).action(does(status))
+  ]).action(withTool(status))
 
-  listed(
-    leaf(cache, 'list', 'List the users that auth knows, by id', [
+  listCommand(
+    addCommand(cache, 'list', 'List the users that auth knows, by id', [
       'ch202 cache list --search ana',
       'ch202 cache list --all -o ids',
     ]).option('--search <part>', 'only those with this in the email or the username, in any case'),
-  ).action(does(listCache))
+  ).action(withTool(listCache))
 
-  leaf(cache, 'drop', 'Drop a user from the cache: its next login asks the users service', [
+  addCommand(cache, 'drop', 'Drop a user from the cache: its next login asks the users service', [
     'ch202 cache drop ana@example.org',
     'ch202 users list --role ADMIN -o ids | ch202 cache drop -',
   ])
     .argument('<ref>', REFS)
-    .action(does((tool, _: object, ref: string) => forEachRef(tool, ref, (one) => drop(tool, one))))
+    .action(withTool((tool, _: object, ref: string) => forEachRef(tool, ref, (one) => drop(tool, one))))
 
-  leaf(cache, 'sync', 'Bring the cache in line with the users service', [
+  addCommand(cache, 'sync', 'Bring the cache in line with the users service', [
     'ch202 cache sync',
     'ch202 cache sync --user ana@example.org -o json',
   ])
     .option('--user <ref>', `only this one: ${REFS}`)
-    .action(does(sync))
+    .action(withTool(sync))
 
   return cache
 }
@@ -64,7 +64,7 @@ async function status(tool: Tool): Promise<void> {
 
 async function listCache(tool: Tool, { search, ...extent }: Extent & { search?: string }): Promise<void> {
   const api = await tool.api()
-  const filter = given({ search })
+  const filter = withoutUndefined({ search })
   await list(tool, extent, ['cache', 'list', ...flags(filter)], COLUMNS, (part) =>
     api.auth((auth) => auth.admin['password-cache'].get({ query: { ...filter, ...part } })),
   )
@@ -112,7 +112,7 @@ async function sync(tool: Tool, { user }: { user?: string }): Promise<void> {
   if (user === undefined) return tool.out.record(await synced(tool))
   await forEachRef(tool, user, async (ref) => {
     const { email, id } = await knownAs(tool, ref)
-    return { user_id: id, ...given({ email }), ...(await synced(tool, id)) }
+    return { user_id: id, ...withoutUndefined({ email }), ...(await synced(tool, id)) }
   })
 }
 

@@ -1,16 +1,16 @@
 import { Argument } from 'commander'
-import { does, type Tool, verb } from '../../command.ts'
+import { command, type Tool, withTool } from '../../command.ts'
 import { write } from '../../terminal/terminal.ts'
 import { SCRIPTS, SHELLS } from './scripts.ts'
 
 export function completionCommand() {
-  return verb('completion', 'Print the script by which a shell completes ch202 at the Tab key, with live values', [
+  return command('completion', 'Print the script by which a shell completes ch202 at the Tab key, with live values', [
     'ch202 completion bash > ch202.bash',
     'ch202 completion zsh > _ch202',
     'ch202 completion fish > ch202.fish',
   ])
     .addArgument(new Argument('<shell>', 'the shell').choices(SHELLS))
-    .action(does(print))
+    .action(withTool(print))
 }
 
 function print({ out }: Tool, _: object, shell: (typeof SHELLS)[number]): Promise<void> {

@@ -1,5 +1,5 @@
 import type { DatabaseFile } from '../../../db/sqlite/databases.ts'
-import type { Examined } from '../../../db/sqlite/inspect.ts'
+import type { InspectedDatabase } from '../../../db/sqlite/inspect.ts'
 import type { Config } from '../../../services/kit/process/config.ts'
 import type { Answer } from '../../client/instance/answer.ts'
 import type { RunningService } from '../../client/instance/running.ts'
@@ -37,7 +37,7 @@ export interface Scene {
   files: readonly DatabaseFile[]
   has(path: string): boolean
   /** @throws what can't be opened says why */
-  open(name: DatabaseFile['name']): Examined
+  open(name: DatabaseFile['name']): InspectedDatabase
 }
 
 export function ok(message: string): Finding {

@@ -1,6 +1,6 @@
 import { existsSync, statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
-import { type Examined, NotNow } from '../../../db/sqlite/inspect.ts'
+import { type InspectedDatabase, InspectionUnavailable } from '../../../db/sqlite/inspect.ts'
 import { PLACES, type Place } from '../../client/connection.ts'
 import { quoted } from '../../terminal/shell.ts'
 import { count } from '../../terminal/terminal.ts'
@@ -63,7 +63,7 @@ function tellFile(scene: Scene, name: Place): Finding {
   })(scene)
 }
 
-type Looks = (examined: Examined, scene: Scene) => Finding
+type Looks = (examined: InspectedDatabase, scene: Scene) => Finding
 
 /** What a check finds in a database, or why it can't be had. That it is damaged is told once, by `integrity`. */
 export function withDatabase(name: Place, look: Looks) {
@@ -81,7 +81,7 @@ function reading(name: Place, look: Looks, damaged: (error: unknown, path: strin
     try {
       return look(scene.open(name), scene)
     } catch (error) {
-      if (error instanceof NotNow) return skipped(error.message)
+      if (error instanceof InspectionUnavailable) return skipped(error.message)
       const { code = '', message } = error as { code?: string; message: string }
       if (/^SQLITE_(BUSY|LOCKED|READONLY|PROTOCOL)/.test(code)) return skipped(`Busy at this moment: ${message}`)
       return damaged(error, path)

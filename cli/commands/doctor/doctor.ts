@@ -1,4 +1,4 @@
-import { does, type Tool, verb } from '../../command.ts'
+import { command, type Tool, withTool } from '../../command.ts'
 import { EXIT, usage } from '../../exit.ts'
 import { wrapped } from '../../terminal/columns.ts'
 import { colored, plain, width as terminalWidth, write } from '../../terminal/terminal.ts'
@@ -17,12 +17,12 @@ interface Told {
 }
 
 export function doctorCommand() {
-  return verb('doctor', 'Check settings, files and databases of this machine, with the services up or down', [
+  return command('doctor', 'Check settings, files and databases of this machine, with the services up or down', [
     'ch202 doctor',
     'ch202 doctor --only settings,db.auth.integrity -o json',
   ])
     .option('--only <ids>', 'only these checks, separated by commas; db.auth is all that begin so')
-    .action(does(doctor))
+    .action(withTool(doctor))
 }
 
 async function doctor(tool: Tool, { only }: { only?: string }): Promise<void> {

@@ -1,4 +1,4 @@
-import { type Drift, drifts, type Examined, undelivered, waitingNotices } from '../../../db/sqlite/inspect.ts'
+import { type Drift, drifts, type InspectedDatabase, undelivered, waitingNotices } from '../../../db/sqlite/inspect.ts'
 import { count } from '../../terminal/terminal.ts'
 import { type Check, type Finding, failed, ok, type Scene, warning } from './check.ts'
 import { withDatabase } from './databases.ts'
@@ -47,7 +47,7 @@ function areOrIs(many: number, what: string): string {
   return `${count(many)} ${many === 1 ? 'is' : 'are'} ${what}`
 }
 
-function tellOutbox(examined: Examined, now: number, up: boolean): Finding {
+function tellOutbox(examined: InspectedDatabase, now: number, up: boolean): Finding {
   const waiting = waitingNotices(examined, now - LATE)
   const late = waiting.filter((target) => target.late > 0)
   const sum = waiting.reduce((total, { notices }) => total + notices, 0)
@@ -95,7 +95,7 @@ const SAID: Record<Drift['kind'], string> = {
 /** As many as are told apart. */
 const DRIFTS_MAX = 10_000
 
-function differences(users: Examined, auth: Examined): Map<string, Drift> {
+function differences(users: InspectedDatabase, auth: InspectedDatabase): Map<string, Drift> {
   const found = new Map<string, Drift>()
   for (const drift of drifts(users, auth)) {
     found.set(JSON.stringify(drift), drift)

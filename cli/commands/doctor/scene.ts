@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { databases } from '../../../db/sqlite/databases.ts'
-import { Examined } from '../../../db/sqlite/inspect.ts'
+import { InspectedDatabase } from '../../../db/sqlite/inspect.ts'
 import { type Config, ConfigError, readConfig } from '../../../services/kit/process/config.ts'
 import { ask } from '../../client/instance/answer.ts'
 import { runningServices } from '../../client/instance/running.ts'
@@ -20,7 +20,7 @@ export function sceneOf(env: Environment, debug: boolean): { scene: Scene; close
   const { known, unreadable } = withKept(env)
   const { config, faults } = settingsOf(withSecretsToBe(env, known))
   const files = databases(dataDir)
-  const examined = new Map<string, Examined>()
+  const examined = new Map<string, InspectedDatabase>()
   let services: ReturnType<Scene['services']> | undefined
   const scene: Scene = {
     env,
@@ -40,7 +40,7 @@ export function sceneOf(env: Environment, debug: boolean): { scene: Scene; close
       if (there) return there
       const file = files.find((one) => one.name === name)
       if (!file) throw new Error(`There is no database ${name}`)
-      const opened = Examined.open(file)
+      const opened = InspectedDatabase.open(file)
       examined.set(name, opened)
       return opened
     },

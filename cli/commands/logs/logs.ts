@@ -1,7 +1,7 @@
 import { Option } from 'commander'
 import { PLACES } from '../../client/connection.ts'
 import { dataDirOf } from '../../client/settings.ts'
-import { does, type Tool, verb } from '../../command.ts'
+import { command, type Tool, withTool } from '../../command.ts'
 import { EXIT, usage } from '../../exit.ts'
 import { plain, write } from '../../terminal/terminal.ts'
 import { SINCE, since } from '../../terminal/times.ts'
@@ -23,7 +23,7 @@ const LOOK_EVERY = 200
 const LAST = 10
 
 export function logsCommand() {
-  return verb('logs', 'Show what the services of this machine have logged, by time', [
+  return command('logs', 'Show what the services of this machine have logged, by time', [
     'ch202 logs --since 10m --level warn',
     'ch202 logs auth users --request-id 0198c0de-0000-7000-8000-000000000000',
     'ch202 logs --since 2026-11-20T10:00:00Z -o jsonl | tail -n 100',
@@ -33,7 +33,7 @@ export function logsCommand() {
     .option('--since <time>', SINCE, since)
     .addOption(new Option('--level <level>', 'of this level and above').choices(LEVELS))
     .option('--request-id <id>', 'of this request, in every service that it reached')
-    .action(does(logs))
+    .action(withTool(logs))
 }
 
 async function logs(tool: Tool, options: Options, services: string[]): Promise<void> {

@@ -1,4 +1,4 @@
-import { does, leaf, noun, type Tool } from '../../command.ts'
+import { addCommand, group, type Tool, withTool } from '../../command.ts'
 import { EXIT, Failure } from '../../exit.ts'
 import { reasonOf } from '../../terminal/file-errors.ts'
 import type { Change } from './changes.ts'
@@ -10,8 +10,8 @@ interface Options {
 }
 
 export function newCommand() {
-  const made = noun('new', 'Write what a growing platform needs into a checkout of the sources')
-  leaf(made, 'service', 'Write a service with one resource, owned by users, and its tests', [
+  const made = group('new', 'Write what a growing platform needs into a checkout of the sources')
+  addCommand(made, 'service', 'Write a service with one resource, owned by users, and its tests', [
     'ch202 new service products --dry-run',
     'ch202 new service people --item person --dry-run -o json',
   ])
@@ -19,7 +19,7 @@ export function newCommand() {
     .option('--item <word>', 'what one of them is called (default: the name without its s)')
     .option('--dry-run', 'say what would be written, and write nothing')
     .option('--remove', 'take out what was written, where nothing of it was changed')
-    .action(does(service))
+    .action(withTool(service))
   return made
 }
 

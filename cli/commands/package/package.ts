@@ -1,17 +1,17 @@
 import { join } from 'node:path'
-import { does, leaf, noun, type Tool } from '../../command.ts'
+import { addCommand, group, type Tool, withTool } from '../../command.ts'
 import type { Row } from '../../terminal/output.ts'
 import { write } from '../../terminal/terminal.ts'
 
 export function packageCommand() {
-  const pack = noun('package', 'Make what a machine runs: an executable, systemd units, a Caddyfile')
-  leaf(pack, 'binary', 'Build one executable that runs every command and every service', [
+  const pack = group('package', 'Make what a machine runs: an executable, systemd units, a Caddyfile')
+  addCommand(pack, 'binary', 'Build one executable that runs every command and every service', [
     'ch202 package binary',
     'ch202 package binary --out ./ch202 -o json',
   ])
     .option('--out <path>', 'where to put it', './ch202')
-    .action(does(binary))
-  leaf(pack, 'systemd', 'Write a hardened unit for each line of the Procfile, and the target that wants them', [
+    .action(withTool(binary))
+  addCommand(pack, 'systemd', 'Write a hardened unit for each line of the Procfile, and the target that wants them', [
     'ch202 package systemd',
     'ch202 package systemd --user ch202 --data-dir /var/lib/ch202 --exec /usr/local/bin/ch202',
   ])
@@ -19,15 +19,15 @@ export function packageCommand() {
     .option('--user <name>', 'the account that they run as', 'ch202')
     .option('--data-dir <path>', 'where the data is', '/var/lib/ch202')
     .option('--exec <path>', 'where the executable is', '/usr/local/bin/ch202')
-    .action(does(systemd))
-  leaf(pack, 'caddy', 'Write a Caddyfile that publishes what is public on one origin, and nothing else', [
+    .action(withTool(systemd))
+  addCommand(pack, 'caddy', 'Write a Caddyfile that publishes what is public on one origin, and nothing else', [
     'ch202 package caddy --domain id.example.org',
     'ch202 package caddy --domain id.example.org --admin --url http://127.0.0.1:3000',
   ])
     .option('--out <file>', 'a file to write it into (default: standard output)')
     .option('--domain <name>', 'the name under which it is published', 'localhost')
     .option('--admin', 'publish what is for operators too: with it `ch202 login` works from elsewhere')
-    .action(does(caddy))
+    .action(withTool(caddy))
   return pack
 }
 

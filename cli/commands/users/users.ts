@@ -1,13 +1,13 @@
 import { type Command, Option } from 'commander'
 import type { UserRead } from '../../../services/kit/schema/user.ts'
 import { forEachRef, REFS, userOf } from '../../client/refs.ts'
-import { collectNames, does, leaf, noun, type Tool } from '../../command.ts'
+import { addCommand, collectNames, group, type Tool, withTool } from '../../command.ts'
 import { EXIT, Failure, usage } from '../../exit.ts'
-import { type Extent, flags, list, listed } from '../../terminal/lists.ts'
+import { type Extent, flags, list, listCommand } from '../../terminal/lists.ts'
 import { type PasswordOptions, passwordOf } from '../../terminal/passwords.ts'
 import { quoted } from '../../terminal/shell.ts'
 import { confirm } from '../../terminal/terminal.ts'
-import { given } from '../../without-undefined.ts'
+import { withoutUndefined } from '../../without-undefined.ts'
 import { exportCommand, importCommand } from './bulk/commands.ts'
 
 const COLUMNS = ['id', 'email', 'name', 'username', 'roles', 'status', 'created_at']
@@ -22,10 +22,10 @@ interface Fields {
 }
 
 export function usersCommand(): Command {
-  const users = noun('users', 'Create, find, change and delete users')
+  const users = group('users', 'Create, find, change and delete users')
 
   withPassword(
-    leaf(users, 'create', 'Create a user', [
+    addCommand(users, 'create', 'Create a user', [
       'ch202 users create ana@example.org --generate',
       "printf 'correct horse battery' | ch202 users create root@example.org --role USER --role ADMIN --password-stdin",
     ]).argument('<email>', 'the email of the user'),
@@ -35,10 +35,10 @@ export function usersCommand(): Command {
     .option('--role <role>', 'a role; may be given again (default: USER)', collectNames)
     .option('--verified', 'the email is known to be the user’s')
     .option('--if-not-exists', 'take it as done where the user exists')
-    .action(does(create))
+    .action(withTool(create))
 
-  listed(
-    leaf(users, 'list', 'List users, oldest first', [
+  listCommand(
+    addCommand(users, 'list', 'List users, oldest first', [
       'ch202 users list --search ana',
       'ch202 users list --role ADMIN --status active -o json',
       'ch202 users list --no-password --all -o ids',
@@ -50,18 +50,20 @@ export function usersCommand(): Command {
       .option('--no-password', 'only those who have no password')
       .option('--unverified', 'only those whose email is not known to be theirs')
       .addOption(new Option('--sort <order>', 'another order').choices(SORTS)),
-  ).action(does(listUsers))
+  ).action(withTool(listUsers))
 
-  leaf(users, 'get', 'Show a user', [
+  addCommand(users, 'get', 'Show a user', [
     'ch202 users get ana@example.org',
     'ch202 users get ana --fields id,roles -o json',
   ])
     .argument('<ref>', REFS)
     .action(
-      does((tool, _: object, ref: string) => forEachRef(tool, ref, async (one) => ({ ...(await userOf(tool, one)) }))),
+      withTool((tool, _: object, ref: string) =>
+        forEachRef(tool, ref, async (one) => ({ ...(await userOf(tool, one)) })),
+      ),
     )
 
-  leaf(users, 'update', 'Change a user', [
+  addCommand(users, 'update', 'Change a user', [
     'ch202 users update ana@example.org --name "Ana Lima"',
     'ch202 users update ana --role USER --role EDITOR',
   ])
@@ -74,47 +76,51 @@ export function usersCommand(): Command {
     .option('--role <role>', 'all its roles from now on; may be given again', collectNames)
     .option('--verified', 'the email is known to be the user’s')
     .option('--no-verified', 'the email is not known to be the user’s')
-    .action(does(update))
+    .action(withTool(update))
 
-  leaf(users, 'disable', 'End the sessions of a user, and refuse its logins', [
+  addCommand(users, 'disable', 'End the sessions of a user, and refuse its logins', [
     'ch202 users disable ana@example.org',
     'ch202 users list --role GUEST --all -o ids | ch202 users disable -',
   ])
     .argument('<ref>', REFS)
     .action(
-      does((tool, _: object, ref: string) => forEachRef(tool, ref, (one) => patch(tool, one, { status: 'disabled' }))),
+      withTool((tool, _: object, ref: string) =>
+        forEachRef(tool, ref, (one) => patch(tool, one, { status: 'disabled' })),
+      ),
     )
 
-  leaf(users, 'enable', 'Let a disabled user log in again', [
+  addCommand(users, 'enable', 'Let a disabled user log in again', [
     'ch202 users enable ana@example.org',
     'ch202 users enable ana -o json',
   ])
     .argument('<ref>', REFS)
     .action(
-      does((tool, _: object, ref: string) => forEachRef(tool, ref, (one) => patch(tool, one, { status: 'active' }))),
+      withTool((tool, _: object, ref: string) =>
+        forEachRef(tool, ref, (one) => patch(tool, one, { status: 'active' })),
+      ),
     )
 
-  leaf(users, 'delete', 'Delete a user, its sessions and its settings', [
+  addCommand(users, 'delete', 'Delete a user, its sessions and its settings', [
     'ch202 users delete ben@example.org --confirm ben@example.org',
     'ch202 users delete cleo@example.org --yes',
   ])
     .argument('<ref>', REFS)
     .option('--confirm <email>', 'the email of the user, in place of --yes')
-    .action(does(deleteUser))
+    .action(withTool(deleteUser))
 
   withPassword(
-    leaf(users, 'set-password', 'Set the password of a user; its sessions end', [
+    addCommand(users, 'set-password', 'Set the password of a user; its sessions end', [
       'ch202 users set-password ana@example.org --generate',
       "printf 'battery horse correct' | ch202 users set-password ana --password-stdin",
     ]).argument('<ref>', REFS),
-  ).action(does(setPassword))
+  ).action(withTool(setPassword))
 
-  leaf(users, 'send-reset', 'Mail a user a link to set a new password', [
+  addCommand(users, 'send-reset', 'Mail a user a link to set a new password', [
     'ch202 users send-reset ana@example.org',
     'ch202 users send-reset ana -o json',
   ])
     .argument('<ref>', REFS)
-    .action(does((tool, _: object, ref: string) => forEachRef(tool, ref, (one) => sendReset(tool, one))))
+    .action(withTool((tool, _: object, ref: string) => forEachRef(tool, ref, (one) => sendReset(tool, one))))
 
   importCommand(users)
   exportCommand(users)
@@ -140,7 +146,7 @@ async function create(
     password,
     ...(username ? { username } : {}),
     ...(name ? { name } : {}),
-    ...given({ roles: role, email_verified: verified }),
+    ...withoutUndefined({ roles: role, email_verified: verified }),
   }
   try {
     const created = await api.users((users) => users.users.post(user), taken(email))
@@ -171,7 +177,7 @@ async function listUsers(
   { password, search, role, status, sort, unverified, ...extent }: Filters,
 ): Promise<void> {
   const api = await tool.api()
-  const named = given({ search, role, status, sort })
+  const named = withoutUndefined({ search, role, status, sort })
   const filter = {
     ...named,
     ...(password ? {} : { has_password: 'false' as const }),
@@ -184,7 +190,7 @@ async function listUsers(
 }
 
 async function update(tool: Tool, { email, name, role, username, verified }: Fields, ref: string): Promise<void> {
-  const fields = given({
+  const fields = withoutUndefined({
     email,
     username: username === undefined ? undefined : username || null,
     name: name === undefined ? undefined : name || null,

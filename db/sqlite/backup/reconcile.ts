@@ -19,7 +19,7 @@ const FORGETTING: Record<string, (sqlite: Sqlite, ids: readonly string[]) => Pro
  * @returns how many users can log in
  * @throws DatabaseError; SQLite's error when something can't be written
  */
-export async function putInStep(directory: string, backup: { name: string; created_at: string }, now: number) {
+export async function reconcile(directory: string, backup: { name: string; created_at: string }, now: number) {
   const open = new Map<string, Sqlite>()
   try {
     for (const { name, path, migrations } of databases(directory)) open.set(name, openDatabase(path, name, migrations))

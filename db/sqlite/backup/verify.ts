@@ -17,7 +17,7 @@ import {
   VERIFIED,
   verification,
 } from './manifest.ts'
-import { putInStep } from './reconcile.ts'
+import { reconcile } from './reconcile.ts'
 
 /**
  * Restores a backup into a directory that is thrown away, with every check on the way, and writes down when that went
@@ -106,7 +106,7 @@ async function copyChecked(path: string, directory: string, name: string, { file
 
 async function trial(directory: string, manifest: Manifest, now: number): Promise<Check> {
   try {
-    const users = await putInStep(directory, manifest, now)
+    const users = await reconcile(directory, manifest, now)
     for (const { path } of databases(directory)) flush(path)
     return passed('restore', `A restore gives back ${users} ${users === 1 ? 'user' : 'users'}`)
   } catch (error) {

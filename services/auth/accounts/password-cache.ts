@@ -84,7 +84,7 @@ export function loginOf(name: string, by?: 'email' | 'username'): Login {
 }
 
 /** Under what the failures of a login are counted where there is no account: not the name itself. */
-export function strangerKey({ name }: Login): string {
+export function unknownLoginKey({ name }: Login): string {
   return createHash('sha256').update(emailKey(name)).digest('base64url')
 }
 

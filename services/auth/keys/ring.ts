@@ -1,6 +1,6 @@
 import { createHash, createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import type { Clock } from '../../kit/clock.ts'
-import { Fault } from '../../kit/log.ts'
+import { InternalError } from '../../kit/log.ts'
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
 import { Problem } from '../../kit/problem.ts'
 import { importPublicKey, type PublicJwk, type SigningKey } from '../../kit/tokens/access-token.ts'
@@ -48,7 +48,7 @@ export class KeyRing {
   /** What signs now. */
   signing(): SigningKey {
     const active = this.activeKey()
-    if (!active) throw new Fault(NO_ACTIVE_KEY)
+    if (!active) throw new InternalError(NO_ACTIVE_KEY)
     return { kid: active.stored.kid, privateKey: active.privateKey }
   }
 
@@ -131,7 +131,7 @@ export class KeyRing {
   /** The key that signs, as it is kept. */
   active(): StoredKey {
     const active = this.activeKey()
-    if (!active) throw new Fault(NO_ACTIVE_KEY)
+    if (!active) throw new InternalError(NO_ACTIVE_KEY)
     return active.stored
   }
 
@@ -155,7 +155,8 @@ export class KeyRing {
 
   private put(stored: StoredKey): void {
     const der = this.sealing.open(stored.sealedPrivateKey, nameOf(stored.kid))
-    if (!der) throw new Fault('CH202_SECRET does not open the signing keys: it is not the secret that sealed them')
+    if (!der)
+      throw new InternalError('CH202_SECRET does not open the signing keys: it is not the secret that sealed them')
     this.keys.set(stored.kid, {
       stored,
       publicKey: importPublicKey(jwkOf(stored)),

@@ -4,7 +4,7 @@ import { timestamp } from '../../kit/clock.ts'
 import { exactlyOne, type FieldError } from '../../kit/field-errors.ts'
 import { invalid, invalidField } from '../../kit/problem.ts'
 import { withoutBlanks } from '../../kit/schema/email.ts'
-import { accountNamed, loginOf, strangerKey } from '../accounts/password-cache.ts'
+import { accountNamed, loginOf, unknownLoginKey } from '../accounts/password-cache.ts'
 import type { AuthContext } from '../context.ts'
 
 interface Whose {
@@ -79,7 +79,7 @@ async function countedUnder(context: AuthContext, { login, user_id }: Whose) {
   if (login === undefined) return { of: '', userId: null }
   const named = loginOf(withoutBlanks(login))
   const known = await accountNamed(context, named)
-  return { of: known?.userId ?? strangerKey(named), userId: known?.userId ?? null }
+  return { of: known?.userId ?? unknownLoginKey(named), userId: known?.userId ?? null }
 }
 
 function addressIn(text: string): string {

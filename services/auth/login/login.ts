@@ -8,7 +8,14 @@ import { passwordErrors } from '../../kit/passwords/policy.ts'
 import { invalid, invalidField, Problem } from '../../kit/problem.ts'
 import { isEmail } from '../../kit/schema/email.ts'
 import type { UserCreate, UserRead } from '../../kit/schema/user.ts'
-import { accountNamed, checkPassword, type Login, loginOf, strangerKey, syncUser } from '../accounts/password-cache.ts'
+import {
+  accountNamed,
+  checkPassword,
+  type Login,
+  loginOf,
+  syncUser,
+  unknownLoginKey,
+} from '../accounts/password-cache.ts'
 import { type AuthContext, eventBy } from '../context.ts'
 import type { LoginBody, Token } from '../model.ts'
 import { type Opened, openSession } from '../sessions/sessions.ts'
@@ -31,7 +38,7 @@ export async function login(
 ): Promise<Opened> {
   const named = namedIn(body)
   const known = await accountNamed(context, named)
-  const of = known?.userId ?? strangerKey(named)
+  const of = known?.userId ?? unknownLoginKey(named)
   try {
     return await loginNamed(context, { named, known, of, password: body.password }, caller, kind)
   } catch (error) {

@@ -8,7 +8,7 @@ const EVERY = 1000
  * While a spent refresh token may still be answered again, the time is written down each second: after a crash its
  * grace goes on from there, and neither begins anew nor has run out while the service was down.
  */
-export class GraceClock {
+export class GraceHeartbeat {
   private timer: ReturnType<typeof setInterval> | undefined
   private until = 0
 

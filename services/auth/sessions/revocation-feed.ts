@@ -1,6 +1,6 @@
 import type { Clock } from '../../kit/clock.ts'
-import { Followers, strangersUntil } from '../../kit/feed/publisher.ts'
-import type { FeedPage } from '../../kit/feed/revocation-subscriber.ts'
+import { FeedPublisher, unknownLeasesUntil } from '../../kit/feed/publisher.ts'
+import type { RevocationPage } from '../../kit/feed/revocation-subscriber.ts'
 import type { EventType } from '../../kit/outbox/events.ts'
 import { Problem } from '../../kit/problem.ts'
 import type { PublicJwk } from '../../kit/tokens/access-token.ts'
@@ -25,12 +25,12 @@ interface FeedOptions {
 
 /** The revocation feed: what ended is told to every service that checks tokens by itself (see `Followers`). */
 export class RevocationFeed {
-  private readonly followers: Followers
+  private readonly followers: FeedPublisher
   private closed = false
 
   constructor(private readonly options: FeedOptions) {
     const { clock, servedBefore } = options
-    this.followers = new Followers(clock, strangersUntil(clock, servedBefore))
+    this.followers = new FeedPublisher(clock, unknownLeasesUntil(clock, servedBefore))
   }
 
   /** Loads what is revoked still, before the first request. */
@@ -50,7 +50,7 @@ export class RevocationFeed {
    * @param after up to where the follower has heard; its acknowledgement
    * @throws Problem `auth_unavailable` while the server stops
    */
-  async poll(follower: string, after: number, epoch: string): Promise<FeedPage> {
+  async poll(follower: string, after: number, epoch: string): Promise<RevocationPage> {
     const { audience, issuer, jwks, store, wanted } = this.options
     if (this.closed) throw new Problem('auth_unavailable')
     return await this.followers.answer({ follower, after, epoch }, store.epoch, async (from, upTo) => {

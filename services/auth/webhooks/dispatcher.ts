@@ -33,7 +33,7 @@ interface OutsideOptions {
 }
 
 /** Tells the outside: each active webhook, and the broker, by a deliverer of its own. */
-export class Outside {
+export class EventDispatcher {
   private readonly webhooks = new Map<string, Deliverer>()
   private readonly amqp: { deliverer: Deliverer; publisher: AmqpPublisher } | undefined
   private running = false

@@ -5,7 +5,7 @@ import type { EventBody } from '../model.ts'
  * Takes in what another service tells the outside. A second time it is there already; what no one listens to any more is
  * dropped.
  */
-export async function takeEvents({ clock, store }: AuthContext, bodies: readonly EventBody[]): Promise<void> {
+export async function ingestEvents({ clock, store }: AuthContext, bodies: readonly EventBody[]): Promise<void> {
   const events = bodies.map(({ user_id, ...event }) => ({ ...event, userId: user_id.toLowerCase() }))
   await store.addEvents(events, clock.now())
 }

@@ -1,12 +1,12 @@
 import type { Caller } from '../caller.ts'
 import type { Clock } from '../clock.ts'
-import { Following, type Told } from '../feed/subscriber.ts'
+import { type FeedPage, FeedSubscriber } from '../feed/subscriber.ts'
 import type { Log } from '../log.ts'
 import { Problem } from '../problem.ts'
 import type { Access } from './access.ts'
 
 /** What modules tells a follower of one module: how it stands, and what was chosen about it after `after`. */
-export interface ModulePage extends Told {
+export interface ModulePage extends FeedPage {
   /** Nothing that was told before counts any more. */
   reset: boolean
   /** Null where there is no such module. */
@@ -39,7 +39,7 @@ type User = Pick<Caller, 'roles' | 'requestId'> & { userId: string }
  * asked about each request; with modules away, what is known to be off stays off and no one else is let in.
  */
 export class ModuleGate {
-  private readonly following: Following<ModulePage>
+  private readonly following: FeedSubscriber<ModulePage>
   private module: ModulePage['module'] = null
   private readonly choices = new Map<string, boolean>()
   /** Whether all there is was told since the last time that nothing counted any more. */
@@ -50,7 +50,7 @@ export class ModuleGate {
     private readonly options: GateOptions,
   ) {
     const { clock, comingUp, log, name, source } = options
-    this.following = new Following({
+    this.following = new FeedSubscriber({
       poll: (after, epoch) => source.poll(id, name, after, epoch),
       take: (page) => this.take(page),
       clock,

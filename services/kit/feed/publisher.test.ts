@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import type { Clock } from '../clock.ts'
-import { Followers, type Poll, strangersUntil } from './publisher.ts'
+import { FeedPublisher, type Poll, unknownLeasesUntil } from './publisher.ts'
 import { FEED_HOLD, FEED_LEASE } from './subscriber.ts'
 
 const EPOCH = 'this'
@@ -9,7 +9,7 @@ const EPOCH = 'this'
 function at(servedBefore = false) {
   const time = { now: 1_000_000 }
   const clock: Clock = { now: () => time.now, monotonic: () => time.now }
-  const followers = new Followers(clock, strangersUntil(clock, servedBefore))
+  const followers = new FeedPublisher(clock, unknownLeasesUntil(clock, servedBefore))
   const poll = (after: number, fields: Partial<Poll> = {}) =>
     followers.answer({ follower: 'one', after, epoch: EPOCH, ...fields }, EPOCH, async (from, upTo) => ({
       epoch: EPOCH,

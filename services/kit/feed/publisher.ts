@@ -1,5 +1,5 @@
 import type { Clock } from '../clock.ts'
-import { FEED_HOLD, FEED_LEASE, type Told } from './subscriber.ts'
+import { FEED_HOLD, FEED_LEASE, type FeedPage } from './subscriber.ts'
 
 interface Follower {
   /** Up to where it has acknowledged. */
@@ -26,7 +26,7 @@ export interface Poll {
  * Until when followers of the run before may still decide by themselves: they are not known here, but their leases may
  * still run. Monotonic milliseconds.
  */
-export function strangersUntil(clock: Clock, servedBefore: boolean): number {
+export function unknownLeasesUntil(clock: Clock, servedBefore: boolean): number {
   return servedBefore ? clock.monotonic() + FEED_LEASE : Number.NEGATIVE_INFINITY
 }
 
@@ -35,7 +35,7 @@ export function strangersUntil(clock: Clock, servedBefore: boolean): number {
  * acknowledges what was told. Whoever changes something waits here until every follower that decides by itself has
  * acknowledged it, or has lost the right to decide by itself (its lease), which is a matter of less than a second.
  */
-export class Followers {
+export class FeedPublisher {
   private readonly followers = new Map<string, Follower>()
   private readonly waiting = new Set<() => void>()
   private news = Promise.withResolvers<void>()
@@ -59,7 +59,7 @@ export class Followers {
    * Answers a poll. One from another database, or from ahead of this one, starts over.
    * @param tell reads what there is after `from`; `upTo` was the last change before it began
    */
-  async answer<Page extends Told>(
+  async answer<Page extends FeedPage>(
     { after, epoch, follower: name }: Poll,
     ourEpoch: string,
     tell: (from: number, upTo: number) => Promise<Page>,

@@ -1,8 +1,8 @@
 import { expect, test } from 'bun:test'
 import { silentLog } from '../log.ts'
 import type { EventType } from '../outbox/events.ts'
-import { FeedFollower, type FeedPage } from './revocation-subscriber.ts'
-import { FEED_LEASE, Following } from './subscriber.ts'
+import { type RevocationPage, RevocationSubscriber } from './revocation-subscriber.ts'
+import { FEED_LEASE, FeedSubscriber } from './subscriber.ts'
 
 test('every event is wanted until auth has said which are, and again when it is silent for long', async () => {
   const said: EventType[][] = [['user.created'], ['module.enabled', 'module.disabled'], []]
@@ -21,7 +21,7 @@ test('every event is wanted until auth has said which are, and again when it is 
     seq++
     await heard()
   }
-  const page = (): FeedPage => {
+  const page = (): RevocationPage => {
     polls++
     if (!wanted) throw new Error('Auth is away')
     const rest = { issuer: 'i', audience: 'a', keys: [], revoked: [] }
@@ -29,7 +29,7 @@ test('every event is wanted until auth has said which are, and again when it is 
   }
   const validate = () => Promise.reject(new Error('Auth is away'))
   const source = { poll: async () => page(), validate }
-  const follower = new FeedFollower({ name: 'one', source, clock, log: silentLog, maxLag: 1000 })
+  const follower = new RevocationSubscriber({ name: 'one', source, clock, log: silentLog, maxLag: 1000 })
   const types: EventType[] = ['user.created', 'module.enabled', 'user.deleted']
   const wants = () => types.map((type) => follower.wants(type))
   expect(wants()).toEqual([true, true, true])
@@ -59,7 +59,7 @@ test('S2: a feed that is not there yet is no fault while the services start; one
     info: () => lines.push('info'),
   }
   const start = (comingUp?: number) => {
-    const following = new Following({
+    const following = new FeedSubscriber({
       poll: async () => {
         polls++
         if (!isUp) throw new Error('It is away')

@@ -6,10 +6,10 @@ import { Problem } from '../problem.ts'
 import { importPublicKey, type PublicJwk } from '../tokens/access-token.ts'
 import { LocalTokenCheck, type TokenCheck, type Verdict } from '../tokens/check.ts'
 import { type Revocation, Revocations } from '../tokens/revocations.ts'
-import { Following, type Told } from './subscriber.ts'
+import { type FeedPage, FeedSubscriber } from './subscriber.ts'
 
 /** What auth tells a follower: everything that was revoked after `after`, and who signs. */
-export interface FeedPage extends Told {
+export interface RevocationPage extends FeedPage {
   issuer: string
   audience: string
   keys: PublicJwk[]
@@ -20,7 +20,7 @@ export interface FeedPage extends Told {
 
 /** The two questions that a follower asks of auth. */
 export interface FeedSource {
-  poll(follower: string, after: number, epoch: string): Promise<FeedPage>
+  poll(follower: string, after: number, epoch: string): Promise<RevocationPage>
   /** @throws anything when auth can't be reached */
   validate(token: string): Promise<Verdict>
 }
@@ -41,11 +41,11 @@ interface FollowerOptions {
  * Decides about tokens by the revocation feed of auth. While its lease runs, they are decided here; without a lease auth
  * is asked about each; with auth gone, what is known to be revoked is refused and the rest accepted until `maxLag`.
  */
-export class FeedFollower implements TokenCheck {
+export class RevocationSubscriber implements TokenCheck {
   private readonly revocations = new Revocations()
   private readonly keys = new Map<string, KeyObject>()
   private readonly local: LocalTokenCheck
-  private readonly following: Following<FeedPage>
+  private readonly following: FeedSubscriber<RevocationPage>
   private issuer = ''
   private audience = ''
   private epoch = ''
@@ -68,7 +68,7 @@ export class FeedFollower implements TokenCheck {
       options.clock,
     )
     const { clock, comingUp, log, name, source } = options
-    this.following = new Following({
+    this.following = new FeedSubscriber({
       poll: (after, epoch) => source.poll(name, after, epoch),
       take: (page) => this.take(page),
       clock,
@@ -116,7 +116,7 @@ export class FeedFollower implements TokenCheck {
     return here
   }
 
-  private take(page: FeedPage): void {
+  private take(page: RevocationPage): void {
     for (const revocation of page.revoked) this.revocations.add(revocation)
     if (page.epoch !== this.epoch || page.revoked.length > 0) this.revocations.prune(this.options.clock.now())
     this.takeKeys(page.keys)

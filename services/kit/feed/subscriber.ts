@@ -12,7 +12,7 @@ export const FEED_HOLD = 250
 export const FEED_LEASE = 900
 
 /** What every feed says with each answer, beside what it tells. */
-export interface Told {
+export interface FeedPage {
   /** The database that `seq` counts in: another one means to start over. */
   epoch: string
   seq: number
@@ -20,7 +20,7 @@ export interface Told {
   complete: boolean
 }
 
-export interface FollowingOptions<Page extends Told> {
+export interface FeedSubscriberOptions<Page extends FeedPage> {
   /** Asks for what there is after `after`. The next poll acknowledges what this one told. */
   poll(after: number, epoch: string): Promise<Page>
   take(page: Page): void
@@ -42,7 +42,7 @@ const ASK_AGAIN = 100
  * Follows a feed by polls that are held until there is something to tell; the next poll acknowledges what the last one
  * told. While the lease runs, its owner may decide by what it was told; without it, it asks.
  */
-export class Following<Page extends Told> {
+export class FeedSubscriber<Page extends FeedPage> {
   private epoch = ''
   private seq = 0
   /** When the poll that was last answered with all there is had been sent; monotonic milliseconds. */
@@ -55,7 +55,7 @@ export class Following<Page extends Told> {
     this.hasHeard = resolve
   })
 
-  constructor(private readonly options: FollowingOptions<Page>) {}
+  constructor(private readonly options: FeedSubscriberOptions<Page>) {}
 
   /** Begins to follow. Resolves when all there is was told, or after `patience` milliseconds without. */
   async start(patience: number): Promise<void> {

@@ -2,7 +2,7 @@ import type { TSchema } from '@sinclair/typebox'
 import { type AnyElysia, Elysia, type ValidationError } from 'elysia'
 import type { Caller } from '../caller.ts'
 import type { Clock } from '../clock.ts'
-import { Fault, type Log } from '../log.ts'
+import { InternalError, type Log } from '../log.ts'
 import { Problem } from '../problem.ts'
 import type { Metrics } from '../process/metrics.ts'
 import type { Random } from '../random.ts'
@@ -10,12 +10,12 @@ import { trim, trimmedFields } from '../schema/schema.ts'
 import { bodyProblem, type Rule, type Taken, unknownFields, validationProblem } from '../schema/validation.ts'
 import { allowedMethods } from './allowed-methods.ts'
 import { readBody } from './body.ts'
-import { type Arrival, isGuard } from './guard.ts'
+import { isGuard, type RequestState } from './guard.ts'
 import { oauthBody } from './oauth-error.ts'
 import { type Paths, pathsOf } from './openapi/document.ts'
-import { addRefusal, requestIdOf } from './problem-response.ts'
+import { addProblemHeaders, requestIdOf } from './problem-response.ts'
 import { pathOf } from './request-url.ts'
-import { addHeaders, jsonAnswer } from './response-headers.ts'
+import { addHeaders, jsonResponse } from './response-headers.ts'
 
 /** The server's own limit, above what `readBody` counts: it answers without a body and before any code runs. */
 export const SERVER_BODY_MAX = 32 * 1024 * 1024
@@ -53,7 +53,7 @@ const NOT_FOR_PAGES =
 const FEEDS = ['/auth/revocations', '/modules/sync/feed']
 
 /** What the hooks of one request share: Elysia's context is one object from the first hook to the last. */
-interface Shared extends Arrival {
+interface Shared extends RequestState {
   /** Of the address, as it was sent. */
   path: string
   startedAt: number
@@ -161,7 +161,7 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
         })
       const { set } = context
       set.status = problem.status
-      addRefusal(set.headers, problem, shared.requestId)
+      addProblemHeaders(set.headers, problem, shared.requestId)
       answered(shared, context.request.method, context.route ?? '', problem.status)
       const answer = forms.has(path.replace(/\/$/, ''))
         ? oauthBody(problem, shared.requestId)
@@ -172,7 +172,7 @@ export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: 
       const shared = context as unknown as Shared
       const { request, responseValue, route, set } = context
       answered(shared, request.method, route, Number(set.status ?? 200))
-      const answer = jsonAnswer(responseValue, set, shared.requestId)
+      const answer = jsonResponse(responseValue, set, shared.requestId)
       if (!answer) addHeaders(set.headers, shared.requestId)
       return answer
     })
@@ -264,7 +264,8 @@ function problemOf(error: unknown, code: unknown, allowed: () => string[]): Prob
     return new Problem('not_found')
   }
   // Its text holds what was sent.
-  if (code === 'VALIDATION') return new Problem('internal_error', { cause: new Fault('Validated before the guard') })
+  if (code === 'VALIDATION')
+    return new Problem('internal_error', { cause: new InternalError('Validated before the guard') })
   if (code === 'PARSE') return new Problem('malformed_json')
   const sqlite = (error as { code?: unknown } | null)?.code
   if (
@@ -273,6 +274,6 @@ function problemOf(error: unknown, code: unknown, allowed: () => string[]): Prob
   )
     return new Problem('database_unavailable', { cause: error, retryAfter: 1 })
   return new Problem('internal_error', {
-    cause: error instanceof Error ? error : new Fault('A thrown value is no error'),
+    cause: error instanceof Error ? error : new InternalError('A thrown value is no error'),
   })
 }

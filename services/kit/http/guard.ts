@@ -16,7 +16,7 @@ export interface GuardOptions extends AccessOptions {
 }
 
 /** What the root of the app leaves for the guard with each request, before the route is known. */
-export interface Arrival {
+export interface RequestState {
   requestId: string
   /** The other end of the connection. Gives null for a call within the process. */
   address: () => string | null
@@ -63,7 +63,7 @@ export function guard(options: GuardOptions) {
         const { request, route } = context
         const up = options.comingUp?.(route)
         if (up) await up
-        const arrival = context as unknown as Arrival & Passed
+        const arrival = context as unknown as RequestState & Passed
         // Kept before it is let pass: the log says whose a refused request was.
         arrival.caller = stranger(request.headers, arrival.address, arrival.requestId)
         // The context is not passed on: the framework would then make all of it for every request.

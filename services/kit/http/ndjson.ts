@@ -1,4 +1,4 @@
-import { Fault, type Log } from '../log.ts'
+import { InternalError, type Log } from '../log.ts'
 import { invalid, Problem } from '../problem.ts'
 import { type Body, decode, encodingProblem, mediaType, readBytes, readObject } from './body.ts'
 
@@ -78,7 +78,7 @@ export function allowPauses(
  * `chunks` throws, the connection is cut, so that no one takes a part for the whole.
  * @param chunks of one or more whole lines each; null for a HEAD, which has no body
  */
-export function lines(chunks: AsyncGenerator<string> | null, log: Log, requestId: string): Response {
+export function ndjsonResponse(chunks: AsyncGenerator<string> | null, log: Log, requestId: string): Response {
   // The last of its connection, which has no limit that would end it afterwards.
   const headers = { 'content-type': LINES_TYPE, connection: 'close' }
   if (!chunks) return new Response(null, { headers })
@@ -93,7 +93,7 @@ export function lines(chunks: AsyncGenerator<string> | null, log: Log, requestId
         } catch (error) {
           log.error({ event: 'answer.cut', requestId, err: error })
           // Bun prints what it is given here, and the error itself may hold what was to be written.
-          controller.error(new Fault('An answer was cut short'))
+          controller.error(new InternalError('An answer was cut short'))
         }
       },
       async cancel() {

@@ -10,7 +10,7 @@ export function requestIdOf(headers: Headers, random: Pick<Random, 'id'>): strin
 }
 
 /** Adds what the answer that a problem becomes says beside its body. */
-export function addRefusal(headers: Record<string, unknown>, problem: Problem, requestId: string): void {
+export function addProblemHeaders(headers: Record<string, unknown>, problem: Problem, requestId: string): void {
   headers['cache-control'] = 'no-store'
   addHeaders(headers, requestId)
   if (problem.retryAfter !== undefined) headers['retry-after'] = String(Math.ceil(problem.retryAfter))

@@ -30,7 +30,7 @@ export function addHeaders(headers: Record<string, unknown>, requestId: string):
 }
 
 /** The answer that a record or a list is. Undefined where it says more of itself, or is something else. */
-export function jsonAnswer(value: unknown, { headers, status = 200 }: Said, requestId: string): Response | undefined {
+export function jsonResponse(value: unknown, { headers, status = 200 }: Said, requestId: string): Response | undefined {
   if (!isPlain(value) || !isEmpty(headers)) return undefined
   ofJson.set('x-request-id', requestId)
   return new Response(JSON.stringify(value), { status: Number(status), headers: ofJson })

@@ -39,7 +39,7 @@ export interface Service {
 }
 
 /** What every service is made with. */
-export function parts(name: string, { config, log, metrics }: Runtime) {
+export function serviceRuntime(name: string, { config, log, metrics }: Runtime) {
   return {
     log: log(name),
     metrics: new Metrics(name, metrics),

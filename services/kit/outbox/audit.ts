@@ -19,7 +19,7 @@ export interface AuditEvent {
 export type Doer = Pick<AuditEvent, 'actor' | 'ip' | 'requestId'>
 
 /** The columns of an event that come from who asked. */
-export function by(caller: Doer) {
+export function actorOf(caller: Doer) {
   return { actor: caller.actor, ip: caller.ip, requestId: caller.requestId }
 }
 

@@ -8,7 +8,7 @@ import type { UsersStore } from '../../users/store.ts'
 import { systemClock } from '../clock.ts'
 import { silentLog } from '../log.ts'
 import { Problem } from '../problem.ts'
-import { type Notice, Outbox, type Together } from './outbox.ts'
+import { type BatchSender, type Notice, Outbox } from './outbox.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'ch202-outbox-'))
 afterAll(() => rmSync(directory, { recursive: true }))
@@ -22,7 +22,7 @@ let told: string[]
 let target: (notice: Notice) => Promise<void> | void
 
 const nameOf = ({ subject, payload }: Notice) => `${subject}:${payload.number}`
-const newOutbox = (together?: Together) =>
+const newOutbox = (together?: BatchSender) =>
   new Outbox({
     ...(together ? { together } : {}),
     target: 'auth',
@@ -189,7 +189,7 @@ describe('a target that does not take it', () => {
 describe('what can be told together', () => {
   /** The notices of each call, in order. */
   let calls: string[][]
-  const together = (send: (notices: Notice[]) => Promise<void> | void = () => undefined): Together => ({
+  const together = (send: (notices: Notice[]) => Promise<void> | void = () => undefined): BatchSender => ({
     takes: ({ kind }) => kind === 'changed',
     async send(notices) {
       await send(notices)

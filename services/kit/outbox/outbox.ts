@@ -26,7 +26,7 @@ export interface OutboxStore {
 }
 
 /** How notices about different subjects are told in one go. */
-export interface Together {
+export interface BatchSender {
   takes(notice: Notice): boolean
   /** As `send`, no two about one subject. When it fails each is told by itself, so that one does not hold up the rest. */
   send(notices: Notice[]): Promise<void>
@@ -38,7 +38,7 @@ interface OutboxOptions {
   /** Tells one notice. Resolves when the other has acknowledged it; may tell it twice. */
   send(notice: Notice): Promise<void>
   /** For what comes in thousands. */
-  together?: Together
+  together?: BatchSender
   clock: Clock
   log: Log
 }

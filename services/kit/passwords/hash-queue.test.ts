@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
-import { Turns } from './hash-queue.ts'
+import { HashQueue } from './hash-queue.ts'
 
 /** Work that ends when it is told to, and the order in which it began. */
-function workshop(turns: Turns) {
+function workshop(turns: HashQueue) {
   const begun: string[] = []
   const ends = new Map<string, () => void>()
   const take = (name: string, long = false) =>
@@ -25,7 +25,7 @@ describe('work that takes long', () => {
     [3, 1],
     [8, 4],
   ])('of %d turns has %d, and what is quick the rest', async (cores, half) => {
-    const { begun, end, take } = workshop(new Turns(cores, 100))
+    const { begun, end, take } = workshop(new HashQueue(cores, 100))
     const long = Array.from({ length: cores + 2 }, (_, i) => `long ${i}`)
     const all = long.map((name) => take(name, true))
     expect(begun).toEqual(long.slice(0, half))
@@ -37,7 +37,7 @@ describe('work that takes long', () => {
   })
 
   test('gives way to the quick at its end, and is not passed over for ever', async () => {
-    const { begun, end, take } = workshop(new Turns(1, 100))
+    const { begun, end, take } = workshop(new HashQueue(1, 100))
     const all = [take('long 0', true), take('long 1', true), take('quick 0'), take('quick 1'), take('long 2', true)]
     for (let i = 0; i < all.length; i++) await end(begun[i] ?? '')
     expect(begun).toEqual(['long 0', 'quick 0', 'long 1', 'quick 1', 'long 2'])
@@ -45,7 +45,7 @@ describe('work that takes long', () => {
   })
 
   test('has half of the line: the other half is free for the quick', async () => {
-    const turns = new Turns(2, 4)
+    const turns = new HashQueue(2, 4)
     const { begun, end, take } = workshop(turns)
     const refused: string[] = []
     const attempt = (name: string, long: boolean) =>
@@ -62,7 +62,7 @@ describe('work that takes long', () => {
 })
 
 test('work that fails gives its turn back, of either kind', async () => {
-  const turns = new Turns(1, 0)
+  const turns = new HashQueue(1, 0)
   for (const long of [true, false, true])
     await expect(turns.take(long, () => Promise.reject(new Error('failed')))).rejects.toThrow('failed')
   expect(await turns.take(true, async () => 'done')).toBe('done')

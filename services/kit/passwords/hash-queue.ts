@@ -11,7 +11,7 @@ interface Waiting {
  * has at most half of the turns, and half of the line (but one at least), so that a flood of it leaves the other half
  * to what is quick.
  */
-export class Turns {
+export class HashQueue {
   private line: Waiting[] = []
   private running = { all: 0, long: 0 }
 

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { type Log, silentLog } from '../log.ts'
 import type { Config } from '../process/config.ts'
-import { Turns } from './hash-queue.ts'
+import { HashQueue } from './hash-queue.ts'
 import { foreignHash } from './imported-hash.ts'
 import {
   ARGON2,
@@ -109,7 +109,7 @@ async function anyOf<T>(forms: readonly T[], matches: (form: T) => Promise<boole
  * guesses at one such account would keep everyone else waiting for half a minute.
  */
 export class PasswordHasher implements Hasher {
-  private readonly turns: Turns
+  private readonly turns: HashQueue
   private readonly ownSeconds: number
   /** The threads of the pool begin with the first hashes, and may end when there are none. */
   private threadsToCome: number
@@ -124,7 +124,7 @@ export class PasswordHasher implements Hasher {
     cores = availableParallelism(),
   ) {
     const { bcryptCost, hashQueue, passwordHash } = settings
-    this.turns = new Turns(cores, hashQueue)
+    this.turns = new HashQueue(cores, hashQueue)
     this.threadsToCome = 2 * cores
     this.ownSeconds =
       passwordHash === 'bcrypt' ? bcryptSeconds(bcryptCost) : argon2Seconds(ARGON2_MEMORY, ARGON2_PASSES)

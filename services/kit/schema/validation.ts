@@ -5,7 +5,7 @@ import { Value } from '@sinclair/typebox/value'
 import type { ValidationError } from 'elysia'
 import type { Caller } from '../caller.ts'
 import { type Complaint, errorOf, type FieldError, firstOfEach, mistyped, REQUIRED, UNKNOWN } from '../field-errors.ts'
-import { Fault } from '../log.ts'
+import { InternalError } from '../log.ts'
 import { invalid, Problem } from '../problem.ts'
 import { type Check, isChecked, trim, trimmedFields } from './schema.ts'
 
@@ -44,7 +44,7 @@ export function validationProblem(error: ValidationError, { rule }: Taken, by: S
   // An answer that is not of its schema is our fault, not the caller's. The cause names fields, never values.
   if (error.type === 'response') {
     const fields = errors.map(({ field, message }) => `${field} ${message}`).join('; ')
-    return new Problem('internal_error', { cause: new Fault(`An answer is not of its schema: ${fields}`) })
+    return new Problem('internal_error', { cause: new InternalError(`An answer is not of its schema: ${fields}`) })
   }
   if (errors.length === 0) errors.push(errorOf(error.type, NOT_VALID))
   const ruled = error.type === 'body' || error.type === 'query' ? rule : undefined

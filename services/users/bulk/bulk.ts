@@ -4,8 +4,8 @@ import { Problem, type ProblemCode } from '../../kit/problem.ts'
 import { emailKey } from '../../kit/schema/email.ts'
 import type { PageRequest } from '../../kit/schema/page.ts'
 import type { ImportedUser } from '../model.ts'
-import { toldOfNew } from '../notices.ts'
-import { audited, userRead } from '../outbox.ts'
+import { userCreatedNotices } from '../notices.ts'
+import { auditedNotice, userRead } from '../outbox.ts'
 import type { NewUser, Taken, User, UsersStore } from '../store.ts'
 import { event, replace, type UsersContext } from '../users.ts'
 import { type ChangeOf, changeOf, freshUser, takenProblem } from './records.ts'
@@ -28,7 +28,7 @@ export async function exportUsers(
 ): Promise<AsyncGenerator<string>> {
   const exported = event(context, 'users.exported', null, caller, { with_hashes: withHashes })
   // On the disk before the first hash is read.
-  await context.store.addNotice(audited(exported))
+  await context.store.addNotice(auditedNotice(exported))
   context.announcements.send()
   return walk(context.store, withHashes)
 }
@@ -79,7 +79,7 @@ export async function* importUsers(
     }
   } finally {
     const imported = event(context, 'users.imported', null, caller, { on_conflict: onConflict, ...counts })
-    await context.store.addNotice(audited(imported))
+    await context.store.addNotice(auditedNotice(imported))
     context.announcements.send()
   }
 }
@@ -195,9 +195,9 @@ async function settle(
   await Bun.sleep(0)
   const ready = await inTurns(group, (read) => ('input' in read ? prepare(context, read, onConflict, caller) : read))
   const fresh = ready.flatMap((one) => ('fresh' in one ? [one.fresh] : []))
-  const created = (users: number) => [audited(event(context, 'users.created', null, caller, { users }))]
+  const created = (users: number) => [auditedNotice(event(context, 'users.created', null, caller, { users }))]
   // Whether someone listens is asked here: it may have changed while passwords were hashed.
-  const told = fresh.map(({ notices, user }) => ({ user, notices: [...notices, ...toldOfNew(context, user)] }))
+  const told = fresh.map(({ notices, user }) => ({ user, notices: [...notices, ...userCreatedNotices(context, user)] }))
   const outcomes = fresh.length > 0 ? await context.store.addUsers(told, created) : []
   context.announcements.send()
   const outcomeOf = new Map(fresh.map((one, index) => [one, outcomes[index]]))

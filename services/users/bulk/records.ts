@@ -3,7 +3,7 @@ import { type Complaint, errorOf, type FieldError, notAllowed } from '../../kit/
 import { isUnusableHash } from '../../kit/passwords/hasher.ts'
 import { bothTaken, invalid, invalidField, Problem } from '../../kit/problem.ts'
 import type { ImportedUser } from '../model.ts'
-import { audited, changed } from '../outbox.ts'
+import { auditedNotice, changeNotice } from '../outbox.ts'
 import { passwordChange } from '../passwords.ts'
 import { passwordOrHashErrors } from '../policy.ts'
 import type { NewUser, Taken, User } from '../store.ts'
@@ -30,8 +30,8 @@ export async function freshUser(context: UsersContext, input: ImportedUser, call
   })
   const { id, roles } = user
   // The others are told of together; who may do anything is named.
-  const admin = roles.includes(ADMIN) ? [audited(event(context, 'user.created', id, caller, { roles }))] : []
-  return { user, notices: [changed(id), ...admin] }
+  const admin = roles.includes(ADMIN) ? [auditedNotice(event(context, 'user.created', id, caller, { roles }))] : []
+  return { user, notices: [changeNotice(id), ...admin] }
 }
 
 /**

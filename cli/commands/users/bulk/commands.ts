@@ -1,11 +1,11 @@
 import { type Command, Option } from 'commander'
-import { collect, does, leaf } from '../../../command.ts'
+import { addCommand, collect, withTool } from '../../../command.ts'
 import type { ExportOptions } from './export.ts'
 import { FORMATS, type ImportOptions, ON_CONFLICT } from './import-options.ts'
 
 /** Adds `users import` to the noun. */
 export function importCommand(users: Command): void {
-  leaf(users, 'import', 'Import users from a file of this tool, Auth0, Keycloak, Supabase, Firebase or Django', [
+  addCommand(users, 'import', 'Import users from a file of this tool, Auth0, Keycloak, Supabase, Firebase or Django', [
     'ch202 users export --with-hashes | ch202 users import - --format jsonl --on-conflict skip',
     "printf 'email,password,roles\\nzoe@example.org,correct horse battery,USER;EDITOR\\n' | ch202 users import - --format csv --on-conflict update",
     "printf 'email,name\\nzoe@example.org,Zoe\\n' | ch202 users import - --format csv --on-conflict update",
@@ -32,7 +32,7 @@ export function importCommand(users: Command): void {
     )
     .option('--hash-config <file>', 'the hash parameters of a Firebase project')
     .action(
-      does(async (tool, options: ImportOptions, file: string) => {
+      withTool(async (tool, options: ImportOptions, file: string) => {
         const { importUsers } = await import('./import.ts')
         await importUsers(tool, options, file)
       }),
@@ -41,7 +41,7 @@ export function importCommand(users: Command): void {
 
 /** Adds `users export` to the noun. */
 export function exportCommand(users: Command): void {
-  leaf(users, 'export', 'Write all users, in a form that users import reads', [
+  addCommand(users, 'export', 'Write all users, in a form that users import reads', [
     'ch202 users export --with-hashes > users.jsonl',
     'ch202 users export --format csv --bom > users.csv',
   ])
@@ -50,7 +50,7 @@ export function exportCommand(users: Command): void {
     )
     .option('--with-hashes', 'with the hashes of the passwords; the audit keeps that it was asked for')
     .action(
-      does(async (tool, options: ExportOptions) => {
+      withTool(async (tool, options: ExportOptions) => {
         const { exportUsers } = await import('./export.ts')
         await exportUsers(tool, options)
       }),
