@@ -61,7 +61,14 @@ async function release(): Promise<void> {
   await run(['.ci/run'])
   console.log('Building')
   const files = await build()
-  await run(['git', 'tag', '--annotate', TAG, '--message', `Ch202 ${version}\n\n${changelogSection(changelog, version)}`])
+  await run([
+    'git',
+    'tag',
+    '--annotate',
+    TAG,
+    '--message',
+    `Ch202 ${version}\n\n${changelogSection(changelog, version)}`,
+  ])
   console.log(`Tagged ${TAG}. In dist/release: ${files.join(', ')}`)
   console.log(`Publish it: git push origin ${TAG}`)
 }
