@@ -9,7 +9,7 @@ describe('the check of words', () => {
   const refused: [what: string, code: string][] = [
     ['a word of the table in a comment', '// It mends the file.'],
     ['the same in a block comment', '/** Reads the file that it mended. */\nexport const a = 1'],
-    ['the same in a text', `throw new Error('There is none such')`],
+    ['the same in a text', `throw new Error('There is none')`],
     ['the same in a template', 'const text = `Run ${command}: it mends that`'],
     ['the same between two values', 'const text = `${a} is made anew ${b}`'],
     ['a comment that begins with a pronoun', '/** What a session keeps. */\nexport interface Session {}'],
