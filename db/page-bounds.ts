@@ -1,4 +1,4 @@
-import type { PageRequest, Position, Slice } from '../../services/kit/schema/page.ts'
+import type { PageRequest, Position, Slice } from '../services/kit/schema/page.ts'
 
 /** One row more than the page holds is read: whether there is a next page is known by it. */
 export function pageBounds(request: PageRequest): { limit: number; offset: number } {

@@ -1,12 +1,12 @@
-import type { Migration } from '../sqlite/engine.ts'
-import { foldAccounts } from './account-search.ts'
-import { chainAudit } from './audit-chain.ts'
-import auth from './migrations/0001_auth.sql' with { type: 'text' }
-import auditChain from './migrations/0002_audit_chain.sql' with { type: 'text' }
-import mailRequests from './migrations/0003_mail_requests.sql' with { type: 'text' }
-import events from './migrations/0004_events.sql' with { type: 'text' }
-import mails from './migrations/0005_mails.sql' with { type: 'text' }
-import accountSearch from './migrations/0006_account_search.sql' with { type: 'text' }
+import { foldAccounts } from '../../auth/account-search.ts'
+import { chainAudit } from '../audit-chain.ts'
+import type { Migration } from '../engine.ts'
+import auth from './auth/0001_auth.sql' with { type: 'text' }
+import auditChain from './auth/0002_audit_chain.sql' with { type: 'text' }
+import mailRequests from './auth/0003_mail_requests.sql' with { type: 'text' }
+import events from './auth/0004_events.sql' with { type: 'text' }
+import mails from './auth/0005_mails.sql' with { type: 'text' }
+import accountSearch from './auth/0006_account_search.sql' with { type: 'text' }
 
 export const AUDIT_CHAIN = '0002_audit_chain'
 export const EVENTS = '0004_events'

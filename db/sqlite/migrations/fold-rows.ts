@@ -1,5 +1,5 @@
 import type { Database } from 'bun:sqlite'
-import { searchTextOf } from '../../services/kit/schema/search-text.ts'
+import { searchTextOf } from '../../../services/kit/schema/search-text.ts'
 
 const ROWS_AT_ONCE = 1000
 

@@ -1,10 +1,10 @@
 import { constants, Database } from 'bun:sqlite'
 import { existsSync, statSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
-import { type Chain, examineChain } from '../auth/audit-chain.ts'
-import { AUDIT_CHAIN, EVENTS, MAILS } from '../auth/migrations.ts'
-import type { DatabaseFile } from './databases.ts'
-import { APPLICATION_IDS, checksumOf } from './engine.ts'
+import { type Chain, examineChain } from '../audit-chain.ts'
+import type { DatabaseFile } from '../databases.ts'
+import { APPLICATION_IDS, checksumOf } from '../engine.ts'
+import { AUDIT_CHAIN, EVENTS, MAILS } from '../migrations/auth.ts'
 
 /** Why a database can't be looked at without changing something. */
 export class InspectionUnavailable extends Error {
