@@ -3,6 +3,7 @@ import type { AuditEvent } from '../kit/outbox/audit.ts'
 import type { Event, EventType } from '../kit/outbox/events.ts'
 import type { RevokedBecause } from '../kit/schema/events.ts'
 import type { PageRequest, Position, Slice } from '../kit/schema/page.ts'
+import type { OpaqueProfile } from '../kit/schema/user.ts'
 import type { Revocation } from '../kit/tokens/revocations.ts'
 
 /** What auth keeps of a user: a row of the password cache. Times are milliseconds since the epoch. */
@@ -10,12 +11,11 @@ export interface Account {
   userId: string
   email: string
   username: string | null
-  name: string | null
   roles: string[]
   status: 'active' | 'disabled'
   emailVerified: boolean
-  createdAt: number
-  updatedAt: number
+  /** The fields that no login reads. */
+  profile: OpaqueProfile
   /** Null: there is no password. Empty: it is not known here (`cached`). */
   passwordHash: string | null
   version: number

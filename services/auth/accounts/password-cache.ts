@@ -5,7 +5,7 @@ import type { Hasher } from '../../kit/passwords/hasher.ts'
 import { Problem } from '../../kit/problem.ts'
 import { emailKey, isEmail } from '../../kit/schema/email.ts'
 import { type PageQuery, pageAnswer, pageRequest } from '../../kit/schema/page.ts'
-import type { PasswordRecord } from '../../kit/schema/user.ts'
+import { opaqueProfileOf, type PasswordRecord } from '../../kit/schema/user.ts'
 import { type AuthContext, eventBy } from '../context.ts'
 import type { SyncBody } from '../model.ts'
 import type { Account, CacheSync } from '../store.ts'
@@ -40,12 +40,10 @@ export async function syncUser(
       userId,
       email: body.email,
       username: body.username,
-      name: body.name,
       roles: body.roles,
       status: body.status,
       emailVerified: body.email_verified,
-      createdAt: Date.parse(body.created_at),
-      updatedAt: Date.parse(body.updated_at),
+      profile: opaqueProfileOf({ ...body, ...timesOf(body) }),
       passwordHash: body.password_hash,
       version: body.password_version,
       ...marks,
@@ -59,6 +57,11 @@ export async function syncUser(
   // A record that ended nothing and was new is no one's news.
   if (synced.outcome === 'unchanged' || synced.ended.seq > 0) await feed.announce(synced.ended)
   return synced
+}
+
+/** The times of a record in UTC. */
+function timesOf({ created_at, updated_at }: { created_at: string; updated_at: string }) {
+  return { created_at: timestamp(Date.parse(created_at)), updated_at: timestamp(Date.parse(updated_at)) }
 }
 
 /** Ends everything of a deleted user; resolves when its tokens are refused everywhere. */

@@ -7,7 +7,7 @@ import type { AuditEvent } from '../../kit/outbox/audit.ts'
 import { passwordErrors } from '../../kit/passwords/policy.ts'
 import { invalid, invalidField, Problem } from '../../kit/problem.ts'
 import { isEmail } from '../../kit/schema/email.ts'
-import type { UserCreate, UserRead } from '../../kit/schema/user.ts'
+import { OPERATOR_CREATION_FIELDS, type UserCreate, type UserRead } from '../../kit/schema/user.ts'
 import {
   accountNamed,
   checkPassword,
@@ -23,7 +23,6 @@ import type { Account, SessionKind } from '../store.ts'
 import type { Pauses } from './limits.ts'
 
 const REGISTRATIONS: LimitRule = { name: 'registration', most: 1000, window: HOUR }
-const OPERATOR_FIELDS = ['roles', 'status', 'email_verified', 'password_hash'] as const
 
 /**
  * Logs a user in by its email, its username, or either.
@@ -157,16 +156,10 @@ export async function register(
 export async function registerUser(context: AuthContext, body: UserCreate, caller: Caller): Promise<UserRead> {
   const { clock, config, store, users } = context
   refuseRegistration(config, body)
-  const { email, name, password, username } = body
+  const { password } = body
   if (password === undefined) throw invalidField('password', REQUIRED)
   if (config.rateLimit && caller.ip) await limit(store, REGISTRATIONS, caller.ip, clock.now())
-  const user = {
-    email,
-    password,
-    ...(username === undefined ? {} : { username }),
-    ...(name === undefined ? {} : { name }),
-  }
-  const made = await users.createUser(user, caller.requestId)
+  const made = await users.createUser({ ...body, password }, caller.requestId)
   // Users writes down that it was made; from where is known here alone.
   await store.addEvent(eventBy(context, caller, 'user.registered', made.id))
   return made
@@ -174,7 +167,7 @@ export async function registerUser(context: AuthContext, body: UserCreate, calle
 
 /** @throws Problem `forbidden_field`, `registration_closed` */
 function refuseRegistration({ registrationOpen }: AuthContext['config'], sent: object): void {
-  const field = OPERATOR_FIELDS.find((name) => name in sent)
+  const field = OPERATOR_CREATION_FIELDS.find((name) => name in sent)
   if (field) throw new Problem('forbidden_field', { message: `Only an operator may set ${field}` })
   if (!registrationOpen) throw new Problem('registration_closed')
 }

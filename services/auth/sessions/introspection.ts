@@ -1,7 +1,7 @@
 import type { Caller } from '../../kit/caller.ts'
 import { timestamp } from '../../kit/clock.ts'
 import { Problem } from '../../kit/problem.ts'
-import type { UserRead } from '../../kit/schema/user.ts'
+import { type UserRead, userReadFrom } from '../../kit/schema/user.ts'
 import { CLIENT_ID } from '../../kit/tokens/access-token.ts'
 import type { AuthContext } from '../context.ts'
 import type { Introspection, Validity } from '../model.ts'
@@ -100,17 +100,15 @@ export async function me(context: AuthContext, caller: Caller): Promise<{ user: 
 }
 
 function userReadOf(account: Account): UserRead {
-  return {
+  const login = {
     id: account.userId,
     email: account.email,
     username: account.username,
-    name: account.name,
     roles: account.roles,
     status: account.status,
     email_verified: account.emailVerified,
-    // Of a record that was dropped it is not known: nearly everyone has one.
+    // Unknown after the record was dropped from the cache: nearly all users have one.
     has_password: account.passwordHash !== null || !account.cached,
-    created_at: timestamp(account.createdAt),
-    updated_at: timestamp(account.updatedAt),
   }
+  return userReadFrom(login, account.profile)
 }
