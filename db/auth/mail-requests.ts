@@ -1,6 +1,6 @@
 import { asc, count, eq, gt, lte, or, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
-import type { AuthStore, MailRequest } from '../../services/auth/store.ts'
+import type { AuthStore, MailRequest } from '../../services/auth/store/index.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
 import { placeholders } from '../sqlite/placeholders.ts'
 import { prepared } from '../sqlite/prepared.ts'

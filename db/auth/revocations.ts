@@ -1,6 +1,6 @@
 import { asc, desc, gt, lt, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
-import type { AuthStore, Ended } from '../../services/auth/store.ts'
+import type { AuthStore, Ended } from '../../services/auth/store/index.ts'
 import type { Revocation } from '../../services/kit/tokens/revocations.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
 import { placeholders } from '../sqlite/placeholders.ts'

@@ -12,7 +12,7 @@ import type { LoginLimits } from './login/limits.ts'
 import type { UsersPeer } from './peers.ts'
 import type { GraceHeartbeat } from './sessions/grace.ts'
 import type { RevocationFeed } from './sessions/revocation-feed.ts'
-import type { AuthStore } from './store.ts'
+import type { AuthStore } from './store/index.ts'
 import type { EventDispatcher } from './webhooks/dispatcher.ts'
 
 /** What the functions of the auth service are given. */
@@ -26,22 +26,22 @@ export interface AuthContext {
   rotation: KeyRotation
   feed: RevocationFeed
   tokens: LocalTokenCheck
-  outside: EventDispatcher
+  dispatcher: EventDispatcher
   sealing: Sealing
   /** Make and recognise refresh tokens. */
-  codes: Codes
+  refreshCodes: Codes
   /** Make the tokens of links for a new password. */
   resetCodes: Codes
   limits: LoginLimits
-  graceClock: GraceHeartbeat
-  cacheUse: { hits: number; misses: number; lastSyncAt: number | null; pending: number }
+  heartbeat: GraceHeartbeat
+  cacheStatistics: { hits: number; misses: number; lastSyncAt: number | null; pending: number }
   log: Log
   config: Config
   issuer: string
 }
 
 /** A row of the audit about what `caller` did. */
-export function eventBy(
+export function auditEvent(
   { clock, random }: Pick<AuthContext, 'clock' | 'random'>,
   caller: Doer,
   type: string,

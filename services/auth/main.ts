@@ -61,10 +61,19 @@ export async function authService(
   const expected = { issuer, audience, key: (kid: string) => keyRing.publicKey(kid) }
   const tokens = new LocalTokenCheck(expected, revocations, clock)
   const jwks = () => keyRing.jwks()
-  const wanted = () => [...store.wanted()]
-  const feed = new RevocationFeed({ store, clock, revocations, issuer, audience, jwks, wanted, servedBefore })
+  const wanted = () => [...store.subscribedTypes()]
+  const feed = new RevocationFeed({
+    store,
+    clock,
+    revocations,
+    issuer,
+    audience,
+    jwks,
+    subscribedTypes: wanted,
+    servedBefore,
+  })
   await feed.open()
-  await store.resume(clock.now(), config.refreshReuseGrace)
+  await store.resumeGrace(clock.now(), config.refreshReuseGrace)
 
   const outside = new EventDispatcher({ store, clock, random, log, config, sealing, feed, version })
   const rotation = new KeyRotation({ clock, config, feed, keyRing, log, random, store, tokens })
@@ -78,13 +87,13 @@ export async function authService(
     rotation,
     feed,
     tokens,
-    outside,
+    dispatcher: outside,
     sealing,
-    codes: new Codes(config.secrets, 'refresh tokens'),
+    refreshCodes: new Codes(config.secrets, 'refresh tokens'),
     resetCodes: new Codes(config.secrets, 'password reset links'),
     limits: new LoginLimits(store, clock, config.hashQueue, config.rateLimit),
-    graceClock: new GraceHeartbeat(store, clock, log, config.refreshReuseGrace),
-    cacheUse: { hits: 0, misses: 0, lastSyncAt: null, pending: 0 },
+    heartbeat: new GraceHeartbeat(store, clock, log, config.refreshReuseGrace),
+    cacheStatistics: { hits: 0, misses: 0, lastSyncAt: null, pending: 0 },
     log,
     config,
     issuer,
@@ -152,7 +161,7 @@ export async function authService(
     probe: () => store.probe(),
     async start() {
       // A grace of the run before goes on in this one.
-      context.graceClock.run()
+      context.heartbeat.start()
       catchingUp = catchUp(users)
       await catchingUp
       catchingUp = undefined
@@ -164,12 +173,12 @@ export async function authService(
     release: () => feed.close(),
     async stop() {
       clearInterval(tidying)
-      context.graceClock.stop()
+      context.heartbeat.stop()
       await rotation.stop()
       await Promise.all([mails.stop(), outside.stop()])
       sender.close()
-      await store.markAlive(clock.now()).catch((error) => log.error({ event: 'alive.failed', err: error }))
-      store.close()
+      await store.recordHeartbeat(clock.now()).catch((error) => log.error({ event: 'alive.failed', err: error }))
+      await store.close()
     },
   }
 }

@@ -6,9 +6,9 @@ import { Problem } from '../../kit/problem.ts'
 import { emailKey, isEmail } from '../../kit/schema/email.ts'
 import { type PageQuery, pageAnswer, pageRequest } from '../../kit/schema/page.ts'
 import type { PasswordRecord } from '../../kit/schema/user.ts'
-import { type AuthContext, eventBy } from '../context.ts'
+import { type AuthContext, auditEvent } from '../context.ts'
 import type { SyncBody } from '../model.ts'
-import type { Account, CacheSync } from '../store.ts'
+import type { Account, CacheSync } from '../store/index.ts'
 
 type Actor = Pick<Caller, 'actor' | 'ip' | 'requestId'>
 
@@ -21,7 +21,7 @@ export async function syncUser(
   body: SyncBody | PasswordRecord,
   caller: Actor,
 ): Promise<CacheSync> {
-  const { cacheUse, clock, feed, limits, store } = context
+  const { cacheStatistics: cacheUse, clock, feed, limits, store } = context
   const { all_sessions_from, sessions_from, session_kept, tokens_from } = body as Partial<SyncBody>
   const marks =
     sessions_from === undefined || tokens_from === undefined
@@ -51,7 +51,7 @@ export async function syncUser(
       ...marks,
     },
     clock.now(),
-    (type) => eventBy(context, caller, type, userId),
+    (type) => auditEvent(context, caller, type, userId),
   )
   cacheUse.lastSyncAt = clock.now()
   // Whoever gave the user another password has let it in again.
@@ -65,7 +65,7 @@ export async function syncUser(
 export async function deleteUser(context: AuthContext, userId: string, caller: Actor): Promise<void> {
   const { clock, feed, store } = context
   const id = userId.toLowerCase()
-  await feed.announce(await store.deleteAccount(id, clock.now(), (type) => eventBy(context, caller, type, id)))
+  await feed.announce(await store.deleteAccount(id, clock.now(), (type) => auditEvent(context, caller, type, id)))
 }
 
 /** Whom a login names, as far as the cache knows; also one that was dropped. */
@@ -107,7 +107,7 @@ export async function checkPassword(
   password: string,
   caller: Caller,
 ): Promise<Account | null> {
-  const { cacheUse, hasher, store, users } = context
+  const { cacheStatistics: cacheUse, hasher, store, users } = context
   if (account?.cached) {
     cacheUse.hits++
     const { passwordHash } = account
@@ -163,7 +163,7 @@ export async function listCache({ store }: AuthContext, query: PageQuery & { sea
 /** Takes an account out of the cache: the next login asks users. @throws Problem `user_not_found` */
 export async function dropFromCache(context: AuthContext, userId: string, caller: Caller): Promise<void> {
   const id = userId.toLowerCase()
-  const dropped = await context.store.dropAccount(id, eventBy(context, caller, 'cache.dropped', id))
+  const dropped = await context.store.dropAccount(id, auditEvent(context, caller, 'cache.dropped', id))
   if (!dropped) throw new Problem('user_not_found')
 }
 
@@ -176,7 +176,7 @@ export async function syncCache(context: AuthContext, userId: string | undefined
   const began = clock.monotonic()
   const whose = userId?.toLowerCase() ?? null
   // Each account is a transaction of its own: who began it is on the disk before the first.
-  await store.addEvent(eventBy(context, caller, 'cache.sync_begun', whose))
+  await store.addEvent(auditEvent(context, caller, 'cache.sync_begun', whose))
   const counts = { synced: 0, removed: 0, unchanged: 0 }
   const take = async (record: PasswordRecord) => {
     const { outcome } = await syncUser(context, record, caller)
@@ -205,7 +205,7 @@ export async function syncCache(context: AuthContext, userId: string | undefined
     } while (after !== null)
     counts.removed = await removeUnknown(context, known, caller)
   }
-  await store.addEvent(eventBy(context, caller, 'cache.synced', whose, counts))
+  await store.addEvent(auditEvent(context, caller, 'cache.synced', whose, counts))
   return { ...counts, duration_ms: Math.round(clock.monotonic() - began) }
 }
 
@@ -225,7 +225,7 @@ async function removeUnknown(context: AuthContext, known: Set<string>, caller: C
   }
 }
 
-export async function cacheHealth({ cacheUse, store }: AuthContext) {
+export async function cacheHealth({ cacheStatistics: cacheUse, store }: AuthContext) {
   const { hits, misses, lastSyncAt, pending } = cacheUse
   return {
     entries: await store.countAccounts(),

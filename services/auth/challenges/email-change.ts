@@ -2,7 +2,7 @@ import { timestamp } from '../../kit/clock.ts'
 import type { MailQueue } from '../mail/queue.ts'
 import type { Letter } from '../mail/transport.ts'
 import type { EmailChangedBody } from '../model.ts'
-import type { MailRequest } from '../store.ts'
+import type { MailRequest } from '../store/index.ts'
 
 /** Has the address that an account had until now told that it is another. It may come twice: one mail goes out. */
 export async function noteEmailChange(mails: MailQueue, change: EmailChangedBody): Promise<void> {

@@ -8,10 +8,10 @@ import { passwordErrors } from '../../kit/passwords/policy.ts'
 import { Problem } from '../../kit/problem.ts'
 import { emailKey } from '../../kit/schema/email.ts'
 import { syncUser } from '../accounts/password-cache.ts'
-import { type AuthContext, eventBy } from '../context.ts'
+import { type AuthContext, auditEvent } from '../context.ts'
 import type { MailQueue } from '../mail/queue.ts'
 import type { Letter } from '../mail/transport.ts'
-import type { MailRequest } from '../store.ts'
+import type { MailRequest } from '../store/index.ts'
 
 const LIFETIME = 30 * MINUTE
 const MAILS_AN_HOUR = 5
@@ -77,7 +77,7 @@ export async function confirmReset(
     await store.returnReset(hash)
     throw error
   }
-  const confirmed = eventBy(context, caller, 'password.reset_confirmed', userId)
+  const confirmed = auditEvent(context, caller, 'password.reset_confirmed', userId)
   await store.finishReset(hash, found ? confirmed : null)
   if (!found) throw new Problem('invalid_reset_token')
   // Users has told us by now; where its notice was lost, the new record is fetched before the answer.
@@ -109,7 +109,7 @@ export async function composeReset(context: AuthContext, request: MailRequest): 
   const [token = ''] = tokens
   const now = clock.now()
   const caller = { actor: 'anyone', ip, requestId: requestId ?? '' }
-  const requested = eventBy(context, caller, 'password.reset_requested', user.userId)
+  const requested = auditEvent(context, caller, 'password.reset_requested', user.userId)
   const reset = { mailId, tokenHash: hashOf(token), userId: user.userId, requestedAt, expiresAt: now + LIFETIME }
   const issued = await store.issueReset(reset, now, requested)
   // Made with an older secret of the list, where the first attempt was before CH202_SECRET was replaced.

@@ -6,7 +6,7 @@ import { invalid, invalidField } from '../../kit/problem.ts'
 import { type PageQuery, pageAnswer, pageErrors, pageRequest } from '../../kit/schema/page.ts'
 import type { AuthContext } from '../context.ts'
 import type { AuditBody, RotateQuery } from '../model.ts'
-import type { StoredKey } from '../store.ts'
+import type { StoredKey } from '../store/index.ts'
 
 export function listKeys({ keyRing }: AuthContext) {
   return { items: keyRing.list().map(keyRead) }

@@ -4,7 +4,7 @@ import { InternalError } from '../../kit/log.ts'
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
 import { Problem } from '../../kit/problem.ts'
 import { importPublicKey, type PublicJwk, type SigningKey } from '../../kit/tokens/access-token.ts'
-import type { AuthStore, StoredKey } from '../store.ts'
+import type { AuthStore, StoredKey } from '../store/index.ts'
 import type { Sealing } from './sealing.ts'
 
 const ALG = 'EdDSA'

@@ -3,8 +3,8 @@ import { HOUR, MINUTE, SECOND } from '../../kit/clock.ts'
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
 import { Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
-import { type AuthContext, eventBy } from '../context.ts'
-import type { StoredKey } from '../store.ts'
+import { type AuthContext, auditEvent } from '../context.ts'
+import type { StoredKey } from '../store/index.ts'
 
 const SIGNED_AT_MOST_LATE = MINUTE
 const LOOK_EVERY = MINUTE
@@ -76,7 +76,7 @@ export class KeyRotation {
   rotate(caller: Caller, now: boolean): Promise<StoredKey> {
     const { config, keyRing } = this.context
     const atOnce = now || config.signingKeyLead === 0
-    const row: Row = (kid) => eventBy(this.context, caller, 'key.rotated', null, { kid, now: atOnce })
+    const row: Row = (kid) => auditEvent(this.context, caller, 'key.rotated', null, { kid, now: atOnce })
     return keyRing.exclusively(() => (atOnce ? this.signWithNext(row) : this.publish(row)))
   }
 
@@ -90,11 +90,13 @@ export class KeyRotation {
     return keyRing.exclusively(async () => {
       if (!keyRing.has(kid)) throw new Problem('not_found')
       if (keyRing.active().kid === kid)
-        await this.signWithNext((next) => eventBy(this.context, caller, 'key.rotated', null, { kid: next, now: true }))
-      const seq = await keyRing.remove(kid, eventBy(this.context, caller, 'key.removed', null, { kid }))
+        await this.signWithNext((next) =>
+          auditEvent(this.context, caller, 'key.rotated', null, { kid: next, now: true }),
+        )
+      const seq = await keyRing.remove(kid, auditEvent(this.context, caller, 'key.removed', null, { kid }))
       if (!keyRing.pending()) this.endLead()
       tokens.keysChanged()
-      await feed.announceUpTo(seq)
+      await feed.waitForAcks(seq)
     })
   }
 
@@ -113,7 +115,7 @@ export class KeyRotation {
       return pending
     }
     const { seq, stored } = await this.add(row)
-    await feed.announceUpTo(seq)
+    await feed.waitForAcks(seq)
     return stored
   }
 
@@ -137,7 +139,7 @@ export class KeyRotation {
   private async activate(kid: string, row: Row | null): Promise<StoredKey> {
     const { clock, config, feed, keyRing, store } = this.context
     // The services got the key when it was published; after a restart, none is known to have it.
-    await feed.announceUpTo(await store.lastRevocation())
+    await feed.waitForAcks(await store.lastRevocation())
     const goneAt = clock.now() + config.jwtExpire + SIGNED_AT_MOST_LATE
     const key = await keyRing.activate(kid, goneAt, row?.(kid) ?? null)
     this.endLead()
@@ -210,6 +212,6 @@ export class KeyRotation {
   }
 
   private rowByItself(type: string, detail: Record<string, unknown>): AuditEvent {
-    return eventBy(this.context, { actor: 'auth', ip: null, requestId: null }, type, null, detail)
+    return auditEvent(this.context, { actor: 'auth', ip: null, requestId: null }, type, null, detail)
   }
 }

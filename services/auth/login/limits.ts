@@ -1,7 +1,7 @@
 import { type Clock, DAY, HOUR, MINUTE } from '../../kit/clock.ts'
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
 import { Problem } from '../../kit/problem.ts'
-import type { AuthStore, LoginFailures } from '../store.ts'
+import type { AuthStore, LoginFailures } from '../store/index.ts'
 import { LoginPaused, RefusedLogins, type Subject } from './refused-logins.ts'
 
 /** Until when a failure made logins wait; 0 where it did not. */
@@ -124,7 +124,7 @@ export class LoginLimits {
       succeeded: async () => {
         // The day's count stays: whoever knows the password must not hand an attacker another hundred guesses.
         try {
-          await this.store.clearFailures(byAccount, this.clock.now(), false)
+          await this.store.clearFailures(byAccount, this.clock.now(), 'keep')
         } finally {
           leave()
         }
@@ -135,7 +135,7 @@ export class LoginLimits {
 
   /** A new password makes the guesses at the old one void. */
   async forget(account: string): Promise<void> {
-    await this.store.clearFailures(`account:${account}`, this.clock.now(), true)
+    await this.store.clearFailures(`account:${account}`, this.clock.now(), 'forget')
   }
 
   /**

@@ -16,10 +16,10 @@ import {
   syncUser,
   unknownLoginKey,
 } from '../accounts/password-cache.ts'
-import { type AuthContext, eventBy } from '../context.ts'
+import { type AuthContext, auditEvent } from '../context.ts'
 import type { LoginBody, Token } from '../model.ts'
 import { type Opened, openSession } from '../sessions/sessions.ts'
-import type { Account, SessionKind } from '../store.ts'
+import type { Account, SessionKind } from '../store/index.ts'
 import type { Pauses } from './limits.ts'
 
 const REGISTRATIONS: LimitRule = { name: 'registration', most: 1000, window: HOUR }
@@ -77,7 +77,7 @@ async function loginNamed(
   await attempt.succeeded()
   if (account.status === 'disabled') {
     await context.store.addEvent(
-      eventBy(context, caller, 'login.failed', account.userId, { reason: 'account_disabled' }),
+      auditEvent(context, caller, 'login.failed', account.userId, { reason: 'account_disabled' }),
     )
     throw new Problem('account_disabled')
   }
@@ -109,13 +109,13 @@ function failureEvents(
   const reason = known ? reasonOf(known) : 'unknown_or_wrong'
   // A password typed in the place of the name must not be kept: only what has the form of an email is.
   const typed = known === null && isEmail(named.name) ? { email: named.name } : {}
-  const events = [eventBy(context, caller, 'login.failed', userId, { reason, ...typed })]
+  const events = [auditEvent(context, caller, 'login.failed', userId, { reason, ...typed })]
   if (pauses.account > 0)
-    events.push(eventBy(context, caller, 'login.paused', userId, { until: timestamp(pauses.account), ...typed }))
+    events.push(auditEvent(context, caller, 'login.paused', userId, { until: timestamp(pauses.account), ...typed }))
   // Of no account: whoever comes from there must wait. Refused logins leave no row, so no one can fill the audit.
   if (pauses.address > 0 && caller.ip !== null) {
     const detail = { until: timestamp(pauses.address), address: limitKey(caller.ip) }
-    events.push(eventBy(context, caller, 'login.paused', null, detail))
+    events.push(auditEvent(context, caller, 'login.paused', null, detail))
   }
   return events
 }
@@ -127,7 +127,7 @@ function reasonOf({ passwordHash }: Account): 'no_password' | 'wrong_password' {
 
 /** After the answer: a hash of an older making gives way to one of today's, in both databases. */
 function replaceOldHash(context: AuthContext, account: Account, password: string, caller: Caller): void {
-  const { cacheUse, hasher, log, users } = context
+  const { cacheStatistics: cacheUse, hasher, log, users } = context
   if (account.passwordHash === null || !hasher.outdated(account.passwordHash)) return
   cacheUse.pending++
   hasher
@@ -168,7 +168,7 @@ export async function registerUser(context: AuthContext, body: UserCreate, calle
   }
   const made = await users.createUser(user, caller.requestId)
   // Users writes down that it was made; from where is known here alone.
-  await store.addEvent(eventBy(context, caller, 'user.registered', made.id))
+  await store.addEvent(auditEvent(context, caller, 'user.registered', made.id))
   return made
 }
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type Clock, MINUTE, SECOND } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
-import type { AuthStore, MailKind, MailRequest } from '../store.ts'
+import type { AuthStore, MailKind, MailRequest } from '../store/index.ts'
 import { rest } from '../webhooks/deliverer.ts'
 import { OPERATOR_REASONS } from './outcome.ts'
 import { expiryOf, type Failure, LONGEST_PAUSE, pauseAfter } from './schedule.ts'

@@ -1,5 +1,5 @@
 import { DAY, HOUR, MINUTE, SECOND } from '../../kit/clock.ts'
-import type { MailKind, MailRequest } from '../store.ts'
+import type { MailKind, MailRequest } from '../store/index.ts'
 import type { MailOutcome, MailReason } from './outcome.ts'
 
 export const LONGEST_PAUSE = HOUR

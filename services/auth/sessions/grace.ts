@@ -1,6 +1,6 @@
 import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
-import type { AuthStore } from '../store.ts'
+import type { AuthStore } from '../store/index.ts'
 
 const EVERY = 1000
 
@@ -21,9 +21,9 @@ export class GraceHeartbeat {
   ) {}
 
   /** A token was spent: its grace runs from now. */
-  run(): void {
+  start(): void {
     this.until = this.clock.monotonic() + this.grace + EVERY
-    this.timer ??= setInterval(() => this.mark(), EVERY)
+    this.timer ??= setInterval(() => this.beat(), EVERY)
   }
 
   stop(): void {
@@ -31,8 +31,8 @@ export class GraceHeartbeat {
     this.timer = undefined
   }
 
-  private mark(): void {
+  private beat(): void {
     if (this.clock.monotonic() > this.until) this.stop()
-    this.store.markAlive(this.clock.now()).catch((error) => this.log.error({ event: 'alive.failed', err: error }))
+    this.store.recordHeartbeat(this.clock.now()).catch((error) => this.log.error({ event: 'alive.failed', err: error }))
   }
 }

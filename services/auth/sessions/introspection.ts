@@ -5,7 +5,7 @@ import type { UserRead } from '../../kit/schema/user.ts'
 import { CLIENT_ID } from '../../kit/tokens/access-token.ts'
 import type { AuthContext } from '../context.ts'
 import type { Introspection, Validity } from '../model.ts'
-import type { Account } from '../store.ts'
+import type { Account } from '../store/index.ts'
 import { end, NOTHING_ENDED, placeOf } from './sessions.ts'
 
 /** What the bearer of an access token may know of it. */

@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Codes } from '../keys/sealing.ts'
-import type { SessionKind } from '../store.ts'
+import type { SessionKind } from '../store/index.ts'
 
 const PREFIX = 'ch202_rt_'
 const SESSION = 16

@@ -5,7 +5,7 @@ import type { EventType } from '../../kit/outbox/events.ts'
 import { Problem } from '../../kit/problem.ts'
 import type { PublicJwk } from '../../kit/tokens/access-token.ts'
 import type { Revocations } from '../../kit/tokens/revocations.ts'
-import type { AuthStore, Ended } from '../store.ts'
+import type { AuthStore, Ended } from '../store/index.ts'
 
 const PAGE = 2000
 
@@ -18,7 +18,7 @@ interface FeedOptions {
   audience: string
   jwks(): PublicJwk[]
   /** The events that someone outside listens to. */
-  wanted(): readonly EventType[]
+  subscribedTypes(): readonly EventType[]
   /** Whether the database has served before: then followers of the run before may still hold a lease. */
   servedBefore: boolean
 }
@@ -51,7 +51,7 @@ export class RevocationFeed {
    * @throws Problem `auth_unavailable` while the server stops
    */
   async poll(follower: string, after: number, epoch: string): Promise<RevocationPage> {
-    const { audience, issuer, jwks, store, wanted } = this.options
+    const { audience, issuer, jwks, store, subscribedTypes: wanted } = this.options
     if (this.closed) throw new Problem('auth_unavailable')
     return await this.followers.answer({ follower, after, epoch }, store.epoch, async (from, upTo) => {
       const { revocations, seq } = await store.revocationsAfter(from, PAGE)
@@ -68,11 +68,11 @@ export class RevocationFeed {
     for (const revocation of ended.revocations) this.options.revocations.add(revocation)
     // Where nothing was left to end, another request has just ended it: its answer and this one say the same, so both
     // wait for the same.
-    await this.announceUpTo(ended.seq === 0 ? await this.options.store.lastRevocation() : ended.seq)
+    await this.waitForAcks(ended.seq === 0 ? await this.options.store.lastRevocation() : ended.seq)
   }
 
   /** Resolves when every follower has heard all up to `seq`, or can't decide without asking any more. */
-  announceUpTo(seq: number): Promise<void> {
+  waitForAcks(seq: number): Promise<void> {
     return this.followers.knowUpTo(seq)
   }
 

@@ -7,9 +7,9 @@ import { isUuid } from '../../kit/random.ts'
 import { type PageQuery, pageAnswer, pageErrors, pageRequest } from '../../kit/schema/page.ts'
 import type { Sender } from '../../kit/schema/validation.ts'
 import { CLIENT_ID, type Claims, signAccessToken } from '../../kit/tokens/access-token.ts'
-import { type AuthContext, eventBy } from '../context.ts'
+import { type AuthContext, auditEvent } from '../context.ts'
 import type { SessionRead, Token } from '../model.ts'
-import type { Account, Ending, Session, SessionKind } from '../store.ts'
+import type { Account, Ending, Session, SessionKind } from '../store/index.ts'
 import { hashOfRefreshToken, type Presented, readRefreshToken, refreshToken } from './refresh-token.ts'
 
 const REFRESHES = { most: 150, window: 5 * MINUTE }
@@ -32,7 +32,7 @@ export async function openSession(
   caller: Caller,
   kind: SessionKind,
 ): Promise<Opened> {
-  const { clock, codes, config, random, store } = context
+  const { clock, refreshCodes: codes, config, random, store } = context
   const now = clock.now()
   const endsAt = now + config.sessionMaxAge
   const expiresAt = Math.min(now + lifetime(context, kind), endsAt)
@@ -52,7 +52,7 @@ export async function openSession(
     userAgent: caller.userAgent?.slice(0, USER_AGENT_MAX) ?? null,
   }
   const token = refreshToken(codes, session.id, 0, kind)
-  const opened = eventBy(context, caller, 'session.created', account.userId, { session_id: session.id })
+  const opened = auditEvent(context, caller, 'session.created', account.userId, { session_id: session.id })
   const hash = kind === 'v0' ? hashOfRefreshToken(token) : undefined
   const outcome = await store.openSession(session, opened, hash)
   if (outcome === 'account_changed') throw new Problem('invalid_credentials')
@@ -65,7 +65,7 @@ export async function openSession(
  * @throws Problem `invalid_refresh_token`, `refresh_token_reused`, `rate_limited`
  */
 export async function refreshSession(context: AuthContext, presented: string, caller: Caller): Promise<Opened> {
-  const { clock, codes, config, feed, store } = context
+  const { clock, refreshCodes: codes, config, feed, store } = context
   const place = await placeOf(context, presented)
   const session = place && (await store.sessionById(place.sessionId))
   if (!place || !session) throw new Problem('invalid_refresh_token')
@@ -84,7 +84,7 @@ export async function refreshSession(context: AuthContext, presented: string, ca
       ...(kind === 'v0' ? { hash: hashOfRefreshToken(next) } : {}),
       ...(config.rateLimit ? { limit: REFRESHES } : {}),
     },
-    (type) => eventBy(context, caller, type, userId, { session_id: id }),
+    (type) => auditEvent(context, caller, type, userId, { session_id: id }),
   )
   if (rotated.outcome === 'gone') throw new Problem('invalid_refresh_token')
   if (rotated.outcome === 'limited') throw new Problem('rate_limited', { retryAfter: secondsUntil(rotated.until, now) })
@@ -92,7 +92,7 @@ export async function refreshSession(context: AuthContext, presented: string, ca
     await feed.announce(rotated.ended)
     throw new Problem('refresh_token_reused')
   }
-  context.graceClock.run()
+  context.heartbeat.start()
   // Rotated or asked for again, the current token is the one after that which was presented.
   const { account } = rotated
   return { session: rotated.session, tokens: tokensOf(context, rotated.session, account, next) }
@@ -101,7 +101,7 @@ export async function refreshSession(context: AuthContext, presented: string, ca
 /** Which session, and which of its tokens, a refresh token is. */
 export async function placeOf(context: AuthContext, token: string): Promise<Presented | undefined> {
   if (isUuid(token)) return (await context.store.sessionByHash(hashOfRefreshToken(token))) ?? undefined
-  return readRefreshToken(context.codes, token)
+  return readRefreshToken(context.refreshCodes, token)
 }
 
 /**
@@ -207,7 +207,7 @@ export async function revokeSessions(context: AuthContext, whose: Whose, caller:
   if (errors.length > 0) throw invalid(errors)
   if (whose.user_id !== undefined) return await endSessionsOf(context, whose.user_id.toLowerCase(), caller, 'operator')
   const ending: Ending = { reason: 'operator', now: clock.now() }
-  const ended = await store.endAllSessions(ending, eventBy(context, caller, 'session.all_revoked', null))
+  const ended = await store.endAllSessions(ending, auditEvent(context, caller, 'session.all_revoked', null))
   await feed.announce(ended)
   return ended.sessions
 }
@@ -215,7 +215,7 @@ export async function revokeSessions(context: AuthContext, whose: Whose, caller:
 async function endSessionsOf(context: AuthContext, userId: string, caller: Caller, reason: Asked): Promise<number> {
   const { clock, feed, store } = context
   const ending = { reason, now: clock.now() }
-  const ended = await store.endSessionsOf(userId, ending, eventBy(context, caller, ROWS[reason], userId))
+  const ended = await store.endSessionsOf(userId, ending, auditEvent(context, caller, ROWS[reason], userId))
   await feed.announce(ended)
   return ended.sessions
 }
@@ -239,7 +239,7 @@ export async function end(
   reason: Asked,
 ): Promise<boolean> {
   const { clock, feed, store } = context
-  const event = eventBy(context, caller, ROWS[reason], caller.userId, { session_id: id })
+  const event = auditEvent(context, caller, ROWS[reason], caller.userId, { session_id: id })
   const ended = await store.endSession(id, owner, { reason, now: clock.now() }, event)
   await feed.announce(ended ?? NOTHING_ENDED)
   return ended !== null

@@ -4,8 +4,8 @@ import { type Complaint, errorOf, type FieldError, notAllowed } from '../../kit/
 import type { EventType } from '../../kit/outbox/events.ts'
 import { invalid, invalidField, Problem } from '../../kit/problem.ts'
 import { type PageQuery, pageAnswer, pageRequest } from '../../kit/schema/page.ts'
-import { type AuthContext, eventBy } from '../context.ts'
-import type { Delivery, DeliveryFilter, DeliveryStatus, Webhook } from '../store.ts'
+import { type AuthContext, auditEvent } from '../context.ts'
+import type { Delivery, DeliveryFilter, DeliveryStatus, Webhook } from '../store/index.ts'
 import { sealedName } from './dispatcher.ts'
 import { SECRET_BYTES, secretText } from './signature.ts'
 
@@ -23,7 +23,7 @@ interface NewWebhook {
  * @throws Problem `validation_failed` for an address that is not good, and where there are as many as there may be
  */
 export async function createWebhook(context: AuthContext, body: NewWebhook, caller: Caller) {
-  const { clock, feed, outside, random, sealing, store } = context
+  const { clock, feed, dispatcher: outside, random, sealing, store } = context
   const errors = webhookErrors(context, body)
   if (errors.length > 0) throw invalid(errors)
   const { href } = new URL(body.url)
@@ -38,11 +38,11 @@ export async function createWebhook(context: AuthContext, body: NewWebhook, call
     status: 'active',
     createdAt: clock.now(),
   }
-  const event = eventBy(context, caller, 'webhook.created', null, { id, types: webhook.types })
+  const event = auditEvent(context, caller, 'webhook.created', null, { id, types: webhook.types })
   const seq = await store.addWebhook(webhook, MOST, event)
   if (seq === null) throw invalidField('body', TOO_MANY)
   await outside.webhooksChanged()
-  await feed.announceUpTo(seq)
+  await feed.waitForAcks(seq)
   return { ...webhookRead(webhook), secret: secretText(secret) }
 }
 
@@ -52,23 +52,23 @@ export async function listWebhooks({ store }: AuthContext) {
 
 /** Takes one out, with what was on its way to it. @throws Problem `not_found` */
 export async function deleteWebhook(context: AuthContext, id: string, caller: Caller): Promise<void> {
-  const { clock, feed, outside, store } = context
-  const seq = await store.removeWebhook(id, clock.now(), eventBy(context, caller, 'webhook.deleted', null, { id }))
+  const { clock, feed, dispatcher: outside, store } = context
+  const seq = await store.removeWebhook(id, clock.now(), auditEvent(context, caller, 'webhook.deleted', null, { id }))
   if (seq === null) throw new Problem('not_found')
   await outside.webhooksChanged()
-  await feed.announceUpTo(seq)
+  await feed.waitForAcks(seq)
 }
 
 /** Disabled, nothing is sent to it and what was on its way is dead; enabled again, it hears of what happens from then on. */
 export async function setWebhookStatus(context: AuthContext, id: string, status: Webhook['status'], caller: Caller) {
-  const { clock, feed, outside, store } = context
-  const event = eventBy(context, caller, status === 'active' ? 'webhook.enabled' : 'webhook.disabled', null, { id })
-  const seq = await store.setWebhookStatus(id, status, clock.now(), event)
-  const webhook = (await store.webhooks()).find((one) => one.id === id)
-  if (!webhook) throw new Problem('not_found')
-  if (seq !== null) {
+  const { clock, feed, dispatcher: outside, store } = context
+  const event = auditEvent(context, caller, status === 'active' ? 'webhook.enabled' : 'webhook.disabled', null, { id })
+  const change = await store.setWebhookStatus(id, status, clock.now(), event)
+  const webhook = (await store.webhooks()).find((each) => each.id === id)
+  if (!webhook || change.outcome === 'not_found') throw new Problem('not_found')
+  if (change.outcome === 'changed') {
     await outside.webhooksChanged()
-    await feed.announceUpTo(seq)
+    await feed.waitForAcks(change.seq)
   }
   return webhookRead(webhook)
 }
@@ -108,7 +108,7 @@ export async function replayDeliveries(context: AuthContext, body: Replay, calle
     ...(since === undefined ? {} : { since: Date.parse(since) }),
   }
   const replayed = await store.replayDeliveries(filter, clock.now(), (count) =>
-    eventBy(context, caller, 'webhook.replayed', null, { ...body, count }),
+    auditEvent(context, caller, 'webhook.replayed', null, { ...body, count }),
   )
   return { replayed }
 }

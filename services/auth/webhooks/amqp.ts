@@ -2,7 +2,7 @@ import type { ChannelModel, ConfirmChannel } from 'amqplib'
 import { SECOND } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import { type Event, messageOf } from '../../kit/outbox/events.ts'
-import type { Delivery } from '../store.ts'
+import type { Delivery } from '../store/index.ts'
 import { type Outcome, rest } from './deliverer.ts'
 
 /** A broker that says nothing for so long is away. */
@@ -49,7 +49,7 @@ export class AmqpPublisher {
       return { delivered: true, status: null }
     } catch (error) {
       this.lost(connection, error)
-      return { delivered: false, status: null, error: 'broker_away', retryIn: 0, away: true }
+      return { delivered: false, status: null, error: 'broker_away', retryIn: 0, unreachable: true }
     }
   }
 

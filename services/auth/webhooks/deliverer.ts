@@ -1,6 +1,6 @@
 import { type Clock, MINUTE, SECOND } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
-import type { AuthStore, Delivery, Tried } from '../store.ts'
+import type { AuthStore, Delivery, Tried } from '../store/index.ts'
 
 /** What a try came to: `retryIn` milliseconds, or null where another would be in vain. `away`: no other would do better. */
 export type Outcome = { delivered: true; status: number | null } | (Failed & { delivered: false })
@@ -8,9 +8,9 @@ export type Outcome = { delivered: true; status: number | null } | (Failed & { d
 interface Failed extends Tried {
   error: string
   retryIn: number | null
-  away?: true
+  unreachable?: true
   /** The receiver wants no more, for good. */
-  gone?: true
+  unsubscribed?: true
 }
 
 interface DelivererOptions {
@@ -82,7 +82,7 @@ export class Deliverer {
       this.wakeUp = Promise.withResolvers()
       let pause: number
       try {
-        pause = await (inOrder ? this.tellInOrder() : this.fill())
+        pause = await (inOrder ? this.deliverInOrder() : this.deliverDue())
       } catch (error) {
         // The disk is full, or fails.
         log.error({ event: 'delivery.failed', target, err: error })
@@ -94,7 +94,7 @@ export class Deliverer {
   }
 
   /** Sends as many as may be on their way; each that ends makes room for another. Gives how long nothing more is due. */
-  private async fill(): Promise<number> {
+  private async deliverDue(): Promise<number> {
     const { atOnce, clock, store, target } = this.options
     if (this.underWay.size >= atOnce) return LONGEST_PAUSE
     const now = clock.now()
@@ -122,7 +122,7 @@ export class Deliverer {
   }
 
   /** Sends the oldest, several users at once; each user's until one of them fails. */
-  private async tellInOrder(): Promise<number> {
+  private async deliverInOrder(): Promise<number> {
     const { atOnce, store, target } = this.options
     const oldest = await store.oldestDeliveries(target, BATCH)
     if (oldest.length === 0) return LONGEST_PAUSE
@@ -131,9 +131,9 @@ export class Deliverer {
     let failed = false
     const worker = async () => {
       for (let queue = queues.shift(); queue && !away && this.running; queue = queues.shift()) {
-        const outcome = await this.tellOne(queue)
+        const outcome = await this.deliverQueue(queue)
         if (!outcome.delivered) failed = true
-        if (!outcome.delivered && outcome.away) away = true
+        if (!outcome.delivered && outcome.unreachable) away = true
       }
     }
     await Promise.all(Array.from({ length: atOnce }, worker))
@@ -150,7 +150,7 @@ export class Deliverer {
     return 0
   }
 
-  private async tellOne(queue: Delivery[]): Promise<Outcome> {
+  private async deliverQueue(queue: Delivery[]): Promise<Outcome> {
     let outcome: Outcome = { delivered: true, status: null }
     for (const delivery of queue) {
       outcome = await this.attempt(delivery)
@@ -178,9 +178,9 @@ export class Deliverer {
     else await store.postponeDelivery(delivery, clock.now() + retryIn, { status, error })
     const happened = retryIn === null ? 'delivery.dead' : 'delivery.postponed'
     // Who is away is told of once, where the connection is lost.
-    const level = outcome.away || this.isRepeated(happened) ? 'debug' : 'warn'
+    const level = outcome.unreachable || this.isRepeated(happened) ? 'debug' : 'warn'
     log[level]({ event: happened, ...said, code: error })
-    if (outcome.gone) await this.options.gone?.()
+    if (outcome.unsubscribed) await this.options.gone?.()
     return outcome
   }
 

@@ -5,7 +5,7 @@ import type { Config } from '../../kit/process/config.ts'
 import type { Random } from '../../kit/random.ts'
 import type { Sealing } from '../keys/sealing.ts'
 import type { RevocationFeed } from '../sessions/revocation-feed.ts'
-import type { AuthStore, Webhook } from '../store.ts'
+import type { AuthStore, Webhook } from '../store/index.ts'
 import { AmqpPublisher } from './amqp.ts'
 import { Deliverer } from './deliverer.ts'
 import { webhookSender } from './http.ts'
@@ -28,7 +28,7 @@ interface OutsideOptions {
   log: Log
   config: Pick<Config, 'amqpUrl' | 'amqpExchange' | 'hosts'>
   sealing: Sealing
-  feed: Pick<RevocationFeed, 'announceUpTo'>
+  feed: Pick<RevocationFeed, 'waitForAcks'>
   version: string
 }
 
@@ -120,11 +120,11 @@ export class EventDispatcher {
     const at = clock.now()
     const by = { actor: 'auth', ip: null, requestId: null }
     const event = { id: random.id(), at, type: 'webhook.disabled', userId: null, ...by, detail: { id } }
-    const seq = await store.setWebhookStatus(id, 'disabled', at, event)
-    if (seq === null) return
+    const change = await store.setWebhookStatus(id, 'disabled', at, event)
+    if (change.outcome !== 'changed') return
     log.warn({ event: 'webhook.disabled', target: id })
     await this.webhooksChanged()
-    await feed.announceUpTo(seq)
+    await feed.waitForAcks(change.seq)
   }
 
   /** What an older secret sealed is sealed by the first one, so that the older can be taken away. */

@@ -2,7 +2,7 @@ import { type Clock, HOUR, MINUTE, SECOND } from '../../kit/clock.ts'
 import { messageOf } from '../../kit/outbox/events.ts'
 import { outside } from '../../kit/outgoing.ts'
 import type { Random } from '../../kit/random.ts'
-import type { Delivery } from '../store.ts'
+import type { Delivery } from '../store/index.ts'
 import type { Outcome } from './deliverer.ts'
 import { webhookHeaders } from './signature.ts'
 
@@ -70,7 +70,7 @@ export function webhookSender({ secret, url }: Receiver, { clock, hosts, random,
     const { headers, ok, status } = response
     response.body?.cancel().catch(() => undefined)
     if (ok) return { delivered: true, status }
-    if (status === 410) return { delivered: false, status, error: 'gone', retryIn: null, gone: true }
+    if (status === 410) return { delivered: false, status, error: 'gone', retryIn: null, unsubscribed: true }
     const asked = retryAfter(headers.get('retry-after'), clock.now())
     return failed(tries, status >= 300 && status < 400 ? 'redirect' : 'refused', status, asked)
   }
