@@ -72,7 +72,7 @@ afterEach(async () => {
 })
 
 const ask = (id: string, kind: MailKind = 'password_reset') =>
-  queue.ask({ id, kind, email: `${id}@example.org`, requestedAt: START + ahead, ip: null, requestId: `of-${id}` })
+  queue.add({ id, kind, email: `${id}@example.org`, requestedAt: START + ahead, ip: null, requestId: `of-${id}` })
 const rows = () => store.mailRequestsDue(FAR + START, 0, 1000)
 const rowOf = async (id: string) => (await rows()).find((row) => row.id === id)
 const sentTo = (id: string) => sent.filter(({ to }) => to === `${id}@example.org`)
