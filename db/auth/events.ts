@@ -1,4 +1,4 @@
-import type { AuthStore } from '../../services/auth/store.ts'
+import type { AuthStore } from '../../services/auth/store/index.ts'
 import { EVENT_TYPES, type Event, type EventType } from '../../services/kit/outbox/events.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
 import type { Facts } from './facts.ts'
@@ -72,7 +72,7 @@ export function eventStore(sqlite: Sqlite, { facts, feed, amqp }: { facts: Facts
     wake,
     readWanted,
     tellWanted,
-    wanted: () => wanted,
+    subscribedTypes: () => wanted,
     async addEvents(events: Event[], now: number) {
       await sqlite.write(() => write(events, now))
     },

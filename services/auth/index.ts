@@ -11,14 +11,17 @@ import { pageErrors } from '../kit/schema/page.ts'
 import { strict } from '../kit/schema/schema.ts'
 import { registration, userRead } from '../kit/schema/user.ts'
 import type { Rule } from '../kit/schema/validation.ts'
-import { cacheHealth, deleteUser, dropFromCache, listCache, syncCache, syncUser } from './accounts/password-cache.ts'
+import { cacheHealth, dropFromCache, listCache, syncCache } from './accounts/admin.ts'
+import { deleteUser, syncUser } from './accounts/sync.ts'
+import { auditErrors, listAudit, recordEvent } from './audit/admin.ts'
 import { noteEmailChange } from './challenges/email-change.ts'
 import { confirmReset, requestReset, resetErrors } from './challenges/password-reset.ts'
-import type { AuthContext } from './context.ts'
-import { auditErrors, listAudit, listKeys, recordEvent, rotateKey } from './keys/administration.ts'
-import { jwksMaxAge } from './keys/rotation.ts'
+import { listKeys, rotateKey } from './keys/admin.ts'
+import { jwksMaxAge } from './keys/schedule.ts'
+import { loginErrors } from './login/identifier.ts'
 import { limitErrors, loginLimitOf, refusedErrors, refusedLoginsOf } from './login/limits-admin.ts'
-import { login, loginErrors, register, registrationErrors } from './login/login.ts'
+import { login } from './login/login.ts'
+import { register, registrationErrors } from './login/registration.ts'
 import type { MailQueue } from './mail/queue.ts'
 import {
   auditBody,
@@ -71,26 +74,13 @@ import {
   webhookList,
   webhookStatusBody,
 } from './model.ts'
+import type { AuthServices } from './routes/auth-services.ts'
 import { introspect, me, revokeToken, validateToken } from './sessions/introspection.ts'
-import {
-  listErrors,
-  listSessions,
-  logout,
-  logoutAll,
-  refreshSession,
-  revokeSession,
-  revokeSessions,
-  whoseErrors,
-} from './sessions/sessions.ts'
-import {
-  createWebhook,
-  deleteWebhook,
-  listDeliveries,
-  listWebhooks,
-  replayDeliveries,
-  setWebhookStatus,
-  webhookErrors,
-} from './webhooks/admin.ts'
+import { listErrors, listSessions, sessionsOfErrors } from './sessions/list.ts'
+import { logout, logoutAll, revokeSession, revokeSessions } from './sessions/logout.ts'
+import { refreshSession } from './sessions/sessions.ts'
+import { createWebhook, deleteWebhook, listWebhooks, setWebhookStatus, webhookErrors } from './webhooks/admin.ts'
+import { listDeliveries, replayDeliveries } from './webhooks/deliveries-admin.ts'
 import { ingestEvents } from './webhooks/ingest.ts'
 
 type Guarded = ReturnType<typeof guard>
@@ -103,12 +93,12 @@ const refreshing = {
   detail: operation('auth', 'Rotate a refresh token', 'invalid_refresh_token', 'refresh_token_reused', 'rate_limited'),
 }
 
-async function refreshed(context: AuthContext, { refresh_token }: { refresh_token: string }, caller: Caller) {
+async function refreshed(context: AuthServices, { refresh_token }: { refresh_token: string }, caller: Caller) {
   return (await refreshSession(context, refresh_token, caller)).tokens
 }
 
 /** The routes of the auth service for its users and for clients. */
-function publicRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded) {
+function publicRoutes(context: AuthServices, mails: MailQueue, guarded: Guarded) {
   const registering: Rule = (sent) => registrationErrors(context, sent)
   const validating: Rule = ({ token }, { request }) =>
     token === undefined && bearerOf(request) === undefined ? [errorOf('token', REQUIRED)] : []
@@ -238,7 +228,7 @@ function publicRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded) 
       {
         auth: ['operator'],
         query: revokeQuery,
-        rules: whoseErrors,
+        rules: sessionsOfErrors,
         response: revoked,
         detail: operation('sessions', 'End the sessions of a user, or all'),
       },
@@ -318,7 +308,7 @@ function publicRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded) 
 }
 
 /** The routes of the auth service for operators and for the other services. */
-function internalRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded) {
+function internalRoutes(context: AuthServices, mails: MailQueue, guarded: Guarded) {
   const peer = { actor: 'internal', ip: null }
   return new Elysia({ normalize: false })
     .use(guarded)
@@ -499,7 +489,7 @@ function internalRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded
 }
 
 /** The routes by which operators say where the outside is told what happens. */
-function webhookRoutes(context: AuthContext, guarded: Guarded) {
+function webhookRoutes(context: AuthServices, guarded: Guarded) {
   const params = t.Object({ webhook_id: t.String() })
   const adding: Rule = (sent) => webhookErrors(context, sent)
   return new Elysia({ normalize: false })
@@ -570,7 +560,7 @@ function bearerOf({ headers }: Request): string | undefined {
   return /^bearer +(\S+)$/i.exec(headers.get('authorization') ?? '')?.[1]
 }
 
-function metadataOf({ config, issuer }: AuthContext) {
+function metadataOf({ config, issuer }: AuthServices) {
   const { addresses } = config
   // Behind a proxy the issuer is what the world knows auth by (RFC 8414, 3); without one it is this address anyway.
   const isOutside = config.issuer !== undefined || isUnreachable(addresses.auth)
@@ -595,7 +585,7 @@ export const FORMS = ['/auth/introspect', '/auth/revoke']
 export const READS = ['/auth/validate-token', '/validate-token']
 
 /** The routes of the auth service. */
-export function authRoutes(context: AuthContext, mails: MailQueue, guarded: Guarded) {
+export function authRoutes(context: AuthServices, mails: MailQueue, guarded: Guarded) {
   return new Elysia({ normalize: false })
     .use(publicRoutes(context, mails, guarded))
     .use(internalRoutes(context, mails, guarded))

@@ -116,7 +116,7 @@ const toolRules: ImportRule[] = [
       'cli/**',
       'services/{serve,peers,documentation}.ts',
       'services/users/recovery.ts',
-      'services/auth/keys/can-unseal.ts',
+      'services/auth/keys/sealing.ts',
       KIT,
       'db/**',
       ...EDEN,

@@ -7,10 +7,12 @@ import { invalid } from '../../kit/problem.ts'
 import { oneFieldOf, strict, text, time } from '../../kit/schema/schema.ts'
 import { credentialsV0, userV0 } from '../../kit/schema/user.ts'
 import type { Rule } from '../../kit/schema/validation.ts'
-import type { AuthContext } from '../context.ts'
-import { login, loginErrors, registerUser, registrationErrors } from '../login/login.ts'
+import { loginErrors } from '../login/identifier.ts'
+import { login } from '../login/login.ts'
+import { registerUser, registrationErrors } from '../login/registration.ts'
 import { loginBody } from '../model.ts'
 import { type Opened, refreshSession } from '../sessions/sessions.ts'
+import type { AuthServices } from './auth-services.ts'
 
 /** What a refresh token of v0 looks like. */
 const UUID_V4 = '6f1c2b7e-4a53-4c8f-9d0e-2b7a1f5e8c34'
@@ -28,7 +30,7 @@ const refreshBody = strict(
 const refreshErrors = (sent: object) => exactlyOne(sent, ['refreshToken', 'refresh_token'])
 
 /** The contract of version 0.0.1, at the root alone: other shapes, the same functions. */
-export function authV0(context: AuthContext, guarded: ReturnType<typeof guard>) {
+export function authV0(context: AuthServices, guarded: ReturnType<typeof guard>) {
   const registering: Rule = (sent) => registrationErrors(context, sent)
   return new Elysia({ normalize: false })
     .use(guarded)
