@@ -7,7 +7,7 @@ import { emailKey, isEmail } from '../../kit/schema/email.ts'
 import { type PageQuery, pageAnswer, pageRequest } from '../../kit/schema/page.ts'
 import type { PasswordRecord } from '../../kit/schema/user.ts'
 import { type AuthContext, eventBy } from '../context.ts'
-import type { SyncBody } from '../model.ts'
+import type { SyncBody } from '../schemas/sync.ts'
 import type { Account, CacheSync } from '../store.ts'
 
 type Actor = Pick<Caller, 'actor' | 'ip' | 'requestId'>

@@ -1,7 +1,7 @@
 import { timestamp } from '../../kit/clock.ts'
 import type { MailQueue } from '../mail/queue.ts'
 import type { Letter } from '../mail/transport.ts'
-import type { EmailChangedBody } from '../model.ts'
+import type { EmailChangedBody } from '../schemas/sync.ts'
 import type { MailRequest } from '../store.ts'
 
 /** Has the address that an account had until now told that it is another. It may come twice: one mail goes out. */

@@ -5,7 +5,8 @@ import type { AuditEvent } from '../../kit/outbox/audit.ts'
 import { invalid, invalidField } from '../../kit/problem.ts'
 import { type PageQuery, pageAnswer, pageErrors, pageRequest } from '../../kit/schema/page.ts'
 import type { AuthContext } from '../context.ts'
-import type { AuditBody, RotateQuery } from '../model.ts'
+import type { AuditBody } from '../schemas/audit.ts'
+import type { RotateQuery } from '../schemas/keys.ts'
 import type { StoredKey } from '../store.ts'
 
 export function listKeys({ keyRing }: AuthContext) {

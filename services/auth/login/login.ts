@@ -17,7 +17,8 @@ import {
   unknownLoginKey,
 } from '../accounts/password-cache.ts'
 import { type AuthContext, eventBy } from '../context.ts'
-import type { LoginBody, Token } from '../model.ts'
+import type { LoginBody } from '../schemas/login.ts'
+import type { Token } from '../schemas/tokens.ts'
 import { type Opened, openSession } from '../sessions/sessions.ts'
 import type { Account, SessionKind } from '../store.ts'
 import type { Pauses } from './limits.ts'

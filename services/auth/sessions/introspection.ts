@@ -4,7 +4,7 @@ import { Problem } from '../../kit/problem.ts'
 import type { UserRead } from '../../kit/schema/user.ts'
 import { CLIENT_ID } from '../../kit/tokens/access-token.ts'
 import type { AuthContext } from '../context.ts'
-import type { Introspection, Validity } from '../model.ts'
+import type { Introspection, Validity } from '../schemas/tokens.ts'
 import type { Account } from '../store.ts'
 import { end, NOTHING_ENDED, placeOf } from './sessions.ts'
 

@@ -8,7 +8,8 @@ import { type PageQuery, pageAnswer, pageErrors, pageRequest } from '../../kit/s
 import type { Sender } from '../../kit/schema/validation.ts'
 import { CLIENT_ID, type Claims, signAccessToken } from '../../kit/tokens/access-token.ts'
 import { type AuthContext, eventBy } from '../context.ts'
-import type { SessionRead, Token } from '../model.ts'
+import type { SessionRead } from '../schemas/sessions.ts'
+import type { Token } from '../schemas/tokens.ts'
 import type { Account, Ending, Session, SessionKind } from '../store.ts'
 import { hashOfRefreshToken, type Presented, readRefreshToken, refreshToken } from './refresh-token.ts'
 

@@ -1,5 +1,5 @@
 import type { AuthContext } from '../context.ts'
-import type { EventBody } from '../model.ts'
+import type { EventBody } from '../schemas/sync.ts'
 
 /**
  * Takes in what another service tells the outside. A second time it is there already; what no one listens to any more is
