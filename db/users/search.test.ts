@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { foldForSearch } from '../../services/kit/schema/search-text.ts'
 import type { User } from '../../services/users/store.ts'
 import { openDatabase } from '../sqlite/engine.ts'
-import { usersMigrations } from './migrations.ts'
+import { usersMigrations } from '../sqlite/migrations/users.ts'
 import { runsOf } from './search.ts'
 import { openUsersStore } from './store.ts'
 

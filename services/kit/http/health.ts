@@ -21,7 +21,7 @@ const STATUS = t.Literal('ok', { description: 'Always `ok`: a failure is an erro
 const up = strict({
   status: STATUS,
   service: t.String({ description: 'The name of the service', examples: ['auth'] }),
-  version: t.String({ description: 'The version of Ch202', examples: ['0.1.0'] }),
+  version: t.String({ description: 'The version of Ch202', examples: ['1.0.0'] }),
   uptime_s: described(number(), 'Seconds since the start of the process', 3600),
 })
 const database = strict({
