@@ -32,7 +32,7 @@ export function sessionRoutes(context: AuthContext, guarded: ReturnType<typeof g
           'auth',
           {
             summary: 'Log out',
-            description: 'Ends the session of the refresh token in the body, or of the access token.',
+            description: 'Ends the session of the access token, and of the refresh token in the body.',
           },
           'invalid_refresh_token',
         ),

@@ -8,10 +8,10 @@ export const signingKey = strict({
   kid: t.String({ description: 'The id of the key, as in the header of the tokens that it signed', examples: [KID] }),
   alg: t.String({ description: 'The signature algorithm', examples: ['EdDSA'] }),
   created_at: described(time(), 'When the key was created'),
-  status: t.Union([t.Literal('pending'), t.Literal('active'), t.Literal('retiring')], {
-    description:
-      '`pending`: published, will sign next; `active`: signs; `retiring`: its tokens are valid until they expire',
-  }),
+  status: described(
+    oneOf('pending', 'active', 'retiring'),
+    '`pending`: published, will sign next; `active`: signs; `retiring`: its tokens are valid until they expire',
+  ),
 })
 export const signingKeys = strict({ items: t.Array(signingKey, { description: 'The signing keys' }) })
 

@@ -1,14 +1,14 @@
 import { t } from 'elysia'
 import { described } from '../../kit/schema/described.ts'
 import { page, pageQuery, searchQuery } from '../../kit/schema/page.ts'
-import { integer, number, strict, time, uuid } from '../../kit/schema/schema.ts'
+import { integer, number, oneOf, strict, time, uuid } from '../../kit/schema/schema.ts'
 import { id } from './fields.ts'
 
 const cacheEntry = strict({
   user_id: id('The user'),
   email: t.String({ description: 'The email of the user', examples: ['ana@example.org'] }),
   username: t.Nullable(t.String({ examples: ['ana'] }), { description: 'The username, if the user has one' }),
-  status: t.Union([t.Literal('active'), t.Literal('disabled')], { description: 'Whether the user may log in' }),
+  status: described(oneOf('active', 'disabled'), '`disabled`: the user cannot log in'),
   password_version: described(integer(), 'The version of the record: it grows with every change of the user'),
   synced_at: described(time(), 'When users last sent the record'),
 })

@@ -36,7 +36,7 @@ export const syncBody = strict({
   username: nullable(text({ least: 3, most: 32, description: 'The username; null for none', examples: ['ana'] })),
   name: nullable(text({ most: 200, description: 'The name; null for none', examples: ['Ana'] })),
   roles,
-  status: described(oneOf('active', 'disabled'), 'Whether the user may log in'),
+  status: described(oneOf('active', 'disabled'), '`disabled`: the user cannot log in'),
   email_verified: described(flag(), 'Whether the email is confirmed'),
   has_password: t.Optional(described(flag(), 'Whether there is a password; `password_hash` shows it too')),
   created_at: described(moment(), 'When the user was created'),

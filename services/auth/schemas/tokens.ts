@@ -1,6 +1,6 @@
 import { type Static, t } from 'elysia'
 import { described } from '../../kit/schema/described.ts'
-import { integer, open, strict, time } from '../../kit/schema/schema.ts'
+import { integer, oneOf, open, strict, time } from '../../kit/schema/schema.ts'
 import { ACCESS_TOKEN, id, REFRESH_TOKEN, tokenText } from './fields.ts'
 
 /** The tokens of a session: what a login and a refresh return. */
@@ -45,9 +45,7 @@ export const validity = t.Union([
   }),
   strict({
     valid: t.Literal(false, { description: 'The token is not valid' }),
-    reason: t.Union([t.Literal('malformed'), t.Literal('expired'), t.Literal('revoked'), t.Literal('signature')], {
-      description: 'Why the token is not valid',
-    }),
+    reason: described(oneOf('malformed', 'expired', 'revoked', 'signature'), 'Why the token is not valid'),
   }),
 ])
 export type Validity = Static<typeof validity>

@@ -68,7 +68,8 @@ export const role = matching(
 )
 const roles = described(listOf(role, 32), 'The roles; `ADMIN` makes the user an operator')
 
-const HASH = '$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy'
+/** An example of a password hash. */
+export const HASH = '$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy'
 export const passwordHash = text({
   least: 1,
   most: 512,
@@ -82,7 +83,7 @@ export const userRead = strict({
   username: t.Nullable(t.String({ examples: ['ana'] }), { description: 'The username; null for none' }),
   name: t.Nullable(t.String({ examples: ['Ana'] }), { description: 'The name; null for none' }),
   roles: t.Array(t.String({ examples: ['USER'] }), { description: 'The roles; `ADMIN` makes the user an operator' }),
-  status: t.Union([t.Literal('active'), t.Literal('disabled')], { description: '`disabled`: the user cannot log in' }),
+  status: described(oneOf('active', 'disabled'), '`disabled`: the user cannot log in'),
   email_verified: t.Boolean({ description: 'Whether the email is confirmed' }),
   has_password: t.Boolean({ description: 'Whether the user has a password' }),
   created_at: described(time(), 'When the user was created'),
