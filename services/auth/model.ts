@@ -27,7 +27,6 @@ import {
   whole,
 } from '../kit/schema/schema.ts'
 import { newPassword, userRead } from '../kit/schema/user.ts'
-import { ofEachService } from '../kit/services.ts'
 
 const password = text({ least: 1, most: 256, controls: true, examples: ['correct horse battery'] })
 const tokenText = text({ least: 1, most: 8192, controls: true })
@@ -148,7 +147,10 @@ export const metadata = strict({
   revocation_endpoint_auth_methods_supported: t.Array(t.String()),
   response_types_supported: t.Array(t.String()),
   grant_types_supported: t.Array(t.String()),
-  ch202: strict(ofEachService((name) => t.String({ examples: [`https://${name}.example.org`] }))),
+  ch202: t.Object(
+    { auth: t.String({ examples: ['https://auth.example.org'] }) },
+    { additionalProperties: t.String(), description: 'The address of each service, by its name' },
+  ),
 })
 
 // Between the services.

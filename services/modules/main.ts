@@ -25,7 +25,7 @@ export function modulesService(
   runtime: Runtime,
   { auth, feed, users }: { auth: AuthPeer; feed: FeedSource; users: UsersPeer },
 ): Service {
-  const { clock, config, random, version } = runtime
+  const { clock, config, random, tags, version } = runtime
   const { clientAddress, log, metrics } = serviceRuntime(NAME, runtime)
   const store = openModulesStore(join(config.dataDir, 'modules.sqlite'))
   const outbox = new Outbox({
@@ -51,7 +51,7 @@ export function modulesService(
   const routes = modulesRoutes({ store, clock, random, users, outbox, feed: moduleFeed, wants }, guarded)
   routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe: () => store.probe() }))
   const paths = () => documentedPaths({ routes })
-  routes.use(swagger(guarded, () => openApiDocument('Ch202 modules', version, paths())))
+  routes.use(swagger(guarded, () => openApiDocument('Ch202 modules', version, paths(), tags)))
   const app = service({ log, clock, random, metrics, corsOrigins: config.corsOrigins }, { routes })
   let tidying: ReturnType<typeof setInterval> | undefined
   return {

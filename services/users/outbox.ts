@@ -3,7 +3,6 @@ import { type AuditEvent, auditNotice, auditOf } from '../kit/outbox/audit.ts'
 import type { Event } from '../kit/outbox/events.ts'
 import type { BatchSender, NewNotice, Notice, Outbox } from '../kit/outbox/outbox.ts'
 import type { PasswordRecord, UserRead } from '../kit/schema/user.ts'
-import { HEAR_OF_DELETED } from '../kit/services.ts'
 import type { AuthPeer, DeletionListener, EmailChange, SyncedUser } from './peers.ts'
 import type { User, UsersStore } from './store.ts'
 
@@ -15,9 +14,10 @@ export function changeNotice(userId: string): NewNotice {
   return { target: 'auth', kind: 'changed', subject: userId, payload: {} }
 }
 
-export function deletionNotices(userId: string): NewNotice[] {
+/** @param subscribers the services that are notified besides auth */
+export function deletionNotices(userId: string, subscribers: readonly string[]): NewNotice[] {
   const notice = { kind: 'deleted', subject: userId, payload: {} }
-  return ['auth', ...HEAR_OF_DELETED].map((target) => ({ target, ...notice }))
+  return ['auth', ...subscribers].map((target) => ({ target, ...notice }))
 }
 
 export function emailChangeNotice(change: EmailChange): NewNotice {
@@ -76,6 +76,8 @@ export class Outboxes {
   constructor(
     private readonly auth: Outbox,
     private readonly others: readonly Outbox[],
+    /** The services that are notified when a user was deleted, besides auth. */
+    readonly subscribers: readonly string[],
   ) {}
 
   start(): void {

@@ -282,7 +282,7 @@ export async function deleteUser(context: UsersContext, id: string, caller: Call
   const user = await visibleUser(context, id, caller)
   const gone = event(context, 'user.deleted', user.id, caller, {})
   const outcome = await context.store.removeUser(user.id, [
-    ...deletionNotices(user.id),
+    ...deletionNotices(user.id, context.announcements.subscribers),
     ...userDeletedNotices(context, user.id),
     auditedNotice(gone),
   ])

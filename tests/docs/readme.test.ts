@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, w
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { settingDefaults } from '../../services/kit/process/config.ts'
+import { SERVICES } from '../../services/registry.ts'
 import { freePort } from '../support/system.ts'
 
 const ROOT = join(import.meta.dir, '../..')
@@ -126,7 +127,7 @@ test('S1: an operator can do what it says, after the tour', async () => {
 }, 30_000)
 
 test('every setting of the README is one that the program reads, and the other way round', () => {
-  const read = settingDefaults({}).keys()
+  const read = settingDefaults({}, SERVICES).keys()
   const section = readme.split(/^## /m).find((part) => part.startsWith('Settings')) ?? ''
   const rows = section.split('\n').filter((line) => line.startsWith('| `'))
   const told = new Set(

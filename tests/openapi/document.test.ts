@@ -12,7 +12,7 @@ import { call, type System, startSystem, WAYS } from '../support/system.ts'
 import { checker, codesOf, type OpenApiDocument, operationsOf } from './document.ts'
 import { CONTRACT, DOUBLED, type Who } from './operations.ts'
 
-const document = documentation(version)
+const document = await documentation(version)
 const operations = operationsOf(document)
 const check = checker(document)
 const LINES = 'application/x-ndjson'

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { SERVICE_NAMES } from '../../services/registry.ts'
 import { ownedValues } from '../support/owned.ts'
 import { OAUTH_CALL } from '../support/shapes.ts'
 import {

@@ -1,6 +1,6 @@
 import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
-import { ofEachService } from '../../services/kit/services.ts'
+import { ofEachService } from '../../services/registry.ts'
 import type { Name, System } from '../support/system.ts'
 
 /** What the services keep, as far as a request may change it before it is answered. */

@@ -1,7 +1,8 @@
 import { statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { settingDefaults } from '../../../services/kit/process/config.ts'
-import { addressSetting, SERVICE_NAMES } from '../../../services/kit/services.ts'
+import { addressSetting } from '../../../services/kit/process/service-address.ts'
+import { SERVICE_NAMES, SERVICES } from '../../../services/registry.ts'
 import { ownerOf } from '../../client/routing.ts'
 import { EXIT, Failure, usage } from '../../exit.ts'
 import { compiled, inCheckout } from '../package/executable.ts'
@@ -59,7 +60,7 @@ function whatIsCalled(root: string, name: string): string | undefined {
     if (statSync(join(root, place, name), { throwIfNoEntry: false })) return `${place}/${name}`
   if (ownerOf(name)) return `a path /${name} of the service ${ownerOf(name)}`
   const setting = addressSetting(name as (typeof SERVICE_NAMES)[number])
-  if (settingDefaults({}).has(setting)) return `a setting ${setting}`
+  if (settingDefaults({}, SERVICES).has(setting)) return `a setting ${setting}`
   if (hasEntry(root, 'services/kit/http/openapi/document.ts', name)) return `a part ${name} of the API`
   return undefined
 }

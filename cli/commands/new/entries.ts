@@ -27,8 +27,8 @@ const ENTRIES: [path: string, place: Place, ...lines: string[]][] = [
   ],
   ['cli/commands/package/published.ts', list(/^const PARAMETERS/), '  product_id: UUID,'],
   ['db/sqlite/backup/create.ts', list(/^const MAIN_TABLES/), `  products: ['products'],`],
-  ['db/sqlite/databases.ts', 'import', `import { productsMigrations } from '../products/migrations.ts'`],
-  ['db/sqlite/databases.ts', list(/^const MIGRATIONS/), '  products: productsMigrations,'],
+  ['services/databases.ts', 'import', `import { productsMigrations } from '../products/migrations.ts'`],
+  ['services/databases.ts', list(/^const MIGRATIONS/), '  products: productsMigrations,'],
   ['db/sqlite/backup/reconcile.ts', 'import', `import * as products from '../../products/restored.ts'`],
   ['db/sqlite/backup/reconcile.ts', list(/^const FORGETTING/), '  products: products.forgetUsers,'],
   ['services/documentation.ts', 'import', `import { productsRoutes } from './products/index.ts'`],
@@ -47,11 +47,7 @@ const ENTRIES: [path: string, place: Place, ...lines: string[]][] = [
     list(/^const PROBLEMS/, /^ {2}method_not_allowed:/),
     `  product_not_found: [404, 'Product not found'],`,
   ],
-  [
-    'services/kit/services.ts',
-    list(/^export const SERVICES/),
-    `  products: { number: NUMBER, hears: ['user.deleted'] },`,
-  ],
+  ['services/registry.ts', list(/^export const SERVICES/), `  products: { number: NUMBER, hears: ['user.deleted'] },`],
   ['services/serve.ts', 'import', `import { productsService } from './products/main.ts'`],
   ['services/serve.ts', list(/^const BUILD/), '  products: productsService,'],
 

@@ -7,7 +7,7 @@ import { formatted } from './formatted.ts'
 import type { Names } from './names.ts'
 import { filesFor } from './templates.ts'
 
-const LIST = 'services/kit/services.ts'
+const LIST = 'services/registry.ts'
 const OWN = ['auth', 'users', 'modules']
 
 /** Everything that is written for a new service. @throws Failure where there is no place for a part of it */

@@ -51,14 +51,9 @@ interface Operation {
 
 type Json = Record<string, unknown>
 
-const TAGS: Record<string, string> = {
-  auth: 'Registration, logins, tokens',
-  sessions: 'Live sessions',
-  users: 'User records',
-  modules: 'The library of modules, and who has which enabled',
-  discovery: 'What a client needs to know to check tokens',
+/** The chapters that several services share. They come after those of the services. */
+const COMMON_TAGS: Record<string, string> = {
   admin: 'For operators',
-  webhooks: 'Who outside is told of what happens, and what reached them',
   internal: 'Between the services: with the internal key, never with a Bearer',
   health: 'Health and measures',
   v0: 'The contract of version 0.0.1, at the root alone',
@@ -93,7 +88,13 @@ function generator(): typeof import('@elysiajs/openapi') {
   return loaded
 }
 
-export function openApiDocument(title: string, version: string, paths: Paths): OpenApiDocument {
+/** @param tags the chapters of the services, with a sentence about each; those without an operation are left out */
+export function openApiDocument(
+  title: string,
+  version: string,
+  paths: Paths,
+  tags: Record<string, string> = {},
+): OpenApiDocument {
   const used = new Set(
     Object.values(paths).flatMap((operations) => Object.values(operations).flatMap(({ tags }) => tags)),
   )
@@ -106,7 +107,7 @@ export function openApiDocument(title: string, version: string, paths: Paths): O
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: '/' }],
-    tags: Object.entries(TAGS)
+    tags: Object.entries({ ...tags, ...COMMON_TAGS })
       .filter(([name]) => used.has(name))
       .map(([name, description]) => ({ name, description })),
     paths: Object.fromEntries(Object.entries(paths).sort(([a], [b]) => a.localeCompare(b))),
