@@ -109,8 +109,8 @@ export function descriptorOf(name: ServiceName): ServiceDescriptor {
 }
 
 /** Builds a record with a value for each service. */
-export function ofEachService<T>(valueOf: (name: ServiceName) => T): Record<ServiceName, T> {
-  return Object.fromEntries(SERVICE_NAMES.map((name) => [name, valueOf(name)])) as Record<ServiceName, T>
+export function ofEachService<T>(read: (name: ServiceName) => T): Record<ServiceName, T> {
+  return Object.fromEntries(SERVICE_NAMES.map((name) => [name, read(name)])) as Record<ServiceName, T>
 }
 
 /** The services that users notifies when a user was deleted. Auth is not among them: it gets every change. */

@@ -1,4 +1,4 @@
-import type { AnyElysia } from 'elysia'
+import type { Service } from '../kit/http/runtime.ts'
 import type { DeletionListener } from '../users/peers.ts'
 import { type Answer, acknowledged, clientOf, type Link } from './link.ts'
 
@@ -14,7 +14,7 @@ export function deletionListeners<Name extends string>(
   link: (name: Name) => Link,
 ): DeletionListener[] {
   return names.map((name) => {
-    const client = clientOf<AnyElysia>(link(name)) as unknown as SubscriberApi
+    const client = clientOf<Service['app']>(link(name)) as unknown as SubscriberApi
     return {
       name,
       async userDeleted(user_id) {

@@ -1,5 +1,5 @@
 import { treaty } from '@elysiajs/eden'
-import type { AnyElysia } from 'elysia'
+import type { Service } from '../kit/http/runtime.ts'
 import { InternalError } from '../kit/log.ts'
 import { isProblemCode, Problem, type ProblemBody, type ProblemCode } from '../kit/problem.ts'
 
@@ -27,7 +27,7 @@ export interface Answer<T> {
 }
 
 /** The typed client of a service. @param timeout of each call, in milliseconds */
-export function clientOf<Api extends AnyElysia>({ fetch, key, url }: Link, timeout = CALL_TIMEOUT) {
+export function clientOf<Api extends Service['app']>({ fetch, key, url }: Link, timeout = CALL_TIMEOUT) {
   return treaty<Api>(`${url}/api/v1`, {
     headers: { 'x-api-key': key },
     // Keeps times as the text that they are in the API.

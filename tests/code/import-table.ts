@@ -119,7 +119,7 @@ export const IMPORT_RULES: ImportRule[] = [
   {
     files: 'services/peers/**',
     values: ['services/peers/**', KIT, ...EDEN],
-    types: ['services/*/{index,peers}.ts', 'services/auth/mail/transport.ts', 'elysia'],
+    types: ['services/*/{index,peers}.ts', 'services/auth/mail/transport.ts'],
   },
   {
     files: 'services/registry.ts',

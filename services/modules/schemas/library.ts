@@ -1,18 +1,17 @@
 import { type Static, t } from 'elysia'
-import { notAllowed } from '../kit/field-errors.ts'
-import { page, pageQuery } from '../kit/schema/page.ts'
-import { checked, flag, integer, listOf, matching, strict, text, time, uuid } from '../kit/schema/schema.ts'
+import { notAllowed } from '../../kit/field-errors.ts'
+import { checked, flag, listOf, matching, strict, text, time, uuid } from '../../kit/schema/schema.ts'
 
 const MODULE_ID = /^[a-z0-9][a-z0-9-]{0,62}$/
 const ID_COMPLAINT = 'must be 1 to 63 lower-case letters, digits or dashes, and not begin with a dash'
-/** They stand where an id would in `/modules/users/{user_id}` and `/modules/sync/…`. */
+/** Would be taken for `/modules/users/{user_id}` and `/modules/sync/…`. */
 const RESERVED_IDS = ['users', 'sync']
 
-const requirement = matching(MODULE_ID, ID_COMPLAINT, { examples: ['billing'] })
+export const moduleId = matching(MODULE_ID, ID_COMPLAINT, { examples: ['billing'] })
 const newId = checked<string>(
   { type: 'string', pattern: MODULE_ID.source, not: { enum: RESERVED_IDS }, examples: ['billing'] },
   (value) =>
-    requirement.check(value) ??
+    moduleId.check(value) ??
     (RESERVED_IDS.includes(value as string) ? notAllowed('must not be a reserved word') : undefined),
 )
 
@@ -25,7 +24,7 @@ const role = matching(
   { examples: ['USER'] },
 )
 const requiredRoles = listOf(role, 32)
-const requires = listOf(requirement, 32)
+const requires = listOf(moduleId, 32)
 
 const EXAMPLE = {
   id: 'invoices',
@@ -67,7 +66,7 @@ export const moduleCreate = strict(
     requires: t.Optional(requires),
     default_enabled: t.Optional(flag()),
   },
-  // None that another must precede: an example that can be sent as it stands.
+  // Requires no other module, so the example can be sent as it stands.
   { examples: [EXAMPLE] },
 )
 export type ModuleCreate = Static<typeof moduleCreate>
@@ -86,38 +85,6 @@ export const modulePatch = strict(
 export type ModulePatch = Static<typeof modulePatch>
 
 export const moduleParams = t.Object({ module_id: t.String() })
-export const userParams = t.Object({ user_id: uuid() })
 
-/** For operators: the user whom it is about. */
+/** Operators may name the user whose state of the modules they want to see. */
 export const userQuery = strict({ user_id: t.Optional(uuid()) })
-export const switchBody = t.Optional(
-  strict(
-    { user_id: t.Optional(uuid()) },
-    { description: 'The user whom it is about is for operators', examples: [{}] },
-  ),
-)
-
-export const moduleUsersQuery = strict(pageQuery)
-export const moduleUserPage = page(strict({ user_id: t.String({ format: 'uuid' }), enabled_at: time() }))
-
-export const userDeleted = strict({ user_id: uuid() })
-export const userModules = strict({
-  user_id: t.String({ format: 'uuid' }),
-  modules: t.Array(t.String({ examples: ['billing'] })),
-})
-export type UserModules = Static<typeof userModules>
-
-export const feedQuery = strict({
-  module: requirement,
-  follower: text({ least: 1, most: 100 }),
-  after: matching(/^\d{1,15}$/, 'must be a whole number'),
-  epoch: text({ most: 64 }),
-})
-export const modulePage = strict({
-  epoch: t.String(),
-  seq: integer(),
-  complete: t.Boolean(),
-  reset: t.Boolean(),
-  module: t.Nullable(strict({ default: t.Boolean(), roles: t.Array(t.String()) })),
-  choices: t.Array(strict({ user: t.String({ format: 'uuid' }), enabled: t.Nullable(t.Boolean()) })),
-})
