@@ -90,7 +90,7 @@ export const SERVICES = {
     database: {
       migrations: modulesMigrations,
       mainTables: ['modules', 'choices'],
-      forgetUsers: async (...args) => (await import('../db/modules/restored.ts')).forgetUsers(...args),
+      restored: () => import('../db/modules/restored.ts'),
     },
     load: async () => (await import('./modules/main.ts')).modulesService,
     documentedRoutes: async (guard) => ({

@@ -6,8 +6,10 @@ export interface ServiceDatabase {
   migrations: readonly Migration[]
   /** The tables whose rows the manifest of a backup counts. */
   mainTables: readonly string[]
-  /** In a restore: removes users who were deleted after this database was copied and before that of users was. */
-  forgetUsers?(sqlite: Sqlite, ids: readonly string[]): Promise<void>
+  /**
+   * Loads what a restore calls for users who were deleted after this database was copied and before that of users was.
+   */
+  restored?(): Promise<{ forgetUsers(sqlite: Sqlite, ids: readonly string[]): Promise<void> }>
 }
 
 export interface DatabaseFile extends ServiceDatabase {

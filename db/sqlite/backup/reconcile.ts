@@ -27,7 +27,10 @@ export async function reconcile(directory: string, backup: { name: string; creat
       restoredEvent(backup, now),
     )
     const deleted = users.deletedUsers(usersFile)
-    for (const { forgetUsers, name } of files) await forgetUsers?.(open.get(name) as Sqlite, deleted)
+    for (const { name, restored } of files) {
+      const service = await restored?.()
+      await service?.forgetUsers(open.get(name) as Sqlite, deleted)
+    }
     return count
   } finally {
     for (const sqlite of open.values()) sqlite.close()
