@@ -27,7 +27,7 @@ export interface Peers {
 
 /** @param subscribers the services to notify when a user was deleted */
 export function peersBy<Name extends string>(
-  link: (name: Name | 'auth' | 'users' | 'modules') => Link,
+  link: (name: NoInfer<Name> | 'auth' | 'users' | 'modules') => Link,
   subscribers: readonly Name[],
 ): Peers {
   return {
