@@ -1,5 +1,5 @@
 import type { ModuleFeedSource, ModulePage } from '../services/kit/access/module-gate.ts'
-import { isUnreachable } from '../services/kit/process/base-url.ts'
+import { hasWildcardHost } from '../services/kit/outgoing.ts'
 import { type Instance, Unanswered } from './instance.ts'
 import type { Settings } from './settings.ts'
 
@@ -50,5 +50,5 @@ function isWorse(auth: URL, modules: URL): boolean {
 
 /** What one listens on at every address is this machine to whoever calls it. */
 function isLoopback({ hostname, href }: URL): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.') || isUnreachable(href)
+  return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.') || hasWildcardHost(href)
 }

@@ -4,9 +4,9 @@ import type { Caller } from '../kit/caller.ts'
 import { errorOf, REQUIRED } from '../kit/field-errors.ts'
 import type { guard } from '../kit/http/guard.ts'
 import { operation } from '../kit/http/openapi/operation.ts'
-import { hasCredential } from '../kit/http/response-headers.ts'
+import { hasCredential } from '../kit/messages/response-headers.ts'
+import { hasWildcardHost } from '../kit/outgoing.ts'
 import { invalidField } from '../kit/problem.ts'
-import { isUnreachable } from '../kit/process/base-url.ts'
 import { pageErrors } from '../kit/schema/page.ts'
 import { strict } from '../kit/schema/schema.ts'
 import { registration, userRead } from '../kit/schema/user.ts'
@@ -573,7 +573,7 @@ function bearerOf({ headers }: Request): string | undefined {
 function metadataOf({ config, issuer }: AuthContext) {
   const { addresses } = config
   // Behind a proxy the issuer is what the world knows auth by (RFC 8414, 3); without one it is this address anyway.
-  const isOutside = config.issuer !== undefined || isUnreachable(addresses.auth)
+  const isOutside = config.issuer !== undefined || hasWildcardHost(addresses.auth)
   const base = isOutside && /^https?:/.test(issuer) ? issuer.replace(/\/+$/, '') : addresses.auth
   return {
     issuer,

@@ -1,7 +1,7 @@
 import { type Static, t } from 'elysia'
 import { mistyped } from '../kit/field-errors.ts'
-import { EVENT_TYPES } from '../kit/outbox/events.ts'
 import { EMAIL_MAX } from '../kit/schema/email.ts'
+import { EVENT_TYPES } from '../kit/schema/events.ts'
 import { page, pageQuery, searchQuery } from '../kit/schema/page.ts'
 import {
   checked,

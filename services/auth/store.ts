@@ -1,7 +1,7 @@
 import type { LimitStore } from '../kit/limits.ts'
 import type { AuditEvent } from '../kit/outbox/audit.ts'
-import type { Event, EventType } from '../kit/outbox/events.ts'
-import type { RevokedBecause } from '../kit/schema/events.ts'
+import type { Event } from '../kit/outbox/events.ts'
+import type { EventType, RevokedBecause } from '../kit/schema/events.ts'
 import type { PageRequest, Position, Slice } from '../kit/schema/page.ts'
 import type { Revocation } from '../kit/tokens/revocations.ts'
 

@@ -1,5 +1,6 @@
-import { type EventType, eventNotice } from '../kit/outbox/events.ts'
+import { eventNotice } from '../kit/outbox/events.ts'
 import type { NewNotice } from '../kit/outbox/outbox.ts'
+import type { EventType } from '../kit/schema/events.ts'
 import type { ModulesContext } from './library.ts'
 
 /**

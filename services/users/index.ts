@@ -1,7 +1,7 @@
 import { Elysia, t } from 'elysia'
 import type { guard } from '../kit/http/guard.ts'
-import { allowPauses, ndjsonResponse, readLines } from '../kit/http/ndjson.ts'
 import { linesOperation, operation } from '../kit/http/openapi/operation.ts'
+import { allowPauses, ndjsonResponse, readLines } from '../kit/messages/ndjson.ts'
 import { pageErrors } from '../kit/schema/page.ts'
 import { strict } from '../kit/schema/schema.ts'
 import { passwordRecord, userCreate, userRead } from '../kit/schema/user.ts'

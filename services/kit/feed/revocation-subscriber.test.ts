@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { silentLog } from '../log.ts'
-import type { EventType } from '../outbox/events.ts'
+import type { EventType } from '../schema/events.ts'
 import { type RevocationPage, RevocationSubscriber } from './revocation-subscriber.ts'
 import { FEED_LEASE, FeedSubscriber } from './subscriber.ts'
 

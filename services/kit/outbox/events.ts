@@ -1,21 +1,7 @@
 import { type Clock, timestamp } from '../clock.ts'
 import type { Random } from '../random.ts'
-import type { EventData } from '../schema/events.ts'
+import type { EventData, EventType } from '../schema/events.ts'
 import type { NewNotice } from './outbox.ts'
-
-/** What the outside is told of, each with its schema in `docs/events.md`. */
-export const EVENT_TYPES = [
-  'user.created',
-  'user.updated',
-  'user.deleted',
-  'password.changed',
-  'session.created',
-  'session.revoked',
-  'module.enabled',
-  'module.disabled',
-] as const
-
-export type EventType = (typeof EVENT_TYPES)[number]
 
 /** Something that happened to a user, as the outside is told of it. */
 export interface Event {

@@ -1,5 +1,5 @@
 import type { Caller } from '../../kit/caller.ts'
-import type { Line } from '../../kit/http/ndjson.ts'
+import type { Line } from '../../kit/messages/ndjson.ts'
 import { Problem, type ProblemCode } from '../../kit/problem.ts'
 import { emailKey } from '../../kit/schema/email.ts'
 import type { PageRequest } from '../../kit/schema/page.ts'

@@ -2,9 +2,9 @@ import { FormatRegistry } from '@sinclair/typebox'
 import type { AnyElysia } from 'elysia'
 import type { Access } from '../../access/access.ts'
 import { ERRORS_MAX, errorOf, FIELD_CODES, tooShort } from '../../field-errors.ts'
+import { LINES_TYPE } from '../../messages/ndjson.ts'
+import { OAUTH_ERRORS, oauthBody } from '../../messages/oauth-error.ts'
 import { invalid, invalidField, PROBLEM_CODES, Problem, type ProblemCode, statusOf } from '../../problem.ts'
-import { LINES_TYPE } from '../ndjson.ts'
-import { OAUTH_ERRORS, oauthBody } from '../oauth-error.ts'
 import { sample } from './example.ts'
 
 /** As much of OpenAPI 3.1 as is written here. */

@@ -1,7 +1,7 @@
 import type { TSchema } from '@sinclair/typebox'
 import type { DocumentDecoration } from 'elysia'
+import { LINES_TYPE } from '../../messages/ndjson.ts'
 import type { ProblemCode } from '../../problem.ts'
-import { LINES_TYPE } from '../ndjson.ts'
 
 /**
  * What the documentation says of a route beside its schemas.
