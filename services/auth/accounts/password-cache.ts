@@ -93,11 +93,18 @@ const NO_ONE = '!'
 /** How long a failure waits for an answer that it does not need, in milliseconds. */
 const PATIENCE = 1000
 
+/** The account whose password was right. */
+export interface CheckedPassword {
+  account: Account
+  /** Whether the hash of the password is outdated. */
+  rehash: boolean
+}
+
 /**
  * Whether the password is right: by the cache, or, where it does not hold the user, by users. Of an unknown user it
  * takes as long as of a wrong password: one check, here, while users is asked beside it, about no one where the cache
  * holds the user. A right password waits for the check alone.
- * @returns the account, or null when the user is unknown or the password wrong
+ * @returns null when the user is unknown or the password wrong
  * @throws Problem `users_unavailable`, `overloaded`
  */
 export async function checkPassword(
@@ -106,7 +113,7 @@ export async function checkPassword(
   login: Login,
   password: string,
   caller: Caller,
-): Promise<Account | null> {
+): Promise<CheckedPassword | null> {
   const { cacheUse, hasher, store, users } = context
   if (account?.cached) {
     cacheUse.hits++
@@ -114,7 +121,8 @@ export async function checkPassword(
     const verifying = passwordHash === null ? failed(hasher, password) : hasher.verify(password, passwordHash)
     await Promise.resolve()
     const asked = users.verifyCredentials(NO_ONE, 'x'.repeat(password.length), caller.requestId).catch(() => null)
-    if (await verifying) return account
+    const match = await verifying
+    if (match) return { account, rehash: match.rehash }
     await Promise.race([asked, Bun.sleep(PATIENCE)])
     return null
   }
@@ -132,16 +140,17 @@ export async function checkPassword(
   // The password may have been changed since users checked it: it must be right by the record that was fetched after,
   // and that record must be the one that is held.
   const { password_hash } = record
-  if (password_hash === null || !(await hasher.verify(password, password_hash))) return null
+  const match = password_hash === null ? null : await hasher.verify(password, password_hash)
+  if (!match) return null
   await syncUser(context, record, caller)
   const held = await store.accountById(record.user_id)
-  return held?.passwordHash === record.password_hash ? held : null
+  return held?.passwordHash === record.password_hash ? { account: held, rehash: match.rehash } : null
 }
 
 /** Who has no password is told nothing else, in no less time, than who has typed a wrong one. */
-async function failed(hasher: Hasher, password: string): Promise<false> {
+async function failed(hasher: Hasher, password: string): Promise<null> {
   await hasher.pretend(password)
-  return false
+  return null
 }
 
 /** @throws Problem `validation_failed` for a cursor of another list */

@@ -10,6 +10,7 @@ import { isEmail } from '../../kit/schema/email.ts'
 import type { UserCreate, UserRead } from '../../kit/schema/user.ts'
 import {
   accountNamed,
+  type CheckedPassword,
   checkPassword,
   type Login,
   loginOf,
@@ -63,18 +64,19 @@ async function loginNamed(
 ): Promise<Opened> {
   const address = caller.ip === null ? null : limitKey(caller.ip)
   const attempt = await context.limits.begin(of, address)
-  let account: Account | null
+  let checked: CheckedPassword | null
   try {
-    account = await checkPassword(context, known, named, password, caller)
+    checked = await checkPassword(context, known, named, password, caller)
   } catch (error) {
     attempt.abandoned()
     throw error
   }
-  if (!account) {
+  if (!checked) {
     await attempt.failed((pauses) => failureEvents(context, named, known, caller, pauses))
     throw new Problem('invalid_credentials')
   }
   await attempt.succeeded()
+  const { account, rehash } = checked
   if (account.status === 'disabled') {
     await context.store.addEvent(
       eventBy(context, caller, 'login.failed', account.userId, { reason: 'account_disabled' }),
@@ -82,7 +84,7 @@ async function loginNamed(
     throw new Problem('account_disabled')
   }
   const opened = await openSession(context, account, caller, kind)
-  replaceOldHash(context, account, password, caller)
+  if (rehash) replaceOldHash(context, account, password, caller)
   return opened
 }
 
@@ -125,10 +127,9 @@ function reasonOf({ passwordHash }: Account): 'no_password' | 'wrong_password' {
   return passwordHash === null ? 'no_password' : 'wrong_password'
 }
 
-/** After the answer: a hash of an older making gives way to one of today's, in both databases. */
+/** Rehashes the password in the background, in both databases. */
 function replaceOldHash(context: AuthContext, account: Account, password: string, caller: Caller): void {
   const { cacheUse, hasher, log, users } = context
-  if (account.passwordHash === null || !hasher.outdated(account.passwordHash)) return
   cacheUse.pending++
   hasher
     .hash(password)

@@ -70,8 +70,8 @@ async function hashWanted(context: UsersContext, there: User, input: ImportedUse
   if (password === undefined)
     return password_hash === undefined || isUnusableHash(password_hash) ? undefined : password_hash
   const before = there.passwordHash
-  const same = before !== null && (await patiently(() => context.hasher.verify(password, before)))
-  return same ? undefined : hash(context, password)
+  const match = before === null ? null : await patiently(() => context.hasher.verify(password, before))
+  return match ? undefined : hash(context, password)
 }
 
 /** @throws Problem `validation_failed`, `weak_password` */
