@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { accessControl, allow } from '../services/kit/access/access.ts'
+import { accessControl, requireAccess } from '../services/kit/access/access.ts'
 import { ModuleGates } from '../services/kit/access/module-gate.ts'
 import type { Caller } from '../services/kit/caller.ts'
 import { ClientAddress } from '../services/kit/client-address.ts'
@@ -56,15 +56,15 @@ export function createGuard(options: GuardOptions): Guard {
       stranger(headers, () => address ?? null, requestId),
       access,
     )
-    allow(caller, access)
-    if (module !== undefined) await gates.of(module).pass(caller, access)
+    requireAccess(caller, access)
+    if (module !== undefined) await gates.of(module).admit(caller, access)
     return { ...caller, ip: caller.ip, userAgent: caller.userAgent }
   }
 
   const guard: Guard = {
     async ready() {
       await started
-      return Number.isFinite(follower.silence)
+      return Number.isFinite(follower.staleness)
     },
     async check(request, rule) {
       const requestId = requestIdOf(request.headers, random)

@@ -1,6 +1,6 @@
 import type { Clock } from '../kit/clock.ts'
 import type { Log } from '../kit/log.ts'
-import { type AuditEvent, actorOf, type Doer } from '../kit/outbox/audit.ts'
+import { type AuditEvent, actorOf, type Actor } from '../kit/outbox/audit.ts'
 import type { Hasher } from '../kit/passwords/hasher.ts'
 import type { Config } from '../kit/process/config.ts'
 import type { Random } from '../kit/random.ts'
@@ -43,7 +43,7 @@ export interface AuthContext {
 /** A row of the audit about what `caller` did. */
 export function eventBy(
   { clock, random }: Pick<AuthContext, 'clock' | 'random'>,
-  caller: Doer,
+  caller: Actor,
   type: string,
   userId: string | null,
   detail: Record<string, unknown> = {},

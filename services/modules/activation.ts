@@ -66,7 +66,7 @@ async function switched(
   const result = await change(subject)
   switch (result.outcome) {
     case 'switched':
-      outbox.poke()
+      outbox.wake()
       await feed.announce(id)
       return moduleReadFor(subject, result.state)
     case 'required':

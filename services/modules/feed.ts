@@ -39,7 +39,7 @@ export class ModuleFeed {
   async announce(id: string): Promise<void> {
     // Also where nothing was left to change: another request has just done it, and its answer and this one say the same.
     const followers = await this.followersOf(id)
-    await followers.knowUpTo(followers.last)
+    await followers.waitForAcks(followers.lastSeq)
   }
 
   /** The same of all modules. */
@@ -50,7 +50,7 @@ export class ModuleFeed {
   /** Answers the polls that are held, so that a server can stop. */
   close(): void {
     this.closed = true
-    for (const followers of this.followed.values()) followers.release()
+    for (const followers of this.followed.values()) followers.answerHeldPolls()
   }
 
   /** Forgets followers that have not polled for long. */

@@ -148,7 +148,7 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
     .get(
       '/modules/sync/feed',
       ({ query: { after, epoch, follower, module } }) =>
-        context.feed.poll(module, { follower, after: Number(after), epoch }),
+        context.feed.poll(module, { subscriber: follower, after: Number(after), epoch }),
       {
         auth: ['internal'],
         query: feedQuery,

@@ -82,7 +82,7 @@ export async function createModule(context: ModulesContext, input: ModuleCreate,
   const added = await store.addModule(module, [notice])
   if (added.outcome === 'module_exists') throw new Problem('module_exists')
   if (added.outcome !== 'added') throw misfit(added)
-  outbox.poke()
+  outbox.wake()
   await feed.announce(module.id)
   return moduleRead(module)
 }
@@ -108,7 +108,7 @@ export async function patchModule(
   const changed = await store.changeModule(id, changes, [notice])
   switch (changed.outcome) {
     case 'changed':
-      outbox.poke()
+      outbox.wake()
       await feed.announce(id)
       return moduleRead(changed.module)
     case 'module_not_found':
@@ -129,7 +129,7 @@ export async function deleteModule(context: ModulesContext, id: string, caller: 
   const removed = await store.removeModule(id, [notice])
   const gone = removed.outcome === 'removed' || removed.outcome === 'module_not_found'
   if (!gone) throw inTheWay(`Required by ${removed.modules.join(', ')}`)
-  outbox.poke()
+  outbox.wake()
   // Who hears that it is gone already may rely on that as well.
   await feed.announce(id)
   if (removed.outcome === 'module_not_found') throw new Problem('module_not_found')

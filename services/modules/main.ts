@@ -7,7 +7,7 @@ import { health } from '../kit/http/health.ts'
 import { openApiDocument } from '../kit/http/openapi/document.ts'
 import { type Runtime, type Service, serviceRuntime } from '../kit/http/runtime.ts'
 import { swagger } from '../kit/http/swagger.ts'
-import { auditOf } from '../kit/outbox/audit.ts'
+import { eventOfNotice } from '../kit/outbox/audit.ts'
 import type { Event } from '../kit/outbox/events.ts'
 import { type Notice, Outbox } from '../kit/outbox/outbox.ts'
 import { ModuleFeed } from './feed.ts'
@@ -47,7 +47,7 @@ export function modulesService(
   metrics.gauge('outbox_pending', 'Notices that others have not acknowledged', () => store.countNotices())
 
   const moduleFeed = new ModuleFeed({ store, clock })
-  const wants: ModulesContext['wants'] = (type) => follower.wants(type)
+  const wants: ModulesContext['wants'] = (type) => follower.isSubscribed(type)
   const routes = modulesRoutes({ store, clock, random, users, outbox, feed: moduleFeed, wants }, guarded)
   routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe: () => store.probe() }))
   const paths = () => documentedPaths({ routes })
@@ -77,6 +77,6 @@ export function modulesService(
 function tellAuth(auth: AuthPeer): (notice: Notice) => Promise<void> {
   return async (notice) => {
     if (notice.kind === 'event') await auth.recordEvents([notice.payload as unknown as Event])
-    else await auth.recordAudit(auditOf(notice))
+    else await auth.recordAudit(eventOfNotice(notice))
   }
 }

@@ -20,7 +20,7 @@ const NAME = 'users'
 /** How long a start waits for the first word of auth. */
 const FIRST_WORD = 1000
 
-const REGISTER = { '/user/register': '/users', '/api/v1/user/register': '/users' }
+const LEGACY_PATHS = { '/user/register': '/users', '/api/v1/user/register': '/users' }
 
 /** Puts the users service together. @throws DatabaseError */
 export function usersService(
@@ -32,7 +32,7 @@ export function usersService(
   const store = openUsersStore(join(config.dataDir, 'users.sqlite'))
   const outbox = { store, clock, log }
   const announcements = new Outboxes(
-    new Outbox({ ...outbox, target: 'auth', send: sendToAuth(store, auth), together: sendBatchToAuth(store, auth) }),
+    new Outbox({ ...outbox, target: 'auth', send: sendToAuth(store, auth), batch: sendBatchToAuth(store, auth) }),
     listeners.map((listener) => new Outbox({ ...outbox, target: listener.name, send: sendDeletion(listener) })),
   )
   const follower = new RevocationSubscriber({
@@ -42,7 +42,7 @@ export function usersService(
     log,
     maxLag: config.revocationMaxLag,
   })
-  const wants = (type: EventType) => follower.wants(type)
+  const wants = (type: EventType) => follower.isSubscribed(type)
   const context: UsersContext = { store, clock, random, hasher, announcements, wants, log, config }
   const { internalKeys, operatorKeys } = config
   const guarded = guard({ tokens: follower, internalKeys, operatorKeys, clientAddress })
@@ -56,7 +56,7 @@ export function usersService(
   routes.use(swagger(guarded, () => openApiDocument('Ch202 users', version, paths())))
   const app = service(
     { log, clock, random, metrics, corsOrigins: config.corsOrigins, streams: STREAMS },
-    { routes, root, alsoAt: REGISTER },
+    { routes, root, aliases: LEGACY_PATHS },
   )
   const merging = new SearchMerging(store, log)
   return {

@@ -1,5 +1,5 @@
 import { timestamp } from '../kit/clock.ts'
-import { type AuditEvent, auditNotice, auditOf } from '../kit/outbox/audit.ts'
+import { type AuditEvent, auditNotice, eventOfNotice } from '../kit/outbox/audit.ts'
 import type { Event } from '../kit/outbox/events.ts'
 import type { BatchSender, NewNotice, Notice, Outbox } from '../kit/outbox/outbox.ts'
 import type { PasswordRecord, UserRead } from '../kit/schema/user.ts'
@@ -30,7 +30,7 @@ export function auditedNotice(event: AuditEvent): NewNotice {
 
 export function sendToAuth(store: UsersStore, auth: AuthPeer) {
   return async (notice: Notice): Promise<void> => {
-    if (notice.kind === 'audit') return auth.recordAudit(auditOf(notice))
+    if (notice.kind === 'audit') return auth.recordAudit(eventOfNotice(notice))
     if (notice.kind === 'event') return auth.recordEvents([notice.payload as unknown as Event])
     if (notice.kind === 'email_changed') return auth.emailChanged(notice.payload as unknown as EmailChange)
     if (notice.kind === 'deleted') return auth.userDeleted(notice.subject)
@@ -44,7 +44,7 @@ export function sendToAuth(store: UsersStore, auth: AuthPeer) {
 /** Changes of many users, as an import makes them, and what the outside hears of them, in a few calls. */
 export function sendBatchToAuth(store: UsersStore, auth: AuthPeer): BatchSender {
   return {
-    takes: ({ kind }) => kind === 'changed' || kind === 'event',
+    accepts: ({ kind }) => kind === 'changed' || kind === 'event',
     async send(notices) {
       const events = notices.filter(({ kind }) => kind === 'event')
       const changes = notices.filter(({ kind }) => kind === 'changed')
@@ -88,17 +88,17 @@ export class Outboxes {
 
   /** Sends what was just written, without waiting. */
   send(): void {
-    for (const outbox of this.all()) outbox.poke()
+    for (const outbox of this.all()) outbox.wake()
   }
 
   /** Resolves when the others know what was written about the user, or after a second: then they hear it later. */
   async heard(userId: string): Promise<void> {
-    await Promise.all(this.all().map((outbox) => outbox.told(userId, PATIENCE)))
+    await Promise.all(this.all().map((outbox) => outbox.waitForDelivery(userId, PATIENCE)))
   }
 
   /** Tells auth all that is waiting for it. Gives false when that took longer than `patience` milliseconds. */
   async catchUpAuth(patience: number): Promise<boolean> {
-    return await this.auth.drained(patience)
+    return await this.auth.drain(patience)
   }
 
   private all(): Outbox[] {

@@ -53,7 +53,7 @@ export class RevocationFeed {
   async poll(follower: string, after: number, epoch: string): Promise<RevocationPage> {
     const { audience, issuer, jwks, store, wanted } = this.options
     if (this.closed) throw new Problem('auth_unavailable')
-    return await this.followers.answer({ follower, after, epoch }, store.epoch, async (from, upTo) => {
+    return await this.followers.answer({ subscriber: follower, after, epoch }, store.epoch, async (from, upTo) => {
       const { revocations, seq } = await store.revocationsAfter(from, PAGE)
       const complete = revocations.length < PAGE
       // Where the rows up to the last number were forgotten, the follower is at the last number all the same.
@@ -73,13 +73,13 @@ export class RevocationFeed {
 
   /** Resolves when every follower has heard all up to `seq`, or can't decide without asking any more. */
   announceUpTo(seq: number): Promise<void> {
-    return this.followers.knowUpTo(seq)
+    return this.followers.waitForAcks(seq)
   }
 
   /** Answers the polls that are held, so that a server can stop. */
   close(): void {
     this.closed = true
-    this.followers.release()
+    this.followers.answerHeldPolls()
   }
 
   /** Forgets followers that have not polled for long. */

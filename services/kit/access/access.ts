@@ -110,7 +110,7 @@ function bearerOf(verdict: Verdict, arrival: Caller): Caller {
 }
 
 /** @throws Problem `forbidden` */
-export function allow(caller: Caller, access: Access): void {
+export function requireAccess(caller: Caller, access: Access): void {
   const allowed =
     (caller.userId !== null && access.includes('user')) ||
     (caller.operator && (access.includes('operator') || access.includes('scraper'))) ||

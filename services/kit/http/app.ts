@@ -42,7 +42,7 @@ export interface Routes {
   /** Served at the root alone: the old contract. */
   root?: AnyElysia
   /** Further paths of routes, whole, and the route that each is another name of. */
-  alsoAt?: Readonly<Record<string, string>>
+  aliases?: Readonly<Record<string, string>>
 }
 
 /** Paths of the services and the operators among themselves: no page of another origin reads them. */
@@ -79,7 +79,7 @@ type Failed = Pick<Shared, 'caller' | 'fault'> & {
  * log line and the measures around its routes. The hooks come first, because a hook covers only what comes after it.
  * @throws Error when a route doesn't say who may call it
  */
-export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: Routes): AnyElysia {
+export function service(options: ServiceOptions, { routes, root, aliases: alsoAt = {} }: Routes): AnyElysia {
   const { log, clock, random, metrics } = options
   const both = (paths: readonly string[] = []) => new Set(paths.flatMap((path) => [path, VERSIONED + path]))
   const forms = both(options.forms)

@@ -1,5 +1,5 @@
 import { type Context, type DocumentDecoration, Elysia } from 'elysia'
-import { type Access, type AccessOptions, accessControl, allow } from '../access/access.ts'
+import { type Access, type AccessOptions, accessControl, requireAccess } from '../access/access.ts'
 import type { ModuleGate, ModuleGates } from '../access/module-gate.ts'
 import type { Caller } from '../caller.ts'
 import type { Problem } from '../problem.ts'
@@ -12,7 +12,7 @@ export interface GuardOptions extends AccessOptions {
   /** Needed where a route is for a `holder`: whether a body holds a refresh token of a live session. */
   holdsSession?: (body: unknown) => Promise<boolean>
   /** What a request must wait for while the service is still coming up; nothing once it is. */
-  comingUp?: (route: string) => Promise<void> | undefined
+  whenReady?: (route: string) => Promise<void> | undefined
 }
 
 /** What the root of the app leaves for the guard with each request, before the route is known. */
@@ -61,7 +61,7 @@ export function guard(options: GuardOptions) {
       // that is not awaited has let the request pass.
       transform: asGuard(async (context) => {
         const { request, route } = context
-        const up = options.comingUp?.(route)
+        const up = options.whenReady?.(route)
         if (up) await up
         const arrival = context as unknown as RequestState & Passed
         // Kept before it is let pass: the log says whose a refused request was.
@@ -72,8 +72,8 @@ export function guard(options: GuardOptions) {
           const known = identify(request.headers, arrival.caller, access)
           arrival.caller = known instanceof Promise ? await known : known
         }
-        allow(arrival.caller, access)
-        if (arrival.gate) await arrival.gate.pass(arrival.caller, access)
+        requireAccess(arrival.caller, access)
+        if (arrival.gate) await arrival.gate.admit(arrival.caller, access)
         if (arrival.fault) throw arrival.fault
       }),
     }),
