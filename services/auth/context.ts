@@ -1,6 +1,6 @@
 import type { Clock } from '../kit/clock.ts'
 import type { Log } from '../kit/log.ts'
-import { type AuditEvent, actorOf, type Actor } from '../kit/outbox/audit.ts'
+import { type Actor, type AuditEvent, actorOf } from '../kit/outbox/audit.ts'
 import type { Hasher } from '../kit/passwords/hasher.ts'
 import type { Config } from '../kit/process/config.ts'
 import type { Random } from '../kit/random.ts'
