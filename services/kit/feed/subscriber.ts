@@ -52,7 +52,10 @@ export class FeedSubscriber<Page extends FeedPage> {
   private retryAt = Number.NEGATIVE_INFINITY
   private running = false
   private loop: Promise<void> = Promise.resolve()
-  private readonly firstPage = Promise.withResolvers<void>()
+  private hasFirstPage: () => void = () => undefined
+  private readonly firstPage = new Promise<void>((resolve) => {
+    this.hasFirstPage = resolve
+  })
 
   constructor(private readonly options: FeedSubscriberOptions<Page>) {}
 
@@ -60,7 +63,7 @@ export class FeedSubscriber<Page extends FeedPage> {
   async start(patience: number): Promise<void> {
     this.running = true
     this.loop = this.run()
-    await withTimeout(this.firstPage.promise, patience)
+    await withTimeout(this.firstPage, patience)
   }
 
   async stop(): Promise<void> {
@@ -119,7 +122,7 @@ export class FeedSubscriber<Page extends FeedPage> {
     this.seq = page.seq
     if (!page.complete) return false
     this.currentAt = sentAt
-    this.firstPage.resolve()
+    this.hasFirstPage()
     // An empty page should have been held. If it was not, a pause keeps this loop from spinning.
     const wasHeld = clock.monotonic() - sentAt > NOT_HELD
     if (!wasHeld && page.seq === before) await sleep(NOT_HELD)
