@@ -2,8 +2,8 @@ import type { AnyElysia } from 'elysia'
 import { service } from './kit/http/app.ts'
 import { health } from './kit/http/health.ts'
 import { openApiDocument } from './kit/http/openapi/document.ts'
-import { swagger } from './kit/http/openapi/swagger.ts'
 import type { Runtime, Service } from './kit/http/runtime.ts'
+import { swagger } from './kit/http/swagger.ts'
 import { Metrics } from './kit/process/metrics.ts'
 
 /** The app of a process that serves several services: their common health, metrics and OpenAPI document. */

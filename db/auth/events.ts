@@ -1,5 +1,6 @@
 import type { AuthStore } from '../../services/auth/store/index.ts'
-import { EVENT_TYPES, type Event, type EventType } from '../../services/kit/outbox/events.ts'
+import type { Event } from '../../services/kit/outbox/events.ts'
+import { EVENT_TYPES, type EventType } from '../../services/kit/schema/events.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
 import type { Facts } from './facts.ts'
 import type { Feed } from './revocations.ts'

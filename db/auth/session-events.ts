@@ -1,6 +1,6 @@
 import type { Session } from '../../services/auth/store/index.ts'
-import type { Event, EventType } from '../../services/kit/outbox/events.ts'
-import type { EventData, RevokedBecause } from '../../services/kit/schema/events.ts'
+import type { Event } from '../../services/kit/outbox/events.ts'
+import type { EventData, EventType, RevokedBecause } from '../../services/kit/schema/events.ts'
 import type { Events } from './events.ts'
 
 /** What the outside hears of sessions. Each to be called within the transaction of what it tells of. */

@@ -4,8 +4,8 @@ import { documentedPaths, service } from '../kit/http/app.ts'
 import { guard } from '../kit/http/guard.ts'
 import { health } from '../kit/http/health.ts'
 import { openApiDocument } from '../kit/http/openapi/document.ts'
-import { swagger } from '../kit/http/openapi/swagger.ts'
 import { type Runtime, type Service, serviceRuntime } from '../kit/http/runtime.ts'
+import { swagger } from '../kit/http/swagger.ts'
 import type { Log } from '../kit/log.ts'
 import { LocalTokenCheck } from '../kit/tokens/check.ts'
 import { Revocations } from '../kit/tokens/revocations.ts'
@@ -33,10 +33,10 @@ const NAME = 'auth'
 const CATCH_UP = 2000
 const TIDY_EVERY = 60_000
 /** What the others need while this service catches up, and what tells that it is there. */
-const OPEN_AT_ONCE = /^(\/api\/v1)?\/(auth\/(sync|revocations|audit|validate-token)|health|metrics)/
+const ALLOWED_WHILE_STARTING = /^(\/api\/v1)?\/(auth\/(sync|revocations|audit|validate-token)|health|metrics)/
 
 /** The paths of the clients of two of the documents, which know no prefix. */
-const BARE = {
+const LEGACY_PATHS = {
   '/register': '/auth/register',
   '/login': '/auth/login',
   '/refresh': '/auth/refresh',
@@ -74,7 +74,7 @@ export async function authService(
     operatorKeys,
     clientAddress,
     holdsSession: (body) => holdsSession(context, body),
-    comingUp: (route) => (catchingUp && !OPEN_AT_ONCE.test(route) ? catchingUp : undefined),
+    whenReady: (route) => (catchingUp && !ALLOWED_WHILE_STARTING.test(route) ? catchingUp : undefined),
   })
   metrics.gauge('hash_queue_length', 'Password hashes that wait for their turn', () => hasher.waiting)
   metrics.gauge('password_cache_entries', 'Users in the password cache', () => store.countAccounts())
@@ -102,7 +102,7 @@ export async function authService(
       forms: FORMS,
       reads: READS,
     },
-    { routes, root, alsoAt: BARE },
+    { routes, root, aliases: LEGACY_PATHS },
   )
   const tidy = () => {
     feed.prune()

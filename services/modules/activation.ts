@@ -22,7 +22,7 @@ export interface ActivationContext extends EventContext {
   random: Random
   users: UsersPeer
   /** Delivers audit rows and events to auth. */
-  outbox: Pick<Outbox, 'poke'>
+  outbox: Pick<Outbox, 'wake'>
   /** Brings a change to the other services before it is answered. */
   feed: ModuleFeed
 }
@@ -85,7 +85,7 @@ async function activate(
   const result = await change(subject)
   switch (result.outcome) {
     case 'switched':
-      outbox.poke()
+      outbox.wake()
       await feed.announce(id)
       return moduleReadFor(subject, result.state)
     case 'required':

@@ -1,7 +1,8 @@
 import type { Clock } from '../kit/clock.ts'
-import { type EventType, eventNotice } from '../kit/outbox/events.ts'
+import { eventNotice } from '../kit/outbox/events.ts'
 import type { NewNotice } from '../kit/outbox/outbox.ts'
 import type { Random } from '../kit/random.ts'
+import type { EventType } from '../kit/schema/events.ts'
 
 export interface EventContext {
   clock: Clock

@@ -43,7 +43,7 @@ export class ModuleFeed {
     // Waits even if the caller changed nothing: another request may have made the same change a moment ago, and both
     // answers say that it is in effect.
     const publisher = await this.publisherOf(id)
-    await publisher.knowUpTo(publisher.last)
+    await publisher.waitForAcks(publisher.lastSeq)
   }
 
   /** Announces the last changes of all modules that have subscribers. */
@@ -54,7 +54,7 @@ export class ModuleFeed {
   /** Answers the polls that are held, so that the server can stop. */
   close(): void {
     this.closed = true
-    for (const publisher of this.publishers.values()) publisher.release()
+    for (const publisher of this.publishers.values()) publisher.answerHeldPolls()
   }
 
   /** Forgets subscribers that stopped polling long ago. */

@@ -17,7 +17,7 @@ export interface LibraryContext {
   random: Random
   users: UsersPeer
   /** Delivers audit rows to auth. */
-  outbox: Pick<Outbox, 'poke'>
+  outbox: Pick<Outbox, 'wake'>
   /** Brings a change to the other services before it is answered. */
   feed: Pick<ModuleFeed, 'announce'>
 }
@@ -78,7 +78,7 @@ export async function createModule(context: LibraryContext, input: ModuleCreate,
   const added = await store.addModule(module, [notice])
   if (added.outcome === 'module_exists') throw new Problem('module_exists')
   if (added.outcome !== 'added') throw misfitProblem(added)
-  outbox.poke()
+  outbox.wake()
   await feed.announce(module.id)
   return moduleRead(module)
 }
@@ -104,7 +104,7 @@ export async function patchModule(
   const changed = await store.changeModule(id, changes, [notice])
   switch (changed.outcome) {
     case 'changed':
-      outbox.poke()
+      outbox.wake()
       await feed.announce(id)
       return moduleRead(changed.module)
     case 'module_not_found':
@@ -125,7 +125,7 @@ export async function deleteModule(context: LibraryContext, id: string, caller: 
   const removed = await store.removeModule(id, [notice])
   const isGone = removed.outcome === 'removed' || removed.outcome === 'module_not_found'
   if (!isGone) throw dependencyProblem(`Required by ${removed.modules.join(', ')}`)
-  outbox.poke()
+  outbox.wake()
   // Announces even when the module was gone: a concurrent deletion may not have been acknowledged yet.
   await feed.announce(id)
   if (removed.outcome === 'module_not_found') throw new Problem('module_not_found')

@@ -5,11 +5,12 @@ import { documentedPaths, service } from '../kit/http/app.ts'
 import { guard } from '../kit/http/guard.ts'
 import { health } from '../kit/http/health.ts'
 import { openApiDocument } from '../kit/http/openapi/document.ts'
-import { swagger } from '../kit/http/openapi/swagger.ts'
 import { type Runtime, type Service, serviceRuntime } from '../kit/http/runtime.ts'
-import { auditOf } from '../kit/outbox/audit.ts'
-import type { Event, EventType } from '../kit/outbox/events.ts'
+import { swagger } from '../kit/http/swagger.ts'
+import { eventOfNotice } from '../kit/outbox/audit.ts'
+import type { Event } from '../kit/outbox/events.ts'
 import { type Notice, Outbox } from '../kit/outbox/outbox.ts'
+import type { EventType } from '../kit/schema/events.ts'
 import { ModuleFeed } from './feed.ts'
 import { modulesRoutes } from './index.ts'
 import type { AuthPeer, UsersPeer } from './peers.ts'
@@ -46,7 +47,7 @@ export function modulesService(
   metrics.gauge('outbox_pending', 'Notices that other services have not acknowledged', () => store.countNotices())
 
   const moduleFeed = new ModuleFeed({ store, clock })
-  const isSubscribed = (type: EventType) => revocations.wants(type)
+  const isSubscribed = (type: EventType) => revocations.isSubscribed(type)
   const routes = modulesRoutes({ store, clock, random, users, outbox, feed: moduleFeed, isSubscribed }, guarded)
   routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe: () => store.probe() }))
   const paths = () => documentedPaths({ routes })
@@ -76,6 +77,6 @@ export function modulesService(
 function sendTo(auth: AuthPeer): (notice: Notice) => Promise<void> {
   return async (notice) => {
     if (notice.kind === 'event') await auth.recordEvents([notice.payload as unknown as Event])
-    else await auth.recordAudit(auditOf(notice))
+    else await auth.recordAudit(eventOfNotice(notice))
   }
 }

@@ -22,7 +22,14 @@ const EDEN = ['@elysiajs/eden', '@elysiajs/eden/**']
 export const RESERVED_PACKAGES = [...ELYSIA, 'elysia/**', ...SQL, ...EDEN, 'drizzle-kit', 'drizzle-kit/**']
 
 /** The layers of `services/kit`: a folder imports its own layer's folder and the layers before it, never a later one. */
-const KIT_LAYERS = [[''], ['process', 'schema'], ['passwords', 'tokens'], ['outbox', 'feed'], ['access'], ['http']]
+const KIT_LAYERS = [
+  [''],
+  ['process', 'schema'],
+  ['passwords', 'tokens'],
+  ['outbox', 'feed', 'messages'],
+  ['access'],
+  ['http'],
+]
 const KIT_BASE = 'services/kit/*.ts'
 
 function kitFolders(upTo: number): string[] {
@@ -156,6 +163,9 @@ export const IMPORT_RULES: ImportRule[] = [
   },
   ...databaseRules,
   { files: 'guard/elysia.ts', values: ['guard/settings.ts', 'elysia'], types: ['guard/*.ts', ...PLAIN_KIT] },
-  { files: 'guard/**', values: ['guard/!(elysia|build).ts', ...PLAIN_KIT], types: [KIT] },
+  {
+    files: 'guard/**',
+    values: ['guard/!(elysia|build).ts', ...PLAIN_KIT.filter((folder) => folder !== 'services/kit/process/**')],
+  },
   ...toolRules,
 ]

@@ -175,7 +175,7 @@ test('trap 3: a route that does not say who may call it is not served', async ()
     ['one beside others', new Elysia().use(guardFor(OPERATOR_KEY)).get('/good', handler, open).get('/open', handler)],
     ['in a child', new Elysia().use(new Elysia().get('/open', handler)).use(guardFor(OPERATOR_KEY))],
   ]
-  for (const [, routes] of unguarded) expect(() => appOf(routes)).toThrow(/\/open does not say who may call it/)
+  for (const [, routes] of unguarded) expect(() => appOf(routes)).toThrow(/\/open does not name its callers/)
 
   const routes = await servedRoutes()
   const guarded = routes.filter((route) => !isPublic(route))
@@ -429,7 +429,7 @@ test('trap 12: an empty password, a broken hash and a lone surrogate make no 500
     '$argon2id$v=19$m=1,t=0,p=0$x$y',
     PASSWORD,
   ])
-    expect([hash, await hasher.verify(PASSWORD, hash)]).toEqual([hash, false])
+    expect([hash, await hasher.verify(PASSWORD, hash)]).toEqual([hash, null])
   const user = await registerUser(system)
   for (const [path, service] of [
     ['/api/v1/auth/login', 'auth'],

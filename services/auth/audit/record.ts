@@ -1,5 +1,5 @@
 import type { Clock } from '../../kit/clock.ts'
-import { type AuditEvent, actorOf, type Doer } from '../../kit/outbox/audit.ts'
+import { type Actor, type AuditEvent, actorOf } from '../../kit/outbox/audit.ts'
 import type { Random } from '../../kit/random.ts'
 
 /** What building an audit row takes. */
@@ -9,7 +9,7 @@ export interface AuditRecordContext {
 }
 
 /** The actor of changes that auth makes by itself, such as a key rotation by age. */
-export const AUTH_ITSELF: Doer = { actor: 'auth', ip: null, requestId: null }
+export const AUTH_ITSELF: Actor = { actor: 'auth', ip: null, requestId: null }
 
 /**
  * Builds the audit row for something that `doer` did now; the caller stores it.
@@ -18,7 +18,7 @@ export const AUTH_ITSELF: Doer = { actor: 'auth', ip: null, requestId: null }
  */
 export function auditEvent(
   { clock, random }: AuditRecordContext,
-  doer: Doer,
+  doer: Actor,
   type: string,
   userId: string | null,
   detail: Record<string, unknown> = {},

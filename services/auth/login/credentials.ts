@@ -1,6 +1,6 @@
 import type { Caller } from '../../kit/caller.ts'
 import { SECOND } from '../../kit/clock.ts'
-import type { Hasher } from '../../kit/passwords/hasher.ts'
+import type { Hasher, PasswordMatch } from '../../kit/passwords/hasher.ts'
 import { isEmail } from '../../kit/schema/email.ts'
 import type { PasswordRecord } from '../../kit/schema/user.ts'
 import { type SyncContext, syncUser } from '../accounts/sync.ts'
@@ -19,6 +19,13 @@ const DECOY_USERNAME = '!'
 /** The longest time (ms) to wait for the decoy call, which only equalizes timing. */
 const DECOY_PATIENCE = SECOND
 
+/** The account whose password was right. */
+export interface CheckedPassword {
+  account: Account
+  /** Whether the hash of the password is outdated. */
+  rehash: boolean
+}
+
 interface Credentials {
   /** The account in the cache; it may have been dropped. */
   account: Account | null
@@ -31,14 +38,14 @@ interface Credentials {
  *
  * Unknown users and wrong passwords take the same time: in either case one hash is computed here while one call goes to
  * users, a decoy when the cache holds the account. A right password waits only for the hash.
- * @returns the account; null when the user is unknown or the password is wrong
+ * @returns null when the user is unknown or the password is wrong
  * @throws Problem `users_unavailable`, `overloaded`
  */
 export async function checkPassword(
   context: CredentialsContext,
   { account, identifier, password }: Credentials,
   caller: Caller,
-): Promise<Account | null> {
+): Promise<CheckedPassword | null> {
   if (account?.cached) {
     context.cacheStatistics.hits++
     return await checkWithCache(context, account, password, caller)
@@ -52,14 +59,15 @@ async function checkWithCache(
   account: Account,
   password: string,
   caller: Caller,
-): Promise<Account | null> {
+): Promise<CheckedPassword | null> {
   const { passwordHash } = account
   const decoyPassword = 'x'.repeat(password.length)
   const [verification, decoyCall] = await startFirst(
     () => (passwordHash === null ? hashDecoy(hasher, password) : hasher.verify(password, passwordHash)),
     () => users.verifyCredentials(DECOY_USERNAME, decoyPassword, caller.requestId).catch(() => null),
   )
-  if (await verification) return account
+  const match = await verification
+  if (match) return { account, rehash: match.rehash }
   await waitAtMost(DECOY_PATIENCE, decoyCall)
   return null
 }
@@ -69,7 +77,7 @@ async function checkWithUsers(
   { by, name }: LoginIdentifier,
   password: string,
   caller: Caller,
-): Promise<Account | null> {
+): Promise<CheckedPassword | null> {
   const { hasher, store, users } = context
   // Users decides by the form of the name. A name in the wrong field must match nobody: otherwise the failures of one
   // account would be counted under two keys.
@@ -80,24 +88,29 @@ async function checkWithUsers(
   )
   const [user] = await Promise.all([call, decoy])
   const record = user && (await users.passwordRecord(user.id, caller.requestId))
-  if (!record || !(await matchesRecord(hasher, record, password))) return null
+  const match = record && (await matchRecord(hasher, record, password))
+  if (!match) return null
   await syncUser(context, record, caller)
   const current = await store.accountById(record.user_id)
-  return current?.passwordHash === record.password_hash ? current : null
+  return current?.passwordHash === record.password_hash ? { account: current, rehash: match.rehash } : null
 }
 
 /**
- * Whether the password matches the record. The user may have changed the password after users checked it, so it must
- * match the record that was fetched afterwards.
+ * Compares the password with a record. The user may have changed the password after users checked it, so it must match
+ * the record that was fetched afterwards.
  */
-async function matchesRecord(hasher: Hasher, { password_hash }: PasswordRecord, password: string): Promise<boolean> {
-  return password_hash !== null && (await hasher.verify(password, password_hash))
+async function matchRecord(
+  hasher: Hasher,
+  { password_hash }: PasswordRecord,
+  password: string,
+): Promise<PasswordMatch | null> {
+  return password_hash === null ? null : await hasher.verify(password, password_hash)
 }
 
 /** Makes a login to an account without a password take as long as one with a wrong password. */
-async function hashDecoy(hasher: Hasher, password: string): Promise<false> {
+async function hashDecoy(hasher: Hasher, password: string): Promise<null> {
   await hasher.pretend(password)
-  return false
+  return null
 }
 
 /**

@@ -10,7 +10,7 @@ import type { UsersPeer } from '../peers.ts'
 import type { LoginBody } from '../schemas/login.ts'
 import { type Opened, openSession, type SessionsContext } from '../sessions/sessions.ts'
 import type { Account, AuditStore, SessionKind } from '../store/index.ts'
-import { type CredentialsContext, checkPassword } from './credentials.ts'
+import { type CheckedPassword, type CredentialsContext, checkPassword } from './credentials.ts'
 import { failureKey, findAccount, identifierIn, type LoginIdentifier } from './identifier.ts'
 import type { Lockouts, LoginLimits } from './limits.ts'
 
@@ -55,33 +55,33 @@ export async function login(
 }
 
 async function logIn(context: LoginContext, request: LoginRequest, caller: Caller, kind: SessionKind): Promise<Opened> {
-  const account = await authenticate(context, request, caller)
+  const { account, rehash } = await authenticate(context, request, caller)
   if (account.status === 'disabled') {
     const detail = { reason: 'account_disabled' }
     await context.store.addEvent(auditEvent(context, caller, 'login.failed', account.userId, detail))
     throw new Problem('account_disabled')
   }
   const opened = await openSession(context, account, caller, kind)
-  rehash(context, account, request.password, caller)
+  if (rehash) replaceHash(context, account, request.password, caller)
   return opened
 }
 
 /** Checks the password within the login limits. @throws Problem as `login`, but never `account_disabled` */
-async function authenticate(context: LoginContext, request: LoginRequest, caller: Caller): Promise<Account> {
+async function authenticate(context: LoginContext, request: LoginRequest, caller: Caller): Promise<CheckedPassword> {
   const attempt = await context.limits.begin(request.key, caller.ip === null ? null : limitKey(caller.ip))
-  let account: Account | null
+  let checked: CheckedPassword | null
   try {
-    account = await checkPassword(context, request, caller)
+    checked = await checkPassword(context, request, caller)
   } catch (error) {
     attempt.abandoned()
     throw error
   }
-  if (!account) {
+  if (!checked) {
     await attempt.failed((lockouts) => failureEvents(context, request, caller, lockouts))
     throw new Problem('invalid_credentials')
   }
   await attempt.succeeded()
-  return account
+  return checked
 }
 
 /** Builds the audit rows of a failed login, and of the lockouts that it started. */
@@ -113,10 +113,9 @@ function reasonOf({ passwordHash }: Account): 'no_password' | 'wrong_password' {
   return passwordHash === null ? 'no_password' : 'wrong_password'
 }
 
-/** Rehashes the password in the background when its hash is outdated, in users and in the cache. */
-function rehash(context: LoginContext, account: Account, password: string, caller: Caller): void {
+/** Rehashes the password in the background, in users and in the cache. */
+function replaceHash(context: LoginContext, account: Account, password: string, caller: Caller): void {
   const { cacheStatistics, hasher, log, users } = context
-  if (account.passwordHash === null || !hasher.outdated(account.passwordHash)) return
   cacheStatistics.pending++
   hasher
     .hash(password)

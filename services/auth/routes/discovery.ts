@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
-import { hasCredential } from '../../kit/http/response-headers.ts'
+import { hasCredential } from '../../kit/messages/response-headers.ts'
 import { jwksMaxAge } from '../keys/schedule.ts'
 import { serverMetadata } from '../oauth/metadata.ts'
 import { jwks, metadata } from '../schemas/discovery.ts'

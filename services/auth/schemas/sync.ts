@@ -1,7 +1,7 @@
 import { type Static, t } from 'elysia'
 import { mistyped } from '../../kit/field-errors.ts'
-import { EVENT_TYPES } from '../../kit/outbox/events.ts'
 import { described } from '../../kit/schema/described.ts'
+import { EVENT_TYPES } from '../../kit/schema/events.ts'
 import {
   checked,
   email,

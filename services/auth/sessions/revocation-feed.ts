@@ -1,8 +1,8 @@
 import type { Clock } from '../../kit/clock.ts'
 import { FeedPublisher, unknownLeasesUntil } from '../../kit/feed/publisher.ts'
 import type { RevocationPage } from '../../kit/feed/revocation-subscriber.ts'
-import type { EventType } from '../../kit/outbox/events.ts'
 import { Problem } from '../../kit/problem.ts'
+import type { EventType } from '../../kit/schema/events.ts'
 import type { PublicJwk } from '../../kit/tokens/access-token.ts'
 import type { Revocations } from '../../kit/tokens/revocations.ts'
 import type { Ended, RevocationStore } from '../store/index.ts'
@@ -56,7 +56,7 @@ export class RevocationFeed {
   async poll(follower: string, after: number, epoch: string): Promise<RevocationPage> {
     const { audience, issuer, jwks, store, subscribedTypes } = this.options
     if (this.closed) throw new Problem('auth_unavailable')
-    return await this.publisher.answer({ follower, after, epoch }, store.epoch, async (from, upTo) => {
+    return await this.publisher.answer({ subscriber: follower, after, epoch }, store.epoch, async (from, upTo) => {
       const { revocations, seq } = await store.revocationsAfter(from, PAGE)
       const complete = revocations.length < PAGE
       // Expired rows are deleted, so the last row may be older than the last number.
@@ -75,13 +75,13 @@ export class RevocationFeed {
 
   /** Resolves when every subscriber has acknowledged everything up to `seq`, or has lost its lease. */
   waitForAcks(seq: number): Promise<void> {
-    return this.publisher.knowUpTo(seq)
+    return this.publisher.waitForAcks(seq)
   }
 
   /** Answers the pending polls, so that the service can stop. */
   close(): void {
     this.closed = true
-    this.publisher.release()
+    this.publisher.answerHeldPolls()
   }
 
   /** Forgets expired revocations, and subscribers that no longer poll. */

@@ -1,4 +1,5 @@
-import type { Event, EventType } from '../../kit/outbox/events.ts'
+import type { Event } from '../../kit/outbox/events.ts'
+import type { EventType } from '../../kit/schema/events.ts'
 
 /** Events for webhooks and the message broker. */
 export interface EventStore {

@@ -1,5 +1,5 @@
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
-import type { EventType } from '../../kit/outbox/events.ts'
+import type { EventType } from '../../kit/schema/events.ts'
 
 /** An address that receives events. */
 export interface Webhook {

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { DAY, HOUR, MINUTE, SECOND } from '../clock.ts'
-import { hostOf } from '../outgoing.ts'
-import { baseUrlFault, isUnreachable, originFault } from './base-url.ts'
+import { hasWildcardHost, hostOf } from '../outgoing.ts'
+import { baseUrlFault, originFault } from './base-url.ts'
 import { readSender } from './sender.ts'
 import { addressSetting, defaultAddress, type NumberedService } from './service-address.ts'
 import { readSmtpUrl } from './smtp-url.ts'
@@ -168,7 +168,7 @@ export function readConfig<Name extends string>(
     if (value === undefined) return undefined
     const before = faults.length
     base(name, value, example, true, protocols)
-    if (faults.length === before && isUnreachable(value))
+    if (faults.length === before && hasWildcardHost(value))
       faults.push(`${name} must be an address that others reach: its host stands for every address of this machine`)
     return value
   }
@@ -282,7 +282,7 @@ export function readConfig<Name extends string>(
 
 /** Where links in mails lead when nothing says so: to the one process, or to what the world knows it by. */
 function linksTo(ownUrl: string, issuer: string | undefined): string {
-  return issuer !== undefined && /^https?:/.test(issuer) && URL.canParse(ownUrl) && isUnreachable(ownUrl)
+  return issuer !== undefined && /^https?:/.test(issuer) && URL.canParse(ownUrl) && hasWildcardHost(ownUrl)
     ? issuer.replace(/\/+$/, '')
     : ownUrl
 }

@@ -17,7 +17,7 @@ export function internalRoutes(context: ActivationContext, guarded: ReturnType<t
     .get(
       '/modules/sync/feed',
       ({ query: { after, epoch, follower, module } }) =>
-        context.feed.poll(module, { follower, after: Number(after), epoch }),
+        context.feed.poll(module, { subscriber: follower, after: Number(after), epoch }),
       {
         auth: ['internal'],
         query: feedQuery,

@@ -1,8 +1,8 @@
 import { Elysia, t } from 'elysia'
-import scalar from '../../../../node_modules/@scalar/api-reference/dist/browser/standalone.js' with { type: 'file' }
-import type { guard } from '../guard.ts'
-import { hasCredential } from '../response-headers.ts'
-import type { OpenApiDocument } from './document.ts'
+import scalar from '../../../node_modules/@scalar/api-reference/dist/browser/standalone.js' with { type: 'file' }
+import { hasCredential } from '../messages/response-headers.ts'
+import type { guard } from './guard.ts'
+import type { OpenApiDocument } from './openapi/document.ts'
 
 /** Nothing from elsewhere: the page works without the internet, and what it shows can't call home. */
 const CONTENT_SECURITY_POLICY = [

@@ -1,32 +1,32 @@
 import { pbkdf2, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto'
 import { promisify } from 'node:util'
-import { BCRYPT, BCRYPT_COST_TAKEN, BCRYPT_READS, nativeSeconds } from './native-hash.ts'
+import { BCRYPT, BCRYPT_BYTES_MAX, IMPORTED_BCRYPT_COST_MAX, nativeSeconds } from './native-hash.ts'
 
-// What the hashes of other systems are made of, with what a check of one may cost.
+// The algorithms behind the hashes of other systems, with limits for the cost of a check.
 
-/** A hash of a kind that is checked here and never made. */
-export interface ForeignHash {
-  /** What a check takes of a core, about. */
+/** A hash of another system. Ch202 checks such hashes and never creates them. */
+export interface ImportedHash {
+  /** The estimated time of a check, in seconds of a core. */
   seconds: number
   /**
-   * Whether it was made of `password`, byte by byte: in which form of Unicode is the caller's to try. The work is done
-   * off the event loop, or in slices between which others have their turn.
+   * Whether the hash was made from exactly these bytes; the caller tries the Unicode forms of a password. Runs off the
+   * event loop, or in slices that yield to it.
    */
   matches(password: string): Promise<boolean>
 }
 
 /**
- * Iterations, each as often as the hash has blocks, by what one costs: two seconds of a core. Keycloak's 1,300,000 of
- * sha1 for 64 bytes are within.
+ * The maximum of iterations × blocks of the hash × cost of an iteration: two seconds of a core. Keycloak's 1,300,000
+ * iterations of sha1 for 64 bytes are within.
  */
 const PBKDF2_WORK_MAX = 6_000_000
 const PBKDF2_WORK_PER_SECOND = PBKDF2_WORK_MAX / 2
-/** As OWASP's first choice for scrypt (N = 2^17, r = 8) takes. */
+/** Bytes: the memory of OWASP's first choice for scrypt (N = 2^17, r = 8). */
 const SCRYPT_MEMORY_MAX = 128 * 1024 * 1024
-/** Memory, each as often as it is filled: about half a second of a core. */
+/** Bytes × the times they are filled: about half a second of a core. */
 const SCRYPT_WORK_MAX = 2 * SCRYPT_MEMORY_MAX
 const SCRYPT_WORK_PER_SECOND = 2 * SCRYPT_WORK_MAX
-/** Shorter ones match too much. */
+/** Shorter hashes match too many passwords. */
 export const HASH_BYTES_MIN = 16
 export const HASH_BYTES_MAX = 128
 export const SALT_BYTES_MAX = 128
@@ -39,13 +39,13 @@ export type Pbkdf2Digest = keyof typeof BLOCK_BYTES
 const pbkdf2Async = promisify(pbkdf2)
 export const scryptAsync = promisify<string, Buffer, number, ScryptOptions, Buffer>(scrypt)
 
-/** PBKDF2 (RFC 8018). @returns undefined where a part is missing, or a check would cost too much */
+/** PBKDF2 (RFC 8018). @returns undefined when a part is missing or the check would cost too much */
 export function pbkdf2Check(
   digest: Pbkdf2Digest,
   iterations: number,
   salt: Buffer | undefined,
   hash: Buffer | undefined,
-): ForeignHash | undefined {
+): ImportedHash | undefined {
   if (!salt || !hash) return undefined
   const work = iterations * Math.ceil(hash.length / BLOCK_BYTES[digest]) * ITERATION_COSTS[digest]
   if (iterations < 1 || work > PBKDF2_WORK_MAX) return undefined
@@ -61,7 +61,7 @@ export function scryptCheck(
   options: ScryptCost | undefined,
   salt: Buffer | undefined,
   hash: Buffer | undefined,
-): ForeignHash | undefined {
+): ImportedHash | undefined {
   if (!salt || !hash || !options) return undefined
   return {
     seconds: scryptSeconds(options),
@@ -75,10 +75,10 @@ export function scryptSeconds({ N, r, p }: ScryptCost): number {
   return (128 * N * r * p) / SCRYPT_WORK_PER_SECOND
 }
 
-/** @param ln the logarithm of N to the base 2 */
+/** @param ln log2 of N @returns undefined when the parameters are not valid or cost too much */
 export function scryptOptions(ln: number, r: number, p: number): ScryptCost | undefined {
   const memory = 128 * r * 2 ** ln
-  // N is bounded by r as well (RFC 7914, section 6).
+  // r bounds N as well (RFC 7914, section 6).
   if (!(ln >= 1 && ln < 16 * r && p >= 1)) return undefined
   if (memory > SCRYPT_MEMORY_MAX || memory * p > SCRYPT_WORK_MAX) return undefined
   return { N: 2 ** ln, r, p, maxmem: 2 * SCRYPT_MEMORY_MAX }
@@ -86,32 +86,33 @@ export function scryptOptions(ln: number, r: number, p: number): ScryptCost | un
 
 /**
  * A hash of bcrypt or argon2 in what another system wraps it in.
- * @param made what that system gives to it of a password; the first that matches counts
+ * @param wrap what that system gives to it of a password; the first that matches counts
  * @returns undefined for any other hash, and for one whose check would cost too much
  */
 export function nativeCheck(
   hash: string | undefined,
-  made: (password: string) => (string | Buffer)[] = (password) => [password],
-): ForeignHash | undefined {
-  const seconds = hash === undefined ? undefined : nativeSeconds(hash, BCRYPT_COST_TAKEN)
+  inputsOf: (password: string) => (string | Buffer)[] = (password) => [password],
+): ImportedHash | undefined {
+  const seconds = hash === undefined ? undefined : nativeSeconds(hash, IMPORTED_BCRYPT_COST_MAX)
   if (hash === undefined || seconds === undefined) return undefined
-  // Bun itself would first hash what is longer.
-  const read = (form: string | Buffer) => (BCRYPT.test(hash) ? Buffer.from(form).subarray(0, BCRYPT_READS) : form)
+  // Bun would hash a longer input first, which other systems do not.
+  const truncate = (input: string | Buffer) =>
+    BCRYPT.test(hash) ? Buffer.from(input).subarray(0, BCRYPT_BYTES_MAX) : input
   return {
     seconds,
     async matches(password) {
-      for (const form of made(password))
-        if (form.length > 0 && (await Bun.password.verify(read(form), hash))) return true
+      for (const input of inputsOf(password))
+        if (input.length > 0 && (await Bun.password.verify(truncate(input), hash))) return true
       return false
     },
   }
 }
 
-/** What a text in base64 says, if that is of a length between the two and written in the one way it can be. */
-export function bytes(text: string | undefined, least: number, most: number): Buffer | undefined {
+/** Decodes canonical base64, with or without padding. @returns undefined for any other text or length in bytes */
+export function decodeBase64(text: string | undefined, least: number, most: number): Buffer | undefined {
   if (text === undefined) return undefined
-  const read = Buffer.from(text, 'base64')
-  const written = read.toString('base64')
-  if (text !== written && text !== written.replaceAll('=', '')) return undefined
-  return read.length >= least && read.length <= most ? read : undefined
+  const decoded = Buffer.from(text, 'base64')
+  const canonical = decoded.toString('base64')
+  if (text !== canonical && text !== canonical.replaceAll('=', '')) return undefined
+  return decoded.length >= least && decoded.length <= most ? decoded : undefined
 }
