@@ -29,19 +29,19 @@ const COMMANDS: Record<string, Record<string, () => Promise<Command>>> = {
     users: async () => (await import('./commands/users/users.ts')).usersCommand(),
   },
   'Sessions:': {
-    sessions: async () => (await import('./commands/sessions.ts')).sessionsCommand(),
+    sessions: async () => (await import('./commands/sessions/sessions.ts')).sessionsCommand(),
   },
   'Cache:': {
     cache: async () => (await import('./commands/cache/cache.ts')).cacheCommand(),
   },
   'Modules:': {
-    modules: async () => (await import('./commands/modules.ts')).modulesCommand(),
+    modules: async () => (await import('./commands/modules/modules.ts')).modulesCommand(),
   },
   'Keys:': {
     keys: async () => (await import('./commands/keys.ts')).keysCommand(),
   },
   'Webhooks:': {
-    webhooks: async () => (await import('./commands/webhooks.ts')).webhooksCommand(),
+    webhooks: async () => (await import('./commands/webhooks/webhooks.ts')).webhooksCommand(),
   },
   'Audit:': {
     audit: async () => (await import('./commands/audit/audit.ts')).auditCommand(),

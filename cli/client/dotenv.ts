@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { compiled } from '../commands/package/executable.ts'
+import { compiled } from '../executable.ts'
 import { EXIT, Failure } from '../exit.ts'
 import { isInOwnCheckout } from './trust.ts'
 

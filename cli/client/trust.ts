@@ -1,5 +1,5 @@
 import { lstatSync, realpathSync, type Stats, statSync } from 'node:fs'
-import { compiled, inCheckout } from '../commands/package/executable.ts'
+import { compiled, inCheckout } from '../executable.ts'
 
 const GROUP_WRITABLE = 0o020
 const OTHERS_WRITABLE = 0o002

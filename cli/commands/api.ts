@@ -1,7 +1,7 @@
 import type { Api } from '../client/api.ts'
 import { PLACES, type Place } from '../client/connection.ts'
 import { ownerOf } from '../client/routing.ts'
-import { collect, command, type Tool, withTool } from '../command.ts'
+import { collect, command, type Tool, withTool } from '../tool/command.ts'
 import { usage } from '../exit.ts'
 import { note, plain, put, write } from '../terminal/terminal.ts'
 

@@ -2,11 +2,11 @@ import { ConfigError, readConfig, settingDefaults } from '../../services/kit/pro
 import { secretsFile } from '../../services/kit/process/secrets.ts'
 import { connect, PLACES } from '../client/connection.ts'
 import { currentContext, LOCAL } from '../client/contexts.ts'
-import { unreachable } from '../client/issuer.ts'
+import { unreachable } from '../runner/issuer.ts'
 import { dataDirOf, type Environment, knownEnvironment, SECRETS, withSecretsToBe } from '../client/settings.ts'
-import { addCommand, group, type Tool, withTool } from '../command.ts'
+import { addCommand, group, type Tool, withTool } from '../tool/command.ts'
 import { EXIT } from '../exit.ts'
-import type { Row } from '../terminal/output.ts'
+import type { Row } from '../terminal/table.ts'
 
 export function configCommand() {
   const config = group('config', 'Show and check the settings')

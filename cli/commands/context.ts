@@ -1,7 +1,7 @@
 import { ofEach, overriding } from '../client/connection.ts'
 import { currentContext, LOCAL, listContexts, readContext, removeContext, useContext } from '../client/contexts.ts'
 import type { Environment } from '../client/settings.ts'
-import { addCommand, group, withTool } from '../command.ts'
+import { addCommand, group, withTool } from '../tool/command.ts'
 import { EXIT, Failure } from '../exit.ts'
 
 const COLUMNS = ['name', 'current', 'auth', 'email', 'session_until']

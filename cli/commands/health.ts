@@ -1,6 +1,6 @@
 import { connect } from '../client/connection.ts'
 import { type Health, healthOfAll } from '../client/instance/health.ts'
-import { command, type Tool, withTool } from '../command.ts'
+import { command, type Tool, withTool } from '../tool/command.ts'
 import { EXIT } from '../exit.ts'
 import { duration } from '../terminal/times.ts'
 

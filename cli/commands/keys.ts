@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
-import { endOfId } from '../client/refs.ts'
-import { addCommand, group, type Tool, withTool } from '../command.ts'
+import { shortenedIdFailure } from '../tool/refs.ts'
+import { addCommand, group, type Tool, withTool } from '../tool/command.ts'
 import { confirm } from '../terminal/terminal.ts'
 import { toTheSecond } from '../terminal/times.ts'
 
@@ -81,7 +81,7 @@ const CONSEQUENCES = {
 }
 
 async function remove(tool: Tool, { confirm: name }: { confirm?: string }, kid: string): Promise<void> {
-  const end = endOfId(kid, 'ch202 keys list')
+  const end = shortenedIdFailure(kid, 'ch202 keys list')
   if (end) throw end
   const key = (await keysOf(tool)).items.find((one) => one.kid === kid)
   if (!key) return gone(tool, kid)

@@ -13,9 +13,9 @@ import {
 } from '../client/connection.ts'
 import { alone, type Context, readContext, useContext, writeContext } from '../client/contexts.ts'
 import { endSession, kept, type Tokens } from '../client/session.ts'
-import { command, type Tool, withTool } from '../command.ts'
+import { command, type Tool, withTool } from '../tool/command.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
-import { passwordKnown } from '../terminal/passwords.ts'
+import { existingPassword } from '../terminal/passwords.ts'
 import { canAsk } from '../terminal/terminal.ts'
 
 interface Options {
@@ -51,7 +51,7 @@ async function login(tool: Tool, options: Options, url: string): Promise<void> {
   readContext(env, name)
 
   const email = options.email ?? (await askEmail())
-  const password = await passwordKnown(options)
+  const password = await existingPassword(options)
   const api = apiOf(addresses, globals.debug)
   const { tokens, user } = await openSession(api, email, password)
   const context: Context = { name, ...addresses, email: user.email, user_id: user.id, ...kept(tokens) }

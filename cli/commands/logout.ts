@@ -1,6 +1,6 @@
 import { alone, currentContext, readContext, removeContext } from '../client/contexts.ts'
 import { endSession } from '../client/session.ts'
-import { command, type Tool, withTool } from '../command.ts'
+import { command, type Tool, withTool } from '../tool/command.ts'
 
 export function logoutCommand() {
   return command('logout', 'End the session of a context, and forget the context', [

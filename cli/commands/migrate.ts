@@ -1,5 +1,5 @@
 import { dataDirOf } from '../client/settings.ts'
-import { command, withTool } from '../command.ts'
+import { command, withTool } from '../tool/command.ts'
 
 export function migrateCommand() {
   return command('migrate', 'Bring every database up to date', ['ch202 migrate --plan', 'ch202 migrate'])

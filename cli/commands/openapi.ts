@@ -1,5 +1,5 @@
 import { version } from '../../package.json'
-import { command, withTool } from '../command.ts'
+import { command, withTool } from '../tool/command.ts'
 import { write } from '../terminal/terminal.ts'
 
 export function openapiCommand() {

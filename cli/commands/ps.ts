@@ -1,7 +1,7 @@
 import { ask, isOf } from '../client/instance/answer.ts'
 import { type RunningService, runningServices } from '../client/instance/running.ts'
 import { dataDirOf } from '../client/settings.ts'
-import { command, type Tool, withTool } from '../command.ts'
+import { command, type Tool, withTool } from '../tool/command.ts'
 import { usage } from '../exit.ts'
 
 const COLUMNS = ['service', 'state', 'pid', 'address', 'started_at', 'rss_mb', 'cpu_s']

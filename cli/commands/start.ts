@@ -1,6 +1,6 @@
-import { type AddressOfAuth, refuseUnreachable } from '../client/issuer.ts'
+import { type AddressOfAuth, refuseUnreachable } from '../runner/issuer.ts'
 import { settingsToServe } from '../client/settings.ts'
-import { command, type Tool, withTool } from '../command.ts'
+import { command, type Tool, withTool } from '../tool/command.ts'
 import { EXIT, usage } from '../exit.ts'
 import { sayNextSteps } from '../runner/next-steps.ts'
 import { type Line, Runner } from '../runner/runner.ts'

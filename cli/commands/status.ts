@@ -1,9 +1,9 @@
 import type { UserRead } from '../../services/kit/schema/user.ts'
 import type { Api } from '../client/api.ts'
 import { type Connection, type Credential, noCredential, PLACES, type Place } from '../client/connection.ts'
-import { command, type Tool, withTool } from '../command.ts'
+import { command, type Tool, withTool } from '../tool/command.ts'
 import { EXIT, Failure } from '../exit.ts'
-import { asFailure, failureRead, printFailure } from '../terminal/output.ts'
+import { asFailure, failureFields, printFailure } from '../terminal/output.ts'
 
 const PATIENCE = 5000
 
@@ -45,7 +45,7 @@ async function status(tool: Tool): Promise<void> {
     credential_from: credential?.origin ?? null,
     ...(who instanceof Failure ? known(credential) : who),
     services: Object.fromEntries(PLACES.map((place, at) => [place, states[at]])),
-    ...(failure && tool.out.json ? { error: failureRead(failure) } : {}),
+    ...(failure && tool.out.json ? { error: failureFields(failure) } : {}),
   })
   if (!failure) return
   if (!tool.out.json) printFailure(failure, 'table')

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { isUnreachable } from '../../services/kit/process/base-url.ts'
-import { compiled } from '../commands/package/executable.ts'
+import { compiled } from '../executable.ts'
 import { note } from '../terminal/terminal.ts'
 
 /**

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { resolve } from 'node:path'
 import type { Readable } from 'node:stream'
 import { dataDirOf } from '../client/settings.ts'
-import { compiled, inCheckout } from '../commands/package/executable.ts'
+import { compiled, inCheckout } from '../executable.ts'
 import { colored, terminalEnvironment } from '../terminal/terminal.ts'
 import { UNDER_RUNNER } from './under-runner.ts'
 

@@ -3,13 +3,11 @@ import { cell, csvLines, jsonOf } from './cells.ts'
 import { GAP, wrapped } from './columns.ts'
 import { fieldLines } from './field-lines.ts'
 import { fileErrorMessage } from './file-errors.ts'
-import { type Alike, Table } from './table.ts'
+import { type Alike, type Row, Table } from './table.ts'
 import { colored, count, note, plain, width as terminalWidth, write } from './terminal.ts'
 
 export const OUTPUTS = ['table', 'json', 'jsonl', 'csv', 'ids'] as const
 export type Output = (typeof OUTPUTS)[number]
-
-export type Row = Record<string, unknown>
 
 /** A part of a list, as the API answers it. */
 export interface ListPage {
@@ -151,7 +149,7 @@ export class Printer {
       if (!begun) throw error
       const failure = asFailure(error)
       process.exitCode = failure.exit
-      return end({ ok: false, error: failureRead(failure) })
+      return end({ ok: false, error: failureFields(failure) })
     }
     await end(more())
   }
@@ -215,17 +213,17 @@ function idOf(row: Row): string {
 }
 
 /** What a failure is in JSON. */
-export function failureRead(failure: Failure) {
-  const { code = 'failed', errors, requestId, retryable = false, suggestion } = failure.said
+export function failureFields(failure: Failure) {
+  const { code = 'failed', errors, requestId, retryable = false, suggestion } = failure.details
   return { code, message: failure.message, errors, suggestion, request_id: requestId, retryable }
 }
 
 /** Tells a failure: to people on standard error, as JSON on standard output. Gives the exit status. */
 export function printFailure(error: unknown, output: Output): number {
   const failure = asFailure(error)
-  const { code, errors = [], message, request_id, suggestion } = failureRead(failure)
+  const { code, errors = [], message, request_id, suggestion } = failureFields(failure)
   if (output === 'json' || output === 'jsonl') {
-    void write(jsonOf({ ok: false, error: failureRead(failure) }))
+    void write(jsonOf({ ok: false, error: failureFields(failure) }))
   } else {
     const request = request_id === undefined ? '' : `, request ${plain(request_id)}`
     // One error says it all in its sentence; several stand below one another.

@@ -1,7 +1,9 @@
 import { cell } from './cells.ts'
 import { fitted, GAP, padded, wrapped } from './columns.ts'
-import type { Row } from './output.ts'
 import { aged, toTheSecond } from './times.ts'
+
+/** One record of a list. */
+export type Row = Record<string, unknown>
 
 /** What a table is laid out for. */
 export interface Paper {

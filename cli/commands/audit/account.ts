@@ -1,7 +1,7 @@
 import { emailKey } from '../../../services/kit/schema/email.ts'
 import { searchFor } from '../../client/search.ts'
-import type { Tool } from '../../command.ts'
-import { pages } from '../../terminal/lists.ts'
+import type { Tool } from '../../tool/command.ts'
+import { pages } from '../../tool/lists.ts'
 import { quoted } from '../../terminal/shell.ts'
 import type { AuditRow, Refused } from './explanation.ts'
 

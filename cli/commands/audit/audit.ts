@@ -1,9 +1,9 @@
 import type { Command } from 'commander'
-import { ONE_REF, userOf } from '../../client/refs.ts'
-import { addCommand, group, type Tool, withTool } from '../../command.ts'
+import { ONE_REF, userOf } from '../../tool/refs.ts'
+import { addCommand, group, type Tool, withTool } from '../../tool/command.ts'
 import { EXIT } from '../../exit.ts'
-import { type Extent, flags, list, listCommand } from '../../terminal/lists.ts'
-import type { Row } from '../../terminal/output.ts'
+import { type ListOptions, flags, list, listCommand } from '../../tool/lists.ts'
+import type { Row } from '../../terminal/table.ts'
 import { plain, prose, write } from '../../terminal/terminal.ts'
 import { SINCE, since } from '../../terminal/times.ts'
 import { withoutUndefined } from '../../without-undefined.ts'
@@ -63,7 +63,7 @@ async function filterOf(tool: Tool, { user, ...filters }: Filters) {
   return user === undefined ? filters : { ...filters, user_id: (await userOf(tool, user)).id }
 }
 
-async function listAudit(tool: Tool, { limit, cursor, all, ...filters }: Extent & Filters): Promise<void> {
+async function listAudit(tool: Tool, { limit, cursor, all, ...filters }: ListOptions & Filters): Promise<void> {
   const [api, filter] = [await tool.api(), await filterOf(tool, filters)]
   const extent = withoutUndefined({ limit, cursor, all })
   await list(tool, extent, ['audit', 'list', ...flags(filters)], COLUMNS, (part) =>

@@ -1,4 +1,4 @@
-import type { Row } from '../../terminal/output.ts'
+import type { Row } from '../../terminal/table.ts'
 
 /** Why a login failed, as far as can be seen. */
 export interface Explanation {

@@ -1,5 +1,5 @@
-import { userOf } from '../../client/refs.ts'
-import type { Tool } from '../../command.ts'
+import { userOf } from '../../tool/refs.ts'
+import type { Tool } from '../../tool/command.ts'
 import { EXIT } from '../../exit.ts'
 import { asFailure } from '../../terminal/output.ts'
 import { quoted } from '../../terminal/shell.ts'

@@ -1,5 +1,5 @@
 import { searchFor } from '../../client/search.ts'
-import type { Tool } from '../../command.ts'
+import type { Tool } from '../../tool/command.ts'
 
 const SLIPS = 2
 const PIECE_LEAST = 3

@@ -1,7 +1,8 @@
-import type { Tool } from '../../command.ts'
+import type { Tool } from '../../tool/command.ts'
 import { EXIT } from '../../exit.ts'
-import { pages } from '../../terminal/lists.ts'
-import { asFailure, type ListPage, type Row } from '../../terminal/output.ts'
+import { pages } from '../../tool/lists.ts'
+import { asFailure, type ListPage } from '../../terminal/output.ts'
+import type { Row } from '../../terminal/table.ts'
 import { note } from '../../terminal/terminal.ts'
 
 const LAST = '10'

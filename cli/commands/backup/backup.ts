@@ -3,9 +3,9 @@ import type { Check } from '../../../db/sqlite/backup/checks.ts'
 import { createBackup } from '../../../db/sqlite/backup/create.ts'
 import { listBackups } from '../../../db/sqlite/backup/manifest.ts'
 import { dataDirOf } from '../../client/settings.ts'
-import { addCommand, group, type Tool, withTool } from '../../command.ts'
+import { addCommand, group, type Tool, withTool } from '../../tool/command.ts'
 import { EXIT, Failure } from '../../exit.ts'
-import { failureRead } from '../../terminal/output.ts'
+import { failureFields } from '../../terminal/output.ts'
 import { spelled } from '../../terminal/times.ts'
 import { backupNamed, rootOf, secretsOf, told } from './backups.ts'
 
@@ -78,7 +78,7 @@ async function showChecks({ out }: Tool, path: string, checks: Check[], verified
   const said = { path, checks: items, verified_at }
   if (out.form.output !== 'json') await out.list(items, ['status', 'id', 'message'])
   else if (verified_at !== null) await out.record({ ok: true, ...said })
-  else await out.record({ ok: false, error: failureRead(damaged(checks)), ...said })
+  else await out.record({ ok: false, error: failureFields(damaged(checks)), ...said })
 }
 
 function damaged(checks: Check[]): Failure {

@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path'
 import { backupsOf } from '../../../db/sqlite/backup/create.ts'
 import { BackupError, listBackups } from '../../../db/sqlite/backup/manifest.ts'
 import { dataDirOf, knownEnvironment, valuesOf } from '../../client/settings.ts'
-import type { Tool } from '../../command.ts'
+import type { Tool } from '../../tool/command.ts'
 import { EXIT, Failure } from '../../exit.ts'
 
 /** Where backups are kept: the place that was named, or that of the data directory. */

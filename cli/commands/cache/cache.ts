@@ -1,11 +1,12 @@
 import type { Command } from 'commander'
 import { emailKey } from '../../../services/kit/schema/email.ts'
-import { forEachRef, REFS, UUID, userOf } from '../../client/refs.ts'
+import { forEachRef, REFS, UUID, userOf } from '../../tool/refs.ts'
 import { searchFor } from '../../client/search.ts'
-import { addCommand, group, type Tool, withTool } from '../../command.ts'
+import { addCommand, group, type Tool, withTool } from '../../tool/command.ts'
 import { EXIT, Failure } from '../../exit.ts'
-import { type Extent, flags, list, listCommand, pages } from '../../terminal/lists.ts'
-import { asFailure, type Row } from '../../terminal/output.ts'
+import { type ListOptions, flags, list, listCommand, pages } from '../../tool/lists.ts'
+import { asFailure } from '../../terminal/output.ts'
+import type { Row } from '../../terminal/table.ts'
 import { count } from '../../terminal/terminal.ts'
 import { withoutUndefined } from '../../without-undefined.ts'
 import { syncedCache } from './sync.ts'
@@ -62,7 +63,7 @@ async function status(tool: Tool): Promise<void> {
   else if (entries < total) tool.out.say(`${count(total - entries)} not in the cache: fetched at their next login`)
 }
 
-async function listCache(tool: Tool, { search, ...extent }: Extent & { search?: string }): Promise<void> {
+async function listCache(tool: Tool, { search, ...extent }: ListOptions & { search?: string }): Promise<void> {
   const api = await tool.api()
   const filter = withoutUndefined({ search })
   await list(tool, extent, ['cache', 'list', ...flags(filter)], COLUMNS, (part) =>

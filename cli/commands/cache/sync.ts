@@ -1,4 +1,4 @@
-import type { Tool } from '../../command.ts'
+import type { Tool } from '../../tool/command.ts'
 import { EXIT, Failure } from '../../exit.ts'
 
 interface Counts {
@@ -36,7 +36,7 @@ export async function syncedCache(tool: Tool, userId?: string): Promise<Counts> 
     if (typeof counts?.synced !== 'number') throw api.stranger('auth')
     return counts
   } catch (error) {
-    if (!(error instanceof Failure) || error.said.code !== 'unreachable') throw error
+    if (!(error instanceof Failure) || error.details.code !== 'unreachable') throw error
     return await outcome(tool, requestId, began)
   } finally {
     clearInterval(waiting)

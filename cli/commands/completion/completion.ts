@@ -1,5 +1,5 @@
 import { Argument } from 'commander'
-import { command, type Tool, withTool } from '../../command.ts'
+import { command, type Tool, withTool } from '../../tool/command.ts'
 import { write } from '../../terminal/terminal.ts'
 import { SCRIPTS, SHELLS } from './scripts.ts'
 

@@ -1,4 +1,4 @@
-import { command, type Tool, withTool } from '../../command.ts'
+import { command, type Tool, withTool } from '../../tool/command.ts'
 import { EXIT, usage } from '../../exit.ts'
 import { wrapped } from '../../terminal/columns.ts'
 import { colored, plain, width as terminalWidth, write } from '../../terminal/terminal.ts'

@@ -1,7 +1,7 @@
 import { Option } from 'commander'
 import { PLACES } from '../../client/connection.ts'
 import { dataDirOf } from '../../client/settings.ts'
-import { command, type Tool, withTool } from '../../command.ts'
+import { command, type Tool, withTool } from '../../tool/command.ts'
 import { EXIT, usage } from '../../exit.ts'
 import { plain, write } from '../../terminal/terminal.ts'
 import { SINCE, since } from '../../terminal/times.ts'

@@ -1,4 +1,4 @@
-import { addCommand, group, type Tool, withTool } from '../../command.ts'
+import { addCommand, group, type Tool, withTool } from '../../tool/command.ts'
 import { EXIT, Failure } from '../../exit.ts'
 import { reasonOf } from '../../terminal/file-errors.ts'
 import type { Change } from './changes.ts'

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
-import { addCommand, group, type Tool, withTool } from '../../command.ts'
-import type { Row } from '../../terminal/output.ts'
+import { addCommand, group, type Tool, withTool } from '../../tool/command.ts'
+import type { Row } from '../../terminal/table.ts'
 import { write } from '../../terminal/terminal.ts'
 
 export function packageCommand() {
