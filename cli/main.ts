@@ -1,6 +1,6 @@
 #!/usr/bin/env bun
 import { Command, CommanderError, Option } from 'commander'
-import { forgetForeignDotenv } from './client/dotenv.ts'
+import { removeForeignDotenv } from './client/dotenv.ts'
 import { EXIT, usage } from './exit.ts'
 import { OUTPUTS, type Output, printFailure } from './terminal/output.ts'
 import { handleBrokenPipe, note, plain } from './terminal/terminal.ts'
@@ -134,7 +134,7 @@ async function completeWords(words: string[]): Promise<void> {
 
 async function main(words: string[]): Promise<void> {
   try {
-    forgetForeignDotenv(process.env)
+    removeForeignDotenv(process.env)
     // Whatever it is set to: what is made its owner can use, and no one else can write.
     process.umask((process.umask() | 0o022) & ~0o700)
     // What the scripts of `ch202 completion` ask at each Tab; a word of theirs is no command of ours.

@@ -1,11 +1,11 @@
-import { ofEach, type Place } from './connection.ts'
+import { ofEachService, type ServiceName } from '../../services/kit/services.ts'
 
 /**
- * Whose a path is, by its first part. The tool does not load the services to know it; a test compares it with their
- * document. What every service has (health, metrics, swagger) is asked of auth where nothing else is said.
+ * The service for a path, by its first segment. Listed here so that the tool need not load the services; a test compares
+ * the list with their document. Paths that every service has (health, metrics, swagger) default to auth.
  */
-const OWNERS: Record<string, Place> = {
-  ...ofEach((place) => place),
+const SERVICE_BY_PATH: Record<string, ServiceName> = {
+  ...ofEachService((place) => place),
   '.well-known': 'auth',
   admin: 'auth',
   health: 'auth',
@@ -22,8 +22,8 @@ const OWNERS: Record<string, Place> = {
   whoami: 'auth',
 }
 
-/** Undefined: it is the path of no service. */
-export function ownerOf(path: string): Place | undefined {
+/** The service for a path; undefined if no service has it. */
+export function serviceForPath(path: string): ServiceName | undefined {
   const [, first = ''] = /^(?:\/?api\/v1)?\/?([^/?#]*)/.exec(path) ?? []
-  return Object.hasOwn(OWNERS, first) ? OWNERS[first] : undefined
+  return Object.hasOwn(SERVICE_BY_PATH, first) ? SERVICE_BY_PATH[first] : undefined
 }

@@ -1,9 +1,9 @@
+import { SERVICE_NAMES, type ServiceName } from '../../services/kit/services.ts'
 import type { Api } from '../client/api.ts'
-import { PLACES, type Place } from '../client/connection.ts'
-import { ownerOf } from '../client/routing.ts'
-import { collect, command, type Tool, withTool } from '../tool/command.ts'
+import { serviceForPath } from '../client/routing.ts'
 import { usage } from '../exit.ts'
 import { note, plain, put, write } from '../terminal/terminal.ts'
+import { collect, command, type Tool, withTool } from '../tool/command.ts'
 
 interface Options {
   data?: string
@@ -26,7 +26,7 @@ export function apiCommand() {
     .option('-d, --data <json>', 'the body; @file reads a file, - standard input')
     .option('-H, --header <line>', 'a header, `name: value`; may be given again', collect)
     .option('-i, --include', 'show the status and the headers of the answer on standard error')
-    .option('--service <name>', `the service to ask: ${PLACES.join(', ')} (default: whose path it is)`)
+    .option('--service <name>', `the service to ask: ${SERVICE_NAMES.join(', ')} (default: whose path it is)`)
     .action(withTool(call))
 }
 
@@ -43,12 +43,12 @@ async function call(tool: Tool, options: Options, method: string, path: string):
 }
 
 /** @throws Failure where no service has such a path */
-function placeOf(path: string, service: string | undefined): Place {
-  const place = service === undefined ? ownerOf(path) : PLACES.find((name) => name === service)
+function placeOf(path: string, service: string | undefined): ServiceName {
+  const place = service === undefined ? serviceForPath(path) : SERVICE_NAMES.find((name) => name === service)
   if (place) return place
   throw service === undefined
     ? usage(`There is no path ${path}`, 'ch202 openapi')
-    : usage(`There is no service ${service}: there are ${PLACES.join(', ')}`)
+    : usage(`There is no service ${service}: there are ${SERVICE_NAMES.join(', ')}`)
 }
 
 /** As it was given: the six paths of v0 are others at the root than under the prefix. */
@@ -80,7 +80,7 @@ function tellHead({ headers, status, statusText }: Response): void {
 }
 
 /** A terminal gets JSON indented and made harmless; a pipe gets the bytes as they come, however many. */
-async function tellBody(api: Api, place: Place, answer: Response): Promise<void> {
+async function tellBody(api: Api, place: ServiceName, answer: Response): Promise<void> {
   if (answer.status >= 400) await api.refuseProblem(place, answer)
   if (!answer.body) return
   if (process.stdout.isTTY) return write(forPeople(await answer.text()))

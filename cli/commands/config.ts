@@ -1,12 +1,13 @@
 import { ConfigError, readConfig, settingDefaults } from '../../services/kit/process/config.ts'
 import { secretsFile } from '../../services/kit/process/secrets.ts'
-import { connect, PLACES } from '../client/connection.ts'
+import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { connect } from '../client/connection.ts'
 import { currentContext, LOCAL } from '../client/contexts.ts'
-import { unreachable } from '../runner/issuer.ts'
-import { dataDirOf, type Environment, knownEnvironment, SECRETS, withSecretsToBe } from '../client/settings.ts'
-import { addCommand, group, type Tool, withTool } from '../tool/command.ts'
+import { dataDirOf, type Environment, SECRETS, withPlannedSecrets, withStoredSecrets } from '../client/settings.ts'
 import { EXIT } from '../exit.ts'
+import { unreachableSettings } from '../runner/issuer.ts'
 import type { Row } from '../terminal/table.ts'
+import { addCommand, group, type Tool, withTool } from '../tool/command.ts'
 
 export function configCommand() {
   const config = group('config', 'Show and check the settings')
@@ -35,7 +36,7 @@ async function show({ env, globals, out }: Tool, { origin = false }: { origin?: 
   const connecting = await connect(globals.url, env).catch((error: unknown) => ({ error }))
   if (!('error' in connecting)) {
     const { addresses, credential } = connecting
-    for (const place of PLACES)
+    for (const place of SERVICE_NAMES)
       rows.push({ name: `${place}_address`, value: addresses[place].value, origin: addresses[place].origin })
     rows.push({ name: 'credential', value: credential?.kind ?? null, origin: credential?.origin ?? null })
   }
@@ -46,7 +47,7 @@ async function show({ env, globals, out }: Tool, { origin = false }: { origin?: 
 
 /** What the services would start with; of a secret only whether it is there. */
 function settings(env: Environment): Row[] {
-  const known = knownEnvironment(env)
+  const known = withStoredSecrets(env)
   const file = secretsFile(dataDirOf(env))
   return [...settingDefaults(known)].map(([name, fallback]) => {
     const own = env[name]?.trim()
@@ -65,7 +66,7 @@ function withoutPassword(value: string | null): string | null {
 
 /** @throws what keeps `secrets.env` from being read */
 async function validate({ env, out }: Tool): Promise<void> {
-  const faults = await faultsOf(withSecretsToBe(env, knownEnvironment(env)))
+  const faults = await faultsOf(withPlannedSecrets(env, withStoredSecrets(env)))
   if (out.json) await out.record({ ok: faults.length === 0, faults })
   else if (faults.length === 0) await out.record({ settings: 'good' })
   else
@@ -78,7 +79,7 @@ async function validate({ env, out }: Tool): Promise<void> {
 
 async function faultsOf(env: Environment): Promise<string[]> {
   try {
-    return await unreachable(readConfig(env))
+    return await unreachableSettings(readConfig(env))
   } catch (error) {
     if (error instanceof ConfigError) return error.faults
     throw error

@@ -1,8 +1,9 @@
-import { ofEach, overriding } from '../client/connection.ts'
+import { ofEachService } from '../../services/kit/services.ts'
+import { overriddenBy } from '../client/connection.ts'
 import { currentContext, LOCAL, listContexts, readContext, removeContext, useContext } from '../client/contexts.ts'
 import type { Environment } from '../client/settings.ts'
-import { addCommand, group, withTool } from '../tool/command.ts'
 import { EXIT, Failure } from '../exit.ts'
+import { addCommand, group, withTool } from '../tool/command.ts'
 
 const COLUMNS = ['name', 'current', 'auth', 'email', 'session_until']
 
@@ -24,7 +25,7 @@ export function contextCommand() {
         const wanted = name === LOCAL ? null : existing(env, name)
         const changed = wanted !== currentContext(env)
         if (changed) useContext(env, wanted)
-        await out.record({ context: name, ...overriding(env), changed })
+        await out.record({ context: name, ...overriddenBy(env), changed })
       }),
     )
 
@@ -49,11 +50,17 @@ export function contextCommand() {
 
 function contexts(env: Environment) {
   const current = currentContext(env)
-  const local = { name: LOCAL, current: current === null, ...ofEach(() => null), email: null, session_until: null }
+  const local = {
+    name: LOCAL,
+    current: current === null,
+    ...ofEachService(() => null),
+    email: null,
+    session_until: null,
+  }
   const others = listContexts(env).map((context) => ({
     name: context.name,
     current: context.name === current,
-    ...ofEach((place) => context[place]),
+    ...ofEachService((place) => context[place]),
     email: context.email,
     session_until: timeOf(context.session_until),
   }))

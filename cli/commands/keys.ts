@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
-import { shortenedIdFailure } from '../tool/refs.ts'
-import { addCommand, group, type Tool, withTool } from '../tool/command.ts'
 import { confirm } from '../terminal/terminal.ts'
 import { toTheSecond } from '../terminal/times.ts'
+import { addCommand, group, type Tool, withTool } from '../tool/command.ts'
+import { shortenedIdFailure } from '../tool/refs.ts'
 
 const COLUMNS = ['kid', 'alg', 'created_at', 'status']
 

@@ -1,22 +1,14 @@
 import { version } from '../../package.json'
 import type { UserRead } from '../../services/kit/schema/user.ts'
+import { ofEachService, SERVICE_NAMES, type ServiceName } from '../../services/kit/services.ts'
 import { Api } from '../client/api.ts'
-import {
-  addressesAt,
-  addressIn,
-  contextAt,
-  isLocal,
-  ofEach,
-  overriding,
-  PLACES,
-  type Place,
-} from '../client/connection.ts'
-import { alone, type Context, readContext, useContext, writeContext } from '../client/contexts.ts'
-import { endSession, kept, type Tokens } from '../client/session.ts'
-import { command, type Tool, withTool } from '../tool/command.ts'
+import { addressesAt, addressIn, contextAt, isLocal, overriddenBy } from '../client/connection.ts'
+import { type Context, readContext, useContext, withContextLock, writeContext } from '../client/contexts.ts'
+import { endSession, type Tokens, tokenFields } from '../client/session.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
 import { existingPassword } from '../terminal/passwords.ts'
 import { canAsk } from '../terminal/terminal.ts'
+import { command, type Tool, withTool } from '../tool/command.ts'
 
 interface Options {
   email?: string
@@ -45,7 +37,7 @@ async function login(tool: Tool, options: Options, url: string): Promise<void> {
   if (!canAsk() && !(options.email && options.passwordStdin))
     throw usage('There is no terminal to ask at: give --email <email> and --password-stdin')
   const addresses = await addressesAt(addressIn(url))
-  refuseClear(options, ...PLACES.map((place) => addresses[place]))
+  refuseClear(options, ...SERVICE_NAMES.map((place) => addresses[place]))
   const name = options.name ?? contextAt(addresses, env)?.name ?? hostOf(url)
   // A name that is none is said before anyone types a password.
   readContext(env, name)
@@ -54,9 +46,9 @@ async function login(tool: Tool, options: Options, url: string): Promise<void> {
   const password = await existingPassword(options)
   const api = apiOf(addresses, globals.debug)
   const { tokens, user } = await openSession(api, email, password)
-  const context: Context = { name, ...addresses, email: user.email, user_id: user.id, ...kept(tokens) }
+  const context: Context = { name, ...addresses, email: user.email, user_id: user.id, ...tokenFields(tokens) }
   try {
-    await alone(env, name, async () => {
+    await withContextLock(env, name, async () => {
       const before = readContext(env, name)
       writeContext(env, context)
       useContext(env, name)
@@ -73,7 +65,7 @@ async function login(tool: Tool, options: Options, url: string): Promise<void> {
     email: user.email,
     roles: user.roles,
     session_id: tokens.session_id,
-    ...overriding(env),
+    ...overriddenBy(env),
     changed: true,
   })
 }
@@ -99,8 +91,8 @@ async function askEmail(): Promise<string> {
   return typed
 }
 
-function apiOf(addresses: Record<Place, string>, debug = false): Api {
-  const told = ofEach((place) => ({ value: addresses[place], origin: 'login' }))
+function apiOf(addresses: Record<ServiceName, string>, debug = false): Api {
+  const told = ofEachService((place) => ({ value: addresses[place], origin: 'login' }))
   return new Api({ addresses: told, credential: null }, debug)
 }
 
@@ -114,7 +106,7 @@ async function openSession(api: Api, email: string, password: string): Promise<{
   })
   await api.refuseProblem('auth', answer)
   const tokens = (await answer.json().catch(() => ({}))) as Tokens
-  if (!tokens.access_token) throw api.stranger('auth')
+  if (!tokens.access_token) throw api.notOurService('auth')
   try {
     const headers = { authorization: `Bearer ${tokens.access_token}` }
     const me = await api.fetch('auth', '/api/v1/auth/me', { anyone: true, headers })

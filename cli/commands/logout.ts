@@ -1,4 +1,4 @@
-import { alone, currentContext, readContext, removeContext } from '../client/contexts.ts'
+import { currentContext, readContext, removeContext, withContextLock } from '../client/contexts.ts'
 import { endSession } from '../client/session.ts'
 import { command, type Tool, withTool } from '../tool/command.ts'
 
@@ -17,7 +17,7 @@ async function logout({ env, globals, out }: Tool, _: object, named?: string): P
   const ended =
     name === null
       ? undefined
-      : await alone(env, name, async () => {
+      : await withContextLock(env, name, async () => {
           const context = readContext(env, name)
           if (!context) {
             // Its file may be gone while it is still the one in use.

@@ -2,12 +2,12 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { direct } from '../../services/kit/outgoing.ts'
 import type { Config } from '../../services/kit/process/config.ts'
-import { noteOf } from '../client/instance/note.ts'
-import { dataDirOf, type Environment, knownEnvironment, valuesOf } from '../client/settings.ts'
-import { command, type Tool, withTool } from '../tool/command.ts'
+import { readRunFile } from '../client/instance/run-file.ts'
+import { dataDirOf, type Environment, valuesOf, withStoredSecrets } from '../client/settings.ts'
 import { EXIT, exitOf, Failure } from '../exit.ts'
 import { type PasswordOptions, passwordOf } from '../terminal/passwords.ts'
 import { canAsk, confirm } from '../terminal/terminal.ts'
+import { command, type Tool, withTool } from '../tool/command.ts'
 import { withoutUndefined } from '../without-undefined.ts'
 
 interface Options extends PasswordOptions {
@@ -69,15 +69,15 @@ async function recover(tool: Tool, options: Options, email: string): Promise<voi
 async function settingsOf(env: Environment): Promise<Config> {
   const { readConfig } = await import('../../services/kit/process/config.ts')
   const unused = { INTERNAL_API_KEY: 'unused', OPERATOR_API_KEY: 'unused too', CH202_SECRET: 'unused' }
-  return readConfig({ ...knownEnvironment(env), ...unused, CH202_ENV: 'development' })
+  return readConfig({ ...withStoredSecrets(env), ...unused, CH202_ENV: 'development' })
 }
 
 async function peersOf(env: Environment, config: Config) {
   const { authClientForUsers: authOfUsers, usersClientForAuth: usersOfAuth } = await import('../../services/peers.ts')
-  const [key = ''] = valuesOf(knownEnvironment(env), 'INTERNAL_API_KEY')
+  const [key = ''] = valuesOf(withStoredSecrets(env), 'INTERNAL_API_KEY')
   const signal = AbortSignal.timeout(PATIENCE)
   const link = (place: 'auth' | 'users') => ({
-    url: noteOf(place, dataDirOf(env))?.url ?? config.addresses[place],
+    url: readRunFile(place, dataDirOf(env))?.url ?? config.addresses[place],
     key,
     fetch: (request: Request) => direct(request, { signal }),
   })

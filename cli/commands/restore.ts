@@ -2,9 +2,9 @@ import { basename, resolve } from 'node:path'
 import type { Check } from '../../db/sqlite/backup/checks.ts'
 import { runningServices } from '../client/instance/running.ts'
 import { dataDirOf } from '../client/settings.ts'
-import { command, type Tool, withTool } from '../tool/command.ts'
 import { EXIT, Failure } from '../exit.ts'
 import { confirm } from '../terminal/terminal.ts'
+import { command, type Tool, withTool } from '../tool/command.ts'
 import { backupNamed, secretsOf, told } from './backup/backups.ts'
 
 interface Options {

@@ -3,33 +3,33 @@ import { isUnreachable } from '../../services/kit/process/base-url.ts'
 import { type Config, ConfigError } from '../../services/kit/process/config.ts'
 import { firstStartFaults } from '../../services/kit/process/first-start.ts'
 
-/** The setting that says where auth is: its own, or that of the one process of all services. */
-export type AddressOfAuth = 'AUTH_URL' | 'CH202_URL'
+/** The setting for auth's address: its own, or that of one process with all services. */
+export type AuthAddressSetting = 'AUTH_URL' | 'CH202_URL'
 
-/** @throws ConfigError where a first start would settle an issuer that no one can reach, or links that lead nowhere */
-export async function refuseUnreachable(config: Config, at: AddressOfAuth): Promise<void> {
-  const faults = firstFaults(config, [at])
-  if (faults.length > 0 && (await keptIssuer(config.dataDir)) === undefined) throw new ConfigError(faults)
+/** @throws ConfigError if a first start would fix an issuer or links that no other machine can reach */
+export async function refuseUnreachable(config: Config, at: AuthAddressSetting): Promise<void> {
+  const faults = firstStartErrors(config, [at])
+  if (faults.length > 0 && (await storedIssuer(config.dataDir)) === undefined) throw new ConfigError(faults)
 }
 
-/** What of the settings no one can reach: of those of a first start, or of what an earlier one has settled. */
-export async function unreachable(config: Config): Promise<string[]> {
-  const stored = await keptIssuer(config.dataDir)
-  if (stored === undefined) return firstFaults(config, ['AUTH_URL', 'CH202_URL'])
+/** Errors in addresses that no other machine can reach, in the settings or in the issuer fixed by the first start. */
+export async function unreachableSettings(config: Config): Promise<string[]> {
+  const stored = await storedIssuer(config.dataDir)
+  if (stored === undefined) return firstStartErrors(config, ['AUTH_URL', 'CH202_URL'])
   return config.issuer === undefined && URL.canParse(stored) && isUnreachable(stored)
-    ? [`ISSUER must be set: tokens are issued under ${stored} since the first start, and no other machine reaches that`]
+    ? [`ISSUER must be set: since the first start tokens are issued as ${stored}, which no other machine can reach`]
     : []
 }
 
-function firstFaults(config: Config, places: readonly AddressOfAuth[]): string[] {
+function firstStartErrors(config: Config, places: readonly AuthAddressSetting[]): string[] {
   const faults = places.flatMap((at) =>
     firstStartFaults(config, at, at === 'AUTH_URL' ? config.addresses.auth : config.url),
   )
   return [...new Set(faults)]
 }
 
-/** What tokens are issued under since the first start, if there was one; of a database that can't be read now, ''. */
-async function keptIssuer(dataDir: string): Promise<string | undefined> {
+/** The issuer fixed by the first start; undefined before it, '' if the database cannot be read now. */
+async function storedIssuer(dataDir: string): Promise<string | undefined> {
   const [{ databases }, { InspectedDatabase, issuerOf }] = await Promise.all([
     import('../../db/sqlite/databases.ts'),
     import('../../db/sqlite/inspect.ts'),
@@ -37,9 +37,9 @@ async function keptIssuer(dataDir: string): Promise<string | undefined> {
   const auth = databases(dataDir).find(({ name, path }) => name === 'auth' && existsSync(path))
   if (!auth) return undefined
   try {
-    const examined = InspectedDatabase.open(auth)
-    const issuer = issuerOf(examined)
-    examined.close()
+    const database = InspectedDatabase.open(auth)
+    const issuer = issuerOf(database)
+    database.close()
     return issuer
   } catch {
     return ''

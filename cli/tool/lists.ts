@@ -50,7 +50,7 @@ export async function list(
   fetchPage: (query: PageQuery) => Promise<ListPage>,
 ): Promise<void> {
   if (all && limit !== undefined) throw usage('--all and --limit cannot be combined')
-  if (all) return tool.out.walk(pages(fetchPage, cursor), columns)
+  if (all) return tool.out.allPages(pages(fetchPage, cursor), columns)
   const items: ListPage['items'] = []
   let first: ListPage | undefined
   let next: string | null = null

@@ -85,15 +85,24 @@ const databaseRules: ImportRule[] = [
   { files: 'db/*', values: ['db/*.ts', 'db/sqlite/*.ts', ...PLAIN_KIT, ...SQL] },
 ]
 
-/** The tool's own layers: the terminal knows no server, the client no command. */
+/**
+ * The tool's own layers: the terminal knows no server, the client no command. `runner` starts services and `tool` is what
+ * commands are made of; neither knows a command.
+ */
 const toolRules: ImportRule[] = [
-  { files: 'cli/terminal/**', values: ['cli/*.ts', 'cli/terminal/**', KIT] },
+  { files: 'cli/terminal/**', values: ['cli/!(main).ts', 'cli/terminal/**', KIT] },
   {
     files: 'cli/client/**',
-    values: ['cli/*.ts', 'cli/terminal/**', 'cli/client/**', 'services/peers.ts', KIT, ...EDEN],
+    // `durable.ts` makes a renamed file survive a power cut, credentials too.
+    values: ['cli/!(main).ts', 'cli/{terminal,client}/**', 'services/peers.ts', 'db/sqlite/durable.ts', KIT, ...EDEN],
     types: ['services/*/index.ts'],
   },
-  { files: 'cli/runner/**', values: ['cli/*.ts', 'cli/{terminal,client,runner}/**', KIT] },
+  {
+    files: 'cli/runner/**',
+    // What a start needs to know before any service runs stands in the database files.
+    values: ['cli/!(main).ts', 'cli/{terminal,client,runner}/**', 'db/sqlite/{databases,inspect}.ts', KIT],
+  },
+  { files: 'cli/tool/**', values: ['cli/!(main).ts', 'cli/{terminal,client,tool}/**', KIT] },
   {
     files: 'cli/**',
     values: [

@@ -1,8 +1,8 @@
 import { emailKey } from '../../../services/kit/schema/email.ts'
 import { searchFor } from '../../client/search.ts'
+import { quoted } from '../../terminal/shell.ts'
 import type { Tool } from '../../tool/command.ts'
 import { pages } from '../../tool/lists.ts'
-import { quoted } from '../../terminal/shell.ts'
 import type { AuditRow, Refused } from './explanation.ts'
 
 /** Whom it is about: as users has it, or, with users away, as auth does. */

@@ -1,9 +1,9 @@
-import { userOf } from '../../tool/refs.ts'
-import type { Tool } from '../../tool/command.ts'
 import { EXIT } from '../../exit.ts'
 import { asFailure } from '../../terminal/output.ts'
 import { quoted } from '../../terminal/shell.ts'
 import { toTheSecond } from '../../terminal/times.ts'
+import type { Tool } from '../../tool/command.ts'
+import { userOf } from '../../tool/refs.ts'
 import { type AuditRow, type Explanation, evidenceOf, from, type Refused } from './explanation.ts'
 import { refusal } from './verdict.ts'
 

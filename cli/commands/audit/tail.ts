@@ -1,9 +1,9 @@
-import type { Tool } from '../../tool/command.ts'
 import { EXIT } from '../../exit.ts'
-import { pages } from '../../tool/lists.ts'
 import { asFailure, type ListPage } from '../../terminal/output.ts'
 import type { Row } from '../../terminal/table.ts'
 import { note } from '../../terminal/terminal.ts'
+import type { Tool } from '../../tool/command.ts'
+import { pages } from '../../tool/lists.ts'
 
 const LAST = '10'
 const PAGE = '200'

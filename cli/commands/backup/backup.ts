@@ -3,10 +3,10 @@ import type { Check } from '../../../db/sqlite/backup/checks.ts'
 import { createBackup } from '../../../db/sqlite/backup/create.ts'
 import { listBackups } from '../../../db/sqlite/backup/manifest.ts'
 import { dataDirOf } from '../../client/settings.ts'
-import { addCommand, group, type Tool, withTool } from '../../tool/command.ts'
 import { EXIT, Failure } from '../../exit.ts'
 import { failureFields } from '../../terminal/output.ts'
-import { spelled } from '../../terminal/times.ts'
+import { humanDuration } from '../../terminal/times.ts'
+import { addCommand, group, type Tool, withTool } from '../../tool/command.ts'
 import { backupNamed, rootOf, secretsOf, told } from './backups.ts'
 
 export function backupCommand(): Command {
@@ -55,7 +55,7 @@ async function create(tool: Tool, { out }: { out?: string }): Promise<void> {
 
 async function list(tool: Tool, options: { in?: string }): Promise<void> {
   const { backups, unreadable } = listBackups(rootOf(tool, options.in))
-  const items = backups.map((backup) => ({ ...backup, age: spelled(Date.now() - Date.parse(backup.created_at)) }))
+  const items = backups.map((backup) => ({ ...backup, age: humanDuration(Date.now() - Date.parse(backup.created_at)) }))
   await tool.out.list(items, ['name', 'created_at', 'age', 'bytes', 'verified_at'])
   for (const name of unreadable) tool.out.say(`${name} is no backup that this version can read`)
 }
@@ -76,7 +76,7 @@ async function verify(tool: Tool, options: { in?: string }, name: string): Promi
 async function showChecks({ out }: Tool, path: string, checks: Check[], verified_at: string | null): Promise<void> {
   const items = checks.map(({ id, message, ok }) => ({ id, status: ok ? 'ok' : 'failed', message }))
   const said = { path, checks: items, verified_at }
-  if (out.form.output !== 'json') await out.list(items, ['status', 'id', 'message'])
+  if (out.options.output !== 'json') await out.list(items, ['status', 'id', 'message'])
   else if (verified_at !== null) await out.record({ ok: true, ...said })
   else await out.record({ ok: false, error: failureFields(damaged(checks)), ...said })
 }

@@ -2,9 +2,9 @@ import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { backupsOf } from '../../../db/sqlite/backup/create.ts'
 import { BackupError, listBackups } from '../../../db/sqlite/backup/manifest.ts'
-import { dataDirOf, knownEnvironment, valuesOf } from '../../client/settings.ts'
-import type { Tool } from '../../tool/command.ts'
+import { dataDirOf, valuesOf, withStoredSecrets } from '../../client/settings.ts'
 import { EXIT, Failure } from '../../exit.ts'
+import type { Tool } from '../../tool/command.ts'
 
 /** Where backups are kept: the place that was named, or that of the data directory. */
 export function rootOf({ env }: Tool, named: string | undefined): string {
@@ -36,7 +36,7 @@ export function backupNamed(tool: Tool, name: string, directory?: string): strin
 
 /** The values of CH202_SECRET, as the services would find them. */
 export function secretsOf({ env }: Tool): string[] {
-  return valuesOf(knownEnvironment(env), 'CH202_SECRET')
+  return valuesOf(withStoredSecrets(env), 'CH202_SECRET')
 }
 
 const EXITS = {

@@ -1,5 +1,5 @@
-import type { Tool } from '../../tool/command.ts'
 import { EXIT, Failure } from '../../exit.ts'
+import type { Tool } from '../../tool/command.ts'
 
 interface Counts {
   synced: number
@@ -33,7 +33,7 @@ export async function syncedCache(tool: Tool, userId?: string): Promise<Counts> 
     })
     await api.refuseProblem('auth', answer)
     const counts = (await answer.json().catch(() => null)) as Counts | null
-    if (typeof counts?.synced !== 'number') throw api.stranger('auth')
+    if (typeof counts?.synced !== 'number') throw api.notOurService('auth')
     return counts
   } catch (error) {
     if (!(error instanceof Failure) || error.details.code !== 'unreachable') throw error

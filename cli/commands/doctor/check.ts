@@ -1,7 +1,7 @@
 import type { DatabaseFile } from '../../../db/sqlite/databases.ts'
 import type { InspectedDatabase } from '../../../db/sqlite/inspect.ts'
 import type { Config } from '../../../services/kit/process/config.ts'
-import type { Answer } from '../../client/instance/answer.ts'
+import type { ProbeResult } from '../../client/instance/probe.ts'
 import type { RunningService } from '../../client/instance/running.ts'
 import type { Environment } from '../../client/settings.ts'
 
@@ -32,7 +32,7 @@ export interface Scene {
   /** By the name of the setting; none where it is not known here. */
   secrets: Readonly<Record<string, readonly string[]>>
   /** What wrote down that it runs here, and what it answers; no answer where the process is gone. */
-  services(): Promise<{ running: RunningService; health: Answer | undefined }[]>
+  services(): Promise<{ running: RunningService; health: ProbeResult | undefined }[]>
   /** The databases, where they should be. */
   files: readonly DatabaseFile[]
   has(path: string): boolean

@@ -1,7 +1,7 @@
 import { existsSync, statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { type InspectedDatabase, InspectionUnavailable } from '../../../db/sqlite/inspect.ts'
-import { PLACES, type Place } from '../../client/connection.ts'
+import { SERVICE_NAMES, type ServiceName } from '../../../services/kit/services.ts'
 import { quoted } from '../../terminal/shell.ts'
 import { count } from '../../terminal/terminal.ts'
 import { type Check, type Finding, failed, ok, type Scene, skipped, warning } from './check.ts'
@@ -9,7 +9,7 @@ import { type Check, type Finding, failed, ok, type Scene, skipped, warning } fr
 const WAL_LARGE = 64 * 1024 * 1024
 const MIB = 1024 * 1024
 
-export const databasesChecks: Check[] = PLACES.flatMap((name): Check[] => [
+export const databasesChecks: Check[] = SERVICE_NAMES.flatMap((name): Check[] => [
   {
     id: `db.${name}.file`,
     looksAt: `\`${name}.sqlite\` is there, and is the database of this service`,
@@ -51,7 +51,7 @@ export const databasesChecks: Check[] = PLACES.flatMap((name): Check[] => [
   },
 ])
 
-function tellFile(scene: Scene, name: Place): Finding {
+function tellFile(scene: Scene, name: ServiceName): Finding {
   const { path = '' } = scene.files.find((file) => file.name === name) ?? {}
   if (!existsSync(path)) {
     if (!scene.files.some((file) => existsSync(file.path))) return skipped('The first start makes it')
@@ -66,15 +66,15 @@ function tellFile(scene: Scene, name: Place): Finding {
 type Looks = (examined: InspectedDatabase, scene: Scene) => Finding
 
 /** What a check finds in a database, or why it can't be had. That it is damaged is told once, by `integrity`. */
-export function withDatabase(name: Place, look: Looks) {
+export function withDatabase(name: ServiceName, look: Looks) {
   return reading(name, look, () => skipped(`It can't be read: see db.${name}.integrity`))
 }
 
-function withDamage(name: Place, look: Looks) {
+function withDamage(name: ServiceName, look: Looks) {
   return reading(name, look, tellDamage)
 }
 
-function reading(name: Place, look: Looks, damaged: (error: unknown, path: string) => Finding) {
+function reading(name: ServiceName, look: Looks, damaged: (error: unknown, path: string) => Finding) {
   return (scene: Scene): Finding => {
     const { path = '' } = scene.files.find((file) => file.name === name) ?? {}
     if (!existsSync(path)) return skipped(`There is no ${basename(path)}`)

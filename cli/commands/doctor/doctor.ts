@@ -1,7 +1,7 @@
-import { command, type Tool, withTool } from '../../tool/command.ts'
 import { EXIT, usage } from '../../exit.ts'
-import { wrapped } from '../../terminal/columns.ts'
+import { wrap } from '../../terminal/columns.ts'
 import { colored, plain, width as terminalWidth, write } from '../../terminal/terminal.ts'
+import { command, type Tool, withTool } from '../../tool/command.ts'
 import type { Check, Finding, Scene } from './check.ts'
 
 const COLUMNS = ['status', 'id', 'message']
@@ -27,7 +27,7 @@ export function doctorCommand() {
 
 async function doctor(tool: Tool, { only }: { only?: string }): Promise<void> {
   if (tool.globals.url !== undefined) throw usage('The doctor looks at this machine: --url has none', 'ch202 health')
-  const [{ CHECKS }, { sceneOf }] = await Promise.all([import('./checks.ts'), import('./scene.ts')])
+  const [{ CHECKS }, { sceneOf }] = await Promise.all([import('./checks.ts'), import('./context.ts')])
   const checks = only === undefined ? CHECKS : chosen(CHECKS, only)
   const { close, scene } = sceneOf(tool.env, tool.globals.debug ?? false)
   const items: Told[] = []
@@ -64,7 +64,7 @@ async function made({ id, look }: Check, scene: Scene): Promise<Told> {
 
 /** For people a line each, parted at blanks where a terminal is narrower, and what mends it below. */
 async function show({ out }: Tool, allWell: boolean, items: readonly Told[]): Promise<void> {
-  const { color, fields, output } = out.form
+  const { color, fields, output } = out.options
   if (output !== 'table' || fields !== undefined) return out.checks(allWell, items.map(asRow), COLUMNS)
   const width = Math.max(...items.map(({ id }) => id.length))
   const inColor = colored(process.stdout, color)
@@ -73,7 +73,7 @@ async function show({ out }: Tool, allWell: boolean, items: readonly Told[]): Pr
   for (const { id, message, status, suggestion } of items) {
     const label = status.padEnd(STATUS_WIDTH)
     const start = indent.length + width + 2
-    const lines = wrapped(plain(message), Math.max(columns - start, MESSAGE_LEAST)).map((line, at) =>
+    const lines = wrap(plain(message), Math.max(columns - start, MESSAGE_LEAST)).map((line, at) =>
       at === 0
         ? `${inColor ? `${COLORS[status]}${label}\x1b[0m` : label}  ${id.padEnd(width)}  ${line}`
         : ' '.repeat(start) + line,

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { PLACES } from '../../client/connection.ts'
-import { isOf } from '../../client/instance/answer.ts'
+import { SERVICE_NAMES } from '../../../services/kit/services.ts'
+import { isService } from '../../client/instance/probe.ts'
 import { nameOf } from '../../client/instance/process.ts'
 import { type Check, failed, ok, type Scene, skipped, warning } from './check.ts'
 
@@ -14,7 +14,7 @@ export const portsChecks: Check[] = [
       if (!config) return skipped('The settings are not valid')
       const up = (await scene.services()).filter(({ health }) => health !== undefined)
       const names = up.map(({ running }) => running.service)
-      const down = PLACES.filter((place) => !names.includes(place))
+      const down = SERVICE_NAMES.filter((place) => !names.includes(place))
       if (down.length === 0) return ok('Every service listens')
       const own = config.addresses
       const taken = await Promise.all(down.map(async (place) => tellTaken(place, own[place])))
@@ -32,14 +32,14 @@ export const portsChecks: Check[] = [
       const all = await scene.services()
       if (all.length === 0) return skipped(`No service runs on ${scene.dataDir}`)
       const dead = all.filter(({ running }) => !running.process).map(({ running }) => running.service)
-      const ill = all.filter(({ health, running }) => running.process && !isOf(running.service, health))
+      const ill = all.filter(({ health, running }) => running.process && !isService(running.service, health))
       if (ill.length > 0)
         return failed(
           ill.map(({ health, running }) => `${running.service}: ${illness(health)}`).join('; '),
           'ch202 logs --level warn',
         )
       if (dead.length > 0) return warning(`Ended without a word: ${dead.join(', ')}`, 'ch202 start')
-      const missing = PLACES.filter((place) => !all.some(({ running }) => running.service === place))
+      const missing = SERVICE_NAMES.filter((place) => !all.some(({ running }) => running.service === place))
       if (missing.length > 0) return warning(`Not running beside the others: ${missing.join(', ')}`, 'ch202 start')
       return ok('Every service answers')
     },

@@ -27,7 +27,10 @@ async function update(tool: Tool, fields: ModuleFields, id: string): Promise<voi
   if (Object.keys(body).length === 0)
     throw usage('Nothing to change: give --name, --description, --version, --role, --requires or --default-enabled')
   const [api, before] = [await tool.api(), await moduleOf(tool, id)]
-  const after = await api.modules((modules) => modules.modules({ module_id: segment(id) }).patch(body), suggestModule(id))
+  const after = await api.modules(
+    (modules) => modules.modules({ module_id: segment(id) }).patch(body),
+    suggestModule(id),
+  )
   // The API does not return `default_enabled`, so setting it always counts as a change.
   const changed = 'default_enabled' in body || JSON.stringify(after) !== JSON.stringify(before)
   await tool.out.record({ ...after, changed })

@@ -2,9 +2,9 @@ import { statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { settingDefaults } from '../../../services/kit/process/config.ts'
 import { addressSetting, SERVICE_NAMES } from '../../../services/kit/services.ts'
-import { ownerOf } from '../../client/routing.ts'
-import { EXIT, Failure, usage } from '../../exit.ts'
+import { serviceForPath } from '../../client/routing.ts'
 import { compiled, inCheckout } from '../../executable.ts'
+import { EXIT, Failure, usage } from '../../exit.ts'
 import { contentOf } from './changes.ts'
 import { faultOfWord, isWordOfSql, type Names, singular } from './names.ts'
 import { codeOf, templates } from './templates.ts'
@@ -57,7 +57,7 @@ function whatIsCalled(root: string, name: string): string | undefined {
   if (SERVICE_NAMES.some((known) => known === name)) return `a service ${name}`
   for (const place of ['services', 'db'])
     if (statSync(join(root, place, name), { throwIfNoEntry: false })) return `${place}/${name}`
-  if (ownerOf(name)) return `a path /${name} of the service ${ownerOf(name)}`
+  if (serviceForPath(name)) return `a path /${name} of the service ${serviceForPath(name)}`
   const setting = addressSetting(name as (typeof SERVICE_NAMES)[number])
   if (settingDefaults({}).has(setting)) return `a setting ${setting}`
   if (hasEntry(root, 'services/kit/http/openapi/document.ts', name)) return `a part ${name} of the API`

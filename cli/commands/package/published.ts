@@ -1,10 +1,10 @@
 import type { OpenApiDocument } from '../../../services/kit/http/openapi/document.ts'
-import type { Place } from '../../client/connection.ts'
-import { ownerOf } from '../../client/routing.ts'
+import type { ServiceName } from '../../../services/kit/services.ts'
+import { serviceForPath } from '../../client/routing.ts'
 
 /** A path that is open to the outside, with the methods that are. */
 export interface Published {
-  upstream: Place
+  upstream: ServiceName
   methods: string[]
   /** A regular expression (RE2) of the whole path. */
   path: string
@@ -90,8 +90,8 @@ function capital(method: string): string {
   return method.toUpperCase()
 }
 
-function upstreamOf(path: string): Place {
-  const owner = ownerOf(path)
+function upstreamOf(path: string): ServiceName {
+  const owner = serviceForPath(path)
   if (owner === undefined) throw new Error(`${path} is the path of no service that is known here`)
   return owner
 }

@@ -43,7 +43,9 @@ async function revoke(tool: Tool, { all, dryRun, user }: RevokeOptions, ids: str
 }
 
 function notASessionId(id: string): Failure {
-  return shortenedIdFailure(id, 'ch202 sessions list') ?? usage(`${plain(id)} is not a session id`, 'ch202 sessions list')
+  return (
+    shortenedIdFailure(id, 'ch202 sessions list') ?? usage(`${plain(id)} is not a session id`, 'ch202 sessions list')
+  )
 }
 
 /** An empty list is fine: there may be no sessions to end. */

@@ -9,7 +9,7 @@ export type DeliveryStatus = (typeof STATUSES)[number]
 
 /** Makes a webhook readable in a table, where an empty list of types would look like "no events". */
 export function displayed<T extends { types: string[] }>({ out }: Tool, webhook: T): T {
-  return out.form.output === 'table' && webhook.types.length === 0 ? { ...webhook, types: ['all'] } : webhook
+  return out.options.output === 'table' && webhook.types.length === 0 ? { ...webhook, types: ['all'] } : webhook
 }
 
 /** Fetches a webhook; undefined if there is none with this id. */

@@ -1,10 +1,10 @@
-import type { Tool } from '../../../tool/command.ts'
 import { EXIT, Failure, usage } from '../../../exit.ts'
 import { BOM } from '../../../terminal/output.ts'
 import { Progress, put } from '../../../terminal/terminal.ts'
-import { bodyOf } from '../import/response.ts'
+import type { Tool } from '../../../tool/command.ts'
 import { csvColumns, csvRow } from '../import/formats/csv.ts'
 import type { Column, ImportLine } from '../import/record/record.ts'
+import { bodyOf } from '../import/response.ts'
 
 export interface ExportOptions {
   format?: 'jsonl' | 'csv'
@@ -15,9 +15,9 @@ const LF = 10
 
 /** `users export`: what it writes, `users import` reads, but for the one JSON value of `-o json`. */
 export async function exportUsers(tool: Tool, { format, withHashes = false }: ExportOptions): Promise<void> {
-  const { output } = tool.out.form
+  const { output } = tool.out.options
   if (output === 'json' && format !== undefined) throw usage('--format and -o json exclude each other')
-  if (tool.out.form.bom && format === 'jsonl') throw usage('--bom is for CSV: give --format csv')
+  if (tool.out.options.bom && format === 'jsonl') throw usage('--bom is for CSV: give --format csv')
   const wanted = format ?? (output === 'csv' || output === 'ids' ? output : 'jsonl')
   const api = await tool.api()
   const stop = new AbortController()
@@ -25,7 +25,7 @@ export async function exportUsers(tool: Tool, { format, withHashes = false }: Ex
   await api.refuseProblem('users', response)
   const progress = new Progress('users', tool.globals.quiet)
   const columns = csvColumns(withHashes)
-  if (wanted === 'csv') await put(`${tool.out.form.bom ? BOM : ''}${columns.join(',')}\n`)
+  if (wanted === 'csv') await put(`${tool.out.options.bom ? BOM : ''}${columns.join(',')}\n`)
   const read = wholeLines(response, stop)
   try {
     if (output === 'json') return await tool.out.items(itemsIn(read, progress))

@@ -48,7 +48,11 @@ export async function* batches(
     const line = 'fault' in record ? null : lineOf(record, run, index)
     const size = line ? Buffer.byteLength(line.text) + 1 : 0
     const full = batch.bytes + size > BYTES_MAX || batch.lines.length === LINES_MAX || passwords === PASSWORDS_MAX
-    if ((full && batch.lines.length > 0) || (index === sentBefore && batch.until > from) || batch.faults.length === LINES_MAX) {
+    if (
+      (full && batch.lines.length > 0) ||
+      (index === sentBefore && batch.until > from) ||
+      batch.faults.length === LINES_MAX
+    ) {
       yield batch
       batch = empty(index)
       passwords = 0

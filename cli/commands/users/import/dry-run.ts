@@ -49,8 +49,7 @@ export async function dryRun(tool: Tool, input: Input, settings: ImportSettings)
     refusalLog.write(refusals)
     refusalLog.close()
   }
-  if (stop.signal.aborted)
-    throw new Failure(EXIT.interrupted, 'Stopped: nothing was imported', { code: 'interrupted' })
+  if (stop.signal.aborted) throw new Failure(EXIT.interrupted, 'Stopped: nothing was imported', { code: 'interrupted' })
   if (!tool.globals.quiet)
     for (const warning of [...skippedWarnings(counts), ...records.unusedRoleMap]) note(`! ${warning}`)
   await printDryRun(tool, ready, counts, performance.now() - startedAt)
@@ -64,9 +63,9 @@ async function yieldToSignals(progress: Progress, done: number, { part }: Input)
 
 async function printDryRun(tool: Tool, ready: number, { failed, roles }: Counts, duration: number): Promise<void> {
   const total = ready + failed
-  if (tool.out.form.output === 'table')
+  if (tool.out.options.output === 'table')
     await write(`${count(ready)} can be imported, ${count(failed)} cannot; nothing was imported`)
-  else if (tool.out.form.output !== 'ids') {
+  else if (tool.out.options.output !== 'ids') {
     const duration_ms = Math.round(duration)
     await tool.out.record({ dry_run: true, ready, failed, total, changed: false, duration_ms, ...roles.fields })
   }

@@ -6,10 +6,10 @@ import { placePrivateFile, writePrivateFile } from '../../../client/private-file
 import type { Environment } from '../../../client/settings.ts'
 import { isForeign } from '../../../client/trust.ts'
 import { EXIT, Failure } from '../../../exit.ts'
-import { type Counts, type StoredCounts, countsFrom } from './report.ts'
 import type { RunId } from './derived-id.ts'
-import type { ImportSettings } from './options.ts'
 import type { FileIdentity } from './input.ts'
+import type { ImportSettings } from './options.ts'
+import { type Counts, countsFrom, type StoredCounts } from './report.ts'
 
 /** Progress of an import. Contains no secrets; written to disk before each batch is sent. */
 export interface Journal {

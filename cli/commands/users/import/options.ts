@@ -58,7 +58,8 @@ export function settingsOf(options: ImportOptions, input: Input): ImportSettings
 }
 
 function formatOf(name: string): Format {
-  if (name === '-') throw usage(`Standard input has no file name to guess the format from: give --format ${FORMATS.join('|')}`)
+  if (name === '-')
+    throw usage(`Standard input has no file name to guess the format from: give --format ${FORMATS.join('|')}`)
   const extension = extname(name).toLowerCase()
   const format = EXTENSIONS[extension]
   if (format) return format
@@ -77,7 +78,5 @@ export function requireSameSettings(options: ImportOptions, current: ImportSetti
   ]
   for (const [flag, option, name] of flags)
     if (option !== undefined && JSON.stringify(current[name]) !== JSON.stringify(previous[name]))
-      throw usage(
-        `The import was started with another ${flag}: omit it to continue, or omit --resume to start again`,
-      )
+      throw usage(`The import was started with another ${flag}: omit it to continue, or omit --resume to start again`)
 }

@@ -1,11 +1,11 @@
 import { Progress, plain } from '../../../terminal/terminal.ts'
-import { asUtf8 } from './text/encoding.ts'
-import { FileRoles, fitRoles } from './roles/fit-roles.ts'
 import { recordsOf } from './formats/formats.ts'
-import type { ImportSettings } from './options.ts'
 import type { Input } from './input.ts'
+import type { ImportSettings } from './options.ts'
 import type { ImportRecord, ReadRecord } from './record/record.ts'
 import { repair } from './record/repair.ts'
+import { FileRoles, fitRoles } from './roles/fit-roles.ts'
+import { asUtf8 } from './text/encoding.ts'
 import type { Bytes } from './text/text-lines.ts'
 
 const SHOWN_EVERY = 1000
@@ -24,7 +24,8 @@ export class Records implements AsyncIterable<ImportRecord> {
     const utf8 = (bytes: Bytes) => asUtf8(bytes, input.name, settings.format)
     const readAhead = () => withProgress(recordsOf(utf8(input.bytesAgain()), settings), input, quiet)
     const again = input.path === null ? null : readAhead
-    const source = input.path === null ? utf8(input.bytes()) : checkedUtf8(() => utf8(input.bytesAgain()), utf8(input.bytes()))
+    const source =
+      input.path === null ? utf8(input.bytes()) : checkedUtf8(() => utf8(input.bytesAgain()), utf8(input.bytes()))
     this.records = fitRoles(repairEach(recordsOf(source, settings)), again, this.roles)
   }
 
@@ -46,7 +47,11 @@ async function* checkedUtf8(again: () => Bytes, bytes: Bytes): AsyncGenerator<Ui
 }
 
 /** Shows the progress of a read-ahead. */
-async function* withProgress(records: AsyncIterable<ReadRecord>, input: Input, quiet: boolean): AsyncGenerator<ReadRecord> {
+async function* withProgress(
+  records: AsyncIterable<ReadRecord>,
+  input: Input,
+  quiet: boolean,
+): AsyncGenerator<ReadRecord> {
   const progress = new Progress('records read ahead', quiet)
   let count = 0
   try {

@@ -67,9 +67,9 @@ export async function printResult(tool: Tool, counts: Counts, duration: number):
   const { created, failed, skipped, unchanged, updated } = counts
   const total = totalOf(counts)
   const changed = created + updated > 0
-  if (tool.out.form.output === 'table')
+  if (tool.out.options.output === 'table')
     await write(`${STATUSES.map((status) => `${count(counts[status])} ${status}`).join(', ')}`)
-  else if (tool.out.form.output !== 'ids') {
+  else if (tool.out.options.output !== 'ids') {
     const duration_ms = Math.round(duration)
     await tool.out.record({
       created,

@@ -1,7 +1,7 @@
 import type { Api } from '../../../client/api.ts'
 import { EXIT, Failure } from '../../../exit.ts'
-import { type ResultLine, resultLines } from './response.ts'
 import type { OnConflict } from './options.ts'
+import { type ResultLine, resultLines } from './response.ts'
 
 const TYPE = 'application/x-ndjson'
 /** Milliseconds until a response must begin. */

@@ -1,7 +1,7 @@
-import { normalize, fullName, object, type ImportedPassword, rolesInClaims, timeOf } from '../record/normalize.ts'
 import { BROKEN_HASH, bytesIn, hashIn, scrypt, unknownAlgorithm } from '../record/imported-hash.ts'
-import { jsonRecords } from '../text/json-records.ts'
+import { fullName, type ImportedPassword, normalize, object, rolesInClaims, timeOf } from '../record/normalize.ts'
 import type { ImportRecord } from '../record/record.ts'
+import { jsonRecords } from '../text/json-records.ts'
 import type { Bytes } from '../text/text-lines.ts'
 
 type Fields = Record<string, unknown>

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { type CsvRow, csvCell, csvRows } from '../text/csv-rows.ts'
-import { csv, csvColumns, csvRow } from './csv.ts'
 import { type TextLine, textLines } from '../text/text-lines.ts'
+import { csv, csvColumns, csvRow } from './csv.ts'
 
 async function* cut(bytes: Uint8Array, at: number) {
   yield bytes.subarray(0, at)

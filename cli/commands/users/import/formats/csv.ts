@@ -1,6 +1,6 @@
 import { usage } from '../../../../exit.ts'
-import { type Cell, csvCell, csvRows } from '../text/csv-rows.ts'
 import { COLUMNS, type Column, type FaultyRecord, type ImportLine, type ImportRecord } from '../record/record.ts'
+import { type Cell, csvCell, csvRows } from '../text/csv-rows.ts'
 import type { Bytes } from '../text/text-lines.ts'
 
 const FLAGS: Record<string, boolean> = {

@@ -1,7 +1,7 @@
-import { normalize, fullName, object, timeOf } from '../record/normalize.ts'
 import { hashIn } from '../record/imported-hash.ts'
-import { jsonRecords } from '../text/json-records.ts'
+import { fullName, normalize, object, timeOf } from '../record/normalize.ts'
 import type { ReadRecord, TheirRole } from '../record/record.ts'
+import { jsonRecords } from '../text/json-records.ts'
 import type { Bytes } from '../text/text-lines.ts'
 
 type Fields = Record<string, unknown>

@@ -1,11 +1,19 @@
-import { normalize, flagOf, fullName, objectIn, type ImportedPassword, rolesInClaims, timeOf } from '../record/normalize.ts'
-import { csvRows } from '../text/csv-rows.ts'
-import type { HashConfig } from './firebase-hash-config.ts'
-import { isJson, restarted } from '../text/first-bytes.ts'
 import { BROKEN_HASH, bytesIn } from '../record/imported-hash.ts'
-import { jsonRecords } from '../text/json-records.ts'
+import {
+  flagOf,
+  fullName,
+  type ImportedPassword,
+  normalize,
+  objectIn,
+  rolesInClaims,
+  timeOf,
+} from '../record/normalize.ts'
 import type { ImportRecord } from '../record/record.ts'
+import { csvRows } from '../text/csv-rows.ts'
+import { isJson, restarted } from '../text/first-bytes.ts'
+import { jsonRecords } from '../text/json-records.ts'
 import type { Bytes } from '../text/text-lines.ts'
+import type { HashConfig } from './firebase-hash-config.ts'
 
 type Fields = Record<string, unknown>
 

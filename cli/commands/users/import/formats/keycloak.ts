@@ -1,7 +1,7 @@
-import { normalize, fullName, object, objectIn, type ImportedPassword, roleNames, timeOf } from '../record/normalize.ts'
 import { argon2, hashIn, isPbkdf2, pbkdf2, unknownAlgorithm } from '../record/imported-hash.ts'
-import { jsonRecords } from '../text/json-records.ts'
+import { fullName, type ImportedPassword, normalize, object, objectIn, roleNames, timeOf } from '../record/normalize.ts'
 import type { ImportRecord } from '../record/record.ts'
+import { jsonRecords } from '../text/json-records.ts'
 import type { Bytes } from '../text/text-lines.ts'
 
 type Fields = Record<string, unknown>

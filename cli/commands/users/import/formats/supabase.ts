@@ -1,10 +1,10 @@
 import { usage } from '../../../../exit.ts'
-import { normalize, flagOf, fullName, objectIn, rolesInClaims, timeOf } from '../record/normalize.ts'
+import { hashIn } from '../record/imported-hash.ts'
+import { flagOf, fullName, normalize, objectIn, rolesInClaims, timeOf } from '../record/normalize.ts'
+import type { ImportRecord } from '../record/record.ts'
 import { csvRows } from '../text/csv-rows.ts'
 import { isJson, restarted } from '../text/first-bytes.ts'
-import { hashIn } from '../record/imported-hash.ts'
 import { jsonRecords } from '../text/json-records.ts'
-import type { ImportRecord } from '../record/record.ts'
 import type { Bytes } from '../text/text-lines.ts'
 
 type Fields = Record<string, unknown>

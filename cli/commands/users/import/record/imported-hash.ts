@@ -74,7 +74,13 @@ export function argon2({ type, version, memory, passes, lanes, salt, digest }: A
   return { hash: `${head}$${base64Of(saltBytes)}$${base64Of(bytes)}` }
 }
 
-export function scrypt(cost: number, blockSize: number, parallel: number, salt: Buffer, digest: Buffer): ImportedPassword {
+export function scrypt(
+  cost: number,
+  blockSize: number,
+  parallel: number,
+  salt: Buffer,
+  digest: Buffer,
+): ImportedPassword {
   const log = Math.log2(cost)
   if (!Number.isInteger(log) || !isCount(blockSize) || !isCount(parallel) || digest.length === 0) return BROKEN_HASH
   return { hash: `$scrypt$ln=${log},r=${blockSize},p=${parallel}$${base64Of(salt)}$${base64Of(digest)}` }

@@ -1,4 +1,4 @@
-import type { ImportLine, SkippedField, ReadRecord } from './record.ts'
+import type { ImportLine, ReadRecord, SkippedField } from './record.ts'
 
 /** Maximum length of a name, in Unicode characters. */
 const NAME_MAX = 200

@@ -1,4 +1,4 @@
-import type { ImportRecord, SkippedField, SkippedRole, ReadRecord, TheirRole, UserRecord } from '../record/record.ts'
+import type { ImportRecord, ReadRecord, SkippedField, SkippedRole, TheirRole, UserRecord } from '../record/record.ts'
 import { type RoleDecision, RoleNames } from './role-names.ts'
 import { Spool } from './spool.ts'
 
@@ -96,7 +96,12 @@ export class FileRoles {
     const { given: granted, leftAdmin: adminSkipped, skippedRoles } = this.rolesFor(roles, theirs)
     const skipped: SkippedField[] = [...(record.skipped ?? []), ...(adminSkipped ? (['admin'] as const) : [])]
     const user = { ...record.user, roles: [...granted] }
-    return { ...rest, user, ...(skipped.length > 0 ? { skipped: skipped } : {}), ...(skippedRoles.length > 0 ? { skippedRoles } : {}) }
+    return {
+      ...rest,
+      user,
+      ...(skipped.length > 0 ? { skipped: skipped } : {}),
+      ...(skippedRoles.length > 0 ? { skippedRoles } : {}),
+    }
   }
 
   private rolesFor(roles: readonly TheirRole[], theirs: UserRecord['theirs']) {

@@ -1,5 +1,5 @@
 import { count, plain } from '../../../../terminal/terminal.ts'
-import type { SkippedRole, RoleFault } from '../record/record.ts'
+import type { RoleFault, SkippedRole } from '../record/record.ts'
 
 /** Maximum number of roles counted by name; only a broken file has more. */
 const NAMES_MAX = 1000

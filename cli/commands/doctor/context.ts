@@ -2,15 +2,15 @@ import { existsSync } from 'node:fs'
 import { databases } from '../../../db/sqlite/databases.ts'
 import { InspectedDatabase } from '../../../db/sqlite/inspect.ts'
 import { type Config, ConfigError, readConfig } from '../../../services/kit/process/config.ts'
-import { ask } from '../../client/instance/answer.ts'
+import { probe } from '../../client/instance/probe.ts'
 import { runningServices } from '../../client/instance/running.ts'
 import {
   dataDirOf,
   type Environment,
-  knownEnvironment,
   SECRETS,
   valuesOf,
-  withSecretsToBe,
+  withPlannedSecrets,
+  withStoredSecrets,
 } from '../../client/settings.ts'
 import type { Scene } from './check.ts'
 
@@ -18,7 +18,7 @@ import type { Scene } from './check.ts'
 export function sceneOf(env: Environment, debug: boolean): { scene: Scene; close(): void } {
   const dataDir = dataDirOf(env)
   const { known, unreadable } = withKept(env)
-  const { config, faults } = settingsOf(withSecretsToBe(env, known))
+  const { config, faults } = settingsOf(withPlannedSecrets(env, known))
   const files = databases(dataDir)
   const examined = new Map<string, InspectedDatabase>()
   let services: ReturnType<Scene['services']> | undefined
@@ -53,7 +53,7 @@ export function sceneOf(env: Environment, debug: boolean): { scene: Scene; close
 
 function withKept(env: Environment): { known: Environment; unreadable: string[] } {
   try {
-    return { known: knownEnvironment(env), unreadable: [] }
+    return { known: withStoredSecrets(env), unreadable: [] }
   } catch (error) {
     return { known: env, unreadable: [`secrets.env can't be read: ${(error as NodeJS.ErrnoException).code}`] }
   }
@@ -73,7 +73,7 @@ async function askAll(dataDir: string, debug: boolean) {
     runningServices(dataDir).map(async (running) => {
       if (!running.process) return { running, health: undefined }
       const [health, database] = await Promise.all(
-        ['/health', '/health/db'].map((path) => ask(running.url + path, debug)),
+        ['/health', '/health/db'].map((path) => probe(running.url + path, debug)),
       )
       return { running, health: health?.status === 200 && database?.status !== 200 ? database : health }
     }),
