@@ -12,54 +12,54 @@ import {
   withPlannedSecrets,
   withStoredSecrets,
 } from '../../client/settings.ts'
-import type { Scene } from './check.ts'
+import type { DoctorContext } from './check.ts'
 
-/** @returns the scene, and what lets go of its databases */
-export function sceneOf(env: Environment, debug: boolean): { scene: Scene; close(): void } {
+/** Creates the context of the checks; `close` closes its databases. */
+export function createContext(env: Environment, debug: boolean): { context: DoctorContext; close(): void } {
   const dataDir = dataDirOf(env)
-  const { known, unreadable } = withKept(env)
-  const { config, faults } = settingsOf(withPlannedSecrets(env, known))
+  const { stored, unreadable } = storedSecrets(env)
+  const { config, faults } = readSettings(withPlannedSecrets(env, stored))
   const files = databases(dataDir)
-  const examined = new Map<string, InspectedDatabase>()
-  let services: ReturnType<Scene['services']> | undefined
-  const scene: Scene = {
+  const databasesByName = new Map<string, InspectedDatabase>()
+  let services: ReturnType<DoctorContext['services']> | undefined
+  const context: DoctorContext = {
     env,
     dataDir,
     now: Date.now(),
     config,
-    faults: [...unreadable, ...faults],
-    secrets: Object.fromEntries(SECRETS.map((name) => [name, valuesOf(known, name)])),
+    settingsErrors: [...unreadable, ...faults],
+    secrets: Object.fromEntries(SECRETS.map((name) => [name, valuesOf(stored, name)])),
     services: () => {
-      services ??= askAll(dataDir, debug)
+      services ??= probeAll(dataDir, debug)
       return services
     },
     files,
     has: existsSync,
     open(name) {
-      const there = examined.get(name)
-      if (there) return there
+      const existing = databasesByName.get(name)
+      if (existing) return existing
       const file = files.find((one) => one.name === name)
       if (!file) throw new Error(`There is no database ${name}`)
-      const opened = InspectedDatabase.open(file)
-      examined.set(name, opened)
-      return opened
+      const database = InspectedDatabase.open(file)
+      databasesByName.set(name, database)
+      return database
     },
   }
   const close = () => {
-    for (const one of examined.values()) one.close()
+    for (const one of databasesByName.values()) one.close()
   }
-  return { scene, close }
+  return { context: context, close }
 }
 
-function withKept(env: Environment): { known: Environment; unreadable: string[] } {
+function storedSecrets(env: Environment): { stored: Environment; unreadable: string[] } {
   try {
-    return { known: withStoredSecrets(env), unreadable: [] }
+    return { stored: withStoredSecrets(env), unreadable: [] }
   } catch (error) {
-    return { known: env, unreadable: [`secrets.env can't be read: ${(error as NodeJS.ErrnoException).code}`] }
+    return { stored: env, unreadable: [`secrets.env cannot be read: ${(error as NodeJS.ErrnoException).code}`] }
   }
 }
 
-function settingsOf(env: Environment): { config: Config | undefined; faults: readonly string[] } {
+function readSettings(env: Environment): { config: Config | undefined; faults: readonly string[] } {
   try {
     return { config: readConfig(env), faults: [] }
   } catch (error) {
@@ -68,7 +68,7 @@ function settingsOf(env: Environment): { config: Config | undefined; faults: rea
   }
 }
 
-async function askAll(dataDir: string, debug: boolean) {
+async function probeAll(dataDir: string, debug: boolean) {
   return Promise.all(
     runningServices(dataDir).map(async (running) => {
       if (!running.process) return { running, health: undefined }
