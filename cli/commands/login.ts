@@ -10,7 +10,7 @@ import { existingPassword } from '../terminal/passwords.ts'
 import { canAsk } from '../terminal/terminal.ts'
 import { command, type Tool, withTool } from '../tool/command.ts'
 
-interface Options {
+interface LoginOptions {
   email?: string
   passwordStdin?: boolean
   name?: string
@@ -18,28 +18,28 @@ interface Options {
 }
 
 export function loginCommand() {
-  return command('login', 'Log in to an instance as an administrator, and talk to it from now on', [
+  return command('login', 'Log in to an instance as an administrator, and switch to it', [
     'printf \'correct horse battery\' | ch202 login "$AUTH_URL" --email root@example.org --password-stdin',
     'printf \'correct horse battery\' | ch202 login "$AUTH_URL" --email root@example.org --password-stdin --name staging',
   ])
     .argument('<url>', 'the address of the instance, or of its auth service')
     .option('--email <email>', 'the email of the administrator')
     .option('--password-stdin', 'read the password from standard input')
-    .option('--name <context>', 'what to call it (default: its host)')
-    .option('--insecure', 'send the password in the clear to another machine')
+    .option('--name <context>', 'name of the context (default: the host)')
+    .option('--insecure', 'allow sending the password unencrypted to another machine')
     .action(withTool(login))
 }
 
-/** Opens a session of an administrator, keeps it as a context, and makes that the one in use. */
-async function login(tool: Tool, options: Options, url: string): Promise<void> {
+/** Logs in as an administrator, stores the session as a context, and makes that the current one. */
+async function login(tool: Tool, options: LoginOptions, url: string): Promise<void> {
   const { env, globals } = tool
-  refuseClear(options, addressIn(url))
+  refuseUnencrypted(options, addressIn(url))
   if (!canAsk() && !(options.email && options.passwordStdin))
-    throw usage('There is no terminal to ask at: give --email <email> and --password-stdin')
+    throw usage('Without a terminal, give --email <email> and --password-stdin')
   const addresses = await addressesAt(addressIn(url))
-  refuseClear(options, ...SERVICE_NAMES.map((place) => addresses[place]))
+  refuseUnencrypted(options, ...SERVICE_NAMES.map((place) => addresses[place]))
   const name = options.name ?? contextAt(addresses, env)?.name ?? hostOf(url)
-  // A name that is none is said before anyone types a password.
+  // Reports an invalid name before anyone types a password.
   readContext(env, name)
 
   const email = options.email ?? (await askEmail())
@@ -55,7 +55,7 @@ async function login(tool: Tool, options: Options, url: string): Promise<void> {
       if (before) await endSession(before, globals.debug ?? false)
     })
   } catch (error) {
-    // It could not be kept: no session is left that no one has.
+    // The session could not be stored, so nobody could use it.
     await endSession(context, globals.debug ?? false)
     throw error
   }
@@ -70,13 +70,13 @@ async function login(tool: Tool, options: Options, url: string): Promise<void> {
   })
 }
 
-/** @throws Failure where a password or a token would cross the network unencrypted */
-function refuseClear({ insecure }: Options, ...addresses: string[]): void {
-  const clear = addresses.find((address) => address.startsWith('http:') && !isLocal(address))
-  if (clear !== undefined && !insecure)
+/** @throws Failure if a password or token would cross the network unencrypted */
+function refuseUnencrypted({ insecure }: LoginOptions, ...addresses: string[]): void {
+  const unencrypted = addresses.find((address) => address.startsWith('http:') && !isLocal(address))
+  if (unencrypted !== undefined && !insecure)
     throw usage(
-      `The password would go to ${clear} in the clear: take https, or --insecure where the network is trusted`,
-      `ch202 login ${clear.replace('http:', 'https:')}`,
+      `The password would go to ${unencrypted} unencrypted: use https, or --insecure if you trust the network`,
+      `ch202 login ${unencrypted.replace('http:', 'https:')}`,
     )
 }
 
@@ -86,17 +86,17 @@ function hostOf(url: string): string {
 
 async function askEmail(): Promise<string> {
   const { isCancel, text } = await import('@clack/prompts')
-  const typed = await text({ message: 'Email' })
-  if (isCancel(typed)) throw new Failure(EXIT.interrupted, 'Cancelled', { code: 'cancelled' })
-  return typed
+  const answer = await text({ message: 'Email' })
+  if (isCancel(answer)) throw new Failure(EXIT.interrupted, 'Cancelled', { code: 'cancelled' })
+  return answer
 }
 
 function apiOf(addresses: Record<ServiceName, string>, debug = false): Api {
-  const told = ofEachService((place) => ({ value: addresses[place], origin: 'login' }))
-  return new Api({ addresses: told, credential: null }, debug)
+  const serviceAddresses = ofEachService((place) => ({ value: addresses[place], origin: 'login' }))
+  return new Api({ addresses: serviceAddresses, credential: null }, debug)
 }
 
-/** @throws Failure for a wrong password, and for whoever is no administrator: no session of theirs is left */
+/** @throws Failure for a wrong password or a user without the role ADMIN, whose session is ended again */
 async function openSession(api: Api, email: string, password: string): Promise<{ tokens: Tokens; user: UserRead }> {
   const answer = await api.fetch('auth', '/api/v1/auth/login', {
     method: 'POST',
@@ -113,7 +113,7 @@ async function openSession(api: Api, email: string, password: string): Promise<{
     await api.refuseProblem('auth', me)
     const user = (await me.json()) as UserRead
     if (user.roles.includes('ADMIN')) return { tokens, user }
-    throw new Failure(EXIT.forbidden, `${user.email} is no administrator: it has not the role ADMIN`, {
+    throw new Failure(EXIT.forbidden, `${user.email} is not an administrator: they do not have the role ADMIN`, {
       code: 'forbidden',
       suggestion: `ch202 users update ${user.email} --role ${[...user.roles, 'ADMIN'].join(' --role ')}`,
     })

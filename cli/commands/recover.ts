@@ -10,30 +10,30 @@ import { canAsk, confirm } from '../terminal/terminal.ts'
 import { command, type Tool, withTool } from '../tool/command.ts'
 import { withoutUndefined } from '../without-undefined.ts'
 
-interface Options extends PasswordOptions {
+interface RecoverOptions extends PasswordOptions {
   create?: boolean
 }
 
-/** How long it waits for auth to take effect. */
-const PATIENCE = 3000
+/** Milliseconds to wait until auth has applied the change. */
+const TIMEOUT = 3000
 
 export function recoverCommand() {
-  return command('recover', 'Let a locked-out administrator in again, on the machine itself', [
+  return command('recover', 'Give a locked-out administrator a new password, on the server itself', [
     'ch202 recover root@example.org --create --generate',
     "printf 'correct horse battery' | ch202 recover root@example.org --password-stdin",
   ])
     .argument('<email>', 'the email of the administrator')
     .option('--password-stdin', 'read the password from standard input')
-    .option('--generate', 'make a password and print it, once')
-    .option('--create', 'make the user where there is none')
+    .option('--generate', 'generate a password and print it once')
+    .option('--create', 'create the user if they do not exist')
     .action(withTool(recover))
 }
 
-async function recover(tool: Tool, options: Options, email: string): Promise<void> {
+async function recover(tool: Tool, options: RecoverOptions, email: string): Promise<void> {
   const { env, globals, out } = tool
   const path = join(dataDirOf(env), 'users.sqlite')
   if (!existsSync(path))
-    throw new Failure(EXIT.failed, `${path} is not there: CH202_DATA_DIR names the data directory of the instance`)
+    throw new Failure(EXIT.failed, `There is no ${path}: set CH202_DATA_DIR to the data directory of the instance`)
   if (canAsk() && !globals.yes) await confirm(`Give ${email} a new password and the role ADMIN?`, {})
   const password = await passwordOf(options)
 
@@ -56,7 +56,9 @@ async function recover(tool: Tool, options: Options, email: string): Promise<voi
     const in_effect = await tellAtOnce(store, await peersOf(env, config), user.id)
     await out.record({ ...user, ...(options.generate ? { password } : {}), created, in_effect, changed: true })
     out.say(
-      in_effect ? '✓ It can log in now' : '✓ Written. Auth does not answer: it takes effect when the services run',
+      in_effect
+        ? '✓ The administrator can log in now'
+        : '✓ Saved. Auth does not respond: the change takes effect when the services run',
     )
   } catch (error) {
     throw await asFailure(error, email)
@@ -65,7 +67,7 @@ async function recover(tool: Tool, options: Options, email: string): Promise<voi
   }
 }
 
-/** The secrets have no part in it: whoever is locked out may not have them at hand. */
+/** Reads the settings without requiring the secrets, which a locked-out operator may not have at hand. */
 async function settingsOf(env: Environment): Promise<Config> {
   const { readConfig } = await import('../../services/kit/process/config.ts')
   const unused = { INTERNAL_API_KEY: 'unused', OPERATOR_API_KEY: 'unused too', CH202_SECRET: 'unused' }
@@ -75,7 +77,7 @@ async function settingsOf(env: Environment): Promise<Config> {
 async function peersOf(env: Environment, config: Config) {
   const { authClientForUsers: authOfUsers, usersClientForAuth: usersOfAuth } = await import('../../services/peers.ts')
   const [key = ''] = valuesOf(withStoredSecrets(env), 'INTERNAL_API_KEY')
-  const signal = AbortSignal.timeout(PATIENCE)
+  const signal = AbortSignal.timeout(TIMEOUT)
   const link = (place: 'auth' | 'users') => ({
     url: readRunFile(place, dataDirOf(env))?.url ?? config.addresses[place],
     key,
@@ -88,7 +90,7 @@ async function asFailure(error: unknown, email: string): Promise<unknown> {
   const { Problem } = await import('../../services/kit/problem.ts')
   if (!(error instanceof Problem)) return error
   if (error.code === 'user_not_found')
-    return new Failure(EXIT.notFound, `There is no user ${email}: --create makes one`, {
+    return new Failure(EXIT.notFound, `There is no user ${email}: use --create to create them`, {
       code: error.code,
       suggestion: `ch202 recover ${email} --create`,
     })
