@@ -43,12 +43,12 @@ async function call(tool: Tool, options: ApiOptions, method: string, path: strin
 }
 
 /** @throws Failure if no service has such a path */
-function serviceOf(path: string, service: string | undefined): ServiceName {
-  const service = service === undefined ? serviceForPath(path) : SERVICE_NAMES.find((name) => name === service)
+function serviceOf(path: string, option: string | undefined): ServiceName {
+  const service = option === undefined ? serviceForPath(path) : SERVICE_NAMES.find((name) => name === option)
   if (service) return service
-  throw service === undefined
+  throw option === undefined
     ? usage(`No service has the path ${path}`, 'ch202 openapi')
-    : usage(`There is no service ${service}: the services are ${SERVICE_NAMES.join(', ')}`)
+    : usage(`There is no service ${option}: the services are ${SERVICE_NAMES.join(', ')}`)
 }
 
 /** Adds only the leading slash: the six paths of v0 differ at the root and under the prefix. */

@@ -33,48 +33,48 @@ export async function explain(tool: Tool, text: string): Promise<Explanation> {
 }
 
 /** Finds the user, in auth's cache if the users service is unreachable. */
-async function findSubject(tool: Tool, word: string): Promise<Subject | 'away' | undefined> {
+async function findSubject(tool: Tool, subject: string): Promise<Subject | 'away' | undefined> {
   try {
-    return await userOf(tool, word)
+    return await userOf(tool, subject)
   } catch (error) {
     const { exit } = asFailure(error)
     if (exit === EXIT.notFound) return undefined
     if (exit !== EXIT.tryAgain) throw error
   }
-  if (UUID.test(word)) return undefined
-  const entry = await cacheEntryNamed(tool, word)
+  if (UUID.test(subject)) return undefined
+  const entry = await cacheEntryNamed(tool, subject)
   if (entry) return { ...entry, id: entry.user_id, updated_at: null }
-  return word.includes('@') ? 'away' : undefined
+  return subject.includes('@') ? 'away' : undefined
 }
 
-function usersUnavailable(word: string): Explanation {
+function usersUnavailable(subject: string): Explanation {
   return {
     reason: 'users_unavailable',
-    explanation: `The users service does not answer, and auth holds no record of its own of ${word}: who is not in its cache can't log in until users is back.`,
+    explanation: `The users service does not respond, and ${subject} is not in auth's cache: users who are not in the cache cannot log in until the users service is back.`,
     suggestion: 'ch202 health',
     evidence: [],
   }
 }
 
 /** Explains failed logins with a name that no user has. */
-async function explainUnknownName(tool: Tool, word: string): Promise<Explanation> {
-  const notFound = new Failure(EXIT.notFound, `There is no user and no request ${word}`, {
+async function explainUnknownName(tool: Tool, subject: string): Promise<Explanation> {
+  const notFound = new Failure(EXIT.notFound, `There is no user and no request ${subject}`, {
     code: 'not_found',
-    suggestion: `ch202 logs --request-id ${quoted(word)}`,
+    suggestion: `ch202 logs --request-id ${quoted(subject)}`,
   })
   // Anything that cannot be an email or a username cannot be a login name either.
-  if (UUID.test(word) || word.length > NAME_MAX || !/^([\w.-]{3,32}|[^@\s]+@[^@\s]+)$/.test(word)) throw notFound
-  const isEmail = word.includes('@')
+  if (UUID.test(subject) || subject.length > NAME_MAX || !/^([\w.-]{3,32}|[^@\s]+@[^@\s]+)$/.test(subject)) throw notFound
+  const isEmail = subject.includes('@')
   const [entry, { failures, lastFailedAt, pausedUntil, refused }, failed, similar] = await Promise.all([
-    cacheEntryNamed(tool, word),
-    loginLimitsOf(tool, { email: word, username: null }),
-    isEmail ? failedLoginsAs(tool, word) : [],
-    similarNames(tool, word),
+    cacheEntryNamed(tool, subject),
+    loginLimitsOf(tool, { email: subject, username: null }),
+    isEmail ? failedLoginsAs(tool, subject) : [],
+    similarNames(tool, subject),
   ])
   if (entry)
     return {
       reason: 'cache_behind',
-      explanation: `Auth is behind: it holds a user ${word} that the users service does not know.`,
+      explanation: `Auth's cache is out of date: it has a user ${subject} who no longer exists.`,
       suggestion: `ch202 cache sync --user ${entry.user_id}`,
       evidence: [{ ...entry }],
     }
@@ -89,16 +89,16 @@ async function explainUnknownName(tool: Tool, word: string): Promise<Explanation
   const didYouMean = similar.length === 0 ? '' : ` Did you mean ${similar.join(' or ')}?`
   return {
     reason: 'no_such_user',
-    explanation: `There is no user ${word}.${tried}${lockout}${didYouMean}`,
-    suggestion: fixFor(word, similar[0]),
+    explanation: `There is no user ${subject}.${tried}${lockout}${didYouMean}`,
+    suggestion: fixFor(subject, similar[0]),
     evidence: [...refused.slice(0, 3).map(refusedRow), ...evidenceOf(failed)].slice(0, 10),
   }
 }
 
-function fixFor(word: string, mostSimilar: string | undefined): string {
+function fixFor(subject: string, mostSimilar: string | undefined): string {
   if (mostSimilar !== undefined) return `ch202 audit explain ${quoted(mostSimilar)}`
-  if (word.includes('@')) return `ch202 users create ${quoted(word)} --generate`
-  return `ch202 users list ${flags({ search: searchFor(word) })
+  if (subject.includes('@')) return `ch202 users create ${quoted(subject)} --generate`
+  return `ch202 users list ${flags({ search: searchFor(subject) })
     .map(quoted)
     .join(' ')}`
 }
