@@ -2,13 +2,13 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
-import type { Place } from '../../cli/client/connection.ts'
-import { ownerOf } from '../../cli/client/routing.ts'
+import { serviceForPath } from '../../cli/client/routing.ts'
 import { authRoutes } from '../../services/auth/index.ts'
 import { authV0 } from '../../services/auth/routes/v0.ts'
 import { documentation } from '../../services/documentation.ts'
 import { guard } from '../../services/kit/http/guard.ts'
 import { modulesRoutes } from '../../services/modules/index.ts'
+import type { ServiceName } from '../../services/registry.ts'
 import { usersRoutes } from '../../services/users/index.ts'
 import { usersV0 } from '../../services/users/routes/v0.ts'
 import { ch202, ROOT } from '../support/processes.ts'
@@ -40,14 +40,15 @@ describe('a path', () => {
       expect(paths.length).toBeGreaterThan(5)
       for (const path of paths)
         for (const form of [path, `/api/v1${path}`, path.slice(1)])
-          expect([form, ownerOf(form)]).toEqual([form, service as Place])
+          expect([form, serviceForPath(form)]).toEqual([form, service as ServiceName])
     }
     // Every service has its own of these.
-    for (const path of ['/health', '/api/v1/health/db', '/metrics', '/swagger/json']) expect(ownerOf(path)).toBe('auth')
+    for (const path of ['/health', '/api/v1/health/db', '/metrics', '/swagger/json'])
+      expect(serviceForPath(path)).toBe('auth')
     for (const path of Object.keys((await documentation('0')).paths))
-      expect([path, ownerOf(path)]).not.toEqual([path, undefined])
+      expect([path, serviceForPath(path)]).not.toEqual([path, undefined])
     for (const path of ['/nothing', '/', '', '/api/v1', '/constructor', '/usersx'])
-      expect([path, ownerOf(path)]).toEqual([path, undefined])
+      expect([path, serviceForPath(path)]).toEqual([path, undefined])
   })
 
   test('is taken with the prefix and without, and an unknown one is a wrong use', async () => {

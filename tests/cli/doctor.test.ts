@@ -451,7 +451,7 @@ test('a backup counts once it is verified, and for seven days', async () => {
   const age = async () => (await examine(env, '--only', 'backup.age')).items[0]
   const created = await ch202(['backup', 'create', '-o', 'json'], { env })
   expect(created.status).toBe(0)
-  expect(await age()).toMatchObject({ status: 'warning', message: 'None of 1 backups was verified' })
+  expect(await age()).toMatchObject({ status: 'warning', message: 'No backup is verified, of 1' })
   expect((await ch202(['backup', 'verify'], { env })).status).toBe(0)
   expect(await age()).toMatchObject({ status: 'ok' })
 

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { ownerOf } from '../../cli/client/routing.ts'
+import { serviceForPath } from '../../cli/client/routing.ts'
 import type { OpenApiDocument } from '../openapi/document.ts'
 import { as, call, type System, startSystem, type Way } from '../support/system.ts'
 import { BASE, Cast } from './cast.ts'
@@ -162,7 +162,7 @@ class Run {
   }
 
   private baseOf(call: string): string {
-    return this.system.url[ownerOf(call.split(' ')[1] ?? '') ?? 'auth']
+    return this.system.url[serviceForPath(call.split(' ')[1] ?? '') ?? 'auth']
   }
 
   private async count({ kind }: Drawn, { status }: Reply): Promise<void> {

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { TROUBLES } from '../../cli/commands/doctor/mail.ts'
+import { MAIL_PROBLEMS } from '../../cli/commands/doctor/mail.ts'
 import { openAuthStore } from '../../db/auth/store.ts'
 import { type MailFailure, OPERATOR_REASONS } from '../../services/auth/mail/outcome.ts'
 import { MailQueue } from '../../services/auth/mail/queue.ts'
@@ -280,5 +280,5 @@ describe('R5: what was sent is not sent again', () => {
 })
 
 test('R15: ch202 doctor has words for everything that an operator has to change', () => {
-  expect(Object.keys(TROUBLES).toSorted()).toEqual([...OPERATOR_REASONS].toSorted())
+  expect(Object.keys(MAIL_PROBLEMS).toSorted()).toEqual([...OPERATOR_REASONS].toSorted())
 })

@@ -4,7 +4,7 @@ import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import { auditChecks } from '../../cli/commands/doctor/audit.ts'
-import { sceneOf } from '../../cli/commands/doctor/scene.ts'
+import { createContext } from '../../cli/commands/doctor/context.ts'
 import { auditStore } from '../../db/auth/audit.ts'
 import { openAuthStore } from '../../db/auth/store.ts'
 import { createBackup } from '../../db/sqlite/backup/create.ts'
@@ -55,9 +55,9 @@ function tamper(dataDir: string, ...statements: string[]): void {
 
 /** What the doctor says of the audit in a data directory. */
 async function diagnosis(dataDir: string) {
-  const { close, scene } = sceneOf({ ...ownSettings(dataDir) }, false)
+  const { close, context: scene } = createContext({ ...ownSettings(dataDir) }, false)
   try {
-    const found = await auditChecks[0]?.look(scene)
+    const found = await auditChecks[0]?.run(scene)
     return { status: found?.status, message: found?.message ?? '' }
   } finally {
     close()
