@@ -57,11 +57,13 @@ export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} }
  * A log of one service: on standard output as JSON lines or as lines for people, and in a file of the data directory as
  * JSON lines.
  * @param named whether lines for people say of which service they are
+ * @param output the stream for the JSON lines
  */
 export function openLog(
   service: string,
   config: Pick<Config, 'dataDir' | 'logLevel' | 'logFormat'> & { logColor?: boolean },
   named = true,
+  output: pino.DestinationStream = process.stdout,
 ): Log {
   const options: pino.LoggerOptions = {
     level: config.logLevel,
@@ -73,7 +75,7 @@ export function openLog(
   }
   // Not pino's own stream, which writes later than it is told and loses the order.
   const shown: pino.DestinationStream =
-    config.logFormat === 'pretty' ? prettyStream({ color: config.logColor ?? false, named }) : process.stdout
+    config.logFormat === 'pretty' ? prettyStream({ color: config.logColor ?? false, named }) : output
   const kept = logFile(config.dataDir, service, {
     failed: (err) => log.error({ event: 'log.file_failed', err }),
     resumed: (count) => log.warn({ event: 'log.lines_lost', count }),

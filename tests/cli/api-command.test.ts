@@ -11,9 +11,12 @@ import { guard } from '../../services/kit/http/guard.ts'
 import { modulesRoutes } from '../../services/modules/index.ts'
 import { usersRoutes } from '../../services/users/index.ts'
 import { usersV0 } from '../../services/users/v0.ts'
-import { ch202, ROOT } from '../support/processes.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { freePort } from '../support/settings.ts'
 import { openInstance } from '../support/shell.ts'
-import { as, call, eventually, freePort, newEmail, PASSWORD } from '../support/system.ts'
+import { ch202, ROOT } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 
@@ -234,7 +237,7 @@ describe('a request is tried again', () => {
     const running = instance.shell.start(`ch202 api POST /users -d '{}' --debug`, {
       env: { USERS_URL: `http://127.0.0.1:${port}` },
     })
-    await eventually(() => running.stderr().includes('ECONNREFUSED'), 8000)
+    await eventually(() => running.stderr().includes('ECONNREFUSED'))
     const late = Bun.serve({
       port,
       hostname: '127.0.0.1',

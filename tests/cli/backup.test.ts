@@ -4,18 +4,13 @@ import { createHash } from 'node:crypto'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SERVICE_NAMES } from '../../services/kit/services.ts'
-import { ch202, launch, ownSettings, ROOT, temporary } from '../support/processes.ts'
-import {
-  as,
-  call,
-  createUser,
-  eventually,
-  logIn,
-  mails,
-  PASSWORD,
-  type System,
-  startSystem,
-} from '../support/system.ts'
+import { createUser, logIn, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { mails } from '../support/mails.ts'
+import { processes } from '../support/processes.ts'
+import type { System } from '../support/system.ts'
+import { ch202, launch, ownSettings, ROOT, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 
@@ -25,7 +20,7 @@ let env: Record<string, string>
 /** A backup of an instance with a few users, for tests that change copies of it. */
 let sample: string
 beforeAll(async () => {
-  system = await startSystem('one process', { RATE_LIMIT: 'off' })
+  system = await processes('together', { RATE_LIMIT: 'off' })
   env = ownSettings(system.dataDir, { AUTH_URL: system.url.auth, USERS_URL: system.url.users })
   await createUser(system)
   sample = (await created(env)).path
@@ -492,7 +487,7 @@ describe('backup verify', () => {
 
 describe('restore', () => {
   test('check 37: begins with every earlier session ended, and takes back what was changed since', async () => {
-    const own = await startSystem('one process', { RATE_LIMIT: 'off' })
+    const own = await processes('together', { RATE_LIMIT: 'off' })
     try {
       const settings = ownSettings(own.dataDir)
       const [changed, deleted, idle] = await Promise.all([createUser(own), createUser(own), createUser(own)])

@@ -2,9 +2,11 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SHELLS } from '../../cli/commands/completion/scripts.ts'
-import { ch202, type Ended } from '../support/processes.ts'
+import { createUser, PASSWORD, type TestUser } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
+import { addressSettings } from '../support/settings.ts'
 import { openInstance } from '../support/shell.ts'
-import { addressSettings, as, call, createUser, PASSWORD, type TestUser } from '../support/system.ts'
+import { ch202, type Ended } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 

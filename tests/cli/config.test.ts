@@ -1,7 +1,7 @@
 import { afterAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ch202, ROOT, temporary } from '../support/processes.ts'
+import { ch202, ROOT, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 

@@ -15,8 +15,9 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { SERVICE_NAMES } from '../../services/kit/services.ts'
-import { ch202, launch, ownSettings, ROOT, type Running, temporary } from '../support/processes.ts'
-import { call, newEmail, PASSWORD } from '../support/system.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { call } from '../support/http.ts'
+import { ch202, launch, ownSettings, ROOT, type Running, temporary } from '../support/tool.ts'
 
 // Processes start slowly on a busy machine; what has to be quick is measured.
 setDefaultTimeout(20_000)

@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { ch202, launch, ownSettings } from '../support/processes.ts'
-import { mailsTo, resetLinkIn } from '../support/reset-mail.ts'
+import { createUser, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { mailsTo, resetLinkIn } from '../support/mails.ts'
 import { openInstance } from '../support/shell.ts'
-import { as, call, createUser, eventually, newEmail, PASSWORD, registerUser } from '../support/system.ts'
+import { ch202, launch, ownSettings } from '../support/tool.ts'
 
 setDefaultTimeout(30_000)
 
@@ -376,7 +378,7 @@ const CASES: Case[] = [
 /** Waits for rows that come from another service, or later. */
 async function rowOf(user_id: string, type: string, n = 1): Promise<void> {
   const query = `GET /admin/audit?user_id=${user_id}&type=${type}`
-  await eventually(async () => (await asOperator(query)).items.length >= n || undefined, 5000)
+  await eventually(async () => (await asOperator(query)).items.length >= n || undefined)
 }
 
 describe('explained', () => {

@@ -3,8 +3,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { version } from '../../package.json'
 import { ofEachService, SERVICE_NAMES } from '../../services/kit/services.ts'
-import { ch202, launch, ownSettings, type Running, temporary } from '../support/processes.ts'
-import { freePort } from '../support/system.ts'
+import { freePort } from '../support/settings.ts'
+import { ch202, launch, ownSettings, type Running, temporary } from '../support/tool.ts'
 
 // Processes start slowly on a busy machine; what has to be quick is measured.
 setDefaultTimeout(20_000)

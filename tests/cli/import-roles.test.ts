@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { FakeUsers } from '../fixtures/fake-users.ts'
 import { formatWords, importing, summaryOf } from '../fixtures/importing.ts'
 import { WRITTEN } from '../fixtures/written.ts'
-import { ch202, launch } from '../support/processes.ts'
+import { ch202, launch } from '../support/tool.ts'
 
 const here = importing('import-roles')
 const HASH = await Bun.password.hash('correct horse battery', { algorithm: 'bcrypt', cost: 4 })

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { FakeUsers } from '../fixtures/fake-users.ts'
 import { formatWords, importing, summaryOf } from '../fixtures/importing.ts'
 import { type Person, WRITTEN } from '../fixtures/written.ts'
-import { ch202 } from '../support/processes.ts'
+import { ch202 } from '../support/tool.ts'
 
 const here = importing('import-scripts')
 const MANY = 2160

@@ -1,6 +1,6 @@
 import { afterAll, expect, setDefaultTimeout, test } from 'bun:test'
-import { ch202, launch, ownSettings, temporary } from '../support/processes.ts'
-import { newEmail } from '../support/system.ts'
+import { newEmail } from '../support/actors.ts'
+import { ch202, launch, ownSettings, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 

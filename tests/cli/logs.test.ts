@@ -13,8 +13,10 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { ch202, launch, ownSettings, type Running, temporary } from '../support/processes.ts'
-import { as, call, eventually, newEmail, PASSWORD } from '../support/system.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { ch202, launch, ownSettings, type Running, temporary } from '../support/tool.ts'
 
 // Processes start slowly on a busy machine; what has to be quick is measured.
 setDefaultTimeout(20_000)
@@ -249,7 +251,7 @@ describe('ch202 logs -f', () => {
     begin([process.execPath, 'cli/main.ts', 'logs', '-f', '-o', 'jsonl', ...words], env)
   const eventsOf = (running: Running) => jsonLines(running.stdout()).map((text) => JSON.parse(text).event)
   const shows = (running: Running, ...events: string[]) =>
-    eventually(() => (eventsOf(running).length >= events.length ? true : undefined), 8000)
+    eventually(() => (eventsOf(running).length >= events.length ? true : undefined))
       .catch(() => undefined)
       .then(() => expect(eventsOf(running)).toEqual(events))
 

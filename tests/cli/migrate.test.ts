@@ -1,7 +1,7 @@
 import { afterAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ch202, ownSettings, temporary } from '../support/processes.ts'
+import { ch202, ownSettings, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 

@@ -1,18 +1,12 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync } from 'node:fs'
-import { ch202, ownSettings, temporary } from '../support/processes.ts'
-import {
-  as,
-  call,
-  createUser,
-  eventually,
-  logIn,
-  newEmail,
-  PASSWORD,
-  type System,
-  startSystem,
-  WAYS,
-} from '../support/system.ts'
+import { createUser, logIn, newEmail, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { processes } from '../support/processes.ts'
+import { LAYOUTS } from '../support/settings.ts'
+import type { System } from '../support/system.ts'
+import { ch202, ownSettings, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 
@@ -34,11 +28,11 @@ async function locked(system: System, email: string): Promise<void> {
 const patch = (system: System, id: string, body: object) =>
   call(system.url.users, `PATCH /users/${id}`, { headers: as.operator, body })
 
-describe.each(WAYS)('recover, with the services up in %s', (way) => {
+describe.each(LAYOUTS)('recover, with the services up in services %s', (layout) => {
   let system: System
   // The first test of each way starts it.
   const running = async () => {
-    system ??= await startSystem(way)
+    system ??= await processes(layout)
     return system
   }
   afterAll(() => system?.stop())
@@ -109,7 +103,7 @@ describe.each(WAYS)('recover, with the services up in %s', (way) => {
 
 describe('recover', () => {
   test('with the services down takes effect when they start', async () => {
-    const system = await startSystem('three processes')
+    const system = await processes('apart')
     try {
       const admin = await createUser(system, { roles: ['ADMIN'] })
       await locked(system, admin.email)
@@ -145,7 +139,7 @@ describe('recover', () => {
 describe('a new password', () => {
   let system: System
   beforeAll(async () => {
-    system = await startSystem('one process')
+    system = await processes('together')
   })
   afterAll(() => system.stop())
 

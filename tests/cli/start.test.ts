@@ -3,8 +3,12 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { addressSetting, SERVICE_NAMES } from '../../services/kit/services.ts'
-import { ch202, type Ended, launch, ownSettings, processesWith, temporary } from '../support/processes.ts'
-import { as, call, INTERNAL_KEY, mails, newEmail, OPERATOR_KEY, PASSWORD, type System } from '../support/system.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
+import { mails } from '../support/mails.ts'
+import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
+import type { System } from '../support/system.ts'
+import { ch202, type Ended, launch, ownSettings, processesWith, temporary } from '../support/tool.ts'
 
 // Processes start slowly on a busy machine; what has to be quick is measured.
 setDefaultTimeout(60_000)

@@ -13,9 +13,13 @@ import {
 import { type AddressInfo, createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { FakeUsers, type Point } from '../fixtures/fake-users.ts'
-import { ch202, type Ended, launch, ROOT, type Running, temporary } from '../support/processes.ts'
+import { logIn, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { processes } from '../support/processes.ts'
 import { openShell } from '../support/shell.ts'
-import { as, call, eventually, logIn, PASSWORD, type System, startSystem } from '../support/system.ts'
+import type { System } from '../support/system.ts'
+import { ch202, type Ended, launch, ROOT, type Running, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 
@@ -37,7 +41,7 @@ const envOf = (one: System): Record<string, string> => ({
 beforeAll(async () => {
   leftAlone = await leaveAlone()
   long = await beginLong()
-  const start = () => startSystem('one process', { RATE_LIMIT: 'off' })
+  const start = () => processes('together', { RATE_LIMIT: 'off' })
   ;[system, other] = await Promise.all([start(), start()])
 })
 afterAll(async () => {

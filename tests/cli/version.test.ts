@@ -1,6 +1,6 @@
 import { expect, setDefaultTimeout, test } from 'bun:test'
 import { version } from '../../package.json'
-import { ch202, launch } from '../support/processes.ts'
+import { ch202, launch } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 

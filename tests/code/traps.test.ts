@@ -22,23 +22,15 @@ import { type Claims, signAccessToken } from '../../services/kit/tokens/access-t
 import { LocalTokenCheck } from '../../services/kit/tokens/check.ts'
 import { Revocations } from '../../services/kit/tokens/revocations.ts'
 import { serve } from '../../services/serve.ts'
-import { ch202, launch, ownSettings, processesWith, ROOT, temporary } from '../support/processes.ts'
+import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { processes } from '../support/processes.ts'
 import { filled, isPublic, servedRoutes } from '../support/routes.ts'
+import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
 import { exchange, request, sendChunked } from '../support/sockets.ts'
-import {
-  as,
-  call,
-  createUser,
-  eventually,
-  INTERNAL_KEY,
-  logIn,
-  newEmail,
-  OPERATOR_KEY,
-  PASSWORD,
-  registerUser,
-  type System,
-  startSystem,
-} from '../support/system.ts'
+import type { System } from '../support/system.ts'
+import { ch202, launch, ownSettings, processesWith, ROOT, temporary } from '../support/tool.ts'
 
 /** The traps of the design, each measured on the versions that we run on; a new version of one may bring one back. */
 const CANARY = 'canary-3Lm8vKp1'
@@ -49,7 +41,7 @@ setDefaultTimeout(20_000)
 const folder = temporary('traps')
 let system: System
 beforeAll(async () => {
-  system = await startSystem('three processes')
+  system = await processes('apart')
 })
 afterAll(async () => {
   await system.stop()
@@ -562,7 +554,7 @@ test("trap 16: a wrong use exits 2, help exits 0, and no one asks for the deskto
 })
 
 test('trap 17: tokens are checked quickly while passwords are hashed', async () => {
-  const busy = await startSystem('three processes', { BCRYPT_COST: '10', RATE_LIMIT: 'off' })
+  const busy = await processes('apart', { BCRYPT_COST: '10', RATE_LIMIT: 'off' })
   try {
     const user = await registerUser(busy)
     const bearer = as.bearer(user.tokens.access_token)
@@ -574,7 +566,7 @@ test('trap 17: tokens are checked quickly while passwords are hashed', async () 
         if (status === 200) logins++
       }
     })
-    await eventually(() => logins > 2 || undefined, 8000)
+    await eventually(() => logins > 2 || undefined)
     const waits = { auth: [] as number[], users: [] as number[] }
     const until = performance.now() + 1200
     const before = logins

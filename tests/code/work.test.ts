@@ -5,8 +5,10 @@ import { silentLog } from '../../services/kit/log.ts'
 import { readConfig } from '../../services/kit/process/config.ts'
 import { SERVICE_NAMES } from '../../services/kit/services.ts'
 import { type Served, serve } from '../../services/serve.ts'
-import { ownSettings, temporary } from '../support/processes.ts'
-import { as, call, eventually, newEmail, PASSWORD, type TestUser } from '../support/system.ts'
+import { newEmail, PASSWORD, type TestUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { ownSettings, temporary } from '../support/tool.ts'
 
 /**
  * How much work a request is: what can be counted and does not depend on the machine. What it takes in time is measured

@@ -3,27 +3,19 @@ import Ajv from 'ajv/dist/2020'
 import addFormats from 'ajv-formats'
 import { EVENT_TYPES, type EventType } from '../../services/kit/outbox/events.ts'
 import { MESSAGE_SCHEMAS } from '../../services/kit/schema/events.ts'
+import { logIn, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
 import { allTold, listen, outgoing } from '../support/events.ts'
-import { ch202, ownSettings } from '../support/processes.ts'
-import { mailedToken } from '../support/reset-mail.ts'
-import {
-  as,
-  call,
-  eventually,
-  logIn,
-  newEmail,
-  PASSWORD,
-  registerUser,
-  type System,
-  startSystem,
-  type TestUser,
-} from '../support/system.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { mailedToken } from '../support/mails.ts'
+import { inProcess, inProcessApart, type System } from '../support/system.ts'
+import { ch202, ownSettings } from '../support/tool.ts'
 
 setDefaultTimeout(30_000)
 
 let system: System
 beforeAll(async () => {
-  system = await startSystem('three processes', { RATE_LIMIT: 'off', LOG_LEVEL: 'silent', REFRESH_REUSE_GRACE: '0s' })
+  system = await inProcessApart({ RATE_LIMIT: 'off', LOG_LEVEL: 'silent', REFRESH_REUSE_GRACE: '0s' })
   await listen(system)
   const body = { id: MODULE, name: 'Told', description: 'Of the tests' }
   await call(system.url.modules, 'POST /api/v1/modules', { headers: as.operator, body })
@@ -423,7 +415,7 @@ test('told twice, it goes out once; what is none is refused', async () => {
 })
 
 test('in one process too', async () => {
-  const whole = await startSystem('one process', { LOG_LEVEL: 'silent' })
+  const whole = await inProcess({ LOG_LEVEL: 'silent' })
   try {
     const unheard = await registerUser(whole)
     await listen(whole)

@@ -5,17 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readConfig } from '../../services/kit/process/config.ts'
 import { serve } from '../../services/serve.ts'
-import { ownSettings, ROOT } from '../support/processes.ts'
-import {
-  as,
-  call,
-  INTERNAL_KEY,
-  newEmail,
-  OPERATOR_KEY,
-  PASSWORD,
-  type System,
-  startSystem,
-} from '../support/system.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
+import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
+import { inProcess, type System } from '../support/system.ts'
+import { ownSettings, ROOT } from '../support/tool.ts'
 
 setDefaultTimeout(90_000)
 
@@ -28,7 +22,7 @@ const PER_REQUEST = 500
 
 let system: System
 beforeAll(async () => {
-  system = await startSystem('one process', { IDLE_TIMEOUT: `${IDLE}s`, RATE_LIMIT: 'off' })
+  system = await inProcess({ IDLE_TIMEOUT: `${IDLE}s`, RATE_LIMIT: 'off' })
   // Of much more than the buffers between a server and its client hold.
   const roles = Array.from({ length: 32 }, (_, n) => `R${n}_${'X'.repeat(25)}`)
   const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })

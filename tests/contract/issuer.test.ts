@@ -3,8 +3,11 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { ch202, launch, ownSettings } from '../support/processes.ts'
-import { as, call, freePort, registerUser, startSystem } from '../support/system.ts'
+import { registerUser } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
+import { freePort } from '../support/settings.ts'
+import { inProcess } from '../support/system.ts'
+import { ch202, launch, ownSettings } from '../support/tool.ts'
 
 setDefaultTimeout(60_000)
 
@@ -18,14 +21,14 @@ test.each([
   const CH202_DATA_DIR = join(folder, name.replaceAll(' ', '-'))
   const issuerOf = async (url: string) => (await call(url, 'GET /.well-known/oauth-authorization-server')).body.issuer
 
-  const before = await startSystem('one process', { CH202_DATA_DIR, ...first })
+  const before = await inProcess({ CH202_DATA_DIR, ...first })
   const { tokens } = await registerUser(before)
   const issuer = await issuerOf(before.url.auth)
   expect(issuer).toBe('ISSUER' in first ? first.ISSUER : before.url.auth)
   await before.stop()
 
   // At another address, and with the setting gone.
-  const after = await startSystem('one process', { CH202_DATA_DIR })
+  const after = await inProcess({ CH202_DATA_DIR })
   expect(after.url.auth).not.toBe(before.url.auth)
   expect(await issuerOf(after.url.auth)).toBe(issuer)
   expect((await call(after.url.users, 'GET /auth/me', { headers: as.bearer(tokens.access_token) })).status).toBe(200)

@@ -1,14 +1,16 @@
 import { describe, expect, test } from 'bun:test'
+import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
+import { expectFields, expectProblem, FIELDS, TIME, UUID } from '../support/expectations.ts'
+import { as } from '../support/http.ts'
 import { running } from '../support/running.ts'
-import { expectFields, expectProblem, FIELDS, TIME, UUID } from '../support/shapes.ts'
-import { as, createUser, logIn, newEmail, PASSWORD, registerUser, WAYS } from '../support/system.ts'
+import { inProcess } from '../support/system.ts'
 
 const WRONG = 'not the right password'
 
-describe.each(WAYS)('logging in, %s', (way) => {
+describe('logging in', () => {
   describe('with the default settings', () => {
-    const here = running(way, { TRUSTED_PROXIES: '127.0.0.1' })
+    const here = running(inProcess, { TRUSTED_PROXIES: '127.0.0.1' })
     const { auth, users } = here
     const login = (body: Record<string, unknown>, headers = {}) => auth('POST /auth/login', { body, headers })
 
@@ -269,7 +271,7 @@ describe.each(WAYS)('logging in, %s', (way) => {
   })
 
   describe('with registration closed and limits off', () => {
-    const here = running(way, { REGISTRATION: 'closed', RATE_LIMIT: 'off' })
+    const here = running(inProcess, { REGISTRATION: 'closed', RATE_LIMIT: 'off' })
     const { auth } = here
 
     test('no one registers, an operator still makes users', async () => {

@@ -16,21 +16,12 @@ import { readConfig } from '../../services/kit/process/config.ts'
 import { SERVICE_NAMES } from '../../services/kit/services.ts'
 import { serve } from '../../services/serve.ts'
 import { type Between, startProxy } from '../faults/proxy.ts'
+import { createUser, logIn, registerUser, type TestUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
 import { type Gated, startGated } from '../support/gated-service.ts'
-import {
-  as,
-  call,
-  createUser,
-  eventually,
-  INTERNAL_KEY,
-  logIn,
-  OPERATOR_KEY,
-  registerUser,
-  type System,
-  startSystem,
-  type TestUser,
-  WAYS,
-} from '../support/system.ts'
+import { as, call } from '../support/http.ts'
+import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
+import { inProcessApart, type System } from '../support/system.ts'
 
 /** How often a module is turned on and off; `ROUNDS=2000` measures the promise for longer. */
 const ROUNDS = Number(process.env.ROUNDS ?? 240)
@@ -56,13 +47,13 @@ function library(system: System) {
   }
 }
 
-describe.each(WAYS)('a route behind a module, %s', (way) => {
+describe('a route behind a module', () => {
   const ids = ['rounds', 'defaults', 'roles', 'removed', 'gone', 'callers', 'counted', 'restarted', 'many']
   let system: System
   let gated: Gated
   let modules: ReturnType<typeof library>
   beforeAll(async () => {
-    system = await startSystem(way, QUIET)
+    system = await inProcessApart(QUIET)
     gated = await startGated(system, ids)
     modules = library(system)
   })
@@ -232,7 +223,7 @@ describe.each(WAYS)('a route behind a module, %s', (way) => {
         const said = [await late.get('many/users', bearer(on)), await late.get('many/users', bearer(off))]
         expect(said).toEqual([200, 'module_not_available'])
         return late.questions.length === asked
-      }, 8000)
+      })
       expect(late.polls).toBeGreaterThan(25)
       await modules.off('many', on)
       expect(await late.get('many/users', bearer(on))).toBe('module_not_available')
@@ -280,7 +271,7 @@ describe('a gate that is cut off from modules', () => {
   let gated: Gated
   let modules: ReturnType<typeof library>
   beforeAll(async () => {
-    system = await startSystem('three processes', QUIET)
+    system = await inProcessApart(QUIET)
     toModules = await startProxy(() => system.url.modules)
     gated = await startGated(system, ['billing'], { modules: toModules.url })
     modules = library(system)

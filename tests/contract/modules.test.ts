@@ -1,17 +1,10 @@
 import { describe, expect, test } from 'bun:test'
+import { createUser, logIn, registerUser, type TestUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { expectFields, expectProblem, FIELDS, TIME } from '../support/expectations.ts'
+import { as, call } from '../support/http.ts'
 import { running } from '../support/running.ts'
-import { expectFields, expectProblem, FIELDS, TIME } from '../support/shapes.ts'
-import {
-  as,
-  call,
-  createUser,
-  eventually,
-  logIn,
-  registerUser,
-  type TestUser,
-  WAYS,
-  whereApart,
-} from '../support/system.ts'
+import { inProcessApart } from '../support/system.ts'
 
 const NO_ONE = '0198c0de-0000-7000-8000-000000000000'
 const MODULE = [
@@ -23,8 +16,8 @@ const bearer = (user: TestUser) => as.bearer(user.tokens.access_token)
 let counter = 0
 const newId = () => `m${++counter}-${Math.random().toString(36).slice(2, 6)}`
 
-describe.each(WAYS)('modules, %s', (way) => {
-  const here = running(way)
+describe('modules', () => {
+  const here = running(inProcessApart)
   const { auth, modules, users } = here
   const operator = (request: string, body?: unknown) => modules(request, { headers: as.operator, body })
   const make = async (fields: object = {}): Promise<string> => {
@@ -297,7 +290,7 @@ describe.each(WAYS)('modules, %s', (way) => {
     })
   })
 
-  whereApart(way)('with users down: what it does not need it does, the rest is 503', async () => {
+  test('with users down: what it does not need it does, the rest is 503', async () => {
     const ana = await registerUser(here.system)
     const [id, staff] = [await make(), await make({ required_roles: ['STAFF'] })]
     await on(ana, id)
@@ -317,7 +310,7 @@ describe.each(WAYS)('modules, %s', (way) => {
     expect((await operator(`GET /modules/${id}?user_id=${ana.id}`)).body.enabled).toBe(true)
   })
 
-  whereApart(way)('with modules down a deletion is answered, and told when it is back', async () => {
+  test('with modules down a deletion is answered, and told when it is back', async () => {
     const ana = await registerUser(here.system)
     const id = await make()
     await on(ana, id)

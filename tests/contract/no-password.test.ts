@@ -5,17 +5,20 @@ import { silentLog } from '../../services/kit/log.ts'
 import { readConfig } from '../../services/kit/process/config.ts'
 import { SERVICE_NAMES } from '../../services/kit/services.ts'
 import { type Served, serve } from '../../services/serve.ts'
-import { ownSettings, temporary } from '../support/processes.ts'
-import { mailedToken } from '../support/reset-mail.ts'
+import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { expectProblem } from '../support/expectations.ts'
+import { as, call } from '../support/http.ts'
+import { mailedToken } from '../support/mails.ts'
 import { running } from '../support/running.ts'
-import { expectProblem } from '../support/shapes.ts'
-import { as, call, createUser, eventually, logIn, newEmail, PASSWORD, registerUser, WAYS } from '../support/system.ts'
+import { inProcess } from '../support/system.ts'
+import { ownSettings, temporary } from '../support/tool.ts'
 
 const HASH = `$2b$04$${'a'.repeat(53)}`
 const OTHER = 'another horse battery'
 
-describe.each(WAYS)('R23: a user without a password, %s', (way) => {
-  const here = running(way, { RATE_LIMIT: 'off' })
+describe('R23: a user without a password', () => {
+  const here = running(inProcess, { RATE_LIMIT: 'off' })
   const { auth, users } = here
   const importing = async (lines: object[], onConflict = 'fail') => {
     const { text } = await users(`POST /users/import?on_conflict=${onConflict}`, {

@@ -4,28 +4,19 @@ import { openUsersStore } from '../../db/users/store.ts'
 import type { NewNotice } from '../../services/kit/outbox/outbox.ts'
 import { changeNotice, deletionNotices } from '../../services/users/outbox.ts'
 import type { User } from '../../services/users/store.ts'
+import { createUser, logIn, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { expectProblem } from '../support/expectations.ts'
+import { as } from '../support/http.ts'
 import { running } from '../support/running.ts'
-import { expectProblem } from '../support/shapes.ts'
-import {
-  as,
-  createUser,
-  eventually,
-  logIn,
-  newEmail,
-  PASSWORD,
-  registerUser,
-  type TestUser,
-  WAYS,
-  whereApart,
-} from '../support/system.ts'
+import { inProcessApart } from '../support/system.ts'
 
 const OTHER = 'quite another secret'
-const SECOND = 1000
 const bearer = (user: TestUser) => as.bearer(user.tokens.access_token)
 const newName = () => `name-${Math.random().toString(36).slice(2, 10)}`
 
-describe.each(WAYS)('what users tells auth, %s', (way) => {
-  const here = running(way)
+describe('what users tells auth', () => {
+  const here = running(inProcessApart)
   const { auth, users } = here
   const patch = async (user: TestUser, body: object) => {
     const answer = await users(`PATCH /users/${user.id}`, { headers: as.operator, body })
@@ -48,7 +39,7 @@ describe.each(WAYS)('what users tells auth, %s', (way) => {
   const me = async (token: string) => (await auth('GET /auth/me', { headers: as.bearer(token) })).body
   /** Does it at once, or within the second that the contract gives. */
   const within = async (expected: unknown, look: () => Promise<unknown>) => {
-    await eventually(async () => Bun.deepEquals(await look(), expected), SECOND).catch(() => undefined)
+    await eventually(async () => Bun.deepEquals(await look(), expected)).catch(() => undefined)
     expect(await look()).toEqual(expected)
   }
 
@@ -275,41 +266,37 @@ describe.each(WAYS)('what users tells auth, %s', (way) => {
       expectProblem(await auth('GET /auth/me', { headers: bearer(ben) }), 401, 'token_revoked')
     })
 
-    whereApart(way)(
-      'auth away while users changes, and a kill of users before it is back',
-      async () => {
-        const [ana, ben] = [await registerUser(here.system), await registerUser(here.system)]
-        const email = newEmail()
-        await here.system.kill('auth')
-        const began = performance.now()
-        const disabled = patch(ana, { email, status: 'disabled' })
-        await eventually(async () => (await record(ana.id)).status === 'disabled')
-        await Promise.all([
-          disabled,
-          patch(ana, { status: 'active' }),
-          patch(ben, { roles: ['STAFF'] }),
-          users(`POST /users/${ben.id}/set-password`, { headers: as.operator, body: { new_password: OTHER } }),
-        ])
-        // The answers wait a second for auth, no longer.
-        expect(performance.now() - began).toBeLessThan(2500)
-        await here.system.kill('users')
-        await here.system.start('users')
-        await here.system.start('auth')
-        // A restarted auth has caught up before it answers.
-        expect(await login(email)).toBe(200)
-        expect([await login(ben.email, OTHER), await login(ben.email)]).toEqual([200, 'invalid_credentials'])
-        expect(await login(ana.email)).toBe('invalid_credentials')
-        // Disabled in between: what that ended has ended.
-        for (const user of [ana, ben]) {
-          expectProblem(await auth('GET /auth/me', { headers: bearer(user) }), 401, 'token_revoked')
-          const { refresh_token } = user.tokens
-          expect((await auth('POST /auth/refresh', { body: { refresh_token } })).status).toBe(401)
-        }
-      },
-      15_000,
-    )
+    test('auth away while users changes, and a kill of users before it is back', async () => {
+      const [ana, ben] = [await registerUser(here.system), await registerUser(here.system)]
+      const email = newEmail()
+      await here.system.kill('auth')
+      const began = performance.now()
+      const disabled = patch(ana, { email, status: 'disabled' })
+      await eventually(async () => (await record(ana.id)).status === 'disabled')
+      await Promise.all([
+        disabled,
+        patch(ana, { status: 'active' }),
+        patch(ben, { roles: ['STAFF'] }),
+        users(`POST /users/${ben.id}/set-password`, { headers: as.operator, body: { new_password: OTHER } }),
+      ])
+      // The answers wait a second for auth, no longer.
+      expect(performance.now() - began).toBeLessThan(2500)
+      await here.system.kill('users')
+      await here.system.start('users')
+      await here.system.start('auth')
+      // A restarted auth has caught up before it answers.
+      expect(await login(email)).toBe(200)
+      expect([await login(ben.email, OTHER), await login(ben.email)]).toEqual([200, 'invalid_credentials'])
+      expect(await login(ana.email)).toBe('invalid_credentials')
+      // Disabled in between: what that ended has ended.
+      for (const user of [ana, ben]) {
+        expectProblem(await auth('GET /auth/me', { headers: bearer(user) }), 401, 'token_revoked')
+        const { refresh_token } = user.tokens
+        expect((await auth('POST /auth/refresh', { body: { refresh_token } })).status).toBe(401)
+      }
+    }, 15_000)
 
-    whereApart(way)('check 34: with users away those who are known log in', async () => {
+    test('check 34: with users away those who are known log in', async () => {
       const ana = await registerUser(here.system)
       await here.system.kill('users')
       try {

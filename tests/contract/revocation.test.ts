@@ -1,11 +1,15 @@
 import { describe, expect, test } from 'bun:test'
+import { registerUser } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
+import { eventually } from '../support/eventually.ts'
+import { expectProblem } from '../support/expectations.ts'
+import { as } from '../support/http.ts'
 import { running } from '../support/running.ts'
-import { expectProblem } from '../support/shapes.ts'
-import { as, eventually, type Name, registerUser, WAYS } from '../support/system.ts'
+import type { Name } from '../support/settings.ts'
+import { inProcessApart } from '../support/system.ts'
 
-describe.each(WAYS)('a restart of auth, %s', (way) => {
-  const here = running(way)
+describe('a restart of auth', () => {
+  const here = running(inProcessApart)
   const { auth } = here
   const restart = async () => {
     await here.system.kill('auth')
@@ -52,7 +56,7 @@ describe.each(WAYS)('a restart of auth, %s', (way) => {
 
 describe('auth is gone, three processes', () => {
   const others: Name[] = ['users', 'modules']
-  const here = running('three processes', { REVOCATION_MAX_LAG: '2s' })
+  const here = running(inProcessApart, { REVOCATION_MAX_LAG: '2s' })
   const { auth } = here
 
   test('known tokens go on for as long as the setting says, what is revoked does not; then 503, until auth is back', async () => {
@@ -73,7 +77,7 @@ describe('auth is gone, three processes', () => {
         return undefined
       }
       return Object.values(said).every((status) => status === 'auth_unavailable') ? said : undefined
-    }, 5000)
+    })
     expect(refused).toEqual(all('auth_unavailable', others))
     expect(last - killedAt).toBeGreaterThan(1200)
     expect(performance.now() - killedAt).toBeLessThan(3500)

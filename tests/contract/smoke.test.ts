@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { as, call, registerUser, type System, startSystem, WAYS } from '../support/system.ts'
+import { registerUser } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
+import { inProcess, type System } from '../support/system.ts'
 
-describe.each(WAYS)('%s', (way) => {
+describe('the first steps of a user', () => {
   let system: System
   beforeAll(async () => {
-    system = await startSystem(way)
+    system = await inProcess()
   })
   afterAll(() => system.stop())
 

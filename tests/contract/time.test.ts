@@ -6,10 +6,12 @@ import type { Mail } from '../../services/auth/mail/transport.ts'
 import { type Clock, DAY, HOUR, MINUTE, SECOND, systemClock } from '../../services/kit/clock.ts'
 import { readConfig } from '../../services/kit/process/config.ts'
 import { type Served, serve } from '../../services/serve.ts'
-import { resetLinkIn } from '../support/reset-mail.ts'
-import type { Client, Options } from '../support/running.ts'
-import { expectProblem } from '../support/shapes.ts'
-import { as, call, eventually, INTERNAL_KEY, newEmail, OPERATOR_KEY, PASSWORD } from '../support/system.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { expectProblem } from '../support/expectations.ts'
+import { as, type Client, call, type Options } from '../support/http.ts'
+import { resetLinkIn } from '../support/mails.ts'
+import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
 
 /** All three services in this process, over HTTP, with a clock that the tests set: what takes minutes takes none. */
 describe('what time does', () => {

@@ -1,17 +1,9 @@
 import { describe, expect, test } from 'bun:test'
+import { createUser, logIn, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
+import { expectFields, expectProblem, FIELDS, TIME, UUID } from '../support/expectations.ts'
+import { as, call } from '../support/http.ts'
 import { running } from '../support/running.ts'
-import { expectFields, expectProblem, FIELDS, TIME, UUID } from '../support/shapes.ts'
-import {
-  as,
-  call,
-  createUser,
-  logIn,
-  newEmail,
-  PASSWORD,
-  registerUser,
-  type TestUser,
-  WAYS,
-} from '../support/system.ts'
+import { inProcess } from '../support/system.ts'
 
 const NO_ONE = '0198c0de-0000-7000-8000-000000000000'
 const OTHER = 'quite another secret'
@@ -21,8 +13,8 @@ const bearer = (user: TestUser) => as.bearer(user.tokens.access_token)
 let counter = 0
 const newName = () => `name-${++counter}-${Math.random().toString(36).slice(2, 6)}`
 
-describe.each(WAYS)('users, %s', (way) => {
-  const here = running(way)
+describe('users', () => {
+  const here = running(inProcess)
   const { users } = here
   const post = (body: unknown, headers = {}) => users('POST /users', { body, headers })
   const read = async (id: string) => (await users(`GET /users/${id}`, { headers: as.operator })).body

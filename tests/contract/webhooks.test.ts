@@ -3,9 +3,12 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, setDefaul
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { InstanceInTime } from '../faults/instance-in-time.ts'
-import { ch202 } from '../support/processes.ts'
+import { newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
 import { Receiver, verified } from '../support/receiver.ts'
-import { as, call, eventually, newEmail, PASSWORD, registerUser, type System, startSystem } from '../support/system.ts'
+import { inProcessApart, type System } from '../support/system.ts'
+import { ch202 } from '../support/tool.ts'
 
 setDefaultTimeout(30_000)
 
@@ -53,7 +56,7 @@ describe('on a clock that is set', () => {
     eventually(async () => {
       const one = await delivery(`?webhook=${id}`)
       return one?.tries === tries ? one : undefined
-    }, 10_000)
+    })
   /** Time goes on; something happens, so that those who deliver look at the clock. */
   const pass = async (ms: number) => {
     await instance.pass(ms)
@@ -196,7 +199,7 @@ describe('on a clock that is set', () => {
       await Bun.sleep(100)
       expect(to.received).toHaveLength(1)
       resolve(status(answer))
-      await eventually(async () => (await delivery(`?webhook=${id}`)).status === 'delivered', 10_000)
+      await eventually(async () => (await delivery(`?webhook=${id}`)).status === 'delivered')
       await pass(DAY)
       expect(to.received).toHaveLength(times)
     })
@@ -399,7 +402,7 @@ describe('on a clock that is set', () => {
 describe('real processes', () => {
   let system: System
   beforeAll(async () => {
-    system = await startSystem('three processes', { RATE_LIMIT: 'off', LOG_LEVEL: 'debug' })
+    system = await inProcessApart({ RATE_LIMIT: 'off', LOG_LEVEL: 'debug' })
   })
   afterAll(() => system?.stop())
 
@@ -441,7 +444,7 @@ describe('real processes', () => {
       [away, other.secret],
     ] as const) {
       const taken = () => one.received.slice(one === to ? 4 : 6)
-      await eventually(() => new Set(taken().map((each) => each.id)).size === 6, 20_000)
+      await eventually(() => new Set(taken().map((each) => each.id)).size === 6)
       expect([...new Set(taken().map((each) => verified(key, each).data.user_id))].toSorted()).toEqual(expected)
     }
     for (const one of under) expect(to.received.filter((each) => each.id === one).length).toBeGreaterThan(1)
@@ -456,7 +459,7 @@ describe('real processes', () => {
     await call(system.url.users, 'POST /api/v1/users/import', { headers, body })
     const lines = (level: string) =>
       system.output().match(new RegExp(`"level":"${level}".*"event":"delivery.postponed","target":"${id}"`, 'g')) ?? []
-    await eventually(() => lines('debug').length >= 250 || undefined, 15_000)
+    await eventually(() => lines('debug').length >= 250 || undefined)
     expect(lines('warn').length).toBeGreaterThan(0)
     expect(lines('warn').length).toBeLessThan(30)
     await deleted(id)
@@ -521,7 +524,7 @@ describe('real processes', () => {
     })
     expect(await run('webhooks list')).not.toContain('whsec_')
     await registerUser(system)
-    await eventually(async () => (await json('webhooks list')).items[0].status === 'disabled', 10_000)
+    await eventually(async () => (await json('webhooks list')).items[0].status === 'disabled')
     const dead = (await json(`webhooks deliveries --status dead --webhook ${id}`)).items
     expect(dead.length).toBeGreaterThan(0)
     expect(await run(`webhooks deliveries --webhook ${id} -o ids`)).toContain(`${dead[0].id}\n`)
@@ -542,13 +545,13 @@ describe('real processes', () => {
     const waiting = await eventually(async () => {
       const { items } = await json(`webhooks deliveries --status pending --webhook ${id}`)
       return items.length === 2 && items.every(({ tries }: { tries: number }) => tries === 1) ? items : undefined
-    }, 20_000)
+    })
     to.answers = () => status(200)
     expect(await json(`webhooks replay ${waiting[0].id}`)).toEqual({ replayed: 1, changed: true })
-    await eventually(async () => (await json('webhooks deliveries --status pending')).items.length === 1, 20_000)
+    await eventually(async () => (await json('webhooks deliveries --status pending')).items.length === 1)
     expect(await run('webhooks replay --status pending -o json', 2)).toContain('everything that waits')
     expect(await json('webhooks replay --status pending --yes')).toEqual({ replayed: 1, changed: true })
-    await eventually(async () => (await json('webhooks deliveries --status pending')).items.length === 0, 20_000)
+    await eventually(async () => (await json('webhooks deliveries --status pending')).items.length === 0)
     await run('webhooks create http://127.0.0.1:9 --types user.born', 2)
     await run(`webhooks enable ${crypto.randomUUID()}`, 3)
 

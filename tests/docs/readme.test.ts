@@ -3,7 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, w
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { settingDefaults } from '../../services/kit/process/config.ts'
-import { freePort } from '../support/system.ts'
+import { freePort } from '../support/settings.ts'
 
 const ROOT = join(import.meta.dir, '../..')
 const readme = readFileSync(join(ROOT, 'README.md'), 'utf8')

@@ -4,9 +4,13 @@ import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { connect } from '../../cli/client/connection.ts'
 import { version } from '../../package.json'
-import { ch202, type Ended, temporary } from '../support/processes.ts'
+import { createUser, PASSWORD, type TestUser } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
+import { processes } from '../support/processes.ts'
+import { freePort } from '../support/settings.ts'
 import { openShell } from '../support/shell.ts'
-import { as, call, createUser, freePort, PASSWORD, type System, startSystem, type TestUser } from '../support/system.ts'
+import type { System } from '../support/system.ts'
+import { ch202, type Ended, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 
@@ -20,7 +24,7 @@ let user: TestUser
 let proxy: Recorder
 beforeAll(async () => {
   // Tokens that end soon, and no grace for a refresh token that was spent: what is lost shows.
-  system = await startSystem('three processes', {
+  system = await processes('apart', {
     RATE_LIMIT: 'off',
     JWT_EXPIRE: `${LIFE}s`,
     REFRESH_REUSE_GRACE: '0s',

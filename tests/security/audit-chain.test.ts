@@ -13,7 +13,7 @@ import { verifyBackup } from '../../db/sqlite/backup/verify.ts'
 import { databases } from '../../db/sqlite/databases.ts'
 import { openDatabase } from '../../db/sqlite/engine.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
-import { ch202, launch, ownSettings, temporary } from '../support/processes.ts'
+import { ch202, launch, ownSettings, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { registerUser } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
 import { credentialFor, filled, once, servedRoutes } from '../support/routes.ts'
 import { sendChunked } from '../support/sockets.ts'
-import { as, call, registerUser, type System, startSystem } from '../support/system.ts'
+import { inProcess, type System } from '../support/system.ts'
 
 const JSON_TYPE = { 'content-type': 'application/json' }
 const withBody = once(await servedRoutes()).filter(({ body }) => body)
@@ -9,7 +11,7 @@ const withBody = once(await servedRoutes()).filter(({ body }) => body)
 let system: System
 let bearer: Record<string, string>
 beforeAll(async () => {
-  system = await startSystem('one process', { RATE_LIMIT: 'off' })
+  system = await inProcess({ RATE_LIMIT: 'off' })
   bearer = as.bearer((await registerUser(system)).tokens.access_token)
 })
 afterAll(async () => {

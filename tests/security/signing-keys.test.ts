@@ -7,9 +7,9 @@ import { Sealing } from '../../services/auth/keys/sealing.ts'
 import type { AuthStore } from '../../services/auth/store.ts'
 import { DAY, HOUR, MINUTE, SECOND, systemClock } from '../../services/kit/clock.ts'
 import { systemRandom } from '../../services/kit/random.ts'
-import { ch202, ownSettings, temporary } from '../support/processes.ts'
-import { expectProblem } from '../support/shapes.ts'
-import { PASSWORD } from '../support/system.ts'
+import { PASSWORD } from '../support/actors.ts'
+import { expectProblem } from '../support/expectations.ts'
+import { ch202, ownSettings, temporary } from '../support/tool.ts'
 import { inTime, kidOf, operator } from './keys-in-time.ts'
 
 setDefaultTimeout(60_000)

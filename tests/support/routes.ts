@@ -5,8 +5,9 @@ import { silentLog } from '../../services/kit/log.ts'
 import { readConfig } from '../../services/kit/process/config.ts'
 import { SERVICE_NAMES } from '../../services/kit/services.ts'
 import { serve } from '../../services/serve.ts'
+import { as } from './http.ts'
 import { OWNED } from './owned.ts'
-import { as, INTERNAL_KEY, type Name, OPERATOR_KEY } from './system.ts'
+import { INTERNAL_KEY, type Name, OPERATOR_KEY } from './settings.ts'
 
 /** As much of a JSON Schema as the tests look at. */
 export interface Schema {

@@ -95,7 +95,7 @@ const ENTRIES: [path: string, place: Place, ...lines: string[]][] = [
     '  POST   /products/sync/user-deleted               401 403 403 403 403 204',
     '',
   ],
-  ['tests/security/world.ts', list(/^const TABLES/), `  products: ['products', 'deleted_users'],`],
+  ['tests/security/databases.ts', list(/^const TABLES/), `  products: ['products', 'deleted_users'],`],
 ]
 
 /** @param number of the new service, as `services/kit/services.ts` counts them */

@@ -2,8 +2,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseProcfile } from '../../../cli/runner/runner.ts'
-import { ch202, launch, ownSettings, processesWith, ROOT, type Running, temporary } from '../../support/processes.ts'
-import { as, call, eventually, freePort, newEmail, PASSWORD } from '../../support/system.ts'
+import { newEmail, PASSWORD } from '../../support/actors.ts'
+import { eventually } from '../../support/eventually.ts'
+import { as, call } from '../../support/http.ts'
+import { freePort } from '../../support/settings.ts'
+import { ch202, launch, ownSettings, processesWith, ROOT, type Running, temporary } from '../../support/tool.ts'
 
 const folder = temporary('package-binary')
 afterAll(() => folder.remove())

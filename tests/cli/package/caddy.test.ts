@@ -4,24 +4,14 @@ import { request as httpRequest } from 'node:http'
 import { join } from 'node:path'
 import { ofEachService, SERVICE_NAMES, SERVICES } from '../../../services/kit/services.ts'
 import { CONTRACT, DOUBLED } from '../../openapi/operations.ts'
-import { ch202, launch, type Running, temporary } from '../../support/processes.ts'
+import { createUser, newEmail, PASSWORD, registerUser } from '../../support/actors.ts'
+import { type Answer, as, call } from '../../support/http.ts'
+import { processes } from '../../support/processes.ts'
 import { filled, servedRoutes } from '../../support/routes.ts'
+import { addressSettings, freePort, INTERNAL_KEY, OPERATOR_KEY } from '../../support/settings.ts'
 import { exchange, request } from '../../support/sockets.ts'
-import {
-  type Answer,
-  addressSettings,
-  as,
-  call,
-  createUser,
-  freePort,
-  INTERNAL_KEY,
-  newEmail,
-  OPERATOR_KEY,
-  PASSWORD,
-  registerUser,
-  type System,
-  startSystem,
-} from '../../support/system.ts'
+import type { System } from '../../support/system.ts'
+import { ch202, launch, type Running, temporary } from '../../support/tool.ts'
 import { need, run } from './programs.ts'
 
 const folder = temporary('package-caddy')
@@ -102,7 +92,7 @@ describe('the Caddyfile', () => {
     let away: Promise<Answer>
 
     beforeAll(async () => {
-      system = await startSystem('three processes', { TRUSTED_PROXIES: '127.0.0.1' })
+      system = await processes('apart', { TRUSTED_PROXIES: '127.0.0.1' })
       const toStandIns = addressSettings(
         (service) => `http://127.0.0.1:${standIns.find((one) => one.service === service)?.server.port}`,
       )

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { copyFileSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseProcfile } from '../../../cli/runner/runner.ts'
-import { ch202, ROOT, temporary } from '../../support/processes.ts'
+import { ch202, ROOT, temporary } from '../../support/tool.ts'
 import { need, run } from './programs.ts'
 
 const folder = temporary('package-systemd')

@@ -1,15 +1,11 @@
 import { afterAll, beforeAll } from 'bun:test'
 import { generateKeyPairSync, sign } from 'node:crypto'
-import {
-  type Answer,
-  call,
-  eventually,
-  mails,
-  type Name,
-  type System,
-  startSystem,
-  type Way,
-} from '../support/system.ts'
+import { eventually } from '../support/eventually.ts'
+import { type Answer, call } from '../support/http.ts'
+import { mails } from '../support/mails.ts'
+import { processes } from '../support/processes.ts'
+import type { Layout, Name } from '../support/settings.ts'
+import type { System } from '../support/system.ts'
 
 type Options = NonNullable<Parameters<typeof call>[2]>
 
@@ -17,10 +13,10 @@ type Options = NonNullable<Parameters<typeof call>[2]>
  * A system for all tests of the `describe` that this stands in, and a client of each service that sends the paths of a
  * document as they are printed.
  */
-export function serving(way: Way, env: Record<string, string> = {}) {
+export function serving(layout: Layout, env: Record<string, string> = {}) {
   let system: System
   beforeAll(async () => {
-    system = await startSystem(way, env)
+    system = await processes(layout, env)
   })
   afterAll(() => system?.stop())
   const client =

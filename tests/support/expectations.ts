@@ -1,6 +1,6 @@
 import { expect } from 'bun:test'
 import { FIELD_CODES, type FieldError } from '../../services/kit/field-errors.ts'
-import type { Answer } from './system.ts'
+import type { Answer } from './http.ts'
 
 /** The fields of each answer: a fixed list, so that nothing is told that should not be. */
 export const FIELDS = {
