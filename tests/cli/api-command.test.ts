@@ -16,7 +16,7 @@ import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
 import { freePort } from '../support/settings.ts'
 import { openInstance } from '../support/shell.ts'
-import { ch202, ROOT } from '../support/tool.ts'
+import { ROOT, runTool } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 
@@ -27,7 +27,7 @@ beforeAll(async () => {
 afterAll(() => instance.close())
 
 const api = (words: string[], options: { env?: Record<string, string>; stdin?: string } = {}) =>
-  ch202(['api', ...words], { ...options, env: { ...instance.shell.env, ...options.env } })
+  runTool(['api', ...words], { ...options, env: { ...instance.shell.env, ...options.env } })
 
 describe('a path', () => {
   test('has the owner that serves it', () => {
@@ -224,7 +224,7 @@ describe('a request is tried again', () => {
 
   test('not by Bun itself, on a connection that was good before', async () => {
     const { seen, server, url } = await little([200, 'cut'])
-    const { status } = await ch202(['users', 'delete', 'ben@example.org', '--yes'], {
+    const { status } = await runTool(['users', 'delete', 'ben@example.org', '--yes'], {
       env: { ...instance.shell.env, USERS_URL: url },
     })
     server.close()

@@ -10,7 +10,7 @@ import { as, call } from '../support/http.ts'
 import { mails } from '../support/mails.ts'
 import { processes } from '../support/processes.ts'
 import type { System } from '../support/system.ts'
-import { ch202, launch, ownSettings, ROOT, temporary } from '../support/tool.ts'
+import { launch, ownSettings, ROOT, runTool, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 
@@ -30,7 +30,8 @@ afterAll(async () => {
   folder.remove()
 })
 
-const run = (words: string, more: Record<string, string> = {}) => ch202(words.split(' '), { env: { ...env, ...more } })
+const run = (words: string, more: Record<string, string> = {}) =>
+  runTool(words.split(' '), { env: { ...env, ...more } })
 
 async function created(more: Record<string, string>, words = 'backup create') {
   const { status, stdout, stderr } = await run(`${words} -o json`, more)

@@ -6,7 +6,7 @@ import { as, call } from '../support/http.ts'
 import { processes } from '../support/processes.ts'
 import { LAYOUTS } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
-import { ch202, ownSettings, temporary } from '../support/tool.ts'
+import { ownSettings, runTool, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 
@@ -17,7 +17,7 @@ afterAll(() => folder.remove())
 /** As someone on the machine whose operator key is lost. */
 function recover(system: System, words: string[], stdin?: string) {
   const { OPERATOR_API_KEY: _, ...env } = ownSettings(system.dataDir)
-  return ch202(['recover', ...words], { env, ...(stdin === undefined ? {} : { stdin }) })
+  return runTool(['recover', ...words], { env, ...(stdin === undefined ? {} : { stdin }) })
 }
 
 async function locked(system: System, email: string): Promise<void> {
@@ -127,7 +127,7 @@ describe('recover', () => {
 
   test('where there is no instance makes none', async () => {
     const dataDir = folder.fresh()
-    const { status, stdout, stderr } = await ch202(['recover', 'a@example.org', '--generate', '--create'], {
+    const { status, stdout, stderr } = await runTool(['recover', 'a@example.org', '--generate', '--create'], {
       env: ownSettings(dataDir),
     })
     expect([status, stdout]).toEqual([1, ''])

@@ -30,7 +30,7 @@ import { filled, isPublic, servedRoutes } from '../support/routes.ts'
 import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
 import { exchange, request, sendChunked } from '../support/sockets.ts'
 import type { System } from '../support/system.ts'
-import { ch202, launch, ownSettings, processesWith, ROOT, temporary } from '../support/tool.ts'
+import { launch, ownSettings, processesWith, ROOT, runTool, temporary } from '../support/tool.ts'
 
 /** The traps of the design, each measured on the versions that we run on; a new version of one may bring one back. */
 const CANARY = 'canary-3Lm8vKp1'
@@ -470,7 +470,7 @@ test('trap 13: what the tool writes into a pipe comes out whole, and without a t
     const [made, refused] = await Promise.all([slowly('a@example.org'), slowly('taken@example.org')])
     expect([made.whole.name.length, made.status]).toEqual([long.length, 'status 0\n'])
     expect([refused.whole.error.message, refused.status]).toEqual([`${long}: taken@example.org`, 'status 6\n'])
-    const unasked = await ch202(['users', 'create', 'a@example.org'], { env })
+    const unasked = await runTool(['users', 'create', 'a@example.org'], { env })
     expect([unasked.status, unasked.stdout]).toEqual([2, ''])
     expect(unasked.stderr).toContain('--password-stdin')
   } finally {
@@ -545,7 +545,7 @@ test("trap 16: a wrong use exits 2, help exits 0, and no one asks for the deskto
     [['--help'], 0],
     [['users', 'create', '--help'], 0],
   ]
-  const statuses = await Promise.all(uses.map(async ([words]) => (await ch202(words)).status))
+  const statuses = await Promise.all(uses.map(async ([words]) => (await runTool(words)).status))
   expect(statuses).toEqual(uses.map(([, status]) => status))
   const files = [...new Bun.Glob('{cli,services,db}/**/*.ts').scanSync(ROOT)].filter(
     (file) => !file.endsWith('.test.ts'),

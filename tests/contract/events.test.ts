@@ -9,7 +9,7 @@ import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
 import { mailedToken } from '../support/mails.ts'
 import { inProcess, inProcessApart, type System } from '../support/system.ts'
-import { ch202, ownSettings } from '../support/tool.ts'
+import { ownSettings, runTool } from '../support/tool.ts'
 
 setDefaultTimeout(30_000)
 
@@ -167,7 +167,7 @@ const PASSWORDS: Row[] = [
     async does({ email, id, tokens: { session_id } }) {
       const { OPERATOR_API_KEY: _, ...env } = ownSettings(system.dataDir, { AUTH_URL: system.url.auth })
       const words = ['recover', email, '--password-stdin', '-o', 'json']
-      expect((await ch202(words, { env, stdin: NEW })).status).toBe(0)
+      expect((await runTool(words, { env, stdin: NEW })).status).toBe(0)
       const { roles } = await userNow(id)
       expect(roles).toEqual(['USER', 'ADMIN'])
       return [ended(session_id, 'password_changed'), updated('roles'), by('operator')]

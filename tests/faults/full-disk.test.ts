@@ -6,7 +6,7 @@ import { newEmail, PASSWORD } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { expectOAuthProblem, expectProblem, OAUTH_CALL } from '../support/expectations.ts'
 import { type Answer, as, call } from '../support/http.ts'
-import { ch202, ownSettings, temporary } from '../support/tool.ts'
+import { ownSettings, runTool, temporary } from '../support/tool.ts'
 import { endAndRemove } from './left-behind.ts'
 import { fileSizeLimit, type SmallDisk, tmpfs } from './small-disk.ts'
 
@@ -194,7 +194,7 @@ test('checks 33 and 34: a notice waits for a service whose disk is full, and arr
   const env = ownSettings(disk.dataDir, { LOG_LEVEL: 'silent' })
   const { AUTH_URL: auth = '', USERS_URL: users = '' } = env
   // The size of files is limited for auth alone.
-  const { stdout } = await ch202(['migrate', '-o', 'json'], { env })
+  const { stdout } = await runTool(['migrate', '-o', 'json'], { env })
   expect(stdout).toContain('auth')
   const full = disk.launch([...TOOL, 'serve', 'auth'], env)
   const other = fileSizeLimit(disk.dataDir).launch([...TOOL, 'serve', 'users'], env)

@@ -6,7 +6,7 @@ import { CUT, headerOf, ScriptedMailServer, type Session } from '../support/mail
 import { mails, resetLinkIn } from '../support/mails.ts'
 import { processes } from '../support/processes.ts'
 import type { System } from '../support/system.ts'
-import { ch202 } from '../support/tool.ts'
+import { runTool } from '../support/tool.ts'
 
 setDefaultTimeout(120_000)
 
@@ -50,7 +50,7 @@ function withMailServer(address: (port: number) => string = (port) => `smtp://12
     },
     async doctor() {
       const env = { CH202_DATA_DIR: here.system.dataDir, SMTP_URL: here.url, CH202_ENV: 'test' }
-      const { stdout } = await ch202(['doctor', '--only', 'mail.waiting', '-o', 'json'], { env })
+      const { stdout } = await runTool(['doctor', '--only', 'mail.waiting', '-o', 'json'], { env })
       return JSON.parse(stdout).items[0] as { status: string; message: string }
     },
   }

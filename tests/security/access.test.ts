@@ -10,7 +10,7 @@ import { processes } from '../support/processes.ts'
 import { freePort } from '../support/settings.ts'
 import { openShell } from '../support/shell.ts'
 import type { System } from '../support/system.ts'
-import { ch202, type Ended, temporary } from '../support/tool.ts'
+import { type Ended, runTool, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 
@@ -119,7 +119,7 @@ async function run(words: string[], options: { env?: Record<string, string>; std
   }
   const env = { XDG_CONFIG_HOME: home, CH202_DATA_DIR: folder.fresh(), ...options.env }
   note()
-  const ended = await ch202(words, { ...options, env })
+  const ended = await runTool(words, { ...options, env })
   note()
   printed += ended.stdout + ended.stderr
   return ended
@@ -297,14 +297,14 @@ describe('the session of a context', () => {
     await login([system.url.auth, '--name', 'one'])
     for (const broken of ['{"access_token":"abc-secret', '{"access_token":"abc-secret"}', 'null', '[]']) {
       writeFileSync(fileOf('one'), broken)
-      const { status, stderr } = await ch202(['status'], { env: { XDG_CONFIG_HOME: home } })
+      const { status, stderr } = await runTool(['status'], { env: { XDG_CONFIG_HOME: home } })
       expect([status, stderr.includes('abc-secret')]).toEqual([1, false])
       expect(stderr).toContain(`${fileOf('one')} can't be read`)
     }
     // Whoever says another address is not kept from it.
     const env = { OPERATOR_API_KEY: as.operator['x-api-key'] }
     writeFileSync(fileOf('one'), '{')
-    expect(await ch202(['context', 'use', 'local'], { env: { XDG_CONFIG_HOME: home, ...env } })).toMatchObject({
+    expect(await runTool(['context', 'use', 'local'], { env: { XDG_CONFIG_HOME: home, ...env } })).toMatchObject({
       status: 0,
     })
   })

@@ -10,7 +10,7 @@ import { running } from '../support/running.ts'
 import type { Name } from '../support/settings.ts'
 import { request } from '../support/sockets.ts'
 import type { System } from '../support/system.ts'
-import { ch202, ownSettings } from '../support/tool.ts'
+import { ownSettings, runTool } from '../support/tool.ts'
 import {
   credentialsOf,
   type Fixture,
@@ -541,7 +541,7 @@ describe('check 40: what comes from outside steers nothing that shows it', () =>
         const lines = format === 'json' ? [...lists, ...lists.map((list) => `${list} -o json`)] : ['logs']
         await Promise.all(
           lines.map(async (line) => {
-            const shown = await ch202(line.split(' '), { env })
+            const shown = await runTool(line.split(' '), { env })
             expect([line, shown.status, shown.stdout === '']).toEqual([line, 0, false])
             expect([line, shown.stdout + shown.stderr]).toEqual([line, expect.not.stringMatching(STEERING)])
           }),

@@ -14,7 +14,7 @@ import { processes } from '../support/processes.ts'
 import { once, servedRoutes } from '../support/routes.ts'
 import { addressSettings, type Name } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
-import { ch202, processesWith, temporary } from '../support/tool.ts'
+import { processesWith, runTool, temporary } from '../support/tool.ts'
 import { Canaries, filesUnder, openUnder } from './canaries.ts'
 
 setDefaultTimeout(60_000)
@@ -80,7 +80,7 @@ async function tool(words: string[], stdin?: string, env: Record<string, string>
     SMTP_URL: `smtp://mailer:${MAIL_PASSWORD}@127.0.0.1:1`,
     ...env,
   }
-  const { status, stderr, stdout } = await ch202(words, { env: settings, ...(stdin === undefined ? {} : { stdin }) })
+  const { status, stderr, stdout } = await runTool(words, { env: settings, ...(stdin === undefined ? {} : { stdin }) })
   told += stdout + stderr
   answers.push([`ch202 ${words.join(' ')} → ${status}`, canaries.in(stdout + stderr)])
   return { status, stderr, stdout }

@@ -93,7 +93,7 @@ export function launch(command: string[], { env = {}, cwd = ROOT, stdin, group }
 }
 
 /** Runs the tool to its end. */
-export function ch202(words: string[], options: RunOptions = {}): Promise<Ended> {
+export function runTool(words: string[], options: RunOptions = {}): Promise<Ended> {
   return launch([process.execPath, 'cli/main.ts', ...words], options).ended
 }
 
