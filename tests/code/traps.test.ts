@@ -10,10 +10,9 @@ import { systemClock } from '../../services/kit/clock.ts'
 import { service } from '../../services/kit/http/app.ts'
 import { guard } from '../../services/kit/http/guard.ts'
 import { completeUrl } from '../../services/kit/http/request-url.ts'
-import { type Line, type LogFields, silentLog } from '../../services/kit/log.ts'
+import type { Line, LogFields } from '../../services/kit/log.ts'
 import { PasswordHasher } from '../../services/kit/passwords/hasher.ts'
 import { Problem } from '../../services/kit/problem.ts'
-import { readConfig } from '../../services/kit/process/config.ts'
 import { Metrics, MetricsRegistry } from '../../services/kit/process/metrics.ts'
 import { systemRandom } from '../../services/kit/random.ts'
 import { strict } from '../../services/kit/schema/schema.ts'
@@ -21,7 +20,6 @@ import { SERVICE_NAMES } from '../../services/kit/services.ts'
 import { type Claims, signAccessToken } from '../../services/kit/tokens/access-token.ts'
 import { LocalTokenCheck } from '../../services/kit/tokens/check.ts'
 import { Revocations } from '../../services/kit/tokens/revocations.ts'
-import { serve } from '../../services/serve.ts'
 import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
@@ -30,6 +28,7 @@ import { filled, isPublic, servedRoutes } from '../support/routes.ts'
 import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
 import { exchange, request, sendChunked } from '../support/sockets.ts'
 import type { System } from '../support/system.ts'
+import { inProcess } from '../support/system.ts'
 import { launch, ownSettings, processesWith, ROOT, runTool, temporary } from '../support/tool.ts'
 
 /** The traps of the design, each measured on the versions that we run on; a new version of one may bring one back. */
@@ -296,27 +295,26 @@ test('trap 9: no origin is reflected, and only JSON gets to a JSON route', async
 })
 
 test('trap 10: a request prepares no statement, and a token is checked once', async () => {
-  const umask = process.umask()
-  const settings = ownSettings(folder.fresh(), { CH202_URL: 'http://127.0.0.1:0' })
-  const served = await serve(readConfig(settings), SERVICE_NAMES, { runtime: { log: () => silentLog } })
-  process.umask(umask)
+  const quiet = await inProcess()
   const prepared = spyOn(Database.prototype, 'prepare')
   try {
     const email = newEmail()
-    const made = await call(served.url, 'POST /api/v1/auth/register', { body: { email, password: PASSWORD } })
+    const made = await call(quiet.url.auth, 'POST /api/v1/auth/register', { body: { email, password: PASSWORD } })
     expect(made.status).toBe(201)
     let tokens = made.body.tokens
     const round = async () => {
       const headers = as.bearer(tokens.access_token)
-      const login = await call(served.url, 'POST /api/v1/auth/login', { body: { login: email, password: PASSWORD } })
+      const login = await call(quiet.url.auth, 'POST /api/v1/auth/login', {
+        body: { login: email, password: PASSWORD },
+      })
       const { refresh_token } = tokens
       const answers = [
         login,
-        await call(served.url, 'POST /api/v1/auth/refresh', { body: { refresh_token } }),
-        await call(served.url, 'GET /auth/me', { headers }),
-        await call(served.url, `GET /users/${made.body.id}`, { headers }),
-        await call(served.url, 'GET /modules/', { headers }),
-        await call(served.url, 'POST /auth/logout', { headers }),
+        await call(quiet.url.auth, 'POST /api/v1/auth/refresh', { body: { refresh_token } }),
+        await call(quiet.url.auth, 'GET /auth/me', { headers }),
+        await call(quiet.url.auth, `GET /users/${made.body.id}`, { headers }),
+        await call(quiet.url.auth, 'GET /modules/', { headers }),
+        await call(quiet.url.auth, 'POST /auth/logout', { headers }),
       ]
       tokens = login.body
       return answers.map(({ status }) => status)
@@ -327,11 +325,11 @@ test('trap 10: a request prepares no statement, and a token is checked once', as
     for (let n = 0; n < 3; n++) expect(await round()).toEqual(good)
     expect(prepared.mock.calls.map(([sql]) => sql)).toEqual([])
     // A search is built for each call: the spy sees what it should.
-    await call(served.url, 'GET /users?search=a', { headers: as.operator })
+    await call(quiet.url.auth, 'GET /users?search=a', { headers: as.operator })
     expect(prepared.mock.calls.length).toBeGreaterThan(0)
   } finally {
     prepared.mockRestore()
-    await served.stop()
+    await quiet.stop()
   }
 
   const { publicKey, privateKey } = generateKeyPairSync('ed25519')

@@ -12,8 +12,6 @@ import { runTool } from '../support/tool.ts'
 
 setDefaultTimeout(30_000)
 
-const SECOND = 1000
-const MINUTE = 60 * SECOND
 const ADMIN = '/api/v1/admin/webhooks'
 
 const receivers: Receiver[] = []

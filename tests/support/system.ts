@@ -1,6 +1,7 @@
 import { copyFileSync, existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { AnyElysia } from 'elysia'
 import type { Mailer } from '../../services/auth/mail/transport.ts'
 import type { Clock } from '../../services/kit/clock.ts'
 import { type Log, openLog } from '../../services/kit/log.ts'
@@ -35,6 +36,11 @@ export interface System {
   stop(): Promise<void>
 }
 
+export interface InProcessSystem extends System {
+  /** The app of a service that runs, for what HTTP does not show. */
+  app(name: Name): AnyElysia
+}
+
 export interface InProcessOptions {
   layout?: Layout
   clock?: Clock
@@ -51,7 +57,7 @@ export interface InProcessOptions {
 export async function inProcess(
   env: Record<string, string> = {},
   { layout = 'together', clock, mailer, settingsOf = () => ({}) }: InProcessOptions = {},
-): Promise<System> {
+): Promise<InProcessSystem> {
   const directory = mkdtempSync(join(tmpdir(), 'ch202-'))
   const addresses = newAddresses(layout)
   const settings = testSettings(directory, addresses, env)
@@ -62,11 +68,18 @@ export async function inProcess(
   const umask = process.umask()
 
   const keyOf = (name: Name) => (layout === 'together' ? 'all' : name)
-  const system: System = {
+  const system: InProcessSystem = {
     layout,
     dataDir: config.dataDir,
     url: addresses.url,
     output: () => lines.join(''),
+    app(name) {
+      const one = served.get(keyOf(name))
+      // With several services the first app combines the others.
+      const app = one?.apps[one.apps.length - one.services.length + one.services.indexOf(name)]
+      if (!app) throw new Error(`${name} is not running`)
+      return app
+    },
     async start(name) {
       if (served.has(keyOf(name))) return
       const hasher = new PasswordHasher(config, log('hasher'))
@@ -102,7 +115,7 @@ export async function inProcess(
 }
 
 /** In this process too, each service at an address of its own. */
-export function inProcessApart(env: Record<string, string> = {}): Promise<System> {
+export function inProcessApart(env: Record<string, string> = {}): Promise<InProcessSystem> {
   return inProcess(env, { layout: 'apart' })
 }
 
