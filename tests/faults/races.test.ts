@@ -8,7 +8,7 @@ setDefaultTimeout(60_000)
 
 const TIMES = 10
 
-describe.each(LAYOUTS)('checks 12 and 13, services %s', (layout) => {
+describe.each(LAYOUTS)('checks 12 and 13: races, services %s', (layout) => {
   let system: System
   beforeAll(async () => {
     system = await processes(layout, { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
