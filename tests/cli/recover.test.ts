@@ -4,7 +4,6 @@ import { createUser, logIn, newEmail, PASSWORD } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
 import { processes } from '../support/processes.ts'
-import { LAYOUTS } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
 import { ownSettings, runTool, temporary } from '../support/tool.ts'
 
@@ -28,11 +27,11 @@ async function locked(system: System, email: string): Promise<void> {
 const patch = (system: System, id: string, body: object) =>
   call(system.url.users, `PATCH /users/${id}`, { headers: as.operator, body })
 
-describe.each(LAYOUTS)('recover, with the services up in services %s', (layout) => {
+describe('recover, with three processes up', () => {
   let system: System
   // The first test of each way starts it.
   const running = async () => {
-    system ??= await processes(layout)
+    system ??= await processes('apart')
     return system
   }
   afterAll(() => system?.stop())

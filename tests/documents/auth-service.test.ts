@@ -6,14 +6,13 @@ import { newEmail, PASSWORD } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
 import { as } from '../support/http.ts'
 import { mails } from '../support/mails.ts'
-import { LAYOUTS } from '../support/settings.ts'
 import { forgeriesOf, linkMailedTo, serving } from './serving.ts'
 
 const NEW_PASSWORD = 'another horse battery'
 
 /** `003_074b1feaa1c3ecfd.txt`, «Обзор auth_service». A test's name begins with the line that it proves. */
-describe.each(LAYOUTS)('003, services %s', (layout) => {
-  const here = serving(layout)
+describe('003, over three processes', () => {
+  const here = serving()
   const { auth, modules, users } = here
 
   const newcomer = async () => {

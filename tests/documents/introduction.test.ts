@@ -3,12 +3,11 @@ import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { newEmail, PASSWORD } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
 import { as } from '../support/http.ts'
-import { LAYOUTS } from '../support/settings.ts'
 import { DAY, forgeriesOf, serving } from './serving.ts'
 
 /** `000_5140ed870c4d37f3.txt`, «Введение». A test's name begins with the line that it proves. */
-describe.each(LAYOUTS)('000, services %s', (layout) => {
-  const here = serving(layout)
+describe('000, over three processes', () => {
+  const here = serving()
   const { auth, modules } = here
 
   /** A user who has just come in, by the paths of the document. */

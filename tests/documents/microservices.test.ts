@@ -2,7 +2,6 @@ import { describe, expect, test } from 'bun:test'
 import { newEmail, PASSWORD } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
 import { as } from '../support/http.ts'
-import { LAYOUTS } from '../support/settings.ts'
 import { keysOf, linkMailedTo, serving } from './serving.ts'
 
 const NEW_PASSWORD = 'another horse battery'
@@ -20,8 +19,8 @@ const USER_READ = [
 ]
 
 /** `001_809414c4ffa9b022.txt`, «Микросервисы Бэкенда». A test's name begins with the line that it proves. */
-describe.each(LAYOUTS)('001, services %s', (layout) => {
-  const here = serving(layout)
+describe('001, over three processes', () => {
+  const here = serving()
   const { auth, users } = here
 
   const newcomer = async (fields: Record<string, unknown> = {}) => {

@@ -6,10 +6,10 @@ import { connect } from '../../cli/client/connection.ts'
 import { version } from '../../package.json'
 import { createUser, PASSWORD, type TestUser } from '../support/actors.ts'
 import { as, call } from '../support/http.ts'
-import { processes } from '../support/processes.ts'
 import { freePort } from '../support/settings.ts'
 import { openShell } from '../support/shell.ts'
 import type { System } from '../support/system.ts'
+import { inProcessApart } from '../support/system.ts'
 import { type Ended, runTool, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
@@ -24,7 +24,7 @@ let user: TestUser
 let proxy: Recorder
 beforeAll(async () => {
   // Tokens that end soon, and no grace for a refresh token that was spent: what is lost shows.
-  system = await processes('apart', {
+  system = await inProcessApart({
     RATE_LIMIT: 'off',
     JWT_EXPIRE: `${LIFE}s`,
     REFRESH_REUSE_GRACE: '0s',

@@ -5,11 +5,12 @@ import { createUser, logIn, newEmail, PASSWORD, registerUser, type TestUser } fr
 import { eventually } from '../support/eventually.ts'
 import { type Answer, as, call } from '../support/http.ts'
 import { mailedToken } from '../support/mails.ts'
-import { overProcesses, processes } from '../support/processes.ts'
+import { processes } from '../support/processes.ts'
 import { running } from '../support/running.ts'
 import type { Name } from '../support/settings.ts'
 import { request } from '../support/sockets.ts'
 import type { System } from '../support/system.ts'
+import { inProcess, inProcessApart } from '../support/system.ts'
 import { ownSettings, runTool } from '../support/tool.ts'
 import {
   credentialsOf,
@@ -46,7 +47,7 @@ describe('check 40: what an operator changes is a row with time, actor, address 
   let admin: TestUser
   let other: TestUser
   beforeAll(async () => {
-    system = await processes('apart', { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
+    system = await inProcessApart({ RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
     operations = await servedOperations(system)
     admin = await createUser(system, { roles: ['USER', 'ADMIN'] })
     other = await registerUser(system)
@@ -136,7 +137,7 @@ describe('check 40: what an operator changes is a row with time, actor, address 
 })
 
 describe('check 40: one id finds what a request has left in every service', () => {
-  const here = running(overProcesses('apart'), { RATE_LIMIT: 'off' })
+  const here = running(inProcessApart, { RATE_LIMIT: 'off' })
   const { auth, modules, users } = here
   const drop = ({ id }: TestUser) => auth(`DELETE /admin/password-cache/${id}`, operator())
 
@@ -410,7 +411,7 @@ const LEFT: Record<'audit' | 'outbox', string> = {
 }
 
 describe('check 40: the row is written in the transaction of the change', () => {
-  const here = running(overProcesses('together'), { LOG_LEVEL: 'silent', REFRESH_REUSE_GRACE: '0s' })
+  const here = running(inProcess, { LOG_LEVEL: 'silent', REFRESH_REUSE_GRACE: '0s' })
 
   test.each(DEEDS.map((one) => [one.type, one] as const))(
     '%s: where no row can be written, nothing is changed',

@@ -8,10 +8,10 @@ import { eventually } from '../support/eventually.ts'
 import { expectProblem } from '../support/expectations.ts'
 import { type Answer, as, type Client, call } from '../support/http.ts'
 import { mailedToken } from '../support/mails.ts'
-import { overProcesses, processes } from '../support/processes.ts'
+import { processes } from '../support/processes.ts'
 import { running } from '../support/running.ts'
-import { LAYOUTS } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
+import { inProcess, inProcessApart } from '../support/system.ts'
 import { temporary } from '../support/tool.ts'
 
 const folder = temporary('credentials')
@@ -76,7 +76,7 @@ interface Here {
 const SETTERS = BEARERS.filter(([name]) => !/login|verify|current/.test(name))
 
 describe('a password', () => {
-  const here = running(overProcesses('apart'), { RATE_LIMIT: 'off' })
+  const here = running(inProcessApart, { RATE_LIMIT: 'off' })
   const { auth, users } = here
 
   test.each([
@@ -202,7 +202,7 @@ describe('a password', () => {
 
 describe('check 1: of a password of 257 characters', () => {
   /** A hash takes half a second here, and nothing else comes near. */
-  const here = running(overProcesses('together'), { BCRYPT_COST: '13', RATE_LIMIT: 'off' })
+  const here = running(inProcess, { BCRYPT_COST: '13', RATE_LIMIT: 'off' })
 
   test('no hash is computed', async () => {
     const took = async (work: () => Promise<unknown>) => {
@@ -245,8 +245,8 @@ const MALFORMED: [string, string][] = [
   ['a hundred kilobytes', '$2b$04$'.repeat(15_000)],
 ]
 
-describe.each(LAYOUTS)('check 5, services %s', (layout) => {
-  const here = running(overProcesses(layout), { RATE_LIMIT: 'off' })
+describe('check 5', () => {
+  const here = running(inProcessApart, { RATE_LIMIT: 'off' })
   const { auth, users } = here
   const unreadable = () => here.system.output().split('"event":"hash.unreadable"').length - 1
 
@@ -330,7 +330,7 @@ describe.each(LAYOUTS)('check 5, services %s', (layout) => {
   })
 })
 
-describe.each(LAYOUTS)('check 6, services %s', (layout) => {
+describe('check 6, over three processes', () => {
   const SECRETS = ['INTERNAL_API_KEY', 'OPERATOR_API_KEY', 'CH202_SECRET'] as const
   const GUESSES = ['admin', 'root', 'ch202', 'operator', 'internal', 'secret', 'password', 'changeme', 'test']
 
@@ -339,7 +339,7 @@ describe.each(LAYOUTS)('check 6, services %s', (layout) => {
     for (let i = 0; i < 2; i++) {
       const dataDir = folder.fresh()
       const unset = Object.fromEntries(SECRETS.map((name) => [name, '']))
-      const system = await processes(layout, { CH202_DATA_DIR: dataDir, CH202_ENV: 'development', ...unset })
+      const system = await processes('apart', { CH202_DATA_DIR: dataDir, CH202_ENV: 'development', ...unset })
       try {
         const made = parseEnv(readFileSync(join(dataDir, 'secrets.env'), 'utf8'))
         expect(Object.keys(made).sort()).toEqual([...SECRETS].sort())

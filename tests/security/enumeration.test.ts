@@ -3,7 +3,6 @@ import { PASSWORD } from '../support/actors.ts'
 import { as, call } from '../support/http.ts'
 import { overProcesses } from '../support/processes.ts'
 import { running } from '../support/running.ts'
-import { LAYOUTS } from '../support/settings.ts'
 import { areEven, timesApart } from './timing.ts'
 
 const KINDS = ['unknown', 'wrong', 'disabled'] as const
@@ -24,9 +23,9 @@ const DOORS = [
 const usernameOf = (kind: Kind, person: number) => `${kind}.${person}`
 const emailOf = (kind: Kind, person: number) => `${usernameOf(kind, person)}@example.org`
 
-describe.each(LAYOUTS)('who has an account, services %s', (layout) => {
+describe('who has an account, over three processes', () => {
   // The cheapest hash hides least. Limits are on: what they count must not tell either.
-  const here = running(overProcesses(layout), { TRUSTED_PROXIES: '127.0.0.1' })
+  const here = running(overProcesses('apart'), { TRUSTED_PROXIES: '127.0.0.1' })
 
   beforeAll(async () => {
     const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })
@@ -63,7 +62,7 @@ describe.each(LAYOUTS)('who has an account, services %s', (layout) => {
     const apart = await timesApart({
       kinds: KINDS,
       // The call to users shows most between processes.
-      blocks: layout === 'apart' ? 84 : 42,
+      blocks: 84,
       ofEach: 8,
       ask: async (kind, n, block) => {
         const { headers, status, text } = await guess(kind, n, block)
