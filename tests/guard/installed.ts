@@ -1,6 +1,6 @@
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Ended, launch, ROOT } from '../support/processes.ts'
+import { type Ended, launch, ROOT } from '../support/tool.ts'
 
 /** What the package is built from, and what goes into it as it is. */
 const PARTS = [

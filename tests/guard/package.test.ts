@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { isBuiltin } from 'node:module'
 import { join } from 'node:path'
-import { launch, ROOT, temporary } from '../support/processes.ts'
-import { freePort, INTERNAL_KEY, type System, startSystem } from '../support/system.ts'
+import { freePort, INTERNAL_KEY } from '../support/settings.ts'
+import { inProcess, type System } from '../support/system.ts'
+import { launch, ROOT, temporary } from '../support/tool.ts'
 import { type Installed, install, pack, programsOfThePage } from './installed.ts'
 
 setDefaultTimeout(60_000)
@@ -17,7 +18,7 @@ beforeAll(async () => {
   const tarball = await pack(directory.fresh())
   plain = await install(tarball, directory.fresh(), ['hono', 'bun-types'])
   withElysia = await install(tarball, directory.fresh(), ['elysia', 'bun-types'])
-  system = await startSystem('one process', { LOG_LEVEL: 'silent' })
+  system = await inProcess({ LOG_LEVEL: 'silent' })
 })
 afterAll(async () => {
   await system?.stop()

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { existsSync } from 'node:fs'
 import { type Browser, chromium } from 'playwright-core'
-import { call, type System, startSystem, WAYS } from '../support/system.ts'
+import { call } from '../support/http.ts'
+import { inProcess, type System } from '../support/system.ts'
 import { type OpenApiDocument, operationsOf } from './document.ts'
 
 const PLACES = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
@@ -30,10 +31,10 @@ describe('the page', () => {
   }, PATIENCE)
   afterAll(() => browser?.close(), PATIENCE)
 
-  describe.each(WAYS)('%s', (way) => {
+  describe('', () => {
     let system: System
     beforeAll(async () => {
-      if (!missing) system = await startSystem(way)
+      if (!missing) system = await inProcess()
     })
     afterAll(() => system?.stop())
 
@@ -43,7 +44,7 @@ describe('the page', () => {
         if (missing) throw new Error(`There is no Chromium at ${PLACES.filter(Boolean).join(', ')}: install it`)
         const { auth, modules, users } = system.url
         // All of it is looked at once, where it is all of the contract: it takes a browser seconds.
-        await look(browser, users, way === 'one process' ? undefined : 1)
+        await look(browser, users, undefined)
         const html = async (base: string) => (await call(base, 'GET /swagger')).text.replaceAll(/Ch202 \w+/g, 'Ch202')
         expect(await html(auth)).toBe(await html(users))
         expect(await html(modules)).toBe(await html(users))

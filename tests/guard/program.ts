@@ -1,4 +1,6 @@
-import { as, type System, type TestUser } from '../support/system.ts'
+import type { TestUser } from '../support/actors.ts'
+import { as } from '../support/http.ts'
+import type { System } from '../support/system.ts'
 import { type Foreign, runForeign, type Way, wayTo } from './foreign.ts'
 import { install, programsOfThePage } from './installed.ts'
 
@@ -6,7 +8,7 @@ import { install, programsOfThePage } from './installed.ts'
 export const MAX_LAG = 2000
 
 /** A program of the page that runs as a foreign service, and its ways to the instance, which can be cut. */
-export interface Stage {
+export interface GuardedProgram {
   foreign: Foreign
   toAuth: Way
   toModules: Way
@@ -16,13 +18,13 @@ export interface Stage {
 }
 
 /** @param path a directory that is not there yet; @param beside what is installed there beside the package */
-export async function stage(
+export async function startProgram(
   { url }: System,
   tarball: string,
   path: string,
   program: string,
   beside: string[],
-): Promise<Stage> {
+): Promise<GuardedProgram> {
   const { write } = await install(tarball, path, beside)
   const [head, rest, ...more] = programsOfThePage()[program]?.split('createGuard({') ?? []
   if (head === undefined || rest === undefined || more.length > 0) throw new Error(`${program} makes one guard`)

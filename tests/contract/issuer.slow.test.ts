@@ -3,8 +3,11 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { ch202, launch, ownSettings } from '../support/processes.ts'
-import { as, call, freePort, registerUser, startSystem } from '../support/system.ts'
+import { registerUser } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
+import { freePort } from '../support/settings.ts'
+import { inProcess } from '../support/system.ts'
+import { launch, ownSettings, runTool } from '../support/tool.ts'
 
 setDefaultTimeout(60_000)
 
@@ -18,14 +21,14 @@ test.each([
   const CH202_DATA_DIR = join(folder, name.replaceAll(' ', '-'))
   const issuerOf = async (url: string) => (await call(url, 'GET /.well-known/oauth-authorization-server')).body.issuer
 
-  const before = await startSystem('one process', { CH202_DATA_DIR, ...first })
+  const before = await inProcess({ CH202_DATA_DIR, ...first })
   const { tokens } = await registerUser(before)
   const issuer = await issuerOf(before.url.auth)
   expect(issuer).toBe('ISSUER' in first ? first.ISSUER : before.url.auth)
   await before.stop()
 
   // At another address, and with the setting gone.
-  const after = await startSystem('one process', { CH202_DATA_DIR })
+  const after = await inProcess({ CH202_DATA_DIR })
   expect(after.url.auth).not.toBe(before.url.auth)
   expect(await issuerOf(after.url.auth)).toBe(issuer)
   expect((await call(after.url.users, 'GET /auth/me', { headers: as.bearer(tokens.access_token) })).status).toBe(200)
@@ -38,11 +41,11 @@ describe('R25: an issuer that no one can reach', () => {
   /** The settings of a first start. */
   const settings = (more: Record<string, string>) => ownSettings(fresh(), more)
   const validated = async (env: Record<string, string>) => {
-    const { status, stdout } = await ch202(['config', 'validate', '-o', 'json'], { env })
+    const { status, stdout } = await runTool(['config', 'validate', '-o', 'json'], { env })
     return { status, faults: JSON.parse(stdout).faults as string[] }
   }
   const doctored = async (env: Record<string, string>) => {
-    const { status, stdout } = await ch202(['doctor', '-o', 'json'], { env })
+    const { status, stdout } = await runTool(['doctor', '-o', 'json'], { env })
     const { items } = JSON.parse(stdout) as { items: { id: string; status: string; suggestion: string | null }[] }
     return { status, issuer: items.find(({ id }) => id === 'settings.issuer') }
   }
@@ -58,7 +61,7 @@ describe('R25: an issuer that no one can reach', () => {
   test.each(rows)('$way at $host is refused, and nothing is made', async ({ words, name, host }) => {
     const env = settings({ [name]: `http://${host}:${freePort()}`, PUBLIC_URL: 'https://app.example.org' })
     const fault = expect.stringMatching(new RegExp(`^ISSUER must be set: ${name} `))
-    const ended = await ch202([...words], { env })
+    const ended = await runTool([...words], { env })
     expect([ended.status, ended.stdout]).toEqual([1, ''])
     expect(ended.stderr).toContain(`ISSUER must be set: ${name} `)
     expect(existsSync(join(env.CH202_DATA_DIR ?? '', 'auth.sqlite'))).toBe(false)
@@ -73,7 +76,7 @@ describe('R25: an issuer that no one can reach', () => {
     const env = settings({ CH202_URL: `http://0.0.0.0:${freePort()}` })
     const faults = [/^PUBLIC_URL must be set: CH202_URL /, /^ISSUER must be set: CH202_URL /]
     expect(await validated(env)).toEqual({ status: 10, faults: faults.map((fault) => expect.stringMatching(fault)) })
-    const { stderr } = await ch202(['serve'], { env })
+    const { stderr } = await runTool(['serve'], { env })
     expect(stderr.match(/ must be set: CH202_URL /g)?.length).toBe(2)
   })
 

@@ -3,18 +3,13 @@ import { type AddressInfo, createConnection, createServer } from 'node:net'
 import { type ChannelModel, type ConsumeMessage, connect } from 'amqplib'
 import type { EventMessage } from '../../services/kit/outbox/events.ts'
 import { InstanceInTime } from '../faults/instance-in-time.ts'
+import { logIn, newEmail, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { processes } from '../support/processes.ts'
 import { type Broker, openBroker } from '../support/rabbitmq.ts'
-import {
-  as,
-  call,
-  eventually,
-  freePort,
-  logIn,
-  newEmail,
-  PASSWORD,
-  type System,
-  startSystem,
-} from '../support/system.ts'
+import { freePort } from '../support/settings.ts'
+import type { System } from '../support/system.ts'
 
 // Erlang starts slowly on a busy machine.
 setDefaultTimeout(120_000)
@@ -89,7 +84,7 @@ function once(events: EventMessage[]): EventMessage[] {
 test('every event reaches the exchange, in order per user, while the broker and auth go down and come back', async () => {
   const consumer = new Consumer(broker.url)
   await consumer.open()
-  const system: System = await startSystem('three processes', {
+  const system: System = await processes('apart', {
     AMQP_URL: broker.url,
     AMQP_EXCHANGE: EXCHANGE,
     RATE_LIMIT: 'off',
@@ -113,7 +108,7 @@ test('every event reaches the exchange, in order per user, while the broker and 
       }
     }
     await change(20)
-    await eventually(() => consumer.messages.length > 20, 10_000)
+    await eventually(() => consumer.messages.length > 20)
     const streaming = change(20)
     await broker.kill()
     await streaming
@@ -132,7 +127,7 @@ test('every event reaches the exchange, in order per user, while the broker and 
       once(consumer.events())
         .filter(({ data, type }) => data.user_id === id && type === 'user.updated')
         .map(({ data }) => (data.user as { name: string }).name)
-    await eventually(() => users.every((id) => namesOf(id).length >= round), 60_000).catch(() => undefined)
+    await eventually(() => users.every((id) => namesOf(id).length >= round)).catch(() => undefined)
     for (const id of users) {
       expect(namesOf(id)).toEqual(names)
       const types = consumer.events().filter(({ data }) => data.user_id === id)
@@ -152,7 +147,7 @@ test('every event reaches the exchange, in order per user, while the broker and 
     // Sessions too were told of, to an exchange that no queue takes them from.
     const left = async (query: string) =>
       (await call(system.url.auth, `GET /api/v1/admin/webhooks/deliveries?${query}`, operator())).body.total
-    await eventually(async () => (await left('webhook=amqp&status=pending')) === 0, 10_000)
+    await eventually(async () => (await left('webhook=amqp&status=pending')) === 0)
     expect(await left('webhook=amqp&status=dead')).toBe(0)
     expect(system.output()).toContain('"event":"amqp.lost"')
     expect(system.output()).not.toContain('guest')
@@ -176,16 +171,16 @@ test('the exchange is there before the first event; a broker that refuses is nam
     { AMQP_URL: wrong.href },
     { AMQP_URL: `amqp://guest:guest@127.0.0.1:${proxy.port}`, AMQP_EXCHANGE: 'of.another.kind' },
   ]
-  const systems = await Promise.all(settings.map((env) => startSystem('one process', env)))
+  const systems = await Promise.all(settings.map((env) => processes('together', env)))
   try {
     const [good, refused, other] = systems.map((system) => system.output)
-    await eventually(() => good?.().includes('"event":"amqp.connected"'), 10_000)
+    await eventually(() => good?.().includes('"event":"amqp.connected"'))
     await channel.checkExchange('early.events')
-    await eventually(() => refused?.().includes('"event":"amqp.lost","reason":"ACCESS-REFUSED"'), 10_000)
+    await eventually(() => refused?.().includes('"event":"amqp.lost","reason":"ACCESS-REFUSED"'))
     expect(refused?.()).not.toContain(password)
-    await eventually(() => other?.().includes('"event":"amqp.lost","reason":"PRECONDITION-FAILED"'), 10_000)
-    await eventually(() => proxy.opened > 2, 10_000)
-    await eventually(() => proxy.open <= 1, 5000)
+    await eventually(() => other?.().includes('"event":"amqp.lost","reason":"PRECONDITION-FAILED"'))
+    await eventually(() => proxy.opened > 2)
+    await eventually(() => proxy.open <= 1)
   } finally {
     await Promise.all(systems.map((system) => system.stop()))
     await there.close()
@@ -205,7 +200,7 @@ test('a broker that is away for 7 days is given up, and what it missed can be se
       expect(text).not.toContain(password)
       return body.items[0]
     }
-    const tried = await eventually(async () => ((await delivery())?.tries > 1 ? await delivery() : undefined), 10_000)
+    const tried = await eventually(async () => ((await delivery())?.tries > 1 ? await delivery() : undefined))
     expect(tried).toMatchObject({ status: 'pending', last_error: 'broker_away', last_status: null })
     await instance.pass(7 * DAY - 1000)
     expect(await delivery()).toMatchObject({ status: 'pending' })

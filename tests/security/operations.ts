@@ -1,17 +1,10 @@
 import { type Documented, operationsOf } from '../openapi/document.ts'
+import { createUser, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
+import { mailedToken } from '../support/mails.ts'
 import { ownedValues, turnOnModules } from '../support/owned.ts'
-import { mailedToken } from '../support/reset-mail.ts'
-import {
-  as,
-  call,
-  createUser,
-  type Name,
-  newEmail,
-  PASSWORD,
-  registerUser,
-  type System,
-  type TestUser,
-} from '../support/system.ts'
+import type { Name } from '../support/settings.ts'
+import type { System } from '../support/system.ts'
 import type { Caller } from './policy.ts'
 
 /** An operation, and the services whose documents have it. */
@@ -35,7 +28,7 @@ export async function servedOperations(system: System): Promise<Map<string, Serv
 }
 
 /** Users of whom one owns what a request is about, and the values that stand for it, by the name of a field. */
-export interface Scene {
+export interface Fixture {
   owner: TestUser
   other: TestUser
   admin: TestUser
@@ -44,7 +37,7 @@ export interface Scene {
   values: Record<string, unknown>
 }
 
-type Others = Pick<Scene, 'other' | 'admin'>
+type Others = Pick<Fixture, 'other' | 'admin'>
 
 /** The others, but the one whose own session a request of `caller` may end. */
 export function outlasting(caller: Caller, { admin, other }: Others): Partial<Others> {
@@ -53,11 +46,11 @@ export function outlasting(caller: Caller, { admin, other }: Others): Partial<Ot
 }
 
 /** What one operation may use up: a user, and with it a module, a key or a token of its own where the path needs one. */
-export async function sceneFor(
+export async function fixtureFor(
   system: System,
   { call: name }: Documented,
   others: Partial<Others> = {},
-): Promise<Scene> {
+): Promise<Fixture> {
   const unique = Bun.randomUUIDv7().slice(-12)
   const [owner, other, admin] = await Promise.all([
     registerUser(system, { username: `ana-${unique}` }),
@@ -65,7 +58,7 @@ export async function sceneFor(
     others.admin ?? createUser(system, { roles: ['USER', 'ADMIN'] }),
   ])
   const makes = /\/(register|users|user|import)$/.test(name)
-  const values: Scene['values'] = {
+  const values: Fixture['values'] = {
     id: owner.id,
     user_id: owner.id,
     session_id: owner.tokens.session_id,
@@ -109,7 +102,7 @@ export async function newModule(system: System): Promise<string> {
 
 export function credentialsOf(
   caller: Caller,
-  { admin, other, owner }: Omit<Scene, 'values' | 'unique'>,
+  { admin, other, owner }: Omit<Fixture, 'values' | 'unique'>,
 ): Record<string, string> {
   switch (caller) {
     case 'no one':
@@ -139,7 +132,7 @@ interface Sent {
  */
 export function requestOf(
   { call: name, operation }: Documented,
-  { values }: Pick<Scene, 'values'>,
+  { values }: Pick<Fixture, 'values'>,
   caller: Caller,
   also: readonly string[] = caller === 'an admin' || caller === 'the operator key' ? ['user_id'] : [],
 ): Sent {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { foldForSearch } from '../../services/kit/schema/search-text.ts'
-import { as, call, type System, startSystem } from '../support/system.ts'
+import { as, call } from '../support/http.ts'
+import { inProcess, type System } from '../support/system.ts'
 
 setDefaultTimeout(120_000)
 
@@ -27,7 +28,7 @@ function fieldsOf(person: Person): string[] {
 }
 
 async function startWith(people: Person[]): Promise<System> {
-  const system = await startSystem('one process')
+  const system = await inProcess()
   for (let from = 0; from < people.length; from += LINES) {
     const lines = people.slice(from, from + LINES)
     const answer = await call(system.url.users, 'POST /api/v1/users/import', {

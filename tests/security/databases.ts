@@ -2,7 +2,8 @@ import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
 import { ofEachService } from '../../services/registry.ts'
 import { ADDED_SERVICES } from '../support/added-services.ts'
-import type { Name, System } from '../support/system.ts'
+import type { Name } from '../support/settings.ts'
+import type { System } from '../support/system.ts'
 
 /** What the services keep, as far as a request may change it before it is answered. */
 const TABLES: Record<string, string[]> = {
@@ -13,7 +14,7 @@ const TABLES: Record<string, string[]> = {
 }
 
 /** Reads the databases themselves: an answer may say less than what was done. */
-export class World {
+export class Databases {
   private readonly files: Record<Name, Database>
 
   constructor({ dataDir }: System) {

@@ -1,7 +1,9 @@
 import { Database } from 'bun:sqlite'
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { as, call, eventually, startSystem } from '../support/system.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { inProcess } from '../support/system.ts'
 
 /** Bodies: each is a transaction of its own, and a piece of the index. */
 const BODIES = 30
@@ -9,7 +11,7 @@ const USERS = 100
 const HASH = await Bun.password.hash('correct horse battery', { algorithm: 'bcrypt', cost: 4 })
 
 test('after an import the index of the search comes to few pieces by itself, and finds the same', async () => {
-  const system = await startSystem('one process')
+  const system = await inProcess()
   const pieces = () => {
     const file = new Database(join(system.dataDir, 'users.sqlite'), { readonly: true })
     try {
@@ -48,10 +50,10 @@ test('after an import the index of the search comes to few pieces by itself, and
       [1, 1, 'of.29.99.many@example.org'],
       [0, 0, undefined],
     ])
-    await eventually(() => (system.output().includes('search.merging_failed') ? true : undefined), 12_000)
+    await eventually(() => (system.output().includes('search.merging_failed') ? true : undefined))
     other.run('ROLLBACK')
     other.close()
-    await eventually(() => (pieces() < 4 ? true : undefined), 15_000)
+    await eventually(() => (pieces() < 4 ? true : undefined))
     expect(await Promise.all(searches.map(found))).toEqual(before)
   } finally {
     await system.stop()

@@ -2,9 +2,12 @@ import { Database } from 'bun:sqlite'
 import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { FOREIGN_REFUSED, FOREIGN_VECTORS } from '../fixtures/foreign-vectors.ts'
+import { logIn, newEmail, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { expectProblem } from '../support/expectations.ts'
+import { as } from '../support/http.ts'
 import { running } from '../support/running.ts'
-import { expectProblem } from '../support/shapes.ts'
-import { as, eventually, logIn, newEmail, PASSWORD } from '../support/system.ts'
+import { inProcessApart } from '../support/system.ts'
 
 const SALT = 'AAECAwQFBgcICQoLDA0ODw'
 const SIGNER_KEY = 'jxspr8Ki0RYycVU8zykbdLGjFQ3McFUH0uiiTvC8pVMXAn210wjLNmdZJzxUECKbm0QsEmYUSDzZvpjeJ9WmXA=='
@@ -43,7 +46,7 @@ const HASHES: [name: string, hash: string, password?: string][] = [
   ['bcrypt $2y$ of another cost', await bcrypt(5, '$2y$')],
 ]
 
-const here = running('three processes')
+const here = running(inProcessApart)
 const { auth, users } = here
 
 const recordOf = async (id: string) => (await users(`GET /users/${id}/password-hash`, { headers: as.internal })).body

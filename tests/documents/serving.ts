@@ -1,39 +1,28 @@
-import { afterAll, beforeAll } from 'bun:test'
 import { generateKeyPairSync, sign } from 'node:crypto'
-import {
-  type Answer,
-  call,
-  eventually,
-  mails,
-  type Name,
-  type System,
-  startSystem,
-  type Way,
-} from '../support/system.ts'
-
-type Options = NonNullable<Parameters<typeof call>[2]>
+import { ofEachService } from '../../services/registry.ts'
+import { eventually } from '../support/eventually.ts'
+import { type Client, call } from '../support/http.ts'
+import { mails } from '../support/mails.ts'
+import { overProcesses } from '../support/processes.ts'
+import { running } from '../support/running.ts'
+import type { Name } from '../support/settings.ts'
+import type { System } from '../support/system.ts'
 
 /**
- * A system for all tests of the `describe` that this stands in, and a client of each service that sends the paths of a
+ * Three processes for all tests of the `describe` that calls it, and a client for each service that sends the paths of a
  * document as they are printed.
  */
-export function serving(way: Way, env: Record<string, string> = {}) {
-  let system: System
-  beforeAll(async () => {
-    system = await startSystem(way, env)
-  })
-  afterAll(() => system?.stop())
+export function serving(env: Record<string, string> = {}) {
+  const here = running(overProcesses('apart'), env)
   const client =
-    (name: Name) =>
-    (request: string, options?: Options): Promise<Answer> =>
-      call(system.url[name], request, options)
+    (name: Name): Client =>
+    (request, options) =>
+      call(here.system.url[name], request, options)
   return {
     get system() {
-      return system
+      return here.system
     },
-    auth: client('auth'),
-    users: client('users'),
-    modules: client('modules'),
+    ...ofEachService(client),
   }
 }
 

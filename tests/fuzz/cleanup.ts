@@ -1,5 +1,6 @@
-import { as, call, type System } from '../support/system.ts'
-import { BASE } from './cast.ts'
+import { as, call } from '../support/http.ts'
+import type { System } from '../support/system.ts'
+import { BASE } from './actors.ts'
 import { dropOldMails } from './mail.ts'
 
 const AT_ONCE = 4

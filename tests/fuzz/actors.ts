@@ -1,6 +1,7 @@
-import { type Answer, as, call, type System } from '../support/system.ts'
+import { type Answer, as, call } from '../support/http.ts'
+import type { System } from '../support/system.ts'
 import { takeResetToken } from './mail.ts'
-import { namesIn } from './prepared.ts'
+import { namesIn } from './prepare.ts'
 import type { Caller, Drawn } from './requests.ts'
 import { CANARY } from './values.ts'
 
@@ -36,7 +37,7 @@ const someAddress = () => `198.51.${Math.floor(Math.random() * 256)}.${Math.floo
  * Those whom one line of requests is about, made when they are needed and made anew when they have been used up: each
  * line has its own, so that none is taken away by another line.
  */
-export class Cast {
+export class Actors {
   private readonly members = new Map<Role, Member>()
   private moduleId: string | undefined
   /** From where the requests of this line come, where that is counted. */

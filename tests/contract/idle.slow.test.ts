@@ -1,22 +1,10 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, spyOn, test } from 'bun:test'
-import { mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { readConfig } from '../../services/kit/process/config.ts'
-import { SERVICES } from '../../services/registry.ts'
-import { serve } from '../../services/serve.ts'
-import { ownSettings, ROOT } from '../support/processes.ts'
-import {
-  as,
-  call,
-  INTERNAL_KEY,
-  newEmail,
-  OPERATOR_KEY,
-  PASSWORD,
-  type System,
-  startSystem,
-} from '../support/system.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
+import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
+import { inProcess, type System } from '../support/system.ts'
+import { ROOT } from '../support/tool.ts'
 
 setDefaultTimeout(90_000)
 
@@ -29,7 +17,7 @@ const PER_REQUEST = 500
 
 let system: System
 beforeAll(async () => {
-  system = await startSystem('one process', { IDLE_TIMEOUT: `${IDLE}s`, RATE_LIMIT: 'off' })
+  system = await inProcess({ IDLE_TIMEOUT: `${IDLE}s`, RATE_LIMIT: 'off' })
   // Of much more than the buffers between a server and its client hold.
   const roles = Array.from({ length: 32 }, (_, n) => `R${n}_${'X'.repeat(25)}`)
   const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })
@@ -170,11 +158,8 @@ describe.concurrent('R13: lines', () => {
 })
 
 test('R13: it is lines alone, of those who may, that have no limit: also not that of a request under way', async () => {
-  const dataDir = mkdtempSync(join(tmpdir(), 'ch202-idle-'))
-  const { apps, stop, url } = await serve(
-    readConfig(ownSettings(dataDir, { CH202_URL: 'http://127.0.0.1:0', LOG_LEVEL: 'silent' }), SERVICES),
-  )
-  const server = apps.find((app) => app.server)?.server
+  const system = await inProcess({ LOG_LEVEL: 'silent' })
+  const { server } = system.app('users')
   if (!server) throw new Error('It is not served')
   const limits = spyOn(server, 'timeout')
   const lines = { ...as.operator, 'content-type': 'application/x-ndjson' }
@@ -191,9 +176,8 @@ test('R13: it is lines alone, of those who may, that have no limit: also not tha
   for (const [request, headers, status, expected] of rows) {
     limits.mockClear()
     const body = request.startsWith('POST') ? { body: '' } : {}
-    expect([request, (await call(url, request, { headers, ...body })).status]).toEqual([request, status])
+    expect([request, (await call(system.url.users, request, { headers, ...body })).status]).toEqual([request, status])
     expect([request, limits.mock.calls.map(([, seconds]) => seconds)]).toEqual([request, expected])
   }
-  await stop()
-  rmSync(dataDir, { recursive: true, force: true })
+  await system.stop()
 })

@@ -1,25 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import {
-  as,
-  call,
-  createUser,
-  logIn,
-  newEmail,
-  PASSWORD,
-  registerUser,
-  type System,
-  startSystem,
-  WAYS,
-  whereApart,
-} from '../support/system.ts'
+import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
+import { inProcessApart, type System } from '../support/system.ts'
 
 const GRACE = 2000
 const OTHER = 'another long phrase'
 
-describe.each(WAYS)('what an attack found, %s', (way) => {
+describe('what an attack found', () => {
   let system: System
   beforeAll(async () => {
-    system = await startSystem(way, { RATE_LIMIT: 'off', REFRESH_REUSE_GRACE: `${GRACE / 1000}s` })
+    system = await inProcessApart({ RATE_LIMIT: 'off', REFRESH_REUSE_GRACE: `${GRACE / 1000}s` })
   })
   afterAll(() => system.stop())
 
@@ -81,7 +71,7 @@ describe.each(WAYS)('what an attack found, %s', (way) => {
     }
   })
 
-  whereApart(way)('a disabled user keeps no session by changing the password', async () => {
+  test('a disabled user keeps no session by changing the password', async () => {
     const user = await createUser(system)
     const headers = as.bearer(user.tokens.access_token)
     const patch = (status: string) =>
@@ -103,7 +93,7 @@ describe.each(WAYS)('what an attack found, %s', (way) => {
     expect((await logIn(system, user.email, OTHER)).status).toBe(200)
   })
 
-  whereApart(way)('the grace outlives two restarts, the first of them longer than it', async () => {
+  test('the grace outlives two restarts, the first of them longer than it', async () => {
     const { tokens } = await registerUser(system)
     const current = (await refresh(tokens.refresh_token)).body.refresh_token
     for (const downtime of [GRACE + 600, 0]) {

@@ -1,8 +1,8 @@
 import { expect } from 'bun:test'
 import { FIELD_CODES, type FieldError } from '../../services/kit/field-errors.ts'
-import type { Answer } from './system.ts'
+import type { Answer } from './http.ts'
 
-/** The fields of each answer: a fixed list, so that nothing is told that should not be. */
+/** The fields of each response. A fixed list, so that a test notices every field that is added. */
 export const FIELDS = {
   token: ['access_token', 'token_type', 'expires_in', 'refresh_token', 'refresh_expires_in', 'session_id'],
   user: [
@@ -44,27 +44,27 @@ export function expectFields(value: object, fields: readonly string[]): void {
 
 const CODES_OF_FIELDS = ['validation_failed', 'weak_password', 'email_taken', 'username_taken']
 
-/** What a refusal says field by field is what it says in words. */
+/** The errors of single fields and the message report the same. */
 function expectFieldErrors({ code, errors, message }: Answer['body']): void {
   expect(errors.length).toBeGreaterThan(0)
   for (const error of errors) {
     expectFields(error, 'limit' in error ? ['field', 'code', 'message', 'limit'] : ['field', 'code', 'message'])
     expect(error.code).toBeOneOf([...FIELD_CODES])
   }
-  const said = errors.map((error: FieldError) => `${error.field} ${error.message}`)
-  if (code === 'validation_failed') expect(message).toEqual(said)
+  const sentences = errors.map((error: FieldError) => `${error.field} ${error.message}`)
+  if (code === 'validation_failed') expect(message).toEqual(sentences)
   else expect(message).toBeString()
 }
 
-/** The calls of OAuth, at each of their paths: they refuse in the words of RFC 6749 as well. */
+/** The OAuth calls, at each of their paths. Their refusals hold the fields of RFC 6749 as well. */
 export const OAUTH_CALL = /^(\/api\/v1)?\/auth\/(introspect|revoke)$/
 
-/** The one form of every refusal. */
+/** Asserts a refusal in the one form that all have. */
 export function expectProblem(answer: Answer, status: number, code: string): void {
   expectRefusal(answer, status, code, FIELDS.problem)
 }
 
-/** That of a call of OAuth (RFC 6749, 5.2). */
+/** Asserts a refusal of an OAuth call (RFC 6749, 5.2). */
 export function expectOAuthProblem(answer: Answer, status: number, code: string, error: string): void {
   expectRefusal(answer, status, code, [...FIELDS.problem, 'error_description'])
   expect(answer.body.error).toBe(error)
@@ -80,6 +80,8 @@ function expectRefusal(answer: Answer, status: number, code: string, fields: rea
   expect(answer.headers.get('content-type')).toBe('application/json')
   expect(answer.headers.get('x-request-id')).toBe(answer.body.requestId)
   expect(answer.headers.get('cache-control')).toBe('no-store')
+  expect(answer.headers.get('x-content-type-options')).toBe('nosniff')
+  expect(answer.headers.get('referrer-policy')).toBe('no-referrer')
   if (status === 429 || (status === 503 && code !== 'database_unavailable'))
     expect(Number(answer.headers.get('retry-after'))).toBeGreaterThanOrEqual(1)
 }

@@ -1,7 +1,5 @@
 import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Elysia, t } from 'elysia'
 import { type ModuleFeedSource, ModuleGates, type ModulePage } from '../../services/kit/access/module-gate.ts'
@@ -12,25 +10,12 @@ import { documentedPaths } from '../../services/kit/http/app.ts'
 import { guard } from '../../services/kit/http/guard.ts'
 import { openApiDocument } from '../../services/kit/http/openapi/document.ts'
 import { silentLog } from '../../services/kit/log.ts'
-import { readConfig } from '../../services/kit/process/config.ts'
-import { SERVICE_NAMES, SERVICES } from '../../services/registry.ts'
-import { serve } from '../../services/serve.ts'
 import { type Between, startProxy } from '../faults/proxy.ts'
+import { createUser, logIn, registerUser, type TestUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
 import { type Gated, startGated } from '../support/gated-service.ts'
-import {
-  as,
-  call,
-  createUser,
-  eventually,
-  INTERNAL_KEY,
-  logIn,
-  OPERATOR_KEY,
-  registerUser,
-  type System,
-  startSystem,
-  type TestUser,
-  WAYS,
-} from '../support/system.ts'
+import { as, call } from '../support/http.ts'
+import { inProcess, inProcessApart, type System } from '../support/system.ts'
 
 /** How often a module is turned on and off; `ROUNDS=2000` measures the promise for longer. */
 const ROUNDS = Number(process.env.ROUNDS ?? 240)
@@ -56,13 +41,13 @@ function library(system: System) {
   }
 }
 
-describe.each(WAYS)('a route behind a module, %s', (way) => {
+describe('a route behind a module', () => {
   const ids = ['rounds', 'defaults', 'roles', 'removed', 'gone', 'callers', 'counted', 'restarted', 'many']
   let system: System
   let gated: Gated
   let modules: ReturnType<typeof library>
   beforeAll(async () => {
-    system = await startSystem(way, QUIET)
+    system = await inProcessApart(QUIET)
     gated = await startGated(system, ids)
     modules = library(system)
   })
@@ -232,7 +217,7 @@ describe.each(WAYS)('a route behind a module, %s', (way) => {
         const said = [await late.get('many/users', bearer(on)), await late.get('many/users', bearer(off))]
         expect(said).toEqual([200, 'module_not_available'])
         return late.questions.length === asked
-      }, 8000)
+      })
       expect(late.polls).toBeGreaterThan(25)
       await modules.off('many', on)
       expect(await late.get('many/users', bearer(on))).toBe('module_not_available')
@@ -243,18 +228,8 @@ describe.each(WAYS)('a route behind a module, %s', (way) => {
 })
 
 test('in one process with modules a gate calls it in memory, and keeps the same promise', async () => {
-  const dataDir = mkdtempSync(join(tmpdir(), 'ch202-gate-'))
-  const umask = process.umask()
-  const keys = { INTERNAL_API_KEY: INTERNAL_KEY, OPERATOR_API_KEY: OPERATOR_KEY, CH202_SECRET: 'secret-of-the-tests' }
-  const settings = { CH202_DATA_DIR: dataDir, CH202_URL: 'http://127.0.0.1:0', BCRYPT_COST: '4', ...keys }
-  const served = await serve(readConfig(settings, SERVICES), SERVICE_NAMES, { runtime: { log: () => silentLog } })
-  const system = { url: { auth: served.url, users: served.url, modules: served.url } } as System
-  // The first is the whole.
-  const gated = await startGated(system, ['billing'], {}, (request, name) => {
-    const app = served.apps[1 + SERVICE_NAMES.indexOf(name)]
-    if (!app) throw new Error(`${name} is not served`)
-    return app.handle(request)
-  })
+  const system = await inProcess()
+  const gated = await startGated(system, ['billing'], {}, (request, name) => system.app(name).handle(request))
   try {
     const modules = library(system)
     await modules.make('billing')
@@ -268,9 +243,7 @@ test('in one process with modules a gate calls it in memory, and keeps the same 
     expect(gated.questions.length).toBeLessThan(10)
   } finally {
     await gated.stop()
-    await served.stop()
-    process.umask(umask)
-    rmSync(dataDir, { recursive: true, force: true })
+    await system.stop()
   }
 })
 
@@ -280,7 +253,7 @@ describe('a gate that is cut off from modules', () => {
   let gated: Gated
   let modules: ReturnType<typeof library>
   beforeAll(async () => {
-    system = await startSystem('three processes', QUIET)
+    system = await inProcessApart(QUIET)
     toModules = await startProxy(() => system.url.modules)
     gated = await startGated(system, ['billing'], { modules: toModules.url })
     modules = library(system)

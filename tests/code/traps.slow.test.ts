@@ -10,35 +10,26 @@ import { systemClock } from '../../services/kit/clock.ts'
 import { service } from '../../services/kit/http/app.ts'
 import { guard } from '../../services/kit/http/guard.ts'
 import { completeUrl } from '../../services/kit/http/request-url.ts'
-import { type Line, type LogFields, silentLog } from '../../services/kit/log.ts'
+import type { Line, LogFields } from '../../services/kit/log.ts'
 import { PasswordHasher } from '../../services/kit/passwords/hasher.ts'
 import { Problem } from '../../services/kit/problem.ts'
-import { readConfig } from '../../services/kit/process/config.ts'
 import { Metrics, MetricsRegistry } from '../../services/kit/process/metrics.ts'
 import { systemRandom } from '../../services/kit/random.ts'
 import { strict } from '../../services/kit/schema/schema.ts'
 import { type Claims, signAccessToken } from '../../services/kit/tokens/access-token.ts'
 import { LocalTokenCheck } from '../../services/kit/tokens/check.ts'
 import { Revocations } from '../../services/kit/tokens/revocations.ts'
-import { SERVICE_NAMES, SERVICES } from '../../services/registry.ts'
-import { serve } from '../../services/serve.ts'
-import { ch202, launch, ownSettings, processesWith, ROOT, temporary } from '../support/processes.ts'
+import { SERVICE_NAMES } from '../../services/registry.ts'
+import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { processes } from '../support/processes.ts'
 import { filled, isPublic, servedRoutes } from '../support/routes.ts'
+import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
 import { exchange, request, sendChunked } from '../support/sockets.ts'
-import {
-  as,
-  call,
-  createUser,
-  eventually,
-  INTERNAL_KEY,
-  logIn,
-  newEmail,
-  OPERATOR_KEY,
-  PASSWORD,
-  registerUser,
-  type System,
-  startSystem,
-} from '../support/system.ts'
+import type { System } from '../support/system.ts'
+import { inProcess } from '../support/system.ts'
+import { launch, ownSettings, processesWith, ROOT, runTool, temporary } from '../support/tool.ts'
 
 /** The traps of the design, each measured on the versions that we run on; a new version of one may bring one back. */
 const CANARY = 'canary-3Lm8vKp1'
@@ -49,7 +40,7 @@ setDefaultTimeout(20_000)
 const folder = temporary('traps')
 let system: System
 beforeAll(async () => {
-  system = await startSystem('three processes')
+  system = await processes('apart')
 })
 afterAll(async () => {
   await system.stop()
@@ -304,27 +295,26 @@ test('trap 9: no origin is reflected, and only JSON gets to a JSON route', async
 })
 
 test('trap 10: a request prepares no statement, and a token is checked once', async () => {
-  const umask = process.umask()
-  const settings = ownSettings(folder.fresh(), { CH202_URL: 'http://127.0.0.1:0' })
-  const served = await serve(readConfig(settings, SERVICES), SERVICE_NAMES, { runtime: { log: () => silentLog } })
-  process.umask(umask)
+  const quiet = await inProcess()
   const prepared = spyOn(Database.prototype, 'prepare')
   try {
     const email = newEmail()
-    const made = await call(served.url, 'POST /api/v1/auth/register', { body: { email, password: PASSWORD } })
+    const made = await call(quiet.url.auth, 'POST /api/v1/auth/register', { body: { email, password: PASSWORD } })
     expect(made.status).toBe(201)
     let tokens = made.body.tokens
     const round = async () => {
       const headers = as.bearer(tokens.access_token)
-      const login = await call(served.url, 'POST /api/v1/auth/login', { body: { login: email, password: PASSWORD } })
+      const login = await call(quiet.url.auth, 'POST /api/v1/auth/login', {
+        body: { login: email, password: PASSWORD },
+      })
       const { refresh_token } = tokens
       const answers = [
         login,
-        await call(served.url, 'POST /api/v1/auth/refresh', { body: { refresh_token } }),
-        await call(served.url, 'GET /auth/me', { headers }),
-        await call(served.url, `GET /users/${made.body.id}`, { headers }),
-        await call(served.url, 'GET /modules/', { headers }),
-        await call(served.url, 'POST /auth/logout', { headers }),
+        await call(quiet.url.auth, 'POST /api/v1/auth/refresh', { body: { refresh_token } }),
+        await call(quiet.url.auth, 'GET /auth/me', { headers }),
+        await call(quiet.url.auth, `GET /users/${made.body.id}`, { headers }),
+        await call(quiet.url.auth, 'GET /modules/', { headers }),
+        await call(quiet.url.auth, 'POST /auth/logout', { headers }),
       ]
       tokens = login.body
       return answers.map(({ status }) => status)
@@ -335,11 +325,11 @@ test('trap 10: a request prepares no statement, and a token is checked once', as
     for (let n = 0; n < 3; n++) expect(await round()).toEqual(good)
     expect(prepared.mock.calls.map(([sql]) => sql)).toEqual([])
     // A search is built for each call: the spy sees what it should.
-    await call(served.url, 'GET /users?search=a', { headers: as.operator })
+    await call(quiet.url.auth, 'GET /users?search=a', { headers: as.operator })
     expect(prepared.mock.calls.length).toBeGreaterThan(0)
   } finally {
     prepared.mockRestore()
-    await served.stop()
+    await quiet.stop()
   }
 
   const { publicKey, privateKey } = generateKeyPairSync('ed25519')
@@ -478,7 +468,7 @@ test('trap 13: what the tool writes into a pipe comes out whole, and without a t
     const [made, refused] = await Promise.all([slowly('a@example.org'), slowly('taken@example.org')])
     expect([made.whole.name.length, made.status]).toEqual([long.length, 'status 0\n'])
     expect([refused.whole.error.message, refused.status]).toEqual([`${long}: taken@example.org`, 'status 6\n'])
-    const unasked = await ch202(['users', 'create', 'a@example.org'], { env })
+    const unasked = await runTool(['users', 'create', 'a@example.org'], { env })
     expect([unasked.status, unasked.stdout]).toEqual([2, ''])
     expect(unasked.stderr).toContain('--password-stdin')
   } finally {
@@ -553,7 +543,7 @@ test("trap 16: a wrong use exits 2, help exits 0, and no one asks for the deskto
     [['--help'], 0],
     [['users', 'create', '--help'], 0],
   ]
-  const statuses = await Promise.all(uses.map(async ([words]) => (await ch202(words)).status))
+  const statuses = await Promise.all(uses.map(async ([words]) => (await runTool(words)).status))
   expect(statuses).toEqual(uses.map(([, status]) => status))
   const files = [...new Bun.Glob('{cli,services,db}/**/*.ts').scanSync(ROOT)].filter(
     (file) => !file.endsWith('.test.ts'),
@@ -562,7 +552,7 @@ test("trap 16: a wrong use exits 2, help exits 0, and no one asks for the deskto
 })
 
 test('trap 17: tokens are checked quickly while passwords are hashed', async () => {
-  const busy = await startSystem('three processes', { BCRYPT_COST: '10', RATE_LIMIT: 'off' })
+  const busy = await processes('apart', { BCRYPT_COST: '10', RATE_LIMIT: 'off' })
   try {
     const user = await registerUser(busy)
     const bearer = as.bearer(user.tokens.access_token)
@@ -574,7 +564,7 @@ test('trap 17: tokens are checked quickly while passwords are hashed', async () 
         if (status === 200) logins++
       }
     })
-    await eventually(() => logins > 2 || undefined, 8000)
+    await eventually(() => logins > 2 || undefined)
     const waits = { auth: [] as number[], users: [] as number[] }
     const until = performance.now() + 1200
     const before = logins

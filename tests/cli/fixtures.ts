@@ -1,6 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { as, call, logIn, PASSWORD, type System } from '../support/system.ts'
+import { logIn, PASSWORD } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
+import type { System } from '../support/system.ts'
 
 /** Who the examples speak of. They are there, as here, before each example that changes something. */
 const USERS = [
