@@ -122,7 +122,7 @@ async function beginLong() {
 }
 
 // First, while no one is there: what it imports is looked at below.
-test('every command of docs/import.md does as printed', async () => {
+test('every command of docs/migrate/import.md does as printed', async () => {
   const here = temporary('import-page')
   try {
     cpSync(FIXTURES, here.path, { recursive: true })

@@ -12,7 +12,7 @@ import { launch, ROOT } from '../support/tool.ts'
 
 setDefaultTimeout(30_000)
 
-const page = readFileSync(join(ROOT, 'docs/webhooks.md'), 'utf8')
+const page = readFileSync(join(ROOT, 'docs/integrate/webhooks.md'), 'utf8')
 const blocks = (language: string) =>
   [...page.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'gm'))].map(([, text = '']) => text)
 
@@ -25,7 +25,7 @@ beforeAll(async () => {
 })
 afterAll(() => instance.close())
 
-test('the receiver of docs/webhooks.md takes what it is sent, once, and nothing else', async () => {
+test('the receiver of docs/integrate/webhooks.md takes what it is sent, once, and nothing else', async () => {
   const { shell, system } = instance
   const [code = ''] = blocks('ts')
   const port = freePort()

@@ -27,7 +27,7 @@ afterAll(async () => {
 
 test('it holds the guard, and nothing else of the program', () => {
   const types = ['create', 'elysia', 'index', 'types'].map((name) => `dist/guard/types/guard/${name}.d.ts`)
-  const whole = ['LICENSE', 'README.md', 'docs/guard.md', 'package.json']
+  const whole = ['LICENSE', 'README.md', 'docs/integrate/guard.md', 'package.json']
   const code = ['dist/guard/elysia.js', 'dist/guard/index.js', 'dist/guard/types/services/kit/caller.d.ts']
   expect(plain.files).toEqual([...whole, ...code, ...types].sort())
 })
@@ -46,7 +46,7 @@ test('the page names every option, and none that there is not', async () => {
   const types = await Bun.file(join(ROOT, 'guard/types.ts')).text()
   const options = types.slice(types.indexOf('interface GuardOptions'))
   const there = [...options.matchAll(/^ {2}(\w+)\??:/gm)].map((match) => match[1])
-  const table = (await Bun.file(join(ROOT, 'docs/guard.md')).text())
+  const table = (await Bun.file(join(ROOT, 'docs/integrate/guard.md')).text())
     .split(/^## /m)
     .find((part) => part.startsWith('Options'))
   const told = [...(table ?? '').matchAll(/^\| `(\w+)`/gm)].map((match) => match[1])

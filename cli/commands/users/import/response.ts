@@ -1,4 +1,4 @@
-/** The results that the API reports for a line (docs/bulk.md). */
+/** The results that the API reports for a line (docs/migrate/bulk.md). */
 export const STATUSES = ['created', 'updated', 'unchanged', 'skipped', 'failed'] as const
 export type Status = (typeof STATUSES)[number]
 

@@ -1,7 +1,7 @@
 import { isUnusableHash } from '../../../../../services/kit/passwords/hasher.ts'
 import type { ImportedPassword } from './normalize.ts'
 
-// Converts password hashes of other products to the form that the API accepts (docs/bulk.md).
+// Converts password hashes of other products to the form that the API accepts (docs/migrate/bulk.md).
 
 const BCRYPT = /^\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}$/
 const PHC = /^\$(argon2(?:id|i|d)|pbkdf2-sha(?:1|256|512)|scrypt|fbscrypt)\$/
