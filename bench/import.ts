@@ -1,5 +1,5 @@
 import { Database } from 'bun:sqlite'
-import { usersMigrations } from '../db/users/migrations.ts'
+import { usersMigrations } from '../db/sqlite/migrations/users.ts'
 import { searchTextOf } from '../services/kit/schema/search-text.ts'
 import { call, PASSWORD } from '../tests/support/system.ts'
 import { operator } from './ch202.ts'

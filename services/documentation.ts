@@ -7,7 +7,7 @@ import { health } from './kit/http/health.ts'
 import { type OpenApiDocument, openApiDocument } from './kit/http/openapi/document.ts'
 import { modulesRoutes } from './modules/index.ts'
 import { usersRoutes } from './users/index.ts'
-import { usersV0 } from './users/v0.ts'
+import { usersV0 } from './users/routes/v0.ts'
 
 /** The routes are made to be read, and never called: what they would work with is not there. */
 const UNUSED = undefined as never

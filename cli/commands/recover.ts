@@ -37,7 +37,7 @@ async function recover(tool: Tool, options: Options, email: string): Promise<voi
   if (canAsk() && !globals.yes) await confirm(`Give ${email} a new password and the role ADMIN?`, {})
   const password = await passwordOf(options)
 
-  const [{ recoverAdmin, tellAtOnce }, { openUsersStore }, { PasswordHasher }, { systemClock }, { systemRandom }] =
+  const [{ recoverAdmin, sendRecovery }, { openUsersStore }, { PasswordHasher }, { systemClock }, { systemRandom }] =
     await Promise.all([
       import('../../services/users/recovery.ts'),
       import('../../db/users/store.ts'),
@@ -52,8 +52,8 @@ async function recover(tool: Tool, options: Options, email: string): Promise<voi
     const hasher = new PasswordHasher(config)
     const { passwordMinLength } = config
     const context = { store, clock: systemClock, random: systemRandom, hasher, passwordMinLength }
-    const { created, user } = await recoverAdmin(context, email, password, options.create ?? false)
-    const in_effect = await tellAtOnce(store, await peersOf(env, config), user.id)
+    const { created, user } = await recoverAdmin(context, { email, password, create: options.create ?? false })
+    const in_effect = await sendRecovery(store, await peersOf(env, config), user.id)
     await out.record({ ...user, ...(options.generate ? { password } : {}), created, in_effect, changed: true })
     out.say(
       in_effect ? '✓ It can log in now' : '✓ Written. Auth does not answer: it takes effect when the services run',

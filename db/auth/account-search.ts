@@ -1,8 +1,8 @@
 import type { Database } from 'bun:sqlite'
 import { sql } from 'drizzle-orm'
 import { foldForSearch, searchTextOf } from '../../services/kit/schema/search-text.ts'
-import { foldRows } from '../sqlite/folded-rows.ts'
-import { accounts } from './schema.ts'
+import { accounts } from '../schema/auth.ts'
+import { foldRows } from '../sqlite/migrations/fold-rows.ts'
 
 /** What a search of the password cache looks into: the email as it was typed and as it is compared, and the username. */
 export function searchTextOfAccount(account: Pick<typeof accounts.$inferSelect, 'email' | 'emailKey' | 'username'>) {

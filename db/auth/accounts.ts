@@ -5,15 +5,15 @@ import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { emailKey } from '../../services/kit/schema/email.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
 import { EVERY_VERSION, type Revocation } from '../../services/kit/tokens/revocations.ts'
+import { pageBounds, sliceOf } from '../page-bounds.ts'
 import { hashStored, storedHash } from '../password-hash.ts'
+import { placeholders } from '../placeholders.ts'
+import { prepared } from '../prepared.ts'
+import { accounts, passwordResets } from '../schema/auth.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
-import { pageBounds, sliceOf } from '../sqlite/page-bounds.ts'
-import { placeholders } from '../sqlite/placeholders.ts'
-import { prepared } from '../sqlite/prepared.ts'
 import { containsSearch, searchTextOfAccount } from './account-search.ts'
 import { type Audit, COUNT, countOf } from './audit.ts'
 import type { Feed } from './revocations.ts'
-import { accounts, passwordResets } from './schema.ts'
 import type { Sessions } from './sessions.ts'
 
 type Row = typeof accounts.$inferSelect
@@ -180,12 +180,10 @@ function tombstone(userId: string, now: number): Row {
     email: '',
     emailKey: '',
     username: null,
-    name: null,
     roles: [],
     status: 'disabled',
     emailVerified: false,
-    createdAt: now,
-    updatedAt: now,
+    profile: {},
     passwordHash: '',
     version: EVERY_VERSION,
     sessionsFrom: EVERY_VERSION,

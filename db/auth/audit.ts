@@ -3,10 +3,10 @@ import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuditFilter, AuthStore } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
+import { pageBounds, sliceOf } from '../page-bounds.ts'
+import { audit } from '../schema/auth.ts'
+import { chainWriter } from '../sqlite/audit-chain.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
-import { pageBounds, sliceOf } from '../sqlite/page-bounds.ts'
-import { chainWriter } from './audit-chain.ts'
-import { audit } from './schema.ts'
 
 export type Audit = ReturnType<typeof auditStore>
 

@@ -3,13 +3,13 @@ import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { Attempted, AuthStore, Delivery, DeliveryFilter, Tried } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
+import { pageBounds, sliceOf } from '../page-bounds.ts'
+import { prepared } from '../prepared.ts'
+import { deliveries, events as happened } from '../schema/auth.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
-import { pageBounds, sliceOf } from '../sqlite/page-bounds.ts'
-import { prepared } from '../sqlite/prepared.ts'
 import { PIECE, writeInBatches } from '../sqlite/write-in-batches.ts'
 import { type Audit, COUNT, countOf } from './audit.ts'
 import type { Events } from './events.ts'
-import { deliveries, events as happened } from './schema.ts'
 
 /** Events on their way to who wants them. */
 export function deliveryStore(

@@ -2,10 +2,10 @@ import { eq, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore, LoginFailures } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
+import { placeholders } from '../placeholders.ts'
+import { loginFailures } from '../schema/auth.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
-import { placeholders } from '../sqlite/placeholders.ts'
 import type { Audit } from './audit.ts'
-import { loginFailures } from './schema.ts'
 
 const REMEMBERED = 24 * 3600 * 1000
 /** More than any rule counts. */

@@ -2,12 +2,12 @@ import { asc, eq, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore, StoredKey } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
+import { placeholders } from '../placeholders.ts'
+import { prepared } from '../prepared.ts'
+import { signingKeys } from '../schema/auth.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
-import { placeholders } from '../sqlite/placeholders.ts'
-import { prepared } from '../sqlite/prepared.ts'
 import type { Audit } from './audit.ts'
 import type { Feed } from './revocations.ts'
-import { signingKeys } from './schema.ts'
 
 /** The key ring. A change of it has a place in the feed, so that it can be waited for that everyone knows. */
 export function keyStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, feed }: { audit: Audit; feed: Feed }) {

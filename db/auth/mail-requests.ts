@@ -1,10 +1,10 @@
 import { asc, count, eq, gt, lte, or, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore, MailRequest } from '../../services/auth/store/index.ts'
+import { placeholders } from '../placeholders.ts'
+import { prepared } from '../prepared.ts'
+import { mailRequests } from '../schema/auth.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
-import { placeholders } from '../sqlite/placeholders.ts'
-import { prepared } from '../sqlite/prepared.ts'
-import { mailRequests } from './schema.ts'
 
 /** The mails that are to go out. */
 export function mailRequestStore(sqlite: Sqlite, db: BunSQLiteDatabase) {

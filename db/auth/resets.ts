@@ -2,11 +2,11 @@ import { and, eq, gt, isNull, lt, lte, or, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore, Reset } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
+import { placeholders } from '../placeholders.ts'
+import { prepared } from '../prepared.ts'
+import { mailRequests, passwordResets } from '../schema/auth.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
-import { placeholders } from '../sqlite/placeholders.ts'
-import { prepared } from '../sqlite/prepared.ts'
 import type { Audit } from './audit.ts'
-import { mailRequests, passwordResets } from './schema.ts'
 
 /** Whoever took a token and died over it has lost it after a minute. */
 const TAKEN_FOR = 60_000

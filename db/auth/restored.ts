@@ -3,11 +3,11 @@ import type { Account } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { emailKey } from '../../services/kit/schema/email.ts'
 import { storedHash } from '../password-hash.ts'
+import { placeholders } from '../placeholders.ts'
+import { accounts } from '../schema/auth.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
-import { placeholders } from '../sqlite/placeholders.ts'
 import { searchTextOfAccount } from './account-search.ts'
 import { auditStore } from './audit.ts'
-import { accounts } from './schema.ts'
 
 /** The private keys of a database, as they are kept: for asking whether CH202_SECRET opens them. */
 export function sealedKeys({ raw }: Sqlite): { kid: string; sealed: Uint8Array }[] {

@@ -2,10 +2,10 @@ import { asc, desc, gt, lt, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore, Ended } from '../../services/auth/store/index.ts'
 import type { Revocation } from '../../services/kit/tokens/revocations.ts'
+import { placeholders } from '../placeholders.ts'
+import { revocations } from '../schema/auth.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
-import { placeholders } from '../sqlite/placeholders.ts'
 import type { Facts } from './facts.ts'
-import { revocations } from './schema.ts'
 
 export type Feed = ReturnType<typeof feedStore>
 

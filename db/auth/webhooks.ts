@@ -2,13 +2,13 @@ import { asc, eq, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore, Webhook, WebhookStatusChange } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
+import { placeholders } from '../placeholders.ts'
+import { prepared } from '../prepared.ts'
+import { webhooks } from '../schema/auth.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
-import { placeholders } from '../sqlite/placeholders.ts'
-import { prepared } from '../sqlite/prepared.ts'
 import { PIECE, writeInBatches } from '../sqlite/write-in-batches.ts'
 import { type Audit, COUNT, countOf } from './audit.ts'
 import type { Events } from './events.ts'
-import { webhooks } from './schema.ts'
 
 /** Where the outside wants to be told. A change has a place in the feed: the other services write only what is wanted. */
 export function webhookStore(

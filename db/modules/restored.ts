@@ -1,6 +1,6 @@
 import { drizzle } from 'drizzle-orm/bun-sqlite'
+import * as schema from '../schema/modules.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
-import * as schema from './schema.ts'
 import { prepareStatements } from './statements.ts'
 
 /** Forgets users who were deleted after this database was copied and before that of users was; its feed begins anew. */

@@ -1,9 +1,9 @@
 import { and, asc, count, eq, gt, max, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
+import { placeholders } from '../placeholders.ts'
+import { prepared } from '../prepared.ts'
+import * as schema from '../schema/modules.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
-import { placeholders } from '../sqlite/placeholders.ts'
-import { prepared } from '../sqlite/prepared.ts'
-import * as schema from './schema.ts'
 
 const { choiceChanges, choices, counters, deletedUsers, feed, moduleChanges, modules } = schema
 const { placeholder } = sql

@@ -1,9 +1,9 @@
 import { join } from 'node:path'
 import { SERVICE_NAMES } from '../../services/kit/services.ts'
-import { authMigrations } from '../auth/migrations.ts'
-import { modulesMigrations } from '../modules/migrations.ts'
-import { usersMigrations } from '../users/migrations.ts'
 import type { DatabaseName, Migration } from './engine.ts'
+import { authMigrations } from './migrations/auth.ts'
+import { modulesMigrations } from './migrations/modules.ts'
+import { usersMigrations } from './migrations/users.ts'
 
 export interface DatabaseFile {
   name: DatabaseName

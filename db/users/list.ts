@@ -3,8 +3,8 @@ import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
 import { foldForSearch } from '../../services/kit/schema/search-text.ts'
 import type { UserFilter } from '../../services/users/store.ts'
-import { pageBounds, sliceOf } from '../sqlite/page-bounds.ts'
-import * as schema from './schema.ts'
+import { pageBounds, sliceOf } from '../page-bounds.ts'
+import * as schema from '../schema/users.ts'
 import { BY_INDEX, contains, INDEX, inIndex } from './search.ts'
 
 const { users } = schema

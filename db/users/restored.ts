@@ -1,8 +1,8 @@
 import { asc, gt, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { User } from '../../services/users/store.ts'
+import { deletedIds, users } from '../schema/users.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
-import { deletedIds, users } from './schema.ts'
 import { present } from './store.ts'
 
 const PAGE = 1000

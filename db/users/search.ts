@@ -1,8 +1,8 @@
 import type { Database } from 'bun:sqlite'
 import { type SQL, sql } from 'drizzle-orm'
 import { searchTextOf } from '../../services/kit/schema/search-text.ts'
-import { foldRows } from '../sqlite/folded-rows.ts'
-import * as schema from './schema.ts'
+import * as schema from '../schema/users.ts'
+import { foldRows } from '../sqlite/migrations/fold-rows.ts'
 
 const { users } = schema
 

@@ -7,6 +7,7 @@ import { openApiDocument } from '../kit/http/openapi/document.ts'
 import { swagger } from '../kit/http/openapi/swagger.ts'
 import { type Runtime, type Service, serviceRuntime } from '../kit/http/runtime.ts'
 import type { Log } from '../kit/log.ts'
+import { withTimeout } from '../kit/timeout.ts'
 import { LocalTokenCheck } from '../kit/tokens/check.ts'
 import { Revocations } from '../kit/tokens/revocations.ts'
 import { CacheStatistics } from './accounts/statistics.ts'
@@ -26,7 +27,6 @@ import { GraceHeartbeat } from './sessions/grace.ts'
 import { holdsSession } from './sessions/logout.ts'
 import { RevocationFeed } from './sessions/revocation-feed.ts'
 import type { AuthStore } from './store/index.ts'
-import { waitAtMost } from './wait-at-most.ts'
 import { EventDispatcher } from './webhooks/dispatcher.ts'
 
 const NAME = 'auth'
@@ -209,9 +209,9 @@ async function storedIssuer(store: AuthStore, address: string): Promise<string> 
 
 /** Fetches what this service missed while it was down. With users down, it continues with what it has. */
 async function catchUp(users: UsersPeer): Promise<void> {
-  await waitAtMost(
-    CATCH_UP,
+  await withTimeout(
     users.catchUp().catch(() => undefined),
+    CATCH_UP,
   )
 }
 

@@ -26,7 +26,7 @@ import {
   uuid,
   whole,
 } from '../kit/schema/schema.ts'
-import { newPassword, userRead } from '../kit/schema/user.ts'
+import { newPassword, profileFields, userRead } from '../kit/schema/user.ts'
 import { ofEachService } from '../kit/services.ts'
 
 const password = text({ least: 1, most: 256, controls: true, examples: ['correct horse battery'] })
@@ -171,6 +171,7 @@ export const syncBody = strict({
   email_verified: flag(),
   /** What `password_hash` shows as well. */
   has_password: t.Optional(flag()),
+  ...profileFields,
   created_at: moment(),
   updated_at: moment(),
   password_hash: nullable(text({ least: 1, most: 512 })),

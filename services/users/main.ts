@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { openUsersStore } from '../../db/users/store.ts'
+import type { Clock } from '../kit/clock.ts'
 import { type FeedSource, RevocationSubscriber } from '../kit/feed/revocation-subscriber.ts'
 import { documentedPaths, service } from '../kit/http/app.ts'
 import { guard } from '../kit/http/guard.ts'
@@ -7,22 +8,25 @@ import { health } from '../kit/http/health.ts'
 import { openApiDocument } from '../kit/http/openapi/document.ts'
 import { swagger } from '../kit/http/openapi/swagger.ts'
 import { type Runtime, type Service, serviceRuntime } from '../kit/http/runtime.ts'
+import type { Log } from '../kit/log.ts'
 import type { EventType } from '../kit/outbox/events.ts'
 import { Outbox } from '../kit/outbox/outbox.ts'
+import type { UsersContext } from './context.ts'
 import { STREAMS, usersRoutes } from './index.ts'
 import { Outboxes, sendBatchToAuth, sendDeletion, sendToAuth } from './outbox.ts'
 import type { AuthPeer, DeletionListener } from './peers.ts'
+import { usersV0 } from './routes/v0.ts'
 import { SearchMerging } from './search-merging.ts'
-import type { UsersContext } from './users.ts'
-import { usersV0 } from './v0.ts'
+import type { UsersStore } from './store.ts'
 
 const NAME = 'users'
-/** How long a start waits for the first word of auth. */
-const FIRST_WORD = 1000
+/** Milliseconds that a start waits for the first page of the revocation feed. */
+const FIRST_PAGE_MS = 1000
 
-const REGISTER = { '/user/register': '/users', '/api/v1/user/register': '/users' }
+/** Further paths of `POST /users`. */
+const ALIASES = { '/user/register': '/users', '/api/v1/user/register': '/users' }
 
-/** Puts the users service together. @throws DatabaseError */
+/** Assembles the users service. @throws DatabaseError */
 export function usersService(
   runtime: Runtime,
   { auth, feed, listeners }: { auth: AuthPeer; feed: FeedSource; listeners: readonly DeletionListener[] },
@@ -30,22 +34,18 @@ export function usersService(
   const { clock, config, hasher, random, version } = runtime
   const { clientAddress, log, metrics } = serviceRuntime(NAME, runtime)
   const store = openUsersStore(join(config.dataDir, 'users.sqlite'))
-  const outbox = { store, clock, log }
-  const announcements = new Outboxes(
-    new Outbox({ ...outbox, target: 'auth', send: sendToAuth(store, auth), together: sendBatchToAuth(store, auth) }),
-    listeners.map((listener) => new Outbox({ ...outbox, target: listener.name, send: sendDeletion(listener) })),
-  )
-  const follower = new RevocationSubscriber({
+  const outboxes = outboxesFor({ store, clock, log }, auth, listeners)
+  const revocations = new RevocationSubscriber({
     name: `${NAME}-${random.id()}`,
     source: feed,
     clock,
     log,
     maxLag: config.revocationMaxLag,
   })
-  const wants = (type: EventType) => follower.wants(type)
-  const context: UsersContext = { store, clock, random, hasher, announcements, wants, log, config }
+  const isSubscribed = (type: EventType) => revocations.wants(type)
+  const context: UsersContext = { store, clock, random, hasher, outboxes, isSubscribed, log, config }
   const { internalKeys, operatorKeys } = config
-  const guarded = guard({ tokens: follower, internalKeys, operatorKeys, clientAddress })
+  const guarded = guard({ tokens: revocations, internalKeys, operatorKeys, clientAddress })
   metrics.gauge('outbox_pending', 'Notices that others have not acknowledged', () => store.countNotices())
   metrics.gauge('hash_queue_length', 'Password hashes that wait for their turn', () => hasher.waiting)
 
@@ -56,7 +56,7 @@ export function usersService(
   routes.use(swagger(guarded, () => openApiDocument('Ch202 users', version, paths())))
   const app = service(
     { log, clock, random, metrics, corsOrigins: config.corsOrigins, streams: STREAMS },
-    { routes, root, alsoAt: REGISTER },
+    { routes, root, alsoAt: ALIASES },
   )
   const merging = new SearchMerging(store, log)
   return {
@@ -66,14 +66,26 @@ export function usersService(
     paths,
     probe: () => store.probe(),
     async start() {
-      announcements.start()
-      await follower.start(FIRST_WORD)
+      outboxes.start()
+      await revocations.start(FIRST_PAGE_MS)
       merging.start()
     },
     release: () => undefined,
     async stop() {
-      await Promise.all([announcements.stop(), follower.stop(), merging.stop()])
+      await Promise.all([outboxes.stop(), revocations.stop(), merging.stop()])
       store.close()
     },
   }
+}
+
+function outboxesFor(
+  options: { store: UsersStore; clock: Clock; log: Log },
+  auth: AuthPeer,
+  listeners: readonly DeletionListener[],
+): Outboxes {
+  const { store } = options
+  return new Outboxes(
+    new Outbox({ ...options, target: 'auth', send: sendToAuth(store, auth), together: sendBatchToAuth(store, auth) }),
+    listeners.map((listener) => new Outbox({ ...options, target: listener.name, send: sendDeletion(listener) })),
+  )
 }

@@ -1,21 +1,78 @@
-import type { Clock } from '../kit/clock.ts'
-import { type EventType, eventNotice, eventOf } from '../kit/outbox/events.ts'
+import type { Caller } from '../kit/caller.ts'
+import { type AuditEvent, actorOf, auditNotice } from '../kit/outbox/audit.ts'
+import { eventNotice, eventOf } from '../kit/outbox/events.ts'
 import type { NewNotice } from '../kit/outbox/outbox.ts'
-import type { Random } from '../kit/random.ts'
+import { emailKey } from '../kit/schema/email.ts'
 import { type EventData, USER_FIELDS } from '../kit/schema/events.ts'
 import type { UserRead } from '../kit/schema/user.ts'
-import { userRead } from './outbox.ts'
+import { HEAR_OF_DELETED } from '../kit/services.ts'
+import type { EventContext, RecordContext } from './context.ts'
+import type { EmailChange } from './peers.ts'
+import { userRead } from './present.ts'
 import type { User } from './store.ts'
 
-/** What is needed to tell the outside of a change. */
-export interface EventContext {
-  clock: Clock
-  random: Random
-  /** Whether someone outside listens to events of this type. */
-  wants(type: EventType): boolean
+// The notices that the store writes in the transaction of a change, for the outboxes to send.
+
+/** A row of the audit without its actor: the type (`user.disabled`) and the details. */
+export type AuditRow = [type: string, detail: Record<string, unknown>]
+
+/** A notice of a change of a user. Its payload is empty: auth gets the record as it is when the notice is sent. */
+export function changeNotice(userId: string): NewNotice {
+  return { target: 'auth', kind: 'changed', subject: userId, payload: {} }
 }
 
-/** By the row of the audit that a new password leaves. A new hash of the same password leaves another. */
+/** The notices of a deletion, one for each service that stores something of users. */
+export function deletionNotices(userId: string): NewNotice[] {
+  return ['auth', ...HEAR_OF_DELETED].map((target) => ({ target, kind: 'deleted', subject: userId, payload: {} }))
+}
+
+/** A notice that adds a row to the audit. */
+export function auditedNotice(context: RecordContext, caller: Caller, userId: string | null, row: AuditRow): NewNotice {
+  return auditNotice(auditEvent(context, caller, userId, row))
+}
+
+function auditEvent(
+  { clock, random }: RecordContext,
+  caller: Caller,
+  userId: string | null,
+  [type, detail]: AuditRow,
+): AuditEvent {
+  return { id: random.id(), at: clock.now(), type, userId, ...actorOf(caller), detail }
+}
+
+/** The event `user.created`, if anyone is subscribed to it. */
+export function createdEvent(context: EventContext, user: User): NewNotice[] {
+  if (!context.isSubscribed('user.created')) return []
+  return [eventNotice(eventOf(context, 'user.created', user.id, { user: userRead(user) }))]
+}
+
+/** All notices of a new user. */
+export function creationNotices(context: EventContext, user: User, caller: Caller, row: AuditRow): NewNotice[] {
+  return [changeNotice(user.id), ...createdEvent(context, user), auditedNotice(context, caller, user.id, row)]
+}
+
+/** All notices of a change that `rows` describe in the audit. */
+export function changeNotices(
+  context: EventContext,
+  { from, to }: { from: User; to: User },
+  caller: Caller,
+  rows: readonly AuditRow[],
+): NewNotice[] {
+  return [
+    changeNotice(to.id),
+    ...changeEvents(context, from, to, rows),
+    ...emailNotice(context, from, to, caller),
+    ...rows.map((row) => auditedNotice(context, caller, to.id, row)),
+  ]
+}
+
+/** All notices of a deletion. */
+export function removalNotices(context: EventContext, user: User, caller: Caller): NewNotice[] {
+  const event = context.isSubscribed('user.deleted') ? [eventNotice(eventOf(context, 'user.deleted', user.id, {}))] : []
+  return [...deletionNotices(user.id), ...event, auditedNotice(context, caller, user.id, ['user.deleted', {}])]
+}
+
+/** Who set a new password, by the audit row of the change. A rehash is no change of the password. */
 const PASSWORD_BY: Record<string, EventData['password.changed']['by']> = {
   'password.changed': 'self',
   'password.set': 'operator',
@@ -23,34 +80,30 @@ const PASSWORD_BY: Record<string, EventData['password.changed']['by']> = {
   'user.recovered': 'operator',
 }
 
-/** The notices by which the outside hears of a new user. */
-export function userCreatedNotices(telling: EventContext, user: User): NewNotice[] {
-  if (!telling.wants('user.created')) return []
-  return [eventNotice(eventOf(telling, 'user.created', user.id, { user: userRead(user) }))]
-}
-
-/** The notices by which the outside hears of a change: none where it shows in nothing that the outside sees. */
-export function userChangedNotices(
-  telling: EventContext,
-  { from, to }: { from: User; to: User },
-  rows: readonly [type: string, ...unknown[]][],
-): NewNotice[] {
+/** The events of a change: none if nothing changed that the API shows. */
+function changeEvents(context: EventContext, from: User, to: User, rows: readonly AuditRow[]): NewNotice[] {
   const notices: NewNotice[] = []
-  if (telling.wants('user.updated')) {
+  if (context.isSubscribed('user.updated')) {
     const user = userRead(to)
     const fields = changedFields(userRead(from), user)
-    if (fields.length > 0) notices.push(eventNotice(eventOf(telling, 'user.updated', to.id, { user, fields })))
+    if (fields.length > 0) notices.push(eventNotice(eventOf(context, 'user.updated', to.id, { user, fields })))
   }
-  const by = rows.map(([type]) => PASSWORD_BY[type]).find((one) => one !== undefined)
-  if (by !== undefined && telling.wants('password.changed'))
-    notices.push(eventNotice(eventOf(telling, 'password.changed', to.id, { by })))
+  const by = rows.map(([type]) => PASSWORD_BY[type]).find((setter) => setter !== undefined)
+  if (by !== undefined && context.isSubscribed('password.changed'))
+    notices.push(eventNotice(eventOf(context, 'password.changed', to.id, { by })))
   return notices
-}
-
-export function userDeletedNotices(telling: EventContext, userId: string): NewNotice[] {
-  return telling.wants('user.deleted') ? [eventNotice(eventOf(telling, 'user.deleted', userId, {}))] : []
 }
 
 function changedFields(before: UserRead, after: UserRead): EventData['user.updated']['fields'] {
   return USER_FIELDS.filter((name) => JSON.stringify(before[name]) !== JSON.stringify(after[name]))
+}
+
+/**
+ * The notice that mails the previous address (OWASP ASVS 6.3.7): if someone else changed the email, its owner learns of
+ * it at an address that a stolen session can't read.
+ */
+function emailNotice({ clock, random }: RecordContext, from: User, to: User, { requestId }: Caller): NewNotice[] {
+  if (emailKey(to.email) === emailKey(from.email)) return []
+  const change: EmailChange = { id: random.id(), userId: from.id, oldEmail: from.email, at: clock.now(), requestId }
+  return [{ target: 'auth', kind: 'email_changed', subject: from.id, payload: { ...change } }]
 }

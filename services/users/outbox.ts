@@ -1,48 +1,28 @@
-import { timestamp } from '../kit/clock.ts'
-import { type AuditEvent, auditNotice, auditOf } from '../kit/outbox/audit.ts'
+import { auditOf } from '../kit/outbox/audit.ts'
 import type { Event } from '../kit/outbox/events.ts'
-import type { BatchSender, NewNotice, Notice, Outbox } from '../kit/outbox/outbox.ts'
-import type { PasswordRecord, UserRead } from '../kit/schema/user.ts'
-import { HEAR_OF_DELETED } from '../kit/services.ts'
-import type { AuthPeer, DeletionListener, EmailChange, SyncedUser } from './peers.ts'
-import type { User, UsersStore } from './store.ts'
+import type { BatchSender, Notice, Outbox } from '../kit/outbox/outbox.ts'
+import type { AuthPeer, DeletionListener, EmailChange } from './peers.ts'
+import { syncedUser } from './present.ts'
+import type { UsersStore } from './store.ts'
 
-/** How long an answer waits for the others to have heard of a change. */
-const PATIENCE = 1000
+/** Milliseconds that an answer waits for the other services to acknowledge a change. */
+const ACKNOWLEDGEMENT_MS = 1000
 
-/** The notices of a change to a user: auth reads the record as it stands when it is told. */
-export function changeNotice(userId: string): NewNotice {
-  return { target: 'auth', kind: 'changed', subject: userId, payload: {} }
-}
-
-export function deletionNotices(userId: string): NewNotice[] {
-  const notice = { kind: 'deleted', subject: userId, payload: {} }
-  return ['auth', ...HEAR_OF_DELETED].map((target) => ({ target, ...notice }))
-}
-
-export function emailChangeNotice(change: EmailChange): NewNotice {
-  return { target: 'auth', kind: 'email_changed', subject: change.userId, payload: { ...change } }
-}
-
-export function auditedNotice(event: AuditEvent): NewNotice {
-  return auditNotice(event)
-}
-
-export function sendToAuth(store: UsersStore, auth: AuthPeer) {
+/** Sends one notice to auth. */
+export function sendToAuth(store: Pick<UsersStore, 'userById'>, auth: AuthPeer) {
   return async (notice: Notice): Promise<void> => {
     if (notice.kind === 'audit') return auth.recordAudit(auditOf(notice))
     if (notice.kind === 'event') return auth.recordEvents([notice.payload as unknown as Event])
     if (notice.kind === 'email_changed') return auth.emailChanged(notice.payload as unknown as EmailChange)
     if (notice.kind === 'deleted') return auth.userDeleted(notice.subject)
     const user = await store.userById(notice.subject)
-    // Gone since: that is told by a notice of its own, which stands behind this one.
-    if (!user) return
-    await auth.syncUser(syncedUser(user))
+    // A user deleted in the meantime has a notice of deletion behind this one.
+    if (user) await auth.syncUser(syncedUser(user))
   }
 }
 
-/** Changes of many users, as an import makes them, and what the outside hears of them, in a few calls. */
-export function sendBatchToAuth(store: UsersStore, auth: AuthPeer): BatchSender {
+/** Sends the changes and events of many users, such as those of an import, in a few calls. */
+export function sendBatchToAuth(store: Pick<UsersStore, 'usersNamed'>, auth: AuthPeer): BatchSender {
   return {
     takes: ({ kind }) => kind === 'changed' || kind === 'event',
     async send(notices) {
@@ -57,21 +37,12 @@ export function sendBatchToAuth(store: UsersStore, auth: AuthPeer): BatchSender 
   }
 }
 
-function syncedUser(user: User): SyncedUser {
-  return {
-    ...passwordRecord(user),
-    sessions_from: user.sessionsFrom,
-    session_kept: user.sessionKept,
-    all_sessions_from: user.allSessionsFrom,
-    tokens_from: user.tokensFrom,
-  }
-}
-
+/** Sends a notice of a deletion to a service. */
 export function sendDeletion(listener: DeletionListener) {
   return (notice: Notice): Promise<void> => listener.userDeleted(notice.subject)
 }
 
-/** The outboxes of the users service: one for each that it tells something. */
+/** The outboxes of the users service: one for auth, and one for each service that deletes what it stores of a user. */
 export class Outboxes {
   constructor(
     private readonly auth: Outbox,
@@ -86,17 +57,17 @@ export class Outboxes {
     await Promise.all(this.all().map((outbox) => outbox.stop()))
   }
 
-  /** Sends what was just written, without waiting. */
+  /** Begins to send new notices, without waiting. */
   send(): void {
     for (const outbox of this.all()) outbox.poke()
   }
 
-  /** Resolves when the others know what was written about the user, or after a second: then they hear it later. */
-  async heard(userId: string): Promise<void> {
-    await Promise.all(this.all().map((outbox) => outbox.told(userId, PATIENCE)))
+  /** Resolves when all services have acknowledged the notices of a user, at the latest after a second. */
+  async waitForDelivery(userId: string): Promise<void> {
+    await Promise.all(this.all().map((outbox) => outbox.told(userId, ACKNOWLEDGEMENT_MS)))
   }
 
-  /** Tells auth all that is waiting for it. Gives false when that took longer than `patience` milliseconds. */
+  /** Sends auth all its notices. Resolves with false if that took longer than `patience` milliseconds. */
   async catchUpAuth(patience: number): Promise<boolean> {
     return await this.auth.drained(patience)
   }
@@ -104,26 +75,4 @@ export class Outboxes {
   private all(): Outbox[] {
     return [this.auth, ...this.others]
   }
-}
-
-/** What any caller may see of a user. */
-export function userRead(user: User): UserRead {
-  return {
-    id: user.id,
-    email: user.email,
-    username: user.username,
-    name: user.name,
-    roles: user.roles,
-    status: user.status,
-    email_verified: user.emailVerified,
-    has_password: user.passwordHash !== null,
-    created_at: timestamp(user.createdAt),
-    updated_at: timestamp(user.updatedAt),
-  }
-}
-
-/** What auth keeps of a user. */
-export function passwordRecord(user: User): PasswordRecord {
-  const { id, ...read } = userRead(user)
-  return { user_id: id, ...read, password_hash: user.passwordHash, password_version: user.version }
 }

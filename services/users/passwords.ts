@@ -6,51 +6,69 @@ import { passwordErrors } from '../kit/passwords/policy.ts'
 import { invalid, invalidField, Problem } from '../kit/problem.ts'
 import { isEmail } from '../kit/schema/email.ts'
 import type { PasswordRecord, UserRead } from '../kit/schema/user.ts'
-import type { InternalPassword } from './model.ts'
-import { auditedNotice, changeNotice, passwordRecord, userRead } from './outbox.ts'
+import { allSessionsEnded, applyChange, type Change } from './changes.ts'
+import type { ChangeContext, PasswordContext, ReadContext } from './context.ts'
+import { visibleUser } from './lookup.ts'
+import { auditedNotice, changeNotice } from './notices.ts'
 import { internalPasswordErrors } from './policy.ts'
+import { passwordRecord, userRead } from './present.ts'
+import type { InternalPassword } from './schemas/internal.ts'
 import type { User } from './store.ts'
-import { type Change, event, replace, type UsersContext, visibleUser } from './users.ts'
 
-/** Guesses of the current password, by someone who holds a token already. */
+/** Limits guesses of the current password by someone who has a stolen token. */
 const CHANGES: LimitRule = { name: 'change-password', most: 10, window: 15 * MINUTE }
 
 /**
- * A user changes its own password: every other session of it ends.
- * @throws Problem `user_not_found`, `invalid_credentials`, `validation_failed`, `weak_password`, `rate_limited`
+ * Changes the caller's own password and ends all their other sessions.
+ * @throws Problem `user_not_found`, `invalid_credentials`, `account_disabled`, `validation_failed`, `weak_password`,
+ * `rate_limited`, `overloaded`
  */
 export async function changePassword(
-  context: UsersContext,
+  context: PasswordContext,
   id: string,
-  current: string,
-  next: string,
+  body: { current_password: string; new_password: string },
   caller: Caller,
 ): Promise<void> {
   if (caller.userId !== id.toLowerCase()) throw new Problem('user_not_found')
   const user = await visibleUser(context, id, caller)
-  const { announcements, clock, config, hasher, store } = context
-  // Counted before the check, so that guesses that come at once are counted too; a right one makes it void.
-  if (config.rateLimit) await limit(store, CHANGES, user.id, clock.now())
-  // Without a password there is no current one: the first is set by a link, which shows whose the account is.
-  if (user.passwordHash === null) await hasher.pretend(current)
-  if (user.passwordHash === null || !(await hasher.verify(current, user.passwordHash))) {
-    await store.addNotice(auditedNotice(event(context, 'password.change_failed', user.id, caller, {})))
-    announcements.send()
-    throw new Problem('invalid_credentials')
-  }
-  if (config.rateLimit) await store.clearHits(CHANGES.name, user.id)
-  const passwordHash = await newHash(context, user, next)
-  await replace(context, user, caller, (latest) => {
+  await checkCurrentPassword(context, user, body.current_password, caller)
+  const passwordHash = await newHash(context, user, body.new_password)
+  await applyChange(context, user, caller, (latest) => {
     if (latest.status === 'disabled') throw new Problem('account_disabled')
-    // Changed by someone else since the current one was checked.
+    // Someone else changed the password after the current one was checked.
     if (latest.passwordHash !== user.passwordHash) throw new Problem('invalid_credentials')
-    return passwordChange(latest, passwordHash, 'password.changed', caller.sessionId)
+    return passwordChange(latest, passwordHash, { type: 'password.changed', sessionKept: caller.sessionId })
   })
 }
 
-/** Sets a password for a user, whose sessions all end. @throws Problem as `changePassword` */
+/** @throws Problem `invalid_credentials`, `rate_limited`, `overloaded` */
+async function checkCurrentPassword(
+  context: PasswordContext,
+  user: User,
+  password: string,
+  caller: Caller,
+): Promise<void> {
+  const { clock, config, hasher, outboxes, store } = context
+  // Counted before the check, so that parallel guesses count too; the right password clears the count.
+  if (config.rateLimit) await limit(store, CHANGES, user.id, clock.now())
+  // A user without a password sets the first one by a reset, which proves that the address is theirs. Here they get the
+  // answer to a wrong password, after the same work.
+  if (user.passwordHash === null) await hasher.pretend(password)
+  if (user.passwordHash === null || !(await hasher.verify(password, user.passwordHash))) {
+    await store.addNotice(auditedNotice(context, caller, user.id, ['password.change_failed', {}]))
+    outboxes.send()
+    throw new Problem('invalid_credentials')
+  }
+  if (config.rateLimit) await store.clearHits(CHANGES.name, user.id)
+}
+
+/**
+ * Sets the password of a user and ends all their sessions.
+ * @param type the audit row: set by an operator, or by a reset
+ * @throws Problem `user_not_found`, `validation_failed`, `weak_password`, `overloaded`
+ */
 export async function setPassword(
-  context: UsersContext,
+  context: PasswordContext,
   id: string,
   password: string,
   caller: Caller,
@@ -58,16 +76,18 @@ export async function setPassword(
 ): Promise<void> {
   const user = await visibleUser(context, id, caller)
   const passwordHash = await newHash(context, user, password)
-  await replace(context, user, caller, (latest) => passwordChange(latest, passwordHash, type, null))
+  await applyChange(context, user, caller, (latest) =>
+    passwordChange(latest, passwordHash, { type, sessionKept: null }),
+  )
 }
 
 /**
- * What auth needs: `new_password` ends a reset; `password_hash` with `if_version` puts a hash of today's making in the
- * place of an old one, ends nothing, and is ignored when the record has changed since.
- * @throws Problem `user_not_found`, `validation_failed`, `weak_password`
+ * Stores a password for auth: `new_password` completes a reset. `password_hash` with `if_version` is a rehash of the
+ * same password; it ends no session, and is ignored if the record has another version by now.
+ * @throws Problem `user_not_found`, `validation_failed`, `weak_password`, `overloaded`
  */
 export async function putPassword(
-  context: UsersContext,
+  context: PasswordContext,
   id: string,
   body: InternalPassword,
   caller: Caller,
@@ -77,56 +97,70 @@ export async function putPassword(
   const { if_version, new_password, password_hash } = body
   if (new_password !== undefined) return setPassword(context, id, new_password, caller, 'password.reset')
   const user = await visibleUser(context, id, caller)
-  await replace(context, user, caller, (latest) => {
-    if (latest.version !== if_version) return { fields: {}, events: [] }
-    return { fields: { passwordHash: password_hash ?? latest.passwordHash }, events: [['password.rehashed', {}]] }
+  await applyChange(context, user, caller, (latest) => {
+    if (latest.version !== if_version) return { fields: {}, audit: [] }
+    return { fields: { passwordHash: password_hash ?? latest.passwordHash }, audit: [['password.rehashed', {}]] }
   })
 }
 
-/** Whether the password is that of the account, by its email or username. For other services, who hold the key. */
+/** Checks a password by the email or the username of its user. For the other services. @throws Problem `overloaded` */
 export async function verifyCredentials(
-  { store, hasher }: UsersContext,
+  { hasher, store }: Pick<PasswordContext, 'store' | 'hasher'>,
   login: string,
   password: string,
 ): Promise<{ valid: true; user: UserRead } | { valid: false }> {
   const user = isEmail(login) ? await store.userByEmail(login) : await store.userByUsername(login.toLowerCase())
-  // An unknown account, or one without a password, is answered at once: auth does the work of a check beside this call, so that its own answer
-  // takes as long for an unknown user as for a wrong password.
+  // Answers at once for an unknown user or one without a password: auth makes a decoy check beside this call, so that
+  // its own answer takes the same time.
   const hash = user?.passwordHash ?? null
   if (!user || hash === null || !(await hasher.verify(password, hash))) return { valid: false }
   return { valid: true, user: userRead(user) }
 }
 
 /** @throws Problem `user_not_found` */
-export async function getPasswordRecord(context: UsersContext, id: string, caller: Caller): Promise<PasswordRecord> {
+export async function getPasswordRecord(context: ReadContext, id: string, caller: Caller): Promise<PasswordRecord> {
   return passwordRecord(await visibleUser(context, id, caller))
 }
 
-/** All records by pages, in the order of their last change. @throws Problem `validation_failed` for a foreign cursor */
-export async function passwordRecords({ store }: UsersContext, after: string | undefined, size: number) {
+/**
+ * A page of all records, in the order of their last change.
+ * @param after the cursor of the page before
+ * @throws Problem `validation_failed` for a cursor that this list did not give
+ */
+export async function listPasswordRecords({ store }: ReadContext, after: string | undefined, size: number) {
   if (after !== undefined && !/^\d{1,15}$/.test(after))
     throw invalidField('after', notAllowed('is not a cursor that this list has given'))
   const { users, last } = await store.usersChangedAfter(Number(after ?? 0), size)
   return { items: users.map(passwordRecord), next_cursor: users.length === size && last !== null ? String(last) : null }
 }
 
-/** Tells auth the password again. @throws Problem `user_not_found` */
-export async function announcePassword(context: UsersContext, id: string, caller: Caller): Promise<void> {
+/** Sends the record of a user to auth again. @throws Problem `user_not_found` */
+export async function announcePassword(
+  context: Pick<ChangeContext, 'store' | 'outboxes'>,
+  id: string,
+  caller: Caller,
+): Promise<void> {
   const user = await visibleUser(context, id, caller)
   await context.store.addNotice(changeNotice(user.id))
-  context.announcements.send()
+  context.outboxes.send()
 }
 
-async function newHash({ config, hasher }: UsersContext, user: User, password: string): Promise<string> {
-  const ownNames = [user.email, user.username, user.name]
-  const errors = passwordErrors('new_password', password, config.passwordMinLength, ownNames)
+async function newHash({ config, hasher }: PasswordContext, user: User, password: string): Promise<string> {
+  const names = [user.email, user.username, user.name]
+  const errors = passwordErrors('new_password', password, config.passwordMinLength, names)
   if (errors.length > 0) throw invalid(errors)
   return await hasher.hash(password)
 }
 
-/** The change that a new hash is: sessions end, but for the one kept. */
-export function passwordChange(user: User, passwordHash: string, type: string, sessionKept: string | null): Change {
-  const version = user.version + 1
-  const cut = sessionKept === null ? { allSessionsFrom: version } : {}
-  return { fields: { passwordHash, sessionsFrom: version, sessionKept, ...cut }, events: [[type, {}]] }
+/**
+ * The change that a new password makes: all sessions end, except `sessionKept`.
+ * @param type of the audit row
+ */
+export function passwordChange(
+  user: User,
+  passwordHash: string,
+  { type, sessionKept }: { type: string; sessionKept: string | null },
+): Change {
+  const ended = sessionKept === null ? allSessionsEnded(user) : { sessionsFrom: user.version + 1, sessionKept }
+  return { fields: { passwordHash, ...ended }, audit: [[type, {}]] }
 }

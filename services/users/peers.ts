@@ -2,19 +2,18 @@ import type { AuditEvent } from '../kit/outbox/audit.ts'
 import type { Event } from '../kit/outbox/events.ts'
 import type { PasswordRecord } from '../kit/schema/user.ts'
 
-/** What auth is told about a user beside the record, so that a change that it missed in between still takes effect. */
+/** A record as auth gets it. The marks carry what earlier changes ended, in case auth missed their notices. */
 export interface SyncedUser extends PasswordRecord {
-  /** Sessions opened from an older version end, … */
+  /** Sessions opened from an older version have ended, except `session_kept`. */
   sessions_from: number
-  /** … all but this one. */
   session_kept: string | null
-  /** Sessions opened from an older version end, without exception: the mark of a change that kept none. */
+  /** Sessions opened from an older version have ended, without exception: set by changes that kept none. */
   all_sessions_from: number
-  /** Access tokens made from an older version end. */
+  /** Access tokens issued from an older version have ended. */
   tokens_from: number
 }
 
-/** An address that was changed for another, and when. */
+/** An email that was replaced by another. */
 export interface EmailChange {
   id: string
   userId: string
@@ -24,22 +23,22 @@ export interface EmailChange {
   requestId: string | null
 }
 
-/** What users needs of auth. Each resolves when auth has written it down; each may come twice. */
+/** What users needs of auth. Each call resolves once auth has stored it, and may be repeated. */
 export interface AuthPeer {
   syncUser(user: SyncedUser): Promise<void>
-  /** Any number of them. When it fails, some may have been written down. */
+  /** Takes any number. If it fails, auth may have stored some of them. */
   syncUsers(users: SyncedUser[]): Promise<void>
   userDeleted(userId: string): Promise<void>
-  /** The old address is told by mail. */
+  /** Auth mails the previous address. */
   emailChanged(change: EmailChange): Promise<void>
   recordAudit(event: AuditEvent): Promise<void>
-  /** Any number of them, for the outside. When it fails, some may have been written down. */
+  /** Takes any number, for webhooks and the message broker. If it fails, auth may have stored some of them. */
   recordEvents(events: Event[]): Promise<void>
 }
 
-/** A service that keeps something of users, and hears when one is gone. */
+/** A service that stores something of users, and deletes it with them. */
 export interface DeletionListener {
   name: string
-  /** Resolves when it has written it down; may come twice. */
+  /** Resolves once the service has stored it. May be repeated. */
   userDeleted(userId: string): Promise<void>
 }

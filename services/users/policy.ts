@@ -4,78 +4,70 @@ import { isKnownHash, isUnusableHash, KNOWN_HASHES } from '../kit/passwords/hash
 import { passwordErrors as newPasswordErrors } from '../kit/passwords/policy.ts'
 import { Problem } from '../kit/problem.ts'
 import type { Config } from '../kit/process/config.ts'
-import type { UserCreate } from '../kit/schema/user.ts'
+import { OPERATOR_CREATION_FIELDS, OPERATOR_FIELDS, type UserCreate } from '../kit/schema/user.ts'
 import type { Sender } from '../kit/schema/validation.ts'
-import type { InternalPassword } from './model.ts'
+import type { InternalPassword } from './schemas/internal.ts'
 
-// What is wrong with what is sent, beyond its schema. Each takes values of whatever type: of those that the schema
-// refuses too it says what it can.
+// The rules for bodies beyond their schemas. Each takes values of any type: it is also asked about bodies that the
+// schema refuses, so that one answer lists every error.
 
 type Settings = Pick<Config, 'passwordMinLength' | 'registrationOpen'>
+/** A body of the shape T whose values may have any type. */
 type Sent<T> = Partial<Record<keyof T, unknown>>
 
-const OPERATOR_FIELDS = ['roles', 'status', 'email_verified'] as const
-
 /**
- * Anyone but an operator gets 403 for a field that only an operator may set: never a silent drop.
+ * Refuses fields that only an operator may set: 403, never silently ignored.
  * @throws Problem `forbidden_field`
  */
-export function refuseOperatorFields(sent: object, caller: Caller, fields: readonly string[] = OPERATOR_FIELDS): void {
+export function refuseOperatorFields(sent: object, caller: Caller, fields = OPERATOR_FIELDS): void {
   if (caller.operator) return
   const field = fields.find((name) => name in sent)
   if (field) throw new Problem('forbidden_field', { message: `Only an operator may set ${field}` })
 }
 
-/** @throws Problem `forbidden_field`, `registration_closed` */
-export function refuseCreation({ registrationOpen }: Settings, sent: object, caller: Caller): void {
-  refuseOperatorFields(sent, caller, [...OPERATOR_FIELDS, 'password_hash'])
-  if (!caller.operator && !registrationOpen) throw new Problem('registration_closed')
-}
-
-/** Of a change of a user: nothing but what is forbidden to the one whom it changes. @throws Problem `forbidden_field` */
+/** The errors of a change of a user. @throws Problem `forbidden_field` */
 export function changeErrors(sent: object, { caller, params }: Sender): FieldError[] {
+  // A change of another user is refused by `user_not_found`.
   if (params.user_id?.toLowerCase() === caller.userId) refuseOperatorFields(sent, caller)
   return []
 }
 
-/** Of a new user. @throws Problem as `refuseCreation` */
+/** The errors of a new user. @throws Problem `forbidden_field`, `registration_closed` */
 export function creationErrors(settings: Settings, sent: Sent<UserCreate>, caller: Caller): FieldError[] {
-  refuseCreation(settings, sent, caller)
-  return passwordErrors(sent, settings.passwordMinLength, caller)
-}
-
-/** Of the password of a new user, or the hash in its place. Operators also make users who have neither. */
-export function passwordErrors(sent: Sent<UserCreate>, least: number, caller: Caller): FieldError[] {
+  refuseOperatorFields(sent, caller, OPERATOR_CREATION_FIELDS)
+  if (!caller.operator && !settings.registrationOpen) throw new Problem('registration_closed')
+  // Operators also create users without a password.
   if (!caller.operator && sent.password === undefined) return [errorOf('password', REQUIRED)]
-  return passwordOrHashErrors(sent, least, sent)
+  return passwordOrHashErrors(sent, settings.passwordMinLength, sent)
 }
 
 /**
- * Of a password or a hash, where there may be neither.
- * @param owner whose email, username and name are no passwords
+ * The errors of a password or a hash; both may be missing.
+ * @param least the minimum length of a password
+ * @param owner whose email, username and name are refused as passwords
  */
 export function passwordOrHashErrors(
   { password, password_hash }: Sent<UserCreate>,
   least: number,
-  { email, name, username }: Sent<UserCreate>,
+  owner: Sent<UserCreate>,
 ): FieldError[] {
-  const errors = newPasswordErrors('password', password, least, [email, username, name])
-  const isSecond = password !== undefined && password_hash !== undefined
-  const complaint = isSecond ? beside('password') : hashComplaint(password_hash)
+  const errors = newPasswordErrors('password', password, least, [owner.email, owner.username, owner.name])
+  const hasBoth = password !== undefined && password_hash !== undefined
+  const complaint = hasBoth ? beside('password') : hashComplaint(password_hash)
   return complaint ? [...errors, errorOf('password_hash', complaint)] : errors
 }
 
-/** Of a password that is set for someone who is there already: what they are called is looked at later. */
+/** The errors of a new password of an existing user. Their names are compared later, when the user has been read. */
 export function setPasswordErrors({ passwordMinLength }: Settings, sent: { new_password?: unknown }): FieldError[] {
   return newPasswordErrors('new_password', sent.new_password, passwordMinLength, [])
 }
 
-/** Of what ends a reset or replaces a hash. */
+/** The errors of the body that completes a reset or stores a rehash. */
 export function internalPasswordErrors(settings: Settings, sent: Sent<InternalPassword>): FieldError[] {
   const { if_version, new_password, password_hash } = sent
   if (new_password !== undefined) {
-    const isSecond = password_hash !== undefined || if_version !== undefined
-    const second = isSecond ? [errorOf('new_password', beside('password_hash'))] : []
+    const hasBoth = password_hash !== undefined || if_version !== undefined
+    const second = hasBoth ? [errorOf('new_password', beside('password_hash'))] : []
     return [...second, ...setPasswordErrors(settings, sent)]
   }
   if (password_hash === undefined) return exactlyOne(sent, ['new_password', 'password_hash'])
@@ -86,7 +78,7 @@ export function internalPasswordErrors(settings: Settings, sent: Sent<InternalPa
   ]
 }
 
-/** Of a hash that comes from elsewhere, where it is text. */
+/** What is wrong with an imported hash. Of a value that is not text, the schema says so. */
 function hashComplaint(hash: unknown): Complaint | undefined {
   if (typeof hash !== 'string' || isKnownHash(hash) || isUnusableHash(hash)) return undefined
   return { code: 'format', message: `must be ${KNOWN_HASHES}` }

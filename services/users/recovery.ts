@@ -1,103 +1,122 @@
 import { ADMIN, type Caller } from '../kit/caller.ts'
-import type { Clock } from '../kit/clock.ts'
-import { errorOf } from '../kit/field-errors.ts'
+import { errorOf, type FieldError } from '../kit/field-errors.ts'
 import type { Hasher } from '../kit/passwords/hasher.ts'
 import { passwordErrors } from '../kit/passwords/policy.ts'
 import { invalid, Problem } from '../kit/problem.ts'
-import type { Random } from '../kit/random.ts'
 import { emailComplaint, withoutBlanks } from '../kit/schema/email.ts'
 import type { UserRead } from '../kit/schema/user.ts'
-import { type EventContext, userChangedNotices, userCreatedNotices } from './notices.ts'
-import { auditedNotice, changeNotice, sendToAuth, userRead } from './outbox.ts'
+import { type Change, changeBy } from './changes.ts'
+import type { EventContext, ReadContext, RecordContext } from './context.ts'
+import { changeNotice, changeNotices, creationNotices } from './notices.ts'
+import { sendToAuth } from './outbox.ts'
 import { passwordChange } from './passwords.ts'
 import type { AuthPeer } from './peers.ts'
+import { userRead } from './present.ts'
 import type { User, UsersStore } from './store.ts'
-import { type Change, changes, event, newUser } from './users.ts'
+import { newUser } from './users.ts'
 
-interface Recovery {
-  store: UsersStore
-  clock: Clock
-  random: Random
+interface RecoveryContext extends ReadContext, RecordContext {
   hasher: Hasher
   passwordMinLength: number
 }
 
-/** Someone on the machine itself, who needs no key: whoever can write the database can do anything. */
-function byTool({ random }: Recovery): Caller {
-  const nobody = { userId: null, sessionId: null, roles: [], ip: null, userAgent: null }
-  return { ...nobody, operator: true, internal: false, actor: 'cli', requestId: random.id() }
-}
-
 /**
- * Lets a locked-out administrator in again, with the services up or down: a new password, active, with the role ADMIN,
- * every session ended. Written as an ordinary change is, with its notices, so that auth hears of it whenever it runs.
- * @param typed the email, in any spelling
- * @param create whether to make the user where there is none
+ * Restores the access of an administrator who is locked out, whether the services run or not: sets a new password,
+ * makes the user active, adds the role ADMIN and ends all sessions. Writes the same notices as any other change, so
+ * that auth learns of it the next time it runs.
+ * @param admin the email in any spelling, the new password, and whether to create the user if there is none
  * @throws Problem `user_not_found`, `validation_failed`, `weak_password`
  */
 export async function recoverAdmin(
-  context: Recovery,
-  typed: string,
-  password: string,
-  create: boolean,
+  context: RecoveryContext,
+  { create, password, ...typed }: { email: string; password: string; create: boolean },
 ): Promise<{ user: UserRead; created: boolean }> {
   const { hasher, passwordMinLength, store } = context
-  const email = withoutBlanks(typed)
-  const caller = byTool(context)
-  const known = await store.userByEmail(email)
-  if (!known && !create) throw new Problem('user_not_found')
-  const own = known ? [known.email, known.username, known.name] : [email]
-  const normal = password.normalize('NFC')
-  const errors = passwordErrors('password', normal, passwordMinLength, own)
-  const complaint = known ? undefined : emailComplaint(email)
-  if (complaint) errors.unshift(errorOf('email', complaint))
+  const email = withoutBlanks(typed.email)
+  const caller = toolCaller(context)
+  const user = await store.userByEmail(email)
+  if (!user && !create) throw new Problem('user_not_found')
+  const normalized = password.normalize('NFC')
+  const names = user ? [user.email, user.username, user.name] : [email]
+  const errors = [
+    ...(user ? [] : emailErrors(email)),
+    ...passwordErrors('password', normalized, passwordMinLength, names),
+  ]
   if (errors.length > 0) throw invalid(errors)
-  const passwordHash = await hasher.hash(normal)
-  if (!known) return { user: userRead(await add(context, email, passwordHash, caller)), created: true }
-  for (let current: User | null = known; current; current = await store.userById(known.id)) {
-    const { events, fields } = recovery(current, passwordHash)
-    const next: User = { ...current, ...fields, version: current.version + 1, updatedAt: context.clock.now() }
-    const rows = events.map(([type, detail]) => auditedNotice(event(context, type, next.id, caller, detail)))
-    const told = userChangedNotices(telling(context), { from: current, to: next }, events)
-    const outcome = await store.replaceUser(next, [changeNotice(next.id), ...told, ...rows])
-    if (outcome === 'replaced') return { user: userRead(next), created: false }
-    // `changed_since`: by a service that runs meanwhile.
+  const passwordHash = await hasher.hash(normalized)
+  if (user) return { user: userRead(await restoreAccess(context, user, passwordHash, caller)), created: false }
+  return { user: userRead(await addAdmin(context, email, passwordHash, caller)), created: true }
+}
+
+/** The caller of a tool that runs on the machine itself: anyone who can write to the database can do anything. */
+function toolCaller({ random }: RecordContext): Caller {
+  return {
+    userId: null,
+    sessionId: null,
+    roles: [],
+    operator: true,
+    internal: false,
+    actor: 'cli',
+    ip: null,
+    userAgent: null,
+    requestId: random.id(),
+  }
+}
+
+function emailErrors(email: string): FieldError[] {
+  const complaint = emailComplaint(email)
+  return complaint ? [errorOf('email', complaint)] : []
+}
+
+/** Writes every event: the subscriptions are not known here, and auth drops the events that nobody subscribed to. */
+function eventContext({ clock, random }: RecordContext): EventContext {
+  return { clock, random, isSubscribed: () => true }
+}
+
+async function restoreAccess(
+  context: RecoveryContext,
+  user: User,
+  passwordHash: string,
+  caller: Caller,
+): Promise<User> {
+  const { clock, store } = context
+  for (let current: User | null = user; current; current = await store.userById(user.id)) {
+    const { audit, fields } = recoveryChange(current, passwordHash)
+    const next: User = { ...current, ...fields, version: current.version + 1, updatedAt: clock.now() }
+    const notices = changeNotices(eventContext(context), { from: current, to: next }, caller, audit)
+    const outcome = await store.replaceUser(next, notices)
+    if (outcome === 'replaced') return next
+    // `changed_since`: a running service changed the user meanwhile.
     if (outcome !== 'changed_since') throw new Problem(outcome)
   }
   throw new Problem('user_not_found')
 }
 
-/** Who listens is not known here: auth drops what no one does. */
-function telling({ clock, random }: Recovery): EventContext {
-  return { clock, random, wants: () => true }
-}
-
-function recovery(user: User, passwordHash: string): Change {
+function recoveryChange(user: User, passwordHash: string): Change {
   const roles = user.roles.includes(ADMIN) ? user.roles : [...user.roles, ADMIN]
-  const rights = changes(user, { roles, status: 'active' })
-  const password = passwordChange(user, passwordHash, 'user.recovered', null)
-  return { fields: { ...rights.fields, ...password.fields }, events: [...password.events, ...rights.events] }
+  const rights = changeBy(user, { roles, status: 'active' })
+  const password = passwordChange(user, passwordHash, { type: 'user.recovered', sessionKept: null })
+  return { fields: { ...rights.fields, ...password.fields }, audit: [...password.audit, ...rights.audit] }
 }
 
-async function add(context: Recovery, email: string, passwordHash: string, caller: Caller): Promise<User> {
+async function addAdmin(context: RecoveryContext, email: string, passwordHash: string, caller: Caller): Promise<User> {
   const { clock, random, store } = context
   const now = clock.now()
   const roles = ['USER', ADMIN]
   const user = newUser({ email, roles }, { id: random.id(), passwordHash, createdAt: now, updatedAt: now })
-  const created = event(context, 'user.recovered', user.id, caller, { created: true, roles })
-  const told = userCreatedNotices(telling(context), user)
-  const outcome = await store.addUser(user, [changeNotice(user.id), ...told, auditedNotice(created)])
+  const notices = creationNotices(eventContext(context), user, caller, ['user.recovered', { created: true, roles }])
+  const outcome = await store.addUser(user, notices)
   if (outcome !== 'added') throw new Problem(outcome)
   return user
 }
 
 /**
- * Tells a running auth what was just written, whether users runs or not; the notices stay with users, which tells them
- * again.
- * @param sendAll asks users, if it runs, to send what waits
- * @returns whether auth knows: then the old password and the old sessions are refused everywhere
+ * Sends a recovered user to a running auth, whether users runs or not. The notices stay in the outbox, and users sends
+ * them again.
+ * @param sendAll asks users, if it runs, to send its notices
+ * @returns whether auth has acknowledged: then the old password and the old sessions are refused everywhere
  */
-export async function tellAtOnce(
+export async function sendRecovery(
   store: UsersStore,
   { auth, sendAll }: { auth: AuthPeer; sendAll(): Promise<void> },
   userId: string,
@@ -108,7 +127,7 @@ export async function tellAtOnce(
     if (error instanceof Problem) return false
     throw error
   }
-  // For the audit, which can wait.
+  // The rest of the notices, the audit rows among them, may arrive later.
   await sendAll().catch(() => undefined)
   return true
 }

@@ -2,14 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../kit/log.ts'
 import type { UsersStore } from './store.ts'
 
-/** Milliseconds between two looks at whether there is anything to do. */
-const EVERY = 5000
-/** After each part, for whoever else wants to write. */
-const PAUSE = 10
+/** Milliseconds between two checks. */
+const INTERVAL_MS = 5000
+/** Milliseconds between two parts of the work, in which others can write. */
+const PAUSE_MS = 10
 
 /**
- * Keeps the index of the search in few pieces, beside the requests: each change adds one, and a search looks into all of
- * them. After an import of a million users it is a few seconds' work.
+ * Merges the segments of the search index in the background: each change adds a segment, and a search reads all of
+ * them. After an import of a million users this takes a few seconds.
  */
 export class SearchMerging {
   private timer: ReturnType<typeof setInterval> | undefined
@@ -27,10 +27,10 @@ export class SearchMerging {
       this.working ??= this.work().finally(() => {
         this.working = undefined
       })
-    }, EVERY)
+    }, INTERVAL_MS)
   }
 
-  /** Resolves when the part that is under way is done. */
+  /** Resolves when the current part of the work is done. */
   async stop(): Promise<void> {
     this.stopped = true
     clearInterval(this.timer)
@@ -39,10 +39,10 @@ export class SearchMerging {
 
   private async work(): Promise<void> {
     try {
-      while (!this.stopped && (await this.store.mergeSearch())) await sleep(PAUSE)
+      while (!this.stopped && (await this.store.mergeSearch())) await sleep(PAUSE_MS)
       this.failed = false
     } catch (error) {
-      // Once: it is tried again, and a disk may be full for long.
+      // Logged once: the work is retried, and a disk may stay full for hours.
       if (!this.failed) this.log.warn({ event: 'search.merging_failed', err: error })
       this.failed = true
     }

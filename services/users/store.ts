@@ -1,11 +1,12 @@
 import type { LimitStore } from '../kit/limits.ts'
 import type { NewNotice, OutboxStore } from '../kit/outbox/outbox.ts'
 import type { PageRequest, Slice } from '../kit/schema/page.ts'
+import type { Profile } from '../kit/schema/user.ts'
 
 export type Status = 'active' | 'disabled'
 
-/** A user as it is kept. Times are milliseconds since the epoch. */
-export interface User {
+/** A user as it is stored. Times are milliseconds since the epoch. */
+export interface User extends Profile {
   id: string
   email: string
   username: string | null
@@ -13,24 +14,23 @@ export interface User {
   roles: string[]
   status: Status
   emailVerified: boolean
-  /** Null: there is no password, and no login by one. */
+  /** Null: the user has no password, and can't log in by one. */
   passwordHash: string | null
   /** Grows by one with every change. */
   version: number
-  /** Sessions opened from an older version than this have ended, … */
+  /** Sessions opened from an older version have ended, except `sessionKept`. */
   sessionsFrom: number
-  /** … all but this one. */
   sessionKept: string | null
-  /** Sessions opened from an older version than this have ended, without exception. */
+  /** Sessions opened from an older version have ended, without exception. */
   allSessionsFrom: number
-  /** Access tokens made from an older version than this have ended. */
+  /** Access tokens issued from an older version have ended. */
   tokensFrom: number
   createdAt: number
   updatedAt: number
 }
 
 export interface UserFilter {
-  /** A part of the email, the username or the name, however its letters are written (`foldForSearch`). */
+  /** A part of the email, the username or the name, compared as `foldForSearch` writes them. */
   search?: string
   role?: string
   status?: Status
@@ -39,41 +39,46 @@ export interface UserFilter {
   sort: 'created_at' | '-created_at' | 'email' | '-email'
 }
 
+/** A name that another user has. */
 export type Taken = 'email_taken' | 'username_taken'
 
-/** A user to be made, and what is told of it if it is. */
+/** A user to add, and the notices to write if they are added. */
 export interface NewUser {
   user: User
   notices: NewNotice[]
 }
 
-/** What the users service keeps. Each method is one transaction; notices are written in that of their change. */
+/** The database of the users service. Each method is one transaction, and writes its notices in it. */
 export interface UsersStore extends OutboxStore, LimitStore {
   addUser(user: User, notices: NewNotice[]): Promise<'added' | Taken>
   /**
-   * Makes all those that can be made, in one transaction, and answers for each in order. `id_taken`: by a user, or by
-   * one who was removed.
-   * @param told what is told of how many were made, if any were
+   * Adds all users whose names are free, in one transaction, and gives the outcome of each, in order. `id_taken`: a
+   * user has the id, or a deleted one had it.
+   * @param notices the further notices to write if any were added, by how many were
    */
-  addUsers(users: readonly NewUser[], told?: (added: number) => NewNotice[]): Promise<('added' | 'id_taken' | Taken)[]>
+  addUsers(
+    users: readonly NewUser[],
+    notices?: (added: number) => NewNotice[],
+  ): Promise<('added' | 'id_taken' | Taken)[]>
   /**
-   * Puts `next` in the place of the user's record, if that is still of the version before `next.version`.
-   * `last_admin`: it would have left no active user with ADMIN.
+   * Replaces a record by `next`, if the stored version is the one before `next.version`.
+   * `last_admin`: no active user with ADMIN would remain.
    */
   replaceUser(next: User, notices: NewNotice[]): Promise<'replaced' | 'changed_since' | 'last_admin' | Taken>
   removeUser(id: string, notices: NewNotice[]): Promise<'removed' | 'not_found' | 'last_admin'>
   addNotice(notice: NewNotice): Promise<void>
 
   userById(id: string): Promise<User | null>
-  /** In any case. */
+  /** Compares without case. */
   userByEmail(email: string): Promise<User | null>
+  /** @param username in lower case */
   userByUsername(username: string): Promise<User | null>
-  /** All who have one of these, each once, in no order. Usernames and ids in lower case. */
+  /** All users who have one of the names, each once, in no order. Usernames and ids are in lower case. */
   usersNamed(names: { emails?: string[]; usernames?: string[]; ids?: string[] }): Promise<User[]>
   listUsers(filter: UserFilter, request: PageRequest): Promise<Slice<User>>
-  /** Does a part of what makes searches fast again after many changes. Gives whether there is more of it. */
+  /** Does a part of the merging that keeps searches fast after many changes. Gives whether there is more to do. */
   mergeSearch(): Promise<boolean>
-  /** In the order of their last change, those after the change `after`. */
+  /** The users whose last change has a number above `after`, in the order of change. */
   usersChangedAfter(after: number, limit: number): Promise<{ users: User[]; last: number | null }>
 
   /** Writes and reads. @throws when either fails */

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { createHash } from 'node:crypto'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { version } from '../../package.json'
 import { SERVICE_NAMES } from '../../services/kit/services.ts'
 import { ch202, launch, ownSettings, ROOT, temporary } from '../support/processes.ts'
 import {
@@ -107,7 +108,7 @@ describe('backup create', () => {
     expect([mode(join(system.dataDir, 'backups')), mode(said.path)]).toEqual([0o700, 0o700])
     for (const file of files) expect([file, mode(join(said.path, file))]).toEqual([file, 0o600])
     const manifest = manifestOf(said.path)
-    expect(manifest).toMatchObject({ format: 1, name: said.name, ch202_version: '0.1.0' })
+    expect(manifest).toMatchObject({ format: 1, name: said.name, ch202_version: version })
     let bytes = 0
     for (const name of SERVICE_NAMES) {
       const file = join(said.path, `${name}.sqlite`)

@@ -47,17 +47,22 @@ const kitRules: ImportRule[] = KIT_LAYERS.flatMap((folders, layer) =>
   }),
 )
 
+/** Rules without input or output that a store calls inside its transaction. */
+const pureRules = (name: string) =>
+  `services/${name}/{sessions/rotation,accounts/sync-rules,dependencies,last-admin}.ts`
+
 const serviceRules: ImportRule[] = SERVICE_NAMES.flatMap((name): ImportRule[] => {
   const own = `services/${name}`
   /** Another service's types: the shapes of its answers, and what it needs of others. */
   const ofOthers = ['services/*/peers.ts', 'services/*/schemas/**']
   return [
-    { files: `${own}/main.ts`, values: [`${own}/**`, KIT, `db/${name}/**`, 'db/*.ts', ...ELYSIA], serves: true },
+    { files: `${own}/main.ts`, values: [`${own}/**`, KIT, `db/${name}/store.ts`, ...ELYSIA], serves: true },
     {
       files: `${own}/{index,routes/**}.ts`,
       values: [`${own}/!(main).*`, `${own}/*/**`, KIT, ...ELYSIA],
       types: ofOthers,
     },
+    { files: pureRules(name), values: [pureRules(name), ...PLAIN_KIT], types: [`${own}/store/**`, `${own}/store.ts`] },
     { files: `${own}/schemas/**`, values: [`${own}/schemas/**`, ...PLAIN_KIT, ...ELYSIA] },
     { files: `${own}/store/**`, values: [`${own}/store/**`, ...PLAIN_KIT] },
     {
@@ -68,17 +73,28 @@ const serviceRules: ImportRule[] = SERVICE_NAMES.flatMap((name): ImportRule[] =>
   ]
 })
 
-/** Rules without input or output that a store calls inside its transaction. */
-const pureRules = (name: string) => `services/${name}/{,**/}{rotation,sync-rules,dependencies,policy-rules}.ts`
-
 const databaseRules: ImportRule[] = [
+  { files: 'db/schema/**', values: ['db/schema/**', ...PLAIN_KIT, ...SQL] },
+  { files: 'db/sqlite/migrations/**', values: ['db/sqlite/migrations/**', 'db/schema/**', ...PLAIN_KIT, ...SQL] },
   { files: 'db/sqlite/backup/**', values: ['db/**', ...PLAIN_KIT, ...SQL] },
-  { files: 'db/sqlite/databases.ts', values: ['db/sqlite/*.ts', 'db/*/migrations.ts', ...PLAIN_KIT, ...SQL] },
-  { files: 'db/sqlite/*', values: ['db/sqlite/*.ts', ...PLAIN_KIT, ...SQL] },
+  {
+    files: 'db/sqlite/inspect/**',
+    values: ['db/sqlite/{,inspect/,migrations/}*.ts', 'db/schema/**', ...PLAIN_KIT, ...SQL],
+  },
+  { files: 'db/sqlite/*', values: ['db/sqlite/{,migrations/}*.ts', 'db/schema/**', ...PLAIN_KIT, ...SQL] },
   ...SERVICE_NAMES.map(
     (name): ImportRule => ({
       files: `db/${name}/**`,
-      values: [`db/${name}/**`, 'db/*.ts', 'db/sqlite/*.ts', pureRules(name), ...PLAIN_KIT, ...SQL],
+      values: [
+        `db/${name}/**`,
+        'db/*.ts',
+        `db/schema/${name}.ts`,
+        'db/schema/audit-chain.ts',
+        'db/sqlite/*.ts',
+        pureRules(name),
+        ...PLAIN_KIT,
+        ...SQL,
+      ],
       types: [`services/${name}/store/**`, `services/${name}/store.ts`],
     }),
   ),

@@ -1,15 +1,15 @@
 import { describe, expect, test } from 'bun:test'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Glob } from 'bun'
+import { filesOfChecks } from '../../docs/generate.ts'
 
 const ROOT = join(import.meta.dir, '../..')
-const page = readFileSync(join(ROOT, 'docs/security.md'), 'utf8')
+const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
+const PAGES = ['threat-model', 'rules', 'checks', 'asvs'].map((name) => `docs/security/${name}.md`)
 
-/** The cells of the rows of a section that begin with a number: of its tables, without their heads. */
-function rowsOf(section: string): string[][] {
-  const text = page.split(/^## /m).find((part) => part.startsWith(section)) ?? ''
-  const rows = text.match(/^\| *\d.*\|$/gm) ?? []
+/** The cells of the rows of a page's tables that begin with a number. */
+function rowsOf(page: string): string[][] {
+  const rows = read(`docs/security/${page}.md`).match(/^\| *\d.*\|$/gm) ?? []
   return rows.map((row) =>
     row
       .slice(1, -1)
@@ -25,21 +25,18 @@ function pathsIn(text: string): string[] {
   ].map(([, path = '']) => path)
 }
 
-test('every path that the page names is there', () => {
-  const links = [...page.matchAll(/\]\(([^)#:]+)\)/g)].map(([, path = '']) => join('docs', path))
-  const named = [...new Set([...pathsIn(page), ...links])]
-  expect(named.length).toBeGreaterThan(50)
-  expect(named.filter((path) => !existsSync(join(ROOT, path)))).toEqual([])
+test('every path that the pages name exists', () => {
+  const links = PAGES.flatMap((page) =>
+    [...read(page).matchAll(/\]\(([^)#:]+)[^)]*\)/g)].map(([, path = '']) => join('docs/security', path)),
+  )
+  const paths = [...new Set([...PAGES.flatMap((page) => pathsIn(read(page))), ...links])]
+  expect(paths.length).toBeGreaterThan(50)
+  expect(paths.filter((path) => !existsSync(join(ROOT, path)))).toEqual([])
 })
 
 describe('the forty checks', () => {
-  const files = new Map<number, string[]>()
-  for (const path of new Glob('{cli,db,services,tests}/**/*.ts').scanSync({ cwd: ROOT })) {
-    const titles = readFileSync(join(ROOT, path), 'utf8').matchAll(/[([]\s*['"`]checks? (\d[\d, and]*): /g)
-    const numbers = [...titles].flatMap(([, said = '']) => said.match(/\d+/g) ?? [])
-    for (const number of new Set(numbers.map(Number))) files.set(number, [...(files.get(number) ?? []), path])
-  }
-  const rows = rowsOf('The forty checks')
+  const files = filesOfChecks()
+  const rows = rowsOf('checks')
   const ALL = Array.from({ length: 40 }, (_, at) => at + 1)
 
   test('stand there once each, in their order', () => {
@@ -144,7 +141,7 @@ describe('OWASP ASVS 5.0', () => {
   const REQUIRED = Object.entries(SECTIONS).flatMap(([section, levels]) =>
     [...levels].map((level, at) => ({ number: `${section}.${at + 1}`, level })).filter(({ level }) => level !== '3'),
   )
-  const rows = rowsOf('OWASP ASVS 5.0')
+  const rows = rowsOf('asvs')
   const VERDICTS = ['met', 'not applicable', 'not yet']
 
   test('has 70 requirements of level 1 and 183 of level 2', () => {
@@ -172,7 +169,7 @@ describe('OWASP ASVS 5.0', () => {
     const count = (level: string, verdict: string) =>
       rows.filter((row) => row[1] === level && row[3] === verdict).length
     for (const level of ['1', '2'])
-      expect(page.replaceAll(/ +/g, ' ')).toContain(
+      expect(read('docs/security/asvs.md').replaceAll(/ +/g, ' ')).toContain(
         `| Level ${level} | ${VERDICTS.map((verdict) => count(level, verdict)).join(' | ')} |`,
       )
   })

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openDatabase } from '../../db/sqlite/engine.ts'
-import { usersMigrations } from '../../db/users/migrations.ts'
+import { usersMigrations } from '../../db/sqlite/migrations/users.ts'
 import { openUsersStore } from '../../db/users/store.ts'
 import { launch, ownSettings, temporary } from '../support/processes.ts'
 import {

@@ -28,12 +28,10 @@ function account(over: Partial<SyncedAccount> = {}): SyncedAccount {
     userId,
     email: `u${counter}@example.org`,
     username: null,
-    name: null,
     roles: ['USER'],
     status: 'active',
     emailVerified: false,
-    createdAt: NOW,
-    updatedAt: NOW,
+    profile: {},
     passwordHash: 'hash-1',
     version: 1,
     ...over,
@@ -183,7 +181,11 @@ export function authStoreSuite(open: () => AuthStore): void {
       expect(roles.ended.revocations).toEqual([
         { kind: 'user', subject: user.userId, version: 2, until: expect.any(Number) },
       ])
-      const name = await store.syncAccount({ ...user, version: 3, roles: ['USER', 'EDITOR'], name: 'x' }, NOW, events)
+      const name = await store.syncAccount(
+        { ...user, version: 3, roles: ['USER', 'EDITOR'], profile: { name: 'x' } },
+        NOW,
+        events,
+      )
       expect(name.ended).toMatchObject({ sessions: 0, seq: 0 })
       const password = await store.syncAccount(
         { ...user, version: 4, roles: ['USER', 'EDITOR'], passwordHash: 'hash-2' },
@@ -216,10 +218,10 @@ export function authStoreSuite(open: () => AuthStore): void {
         events,
       )
       const marks = { sessionsFrom: 5, sessionKept: null, allSessionsFrom: 5, tokensFrom: 5 }
-      const late = await store.syncAccount({ ...user, version: 5, name: 'late', marks }, NOW, events)
+      const late = await store.syncAccount({ ...user, version: 5, profile: { name: 'late' }, marks }, NOW, events)
       expect(late.ended.sessions).toBe(1)
       expect(await store.sessionById(open.id)).toBeNull()
-      expect((await store.accountById(user.userId))?.name).toBeNull()
+      expect((await store.accountById(user.userId))?.profile).toEqual({})
     })
   })
 

@@ -3,10 +3,10 @@ import { afterAll, describe, expect, test } from 'bun:test'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { modulesMigrations } from '../../db/modules/migrations.ts'
 import { forgetUsers } from '../../db/modules/restored.ts'
 import { openModulesStore } from '../../db/modules/store.ts'
 import { openDatabase } from '../../db/sqlite/engine.ts'
+import { modulesMigrations } from '../../db/sqlite/migrations/modules.ts'
 import { modulesStoreSuite } from './modules-suite.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'ch202-modules-'))

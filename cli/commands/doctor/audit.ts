@@ -1,4 +1,4 @@
-import { auditChain } from '../../../db/sqlite/inspect.ts'
+import { auditChain } from '../../../db/sqlite/inspect/database.ts'
 import { count } from '../../terminal/terminal.ts'
 import { type Check, failed, ok, skipped } from './check.ts'
 import { withDatabase } from './databases.ts'

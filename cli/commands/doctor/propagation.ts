@@ -1,4 +1,10 @@
-import { type Drift, drifts, type InspectedDatabase, undelivered, waitingNotices } from '../../../db/sqlite/inspect.ts'
+import {
+  type Drift,
+  drifts,
+  type InspectedDatabase,
+  undelivered,
+  waitingNotices,
+} from '../../../db/sqlite/inspect/database.ts'
 import { count } from '../../terminal/terminal.ts'
 import { type Check, type Finding, failed, ok, type Scene, warning } from './check.ts'
 import { withDatabase } from './databases.ts'

@@ -27,7 +27,7 @@ const ENTRIES: [path: string, place: Place, ...lines: string[]][] = [
   ],
   ['cli/commands/package/published.ts', list(/^const PARAMETERS/), '  product_id: UUID,'],
   ['db/sqlite/backup/create.ts', list(/^const MAIN_TABLES/), `  products: ['products'],`],
-  ['db/sqlite/databases.ts', 'import', `import { productsMigrations } from '../products/migrations.ts'`],
+  ['db/sqlite/databases.ts', 'import', `import { productsMigrations } from './migrations/products.ts'`],
   ['db/sqlite/databases.ts', list(/^const MIGRATIONS/), '  products: productsMigrations,'],
   ['db/sqlite/backup/reconcile.ts', 'import', `import * as products from '../../products/restored.ts'`],
   ['db/sqlite/backup/reconcile.ts', list(/^const FORGETTING/), '  products: products.forgetUsers,'],
@@ -63,8 +63,12 @@ const ENTRIES: [path: string, place: Place, ...lines: string[]][] = [
     ...['GET', 'PATCH', 'DELETE'].map((method) => `  '${method} /api/v1/products/{product_id}': 'product_not_found',`),
   ],
   ['tests/support/owned.ts', list(/^export const OWNED/), `  ['product_id', 'products'],`],
-  ['tests/code/schema.test.ts', 'import', `import { productsMigrations } from '../../db/products/migrations.ts'`],
-  ['tests/code/schema.test.ts', 'import', `import * as productsSchema from '../../db/products/schema.ts'`],
+  [
+    'tests/code/schema.test.ts',
+    'import',
+    `import { productsMigrations } from '../../db/sqlite/migrations/products.ts'`,
+  ],
+  ['tests/code/schema.test.ts', 'import', `import * as productsSchema from '../../db/schema/products.ts'`],
   [
     'tests/code/schema.test.ts',
     list(/^const databases/),

@@ -1,6 +1,8 @@
 import { basename } from 'node:path'
+import { timestamp } from '../../../services/kit/clock.ts'
 import type { AuditEvent } from '../../../services/kit/outbox/audit.ts'
 import { systemRandom } from '../../../services/kit/random.ts'
+import { opaqueProfileOf } from '../../../services/kit/schema/user.ts'
 import * as auth from '../../auth/restored.ts'
 import * as modules from '../../modules/restored.ts'
 import * as users from '../../users/restored.ts'
@@ -42,7 +44,9 @@ export async function reconcile(directory: string, backup: { name: string; creat
 function* accountsOf(sqlite: Sqlite, now: number, counted: () => void) {
   for (const user of users.everyUser(sqlite)) {
     counted()
-    yield { ...user, userId: user.id, cached: true, syncedAt: now }
+    const times = { created_at: timestamp(user.createdAt), updated_at: timestamp(user.updatedAt) }
+    const profile = opaqueProfileOf({ ...user, ...times })
+    yield { ...user, userId: user.id, profile, cached: true, syncedAt: now }
   }
 }
 

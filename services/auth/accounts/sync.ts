@@ -1,5 +1,6 @@
 import type { Caller } from '../../kit/caller.ts'
-import type { PasswordRecord } from '../../kit/schema/user.ts'
+import { timestamp } from '../../kit/clock.ts'
+import { opaqueProfileOf, type PasswordRecord } from '../../kit/schema/user.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { SyncBody } from '../model.ts'
 import type { RevocationFeed } from '../sessions/revocation-feed.ts'
@@ -44,16 +45,19 @@ function accountOf(body: SyncBody | PasswordRecord): SyncedAccount {
     userId: body.user_id.toLowerCase(),
     email: body.email,
     username: body.username,
-    name: body.name,
     roles: body.roles,
     status: body.status,
     emailVerified: body.email_verified,
-    createdAt: Date.parse(body.created_at),
-    updatedAt: Date.parse(body.updated_at),
+    profile: opaqueProfileOf({ ...body, ...timesOf(body) }),
     passwordHash: body.password_hash,
     version: body.password_version,
     ...marksOf(body),
   }
+}
+
+/** The times of a record in UTC. */
+function timesOf({ created_at, updated_at }: { created_at: string; updated_at: string }) {
+  return { created_at: timestamp(Date.parse(created_at)), updated_at: timestamp(Date.parse(updated_at)) }
 }
 
 /** Only our own users service sends the marks. */

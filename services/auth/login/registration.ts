@@ -5,7 +5,7 @@ import { type LimitRule, type LimitStore, limit } from '../../kit/limits.ts'
 import { passwordErrors } from '../../kit/passwords/policy.ts'
 import { invalidField, Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
-import type { UserCreate, UserRead } from '../../kit/schema/user.ts'
+import { OPERATOR_CREATION_FIELDS, type UserCreate, type UserRead } from '../../kit/schema/user.ts'
 import { type SyncContext, syncUser } from '../accounts/sync.ts'
 import { auditEvent } from '../audit/record.ts'
 import type { Token } from '../model.ts'
@@ -14,7 +14,6 @@ import { openSession, type SessionsContext } from '../sessions/sessions.ts'
 import type { Account, AuditStore } from '../store/index.ts'
 
 const REGISTRATIONS: LimitRule = { name: 'registration', most: 1000, window: HOUR }
-const OPERATOR_FIELDS = ['roles', 'status', 'email_verified', 'password_hash'] as const
 
 export type RegistrationContext = SessionsContext &
   SyncContext & {
@@ -42,16 +41,10 @@ export async function register(
 export async function registerUser(context: RegistrationContext, body: UserCreate, caller: Caller): Promise<UserRead> {
   const { clock, config, store, users } = context
   refuseRegistration(config, body)
-  const { email, name, password, username } = body
+  const { password } = body
   if (password === undefined) throw invalidField('password', REQUIRED)
   if (config.rateLimit && caller.ip) await limit(store, REGISTRATIONS, caller.ip, clock.now())
-  const user = {
-    email,
-    password,
-    ...(username === undefined ? {} : { username }),
-    ...(name === undefined ? {} : { name }),
-  }
-  const created = await users.createUser(user, caller.requestId)
+  const created = await users.createUser({ ...body, password }, caller.requestId)
   // Users records that the user was created; only auth knows the address from which they registered.
   await store.addEvent(auditEvent(context, caller, 'user.registered', created.id))
   return created
@@ -59,7 +52,7 @@ export async function registerUser(context: RegistrationContext, body: UserCreat
 
 /** @throws Problem `forbidden_field`, `registration_closed` */
 function refuseRegistration({ registrationOpen }: Pick<Config, 'registrationOpen'>, body: object): void {
-  const field = OPERATOR_FIELDS.find((name) => name in body)
+  const field = OPERATOR_CREATION_FIELDS.find((name) => name in body)
   if (field) throw new Problem('forbidden_field', { message: `Only an operator may set ${field}` })
   if (!registrationOpen) throw new Problem('registration_closed')
 }

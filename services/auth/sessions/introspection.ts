@@ -2,7 +2,7 @@ import type { Caller } from '../../kit/caller.ts'
 import { timestamp } from '../../kit/clock.ts'
 import { Problem } from '../../kit/problem.ts'
 import type { Config } from '../../kit/process/config.ts'
-import type { UserRead } from '../../kit/schema/user.ts'
+import { type UserRead, userReadFrom } from '../../kit/schema/user.ts'
 import { CLIENT_ID } from '../../kit/tokens/access-token.ts'
 import type { LocalTokenCheck } from '../../kit/tokens/check.ts'
 import type { Introspection, Validity } from '../model.ts'
@@ -116,17 +116,15 @@ export async function me(
 }
 
 function userReadOf(account: Account): UserRead {
-  return {
+  const login = {
     id: account.userId,
     email: account.email,
     username: account.username,
-    name: account.name,
     roles: account.roles,
     status: account.status,
     email_verified: account.emailVerified,
     // An account that was dropped from the cache has lost its hash; nearly every user has a password.
     has_password: account.passwordHash !== null || !account.cached,
-    created_at: timestamp(account.createdAt),
-    updated_at: timestamp(account.updatedAt),
   }
+  return userReadFrom(login, account.profile)
 }

@@ -1,5 +1,6 @@
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
 import type { PageRequest, Slice } from '../../kit/schema/page.ts'
+import type { OpaqueProfile } from '../../kit/schema/user.ts'
 import type { Ended } from './revocations.ts'
 
 /** A row of the password cache: auth's copy of a user. Times are milliseconds since the epoch. */
@@ -7,12 +8,11 @@ export interface Account {
   userId: string
   email: string
   username: string | null
-  name: string | null
   roles: string[]
   status: 'active' | 'disabled'
   emailVerified: boolean
-  createdAt: number
-  updatedAt: number
+  /** The fields that no login reads. */
+  profile: OpaqueProfile
   /** Null: the user has no password. Empty: auth does not have the hash (see `cached`). */
   passwordHash: string | null
   version: number

@@ -1,6 +1,9 @@
+import type { TOptional, TSchema } from '@sinclair/typebox'
 import { type Static, t } from 'elysia'
 import { mistyped } from '../field-errors.ts'
+import { type JsonObject, jsonObject } from './json-object.ts'
 import {
+  type CheckedSchema,
   checked,
   email,
   flag,
@@ -8,6 +11,7 @@ import {
   listOf,
   matching,
   nullable,
+  object,
   oneFieldAtMost,
   oneFieldOf,
   oneOf,
@@ -17,11 +21,12 @@ import {
   trimmed,
 } from './schema.ts'
 
-// What more than one service says of a user: the shapes of the API's second section, and the record that auth keeps.
+// The shape of a user, once: the API's bodies and answers, the record that auth stores, events, exports and imports
+// follow from it.
 
-/** A password that is being set. Its least length is a setting, so it is checked with the rest of the policy. */
+/** A new password. Its minimum length is a setting, so the password policy checks it. */
 export const newPassword = text({ most: 256, controls: true, examples: ['correct horse battery'] })
-/** A password that is being checked: whatever was typed, as long as it can be one. */
+/** A password to check: any text that can be one. */
 export const password = text({ least: 1, most: 256, controls: true, examples: ['correct horse battery'] })
 export const name = nullable(text({ most: 200, examples: ['Ana'] }))
 export const status = oneOf('active', 'disabled')
@@ -29,7 +34,7 @@ export const status = oneOf('active', 'disabled')
 const USERNAME_MIN = 3
 const USERNAME_MAX = 32
 const USERNAME = /^[a-z0-9_.-]{3,32}$/
-/** Lowered before it is looked at. */
+/** Checked in lower case. */
 export const username = nullable(
   checked<string>({ type: 'string', pattern: '^[A-Za-z0-9_.-]{3,32}$', examples: ['ana'] }, (value) => {
     if (typeof value !== 'string') return mistyped('a string')
@@ -50,6 +55,73 @@ const roles = listOf(role, 32)
 
 export const passwordHash = text({ least: 1, most: 512 })
 
+const METADATA_LIMITS = { bytes: 8 * 1024, levels: 8 }
+const METADATA = 'at most 8 KiB and 8 levels. PATCH merges it (RFC 7396), PUT and imports replace it'
+
+/** A field that the services store and show, and that none of their rules reads. */
+interface ProfileField {
+  /** The field in a body. */
+  body: CheckedSchema
+  /** The field in an answer. */
+  answer: TSchema
+  /** The value of a user for whom none was sent. */
+  initial: unknown
+  /** PATCH merges the value into the current one (RFC 7396). Without it PATCH replaces the value. */
+  merges?: true
+  /** Only operators may write it. */
+  operatorOnly?: true
+}
+
+/** The profile of a user. A field that is added here and in the table of users appears everywhere (CONTRIBUTING.md). */
+export const PROFILE = {
+  locale: { body: nullable(oneOf('en', 'ru')), answer: nullable(oneOf('en', 'ru')), initial: null },
+  metadata: {
+    body: jsonObject(METADATA_LIMITS, {
+      description: `Data of the application that the user may write: ${METADATA}`,
+      examples: [{ theme: 'dark' }],
+    }),
+    answer: object(),
+    initial: {} as JsonObject,
+    merges: true,
+  },
+  app_metadata: {
+    body: jsonObject(METADATA_LIMITS, {
+      description: `Data of the application that only operators may write: ${METADATA}`,
+      examples: [{ plan: 'pro' }],
+    }),
+    answer: object(),
+    initial: {} as JsonObject,
+    merges: true,
+    operatorOnly: true,
+  },
+} satisfies Record<string, ProfileField>
+
+type Fields = typeof PROFILE
+export type ProfileName = keyof Fields
+/** The values of a profile. They have the same names in the API, in the database and in the tool. */
+export type Profile = { [Name in ProfileName]: Static<Fields[Name]['body']> }
+
+export const PROFILE_NAMES = Object.keys(PROFILE) as ProfileName[]
+
+/** A profile, with initial values for what `values` lacks. Other fields of `values` are left out. */
+export function profileOf(values: Partial<Profile>): Profile {
+  return Object.fromEntries(PROFILE_NAMES.map((field) => [field, values[field] ?? PROFILE[field].initial])) as Profile
+}
+
+/** The definition of a profile field by its name, without its literal types. */
+export function profileField(field: ProfileName): ProfileField {
+  return PROFILE[field]
+}
+
+function ofProfile(schemaOf: (field: ProfileField) => TSchema) {
+  return Object.fromEntries(PROFILE_NAMES.map((field) => [field, schemaOf(PROFILE[field])]))
+}
+const profileAnswers = ofProfile(({ answer }) => answer) as { [Name in ProfileName]: Fields[Name]['answer'] }
+/** The fields of the profile in a body, each optional. */
+export const profileFields = ofProfile(({ body }) => t.Optional(body)) as {
+  [Name in ProfileName]: TOptional<Fields[Name]['body']>
+}
+
 export const userRead = strict({
   id: t.String({ format: 'uuid' }),
   email: t.String(),
@@ -58,8 +130,9 @@ export const userRead = strict({
   roles: t.Array(t.String()),
   status: t.Union([t.Literal('active'), t.Literal('disabled')]),
   email_verified: t.Boolean(),
-  /** Whether there is a password to log in with. */
+  /** Whether the user can log in by a password. */
   has_password: t.Boolean(),
+  ...profileAnswers,
   created_at: time(),
   updated_at: time(),
 })
@@ -71,19 +144,27 @@ export const operatorFields = {
   email_verified: t.Optional(flag()),
 }
 
+/** The fields of a user that only an operator may set: anyone else gets 403 `forbidden_field`. */
+export const OPERATOR_FIELDS: readonly string[] = [
+  ...Object.keys(operatorFields),
+  ...PROFILE_NAMES.filter((field) => profileField(field).operatorOnly),
+]
+/** The same when a user is created. */
+export const OPERATOR_CREATION_FIELDS: readonly string[] = [...OPERATOR_FIELDS, 'password_hash']
+
 const creation = {
   email: trimmed(email()),
   password: t.Optional(newPassword),
   username: t.Optional(trimmed(username)),
   name: t.Optional(name),
   ...operatorFields,
+  ...profileFields,
   password_hash: t.Optional(passwordHash),
 }
 const examples = [{ email: 'ana@example.org', password: 'correct horse battery', username: 'ana', name: 'Ana' }]
 
 export const userCreate = strict(creation, {
-  description:
-    'Roles, status, email_verified, and a hash or nothing in place of the password, are for operators: a user without a password sets the first one by a reset',
+  description: `Only operators may set ${OPERATOR_FIELDS.join(', ')}, and send a hash or nothing in place of the password: a user without a password sets the first one by a reset`,
   ...oneFieldAtMost('password', 'password_hash'),
   examples,
 })
@@ -93,7 +174,7 @@ export type UserCreate = Static<typeof userCreate>
 export const registration = strict(creation, { ...oneFieldOf('password', 'password_hash'), examples })
 
 const { id, ...withoutId } = userRead.properties
-/** What auth keeps of a user: its password cache. */
+/** The record of a user that auth stores in its password cache. */
 export const passwordRecord = strict({
   user_id: id,
   ...withoutId,
@@ -103,9 +184,28 @@ export const passwordRecord = strict({
 })
 export type PasswordRecord = Static<typeof passwordRecord>
 
+/** The fields of a record that a login reads. */
+const LOGIN_FIELDS = ['id', 'email', 'username', 'roles', 'status', 'email_verified', 'has_password'] as const
+type LoginField = (typeof LOGIN_FIELDS)[number]
+/** All other fields of a user: auth stores them as one JSON value, and reads none of them. */
+export type OpaqueProfile = Record<string, unknown>
+
+const OPAQUE_NAMES = Object.keys(userRead.properties).filter((field) => !LOGIN_FIELDS.some((name) => name === field))
+
+/** The fields of a record that auth stores as one value. */
+export function opaqueProfileOf(record: Omit<UserRead, LoginField | ProfileName> & Partial<Profile>): OpaqueProfile {
+  const values: Record<string, unknown> = { ...record, ...profileOf(record) }
+  return Object.fromEntries(OPAQUE_NAMES.map((field) => [field, values[field]]))
+}
+
+/** The answer of a user from what auth stores. A profile from before a field was added gets its initial value. */
+export function userReadFrom(login: Pick<UserRead, LoginField>, profile: OpaqueProfile): UserRead {
+  return { ...login, ...profile, ...profileOf(profile) } as UserRead
+}
+
 /**
- * What version 0.0.1 takes of a user. The fields that only an operator may set are known here too: who sends one is told
- * that it is forbidden, as everywhere.
+ * The body of version 0.0.1. It also has the fields that only an operator may set, so that anyone else who sends one
+ * gets the same answer as everywhere.
  */
 export const credentialsV0 = strict(
   { email: trimmed(email()), password: newPassword, ...operatorFields, password_hash: t.Optional(passwordHash) },

@@ -2,94 +2,102 @@ import { ADMIN, type Caller } from '../../kit/caller.ts'
 import { type Complaint, errorOf, type FieldError, notAllowed } from '../../kit/field-errors.ts'
 import { isUnusableHash } from '../../kit/passwords/hasher.ts'
 import { bothTaken, invalid, invalidField, Problem } from '../../kit/problem.ts'
-import type { ImportedUser } from '../model.ts'
-import { auditedNotice, changeNotice } from '../outbox.ts'
+import { type Change, changeBy } from '../changes.ts'
+import type { PasswordContext } from '../context.ts'
+import { auditedNotice, changeNotice } from '../notices.ts'
 import { passwordChange } from '../passwords.ts'
 import { passwordOrHashErrors } from '../policy.ts'
+import type { ImportedUser } from '../schemas/bulk.ts'
 import type { NewUser, Taken, User } from '../store.ts'
-import { type Change, changes, event, newUser, passwordHashOf, type UsersContext } from '../users.ts'
+import { newUser, passwordHashOf } from '../users.ts'
+
+// What one line of an import creates or changes.
 
 const HASH_TRIES = 10
-const HASH_PAUSE = 200
+/** Milliseconds between two tries. */
+const HASH_RETRY_MS = 200
 
 export type ChangeOf = (current: User) => Change
 
 /**
- * The user that a line of an import makes; what it brings of an earlier life, its id and its times, is kept.
+ * The user that a line creates. The id and the times of the line are kept.
  * @throws Problem `validation_failed`, `weak_password`, `overloaded`
  */
-export async function freshUser(context: UsersContext, input: ImportedUser, caller: Caller): Promise<NewUser> {
-  check(passwordOrHashErrors(input, context.config.passwordMinLength, input))
+export async function userFrom(context: PasswordContext, input: ImportedUser, caller: Caller): Promise<NewUser> {
+  refuse(passwordOrHashErrors(input, context.config.passwordMinLength, input))
   const now = context.clock.now()
-  const timeOf = (given: string | undefined) => (given === undefined ? now : Date.parse(given))
   const user = newUser(input, {
     id: input.id?.toLowerCase() ?? context.random.id(),
     passwordHash: await passwordHashOf(input, (password) => hash(context, password)),
-    createdAt: timeOf(input.created_at),
-    updatedAt: timeOf(input.updated_at),
+    createdAt: input.created_at === undefined ? now : Date.parse(input.created_at),
+    updatedAt: input.updated_at === undefined ? now : Date.parse(input.updated_at),
   })
   const { id, roles } = user
-  // The others are told of together; who may do anything is named.
-  const admin = roles.includes(ADMIN) ? [auditedNotice(event(context, 'user.created', id, caller, { roles }))] : []
-  return { user, notices: [changeNotice(id), ...admin] }
+  // The audit has one row for each batch of users, and a row of their own for each administrator.
+  const isAdmin = roles.includes(ADMIN)
+  const rows = isAdmin ? [auditedNotice(context, caller, id, ['user.created', { roles }])] : []
+  return { user, notices: [changeNotice(id), ...rows] }
 }
 
 /**
- * The change that a line of an import makes to the user who has its email: that of a PATCH with its fields, and another
- * password ends the sessions.
- * @throws Problem as `freshUser`
+ * The change that a line makes to the user who has its email: that of a PATCH with its fields. Another password ends
+ * the sessions.
+ * @throws Problem as `userFrom`
  */
-export async function changeOf(context: UsersContext, there: User, input: ImportedUser): Promise<ChangeOf> {
-  const isOther = input.id !== undefined && input.id.toLowerCase() !== there.id
-  check([
-    ...(isOther ? [errorOf('id', notAllowed('must be that of the user who has the email'))] : []),
-    ...passwordOrHashErrors(input, context.config.passwordMinLength, { ...there, email: input.email }),
+export async function changeFrom(context: PasswordContext, user: User, input: ImportedUser): Promise<ChangeOf> {
+  const hasOtherId = input.id !== undefined && input.id.toLowerCase() !== user.id
+  refuse([
+    ...(hasOtherId ? [errorOf('id', notAllowed('must be that of the user who has the email'))] : []),
+    ...passwordOrHashErrors(input, context.config.passwordMinLength, { ...user, email: input.email }),
   ])
-  const passwordHash = await hashWanted(context, there, input)
+  const passwordHash = await otherHash(context, user, input)
   return (current) => {
-    const change = changes(current, input)
+    const change = changeBy(current, input)
     if (passwordHash === undefined || passwordHash === current.passwordHash) return change
-    const { fields, events } = passwordChange(current, passwordHash, 'password.set', null)
-    return { fields: { ...change.fields, ...fields }, events: [...change.events, ...events] }
+    const { fields, audit } = passwordChange(current, passwordHash, { type: 'password.set', sessionKept: null })
+    return { fields: { ...change.fields, ...fields }, audit: [...change.audit, ...audit] }
   }
 }
 
-const ID_TAKEN: Complaint = { code: 'taken', message: 'is that of another user, or was: leave it out for a new one' }
-
-/** @param whats what of the line someone has already; `id_taken` stands alone */
-export function takenProblem(whats: readonly (Taken | 'id_taken')[]): Problem {
-  const [what = 'id_taken', other] = whats
-  if (what === 'id_taken') return invalidField('id', ID_TAKEN)
-  return other === undefined ? new Problem(what) : bothTaken()
+const ID_TAKEN: Complaint = {
+  code: 'taken',
+  message: 'is that of another user or of a deleted one: leave it out to get a new one',
 }
 
-/** Undefined where the user has that password already. */
-async function hashWanted(context: UsersContext, there: User, input: ImportedUser): Promise<string | undefined> {
+/** @param conflicts the names that another user has; `id_taken` stands alone */
+export function takenProblem(conflicts: readonly (Taken | 'id_taken')[]): Problem {
+  const [first = 'id_taken', second] = conflicts
+  if (first === 'id_taken') return invalidField('id', ID_TAKEN)
+  return second === undefined ? new Problem(first) : bothTaken()
+}
+
+/** The hash to store; undefined if the user has that password already, or if the line says nothing of one. */
+async function otherHash(context: PasswordContext, user: User, input: ImportedUser): Promise<string | undefined> {
   const { password, password_hash } = input
-  // Someone without a password there keeps the one that is here.
+  // A line of a user without a password leaves the password as it is.
   if (password === undefined)
     return password_hash === undefined || isUnusableHash(password_hash) ? undefined : password_hash
-  const before = there.passwordHash
-  const same = before !== null && (await patiently(() => context.hasher.verify(password, before)))
-  return same ? undefined : hash(context, password)
+  const before = user.passwordHash
+  const isSame = before !== null && (await patiently(() => context.hasher.verify(password, before)))
+  return isSame ? undefined : hash(context, password)
 }
 
-/** @throws Problem `validation_failed`, `weak_password` */
-function check(errors: FieldError[]): void {
+/** @throws Problem `validation_failed`, `weak_password` if there are errors */
+function refuse(errors: FieldError[]): void {
   if (errors.length > 0) throw invalid(errors)
 }
 
-function hash({ hasher }: UsersContext, password: string): Promise<string> {
+function hash({ hasher }: PasswordContext, password: string): Promise<string> {
   return patiently(() => hasher.hash(password))
 }
 
-/** Waits for a place in the queue of the hasher; after 2 seconds without one the line fails, and can be sent again. */
+/** Retries while the hash queue is full, for 2 seconds: then the line fails, and the client can send it again. */
 async function patiently<T>(work: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++)
     try {
       return await work()
     } catch (error) {
       if (!(error instanceof Problem) || error.code !== 'overloaded' || tries === HASH_TRIES) throw error
-      await Bun.sleep(HASH_PAUSE)
+      await Bun.sleep(HASH_RETRY_MS)
     }
 }

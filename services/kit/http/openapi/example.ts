@@ -72,7 +72,7 @@ const BY_NAME: Record<string, unknown> = {
   next_cursor: null,
   // Health.
   service: 'auth',
-  version: '0.1.0',
+  version: '1.0.0',
   uptime_s: 3600,
   latency_ms: 0.4,
   hit_ratio: 0.98,

@@ -1,0 +1,62 @@
+import { integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
+import type { Profile } from '../../services/kit/schema/user.ts'
+
+export const users = sqliteTable('users', {
+  /** The order of creation: what lists walk along. */
+  seq: integer('seq').primaryKey({ autoIncrement: true }),
+  id: text('id').notNull().unique(),
+  email: text('email').notNull(),
+  /** Lower-cased: emails differ by more than case. */
+  emailKey: text('email_key').notNull().unique(),
+  username: text('username').unique(),
+  name: text('name'),
+  roles: text('roles', { mode: 'json' }).$type<string[]>().notNull(),
+  /** Has the role ADMIN and is active. */
+  isAdmin: integer('is_admin', { mode: 'boolean' }).notNull(),
+  status: text('status').$type<'active' | 'disabled'>().notNull(),
+  emailVerified: integer('email_verified', { mode: 'boolean' }).notNull(),
+  passwordHash: text('password_hash').notNull(),
+  version: integer('version').notNull(),
+  sessionsFrom: integer('sessions_from').notNull(),
+  sessionKept: text('session_kept'),
+  allSessionsFrom: integer('all_sessions_from').notNull(),
+  tokensFrom: integer('tokens_from').notNull(),
+  /** The place of the last change among all changes. */
+  change: integer('change').notNull().unique(),
+  createdAt: integer('created_at').notNull(),
+  updatedAt: integer('updated_at').notNull(),
+  /** What a search looks into. */
+  searchText: text('search_text').notNull().default(''),
+  // The profile, one column for each field.
+  locale: text('locale').$type<Profile['locale']>(),
+  metadata: text('metadata', { mode: 'json' }).$type<Profile['metadata']>().notNull().default({}),
+  app_metadata: text('app_metadata', { mode: 'json' }).$type<Profile['app_metadata']>().notNull().default({}),
+})
+
+/** Of users who are gone: an id is never given twice. */
+export const deletedIds = sqliteTable('deleted_ids', { id: text('id').primaryKey() })
+
+/** Numbers that only grow, whatever is deleted. */
+export const counters = sqliteTable('counters', {
+  name: text('name').primaryKey(),
+  value: integer('value').notNull(),
+})
+
+export const outbox = sqliteTable('outbox', {
+  seq: integer('seq').primaryKey({ autoIncrement: true }),
+  target: text('target').notNull(),
+  kind: text('kind').notNull(),
+  subject: text('subject').notNull(),
+  payload: text('payload', { mode: 'json' }).$type<Record<string, unknown>>().notNull(),
+})
+
+export const limits = sqliteTable(
+  'limits',
+  {
+    rule: text('rule').notNull(),
+    subject: text('subject').notNull(),
+    windowStart: integer('window_start').notNull(),
+    count: integer('count').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.rule, table.subject] })],
+)

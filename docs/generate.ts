@@ -1,0 +1,188 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { FIELD_CODES, type FieldCode } from '../services/kit/field-errors.ts'
+import { PROBLEM_CODES, Problem } from '../services/kit/problem.ts'
+import { readConfig, settingDefaults } from '../services/kit/process/config.ts'
+import { SETTING_DESCRIPTIONS } from '../services/kit/process/setting-descriptions.ts'
+import { MESSAGE_SCHEMAS } from '../services/kit/schema/events.ts'
+import { serve } from '../services/serve.ts'
+
+/**
+ * Fills the parts of the pages that repeat the code: `bun run docs`. A part stands between `<!-- generated: NAME -->` and
+ * `<!-- end -->`; `tests/docs/generated.test.ts` fails when a page is behind the code.
+ */
+const ROOT = join(import.meta.dir, '..')
+
+const FIELD_CODE_MEANINGS: Record<FieldCode, string> = {
+  required: 'The field is missing',
+  unknown: 'The operation has no such field; Ch202 never drops a field silently',
+  type: 'The value has another type',
+  format: 'The value is not an email, a UUID, an RFC 3339 time, an address or a hash',
+  pattern: 'The value contains characters that are not allowed',
+  too_short: 'The value has fewer characters than `limit`',
+  too_long: 'The value has more characters than `limit`',
+  too_small: 'The number is less than `limit`',
+  too_large: 'The number is greater than `limit`',
+  too_many: 'The list has more elements than `limit`',
+  not_allowed: 'The value is not one of the allowed ones, or contradicts another field',
+  weak: 'The password is easy to guess',
+  taken: 'Another user has this value',
+}
+
+type Row = readonly string[]
+
+/** A Markdown table whose columns are as wide as their longest cell. */
+export function table(head: Row, rows: readonly Row[]): string {
+  const widths = head.map((cell, column) => Math.max(3, cell.length, ...rows.map((row) => row[column]?.length ?? 0)))
+  const line = (row: Row) => `| ${widths.map((width, column) => (row[column] ?? '').padEnd(width)).join(' | ')} |`
+  return [line(head), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n')
+}
+
+const code = (text: string) => `\`${text}\``
+
+function settings(): string {
+  const defaults = settingDefaults({})
+  const groups = [...new Set(Object.values(SETTING_DESCRIPTIONS).map(({ group }) => group))]
+  return groups
+    .map((group) => {
+      const rows = Object.entries(SETTING_DESCRIPTIONS)
+        .filter(([, description]) => description.group === group)
+        .map(([name, { text }]) => [code(name), defaults.get(name) ? code(defaults.get(name) as string) : '', text])
+      return `### ${group}\n\n${table(['Setting', 'Default', 'Meaning'], rows)}`
+    })
+    .join('\n\n')
+}
+
+function problemCodes(): string {
+  const rows = PROBLEM_CODES.map((name) => {
+    const { publicMessage, status } = new Problem(name)
+    return [String(status), code(name), String(publicMessage)]
+  })
+  return table(['Status', 'Code', 'Default message'], rows)
+}
+
+function fieldCodes(): string {
+  return table(
+    ['Code', 'Meaning'],
+    FIELD_CODES.map((name) => [code(name), FIELD_CODE_MEANINGS[name]]),
+  )
+}
+
+function eventSchemas(): Record<string, () => string> {
+  return Object.fromEntries(
+    Object.entries(MESSAGE_SCHEMAS).map(([type, schema]) => [
+      `schema ${type}`,
+      () => `\`\`\`json\n${JSON.stringify(schema, null, 2)}\n\`\`\``,
+    ]),
+  )
+}
+
+/** Serves everything in a directory that is thrown away, and reads the metrics as Prometheus does. */
+async function metrics(): Promise<string> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'ch202-docs-'))
+  const key = 'a-key-that-nothing-but-this-page-uses'
+  const config = readConfig({
+    CH202_ENV: 'test',
+    CH202_DATA_DIR: dataDir,
+    CH202_URL: 'http://127.0.0.1:0',
+    ISSUER: 'https://id.example.org',
+    PUBLIC_URL: 'https://app.example.org',
+    INTERNAL_API_KEY: `internal-${key}`,
+    OPERATOR_API_KEY: key,
+    CH202_SECRET: `secret-${key}`,
+    LOG_LEVEL: 'silent',
+  })
+  const system = await serve(config)
+  try {
+    const request = new Request(`${system.url}/metrics`, { headers: { authorization: `Bearer ${key}` } })
+    const text = await (await fetch(request)).text()
+    return metricsTable(text)
+  } finally {
+    await system.stop()
+    rmSync(dataDir, { recursive: true, force: true })
+  }
+}
+
+function metricsTable(text: string): string {
+  const rows = [...text.matchAll(/^# HELP (\S+) (.*)\n# TYPE \S+ (\w+)\n((?:[^#\n].*\n?)*)/gm)].map(
+    ([, name = '', help = '', type = '', samples = '']) => {
+      const labels = [...new Set([...samples.matchAll(/[{,](\w+)="/g)].map(([, label = '']) => label))].sort()
+      return [code(name), type, labels.map(code).join(', '), help]
+    },
+  )
+  return table(
+    ['Metric', 'Type', 'Labels', 'Meaning'],
+    rows.sort(([a = ''], [b = '']) => (a < b ? -1 : 1)),
+  )
+}
+
+/** The files that have a test of each check: `check 12: …` or `checks 12, 13: …` begins its title. */
+export function filesOfChecks(): Map<number, string[]> {
+  const files = new Map<number, string[]>()
+  for (const path of [...new Bun.Glob('{cli,db,services,guard,tests}/**/*.ts').scanSync({ cwd: ROOT })].sort()) {
+    const titles = readFileSync(join(ROOT, path), 'utf8').matchAll(/[([]\s*['"`]checks? (\d[\d, and]*): /g)
+    const numbers = [...titles].flatMap(([, list = '']) => list.match(/\d+/g) ?? [])
+    for (const number of new Set(numbers.map(Number))) files.set(number, [...(files.get(number) ?? []), path])
+  }
+  return files
+}
+
+/** Keeps the promises, which are written by hand, and fills in the files. */
+function checks(before: string): string {
+  const files = filesOfChecks()
+  const promises = [...before.matchAll(/^\| *(\d+) *\| *(.*?) *\|/gm)]
+  const rows = promises.map(([, number = '', promise = '']) => [
+    number,
+    promise,
+    (files.get(Number(number)) ?? []).map(code).join(', '),
+  ])
+  return table(['Check', 'Promise', 'Shown by'], rows)
+}
+
+const BLOCKS: Record<string, (before: string) => string | Promise<string>> = {
+  settings,
+  'problem codes': problemCodes,
+  'field codes': fieldCodes,
+  metrics,
+  checks,
+  ...eventSchemas(),
+}
+
+const BLOCK = /^<!-- generated: ([^\n]+) -->\n([\s\S]*?)^<!-- end -->$/gm
+
+/** The names of the generated parts of a page. */
+export function blocksOf(page: string): string[] {
+  return [...page.matchAll(BLOCK)].map(([, name = '']) => name)
+}
+
+/** A page with each generated part as the code has it now. @throws Error when nothing generates a part of that name */
+export async function render(page: string): Promise<string> {
+  let text = page
+  for (const [whole, name = '', before = ''] of page.matchAll(BLOCK)) {
+    const generate = BLOCKS[name]
+    if (!generate) throw new Error(`Nothing generates "${name}"`)
+    text = text.replace(whole, `<!-- generated: ${name} -->\n\n${await generate(before)}\n\n<!-- end -->`)
+  }
+  return text
+}
+
+export const BLOCK_NAMES = Object.keys(BLOCKS)
+
+/** Every page, as a path from the root. */
+export function pages(): string[] {
+  const docs = readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' })
+  return docs
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => join('docs', name))
+    .sort()
+}
+
+if (import.meta.main)
+  for (const path of pages()) {
+    const page = readFileSync(join(ROOT, path), 'utf8')
+    const text = await render(page)
+    if (text === page) continue
+    writeFileSync(join(ROOT, path), text)
+    console.log(path)
+  }

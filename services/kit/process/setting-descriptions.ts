@@ -1,0 +1,88 @@
+/**
+ * What each setting means, for `docs/operate/settings.md`. `readConfig` decides which settings there are; a test holds
+ * this list to it.
+ */
+interface SettingDescription {
+  group: 'Where' | 'Tokens and sessions' | 'Passwords' | 'Mail and events' | 'Secrets' | 'Clients and limits' | 'Logs'
+  text: string
+}
+
+export const SETTING_DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
+  CH202_ENV: {
+    group: 'Where',
+    text: '`development`, `test` or `production`. In production, secrets must be set and strong',
+  },
+  CH202_DATA_DIR: {
+    group: 'Where',
+    text: 'The data directory: databases, `secrets.env`, `mail/`, `run/`, `logs/`, `backups/`',
+  },
+  CH202_URL: { group: 'Where', text: 'The address of `ch202 serve`, which runs every service in one process' },
+  AUTH_URL: { group: 'Where', text: 'Where auth listens, and where the others call it' },
+  USERS_URL: { group: 'Where', text: 'Where users listens, and where the others call it' },
+  MODULES_URL: { group: 'Where', text: 'Where modules listens, and where the others call it' },
+  PUBLIC_URL: {
+    group: 'Where',
+    text: 'The base of links in mails: `PUBLIC_URL/reset-password?token=…`. Unset: `CH202_URL`',
+  },
+  ISSUER: {
+    group: 'Tokens and sessions',
+    text: 'The claim `iss` of the tokens. Unset: the address of auth at its first start',
+  },
+  AUDIENCE: { group: 'Tokens and sessions', text: 'The claim `aud` of the tokens' },
+  JWT_EXPIRE: { group: 'Tokens and sessions', text: 'How long an access token is valid' },
+  REFRESH_EXPIRE: { group: 'Tokens and sessions', text: 'How long a refresh token is valid after its last use' },
+  REFRESH_EXPIRE_V0: { group: 'Tokens and sessions', text: 'The same for sessions of the API of version 0.0.1' },
+  REFRESH_REUSE_GRACE: {
+    group: 'Tokens and sessions',
+    text: 'How long the last refresh token may be sent again, such as by a client that retries',
+  },
+  SESSION_MAX_AGE: { group: 'Tokens and sessions', text: 'When a session ends, however often it is refreshed' },
+  REVOCATION_MAX_LAG: {
+    group: 'Tokens and sessions',
+    text: 'How long a service that cannot reach auth still accepts tokens',
+  },
+  SIGNING_KEY_MAX_AGE: {
+    group: 'Tokens and sessions',
+    text: 'The age at which auth replaces its signing key. At least `JWT_EXPIRE` and `1h`',
+  },
+  SIGNING_KEY_LEAD: {
+    group: 'Tokens and sessions',
+    text: 'How long a new signing key is published before it signs. At most `7d`',
+  },
+  PASSWORD_MIN_LENGTH: { group: 'Passwords', text: 'The least number of characters of a new password' },
+  PASSWORD_HASH: { group: 'Passwords', text: '`bcrypt` or `argon2id`, for new hashes' },
+  BCRYPT_COST: { group: 'Passwords', text: 'The cost of new bcrypt hashes, 4 to 20' },
+  HASH_QUEUE: {
+    group: 'Passwords',
+    text: 'How many passwords may wait to be checked before requests get 503 `overloaded`',
+  },
+  REGISTRATION: { group: 'Passwords', text: '`open`, or `closed`: only operators create users' },
+  SMTP_URL: {
+    group: 'Mail and events',
+    text: 'The mail server. Unset: mails are written to files in `mail/` ([mail](mail.md))',
+  },
+  MAIL_FROM: { group: 'Mail and events', text: 'The sender of mails' },
+  AMQP_URL: {
+    group: 'Mail and events',
+    text: 'A RabbitMQ broker that gets every event ([webhooks and RabbitMQ](../integrate/webhooks.md))',
+  },
+  AMQP_EXCHANGE: { group: 'Mail and events', text: 'The exchange that events are published to' },
+  INTERNAL_API_KEY: { group: 'Secrets', text: 'The key with which the services call each other' },
+  OPERATOR_API_KEY: { group: 'Secrets', text: 'The key of operators: it opens every administrative operation' },
+  CH202_SECRET: { group: 'Secrets', text: 'Seals the signing keys; refresh tokens and links are derived from it' },
+  CORS_ORIGINS: {
+    group: 'Clients and limits',
+    text: 'Origins whose pages may call the API, exactly as browsers send them, separated by commas (`https://app.example.org,capacitor://localhost`)',
+  },
+  TRUSTED_PROXIES: {
+    group: 'Clients and limits',
+    text: 'Addresses or networks of proxies whose `X-Forwarded-For` is trusted, separated by commas',
+  },
+  IDLE_TIMEOUT: { group: 'Clients and limits', text: 'How long an idle connection stays open, `1s` to `255s`' },
+  RATE_LIMIT: {
+    group: 'Clients and limits',
+    text: '`on` or `off`: limits on logins, registrations, resets and refreshes',
+  },
+  LOG_LEVEL: { group: 'Logs', text: '`trace`, `debug`, `info`, `warn`, `error`, `fatal` or `silent`' },
+  LOG_FORMAT: { group: 'Logs', text: '`json`, or `pretty` for people. On a terminal, `pretty` unless set' },
+}

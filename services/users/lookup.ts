@@ -1,0 +1,84 @@
+import type { Caller } from '../kit/caller.ts'
+import { bothTaken, Problem } from '../kit/problem.ts'
+import { isUuid } from '../kit/random.ts'
+import { isEmail, withoutBlanks } from '../kit/schema/email.ts'
+import { pageAnswer, pageRequest } from '../kit/schema/page.ts'
+import type { UserRead } from '../kit/schema/user.ts'
+import type { ReadContext } from './context.ts'
+import { userRead } from './present.ts'
+import type { ListQuery } from './schemas/users.ts'
+import type { User } from './store.ts'
+
+/**
+ * A user, for the user themself, an operator or another service. For anyone else there is no such user.
+ * @throws Problem `user_not_found`
+ */
+export async function getUser(context: ReadContext, id: string, caller: Caller): Promise<UserRead> {
+  return userRead(await visibleUser(context, id, caller))
+}
+
+/** As `getUser`, by id or email. @throws Problem `user_not_found` */
+export async function getUserNamed(context: ReadContext, idOrEmail: string, caller: Caller): Promise<UserRead> {
+  const name = withoutBlanks(idOrEmail)
+  if (!isEmail(name)) return getUser(context, name, caller)
+  const user = await context.store.userByEmail(name)
+  if (!user) throw new Problem('user_not_found')
+  return getUser(context, user.id, caller)
+}
+
+/** A user by email or username, whoever calls. @throws Problem `user_not_found` */
+export async function findUser({ store }: ReadContext, by: 'email' | 'username', value: string): Promise<UserRead> {
+  const name = withoutBlanks(value)
+  const user = by === 'email' ? await store.userByEmail(name) : await store.userByUsername(name.toLowerCase())
+  if (!user) throw new Problem('user_not_found')
+  return userRead(user)
+}
+
+/** The row of a user whom the caller may see. @throws Problem `user_not_found` */
+export async function visibleUser({ store }: ReadContext, id: string, caller: Caller): Promise<User> {
+  const key = id.toLowerCase()
+  const mayRead = caller.operator || caller.internal || caller.userId === key
+  const user = mayRead && isUuid(key) ? await store.userById(key) : null
+  if (!user) throw new Problem('user_not_found')
+  return user
+}
+
+/** A page of the users that match the query. @throws Problem `validation_failed` for a cursor of another list */
+export async function listUsers({ store }: ReadContext, query: ListQuery) {
+  const { role, status, sort = 'created_at' } = query
+  const hasPassword = flagIn(query.has_password)
+  const emailVerified = flagIn(query.email_verified)
+  const search = query.search || undefined
+  const list = JSON.stringify(['users', search, role, status, sort, hasPassword, emailVerified])
+  const request = pageRequest(query, list)
+  const filter = {
+    sort,
+    ...(search && { search }),
+    ...(role && { role }),
+    ...(status && { status }),
+    ...(hasPassword !== undefined && { hasPassword }),
+    ...(emailVerified !== undefined && { emailVerified }),
+  }
+  return pageAnswer(await store.listUsers(filter, request), request, list, userRead)
+}
+
+function flagIn(text: 'true' | 'false' | undefined): boolean | undefined {
+  return text === undefined ? undefined : text === 'true'
+}
+
+/**
+ * The problem that another user has the email, the username, or both; undefined if they are free.
+ * @param user its `id` is null for a user who does not exist yet
+ */
+export async function takenBy(
+  { store }: ReadContext,
+  { email, id, username }: { id: string | null; email: string; username: string | null },
+): Promise<Problem | undefined> {
+  const [byEmail, byUsername] = await Promise.all([
+    store.userByEmail(email),
+    username === null ? null : store.userByUsername(username),
+  ])
+  const [emailTaken, usernameTaken] = [byEmail, byUsername].map((user) => user !== null && user.id !== id)
+  if (emailTaken) return usernameTaken ? bothTaken() : new Problem('email_taken')
+  return usernameTaken ? new Problem('username_taken') : undefined
+}

@@ -1,0 +1,51 @@
+import { Elysia } from 'elysia'
+import type { guard } from '../../kit/http/guard.ts'
+import { allowPauses, ndjsonResponse, readLines } from '../../kit/http/ndjson.ts'
+import { linesOperation, operation } from '../../kit/http/openapi/operation.ts'
+import { validator } from '../../kit/schema/validation.ts'
+import { exportUsers } from '../bulk/export.ts'
+import { importUsers } from '../bulk/import.ts'
+import type { UsersContext } from '../context.ts'
+import { passwordOrHashErrors } from '../policy.ts'
+import { exportedUser, exportQuery, importedLine, importedUser, importQuery } from '../schemas/bulk.ts'
+
+/** The routes that read their body themselves, line by line. */
+export const STREAMS = ['/users/import']
+
+/** Exports and imports: JSON lines, one user each. */
+export function bulkRoutes(context: UsersContext, guarded: ReturnType<typeof guard>) {
+  const readUser = validator(importedUser, (sent) => passwordOrHashErrors(sent, context.config.passwordMinLength, sent))
+  return new Elysia({ normalize: false })
+    .use(guarded)
+    .get(
+      '/users/export',
+      async ({ query, caller, request, server }) => {
+        allowPauses(request, server)
+        // The framework answers HEAD with the handler of GET: it would read all users and send none.
+        const isHead = request.method === 'HEAD'
+        const users = isHead ? null : await exportUsers(context, { hashes: query.with_hashes === 'true' }, caller)
+        return ndjsonResponse(users, context.log, caller.requestId)
+      },
+      {
+        auth: ['operator'],
+        query: exportQuery,
+        response: exportedUser,
+        detail: linesOperation(operation('users', 'Export all users, one line of JSON each')),
+      },
+    )
+    .post(
+      '/users/import',
+      async ({ query, caller, request, server }) => {
+        allowPauses(request, server)
+        const users = await readLines(request, readUser)
+        const results = importUsers(context, users, query.on_conflict ?? 'fail', caller)
+        return ndjsonResponse(results, context.log, caller.requestId)
+      },
+      {
+        auth: ['operator'],
+        query: importQuery,
+        response: importedLine,
+        detail: linesOperation(operation('users', 'Import users, one line of JSON each'), importedUser),
+      },
+    )
+}

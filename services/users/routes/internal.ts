@@ -1,0 +1,99 @@
+import { Elysia, t } from 'elysia'
+import type { guard } from '../../kit/http/guard.ts'
+import { operation } from '../../kit/http/openapi/operation.ts'
+import { passwordRecord } from '../../kit/schema/user.ts'
+import type { Rule } from '../../kit/schema/validation.ts'
+import type { UsersContext } from '../context.ts'
+import {
+  announcePassword,
+  getPasswordRecord,
+  listPasswordRecords,
+  putPassword,
+  verifyCredentials,
+} from '../passwords.ts'
+import { internalPasswordErrors } from '../policy.ts'
+import {
+  caughtUp,
+  credentials,
+  internalPassword,
+  noBody,
+  recordsPage,
+  recordsQuery,
+  verifiedCredentials,
+} from '../schemas/internal.ts'
+import { userParams } from '../schemas/users.ts'
+
+/** Records on a page of a walk, if the query names no limit. */
+const PAGE_SIZE = 200
+/** Milliseconds that auth, when it starts, waits for the notices that it missed. */
+const CATCH_UP_MS = 2000
+
+/** What the other services call, with the internal key. */
+export function internalRoutes(context: UsersContext, guarded: ReturnType<typeof guard>) {
+  const passwordRule: Rule = (sent) => internalPasswordErrors(context.config, sent)
+  return new Elysia({ normalize: false })
+    .use(guarded)
+    .post('/users/verify-credentials', ({ body }) => verifyCredentials(context, body.login, body.password), {
+      auth: ['internal'],
+      body: credentials,
+      response: verifiedCredentials,
+      detail: operation('internal', 'Check a password', 'overloaded'),
+    })
+    .get(
+      '/users/password-hashes',
+      ({ query }) => listPasswordRecords(context, query.after, Number(query.limit ?? PAGE_SIZE)),
+      {
+        auth: ['internal'],
+        query: recordsQuery,
+        response: recordsPage,
+        detail: operation('internal', 'List all password records, in order of change'),
+      },
+    )
+    .get('/users/:user_id/password-hash', ({ params, caller }) => getPasswordRecord(context, params.user_id, caller), {
+      auth: ['internal'],
+      params: userParams,
+      response: passwordRecord,
+      detail: operation('internal', 'Get the password record of a user', 'user_not_found'),
+    })
+    .post(
+      '/users/:user_id/password',
+      async ({ params, body, caller, set }) => {
+        await putPassword(context, params.user_id, body, caller)
+        set.status = 204
+      },
+      {
+        auth: ['internal'],
+        params: userParams,
+        body: internalPassword,
+        rules: passwordRule,
+        response: { 204: t.Void() },
+        detail: operation(
+          'internal',
+          'Complete a password reset, or store a rehash',
+          'user_not_found',
+          'weak_password',
+          'overloaded',
+        ),
+      },
+    )
+    .post(
+      '/users/:user_id/password-changed',
+      async ({ params, caller, set }) => {
+        await announcePassword(context, params.user_id, caller)
+        set.status = 202
+      },
+      {
+        auth: ['internal'],
+        params: userParams,
+        body: noBody,
+        response: { 202: t.Void() },
+        detail: operation('internal', 'Send the password record to auth again', 'user_not_found'),
+      },
+    )
+    .post('/users/announcements/send', async () => ({ done: await context.outboxes.catchUpAuth(CATCH_UP_MS) }), {
+      auth: ['internal'],
+      body: noBody,
+      response: caughtUp,
+      detail: operation('internal', 'Send auth, which has just started, the notices that it missed'),
+    })
+}

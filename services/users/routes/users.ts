@@ -1,0 +1,109 @@
+import { Elysia, t } from 'elysia'
+import type { guard } from '../../kit/http/guard.ts'
+import { operation } from '../../kit/http/openapi/operation.ts'
+import { pageErrors } from '../../kit/schema/page.ts'
+import { userCreate, userRead } from '../../kit/schema/user.ts'
+import type { Rule } from '../../kit/schema/validation.ts'
+import { patchUser, replaceUser } from '../changes.ts'
+import type { UsersContext } from '../context.ts'
+import { findUser, getUser, listUsers } from '../lookup.ts'
+import { changeErrors, creationErrors } from '../policy.ts'
+import {
+  emailParams,
+  listQuery,
+  usernameParams,
+  userPage,
+  userParams,
+  userPatch,
+  userReplace,
+} from '../schemas/users.ts'
+import { createUser, deleteUser } from '../users.ts'
+
+const CHANGE_PROBLEMS = ['user_not_found', 'forbidden_field', 'email_taken', 'username_taken', 'last_admin'] as const
+
+/** `/users` and `/users/{user_id}`. */
+export function userRoutes(context: UsersContext, guarded: ReturnType<typeof guard>) {
+  const creationRule: Rule = (sent, { caller }) => creationErrors(context.config, sent, caller)
+  return new Elysia({ normalize: false })
+    .use(guarded)
+    .post(
+      '/users',
+      async ({ body, caller, set, path }) => {
+        const user = await createUser(context, body, caller)
+        set.status = 201
+        set.headers.location = `${path.startsWith('/api/v1/') ? '/api/v1' : ''}/users/${user.id}`
+        return user
+      },
+      {
+        auth: ['anyone', 'operator', 'internal'],
+        body: userCreate,
+        rules: creationRule,
+        response: { 201: userRead },
+        detail: operation(
+          'users',
+          'Create a user',
+          'registration_closed',
+          'forbidden_field',
+          'weak_password',
+          'email_taken',
+          'username_taken',
+          'rate_limited',
+          'overloaded',
+        ),
+      },
+    )
+    .get('/users', ({ query }) => listUsers(context, query), {
+      auth: ['operator'],
+      query: listQuery,
+      rules: pageErrors,
+      response: userPage,
+      detail: operation('users', 'List and search users'),
+    })
+    .get('/users/by-username/:username', ({ params }) => findUser(context, 'username', params.username), {
+      auth: ['operator', 'internal'],
+      params: usernameParams,
+      response: userRead,
+      detail: operation('users', 'Get a user by username', 'user_not_found'),
+    })
+    .get('/users/by-email/:email', ({ params }) => findUser(context, 'email', params.email), {
+      auth: ['operator', 'internal'],
+      params: emailParams,
+      response: userRead,
+      detail: operation('users', 'Get a user by email', 'user_not_found'),
+    })
+    .get('/users/:user_id', ({ params, caller }) => getUser(context, params.user_id, caller), {
+      auth: ['user', 'operator', 'internal'],
+      params: userParams,
+      response: userRead,
+      detail: operation('users', 'Get a user', 'user_not_found'),
+    })
+    .put('/users/:user_id', ({ params, body, caller }) => replaceUser(context, params.user_id, body, caller), {
+      auth: ['user', 'operator'],
+      params: userParams,
+      body: userReplace,
+      rules: changeErrors,
+      response: userRead,
+      detail: operation('users', 'Replace a user: username and name become null if left out', ...CHANGE_PROBLEMS),
+    })
+    .patch('/users/:user_id', ({ params, body, caller }) => patchUser(context, params.user_id, body, caller), {
+      auth: ['user', 'operator'],
+      params: userParams,
+      body: userPatch,
+      rules: changeErrors,
+      response: userRead,
+      detail: operation('users', 'Update a user', ...CHANGE_PROBLEMS),
+    })
+    .delete(
+      '/users/:user_id',
+      async ({ params, caller, set }) => {
+        await deleteUser(context, params.user_id, caller)
+        set.status = 204
+      },
+      {
+        auth: ['user', 'operator'],
+        params: userParams,
+        response: { 204: t.Void() },
+        detail: operation('users', 'Delete a user', 'user_not_found', 'last_admin'),
+      },
+    )
+}

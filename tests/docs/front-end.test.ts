@@ -1,0 +1,80 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { newEmail, OPERATOR_KEY, PASSWORD, type System, startSystem } from '../support/system.ts'
+
+/** The code blocks of a page that begin with the name of a file. */
+function filesOf(page: string): Record<string, string> {
+  const text = readFileSync(join(import.meta.dir, '../../docs', page), 'utf8')
+  return Object.fromEntries(
+    [...text.matchAll(/^```js\n\/\/ (\S+)\n([\s\S]*?)^```$/gm)].map(([, name = '', code = '']) => [name, code]),
+  )
+}
+
+// Beside the tests, so that the packages of the project are found.
+const directory = mkdtempSync(join(import.meta.dir, '../.generated-'))
+let system: System
+beforeAll(async () => {
+  system = await startSystem('one process')
+})
+afterAll(async () => {
+  rmSync(directory, { recursive: true, force: true })
+  await system.stop()
+})
+
+async function load(page: string, name: string, replace: [string, string][]): Promise<Record<string, never>> {
+  const code = replace.reduce((text, [from, to]) => {
+    expect(text).toContain(from)
+    return text.replaceAll(from, to)
+  }, filesOf(page)[name] ?? '')
+  const path = join(directory, name)
+  writeFileSync(path, code)
+  return await import(path)
+}
+
+test('the client of the guide for front ends registers, logs in, refreshes, reports errors and logs out', async () => {
+  const page = 'integrate/front-end.md'
+  const client = (await load(page, 'session.js', [['http://127.0.0.1:3000', system.url.auth]])) as never as {
+    register(user: object): Promise<{ id: string }>
+    logIn(login: string, password: string): Promise<void>
+    logOut(): Promise<void>
+    request(method: string, path: string, body?: object): Promise<{ id: string; name: string }>
+  }
+  const email = newEmail()
+  const { id } = await client.register({ email, password: PASSWORD })
+  await client.logIn(email, PASSWORD)
+  expect(await client.request('PATCH', `/users/${id}`, { name: 'Ana' })).toMatchObject({ id, name: 'Ana' })
+
+  // A change of roles revokes the access token: both requests go through one refresh.
+  const roles = await fetch(`${system.url.users}/users/${id}`, {
+    method: 'PATCH',
+    headers: { 'x-api-key': OPERATOR_KEY, 'content-type': 'application/json' },
+    body: JSON.stringify({ roles: ['USER', 'EDITOR'] }),
+  })
+  expect(roles.status).toBe(200)
+  const both = await Promise.all([client.request('GET', '/auth/me'), client.request('GET', `/users/${id}`)])
+  expect(both.map((user) => user.id)).toEqual([id, id])
+
+  expect(client.register({ email: 'not an email', password: 'short' })).rejects.toMatchObject({
+    code: 'validation_failed',
+    errors: [{ field: 'email' }, { field: 'password', limit: 8 }],
+  })
+  await client.logOut()
+  expect(client.logIn(email, 'a wrong password')).rejects.toMatchObject({ code: 'invalid_credentials' })
+})
+
+test('the verifier of the guide for services accepts an access token and refuses an altered one', async () => {
+  const issuer = 'process.env.ISSUER ?? AUTH'
+  const { verify } = (await load('integrate/service.md', 'verify.js', [
+    ["process.env.AUTH_URL ?? 'http://127.0.0.1:3001'", JSON.stringify(system.url.auth)],
+    [issuer, 'AUTH'],
+  ])) as never as { verify(token: string): Promise<{ sub: string; roles: string[] }> }
+  const answer = await fetch(`${system.url.auth}/api/v1/auth/register`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ email: newEmail(), password: PASSWORD }),
+  })
+  const { id, tokens } = (await answer.json()) as { id: string; tokens: { access_token: string } }
+  expect(await verify(tokens.access_token)).toMatchObject({ sub: id, roles: ['USER'] })
+  expect(verify(`${tokens.access_token.slice(0, -8)}AAAAAAAA`)).rejects.toThrow()
+})
