@@ -149,7 +149,7 @@ export class Deliverer {
     return 0
   }
 
-  /** Waits before the next round. New events do not end the wait: each would cause one more attempt in vain. */
+  /** Waits before the next round. New events do not end the wait: each would cause one more failing attempt. */
   private async backOff(): Promise<void> {
     const pause = this.backoff
     this.backoff = Math.min(pause * 2, LONGEST_BACKOFF)
