@@ -36,7 +36,12 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
       auth: ['user', 'operator'],
       query: userQuery,
       response: moduleList,
-      detail: operation('modules', 'List the modules, as they stand for a user', 'user_not_found', 'users_unavailable'),
+      detail: operation(
+        'modules',
+        { summary: 'List modules', description: 'Shows for a user which modules are enabled and available.' },
+        'user_not_found',
+        'users_unavailable',
+      ),
     })
     .post(
       '/modules',
@@ -50,7 +55,7 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
         auth: ['operator'],
         body: moduleCreate,
         response: { 201: moduleRead },
-        detail: operation('modules', 'Create a module', 'module_exists'),
+        detail: operation('admin-modules', 'Create a module', 'module_exists'),
       },
     )
     .get(
@@ -63,7 +68,7 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
         response: moduleRead,
         detail: operation(
           'modules',
-          'Read a module, as it stands for a user',
+          { summary: 'Get a module', description: 'Shows for a user whether it is enabled and available.' },
           'module_not_found',
           'user_not_found',
           'users_unavailable',
@@ -75,7 +80,12 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
       params: moduleParams,
       body: modulePatch,
       response: moduleRead,
-      detail: operation('modules', 'Change a module', 'module_not_found', 'module_dependency'),
+      detail: operation(
+        'admin-modules',
+        { summary: 'Update a module', description: 'Fields that are left out stay as they are.' },
+        'module_not_found',
+        'module_dependency',
+      ),
     })
     .delete(
       '/modules/:module_id',
@@ -87,7 +97,12 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
         auth: ['operator'],
         params: moduleParams,
         response: { 204: t.Void() },
-        detail: operation('modules', 'Delete a module', 'module_not_found', 'module_dependency'),
+        detail: operation(
+          'admin-modules',
+          { summary: 'Delete a module', description: 'The choices of all users are deleted too.' },
+          'module_not_found',
+          'module_dependency',
+        ),
       },
     )
     .post(
@@ -101,7 +116,7 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
         response: moduleRead,
         detail: operation(
           'modules',
-          'Turn a module on',
+          'Enable a module',
           'module_not_found',
           'module_not_available',
           'module_dependency',
@@ -122,7 +137,7 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
         response: moduleRead,
         detail: operation(
           'modules',
-          'Turn a module off',
+          'Disable a module',
           'module_not_found',
           'module_dependency',
           'forbidden_field',
@@ -137,13 +152,13 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
       query: moduleUsersQuery,
       rules: pageErrors,
       response: moduleUserPage,
-      detail: operation('modules', 'List the users who turned a module on', 'module_not_found'),
+      detail: operation('admin-modules', 'List the users of a module', 'module_not_found'),
     })
     .get('/modules/users/:user_id', ({ params, caller }) => listUserModules(context, params.user_id, caller), {
       auth: ['internal', 'operator'],
       params: userParams,
       response: userModules,
-      detail: operation('internal', 'The modules that a user may use', 'users_unavailable'),
+      detail: operation('admin-modules', 'List the modules that a user may use', 'users_unavailable'),
     })
     .get(
       '/modules/sync/feed',
@@ -155,7 +170,11 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
         response: modulePage,
         detail: operation(
           'internal',
-          'The feed of a module: held until there is something to tell',
+          {
+            summary: 'Poll the feed of a module',
+            description:
+              'Returns the choices after `after`. A poll is held until there is something new; the next poll acknowledges the page.',
+          },
           'modules_unavailable',
         ),
       },
@@ -170,7 +189,10 @@ export function modulesRoutes(context: ModulesContext, guarded: ReturnType<typeo
         auth: ['internal'],
         body: userDeletedBody,
         response: { 204: t.Void() },
-        detail: operation('internal', 'A user is gone'),
+        detail: operation('internal', {
+          summary: 'Remove a deleted user from modules',
+          description: 'Deletes the choices of the user.',
+        }),
       },
     )
 }

@@ -1,5 +1,6 @@
 import { type Static, t } from 'elysia'
 import { notAllowed } from '../kit/field-errors.ts'
+import { described } from '../kit/schema/described.ts'
 import { page, pageQuery } from '../kit/schema/page.ts'
 import { checked, flag, integer, listOf, matching, strict, text, time, uuid } from '../kit/schema/schema.ts'
 
@@ -8,24 +9,35 @@ const ID_COMPLAINT = 'must be 1 to 63 lower-case letters, digits or dashes, and 
 /** They stand where an id would in `/modules/users/{user_id}` and `/modules/sync/…`. */
 const RESERVED_IDS = ['users', 'sync']
 
-const requirement = matching(MODULE_ID, ID_COMPLAINT, { examples: ['billing'] })
+const requirement = matching(MODULE_ID, ID_COMPLAINT, { description: 'The id of a module', examples: ['billing'] })
 const newId = checked<string>(
-  { type: 'string', pattern: MODULE_ID.source, not: { enum: RESERVED_IDS }, examples: ['billing'] },
+  {
+    type: 'string',
+    pattern: MODULE_ID.source,
+    not: { enum: RESERVED_IDS },
+    description: 'The id of the module',
+    examples: ['billing'],
+  },
   (value) =>
     requirement.check(value) ??
     (RESERVED_IDS.includes(value as string) ? notAllowed('must not be a reserved word') : undefined),
 )
 
-const name = text({ least: 1, most: 200, examples: ['Billing'] })
-const description = text({ most: 2000, controls: true, examples: ['Invoices and payments'] })
-const version = text({ least: 1, most: 64, examples: ['1.0.0'] })
+const name = text({ least: 1, most: 200, description: 'The name of the module', examples: ['Billing'] })
+const description = text({
+  most: 2000,
+  controls: true,
+  description: 'What the module does',
+  examples: ['Invoices and payments'],
+})
+const version = text({ least: 1, most: 64, description: 'The version of the module', examples: ['1.0.0'] })
 const role = matching(
   /^[A-Z][A-Z0-9_]{0,31}$/,
   'must be capital letters, digits and underscores, beginning with a letter',
-  { examples: ['USER'] },
+  { description: 'A role', examples: ['USER'] },
 )
-const requiredRoles = listOf(role, 32)
-const requires = listOf(requirement, 32)
+const requiredRoles = described(listOf(role, 32), 'A user needs all of these roles to enable the module')
+const requires = described(listOf(requirement, 32), 'The modules that must be enabled before this one')
 
 const EXAMPLE = {
   id: 'invoices',
@@ -37,15 +49,15 @@ const EXAMPLE = {
 
 export const moduleRead = strict(
   {
-    id: t.String(),
-    name: t.String(),
-    description: t.String(),
-    version: t.String(),
-    required_roles: t.Array(t.String()),
-    requires: t.Array(t.String()),
-    enabled: t.Nullable(t.Boolean()),
-    enabled_at: t.Nullable(time()),
-    available: t.Nullable(t.Boolean()),
+    id: t.String({ description: 'The id of the module' }),
+    name: t.String({ description: 'The name of the module' }),
+    description: t.String({ description: 'What the module does' }),
+    version: t.String({ description: 'The version of the module' }),
+    required_roles: t.Array(t.String(), { description: 'A user needs all of these roles to enable the module' }),
+    requires: t.Array(t.String(), { description: 'The modules that must be enabled before this one' }),
+    enabled: t.Nullable(t.Boolean(), { description: 'Whether the user has enabled it; null: no user is named' }),
+    enabled_at: t.Nullable(time(), { description: 'When the user enabled it; null: they did not' }),
+    available: t.Nullable(t.Boolean(), { description: 'Whether the user may enable it; null: no user is named' }),
   },
   {
     examples: [
@@ -55,7 +67,7 @@ export const moduleRead = strict(
 )
 export type ModuleRead = Static<typeof moduleRead>
 
-export const moduleList = strict({ items: t.Array(moduleRead) })
+export const moduleList = strict({ items: t.Array(moduleRead, { description: 'The modules' }) })
 
 export const moduleCreate = strict(
   {
@@ -65,7 +77,7 @@ export const moduleCreate = strict(
     version: t.Optional(version),
     required_roles: t.Optional(requiredRoles),
     requires: t.Optional(requires),
-    default_enabled: t.Optional(flag()),
+    default_enabled: t.Optional(described(flag(), 'Whether the module is on for users who did not choose')),
   },
   // None that another must precede: an example that can be sent as it stands.
   { examples: [EXAMPLE] },
@@ -79,45 +91,83 @@ export const modulePatch = strict(
     version: t.Optional(version),
     required_roles: t.Optional(requiredRoles),
     requires: t.Optional(requires),
-    default_enabled: t.Optional(flag()),
+    default_enabled: t.Optional(described(flag(), 'Whether the module is on for users who did not choose')),
   },
   { examples: [{ version: '1.1.0', default_enabled: true }] },
 )
 export type ModulePatch = Static<typeof modulePatch>
 
-export const moduleParams = t.Object({ module_id: t.String() })
-export const userParams = t.Object({ user_id: uuid() })
+export const moduleParams = t.Object({
+  module_id: t.String({ description: 'The id of the module', examples: ['billing'] }),
+})
+export const userParams = t.Object({ user_id: described(uuid(), 'The id of the user') })
 
 /** For operators: the user whom it is about. */
-export const userQuery = strict({ user_id: t.Optional(uuid()) })
+export const userQuery = strict({ user_id: t.Optional(described(uuid(), 'For operators: the user')) })
 export const switchBody = t.Optional(
   strict(
-    { user_id: t.Optional(uuid()) },
-    { description: 'The user whom it is about is for operators', examples: [{}] },
+    { user_id: t.Optional(described(uuid(), 'For operators: the user')) },
+    { description: 'Users change their own modules. Only operators may name a user', examples: [{}] },
   ),
 )
 
 export const moduleUsersQuery = strict(pageQuery)
-export const moduleUserPage = page(strict({ user_id: t.String({ format: 'uuid' }), enabled_at: time() }))
+export const moduleUserPage = page(
+  strict({
+    user_id: t.String({ format: 'uuid', description: 'The user' }),
+    enabled_at: described(time(), 'When the user enabled the module'),
+  }),
+)
 
-export const userDeleted = strict({ user_id: uuid() })
+export const userDeleted = strict({ user_id: described(uuid(), 'The deleted user') })
 export const userModules = strict({
-  user_id: t.String({ format: 'uuid' }),
-  modules: t.Array(t.String({ examples: ['billing'] })),
+  user_id: t.String({ format: 'uuid', description: 'The user' }),
+  modules: t.Array(t.String({ examples: ['billing'] }), {
+    description: 'The ids of the modules that the user may use',
+  }),
 })
 export type UserModules = Static<typeof userModules>
 
 export const feedQuery = strict({
   module: requirement,
-  follower: text({ least: 1, most: 100 }),
-  after: matching(/^\d{1,15}$/, 'must be a whole number'),
-  epoch: text({ most: 64 }),
+  follower: text({
+    least: 1,
+    most: 100,
+    description: 'The subscriber: a name that is unique to this run of the process',
+    examples: ['billing'],
+  }),
+  after: matching(/^\d{1,15}$/, 'must be a whole number', {
+    description: 'The number of the last change that the subscriber applied: it acknowledges all up to there',
+    examples: ['0'],
+  }),
+  epoch: text({
+    most: 64,
+    description: 'The epoch of the last page; after a change of it the feed starts over',
+    examples: ['0198c7a2-7f3e-7c21-9d5b-3f6a1b2c4d5e'],
+  }),
 })
 export const modulePage = strict({
-  epoch: t.String(),
-  seq: integer(),
-  complete: t.Boolean(),
-  reset: t.Boolean(),
-  module: t.Nullable(strict({ default: t.Boolean(), roles: t.Array(t.String()) })),
-  choices: t.Array(strict({ user: t.String({ format: 'uuid' }), enabled: t.Nullable(t.Boolean()) })),
+  epoch: t.String({
+    description: 'The database that `seq` counts in',
+    examples: ['0198c7a2-7f3e-7c21-9d5b-3f6a1b2c4d5e'],
+  }),
+  seq: described(integer(), 'The number of the last change of the page'),
+  complete: t.Boolean({ description: 'Whether this is the last page: then the lease of the subscriber is renewed' }),
+  reset: t.Boolean({ description: 'Whether the subscriber must forget all choices before it applies the page' }),
+  module: t.Nullable(
+    strict({
+      default: t.Boolean({ description: 'Whether the module is on for users who did not choose' }),
+      roles: t.Array(t.String({ examples: ['USER'] }), {
+        description: 'A user needs all of these roles to enable the module',
+      }),
+    }),
+    { description: 'The module; null: it does not exist' },
+  ),
+  choices: t.Array(
+    strict({
+      user: t.String({ format: 'uuid', description: 'The user' }),
+      enabled: t.Nullable(t.Boolean(), { description: 'The choice of the user; null: none, the default applies' }),
+    }),
+    { description: 'The choices that changed after `after`' },
+  ),
 })

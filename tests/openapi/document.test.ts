@@ -11,6 +11,7 @@ import { OAUTH_CALL } from '../support/shapes.ts'
 import { call, type System, startSystem, WAYS } from '../support/system.ts'
 import { checker, codesOf, type OpenApiDocument, operationsOf } from './document.ts'
 import { CONTRACT, DOUBLED, type Who } from './operations.ts'
+import { textFaults } from './texts.ts'
 
 const document = documentation(version)
 const operations = operationsOf(document)
@@ -45,9 +46,55 @@ describe('the document of all three', () => {
     for (const id of ids) expect(id).toMatch(/^[a-z][A-Za-z0-9]*$/)
   })
 
-  test('explains every tag that it uses', () => {
+  test('describes every tag that it uses, and shows it in one group', () => {
     const used = new Set(operations.flatMap(({ operation }) => operation.tags))
     expect(document.tags.map(({ name }) => name).sort()).toEqual([...used].sort())
+    for (const { description } of document.tags) expect(description).not.toBeEmpty()
+    expect(document['x-tagGroups'].flatMap(({ tags }) => tags).sort()).toEqual([...used].sort())
+  })
+
+  test('has a summary for every operation, and a description for every operation, parameter and property', () => {
+    expect(textFaults(document)).toEqual([])
+  })
+
+  test('reports missing and unsuitable texts', () => {
+    const schema = {
+      type: 'object',
+      properties: { items: { description: 'The items', type: 'array', items: { properties: { id: {} } } } },
+    }
+    const operation = { tags: ['auth'], description: 'For anyone.', security: [], responses: {} }
+    const faulty = {
+      ...document,
+      paths: {
+        '/a': {
+          get: { ...operation, operationId: 'a', summary: 'Who the access token is of' },
+          post: { ...operation, operationId: 'b', summary: '' },
+        },
+        '/b': {
+          get: { ...operation, operationId: 'c', summary: `Get ${'a very '.repeat(9)}long summary` },
+          put: {
+            ...operation,
+            operationId: 'd',
+            summary: 'Update b',
+            description: '',
+            parameters: [{ name: 'id', in: 'path', required: true, schema }],
+            responses: { 200: { description: 'OK', content: { 'application/json': { schema } } } },
+          },
+          patch: { ...operation, operationId: 'e', summary: 'Update b' },
+        },
+      },
+      components: { ...document.components, schemas: {} },
+    }
+    expect(textFaults(faulty)).toEqual([
+      'GET /a: the summary does not begin with an imperative: Who the access token is of',
+      'POST /a has no summary',
+      'GET /b: the summary has more than 60 characters',
+      'PUT /b has no description',
+      'PUT /b: the parameter id has no description',
+      'PUT /b: id.items.id has no description',
+      'PUT /b: 200.items.id has no description',
+      'PATCH /b: another operation has the same summary',
+    ])
   })
 })
 
@@ -60,13 +107,25 @@ const SCHEMES: Record<Who, string[]> = {
   scraper: ['scraper'],
 }
 
+type Audience = 'applications' | 'operators' | 'services'
+
+function audienceOf(tag: string): Audience {
+  if (tag === 'internal') return 'services'
+  return tag.startsWith('admin') ? 'operators' : 'applications'
+}
+
+function audienceFor(who: readonly Who[]): Audience {
+  if (who.every((caller) => caller === 'internal')) return 'services'
+  return who.every((caller) => caller === 'internal' || caller === 'operator') ? 'operators' : 'applications'
+}
+
 describe.each(CONTRACT)('$call', ({ call: name, who, answer, codes }) => {
   const { operation } = operations.find((documented) => documented.call === name) ?? {}
   if (!operation) return
 
-  test('has a summary and a tag', () => {
-    expect(operation.summary).toMatch(/^[A-Z].{4,}[^.]$/)
+  test('stands in the group of those who may call it', () => {
     expect(operation.tags).toHaveLength(1)
+    expect(audienceOf(operation.tags[0] ?? '')).toBe(audienceFor(who))
   })
 
   test('says who may call it', () => {

@@ -3,7 +3,7 @@ import { beside, errorOf, type FieldError, notAllowed } from '../../kit/field-er
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
 import { invalid, invalidField } from '../../kit/problem.ts'
 import { type PageQuery, pageAnswer, pageErrors, pageRequest } from '../../kit/schema/page.ts'
-import type { AuditBody } from '../model.ts'
+import type { AuditBody } from '../schemas/audit.ts'
 import type { AuditFilter, AuditStore } from '../store/index.ts'
 
 export interface AuditContext {

@@ -1,7 +1,7 @@
 import { timestamp } from '../../kit/clock.ts'
 import type { MailQueue } from '../mail/queue.ts'
 import type { Letter } from '../mail/transport.ts'
-import type { EmailChangedBody } from '../model.ts'
+import type { EmailChangedBody } from '../schemas/sync.ts'
 import type { MailRequest } from '../store/index.ts'
 
 /** Queues a security notice to the previous address. Idempotent by `id`. */

@@ -1,6 +1,6 @@
 import type { Caller } from '../../kit/caller.ts'
 import { timestamp } from '../../kit/clock.ts'
-import type { RotateQuery } from '../model.ts'
+import type { RotateQuery } from '../schemas/keys.ts'
 import type { StoredKey } from '../store/index.ts'
 import type { KeyRing } from './ring.ts'
 import type { KeyRotation } from './rotation.ts'

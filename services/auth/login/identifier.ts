@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { exactlyOne, type FieldError } from '../../kit/field-errors.ts'
 import { invalid } from '../../kit/problem.ts'
 import { emailKey, isEmail } from '../../kit/schema/email.ts'
-import type { LoginBody } from '../model.ts'
+import type { LoginBody } from '../schemas/login.ts'
 import type { Account, AccountStore } from '../store/index.ts'
 
 /** The email or username that a user typed to log in. */

@@ -4,7 +4,7 @@ import { beside, errorOf, type FieldError } from '../../kit/field-errors.ts'
 import { invalid, Problem } from '../../kit/problem.ts'
 import { type PageQuery, pageAnswer, pageErrors, pageRequest } from '../../kit/schema/page.ts'
 import type { Sender } from '../../kit/schema/validation.ts'
-import type { SessionRead } from '../model.ts'
+import type { SessionRead } from '../schemas/sessions.ts'
 import type { Session, SessionStore } from '../store/index.ts'
 
 export interface SessionListContext {

@@ -8,7 +8,7 @@ import { CLIENT_ID, type Claims, signAccessToken } from '../../kit/tokens/access
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { KeyRing } from '../keys/ring.ts'
 import type { Codes } from '../keys/sealing.ts'
-import type { Token } from '../model.ts'
+import type { Token } from '../schemas/tokens.ts'
 import type { Account, Session, SessionKind, SessionStore } from '../store/index.ts'
 import type { GraceHeartbeat } from './grace.ts'
 import { hashOfRefreshToken, readRefreshToken, refreshToken, type TokenPlace } from './refresh-token.ts'

@@ -1,5 +1,5 @@
 import type { Clock } from '../../kit/clock.ts'
-import type { EventBody } from '../model.ts'
+import type { EventBody } from '../schemas/sync.ts'
 import type { EventStore } from '../store/index.ts'
 
 export interface IngestContext {
