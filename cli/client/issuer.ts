@@ -31,7 +31,7 @@ function firstFaults(config: Config, places: readonly AddressOfAuth[]): string[]
 /** What tokens are issued under since the first start, if there was one; of a database that can't be read now, ''. */
 async function keptIssuer(dataDir: string): Promise<string | undefined> {
   const [{ databases }, { InspectedDatabase, issuerOf }] = await Promise.all([
-    import('../../db/sqlite/databases.ts'),
+    import('../../services/databases.ts'),
     import('../../db/sqlite/inspect/database.ts'),
   ])
   const auth = databases(dataDir).find(({ name, path }) => name === 'auth' && existsSync(path))

@@ -45,7 +45,7 @@ function toolHere(): string {
 /** Read in the file: a request would stand in the log, between what a newcomer reads. */
 async function isAdminThere(dataDir: string): Promise<boolean> {
   const [{ databases }, { InspectedDatabase, hasAdmin }] = await Promise.all([
-    import('../../db/sqlite/databases.ts'),
+    import('../../services/databases.ts'),
     import('../../db/sqlite/inspect/database.ts'),
   ])
   const users = databases(dataDir).find(({ name, path }) => name === 'users' && existsSync(path))

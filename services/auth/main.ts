@@ -52,7 +52,7 @@ export async function authService(
   runtime: Runtime,
   { users, mailer }: { users: UsersPeer; mailer?: Mailer },
 ): Promise<Service> {
-  const { clock, config, hasher, random, version } = runtime
+  const { clock, config, hasher, random, tags, version } = runtime
   const { clientAddress, log, metrics } = serviceRuntime(NAME, runtime)
   const store = openAuthStore(join(config.dataDir, 'auth.sqlite'), { amqp: config.amqpUrl !== undefined })
   const services = await openServices(runtime, { store, users, log })
@@ -91,7 +91,7 @@ export async function authService(
   routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe: () => store.probe() }))
   const root = authV0(context, guarded)
   const paths = () => documentedPaths({ routes, root }, FORMS)
-  routes.use(swagger(guarded, () => openApiDocument('Ch202 auth', version, paths())))
+  routes.use(swagger(guarded, () => openApiDocument('Ch202 auth', version, paths(), tags)))
   const app = service(
     {
       log,

@@ -80,7 +80,7 @@ beforeEach(() => {
   const feed = new ModuleFeed({ store, clock })
   const metrics = new Metrics('modules', new MetricsRegistry())
   const routes = modulesRoutes(
-    { store, clock, random, users, outbox, feed, wants: (type) => wanted.has(type) },
+    { store, clock, random, users, outbox, feed, isSubscribed: (type) => wanted.has(type) },
     guarded,
   )
   app = service({ log: silentLog, clock, random, metrics, corsOrigins: [] }, { routes })

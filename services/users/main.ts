@@ -31,7 +31,7 @@ export function usersService(
   runtime: Runtime,
   { auth, feed, listeners }: { auth: AuthPeer; feed: FeedSource; listeners: readonly DeletionListener[] },
 ): Service {
-  const { clock, config, hasher, random, version } = runtime
+  const { clock, config, hasher, random, tags, version } = runtime
   const { clientAddress, log, metrics } = serviceRuntime(NAME, runtime)
   const store = openUsersStore(join(config.dataDir, 'users.sqlite'))
   const outboxes = outboxesFor({ store, clock, log }, auth, listeners)
@@ -53,7 +53,7 @@ export function usersService(
   routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe: () => store.probe() }))
   const root = usersV0(context, guarded)
   const paths = () => documentedPaths({ routes, root })
-  routes.use(swagger(guarded, () => openApiDocument('Ch202 users', version, paths())))
+  routes.use(swagger(guarded, () => openApiDocument('Ch202 users', version, paths(), tags)))
   const app = service(
     { log, clock, random, metrics, corsOrigins: config.corsOrigins, streams: STREAMS },
     { routes, root, alsoAt: ALIASES },
@@ -87,5 +87,6 @@ function outboxesFor(
   return new Outboxes(
     new Outbox({ ...options, target: 'auth', send: sendToAuth(store, auth), together: sendBatchToAuth(store, auth) }),
     listeners.map((listener) => new Outbox({ ...options, target: listener.name, send: sendDeletion(listener) })),
+    listeners.map(({ name }) => name),
   )
 }

@@ -47,6 +47,8 @@ export class Outboxes {
   constructor(
     private readonly auth: Outbox,
     private readonly others: readonly Outbox[],
+    /** The services that are notified when a user was deleted, besides auth. */
+    readonly subscribers: readonly string[],
   ) {}
 
   start(): void {

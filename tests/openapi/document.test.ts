@@ -13,7 +13,7 @@ import { checker, codesOf, type OpenApiDocument, operationsOf } from './document
 import { CONTRACT, DOUBLED, type Who } from './operations.ts'
 import { textFaults } from './texts.ts'
 
-const document = documentation(version)
+const document = await documentation(version)
 const operations = operationsOf(document)
 const check = checker(document)
 const LINES = 'application/x-ndjson'

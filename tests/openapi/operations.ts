@@ -1,5 +1,6 @@
 import type { ProblemCode } from '../../services/kit/problem.ts'
 import { may, POLICY, type Policy, successOf } from '../security/policy.ts'
+import { rowsOfAdded } from '../support/added-services.ts'
 
 /** Who may call an operation, in the words of the contract. `bearer`: also with a token that is looked at if sent. */
 export type Who = 'anyone' | 'bearer' | 'user' | 'operator' | 'internal' | 'scraper'
@@ -73,6 +74,7 @@ const CODES: Record<string, string> = {
   'GET /user/{id}': 'user_not_found',
   'POST /user': REGISTRATION,
   'DELETE /user/{id}': 'user_not_found last_admin',
+  ...rowsOfAdded('codes'),
 }
 
 /**

@@ -1,15 +1,14 @@
 import { type Static, t } from 'elysia'
-import { notAllowed } from '../kit/field-errors.ts'
-import { described } from '../kit/schema/described.ts'
-import { page, pageQuery } from '../kit/schema/page.ts'
-import { checked, flag, integer, listOf, matching, strict, text, time, uuid } from '../kit/schema/schema.ts'
+import { notAllowed } from '../../kit/field-errors.ts'
+import { described } from '../../kit/schema/described.ts'
+import { checked, flag, listOf, matching, strict, text, time, uuid } from '../../kit/schema/schema.ts'
 
 const MODULE_ID = /^[a-z0-9][a-z0-9-]{0,62}$/
 const ID_COMPLAINT = 'must be 1 to 63 lower-case letters, digits or dashes, and not begin with a dash'
-/** They stand where an id would in `/modules/users/{user_id}` and `/modules/sync/…`. */
+/** Would be taken for `/modules/users/{user_id}` and `/modules/sync/…`. */
 const RESERVED_IDS = ['users', 'sync']
 
-const requirement = matching(MODULE_ID, ID_COMPLAINT, { description: 'The id of a module', examples: ['billing'] })
+export const moduleId = matching(MODULE_ID, ID_COMPLAINT, { description: 'The id of a module', examples: ['billing'] })
 const newId = checked<string>(
   {
     type: 'string',
@@ -19,7 +18,7 @@ const newId = checked<string>(
     examples: ['billing'],
   },
   (value) =>
-    requirement.check(value) ??
+    moduleId.check(value) ??
     (RESERVED_IDS.includes(value as string) ? notAllowed('must not be a reserved word') : undefined),
 )
 
@@ -37,7 +36,7 @@ const role = matching(
   { description: 'A role', examples: ['USER'] },
 )
 const requiredRoles = described(listOf(role, 32), 'A user needs all of these roles to enable the module')
-const requires = described(listOf(requirement, 32), 'The modules that must be enabled before this one')
+const requires = described(listOf(moduleId, 32), 'The modules that must be enabled before this one')
 
 const EXAMPLE = {
   id: 'invoices',
@@ -79,7 +78,7 @@ export const moduleCreate = strict(
     requires: t.Optional(requires),
     default_enabled: t.Optional(described(flag(), 'Whether the module is on for users who did not choose')),
   },
-  // None that another must precede: an example that can be sent as it stands.
+  // Requires no other module, so the example can be sent as it stands.
   { examples: [EXAMPLE] },
 )
 export type ModuleCreate = Static<typeof moduleCreate>
@@ -100,74 +99,6 @@ export type ModulePatch = Static<typeof modulePatch>
 export const moduleParams = t.Object({
   module_id: t.String({ description: 'The id of the module', examples: ['billing'] }),
 })
-export const userParams = t.Object({ user_id: described(uuid(), 'The id of the user') })
 
-/** For operators: the user whom it is about. */
+/** Operators may name the user whose state of the modules they want to see. */
 export const userQuery = strict({ user_id: t.Optional(described(uuid(), 'For operators: the user')) })
-export const switchBody = t.Optional(
-  strict(
-    { user_id: t.Optional(described(uuid(), 'For operators: the user')) },
-    { description: 'Users change their own modules. Only operators may name a user', examples: [{}] },
-  ),
-)
-
-export const moduleUsersQuery = strict(pageQuery)
-export const moduleUserPage = page(
-  strict({
-    user_id: t.String({ format: 'uuid', description: 'The user' }),
-    enabled_at: described(time(), 'When the user enabled the module'),
-  }),
-)
-
-export const userDeleted = strict({ user_id: described(uuid(), 'The deleted user') })
-export const userModules = strict({
-  user_id: t.String({ format: 'uuid', description: 'The user' }),
-  modules: t.Array(t.String({ examples: ['billing'] }), {
-    description: 'The ids of the modules that the user may use',
-  }),
-})
-export type UserModules = Static<typeof userModules>
-
-export const feedQuery = strict({
-  module: requirement,
-  follower: text({
-    least: 1,
-    most: 100,
-    description: 'The subscriber: a name that is unique to this run of the process',
-    examples: ['billing'],
-  }),
-  after: matching(/^\d{1,15}$/, 'must be a whole number', {
-    description: 'The number of the last change that the subscriber applied: it acknowledges all up to there',
-    examples: ['0'],
-  }),
-  epoch: text({
-    most: 64,
-    description: 'The epoch of the last page; after a change of it the feed starts over',
-    examples: ['0198c7a2-7f3e-7c21-9d5b-3f6a1b2c4d5e'],
-  }),
-})
-export const modulePage = strict({
-  epoch: t.String({
-    description: 'The database that `seq` counts in',
-    examples: ['0198c7a2-7f3e-7c21-9d5b-3f6a1b2c4d5e'],
-  }),
-  seq: described(integer(), 'The number of the last change of the page'),
-  complete: t.Boolean({ description: 'Whether this is the last page: then the lease of the subscriber is renewed' }),
-  reset: t.Boolean({ description: 'Whether the subscriber must forget all choices before it applies the page' }),
-  module: t.Nullable(
-    strict({
-      default: t.Boolean({ description: 'Whether the module is on for users who did not choose' }),
-      roles: t.Array(t.String({ examples: ['USER'] }), {
-        description: 'A user needs all of these roles to enable the module',
-      }),
-    }),
-    { description: 'The module; null: it does not exist' },
-  ),
-  choices: t.Array(
-    strict({
-      user: t.String({ format: 'uuid', description: 'The user' }),
-      enabled: t.Nullable(t.Boolean(), { description: 'The choice of the user; null: none, the default applies' }),
-    }),
-    { description: 'The choices that changed after `after`' },
-  ),
-})
