@@ -1,3 +1,5 @@
+// Part of `ch202/guard`, which runs on Node 20: without `Promise.withResolvers`.
+
 /**
  * Waits for a promise, but no longer than a time limit. No timer outlives the wait.
  * @param ms milliseconds
@@ -5,8 +7,10 @@
  * @throws the reason for which the promise rejects
  */
 export async function withTimeout<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
-  const { promise: timeout, resolve } = Promise.withResolvers<undefined>()
-  const timer = setTimeout(resolve, ms)
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const timeout = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), ms)
+  })
   try {
     return await Promise.race([promise, timeout])
   } finally {
@@ -20,15 +24,18 @@ export class Signal {
 
   /** Resolves at the next `notify`, or after `ms` milliseconds. */
   async next(ms: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.waiting.add(resolve)
-    await withTimeout(promise, ms)
-    this.waiting.delete(resolve)
+    let wake = () => {}
+    const woken = new Promise<void>((resolve) => {
+      wake = resolve
+    })
+    this.waiting.add(wake)
+    await withTimeout(woken, ms)
+    this.waiting.delete(wake)
   }
 
   /** Wakes every task that waits. */
   notify(): void {
-    for (const resolve of this.waiting) resolve()
+    for (const wake of this.waiting) wake()
   }
 
   get hasWaiting(): boolean {
