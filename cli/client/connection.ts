@@ -1,11 +1,6 @@
 import { direct } from '../../services/kit/outgoing.ts'
-import {
-  addressSetting,
-  defaultAddress,
-  ofEachService,
-  SERVICE_NAMES,
-  type ServiceName,
-} from '../../services/kit/services.ts'
+import { addressSetting, defaultAddress } from '../../services/kit/process/service-address.ts'
+import { ofEachService, SERVICE_NAMES, SERVICES, type ServiceName } from '../../services/registry.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
 import { type Context, currentContext, LOCAL, listContexts, readContext } from './contexts.ts'
 import { noteOf } from './instance/note.ts'
@@ -57,7 +52,7 @@ function fromEnvironment(env: Environment): Record<Place, Told> {
     if (context) return { value: context[place], origin: `context ${context.name}` }
     const running = noteOf(place, dataDirOf(env))?.url
     if (running) return { value: running, origin: `${dataDirOf(env)}/run` }
-    return { value: defaultAddress(place), origin: 'default' }
+    return { value: defaultAddress(SERVICES[place]), origin: 'default' }
   }
   return ofEach(told)
 }

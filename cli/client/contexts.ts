@@ -1,7 +1,7 @@
 import { accessSync, constants, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { ofEachService, SERVICE_NAMES, type ServiceName } from '../../services/kit/services.ts'
+import { ofEachService, SERVICE_NAMES, type ServiceName } from '../../services/registry.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
 import { isAlive } from './instance/process.ts'
 import { makeDirectoryOf, writePrivateFile } from './private-file.ts'

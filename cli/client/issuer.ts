@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { isUnreachable } from '../../services/kit/process/base-url.ts'
+import { hasWildcardHost } from '../../services/kit/outgoing.ts'
 import { type Config, ConfigError } from '../../services/kit/process/config.ts'
 import { firstStartFaults } from '../../services/kit/process/first-start.ts'
 
@@ -16,7 +16,7 @@ export async function refuseUnreachable(config: Config, at: AddressOfAuth): Prom
 export async function unreachable(config: Config): Promise<string[]> {
   const stored = await keptIssuer(config.dataDir)
   if (stored === undefined) return firstFaults(config, ['AUTH_URL', 'CH202_URL'])
-  return config.issuer === undefined && URL.canParse(stored) && isUnreachable(stored)
+  return config.issuer === undefined && URL.canParse(stored) && hasWildcardHost(stored)
     ? [`ISSUER must be set: tokens are issued under ${stored} since the first start, and no other machine reaches that`]
     : []
 }
@@ -31,7 +31,7 @@ function firstFaults(config: Config, places: readonly AddressOfAuth[]): string[]
 /** What tokens are issued under since the first start, if there was one; of a database that can't be read now, ''. */
 async function keptIssuer(dataDir: string): Promise<string | undefined> {
   const [{ databases }, { InspectedDatabase, issuerOf }] = await Promise.all([
-    import('../../db/sqlite/databases.ts'),
+    import('../../services/databases.ts'),
     import('../../db/sqlite/inspect/database.ts'),
   ])
   const auth = databases(dataDir).find(({ name, path }) => name === 'auth' && existsSync(path))

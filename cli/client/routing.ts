@@ -1,26 +1,11 @@
-import { ofEach, type Place } from './connection.ts'
+import { descriptorOf, SERVICE_NAMES } from '../../services/registry.ts'
+import type { Place } from './connection.ts'
 
-/**
- * Whose a path is, by its first part. The tool does not load the services to know it; a test compares it with their
- * document. What every service has (health, metrics, swagger) is asked of auth where nothing else is said.
- */
-const OWNERS: Record<string, Place> = {
-  ...ofEach((place) => place),
-  '.well-known': 'auth',
-  admin: 'auth',
-  health: 'auth',
-  login: 'auth',
-  logout: 'auth',
-  metrics: 'auth',
-  'password-reset': 'auth',
-  refresh: 'auth',
-  register: 'auth',
-  swagger: 'auth',
-  token: 'auth',
-  user: 'users',
-  'validate-token': 'auth',
-  whoami: 'auth',
-}
+/** Which service serves a path, by the first part of the path. Auth answers for what every service has. */
+const OWNERS: Record<string, Place> = Object.fromEntries([
+  ...['health', 'metrics', 'swagger'].map((part) => [part, 'auth'] as const),
+  ...SERVICE_NAMES.flatMap((name) => [name, ...(descriptorOf(name).paths ?? [])].map((part) => [part, name] as const)),
+])
 
 /** Undefined: it is the path of no service. */
 export function ownerOf(path: string): Place | undefined {

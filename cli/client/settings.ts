@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type Config, type Environment, readConfig } from '../../services/kit/process/config.ts'
 import { secretsFile, withSecrets, withSecretsFile } from '../../services/kit/process/secrets.ts'
+import { SERVICES, type ServiceName } from '../../services/registry.ts'
 import { EXIT, Failure } from '../exit.ts'
 import { quoted } from '../terminal/shell.ts'
 import { isForeign, isInOwnCheckout } from './trust.ts'
@@ -29,11 +30,11 @@ export function dataDirOf(env: Environment): string {
  * The settings of services that are about to start; in development their secrets are made at the first start.
  * @throws ConfigError; Failure where there are signing keys, and what they are sealed with is gone
  */
-export async function settingsToServe(env: Environment): Promise<Config> {
+export async function settingsToServe(env: Environment): Promise<Config<ServiceName>> {
   const dataDir = dataDirOf(env)
   const hasSecret = () => Boolean(knownEnvironment(env).CH202_SECRET?.trim())
   if (!hasSecret()) await refuseSealedKeys(dataDir, hasSecret)
-  return readConfig(withSecrets(env, dataDir))
+  return readConfig(withSecrets(env, dataDir), SERVICES)
 }
 
 /**
@@ -42,7 +43,7 @@ export async function settingsToServe(env: Environment): Promise<Config> {
  */
 async function refuseSealedKeys(dataDir: string, hasSecret: () => boolean): Promise<void> {
   const [{ databases }, { InspectedDatabase, keysOf }] = await Promise.all([
-    import('../../db/sqlite/databases.ts'),
+    import('../../services/databases.ts'),
     import('../../db/sqlite/inspect/database.ts'),
   ])
   const auth = databases(dataDir).find(({ name, path }) => name === 'auth' && existsSync(path))

@@ -1,5 +1,6 @@
 import { ConfigError, readConfig, settingDefaults } from '../../services/kit/process/config.ts'
 import { secretsFile } from '../../services/kit/process/secrets.ts'
+import { SERVICES } from '../../services/registry.ts'
 import { connect, PLACES } from '../client/connection.ts'
 import { currentContext, LOCAL } from '../client/contexts.ts'
 import { unreachable } from '../client/issuer.ts'
@@ -48,7 +49,7 @@ async function show({ env, globals, out }: Tool, { origin = false }: { origin?: 
 function settings(env: Environment): Row[] {
   const known = knownEnvironment(env)
   const file = secretsFile(dataDirOf(env))
-  return [...settingDefaults(known)].map(([name, fallback]) => {
+  return [...settingDefaults(known, SERVICES)].map(([name, fallback]) => {
     const own = env[name]?.trim()
     const kept = known[name]?.trim()
     const origin = own ? 'environment' : kept ? file : 'default'
@@ -78,7 +79,7 @@ async function validate({ env, out }: Tool): Promise<void> {
 
 async function faultsOf(env: Environment): Promise<string[]> {
   try {
-    return await unreachable(readConfig(env))
+    return await unreachable(readConfig(env, SERVICES))
   } catch (error) {
     if (error instanceof ConfigError) return error.faults
     throw error

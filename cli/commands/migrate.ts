@@ -8,7 +8,7 @@ export function migrateCommand() {
       withTool(async ({ env, out }, { plan = false }: { plan?: boolean }) => {
         const [{ openDatabase, plannedMigrations }, { databases }] = await Promise.all([
           import('../../db/sqlite/engine.ts'),
-          import('../../db/sqlite/databases.ts'),
+          import('../../services/databases.ts'),
         ])
         const items = databases(dataDirOf(env)).map(({ name, path, migrations }) => {
           const pending = plannedMigrations(path, migrations)

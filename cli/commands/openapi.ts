@@ -7,7 +7,7 @@ export function openapiCommand() {
   return command('openapi', 'Print the OpenAPI document of all three services', [...examples]).action(
     withTool(async () => {
       const { documentation } = await import('../../services/documentation.ts')
-      await write(JSON.stringify(documentation(version), null, 2))
+      await write(JSON.stringify(await documentation(version), null, 2))
     }),
   )
 }

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { direct } from '../../services/kit/outgoing.ts'
 import type { Config } from '../../services/kit/process/config.ts'
+import { SERVICES, type ServiceName } from '../../services/registry.ts'
 import { noteOf } from '../client/instance/note.ts'
 import { dataDirOf, type Environment, knownEnvironment, valuesOf } from '../client/settings.ts'
 import { command, type Tool, withTool } from '../command.ts'
@@ -66,14 +67,17 @@ async function recover(tool: Tool, options: Options, email: string): Promise<voi
 }
 
 /** The secrets have no part in it: whoever is locked out may not have them at hand. */
-async function settingsOf(env: Environment): Promise<Config> {
+async function settingsOf(env: Environment): Promise<Config<ServiceName>> {
   const { readConfig } = await import('../../services/kit/process/config.ts')
   const unused = { INTERNAL_API_KEY: 'unused', OPERATOR_API_KEY: 'unused too', CH202_SECRET: 'unused' }
-  return readConfig({ ...knownEnvironment(env), ...unused, CH202_ENV: 'development' })
+  return readConfig({ ...knownEnvironment(env), ...unused, CH202_ENV: 'development' }, SERVICES)
 }
 
-async function peersOf(env: Environment, config: Config) {
-  const { authClientForUsers: authOfUsers, usersClientForAuth: usersOfAuth } = await import('../../services/peers.ts')
+async function peersOf(env: Environment, config: Config<ServiceName>) {
+  const [{ authClient }, { usersClient }] = await Promise.all([
+    import('../../services/peers/auth.ts'),
+    import('../../services/peers/users.ts'),
+  ])
   const [key = ''] = valuesOf(knownEnvironment(env), 'INTERNAL_API_KEY')
   const signal = AbortSignal.timeout(PATIENCE)
   const link = (place: 'auth' | 'users') => ({
@@ -81,7 +85,7 @@ async function peersOf(env: Environment, config: Config) {
     key,
     fetch: (request: Request) => direct(request, { signal }),
   })
-  return { auth: authOfUsers(link('auth')), sendAll: () => usersOfAuth(link('users')).catchUp() }
+  return { auth: authClient(link('auth')), sendAll: () => usersClient(link('users')).catchUp() }
 }
 
 async function asFailure(error: unknown, email: string): Promise<unknown> {

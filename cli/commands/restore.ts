@@ -29,10 +29,10 @@ async function restore(tool: Tool, options: Options, name: string): Promise<void
   const { env, globals, out } = tool
   const target = options.to === undefined ? dataDirOf(env) : resolve(options.to)
   const path = backupNamed(tool, name)
-  const [{ holdsData, restoreBackup }, { unfinishedRestore }, { signingKeyOpener }] = await Promise.all([
+  const [{ holdsData, restoreBackup }, { unfinishedRestore }, { canUnseal }] = await Promise.all([
     import('../../db/sqlite/backup/restore.ts'),
     import('../../db/sqlite/backup/interrupted.ts'),
-    import('../../services/auth/keys/can-unseal.ts'),
+    import('../../services/auth/keys/sealing.ts'),
   ])
   process.umask(0o077)
   refuseWhileRunning(target)
@@ -45,7 +45,7 @@ async function restore(tool: Tool, options: Options, name: string): Promise<void
       name: basename(path),
     })
 
-  const opens = options.newSecret ? null : signingKeyOpener(secretsOf(tool))
+  const opens = options.newSecret ? null : canUnseal(secretsOf(tool))
   const { aside, checks } = await told(restoreBackup(path, target, opens, Date.now()))
   const failed = checks.filter(({ ok }) => !ok)
   if (failed.length > 0) throw refused(path, failed)

@@ -1,4 +1,4 @@
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { SERVICE_NAMES } from '../../services/registry.ts'
 import { refuseUnreachable } from '../client/issuer.ts'
 import { settingsToServe } from '../client/settings.ts'
 import { command, type Tool, withTool } from '../command.ts'

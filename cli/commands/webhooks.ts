@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
-import { EVENT_TYPES, type EventType } from '../../services/kit/outbox/events.ts'
+import { EVENT_TYPES, type EventType } from '../../services/kit/schema/events.ts'
 import { segment } from '../client/api.ts'
 import { endOfId, UUID } from '../client/refs.ts'
 import { addCommand, collectNames, group, type Tool, withTool } from '../command.ts'

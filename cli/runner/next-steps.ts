@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { isUnreachable } from '../../services/kit/process/base-url.ts'
+import { hasWildcardHost } from '../../services/kit/outgoing.ts'
 import { compiled } from '../commands/package/executable.ts'
 import { note } from '../terminal/terminal.ts'
 
@@ -33,7 +33,7 @@ const FLAGS = '    --role USER --role ADMIN --generate'
 
 /** Where this machine finds what listens at every address. */
 function reachable(url: string): string {
-  return isUnreachable(url) ? url.replace(/^(\w+:\/\/)[^/]*?(:\d+)?$/, '$1127.0.0.1$2') : url
+  return hasWildcardHost(url) ? url.replace(/^(\w+:\/\/)[^/]*?(:\d+)?$/, '$1127.0.0.1$2') : url
 }
 
 /** How whoever started this runs the tool: npx keeps the Bun that it fetched in a directory of its own. */
@@ -45,7 +45,7 @@ function toolHere(): string {
 /** Read in the file: a request would stand in the log, between what a newcomer reads. */
 async function isAdminThere(dataDir: string): Promise<boolean> {
   const [{ databases }, { InspectedDatabase, hasAdmin }] = await Promise.all([
-    import('../../db/sqlite/databases.ts'),
+    import('../../services/databases.ts'),
     import('../../db/sqlite/inspect/database.ts'),
   ])
   const users = databases(dataDir).find(({ name, path }) => name === 'users' && existsSync(path))

@@ -1,5 +1,6 @@
 import { blob, integer, primaryKey, sqliteTable, text, unique } from 'drizzle-orm/sqlite-core'
-import type { EventType } from '../../services/kit/outbox/events.ts'
+import type { EventType } from '../../services/kit/schema/events.ts'
+import type { OpaqueProfile } from '../../services/kit/schema/user.ts'
 
 /** The password cache: what auth knows of a user. A deleted one stays as its id, so that no late notice revives it. */
 export const accounts = sqliteTable('accounts', {
@@ -10,12 +11,9 @@ export const accounts = sqliteTable('accounts', {
   email: text('email').notNull(),
   emailKey: text('email_key').notNull(),
   username: text('username'),
-  name: text('name'),
   roles: text('roles', { mode: 'json' }).$type<string[]>().notNull(),
   status: text('status').$type<'active' | 'disabled'>().notNull(),
   emailVerified: integer('email_verified', { mode: 'boolean' }).notNull(),
-  createdAt: integer('created_at').notNull(),
-  updatedAt: integer('updated_at').notNull(),
   passwordHash: text('password_hash').notNull(),
   version: integer('version').notNull(),
   sessionsFrom: integer('sessions_from').notNull(),
@@ -23,6 +21,8 @@ export const accounts = sqliteTable('accounts', {
   syncedAt: integer('synced_at').notNull(),
   /** What a search looks into. */
   searchText: text('search_text').notNull().default(''),
+  /** The fields of the user that no login reads. */
+  profile: text('profile', { mode: 'json' }).$type<OpaqueProfile>().notNull().default({}),
 })
 
 export const sessions = sqliteTable('sessions', {

@@ -1,4 +1,5 @@
 import { integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
+import type { Profile } from '../../services/kit/schema/user.ts'
 
 export const users = sqliteTable('users', {
   /** The order of creation: what lists walk along. */
@@ -26,6 +27,10 @@ export const users = sqliteTable('users', {
   updatedAt: integer('updated_at').notNull(),
   /** What a search looks into. */
   searchText: text('search_text').notNull().default(''),
+  // The profile, one column for each field.
+  locale: text('locale').$type<Profile['locale']>(),
+  metadata: text('metadata', { mode: 'json' }).$type<Profile['metadata']>().notNull().default({}),
+  app_metadata: text('app_metadata', { mode: 'json' }).$type<Profile['app_metadata']>().notNull().default({}),
 })
 
 /** Of users who are gone: an id is never given twice. */

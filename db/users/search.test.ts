@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { foldForSearch } from '../../services/kit/schema/search-text.ts'
+import { profileOf } from '../../services/kit/schema/user.ts'
 import type { User } from '../../services/users/store.ts'
 import { openDatabase } from '../sqlite/engine.ts'
 import { usersMigrations } from '../sqlite/migrations/users.ts'
@@ -24,6 +25,7 @@ function userOf(n: number, fields: Partial<User> = {}): User {
     roles: ['USER'],
     status: 'active',
     emailVerified: false,
+    ...profileOf({}),
     passwordHash: 'hash',
     version: 1,
     sessionsFrom: 1,

@@ -1,8 +1,8 @@
 import { Elysia } from 'elysia'
 import type { guard } from '../kit/http/guard.ts'
-import type { AuthContext } from './context.ts'
 import type { MailQueue } from './mail/queue.ts'
 import { auditRoutes } from './routes/audit.ts'
+import type { AuthServices } from './routes/auth-services.ts'
 import { discoveryRoutes } from './routes/discovery.ts'
 import { keyRoutes } from './routes/keys.ts'
 import { loginRoutes } from './routes/login.ts'
@@ -23,7 +23,7 @@ export const FORMS = ['/auth/introspect', '/auth/revoke']
 export const READS = ['/auth/validate-token', '/validate-token']
 
 /** Mounts the routes of the auth service. */
-export function authRoutes(context: AuthContext, mails: MailQueue, guarded: ReturnType<typeof guard>) {
+export function authRoutes(context: AuthServices, mails: MailQueue, guarded: ReturnType<typeof guard>) {
   return new Elysia({ normalize: false })
     .use(loginRoutes(context, guarded))
     .use(tokenRoutes(context, guarded))

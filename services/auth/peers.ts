@@ -1,11 +1,6 @@
-import type { PasswordRecord, UserRead } from '../kit/schema/user.ts'
+import type { PasswordRecord, UserCreate, UserRead } from '../kit/schema/user.ts'
 
-export interface NewUser {
-  email: string
-  password: string
-  username?: string | null
-  name?: string | null
-}
+export type NewUser = UserCreate & { password: string }
 
 /**
  * What auth needs of users, each for the request of an id. Each throws Problem `users_unavailable` when it can't be

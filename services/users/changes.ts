@@ -1,7 +1,8 @@
 import type { Caller } from '../kit/caller.ts'
-import { Problem } from '../kit/problem.ts'
+import { invalidField, Problem } from '../kit/problem.ts'
 import { emailKey } from '../kit/schema/email.ts'
-import type { UserRead } from '../kit/schema/user.ts'
+import { type JsonObject, mergePatch } from '../kit/schema/json-object.ts'
+import { PROFILE_NAMES, type Profile, profileField, type UserRead } from '../kit/schema/user.ts'
 import type { ChangeContext } from './context.ts'
 import { takenBy, visibleUser } from './lookup.ts'
 import { type AuditRow, changeNotices } from './notices.ts'
@@ -17,26 +18,50 @@ export interface Change {
 }
 
 /**
- * Replaces the fields of a user: username and name become null if left out.
+ * Replaces the fields of a user. Username and name become null if left out; the profile and the fields that only
+ * operators may set stay.
  * @throws Problem `user_not_found`, `forbidden_field`, `email_taken`, `username_taken`, `last_admin`
  */
 export function replaceUser(context: ChangeContext, id: string, input: UserReplace, caller: Caller): Promise<UserRead> {
-  return updateUser(context, id, { username: null, name: null, ...input }, caller)
+  const change = (current: User) => changeBy(current, { username: null, name: null, ...input })
+  return updateUser(context, id, input, change, caller)
 }
 
-/** Updates the fields that `input` has. @throws Problem as `replaceUser` */
+/**
+ * Updates the fields that `input` has; `metadata` and `app_metadata` are merged (RFC 7396).
+ * @throws Problem `validation_failed` if merged values are too large; as `replaceUser`
+ */
 export function patchUser(context: ChangeContext, id: string, input: UserPatch, caller: Caller): Promise<UserRead> {
-  return updateUser(context, id, input, caller)
+  return updateUser(context, id, input, (current) => changeBy(current, merged(current, input)), caller)
 }
 
-async function updateUser(context: ChangeContext, id: string, input: UserPatch, caller: Caller): Promise<UserRead> {
+async function updateUser(
+  context: ChangeContext,
+  id: string,
+  input: UserPatch,
+  changeOf: (current: User) => Change,
+  caller: Caller,
+): Promise<UserRead> {
   const user = await visibleUser(context, id, caller)
   refuseOperatorFields(input, caller)
-  const next = await applyChange(context, user, caller, (current) => changeBy(current, input))
-  return userRead(next)
+  return userRead(await applyChange(context, user, caller, changeOf))
 }
 
-/** The change that an update makes to a record. */
+/** An update whose merge patches are replaced by their results. @throws Problem `validation_failed` if one is too large */
+function merged(current: User, input: UserPatch): UserPatch {
+  const results: Record<string, JsonObject> = {}
+  for (const name of PROFILE_NAMES) {
+    const { body, merges } = profileField(name)
+    if (!merges || input[name] === undefined) continue
+    const result = mergePatch(current[name], input[name] as JsonObject)
+    const [complaint] = [body.check(result) ?? []].flat()
+    if (complaint) throw invalidField(name, complaint)
+    results[name] = result
+  }
+  return { ...input, ...results }
+}
+
+/** The change that the new values of an update make to a record. */
 export function changeBy(current: User, input: UserPatch): Change {
   const plain = plainFields(current, input)
   const names = Object.keys(plain)
@@ -54,7 +79,8 @@ export function changeBy(current: User, input: UserPatch): Change {
 const NO_CHANGE: Change = { fields: {}, audit: [] }
 
 /** The fields that differ and end no session and no token. */
-function plainFields(current: User, { email, email_verified, name, username }: UserPatch): Partial<User> {
+function plainFields(current: User, input: UserPatch): Partial<User> {
+  const { email, email_verified, name, username, ...profile } = input
   const fields: Partial<User> = {}
   if (email !== undefined && email !== current.email) fields.email = email
   const isOtherAddress = email !== undefined && emailKey(email) !== emailKey(current.email)
@@ -64,7 +90,13 @@ function plainFields(current: User, { email, email_verified, name, username }: U
   const lowered = username?.toLowerCase() ?? username
   if (lowered !== undefined && lowered !== current.username) fields.username = lowered
   if (name !== undefined && name !== current.name) fields.name = name
-  return fields
+  return { ...fields, ...profileChange(current, profile) }
+}
+
+/** The profile fields that differ. The order of the names in an object makes no difference. */
+function profileChange(current: Profile, input: Partial<Profile>): Partial<Profile> {
+  const names = PROFILE_NAMES.filter((name) => input[name] !== undefined && !Bun.deepEquals(input[name], current[name]))
+  return Object.fromEntries(names.map((name) => [name, input[name]]))
 }
 
 /** Other roles end the user's access tokens, which hold the previous ones. */

@@ -4,7 +4,7 @@ import { isKnownHash, isUnusableHash, KNOWN_HASHES } from '../kit/passwords/hash
 import { passwordErrors as newPasswordErrors } from '../kit/passwords/policy.ts'
 import { Problem } from '../kit/problem.ts'
 import type { Config } from '../kit/process/config.ts'
-import type { UserCreate } from '../kit/schema/user.ts'
+import { OPERATOR_CREATION_FIELDS, OPERATOR_FIELDS, type UserCreate } from '../kit/schema/user.ts'
 import type { Sender } from '../kit/schema/validation.ts'
 import type { InternalPassword } from './schemas/internal.ts'
 
@@ -15,13 +15,11 @@ type Settings = Pick<Config, 'passwordMinLength' | 'registrationOpen'>
 /** A body of the shape T whose values may have any type. */
 type Sent<T> = Partial<Record<keyof T, unknown>>
 
-const OPERATOR_FIELDS = ['roles', 'status', 'email_verified'] as const
-
 /**
  * Refuses fields that only an operator may set: 403, never silently ignored.
  * @throws Problem `forbidden_field`
  */
-export function refuseOperatorFields(sent: object, caller: Caller, fields: readonly string[] = OPERATOR_FIELDS): void {
+export function refuseOperatorFields(sent: object, caller: Caller, fields = OPERATOR_FIELDS): void {
   if (caller.operator) return
   const field = fields.find((name) => name in sent)
   if (field) throw new Problem('forbidden_field', { message: `Only an operator may set ${field}` })
@@ -36,7 +34,7 @@ export function changeErrors(sent: object, { caller, params }: Sender): FieldErr
 
 /** The errors of a new user. @throws Problem `forbidden_field`, `registration_closed` */
 export function creationErrors(settings: Settings, sent: Sent<UserCreate>, caller: Caller): FieldError[] {
-  refuseOperatorFields(sent, caller, [...OPERATOR_FIELDS, 'password_hash'])
+  refuseOperatorFields(sent, caller, OPERATOR_CREATION_FIELDS)
   if (!caller.operator && !settings.registrationOpen) throw new Problem('registration_closed')
   // Operators also create users without a password.
   if (!caller.operator && sent.password === undefined) return [errorOf('password', REQUIRED)]

@@ -1,5 +1,5 @@
 import { timestamp } from '../kit/clock.ts'
-import type { PasswordRecord, UserRead } from '../kit/schema/user.ts'
+import { type PasswordRecord, profileOf, type UserRead } from '../kit/schema/user.ts'
 import type { SyncedUser } from './peers.ts'
 import type { User } from './store.ts'
 
@@ -14,6 +14,7 @@ export function userRead(user: User): UserRead {
     status: user.status,
     email_verified: user.emailVerified,
     has_password: user.passwordHash !== null,
+    ...profileOf(user),
     created_at: timestamp(user.createdAt),
     updated_at: timestamp(user.updatedAt),
   }

@@ -1,11 +1,12 @@
 import type { LimitStore } from '../kit/limits.ts'
 import type { NewNotice, OutboxStore } from '../kit/outbox/outbox.ts'
 import type { PageRequest, Slice } from '../kit/schema/page.ts'
+import type { Profile } from '../kit/schema/user.ts'
 
 export type Status = 'active' | 'disabled'
 
 /** A user as it is stored. Times are milliseconds since the epoch. */
-export interface User {
+export interface User extends Profile {
   id: string
   email: string
   username: string | null

@@ -3,7 +3,7 @@ import { HOUR } from '../kit/clock.ts'
 import { type LimitRule, limit } from '../kit/limits.ts'
 import { isUnusableHash } from '../kit/passwords/hasher.ts'
 import { invalid, Problem } from '../kit/problem.ts'
-import type { UserCreate, UserRead } from '../kit/schema/user.ts'
+import { profileOf, type UserCreate, type UserRead } from '../kit/schema/user.ts'
 import type { ChangeContext, PasswordContext } from './context.ts'
 import { takenBy, visibleUser } from './lookup.ts'
 import { creationNotices, removalNotices } from './notices.ts'
@@ -56,6 +56,7 @@ export function newUser(
     roles: input.roles ?? ['USER'],
     status: input.status ?? 'active',
     emailVerified: input.email_verified ?? false,
+    ...profileOf(input),
     version: 1,
     sessionsFrom: 1,
     allSessionsFrom: 1,
@@ -79,7 +80,10 @@ export async function passwordHashOf(
 /** Deletes a user. @throws Problem `user_not_found`, `last_admin` */
 export async function deleteUser(context: ChangeContext, id: string, caller: Caller): Promise<UserRead> {
   const user = await visibleUser(context, id, caller)
-  const outcome = await context.store.removeUser(user.id, removalNotices(context, user, caller))
+  const outcome = await context.store.removeUser(
+    user.id,
+    removalNotices(context, user, caller, context.outboxes.subscribers),
+  )
   if (outcome === 'last_admin') throw new Problem('last_admin')
   if (outcome === 'not_found') throw new Problem('user_not_found')
   await context.outboxes.waitForDelivery(user.id)

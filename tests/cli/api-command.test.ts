@@ -27,7 +27,7 @@ const api = (words: string[], options: { env?: Record<string, string>; stdin?: s
   ch202(['api', ...words], { ...options, env: { ...instance.shell.env, ...options.env } })
 
 describe('a path', () => {
-  test('has the owner that serves it', () => {
+  test('has the owner that serves it', async () => {
     const unused = undefined as never
     const guarded = guard({ tokens: unused, internalKeys: [], operatorKeys: [], clientAddress: unused })
     const apps = {
@@ -44,7 +44,7 @@ describe('a path', () => {
     }
     // Every service has its own of these.
     for (const path of ['/health', '/api/v1/health/db', '/metrics', '/swagger/json']) expect(ownerOf(path)).toBe('auth')
-    for (const path of Object.keys(documentation('0').paths))
+    for (const path of Object.keys((await documentation('0')).paths))
       expect([path, ownerOf(path)]).not.toEqual([path, undefined])
     for (const path of ['/nothing', '/', '', '/api/v1', '/constructor', '/usersx'])
       expect([path, ownerOf(path)]).toEqual([path, undefined])

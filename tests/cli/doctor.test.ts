@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { SERVICE_NAMES } from '../../services/registry.ts'
 import { ch202, launch, ownSettings, ROOT, type Running, temporary } from '../support/processes.ts'
 import { call, newEmail, PASSWORD } from '../support/system.ts'
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { SERVICE_NAMES } from '../../services/registry.ts'
 import { ownSettings } from '../support/processes.ts'
 import { type OnScreen, openShell, type Shell } from '../support/shell.ts'
 

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { version } from '../../package.json'
-import { ofEachService, SERVICE_NAMES } from '../../services/kit/services.ts'
+import { ofEachService, SERVICE_NAMES } from '../../services/registry.ts'
 import { ch202, launch, ownSettings, type Running, temporary } from '../support/processes.ts'
 import { freePort } from '../support/system.ts'
 

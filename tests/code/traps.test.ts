@@ -17,10 +17,10 @@ import { readConfig } from '../../services/kit/process/config.ts'
 import { Metrics, MetricsRegistry } from '../../services/kit/process/metrics.ts'
 import { systemRandom } from '../../services/kit/random.ts'
 import { strict } from '../../services/kit/schema/schema.ts'
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
 import { type Claims, signAccessToken } from '../../services/kit/tokens/access-token.ts'
 import { LocalTokenCheck } from '../../services/kit/tokens/check.ts'
 import { Revocations } from '../../services/kit/tokens/revocations.ts'
+import { SERVICE_NAMES, SERVICES } from '../../services/registry.ts'
 import { serve } from '../../services/serve.ts'
 import { ch202, launch, ownSettings, processesWith, ROOT, temporary } from '../support/processes.ts'
 import { filled, isPublic, servedRoutes } from '../support/routes.ts'
@@ -175,7 +175,7 @@ test('trap 3: a route that does not say who may call it is not served', async ()
     ['one beside others', new Elysia().use(guardFor(OPERATOR_KEY)).get('/good', handler, open).get('/open', handler)],
     ['in a child', new Elysia().use(new Elysia().get('/open', handler)).use(guardFor(OPERATOR_KEY))],
   ]
-  for (const [, routes] of unguarded) expect(() => appOf(routes)).toThrow(/\/open does not say who may call it/)
+  for (const [, routes] of unguarded) expect(() => appOf(routes)).toThrow(/\/open does not name its callers/)
 
   const routes = await servedRoutes()
   const guarded = routes.filter((route) => !isPublic(route))
@@ -306,7 +306,7 @@ test('trap 9: no origin is reflected, and only JSON gets to a JSON route', async
 test('trap 10: a request prepares no statement, and a token is checked once', async () => {
   const umask = process.umask()
   const settings = ownSettings(folder.fresh(), { CH202_URL: 'http://127.0.0.1:0' })
-  const served = await serve(readConfig(settings), SERVICE_NAMES, { runtime: { log: () => silentLog } })
+  const served = await serve(readConfig(settings, SERVICES), SERVICE_NAMES, { runtime: { log: () => silentLog } })
   process.umask(umask)
   const prepared = spyOn(Database.prototype, 'prepare')
   try {
@@ -429,7 +429,7 @@ test('trap 12: an empty password, a broken hash and a lone surrogate make no 500
     '$argon2id$v=19$m=1,t=0,p=0$x$y',
     PASSWORD,
   ])
-    expect([hash, await hasher.verify(PASSWORD, hash)]).toEqual([hash, false])
+    expect([hash, await hasher.verify(PASSWORD, hash)]).toEqual([hash, null])
   const user = await registerUser(system)
   for (const [path, service] of [
     ['/api/v1/auth/login', 'auth'],

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, spyOn, test } from 'bun:test'
 import { FormatRegistry } from '@sinclair/typebox'
 import { silentLog } from '../../services/kit/log.ts'
 import { readConfig } from '../../services/kit/process/config.ts'
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { SERVICE_NAMES, SERVICES } from '../../services/registry.ts'
 import { type Served, serve } from '../../services/serve.ts'
 import { ownSettings, temporary } from '../support/processes.ts'
 import { as, call, eventually, newEmail, PASSWORD, type TestUser } from '../support/system.ts'
@@ -52,7 +52,7 @@ beforeAll(async () => {
   } as typeof query)
   const umask = process.umask()
   const settings = ownSettings(folder.fresh(), { CH202_URL: 'http://127.0.0.1:0' })
-  served = await serve(readConfig(settings), SERVICE_NAMES, { runtime: { log: () => silentLog } })
+  served = await serve(readConfig(settings, SERVICES), SERVICE_NAMES, { runtime: { log: () => silentLog } })
   process.umask(umask)
   const made = await call(served.url, 'POST /api/v1/auth/register', { body: { email: newEmail(), password: PASSWORD } })
   user = { id: made.body.id, email: made.body.email, tokens: made.body.tokens }

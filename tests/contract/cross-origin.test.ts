@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { SERVICE_NAMES } from '../../services/registry.ts'
 import { isInternal, POLICY } from '../security/policy.ts'
 import { running } from '../support/running.ts'
 import { request } from '../support/sockets.ts'

@@ -129,7 +129,9 @@ test.each([
   ['hours of pbkdf2 by Django', 'pbkdf2_sha256$90000000$salt$Dnw/2rHq2+TvT1RbRrZ2L1QT3/4tyWfhBu0oomEoP+4='],
   ...FOREIGN_REFUSED.map(([name, hash]): [string, string] => [`R22: ${name}`, hash]),
 ])('a hash that would be a weapon, or is of no kind, is refused: %s', async (_, password_hash) => {
-  const message = ['password_hash must be a hash of bcrypt, argon2, pbkdf2, scrypt or fbscrypt, of bearable cost']
+  const message = [
+    'password_hash must be a supported hash (bcrypt, argon2, pbkdf2, scrypt or fbscrypt) within the allowed cost limits',
+  ]
   const [line] = await importing([{ email: newEmail(), password_hash }])
   expect(line).toEqual({ line: 1, status: 'failed', code: 'validation_failed', message })
   const made = await create({ email: newEmail(), password_hash })

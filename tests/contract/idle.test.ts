@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readConfig } from '../../services/kit/process/config.ts'
+import { SERVICES } from '../../services/registry.ts'
 import { serve } from '../../services/serve.ts'
 import { ownSettings, ROOT } from '../support/processes.ts'
 import {
@@ -171,7 +172,7 @@ describe.concurrent('R13: lines', () => {
 test('R13: it is lines alone, of those who may, that have no limit: also not that of a request under way', async () => {
   const dataDir = mkdtempSync(join(tmpdir(), 'ch202-idle-'))
   const { apps, stop, url } = await serve(
-    readConfig(ownSettings(dataDir, { CH202_URL: 'http://127.0.0.1:0', LOG_LEVEL: 'silent' })),
+    readConfig(ownSettings(dataDir, { CH202_URL: 'http://127.0.0.1:0', LOG_LEVEL: 'silent' }), SERVICES),
   )
   const server = apps.find((app) => app.server)?.server
   if (!server) throw new Error('It is not served')

@@ -13,7 +13,7 @@ import { guard } from '../../services/kit/http/guard.ts'
 import { openApiDocument } from '../../services/kit/http/openapi/document.ts'
 import { silentLog } from '../../services/kit/log.ts'
 import { readConfig } from '../../services/kit/process/config.ts'
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { SERVICE_NAMES, SERVICES } from '../../services/registry.ts'
 import { serve } from '../../services/serve.ts'
 import { type Between, startProxy } from '../faults/proxy.ts'
 import { type Gated, startGated } from '../support/gated-service.ts'
@@ -247,7 +247,7 @@ test('in one process with modules a gate calls it in memory, and keeps the same 
   const umask = process.umask()
   const keys = { INTERNAL_API_KEY: INTERNAL_KEY, OPERATOR_API_KEY: OPERATOR_KEY, CH202_SECRET: 'secret-of-the-tests' }
   const settings = { CH202_DATA_DIR: dataDir, CH202_URL: 'http://127.0.0.1:0', BCRYPT_COST: '4', ...keys }
-  const served = await serve(readConfig(settings), SERVICE_NAMES, { runtime: { log: () => silentLog } })
+  const served = await serve(readConfig(settings, SERVICES), SERVICE_NAMES, { runtime: { log: () => silentLog } })
   const system = { url: { auth: served.url, users: served.url, modules: served.url } } as System
   // The first is the whole.
   const gated = await startGated(system, ['billing'], {}, (request, name) => {
@@ -388,7 +388,7 @@ test('a gate that must begin anew decides nothing until it has heard all of it',
   const may = async (userId: string) => {
     const caller = { userId, roles: [], requestId: 'r', operator: false } as unknown as Caller
     try {
-      await gate.pass(caller, ['user'])
+      await gate.admit(caller, ['user'])
       return true
     } catch {
       return false

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, spyOn, test } from 'bun:test'
 import { join } from 'node:path'
 import { silentLog } from '../../services/kit/log.ts'
 import { readConfig } from '../../services/kit/process/config.ts'
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { SERVICE_NAMES, SERVICES } from '../../services/registry.ts'
 import { type Served, serve } from '../../services/serve.ts'
 import { ownSettings, temporary } from '../support/processes.ts'
 import { mailedToken } from '../support/reset-mail.ts'
@@ -253,7 +253,7 @@ describe('R23: what a failed login costs', () => {
   beforeAll(async () => {
     const umask = process.umask()
     const settings = ownSettings(folder.fresh(), { CH202_URL: 'http://127.0.0.1:0', RATE_LIMIT: 'off' })
-    served = await serve(readConfig(settings), SERVICE_NAMES, { runtime: { log: () => silentLog } })
+    served = await serve(readConfig(settings, SERVICES), SERVICE_NAMES, { runtime: { log: () => silentLog } })
     process.umask(umask)
   })
   afterAll(async () => {

@@ -264,7 +264,7 @@ describe.each(WAYS)('what users tells auth, %s', (way) => {
       const email = newEmail()
       await here.system.kill('users')
       await change(ana.id, (user) => [{ ...user, version: user.version + 1, email }, [changeNotice(user.id)]])
-      await withStore((store) => store.removeUser(ben.id, deletionNotices(ben.id)))
+      await withStore((store) => store.removeUser(ben.id, deletionNotices(ben.id, ['modules'])))
       await here.system.start('users')
       await within([200, 'invalid_credentials', 'invalid_credentials'], async () => [
         await login(email),

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { SERVICE_NAMES } from '../../services/registry.ts'
 import { running } from '../support/running.ts'
 import { type RawAnswer, request } from '../support/sockets.ts'
 import { createUser, OPERATOR_KEY, type TestUser, WAYS } from '../support/system.ts'

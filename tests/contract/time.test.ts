@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Mail } from '../../services/auth/mail/transport.ts'
 import { type Clock, DAY, HOUR, MINUTE, SECOND, systemClock } from '../../services/kit/clock.ts'
 import { readConfig } from '../../services/kit/process/config.ts'
+import { SERVICES } from '../../services/registry.ts'
 import { type Served, serve } from '../../services/serve.ts'
 import { resetLinkIn } from '../support/reset-mail.ts'
 import type { Client, Options } from '../support/running.ts'
@@ -24,16 +25,19 @@ describe('what time does', () => {
   let served: Served
 
   beforeAll(async () => {
-    const config = readConfig({
-      CH202_ENV: 'test',
-      CH202_DATA_DIR: dataDir,
-      CH202_URL: 'http://127.0.0.1:0',
-      INTERNAL_API_KEY: INTERNAL_KEY,
-      OPERATOR_API_KEY: OPERATOR_KEY,
-      CH202_SECRET: 'secret-of-the-tests-0123456789-0123456789abc',
-      BCRYPT_COST: '4',
-      LOG_LEVEL: 'silent',
-    })
+    const config = readConfig(
+      {
+        CH202_ENV: 'test',
+        CH202_DATA_DIR: dataDir,
+        CH202_URL: 'http://127.0.0.1:0',
+        INTERNAL_API_KEY: INTERNAL_KEY,
+        OPERATOR_API_KEY: OPERATOR_KEY,
+        CH202_SECRET: 'secret-of-the-tests-0123456789-0123456789abc',
+        BCRYPT_COST: '4',
+        LOG_LEVEL: 'silent',
+      },
+      SERVICES,
+    )
     const mailer = {
       send: async (mail: Mail) => {
         mails.push(mail)

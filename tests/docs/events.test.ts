@@ -3,8 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Ajv from 'ajv/dist/2020'
 import addFormats from 'ajv-formats'
-import { EVENT_TYPES } from '../../services/kit/outbox/events.ts'
-import { MESSAGE_SCHEMAS, REVOKED_BECAUSE } from '../../services/kit/schema/events.ts'
+import { EVENT_TYPES, MESSAGE_SCHEMAS, REVOKED_BECAUSE } from '../../services/kit/schema/events.ts'
 
 const page = readFileSync(join(import.meta.dir, '../../docs/events.md'), 'utf8')
 

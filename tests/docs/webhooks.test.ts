@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { EVENT_TYPES } from '../../services/kit/outbox/events.ts'
+import { EVENT_TYPES } from '../../services/kit/schema/events.ts'
 import { launch, ROOT } from '../support/processes.ts'
 import { Receiver } from '../support/receiver.ts'
 import { openInstance } from '../support/shell.ts'

@@ -7,7 +7,7 @@ import { openAuthStore } from '../../db/auth/store.ts'
 import { type MailFailure, OPERATOR_REASONS } from '../../services/auth/mail/outcome.ts'
 import { MailQueue } from '../../services/auth/mail/queue.ts'
 import { type Mail, MailNotSent } from '../../services/auth/mail/transport.ts'
-import type { AuthStore, MailKind, MailRequest } from '../../services/auth/store.ts'
+import type { AuthStore, MailKind, MailRequest } from '../../services/auth/store/index.ts'
 import { type Clock, HOUR, MINUTE, SECOND } from '../../services/kit/clock.ts'
 import { type LogFields, silentLog } from '../../services/kit/log.ts'
 import { eventually } from '../support/system.ts'
@@ -72,7 +72,7 @@ afterEach(async () => {
 })
 
 const ask = (id: string, kind: MailKind = 'password_reset') =>
-  queue.ask({ id, kind, email: `${id}@example.org`, requestedAt: START + ahead, ip: null, requestId: `of-${id}` })
+  queue.add({ id, kind, email: `${id}@example.org`, requestedAt: START + ahead, ip: null, requestId: `of-${id}` })
 const rows = () => store.mailRequestsDue(FAR + START, 0, 1000)
 const rowOf = async (id: string) => (await rows()).find((row) => row.id === id)
 const sentTo = (id: string) => sent.filter(({ to }) => to === `${id}@example.org`)

@@ -13,7 +13,7 @@ import { codesOf, type OpenApiDocument, operationsOf, schemaChecker } from './do
 import { CONTRACT, DOUBLED, type Who } from './operations.ts'
 import { textFaults } from './texts.ts'
 
-const document = documentation(version)
+const document = await documentation(version)
 const operations = operationsOf(document)
 const check = schemaChecker(document)
 const LINES = 'application/x-ndjson'

@@ -1,5 +1,6 @@
 import type { ProblemCode } from '../../services/kit/problem.ts'
 import { may, POLICY, type Policy, successOf } from '../security/policy.ts'
+import { rowsOfAdded } from '../support/added-services.ts'
 
 /** Callers of an operation. `bearer`: the operation reads a token if one is sent, and needs none. */
 export type Who = 'anyone' | 'bearer' | 'user' | 'operator' | 'internal' | 'scraper'
@@ -73,6 +74,7 @@ const CODES: Record<string, string> = {
   'GET /user/{id}': 'user_not_found',
   'POST /user': REGISTRATION,
   'DELETE /user/{id}': 'user_not_found last_admin',
+  ...rowsOfAdded('codes'),
 }
 
 /**

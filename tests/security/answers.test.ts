@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { SERVICE_NAMES } from '../../services/registry.ts'
+import { rowsOfAdded } from '../support/added-services.ts'
 import { ownedValues } from '../support/owned.ts'
 import { OAUTH_CALL } from '../support/shapes.ts'
 import {
@@ -121,6 +122,7 @@ const ANSWERS: Record<string, string> = {
   'GET /user/{id}': USER_V0,
   'POST /user': USER_V0,
   'DELETE /user/{id}': USER_V0,
+  ...rowsOfAdded('answers'),
 }
 
 /** Its keys depend on the type of the event, and stand in the test of the audit. */

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { SERVICE_NAMES } from '../../services/registry.ts'
 import { copyCheckout } from '../support/checkout.ts'
 import { launch, ownSettings, ROOT, type Running, temporary } from '../support/processes.ts'
 import { RecordingProxy } from '../support/recording-proxy.ts'

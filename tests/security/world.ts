@@ -1,13 +1,15 @@
 import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
-import { ofEachService } from '../../services/kit/services.ts'
+import { ofEachService } from '../../services/registry.ts'
+import { ADDED_SERVICES } from '../support/added-services.ts'
 import type { Name, System } from '../support/system.ts'
 
 /** What the services keep, as far as a request may change it before it is answered. */
-const TABLES: Record<Name, string[]> = {
+const TABLES: Record<string, string[]> = {
   users: ['users', 'deleted_ids'],
   auth: ['sessions', 'signing_keys', 'revocations', 'refresh_hashes'],
   modules: ['modules', 'choices', 'deleted_users'],
+  ...Object.fromEntries(Object.entries(ADDED_SERVICES).map(([name, { tables }]) => [name, tables])),
 }
 
 /** Reads the databases themselves: an answer may say less than what was done. */

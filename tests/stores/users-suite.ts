@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import type { NewNotice } from '../../services/kit/outbox/outbox.ts'
 import type { Position } from '../../services/kit/schema/page.ts'
+import { profileOf } from '../../services/kit/schema/user.ts'
 import type { User, UserFilter, UsersStore } from '../../services/users/store.ts'
 
 const NOW = 1_800_000_000_000
@@ -16,6 +17,7 @@ const userOf = (n: number, fields: Partial<User> = {}): User => ({
   roles: ['USER'],
   status: 'active',
   emailVerified: false,
+  ...profileOf({ locale: 'ru', metadata: { theme: ['dark', null, { '': 0.5 }] } }),
   passwordHash: `hash of ${n}`,
   version: 1,
   sessionsFrom: 1,

@@ -1,5 +1,5 @@
 import { decodeJwt } from 'jose'
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { SERVICE_NAMES } from '../../services/registry.ts'
 import { as, call, type Name, type System } from './system.ts'
 
 type Said = Record<string, number | string>

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { silentLog } from '../../services/kit/log.ts'
 import { readConfig } from '../../services/kit/process/config.ts'
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { SERVICE_NAMES, SERVICES } from '../../services/registry.ts'
 import { serve } from '../../services/serve.ts'
 import { OWNED } from './owned.ts'
 import { as, INTERNAL_KEY, type Name, OPERATOR_KEY } from './system.ts'
@@ -30,13 +30,16 @@ export interface ServedRoute {
 export async function servedRoutes(): Promise<ServedRoute[]> {
   const dataDir = mkdtempSync(join(tmpdir(), 'ch202-routes-'))
   const umask = process.umask()
-  const config = readConfig({
-    CH202_URL: 'http://127.0.0.1:0',
-    CH202_DATA_DIR: dataDir,
-    INTERNAL_API_KEY: INTERNAL_KEY,
-    OPERATOR_API_KEY: OPERATOR_KEY,
-    CH202_SECRET: 'secret-of-the-tests',
-  })
+  const config = readConfig(
+    {
+      CH202_URL: 'http://127.0.0.1:0',
+      CH202_DATA_DIR: dataDir,
+      INTERNAL_API_KEY: INTERNAL_KEY,
+      OPERATOR_API_KEY: OPERATOR_KEY,
+      CH202_SECRET: 'secret-of-the-tests',
+    },
+    SERVICES,
+  )
   try {
     const served = await serve(config, SERVICE_NAMES, { runtime: { log: () => silentLog } })
     await served.stop()

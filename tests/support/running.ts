@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, setDefaultTimeout } from 'bun:test'
-import { ofEachService } from '../../services/kit/services.ts'
+import { ofEachService } from '../../services/registry.ts'
 import { type Answer, call, type Name, type System, startSystem, type Way } from './system.ts'
 
 export type Options = NonNullable<Parameters<typeof call>[2]>

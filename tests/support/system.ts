@@ -2,7 +2,8 @@ import { test } from 'bun:test'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { addressSetting, ofEachService, SERVICE_NAMES, type ServiceName } from '../../services/kit/services.ts'
+import { addressSetting } from '../../services/kit/process/service-address.ts'
+import { ofEachService, SERVICE_NAMES, type ServiceName } from '../../services/registry.ts'
 
 /** The two ways of running: nothing in the contract may depend on which it is. */
 export const WAYS = ['one process', 'three processes'] as const

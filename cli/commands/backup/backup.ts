@@ -62,12 +62,12 @@ async function list(tool: Tool, options: { in?: string }): Promise<void> {
 
 async function verify(tool: Tool, options: { in?: string }, name: string): Promise<void> {
   const path = await backupNamed(tool, name, options.in)
-  const [{ verifyBackup }, { signingKeyOpener }] = await Promise.all([
+  const [{ verifyBackup }, { canUnseal }] = await Promise.all([
     import('../../../db/sqlite/backup/verify.ts'),
-    import('../../../services/auth/keys/can-unseal.ts'),
+    import('../../../services/auth/keys/sealing.ts'),
   ])
   process.umask(0o077)
-  const { checks, recorded, verifiedAt } = await told(verifyBackup(path, signingKeyOpener(secretsOf(tool)), Date.now()))
+  const { checks, recorded, verifiedAt } = await told(verifyBackup(path, canUnseal(secretsOf(tool)), Date.now()))
   await showChecks(tool, path, checks, verifiedAt)
   if (verifiedAt === null) process.exitCode = EXIT.checkFailed
   else if (!recorded) tool.out.say('That it was verified could not be written down beside it')

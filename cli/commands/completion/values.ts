@@ -1,7 +1,7 @@
 import type { Option } from 'commander'
-import { EVENT_TYPES } from '../../../services/kit/outbox/events.ts'
 import { direct } from '../../../services/kit/outgoing.ts'
 import { emailKey } from '../../../services/kit/schema/email.ts'
+import { EVENT_TYPES } from '../../../services/kit/schema/events.ts'
 import { connect, PLACES, type Place } from '../../client/connection.ts'
 import { LOCAL, listContexts } from '../../client/contexts.ts'
 import { searchFor } from '../../client/search.ts'

@@ -1,6 +1,7 @@
-import type { DatabaseFile } from '../../../db/sqlite/databases.ts'
+import type { DatabaseFile } from '../../../db/sqlite/database-file.ts'
 import type { InspectedDatabase } from '../../../db/sqlite/inspect/database.ts'
 import type { Config } from '../../../services/kit/process/config.ts'
+import type { ServiceName } from '../../../services/registry.ts'
 import type { Answer } from '../../client/instance/answer.ts'
 import type { RunningService } from '../../client/instance/running.ts'
 import type { Environment } from '../../client/settings.ts'
@@ -26,7 +27,7 @@ export interface Scene {
   /** Milliseconds since the epoch. */
   now: number
   /** The settings with the secrets that are there; undefined where they are not valid. */
-  config: Config | undefined
+  config: Config<ServiceName> | undefined
   /** What is wrong with them. */
   faults: readonly string[]
   /** By the name of the setting; none where it is not known here. */

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
-import { databases } from '../../../db/sqlite/databases.ts'
 import { InspectedDatabase } from '../../../db/sqlite/inspect/database.ts'
+import { databases } from '../../../services/databases.ts'
 import { type Config, ConfigError, readConfig } from '../../../services/kit/process/config.ts'
+import { SERVICES, type ServiceName } from '../../../services/registry.ts'
 import { ask } from '../../client/instance/answer.ts'
 import { runningServices } from '../../client/instance/running.ts'
 import {
@@ -59,9 +60,9 @@ function withKept(env: Environment): { known: Environment; unreadable: string[] 
   }
 }
 
-function settingsOf(env: Environment): { config: Config | undefined; faults: readonly string[] } {
+function settingsOf(env: Environment): { config: Config<ServiceName> | undefined; faults: readonly string[] } {
   try {
-    return { config: readConfig(env), faults: [] }
+    return { config: readConfig(env, SERVICES), faults: [] }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     return { config: undefined, faults: error.faults }

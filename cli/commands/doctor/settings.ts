@@ -1,6 +1,5 @@
 import { issuerOf } from '../../../db/sqlite/inspect/database.ts'
-import { proxyVariables } from '../../../services/kit/outgoing.ts'
-import { isUnreachable } from '../../../services/kit/process/base-url.ts'
+import { hasWildcardHost, proxyVariables } from '../../../services/kit/outgoing.ts'
 import { readSender } from '../../../services/kit/process/sender.ts'
 import { isOpenToOthers, readSmtpUrl } from '../../../services/kit/process/smtp-url.ts'
 import { type Check, type Finding, failed, ok, type Scene, skipped, warning } from './check.ts'
@@ -59,7 +58,7 @@ export const settingsChecks: Check[] = [
       const issuers = settled === undefined ? [config?.addresses.auth, config?.url] : [settled]
       const [issuer] = issuers
       if (issuer === undefined) return skipped('The settings are not valid')
-      const bad = issuers.find((url) => url !== undefined && URL.canParse(url) && isUnreachable(url))
+      const bad = issuers.find((url) => url !== undefined && URL.canParse(url) && hasWildcardHost(url))
       if (bad === undefined) return ok(`Tokens are issued under ${issuer}`)
       return failed(`Tokens are issued under ${bad}, which no other machine reaches`, 'ISSUER=https://…')
     },
@@ -69,7 +68,7 @@ export const settingsChecks: Check[] = [
     looksAt: '`PUBLIC_URL`, which links in mails begin with, is an https address that others reach, in production',
     look: known((config) => {
       const { publicUrl } = config
-      if (isUnreachable(publicUrl)) return failed('Links in mails lead to no machine', 'PUBLIC_URL=https://…')
+      if (hasWildcardHost(publicUrl)) return failed('Links in mails lead to no machine', 'PUBLIC_URL=https://…')
       if (!isExposed(config)) return ok('Runs for this machine alone')
       const { hostname, protocol } = new URL(publicUrl)
       if (LOCAL.test(hostname)) return warning('Links in mails lead to this machine alone', 'PUBLIC_URL=https://…')

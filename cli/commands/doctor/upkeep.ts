@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { backupsOf } from '../../../db/sqlite/backup/create.ts'
 import { listBackups } from '../../../db/sqlite/backup/manifest.ts'
 import { keysOf } from '../../../db/sqlite/inspect/database.ts'
-import { signingKeyOpener } from '../../../services/auth/keys/can-unseal.ts'
+import { canUnseal } from '../../../services/auth/keys/sealing.ts'
 import { count } from '../../terminal/terminal.ts'
 import { type Check, failed, ok, skipped, warning } from './check.ts'
 import { withDatabase } from './databases.ts'
@@ -22,7 +22,7 @@ export const upkeepChecks: Check[] = [
     id: 'keys.open',
     looksAt: '`CH202_SECRET` opens every signing key',
     look: withDatabase('auth', (examined, { secrets }) => {
-      const opens = signingKeyOpener(secrets.CH202_SECRET ?? [])
+      const opens = canUnseal(secrets.CH202_SECRET ?? [])
       const keys = keysOf(examined)
       if (keys.length === 0) return skipped('There is no signing key yet: the next start makes one')
       if (!secrets.CH202_SECRET?.length) return skipped('CH202_SECRET is not known here')

@@ -64,7 +64,7 @@ interface CaddyOptions {
 
 async function caddy(tool: Tool, { admin = false, domain, out }: CaddyOptions): Promise<void> {
   const { caddyfile, upstreamsOf } = await import('./caddy.ts')
-  const content = caddyfile({ domain, admin, upstreams: upstreamsOf(tool.globals.url, tool.env) })
+  const content = await caddyfile({ domain, admin, upstreams: upstreamsOf(tool.globals.url, tool.env) })
   await hand(tool, [{ path: out ?? 'Caddyfile', content }], out !== undefined)
 }
 

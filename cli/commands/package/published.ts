@@ -1,4 +1,5 @@
 import type { OpenApiDocument } from '../../../services/kit/http/openapi/document.ts'
+import { pathParameter } from '../../../services/registry.ts'
 import type { Place } from '../../client/connection.ts'
 import { ownerOf } from '../../client/routing.ts'
 
@@ -11,25 +12,6 @@ export interface Published {
 }
 
 type Operation = OpenApiDocument['paths'][string][string]
-
-const UUID = '[0-9A-Fa-f-]{36}'
-/** As `encodeURIComponent` writes it, or with a bare @; one with a slash in it is not found by its email from outside. */
-const EMAIL = "([\\w.!$&'*+=~-]|%(2[3-6Bb]|3[DdFf]|5[Ee]|60|7[B-Db-d]))+(@|%40)[\\w.-]+"
-
-/**
- * What may stand in the place of a parameter: as narrow as the service takes it. `/users/{user_id}` must not open
- * `/users/password-hashes`, and nothing that a server might read as another path (`..`, `%2e%2e`, an empty part) fits.
- */
-const PARAMETERS: Record<string, string> = {
-  email: EMAIL,
-  id: `(${UUID}|${EMAIL})`,
-  kid: '[\\w-]{43}',
-  module_id: '[a-z0-9][a-z0-9-]*',
-  session_id: UUID,
-  user_id: UUID,
-  username: '[\\w-][\\w.-]*',
-  webhook_id: UUID,
-}
 
 const VERSIONED = '/api/v1'
 
@@ -101,7 +83,7 @@ function pattern(path: string, alsoAtRoot: boolean): string {
   const known = parts.map((part) => {
     const [, name] = /^\{(\w+)\}$/.exec(part) ?? []
     if (name === undefined) return part.replaceAll('.', '\\.')
-    const form = PARAMETERS[name]
+    const form = pathParameter(name)
     if (form === undefined) throw new Error(`${path} has a parameter of which no form is known here: ${name}`)
     return form
   })

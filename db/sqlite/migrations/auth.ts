@@ -7,6 +7,7 @@ import mailRequests from './auth/0003_mail_requests.sql' with { type: 'text' }
 import events from './auth/0004_events.sql' with { type: 'text' }
 import mails from './auth/0005_mails.sql' with { type: 'text' }
 import accountSearch from './auth/0006_account_search.sql' with { type: 'text' }
+import profile from './auth/0007_profile.sql' with { type: 'text' }
 
 export const AUDIT_CHAIN = '0002_audit_chain'
 export const EVENTS = '0004_events'
@@ -21,4 +22,5 @@ export const authMigrations: readonly Migration[] = [
   { name: EVENTS, sql: events },
   { name: MAILS, sql: mails },
   { name: ACCOUNT_SEARCH, sql: accountSearch, finish: foldAccounts },
+  { name: '0007_profile', sql: profile },
 ]

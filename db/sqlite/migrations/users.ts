@@ -5,6 +5,7 @@ import deletedIds from './users/0002_deleted_ids.sql' with { type: 'text' }
 import searchMerging from './users/0003_search_merging.sql' with { type: 'text' }
 import searchText from './users/0004_search_text.sql' with { type: 'text' }
 import noPassword from './users/0005_no_password.sql' with { type: 'text' }
+import profile from './users/0006_profile.sql' with { type: 'text' }
 
 /** In the order in which they are applied. Part of the program, so that the compiled tool has them too. */
 export const usersMigrations: readonly Migration[] = [
@@ -13,4 +14,5 @@ export const usersMigrations: readonly Migration[] = [
   { name: '0003_search_merging', sql: searchMerging },
   { name: '0004_search_text', sql: searchText, finish: foldUsers },
   { name: '0005_no_password', sql: noPassword },
+  { name: '0006_profile', sql: profile },
 ]

@@ -1,4 +1,4 @@
-import { isUnreachable } from '../../kit/process/base-url.ts'
+import { hasWildcardHost } from '../../kit/outgoing.ts'
 import type { Config } from '../../kit/process/config.ts'
 
 interface MetadataContext {
@@ -13,7 +13,7 @@ interface MetadataContext {
  */
 export function serverMetadata({ config, issuer }: MetadataContext) {
   const { addresses } = config
-  const isBehindProxy = config.issuer !== undefined || isUnreachable(addresses.auth)
+  const isBehindProxy = config.issuer !== undefined || hasWildcardHost(addresses.auth)
   const base = isBehindProxy && /^https?:/.test(issuer) ? issuer.replace(/\/+$/, '') : addresses.auth
   return {
     issuer,

@@ -1,13 +1,13 @@
 import { Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
-import type { AuthContext } from '../context.ts'
-import { auditErrors, listAudit, recordEvent } from '../keys/administration.ts'
+import { auditErrors, listAudit, recordEvent } from '../audit/admin.ts'
 import { auditBody, auditPage, auditQuery } from '../schemas/audit.ts'
 import { noContent } from '../schemas/fields.ts'
+import type { AuthServices } from './auth-services.ts'
 
 /** `/auth/audit` for services, and `/admin/audit` for operators. */
-export function auditRoutes(context: AuthContext, guarded: ReturnType<typeof guard>) {
+export function auditRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
   return new Elysia({ normalize: false })
     .use(guarded)
     .post(

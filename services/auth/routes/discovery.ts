@@ -1,14 +1,14 @@
 import { Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
-import { hasCredential } from '../../kit/http/response-headers.ts'
-import type { AuthContext } from '../context.ts'
-import { jwksMaxAge } from '../keys/rotation.ts'
+import { hasCredential } from '../../kit/messages/response-headers.ts'
+import { jwksMaxAge } from '../keys/schedule.ts'
 import { serverMetadata } from '../oauth/metadata.ts'
 import { jwks, metadata } from '../schemas/discovery.ts'
+import type { AuthServices } from './auth-services.ts'
 
 /** `/.well-known/jwks.json` and `/.well-known/oauth-authorization-server`. */
-export function discoveryRoutes(context: AuthContext, guarded: ReturnType<typeof guard>) {
+export function discoveryRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
   return new Elysia({ normalize: false })
     .use(guarded)
     .get(

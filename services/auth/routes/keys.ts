@@ -1,13 +1,13 @@
 import { Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
-import type { AuthContext } from '../context.ts'
-import { listKeys, rotateKey } from '../keys/administration.ts'
+import { listKeys, rotateKey } from '../keys/admin.ts'
 import { emptyBody, noContent } from '../schemas/fields.ts'
 import { keyParams, rotateQuery, signingKey, signingKeys } from '../schemas/keys.ts'
+import type { AuthServices } from './auth-services.ts'
 
 /** `/admin/keys`: the signing keys. */
-export function keyRoutes(context: AuthContext, guarded: ReturnType<typeof guard>) {
+export function keyRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
   return new Elysia({ normalize: false })
     .use(guarded)
     .get('/admin/keys', () => listKeys(context), {

@@ -1,12 +1,12 @@
 import { Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
-import type { AuthContext } from '../context.ts'
 import { limitErrors, loginLimitOf, refusedErrors, refusedLoginsOf } from '../login/limits-admin.ts'
 import { loginLimit, loginLimitQuery, refusedLogins, refusedLoginsQuery } from '../schemas/login-limits.ts'
+import type { AuthServices } from './auth-services.ts'
 
 /** `/admin/login-limits` and `/admin/refused-logins`. */
-export function loginLimitRoutes(context: AuthContext, guarded: ReturnType<typeof guard>) {
+export function loginLimitRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
   return new Elysia({ normalize: false })
     .use(guarded)
     .get('/admin/login-limits', ({ query }) => loginLimitOf(context, query), {

@@ -2,13 +2,15 @@ import { Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
 import type { Rule } from '../../kit/schema/validation.ts'
-import type { AuthContext } from '../context.ts'
-import { login, loginErrors, register, registrationErrors } from '../login/login.ts'
+import { loginErrors } from '../login/identifier.ts'
+import { login } from '../login/login.ts'
+import { register, registrationErrors } from '../login/registration.ts'
 import { loginBody, registered, registration } from '../schemas/login.ts'
 import { token } from '../schemas/tokens.ts'
+import type { AuthServices } from './auth-services.ts'
 
 /** `/auth/register` and `/auth/login`. */
-export function loginRoutes(context: AuthContext, guarded: ReturnType<typeof guard>) {
+export function loginRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
   const registering: Rule = (sent) => registrationErrors(context, sent)
   return new Elysia({ normalize: false })
     .use(guarded)

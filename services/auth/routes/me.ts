@@ -2,11 +2,11 @@ import { Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
 import { userRead } from '../../kit/schema/user.ts'
-import type { AuthContext } from '../context.ts'
 import { me } from '../sessions/introspection.ts'
+import type { AuthServices } from './auth-services.ts'
 
 /** `/auth/me`. */
-export function meRoutes(context: AuthContext, guarded: ReturnType<typeof guard>) {
+export function meRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
   return new Elysia({ normalize: false }).use(guarded).get(
     '/auth/me',
     async ({ caller, set }) => {

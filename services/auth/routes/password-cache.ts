@@ -2,8 +2,7 @@ import { Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
 import { pageErrors } from '../../kit/schema/page.ts'
-import { cacheHealth, dropFromCache, listCache, syncCache } from '../accounts/password-cache.ts'
-import type { AuthContext } from '../context.ts'
+import { cacheHealth, dropFromCache, listCache, syncCache } from '../accounts/admin.ts'
 import { noContent } from '../schemas/fields.ts'
 import {
   cacheHealth as cacheHealthAnswer,
@@ -13,9 +12,10 @@ import {
   cacheSyncBody,
   cacheSynced,
 } from '../schemas/password-cache.ts'
+import type { AuthServices } from './auth-services.ts'
 
 /** `/admin/password-cache` and `/health/cache`. */
-export function passwordCacheRoutes(context: AuthContext, guarded: ReturnType<typeof guard>) {
+export function passwordCacheRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
   return new Elysia({ normalize: false })
     .use(guarded)
     .get('/admin/password-cache', ({ query }) => listCache(context, query), {

@@ -3,13 +3,13 @@ import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
 import type { Rule } from '../../kit/schema/validation.ts'
 import { confirmReset, requestReset, resetErrors } from '../challenges/password-reset.ts'
-import type { AuthContext } from '../context.ts'
 import type { MailQueue } from '../mail/queue.ts'
 import { noContent } from '../schemas/fields.ts'
 import { message, RESET_ANSWER, resetConfirmBody, resetRequestBody } from '../schemas/password-reset.ts'
+import type { AuthServices } from './auth-services.ts'
 
 /** `/auth/password-reset-request` and `/auth/password-reset-confirm`. */
-export function passwordResetRoutes(context: AuthContext, mails: MailQueue, guarded: ReturnType<typeof guard>) {
+export function passwordResetRoutes(context: AuthServices, mails: MailQueue, guarded: ReturnType<typeof guard>) {
   const resetting: Rule = (sent) => resetErrors(context, sent)
   return new Elysia({ normalize: false })
     .use(guarded)

@@ -1,11 +1,11 @@
 import { Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
-import type { AuthContext } from '../context.ts'
 import { feedPage, feedQuery } from '../schemas/revocations.ts'
+import type { AuthServices } from './auth-services.ts'
 
 /** `/auth/revocations`: the feed that the other services check tokens by. */
-export function revocationRoutes(context: AuthContext, guarded: ReturnType<typeof guard>) {
+export function revocationRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
   return new Elysia({ normalize: false })
     .use(guarded)
     .get('/auth/revocations', ({ query }) => context.feed.poll(query.follower, Number(query.after), query.epoch), {

@@ -1,21 +1,14 @@
 import { Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
-import type { AuthContext } from '../context.ts'
 import { emptyBody, noContent } from '../schemas/fields.ts'
 import { logoutBody, revoked, revokeQuery, sessionPage, sessionParams, sessionsQuery } from '../schemas/sessions.ts'
-import {
-  listErrors,
-  listSessions,
-  logout,
-  logoutAll,
-  revokeSession,
-  revokeSessions,
-  whoseErrors,
-} from '../sessions/sessions.ts'
+import { listErrors, listSessions, sessionsOfErrors } from '../sessions/list.ts'
+import { logout, logoutAll, revokeSession, revokeSessions } from '../sessions/logout.ts'
+import type { AuthServices } from './auth-services.ts'
 
 /** `/auth/logout`, `/auth/logout-all` and `/auth/sessions`. */
-export function sessionRoutes(context: AuthContext, guarded: ReturnType<typeof guard>) {
+export function sessionRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
   return new Elysia({ normalize: false })
     .use(guarded)
     .post(
@@ -63,7 +56,7 @@ export function sessionRoutes(context: AuthContext, guarded: ReturnType<typeof g
       {
         auth: ['operator'],
         query: revokeQuery,
-        rules: whoseErrors,
+        rules: sessionsOfErrors,
         response: revoked,
         detail: operation('admin', {
           summary: 'End the sessions of a user',

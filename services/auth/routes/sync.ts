@@ -1,16 +1,16 @@
 import { Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
-import { deleteUser, syncUser } from '../accounts/password-cache.ts'
+import { deleteUser, syncUser } from '../accounts/sync.ts'
 import { noteEmailChange } from '../challenges/email-change.ts'
-import type { AuthContext } from '../context.ts'
 import type { MailQueue } from '../mail/queue.ts'
 import { noContent } from '../schemas/fields.ts'
 import { emailChangedBody, eventsBody, syncBody, syncManyBody, userDeletedBody } from '../schemas/sync.ts'
 import { ingestEvents } from '../webhooks/ingest.ts'
+import type { AuthServices } from './auth-services.ts'
 
 /** `/auth/sync`: the notices of the other services. */
-export function syncRoutes(context: AuthContext, mails: MailQueue, guarded: ReturnType<typeof guard>) {
+export function syncRoutes(context: AuthServices, mails: MailQueue, guarded: ReturnType<typeof guard>) {
   const peer = { actor: 'internal', ip: null }
   return new Elysia({ normalize: false })
     .use(guarded)

@@ -5,16 +5,16 @@ import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
 import { invalidField } from '../../kit/problem.ts'
 import type { Rule } from '../../kit/schema/validation.ts'
-import type { AuthContext } from '../context.ts'
 import { emptyAnswer } from '../schemas/fields.ts'
 import { introspection, refreshBody, token, tokenBody, validateBody, validity } from '../schemas/tokens.ts'
 import { introspect, revokeToken, validateToken } from '../sessions/introspection.ts'
 import { refreshSession } from '../sessions/sessions.ts'
+import type { AuthServices } from './auth-services.ts'
 
 const REFRESH_PROBLEMS = ['invalid_refresh_token', 'refresh_token_reused', 'rate_limited'] as const
 
 /** `/auth/refresh`, `/auth/validate-token`, `/auth/introspect` and `/auth/revoke`. */
-export function tokenRoutes(context: AuthContext, guarded: ReturnType<typeof guard>) {
+export function tokenRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
   const refresh = async ({ refresh_token }: { refresh_token: string }, caller: Caller) =>
     (await refreshSession(context, refresh_token, caller)).tokens
   const validating: Rule = ({ token }, { request }) =>

@@ -5,16 +5,18 @@ import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
 import { invalid } from '../../kit/problem.ts'
 import type { Rule } from '../../kit/schema/validation.ts'
-import type { AuthContext } from '../context.ts'
-import { login, loginErrors, registerUser, registrationErrors } from '../login/login.ts'
+import { loginErrors } from '../login/identifier.ts'
+import { login } from '../login/login.ts'
+import { registerUser, registrationErrors } from '../login/registration.ts'
 import { loginBody } from '../schemas/login.ts'
 import { credentialsV0, refreshBodyV0, tokensV0, userV0 } from '../schemas/v0.ts'
 import { type Opened, refreshSession } from '../sessions/sessions.ts'
+import type { AuthServices } from './auth-services.ts'
 
 const refreshErrors = (sent: object) => exactlyOne(sent, ['refreshToken', 'refresh_token'])
 
 /** The routes of version 0.0.1, served at the root only: other shapes, the same functions. */
-export function authV0(context: AuthContext, guarded: ReturnType<typeof guard>) {
+export function authV0(context: AuthServices, guarded: ReturnType<typeof guard>) {
   const registering: Rule = (sent) => registrationErrors(context, sent)
   return new Elysia({ normalize: false })
     .use(guarded)

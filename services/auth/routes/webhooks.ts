@@ -3,7 +3,6 @@ import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
 import { pageErrors } from '../../kit/schema/page.ts'
 import type { Rule } from '../../kit/schema/validation.ts'
-import type { AuthContext } from '../context.ts'
 import { noContent } from '../schemas/fields.ts'
 import {
   deliveriesQuery,
@@ -17,18 +16,12 @@ import {
   webhookParams,
   webhookStatusBody,
 } from '../schemas/webhooks.ts'
-import {
-  createWebhook,
-  deleteWebhook,
-  listDeliveries,
-  listWebhooks,
-  replayDeliveries,
-  setWebhookStatus,
-  webhookErrors,
-} from '../webhooks/admin.ts'
+import { createWebhook, deleteWebhook, listWebhooks, setWebhookStatus, webhookErrors } from '../webhooks/admin.ts'
+import { listDeliveries, replayDeliveries } from '../webhooks/deliveries-admin.ts'
+import type { AuthServices } from './auth-services.ts'
 
 /** `/admin/webhooks`: webhooks, and the deliveries to them and to the message broker. */
-export function webhookRoutes(context: AuthContext, guarded: ReturnType<typeof guard>) {
+export function webhookRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
   const adding: Rule = (sent) => webhookErrors(context, sent)
   return new Elysia({ normalize: false })
     .use(guarded)

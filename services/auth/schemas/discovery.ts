@@ -1,6 +1,5 @@
 import { t } from 'elysia'
 import { strict } from '../../kit/schema/schema.ts'
-import { ofEachService } from '../../kit/services.ts'
 
 const ISSUER = 'https://auth.example.org'
 const endpoint = (path: string, description: string) => t.String({ description, examples: [`${ISSUER}${path}`] })
@@ -35,10 +34,8 @@ export const metadata = strict({
   revocation_endpoint_auth_methods_supported: listOfNames('How OAuth clients authenticate for revocation', 'none'),
   response_types_supported: listOfNames('The response types of the authorization endpoint'),
   grant_types_supported: listOfNames('The grant types of the token endpoint'),
-  ch202: strict(
-    ofEachService((name) =>
-      t.String({ description: `The base address of ${name}`, examples: [`https://${name}.example.org`] }),
-    ),
-    { description: 'The base address of each service' },
+  ch202: t.Object(
+    { auth: t.String({ description: 'The base address of auth', examples: ['https://auth.example.org'] }) },
+    { additionalProperties: t.String(), description: 'The base address of each service, by its name' },
   ),
 })

@@ -1,6 +1,6 @@
 import { t } from 'elysia'
-import { EVENT_TYPES } from '../../kit/outbox/events.ts'
 import { described } from '../../kit/schema/described.ts'
+import { EVENT_TYPES } from '../../kit/schema/events.ts'
 import { integer, matching, oneOf, strict, text } from '../../kit/schema/schema.ts'
 import { jwk } from './discovery.ts'
 import { REQUEST_ID } from './fields.ts'

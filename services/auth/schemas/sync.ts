@@ -1,7 +1,7 @@
 import { type Static, t } from 'elysia'
 import { mistyped } from '../../kit/field-errors.ts'
-import { EVENT_TYPES } from '../../kit/outbox/events.ts'
 import { described } from '../../kit/schema/described.ts'
+import { EVENT_TYPES } from '../../kit/schema/events.ts'
 import {
   checked,
   email,
@@ -16,6 +16,7 @@ import {
   uuid,
   whole,
 } from '../../kit/schema/schema.ts'
+import { profileFields } from '../../kit/schema/user.ts'
 import { REQUEST_ID } from './fields.ts'
 
 const roles = checked<string[]>(
@@ -39,6 +40,7 @@ export const syncBody = strict({
   status: described(oneOf('active', 'disabled'), '`disabled`: the user cannot log in'),
   email_verified: described(flag(), 'Whether the email is confirmed'),
   has_password: t.Optional(described(flag(), 'Whether there is a password; `password_hash` shows it too')),
+  ...profileFields,
   created_at: described(moment(), 'When the user was created'),
   updated_at: described(moment(), 'When the user last changed'),
   password_hash: nullable(

@@ -1,6 +1,6 @@
 import { t } from 'elysia'
-import { EVENT_TYPES } from '../../kit/outbox/events.ts'
 import { described } from '../../kit/schema/described.ts'
+import { EVENT_TYPES } from '../../kit/schema/events.ts'
 import { page, pageQuery } from '../../kit/schema/page.ts'
 import { integer, listOf, matching, moment, oneOf, strict, text, time } from '../../kit/schema/schema.ts'
 import { id } from './fields.ts'

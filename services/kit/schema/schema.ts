@@ -66,8 +66,9 @@ const NO_STRING = mistyped('a string')
 
 /** The same field, which may also be null. */
 export function nullable<T>(schema: TUnsafe<T> & CheckedSchema): TUnsafe<T | null> & CheckedSchema {
-  const { check, type, ...documentation } = schema
-  return checked<T | null>({ ...documentation, type: [type, 'null'] }, (value) =>
+  const { check, enum: values, type, ...documentation } = schema
+  const choices = Array.isArray(values) ? { enum: [...values, null] } : {}
+  return checked<T | null>({ ...documentation, type: [type, 'null'], ...choices }, (value) =>
     value === null ? undefined : check(value),
   )
 }

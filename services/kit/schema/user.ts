@@ -1,7 +1,10 @@
+import type { TOptional, TSchema } from '@sinclair/typebox'
 import { type Static, t } from 'elysia'
 import { mistyped } from '../field-errors.ts'
 import { described } from './described.ts'
+import { type JsonObject, jsonObject } from './json-object.ts'
 import {
+  type CheckedSchema,
   checked,
   email,
   flag,
@@ -9,6 +12,7 @@ import {
   listOf,
   matching,
   nullable,
+  object,
   oneFieldAtMost,
   oneFieldOf,
   oneOf,
@@ -18,7 +22,8 @@ import {
   trimmed,
 } from './schema.ts'
 
-// What more than one service says of a user: the shapes of the API's second section, and the record that auth keeps.
+// The shape of a user, once: the API's bodies and answers, the record that auth stores, events, exports and imports
+// follow from it.
 
 /** A password that is being set. Its least length is a setting, so it is checked with the rest of the policy. */
 export const newPassword = text({
@@ -41,7 +46,7 @@ export const status = described(oneOf('active', 'disabled'), '`disabled`: the us
 const USERNAME_MIN = 3
 const USERNAME_MAX = 32
 const USERNAME = /^[a-z0-9_.-]{3,32}$/
-/** Lowered before it is looked at. */
+/** Checked in lower case. */
 export const username = nullable(
   checked<string>(
     {
@@ -77,6 +82,73 @@ export const passwordHash = text({
   examples: [HASH],
 })
 
+const METADATA_LIMITS = { bytes: 8 * 1024, levels: 8 }
+const METADATA = 'at most 8 KiB and 8 levels. PATCH merges it (RFC 7396), PUT and imports replace it'
+
+/** A field that the services store and show, and that none of their rules reads. */
+interface ProfileField {
+  /** The field in a body. */
+  body: CheckedSchema
+  /** The field in an answer. */
+  answer: TSchema
+  /** The value of a user for whom none was sent. */
+  initial: unknown
+  /** PATCH merges the value into the current one (RFC 7396). Without it PATCH replaces the value. */
+  merges?: true
+  /** Only operators may write it. */
+  operatorOnly?: true
+}
+
+/** The profile of a user. A field that is added here and in the table of users appears everywhere (CONTRIBUTING.md). */
+export const PROFILE = {
+  locale: { body: nullable(oneOf('en', 'ru')), answer: nullable(oneOf('en', 'ru')), initial: null },
+  metadata: {
+    body: jsonObject(METADATA_LIMITS, {
+      description: `Data of the application that the user may write: ${METADATA}`,
+      examples: [{ theme: 'dark' }],
+    }),
+    answer: object(),
+    initial: {} as JsonObject,
+    merges: true,
+  },
+  app_metadata: {
+    body: jsonObject(METADATA_LIMITS, {
+      description: `Data of the application that only operators may write: ${METADATA}`,
+      examples: [{ plan: 'pro' }],
+    }),
+    answer: object(),
+    initial: {} as JsonObject,
+    merges: true,
+    operatorOnly: true,
+  },
+} satisfies Record<string, ProfileField>
+
+type Fields = typeof PROFILE
+export type ProfileName = keyof Fields
+/** The values of a profile. They have the same names in the API, in the database and in the tool. */
+export type Profile = { [Name in ProfileName]: Static<Fields[Name]['body']> }
+
+export const PROFILE_NAMES = Object.keys(PROFILE) as ProfileName[]
+
+/** A profile, with initial values for what `values` lacks. Other fields of `values` are left out. */
+export function profileOf(values: Partial<Profile>): Profile {
+  return Object.fromEntries(PROFILE_NAMES.map((field) => [field, values[field] ?? PROFILE[field].initial])) as Profile
+}
+
+/** The definition of a profile field by its name, without its literal types. */
+export function profileField(field: ProfileName): ProfileField {
+  return PROFILE[field]
+}
+
+function ofProfile(schemaOf: (field: ProfileField) => TSchema) {
+  return Object.fromEntries(PROFILE_NAMES.map((field) => [field, schemaOf(PROFILE[field])]))
+}
+const profileAnswers = ofProfile(({ answer }) => answer) as { [Name in ProfileName]: Fields[Name]['answer'] }
+/** The fields of the profile in a body, each optional. */
+export const profileFields = ofProfile(({ body }) => t.Optional(body)) as {
+  [Name in ProfileName]: TOptional<Fields[Name]['body']>
+}
+
 export const userRead = strict({
   id: t.String({ format: 'uuid', description: 'The id of the user' }),
   email: t.String({ description: 'The email', examples: ['ana@example.org'] }),
@@ -86,6 +158,7 @@ export const userRead = strict({
   status: described(oneOf('active', 'disabled'), '`disabled`: the user cannot log in'),
   email_verified: t.Boolean({ description: 'Whether the email is confirmed' }),
   has_password: t.Boolean({ description: 'Whether the user has a password' }),
+  ...profileAnswers,
   created_at: described(time(), 'When the user was created'),
   updated_at: described(time(), 'When the record last changed'),
 })
@@ -97,19 +170,27 @@ export const operatorFields = {
   email_verified: t.Optional(described(flag(), 'Whether the email is confirmed')),
 }
 
+/** The fields of a user that only an operator may set: anyone else gets 403 `forbidden_field`. */
+export const OPERATOR_FIELDS: readonly string[] = [
+  ...Object.keys(operatorFields),
+  ...PROFILE_NAMES.filter((field) => profileField(field).operatorOnly),
+]
+/** The same when a user is created. */
+export const OPERATOR_CREATION_FIELDS: readonly string[] = [...OPERATOR_FIELDS, 'password_hash']
+
 const creation = {
   email: described(trimmed(email()), 'The email'),
   password: t.Optional(newPassword),
   username: t.Optional(trimmed(username)),
   name: t.Optional(name),
   ...operatorFields,
+  ...profileFields,
   password_hash: t.Optional(passwordHash),
 }
 const examples = [{ email: 'ana@example.org', password: 'correct horse battery', username: 'ana', name: 'Ana' }]
 
 export const userCreate = strict(creation, {
-  description:
-    'Only operators may send roles, status, email_verified and password_hash, and only they may omit the password: that user sets the first one by a password reset',
+  description: `Only operators may set ${OPERATOR_FIELDS.join(', ')}, and send a hash or nothing in place of the password: a user without a password sets the first one by a reset`,
   ...oneFieldAtMost('password', 'password_hash'),
   examples,
 })
@@ -119,7 +200,7 @@ export type UserCreate = Static<typeof userCreate>
 export const registration = strict(creation, { ...oneFieldOf('password', 'password_hash'), examples })
 
 const { id, ...withoutId } = userRead.properties
-/** What auth keeps of a user: its password cache. */
+/** The record of a user that auth stores in its password cache. */
 export const passwordRecord = strict({
   user_id: id,
   ...withoutId,
@@ -130,9 +211,28 @@ export const passwordRecord = strict({
 })
 export type PasswordRecord = Static<typeof passwordRecord>
 
+/** The fields of a record that a login reads. */
+const LOGIN_FIELDS = ['id', 'email', 'username', 'roles', 'status', 'email_verified', 'has_password'] as const
+type LoginField = (typeof LOGIN_FIELDS)[number]
+/** All other fields of a user: auth stores them as one JSON value, and reads none of them. */
+export type OpaqueProfile = Record<string, unknown>
+
+const OPAQUE_NAMES = Object.keys(userRead.properties).filter((field) => !LOGIN_FIELDS.some((name) => name === field))
+
+/** The fields of a record that auth stores as one value. */
+export function opaqueProfileOf(record: Omit<UserRead, LoginField | ProfileName> & Partial<Profile>): OpaqueProfile {
+  const values: Record<string, unknown> = { ...record, ...profileOf(record) }
+  return Object.fromEntries(OPAQUE_NAMES.map((field) => [field, values[field]]))
+}
+
+/** The answer of a user from what auth stores. A profile from before a field was added gets its initial value. */
+export function userReadFrom(login: Pick<UserRead, LoginField>, profile: OpaqueProfile): UserRead {
+  return { ...login, ...profile, ...profileOf(profile) } as UserRead
+}
+
 /**
- * What version 0.0.1 takes of a user. The fields that only an operator may set are known here too: who sends one is told
- * that it is forbidden, as everywhere.
+ * The body of version 0.0.1. It also has the fields that only an operator may set, so that anyone else who sends one
+ * gets the same answer as everywhere.
  */
 export const credentialsV0 = strict(
   {

@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
-import { allowPauses, ndjsonResponse, readLines } from '../../kit/http/ndjson.ts'
 import { linesOperation, operation } from '../../kit/http/openapi/operation.ts'
+import { allowPauses, ndjsonResponse, readLines } from '../../kit/messages/ndjson.ts'
 import { validator } from '../../kit/schema/validation.ts'
 import { exportUsers } from '../bulk/export.ts'
 import { importUsers } from '../bulk/import.ts'

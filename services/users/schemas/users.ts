@@ -2,11 +2,20 @@ import { type Static, t } from 'elysia'
 import { described } from '../../kit/schema/described.ts'
 import { page, pageQuery, searchQuery } from '../../kit/schema/page.ts'
 import { email, oneOf, queryFlag, strict, trimmed } from '../../kit/schema/schema.ts'
-import { name, operatorFields, role, status, username, userRead } from '../../kit/schema/user.ts'
+import {
+  name,
+  OPERATOR_FIELDS,
+  operatorFields,
+  profileFields,
+  role,
+  status,
+  username,
+  userRead,
+} from '../../kit/schema/user.ts'
 
 // The requests and answers of `/users`. The shape of a user itself stands in `services/kit/schema/user.ts`.
 
-const OPERATORS = 'Only operators may set roles, status and email_verified'
+const OPERATORS = `Only operators may set ${OPERATOR_FIELDS.join(', ')}`
 
 export const userParams = t.Object({
   user_id: t.String({ description: 'The id of the user', examples: ['0198c7a2-7f3e-7c21-9d5b-3f6a1b2c4d5e'] }),
@@ -20,6 +29,7 @@ export const userReplace = strict(
     username: t.Optional(trimmed(username)),
     name: t.Optional(name),
     ...operatorFields,
+    ...profileFields,
   },
   { description: OPERATORS, examples: [{ email: 'ana@example.org', username: 'ana', name: 'Ana' }] },
 )
@@ -31,6 +41,7 @@ export const userPatch = strict(
     username: t.Optional(trimmed(username)),
     name: t.Optional(name),
     ...operatorFields,
+    ...profileFields,
   },
   { description: OPERATORS, examples: [{ name: 'Ana' }] },
 )

@@ -86,7 +86,7 @@ async function checker({ PASSWORD_MIN_LENGTH }: Environment) {
       import('../../../../services/kit/schema/schema.ts'),
       import('../../../../services/kit/schema/user.ts'),
       import('../../../../services/kit/schema/validation.ts'),
-      import('../../../../services/kit/http/body.ts'),
+      import('../../../../services/kit/messages/body.ts'),
       import('../../../../services/kit/passwords/policy.ts'),
       import('@sinclair/typebox'),
     ])

@@ -5,19 +5,10 @@ import type { OpenApiDocument, Paths } from './types.ts'
 export { pathsOf } from './paths.ts'
 export type { OpenApiDocument, Paths } from './types.ts'
 
-/** The groups of operations. Those of operators begin with `admin`; `internal` is for services. */
-const TAGS: Record<string, string> = {
-  auth: 'Register, log in, refresh tokens, reset passwords',
-  sessions: 'The active sessions of a user',
-  users: 'The records of users',
-  modules: 'The module library, and the modules that a user has enabled',
-  discovery: 'Public keys and metadata, for APIs that verify access tokens',
+/** The groups that several services share, after those of the services. */
+const COMMON_TAGS: Record<string, string> = {
   health: 'Health checks and metrics',
   v0: 'The API of version 0.0.1, at the root only',
-  admin: 'For operators: sessions, signing keys, password cache, login limits, audit log',
-  'admin-users': 'For operators: create, find, export and import users',
-  'admin-modules': 'For operators: the module library',
-  'admin-webhooks': 'For operators: webhooks, and the deliveries to them and to the message broker',
   internal: 'Between the services: with the internal key only',
 }
 
@@ -28,12 +19,20 @@ const AUDIENCES: [name: string, tags: RegExp][] = [
   ['Services', /^internal/],
 ]
 
-/** @returns the document of all operations in `paths`, with their groups and components */
-export function openApiDocument(title: string, version: string, paths: Paths): OpenApiDocument {
+/**
+ * Returns the document of all operations in `paths`, with their groups and components.
+ * @param serviceTags the groups of the services, each with a sentence; those without an operation are left out
+ */
+export function openApiDocument(
+  title: string,
+  version: string,
+  paths: Paths,
+  serviceTags: Record<string, string> = {},
+): OpenApiDocument {
   const used = new Set(
     Object.values(paths).flatMap((operations) => Object.values(operations).flatMap(({ tags }) => tags)),
   )
-  const tags = Object.entries(TAGS)
+  const tags = Object.entries({ ...serviceTags, ...COMMON_TAGS })
     .filter(([name]) => used.has(name))
     .map(([name, description]) => ({ name, description }))
   return {

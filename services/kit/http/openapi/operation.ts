@@ -1,7 +1,7 @@
 import type { TSchema } from '@sinclair/typebox'
 import type { DocumentDecoration } from 'elysia'
+import { LINES_TYPE } from '../../messages/ndjson.ts'
 import type { ProblemCode } from '../../problem.ts'
-import { LINES_TYPE } from '../ndjson.ts'
 
 /** The title of an operation: imperative, at most 60 characters, unique. */
 type Summary = string

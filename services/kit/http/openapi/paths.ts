@@ -1,7 +1,7 @@
 import { FormatRegistry } from '@sinclair/typebox'
 import type { AnyElysia } from 'elysia'
+import { LINES_TYPE } from '../../messages/ndjson.ts'
 import type { ProblemCode } from '../../problem.ts'
-import { LINES_TYPE } from '../ndjson.ts'
 import { describeCallers, securityOf } from './callers.ts'
 import { exampleOf } from './example.ts'
 import { codesOf, problemResponses } from './problems.ts'

@@ -1,7 +1,7 @@
 import type { Access } from '../../access/access.ts'
 import { ERRORS_MAX, errorOf, FIELD_CODES, tooShort } from '../../field-errors.ts'
+import { OAUTH_ERRORS, oauthBody } from '../../messages/oauth-error.ts'
 import { invalid, invalidField, PROBLEM_CODES, Problem, type ProblemCode, statusOf } from '../../problem.ts'
-import { OAUTH_ERRORS, oauthBody } from '../oauth-error.ts'
 import type { JsonSchema, Operation } from './types.ts'
 
 const EXAMPLE_REQUEST_ID = '0198c7a2-0000-7000-8000-000000000000'
