@@ -222,7 +222,7 @@ const REFUSED: [why: string, words: string[], status: number, says: string][] = 
   ['a service that was written before', ['products'], 6, 'there is a service products'],
   ['an item with a name that is taken', ['goods', '--item', 'product'], 6, 'there is a problem product_not_found'],
   ['a path of another service', ['whoami'], 6, 'a path /whoami of the service auth'],
-  ['the name of a chapter of the API', ['webhooks'], 6, 'a part webhooks of the API'],
+  ['the name of a group of the API', ['discovery'], 6, 'a part discovery of the API'],
   ['the parameter of another service', ['hooks', '--item', 'webhook'], 6, 'a parameter webhook_id'],
   ['the removal of a service that was not written so', ['auth', '--remove'], 2, 'auth is a service of Ch202 itself'],
   ['the name of a setting', ['public'], 6, 'a setting PUBLIC_URL'],

@@ -10,6 +10,8 @@ test('docs/integrate/compatibility.md has a row for each line that a test proves
   const tests = readdirSync(import.meta.dir)
     .filter((name) => name.endsWith('.test.ts') && name !== 'documents.test.ts')
     .map((name) => readFileSync(join(import.meta.dir, name), 'utf8'))
-  const [told = ''] = readFileSync(join(ROOT, 'docs/integrate/compatibility.md'), 'utf8').split('## Answered differently')
+  const [told = ''] = readFileSync(join(ROOT, 'docs/integrate/compatibility.md'), 'utf8').split(
+    '## Answered differently',
+  )
   expect(named(told, /^\| (00\d:\d+) +\|/gm)).toEqual(named(tests.join('\n'), /'(00\d:\d+) /g))
 })

@@ -1,4 +1,4 @@
-import { LINES } from '../openapi/judge.ts'
+import { LINES } from '../openapi/validator.ts'
 import { MANGLINGS, MISSING } from './breaking.ts'
 import type { Drawn, Twist } from './requests.ts'
 import type { Ref } from './values.ts'

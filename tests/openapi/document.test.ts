@@ -10,30 +10,30 @@ import { OAUTH_CALL } from '../support/expectations.ts'
 import { call } from '../support/http.ts'
 import { servedRoutes } from '../support/routes.ts'
 import { inProcess, type System } from '../support/system.ts'
-import { checker, codesOf, type OpenApiDocument, operationsOf } from './document.ts'
+import { codesOf, type OpenApiDocument, operationsOf, schemaChecker } from './document.ts'
 import { CONTRACT, DOUBLED, type Who } from './operations.ts'
 import { textFaults } from './texts.ts'
 
 const document = await documentation(version)
 const operations = operationsOf(document)
-const check = checker(document)
+const check = schemaChecker(document)
 const LINES = 'application/x-ndjson'
 const PROBLEM = { $ref: '#/components/schemas/Problem' }
 
-/** Parts of a value, itself first. */
+/** Yields a value and all its parts. */
 function* parts(value: unknown): Generator<unknown> {
   yield value
   if (typeof value === 'object' && value !== null) for (const part of Object.values(value)) yield* parts(part)
 }
 
-describe('the document of all three', () => {
-  test('has every operation of the contract, and no other', () => {
+describe('the document of all services', () => {
+  test('has exactly the operations of the contract', () => {
     expect(operations.map((operation) => operation.call).sort()).toEqual(CONTRACT.map((row) => row.call).sort())
   })
 
-  test('what is doubled in it is so in the services', async () => {
+  test('leaves out the aliases, which the services serve', async () => {
     const served = new Set((await servedRoutes()).map(({ method, path }) => `${method} ${path}`))
-    for (const doubled of DOUBLED) expect(served).toContain(doubled)
+    for (const alias of DOUBLED) expect(served).toContain(alias)
     const documented = new Set(operations.map((operation) => operation.call.replace(/\{(\w+)\}/g, ':$1')))
     const undocumented = [...served].filter(
       (route) => route.includes(' /api/v1/') && !route.includes(' /api/v1/swagger') && !documented.has(route),
@@ -129,17 +129,17 @@ describe.each(CONTRACT)('$call', ({ call: name, who, answer, codes }) => {
     expect(audienceOf(operation.tags[0] ?? '')).toBe(audienceFor(who))
   })
 
-  test('says who may call it', () => {
+  test('lists the credentials that it accepts', () => {
     const ways = operation.security.map((way) => Object.keys(way).join())
     expect(ways.sort()).toEqual([...new Set(who.flatMap((one) => SCHEMES[one]))].sort())
     for (const way of ways.filter(Boolean)) expect(document.components.securitySchemes).toHaveProperty([way])
   })
 
-  test('shows what it answers', () => {
+  test('has an example of its answer', () => {
     const { content } = operation.responses[answer] ?? {}
     const successes = Object.keys(operation.responses).filter((status) => Number(status) < 400)
     expect(successes).toEqual([String(answer)])
-    // 204 and 202 of a notice have no body.
+    // A 204 has no body, nor has the 202 of a notice.
     if (!content) return expect([202, 204]).toContain(answer)
     for (const { schema, example } of Object.values(content)) {
       expect(check(schema, example)).toBeUndefined()
@@ -176,28 +176,28 @@ describe('a request', () => {
   const lines = operations.filter(({ operation }) => operation.requestBody?.content[LINES])
   const withBody = operations.filter((one) => one.operation.requestBody && !lines.includes(one))
 
-  test('has a body in the document where the route takes one', () => {
+  test('has a body in the document if the route takes one', () => {
     const documented = new Set(operations.map((operation) => operation.call))
     const taking = [...schemas.keys()].filter((name) => documented.has(name))
     expect(withBody.map((operation) => operation.call).sort()).toEqual(taking.sort())
   })
 
-  test.each(withBody)('$call: the example is one that the route takes', ({ call: name, operation }) => {
+  test.each(withBody)('$call: the route accepts the example', ({ call: name, operation }) => {
     const isOpen = OAUTH_CALL.test(name.replace('POST ', ''))
     const content = operation.requestBody?.content ?? {}
     expect(Object.keys(content)).toContain('application/json')
     for (const { schema, example } of Object.values(content)) {
-      const own = schemas.get(name) as TSchema
-      expect([...Value.Errors(own, example)].map(({ path, message }) => `${path} ${message}`)).toEqual([])
+      const routeSchema = schemas.get(name) as TSchema
+      expect([...Value.Errors(routeSchema, example)].map(({ path, message }) => `${path} ${message}`)).toEqual([])
       expect(check(schema, example)).toBeUndefined()
       expect([...parts(example)]).not.toContain('text')
-      // As the route, so the document: no field that it doesn't know, but where RFC 6749 has it ignored.
-      expect(Value.Check(own, { ...(example as object), nickname: 'x' })).toBe(isOpen)
+      // The route and the document agree on unknown fields: refused, except where RFC 6749 has them ignored.
+      expect(Value.Check(routeSchema, { ...(example as object), nickname: 'x' })).toBe(isOpen)
       expect(check(schema, { ...(example as object), nickname: 'x' }) === undefined).toBe(isOpen)
     }
   })
 
-  test('lines of JSON are taken by the import alone, each as the example is', () => {
+  test('is lines of JSON for the import only, and the example is a valid line', () => {
     expect(lines.map((operation) => operation.call)).toEqual(['POST /api/v1/users/import'])
     for (const { operation } of lines) {
       const { [LINES]: media, ...others } = operation.requestBody?.content ?? {}
@@ -217,7 +217,7 @@ describe('a request', () => {
     ['POST /api/v1/users', { email: 'a@example.org', password: 'x', password_hash: 'x' }],
     ['POST /api/v1/users/{user_id}/password', {}],
     ['POST /api/v1/users/{user_id}/password', { new_password: 'x', password_hash: 'x' }],
-  ])('%s: %j contradicts itself in the document too', (name, body) => {
+  ])('%s: %j is invalid by the document too', (name, body) => {
     const { operation } = operations.find((documented) => documented.call === name) ?? {}
     const media = operation?.requestBody?.content['application/json']
     expect(operation?.requestBody?.required).toBeTrue()
@@ -280,7 +280,7 @@ describe('served', () => {
     }
   })
 
-  test('together they are the document of all three', async () => {
+  test('together they are the document of all services', async () => {
     const served = await Promise.all(Object.values(system.url).map((base) => read(base)))
     const calls = new Set(served.flatMap((one) => operationsOf(one)).map((operation) => operation.call))
     expect([...calls].sort()).toEqual(operations.map((operation) => operation.call).sort())
@@ -289,7 +289,7 @@ describe('served', () => {
     expect(served[0]).toEqual(plain(document))
   })
 
-  test('under the prefix it is the same', async () => {
+  test('the document under the prefix is the same', async () => {
     for (const base of new Set(Object.values(system.url)))
       expect(await read(base, '/api/v1/swagger/json')).toEqual(await read(base))
   })
@@ -312,20 +312,20 @@ describe('ch202 openapi', () => {
     return { out, err, status }
   }
 
-  test('writes it whole', async () => {
+  test('writes the complete document', async () => {
     const { out, err, status } = await shell('"$BUN" cli/main.ts openapi')
     expect({ err, status }).toEqual({ err: '', status: 0 })
     expect(JSON.parse(out)).toEqual(plain(document))
     expect((await new Validator().validate(JSON.parse(out))).valid).toBeTrue()
   })
 
-  test('through a pipe, whole too', async () => {
+  test('writes the complete document into a slow pipe', async () => {
     const { out, status } = await shell('"$BUN" cli/main.ts openapi | (sleep 0.2; cat)')
     expect(status).toBe(0)
     expect(JSON.parse(out)).toEqual(plain(document))
   })
 
-  test('a reader who has seen enough is no failure', async () => {
+  test('exits with 0 when its reader closes the pipe', async () => {
     const { out, err, status } = await shell('"$BUN" cli/main.ts openapi | head -c 100')
     expect({ err, status }).toEqual({ err: '', status: 0 })
     expect(out).toHaveLength(100)

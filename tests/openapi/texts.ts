@@ -2,7 +2,7 @@ import { type OpenApiDocument, operationsOf } from './document.ts'
 
 /** The verbs that a summary may begin with. A new one is added here. */
 const VERBS = new Set(
-  `Cancel Change Check Complete Create Delete Disable Drop Enable End Export Get Import Introspect List Log Notify Poll
+  `Cancel Change Check Complete Create Delete Disable Drop Enable End Export Get Import Introspect List Log Mark Notify Poll
    Publish Queue Record Refresh Register Remove Replace Replay Request Revoke Rotate Send Set Store Synchronize Update
    Validate`.split(/\s+/),
 )

@@ -6,7 +6,7 @@ import { tokenText } from './fields.ts'
 
 const RESET_TOKEN = 'kJc0qk2oZ0yVh1mWm3n5c7'
 
-/** What a request for a reset mail returns, whether or not the address has an account. */
+/** The answer to a request for a reset mail, whether or not the address has an account. */
 export const RESET_ANSWER = 'If the address is known, a mail with a link is on its way'
 
 export const resetRequestBody = strict({

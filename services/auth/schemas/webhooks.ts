@@ -70,7 +70,7 @@ const delivery = strict({
   last_error: t.Nullable(t.String({ examples: ['broker_away'] }), {
     description: 'Why the last attempt failed, as a code; null: it did not',
   }),
-  next_at: t.Nullable(time(), { description: 'When the next attempt is due; null: there is none' }),
+  next_at: t.Nullable(time(), { description: 'When the next attempt is due; null: no further attempt' }),
   finished_at: t.Nullable(time(), { description: 'When it was delivered or failed for good' }),
 })
 export const deliveryPage = page(delivery)

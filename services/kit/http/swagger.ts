@@ -4,7 +4,7 @@ import { hasCredential } from '../messages/response-headers.ts'
 import type { guard } from './guard.ts'
 import type { OpenApiDocument } from './openapi/document.ts'
 
-/** Nothing from elsewhere: the page works without the internet, and what it shows can't call home. */
+/** Allows the page no other host: it works without the internet, and its script cannot send anything elsewhere. */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'self'",
   "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
@@ -17,9 +17,12 @@ const CONTENT_SECURITY_POLICY = [
   "frame-ancestors 'none'",
 ].join('; ')
 
-/** `GET /swagger` (the page), `GET /swagger/json` (the document), and the script of the page. */
+/**
+ * Serves the documentation page (`/swagger`), the document (`/swagger/json`) and the script of the page.
+ * @param document builds the document; called at the first request
+ */
 export function swagger(guarded: ReturnType<typeof guard>, document: () => OpenApiDocument) {
-  let written: string | undefined
+  let json: string | undefined
   let page: Promise<string> | undefined
   return new Elysia()
     .use(guarded)
@@ -36,9 +39,9 @@ export function swagger(guarded: ReturnType<typeof guard>, document: () => OpenA
     .get(
       '/swagger/json',
       ({ set }) => {
-        written ??= JSON.stringify(document())
+        json ??= JSON.stringify(document())
         set.headers['content-type'] = 'application/json'
-        return written
+        return json
       },
       { auth: ['anyone'], response: t.String(), detail: { hide: true } },
     )
@@ -53,9 +56,9 @@ export function swagger(guarded: ReturnType<typeof guard>, document: () => OpenA
     )
 }
 
-/** The page of the library, but for its links: those point at a CDN, and are relative to a path without a slash. */
+/** Renders the page with the library, and replaces its links, which point to a CDN or are relative. */
 async function render(title: string): Promise<string> {
-  // Loaded when the page is asked for.
+  // Loads the library at the first request for the page.
   const { swagger: library } = await import('@elysiajs/swagger')
   const app = new Elysia().use(
     library({
@@ -71,7 +74,7 @@ async function render(title: string): Promise<string> {
       } as object,
     }),
   )
-  const answer = await app.handle(new Request('http://localhost/swagger'))
-  const html = await answer.text()
+  const response = await app.handle(new Request('http://localhost/swagger'))
+  const html = await response.text()
   return html.replaceAll('"swagger/json"', '"/swagger/json"')
 }

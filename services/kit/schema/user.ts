@@ -99,24 +99,28 @@ interface ProfileField {
   operatorOnly?: true
 }
 
+const LOCALE = described(nullable(oneOf('en', 'ru')), 'The preferred language; null: no preference')
+const USER_METADATA = 'Data of the application that the user may write'
+const APP_METADATA = 'Data of the application that only operators may write'
+
 /** The profile of a user. A field that is added here and in the table of users appears everywhere (CONTRIBUTING.md). */
 export const PROFILE = {
-  locale: { body: nullable(oneOf('en', 'ru')), answer: nullable(oneOf('en', 'ru')), initial: null },
+  locale: { body: LOCALE, answer: LOCALE, initial: null },
   metadata: {
     body: jsonObject(METADATA_LIMITS, {
-      description: `Data of the application that the user may write: ${METADATA}`,
+      description: `${USER_METADATA}: ${METADATA}`,
       examples: [{ theme: 'dark' }],
     }),
-    answer: object(),
+    answer: described(object(), USER_METADATA, { theme: 'dark' }),
     initial: {} as JsonObject,
     merges: true,
   },
   app_metadata: {
     body: jsonObject(METADATA_LIMITS, {
-      description: `Data of the application that only operators may write: ${METADATA}`,
+      description: `${APP_METADATA}: ${METADATA}`,
       examples: [{ plan: 'pro' }],
     }),
-    answer: object(),
+    answer: described(object(), APP_METADATA, { plan: 'pro' }),
     initial: {} as JsonObject,
     merges: true,
     operatorOnly: true,

@@ -6,45 +6,45 @@ import { mails, resetLinkIn } from '../support/mails.ts'
 import { ownedValues, turnOnModules } from '../support/owned.ts'
 import { inProcess, type System } from '../support/system.ts'
 import { type Documented, operationsOf } from './document.ts'
-import { type Complaint, judge, LINES } from './judge.ts'
 import { CONTRACT } from './operations.ts'
+import { LINES, type ResponseValidator, responseValidator } from './validator.ts'
 
-/** Whom a request comes from. */
-const CALLERS = ['nobody', 'user', 'operator', 'internal', 'stranger'] as const
+/** The callers that send requests. */
+const CALLERS = ['nobody', 'user', 'operator', 'internal', 'unknown key'] as const
 type Caller = (typeof CALLERS)[number]
 
-/** What an example stands for, in a system where it is sent. */
+/** Real values of a running system, which replace those of an example. */
 type Values = Record<string, unknown>
 
 describe('the document is true', () => {
   let system: System
-  let described: { base: string; operations: Documented[]; complaint: Complaint }[]
+  let documented: { base: string; operations: Documented[]; validate: ResponseValidator }[]
 
   beforeAll(async () => {
     system = await inProcess({ RATE_LIMIT: 'off' })
     const bases = [...new Set(Object.values(system.url))]
     const documents = await Promise.all(bases.map((base) => call(base, 'GET /swagger/json')))
-    described = documents.map(({ body }, index) => ({
+    documented = documents.map(({ body }, index) => ({
       base: bases[index] ?? '',
       operations: operationsOf(body),
-      complaint: judge(body),
+      validate: responseValidator(body),
     }))
-    for (const { operations } of described) await turnOnModules(system, operations)
+    for (const { operations } of documented) await turnOnModules(system, operations)
   })
   afterAll(() => system?.stop())
 
-  /** Each operation with values of its own: a user, a module, a key that it may do away with. */
+  /** Creates a user, and a module or a key if the operation needs one, which it may delete. */
   const valuesFor = async (name: string): Promise<Values & { user: TestUser }> => {
     const username = `ana-${Bun.randomUUIDv7().slice(-12)}`
     const user = await registerUser(system, { username })
-    const makes = /\/(register|users|user)$/.test(name)
+    const createsUser = /\/(register|users|user)$/.test(name)
     const values: Values & { user: TestUser } = {
       user,
       id: user.id,
       user_id: user.id,
       session_id: user.tokens.session_id,
-      email: makes ? newEmail() : user.email,
-      username: makes ? `bob-${Bun.randomUUIDv7().slice(-12)}` : username,
+      email: createsUser ? newEmail() : user.email,
+      username: createsUser ? `bob-${Bun.randomUUIDv7().slice(-12)}` : username,
       login: user.email,
       password: PASSWORD,
       current_password: PASSWORD,
@@ -62,8 +62,8 @@ describe('the document is true', () => {
     }
     if (name.includes('{webhook_id}')) {
       const body = { url: 'http://127.0.0.1:9/' }
-      const made = await call(system.url.auth, 'POST /admin/webhooks', { headers: as.operator, body })
-      values.webhook_id = made.body.id
+      const created = await call(system.url.auth, 'POST /admin/webhooks', { headers: as.operator, body })
+      values.webhook_id = created.body.id
     }
     if (name.includes('password-reset-confirm')) values.token = await resetToken(user.email)
     return values
@@ -72,7 +72,7 @@ describe('the document is true', () => {
     const id = `module-${Bun.randomUUIDv7()}`
     await call(system.url.modules, 'POST /modules', {
       headers: as.operator,
-      body: { id, name: 'Module', description: 'One of its own' },
+      body: { id, name: 'Module', description: 'A module for one test' },
     })
     return id
   }
@@ -82,9 +82,9 @@ describe('the document is true', () => {
     return resetLinkIn(mail).searchParams.get('token')
   }
 
-  test('each example, sent by one who may, is understood and answered as documented', async () => {
-    const wrong: string[] = []
-    for (const { base, operations, complaint } of described)
+  test('each example, sent by an authorized caller, is answered as documented', async () => {
+    const faults: string[] = []
+    for (const { base, operations, validate } of documented)
       for (const one of operations) {
         const values = await valuesFor(one.call)
         const caller = callerOf(one)
@@ -93,56 +93,56 @@ describe('the document is true', () => {
           headers: { ...headersOf(caller, values.user), ...headers },
           ...rest,
         })
-        if (answer.status >= 400) wrong.push(`${one.call}: ${answer.status} ${answer.text}`)
-        wrong.push(...complaint(one, answer))
+        if (answer.status >= 400) faults.push(`${one.call}: ${answer.status} ${answer.text}`)
+        faults.push(...validate(one, answer))
       }
-    expect(wrong).toEqual([])
+    expect(faults).toEqual([])
   }, 20_000)
 
-  /** What is wrong with a request, beside its caller. */
+  /** The requests: the example, and invalid ones. */
   const faults: [string, (one: Documented, values: Values) => Parameters<typeof call>[2]][] = [
     ['the example', (one, values) => bodyOf(one, values)],
     ['an unknown field', () => ({ body: { nickname: 'x' } })],
-    ['what is no JSON', () => ({ body: '{"', headers: { 'content-type': 'application/json' } })],
+    ['invalid JSON', () => ({ body: '{"', headers: { 'content-type': 'application/json' } })],
     ['plain text', () => ({ body: 'text', headers: { 'content-type': 'text/plain' } })],
-    ['64 KiB and more', () => ({ body: { x: 'x'.repeat(70_000) } })],
+    ['more than 64 KiB', () => ({ body: { x: 'x'.repeat(70_000) } })],
   ]
   test.each(faults)(
-    '%s, from whomever, gets an answer that is documented',
+    '%s, from every caller, gets a documented answer',
     async (what, sent) => {
-      const wrong: string[] = []
-      const nowhere: Values = {
+      const faults: string[] = []
+      const unknownIds: Values = {
         id: '01900000-0000-7000-8000-000000000000',
         user_id: '01900000-0000-7000-8000-000000000000',
         session_id: '01900000-0000-7000-8000-000000000000',
         module_id: 'no-such-module',
         kid: 'no-such-key',
       }
-      const ask = async (base: string, one: Documented, complaint: Complaint) => {
+      const callAsEveryone = async (base: string, one: Documented, validate: ResponseValidator) => {
         const user = await registerUser(system)
         for (const caller of CALLERS) {
-          const { headers, ...rest } = sent(one, nowhere) ?? {}
-          const answer = await call(base, request(one, nowhere, caller), {
+          const { headers, ...rest } = sent(one, unknownIds) ?? {}
+          const answer = await call(base, request(one, unknownIds, caller), {
             headers: { ...headersOf(caller, user), ...headers },
             ...rest,
           })
-          wrong.push(...complaint(one, answer).map((said) => `${said} (${caller})`))
+          faults.push(...validate(one, answer).map((fault) => `${fault} (${caller})`))
         }
       }
       await Promise.all(
-        described.flatMap(({ base, operations, complaint }) =>
+        documented.flatMap(({ base, operations, validate }) =>
           operations
             .filter(({ operation }) => operation.requestBody || what === 'the example')
-            .map((one) => ask(base, one, complaint)),
+            .map((one) => callAsEveryone(base, one, validate)),
         ),
       )
-      expect(wrong).toEqual([])
+      expect(faults).toEqual([])
     },
     20_000,
   )
 })
 
-/** Of those who may, the one for whom it is there. */
+/** The caller whom an operation is meant for. */
 function callerOf({ call: name }: Documented): Caller {
   const { who = [] } = CONTRACT.find((row) => row.call === name) ?? {}
   return (['user', 'operator', 'internal'] as const).find((one) => who.includes(one)) ?? 'nobody'
@@ -151,10 +151,10 @@ function callerOf({ call: name }: Documented): Caller {
 function headersOf(caller: Caller, user: TestUser): Record<string, string> {
   if (caller === 'operator' || caller === 'internal') return as[caller]
   if (caller === 'user') return as.bearer(user.tokens.access_token)
-  return caller === 'stranger' ? { 'x-api-key': 'no-key-of-this-system' } : {}
+  return caller === 'unknown key' ? { 'x-api-key': 'unknown-key' } : {}
 }
 
-/** The request line: what is required from the examples, and of whom where an operator has to say so. */
+/** The request line, with the required parameters, and the user if an operator must name one. */
 function request({ call: name, operation }: Documented, values: Values, caller: Caller): string {
   const query = (operation.parameters ?? [])
     .filter((one) => one.in === 'query' && (one.required || (one.name === 'user_id' && caller === 'operator')))
