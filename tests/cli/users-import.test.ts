@@ -140,7 +140,7 @@ test('every command of docs/migrate/import.md does as printed', async () => {
         line,
         output.length > 0 ? output : [''],
       ])
-      expect([line, done.status]).toEqual([line, /, [1-9]\d* (failed|can’t)/.test(example) ? 8 : 0])
+      expect([line, done.status]).toEqual([line, /, [1-9]\d* (failed|cannot)/.test(example) ? 8 : 0])
     }
   } finally {
     here.remove()
