@@ -12,7 +12,7 @@ import { serve } from '../services/serve.ts'
 
 /**
  * Fills the parts of the pages that repeat the code: `bun run docs`. A part stands between `<!-- generated: NAME -->` and
- * `<!-- end -->`; `tests/docs/generated.test.ts` fails when a page is behind the code.
+ * `<!-- end -->`; `tests/docs/generated.test.ts` fails when a page differs from the code.
  */
 const ROOT = join(import.meta.dir, '..')
 
@@ -98,10 +98,10 @@ function doctorChecks(): string {
   )
 }
 
-/** Serves everything in a directory that is thrown away, and reads the metrics as Prometheus does. */
+/** Serves all services in a temporary directory, and reads the metrics as Prometheus does. */
 async function metrics(): Promise<string> {
   const dataDir = mkdtempSync(join(tmpdir(), 'ch202-docs-'))
-  const key = 'a-key-that-nothing-but-this-page-uses'
+  const key = 'a-key-that-only-this-page-uses'
   const environment = {
     CH202_ENV: 'test',
     CH202_DATA_DIR: dataDir,
@@ -137,7 +137,7 @@ function metricsTable(text: string): string {
   )
 }
 
-/** The files that have a test of each security check: `check 12: …` or `checks 12, 13: …` begins its title. */
+/** Maps each security check to the files with a test of it, whose title begins with `check 12: …` or `checks 12, 13: …`. */
 export function filesOfChecks(): Map<number, string[]> {
   const files = new Map<number, string[]>()
   for (const path of [...new Bun.Glob('{cli,db,services,guard,tests}/**/*.ts').scanSync({ cwd: ROOT })].sort()) {
@@ -148,7 +148,7 @@ export function filesOfChecks(): Map<number, string[]> {
   return files
 }
 
-/** Keeps the promises, which are written by hand, and fills in the files. */
+/** Builds the table of security checks: keeps the promises, which are written by hand, and fills in the files. */
 function checks(before: string): string {
   const files = filesOfChecks()
   const promises = [...before.matchAll(/^\| *(\d+) *\| *(.*?) *\|/gm)]
@@ -172,25 +172,25 @@ const BLOCKS: Record<string, (before: string) => string | Promise<string>> = {
 
 const BLOCK = /^<!-- generated: ([^\n]+) -->\n([\s\S]*?)^<!-- end -->$/gm
 
-/** The names of the generated parts of a page. */
+/** Names of the generated parts of a page. */
 export function blocksOf(page: string): string[] {
   return [...page.matchAll(BLOCK)].map(([, name = '']) => name)
 }
 
-/** A page with each generated part as the code has it now. @throws Error when nothing generates a part of that name */
+/** Renders a page with every generated part up to date. @throws Error if nothing generates a part with that name */
 export async function render(page: string): Promise<string> {
   let text = page
-  for (const [whole, name = '', before = ''] of page.matchAll(BLOCK)) {
+  for (const [block, name = '', before = ''] of page.matchAll(BLOCK)) {
     const generate = BLOCKS[name]
     if (!generate) throw new Error(`Nothing generates "${name}"`)
-    text = text.replace(whole, `<!-- generated: ${name} -->\n\n${await generate(before)}\n\n<!-- end -->`)
+    text = text.replace(block, `<!-- generated: ${name} -->\n\n${await generate(before)}\n\n<!-- end -->`)
   }
   return text
 }
 
 export const BLOCK_NAMES = Object.keys(BLOCKS)
 
-/** Every page, as a path from the root. */
+/** Paths of all pages, from the root of the repository. */
 export function pages(): string[] {
   const docs = readdirSync(join(ROOT, 'docs'), { recursive: true, encoding: 'utf8' })
   return docs

@@ -26,7 +26,7 @@ describe('the page names every folder of', () => {
   })
 })
 
-test('the glossary is in the order of the alphabet', () => {
+test('the glossary is in alphabetical order', () => {
   const terms = [...(page.split('## Glossary')[1] ?? '').matchAll(/^\| ([a-z][\w ()-]+?) +\|/gm)].map(
     ([, term = '']) => term,
   )

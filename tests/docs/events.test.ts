@@ -10,7 +10,7 @@ const page = readFileSync(join(import.meta.dir, '../../docs/integrate/events.md'
 const ajv = addFormats.default(new Ajv({ strict: true }))
 const checks = EVENT_TYPES.map((type) => [type, ajv.compile(MESSAGE_SCHEMAS[type])] as const)
 
-/** The chapters about one type each. */
+/** Chapters of the page, one for each type of event. */
 const chapters = page.split(/^## /m).flatMap((text) => {
   const type = /^`([a-z.]+)`\n/.exec(text)?.[1]
   const [example, schema, ...more] = [...text.matchAll(/^```json\n([\s\S]*?)^```$/gm)].map(([, json = '']) =>
@@ -24,20 +24,20 @@ test('there is a chapter for each type, in their order', () => {
 })
 
 describe.each(EVENT_TYPES)('%s', (type) => {
-  const chapter = chapters.find((one) => one.type === type)
+  const chapter = chapters.find((each) => each.type === type)
 
-  test('has the schema that the code has', () => {
+  test('has the schema of the code', () => {
     expect(chapter?.schema).toEqual(MESSAGE_SCHEMAS[type])
     expect(chapter?.more).toEqual([])
   })
 
-  test('has an example that is of it, and of no other type', () => {
-    expect(checks.filter(([, takes]) => takes(chapter?.example)).map(([taking]) => taking)).toEqual([type])
+  test('has an example that is valid for this type only', () => {
+    expect(checks.filter(([, accepts]) => accepts(chapter?.example)).map(([valid]) => valid)).toEqual([type])
   })
 })
 
-test('every reason for the end of a session is explained, and no other', () => {
+test('the page explains every reason for the end of a session, and no other', () => {
   const text = chapters.find(({ type }) => type === 'session.revoked')?.text ?? ''
-  const named = [...text.matchAll(/^- `(\w+)`: /gm)].map(([, reason]) => reason)
-  expect(named.toSorted()).toEqual([...REVOKED_BECAUSE].sort())
+  const reasons = [...text.matchAll(/^- `(\w+)`: /gm)].map(([, reason]) => reason)
+  expect(reasons.toSorted()).toEqual([...REVOKED_BECAUSE].sort())
 })

@@ -5,7 +5,7 @@ import { newEmail, PASSWORD } from '../support/actors.ts'
 import { OPERATOR_KEY } from '../support/settings.ts'
 import { inProcess, type System } from '../support/system.ts'
 
-/** The code blocks of a page that begin with the name of a file. */
+/** Returns the code blocks of a page whose first line is the name of a file. */
 function filesOf(page: string): Record<string, string> {
   const text = readFileSync(join(import.meta.dir, '../../docs', page), 'utf8')
   return Object.fromEntries(
@@ -13,7 +13,7 @@ function filesOf(page: string): Record<string, string> {
   )
 }
 
-// Beside the tests, so that the packages of the project are found.
+// A directory inside the project, so that imports find its packages.
 const directory = mkdtempSync(join(import.meta.dir, '../.generated-'))
 let system: System
 beforeAll(async () => {

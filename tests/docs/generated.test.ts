@@ -8,12 +8,12 @@ import { SERVICES } from '../../services/registry.ts'
 
 const read = (page: string) => readFileSync(join(import.meta.dir, '../..', page), 'utf8')
 
-test.each(pages())('%s is as the code generates it; `bun run docs` brings it up to date', async (page) => {
+test.each(pages())('the generated parts of %s are up to date (`bun run docs` updates them)', async (page) => {
   const text = read(page)
   expect(await render(text)).toBe(text)
 })
 
-test('every part that can be generated is in exactly one page', () => {
+test('every generated part is in exactly one page', () => {
   expect(
     pages()
       .flatMap((page) => blocksOf(read(page)))
@@ -21,6 +21,6 @@ test('every part that can be generated is in exactly one page', () => {
   ).toEqual([...BLOCK_NAMES].sort())
 })
 
-test('every setting is described, and nothing else', () => {
+test('every setting has a description, and every description a setting', () => {
   expect(Object.keys(SETTING_DESCRIPTIONS).sort()).toEqual([...settingDefaults({}, SERVICES).keys()].sort())
 })

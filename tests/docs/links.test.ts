@@ -6,7 +6,7 @@ import { pages } from '../../docs/generate.ts'
 const ROOT = join(import.meta.dir, '../..')
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
 
-/** The anchor of a heading, as GitHub makes it. */
+/** Returns the anchor of a heading, as GitHub creates it. */
 function anchorOf(heading: string): string {
   const text = heading.replaceAll(/[`*_]|\[([^\]]*)\]\([^)]*\)/g, '$1')
   return text
@@ -22,7 +22,7 @@ function anchorsOf(page: string): string[] {
   )
 }
 
-/** The relative links of a page that lead nowhere. */
+/** Returns the relative links of a page whose file or heading does not exist. */
 function brokenLinks(path: string, text: string): string[] {
   const links = [...text.replaceAll(/^```[\s\S]*?^```$/gm, '').matchAll(/\]\(([^)\s]+)\)/g)].map(
     ([, link = '']) => link,
@@ -52,11 +52,11 @@ describe('the check of links', () => {
   })
 })
 
-/** Paths that code, help texts and comments name, such as a suggestion "read docs/operate/mail.md". */
-test('every page that the program names exists', async () => {
-  const named = new Map<string, string>()
+// Such as a suggestion of the tool to read docs/operate/mail.md.
+test('every page that code, help or a comment mentions exists', async () => {
+  const mentions = new Map<string, string>()
   for (const path of new Bun.Glob('{services,db,cli,guard,tests,bench}/**/*.{ts,tmpl}').scanSync(ROOT))
-    for (const [page] of read(path).matchAll(/\bdocs\/[\w/-]+\.md\b/g)) named.set(page, path)
-  const missing = [...named].filter(([page]) => !existsSync(join(ROOT, page)) && page !== 'docs/page.md')
+    for (const [page] of read(path).matchAll(/\bdocs\/[\w/-]+\.md\b/g)) mentions.set(page, path)
+  const missing = [...mentions].filter(([page]) => !existsSync(join(ROOT, page)) && page !== 'docs/page.md')
   expect(missing).toEqual([])
 })

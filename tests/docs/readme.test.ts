@@ -7,7 +7,7 @@ import { freePort } from '../support/settings.ts'
 const ROOT = join(import.meta.dir, '../..')
 const readme = readFileSync(join(ROOT, 'README.md'), 'utf8')
 
-/** The commands of a section, as they are printed. */
+/** Returns the shell blocks of a section. */
 function commandsOf(section: string): string[] {
   const text = readme.split(/^## /m).find((part) => part.startsWith(section)) ?? ''
   return [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map((match) => match[1] ?? '')
@@ -16,19 +16,19 @@ function commandsOf(section: string): string[] {
 const folder = mkdtempSync(join(tmpdir(), 'ch202-readme-'))
 const dataDir = join(folder, 'data')
 
-/** What a machine has that has Node alone: no Bun, but where npx puts it before the command that it runs. */
-function pathOfNodeAlone(): string {
+/** Builds the PATH of a machine with Node only: npx finds Bun, the shell does not. */
+function pathWithNodeOnly(): string {
   const bin = join(folder, 'bin')
   mkdirSync(bin)
   for (const program of ['sh', 'bash', 'env', 'curl', 'sed', 'rm', 'cat']) {
     const path = Bun.which(program)
     if (path) symlinkSync(path, join(bin, program))
   }
-  const own = join(folder, 'npx-bun')
-  mkdirSync(own)
-  symlinkSync(process.execPath, join(own, 'bun'))
-  // As npx does it, without what it asks the registry.
-  const npx = `#!/bin/sh\n[ "$1" = bun ] || exit 127\nPATH="${own}:$PATH" exec "$@"\n`
+  const bunDirectory = join(folder, 'npx-bun')
+  mkdirSync(bunDirectory)
+  symlinkSync(process.execPath, join(bunDirectory, 'bun'))
+  // Does the same as npx, without a request to the registry.
+  const npx = `#!/bin/sh\n[ "$1" = bun ] || exit 127\nPATH="${bunDirectory}:$PATH" exec "$@"\n`
   writeFileSync(join(bin, 'npx'), npx)
   chmodSync(join(bin, 'npx'), 0o755)
   return bin
@@ -41,7 +41,7 @@ const env = {
   AUTH_URL: `http://127.0.0.1:${address.AUTH}`,
   USERS_URL: `http://127.0.0.1:${address.USERS}`,
   MODULES_URL: `http://127.0.0.1:${address.MODULES}`,
-  PATH: pathOfNodeAlone(),
+  PATH: pathWithNodeOnly(),
 }
 let services: Bun.Subprocess<'ignore', 'pipe', 'inherit'>
 
@@ -58,7 +58,7 @@ beforeAll(async () => {
       printed += decoder.decode(chunk, { stream: true })
       if (printed.match(/ ready at /g)?.length === 3) ready.resolve()
     }
-    ready.reject(new Error(`It ended before it was ready:\n${printed}`))
+    ready.reject(new Error(`The start ended before the services were ready:\n${printed}`))
   }
   follow().catch(ready.reject)
   await ready.promise
@@ -70,16 +70,16 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-test('S1: on a machine with Node alone there is no Bun but by npx, and no command says otherwise', () => {
-  const found = Bun.spawnSync(['sh', '-c', 'command -v bun; command -v npx'], { env })
-  expect(found.stdout.toString().trim()).toBe(join(env.PATH, 'npx'))
+test('S1: every command works on a machine with Node only, where only npx finds Bun', () => {
+  const lookup = Bun.spawnSync(['sh', '-c', 'command -v bun; command -v npx'], { env })
+  expect(lookup.stdout.toString().trim()).toBe(join(env.PATH, 'npx'))
   const sections = readme.split(/^## /m).map((part) => part.split('\n')[0] ?? '')
   const commands = sections.flatMap(commandsOf).flatMap((block) => block.split('\n'))
   expect(commands.filter((line) => /\bbun (start|run|ch202)\b/.test(line)).length).toBeGreaterThan(10)
   expect(commands.filter((line) => /(?<!npx )\bbun (start|run|ch202)\b/.test(line))).toEqual([])
-  // Those in the text too, but where it says what Bun alone does.
-  const told = [...readme.matchAll(/`([^`\n]*\bbun [a-z][^`\n]*)`/g)].map((match) => match[1] ?? '')
-  expect(told.filter((command) => !command.startsWith('npx '))).toEqual(['bun start'])
+  // The text mentions only one command for machines with Bun.
+  const commandsInText = [...readme.matchAll(/`([^`\n]*\bbun [a-z][^`\n]*)`/g)].map((match) => match[1] ?? '')
+  expect(commandsInText.filter((command) => !command.startsWith('npx '))).toEqual(['bun start'])
 })
 
 test('S1: the tour works as printed', async () => {
@@ -107,7 +107,7 @@ test('S1: the tour works as printed', async () => {
   expect(answers[3]).toContain('"code":"token_revoked"')
 }, 60_000)
 
-test('S1: an operator can do what it says, after the tour', async () => {
+test('S1: the commands for operators work after the tour', async () => {
   const [block = ''] = commandsOf('Operate it')
   const script = block.replaceAll('/tmp/ch202-users.jsonl', join(dataDir, 'ch202-users.jsonl'))
   const run = Bun.spawn(['bash', '-euo', 'pipefail', '-c', script], { cwd: ROOT, env, stdout: 'pipe', stderr: 'pipe' })
@@ -121,7 +121,7 @@ test('S1: an operator can do what it says, after the tour', async () => {
   expect(output).toContain('ch202 users enable ben@example.org')
 }, 30_000)
 
-test('every dependency is named in the README', async () => {
+test('the README names every dependency', async () => {
   const { dependencies } = (await import('../../package.json')) as { dependencies: Record<string, string> }
   for (const [name, version] of Object.entries(dependencies)) {
     expect(readme).toContain(`\`${name}\``)

@@ -7,7 +7,7 @@ const ROOT = join(import.meta.dir, '../..')
 const read = (path: string) => readFileSync(join(ROOT, path), 'utf8')
 const PAGES = ['threat-model', 'rules', 'checks', 'asvs'].map((name) => `docs/security/${name}.md`)
 
-/** The cells of the rows of a page's tables that begin with a number. */
+/** Returns the cells of all table rows of a page that begin with a number. */
 function rowsOf(page: string): string[][] {
   const rows = read(`docs/security/${page}.md`).match(/^\| *\d.*\|$/gm) ?? []
   return rows.map((row) =>
@@ -18,7 +18,7 @@ function rowsOf(page: string): string[][] {
   )
 }
 
-/** What a cell names in code: files and directories of the repository. */
+/** Returns the files and directories that a text names in code. */
 function pathsIn(text: string): string[] {
   return [
     ...text.matchAll(/`((?:bench|cli|db|docs|services|tests|\.ci)\/[^`\s]+|[\w.-]+\.(?:json|lock|md|toml))`/g),
@@ -39,23 +39,23 @@ describe('the forty checks', () => {
   const rows = rowsOf('checks')
   const ALL = Array.from({ length: 40 }, (_, at) => at + 1)
 
-  test('stand there once each, in their order', () => {
+  test('are listed once each, in order', () => {
     expect(rows.map(([number]) => Number(number))).toEqual(ALL)
   })
 
-  test('are each the title of a test', () => {
+  test('each have a test with their number in its title', () => {
     expect(ALL.filter((number) => !files.has(number))).toEqual([])
     expect([...files.keys()].filter((number) => !ALL.includes(number))).toEqual([])
   })
 
-  test('name every file that has such a title, and no other', () => {
-    const named = rows.map(([number, , where = '']) => [Number(number), pathsIn(where).sort()])
-    expect(named).toEqual(ALL.map((number) => [number, (files.get(number) ?? []).sort()]))
+  test('name every file with such a test, and no other', () => {
+    const listed = rows.map(([number, , shownBy = '']) => [Number(number), pathsIn(shownBy).sort()])
+    expect(listed).toEqual(ALL.map((number) => [number, (files.get(number) ?? []).sort()]))
   })
 })
 
 describe('OWASP ASVS 5.0', () => {
-  /** The levels of the requirements of each section, in their order: those of level 3 are not looked at. */
+  /** Levels of the requirements of each section, in order. The page does not list level 3. */
   const SECTIONS: Record<string, string> = {
     '1.1': '22',
     '1.2': '1111122223',
@@ -145,27 +145,27 @@ describe('OWASP ASVS 5.0', () => {
   const VERDICTS = ['met', 'not applicable', 'not yet']
 
   test('has 70 requirements of level 1 and 183 of level 2', () => {
-    const count = (wanted: string) => REQUIRED.filter(({ level }) => level === wanted).length
+    const count = (which: string) => REQUIRED.filter(({ level }) => level === which).length
     expect([count('1'), count('2')]).toEqual([70, 183])
   })
 
-  test('stands there with each of them once, in their order, and its level', () => {
+  test('is listed completely: each requirement once, in order, with its level', () => {
     expect(rows.map(([number, level]) => ({ number, level }))).toEqual(REQUIRED)
   })
 
-  test('has one of three verdicts on each', () => {
+  test('has one of three verdicts for each requirement', () => {
     expect(rows.filter(([, , , verdict = '']) => !VERDICTS.includes(verdict))).toEqual([])
   })
 
-  test('shows what is met by a place, and says of the others why not', () => {
+  test('names a file for each requirement that is met, and a reason for the others', () => {
     expect(
-      rows.filter(([, , , verdict, where = '']) =>
-        verdict === 'met' ? pathsIn(where).length === 0 : where.length < 10,
+      rows.filter(([, , , verdict, shownBy = '']) =>
+        verdict === 'met' ? pathsIn(shownBy).length === 0 : shownBy.length < 10,
       ),
     ).toEqual([])
   })
 
-  test('counts them', () => {
+  test('has the right totals', () => {
     const count = (level: string, verdict: string) =>
       rows.filter((row) => row[1] === level && row[3] === verdict).length
     for (const level of ['1', '2'])

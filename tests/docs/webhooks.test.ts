@@ -25,21 +25,21 @@ beforeAll(async () => {
 })
 afterAll(() => instance.close())
 
-test('the receiver of docs/integrate/webhooks.md takes what it is sent, once, and nothing else', async () => {
+test('the receiver of docs/integrate/webhooks.md accepts each event once, and nothing unsigned', async () => {
   const { shell, system } = instance
   const [code = ''] = blocks('ts')
   const port = freePort()
   const url = `http://127.0.0.1:${port}/`
   const { stdout } = await shell.run(`ch202 webhooks create ${url} -o json --types user.created`)
   const { id, secret } = JSON.parse(stdout)
-  const running = launch([process.execPath, '-'], {
+  const receiver = launch([process.execPath, '-'], {
     stdin: code.replace('port: 4000', `port: ${port}`),
     env: { CH202_WEBHOOK_SECRET: secret },
   })
   try {
     await eventually(() => call(url, 'GET /').catch(() => undefined))
     await registerUser(system)
-    await running.printed(/user\.created/)
+    await receiver.printed(/user\.created/)
     const { items } = JSON.parse((await shell.run('ch202 webhooks deliveries -o json')).stdout)
     await eventually(async () => {
       const again = await shell.run(`ch202 webhooks replay ${items[0].id} -o json`)
@@ -49,16 +49,16 @@ test('the receiver of docs/integrate/webhooks.md takes what it is sent, once, an
       const now = JSON.parse((await shell.run('ch202 webhooks deliveries -o json')).stdout)
       return now.items[0].status === 'delivered'
     })
-    expect(running.stdout()).toBe('user.created\n')
+    expect(receiver.stdout()).toBe('user.created\n')
     expect((await call(url, 'POST /', { body: { type: 'user.deleted' } })).status).toBe(401)
   } finally {
-    running.signal('SIGKILL')
-    await running.ended
+    receiver.signal('SIGKILL')
+    await receiver.ended
     await shell.run(`ch202 webhooks delete ${id} --yes`)
   }
 })
 
-test('every command of the page does as printed', async () => {
+test('every command of the page works as printed', async () => {
   const { shell } = instance
   const receiver = new Receiver()
   receiver.answers = () => new Response(null, { status: 410 })
@@ -75,8 +75,8 @@ test('every command of the page does as printed', async () => {
       if (!line.includes('create')) continue
       id = /^id +(\S+)$/m.exec(ended.stdout)?.[1] ?? ''
       const names = (text: string) => text.split('\n').map((row) => row.split(' ')[0])
-      const [shown = ''] = blocks('text')
-      expect(names(ended.stdout)).toEqual(names(shown))
+      const [output = ''] = blocks('text')
+      expect(names(ended.stdout)).toEqual(names(output))
     }
     for (const [, command = ''] of page.matchAll(/`ch202 (webhooks \w+)[^`]*`/g))
       expect((await shell.run(`ch202 ${command} --help`)).stdout).toStartWith(`Usage: ch202 ${command}`)
@@ -85,16 +85,16 @@ test('every command of the page does as printed', async () => {
   }
 })
 
-test('the reasons of the page are those that the code gives, and its events are there', () => {
+test('the page lists every reason of a failed delivery, and only events that exist', () => {
   const [, table = ''] = page.split(/^\| `last_error` .*$/m)
   const [rows = ''] = table.split('\n\n')
-  const told = [...rows.matchAll(/^\| `([a-z_]+)` +\|/gm)].map(([, name = '']) => name)
+  const listed = [...rows.matchAll(/^\| `([a-z_]+)` +\|/gm)].map(([, name = '']) => name)
   const sources = ['services/auth/webhooks/http.ts', 'services/auth/webhooks/amqp.ts', 'db/auth/webhooks.ts']
     .map((file) => readFileSync(join(ROOT, file), 'utf8'))
     .join('\n')
-  const given = ['refused', 'redirect', 'timeout', 'tls', 'unreachable', 'gone', 'secret_not_opened', 'broker_away']
-  expect(told.toSorted()).toEqual([...given, 'webhook_disabled'].toSorted())
-  for (const reason of told) expect([reason, sources.includes(`'${reason}'`)]).toEqual([reason, true])
+  const codes = ['refused', 'redirect', 'timeout', 'tls', 'unreachable', 'gone', 'secret_not_opened', 'broker_away']
+  expect(listed.toSorted()).toEqual([...codes, 'webhook_disabled'].toSorted())
+  for (const reason of listed) expect([reason, sources.includes(`'${reason}'`)]).toEqual([reason, true])
   for (const [type = ''] of page.matchAll(/\b(user|session|module|password)\.(?!example)[a-z]+\b/g))
-    expect([type, EVENT_TYPES.some((known) => known === type)]).toEqual([type, true])
+    expect([type, EVENT_TYPES.some((each) => each === type)]).toEqual([type, true])
 })
