@@ -32,7 +32,7 @@ function firstFaults(config: Config, places: readonly AddressOfAuth[]): string[]
 async function keptIssuer(dataDir: string): Promise<string | undefined> {
   const [{ databases }, { InspectedDatabase, issuerOf }] = await Promise.all([
     import('../../db/sqlite/databases.ts'),
-    import('../../db/sqlite/inspect/database.ts'),
+    import('../../db/sqlite/inspect/index.ts'),
   ])
   const auth = databases(dataDir).find(({ name, path }) => name === 'auth' && existsSync(path))
   if (!auth) return undefined

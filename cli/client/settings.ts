@@ -43,7 +43,7 @@ export async function settingsToServe(env: Environment): Promise<Config> {
 async function refuseSealedKeys(dataDir: string, hasSecret: () => boolean): Promise<void> {
   const [{ databases }, { InspectedDatabase, keysOf }] = await Promise.all([
     import('../../db/sqlite/databases.ts'),
-    import('../../db/sqlite/inspect/database.ts'),
+    import('../../db/sqlite/inspect/index.ts'),
   ])
   const auth = databases(dataDir).find(({ name, path }) => name === 'auth' && existsSync(path))
   if (!auth) return

@@ -6,8 +6,9 @@ export function migrateCommand() {
     .option('--plan', 'say what would be done, and do nothing')
     .action(
       withTool(async ({ env, out }, { plan = false }: { plan?: boolean }) => {
-        const [{ openDatabase, plannedMigrations }, { databases }] = await Promise.all([
-          import('../../db/sqlite/engine.ts'),
+        const [{ openDatabase }, { plannedMigrations }, { databases }] = await Promise.all([
+          import('../../db/sqlite/open-database.ts'),
+          import('../../db/sqlite/migrate.ts'),
           import('../../db/sqlite/databases.ts'),
         ])
         const items = databases(dataDirOf(env)).map(({ name, path, migrations }) => {

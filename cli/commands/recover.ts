@@ -47,7 +47,7 @@ async function recover(tool: Tool, options: Options, email: string): Promise<voi
     ])
   const config = await settingsOf(env)
   process.umask(0o077)
-  const store = openUsersStore(path)
+  const store = await openUsersStore({ dataDir: dataDirOf(env) })
   try {
     const hasher = new PasswordHasher(config)
     const { passwordMinLength } = config
@@ -61,7 +61,7 @@ async function recover(tool: Tool, options: Options, email: string): Promise<voi
   } catch (error) {
     throw await asFailure(error, email)
   } finally {
-    store.close()
+    await store.close()
   }
 }
 

@@ -29,14 +29,14 @@ async function restore(tool: Tool, options: Options, name: string): Promise<void
   const { env, globals, out } = tool
   const target = options.to === undefined ? dataDirOf(env) : resolve(options.to)
   const path = backupNamed(tool, name)
-  const [{ holdsData, restoreBackup }, { unfinishedRestore }, { signingKeyOpener }] = await Promise.all([
+  const [{ holdsData, restoreBackup }, { interruptedRestore }, { signingKeyOpener }] = await Promise.all([
     import('../../db/sqlite/backup/restore.ts'),
     import('../../db/sqlite/backup/interrupted.ts'),
     import('../../services/auth/keys/can-unseal.ts'),
   ])
   process.umask(0o077)
   refuseWhileRunning(target)
-  const unfinished = unfinishedRestore(target)
+  const unfinished = interruptedRestore(target)
   if (unfinished) out.say(`A restore of ${unfinished.backup} was cut short here: this one takes its place`)
   if (holdsData(target))
     await confirm(`Put ${basename(path)} in the place of the databases in ${target}? Every session ends.`, {

@@ -1,8 +1,8 @@
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore } from '../../services/auth/store.ts'
 import { limitStore } from '../limits.ts'
-import { openDatabase } from '../sqlite/engine.ts'
-import { authMigrations } from '../sqlite/migrations/auth.ts'
+import { type DatabaseConfig, openStore } from '../open.ts'
+import type { Sqlite } from '../sqlite/engine.ts'
 import { accountStore } from './accounts.ts'
 import { auditStore } from './audit.ts'
 import { deliveryStore } from './deliveries.ts'
@@ -16,18 +16,22 @@ import { feedStore } from './revocations.ts'
 import { sessionStore } from './sessions.ts'
 import { webhookStore } from './webhooks.ts'
 
-/**
- * Opens the auth database at `path`.
- * @param amqp whether events go to a message broker too
- * @throws DatabaseError
- */
-export function openAuthStore(path: string, { amqp } = { amqp: false }): AuthStore {
-  const sqlite = openDatabase(path, 'auth', authMigrations)
+interface AuthStoreOptions {
+  /** Whether every event also goes to a message broker. */
+  amqp: boolean
+}
+
+/** Opens the store of the auth service. @throws DatabaseError */
+export function openAuthStore(config: DatabaseConfig, options: AuthStoreOptions = { amqp: false }): Promise<AuthStore> {
+  return openStore(config, 'auth', (sqlite) => authStore(sqlite, options))
+}
+
+async function authStore(sqlite: Sqlite, { amqp }: AuthStoreOptions): Promise<AuthStore> {
   const db = drizzle(sqlite.raw)
   const facts = factStore(sqlite)
   const audit = auditStore(sqlite, db)
-  const feed = feedStore(sqlite, db, facts)
-  const events = eventStore(sqlite, { facts, feed, amqp })
+  const feed = await feedStore(sqlite, db, facts)
+  const events = await eventStore(sqlite, { facts, feed, amqp })
   const sessions = sessionStore(sqlite, db, { audit, events, feed, facts })
   return {
     ...facts,
@@ -43,6 +47,6 @@ export function openAuthStore(path: string, { amqp } = { amqp: false }): AuthSto
     ...deliveryStore(sqlite, db, { audit, events }),
     ...failureStore(sqlite, db, audit),
     ...limitStore(sqlite),
-    close: () => sqlite.close(),
+    close: async () => sqlite.close(),
   }
 }

@@ -1,9 +1,10 @@
 import { join } from 'node:path'
 import { SERVICE_NAMES } from '../../services/kit/services.ts'
-import type { DatabaseName, Migration } from './engine.ts'
 import { authMigrations } from './migrations/auth.ts'
+import type { Migration } from './migrations/migration.ts'
 import { modulesMigrations } from './migrations/modules.ts'
 import { usersMigrations } from './migrations/users.ts'
+import type { DatabaseName } from './open-database.ts'
 
 export interface DatabaseFile {
   name: DatabaseName
@@ -17,11 +18,12 @@ const MIGRATIONS: Record<DatabaseName, readonly Migration[]> = {
   modules: modulesMigrations,
 }
 
-/** Every database of a data directory: for what works on files, with the services down. */
+/** The database of a service in a data directory. */
+export function databaseOf(dataDir: string, name: DatabaseName): DatabaseFile {
+  return { name, path: join(dataDir, `${name}.sqlite`), migrations: MIGRATIONS[name] }
+}
+
+/** The databases of all services in a data directory. */
 export function databases(dataDir: string): DatabaseFile[] {
-  return SERVICE_NAMES.map((name) => ({
-    name,
-    path: join(dataDir, `${name}.sqlite`),
-    migrations: MIGRATIONS[name],
-  }))
+  return SERVICE_NAMES.map((name) => databaseOf(dataDir, name))
 }

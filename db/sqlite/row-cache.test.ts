@@ -3,15 +3,16 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from 'bun:tes
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { openDatabase, type Sqlite } from './engine.ts'
+import type { Sqlite, Transaction } from './engine.ts'
+import { openDatabase } from './open-database.ts'
 import { RowCache } from './row-cache.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'ch202-rows-'))
 afterAll(() => rmSync(directory, { recursive: true }))
 
 const SCHEMA = { name: '0001', sql: 'CREATE TABLE notes (id TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT' }
-/** Longer than a look lasts. */
-const A_LOOK = 20
+/** Milliseconds: longer than a snapshot. */
+const BEYOND_SNAPSHOT = 20
 
 describe('rows in memory', () => {
   let count = 0
@@ -33,9 +34,9 @@ describe('rows in memory', () => {
   })
   afterEach(() => sqlite.close())
 
-  const change = (text: string) => {
-    sqlite.raw.query('UPDATE notes SET text = ? WHERE id = ?').run(text, 'a')
-    notes.forget('a')
+  const change = (tx: Transaction, text: string) => {
+    tx.run(sqlite.raw.query<unknown, { text: string }>("UPDATE notes SET text = $text WHERE id = 'a'"), { text })
+    notes.forget(tx, 'a')
   }
 
   test('are read once, and none for a key that has none', () => {
@@ -57,15 +58,15 @@ describe('rows in memory', () => {
   test('are what was written here, at once', async () => {
     notes.get('a')
     for (const text of ['one', 'two', 'three']) {
-      await sqlite.write(() => change(text))
+      await sqlite.write((tx) => change(tx, text))
       expect(notes.get('a')).toEqual({ text })
     }
   })
 
   test('are what was there before, when a change is undone', async () => {
     notes.get('a')
-    const undone = sqlite.write((): void => {
-      change('never')
+    const undone = sqlite.write((tx): void => {
+      change(tx, 'never')
       throw new Error('no')
     })
     const beside = sqlite.write(() => undefined)
@@ -76,8 +77,8 @@ describe('rows in memory', () => {
 
   test('are within a change what it has written, and nothing of that is kept when it is undone', async () => {
     notes.get('b')
-    const undone = sqlite.write((): void => {
-      change('never')
+    const undone = sqlite.write((tx): void => {
+      change(tx, 'never')
       expect(notes.get('a')).toEqual({ text: 'never' })
       throw new Error('no')
     })
@@ -92,7 +93,7 @@ describe('rows in memory', () => {
       for (const text of ['one', 'two', 'three']) {
         expect(notes.get('a')?.text).not.toBe(text)
         other.query("UPDATE notes SET text = ? WHERE id = 'a'").run(text)
-        await Bun.sleep(A_LOOK)
+        await Bun.sleep(BEYOND_SNAPSHOT)
         expect(notes.get('a')).toEqual({ text })
       }
     } finally {
@@ -109,7 +110,7 @@ describe('rows in memory', () => {
       setTimeout(() => {
         other.run('PRAGMA wal_checkpoint(TRUNCATE)')
         done.resolve()
-      }, A_LOOK)
+      }, BEYOND_SNAPSHOT)
       await done.promise
       expect(other.query('PRAGMA wal_checkpoint(TRUNCATE)').get()).toMatchObject({ busy: 0 })
     } finally {

@@ -5,15 +5,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { foldForSearch } from '../../services/kit/schema/search-text.ts'
 import type { User } from '../../services/users/store.ts'
-import { openDatabase } from '../sqlite/engine.ts'
 import { usersMigrations } from '../sqlite/migrations/users.ts'
+import { openDatabase } from '../sqlite/open-database.ts'
 import { runsOf } from './search.ts'
 import { openUsersStore } from './store.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'ch202-users-search-'))
 afterAll(() => rmSync(directory, { recursive: true }))
 let count = 0
-const fresh = () => join(directory, `${count++}.sqlite`)
+const freshDataDir = () => join(directory, String(count++))
+const fileIn = (dataDir: string) => join(dataDir, 'users.sqlite')
 
 function userOf(n: number, fields: Partial<User> = {}): User {
   return {
@@ -57,7 +58,7 @@ describe('R3: what a search costs', () => {
   const repeated = (part: string, length: number) => [...part.repeat(200)].slice(0, length).join('')
 
   test('a few statements, none of which grows with what is searched for, in whatever script', async () => {
-    const store = openUsersStore(fresh())
+    const store = await openUsersStore({ dataDir: freshDataDir() })
     const users = Array.from({ length: MANY * PARTS.length }, (_, n) =>
       userOf(n, { name: repeated(PARTS[n % PARTS.length] ?? '', 200) }),
     )
@@ -82,7 +83,7 @@ describe('R3: what a search costs', () => {
           }
     } finally {
       prepared.mockRestore()
-      store.close()
+      await store.close()
     }
   })
 
@@ -118,7 +119,8 @@ describe('R3, R21: the text that searches look into', () => {
   const texts = (users: User[]) => Object.fromEntries(users.map((user) => [user.email, textOf(user)]))
 
   test('is made of rows from before there was one, and indexed', async () => {
-    const path = fresh()
+    const dataDir = freshDataDir()
+    const path = fileIn(dataDir)
     const { raw } = openDatabase(path, 'users', usersMigrations.slice(0, 3))
     const insert = raw.query(`INSERT INTO users (id, email, email_key, username, name, roles, is_admin, status,
       email_verified, password_hash, version, sessions_from, all_sessions_from, tokens_from, change, created_at, updated_at)
@@ -128,7 +130,7 @@ describe('R3, R21: the text that searches look into', () => {
         insert.run(id, email, email.toLowerCase(), username, name, n)
     })()
     raw.close()
-    const store = openUsersStore(path)
+    const store = await openUsersStore({ dataDir })
     const totalOf = async (search: string) =>
       (await store.listUsers({ sort: 'email', search }, { size: 1, page: 1 })).total
     for (const [search, name] of [
@@ -140,14 +142,15 @@ describe('R3, R21: the text that searches look into', () => {
     ] as const)
       expect([search, await totalOf(search)]).toEqual([search, people.filter((user) => user.name === name).length])
     expect(await store.userById(people[0]?.id ?? '')).toEqual(people[0] ?? null)
-    store.close()
+    await store.close()
     expect(textsIn(path)).toEqual(texts(people))
     compareIndex(path)
   })
 
   test('is that of the user after each kind of change, and the index is of it', async () => {
-    const path = fresh()
-    const store = openUsersStore(path)
+    const dataDir = freshDataDir()
+    const path = fileIn(dataDir)
+    const store = await openUsersStore({ dataDir })
     const [one, two, three, ...others] = people as [User, User, User, ...User[]]
     for (const user of [one, two, three]) expect(await store.addUser(user, [])).toBe('added')
     await store.addUsers(others.map((user) => ({ user, notices: [] })))
@@ -158,7 +161,7 @@ describe('R3, R21: the text that searches look into', () => {
     expect(await store.removeUser(three.id, [])).toBe('removed')
     compareIndex(path)
     while (await store.mergeSearch());
-    store.close()
+    await store.close()
     expect(textsIn(path)).toEqual(texts([renamed, rehashed, ...others]))
     compareIndex(path)
   })

@@ -50,7 +50,7 @@ export async function authService(
 ): Promise<Service> {
   const { clock, config, hasher, random, version } = runtime
   const { clientAddress, log, metrics } = serviceRuntime(NAME, runtime)
-  const store = openAuthStore(join(config.dataDir, 'auth.sqlite'), { amqp: config.amqpUrl !== undefined })
+  const store = await openAuthStore(config, { amqp: config.amqpUrl !== undefined })
   const issuer = config.issuer ?? (await keptIssuer(store, config.addresses.auth))
   await store.setFact('issuer', issuer)
   const servedBefore = (await store.signingKeys()).length > 0
@@ -169,7 +169,7 @@ export async function authService(
       await Promise.all([mails.stop(), outside.stop()])
       sender.close()
       await store.markAlive(clock.now()).catch((error) => log.error({ event: 'alive.failed', err: error }))
-      store.close()
+      await store.close()
     },
   }
 }
@@ -178,7 +178,7 @@ export async function authService(
  * What tokens were issued under so far; at the first start the base address of auth. It does not change under the tokens
  * when an address does, or when ISSUER is no longer set.
  */
-async function keptIssuer(store: ReturnType<typeof openAuthStore>, address: string): Promise<string> {
+async function keptIssuer(store: AuthContext['store'], address: string): Promise<string> {
   return (await store.fact('issuer')) ?? address
 }
 

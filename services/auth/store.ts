@@ -355,5 +355,5 @@ export interface AuthStore extends LimitStore {
   setFact(name: string, value: string): Promise<void>
   /** Writes and reads. @throws when either fails */
   probe(): Promise<void>
-  close(): void
+  close(): Promise<void>
 }

@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { openModulesStore } from '../../db/modules/store.ts'
 import { type FeedSource, RevocationSubscriber } from '../kit/feed/revocation-subscriber.ts'
 import { documentedPaths, service } from '../kit/http/app.ts'
@@ -21,13 +20,13 @@ const FIRST_WORD = 1000
 const TIDY_EVERY = 60_000
 
 /** Puts the modules service together. @throws DatabaseError */
-export function modulesService(
+export async function modulesService(
   runtime: Runtime,
   { auth, feed, users }: { auth: AuthPeer; feed: FeedSource; users: UsersPeer },
-): Service {
+): Promise<Service> {
   const { clock, config, random, version } = runtime
   const { clientAddress, log, metrics } = serviceRuntime(NAME, runtime)
-  const store = openModulesStore(join(config.dataDir, 'modules.sqlite'))
+  const store = await openModulesStore(config)
   const outbox = new Outbox({
     target: 'auth',
     store,
@@ -69,7 +68,7 @@ export function modulesService(
     async stop() {
       clearInterval(tidying)
       await Promise.all([outbox.stop(), follower.stop()])
-      store.close()
+      await store.close()
     },
   }
 }

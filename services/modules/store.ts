@@ -121,5 +121,5 @@ export interface ModulesStore extends OutboxStore {
 
   /** Writes and reads. @throws when either fails */
   probe(): Promise<void>
-  close(): void
+  close(): Promise<void>
 }

@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { openUsersStore } from '../../db/users/store.ts'
 import { type FeedSource, RevocationSubscriber } from '../kit/feed/revocation-subscriber.ts'
 import { documentedPaths, service } from '../kit/http/app.ts'
@@ -23,13 +22,13 @@ const FIRST_WORD = 1000
 const REGISTER = { '/user/register': '/users', '/api/v1/user/register': '/users' }
 
 /** Puts the users service together. @throws DatabaseError */
-export function usersService(
+export async function usersService(
   runtime: Runtime,
   { auth, feed, listeners }: { auth: AuthPeer; feed: FeedSource; listeners: readonly DeletionListener[] },
-): Service {
+): Promise<Service> {
   const { clock, config, hasher, random, version } = runtime
   const { clientAddress, log, metrics } = serviceRuntime(NAME, runtime)
-  const store = openUsersStore(join(config.dataDir, 'users.sqlite'))
+  const store = await openUsersStore(config)
   const outbox = { store, clock, log }
   const announcements = new Outboxes(
     new Outbox({ ...outbox, target: 'auth', send: sendToAuth(store, auth), together: sendBatchToAuth(store, auth) }),
@@ -73,7 +72,7 @@ export function usersService(
     release: () => undefined,
     async stop() {
       await Promise.all([announcements.stop(), follower.stop(), merging.stop()])
-      store.close()
+      await store.close()
     },
   }
 }

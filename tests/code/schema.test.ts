@@ -7,10 +7,10 @@ import { generateSQLiteDrizzleJson, generateSQLiteMigration } from 'drizzle-kit/
 import * as authSchema from '../../db/schema/auth.ts'
 import * as modulesSchema from '../../db/schema/modules.ts'
 import * as usersSchema from '../../db/schema/users.ts'
-import { openDatabase } from '../../db/sqlite/engine.ts'
 import { authMigrations } from '../../db/sqlite/migrations/auth.ts'
 import { modulesMigrations } from '../../db/sqlite/migrations/modules.ts'
 import { usersMigrations } from '../../db/sqlite/migrations/users.ts'
+import { openDatabase } from '../../db/sqlite/open-database.ts'
 
 /**
  * The tables are stated twice: in the migrations, which make them, and in `schema.ts`, by which queries are typed. Here

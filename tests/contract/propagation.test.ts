@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'bun:test'
-import { join } from 'node:path'
 import { openUsersStore } from '../../db/users/store.ts'
 import type { NewNotice } from '../../services/kit/outbox/outbox.ts'
 import { changeNotice, deletionNotices } from '../../services/users/outbox.ts'
@@ -329,12 +328,12 @@ describe.each(WAYS)('what users tells auth, %s', (way) => {
 
   const OTHER_HASH = Bun.password.hashSync(OTHER, { algorithm: 'bcrypt', cost: 4 })
 
-  async function withStore<T>(work: (store: ReturnType<typeof openUsersStore>) => Promise<T>): Promise<T> {
-    const store = openUsersStore(join(here.system.dataDir, 'users.sqlite'))
+  async function withStore<T>(work: (store: Awaited<ReturnType<typeof openUsersStore>>) => Promise<T>): Promise<T> {
+    const store = await openUsersStore({ dataDir: here.system.dataDir })
     try {
       return await work(store)
     } finally {
-      store.close()
+      await store.close()
     }
   }
 

@@ -15,7 +15,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { databases } from '../../db/sqlite/databases.ts'
-import { openDatabase } from '../../db/sqlite/engine.ts'
+import { openDatabase } from '../../db/sqlite/open-database.ts'
 import { launch, ownSettings, temporary } from '../support/processes.ts'
 import { expectProblem } from '../support/shapes.ts'
 import { as, call, eventually, INTERNAL_KEY, newEmail, OPERATOR_KEY, PASSWORD } from '../support/system.ts'

@@ -73,10 +73,10 @@ const rotation = (sessionId: string, presented: number, over: Partial<Rotation> 
  * What every implementation of the store must do.
  * @param open gives an empty store; closed by the suite
  */
-export function authStoreSuite(open: () => AuthStore): void {
+export function authStoreSuite(open: () => Promise<AuthStore>): void {
   let store: AuthStore
-  beforeAll(() => {
-    store = open()
+  beforeAll(async () => {
+    store = await open()
   })
   afterAll(() => store.close())
 

@@ -29,10 +29,10 @@ const moduleOf = (id: string, fields: Partial<Module> = {}): Module => ({
 })
 
 /** What every store of the modules service must do; `open` gives an empty one. */
-export function modulesStoreSuite(open: () => ModulesStore): void {
+export function modulesStoreSuite(open: () => Promise<ModulesStore>): void {
   let store: ModulesStore
-  beforeEach(() => {
-    store = open()
+  beforeEach(async () => {
+    store = await open()
   })
   afterEach(() => store.close())
 
@@ -351,8 +351,8 @@ export function modulesStoreSuite(open: () => ModulesStore): void {
     )
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
-        store.close()
-        store = open()
+        await store.close()
+        store = await open()
         for (const { do: action, id, ...rest } of steps) {
           const before = await Promise.all([store.modulesOf(ANA), store.modulesOf(BEN)])
           const outcome = await perform(action, id, rest)

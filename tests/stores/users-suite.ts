@@ -28,10 +28,10 @@ const userOf = (n: number, fields: Partial<User> = {}): User => ({
 })
 
 /** What every store of the users service must do; `open` gives an empty one. */
-export function usersStoreSuite(open: () => UsersStore): void {
+export function usersStoreSuite(open: () => Promise<UsersStore>): void {
   let store: UsersStore
-  beforeEach(() => {
-    store = open()
+  beforeEach(async () => {
+    store = await open()
   })
   afterEach(() => store.close())
 

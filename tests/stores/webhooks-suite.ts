@@ -8,10 +8,10 @@ import { event, id, NOW } from './auth-suite.ts'
  * What every implementation of the store must do with events for the outside, and with who wants them.
  * @param open gives an empty store; closed by the suite
  */
-export function outsideStoreSuite(open: () => AuthStore): void {
+export function outsideStoreSuite(open: () => Promise<AuthStore>): void {
   let store: AuthStore
-  beforeAll(() => {
-    store = open()
+  beforeAll(async () => {
+    store = await open()
   })
   afterAll(() => store.close())
 

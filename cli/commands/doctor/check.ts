@@ -1,5 +1,5 @@
 import type { DatabaseFile } from '../../../db/sqlite/databases.ts'
-import type { InspectedDatabase } from '../../../db/sqlite/inspect/database.ts'
+import type { InspectedDatabase } from '../../../db/sqlite/inspect/index.ts'
 import type { Config } from '../../../services/kit/process/config.ts'
 import type { Answer } from '../../client/instance/answer.ts'
 import type { RunningService } from '../../client/instance/running.ts'

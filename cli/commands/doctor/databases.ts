@@ -1,6 +1,6 @@
 import { existsSync, statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
-import { type InspectedDatabase, InspectionUnavailable } from '../../../db/sqlite/inspect/database.ts'
+import { type InspectedDatabase, InspectionUnavailable } from '../../../db/sqlite/inspect/index.ts'
 import { PLACES, type Place } from '../../client/connection.ts'
 import { quoted } from '../../terminal/shell.ts'
 import { count } from '../../terminal/terminal.ts'

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { databases } from '../../../db/sqlite/databases.ts'
-import { InspectedDatabase } from '../../../db/sqlite/inspect/database.ts'
+import { InspectedDatabase } from '../../../db/sqlite/inspect/index.ts'
 import { type Config, ConfigError, readConfig } from '../../../services/kit/process/config.ts'
 import { ask } from '../../client/instance/answer.ts'
 import { runningServices } from '../../client/instance/running.ts'

@@ -1,4 +1,4 @@
-import { issuerOf } from '../../../db/sqlite/inspect/database.ts'
+import { issuerOf } from '../../../db/sqlite/inspect/index.ts'
 import { proxyVariables } from '../../../services/kit/outgoing.ts'
 import { isUnreachable } from '../../../services/kit/process/base-url.ts'
 import { readSender } from '../../../services/kit/process/sender.ts'

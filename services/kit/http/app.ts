@@ -2,6 +2,7 @@ import type { TSchema } from '@sinclair/typebox'
 import { type AnyElysia, Elysia, type ValidationError } from 'elysia'
 import type { Caller } from '../caller.ts'
 import type { Clock } from '../clock.ts'
+import { DatabaseUnavailable } from '../database-unavailable.ts'
 import { InternalError, type Log } from '../log.ts'
 import { Problem } from '../problem.ts'
 import type { Metrics } from '../process/metrics.ts'
@@ -267,12 +268,7 @@ function problemOf(error: unknown, code: unknown, allowed: () => string[]): Prob
   if (code === 'VALIDATION')
     return new Problem('internal_error', { cause: new InternalError('Validated before the guard') })
   if (code === 'PARSE') return new Problem('malformed_json')
-  const sqlite = (error as { code?: unknown } | null)?.code
-  if (
-    typeof sqlite === 'string' &&
-    /^SQLITE_(BUSY|LOCKED|FULL|IOERR|READONLY|CORRUPT|NOTADB|CANTOPEN|NOMEM|PROTOCOL)/.test(sqlite)
-  )
-    return new Problem('database_unavailable', { cause: error, retryAfter: 1 })
+  if (error instanceof DatabaseUnavailable) return new Problem('database_unavailable', { cause: error, retryAfter: 1 })
   return new Problem('internal_error', {
     cause: error instanceof Error ? error : new InternalError('A thrown value is no error'),
   })
