@@ -72,7 +72,7 @@ export function decideSync(before: StoredAccount | undefined, synced: SyncedAcco
 }
 
 /** Splits the sessions opened before `version` into those that end and the one that is kept, if any. */
-export function sessionsEndedBy<T extends Session>(
+export function sessionsEndedBy<T extends Pick<Session, 'id' | 'version'>>(
   sessions: readonly T[],
   { kept, version }: { version: number; kept: KeptSession | null },
 ): { ended: T[]; survivor: T | undefined } {
