@@ -354,7 +354,7 @@ describe('backup verify', () => {
       /auth\.file .*has 8192 bytes/,
     ],
     ['a missing file', (path) => rmSync(join(path, 'modules.sqlite')), /modules\.file .*modules\.sqlite is missing/],
-    ['a foreign file', (path) => writeFileSync(join(path, 'x.txt'), ''), /files .*not of the backup: x\.txt/],
+    ['a foreign file', (path) => writeFileSync(join(path, 'x.txt'), ''), /files .*not part of the backup: x\.txt/],
     [
       'another database in its place',
       (path) => {
