@@ -73,7 +73,7 @@ export function accountStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, fee
       sqlite.write((tx) => {
         if (tx.get(statements.byId, { userId })?.deleted) return feed.writeRevocations(tx, [])
         const until = Math.max(sessions.revokedUntilOf(tx, userId), now)
-        const ending = { version: EVERY_VERSION, kept: null, reason: 'account_deleted', now } as const
+        const ending = { version: EVERY_VERSION, except: null, reason: 'account_deleted', now } as const
         const ended = sessions.endOpenedBefore(tx, userId, ending)
         tx.run(statements.put, tombstone(userId, now))
         tx.run(statements.voidResets, { userId })

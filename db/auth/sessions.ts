@@ -73,13 +73,13 @@ export function sessionStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, eve
   }
 
   return {
-    /** Ends the sessions of a user that were opened before `version`, except `kept`. */
+    /** Ends the sessions of a user that were opened before `version`, except one. */
     endOpenedBefore(
       tx: Transaction,
       userId: string,
-      { kept, version, ...ending }: { version: number; kept: KeptSession | null } & Ending,
+      { except, version, ...ending }: { version: number; except: KeptSession | null } & Ending,
     ): Revocation[] {
-      const { ended, survivor } = sessionsEndedBy(tx.all(statements.ofUser, { userId }), { version, kept })
+      const { ended, survivor } = sessionsEndedBy(tx.all(statements.ofUser, { userId }), { version, except })
       if (survivor) tx.run(statements.update, { ...survivor, version })
       return end(tx, ended, ending)
     },

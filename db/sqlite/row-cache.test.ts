@@ -14,7 +14,7 @@ const SCHEMA = { name: '0001', sql: 'CREATE TABLE notes (id TEXT PRIMARY KEY, te
 /** Milliseconds: longer than a snapshot. */
 const BEYOND_SNAPSHOT = 20
 
-describe('rows in memory', () => {
+describe('cached rows', () => {
   let count = 0
   let path: string
   let sqlite: Sqlite
@@ -39,7 +39,7 @@ describe('rows in memory', () => {
     notes.forget(tx, 'a')
   }
 
-  test('are read once, and none for a key that has none', () => {
+  test('are read once; a missing row is not cached', () => {
     expect([notes.get('a'), notes.get('a'), notes.get('b'), notes.get('c'), notes.get('c')]).toEqual([
       { text: 'first' },
       { text: 'first' },
@@ -50,12 +50,12 @@ describe('rows in memory', () => {
     expect(reads).toEqual(['a', 'b', 'c', 'c'])
   })
 
-  test('are not for the one who asks to change', () => {
+  test('cannot be changed by a reader', () => {
     const note = notes.get('a')
     expect(() => Object.assign(note as object, { text: 'changed' })).toThrow(TypeError)
   })
 
-  test('are what was written here, at once', async () => {
+  test('show a write of this process at once', async () => {
     notes.get('a')
     for (const text of ['one', 'two', 'three']) {
       await sqlite.write((tx) => change(tx, text))
@@ -63,30 +63,30 @@ describe('rows in memory', () => {
     }
   })
 
-  test('are what was there before, when a change is undone', async () => {
+  test('show the old row when a write is rolled back', async () => {
     notes.get('a')
-    const undone = sqlite.write((tx): void => {
+    const write = sqlite.write((tx): void => {
       change(tx, 'never')
       throw new Error('no')
     })
     const beside = sqlite.write(() => undefined)
-    await expect(undone).rejects.toThrow('no')
+    await expect(write).rejects.toThrow('no')
     await beside
     expect(notes.get('a')).toEqual({ text: 'first' })
   })
 
-  test('are within a change what it has written, and nothing of that is kept when it is undone', async () => {
+  test('show the new row within a write, and the old row when the write is rolled back', async () => {
     notes.get('b')
-    const undone = sqlite.write((tx): void => {
+    const write = sqlite.write((tx): void => {
       change(tx, 'never')
       expect(notes.get('a')).toEqual({ text: 'never' })
       throw new Error('no')
     })
-    await expect(undone).rejects.toThrow('no')
+    await expect(write).rejects.toThrow('no')
     expect(notes.get('a')).toEqual({ text: 'first' })
   })
 
-  test('are what another process wrote, a moment later', async () => {
+  test('show a write of another process after the snapshot ends', async () => {
     const other = new Database(path)
     try {
       notes.get('b')
@@ -101,24 +101,24 @@ describe('rows in memory', () => {
     }
   })
 
-  test('do not hold up another process that wants the file to itself', async () => {
+  test('do not block another process that needs the file for itself', async () => {
     const other = new Database(path)
     try {
       other.run('PRAGMA busy_timeout = 1000')
       notes.get('a')
-      const done = Promise.withResolvers<void>()
+      const checkpoint = Promise.withResolvers<void>()
       setTimeout(() => {
         other.run('PRAGMA wal_checkpoint(TRUNCATE)')
-        done.resolve()
+        checkpoint.resolve()
       }, BEYOND_SNAPSHOT)
-      await done.promise
+      await checkpoint.promise
       expect(other.query('PRAGMA wal_checkpoint(TRUNCATE)').get()).toMatchObject({ busy: 0 })
     } finally {
       other.close()
     }
   })
 
-  test('are bounded: those that were read first are forgotten first', async () => {
+  test('are bounded: the oldest are dropped first', async () => {
     await sqlite.write(() => {
       const insert = sqlite.raw.query("INSERT INTO notes VALUES (?, 'one of many')")
       for (let n = 0; n < 5000; n++) insert.run(`n${n}`)

@@ -37,7 +37,7 @@ function userOf(n: number, fields: Partial<User> = {}): User {
   }
 }
 
-/** FTS5 compares its index to the rows. @throws where they differ */
+/** Lets FTS5 compare its index with the rows. @throws when they differ */
 function compareIndex(path: string): void {
   const raw = new Database(path)
   raw.run("INSERT INTO users_search (users_search, rank) VALUES ('integrity-check', 1)")
@@ -51,13 +51,13 @@ function textsIn(path: string): Record<string, string> {
   return Object.fromEntries(rows.map(({ email, text }) => [email, text]))
 }
 
-describe('R3: what a search costs', () => {
+describe('R3: the cost of a search', () => {
   const MANY = 2100
   const PARTS = ['ж', '𐐔𐐇', 'Щедрый Покупатель ', 'Σοφός', '李小龍漢字王明', 'abc', '"', 'aA', 'ﬃ']
   const LENGTHS = [1, 2, 3, 18, 60, 200]
   const repeated = (part: string, length: number) => [...part.repeat(200)].slice(0, length).join('')
 
-  test('a few statements, none of which grows with what is searched for, in whatever script', async () => {
+  test('a search runs a few statements, whose size does not depend on the search, in any script', async () => {
     const store = await openUsersStore({ dataDir: freshDataDir() })
     const users = Array.from({ length: MANY * PARTS.length }, (_, n) =>
       userOf(n, { name: repeated(PARTS[n % PARTS.length] ?? '', 200) }),
@@ -87,11 +87,11 @@ describe('R3: what a search costs', () => {
     }
   })
 
-  /** 200 letters, no two of which are the same. */
+  /** 200 different letters. */
   const DIFFERENT = Array.from({ length: 200 }, (_, n) => String.fromCodePoint(0x4e00 + n)).join('')
 
   test.each([...PARTS, DIFFERENT])(
-    'the index is asked for at most 67 runs of %s, each once, and no letter is left out',
+    'a search for %s asks the index for at most 67 runs, each once, and covers every letter',
     (part) => {
       for (let length = 0; length <= 200; length++) {
         const search = repeated(part, length)
@@ -105,7 +105,7 @@ describe('R3: what a search costs', () => {
   )
 })
 
-describe('R3, R21: the text that searches look into', () => {
+describe('R3, R21: the text that a search covers', () => {
   const NAMES = ['Пётр Ёлкин', 'ΟΔΥΣΣΕΥΣ', 'Straße', null, '𐐔𐐇', 'Zoë'.normalize('NFD'), '"O\'Neil" 50%', '李小龍']
   const people = Array.from({ length: 2500 }, (_, n) =>
     userOf(n, {
@@ -118,7 +118,7 @@ describe('R3, R21: the text that searches look into', () => {
     [email, username, name].flatMap((field) => (field === null ? [] : foldForSearch(field))).join('\n')
   const texts = (users: User[]) => Object.fromEntries(users.map((user) => [user.email, textOf(user)]))
 
-  test('is made of rows from before there was one, and indexed', async () => {
+  test('is added to older rows by the migration, and indexed', async () => {
     const dataDir = freshDataDir()
     const path = fileIn(dataDir)
     const { raw } = openDatabase(path, 'users', usersMigrations.slice(0, 3))
@@ -147,7 +147,7 @@ describe('R3, R21: the text that searches look into', () => {
     compareIndex(path)
   })
 
-  test('is that of the user after each kind of change, and the index is of it', async () => {
+  test('follows each kind of change, and so does the index', async () => {
     const dataDir = freshDataDir()
     const path = fileIn(dataDir)
     const store = await openUsersStore({ dataDir })

@@ -7,15 +7,15 @@ import { openAuthStore } from '../../db/auth/store.ts'
 import { ACCOUNT_SEARCH, authMigrations, EVENTS } from '../../db/sqlite/migrations/auth.ts'
 import { openDatabase } from '../../db/sqlite/open-database.ts'
 import { authStoreSuite } from './auth-suite.ts'
-import { outsideStoreSuite } from './webhooks-suite.ts'
+import { webhookStoreSuite } from './webhooks-suite.ts'
 
 describe('the auth store on SQLite', () => {
   const folder = mkdtempSync(join(tmpdir(), 'ch202-auth-store-'))
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
   authStoreSuite(() => openAuthStore({ dataDir: join(folder, 'auth') }))
-  describe('events for the outside', () => outsideStoreSuite(() => openAuthStore({ dataDir: join(folder, 'events') })))
+  describe('events and webhooks', () => webhookStoreSuite(() => openAuthStore({ dataDir: join(folder, 'events') })))
 
-  test('the numbers of the feed go on where they were before the events, beyond rows that are gone', async () => {
+  test('the numbers of the feed continue after the migration for events, past deleted rows', async () => {
     const dataDir = join(folder, 'before')
     const path = join(dataDir, 'auth.sqlite')
     const before = authMigrations.slice(
@@ -31,17 +31,17 @@ describe('the auth store on SQLite', () => {
     expect(await store.lastRevocation()).toBe(3)
     expect((await store.revocationsAfter(0, 10)).revocations.map(({ subject }) => subject)).toEqual(['one'])
     await store.close()
-    // Where a broker is there from now on, whoever follows is told.
+    // A message broker that is new has an entry in the feed.
     const [first, again] = [
       await openAuthStore({ dataDir }, { amqp: true }),
       await openAuthStore({ dataDir }, { amqp: true }),
     ]
     expect([first.wanted().size, await first.lastRevocation()]).toEqual([8, 4])
     expect([again.wanted().size, await again.lastRevocation()]).toEqual([8, 4])
-    for (const one of [first, again]) await one.close()
+    for (const store of [first, again]) await store.close()
   })
 
-  test('R21: accounts from before searches looked into a folded text are found by one', async () => {
+  test('R21: a search finds accounts that are older than the folded text', async () => {
     const dataDir = join(folder, 'unfolded')
     const path = join(dataDir, 'auth.sqlite')
     const before = authMigrations.findIndex(({ name }) => name === ACCOUNT_SEARCH)
@@ -65,7 +65,7 @@ describe('the auth store on SQLite', () => {
     await store.close()
   })
 
-  test('what was for a webhook that is gone, or disabled, does not wait for ever where a service ended meanwhile', async () => {
+  test('deliveries of a webhook that was removed or disabled just before a kill do not stay pending', async () => {
     const dataDir = join(folder, 'interrupted')
     const path = join(dataDir, 'auth.sqlite')
     const store = await openAuthStore({ dataDir }, { amqp: true })
@@ -80,8 +80,8 @@ describe('the auth store on SQLite', () => {
       detail: {},
     })
     for (const id of ['active', 'disabled', 'gone']) {
-      const more = { url: 'https://example.org', description: null, types: [], sealedSecret: new Uint8Array(8) }
-      await store.addWebhook({ ...more, id, status: 'active', createdAt: 1 }, 9, event())
+      const fields = { url: 'https://example.org', description: null, types: [], sealedSecret: new Uint8Array(8) }
+      await store.addWebhook({ ...fields, id, status: 'active', createdAt: 1 }, 9, event())
     }
     const users = ['one', 'two']
     await store.addEvents(

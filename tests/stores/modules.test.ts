@@ -18,7 +18,7 @@ describe('the modules store on SQLite', () => {
 })
 
 describe('the feed of a modules database', () => {
-  test('of an older program begins with all that was chosen', async () => {
+  test('of an older program begins with all choices', async () => {
     const dataDir = join(directory, 'older')
     const path = join(dataDir, 'modules.sqlite')
     openDatabase(path, 'modules', modulesMigrations.slice(0, 1)).close()
@@ -39,7 +39,7 @@ describe('the feed of a modules database', () => {
     await store.close()
   })
 
-  test('keeps its name, but for a copy that was restored', async () => {
+  test('keeps its epoch, except in a restored copy', async () => {
     const dataDir = join(directory, 'named')
     const path = join(dataDir, 'modules.sqlite')
     const first = await openModulesStore({ dataDir })
@@ -51,9 +51,9 @@ describe('the feed of a modules database', () => {
     const copy = openDatabase(path, 'modules', modulesMigrations)
     await forgetUsers(copy, [])
     copy.close()
-    const restored = await openModulesStore({ dataDir })
-    await restored.close()
-    expect(restored.servedBefore).toBe(true)
-    expect(restored.epoch).not.toBe(first.epoch)
+    const copied = await openModulesStore({ dataDir })
+    await copied.close()
+    expect(copied.servedBefore).toBe(true)
+    expect(copied.epoch).not.toBe(first.epoch)
   })
 })

@@ -24,7 +24,10 @@ const decide = (before: Partial<StoredAccount> | undefined, synced: Partial<Sync
   decideSync(before && { ...stored, ...before }, { ...record, ...synced }, NOW)
 
 const NOTHING = { revokesTokens: false, endsSessions: null, voidsResets: false, newPassword: false }
-const ended = (reason: string, kept: object | null = null) => ({ endsSessions: { reason, kept }, voidsResets: true })
+const ended = (reason: string, except: object | null = null) => ({
+  endsSessions: { reason, except },
+  voidsResets: true,
+})
 
 interface Row {
   name: string
@@ -155,7 +158,7 @@ describe('the sessions that a change ends', () => {
   ]
   const KEPT: [
     name: string,
-    kept: { id: string; since: number } | null,
+    except: { id: string; since: number } | null,
     ended: string[],
     survivor: string | undefined,
   ][] = [
@@ -164,8 +167,8 @@ describe('the sessions that a change ends', () => {
     ['the kept one too, when it is too old', { id: 'mine', since: 4 }, ['old', 'mine'], undefined],
     ['none of the new ones', { id: 'new', since: 1 }, ['old', 'mine'], undefined],
   ]
-  test.each(KEPT)('are %s', (_, kept, expected, survivor) => {
-    const result = sessionsEndedBy(sessions, { version: 6, kept })
+  test.each(KEPT)('are %s', (_, except, expected, survivor) => {
+    const result = sessionsEndedBy(sessions, { version: 6, except })
     expect([result.ended.map(({ id }) => id), result.survivor?.id]).toEqual([expected, survivor])
   })
 })

@@ -20,8 +20,8 @@ export interface SyncDecision {
   account: Account | null
   /** Revokes the access tokens of an older version than `account.tokensFrom`. */
   revokesTokens: boolean
-  /** Ends the sessions of an older version than `account.sessionsFrom`, except `kept`; null: ends none. */
-  endsSessions: { reason: RevokedBecause; kept: KeptSession | null } | null
+  /** Ends the sessions of an older version than `account.sessionsFrom`, except one; null: ends none. */
+  endsSessions: { reason: RevokedBecause; except: KeptSession | null } | null
   voidsResets: boolean
   /** Whether the user has another password: a new hash of the same password does not count. */
   newPassword: boolean
@@ -63,7 +63,7 @@ export function decideSync(before: StoredAccount | undefined, synced: SyncedAcco
     revokesTokens: before !== undefined && revokesTokens,
     endsSessions:
       before !== undefined && endsSessions
-        ? { reason: reasonOf(account, hashChanged), kept: keptSession(account, marks) }
+        ? { reason: reasonOf(account, hashChanged), except: keptSession(account, marks) }
         : null,
     voidsResets: endsSessions || (before !== undefined && emailKey(before.email) !== emailKey(account.email)),
     // Disabling ends sessions too, and leaves the hash.
@@ -74,10 +74,10 @@ export function decideSync(before: StoredAccount | undefined, synced: SyncedAcco
 /** Splits the sessions opened before `version` into those that end and the one that is kept, if any. */
 export function sessionsEndedBy<T extends Pick<Session, 'id' | 'version'>>(
   sessions: readonly T[],
-  { kept, version }: { version: number; kept: KeptSession | null },
+  { except, version }: { version: number; except: KeptSession | null },
 ): { ended: T[]; survivor: T | undefined } {
   const older = sessions.filter((session) => session.version < version)
-  const survivor = older.find((session) => session.id === kept?.id && session.version >= kept.since)
+  const survivor = older.find((session) => session.id === except?.id && session.version >= except.since)
   return { ended: older.filter((session) => session !== survivor), survivor }
 }
 
