@@ -13,9 +13,9 @@ import { usersMigrations } from '../../db/sqlite/migrations/users.ts'
 import { openDatabase } from '../../db/sqlite/open-database.ts'
 
 /**
- * The tables are stated twice: in the migrations, which make them, and in `schema.ts`, by which queries are typed. Here
- * both are made into a database and SQLite is asked what it sees. Checks and plain indexes are the migrations' alone;
- * a foreign key may be, but one that `schema.ts` states has to be there.
+ * The tables are defined twice: by the migrations, which create them, and in `db/schema`, which types the queries. This
+ * test creates a database from each and compares what SQLite reports. Checks and plain indexes are in the migrations
+ * only. So may a foreign key be, but one that `db/schema` defines must exist.
  */
 const databases = [
   { name: 'auth', migrations: authMigrations, schema: authSchema },
