@@ -1,6 +1,6 @@
 import { version } from '../../package.json'
-import { command, withTool } from '../command.ts'
 import { write } from '../terminal/terminal.ts'
+import { command, withTool } from '../tool/command.ts'
 
 export function openapiCommand() {
   const examples = ['ch202 openapi > openapi.json', 'ch202 openapi | head -c 200'] as const

@@ -65,8 +65,14 @@ export interface LogSettings {
  * A log of one service: on standard output as JSON lines or as lines for people, and in a file of the data directory as
  * JSON lines.
  * @param named whether lines for people say of which service they are
+ * @param output the stream for the JSON lines
  */
-export function openLog(service: string, settings: LogSettings, named = true): Log {
+export function openLog(
+  service: string,
+  settings: LogSettings,
+  named = true,
+  output: pino.DestinationStream = process.stdout,
+): Log {
   const options: pino.LoggerOptions = {
     level: settings.logLevel,
     base: { service },
@@ -77,7 +83,7 @@ export function openLog(service: string, settings: LogSettings, named = true): L
   }
   // Not pino's own stream, which writes later than it is told and loses the order.
   const shown: pino.DestinationStream =
-    settings.logFormat === 'pretty' ? prettyStream({ color: settings.logColor ?? false, named }) : process.stdout
+    settings.logFormat === 'pretty' ? prettyStream({ color: settings.logColor ?? false, named }) : output
   const kept = logFile(settings.dataDir, service, {
     failed: (err) => log.error({ event: 'log.file_failed', err }),
     resumed: (count) => log.warn({ event: 'log.lines_lost', count }),

@@ -3,9 +3,12 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { apply, type Change, undoKilledRun } from '../../cli/commands/new/changes.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
 import { type Checkout, copyCheckout } from '../support/checkout.ts'
-import { type Ended, launch, ownSettings, ROOT, type Running, temporary } from '../support/processes.ts'
-import { as, call, eventually, freePort, newEmail, PASSWORD } from '../support/system.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { freePort } from '../support/settings.ts'
+import { type Ended, launch, ownSettings, ROOT, type Running, temporary } from '../support/tool.ts'
 
 /**
  * The tool writes into a copy of this checkout, and the copy must pass the checks of this one. The expensive checks run

@@ -5,7 +5,7 @@ import { silentLog } from '../../services/kit/log.ts'
 import { readConfig } from '../../services/kit/process/config.ts'
 import { SERVICE_NAMES, SERVICES } from '../../services/registry.ts'
 import { serve } from '../../services/serve.ts'
-import { ownSettings, temporary } from '../support/processes.ts'
+import { ownSettings, temporary } from '../support/tool.ts'
 
 /**
  * Elysia reads the source of every hook and handler, and parses only the parts of a request that they use. If one passes

@@ -111,15 +111,32 @@ const databaseRules: ImportRule[] = [
 /** The list of all services, and what is derived from it. */
 const REGISTRY = 'services/{registry,databases}.ts'
 
-/** The tool's own layers: the terminal knows no server, the client no command. */
+/**
+ * The tool's own layers: the terminal knows no server, the client no command. `runner` starts services and `tool` is what
+ * commands are made of; neither knows a command.
+ */
 const toolRules: ImportRule[] = [
-  { files: 'cli/terminal/**', values: ['cli/*.ts', 'cli/terminal/**', KIT] },
+  { files: 'cli/terminal/**', values: ['cli/!(main).ts', 'cli/terminal/**', KIT] },
   {
     files: 'cli/client/**',
-    values: ['cli/*.ts', 'cli/terminal/**', 'cli/client/**', 'services/peers/**', REGISTRY, KIT, ...EDEN],
+    // `durable.ts` makes a renamed file survive a power cut, credentials too.
+    values: [
+      'cli/!(main).ts',
+      'cli/{terminal,client}/**',
+      'services/peers/**',
+      REGISTRY,
+      'db/sqlite/durable.ts',
+      KIT,
+      ...EDEN,
+    ],
     types: ['services/*/index.ts'],
   },
-  { files: 'cli/runner/**', values: ['cli/*.ts', 'cli/{terminal,client,runner}/**', REGISTRY, KIT] },
+  {
+    files: 'cli/runner/**',
+    // What a start needs to know before any service runs stands in the database files.
+    values: ['cli/!(main).ts', 'cli/{terminal,client,runner}/**', 'db/sqlite/inspect/database.ts', REGISTRY, KIT],
+  },
+  { files: 'cli/tool/**', values: ['cli/!(main).ts', 'cli/{terminal,client,tool}/**', KIT] },
   {
     files: 'cli/**',
     values: [

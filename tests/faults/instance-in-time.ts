@@ -7,7 +7,8 @@ import type { Clock } from '../../services/kit/clock.ts'
 import { readConfig } from '../../services/kit/process/config.ts'
 import { SERVICES } from '../../services/registry.ts'
 import { type Served, serve } from '../../services/serve.ts'
-import { type Answer, call, INTERNAL_KEY, OPERATOR_KEY } from '../support/system.ts'
+import { type Answer, call } from '../support/http.ts'
+import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
 
 const FILES = ['auth', 'users', 'modules'].flatMap((name) => [`${name}.sqlite`, `${name}.sqlite-wal`])
 

@@ -1,19 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { mails, resetLinkIn } from '../support/mails.ts'
 import { ownedValues, turnOnModules } from '../support/owned.ts'
-import { resetLinkIn } from '../support/reset-mail.ts'
-import {
-  as,
-  call,
-  eventually,
-  mails,
-  newEmail,
-  PASSWORD,
-  registerUser,
-  type System,
-  startSystem,
-  type TestUser,
-  WAYS,
-} from '../support/system.ts'
+import { inProcess, type System } from '../support/system.ts'
 import { type Documented, operationsOf } from './document.ts'
 import { CONTRACT } from './operations.ts'
 import { LINES, type ResponseValidator, responseValidator } from './validator.ts'
@@ -25,12 +16,12 @@ type Caller = (typeof CALLERS)[number]
 /** Real values of a running system, which replace those of an example. */
 type Values = Record<string, unknown>
 
-describe.each(WAYS)('the document is true, %s', (way) => {
+describe('the document is true', () => {
   let system: System
   let documented: { base: string; operations: Documented[]; validate: ResponseValidator }[]
 
   beforeAll(async () => {
-    system = await startSystem(way, { RATE_LIMIT: 'off' })
+    system = await inProcess({ RATE_LIMIT: 'off' })
     const bases = [...new Set(Object.values(system.url))]
     const documents = await Promise.all(bases.map((base) => call(base, 'GET /swagger/json')))
     documented = documents.map(({ body }, index) => ({

@@ -6,9 +6,10 @@ import { Value } from '@sinclair/typebox/value'
 import { version } from '../../package.json'
 import { documentation } from '../../services/documentation.ts'
 import { isProblemCode, statusOf } from '../../services/kit/problem.ts'
+import { OAUTH_CALL } from '../support/expectations.ts'
+import { call } from '../support/http.ts'
 import { servedRoutes } from '../support/routes.ts'
-import { OAUTH_CALL } from '../support/shapes.ts'
-import { call, type System, startSystem, WAYS } from '../support/system.ts'
+import { inProcess, type System } from '../support/system.ts'
 import { codesOf, type OpenApiDocument, operationsOf, schemaChecker } from './document.ts'
 import { CONTRACT, DOUBLED, type Who } from './operations.ts'
 import { textFaults } from './texts.ts'
@@ -256,10 +257,10 @@ describe('a request', () => {
   })
 })
 
-describe.each(WAYS)('served, %s', (way) => {
+describe('served', () => {
   let system: System
   beforeAll(async () => {
-    system = await startSystem(way)
+    system = await inProcess()
   })
   afterAll(() => system?.stop())
   const read = async (base: string, path = '/swagger/json') => {
@@ -285,11 +286,7 @@ describe.each(WAYS)('served, %s', (way) => {
     expect([...calls].sort()).toEqual(operations.map((operation) => operation.call).sort())
     for (const one of served)
       for (const [path, described] of Object.entries(one.paths)) expect(described).toEqual(document.paths[path] ?? {})
-    if (way === 'one process') expect(served[0]).toEqual(plain(document))
-    else
-      for (const one of served)
-        for (const path of ['/api/v1/health', '/api/v1/health/db', '/api/v1/metrics'])
-          expect(one.paths).toHaveProperty([path])
+    expect(served[0]).toEqual(plain(document))
   })
 
   test('the document under the prefix is the same', async () => {

@@ -1,6 +1,9 @@
 import type { Documented } from '../openapi/document.ts'
+import type { TestUser } from './actors.ts'
 import { ADDED_SERVICES } from './added-services.ts'
-import { as, call, type Name, type System, type TestUser } from './system.ts'
+import { as, call } from './http.ts'
+import type { Name } from './settings.ts'
+import type { System } from './system.ts'
 
 /** What a user may own in the services of one resource: the name that its id has in a path, and the service. */
 export const OWNED = Object.entries(ADDED_SERVICES).map(

@@ -5,9 +5,9 @@ import { isProblemCode } from '../../../services/kit/problem.ts'
 import { settingDefaults } from '../../../services/kit/process/config.ts'
 import { addressSetting } from '../../../services/kit/process/service-address.ts'
 import { SERVICE_NAMES, SERVICES } from '../../../services/registry.ts'
-import { ownerOf } from '../../client/routing.ts'
+import { serviceForPath } from '../../client/routing.ts'
+import { compiled, inCheckout } from '../../executable.ts'
 import { EXIT, Failure, usage } from '../../exit.ts'
-import { compiled, inCheckout } from '../package/executable.ts'
 import { isSqlKeyword, type Names, nameFault, singular } from './names.ts'
 import { codeOf, templates } from './templates.ts'
 
@@ -64,7 +64,7 @@ function ownerOfName(root: string, name: string): string | undefined {
   if (SERVICE_NAMES.some((service) => service === name)) return `a service ${name}`
   for (const directory of ['services', 'db'])
     if (statSync(join(root, directory, name), { throwIfNoEntry: false })) return `${directory}/${name}`
-  const service = ownerOf(name)
+  const service = serviceForPath(name)
   if (service) return `a path /${name} of the service ${service}`
   const setting = addressSetting(name)
   return settingDefaults({}, SERVICES).has(setting) ? `a setting ${setting}` : undefined

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { inCheckout } from '../package/executable.ts'
+import { inCheckout } from '../../executable.ts'
 import { type Names, renamed } from './names.ts'
 
 export interface NewFile {

@@ -1,8 +1,8 @@
 import { version } from '../../../package.json'
 import { documentation } from '../../../services/documentation.ts'
 import { settingDefaults } from '../../../services/kit/process/config.ts'
-import { SERVICES } from '../../../services/registry.ts'
-import { ofEach, type Place, VARIABLES } from '../../client/connection.ts'
+import { ofEachService, SERVICES, type ServiceName } from '../../../services/registry.ts'
+import { VARIABLES } from '../../client/connection.ts'
 import type { Environment } from '../../client/settings.ts'
 import { usage } from '../../exit.ts'
 import { type Published, publishedPaths } from './published.ts'
@@ -10,7 +10,7 @@ import { type Published, publishedPaths } from './published.ts'
 export interface Site {
   /** The name it is published under: `id.example.org`, or an address such as `http://127.0.0.1:8080`. */
   domain: string
-  upstreams: Record<Place, string>
+  upstreams: Record<ServiceName, string>
   /** Whether operators come in from outside too. */
   admin: boolean
 }
@@ -19,7 +19,7 @@ export interface Site {
 export function upstreamsOf(one: string | undefined, env: Environment): Site['upstreams'] {
   const defaults = settingDefaults(env, SERVICES)
   const set = (name: string) => env[name]?.trim() || defaults.get(name) || ''
-  return ofEach((name) => (one ?? set(VARIABLES[name])).replace(/\/+$/, ''))
+  return ofEachService((name) => (one ?? set(VARIABLES[name])).replace(/\/+$/, ''))
 }
 
 const SITE = /^(https?:\/\/)?([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(:\d{1,5})?$/i
@@ -104,7 +104,7 @@ function bodyLimit(admin: boolean): string[] {
   ]
 }
 
-function upstream(name: Place, address: string): string[] {
+function upstream(name: ServiceName, address: string): string[] {
   return [
     `@${name} vars {ch202} ${name}`,
     `handle @${name} {`,

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
-import { addCommand, group, type Tool, withTool } from '../../command.ts'
-import type { Row } from '../../terminal/output.ts'
+import type { Row } from '../../terminal/table.ts'
 import { write } from '../../terminal/terminal.ts'
+import { addCommand, group, type Tool, withTool } from '../../tool/command.ts'
 
 export function packageCommand() {
   const pack = group('package', 'Make what a machine runs: an executable, systemd units, a Caddyfile')

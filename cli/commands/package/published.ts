@@ -1,11 +1,10 @@
 import type { OpenApiDocument } from '../../../services/kit/http/openapi/document.ts'
-import { pathParameter } from '../../../services/registry.ts'
-import type { Place } from '../../client/connection.ts'
-import { ownerOf } from '../../client/routing.ts'
+import { pathParameter, type ServiceName } from '../../../services/registry.ts'
+import { serviceForPath } from '../../client/routing.ts'
 
 /** A path that is open to the outside, with the methods that are. */
 export interface Published {
-  upstream: Place
+  upstream: ServiceName
   methods: string[]
   /** A regular expression (RE2) of the whole path. */
   path: string
@@ -72,8 +71,8 @@ function capital(method: string): string {
   return method.toUpperCase()
 }
 
-function upstreamOf(path: string): Place {
-  const owner = ownerOf(path)
+function upstreamOf(path: string): ServiceName {
+  const owner = serviceForPath(path)
   if (owner === undefined) throw new Error(`${path} is the path of no service that is known here`)
   return owner
 }

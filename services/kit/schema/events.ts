@@ -4,7 +4,7 @@ import { userRead } from './user.ts'
 // The events that webhooks and the message broker deliver. Their schemas are open, so that a field that is added later
 // does not break a client that validates against them.
 
-/** The types of events. Each has its schema in `docs/events.md`. */
+/** The types of events. Each has its schema in `docs/integrate/events.md`. */
 export const EVENT_TYPES = [
   'user.created',
   'user.updated',
