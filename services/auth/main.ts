@@ -7,6 +7,7 @@ import { openApiDocument } from '../kit/http/openapi/document.ts'
 import { type Runtime, type Service, serviceRuntime } from '../kit/http/runtime.ts'
 import { swagger } from '../kit/http/swagger.ts'
 import type { Log } from '../kit/log.ts'
+import { withTimeout } from '../kit/timeout.ts'
 import { LocalTokenCheck } from '../kit/tokens/check.ts'
 import { Revocations } from '../kit/tokens/revocations.ts'
 import { CacheStatistics } from './accounts/statistics.ts'
@@ -26,16 +27,15 @@ import { GraceHeartbeat } from './sessions/grace.ts'
 import { holdsSession } from './sessions/logout.ts'
 import { RevocationFeed } from './sessions/revocation-feed.ts'
 import type { AuthStore } from './store/index.ts'
-import { waitAtMost } from './wait-at-most.ts'
 import { EventDispatcher } from './webhooks/dispatcher.ts'
 
 const NAME = 'auth'
 const CATCH_UP = 2000
 const TIDY_EVERY = 60_000
-/** What the others need while this service catches up, and what tells that it is there. */
+/** Routes that answer while this service catches up: the other services need them, or they report its health. */
 const ALLOWED_WHILE_STARTING = /^(\/api\/v1)?\/(auth\/(sync|revocations|audit|validate-token)|health|metrics)/
 
-/** The paths of the clients of two of the documents, which know no prefix. */
+/** Paths without the prefix, for clients of two older API documents. */
 const LEGACY_PATHS = {
   '/register': '/auth/register',
   '/login': '/auth/login',
@@ -47,7 +47,7 @@ const LEGACY_PATHS = {
   '/whoami': '/auth/me',
 }
 
-/** Puts the auth service together. @throws DatabaseError; Fault when CH202_SECRET does not open the signing keys */
+/** Builds the auth service. @throws DatabaseError; InternalError when CH202_SECRET does not open the signing keys */
 export async function authService(
   runtime: Runtime,
   { users, mailer }: { users: UsersPeer; mailer?: Mailer },
@@ -78,14 +78,14 @@ export async function authService(
   })
   metrics.gauge('hash_queue_length', 'Password hashes that wait for their turn', () => hasher.waiting)
   metrics.gauge('password_cache_entries', 'Users in the password cache', () => store.countAccounts())
-  metrics.gauge('deliveries_pending', 'Events on their way to the outside', async () => {
+  metrics.gauge('deliveries_pending', 'Events that wait to be delivered', async () => {
     return (await store.countDeliveries()).pending
   })
   metrics.gauge('deliveries_dead', 'Events that could not be delivered', async () => {
     return (await store.countDeliveries()).dead
   })
-  metrics.gauge('ch202_mails_waiting', 'Mails that have not gone out yet', () => store.countMailRequests())
-  metrics.gauge('revocations_live', 'What is revoked and has not expired', () => revocations.size)
+  metrics.gauge('ch202_mails_waiting', 'Mails that wait to be sent', () => store.countMailRequests())
+  metrics.gauge('revocations_live', 'Revocations that have not expired', () => revocations.size)
 
   const routes = authRoutes(context, mails, guarded)
   routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe: () => store.probe() }))
@@ -122,7 +122,7 @@ export async function authService(
     paths,
     probe: () => store.probe(),
     async start() {
-      // A grace of the run before goes on in this one.
+      // A grace that began before the restart continues.
       heartbeat.start()
       catchingUp = catchUp(users)
       await catchingUp
@@ -209,9 +209,9 @@ async function storedIssuer(store: AuthStore, address: string): Promise<string> 
 
 /** Fetches what this service missed while it was down. With users down, it continues with what it has. */
 async function catchUp(users: UsersPeer): Promise<void> {
-  await waitAtMost(
-    CATCH_UP,
+  await withTimeout(
     users.catchUp().catch(() => undefined),
+    CATCH_UP,
   )
 }
 

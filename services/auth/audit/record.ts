@@ -2,7 +2,7 @@ import type { Clock } from '../../kit/clock.ts'
 import { type Actor, type AuditEvent, actorOf } from '../../kit/outbox/audit.ts'
 import type { Random } from '../../kit/random.ts'
 
-/** What building an audit row takes. */
+/** The part of a context that building an audit row takes. */
 export interface AuditRecordContext {
   clock: Clock
   random: Random

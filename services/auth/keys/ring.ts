@@ -45,7 +45,7 @@ export class KeyRing {
     return ring
   }
 
-  /** Returns the key that signs now. @throws InternalError when there is none */
+  /** Returns the key that signs now. @throws InternalError when no key is active */
   signing(): SigningKey {
     const active = this.activeKey()
     if (!active) throw new InternalError(NO_ACTIVE_KEY)
@@ -140,7 +140,7 @@ export class KeyRing {
     for (const { stored } of [...this.keys.values()]) if (this.isExpired(stored)) await this.remove(stored.kid, null)
   }
 
-  /** Returns the stored form of the active key. @throws InternalError when there is none */
+  /** Returns the stored form of the active key. @throws InternalError when no key is active */
   active(): StoredKey {
     const active = this.activeKey()
     if (!active) throw new InternalError(NO_ACTIVE_KEY)

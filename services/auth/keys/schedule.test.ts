@@ -21,8 +21,8 @@ test.each([
   ['has waited long enough', NOW - 2 * MINUTE, 0],
   ['waited while the service was stopped', NOW - HOUR, 2 * MINUTE - HOUR],
   ['was created in the future', NOW + DAY, 2 * MINUTE],
-])('a pending key that %s', (_, createdAt, left) => {
-  expect(remainingLead({ createdAt }, NOW, 2 * MINUTE)).toBe(left)
+])('a pending key that %s', (_, createdAt, ms) => {
+  expect(remainingLead({ createdAt }, NOW, 2 * MINUTE)).toBe(ms)
 })
 
 test.each([

@@ -3,10 +3,10 @@ import { SECOND } from '../../kit/clock.ts'
 import type { Hasher, PasswordMatch } from '../../kit/passwords/hasher.ts'
 import { isEmail } from '../../kit/schema/email.ts'
 import type { PasswordRecord } from '../../kit/schema/user.ts'
+import { withTimeout } from '../../kit/timeout.ts'
 import { type SyncContext, syncUser } from '../accounts/sync.ts'
 import type { UsersPeer } from '../peers.ts'
 import type { Account } from '../store/index.ts'
-import { waitAtMost } from '../wait-at-most.ts'
 import type { LoginIdentifier } from './identifier.ts'
 
 export type CredentialsContext = SyncContext & {
@@ -68,7 +68,7 @@ async function checkWithCache(
   )
   const match = await verification
   if (match) return { account, rehash: match.rehash }
-  await waitAtMost(DECOY_PATIENCE, decoyCall)
+  await withTimeout(decoyCall, DECOY_PATIENCE)
   return null
 }
 

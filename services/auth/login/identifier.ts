@@ -5,7 +5,7 @@ import { emailKey, isEmail } from '../../kit/schema/email.ts'
 import type { LoginBody } from '../schemas/login.ts'
 import type { Account, AccountStore } from '../store/index.ts'
 
-/** What a user typed to name their account. */
+/** The email or username that a user typed to log in. */
 export interface LoginIdentifier {
   by: 'email' | 'username'
   name: string

@@ -5,7 +5,7 @@ import { concurrentAttempts, LOCKOUT_RULES, lockedUntil } from './lockout.ts'
 const NOW = Date.parse('2026-11-20T10:00:00Z')
 const { account, address } = LOCKOUT_RULES
 
-/** So many failures, a second apart, the last of them `ago` milliseconds before now. */
+/** Failures that are a second apart, the last of them `ago` milliseconds before now. */
 const failures = (count: number, ago = 0) =>
   Array.from({ length: count }, (_, index) => NOW - ago - (count - 1 - index) * SECOND)
 

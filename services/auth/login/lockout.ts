@@ -3,7 +3,7 @@ import type { LoginFailures } from '../store/index.ts'
 
 // When failed logins lead to a lockout: rules without input or output. Times are milliseconds since the epoch.
 
-/** What failed logins are counted by. */
+/** Failed logins are counted by account and by address. */
 export type Subject = 'account' | 'address'
 
 interface LockoutRule {

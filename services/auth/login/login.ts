@@ -26,7 +26,7 @@ export type LoginContext = CredentialsContext &
 interface LoginRequest {
   identifier: LoginIdentifier
   account: Account | null
-  /** What its failures are counted by. */
+  /** The key by which its failures are counted. */
   key: string
   password: string
 }

@@ -19,10 +19,10 @@ export class LoginLockout extends Problem {
 export interface RefusedLogin {
   at: number
   code: ProblemCode
-  /** What was locked; null when the login was refused for another reason. */
+  /** The lockout that refused the login; null for another reason. */
   lockedBy: Subject | null
   lockedUntil: number | null
-  /** What the failures of this login would be counted by (see `failureKey`). */
+  /** The key by which a failure of this login would be counted (see `failureKey`). */
   key: string
   userId: string | null
   ip: string | null

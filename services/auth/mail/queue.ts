@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { type Clock, MINUTE, SECOND } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
+import { withTimeout } from '../../kit/timeout.ts'
 import type { FactStore, MailKind, MailRequest, MailStore } from '../store/index.ts'
-import { waitAtMost } from '../wait-at-most.ts'
 import { OPERATOR_REASONS } from './outcome.ts'
 import { expiryOf, type Failure, LONGEST_DELAY, retryDelay } from './schedule.ts'
 import { type Letter, type Mailer, MailNotSent } from './transport.ts'
@@ -64,7 +64,7 @@ export class MailQueue {
     this.stopping.resolve()
     this.wakeUp.resolve()
     const ends = [...this.attempts.values()].map(({ end }) => end)
-    await waitAtMost(STOP_PATIENCE, Promise.all([this.loop, ...ends]))
+    await withTimeout(Promise.all([this.loop, ...ends]), STOP_PATIENCE)
     this.isStopped = true
   }
 
@@ -89,7 +89,7 @@ export class MailQueue {
         this.options.log.error({ event: 'mail.failed', err: error })
         pause = SECOND
       }
-      if (pause > 0) await waitAtMost(pause, this.wakeUp.promise)
+      if (pause > 0) await withTimeout(this.wakeUp.promise, pause)
     }
   }
 
@@ -125,7 +125,7 @@ export class MailQueue {
       .catch(async (error) => {
         // The result could not be stored: the mail is still due, and would be sent again at once.
         if (!this.isStopped) log.error({ event: 'mail.failed', err: error })
-        await waitAtMost(this.toRemove.has(request.id) ? SECOND : UNSTORED_PAUSE, this.stopping.promise)
+        await withTimeout(this.stopping.promise, this.toRemove.has(request.id) ? SECOND : UNSTORED_PAUSE)
       })
       .finally(() => {
         this.attempts.delete(request.id)

@@ -13,7 +13,7 @@ import type { WebhooksContext } from '../webhooks/admin.ts'
 import type { DeliveriesContext } from '../webhooks/deliveries-admin.ts'
 import type { IngestContext } from '../webhooks/ingest.ts'
 
-/** What the routes pass to the functions of auth: it satisfies the context of each. Only routes may take all of it. */
+/** The value that routes pass to the functions of auth: it satisfies each function's context. Only routes take all of it. */
 export type AuthServices = AccountsContext &
   AuditContext &
   ChallengesContext &

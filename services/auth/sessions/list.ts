@@ -12,7 +12,7 @@ export interface SessionListContext {
   clock: Clock
 }
 
-/** Whose sessions a query is about. */
+/** A query that names one user, or everyone. */
 export interface SessionsOf {
   user_id?: string
   all?: 'true' | 'false'

@@ -9,7 +9,7 @@ import type { Ended, RevocationStore } from '../store/index.ts'
 
 const PAGE = 2000
 
-/** What `announce` takes when a request found nothing left to end. */
+/** The argument of `announce` for a request that found nothing left to end. */
 export const NOTHING_ENDED: Ended = { sessions: 0, seq: 0, revocations: [] }
 
 interface FeedOptions {

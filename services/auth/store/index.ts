@@ -26,7 +26,7 @@ export type { Ending, Rotated, Rotation, Session, SessionKind, SessionStore } fr
 export type { Webhook, WebhookStatusChange, WebhookStore } from './webhooks.ts'
 
 /**
- * What the auth service stores, one interface per subject; functions take only the parts they use. Each method is one
+ * Everything that the auth service stores, one interface per subject; functions take only the parts they use. Each method is one
  * transaction; a method that takes an audit event writes its row in that transaction. Methods are asynchronous, except
  * `epoch`, `subscribedTypes` and `onDeliveries`, which work in memory.
  */

@@ -1,6 +1,6 @@
 import type { Revocation } from '../../kit/tokens/revocations.ts'
 
-/** What a change revoked: what the feed publishes, and how many sessions ended. */
+/** The revocations of a change, for the feed to publish, and how many sessions ended. */
 export interface Ended {
   sessions: number
   /** The number of the last revocation in the feed; 0 when there is nothing to publish. */

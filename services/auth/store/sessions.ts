@@ -35,7 +35,7 @@ export interface Ending {
   now: number
 }
 
-/** What a refresh asks of the store. Times are milliseconds since the epoch. */
+/** The input of `rotateSession`. Times are milliseconds since the epoch. */
 export interface Rotation {
   sessionId: string
   /** The counter of the presented token. */

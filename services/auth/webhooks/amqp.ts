@@ -2,8 +2,8 @@ import type { ChannelModel, ConfirmChannel } from 'amqplib'
 import { SECOND } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import { type Event, messageOf } from '../../kit/outbox/events.ts'
+import { withTimeout } from '../../kit/timeout.ts'
 import type { Delivery } from '../store/index.ts'
-import { waitAtMost } from '../wait-at-most.ts'
 import type { Outcome } from './deliverer.ts'
 
 /** How long the broker may take to answer before the connection counts as lost. */
@@ -38,7 +38,7 @@ export class AmqpPublisher {
       } catch (error) {
         this.lose(connection, error)
       }
-      await waitAtMost(backoff, this.closing.promise)
+      await withTimeout(this.closing.promise, backoff)
     }
   }
 
@@ -59,7 +59,7 @@ export class AmqpPublisher {
     this.closing.resolve()
     const closed = this.connection?.then(({ model }) => model.close()).catch(() => undefined)
     this.connection = undefined
-    if (closed) await waitAtMost(STOP_PATIENCE, closed)
+    if (closed) await withTimeout(closed, STOP_PATIENCE)
   }
 
   private async publish(channel: ConfirmChannel, event: Event): Promise<void> {

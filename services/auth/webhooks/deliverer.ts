@@ -1,7 +1,7 @@
 import { type Clock, HOUR, MINUTE, SECOND } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
+import { withTimeout } from '../../kit/timeout.ts'
 import type { Delivery, DeliveryStore, Tried } from '../store/index.ts'
-import { waitAtMost } from '../wait-at-most.ts'
 
 /** Result of a delivery attempt. */
 export type Outcome = { delivered: true; status: number | null } | (Failed & { delivered: false })
@@ -74,7 +74,7 @@ export class Deliverer {
     this.isRunning = false
     this.backoffEnds.resolve()
     this.wake()
-    await waitAtMost(STOP_PATIENCE, Promise.all([this.loop, ...this.attempts.values()]))
+    await withTimeout(Promise.all([this.loop, ...this.attempts.values()]), STOP_PATIENCE)
     this.abort.abort()
   }
 
@@ -96,7 +96,7 @@ export class Deliverer {
         await Bun.sleep(SECOND)
         continue
       }
-      if (pause > 0) await waitAtMost(pause, this.wakeUp.promise)
+      if (pause > 0) await withTimeout(this.wakeUp.promise, pause)
     }
   }
 
@@ -149,13 +149,13 @@ export class Deliverer {
     return 0
   }
 
-  /** Waits before the next round. New events do not end the wait: each would cause one more attempt in vain. */
+  /** Waits before the next round. New events do not end the wait: each would cause one more failing attempt. */
   private async backOff(): Promise<void> {
     const pause = this.backoff
     this.backoff = Math.min(pause * 2, LONGEST_BACKOFF)
     if (!this.isRunning) return
     this.backoffEnds = Promise.withResolvers()
-    await waitAtMost(pause, this.backoffEnds.promise)
+    await withTimeout(this.backoffEnds.promise, pause)
   }
 
   /** Delivers one user's events until one fails. Returns the last outcome. */
