@@ -49,12 +49,7 @@ describe('the page', () => {
         if (missing)
           throw new Error(`Chromium is not installed: looked for ${CHROMIUM_PATHS.filter(Boolean).join(', ')}`)
         const { auth, modules, users } = system.url
-<<<<<<< HEAD
         await openEveryGroup(browser, users)
-=======
-        // Opens all groups only once: it takes a browser seconds.
-        await openEveryGroup(browser, users, undefined)
->>>>>>> main
         const html = async (base: string) => (await call(base, 'GET /swagger')).text.replaceAll(/Ch202 \w+/g, 'Ch202')
         expect(await html(auth)).toBe(await html(users))
         expect(await html(modules)).toBe(await html(users))
