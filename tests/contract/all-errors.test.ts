@@ -4,7 +4,7 @@ import { may, POLICY } from '../security/policy.ts'
 import { credentialsOf, requestOf, sceneFor, servedOperations } from '../security/scene.ts'
 import { mailedToken } from '../support/reset-mail.ts'
 import { running } from '../support/running.ts'
-import { expectOAuthProblem, expectProblem, OAUTH_CALL } from '../support/shapes.ts'
+import { expectOAuthProblem, expectProblem, OAUTH_CALL, OPERATOR_FIELDS } from '../support/shapes.ts'
 import {
   type Answer,
   as,
@@ -35,7 +35,7 @@ interface Property {
 }
 
 /** Fields that a caller without a key may not send: they hear that, and nothing else. */
-const OPERATORS = ['roles', 'status', 'email_verified', 'password_hash']
+const OPERATORS: string[] = [...OPERATOR_FIELDS, 'password_hash']
 
 /** A value of a type that the field has not, by the types that it has. */
 function brokenValue({ type }: Property): unknown {

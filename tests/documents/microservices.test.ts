@@ -1,21 +1,11 @@
 import { describe, expect, test } from 'bun:test'
 import { all, askEach } from '../support/each-service.ts'
+import { FIELDS } from '../support/shapes.ts'
 import { as, newEmail, PASSWORD, WAYS } from '../support/system.ts'
 import { keysOf, linkMailedTo, serving } from './client.ts'
 
 const NEW_PASSWORD = 'another horse battery'
-const USER_READ = [
-  'created_at',
-  'email',
-  'email_verified',
-  'has_password',
-  'id',
-  'name',
-  'roles',
-  'status',
-  'updated_at',
-  'username',
-]
+const USER_READ = FIELDS.user.toSorted()
 
 /** `001_809414c4ffa9b022.txt`, «Микросервисы Бэкенда». A test's name begins with the line that it proves. */
 describe.each(WAYS)('001, %s', (way) => {

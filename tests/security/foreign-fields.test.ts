@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { OAUTH_CALL } from '../support/shapes.ts'
+import { OAUTH_CALL, OPERATOR_FIELDS } from '../support/shapes.ts'
 import {
   type Answer,
   as,
@@ -40,6 +40,8 @@ const FIELDS: Record<string, unknown> = {
   session_id: NO_ONE,
   sessions_from: 1000,
   caller: { operator: true },
+  app_metadata: { plan: 'pro' },
+  appMetadata: { plan: 'pro' },
 }
 /** What clients of OAuth send beside a token, and what they could. */
 const OTHERS: Record<string, unknown> = {
@@ -52,7 +54,7 @@ const OTHERS: Record<string, unknown> = {
   token_: 'x',
 }
 /** Known to a body that all may send, and for operators alone. */
-const OPERATORS = ['user_id', 'roles', 'status', 'email_verified', 'password_hash']
+const OPERATORS: string[] = ['user_id', 'password_hash', ...OPERATOR_FIELDS]
 
 let system: System
 let world: World

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { credentialFor, filled, once, type Schema, servedRoutes } from '../support/routes.ts'
-import { OAUTH_CALL } from '../support/shapes.ts'
+import { OAUTH_CALL, OPERATOR_FIELDS } from '../support/shapes.ts'
 import { as, call, createUser, newEmail, PASSWORD, registerUser, type System, startSystem } from '../support/system.ts'
 import { may, POLICY } from './policy.ts'
 import { credentialsOf, requestOf, sceneFor, servedOperations } from './scene.ts'
@@ -51,10 +51,9 @@ function written(rest: object, field: string, json: string): string {
 /** Fields that only an operator may set: whoever may not hears that first, whatever is in them. */
 function isOperators(call: string, field: string): boolean {
   if (call.endsWith('able')) return field === 'user_id'
-  const fields = ['roles', 'status', 'email_verified']
   return (
     /(POST|PUT|PATCH) .*\/(users|user|register|users\/\{user_id\})$/.test(call) &&
-    [...fields, ...(call.startsWith('POST') ? ['password_hash'] : [])].includes(field)
+    [...OPERATOR_FIELDS, ...(call.startsWith('POST') ? ['password_hash'] : [])].includes(field)
   )
 }
 
