@@ -1,3 +1,4 @@
+import { PROFILE } from '../../../../services/kit/schema/user.ts'
 import type { FaultyRecord, ImportLine, Left, TheirRole, UserRecord } from './record.ts'
 import { NO_EMAIL } from './record.ts'
 import { trimmed } from './repair.ts'
@@ -15,6 +16,12 @@ export interface ForeignUser {
   disabled?: boolean | undefined
   emailVerified?: boolean | undefined
   createdAt?: string | undefined
+  /** Data of the application that users may write there. */
+  metadata?: unknown
+  /** Data of the application that users may not write there. */
+  app_metadata?: unknown
+  /** Whether there are further data, which have no place here. */
+  attributes?: boolean
   /** `null`: there is none, the user logged in elsewhere. */
   password: PasswordFound
 }
@@ -44,6 +51,13 @@ export function carryOver(place: number, found: ForeignUser): UserRecord | Fault
   if (createdAt !== undefined)
     if (createdAt === UNREADABLE) left.push('created_at')
     else user.created_at = createdAt
+  for (const field of ['metadata', 'app_metadata'] as const) {
+    const value = found[field]
+    if (Object.keys(object(value)).length === 0) continue
+    if (!PROFILE[field].body.check(value)) user[field] = value
+    else if (!left.includes('metadata')) left.push('metadata')
+  }
+  if (found.attributes) left.push('attributes')
   if (password && 'fault' in password) return { place, fault: password.fault, user }
   if (password) user.password_hash = password.hash
   else left.push('password')
@@ -58,6 +72,9 @@ function usernameOf(found: unknown, email: string): string | null | undefined {
   if (username === '' || username.toLowerCase() === trimmed(email).toLowerCase()) return undefined
   return USERNAME.test(username) ? found : null
 }
+
+/** The claims that `rolesInClaims` reads. */
+export const ROLE_CLAIMS = ['roles', 'role', 'admin']
 
 /** What the claims of a user say of roles: `roles: ["editor"]`, `role: "editor"`, `admin: true`. */
 export function rolesInClaims(claims: unknown): string[] {

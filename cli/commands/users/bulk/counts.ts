@@ -39,6 +39,8 @@ const LEFT: Record<Left, [what: string, hint: string]> = {
   name_controls: ['Names with control characters, now blanks', 'tabs and line breaks, say'],
   name_cut: ['Names that were cut', 'a name has at most 200 characters'],
   blanks: ['Without the blanks around an email or another field', 'they mean nothing there'],
+  metadata: ['Without metadata that do not fit', 'JSON objects of at most 8 KiB and 8 levels'],
+  attributes: ['Without attributes or claims that have no place here', 'metadata and app_metadata of a JSONL file do'],
   password: [
     'Without a password',
     'ch202 users list --no-password names them, ch202 users send-reset <ref> lets one set it',

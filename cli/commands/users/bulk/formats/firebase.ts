@@ -1,4 +1,13 @@
-import { carryOver, flagOf, fullName, objectIn, type PasswordFound, rolesInClaims, timeOf } from '../carry-over.ts'
+import {
+  carryOver,
+  flagOf,
+  fullName,
+  objectIn,
+  type PasswordFound,
+  ROLE_CLAIMS,
+  rolesInClaims,
+  timeOf,
+} from '../carry-over.ts'
 import { csvRows } from '../csv-rows.ts'
 import type { HashConfig } from '../firebase-hash-config.ts'
 import { isJson, restarted } from '../first-bytes.ts'
@@ -32,13 +41,15 @@ export async function* firebase(source: Bytes, config: HashConfig): AsyncGenerat
       continue
     }
     const user = record.value
+    const claims = objectIn(user.customAttributes)
     const found = {
       email: user.email,
       name: fullName(user.displayName),
-      roles: rolesInClaims(objectIn(user.customAttributes)),
+      roles: rolesInClaims(claims),
       disabled: flagOf(user.disabled) === true,
       emailVerified: flagOf(user.emailVerified) === true,
       createdAt: timeOf(user.createdAt),
+      attributes: Object.keys(claims).some((name) => !ROLE_CLAIMS.includes(name)),
       password: passwordOf(user, config),
     }
     yield carryOver(record.place, found)
