@@ -60,6 +60,29 @@ describe('the auth store on SQLite', () => {
     store.close()
   })
 
+  test('accounts from before the profile keep their name and their times', async () => {
+    const path = join(folder, 'before-profile.sqlite')
+    const before = authMigrations.findIndex(({ name }) => name === '0007_profile')
+    const old = openDatabase(path, 'auth', authMigrations.slice(0, before))
+    const insert = old.raw.query(`INSERT INTO accounts (user_id, cached, deleted, email, email_key, name, roles, status,
+      email_verified, created_at, updated_at, password_hash, version, sessions_from, tokens_from, synced_at)
+      VALUES (?1, 1, 0, ?1, ?1, ?2, '[]', 'active', 0, ?3, ?4, 'x', 1, 1, 1, 0)`)
+    const rows: [id: string, name: string | null, created: number, updated: number][] = [
+      ['a', 'Ána "1"', 0, 1_795_168_800_123],
+      ['b', null, Date.parse('0000-01-01T00:00:00.001Z'), Date.parse('9999-12-31T23:59:59.999Z')],
+    ]
+    for (const row of rows) insert.run(...row)
+    old.close()
+    const store = openAuthStore(path)
+    for (const [id, name, created, updated] of rows)
+      expect((await store.accountById(id))?.profile).toEqual({
+        name,
+        created_at: new Date(created).toISOString(),
+        updated_at: new Date(updated).toISOString(),
+      })
+    store.close()
+  })
+
   test('what was for a webhook that is gone, or disabled, does not wait for ever where a service ended meanwhile', async () => {
     const path = join(folder, 'ended.sqlite')
     const store = openAuthStore(path, { amqp: true })
