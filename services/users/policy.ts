@@ -78,7 +78,7 @@ export function internalPasswordErrors(settings: Settings, sent: Sent<InternalPa
   ]
 }
 
-/** What is wrong with an imported hash. Of a value that is not text, the schema says so. */
+/** The error of an imported hash. The schema refuses a value that is not text. */
 function hashComplaint(hash: unknown): Complaint | undefined {
   if (typeof hash !== 'string' || isKnownHash(hash) || isUnusableHash(hash)) return undefined
   return { code: 'format', message: `must be ${KNOWN_HASHES}` }

@@ -626,8 +626,8 @@ describe('restore', () => {
     inside('auth', 'UPDATE accounts SET version = 99, deleted = 1, cached = 0')(path)
     inside(
       'auth',
-      `INSERT INTO accounts SELECT '${gone}', 1, 0, 'gone@example.org', 'gone@example.org', NULL, NULL, roles, status, 0,
-        created_at, updated_at, 'x', 1, 1, 1, 1, '' FROM accounts`,
+      `INSERT INTO accounts SELECT '${gone}', 1, 0, 'gone@example.org', 'gone@example.org', NULL, roles, status, 0, 'x', 1, 1, 1, 1, '', '{}'
+        FROM accounts`,
     )(path)
     const to = folder.fresh()
     expect((await run(`restore ${path} --to ${to}`)).status).toBe(0)
@@ -635,6 +635,9 @@ describe('restore', () => {
     const [user] = rows(join(to, 'users.sqlite'), 'SELECT id, email, version, password_hash FROM users')
     const known = 'SELECT user_id AS id, email, version, password_hash FROM accounts WHERE cached = 1 OR deleted = 1'
     expect(rows(join(to, 'auth.sqlite'), known)).toEqual([user])
+    const [stored] = rows<{ profile: string }>(join(to, 'auth.sqlite'), 'SELECT profile FROM accounts WHERE cached = 1')
+    const fields = ['name', 'locale', 'metadata', 'app_metadata', 'created_at', 'updated_at']
+    expect(Object.keys(JSON.parse(stored?.profile ?? '')).sort()).toEqual(fields.sort())
   })
 
   test('that was killed leaves what was there or what refuses to start, and again it is whole', async () => {

@@ -198,6 +198,8 @@ describe('what other products export', () => {
         roles: ['USER', 'EDITOR'],
         status: 'disabled',
         created_at: '2019-12-06T18:36:12.412Z',
+        metadata: { roles: ['owner'] },
+        app_metadata: { roles: ['editor', 'admin'] },
       },
     ],
     ['di@auth0.example.org', { name: null, username: null, created_at: '2020-02-02T10:00:00.000Z' }],
@@ -218,6 +220,8 @@ describe('what other products export', () => {
         roles: ['USER', 'EDITOR'],
         email_verified: true,
         created_at: '2024-05-01T09:30:00.123Z',
+        metadata: { full_name: 'Ana "the, first" Lima', roles: ['owner'] },
+        app_metadata: { roles: ['editor', 'admin'], provider: 'email' },
       },
     ],
     ['bo@supabase.example.org', { status: 'disabled', email_verified: false }],
@@ -274,6 +278,12 @@ describe('our own files', () => {
     { email: 'torture3@example.org', name: '', username: 'tor-ture.3', email_verified: true },
     { email: 'torture4@example.org', name: ' spaces , and ; ', status: 'disabled' },
     { email: 'torture5@example.org', name: 'null' },
+    {
+      email: 'torture7@example.org',
+      locale: 'ru',
+      metadata: { 'a, "b"': ['\n;\t', null, { '=1+1': '🎉' }] },
+      app_metadata: { a: '[]', b: [[], {}] },
+    },
     { email: "o'torture6@example.org", created_at: '2020-01-01T00:00:00.001Z', updated_at: '2021-01-01T00:00:00.000Z' },
   ].map((person) => ({ ...person, password_hash: HASH }))
 
@@ -294,6 +304,42 @@ describe('our own files', () => {
     expect(lines(again.stdout)).toEqual(lines(exported.stdout))
     expect(lines(again.stdout)).toHaveLength(people.length)
     expect(exported.stdout).toContain(HASH)
+  })
+
+  test('an import replaces metadata: that of an export changes nothing, and null in it is kept', async () => {
+    const email = 'replaced@example.org'
+    const line = (metadata: object) => JSON.stringify({ email, metadata, app_metadata: { a: null } })
+    const importLine = async (text: string, format = 'jsonl') => {
+      const words = ['-', '--format', format, '--on-conflict', 'update', '-o', 'json']
+      return JSON.parse((await importing(words, text)).stdout)
+    }
+    expect(await importLine(line({ a: 1, b: { c: null } }))).toMatchObject({ created: 1 })
+    expect(await importLine(line({ b: { c: null }, a: 1 }))).toMatchObject({ unchanged: 1 })
+    expect(await importLine(line({ b: 2 }))).toMatchObject({ updated: 1 })
+    expect(await read(email)).toMatchObject({ app_metadata: { a: null } })
+    expect((await read(email)).metadata).toEqual({ b: 2 })
+    const cells = (metadata: string) => `email,metadata\n${email},${metadata}\n`
+    expect(await importLine(cells(''), 'csv')).toMatchObject({ unchanged: 1 })
+    expect(await importLine(cells('{}'), 'csv')).toMatchObject({ updated: 1 })
+    for (const cell of ['x', '"{""a"":"', '['.repeat(40).concat(']'.repeat(40)), '1', '[]', '"""{}"""'])
+      expect([cell, await importLine(cells(cell), 'csv')]).toMatchObject([cell, { failed: 1 }])
+    expect((await read(email)).metadata).toEqual({})
+  })
+
+  test('metadata of other products that do not fit are left out, and counted', async () => {
+    const user = {
+      email: 'large@auth0.example.org',
+      user_metadata: { a: 'x'.repeat(9000) },
+      app_metadata: { plan: 'pro' },
+    }
+    const first = await importing(['-', '--format', 'auth0'], JSON.stringify(user))
+    expect(first.stderr).toMatch(/^! .*metadata.*: 1 \(/im)
+    expect((await read(user.email)).metadata).toEqual({})
+    expect((await read(user.email)).app_metadata).toEqual({ plan: 'pro' })
+    const keycloak = JSON.stringify({ users: [{ email: 'attr@keycloak.example.org', attributes: { phone: ['1'] } }] })
+    const second = await importing(['-', '--format', 'keycloak'], keycloak)
+    expect(second.stderr).toMatch(/^! .*attributes.*: 1 \(/im)
+    expect((await read('attr@keycloak.example.org')).metadata).toEqual({})
   })
 
   test('an export holds hashes only where they are asked for', async () => {

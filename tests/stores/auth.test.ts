@@ -1,6 +1,6 @@
 import { Database } from 'bun:sqlite'
 import { afterAll, describe, expect, test } from 'bun:test'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openAuthStore } from '../../db/auth/store.ts'
@@ -62,6 +62,31 @@ describe('the auth store on SQLite', () => {
       await totalOf('name.'),
       await totalOf('null'),
     ]).toEqual([2500, 1, 1250, 0])
+    await store.close()
+  })
+
+  test('accounts from before the profile keep their name and their times', async () => {
+    const dataDir = join(folder, 'before-profile')
+    mkdirSync(dataDir)
+    const path = join(dataDir, 'auth.sqlite')
+    const before = authMigrations.findIndex(({ name }) => name === '0007_profile')
+    const old = openDatabase(path, 'auth', authMigrations.slice(0, before))
+    const insert = old.raw.query(`INSERT INTO accounts (user_id, cached, deleted, email, email_key, name, roles, status,
+      email_verified, created_at, updated_at, password_hash, version, sessions_from, tokens_from, synced_at)
+      VALUES (?1, 1, 0, ?1, ?1, ?2, '[]', 'active', 0, ?3, ?4, 'x', 1, 1, 1, 0)`)
+    const rows: [id: string, name: string | null, created: number, updated: number][] = [
+      ['a', 'Ána "1"', 0, 1_795_168_800_123],
+      ['b', null, Date.parse('0000-01-01T00:00:00.001Z'), Date.parse('9999-12-31T23:59:59.999Z')],
+    ]
+    for (const row of rows) insert.run(...row)
+    old.close()
+    const store = await openAuthStore({ dataDir })
+    for (const [id, name, created, updated] of rows)
+      expect((await store.accountById(id))?.profile).toEqual({
+        name,
+        created_at: new Date(created).toISOString(),
+        updated_at: new Date(updated).toISOString(),
+      })
     await store.close()
   })
 

@@ -26,6 +26,8 @@ export async function* auth0(source: Bytes): AsyncGenerator<ImportRecord> {
       disabled: user.blocked === true,
       emailVerified: verified === true,
       createdAt: timeOf(object(user.created_at).$date ?? user.created_at),
+      metadata: user.user_metadata,
+      app_metadata: user.app_metadata,
       password: passwordOf(user),
     }
     yield normalize(record.place, found)

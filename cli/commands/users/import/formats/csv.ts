@@ -1,7 +1,15 @@
 import { usage } from '../../../../exit.ts'
-import { COLUMNS, type Column, type FaultyRecord, type ImportLine, type ImportRecord } from '../record/record.ts'
+import {
+  COLUMNS,
+  type Column,
+  type FaultyRecord,
+  type ImportLine,
+  type ImportRecord,
+  JSON_COLUMNS,
+} from '../record/record.ts'
 import { type Cell, csvCell, csvRows } from '../text/csv-rows.ts'
 import type { Bytes } from '../text/text-lines.ts'
+import { DEPTH_MAX, isDeeper } from './jsonl.ts'
 
 const FLAGS: Record<string, boolean> = {
   true: true,
@@ -68,8 +76,22 @@ function set(user: ImportLine, column: Column, { text, quoted }: Cell): FaultyRe
     const flag = FLAGS[text.trim().toLowerCase()]
     if (flag === undefined) return `${column} must be true or false`
     user[column] = flag
+  } else if (JSON_COLUMNS.has(column)) {
+    const value = jsonIn(text)
+    if (value === undefined) return `${column} must be JSON that is nested at most ${DEPTH_MAX} levels deep`
+    user[column] = value
   } else user[column] = text
   return undefined
+}
+
+function jsonIn(text: string): unknown {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null && isDeeper(value, DEPTH_MAX) ? undefined : value
+  } catch {
+    // The parser's message would quote the cell.
+    return undefined
+  }
 }
 
 /** A blank is a part of a role's name: BILLING ADMIN must not become an ADMIN. */
@@ -85,11 +107,12 @@ export function csvColumns(withHashes: boolean): Column[] {
 
 /** A user as a row that `csv` reads back. */
 export function csvRow(user: ImportLine, columns: readonly Column[]): string {
-  return columns.map((column) => cellOf(user[column])).join(',')
+  return columns.map((column) => cellOf(user[column], JSON_COLUMNS.has(column))).join(',')
 }
 
-function cellOf(value: unknown): string {
+function cellOf(value: unknown, isJson: boolean): string {
   if (value === null || value === undefined) return ''
+  if (isJson) return csvCell(JSON.stringify(value))
   if (Array.isArray(value)) return value.length === 0 ? NO_ROLES : value.join(';')
   return csvCell(String(value))
 }

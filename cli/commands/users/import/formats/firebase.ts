@@ -5,6 +5,7 @@ import {
   type ImportedPassword,
   normalize,
   objectIn,
+  ROLE_CLAIMS,
   rolesInClaims,
   timeOf,
 } from '../record/normalize.ts'
@@ -40,13 +41,15 @@ export async function* firebase(source: Bytes, config: HashConfig): AsyncGenerat
       continue
     }
     const user = record.value
+    const claims = objectIn(user.customAttributes)
     const found = {
       email: user.email,
       name: fullName(user.displayName),
-      roles: rolesInClaims(objectIn(user.customAttributes)),
+      roles: rolesInClaims(claims),
       disabled: flagOf(user.disabled) === true,
       emailVerified: flagOf(user.emailVerified) === true,
       createdAt: timeOf(user.createdAt),
+      attributes: Object.keys(claims).some((name) => !ROLE_CLAIMS.includes(name)),
       password: passwordOf(user, config),
     }
     yield normalize(record.place, found)

@@ -4,7 +4,7 @@ import { type Bytes, textLines } from '../text/text-lines.ts'
 const MALFORMED = 'The line is not a JSON object'
 const TOO_DEEP = 'The record is nested too deeply'
 /** What the API takes. Far deeper, and no one could write it down again. */
-const DEPTH_MAX = 32
+export const DEPTH_MAX = 32
 
 /**
  * Our own lines: what `users export` writes, or a user to make. A line of an errors file is one too: what it says
@@ -37,7 +37,8 @@ function isOfErrorsFile(value: object): value is { record: ImportLine } {
   return 'place' in value && 'code' in value && 'record' in value && typeof value.record === 'object'
 }
 
-function isDeeper(value: object, depth: number): boolean {
+/** Whether objects and arrays are nested more than so many levels deep. */
+export function isDeeper(value: object, depth: number): boolean {
   if (depth === 0) return true
   for (const one of Object.values(value))
     if (typeof one === 'object' && one !== null && isDeeper(one, depth - 1)) return true

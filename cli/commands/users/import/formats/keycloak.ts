@@ -30,6 +30,7 @@ export async function* keycloak(source: Bytes): AsyncGenerator<ImportRecord> {
       disabled: user.enabled === false,
       emailVerified: user.emailVerified === true,
       createdAt: timeOf(user.createdTimestamp),
+      attributes: Object.keys(object(user.attributes)).length > 0,
       password: passwordOf(user.credentials),
     }
     yield normalize(place, found)

@@ -59,6 +59,8 @@ function userOf(place: number, user: Fields): ImportRecord {
     disabled: isAhead(user.banned_until),
     emailVerified: Boolean(user.email_confirmed_at ?? user.confirmed_at),
     createdAt: timeOf(user.created_at),
+    metadata: own,
+    app_metadata: given,
     password: hashIn(user.encrypted_password),
   }
   return normalize(place, found)
