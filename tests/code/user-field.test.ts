@@ -128,7 +128,7 @@ async function readByEveryPath({ support, events, system }: Awaited<ReturnType<t
   values['event user.created'] = userIn('user.created')?.user?.phone
   values['event user.updated'] = userIn('user.updated')?.user?.phone
   values['fields of user.updated'] = userIn('user.updated')?.fields?.join()
-  if (system.way === 'three processes') {
+  if (system.layout === 'apart') {
     await system.kill('users')
     const stale = await call(auth, 'GET /auth/me', bearer)
     values['GET /auth/me with users down'] = stale.headers.has('x-ch202-stale') ? stale.body.phone : 'not stale'
