@@ -24,8 +24,9 @@ export function validateToken({ tokens }: AuthContext, token: string): Validity 
 /** RFC 7662, of an access token or a refresh token. Of a dead one nothing is told but that. */
 export async function introspect(context: AuthContext, token: string): Promise<Introspection> {
   const { config, issuer, store, tokens } = context
-  const claims = tokens.claims(token)
-  if (typeof claims !== 'string') {
+  const verified = tokens.claims(token)
+  if (verified.valid) {
+    const { claims } = verified
     const account = await store.accountById(claims.sub)
     return {
       active: true,
@@ -74,8 +75,8 @@ export async function introspect(context: AuthContext, token: string): Promise<I
 
 /** RFC 7009: ends the session of an access or a refresh token. Of an unknown one there is nothing to do. */
 export async function revokeToken(context: AuthContext, token: string, caller: Caller): Promise<void> {
-  const claims = context.tokens.claims(token)
-  const sessionId = typeof claims === 'string' ? (await placeOf(context, token))?.sessionId : claims.sid
+  const verified = context.tokens.claims(token)
+  const sessionId = verified.valid ? verified.claims.sid : (await placeOf(context, token))?.sessionId
   if (sessionId !== undefined) await end(context, sessionId, null, caller, 'token_revoked')
   // Perhaps another request has just ended it: then the others must know before this one says so too.
   else await context.feed.announce(NOTHING_ENDED)
