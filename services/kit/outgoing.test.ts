@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { hostname } from 'node:os'
 import { PROXY_VARIABLES, RecordingProxy } from '../../tests/support/recording-proxy.ts'
-import { direct, isInside, outside, proxyVariables } from './outgoing.ts'
+import { direct, isOwnHost, callExternal, proxyVariables } from './outgoing.ts'
 
 const proxy = new RecordingProxy()
 const target = Bun.serve({
@@ -50,13 +50,13 @@ describe.each([...PROXY_VARIABLES.map((name) => [name]), PROXY_VARIABLES])('R1: 
   test('a call outside does, unless it leads to this machine or to a host of the settings', async () => {
     const init = { method: 'POST', body: 'an event' }
     const [loopback, named, other] = [url, 'http://auth.example:1/', 'http://hooks.example/hook']
-    expect((await outside(loopback, [], init)).status).toBe(200)
-    await outside(named, ['auth.example'], init).catch(() => undefined)
+    expect((await callExternal(loopback, [], init)).status).toBe(200)
+    await callExternal(named, ['auth.example'], init).catch(() => undefined)
     expect(proxy.received).toEqual([])
     // Nothing is there but the proxy, where it is one for such addresses.
     const forHttp = variables.some((name) => !/^https/i.test(name))
-    await outside(other, ['auth.example'], init).catch(() => undefined)
-    await outside(other.replace('http:', 'https:'), ['auth.example'], init).catch(() => undefined)
+    await callExternal(other, ['auth.example'], init).catch(() => undefined)
+    await callExternal(other.replace('http:', 'https:'), ['auth.example'], init).catch(() => undefined)
     const tunnel = variables.some((name) => !/^http_/i.test(name)) ? ['CONNECT hooks.example:443'] : []
     expect(proxy.requests).toEqual([...(forHttp ? [`POST ${other}`] : []), ...tunnel])
   })
@@ -110,12 +110,12 @@ describe('R1: what leads to this machine, or to a host of the settings', () => {
   ]
   const hosts = ['auth.example', '10.0.0.2']
   test.each(inside)('%s does', (host) => {
-    expect(isInside(`http://${host}/hook`, hosts)).toBe(true)
-    expect(isInside(`https://${host}:8443/?to=http://hooks.example`, hosts)).toBe(true)
+    expect(isOwnHost(`http://${host}/hook`, hosts)).toBe(true)
+    expect(isOwnHost(`https://${host}:8443/?to=http://hooks.example`, hosts)).toBe(true)
   })
   test.each(outsiders)('%s does not', (host) => {
-    expect(isInside(`http://${host}/hook`, hosts)).toBe(false)
-    expect(isInside(`https://${host}/?to=http://localhost`, hosts)).toBe(false)
+    expect(isOwnHost(`http://${host}/hook`, hosts)).toBe(false)
+    expect(isOwnHost(`https://${host}/?to=http://localhost`, hosts)).toBe(false)
   })
 })
 

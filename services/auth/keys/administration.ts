@@ -1,6 +1,6 @@
 import type { Caller } from '../../kit/caller.ts'
 import { timestamp } from '../../kit/clock.ts'
-import { beside, errorOf, type FieldError, notAllowed } from '../../kit/field-errors.ts'
+import { excludedBy, errorOf, type FieldError, notAllowed } from '../../kit/field-errors.ts'
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
 import { invalid, invalidField } from '../../kit/problem.ts'
 import { type PageQuery, pageAnswer, pageErrors, pageRequest } from '../../kit/schema/page.ts'
@@ -37,7 +37,7 @@ interface AuditQuery extends PageQuery {
 /** What does not go together in a query of the audit. */
 export function auditErrors(query: { after_id?: unknown; cursor?: unknown; page?: unknown }): FieldError[] {
   const twice = query.after_id !== undefined && query.page !== undefined
-  return [...pageErrors(query), ...(twice ? [errorOf('page', beside('after_id'))] : [])]
+  return [...pageErrors(query), ...(twice ? [errorOf('page', excludedBy('after_id'))] : [])]
 }
 
 /**

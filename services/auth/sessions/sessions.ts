@@ -1,6 +1,6 @@
 import type { Caller } from '../../kit/caller.ts'
 import { MINUTE, timestamp } from '../../kit/clock.ts'
-import { beside, errorOf, type FieldError } from '../../kit/field-errors.ts'
+import { excludedBy, errorOf, type FieldError } from '../../kit/field-errors.ts'
 import { secondsUntil } from '../../kit/limits.ts'
 import { invalid, Problem } from '../../kit/problem.ts'
 import { isUuid } from '../../kit/random.ts'
@@ -187,7 +187,7 @@ interface Whose {
 export function whoseErrors({ all, user_id }: { all?: unknown; user_id?: unknown }): FieldError[] {
   const isNamed = user_id !== undefined
   if ((all === 'true') !== isNamed) return []
-  return [errorOf('user_id', isNamed ? beside('all') : { code: 'required', message: 'is required, or all=true' })]
+  return [errorOf('user_id', isNamed ? excludedBy('all') : { code: 'required', message: 'is required, or all=true' })]
 }
 
 /** What is wrong with a question about sessions: an operator's key has none of its own. */

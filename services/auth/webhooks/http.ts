@@ -1,6 +1,6 @@
 import { type Clock, HOUR, MINUTE, SECOND } from '../../kit/clock.ts'
 import { messageOf } from '../../kit/outbox/events.ts'
-import { outside } from '../../kit/outgoing.ts'
+import { callExternal } from '../../kit/outgoing.ts'
 import type { Random } from '../../kit/random.ts'
 import type { Delivery } from '../store.ts'
 import type { Outcome } from './deliverer.ts'
@@ -53,7 +53,7 @@ export function webhookSender({ secret, url }: Receiver, { clock, hosts, random,
     const seconds = Math.floor(clock.now() / SECOND)
     let response: Response
     try {
-      response = await outside(url, hosts, {
+      response = await callExternal(url, hosts, {
         method: 'POST',
         headers: {
           'content-type': 'application/json',

@@ -1,5 +1,5 @@
 import { type TSchema, t } from 'elysia'
-import { beside, errorOf, type FieldError, notAllowed } from '../field-errors.ts'
+import { excludedBy, errorOf, type FieldError, notAllowed } from '../field-errors.ts'
 import { invalid, invalidField } from '../problem.ts'
 import { checked, count, integer, strict, text } from './schema.ts'
 
@@ -52,7 +52,7 @@ export interface PageQuery {
 
 /** The rule of every list: a walk has no page. */
 export function pageErrors({ cursor, page }: { cursor?: unknown; page?: unknown }): FieldError[] {
-  return cursor !== undefined && page !== undefined ? [errorOf('page', beside('cursor'))] : []
+  return cursor !== undefined && page !== undefined ? [errorOf('page', excludedBy('cursor'))] : []
 }
 
 export function page<T extends TSchema>(item: T) {
