@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { hostname } from 'node:os'
 import { PROXY_VARIABLES, RecordingProxy } from '../../tests/support/recording-proxy.ts'
-import { direct, isOwnHost, callExternal, proxyVariables } from './outgoing.ts'
+import { callExternal, direct, isOwnHost, proxyVariables } from './outgoing.ts'
 
 const proxy = new RecordingProxy()
 const target = Bun.serve({

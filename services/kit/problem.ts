@@ -143,7 +143,9 @@ export function invalidField(path: string, complaint: Complaint): Problem {
 
 /** A 409 when both the email and the username belong to other users. */
 export function bothTaken(): Problem {
-  return new Problem('email_taken', { errors: [TAKEN.email_taken, TAKEN.username_taken].flatMap((errors) => errors ?? []) })
+  return new Problem('email_taken', {
+    errors: [TAKEN.email_taken, TAKEN.username_taken].flatMap((errors) => errors ?? []),
+  })
 }
 
 export function isProblemCode(code: string): code is ProblemCode {

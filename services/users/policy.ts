@@ -1,5 +1,5 @@
 import type { Caller } from '../kit/caller.ts'
-import { excludedBy, type Complaint, errorOf, exactlyOne, type FieldError, REQUIRED } from '../kit/field-errors.ts'
+import { type Complaint, errorOf, exactlyOne, excludedBy, type FieldError, REQUIRED } from '../kit/field-errors.ts'
 import { isKnownHash, isUnusableHash, KNOWN_HASHES } from '../kit/passwords/hasher.ts'
 import { passwordErrors as newPasswordErrors } from '../kit/passwords/policy.ts'
 import { Problem } from '../kit/problem.ts'

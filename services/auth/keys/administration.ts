@@ -1,6 +1,6 @@
 import type { Caller } from '../../kit/caller.ts'
 import { timestamp } from '../../kit/clock.ts'
-import { excludedBy, errorOf, type FieldError, notAllowed } from '../../kit/field-errors.ts'
+import { errorOf, excludedBy, type FieldError, notAllowed } from '../../kit/field-errors.ts'
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
 import { invalid, invalidField } from '../../kit/problem.ts'
 import { type PageQuery, pageAnswer, pageErrors, pageRequest } from '../../kit/schema/page.ts'

@@ -1,6 +1,6 @@
 import type { Caller } from '../../kit/caller.ts'
 import { MINUTE, timestamp } from '../../kit/clock.ts'
-import { excludedBy, errorOf, type FieldError } from '../../kit/field-errors.ts'
+import { errorOf, excludedBy, type FieldError } from '../../kit/field-errors.ts'
 import { secondsUntil } from '../../kit/limits.ts'
 import { invalid, Problem } from '../../kit/problem.ts'
 import { isUuid } from '../../kit/random.ts'

@@ -17,11 +17,11 @@ import {
   trimmed,
 } from './schema.ts'
 
-// What more than one service says of a user: the shapes of the API's second section, and the record that auth keeps.
+// The shapes of a user that several services share: those of the API, and the record that auth caches.
 
-/** A password that is being set. Its least length is a setting, so it is checked with the rest of the policy. */
+/** A new password. Its minimum length is a setting, so the password policy checks it. */
 export const newPassword = text({ most: 256, controls: true, examples: ['correct horse battery'] })
-/** A password that is being checked: whatever was typed, as long as it can be one. */
+/** A password to verify: any text that can be a password. */
 export const password = text({ least: 1, most: 256, controls: true, examples: ['correct horse battery'] })
 export const name = nullable(text({ most: 200, examples: ['Ana'] }))
 export const status = oneOf('active', 'disabled')
@@ -29,7 +29,7 @@ export const status = oneOf('active', 'disabled')
 const USERNAME_MIN = 3
 const USERNAME_MAX = 32
 const USERNAME = /^[a-z0-9_.-]{3,32}$/
-/** Lowered before it is looked at. */
+/** Checked in lower case. */
 export const username = nullable(
   checked<string>({ type: 'string', pattern: '^[A-Za-z0-9_.-]{3,32}$', examples: ['ana'] }, (value) => {
     if (typeof value !== 'string') return mistyped('a string')
@@ -58,7 +58,7 @@ export const userRead = strict({
   roles: t.Array(t.String()),
   status: t.Union([t.Literal('active'), t.Literal('disabled')]),
   email_verified: t.Boolean(),
-  /** Whether there is a password to log in with. */
+  /** Whether the user has a password to log in with. */
   has_password: t.Boolean(),
   created_at: time(),
   updated_at: time(),
@@ -83,29 +83,29 @@ const examples = [{ email: 'ana@example.org', password: 'correct horse battery',
 
 export const userCreate = strict(creation, {
   description:
-    'Roles, status, email_verified, and a hash or nothing in place of the password, are for operators: a user without a password sets the first one by a reset',
+    'Only operators may set roles, status, email_verified or password_hash, or omit the password. A user without a password sets the first one by a password reset',
   ...oneFieldAtMost('password', 'password_hash'),
   examples,
 })
 export type UserCreate = Static<typeof userCreate>
 
-/** As `userCreate`, for someone who logs in at once. */
+/** `userCreate` for a user who logs in at once. */
 export const registration = strict(creation, { ...oneFieldOf('password', 'password_hash'), examples })
 
 const { id, ...withoutId } = userRead.properties
-/** What auth keeps of a user: its password cache. */
+/** A record of auth's password cache. */
 export const passwordRecord = strict({
   user_id: id,
   ...withoutId,
-  /** Null: the user has no password. */
+  /** Null when the user has no password. */
   password_hash: t.Nullable(t.String()),
   password_version: integer(),
 })
 export type PasswordRecord = Static<typeof passwordRecord>
 
 /**
- * What version 0.0.1 takes of a user. The fields that only an operator may set are known here too: who sends one is told
- * that it is forbidden, as everywhere.
+ * The credentials of version 0.0.1 of the API. The operators' fields are part of the schema, so that other callers get
+ * `forbidden_field` as everywhere else, and not an unknown field.
  */
 export const credentialsV0 = strict(
   { email: trimmed(email()), password: newPassword, ...operatorFields, password_hash: t.Optional(passwordHash) },

@@ -1,4 +1,4 @@
-import { excludedBy, type Complaint, errorOf } from '../../../../services/kit/field-errors.ts'
+import { type Complaint, errorOf, excludedBy } from '../../../../services/kit/field-errors.ts'
 import { isKnownHash, isUnusableHash, KNOWN_HASHES } from '../../../../services/kit/passwords/hasher.ts'
 import { invalid, Problem } from '../../../../services/kit/problem.ts'
 import type { Environment } from '../../../client/settings.ts'
