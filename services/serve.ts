@@ -85,7 +85,7 @@ export async function serve(
       ? { url: 'http://localhost', key, fetch: (request) => appOf(services, name).handle(request) }
       : { url: config.addresses[name], key, fetch: (request) => direct(request) }
   }
-  const { server, answerWith, lastAnswers } = listen(address, config.idleTimeout)
+  const { server, answerWith, closeConnections } = listen(address, config.idleTimeout)
   try {
     const others = { link, feed: feedSource(link('auth')), moduleFeed: moduleFeedSource(link('modules')) }
     for (const name of names) services.push(await BUILD[name](runtime, { ...others, ...(mailer ? { mailer } : {}) }))
@@ -101,7 +101,7 @@ export async function serve(
   await Promise.all(services.map((service) => service.start()))
   const url = address.replace(/:0$/, `:${server.port}`)
   const forget = announce(config.dataDir, names, url, timestamp(runtime.clock.now()))
-  return { url, services: names, apps, stop: () => stop(server, services, forget, lastAnswers) }
+  return { url, services: names, apps, stop: () => stop(server, services, forget, closeConnections) }
 }
 
 /** What a service may be put together with. */
@@ -195,10 +195,10 @@ async function stop(
   server: Server<undefined>,
   services: readonly Service[],
   forget: () => void,
-  lastAnswers: () => void,
+  closeConnections: () => void,
 ): Promise<void> {
   forget()
-  lastAnswers()
+  closeConnections()
   for (const service of services) service.release()
   // Idle connections are cut; it is the requests under way that are waited for.
   const end = performance.now() + STOP_PATIENCE

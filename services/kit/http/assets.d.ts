@@ -1,5 +1,5 @@
 declare module '*/standalone.js' {
-  /** The path of the file, also within a compiled program. */
+  /** The path of the file, in the executable too. */
   const path: string
   export default path
 }

@@ -12,7 +12,7 @@ export interface HealthOptions {
   clock: Clock
   metrics: Metrics
   guard: ReturnType<typeof guard>
-  /** Writes a row and reads it back. @throws when the database doesn't take it */
+  /** Writes a row and reads it back. @throws when the database fails */
   probe(): Promise<void>
 }
 
@@ -36,24 +36,24 @@ export function health(options: HealthOptions) {
       {
         auth: ['anyone'],
         response: up,
-        detail: operation('health', 'The process answers'),
+        detail: operation('health', 'Check that the process answers'),
       },
     )
     .get(
       '/health/db',
       async () => {
-        const began = clock.monotonic()
+        const startedAt = clock.monotonic()
         try {
           await options.probe()
         } catch (cause) {
           throw new Problem('database_unavailable', { cause })
         }
-        return { status: 'ok' as const, latency_ms: Math.round((clock.monotonic() - began) * 100) / 100 }
+        return { status: 'ok' as const, latency_ms: Math.round((clock.monotonic() - startedAt) * 100) / 100 }
       },
       {
         auth: ['anyone'],
         response: database,
-        detail: operation('health', 'A write and a read went through the database'),
+        detail: operation('health', 'Check that the database can be written and read'),
       },
     )
     .get(
@@ -65,7 +65,7 @@ export function health(options: HealthOptions) {
       {
         auth: ['operator', 'scraper'],
         response: t.String({ examples: ['# TYPE http_requests_total counter'] }),
-        detail: operation('health', 'What the service counts, for Prometheus'),
+        detail: operation('health', 'Metrics for Prometheus'),
       },
     )
 }

@@ -4,7 +4,7 @@ import { hasCredential } from '../messages/response-headers.ts'
 import type { guard } from './guard.ts'
 import type { OpenApiDocument } from './openapi/document.ts'
 
-/** Nothing from elsewhere: the page works without the internet, and what it shows can't call home. */
+/** Allows nothing from other origins: the page works offline, and its library cannot send data anywhere. */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'self'",
   "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
@@ -19,7 +19,7 @@ const CONTENT_SECURITY_POLICY = [
 
 /** `GET /swagger` (the page), `GET /swagger/json` (the document), and the script of the page. */
 export function swagger(guarded: ReturnType<typeof guard>, document: () => OpenApiDocument) {
-  let written: string | undefined
+  let json: string | undefined
   let page: Promise<string> | undefined
   return new Elysia()
     .use(guarded)
@@ -36,9 +36,9 @@ export function swagger(guarded: ReturnType<typeof guard>, document: () => OpenA
     .get(
       '/swagger/json',
       ({ set }) => {
-        written ??= JSON.stringify(document())
+        json ??= JSON.stringify(document())
         set.headers['content-type'] = 'application/json'
-        return written
+        return json
       },
       { auth: ['anyone'], response: t.String(), detail: { hide: true } },
     )
@@ -53,9 +53,9 @@ export function swagger(guarded: ReturnType<typeof guard>, document: () => OpenA
     )
 }
 
-/** The page of the library, but for its links: those point at a CDN, and are relative to a path without a slash. */
+/** Renders the library's page with our own links: its links point to a CDN, or are relative to a path without a slash. */
 async function render(title: string): Promise<string> {
-  // Loaded when the page is asked for.
+  // Loaded for the first request.
   const { swagger: library } = await import('@elysiajs/swagger')
   const app = new Elysia().use(
     library({
@@ -71,7 +71,7 @@ async function render(title: string): Promise<string> {
       } as object,
     }),
   )
-  const answer = await app.handle(new Request('http://localhost/swagger'))
-  const html = await answer.text()
+  const response = await app.handle(new Request('http://localhost/swagger'))
+  const html = await response.text()
   return html.replaceAll('"swagger/json"', '"/swagger/json"')
 }
