@@ -410,6 +410,6 @@ describe('a route that names a module', () => {
   })
 
   test('in an app whose guard has no gates is not built', () => {
-    expect(build({ auth: ['user'], module: 'billing' }, {})).toThrow('was given no `modules`')
+    expect(build({ auth: ['user'], module: 'billing' }, {})).toThrow('has no `modules`')
   })
 })

@@ -205,7 +205,7 @@ export const userCreate = strict(creation, {
 })
 export type UserCreate = Static<typeof userCreate>
 
-/** As `userCreate`, for someone who logs in at once. */
+/** `userCreate` for a user who logs in at once. */
 export const registration = strict(creation, { ...oneFieldOf('password', 'password_hash'), examples })
 
 const { id, ...withoutId } = userRead.properties
