@@ -44,8 +44,8 @@ export const SERVICES = {
     tags: {
       auth: 'Registration, logins, tokens',
       sessions: 'Live sessions',
-      discovery: 'What a client needs to know to check tokens',
-      webhooks: 'Who outside is told of what happens, and what reached them',
+      discovery: 'Metadata and keys for clients that check tokens',
+      webhooks: 'Subscriptions to events, and their deliveries',
     },
     paths: [
       '.well-known',
@@ -84,7 +84,7 @@ export const SERVICES = {
   },
   modules: {
     number: 3,
-    tags: { modules: 'The library of modules, and who has which enabled' },
+    tags: { modules: 'The library of modules, and which users have them on' },
     pathParameters: { module_id: '[a-z0-9][a-z0-9-]*' },
     subscribesTo: ['user.deleted'],
     database: {
