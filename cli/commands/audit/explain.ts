@@ -63,7 +63,8 @@ async function explainUnknownName(tool: Tool, subject: string): Promise<Explanat
     suggestion: `ch202 logs --request-id ${quoted(subject)}`,
   })
   // Anything that cannot be an email or a username cannot be a login name either.
-  if (UUID.test(subject) || subject.length > NAME_MAX || !/^([\w.-]{3,32}|[^@\s]+@[^@\s]+)$/.test(subject)) throw notFound
+  if (UUID.test(subject) || subject.length > NAME_MAX || !/^([\w.-]{3,32}|[^@\s]+@[^@\s]+)$/.test(subject))
+    throw notFound
   const isEmail = subject.includes('@')
   const [entry, { failures, lastFailedAt, pausedUntil, refused }, failed, similar] = await Promise.all([
     cacheEntryNamed(tool, subject),
