@@ -29,7 +29,7 @@ export class ServiceLog {
     const files = this.openAll(this.paths())
     const last = this.files.at(-1)
     const index = files.findIndex(({ inode }) => inode === last?.inode)
-    // Deleted, or put aside so often that it is gone: then all are newer.
+    // If the last file was deleted or rotated away (-1), all files are newer.
     const newer = files.slice(index + 1)
     for (const file of files.slice(0, index + 1)) file.close()
     if (newer.length === 0) return
