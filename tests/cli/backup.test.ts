@@ -302,7 +302,7 @@ describe('backup list', () => {
     mkdirSync(join(root, 'holidays'))
     mkdirSync(join(root, '.draft-x'))
     const { status, stdout, stderr } = await run(`backup list --in ${root}`)
-    const none = (name: string) => `${name} is no backup that this version can read`
+    const none = (name: string) => `${name} is not a backup that this version can read`
     expect([status, stderr.trimEnd().split('\n').sort()]).toEqual([0, [none('emptied'), none('holidays')]])
     expect(stdout.split('\n').map((line) => line.split(/ +/)[0])).toEqual(['b', 'a', 'c', ''])
     const json = JSON.parse((await run(`backup list --in ${root} -o json`)).stdout)

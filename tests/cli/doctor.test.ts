@@ -277,7 +277,7 @@ describe('one thing broken is found, and nothing else', () => {
       'an audit from before it was chained',
       at('auth.sqlite', "DELETE FROM schema_migrations WHERE name >= '0002'"),
       { 'audit.chain': 'skipped', 'db.auth.schema': 'warning' },
-      /chained by a migration that is to be applied|To be applied: 0002_audit_chain/,
+      /no chain until the pending migration is applied|Migrations to apply: 0002_audit_chain/,
     ],
     [
       'what was not told',
@@ -290,7 +290,7 @@ describe('one thing broken is found, and nothing else', () => {
       'a cache that lags',
       at('auth.sqlite', 'UPDATE accounts SET version = version - 1'),
       { 'cache.drift': 'failed' },
-      /differs: 3 older than in users/,
+      /differs: 3 older than in the users service/,
     ],
     [
       'a cache that is ahead, has one too many and one too few',
@@ -301,7 +301,7 @@ describe('one thing broken is found, and nothing else', () => {
         `UPDATE accounts SET deleted = 1 WHERE user_id = (${SAMPLE} OFFSET 1)`,
       ),
       { 'cache.drift': 'failed' },
-      /differs: 1 newer than in users, 1 held for deleted who are there, 1 of users who are gone/,
+      /differs: 1 newer than in the users service, 1 marked as deleted although the user exists, 1 of users who no longer exist/,
     ],
     ['a cache without some, which it fetches', at('auth.sqlite', 'UPDATE accounts SET cached = 0, version = 1'), {}],
     [
@@ -330,7 +330,7 @@ describe('one thing broken is found, and nothing else', () => {
         `INSERT INTO mail_requests (id, email, requested_at) VALUES ('x', 'a@example.org', ${ago(700)})`,
       ),
       { 'mail.waiting': 'warning' },
-      /1 mail has not gone out for ten minutes$/,
+      /1 email has been waiting for over ten minutes$/,
     ],
     [
       'R15: mails that the server defers',
@@ -348,7 +348,7 @@ describe('one thing broken is found, and nothing else', () => {
         return { SMTP_URL: 'smtp://u:canary@mail' }
       },
       { 'mail.waiting': 'warning' },
-      /refuses the user and password of SMTP_URL \(authentication_failed, at 2026-11-20 10:00:00Z\)/,
+      /refuses the user and password in SMTP_URL \(authentication_failed, at 2026-11-20 10:00:00Z\)/,
     ],
     [
       'R15: a mail server that does not relay to this one',
@@ -361,7 +361,7 @@ describe('one thing broken is found, and nothing else', () => {
         return { SMTP_URL: 'smtp://mail' }
       },
       { 'mail.waiting': 'warning' },
-      /does not relay mails for this machine \(relay_denied\)/,
+      /does not relay emails for this machine \(relay_denied\)/,
     ],
     [
       'R15: a mail server that takes mails again',
@@ -439,7 +439,7 @@ describe('one thing broken is found, and nothing else', () => {
     const { items, statuses } = await examine(env, '--only', 'ports')
     expect(statuses).toEqual({ 'ports.free': 'failed' })
     expect(items[0]?.message).toMatch(
-      new RegExp(`^${env.USERS_URL} \\(users\\) is taken by bun(\\.exe)? \\(process ${process.pid}\\)$`),
+      new RegExp(`^${env.USERS_URL} \\(users\\) is already in use by bun(\\.exe)? \\(process ${process.pid}\\)$`),
     )
     for (const server of [one, users]) server.stop(true)
   })

@@ -91,7 +91,7 @@ const CASES: Case[] = [
       return email
     },
     reason: 'no_such_user',
-    says: /^There is no user EMAIL\. A login was tried 2 times, last at .* from 198\.51\.100\.1\.$/,
+    says: /^There is no user EMAIL\. There were login attempts: 2 times, last at .* from 198\.51\.100\.1\.$/,
     mend: 'ch202 users create EMAIL --generate',
   },
   {
@@ -103,7 +103,7 @@ const CASES: Case[] = [
       return [`${email} `, email]
     },
     reason: 'no_such_user',
-    says: /^There is no user EMAIL\. A login was tried 2 times, last at /,
+    says: /^There is no user EMAIL\. There were login attempts: 2 times, last at /,
     mend: "ch202 users create 'EMAIL' --generate",
   },
   {
@@ -177,7 +177,7 @@ const CASES: Case[] = [
       return email
     },
     reason: 'no_password',
-    says: /^EMAIL had no password, and a login was tried 2 times, last at .* They set the first one by a link\.$/,
+    says: /^EMAIL had no password, and tried to log in 2 times, last at .* A reset link lets them set one\.$/,
     mend: 'ch202 users send-reset EMAIL',
   },
   {
@@ -190,7 +190,7 @@ const CASES: Case[] = [
       return email
     },
     reason: 'password_changed_since',
-    says: /It is another one since .*, and no login was tried since\.$/,
+    says: /The password was changed at .*, with no attempt since\.$/,
     mend: 'ch202 users send-reset EMAIL',
   },
   {
@@ -202,7 +202,7 @@ const CASES: Case[] = [
       return email
     },
     reason: 'account_paused',
-    says: /^Logins of EMAIL are paused until .*: 10 failed within a day, last at .* from 198\.51\.100\.1\./,
+    says: /^Logins of EMAIL are locked until .*: 10 failed within a day, last at .* from 198\.51\.100\.1\./,
     mend: 'ch202 users send-reset EMAIL',
   },
   {
@@ -239,7 +239,7 @@ const CASES: Case[] = [
       return email
     },
     reason: 'was_disabled',
-    says: /EMAIL was disabled when it last tried, .* active now/,
+    says: /EMAIL was disabled at their last attempt, .* active now/,
     mend: 'ch202 sessions list --user EMAIL',
   },
   {
@@ -253,7 +253,7 @@ const CASES: Case[] = [
       return email
     },
     reason: 'cache_behind',
-    says: /^Auth is behind: it holds another status for EMAIL/,
+    says: /^Auth's cache is out of date: it has another status for EMAIL/,
     mend: 'ch202 cache sync --user EMAIL',
   },
   {
@@ -267,7 +267,7 @@ const CASES: Case[] = [
       return email
     },
     reason: 'reset_mail_failing',
-    says: /EMAIL asked for a new password, and the mail .* could not be sent: tried \d+ times/,
+    says: /EMAIL requested a password reset, but the email .* could not be sent: tried \d+ times/,
     mend: 'ch202 users set-password EMAIL --generate',
   },
   {
@@ -298,7 +298,7 @@ const CASES: Case[] = [
       return [id, email]
     },
     reason: 'wrong_password',
-    says: /^The password of EMAIL was wrong at .* from 198\.51\.100\.1\. With it a pause began, until/,
+    says: /^The password of EMAIL was wrong at .* from 198\.51\.100\.1\. This locked logins until/,
     mend: 'ch202 users send-reset EMAIL',
   },
   {
@@ -309,7 +309,7 @@ const CASES: Case[] = [
       return [id, email]
     },
     reason: 'no_such_user',
-    says: /^No user is called EMAIL, at/,
+    says: /^There was no user EMAIL at/,
     mend: 'ch202 audit explain EMAIL',
   },
   {
@@ -321,7 +321,7 @@ const CASES: Case[] = [
       return [request, email]
     },
     reason: 'account_disabled',
-    says: /^The password of EMAIL was right at .*, and the account was disabled\.$/,
+    says: /^The password of EMAIL was correct at .*, but the account was disabled\.$/,
     mend: 'ch202 users enable EMAIL',
   },
   {
@@ -333,7 +333,7 @@ const CASES: Case[] = [
       return [id, email]
     },
     reason: 'account_paused',
-    says: /EMAIL at .* was refused unread: too many had failed, .* wait until/,
+    says: /EMAIL at .* was refused without checking the password: after too many failures, .* locked until/,
     mend: 'ch202 users send-reset EMAIL',
   },
   {
@@ -368,7 +368,7 @@ const CASES: Case[] = [
       return [request, email]
     },
     reason: 'not_a_login',
-    says: /^That request was no login that failed: .*user\.roles_changed of EMAIL by operator/,
+    says: /^This request was not a failed login: .*user\.roles_changed of EMAIL by operator/,
     mend: 'ch202 audit list --user EMAIL',
   },
 ]
