@@ -106,9 +106,9 @@ export async function addressesAt(url: string): Promise<Record<ServiceName, stri
     })
     const { ch202 } = (await answer.json()) as { ch202?: Partial<Record<ServiceName, string>> }
     if (!ch202?.auth || !isSameServer(ch202.auth, url)) return all
-    const told = ch202
+    const advertised = ch202
     // A service that is not running yet has no address.
-    return ofEachService((place) => (place === 'auth' ? url : addressIn(told[place] ?? url)))
+    return ofEachService((place) => (place === 'auth' ? url : addressIn(advertised[place] ?? url)))
   } catch {
     // The first real request reports an unreachable or unknown server.
     return all

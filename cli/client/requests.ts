@@ -34,8 +34,8 @@ export async function request(
   const read = repeatable || READS.includes(method)
   for (let tries = 1; ; tries++) {
     const startedAt = performance.now()
-    const debugLog = (said: string) =>
-      debug && note(plain(`${method} ${url} → ${said} in ${Math.round(performance.now() - startedAt)} ms`))
+    const debugLog = (result: string) =>
+      debug && note(plain(`${method} ${url} → ${result} in ${Math.round(performance.now() - startedAt)} ms`))
     let pause = FIRST_PAUSE * 2 ** (tries - 1)
     try {
       const answer = await sendOnce(url, init, read, patience)

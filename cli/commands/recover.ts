@@ -75,7 +75,7 @@ async function settingsOf(env: Environment): Promise<Config> {
 }
 
 async function peersOf(env: Environment, config: Config) {
-  const { authClientForUsers: authOfUsers, usersClientForAuth: usersOfAuth } = await import('../../services/peers.ts')
+  const { authClientForUsers, usersClientForAuth } = await import('../../services/peers.ts')
   const [key = ''] = valuesOf(withStoredSecrets(env), 'INTERNAL_API_KEY')
   const signal = AbortSignal.timeout(TIMEOUT)
   const link = (place: 'auth' | 'users') => ({
@@ -83,7 +83,7 @@ async function peersOf(env: Environment, config: Config) {
     key,
     fetch: (request: Request) => direct(request, { signal }),
   })
-  return { auth: authOfUsers(link('auth')), sendAll: () => usersOfAuth(link('users')).catchUp() }
+  return { auth: authClientForUsers(link('auth')), sendAll: () => usersClientForAuth(link('users')).catchUp() }
 }
 
 async function asFailure(error: unknown, email: string): Promise<unknown> {

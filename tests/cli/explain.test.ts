@@ -91,7 +91,7 @@ const CASES: Case[] = [
       return email
     },
     reason: 'no_such_user',
-    says: /^There is no user EMAIL\. There were login attempts: 2 times, last at .* from 198\.51\.100\.1\.$/,
+    says: /^There is no user EMAIL\. Someone tried to log in 2 times, last at .* from 198\.51\.100\.1\.$/,
     mend: 'ch202 users create EMAIL --generate',
   },
   {
@@ -103,7 +103,7 @@ const CASES: Case[] = [
       return [`${email} `, email]
     },
     reason: 'no_such_user',
-    says: /^There is no user EMAIL\. There were login attempts: 2 times, last at /,
+    says: /^There is no user EMAIL\. Someone tried to log in 2 times, last at /,
     mend: "ch202 users create 'EMAIL' --generate",
   },
   {
@@ -161,7 +161,7 @@ const CASES: Case[] = [
       return [id, email]
     },
     reason: 'wrong_password',
-    says: /It was changed at .*, by operator: it may be the old one/,
+    says: /It was changed at .*, by operator: they may be using the old one/,
     mend: 'ch202 users send-reset EMAIL',
   },
   {
@@ -213,7 +213,7 @@ const CASES: Case[] = [
       return email
     },
     reason: 'address_paused',
-    says: /EMAIL at .* came from 203\.0\.113\.9, .* wait until .*TRUSTED_PROXIES/,
+    says: /EMAIL at .* came from 203\.0\.113\.9, .* locked until .*TRUSTED_PROXIES/,
     mend: 'ch202 audit list --type login.failed --since 1h',
   },
   {
@@ -286,7 +286,7 @@ const CASES: Case[] = [
     it: 'no one has tried',
     given: async () => (await imported({})).email,
     reason: 'no_login_tried',
-    says: /EMAIL is active, and no login/,
+    says: /EMAIL is active and has never tried/,
     mend: 'ch202 users send-reset EMAIL',
   },
   {

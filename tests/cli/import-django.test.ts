@@ -31,7 +31,7 @@ describe('R22: --format django', () => {
     const done = await here.users([...words, '--on-conflict', 'update'])
     expect([done.status, summaryOf(done.stdout)]).toMatchObject([8, { failed: 2, total: 10 }])
     expect(done.stderr).toMatch(/^✗ \d+: Password hashes of this kind are not supported: md5 \(/m)
-    expect(done.stderr).toMatch(/^✗ \d+: There is no email/m)
+    expect(done.stderr).toMatch(/^✗ \d+: The email is missing/m)
     expect(dry.stderr).toContain('! Imported without the ADMIN role: 1')
     const [ana, bo] = await Promise.all(['ana', 'bo'].map((who) => here.read(`${who}@django.example.org`)))
     const named = name !== 'django-users.json'

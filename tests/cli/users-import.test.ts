@@ -760,7 +760,10 @@ describe('an import that is stopped', () => {
       expect([otherwise.status, otherwise.stderr]).toEqual([2, expect.stringContaining('another --on-conflict')])
       appendFileSync(path, '\n')
       const changed = await resume()
-      expect([changed.status, changed.stderr]).toEqual([1, expect.stringContaining('has changed since the import was started')])
+      expect([changed.status, changed.stderr]).toEqual([
+        1,
+        expect.stringContaining('has changed since the import was started'),
+      ])
       fake.trouble = undefined
       const anew = await ch202(['users', 'import', path, '--on-conflict', 'skip'], { env })
       expect([anew.status, anew.stderr]).toEqual([8, expect.stringContaining('--resume goes on with it')])

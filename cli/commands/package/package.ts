@@ -87,9 +87,9 @@ async function deliver(tool: Tool, files: { path: string; content: string }[], t
       )
     return
   }
-  const { replaceTextFile: placeText } = await import('./write.ts')
+  const { replaceTextFile } = await import('./write.ts')
   const results: Row[] = []
-  for (const { content, path } of files) results.push({ path, changed: await placeText(path, content) })
+  for (const { content, path } of files) results.push({ path, changed: await replaceTextFile(path, content) })
   const changed = results.some((file) => file.changed)
   const paths = files.map(({ path }) => path)
   await tool.out.done(changed, `${paths.join(', ')}: ${changed ? 'written' : 'already up to date'}`, { paths })

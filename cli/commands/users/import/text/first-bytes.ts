@@ -16,8 +16,8 @@ export async function peekFirst(source: Bytes): Promise<{ first: number | undefi
   return { first, bytes: restart(chunks, reader) }
 }
 
-async function* restart(seen: Uint8Array[], reader: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
-  yield* seen
+async function* restart(chunks: Uint8Array[], reader: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield* chunks
   for (let next = await reader.next(); !next.done; next = await reader.next()) yield next.value
 }
 
