@@ -215,7 +215,7 @@ describe('one thing broken is found, and nothing else', () => {
       'secrets that others read',
       (dir) => chmodSync(join(dir, 'secrets.env'), 0o644),
       { 'secrets.mode': 'failed', 'files.mode': 'failed' },
-      /secrets\.env has the mode 0644/,
+      /secrets\.env has mode 0644/,
     ],
     ['a file that others read', (dir) => chmodSync(join(dir, 'auth.sqlite'), 0o640), { 'files.mode': 'failed' }],
     ['a directory that others enter', (dir) => chmodSync(join(dir, 'run'), 0o711), { 'files.mode': 'failed' }],
@@ -339,7 +339,7 @@ describe('one thing broken is found, and nothing else', () => {
         `INSERT INTO mail_requests (id, email, requested_at, last_error) VALUES ('x', 'a@example.org', ${ago(700)}, 'deferred')`,
       ),
       { 'mail.waiting': 'warning' },
-      /for ten minutes \(deferred\)/,
+      /over ten minutes \(deferred\)/,
     ],
     [
       'R15: a mail server that refuses the login',
@@ -375,13 +375,13 @@ describe('one thing broken is found, and nothing else', () => {
       'an event that is late',
       at('auth.sqlite', EVENT, delivery('pending', ago(4000))),
       { 'deliveries.waiting': 'warning' },
-      /1 has waited for an hour/,
+      /1 delivery is waiting for over an hour/,
     ],
     [
       'an event that is dead',
       at('auth.sqlite', EVENT, delivery('dead', ago(60))),
       { 'deliveries.waiting': 'warning' },
-      /1 is dead/,
+      /1 delivery is dead/,
     ],
     ['an event on its way', at('auth.sqlite', EVENT, delivery('pending', ago(60))), {}],
     [
