@@ -5,7 +5,7 @@ import { ofEachService, type ServiceName } from '../../services/kit/services.ts'
  * the list with their document. Paths that every service has (health, metrics, swagger) default to auth.
  */
 const SERVICE_BY_PATH: Record<string, ServiceName> = {
-  ...ofEachService((place) => place),
+  ...ofEachService((service) => service),
   '.well-known': 'auth',
   admin: 'auth',
   health: 'auth',

@@ -83,7 +83,7 @@ async function endOfSession(credential: Credential, api: Api): Promise<string | 
 
 async function stateOf(api: Api, service: ServiceName): Promise<string> {
   try {
-    const answer = await api.fetch(service, '/api/v1/health', { anyone: true, patience: TIMEOUT })
+    const answer = await api.fetch(service, '/api/v1/health', { anonymous: true, timeoutMs: TIMEOUT })
     const { status } = (await answer.json()) as { status?: unknown }
     return answer.ok && status === 'ok' ? 'up' : 'strange'
   } catch {
