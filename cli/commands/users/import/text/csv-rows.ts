@@ -97,7 +97,7 @@ class RowReader {
         return { line, fault: UNCLOSED }
       }
       const inner = text.slice(isQuoted ? at + 1 : at, end)
-      cells.push({ text: isQuoted && inner.includes('"') ? inner.replaceAll('""', '"') : inner, isQuoted: isQuoted })
+      cells.push({ text: isQuoted && inner.includes('"') ? inner.replaceAll('""', '"') : inner, isQuoted })
       if (isQuoted) lines += countNewlines(inner)
       at = isQuoted ? end + 1 : end
       const next = text.charCodeAt(at)
