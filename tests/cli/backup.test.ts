@@ -518,7 +518,7 @@ describe('restore', () => {
       const oldEpoch = await epoch()
 
       const running = await run(`restore ${name} --yes`, settings)
-      expect([running.status, running.stderr]).toEqual([6, expect.stringMatching(/Running on.*auth.*Stop them first/)])
+      expect([running.status, running.stderr]).toEqual([6, expect.stringMatching(/running on.*auth.*Stop them first/)])
       // A crash, so that there is a WAL which must not be married to what is restored.
       await own.kill('auth')
       const unsure = await run(`restore ${name}`, settings)
@@ -700,6 +700,6 @@ describe('restore', () => {
     const backup = await run('backup create', { CH202_DATA_DIR: to })
     expect([backup.status, backup.stderr]).toEqual([1, expect.stringContaining('was cut short: finish it with')])
     const again = await run(words.join(' '))
-    expect([again.status, again.stderr]).toEqual([0, expect.stringContaining('was cut short here')])
+    expect([again.status, again.stderr]).toEqual([0, expect.stringContaining('was interrupted here')])
   })
 })
