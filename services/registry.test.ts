@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { applicationIdOf } from '../db/sqlite/engine.ts'
+import { applicationIdOf } from '../db/sqlite/open-database.ts'
 import { databases } from './databases.ts'
 import { DELETION_SUBSCRIBERS, descriptorOf, pathParameter, SERVICE_NAMES } from './registry.ts'
 

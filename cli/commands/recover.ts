@@ -82,8 +82,8 @@ async function peersOf(env: Environment, config: Config<ServiceName>) {
   ])
   const [key = ''] = valuesOf(withStoredSecrets(env), 'INTERNAL_API_KEY')
   const signal = AbortSignal.timeout(TIMEOUT)
-  const link = (place: 'auth' | 'users') => ({
-    url: readRunFile(place, dataDirOf(env))?.url ?? config.addresses[place],
+  const link = (service: 'auth' | 'users') => ({
+    url: readRunFile(service, dataDirOf(env))?.url ?? config.addresses[service],
     key,
     fetch: (request: Request) => direct(request, { signal }),
   })

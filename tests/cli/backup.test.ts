@@ -299,7 +299,7 @@ describe('backup list', () => {
     mkdirSync(join(root, 'holidays'))
     mkdirSync(join(root, '.draft-x'))
     const { status, stdout, stderr } = await run(`backup list --in ${root}`)
-    const none = (name: string) => `${name} is no backup that this version can read`
+    const none = (name: string) => `${name} is not a backup that this version can read`
     expect([status, stderr.trimEnd().split('\n').sort()]).toEqual([0, [none('emptied'), none('holidays')]])
     expect(stdout.split('\n').map((line) => line.split(/ +/)[0])).toEqual(['b', 'a', 'c', ''])
     const json = JSON.parse((await run(`backup list --in ${root} -o json`)).stdout)
@@ -515,7 +515,7 @@ describe('restore', () => {
       const oldEpoch = await epoch()
 
       const running = await run(`restore ${name} --yes`, settings)
-      expect([running.status, running.stderr]).toEqual([6, expect.stringMatching(/Running on.*auth.*Stop them first/)])
+      expect([running.status, running.stderr]).toEqual([6, expect.stringMatching(/running on.*auth.*Stop them first/)])
       // A crash, so that there is a WAL which must not be married to what is restored.
       await own.kill('auth')
       const unsure = await run(`restore ${name}`, settings)
@@ -700,6 +700,6 @@ describe('restore', () => {
     const backup = await run('backup create', { CH202_DATA_DIR: to })
     expect([backup.status, backup.stderr]).toEqual([1, expect.stringContaining('was interrupted: finish it with')])
     const again = await run(words.join(' '))
-    expect([again.status, again.stderr]).toEqual([0, expect.stringContaining('was cut short here')])
+    expect([again.status, again.stderr]).toEqual([0, expect.stringContaining('was interrupted here')])
   })
 })

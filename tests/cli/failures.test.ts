@@ -314,7 +314,7 @@ describe('a failure', () => {
         1,
         '',
         expect.stringMatching(
-          /^✗ \/\S+ (can't|cannot) be (made|read|opened|written): (there is|permission|a part|a file|it is)[^:()]+ \(failed\)\n$/,
+          /^✗ \/\S+ (can't|cannot) be (created|read|opened|written): (no such|permission|a part|a file|it is)[^:()]+ \(failed\)\n$/,
         ),
       ])
       // The name of the directory is by chance.

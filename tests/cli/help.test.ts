@@ -74,7 +74,7 @@ test('names every command, however it is asked for', async () => {
     const { status, stdout, stderr } = await instance.shell.run(line)
     expect([line, status]).toEqual([line, 0])
     for (const noun of nouns) expect(stdout + stderr).toMatch(new RegExp(`^  ${noun}\\b`, 'm'))
-    expect(stdout + stderr).toContain('-o, --output <form>')
+    expect(stdout + stderr).toContain('-o, --output <format>')
   }
 })
 

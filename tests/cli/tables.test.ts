@@ -186,7 +186,7 @@ describe('S7: the end of an id', () => {
   ])('names nothing, and says how to get the whole: ch202 %s', async (line, list) => {
     const { status, stdout, stderr } = await run(`ch202 ${line}`)
     expect([status, stdout]).toEqual([2, ''])
-    expect(stderr).toMatch(/0123abcd is the end of an id, as a narrow table shows it/)
+    expect(stderr).toMatch(/0123abcd is a shortened id from a narrow table/)
     expect(stderr).toContain(`→ ch202 ${list} --wide`)
   })
 })

@@ -140,7 +140,7 @@ test('every command of docs/migrate/import.md does as printed', async () => {
         line,
         output.length > 0 ? output : [''],
       ])
-      expect([line, done.status]).toEqual([line, /, [1-9]\d* (failed|can’t)/.test(example) ? 8 : 0])
+      expect([line, done.status]).toEqual([line, /, [1-9]\d* (failed|cannot)/.test(example) ? 8 : 0])
     }
   } finally {
     here.remove()
@@ -149,12 +149,12 @@ test('every command of docs/migrate/import.md does as printed', async () => {
 
 describe('what other products export', () => {
   const rows: [file: string, format: string, counts: Record<string, number>, stderr: RegExp[]][] = [
-    ['auth0-import.json', 'auth0', { created: 5, failed: 1 }, [/^✗ 6: .* checked here: md5 \(/m]],
+    ['auth0-import.json', 'auth0', { created: 5, failed: 1 }, [/^✗ 6: .* not supported: md5 \(/m]],
     [
       'keycloak-realm.json',
       'keycloak',
       { created: 6, failed: 3 },
-      [/^✗ 7: There is no email/m, /^✗ 8: .* checked here: md5 \(/m, /^✗ 9: It is the account of a client/m],
+      [/^✗ 7: The email is missing/m, /^✗ 8: .* not supported: md5 \(/m, /^✗ 9: Service account of a client/m],
     ],
     ['supabase-users.json', 'supabase', { created: 1 }, [/^! Without a password: 1/m]],
   ]
@@ -384,14 +384,14 @@ describe('our own files', () => {
     const { status, stderr } = await importing([file('bad.csv', rows.join('\n')), '--dry-run'])
     expect(status).toBe(1)
     expect(stderr).toMatch(/^✗ 2: email_verified must be true or false/m)
-    expect(stderr).toMatch(/^✗ 4: The row has 1 cells where the first row has 3/m)
+    expect(stderr).toMatch(/^✗ 4: The row has 1 cells, but the first row has 3/m)
     expect(stderr).toMatch(/^✗ 5: A quoted cell is not closed/m)
   })
 
   test('a JSON that breaks off says so', async () => {
     const path = file('cut.json', '[{"email":"a@cut.example.org"},{"email":"b@cut')
     const { status, stderr } = await importing([path, '--format', 'auth0', '--dry-run'])
-    expect([status, stderr]).toEqual([8, expect.stringMatching(/^✗ 2: The file ends in the middle/m)])
+    expect([status, stderr]).toEqual([8, expect.stringMatching(/^✗ 2: The file is incomplete/m)])
   })
 
   test('what stands among the records of a JSON, and is none, fails in its place', async () => {
@@ -492,7 +492,7 @@ describe('a wrong use', () => {
     ['a column that no one knows', () => [file('c.csv', 'email,nickname\n')], /nickname.* is none/],
     ['a CSV without email', () => [file('c.csv', 'id,name\n')], /no column email/],
     ['a column twice', () => [file('c.csv', 'email,Email\n')], /email twice/],
-    ['dry, and going on', () => [file('c.csv', 'email\n'), '--dry-run', '--resume'], /exclude each other/],
+    ['dry, and going on', () => [file('c.csv', 'email\n'), '--dry-run', '--resume'], /cannot be combined/],
   ]
   test.each(rows)('%s is refused', async (_what, words, said) => {
     const { status, stderr, stdout } = await importing(words())
@@ -723,14 +723,14 @@ describe('an import that is stopped', () => {
         [journal],
         expect.stringMatching(/^people\.jsonl\.[0-9a-f]{8}\.ch202-journal$/),
       ])
-      expect(stderr).toContain(`! The journal of the import is ${join(dirname(path), journal)}\n`)
+      expect(stderr).toContain(`! The import journal is ${join(dirname(path), journal)}\n`)
       expect(stderr).toContain(`→ ch202 users import ${path} --resume\n`)
       expect(statSync(join(dirname(path), journal)).mode & 0o777).toBe(0o600)
       const done = await resume()
       expect([done.status, JSON.parse(done.stdout).total]).toEqual([8, PEOPLE])
       // One that others may write is not believed: it says how to import.
       chmodSync(join(dirname(path), journal), 0o666)
-      expect((await resume()).stderr).toMatch(/was begun here: it begins now|^! The journal/)
+      expect((await resume()).stderr).toMatch(/starting from the beginning|^! The import journal/)
       expect(journals()).toEqual([journal])
     } finally {
       fake.stop()
@@ -746,7 +746,7 @@ describe('an import that is stopped', () => {
       const { status, stderr } = await interrupted(fake, path, '/proc')
       expect(status).toBe(130)
       expect(
-        stderr.match(/^! The journal of the import can't be written \(ENOENT\): \/proc.*can't be resumed$/gm),
+        stderr.match(/^! The import journal cannot be written \(ENOENT\): \/proc.*cannot be resumed if it stops$/gm),
       ).toHaveLength(1)
       const again = `ch202 users import ${path} --format jsonl --on-conflict skip`
       expect(stderr).toContain(`→ ${again}\n`)
@@ -810,7 +810,10 @@ describe('an import that is stopped', () => {
       expect([otherwise.status, otherwise.stderr]).toEqual([2, expect.stringContaining('another --on-conflict')])
       appendFileSync(path, '\n')
       const changed = await resume()
-      expect([changed.status, changed.stderr]).toEqual([1, expect.stringContaining('is not the file any more')])
+      expect([changed.status, changed.stderr]).toEqual([
+        1,
+        expect.stringContaining('has changed since the import was started'),
+      ])
       fake.trouble = undefined
       const anew = await runTool(['users', 'import', path, '--on-conflict', 'skip'], { env })
       expect([anew.status, anew.stderr]).toEqual([8, expect.stringContaining('--resume goes on with it')])

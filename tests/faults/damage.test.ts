@@ -270,7 +270,7 @@ describe('secrets.env, where there are signing keys', () => {
     [
       'missing',
       (path) => rmSync(path),
-      /CH202_SECRET is missing: .*auth\.sqlite holds signing keys.*put .*secrets\.env back/s,
+      /CH202_SECRET is missing, and only it can decrypt the signing keys in .*auth\.sqlite.*put .*secrets\.env back/s,
     ],
     ['empty', (path) => cut(path, 0), /CH202_SECRET is missing/],
     ['cut', (path) => cut(path, statSync(path).size - 30), /CH202_SECRET/],

@@ -59,7 +59,7 @@ describe('the executable', () => {
 
   test('is not put where a directory is', async () => {
     const { status, stderr } = await runTool(['package', 'binary', '--out', home])
-    expect([status, stderr]).toEqual([1, `✗ ${home} is there, and is no file (in_the_way)\n`])
+    expect([status, stderr]).toEqual([1, `✗ ${home} exists and is not a file (in_the_way)\n`])
     expect(readdirSync(home)).toEqual(['ch202'])
   })
 

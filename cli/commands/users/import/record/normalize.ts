@@ -62,7 +62,7 @@ export function normalize(place: number, source: ForeignUser): UserRecord | Faul
   if (password) user.password_hash = password.hash
   else skipped.push('password')
   const theirs = { roles: source.roles ?? [], admin: source.admin ?? false }
-  return skipped.length > 0 ? { place, user, skipped: skipped, theirs } : { place, user, theirs }
+  return skipped.length > 0 ? { place, user, skipped, theirs } : { place, user, theirs }
 }
 
 /** @returns undefined if there is none or it equals the email; null if it is not valid here */
