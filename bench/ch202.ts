@@ -1,5 +1,7 @@
-import { ownSettings } from '../tests/support/processes.ts'
-import { call, OPERATOR_KEY, PASSWORD } from '../tests/support/system.ts'
+import { PASSWORD } from '../tests/support/actors.ts'
+import { call } from '../tests/support/http.ts'
+import { OPERATOR_KEY } from '../tests/support/settings.ts'
+import { ownSettings } from '../tests/support/tool.ts'
 import { type Measurable, startServer } from './processes.ts'
 
 export const operator = { 'x-api-key': OPERATOR_KEY }

@@ -1,7 +1,8 @@
 import { Database } from 'bun:sqlite'
 import { usersMigrations } from '../db/sqlite/migrations/users.ts'
 import { searchTextOf } from '../services/kit/schema/search-text.ts'
-import { call, PASSWORD } from '../tests/support/system.ts'
+import { PASSWORD } from '../tests/support/actors.ts'
+import { call } from '../tests/support/http.ts'
 import { operator } from './ch202.ts'
 
 const BODY_MAX = 1024 * 1024

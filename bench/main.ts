@@ -69,7 +69,7 @@ if (!values.quick && values.only === undefined) {
     `${JSON.stringify({ at, machine, cores: CORES, results: kept }, undefined, 2)}\n`,
   )
   writeFileSync(join(import.meta.dir, 'results.svg'), pictureOf(results, `${machine}; ${at}`))
-  const page = join(import.meta.dir, '../docs/performance.md')
+  const page = join(import.meta.dir, '../docs/operate/performance.md')
   const told = `${machine}; ${at}; ${how.rounds} rounds.`
   writeFileSync(page, withTable(readFileSync(page, 'utf8'), markdownOf(results, told)))
   await run([process.execPath, 'x', 'biome', 'format', '--write', page, join(import.meta.dir, 'results.json')])

@@ -1,7 +1,7 @@
 import type { FieldError } from '../services/kit/field-errors.ts'
 import { withoutUndefined } from './without-undefined.ts'
 
-/** What the tool's exit status means; one table for all commands. */
+/** The tool's exit statuses, the same for all commands. */
 export const EXIT = {
   done: 0,
   failed: 1,
@@ -16,32 +16,34 @@ export const EXIT = {
   interrupted: 130,
 } as const
 
-interface Said {
+interface FailureDetails {
   code?: string
+  /** The command that fixes the failure. */
   suggestion?: string
   requestId?: string
   retryable?: boolean
-  /** What is wrong with a request, field by field. */
+  /** Validation errors by field. */
   errors?: FieldError[]
 }
 
-/** A failure that the tool tells its user: what, why, and the command that mends it. */
+/** A failure that is shown to the user: what happened, why, and the command that fixes it. */
 export class Failure extends Error {
   override name = 'Failure'
   constructor(
     readonly exit: number,
     message: string,
-    readonly said: Said = {},
+    readonly details: FailureDetails = {},
   ) {
     super(message)
   }
 }
 
+/** Creates a failure for a command that was used wrongly. */
 export function usage(message: string, suggestion?: string): Failure {
   return new Failure(EXIT.usage, message, { code: 'usage', ...withoutUndefined({ suggestion }) })
 }
 
-/** The exit status for an answer of the API. */
+/** The exit status for an HTTP status of the API. */
 export function exitOf(status: number): number {
   if (status === 404) return EXIT.notFound
   if (status === 401) return EXIT.notLoggedIn

@@ -1,6 +1,6 @@
 #!/usr/bin/env bun
 import { Command, CommanderError, Option } from 'commander'
-import { forgetForeignDotenv } from './client/dotenv.ts'
+import { removeForeignDotenv } from './client/dotenv.ts'
 import { EXIT, usage } from './exit.ts'
 import { OUTPUTS, type Output, printFailure } from './terminal/output.ts'
 import { handleBrokenPipe, note, plain } from './terminal/terminal.ts'
@@ -29,19 +29,19 @@ const COMMANDS: Record<string, Record<string, () => Promise<Command>>> = {
     users: async () => (await import('./commands/users/users.ts')).usersCommand(),
   },
   'Sessions:': {
-    sessions: async () => (await import('./commands/sessions.ts')).sessionsCommand(),
+    sessions: async () => (await import('./commands/sessions/sessions.ts')).sessionsCommand(),
   },
   'Cache:': {
     cache: async () => (await import('./commands/cache/cache.ts')).cacheCommand(),
   },
   'Modules:': {
-    modules: async () => (await import('./commands/modules.ts')).modulesCommand(),
+    modules: async () => (await import('./commands/modules/modules.ts')).modulesCommand(),
   },
   'Keys:': {
     keys: async () => (await import('./commands/keys.ts')).keysCommand(),
   },
   'Webhooks:': {
-    webhooks: async () => (await import('./commands/webhooks.ts')).webhooksCommand(),
+    webhooks: async () => (await import('./commands/webhooks/webhooks.ts')).webhooksCommand(),
   },
   'Audit:': {
     audit: async () => (await import('./commands/audit/audit.ts')).auditCommand(),
@@ -134,7 +134,7 @@ async function completeWords(words: string[]): Promise<void> {
 
 async function main(words: string[]): Promise<void> {
   try {
-    forgetForeignDotenv(process.env)
+    removeForeignDotenv(process.env)
     // Whatever it is set to: what is made its owner can use, and no one else can write.
     process.umask((process.umask() | 0o022) & ~0o700)
     // What the scripts of `ch202 completion` ask at each Tab; a word of theirs is no command of ours.

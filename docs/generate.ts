@@ -6,6 +6,7 @@ import { PROBLEM_CODES, Problem } from '../services/kit/problem.ts'
 import { readConfig, settingDefaults } from '../services/kit/process/config.ts'
 import { SETTING_DESCRIPTIONS } from '../services/kit/process/setting-descriptions.ts'
 import { MESSAGE_SCHEMAS } from '../services/kit/schema/events.ts'
+import { SERVICES } from '../services/registry.ts'
 import { serve } from '../services/serve.ts'
 
 /**
@@ -42,7 +43,7 @@ export function table(head: Row, rows: readonly Row[]): string {
 const code = (text: string) => `\`${text}\``
 
 function settings(): string {
-  const defaults = settingDefaults({})
+  const defaults = settingDefaults({}, SERVICES)
   const groups = [...new Set(Object.values(SETTING_DESCRIPTIONS).map(({ group }) => group))]
   return groups
     .map((group) => {
@@ -82,7 +83,7 @@ function eventSchemas(): Record<string, () => string> {
 async function metrics(): Promise<string> {
   const dataDir = mkdtempSync(join(tmpdir(), 'ch202-docs-'))
   const key = 'a-key-that-nothing-but-this-page-uses'
-  const config = readConfig({
+  const environment = {
     CH202_ENV: 'test',
     CH202_DATA_DIR: dataDir,
     CH202_URL: 'http://127.0.0.1:0',
@@ -92,8 +93,8 @@ async function metrics(): Promise<string> {
     OPERATOR_API_KEY: key,
     CH202_SECRET: `secret-${key}`,
     LOG_LEVEL: 'silent',
-  })
-  const system = await serve(config)
+  }
+  const system = await serve(readConfig(environment, SERVICES))
   try {
     const request = new Request(`${system.url}/metrics`, { headers: { authorization: `Bearer ${key}` } })
     const text = await (await fetch(request)).text()

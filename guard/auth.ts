@@ -1,32 +1,32 @@
 import type { FeedSource, RevocationPage } from '../services/kit/feed/revocation-subscriber.ts'
 import { Problem } from '../services/kit/problem.ts'
-import { type Instance, Unanswered } from './instance.ts'
+import { type Instance, NoAnswer } from './instance.ts'
 
-/** What auth answers to POST /auth/validate-token. */
+/** The answer of POST /auth/validate-token. */
 type Validity =
   | { valid: true; user_id: string; session_id: string; roles: string[]; expires_at: string }
   | { valid: false; reason: 'malformed' | 'expired' | 'revoked' | 'signature' }
 
-/** The two questions that a follower asks of auth. */
+/** The two calls that a subscriber makes to auth. */
 export function feedSource(instance: Instance, url: string): FeedSource {
   return {
     async poll(follower, after, epoch) {
       const query = new URLSearchParams({ follower, after: String(after), epoch })
-      return await instance.ask<RevocationPage>(`${url}/api/v1/auth/revocations?${query}`)
+      return await instance.call<RevocationPage>(`${url}/api/v1/auth/revocations?${query}`)
     },
     async validate(token) {
-      const said = await instance.ask<Validity>(`${url}/api/v1/auth/validate-token`, { body: { token } })
-      if (said.valid === false) return said
-      if (!isVerdict(said)) throw new Problem('auth_unavailable', { cause: new Unanswered('It is no auth service') })
-      const { expires_at, roles, session_id: sessionId, user_id: userId } = said
+      const validity = await instance.call<Validity>(`${url}/api/v1/auth/validate-token`, { body: { token } })
+      if (validity.valid === false) return validity
+      if (!isComplete(validity)) throw new Problem('auth_unavailable', { cause: new NoAnswer('It is no auth service') })
+      const { expires_at, roles, session_id: sessionId, user_id: userId } = validity
       return { valid: true, userId, sessionId, roles, expiresAt: Date.parse(expires_at) }
     },
   }
 }
 
-/** Whether all is there that is asked of it: of who lets someone in by less, no one would know whom. */
-function isVerdict(said: Validity & { valid: true }): boolean {
-  const { expires_at, roles, session_id, user_id, valid } = said
+/** Whether the answer has every field: without one of them nobody knows whom the token lets in. */
+function isComplete(validity: Validity & { valid: true }): boolean {
+  const { expires_at, roles, session_id, user_id, valid } = validity
   return (
     valid === true &&
     [expires_at, session_id, user_id].every((text) => typeof text === 'string' && text !== '') &&

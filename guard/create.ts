@@ -1,70 +1,69 @@
 import { randomUUID } from 'node:crypto'
-import { accessControl, allow } from '../services/kit/access/access.ts'
+import { accessControl, requireAccess } from '../services/kit/access/access.ts'
 import { ModuleGates } from '../services/kit/access/module-gate.ts'
 import type { Caller } from '../services/kit/caller.ts'
 import { ClientAddress } from '../services/kit/client-address.ts'
 import { systemClock } from '../services/kit/clock.ts'
 import { RevocationSubscriber } from '../services/kit/feed/revocation-subscriber.ts'
-import { addProblemHeaders, requestIdOf } from '../services/kit/http/problem-response.ts'
+import { addProblemHeaders, requestIdOf } from '../services/kit/messages/problem-response.ts'
 import { Problem } from '../services/kit/problem.ts'
 import { feedSource } from './auth.ts'
 import { Instance } from './instance.ts'
-import { followerLog } from './log.ts'
+import { subscriberLog } from './log.ts'
 import { moduleFeedSource } from './modules.ts'
 import { accessOf, settingsOf } from './settings.ts'
 import type { CheckOptions, Guard, GuardOptions } from './types.ts'
 
-/** How long `ready` waits for the first word of auth. */
-const FIRST_WORD = 1000
+/** Milliseconds that `ready` waits for the first page of auth. */
+const FIRST_PAGE = 1000
 
 const random = { id: () => randomUUID() }
 
 /**
- * The guard of Ch202's own services, for one that stands elsewhere. It begins to follow auth at once, and goes on until
- * `close`: access tokens are decided here, with the keys and the revocations that auth tells, and without a call per
- * request.
+ * Creates the guard of Ch202's own services for a service outside of it. It subscribes to auth's feed at once, until
+ * `close`: it checks access tokens by itself, with the keys and revocations of the feed and without a call per request.
  * @throws TypeError when an option is not valid
  */
 export function createGuard(options: GuardOptions): Guard {
   const settings = settingsOf(options)
   const { internalKeys, maxLag, name, operatorKeys, trustedProxies, url } = settings
-  const clientAddress = new ClientAddress(trustedProxies)
   const instance = new Instance(settings)
-  // A service of ours starts with the instance; this one finds it there, or says at once that it does not.
-  const comingUp = 0
-  const following = { name: `${name}-${randomUUID()}`, clock: systemClock, log: followerLog(settings.log), comingUp }
-  const follower = new RevocationSubscriber({ ...following, source: feedSource(instance, url), maxLag })
-  const gates = new ModuleGates({ ...following, source: moduleFeedSource(instance, settings) })
+  const feed = {
+    name: `${name}-${randomUUID()}`,
+    clock: systemClock,
+    log: subscriberLog(settings.log),
+    // Ch202's own services start together with auth. This one does not: a missing feed is logged at once.
+    startupGrace: 0,
+  }
+  const subscriber = new RevocationSubscriber({ ...feed, source: feedSource(instance, url), maxLag })
+  const gates = new ModuleGates({ ...feed, source: moduleFeedSource(instance, settings) })
   const refuseWhenClosed = () => {
-    // Auth waits for no one who has stopped to listen.
+    // Auth does not wait for a subscriber that has stopped: it may miss revocations.
     if (instance.isClosed) throw new Problem('auth_unavailable')
   }
-  const tokens: RevocationSubscriber['check'] = (token) => {
+  const check: RevocationSubscriber['check'] = (token) => {
     refuseWhenClosed()
-    const said = follower.check(token)
-    return said instanceof Promise ? said.finally(refuseWhenClosed) : said
+    const verdict = subscriber.check(token)
+    return verdict instanceof Promise ? verdict.finally(refuseWhenClosed) : verdict
   }
-  const { identify, stranger } = accessControl({ tokens: { check: tokens }, internalKeys, operatorKeys, clientAddress })
-  const started = Promise.all([follower.start(FIRST_WORD), gates.start(FIRST_WORD)])
+  const clientAddress = new ClientAddress(trustedProxies)
+  const { identify } = accessControl({ tokens: { check }, internalKeys, operatorKeys, clientAddress })
+  const started = Promise.all([subscriber.start(FIRST_PAGE), gates.start(FIRST_PAGE)])
 
-  const admit = async (request: Request, requestId: string, rule: CheckOptions): Promise<Caller> => {
-    const { headers } = request
-    const { address, module } = rule
+  const admit = async ({ headers }: Request, requestId: string, rule: CheckOptions): Promise<Caller> => {
+    const { address = null, module } = rule
     const access = accessOf(rule)
-    const caller = await identify(
-      headers,
-      stranger(headers, () => address ?? null, requestId),
-      access,
-    )
-    allow(caller, access)
-    if (module !== undefined) await gates.of(module).pass(caller, access)
-    return { ...caller, ip: caller.ip, userAgent: caller.userAgent }
+    const caller = await identify({ headers, requestId, address: () => address }, access)
+    requireAccess(caller, access)
+    if (module !== undefined) await gates.of(module).admit(caller, access)
+    // A plain record: `ip` and `userAgent` were getters.
+    return { ...caller }
   }
 
   const guard: Guard = {
     async ready() {
       await started
-      return Number.isFinite(follower.silence)
+      return Number.isFinite(subscriber.staleness)
     },
     async check(request, rule) {
       const requestId = requestIdOf(request.headers, random)
@@ -72,11 +71,11 @@ export function createGuard(options: GuardOptions): Guard {
         return { caller: await admit(request, requestId, rule) }
       } catch (error) {
         if (!(error instanceof Problem)) throw error
-        return { response: refusal(error, requestId) }
+        return { response: problemResponse(error, requestId) }
       }
     },
     require(rule) {
-      // What is wrong with it is said at once.
+      // An invalid rule throws here, not at the first request.
       accessOf(rule)
       if (rule.module !== undefined) gates.of(rule.module)
       return async (context, next) => {
@@ -89,13 +88,13 @@ export function createGuard(options: GuardOptions): Guard {
     },
     async close() {
       instance.close()
-      await Promise.all([follower.stop(), gates.stop()])
+      await Promise.all([subscriber.stop(), gates.stop()])
     },
   }
   return guard
 }
 
-function refusal(problem: Problem, requestId: string): Response {
+function problemResponse(problem: Problem, requestId: string): Response {
   const headers: Record<string, string> = {}
   addProblemHeaders(headers, problem, requestId)
   return new Response(JSON.stringify(problem.body(requestId)), { status: problem.status, headers })

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { generateKeyPairSync } from 'node:crypto'
 import { FEED_LEASE } from '../services/kit/feed/subscriber.ts'
 import { type Claims, signAccessToken } from '../services/kit/tokens/access-token.ts'
-import { eventually } from '../tests/support/system.ts'
+import { eventually } from '../tests/support/eventually.ts'
 import { createGuard } from './index.ts'
 import type { GuardOptions, Log, LogLine } from './types.ts'
 

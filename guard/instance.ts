@@ -1,24 +1,24 @@
 import type { Settings } from './settings.ts'
 
-/** A question that a waiting request hangs on, and longer than a poll is held. */
+/** Milliseconds. A request may be waiting for the call; longer than a poll is held. */
 const PATIENCE = 1000
 
-/** Why there was no answer, in words of ours: nothing of what was sent or received. */
-export class Unanswered extends Error {
+/** Why the instance gave no usable answer. Its message has our own words only, nothing that was sent or received. */
+export class NoAnswer extends Error {
   override name = 'Unanswered'
 }
 
-interface Question {
-  /** Makes it a POST. */
+interface CallOptions {
+  /** Makes the call a POST. */
   body?: object
-  /** Of the request that it is asked for: one id finds what it left in all logs. */
+  /** The id of the request that causes the call: one id for all logs. */
   requestId?: string
 }
 
 /** Calls the services of the instance with the internal key. */
 export class Instance {
-  /** Held here and not by a signal that all share, which would remember every one of them. */
-  private readonly underWay = new Set<AbortController>()
+  /** Kept here: a signal that all calls share would keep each of them in memory. */
+  private readonly active = new Set<AbortController>()
   private closed = false
 
   constructor(private readonly settings: Pick<Settings, 'fetch' | 'internalKeys'>) {}
@@ -27,21 +27,21 @@ export class Instance {
     return this.closed
   }
 
-  /** Ends what is under way, and asks no more. */
+  /** Aborts active calls and refuses new ones. */
   close(): void {
     this.closed = true
-    for (const one of this.underWay) one.abort()
+    for (const controller of this.active) controller.abort()
   }
 
-  /** @throws Unanswered, or what `fetch` rejects with */
-  async ask<T>(url: string, { body, requestId }: Question = {}): Promise<T> {
-    if (this.closed) throw new Unanswered('The guard was closed')
+  /** @throws NoAnswer, or the reason for which `fetch` rejects */
+  async call<T>(url: string, { body, requestId }: CallOptions = {}): Promise<T> {
+    if (this.closed) throw new NoAnswer('The guard was closed')
     const { fetch, internalKeys } = this.settings
-    const patience = new AbortController()
-    const timer = setTimeout(() => patience.abort(new Unanswered('It did not answer in time')), PATIENCE)
-    this.underWay.add(patience)
+    const controller = new AbortController()
+    const timer = setTimeout(() => controller.abort(new NoAnswer('It did not answer in time')), PATIENCE)
+    this.active.add(controller)
     try {
-      const answer = await fetch(
+      const response = await fetch(
         new Request(url, {
           method: body === undefined ? 'GET' : 'POST',
           headers: {
@@ -50,17 +50,17 @@ export class Instance {
             ...(requestId === undefined ? {} : { 'x-request-id': requestId }),
           },
           ...(body ? { body: JSON.stringify(body) } : {}),
-          // The key is for this address and no other.
+          // A redirect would send the key to another address.
           redirect: 'error',
-          signal: patience.signal,
+          signal: controller.signal,
         }),
       )
-      if (answer.status === 401) throw new Unanswered('The internal key was refused')
-      if (!answer.ok) throw new Unanswered(`It answered ${answer.status}`)
-      return (await answer.json()) as T
+      if (response.status === 401) throw new NoAnswer('The internal key was refused')
+      if (!response.ok) throw new NoAnswer(`It answered ${response.status}`)
+      return (await response.json()) as T
     } finally {
       clearTimeout(timer)
-      this.underWay.delete(patience)
+      this.active.delete(controller)
     }
   }
 }

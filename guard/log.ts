@@ -1,28 +1,28 @@
 import type { Log as KitLog, LogFields } from '../services/kit/log.ts'
 import { Problem } from '../services/kit/problem.ts'
-import { Unanswered } from './instance.ts'
+import { NoAnswer } from './instance.ts'
 import type { Log, LogLine } from './types.ts'
 
-/** What a follower has to say, without what it was thrown: the text of an error of others may quote anything. */
-export function followerLog(log: Log): KitLog {
-  const line = ({ err, event, target }: LogFields): LogLine => ({
+/** The log of a feed's subscriber, without the errors themselves: the text of a foreign error may quote anything. */
+export function subscriberLog(log: Log): KitLog {
+  const toLine = ({ err, event, target }: LogFields): LogLine => ({
     event,
     ...(target === undefined ? {} : { target }),
     ...(err === undefined ? {} : { reason: reasonOf(err) }),
   })
   return {
     debug: () => undefined,
-    info: (said) => log.info(line(typeof said === 'function' ? said() : said)),
-    warn: (fields) => log.warn(line(fields)),
-    error: (fields) => log.warn(line(fields)),
+    info: (line) => log.info(toLine(typeof line === 'function' ? line() : line)),
+    warn: (fields) => log.warn(toLine(fields)),
+    error: (fields) => log.warn(toLine(fields)),
   }
 }
 
 function reasonOf(error: unknown): string {
-  if (error instanceof Unanswered) return error.message
+  if (error instanceof NoAnswer) return error.message
   if (error instanceof Problem) return error.cause === undefined ? error.code : reasonOf(error.cause)
   if (!(error instanceof Error)) return typeof error
-  // Node keeps what really happened one step further.
+  // Node's fetch has the system's code in the cause.
   const { code = (error.cause as { code?: unknown } | undefined)?.code } = error as { code?: unknown }
   return typeof code === 'string' ? `${error.name} ${code}` : error.name
 }

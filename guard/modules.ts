@@ -1,27 +1,27 @@
 import type { ModuleFeedSource, ModulePage } from '../services/kit/access/module-gate.ts'
-import { isUnreachable } from '../services/kit/process/base-url.ts'
-import { type Instance, Unanswered } from './instance.ts'
+import { hasWildcardHost } from '../services/kit/outgoing.ts'
+import { type Instance, NoAnswer } from './instance.ts'
 import type { Settings } from './settings.ts'
 
-/** What auth publishes about the instance, of what is read here (RFC 8414). */
+/** The part of auth's metadata (RFC 8414) that the guard reads. */
 interface Metadata {
   ch202?: { modules?: string }
 }
 
-/** The two questions that the gate of a module asks of modules. */
+/** The two calls that the gate of a module makes to modules. */
 export function moduleFeedSource(instance: Instance, { modulesUrl, url }: Pick<Settings, 'modulesUrl' | 'url'>) {
-  let known = modulesUrl
+  let address = modulesUrl
   const base = async () => {
-    known ??= await published(instance, url)
-    return `${known}/api/v1/modules`
+    address ??= await publishedAddress(instance, url)
+    return `${address}/api/v1/modules`
   }
   const source: ModuleFeedSource = {
     async poll(module, follower, after, epoch) {
       const query = new URLSearchParams({ module, follower, after: String(after), epoch })
-      return await instance.ask<ModulePage>(`${await base()}/sync/feed?${query}`)
+      return await instance.call<ModulePage>(`${await base()}/sync/feed?${query}`)
     },
     async modulesOf(userId, requestId) {
-      const { modules } = await instance.ask<{ modules: string[] }>(
+      const { modules } = await instance.call<{ modules: string[] }>(
         `${await base()}/users/${encodeURIComponent(userId)}`,
         { requestId },
       )
@@ -31,24 +31,24 @@ export function moduleFeedSource(instance: Instance, { modulesUrl, url }: Pick<S
   return source
 }
 
-/** The address of modules, as auth publishes it. */
-async function published(instance: Instance, url: string): Promise<string> {
-  const { ch202 } = await instance.ask<Metadata>(`${url}/.well-known/oauth-authorization-server`)
-  const found = ch202?.modules
-  if (found === undefined || !URL.canParse(found))
-    throw new Unanswered('Auth does not say where modules is: set modulesUrl')
-  if (isWorse(new URL(url), new URL(found)))
-    throw new Unanswered('The address of modules that auth publishes is not for this machine: set modulesUrl')
-  return found.replace(/\/+$/, '')
+/** The address of modules, as auth publishes it. @throws NoAnswer when auth publishes none that can be trusted */
+async function publishedAddress(instance: Instance, url: string): Promise<string> {
+  const { ch202 } = await instance.call<Metadata>(`${url}/.well-known/oauth-authorization-server`)
+  const address = ch202?.modules
+  if (address === undefined || !URL.canParse(address))
+    throw new NoAnswer('Auth does not publish the address of modules: set modulesUrl')
+  if (isLessSafe(new URL(address), new URL(url)))
+    throw new NoAnswer('The address of modules that auth publishes is not for this machine: set modulesUrl')
+  return address.replace(/\/+$/, '')
 }
 
-/** The internal key is sent there: neither in the clear where auth is not, nor to whoever listens on this machine. */
-function isWorse(auth: URL, modules: URL): boolean {
+/** Whether the internal key would be sent in the clear or to this machine, although auth's address is neither. */
+function isLessSafe(modules: URL, auth: URL): boolean {
   if (auth.protocol === 'https:' && modules.protocol !== 'https:') return true
   return isLoopback(modules) && !isLoopback(auth)
 }
 
-/** What one listens on at every address is this machine to whoever calls it. */
+/** A wildcard address counts: a client that connects to it reaches its own machine. */
 function isLoopback({ hostname, href }: URL): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.') || isUnreachable(href)
+  return hostname === 'localhost' || hostname === '[::1]' || hostname.startsWith('127.') || hasWildcardHost(href)
 }

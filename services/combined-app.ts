@@ -2,17 +2,17 @@ import type { AnyElysia } from 'elysia'
 import { service } from './kit/http/app.ts'
 import { health } from './kit/http/health.ts'
 import { openApiDocument } from './kit/http/openapi/document.ts'
-import { swagger } from './kit/http/openapi/swagger.ts'
 import type { Runtime, Service } from './kit/http/runtime.ts'
+import { swagger } from './kit/http/swagger.ts'
 import { Metrics } from './kit/process/metrics.ts'
 
-/** Where one process serves several services: what is asked of all of them together. */
-export function wholeApp(runtime: Runtime, services: readonly Service[]): AnyElysia {
-  const { clock, config, random, version } = runtime
+/** The app of a process that serves several services: their common health, metrics and OpenAPI document. */
+export function combinedApp(runtime: Runtime, services: readonly Service[]): AnyElysia {
+  const { clock, config, random, tags, version } = runtime
   const log = runtime.log('ch202')
   const metrics = new Metrics('ch202', runtime.metrics)
   const [first] = services
-  if (!first) throw new Error('There is no service to be asked about')
+  if (!first) throw new Error('There is no service to combine')
   const routes = health({
     service: 'ch202',
     version,
@@ -20,13 +20,10 @@ export function wholeApp(runtime: Runtime, services: readonly Service[]): AnyEly
     metrics,
     guard: first.guard,
     probe: async () => {
-      await Promise.all(services.map((one) => one.probe()))
+      await Promise.all(services.map(({ probe }) => probe()))
     },
   })
-  routes.use(
-    swagger(first.guard, () =>
-      openApiDocument('Ch202', version, Object.assign({}, ...services.map((one) => one.paths()))),
-    ),
-  )
+  const paths = () => Object.assign({}, ...services.map((part) => part.paths()))
+  routes.use(swagger(first.guard, () => openApiDocument('Ch202', version, paths(), tags)))
   return service({ log, clock, random, metrics, corsOrigins: config.corsOrigins }, { routes })
 }

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
-import { freePort, PASSWORD } from '../../tests/support/system.ts'
+import { PASSWORD } from '../../tests/support/actors.ts'
+import { freePort } from '../../tests/support/settings.ts'
 import { known, startCh202 } from '../ch202.ts'
 import { byTurns, loaded, type Result, type Scale, spreadOf } from '../measure.ts'
 import { type Measurable, send, startServer } from '../processes.ts'

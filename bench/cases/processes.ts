@@ -1,5 +1,6 @@
 import { join } from 'node:path'
-import { freePort, PASSWORD } from '../../tests/support/system.ts'
+import { PASSWORD } from '../../tests/support/actors.ts'
+import { freePort } from '../../tests/support/settings.ts'
 import { type Known, known, settings, startCh202 } from '../ch202.ts'
 import { byTurns, type Figure, loaded, type Result, type Scale, spreadOf } from '../measure.ts'
 import { firstAnswer, type Measurable, run, send, startServer } from '../processes.ts'

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
-import { call, freePort } from '../../tests/support/system.ts'
+import { call } from '../../tests/support/http.ts'
+import { freePort } from '../../tests/support/settings.ts'
 import { type Known, known, operator, startCh202 } from '../ch202.ts'
 import { byTurns, type Figure, loaded, type Result, type Scale } from '../measure.ts'
 import { type Measurable, measureAlone, SERVER_CORES, send, startServer } from '../processes.ts'

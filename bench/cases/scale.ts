@@ -1,5 +1,6 @@
 import { join } from 'node:path'
-import { call, PASSWORD } from '../../tests/support/system.ts'
+import { PASSWORD } from '../../tests/support/actors.ts'
+import { call } from '../../tests/support/http.ts'
 import { type Known, known, logIn, operator, startCh202 } from '../ch202.ts'
 import { importUsers, lineOf, toldToAuth } from '../import.ts'
 import { byTurns, type Figure, loaded, type Result, type Scale, spreadOf } from '../measure.ts'

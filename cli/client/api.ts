@@ -1,10 +1,11 @@
 import { treaty } from '@elysiajs/eden'
 import type { AuthApi } from '../../services/auth/index.ts'
 import type { ModulesApi } from '../../services/modules/index.ts'
+import type { ServiceName } from '../../services/registry.ts'
 import type { UsersApi } from '../../services/users/index.ts'
 import { EXIT, exitOf, Failure } from '../exit.ts'
 import { withoutUndefined } from '../without-undefined.ts'
-import { type Connection, isLocal, noCredential, type Place } from './connection.ts'
+import { type Connection, isLocal, noCredential } from './connection.ts'
 import { request } from './requests.ts'
 import { bounded, errorsIn, isProblem, isRecord } from './responses.ts'
 import { Session } from './session.ts'
@@ -12,14 +13,14 @@ import type { Environment } from './settings.ts'
 
 type Suggest = (code: string) => string | undefined
 
-interface Answer<T> {
+interface EdenAnswer<T> {
   data: T | null
   error: { value: unknown } | null
   status: number
 }
 
-/** The command that mends a problem, where its code alone says which. */
-const MENDS: Record<string, string> = {
+/** The command that fixes a problem, by its code. */
+const FIXES: Record<string, string> = {
   invalid_api_key: 'ch202 config show --origin',
   invalid_token: 'ch202 config show --origin',
   token_expired: 'ch202 login <url>',
@@ -36,7 +37,7 @@ const MENDS: Record<string, string> = {
   internal_error: 'ch202 logs --level error',
 }
 
-/** The typed client that the services use for each other, as an operator. */
+/** Typed client of the services' APIs, with the operator's credential. */
 export class Api {
   private readonly session: Session | undefined
 
@@ -49,45 +50,53 @@ export class Api {
     if (credential?.kind === 'session') this.session = new Session(credential.context, env, debug)
   }
 
-  /** @param suggest the command that mends a problem, by its code @throws Failure with the problem's text, code and request id */
-  auth<T>(call: (auth: ReturnType<typeof treaty<AuthApi>>) => Promise<Answer<T>>, suggest?: Suggest): Promise<T> {
+  /**
+   * Calls auth.
+   * @param suggest gives the command that fixes a problem, by its code
+   * @throws Failure with the problem's message, code and request id
+   */
+  auth<T>(call: (auth: ReturnType<typeof treaty<AuthApi>>) => Promise<EdenAnswer<T>>, suggest?: Suggest): Promise<T> {
     return this.answerOf('auth', call(treaty<AuthApi>(this.base('auth'), this.config())), suggest)
   }
 
   /** As `auth`. */
-  users<T>(call: (users: ReturnType<typeof treaty<UsersApi>>) => Promise<Answer<T>>, suggest?: Suggest): Promise<T> {
+  users<T>(
+    call: (users: ReturnType<typeof treaty<UsersApi>>) => Promise<EdenAnswer<T>>,
+    suggest?: Suggest,
+  ): Promise<T> {
     return this.answerOf('users', call(treaty<UsersApi>(this.base('users'), this.config())), suggest)
   }
 
   /** As `auth`. */
   modules<T>(
-    call: (modules: ReturnType<typeof treaty<ModulesApi>>) => Promise<Answer<T>>,
+    call: (modules: ReturnType<typeof treaty<ModulesApi>>) => Promise<EdenAnswer<T>>,
     suggest?: Suggest,
   ): Promise<T> {
     return this.answerOf('modules', call(treaty<ModulesApi>(this.base('modules'), this.config())), suggest)
   }
 
   /**
-   * A request as it stands, with the credential: for streams, and for paths that have no types.
+   * Sends a request with the credential, without types: for streams, and for paths that the types do not cover.
    * @param path begins with a slash
-   * @param init `anyone`: without the credential @throws Failure where nothing answers
+   * @param init `anyone`: send no credential; `patience`: milliseconds to wait for a response
+   * @throws Failure without a response
    */
   async fetch(
-    place: Place,
+    place: ServiceName,
     path: string,
     init: RequestInit & { patience?: number; anyone?: boolean } = {},
   ): Promise<Response> {
     const { anyone, patience, ...rest } = init
     const url = `${this.connection.addresses[place].value}${path}`
     try {
-      return anyone ? await request(url, rest, this.manner(patience)) : await this.send(url, rest, patience)
+      return anyone ? await request(url, rest, this.requestOptions(patience)) : await this.send(url, rest, patience)
     } catch (error) {
-      throw error instanceof Failure ? error : this.silence(place, error)
+      throw error instanceof Failure ? error : this.noResponse(place, error)
     }
   }
 
-  /** @throws Failure for a response that is a problem */
-  async refuseProblem(place: Place, response: Response, suggest?: Suggest): Promise<void> {
+  /** @throws Failure if the response is a problem */
+  async refuseProblem(place: ServiceName, response: Response, suggest?: Suggest): Promise<void> {
     if (response.ok) return
     const value = await bounded(response)
       .json()
@@ -95,16 +104,16 @@ export class Api {
     this.refuse(place, response.status, value, suggest)
   }
 
-  /** For an answer that none of ours would give. */
-  stranger(place: Place): Failure {
+  /** The failure for a response that no Ch202 service would give. */
+  notOurService(place: ServiceName): Failure {
     const { value } = this.connection.addresses[place]
-    return new Failure(EXIT.tryAgain, `What answers at ${value} is not the ${place} service`, {
+    return new Failure(EXIT.tryAgain, `The server at ${value} is not the ${place} service`, {
       code: 'unreachable',
       suggestion: 'ch202 config show --origin',
     })
   }
 
-  private base(place: Place): string {
+  private base(place: ServiceName): string {
     return `${this.connection.addresses[place].value}/api/v1`
   }
 
@@ -127,44 +136,48 @@ export class Api {
           'authorization',
           `Bearer ${credential.kind === 'token' ? credential.value : await this.session?.token()}`,
         )
-      return request(url, { ...init, headers }, this.manner(patience))
+      return request(url, { ...init, headers }, this.requestOptions(patience))
     }
     const answer = await ask()
-    // Its roles may have changed, or its key may be gone: a refresh gives a token of today.
+    // The user's roles or the signing key may have changed: a refresh gives a valid token.
     if (answer.status !== 401 || !this.session || init.body instanceof ReadableStream) return answer
-    if (!(await this.session.renew())) throw this.session.stuck()
+    if (!(await this.session.renew())) throw this.session.renewalFailure()
     return await ask()
   }
 
-  private manner(patience?: number) {
+  private requestOptions(patience?: number) {
     return { debug: this.debug, ...withoutUndefined({ patience }) }
   }
 
-  private async answerOf<T>(place: Place, call: Promise<Answer<T>>, suggest?: Suggest): Promise<T> {
-    // It throws at what calls itself JSON and is none.
+  private async answerOf<T>(place: ServiceName, call: Promise<EdenAnswer<T>>, suggest?: Suggest): Promise<T> {
+    // Throws when a response declared as JSON is not.
     const answer = await call.catch(() => undefined)
     if (answer?.error === null && (answer.status === 204 || isRecord(answer.data))) return answer.data as T
     const value = answer?.error?.value
-    // What fetch threw: the client hands it on as if a server had said 503.
+    // The client turns an error of fetch into a response with status 503.
     if (value instanceof Failure) throw value
-    if (value instanceof Error) throw this.silence(place, value)
+    if (value instanceof Error) throw this.noResponse(place, value)
     this.refuse(place, answer?.status ?? 0, answer?.error ? value : 'no answer', suggest)
   }
 
-  private silence(place: Place, error: unknown): Failure {
+  private noResponse(place: ServiceName, error: unknown): Failure {
     const { value } = this.connection.addresses[place]
-    const late = error instanceof Error && error.name === 'TimeoutError'
-    return new Failure(EXIT.tryAgain, `The ${place} service does not answer at ${value}${late ? ' in time' : ''}`, {
-      code: 'unreachable',
-      suggestion: isLocal(value) && this.connection.credential?.kind !== 'session' ? 'ch202 start' : 'ch202 status',
-      retryable: true,
-    })
+    const isTimeout = error instanceof Error && error.name === 'TimeoutError'
+    return new Failure(
+      EXIT.tryAgain,
+      `The ${place} service does not answer at ${value}${isTimeout ? ' in time' : ''}`,
+      {
+        code: 'unreachable',
+        suggestion: isLocal(value) && this.connection.credential?.kind !== 'session' ? 'ch202 start' : 'ch202 status',
+        retryable: true,
+      },
+    )
   }
 
-  private refuse(place: Place, status: number, value: unknown, suggest: Suggest = () => undefined): never {
-    if (!isProblem(value)) throw this.stranger(place)
+  private refuse(place: ServiceName, status: number, value: unknown, suggest: Suggest = () => undefined): never {
+    if (!isProblem(value)) throw this.notOurService(place)
     const { code = 'unknown', message = `Status ${status}`, requestId } = value
-    const suggestion = suggest(code) ?? MENDS[code]?.replace('<url>', this.connection.addresses.auth.value)
+    const suggestion = suggest(code) ?? FIXES[code]?.replace('<url>', this.connection.addresses.auth.value)
     throw new Failure(exitOf(status), [message].flat().join('; '), {
       code,
       retryable: status === 429 || status >= 500,
@@ -174,10 +187,11 @@ export class Api {
 }
 
 /**
- * A name as one part of a path, whatever is typed.
- * @throws Failure for what would lead to another path
+ * Encodes a name as one segment of a path.
+ * @throws Failure for an empty name, `.` and `..`, which lead to another path
  */
 export function segment(name: string): string {
-  if (/^\.{0,2}$/.test(name)) throw new Failure(EXIT.notFound, `Nothing has the name '${name}'`, { code: 'not_found' })
+  if (/^\.{0,2}$/.test(name))
+    throw new Failure(EXIT.notFound, `There is nothing with the name '${name}'`, { code: 'not_found' })
   return encodeURIComponent(name)
 }

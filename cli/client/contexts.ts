@@ -1,32 +1,32 @@
 import { accessSync, constants, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { ofEachService, SERVICE_NAMES, type ServiceName } from '../../services/kit/services.ts'
+import { ofEachService, SERVICE_NAMES, type ServiceName } from '../../services/registry.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
 import { isAlive } from './instance/process.ts'
 import { makeDirectoryOf, writePrivateFile } from './private-file.ts'
 import type { Environment } from './settings.ts'
 
-/** An instance elsewhere and the session of an administrator there. */
+/** A remote instance and the session of an administrator there. */
 export interface Context extends Record<ServiceName, string> {
   name: string
   email: string
   user_id: string
   session_id: string
   access_token: string
-  /** Until when the access token is used; milliseconds since the epoch. */
+  /** When the access token should be refreshed; milliseconds since the epoch. */
   access_until: number
   refresh_token: string
-  /** When the session ends unless it is used before; milliseconds since the epoch. */
+  /** When the session expires unless it is used before; milliseconds since the epoch. */
   session_until: number
 }
 
-/** What names the local instance where a context is named: no context has this name. */
+/** Names the local instance in place of a context. */
 export const LOCAL = 'local'
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._:-]{0,99}$/
 
-/** `$XDG_CONFIG_HOME/ch202`, for the contexts that `ch202 login` makes. */
+/** `$XDG_CONFIG_HOME/ch202`, the directory for the contexts that `ch202 login` creates. */
 function configDir(env: Environment): string {
   return join(env.XDG_CONFIG_HOME?.trim() || join(homeOf(env), '.config'), 'ch202')
 }
@@ -36,37 +36,37 @@ function homeOf(env: Environment): string {
 }
 
 function fileOf(env: Environment, name: string): string {
-  if (!NAME.test(name)) throw usage('The name of a context has letters, digits, and . _ : -')
-  if (name === LOCAL) throw usage(`${LOCAL} is the instance of this machine, not a context`)
+  if (!NAME.test(name)) throw usage('A context name may only have letters, digits, and . _ : -')
+  if (name === LOCAL) throw usage(`${LOCAL} is the instance on this machine, not a context`)
   return join(configDir(env), 'contexts', `${name}.json`)
 }
 
-/** Undefined: there is none of that name. @throws Failure where it can't be read */
+/** Reads a context; undefined if there is none with this name. @throws Failure if it cannot be read */
 export function readContext(env: Environment, name: string): Context | undefined {
   const file = fileOf(env, name)
   const stored = readJson(env, file)
   if (stored !== undefined && !isContext(stored)) throw unreadable(file)
-  // A service that came later is where auth is: there is one address for all of them, or it is said anew by a login.
+  // A service added after the login gets the address of auth, until the next login.
   return stored && { ...ofEachService((place) => stored[place] ?? stored.auth), ...stored, name }
 }
 
 function isContext(value: unknown): value is Context {
-  const kept = value as Record<keyof Context, unknown> | null
+  const stored = value as Record<keyof Context, unknown> | null
   const texts = ['email', 'user_id', 'session_id', 'access_token', 'refresh_token'] as const
   return (
-    URL.canParse(String(kept?.auth)) &&
-    SERVICE_NAMES.every((place) => kept?.[place] === undefined || URL.canParse(String(kept[place]))) &&
-    texts.every((name) => typeof kept?.[name] === 'string') &&
-    (['access_until', 'session_until'] as const).every((name) => typeof kept?.[name] === 'number')
+    URL.canParse(String(stored?.auth)) &&
+    SERVICE_NAMES.every((place) => stored?.[place] === undefined || URL.canParse(String(stored[place]))) &&
+    texts.every((name) => typeof stored?.[name] === 'string') &&
+    (['access_until', 'session_until'] as const).every((name) => typeof stored?.[name] === 'number')
   )
 }
 
-/** A file each. @throws the file system's error */
+/** Writes a context to its own file. @throws the file system's error */
 export function writeContext(env: Environment, context: Context): void {
   writeJson(fileOf(env, context.name), context)
 }
 
-/** Forgets a context; the session it held is not ended by that. */
+/** Removes a context without ending its session. */
 export function removeContext(env: Environment, name: string): void {
   rmSync(fileOf(env, name), { force: true })
   if (currentContext(env) === name) useContext(env, null)
@@ -77,7 +77,7 @@ export function listContexts(env: Environment): Context[] {
   try {
     files = readdirSync(join(configDir(env), 'contexts'))
   } catch {
-    // None has been made yet.
+    // No context has been created yet.
   }
   const names = files.filter((file) => file.endsWith('.json')).map((file) => file.slice(0, -'.json'.length))
   return names
@@ -86,7 +86,7 @@ export function listContexts(env: Environment): Context[] {
     .flatMap((name) => readContext(env, name) ?? [])
 }
 
-/** The name of the context that is used where nothing else is said; null: the local instance. */
+/** The name of the current context; null for the local instance. */
 export function currentContext(env: Environment): string | null {
   const stored = readJson(env, join(configDir(env), 'current.json')) as { context?: string | null } | undefined
   return stored?.context ?? null
@@ -96,18 +96,18 @@ export function useContext(env: Environment, name: string | null): void {
   writeJson(join(configDir(env), 'current.json'), { context: name })
 }
 
-const LOOK_EVERY = 20
-/** Longer than a refresh may take, with its tries: whoever held it was killed. */
-const ABANDONED = 60_000
+const POLL_MS = 20
+/** Age at which a lock counts as abandoned, longer than a refresh with its retries. */
+const ABANDONED_MS = 60_000
 
 /**
- * Does what no other command may do to the same context meanwhile: of two that refresh at once, each with the token
- * that it read, one could keep what the other has spent.
+ * Runs an action while no other command changes the same context. Of two commands that refresh at once, one could
+ * otherwise store a refresh token that the other has already used.
  */
-export async function alone<T>(env: Environment, name: string, work: () => Promise<T>): Promise<T> {
+export async function withContextLock<T>(env: Environment, name: string, work: () => Promise<T>): Promise<T> {
   const lock = `${fileOf(env, name)}.lock`
   makeDirectoryOf(lock)
-  while (!take(lock)) await Bun.sleep(LOOK_EVERY)
+  while (!tryLock(lock)) await Bun.sleep(POLL_MS)
   try {
     return await work()
   } finally {
@@ -115,7 +115,7 @@ export async function alone<T>(env: Environment, name: string, work: () => Promi
   }
 }
 
-function take(lock: string): boolean {
+function tryLock(lock: string): boolean {
   try {
     writeFileSync(lock, `${process.pid}\n`, { flag: 'wx', mode: 0o600 })
     return true
@@ -123,17 +123,17 @@ function take(lock: string): boolean {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   }
   const since = statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? 0
-  if (Date.now() - since > ABANDONED || !lives(lock)) rmSync(lock, { force: true })
+  if (Date.now() - since > ABANDONED_MS || !isHeld(lock)) rmSync(lock, { force: true })
   return false
 }
 
-/** Whether who made the lock still runs; an empty one is just being made. */
-function lives(lock: string): boolean {
+/** Whether the process that holds the lock still runs; an empty lock file is being written. */
+function isHeld(lock: string): boolean {
   try {
     const pid = Number(readFileSync(lock, 'utf8'))
     return pid === 0 || isAlive(pid)
   } catch {
-    // Given back meanwhile.
+    // Released meanwhile.
     return false
   }
 }
@@ -148,7 +148,7 @@ function readJson(env: Environment, file: string): unknown {
   }
 }
 
-/** Whether this user may enter the directory that contexts are kept below: `docker exec --user` leaves root's HOME. */
+/** Whether this user may enter the configuration directory: `docker exec --user` keeps root's HOME. */
 function hasHome(env: Environment): boolean {
   try {
     accessSync(env.XDG_CONFIG_HOME?.trim() || homeOf(env), constants.X_OK)
@@ -158,9 +158,9 @@ function hasHome(env: Environment): boolean {
   }
 }
 
-/** Without the error's own text: it may quote the file. */
+/** Leaves out the error's own message, which may quote the file. */
 function unreadable(file: string): Failure {
-  return new Failure(EXIT.failed, `${file} can't be read: remove it, and log in again`)
+  return new Failure(EXIT.failed, `${file} cannot be read: remove it and log in again`)
 }
 
 function writeJson(file: string, value: unknown): void {

@@ -1,29 +1,13 @@
-import { ofEach, type Place } from './connection.ts'
+import { descriptorOf, SERVICE_NAMES, type ServiceName } from '../../services/registry.ts'
 
-/**
- * Whose a path is, by its first part. The tool does not load the services to know it; a test compares it with their
- * document. What every service has (health, metrics, swagger) is asked of auth where nothing else is said.
- */
-const OWNERS: Record<string, Place> = {
-  ...ofEach((place) => place),
-  '.well-known': 'auth',
-  admin: 'auth',
-  health: 'auth',
-  login: 'auth',
-  logout: 'auth',
-  metrics: 'auth',
-  'password-reset': 'auth',
-  refresh: 'auth',
-  register: 'auth',
-  swagger: 'auth',
-  token: 'auth',
-  user: 'users',
-  'validate-token': 'auth',
-  whoami: 'auth',
-}
+/** The service of a path by its first part. Auth answers for what every service has. */
+const SERVICE_BY_PATH: Record<string, ServiceName> = Object.fromEntries([
+  ...['health', 'metrics', 'swagger'].map((part) => [part, 'auth'] as const),
+  ...SERVICE_NAMES.flatMap((name) => [name, ...(descriptorOf(name).paths ?? [])].map((part) => [part, name] as const)),
+])
 
-/** Undefined: it is the path of no service. */
-export function ownerOf(path: string): Place | undefined {
+/** The service for a path; undefined if no service has it. */
+export function serviceForPath(path: string): ServiceName | undefined {
   const [, first = ''] = /^(?:\/?api\/v1)?\/?([^/?#]*)/.exec(path) ?? []
-  return Object.hasOwn(OWNERS, first) ? OWNERS[first] : undefined
+  return Object.hasOwn(SERVICE_BY_PATH, first) ? SERVICE_BY_PATH[first] : undefined
 }

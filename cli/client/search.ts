@@ -1,7 +1,7 @@
-/** Characters that a search of the API takes. */
-const MOST = 200
+/** Maximum length of a search text, in characters. */
+const SEARCH_MAX = 200
 
-/** What to search for where a name is meant: all of it, or as much as a search takes, in whole characters. */
+/** Cuts a name to the length that the API's search accepts. */
 export function searchFor(name: string): string {
-  return [...name].slice(0, MOST).join('')
+  return [...name].slice(0, SEARCH_MAX).join('')
 }

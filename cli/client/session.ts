@@ -1,12 +1,12 @@
 import { EXIT, Failure } from '../exit.ts'
-import { alone, type Context, readContext, writeContext } from './contexts.ts'
+import { type Context, readContext, withContextLock, writeContext } from './contexts.ts'
 import { request } from './requests.ts'
 import type { Environment } from './settings.ts'
 
-/** An access token is renewed when it has less than this left, or less than half of its life. */
-const SPARE = 30_000
+/** An access token is refreshed when less than this, or less than half of its lifetime, remains. */
+const SPARE_MS = 30_000
 
-/** The answer of a login or a refresh, as much of it as is kept. */
+/** The stored fields of the response to a login or a refresh. */
 export interface Tokens {
   access_token: string
   expires_in: number
@@ -15,28 +15,28 @@ export interface Tokens {
   session_id: string
 }
 
-/** What of a context the tokens are. */
-export function kept({ access_token, expires_in, refresh_token, refresh_expires_in, session_id }: Tokens) {
+/** The fields of a context that come from the tokens. */
+export function tokenFields({ access_token, expires_in, refresh_token, refresh_expires_in, session_id }: Tokens) {
   const now = Date.now()
   return {
     access_token,
-    access_until: now + expires_in * 1000 - Math.min(SPARE, expires_in * 500),
+    access_until: now + expires_in * 1000 - Math.min(SPARE_MS, expires_in * 500),
     refresh_token,
     session_id,
     session_until: now + refresh_expires_in * 1000,
   }
 }
 
-/** Whether the access token is good for a while, so that nothing has to be renewed. */
+/** Whether the access token need not be refreshed yet. */
 export function isFresh({ access_until }: Context): boolean {
   return Date.now() < access_until
 }
 
-const PATIENCE = 10_000
+const TIMEOUT = 10_000
 
 /**
  * Ends the session of a context at its instance.
- * @returns false where it could not be ended: nothing answers, or not as it should
+ * @returns false if that failed, without a response or with an unexpected one
  */
 export async function endSession({ auth, refresh_token }: Context, debug: boolean): Promise<boolean> {
   const init = {
@@ -44,13 +44,13 @@ export async function endSession({ auth, refresh_token }: Context, debug: boolea
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ refresh_token }),
   }
-  const manner = { debug, patience: PATIENCE, repeatable: true }
+  const manner = { debug, patience: TIMEOUT, repeatable: true }
   const answer = await request(`${auth}/api/v1/auth/logout`, init, manner).catch(() => undefined)
-  // 401: it has ended before.
+  // 401: the session had already ended.
   return answer !== undefined && (answer.ok || answer.status === 401)
 }
 
-/** The session of a context, refreshed as needed. */
+/** The session of a context; refreshes its tokens as needed. */
 export class Session {
   private renewing: Promise<boolean> | undefined
 
@@ -60,26 +60,26 @@ export class Session {
     private readonly debug: boolean,
   ) {}
 
-  /** An access token that is good for a while. @throws Failure where the session has ended */
+  /** A valid access token. @throws Failure if the session has ended */
   async token(): Promise<string> {
     if (!isFresh(this.context)) await this.renew()
     return this.context.access_token
   }
 
-  /** Gets new tokens. False: there are none to be had now. @throws Failure where the session has ended */
+  /** Refreshes the tokens; false if that is not possible now. @throws Failure if the session has ended */
   renew(): Promise<boolean> {
-    this.renewing ??= alone(this.env, this.context.name, () => this.refresh()).finally(() => {
+    this.renewing ??= withContextLock(this.env, this.context.name, () => this.refresh()).finally(() => {
       this.renewing = undefined
     })
     return this.renewing
   }
 
-  /** For a token that is refused, with no other to be had. */
-  stuck(): Failure {
+  /** The failure for a refused token that cannot be refreshed. */
+  renewalFailure(): Failure {
     const { auth, name } = this.context
     return new Failure(
       EXIT.tryAgain,
-      `The session of the context ${name} can't be renewed: nothing answers at ${auth}`,
+      `The session of the context ${name} cannot be refreshed: no response from ${auth}`,
       {
         code: 'unreachable',
         suggestion: 'ch202 status',
@@ -89,7 +89,7 @@ export class Session {
   }
 
   private async refresh(): Promise<boolean> {
-    // Another command may have been first: its refresh token is the one that lives.
+    // Another command may have refreshed first: only its refresh token is valid.
     const latest = readContext(this.env, this.context.name)
     if (latest?.session_id === this.context.session_id && latest.access_token !== this.context.access_token) {
       this.context = latest
@@ -99,10 +99,10 @@ export class Session {
     const answer = await request(
       `${auth}/api/v1/auth/refresh`,
       { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ refresh_token }) },
-      // The token spent last is answered again: a lost answer can be asked for.
-      { debug: this.debug, patience: PATIENCE, repeatable: true },
+      // The most recently used refresh token is accepted again, so a lost response can be requested again.
+      { debug: this.debug, patience: TIMEOUT, repeatable: true },
     ).catch(() => undefined)
-    // What there is may be good for a while yet.
+    // The current access token may still be valid for a while.
     if (!answer) return false
     const body = (await answer.json().catch(() => ({}))) as Partial<Tokens> & { code?: string }
     if (!answer.ok || !body.access_token) {
@@ -112,8 +112,8 @@ export class Session {
         suggestion: `ch202 login ${auth} --name ${name}`,
       })
     }
-    this.context = { ...this.context, ...kept(body as Tokens) }
-    // Who logged out meanwhile, or logged in again, has the last word.
+    this.context = { ...this.context, ...tokenFields(body as Tokens) }
+    // A logout or a new login that happened meanwhile must not be overwritten.
     if (latest?.session_id === this.context.session_id) writeContext(this.env, this.context)
     return true
   }

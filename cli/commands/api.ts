@@ -1,57 +1,57 @@
+import { SERVICE_NAMES, type ServiceName } from '../../services/registry.ts'
 import type { Api } from '../client/api.ts'
-import { PLACES, type Place } from '../client/connection.ts'
-import { ownerOf } from '../client/routing.ts'
-import { collect, command, type Tool, withTool } from '../command.ts'
+import { serviceForPath } from '../client/routing.ts'
 import { usage } from '../exit.ts'
 import { note, plain, put, write } from '../terminal/terminal.ts'
+import { collect, command, type Tool, withTool } from '../tool/command.ts'
 
-interface Options {
+interface ApiOptions {
   data?: string
   header?: string[]
   include?: boolean
   service?: string
 }
 
-/** Bun sends any other as a GET: what is misspelt would be done as something else. */
+/** The accepted methods. Bun sends any other, such as a misspelled one, as GET. */
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 const HEADER = /^([\w-]+):\s*(.*)$/
 
 export function apiCommand() {
-  return command('api', 'Make any call of the API, with the credential of the tool', [
+  return command('api', 'Send any request to the API with the tool’s credential', [
     "ch202 api GET '/users?size=1'",
     `ch202 api POST /auth/password-reset-request --data '{ "email": "ana@example.org" }'`,
   ])
     .argument('<method>', 'GET, POST, PUT, PATCH or DELETE')
-    .argument('<path>', 'with /api/v1 or without')
-    .option('-d, --data <json>', 'the body; @file reads a file, - standard input')
-    .option('-H, --header <line>', 'a header, `name: value`; may be given again', collect)
-    .option('-i, --include', 'show the status and the headers of the answer on standard error')
-    .option('--service <name>', `the service to ask: ${PLACES.join(', ')} (default: whose path it is)`)
+    .argument('<path>', 'with or without /api/v1')
+    .option('-d, --data <json>', 'the body; @file reads a file, - reads standard input')
+    .option('-H, --header <line>', 'a header, `name: value`; can be repeated', collect)
+    .option('-i, --include', 'print the response’s status and headers on standard error')
+    .option('--service <name>', `the service to ask: ${SERVICE_NAMES.join(', ')} (default: by the path)`)
     .action(withTool(call))
 }
 
-async function call(tool: Tool, options: Options, method: string, path: string): Promise<void> {
-  if (!METHODS.includes(method.toUpperCase())) throw usage(`A method is one of ${METHODS.join(', ')}`)
-  const place = placeOf(path, options.service)
+async function call(tool: Tool, options: ApiOptions, method: string, path: string): Promise<void> {
+  if (!METHODS.includes(method.toUpperCase())) throw usage(`The method must be one of ${METHODS.join(', ')}`)
+  const service = serviceOf(path, options.service)
   const body = await bodyOf(options.data)
   const headers = headersOf(options.header, body !== undefined)
   const [api, { credential }] = [await tool.api(), await tool.connection()]
   const init = { method: method.toUpperCase(), headers, ...(body === undefined ? {} : { body }) }
-  const answer = await api.fetch(place, pathOf(path), { ...init, anyone: credential === null })
-  if (options.include) tellHead(answer)
-  await tellBody(api, place, answer)
+  const answer = await api.fetch(service, pathOf(path), { ...init, anyone: credential === null })
+  if (options.include) printHead(answer)
+  await printBody(api, service, answer)
 }
 
-/** @throws Failure where no service has such a path */
-function placeOf(path: string, service: string | undefined): Place {
-  const place = service === undefined ? ownerOf(path) : PLACES.find((name) => name === service)
-  if (place) return place
-  throw service === undefined
-    ? usage(`There is no path ${path}`, 'ch202 openapi')
-    : usage(`There is no service ${service}: there are ${PLACES.join(', ')}`)
+/** @throws Failure if no service has such a path */
+function serviceOf(path: string, option: string | undefined): ServiceName {
+  const service = option === undefined ? serviceForPath(path) : SERVICE_NAMES.find((name) => name === option)
+  if (service) return service
+  throw option === undefined
+    ? usage(`No service has the path ${path}`, 'ch202 openapi')
+    : usage(`There is no service ${option}: the services are ${SERVICE_NAMES.join(', ')}`)
 }
 
-/** As it was given: the six paths of v0 are others at the root than under the prefix. */
+/** Adds only the leading slash: the six paths of v0 differ at the root and under the prefix. */
 function pathOf(path: string): string {
   return path.startsWith('/') ? path : `/${path}`
 }
@@ -74,24 +74,24 @@ function headersOf(lines: readonly string[] = [], hasBody: boolean): Headers {
   return headers
 }
 
-function tellHead({ headers, status, statusText }: Response): void {
+function printHead({ headers, status, statusText }: Response): void {
   note(plain(`${status} ${statusText}`.trim()))
   for (const [name, value] of headers) note(plain(`${name}: ${value}`))
 }
 
-/** A terminal gets JSON indented and made harmless; a pipe gets the bytes as they come, however many. */
-async function tellBody(api: Api, place: Place, answer: Response): Promise<void> {
-  if (answer.status >= 400) await api.refuseProblem(place, answer)
+/** Prints indented JSON without control characters on a terminal, and the exact bytes to a pipe. */
+async function printBody(api: Api, service: ServiceName, answer: Response): Promise<void> {
+  if (answer.status >= 400) await api.refuseProblem(service, answer)
   if (!answer.body) return
-  if (process.stdout.isTTY) return write(forPeople(await answer.text()))
+  if (process.stdout.isTTY) return write(formatted(await answer.text()))
   for await (const chunk of answer.body) await put(chunk)
 }
 
-function forPeople(text: string): string {
+function formatted(text: string): string {
   try {
     return JSON.stringify(JSON.parse(text), null, 2).split('\n').map(plain).join('\n')
   } catch {
-    // Lines of JSON, the text of the metrics, a page.
+    // Not one JSON value: NDJSON, metrics or HTML.
     return text.trimEnd().split('\n').map(plain).join('\n')
   }
 }

@@ -1,24 +1,25 @@
 import { ConfigError, readConfig, settingDefaults } from '../../services/kit/process/config.ts'
 import { secretsFile } from '../../services/kit/process/secrets.ts'
-import { connect, PLACES } from '../client/connection.ts'
+import { SERVICE_NAMES, SERVICES } from '../../services/registry.ts'
+import { connect } from '../client/connection.ts'
 import { currentContext, LOCAL } from '../client/contexts.ts'
-import { unreachable } from '../client/issuer.ts'
-import { dataDirOf, type Environment, knownEnvironment, SECRETS, withSecretsToBe } from '../client/settings.ts'
-import { addCommand, group, type Tool, withTool } from '../command.ts'
+import { dataDirOf, type Environment, SECRETS, withPlannedSecrets, withStoredSecrets } from '../client/settings.ts'
 import { EXIT } from '../exit.ts'
-import type { Row } from '../terminal/output.ts'
+import { unreachableSettings } from '../runner/issuer.ts'
+import type { Row } from '../terminal/table.ts'
+import { addCommand, group, type Tool, withTool } from '../tool/command.ts'
 
 export function configCommand() {
   const config = group('config', 'Show and check the settings')
 
-  addCommand(config, 'show', 'Show every setting, and whom the tool itself talks to', [
+  addCommand(config, 'show', 'Show every setting, and the addresses and credential that the tool uses', [
     'ch202 config show',
     'ch202 config show --origin',
   ])
-    .option('--origin', 'with where each value comes from')
+    .option('--origin', 'show where each value comes from')
     .action(withTool(show))
 
-  addCommand(config, 'validate', 'Check the settings as a start would', [
+  addCommand(config, 'validate', 'Check the settings as the services do at startup', [
     'ch202 config validate',
     'ch202 config validate -o json',
   ]).action(withTool(validate))
@@ -31,11 +32,11 @@ async function show({ env, globals, out }: Tool, { origin = false }: { origin?: 
     ...settings(env),
     { name: 'context', value: currentContext(env) ?? LOCAL, origin: 'ch202 context use' },
   ]
-  // The settings are told even where the tool itself can't make out whom to talk to.
+  // The settings are shown even if the tool's own addresses cannot be determined.
   const connecting = await connect(globals.url, env).catch((error: unknown) => ({ error }))
   if (!('error' in connecting)) {
     const { addresses, credential } = connecting
-    for (const place of PLACES)
+    for (const place of SERVICE_NAMES)
       rows.push({ name: `${place}_address`, value: addresses[place].value, origin: addresses[place].origin })
     rows.push({ name: 'credential', value: credential?.kind ?? null, origin: credential?.origin ?? null })
   }
@@ -44,30 +45,30 @@ async function show({ env, globals, out }: Tool, { origin = false }: { origin?: 
   if ('error' in connecting) throw connecting.error
 }
 
-/** What the services would start with; of a secret only whether it is there. */
+/** The settings that the services would start with; of a secret only whether it is set. */
 function settings(env: Environment): Row[] {
-  const known = knownEnvironment(env)
+  const stored = withStoredSecrets(env)
   const file = secretsFile(dataDirOf(env))
-  return [...settingDefaults(known)].map(([name, fallback]) => {
-    const own = env[name]?.trim()
-    const kept = known[name]?.trim()
-    const origin = own ? 'environment' : kept ? file : 'default'
+  return [...settingDefaults(stored, SERVICES)].map(([name, fallback]) => {
+    const fromEnvironment = env[name]?.trim()
+    const value = stored[name]?.trim()
+    const origin = fromEnvironment ? 'environment' : value ? file : 'default'
     if (SECRETS.some((secret) => secret === name))
-      return { name, value: own ? 'set' : kept ? 'made at the first start' : 'missing', origin }
-    return { name, value: withoutPassword(kept ?? fallback ?? null), origin }
+      return { name, value: fromEnvironment ? 'set' : value ? 'from the first start' : 'missing', origin }
+    return { name, value: withoutPassword(value ?? fallback ?? null), origin }
   })
 }
 
-/** An address of a mail server may hold one. */
+/** Hides the password in the address of a mail server. */
 function withoutPassword(value: string | null): string | null {
   return value?.replace(/^([a-z+]+:\/\/)([^/@]*)@/i, '$1***@') ?? null
 }
 
-/** @throws what keeps `secrets.env` from being read */
+/** @throws the error of an unreadable `secrets.env` */
 async function validate({ env, out }: Tool): Promise<void> {
-  const faults = await faultsOf(withSecretsToBe(env, knownEnvironment(env)))
+  const faults = await faultsOf(withPlannedSecrets(env, withStoredSecrets(env)))
   if (out.json) await out.record({ ok: faults.length === 0, faults })
-  else if (faults.length === 0) await out.record({ settings: 'good' })
+  else if (faults.length === 0) await out.record({ settings: 'valid' })
   else
     await out.list(
       faults.map((fault) => ({ fault })),
@@ -78,7 +79,7 @@ async function validate({ env, out }: Tool): Promise<void> {
 
 async function faultsOf(env: Environment): Promise<string[]> {
   try {
-    return await unreachable(readConfig(env))
+    return await unreachableSettings(readConfig(env, SERVICES))
   } catch (error) {
     if (error instanceof ConfigError) return error.faults
     throw error

@@ -1,34 +1,35 @@
-import { ofEach, overriding } from '../client/connection.ts'
+import { ofEachService } from '../../services/registry.ts'
+import { overriddenBy } from '../client/connection.ts'
 import { currentContext, LOCAL, listContexts, readContext, removeContext, useContext } from '../client/contexts.ts'
 import type { Environment } from '../client/settings.ts'
-import { addCommand, group, withTool } from '../command.ts'
 import { EXIT, Failure } from '../exit.ts'
+import { addCommand, group, withTool } from '../tool/command.ts'
 
 const COLUMNS = ['name', 'current', 'auth', 'email', 'session_until']
 
 export function contextCommand() {
-  const context = group('context', 'Choose which instance the tool talks to')
+  const context = group('context', 'Choose the instance that the tool connects to')
 
-  addCommand(context, 'list', 'List the instances that were logged in to, and the local one', [
+  addCommand(context, 'list', 'List the local instance and those you logged in to', [
     'ch202 context list',
     'ch202 context list -o ids',
   ]).action(withTool(async ({ env, out }) => out.list(contexts(env), COLUMNS)))
 
-  addCommand(context, 'use', 'Talk to another instance from now on', [
+  addCommand(context, 'use', 'Switch to another instance', [
     `ch202 context use ${LOCAL}`,
     `ch202 context use ${LOCAL} -o json`,
   ])
     .argument('<name>', `a context, or ${LOCAL}`)
     .action(
       withTool(async ({ env, out }, _: object, name: string) => {
-        const wanted = name === LOCAL ? null : existing(env, name)
-        const changed = wanted !== currentContext(env)
-        if (changed) useContext(env, wanted)
-        await out.record({ context: name, ...overriding(env), changed })
+        const newContext = name === LOCAL ? null : requireContext(env, name)
+        const changed = newContext !== currentContext(env)
+        if (changed) useContext(env, newContext)
+        await out.record({ context: name, ...overriddenBy(env), changed })
       }),
     )
 
-  addCommand(context, 'remove', 'Forget a context; its session goes on: logout ends it', [
+  addCommand(context, 'remove', 'Remove a context without ending its session (see logout)', [
     'ch202 context remove staging',
     'ch202 context remove staging -o json',
   ])
@@ -39,7 +40,7 @@ export function contextCommand() {
         removeContext(env, name)
         if (!context) return out.record({ ok: true, context: name, changed: false })
         const { session_id, session_until } = context
-        out.say(`Its session goes on until ${timeOf(session_until)}\n→ ch202 sessions revoke ${session_id}`)
+        out.say(`Its session stays active until ${timeOf(session_until)}\n→ ch202 sessions revoke ${session_id}`)
         await out.record({ ok: true, context: name, session_id, changed: true })
       }),
     )
@@ -49,11 +50,17 @@ export function contextCommand() {
 
 function contexts(env: Environment) {
   const current = currentContext(env)
-  const local = { name: LOCAL, current: current === null, ...ofEach(() => null), email: null, session_until: null }
+  const local = {
+    name: LOCAL,
+    current: current === null,
+    ...ofEachService(() => null),
+    email: null,
+    session_until: null,
+  }
   const others = listContexts(env).map((context) => ({
     name: context.name,
     current: context.name === current,
-    ...ofEach((place) => context[place]),
+    ...ofEachService((place) => context[place]),
     email: context.email,
     session_until: timeOf(context.session_until),
   }))
@@ -64,8 +71,8 @@ function timeOf(ms: number): string {
   return new Date(ms).toISOString()
 }
 
-/** @throws Failure where there is none of that name */
-function existing(env: Environment, name: string): string {
+/** @throws Failure if there is no context with this name */
+function requireContext(env: Environment, name: string): string {
   if (readContext(env, name)) return name
   throw new Failure(EXIT.notFound, `There is no context ${name}`, {
     code: 'context_not_found',

@@ -1,50 +1,55 @@
 import { connect } from '../client/connection.ts'
 import { type Health, healthOfAll } from '../client/instance/health.ts'
-import { command, type Tool, withTool } from '../command.ts'
 import { EXIT } from '../exit.ts'
 import { duration } from '../terminal/times.ts'
+import { command, type Tool, withTool } from '../tool/command.ts'
 
 const COLUMNS = ['service', 'status', 'version', 'uptime_s', 'latency_ms', 'address']
-const AGAIN = 250
+const POLL_MS = 250
 
 export function healthCommand() {
-  return command('health', 'Ask every service how it does, its database too', [
+  return command('health', 'Check the health of every service and its database', [
     'ch202 health',
     'ch202 health --wait 60s -o json',
   ])
-    .option('--wait <duration>', 'wait until all are well, but no longer than this, such as 60s', duration)
+    .option('--wait <duration>', 'wait up to this long until every service is healthy, such as 60s', duration)
     .action(withTool(health))
 }
 
 async function health(tool: Tool, { wait = 0 }: { wait?: number }): Promise<void> {
   const { debug = false, url } = tool.globals
-  // Where they are is asked anew each time: a service that is starting has yet to write it down.
-  const look = async () => healthOfAll(await connect(url, tool.env), debug)
-  const items = await waiting(tool, look, wait)
-  const ok = isWell(items)
+  // Looks up the addresses each time: a service writes its address down only when it has started.
+  const check = async () => healthOfAll((await connect(url, tool.env)).addresses, debug)
+  const items = await waitUntilHealthy(tool, check, wait)
+  const ok = isHealthy(items)
   await tool.out.checks(ok, items, ok ? COLUMNS : [...COLUMNS, 'message'])
   if (ok) return
   process.exitCode = EXIT.checkFailed
-  const ill = items.filter(({ status }) => status !== 'ok').map(({ service }) => service)
-  tool.out.say(`✗ Not well: ${ill.join(', ')}\n→ ch202 doctor`)
+  tool.out.say(`✗ Not healthy: ${unhealthyNames(items)}\n→ ch202 doctor`)
 }
 
-function isWell(items: readonly Health[]): boolean {
+function isHealthy(items: readonly Health[]): boolean {
   return items.every(({ status }) => status === 'ok')
 }
 
-/** Looks until all are well, or `patience` milliseconds are over. */
-async function waiting({ globals }: Tool, look: () => Promise<Health[]>, patience: number): Promise<Health[]> {
-  const began = performance.now()
-  const live = process.stderr.isTTY === true && process.env.TERM !== 'dumb' && !globals.quiet
-  const clear = () => live && process.stderr.write('\r\x1b[2K')
+function unhealthyNames(items: readonly Health[]): string {
+  return items
+    .filter(({ status }) => status !== 'ok')
+    .map(({ service }) => service)
+    .join(', ')
+}
+
+/** Checks until every service is healthy or `timeout` milliseconds have passed; gives the last result. */
+async function waitUntilHealthy({ globals }: Tool, check: () => Promise<Health[]>, timeout: number): Promise<Health[]> {
+  const startedAt = performance.now()
+  const isLive = process.stderr.isTTY === true && process.env.TERM !== 'dumb' && !globals.quiet
+  const clear = () => isLive && process.stderr.write('\r\x1b[2K')
   for (;;) {
-    const items = await look()
-    const waited = performance.now() - began
+    const items = await check()
+    const elapsed = performance.now() - startedAt
     clear()
-    if (isWell(items) || waited >= patience) return items
-    const ill = items.filter(({ status }) => status !== 'ok').map(({ service }) => service)
-    if (live) process.stderr.write(`Waiting for ${ill.join(', ')}: ${Math.floor(waited / 1000)} s`)
-    await Bun.sleep(Math.min(AGAIN, patience - waited))
+    if (isHealthy(items) || elapsed >= timeout) return items
+    if (isLive) process.stderr.write(`Waiting for ${unhealthyNames(items)}: ${Math.floor(elapsed / 1000)} s`)
+    await Bun.sleep(Math.min(POLL_MS, timeout - elapsed))
   }
 }

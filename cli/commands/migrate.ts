@@ -1,14 +1,14 @@
 import { dataDirOf } from '../client/settings.ts'
-import { command, withTool } from '../command.ts'
+import { command, withTool } from '../tool/command.ts'
 
 export function migrateCommand() {
-  return command('migrate', 'Bring every database up to date', ['ch202 migrate --plan', 'ch202 migrate'])
-    .option('--plan', 'say what would be done, and do nothing')
+  return command('migrate', 'Apply pending migrations to every database', ['ch202 migrate --plan', 'ch202 migrate'])
+    .option('--plan', 'show pending migrations without applying them')
     .action(
       withTool(async ({ env, out }, { plan = false }: { plan?: boolean }) => {
         const [{ openDatabase, plannedMigrations }, { databases }] = await Promise.all([
           import('../../db/sqlite/engine.ts'),
-          import('../../db/sqlite/databases.ts'),
+          import('../../services/databases.ts'),
         ])
         const items = databases(dataDirOf(env)).map(({ name, path, migrations }) => {
           const pending = plannedMigrations(path, migrations)

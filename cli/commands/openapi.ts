@@ -1,13 +1,13 @@
 import { version } from '../../package.json'
-import { command, withTool } from '../command.ts'
 import { write } from '../terminal/terminal.ts'
+import { command, withTool } from '../tool/command.ts'
 
 export function openapiCommand() {
   const examples = ['ch202 openapi > openapi.json', 'ch202 openapi | head -c 200'] as const
   return command('openapi', 'Print the OpenAPI document of all three services', [...examples]).action(
     withTool(async () => {
       const { documentation } = await import('../../services/documentation.ts')
-      await write(JSON.stringify(documentation(version), null, 2))
+      await write(JSON.stringify(await documentation(version), null, 2))
     }),
   )
 }

@@ -1,8 +1,8 @@
-import { ask, isOf } from '../client/instance/answer.ts'
+import { isService, probe } from '../client/instance/probe.ts'
 import { type RunningService, runningServices } from '../client/instance/running.ts'
 import { dataDirOf } from '../client/settings.ts'
-import { command, type Tool, withTool } from '../command.ts'
 import { usage } from '../exit.ts'
+import { command, type Tool, withTool } from '../tool/command.ts'
 
 const COLUMNS = ['service', 'state', 'pid', 'address', 'started_at', 'rss_mb', 'cpu_s']
 
@@ -29,7 +29,7 @@ async function rowOf({ pid, process, service, started_at, url }: RunningService,
   const rss = process?.rss_bytes ?? null
   return {
     service,
-    state: !process ? 'dead' : isOf(service, await ask(`${url}/health`, debug)) ? 'up' : 'silent',
+    state: !process ? 'dead' : isService(service, await probe(`${url}/health`, debug)) ? 'up' : 'silent',
     pid,
     address: url,
     started_at,

@@ -2,38 +2,39 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { direct } from '../../services/kit/outgoing.ts'
 import type { Config } from '../../services/kit/process/config.ts'
-import { noteOf } from '../client/instance/note.ts'
-import { dataDirOf, type Environment, knownEnvironment, valuesOf } from '../client/settings.ts'
-import { command, type Tool, withTool } from '../command.ts'
+import { SERVICES, type ServiceName } from '../../services/registry.ts'
+import { readRunFile } from '../client/instance/run-file.ts'
+import { dataDirOf, type Environment, valuesOf, withStoredSecrets } from '../client/settings.ts'
 import { EXIT, exitOf, Failure } from '../exit.ts'
 import { type PasswordOptions, passwordOf } from '../terminal/passwords.ts'
 import { canAsk, confirm } from '../terminal/terminal.ts'
+import { command, type Tool, withTool } from '../tool/command.ts'
 import { withoutUndefined } from '../without-undefined.ts'
 
-interface Options extends PasswordOptions {
+interface RecoverOptions extends PasswordOptions {
   create?: boolean
 }
 
-/** How long it waits for auth to take effect. */
-const PATIENCE = 3000
+/** Milliseconds to wait until auth has applied the change. */
+const TIMEOUT = 3000
 
 export function recoverCommand() {
-  return command('recover', 'Let a locked-out administrator in again, on the machine itself', [
+  return command('recover', 'Give a locked-out administrator a new password, on the server itself', [
     'ch202 recover root@example.org --create --generate',
     "printf 'correct horse battery' | ch202 recover root@example.org --password-stdin",
   ])
     .argument('<email>', 'the email of the administrator')
     .option('--password-stdin', 'read the password from standard input')
-    .option('--generate', 'make a password and print it, once')
-    .option('--create', 'make the user where there is none')
+    .option('--generate', 'generate a password and print it once')
+    .option('--create', 'create the user if they do not exist')
     .action(withTool(recover))
 }
 
-async function recover(tool: Tool, options: Options, email: string): Promise<void> {
+async function recover(tool: Tool, options: RecoverOptions, email: string): Promise<void> {
   const { env, globals, out } = tool
   const path = join(dataDirOf(env), 'users.sqlite')
   if (!existsSync(path))
-    throw new Failure(EXIT.failed, `${path} is not there: CH202_DATA_DIR names the data directory of the instance`)
+    throw new Failure(EXIT.failed, `There is no ${path}: set CH202_DATA_DIR to the data directory of the instance`)
   if (canAsk() && !globals.yes) await confirm(`Give ${email} a new password and the role ADMIN?`, {})
   const password = await passwordOf(options)
 
@@ -56,7 +57,9 @@ async function recover(tool: Tool, options: Options, email: string): Promise<voi
     const in_effect = await sendRecovery(store, await peersOf(env, config), user.id)
     await out.record({ ...user, ...(options.generate ? { password } : {}), created, in_effect, changed: true })
     out.say(
-      in_effect ? '✓ It can log in now' : '✓ Written. Auth does not answer: it takes effect when the services run',
+      in_effect
+        ? '✓ The administrator can log in now'
+        : '✓ Saved. Auth does not respond: the change takes effect when the services run',
     )
   } catch (error) {
     throw await asFailure(error, email)
@@ -65,30 +68,33 @@ async function recover(tool: Tool, options: Options, email: string): Promise<voi
   }
 }
 
-/** The secrets have no part in it: whoever is locked out may not have them at hand. */
-async function settingsOf(env: Environment): Promise<Config> {
+/** Reads the settings without requiring the secrets, which a locked-out operator may not have at hand. */
+async function settingsOf(env: Environment): Promise<Config<ServiceName>> {
   const { readConfig } = await import('../../services/kit/process/config.ts')
   const unused = { INTERNAL_API_KEY: 'unused', OPERATOR_API_KEY: 'unused too', CH202_SECRET: 'unused' }
-  return readConfig({ ...knownEnvironment(env), ...unused, CH202_ENV: 'development' })
+  return readConfig({ ...withStoredSecrets(env), ...unused, CH202_ENV: 'development' }, SERVICES)
 }
 
-async function peersOf(env: Environment, config: Config) {
-  const { authClientForUsers: authOfUsers, usersClientForAuth: usersOfAuth } = await import('../../services/peers.ts')
-  const [key = ''] = valuesOf(knownEnvironment(env), 'INTERNAL_API_KEY')
-  const signal = AbortSignal.timeout(PATIENCE)
+async function peersOf(env: Environment, config: Config<ServiceName>) {
+  const [{ authClient }, { usersClient }] = await Promise.all([
+    import('../../services/peers/auth.ts'),
+    import('../../services/peers/users.ts'),
+  ])
+  const [key = ''] = valuesOf(withStoredSecrets(env), 'INTERNAL_API_KEY')
+  const signal = AbortSignal.timeout(TIMEOUT)
   const link = (place: 'auth' | 'users') => ({
-    url: noteOf(place, dataDirOf(env))?.url ?? config.addresses[place],
+    url: readRunFile(place, dataDirOf(env))?.url ?? config.addresses[place],
     key,
     fetch: (request: Request) => direct(request, { signal }),
   })
-  return { auth: authOfUsers(link('auth')), sendAll: () => usersOfAuth(link('users')).catchUp() }
+  return { auth: authClient(link('auth')), sendAll: () => usersClient(link('users')).catchUp() }
 }
 
 async function asFailure(error: unknown, email: string): Promise<unknown> {
   const { Problem } = await import('../../services/kit/problem.ts')
   if (!(error instanceof Problem)) return error
   if (error.code === 'user_not_found')
-    return new Failure(EXIT.notFound, `There is no user ${email}: --create makes one`, {
+    return new Failure(EXIT.notFound, `There is no user ${email}: use --create to create them`, {
       code: error.code,
       suggestion: `ch202 recover ${email} --create`,
     })

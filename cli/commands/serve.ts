@@ -1,12 +1,12 @@
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
-import { refuseUnreachable } from '../client/issuer.ts'
-import { settingsToServe } from '../client/settings.ts'
-import { command, type Tool, withTool } from '../command.ts'
+import { SERVICE_NAMES } from '../../services/registry.ts'
 import { EXIT, usage } from '../exit.ts'
-import { sayNextSteps } from '../runner/next-steps.ts'
+import { refuseUnreachable } from '../runner/issuer.ts'
+import { printNextSteps } from '../runner/next-steps.ts'
+import { settingsToServe } from '../runner/serve-settings.ts'
 import { onRunnerGone } from '../runner/under-runner.ts'
 import { onStop } from '../terminal/signals.ts'
 import { write } from '../terminal/terminal.ts'
+import { command, type Tool, withTool } from '../tool/command.ts'
 
 export function serveCommand() {
   return command('serve', 'Run all services, or those named, in this one process', ['ch202 serve', 'ch202 serve auth'])
@@ -30,7 +30,7 @@ async function serve({ env }: Tool, _: object, names: string[]): Promise<void> {
     await refuseUnreachable(config, wanted.length === SERVICE_NAMES.length ? 'CH202_URL' : 'AUTH_URL')
   const served = await serveServices(config, wanted)
   await write(`${served.services.join(', ')} ready at ${served.url}`)
-  if (wanted.length === SERVICE_NAMES.length) await sayNextSteps(config.dataDir, new Map([['ch202', served.url]]))
+  if (wanted.length === SERVICE_NAMES.length) await printNextSteps(config.dataDir, new Map([['ch202', served.url]]))
   await stopped.promise
   await served.stop()
   process.exitCode = EXIT.done

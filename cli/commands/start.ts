@@ -1,11 +1,11 @@
-import { type AddressOfAuth, refuseUnreachable } from '../client/issuer.ts'
-import { settingsToServe } from '../client/settings.ts'
-import { command, type Tool, withTool } from '../command.ts'
 import { EXIT, usage } from '../exit.ts'
-import { sayNextSteps } from '../runner/next-steps.ts'
+import { type AuthAddressSetting, refuseUnreachable } from '../runner/issuer.ts'
+import { printNextSteps } from '../runner/next-steps.ts'
 import { type Line, Runner } from '../runner/runner.ts'
+import { settingsToServe } from '../runner/serve-settings.ts'
 import { onStop } from '../terminal/signals.ts'
 import { note } from '../terminal/terminal.ts'
+import { command, type Tool, withTool } from '../tool/command.ts'
 import { ownArguments, procfileLines, runnable } from './package/procfile.ts'
 
 export function startCommand() {
@@ -30,7 +30,7 @@ async function start({ env, globals }: Tool, { only }: { only?: string }): Promi
   const wanted = lines.filter(({ name }) => names === undefined || names.includes(name))
   const at = wanted.map(addressOfAuthIn).find((setting) => setting !== undefined)
   if (at) await refuseUnreachable(config, at)
-  const ready = awaited(wanted, (addresses) => void sayNextSteps(config.dataDir, addresses))
+  const ready = awaited(wanted, (addresses) => void printNextSteps(config.dataDir, addresses))
   const runner = new Runner(wanted.map(runnable), undefined, globals.color, ready)
   const stop = () => runner.stop()
   onStop(stop, stop)
@@ -64,7 +64,7 @@ function awaited(lines: readonly Line[], all: (addresses: Map<string, string>) =
 const READY = /^[a-z, -]+ ready at (https?:\/\/\S+)$/
 
 /** Where auth is to be, if a line of the Procfile runs it: alone, or with all others. */
-function addressOfAuthIn({ command }: Line): AddressOfAuth | undefined {
+function addressOfAuthIn({ command }: Line): AuthAddressSetting | undefined {
   const [verb, ...names] = ownArguments(command)?.split(/\s+/) ?? []
   if (verb !== 'serve') return undefined
   if (names.length === 0) return 'CH202_URL'

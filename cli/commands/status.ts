@@ -1,9 +1,10 @@
 import type { UserRead } from '../../services/kit/schema/user.ts'
+import { SERVICE_NAMES, type ServiceName } from '../../services/registry.ts'
 import type { Api } from '../client/api.ts'
-import { type Connection, type Credential, noCredential, PLACES, type Place } from '../client/connection.ts'
-import { command, type Tool, withTool } from '../command.ts'
+import { type Connection, type Credential, noCredential } from '../client/connection.ts'
 import { EXIT, Failure } from '../exit.ts'
-import { asFailure, failureRead, printFailure } from '../terminal/output.ts'
+import { asFailure, failureFields, printFailure } from '../terminal/output.ts'
+import { command, type Tool, withTool } from '../tool/command.ts'
 
 const PATIENCE = 5000
 
@@ -28,7 +29,7 @@ async function status(tool: Tool): Promise<void> {
   const { addresses, credential } = connection
   const [who, ...states] = await Promise.all([
     identify(tool, connection, api).catch((error: unknown) => asFailure(error)),
-    ...PLACES.map((place) => stateOf(api, place)),
+    ...SERVICE_NAMES.map((place) => stateOf(api, place)),
   ])
   const unreached = states.every((state) => state !== 'up')
   const silent = new Failure(EXIT.tryAgain, `Nothing answers at ${addresses.auth.value}`, {
@@ -39,13 +40,13 @@ async function status(tool: Tool): Promise<void> {
   const failure = unreached ? silent : who instanceof Failure ? who : undefined
   await tool.out.record({
     ok: failure === undefined,
-    ...Object.fromEntries(PLACES.map((place) => [place, addresses[place].value])),
-    addresses_from: [...new Set(PLACES.map((place) => addresses[place].origin))],
+    ...Object.fromEntries(SERVICE_NAMES.map((place) => [place, addresses[place].value])),
+    addresses_from: [...new Set(SERVICE_NAMES.map((place) => addresses[place].origin))],
     credential: credential?.kind ?? null,
     credential_from: credential?.origin ?? null,
     ...(who instanceof Failure ? known(credential) : who),
-    services: Object.fromEntries(PLACES.map((place, at) => [place, states[at]])),
-    ...(failure && tool.out.json ? { error: failureRead(failure) } : {}),
+    services: Object.fromEntries(SERVICE_NAMES.map((place, at) => [place, states[at]])),
+    ...(failure && tool.out.json ? { error: failureFields(failure) } : {}),
   })
   if (!failure) return
   if (!tool.out.json) printFailure(failure, 'table')
@@ -80,7 +81,7 @@ async function endOfSession(credential: Credential, api: Api): Promise<string | 
   return items.find(({ current }) => current)?.expires_at ?? null
 }
 
-async function stateOf(api: Api, place: Place): Promise<string> {
+async function stateOf(api: Api, place: ServiceName): Promise<string> {
   try {
     const answer = await api.fetch(place, '/api/v1/health', { anyone: true, patience: PATIENCE })
     const { status } = (await answer.json()) as { status?: unknown }

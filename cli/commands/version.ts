@@ -1,6 +1,6 @@
 import { version } from '../../package.json'
-import { command, withTool } from '../command.ts'
 import { write } from '../terminal/terminal.ts'
+import { command, withTool } from '../tool/command.ts'
 
 export function versionCommand() {
   return command('version', 'Print the version', ['ch202 version', 'ch202 version -o json']).action(

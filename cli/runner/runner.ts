@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { resolve } from 'node:path'
 import type { Readable } from 'node:stream'
 import { dataDirOf } from '../client/settings.ts'
-import { compiled, inCheckout } from '../commands/package/executable.ts'
+import { compiled, inCheckout } from '../executable.ts'
 import { colored, terminalEnvironment } from '../terminal/terminal.ts'
 import { UNDER_RUNNER } from './under-runner.ts'
 
@@ -11,7 +11,7 @@ export interface Line {
   command: string
 }
 
-/** The lines of a Procfile: `name: command`, with `#` for comments. */
+/** Parses a Procfile: `name: command` lines, with `#` for comments. */
 export function parseProcfile(text: string): Line[] {
   const lines: Line[] = []
   for (const line of text.split(/\r?\n/)) {
@@ -21,20 +21,20 @@ export function parseProcfile(text: string): Line[] {
   return lines
 }
 
-/** Where the commands are run. */
-const HOME = compiled ? process.cwd() : inCheckout()
+/** The directory that the commands run in. */
+const WORKING_DIRECTORY = compiled ? process.cwd() : inCheckout()
 const FIRST_PAUSE = 500
-const LONGEST_PAUSE = 10_000
-/** Up for this long, and a crash is the first again. */
-const SETTLED = 10_000
+const PAUSE_MAX = 10_000
+/** Milliseconds of uptime after which the count of crashes starts again. */
+const STABLE_AFTER = 10_000
 const CRASHES_MAX = 5
-/** A process that has not ended by then is killed. */
-const PATIENCE = 12_000
+/** Milliseconds after which a process that has not stopped is killed. */
+const STOP_TIMEOUT = 12_000
 const COLORS = ['\x1b[36m', '\x1b[33m', '\x1b[35m', '\x1b[32m', '\x1b[34m', '\x1b[31m']
 
 /**
- * Runs processes side by side, each in a process group of its own so that nothing it has started outlives it: prefixes
- * their output, starts one that crashed again after a growing pause, and gives up on one that keeps crashing.
+ * Runs processes side by side, each in its own process group so that no child outlives it. Prefixes their output,
+ * restarts a crashed process with exponential backoff, and gives up if one keeps crashing.
  */
 export class Runner {
   private readonly children = new Map<string, ChildProcess>()
@@ -44,25 +44,25 @@ export class Runner {
   private readonly width: number
 
   /**
-   * @param firstPause milliseconds before the first crash is mended; each further one waits twice as long
-   * @param printed is given each line that a process prints, after it was shown
+   * @param firstPause milliseconds before the first restart; each further pause is twice as long
+   * @param onLine called with each line that a process has printed
    */
   constructor(
     private readonly lines: readonly Line[],
     private readonly firstPause = FIRST_PAUSE,
     private readonly color = true,
-    private readonly printed: (name: string, text: string) => void = () => undefined,
+    private readonly onLine: (name: string, text: string) => void = () => undefined,
   ) {
     this.width = Math.max(...lines.map(({ name }) => name.length))
   }
 
-  /** Resolves when all have ended, with the name of the one that would not stay up, if that was why. */
+  /** Resolves when all processes have ended, with the name of the one that kept crashing, if any. */
   async run(): Promise<string | undefined> {
-    await Promise.all(this.lines.map((line, index) => this.keepUp(line, index)))
+    await Promise.all(this.lines.map((line, index) => this.keepRunning(line, index)))
     return this.failed
   }
 
-  /** Asks all to finish; what has not ended in twelve seconds, or by a second call, is killed. */
+  /** Asks all processes to stop; kills them after twelve seconds, or on a second call. */
   stop(): void {
     if (this.stopping) {
       this.signal('SIGKILL')
@@ -71,45 +71,45 @@ export class Runner {
     this.stopping = true
     for (const wake of this.pauses) wake()
     this.signal('SIGTERM')
-    setTimeout(() => this.signal('SIGKILL'), PATIENCE).unref()
+    setTimeout(() => this.signal('SIGKILL'), STOP_TIMEOUT).unref()
   }
 
-  private async keepUp(line: Line, index: number): Promise<void> {
+  private async keepRunning(line: Line, index: number): Promise<void> {
     let crashes = 0
     while (!this.stopping) {
       const startedAt = performance.now()
-      const ended = await this.once(line, index)
+      const ended = await this.runOnce(line, index)
       if (this.stopping) return
-      if (performance.now() - startedAt > SETTLED) crashes = 0
+      if (performance.now() - startedAt > STABLE_AFTER) crashes = 0
       crashes++
-      this.say(line.name, index, `ended ${ended}`)
+      this.print(line.name, index, `ended ${ended}`)
       if (crashes >= CRASHES_MAX) {
         this.failed ??= line.name
         this.stop()
         return
       }
-      await this.pause(Math.min(this.firstPause * 2 ** (crashes - 1), LONGEST_PAUSE))
+      await this.pause(Math.min(this.firstPause * 2 ** (crashes - 1), PAUSE_MAX))
     }
   }
 
-  private once({ name, command }: Line, index: number): Promise<string> {
+  private runOnce({ name, command }: Line, index: number): Promise<string> {
     return new Promise((ended) => {
       const child = spawn('/bin/sh', ['-c', `exec ${command}`], {
-        cwd: HOME,
-        // Relative paths in the settings mean the operator's directory.
+        cwd: WORKING_DIRECTORY,
+        // Relative paths in the settings are relative to the operator's directory.
         env: {
           ...terminalEnvironment(process.env, this.color),
           CH202_DATA_DIR: resolve(dataDirOf(process.env)),
           [UNDER_RUNNER]: '1',
         },
         detached: true,
-        // Nothing is ever written to the first: it ends with this process, and so do the services.
+        // Standard input stays open as long as this process runs; the services stop when it closes.
         stdio: ['pipe', 'pipe', 'pipe'],
       })
       this.children.set(name, child)
       this.prefix(name, index, child.stdout)
       this.prefix(name, index, child.stderr)
-      child.on('error', () => ended('before it began'))
+      child.on('error', () => ended('before it started'))
       child.on('close', (code, signal) => {
         this.children.delete(name)
         ended(signal ? `by ${signal}` : `with status ${code}`)
@@ -124,16 +124,16 @@ export class Runner {
       const lines = (rest + chunk).split('\n')
       rest = lines.pop() ?? ''
       for (const line of lines) {
-        this.say(name, index, line)
-        this.printed(name, line)
+        this.print(name, index, line)
+        this.onLine(name, line)
       }
     })
     stream.on('end', () => {
-      if (rest) this.say(name, index, rest)
+      if (rest) this.print(name, index, rest)
     })
   }
 
-  private say(name: string, index: number, text: string): void {
+  private print(name: string, index: number, text: string): void {
     const label = `${name.padEnd(this.width)} |`
     const inColor = colored(process.stdout, this.color)
     process.stdout.write(inColor ? `${COLORS[index % COLORS.length]}${label}\x1b[0m ${text}\n` : `${label} ${text}\n`)
@@ -145,7 +145,7 @@ export class Runner {
       try {
         process.kill(-pid, signal)
       } catch {
-        // It has ended meanwhile.
+        // The process has ended meanwhile.
       }
     }
   }

@@ -1,11 +1,11 @@
-/** Stands in the environment of a process whose standard input the runner holds. */
+/** Set in the environment of a process whose standard input the runner holds open. */
 export const UNDER_RUNNER = 'CH202_UNDER_RUNNER'
 
-/** A runner that was killed has told no one: but its end of our standard input is closed, however it went. */
-export function onRunnerGone(gone: () => void): void {
+/** Calls `onGone` when the runner ends, even by SIGKILL: our standard input closes with it. */
+export function onRunnerGone(onGone: () => void): void {
   if (process.env[UNDER_RUNNER] !== '1') return
-  process.stdin.on('end', gone)
-  process.stdin.on('error', gone)
+  process.stdin.on('end', onGone)
+  process.stdin.on('error', onGone)
   process.stdin.resume()
   process.stdin.unref()
 }

@@ -1,28 +1,28 @@
 import { escaped, plain } from './terminal.ts'
 
-/** A value as JSON; what could steer a terminal is escaped, which says the same. */
+/** Formats a value as JSON, with control characters escaped so that they cannot control a terminal. */
 export function jsonOf(value: unknown): string {
   return escaped(JSON.stringify(value))
 }
 
-/** A value as people read it. */
+/** Formats a value for a table. */
 export function cell(value: unknown): string {
   return plain(text(value))
 }
 
-/** Rows as RFC 4180 has them, with plain line feeds. */
+/** Formats rows as CSV (RFC 4180), with LF line endings. */
 export function csvLines(rows: readonly Record<string, unknown>[], names: readonly string[], header: boolean): string {
-  const lines = rows.map((row) => names.map((name) => csv(seen(text(row[name])))).join(','))
-  return (header && names.length > 0 ? [names.map(csv).join(','), ...lines] : lines).join('\n')
+  const lines = rows.map((row) => names.map((name) => quoteCsv(safeForTerminal(text(row[name])))).join(','))
+  return (header && names.length > 0 ? [names.map(quoteCsv).join(','), ...lines] : lines).join('\n')
 }
 
-/** A cell as RFC 4180 has it. */
-export function csv(value: string): string {
+/** Quotes a CSV cell if necessary (RFC 4180). */
+export function quoteCsv(value: string): string {
   return /[",\n\r]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value
 }
 
-/** A file gets what there is, to the letter; a terminal must not be steered by it. */
-function seen(value: string): string {
+/** Removes control characters on a terminal; a file or pipe gets the exact value. */
+function safeForTerminal(value: string): string {
   return process.stdout.isTTY ? plain(value) : value
 }
 

@@ -1,35 +1,35 @@
-/** What stands between two columns. */
+/** The space between two columns. */
 export const GAP = '  '
-/** As narrow as a column is made as long as another can be left out. */
-const READABLE = 22
-const NARROWEST = 8
+/** Minimum width of a column while another column can still be dropped. */
+const READABLE_WIDTH = 22
+const MIN_WIDTH = 8
 
-/** A table before it is laid out: what each column shows, its title first. */
+/** The columns of a table before it is fitted to the terminal. */
 export interface Columns {
   names: readonly string[]
-  /** Display columns that each needs for all that it shows. */
+  /** Width of each column without cutting, in display columns. */
   widths: readonly number[]
 }
 
 /**
- * Columns that fit a terminal. Where there is no room the widest are cut, then the ones that say least are left out, and
- * only then are the others cut further; the first, by which a row is named, last of all.
- * @param leave which to leave out next of those named; undefined where none may go
+ * Fits columns into a terminal. The widest columns are cut first, then the least important columns are dropped, and only
+ * then are the others cut further. The first column, which identifies the row, is cut last.
+ * @param chooseToDrop gives the column to drop next; undefined if none may be dropped
  */
-export function fitted(
+export function fitColumns(
   { names, widths }: Columns,
   columns: number,
-  leave: (names: readonly string[]) => string | undefined,
+  chooseToDrop: (names: readonly string[]) => string | undefined,
 ): { names: string[]; widths: number[] } {
-  let left = names.map((name, at) => ({ name, width: widths[at] ?? 0 }))
+  let remaining = names.map((name, at) => ({ name, width: widths[at] ?? 0 }))
   for (;;) {
-    const shrunk = shrink(left, columns, READABLE)
-    if (shrunk) return parted(shrunk)
-    const name = leave(left.map((column) => column.name))
+    const result = shrink(remaining, columns, READABLE_WIDTH)
+    if (result) return namesAndWidths(result)
+    const name = chooseToDrop(remaining.map((column) => column.name))
     if (name === undefined) break
-    left = left.filter((column) => column.name !== name)
+    remaining = remaining.filter((column) => column.name !== name)
   }
-  return parted(shrink(left, columns, NARROWEST) ?? shrink(left, columns, NARROWEST, 0) ?? left)
+  return namesAndWidths(shrink(remaining, columns, MIN_WIDTH) ?? shrink(remaining, columns, MIN_WIDTH, 0) ?? remaining)
 }
 
 interface Column {
@@ -37,40 +37,40 @@ interface Column {
   width: number
 }
 
-/** Takes from the widest columns what there is no room for, down to `least` each; undefined: that is not enough. */
-function shrink(columns: readonly Column[], room: number, least: number, first = 1): Column[] | undefined {
+/** Narrows the widest columns until all fit, to `minWidth` at least; undefined if they still do not fit. */
+function shrink(columns: readonly Column[], room: number, minWidth: number, first = 1): Column[] | undefined {
   const widths = columns.map(({ width }) => width)
-  const all = room - GAP.length * (widths.length - 1)
-  for (let over = widths.reduce((sum, width) => sum + width, 0) - all; over > 0; over--) {
+  const available = room - GAP.length * (widths.length - 1)
+  for (let excess = widths.reduce((sum, width) => sum + width, 0) - available; excess > 0; excess--) {
     const widest = Math.max(...widths.slice(first))
-    if (!(widest > least)) return undefined
+    if (!(widest > minWidth)) return undefined
     widths[widths.indexOf(widest, first)] = widest - 1
   }
   return columns.map((column, at) => ({ ...column, width: widths[at] ?? 0 }))
 }
 
-function parted(columns: readonly Column[]): { names: string[]; widths: number[] } {
+function namesAndWidths(columns: readonly Column[]): { names: string[]; widths: number[] } {
   return { names: columns.map(({ name }) => name), widths: columns.map(({ width }) => width) }
 }
 
 const graphemes = new Intl.Segmenter()
 
-/** A text as wide as its column: what is too long is cut between two characters, which an ellipsis shows. */
-export function padded(text: string, width: number): string {
-  let shown = text
+/** Pads a text to the width of its column, or cuts it between two graphemes with an ellipsis. */
+export function pad(text: string, width: number): string {
+  let visible = text
   if (Bun.stringWidth(text) > width) {
-    shown = ''
+    visible = ''
     for (const { segment } of graphemes.segment(text)) {
-      if (Bun.stringWidth(shown + segment) >= width) break
-      shown += segment
+      if (Bun.stringWidth(visible + segment) >= width) break
+      visible += segment
     }
-    shown += '…'
+    visible += '…'
   }
-  return shown + ' '.repeat(Math.max(0, width - Bun.stringWidth(shown)))
+  return visible + ' '.repeat(Math.max(0, width - Bun.stringWidth(visible)))
 }
 
-/** The lines of a text that is no wider than `width`, parted at blanks alone: a longer word stays whole. */
-export function wrapped(text: string, width: number): string[] {
+/** Wraps a text at spaces to lines of `width` display columns; a longer word stays whole. */
+export function wrap(text: string, width: number): string[] {
   if (Bun.stringWidth(text) <= width) return [text]
   return Bun.wrapAnsi(text, Math.max(1, width), { hard: false, wordWrap: true, trim: true }).split('\n')
 }

@@ -1,69 +1,67 @@
 import { EXIT, Failure, usage } from '../exit.ts'
 import { cell, csvLines, jsonOf } from './cells.ts'
-import { GAP, wrapped } from './columns.ts'
+import { GAP, wrap } from './columns.ts'
 import { fieldLines } from './field-lines.ts'
 import { fileErrorMessage } from './file-errors.ts'
-import { type Alike, Table } from './table.ts'
+import { type OmitEqual, type Row, Table } from './table.ts'
 import { colored, count, note, plain, width as terminalWidth, write } from './terminal.ts'
 
 export const OUTPUTS = ['table', 'json', 'jsonl', 'csv', 'ids'] as const
 export type Output = (typeof OUTPUTS)[number]
 
-export type Row = Record<string, unknown>
-
-/** A part of a list, as the API answers it. */
+/** A page of a list, as the API returns it. */
 export interface ListPage {
   items: Row[]
   total: number | null
   next_cursor: string | null
 }
 
-export interface Form {
+export interface OutputOptions {
   output: Output
-  /** The fields that were asked for, in their order. */
+  /** The fields to show (`--fields`), in their order. */
   fields?: string[] | undefined
   color: boolean
   quiet: boolean
-  /** Whether CSV begins with a byte order mark. */
+  /** Start CSV with a byte order mark. */
   bom: boolean
-  /** All columns of a table, and all of each. */
+  /** Show all columns of a table without cutting them. */
   wide?: boolean
 }
 
 export const BOM = '\ufeff'
 
-/** What is read in a list of a few things, also where it is the same for all. */
-const STANDS = ['status', 'state', 'enabled', 'available', 'value', 'verified_at', 'message']
+/** Columns of a short list that are shown even if their value is the same in every row. */
+const ALWAYS_SHOWN = ['status', 'state', 'enabled', 'available', 'value', 'verified_at', 'message']
 
-/** Names that a row goes by, the surest first. */
-const IDS = ['id', 'kid', 'user_id', 'name', 'ref', 'service']
+/** Fields that identify a row, best first. */
+const ID_FIELDS = ['id', 'kid', 'user_id', 'name', 'ref', 'service']
 
-/** Writes what a command has to give, in the form that was asked for. Data is on standard output, nothing else is. */
+/** Prints the results of a command in the chosen format: data on standard output, everything else on standard error. */
 export class Printer {
   private header = true
-  /** What csv names: one list has one set of columns. */
+  /** The columns of a CSV, the same for the whole list. */
   private names: readonly string[] | undefined
   private table: Table | undefined
 
-  constructor(readonly form: Form) {}
+  constructor(readonly options: OutputOptions) {}
 
   get json(): boolean {
-    return this.form.output === 'json' || this.form.output === 'jsonl'
+    return this.options.output === 'json' || this.options.output === 'jsonl'
   }
 
-  /** One record. */
+  /** Prints one record. */
   async record(record: Row): Promise<void> {
-    const { output } = this.form
+    const { output } = this.options
     const picked = this.pick(record)
     if (this.json) return write(jsonOf(picked))
     if (output === 'ids') return write(plain(idOf(record)))
     if (output === 'csv') return write(this.bom + csvLines([picked], Object.keys(picked), true))
     const names = Object.keys(picked)
     const width = Math.max(0, ...names.map((name) => name.length))
-    const room = this.form.wide ? undefined : terminalWidth(process.stdout)
+    const room = this.options.wide ? undefined : terminalWidth(process.stdout)
     const lines = (name: string) => {
       const text = cell(picked[name])
-      const [first = '', ...more] = room === undefined ? [text] : wrapped(text, room - width - GAP.length)
+      const [first = '', ...more] = room === undefined ? [text] : wrap(text, room - width - GAP.length)
       const indent = ' '.repeat(width + GAP.length)
       return [`${this.faint(name.padEnd(width))}${GAP}${first}`.trimEnd(), ...more.map((line) => indent + line)]
     }
@@ -71,53 +69,54 @@ export class Printer {
   }
 
   /**
-   * What a command did where the API answers nothing.
-   * @param said for people, on standard error
+   * Reports what a command did if the API returns nothing.
+   * @param message for people, on standard error
    */
-  async done(changed: boolean, said: string, more: Row = {}): Promise<void> {
+  async done(changed: boolean, message: string, more: Row = {}): Promise<void> {
     if (this.json) return write(jsonOf({ ok: true, ...more, changed }))
-    this.say(`${changed ? '✓ ' : ''}${said}`)
+    this.say(`${changed ? '✓ ' : ''}${message}`)
   }
 
-  /** What is good to know, for people: not data. */
+  /** Prints a remark for people on standard error. */
   say(text: string): void {
-    if (!this.form.quiet && !this.json) note(text)
+    if (!this.options.quiet && !this.json) note(text)
   }
 
   /**
-   * A list that is whole. How things stand is shown also where all stand alike.
-   * @param columns what a table shows of each row; the other forms have all of it
-   * @param alike as `rows` takes it
+   * Prints a complete list.
+   * @param columns the columns of a table; the other formats have all fields
+   * @param omitEqual as for `rows`
    */
-  async list(items: readonly Row[], columns: readonly string[], alike: Alike = STANDS): Promise<void> {
-    if (this.form.output === 'json') return write(jsonOf({ items: items.map((item) => this.pick(item)) }))
-    await this.rows(items, columns, { alike })
-    this.sayRoom()
+  async list(items: readonly Row[], columns: readonly string[], omitEqual: OmitEqual = ALWAYS_SHOWN): Promise<void> {
+    if (this.options.output === 'json') return write(jsonOf({ items: items.map((item) => this.pick(item)) }))
+    await this.rows(items, columns, { alike: omitEqual })
+    this.suggestWide()
   }
 
-  /** A list of what was looked at: JSON says first whether all is well. */
+  /** Prints a list of checks; JSON starts with `ok`. */
   async checks(ok: boolean, items: readonly Row[], columns: readonly string[]): Promise<void> {
-    if (this.form.output === 'json') return write(jsonOf({ ok, items: items.map((item) => this.pick(item)) }))
+    if (this.options.output === 'json') return write(jsonOf({ ok, items: items.map((item) => this.pick(item)) }))
     await this.rows(items, columns)
   }
 
-  /** A part of a list, as the API answered it; a list cut short says so, and how to go on. */
+  /** Prints a page of a list and, if there are more, the command for the next page. */
   async page(page: ListPage, columns: readonly string[], next: (cursor: string) => string): Promise<void> {
-    if (this.form.output === 'json') await write(jsonOf({ ...page, items: page.items.map((item) => this.pick(item)) }))
+    if (this.options.output === 'json')
+      await write(jsonOf({ ...page, items: page.items.map((item) => this.pick(item)) }))
     else await this.rows(page.items, columns, { alike: 'any' })
-    this.sayRoom()
-    if (page.next_cursor === null || this.form.quiet) return
+    this.suggestWide()
+    if (page.next_cursor === null || this.options.quiet) return
     const of = page.total === null ? ', there are more' : ` of ${count(page.total)}`
     note(`${count(page.items.length)}${of}\n→ ${plain(next(page.next_cursor))}`)
   }
 
-  /** A walk of all of a list, however long: never more than a page of it is here. */
-  async walk(pages: AsyncIterable<ListPage>, columns: readonly string[]): Promise<void> {
-    if (this.form.output !== 'json') {
-      // Of one that goes on, no one knows yet what is the same in every row.
+  /** Prints a list of any length, holding one page in memory at a time. */
+  async allPages(pages: AsyncIterable<ListPage>, columns: readonly string[]): Promise<void> {
+    if (this.options.output !== 'json') {
+      // Later pages may differ in a column that is the same in all rows of this page.
       for await (const page of pages)
         await this.rows(page.items, columns, { alike: page.next_cursor === null ? 'any' : 'none' })
-      this.sayRoom()
+      this.suggestWide()
       return
     }
     let total: number | null = null
@@ -132,40 +131,40 @@ export class Printer {
   }
 
   /**
-   * A list as one JSON value, however long. One that breaks off is closed, and tells of its failure beside the items.
-   * @param parts items that are JSON @param more what stands beside the items, once they are written
+   * Prints a list of any length as one JSON value. If it fails midway, the value is closed with the error after the items.
+   * @param parts items as JSON @param more fields after the items, computed at the end
    */
   async items(parts: AsyncIterable<readonly string[]>, more: () => Row = () => ({})): Promise<void> {
-    let begun = false
+    let started = false
     const end = (beside: Row) => {
       const rest = Object.entries(beside).map(([name, value]) => `,${JSON.stringify(name)}:${jsonOf(value)}`)
-      return write(`${begun ? '' : '{"items":['}]${rest.join('')}}`)
+      return write(`${started ? '' : '{"items":['}]${rest.join('')}}`)
     }
     try {
       for await (const items of parts) {
         if (items.length === 0) continue
-        await write(`${begun ? ',' : '{"items":['}${items.join(',\n')}`)
-        begun = true
+        await write(`${started ? ',' : '{"items":['}${items.join(',\n')}`)
+        started = true
       }
     } catch (error) {
-      if (!begun) throw error
+      if (!started) throw error
       const failure = asFailure(error)
       process.exitCode = failure.exit
-      return end({ ok: false, error: failureRead(failure) })
+      return end({ ok: false, error: failureFields(failure) })
     }
     await end(more())
   }
 
   /**
-   * Rows of a list; the first call writes the header.
-   * @param how what a table may leave out, and whether its rows come one by one
+   * Prints rows of a list; the first call prints the header.
+   * @param options `omitEqual`: columns to drop if their value is the same in every row; `live`: rows arrive one by one
    */
   async rows(
     rows: readonly Row[],
     columns: readonly string[],
-    { alike = 'none', live = false }: { alike?: Alike; live?: boolean } = {},
+    { alike = 'none', live = false }: { alike?: OmitEqual; live?: boolean } = {},
   ): Promise<void> {
-    const { fields, output, wide = false } = this.form
+    const { fields, output, wide = false } = this.options
     if (rows.length === 0) return
     const first = this.header
     this.header = false
@@ -173,72 +172,72 @@ export class Printer {
     if (output === 'ids') return write(rows.map((row) => plain(idOf(row))).join('\n'))
     const picked = rows.map((row) => this.pick(row))
     if (output === 'csv') {
-      // Without a row there is no telling what of it csv would name.
+      // The columns are known only from the first row.
       this.names ??= fields ?? (picked[0] && Object.keys(picked[0]))
       return write((first ? this.bom : '') + csvLines(picked, this.names ?? [], first))
     }
     this.table ??= new Table({
       columns: terminalWidth(process.stdout),
       wide,
-      chosen: fields !== undefined,
-      alike,
+      fieldsChosen: fields !== undefined,
+      omitEqual: alike,
       live,
     })
     await write(this.table.lines(picked, fields ?? columns, (text) => this.faint(text)).join('\n'))
   }
 
-  private sayRoom(): void {
+  private suggestWide(): void {
     if (this.table?.lacksRoom) this.say('→ --wide shows every column')
   }
 
   private get bom(): string {
-    return this.form.bom ? BOM : ''
+    return this.options.bom ? BOM : ''
   }
 
   private pick(record: Row): Row {
-    const { fields } = this.form
+    const { fields } = this.options
     if (!fields) return record
     const unknown = fields.find((name) => !(name in record))
     if (unknown !== undefined)
-      throw usage(`There is no field ${plain(unknown)}: there are ${Object.keys(record).join(', ')}`)
+      throw usage(`There is no field ${plain(unknown)}: the fields are ${Object.keys(record).join(', ')}`)
     return Object.fromEntries(fields.map((name) => [name, record[name]]))
   }
 
   private faint(text: string): string {
-    return colored(process.stdout, this.form.color) ? `\x1b[2m${text}\x1b[0m` : text
+    return colored(process.stdout, this.options.color) ? `\x1b[2m${text}\x1b[0m` : text
   }
 }
 
 function idOf(row: Row): string {
-  const name = IDS.find((candidate) => candidate in row)
+  const name = ID_FIELDS.find((candidate) => candidate in row)
   return name === undefined ? '' : String(row[name] ?? '')
 }
 
-/** What a failure is in JSON. */
-export function failureRead(failure: Failure) {
-  const { code = 'failed', errors, requestId, retryable = false, suggestion } = failure.said
+/** The fields of a failure in JSON output. */
+export function failureFields(failure: Failure) {
+  const { code = 'failed', errors, requestId, retryable = false, suggestion } = failure.details
   return { code, message: failure.message, errors, suggestion, request_id: requestId, retryable }
 }
 
-/** Tells a failure: to people on standard error, as JSON on standard output. Gives the exit status. */
+/** Prints a failure, as text on standard error or as JSON on standard output. Gives the exit status. */
 export function printFailure(error: unknown, output: Output): number {
   const failure = asFailure(error)
-  const { code, errors = [], message, request_id, suggestion } = failureRead(failure)
+  const { code, errors = [], message, request_id, suggestion } = failureFields(failure)
   if (output === 'json' || output === 'jsonl') {
-    void write(jsonOf({ ok: false, error: failureRead(failure) }))
+    void write(jsonOf({ ok: false, error: failureFields(failure) }))
   } else {
     const request = request_id === undefined ? '' : `, request ${plain(request_id)}`
-    // One error says it all in its sentence; several stand below one another.
+    // The message already contains a single field error; several are listed below it.
     const isList = errors.length > 1
-    const what = isList && code === 'validation_failed' ? 'The request is not valid' : message
-    note(`✗ ${what.split('\n').map(plain).join('\n')} (${plain(code)}${request})`)
+    const heading = isList && code === 'validation_failed' ? 'The request is not valid' : message
+    note(`✗ ${heading.split('\n').map(plain).join('\n')} (${plain(code)}${request})`)
     if (isList) note(fieldLines(errors, process.stderr.columns).join('\n'))
     if (suggestion !== undefined) note(`→ ${plain(suggestion)}`)
   }
   return failure.exit
 }
 
-/** Settings, databases and ports: their errors were written for the operator. Anything else is a defect of ours. */
+/** Turns any error into a failure. Errors of settings, databases and ports have messages for operators already. */
 export function asFailure(error: unknown): Failure {
   if (error instanceof Failure) return error
   return new Failure(EXIT.failed, fileErrorMessage(error) ?? (error instanceof Error ? error.message : String(error)))

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { Command } from 'commander'
 import { EXIT, Failure, usage } from '../exit.ts'
 import { canAsk } from './terminal.ts'
 
@@ -10,34 +11,41 @@ export interface PasswordOptions {
 /** 24 characters, 144 bits. */
 const GENERATED_BYTES = 18
 
+/** Adds the options for a new password. */
+export function withPasswordOptions(command: Command): Command {
+  return command
+    .option('--password-stdin', 'read the password from standard input')
+    .option('--generate', 'generate a password and print it once')
+}
+
 /**
- * A password by the way that was chosen; never from an argument, which every process of the machine can read.
- * @throws Failure where no way was chosen and no one can be asked
+ * Gets a new password the way the options say; never from an argument, which every process on the machine can read.
+ * @throws Failure if no option says how and nobody can be asked
  */
 export async function passwordOf({ generate, passwordStdin }: PasswordOptions): Promise<string> {
-  if (generate && passwordStdin) throw usage('--generate and --password-stdin exclude each other')
+  if (generate && passwordStdin) throw usage('--generate and --password-stdin cannot be combined')
   if (generate) return randomBytes(GENERATED_BYTES).toString('base64url')
   if (passwordStdin) return await fromStdin()
   if (!canAsk()) throw usage('A password is needed: give --password-stdin or --generate')
-  return await asked('Password')
+  return await ask('Password')
 }
 
-/** A password that is there already: never generated. @throws Failure as `passwordOf` */
-export async function passwordKnown({ passwordStdin }: PasswordOptions): Promise<string> {
+/** Gets an existing password, which cannot be generated. @throws Failure as `passwordOf` */
+export async function existingPassword({ passwordStdin }: PasswordOptions): Promise<string> {
   if (passwordStdin) return await fromStdin()
   if (!canAsk()) throw usage('A password is needed: give --password-stdin')
-  return await asked('Password')
+  return await ask('Password')
 }
 
 async function fromStdin(): Promise<string> {
   const [line = ''] = (await Bun.stdin.text()).split(/\r?\n/)
-  if (line === '') throw usage('Standard input holds no password', 'printf %s "$PASSWORD" | ch202 … --password-stdin')
+  if (line === '') throw usage('Standard input has no password', 'printf %s "$PASSWORD" | ch202 … --password-stdin')
   return line
 }
 
-async function asked(message: string): Promise<string> {
+async function ask(message: string): Promise<string> {
   const { isCancel, password } = await import('@clack/prompts')
-  const typed = await password({ message })
-  if (isCancel(typed)) throw new Failure(EXIT.interrupted, 'Cancelled', { code: 'cancelled' })
-  return typed
+  const answer = await password({ message })
+  if (isCancel(answer)) throw new Failure(EXIT.interrupted, 'Cancelled', { code: 'cancelled' })
+  return answer
 }

@@ -1,11 +1,11 @@
 import { EXIT } from '../exit.ts'
 
-/** A Ctrl-C may come twice: from the terminal, and passed on by the `bun run` that started us. */
-const SAME = 500
+/** Milliseconds in which a second signal is an echo: Ctrl-C reaches us from the terminal and from `bun run`. */
+const ECHO = 500
 
 /**
- * What SIGINT, SIGTERM and SIGHUP do.
- * @param again for a second one that is meant: not the echo of the first
+ * Handles SIGINT, SIGTERM and SIGHUP.
+ * @param again called for a second signal that is not an echo of the first
  */
 export function onStop(first: () => void, again: () => void): void {
   let firstAt: number | undefined
@@ -13,19 +13,19 @@ export function onStop(first: () => void, again: () => void): void {
     if (firstAt === undefined) {
       firstAt = performance.now()
       first()
-    } else if (performance.now() - firstAt > SAME) again()
+    } else if (performance.now() - firstAt > ECHO) again()
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
 }
 
 /**
- * For work of many items, that it can end between two of them; a second signal ends it at once.
- * @returns `asked` is true from the first one on
+ * Lets work on many items stop between two of them; a second signal exits at once.
+ * @returns `requested` is true after the first signal
  */
-export function stopBetweenItems(): { readonly asked: boolean } {
-  const stop = { asked: false }
+export function stopBetweenItems(): { readonly requested: boolean } {
+  const stop = { requested: false }
   const first = () => {
-    stop.asked = true
+    stop.requested = true
   }
   onStop(first, () => process.exit(EXIT.interrupted))
   return stop

@@ -1,29 +1,28 @@
 import { ON_TERMINAL } from '../../services/kit/process/config.ts'
 import { emailKey } from '../../services/kit/schema/email.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
-import { wrapped } from './columns.ts'
+import { wrap } from './columns.ts'
 
-/** A line, or several, of data on standard output, as `put`. */
+/** Prints one or more lines of data on standard output; resolves as `put`. */
 export function write(text: string): Promise<void> {
   return put(`${text}\n`)
 }
 
-/** Data, on standard output, as it is. Resolves when the reader can take more, or has gone. */
+/** Writes data to standard output. Resolves when the reader can take more, or is gone. */
 export function put(data: string | Uint8Array): Promise<void> {
-  // Not by `drain`, which never comes where the reader has gone.
+  // `drain` would never be emitted if the reader is gone.
   return new Promise((resolve) => {
     if (process.stdout.write(data, () => resolve())) resolve()
   })
 }
 
 /**
- * Minds what becomes of standard output. A reader that has seen enough (`| head -1`) is no failure: there is no one to
- * go on for.
- * @param goOn where what is done matters more than who reads of it
+ * Handles EPIPE: a closed reader (`| head -1`) is a clean exit.
+ * @param goOn continue the work without a reader, because it matters more than its output
  */
 export function handleBrokenPipe({ goOn = false } = {}): void {
   process.stdout.removeAllListeners('error')
-  // There is nowhere left to say that nothing can be said; the exit status still tells.
+  // An error on standard error cannot be reported; the exit status still is.
   process.stderr.removeAllListeners('error').on('error', () => undefined)
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE' && goOn) return
@@ -33,75 +32,72 @@ export function handleBrokenPipe({ goOn = false } = {}): void {
   })
 }
 
-/** Display columns of a terminal, 80 where it does not say; undefined: it is none. */
+/** Width of a terminal in display columns, 80 if unknown; undefined if the stream is not a terminal. */
 export function width(stream: NodeJS.WriteStream): number | undefined {
   return stream.isTTY === true ? stream.columns || 80 : undefined
 }
 
-/** Text for people, parted at blanks for a terminal. A command stays one line: it is copied. */
+/** Wraps text at spaces for a terminal. A suggested command stays on one line so that it can be copied. */
 export function prose(text: string, stream: NodeJS.WriteStream): string {
   const columns = width(stream)
   if (columns === undefined) return text
   return text
     .split('\n')
-    .flatMap((line) => (line.includes('→ ') ? [line] : wrapped(line, columns)))
+    .flatMap((line) => (line.includes('→ ') ? [line] : wrap(line, columns)))
     .join('\n')
 }
 
-/** Everything that is not data. */
+/** Prints text for people on standard error. */
 export function note(text: string): void {
   process.stderr.write(`${prose(text, process.stderr)}\n`)
 }
 
-/** Whether there is someone to ask: a prompt without both ends of a terminal would wait for ever. */
+/** Whether a prompt is possible: without a terminal at both ends it would wait forever. */
 export function canAsk(): boolean {
   return process.stdin.isTTY === true && process.stdout.isTTY === true
 }
 
-/** Whether lines to `stream` may bear colours: https://no-color.org, and terminals that know none. */
-export function colored(stream: NodeJS.WriteStream, wanted: boolean): boolean {
-  return wanted && stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb'
+/** Whether output to `stream` may be colored: respects https://no-color.org and dumb terminals. */
+export function colored(stream: NodeJS.WriteStream, isEnabled: boolean): boolean {
+  return isEnabled && stream.isTTY === true && !process.env.NO_COLOR && process.env.TERM !== 'dumb'
 }
 
-/**
- * The environment, in which services find that a terminal shows what they print. One that was told so by the tool that
- * started it, whose terminal it is, goes by that.
- */
+/** Tells services in their environment that a terminal shows their output, and whether in color. */
 export function terminalEnvironment<Env extends Record<string, string | undefined>>(env: Env, color: boolean): Env {
   if (process.stdout.isTTY !== true) return env
   return { ...env, [ON_TERMINAL]: colored(process.stdout, color) ? 'color' : 'plain' }
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it finds
-const STEERING = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g
+const CONTROL = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g
 
-/** Control characters in what came from outside must not steer the terminal that shows it. */
+/** Replaces control characters, so that untrusted text cannot control the terminal. */
 export function plain(text: string): string {
-  return text.replaceAll(STEERING, '�')
+  return text.replaceAll(CONTROL, '�')
 }
 
-/** As `plain`, for JSON, where nothing is lost by it. */
+/** As `plain` for JSON, where escapes keep the value. */
 export function escaped(json: string): string {
-  return json.replaceAll(STEERING, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return json.replaceAll(CONTROL, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
 /**
- * Asks before what can't be undone.
- * @param given `--yes`, or `--confirm` with the name of what is at stake
+ * Asks before an action that cannot be undone.
+ * @param options `--yes`, or `--confirm` with the name of what is at stake
  * @throws Failure where no one can be asked, the name is another, or the answer is no
  */
 export async function confirm(
   question: string,
-  given: { yes?: boolean | undefined; confirm?: string | undefined; name?: string },
+  options: { yes?: boolean | undefined; confirm?: string | undefined; name?: string },
 ): Promise<void> {
-  if (given.confirm !== undefined) {
-    if (given.name !== undefined && emailKey(given.confirm) === emailKey(given.name)) return
-    throw usage(`--confirm names something else: it is ${given.name}`)
+  if (options.confirm !== undefined) {
+    if (options.name !== undefined && emailKey(options.confirm) === emailKey(options.name)) return
+    throw usage(`--confirm does not match: expected ${options.name}`)
   }
-  if (given.yes) return
+  if (options.yes) return
   if (!canAsk()) {
-    const flags = given.name === undefined ? '--yes' : `--yes or --confirm ${given.name}`
-    throw usage(`${question} This can't be undone: say so with ${flags}`)
+    const flags = options.name === undefined ? '--yes' : `--yes or --confirm ${options.name}`
+    throw usage(`${question} This cannot be undone: confirm with ${flags}`)
   }
   const { confirm: ask, isCancel } = await import('@clack/prompts')
   const answer = await ask({ message: question, initialValue: false })
@@ -113,45 +109,45 @@ const LINE_EVERY = 5000
 const BAR_EVERY = 100
 const BAR_WIDTH = 24
 
-/** How far long work is, on standard error: a bar on a terminal, elsewhere a line every five seconds. */
+/** Shows progress on standard error: a bar on a terminal, otherwise a line every five seconds. */
 export class Progress {
   private readonly startedAt = performance.now()
-  private toldAt = performance.now()
-  private shown = false
+  private updatedAt = performance.now()
+  private barShown = false
 
-  /** @param noun what is counted, such as `users` */
+  /** @param noun the counted things, such as `users` */
   constructor(
     private readonly noun: string,
     private readonly quiet = false,
   ) {}
 
   /** @param total of what is counted, where it is known; `part` (0 to 1) where only a share is */
-  update(done: number, known: { total?: number | null; part?: number } = {}): void {
+  update(done: number, size: { total?: number | null; part?: number } = {}): void {
     const now = performance.now()
-    const live = process.stderr.isTTY === true && process.env.TERM !== 'dumb'
-    if (this.quiet || now - this.toldAt < (live ? BAR_EVERY : LINE_EVERY)) return
-    this.toldAt = now
-    const part = known.part ?? (known.total ? Math.min(done / known.total, 1) : undefined)
+    const isLive = process.stderr.isTTY === true && process.env.TERM !== 'dumb'
+    if (this.quiet || now - this.updatedAt < (isLive ? BAR_EVERY : LINE_EVERY)) return
+    this.updatedAt = now
+    const part = size.part ?? (size.total ? Math.min(done / size.total, 1) : undefined)
     const rate = Math.round(done / Math.max((now - this.startedAt) / 1000, 0.001))
-    const said = `${count(done)} ${this.noun}${part === undefined ? '' : ` (${Math.floor(part * 100)}%)`}, ${count(rate)}/s`
-    if (!live) {
-      note(said)
+    const text = `${count(done)} ${this.noun}${part === undefined ? '' : ` (${Math.floor(part * 100)}%)`}, ${count(rate)}/s`
+    if (!isLive) {
+      note(text)
       return
     }
-    this.shown = true
+    this.barShown = true
     const filled = Math.round((part ?? 0) * BAR_WIDTH)
     const bar = part === undefined ? '' : `[${'█'.repeat(filled)}${' '.repeat(BAR_WIDTH - filled)}] `
-    process.stderr.write(`\r\x1b[2K${bar}${said}`)
+    process.stderr.write(`\r\x1b[2K${bar}${text}`)
   }
 
-  /** Takes the bar away, for what is said next. */
+  /** Removes the bar before other output. */
   clear(): void {
-    if (this.shown) process.stderr.write('\r\x1b[2K')
-    this.shown = false
+    if (this.barShown) process.stderr.write('\r\x1b[2K')
+    this.barShown = false
   }
 }
 
-/** 12431 as people read it: 12,431. */
+/** Formats a number for people: 12,431. */
 export function count(number: number): string {
   return number.toLocaleString('en-US')
 }

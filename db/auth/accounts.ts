@@ -1,6 +1,6 @@
 import { and, asc, desc, eq, getTableColumns, gt, ne, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
-import type { Account, AuthStore, CacheSync, SyncedAccount } from '../../services/auth/store.ts'
+import type { Account, AuthStore, CacheSync, SyncedAccount } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { emailKey } from '../../services/kit/schema/email.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'

@@ -1,6 +1,6 @@
 import { and, desc, eq, getTableColumns, gt, gte, lt, lte, max, type SQL, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
-import type { Attempted, AuthStore, Delivery, DeliveryFilter, Tried } from '../../services/auth/store.ts'
+import type { Attempted, AuthStore, Delivery, DeliveryFilter, Tried } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
 import { pageBounds, sliceOf } from '../page-bounds.ts'

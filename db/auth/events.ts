@@ -1,5 +1,6 @@
-import type { AuthStore } from '../../services/auth/store.ts'
-import { EVENT_TYPES, type Event, type EventType } from '../../services/kit/outbox/events.ts'
+import type { AuthStore } from '../../services/auth/store/index.ts'
+import type { Event } from '../../services/kit/outbox/events.ts'
+import { EVENT_TYPES, type EventType } from '../../services/kit/schema/events.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
 import type { Facts } from './facts.ts'
 import type { Feed } from './revocations.ts'
@@ -72,7 +73,7 @@ export function eventStore(sqlite: Sqlite, { facts, feed, amqp }: { facts: Facts
     wake,
     readWanted,
     tellWanted,
-    wanted: () => wanted,
+    subscribedTypes: () => wanted,
     async addEvents(events: Event[], now: number) {
       await sqlite.write(() => write(events, now))
     },

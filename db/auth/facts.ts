@@ -1,4 +1,4 @@
-import type { AuthStore } from '../../services/auth/store.ts'
+import type { AuthStore } from '../../services/auth/store/index.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
 
 export type Facts = ReturnType<typeof factStore>

@@ -1,6 +1,6 @@
 import { eq, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
-import type { AuthStore, LoginFailures } from '../../services/auth/store.ts'
+import type { AuthStore, LoginFailures } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { placeholders } from '../placeholders.ts'
 import { loginFailures } from '../schema/auth.ts'
@@ -47,10 +47,12 @@ export function failureStore(sqlite: Sqlite, db: BunSQLiteDatabase, audit: Audit
         for (const event of events(failures)) audit.writeEvent(event)
       })
     },
-    async clearFailures(of: string, now: number, forget: boolean) {
+    async clearFailures(of: string, now: number, keepOrForget: 'keep' | 'forget') {
       const { times } = read(of)
       if (times.length === 0) return
-      await sqlite.write(() => put.run({ subject: of, times: forget ? [] : read(of).times, clearedAt: now }))
+      await sqlite.write(() =>
+        put.run({ subject: of, times: keepOrForget === 'forget' ? [] : read(of).times, clearedAt: now }),
+      )
     },
   } satisfies Partial<AuthStore>
 }

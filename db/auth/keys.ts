@@ -1,6 +1,6 @@
 import { asc, eq, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
-import type { AuthStore, StoredKey } from '../../services/auth/store.ts'
+import type { AuthStore, StoredKey } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { placeholders } from '../placeholders.ts'
 import { prepared } from '../prepared.ts'

@@ -1,6 +1,6 @@
 import { asc, count, eq, gt, lte, or, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
-import type { AuthStore, MailRequest } from '../../services/auth/store.ts'
+import type { AuthStore, MailRequest } from '../../services/auth/store/index.ts'
 import { placeholders } from '../placeholders.ts'
 import { prepared } from '../prepared.ts'
 import { mailRequests } from '../schema/auth.ts'

@@ -1,6 +1,6 @@
 import { and, eq, gt, isNull, lt, lte, or, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
-import type { AuthStore, Reset } from '../../services/auth/store.ts'
+import type { AuthStore, Reset } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { placeholders } from '../placeholders.ts'
 import { prepared } from '../prepared.ts'

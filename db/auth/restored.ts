@@ -1,5 +1,5 @@
 import { drizzle } from 'drizzle-orm/bun-sqlite'
-import type { Account } from '../../services/auth/store.ts'
+import type { Account } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { emailKey } from '../../services/kit/schema/email.ts'
 import { storedHash } from '../password-hash.ts'

@@ -1,6 +1,6 @@
 import { asc, desc, gt, lt, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
-import type { AuthStore, Ended } from '../../services/auth/store.ts'
+import type { AuthStore, Ended } from '../../services/auth/store/index.ts'
 import type { Revocation } from '../../services/kit/tokens/revocations.ts'
 import { placeholders } from '../placeholders.ts'
 import { revocations } from '../schema/auth.ts'

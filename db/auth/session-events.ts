@@ -1,12 +1,12 @@
-import type { Session } from '../../services/auth/store.ts'
-import type { Event, EventType } from '../../services/kit/outbox/events.ts'
-import type { EventData, RevokedBecause } from '../../services/kit/schema/events.ts'
+import type { Session } from '../../services/auth/store/index.ts'
+import type { Event } from '../../services/kit/outbox/events.ts'
+import type { EventData, EventType, RevokedBecause } from '../../services/kit/schema/events.ts'
 import type { Events } from './events.ts'
 
 /** What the outside hears of sessions. Each to be called within the transaction of what it tells of. */
-export function sessionEvents({ wanted, writeEvents }: Pick<Events, 'wanted' | 'writeEvents'>) {
+export function sessionEvents({ subscribedTypes, writeEvents }: Pick<Events, 'subscribedTypes' | 'writeEvents'>) {
   const write = <T extends EventType>(type: T, at: number, sessions: readonly Session[], of: DataOf<T>) => {
-    if (!wanted().has(type)) return
+    if (!subscribedTypes().has(type)) return
     writeEvents(
       sessions.map((session): Event => {
         const id = Bun.randomUUIDv7()

@@ -1,6 +1,6 @@
 import { and, asc, desc, eq, gt, lt, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
-import type { Account, AuthStore, Ended, Ending, Rotated, Rotation, Session } from '../../services/auth/store.ts'
+import type { Account, AuthStore, Ended, Ending, Rotated, Rotation, Session } from '../../services/auth/store/index.ts'
 import { HOUR, MINUTE } from '../../services/kit/clock.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
@@ -182,7 +182,7 @@ export function sessionStore(
       )
     },
 
-    async resume(now: number, grace: number) {
+    async resumeGrace(now: number, grace: number) {
       await sqlite.write(() => {
         const aliveAt = Number(facts.readFact('alive_at') ?? now)
         // The time in which the service was down is not time in which anyone could have used a token.
@@ -190,7 +190,7 @@ export function sessionStore(
         facts.writeFact('alive_at', String(now))
       })
     },
-    async markAlive(now: number) {
+    async recordHeartbeat(now: number) {
       await sqlite.write(() => facts.writeFact('alive_at', String(now)))
     },
     async forgetExpired(now: number) {

@@ -1,5 +1,5 @@
 import { drizzle } from 'drizzle-orm/bun-sqlite'
-import type { AuthStore } from '../../services/auth/store.ts'
+import type { AuthStore } from '../../services/auth/store/index.ts'
 import { limitStore } from '../limits.ts'
 import { openDatabase } from '../sqlite/engine.ts'
 import { authMigrations } from '../sqlite/migrations/auth.ts'
@@ -43,6 +43,6 @@ export function openAuthStore(path: string, { amqp } = { amqp: false }): AuthSto
     ...deliveryStore(sqlite, db, { audit, events }),
     ...failureStore(sqlite, db, audit),
     ...limitStore(sqlite),
-    close: () => sqlite.close(),
+    close: async () => sqlite.close(),
   }
 }

@@ -1,6 +1,6 @@
 import { asc, eq, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
-import type { AuthStore, Webhook } from '../../services/auth/store.ts'
+import type { AuthStore, Webhook, WebhookStatusChange } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { placeholders } from '../placeholders.ts'
 import { prepared } from '../prepared.ts'
@@ -29,6 +29,7 @@ export function webhookStore(
         .prepare(),
   })
   const setStatus = sqlite.raw.query('UPDATE webhooks SET status = ?2 WHERE id = ?1 AND status <> ?2')
+  const exists = sqlite.raw.query('SELECT 1 FROM webhooks WHERE id = ?')
   const remove = sqlite.raw.query('DELETE FROM webhooks WHERE id = ?')
   const removeDeliveries = sqlite.raw.query(
     `DELETE FROM deliveries WHERE seq IN (SELECT seq FROM deliveries WHERE target = ? LIMIT ${PIECE})`,
@@ -58,8 +59,15 @@ export function webhookStore(
         audit.writeEvent(event)
         return true
       }),
-    async setWebhookStatus(of: string, status: Webhook['status'], now: number, event: AuditEvent) {
+    async setWebhookStatus(
+      of: string,
+      status: Webhook['status'],
+      now: number,
+      event: AuditEvent,
+    ): Promise<WebhookStatusChange> {
+      let isFound = false
       const seq = await change(now, () => {
+        isFound = exists.get(of) !== null
         // What a disabling that is under way has left.
         if (status === 'active') while (giveUpSome(of, now) > 0);
         if (setStatus.run(of, status).changes === 0) return false
@@ -67,7 +75,8 @@ export function webhookStore(
         return true
       })
       if (status === 'disabled') await writeInBatches(sqlite, () => giveUpSome(of, now))
-      return seq
+      if (seq !== null) return { outcome: 'changed', seq }
+      return { outcome: isFound ? 'unchanged' : 'not_found' }
     },
     async removeWebhook(of: string, now: number, event: AuditEvent) {
       const seq = await change(now, () => {

@@ -1,5 +1,5 @@
 import { blob, integer, primaryKey, sqliteTable, text, unique } from 'drizzle-orm/sqlite-core'
-import type { EventType } from '../../services/kit/outbox/events.ts'
+import type { EventType } from '../../services/kit/schema/events.ts'
 import type { OpaqueProfile } from '../../services/kit/schema/user.ts'
 
 /** The password cache: what auth knows of a user. A deleted one stays as its id, so that no late notice revives it. */

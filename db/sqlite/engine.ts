@@ -2,7 +2,6 @@ import { Database, type Statement } from 'bun:sqlite'
 import { createHash } from 'node:crypto'
 import { chmodSync, closeSync, existsSync, linkSync, mkdirSync, openSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { ofEachService, SERVICES, type ServiceName } from '../../services/kit/services.ts'
 import { DatabaseError, openingError, refuseDamagedFile, refuseDamagedPages, refuseLogAlone } from './integrity.ts'
 
 /** One step of a schema: forward only, and never edited once it has landed. */
@@ -13,9 +12,16 @@ export interface Migration {
   finish?(raw: Database): void
 }
 
-/** Stands in the header of each of our files (`PRAGMA application_id`), so that no other file is taken for one. */
-export const APPLICATION_IDS = ofEachService((name) => 0x63680000 + SERVICES[name].number)
-export type DatabaseName = ServiceName
+/** The services whose files were numbered before ids were derived from names. */
+const NUMBERED: Record<string, number> = { auth: 1, users: 2, modules: 3 }
+
+/**
+ * The `PRAGMA application_id` of a service's files, which stands in their header: it keeps other files, and those of
+ * other services, from being opened as its database.
+ */
+export function applicationIdOf(service: string): number {
+  return 0x63680000 + (NUMBERED[service] ?? 0x100 + (Bun.hash.crc32(service) % 0xff00))
+}
 
 /** How long reads share one look at the file, in milliseconds: so late at most is seen what another process writes. */
 const LOOK = 2
@@ -212,14 +218,14 @@ export function isBusy(error: unknown): boolean {
  * A new one is made under another name and linked into place when it is whole: an empty or cut file is never ours.
  * @throws DatabaseError that names the file and what is wrong with it
  */
-export function openDatabase(path: string, name: DatabaseName, migrations: readonly Migration[]): Sqlite {
+export function openDatabase(path: string, name: string, migrations: readonly Migration[]): Sqlite {
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     if (!existsSync(path)) {
       refuseLogAlone(path)
       createDatabase(path, name, migrations)
     }
-    refuseDamagedFile(path, { name, id: APPLICATION_IDS[name] })
+    refuseDamagedFile(path, { name, id: applicationIdOf(name) })
     chmodSync(path, 0o600)
     const raw = new Database(path, { readwrite: true, create: false, strict: true })
     try {
@@ -238,7 +244,7 @@ export function openDatabase(path: string, name: DatabaseName, migrations: reado
   }
 }
 
-function createDatabase(path: string, name: DatabaseName, migrations: readonly Migration[]): void {
+function createDatabase(path: string, name: string, migrations: readonly Migration[]): void {
   const draft = `${path}.new-${process.pid}`
   rmSync(draft, { force: true })
   closeSync(openSync(draft, 'wx', 0o600))
@@ -254,10 +260,10 @@ function createDatabase(path: string, name: DatabaseName, migrations: readonly M
   }
 }
 
-function writeSchema(path: string, name: DatabaseName, migrations: readonly Migration[]): void {
+function writeSchema(path: string, name: string, migrations: readonly Migration[]): void {
   const raw = new Database(path, { readwrite: true, create: false, strict: true })
   try {
-    raw.run(`PRAGMA application_id = ${APPLICATION_IDS[name]}`)
+    raw.run(`PRAGMA application_id = ${applicationIdOf(name)}`)
     raw.run('PRAGMA synchronous = FULL')
     migrate(raw, path, migrations)
   } finally {

@@ -4,13 +4,15 @@ import { documentedPaths, service } from '../kit/http/app.ts'
 import { guard } from '../kit/http/guard.ts'
 import { health } from '../kit/http/health.ts'
 import { openApiDocument } from '../kit/http/openapi/document.ts'
-import { swagger } from '../kit/http/openapi/swagger.ts'
 import { type Runtime, type Service, serviceRuntime } from '../kit/http/runtime.ts'
+import { swagger } from '../kit/http/swagger.ts'
+import type { Log } from '../kit/log.ts'
+import { withTimeout } from '../kit/timeout.ts'
 import { LocalTokenCheck } from '../kit/tokens/check.ts'
 import { Revocations } from '../kit/tokens/revocations.ts'
+import { CacheStatistics } from './accounts/statistics.ts'
 import { composeEmailChange } from './challenges/email-change.ts'
 import { composeReset } from './challenges/password-reset.ts'
-import type { AuthContext } from './context.ts'
 import { authRoutes, FORMS, READS } from './index.ts'
 import { KeyRing } from './keys/ring.ts'
 import { KeyRotation } from './keys/rotation.ts'
@@ -19,20 +21,22 @@ import { LoginLimits } from './login/limits.ts'
 import { MAIL_OUTCOMES, MailQueue } from './mail/queue.ts'
 import { fileMailer, type Mailer, smtpMailer } from './mail/transport.ts'
 import type { UsersPeer } from './peers.ts'
+import type { AuthServices } from './routes/auth-services.ts'
 import { authV0 } from './routes/v0.ts'
 import { GraceHeartbeat } from './sessions/grace.ts'
+import { holdsSession } from './sessions/logout.ts'
 import { RevocationFeed } from './sessions/revocation-feed.ts'
-import { holdsSession } from './sessions/sessions.ts'
+import type { AuthStore } from './store/index.ts'
 import { EventDispatcher } from './webhooks/dispatcher.ts'
 
 const NAME = 'auth'
 const CATCH_UP = 2000
 const TIDY_EVERY = 60_000
-/** What the others need while this service catches up, and what tells that it is there. */
-const OPEN_AT_ONCE = /^(\/api\/v1)?\/(auth\/(sync|revocations|audit|validate-token)|health|metrics)/
+/** Routes that answer while this service catches up: the other services need them, or they report its health. */
+const ALLOWED_WHILE_STARTING = /^(\/api\/v1)?\/(auth\/(sync|revocations|audit|validate-token)|health|metrics)/
 
-/** The paths of the clients of two of the documents, which know no prefix. */
-const BARE = {
+/** Paths without the prefix, for clients of two older API documents. */
+const LEGACY_PATHS = {
   '/register': '/auth/register',
   '/login': '/auth/login',
   '/refresh': '/auth/refresh',
@@ -43,52 +47,16 @@ const BARE = {
   '/whoami': '/auth/me',
 }
 
-/** Puts the auth service together. @throws DatabaseError; Fault when CH202_SECRET does not open the signing keys */
+/** Builds the auth service. @throws DatabaseError; InternalError when CH202_SECRET does not open the signing keys */
 export async function authService(
   runtime: Runtime,
   { users, mailer }: { users: UsersPeer; mailer?: Mailer },
 ): Promise<Service> {
-  const { clock, config, hasher, random, version } = runtime
+  const { clock, config, hasher, random, tags, version } = runtime
   const { clientAddress, log, metrics } = serviceRuntime(NAME, runtime)
   const store = openAuthStore(join(config.dataDir, 'auth.sqlite'), { amqp: config.amqpUrl !== undefined })
-  const issuer = config.issuer ?? (await keptIssuer(store, config.addresses.auth))
-  await store.setFact('issuer', issuer)
-  const servedBefore = (await store.signingKeys()).length > 0
-  const sealing = new Sealing(config.secrets, random)
-  const keyRing = await KeyRing.open(store, sealing, clock)
-  const revocations = new Revocations()
-  const { audience } = config
-  const expected = { issuer, audience, key: (kid: string) => keyRing.publicKey(kid) }
-  const tokens = new LocalTokenCheck(expected, revocations, clock)
-  const jwks = () => keyRing.jwks()
-  const wanted = () => [...store.wanted()]
-  const feed = new RevocationFeed({ store, clock, revocations, issuer, audience, jwks, wanted, servedBefore })
-  await feed.open()
-  await store.resume(clock.now(), config.refreshReuseGrace)
-
-  const outside = new EventDispatcher({ store, clock, random, log, config, sealing, feed, version })
-  const rotation = new KeyRotation({ clock, config, feed, keyRing, log, random, store, tokens })
-  const context: AuthContext = {
-    store,
-    clock,
-    random,
-    hasher,
-    users,
-    keyRing,
-    rotation,
-    feed,
-    tokens,
-    outside,
-    sealing,
-    codes: new Codes(config.secrets, 'refresh tokens'),
-    resetCodes: new Codes(config.secrets, 'password reset links'),
-    limits: new LoginLimits(store, clock, config.hashQueue, config.rateLimit),
-    graceClock: new GraceHeartbeat(store, clock, log, config.refreshReuseGrace),
-    cacheUse: { hits: 0, misses: 0, lastSyncAt: null, pending: 0 },
-    log,
-    config,
-    issuer,
-  }
+  const services = await openServices(runtime, { store, users, log })
+  const { context, dispatcher, feed, heartbeat, revocations, rotation, tokens } = services
   const sender = mailer ?? openMailer(runtime, log)
   const mails = new MailQueue({
     store,
@@ -106,24 +74,24 @@ export async function authService(
     operatorKeys,
     clientAddress,
     holdsSession: (body) => holdsSession(context, body),
-    comingUp: (route) => (catchingUp && !OPEN_AT_ONCE.test(route) ? catchingUp : undefined),
+    whenReady: (route) => (catchingUp && !ALLOWED_WHILE_STARTING.test(route) ? catchingUp : undefined),
   })
   metrics.gauge('hash_queue_length', 'Password hashes that wait for their turn', () => hasher.waiting)
   metrics.gauge('password_cache_entries', 'Users in the password cache', () => store.countAccounts())
-  metrics.gauge('deliveries_pending', 'Events on their way to the outside', async () => {
+  metrics.gauge('deliveries_pending', 'Events that wait to be delivered', async () => {
     return (await store.countDeliveries()).pending
   })
   metrics.gauge('deliveries_dead', 'Events that could not be delivered', async () => {
     return (await store.countDeliveries()).dead
   })
-  metrics.gauge('ch202_mails_waiting', 'Mails that have not gone out yet', () => store.countMailRequests())
-  metrics.gauge('revocations_live', 'What is revoked and has not expired', () => revocations.size)
+  metrics.gauge('ch202_mails_waiting', 'Mails that wait to be sent', () => store.countMailRequests())
+  metrics.gauge('revocations_live', 'Revocations that have not expired', () => revocations.size)
 
   const routes = authRoutes(context, mails, guarded)
   routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe: () => store.probe() }))
   const root = authV0(context, guarded)
   const paths = () => documentedPaths({ routes, root }, FORMS)
-  routes.use(swagger(guarded, () => openApiDocument('Ch202 auth', version, paths())))
+  routes.use(swagger(guarded, () => openApiDocument('Ch202 auth', version, paths(), tags)))
   const app = service(
     {
       log,
@@ -134,14 +102,17 @@ export async function authService(
       forms: FORMS,
       reads: READS,
     },
-    { routes, root, alsoAt: BARE },
+    { routes, root, aliases: LEGACY_PATHS },
   )
   const tidy = () => {
     feed.prune()
     const now = clock.now()
-    Promise.all([store.forgetExpired(now), store.forgetFailures(now), store.forgetResets(now), outside.tidy()]).catch(
-      (error) => log.error({ event: 'tidy.failed', err: error }),
-    )
+    Promise.all([
+      store.forgetExpired(now),
+      store.forgetFailures(now),
+      store.forgetResets(now),
+      dispatcher.tidy(),
+    ]).catch((error) => log.error({ event: 'tidy.failed', err: error }))
   }
   let tidying: ReturnType<typeof setInterval> | undefined
   return {
@@ -151,44 +122,100 @@ export async function authService(
     paths,
     probe: () => store.probe(),
     async start() {
-      // A grace of the run before goes on in this one.
-      context.graceClock.run()
+      // A grace that began before the restart continues.
+      heartbeat.start()
       catchingUp = catchUp(users)
       await catchingUp
       catchingUp = undefined
       mails.start()
-      await outside.start()
+      await dispatcher.start()
       rotation.start()
       tidying = setInterval(tidy, TIDY_EVERY)
     },
     release: () => feed.close(),
     async stop() {
       clearInterval(tidying)
-      context.graceClock.stop()
+      heartbeat.stop()
       await rotation.stop()
-      await Promise.all([mails.stop(), outside.stop()])
+      await Promise.all([mails.stop(), dispatcher.stop()])
       sender.close()
-      await store.markAlive(clock.now()).catch((error) => log.error({ event: 'alive.failed', err: error }))
-      store.close()
+      await store.recordHeartbeat(clock.now()).catch((error) => log.error({ event: 'alive.failed', err: error }))
+      await store.close()
     },
   }
 }
 
+/** Opens the keys and the feed, and builds what the functions of auth take. @throws DatabaseError, InternalError */
+async function openServices(
+  { clock, config, hasher, random, version }: Runtime,
+  { log, store, users }: { log: Log; store: AuthStore; users: UsersPeer },
+) {
+  const issuer = config.issuer ?? (await storedIssuer(store, config.addresses.auth))
+  await store.setFact('issuer', issuer)
+  const servedBefore = (await store.signingKeys()).length > 0
+  const sealing = new Sealing(config.secrets, random)
+  const keyRing = await KeyRing.open(store, sealing, clock)
+  const revocations = new Revocations()
+  const { audience } = config
+  const expected = { issuer, audience, key: (kid: string) => keyRing.publicKey(kid) }
+  const tokens = new LocalTokenCheck(expected, revocations, clock)
+  const feed = new RevocationFeed({
+    store,
+    clock,
+    revocations,
+    issuer,
+    audience,
+    jwks: () => keyRing.jwks(),
+    subscribedTypes: () => store.subscribedTypes(),
+    servedBefore,
+  })
+  await feed.open()
+  await store.resumeGrace(clock.now(), config.refreshReuseGrace)
+
+  const dispatcher = new EventDispatcher({ store, clock, random, log, config, sealing, feed, version })
+  const rotation = new KeyRotation({ clock, config, feed, keyRing, log, random, store, tokens })
+  const heartbeat = new GraceHeartbeat(store, clock, log, config.refreshReuseGrace)
+  const context: AuthServices = {
+    store,
+    clock,
+    random,
+    hasher,
+    users,
+    keyRing,
+    rotation,
+    feed,
+    tokens,
+    dispatcher,
+    sealing,
+    refreshCodes: new Codes(config.secrets, 'refresh tokens'),
+    resetCodes: new Codes(config.secrets, 'password reset links'),
+    limits: new LoginLimits(store, clock, config.hashQueue, config.rateLimit),
+    heartbeat,
+    cacheStatistics: new CacheStatistics(),
+    log,
+    config,
+    issuer,
+  }
+  return { context, dispatcher, feed, heartbeat, revocations, rotation, tokens }
+}
+
 /**
- * What tokens were issued under so far; at the first start the base address of auth. It does not change under the tokens
- * when an address does, or when ISSUER is no longer set.
+ * Returns the issuer of the tokens that exist; at the first start, the base address of auth. It must not change under the
+ * tokens when an address changes, or when ISSUER is no longer set.
  */
-async function keptIssuer(store: ReturnType<typeof openAuthStore>, address: string): Promise<string> {
+async function storedIssuer(store: AuthStore, address: string): Promise<string> {
   return (await store.fact('issuer')) ?? address
 }
 
-/** Users tells what this service missed while it was down; with users down it goes on with what it knows. */
+/** Fetches what this service missed while it was down. With users down, it continues with what it has. */
 async function catchUp(users: UsersPeer): Promise<void> {
-  const told = users.catchUp().catch(() => undefined)
-  await Promise.race([told, Bun.sleep(CATCH_UP)])
+  await withTimeout(
+    users.catchUp().catch(() => undefined),
+    CATCH_UP,
+  )
 }
 
-function openMailer({ clock, config, random }: Runtime, log: Parameters<typeof fileMailer>[2]['log']): Mailer {
+function openMailer({ clock, config, random }: Runtime, log: Log): Mailer {
   if (config.smtpUrl !== undefined) return smtpMailer(config.smtpUrl, config.mailFrom)
   const directory = join(config.dataDir, 'mail')
   log.info({ event: 'mail.files', message: 'SMTP_URL is not set: mails are written as files', file: 'mail/' })

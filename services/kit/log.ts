@@ -2,7 +2,6 @@ import pino from 'pino'
 import { logFile } from './log-file.ts'
 import { prettyStream } from './pretty-log.ts'
 import { Problem } from './problem.ts'
-import type { Config } from './process/config.ts'
 
 /**
  * What a line of the log may hold. A list of fields, never a whole object: what is not named here can't leak.
@@ -53,18 +52,29 @@ export interface Log {
 
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} }
 
+/** The settings of a log, as `Config` has them. */
+export interface LogSettings {
+  dataDir: string
+  logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
+  logFormat: 'json' | 'pretty'
+  /** Whether pretty lines have colours. Default: false. */
+  logColor?: boolean
+}
+
 /**
  * A log of one service: on standard output as JSON lines or as lines for people, and in a file of the data directory as
  * JSON lines.
  * @param named whether lines for people say of which service they are
+ * @param output the stream for the JSON lines
  */
 export function openLog(
   service: string,
-  config: Pick<Config, 'dataDir' | 'logLevel' | 'logFormat'> & { logColor?: boolean },
+  settings: LogSettings,
   named = true,
+  output: pino.DestinationStream = process.stdout,
 ): Log {
   const options: pino.LoggerOptions = {
-    level: config.logLevel,
+    level: settings.logLevel,
     base: { service },
     timestamp: pino.stdTimeFunctions.isoTime,
     // What `describeError` made of an error is what is written; pino would look into it once more.
@@ -73,8 +83,8 @@ export function openLog(
   }
   // Not pino's own stream, which writes later than it is told and loses the order.
   const shown: pino.DestinationStream =
-    config.logFormat === 'pretty' ? prettyStream({ color: config.logColor ?? false, named }) : process.stdout
-  const kept = logFile(config.dataDir, service, {
+    settings.logFormat === 'pretty' ? prettyStream({ color: settings.logColor ?? false, named }) : output
+  const kept = logFile(settings.dataDir, service, {
     failed: (err) => log.error({ event: 'log.file_failed', err }),
     resumed: (count) => log.warn({ event: 'log.lines_lost', count }),
   })

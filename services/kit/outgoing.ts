@@ -50,6 +50,14 @@ export function hostOf(url: string): string {
 /** An IPv4 address written as an IPv6 one (RFC 4291, 2.5.5.2), as the parser spells it. */
 const MAPPED = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/
 
+/**
+ * Whether a URL's host is a wildcard address (`0.0.0.0`, `[::]`, in any spelling): a server can listen on it, but no other
+ * machine can connect to it.
+ */
+export function hasWildcardHost(url: string): boolean {
+  return /^(0(\.\d+){3}|\[::\]|\[::ffff:0:0\])$/.test(new URL(url).hostname)
+}
+
 /** The names of the proxy variables that are set. Their values may hold a password. */
 export function proxyVariables(env: Record<string, string | undefined>): string[] {
   return PROXY_VARIABLES.filter((name) => env[name]?.trim())

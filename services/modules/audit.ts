@@ -4,16 +4,19 @@ import { actorOf, auditNotice } from '../kit/outbox/audit.ts'
 import type { NewNotice } from '../kit/outbox/outbox.ts'
 import type { Random } from '../kit/random.ts'
 
-/**
- * The notice of something that was done to a module, for the audit.
- * @param userId the user for whom it was done; null when it was done to the library
- */
-export function audited(
+/** A change to a module, as the audit records it. */
+interface ModuleAudit {
+  type: `module.${string}`
+  /** The user for whom the module changed; null when the library changed. */
+  userId: string | null
+  caller: Caller
+  detail: { module: string } & Record<string, unknown>
+}
+
+/** The notice that brings a change to a module into the audit. */
+export function moduleAuditNotice(
   { clock, random }: { clock: Clock; random: Random },
-  type: string,
-  userId: string | null,
-  caller: Caller,
-  detail: { module: string } & Record<string, unknown>,
+  { caller, ...event }: ModuleAudit,
 ): NewNotice {
-  return auditNotice({ id: random.id(), at: clock.now(), type, userId, ...actorOf(caller), detail })
+  return auditNotice({ id: random.id(), at: clock.now(), ...event, ...actorOf(caller) })
 }

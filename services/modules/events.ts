@@ -1,19 +1,27 @@
-import { type EventType, eventNotice } from '../kit/outbox/events.ts'
+import type { Clock } from '../kit/clock.ts'
+import { eventNotice } from '../kit/outbox/events.ts'
 import type { NewNotice } from '../kit/outbox/outbox.ts'
-import type { ModulesContext } from './library.ts'
+import type { Random } from '../kit/random.ts'
+import type { EventType } from '../kit/schema/events.ts'
+
+export interface EventContext {
+  clock: Clock
+  random: Random
+  /** Whether a webhook or the message broker subscribes to events of this type. */
+  isSubscribed(type: EventType): boolean
+}
 
 /**
- * That a module was turned on or off for a user, for the outside; nothing where no one listens to that.
+ * The notices for webhooks and the message broker when a module was turned on or off for a user; none when nobody
+ * subscribes.
  *
- * Only what was chosen for a user is told. A module that is made or deleted, or whose default changes, changes it for
- * users without number, most of whom this service does not know: that is no event of each of them.
+ * Only a choice for a single user is an event. Creating or deleting a module, or changing its default, concerns any
+ * number of users, most of whom this service does not know.
  */
-export function switchedEvent(
-  { clock, random, wants }: ModulesContext,
-  type: Extract<EventType, `module.${string}`>,
-  userId: string,
-  module: string,
+export function activationNotices(
+  { clock, isSubscribed, random }: EventContext,
+  { module, type, userId }: { type: Extract<EventType, `module.${string}`>; userId: string; module: string },
 ): NewNotice[] {
-  if (!wants(type)) return []
+  if (!isSubscribed(type)) return []
   return [eventNotice({ id: random.id(), type, at: clock.now(), userId, data: { module_id: module } })]
 }

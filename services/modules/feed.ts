@@ -4,87 +4,92 @@ import { FeedPublisher, type Poll, unknownLeasesUntil } from '../kit/feed/publis
 import { Problem } from '../kit/problem.ts'
 import type { ModulesStore } from './store.ts'
 
-const PAGE = 2000
+/** The most choices in a page. */
+const PAGE_SIZE = 2000
+
+type FeedStore = Pick<ModulesStore, 'changesAfter' | 'epoch' | 'lastChange' | 'servedBefore'>
 
 /**
- * The feed of the modules: a follower follows one of them, and so decides by itself for whom it is on (see `Followers`).
- * It begins with all that was chosen, in pages, and goes on with what changes: both are the choices in the order in which
- * they last changed, each as it is now.
+ * The feeds of the modules. A subscriber follows the feed of one module, and so decides by itself for whom the module is
+ * on (see `FeedPublisher`). A feed begins with all choices that were made, in pages, and goes on with those that change:
+ * each choice in the order of its last change, with its current value.
  */
 export class ModuleFeed {
-  private readonly followed = new Map<string, FeedPublisher>()
-  /** Followers of the run before, of whichever module. */
-  private readonly strangersUntil: number
+  private readonly publishers = new Map<string, FeedPublisher>()
+  /** When the last lease has ended that an earlier process granted, of any module; monotonic milliseconds. */
+  private readonly unknownLeasesUntil: number
   private closed = false
 
-  constructor(private readonly options: { store: ModulesStore; clock: Clock }) {
+  constructor(private readonly options: { store: FeedStore; clock: Clock }) {
     const { clock, store } = options
-    this.strangersUntil = unknownLeasesUntil(clock, store.servedBefore)
+    this.unknownLeasesUntil = unknownLeasesUntil(clock, store.servedBefore)
   }
 
-  /** Answers a poll about a module, whether there is one or not. @throws Problem `modules_unavailable` in a stop */
+  /** Answers a poll about a module, even one that does not exist. @throws Problem `modules_unavailable` when stopping */
   async poll(id: string, poll: Poll): Promise<ModulePage> {
-    const { store } = this.options
-    const followers = await this.followersOf(id)
+    const { epoch } = this.options.store
+    const publisher = await this.publisherOf(id)
     if (this.closed) throw new Problem('modules_unavailable')
-    return await followers.answer(poll, store.epoch, async (from, upTo) => {
-      const known = poll.epoch === store.epoch && poll.after === from
-      const told = await this.news(id, known, from)
-      // Where the last change was one of the module alone, the follower is past the last choice all the same.
-      return { ...told, seq: told.complete ? Math.max(told.seq, upTo) : told.seq }
+    return await publisher.answer(poll, epoch, async (from, upTo) => {
+      const continued = poll.epoch === epoch && poll.after === from
+      const page = await this.pageAfter(id, from, continued)
+      // The last change may have been one of the module alone: the subscriber is past the last choice all the same.
+      return { ...page, seq: page.complete ? Math.max(page.seq, upTo) : page.seq }
     })
   }
 
-  /** What was changed of a module is known to every follower of it when this resolves. */
+  /** Resolves when every subscriber of a module has acknowledged its last change, or lost its lease. */
   async announce(id: string): Promise<void> {
-    // Also where nothing was left to change: another request has just done it, and its answer and this one say the same.
-    const followers = await this.followersOf(id)
-    await followers.knowUpTo(followers.last)
+    // Waits even if the caller changed nothing: another request may have made the same change a moment ago, and both
+    // answers say that it is in effect.
+    const publisher = await this.publisherOf(id)
+    await publisher.waitForAcks(publisher.lastSeq)
   }
 
-  /** The same of all modules. */
+  /** Announces the last changes of all modules that have subscribers. */
   async announceAll(): Promise<void> {
-    await Promise.all([...this.followed.keys()].map((id) => this.announce(id)))
+    await Promise.all([...this.publishers.keys()].map((id) => this.announce(id)))
   }
 
-  /** Answers the polls that are held, so that a server can stop. */
+  /** Answers the polls that are held, so that the server can stop. */
   close(): void {
     this.closed = true
-    for (const followers of this.followed.values()) followers.release()
+    for (const publisher of this.publishers.values()) publisher.answerHeldPolls()
   }
 
-  /** Forgets followers that have not polled for long. */
+  /** Forgets subscribers that stopped polling long ago. */
   prune(): void {
-    for (const [id, followers] of this.followed) {
-      followers.prune()
-      if (followers.isEmpty) this.followed.delete(id)
+    for (const [id, publisher] of this.publishers) {
+      publisher.prune()
+      if (publisher.isEmpty) this.publishers.delete(id)
     }
   }
 
-  private async news(id: string, known: boolean, from: number): Promise<ModulePage> {
+  /** @param continued whether the subscriber has everything up to `from`; otherwise the page starts over */
+  private async pageAfter(id: string, from: number, continued: boolean): Promise<ModulePage> {
     const { store } = this.options
-    const news = await store.changesAfter(id, from, PAGE)
-    const reset = !known || from < news.begun
-    const { choices, module, seq } = reset && from > 0 ? await store.changesAfter(id, 0, PAGE) : news
+    const next = await store.changesAfter(id, from, PAGE_SIZE)
+    const reset = !continued || from < next.begun
+    const { choices, module, seq } = reset && from > 0 ? await store.changesAfter(id, 0, PAGE_SIZE) : next
     return {
       epoch: store.epoch,
       seq,
-      complete: choices.length < PAGE,
+      complete: choices.length < PAGE_SIZE,
       reset,
       module: module && { default: module.defaultEnabled, roles: module.requiredRoles },
       choices: choices.map(({ enabled, userId }) => ({ user: userId, enabled })),
     }
   }
 
-  /** Those of a module, who can hear of all that was written so far. */
-  private async followersOf(id: string): Promise<FeedPublisher> {
+  /** The publisher of a module, advanced to the last change that is stored. */
+  private async publisherOf(id: string): Promise<FeedPublisher> {
     const last = await this.options.store.lastChange(id)
-    let followers = this.followed.get(id)
-    if (!followers) {
-      followers = new FeedPublisher(this.options.clock, this.strangersUntil)
-      this.followed.set(id, followers)
+    let publisher = this.publishers.get(id)
+    if (!publisher) {
+      publisher = new FeedPublisher(this.options.clock, this.unknownLeasesUntil)
+      this.publishers.set(id, publisher)
     }
-    followers.advance(last)
-    return followers
+    publisher.advance(last)
+    return publisher
   }
 }

@@ -1,33 +1,30 @@
 import type { Caller } from '../kit/caller.ts'
 import { type Clock, timestamp } from '../kit/clock.ts'
 import { notAllowed } from '../kit/field-errors.ts'
-import type { EventType } from '../kit/outbox/events.ts'
 import type { Outbox } from '../kit/outbox/outbox.ts'
 import { invalidField, Problem } from '../kit/problem.ts'
 import type { Random } from '../kit/random.ts'
-import { audited } from './audit.ts'
+import { moduleAuditNotice } from './audit.ts'
 import type { ModuleFeed } from './feed.ts'
-import type { ModuleCreate, ModulePatch, ModuleRead } from './model.ts'
 import type { UsersPeer } from './peers.ts'
+import type { ModuleCreate, ModulePatch, ModuleRead } from './schemas/library.ts'
 import type { Misfit, Module, ModuleChanges, ModulesStore, UserModule } from './store.ts'
-import { type Subject, subjectOf } from './subject.ts'
+import { type Subject, subjectOf, type UserSelection } from './subject.ts'
 
-export interface ModulesContext {
+export interface LibraryContext {
   store: ModulesStore
   clock: Clock
   random: Random
   users: UsersPeer
-  /** Carries audit rows and events to auth. */
-  outbox: Outbox
-  /** What it tells the gates of other services, they know before an answer says so. */
-  feed: ModuleFeed
-  /** Whether someone outside listens to events of this type. */
-  wants(type: EventType): boolean
+  /** Delivers audit rows to auth. */
+  outbox: Pick<Outbox, 'wake'>
+  /** Brings a change to the other services before it is answered. */
+  feed: Pick<ModuleFeed, 'announce'>
 }
 
 const FIRST_VERSION = '1.0.0'
 
-/** What a field of an update is called in the store. */
+/** The fields of an update, by their names in the store. */
 const FIELDS = {
   name: 'name',
   description: 'description',
@@ -37,36 +34,35 @@ const FIELDS = {
   default_enabled: 'defaultEnabled',
 } as const satisfies Record<keyof ModulePatch, keyof ModuleChanges>
 
+type ReadContext = Pick<LibraryContext, 'store' | 'users'>
+
 /**
- * Every module, by id, as it stands for the user whom the request is about.
- * @param userId the user whom an operator names
+ * Lists every module by id, with its state for the user whom the request is about.
  * @throws Problem `forbidden`, `user_not_found`, `users_unavailable`
  */
 export async function listModules(
-  { store, users }: ModulesContext,
-  userId: string | undefined,
-  caller: Caller,
+  { store, users }: ReadContext,
+  selection: UserSelection,
 ): Promise<{ items: ModuleRead[] }> {
-  const subject = await subjectOf(users, caller, userId, 'query')
+  const subject = await subjectOf(users, selection, 'query')
   if (!subject) return { items: (await store.listModules()).map(moduleRead) }
   const states = await store.modulesOf(subject.userId)
   return { items: states.map((state) => moduleReadFor(subject, state)) }
 }
 
-/** One module, as `listModules` shows it. @throws Problem `module_not_found`, and as `listModules` */
+/** Reads one module. @throws Problem `module_not_found`, and the same as `listModules` */
 export async function getModule(
-  { store, users }: ModulesContext,
+  { store, users }: ReadContext,
   id: string,
-  userId: string | undefined,
-  caller: Caller,
+  selection: UserSelection,
 ): Promise<ModuleRead> {
-  const subject = await subjectOf(users, caller, userId, 'query')
-  if (!subject) return moduleRead(found(await store.moduleById(id)))
-  return moduleReadFor(subject, found(await store.moduleOf(subject.userId, id)))
+  const subject = await subjectOf(users, selection, 'query')
+  if (!subject) return moduleRead(existing(await store.moduleById(id)))
+  return moduleReadFor(subject, existing(await store.moduleOf(subject.userId, id)))
 }
 
-/** Takes a module into the library. @throws Problem `module_exists`, `validation_failed` */
-export async function createModule(context: ModulesContext, input: ModuleCreate, caller: Caller): Promise<ModuleRead> {
+/** Adds a module to the library. @throws Problem `module_exists`, `validation_failed` */
+export async function createModule(context: LibraryContext, input: ModuleCreate, caller: Caller): Promise<ModuleRead> {
   const { clock, feed, outbox, store } = context
   const module: Module = {
     id: input.id,
@@ -78,24 +74,24 @@ export async function createModule(context: ModulesContext, input: ModuleCreate,
     defaultEnabled: input.default_enabled ?? false,
     createdAt: clock.now(),
   }
-  const notice = audited(context, 'module.created', null, caller, { module: module.id })
+  const notice = libraryNotice(context, 'module.created', { caller, detail: { module: module.id } })
   const added = await store.addModule(module, [notice])
   if (added.outcome === 'module_exists') throw new Problem('module_exists')
-  if (added.outcome !== 'added') throw misfit(added)
-  outbox.poke()
+  if (added.outcome !== 'added') throw misfitProblem(added)
+  outbox.wake()
   await feed.announce(module.id)
   return moduleRead(module)
 }
 
-/** Changes what is given. @throws Problem `module_not_found`, `module_dependency`, `validation_failed` */
+/** Changes the fields of the update. @throws Problem `module_not_found`, `module_dependency`, `validation_failed` */
 export async function patchModule(
-  context: ModulesContext,
+  context: LibraryContext,
   id: string,
   input: ModulePatch,
   caller: Caller,
 ): Promise<ModuleRead> {
   const { feed, outbox, store } = context
-  const current = found(await store.moduleById(id))
+  const current = existing(await store.moduleById(id))
   const fields = (Object.keys(input) as (keyof ModulePatch)[]).filter((field) =>
     differs(current[FIELDS[field]], input[field]),
   )
@@ -104,44 +100,44 @@ export async function patchModule(
     return moduleRead(current)
   }
   const changes: ModuleChanges = Object.fromEntries(fields.map((field) => [FIELDS[field], input[field]]))
-  const notice = audited(context, 'module.updated', null, caller, { module: id, fields })
+  const notice = libraryNotice(context, 'module.updated', { caller, detail: { module: id, fields } })
   const changed = await store.changeModule(id, changes, [notice])
   switch (changed.outcome) {
     case 'changed':
-      outbox.poke()
+      outbox.wake()
       await feed.announce(id)
       return moduleRead(changed.module)
     case 'module_not_found':
       throw new Problem('module_not_found')
     case 'required':
-      throw inTheWay(`Required by ${changed.modules.join(', ')}, enabled by default as well`)
+      throw dependencyProblem(`Required by ${changed.modules.join(', ')}, enabled by default as well`)
     case 'requirement_off':
-      throw inTheWay(`Enabled for users who do not have ${changed.modules.join(', ')}`)
+      throw dependencyProblem(`Enabled for users who do not have ${changed.modules.join(', ')}`)
     default:
-      throw misfit(changed)
+      throw misfitProblem(changed)
   }
 }
 
-/** Takes a module out of the library, and off for everyone. @throws Problem `module_not_found`, `module_dependency` */
-export async function deleteModule(context: ModulesContext, id: string, caller: Caller): Promise<void> {
+/** Removes a module from the library, and turns it off for everyone. @throws Problem `module_not_found`, `module_dependency` */
+export async function deleteModule(context: LibraryContext, id: string, caller: Caller): Promise<void> {
   const { feed, outbox, store } = context
-  const notice = audited(context, 'module.deleted', null, caller, { module: id })
+  const notice = libraryNotice(context, 'module.deleted', { caller, detail: { module: id } })
   const removed = await store.removeModule(id, [notice])
-  const gone = removed.outcome === 'removed' || removed.outcome === 'module_not_found'
-  if (!gone) throw inTheWay(`Required by ${removed.modules.join(', ')}`)
-  outbox.poke()
-  // Who hears that it is gone already may rely on that as well.
+  const isGone = removed.outcome === 'removed' || removed.outcome === 'module_not_found'
+  if (!isGone) throw dependencyProblem(`Required by ${removed.modules.join(', ')}`)
+  outbox.wake()
+  // Announces even when the module was gone: a concurrent deletion may not have been acknowledged yet.
   await feed.announce(id)
   if (removed.outcome === 'module_not_found') throw new Problem('module_not_found')
 }
 
 /** @throws Problem `module_not_found` for null */
-export function found<T>(module: T | null): T {
+export function existing<T>(module: T | null): T {
   if (module === null) throw new Problem('module_not_found')
   return module
 }
 
-/** A module that is shown to an operator, without anyone's state. */
+/** A module without the state of a user, for operators. */
 function moduleRead(module: Module): ModuleRead {
   return {
     id: module.id,
@@ -156,7 +152,7 @@ function moduleRead(module: Module): ModuleRead {
   }
 }
 
-/** A module with how it stands for a user. */
+/** A module with its state for a user. */
 export function moduleReadFor({ roles }: Pick<Subject, 'roles'>, { module, enabledAt }: UserModule): ModuleRead {
   return {
     ...moduleRead(module),
@@ -166,12 +162,12 @@ export function moduleReadFor({ roles }: Pick<Subject, 'roles'>, { module, enabl
   }
 }
 
-/** Whether the roles are all that the module requires. */
+/** Whether the roles include every role that the module requires. */
 export function isAvailable({ requiredRoles }: Module, roles: readonly string[]): boolean {
   return requiredRoles.every((role) => roles.includes(role))
 }
 
-function misfit({ outcome, modules }: Misfit): Problem {
+function misfitProblem({ outcome, modules }: Misfit): Problem {
   const names = modules.join(', ')
   if (outcome === 'unknown_requirement')
     return invalidField('requires', notAllowed(`must name existing modules: ${names}`))
@@ -183,9 +179,17 @@ function misfit({ outcome, modules }: Misfit): Problem {
   )
 }
 
-/** 409, saying which modules must be seen to first. */
-export function inTheWay(message: string): Problem {
+/** 409; the message names the modules to change first. */
+export function dependencyProblem(message: string): Problem {
   return new Problem('module_dependency', { message })
+}
+
+function libraryNotice(
+  context: Pick<LibraryContext, 'clock' | 'random'>,
+  type: `module.${string}`,
+  event: { caller: Caller; detail: { module: string } & Record<string, unknown> },
+) {
+  return moduleAuditNotice(context, { type, userId: null, ...event })
 }
 
 function differs(one: unknown, other: unknown): boolean {

@@ -5,27 +5,27 @@ import { documentedPaths, service } from '../kit/http/app.ts'
 import { guard } from '../kit/http/guard.ts'
 import { health } from '../kit/http/health.ts'
 import { openApiDocument } from '../kit/http/openapi/document.ts'
-import { swagger } from '../kit/http/openapi/swagger.ts'
 import { type Runtime, type Service, serviceRuntime } from '../kit/http/runtime.ts'
-import { auditOf } from '../kit/outbox/audit.ts'
+import { swagger } from '../kit/http/swagger.ts'
+import { eventOfNotice } from '../kit/outbox/audit.ts'
 import type { Event } from '../kit/outbox/events.ts'
 import { type Notice, Outbox } from '../kit/outbox/outbox.ts'
+import type { EventType } from '../kit/schema/events.ts'
 import { ModuleFeed } from './feed.ts'
 import { modulesRoutes } from './index.ts'
-import type { ModulesContext } from './library.ts'
 import type { AuthPeer, UsersPeer } from './peers.ts'
 
 const NAME = 'modules'
-/** How long a start waits for the first word of auth. */
-const FIRST_WORD = 1000
-const TIDY_EVERY = 60_000
+/** How long a start waits for the first page of the revocation feed, in milliseconds. */
+const FIRST_PAGE_TIMEOUT = 1000
+const PRUNE_INTERVAL = 60_000
 
-/** Puts the modules service together. @throws DatabaseError */
+/** Builds the modules service. @throws DatabaseError */
 export function modulesService(
   runtime: Runtime,
   { auth, feed, users }: { auth: AuthPeer; feed: FeedSource; users: UsersPeer },
 ): Service {
-  const { clock, config, random, version } = runtime
+  const { clock, config, random, tags, version } = runtime
   const { clientAddress, log, metrics } = serviceRuntime(NAME, runtime)
   const store = openModulesStore(join(config.dataDir, 'modules.sqlite'))
   const outbox = new Outbox({
@@ -33,9 +33,9 @@ export function modulesService(
     store,
     clock,
     log,
-    send: tellAuth(auth),
+    send: sendTo(auth),
   })
-  const follower = new RevocationSubscriber({
+  const revocations = new RevocationSubscriber({
     name: `${NAME}-${random.id()}`,
     source: feed,
     clock,
@@ -43,17 +43,17 @@ export function modulesService(
     maxLag: config.revocationMaxLag,
   })
   const { internalKeys, operatorKeys } = config
-  const guarded = guard({ tokens: follower, internalKeys, operatorKeys, clientAddress })
-  metrics.gauge('outbox_pending', 'Notices that others have not acknowledged', () => store.countNotices())
+  const guarded = guard({ tokens: revocations, internalKeys, operatorKeys, clientAddress })
+  metrics.gauge('outbox_pending', 'Notices that other services have not acknowledged', () => store.countNotices())
 
   const moduleFeed = new ModuleFeed({ store, clock })
-  const wants: ModulesContext['wants'] = (type) => follower.wants(type)
-  const routes = modulesRoutes({ store, clock, random, users, outbox, feed: moduleFeed, wants }, guarded)
+  const isSubscribed = (type: EventType) => revocations.isSubscribed(type)
+  const routes = modulesRoutes({ store, clock, random, users, outbox, feed: moduleFeed, isSubscribed }, guarded)
   routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe: () => store.probe() }))
   const paths = () => documentedPaths({ routes })
-  routes.use(swagger(guarded, () => openApiDocument('Ch202 modules', version, paths())))
+  routes.use(swagger(guarded, () => openApiDocument('Ch202 modules', version, paths(), tags)))
   const app = service({ log, clock, random, metrics, corsOrigins: config.corsOrigins }, { routes })
-  let tidying: ReturnType<typeof setInterval> | undefined
+  let pruning: ReturnType<typeof setInterval> | undefined
   return {
     name: NAME,
     app,
@@ -62,21 +62,21 @@ export function modulesService(
     probe: () => store.probe(),
     async start() {
       outbox.start()
-      tidying = setInterval(() => moduleFeed.prune(), TIDY_EVERY)
-      await follower.start(FIRST_WORD)
+      pruning = setInterval(() => moduleFeed.prune(), PRUNE_INTERVAL)
+      await revocations.start(FIRST_PAGE_TIMEOUT)
     },
     release: () => moduleFeed.close(),
     async stop() {
-      clearInterval(tidying)
-      await Promise.all([outbox.stop(), follower.stop()])
+      clearInterval(pruning)
+      await Promise.all([outbox.stop(), revocations.stop()])
       store.close()
     },
   }
 }
 
-function tellAuth(auth: AuthPeer): (notice: Notice) => Promise<void> {
+function sendTo(auth: AuthPeer): (notice: Notice) => Promise<void> {
   return async (notice) => {
     if (notice.kind === 'event') await auth.recordEvents([notice.payload as unknown as Event])
-    else await auth.recordAudit(auditOf(notice))
+    else await auth.recordAudit(eventOfNotice(notice))
   }
 }

@@ -9,11 +9,11 @@ import { service } from '../kit/http/app.ts'
 import { guard } from '../kit/http/guard.ts'
 import { silentLog } from '../kit/log.ts'
 import type { AuditEvent } from '../kit/outbox/audit.ts'
-import type { EventType } from '../kit/outbox/events.ts'
 import { Outbox } from '../kit/outbox/outbox.ts'
 import { Problem } from '../kit/problem.ts'
 import { Metrics, MetricsRegistry } from '../kit/process/metrics.ts'
 import { systemRandom } from '../kit/random.ts'
+import type { EventType } from '../kit/schema/events.ts'
 import type { TokenCheck } from '../kit/tokens/check.ts'
 import { ModuleFeed } from './feed.ts'
 import { modulesRoutes } from './index.ts'
@@ -80,7 +80,7 @@ beforeEach(() => {
   const feed = new ModuleFeed({ store, clock })
   const metrics = new Metrics('modules', new MetricsRegistry())
   const routes = modulesRoutes(
-    { store, clock, random, users, outbox, feed, wants: (type) => wanted.has(type) },
+    { store, clock, random, users, outbox, feed, isSubscribed: (type) => wanted.has(type) },
     guarded,
   )
   app = service({ log: silentLog, clock, random, metrics, corsOrigins: [] }, { routes })

@@ -1,18 +1,18 @@
 import type { AuditEvent } from '../kit/outbox/audit.ts'
 import type { Event } from '../kit/outbox/events.ts'
 
-/** What modules needs of users. */
+/** What modules asks of users. */
 export interface UsersPeer {
   /**
-   * The roles of a user as they are now; null where there is no such user.
+   * The current roles of a user; null when the user does not exist.
    * @throws Problem `users_unavailable`
    */
   roles(userId: string, requestId: string): Promise<string[] | null>
 }
 
-/** What modules needs of auth. Each resolves when auth has written it down; the same event may come twice. */
+/** What modules asks of auth. Each call resolves when auth has stored the event. Repeating a call is harmless. */
 export interface AuthPeer {
   recordAudit(event: AuditEvent): Promise<void>
-  /** Tells the outside. */
+  /** Stores events for webhooks and the message broker. */
   recordEvents(events: Event[]): Promise<void>
 }

@@ -7,9 +7,9 @@ export interface Module {
   name: string
   description: string
   version: string
-  /** The roles that a user must hold, all of them. */
+  /** A user must hold all of these roles. */
   requiredRoles: string[]
-  /** The modules that must be on for a user before this one can be. */
+  /** These modules must be on for a user before this one can be. */
   requires: string[]
   /** On for every user who has not chosen otherwise. */
   defaultEnabled: boolean
@@ -18,12 +18,12 @@ export interface Module {
 
 export type ModuleChanges = Partial<Omit<Module, 'id' | 'createdAt'>>
 
-/** A module as it stands for one user. */
+/** A module with its state for one user. */
 export interface UserModule {
   module: Module
-  /** Null while it is off. On by default means on since the module was made. */
+  /** Null while the module is off. A module that is on by default is on since its creation. */
   enabledAt: number | null
-  /** Whether that was chosen for this user; else it is the module's default. */
+  /** Whether the state was chosen for this user; otherwise it is the default of the module. */
   chosen: boolean
 }
 
@@ -32,20 +32,20 @@ export interface ModuleUser {
   enabledAt: number
 }
 
-/** A module that does not fit into the library, and the modules that it does not fit with. */
+/** A module that the library cannot take, and the modules that it conflicts with. */
 export interface Misfit {
   /**
    * - `unknown_requirement`: it requires modules that don't exist;
-   * - `cycle`: what it requires leads back to itself;
-   * - `requirement_not_default`: it is on by default, and what it requires is not.
+   * - `cycle`: its requirements lead back to it;
+   * - `requirement_not_default`: it is on by default, and a module that it requires is not.
    */
   outcome: 'unknown_requirement' | 'cycle' | 'requirement_not_default'
   modules: string[]
 }
 
-/** Other modules stand in the way. */
+/** A change that other modules forbid. */
 export interface Dependency {
-  /** `required`: those require it. `requirement_off`: it requires those, and they are off. */
+  /** `required`: the modules listed require this one. `requirement_off`: this one requires them, and they are off. */
   outcome: 'required' | 'requirement_off'
   modules: string[]
 }
@@ -58,46 +58,46 @@ export type Switched =
   | { outcome: 'module_not_found' | 'module_not_available' | 'user_not_found' }
   | Dependency
 
-/** What the feed of a module tells: the module as it is, and what changed about it after a number. */
+/** A page of a module's feed: the module as it is now, and the choices that changed after a number. */
 export interface ModuleNews {
   module: Pick<Module, 'defaultEnabled' | 'requiredRoles'> | null
-  /** What was told before this number is void: the module was made, or removed, since. */
+  /** Pages from before this number are void: the module was created or removed since. */
   begun: number
-  /** In the order in which they changed. Null: nothing is chosen for the user any more. */
+  /** In the order in which they changed. Null: the choice for the user was removed. */
   choices: { userId: string; enabled: boolean | null }[]
-  /** The number of the last of them; without any, that which was asked from. */
+  /** The number of the last choice; without choices, the number that the page begins after. */
   seq: number
 }
 
 /**
- * What the modules service keeps. Each method is one transaction; notices are written in that of their change. Whatever
- * meets, a module that is on for a user never requires one that is off for it.
+ * The database of the modules service. Each method is one transaction, which also writes the notices of the change.
+ * Whatever happens concurrently, a module that is on for a user never requires a module that is off for that user.
  */
 export interface ModulesStore extends OutboxStore {
-  /** A user who turned off what a new module requires does not get it by default. */
+  /** Users who turned off a requirement of the new module are opted out of its default. */
   addModule(module: Module, notices: NewNotice[]): Promise<Added>
   /**
-   * `requirement_off`: someone has the module on and lacks what it would require. `required`: it would no longer be on
-   * by default, while others that are require it. A change of the default leaves every user's choices whole: it does
-   * not turn the module on without what it requires, nor off under one that was chosen.
+   * `requirement_off`: a user has the module on, and not a module that it would require. `required`: the module would no
+   * longer be on by default, and modules that are on by default require it. A new default keeps every user's choices
+   * consistent: it neither turns the module on without its requirements, nor off while a chosen module requires it.
    */
   changeModule(id: string, changes: ModuleChanges, notices: NewNotice[]): Promise<Changed>
-  /** Takes what users chose about it along. */
+  /** Removes the choices about the module too. */
   removeModule(id: string, notices: NewNotice[]): Promise<Removed>
 
   moduleById(id: string): Promise<Module | null>
-  /** All of them, by id. */
+  /** Every module, by id. */
   listModules(): Promise<Module[]>
 
-  /** The library as it stands for a user, by id. */
+  /** Every module with its state for a user, by id. */
   modulesOf(userId: string): Promise<UserModule[]>
   moduleOf(userId: string, id: string): Promise<UserModule | null>
-  /** The users for whom it was chosen, by id; null where there is no such module. */
+  /** The users for whom the module was turned on, by id; null when the module does not exist. */
   usersOf(id: string, request: PageRequest): Promise<Slice<ModuleUser> | null>
 
   /**
-   * Turns a module on for a user who holds `roles`; one that is on stays as it is, but as the user's choice from now on.
-   * The notices are written only if that changed something. `user_not_found`: the user was deleted.
+   * Turns a module on for a user who holds `roles`. A module that is on by default becomes the user's own choice. Writes
+   * the notices only if the state changed. `user_not_found`: the user was deleted.
    */
   enableModule(
     id: string,
@@ -105,21 +105,21 @@ export interface ModulesStore extends OutboxStore {
     now: number,
     notices: NewNotice[],
   ): Promise<Switched>
-  /** Turns a module off for a user, whatever its roles; otherwise as `enableModule`. */
+  /** Turns a module off for a user, whatever their roles; otherwise like `enableModule`. */
   disableModule(id: string, userId: string, notices: NewNotice[]): Promise<Switched>
-  /** The database in which the numbers of the feed count. */
+  /** Identifies the database that the numbers of the feed belong to. */
   readonly epoch: string
-  /** Whether it was opened before: then there may be followers who know an older state. */
+  /** Whether the database was opened before: then subscribers of an earlier process may still hold leases. */
   readonly servedBefore: boolean
-  /** The number of the last change of a module's feed. It rises, whatever becomes of the module; 0 before the first. */
+  /** The number of the last change in a module's feed; 0 before the first. It only rises, even if the module is removed. */
   lastChange(id: string): Promise<number>
-  /** What was changed about a module after `seq`: at most `limit` choices. */
+  /** The page after `seq` of a module's feed, with at most `limit` choices. */
   changesAfter(id: string, seq: number, limit: number): Promise<ModuleNews>
 
-  /** Forgets what was chosen for a user, and takes nothing for it any more: ids are not given twice. */
+  /** Removes the choices for a deleted user, and refuses later ones. */
   removeUser(userId: string): Promise<void>
 
-  /** Writes and reads. @throws when either fails */
+  /** Writes a row and reads it back. @throws when either fails */
   probe(): Promise<void>
   close(): void
 }

@@ -8,35 +8,39 @@ export interface Subject {
   roles: readonly string[]
 }
 
-/** What anyone but an operator gets for naming a user: in a query 403 `forbidden`, in a body 403 `forbidden_field`. */
+/** How a request selects its user: operators may name one, users act for themselves. */
+export interface UserSelection {
+  /** The `user_id` of the request, a UUID. */
+  userId: string | undefined
+  caller: Caller
+}
+
+/** The refusal of a `user_id` from anyone but an operator, by the part of the request that holds it. */
 const REFUSALS = {
   query: ['forbidden', 'Only an operator may ask for another user'],
   body: ['forbidden_field', 'Only an operator may set user_id'],
 } as const
 
-/** @throws Problem `forbidden`, `forbidden_field` to anyone but an operator who names a user */
-export function refuseNaming({ user_id }: { user_id?: unknown }, caller: Caller, where: keyof typeof REFUSALS): void {
-  if (user_id === undefined || caller.operator) return
-  const [code, message] = REFUSALS[where]
+type Part = keyof typeof REFUSALS
+
+/** @throws Problem `forbidden` (query) or `forbidden_field` (body) when anyone but an operator names a user */
+export function refuseUserId({ caller, userId }: { userId?: unknown; caller: Caller }, part: Part): void {
+  if (userId === undefined || caller.operator) return
+  const [code, message] = REFUSALS[part]
   throw new Problem(code, { message })
 }
 
 /**
- * The user whom an operator names, else the caller itself; null for an operator's key that names no one.
- * @param named the `user_id` of the request, a UUID
- * @param where the part of the request that it stands in
+ * The user whom an operator names, or else the caller; null for an operator key without a `user_id`.
+ * @param part the part of the request that may hold `user_id`
  * @throws Problem `forbidden`, `forbidden_field`, `user_not_found`, `users_unavailable`
  */
-export async function subjectOf(
-  users: UsersPeer,
-  caller: Caller,
-  named: string | undefined,
-  where: keyof typeof REFUSALS,
-): Promise<Subject | null> {
-  refuseNaming({ user_id: named }, caller, where)
-  const userId = named?.toLowerCase() ?? caller.userId
+export async function subjectOf(users: UsersPeer, selection: UserSelection, part: Part): Promise<Subject | null> {
+  refuseUserId(selection, part)
+  const { caller } = selection
+  const userId = selection.userId?.toLowerCase() ?? caller.userId
   if (userId === null) return null
-  // A token ends when its user's roles change: what it says of them is what users would say.
+  // An access token ends when the roles of its user change, so its roles are those that users would answer.
   if (userId === caller.userId) return { userId, roles: caller.roles }
   const roles = await users.roles(userId, caller.requestId)
   if (!roles) throw new Problem('user_not_found')

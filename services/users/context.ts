@@ -1,9 +1,9 @@
 import type { Clock } from '../kit/clock.ts'
 import type { Log } from '../kit/log.ts'
-import type { EventType } from '../kit/outbox/events.ts'
 import type { Hasher } from '../kit/passwords/hasher.ts'
 import type { Config } from '../kit/process/config.ts'
 import type { Random } from '../kit/random.ts'
+import type { EventType } from '../kit/schema/events.ts'
 import type { Outboxes } from './outbox.ts'
 import type { UsersStore } from './store.ts'
 

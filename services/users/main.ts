@@ -6,11 +6,11 @@ import { documentedPaths, service } from '../kit/http/app.ts'
 import { guard } from '../kit/http/guard.ts'
 import { health } from '../kit/http/health.ts'
 import { openApiDocument } from '../kit/http/openapi/document.ts'
-import { swagger } from '../kit/http/openapi/swagger.ts'
 import { type Runtime, type Service, serviceRuntime } from '../kit/http/runtime.ts'
+import { swagger } from '../kit/http/swagger.ts'
 import type { Log } from '../kit/log.ts'
-import type { EventType } from '../kit/outbox/events.ts'
 import { Outbox } from '../kit/outbox/outbox.ts'
+import type { EventType } from '../kit/schema/events.ts'
 import type { UsersContext } from './context.ts'
 import { STREAMS, usersRoutes } from './index.ts'
 import { Outboxes, sendBatchToAuth, sendDeletion, sendToAuth } from './outbox.ts'
@@ -31,7 +31,7 @@ export function usersService(
   runtime: Runtime,
   { auth, feed, listeners }: { auth: AuthPeer; feed: FeedSource; listeners: readonly DeletionListener[] },
 ): Service {
-  const { clock, config, hasher, random, version } = runtime
+  const { clock, config, hasher, random, tags, version } = runtime
   const { clientAddress, log, metrics } = serviceRuntime(NAME, runtime)
   const store = openUsersStore(join(config.dataDir, 'users.sqlite'))
   const outboxes = outboxesFor({ store, clock, log }, auth, listeners)
@@ -42,7 +42,7 @@ export function usersService(
     log,
     maxLag: config.revocationMaxLag,
   })
-  const isSubscribed = (type: EventType) => revocations.wants(type)
+  const isSubscribed = (type: EventType) => revocations.isSubscribed(type)
   const context: UsersContext = { store, clock, random, hasher, outboxes, isSubscribed, log, config }
   const { internalKeys, operatorKeys } = config
   const guarded = guard({ tokens: revocations, internalKeys, operatorKeys, clientAddress })
@@ -53,10 +53,10 @@ export function usersService(
   routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe: () => store.probe() }))
   const root = usersV0(context, guarded)
   const paths = () => documentedPaths({ routes, root })
-  routes.use(swagger(guarded, () => openApiDocument('Ch202 users', version, paths())))
+  routes.use(swagger(guarded, () => openApiDocument('Ch202 users', version, paths(), tags)))
   const app = service(
     { log, clock, random, metrics, corsOrigins: config.corsOrigins, streams: STREAMS },
-    { routes, root, alsoAt: ALIASES },
+    { routes, root, aliases: ALIASES },
   )
   const merging = new SearchMerging(store, log)
   return {
@@ -85,7 +85,8 @@ function outboxesFor(
 ): Outboxes {
   const { store } = options
   return new Outboxes(
-    new Outbox({ ...options, target: 'auth', send: sendToAuth(store, auth), together: sendBatchToAuth(store, auth) }),
+    new Outbox({ ...options, target: 'auth', send: sendToAuth(store, auth), batch: sendBatchToAuth(store, auth) }),
     listeners.map((listener) => new Outbox({ ...options, target: listener.name, send: sendDeletion(listener) })),
+    listeners.map(({ name }) => name),
   )
 }

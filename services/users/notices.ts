@@ -5,7 +5,6 @@ import type { NewNotice } from '../kit/outbox/outbox.ts'
 import { emailKey } from '../kit/schema/email.ts'
 import { type EventData, USER_FIELDS } from '../kit/schema/events.ts'
 import type { UserRead } from '../kit/schema/user.ts'
-import { HEAR_OF_DELETED } from '../kit/services.ts'
 import type { EventContext, RecordContext } from './context.ts'
 import type { EmailChange } from './peers.ts'
 import { userRead } from './present.ts'
@@ -22,8 +21,9 @@ export function changeNotice(userId: string): NewNotice {
 }
 
 /** The notices of a deletion, one for each service that stores something of users. */
-export function deletionNotices(userId: string): NewNotice[] {
-  return ['auth', ...HEAR_OF_DELETED].map((target) => ({ target, kind: 'deleted', subject: userId, payload: {} }))
+/** @param subscribers the services that are notified besides auth */
+export function deletionNotices(userId: string, subscribers: readonly string[]): NewNotice[] {
+  return ['auth', ...subscribers].map((target) => ({ target, kind: 'deleted', subject: userId, payload: {} }))
 }
 
 /** A notice that adds a row to the audit. */
@@ -66,10 +66,22 @@ export function changeNotices(
   ]
 }
 
-/** All notices of a deletion. */
-export function removalNotices(context: EventContext, user: User, caller: Caller): NewNotice[] {
+/**
+ * All notices of a deletion.
+ * @param subscribers the services that are notified besides auth
+ */
+export function removalNotices(
+  context: EventContext,
+  user: User,
+  caller: Caller,
+  subscribers: readonly string[],
+): NewNotice[] {
   const event = context.isSubscribed('user.deleted') ? [eventNotice(eventOf(context, 'user.deleted', user.id, {}))] : []
-  return [...deletionNotices(user.id), ...event, auditedNotice(context, caller, user.id, ['user.deleted', {}])]
+  return [
+    ...deletionNotices(user.id, subscribers),
+    ...event,
+    auditedNotice(context, caller, user.id, ['user.deleted', {}]),
+  ]
 }
 
 /** The setter of a new password, by the type of the audit row. A rehash is no change of the password. */

@@ -1,4 +1,4 @@
-import { auditOf } from '../kit/outbox/audit.ts'
+import { eventOfNotice } from '../kit/outbox/audit.ts'
 import type { Event } from '../kit/outbox/events.ts'
 import type { BatchSender, Notice, Outbox } from '../kit/outbox/outbox.ts'
 import type { AuthPeer, DeletionListener, EmailChange } from './peers.ts'
@@ -11,7 +11,7 @@ const ACKNOWLEDGEMENT_MS = 1000
 /** Sends one notice to auth. */
 export function sendToAuth(store: Pick<UsersStore, 'userById'>, auth: AuthPeer) {
   return async (notice: Notice): Promise<void> => {
-    if (notice.kind === 'audit') return auth.recordAudit(auditOf(notice))
+    if (notice.kind === 'audit') return auth.recordAudit(eventOfNotice(notice))
     if (notice.kind === 'event') return auth.recordEvents([notice.payload as unknown as Event])
     if (notice.kind === 'email_changed') return auth.emailChanged(notice.payload as unknown as EmailChange)
     if (notice.kind === 'deleted') return auth.userDeleted(notice.subject)
@@ -24,7 +24,7 @@ export function sendToAuth(store: Pick<UsersStore, 'userById'>, auth: AuthPeer) 
 /** Sends the changes and events of many users, such as those of an import, in a few calls. */
 export function sendBatchToAuth(store: Pick<UsersStore, 'usersNamed'>, auth: AuthPeer): BatchSender {
   return {
-    takes: ({ kind }) => kind === 'changed' || kind === 'event',
+    accepts: ({ kind }) => kind === 'changed' || kind === 'event',
     async send(notices) {
       const events = notices.filter(({ kind }) => kind === 'event')
       const changes = notices.filter(({ kind }) => kind === 'changed')
@@ -47,6 +47,8 @@ export class Outboxes {
   constructor(
     private readonly auth: Outbox,
     private readonly others: readonly Outbox[],
+    /** The services that are notified when a user was deleted, besides auth. */
+    readonly subscribers: readonly string[],
   ) {}
 
   start(): void {
@@ -59,17 +61,17 @@ export class Outboxes {
 
   /** Begins to send new notices, without waiting. */
   send(): void {
-    for (const outbox of this.all()) outbox.poke()
+    for (const outbox of this.all()) outbox.wake()
   }
 
   /** Resolves when all services have acknowledged the notices of a user, at the latest after a second. */
   async waitForDelivery(userId: string): Promise<void> {
-    await Promise.all(this.all().map((outbox) => outbox.told(userId, ACKNOWLEDGEMENT_MS)))
+    await Promise.all(this.all().map((outbox) => outbox.waitForDelivery(userId, ACKNOWLEDGEMENT_MS)))
   }
 
   /** Sends auth all its notices. Resolves with false if that took longer than `patience` milliseconds. */
   async catchUpAuth(patience: number): Promise<boolean> {
-    return await this.auth.drained(patience)
+    return await this.auth.drain(patience)
   }
 
   private all(): Outbox[] {

@@ -80,7 +80,10 @@ export async function passwordHashOf(
 /** Deletes a user. @throws Problem `user_not_found`, `last_admin` */
 export async function deleteUser(context: ChangeContext, id: string, caller: Caller): Promise<UserRead> {
   const user = await visibleUser(context, id, caller)
-  const outcome = await context.store.removeUser(user.id, removalNotices(context, user, caller))
+  const outcome = await context.store.removeUser(
+    user.id,
+    removalNotices(context, user, caller, context.outboxes.subscribers),
+  )
   if (outcome === 'last_admin') throw new Problem('last_admin')
   if (outcome === 'not_found') throw new Problem('user_not_found')
   await context.outboxes.waitForDelivery(user.id)

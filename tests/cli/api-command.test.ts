@@ -2,18 +2,21 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
-import type { Place } from '../../cli/client/connection.ts'
-import { ownerOf } from '../../cli/client/routing.ts'
+import { serviceForPath } from '../../cli/client/routing.ts'
 import { authRoutes } from '../../services/auth/index.ts'
 import { authV0 } from '../../services/auth/routes/v0.ts'
 import { documentation } from '../../services/documentation.ts'
 import { guard } from '../../services/kit/http/guard.ts'
 import { modulesRoutes } from '../../services/modules/index.ts'
+import type { ServiceName } from '../../services/registry.ts'
 import { usersRoutes } from '../../services/users/index.ts'
 import { usersV0 } from '../../services/users/routes/v0.ts'
-import { ch202, ROOT } from '../support/processes.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { freePort } from '../support/settings.ts'
 import { openInstance } from '../support/shell.ts'
-import { as, call, eventually, freePort, newEmail, PASSWORD } from '../support/system.ts'
+import { ROOT, runTool } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 
@@ -24,10 +27,10 @@ beforeAll(async () => {
 afterAll(() => instance.close())
 
 const api = (words: string[], options: { env?: Record<string, string>; stdin?: string } = {}) =>
-  ch202(['api', ...words], { ...options, env: { ...instance.shell.env, ...options.env } })
+  runTool(['api', ...words], { ...options, env: { ...instance.shell.env, ...options.env } })
 
 describe('a path', () => {
-  test('has the owner that serves it', () => {
+  test('has the owner that serves it', async () => {
     const unused = undefined as never
     const guarded = guard({ tokens: unused, internalKeys: [], operatorKeys: [], clientAddress: unused })
     const apps = {
@@ -40,14 +43,15 @@ describe('a path', () => {
       expect(paths.length).toBeGreaterThan(5)
       for (const path of paths)
         for (const form of [path, `/api/v1${path}`, path.slice(1)])
-          expect([form, ownerOf(form)]).toEqual([form, service as Place])
+          expect([form, serviceForPath(form)]).toEqual([form, service as ServiceName])
     }
     // Every service has its own of these.
-    for (const path of ['/health', '/api/v1/health/db', '/metrics', '/swagger/json']) expect(ownerOf(path)).toBe('auth')
-    for (const path of Object.keys(documentation('0').paths))
-      expect([path, ownerOf(path)]).not.toEqual([path, undefined])
+    for (const path of ['/health', '/api/v1/health/db', '/metrics', '/swagger/json'])
+      expect(serviceForPath(path)).toBe('auth')
+    for (const path of Object.keys((await documentation('0')).paths))
+      expect([path, serviceForPath(path)]).not.toEqual([path, undefined])
     for (const path of ['/nothing', '/', '', '/api/v1', '/constructor', '/usersx'])
-      expect([path, ownerOf(path)]).toEqual([path, undefined])
+      expect([path, serviceForPath(path)]).toEqual([path, undefined])
   })
 
   test('is taken with the prefix and without, and an unknown one is a wrong use', async () => {
@@ -221,7 +225,7 @@ describe('a request is tried again', () => {
 
   test('not by Bun itself, on a connection that was good before', async () => {
     const { seen, server, url } = await little([200, 'cut'])
-    const { status } = await ch202(['users', 'delete', 'ben@example.org', '--yes'], {
+    const { status } = await runTool(['users', 'delete', 'ben@example.org', '--yes'], {
       env: { ...instance.shell.env, USERS_URL: url },
     })
     server.close()
@@ -234,7 +238,7 @@ describe('a request is tried again', () => {
     const running = instance.shell.start(`ch202 api POST /users -d '{}' --debug`, {
       env: { USERS_URL: `http://127.0.0.1:${port}` },
     })
-    await eventually(() => running.stderr().includes('ECONNREFUSED'), 8000)
+    await eventually(() => running.stderr().includes('ECONNREFUSED'))
     const late = Bun.serve({
       port,
       hostname: '127.0.0.1',

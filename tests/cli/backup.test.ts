@@ -4,19 +4,14 @@ import { createHash } from 'node:crypto'
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { version } from '../../package.json'
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
-import { ch202, launch, ownSettings, ROOT, temporary } from '../support/processes.ts'
-import {
-  as,
-  call,
-  createUser,
-  eventually,
-  logIn,
-  mails,
-  PASSWORD,
-  type System,
-  startSystem,
-} from '../support/system.ts'
+import { SERVICE_NAMES } from '../../services/registry.ts'
+import { createUser, logIn, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { mails } from '../support/mails.ts'
+import { processes } from '../support/processes.ts'
+import type { System } from '../support/system.ts'
+import { launch, ownSettings, ROOT, runTool, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 
@@ -26,7 +21,7 @@ let env: Record<string, string>
 /** A backup of an instance with a few users, for tests that change copies of it. */
 let sample: string
 beforeAll(async () => {
-  system = await startSystem('one process', { RATE_LIMIT: 'off' })
+  system = await processes('together', { RATE_LIMIT: 'off' })
   env = ownSettings(system.dataDir, { AUTH_URL: system.url.auth, USERS_URL: system.url.users })
   await createUser(system)
   sample = (await created(env)).path
@@ -36,7 +31,8 @@ afterAll(async () => {
   folder.remove()
 })
 
-const run = (words: string, more: Record<string, string> = {}) => ch202(words.split(' '), { env: { ...env, ...more } })
+const run = (words: string, more: Record<string, string> = {}) =>
+  runTool(words.split(' '), { env: { ...env, ...more } })
 
 async function created(more: Record<string, string>, words = 'backup create') {
   const { status, stdout, stderr } = await run(`${words} -o json`, more)
@@ -493,7 +489,7 @@ describe('backup verify', () => {
 
 describe('restore', () => {
   test('check 37: begins with every earlier session ended, and takes back what was changed since', async () => {
-    const own = await startSystem('one process', { RATE_LIMIT: 'off' })
+    const own = await processes('together', { RATE_LIMIT: 'off' })
     try {
       const settings = ownSettings(own.dataDir)
       const [changed, deleted, idle] = await Promise.all([createUser(own), createUser(own), createUser(own)])

@@ -2,9 +2,11 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SHELLS } from '../../cli/commands/completion/scripts.ts'
-import { ch202, type Ended } from '../support/processes.ts'
+import { createUser, PASSWORD, type TestUser } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
+import { addressSettings } from '../support/settings.ts'
 import { openInstance } from '../support/shell.ts'
-import { addressSettings, as, call, createUser, PASSWORD, type TestUser } from '../support/system.ts'
+import { type Ended, runTool } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 
@@ -38,7 +40,7 @@ const context = (url: string, access_until = 9e15) => ({
 
 /** What is offered for the last of the words. */
 async function offered(words: string[], env: Record<string, string> = {}): Promise<Ended & { values: string[] }> {
-  const ended = await ch202(['complete', '--', ...words], { env: { ...instance.shell.env, ...env } })
+  const ended = await runTool(['complete', '--', ...words], { env: { ...instance.shell.env, ...env } })
   const lines = ended.stdout.split('\n').slice(0, -2)
   return { ...ended, values: lines.map((line) => line.split('\t')[0] ?? '') }
 }
@@ -133,7 +135,7 @@ describe('complete', () => {
       for (let n = 0; n < 3; n++) times.push((await ask()).took)
       return Math.min(...times)
     }
-    const version = await best(() => ch202(['version']))
+    const version = await best(() => runTool(['version']))
     // 400 ms in all, where Bun starts in 50; with no answer, 300 ms of patience more.
     const answered = await best(() => offered(['users', 'get', 'z']))
     expect(answered - version).toBeLessThan(350)
@@ -168,7 +170,7 @@ describe('complete', () => {
   })
 
   test('is no command of its own', async () => {
-    const { stdout } = await ch202(['--help'], { env: instance.shell.env })
+    const { stdout } = await runTool(['--help'], { env: instance.shell.env })
     expect([/^ {2}completion /m.test(stdout), /^ {2}complete /m.test(stdout)]).toEqual([true, false])
   })
 })
@@ -190,7 +192,7 @@ function place(files: Record<string, string>): string {
 describe('completion', () => {
   test('prints the script of each shell', async () => {
     for (const shell of SHELLS) {
-      const { status, stderr, stdout } = await ch202(['completion', shell])
+      const { status, stderr, stdout } = await runTool(['completion', shell])
       expect([shell, status, stderr, stdout]).toEqual([
         shell,
         0,
@@ -198,8 +200,8 @@ describe('completion', () => {
         readFileSync(join(import.meta.dir, `../../cli/commands/completion/ch202.${shell}`), 'utf8'),
       ])
     }
-    expect((await ch202(['completion', 'tcsh'])).status).toBe(2)
-    const { stdout } = await ch202(['completion', 'bash', '-o', 'json'])
+    expect((await runTool(['completion', 'tcsh'])).status).toBe(2)
+    const { stdout } = await runTool(['completion', 'bash', '-o', 'json'])
     const script = readFileSync(join(import.meta.dir, '../../cli/commands/completion/ch202.bash'), 'utf8').trimEnd()
     expect(JSON.parse(stdout)).toEqual({ shell: 'bash', script })
   })

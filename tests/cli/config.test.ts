@@ -1,7 +1,7 @@
 import { afterAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ch202, ROOT, temporary } from '../support/processes.ts'
+import { ROOT, runTool, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 
@@ -19,7 +19,7 @@ const KEPT = 'kept-0123456789-0123456789-0123456789'
 /** Of a directory that nothing has touched. */
 async function show(env: Record<string, string> = {}, words: string[] = ['--origin']) {
   const own = { XDG_CONFIG_HOME: folder.fresh(), CH202_DATA_DIR: folder.fresh(), CH202_ENV: '', ...env }
-  const ended = await ch202(['config', 'show', ...words, '-o', 'json'], { env: own })
+  const ended = await runTool(['config', 'show', ...words, '-o', 'json'], { env: own })
   const rows = ended.status === 0 ? (JSON.parse(ended.stdout).items as Row[]) : []
   return { ...ended, dataDir: own.CH202_DATA_DIR, row: (name: string) => rows.find((one) => one.name === name), rows }
 }
@@ -82,7 +82,7 @@ test('show tells the value that wins, and with --origin what it was that won', a
 
 test('show tells the settings even where it can’t make out whom to talk to', async () => {
   const env = { AUTH_URL: 'nonsense', JWT_EXPIRE: 'soon', XDG_CONFIG_HOME: folder.fresh() }
-  const { status, stderr, stdout } = await ch202(['config', 'show'], { env })
+  const { status, stderr, stdout } = await runTool(['config', 'show'], { env })
   expect([status, stderr]).toEqual([2, expect.stringContaining('An address is')])
   expect(stdout).toMatch(/^AUTH_URL +nonsense$/m)
 })
@@ -116,7 +116,7 @@ test('validate says every fault that a start would, exits 10 then, and makes not
       writeFileSync(join(dataDir, 'secrets.env'), secrets)
     }
     const env = { CH202_ENV: 'development', CH202_DATA_DIR: dataDir, ...settings }
-    const { status, stderr, stdout } = await ch202(['config', 'validate', '-o', 'json'], { env })
+    const { status, stderr, stdout } = await runTool(['config', 'validate', '-o', 'json'], { env })
     const said = JSON.parse(stdout)
     expect([name, status, stderr]).toEqual([name, faults.length === 0 ? 0 : 10, ''])
     expect([name, said.ok, said.faults.length]).toEqual([name, faults.length === 0, faults.length])
@@ -126,6 +126,6 @@ test('validate says every fault that a start would, exits 10 then, and makes not
     expect([name, existsSync(dataDir)]).toEqual([name, secrets !== undefined])
   }
   await Promise.all(cases.map(validate))
-  const { status, stdout } = await ch202(['config', 'validate'], { env: { ...good, JWT_EXPIRE: 'soon' } })
+  const { status, stdout } = await runTool(['config', 'validate'], { env: { ...good, JWT_EXPIRE: 'soon' } })
   expect([status, stdout]).toEqual([10, 'JWT_EXPIRE must be a duration such as 30s, 10m, 1h or 7d\n'])
 })

@@ -14,9 +14,10 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
-import { ch202, launch, ownSettings, ROOT, type Running, temporary } from '../support/processes.ts'
-import { call, newEmail, PASSWORD } from '../support/system.ts'
+import { SERVICE_NAMES } from '../../services/registry.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { call } from '../support/http.ts'
+import { launch, ownSettings, ROOT, type Running, runTool, temporary } from '../support/tool.ts'
 
 // Processes start slowly on a busy machine; what has to be quick is measured.
 setDefaultTimeout(20_000)
@@ -38,7 +39,7 @@ interface Item {
 }
 
 async function examine(env: Env, ...words: string[]) {
-  const ended = await ch202(['doctor', '-o', 'json', ...words], { env })
+  const ended = await runTool(['doctor', '-o', 'json', ...words], { env })
   const body: { ok: boolean; items: Item[] } = JSON.parse(ended.stdout)
   const statuses: Statuses = Object.fromEntries(body.items.map(({ id, status }) => [id, status]))
   return { ...ended, ...body, statuses }
@@ -449,10 +450,10 @@ test('a backup counts once it is verified, and for seven days', async () => {
   const dataDir = instance()
   const env = settings(dataDir)
   const age = async () => (await examine(env, '--only', 'backup.age')).items[0]
-  const created = await ch202(['backup', 'create', '-o', 'json'], { env })
+  const created = await runTool(['backup', 'create', '-o', 'json'], { env })
   expect(created.status).toBe(0)
   expect(await age()).toMatchObject({ status: 'warning', message: 'None of 1 backups was verified' })
-  expect((await ch202(['backup', 'verify'], { env })).status).toBe(0)
+  expect((await runTool(['backup', 'verify'], { env })).status).toBe(0)
   expect(await age()).toMatchObject({ status: 'ok' })
 
   const { path } = JSON.parse(created.stdout)
@@ -516,7 +517,7 @@ describe('with the services up', () => {
 
 describe('the checks', () => {
   test('stand in the documentation, all of them and no others', async () => {
-    const docs = readFileSync(join(ROOT, 'docs/operations.md'), 'utf8')
+    const docs = readFileSync(join(ROOT, 'docs/operate/README.md'), 'utf8')
     const [, chapter = ''] = docs.split(/^## Doctor$/m)
     const listed = [...chapter.matchAll(/^\| `([a-z_.<>]+)` +\|/gm)].flatMap(([, id = '']) =>
       id.includes('<') ? SERVICE_NAMES.map((name) => id.replace('<service>', name)) : [id],
@@ -526,11 +527,11 @@ describe('the checks', () => {
 
   test('are told to people in lines, in the other forms in rows, and can be chosen', async () => {
     const env = settings(template)
-    const lines = await ch202(['doctor', '--only', 'db.auth.file,backup'], { env })
+    const lines = await runTool(['doctor', '--only', 'db.auth.file,backup'], { env })
     expect(lines.stdout).toMatch(
       /^ok {7}db\.auth\.file {2}[\d,]+ bytes\nwarning {2}backup\.age {4}There is no backup\n {9}→ ch202 backup create/,
     )
-    const said = async (form: string) => (await ch202(['doctor', '--only', 'keys', '-o', form], { env })).stdout
+    const said = async (form: string) => (await runTool(['doctor', '--only', 'keys', '-o', form], { env })).stdout
     expect(await said('ids')).toBe('keys.open\nkeys.age\n')
     expect(await said('csv')).toMatch(/^id,status,message,suggestion\nkeys\.open,ok,/)
     expect((await said('jsonl')).trim().split('\n')).toHaveLength(2)
@@ -548,7 +549,7 @@ describe('the checks', () => {
     [['--only', 'db.auth.integrit'], 'There is no check db.auth.integrit'],
     [['--url', 'https://id.example.org'], '--url'],
   ])('%j is a wrong use', async (words, text) => {
-    const { status, stderr, stdout } = await ch202(['doctor', ...words], { env: settings(template) })
+    const { status, stderr, stdout } = await runTool(['doctor', ...words], { env: settings(template) })
     expect([status, stdout, stderr]).toEqual([2, '', expect.stringContaining(text)])
   })
 })

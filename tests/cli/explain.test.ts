@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { ch202, launch, ownSettings } from '../support/processes.ts'
-import { mailsTo, resetLinkIn } from '../support/reset-mail.ts'
+import { createUser, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { mailsTo, resetLinkIn } from '../support/mails.ts'
 import { openInstance } from '../support/shell.ts'
-import { as, call, createUser, eventually, newEmail, PASSWORD, registerUser } from '../support/system.ts'
+import { launch, ownSettings, runTool } from '../support/tool.ts'
 
 setDefaultTimeout(30_000)
 
@@ -36,7 +38,7 @@ const asOperator = async (request: string, body?: unknown) => {
 }
 const status = (id: string, to: 'active' | 'disabled') => asOperator(`PATCH /users/${id}`, { status: to })
 const explain = async (subject: string, env: Record<string, string> = instance.shell.env) => {
-  const ended = await ch202(['audit', 'explain', subject, '-o', 'json'], { env })
+  const ended = await runTool(['audit', 'explain', subject, '-o', 'json'], { env })
   expect(ended.stderr).toBe('')
   for (const secret of [PASSWORD, WRONG, '$2b$', as.operator['x-api-key']]) expect(ended.stdout).not.toContain(secret)
   return { exit: ended.status, ...JSON.parse(ended.stdout) }
@@ -376,7 +378,7 @@ const CASES: Case[] = [
 /** Waits for rows that come from another service, or later. */
 async function rowOf(user_id: string, type: string, n = 1): Promise<void> {
   const query = `GET /admin/audit?user_id=${user_id}&type=${type}`
-  await eventually(async () => (await asOperator(query)).items.length >= n || undefined, 5000)
+  await eventually(async () => (await asOperator(query)).items.length >= n || undefined)
 }
 
 describe('explained', () => {
@@ -571,7 +573,7 @@ describe('R3: a name is looked for', () => {
     expect(await explain(email)).toMatchObject({ exit: 0, explanation: expect.stringContaining(email) })
     const near = await explain(`${misspelt}@example.org`)
     expect(near).toMatchObject({ reason: 'no_such_user', suggestion: `ch202 audit explain ${email}` })
-    const dropped = await ch202(['cache', 'drop', `${misspelt}@example.org`], { env: instance.shell.env })
+    const dropped = await runTool(['cache', 'drop', `${misspelt}@example.org`], { env: instance.shell.env })
     expect([dropped.status, dropped.stderr]).toEqual([3, expect.stringContaining('There is no user')])
   })
 
@@ -580,7 +582,7 @@ describe('R3: a name is looked for', () => {
   })
 
   test('and is not found where no one can have it', async () => {
-    const { status, stderr } = await ch202(['audit', 'explain', `${'ж'.repeat(400)}@example.org`], {
+    const { status, stderr } = await runTool(['audit', 'explain', `${'ж'.repeat(400)}@example.org`], {
       env: instance.shell.env,
     })
     expect([status, stderr]).toEqual([3, expect.stringContaining('There is no user and no request')])

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { createUser, newEmail, PASSWORD, type TestUser } from '../support/actors.ts'
+import { OPERATOR_KEY } from '../support/settings.ts'
 import { openInstance } from '../support/shell.ts'
-import { createUser, newEmail, OPERATOR_KEY, PASSWORD, type TestUser } from '../support/system.ts'
 
 setDefaultTimeout(20_000)
 

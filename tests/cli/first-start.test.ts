@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
-import { ownSettings } from '../support/processes.ts'
+import { SERVICE_NAMES } from '../../services/registry.ts'
 import { type OnScreen, openShell, type Shell } from '../support/shell.ts'
+import { ownSettings } from '../support/tool.ts'
 
 setDefaultTimeout(60_000)
 

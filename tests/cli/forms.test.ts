@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { PASSWORD } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
+import { OPERATOR_KEY } from '../support/settings.ts'
 import { openInstance } from '../support/shell.ts'
-import { as, call, OPERATOR_KEY, PASSWORD } from '../support/system.ts'
 
 setDefaultTimeout(20_000)
 

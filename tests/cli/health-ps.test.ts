@@ -2,9 +2,9 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { version } from '../../package.json'
-import { ofEachService, SERVICE_NAMES } from '../../services/kit/services.ts'
-import { ch202, launch, ownSettings, type Running, temporary } from '../support/processes.ts'
-import { freePort } from '../support/system.ts'
+import { ofEachService, SERVICE_NAMES } from '../../services/registry.ts'
+import { freePort } from '../support/settings.ts'
+import { launch, ownSettings, type Running, runTool, temporary } from '../support/tool.ts'
 
 // Processes start slowly on a busy machine; what has to be quick is measured.
 setDefaultTimeout(20_000)
@@ -23,7 +23,7 @@ function start(env: Record<string, string>, ...names: string[]): Running {
   return running
 }
 const json = async (env: Record<string, string>, ...words: string[]) => {
-  const ended = await ch202([...words, '-o', 'json'], { env })
+  const ended = await runTool([...words, '-o', 'json'], { env })
   return { ...ended, body: JSON.parse(ended.stdout) }
 }
 const states = (items: { service: string; state?: string; status?: string }[]) =>
@@ -40,7 +40,7 @@ describe('three services, started, one of them stopped, killed and held', () => 
     const env = ownSettings(dataDir)
     const bare = byNotes(env)
 
-    const nothing = await ch202(['ps'], { env: bare })
+    const nothing = await runTool(['ps'], { env: bare })
     expect([nothing.status, nothing.stdout, nothing.stderr]).toEqual([
       0,
       '',
@@ -50,11 +50,11 @@ describe('three services, started, one of them stopped, killed and held', () => 
     const down = await json(keyless, 'health')
     expect([down.status, down.body.ok, states(down.body.items)]).toEqual([10, false, ofEachService(() => 'failed')])
     expect(down.body.items[0]).toMatchObject({ address: env.AUTH_URL, version: null, message: 'nothing answers there' })
-    const inVain = await ch202(['health', '--wait', '1s'], { env: keyless })
+    const inVain = await runTool(['health', '--wait', '1s'], { env: keyless })
     expect([inVain.status, inVain.took > 1000, inVain.took < 4000]).toEqual([10, true, true])
 
     // Waits by the notes that the services have yet to write.
-    const waiting = ch202(['health', '--wait', '15s'], { env: bare })
+    const waiting = runTool(['health', '--wait', '15s'], { env: bare })
     const running = ofEachService((name) => start(env, name))
     const { status, stderr, stdout } = await waiting
     expect([status, stderr]).toEqual([0, ''])
@@ -109,7 +109,7 @@ describe('three services, started, one of them stopped, killed and held', () => 
     }
 
     running.auth.signal('SIGSTOP')
-    const told = await ch202(['ps'], { env: bare })
+    const told = await runTool(['ps'], { env: bare })
     expect([told.status, told.stdout]).toEqual([0, expect.stringMatching(/^auth +silent .*\nusers +dead /)])
     expect(told.stderr).toContain('not there any more: users\n')
     expect(told.stderr).toContain('without an answer: auth\n')
@@ -148,6 +148,6 @@ test.each([
   [['health', '--wait', 'soon'], '--wait takes a duration'],
   [['ps', '--url', 'https://id.example.org'], '--url'],
 ])('%j is a wrong use', async (words, text) => {
-  const { status, stderr, stdout } = await ch202(words, { env: { CH202_DATA_DIR: folder.fresh() } })
+  const { status, stderr, stdout } = await runTool(words, { env: { CH202_DATA_DIR: folder.fresh() } })
   expect([status, stdout, stderr]).toEqual([2, '', expect.stringContaining(text)])
 })

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
-import { ownSettings, ROOT, type Running } from '../support/processes.ts'
 import { openInstance } from '../support/shell.ts'
-import { BEFORE, prepare } from './prepared.ts'
+import { ownSettings, ROOT, type Running } from '../support/tool.ts'
+import { BEFORE, prepare } from './fixtures.ts'
 
 // Processes start slowly on a busy machine; what has to be quick is measured.
 setDefaultTimeout(60_000)

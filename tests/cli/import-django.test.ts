@@ -2,8 +2,8 @@ import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { FOREIGN_REFUSED, FOREIGN_VECTORS } from '../fixtures/foreign-vectors.ts'
 import { importing, summaryOf } from '../fixtures/importing.ts'
-import { ROOT } from '../support/processes.ts'
-import { logIn, PASSWORD } from '../support/system.ts'
+import { logIn, PASSWORD } from '../support/actors.ts'
+import { ROOT } from '../support/tool.ts'
 
 const here = importing('import-django')
 const FIXTURES = join(ROOT, 'tests', 'fixtures')

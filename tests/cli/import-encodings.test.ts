@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { encoded } from '../fixtures/encoded.ts'
 import { formatWords, importing, summaryOf } from '../fixtures/importing.ts'
 import { WRITTEN } from '../fixtures/written.ts'
-import { launch, ROOT } from '../support/processes.ts'
+import { launch, ROOT } from '../support/tool.ts'
 
 const here = importing('import-encodings')
 const FORMATS = Object.keys(WRITTEN)

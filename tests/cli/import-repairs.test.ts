@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { formatWords, importing, summaryOf } from '../fixtures/importing.ts'
 import { type Person, WRITTEN } from '../fixtures/written.ts'
-import { logIn } from '../support/system.ts'
+import { logIn } from '../support/actors.ts'
 
 const here = importing('import-repairs')
 const FORMATS = Object.keys(WRITTEN)

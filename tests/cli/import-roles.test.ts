@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { FakeUsers } from '../fixtures/fake-users.ts'
 import { formatWords, importing, summaryOf } from '../fixtures/importing.ts'
 import { WRITTEN } from '../fixtures/written.ts'
-import { ch202, launch } from '../support/processes.ts'
+import { launch, runTool } from '../support/tool.ts'
 
 const here = importing('import-roles')
 const HASH = await Bun.password.hash('correct horse battery', { algorithm: 'bcrypt', cost: 4 })
@@ -216,9 +216,9 @@ describe('R4: different roles never become one', () => {
       const running = launch([process.execPath, 'cli/main.ts', ...words], { env })
       expect((await running.ended).status).toBe(null)
       fake.trouble = undefined
-      const other = await ch202(['users', 'import', path, '--resume', '--role-map', 'theirs=X'], { env })
+      const other = await runTool(['users', 'import', path, '--resume', '--role-map', 'theirs=X'], { env })
       expect([other.status, other.stderr]).toEqual([2, expect.stringContaining('another --role-map')])
-      const done = await ch202(['users', 'import', path, '--resume', '-o', 'json'], { env })
+      const done = await runTool(['users', 'import', path, '--resume', '-o', 'json'], { env })
       expect(leftIn(done.stdout)).toEqual({ editor: 1, Editor: 1, роль: 399 })
       expect(summaryOf(done.stdout)).toMatchObject({ created: 800, total: 800 })
       const roles = fake.state().map(({ roles }) => (roles as string[]).join())

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { FakeUsers } from '../fixtures/fake-users.ts'
 import { formatWords, importing, summaryOf } from '../fixtures/importing.ts'
 import { type Person, WRITTEN } from '../fixtures/written.ts'
-import { ch202 } from '../support/processes.ts'
+import { runTool } from '../support/tool.ts'
 
 const here = importing('import-scripts')
 const MANY = 2160
@@ -54,9 +54,9 @@ describe(`${MANY} users of six scripts, with names of ${NAME_MAX} characters`, (
       )
       const path = here.file(WRITTEN[format]?.(people) ?? '')
       const words = ['users', 'import', path, ...formatWords(format), '-o', 'json']
-      const dry = await ch202([...words, '--dry-run'], { env })
+      const dry = await runTool([...words, '--dry-run'], { env })
       expect([dry.status, JSON.parse(dry.stdout).ready, leftIn(dry.stdout)]).toEqual([0, MANY, left])
-      const done = await ch202(words, { env })
+      const done = await runTool(words, { env })
       expect(summaryOf(done.stdout)).toMatchObject({ created: MANY, failed: 0, total: MANY })
       expect([leftIn(done.stdout), done.stderr]).toEqual([left, dry.stderr])
       const state = fake.state()

@@ -1,6 +1,6 @@
 import { afterAll, expect, setDefaultTimeout, test } from 'bun:test'
-import { ch202, launch, ownSettings, temporary } from '../support/processes.ts'
-import { newEmail } from '../support/system.ts'
+import { newEmail } from '../support/actors.ts'
+import { launch, ownSettings, runTool, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 
@@ -12,7 +12,7 @@ test('the running instance and its key are found by the data directory alone', a
   const { INTERNAL_API_KEY: _, OPERATOR_API_KEY: __, CH202_SECRET: ___, ...own } = ownSettings(dataDir)
   const running = launch([process.execPath, 'cli/main.ts', 'serve'], { env: own })
   await running.printed(/ready at/)
-  const { status, stdout } = await ch202(['users', 'create', newEmail(), '--generate', '-o', 'ids'], {
+  const { status, stdout } = await runTool(['users', 'create', newEmail(), '--generate', '-o', 'ids'], {
     env: { CH202_DATA_DIR: dataDir },
   })
   expect([status, stdout]).toEqual([0, expect.stringMatching(/^[0-9a-f-]{36}\n$/)])

@@ -13,8 +13,10 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { ch202, launch, ownSettings, type Running, temporary } from '../support/processes.ts'
-import { as, call, eventually, newEmail, PASSWORD } from '../support/system.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { launch, ownSettings, type Running, runTool, temporary } from '../support/tool.ts'
 
 // Processes start slowly on a busy machine; what has to be quick is measured.
 setDefaultTimeout(20_000)
@@ -193,7 +195,7 @@ describe('ch202 logs', () => {
   ]
   test.each(rows)('%j', async (words, found) => {
     for (const [form, read] of [['json', itemsOf] as const, ['jsonl', events] as const]) {
-      const ended = await ch202(['logs', ...words, '-o', form], { env })
+      const ended = await runTool(['logs', ...words, '-o', form], { env })
       expect([ended.status, ended.stderr, read(ended.stdout)]).toEqual([0, '', found])
     }
   })
@@ -202,11 +204,11 @@ describe('ch202 logs', () => {
     const ago = (minutes: number) => new Date(Date.now() - minutes * 60_000).toISOString()
     const at = (minutes: number) => line(0, 'auth', `${minutes}m`, { time: ago(minutes) })
     const { env } = withLogs({ 'auth.log': at(20) + at(9) + at(1) })
-    expect(events((await ch202(['logs', '--since', '10m', '-o', 'jsonl'], { env })).stdout)).toEqual(['9m', '1m'])
+    expect(events((await runTool(['logs', '--since', '10m', '-o', 'jsonl'], { env })).stdout)).toEqual(['9m', '1m'])
   })
 
   test('has a line for people, and the other forms', async () => {
-    const said = async (...words: string[]) => (await ch202(['logs', ...words], { env })).stdout
+    const said = async (...words: string[]) => (await runTool(['logs', ...words], { env })).stdout
     expect(await said('users')).toBe(
       [
         '2026-11-20T10:02:00.000Z warn  users   u2',
@@ -225,9 +227,9 @@ describe('ch202 logs', () => {
 
   test('without any says so', async () => {
     const empty = folder.fresh()
-    const { status, stderr, stdout } = await ch202(['logs'], { env: { CH202_DATA_DIR: empty } })
+    const { status, stderr, stdout } = await runTool(['logs'], { env: { CH202_DATA_DIR: empty } })
     expect([status, stdout, stderr]).toEqual([0, '', `Nothing has been logged in ${empty} yet\n`])
-    const json = await ch202(['logs', '-o', 'json'], { env: { CH202_DATA_DIR: empty } })
+    const json = await runTool(['logs', '-o', 'json'], { env: { CH202_DATA_DIR: empty } })
     expect([json.status, JSON.parse(json.stdout)]).toEqual([0, { items: [] }])
     expect(existsSync(empty)).toBe(false)
   })
@@ -239,7 +241,7 @@ describe('ch202 logs', () => {
     [['--level', 'loud'], 'loud'],
     [['--url', 'https://id.example.org'], '--url'],
   ])('%j is a wrong use', async (words, text) => {
-    const { status, stderr, stdout } = await ch202(['logs', ...words], { env })
+    const { status, stderr, stdout } = await runTool(['logs', ...words], { env })
     expect([status, stdout, stderr]).toEqual([2, '', expect.stringContaining(text)])
   })
 })
@@ -249,7 +251,7 @@ describe('ch202 logs -f', () => {
     begin([process.execPath, 'cli/main.ts', 'logs', '-f', '-o', 'jsonl', ...words], env)
   const eventsOf = (running: Running) => jsonLines(running.stdout()).map((text) => JSON.parse(text).event)
   const shows = (running: Running, ...events: string[]) =>
-    eventually(() => (eventsOf(running).length >= events.length ? true : undefined), 8000)
+    eventually(() => (eventsOf(running).length >= events.length ? true : undefined))
       .catch(() => undefined)
       .then(() => expect(eventsOf(running)).toEqual(events))
 
@@ -343,7 +345,7 @@ describe('a request', () => {
       await call(base, 'GET /api/v1/users'),
     ]
     const lineOf = async (id: string) => {
-      const { stdout } = await ch202(['logs', '--request-id', id, '-o', 'jsonl'], { env })
+      const { stdout } = await runTool(['logs', '--request-id', id, '-o', 'jsonl'], { env })
       return jsonLines(stdout)
         .map((text) => JSON.parse(text))
         .find(({ route }) => /me$|users$/.test(route))
@@ -362,7 +364,7 @@ describe('a request', () => {
     const body = { email: newEmail(), password: PASSWORD }
     await call(env.CH202_URL ?? '', 'POST /api/v1/auth/register', { body, headers: { 'x-request-id': id } })
     const found = await eventually(async () => {
-      const { stdout } = await ch202(['logs', '--request-id', id, '-o', 'jsonl'], { env })
+      const { stdout } = await runTool(['logs', '--request-id', id, '-o', 'jsonl'], { env })
       const lines = jsonLines(stdout).map((text) => JSON.parse(text))
       return lines.length >= 3 ? lines : undefined
     })

@@ -1,7 +1,7 @@
 import { afterAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ch202, ownSettings, temporary } from '../support/processes.ts'
+import { ownSettings, runTool, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 
@@ -12,7 +12,7 @@ test('--plan says what would be done and does nothing; migrate does it; then the
   const dataDir = folder.fresh()
   const env = ownSettings(dataDir)
   const migrate = async (...words: string[]) => {
-    const { status, stdout, stderr } = await ch202(['migrate', ...words], { env })
+    const { status, stdout, stderr } = await runTool(['migrate', ...words], { env })
     expect([words, status, stderr]).toEqual([words, 0, ''])
     return stdout
   }
@@ -30,7 +30,7 @@ test('--plan says what would be done and does nothing; migrate does it; then the
   const file = join(dataDir, 'auth.sqlite')
   writeFileSync(file, readFileSync(file).subarray(0, 5000))
   for (const words of [['migrate', '--plan'], ['migrate']]) {
-    const { status, stderr } = await ch202(words, { env })
+    const { status, stderr } = await runTool(words, { env })
     expect([status, stderr]).toEqual([1, expect.stringContaining(file)])
   }
 })

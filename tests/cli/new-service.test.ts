@@ -2,18 +2,21 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Validator } from '@seriousme/openapi-schema-validator'
-import { apply, type Change, takeBack } from '../../cli/commands/new/changes.ts'
+import { apply, type Change, undoKilledRun } from '../../cli/commands/new/changes.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
 import { type Checkout, copyCheckout } from '../support/checkout.ts'
-import { type Ended, launch, ownSettings, ROOT, type Running, temporary } from '../support/processes.ts'
-import { as, call, eventually, freePort, newEmail, PASSWORD } from '../support/system.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { freePort } from '../support/settings.ts'
+import { type Ended, launch, ownSettings, ROOT, type Running, temporary } from '../support/tool.ts'
 
 /**
- * The tool writes into a copy of this checkout; there everything is looked at that this checkout is held to. What costs
- * most is done once, for several services beside each other.
+ * The tool writes into a copy of this checkout, and the copy must pass the checks of this one. The expensive checks run
+ * once, for several services beside each other.
  */
 const folder = temporary('new-service')
 const copy = folder.fresh()
-/** The services that are written, with what else is said, in their order: of short names, long ones, odd plurals. */
+/** The services that are written, in this order, with their options: a short name, an odd plural, a long name. */
 const LONG = `a${'b'.repeat(29)}s`
 const WRITTEN: [name: string, ...more: string[]][] = [['products'], ['people', '--item', 'person'], [LONG]]
 
@@ -24,27 +27,27 @@ let git: Checkout['git']
 let tree: Checkout['tree']
 let inCopy: Checkout['run']
 let before: string
-let made: Ended[]
+let runs: Ended[]
 beforeAll(async () => {
   ;({ git, run: inCopy, tree } = copyCheckout(copy))
   before = tree()
-  made = []
-  for (const words of WRITTEN) made.push(await run([...words, '-o', 'json']))
+  runs = []
+  for (const words of WRITTEN) runs.push(await run([...words, '-o', 'json']))
 }, 30_000)
 afterAll(() => folder.remove())
 
-test('says each file that it wrote or changed, and there is nothing else', () => {
-  for (const { status, stderr } of made) expect([status, stderr]).toEqual([0, ''])
-  const items = made.flatMap(({ stdout }) => JSON.parse(stdout).items as { path: string; state: string }[])
-  const told = new Map(items.map(({ path, state }) => [path, state === 'written' ? 'A' : 'M']))
-  const found = git('diff-tree', '-r', '--name-status', before, tree()).split('\n')
-  expect(found.toSorted()).toEqual([...told].map(([path, state]) => `${state}\t${path}`).toSorted())
+test('lists each file that it wrote or changed, and touches no other', () => {
+  for (const { status, stderr } of runs) expect([status, stderr]).toEqual([0, ''])
+  const items = runs.flatMap(({ stdout }) => JSON.parse(stdout).items as { path: string; state: string }[])
+  const listed = new Map(items.map(({ path, state }) => [path, state === 'written' ? 'A' : 'M']))
+  const changed = git('diff-tree', '-r', '--name-status', before, tree()).split('\n')
+  expect(changed.toSorted()).toEqual([...listed].map(([path, state]) => `${state}\t${path}`).toSorted())
 })
 
 describe('what is written', () => {
   const CHECKS: [what: string, words: string[]][] = [
     ['type-checks', ['x', 'tsc', '--noEmit']],
-    ['has nothing that no one uses', ['x', 'knip']],
+    ['has no unused code', ['x', 'knip']],
   ]
   test.each(CHECKS)(
     '%s',
@@ -64,18 +67,14 @@ describe('what is written', () => {
 
   const ROWS = `products|people|${LONG}`
   const TESTS: [what: string, words: string[], least: number][] = [
+    ['its own', ['services/products', 'services/people', 'tests/stores/products', 'tests/stores/people'], 60],
     [
-      'its own',
-      [`services/products`, 'services/people', 'db/products', 'db/people', 'services/kit/process/config.test.ts'],
-      200,
-    ],
-    [
-      'who may import whom, and the schema of the database',
+      'imports, and the schema of the database',
       ['tests/code/imports.test.ts', 'tests/code/schema.test.ts', '-t', `every import|database of (${ROWS}) `],
       9,
     ],
     [
-      'the rows of who may do what, and of what is answered',
+      'who may call what, and the keys of each answer',
       ['tests/security/authorization.test.ts', 'tests/security/answers.test.ts', '-t', `(/api/v1/(${ROWS})|no other)`],
       36,
     ],
@@ -97,7 +96,7 @@ describe('beside the others, by ch202 start', () => {
     ...ownSettings(folder.fresh()),
     PRODUCTS_URL: `http://127.0.0.1:${freePort()}`,
     PEOPLE_URL: `http://127.0.0.1:${freePort()}`,
-    // It is not started: whoever is told something by the others is not waited for.
+    // This one is not started: the others do not wait for a subscriber that is down.
     [`${LONG.toUpperCase()}_URL`]: `http://127.0.0.1:${freePort()}`,
   }
   const products = (request: string, options?: Parameters<typeof call>[2]) =>
@@ -128,7 +127,7 @@ describe('beside the others, by ch202 start', () => {
     await running?.ended
   })
 
-  test('is created, listed by pages and by cursor, and no one else’s', async () => {
+  test('a product is created, listed by page and by cursor, and hidden from other users', async () => {
     const ids = [await create(ana, 'a1'), await create(ana, 'a2'), await create(ana, 'a3'), await create(ben, 'b1')]
     const first = (await products('GET /products?size=2', { headers: ana.headers })).body
     expect([first.total, first.items.map(({ id }: { id: string }) => id)]).toEqual([3, ids.slice(0, 2)])
@@ -143,7 +142,7 @@ describe('beside the others, by ch202 start', () => {
     ).toBe('person_not_found')
   })
 
-  test('a token that was revoked is refused at once', async () => {
+  test('a revoked token is refused at once', async () => {
     const cleo = await register()
     expect((await products('GET /products', { headers: cleo.headers })).status).toBe(200)
     const ended = await call(env.AUTH_URL ?? '', 'POST /api/v1/auth/logout-all', { headers: cleo.headers })
@@ -151,19 +150,19 @@ describe('beside the others, by ch202 start', () => {
     expect((await products('GET /products', { headers: cleo.headers })).body.code).toBe('token_revoked')
   })
 
-  test('what a user had is gone once the user is', async () => {
+  test('the products of a deleted user are removed', async () => {
     const dora = await register()
     const id = await create(dora, 'd1')
     expect((await call(env.USERS_URL ?? '', `DELETE /users/${dora.id}`, { headers: as.operator })).status).toBe(204)
-    const left = await eventually(async () => {
+    const items = await eventually(async () => {
       const { body } = await products(`GET /products?user_id=${dora.id}`, { headers: as.operator })
       return body.total === 0 ? body.items : undefined
     })
-    expect(left).toEqual([])
+    expect(items).toEqual([])
     expect((await products(`GET /products/${id}`, { headers: as.operator })).status).toBe(404)
   })
 
-  test('has its health, its measures and its documents', async () => {
+  test('serves health, metrics and its document', async () => {
     expect((await products('GET /health')).body).toMatchObject({ status: 'ok', service: 'products' })
     expect((await products('GET /health/db')).body.status).toBe('ok')
     expect((await products('GET /metrics', { headers: as.operator })).text).toContain('service="products"')
@@ -177,7 +176,7 @@ describe('beside the others, by ch202 start', () => {
     expect(metadata.body.ch202.products).toBe(env.PRODUCTS_URL)
   })
 
-  test('the tool knows it: ps, health, api, backup and its check', async () => {
+  test('the tool includes it in ps, health, api, doctor, caddy, and backup', async () => {
     const tool = async (...words: string[]) => {
       const { status, stderr, stdout } = await inCopy(['cli/main.ts', ...words, '-o', 'json'], env)
       return { status, stderr, body: JSON.parse(stdout) }
@@ -188,9 +187,9 @@ describe('beside the others, by ch202 start', () => {
       tool('api', 'GET', '/products?size=1'),
       tool('doctor'),
     ])
-    const named = (items: { service: string }[]) => items.find(({ service }) => service === 'products')
-    expect(named(ps.body.items)).toMatchObject({ state: 'up', address: env.PRODUCTS_URL })
-    expect(named(health.body.items)).toMatchObject({ status: 'ok', address: env.PRODUCTS_URL })
+    const productsIn = (items: { service: string }[]) => items.find(({ service }) => service === 'products')
+    expect(productsIn(ps.body.items)).toMatchObject({ state: 'up', address: env.PRODUCTS_URL })
+    expect(productsIn(health.body.items)).toMatchObject({ status: 'ok', address: env.PRODUCTS_URL })
     expect(api.body.total).toBeGreaterThan(0)
     expect(doctor.body.items.map(({ id }: { id: string }) => id)).toContain('db.products.file')
     const caddy = await inCopy(['cli/main.ts', 'package', 'caddy'], env)
@@ -206,66 +205,69 @@ describe('beside the others, by ch202 start', () => {
   })
 })
 
-test('a context of before it came is good still: the new service is where auth is', async () => {
+test('a context from before the service was added stays valid: the service is at the address of auth', async () => {
   const config = folder.fresh()
   const at = 'https://id.example.org'
   const session = { email: 'root@example.org', user_id: 'u', session_id: 's', access_token: 'a', refresh_token: 'r' }
-  const kept = { auth: at, users: at, modules: at, ...session, access_until: 1, session_until: 1 }
+  const stored = { auth: at, users: at, modules: at, ...session, access_until: 1, session_until: 1 }
   mkdirSync(join(config, 'ch202/contexts'), { recursive: true })
-  writeFileSync(join(config, 'ch202/contexts/far.json'), JSON.stringify(kept))
+  writeFileSync(join(config, 'ch202/contexts/far.json'), JSON.stringify(stored))
   const { status, stdout } = await inCopy(['cli/main.ts', 'context', 'list', '-o', 'json'], { XDG_CONFIG_HOME: config })
   expect(status).toBe(0)
   expect(JSON.parse(stdout).items).toContainEqual(expect.objectContaining({ name: 'far', modules: at, products: at }))
 })
 
 const REFUSED: [why: string, words: string[], status: number, says: string][] = [
-  ['it exists', ['modules'], 6, 'there is a service modules'],
-  ['it was written before', ['products'], 6, 'there is a service products'],
-  ['one of many has that name already', ['goods', '--item', 'product'], 6, 'there is a problem product_not_found'],
+  ['a service that exists', ['modules'], 6, 'there is a service modules'],
+  ['a service that was written before', ['products'], 6, 'there is a service products'],
+  ['an item with a name that is taken', ['goods', '--item', 'product'], 6, 'there is a problem product_not_found'],
   ['a path of another service', ['whoami'], 6, 'a path /whoami of the service auth'],
-  ['a part of the API that is another', ['webhooks'], 6, 'a part webhooks of the API'],
-  ['a parameter of another', ['hooks', '--item', 'webhook'], 6, 'a parameter webhook_id'],
-  ['to be taken out: one that was not written so', ['auth', '--remove'], 2, 'auth is a service of Ch202 itself'],
-  ['a setting', ['public'], 6, 'a setting PUBLIC_URL'],
-  ['reserved', ['kit'], 2, 'is reserved'],
-  ['no identifier', ['my-shop'], 2, 'lower-case letters'],
-  ['a capital', ['Products'], 2, 'lower-case letters'],
-  ['a digit first', ['2nd'], 2, 'lower-case letters'],
-  ['too long', ['a'.repeat(32)], 2, 'lower-case letters'],
+  ['the name of a group of the API', ['discovery'], 6, 'a part discovery of the API'],
+  ['the parameter of another service', ['hooks', '--item', 'webhook'], 6, 'a parameter webhook_id'],
+  ['the removal of a service that was not written so', ['auth', '--remove'], 2, 'auth is a service of Ch202 itself'],
+  ['the name of a setting', ['public'], 6, 'a setting PUBLIC_URL'],
+  ['a reserved word', ['kit'], 2, 'is reserved'],
+  ['a name that is not an identifier', ['my-shop'], 2, 'lower-case letters'],
+  ['a capital letter', ['Products'], 2, 'lower-case letters'],
+  ['a leading digit', ['2nd'], 2, 'lower-case letters'],
+  ['a name that is too long', ['a'.repeat(32)], 2, 'lower-case letters'],
   ['a path', ['../x'], 2, 'lower-case letters'],
-  ['a word of TypeScript', ['class'], 2, 'a word of the language'],
-  ['a word of SQL', ['references'], 2, 'a word of SQL'],
-  ['a word of the code', ['stores'], 2, '--item'],
-  ['one is as many', ['sheep'], 2, '--item'],
-  ['the word for one is no word', ['boxes', '--item', 'new'], 2, '--item'],
+  ['a word of TypeScript', ['class'], 2, 'a keyword of TypeScript'],
+  ['a keyword of SQL', ['references'], 2, 'a keyword of SQL'],
+  ['a name that the code uses', ['stores'], 2, '--item'],
+  ['a plural without a singular', ['sheep'], 2, '--item'],
+  ['an item that is a keyword', ['boxes', '--item', 'new'], 2, '--item'],
 ]
 test.each(REFUSED)(
-  'refused, with nothing written: %s',
+  'refuses, and writes nothing: %s',
   async (_, words, status, says) => {
-    const there = tree()
+    const initial = tree()
     const refused = await run(words)
     expect([refused.status, refused.stdout, refused.stderr]).toEqual([status, '', expect.stringContaining(says)])
-    expect(tree()).toBe(there)
+    expect(tree()).toBe(initial)
   },
   10_000,
 )
 
-test('outside of the checkout, and without a place for a part: refused, with nothing written', async () => {
-  const there = tree()
+test('refuses, and writes nothing: outside of the checkout, without a place for an entry, and on a failure', async () => {
+  const initial = tree()
   const elsewhere = await run(['orders'], folder.path)
-  expect([elsewhere.status, elsewhere.stderr]).toEqual([1, expect.stringContaining('run elsewhere')])
-  const serve = join(copy, 'services/serve.ts')
-  const text = readFileSync(serve, 'utf8')
-  writeFileSync(serve, text.replace('const BUILD', 'const MAKERS'))
+  expect([elsewhere.status, elsewhere.stderr]).toEqual([1, expect.stringContaining('Run this inside the checkout')])
+  const registry = join(copy, 'services/registry.ts')
+  const text = readFileSync(registry, 'utf8')
+  writeFileSync(
+    registry,
+    text.replace('Record<string, ServiceDescriptor>', 'Readonly<Record<string, ServiceDescriptor>>'),
+  )
   const misfit = await run(['orders'])
-  expect([misfit.status, misfit.stderr]).toEqual([6, expect.stringContaining('services/serve.ts has another form')])
-  writeFileSync(serve, text)
-  // In the way of the last but one that is written.
-  mkdirSync(join(copy, 'tests/security/policy.ts.ch202-new'))
+  expect([misfit.status, misfit.stderr]).toEqual([6, expect.stringContaining('services/registry.ts has no place')])
+  writeFileSync(registry, text)
+  // A directory at the place of the last temporary file.
+  mkdirSync(join(copy, 'Procfile.ch202-new'))
   const stopped = await run(['orders'], join(copy, 'docs'))
   expect([stopped.status, stopped.stderr]).toEqual([1, expect.stringContaining('Nothing was written')])
-  rmSync(join(copy, 'tests/security/policy.ts.ch202-new'), { recursive: true })
-  expect(tree()).toBe(there)
+  rmSync(join(copy, 'Procfile.ch202-new'), { recursive: true })
+  expect(tree()).toBe(initial)
 })
 
 describe('changes', () => {
@@ -302,76 +304,77 @@ describe('changes', () => {
     ])
   })
 
-  test('or none, where the last of them fails', () => {
-    const there = start('by someone else')
+  test('or none of them, when the last one fails', () => {
+    const initial = start('by someone else')
     expect(() => apply(root, changes)).toThrow('last was changed meanwhile')
-    expect(state()).toEqual(there)
+    expect(state()).toEqual(initial)
   })
 
-  /** Makes them in a process that gets a signal before a step on the disk. Gives whether it came to that step. */
+  /** Makes the changes in a process that gets a signal before a step on the disk. @returns whether it reached the step */
   const signalled = (signal: NodeJS.Signals, step: number) => {
     const script = `const fs = require('node:fs')
-      let left = ${step}
+      let steps = ${step}
       for (const name of ['writeFileSync', 'renameSync', 'rmSync', 'mkdirSync']) {
         const real = fs[name]
-        fs[name] = (...given) => {
-          if (left-- === 0) process.kill(process.pid, '${signal}')
-          return real(...given)
+        fs[name] = (...args) => {
+          if (steps-- === 0) process.kill(process.pid, '${signal}')
+          return real(...args)
         }
       }
       require(${JSON.stringify(join(ROOT, 'cli/commands/new/changes.ts'))}).apply(
         ${JSON.stringify(root)}, ${JSON.stringify(changes)})
-      process.exit(left < 0 ? 7 : 0)`
+      process.exit(steps < 0 ? 7 : 0)`
     const { exitCode, signalCode } = Bun.spawnSync([process.execPath, '-e', script])
     return signalCode === 'SIGKILL' || exitCode === 7
   }
 
-  test('or are taken back after a kill, wherever it came', () => {
-    const there = start('old')
-    const halves = new Set<string>()
+  test('or are undone after a kill at any step', () => {
+    const initial = start('old')
+    const partialStates = new Set<string>()
     for (let step = 0; signalled('SIGKILL', step); step++) {
-      halves.add(JSON.stringify(state()))
-      takeBack(root)
-      expect([step, state()]).toEqual([step, there])
+      partialStates.add(JSON.stringify(state()))
+      undoKilledRun(root)
+      expect([step, state()]).toEqual([step, initial])
     }
-    expect(halves.size).toBeGreaterThan(6)
+    expect(partialStates.size).toBeGreaterThan(6)
   })
 
-  test.each(['SIGTERM', 'SIGINT'] as const)('and %s waits until all are made', (signal) => {
+  test.each(['SIGTERM', 'SIGINT'] as const)('and %s waits until they are complete', (signal) => {
     start('old')
     apply(root, changes)
-    const whole = state()
+    const complete = state()
     for (const step of [1, 4, 8]) {
       start('old')
-      expect([step, signalled(signal, step), state()]).toEqual([step, true, whole])
+      expect([step, signalled(signal, step), state()]).toEqual([step, true, complete])
     }
   })
 })
 
-describe('taken out again', () => {
+describe('--remove', () => {
   const CHANGED: [path: string, change: (text: string) => string][] = [
     ['services/products/products.ts', (text) => `${text}\n// Ours.\n`],
     ['Procfile', (text) => text.replace('serve products', 'serve products # ours')],
-    ['tests/security/policy.ts', (text) => text.replace('POST   /products ', 'PUT    /products ')],
+    ['services/registry.ts', (text) => text.replace('The products of users', 'Our products')],
+    ['tests/services/products.ts', (text) => text.replace('POST   /products ', 'PUT    /products ')],
     ['db/products/own.ts', () => 'export {}\n'],
   ]
-  test.each(CHANGED)('not where something was changed since: %s', async (path, change) => {
+  test.each(CHANGED)('refuses when a file was changed since: %s', async (path, change) => {
     const file = join(copy, path)
     const text = path.endsWith('own.ts') ? undefined : readFileSync(file, 'utf8')
     writeFileSync(file, change(text ?? ''))
-    const there = tree()
+    const initial = tree()
     const refused = await run(['products', '--remove'])
-    expect([refused.status, refused.stderr]).toEqual([6, expect.stringContaining(`${path} is not as it was written`)])
-    expect(tree()).toBe(there)
+    expect([refused.status, refused.stderr]).toEqual([6, expect.stringContaining(`${path} was changed since`)])
+    expect(tree()).toBe(initial)
     if (text === undefined) rmSync(file)
     else writeFileSync(file, text)
   })
 
-  test('what is not there', async () => {
+  test('refuses a service that does not exist', async () => {
     expect((await run(['orders', '--remove'])).status).toBe(3)
   })
 
-  test('one from among others, and then the tree is as it was', async () => {
+  test('removes one service after the other, and leaves the tree as it was before', async () => {
     let last = tree()
     for (const [name] of WRITTEN) {
       const removed = await run([name, '--remove', '-o', 'json'])

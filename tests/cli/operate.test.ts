@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { type AddressInfo, connect, createServer } from 'node:net'
+import { createUser, logIn, registerUser, type TestUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
 import { openInstance } from '../support/shell.ts'
-import { as, call, createUser, eventually, logIn, registerUser, type TestUser } from '../support/system.ts'
 
 setDefaultTimeout(20_000)
 
@@ -400,7 +402,7 @@ describe('the audit', () => {
     expect(later.stdout()).toBe(`${first}\n`)
 
     await instance.system.kill('auth')
-    await eventually(() => tailed.stderr().includes('waiting') || undefined, 5000)
+    await eventually(() => tailed.stderr().includes('waiting') || undefined)
     await instance.system.start('auth')
     await written('test.tailed', 3)
     await tailed.printed(/\n/, 463)

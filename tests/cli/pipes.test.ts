@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
 import { openInstance } from '../support/shell.ts'
-import { as, call, eventually, newEmail, PASSWORD } from '../support/system.ts'
 
 setDefaultTimeout(30_000)
 

@@ -1,18 +1,11 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync } from 'node:fs'
-import { ch202, ownSettings, temporary } from '../support/processes.ts'
-import {
-  as,
-  call,
-  createUser,
-  eventually,
-  logIn,
-  newEmail,
-  PASSWORD,
-  type System,
-  startSystem,
-  WAYS,
-} from '../support/system.ts'
+import { createUser, logIn, newEmail, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { processes } from '../support/processes.ts'
+import type { System } from '../support/system.ts'
+import { ownSettings, runTool, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 
@@ -23,7 +16,7 @@ afterAll(() => folder.remove())
 /** As someone on the machine whose operator key is lost. */
 function recover(system: System, words: string[], stdin?: string) {
   const { OPERATOR_API_KEY: _, ...env } = ownSettings(system.dataDir)
-  return ch202(['recover', ...words], { env, ...(stdin === undefined ? {} : { stdin }) })
+  return runTool(['recover', ...words], { env, ...(stdin === undefined ? {} : { stdin }) })
 }
 
 async function locked(system: System, email: string): Promise<void> {
@@ -34,11 +27,11 @@ async function locked(system: System, email: string): Promise<void> {
 const patch = (system: System, id: string, body: object) =>
   call(system.url.users, `PATCH /users/${id}`, { headers: as.operator, body })
 
-describe.each(WAYS)('recover, with the services up in %s', (way) => {
+describe('recover, with three processes up', () => {
   let system: System
   // The first test of each way starts it.
   const running = async () => {
-    system ??= await startSystem(way)
+    system ??= await processes('apart')
     return system
   }
   afterAll(() => system?.stop())
@@ -109,7 +102,7 @@ describe.each(WAYS)('recover, with the services up in %s', (way) => {
 
 describe('recover', () => {
   test('with the services down takes effect when they start', async () => {
-    const system = await startSystem('three processes')
+    const system = await processes('apart')
     try {
       const admin = await createUser(system, { roles: ['ADMIN'] })
       await locked(system, admin.email)
@@ -133,7 +126,7 @@ describe('recover', () => {
 
   test('where there is no instance makes none', async () => {
     const dataDir = folder.fresh()
-    const { status, stdout, stderr } = await ch202(['recover', 'a@example.org', '--generate', '--create'], {
+    const { status, stdout, stderr } = await runTool(['recover', 'a@example.org', '--generate', '--create'], {
       env: ownSettings(dataDir),
     })
     expect([status, stdout]).toEqual([1, ''])
@@ -145,7 +138,7 @@ describe('recover', () => {
 describe('a new password', () => {
   let system: System
   beforeAll(async () => {
-    system = await startSystem('one process')
+    system = await processes('together')
   })
   afterAll(() => system.stop())
 

@@ -1,5 +1,5 @@
 import { expect, setDefaultTimeout, test } from 'bun:test'
-import { launch } from '../support/processes.ts'
+import { launch } from '../support/tool.ts'
 
 setDefaultTimeout(60_000)
 

@@ -2,9 +2,14 @@ import { Database } from 'bun:sqlite'
 import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { addressSetting, SERVICE_NAMES } from '../../services/kit/services.ts'
-import { ch202, type Ended, launch, ownSettings, processesWith, temporary } from '../support/processes.ts'
-import { as, call, INTERNAL_KEY, mails, newEmail, OPERATOR_KEY, PASSWORD, type System } from '../support/system.ts'
+import { addressSetting } from '../../services/kit/process/service-address.ts'
+import { SERVICE_NAMES } from '../../services/registry.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
+import { mails } from '../support/mails.ts'
+import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
+import type { System } from '../support/system.ts'
+import { type Ended, launch, ownSettings, processesWith, runTool, temporary } from '../support/tool.ts'
 
 // Processes start slowly on a busy machine; what has to be quick is measured.
 setDefaultTimeout(60_000)
@@ -36,7 +41,7 @@ async function served(env: Record<string, string>, ...names: string[]) {
 /** A data directory as an instance leaves it. */
 async function usedDirectory(): Promise<string> {
   const dataDir = folder.fresh()
-  const { status } = await ch202(['migrate'], { env: ownSettings(dataDir) })
+  const { status } = await runTool(['migrate'], { env: ownSettings(dataDir) })
   expect(status).toBe(0)
   return dataDir
 }
@@ -60,12 +65,12 @@ describe('wrong settings', () => {
       TRUSTED_PROXIES: 'canary',
       OPERATOR_API_KEY: INTERNAL_KEY,
     }
-    const ended = await ch202(['serve'], { env: ownSettings(dataDir, wrong) })
+    const ended = await runTool(['serve'], { env: ownSettings(dataDir, wrong) })
     expectRefusal(ended, ...Object.keys(wrong))
     expect(ended.stderr).not.toContain('canary')
     expect(ended.stderr).not.toContain(INTERNAL_KEY)
     expect(ended.stderr.match(/^ {2}- /gm)?.length).toBeGreaterThanOrEqual(Object.keys(wrong).length)
-    const started = await ch202(['start'], { env: ownSettings(dataDir, wrong) })
+    const started = await runTool(['start'], { env: ownSettings(dataDir, wrong) })
     expectRefusal(started, /JWT_EXPIRE/)
     expect(existsSync(join(dataDir, 'auth.sqlite'))).toBe(false)
   })
@@ -85,7 +90,7 @@ describe('wrong settings', () => {
     ],
   ])('in production a secret that is %s stops the start', async (_, secrets, text) => {
     const dataDir = folder.fresh()
-    const ended = await ch202(['serve'], { env: ownSettings(dataDir, { CH202_ENV: 'production', ...secrets }) })
+    const ended = await runTool(['serve'], { env: ownSettings(dataDir, { CH202_ENV: 'production', ...secrets }) })
     expectRefusal(ended, text)
     for (const value of Object.values(secrets)) if (value) expect(ended.stderr).not.toContain(value)
     expect(existsSync(join(dataDir, 'secrets.env'))).toBe(false)
@@ -93,10 +98,10 @@ describe('wrong settings', () => {
   })
 
   test('a service that does not exist is a wrong use', async () => {
-    const ended = await ch202(['serve', 'mail'], { env: ownSettings(folder.fresh()) })
+    const ended = await runTool(['serve', 'mail'], { env: ownSettings(folder.fresh()) })
     expect([ended.status, ended.stdout]).toEqual([2, ''])
     expect(ended.stderr).toContain(`There is no service mail: there are ${SERVICE_NAMES.join(', ')}`)
-    const only = await ch202(['start', '--only', 'auth,mail'], { env: ownSettings(folder.fresh()) })
+    const only = await runTool(['start', '--only', 'auth,mail'], { env: ownSettings(folder.fresh()) })
     expect([only.status, only.stderr]).toEqual([2, expect.stringContaining('The Procfile has no mail')])
   })
 })
@@ -106,7 +111,7 @@ describe('what is in the way', () => {
     const dataDir = folder.fresh()
     const env = ownSettings(dataDir)
     const first = await served(env, 'users')
-    const second = await ch202(['serve', 'users'], { env })
+    const second = await runTool(['serve', 'users'], { env })
     expectRefusal(second, `${env.USERS_URL} is in use`)
     expect((await call(env.USERS_URL ?? '', 'GET /health/db')).status).toBe(200)
     first.signal('SIGTERM')
@@ -117,7 +122,7 @@ describe('what is in the way', () => {
     const file = folder.fresh()
     writeFileSync(file, 'a file')
     for (const words of [['serve'], ['serve', 'auth'], ['start'], ['migrate']]) {
-      const ended = await ch202(words, { env: ownSettings(join(file, 'data')) })
+      const ended = await runTool(words, { env: ownSettings(join(file, 'data')) })
       expect([words, ended.status]).toEqual([words, 1])
       expectRefusal(ended, file)
     }
@@ -169,7 +174,7 @@ describe('what is in the way', () => {
       const path = join(own, `${name}.sqlite`)
       damage(path, join(own, `${services[(index + 1) % 3]}.sqlite`))
       const before = contentOf(path)
-      const ended = await ch202(['serve', name], { env: ownSettings(own) })
+      const ended = await runTool(['serve', name], { env: ownSettings(own) })
       expectRefusal(ended, path, text)
       expect(contentOf(path)).toBe(before)
       expect(readdirSync(own).filter((entry) => entry.includes('.new'))).toEqual([])
@@ -179,7 +184,7 @@ describe('what is in the way', () => {
   test('one damaged database stops all three, and the good ones are whole', async () => {
     const dataDir = await usedDirectory()
     writeFileSync(join(dataDir, 'modules.sqlite'), '')
-    expectRefusal(await ch202(['serve'], { env: ownSettings(dataDir) }), join(dataDir, 'modules.sqlite'))
+    expectRefusal(await runTool(['serve'], { env: ownSettings(dataDir) }), join(dataDir, 'modules.sqlite'))
     for (const name of ['auth', 'users']) {
       const database = new Database(join(dataDir, `${name}.sqlite`), { readonly: true })
       expect(database.query('PRAGMA integrity_check').values()).toEqual([['ok']])
@@ -193,7 +198,7 @@ describe('what is in the way', () => {
     first.signal('SIGTERM')
     await first.ended
     const other = 'another-secret-0123456789-0123456789-0123'
-    const ended = await ch202(['serve'], { env: ownSettings(dataDir, { CH202_SECRET: other }) })
+    const ended = await runTool(['serve'], { env: ownSettings(dataDir, { CH202_SECRET: other }) })
     expectRefusal(ended, /CH202_SECRET/)
     expect(ended.stderr).not.toContain(other)
   })

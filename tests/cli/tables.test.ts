@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { PASSWORD } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
 import { openInstance } from '../support/shell.ts'
-import { as, call, PASSWORD } from '../support/system.ts'
 
 setDefaultTimeout(60_000)
 

@@ -13,9 +13,13 @@ import {
 import { type AddressInfo, createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { FakeUsers, type Point } from '../fixtures/fake-users.ts'
-import { ch202, type Ended, launch, ROOT, type Running, temporary } from '../support/processes.ts'
+import { logIn, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { processes } from '../support/processes.ts'
 import { openShell } from '../support/shell.ts'
-import { as, call, eventually, logIn, PASSWORD, type System, startSystem } from '../support/system.ts'
+import type { System } from '../support/system.ts'
+import { type Ended, launch, ROOT, type Running, runTool, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 
@@ -37,7 +41,7 @@ const envOf = (one: System): Record<string, string> => ({
 beforeAll(async () => {
   leftAlone = await leaveAlone()
   long = await beginLong()
-  const start = () => startSystem('one process', { RATE_LIMIT: 'off' })
+  const start = () => processes('together', { RATE_LIMIT: 'off' })
   ;[system, other] = await Promise.all([start(), start()])
 })
 afterAll(async () => {
@@ -52,7 +56,7 @@ afterAll(async () => {
 })
 
 const users = (words: string[], env = envOf(system), stdin?: string) =>
-  ch202(['users', ...words], { env, ...(stdin === undefined ? {} : { stdin }) })
+  runTool(['users', ...words], { env, ...(stdin === undefined ? {} : { stdin }) })
 const importing = (words: string[], stdin?: string) => users(['import', ...words, '-o', 'json'], envOf(system), stdin)
 const countsOf = ({ stdout }: Ended) => {
   const { duration_ms, ...counts } = JSON.parse(stdout)
@@ -118,7 +122,7 @@ async function beginLong() {
 }
 
 // First, while no one is there: what it imports is looked at below.
-test('every command of docs/import.md does as printed', async () => {
+test('every command of docs/migrate/import.md does as printed', async () => {
   const here = temporary('import-page')
   try {
     cpSync(FIXTURES, here.path, { recursive: true })
@@ -289,7 +293,7 @@ describe('our own files', () => {
     expect((await importing(['-', '--format', 'jsonl'], named.join('\n'))).status).toBe(0)
     const exported = await users(['export', '--format', format, '--with-hashes'])
     expect([exported.status, exported.stderr]).toEqual([0, ''])
-    const there = await ch202(['users', 'import', '-', '--format', format, '--on-conflict', 'skip'], {
+    const there = await runTool(['users', 'import', '-', '--format', format, '--on-conflict', 'skip'], {
       env: envOf(other),
       stdin: exported.stdout,
     })
@@ -680,11 +684,11 @@ describe('an import that is stopped', () => {
       expect(stderr).toMatch(/^✗ Stopped, after 4\d\d records \(interrupted\)$/m)
       expect(stderr).toContain(`→ ch202 users import ${path} --resume\n`)
       expect(fake.requests).toBe(2)
-      const again = await ch202(['users', 'import', path, '--resume', '-o', 'json'], { env })
+      const again = await runTool(['users', 'import', path, '--resume', '-o', 'json'], { env })
       expect([again.status, JSON.parse(again.stdout).total]).toEqual([8, PEOPLE])
       // It is over; asking once more does nothing and says the same.
       const requests = fake.requests
-      const over = await ch202(['users', 'import', path, '--resume', '-o', 'json'], { env })
+      const over = await runTool(['users', 'import', path, '--resume', '-o', 'json'], { env })
       expect([over.status, countsOf(over)]).toEqual([8, countsOf(again)])
       expect(fake.requests).toBe(requests)
     } finally {
@@ -700,7 +704,7 @@ describe('an import that is stopped', () => {
       if (number === 2 && at === 'half') running.signal('SIGINT')
       return undefined
     }
-    const resume = () => ch202(['users', 'import', path, '--resume', '-o', 'json'], { env })
+    const resume = () => runTool(['users', 'import', path, '--resume', '-o', 'json'], { env })
     return { ...(await running.ended), resume }
   }
 
@@ -748,7 +752,7 @@ describe('an import that is stopped', () => {
       expect(stderr).toContain(`→ ${again}\n`)
       fake.trouble = undefined
       const env = { CH202_URL: fake.url, OPERATOR_API_KEY: 'key', HOME: '/proc', XDG_STATE_HOME: '' }
-      const done = await ch202([...again.split(' ').slice(1), '-o', 'json'], { env })
+      const done = await runTool([...again.split(' ').slice(1), '-o', 'json'], { env })
       expect([done.status, JSON.parse(done.stdout).total]).toEqual([8, PEOPLE])
     } finally {
       fake.stop()
@@ -801,14 +805,14 @@ describe('an import that is stopped', () => {
         expect(statSync(join(journals, name)).mode & 0o777).toBe(0o600)
         expect(readFileSync(join(journals, name), 'utf8')).not.toMatch(/@|correct horse/)
       }
-      const resume = (...words: string[]) => ch202(['users', 'import', path, '--resume', ...words], { env })
+      const resume = (...words: string[]) => runTool(['users', 'import', path, '--resume', ...words], { env })
       const otherwise = await resume('--on-conflict', 'skip')
       expect([otherwise.status, otherwise.stderr]).toEqual([2, expect.stringContaining('another --on-conflict')])
       appendFileSync(path, '\n')
       const changed = await resume()
       expect([changed.status, changed.stderr]).toEqual([1, expect.stringContaining('is not the file any more')])
       fake.trouble = undefined
-      const anew = await ch202(['users', 'import', path, '--on-conflict', 'skip'], { env })
+      const anew = await runTool(['users', 'import', path, '--on-conflict', 'skip'], { env })
       expect([anew.status, anew.stderr]).toEqual([8, expect.stringContaining('--resume goes on with it')])
     } finally {
       fake.stop()
@@ -817,7 +821,7 @@ describe('an import that is stopped', () => {
 
   test('because no one answers, exits 7', async () => {
     const env = { CH202_URL: 'http://127.0.0.1:9', OPERATOR_API_KEY: 'key', XDG_STATE_HOME: folder.path }
-    const { status, stderr } = await ch202(['users', 'import', file('away.jsonl', textOf(false))], { env })
+    const { status, stderr } = await runTool(['users', 'import', file('away.jsonl', textOf(false))], { env })
     expect([status, stderr]).toEqual([7, expect.stringContaining('→ ch202 start')])
   })
 
@@ -838,7 +842,7 @@ describe('an import that is stopped', () => {
         'busy.jsonl',
         [1, 2, 3, 4].map((n) => JSON.stringify({ email: emailOf(n), password: PASSWORD })).join('\n'),
       )
-      const done = await ch202(['users', 'import', path, '-o', 'json'], { env })
+      const done = await runTool(['users', 'import', path, '-o', 'json'], { env })
       expect([done.status, countsOf(done), fake.people.size]).toEqual([0, counts({ created: 4 }), 4])
     } finally {
       fake.stop()

@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { logIn, newEmail, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { mails } from '../support/mails.ts'
 import { openInstance } from '../support/shell.ts'
-import { as, call, eventually, logIn, mails, newEmail, PASSWORD } from '../support/system.ts'
 
 setDefaultTimeout(20_000)
 

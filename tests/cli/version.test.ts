@@ -1,6 +1,6 @@
 import { expect, setDefaultTimeout, test } from 'bun:test'
 import { version } from '../../package.json'
-import { ch202, launch } from '../support/processes.ts'
+import { launch, runTool } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 
@@ -12,7 +12,7 @@ test('the version is printed, plain or as JSON', async () => {
     [['version', '--output=json'], `{"version":"${version}"}\n`],
   ] as const
   for (const [words, said] of table) {
-    const { status, stdout, stderr } = await ch202([...words])
+    const { status, stdout, stderr } = await runTool([...words])
     expect([words, status, stdout, stderr]).toEqual([words, 0, said, ''])
   }
 })

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { Glob } from 'bun'
 import manifest from '../../package.json'
-import { temporary } from '../support/processes.ts'
+import { temporary } from '../support/tool.ts'
 
 const ROOT = join(import.meta.dir, '../..')
 const MODULES = join(ROOT, 'node_modules')

@@ -1,4 +1,4 @@
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { SERVICE_NAMES } from '../../services/registry.ts'
 
 /**
  * Who may import whom. A file falls under the first row whose `files` match it; what its row does not name is refused.
@@ -22,7 +22,14 @@ const EDEN = ['@elysiajs/eden', '@elysiajs/eden/**']
 export const RESERVED_PACKAGES = [...ELYSIA, 'elysia/**', ...SQL, ...EDEN, 'drizzle-kit', 'drizzle-kit/**']
 
 /** The layers of `services/kit`: a folder imports its own layer's folder and the layers before it, never a later one. */
-const KIT_LAYERS = [[''], ['process', 'schema'], ['passwords', 'tokens'], ['outbox', 'feed'], ['access'], ['http']]
+const KIT_LAYERS = [
+  [''],
+  ['process', 'schema'],
+  ['passwords', 'tokens'],
+  ['outbox', 'feed', 'messages'],
+  ['access'],
+  ['http'],
+]
 const KIT_BASE = 'services/kit/*.ts'
 
 function kitFolders(upTo: number): string[] {
@@ -76,7 +83,7 @@ const serviceRules: ImportRule[] = SERVICE_NAMES.flatMap((name): ImportRule[] =>
 const databaseRules: ImportRule[] = [
   { files: 'db/schema/**', values: ['db/schema/**', ...PLAIN_KIT, ...SQL] },
   { files: 'db/sqlite/migrations/**', values: ['db/sqlite/migrations/**', 'db/schema/**', ...PLAIN_KIT, ...SQL] },
-  { files: 'db/sqlite/backup/**', values: ['db/**', ...PLAIN_KIT, ...SQL] },
+  { files: 'db/sqlite/backup/**', values: ['db/**', 'services/databases.ts', ...PLAIN_KIT, ...SQL] },
   {
     files: 'db/sqlite/inspect/**',
     values: ['db/sqlite/{,inspect/,migrations/}*.ts', 'db/schema/**', ...PLAIN_KIT, ...SQL],
@@ -101,22 +108,44 @@ const databaseRules: ImportRule[] = [
   { files: 'db/*', values: ['db/*.ts', 'db/sqlite/*.ts', ...PLAIN_KIT, ...SQL] },
 ]
 
-/** The tool's own layers: the terminal knows no server, the client no command. */
+/** The list of all services, and what is derived from it. */
+const REGISTRY = 'services/{registry,databases}.ts'
+
+/**
+ * The tool's own layers: the terminal knows no server, the client no command. `runner` starts services and `tool` is what
+ * commands are made of; neither knows a command.
+ */
 const toolRules: ImportRule[] = [
-  { files: 'cli/terminal/**', values: ['cli/*.ts', 'cli/terminal/**', KIT] },
+  { files: 'cli/terminal/**', values: ['cli/!(main).ts', 'cli/terminal/**', KIT] },
   {
     files: 'cli/client/**',
-    values: ['cli/*.ts', 'cli/terminal/**', 'cli/client/**', 'services/peers.ts', KIT, ...EDEN],
+    // `durable.ts` makes a renamed file survive a power cut, credentials too.
+    values: [
+      'cli/!(main).ts',
+      'cli/{terminal,client}/**',
+      'services/peers/**',
+      REGISTRY,
+      'db/sqlite/durable.ts',
+      KIT,
+      ...EDEN,
+    ],
     types: ['services/*/index.ts'],
   },
-  { files: 'cli/runner/**', values: ['cli/*.ts', 'cli/{terminal,client,runner}/**', KIT] },
+  {
+    files: 'cli/runner/**',
+    // What a start needs to know before any service runs stands in the database files.
+    values: ['cli/!(main).ts', 'cli/{terminal,client,runner}/**', 'db/sqlite/inspect/database.ts', REGISTRY, KIT],
+  },
+  { files: 'cli/tool/**', values: ['cli/!(main).ts', 'cli/{terminal,client,tool}/**', KIT] },
   {
     files: 'cli/**',
     values: [
       'cli/**',
-      'services/{serve,peers,documentation}.ts',
+      'services/{serve,documentation}.ts',
+      'services/peers/**',
+      REGISTRY,
       'services/users/recovery.ts',
-      'services/auth/keys/can-unseal.ts',
+      'services/auth/keys/sealing.ts',
       KIT,
       'db/**',
       ...EDEN,
@@ -128,16 +157,32 @@ const toolRules: ImportRule[] = [
 export const IMPORT_RULES: ImportRule[] = [
   ...kitRules,
   ...serviceRules,
-  { files: 'services/peers.ts', values: [KIT, ...EDEN], types: ['services/*/{index,peers}.ts'] },
   {
-    files: 'services/{serve,combined-app}.ts',
-    values: ['services/{peers,combined-app}.ts', 'services/*/main.ts', KIT, ...ELYSIA],
+    files: 'services/peers/**',
+    values: ['services/peers/**', KIT, ...EDEN],
     types: ['services/*/{index,peers}.ts', 'services/auth/mail/transport.ts'],
+  },
+  {
+    files: 'services/registry.ts',
+    values: ['services/*/{main,index,v0,routes/v0}.ts', 'db/*/{migrations,restored}.ts'],
+    types: ['services/peers/**', 'db/sqlite/database-file.ts', KIT],
+  },
+  {
+    files: 'services/databases.ts',
+    values: ['services/registry.ts'],
+    types: ['db/sqlite/database-file.ts'],
+  },
+  {
+    files: 'services/{serve,combined-app,router,run-files,documentation}.ts',
+    values: ['services/*.ts', 'services/peers/**', KIT, ...ELYSIA],
+    types: ['services/auth/mail/transport.ts'],
     serves: true,
   },
-  { files: 'services/documentation.ts', values: ['services/*/index.ts', 'services/*/{v0,routes/v0}.ts', KIT] },
   ...databaseRules,
   { files: 'guard/elysia.ts', values: ['guard/settings.ts', 'elysia'], types: ['guard/*.ts', ...PLAIN_KIT] },
-  { files: 'guard/**', values: ['guard/!(elysia|build).ts', ...PLAIN_KIT], types: [KIT] },
+  {
+    files: 'guard/**',
+    values: ['guard/!(elysia|build).ts', ...PLAIN_KIT.filter((folder) => folder !== 'services/kit/process/**')],
+  },
   ...toolRules,
 ]

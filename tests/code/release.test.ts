@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from '
 import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { version } from '../../package.json'
-import { launch, ROOT, temporary } from '../support/processes.ts'
+import { launch, ROOT, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(300_000)
 

@@ -4,24 +4,20 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { generateSQLiteDrizzleJson, generateSQLiteMigration } from 'drizzle-kit/api'
-import * as authSchema from '../../db/schema/auth.ts'
-import * as modulesSchema from '../../db/schema/modules.ts'
-import * as usersSchema from '../../db/schema/users.ts'
 import { openDatabase } from '../../db/sqlite/engine.ts'
-import { authMigrations } from '../../db/sqlite/migrations/auth.ts'
-import { modulesMigrations } from '../../db/sqlite/migrations/modules.ts'
-import { usersMigrations } from '../../db/sqlite/migrations/users.ts'
+import { databases as databaseFiles } from '../../services/databases.ts'
 
 /**
  * The tables are stated twice: in the migrations, which make them, and in `schema.ts`, by which queries are typed. Here
  * both are made into a database and SQLite is asked what it sees. Checks and plain indexes are the migrations' alone;
  * a foreign key may be, but one that `schema.ts` states has to be there.
  */
-const databases = [
-  { name: 'auth', migrations: authMigrations, schema: authSchema },
-  { name: 'users', migrations: usersMigrations, schema: usersSchema },
-  { name: 'modules', migrations: modulesMigrations, schema: modulesSchema },
-] as const
+const databases = await Promise.all(
+  databaseFiles('').map(async ({ migrations, name }) => {
+    const schema: Record<string, unknown> = await import(`../../db/schema/${name}.ts`)
+    return { name, migrations, schema }
+  }),
+)
 
 interface Column {
   name: string

@@ -1,20 +1,17 @@
 import { Database, type Statement } from 'bun:sqlite'
 import { afterAll, beforeAll, expect, spyOn, test } from 'bun:test'
 import { FormatRegistry } from '@sinclair/typebox'
-import { silentLog } from '../../services/kit/log.ts'
-import { readConfig } from '../../services/kit/process/config.ts'
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
-import { type Served, serve } from '../../services/serve.ts'
-import { ownSettings, temporary } from '../support/processes.ts'
-import { as, call, eventually, newEmail, PASSWORD, type TestUser } from '../support/system.ts'
+import { newEmail, PASSWORD, type TestUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { inProcess, type System } from '../support/system.ts'
 
 /**
  * How much work a request is: what can be counted and does not depend on the machine. What it takes in time is measured
  * by `bun run bench`.
  */
 
-const folder = temporary('work')
-let served: Served
+let system: System
 let user: TestUser
 let prepared: ReturnType<typeof spyOn<Database, 'prepare'>>
 let queried: ReturnType<typeof spyOn<Database, 'query'>>
@@ -50,18 +47,16 @@ beforeAll(async () => {
   queried = spyOn(Database.prototype, 'query').mockImplementation(function (this: Database, sql: string) {
     return watched(query.call(this, sql), sql)
   } as typeof query)
-  const umask = process.umask()
-  const settings = ownSettings(folder.fresh(), { CH202_URL: 'http://127.0.0.1:0' })
-  served = await serve(readConfig(settings), SERVICE_NAMES, { runtime: { log: () => silentLog } })
-  process.umask(umask)
-  const made = await call(served.url, 'POST /api/v1/auth/register', { body: { email: newEmail(), password: PASSWORD } })
+  system = await inProcess()
+  const made = await call(system.url.auth, 'POST /api/v1/auth/register', {
+    body: { email: newEmail(), password: PASSWORD },
+  })
   user = { id: made.body.id, email: made.body.email, tokens: made.body.tokens }
 })
 afterAll(async () => {
   prepared.mockRestore()
   queried.mockRestore()
-  await served?.stop()
-  folder.remove()
+  await system?.stop()
 })
 
 /** What a service does beside the requests: it hears of others, tells others, keeps itself in order. */
@@ -81,29 +76,29 @@ async function statementsOf(ask: () => Promise<{ status: number }>): Promise<str
   return own
 }
 
-const metrics = async () => (await call(served.url, 'GET /metrics', { headers: as.operator })).text
+const metrics = async () => (await call(system.url.auth, 'GET /metrics', { headers: as.operator })).text
 const bearer = () => as.bearer(user.tokens.access_token)
 
 const REQUESTS: [name: string, count: number, ask: () => Promise<{ status: number }>][] = [
   [
     'POST /auth/validate-token',
     0,
-    () => call(served.url, 'POST /api/v1/auth/validate-token', { body: { token: user.tokens.access_token } }),
+    () => call(system.url.auth, 'POST /api/v1/auth/validate-token', { body: { token: user.tokens.access_token } }),
   ],
-  ['GET /auth/me', 0, () => call(served.url, 'GET /api/v1/auth/me', { headers: bearer() })],
-  ['GET /users/{id}', 0, () => call(served.url, `GET /api/v1/users/${user.id}`, { headers: bearer() })],
-  ['GET /modules/', 0, () => call(served.url, 'GET /api/v1/modules/', { headers: bearer() })],
+  ['GET /auth/me', 0, () => call(system.url.auth, 'GET /api/v1/auth/me', { headers: bearer() })],
+  ['GET /users/{id}', 0, () => call(system.url.auth, `GET /api/v1/users/${user.id}`, { headers: bearer() })],
+  ['GET /modules/', 0, () => call(system.url.auth, 'GET /api/v1/modules/', { headers: bearer() })],
   [
     'POST /auth/login',
     9,
-    () => call(served.url, 'POST /api/v1/auth/login', { body: { email: user.email, password: PASSWORD } }),
+    () => call(system.url.auth, 'POST /api/v1/auth/login', { body: { email: user.email, password: PASSWORD } }),
   ],
   [
     'POST /auth/refresh',
     4,
     async () => {
       const { refresh_token } = user.tokens
-      const answer = await call(served.url, 'POST /api/v1/auth/refresh', { body: { refresh_token } })
+      const answer = await call(system.url.auth, 'POST /api/v1/auth/refresh', { body: { refresh_token } })
       user.tokens = answer.body
       return answer
     },
@@ -119,6 +114,6 @@ test.each(REQUESTS)('%s runs %d statements, and prepares none', async (_, count,
 test('what makes the documentation leaves the formats that answers are checked by as they are', async () => {
   const before = [...FormatRegistry.Entries()]
   expect(before.map(([name]) => name)).toContain('uuid')
-  expect((await call(served.url, 'GET /swagger/json')).status).toBe(200)
+  expect((await call(system.url.auth, 'GET /swagger/json')).status).toBe(200)
   for (const [name, check] of before) expect([name, FormatRegistry.Get(name) === check]).toEqual([name, true])
 })

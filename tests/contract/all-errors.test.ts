@@ -1,21 +1,14 @@
 import { describe, expect, test } from 'bun:test'
 import { FIELD_CODES, type FieldError } from '../../services/kit/field-errors.ts'
+import { credentialsOf, fixtureFor, requestOf, servedOperations } from '../security/operations.ts'
 import { may, POLICY } from '../security/policy.ts'
-import { credentialsOf, requestOf, sceneFor, servedOperations } from '../security/scene.ts'
-import { mailedToken } from '../support/reset-mail.ts'
+import { createUser, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { expectOAuthProblem, expectProblem, OAUTH_CALL, OPERATOR_FIELDS } from '../support/expectations.ts'
+import { type Answer, as, call } from '../support/http.ts'
+import { mailedToken } from '../support/mails.ts'
 import { running } from '../support/running.ts'
-import { expectOAuthProblem, expectProblem, OAUTH_CALL, OPERATOR_FIELDS } from '../support/shapes.ts'
-import {
-  type Answer,
-  as,
-  call,
-  createUser,
-  type Name,
-  newEmail,
-  PASSWORD,
-  registerUser,
-  WAYS,
-} from '../support/system.ts'
+import type { Name } from '../support/settings.ts'
+import { inProcess } from '../support/system.ts'
 
 const CANARY = 'canary-7Qw9xT2r'
 const HASH = `$2b$04$${'a'.repeat(53)}`
@@ -42,8 +35,8 @@ function brokenValue({ type }: Property): unknown {
   return [type].flat().includes('object') ? CANARY : { [CANARY]: CANARY }
 }
 
-describe.each(WAYS)('R9: one answer has every error, %s', (way) => {
-  const here = running(way, { RATE_LIMIT: 'off' })
+describe('R9: one answer has every error', () => {
+  const here = running(inProcess, { RATE_LIMIT: 'off' })
 
   describe('of a body', () => {
     const rows: [what: string, at: Name, request: string, headers: object, body: object, errors: string[]][] = [
@@ -353,14 +346,14 @@ describe.each(WAYS)('R9: one answer has every error, %s', (way) => {
       const schema = one?.operation.requestBody?.content['application/json']?.schema as Property | undefined
       const caller = (['the operator key', 'the internal key', 'the owner'] as const).find((who) => may(policy, who))
       if (!one || !schema?.properties || !caller) continue
-      const scene = await sceneFor(here.system, one, { admin })
-      const { headers, line } = requestOf(one, scene, caller)
+      const fixture = await fixtureFor(here.system, one, { admin })
+      const { headers, line } = requestOf(one, fixture, caller)
       // A call of OAuth ignores what it does not know, and hints (RFC 6749, 3.2).
       const isOAuth = OAUTH_CALL.test(policy.call.replace('POST ', ''))
       const unknown = isOAuth ? [] : ['nickname']
       const send = async (body: object) => {
         const answer = await call(here.system.url[one.at[0] ?? 'auth'], line, {
-          headers: { ...headers, ...credentialsOf(caller, scene), ...JSON_TYPE },
+          headers: { ...headers, ...credentialsOf(caller, fixture), ...JSON_TYPE },
           body: JSON.stringify(body),
         })
         expect([policy.call, answer.status, answer.body.code]).toEqual([policy.call, 400, 'validation_failed'])
@@ -398,11 +391,11 @@ describe.each(WAYS)('R9: one answer has every error, %s', (way) => {
         .map(({ name }) => name)
       const caller = (['the operator key', 'the internal key', 'the owner'] as const).find((who) => may(policy, who))
       if (!one || names.length === 0 || !caller) continue
-      const scene = await sceneFor(here.system, one)
-      const [path] = requestOf(one, scene, caller).line.split('?')
+      const fixture = await fixtureFor(here.system, one)
+      const [path] = requestOf(one, fixture, caller).line.split('?')
       const query = [...names, 'nickname'].map((name) => `${name}=%01${'x'.repeat(1001)}`).join('&')
       const answer = await call(here.system.url[one.at[0] ?? 'auth'], `${path}?${query}`, {
-        headers: credentialsOf(caller, scene),
+        headers: credentialsOf(caller, fixture),
       })
       expectProblem(answer, 400, 'validation_failed')
       const fields = answer.body.errors.map(({ field }: FieldError) => field).sort()
@@ -504,7 +497,7 @@ describe.each(WAYS)('R9: one answer has every error, %s', (way) => {
 })
 
 describe('R9: where registration is closed', () => {
-  const here = running('one process', { REGISTRATION: 'closed' })
+  const here = running(inProcess, { REGISTRATION: 'closed' })
 
   test.each([
     ['a body that is wrong', { email: 'nope' }, JSON_TYPE],

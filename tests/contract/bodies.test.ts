@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { as, call, createUser, registerUser, type System, startSystem, WAYS } from '../support/system.ts'
+import { createUser, registerUser } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
+import { inProcess, type System } from '../support/system.ts'
 
-describe.each(WAYS)('bodies, %s', (way) => {
+describe('bodies', () => {
   let system: System
   beforeAll(async () => {
-    system = await startSystem(way)
+    system = await inProcess()
   })
   afterAll(() => system.stop())
 

@@ -1,9 +1,12 @@
 import { describe, expect, test } from 'bun:test'
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { SERVICE_NAMES } from '../../services/registry.ts'
 import { isInternal, POLICY } from '../security/policy.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
 import { running } from '../support/running.ts'
+import type { Name } from '../support/settings.ts'
 import { request } from '../support/sockets.ts'
-import { as, call, type Name, newEmail, PASSWORD, WAYS } from '../support/system.ts'
+import { inProcess } from '../support/system.ts'
 
 const ORIGINS = [
   'https://app.example.org',
@@ -31,8 +34,8 @@ const OTHERS = [
 /** What clients and their libraries send beside what every page may. */
 const HEADERS = ['authorization', 'content-type', 'x-request-id', 'traceparent', 'tracestate', 'x-requested-with']
 
-describe.each(WAYS)('a page of another origin, %s', (way) => {
-  const here = running(way, { CORS_ORIGINS: ORIGINS.join(','), RATE_LIMIT: 'off' })
+describe('a page of another origin', () => {
+  const here = running(inProcess, { CORS_ORIGINS: ORIGINS.join(','), RATE_LIMIT: 'off' })
 
   /** Over a socket: a client may refuse to send an origin that no browser has. */
   const ask = async (name: Name, method: string, path: string, origin: string, headers: string[] = []) => {

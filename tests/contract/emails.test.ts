@@ -1,21 +1,13 @@
 import { afterAll, describe, expect, test } from 'bun:test'
 import { createServer } from 'node:net'
-import { mailedToken, mailsTo } from '../support/reset-mail.ts'
+import { logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { expectProblem } from '../support/expectations.ts'
+import { type Answer, as, call } from '../support/http.ts'
+import { mailedToken, mailsTo } from '../support/mails.ts'
 import { running } from '../support/running.ts'
-import { expectProblem } from '../support/shapes.ts'
-import {
-  type Answer,
-  as,
-  call,
-  eventually,
-  freePort,
-  logIn,
-  type Name,
-  newEmail,
-  PASSWORD,
-  registerUser,
-  WAYS,
-} from '../support/system.ts'
+import { freePort, type Name } from '../support/settings.ts'
+import { inProcess } from '../support/system.ts'
 
 const OTHER = 'quite another password'
 const LINES = { ...as.operator, 'content-type': 'application/x-ndjson' }
@@ -25,8 +17,8 @@ function claimsOf({ body }: Answer): Record<string, unknown> {
   return JSON.parse(Buffer.from(body.access_token.split('.')[1], 'base64url').toString())
 }
 
-describe.each(WAYS)('R19: blanks around a name, %s', (way) => {
-  const here = running(way, { RATE_LIMIT: 'off' })
+describe('R19: blanks around a name', () => {
+  const here = running(inProcess, { RATE_LIMIT: 'off' })
   const { auth, users } = here
 
   /** As phones, tables and word processors put them there. */
@@ -149,8 +141,8 @@ describe.each(WAYS)('R19: blanks around a name, %s', (way) => {
   })
 })
 
-describe.each(WAYS)('R20: an email whose domain is internationalized, %s', (way) => {
-  const here = running(way, { RATE_LIMIT: 'off' })
+describe('R20: an email whose domain is internationalized', () => {
+  const here = running(inProcess, { RATE_LIMIT: 'off' })
   const { auth, users } = here
   const fresh = (domain: string, name = `ivan-${Math.random().toString(36).slice(2, 10)}`) => `${name}@${domain}`
 
@@ -332,7 +324,7 @@ describe.each(WAYS)('R20: an email whose domain is internationalized, %s', (way)
 })
 
 describe('R20: with limits', () => {
-  const here = running('one process')
+  const here = running(inProcess)
   const { auth } = here
   const ascii = (email: string) => email.replace('пример.рф', 'xn--e1afmkfd.xn--p1ai')
   const fresh = () => `ivan-${Math.random().toString(36).slice(2, 10)}@пример.рф`
@@ -387,7 +379,7 @@ describe('R20: by a mail server', () => {
   const port = freePort()
   const server = listening(port)
   afterAll(() => server.close())
-  const here = running('one process', { SMTP_URL: `smtp://127.0.0.1:${port}` })
+  const here = running(inProcess, { SMTP_URL: `smtp://127.0.0.1:${port}` })
 
   test('it goes to the ASCII form, which every server takes', async () => {
     const email = `ivan-${Math.random().toString(36).slice(2, 10)}@пример.рф`

@@ -1,29 +1,20 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import Ajv from 'ajv/dist/2020'
 import addFormats from 'ajv-formats'
-import { EVENT_TYPES, type EventType } from '../../services/kit/outbox/events.ts'
-import { MESSAGE_SCHEMAS } from '../../services/kit/schema/events.ts'
+import { EVENT_TYPES, type EventType, MESSAGE_SCHEMAS } from '../../services/kit/schema/events.ts'
+import { logIn, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
 import { allTold, listen, outgoing } from '../support/events.ts'
-import { ch202, ownSettings } from '../support/processes.ts'
-import { mailedToken } from '../support/reset-mail.ts'
-import {
-  as,
-  call,
-  eventually,
-  logIn,
-  newEmail,
-  PASSWORD,
-  registerUser,
-  type System,
-  startSystem,
-  type TestUser,
-} from '../support/system.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { mailedToken } from '../support/mails.ts'
+import { inProcess, inProcessApart, type System } from '../support/system.ts'
+import { ownSettings, runTool } from '../support/tool.ts'
 
 setDefaultTimeout(30_000)
 
 let system: System
 beforeAll(async () => {
-  system = await startSystem('three processes', { RATE_LIMIT: 'off', LOG_LEVEL: 'silent', REFRESH_REUSE_GRACE: '0s' })
+  system = await inProcessApart({ RATE_LIMIT: 'off', LOG_LEVEL: 'silent', REFRESH_REUSE_GRACE: '0s' })
   await listen(system)
   const body = { id: MODULE, name: 'Told', description: 'Of the tests' }
   await call(system.url.modules, 'POST /api/v1/modules', { headers: as.operator, body })
@@ -175,7 +166,7 @@ const PASSWORDS: Row[] = [
     async does({ email, id, tokens: { session_id } }) {
       const { OPERATOR_API_KEY: _, ...env } = ownSettings(system.dataDir, { AUTH_URL: system.url.auth })
       const words = ['recover', email, '--password-stdin', '-o', 'json']
-      expect((await ch202(words, { env, stdin: NEW })).status).toBe(0)
+      expect((await runTool(words, { env, stdin: NEW })).status).toBe(0)
       const { roles } = await userNow(id)
       expect(roles).toEqual(['USER', 'ADMIN'])
       return [ended(session_id, 'password_changed'), updated('roles'), by('operator')]
@@ -423,7 +414,7 @@ test('told twice, it goes out once; what is none is refused', async () => {
 })
 
 test('in one process too', async () => {
-  const whole = await startSystem('one process', { LOG_LEVEL: 'silent' })
+  const whole = await inProcess({ LOG_LEVEL: 'silent' })
   try {
     const unheard = await registerUser(whole)
     await listen(whole)

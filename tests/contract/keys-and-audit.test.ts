@@ -1,15 +1,17 @@
 import { describe, expect, test } from 'bun:test'
 import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
+import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
-import { mailedToken } from '../support/reset-mail.ts'
-import { form, running } from '../support/running.ts'
-import { expectFields, expectProblem, FIELDS, TIME, UUID } from '../support/shapes.ts'
-import { type Answer, as, call, createUser, logIn, newEmail, PASSWORD, registerUser, WAYS } from '../support/system.ts'
+import { expectFields, expectProblem, FIELDS, TIME, UUID } from '../support/expectations.ts'
+import { type Answer, as, call, form } from '../support/http.ts'
+import { mailedToken } from '../support/mails.ts'
+import { running } from '../support/running.ts'
+import { inProcessApart } from '../support/system.ts'
 
 type Event = Record<string, unknown> & { type: string; detail: Record<string, unknown> }
 
-describe.each(WAYS)('%s', (way) => {
-  const here = running(way)
+describe('keys and audit', () => {
+  const here = running(inProcessApart)
   const { auth, users } = here
   const operator = { headers: as.operator }
 

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'bun:test'
+import { credentialsOf, fixtureFor, requestOf, servedOperations } from '../security/operations.ts'
 import { may, POLICY } from '../security/policy.ts'
-import { credentialsOf, requestOf, sceneFor, servedOperations } from '../security/scene.ts'
+import { createUser } from '../support/actors.ts'
+import { expectOAuthProblem, expectProblem, OAUTH_CALL } from '../support/expectations.ts'
+import { type Answer, as, call } from '../support/http.ts'
 import { running } from '../support/running.ts'
-import { expectOAuthProblem, expectProblem, OAUTH_CALL } from '../support/shapes.ts'
-import { type Answer, as, call, createUser, WAYS } from '../support/system.ts'
+import { inProcess } from '../support/system.ts'
 
 const CANARY = 'canary-7Qw9xT2r'
 const FORM = 'application/x-www-form-urlencoded'
@@ -40,8 +42,8 @@ const OURS = [
   'application/json; version=1',
 ]
 
-describe.each(WAYS)('a content type, %s', (way) => {
-  const here = running(way, { RATE_LIMIT: 'off' })
+describe('a content type', () => {
+  const here = running(inProcess, { RATE_LIMIT: 'off' })
 
   test('but application/json is 415 in every call that takes a body, once the caller may make it', async () => {
     const operations = await servedOperations(here.system)
@@ -52,8 +54,8 @@ describe.each(WAYS)('a content type, %s', (way) => {
       const content = one?.operation.requestBody?.content
       const caller = (['the operator key', 'the internal key', 'the owner'] as const).find((who) => may(policy, who))
       if (!one || !content?.['application/json'] || !caller) continue
-      const scene = await sceneFor(here.system, one, { admin })
-      const { body, line } = requestOf(one, scene, caller)
+      const fixture = await fixtureFor(here.system, one, { admin })
+      const { body, line } = requestOf(one, fixture, caller)
       const send = (
         type: string | undefined,
         headers: Record<string, string>,
@@ -64,7 +66,7 @@ describe.each(WAYS)('a content type, %s', (way) => {
           // Of bytes, unlike of text, fetch says no type.
           body: new TextEncoder().encode(bytes),
         })
-      const credentials = credentialsOf(caller, scene)
+      const credentials = credentialsOf(caller, fixture)
       const expectRefusal = (answer: Answer, status: number, code: string) =>
         OAUTH_CALL.test(policy.call.replace('POST ', ''))
           ? expectOAuthProblem(answer, status, code, 'invalid_request')
@@ -101,10 +103,10 @@ describe.each(WAYS)('a content type, %s', (way) => {
       if (!one?.operation.requestBody || one.operation.requestBody.required || !caller) continue
       if (!one.operation.requestBody.content['application/json']) continue
       for (const headers of [{}, { 'content-type': 'application/json' }, { 'content-type': 'text/plain' }]) {
-        const scene = await sceneFor(here.system, one, { admin })
-        const { line } = requestOf(one, scene, caller)
+        const fixture = await fixtureFor(here.system, one, { admin })
+        const { line } = requestOf(one, fixture, caller)
         const answer = await call(here.system.url[one.at[0] ?? 'auth'], line, {
-          headers: { ...headers, ...credentialsOf(caller, scene) } as Record<string, string>,
+          headers: { ...headers, ...credentialsOf(caller, fixture) } as Record<string, string>,
         })
         expect([policy.call, headers, answer.status < 300]).toEqual([policy.call, headers, true])
       }

@@ -1,21 +1,19 @@
 import { Database } from 'bun:sqlite'
-import { afterAll, beforeAll, describe, expect, spyOn, test } from 'bun:test'
+import { describe, expect, spyOn, test } from 'bun:test'
 import { join } from 'node:path'
-import { silentLog } from '../../services/kit/log.ts'
-import { readConfig } from '../../services/kit/process/config.ts'
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
-import { type Served, serve } from '../../services/serve.ts'
-import { ownSettings, temporary } from '../support/processes.ts'
-import { mailedToken } from '../support/reset-mail.ts'
+import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { expectProblem } from '../support/expectations.ts'
+import { as, call } from '../support/http.ts'
+import { mailedToken } from '../support/mails.ts'
 import { running } from '../support/running.ts'
-import { expectProblem } from '../support/shapes.ts'
-import { as, call, createUser, eventually, logIn, newEmail, PASSWORD, registerUser, WAYS } from '../support/system.ts'
+import { inProcess } from '../support/system.ts'
 
 const HASH = `$2b$04$${'a'.repeat(53)}`
 const OTHER = 'another horse battery'
 
-describe.each(WAYS)('R23: a user without a password, %s', (way) => {
-  const here = running(way, { RATE_LIMIT: 'off' })
+describe('R23: a user without a password', () => {
+  const here = running(inProcess, { RATE_LIMIT: 'off' })
   const { auth, users } = here
   const importing = async (lines: object[], onConflict = 'fail') => {
     const { text } = await users(`POST /users/import?on_conflict=${onConflict}`, {
@@ -248,21 +246,10 @@ describe.each(WAYS)('R23: a user without a password, %s', (way) => {
 })
 
 describe('R23: what a failed login costs', () => {
-  const folder = temporary('no-password')
-  let served: Served
-  beforeAll(async () => {
-    const umask = process.umask()
-    const settings = ownSettings(folder.fresh(), { CH202_URL: 'http://127.0.0.1:0', RATE_LIMIT: 'off' })
-    served = await serve(readConfig(settings), SERVICE_NAMES, { runtime: { log: () => silentLog } })
-    process.umask(umask)
-  })
-  afterAll(async () => {
-    await served?.stop()
-    folder.remove()
-  })
+  const here = running(inProcess, { RATE_LIMIT: 'off' })
 
   test('is one check of a hash of today’s, whether there is a password or not', async () => {
-    const at = (request: string, options: Parameters<typeof call>[2]) => call(served.url, request, options)
+    const at = (request: string, options: Parameters<typeof call>[2]) => call(here.system.url.auth, request, options)
     const make = async (fields: object) => {
       const body = { email: newEmail(), ...fields }
       expect((await at('POST /api/v1/users', { headers: as.operator, body })).status).toBe(201)

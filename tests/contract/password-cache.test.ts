@@ -1,23 +1,16 @@
 import { describe, expect, test } from 'bun:test'
+import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
+import { eventually } from '../support/eventually.ts'
+import { expectFields, expectProblem, FIELDS, PROFILE_FIELDS, TIME } from '../support/expectations.ts'
+import { type Answer, as } from '../support/http.ts'
 import { running } from '../support/running.ts'
-import { expectFields, expectProblem, FIELDS, PROFILE_FIELDS, TIME } from '../support/shapes.ts'
-import {
-  type Answer,
-  as,
-  createUser,
-  eventually,
-  logIn,
-  newEmail,
-  PASSWORD,
-  registerUser,
-  WAYS,
-} from '../support/system.ts'
+import { inProcessApart } from '../support/system.ts'
 
 const OTHER = 'quite another one'
 
-describe.each(WAYS)('the password cache, %s', (way) => {
-  const here = running(way)
+describe('the password cache', () => {
+  const here = running(inProcessApart)
   const { auth, users } = here
   const operator = { headers: as.operator }
   const list = async (query: string) => (await auth(`GET /admin/password-cache${query}`, operator)).body
@@ -287,7 +280,7 @@ describe.each(WAYS)('the password cache, %s', (way) => {
     })
   })
 
-  if (way === 'three processes') {
+  describe('a service that is away', () => {
     test('check 34: users down: who is known logs in, what needs users says so', async () => {
       const user = await createUser(here.system, { username: 'known', name: 'Known' })
       const dropped = await registerUser(here.system)
@@ -357,5 +350,5 @@ describe.each(WAYS)('the password cache, %s', (way) => {
       for (const { tokens } of [disabled, deleted])
         expect(await askEach(here.system, tokens.access_token)).toEqual(all('token_revoked'))
     })
-  }
+  })
 })

@@ -2,32 +2,22 @@ import { afterAll, describe, expect, test } from 'bun:test'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { SMTPServer } from 'smtp-server'
+import { createUser, logIn, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
-import { mailedToken, mailsTo, readMail, resetLinkIn } from '../support/reset-mail.ts'
+import { eventually } from '../support/eventually.ts'
+import { expectFields, expectProblem } from '../support/expectations.ts'
+import { as, call } from '../support/http.ts'
+import { mailedToken, mails, mailsTo, readMail, resetLinkIn } from '../support/mails.ts'
 import { running } from '../support/running.ts'
-import { expectFields, expectProblem } from '../support/shapes.ts'
+import { freePort } from '../support/settings.ts'
 import { request as rawRequest } from '../support/sockets.ts'
-import {
-  as,
-  call,
-  createUser,
-  eventually,
-  freePort,
-  logIn,
-  mails,
-  newEmail,
-  PASSWORD,
-  registerUser,
-  startSystem,
-  type TestUser,
-  WAYS,
-} from '../support/system.ts'
+import { inProcess, inProcessApart } from '../support/system.ts'
 
 const NEW = 'a wholly new password'
 
-describe.each(WAYS)('password reset, %s', (way) => {
+describe('password reset', () => {
   describe('with mails as files', () => {
-    const here = running(way)
+    const here = running(inProcessApart)
     const { auth, users } = here
     const request = (email: unknown, headers = {}) =>
       auth('POST /auth/password-reset-request', { body: { email }, headers })
@@ -230,21 +220,23 @@ describe.each(WAYS)('password reset, %s', (way) => {
       expect((await logIn(here.system, user.email, NEW)).status).toBe(200)
     })
 
-    if (way === 'three processes')
-      test('with users down the link is not spent', async () => {
-        const user = await registerUser(here.system)
-        const token = await tokenFor(user)
-        await here.system.kill('users')
-        expectProblem(await confirm(token), 503, 'users_unavailable')
-        await here.system.start('users')
-        expect((await confirm(token)).status).toBe(204)
-        expect((await logIn(here.system, user.email, NEW)).status).toBe(200)
-      })
+    test('with users down the link is not spent', async () => {
+      const user = await registerUser(here.system)
+      const token = await tokenFor(user)
+      await here.system.kill('users')
+      expectProblem(await confirm(token), 503, 'users_unavailable')
+      await here.system.start('users')
+      expect((await confirm(token)).status).toBe(204)
+      expect((await logIn(here.system, user.email, NEW)).status).toBe(200)
+    })
   })
 
   describe('with a mail server', () => {
     const port = freePort()
-    const here = running(way, { SMTP_URL: `smtp://127.0.0.1:${port}`, MAIL_FROM: 'Ch202 <accounts@example.org>' })
+    const here = running(inProcessApart, {
+      SMTP_URL: `smtp://127.0.0.1:${port}`,
+      MAIL_FROM: 'Ch202 <accounts@example.org>',
+    })
     const { auth } = here
     const received: { from: string; to: string[]; text: string }[] = []
     const server = new SMTPServer({
@@ -314,7 +306,7 @@ test('a link works that went out before auth had heard of its user', async () =>
     },
   })
   const settings = (name: string) => (name === 'auth' ? { USERS_URL: `http://127.0.0.1:${users.port}` } : {})
-  const system = await startSystem('three processes', {}, { settingsOf: settings })
+  const system = await inProcess({}, { layout: 'apart', settingsOf: settings })
   try {
     const auth = (request: string, options = {}) => call(system.url.auth, request.replace(' ', ' /api/v1'), options)
     const confirm = async (token: string) =>

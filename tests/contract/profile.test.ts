@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'bun:test'
+import { createUser, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { expectProblem, FIELDS } from '../support/expectations.ts'
+import { as, call } from '../support/http.ts'
 import { running } from '../support/running.ts'
-import { expectProblem, FIELDS } from '../support/shapes.ts'
-import { as, call, createUser, newEmail, PASSWORD, registerUser, WAYS } from '../support/system.ts'
+import { inProcess } from '../support/system.ts'
 
 /** An object that is nested so many levels deep. */
 function nested(levels: number): Record<string, unknown> {
@@ -56,8 +58,8 @@ const INVALID: [what: string, json: string, code: string, limit: number | null][
   ['half a character in a name', '{"\\ud800":1}', 'pattern', null],
 ]
 
-describe.each(WAYS)('the profile of a user, %s', (way) => {
-  const here = running(way)
+describe('the profile of a user', () => {
+  const here = running(inProcess)
   const { auth, users } = here
   const operator = { headers: as.operator }
 

@@ -1,9 +1,13 @@
 import { Database } from 'bun:sqlite'
 import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
+import { createUser, newEmail, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { expectFields, expectProblem, FIELDS, UUID } from '../support/expectations.ts'
+import { as, call } from '../support/http.ts'
 import { running } from '../support/running.ts'
-import { expectFields, expectProblem, FIELDS, UUID } from '../support/shapes.ts'
-import { as, call, createUser, eventually, type Name, newEmail, PASSWORD, WAYS, whereApart } from '../support/system.ts'
+import type { Name } from '../support/settings.ts'
+import { inProcessApart } from '../support/system.ts'
 
 const SECRET = 'canary of a password'
 const JSON_TYPE = { 'content-type': 'application/json' }
@@ -16,8 +20,8 @@ const CALLS: [Name, string, string][] = [
   ['modules', 'POST /modules', 'GET /modules/'],
 ]
 
-describe.each(WAYS)('what goes for every request, %s', (way) => {
-  const here = running(way)
+describe('what goes for every request', () => {
+  const here = running(inProcessApart)
 
   describe.each(CALLS)('at %s', (name, post, get) => {
     const send = (body: unknown, headers: Record<string, string> = {}) =>
@@ -253,8 +257,8 @@ describe.each(WAYS)('what goes for every request, %s', (way) => {
   })
 })
 
-describe.each(WAYS)('with other settings, %s', (way) => {
-  const here = running(way, {
+describe('with other settings', () => {
+  const here = running(inProcessApart, {
     REGISTRATION: 'closed',
     PASSWORD_MIN_LENGTH: '6',
     HASH_QUEUE: '0',
@@ -308,7 +312,7 @@ describe.each(WAYS)('with other settings, %s', (way) => {
     expect(kept).toHaveLength(made.length)
   })
 
-  whereApart(way)('cut off from auth: what is good stays good for a while, then 503', async () => {
+  test('cut off from auth: what is good stays good for a while, then 503', async () => {
     const ana = await createUser(here.system)
     const headers = as.bearer(ana.tokens.access_token)
     const read = () => users(`GET /users/${ana.id}`, { headers })
@@ -333,7 +337,7 @@ describe.each(WAYS)('with other settings, %s', (way) => {
           const answer = await here[name](request, { headers: { authorization } })
           expect([request, answer.status]).toEqual([request, answer.body.code === 'invalid_token' ? 401 : 503])
         }
-      await eventually(async () => (await read()).status === 503, 5000)
+      await eventually(async () => (await read()).status === 503)
       expectProblem(await read(), 503, 'auth_unavailable')
       expectProblem(await here.modules('GET /modules/', { headers }), 503, 'auth_unavailable')
       expect((await users(`GET /users/${ana.id}`, { headers: as.operator })).status).toBe(200)

@@ -1,28 +1,19 @@
 import { describe, expect, test } from 'bun:test'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { createUser, logIn, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
-import { mailedToken } from '../support/reset-mail.ts'
-import { form, running } from '../support/running.ts'
-import { expectFields, expectProblem, FIELDS, TIME } from '../support/shapes.ts'
-import {
-  type Answer,
-  as,
-  call,
-  createUser,
-  logIn,
-  PASSWORD,
-  registerUser,
-  type System,
-  type TestUser,
-  WAYS,
-} from '../support/system.ts'
+import { expectFields, expectProblem, FIELDS, TIME } from '../support/expectations.ts'
+import { type Answer, as, call, form } from '../support/http.ts'
+import { mailedToken } from '../support/mails.ts'
+import { running } from '../support/running.ts'
+import { inProcess, type System } from '../support/system.ts'
 
 type Tokens = TestUser['tokens']
 
-describe.each(WAYS)('sessions, %s', (way) => {
+describe('sessions', () => {
   describe('with the default settings', () => {
-    const here = running(way)
+    const here = running(inProcess)
     const { auth, users } = here
     const refresh = (token: string, path = '/auth/refresh') => auth(`POST ${path}`, { body: { refresh_token: token } })
     const dead = async (tokens: Tokens) => {

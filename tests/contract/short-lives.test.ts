@@ -1,12 +1,15 @@
 import { describe, expect, test } from 'bun:test'
+import { registerUser, type TestUser } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
-import { form, running } from '../support/running.ts'
-import { expectProblem } from '../support/shapes.ts'
-import { type Answer, as, eventually, registerUser, type TestUser, WAYS } from '../support/system.ts'
+import { eventually } from '../support/eventually.ts'
+import { expectProblem } from '../support/expectations.ts'
+import { type Answer, as, form } from '../support/http.ts'
+import { running } from '../support/running.ts'
+import { inProcess } from '../support/system.ts'
 
 /** The lifetimes that are settings, in real time; with a clock that is set, all of them stand in `time.test.ts`. */
-describe.each(WAYS)('lifetimes of seconds, %s', (way) => {
-  const here = running(way, { JWT_EXPIRE: '2s', REFRESH_REUSE_GRACE: '1s' })
+describe('lifetimes of seconds', () => {
+  const here = running(inProcess, { JWT_EXPIRE: '2s', REFRESH_REUSE_GRACE: '1s' })
   const { auth } = here
 
   test('after the grace the token spent last is an older one like any other', async () => {

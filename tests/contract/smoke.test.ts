@@ -1,29 +1,5 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { as, call, registerUser, type System, startSystem, WAYS } from '../support/system.ts'
+import { describe } from 'bun:test'
+import { inProcess } from '../support/system.ts'
+import { firstSteps } from './suites/smoke.ts'
 
-describe.each(WAYS)('%s', (way) => {
-  let system: System
-  beforeAll(async () => {
-    system = await startSystem(way)
-  })
-  afterAll(() => system.stop())
-
-  test('registers, reads itself, enables a module, logs out', async () => {
-    const user = await registerUser(system)
-    const bearer = as.bearer(user.tokens.access_token)
-    expect((await call(system.url.users, `GET /users/${user.id}`, { headers: bearer })).status).toBe(200)
-    await call(system.url.modules, 'POST /modules', {
-      headers: as.operator,
-      body: { id: 'billing', name: 'Billing', description: 'Invoices' },
-    })
-    const enabled = await call(system.url.modules, 'POST /modules/billing/enable', { headers: bearer })
-    expect(enabled.body).toMatchObject({ id: 'billing', enabled: true })
-    expect((await call(system.url.auth, 'POST /auth/logout', { headers: bearer })).status).toBe(204)
-    for (const [base, path] of [
-      [system.url.users, `/users/${user.id}`],
-      [system.url.modules, '/modules/'],
-      [system.url.auth, '/auth/me'],
-    ])
-      expect((await call(base ?? '', `GET ${path}`, { headers: bearer })).body.code).toBe('token_revoked')
-  })
-})
+describe('the first steps of a user', () => firstSteps(inProcess))

@@ -1,54 +1,37 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { Mail } from '../../services/auth/mail/transport.ts'
 import { type Clock, DAY, HOUR, MINUTE, SECOND, systemClock } from '../../services/kit/clock.ts'
-import { readConfig } from '../../services/kit/process/config.ts'
-import { type Served, serve } from '../../services/serve.ts'
-import { resetLinkIn } from '../support/reset-mail.ts'
-import type { Client, Options } from '../support/running.ts'
-import { expectProblem } from '../support/shapes.ts'
-import { as, call, eventually, INTERNAL_KEY, newEmail, OPERATOR_KEY, PASSWORD } from '../support/system.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { expectProblem } from '../support/expectations.ts'
+import { as, type Client, call, type Options } from '../support/http.ts'
+import { resetLinkIn } from '../support/mails.ts'
+import { inProcess, type System } from '../support/system.ts'
 
 /** All three services in this process, over HTTP, with a clock that the tests set: what takes minutes takes none. */
 describe('what time does', () => {
-  const dataDir = mkdtempSync(join(tmpdir(), 'ch202-'))
   const mails: Mail[] = []
   let ahead = 0
   const pass = (ms: number) => {
     ahead += ms
   }
   const clock: Clock = { now: () => systemClock.now() + ahead, monotonic: systemClock.monotonic }
-  const mask = process.umask()
-  let served: Served
+  let system: System
 
   beforeAll(async () => {
-    const config = readConfig({
-      CH202_ENV: 'test',
-      CH202_DATA_DIR: dataDir,
-      CH202_URL: 'http://127.0.0.1:0',
-      INTERNAL_API_KEY: INTERNAL_KEY,
-      OPERATOR_API_KEY: OPERATOR_KEY,
-      CH202_SECRET: 'secret-of-the-tests-0123456789-0123456789abc',
-      BCRYPT_COST: '4',
-      LOG_LEVEL: 'silent',
-    })
     const mailer = {
       send: async (mail: Mail) => {
         mails.push(mail)
       },
       close: () => undefined,
     }
-    served = await serve(config, undefined, { runtime: { clock }, mailer })
+    system = await inProcess({ LOG_LEVEL: 'silent' }, { clock, mailer })
   })
   afterAll(async () => {
-    await served?.stop()
-    process.umask(mask)
-    rmSync(dataDir, { recursive: true, force: true })
+    await system?.stop()
   })
 
-  const ask: Client = (request, options?: Options) => call(`${served.url}/api/v1`, request, options)
+  const ask: Client = (request, options?: Options) => call(`${system.url.auth}/api/v1`, request, options)
   const register = async () => {
     const email = newEmail()
     const { body } = await ask('POST /auth/register', { body: { email, password: PASSWORD } })
@@ -149,8 +132,11 @@ describe('what time does', () => {
   test('a key leaves the ring when the last token of it has expired', async () => {
     const { tokens } = await register()
     const kids = async () =>
-      (await ask('GET /.well-known/jwks.json').then(async () => await call(served.url, 'GET /.well-known/jwks.json')))
-        .body.keys.length
+      (
+        await ask('GET /.well-known/jwks.json').then(
+          async () => await call(system.url.auth, 'GET /.well-known/jwks.json'),
+        )
+      ).body.keys.length
     await ask('POST /admin/keys/rotate?now=true', { headers: as.operator })
     expect(await kids()).toBe(2)
     pass(HOUR - 10 * SECOND)

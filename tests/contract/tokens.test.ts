@@ -12,18 +12,20 @@ import {
   jwtVerify,
 } from 'jose'
 import * as oauth from 'oauth4webapi'
+import { createUser, PASSWORD, registerUser } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
+import { expectFields, expectOAuthProblem, expectProblem, FIELDS } from '../support/expectations.ts'
 import { encode, type Json, resigned, SECRET, signed, signingKey } from '../support/forged-tokens.ts'
-import { form, type Options, running } from '../support/running.ts'
-import { expectFields, expectOAuthProblem, expectProblem, FIELDS } from '../support/shapes.ts'
-import { as, call, createUser, PASSWORD, registerUser, type System, WAYS } from '../support/system.ts'
+import { as, call, form, type Options } from '../support/http.ts'
+import { running } from '../support/running.ts'
+import { inProcess, type System } from '../support/system.ts'
 
 const CLAIMS = ['iss', 'sub', 'aud', 'exp', 'iat', 'jti', 'sid', 'email', 'roles', 'client_id', 'ver']
 const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 
-describe.each(WAYS)('tokens, %s', (way) => {
+describe('tokens', () => {
   describe('with the default settings', () => {
-    const here = running(way, { CH202_SECRET: SECRET })
+    const here = running(inProcess, { CH202_SECRET: SECRET })
     const { auth, users } = here
     const metadata = async () => (await call(here.system.url.auth, 'GET /.well-known/oauth-authorization-server')).body
     const jwks = async () => (await call(here.system.url.auth, 'GET /.well-known/jwks.json')).body

@@ -1,19 +1,10 @@
 import { describe, expect, test } from 'bun:test'
-import { type Client, running } from '../support/running.ts'
-import { expectFields, expectProblem, FIELDS, UUID } from '../support/shapes.ts'
-import {
-  type Answer,
-  as,
-  call,
-  createUser,
-  eventually,
-  logIn,
-  newEmail,
-  PASSWORD,
-  registerUser,
-  startSystem,
-  WAYS,
-} from '../support/system.ts'
+import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { expectFields, expectProblem, FIELDS, UUID } from '../support/expectations.ts'
+import { type Answer, as, type Client, call } from '../support/http.ts'
+import { running } from '../support/running.ts'
+import { inProcessApart } from '../support/system.ts'
 
 const TYPE = 'application/x-ndjson'
 const HASH = `$2b$04$${'a'.repeat(53)}`
@@ -35,8 +26,8 @@ function linesOf(answer: Answer): Line[] {
 const bodyOf = (lines: (Line | string)[]) =>
   lines.map((line) => (typeof line === 'string' ? line : JSON.stringify(line))).join('\n')
 
-describe.each(WAYS)('users in bulk, %s', (way) => {
-  const here = running(way)
+describe('users in bulk', () => {
+  const here = running(inProcessApart)
   const { auth, users } = here
   const post = (client: Client, body: unknown, query = '', headers: Record<string, string> = as.operator) =>
     client(`POST /users/import${query}`, { headers: { 'content-type': TYPE, ...headers }, body })
@@ -47,7 +38,7 @@ describe.each(WAYS)('users in bulk, %s', (way) => {
     (await auth(`GET /admin/audit?type=${type}&size=200`, { headers: as.operator })).body.items
 
   test('1,200 users come out of one system and into another, and log in there', async () => {
-    const starting = startSystem(way)
+    const starting = inProcessApart()
     try {
       const hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })
       const people = Array.from({ length: 1200 }, (_, n) => ({
@@ -351,7 +342,7 @@ describe.each(WAYS)('users in bulk, %s', (way) => {
     await eventually(async () => {
       const { body } = await auth('GET /admin/password-cache?search=@heard.example.org', { headers: as.operator })
       return body.total === 700
-    }, 8000)
+    })
   })
 
   test('an import is one row of the audit, with what became of its lines', async () => {

@@ -1,7 +1,10 @@
 import { describe, expect, test } from 'bun:test'
+import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { expectFields, expectProblem, FIELDS } from '../support/expectations.ts'
+import { as } from '../support/http.ts'
 import { running } from '../support/running.ts'
-import { expectFields, expectProblem, FIELDS } from '../support/shapes.ts'
-import { as, createUser, eventually, logIn, newEmail, PASSWORD, registerUser, WAYS } from '../support/system.ts'
+import { inProcess } from '../support/system.ts'
 
 const NO_ONE = '0198c0de-0000-7000-8000-000000000000'
 const OTHER = 'quite another secret'
@@ -10,8 +13,8 @@ const RECORD = [...Object.keys(withoutId), 'user_id', 'password_hash', 'password
 
 const bcrypt = (password: string, cost = 4) => Bun.password.hash(password, { algorithm: 'bcrypt', cost })
 
-describe.each(WAYS)('users for the other services, %s', (way) => {
-  const here = running(way)
+describe('users for the other services', () => {
+  const here = running(inProcess)
   const { users, auth } = here
   const internal = (request: string, body?: unknown) => users(request, { headers: as.internal, body })
   const record = async (id: string) => (await internal(`GET /users/${id}/password-hash`)).body
@@ -202,7 +205,7 @@ describe.each(WAYS)('users for the other services, %s', (way) => {
     const [entry] = await eventually(async () => {
       const items = await cached()
       return items.length > 0 ? items : undefined
-    }, 1000)
+    })
     expect(entry).toMatchObject({ user_id: ana.id, email: ana.email })
     expect((await internal(`POST /users/${ana.id}/password-changed`, {})).status).toBe(202)
     expectProblem(await internal(`POST /users/${NO_ONE}/password-changed`), 404, 'user_not_found')
@@ -277,7 +280,7 @@ describe.each(WAYS)('users for the other services, %s', (way) => {
       await eventually(async () => {
         const { body } = await auth(`GET /admin/password-cache?search=${email}`, { headers: as.operator })
         return body.items[0]?.password_version === after.password_version
-      }, 1000)
+      })
       const alive = await users(`GET /users/${made.body.id}`, { headers: as.bearer(login.body.access_token) })
       expect(alive.status).toBe(200)
       expect((await logIn(here.system, email)).status).toBe(200)

@@ -1,7 +1,9 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
+import { createUser, registerUser } from '../support/actors.ts'
+import { expectFields, expectProblem, FIELDS } from '../support/expectations.ts'
+import { type Answer, as } from '../support/http.ts'
 import { running } from '../support/running.ts'
-import { expectFields, expectProblem, FIELDS } from '../support/shapes.ts'
-import { type Answer, as, createUser, registerUser, WAYS } from '../support/system.ts'
+import { inProcess } from '../support/system.ts'
 
 /** Nobody logs in with it: not to be made anew for each. */
 const HASH = `$2b$04$${'a'.repeat(53)}`
@@ -14,8 +16,8 @@ const people = [
   { email: 'carl@list.example.org' },
 ]
 
-describe.each(WAYS)('the list of users, %s', (way) => {
-  const here = running(way)
+describe('the list of users', () => {
+  const here = running(inProcess)
   const { users } = here
   const list = (query = '') => users(`GET /users${query && '?'}${query}`, { headers: as.operator })
   const make = async (fields: object) => {

@@ -1,11 +1,9 @@
-import { Database } from 'bun:sqlite'
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, setDefaultTimeout, spyOn, test } from 'bun:test'
-import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, spyOn, test } from 'bun:test'
 import { InstanceInTime } from '../faults/instance-in-time.ts'
-import { ch202 } from '../support/processes.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as } from '../support/http.ts'
 import { Receiver, verified } from '../support/receiver.ts'
-import { as, call, eventually, newEmail, PASSWORD, registerUser, type System, startSystem } from '../support/system.ts'
 
 setDefaultTimeout(30_000)
 
@@ -53,7 +51,7 @@ describe('on a clock that is set', () => {
     eventually(async () => {
       const one = await delivery(`?webhook=${id}`)
       return one?.tries === tries ? one : undefined
-    }, 10_000)
+    })
   /** Time goes on; something happens, so that those who deliver look at the clock. */
   const pass = async (ms: number) => {
     await instance.pass(ms)
@@ -196,7 +194,7 @@ describe('on a clock that is set', () => {
       await Bun.sleep(100)
       expect(to.received).toHaveLength(1)
       resolve(status(answer))
-      await eventually(async () => (await delivery(`?webhook=${id}`)).status === 'delivered', 10_000)
+      await eventually(async () => (await delivery(`?webhook=${id}`)).status === 'delivered')
       await pass(DAY)
       expect(to.received).toHaveLength(times)
     })
@@ -393,176 +391,5 @@ describe('on a clock that is set', () => {
       await happen()
       verified(secret, (await to.has(count + 1)).at(-1) as never)
     }
-  })
-})
-
-describe('real processes', () => {
-  let system: System
-  beforeAll(async () => {
-    system = await startSystem('three processes', { RATE_LIMIT: 'off', LOG_LEVEL: 'debug' })
-  })
-  afterAll(() => system?.stop())
-
-  const created = async (url: string, more: object = {}) => {
-    const answer = await call(system.url.auth, `POST ${ADMIN}`, operator({ url, ...more }))
-    expect([answer.status, answer.headers.get('cache-control')]).toEqual([201, 'no-store'])
-    return answer.body
-  }
-  const deleted = (id: string) => call(system.url.auth, `DELETE ${ADMIN}/${id}`, operator())
-
-  test('whatever happens after the answer that made a webhook is told to it, wherever it happens', async () => {
-    for (let round = 0; round < 5; round++) {
-      const to = receiver()
-      const { id, secret } = await created(to.url, { types: ['user.created', 'module.enabled'] })
-      const user = await registerUser(system)
-      const body = { id: `told-${round}`, name: 'Told', description: 'Told' }
-      await call(system.url.modules, 'POST /api/v1/modules', operator(body))
-      await call(system.url.modules, `POST /api/v1/modules/told-${round}/enable`, operator({ user_id: user.id }))
-      const received = await to.has(2)
-      expect(received.map((one) => verified(secret, one).type).toSorted()).toEqual(['module.enabled', 'user.created'])
-      expect((await deleted(id)).status).toBe(204)
-    }
-  })
-
-  test('what was on its way when auth was killed arrives after it is back', async () => {
-    const to = receiver(() => new Promise<Response>(() => undefined))
-    const away = receiver(() => status(500))
-    const { id, secret } = await created(to.url, { types: ['user.created'] })
-    const other = await created(away.url, { types: ['user.created'] })
-    const users = await Promise.all(Array.from({ length: 6 }, () => registerUser(system)))
-    const under = (await to.has(4)).map((one) => one.id)
-    await away.has(6)
-    await system.kill('auth')
-    for (const one of [to, away]) one.answers = () => status(200)
-    await system.start('auth')
-    const expected = users.map((user) => user.id).toSorted()
-    for (const [one, key] of [
-      [to, secret],
-      [away, other.secret],
-    ] as const) {
-      const taken = () => one.received.slice(one === to ? 4 : 6)
-      await eventually(() => new Set(taken().map((each) => each.id)).size === 6, 20_000)
-      expect([...new Set(taken().map((each) => verified(key, each).data.user_id))].toSorted()).toEqual(expected)
-    }
-    for (const one of under) expect(to.received.filter((each) => each.id === one).length).toBeGreaterThan(1)
-    for (const one of [id, other.id]) await deleted(one)
-  })
-
-  test('hundreds that fail at once are not hundreds of lines of the log', async () => {
-    const { id } = await created('http://127.0.0.1:9/')
-    const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })
-    const body = Array.from({ length: 300 }, () => JSON.stringify({ email: newEmail(), password_hash })).join('\n')
-    const headers = { ...as.operator, 'content-type': 'application/x-ndjson' }
-    await call(system.url.users, 'POST /api/v1/users/import', { headers, body })
-    const lines = (level: string) =>
-      system.output().match(new RegExp(`"level":"${level}".*"event":"delivery.postponed","target":"${id}"`, 'g')) ?? []
-    await eventually(() => lines('debug').length >= 250 || undefined, 15_000)
-    expect(lines('warn').length).toBeGreaterThan(0)
-    expect(lines('warn').length).toBeLessThan(30)
-    await deleted(id)
-  })
-
-  test('its secret is told once: no answer, no log and no file of the instance holds it, nor what was sent', async () => {
-    const to = receiver((_, at) => status(at === 1 ? 500 : 200))
-    const { id, secret } = await created(`${to.url}?canary-of-the-address`, { description: 'The shop' })
-    const bytes = Buffer.from(secret.slice('whsec_'.length), 'base64')
-    expect([secret.startsWith('whsec_'), bytes.length]).toEqual([true, 32])
-    const { email } = await registerUser(system, { name: 'Canary Name' })
-    await to.has(3)
-    const answers = await Promise.all(
-      [`GET ${ADMIN}`, `GET ${ADMIN}/deliveries`, 'GET /api/v1/admin/audit?size=200'].map((request) =>
-        call(system.url.auth, request, operator()),
-      ),
-    )
-    expect(answers[0]?.body.items).toEqual([
-      {
-        id,
-        url: `${to.url}?canary-of-the-address`,
-        description: 'The shop',
-        types: [],
-        status: 'active',
-        created_at: expect.any(String),
-      },
-    ])
-    const files = readdirSync(system.dataDir, { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile())
-      .map((entry) => readFileSync(join(entry.parentPath, entry.name)))
-    const held = [...answers.map(({ text }) => Buffer.from(text)), Buffer.from(system.output()), ...files]
-    expect(held.length).toBeGreaterThan(6)
-    for (const needle of [secret, secret.slice(6), bytes])
-      expect(held.some((place) => place.includes(needle))).toBe(false)
-    const log = system.output()
-    expect(log).toMatch(new RegExp(`"event":"delivery.postponed","target":"${id}","id":"[0-9a-f-]{36}","tries":1`))
-    expect(log).toContain('"event":"delivery.delivered"')
-    for (const needle of ['canary-of-the-address', 'Canary Name', email]) expect(log.includes(needle)).toBe(false)
-    const database = new Database(join(system.dataDir, 'auth.sqlite'), { readonly: true })
-    expect(database.query('SELECT length(sealed_secret) AS length FROM webhooks').all()).toEqual([{ length: 60 }])
-    database.close()
-    await deleted(id)
-  })
-
-  test('by the tool: a secret that is shown once, what is dead, and sending it again', async () => {
-    const to = receiver(() => status(410))
-    const env = {
-      CH202_DATA_DIR: system.dataDir,
-      OPERATOR_API_KEY: as.operator['x-api-key'],
-      AUTH_URL: system.url.auth,
-    }
-    const run = async (line: string, expected = 0) => {
-      const ended = await ch202(line.split(' '), { env })
-      if (ended.status !== expected) throw new Error(`${line}: ${ended.status} ${ended.stdout} ${ended.stderr}`)
-      return ended.stdout
-    }
-    const json = async (line: string) => JSON.parse(await run(`${line} -o json`))
-    const { id, secret, changed } = await json(`webhooks create ${to.url} --types user.created,session.created`)
-    expect([changed, secret.slice(0, 6)]).toEqual([true, 'whsec_'])
-    expect(await json('webhooks list')).toEqual({
-      items: [expect.objectContaining({ id, types: ['user.created', 'session.created'], status: 'active' })],
-    })
-    expect(await run('webhooks list')).not.toContain('whsec_')
-    await registerUser(system)
-    await eventually(async () => (await json('webhooks list')).items[0].status === 'disabled', 10_000)
-    const dead = (await json(`webhooks deliveries --status dead --webhook ${id}`)).items
-    expect(dead.length).toBeGreaterThan(0)
-    expect(await run(`webhooks deliveries --webhook ${id} -o ids`)).toContain(`${dead[0].id}\n`)
-
-    to.answers = () => status(200)
-    expect(await json(`webhooks enable ${id}`)).toMatchObject({ status: 'active', changed: true })
-    expect(await json(`webhooks enable ${id}`)).toMatchObject({ status: 'active', changed: false })
-    const before = to.received.length
-    // It may be much: someone has to say so.
-    expect(await run('webhooks replay -o json', 2)).toContain('--yes')
-    expect(await json(`webhooks replay ${dead[0].id}`)).toEqual({ replayed: 1, changed: true })
-    verified(secret, (await to.has(before + 1)).at(-1) as never)
-    expect(await json(`webhooks replay --webhook ${id} --yes`)).toMatchObject({ replayed: dead.length - 1 })
-    await run(`webhooks replay ${dead[0].id} --webhook ${id}`, 2)
-    // R29: what has failed once waits for a second, then for longer.
-    to.answers = () => status(503, { 'retry-after': '3600' })
-    await registerUser(system)
-    const waiting = await eventually(async () => {
-      const { items } = await json(`webhooks deliveries --status pending --webhook ${id}`)
-      return items.length === 2 && items.every(({ tries }: { tries: number }) => tries === 1) ? items : undefined
-    }, 20_000)
-    to.answers = () => status(200)
-    expect(await json(`webhooks replay ${waiting[0].id}`)).toEqual({ replayed: 1, changed: true })
-    await eventually(async () => (await json('webhooks deliveries --status pending')).items.length === 1, 20_000)
-    expect(await run('webhooks replay --status pending -o json', 2)).toContain('everything that waits')
-    expect(await json('webhooks replay --status pending --yes')).toEqual({ replayed: 1, changed: true })
-    await eventually(async () => (await json('webhooks deliveries --status pending')).items.length === 0, 20_000)
-    await run('webhooks create http://127.0.0.1:9 --types user.born', 2)
-    await run(`webhooks enable ${crypto.randomUUID()}`, 3)
-
-    // A terminal and its people are told what JSON says by an empty list, and why nothing was sent.
-    const forAll = await json(`webhooks create ${to.url}`)
-    expect(forAll.types).toEqual([])
-    expect(await run('webhooks list')).toMatch(new RegExp(`^${forAll.id} .* all +active$`, 'm'))
-    const none = await ch202(['webhooks', 'replay', '999999'], { env })
-    expect([none.status, none.stdout]).toEqual([0, 'replayed  0\nchanged   false\n'])
-    expect(none.stderr).toContain('Delivery 999999 was not sent again')
-    await run(`webhooks delete ${forAll.id} --yes`)
-
-    await run(`webhooks delete ${id}`, 2)
-    expect(await json(`webhooks delete ${id} --yes`)).toEqual({ ok: true, id, changed: true })
-    expect(await json(`webhooks delete ${id} --yes`)).toEqual({ ok: true, id, changed: false })
   })
 })

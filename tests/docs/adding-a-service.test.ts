@@ -1,13 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { newEmail, PASSWORD } from '../support/actors.ts'
 import { copyCheckout } from '../support/checkout.ts'
-import { type Ended, ownSettings, ROOT, type Running, temporary } from '../support/processes.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { freePort } from '../support/settings.ts'
 import { openShell, type Shell } from '../support/shell.ts'
-import { as, call, eventually, freePort, newEmail, PASSWORD } from '../support/system.ts'
+import { type Ended, ownSettings, ROOT, type Running, temporary } from '../support/tool.ts'
 
-/** Builds the service of `docs/adding-a-service.md` from the page, in a copy of this checkout, and runs it. */
-const page = readFileSync(join(ROOT, 'docs/adding-a-service.md'), 'utf8')
+/** Builds the service of `docs/contribute/adding-a-service.md` from the page, in a copy of this checkout, and runs it. */
+const page = readFileSync(join(ROOT, 'docs/contribute/adding-a-service.md'), 'utf8')
 
 /** A block of the page: a file, or a change of one, where it is headed by a path; else lines to run. */
 interface Block {

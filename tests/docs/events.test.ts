@@ -3,10 +3,9 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Ajv from 'ajv/dist/2020'
 import addFormats from 'ajv-formats'
-import { EVENT_TYPES } from '../../services/kit/outbox/events.ts'
-import { MESSAGE_SCHEMAS, REVOKED_BECAUSE } from '../../services/kit/schema/events.ts'
+import { EVENT_TYPES, MESSAGE_SCHEMAS, REVOKED_BECAUSE } from '../../services/kit/schema/events.ts'
 
-const page = readFileSync(join(import.meta.dir, '../../docs/events.md'), 'utf8')
+const page = readFileSync(join(import.meta.dir, '../../docs/integrate/events.md'), 'utf8')
 
 const ajv = addFormats.default(new Ajv({ strict: true }))
 const checks = EVENT_TYPES.map((type) => [type, ajv.compile(MESSAGE_SCHEMAS[type])] as const)

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { newEmail, OPERATOR_KEY, PASSWORD, type System, startSystem } from '../support/system.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { OPERATOR_KEY } from '../support/settings.ts'
+import { inProcess, type System } from '../support/system.ts'
 
 /** The code blocks of a page that begin with the name of a file. */
 function filesOf(page: string): Record<string, string> {
@@ -15,7 +17,7 @@ function filesOf(page: string): Record<string, string> {
 const directory = mkdtempSync(join(import.meta.dir, '../.generated-'))
 let system: System
 beforeAll(async () => {
-  system = await startSystem('one process')
+  system = await inProcess()
 })
 afterAll(async () => {
   rmSync(directory, { recursive: true, force: true })

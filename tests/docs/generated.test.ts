@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { BLOCK_NAMES, blocksOf, pages, render } from '../../docs/generate.ts'
 import { settingDefaults } from '../../services/kit/process/config.ts'
 import { SETTING_DESCRIPTIONS } from '../../services/kit/process/setting-descriptions.ts'
+import { SERVICES } from '../../services/registry.ts'
 
 const read = (page: string) => readFileSync(join(import.meta.dir, '../..', page), 'utf8')
 
@@ -21,5 +22,5 @@ test('every part that can be generated is in exactly one page', () => {
 })
 
 test('every setting is described, and nothing else', () => {
-  expect(Object.keys(SETTING_DESCRIPTIONS).sort()).toEqual([...settingDefaults({}).keys()].sort())
+  expect(Object.keys(SETTING_DESCRIPTIONS).sort()).toEqual([...settingDefaults({}, SERVICES).keys()].sort())
 })

@@ -47,7 +47,7 @@ describe('the check of links', () => {
   test('reports a missing file and a missing heading', () => {
     const text = '[a](missing.md) [b](architecture.md#no-such-heading) [c](#nowhere) [d](https://example.org)'
     expect(brokenLinks('docs/page.md', text)).toContain('missing.md')
-    expect(brokenLinks('docs/tool.md', '[c](#no-such-heading)')).toEqual(['#no-such-heading'])
+    expect(brokenLinks('docs/operate/tool.md', '[c](#no-such-heading)')).toEqual(['#no-such-heading'])
     expect(brokenLinks('docs/page.md', '[d](https://example.org)')).toEqual([])
   })
 })

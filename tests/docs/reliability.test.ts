@@ -3,10 +3,10 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const ROOT = join(import.meta.dir, '../..')
-const page = readFileSync(join(ROOT, 'docs/reliability.md'), 'utf8')
+const page = readFileSync(join(ROOT, 'docs/operate/reliability.md'), 'utf8')
 const named = new Set(page.match(/[\w./-]+\.test\.ts/g))
 
-describe('docs/reliability.md', () => {
+describe('docs/operate/reliability.md', () => {
   test('names no test that is not there', () => {
     expect(named.size).toBeGreaterThan(0)
     expect([...named].filter((path) => !existsSync(join(ROOT, path)))).toEqual([])

@@ -1,15 +1,18 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { EVENT_TYPES } from '../../services/kit/outbox/events.ts'
-import { launch, ROOT } from '../support/processes.ts'
+import { EVENT_TYPES } from '../../services/kit/schema/events.ts'
+import { registerUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { call } from '../support/http.ts'
 import { Receiver } from '../support/receiver.ts'
+import { freePort } from '../support/settings.ts'
 import { openInstance } from '../support/shell.ts'
-import { call, eventually, freePort, registerUser } from '../support/system.ts'
+import { launch, ROOT } from '../support/tool.ts'
 
 setDefaultTimeout(30_000)
 
-const page = readFileSync(join(ROOT, 'docs/webhooks.md'), 'utf8')
+const page = readFileSync(join(ROOT, 'docs/integrate/webhooks.md'), 'utf8')
 const blocks = (language: string) =>
   [...page.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'gm'))].map(([, text = '']) => text)
 
@@ -22,7 +25,7 @@ beforeAll(async () => {
 })
 afterAll(() => instance.close())
 
-test('the receiver of docs/webhooks.md takes what it is sent, once, and nothing else', async () => {
+test('the receiver of docs/integrate/webhooks.md takes what it is sent, once, and nothing else', async () => {
   const { shell, system } = instance
   const [code = ''] = blocks('ts')
   const port = freePort()
@@ -34,7 +37,7 @@ test('the receiver of docs/webhooks.md takes what it is sent, once, and nothing 
     env: { CH202_WEBHOOK_SECRET: secret },
   })
   try {
-    await eventually(() => call(url, 'GET /').catch(() => undefined), 10_000)
+    await eventually(() => call(url, 'GET /').catch(() => undefined))
     await registerUser(system)
     await running.printed(/user\.created/)
     const { items } = JSON.parse((await shell.run('ch202 webhooks deliveries -o json')).stdout)

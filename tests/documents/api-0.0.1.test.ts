@@ -2,10 +2,12 @@ import { describe, expect, test } from 'bun:test'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { decodeJwt } from 'jose'
+import { newEmail, PASSWORD } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
-import { TIME, UUID } from '../support/shapes.ts'
-import { type Answer, as, eventually, newEmail, PASSWORD, WAYS, type Way } from '../support/system.ts'
-import { DAY, forgeriesOf, keysOf, serving } from './client.ts'
+import { eventually } from '../support/eventually.ts'
+import { TIME, UUID } from '../support/expectations.ts'
+import { type Answer, as } from '../support/http.ts'
+import { DAY, forgeriesOf, keysOf, serving } from './serving.ts'
 
 const UUID_4 = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 const JSON_TYPE = /^application\/json(;\s*charset=utf-8)?$/
@@ -34,9 +36,9 @@ function expectError({ body, headers, status }: Answer, statusCode: number, erro
 }
 
 /** `002_9e1c49b8e4c1bd3d.txt`, «API Version 0.0.1». A test's name begins with the line that it proves. */
-describe.each(WAYS)('002, %s', (way) => {
+describe('002, over three processes', () => {
   // The example of a short password shows 6.
-  const here = serving(way, { PASSWORD_MIN_LENGTH: '6' })
+  const here = serving({ PASSWORD_MIN_LENGTH: '6' })
   const { auth, users } = here
 
   const logIn = (email: string, password = PASSWORD) => auth('POST /auth/login', { body: { email, password } })
@@ -413,18 +415,16 @@ describe.each(WAYS)('002, %s', (way) => {
 describe('002 and its settings', () => {
   // Both at once, for the sake of the wait. Empty is not set: what is tested is the default.
   const settings = { JWT_EXPIRE: '2s', BCRYPT_COST: '' }
-  const systems = { [WAYS[0]]: serving(WAYS[0], settings), [WAYS[1]]: serving(WAYS[1], settings) }
+  const { auth, users } = serving(settings)
 
-  test.each(WAYS)('002:147 passwords are hashed with bcrypt, of 10 rounds, %s', async (way) => {
-    const { users } = systems[way]
+  test('002:147 passwords are hashed with bcrypt, of 10 rounds', async () => {
     const { body } = await users('POST /user', { body: { email: newEmail(), password: PASSWORD } })
     const record = await users(`GET /users/${body.id}/password-hash`, { headers: as.internal })
     expect(record.body.password_hash).toMatch(/^\$2[aby]\$10\$/)
     expect(await Bun.password.verify(PASSWORD, record.body.password_hash)).toBe(true)
   })
 
-  const expires = async (way: Way) => {
-    const { auth, users } = systems[way]
+  const expires = async () => {
     const body = { email: newEmail(), password: PASSWORD }
     const { body: user } = await auth('POST /auth/register', { body })
     const { access, refresh } = expectTokens(await auth('POST /auth/login', { body }), 30)
@@ -442,6 +442,6 @@ describe('002 and its settings', () => {
     expect((await read(next.access)).status).toBe(200)
   }
   test('002:9 JWT_EXPIRE settles how long an access token lives', async () => {
-    await Promise.all(WAYS.map(expires))
+    await expires()
   })
 })

@@ -2,15 +2,17 @@ import { describe, expect, test } from 'bun:test'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { createRemoteJWKSet, jwtVerify } from 'jose'
+import { newEmail, PASSWORD } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
-import { as, mails, newEmail, PASSWORD, WAYS } from '../support/system.ts'
-import { forgeriesOf, linkMailedTo, serving } from './client.ts'
+import { as } from '../support/http.ts'
+import { mails } from '../support/mails.ts'
+import { forgeriesOf, linkMailedTo, serving } from './serving.ts'
 
 const NEW_PASSWORD = 'another horse battery'
 
 /** `003_074b1feaa1c3ecfd.txt`, «Обзор auth_service». A test's name begins with the line that it proves. */
-describe.each(WAYS)('003, %s', (way) => {
-  const here = serving(way)
+describe('003, over three processes', () => {
+  const here = serving()
   const { auth, modules, users } = here
 
   const newcomer = async () => {

@@ -1,14 +1,16 @@
 import { describe, expect, test } from 'bun:test'
+import { newEmail, PASSWORD } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
-import { as, eventually, newEmail, PASSWORD, WAYS } from '../support/system.ts'
-import { forgeriesOf, keysOf, serving } from './client.ts'
+import { eventually } from '../support/eventually.ts'
+import { as } from '../support/http.ts'
+import { forgeriesOf, keysOf, serving } from './serving.ts'
 
 const NEW_PASSWORD = 'another horse battery'
 const NOBODY = '00000000-0000-4000-8000-000000000000'
 
 /** `004_746a467ce1b763d7.txt`, «Распределение эндпоинтов». A test's name begins with the line that it proves. */
-describe.each(WAYS)('004, %s', (way) => {
-  const here = serving(way)
+describe('004, over three processes', () => {
+  const here = serving()
   const { auth, users } = here
 
   const logIn = (login: string, password = PASSWORD) => auth('POST /login', { body: { login, password } })
@@ -460,13 +462,11 @@ describe.each(WAYS)('004, %s', (way) => {
     expect((await auth('GET /health/cache')).body.misses).toBe(misses)
   })
 
-  // Where one process is all three, users can't be down alone.
-  if (way === 'three processes')
-    test('004:104 auth checks passwords by its cache, and makes tokens, with users down', async () => {
-      const { username } = await newcomer()
-      await here.system.kill('users')
-      expect((await logIn(username)).status).toBe(200)
-      expect((await logIn(username, NEW_PASSWORD)).status).toBe(401)
-      await here.system.start('users')
-    })
+  test('004:104 auth checks passwords by its cache, and makes tokens, with users down', async () => {
+    const { username } = await newcomer()
+    await here.system.kill('users')
+    expect((await logIn(username)).status).toBe(200)
+    expect((await logIn(username, NEW_PASSWORD)).status).toBe(401)
+    await here.system.start('users')
+  })
 })

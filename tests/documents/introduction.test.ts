@@ -1,12 +1,13 @@
 import { describe, expect, test } from 'bun:test'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
+import { newEmail, PASSWORD } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
-import { as, newEmail, PASSWORD, WAYS } from '../support/system.ts'
-import { DAY, forgeriesOf, serving } from './client.ts'
+import { as } from '../support/http.ts'
+import { DAY, forgeriesOf, serving } from './serving.ts'
 
 /** `000_5140ed870c4d37f3.txt`, «Введение». A test's name begins with the line that it proves. */
-describe.each(WAYS)('000, %s', (way) => {
-  const here = serving(way)
+describe('000, over three processes', () => {
+  const here = serving()
   const { auth, modules } = here
 
   /** A user who has just come in, by the paths of the document. */

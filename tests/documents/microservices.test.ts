@@ -1,15 +1,16 @@
 import { describe, expect, test } from 'bun:test'
+import { newEmail, PASSWORD } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
-import { FIELDS } from '../support/shapes.ts'
-import { as, newEmail, PASSWORD, WAYS } from '../support/system.ts'
-import { keysOf, linkMailedTo, serving } from './client.ts'
+import { FIELDS } from '../support/expectations.ts'
+import { as } from '../support/http.ts'
+import { keysOf, linkMailedTo, serving } from './serving.ts'
 
 const NEW_PASSWORD = 'another horse battery'
 const USER_READ = FIELDS.user.toSorted()
 
 /** `001_809414c4ffa9b022.txt`, «Микросервисы Бэкенда». A test's name begins with the line that it proves. */
-describe.each(WAYS)('001, %s', (way) => {
-  const here = serving(way)
+describe('001, over three processes', () => {
+  const here = serving()
   const { auth, users } = here
 
   const newcomer = async (fields: Record<string, unknown> = {}) => {

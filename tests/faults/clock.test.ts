@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { DAY, HOUR, MINUTE, SECOND } from '../../services/kit/clock.ts'
-import { expectProblem } from '../support/shapes.ts'
-import { as, eventually, newEmail, PASSWORD } from '../support/system.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { expectProblem } from '../support/expectations.ts'
+import { as } from '../support/http.ts'
 import { InstanceInTime } from './instance-in-time.ts'
 
 setDefaultTimeout(30_000)
@@ -90,7 +92,7 @@ describe.each([
       await ask(`PATCH /users/${one.id}`, { ...operator, body: { status: 'disabled' } })
       await ask('POST /auth/logout', { headers: as.bearer(other.access_token) })
       expect(await each(other.access_token, other.id)).toEqual([401, 401, 401])
-      await eventually(async () => (await each(one.access_token, one.id)).every((status) => status === 401), 1000)
+      await eventually(async () => (await each(one.access_token, one.id)).every((status) => status === 401))
       expectProblem(await login(one.email), 403, 'account_disabled')
     })
   })

@@ -14,11 +14,14 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { databases } from '../../db/sqlite/databases.ts'
 import { openDatabase } from '../../db/sqlite/engine.ts'
-import { launch, ownSettings, temporary } from '../support/processes.ts'
-import { expectProblem } from '../support/shapes.ts'
-import { as, call, eventually, INTERNAL_KEY, newEmail, OPERATOR_KEY, PASSWORD } from '../support/system.ts'
+import { databases } from '../../services/databases.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { expectProblem } from '../support/expectations.ts'
+import { as, call } from '../support/http.ts'
+import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
+import { launch, ownSettings, temporary } from '../support/tool.ts'
 import { endAndRemove } from './left-behind.ts'
 
 setDefaultTimeout(30_000)

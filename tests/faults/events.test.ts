@@ -1,17 +1,11 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { join } from 'node:path'
+import { createUser, logIn, registerUser, type TestUser } from '../support/actors.ts'
 import { allTold, listen, outgoing, rows } from '../support/events.ts'
-import {
-  as,
-  call,
-  createUser,
-  eventually,
-  logIn,
-  registerUser,
-  type System,
-  startSystem,
-  type TestUser,
-} from '../support/system.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { processes } from '../support/processes.ts'
+import type { System } from '../support/system.ts'
 import { type Between, startProxy } from './proxy.ts'
 
 setDefaultTimeout(60_000)
@@ -31,7 +25,7 @@ describe('killed between a change and the telling of it', () => {
   const quiet = async (system: System) => {
     await allTold(system)
     const pending = "SELECT seq FROM deliveries WHERE status = 'pending'"
-    await eventually(() => rows(system, 'auth', pending).length === 0, 10_000)
+    await eventually(() => rows(system, 'auth', pending).length === 0)
   }
   const POINT_OF: [point: string, told: boolean][] = [
     ['before-commit', false],
@@ -43,7 +37,7 @@ describe('killed between a change and the telling of it', () => {
   test.concurrent.each(POINT_OF)(
     '%s of users: an event is told once where the change was made, and else not at all',
     async (point, told) => {
-      const system = await startSystem('three processes', { ...ENV, FAULT: point }, { preload: POINTS })
+      const system = await processes('apart', { ...ENV, FAULT: point }, { preload: POINTS })
       try {
         await listen(system, receiver.url.href)
         const user = await registerUser(system)
@@ -67,7 +61,7 @@ describe('killed between a change and the telling of it', () => {
   test.concurrent.each(POINT_OF.slice(0, 2))(
     '%s of auth: a session that has ended is told of, one that lives is not',
     async (point, told) => {
-      const system = await startSystem('three processes', { ...ENV, FAULT: point }, { preload: POINTS })
+      const system = await processes('apart', { ...ENV, FAULT: point }, { preload: POINTS })
       try {
         await listen(system, receiver.url.href)
         let user: TestUser
@@ -100,7 +94,7 @@ describe('between users and auth', () => {
   let between: Between
   beforeAll(async () => {
     between = await startProxy(() => system.url.auth, /\/auth\/sync\//)
-    system = await startSystem('three processes', ENV, {
+    system = await processes('apart', ENV, {
       settingsOf: (name) => (name === 'users' ? { AUTH_URL: between.url } : {}),
     })
   })
@@ -163,7 +157,7 @@ describe('between users and auth', () => {
     await allTold(system)
     between.fates = Array.from({ length: 4 }, () => ({ lost }))
     await patch(system, user, { name: 'Ana' })
-    await eventually(() => between.fates.length === 0, 10_000)
+    await eventually(() => between.fates.length === 0)
     await allTold(system)
     expect(heardOf(system, user).map(({ type }) => type)).toEqual(['user.updated'])
   })

@@ -1,7 +1,7 @@
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { launch, type Running } from '../support/processes.ts'
-import { eventually } from '../support/system.ts'
+import { eventually } from '../support/eventually.ts'
+import { launch, type Running } from '../support/tool.ts'
 
 /** A process whose fsync a test can let fail, or take its time. */
 export interface Syncing {

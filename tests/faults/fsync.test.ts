@@ -1,7 +1,8 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { ownSettings, temporary } from '../support/processes.ts'
-import { expectProblem } from '../support/shapes.ts'
-import { as, call, newEmail, PASSWORD } from '../support/system.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { expectProblem } from '../support/expectations.ts'
+import { as, call } from '../support/http.ts'
+import { ownSettings, temporary } from '../support/tool.ts'
 import { preloaded, type Syncing, straced } from './failing-sync.ts'
 import { endAndRemove } from './left-behind.ts'
 

@@ -2,9 +2,11 @@ import { Database } from 'bun:sqlite'
 import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { ch202, ownSettings, temporary } from '../support/processes.ts'
-import { expectOAuthProblem, expectProblem, OAUTH_CALL } from '../support/shapes.ts'
-import { type Answer, as, call, eventually, newEmail, PASSWORD } from '../support/system.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { expectOAuthProblem, expectProblem, OAUTH_CALL } from '../support/expectations.ts'
+import { type Answer, as, call } from '../support/http.ts'
+import { ownSettings, runTool, temporary } from '../support/tool.ts'
 import { endAndRemove } from './left-behind.ts'
 import { fileSizeLimit, type SmallDisk, tmpfs } from './small-disk.ts'
 
@@ -192,7 +194,7 @@ test('checks 33 and 34: a notice waits for a service whose disk is full, and arr
   const env = ownSettings(disk.dataDir, { LOG_LEVEL: 'silent' })
   const { AUTH_URL: auth = '', USERS_URL: users = '' } = env
   // The size of files is limited for auth alone.
-  const { stdout } = await ch202(['migrate', '-o', 'json'], { env })
+  const { stdout } = await runTool(['migrate', '-o', 'json'], { env })
   expect(stdout).toContain('auth')
   const full = disk.launch([...TOOL, 'serve', 'auth'], env)
   const other = fileSizeLimit(disk.dataDir).launch([...TOOL, 'serve', 'users'], env)
@@ -207,7 +209,7 @@ test('checks 33 and 34: a notice waits for a service whose disk is full, and arr
   await eventually(async () => {
     const { status } = await call(auth, 'GET /auth/me', { headers: as.bearer(one.access) })
     return status === 401 || undefined
-  }, 2000)
+  })
   const login = await call(auth, 'POST /login', { body: { login: one.email, password: PASSWORD } })
   expectProblem(login, 403, 'account_disabled')
   for (const running of [full, other]) running.signal('SIGTERM')

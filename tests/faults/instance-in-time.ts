@@ -5,8 +5,10 @@ import { join } from 'node:path'
 import type { Mail } from '../../services/auth/mail/transport.ts'
 import type { Clock } from '../../services/kit/clock.ts'
 import { readConfig } from '../../services/kit/process/config.ts'
+import { SERVICES } from '../../services/registry.ts'
 import { type Served, serve } from '../../services/serve.ts'
-import { type Answer, call, INTERNAL_KEY, OPERATOR_KEY } from '../support/system.ts'
+import { type Answer, call } from '../support/http.ts'
+import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
 
 const FILES = ['auth', 'users', 'modules'].flatMap((name) => [`${name}.sqlite`, `${name}.sqlite-wal`])
 
@@ -38,18 +40,21 @@ export class InstanceInTime {
   }
 
   async start(): Promise<void> {
-    const config = readConfig({
-      CH202_ENV: 'test',
-      CH202_DATA_DIR: this.directory,
-      CH202_URL: 'http://127.0.0.1:0',
-      INTERNAL_API_KEY: INTERNAL_KEY,
-      OPERATOR_API_KEY: OPERATOR_KEY,
-      CH202_SECRET: 'secret-of-the-tests-0123456789-0123456789abc',
-      BCRYPT_COST: '4',
-      RATE_LIMIT: 'off',
-      LOG_LEVEL: 'silent',
-      ...this.settings,
-    })
+    const config = readConfig(
+      {
+        CH202_ENV: 'test',
+        CH202_DATA_DIR: this.directory,
+        CH202_URL: 'http://127.0.0.1:0',
+        INTERNAL_API_KEY: INTERNAL_KEY,
+        OPERATOR_API_KEY: OPERATOR_KEY,
+        CH202_SECRET: 'secret-of-the-tests-0123456789-0123456789abc',
+        BCRYPT_COST: '4',
+        RATE_LIMIT: 'off',
+        LOG_LEVEL: 'silent',
+        ...this.settings,
+      },
+      SERVICES,
+    )
     const clock: Clock = { now: () => this.time, monotonic: () => performance.now() + this.monotonic }
     const mailer = {
       send: async (mail: Mail) => {

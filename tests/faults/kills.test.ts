@@ -1,12 +1,13 @@
 import { describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { startSystem, WAYS } from '../support/system.ts'
+import { processes } from '../support/processes.ts'
+import { LAYOUTS } from '../support/settings.ts'
 import { killRounds } from './rounds.ts'
 
 setDefaultTimeout(60_000)
 
-describe.each([...WAYS])('%s', (way) => {
+describe.each(LAYOUTS)('services %s', (layout) => {
   test.concurrent('check 32: nothing acknowledged is lost, and nothing revoked comes back, when it is killed under sixteen writers', async () => {
-    const system = await startSystem(way, { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
+    const system = await processes(layout, { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
     const seed = Date.now()
     try {
       const { acknowledged, differences } = await killRounds(system, seed, { rounds: 4 })

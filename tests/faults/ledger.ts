@@ -1,4 +1,6 @@
-import { type Answer, as, call, newEmail, type System } from '../support/system.ts'
+import { newEmail } from '../support/actors.ts'
+import { type Answer, as, call } from '../support/http.ts'
+import type { System } from '../support/system.ts'
 
 /** Within which what was done, and told to no one, reaches every service after a restart; milliseconds. */
 const PATIENCE = 3000

@@ -1,4 +1,4 @@
-import { processesWith } from '../support/processes.ts'
+import { processesWith } from '../support/tool.ts'
 
 /** Ends what a test that failed has left running on the directories of its file, and takes these away. */
 export function endAndRemove(folder: { path: string; remove(): void }): void {

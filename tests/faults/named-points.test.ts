@@ -4,20 +4,14 @@ import { join } from 'node:path'
 import { openDatabase } from '../../db/sqlite/engine.ts'
 import { usersMigrations } from '../../db/sqlite/migrations/users.ts'
 import { openUsersStore } from '../../db/users/store.ts'
-import { launch, ownSettings, temporary } from '../support/processes.ts'
-import {
-  as,
-  call,
-  createUser,
-  eventually,
-  logIn,
-  type Name,
-  PASSWORD,
-  type System,
-  startSystem,
-  type TestUser,
-  WAYS,
-} from '../support/system.ts'
+import { createUser, logIn, PASSWORD, type TestUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { processes } from '../support/processes.ts'
+import type { Name } from '../support/settings.ts'
+import { LAYOUTS } from '../support/settings.ts'
+import type { System } from '../support/system.ts'
+import { launch, ownSettings, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(60_000)
 
@@ -50,7 +44,7 @@ const each = async (system: System, { id, tokens }: TestUser) => {
 /** A notice reaches the other services within a second of the restart. */
 const soon = async (look: () => Promise<unknown>, wanted: unknown) => {
   const same = async () => JSON.stringify(await look()) === JSON.stringify(wanted)
-  await eventually(same, 15_000).catch(async () => expect(await look()).toEqual(wanted))
+  await eventually(same).catch(async () => expect(await look()).toEqual(wanted))
 }
 
 /** Waits until what the service has to tell others is told: else the commit that is met may be that of an acknowledgement. */
@@ -58,7 +52,7 @@ const quiet = (system: System, service: Name) =>
   eventually(async () => {
     const { text } = await call(system.url[service], 'GET /metrics', { headers: as.operator })
     return !new RegExp(`outbox_pending\\{service="${service}"\\} [1-9]`).test(text)
-  }, 10_000)
+  })
 
 const TABLE: Killed[] = [
   {
@@ -158,11 +152,11 @@ const TABLE: Killed[] = [
   },
 ]
 
-describe.each([...WAYS])('checks 12, 14 and 32: killed, %s', (way) => {
+describe.each(LAYOUTS)('checks 12, 14 and 32: killed, services %s', (layout) => {
   for (const point of ['before-commit', 'after-commit'] as const)
     test.concurrent(`${point.replace('-', ' the ')}, with no answer given: it is whole or not there, and what it ended stays ended`, async () => {
       const env = { RATE_LIMIT: 'off', LOG_LEVEL: 'silent', REFRESH_REUSE_GRACE: `${GRACE}s`, FAULT: point }
-      const system = await startSystem(way, env, { preload: POINTS })
+      const system = await processes(layout, env, { preload: POINTS })
       try {
         await call(system.url.modules, 'POST /api/v1/modules', {
           headers: as.operator,

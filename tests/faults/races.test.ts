@@ -1,15 +1,17 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { type System, startSystem, WAYS } from '../support/system.ts'
+import { processes } from '../support/processes.ts'
+import { LAYOUTS } from '../support/settings.ts'
+import type { System } from '../support/system.ts'
 import { RACES, repeated } from './races.ts'
 
 setDefaultTimeout(60_000)
 
 const TIMES = 10
 
-describe.each([...WAYS])('checks 12 and 13: %s', (way) => {
+describe.each(LAYOUTS)('checks 12 and 13: races, services %s', (layout) => {
   let system: System
   beforeAll(async () => {
-    system = await startSystem(way, { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
+    system = await processes(layout, { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
   })
   afterAll(() => system.stop())
 

@@ -1,4 +1,6 @@
-import { as, call, createUser, type System, type TestUser } from '../support/system.ts'
+import { createUser, type TestUser } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
+import type { System } from '../support/system.ts'
 
 const CLIENTS = 50
 

@@ -1,19 +1,13 @@
 import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { join } from 'node:path'
+import { logIn, registerUser, type TestUser } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
-import {
-  type Answer,
-  as,
-  call,
-  eventually,
-  logIn,
-  type Name,
-  registerUser,
-  type System,
-  startSystem,
-  type TestUser,
-} from '../support/system.ts'
+import { eventually } from '../support/eventually.ts'
+import { type Answer, as, call } from '../support/http.ts'
+import { processes } from '../support/processes.ts'
+import type { Name } from '../support/settings.ts'
+import type { System } from '../support/system.ts'
 import { type Between, startProxy } from './proxy.ts'
 
 /** `LOGOUTS=1000`: as long as the promise is to be measured, with its figures. */
@@ -79,7 +73,7 @@ function inOrder(times: number[]): { at(share: number): string } {
 describe('check 16: from the answer on, no service takes the token, three processes', () => {
   let system: System
   beforeAll(async () => {
-    system = await startSystem('three processes', { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
+    system = await processes('apart', { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
   })
   afterAll(() => system?.stop())
 
@@ -140,7 +134,7 @@ describe('check 16: from the answer on, no service takes the token, three proces
 })
 
 test('a service that starts beside a long feed takes nothing that stands far down in it', async () => {
-  const system = await startSystem('three processes', { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
+  const system = await processes('apart', { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
   try {
     await system.terminate('auth')
     // More than the feed tells at once, many times over.
@@ -176,7 +170,7 @@ describe('a service that is cut off from auth', () => {
   beforeAll(async () => {
     toAuth = await startProxy(() => system.url.auth, /\/auth\/revocations/)
     const env = { RATE_LIMIT: 'off', LOG_LEVEL: 'silent', REVOCATION_MAX_LAG: '3s' }
-    system = await startSystem('three processes', env, {
+    system = await processes('apart', env, {
       settingsOf: (name) => (name === 'modules' ? { AUTH_URL: toAuth.url } : {}),
     })
   })

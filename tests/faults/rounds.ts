@@ -2,7 +2,9 @@ import { Database } from 'bun:sqlite'
 import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { as, call, type Name, type System } from '../support/system.ts'
+import { as, call } from '../support/http.ts'
+import type { Name } from '../support/settings.ts'
+import type { System } from '../support/system.ts'
 import { Writer } from './ledger.ts'
 
 const NAMES = ['auth', 'users', 'modules'] as const

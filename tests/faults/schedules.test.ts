@@ -1,16 +1,10 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import fc from 'fast-check'
-import {
-  as,
-  call,
-  createUser,
-  eventually,
-  logIn,
-  PASSWORD,
-  type System,
-  startSystem,
-  type TestUser,
-} from '../support/system.ts'
+import { createUser, logIn, PASSWORD, type TestUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { processes } from '../support/processes.ts'
+import type { System } from '../support/system.ts'
 import { type Between, type Fate, startProxy } from './proxy.ts'
 
 setDefaultTimeout(120_000)
@@ -28,7 +22,7 @@ beforeAll(async () => {
   toAuth = await startProxy(() => system.url.auth, /\/auth\/sync\//)
   toUsers = await startProxy(() => system.url.users)
   const env = { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' }
-  system = await startSystem('three processes', env, {
+  system = await processes('apart', env, {
     settingsOf: (name) =>
       name === 'users' ? { AUTH_URL: toAuth.url } : name === 'auth' ? { USERS_URL: toUsers.url } : {},
   })
@@ -165,7 +159,7 @@ test('check 34: whatever is lost, late, doubled or overtaken between users and a
       await Bun.sleep(220)
       const agreed = async () =>
         JSON.stringify(await Promise.all(all.map(asAuthHasIt))) === JSON.stringify(all.map(wanted))
-      await eventually(agreed, 5000).catch(async () =>
+      await eventually(agreed).catch(async () =>
         expect(await Promise.all(all.map(asAuthHasIt))).toEqual(all.map(wanted)),
       )
     }),

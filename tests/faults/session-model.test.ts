@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import fc from 'fast-check'
 import { HOUR, SECOND } from '../../services/kit/clock.ts'
-import { as } from '../support/system.ts'
+import { as } from '../support/http.ts'
 import { InstanceInTime } from './instance-in-time.ts'
 import { type Access, differs, SETTINGS, type Session } from './session-model.ts'
 import { CODES, SessionSteps, step } from './session-steps.ts'
@@ -105,8 +105,8 @@ test('checks 14 and 15: after any sequence of what befalls sessions, the tokens 
 test('check 35: a clock that is an hour ahead for a while, twice: what was revoked stays so when it is set back', async () => {
   const steps = new SessionSteps(instance)
   await steps.begin()
-  for (const deed of ['login', 'login', 'logout', 'deleteSession', 'changeRoles', 'login'] as const)
-    await steps.take({ deed, which: 0, how: 1, look: false })
+  for (const action of ['login', 'login', 'logout', 'deleteSession', 'changeRoles', 'login'] as const)
+    await steps.take({ action, which: 0, how: 1, look: false })
   await look(steps)
   const dead = steps.model.access.filter((access) => !steps.model.good(access)).length
   expect([dead, steps.model.access.length]).toEqual([4, 5])

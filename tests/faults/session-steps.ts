@@ -1,7 +1,9 @@
 import fc from 'fast-check'
 import { HOUR, MINUTE, SECOND } from '../../services/kit/clock.ts'
-import { resetLinkIn } from '../support/reset-mail.ts'
-import { type Answer, as, eventually, newEmail, PASSWORD } from '../support/system.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { type Answer, as } from '../support/http.ts'
+import { resetLinkIn } from '../support/mails.ts'
 import type { InstanceInTime } from './instance-in-time.ts'
 import {
   type Access,
@@ -55,22 +57,22 @@ const WEIGHTS = {
   pass: 20,
 } satisfies Record<string, number>
 
-type Deed = keyof typeof WEIGHTS
+type Action = keyof typeof WEIGHTS
 
 /** One step of a sequence. The numbers say of which user, session or token, and how; `look`: what works is asked then. */
 export interface Step {
-  deed: Deed
+  action: Action
   which: number
   how: number
   look: boolean
 }
 
-const deed: fc.Arbitrary<Deed> = fc.oneof(
-  ...Object.entries(WEIGHTS).map(([name, weight]) => ({ arbitrary: fc.constant(name as Deed), weight })),
+const action: fc.Arbitrary<Action> = fc.oneof(
+  ...Object.entries(WEIGHTS).map(([name, weight]) => ({ arbitrary: fc.constant(name as Action), weight })),
 )
 
 export const step: fc.Arbitrary<Step> = fc.record(
-  { deed, which: fc.nat(11), how: fc.nat(11), look: fc.boolean() },
+  { action, which: fc.nat(11), how: fc.nat(11), look: fc.boolean() },
   { noNullPrototype: true },
 )
 
@@ -95,8 +97,8 @@ export class SessionSteps {
     await this.addUser()
   }
 
-  async take({ deed, which, how }: Step): Promise<void> {
-    await this[deed](which, how)
+  async take({ action, which, how }: Step): Promise<void> {
+    await this[action](which, how)
   }
 
   private async addUser(): Promise<User> {

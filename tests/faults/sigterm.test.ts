@@ -1,7 +1,9 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { cpSync, readdirSync } from 'node:fs'
-import { launch, ownSettings, processesWith, type Running, temporary } from '../support/processes.ts'
-import { as, call, eventually, newEmail, PASSWORD } from '../support/system.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { launch, ownSettings, processesWith, type Running, temporary } from '../support/tool.ts'
 import { KeepAlive, type Outcome } from './keep-alive.ts'
 import { endAndRemove } from './left-behind.ts'
 
@@ -178,7 +180,7 @@ test('a runner that is killed leaves no service behind, and loses nothing that w
   expect(made.status).toBe(201)
   processes[0]?.signal('SIGKILL')
   const left = () => processesWith(env.CH202_DATA_DIR ?? '')
-  await eventually(() => left().length === 0 || undefined, 5000).catch(() => expect(left()).toEqual([]))
+  await eventually(() => left().length === 0 || undefined).catch(() => expect(left()).toEqual([]))
   expect(await new KeepAlive(users).ask({ method: 'GET', path: '/health' })).toMatchObject({ kind: 'refused' })
   // It was a stop like any other.
   expect(readdirSync(env.CH202_DATA_DIR ?? '').filter((name) => /-(wal|shm)$/.test(name))).toEqual([])

@@ -1,6 +1,6 @@
 import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { launch, ROOT, type Running } from '../support/processes.ts'
+import { launch, ROOT, type Running } from '../support/tool.ts'
 
 /** A data directory on a disk that a test fills and makes room on again. */
 export interface SmallDisk {

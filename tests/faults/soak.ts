@@ -2,7 +2,9 @@
  * The long form of the fault tests, `bun run soak`: kills under load until 100,000 writes were acknowledged, and each
  * race a thousand times. Ends with a line of figures; its exit status is 1 when anything differed.
  */
-import { startSystem, WAYS } from '../support/system.ts'
+
+import { processes } from '../support/processes.ts'
+import { LAYOUTS } from '../support/settings.ts'
 import { RACES, repeated } from './races.ts'
 import { killRounds } from './rounds.ts'
 
@@ -17,9 +19,9 @@ const began = performance.now()
 const said: string[] = []
 const wrong: string[] = []
 
-for (const way of WAYS) {
-  const part = (whole: number) => Math.ceil(whole / WAYS.length)
-  const system = await startSystem(way, env)
+for (const layout of LAYOUTS) {
+  const part = (whole: number) => Math.ceil(whole / LAYOUTS.length)
+  const system = await processes(layout, env)
   try {
     const { acknowledged, differences, rounds } = await killRounds(
       system,
@@ -28,16 +30,16 @@ for (const way of WAYS) {
       (figures) => {
         if (figures.rounds % 25 === 0)
           console.log(
-            `${way}: ${figures.rounds} kills, ${figures.acknowledged} writes, ${figures.differences.length} differ`,
+            `${layout}: ${figures.rounds} kills, ${figures.acknowledged} writes, ${figures.differences.length} differ`,
           )
       },
     )
     wrong.push(...differences)
-    said.push(`${way}: ${rounds} kills, ${acknowledged} acknowledged writes, ${differences.length} lost or undone`)
+    said.push(`${layout}: ${rounds} kills, ${acknowledged} acknowledged writes, ${differences.length} lost or undone`)
     for (const [name, race] of Object.entries(RACES)) {
       const differing = await repeated(system, race, part(wanted.races))
       wrong.push(...differing.map((one) => `${name}: ${one}`))
-      console.log(`${way}: ${name}, ${part(wanted.races)} times, ${differing.length} wrong`)
+      console.log(`${layout}: ${name}, ${part(wanted.races)} times, ${differing.length} wrong`)
     }
   } finally {
     await system.stop()

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { codesOf, type OpenApiDocument, operationsOf } from '../openapi/document.ts'
-import { as, call, type System, startSystem } from '../support/system.ts'
+import { as, call } from '../support/http.ts'
+import { inProcess, type System } from '../support/system.ts'
 
 /** Longer than a field's name, shorter than what is cut. */
 const SECRET = 'canary-7Qw9xT2r-canary-7Qw9xT2r-canary'
@@ -10,7 +11,7 @@ const JSON_TYPE = { 'content-type': 'application/json' }
 
 let system: System
 beforeAll(async () => {
-  system = await startSystem('one process', { RATE_LIMIT: 'off' })
+  system = await inProcess({ RATE_LIMIT: 'off' })
 })
 afterAll(() => system?.stop())
 

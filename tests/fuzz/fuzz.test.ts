@@ -1,23 +1,21 @@
 import { expect, test } from 'bun:test'
-import { WAYS } from '../support/system.ts'
 import { fuzz, type Plan } from './run.ts'
 
 const REQUESTS = 10_000
 const seed = Date.now() % 2 ** 31
 const MIB = 2 ** 20
-const [one, three] = WAYS
 
 const PLANS: Plan[] = [
-  { way: one, limits: false, requests: 0.45 * REQUESTS, seed },
-  { way: three, limits: false, requests: 0.45 * REQUESTS, seed },
-  { way: one, limits: true, requests: 0.1 * REQUESTS, seed },
+  { layout: 'together', limits: false, requests: 0.45 * REQUESTS, seed },
+  { layout: 'apart', limits: false, requests: 0.45 * REQUESTS, seed },
+  { layout: 'together', limits: true, requests: 0.1 * REQUESTS, seed },
 ]
 
 test.each(PLANS)(
-  'check 27: $requests generated requests, $way, limits $limits: each is answered as documented, none with a 5xx',
+  'check 27: $requests generated requests, services $layout, limits $limits: each is answered as documented, none with a 5xx',
   async (plan) => {
     const { byKind, byStatus, failures, memory, requests } = await fuzz(plan)
-    console.log(`${plan.way}: ${requests} requests, seed ${seed}`)
+    console.log(`${plan.layout}: ${requests} requests, seed ${seed}`)
     expect(failures).toEqual([])
     expect(requests).toBeGreaterThanOrEqual(plan.requests)
     // Each kind is there, and much of what is valid is done: the system has not drifted to where nothing works.

@@ -1,10 +1,10 @@
 /**
  * Requests made from the OpenAPI document, `bun run fuzz`: a million, or so many as `--requests` says. `--seed` begins
- * where another run began; with `--path`, `--way` and `--limits` as a failure has printed them, that one request is made
+ * where another run began; with `--path`, `--layout` and `--limits` as a failure has printed them, that one request is made
  * again. Ends with a summary; the exit status is 1 when an answer was not as documented.
  */
 import { parseArgs } from 'node:util'
-import { WAYS, type Way } from '../support/system.ts'
+import { LAYOUTS, type Layout } from '../support/settings.ts'
 import { fuzz, noFigures, type Outcome, type Plan } from './run.ts'
 
 const { values } = parseArgs({
@@ -12,28 +12,29 @@ const { values } = parseArgs({
     requests: { type: 'string', default: '1000000' },
     seed: { type: 'string', default: String(Date.now() % 2 ** 31) },
     path: { type: 'string' },
-    way: { type: 'string' },
+    layout: { type: 'string' },
     limits: { type: 'boolean', default: false },
   },
 })
 const requests = Number(values.requests)
 const seed = Number(values.seed)
-const [one, other] = WAYS
-const way = values.way as Way | undefined
-if (!Number.isSafeInteger(requests) || !Number.isSafeInteger(seed) || (way && !WAYS.includes(way))) {
-  console.error(`bun run fuzz [--requests N] [--seed S] [--way "${one}" | --way "${other}"] [--limits] [--path P]`)
+const layout = LAYOUTS.find((name) => name === values.layout)
+if (!Number.isSafeInteger(requests) || !Number.isSafeInteger(seed) || (values.layout && !layout)) {
+  console.error(`bun run fuzz [--requests N] [--seed S] [--layout together | --layout apart] [--limits] [--path P]`)
   process.exit(2)
 }
 
-const plan = (way: Way, part: number, limits = false): Plan => ({
-  way,
+const plan = (layout: Layout, part: number, limits = false): Plan => ({
+  layout,
   limits,
   requests: Math.ceil(requests * part),
   seed,
   ...(values.path === undefined ? {} : { path: values.path }),
 })
 const plans =
-  way || values.path ? [plan(way ?? one, 1, values.limits)] : [plan(one, 0.45), plan(other, 0.45), plan(one, 0.1, true)]
+  layout || values.path
+    ? [plan(layout ?? 'together', 1, values.limits)]
+    : [plan('together', 0.45), plan('apart', 0.45), plan('together', 0.1, true)]
 
 const PROGRESS = 10_000
 const MIB = 2 ** 20
@@ -54,8 +55,8 @@ const failures: string[] = []
 for (const each of plans) {
   const { failures: found, memory } = await fuzz(each, figures)
   failures.push(...found)
-  if (memory.late - memory.early > GROWTH * MIB) failures.push(`${each.way} has grown, ${inMib(memory)}`)
-  const said = `${each.way}${each.limits ? ', with limits' : ''}`
+  if (memory.late - memory.early > GROWTH * MIB) failures.push(`${each.layout} has grown, ${inMib(memory)}`)
+  const said = `${each.layout}${each.limits ? ', with limits' : ''}`
   console.log(`${said}: ${inMib(memory)}`)
 }
 clearInterval(timer)

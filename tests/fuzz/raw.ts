@@ -1,4 +1,4 @@
-import type { Prepared } from './prepared.ts'
+import type { Prepared } from './prepare.ts'
 
 /** What `fetch` would tidy up or refuse to send: the request line and the headers, made of those of a request. */
 type Raw = (request: Prepared) => { line: string; headers: string[] }

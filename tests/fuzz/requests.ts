@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { type Documented, type OpenApiDocument, operationsOf } from '../openapi/document.ts'
-import { LINES } from '../openapi/judge.ts'
+import { LINES } from '../openapi/validator.ts'
 import { broken, brokenQuery, CONTENT_TYPES, HEADERS, hostile, MANGLINGS, type Mangling, MISSING } from './breaking.ts'
 import { RAW } from './raw.ts'
 import { type Schema, valid } from './values.ts'

@@ -1,5 +1,5 @@
 import { isProblemCode, statusOf } from '../../services/kit/problem.ts'
-import type { Prepared } from './prepared.ts'
+import type { Prepared } from './prepare.ts'
 import type { Drawn } from './requests.ts'
 
 /** Where what the schemas allow may still be 400: what they cannot say, a value's sense and how two fields go together. */

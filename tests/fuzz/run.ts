@@ -1,10 +1,13 @@
 import fc from 'fast-check'
-import { ownerOf } from '../../cli/client/routing.ts'
+import { serviceForPath } from '../../cli/client/routing.ts'
 import type { OpenApiDocument } from '../openapi/document.ts'
-import { as, call, type System, startSystem, type Way } from '../support/system.ts'
-import { BASE, Cast } from './cast.ts'
-import { tidy } from './janitor.ts'
-import { type Prepared, prepare } from './prepared.ts'
+import { as, call } from '../support/http.ts'
+import { processes } from '../support/processes.ts'
+import type { Layout } from '../support/settings.ts'
+import type { System } from '../support/system.ts'
+import { Actors, BASE } from './actors.ts'
+import { tidy } from './cleanup.ts'
+import { type Prepared, prepare } from './prepare.ts'
 import { type Drawn, requestsOf } from './requests.ts'
 import { sent, shown } from './sending.ts'
 import { CANARY } from './values.ts'
@@ -16,7 +19,7 @@ const TIDY_EACH = 4000
 const WARM = 0.15
 
 export interface Plan {
-  way: Way
+  layout: Layout
   /** Whether there are limits (429): then requests come from many addresses. */
   limits: boolean
   requests: number
@@ -43,7 +46,7 @@ export function noFigures(): Figures {
 
 /** Starts a system, asks it everything that is drawn, and says what was wrong. @param figures counted while it runs */
 export async function fuzz(plan: Plan, figures: Figures = noFigures()): Promise<Outcome> {
-  const system = await startSystem(plan.way, {
+  const system = await processes(plan.layout, {
     RATE_LIMIT: plan.limits ? 'on' : 'off',
     TRUSTED_PROXIES: '127.0.0.1',
     JWT_EXPIRE: '10m',
@@ -105,14 +108,14 @@ class Run {
     drawn: fc.Arbitrary<Drawn>,
     { numRuns, path, seed }: { numRuns: number; seed: number; path: string | undefined },
   ): Promise<void> {
-    const cast = new Cast(this.system, this.kept)
+    const actors = new Actors(this.system, this.kept)
     let done = 0
     for (let next = seed; done < numRuns; next += LINES) {
       let what = ''
       let last = ''
       const property = fc.asyncProperty(drawn, async (one) => {
         done++
-        const { faults, key, told } = await this.ask(judge, cast, one)
+        const { faults, key, told } = await this.ask(judge, actors, one)
         if (faults.length === 0 || this.known.has(key) || (what !== '' && what !== key)) return
         what = key
         last = told
@@ -129,40 +132,44 @@ class Run {
   }
 
   private report(result: fc.RunDetails<[Drawn]>, told: string): string {
-    const { way, limits } = this.plan
+    const { layout, limits } = this.plan
     const { counterexample, counterexamplePath, errorInstance, seed } = result
-    const again = `bun run fuzz --way "${way}"${limits ? ' --limits' : ''} --seed ${seed} --path ${counterexamplePath}`
+    const again = `bun run fuzz --layout ${layout}${limits ? ' --limits' : ''} --seed ${seed} --path ${counterexamplePath}`
     const cause = errorInstance instanceof Error ? errorInstance.message : 'it failed'
     return [cause, told, JSON.stringify(counterexample?.[0]), again].join('\n  ')
   }
 
-  private async ask(judge: Judge, cast: Cast, drawn: Drawn): Promise<{ faults: string[]; key: string; told: string }> {
-    let { prepared, reply } = await this.send(cast, drawn)
+  private async ask(
+    judge: Judge,
+    actors: Actors,
+    drawn: Drawn,
+  ): Promise<{ faults: string[]; key: string; told: string }> {
+    let { prepared, reply } = await this.send(actors, drawn)
     // What another request has ended is begun again: once, so that no token is refused for nothing.
     const ended = reply.status === 401 && ENDED.has(reply.body?.code) && USERS.has(drawn.caller)
     if (ended && !otherCredentials(drawn)) {
-      await cast.renew(drawn.caller)
-      ;({ prepared, reply } = await this.send(cast, drawn))
+      await actors.renew(drawn.caller)
+      ;({ prepared, reply } = await this.send(actors, drawn))
     }
     // The machine may have been busy with other things: what is slow is slow again.
-    if (reply.took > PATIENCE) reply.took = Math.min(reply.took, (await this.send(cast, drawn)).reply.took)
-    cast.learn(drawn, reply)
+    if (reply.took > PATIENCE) reply.took = Math.min(reply.took, (await this.send(actors, drawn)).reply.took)
+    actors.learn(drawn, reply)
     await this.count(drawn, reply)
     const faults = judge.faults(drawn, prepared, reply)
     const [first = ''] = faults
     return { faults, key: `${drawn.call} ${first.slice(0, 60)}`, told: first && shown(drawn, prepared, reply) }
   }
 
-  private async send(cast: Cast, drawn: Drawn): Promise<{ prepared: Prepared; reply: Reply }> {
-    const headers = await cast.credentials(drawn)
-    if (this.plan.limits) headers.push(['x-forwarded-for', cast.address(drawn.place)])
-    const prepared = await prepare(drawn, headers, (name) => cast.lookUp(name))
+  private async send(actors: Actors, drawn: Drawn): Promise<{ prepared: Prepared; reply: Reply }> {
+    const headers = await actors.credentials(drawn)
+    if (this.plan.limits) headers.push(['x-forwarded-for', actors.address(drawn.place)])
+    const prepared = await prepare(drawn, headers, (name) => actors.lookUp(name))
     const raw = drawn.twists.find((twist) => twist.at === 'raw')
     return { prepared, reply: await sent(this.baseOf(drawn.call), prepared, raw?.at === 'raw' ? raw.how : undefined) }
   }
 
   private baseOf(call: string): string {
-    return this.system.url[ownerOf(call.split(' ')[1] ?? '') ?? 'auth']
+    return this.system.url[serviceForPath(call.split(' ')[1] ?? '') ?? 'auth']
   }
 
   private async count({ kind }: Drawn, { status }: Reply): Promise<void> {

@@ -1,6 +1,6 @@
+import { call } from '../support/http.ts'
 import { exchange } from '../support/sockets.ts'
-import { call } from '../support/system.ts'
-import type { Prepared } from './prepared.ts'
+import type { Prepared } from './prepare.ts'
 import { rawShape } from './raw.ts'
 import type { Drawn } from './requests.ts'
 import type { Reply } from './verdict.ts'

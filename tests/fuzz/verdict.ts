@@ -1,8 +1,8 @@
 import type { ProblemCode } from '../../services/kit/problem.ts'
-import { checker, type Documented, type OpenApiDocument, operationsOf } from '../openapi/document.ts'
-import { type Complaint, judge, LINES } from '../openapi/judge.ts'
+import { type Documented, type OpenApiDocument, operationsOf, schemaChecker } from '../openapi/document.ts'
+import { LINES, type ResponseValidator, responseValidator } from '../openapi/validator.ts'
 import { POLICY, type Caller as Policed } from '../security/policy.ts'
-import { namesIn, type Prepared } from './prepared.ts'
+import { namesIn, type Prepared } from './prepare.ts'
 import type { Caller, Drawn } from './requests.ts'
 import { contradictory, ofLines, ofProblem, secretsIn } from './rules.ts'
 import { CANARY } from './values.ts'
@@ -50,7 +50,7 @@ interface Entry {
 
 /** Judges answers by the documents of a running system, and by who asked. */
 export class Judge {
-  private readonly complaints = new Map<string, { one: Documented; complaint: Complaint }>()
+  private readonly complaints = new Map<string, { one: Documented; complaint: ResponseValidator }>()
   private readonly check: (schema: object, value: unknown) => string | undefined
 
   constructor(
@@ -58,10 +58,10 @@ export class Judge {
     private readonly limits: boolean,
   ) {
     for (const document of documents) {
-      const complaint = judge(document)
+      const complaint = responseValidator(document)
       for (const one of operationsOf(document)) this.complaints.set(one.call, { one, complaint })
     }
-    this.check = checker(documents[0] as OpenApiDocument)
+    this.check = schemaChecker(documents[0] as OpenApiDocument)
   }
 
   /** Whether a request is one that its operation's schemas allow. */

@@ -1,5 +1,7 @@
-import { launch, type Running } from '../support/processes.ts'
-import { type Answer, call, eventually, freePort, INTERNAL_KEY, OPERATOR_KEY } from '../support/system.ts'
+import { eventually } from '../support/eventually.ts'
+import { type Answer, call } from '../support/http.ts'
+import { freePort, INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
+import { launch, type Running } from '../support/tool.ts'
 
 /** What stands between the foreign service and one of ours: passes on, counts, and can be cut. */
 export interface Way {
@@ -42,7 +44,7 @@ export function wayTo(target: () => string): Way {
     async followed() {
       const before = polls
       // One may be under way, one is sent from now on, and when a third comes that one was answered.
-      await eventually(() => polls > before + 2 || undefined, 10_000)
+      await eventually(() => polls > before + 2 || undefined)
     },
     stop: () => void server.stop(true),
   }
@@ -87,7 +89,7 @@ export async function runForeign(cwd: string, program: string, env: Record<strin
       ({ status }) => status === 401 || undefined,
       () => undefined,
     )
-  await eventually(up, 10_000).catch(() => {
+  await eventually(up).catch(() => {
     throw new Error(`${program} does not answer:\n${process.stdout()}\n${process.stderr()}`)
   })
   return foreign

@@ -1,6 +1,6 @@
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Ended, launch, ROOT } from '../support/processes.ts'
+import { type Ended, launch, ROOT } from '../support/tool.ts'
 
 /** What the package is built from, and what goes into it as it is. */
 const PARTS = [
@@ -9,7 +9,7 @@ const PARTS = [
   'tsconfig.json',
   'guard',
   'services/kit',
-  'docs/guard.md',
+  'docs/integrate/guard.md',
   'README.md',
   'LICENSE',
 ]
@@ -89,7 +89,7 @@ async function succeeded(command: string[], cwd: string): Promise<Ended> {
 
 /** The programs of the page, by the name that stands in their first line. */
 export function programsOfThePage(): Record<string, string> {
-  const page = readFileSync(join(ROOT, 'docs/guard.md'), 'utf8')
+  const page = readFileSync(join(ROOT, 'docs/integrate/guard.md'), 'utf8')
   const blocks = [...page.matchAll(/^```ts\n\/\/ (\S+\.ts)\n([\s\S]*?)^```$/gm)]
   return Object.fromEntries(blocks.map(([, name = '', code = '']) => [name, code]))
 }

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { isBuiltin } from 'node:module'
 import { join } from 'node:path'
-import { launch, ROOT, temporary } from '../support/processes.ts'
-import { freePort, INTERNAL_KEY, type System, startSystem } from '../support/system.ts'
+import { freePort, INTERNAL_KEY } from '../support/settings.ts'
+import { inProcess, type System } from '../support/system.ts'
+import { launch, ROOT, temporary } from '../support/tool.ts'
 import { type Installed, install, pack, programsOfThePage } from './installed.ts'
 
 setDefaultTimeout(60_000)
@@ -17,7 +18,7 @@ beforeAll(async () => {
   const tarball = await pack(directory.fresh())
   plain = await install(tarball, directory.fresh(), ['hono', 'bun-types'])
   withElysia = await install(tarball, directory.fresh(), ['elysia', 'bun-types'])
-  system = await startSystem('one process', { LOG_LEVEL: 'silent' })
+  system = await inProcess({ LOG_LEVEL: 'silent' })
 })
 afterAll(async () => {
   await system?.stop()
@@ -26,7 +27,7 @@ afterAll(async () => {
 
 test('it holds the guard, and nothing else of the program', () => {
   const types = ['create', 'elysia', 'index', 'types'].map((name) => `dist/guard/types/guard/${name}.d.ts`)
-  const whole = ['LICENSE', 'README.md', 'docs/guard.md', 'package.json']
+  const whole = ['LICENSE', 'README.md', 'docs/integrate/guard.md', 'package.json']
   const code = ['dist/guard/elysia.js', 'dist/guard/index.js', 'dist/guard/types/services/kit/caller.d.ts']
   expect(plain.files).toEqual([...whole, ...code, ...types].sort())
 })
@@ -45,7 +46,7 @@ test('the page names every option, and none that there is not', async () => {
   const types = await Bun.file(join(ROOT, 'guard/types.ts')).text()
   const options = types.slice(types.indexOf('interface GuardOptions'))
   const there = [...options.matchAll(/^ {2}(\w+)\??:/gm)].map((match) => match[1])
-  const table = (await Bun.file(join(ROOT, 'docs/guard.md')).text())
+  const table = (await Bun.file(join(ROOT, 'docs/integrate/guard.md')).text())
     .split(/^## /m)
     .find((part) => part.startsWith('Options'))
   const told = [...(table ?? '').matchAll(/^\| `(\w+)`/gm)].map((match) => match[1])

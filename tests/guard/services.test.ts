@@ -1,22 +1,13 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { temporary } from '../support/processes.ts'
+import { createUser, logIn, registerUser, type TestUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { INTERNAL_KEY, type Name, OPERATOR_KEY } from '../support/settings.ts'
 import { request } from '../support/sockets.ts'
-import {
-  as,
-  call,
-  createUser,
-  eventually,
-  INTERNAL_KEY,
-  logIn,
-  type Name,
-  OPERATOR_KEY,
-  registerUser,
-  type System,
-  startSystem,
-  type TestUser,
-} from '../support/system.ts'
+import { inProcessApart, type System } from '../support/system.ts'
+import { temporary } from '../support/tool.ts'
 import { pack } from './installed.ts'
-import { atOnce, MAX_LAG, type Stage, stage } from './stage.ts'
+import { atOnce, type GuardedProgram, MAX_LAG, startProgram } from './program.ts'
 
 setDefaultTimeout(60_000)
 
@@ -33,7 +24,7 @@ let system: System
 let tarball: string
 beforeAll(async () => {
   tarball = await pack(directory.fresh())
-  system = await startSystem('three processes', { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
+  system = await inProcessApart({ RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
   const module = { id: 'billing', name: 'Billing', description: 'Invoices', required_roles: [] }
   expect((await operator('modules', 'POST /modules', module)).status).toBe(201)
 })
@@ -51,11 +42,11 @@ const turn = (how: 'enable' | 'disable', { id: user_id }: TestUser) =>
 const threeUsers = () => Promise.all([registerUser(system), registerUser(system), registerUser(system)])
 
 describe.each(PROGRAMS)('a foreign service: %s', (program, beside, logouts) => {
-  let at: Stage
+  let at: GuardedProgram
   let user: TestUser
   let admin: TestUser
   beforeAll(async () => {
-    at = await stage(system, tarball, directory.fresh(), program, beside)
+    at = await startProgram(system, tarball, directory.fresh(), program, beside)
     user = await registerUser(system)
     admin = await createUser(system, { roles: ['USER', 'ADMIN'] })
   })
@@ -178,9 +169,9 @@ describe.each(PROGRAMS)('a foreign service: %s', (program, beside, logouts) => {
 
 /** What the programs do not differ in: none of it depends on how a request came to the guard. */
 describe('a foreign service, and the instance', () => {
-  let at: Stage
+  let at: GuardedProgram
   beforeAll(async () => {
-    at = await stage(system, tarball, directory.fresh(), 'hono.ts', ['hono'])
+    at = await startProgram(system, tarball, directory.fresh(), 'hono.ts', ['hono'])
   })
   afterAll(() => at?.end())
 
@@ -241,7 +232,7 @@ describe('a foreign service, and the instance', () => {
     at.toAuth.cut = /^/
     await logOut(unknown)
     expect(await at.said(known)).toBe('token_revoked')
-    await eventually(async () => (await at.said(live)) === 'auth_unavailable', MAX_LAG + 2000)
+    await eventually(async () => (await at.said(live)) === 'auth_unavailable')
     expect([await at.said(known), await at.said(unknown)]).toEqual(['token_revoked', 'auth_unavailable'])
     const refused = await at.foreign.ask('GET /orders', bearer(live))
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1'])

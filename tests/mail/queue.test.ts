@@ -2,20 +2,18 @@ import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { TROUBLES } from '../../cli/commands/doctor/mail.ts'
+import { MAIL_PROBLEMS } from '../../cli/commands/doctor/mail.ts'
 import { openAuthStore } from '../../db/auth/store.ts'
 import { type MailFailure, OPERATOR_REASONS } from '../../services/auth/mail/outcome.ts'
 import { MailQueue } from '../../services/auth/mail/queue.ts'
 import { type Mail, MailNotSent } from '../../services/auth/mail/transport.ts'
-import type { AuthStore, MailKind, MailRequest } from '../../services/auth/store.ts'
+import type { AuthStore, MailKind, MailRequest } from '../../services/auth/store/index.ts'
 import { type Clock, HOUR, MINUTE, SECOND } from '../../services/kit/clock.ts'
 import { type LogFields, silentLog } from '../../services/kit/log.ts'
-import { eventually } from '../support/system.ts'
+import { eventually } from '../support/eventually.ts'
 
 const START = Date.parse('2026-11-20T10:00:00Z')
 const FAR = 1000 * HOUR
-/** However busy the machine is. */
-const LONG = 20_000
 
 const failed = (outcome: MailFailure['outcome'], reason: MailFailure['reason']) =>
   new MailNotSent({ outcome, reason }, { command: 'RCPT TO', responseCode: 450, response: 'secret-canary' })
@@ -72,7 +70,7 @@ afterEach(async () => {
 })
 
 const ask = (id: string, kind: MailKind = 'password_reset') =>
-  queue.ask({ id, kind, email: `${id}@example.org`, requestedAt: START + ahead, ip: null, requestId: `of-${id}` })
+  queue.add({ id, kind, email: `${id}@example.org`, requestedAt: START + ahead, ip: null, requestId: `of-${id}` })
 const rows = () => store.mailRequestsDue(FAR + START, 0, 1000)
 const rowOf = async (id: string) => (await rows()).find((row) => row.id === id)
 const sentTo = (id: string) => sent.filter(({ to }) => to === `${id}@example.org`)
@@ -101,10 +99,7 @@ describe('R5, R15: when a mail is tried again', () => {
     }
     await ask('ana', kind)
     for (const [tries, pause] of pauses.entries()) {
-      const row = await eventually(
-        async () => ((await rowOf('ana'))?.tries === tries + 1 ? rowOf('ana') : undefined),
-        LONG,
-      )
+      const row = await eventually(async () => ((await rowOf('ana'))?.tries === tries + 1 ? rowOf('ana') : undefined))
       expect([row?.nextAt, row?.lastError]).toEqual([START + ahead + pause, reason])
       expect(sent).toHaveLength(tries + 1)
       await pass(pause - 1, 'ana', kind)
@@ -112,7 +107,7 @@ describe('R5, R15: when a mail is tried again', () => {
       await pass(1, 'ana', kind)
     }
     if (end === '') return
-    await eventually(async () => (await store.countMailRequests()) === 0, LONG)
+    await eventually(async () => (await store.countMailRequests()) === 0)
     expect(counted).toEqual([...sent.map(() => outcome), ...(end === 'expired' ? ['expired'] : [])])
     expect(new Set(sent.map(({ id, at }) => `${id} ${at}`)).size).toBe(1)
     // A word for it, and nothing that the server said.
@@ -125,19 +120,19 @@ describe('R5, R15: when a mail is tried again', () => {
       throw failed('misconfigured', 'authentication_failed')
     }
     await ask('ana')
-    await eventually(async () => (await rowOf('ana'))?.tries === 1, LONG)
+    await eventually(async () => (await rowOf('ana'))?.tries === 1)
     await queue.stop()
     serve = () => undefined
     queue = openQueue()
     queue.start()
-    await eventually(async () => (await store.countMailRequests()) === 0, LONG)
+    await eventually(async () => (await store.countMailRequests()) === 0)
     expect(sent[1]).toEqual(sent[0] as Mail)
   })
 
   test('a mail of another request has another id, which tells nothing of the request', async () => {
     await ask('ana')
     await ask('bea')
-    await eventually(() => sent.length === 2, LONG)
+    await eventually(() => sent.length === 2)
     expect(new Set(sent.map(({ id }) => id)).size).toBe(2)
     for (const { id } of sent) expect(id).toMatch(/^[0-9a-f]{32}$/)
   })
@@ -150,16 +145,16 @@ describe('R5: how many are under way', () => {
   test('eight at once; when they are slow the next goes out, and none is sent twice meanwhile', async () => {
     serve = ({ to }) => (to.startsWith('slow') ? held.promise : undefined)
     for (let n = 0; n < 8; n++) await ask(slow(n))
-    await eventually(() => sent.length === 8, LONG)
+    await eventually(() => sent.length === 8)
     await ask('quick')
     await pass(1.9 * SECOND, 'quick')
     expect(sentTo('quick')).toHaveLength(0)
     await pass(0.2 * SECOND, 'quick')
-    await eventually(async () => (await rowOf('quick')) === undefined, LONG)
+    await eventually(async () => (await rowOf('quick')) === undefined)
     for (let minute = 0; minute < 9; minute++) await pass(MINUTE, slow(0))
     expect([sent.length, mostAtOnce]).toEqual([9, 9])
     held.resolve()
-    await eventually(async () => (await store.countMailRequests()) === 0, LONG)
+    await eventually(async () => (await store.countMailRequests()) === 0)
     expect(counted).toEqual(sent.map(() => 'sent'))
   })
 
@@ -171,9 +166,9 @@ describe('R5: how many are under way', () => {
     queue = openQueue({}, { now: () => START + performance.now(), monotonic: () => performance.now() })
     queue.start()
     for (let n = 0; n < 8; n++) await ask(slow(n))
-    await eventually(() => sent.length === 8, LONG)
+    await eventually(() => sent.length === 8)
     await ask('quick')
-    await eventually(() => sentTo('quick').length === 1, LONG)
+    await eventually(() => sentTo('quick').length === 1)
     expect(mostAtOnce).toBe(9)
     resolve()
   })
@@ -183,13 +178,13 @@ describe('R5: how many are under way', () => {
     serve = () => promise
     for (let n = 0; n < 130; n++) await ask(slow(n))
     for (let steps = 0; steps < 20; steps++) {
-      await eventually(() => sent.length === Math.min(8 * (steps + 1), 100), LONG)
+      await eventually(() => sent.length === Math.min(8 * (steps + 1), 100))
       await pass(6 * SECOND, slow(0))
     }
     expect([sent.length, mostAtOnce]).toEqual([100, 100])
     serve = () => undefined
     resolve()
-    await eventually(async () => (await store.countMailRequests()) === 0, LONG)
+    await eventually(async () => (await store.countMailRequests()) === 0)
     expect(sent).toHaveLength(130)
   })
 })
@@ -202,17 +197,17 @@ describe('R15: what an operator has to change', () => {
       throw failed('misconfigured', 'sender_refused')
     }
     await ask('ana')
-    await eventually(async () => (await rowOf('ana'))?.tries === 1, LONG)
+    await eventually(async () => (await rowOf('ana'))?.tries === 1)
     expect(await trouble()).toEqual({ reason: 'sender_refused', at: START })
     serve = () => {
       throw failed('refused', 'mailbox_refused')
     }
     await ask('bea')
-    await eventually(async () => (await rowOf('bea')) === undefined, LONG)
+    await eventually(async () => (await rowOf('bea')) === undefined)
     expect(await trouble()).toEqual({ reason: 'sender_refused', at: START })
     serve = () => undefined
     await ask('cleo')
-    await eventually(async () => (await rowOf('cleo')) === undefined, LONG)
+    await eventually(async () => (await rowOf('cleo')) === undefined)
     expect(await trouble()).toBeNull()
   })
 
@@ -228,7 +223,7 @@ describe('R15: what an operator has to change', () => {
       throw failed(outcome, reason)
     }
     await ask('ana')
-    await eventually(async () => (await rowOf('ana'))?.tries !== 0, LONG)
+    await eventually(async () => (await rowOf('ana'))?.tries !== 0)
     expect((await trouble())?.reason ?? null).toBe(kept)
   })
 })
@@ -244,7 +239,7 @@ describe('R5: what was sent is not sent again', () => {
     queue = openQueue({ removeMailRequest })
     queue.start()
     await ask('ana')
-    await eventually(async () => (await store.countMailRequests()) === 0, LONG)
+    await eventually(async () => (await store.countMailRequests()) === 0)
     expect([sent.length, failures, counted]).toEqual([1, 3, ['sent']])
   })
 
@@ -257,9 +252,9 @@ describe('R5: what was sent is not sent again', () => {
       if (to.startsWith('ana')) throw failed('retry', 'deferred')
     }
     await ask('ana')
-    await eventually(() => logged.some(({ outcome }) => outcome === undefined), LONG)
+    await eventually(() => logged.some(({ outcome }) => outcome === undefined))
     await ask('bea')
-    await eventually(async () => (await rowOf('bea')) === undefined, LONG)
+    await eventually(async () => (await rowOf('bea')) === undefined)
     await Bun.sleep(1500)
     expect(sentTo('ana')).toHaveLength(1)
   })
@@ -267,18 +262,18 @@ describe('R5: what was sent is not sent again', () => {
   test('a stop waits a little, then leaves it for the next start, as it was', async () => {
     serve = () => Promise.withResolvers<void>().promise
     await ask('ana')
-    await eventually(() => sent.length === 1, LONG)
+    await eventually(() => sent.length === 1)
     await queue.stop()
     expect(await rowOf('ana')).toMatchObject({ tries: 0, lastError: null })
     expect(counted).toEqual([])
     serve = () => undefined
     queue = openQueue()
     queue.start()
-    await eventually(async () => (await store.countMailRequests()) === 0, LONG)
+    await eventually(async () => (await store.countMailRequests()) === 0)
     expect(sent[1]).toEqual(sent[0] as Mail)
   })
 })
 
 test('R15: ch202 doctor has words for everything that an operator has to change', () => {
-  expect(Object.keys(TROUBLES).toSorted()).toEqual([...OPERATOR_REASONS].toSorted())
+  expect(Object.keys(MAIL_PROBLEMS).toSorted()).toEqual([...OPERATOR_REASONS].toSorted())
 })

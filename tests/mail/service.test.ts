@@ -1,18 +1,12 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
 import { CUT, headerOf, ScriptedMailServer, type Session } from '../support/mail-server.ts'
-import { ch202 } from '../support/processes.ts'
-import { resetLinkIn } from '../support/reset-mail.ts'
-import {
-  as,
-  call,
-  eventually,
-  mails,
-  newEmail,
-  PASSWORD,
-  registerUser,
-  type System,
-  startSystem,
-} from '../support/system.ts'
+import { mails, resetLinkIn } from '../support/mails.ts'
+import { processes } from '../support/processes.ts'
+import type { System } from '../support/system.ts'
+import { runTool } from '../support/tool.ts'
 
 setDefaultTimeout(120_000)
 
@@ -56,14 +50,14 @@ function withMailServer(address: (port: number) => string = (port) => `smtp://12
     },
     async doctor() {
       const env = { CH202_DATA_DIR: here.system.dataDir, SMTP_URL: here.url, CH202_ENV: 'test' }
-      const { stdout } = await ch202(['doctor', '--only', 'mail.waiting', '-o', 'json'], { env })
+      const { stdout } = await runTool(['doctor', '--only', 'mail.waiting', '-o', 'json'], { env })
       return JSON.parse(stdout).items[0] as { status: string; message: string }
     },
   }
   beforeAll(async () => {
     here.url = address(await server.start())
     const env = { SMTP_URL: here.url, MAIL_FROM: 'Ch202 <accounts@example.org>', RATE_LIMIT: 'off' }
-    here.system = await startSystem('one process', env, { settingsOf: () => more })
+    here.system = await processes('together', env, { settingsOf: () => more })
   })
   afterAll(async () => {
     await here.system?.stop()
@@ -85,7 +79,7 @@ describe('R5: a mail that the server has taken', () => {
     server.script = { message: CUT }
     const cutAt = performance.now()
     await here.forgotten(cut.email)
-    await eventually(() => copies(cut.email)[0], LONG)
+    await eventually(() => copies(cut.email)[0])
     const slow = await registerUser(here.system)
     const others = await Promise.all(Array.from({ length: 9 }, () => registerUser(here.system)))
     const quick = await registerUser(here.system)
@@ -94,14 +88,14 @@ describe('R5: a mail that the server has taken', () => {
       message: ({ to }) => ([quick.email, cut.email].includes(to) ? '250 Taken' : held.promise),
     }
     await here.forgotten(slow.email)
-    await eventually(() => copies(slow.email)[0], LONG)
+    await eventually(() => copies(slow.email)[0])
     const since = performance.now()
     for (const { email } of others) await here.forgotten(email)
     await here.forgotten(quick.email)
-    await eventually(() => copies(quick.email)[0], LONG)
+    await eventually(() => copies(quick.email)[0])
     await Bun.sleep(Math.max(0, 25_000 - (performance.now() - since)))
     held.resolve('250 Taken')
-    await eventually(async () => (await here.counted('sent')) === 12, LONG)
+    await eventually(async () => (await here.counted('sent')) === 12)
     expect(performance.now() - cutAt).toBeGreaterThan(29_900)
     const [first, second] = copies(cut.email)
     expect(sameIn(second as Session)).toEqual(sameIn(first as Session))
@@ -116,12 +110,12 @@ describe('R5: a mail that the server has taken', () => {
     const { email } = await registerUser(here.system)
     server.script = { message: () => Promise.withResolvers<string>().promise }
     await here.forgotten(email)
-    await eventually(() => copies(email).length === 1, LONG)
+    await eventually(() => copies(email).length === 1)
     server.script = {}
     // A new secret has come before it: what the old one made stays as it is.
     here.more.CH202_SECRET = `new-secret-of-the-tests-0123456789-abcdef,${SECRET}`
     await here.restart()
-    await eventually(() => copies(email).length === 2, LONG)
+    await eventually(() => copies(email).length === 2)
     const [first, second] = copies(email)
     expect(sameIn(second as Session)).toEqual(sameIn(first as Session))
     expect(headerOf(first as Session, 'Message-ID')).toMatch(/^<[0-9a-f]{32}@example\.org>$/)
@@ -135,13 +129,13 @@ describe('R5: a mail that the server has taken', () => {
     server.script = { message: () => Promise.withResolvers<string>().promise }
     await here.forgotten(used.email)
     await here.forgotten(other.email)
-    await eventually(() => copies(other.email).length + copies(used.email).length === 2, LONG)
+    await eventually(() => copies(other.email).length + copies(used.email).length === 2)
     const [copy] = copies(used.email)
     expect(await here.confirm(tokenIn(copy as Session))).toBe(204)
     server.script = {}
     await here.restart()
-    await eventually(() => copies(other.email).length === 2, LONG)
-    await eventually(async () => (await waiting(here)) === 0, LONG)
+    await eventually(() => copies(other.email).length === 2)
+    await eventually(async () => (await waiting(here)) === 0)
     expect(here.attempts(used.email)).toHaveLength(1)
     expect(await here.confirm(tokenIn(copy as Session))).toBe(400)
   })
@@ -150,14 +144,14 @@ describe('R5: a mail that the server has taken', () => {
     const { email } = await registerUser(here.system)
     server.script = { RCPT: '450 4.2.0 Greylisted' }
     await here.forgotten(email)
-    await eventually(() => here.system.output().split('"deferred"').length > 1, LONG)
+    await eventually(() => here.system.output().split('"deferred"').length > 1)
     expect(await waiting(here)).toBe(1)
     server.script = {}
     await here.forgotten(email)
-    await eventually(() => copies(email).length === 1, LONG)
-    await eventually(async () => (await waiting(here)) === 1, LONG)
+    await eventually(() => copies(email).length === 1)
+    await eventually(async () => (await waiting(here)) === 1)
     await here.restart()
-    await eventually(async () => (await waiting(here)) === 0, LONG)
+    await eventually(async () => (await waiting(here)) === 0)
     expect(copies(email)).toHaveLength(1)
     expect(await here.confirm(tokenIn(copies(email)[0] as Session))).toBe(204)
   })
@@ -181,8 +175,8 @@ describe('R15: the answer of the server', () => {
     const before = await here.counted('refused')
     server.script = { [step]: answer }
     await here.forgotten(email)
-    await eventually(async () => (await here.counted('refused')) === before + 1, LONG)
-    await eventually(async () => (await waiting(here)) === 0, LONG)
+    await eventually(async () => (await here.counted('refused')) === before + 1)
+    await eventually(async () => (await waiting(here)) === 0)
     server.script = {}
     await here.restart()
     await Bun.sleep(500)
@@ -202,12 +196,12 @@ describe('R15: the answer of the server', () => {
       const before = await here.counted('misconfigured')
       const first = await registerUser(here.system)
       await here.forgotten(first.email)
-      await eventually(async () => (await here.doctor()).status === 'ok', LONG)
+      await eventually(async () => (await here.doctor()).status === 'ok')
       const sessions = server.sessions.length
       server.script = { [step]: answer }
       await here.forgotten(email)
-      await eventually(async () => (await here.counted('misconfigured')) === before + 1, LONG)
-      await eventually(async () => (await here.doctor()).status === 'warning', LONG)
+      await eventually(async () => (await here.counted('misconfigured')) === before + 1)
+      await eventually(async () => (await here.doctor()).status === 'warning')
       expect((await here.doctor()).message).toContain(said)
       expect((await here.doctor()).message).toContain(reason)
       // The pause after it is minutes long.
@@ -215,8 +209,8 @@ describe('R15: the answer of the server', () => {
       expect(server.sessions).toHaveLength(sessions + 1)
       server.script = {}
       await here.restart()
-      await eventually(() => here.copies(email)[0], LONG)
-      await eventually(async () => (await here.doctor()).status === 'ok', LONG)
+      await eventually(() => here.copies(email)[0])
+      await eventually(async () => (await here.doctor()).status === 'ok')
     },
   )
 })
@@ -228,25 +222,25 @@ describe('R26: a password in SMTP_URL, and a server that offers no encryption', 
     const { email } = await registerUser(here.system)
     here.server.script = { EHLO: '250-mail.example.org\n250 AUTH PLAIN LOGIN' }
     await here.forgotten(email)
-    await eventually(async () => (await here.counted('misconfigured')) === 1, LONG)
+    await eventually(async () => (await here.counted('misconfigured')) === 1)
     const words = here.server.sessions.flatMap(({ lines }) => lines.map((line) => line.split(' ')[0]))
     expect(words).toEqual(['EHLO', 'STARTTLS'])
     expect(here.server.messages).toEqual([])
-    await eventually(async () => (await here.doctor()).message.includes('offers no encryption'), LONG)
+    await eventually(async () => (await here.doctor()).message.includes('offers no encryption'))
     expect(here.system.output()).toContain('"code":"no_starttls"')
     expect(here.system.output()).not.toContain(MAIL_PASSWORD)
   })
 })
 
 test('R17: every mail in a file has the headers of one that a program wrote', async () => {
-  const system = await startSystem('one process', { MAIL_FROM: 'Магазин <no-reply@example.org>' })
+  const system = await processes('together', { MAIL_FROM: 'Магазин <no-reply@example.org>' })
   try {
     const { email, id } = await registerUser(system)
     await call(system.url.auth, 'POST /api/v1/auth/password-reset-request', { body: { email } })
-    await eventually(() => mails(system).length === 1, LONG)
+    await eventually(() => mails(system).length === 1)
     const body = { email: newEmail(), current_password: PASSWORD }
     await call(system.url.users, `PATCH /api/v1/users/${id}`, { headers: as.operator, body: { email: body.email } })
-    await eventually(() => mails(system).length === 2, LONG)
+    await eventually(() => mails(system).length === 2)
     const ids = mails(system).map((message) => {
       expect(headerOf({ message }, 'Auto-Submitted')).toBe('auto-generated')
       expect(Math.abs(Date.parse(headerOf({ message }, 'Date') ?? '') - Date.now())).toBeLessThan(LONG)

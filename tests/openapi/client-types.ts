@@ -1,13 +1,13 @@
 /**
- * Turns the OpenAPI document on standard input into the types of a client, on standard output, as a team with
- * `openapi-typescript` does. It needs the API of the compiler, which TypeScript 7 does not have: for this alone
- * TypeScript 5 is there beside it.
+ * Reads an OpenAPI document from standard input and writes the types of a client to standard output, as teams that use
+ * `openapi-typescript` do. `openapi-typescript` needs the compiler API, which TypeScript 7 does not have, so TypeScript 5
+ * is installed for it.
  */
 import { plugin } from 'bun'
 import compiler from 'typescript-5'
 
 plugin({
-  name: 'an older compiler',
+  name: 'TypeScript 5',
   setup(build) {
     build.module('typescript', () => ({ exports: { ...compiler, default: compiler }, loader: 'object' }))
   },

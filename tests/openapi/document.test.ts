@@ -6,32 +6,34 @@ import { Value } from '@sinclair/typebox/value'
 import { version } from '../../package.json'
 import { documentation } from '../../services/documentation.ts'
 import { isProblemCode, statusOf } from '../../services/kit/problem.ts'
+import { OAUTH_CALL } from '../support/expectations.ts'
+import { call } from '../support/http.ts'
 import { servedRoutes } from '../support/routes.ts'
-import { OAUTH_CALL } from '../support/shapes.ts'
-import { call, type System, startSystem, WAYS } from '../support/system.ts'
-import { checker, codesOf, type OpenApiDocument, operationsOf } from './document.ts'
+import { inProcess, type System } from '../support/system.ts'
+import { codesOf, type OpenApiDocument, operationsOf, schemaChecker } from './document.ts'
 import { CONTRACT, DOUBLED, type Who } from './operations.ts'
+import { textFaults } from './texts.ts'
 
-const document = documentation(version)
+const document = await documentation(version)
 const operations = operationsOf(document)
-const check = checker(document)
+const check = schemaChecker(document)
 const LINES = 'application/x-ndjson'
 const PROBLEM = { $ref: '#/components/schemas/Problem' }
 
-/** Parts of a value, itself first. */
+/** Yields a value and all its parts. */
 function* parts(value: unknown): Generator<unknown> {
   yield value
   if (typeof value === 'object' && value !== null) for (const part of Object.values(value)) yield* parts(part)
 }
 
-describe('the document of all three', () => {
-  test('has every operation of the contract, and no other', () => {
+describe('the document of all services', () => {
+  test('has exactly the operations of the contract', () => {
     expect(operations.map((operation) => operation.call).sort()).toEqual(CONTRACT.map((row) => row.call).sort())
   })
 
-  test('what is doubled in it is so in the services', async () => {
+  test('leaves out the aliases, which the services serve', async () => {
     const served = new Set((await servedRoutes()).map(({ method, path }) => `${method} ${path}`))
-    for (const doubled of DOUBLED) expect(served).toContain(doubled)
+    for (const alias of DOUBLED) expect(served).toContain(alias)
     const documented = new Set(operations.map((operation) => operation.call.replace(/\{(\w+)\}/g, ':$1')))
     const undocumented = [...served].filter(
       (route) => route.includes(' /api/v1/') && !route.includes(' /api/v1/swagger') && !documented.has(route),
@@ -45,9 +47,55 @@ describe('the document of all three', () => {
     for (const id of ids) expect(id).toMatch(/^[a-z][A-Za-z0-9]*$/)
   })
 
-  test('explains every tag that it uses', () => {
+  test('describes every tag that it uses, and shows it in one group', () => {
     const used = new Set(operations.flatMap(({ operation }) => operation.tags))
     expect(document.tags.map(({ name }) => name).sort()).toEqual([...used].sort())
+    for (const { description } of document.tags) expect(description).not.toBeEmpty()
+    expect(document['x-tagGroups'].flatMap(({ tags }) => tags).sort()).toEqual([...used].sort())
+  })
+
+  test('has a summary for every operation, and a description for every operation, parameter and property', () => {
+    expect(textFaults(document)).toEqual([])
+  })
+
+  test('reports missing and unsuitable texts', () => {
+    const schema = {
+      type: 'object',
+      properties: { items: { description: 'The items', type: 'array', items: { properties: { id: {} } } } },
+    }
+    const operation = { tags: ['auth'], description: 'For anyone.', security: [], responses: {} }
+    const faulty = {
+      ...document,
+      paths: {
+        '/a': {
+          get: { ...operation, operationId: 'a', summary: 'Who the access token is of' },
+          post: { ...operation, operationId: 'b', summary: '' },
+        },
+        '/b': {
+          get: { ...operation, operationId: 'c', summary: `Get ${'a very '.repeat(9)}long summary` },
+          put: {
+            ...operation,
+            operationId: 'd',
+            summary: 'Update b',
+            description: '',
+            parameters: [{ name: 'id', in: 'path', required: true, schema }],
+            responses: { 200: { description: 'OK', content: { 'application/json': { schema } } } },
+          },
+          patch: { ...operation, operationId: 'e', summary: 'Update b' },
+        },
+      },
+      components: { ...document.components, schemas: {} },
+    }
+    expect(textFaults(faulty)).toEqual([
+      'GET /a: the summary does not begin with an imperative: Who the access token is of',
+      'POST /a has no summary',
+      'GET /b: the summary has more than 60 characters',
+      'PUT /b has no description',
+      'PUT /b: the parameter id has no description',
+      'PUT /b: id.items.id has no description',
+      'PUT /b: 200.items.id has no description',
+      'PATCH /b: another operation has the same summary',
+    ])
   })
 })
 
@@ -60,26 +108,38 @@ const SCHEMES: Record<Who, string[]> = {
   scraper: ['scraper'],
 }
 
+type Audience = 'applications' | 'operators' | 'services'
+
+function audienceOf(tag: string): Audience {
+  if (tag === 'internal') return 'services'
+  return tag.startsWith('admin') ? 'operators' : 'applications'
+}
+
+function audienceFor(who: readonly Who[]): Audience {
+  if (who.every((caller) => caller === 'internal')) return 'services'
+  return who.every((caller) => caller === 'internal' || caller === 'operator') ? 'operators' : 'applications'
+}
+
 describe.each(CONTRACT)('$call', ({ call: name, who, answer, codes }) => {
   const { operation } = operations.find((documented) => documented.call === name) ?? {}
   if (!operation) return
 
-  test('has a summary and a tag', () => {
-    expect(operation.summary).toMatch(/^[A-Z].{4,}[^.]$/)
+  test('stands in the group of those who may call it', () => {
     expect(operation.tags).toHaveLength(1)
+    expect(audienceOf(operation.tags[0] ?? '')).toBe(audienceFor(who))
   })
 
-  test('says who may call it', () => {
+  test('lists the credentials that it accepts', () => {
     const ways = operation.security.map((way) => Object.keys(way).join())
     expect(ways.sort()).toEqual([...new Set(who.flatMap((one) => SCHEMES[one]))].sort())
     for (const way of ways.filter(Boolean)) expect(document.components.securitySchemes).toHaveProperty([way])
   })
 
-  test('shows what it answers', () => {
+  test('has an example of its answer', () => {
     const { content } = operation.responses[answer] ?? {}
     const successes = Object.keys(operation.responses).filter((status) => Number(status) < 400)
     expect(successes).toEqual([String(answer)])
-    // 204 and 202 of a notice have no body.
+    // A 204 has no body, nor has the 202 of a notice.
     if (!content) return expect([202, 204]).toContain(answer)
     for (const { schema, example } of Object.values(content)) {
       expect(check(schema, example)).toBeUndefined()
@@ -116,28 +176,28 @@ describe('a request', () => {
   const lines = operations.filter(({ operation }) => operation.requestBody?.content[LINES])
   const withBody = operations.filter((one) => one.operation.requestBody && !lines.includes(one))
 
-  test('has a body in the document where the route takes one', () => {
+  test('has a body in the document if the route takes one', () => {
     const documented = new Set(operations.map((operation) => operation.call))
     const taking = [...schemas.keys()].filter((name) => documented.has(name))
     expect(withBody.map((operation) => operation.call).sort()).toEqual(taking.sort())
   })
 
-  test.each(withBody)('$call: the example is one that the route takes', ({ call: name, operation }) => {
+  test.each(withBody)('$call: the route accepts the example', ({ call: name, operation }) => {
     const isOpen = OAUTH_CALL.test(name.replace('POST ', ''))
     const content = operation.requestBody?.content ?? {}
     expect(Object.keys(content)).toContain('application/json')
     for (const { schema, example } of Object.values(content)) {
-      const own = schemas.get(name) as TSchema
-      expect([...Value.Errors(own, example)].map(({ path, message }) => `${path} ${message}`)).toEqual([])
+      const routeSchema = schemas.get(name) as TSchema
+      expect([...Value.Errors(routeSchema, example)].map(({ path, message }) => `${path} ${message}`)).toEqual([])
       expect(check(schema, example)).toBeUndefined()
       expect([...parts(example)]).not.toContain('text')
-      // As the route, so the document: no field that it doesn't know, but where RFC 6749 has it ignored.
-      expect(Value.Check(own, { ...(example as object), nickname: 'x' })).toBe(isOpen)
+      // The route and the document agree on unknown fields: refused, except where RFC 6749 has them ignored.
+      expect(Value.Check(routeSchema, { ...(example as object), nickname: 'x' })).toBe(isOpen)
       expect(check(schema, { ...(example as object), nickname: 'x' }) === undefined).toBe(isOpen)
     }
   })
 
-  test('lines of JSON are taken by the import alone, each as the example is', () => {
+  test('is lines of JSON for the import only, and the example is a valid line', () => {
     expect(lines.map((operation) => operation.call)).toEqual(['POST /api/v1/users/import'])
     for (const { operation } of lines) {
       const { [LINES]: media, ...others } = operation.requestBody?.content ?? {}
@@ -157,7 +217,7 @@ describe('a request', () => {
     ['POST /api/v1/users', { email: 'a@example.org', password: 'x', password_hash: 'x' }],
     ['POST /api/v1/users/{user_id}/password', {}],
     ['POST /api/v1/users/{user_id}/password', { new_password: 'x', password_hash: 'x' }],
-  ])('%s: %j contradicts itself in the document too', (name, body) => {
+  ])('%s: %j is invalid by the document too', (name, body) => {
     const { operation } = operations.find((documented) => documented.call === name) ?? {}
     const media = operation?.requestBody?.content['application/json']
     expect(operation?.requestBody?.required).toBeTrue()
@@ -197,10 +257,10 @@ describe('a request', () => {
   })
 })
 
-describe.each(WAYS)('served, %s', (way) => {
+describe('served', () => {
   let system: System
   beforeAll(async () => {
-    system = await startSystem(way)
+    system = await inProcess()
   })
   afterAll(() => system?.stop())
   const read = async (base: string, path = '/swagger/json') => {
@@ -220,20 +280,16 @@ describe.each(WAYS)('served, %s', (way) => {
     }
   })
 
-  test('together they are the document of all three', async () => {
+  test('together they are the document of all services', async () => {
     const served = await Promise.all(Object.values(system.url).map((base) => read(base)))
     const calls = new Set(served.flatMap((one) => operationsOf(one)).map((operation) => operation.call))
     expect([...calls].sort()).toEqual(operations.map((operation) => operation.call).sort())
     for (const one of served)
       for (const [path, described] of Object.entries(one.paths)) expect(described).toEqual(document.paths[path] ?? {})
-    if (way === 'one process') expect(served[0]).toEqual(plain(document))
-    else
-      for (const one of served)
-        for (const path of ['/api/v1/health', '/api/v1/health/db', '/api/v1/metrics'])
-          expect(one.paths).toHaveProperty([path])
+    expect(served[0]).toEqual(plain(document))
   })
 
-  test('under the prefix it is the same', async () => {
+  test('the document under the prefix is the same', async () => {
     for (const base of new Set(Object.values(system.url)))
       expect(await read(base, '/api/v1/swagger/json')).toEqual(await read(base))
   })
@@ -256,20 +312,20 @@ describe('ch202 openapi', () => {
     return { out, err, status }
   }
 
-  test('writes it whole', async () => {
+  test('writes the complete document', async () => {
     const { out, err, status } = await shell('"$BUN" cli/main.ts openapi')
     expect({ err, status }).toEqual({ err: '', status: 0 })
     expect(JSON.parse(out)).toEqual(plain(document))
     expect((await new Validator().validate(JSON.parse(out))).valid).toBeTrue()
   })
 
-  test('through a pipe, whole too', async () => {
+  test('writes the complete document into a slow pipe', async () => {
     const { out, status } = await shell('"$BUN" cli/main.ts openapi | (sleep 0.2; cat)')
     expect(status).toBe(0)
     expect(JSON.parse(out)).toEqual(plain(document))
   })
 
-  test('a reader who has seen enough is no failure', async () => {
+  test('exits with 0 when its reader closes the pipe', async () => {
     const { out, err, status } = await shell('"$BUN" cli/main.ts openapi | head -c 100')
     expect({ err, status }).toEqual({ err: '', status: 0 })
     expect(out).toHaveLength(100)

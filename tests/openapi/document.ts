@@ -9,7 +9,7 @@ export type { OpenApiDocument } from '../../services/kit/http/openapi/document.t
 type Operation = Paths[string][string]
 
 export interface Documented {
-  /** Method and path, as the document has it. */
+  /** The method and the path, as in the document. */
   call: string
   operation: Operation
 }
@@ -20,7 +20,7 @@ export function operationsOf({ paths }: OpenApiDocument): Documented[] {
   )
 }
 
-/** The codes that an operation can answer with, by their status. */
+/** The error codes of an operation, by status. */
 export function codesOf({ responses }: Operation): Map<number, ProblemCode[]> {
   return new Map(
     Object.entries(responses)
@@ -32,17 +32,17 @@ export function codesOf({ responses }: Operation): Map<number, ProblemCode[]> {
   )
 }
 
-/** The schema says that a value must be of its kind; what is wrong with it, in words. */
-export type Check = (schema: object, value: unknown) => string | undefined
+/** Checks a value by a schema. @returns the errors in words, or undefined if the value is valid */
+export type SchemaCheck = (schema: object, value: unknown) => string | undefined
 
-/** Judges by the schemas of a document: JSON Schema 2020-12, with formats, as OpenAPI 3.1 has it. */
-export function checker(document: OpenApiDocument): Check {
+/** Checks values by the schemas of a document: JSON Schema 2020-12 with formats, as in OpenAPI 3.1. */
+export function schemaChecker(document: OpenApiDocument): SchemaCheck {
   const ajv = new Ajv({ strict: false, allErrors: true })
   formats(ajv)
   ajv.addFormat('idn-email', isEmail)
   for (const [name, schema] of Object.entries(document.components.schemas ?? {}))
     ajv.addSchema(schema as object, `#/components/schemas/${name}`)
-  // One schema stands at many places of the document, and to compile it is what takes the time.
+  // Many places of a document have the same schema, and compiling is slow.
   const compiled = new Map<string, ValidateFunction>()
   return (schema, value) => {
     const key = JSON.stringify(schema)

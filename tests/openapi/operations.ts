@@ -1,21 +1,22 @@
 import type { ProblemCode } from '../../services/kit/problem.ts'
 import { may, POLICY, type Policy, successOf } from '../security/policy.ts'
+import { rowsOfAdded } from '../support/added-services.ts'
 
-/** Who may call an operation, in the words of the contract. `bearer`: also with a token that is looked at if sent. */
+/** Callers of an operation. `bearer`: the operation reads a token if one is sent, and needs none. */
 export type Who = 'anyone' | 'bearer' | 'user' | 'operator' | 'internal' | 'scraper'
 
 interface ContractOperation {
-  /** Method and path below `/api/v1`; those of v0 at the root. */
+  /** The method and the path under `/api/v1`; of v0, at the root. */
   call: string
   who: Who[]
-  /** The status of its success. */
+  /** The status of success. */
   answer: number
-  /** The codes that the contract names for it. */
+  /** The error codes that the contract names for it. */
   codes: ProblemCode[]
 }
 
-/** Credentials that make a difference to an operation without being what lets a caller in, or that it alone takes. */
-const BESIDE: Record<string, Who[]> = {
+/** Credentials that an operation reads beyond those that the policy lists. */
+const FURTHER_CREDENTIALS: Record<string, Who[]> = {
   'POST /api/v1/auth/logout': ['bearer'],
   'POST /api/v1/auth/validate-token': ['bearer'],
   'POST /api/v1/users': ['operator', 'bearer', 'internal'],
@@ -29,7 +30,7 @@ const CHANGE = 'user_not_found forbidden_field email_taken username_taken last_a
 const REFRESH = 'invalid_refresh_token refresh_token_reused rate_limited'
 const LOGIN = 'invalid_credentials account_disabled rate_limited overloaded users_unavailable'
 
-/** The codes that sections 3 to 8 of the contract name, separated by spaces as its tables have them. */
+/** The error codes that sections 3 to 8 of the contract name, separated by spaces as in its tables. */
 const CODES: Record<string, string> = {
   'POST /api/v1/auth/register': CREATION,
   'POST /api/v1/auth/login': LOGIN,
@@ -73,11 +74,12 @@ const CODES: Record<string, string> = {
   'GET /user/{id}': 'user_not_found',
   'POST /user': REGISTRATION,
   'DELETE /user/{id}': 'user_not_found last_admin',
+  ...rowsOfAdded('codes'),
 }
 
 /**
- * In the contract, but doubled: other names of operations that stand above. They are served and not documented.
- * `POST /user/register` is `POST /users`; the others are the bare forms at the root.
+ * Aliases in the contract: further paths of the operations above, served but not documented. `POST /user/register` is
+ * `POST /users`; the others are the same paths without `/auth`.
  */
 export const DOUBLED = [
   'POST /user/register',
@@ -91,10 +93,10 @@ export const DOUBLED = [
   'GET /whoami',
 ]
 
-/** Every operation, at the path under which it is documented. Who may is what the policy says. */
+/** Every operation at its documented path, with its callers from the policy. */
 export const CONTRACT: ContractOperation[] = POLICY.map((policy) => ({
   call: policy.call,
-  who: [...whoMay(policy), ...(BESIDE[policy.call] ?? [])],
+  who: [...whoMay(policy), ...(FURTHER_CREDENTIALS[policy.call] ?? [])],
   answer: successOf(policy),
   codes: (CODES[policy.call] ?? '').split(' ').filter(Boolean) as ProblemCode[],
 }))

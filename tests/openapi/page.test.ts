@@ -1,11 +1,17 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { existsSync } from 'node:fs'
 import { type Browser, chromium } from 'playwright-core'
-import { call, type System, startSystem, WAYS } from '../support/system.ts'
+import { call } from '../support/http.ts'
+import { inProcess, type System } from '../support/system.ts'
 import { type OpenApiDocument, operationsOf } from './document.ts'
 
-const PLACES = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
-const executablePath = PLACES.find((place) => place && existsSync(place))
+const CHROMIUM_PATHS = [
+  process.env.CHROMIUM,
+  '/usr/bin/chromium',
+  '/usr/bin/chromium-browser',
+  '/usr/bin/google-chrome',
+]
+const executablePath = CHROMIUM_PATHS.find((place) => place && existsSync(place))
 const ARGUMENTS = [
   '--no-sandbox',
   '--disable-gpu',
@@ -14,57 +20,58 @@ const ARGUMENTS = [
   '--disable-sync',
   '--no-first-run',
 ]
-/** A browser that hangs must not hold up the tests. */
-const PATIENCE = 15_000
+/** Milliseconds after which a browser that hangs fails the test. */
+const BROWSER_TIMEOUT = 15_000
 
 const missing = executablePath === undefined
-// Where every test has to run, a missing browser is a failure; on a developer's machine it is said aloud.
+// Without a browser the test fails in CI, and is skipped with a message on a developer's machine.
 const skipped = missing && process.env.CI !== 'true'
-if (skipped) console.error('SKIPPED: the page of the documentation. Install Chromium, or say with CHROMIUM where it is')
+if (skipped) console.error('SKIPPED: the documentation page. Install Chromium, or set CHROMIUM to its path')
 
 describe('the page', () => {
   let browser: Browser
   beforeAll(async () => {
     if (missing) return
-    browser = await chromium.launch({ executablePath, args: ARGUMENTS, timeout: PATIENCE })
-  }, PATIENCE)
-  afterAll(() => browser?.close(), PATIENCE)
+    browser = await chromium.launch({ executablePath, args: ARGUMENTS, timeout: BROWSER_TIMEOUT })
+  }, BROWSER_TIMEOUT)
+  afterAll(() => browser?.close(), BROWSER_TIMEOUT)
 
-  describe.each(WAYS)('%s', (way) => {
+  describe('', () => {
     let system: System
     beforeAll(async () => {
-      if (!missing) system = await startSystem(way)
+      if (!missing) system = await inProcess()
     })
     afterAll(() => system?.stop())
 
     test.skipIf(skipped)(
-      'works without the internet, and shows the operations',
+      'works without the internet, and shows every operation',
       async () => {
-        if (missing) throw new Error(`There is no Chromium at ${PLACES.filter(Boolean).join(', ')}: install it`)
+        if (missing)
+          throw new Error(`Chromium is not installed: looked for ${CHROMIUM_PATHS.filter(Boolean).join(', ')}`)
         const { auth, modules, users } = system.url
-        // All of it is looked at once, where it is all of the contract: it takes a browser seconds.
-        await look(browser, users, way === 'one process' ? undefined : 1)
+        // Opens all groups only once: it takes a browser seconds.
+        await openEveryGroup(browser, users, undefined)
         const html = async (base: string) => (await call(base, 'GET /swagger')).text.replaceAll(/Ch202 \w+/g, 'Ch202')
         expect(await html(auth)).toBe(await html(users))
         expect(await html(modules)).toBe(await html(users))
       },
-      2 * PATIENCE,
+      2 * BROWSER_TIMEOUT,
     )
   })
 })
 
-/** Opens the page of one address, and the first chapters of it, with the rest of the world cut off. */
-async function look(browser: Browser, base: string, chapters?: number): Promise<void> {
+/** Opens the page and its first `groups` groups (without it, all), and blocks all requests to other hosts. */
+async function openEveryGroup(browser: Browser, base: string, groups?: number): Promise<void> {
   const page = await browser.newPage()
-  page.setDefaultTimeout(PATIENCE)
-  const elsewhere: string[] = []
+  page.setDefaultTimeout(BROWSER_TIMEOUT)
+  const foreignRequests: string[] = []
   const errors: string[] = []
   page.on('console', (message) => message.type() === 'error' && errors.push(message.text()))
   page.on('pageerror', (error) => errors.push(error.message))
   await page.route('**/*', (route) => {
     const url = route.request().url()
     if (url.startsWith(`${base}/`) || /^(data|blob):/.test(url)) return route.continue()
-    elsewhere.push(url)
+    foreignRequests.push(url)
     return route.abort()
   })
 
@@ -72,17 +79,17 @@ async function look(browser: Browser, base: string, chapters?: number): Promise<
   expect(response?.status()).toBe(200)
   const document = (await call(base, 'GET /swagger/json')).body as OpenApiDocument
   await page.getByText(document.info.title, { exact: true }).first().waitFor()
-  for (const { name } of document.tags.slice(0, chapters)) {
-    // A chapter is drawn when it is gone to.
+  for (const { name } of document.tags.slice(0, groups)) {
+    // The page renders a group when its link is opened.
     await page.goto(`${base}/swagger#tag/${name}`)
     const summaries = operationsOf(document)
       .filter(({ operation }) => operation.tags.includes(name))
       .map(({ operation }) => operation.summary)
-    // As it is seen (`innerText`), and asked for all at once: the page is large.
-    const seen = `${JSON.stringify(summaries)}.every((summary) => document.body.innerText.includes(summary))`
-    await page.waitForFunction(seen, undefined, { polling: 100 })
+    // Reads the visible text (`innerText`) once for all summaries: the page is large.
+    const areShown = `${JSON.stringify(summaries)}.every((summary) => document.body.innerText.includes(summary))`
+    await page.waitForFunction(areShown, undefined, { polling: 100 })
   }
-  expect(elsewhere).toEqual([])
+  expect(foreignRequests).toEqual([])
   expect(errors).toEqual([])
   await page.close()
 }

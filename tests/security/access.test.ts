@@ -4,9 +4,13 @@ import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { connect } from '../../cli/client/connection.ts'
 import { version } from '../../package.json'
-import { ch202, type Ended, temporary } from '../support/processes.ts'
+import { createUser, PASSWORD, type TestUser } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
+import { freePort } from '../support/settings.ts'
 import { openShell } from '../support/shell.ts'
-import { as, call, createUser, freePort, PASSWORD, type System, startSystem, type TestUser } from '../support/system.ts'
+import type { System } from '../support/system.ts'
+import { inProcessApart } from '../support/system.ts'
+import { type Ended, runTool, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 
@@ -20,7 +24,7 @@ let user: TestUser
 let proxy: Recorder
 beforeAll(async () => {
   // Tokens that end soon, and no grace for a refresh token that was spent: what is lost shows.
-  system = await startSystem('three processes', {
+  system = await inProcessApart({
     RATE_LIMIT: 'off',
     JWT_EXPIRE: `${LIFE}s`,
     REFRESH_REUSE_GRACE: '0s',
@@ -115,7 +119,7 @@ async function run(words: string[], options: { env?: Record<string, string>; std
   }
   const env = { XDG_CONFIG_HOME: home, CH202_DATA_DIR: folder.fresh(), ...options.env }
   note()
-  const ended = await ch202(words, { ...options, env })
+  const ended = await runTool(words, { ...options, env })
   note()
   printed += ended.stdout + ended.stderr
   return ended
@@ -293,14 +297,14 @@ describe('the session of a context', () => {
     await login([system.url.auth, '--name', 'one'])
     for (const broken of ['{"access_token":"abc-secret', '{"access_token":"abc-secret"}', 'null', '[]']) {
       writeFileSync(fileOf('one'), broken)
-      const { status, stderr } = await ch202(['status'], { env: { XDG_CONFIG_HOME: home } })
+      const { status, stderr } = await runTool(['status'], { env: { XDG_CONFIG_HOME: home } })
       expect([status, stderr.includes('abc-secret')]).toEqual([1, false])
       expect(stderr).toContain(`${fileOf('one')} can't be read`)
     }
     // Whoever says another address is not kept from it.
     const env = { OPERATOR_API_KEY: as.operator['x-api-key'] }
     writeFileSync(fileOf('one'), '{')
-    expect(await ch202(['context', 'use', 'local'], { env: { XDG_CONFIG_HOME: home, ...env } })).toMatchObject({
+    expect(await runTool(['context', 'use', 'local'], { env: { XDG_CONFIG_HOME: home, ...env } })).toMatchObject({
       status: 0,
     })
   })

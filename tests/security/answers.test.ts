@@ -1,22 +1,21 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { SERVICE_NAMES } from '../../services/registry.ts'
+import { createUser, logIn, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
+import { rowsOfAdded } from '../support/added-services.ts'
+import { FIELDS, OAUTH_CALL } from '../support/expectations.ts'
+import { type Answer, as, call } from '../support/http.ts'
 import { ownedValues } from '../support/owned.ts'
-import { FIELDS, OAUTH_CALL } from '../support/shapes.ts'
+import { inProcess, type System } from '../support/system.ts'
 import {
-  type Answer,
-  as,
-  call,
-  createUser,
-  logIn,
-  newEmail,
-  PASSWORD,
-  registerUser,
-  type System,
-  startSystem,
-  type TestUser,
-} from '../support/system.ts'
+  credentialsOf,
+  type Fixture,
+  fixtureFor,
+  newModule,
+  requestOf,
+  type Served,
+  servedOperations,
+} from './operations.ts'
 import { CALLERS, type Caller, may, POLICY } from './policy.ts'
-import { credentialsOf, newModule, requestOf, type Scene, type Served, sceneFor, servedOperations } from './scene.ts'
 
 /** The fields of a user and some more, in the order of the alphabet. */
 const userWith = (...more: string[]) => [...FIELDS.user, ...more].sort().join(' ')
@@ -122,6 +121,7 @@ const ANSWERS: Record<string, string> = {
   'GET /user/{id}': USER_V0,
   'POST /user': USER_V0,
   'DELETE /user/{id}': USER_V0,
+  ...rowsOfAdded('answers'),
 }
 
 /** Its keys depend on the type of the event, and stand in the test of the audit. */
@@ -163,25 +163,25 @@ const PROBLEM_OF_FIELDS = 'code error errors[code field message] message request
 describe('check 20: the keys of', () => {
   let system: System
   let operations: Map<string, Served>
-  let others: Pick<Scene, 'other' | 'admin'>
+  let others: Pick<Fixture, 'other' | 'admin'>
   beforeAll(async () => {
-    system = await startSystem('one process')
+    system = await inProcess()
     operations = await servedOperations(system)
     others = { other: await registerUser(system), admin: await createUser(system, { roles: ['USER', 'ADMIN'] }) }
   })
   afterAll(() => system?.stop())
 
-  const ask = (one: Served, scene: Scene, caller: Caller) => {
-    const { line, headers, ...rest } = requestOf(one, scene, caller)
-    return call(system.url.auth, line, { headers: { ...credentialsOf(caller, scene), ...headers }, ...rest })
+  const ask = (one: Served, fixture: Fixture, caller: Caller) => {
+    const { line, headers, ...rest } = requestOf(one, fixture, caller)
+    return call(system.url.auth, line, { headers: { ...credentialsOf(caller, fixture), ...headers }, ...rest })
   }
   /** Something in each list. */
-  const fill = async (scene: Scene, name: string) => {
-    const id = (scene.values.module_id as string | undefined) ?? (await newModule(system))
-    const headers = as.bearer(scene.owner.tokens.access_token)
+  const fill = async (fixture: Fixture, name: string) => {
+    const id = (fixture.values.module_id as string | undefined) ?? (await newModule(system))
+    const headers = as.bearer(fixture.owner.tokens.access_token)
     await call(system.url.modules, `POST /modules/${id}/enable`, { headers })
-    if (name.includes('refused')) await lock(scene.owner)
-    await ownedValues(system, name, scene.other)
+    if (name.includes('refused')) await lock(fixture.owner)
+    await ownedValues(system, name, fixture.other)
   }
   const lock = ({ email }: TestUser) =>
     Promise.all(Array.from({ length: 11 }, () => logIn(system, email, 'a wrong guess')))
@@ -194,13 +194,13 @@ describe('check 20: the keys of', () => {
     const one = operations.get(policy.call)
     if (!one) throw new Error('No document has it')
     const reads = policy.call.startsWith('GET')
-    const scene = await sceneFor(system, one, others)
-    if (reads) await fill(scene, policy.call)
+    const fixture = await fixtureFor(system, one, others)
+    if (reads) await fill(fixture, policy.call)
     // Those who are refused first; of those who change something one, and not the user whom all share.
     const refused = CALLERS.filter((caller) => !may(policy, caller))
     const allowed = CALLERS.filter((caller) => may(policy, caller) && (reads || caller !== 'another user'))
     for (const caller of [...refused, ...(reads ? allowed : allowed.slice(0, 1))]) {
-      const answer = await ask(one, scene, caller)
+      const answer = await ask(one, fixture, caller)
       const refusal = OAUTH_CALL.test(policy.call.replace('POST ', '')) ? OAUTH_PROBLEM : PROBLEM
       const keys = may(policy, caller) ? ANSWERS[policy.call] : refusal
       expect([caller, answer.status, keysOf(answer)]).toEqual([caller, policy.statuses[caller], keys ?? ''])

@@ -4,21 +4,13 @@ import { Elysia } from 'elysia'
 import { ClientAddress } from '../../services/kit/client-address.ts'
 import { guard } from '../../services/kit/http/guard.ts'
 import { Problem } from '../../services/kit/problem.ts'
+import { newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { type Answer, as, call } from '../support/http.ts'
+import { processes } from '../support/processes.ts'
+import { INTERNAL_KEY, type Name, OPERATOR_KEY } from '../support/settings.ts'
 import { request } from '../support/sockets.ts'
-import {
-  type Answer,
-  as,
-  call,
-  eventually,
-  INTERNAL_KEY,
-  type Name,
-  newEmail,
-  OPERATOR_KEY,
-  PASSWORD,
-  registerUser,
-  type System,
-  startSystem,
-} from '../support/system.ts'
+import type { System } from '../support/system.ts'
 
 setDefaultTimeout(60_000)
 
@@ -71,7 +63,7 @@ describe('check 23: the internal key', () => {
   const settings: Record<string, string> = { RATE_LIMIT: 'off', LOG_LEVEL: 'warn' }
   let system: System
   beforeAll(async () => {
-    system = await startSystem('three processes', settings, { settingsOf: () => settings })
+    system = await processes('apart', settings, { settingsOf: () => settings })
   })
   afterAll(() => system?.stop())
 
@@ -224,7 +216,7 @@ class Load {
   /** Every client has asked everything with all services there. */
   async aRound(): Promise<void> {
     const before = [...this.rounds]
-    await eventually(() => this.rounds.every((rounds, client) => rounds > (before[client] ?? 0) + 1), 10_000)
+    await eventually(() => this.rounds.every((rounds, client) => rounds > (before[client] ?? 0) + 1))
   }
 
   private async askAsOperator() {

@@ -4,16 +4,16 @@ import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import { auditChecks } from '../../cli/commands/doctor/audit.ts'
-import { sceneOf } from '../../cli/commands/doctor/scene.ts'
+import { createContext } from '../../cli/commands/doctor/context.ts'
 import { auditStore } from '../../db/auth/audit.ts'
 import { openAuthStore } from '../../db/auth/store.ts'
 import { createBackup } from '../../db/sqlite/backup/create.ts'
 import { verifyBackup } from '../../db/sqlite/backup/verify.ts'
-import { databases } from '../../db/sqlite/databases.ts'
 import { openDatabase } from '../../db/sqlite/engine.ts'
 import { authMigrations } from '../../db/sqlite/migrations/auth.ts'
+import { databases } from '../../services/databases.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
-import { ch202, launch, ownSettings, temporary } from '../support/processes.ts'
+import { launch, ownSettings, runTool, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(20_000)
 
@@ -55,9 +55,9 @@ function tamper(dataDir: string, ...statements: string[]): void {
 
 /** What the doctor says of the audit in a data directory. */
 async function diagnosis(dataDir: string) {
-  const { close, scene } = sceneOf({ ...ownSettings(dataDir) }, false)
+  const { close, context: scene } = createContext({ ...ownSettings(dataDir) }, false)
   try {
-    const found = await auditChecks[0]?.look(scene)
+    const found = await auditChecks[0]?.run(scene)
     return { status: found?.status, message: found?.message ?? '' }
   } finally {
     close()
@@ -185,7 +185,7 @@ describe('check 40: whoever writes into the file is found by the doctor', () => 
     tamper(dataDir, set("actor = 'operator'", 3))
     const path = await backup()
     expect(await verified(path)).toEqual([false, ['audit']])
-    const restored = await ch202(['restore', path, '--to', folder.fresh(), '--yes'], { env: ownSettings(dataDir) })
+    const restored = await runTool(['restore', path, '--to', folder.fresh(), '--yes'], { env: ownSettings(dataDir) })
     expect([restored.status, restored.stderr]).toEqual([0, expect.any(String)])
   })
 })
@@ -236,7 +236,7 @@ describe('check 40: rows of the audit are added, and no more than that', () => {
     const env = ownSettings(dataDir)
     const counts: number[] = []
     for (let n = 0; n < 3; n++) {
-      const { status, stdout } = await ch202(['doctor', '--only', 'audit.chain'], { env })
+      const { status, stdout } = await runTool(['doctor', '--only', 'audit.chain'], { env })
       const [, rows = ''] = /^ok {7}audit\.chain {2}([\d,]+) rows, the head is /.exec(stdout) ?? []
       expect([status, stdout, rows]).toEqual([0, stdout, expect.stringMatching(/\d/)])
       counts.push(Number(rows.replaceAll(',', '')))

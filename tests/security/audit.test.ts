@@ -1,26 +1,26 @@
 import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { join } from 'node:path'
-import { ch202, ownSettings } from '../support/processes.ts'
-import { mailedToken } from '../support/reset-mail.ts'
+import { createUser, logIn, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { type Answer, as, call } from '../support/http.ts'
+import { mailedToken } from '../support/mails.ts'
+import { processes } from '../support/processes.ts'
 import { running } from '../support/running.ts'
+import type { Name } from '../support/settings.ts'
 import { request } from '../support/sockets.ts'
+import type { System } from '../support/system.ts'
+import { inProcess, inProcessApart } from '../support/system.ts'
+import { ownSettings, runTool } from '../support/tool.ts'
 import {
-  type Answer,
-  as,
-  call,
-  createUser,
-  eventually,
-  logIn,
-  type Name,
-  newEmail,
-  PASSWORD,
-  registerUser,
-  type System,
-  startSystem,
-  type TestUser,
-} from '../support/system.ts'
-import { credentialsOf, newModule, requestOf, type Scene, type Served, sceneFor, servedOperations } from './scene.ts'
+  credentialsOf,
+  type Fixture,
+  fixtureFor,
+  newModule,
+  requestOf,
+  type Served,
+  servedOperations,
+} from './operations.ts'
 
 setDefaultTimeout(30_000)
 
@@ -47,7 +47,7 @@ describe('check 40: what an operator changes is a row with time, actor, address 
   let admin: TestUser
   let other: TestUser
   beforeAll(async () => {
-    system = await startSystem('three processes', { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
+    system = await inProcessApart({ RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
     operations = await servedOperations(system)
     admin = await createUser(system, { roles: ['USER', 'ADMIN'] })
     other = await registerUser(system)
@@ -55,7 +55,7 @@ describe('check 40: what an operator changes is a row with time, actor, address 
   afterAll(() => system?.stop())
 
   /** What the example of a document does not change: the body that does, or what goes before. */
-  const body: Record<string, (scene: Scene) => unknown> = {
+  const body: Record<string, (fixture: Fixture) => unknown> = {
     'PUT /api/v1/users/{user_id}': () => ({ email: newEmail(), roles: ['EDITOR'] }),
     'PATCH /api/v1/users/{user_id}': () => ({ roles: ['EDITOR'] }),
     'PATCH /api/v1/modules/{module_id}': () => ({ name: 'Another name' }),
@@ -64,7 +64,7 @@ describe('check 40: what an operator changes is a row with time, actor, address 
     'POST /api/v1/modules/{module_id}/enable': ({ owner }) => ({ user_id: owner.id }),
     'POST /api/v1/modules/{module_id}/disable': ({ owner }) => ({ user_id: owner.id }),
   }
-  const before: Record<string, (scene: Scene) => Promise<unknown>> = {
+  const before: Record<string, (fixture: Fixture) => Promise<unknown>> = {
     'POST /api/v1/modules/{module_id}/disable': ({ owner, values }) =>
       call(system.url.modules, `POST /modules/${values.module_id}/enable`, {
         headers: as.operator,
@@ -92,14 +92,14 @@ describe('check 40: what an operator changes is a row with time, actor, address 
       expect([name, named.has(name)]).toEqual([name, true])
     for (const one of changing)
       for (const caller of ['the operator key', 'an admin'] as const) {
-        const scene = await sceneFor(system, one, { admin, other })
-        await before[one.call]?.(scene)
-        const asked = requestOf(one, scene, caller)
+        const fixture = await fixtureFor(system, one, { admin, other })
+        await before[one.call]?.(fixture)
+        const asked = requestOf(one, fixture, caller)
         const id = `row-${Bun.randomUUIDv7()}`
         const began = Date.now()
         const answer = await call(system.url[one.at[0] ?? 'auth'], asked.line, {
-          headers: { ...credentialsOf(caller, scene), ...asked.headers, 'x-request-id': id },
-          body: body[one.call]?.(scene) ?? asked.body,
+          headers: { ...credentialsOf(caller, fixture), ...asked.headers, 'x-request-id': id },
+          body: body[one.call]?.(fixture) ?? asked.body,
         })
         if (answer.status >= 300) throw new Error(`${one.call}, ${caller}: ${answer.status} ${answer.text}`)
 
@@ -137,7 +137,7 @@ describe('check 40: what an operator changes is a row with time, actor, address 
 })
 
 describe('check 40: one id finds what a request has left in every service', () => {
-  const here = running('three processes', { RATE_LIMIT: 'off' })
+  const here = running(inProcessApart, { RATE_LIMIT: 'off' })
   const { auth, modules, users } = here
   const drop = ({ id }: TestUser) => auth(`DELETE /admin/password-cache/${id}`, operator())
 
@@ -411,7 +411,7 @@ const LEFT: Record<'audit' | 'outbox', string> = {
 }
 
 describe('check 40: the row is written in the transaction of the change', () => {
-  const here = running('one process', { LOG_LEVEL: 'silent', REFRESH_REUSE_GRACE: '0s' })
+  const here = running(inProcess, { LOG_LEVEL: 'silent', REFRESH_REUSE_GRACE: '0s' })
 
   test.each(DEEDS.map((one) => [one.type, one] as const))(
     '%s: where no row can be written, nothing is changed',
@@ -450,7 +450,7 @@ describe('check 40: a service that is killed has the change and its row, or neit
 
   test.each(['before-commit', 'after-commit'])('%s', async (point) => {
     const env = { RATE_LIMIT: 'off', LOG_LEVEL: 'silent', FAULT: point }
-    const system = await startSystem('one process', env, { preload: points })
+    const system = await processes('together', env, { preload: points })
     try {
       for (const one of DEEDS.filter(({ type }) => killed.includes(type))) {
         const { about, act } = await one.prepare(system)
@@ -497,7 +497,7 @@ describe('check 40: what comes from outside steers nothing that shows it', () =>
   test.each(['json', 'pretty'])(
     'a user agent, a request id, a name, an email: log as %s, tables and JSON of the tool',
     async (format) => {
-      const system = await startSystem('one process', { LOG_FORMAT: format, LOG_LEVEL: 'debug' })
+      const system = await processes('together', { LOG_FORMAT: format, LOG_LEVEL: 'debug' })
       try {
         const { email, id } = await registerUser(system)
         const host = new URL(system.url.auth).host
@@ -542,7 +542,7 @@ describe('check 40: what comes from outside steers nothing that shows it', () =>
         const lines = format === 'json' ? [...lists, ...lists.map((list) => `${list} -o json`)] : ['logs']
         await Promise.all(
           lines.map(async (line) => {
-            const shown = await ch202(line.split(' '), { env })
+            const shown = await runTool(line.split(' '), { env })
             expect([line, shown.status, shown.stdout === '']).toEqual([line, 0, false])
             expect([line, shown.stdout + shown.stderr]).toEqual([line, expect.not.stringMatching(STEERING)])
           }),

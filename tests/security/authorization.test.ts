@@ -1,26 +1,29 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { call, type Name, type System } from '../support/system.ts'
+import { call } from '../support/http.ts'
+import { overProcesses } from '../support/processes.ts'
+import type { Name } from '../support/settings.ts'
+import type { System } from '../support/system.ts'
+import type { Databases } from './databases.ts'
+import { credentialsOf, type Fixture, fixtureFor, outlasting, requestOf, type Served } from './operations.ts'
 import { CALLERS, type Caller, may, POLICY } from './policy.ts'
-import { credentialsOf, outlasting, requestOf, type Scene, type Served, sceneFor } from './scene.ts'
-import { openStage, type Stage } from './stage.ts'
-import type { World } from './world.ts'
+import { openSetup, type Setup } from './setup.ts'
 
 describe('check 17: who may do what', () => {
   let system: System
-  let world: World
+  let databases: Databases
   let operations: Map<string, Served>
-  let others: Stage['others']
-  let stage: Stage
+  let others: Setup['others']
+  let setup: Setup
   beforeAll(async () => {
-    stage = await openStage('three processes')
-    ;({ operations, others, system, world } = stage)
+    setup = await openSetup(overProcesses('apart'))
+    ;({ operations, others, system, databases } = setup)
   })
-  afterAll(() => stage?.close())
+  afterAll(() => setup?.close())
 
-  const ask = (one: Served, scene: Scene, caller: Caller, service: Name, where?: 'at the root') => {
-    const { line, headers, ...rest } = requestOf(one, scene, caller)
+  const ask = (one: Served, fixture: Fixture, caller: Caller, service: Name, where?: 'at the root') => {
+    const { line, headers, ...rest } = requestOf(one, fixture, caller)
     const request = where ? line.replace(' /api/v1/', ' /') : line
-    return call(system.url[service], request, { headers: { ...credentialsOf(caller, scene), ...headers }, ...rest })
+    return call(system.url[service], request, { headers: { ...credentialsOf(caller, fixture), ...headers }, ...rest })
   }
 
   test('every operation of the documents has a row, and every row an operation', () => {
@@ -35,16 +38,19 @@ describe('check 17: who may do what', () => {
     if (!one) throw new Error('No document has it')
     for (const service of one.at) {
       const said = new Map<Caller, number>()
-      // Those who are refused first: they leave all as it was, so that one scene is enough.
-      const scene = await sceneFor(system, one, others)
-      const state = () => world.state(scene.values.user_id, scene.values.id)
+      // Those who are refused first: they leave all as it was, so that one fixture is enough.
+      const fixture = await fixtureFor(system, one, others)
+      const state = () => databases.state(fixture.values.user_id, fixture.values.id)
       const before = state()
       for (const caller of CALLERS.filter((caller) => !may(policy, caller))) {
-        const answers = [await ask(one, scene, caller, service), await ask(one, scene, caller, service, 'at the root')]
+        const answers = [
+          await ask(one, fixture, caller, service),
+          await ask(one, fixture, caller, service, 'at the root'),
+        ]
         for (const { body, status, text } of answers) {
           expect([body.statusCode, body.code]).toEqual([status, expect.any(String)])
           // Nothing is told of what it is about.
-          for (const value of [scene.owner.email, scene.values.username]) expect(text).not.toContain(String(value))
+          for (const value of [fixture.owner.email, fixture.values.username]) expect(text).not.toContain(String(value))
         }
         const [status, atRoot] = answers.map((answer) => answer.status)
         expect(atRoot).toBe(Number(status))
@@ -53,7 +59,7 @@ describe('check 17: who may do what', () => {
       }
       for (const caller of CALLERS.filter((caller) => may(policy, caller))) {
         const reads = policy.call.startsWith('GET')
-        const fresh = reads ? scene : await sceneFor(system, one, outlasting(caller, others))
+        const fresh = reads ? fixture : await fixtureFor(system, one, outlasting(caller, others))
         said.set(caller, (await ask(one, fresh, caller, service)).status)
       }
       for (const caller of CALLERS) expect([caller, said.get(caller)]).toEqual([caller, policy.statuses[caller]])

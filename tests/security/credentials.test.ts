@@ -3,25 +3,16 @@ import { afterAll, describe, expect, test } from 'bun:test'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseEnv } from 'node:util'
-import { temporary } from '../support/processes.ts'
-import { mailedToken } from '../support/reset-mail.ts'
-import { type Client, running } from '../support/running.ts'
-import { expectProblem } from '../support/shapes.ts'
-import {
-  type Answer,
-  as,
-  call,
-  createUser,
-  eventually,
-  logIn,
-  newEmail,
-  PASSWORD,
-  registerUser,
-  type System,
-  startSystem,
-  type TestUser,
-  WAYS,
-} from '../support/system.ts'
+import { createUser, logIn, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { expectProblem } from '../support/expectations.ts'
+import { type Answer, as, type Client, call } from '../support/http.ts'
+import { mailedToken } from '../support/mails.ts'
+import { processes } from '../support/processes.ts'
+import { running } from '../support/running.ts'
+import type { System } from '../support/system.ts'
+import { inProcess, inProcessApart } from '../support/system.ts'
+import { temporary } from '../support/tool.ts'
 
 const folder = temporary('credentials')
 afterAll(folder.remove)
@@ -85,7 +76,7 @@ interface Here {
 const SETTERS = BEARERS.filter(([name]) => !/login|verify|current/.test(name))
 
 describe('a password', () => {
-  const here = running('three processes', { RATE_LIMIT: 'off' })
+  const here = running(inProcessApart, { RATE_LIMIT: 'off' })
   const { auth, users } = here
 
   test.each([
@@ -211,7 +202,7 @@ describe('a password', () => {
 
 describe('check 1: of a password of 257 characters', () => {
   /** A hash takes half a second here, and nothing else comes near. */
-  const here = running('one process', { BCRYPT_COST: '13', RATE_LIMIT: 'off' })
+  const here = running(inProcess, { BCRYPT_COST: '13', RATE_LIMIT: 'off' })
 
   test('no hash is computed', async () => {
     const took = async (work: () => Promise<unknown>) => {
@@ -254,8 +245,8 @@ const MALFORMED: [string, string][] = [
   ['a hundred kilobytes', '$2b$04$'.repeat(15_000)],
 ]
 
-describe.each(WAYS)('check 5, %s', (way) => {
-  const here = running(way, { RATE_LIMIT: 'off' })
+describe('check 5', () => {
+  const here = running(inProcessApart, { RATE_LIMIT: 'off' })
   const { auth, users } = here
   const unreadable = () => here.system.output().split('"event":"hash.unreadable"').length - 1
 
@@ -339,7 +330,7 @@ describe.each(WAYS)('check 5, %s', (way) => {
   })
 })
 
-describe.each(WAYS)('check 6, %s', (way) => {
+describe('check 6, over three processes', () => {
   const SECRETS = ['INTERNAL_API_KEY', 'OPERATOR_API_KEY', 'CH202_SECRET'] as const
   const GUESSES = ['admin', 'root', 'ch202', 'operator', 'internal', 'secret', 'password', 'changeme', 'test']
 
@@ -348,7 +339,7 @@ describe.each(WAYS)('check 6, %s', (way) => {
     for (let i = 0; i < 2; i++) {
       const dataDir = folder.fresh()
       const unset = Object.fromEntries(SECRETS.map((name) => [name, '']))
-      const system = await startSystem(way, { CH202_DATA_DIR: dataDir, CH202_ENV: 'development', ...unset })
+      const system = await processes('apart', { CH202_DATA_DIR: dataDir, CH202_ENV: 'development', ...unset })
       try {
         const made = parseEnv(readFileSync(join(dataDir, 'secrets.env'), 'utf8'))
         expect(Object.keys(made).sort()).toEqual([...SECRETS].sort())

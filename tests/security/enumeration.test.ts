@@ -1,6 +1,8 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
+import { PASSWORD } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
+import { overProcesses } from '../support/processes.ts'
 import { running } from '../support/running.ts'
-import { as, call, PASSWORD, WAYS } from '../support/system.ts'
 import { areEven, timesApart } from './timing.ts'
 
 const KINDS = ['unknown', 'wrong', 'disabled'] as const
@@ -21,9 +23,9 @@ const DOORS = [
 const usernameOf = (kind: Kind, person: number) => `${kind}.${person}`
 const emailOf = (kind: Kind, person: number) => `${usernameOf(kind, person)}@example.org`
 
-describe.each(WAYS)('who has an account, %s', (way) => {
+describe('who has an account, over three processes', () => {
   // The cheapest hash hides least. Limits are on: what they count must not tell either.
-  const here = running(way, { TRUSTED_PROXIES: '127.0.0.1' })
+  const here = running(overProcesses('apart'), { TRUSTED_PROXIES: '127.0.0.1' })
 
   beforeAll(async () => {
     const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })
@@ -60,7 +62,7 @@ describe.each(WAYS)('who has an account, %s', (way) => {
     const apart = await timesApart({
       kinds: KINDS,
       // The call to users shows most between processes.
-      blocks: way === 'three processes' ? 84 : 42,
+      blocks: 84,
       ofEach: 8,
       ask: async (kind, n, block) => {
         const { headers, status, text } = await guess(kind, n, block)

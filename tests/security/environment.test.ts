@@ -1,11 +1,15 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { addressSetting, SERVICE_NAMES } from '../../services/kit/services.ts'
-import { launch, ownSettings, ROOT, type Running, temporary } from '../support/processes.ts'
+import { addressSetting } from '../../services/kit/process/service-address.ts'
+import { SERVICE_NAMES } from '../../services/registry.ts'
+import { createUser, PASSWORD } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
 import { RecordingProxy } from '../support/recording-proxy.ts'
+import { OPERATOR_KEY } from '../support/settings.ts'
 import { openShell } from '../support/shell.ts'
-import { as, call, createUser, OPERATOR_KEY, PASSWORD, type System } from '../support/system.ts'
+import type { System } from '../support/system.ts'
+import { launch, ownSettings, ROOT, type Running, temporary } from '../support/tool.ts'
 import { openUnder } from './canaries.ts'
 
 setDefaultTimeout(120_000)
@@ -34,7 +38,7 @@ afterEach(async () => {
   proxy.forget()
 })
 
-interface World {
+interface HostileEnvironment {
   /** What is set, beside the addresses and keys; undefined: what is usually there is not. */
   env: Record<string, string | undefined>
   /** A shell's commands before the program, such as `umask 000`. */
@@ -43,7 +47,7 @@ interface World {
 }
 
 /** Each is several hostile environments at once. */
-const WORLDS: Record<string, World> = {
+const ENVIRONMENTS: Record<string, HostileEnvironment> = {
   'proxies, a HOME that is none, no umask, Turkish, a narrow terminal, the date of tomorrow': {
     env: {
       ...proxy.environment,
@@ -90,14 +94,14 @@ const WORLDS: Record<string, World> = {
 const RUNTIMES = [process.execPath, Bun.which('node') ?? []].flat()
 const CHECKOUT = [process.execPath, join(ROOT, 'cli/main.ts')]
 
-describe.each(Object.entries(WORLDS))('hostile: %s', (_, world) => {
+describe.each(Object.entries(ENVIRONMENTS))('hostile: %s', (_, environment) => {
   test.each([
     ['start', CHECKOUT],
     ['serve', CHECKOUT],
     ['start', [executable]],
     ['serve', [executable]],
   ])('%s works the same, by %p', async (command, program) => {
-    const here = stageOf(world, command === 'start' ? [] : APART)
+    const here = stageOf(environment, command === 'start' ? [] : APART)
     const running = here.run(program, command)
     await running.printed(/ready at/, command === 'start' ? SERVICE_NAMES.length : 1)
     const { AUTH_URL, CH202_URL, MODULES_URL, USERS_URL } = here.settings
@@ -137,7 +141,7 @@ const TOOL: { words: string[]; says: RegExp }[] = [
 ]
 
 /** What is under way: a data directory, a place to stand, and what is asked of both afterwards. */
-function stageOf({ cwd, env, first }: World, without: readonly string[] = []) {
+function stageOf({ cwd, env, first }: HostileEnvironment, without: readonly string[] = []) {
   const dataDir = folder.fresh()
   const [temp, work] = [folder.fresh(), folder.fresh()]
   mkdirSync(temp)

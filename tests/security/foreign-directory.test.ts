@@ -1,11 +1,13 @@
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
+import { SERVICE_NAMES } from '../../services/registry.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
 import { copyCheckout } from '../support/checkout.ts'
-import { launch, ownSettings, ROOT, type Running, temporary } from '../support/processes.ts'
+import { call } from '../support/http.ts'
 import { RecordingProxy } from '../support/recording-proxy.ts'
-import { call, INTERNAL_KEY, newEmail, OPERATOR_KEY, PASSWORD } from '../support/system.ts'
+import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
+import { launch, ownSettings, ROOT, type Running, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(120_000)
 

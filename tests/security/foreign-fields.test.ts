@@ -1,19 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { OAUTH_CALL, OPERATOR_FIELDS } from '../support/shapes.ts'
-import {
-  type Answer,
-  as,
-  call,
-  newEmail,
-  PASSWORD,
-  registerUser,
-  type System,
-  type TestUser,
-} from '../support/system.ts'
+import { newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
+import { OAUTH_CALL, OPERATOR_FIELDS } from '../support/expectations.ts'
+import { type Answer, as, call } from '../support/http.ts'
+import type { System } from '../support/system.ts'
+import { inProcess } from '../support/system.ts'
+import type { Databases } from './databases.ts'
+import { credentialsOf, fieldsOf, fixtureFor, requestOf, type Served } from './operations.ts'
 import { CALLERS, type Caller, may, POLICY } from './policy.ts'
-import { credentialsOf, fieldsOf, requestOf, type Served, sceneFor } from './scene.ts'
-import { openStage, type Stage } from './stage.ts'
-import type { World } from './world.ts'
+import { openSetup, type Setup } from './setup.ts'
 
 const NO_ONE = '0198c0de-0000-7000-8000-000000000000'
 const HASH = `$2b$04$${'a'.repeat(53)}`
@@ -57,15 +51,15 @@ const OTHERS: Record<string, unknown> = {
 const OPERATORS: string[] = ['user_id', 'password_hash', ...OPERATOR_FIELDS]
 
 let system: System
-let world: World
-let others: Stage['others']
+let databases: Databases
+let others: Setup['others']
 let operations: Map<string, Served>
-let stage: Stage
+let setup: Setup
 beforeAll(async () => {
-  stage = await openStage('one process')
-  ;({ operations, others, system, world } = stage)
+  setup = await openSetup(inProcess)
+  ;({ operations, others, system, databases } = setup)
 })
-afterAll(() => stage?.close())
+afterAll(() => setup?.close())
 
 function operationOf(name: string): Served {
   const one = operations.get(name)
@@ -80,11 +74,11 @@ describe('check 19: a field that does not belong', () => {
   test.each(strictOnes)('in $call', async (policy) => {
     const one = operationOf(policy.call)
     if (one.operation.requestBody?.content[LINES]) return
-    const scene = await sceneFor(system, one, others)
+    const fixture = await fixtureFor(system, one, others)
     const known = fieldsOf(one.operation)
-    const before = world.state(scene.owner.id)
+    const before = databases.state(fixture.owner.id)
     for (const caller of CALLERS.filter((caller) => may(policy, caller))) {
-      const { body, headers, line } = requestOf(one, scene, caller)
+      const { body, headers, line } = requestOf(one, fixture, caller)
       const forbidden = known.filter((field) => OPERATORS.includes(field) && !isOperator(caller))
       const strangers = Object.keys(FIELDS).filter((field) => !known.includes(field))
       // What services tell each other is what a user has: there each of these belongs.
@@ -93,7 +87,7 @@ describe('check 19: a field that does not belong', () => {
         wrong.map(async (field) => {
           const sent = { ...(body as object | undefined), [field]: FIELDS[field] }
           const answer = await call(system.url[one.at[0] ?? 'auth'], line, {
-            headers: { ...credentialsOf(caller, scene), ...headers, 'content-type': 'application/json' },
+            headers: { ...credentialsOf(caller, fixture), ...headers, 'content-type': 'application/json' },
             body: sent,
           })
           const [status, code, said] = forbidden.includes(field)
@@ -106,12 +100,12 @@ describe('check 19: a field that does not belong', () => {
         }),
       )
     }
-    expect(world.state(scene.owner.id) === before).toBeTrue()
+    expect(databases.state(fixture.owner.id) === before).toBeTrue()
   })
 
   test('R14: in a call of OAuth changes nothing (RFC 6749, 3.2)', async () => {
-    const scene = await sceneFor(system, operationOf('POST /api/v1/auth/introspect'), others)
-    const token = String(scene.values.token)
+    const fixture = await fixtureFor(system, operationOf('POST /api/v1/auth/introspect'), others)
+    const token = String(fixture.values.token)
     const ask = async (path: string, fields: object, asForm: boolean) => {
       const body = asForm ? new URLSearchParams(fields as Record<string, string>).toString() : fields
       const type = asForm ? 'application/x-www-form-urlencoded' : 'application/json'
@@ -132,7 +126,7 @@ describe('check 19: a field that does not belong', () => {
     const known = fieldsOf(operationOf('POST /api/v1/users/import').operation)
     const wrong = Object.keys(FIELDS).filter((field) => !known.includes(field))
     expect(wrong).toEqual(expect.arrayContaining(['user_id', 'version', 'password_version', 'isAdmin']))
-    const before = world.state(others.other.id)
+    const before = databases.state(others.other.id)
     const lines = [newEmail(), others.other.email].flatMap((email) =>
       wrong.map((field) => JSON.stringify({ email, password: PASSWORD, name: 'x', [field]: FIELDS[field] })),
     )
@@ -147,7 +141,7 @@ describe('check 19: a field that does not belong', () => {
     expect(said.map(({ status, message }) => [status, message])).toEqual(
       [...wrong, ...wrong].map((field) => ['failed', [`${field} should not exist`]]),
     )
-    expect(world.state(others.other.id) === before).toBeTrue()
+    expect(databases.state(others.other.id) === before).toBeTrue()
   })
 
   test('in a query is no field of a body', async () => {
@@ -156,7 +150,7 @@ describe('check 19: a field that does not belong', () => {
     const made = await call(system.url.users, `POST /users?${query}`, { body })
     expect(made).toMatchObject({ status: 201, body: { roles: ['USER'], status: 'active', email_verified: false } })
     expect(made.body.id).not.toBe(NO_ONE)
-    expect(world.user(made.body.id)).toMatchObject({ roles: '["USER"]', is_admin: 0, status: 'active', version: 1 })
+    expect(databases.user(made.body.id)).toMatchObject({ roles: '["USER"]', is_admin: 0, status: 'active', version: 1 })
   })
 })
 
@@ -186,19 +180,19 @@ describe('check 19: a user_id stands in for no session', () => {
   const guarded = POLICY.filter((policy) => !may(policy, 'no one'))
   test.each(guarded)('in $call', async (policy) => {
     const one = operationOf(policy.call)
-    const scene = await sceneFor(system, one, others)
-    const before = world.state(scene.owner.id, scene.values.id)
+    const fixture = await fixtureFor(system, one, others)
+    const before = databases.state(fixture.owner.id, fixture.values.id)
     for (const caller of CALLERS.filter((caller) => !may(policy, caller))) {
-      const { line } = requestOf(one, scene, caller)
-      for (const who of [scene.owner, others.admin]) {
-        const { body, status } = await ask(one, line, who, credentialsOf(caller, scene))
+      const { line } = requestOf(one, fixture, caller)
+      for (const who of [fixture.owner, others.admin]) {
+        const { body, status } = await ask(one, line, who, credentialsOf(caller, fixture))
         // Where the caller is at fault no one looks at what it sent; where the path is another's, the body is.
         const refusals = policy.statuses[caller] === 404 ? [400, 404] : [policy.statuses[caller]]
         expect([caller, status, refusals.includes(status)]).toEqual([caller, status, true])
         expect(body.statusCode).toBe(status)
       }
     }
-    const after = world.state(scene.owner.id, scene.values.id)
+    const after = databases.state(fixture.owner.id, fixture.values.id)
     expect(after === before).toBeTrue()
   })
 

@@ -3,7 +3,8 @@ import { createRemoteJWKSet, customFetch, decodeJwt, decodeProtectedHeader, jwtV
 import * as oauth from 'oauth4webapi'
 import { DAY, MINUTE, SECOND } from '../../services/kit/clock.ts'
 import { InstanceInTime } from '../faults/instance-in-time.ts'
-import { as, newEmail, PASSWORD } from '../support/system.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { as } from '../support/http.ts'
 
 setDefaultTimeout(300_000)
 

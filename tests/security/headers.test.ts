@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { type Answer, as, call } from '../support/system.ts'
+import { type Answer, as, call } from '../support/http.ts'
+import { inProcess } from '../support/system.ts'
+import { credentialsOf, fixtureFor, outlasting, requestOf, type Served } from './operations.ts'
 import { CALLERS, POLICY } from './policy.ts'
-import { credentialsOf, outlasting, requestOf, type Served, sceneFor } from './scene.ts'
-import { openStage, type Stage } from './stage.ts'
+import { openSetup, type Setup } from './setup.ts'
 
 /** What is the same for all: whoever shows no credential may keep it. */
 const PUBLIC = /\/\.well-known\/|\/swagger\/scalar\.js$/
@@ -10,11 +11,11 @@ const PUBLIC = /\/\.well-known\/|\/swagger\/scalar\.js$/
 const TOKEN = /"(access_token|accessToken|refresh_token|refreshToken)":/
 
 describe('section 8: the headers of every answer', () => {
-  let stage: Stage
+  let setup: Setup
   beforeAll(async () => {
-    stage = await openStage('one process')
+    setup = await openSetup(inProcess)
   })
-  afterAll(() => stage?.close())
+  afterAll(() => setup?.close())
 
   const expectHeaders = (what: string, { headers, text }: Answer, hasCredential: boolean) => {
     const found = {
@@ -29,13 +30,13 @@ describe('section 8: the headers of every answer', () => {
   }
 
   test.each(POLICY)('$call', async (policy) => {
-    const one = stage.operations.get(policy.call)
+    const one = setup.operations.get(policy.call)
     if (!one) throw new Error('No document has it')
     for (const caller of CALLERS) {
-      const scene = await sceneFor(stage.system, one, outlasting(caller, stage.others))
-      const { line, headers, ...rest } = requestOf(one as Served, scene, caller)
-      const credentials = credentialsOf(caller, scene)
-      const url = stage.system.url[one.at[0] ?? 'auth']
+      const fixture = await fixtureFor(setup.system, one, outlasting(caller, setup.others))
+      const { line, headers, ...rest } = requestOf(one as Served, fixture, caller)
+      const credentials = credentialsOf(caller, fixture)
+      const url = setup.system.url[one.at[0] ?? 'auth']
       const answer = await call(url, line, { headers: { ...credentials, ...headers }, ...rest })
       expect([caller, answer.status]).toEqual([caller, policy.statuses[caller]])
       expectHeaders(policy.call, answer, caller !== 'no one')
@@ -54,7 +55,7 @@ describe('section 8: the headers of every answer', () => {
     ],
   ])('%s', async (line) => {
     for (const headers of [{}, as.operator, as.internal, as.bearer('not.a.token')]) {
-      const answer = await call(stage.system.url.auth, line, { headers })
+      const answer = await call(setup.system.url.auth, line, { headers })
       expectHeaders(line, answer, Object.keys(headers).length > 0)
     }
   })

@@ -1,17 +1,20 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { PASSWORD, registerUser } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
+import type { Name } from '../support/settings.ts'
 import { request } from '../support/sockets.ts'
-import { as, call, type Name, PASSWORD, registerUser, type System, startSystem } from '../support/system.ts'
-import { newModule } from './scene.ts'
-import { World } from './world.ts'
+import { inProcess, type System } from '../support/system.ts'
+import { Databases } from './databases.ts'
+import { newModule } from './operations.ts'
 
 let system: System
-let world: World
+let databases: Databases
 beforeAll(async () => {
-  system = await startSystem('one process', { RATE_LIMIT: 'off' })
-  world = new World(system)
+  system = await inProcess({ RATE_LIMIT: 'off' })
+  databases = new Databases(system)
 })
 afterAll(async () => {
-  world?.close()
+  databases?.close()
   await system?.stop()
 })
 
@@ -99,7 +102,7 @@ describe('check 26: SQL', () => {
     const { id } = await registerUser(system, { name })
     const found = await ask('users', `/users?search=${encodeURIComponent(name)}`, as.operator)
     expect(found.body.items.map((item: { id: string }) => item.id)).toEqual([id])
-    const count = world.users()
+    const count = databases.users()
     for (const text of SQL) {
       const value = encodeURIComponent(text)
       const literal = (fields: (string | null)[]) =>
@@ -140,7 +143,7 @@ describe('check 26: SQL', () => {
       const after = await ask('users', `/users/password-hashes?after=${value}`, as.internal)
       expect([text, after.status]).toEqual([text, 400])
     }
-    expect(world.users()).toBe(count)
+    expect(databases.users()).toBe(count)
     expect((await ask('users', '/users?size=1', as.operator)).status).toBe(200)
   })
 })

@@ -2,7 +2,9 @@ import { afterEach } from 'bun:test'
 import { decodeProtectedHeader } from 'jose'
 import { MINUTE } from '../../services/kit/clock.ts'
 import { InstanceInTime } from '../faults/instance-in-time.ts'
-import { as, eventually, newEmail, PASSWORD } from '../support/system.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as } from '../support/http.ts'
 
 export const operator = { headers: as.operator }
 

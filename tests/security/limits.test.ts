@@ -6,10 +6,13 @@ import { join } from 'node:path'
 import { openAuthStore } from '../../db/auth/store.ts'
 import { LoginLimits } from '../../services/auth/login/limits.ts'
 import { systemClock } from '../../services/kit/clock.ts'
+import { createUser, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
-import { type Client, running } from '../support/running.ts'
-import { expectProblem } from '../support/shapes.ts'
-import { type Answer, as, createUser, eventually, newEmail, PASSWORD, registerUser, WAYS } from '../support/system.ts'
+import { eventually } from '../support/eventually.ts'
+import { expectProblem } from '../support/expectations.ts'
+import { type Answer, as, type Client } from '../support/http.ts'
+import { running } from '../support/running.ts'
+import { inProcess } from '../support/system.ts'
 
 const WRONG = 'not the right password'
 const OTHER = 'quite another password'
@@ -28,8 +31,8 @@ function guessing(auth: Client) {
   return { login, counted }
 }
 
-describe.each(WAYS)('limits that cannot be used against anyone, %s', (way) => {
-  const here = running(way, { TRUSTED_PROXIES: '127.0.0.1,::1' })
+describe('limits that cannot be used against anyone', () => {
+  const here = running(inProcess, { TRUSTED_PROXIES: '127.0.0.1,::1' })
   const { auth, users } = here
   const { counted, login } = guessing(auth)
 
@@ -140,7 +143,7 @@ describe.each(WAYS)('limits that cannot be used against anyone, %s', (way) => {
 })
 
 describe('no proxy is trusted', () => {
-  const here = running('one process')
+  const here = running(inProcess)
   const { counted, login } = guessing(here.auth)
 
   test('check 29: whatever a client says of itself, its address is that of the connection', async () => {
@@ -155,7 +158,7 @@ describe('no proxy is trusted', () => {
 })
 
 describe('what is counted outlives kill -9', () => {
-  const here = running('one process', { TRUSTED_PROXIES: '127.0.0.1' })
+  const here = running(inProcess, { TRUSTED_PROXIES: '127.0.0.1' })
   const { auth, users } = here
   const { login } = guessing(auth)
   const post = (path: string, body: object, headers = {}) => auth(`POST /auth/${path}`, { body, headers })

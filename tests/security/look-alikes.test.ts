@@ -1,27 +1,20 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import {
-  as,
-  call,
-  logIn,
-  type Name,
-  newEmail,
-  PASSWORD,
-  registerUser,
-  type System,
-  startSystem,
-} from '../support/system.ts'
-import { World } from './world.ts'
+import { logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
+import type { Name } from '../support/settings.ts'
+import { inProcess, type System } from '../support/system.ts'
+import { Databases } from './databases.ts'
 
 const LINES = { ...as.operator, 'content-type': 'application/x-ndjson' }
 
 let system: System
-let world: World
+let databases: Databases
 beforeAll(async () => {
-  system = await startSystem('one process', { RATE_LIMIT: 'off' })
-  world = new World(system)
+  system = await inProcess({ RATE_LIMIT: 'off' })
+  databases = new Databases(system)
 })
 afterAll(async () => {
-  world?.close()
+  databases?.close()
   await system?.stop()
 })
 
@@ -67,20 +60,20 @@ describe('check 26: an email', () => {
     expect((await call(system.url.users, 'POST /users', { body: { email: kelvin, password: PASSWORD } })).status).toBe(
       201,
     )
-    const before = world.users()
+    const before = databases.users()
     for (const spelled of [email, email.toUpperCase(), kelvin.replace('k', '\u212a')])
       for (const [service, line, headers, body] of takers(spelled)) {
         const { body: problem, status } = await call(system.url[service], line, { headers, body })
         expect([line, spelled, status, problem.code]).toEqual([line, spelled, 409, 'email_taken'])
       }
-    expect(world.users()).toBe(before)
+    expect(databases.users()).toBe(before)
     expect((await logIn(system, email.toUpperCase())).status).toBe(200)
   })
 
   test('that looks like another, or has what is not seen, is 400 wherever one is taken, and opens no other', async () => {
     const ana = await registerUser(system)
     const ben = await registerUser(system)
-    const before = world.state(ana.id)
+    const before = databases.state(ana.id)
     const own = as.bearer(ben.tokens.access_token)
     for (const spelled of look(ana.email)) {
       const calls: [Name, string, Record<string, string>, object][] = [
@@ -106,6 +99,6 @@ describe('check 26: an email', () => {
       const { body, status } = await logIn(system, spelled)
       expect([spelled, status, body.code]).toEqual([spelled, 401, 'invalid_credentials'])
     }
-    expect(world.state(ana.id) === before).toBeTrue()
+    expect(databases.state(ana.id) === before).toBeTrue()
   })
 })

@@ -1,10 +1,14 @@
 import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { mailedToken } from '../support/reset-mail.ts'
+import { logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { expectProblem } from '../support/expectations.ts'
+import { type Answer, as } from '../support/http.ts'
+import { mailedToken } from '../support/mails.ts'
+import { overProcesses } from '../support/processes.ts'
 import { running } from '../support/running.ts'
-import { expectProblem } from '../support/shapes.ts'
+import { LAYOUTS } from '../support/settings.ts'
 import { exchange, type RawAnswer } from '../support/sockets.ts'
-import { type Answer, as, logIn, newEmail, PASSWORD, registerUser, type System, WAYS } from '../support/system.ts'
+import type { System } from '../support/system.ts'
 
 const COST = '10'
 const LOGINS = 500
@@ -55,9 +59,13 @@ function rawLogin(base: string, login: string, address: string): Promise<RawAnsw
   return exchange(base, [...head, '', body].join('\r\n'), 60_000)
 }
 
-describe.each(WAYS)('500 logins at once, %s', (way) => {
-  const queue = way === 'one process' ? 48 : 24
-  const here = running(way, { BCRYPT_COST: COST, HASH_QUEUE: String(queue), TRUSTED_PROXIES: '127.0.0.1' })
+describe.each(LAYOUTS)('500 logins at once, services %s', (layout) => {
+  const queue = layout === 'together' ? 48 : 24
+  const here = running(overProcesses(layout), {
+    BCRYPT_COST: COST,
+    HASH_QUEUE: String(queue),
+    TRUSTED_PROXIES: '127.0.0.1',
+  })
   const { auth } = here
 
   const emailOf = (account: number) => `account${account}@example.org`
@@ -139,8 +147,8 @@ describe.each(WAYS)('500 logins at once, %s', (way) => {
   }, 180_000)
 })
 
-describe.each(WAYS)('whatever needs a hash while the queue is full, %s', (way) => {
-  const here = running(way, { BCRYPT_COST: COST, HASH_QUEUE: '3' })
+describe.each(LAYOUTS)('whatever needs a hash while the queue is full, services %s', (layout) => {
+  const here = running(overProcesses(layout), { BCRYPT_COST: COST, HASH_QUEUE: '3' })
   const { auth, users } = here
 
   test('check 31: is told to come again, and nothing of it is done; a reset link is not spent', async () => {

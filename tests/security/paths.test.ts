@@ -1,10 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { as, call } from '../support/http.ts'
+import { INTERNAL_KEY, type Name, OPERATOR_KEY } from '../support/settings.ts'
 import { request } from '../support/sockets.ts'
-import { as, call, INTERNAL_KEY, type Name, OPERATOR_KEY, type System } from '../support/system.ts'
+import type { System } from '../support/system.ts'
+import { inProcess } from '../support/system.ts'
+import type { Databases } from './databases.ts'
+import { fixtureFor, type Served } from './operations.ts'
 import { isAdmin, isInternal, POLICY } from './policy.ts'
-import { type Served, sceneFor } from './scene.ts'
-import { openStage, type Stage } from './stage.ts'
-import type { World } from './world.ts'
+import { openSetup, type Setup } from './setup.ts'
 
 /** Other spellings of a path, which a proxy or a router may take for it. */
 function* spellings(path: string): Generator<string> {
@@ -40,15 +43,15 @@ const OVERRIDES = (path: string) => [
 
 describe('check 24: no spelling of a path opens it', () => {
   let system: System
-  let world: World
+  let databases: Databases
   let operations: Map<string, Served>
-  let others: Stage['others']
-  let stage: Stage
+  let others: Setup['others']
+  let setup: Setup
   beforeAll(async () => {
-    stage = await openStage('one process')
-    ;({ operations, others, system, world } = stage)
+    setup = await openSetup(inProcess)
+    ;({ operations, others, system, databases } = setup)
   })
-  afterAll(() => stage?.close())
+  afterAll(() => setup?.close())
 
   const rows = POLICY.filter((policy) => isInternal(policy) || isAdmin(policy)).map((policy) => ({
     call: policy.call,
@@ -63,7 +66,7 @@ describe('check 24: no spelling of a path opens it', () => {
   test.each(rows)('$call: nor does the key of $wrong', async ({ call: name, wrong }) => {
     const one = operations.get(name)
     if (!one) throw new Error('No document has it')
-    const { admin, owner, other, values } = await sceneFor(system, one, others)
+    const { admin, owner, other, values } = await fixtureFor(system, one, others)
     const [method = '', template = ''] = name.split(' ')
     const path = template
       .replace('/api/v1', '')
@@ -74,7 +77,7 @@ describe('check 24: no spelling of a path opens it', () => {
       `Authorization: Bearer ${(wrong === 'operator' ? admin : other).tokens.access_token}`,
       'X-API-Key: none',
     ]
-    const before = world.state(owner.id, values.id)
+    const before = databases.state(owner.id, values.id)
     const service: Name = one.at[0] ?? 'auth'
     const said = await Promise.all(
       [...spellings(path)].flatMap((spelled) =>
@@ -96,7 +99,7 @@ describe('check 24: no spelling of a path opens it', () => {
     })
     expect(opened).toEqual([])
     expect(said.filter(({ status }) => status === 403).length).toBeGreaterThan(4)
-    const after = world.state(owner.id, values.id)
+    const after = databases.state(owner.id, values.id)
     expect(after === before).toBeTrue()
   })
 

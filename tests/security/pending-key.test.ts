@@ -1,6 +1,6 @@
 import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { HOUR, MINUTE, SECOND } from '../../services/kit/clock.ts'
-import { expectProblem } from '../support/shapes.ts'
+import { expectProblem } from '../support/expectations.ts'
 import { inTime, kidOf, operator } from './keys-in-time.ts'
 
 setDefaultTimeout(60_000)

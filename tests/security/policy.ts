@@ -1,3 +1,5 @@
+import { ADDED_SERVICES } from '../support/added-services.ts'
+
 /** Every kind of caller: without a credential, the user whom a request is about, and all the others. */
 export const CALLERS = [
   'no one',
@@ -110,7 +112,11 @@ const V0 = `
 `
 
 /** Every operation, at the path under which it is documented. */
-export const POLICY: Policy[] = [...rows(VERSIONED, '/api/v1'), ...rows(V0, '')]
+export const POLICY: Policy[] = [
+  ...rows(VERSIONED, '/api/v1'),
+  ...Object.values(ADDED_SERVICES).flatMap(({ policy }) => rows(policy, '/api/v1')),
+  ...rows(V0, ''),
+]
 
 function rows(table: string, prefix: string): Policy[] {
   const lines = table.split('\n').filter((line) => line.trim() !== '')

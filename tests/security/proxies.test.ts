@@ -2,25 +2,15 @@ import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, t
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SMTPServer } from 'smtp-server'
-import { launch, ROOT, temporary } from '../support/processes.ts'
+import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { processes } from '../support/processes.ts'
 import { PROXY_VARIABLES, RecordingProxy } from '../support/recording-proxy.ts'
+import { addressSettings, freePort, INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
 import { openShell, type Shell } from '../support/shell.ts'
-import {
-  addressSettings,
-  as,
-  call,
-  createUser,
-  eventually,
-  freePort,
-  INTERNAL_KEY,
-  logIn,
-  newEmail,
-  OPERATOR_KEY,
-  PASSWORD,
-  registerUser,
-  type System,
-  startSystem,
-} from '../support/system.ts'
+import type { System } from '../support/system.ts'
+import { launch, ROOT, temporary } from '../support/tool.ts'
 
 setDefaultTimeout(120_000)
 
@@ -56,7 +46,7 @@ const broker = Bun.listen({
 let system: System
 beforeAll(async () => {
   await new Promise<void>((resolve) => mailServer.listen(mailPort, '127.0.0.1', resolve))
-  system = await startSystem('three processes', {
+  system = await processes('apart', {
     ...proxy.environment,
     SMTP_URL: `smtp://127.0.0.1:${mailPort}`,
     AMQP_URL: `amqp://127.0.0.1:${broker.port}`,
@@ -87,8 +77,8 @@ describe('R1: with a proxy in every variable, it receives nothing of', () => {
     expect((await call(users, `PATCH ${V1}/users/${id}`, operator({ name: 'Ana' }))).status).toBe(200)
     const reset = await call(auth, `POST ${V1}/auth/password-reset-request`, { body: { email } })
     expect(reset.status).toBe(202)
-    await eventually(() => mailed.includes(email) || undefined, 30_000)
-    await eventually(() => brokered.startsWith('AMQP') || undefined, 30_000)
+    await eventually(() => mailed.includes(email) || undefined)
+    await eventually(() => brokered.startsWith('AMQP') || undefined)
     // Revoked by auth, and refused by users: the feed is followed.
     const bearer = { headers: as.bearer(tokens.access_token) }
     expect((await call(users, `GET ${V1}/users/${id}`, bearer)).status).toBe(200)
@@ -213,7 +203,7 @@ describe('R1: a webhook', () => {
     const made = await call(system.url.auth, `POST ${V1}/admin/webhooks`, operator(body))
     expect([url, made.status]).toEqual([url, 201])
     await registerUser(system)
-    await eventually(async () => (await happened(made.body.id)) || undefined, 60_000)
+    await eventually(async () => (await happened(made.body.id)) || undefined)
     await call(system.url.auth, `DELETE ${V1}/admin/webhooks/${made.body.id}`, operator())
     return [...proxy.requests]
   }

@@ -1,8 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { SMTPServer } from 'smtp-server'
-import { mailsTo } from '../support/reset-mail.ts'
+import { newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as } from '../support/http.ts'
+import { mailsTo } from '../support/mails.ts'
 import { running } from '../support/running.ts'
-import { as, eventually, freePort, newEmail, PASSWORD, registerUser } from '../support/system.ts'
+import { freePort } from '../support/settings.ts'
+import { inProcess } from '../support/system.ts'
 import { areEven, timesApart } from './timing.ts'
 
 const KINDS = ['known', 'unknown', 'disabled'] as const
@@ -15,7 +19,7 @@ const emailOf = (kind: Kind, person: number) => `${kind}.${person}@example.org`
 
 describe('who has an account, by asking for a mail', () => {
   // One process: what the mail takes is done beside the answer, on the same loop.
-  const here = running('one process', { TRUSTED_PROXIES: '127.0.0.1' })
+  const here = running(inProcess, { TRUSTED_PROXIES: '127.0.0.1' })
 
   beforeAll(async () => {
     const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })
@@ -53,14 +57,14 @@ describe('who has an account, by asking for a mail', () => {
     expect([...said][0]).toStartWith('[202,')
     expect(areEven(apart) || apart).toBe(true)
     // What was timed is what was promised: each known one got its mails, and no one else.
-    await eventually(() => mailsTo(here.system, emailOf('known', 10)).length === MAILS, 10_000)
+    await eventually(() => mailsTo(here.system, emailOf('known', 10)).length === MAILS)
     for (const kind of ['unknown', 'disabled'] as const) expect(mailsTo(here.system, emailOf(kind, 10))).toHaveLength(0)
   }, 180_000)
 })
 
 describe('a mail server that takes its time', () => {
   const port = freePort()
-  const here = running('one process', { SMTP_URL: `smtp://127.0.0.1:${port}` })
+  const here = running(inProcess, { SMTP_URL: `smtp://127.0.0.1:${port}` })
   const released = Promise.withResolvers<void>()
   const events: string[] = []
   const server = new SMTPServer({

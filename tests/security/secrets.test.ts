@@ -5,21 +5,16 @@ import { join } from 'node:path'
 import { Sealing } from '../../services/auth/keys/sealing.ts'
 import { openLog } from '../../services/kit/log.ts'
 import { systemRandom } from '../../services/kit/random.ts'
+import { newEmail } from '../support/actors.ts'
 import { EchoingMailServer } from '../support/echoing-mail-server.ts'
-import { ch202, processesWith, temporary } from '../support/processes.ts'
-import { resetLinkIn } from '../support/reset-mail.ts'
+import { eventually } from '../support/eventually.ts'
+import { type Answer, as, call } from '../support/http.ts'
+import { resetLinkIn } from '../support/mails.ts'
+import { processes } from '../support/processes.ts'
 import { once, servedRoutes } from '../support/routes.ts'
-import {
-  type Answer,
-  addressSettings,
-  as,
-  call,
-  eventually,
-  type Name,
-  newEmail,
-  type System,
-  startSystem,
-} from '../support/system.ts'
+import { addressSettings, type Name } from '../support/settings.ts'
+import type { System } from '../support/system.ts'
+import { processesWith, runTool, temporary } from '../support/tool.ts'
 import { Canaries, filesUnder, openUnder } from './canaries.ts'
 
 setDefaultTimeout(60_000)
@@ -85,7 +80,7 @@ async function tool(words: string[], stdin?: string, env: Record<string, string>
     SMTP_URL: `smtp://mailer:${MAIL_PASSWORD}@127.0.0.1:1`,
     ...env,
   }
-  const { status, stderr, stdout } = await ch202(words, { env: settings, ...(stdin === undefined ? {} : { stdin }) })
+  const { status, stderr, stdout } = await runTool(words, { env: settings, ...(stdin === undefined ? {} : { stdin }) })
   told += stdout + stderr
   answers.push([`ch202 ${words.join(' ')} → ${status}`, canaries.in(stdout + stderr)])
   return { status, stderr, stdout }
@@ -128,7 +123,7 @@ beforeAll(async () => {
     LOG_LEVEL: 'trace',
     RATE_LIMIT: 'off',
   }
-  system = await startSystem('three processes', settings, {
+  system = await processes('apart', settings, {
     settingsOf(name, url) {
       users = url.users
       return name === 'auth' ? { USERS_URL: `http://127.0.0.1:${between?.port}` } : {}

@@ -4,12 +4,12 @@ import { join } from 'node:path'
 import { openAuthStore } from '../../db/auth/store.ts'
 import { KeyRing } from '../../services/auth/keys/ring.ts'
 import { Sealing } from '../../services/auth/keys/sealing.ts'
-import type { AuthStore } from '../../services/auth/store.ts'
+import type { AuthStore } from '../../services/auth/store/index.ts'
 import { DAY, HOUR, MINUTE, SECOND, systemClock } from '../../services/kit/clock.ts'
 import { systemRandom } from '../../services/kit/random.ts'
-import { ch202, ownSettings, temporary } from '../support/processes.ts'
-import { expectProblem } from '../support/shapes.ts'
-import { PASSWORD } from '../support/system.ts'
+import { PASSWORD } from '../support/actors.ts'
+import { expectProblem } from '../support/expectations.ts'
+import { ownSettings, runTool, temporary } from '../support/tool.ts'
 import { inTime, kidOf, operator } from './keys-in-time.ts'
 
 setDefaultTimeout(60_000)
@@ -160,7 +160,7 @@ describe('check 39: the doctor says when the key that signs is older than SIGNIN
     await KeyRing.open(store, sealing, ago(age))
     if (pending > 0) await (await KeyRing.open(store, sealing, ago(pending))).add()
     store.close()
-    const { stdout } = await ch202(['doctor', '--only', 'keys.age', '-o', 'json'], { env })
+    const { stdout } = await runTool(['doctor', '--only', 'keys.age', '-o', 'json'], { env })
     expect(JSON.parse(stdout).items).toEqual([expect.objectContaining({ id: 'keys.age', status })])
   })
 })

@@ -1,22 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { createUser, logIn, registerUser, type TestUser } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
+import { PROFILE_FIELDS } from '../support/expectations.ts'
+import { type Answer, as, call } from '../support/http.ts'
 import { OWNED } from '../support/owned.ts'
-import { PROFILE_FIELDS } from '../support/shapes.ts'
-import {
-  type Answer,
-  as,
-  call,
-  createUser,
-  logIn,
-  type Name,
-  registerUser,
-  type System,
-  startSystem,
-  type TestUser,
-} from '../support/system.ts'
+import type { Name } from '../support/settings.ts'
+import { inProcessApart, type System } from '../support/system.ts'
+import { Databases } from './databases.ts'
+import { credentialsOf, fieldsOf, fixtureFor, requestOf, type Served, servedOperations } from './operations.ts'
 import { may, POLICY } from './policy.ts'
-import { credentialsOf, fieldsOf, requestOf, type Served, sceneFor, servedOperations } from './scene.ts'
-import { World } from './world.ts'
 
 const NO_ONE = '0198c0de-0000-7000-8000-000000000000'
 const NO_EMAIL = 'no.one@example.org'
@@ -55,13 +47,13 @@ const NEUTRAL = [
 ].join(' ')
 
 let system: System
-let world: World
+let databases: Databases
 beforeAll(async () => {
-  system = await startSystem('three processes', { RATE_LIMIT: 'off' })
-  world = new World(system)
+  system = await inProcessApart({ RATE_LIMIT: 'off' })
+  databases = new Databases(system)
 })
 afterAll(async () => {
-  world?.close()
+  databases?.close()
   await system?.stop()
 })
 
@@ -94,25 +86,25 @@ describe("check 18: what is another's", () => {
     const one = operations.get(policy.call)
     if (!one) throw new Error('No document has it')
     const ben = await registerUser(system)
-    const scene = await sceneFor(system, one, { other: ben, admin: ben })
-    const ana: Owner = { ...scene.owner, username: `ana-${scene.unique}`, owned: scene.values }
+    const fixture = await fixtureFor(system, one, { other: ben, admin: ben })
+    const ana: Owner = { ...fixture.owner, username: `ana-${fixture.unique}`, owned: fixture.values }
     const swaps = [...new Set(namesOf(one))].flatMap((name) => {
       const pairs = WHOSE[name] ? [WHOSE[name](ana)] : name === 'id' ? ID_OF_A_USER[policy.call]?.(ana) : []
       return (pairs ?? []).map(([anothers, unknown]) => ({ name, anothers, unknown }))
     })
-    const before = world.state(ana.id)
+    const before = databases.state(ana.id)
     for (const { name, anothers, unknown } of swaps) {
       const ask = async (value: string) => {
-        const values = { ...scene.values, [name]: value }
+        const values = { ...fixture.values, [name]: value }
         const { line, headers, ...rest } = requestOf(one, { values }, 'another user', [name])
-        const sent = { headers: { ...credentialsOf('another user', scene), ...headers }, ...rest }
+        const sent = { headers: { ...credentialsOf('another user', fixture), ...headers }, ...rest }
         return call(system.url[one.at[0] ?? 'auth'], line, sent)
       }
       const [nothing, ...answers] = [await ask(unknown), await ask(anothers), await ask(anothers.toUpperCase())]
       expect(nothing?.status).toBeOneOf([403, 404])
       for (const answer of answers) expect([name, told(answer)]).toEqual([name, told(nothing as Answer)])
     }
-    expect(world.state(ana.id) === before).toBeTrue()
+    expect(databases.state(ana.id) === before).toBeTrue()
     // Nothing of ben's either.
     expect(await askEach(system, ben.tokens.access_token)).toEqual(all(200))
   })
@@ -191,12 +183,12 @@ describe('check 18: the last admin', () => {
   })
 
   const refused = async (sent: Promise<Answer>) => {
-    const before = world.user(last.id)
+    const before = databases.user(last.id)
     const { status, body } = await sent
     // An import says of each line what became of it.
     expect([body.code, status]).toEqual(['last_admin', status === 200 ? 200 : 409])
     expect(body.status ?? 'failed').toBe('failed')
-    expect(world.user(last.id)).toEqual(before)
+    expect(databases.user(last.id)).toEqual(before)
     expect(await askEach(system, last.tokens.access_token)).toEqual(all(200))
   }
 

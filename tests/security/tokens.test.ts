@@ -4,14 +4,16 @@ import { generateKeyPairSync } from 'node:crypto'
 import { join } from 'node:path'
 import { calculateJwkThumbprint, decodeJwt, decodeProtectedHeader } from 'jose'
 import { Revocations } from '../../services/kit/tokens/revocations.ts'
+import { logIn, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
+import { expectFields, expectOAuthProblem, expectProblem } from '../support/expectations.ts'
 import { type Json, resigned, SECRET } from '../support/forged-tokens.ts'
-import { mailedToken } from '../support/reset-mail.ts'
-import { form, running } from '../support/running.ts'
-import { expectFields, expectOAuthProblem, expectProblem } from '../support/shapes.ts'
-import { as, call, logIn, PASSWORD, registerUser, startSystem, type TestUser } from '../support/system.ts'
+import { as, call, form } from '../support/http.ts'
+import { mailedToken } from '../support/mails.ts'
+import { running } from '../support/running.ts'
+import { inProcess, inProcessApart } from '../support/system.ts'
 
-const here = running('three processes', { CH202_SECRET: SECRET })
+const here = running(inProcessApart, { CH202_SECRET: SECRET })
 const { auth, users } = here
 const operator = { headers: as.operator }
 const validate = async (token: string) => (await auth('POST /auth/validate-token', { body: { token } })).body
@@ -316,7 +318,7 @@ describe('check 11', () => {
   test.each(['https://Id.Example.org:8443/Base/', 'HTTPS://id.example.org', 'urn:example:a%20b'])(
     'check 11: the issuer is `iss`, byte for byte: %s',
     async (ISSUER) => {
-      const system = await startSystem('one process', { ISSUER })
+      const system = await inProcess({ ISSUER })
       try {
         const { tokens } = await registerUser(system)
         const { body } = await call(system.url.auth, 'GET /.well-known/oauth-authorization-server')

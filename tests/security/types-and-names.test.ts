@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { createUser, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { OAUTH_CALL, OPERATOR_FIELDS } from '../support/expectations.ts'
+import { as, call } from '../support/http.ts'
 import { credentialFor, filled, once, type Schema, servedRoutes } from '../support/routes.ts'
-import { OAUTH_CALL, OPERATOR_FIELDS } from '../support/shapes.ts'
-import { as, call, createUser, newEmail, PASSWORD, registerUser, type System, startSystem } from '../support/system.ts'
+import { inProcess, type System } from '../support/system.ts'
+import { Databases } from './databases.ts'
+import { credentialsOf, fixtureFor, requestOf, servedOperations } from './operations.ts'
 import { may, POLICY } from './policy.ts'
-import { credentialsOf, requestOf, sceneFor, servedOperations } from './scene.ts'
-import { World } from './world.ts'
 
 const JSON_TYPE = { 'content-type': 'application/json' }
 const LINES = { ...as.operator, 'content-type': 'application/x-ndjson' }
@@ -12,15 +14,15 @@ const routes = once(await servedRoutes())
 const withBody = routes.filter(({ body }) => body)
 
 let system: System
-let world: World
+let databases: Databases
 let bearer: Record<string, string>
 beforeAll(async () => {
-  system = await startSystem('one process', { RATE_LIMIT: 'off' })
-  world = new World(system)
+  system = await inProcess({ RATE_LIMIT: 'off' })
+  databases = new Databases(system)
   bearer = as.bearer((await registerUser(system)).tokens.access_token)
 })
 afterAll(async () => {
-  world?.close()
+  databases?.close()
   await system?.stop()
 })
 
@@ -67,14 +69,14 @@ describe('check 25: a wrong type', () => {
       const { schema } = one?.operation.requestBody?.content['application/json'] ?? {}
       const caller = (['the owner', 'the operator key', 'the internal key'] as const).find((one) => may(policy, one))
       if (!one || !schema || !caller) continue
-      const scene = await sceneFor(system, one, { admin })
-      const { body, headers, line } = requestOf(one, scene, caller)
-      const before = world.state(scene.owner.id)
+      const fixture = await fixtureFor(system, one, { admin })
+      const { body, headers, line } = requestOf(one, fixture, caller)
+      const before = databases.state(fixture.owner.id)
       const rows = wrongValues(schema as Schema)
       await Promise.all(
         rows.map(async ([field, json]) => {
           const answer = await call(system.url[one.at[0] ?? 'auth'], line, {
-            headers: { ...headers, ...credentialsOf(caller, scene), ...JSON_TYPE },
+            headers: { ...headers, ...credentialsOf(caller, fixture), ...JSON_TYPE },
             body: written(body as object, field, json),
           })
           const place = String(answer.body.message).split(/[ .]/)[0]
@@ -83,7 +85,7 @@ describe('check 25: a wrong type', () => {
           expect([policy.call, field, json, answer.status, place]).toEqual([policy.call, field, json, ...expected])
         }),
       )
-      expect([policy.call, world.state(scene.owner.id) === before]).toEqual([policy.call, true])
+      expect([policy.call, databases.state(fixture.owner.id) === before]).toEqual([policy.call, true])
       tried += rows.length
     }
     expect(tried).toBeGreaterThan(400)
@@ -105,7 +107,7 @@ describe('check 25: a wrong type', () => {
       const place = String(body.message).split(' ')[0]
       expect([field, json, status, place]).toEqual([field, json, 400, `users.0.${field}`])
     }
-    const before = world.users()
+    const before = databases.users()
     const lines = wrongValues(contentOf('POST /api/v1/users/import')?.schema as Schema).map(([field, json]) =>
       written({ email: newEmail(), password: PASSWORD }, field, json),
     )
@@ -117,7 +119,7 @@ describe('check 25: a wrong type', () => {
       .map((line) => JSON.parse(line))
     expect([status, said.length]).toEqual([200, lines.length])
     expect(said.filter((line) => line.status !== 'failed' || line.code !== 'validation_failed')).toEqual([])
-    expect(world.users()).toBe(before)
+    expect(databases.users()).toBe(before)
   })
 })
 
@@ -186,7 +188,7 @@ describe('check 25: names', () => {
     const line = `{"email":"${first}","password":"${PASSWORD}","email":"${last}","roles":["ADMIN"],"roles":["USER"]}`
     const made = await call(system.url.users, 'POST /users/import', { headers: LINES, body: line })
     expect(made.body.status).toBe('created')
-    expect(world.user(made.body.id)).toMatchObject({ email: last, roles: '["USER"]', is_admin: 0 })
+    expect(databases.user(made.body.id)).toMatchObject({ email: last, roles: '["USER"]', is_admin: 0 })
     // No one gets past a rule by what stands before: each is looked at as it is used.
     const body = `{"email":"${newEmail()}","password":"${PASSWORD}","roles":[],"roles":["ADMIN"]}`
     const refused = await call(system.url.users, 'POST /users', { headers: JSON_TYPE, body })

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import type { AuthStore, Rotation, Session, SyncedAccount, Webhook } from '../../services/auth/store.ts'
+import type { AuthStore, Rotation, Session, SyncedAccount, Webhook } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { EVERY_VERSION } from '../../services/kit/tokens/revocations.ts'
 
@@ -268,9 +268,9 @@ export function authStoreSuite(open: () => AuthStore): void {
     test('the time in which the service was down is not time of the grace', async () => {
       const { session: open } = await loggedIn()
       await store.rotateSession(rotation(open.id, 0), events)
-      await store.markAlive(NOW + 2000)
-      await store.resume(NOW + HOUR, GRACE)
-      await store.resume(NOW + 2 * HOUR, GRACE)
+      await store.recordHeartbeat(NOW + 2000)
+      await store.resumeGrace(NOW + HOUR, GRACE)
+      await store.resumeGrace(NOW + 2 * HOUR, GRACE)
       const repeated = await store.rotateSession(rotation(open.id, 0, { now: NOW + 2 * HOUR + 7000 }), events)
       expect(repeated.outcome).toBe('repeated')
       const spent = await store.rotateSession(rotation(open.id, 0, { now: NOW + 2 * HOUR + 8001 }), events)
@@ -488,7 +488,7 @@ export function authStoreSuite(open: () => AuthStore): void {
       await store.recordFailure([subject], NOW, () => [event('login.failed')])
       await store.recordFailure([subject], NOW + 5, () => [])
       expect(await store.loginFailures(subject)).toEqual({ subject, times: [NOW, NOW + 5], clearedAt: 0 } as never)
-      await store.clearFailures(subject, NOW + 6, false)
+      await store.clearFailures(subject, NOW + 6, 'keep')
       expect(await store.loginFailures(subject)).toMatchObject({ times: [NOW, NOW + 5], clearedAt: NOW + 6 })
       await store.recordFailure([subject], NOW + 24 * HOUR + 1, () => [])
       expect((await store.loginFailures(subject)).times).toEqual([NOW + 5, NOW + 24 * HOUR + 1])

@@ -32,8 +32,8 @@ describe('the auth store on SQLite', () => {
     store.close()
     // Where a broker is there from now on, whoever follows is told.
     const [first, again] = [openAuthStore(path, { amqp: true }), openAuthStore(path, { amqp: true })]
-    expect([first.wanted().size, await first.lastRevocation()]).toEqual([8, 4])
-    expect([again.wanted().size, await again.lastRevocation()]).toEqual([8, 4])
+    expect([first.subscribedTypes().size, await first.lastRevocation()]).toEqual([8, 4])
+    expect([again.subscribedTypes().size, await again.lastRevocation()]).toEqual([8, 4])
     for (const one of [first, again]) one.close()
   })
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
-import type { AuthStore, DeliveryFilter, Webhook } from '../../services/auth/store.ts'
+import type { AuthStore, DeliveryFilter, Webhook } from '../../services/auth/store/index.ts'
 import { HOUR } from '../../services/kit/clock.ts'
 import type { Event } from '../../services/kit/outbox/events.ts'
 import { event, id, NOW } from './auth-suite.ts'
@@ -41,7 +41,7 @@ export function outsideStoreSuite(open: () => AuthStore): void {
     await store.addEvents([happened()], NOW)
     const [one, other] = [hook(), hook({ types: ['user.created'] })]
     for (const each of [one, other]) expect(await store.addWebhook(each, 99, event())).toBeGreaterThan(0)
-    expect([...store.wanted()].toSorted()).toEqual(['user.created', 'user.updated'])
+    expect([...store.subscribedTypes()].toSorted()).toEqual(['user.created', 'user.updated'])
     const event1 = happened()
     await store.addEvents([event1, happened({ type: 'user.deleted' })], NOW + 5)
     await store.addEvents([event1], NOW + 9)
@@ -52,7 +52,7 @@ export function outsideStoreSuite(open: () => AuthStore): void {
     await new Promise(setImmediate)
     expect(woken.length).toBe(1)
     for (const each of [one, other]) await store.removeWebhook(each.id, NOW, event())
-    expect([...store.wanted()]).toEqual([])
+    expect([...store.subscribedTypes()]).toEqual([])
   })
 
   test('are due in their time, and finish once', async () => {
@@ -206,9 +206,13 @@ export function outsideStoreSuite(open: () => AuthStore): void {
     expect(await store.addWebhook(one, 1, event())).toBe(before + 1)
     expect(await store.addWebhook(hook(), 1, event())).toBeNull()
     await store.addEvents([happened()], NOW)
-    expect(await store.setWebhookStatus(one.id, 'disabled', NOW, event())).toBe(before + 2)
+    expect(await store.setWebhookStatus(one.id, 'disabled', NOW, event())).toEqual({
+      outcome: 'changed',
+      seq: before + 2,
+    })
     expect(await of(one.id)).toMatchObject([{ status: 'dead', lastError: 'webhook_disabled' }])
-    expect(await store.setWebhookStatus(one.id, 'disabled', NOW, event())).toBeNull()
+    expect(await store.setWebhookStatus(one.id, 'disabled', NOW, event())).toEqual({ outcome: 'unchanged' })
+    expect(await store.setWebhookStatus(event().id, 'disabled', NOW, event())).toEqual({ outcome: 'not_found' })
     expect(await store.replayDeliveries({ target: one.id }, NOW, () => event())).toBe(0)
     await store.resealWebhook(one.id, new Uint8Array([7]))
     expect(await store.webhooks()).toMatchObject([{ id: one.id, status: 'disabled', types: ['user.updated'] }])

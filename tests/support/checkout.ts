@@ -1,6 +1,6 @@
 import { cpSync, mkdirSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { type Ended, launch, ROOT } from './processes.ts'
+import { type Ended, launch, ROOT } from './tool.ts'
 
 /** A copy of this checkout, for what is written into one. */
 export interface Checkout {

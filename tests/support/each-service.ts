@@ -1,6 +1,8 @@
 import { decodeJwt } from 'jose'
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
-import { as, call, type Name, type System } from './system.ts'
+import { SERVICE_NAMES } from '../../services/registry.ts'
+import { as, call } from './http.ts'
+import type { Name } from './settings.ts'
+import type { System } from './system.ts'
 
 type Said = Record<string, number | string>
 

@@ -1,7 +1,9 @@
 import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
 import { type Event, type EventMessage, messageOf } from '../../services/kit/outbox/events.ts'
-import { as, call, eventually, type System } from './system.ts'
+import { eventually } from './eventually.ts'
+import { as, call } from './http.ts'
+import type { System } from './system.ts'
 
 /** From now on someone outside listens to all events; where nothing answers, they wait in the database. */
 export async function listen(system: System, url = 'http://127.0.0.1:9/'): Promise<void> {
@@ -36,5 +38,5 @@ export async function allTold(system: System): Promise<void> {
     await eventually(async () => {
       const { text } = await call(system.url[service], 'GET /metrics', { headers: as.operator })
       return !/outbox_pending\{[^}]*\} [1-9]/.test(text)
-    }, 10_000)
+    })
 }

@@ -2,7 +2,7 @@ import { Database } from 'bun:sqlite'
 import { createPrivateKey, type KeyObject, sign } from 'node:crypto'
 import { join } from 'node:path'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
-import { Sealing } from '../../services/auth/keys/sealing.ts'
+import { Sealing, signingKeyName } from '../../services/auth/keys/sealing.ts'
 import { systemRandom } from '../../services/kit/random.ts'
 import type { System } from './system.ts'
 
@@ -28,7 +28,7 @@ export function signingKey(system: System): { kid: string; x: string; key: KeyOb
         "SELECT kid, x, sealed_private_key AS sealed FROM signing_keys WHERE status = 'active'",
       )
       .get()
-    const der = row && new Sealing([SECRET], systemRandom).open(row.sealed, `signing key ${row.kid}`)
+    const der = row && new Sealing([SECRET], systemRandom).open(row.sealed, signingKeyName(row.kid))
     if (!der) throw new Error('The signing key does not open')
     return { kid: row.kid, x: row.x, key: createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }) }
   } finally {

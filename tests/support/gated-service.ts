@@ -8,8 +8,11 @@ import { guard } from '../../services/kit/http/guard.ts'
 import { silentLog } from '../../services/kit/log.ts'
 import { Metrics, MetricsRegistry } from '../../services/kit/process/metrics.ts'
 import { systemRandom } from '../../services/kit/random.ts'
-import { feedSource, moduleFeedSource } from '../../services/peers.ts'
-import { type Answer, call, INTERNAL_KEY, type Name, OPERATOR_KEY, type System } from './system.ts'
+import { feedSource } from '../../services/peers/auth.ts'
+import { moduleFeedSource } from '../../services/peers/modules.ts'
+import { type Answer, call } from './http.ts'
+import { INTERNAL_KEY, type Name, OPERATOR_KEY } from './settings.ts'
+import type { System } from './system.ts'
 
 /** A small service of its own, built with what `services/kit` has: each of its routes is behind a module. */
 export interface Gated {

@@ -1,10 +1,14 @@
 import type { Documented } from '../openapi/document.ts'
-import { as, call, type Name, type System, type TestUser } from './system.ts'
+import type { TestUser } from './actors.ts'
+import { ADDED_SERVICES } from './added-services.ts'
+import { as, call } from './http.ts'
+import type { Name } from './settings.ts'
+import type { System } from './system.ts'
 
 /** What a user may own in the services of one resource: the name that its id has in a path, and the service. */
-export const OWNED: [field: string, service: Name][] = [
-  // A line each.
-]
+export const OWNED = Object.entries(ADDED_SERVICES).map(
+  ([name, { ownedId }]) => [ownedId, name] as [field: string, service: Name],
+)
 
 /** Something of the owner's for an operation that is about it: its id, by the name that it has in the path. */
 export async function ownedValues(system: System, operation: string, owner: TestUser): Promise<Record<string, string>> {

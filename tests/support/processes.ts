@@ -1,125 +1,126 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { addressSettings, eventually, freePort, INTERNAL_KEY, OPERATOR_KEY } from './system.ts'
+import { SERVICE_NAMES } from '../../services/registry.ts'
+import { type Layout, type Name, newAddresses, testSettings } from './settings.ts'
+import type { System } from './system.ts'
 
-export const ROOT = join(import.meta.dir, '../..')
+const ROOT = join(import.meta.dir, '../..')
 
-export interface Ended {
-  status: number | null
-  stdout: string
-  stderr: string
-  /** Milliseconds. */
-  took: number
+type Process = Bun.Subprocess<'ignore', 'pipe', 'pipe'>
+
+/** A system in processes of its own, as an operator starts it. */
+export interface ProcessSystem extends System {
+  /** Everything that the processes have printed so far. */
+  output(): string
+  /** Sends SIGTERM, and waits for the end of the process. Gives its exit status. */
+  terminate(name: Name): Promise<number>
+  /** Resolves when a process has ended by itself. */
+  ended(name: Name): Promise<void>
 }
 
-/** A process whose output is kept, and that a test may talk to while it runs. */
-export interface Running {
-  pid: number
-  stdout(): string
-  stderr(): string
-  /** Waits until the output matches, `times` times. */
-  printed(pattern: RegExp, times?: number): Promise<void>
-  signal(name: NodeJS.Signals): void
-  ended: Promise<Ended>
+export interface ProcessOptions {
+  /** A module that each process loads before the program. */
+  preload?: string
+  /** Settings of one service's process alone, by the addresses of all. */
+  settingsOf?(name: string, url: Record<Name, string>): Partial<Record<string, string>>
 }
 
-interface RunOptions {
-  env?: Record<string, string>
-  cwd?: string
-  stdin?: string
-  /** In a process group of its own, so that a test can signal all of it, as a terminal does. */
-  group?: true
-}
+/** Starts one process for all services (`together`), or one for each (`apart`). */
+export async function processes(
+  layout: Layout,
+  env: Record<string, string> = {},
+  { settingsOf = () => ({}), preload }: ProcessOptions = {},
+): Promise<ProcessSystem> {
+  const directory = mkdtempSync(join(tmpdir(), 'ch202-'))
+  const addresses = newAddresses(layout)
+  const { PATH = '', HOME = '' } = process.env
+  const environment = { PATH, HOME, ...testSettings(directory, addresses, env) }
+  const children = new Map<string, Process>()
+  let printed = ''
 
-/** What every process of ours needs; nothing of the environment of the tests comes through. */
-function bareEnvironment(env: Record<string, string> = {}): Record<string, string> {
-  const { HOME = '', PATH = '' } = process.env
-  // The contexts of whoever runs the tests are none of theirs.
-  return { PATH, HOME, XDG_CONFIG_HOME: '/nonexistent', NO_COLOR: '1', CH202_ENV: 'test', ...env }
-}
-
-/** The settings of an instance that no other has: its own directory, its own ports. */
-export function ownSettings(dataDir: string, env: Record<string, string> = {}): Record<string, string> {
-  const address = () => `http://127.0.0.1:${freePort()}`
-  return bareEnvironment({
-    CH202_DATA_DIR: dataDir,
-    CH202_URL: address(),
-    ...addressSettings(address),
-    INTERNAL_API_KEY: INTERNAL_KEY,
-    OPERATOR_API_KEY: OPERATOR_KEY,
-    CH202_SECRET: 'secret-of-the-tests-0123456789-0123456789abc',
-    BCRYPT_COST: '4',
-    ...env,
-  })
-}
-
-export function launch(command: string[], { env = {}, cwd = ROOT, stdin, group }: RunOptions = {}): Running {
-  const startedAt = performance.now()
-  const child = Bun.spawn(command, {
-    cwd,
-    env: bareEnvironment(env),
-    stdin: stdin === undefined ? 'ignore' : Buffer.from(stdin),
-    stdout: 'pipe',
-    stderr: 'pipe',
-    ...(group ? { detached: true } : {}),
-  })
-  const text = { stdout: '', stderr: '' }
-  const follow = async (name: 'stdout' | 'stderr') => {
-    const decoder = new TextDecoder()
-    for await (const chunk of child[name] as ReadableStream<Uint8Array>)
-      text[name] += decoder.decode(chunk, { stream: true })
-  }
-  const streams = Promise.all([follow('stdout'), follow('stderr')])
-  const ended = Promise.all([child.exited, streams]).then(() => ({
-    status: child.exitCode,
-    ...text,
-    took: performance.now() - startedAt,
-  }))
-  return {
-    pid: child.pid,
-    stdout: () => text.stdout,
-    stderr: () => text.stderr,
-    async printed(pattern, times = 1) {
-      const all = new RegExp(pattern, 'g')
-      await eventually(() => (text.stdout.match(all) ?? []).length >= times || undefined, 30_000).catch(() => {
-        throw new Error(`It has not printed ${pattern}:\n${text.stdout}\n${text.stderr}`)
-      })
-    },
-    signal: (name) => void process.kill(group ? -child.pid : child.pid, name),
-    ended,
-  }
-}
-
-/** Runs the tool to its end. */
-export function ch202(words: string[], options: RunOptions = {}): Promise<Ended> {
-  return launch([process.execPath, 'cli/main.ts', ...words], options).ended
-}
-
-/** The processes that were started with this in their environment, by `/proc`: the living, not the zombies. */
-export function processesWith(marker: string): { pid: number; command: string }[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((name) => {
-      try {
-        const of = (file: string) => readFileSync(`/proc/${name}/${file}`, 'latin1')
-        if (!of('environ').includes(marker)) return []
-        return [{ pid: Number(name), command: of('cmdline').replaceAll('\0', ' ').trim() }]
-      } catch {
-        // It has ended meanwhile, or is not ours to look at.
-        return []
-      }
+  const launch = async (key: string) => {
+    const words = layout === 'together' ? [] : [key]
+    const loaded = preload === undefined ? [] : ['--preload', preload]
+    const child = Bun.spawn([process.execPath, ...loaded, 'cli/main.ts', 'serve', ...words], {
+      cwd: ROOT,
+      env: { ...environment, ...settingsOf(key, addresses.url) },
+      stdin: 'ignore',
+      stdout: 'pipe',
+      stderr: 'pipe',
     })
+    children.set(key, child)
+    await untilReady(child, key, (text) => {
+      printed += text
+    })
+  }
+
+  const keyOf = (name: Name) => (layout === 'together' ? 'all' : name)
+  const end = async (name: Name, signal: NodeJS.Signals) => {
+    const child = children.get(keyOf(name))
+    if (!child) return 0
+    children.delete(keyOf(name))
+    child.kill(signal)
+    return await child.exited
+  }
+
+  const system: ProcessSystem = {
+    layout,
+    dataDir: environment.CH202_DATA_DIR,
+    url: addresses.url,
+    output: () => printed,
+    async kill(name) {
+      await end(name, 'SIGKILL')
+    },
+    async start(name) {
+      if (!children.has(keyOf(name))) await launch(keyOf(name))
+    },
+    terminate: (name) => end(name, 'SIGTERM'),
+    async ended(name) {
+      await children.get(keyOf(name))?.exited
+      children.delete(keyOf(name))
+    },
+    async stop() {
+      await Promise.all(SERVICE_NAMES.map((name) => end(name, 'SIGTERM')))
+      rmSync(directory, { recursive: true, force: true })
+    },
+  }
+  try {
+    await Promise.all((layout === 'together' ? (['auth'] as const) : SERVICE_NAMES).map((name) => system.start(name)))
+  } catch (error) {
+    await system.stop()
+    throw error
+  }
+  return system
 }
 
-/** A directory for one test file; `remove` ends with it. */
-export function temporary(name: string) {
-  const path = mkdtempSync(join(tmpdir(), `ch202-${name}-`))
-  let next = 0
-  return {
-    path,
-    /** A path in it that nothing has yet. */
-    fresh: () => join(path, String(next++)),
-    remove: () => rmSync(path, { recursive: true, force: true }),
+/** Starts systems of one layout in processes of their own. */
+export function overProcesses(layout: Layout): (env?: Record<string, string>) => Promise<ProcessSystem> {
+  return (env) => processes(layout, env)
+}
+
+/**
+ * Resolves when a process says that it is ready.
+ * @param print takes everything that the process prints, then and later
+ */
+async function untilReady(child: Process, key: string, print: (text: string) => void): Promise<void> {
+  let start = ''
+  let isReady = false
+  const ready = Promise.withResolvers<void>()
+  const follow = async (stream: ReadableStream<Uint8Array>) => {
+    const decoder = new TextDecoder()
+    for await (const chunk of stream) {
+      const text = decoder.decode(chunk, { stream: true })
+      print(text)
+      // A long run prints much: only the output before the process is ready is searched.
+      if (isReady) continue
+      start += text
+      isReady = start.includes(' ready at ')
+      if (isReady) ready.resolve()
+    }
   }
+  follow(child.stdout)
+  follow(child.stderr)
+  child.exited.then((status) => ready.reject(new Error(`${key} ended with ${status} before it was ready:\n${start}`)))
+  await ready.promise
 }

@@ -2,12 +2,11 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect } from 'amqplib'
-import { eventually, freePort } from './system.ts'
+import { eventually } from './eventually.ts'
+import { freePort } from './settings.ts'
 
 /** Beside the wrapper in the PATH, which only root and its own user may call. */
 const SERVER = '/usr/lib/rabbitmq/bin/rabbitmq-server'
-/** Erlang starts slowly on a busy machine. */
-const PATIENCE = 60_000
 
 /** A RabbitMQ of one's own: its own ports, directories and name. */
 export interface Broker {
@@ -75,7 +74,7 @@ export async function openBroker(): Promise<Broker> {
     async start() {
       const started = Bun.spawn([SERVER], { env, stdin: 'ignore', stdout: 'ignore', stderr: 'ignore', detached: true })
       node = started
-      await eventually(() => (started.exitCode === null ? answers() : true), PATIENCE).catch(() => undefined)
+      await eventually(() => (started.exitCode === null ? answers() : true)).catch(() => undefined)
       if (started.exitCode !== null || !(await answers()))
         throw new Error(`RabbitMQ has not started (${started.exitCode}):\n${said()}`)
     },

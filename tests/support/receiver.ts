@@ -1,6 +1,6 @@
 import { Webhook } from 'standardwebhooks'
 import type { EventMessage } from '../../services/kit/outbox/events.ts'
-import { eventually } from './system.ts'
+import { eventually } from './eventually.ts'
 
 export interface Received {
   id: string
@@ -35,7 +35,7 @@ export class Receiver {
 
   /** Resolves when so many have arrived. */
   async has(count: number): Promise<Received[]> {
-    await eventually(() => this.received.length >= count, 10_000).catch(() => {
+    await eventually(() => this.received.length >= count).catch(() => {
       throw new Error(`${this.received.length} of ${count} have arrived`)
     })
     return this.received

@@ -1,12 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { silentLog } from '../../services/kit/log.ts'
-import { readConfig } from '../../services/kit/process/config.ts'
-import { SERVICE_NAMES } from '../../services/kit/services.ts'
-import { serve } from '../../services/serve.ts'
+import { SERVICE_NAMES } from '../../services/registry.ts'
+import { as } from './http.ts'
 import { OWNED } from './owned.ts'
-import { as, INTERNAL_KEY, type Name, OPERATOR_KEY } from './system.ts'
+import type { Name } from './settings.ts'
+import { inProcess } from './system.ts'
 
 /** As much of a JSON Schema as the tests look at. */
 export interface Schema {
@@ -28,32 +24,21 @@ export interface ServedRoute {
 
 /** Every route of the three services. */
 export async function servedRoutes(): Promise<ServedRoute[]> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'ch202-routes-'))
-  const umask = process.umask()
-  const config = readConfig({
-    CH202_URL: 'http://127.0.0.1:0',
-    CH202_DATA_DIR: dataDir,
-    INTERNAL_API_KEY: INTERNAL_KEY,
-    OPERATOR_API_KEY: OPERATOR_KEY,
-    CH202_SECRET: 'secret-of-the-tests',
-  })
+  const system = await inProcess()
   try {
-    const served = await serve(config, SERVICE_NAMES, { runtime: { log: () => silentLog } })
-    await served.stop()
-    // The first app is the whole: what it has, each of the others has too.
-    return served.apps.slice(1).flatMap((app, index) =>
-      app.routes
-        .filter(({ method }) => method !== 'OPTIONS')
+    return SERVICE_NAMES.flatMap((service) =>
+      system
+        .app(service)
+        .routes.filter(({ method }) => method !== 'OPTIONS')
         .map(({ method, path, hooks }) => ({
-          service: SERVICE_NAMES[index] ?? 'auth',
+          service,
           method,
           path,
           ...schemasOf(hooks),
         })),
     )
   } finally {
-    process.umask(umask)
-    rmSync(dataDir, { recursive: true, force: true })
+    await system.stop()
   }
 }
 

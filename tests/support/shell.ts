@@ -1,7 +1,11 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Ended, launch, ROOT, type Running, temporary } from './processes.ts'
-import { addressSettings, as, eventually, INTERNAL_KEY, type System, startSystem } from './system.ts'
+import { eventually } from './eventually.ts'
+import { as } from './http.ts'
+import { processes } from './processes.ts'
+import { addressSettings, INTERNAL_KEY } from './settings.ts'
+import type { System } from './system.ts'
+import { type Ended, launch, ROOT, type Running, temporary } from './tool.ts'
 
 interface LineOptions {
   env?: Record<string, string>
@@ -99,7 +103,7 @@ function terminal(
     },
   })
   const shows = async (pattern: RegExp, from = 0) => {
-    await eventually(() => pattern.test(screen.slice(from)) || undefined, 30_000).catch(() => {
+    await eventually(() => pattern.test(screen.slice(from)) || undefined).catch(() => {
       throw new Error(`The screen does not show ${pattern}:\n${screen}`)
     })
   }
@@ -149,7 +153,7 @@ function pointedAt(system: System): Record<string, string> {
 
 /** A running instance, and a shell to operate it from. */
 export async function openInstance(name: string, env: Record<string, string> = {}) {
-  const system = await startSystem('one process', { RATE_LIMIT: 'off', CH202_SECRET: SECRET, ...env })
+  const system = await processes('together', { RATE_LIMIT: 'off', CH202_SECRET: SECRET, ...env })
   const shell = openShell(name, pointedAt(system))
   return {
     system,

@@ -1,166 +1,112 @@
-import { test } from 'bun:test'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { addressSetting, ofEachService, SERVICE_NAMES, type ServiceName } from '../../services/kit/services.ts'
+import type { AnyElysia } from 'elysia'
+import type { Mailer } from '../../services/auth/mail/transport.ts'
+import type { Clock } from '../../services/kit/clock.ts'
+import { type Log, openLog } from '../../services/kit/log.ts'
+import { logFile } from '../../services/kit/log-file.ts'
+import { PasswordHasher } from '../../services/kit/passwords/hasher.ts'
+import { readConfig } from '../../services/kit/process/config.ts'
+import { SERVICE_NAMES, SERVICES } from '../../services/registry.ts'
+import { type Served, serve } from '../../services/serve.ts'
+import { type Layout, type Name, newAddresses, testSettings } from './settings.ts'
 
-/** The two ways of running: nothing in the contract may depend on which it is. */
-export const WAYS = ['one process', 'three processes'] as const
-export type Way = (typeof WAYS)[number]
-
-/** For what can only happen between processes: a service that is away while the others are there. */
-export function whereApart(way: Way): (name: string, body: () => Promise<void>, patience?: number) => void {
-  return way === 'three processes' ? test : () => undefined
-}
-
-const ROOT = join(import.meta.dir, '../..')
-export const INTERNAL_KEY = 'internal-key-of-the-tests-0123456789abcdef'
-export const OPERATOR_KEY = 'operator-key-of-the-tests-0123456789abcdef'
-const SECRET = 'secret-of-the-tests-0123456789-0123456789abc'
-export type Name = ServiceName
-
-type Process = Bun.Subprocess<'ignore', 'pipe', 'pipe'>
-
-/** A running Ch202: real processes, real files, in a directory of its own. */
+/**
+ * A running Ch202 with real files in a directory of its own and real HTTP ports. `inProcess` serves it from the process
+ * of the tests, `processes` (processes.ts) starts it as an operator does.
+ */
 export interface System {
-  way: Way
+  layout: Layout
   dataDir: string
-  /** The base address of a service. */
+  /** The base address of each service. */
   url: Record<Name, string>
-  /** What the processes have printed so far. */
+  /** The log lines so far. */
   output(): string
-  /** Ends one service as a crash would (all of them where they are one process). */
+  /**
+   * Ends one service as a crash does; in the layout `together`, all of them. In process it stops, and its databases are
+   * as they were before: nothing that it writes while it stops is kept.
+   */
   kill(name: Name): Promise<void>
-  /** Starts what was killed or stopped again, with the same files. */
+  /** Stops one service in an orderly way; in the layout `together`, all of them. */
+  terminate(name: Name): Promise<unknown>
+  /** Starts a service that was stopped, with the same files. */
   start(name: Name): Promise<void>
-  /** Asks one to end, and waits until it has. */
-  terminate(name: Name): Promise<number>
-  /** Resolves when one has ended by itself. */
-  ended(name: Name): Promise<void>
+  /** Stops everything and removes the files. */
   stop(): Promise<void>
 }
 
-/** Below the ports that the system gives to outgoing connections: several test processes at once seldom meet there. */
-const FIRST_PORT = 10_240
-const LAST_PORT = 32_000
-
-/** A port that nothing listens on. */
-export function freePort(): number {
-  for (;;) {
-    const port = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT))
-    try {
-      Bun.serve({ port, hostname: '127.0.0.1', fetch: () => new Response() }).stop(true)
-      return port
-    } catch {
-      // Taken.
-    }
-  }
+export interface InProcessSystem extends System {
+  /** The app of a service that runs, for what HTTP does not show. */
+  app(name: Name): AnyElysia
 }
 
-/** The setting of each service's address. */
-export function addressSettings(of: (name: Name) => string): Record<string, string> {
-  return Object.fromEntries(SERVICE_NAMES.map((name) => [addressSetting(name), of(name)]))
+export interface InProcessOptions {
+  layout?: Layout
+  clock?: Clock
+  mailer?: Mailer
+  /** Settings of one service alone, by its name; in the layout `apart`. */
+  settingsOf?(name: Name): Partial<Record<string, string>>
 }
 
-interface StartOptions {
-  /** A module that each process loads before the program. */
-  preload?: string
-  /** Settings of one service's process alone, by the addresses of all. */
-  settingsOf?(name: string, url: Record<Name, string>): Partial<Record<string, string>>
-}
-
-export async function startSystem(
-  way: Way,
+/**
+ * Serves all services from this process. The layout `apart` gives each a port and an address of its own, so that they
+ * call each other over HTTP and can be stopped one by one.
+ * @param env settings, as the environment of a process has them
+ */
+export async function inProcess(
   env: Record<string, string> = {},
-  { settingsOf = () => ({}), preload }: StartOptions = {},
-): Promise<System> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'ch202-'))
-  const address = () => `http://127.0.0.1:${freePort()}`
-  const one = address()
-  const together = way === 'one process'
-  const url = ofEachService(() => (together ? one : address()))
-  const environment = {
-    PATH: process.env.PATH ?? '',
-    HOME: process.env.HOME ?? '',
-    CH202_ENV: 'test',
-    CH202_DATA_DIR: dataDir,
-    CH202_URL: one,
-    ...addressSettings((name) => url[name]),
-    INTERNAL_API_KEY: INTERNAL_KEY,
-    OPERATOR_API_KEY: OPERATOR_KEY,
-    CH202_SECRET: SECRET,
-    // Cheap, where the hash is not the subject.
-    BCRYPT_COST: '4',
-    PUBLIC_URL: 'https://app.example.org',
-    ...env,
-  }
-  const running = new Map<string, Process>()
-  let printed = ''
+  { layout = 'together', clock, mailer, settingsOf = () => ({}) }: InProcessOptions = {},
+): Promise<InProcessSystem> {
+  const directory = mkdtempSync(join(tmpdir(), 'ch202-'))
+  const addresses = newAddresses(layout)
+  const settings = testSettings(directory, addresses, env)
+  const config = readConfig(settings, SERVICES)
+  const lines: string[] = []
+  const log = (service: string): Log => openLog(service, config, true, { write: (line) => void lines.push(line) })
+  const served = new Map<string, Served>()
+  const umask = process.umask()
 
-  const launch = async (key: string) => {
-    const words = together ? [] : [key]
-    const loaded = preload === undefined ? [] : ['--preload', preload]
-    const child = Bun.spawn([process.execPath, ...loaded, 'cli/main.ts', 'serve', ...words], {
-      cwd: ROOT,
-      env: { ...environment, ...settingsOf(key, url) },
-      stdin: 'ignore',
-      stdout: 'pipe',
-      stderr: 'pipe',
-    })
-    running.set(key, child)
-    let own = ''
-    let isReady = false
-    const ready = Promise.withResolvers<void>()
-    const follow = async (stream: ReadableStream<Uint8Array>) => {
-      const decoder = new TextDecoder()
-      for await (const chunk of stream) {
-        const text = decoder.decode(chunk, { stream: true })
-        printed += text
-        // A long run prints much: it is looked through until it is ready, and not again with every line.
-        if (isReady) continue
-        own += text
-        isReady = own.includes(' ready at ')
-        if (isReady) ready.resolve()
-      }
-    }
-    follow(child.stdout)
-    follow(child.stderr)
-    child.exited.then((status) => ready.reject(new Error(`${key} ended with ${status} before it was ready:\n${own}`)))
-    await ready.promise
-  }
-
-  const keyOf = (name: Name) => (together ? 'all' : name)
-  const end = async (name: Name, signal: NodeJS.Signals) => {
-    const child = running.get(keyOf(name))
-    if (!child) return 0
-    running.delete(keyOf(name))
-    child.kill(signal)
-    return await child.exited
-  }
-
-  const system: System = {
-    way,
-    dataDir,
-    url,
-    output: () => printed,
-    async kill(name) {
-      await end(name, 'SIGKILL')
+  const keyOf = (name: Name) => (layout === 'together' ? 'all' : name)
+  const system: InProcessSystem = {
+    layout,
+    dataDir: config.dataDir,
+    url: addresses.url,
+    output: () => lines.join(''),
+    app(name) {
+      const one = served.get(keyOf(name))
+      // With several services the first app combines the others.
+      const app = one?.apps[one.apps.length - one.services.length + one.services.indexOf(name)]
+      if (!app) throw new Error(`${name} is not running`)
+      return app
     },
     async start(name) {
-      if (!running.has(keyOf(name))) await launch(keyOf(name))
+      if (served.has(keyOf(name))) return
+      const hasher = new PasswordHasher(config, log('hasher'))
+      const runtime = { log, hasher, ...(clock ? { clock } : {}) }
+      const names = layout === 'together' ? SERVICE_NAMES : [name]
+      const own = layout === 'together' ? config : readConfig({ ...settings, ...settingsOf(name) }, SERVICES)
+      served.set(keyOf(name), await serve(own, names, { runtime, ...(mailer ? { mailer } : {}) }))
     },
-    terminate: (name) => end(name, 'SIGTERM'),
-    async ended(name) {
-      await running.get(keyOf(name))?.exited
-      running.delete(keyOf(name))
+    async kill(name) {
+      const restore = copyDatabases(config.dataDir, layout === 'together' ? SERVICE_NAMES : [name])
+      await system.terminate(name)
+      restore()
+    },
+    async terminate(name) {
+      const running = served.get(keyOf(name))
+      served.delete(keyOf(name))
+      await running?.stop()
     },
     async stop() {
-      await Promise.all(SERVICE_NAMES.map((name) => end(name, 'SIGTERM')))
-      rmSync(dataDir, { recursive: true, force: true })
+      for (const name of SERVICE_NAMES.toReversed()) await system.terminate(name)
+      process.umask(umask)
+      flushLogs(config.dataDir)
+      rmSync(directory, { recursive: true, force: true })
     },
   }
   try {
-    await Promise.all((together ? (['auth'] as const) : SERVICE_NAMES).map((name) => system.start(name)))
+    await Promise.all((layout === 'together' ? (['auth'] as const) : SERVICE_NAMES).map(system.start))
   } catch (error) {
     await system.stop()
     throw error
@@ -168,107 +114,27 @@ export async function startSystem(
   return system
 }
 
-/** Who makes a request. */
-export const as = {
-  operator: { 'x-api-key': OPERATOR_KEY },
-  internal: { 'x-api-key': INTERNAL_KEY },
-  bearer: (token: string) => ({ authorization: `Bearer ${token}` }),
+/** In this process too, each service at an address of its own. */
+export function inProcessApart(env: Record<string, string> = {}): Promise<InProcessSystem> {
+  return inProcess(env, { layout: 'apart' })
 }
 
-/** An answer, read. `body` is what JSON.parse made of it; `text` the bytes; JSON in the tests is looked at freely. */
-export interface Answer {
-  status: number
-  headers: Headers
-  text: string
-  // biome-ignore lint/suspicious/noExplicitAny: a test looks at answers of every shape, and asserts what it finds
-  body: any
+const LOGGERS = [...SERVICE_NAMES, 'hasher']
+const NO_EVENTS = { failed: () => undefined, resumed: () => undefined }
+
+/** Writes the lines that still wait, so that no timer of theirs finds the directory removed. */
+function flushLogs(dataDir: string): void {
+  for (const name of LOGGERS) logFile(dataDir, name, NO_EVENTS).flush()
 }
 
-/** One request over HTTP. A body that is no string or bytes is sent as JSON. */
-export async function call(
-  base: string,
-  request: string,
-  options: { body?: unknown; headers?: Record<string, string> } = {},
-): Promise<Answer> {
-  const [method = 'GET', path = '/'] = request.split(' ')
-  const { body, headers = {} } = options
-  const raw = typeof body === 'string' || body instanceof Uint8Array || body instanceof ReadableStream
-  const response = await fetch(base + path, {
-    method,
-    headers: { ...(body === undefined || raw ? {} : { 'content-type': 'application/json' }), ...headers },
-    ...(body === undefined ? {} : { body: raw ? (body as string) : JSON.stringify(body) }),
-  })
-  const text = await response.text()
-  let parsed: unknown = text
-  try {
-    parsed = JSON.parse(text)
-  } catch {
-    // Not JSON.
-  }
-  return { status: response.status, headers: response.headers, text, body: parsed }
-}
-
-let counter = 0
-
-/** A new user's email, different from all others of this run. */
-export function newEmail(): string {
-  return `user${++counter}-${Math.random().toString(36).slice(2, 8)}@example.org`
-}
-
-export const PASSWORD = 'correct horse battery'
-
-export interface TestUser {
-  id: string
-  email: string
-  tokens: { access_token: string; refresh_token: string; session_id: string }
-}
-
-/** Registers a user through auth. */
-export async function registerUser(system: System, extra: Record<string, unknown> = {}): Promise<TestUser> {
-  const email = newEmail()
-  const answer = await call(system.url.auth, 'POST /api/v1/auth/register', {
-    body: { email, password: PASSWORD, ...extra },
-  })
-  if (answer.status !== 201) throw new Error(`register: ${answer.status} ${answer.text}`)
-  return { id: answer.body.id, email, tokens: answer.body.tokens }
-}
-
-/** Makes a user as an operator, and logs it in. */
-export async function createUser(system: System, fields: Record<string, unknown> = {}): Promise<TestUser> {
-  const email = newEmail()
-  const created = await call(system.url.users, 'POST /api/v1/users', {
-    headers: as.operator,
-    body: { email, password: PASSWORD, ...fields },
-  })
-  if (created.status !== 201) throw new Error(`create: ${created.status} ${created.text}`)
-  const login = await logIn(system, email)
-  return { id: created.body.id, email, tokens: login.body }
-}
-
-export function logIn(system: System, login: string, password = PASSWORD): Promise<Answer> {
-  return call(system.url.auth, 'POST /api/v1/auth/login', { body: { login, password } })
-}
-
-/** The mails that were written so far, oldest first. */
-export function mails(system: System): string[] {
-  const directory = join(system.dataDir, 'mail')
-  try {
-    return readdirSync(directory)
-      .filter((name) => name.endsWith('.eml'))
-      .sort()
-      .map((name) => readFileSync(join(directory, name), 'utf8'))
-  } catch {
-    return []
-  }
-}
-
-/** Waits until `look` gives something, for at most `patience` milliseconds. */
-export async function eventually<T>(look: () => Promise<T | undefined> | T | undefined, patience = 3000): Promise<T> {
-  const end = performance.now() + patience
-  for (;;) {
-    const found = await look()
-    if (found !== undefined && found !== false) return found
-    if (performance.now() > end) throw new Error('It did not come about in time')
-    await Bun.sleep(20)
+/** Copies the databases as a crash leaves them. The result puts the copies in the place of the files. */
+function copyDatabases(dataDir: string, names: readonly Name[]): () => void {
+  const files = names.flatMap((name) => ['', '-wal', '-shm'].map((end) => join(dataDir, `${name}.sqlite${end}`)))
+  // SQLite makes the index in shared memory (-shm) again from the log.
+  const copied = files.filter((file) => !file.endsWith('-shm') && existsSync(file))
+  for (const file of copied) copyFileSync(file, `${file}.crash`)
+  return () => {
+    for (const file of files) rmSync(file, { force: true })
+    for (const file of copied) renameSync(`${file}.crash`, file)
   }
 }

@@ -6,7 +6,10 @@
 import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
-import { as, call, registerUser, type System, startSystem } from '../support/system.ts'
+import { registerUser } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
+import { processes } from '../support/processes.ts'
+import type { System } from '../support/system.ts'
 import { PROGRAMS, type ProgramName, Verifier } from './program.ts'
 
 /** Seconds: before the rotation, after the new key has begun to sign, and for which the whole may take. */
@@ -108,7 +111,7 @@ class Watch {
 }
 
 async function run(name: string, rotate: Rotation): Promise<number> {
-  const system = await startSystem('three processes', {
+  const system = await processes('apart', {
     RATE_LIMIT: 'off',
     LOG_LEVEL: 'silent',
     SIGNING_KEY_MAX_AGE: '1h',

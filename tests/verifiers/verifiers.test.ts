@@ -1,7 +1,10 @@
 import { describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
+import { logIn, registerUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { overProcesses } from '../support/processes.ts'
 import { running } from '../support/running.ts'
-import { as, call, eventually, logIn, registerUser } from '../support/system.ts'
 import { PROGRAMS, type ProgramName, Verifier } from './program.ts'
 
 setDefaultTimeout(60_000)
@@ -10,7 +13,7 @@ setDefaultTimeout(60_000)
 const HERE: ProgramName[] = ['jose (Node)', 'PyJWT (Python)']
 
 describe('check 39: R6: verifiers of other languages', () => {
-  const here = running('three processes', { SIGNING_KEY_LEAD: '3s' })
+  const here = running(overProcesses('apart'), { SIGNING_KEY_LEAD: '3s' })
 
   test.each(HERE)('%s takes good tokens and no other, and knows a pending key when it signs', async (name) => {
     const user = await registerUser(here.system)
@@ -40,7 +43,7 @@ describe('check 39: R6: verifiers of other languages', () => {
       const next = await eventually(async () => {
         const { access_token } = (await logIn(here.system, user.email)).body
         return decodeProtectedHeader(access_token).kid === kid ? undefined : String(access_token)
-      }, 30_000)
+      })
       verifier.refused.length = 0
       // The one before as well, by what it has kept: it looked once, before the new key signed.
       for (const token of [next, first]) expect(await verifier.check(token)).toBe(user.id)

@@ -1,61 +1,63 @@
-import { type Connection, PLACES, type Place } from '../connection.ts'
-import { type Answer, ask, WHOLE } from './answer.ts'
+import { SERVICE_NAMES, type ServiceName } from '../../../services/registry.ts'
+import { COMBINED_APP, type ProbeResult, probe } from './probe.ts'
 
-/** How a service does. */
+type Addresses = Record<ServiceName, { value: string }>
+
+/** Health of a service. */
 export interface Health extends Record<string, unknown> {
-  service: Place
+  service: ServiceName
   status: 'ok' | 'failed'
   version: string | null
   uptime_s: number | null
-  /** How long the answer took, in milliseconds. */
+  /** Response time in milliseconds. */
   latency_ms: number | null
-  /** How long a write and a read through the database took, as the service measured it. */
+  /** Milliseconds for a write and a read in the database, measured by the service. */
   db_latency_ms: number | null
   address: string
   message: string
-  /** How the password cache does: auth alone has one. */
+  /** State of the password cache; null for services other than auth. */
   cache: Record<string, unknown> | null
 }
 
-/** Asks every service how it does. */
-export function healthOfAll({ addresses }: Connection, debug: boolean): Promise<Health[]> {
-  // Behind a proxy, or in one process, one answers for all.
-  const one = new Set(PLACES.map((place) => addresses[place].value)).size === 1
-  return Promise.all(PLACES.map((place) => healthOf(place, addresses[place].value, one, debug)))
+/** Checks the health of every service. */
+export function healthOfAll(addresses: Addresses, debug: boolean): Promise<Health[]> {
+  // Behind a proxy or in one process, all services share one address.
+  const isShared = new Set(SERVICE_NAMES.map((place) => addresses[place].value)).size === 1
+  return Promise.all(SERVICE_NAMES.map((place) => healthOf(place, addresses[place].value, isShared, debug)))
 }
 
-async function healthOf(service: Place, address: string, oneForAll: boolean, debug: boolean): Promise<Health> {
+async function healthOf(service: ServiceName, address: string, isShared: boolean, debug: boolean): Promise<Health> {
   const paths = ['/health', '/health/db', ...(service === 'auth' ? ['/health/cache'] : [])]
-  const [process, database, cache] = await Promise.all(paths.map((path) => ask(address + path, debug)))
+  const [process, database, cache] = await Promise.all(paths.map((path) => probe(address + path, debug)))
   const message = [
-    processFault(process, service, oneForAll),
+    processFault(process, service, isShared),
     fault(database, 'the database'),
     fault(cache, 'the password cache'),
   ]
-  const said = message.find((text) => text !== undefined)
+  const failure = message.find((text) => text !== undefined)
   const { body = {}, status = 0, took = null } = process ?? {}
   return {
     service,
-    status: said === undefined ? 'ok' : 'failed',
+    status: failure === undefined ? 'ok' : 'failed',
     version: textIn(body.version),
     uptime_s: numberIn(body.uptime_s),
     latency_ms: status === 0 ? null : took,
     db_latency_ms: numberIn(database?.body.latency_ms),
     address,
-    message: said ?? '',
+    message: failure ?? '',
     cache: cache?.status === 200 ? cache.body : null,
   }
 }
 
-function processFault(answer: Answer | undefined, service: Place, oneForAll: boolean): string | undefined {
+function processFault(answer: ProbeResult | undefined, service: ServiceName, oneForAll: boolean): string | undefined {
   if (answer?.status === 0) return answer.failure
-  const found = answer?.body.service
-  if (answer?.status !== 200 || answer.body.status !== 'ok' || typeof found !== 'string')
-    return `what answers is no service of Ch202 (status ${answer?.status})`
-  return found === service || found === WHOLE || oneForAll ? undefined : `${found} answers there`
+  const name = answer?.body.service
+  if (answer?.status !== 200 || answer.body.status !== 'ok' || typeof name !== 'string')
+    return `not a Ch202 service (status ${answer?.status})`
+  return name === service || name === COMBINED_APP || oneForAll ? undefined : `the service at this address is ${name}`
 }
 
-function fault(answer: Answer | undefined, what: string): string | undefined {
+function fault(answer: ProbeResult | undefined, what: string): string | undefined {
   if (answer === undefined || answer.status === 200) return undefined
   return `${what}: ${answer.failure ?? textIn(answer.body.code) ?? `status ${answer.status}`}`
 }

@@ -1,18 +1,18 @@
-import { PLACES, type Place } from '../connection.ts'
-import { type Note, noteOf } from './note.ts'
+import { SERVICE_NAMES, type ServiceName } from '../../../services/registry.ts'
 import { type Process, processOf } from './process.ts'
+import { type RunFile, readRunFile } from './run-file.ts'
 
-/** A service that wrote down that it runs on a data directory. */
-export interface RunningService extends Note {
-  service: Place
-  /** Undefined: that process is gone. */
+/** A service that is registered in a data directory. */
+export interface RunningService extends RunFile {
+  service: ServiceName
+  /** Undefined if the process is gone. */
   process: Process | undefined
 }
 
-/** What wrote down that it runs on a data directory, and has not taken that back. */
+/** The services registered in a data directory, including those that were killed. */
 export function runningServices(dataDir: string): RunningService[] {
-  return PLACES.flatMap((service) => {
-    const note = noteOf(service, dataDir)
+  return SERVICE_NAMES.flatMap((service) => {
+    const note = readRunFile(service, dataDir)
     if (!note || typeof note.url !== 'string' || !Number.isInteger(note.pid) || note.pid < 1) return []
     return [{ ...note, service, process: processOf(note) }]
   })

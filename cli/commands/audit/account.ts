@@ -1,30 +1,30 @@
 import { emailKey } from '../../../services/kit/schema/email.ts'
 import { searchFor } from '../../client/search.ts'
-import type { Tool } from '../../command.ts'
-import { pages } from '../../terminal/lists.ts'
 import { quoted } from '../../terminal/shell.ts'
-import type { AuditRow, Refused } from './explanation.ts'
+import type { Tool } from '../../tool/command.ts'
+import { pages } from '../../tool/lists.ts'
+import type { AuditRow, RefusedLogin } from './explanation.ts'
 
-/** Whom it is about: as users has it, or, with users away, as auth does. */
+/** The user in question, from the users service or, if that is unreachable, from auth's cache. */
 export interface Subject {
   id: string
   email: string
   username: string | null
   status: string
-  /** Null where users could not be asked. */
+  /** Null if the users service is unreachable. */
   updated_at: string | null
 }
 
-/** All that can be seen of an account and its logins; lists are newest first. */
+/** Everything known about an account and its logins; lists are newest first. */
 export interface Account {
   user: Subject
-  /** The command line's word for it. */
+  /** The email, quoted for a suggested command. */
   ref: string
   entry: CacheEntry | undefined
   failures: number
   lastFailedAt: string | null
   pausedUntil: string | null
-  refused: Refused[]
+  refused: RefusedLogin[]
   failed: AuditRow[]
   lastLogin: AuditRow | undefined
   rows: AuditRow[]
@@ -39,28 +39,36 @@ export interface CacheEntry {
   synced_at: string
 }
 
-const MANY = '200'
-const SOME = '50'
-const LOOKED_AT = 1000
+const CACHE_ROWS = '200'
+const ROWS = '50'
+const FAILED_ROWS_MAX = 1000
 
 export async function accountOf(tool: Tool, user: Subject): Promise<Account> {
   const api = await tool.api()
   const rows = async (query: { type?: string; size: string }) =>
     (await api.auth((auth) => auth.admin.audit.get({ query: { user_id: user.id, ...query } }))).items as AuditRow[]
-  const [entry, trouble, failed, [lastLogin], all] = await Promise.all([
+  const [entry, loginLimits, failed, [lastLogin], all] = await Promise.all([
     cacheEntry(tool, emailKey(user.email), ({ user_id }) => user_id === user.id),
-    troubleOf(tool, user),
-    rows({ type: 'login.failed', size: SOME }),
+    loginLimitsOf(tool, user),
+    rows({ type: 'login.failed', size: ROWS }),
     rows({ type: 'session.created', size: '1' }),
-    rows({ size: SOME }),
+    rows({ size: ROWS }),
   ])
-  // Before auth first hears of a user, what failed is written down under the name that was typed.
-  const typed = failed.length === 0 && trouble.failures > 0 ? await failedAs(tool, user.email) : []
-  return { user, ref: quoted(user.email), entry, ...trouble, failed: [...failed, ...typed], lastLogin, rows: all }
+  // Until auth knows a user, failed logins are recorded under the typed name.
+  const failedByName = failed.length === 0 && loginLimits.failures > 0 ? await failedLoginsAs(tool, user.email) : []
+  return {
+    user,
+    ref: quoted(user.email),
+    entry,
+    ...loginLimits,
+    failed: [...failed, ...failedByName],
+    lastLogin,
+    rows: all,
+  }
 }
 
-/** What auth counts of an account: under its id, or under its names as long as it does not know whose they are. */
-export async function troubleOf(
+/** Auth's failure counts and lockout of an account: by its id, or by its names until auth knows the user. */
+export async function loginLimitsOf(
   tool: Tool,
   { email, id, username }: { email: string; id?: string; username: string | null },
 ) {
@@ -74,47 +82,47 @@ export async function troubleOf(
     Promise.all(subjects.map((query) => api.auth((auth) => auth.admin['login-limits'].get({ query })))),
     Promise.all(subjects.map((query) => api.auth((auth) => auth.admin['refused-logins'].get({ query })))),
   ])
-  const newest = (moments: (string | null)[]) =>
-    moments
+  const newest = (times: (string | null)[]) =>
+    times
       .filter((at) => at !== null)
       .sort()
       .at(-1) ?? null
-  const different = new Map(refused.flatMap(({ items }) => items).map((one) => [one.request_id, one]))
+  const uniqueRefused = new Map(refused.flatMap(({ items }) => items).map((one) => [one.request_id, one]))
   return {
     failures: Math.max(...limits.map(({ failures }) => failures)),
     lastFailedAt: newest(limits.map(({ last_failed_at }) => last_failed_at)),
     pausedUntil: newest(limits.map(({ paused_until }) => paused_until)),
-    refused: [...different.values()].sort((one, other) => other.at.localeCompare(one.at)) as Refused[],
+    refused: [...uniqueRefused.values()].sort((one, other) => other.at.localeCompare(one.at)) as RefusedLogin[],
   }
 }
 
-/** The failed logins by an email that auth knows no account of; only so far back as a person would look. */
-export async function failedAs(tool: Tool, email: string): Promise<AuditRow[]> {
+/** The recent failed logins with an email for which auth has no account. */
+export async function failedLoginsAs(tool: Tool, email: string): Promise<AuditRow[]> {
   const api = await tool.api()
-  const found: AuditRow[] = []
+  const rows: AuditRow[] = []
   const parts = pages(
     (part) => api.auth((auth) => auth.admin.audit.get({ query: { type: 'login.failed', ...part } })),
     undefined,
-    LOOKED_AT,
+    FAILED_ROWS_MAX,
   )
-  for await (const { items } of parts) found.push(...(items as unknown[] as AuditRow[]))
-  return found.filter(({ detail }) => typeof detail.email === 'string' && emailKey(detail.email) === emailKey(email))
+  for await (const { items } of parts) rows.push(...(items as unknown[] as AuditRow[]))
+  return rows.filter(({ detail }) => typeof detail.email === 'string' && emailKey(detail.email) === emailKey(email))
 }
 
-/** What auth holds for logins by an email or a username, in whatever spelling. */
+/** Auth's cache entry for an email or a username, ignoring case. */
 export function cacheEntryNamed(tool: Tool, name: string): Promise<CacheEntry | undefined> {
   const key = emailKey(name)
   return cacheEntry(tool, key, ({ email, username }) => [emailKey(email), username].includes(key))
 }
 
-/** What auth holds for logins. @param name a username, or an email in its ASCII form */
+/** Auth's cache entry. @param name a username, or an email in its ASCII form */
 async function cacheEntry(
   tool: Tool,
   name: string,
-  fits: (entry: CacheEntry) => boolean,
+  matches: (entry: CacheEntry) => boolean,
 ): Promise<CacheEntry | undefined> {
   const api = await tool.api()
-  const query = { search: searchFor(name), size: MANY }
+  const query = { search: searchFor(name), size: CACHE_ROWS }
   const { items } = await api.auth((auth) => auth.admin['password-cache'].get({ query }))
-  return items.find(fits)
+  return items.find(matches)
 }

@@ -1,104 +1,105 @@
-import { UUID, userOf } from '../../client/refs.ts'
 import { searchFor } from '../../client/search.ts'
-import type { Tool } from '../../command.ts'
 import { EXIT, Failure } from '../../exit.ts'
-import { flags } from '../../terminal/lists.ts'
 import { asFailure } from '../../terminal/output.ts'
 import { quoted } from '../../terminal/shell.ts'
 import { toTheSecond } from '../../terminal/times.ts'
-import { accountOf, cacheEntryNamed, failedAs, type Subject, troubleOf } from './account.ts'
-import { type Explanation, evidenceOf, from, isAhead, refusedRow, times } from './explanation.ts'
+import type { Tool } from '../../tool/command.ts'
+import { flags } from '../../tool/lists.ts'
+import { UUID, userOf } from '../../tool/refs.ts'
+import { accountOf, cacheEntryNamed, failedLoginsAs, loginLimitsOf, type Subject } from './account.ts'
+import { type Explanation, evidenceOf, from, isInFuture, refusedRow, times } from './explanation.ts'
 import { explainRequest } from './request.ts'
-import { nearNames } from './suggestions.ts'
+import { similarNames } from './suggestions.ts'
 import { verdictOf } from './verdict.ts'
 
-/** Characters that a login may have. */
-const NAME_MOST = 254
+/** Maximum length of a login name, in characters. */
+const NAME_MAX = 254
 
 /**
- * Why a login failed, and the command that mends it.
- * @param typed an email, a username, the id of a user or that of a request
- * @throws Failure where neither a user nor a request is called so
+ * Explains why a login failed, with the command that fixes it.
+ * @param text an email, a username, a user id or a request id
+ * @throws Failure if there is neither such a user nor such a request
  */
-export async function explain(tool: Tool, typed: string): Promise<Explanation> {
-  const word = typed.trim()
-  const user = await subjectOf(tool, word)
-  if (user === 'away') return withoutUsers(word)
+export async function explain(tool: Tool, text: string): Promise<Explanation> {
+  const subject = text.trim()
+  const user = await findSubject(tool, subject)
+  if (user === 'away') return usersUnavailable(subject)
   if (user) return verdictOf(await accountOf(tool, user))
-  if (!word.includes('@')) {
-    const request = await explainRequest(tool, word)
+  if (!subject.includes('@')) {
+    const request = await explainRequest(tool, subject)
     if (request) return request
   }
-  return await stranger(tool, word)
+  return await explainUnknownName(tool, subject)
 }
 
-/** With users away, whom auth knows by that name. */
-async function subjectOf(tool: Tool, word: string): Promise<Subject | 'away' | undefined> {
+/** Finds the user, in auth's cache if the users service is unreachable. */
+async function findSubject(tool: Tool, subject: string): Promise<Subject | 'away' | undefined> {
   try {
-    return await userOf(tool, word)
+    return await userOf(tool, subject)
   } catch (error) {
     const { exit } = asFailure(error)
     if (exit === EXIT.notFound) return undefined
     if (exit !== EXIT.tryAgain) throw error
   }
-  if (UUID.test(word)) return undefined
-  const entry = await cacheEntryNamed(tool, word)
+  if (UUID.test(subject)) return undefined
+  const entry = await cacheEntryNamed(tool, subject)
   if (entry) return { ...entry, id: entry.user_id, updated_at: null }
-  return word.includes('@') ? 'away' : undefined
+  return subject.includes('@') ? 'away' : undefined
 }
 
-function withoutUsers(word: string): Explanation {
+function usersUnavailable(subject: string): Explanation {
   return {
     reason: 'users_unavailable',
-    explanation: `The users service does not answer, and auth holds no record of its own of ${word}: who is not in its cache can't log in until users is back.`,
+    explanation: `The users service does not respond, and ${subject} is not in auth's cache: users who are not in the cache cannot log in until the users service is back.`,
     suggestion: 'ch202 health',
     evidence: [],
   }
 }
 
-/** Of a name that no user has. */
-async function stranger(tool: Tool, word: string): Promise<Explanation> {
-  const unknown = new Failure(EXIT.notFound, `There is no user and no request ${word}`, {
+/** Explains failed logins with a name that no user has. */
+async function explainUnknownName(tool: Tool, subject: string): Promise<Explanation> {
+  const notFound = new Failure(EXIT.notFound, `There is no user and no request ${subject}`, {
     code: 'not_found',
-    suggestion: `ch202 logs --request-id ${quoted(word)}`,
+    suggestion: `ch202 logs --request-id ${quoted(subject)}`,
   })
-  // What is no name of anyone's is no login either.
-  if (UUID.test(word) || word.length > NAME_MOST || !/^([\w.-]{3,32}|[^@\s]+@[^@\s]+)$/.test(word)) throw unknown
-  const isEmail = word.includes('@')
-  const [held, { failures, lastFailedAt, pausedUntil, refused }, failed, near] = await Promise.all([
-    cacheEntryNamed(tool, word),
-    troubleOf(tool, { email: word, username: null }),
-    isEmail ? failedAs(tool, word) : [],
-    nearNames(tool, word),
+  // Anything that cannot be an email or a username cannot be a login name either.
+  if (UUID.test(subject) || subject.length > NAME_MAX || !/^([\w.-]{3,32}|[^@\s]+@[^@\s]+)$/.test(subject))
+    throw notFound
+  const isEmail = subject.includes('@')
+  const [entry, { failures, lastFailedAt, pausedUntil, refused }, failed, similar] = await Promise.all([
+    cacheEntryNamed(tool, subject),
+    loginLimitsOf(tool, { email: subject, username: null }),
+    isEmail ? failedLoginsAs(tool, subject) : [],
+    similarNames(tool, subject),
   ])
-  if (held)
+  if (entry)
     return {
       reason: 'cache_behind',
-      explanation: `Auth is behind: it holds a user ${word} that the users service does not know.`,
-      suggestion: `ch202 cache sync --user ${held.user_id}`,
-      evidence: [{ ...held }],
+      explanation: `Auth's cache is out of date: it has a user ${subject} who no longer exists.`,
+      suggestion: `ch202 cache sync --user ${entry.user_id}`,
+      evidence: [{ ...entry }],
     }
-  if (!isEmail && failures === 0 && near.length === 0) throw unknown
+  if (!isEmail && failures === 0 && similar.length === 0) throw notFound
   const [last] = failed
   const at = last?.at ?? lastFailedAt
   const tried =
     at === null
       ? ''
-      : ` A login was tried ${times(Math.max(failures, failed.length))}, last at ${toTheSecond(at)}${from(last?.ip ?? null)}.`
-  const pause = isAhead(pausedUntil) ? ` Further ones are paused until ${toTheSecond(pausedUntil)}.` : ''
-  const mean = near.length === 0 ? '' : ` Did you mean ${near.join(' or ')}?`
+      : ` There were login attempts: ${times(Math.max(failures, failed.length))}, last at ${toTheSecond(at)}${from(last?.ip ?? null)}.`
+  const lockout = isInFuture(pausedUntil) ? ` Logins are locked until ${toTheSecond(pausedUntil)}.` : ''
+  const didYouMean = similar.length === 0 ? '' : ` Did you mean ${similar.join(' or ')}?`
   return {
     reason: 'no_such_user',
-    explanation: `There is no user ${word}.${tried}${pause}${mean}`,
-    suggestion: mendOf(word, near[0]),
+    explanation: `There is no user ${subject}.${tried}${lockout}${didYouMean}`,
+    suggestion: fixFor(subject, similar[0]),
     evidence: [...refused.slice(0, 3).map(refusedRow), ...evidenceOf(failed)].slice(0, 10),
   }
 }
 
-function mendOf(word: string, nearest: string | undefined): string {
-  if (nearest !== undefined) return `ch202 audit explain ${quoted(nearest)}`
-  if (word.includes('@')) return `ch202 users create ${quoted(word)} --generate`
-  return `ch202 users list ${flags({ search: searchFor(word) })
+function fixFor(subject: string, mostSimilar: string | undefined): string {
+  if (mostSimilar !== undefined) return `ch202 audit explain ${quoted(mostSimilar)}`
+  if (subject.includes('@')) return `ch202 users create ${quoted(subject)} --generate`
+  return `ch202 users list ${flags({ search: searchFor(subject) })
     .map(quoted)
     .join(' ')}`
 }

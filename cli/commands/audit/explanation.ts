@@ -1,8 +1,8 @@
-import type { Row } from '../../terminal/output.ts'
+import type { Row } from '../../terminal/table.ts'
 
-/** Why a login failed, as far as can be seen. */
+/** Why a login failed. */
 export interface Explanation {
-  /** Stable, for scripts. */
+  /** Stable code for scripts. */
   reason:
     | 'no_such_user'
     | 'account_disabled'
@@ -19,15 +19,15 @@ export interface Explanation {
     | 'no_failure'
     | 'no_login_tried'
     | 'not_a_login'
-  /** A sentence or two, for people. */
+  /** One or two sentences for people. */
   explanation: string
-  /** The command that mends it; null where only waiting does. */
+  /** The command that fixes it; null if only waiting helps. */
   suggestion: string | null
-  /** What it is read from, newest first. */
+  /** The rows that it is based on, newest first. */
   evidence: Row[]
 }
 
-/** A row of the audit, as much as is looked at. */
+/** The fields of an audit row that matter here. */
 export interface AuditRow {
   id: string
   at: string
@@ -39,8 +39,8 @@ export interface AuditRow {
   detail: Record<string, unknown>
 }
 
-/** A login that auth refused before the password was looked at. */
-export interface Refused {
+/** A login that auth refused without checking the password. */
+export interface RefusedLogin {
   at: string
   code: string
   paused: 'account' | 'address' | null
@@ -50,14 +50,14 @@ export interface Refused {
   request_id: string
 }
 
-const SHOWN = 10
+const EVIDENCE_MAX = 10
 
-export function evidenceOf(rows: readonly (AuditRow | Refused)[]): Row[] {
-  return rows.slice(0, SHOWN).map((row) => ({ ...row }))
+export function evidenceOf(rows: readonly (AuditRow | RefusedLogin)[]): Row[] {
+  return rows.slice(0, EVIDENCE_MAX).map((row) => ({ ...row }))
 }
 
-/** A refused login, as a row beside those of the audit. */
-export function refusedRow({ code, paused, paused_until, ...row }: Refused): Row {
+/** Formats a refused login like a row of the audit log. */
+export function refusedRow({ code, paused, paused_until, ...row }: RefusedLogin): Row {
   const why = paused === null ? {} : { paused, until: paused_until }
   return { type: 'login.refused', ...row, detail: { code, ...why } }
 }
@@ -70,6 +70,6 @@ export function times(n: number): string {
   return n === 1 ? 'once' : `${n} times`
 }
 
-export function isAhead(at: string | null): at is string {
+export function isInFuture(at: string | null): at is string {
   return at !== null && Date.parse(at) > Date.now()
 }

@@ -1,12 +1,13 @@
-import type { Tool } from '../../command.ts'
 import { EXIT } from '../../exit.ts'
-import { pages } from '../../terminal/lists.ts'
-import { asFailure, type ListPage, type Row } from '../../terminal/output.ts'
+import { asFailure, type ListPage } from '../../terminal/output.ts'
+import type { Row } from '../../terminal/table.ts'
 import { note } from '../../terminal/terminal.ts'
+import type { Tool } from '../../tool/command.ts'
+import { pages } from '../../tool/lists.ts'
 
-const LAST = '10'
+const INITIAL_ROWS = '10'
 const PAGE = '200'
-const EVERY = 1000
+const POLL_MS = 1000
 
 export interface AuditFilter {
   user_id?: string
@@ -14,68 +15,68 @@ export interface AuditFilter {
 }
 
 /**
- * The last rows, and then those that come, each once and in the order in which they were written: what follows is asked
- * for by the last row that was seen, so it does not matter how many came meanwhile, or when.
- * @param stopped aborts it
- * @throws Failure but for an auth that is away: it is waited for
+ * Yields the last rows and then new ones, each once and in the order they were written. Each poll asks for the rows
+ * after the last one seen, so no row is missed or repeated.
+ * @param signal stops following
+ * @throws Failure, except while auth is unreachable, which is waited for
  */
-export async function* tail(tool: Tool, filter: AuditFilter, stopped: AbortSignal): AsyncGenerator<Row[]> {
+export async function* tail(tool: Tool, filter: AuditFilter, signal: AbortSignal): AsyncGenerator<Row[]> {
   const api = await tool.api()
   const list: List = (query) => api.auth((auth) => auth.admin.audit.get({ query: { ...query } }))
-  const patiently = patience(tool, stopped)
+  const retrying = waitForAuth(tool, signal)
 
-  // The newest of all is asked for first: where none fits so far, what comes is found after it.
+  // Fetches the newest row first: if no row matches the filter yet, polling starts after that row.
   const [newest] = (await list({ size: '1' })).items
-  const last = (await list({ ...filter, size: LAST })).items.reverse()
+  const last = (await list({ ...filter, size: INITIAL_ROWS })).items.reverse()
   if (last.length > 0) yield last
   let after = idOf(last.at(-1) ?? newest)
-  while (!stopped.aborted) {
-    const found = await patiently(() => rowsAfter(list, filter, after))
-    if (found && found.rows.length > 0) yield found.rows
-    after = found?.after ?? after
-    if (found?.more !== true) await pause(stopped)
+  while (!signal.aborted) {
+    const page = await retrying(() => rowsAfter(list, filter, after))
+    if (page && page.rows.length > 0) yield page.rows
+    after = page?.after ?? after
+    if (page?.more !== true) await pause(signal)
   }
 }
 
 type List = (query: object) => Promise<ListPage>
 
-/** The rows that fit after the one that was seen last, and which that is then. */
+/** The matching rows after the last one seen, and the new last one. */
 async function rowsAfter(list: List, filter: AuditFilter, after: string | undefined) {
-  if (after === undefined) return await beginning(list, filter)
+  if (after === undefined) return await firstRows(list, filter)
   const { items, next_cursor } = await list({ ...filter, after_id: after, size: PAGE })
   return { rows: items, after: idOf(items.at(-1)) ?? after, more: next_cursor !== null }
 }
 
-/** Of an audit that had no row so far. */
-async function beginning(list: List, filter: AuditFilter) {
+/** The first rows of an audit log that was empty. */
+async function firstRows(list: List, filter: AuditFilter) {
   const all: Row[] = []
   for await (const { items } of pages(list)) all.push(...items)
-  const fits = (row: Row) =>
+  const matches = (row: Row) =>
     (filter.type === undefined || row.type === filter.type) &&
     (filter.user_id === undefined || row.user_id === filter.user_id)
   const after = idOf(all[0])
-  return { rows: all.reverse().filter(fits), after, more: false }
+  return { rows: all.reverse().filter(matches), after, more: false }
 }
 
 function idOf(row: Row | undefined): string | undefined {
   return row && String(row.id)
 }
 
-/** Goes on through an auth that is away, and says so once. */
-function patience(tool: Tool, stopped: AbortSignal) {
-  let away = false
+/** Keeps polling while auth is unreachable, and reports that once. */
+function waitForAuth(tool: Tool, stopped: AbortSignal) {
+  let isUnreachable = false
   return async <T>(ask: () => Promise<T>): Promise<T | undefined> => {
     try {
       const answer = await ask()
-      if (away && !tool.globals.quiet) note('auth answers again')
-      away = false
+      if (isUnreachable && !tool.globals.quiet) note('auth responds again')
+      isUnreachable = false
       return answer
     } catch (error) {
       const failure = asFailure(error)
       if (stopped.aborted) return undefined
       if (failure.exit !== EXIT.tryAgain) throw failure
-      if (!away && !tool.globals.quiet) note(`${failure.message}: waiting for it`)
-      away = true
+      if (!isUnreachable && !tool.globals.quiet) note(`${failure.message}: waiting for it`)
+      isUnreachable = true
       return undefined
     }
   }
@@ -84,7 +85,7 @@ function patience(tool: Tool, stopped: AbortSignal) {
 function pause(stopped: AbortSignal): Promise<void> {
   if (stopped.aborted) return Promise.resolve()
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, EVERY)
+    const timer = setTimeout(resolve, POLL_MS)
     stopped.addEventListener(
       'abort',
       () => {

@@ -5,26 +5,26 @@ import {
   type Explanation,
   evidenceOf,
   from,
-  isAhead,
-  type Refused,
+  isInFuture,
+  type RefusedLogin,
   refusedRow,
   times,
 } from './explanation.ts'
 
 const PASSWORD_CHANGES = ['password.set', 'password.changed', 'password.reset', 'user.recovered']
-/** A change is under way to auth for so long at most; what is older did not arrive. */
-const ON_ITS_WAY = 2000
+/** Milliseconds in which a change reaches auth; an older change did not arrive. */
+const SYNC_TIME = 2000
 
-/** Why the logins of an account fail now, the root of it before what follows from it. */
+/** Explains why the logins of an account fail now. Causes are checked before their consequences. */
 export function verdictOf(account: Account): Explanation {
   return (
     disabled(account) ??
     behind(account) ??
-    paused(account) ??
+    lockedOut(account) ??
     resetMail(account) ??
     refusedLast(account) ??
     failedLast(account) ??
-    fine(account)
+    noProblem(account)
   )
 }
 
@@ -34,7 +34,7 @@ function disabled({ ref, rows, user }: Account): Explanation | undefined {
   const since = row ? ` since ${toTheSecond(row.at)}, by ${row.actor}` : ''
   return {
     reason: 'account_disabled',
-    explanation: `${user.email} is disabled${since}: no login gets in, whatever the password.`,
+    explanation: `${user.email} is disabled${since}: logins fail even with the correct password.`,
     suggestion: `ch202 users enable ${ref}`,
     evidence: evidenceOf(
       rows.filter(({ detail, type }) => type === 'user.disabled' || detail.reason === 'account_disabled'),
@@ -42,29 +42,29 @@ function disabled({ ref, rows, user }: Account): Explanation | undefined {
   }
 }
 
-/** Auth works from an older record than users has: notices that are lost are sent again, so it is rare and worth a look. */
+/** Auth's cache is out of date. Lost notices are sent again, so this is rare and needs attention. */
 function behind({ entry, ref, rows, user }: Account): Explanation | undefined {
   if (!entry || user.updated_at === null) return undefined
-  const late = Date.now() - Date.parse(user.updated_at) > ON_ITS_WAY
+  const isLate = Date.now() - Date.parse(user.updated_at) > SYNC_TIME
   const names = (['email', 'username', 'status'] as const).filter((name) => entry[name] !== user[name])
-  const older = user.updated_at > entry.synced_at
-  if (!late || (names.length === 0 && !older)) return undefined
-  const what = names.length > 0 ? `another ${names.join(' and ')}` : `what was so at ${toTheSecond(entry.synced_at)}`
+  const isOlderRecord = user.updated_at > entry.synced_at
+  if (!isLate || (names.length === 0 && !isOlderRecord)) return undefined
+  const what = names.length > 0 ? `another ${names.join(' and ')}` : `a record from ${toTheSecond(entry.synced_at)}`
   return {
     reason: 'cache_behind',
-    explanation: `Auth is behind: it holds ${what} for ${user.email}, which was changed at ${toTheSecond(user.updated_at)}; a new password does not work until it hears of it.`,
+    explanation: `Auth's cache is out of date: it has ${what} for ${user.email}, who was changed at ${toTheSecond(user.updated_at)}; a new password does not work until the cache is synced.`,
     suggestion: `ch202 cache sync --user ${ref}`,
     evidence: [{ ...entry }, ...evidenceOf(rows.filter(({ type }) => /^(user|password)\./.test(type)))],
   }
 }
 
-function paused({ failed, failures, pausedUntil, ref, refused, rows, user }: Account): Explanation | undefined {
-  if (!isAhead(pausedUntil)) return undefined
+function lockedOut({ failed, failures, pausedUntil, ref, refused, rows, user }: Account): Explanation | undefined {
+  if (!isInFuture(pausedUntil)) return undefined
   const [last] = failed
-  const lastly = last ? `, last at ${toTheSecond(last.at)}${from(last.ip)}` : ''
+  const lastFailure = last ? `, last at ${toTheSecond(last.at)}${from(last.ip)}` : ''
   return {
     reason: 'account_paused',
-    explanation: `Logins of ${user.email} are paused until ${toTheSecond(pausedUntil)}: ${failures} failed within a day${lastly}. The pause ends by itself, or at once with a new password.`,
+    explanation: `Logins of ${user.email} are locked until ${toTheSecond(pausedUntil)}: ${failures} failed within a day${lastFailure}. The lockout ends by itself, or at once with a new password.`,
     suggestion: `ch202 users send-reset ${ref}`,
     evidence: [
       ...evidenceOf(rows.filter(({ type }) => type === 'login.paused').slice(0, 1)),
@@ -74,15 +74,17 @@ function paused({ failed, failures, pausedUntil, ref, refused, rows, user }: Acc
   }
 }
 
-/** Each try to send the mail writes a row: where there are several of one request, it does not go out. */
+/** Each attempt to send the email writes a row, so several rows of one request mean that it fails. */
 function resetMail({ lastLogin, ref, rows, user }: Account): Explanation | undefined {
-  const asked = rows.find(({ type }) => type === 'password.reset_requested')
-  if (!asked || isOlder(asked, lastLogin) || isOlder(asked, passwordChange(rows))) return undefined
-  const tries = rows.filter(({ request_id, type }) => type === asked.type && request_id === asked.request_id)
+  const resetRequest = rows.find(({ type }) => type === 'password.reset_requested')
+  if (!resetRequest || isOlder(resetRequest, lastLogin) || isOlder(resetRequest, passwordChange(rows))) return undefined
+  const tries = rows.filter(
+    ({ request_id, type }) => type === resetRequest.type && request_id === resetRequest.request_id,
+  )
   if (tries.length < 2) return undefined
   return {
     reason: 'reset_mail_failing',
-    explanation: `${user.email} asked for a new password, and the mail with the link could not be sent: tried ${times(tries.length)}, last at ${toTheSecond(asked.at)}.`,
+    explanation: `${user.email} requested a password reset, but the email with the link could not be sent: tried ${times(tries.length)}, last at ${toTheSecond(resetRequest.at)}.`,
     suggestion: `ch202 users set-password ${ref} --generate`,
     evidence: evidenceOf(tries),
   }
@@ -91,45 +93,45 @@ function resetMail({ lastLogin, ref, rows, user }: Account): Explanation | undef
 function refusedLast({ failed, lastLogin, refused, user }: Account): Explanation | undefined {
   const [last] = refused
   if (!last || isOlder(last, lastLogin) || isOlder(last, failed[0])) return undefined
-  // A pause of the account that is over: what led to it is what matters.
+  // A lockout that has ended: the failures that led to it matter more.
   if (last.paused === 'account' && failed.length > 0) return undefined
   return refusal(last, user.email)
 }
 
-/** Why a login was refused before its password was looked at. */
-export function refusal(refused: Refused, whose: string | undefined): Explanation {
-  const login = whose === undefined ? 'A login' : `A login of ${whose}`
+/** Explains why a login was refused without checking the password. */
+export function refusal(refused: RefusedLogin, email: string | undefined): Explanation {
+  const login = email === undefined ? 'A login' : `A login of ${email}`
   const at = toTheSecond(refused.at)
   const evidence = [refusedRow(refused)]
   const until = refused.paused_until
-  const waits = isAhead(until)
+  const waits = isInFuture(until)
     ? `until ${toTheSecond(until)}`
-    : `until ${toTheSecond(until ?? refused.at)}, which is over`
+    : `until ${toTheSecond(until ?? refused.at)}, which has passed`
   if (refused.code === 'users_unavailable')
     return {
       reason: 'users_unavailable',
-      explanation: `${login} at ${at} needed the users service, which auth could not reach; it holds no record of its own of that user.`,
+      explanation: `${login} at ${at} needed the users service, which auth could not reach; the user is not in auth's cache.`,
       suggestion: 'ch202 health',
       evidence,
     }
   if (refused.code === 'overloaded')
     return {
       reason: 'overloaded',
-      explanation: `${login} at ${at} found more logins waiting for their turn than there is room for.`,
+      explanation: `${login} at ${at} was refused because too many logins were waiting.`,
       suggestion: 'ch202 health',
       evidence,
     }
   if (refused.paused === 'address')
     return {
       reason: 'address_paused',
-      explanation: `${login} at ${at} came from ${refused.ip}, from where too many failed: all logins from there wait ${waits}. If that is a proxy of yours, TRUSTED_PROXIES must name it.`,
+      explanation: `${login} at ${at} came from ${refused.ip}, where too many logins failed: all logins from there are locked ${waits}. If that is your own proxy, TRUSTED_PROXIES must name it.`,
       suggestion: 'ch202 audit list --type login.failed --since 1h',
       evidence,
     }
   return {
     reason: 'account_paused',
-    explanation: `${login} at ${at} was refused unread: too many had failed, and the next ones had to wait ${waits}.`,
-    suggestion: isAhead(until) && whose !== undefined ? `ch202 users send-reset ${whose}` : null,
+    explanation: `${login} at ${at} was refused without checking the password: after too many failures, logins are locked ${waits}.`,
+    suggestion: isInFuture(until) && email !== undefined ? `ch202 users send-reset ${email}` : null,
     evidence,
   }
 }
@@ -142,51 +144,55 @@ function failedLast(account: Account): Explanation | undefined {
   if (last.detail.reason === 'account_disabled')
     return {
       reason: 'was_disabled',
-      explanation: `${user.email} was disabled when it last tried, at ${toTheSecond(last.at)}; it is active now, and the password was right.`,
+      explanation: `${user.email} was disabled at their last attempt, at ${toTheSecond(last.at)}; they are active now, and the password was correct.`,
       suggestion: `ch202 sessions list --user ${ref}`,
       evidence: evidenceOf(since),
     }
   const wrong = since.filter(({ detail }) => detail.reason !== 'account_disabled')
-  // Auth counts a day; the rows that were read are so many at most.
+  // Auth counts the failures of a day; only some of their rows were read.
   const n = Math.max(wrong.length, lastLogin ? 0 : failures)
-  const lastly = `last at ${toTheSecond(last.at)}${from(last.ip)}.`
-  const none = last.detail.reason === 'no_password'
-  const tried = none
-    ? `${user.email} had no password, and a login was tried ${times(n)}, ${lastly}`
-    : `The password of ${user.email} was wrong ${times(n)}, ${lastly}`
+  const lastFailure = `last at ${toTheSecond(last.at)}${from(last.ip)}.`
+  const hadNoPassword = last.detail.reason === 'no_password'
+  const attempts = hadNoPassword
+    ? `${user.email} had no password, and tried to log in ${times(n)}, ${lastFailure}`
+    : `The password of ${user.email} was wrong ${times(n)}, ${lastFailure}`
   const change = passwordChange(rows)
   if (change && !isOlder(change, last))
     return {
       reason: 'password_changed_since',
-      explanation: `${tried} It is another one since ${toTheSecond(change.at)}, and no login was tried since.`,
+      explanation: `${attempts} The password was changed at ${toTheSecond(change.at)}, with no attempt since.`,
       suggestion: `ch202 users send-reset ${ref}`,
       evidence: evidenceOf([change, ...wrong]),
     }
-  if (none)
+  if (hadNoPassword)
     return {
       reason: 'no_password',
-      explanation: `${tried} They set the first one by a link.`,
+      explanation: `${attempts} A reset link lets them set one.`,
       suggestion: `ch202 users send-reset ${ref}`,
       evidence: evidenceOf(wrong),
     }
-  const stale = change && !isOlder(change, lastLogin)
-  const old = stale
-    ? ` It was changed at ${toTheSecond(change.at)}, by ${change.actor}: it may be the old one that is tried.`
+  const changedSinceLogin = change && !isOlder(change, lastLogin)
+  const changedHint = changedSinceLogin
+    ? ` It was changed at ${toTheSecond(change.at)}, by ${change.actor}: they may be using the old one.`
     : ''
-  const asked = rows.find(({ type }) => type === 'password.reset_requested')
+  const resetRequest = rows.find(({ type }) => type === 'password.reset_requested')
   const link =
-    asked && !isOlder(asked, last)
-      ? ` A link for a new one was asked for at ${toTheSecond(asked.at)} and not used.`
+    resetRequest && !isOlder(resetRequest, last)
+      ? ` A reset link was requested at ${toTheSecond(resetRequest.at)} and not used.`
       : ''
   return {
     reason: 'wrong_password',
-    explanation: `${tried}${old}${link}`,
+    explanation: `${attempts}${changedHint}${link}`,
     suggestion: `ch202 users send-reset ${ref}`,
-    evidence: evidenceOf([...(link && asked ? [asked] : []), ...(stale ? [change] : []), ...wrong]),
+    evidence: evidenceOf([
+      ...(link && resetRequest ? [resetRequest] : []),
+      ...(changedSinceLogin ? [change] : []),
+      ...wrong,
+    ]),
   }
 }
 
-function fine({ lastLogin, ref, user }: Account): Explanation {
+function noProblem({ lastLogin, ref, user }: Account): Explanation {
   if (lastLogin)
     return {
       reason: 'no_failure',
@@ -196,7 +202,7 @@ function fine({ lastLogin, ref, user }: Account): Explanation {
     }
   return {
     reason: 'no_login_tried',
-    explanation: `Nothing is wrong: ${user.email} is active, and no login by that name has been seen.`,
+    explanation: `Nothing is wrong: ${user.email} is active and has never tried to log in.`,
     suggestion: `ch202 users send-reset ${ref}`,
     evidence: [],
   }

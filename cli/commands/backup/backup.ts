@@ -3,42 +3,42 @@ import type { Check } from '../../../db/sqlite/backup/checks.ts'
 import { createBackup } from '../../../db/sqlite/backup/create.ts'
 import { listBackups } from '../../../db/sqlite/backup/manifest.ts'
 import { dataDirOf } from '../../client/settings.ts'
-import { addCommand, group, type Tool, withTool } from '../../command.ts'
 import { EXIT, Failure } from '../../exit.ts'
-import { failureRead } from '../../terminal/output.ts'
-import { spelled } from '../../terminal/times.ts'
-import { backupNamed, rootOf, secretsOf, told } from './backups.ts'
+import { failureFields } from '../../terminal/output.ts'
+import { humanDuration } from '../../terminal/times.ts'
+import { addCommand, group, type Tool, withTool } from '../../tool/command.ts'
+import { backupNamed, backupsRoot, secretsOf, withBackupFailures } from './backups.ts'
 
 export function backupCommand(): Command {
-  const backup = group('backup', 'Back up the databases, and make sure that a backup can be restored')
+  const backup = group('backup', 'Back up the databases, and check that a backup can be restored')
 
-  addCommand(backup, 'create', 'Copy every database, with the services up or down', [
+  addCommand(backup, 'create', 'Back up every database; services may be running or stopped', [
     'ch202 backup create',
     'ch202 backup create --out ./copies -o json',
   ])
-    .option('--out <dir>', 'where to put it (default: backups in the data directory)')
+    .option('--out <dir>', 'the directory for backups (default: backups in the data directory)')
     .action(withTool(create))
 
   addCommand(backup, 'list', 'List the backups, newest first', [
     'ch202 backup list',
     'ch202 backup list --in ./copies --fields name,verified_at',
   ])
-    .option('--in <dir>', 'where they are (default: backups in the data directory)')
+    .option('--in <dir>', 'the directory of backups (default: backups in the data directory)')
     .action(withTool(list))
 
-  addCommand(backup, 'verify', 'Restore a backup on trial, and check all of it', [
+  addCommand(backup, 'verify', 'Check a backup by restoring it to a temporary directory', [
     'ch202 backup verify',
     'ch202 backup verify latest -o json',
   ])
-    .argument('[backup]', 'its name, its path, or latest', 'latest')
-    .option('--in <dir>', 'where it is (default: backups in the data directory)')
+    .argument('[backup]', 'name or path of the backup, or latest', 'latest')
+    .option('--in <dir>', 'the directory of backups (default: backups in the data directory)')
     .action(withTool(verify))
 
   return backup
 }
 
 async function create(tool: Tool, { out }: { out?: string }): Promise<void> {
-  const { manifest, path } = await told(createBackup(dataDirOf(tool.env), rootOf(tool, out)))
+  const { manifest, path } = await withBackupFailures(createBackup(dataDirOf(tool.env), backupsRoot(tool, out)))
   const services = Object.values(manifest.services)
   await tool.out.record({
     name: manifest.name,
@@ -49,39 +49,41 @@ async function create(tool: Tool, { out }: { out?: string }): Promise<void> {
     changed: true,
   })
   tool.out.say(
-    'The secrets are not in it. Keep CH202_SECRET elsewhere: without it users and passwords can be restored, what it sealed can not',
+    'Secrets are not included. Keep a copy of CH202_SECRET: without it the signing keys and webhook secrets in this backup cannot be recovered (users and passwords can)',
   )
 }
 
 async function list(tool: Tool, options: { in?: string }): Promise<void> {
-  const { backups, unreadable } = listBackups(rootOf(tool, options.in))
-  const items = backups.map((backup) => ({ ...backup, age: spelled(Date.now() - Date.parse(backup.created_at)) }))
+  const { backups, unreadable } = listBackups(backupsRoot(tool, options.in))
+  const items = backups.map((backup) => ({ ...backup, age: humanDuration(Date.now() - Date.parse(backup.created_at)) }))
   await tool.out.list(items, ['name', 'created_at', 'age', 'bytes', 'verified_at'])
-  for (const name of unreadable) tool.out.say(`${name} is no backup that this version can read`)
+  for (const name of unreadable) tool.out.say(`${name} is not a backup that this version can read`)
 }
 
 async function verify(tool: Tool, options: { in?: string }, name: string): Promise<void> {
   const path = await backupNamed(tool, name, options.in)
-  const [{ verifyBackup }, { signingKeyOpener }] = await Promise.all([
+  const [{ verifyBackup }, { canUnseal }] = await Promise.all([
     import('../../../db/sqlite/backup/verify.ts'),
-    import('../../../services/auth/keys/can-unseal.ts'),
+    import('../../../services/auth/keys/sealing.ts'),
   ])
   process.umask(0o077)
-  const { checks, recorded, verifiedAt } = await told(verifyBackup(path, signingKeyOpener(secretsOf(tool)), Date.now()))
-  await showChecks(tool, path, checks, verifiedAt)
+  const { checks, recorded, verifiedAt } = await withBackupFailures(
+    verifyBackup(path, canUnseal(secretsOf(tool)), Date.now()),
+  )
+  await printChecks(tool, path, checks, verifiedAt)
   if (verifiedAt === null) process.exitCode = EXIT.checkFailed
-  else if (!recorded) tool.out.say('That it was verified could not be written down beside it')
+  else if (!recorded) tool.out.say('Verified, but the result could not be saved next to the backup')
 }
 
-async function showChecks({ out }: Tool, path: string, checks: Check[], verified_at: string | null): Promise<void> {
+async function printChecks({ out }: Tool, path: string, checks: Check[], verified_at: string | null): Promise<void> {
   const items = checks.map(({ id, message, ok }) => ({ id, status: ok ? 'ok' : 'failed', message }))
-  const said = { path, checks: items, verified_at }
-  if (out.form.output !== 'json') await out.list(items, ['status', 'id', 'message'])
-  else if (verified_at !== null) await out.record({ ok: true, ...said })
-  else await out.record({ ok: false, error: failureRead(damaged(checks)), ...said })
+  const result = { path, checks: items, verified_at }
+  if (out.options.output !== 'json') await out.list(items, ['status', 'id', 'message'])
+  else if (verified_at !== null) await out.record({ ok: true, ...result })
+  else await out.record({ ok: false, error: failureFields(damageFailure(checks)), ...result })
 }
 
-function damaged(checks: Check[]): Failure {
+function damageFailure(checks: Check[]): Failure {
   const failed = checks.filter(({ ok }) => !ok).map(({ message }) => message)
   return new Failure(EXIT.checkFailed, failed.join('\n'), { code: 'backup_damaged' })
 }

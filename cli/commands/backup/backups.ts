@@ -2,22 +2,22 @@ import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { backupsOf } from '../../../db/sqlite/backup/create.ts'
 import { BackupError, listBackups } from '../../../db/sqlite/backup/manifest.ts'
-import { dataDirOf, knownEnvironment, valuesOf } from '../../client/settings.ts'
-import type { Tool } from '../../command.ts'
+import { dataDirOf, valuesOf, withStoredSecrets } from '../../client/settings.ts'
 import { EXIT, Failure } from '../../exit.ts'
+import type { Tool } from '../../tool/command.ts'
 
-/** Where backups are kept: the place that was named, or that of the data directory. */
-export function rootOf({ env }: Tool, named: string | undefined): string {
-  return named === undefined ? backupsOf(dataDirOf(env)) : resolve(named)
+/** The directory with the backups: the given one, or the default in the data directory. */
+export function backupsRoot({ env }: Tool, directory: string | undefined): string {
+  return directory === undefined ? backupsOf(dataDirOf(env)) : resolve(directory)
 }
 
 /**
- * The directory of a backup.
+ * Finds the directory of a backup.
  * @param name its name, a path, or `latest`
- * @throws Failure where there is none
+ * @throws Failure if there is no such backup
  */
 export function backupNamed(tool: Tool, name: string, directory?: string): string {
-  const root = rootOf(tool, directory)
+  const root = backupsRoot(tool, directory)
   if (name === 'latest') {
     const [latest] = listBackups(root).backups
     if (latest) return latest.path
@@ -34,24 +34,24 @@ export function backupNamed(tool: Tool, name: string, directory?: string): strin
   })
 }
 
-/** The values of CH202_SECRET, as the services would find them. */
+/** The values of CH202_SECRET, as the services would read them. */
 export function secretsOf({ env }: Tool): string[] {
-  return valuesOf(knownEnvironment(env), 'CH202_SECRET')
+  return valuesOf(withStoredSecrets(env), 'CH202_SECRET')
 }
 
-const EXITS = {
+const EXIT_BY_CODE = {
   backup_not_found: EXIT.notFound,
   backup_damaged: EXIT.checkFailed,
   backup_failed: EXIT.failed,
   in_use: EXIT.conflict,
 } as const
 
-/** What a work on backups throws, as the tool tells it. */
-export async function told<T>(work: Promise<T>): Promise<T> {
+/** Turns the errors of backup operations into failures. */
+export async function withBackupFailures<T>(work: Promise<T>): Promise<T> {
   try {
     return await work
   } catch (error) {
     if (!(error instanceof BackupError)) throw error
-    throw new Failure(EXITS[error.code], error.message, { code: error.code })
+    throw new Failure(EXIT_BY_CODE[error.code], error.message, { code: error.code })
   }
 }

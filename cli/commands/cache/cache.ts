@@ -1,50 +1,51 @@
 import type { Command } from 'commander'
 import { emailKey } from '../../../services/kit/schema/email.ts'
-import { forEachRef, REFS, UUID, userOf } from '../../client/refs.ts'
 import { searchFor } from '../../client/search.ts'
-import { addCommand, group, type Tool, withTool } from '../../command.ts'
 import { EXIT, Failure } from '../../exit.ts'
-import { type Extent, flags, list, listCommand, pages } from '../../terminal/lists.ts'
-import { asFailure, type Row } from '../../terminal/output.ts'
+import { asFailure } from '../../terminal/output.ts'
+import type { Row } from '../../terminal/table.ts'
 import { count } from '../../terminal/terminal.ts'
+import { addCommand, group, type Tool, withTool } from '../../tool/command.ts'
+import { flags, type ListOptions, list, listCommand, pages } from '../../tool/lists.ts'
+import { forEachRef, REFS, UUID, userOf } from '../../tool/refs.ts'
 import { withoutUndefined } from '../../without-undefined.ts'
-import { syncedCache } from './sync.ts'
+import { syncCache } from './sync.ts'
 
 const COLUMNS = ['user_id', 'email', 'username', 'status', 'password_version', 'synced_at']
 
 export function cacheCommand(): Command {
-  const cache = group('cache', 'See and mend what auth knows of users for logins')
+  const cache = group('cache', 'Inspect and sync the users that auth caches for logins')
 
-  addCommand(cache, 'status', 'Show how the password cache does', [
+  addCommand(cache, 'status', 'Show password cache statistics', [
     'ch202 cache status',
     'ch202 cache status -o json --fields entries,users',
   ]).action(withTool(status))
 
   listCommand(
-    addCommand(cache, 'list', 'List the users that auth knows, by id', [
+    addCommand(cache, 'list', 'List the cached users, sorted by id', [
       'ch202 cache list --search ana',
       'ch202 cache list --all -o ids',
-    ]).option('--search <part>', 'only those with this in the email or the username, in any case'),
+    ]).option('--search <part>', 'only users with this text in their email or username, ignoring case'),
   ).action(withTool(listCache))
 
-  addCommand(cache, 'drop', 'Drop a user from the cache: its next login asks the users service', [
+  addCommand(cache, 'drop', 'Drop a user from the cache: their next login asks the users service', [
     'ch202 cache drop ana@example.org',
     'ch202 users list --role ADMIN -o ids | ch202 cache drop -',
   ])
     .argument('<ref>', REFS)
     .action(withTool((tool, _: object, ref: string) => forEachRef(tool, ref, (one) => drop(tool, one))))
 
-  addCommand(cache, 'sync', 'Bring the cache in line with the users service', [
+  addCommand(cache, 'sync', 'Sync the cache with the users service', [
     'ch202 cache sync',
     'ch202 cache sync --user ana@example.org -o json',
   ])
-    .option('--user <ref>', `only this one: ${REFS}`)
+    .option('--user <ref>', `only this user: ${REFS}`)
     .action(withTool(sync))
 
   return cache
 }
 
-/** What auth says of itself, and beside it how many users there are, of which each is one that it may not know yet. */
+/** Prints auth's statistics with the number of all users, which the cache may not all have yet. */
 async function status(tool: Tool): Promise<void> {
   const api = await tool.api()
   const [health, users] = await Promise.all([
@@ -53,16 +54,18 @@ async function status(tool: Tool): Promise<void> {
   ])
   const { entries, ...rest } = health
   if (users instanceof Failure) {
-    tool.out.say(`${users.message}: how many users there are is unknown`)
+    tool.out.say(`${users.message}: the number of users is unknown`)
     return tool.out.record({ entries, users: null, ...rest })
   }
   const total = users.total ?? 0
   await tool.out.record({ entries, users: total, ...rest })
-  if (entries > total) tool.out.say(`${count(entries - total)} that no longer exist\n→ ch202 cache sync`)
-  else if (entries < total) tool.out.say(`${count(total - entries)} not in the cache: fetched at their next login`)
+  if (entries > total)
+    tool.out.say(`${count(entries - total)} entries of users who no longer exist\n→ ch202 cache sync`)
+  else if (entries < total)
+    tool.out.say(`${count(total - entries)} users not in the cache: fetched at their next login`)
 }
 
-async function listCache(tool: Tool, { search, ...extent }: Extent & { search?: string }): Promise<void> {
+async function listCache(tool: Tool, { search, ...extent }: ListOptions & { search?: string }): Promise<void> {
   const api = await tool.api()
   const filter = withoutUndefined({ search })
   await list(tool, extent, ['cache', 'list', ...flags(filter)], COLUMNS, (part) =>
@@ -71,31 +74,31 @@ async function listCache(tool: Tool, { search, ...extent }: Extent & { search?: 
 }
 
 async function drop(tool: Tool, ref: string): Promise<Row> {
-  const [api, known] = [await tool.api(), await knownAs(tool, ref)]
+  const [api, user] = [await tool.api(), await userOrEntry(tool, ref)]
   try {
-    await api.auth((auth) => auth.admin['password-cache']({ user_id: known.id }).delete())
+    await api.auth((auth) => auth.admin['password-cache']({ user_id: user.id }).delete())
   } catch (error) {
     if (asFailure(error).exit !== EXIT.notFound) throw error
-    tool.out.say(`${known.email ?? ref} is not in the cache: nothing was dropped`)
-    return { ok: true, ...known, changed: false }
+    tool.out.say(`${user.email ?? ref} is not in the cache: nothing was dropped`)
+    return { ok: true, ...user, changed: false }
   }
-  return { ok: true, ...known, changed: true }
+  return { ok: true, ...user, changed: true }
 }
 
-/** Whom a ref names: also one that is deleted and that auth has not heard the news of. @throws Failure where no one knows */
-async function knownAs(tool: Tool, ref: string): Promise<{ id: string; email?: string }> {
+/** Finds a user, or a cache entry of a deleted user. @throws Failure if there is neither */
+async function userOrEntry(tool: Tool, ref: string): Promise<{ id: string; email?: string }> {
   try {
     const { email, id } = await userOf(tool, ref)
     return { id, email }
   } catch (error) {
     if (asFailure(error).exit !== EXIT.notFound) throw error
-    const held = await heldAs(tool, emailKey(ref.trim()))
-    if (!held) throw error
-    return held
+    const entry = await findEntry(tool, emailKey(ref.trim()))
+    if (!entry) throw error
+    return entry
   }
 }
 
-async function heldAs(tool: Tool, ref: string): Promise<{ id: string; email: string } | undefined> {
+async function findEntry(tool: Tool, ref: string): Promise<{ id: string; email: string } | undefined> {
   const api = await tool.api()
   const query = UUID.test(ref) ? {} : { search: searchFor(ref) }
   const parts = pages((part) => api.auth((auth) => auth.admin['password-cache'].get({ query: { ...query, ...part } })))
@@ -109,14 +112,14 @@ async function heldAs(tool: Tool, ref: string): Promise<{ id: string; email: str
 }
 
 async function sync(tool: Tool, { user }: { user?: string }): Promise<void> {
-  if (user === undefined) return tool.out.record(await synced(tool))
+  if (user === undefined) return tool.out.record(await syncRecord(tool))
   await forEachRef(tool, user, async (ref) => {
-    const { email, id } = await knownAs(tool, ref)
-    return { user_id: id, ...withoutUndefined({ email }), ...(await synced(tool, id)) }
+    const { email, id } = await userOrEntry(tool, ref)
+    return { user_id: id, ...withoutUndefined({ email }), ...(await syncRecord(tool, id)) }
   })
 }
 
-async function synced(tool: Tool, userId?: string): Promise<Row> {
-  const counts = await syncedCache(tool, userId)
+async function syncRecord(tool: Tool, userId?: string): Promise<Row> {
+  const counts = await syncCache(tool, userId)
   return { ...counts, changed: counts.synced + counts.removed > 0 }
 }

@@ -1,6 +1,6 @@
 import { Argument } from 'commander'
-import { command, type Tool, withTool } from '../../command.ts'
 import { write } from '../../terminal/terminal.ts'
+import { command, type Tool, withTool } from '../../tool/command.ts'
 import { SCRIPTS, SHELLS } from './scripts.ts'
 
 export function completionCommand() {

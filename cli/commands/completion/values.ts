@@ -1,8 +1,9 @@
 import type { Option } from 'commander'
-import { EVENT_TYPES } from '../../../services/kit/outbox/events.ts'
 import { direct } from '../../../services/kit/outgoing.ts'
 import { emailKey } from '../../../services/kit/schema/email.ts'
-import { connect, PLACES, type Place } from '../../client/connection.ts'
+import { EVENT_TYPES } from '../../../services/kit/schema/events.ts'
+import { SERVICE_NAMES, type ServiceName } from '../../../services/registry.ts'
+import { connect } from '../../client/connection.ts'
 import { LOCAL, listContexts } from '../../client/contexts.ts'
 import { searchFor } from '../../client/search.ts'
 import { isFresh } from '../../client/session.ts'
@@ -34,10 +35,10 @@ const PAGE_MAX = 200
 const FILE = /^[<[](file|dir|path)/
 
 const OPTIONS: Record<string, Source> = {
-  '--only': () => words(...PLACES),
+  '--only': () => words(...SERVICE_NAMES),
   '--requires': modules,
   '--role': () => words('USER', 'ADMIN'),
-  '--service': () => words(...PLACES),
+  '--service': () => words(...SERVICE_NAMES),
   '--types': () => words(...EVENT_TYPES),
   '--user': users,
   '--webhook': webhooks,
@@ -63,8 +64,8 @@ const ARGUMENTS: Record<string, Source> = {
   kid: keys,
   module: modules,
   ref: users,
-  service: () => words(...PLACES),
-  services: () => words(...PLACES),
+  service: () => words(...SERVICE_NAMES),
+  services: () => words(...SERVICE_NAMES),
   webhook: webhooks,
 }
 
@@ -152,7 +153,7 @@ type Item = { [name in 'id' | 'kid' | 'email' | 'username' | 'name' | 'status']?
  * With the credential as it is: to renew it here, and be ended in the middle, would lose a session.
  * @throws what fetch throws
  */
-async function itemsOf({ env, options, signal }: Wanted, place: Place, path: string): Promise<Item[]> {
+async function itemsOf({ env, options, signal }: Wanted, place: ServiceName, path: string): Promise<Item[]> {
   const { addresses, credential } = await connect(options.get('url'), env)
   if (credential === null || (credential.kind === 'session' && !isFresh(credential.context))) return []
   const token = credential.kind === 'session' ? credential.context.access_token : credential.value

@@ -1,42 +1,43 @@
-import type { DatabaseFile } from '../../../db/sqlite/databases.ts'
+import type { DatabaseFile } from '../../../db/sqlite/database-file.ts'
 import type { InspectedDatabase } from '../../../db/sqlite/inspect/database.ts'
 import type { Config } from '../../../services/kit/process/config.ts'
-import type { Answer } from '../../client/instance/answer.ts'
+import type { ServiceName } from '../../../services/registry.ts'
+import type { ProbeResult } from '../../client/instance/probe.ts'
 import type { RunningService } from '../../client/instance/running.ts'
 import type { Environment } from '../../client/settings.ts'
 
-/** What was found. What is skipped says why; what is not well names what mends it. */
+/** Result of a check. A skipped check says why; a warning or failure names the command or setting that fixes it. */
 export type Finding =
   | { status: 'ok' | 'skipped'; message: string; suggestion?: string }
   | { status: 'warning' | 'failed'; message: string; suggestion: string }
 
-/** One thing that is looked at. */
+/** One check of the doctor. */
 export interface Check {
-  /** Stable: scripts go by it. */
+  /** Stable, because scripts use it. */
   id: string
-  /** What it looks at, as the documentation has it. */
-  looksAt: string
-  look(scene: Scene): Finding | Promise<Finding>
+  /** The condition that it checks, as in the documentation. */
+  describes: string
+  run(context: DoctorContext): Finding | Promise<Finding>
 }
 
-/** What the checks look at; what several of them need is found out once. */
-export interface Scene {
+/** Input of the checks. Values that several checks need are computed once. */
+export interface DoctorContext {
   env: Environment
   dataDir: string
   /** Milliseconds since the epoch. */
   now: number
-  /** The settings with the secrets that are there; undefined where they are not valid. */
-  config: Config | undefined
-  /** What is wrong with them. */
-  faults: readonly string[]
-  /** By the name of the setting; none where it is not known here. */
+  /** The settings with the stored secrets; undefined if they are not valid. */
+  config: Config<ServiceName> | undefined
+  /** Errors in the settings. */
+  settingsErrors: readonly string[]
+  /** Values of the secrets by setting; an empty list if unknown on this machine. */
   secrets: Readonly<Record<string, readonly string[]>>
-  /** What wrote down that it runs here, and what it answers; no answer where the process is gone. */
-  services(): Promise<{ running: RunningService; health: Answer | undefined }[]>
-  /** The databases, where they should be. */
+  /** Services registered in `run/`, with their health; undefined when the process is gone. */
+  services(): Promise<{ running: RunningService; health: ProbeResult | undefined }[]>
+  /** The expected database files. */
   files: readonly DatabaseFile[]
   has(path: string): boolean
-  /** @throws what can't be opened says why */
+  /** Opens a database read-only. @throws the reason why that is not possible */
   open(name: DatabaseFile['name']): InspectedDatabase
 }
 

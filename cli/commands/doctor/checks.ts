@@ -9,7 +9,7 @@ import { secretsChecks } from './secrets.ts'
 import { settingsChecks } from './settings.ts'
 import { upkeepChecks } from './upkeep.ts'
 
-/** Every check, in the order in which they are told. */
+/** All checks, in the order of the report. */
 export const CHECKS: readonly Check[] = [
   ...settingsChecks,
   ...secretsChecks,

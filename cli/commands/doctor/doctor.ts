@@ -1,15 +1,15 @@
-import { command, type Tool, withTool } from '../../command.ts'
 import { EXIT, usage } from '../../exit.ts'
-import { wrapped } from '../../terminal/columns.ts'
+import { wrap } from '../../terminal/columns.ts'
 import { colored, plain, width as terminalWidth, write } from '../../terminal/terminal.ts'
-import type { Check, Finding, Scene } from './check.ts'
+import { command, type Tool, withTool } from '../../tool/command.ts'
+import type { Check, DoctorContext, Finding } from './check.ts'
 
 const COLUMNS = ['status', 'id', 'message']
 const COLORS = { ok: '\x1b[32m', warning: '\x1b[33m', failed: '\x1b[31m', skipped: '\x1b[2m' } as const
 const STATUS_WIDTH = 7
-const MESSAGE_LEAST = 20
+const MESSAGE_MIN = 20
 
-interface Told {
+interface CheckResult {
   id: string
   status: Finding['status']
   message: string
@@ -17,55 +17,57 @@ interface Told {
 }
 
 export function doctorCommand() {
-  return command('doctor', 'Check settings, files and databases of this machine, with the services up or down', [
-    'ch202 doctor',
-    'ch202 doctor --only settings,db.auth.integrity -o json',
-  ])
-    .option('--only <ids>', 'only these checks, separated by commas; db.auth is all that begin so')
+  return command(
+    'doctor',
+    'Check the settings, files and databases on this machine; services may be running or stopped',
+    ['ch202 doctor', 'ch202 doctor --only settings,db.auth.integrity -o json'],
+  )
+    .option('--only <ids>', 'only these checks, separated by commas; db.auth selects all that start with it')
     .action(withTool(doctor))
 }
 
 async function doctor(tool: Tool, { only }: { only?: string }): Promise<void> {
-  if (tool.globals.url !== undefined) throw usage('The doctor looks at this machine: --url has none', 'ch202 health')
-  const [{ CHECKS }, { sceneOf }] = await Promise.all([import('./checks.ts'), import('./scene.ts')])
-  const checks = only === undefined ? CHECKS : chosen(CHECKS, only)
-  const { close, scene } = sceneOf(tool.env, tool.globals.debug ?? false)
-  const items: Told[] = []
+  if (tool.globals.url !== undefined)
+    throw usage('doctor checks the local machine; --url does not apply', 'ch202 health')
+  const [{ CHECKS }, { createContext: sceneOf }] = await Promise.all([import('./checks.ts'), import('./context.ts')])
+  const checks = only === undefined ? CHECKS : selectChecks(CHECKS, only)
+  const { close, context } = sceneOf(tool.env, tool.globals.debug ?? false)
+  const items: CheckResult[] = []
   try {
-    for (const check of checks) items.push(await made(check, scene))
+    for (const check of checks) items.push(await runCheck(check, context))
   } finally {
     close()
   }
   const failed = items.filter(({ status }) => status === 'failed').length
-  await show(tool, failed === 0, items)
+  await printResults(tool, failed === 0, items)
   if (failed === 0) return
   process.exitCode = EXIT.checkFailed
   tool.out.say(`✗ ${failed} of ${items.length} checks failed`)
 }
 
-function chosen(checks: readonly Check[], only: string): Check[] {
-  const wanted = only.split(',').map((id) => id.trim())
-  const fits = (id: string, want: string) => id === want || id.startsWith(`${want}.`)
-  const unknown = wanted.find((want) => !checks.some(({ id }) => fits(id, want)))
+function selectChecks(checks: readonly Check[], only: string): Check[] {
+  const prefixes = only.split(',').map((id) => id.trim())
+  const matches = (id: string, prefix: string) => id === prefix || id.startsWith(`${prefix}.`)
+  const unknown = prefixes.find((want) => !checks.some(({ id }) => matches(id, want)))
   if (unknown !== undefined)
-    throw usage(`There is no check ${unknown}: there are ${checks.map(({ id }) => id).join(', ')}`)
-  return checks.filter(({ id }) => wanted.some((want) => fits(id, want)))
+    throw usage(`There is no check ${unknown}: the checks are ${checks.map(({ id }) => id).join(', ')}`)
+  return checks.filter(({ id }) => prefixes.some((want) => matches(id, want)))
 }
 
-async function made({ id, look }: Check, scene: Scene): Promise<Told> {
+async function runCheck({ id, run: look }: Check, context: DoctorContext): Promise<CheckResult> {
   try {
-    const { message, status, suggestion = null } = await look(scene)
+    const { message, status, suggestion = null } = await look(context)
     return { id, status, message, suggestion }
   } catch (error) {
-    const message = `It can't be looked at: ${error instanceof Error ? error.message : String(error)}`
+    const message = `The check itself failed: ${error instanceof Error ? error.message : String(error)}`
     return { id, status: 'failed', message, suggestion: `ch202 doctor --only ${id}` }
   }
 }
 
-/** For people a line each, parted at blanks where a terminal is narrower, and what mends it below. */
-async function show({ out }: Tool, allWell: boolean, items: readonly Told[]): Promise<void> {
-  const { color, fields, output } = out.form
-  if (output !== 'table' || fields !== undefined) return out.checks(allWell, items.map(asRow), COLUMNS)
+/** Prints a line for each check, wrapped to the terminal, with the fix below it. */
+async function printResults({ out }: Tool, ok: boolean, items: readonly CheckResult[]): Promise<void> {
+  const { color, fields, output } = out.options
+  if (output !== 'table' || fields !== undefined) return out.checks(ok, items.map(asRow), COLUMNS)
   const width = Math.max(...items.map(({ id }) => id.length))
   const inColor = colored(process.stdout, color)
   const indent = ' '.repeat(STATUS_WIDTH + 2)
@@ -73,7 +75,7 @@ async function show({ out }: Tool, allWell: boolean, items: readonly Told[]): Pr
   for (const { id, message, status, suggestion } of items) {
     const label = status.padEnd(STATUS_WIDTH)
     const start = indent.length + width + 2
-    const lines = wrapped(plain(message), Math.max(columns - start, MESSAGE_LEAST)).map((line, at) =>
+    const lines = wrap(plain(message), Math.max(columns - start, MESSAGE_MIN)).map((line, at) =>
       at === 0
         ? `${inColor ? `${COLORS[status]}${label}\x1b[0m` : label}  ${id.padEnd(width)}  ${line}`
         : ' '.repeat(start) + line,
@@ -83,6 +85,6 @@ async function show({ out }: Tool, allWell: boolean, items: readonly Told[]): Pr
   }
 }
 
-function asRow(told: Told): Record<string, unknown> {
-  return { ...told }
+function asRow(result: CheckResult): Record<string, unknown> {
+  return { ...result }
 }

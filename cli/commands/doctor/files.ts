@@ -12,95 +12,100 @@ import {
 import { dirname, join, relative, resolve } from 'node:path'
 import { quoted } from '../../terminal/shell.ts'
 import { count } from '../../terminal/terminal.ts'
-import { type Check, failed, ok, type Scene, skipped, warning } from './check.ts'
+import { type Check, type DoctorContext, failed, ok, skipped, warning } from './check.ts'
 
 const MIB = 1024 * 1024
 const GIB = 1024 * MIB
-const SPACE_LEAST = 100 * MIB
-const SPACE_SCARCE = GIB
-const SHARE_SCARCE = 0.1
-/** Milliseconds that a durable write may take. */
-const SLOW = 500
-/** As many as are looked at: a check must end. */
+const SPACE_MIN = 100 * MIB
+const SPACE_LOW = GIB
+const SHARE_LOW = 0.1
+/** Milliseconds above which a durable write is slow. */
+const SLOW_SYNC = 500
+/** Maximum number of files to check, so that the check ends. */
 const ENTRIES_MAX = 100_000
-const NAMED = 3
+const NAMES_MAX = 3
 
 export const filesChecks: Check[] = [
   {
     id: 'files.directory',
-    looksAt: 'the data directory is there and can be read',
-    look({ dataDir }) {
+    describes: 'the data directory exists and can be read',
+    run({ dataDir }) {
       try {
         readdirSync(dataDir)
-        return ok(`The data is in ${resolve(dataDir)}`)
+        return ok(`The data directory is ${resolve(dataDir)}`)
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === 'ENOENT')
-          return warning(`There is no ${resolve(dataDir)}: nothing was started here`, 'ch202 start')
-        return failed(`${resolve(dataDir)} can't be read: ${codeOf(error)}`, `ls -ld ${quoted(resolve(dataDir))}`)
+          return warning(`There is no ${resolve(dataDir)}: no service was started here yet`, 'ch202 start')
+        return failed(`${resolve(dataDir)} cannot be read: ${codeOf(error)}`, `ls -ld ${quoted(resolve(dataDir))}`)
       }
     },
   },
   {
     id: 'files.mode',
-    looksAt: 'every file of the data directory has the mode 0600, every directory 0700',
-    look: inside(({ dataDir }, entries) => {
-      const open = entries.filter(({ stats }) => isOpen(stats.mode))
-      if (open.length === 0) return ok('Every file is its owner’s alone')
-      const named = open.map(({ path, stats }) => `${relative(dataDir, path) || '.'} (${modeOf(stats.mode)})`)
-      return failed(`Others on this machine can reach ${some(named)}`, `chmod -R go-rwx ${quoted(resolve(dataDir))}`)
+    describes: 'files in the data directory have mode 0600, directories 0700',
+    run: withEntries(({ dataDir }, entries) => {
+      const accessible = entries.filter(({ stats }) => isOpenToOthers(stats.mode))
+      if (accessible.length === 0) return ok('Only their owner can access the files')
+      const names = accessible.map(({ path, stats }) => `${relative(dataDir, path) || '.'} (${modeOf(stats.mode)})`)
+      return failed(
+        `Other users on this machine can access ${summarize(names)}`,
+        `chmod -R go-rwx ${quoted(resolve(dataDir))}`,
+      )
     }),
   },
   {
     id: 'files.owner',
-    looksAt: 'every file of the data directory belongs to one user, the one whom the services run as',
-    look: inside(async ({ dataDir, services }, entries) => {
+    describes: 'every file in the data directory belongs to the user that the services run as',
+    run: withEntries(async ({ dataDir, services }, entries) => {
       const uids = (await services()).map(({ running }) => running.process?.uid)
       const owner = uids.find((uid) => uid != null) ?? lstatSync(dataDir).uid
       const others = entries.filter(({ stats }) => stats.uid !== owner)
-      if (others.length === 0) return ok(`Every file belongs to the user ${owner}`)
-      const named = others.map(({ path, stats }) => `${relative(dataDir, path) || '.'} (user ${stats.uid})`)
+      if (others.length === 0) return ok(`Every file belongs to user ${owner}`)
+      const names = others.map(({ path, stats }) => `${relative(dataDir, path) || '.'} (user ${stats.uid})`)
       return failed(
-        `Not of the user ${owner}, whose services can't write to it: ${some(named)}`,
+        `Not owned by user ${owner}, so the services cannot write to: ${summarize(names)}`,
         `chown -R ${owner} ${quoted(resolve(dataDir))}`,
       )
     }),
   },
   {
     id: 'disk.space',
-    looksAt: 'the disk has room: a warning below 1 GiB or 10 %, failed below 100 MiB',
-    look({ dataDir }) {
-      const { bavail, blocks, bsize } = statfsSync(firstThere(dataDir))
+    describes: 'the disk has free space: a warning below 1 GiB or 10 %, failed below 100 MiB',
+    run({ dataDir }) {
+      const { bavail, blocks, bsize } = statfsSync(nearestExisting(dataDir))
       const free = bavail * bsize
-      const said = `${count(Math.floor(free / MIB))} MiB are free, ${Math.floor((bavail / blocks) * 100)} %`
-      if (free < SPACE_LEAST) return failed(said, `du -xh ${quoted(resolve(dataDir))} | sort -h | tail`)
-      if (free < SPACE_SCARCE || bavail / blocks < SHARE_SCARCE)
-        return warning(said, `du -xh ${quoted(resolve(dataDir))} | sort -h | tail`)
-      return ok(said)
+      const message = `${count(Math.floor(free / MIB))} MiB free (${Math.floor((bavail / blocks) * 100)} %)`
+      if (free < SPACE_MIN) return failed(message, `du -xh ${quoted(resolve(dataDir))} | sort -h | tail`)
+      if (free < SPACE_LOW || bavail / blocks < SHARE_LOW)
+        return warning(message, `du -xh ${quoted(resolve(dataDir))} | sort -h | tail`)
+      return ok(message)
     },
   },
   {
     id: 'disk.sync',
-    looksAt: 'a write to the data directory reaches the disk, and in which time',
-    look({ dataDir }) {
+    describes: 'a write to the data directory reaches the disk, and how long it takes',
+    run({ dataDir }) {
       const path = join(dataDir, `.doctor-${process.pid}`)
       let file: number
       try {
         file = openSync(path, 'wx', 0o600)
       } catch (error) {
         if (codeOf(error) === 'ENOENT') return skipped('There is no data directory yet')
-        return failed(`Nothing can be written to the data directory: ${codeOf(error)}`, `df -h ${quoted(dataDir)}`)
+        return failed(`The data directory cannot be written: ${codeOf(error)}`, `df -h ${quoted(dataDir)}`)
       }
       try {
-        // Without a name it is gone whatever becomes of this process.
+        // Without a name, the file disappears even if this process is killed.
         rmSync(path)
-        const began = performance.now()
+        const startedAt = performance.now()
         writeSync(file, 'ch202')
         fsyncSync(file)
-        const took = Math.round((performance.now() - began) * 10) / 10
-        const said = `A durable write takes ${took} ms`
-        return took < SLOW ? ok(said) : warning(`${said}: every change waits for one`, 'ch202 doctor --only disk.sync')
+        const elapsed = Math.round((performance.now() - startedAt) * 10) / 10
+        const message = `A durable write takes ${elapsed} ms`
+        return elapsed < SLOW_SYNC
+          ? ok(message)
+          : warning(`${message}: every change waits that long`, 'ch202 doctor --only disk.sync')
       } catch (error) {
-        return failed(`A write does not reach the disk: ${codeOf(error)}`, `df -h ${quoted(resolve(dataDir))}`)
+        return failed(`Writes do not reach the disk: ${codeOf(error)}`, `df -h ${quoted(resolve(dataDir))}`)
       } finally {
         closeSync(file)
       }
@@ -113,37 +118,37 @@ interface Entry {
   stats: Stats
 }
 
-function inside(look: (scene: Scene, entries: Entry[]) => ReturnType<Check['look']>) {
-  return (scene: Scene) => {
-    const entries = [...walk(scene.dataDir)]
-    return entries.length === 0 ? skipped('There is no data directory yet') : look(scene, entries)
+function withEntries(check: (context: DoctorContext, entries: Entry[]) => ReturnType<Check['run']>) {
+  return (context: DoctorContext) => {
+    const entries = [...walk(context.dataDir)]
+    return entries.length === 0 ? skipped('There is no data directory yet') : check(context, entries)
   }
 }
 
-/** A link is not what it leads to. */
+/** Lists a directory recursively, without following symbolic links. */
 function* walk(root: string): Generator<Entry> {
-  const waiting = [root]
-  for (let seen = 0; seen < ENTRIES_MAX; seen++) {
-    const path = waiting.pop()
+  const pending = [root]
+  for (let visited = 0; visited < ENTRIES_MAX; visited++) {
+    const path = pending.pop()
     if (path === undefined) return
     let stats: Stats
     try {
       stats = lstatSync(path)
     } catch {
-      // Gone meanwhile.
+      // The file was removed meanwhile.
       continue
     }
     if (!stats.isSymbolicLink()) yield { path, stats }
     try {
-      if (stats.isDirectory()) waiting.push(...readdirSync(path).map((name) => join(path, name)))
+      if (stats.isDirectory()) pending.push(...readdirSync(path).map((name) => join(path, name)))
     } catch {
-      // Its own line tells whose it is.
+      // The check reports the owner of an unreadable directory itself.
     }
   }
 }
 
-/** Whether others than its owner can do anything with it. */
-export function isOpen(mode: number): boolean {
+/** Whether users other than the owner have any access. */
+export function isOpenToOthers(mode: number): boolean {
   return (mode & 0o077) !== 0
 }
 
@@ -151,18 +156,18 @@ export function modeOf(mode: number): string {
   return (mode & 0o777).toString(8).padStart(4, '0')
 }
 
-function some(names: readonly string[]): string {
-  const more = names.length - NAMED
-  return `${names.slice(0, NAMED).join(', ')}${more > 0 ? ` and ${count(more)} more` : ''}`
+function summarize(names: readonly string[]): string {
+  const more = names.length - NAMES_MAX
+  return `${names.slice(0, NAMES_MAX).join(', ')}${more > 0 ? ` and ${count(more)} more` : ''}`
 }
 
-function firstThere(path: string): string {
-  for (let at = resolve(path); ; at = dirname(at)) {
+function nearestExisting(path: string): string {
+  for (let directory = resolve(path); ; directory = dirname(directory)) {
     try {
-      lstatSync(at)
-      return at
+      lstatSync(directory)
+      return directory
     } catch (error) {
-      if (dirname(at) === at) throw error
+      if (dirname(directory) === directory) throw error
     }
   }
 }

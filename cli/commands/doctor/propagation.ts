@@ -6,106 +6,103 @@ import {
   waitingNotices,
 } from '../../../db/sqlite/inspect/database.ts'
 import { count } from '../../terminal/terminal.ts'
-import { type Check, type Finding, failed, ok, type Scene, warning } from './check.ts'
+import { type Check, type DoctorContext, type Finding, failed, ok, warning } from './check.ts'
 import { withDatabase } from './databases.ts'
 import { mailWaiting } from './mail.ts'
 
-const LATE = 60_000
-/** Milliseconds that a change may take to reach auth. */
-const SETTLES = 1200
-const EVENT_LATE = 3_600_000
+const NOTICE_LATE_AFTER = 60_000
+/** Milliseconds in which a change must have reached auth. */
+const SETTLE_TIME = 1200
+const EVENT_LATE_AFTER = 3_600_000
 
 export const propagationChecks: Check[] = [
   ...(['users', 'modules'] as const).map(
     (name): Check => ({
       id: `outbox.${name}`,
-      looksAt: `what ${name} has to tell others was told within a minute`,
-      async look(scene) {
-        const up = (await scene.services()).some(({ health }) => health?.status === 200)
-        return withDatabase(name, (examined) => tellOutbox(examined, scene.now, up))(scene)
+      describes: `notices from ${name} to other services are delivered within a minute`,
+      async run(context) {
+        const up = (await context.services()).some(({ health }) => health?.status === 200)
+        return withDatabase(name, (database) => checkOutbox(database, context.now, up))(context)
       },
     }),
   ),
   {
     id: 'cache.drift',
-    looksAt: 'auth knows of every user what users does: the same users, in the same version',
-    look: tellDrift,
+    describes: 'the password cache of auth has the same users as the users service, in the same version',
+    run: checkDrift,
   },
   mailWaiting,
   {
     id: 'deliveries.waiting',
-    looksAt: 'events reach webhooks and the broker: a warning where one has waited for an hour, or is dead',
-    look: withDatabase('auth', (examined, { now }) => {
-      const { dead, late } = undelivered(examined, now - EVENT_LATE)
+    describes: 'events reach webhooks and the message broker: a warning if one has waited for an hour or is dead',
+    run: withDatabase('auth', (database, { now }) => {
+      const { dead, late } = undelivered(database, now - EVENT_LATE_AFTER)
       if (dead > 0)
-        return warning(
-          `Of the events for others ${areOrIs(dead, 'dead')}: they are not sent again by themselves`,
-          'ch202 webhooks deliveries --status dead',
-        )
-      if (late === 0) return ok('No event waits for long')
-      const waited = `${count(late)} ${late === 1 ? 'has' : 'have'} waited for an hour`
-      return warning(`Of the events for others ${waited}`, 'ch202 webhooks deliveries --status pending')
+        return warning(`${deliveries(dead)} dead and will not be retried`, 'ch202 webhooks deliveries --status dead')
+      if (late === 0) return ok('No delivery is waiting for long')
+      return warning(`${deliveries(late)} waiting for over an hour`, 'ch202 webhooks deliveries --status pending')
     }),
   },
 ]
 
-function areOrIs(many: number, what: string): string {
-  return `${count(many)} ${many === 1 ? 'is' : 'are'} ${what}`
+function deliveries(number: number): string {
+  return `${count(number)} ${number === 1 ? 'delivery is' : 'deliveries are'}`
 }
 
-function tellOutbox(examined: InspectedDatabase, now: number, up: boolean): Finding {
-  const waiting = waitingNotices(examined, now - LATE)
+function checkOutbox(database: InspectedDatabase, now: number, up: boolean): Finding {
+  const waiting = waitingNotices(database, now - NOTICE_LATE_AFTER)
   const late = waiting.filter((target) => target.late > 0)
   const sum = waiting.reduce((total, { notices }) => total + notices, 0)
-  if (late.length === 0) return ok(sum === 0 ? 'Nothing waits' : `${count(sum)} notices wait, none for long`)
-  const said = late.map(
+  if (late.length === 0)
+    return ok(sum === 0 ? 'No notice is waiting' : `${count(sum)} notices are waiting, none for long`)
+  const details = late.map(
     ({ late: notices, oldest, target }) =>
       `${count(notices)} for ${target} since ${new Date(oldest ?? now).toISOString()}`,
   )
-  // With the services down they wait for the next start, and lose nothing.
+  // With the services stopped the notices wait for the next start, and none is lost.
   return up
-    ? failed(`Not taken: ${said.join(', ')}`, 'ch202 logs --level error')
-    : warning(`Wait for the services to run: ${said.join(', ')}`, 'ch202 start')
+    ? failed(`Not delivered: ${details.join(', ')}`, 'ch202 logs --level error')
+    : warning(`Waiting until the services run: ${details.join(', ')}`, 'ch202 start')
 }
 
-async function tellDrift(scene: Scene): Promise<Finding> {
-  const up = (await scene.services()).some(({ health }) => health?.status === 200)
-  // One file is read after the other: a change under way shows as a difference that is gone a moment later.
-  let found: Map<string, Drift> | undefined
-  const look = withDatabase('users', (users) =>
+async function checkDrift(context: DoctorContext): Promise<Finding> {
+  const up = (await context.services()).some(({ health }) => health?.status === 200)
+  // The files are read one after the other, so a change in progress shows as a difference for a moment.
+  let drifting: Map<string, Drift> | undefined
+  const compare = withDatabase('users', (users) =>
     withDatabase('auth', (auth) => {
       const now = differences(users, auth)
-      found = new Map([...now].filter(([what]) => found?.has(what) ?? true))
-      return tellDifferences(found)
-    })(scene),
+      drifting = new Map([...now].filter(([what]) => drifting?.has(what) ?? true))
+      return driftFinding(drifting)
+    })(context),
   )
-  const first = look(scene)
+  const first = compare(context)
   if (first.status !== 'failed' || !up) return first
-  await Bun.sleep(SETTLES)
-  return look(scene)
+  await Bun.sleep(SETTLE_TIME)
+  return compare(context)
 }
 
-function tellDifferences(found: Map<string, Drift>): Finding {
-  if (found.size === 0) return ok('The cache agrees with users')
-  const kinds = Map.groupBy(found.values(), ({ kind }) => kind)
-  const said = [...kinds].map(([kind, all]) => `${count(all.length)} ${SAID[kind]}`)
-  return failed(`The password cache differs: ${said.join(', ')}`, 'ch202 cache sync')
+function driftFinding(drifting: Map<string, Drift>): Finding {
+  if (drifting.size === 0) return ok('The password cache matches the users service')
+  const kinds = Map.groupBy(drifting.values(), ({ kind }) => kind)
+  const details = [...kinds].map(([kind, all]) => `${count(all.length)} ${KINDS[kind]}`)
+  return failed(`The password cache differs: ${details.join(', ')}`, 'ch202 cache sync')
 }
 
-const SAID: Record<Drift['kind'], string> = {
-  behind: 'older than in users',
-  ahead: 'newer than in users',
-  gone: 'of users who are gone',
-  buried: 'held for deleted who are there',
+const KINDS: Record<Drift['kind'], string> = {
+  behind: 'older than in the users service',
+  ahead: 'newer than in the users service',
+  gone: 'of users who no longer exist',
+  buried: 'marked as deleted although the user exists',
 }
-/** As many as are told apart. */
+/** Maximum number of differences to collect. */
 const DRIFTS_MAX = 10_000
 
 function differences(users: InspectedDatabase, auth: InspectedDatabase): Map<string, Drift> {
-  const found = new Map<string, Drift>()
+  const drifting = new Map<string, Drift>()
   for (const drift of drifts(users, auth)) {
-    found.set(JSON.stringify(drift), drift)
-    if (found.size === DRIFTS_MAX) break
+    drifting.set(JSON.stringify(drift), drift)
+    if (drifting.size === DRIFTS_MAX) break
   }
-  return found
+  return drifting
 }

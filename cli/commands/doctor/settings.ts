@@ -1,141 +1,152 @@
 import { issuerOf } from '../../../db/sqlite/inspect/database.ts'
-import { proxyVariables } from '../../../services/kit/outgoing.ts'
-import { isUnreachable } from '../../../services/kit/process/base-url.ts'
+import { hasWildcardHost, proxyVariables } from '../../../services/kit/outgoing.ts'
 import { readSender } from '../../../services/kit/process/sender.ts'
 import { isOpenToOthers, readSmtpUrl } from '../../../services/kit/process/smtp-url.ts'
-import { type Check, type Finding, failed, ok, type Scene, skipped, warning } from './check.ts'
+import { type Check, type DoctorContext, type Finding, failed, ok, skipped, warning } from './check.ts'
 
-const COST_LEAST = 10
+const COST_MIN = 10
 const LOCAL = /^(localhost|127(\.\d{1,3}){3}|\[::1\]|.*\.localhost)$/
 
 export const settingsChecks: Check[] = [
   {
     id: 'settings.valid',
-    looksAt: 'every setting has a value that the services take',
-    look: ({ faults }) =>
-      faults.length === 0 ? ok('The settings are valid') : failed(faults.join('; '), 'ch202 config validate'),
+    describes: 'every setting has a valid value',
+    run: ({ settingsErrors: problems }) =>
+      problems.length === 0 ? ok('The settings are valid') : failed(problems.join('; '), 'ch202 config validate'),
   },
   {
     id: 'settings.environment',
-    looksAt: 'what is open to others runs with `CH202_ENV=production`',
-    look: known((config) => {
-      if (config.production) return ok('CH202_ENV is production: weak secrets stop a start')
-      if (!isExposed(config)) return ok('Runs for this machine alone')
-      return warning('Open to others, without the guards of production', 'CH202_ENV=production')
+    describes: 'services that other machines can reach run with `CH202_ENV=production`',
+    run: withSettings((config) => {
+      if (config.production) return ok('CH202_ENV is production: services refuse to start with weak secrets')
+      if (!isExposed(config)) return ok('Not checked: only reachable from this machine')
+      return warning(
+        'Other machines can reach the services, without the safeguards of production',
+        'CH202_ENV=production',
+      )
     }),
   },
   {
     id: 'settings.registration',
-    looksAt: 'whether strangers may register, in production',
-    look: inTheOpen(({ registrationOpen }) =>
+    describes: 'whether anyone may register, in production',
+    run: ifExposed(({ registrationOpen }) =>
       registrationOpen
-        ? warning('Anyone may register. Right where that is meant', 'REGISTRATION=closed')
-        : ok('Only an operator makes users'),
+        ? warning('Registration is open. If that is not intended:', 'REGISTRATION=closed')
+        : ok('Only operators can create users'),
     ),
   },
   {
     id: 'settings.rate_limit',
-    looksAt: '`RATE_LIMIT` is on, in production',
-    look: inTheOpen(({ rateLimit }) =>
-      rateLimit ? ok('Failed logins are limited') : warning('Passwords can be guessed without end', 'RATE_LIMIT=on'),
+    describes: '`RATE_LIMIT` is on, in production',
+    run: ifExposed(({ rateLimit }) =>
+      rateLimit
+        ? ok('The rate limit for failed logins is on')
+        : warning('Without a rate limit, passwords can be guessed without end', 'RATE_LIMIT=on'),
     ),
   },
   {
     id: 'settings.password_hash',
-    looksAt: `bcrypt has a cost of ${COST_LEAST} or more, in production`,
-    look: inTheOpen(({ bcryptCost, passwordHash }) =>
-      passwordHash !== 'bcrypt' || bcryptCost >= COST_LEAST
-        ? ok('Passwords are hashed at a cost that holds')
-        : warning(`BCRYPT_COST is ${bcryptCost}: stolen hashes are soon guessed`, `BCRYPT_COST=${COST_LEAST}`),
+    describes: `the bcrypt cost is ${COST_MIN} or more, in production`,
+    run: ifExposed(({ bcryptCost, passwordHash }) =>
+      passwordHash !== 'bcrypt' || bcryptCost >= COST_MIN
+        ? ok('The password hashing cost is high enough')
+        : warning(`BCRYPT_COST is ${bcryptCost}: stolen hashes can be cracked quickly`, `BCRYPT_COST=${COST_MIN}`),
     ),
   },
   {
     id: 'settings.issuer',
-    looksAt: '`ISSUER`, which stands in every token, is an address that others can reach',
-    look(scene) {
-      const { config } = scene
-      const settled = config?.issuer ?? keptIssuer(scene)
-      // The next start may be of three processes or of one.
-      const issuers = settled === undefined ? [config?.addresses.auth, config?.url] : [settled]
+    describes: '`ISSUER`, which is in every token, is an address that other machines can reach',
+    run(context) {
+      const { config } = context
+      const issuerInUse = config?.issuer ?? storedIssuer(context)
+      // The next start may run a process per service or one process for all.
+      const issuers = issuerInUse === undefined ? [config?.addresses.auth, config?.url] : [issuerInUse]
       const [issuer] = issuers
       if (issuer === undefined) return skipped('The settings are not valid')
-      const bad = issuers.find((url) => url !== undefined && URL.canParse(url) && isUnreachable(url))
-      if (bad === undefined) return ok(`Tokens are issued under ${issuer}`)
-      return failed(`Tokens are issued under ${bad}, which no other machine reaches`, 'ISSUER=https://…')
+      const unreachable = issuers.find((url) => url !== undefined && URL.canParse(url) && hasWildcardHost(url))
+      if (unreachable === undefined) return ok(`Tokens are issued as ${issuer}`)
+      return failed(`Tokens are issued as ${unreachable}, which no other machine can reach`, 'ISSUER=https://…')
     },
   },
   {
     id: 'settings.public_url',
-    looksAt: '`PUBLIC_URL`, which links in mails begin with, is an https address that others reach, in production',
-    look: known((config) => {
+    describes:
+      '`PUBLIC_URL`, the base of links in emails, is an https address that other machines can reach, in production',
+    run: withSettings((config) => {
       const { publicUrl } = config
-      if (isUnreachable(publicUrl)) return failed('Links in mails lead to no machine', 'PUBLIC_URL=https://…')
-      if (!isExposed(config)) return ok('Runs for this machine alone')
+      if (hasWildcardHost(publicUrl))
+        return failed('Links in emails do not work on any machine', 'PUBLIC_URL=https://…')
+      if (!isExposed(config)) return ok('Not checked: only reachable from this machine')
       const { hostname, protocol } = new URL(publicUrl)
-      if (LOCAL.test(hostname)) return warning('Links in mails lead to this machine alone', 'PUBLIC_URL=https://…')
-      if (protocol !== 'https:') return warning('Links in mails carry their token unencrypted', 'PUBLIC_URL=https://…')
-      return ok('Links in mails are https')
+      if (LOCAL.test(hostname)) return warning('Links in emails only work on this machine', 'PUBLIC_URL=https://…')
+      if (protocol !== 'https:')
+        return warning('Links in emails are http: their tokens are sent unencrypted', 'PUBLIC_URL=https://…')
+      return ok('Links in emails are https')
     }),
   },
   {
     id: 'settings.mail',
-    looksAt:
-      '`SMTP_URL` is set and encrypts the password in it, and `MAIL_FROM` is an address that others can have, in production',
-    look: inTheOpen((config) => {
-      const [first, ...others] = mailFaults(config)
-      if (!first) return ok('Mails are sent by SMTP')
+    describes: '`SMTP_URL` is set and sends its password encrypted, and `MAIL_FROM` is a public address, in production',
+    run: ifExposed((config) => {
+      const [first, ...others] = mailProblems(config)
+      if (!first) return ok('Emails are sent by SMTP')
       return warning([first, ...others].map(([message]) => message).join('; '), first[1])
     }),
   },
   {
     id: 'settings.proxies',
-    looksAt: '`TRUSTED_PROXIES` names the proxy where there is one',
-    look: known((config) => {
-      if (config.trustedProxies.length > 0) return ok('The addresses of clients are taken from the proxies named')
-      if (!isBehindProxy(config)) return ok('No proxy is in front')
-      return warning('Every client seems to come from the proxy: one is limited for all', 'TRUSTED_PROXIES=127.0.0.1')
+    describes: '`TRUSTED_PROXIES` names the proxy, if there is one',
+    run: withSettings((config) => {
+      if (config.trustedProxies.length > 0) return ok('The trusted proxies report the clients’ addresses')
+      if (!isBehindProxy(config)) return ok('There is no proxy in front of the services')
+      return warning(
+        'All clients share the proxy’s address, so they also share one rate limit',
+        'TRUSTED_PROXIES=127.0.0.1',
+      )
     }),
   },
   {
     id: 'settings.outgoing',
-    looksAt: 'whether a proxy for outgoing calls is set (`HTTP_PROXY` and its like)',
-    look({ env }) {
+    describes: 'whether a proxy for outgoing requests is set (`HTTP_PROXY` and similar)',
+    run({ env }) {
       const names = proxyVariables(env)
-      if (names.length === 0) return ok('No proxy is set for outgoing calls')
-      const set = `${names.join(', ')} ${names.length === 1 ? 'is' : 'are'} set`
-      return ok(`${set}: webhooks go through that proxy, except those to this machine or to a host of the settings`)
+      if (names.length === 0) return ok('No proxy is set for outgoing requests')
+      const variables = `${names.join(', ')} ${names.length === 1 ? 'is' : 'are'} set`
+      return ok(`${variables}: webhooks use that proxy, except to this machine and to hosts in the settings`)
     },
   },
 ]
 
-function mailFaults({ mailFrom, smtpUrl }: Settings): [message: string, suggestion: string][] {
+function mailProblems({ mailFrom, smtpUrl }: Settings): [message: string, suggestion: string][] {
   const faults: [string, string][] = []
-  if (smtpUrl === undefined) faults.push(['Mails are written as files and reach no one', 'SMTP_URL=smtps://…'])
+  if (smtpUrl === undefined) faults.push(['Emails are only written to files and reach nobody', 'SMTP_URL=smtps://…'])
   const server = smtpUrl === undefined ? '' : readSmtpUrl(smtpUrl)
   if (typeof server === 'object' && isOpenToOthers(server))
-    faults.push(['The password of the mail server may reach others than that server', 'SMTP_URL=smtps://…'])
+    faults.push(['The password of the mail server is sent unencrypted', 'SMTP_URL=smtps://…'])
   const sender = readSender(mailFrom)
   if (typeof sender === 'object' && (LOCAL.test(sender.domain) || !sender.domain.includes('.')))
     faults.push([
-      `Mails come from an address at ${sender.domain}, which mail servers refuse or take for spam`,
+      `The sender’s domain ${sender.domain} is not public: mail servers refuse such emails or treat them as spam`,
       'MAIL_FROM=Example <no-reply@example.org>',
     ])
   return faults
 }
 
-type Settings = NonNullable<Scene['config']>
+type Settings = NonNullable<DoctorContext['config']>
 
-function known(look: (config: Settings) => Finding) {
-  return ({ config }: Scene) => (config ? look(config) : skipped('The settings are not valid'))
+function withSettings(check: (config: Settings) => Finding) {
+  return ({ config }: DoctorContext) => (config ? check(config) : skipped('The settings are not valid'))
 }
 
-/** What is only dangerous where others can reach it. */
-function inTheOpen(look: (config: Settings) => Finding) {
-  return known((config) => (isExposed(config) ? look(config) : ok('Runs for this machine alone')))
+/** Runs a check only if other machines can reach the services. */
+function ifExposed(check: (config: Settings) => Finding) {
+  return withSettings((config) =>
+    isExposed(config) ? check(config) : ok('Not checked: only reachable from this machine'),
+  )
 }
 
-/** What tokens are issued under since the first start; undefined where there was none, or it can't be read. */
-function keptIssuer({ files, has, open }: Scene): string | undefined {
+/** The issuer fixed by the first start; undefined before it, or if the database cannot be read. */
+function storedIssuer({ files, has, open }: DoctorContext): string | undefined {
   if (!files.some(({ name, path }) => name === 'auth' && has(path))) return undefined
   try {
     return issuerOf(open('auth'))
@@ -145,14 +156,17 @@ function keptIssuer({ files, has, open }: Scene): string | undefined {
 }
 
 function isExposed(config: Settings): boolean {
-  return config.production || [config.publicUrl, ...listening(config)].some((url) => !LOCAL.test(new URL(url).hostname))
+  return (
+    config.production ||
+    [config.publicUrl, ...listenAddresses(config)].some((url) => !LOCAL.test(new URL(url).hostname))
+  )
 }
 
-/** Links are https, and nothing here is: something else takes the requests. */
+/** Whether links are https while the services are http, so a proxy must be in front. */
 function isBehindProxy(config: Settings): boolean {
-  return config.publicUrl.startsWith('https:') && listening(config).every((url) => url.startsWith('http:'))
+  return config.publicUrl.startsWith('https:') && listenAddresses(config).every((url) => url.startsWith('http:'))
 }
 
-function listening({ addresses, url }: Settings): string[] {
+function listenAddresses({ addresses, url }: Settings): string[] {
   return [...Object.values(addresses), url]
 }

@@ -1,4 +1,4 @@
-import { csv } from '../../terminal/cells.ts'
+import { quoteCsv } from '../../terminal/cells.ts'
 import type { Output } from '../../terminal/output.ts'
 import { colored, escaped, plain } from '../../terminal/terminal.ts'
 
@@ -48,14 +48,14 @@ export function shown(
   const names = fields ?? (output === 'csv' ? COLUMNS : undefined)
   if (output === 'json' || output === 'jsonl')
     return escaped(JSON.stringify(names ? Object.fromEntries(names.map((name) => [name, line[name] ?? null])) : line))
-  if (output === 'csv') return names?.map((name) => csv(text(line[name]))).join(',')
+  if (output === 'csv') return names?.map((name) => quoteCsv(text(line[name]))).join(',')
   if (names) return names.map((name) => plain(text(line[name]))).join('  ')
   return readable(line, colored(process.stdout, color))
 }
 
 /** The first line of the CSV form. */
 export function csvHeader(fields: string[] | undefined): string {
-  return (fields ?? COLUMNS).map(csv).join(',')
+  return (fields ?? COLUMNS).map(quoteCsv).join(',')
 }
 
 function readable({ event, level, service, time, ...fields }: LogLine, inColor: boolean): string {

@@ -1,14 +1,14 @@
 import { Option } from 'commander'
-import { PLACES } from '../../client/connection.ts'
+import { SERVICE_NAMES } from '../../../services/registry.ts'
 import { dataDirOf } from '../../client/settings.ts'
-import { command, type Tool, withTool } from '../../command.ts'
 import { EXIT, usage } from '../../exit.ts'
 import { plain, write } from '../../terminal/terminal.ts'
 import { SINCE, since } from '../../terminal/times.ts'
+import { command, type Tool, withTool } from '../../tool/command.ts'
+import { wantedLine } from './filter.ts'
 import { csvHeader, LEVELS, type Level, type LogLine, shown } from './line.ts'
 import { byTime } from './merge.ts'
 import { LinesOfService, servicesWithLogs } from './service.ts'
-import { wantedLine } from './wanted.ts'
 
 interface Options {
   follow?: boolean
@@ -45,10 +45,10 @@ async function logs(tool: Tool, options: Options, services: string[]): Promise<v
   const wanted = wantedLine({ services, since: from, level, requestId })
   const followed = new Map<string, LinesOfService>()
   const isThere = servicesWithLogs(dataDir).length > 0
-  const whole = tool.out.form.output === 'json' && !options.follow
+  const whole = tool.out.options.output === 'json' && !options.follow
   if (!isThere && !options.follow && !whole) return tool.out.say(`Nothing has been logged in ${dataDir} yet`)
 
-  if (tool.out.form.output === 'csv') await write(csvHeader(tool.out.form.fields))
+  if (tool.out.options.output === 'csv') await write(csvHeader(tool.out.options.fields))
   const lastOnly = options.follow && from === undefined && requestId === undefined
   const read = (from: LinesOfService) => only(from.read(), wanted)
   const begun = from === undefined ? 0 : Date.parse(from)
@@ -80,13 +80,13 @@ async function follow(
 /** Lines as the items of one JSON value. */
 async function* parts({ out }: Tool, lines: Iterable<LogLine>): AsyncGenerator<string[]> {
   for (const line of lines) {
-    const text = shown(line, out.form)
+    const text = shown(line, out.options)
     if (text !== undefined) yield [text]
   }
 }
 
 async function print({ out }: Tool, line: LogLine): Promise<void> {
-  const text = shown(line, out.form)
+  const text = shown(line, out.options)
   if (text !== undefined) await write(text)
 }
 
@@ -104,7 +104,7 @@ function last(lines: Iterable<LogLine>, most: number): LogLine[] {
 }
 
 function refuseUnknown(services: readonly string[], dataDir: string): void {
-  const known = [...new Set([...PLACES, ...servicesWithLogs(dataDir)])]
+  const known = [...new Set([...SERVICE_NAMES, ...servicesWithLogs(dataDir)])]
   const unknown = services.find((name) => !known.includes(name))
   if (unknown !== undefined) throw usage(`There is no service ${plain(unknown)}: there are ${known.join(', ')}`)
 }

@@ -2,62 +2,62 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, st
 import { dirname, join } from 'node:path'
 import { isAlive } from '../../client/instance/process.ts'
 
-/** What becomes of a file; null: there is none. */
+/** The change of a file: its content before and after. Null: the file does not exist. */
 export interface Change {
-  /** From the root. */
+  /** From the root of the checkout. */
   path: string
   before: string | null
   after: string | null
 }
 
-/** What is under way, so that whoever comes after a kill can take it back. */
+/** Lists the changes while they are made, so that the next run can undo them if this one is killed. */
 const JOURNAL = '.ch202-new.json'
 
 /**
- * Makes all of the changes, or none: the new contents stand beside their places before the first is put there, and a
- * failure takes back what was done. A signal waits until the end; after a kill `takeBack` does the rest.
- * @throws the file system's error; Error for a file that is not as it was
+ * Makes all changes, or none. First writes every new content to a temporary file beside its place, then moves them;
+ * undoes everything on a failure. SIGINT and SIGTERM wait until the end. After a kill, `undoKilledRun` cleans up.
+ * @throws the file system's error; Error when a file differs from `before`
  */
 export function apply(root: string, changes: readonly Change[]): void {
-  const wait = () => undefined
-  process.on('SIGINT', wait).on('SIGTERM', wait)
+  const ignore = () => undefined
+  process.on('SIGINT', ignore).on('SIGTERM', ignore)
   try {
     writeFileSync(join(root, JOURNAL), JSON.stringify({ pid: process.pid, changes }), { flag: 'wx' })
-    for (const { after, path } of changes) if (after !== null) writeBeside(join(root, path), after)
-    for (const change of changes) put(root, change)
-    for (const { after, path } of changes) if (after === null) removeEmpty(join(root, dirname(path)))
+    for (const { after, path } of changes) if (after !== null) writeTemporary(join(root, path), after)
+    for (const change of changes) move(root, change)
+    for (const { after, path } of changes) if (after === null) removeEmptyDirectories(join(root, dirname(path)))
     rmSync(join(root, JOURNAL))
   } catch (error) {
     undo(root, changes)
     rmSync(join(root, JOURNAL), { force: true })
     throw error
   } finally {
-    process.off('SIGINT', wait).off('SIGTERM', wait)
+    process.off('SIGINT', ignore).off('SIGTERM', ignore)
   }
 }
 
 /**
- * Undoes what a run that was killed has left half done.
+ * Undoes the changes of a run that was killed.
  * @returns whether there was such a run
- * @throws Error while it still runs
+ * @throws Error while that run is still alive
  */
-export function takeBack(root: string): boolean {
+export function undoKilledRun(root: string): boolean {
   const text = contentOf(join(root, JOURNAL))
   if (text === null) return false
-  const { changes, pid } = parsed(text)
+  const { changes, pid } = parseJournal(text)
   if (pid !== undefined && isAlive(pid)) throw new Error(`Process ${pid} is writing a service here`)
   undo(root, changes)
   rmSync(join(root, JOURNAL))
   return true
 }
 
-/** The text of a file; null where there is none. */
+/** The content of a file; null when it does not exist. */
 export function contentOf(file: string): string | null {
   return statSync(file, { throwIfNoEntry: false })?.isFile() ? readFileSync(file, 'utf8') : null
 }
 
-/** Cut short itself: then nothing else was begun. */
-function parsed(text: string): { pid?: number; changes: Change[] } {
+/** A journal that was cut short lists nothing: the kill came before the first change. */
+function parseJournal(text: string): { pid?: number; changes: Change[] } {
   try {
     return JSON.parse(text)
   } catch {
@@ -65,28 +65,29 @@ function parsed(text: string): { pid?: number; changes: Change[] } {
   }
 }
 
-function besideOf(file: string): string {
+function temporaryOf(file: string): string {
   return `${file}.ch202-new`
 }
 
-function writeBeside(file: string, text: string): void {
+function writeTemporary(file: string, text: string): void {
   mkdirSync(dirname(file), { recursive: true })
-  writeFileSync(besideOf(file), text, { flag: 'wx', mode: statSync(file, { throwIfNoEntry: false })?.mode ?? 0o666 })
+  const mode = statSync(file, { throwIfNoEntry: false })?.mode ?? 0o666
+  writeFileSync(temporaryOf(file), text, { flag: 'wx', mode })
 }
 
-function put(root: string, { after, before, path }: Change): void {
+function move(root: string, { after, before, path }: Change): void {
   const file = join(root, path)
   if (contentOf(file) !== before) throw new Error(`${path} was changed meanwhile`)
   if (after === null) rmSync(file)
-  else renameSync(besideOf(file), file)
+  else renameSync(temporaryOf(file), file)
 }
 
-/** Touches only what this has written: what someone else has put there since stays. */
+/** Touches only files that still hold what `apply` wrote. */
 function undo(root: string, changes: readonly Change[]): void {
   for (const { after, before, path } of changes) {
     const file = join(root, path)
-    const beside = contentOf(besideOf(file))
-    if (beside !== null && after?.startsWith(beside)) rmSync(besideOf(file))
+    const temporary = contentOf(temporaryOf(file))
+    if (temporary !== null && after?.startsWith(temporary)) rmSync(temporaryOf(file))
     if (contentOf(file) === after) {
       if (before === null) rmSync(file, { force: true })
       else {
@@ -94,14 +95,14 @@ function undo(root: string, changes: readonly Change[]): void {
         writeFileSync(file, before)
       }
     }
-    if (before === null) removeEmpty(dirname(file))
+    if (before === null) removeEmptyDirectories(dirname(file))
   }
 }
 
-/** And those above it that it leaves empty. */
-function removeEmpty(path: string): void {
-  const there = statSync(path, { throwIfNoEntry: false })
-  if (there && (!there.isDirectory() || readdirSync(path).length > 0)) return
-  if (there) rmdirSync(path)
-  removeEmpty(dirname(path))
+/** Removes a directory if it is empty, and then its parents. */
+function removeEmptyDirectories(path: string): void {
+  const stats = statSync(path, { throwIfNoEntry: false })
+  if (stats && (!stats.isDirectory() || readdirSync(path).length > 0)) return
+  if (stats) rmdirSync(path)
+  removeEmptyDirectories(dirname(path))
 }

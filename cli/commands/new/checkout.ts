@@ -1,15 +1,17 @@
 import { statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { documentation } from '../../../services/documentation.ts'
+import { isProblemCode } from '../../../services/kit/problem.ts'
 import { settingDefaults } from '../../../services/kit/process/config.ts'
-import { addressSetting, SERVICE_NAMES } from '../../../services/kit/services.ts'
-import { ownerOf } from '../../client/routing.ts'
+import { addressSetting } from '../../../services/kit/process/service-address.ts'
+import { SERVICE_NAMES, SERVICES } from '../../../services/registry.ts'
+import { serviceForPath } from '../../client/routing.ts'
+import { compiled, inCheckout } from '../../executable.ts'
 import { EXIT, Failure, usage } from '../../exit.ts'
-import { compiled, inCheckout } from '../package/executable.ts'
-import { contentOf } from './changes.ts'
-import { faultOfWord, isWordOfSql, type Names, singular } from './names.ts'
+import { isSqlKeyword, type Names, nameFault, singular } from './names.ts'
 import { codeOf, templates } from './templates.ts'
 
-/** The checkout that the current directory stands in. @throws Failure where it is none, or not the tool's own */
+/** The checkout that holds the current directory. @throws Failure when it is not the checkout that the tool runs from */
 export function checkoutHere(): string {
   const own = inCheckout()
   const isOwn = (path: string) => statSync(path).ino === statSync(own).ino && statSync(path).dev === statSync(own).dev
@@ -18,53 +20,52 @@ export function checkoutHere(): string {
       if (isOwn(path)) return path
       if (path === dirname(path)) break
     }
-  throw new Failure(EXIT.failed, 'A service is written into a checkout of the sources: this is run elsewhere', {
+  throw new Failure(EXIT.failed, 'Run this inside the checkout of the sources that the tool belongs to', {
     code: 'no_checkout',
     suggestion: 'cd <checkout> && bun cli/main.ts new service <name>',
   })
 }
 
 /**
- * The names of a service that is to be written.
- * @throws Failure for one that can't be: nothing else is to have a name that could be taken for it
+ * Checks the names of a new service.
+ * @param many the name of the service, in the plural
+ * @param item what one thing that the service stores is called; undefined to derive it from the name
+ * @throws Failure when a name is not a word of code, or something else has that name
  */
-export function newNames(root: string, many: string, item: string | undefined): Names {
+export async function newNames(root: string, many: string, item: string | undefined): Promise<Names> {
   const one = item ?? singular(many)
   const code = codeOf(templates())
-  const fault = faultOfWord(many, code) ?? (isWordOfSql(many) ? 'is a word of SQL' : undefined)
+  const fault = nameFault(many, code) ?? (isSqlKeyword(many) ? 'is a keyword of SQL' : undefined)
   if (fault !== undefined) throw usage(`The name ${many} ${fault}`)
-  const taken = whatIsCalled(root, many)
-  if (taken !== undefined)
-    throw new Failure(EXIT.conflict, `The name ${many} is taken: there is ${taken}`, { code: 'name_taken' })
-  const itsFault = one === many ? 'is that of the service too' : faultOfWord(one, code)
-  if (itsFault !== undefined) throw usage(`One of ${many} can't be called ${one}: the word ${itsFault}`, say(many))
-  const itsTaken = hasEntry(root, 'services/kit/problem.ts', `${one}_not_found`)
+  const document = await documentation('')
+  const owner =
+    ownerOfName(root, many) ?? (document.tags.some(({ name }) => name === many) && `a part ${many} of the API`)
+  if (owner) throw new Failure(EXIT.conflict, `The name ${many} is taken: there is ${owner}`, { code: 'name_taken' })
+  const itemFault = one === many ? 'is the name of the service too' : nameFault(one, code)
+  if (itemFault !== undefined)
+    throw usage(`One of ${many} can't be called ${one}: the word ${itemFault}`, withItem(many))
+  const itemOwner = isProblemCode(`${one}_not_found`)
     ? `a problem ${one}_not_found`
-    : hasEntry(root, 'cli/commands/package/published.ts', `${one}_id`) && `a parameter ${one}_id`
-  if (itsTaken)
-    throw new Failure(EXIT.conflict, `The name ${one} is taken: there is ${itsTaken}`, {
+    : Object.keys(document.paths).some((path) => path.includes(`{${one}_id}`)) && `a parameter ${one}_id`
+  if (itemOwner)
+    throw new Failure(EXIT.conflict, `The name ${one} is taken: there is ${itemOwner}`, {
       code: 'name_taken',
-      suggestion: say(many),
+      suggestion: withItem(many),
     })
   return { many, one }
 }
 
-function say(many: string): string {
+function withItem(many: string): string {
   return `ch202 new service ${many} --item <word>`
 }
 
-function whatIsCalled(root: string, name: string): string | undefined {
-  if (SERVICE_NAMES.some((known) => known === name)) return `a service ${name}`
-  for (const place of ['services', 'db'])
-    if (statSync(join(root, place, name), { throwIfNoEntry: false })) return `${place}/${name}`
-  if (ownerOf(name)) return `a path /${name} of the service ${ownerOf(name)}`
-  const setting = addressSetting(name as (typeof SERVICE_NAMES)[number])
-  if (settingDefaults({}).has(setting)) return `a setting ${setting}`
-  if (hasEntry(root, 'services/kit/http/openapi/document.ts', name)) return `a part ${name} of the API`
-  return undefined
-}
-
-/** Whether one of the lists that a service gets a line in has that line already. */
-function hasEntry(root: string, path: string, name: string): boolean {
-  return contentOf(join(root, path))?.includes(`\n  ${name}:`) ?? false
+/** What has the name already: a service, a directory, a path or a setting. */
+function ownerOfName(root: string, name: string): string | undefined {
+  if (SERVICE_NAMES.some((service) => service === name)) return `a service ${name}`
+  for (const directory of ['services', 'db'])
+    if (statSync(join(root, directory, name), { throwIfNoEntry: false })) return `${directory}/${name}`
+  const service = serviceForPath(name)
+  if (service) return `a path /${name} of the service ${service}`
+  const setting = addressSetting(name)
+  return settingDefaults({}, SERVICES).has(setting) ? `a setting ${setting}` : undefined
 }

@@ -7,16 +7,15 @@ import type { NewFile } from './templates.ts'
 const BIOME = 'node_modules/@biomejs/biome/bin/biome'
 
 /**
- * Files as the checkout's own formatter writes them: how long a line is, and the order of what is imported, depend on
- * the names in them.
- * @throws Failure where the formatter is not installed
+ * Formats files as the checkout does: the lengths of lines and the order of imports depend on the names in them.
+ * @throws Failure when the formatter is not installed
  */
 export function formatted(root: string, files: readonly NewFile[]): NewFile[] {
   const workplace = mkdtempSync(join(tmpdir(), 'ch202-new-'))
   try {
     const { $schema, overrides, vcs, ...settings } = JSON.parse(readFileSync(join(root, 'biome.json'), 'utf8'))
-    const own = { ...settings, linter: { enabled: false }, files: { includes: ['**'] } }
-    writeFileSync(join(workplace, 'biome.json'), JSON.stringify(own))
+    const config = { ...settings, linter: { enabled: false }, files: { includes: ['**'] } }
+    writeFileSync(join(workplace, 'biome.json'), JSON.stringify(config))
     for (const { path, text } of files) {
       mkdirSync(join(workplace, dirname(path)), { recursive: true })
       writeFileSync(join(workplace, path), text)
@@ -26,7 +25,7 @@ export function formatted(root: string, files: readonly NewFile[]): NewFile[] {
       stdin: 'ignore',
     })
     if (exitCode !== 0)
-      throw new Failure(EXIT.failed, `What is written can't be formatted: ${stderr.toString().trim().split('\n')[0]}`, {
+      throw new Failure(EXIT.failed, `The files can't be formatted: ${stderr.toString().trim().split('\n')[0]}`, {
         suggestion: 'bun install --frozen-lockfile',
       })
     return files.map(({ path }) => ({ path, text: readFileSync(join(workplace, path), 'utf8') }))

@@ -1,36 +1,36 @@
-/** What a new service and what it keeps are called, in the forms that code has of them. */
+/** The names of a new service and of the things that it stores. */
 export interface Names {
-  /** Of the service and of many: `products`. */
+  /** The service, and several of its things: `products`. */
   many: string
-  /** Of one: `product`. */
+  /** One of its things: `product`. */
   one: string
 }
 
 const SHAPE = /^[a-z][a-z0-9]{1,30}$/
-/** They mean something else where a service's name stands: in an address, a data directory, the tool. */
+/** Names with another meaning in a path, in the data directory, in the folders of the program or in the tool. */
 const RESERVED = ['all', 'api', 'backups', 'ch202', 'context', 'kit', 'local', 'logs', 'mail', 'one', 'run', 'sync']
-/** The words that SQLite takes for no name of a table (lang_keywords.html, tried one by one). */
-const SQL =
+/** The keywords that SQLite refuses as the name of a table (lang_keywords.html, tried one by one). */
+const SQL_KEYWORDS =
   'add all alter and as autoincrement between case check collate commit constraint create default deferrable delete distinct drop else escape except exists foreign from group having if in index insert intersect into is isnull join limit not nothing notnull null on or order primary references returning select set table then to transaction union unique update using values when where'
 
-/** One of many, as English makes it: `products` → `product`, `companies` → `company`, `boxes` → `box`. */
+/** The singular of an English plural: `products` → `product`, `companies` → `company`, `boxes` → `box`. */
 export function singular(many: string): string {
   if (/ies$/.test(many) && many.length > 4) return many.replace(/ies$/, 'y')
   if (/(ss|sh|ch|x|z)es$/.test(many)) return many.replace(/es$/, '')
   return many.replace(/(?<=[^s])s$/, '')
 }
 
-/** Whether it can't be the name of a table. */
-export function isWordOfSql(word: string): boolean {
-  return SQL.split(' ').includes(word)
+/** Whether SQLite refuses the word as the name of a table. */
+export function isSqlKeyword(word: string): boolean {
+  return SQL_KEYWORDS.split(' ').includes(word)
 }
 
-/** Why a word can't be a name in the code that is written; undefined where it can. */
-export function faultOfWord(word: string, code: readonly string[]): string | undefined {
+/** Why a word can't be a name in the generated code; undefined when it can. @param code the code of the templates */
+export function nameFault(word: string, code: readonly string[]): string | undefined {
   if (!SHAPE.test(word)) return 'must be 2 to 31 lower-case letters and digits, beginning with a letter'
   if (RESERVED.includes(word)) return 'is reserved'
-  if (isKeyword(word)) return 'is a word of the language'
-  // As a name of its own: as that of a property it is in no one's way.
+  if (isKeyword(word)) return 'is a keyword of TypeScript'
+  // Only as a name by itself: the name of a property does not conflict.
   const used = new RegExp(`(?<![.\\w])(${word}|${capital(word)})\\b(?!\\??:)`)
   return code.some((text) => used.test(text)) ? 'means something else in the code of a service' : undefined
 }
@@ -44,7 +44,7 @@ function isKeyword(word: string): boolean {
   }
 }
 
-/** Names in the place of those that the templates have: in code, in tables and in sentences. */
+/** Replaces the names of the templates by those of a service: in code, in SQL and in sentences. */
 export function renamed(text: string, { many, one }: Names): string {
   const names: Record<string, string> = { product: one, products: many, PRODUCTS: many.toUpperCase() }
   const article = /^[aeiou]/.test(one) ? 'n' : ''

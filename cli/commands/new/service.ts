@@ -1,77 +1,114 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { descriptorOf, SERVICE_NAMES } from '../../../services/registry.ts'
 import { EXIT, Failure, usage } from '../../exit.ts'
 import { type Change, contentOf } from './changes.ts'
-import { type Entry, entriesFor, withEntry, withoutEntry } from './entries.ts'
+import { type Entry, entriesFor, REGISTRY, withEntry, withoutEntry } from './entries.ts'
 import { formatted } from './formatted.ts'
 import type { Names } from './names.ts'
 import { filesFor } from './templates.ts'
 
-const LIST = 'services/kit/services.ts'
-const OWN = ['auth', 'users', 'modules']
+/** The services that Ch202 consists of. */
+const BUILT_IN = ['auth', 'users', 'modules']
 
-/** Everything that is written for a new service. @throws Failure where there is no place for a part of it */
+/** All changes that add a service. @throws Failure when a file has no place for its entry */
 export function additions(root: string, names: Names): Change[] {
-  const numbers = [...(contentOf(join(root, LIST)) ?? '').matchAll(/\bnumber: (\d+)/g)].map(([, one]) => Number(one))
-  const files = formatted(root, filesFor(names)).map(({ path, text }) => ({ path, before: null, after: text }))
-  const entries = entriesFor(names, Math.max(...numbers) + 1)
-  return [...files, ...inFiles(root, entries, withEntry, ({ path }) => unknownForm(path))]
+  const number = Math.max(...SERVICE_NAMES.map((name) => descriptorOf(name).number)) + 1
+  const entries = edit(root, entriesFor(names, number), withEntry, noPlace)
+  const texts = formatted(root, [...filesFor(names), ...registryIn(entries)])
+  const files = texts.filter(({ path }) => path !== REGISTRY)
+  const registry = texts.find(({ path }) => path === REGISTRY)
+  return [
+    ...files.map(({ path, text }) => ({ path, before: null, after: text })),
+    ...entries.map((change) => (change.path === REGISTRY && registry ? { ...change, after: registry.text } : change)),
+  ]
 }
 
 /**
- * Everything that was written for a service, taken out again.
- * @throws Failure where there is none, it is not one that was written so, or a part of it is not as it was written
+ * All changes that remove a service again.
+ * @throws Failure when there is no such service, or a part of it differs from what was written
  */
 export function removals(root: string, names: Names): Change[] {
-  const number = new RegExp(`^  ${names.many}: \\{ number: (\\d+)`, 'm').exec(contentOf(join(root, LIST)) ?? '')?.[1]
-  if (number === undefined)
-    throw new Failure(EXIT.notFound, `There is no service ${names.many}`, { code: 'service_not_found' })
-  if (OWN.includes(names.many)) throw usage(`${names.many} is a service of Ch202 itself`)
-  const files = formatted(root, filesFor(names))
-  for (const { path, text } of files) if (contentOf(join(root, path)) !== text) throw changed(path)
-  const written = new Set(files.map(({ path }) => path))
-  for (const place of ['services', 'db'].map((room) => `${room}/${names.many}`))
-    for (const path of filesUnder(root, place)) if (!written.has(path)) throw changed(path)
-  const changes = inFiles(root, entriesFor(names, Number(number)), withoutEntry, ({ path }) => changed(path))
-  return [...changes, ...files.map(({ path, text }) => ({ path, before: text, after: null }))]
+  const { many } = names
+  const service = SERVICE_NAMES.find((name) => name === many)
+  if (service === undefined)
+    throw new Failure(EXIT.notFound, `There is no service ${many}`, { code: 'service_not_found' })
+  if (BUILT_IN.includes(service)) throw usage(`${many} is a service of Ch202 itself`)
+  const files = filesFor(names)
+  const { number } = descriptorOf(service)
+  const entries = edit(root, formattedEntries(root, names, number), withoutEntry, wasChanged)
+  const texts = formatted(root, files)
+  for (const { path, text } of texts) if (contentOf(join(root, path)) !== text) throw wasChanged(path)
+  const written = new Set(texts.map(({ path }) => path))
+  for (const directory of [`services/${many}`, `db/${many}`])
+    for (const path of filesUnder(root, directory)) if (!written.has(path)) throw wasChanged(path)
+  return [...entries, ...texts.map(({ path, text }) => ({ path, before: text, after: null }))]
 }
 
-/** One of what a service keeps, by the code that was written for it. */
+/** What one thing that a service stores is called, read from the routes that were written for it. */
 export function itemOf(root: string, many: string): string | undefined {
-  return /:(\w+)_id'/.exec(contentOf(join(root, 'services', many, 'index.ts')) ?? '')?.[1]
+  return /:(\w+)_id'/.exec(contentOf(join(root, `services/${many}/routes/${many}.ts`)) ?? '')?.[1]
 }
 
-function filesUnder(root: string, place: string): string[] {
-  if (!existsSync(join(root, place))) return []
-  return readdirSync(join(root, place), { recursive: true, withFileTypes: true })
+function registryIn(changes: readonly Change[]) {
+  return changes.flatMap(({ after, path }) => (path === REGISTRY && after !== null ? [{ path, text: after }] : []))
+}
+
+/** The entries as the formatter left them: how it breaks their lines depends on the names. */
+function formattedEntries(root: string, names: Names, number: number): Entry[] {
+  const entries = entriesFor(names, number)
+  const texts = entries.map(({ lines }, at) => ({ path: `${at}.ts`, text: wrapped(lines) }))
+  const files = formatted(
+    root,
+    texts.filter(({ text }) => text !== ''),
+  )
+  return entries.map((entry, at) => {
+    const file = files.find(({ path }) => path === `${at}.ts`)
+    return file ? { ...entry, lines: unwrapped(file.text) } : entry
+  })
+}
+
+/** A property of the registry, in an object that can be formatted by itself. Other entries keep their form. */
+function wrapped(lines: readonly string[]): string {
+  return lines.length > 1 ? ['export const entry = {', ...lines, '}', ''].join('\n') : ''
+}
+
+function unwrapped(text: string): string[] {
+  return text.split('\n').slice(1, -2)
+}
+
+function filesUnder(root: string, directory: string): string[] {
+  if (!existsSync(join(root, directory))) return []
+  return readdirSync(join(root, directory), { recursive: true, withFileTypes: true })
     .filter((entry) => !entry.isDirectory())
     .map(({ name, parentPath }) => join(parentPath, name).slice(root.length + 1))
 }
 
-function inFiles(
+/** Applies the entries to their files. A file with several entries is one change. */
+function edit(
   root: string,
   entries: readonly Entry[],
-  edit: (text: string, entry: Entry) => string | undefined,
-  fault: (entry: Entry) => Failure,
+  apply: (text: string, entry: Entry) => string | undefined,
+  refusal: (path: string) => Failure,
 ): Change[] {
   const changes = new Map<string, Change>()
   for (const entry of entries) {
     const before = changes.get(entry.path)?.before ?? contentOf(join(root, entry.path))
-    const after = edit(changes.get(entry.path)?.after ?? before ?? '', entry)
-    if (before === null || after === undefined) throw fault(entry)
+    const after = apply(changes.get(entry.path)?.after ?? before ?? '', entry)
+    if (before === null || after === undefined) throw refusal(entry.path)
     changes.set(entry.path, { path: entry.path, before, after })
   }
   return [...changes.values()]
 }
 
-function unknownForm(path: string): Failure {
-  return new Failure(EXIT.conflict, `${path} has another form than the tool knows: there is no place for a service`, {
+function noPlace(path: string): Failure {
+  return new Failure(EXIT.conflict, `${path} has no place for a service: it has another form than the tool knows`, {
     code: 'unknown_form',
   })
 }
 
-function changed(path: string): Failure {
-  return new Failure(EXIT.conflict, `${path} is not as it was written: what stands in it now is not taken away`, {
+function wasChanged(path: string): Failure {
+  return new Failure(EXIT.conflict, `${path} was changed since it was written: its content is kept`, {
     code: 'changed_since',
     suggestion: `git diff ${path}`,
   })

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { inCheckout } from '../package/executable.ts'
+import { inCheckout } from '../../executable.ts'
 import { type Names, renamed } from './names.ts'
 
 export interface NewFile {
@@ -11,22 +11,23 @@ export interface NewFile {
 
 const SUFFIX = '.tmpl'
 
-/** The files of a new service, as the templates have them: at the place where each goes, by the name `products`. */
+/** The templates: the files of a service `products`, at their paths. */
 export function templates(): NewFile[] {
-  const root = inCheckout('cli', 'new', 'service')
+  const root = inCheckout('cli/commands/new/service')
   return readdirSync(root, { recursive: true, encoding: 'utf8' })
     .filter((path) => path.endsWith(SUFFIX))
     .sort()
     .map((path) => ({ path: path.slice(0, -SUFFIX.length), text: readFileSync(join(root, path), 'utf8') }))
 }
 
-/** What a name of the templates may not be: the code, without its texts, its comments, and the names that go. */
+/** The code of the templates, without strings, comments and the names to replace. New names must not occur in it. */
 export function codeOf(files: readonly NewFile[]): string[] {
   return files
     .filter(({ path }) => path.endsWith('.ts'))
     .map(({ text }) => text.replace(/'[^'\n]*'|\/\*[\s\S]*?\*\/|\/\/.*|PRODUCTS|products?|Products?/g, '-'))
 }
 
+/** The files of a new service, before formatting. */
 export function filesFor(names: Names): NewFile[] {
   return templates().map(({ path, text }) => ({ path: renamed(path, names), text: renamed(text, names) }))
 }

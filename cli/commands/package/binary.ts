@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
+import { compiled, inCheckout } from '../../executable.ts'
 import { EXIT, Failure } from '../../exit.ts'
-import { compiled, inCheckout } from './executable.ts'
 import { place } from './write.ts'
 
 /**

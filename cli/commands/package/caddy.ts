@@ -1,7 +1,8 @@
 import { version } from '../../../package.json'
 import { documentation } from '../../../services/documentation.ts'
 import { settingDefaults } from '../../../services/kit/process/config.ts'
-import { ofEach, type Place, VARIABLES } from '../../client/connection.ts'
+import { ofEachService, SERVICES, type ServiceName } from '../../../services/registry.ts'
+import { VARIABLES } from '../../client/connection.ts'
 import type { Environment } from '../../client/settings.ts'
 import { usage } from '../../exit.ts'
 import { type Published, publishedPaths } from './published.ts'
@@ -9,16 +10,16 @@ import { type Published, publishedPaths } from './published.ts'
 export interface Site {
   /** The name it is published under: `id.example.org`, or an address such as `http://127.0.0.1:8080`. */
   domain: string
-  upstreams: Record<Place, string>
+  upstreams: Record<ServiceName, string>
   /** Whether operators come in from outside too. */
   admin: boolean
 }
 
 /** Where Caddy finds the services: all of them at the one address of a process that serves the three, or each at its own. */
 export function upstreamsOf(one: string | undefined, env: Environment): Site['upstreams'] {
-  const defaults = settingDefaults(env)
+  const defaults = settingDefaults(env, SERVICES)
   const set = (name: string) => env[name]?.trim() || defaults.get(name) || ''
-  return ofEach((name) => (one ?? set(VARIABLES[name])).replace(/\/+$/, ''))
+  return ofEachService((name) => (one ?? set(VARIABLES[name])).replace(/\/+$/, ''))
 }
 
 const SITE = /^(https?:\/\/)?([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(:\d{1,5})?$/i
@@ -28,11 +29,11 @@ const ADDRESS = /^https?:\/\/([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(:\d
  * A Caddyfile that publishes what is public of the three services on one origin, and nothing else.
  * @throws Failure where the name or an address is one that would not be a word of the file
  */
-export function caddyfile({ admin, domain, upstreams }: Site): string {
+export async function caddyfile({ admin, domain, upstreams }: Site): Promise<string> {
   if (!SITE.test(domain)) throw usage('--domain must be a name such as id.example.org, without a path')
   for (const [name, address] of Object.entries(upstreams))
     if (!ADDRESS.test(address)) throw usage(`The address of ${name} must be one such as http://127.0.0.1:3000`)
-  const published = publishedPaths(documentation(version), admin)
+  const published = publishedPaths(await documentation(version), admin)
   const names = [...new Set(published.map(({ upstream }) => upstream))]
   const site = [
     ...allowList(published),
@@ -103,7 +104,7 @@ function bodyLimit(admin: boolean): string[] {
   ]
 }
 
-function upstream(name: Place, address: string): string[] {
+function upstream(name: ServiceName, address: string): string[] {
   return [
     `@${name} vars {ch202} ${name}`,
     `handle @${name} {`,

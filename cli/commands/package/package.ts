@@ -1,7 +1,7 @@
 import { join } from 'node:path'
-import { addCommand, group, type Tool, withTool } from '../../command.ts'
-import type { Row } from '../../terminal/output.ts'
+import type { Row } from '../../terminal/table.ts'
 import { write } from '../../terminal/terminal.ts'
+import { addCommand, group, type Tool, withTool } from '../../tool/command.ts'
 
 export function packageCommand() {
   const pack = group('package', 'Make what a machine runs: an executable, systemd units, a Caddyfile')
@@ -64,7 +64,7 @@ interface CaddyOptions {
 
 async function caddy(tool: Tool, { admin = false, domain, out }: CaddyOptions): Promise<void> {
   const { caddyfile, upstreamsOf } = await import('./caddy.ts')
-  const content = caddyfile({ domain, admin, upstreams: upstreamsOf(tool.globals.url, tool.env) })
+  const content = await caddyfile({ domain, admin, upstreams: upstreamsOf(tool.globals.url, tool.env) })
   await hand(tool, [{ path: out ?? 'Caddyfile', content }], out !== undefined)
 }
 

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { isForeign } from '../../client/trust.ts'
+import { compiled, inCheckout } from '../../executable.ts'
 import { EXIT, Failure } from '../../exit.ts'
 import { type Line, parseProcfile } from '../../runner/runner.ts'
 import { quoted } from '../../terminal/shell.ts'
-import { compiled, inCheckout } from './executable.ts'
 
 /** The text of the Procfile, which `package binary` puts here: a compiled tool has no file beside it. */
 declare const BUILT_IN_PROCFILE: string | undefined

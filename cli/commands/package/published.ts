@@ -1,35 +1,16 @@
 import type { OpenApiDocument } from '../../../services/kit/http/openapi/document.ts'
-import type { Place } from '../../client/connection.ts'
-import { ownerOf } from '../../client/routing.ts'
+import { pathParameter, type ServiceName } from '../../../services/registry.ts'
+import { serviceForPath } from '../../client/routing.ts'
 
 /** A path that is open to the outside, with the methods that are. */
 export interface Published {
-  upstream: Place
+  upstream: ServiceName
   methods: string[]
   /** A regular expression (RE2) of the whole path. */
   path: string
 }
 
 type Operation = OpenApiDocument['paths'][string][string]
-
-const UUID = '[0-9A-Fa-f-]{36}'
-/** As `encodeURIComponent` writes it, or with a bare @; one with a slash in it is not found by its email from outside. */
-const EMAIL = "([\\w.!$&'*+=~-]|%(2[3-6Bb]|3[DdFf]|5[Ee]|60|7[B-Db-d]))+(@|%40)[\\w.-]+"
-
-/**
- * What may stand in the place of a parameter: as narrow as the service takes it. `/users/{user_id}` must not open
- * `/users/password-hashes`, and nothing that a server might read as another path (`..`, `%2e%2e`, an empty part) fits.
- */
-const PARAMETERS: Record<string, string> = {
-  email: EMAIL,
-  id: `(${UUID}|${EMAIL})`,
-  kid: '[\\w-]{43}',
-  module_id: '[a-z0-9][a-z0-9-]*',
-  session_id: UUID,
-  user_id: UUID,
-  username: '[\\w-][\\w.-]*',
-  webhook_id: UUID,
-}
 
 const VERSIONED = '/api/v1'
 
@@ -90,8 +71,8 @@ function capital(method: string): string {
   return method.toUpperCase()
 }
 
-function upstreamOf(path: string): Place {
-  const owner = ownerOf(path)
+function upstreamOf(path: string): ServiceName {
+  const owner = serviceForPath(path)
   if (owner === undefined) throw new Error(`${path} is the path of no service that is known here`)
   return owner
 }
@@ -101,7 +82,7 @@ function pattern(path: string, alsoAtRoot: boolean): string {
   const known = parts.map((part) => {
     const [, name] = /^\{(\w+)\}$/.exec(part) ?? []
     if (name === undefined) return part.replaceAll('.', '\\.')
-    const form = PARAMETERS[name]
+    const form = pathParameter(name)
     if (form === undefined) throw new Error(`${path} has a parameter of which no form is known here: ${name}`)
     return form
   })

@@ -2,7 +2,7 @@ import type { Database } from 'bun:sqlite'
 import { rmSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { sealedKeys } from '../../auth/restored.ts'
-import type { DatabaseFile } from '../databases.ts'
+import type { DatabaseFile } from '../database-file.ts'
 import { openDatabase, type Sqlite } from '../engine.ts'
 
 /** One thing that was looked at. */

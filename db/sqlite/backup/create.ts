@@ -1,7 +1,8 @@
 import { Database } from 'bun:sqlite'
 import { existsSync, mkdirSync, renameSync, statfsSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type DatabaseFile, databases } from '../databases.ts'
+import { databases } from '../../../services/databases.ts'
+import type { DatabaseFile } from '../database-file.ts'
 import { type Draft, newDraft, removeStaleDrafts } from '../drafts.ts'
 import { flush, nameOf, sha256Of } from '../durable.ts'
 import { plannedMigrations } from '../engine.ts'
@@ -11,13 +12,6 @@ import { type BackedUp, BackupError, MANIFEST, type Manifest, newManifest } from
 /** How long a copy waits for one who has a database to itself. */
 const BUSY_PATIENCE = 10_000
 export const BACKUP_DRAFT = '.draft-'
-
-/** What the manifest counts. */
-const MAIN_TABLES: Readonly<Record<string, readonly string[]>> = {
-  auth: ['accounts', 'sessions', 'audit'],
-  users: ['users', 'outbox'],
-  modules: ['modules', 'choices'],
-}
 
 /** Where the backups of a data directory are, unless another place is named. */
 export function backupsOf(dataDir: string): string {
@@ -75,7 +69,11 @@ function inCopyOrder(files: DatabaseFile[]): DatabaseFile[] {
   return files.sort((a, b) => last.indexOf(a.name) - last.indexOf(b.name))
 }
 
-async function copy({ name, path, migrations }: DatabaseFile, draft: string, now: () => number): Promise<BackedUp> {
+async function copy(
+  { mainTables, name, path, migrations }: DatabaseFile,
+  draft: string,
+  now: () => number,
+): Promise<BackedUp> {
   const file = `${name}.sqlite`
   const target = join(draft, file)
   // SQLite would make it readable by others.
@@ -96,7 +94,7 @@ async function copy({ name, path, migrations }: DatabaseFile, draft: string, now
     bytes: statSync(target).size,
     sha256: await sha256Of(target),
     taken_at: new Date(takenAt).toISOString(),
-    ...contentsOf(target, MAIN_TABLES[name] ?? []),
+    ...contentsOf(target, mainTables),
   }
 }
 

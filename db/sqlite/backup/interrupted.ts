@@ -1,5 +1,5 @@
 import { closeSync, existsSync, openSync, readFileSync, readSync, writeFileSync } from 'node:fs'
-import { databases } from '../databases.ts'
+import { databases } from '../../../services/databases.ts'
 
 const STUB = 'Ch202 restore unfinished\n'
 

@@ -2,8 +2,7 @@ import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { version } from '../../../package.json'
-import { databases } from '../databases.ts'
-import type { DatabaseName } from '../engine.ts'
+import { databases } from '../../../services/databases.ts'
 
 const FORMAT = 1
 export const MANIFEST = 'manifest.json'
@@ -39,7 +38,7 @@ export interface Manifest {
   ch202_version: string
   created_at: string
   /** By service. One that came later than the backup is not in it. */
-  services: Partial<Record<DatabaseName, BackedUp>> & Record<'auth' | 'users', BackedUp>
+  services: Record<string, BackedUp> & Record<'auth' | 'users', BackedUp>
 }
 
 /** A backup as a list shows it. */

@@ -1,18 +1,12 @@
 import { basename } from 'node:path'
+import { databases } from '../../../services/databases.ts'
 import { timestamp } from '../../../services/kit/clock.ts'
 import type { AuditEvent } from '../../../services/kit/outbox/audit.ts'
 import { systemRandom } from '../../../services/kit/random.ts'
 import { opaqueProfileOf } from '../../../services/kit/schema/user.ts'
 import * as auth from '../../auth/restored.ts'
-import * as modules from '../../modules/restored.ts'
 import * as users from '../../users/restored.ts'
-import { databases } from '../databases.ts'
 import { openDatabase, type Sqlite } from '../engine.ts'
-
-/** How each of the others forgets users who were deleted after it was copied and before users was. */
-const FORGETTING: Record<string, (sqlite: Sqlite, ids: readonly string[]) => Promise<void>> = {
-  modules: modules.forgetUsers,
-}
 
 /**
  * Makes of the copies in a directory, each of its own moment, the databases of an instance that can start: brought up
@@ -24,7 +18,8 @@ const FORGETTING: Record<string, (sqlite: Sqlite, ids: readonly string[]) => Pro
 export async function reconcile(directory: string, backup: { name: string; created_at: string }, now: number) {
   const open = new Map<string, Sqlite>()
   try {
-    for (const { name, path, migrations } of databases(directory)) open.set(name, openDatabase(path, name, migrations))
+    const files = databases(directory)
+    for (const { name, path, migrations } of files) open.set(name, openDatabase(path, name, migrations))
     const [usersFile, authFile] = ['users', 'auth'].map((name) => open.get(name) as Sqlite)
     if (!usersFile || !authFile) throw new Error('A database is missing')
     let count = 0
@@ -34,7 +29,10 @@ export async function reconcile(directory: string, backup: { name: string; creat
       restoredEvent(backup, now),
     )
     const deleted = users.deletedUsers(usersFile)
-    for (const [name, sqlite] of open) await FORGETTING[name]?.(sqlite, deleted)
+    for (const { name, restored } of files) {
+      const service = await restored?.()
+      await service?.forgetUsers(open.get(name) as Sqlite, deleted)
+    }
     return count
   } finally {
     for (const sqlite of open.values()) sqlite.close()

@@ -1,7 +1,7 @@
 import { Database } from 'bun:sqlite'
 import { existsSync, linkSync, mkdirSync, renameSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { databases } from '../databases.ts'
+import { databases } from '../../../services/databases.ts'
 import { newDraft, removeStaleDrafts } from '../drafts.ts'
 import { flush, nameOf } from '../durable.ts'
 import { isBusy } from '../engine.ts'

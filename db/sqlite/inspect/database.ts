@@ -2,8 +2,8 @@ import { constants, Database } from 'bun:sqlite'
 import { existsSync, statSync } from 'node:fs'
 import { pathToFileURL } from 'node:url'
 import { type Chain, examineChain } from '../audit-chain.ts'
-import type { DatabaseFile } from '../databases.ts'
-import { APPLICATION_IDS, checksumOf } from '../engine.ts'
+import type { DatabaseFile } from '../database-file.ts'
+import { applicationIdOf, checksumOf } from '../engine.ts'
 import { AUDIT_CHAIN, EVENTS, MAILS } from '../migrations/auth.ts'
 
 /** Why a database can't be looked at without changing something. */
@@ -48,7 +48,7 @@ export class InspectedDatabase {
   foreign(): string | undefined {
     const id = this.one<{ application_id: number }>('PRAGMA application_id')?.application_id
     const { name } = this.file
-    return id === APPLICATION_IDS[name] ? undefined : `It is not the database of the ${name} service`
+    return id === applicationIdOf(name) ? undefined : `It is not the database of the ${name} service`
   }
 
   /** Looks at every page. @returns the first faults; `quick`: without comparing tables with their indexes */

@@ -1,13 +1,13 @@
 import { timestamp } from '../../kit/clock.ts'
 import type { MailQueue } from '../mail/queue.ts'
 import type { Letter } from '../mail/transport.ts'
-import type { EmailChangedBody } from '../model.ts'
-import type { MailRequest } from '../store.ts'
+import type { EmailChangedBody } from '../schemas/sync.ts'
+import type { MailRequest } from '../store/index.ts'
 
-/** Has the address that an account had until now told that it is another. It may come twice: one mail goes out. */
-export async function noteEmailChange(mails: MailQueue, change: EmailChangedBody): Promise<void> {
+/** Queues a security notice to the previous address. Idempotent by `id`. */
+export async function noteEmailChange(mails: Pick<MailQueue, 'add'>, change: EmailChangedBody): Promise<void> {
   const { at, id, old_email, request_id } = change
-  await mails.ask({
+  await mails.add({
     id,
     kind: 'email_changed',
     email: old_email,
@@ -17,20 +17,20 @@ export async function noteEmailChange(mails: MailQueue, change: EmailChangedBody
   })
 }
 
-/** It does not say the new address: who reads the old mailbox need not be the user any more. */
+/** Writes the notice. It does not contain the new address: the old mailbox may belong to someone else by now. */
 export async function composeEmailChange({ email, requestedAt }: MailRequest): Promise<Letter> {
   return {
     to: email,
     subject: 'Your email address was changed',
     text: [
-      'The email address of your account was changed, from this one to another,',
-      `at ${timestamp(requestedAt).slice(0, 16).replace('T', ' ')} UTC.`,
+      'The email address of your account was changed from this address to',
+      `another one at ${timestamp(requestedAt).slice(0, 16).replace('T', ' ')} UTC.`,
       '',
-      'If it was you, there is nothing to do. This address gets no more mail',
-      'about the account.',
+      'If you made this change, you can ignore this mail. This address will',
+      'receive no further mail about the account.',
       '',
-      'If it was not you, tell those who run the service at once: who has the',
-      'account now can set a new password for it.',
+      'If you did not, contact support immediately: someone else can now',
+      'reset your password.',
       '',
     ].join('\n'),
   }

@@ -4,8 +4,8 @@ import { InternalError } from '../../kit/log.ts'
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
 import { Problem } from '../../kit/problem.ts'
 import { importPublicKey, type PublicJwk, type SigningKey } from '../../kit/tokens/access-token.ts'
-import type { AuthStore, StoredKey } from '../store.ts'
-import type { Sealing } from './sealing.ts'
+import type { KeyStore, StoredKey } from '../store/index.ts'
+import { type Sealing, signingKeyName } from './sealing.ts'
 
 const ALG = 'EdDSA'
 const ORDER: readonly StoredKey['status'][] = ['pending', 'active', 'retiring']
@@ -18,34 +18,34 @@ interface RingKey {
 }
 
 /**
- * The signing keys: one that signs, at most one that is published and will sign next, and those before until the last of
- * their tokens has expired.
+ * The signing keys: one active key that signs, at most one pending key that is published and will sign next, and
+ * retiring keys until their last token has expired.
  */
 export class KeyRing {
   private readonly keys = new Map<string, RingKey>()
 
-  private changing: Promise<unknown> = Promise.resolve()
+  private lastChange: Promise<unknown> = Promise.resolve()
 
   private constructor(
-    private readonly store: AuthStore,
+    private readonly store: KeyStore,
     private readonly sealing: Sealing,
     private readonly clock: Clock,
   ) {}
 
   /**
-   * Reads the ring, and makes its first key. A key that was pending stays so. What an older secret sealed is sealed by
-   * the first one, so that the older can be taken away.
-   * @throws Fault when CH202_SECRET does not open the keys that are there
+   * Loads the keys, and creates the first one. A pending key stays pending. Keys that an older secret sealed are resealed
+   * with the first secret, so that the older one can be removed.
+   * @throws InternalError when CH202_SECRET does not open the stored keys
    */
-  static async open(store: AuthStore, sealing: Sealing, clock: Clock): Promise<KeyRing> {
+  static async open(store: KeyStore, sealing: Sealing, clock: Clock): Promise<KeyRing> {
     const ring = new KeyRing(store, sealing, clock)
-    for (const stored of await store.signingKeys()) ring.put(await ring.sealedByFirst(stored))
-    // The first start of all may have been killed between the two.
+    for (const stored of await store.signingKeys()) ring.put(await ring.resealed(stored))
+    // The very first start may have been killed after the key was added and before it was activated.
     if (!ring.activeKey()) await ring.activate(ring.pending()?.kid ?? (await ring.add()).kid, 0, null)
     return ring
   }
 
-  /** What signs now. */
+  /** Returns the key that signs now. @throws InternalError when no key is active */
   signing(): SigningKey {
     const active = this.activeKey()
     if (!active) throw new InternalError(NO_ACTIVE_KEY)
@@ -56,30 +56,29 @@ export class KeyRing {
     return this.keys.get(kid)?.publicKey
   }
 
-  /** Every key that a live token may bear, and one that is about to sign (RFC 7517). */
+  /** Returns the public keys of all tokens that may be valid, and of the pending key (RFC 7517). */
   jwks(): PublicJwk[] {
-    this.dropExpired()
-    return [...this.keys.values()].map(({ stored }) => jwkOf(stored))
+    return this.unexpired().map(jwkOf)
   }
 
-  /** The pending key, the one that signs, and the retiring ones, the newest first. */
+  /** Returns the pending key, the active key, then the retiring keys, newest first. */
   list(): StoredKey[] {
-    this.dropExpired()
-    return [...this.keys.values()]
-      .map(({ stored }) => stored)
-      .sort((a, b) => ORDER.indexOf(a.status) - ORDER.indexOf(b.status) || b.createdAt - a.createdAt)
+    return this.unexpired().sort(
+      (a, b) => ORDER.indexOf(a.status) - ORDER.indexOf(b.status) || b.createdAt - a.createdAt,
+    )
   }
 
-  /** Runs one change of the ring after the other: a rotation is several steps, and meets no other halfway. */
+  /** Runs changes of the ring one after the other: a rotation has several steps, which must not interleave. */
   exclusively<T>(change: () => Promise<T>): Promise<T> {
-    const done = this.changing.then(change)
-    this.changing = done.catch(() => undefined)
-    return done
+    const result = this.lastChange.then(change)
+    this.lastChange = result.catch(() => undefined)
+    return result
   }
 
   /**
-   * Makes and publishes a key that does not sign yet. To be called where none is pending.
-   * @param event what the audit says of it @returns `seq`: its place in the feed
+   * Creates and publishes a key that does not sign yet. Call it only when no key is pending.
+   * @param event builds the audit row
+   * @returns `seq`: the number of the change in the feed
    */
   async add(event?: (kid: string) => AuditEvent): Promise<{ kid: string; stored: StoredKey; seq: number }> {
     const { publicKey, privateKey } = generateKeyPairSync('ed25519')
@@ -89,12 +88,12 @@ export class KeyRing {
       kid,
       alg: ALG,
       x,
-      sealedPrivateKey: this.sealing.seal(privateKey.export({ format: 'der', type: 'pkcs8' }), nameOf(kid)),
+      sealedPrivateKey: this.sealing.seal(privateKey.export({ format: 'der', type: 'pkcs8' }), signingKeyName(kid)),
       status: 'pending',
       createdAt: this.clock.now(),
       goneAt: null,
     }
-    // Whoever reads its place in the feed must be given the key with it.
+    // In memory first: a subscriber that reads the number of this change must get the key with it.
     this.put(stored)
     try {
       return { kid, stored, seq: await this.store.addSigningKey(stored, event?.(kid) ?? null) }
@@ -104,7 +103,11 @@ export class KeyRing {
     }
   }
 
-  /** @param goneAt when the last token of the key before has expired */
+  /**
+   * Makes a key the active one and retires the previous one.
+   * @param goneAt when the last token of the previous key has expired, in milliseconds since the epoch
+   * @throws Problem `not_found`
+   */
   async activate(kid: string, goneAt: number, event: AuditEvent | null): Promise<StoredKey> {
     const next = this.keys.get(kid)
     if (!next) throw new Problem('not_found')
@@ -115,10 +118,14 @@ export class KeyRing {
     return next.stored
   }
 
-  /** Takes a key out: its tokens are refused from now on. Gives its place in the feed. @throws Problem `not_found` */
+  /**
+   * Removes a key: its tokens are refused from now on.
+   * @returns the number of the change in the feed
+   * @throws Problem `not_found`
+   */
   async remove(kid: string, event: AuditEvent | null): Promise<number> {
     const key = this.keys.get(kid)
-    // Whoever reads the place of its removal in the feed must not be given the key once more.
+    // From memory first: a subscriber that reads the number of this change must not get the key again.
     this.keys.delete(kid)
     const seq = await this.store.removeSigningKey(kid, this.clock.now(), event).catch((error) => {
       if (key) this.keys.set(kid, key)
@@ -128,14 +135,19 @@ export class KeyRing {
     return seq
   }
 
-  /** The key that signs, as it is kept. */
+  /** Removes the retiring keys whose last token has expired. No token refers to them, so nothing waits for this. */
+  async removeExpired(): Promise<void> {
+    for (const { stored } of [...this.keys.values()]) if (this.isExpired(stored)) await this.remove(stored.kid, null)
+  }
+
+  /** Returns the stored form of the active key. @throws InternalError when no key is active */
   active(): StoredKey {
     const active = this.activeKey()
     if (!active) throw new InternalError(NO_ACTIVE_KEY)
     return active.stored
   }
 
-  /** The key that is published and will sign next. */
+  /** Returns the key that is published and will sign next. */
   pending(): StoredKey | undefined {
     return this.keyOf('pending')?.stored
   }
@@ -153,8 +165,16 @@ export class KeyRing {
     return undefined
   }
 
+  private unexpired(): StoredKey[] {
+    return [...this.keys.values()].map(({ stored }) => stored).filter((stored) => !this.isExpired(stored))
+  }
+
+  private isExpired({ goneAt }: StoredKey): boolean {
+    return goneAt !== null && goneAt <= this.clock.now()
+  }
+
   private put(stored: StoredKey): void {
-    const der = this.sealing.open(stored.sealedPrivateKey, nameOf(stored.kid))
+    const der = this.sealing.open(stored.sealedPrivateKey, signingKeyName(stored.kid))
     if (!der)
       throw new InternalError('CH202_SECRET does not open the signing keys: it is not the secret that sealed them')
     this.keys.set(stored.kid, {
@@ -164,29 +184,15 @@ export class KeyRing {
     })
   }
 
-  private async sealedByFirst(stored: StoredKey): Promise<StoredKey> {
+  private async resealed(stored: StoredKey): Promise<StoredKey> {
     const { kid, sealedPrivateKey } = stored
-    const der = this.sealing.open(sealedPrivateKey, nameOf(kid))
-    if (!der || this.sealing.isByFirst(sealedPrivateKey, nameOf(kid))) return stored
-    const sealed = this.sealing.seal(der, nameOf(kid))
+    const name = signingKeyName(kid)
+    const der = this.sealing.open(sealedPrivateKey, name)
+    if (!der || this.sealing.isByFirst(sealedPrivateKey, name)) return stored
+    const sealed = this.sealing.seal(der, name)
     await this.store.resealSigningKey(kid, sealed)
     return { ...stored, sealedPrivateKey: sealed }
   }
-
-  private dropExpired(): void {
-    const now = this.clock.now()
-    for (const { stored } of this.keys.values())
-      if (stored.goneAt !== null && stored.goneAt <= now) {
-        this.keys.delete(stored.kid)
-        // Nothing hangs on the row any more; if it can't be removed now, it is at the next start.
-        this.store.removeSigningKey(stored.kid, now, null).catch(() => undefined)
-      }
-  }
-}
-
-/** What its private key is sealed under. */
-function nameOf(kid: string): string {
-  return `signing key ${kid}`
 }
 
 /** RFC 7638, over the members that RFC 8037 requires, in their order. */

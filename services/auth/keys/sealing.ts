@@ -1,18 +1,22 @@
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync } from 'node:crypto'
-import type { Random } from '../../kit/random.ts'
+import { type Random, systemRandom } from '../../kit/random.ts'
 
 const NONCE = 12
 const TAG = 16
 
-/** A key of 256 bits for one purpose, made from CH202_SECRET (HKDF, RFC 5869). */
+/** Derives a 256-bit key for one purpose from CH202_SECRET (HKDF, RFC 5869). */
 function derive(secret: string, purpose: string): Buffer {
   return Buffer.from(hkdfSync('sha256', secret, '', `ch202 ${purpose}`, 32))
 }
 
-/** Encrypts what is kept (AES-256-GCM). The first secret encrypts, all decrypt, so that a secret can be replaced. */
+/**
+ * Encrypts values before they are stored (AES-256-GCM). The first secret encrypts, all of them decrypt: so the secret
+ * can be replaced.
+ */
 export class Sealing {
   private readonly keys: Buffer[]
 
+  /** @param secrets the values of CH202_SECRET */
   constructor(
     secrets: readonly string[],
     private readonly random: Random,
@@ -20,7 +24,7 @@ export class Sealing {
     this.keys = secrets.map((secret) => derive(secret, 'sealing'))
   }
 
-  /** @param name what is sealed: a sealed value put in another's place does not open */
+  /** @param name what the value is: a sealed value that was moved to another name does not open */
   seal(plain: Uint8Array, name: string): Uint8Array {
     const [key] = this.keys
     if (!key) throw new Error('CH202_SECRET is missing')
@@ -29,7 +33,7 @@ export class Sealing {
     return Buffer.concat([nonce, cipher.update(plain), cipher.final(), cipher.getAuthTag()])
   }
 
-  /** Undefined: it was sealed with another secret, or altered. */
+  /** Decrypts a value; undefined when another secret sealed it or it was altered. */
   open(sealed: Uint8Array, name: string): Buffer | undefined {
     for (const key of this.keys) {
       const plain = openWith(key, sealed, name)
@@ -38,11 +42,31 @@ export class Sealing {
     return undefined
   }
 
-  /** Whether the first secret sealed it: where not, what is kept must be sealed anew before an older one goes. */
+  /** Whether the first secret sealed the value. If not, it must be resealed before the older secret is removed. */
   isByFirst(sealed: Uint8Array, name: string): boolean {
     const [key] = this.keys
     return key !== undefined && openWith(key, sealed, name) !== undefined
   }
+}
+
+/** The name under which a private signing key is sealed. */
+export function signingKeyName(kid: string): string {
+  return `signing key ${kid}`
+}
+
+/** The name under which the secret of a webhook is sealed. */
+export function webhookSecretName(id: string): string {
+  return `webhook ${id}`
+}
+
+/**
+ * Returns a function that reports whether one of the secrets opens a stored private key. For checks of backups and
+ * restores, which run without the auth service.
+ * @param secrets the values of CH202_SECRET
+ */
+export function canUnseal(secrets: readonly string[]): (kid: string, sealed: Uint8Array) => boolean {
+  const sealing = new Sealing(secrets, systemRandom)
+  return (kid, sealed) => sealing.open(sealed, signingKeyName(kid)) !== undefined
 }
 
 function openWith(key: Buffer, sealed: Uint8Array, name: string): Buffer | undefined {
@@ -56,20 +80,26 @@ function openWith(key: Buffer, sealed: Uint8Array, name: string): Buffer | undef
   }
 }
 
-/** Authentication codes for one purpose (HMAC-SHA-256): the first secret makes them, all recognise them. */
+/**
+ * Computes message authentication codes for one purpose (HMAC-SHA-256). The first secret makes new codes; codes of all
+ * secrets are accepted.
+ */
 export class Codes {
   private readonly keys: Buffer[]
 
+  /** @param secrets the values of CH202_SECRET */
   constructor(secrets: readonly string[], purpose: string) {
     this.keys = secrets.map((secret) => derive(secret, purpose))
   }
 
+  /** Returns the code by the first secret. */
   of(message: Uint8Array): Buffer {
     const [key] = this.keys
     if (!key) throw new Error('CH202_SECRET is missing')
     return createHmac('sha256', key).update(message).digest()
   }
 
+  /** Returns the code by each secret. */
   all(message: Uint8Array): Buffer[] {
     return this.keys.map((key) => createHmac('sha256', key).update(message).digest())
   }

@@ -1,192 +1,126 @@
 import type { Caller } from '../../kit/caller.ts'
 import { limitKey } from '../../kit/client-address.ts'
-import { HOUR, timestamp } from '../../kit/clock.ts'
-import { errorOf, exactlyOne, type FieldError, REQUIRED } from '../../kit/field-errors.ts'
-import { type LimitRule, limit } from '../../kit/limits.ts'
+import { timestamp } from '../../kit/clock.ts'
+import type { Log } from '../../kit/log.ts'
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
-import { passwordErrors } from '../../kit/passwords/policy.ts'
-import { invalid, invalidField, Problem } from '../../kit/problem.ts'
+import { Problem } from '../../kit/problem.ts'
 import { isEmail } from '../../kit/schema/email.ts'
-import { OPERATOR_CREATION_FIELDS, type UserCreate, type UserRead } from '../../kit/schema/user.ts'
-import {
-  accountNamed,
-  checkPassword,
-  type Login,
-  loginOf,
-  syncUser,
-  unknownLoginKey,
-} from '../accounts/password-cache.ts'
-import { type AuthContext, eventBy } from '../context.ts'
-import type { LoginBody, Token } from '../model.ts'
-import { type Opened, openSession } from '../sessions/sessions.ts'
-import type { Account, SessionKind } from '../store.ts'
-import type { Pauses } from './limits.ts'
+import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
+import type { UsersPeer } from '../peers.ts'
+import type { LoginBody } from '../schemas/login.ts'
+import { type Opened, openSession, type SessionsContext } from '../sessions/sessions.ts'
+import type { Account, AuditStore, SessionKind } from '../store/index.ts'
+import { type CheckedPassword, type CredentialsContext, checkPassword } from './credentials.ts'
+import { failureKey, findAccount, identifierIn, type LoginIdentifier } from './identifier.ts'
+import type { Lockouts, LoginLimits } from './limits.ts'
 
-const REGISTRATIONS: LimitRule = { name: 'registration', most: 1000, window: HOUR }
+export type LoginContext = CredentialsContext &
+  SessionsContext & {
+    store: AuditStore
+    limits: Pick<LoginLimits, 'begin' | 'refused'>
+    users: Pick<UsersPeer, 'replaceHash'>
+    log: Log
+  }
+
+/** A login, with what auth knows about the account. */
+interface LoginRequest {
+  identifier: LoginIdentifier
+  account: Account | null
+  /** The key by which its failures are counted. */
+  key: string
+  password: string
+}
 
 /**
- * Logs a user in by its email, its username, or either.
+ * Logs a user in by their email, their username, or either.
  * @throws Problem `invalid_credentials` for an unknown user as for a wrong password, `account_disabled` only when the
  * password was right, `rate_limited` before any hashing, `users_unavailable`, `overloaded`
  */
 export async function login(
-  context: AuthContext,
+  context: LoginContext,
   body: LoginBody,
   caller: Caller,
   kind: SessionKind = 'v1',
 ): Promise<Opened> {
-  const named = namedIn(body)
-  const known = await accountNamed(context, named)
-  const of = known?.userId ?? unknownLoginKey(named)
+  const identifier = identifierIn(body)
+  const account = await findAccount(context, identifier)
+  const key = failureKey(account, identifier)
   try {
-    return await loginNamed(context, { named, known, of, password: body.password }, caller, kind)
+    return await logIn(context, { identifier, account, key, password: body.password }, caller, kind)
   } catch (error) {
-    context.limits.refused.keep(error, { of, userId: known?.userId ?? null, caller, now: context.clock.now() })
+    const now = context.clock.now()
+    context.limits.refused.add(error, { key, userId: account?.userId ?? null, caller, now })
     throw error
   }
 }
 
-interface Credentials {
-  named: Login
-  known: Account | null
-  /** What its failures are counted under. */
-  of: string
-  password: string
+async function logIn(context: LoginContext, request: LoginRequest, caller: Caller, kind: SessionKind): Promise<Opened> {
+  const { account, rehash } = await authenticate(context, request, caller)
+  if (account.status === 'disabled') {
+    const detail = { reason: 'account_disabled' }
+    await context.store.addEvent(auditEvent(context, caller, 'login.failed', account.userId, detail))
+    throw new Problem('account_disabled')
+  }
+  const opened = await openSession(context, account, caller, kind)
+  if (rehash) replaceHash(context, account, request.password, caller)
+  return opened
 }
 
-async function loginNamed(
-  context: AuthContext,
-  { known, named, of, password }: Credentials,
-  caller: Caller,
-  kind: SessionKind,
-): Promise<Opened> {
-  const address = caller.ip === null ? null : limitKey(caller.ip)
-  const attempt = await context.limits.begin(of, address)
-  let account: Account | null
+/** Checks the password within the login limits. @throws Problem as `login`, but never `account_disabled` */
+async function authenticate(context: LoginContext, request: LoginRequest, caller: Caller): Promise<CheckedPassword> {
+  const attempt = await context.limits.begin(request.key, caller.ip === null ? null : limitKey(caller.ip))
+  let checked: CheckedPassword | null
   try {
-    account = await checkPassword(context, known, named, password, caller)
+    checked = await checkPassword(context, request, caller)
   } catch (error) {
     attempt.abandoned()
     throw error
   }
-  if (!account) {
-    await attempt.failed((pauses) => failureEvents(context, named, known, caller, pauses))
+  if (!checked) {
+    await attempt.failed((lockouts) => failureEvents(context, request, caller, lockouts))
     throw new Problem('invalid_credentials')
   }
   await attempt.succeeded()
-  if (account.status === 'disabled') {
-    await context.store.addEvent(
-      eventBy(context, caller, 'login.failed', account.userId, { reason: 'account_disabled' }),
-    )
-    throw new Problem('account_disabled')
-  }
-  const opened = await openSession(context, account, caller, kind)
-  replaceOldHash(context, account, password, caller)
-  return opened
+  return checked
 }
 
-/** What is wrong with a login: exactly one of the names is given. */
-export function loginErrors(sent: object): FieldError[] {
-  return exactlyOne(sent, ['email', 'username', 'login'])
-}
-
-function namedIn({ email, username, login }: LoginBody): Login {
-  const errors = loginErrors({ email, username, login })
-  if (errors.length > 0) throw invalid(errors)
-  if (email !== undefined) return loginOf(email, 'email')
-  return username === undefined ? loginOf(login ?? '') : loginOf(username, 'username')
-}
-
+/** Builds the audit rows of a failed login, and of the lockouts that it started. */
 function failureEvents(
-  context: AuthContext,
-  named: Login,
-  known: Account | null,
+  context: AuditRecordContext,
+  { account, identifier }: LoginRequest,
   caller: Caller,
-  pauses: Pauses,
+  lockouts: Lockouts,
 ): AuditEvent[] {
-  const userId = known?.userId ?? null
-  const reason = known ? reasonOf(known) : 'unknown_or_wrong'
-  // A password typed in the place of the name must not be kept: only what has the form of an email is.
-  const typed = known === null && isEmail(named.name) ? { email: named.name } : {}
-  const events = [eventBy(context, caller, 'login.failed', userId, { reason, ...typed })]
-  if (pauses.account > 0)
-    events.push(eventBy(context, caller, 'login.paused', userId, { until: timestamp(pauses.account), ...typed }))
-  // Of no account: whoever comes from there must wait. Refused logins leave no row, so no one can fill the audit.
-  if (pauses.address > 0 && caller.ip !== null) {
-    const detail = { until: timestamp(pauses.address), address: limitKey(caller.ip) }
-    events.push(eventBy(context, caller, 'login.paused', null, detail))
+  const userId = account?.userId ?? null
+  const reason = account ? reasonOf(account) : 'unknown_or_wrong'
+  // Users sometimes type their password into the name field, so an unknown name is stored only if it is an email.
+  const typed = account === null && isEmail(identifier.name) ? { email: identifier.name } : {}
+  const events = [auditEvent(context, caller, 'login.failed', userId, { reason, ...typed })]
+  if (lockouts.account > 0) {
+    const detail = { until: timestamp(lockouts.account), ...typed }
+    events.push(auditEvent(context, caller, 'login.paused', userId, detail))
+  }
+  // Only the failure that starts a lockout leaves a row. Refused logins leave none, so nobody can flood the audit.
+  if (lockouts.address > 0 && caller.ip !== null) {
+    const detail = { until: timestamp(lockouts.address), address: limitKey(caller.ip) }
+    events.push(auditEvent(context, caller, 'login.paused', null, detail))
   }
   return events
 }
 
-/** For the audit alone: whoever tries is told the same. */
+/** The reason is for the audit only: the response is the same in both cases. */
 function reasonOf({ passwordHash }: Account): 'no_password' | 'wrong_password' {
   return passwordHash === null ? 'no_password' : 'wrong_password'
 }
 
-/** After the answer: a hash of an older making gives way to one of today's, in both databases. */
-function replaceOldHash(context: AuthContext, account: Account, password: string, caller: Caller): void {
-  const { cacheUse, hasher, log, users } = context
-  if (account.passwordHash === null || !hasher.outdated(account.passwordHash)) return
-  cacheUse.pending++
+/** Rehashes the password in the background, in users and in the cache. */
+function replaceHash(context: LoginContext, account: Account, password: string, caller: Caller): void {
+  const { cacheStatistics, hasher, log, users } = context
+  cacheStatistics.pending++
   hasher
     .hash(password)
     .then((hash) => users.replaceHash(account.userId, hash, account.version, caller.requestId))
-    // The old hash goes on to work; the next login tries again.
+    // The old hash stays valid, and the next login tries again.
     .catch((error) => log.warn({ event: 'hash.not_replaced', userId: account.userId, err: error }))
-    .finally(() => cacheUse.pending--)
-}
-
-/**
- * Registers a user through users, and logs it in.
- * @throws Problem `registration_closed`, `forbidden_field`, `rate_limited`, `users_unavailable`, and what users refuses
- */
-export async function register(
-  context: AuthContext,
-  body: UserCreate,
-  caller: Caller,
-): Promise<{ user: UserRead; tokens: Token }> {
-  const user = await registerUser(context, body, caller)
-  const account = (await context.store.accountById(user.id)) ?? (await fetchAccount(context, user.id, caller))
-  const { tokens } = await openSession(context, account, caller, 'v1')
-  return { user, tokens }
-}
-
-/** Registers a user through users, without a session. @throws Problem as `register` */
-export async function registerUser(context: AuthContext, body: UserCreate, caller: Caller): Promise<UserRead> {
-  const { clock, config, store, users } = context
-  refuseRegistration(config, body)
-  const { password } = body
-  if (password === undefined) throw invalidField('password', REQUIRED)
-  if (config.rateLimit && caller.ip) await limit(store, REGISTRATIONS, caller.ip, clock.now())
-  const made = await users.createUser({ ...body, password }, caller.requestId)
-  // Users writes down that it was made; from where is known here alone.
-  await store.addEvent(eventBy(context, caller, 'user.registered', made.id))
-  return made
-}
-
-/** @throws Problem `forbidden_field`, `registration_closed` */
-function refuseRegistration({ registrationOpen }: AuthContext['config'], sent: object): void {
-  const field = OPERATOR_CREATION_FIELDS.find((name) => name in sent)
-  if (field) throw new Problem('forbidden_field', { message: `Only an operator may set ${field}` })
-  if (!registrationOpen) throw new Problem('registration_closed')
-}
-
-/**
- * What is wrong with a registration beyond its schema, as far as users need not be asked.
- * @throws Problem `forbidden_field`, `registration_closed`
- */
-export function registrationErrors({ config }: AuthContext, sent: Record<string, unknown>): FieldError[] {
-  refuseRegistration(config, sent)
-  const { email, name, password, username } = sent
-  if (password === undefined) return [errorOf('password', REQUIRED)]
-  return passwordErrors('password', password, config.passwordMinLength, [email, username, name])
-}
-
-async function fetchAccount(context: AuthContext, userId: string, caller: Caller): Promise<Account> {
-  const record = await context.users.passwordRecord(userId, caller.requestId)
-  if (record) await syncUser(context, record, caller)
-  const account = await context.store.accountById(userId)
-  if (!account) throw new Problem('users_unavailable')
-  return account
+    .finally(() => cacheStatistics.pending--)
 }

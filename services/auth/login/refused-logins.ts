@@ -2,12 +2,10 @@ import type { Caller } from '../../kit/caller.ts'
 import { limitKey } from '../../kit/client-address.ts'
 import { secondsUntil } from '../../kit/limits.ts'
 import { Problem, type ProblemCode } from '../../kit/problem.ts'
+import type { Subject } from './lockout.ts'
 
-/** What failed logins are counted by. */
-export type Subject = 'account' | 'address'
-
-/** 429, and what it is that must wait: for the operator alone. */
-export class LoginPaused extends Problem {
+/** 429 because of a lockout. Only operators see whether the account or the address is locked. */
+export class LoginLockout extends Problem {
   constructor(
     readonly by: Subject,
     readonly until: number,
@@ -17,16 +15,15 @@ export class LoginPaused extends Problem {
   }
 }
 
-/** A login that was answered before anyone knew whether the password was right. */
+/** A login that was refused before the password was checked. Times are milliseconds since the epoch. */
 export interface RefusedLogin {
-  /** Milliseconds since the epoch. */
   at: number
   code: ProblemCode
-  /** What had to wait, where it was that. */
-  paused: Subject | null
-  pausedUntil: number | null
-  /** The id of the account, or the name of a stranger as failures are counted under it. */
-  of: string
+  /** The lockout that refused the login; null for another reason. */
+  lockedBy: Subject | null
+  lockedUntil: number | null
+  /** The key by which a failure of this login would be counted (see `failureKey`). */
+  key: string
   userId: string | null
   ip: string | null
   requestId: string
@@ -34,37 +31,37 @@ export interface RefusedLogin {
 
 const CODES: readonly ProblemCode[] = ['rate_limited', 'overloaded', 'users_unavailable']
 const ADDRESSES = 500
-const OF_EACH = 20
+const PER_ADDRESS = 20
 
 /**
- * The refused logins of late, for an operator who asks why one was. They leave no row in the audit, which anyone could
- * fill with them: here each address has a little room of its own, and a flood from one drives out its own.
+ * Recently refused logins, in memory, for operators who ask why a login was refused. They are not in the audit, which
+ * anyone could flood with them. Each address has a few places of its own, so a flood from one only displaces its own.
  */
 export class RefusedLogins {
-  /** By address; the one that was heard of last stands last. */
-  private readonly kept = new Map<string, RefusedLogin[]>()
+  /** By address, the one with the latest refusal last. */
+  private readonly byAddress = new Map<string, RefusedLogin[]>()
 
-  /** Keeps what was thrown at a login, if it is of that kind. */
-  keep(
+  /** Adds a refused login, when `error` is one of the problems that refuse a login before the password is checked. */
+  add(
     error: unknown,
-    { caller, now, of, userId }: { of: string; userId: string | null; caller: Caller; now: number },
+    { caller, key, now, userId }: { key: string; userId: string | null; caller: Caller; now: number },
   ): void {
     if (!(error instanceof Problem) || !CODES.includes(error.code)) return
-    const [paused, pausedUntil] = error instanceof LoginPaused ? [error.by, error.until] : [null, null]
+    const [lockedBy, lockedUntil] = error instanceof LoginLockout ? [error.by, error.until] : [null, null]
     const { ip, requestId } = caller
     const address = ip === null ? '' : limitKey(ip)
-    const own = this.kept.get(address) ?? []
-    this.kept.delete(address)
-    this.kept.set(address, own)
-    own.push({ at: now, code: error.code, paused, pausedUntil, of, userId, ip, requestId })
-    if (own.length > OF_EACH) own.shift()
-    const [oldest] = this.kept.keys()
-    if (this.kept.size > ADDRESSES && oldest !== undefined) this.kept.delete(oldest)
+    const ofAddress = this.byAddress.get(address) ?? []
+    this.byAddress.delete(address)
+    this.byAddress.set(address, ofAddress)
+    ofAddress.push({ at: now, code: error.code, lockedBy, lockedUntil, key, userId, ip, requestId })
+    if (ofAddress.length > PER_ADDRESS) ofAddress.shift()
+    const [oldest] = this.byAddress.keys()
+    if (this.byAddress.size > ADDRESSES && oldest !== undefined) this.byAddress.delete(oldest)
   }
 
-  /** Those that fit, newest first. */
-  find(fits: (refused: RefusedLogin) => boolean): RefusedLogin[] {
-    const found = [...this.kept.values()].flatMap((own) => own.filter(fits))
-    return found.reverse().sort((one, other) => other.at - one.at)
+  /** Returns the refused logins that match, newest first. */
+  find(matches: (refused: RefusedLogin) => boolean): RefusedLogin[] {
+    const logins = [...this.byAddress.values()].flatMap((ofAddress) => ofAddress.filter(matches))
+    return logins.reverse().sort((a, b) => b.at - a.at)
   }
 }

@@ -1,13 +1,13 @@
 /**
  * How an attempt to send a mail ended (RFC 5321, 4.2.1).
- * - `sent`: the server has taken it.
- * - `retry`: another attempt may succeed by itself: a 4yz, or a connection that failed.
- * - `refused`: final, a 5yz about this mailbox or this message.
- * - `misconfigured`: every mail fails like this until an operator changes something here or at the server.
+ * - `sent`: the server accepted it.
+ * - `retry`: a later attempt may succeed: a 4yz answer, or a failed connection.
+ * - `refused`: permanent, a 5yz answer about this mailbox or this message.
+ * - `misconfigured`: every mail fails until an operator changes something here or at the server.
  */
 export type MailOutcome = 'sent' | 'retry' | 'refused' | 'misconfigured'
 
-/** Why an attempt failed. A name of ours: the text of a server may repeat a password or a link. */
+/** Why an attempt failed: a code of ours, because a server's text may repeat a password or a link. */
 export type MailReason =
   // retry
   | 'unreachable'
@@ -30,8 +30,8 @@ export type MailReason =
   | 'policy_refused'
 
 /**
- * What no attempt changes, whoever the recipient is: an operator has to. A message that is refused as a whole is among
- * them, although its refusal is final.
+ * Reasons for which every mail fails until an operator acts. A refused message is one of them: it is not retried, but the
+ * next message would be refused too.
  */
 export const OPERATOR_REASONS: ReadonlySet<string> = new Set([
   'not_a_mail_server',
@@ -52,37 +52,37 @@ export interface MailFailure {
   reason: MailReason
 }
 
-/** What stood in the way of a mail, as the mail library reports it (nodemailer 10, `NodemailerError`). */
+/** Why a mail failed, as the mail library reports it (nodemailer 10, `NodemailerError`). */
 export interface SmtpTrouble {
-  /** The command that was answered; `CONN`: none, `API`: nothing was sent. */
+  /** The command that the server answered. `CONN`: no command; `API`: nothing was sent. */
   command?: string | undefined
   responseCode?: number | undefined
-  /** All that the server answered. */
+  /** The complete answer of the server. */
   response?: string | undefined
-  /** The library's name for the failure. `EMESSAGE` with `DATA`: the answer to the message, not to the command. */
+  /** The library's code. `EMESSAGE` with `DATA`: the server answered the message, not the command. */
   code?: string | undefined
-  /** The system's name for it, where there is one. */
+  /** The system's code, if there is one. */
   originalCode?: string | undefined
   timeoutType?: string | undefined
 }
 
-/** Makes a failure that another attempt may not meet. */
+/** A failure that a later attempt may avoid. */
 const transient = (reason: MailReason): MailFailure => ({ outcome: 'retry', reason })
-/** Makes a failure that is final. */
+/** A permanent failure. */
 const final = (reason: MailReason): MailFailure => ({ outcome: 'refused', reason })
-/** Makes a failure that an operator has to fix. */
+/** A failure that an operator must fix. */
 const local = (reason: MailReason): MailFailure => ({ outcome: 'misconfigured', reason })
 
-/** Bun's and OpenSSL's names for a handshake or a certificate that failed. */
+/** Codes of Bun and OpenSSL for a failed handshake or certificate. */
 const TLS = /CERT|TLS|SSL|EPROTO|ISSUER|SIGNATURE|HOSTNAME|_CRL|_CA$|_CHAIN|_PURPOSE|_UNTRUSTED/
-/** A login is missing (530), is not one (535) or is not allowed like this (534, 538): RFC 4954, 6. */
+/** A login is missing (530), wrong (535), or needs another method or encryption (534, 538): RFC 4954, 6. */
 const LOGIN = [530, 534, 535, 538]
-/** RFC 3463, 3.2 and 3.3: about the mailbox; X.1.7 and X.1.8 are about the sender, X.1.0 about either. */
+/** RFC 3463, 3.2 and 3.3: the mailbox. X.1.7 and X.1.8 mean the sender, X.1.0 either. */
 const MAILBOX = /^5\.(1\.(?![078]$)|2\.)/
-/** RFC 3463, 3.8: about security or policy. */
+/** RFC 3463, 3.8: security or policy. */
 const POLICY = /^5\.7\./
-/** What servers say to a recipient when they mean whoever sends: many check that only once they know the recipient. */
-const SAYS: [pattern: RegExp, reason: MailReason][] = [
+/** Answers to a recipient that are about the sender: many servers check the sender only once they know the recipient. */
+const ABOUT_SENDER: [pattern: RegExp, reason: MailReason][] = [
   [/auth\w* (is )?(required|needed|first)|must (authenticate|log ?in)|log ?in first/i, 'authentication_required'],
   [/\bsender (address|verif)/i, 'sender_refused'],
   [/\b(helo|ehlo)\b/i, 'hello_refused'],
@@ -93,16 +93,16 @@ const SAYS: [pattern: RegExp, reason: MailReason][] = [
   ],
 ]
 
-/** What an attempt came to that did not send the mail. A pure table: `mail-outcome.test.ts` has a row for each case. */
+/** Classifies a failed attempt. Pure: `outcome.test.ts` has a row for each case. */
 export function failureOf(trouble: SmtpTrouble): MailFailure {
   const { command, response = '', responseCode = 0 } = trouble
   if (responseCode >= 500 && responseCode < 600) return permanent(trouble)
   if (responseCode < 400 || responseCode >= 600) return withoutAnswer(trouble)
-  // Postfix does not say 5yz here unless it is told to: no attempt will succeed, but a 4yz is a 4yz.
+  // Postfix denies relaying with a 4yz unless configured otherwise. Retries will not succeed, but a 4yz allows them.
   return transient(command === 'RCPT TO' && reasonIn(response) === 'relay_denied' ? 'relay_denied' : 'deferred')
 }
 
-/** The connection failed, or the server answered with something that is no failure of SMTP's. */
+/** Classifies a failed connection, and an answer whose code is not a failure code of SMTP. */
 function withoutAnswer({ code, command = 'CONN', originalCode = '', timeoutType }: SmtpTrouble): MailFailure {
   if (command === 'API' && code === 'EENVELOPE') return final('mailbox_refused')
   if (code === 'EAUTH') return local('authentication_failed')
@@ -111,12 +111,12 @@ function withoutAnswer({ code, command = 'CONN', originalCode = '', timeoutType 
   if (code === 'ETIMEDOUT') return transient('timeout')
   if (code === 'ESOCKET') return transient(/ECONNRESET|EPIPE/.test(originalCode) ? 'connection_lost' : 'unreachable')
   if (code === 'EPROTOCOL' && command === 'CONN') return local('not_a_mail_server')
-  // The message is larger than the server says it takes, which none of ours is.
+  // The message is larger than the size that the server announced. Our messages are small, so it accepts none.
   if (code === 'EMESSAGE' && command === 'MAIL FROM') return local('policy_refused')
   return transient('connection_lost')
 }
 
-/** RFC 5321, 4.2.1: the same command will be refused again. Whose it is to fix depends on the command. */
+/** Classifies a 5yz: the server would refuse the same command again (RFC 5321, 4.2.1). The command decides who must act. */
 function permanent({ code, command = 'CONN', response = '', responseCode = 0 }: SmtpTrouble): MailFailure {
   if (command === 'DATA') return ofMessage(code === 'EMESSAGE', responseCode, response)
   if (LOGIN.includes(responseCode))
@@ -125,18 +125,18 @@ function permanent({ code, command = 'CONN', response = '', responseCode = 0 }: 
   if (command === 'RCPT TO') return ofRecipient(responseCode, response)
   if (command === 'MAIL FROM') return local(reasonIn(response) ?? 'sender_refused')
   if (command === 'STARTTLS') return local('no_starttls')
-  // A server that knows no EHLO has no STARTTLS, where that is required.
+  // A server without EHLO has no STARTTLS, which is required here.
   if (command === 'EHLO' || command === 'HELO') return local(code === 'ECONNECTION' ? 'no_starttls' : 'hello_refused')
   return local('greeting_refused')
 }
 
-/** @param isWhole whether the message was answered, not the command that announces it */
-function ofMessage(isWhole: boolean, responseCode: number, response: string): MailFailure {
-  // Some servers look for the mailbox, or for room in it (552), only now.
+/** @param isAnswerToMessage whether the server answered the message rather than the `DATA` command */
+function ofMessage(isAnswerToMessage: boolean, responseCode: number, response: string): MailFailure {
+  // Some servers check the mailbox, or its quota (552), only now.
   const ofMailbox = MAILBOX.test(enhancedIn(response)) || (responseCode === 552 && enhancedIn(response) === '')
-  if (isWhole) return final(ofMailbox ? 'mailbox_refused' : 'message_refused')
+  if (isAnswerToMessage) return final(ofMailbox ? 'mailbox_refused' : 'message_refused')
   if (LOGIN.includes(responseCode)) return local('authentication_required')
-  // Out of order: the session was in the wrong state, which says nothing of the message.
+  // 503: a command came out of order. This is about the session, not about the message.
   return responseCode === 503 ? local('policy_refused') : final('message_refused')
 }
 
@@ -146,18 +146,18 @@ function ofRecipient(responseCode: number, response: string): MailFailure {
   if (reason === 'sender_refused' || /^5\.1\.[78]$/.test(enhanced)) return local('sender_refused')
   if (MAILBOX.test(enhanced)) return final('mailbox_refused')
   if (reason) return local(reason)
-  // 503: something else must come first, as a login. 553: the answer of some servers that do not relay.
+  // 503: another command must come first, such as a login. 553: some servers deny relaying with it.
   if (POLICY.test(enhanced) || responseCode === 503 || responseCode === 553) return local('policy_refused')
   return final('mailbox_refused')
 }
 
-/** The enhanced code of an answer (RFC 3463); empty: there is none. */
+/** Returns the enhanced status code of an answer (RFC 3463), or an empty string. */
 function enhancedIn(response: string): string {
   return /^\d{3}[ -](\d\.\d{1,3}\.\d{1,3})\b/.exec(response)?.[1] ?? ''
 }
 
-/** Looked for beside the addresses that the server repeats: a mailbox may be called relay. */
+/** Ignores the addresses that the server repeats: a mailbox may be called relay. */
 function reasonIn(response: string): MailReason | undefined {
   const text = response.replaceAll(/<[^>]*>|\S+@\S+/g, ' ')
-  return SAYS.find(([pattern]) => pattern.test(text))?.[1]
+  return ABOUT_SENDER.find(([pattern]) => pattern.test(text))?.[1]
 }

@@ -1,32 +1,34 @@
 import { DAY, HOUR, MINUTE, SECOND } from '../../kit/clock.ts'
-import type { MailKind, MailRequest } from '../store.ts'
+import type { MailKind, MailRequest } from '../store/index.ts'
 import type { MailOutcome, MailReason } from './outcome.ts'
 
-export const LONGEST_PAUSE = HOUR
+// When a failed mail is retried, and when it expires: rules without input or output. Times are milliseconds.
 
-/** How long a mail is of use when it can't be sent at once, in milliseconds. */
+export const LONGEST_DELAY = HOUR
+
+/** How long a mail is still useful when it cannot be sent at once. */
 const LIFETIME: Record<MailKind, number> = { password_reset: 30 * MINUTE, email_changed: DAY }
 
-/** Why an attempt failed. `not_composed`: before a mail server was asked, or where files take its place. */
+/** Why an attempt failed. `not_composed`: before a mail server was asked, or writing the file failed. */
 export interface Failure {
   outcome: Exclude<MailOutcome, 'sent'>
   reason: MailReason | 'not_composed'
 }
 
 /**
- * How long after an attempt the next one is made, in milliseconds: doubled each time, up to a third of the mail's life, so
- * that there are several. A server that was not reached is asked again soon; one that deferred the mail, or may have
- * taken it, after half a minute (greylisting); what an operator has to change, after minutes.
+ * Returns the delay before the next attempt. It doubles each time, up to a third of the mail's lifetime, so that there
+ * are several attempts. It starts with a second when the server was not reached, with half a minute when the server
+ * deferred the mail or may have accepted it (greylisting), with five minutes when an operator must fix something.
  */
-export function pauseAfter({ outcome, reason }: Failure, { kind, tries }: MailRequest): number {
-  const isNearby = reason === 'unreachable' || reason === 'not_composed'
-  const [first, longest] = isNearby
+export function retryDelay({ outcome, reason }: Failure, { kind, tries }: Pick<MailRequest, 'kind' | 'tries'>): number {
+  const wasNotReached = reason === 'unreachable' || reason === 'not_composed'
+  const [first, longest] = wasNotReached
     ? [SECOND, MINUTE]
-    : [outcome === 'misconfigured' ? 5 * MINUTE : 30 * SECOND, LONGEST_PAUSE]
+    : [outcome === 'misconfigured' ? 5 * MINUTE : 30 * SECOND, LONGEST_DELAY]
   return Math.min(first * 2 ** Math.min(tries, 16), longest, LIFETIME[kind] / 3)
 }
 
-/** When a mail is of no use any more, in milliseconds since the epoch. */
-export function expiryOf({ kind, requestedAt }: MailRequest): number {
+/** Returns when a mail expires, in milliseconds since the epoch. */
+export function expiryOf({ kind, requestedAt }: Pick<MailRequest, 'kind' | 'requestedAt'>): number {
   return requestedAt + LIFETIME[kind]
 }

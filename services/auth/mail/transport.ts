@@ -8,7 +8,7 @@ import type { Random } from '../../kit/random.ts'
 import { emailAddress } from '../../kit/schema/email.ts'
 import { failureOf, type MailFailure, type SmtpTrouble } from './outcome.ts'
 
-/** What a mail says, and to whom. */
+/** A mail's recipient and text. */
 export interface Letter {
   to: string
   subject: string
@@ -16,28 +16,28 @@ export interface Letter {
 }
 
 export interface Mail extends Letter {
-  /** The left part of its `Message-ID`: the same in each attempt, so that whoever gets two copies shows one. */
+  /** The left part of its `Message-ID`: the same in each attempt, so that mail programs show duplicates once. */
   id: string
-  /** Its `Date`, in milliseconds since the epoch: when it was asked for. */
+  /** Its `Date`, in milliseconds since the epoch: when it was requested. */
   at: number
 }
 
 export interface Mailer {
   /**
-   * Resolves when the mail server has taken it, or it is on the disk.
-   * @throws MailNotSent, where a mail server is why; whatever else was in the way
+   * Resolves when the mail server has accepted the mail, or the file is on the disk.
+   * @throws MailNotSent when the mail server, or the way to it, is the cause; other errors otherwise
    */
   send(mail: Mail): Promise<void>
-  /** Cuts off what is under way. */
+  /** Aborts attempts that are under way. */
   close(): void
 }
 
-/** An attempt that a mail server, or the way to it, did not let succeed. */
+/** An attempt that failed because of a mail server, or because of the way to it. */
 export class MailNotSent extends Error {
   override name = 'MailNotSent'
-  /** The command that was answered, such as `RCPT TO`; null: the connection failed. */
+  /** The command that the server answered, such as `RCPT TO`; null when the connection failed. */
   readonly step: string | null
-  /** The code of the answer; null: there was none. */
+  /** The code of the server's answer; null when there was no answer. */
   readonly status: number | null
 
   constructor(
@@ -54,29 +54,33 @@ export class MailNotSent extends Error {
 /** How long each part of an attempt may take, in milliseconds. */
 export interface Patience {
   /**
-   * To find the host, connect, be greeted and begin TLS. RFC 5321 (4.5.3.2.1) would wait for 5 min for the greeting: a
-   * server that is so late is tried again instead, because nothing was lost yet.
+   * To resolve the host, connect, receive the greeting and start TLS. RFC 5321 (4.5.3.2.1) allows the greeting 5 minutes.
+   * A retry costs nothing at this point, so a slow server is tried again instead.
    */
   connection: number
-  /** From the start to the end of the message: what RFC 5321 (4.5.3.2.2 and 3) gives to each command, for all of them. */
+  /** From the start to the end of the message: for all commands together what RFC 5321 (4.5.3.2.2 and 3) allows each. */
   envelope: number
   /**
-   * For the answer to the message (RFC 5321, 4.5.3.2.6): whoever waits less sends mails again that the server has taken,
-   * because it answers only when it has looked for spam and viruses in them.
+   * For the answer to the message (RFC 5321, 4.5.3.2.6). Servers scan the message for spam and viruses before they answer:
+   * a shorter timeout would send mails again that the server has accepted.
    */
   message: number
 }
 
 const PATIENCE: Patience = { connection: MINUTE, envelope: 5 * MINUTE, message: 10 * MINUTE }
 
-/** Hands mails to a server. @param url as `readSmtpUrl` takes it @param from as `readSender` does */
+/**
+ * Returns a mailer that hands mails to an SMTP server.
+ * @param url in the form that `readSmtpUrl` reads
+ * @param from in the form that `readSender` reads
+ */
 export function smtpMailer(url: string, from: string, patience: Patience = PATIENCE): Mailer {
   const [server, sender] = [read(url, readSmtpUrl), read(from, readSender)]
-  const underWay = new Set<AbortController>()
+  const attempts = new Set<AbortController>()
   return {
     async send(mail) {
       const attempt = new AbortController()
-      underWay.add(attempt)
+      attempts.add(attempt)
       let isLate = false
       const timer = setTimeout(() => {
         isLate = true
@@ -84,30 +88,34 @@ export function smtpMailer(url: string, from: string, patience: Patience = PATIE
       }, patience.envelope)
       const transport = smtpTransport(server, patience, () => clearTimeout(timer))
       try {
-        await transport.sendMail({ ...addressed(mail, sender), signal: attempt.signal })
+        await transport.sendMail({ ...messageOf(mail, sender), signal: attempt.signal })
       } catch (error) {
-        if (isLate) throw new MailNotSent({ outcome: 'retry', reason: 'timeout' }, { cause: error })
-        const { code, command, originalCode, response, responseCode, timeoutType } = error as SmtpTrouble
-        const trouble = { code, command, originalCode, response, responseCode, timeoutType }
-        throw new MailNotSent(failureOf(trouble), { ...trouble, cause: error })
+        throw isLate ? new MailNotSent({ outcome: 'retry', reason: 'timeout' }, { cause: error }) : notSent(error)
       } finally {
         clearTimeout(timer)
-        underWay.delete(attempt)
+        attempts.delete(attempt)
         transport.close()
       }
     },
     close() {
-      for (const attempt of underWay) attempt.abort()
+      for (const attempt of attempts) attempt.abort()
     },
   }
 }
 
-/** One for each mail. @param handedOver called when the whole message was written, and only its answer is missing */
-function smtpTransport({ tls, ...server }: SmtpServer, patience: Patience, handedOver: () => void) {
+/** Converts an error of the mail library. */
+function notSent(error: unknown): MailNotSent {
+  const { code, command, originalCode, response, responseCode, timeoutType } = error as SmtpTrouble
+  const trouble = { code, command, originalCode, response, responseCode, timeoutType }
+  return new MailNotSent(failureOf(trouble), { ...trouble, cause: error })
+}
+
+/** Creates the transport of one mail. @param onHandedOver called when the message was written; only the answer is missing */
+function smtpTransport({ tls, ...server }: SmtpServer, patience: Patience, onHandedOver: () => void) {
   const { createTransport } = library()
   const quiet = () => undefined
   const info = (entry: unknown) => {
-    if ((entry as { tnx?: unknown }).tnx === 'message') handedOver()
+    if ((entry as { tnx?: unknown }).tnx === 'message') onHandedOver()
   }
   return createTransport({
     ...server,
@@ -115,14 +123,14 @@ function smtpTransport({ tls, ...server }: SmtpServer, patience: Patience, hande
     connectionTimeout: patience.connection,
     greetingTimeout: patience.connection,
     dnsTimeout: patience.connection,
-    // Of silence, whatever is waited for. The envelope has a timer of its own.
+    // The longest silence at any point. The envelope has a timer of its own.
     socketTimeout: patience.message,
-    // The library's only word for where it is. Its lines hold addresses, and go nowhere.
+    // The library reports its progress only through its logger. Its lines contain addresses, so they are dropped.
     logger: { level: quiet, trace: quiet, debug: quiet, info, warn: quiet, error: quiet, fatal: quiet },
   })
 }
 
-/** Writes each mail as a file of its own, in names that sort by time: for development, and where there is no server. */
+/** Returns a mailer that writes each mail to a file, for development and setups without a mail server. Names sort by time. */
 export function fileMailer(
   directory: string,
   from: string,
@@ -132,11 +140,11 @@ export function fileMailer(
   return {
     async send(mail) {
       const transport = library().createTransport({ streamTransport: true, buffer: true, newline: 'unix' })
-      const { message } = await transport.sendMail(addressed(mail, sender))
+      const { message } = await transport.sendMail(messageOf(mail, sender))
       mkdirSync(directory, { recursive: true, mode: 0o700 })
       const name = `${new Date(clock.now()).toISOString().replaceAll(':', '-')}-${random.id()}.eml`
       const file = join(directory, name)
-      // Under another name until it is whole: who watches the directory never reads half a mail.
+      // Renamed when complete: a program that watches the directory never reads half a mail.
       writeFileSync(`${file}.part`, message as Buffer, { mode: 0o600, flag: 'wx', flush: true })
       chmodSync(`${file}.part`, 0o600)
       renameSync(`${file}.part`, file)
@@ -147,14 +155,14 @@ export function fileMailer(
 }
 
 /**
- * Loads the library with the first mail. It is required, not imported: an import reads its files on the threads that hash
- * passwords, and a burst of logins would hold the mail up.
+ * Loads the library with the first mail. Required rather than imported: an import reads its files on the threads that
+ * hash passwords, so a burst of logins would delay the mail.
  */
 function library(): typeof import('nodemailer') {
   return require('nodemailer')
 }
 
-/** What the settings were checked for when they were read. */
+/** Reads a setting that was validated at the start. */
 function read<T extends object>(text: string, reader: (text: string) => T | string): T {
   const value = reader(text)
   if (typeof value === 'string') throw new Error(value)
@@ -162,10 +170,11 @@ function read<T extends object>(text: string, reader: (text: string) => T | stri
 }
 
 /**
- * The mail as the library takes it, the same in each attempt. An address is one address, whatever its signs mean in a
- * list of them, and its domain is ASCII on the way. Auto-Submitted keeps vacation notices and the like from answering (RFC 3834, 5).
+ * Builds the message for the library, the same in each attempt. `to` is an object, so the address is never parsed as a
+ * list, and its domain is converted to ASCII. `Auto-Submitted` prevents automatic replies, such as vacation notices
+ * (RFC 3834, 5).
  */
-function addressed({ at, id, to, ...letter }: Mail, { address, domain, name }: Sender) {
+function messageOf({ at, id, to, ...letter }: Mail, { address, domain, name }: Sender) {
   return {
     ...letter,
     from: { name, address },

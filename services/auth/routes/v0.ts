@@ -1,34 +1,22 @@
-import { Elysia, t } from 'elysia'
+import { Elysia } from 'elysia'
 import { timestamp } from '../../kit/clock.ts'
 import { exactlyOne } from '../../kit/field-errors.ts'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
 import { invalid } from '../../kit/problem.ts'
-import { oneFieldOf, strict, text, time } from '../../kit/schema/schema.ts'
-import { credentialsV0, userV0 } from '../../kit/schema/user.ts'
 import type { Rule } from '../../kit/schema/validation.ts'
-import type { AuthContext } from '../context.ts'
-import { login, loginErrors, registerUser, registrationErrors } from '../login/login.ts'
-import { loginBody } from '../model.ts'
+import { loginErrors } from '../login/identifier.ts'
+import { login } from '../login/login.ts'
+import { registerUser, registrationErrors } from '../login/registration.ts'
+import { loginBody } from '../schemas/login.ts'
+import { credentialsV0, refreshBodyV0, tokensV0, userV0 } from '../schemas/v0.ts'
 import { type Opened, refreshSession } from '../sessions/sessions.ts'
-
-/** What a refresh token of v0 looks like. */
-const UUID_V4 = '6f1c2b7e-4a53-4c8f-9d0e-2b7a1f5e8c34'
-const tokensV0 = strict({
-  accessToken: t.String(),
-  refreshToken: strict({ token: t.String({ examples: [UUID_V4] }), exp: time(), userId: t.String({ format: 'uuid' }) }),
-})
-const refreshToken = text({ least: 1, most: 8192, controls: true })
-/** Two documents meet at this path, each with its own spelling. */
-const refreshBody = strict(
-  { refreshToken: t.Optional(refreshToken), refresh_token: t.Optional(refreshToken) },
-  { ...oneFieldOf('refreshToken', 'refresh_token'), examples: [{ refreshToken: UUID_V4 }] },
-)
+import type { AuthServices } from './auth-services.ts'
 
 const refreshErrors = (sent: object) => exactlyOne(sent, ['refreshToken', 'refresh_token'])
 
-/** The contract of version 0.0.1, at the root alone: other shapes, the same functions. */
-export function authV0(context: AuthContext, guarded: ReturnType<typeof guard>) {
+/** The routes of version 0.0.1, served at the root only: other shapes, the same functions. */
+export function authV0(context: AuthServices, guarded: ReturnType<typeof guard>) {
   const registering: Rule = (sent) => registrationErrors(context, sent)
   return new Elysia({ normalize: false })
     .use(guarded)
@@ -45,7 +33,7 @@ export function authV0(context: AuthContext, guarded: ReturnType<typeof guard>) 
         response: userV0,
         detail: operation(
           'v0',
-          'Register (v0)',
+          { summary: 'Register a user (v0)', description: 'Creates the user. It opens no session: log in afterwards.' },
           'registration_closed',
           'forbidden_field',
           'weak_password',
@@ -63,7 +51,10 @@ export function authV0(context: AuthContext, guarded: ReturnType<typeof guard>) 
       response: tokensV0,
       detail: operation(
         'v0',
-        'Log in (v0): the refresh token is a UUID v4',
+        {
+          summary: 'Log in (v0)',
+          description: 'Checks the password and opens a session. The refresh token is a UUID v4.',
+        },
         'invalid_credentials',
         'account_disabled',
         'rate_limited',
@@ -81,12 +72,15 @@ export function authV0(context: AuthContext, guarded: ReturnType<typeof guard>) 
       },
       {
         auth: ['anyone'],
-        body: refreshBody,
+        body: refreshBodyV0,
         rules: refreshErrors,
         response: tokensV0,
         detail: operation(
           'v0',
-          'Rotate a refresh token (v0)',
+          {
+            summary: 'Refresh the tokens (v0)',
+            description: 'Takes refresh tokens of every version, and returns the shape of version 0.0.1.',
+          },
           'invalid_refresh_token',
           'refresh_token_reused',
           'rate_limited',

@@ -1,29 +1,29 @@
 import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
-import type { AuthStore } from '../store.ts'
+import type { SessionStore } from '../store/index.ts'
 
 const EVERY = 1000
 
 /**
- * While a spent refresh token may still be answered again, the time is written down each second: after a crash its
- * grace goes on from there, and neither begins anew nor has run out while the service was down.
+ * Records the time every second while a used refresh token may still be in its grace. After a crash the grace then
+ * continues from the last heartbeat: it neither restarts nor runs out while the service is down.
  */
 export class GraceHeartbeat {
   private timer: ReturnType<typeof setInterval> | undefined
   private until = 0
 
   constructor(
-    private readonly store: AuthStore,
+    private readonly store: SessionStore,
     private readonly clock: Clock,
     private readonly log: Log,
     /** Milliseconds. */
     private readonly grace: number,
   ) {}
 
-  /** A token was spent: its grace runs from now. */
-  run(): void {
+  /** Starts the heartbeat, or prolongs it: a token was used, and its grace starts now. */
+  start(): void {
     this.until = this.clock.monotonic() + this.grace + EVERY
-    this.timer ??= setInterval(() => this.mark(), EVERY)
+    this.timer ??= setInterval(() => this.beat(), EVERY)
   }
 
   stop(): void {
@@ -31,8 +31,8 @@ export class GraceHeartbeat {
     this.timer = undefined
   }
 
-  private mark(): void {
+  private beat(): void {
     if (this.clock.monotonic() > this.until) this.stop()
-    this.store.markAlive(this.clock.now()).catch((error) => this.log.error({ event: 'alive.failed', err: error }))
+    this.store.recordHeartbeat(this.clock.now()).catch((error) => this.log.error({ event: 'alive.failed', err: error }))
   }
 }

@@ -1,15 +1,27 @@
 import type { Caller } from '../../kit/caller.ts'
 import { timestamp } from '../../kit/clock.ts'
 import { Problem } from '../../kit/problem.ts'
+import type { Config } from '../../kit/process/config.ts'
 import { type UserRead, userReadFrom } from '../../kit/schema/user.ts'
 import { CLIENT_ID } from '../../kit/tokens/access-token.ts'
-import type { AuthContext } from '../context.ts'
-import type { Introspection, Validity } from '../model.ts'
-import type { Account } from '../store.ts'
-import { end, NOTHING_ENDED, placeOf } from './sessions.ts'
+import type { LocalTokenCheck } from '../../kit/tokens/check.ts'
+import type { UsersPeer } from '../peers.ts'
+import type { Introspection, Validity } from '../schemas/tokens.ts'
+import type { Account, AccountStore, SessionStore } from '../store/index.ts'
+import { endSession, type LogoutContext } from './logout.ts'
+import { NOTHING_ENDED } from './revocation-feed.ts'
+import { placeOf } from './sessions.ts'
 
-/** What the bearer of an access token may know of it. */
-export function validateToken({ tokens }: AuthContext, token: string): Validity {
+export type IntrospectionContext = LogoutContext & {
+  store: AccountStore & SessionStore
+  tokens: Pick<LocalTokenCheck, 'check' | 'claims'>
+  users: Pick<UsersPeer, 'user'>
+  issuer: string
+  config: Pick<Config, 'audience'>
+}
+
+/** Reports whether an access token is valid, and what its bearer may know about it. */
+export function validateToken({ tokens }: Pick<IntrospectionContext, 'tokens'>, token: string): Validity {
   const verdict = tokens.check(token)
   if (!verdict.valid) return verdict
   return {
@@ -21,40 +33,41 @@ export function validateToken({ tokens }: AuthContext, token: string): Validity 
   }
 }
 
-/** RFC 7662, of an access token or a refresh token. Of a dead one nothing is told but that. */
-export async function introspect(context: AuthContext, token: string): Promise<Introspection> {
-  const { config, issuer, store, tokens } = context
+/** Introspects an access token or a refresh token (RFC 7662). For an invalid one, returns only `active: false`. */
+export async function introspect(context: IntrospectionContext, token: string): Promise<Introspection> {
+  const { store, tokens } = context
   const claims = tokens.claims(token)
-  if (typeof claims !== 'string') {
-    const account = await store.accountById(claims.sub)
-    return {
-      active: true,
-      sub: claims.sub,
-      username: account?.username ?? null,
-      email: claims.email,
-      roles: claims.roles,
-      client_id: claims.client_id,
-      token_type: 'Bearer',
-      exp: claims.exp,
-      iat: claims.iat,
-      iss: claims.iss,
-      aud: claims.aud,
-      jti: claims.jti,
-      sid: claims.sid,
-    }
+  if (typeof claims === 'string') return await introspectRefreshToken(context, token)
+  const account = await store.accountById(claims.sub)
+  return {
+    active: true,
+    sub: claims.sub,
+    username: account?.username ?? null,
+    email: claims.email,
+    roles: claims.roles,
+    client_id: claims.client_id,
+    token_type: 'Bearer',
+    exp: claims.exp,
+    iat: claims.iat,
+    iss: claims.iss,
+    aud: claims.aud,
+    jti: claims.jti,
+    sid: claims.sid,
   }
+}
 
+async function introspectRefreshToken(context: IntrospectionContext, token: string): Promise<Introspection> {
+  const { clock, config, issuer, store } = context
   const place = await placeOf(context, token)
   const session = place && (await store.sessionById(place.sessionId))
   const account = session && (await store.accountById(session.userId))
-  const now = context.clock.now()
-  const live =
+  const isActive =
     session &&
     account?.status === 'active' &&
     place.counter === session.counter &&
     session.version >= account.sessionsFrom &&
-    now < session.expiresAt
-  if (!live) return { active: false }
+    clock.now() < session.expiresAt
+  if (!isActive) return { active: false }
   return {
     active: true,
     sub: account.userId,
@@ -72,28 +85,31 @@ export async function introspect(context: AuthContext, token: string): Promise<I
   }
 }
 
-/** RFC 7009: ends the session of an access or a refresh token. Of an unknown one there is nothing to do. */
-export async function revokeToken(context: AuthContext, token: string, caller: Caller): Promise<void> {
+/** Ends the session of an access token or a refresh token (RFC 7009). Does nothing for an unknown token. */
+export async function revokeToken(context: IntrospectionContext, token: string, caller: Caller): Promise<void> {
   const claims = context.tokens.claims(token)
   const sessionId = typeof claims === 'string' ? (await placeOf(context, token))?.sessionId : claims.sid
-  if (sessionId !== undefined) await end(context, sessionId, null, caller, 'token_revoked')
-  // Perhaps another request has just ended it: then the others must know before this one says so too.
+  if (sessionId !== undefined) await endSession(context, sessionId, caller, 'token_revoked')
+  // Another request may have just ended it: this answer must not come before the other services know.
   else await context.feed.announce(NOTHING_ENDED)
 }
 
 /**
- * The caller's own record, fresh from users; with users down, what auth knows, and `stale`.
- * @throws Problem `token_revoked` when there is no such user any more
+ * Returns the caller's own record from users; when users is down, auth's copy of it with `stale`.
+ * @throws Problem `token_revoked` when the user was deleted, `users_unavailable` when auth has no copy either
  */
-export async function me(context: AuthContext, caller: Caller): Promise<{ user: UserRead; stale: boolean }> {
+export async function me(
+  { store, users }: Pick<IntrospectionContext, 'store' | 'users'>,
+  caller: Caller,
+): Promise<{ user: UserRead; stale: boolean }> {
   const userId = caller.userId ?? ''
   try {
-    const user = await context.users.user(userId, caller.requestId)
+    const user = await users.user(userId, caller.requestId)
     if (!user) throw new Problem('token_revoked')
     return { user, stale: false }
   } catch (error) {
     if (!(error instanceof Problem) || error.code !== 'users_unavailable') throw error
-    const account = await context.store.accountById(userId)
+    const account = await store.accountById(userId)
     if (!account) throw error
     return { user: userReadOf(account), stale: true }
   }
@@ -107,7 +123,7 @@ function userReadOf(account: Account): UserRead {
     roles: account.roles,
     status: account.status,
     email_verified: account.emailVerified,
-    // Unknown after the record was dropped from the cache: nearly all users have one.
+    // An account that was dropped from the cache has lost its hash; nearly every user has a password.
     has_password: account.passwordHash !== null || !account.cached,
   }
   return userReadFrom(login, account.profile)

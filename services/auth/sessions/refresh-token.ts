@@ -1,41 +1,42 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Codes } from '../keys/sealing.ts'
-import type { SessionKind } from '../store.ts'
+import type { SessionKind } from '../store/index.ts'
 
 const PREFIX = 'ch202_rt_'
 const SESSION = 16
 const COUNTER = 6
 const CODE = 32
 
-export interface Presented {
+/** The session and the counter that a refresh token was derived from. */
+export interface TokenPlace {
   sessionId: string
   counter: number
 }
 
 /**
- * Refresh tokens are derived, not stored: session, counter, and an authentication code of the two that only CH202_SECRET
- * makes (256 bits). The same counter gives the same token again, so a lost answer can be repeated, and an older one is
- * recognised for what it is. 54 bytes are 72 characters of base64url without a stray bit.
+ * Derives a refresh token: session, counter, and an authentication code of both that only CH202_SECRET can produce (256
+ * bits). Tokens are not stored: the same counter gives the same token again, so a lost answer can be repeated, and reuse
+ * of an older token is recognised. The 54 bytes are 72 characters of base64url without spare bits.
  */
-export function refreshToken(codes: Codes, sessionId: string, counter: number, kind: SessionKind): string {
+export function refreshToken(codes: Codes, { counter, sessionId }: TokenPlace, kind: SessionKind): string {
   const message = messageOf(sessionId, counter)
   if (kind === 'v0') return uuid4From(codes.of(Buffer.concat([Buffer.from('v0'), message])))
   return PREFIX + Buffer.concat([message, codes.of(message)]).toString('base64url')
 }
 
-/** Which session and counter a token was made for; undefined for one that we did not make. */
-export function readRefreshToken(codes: Codes, token: string): Presented | undefined {
+/** Returns what a token was derived from; undefined for a token that no secret of this instance produced. */
+export function readRefreshToken(codes: Codes, token: string): TokenPlace | undefined {
   if (!token.startsWith(PREFIX)) return undefined
   const text = token.slice(PREFIX.length)
   const bytes = Buffer.from(text, 'base64url')
   if (bytes.length !== SESSION + COUNTER + CODE || bytes.toString('base64url') !== text) return undefined
   const message = bytes.subarray(0, SESSION + COUNTER)
   const code = bytes.subarray(SESSION + COUNTER)
-  if (!codes.all(message).some((known) => timingSafeEqual(known, code))) return undefined
+  if (!codes.all(message).some((expected) => timingSafeEqual(expected, code))) return undefined
   return { sessionId: uuidFrom(message.subarray(0, SESSION)), counter: message.readUIntBE(SESSION, COUNTER) }
 }
 
-/** What a v0 token is looked up by: it carries nothing but 122 unguessable bits. Spelled otherwise it is another. */
+/** Hashes a v0 token, by which it is looked up: the token is only 122 random bits. Other spellings are other tokens. */
 export function hashOfRefreshToken(token: string): Uint8Array {
   return createHash('sha256').update(token).digest()
 }

@@ -1,42 +1,45 @@
 import type { Clock } from '../../kit/clock.ts'
 import { FeedPublisher, unknownLeasesUntil } from '../../kit/feed/publisher.ts'
 import type { RevocationPage } from '../../kit/feed/revocation-subscriber.ts'
-import type { EventType } from '../../kit/outbox/events.ts'
 import { Problem } from '../../kit/problem.ts'
+import type { EventType } from '../../kit/schema/events.ts'
 import type { PublicJwk } from '../../kit/tokens/access-token.ts'
 import type { Revocations } from '../../kit/tokens/revocations.ts'
-import type { AuthStore, Ended } from '../store.ts'
+import type { Ended, RevocationStore } from '../store/index.ts'
 
 const PAGE = 2000
 
+/** The argument of `announce` for a request that found nothing left to end. */
+export const NOTHING_ENDED: Ended = { sessions: 0, seq: 0, revocations: [] }
+
 interface FeedOptions {
-  store: AuthStore
+  store: RevocationStore
   clock: Clock
-  /** What this service itself refuses. */
+  /** The revocations that this service itself enforces. */
   revocations: Revocations
   issuer: string
   audience: string
   jwks(): PublicJwk[]
-  /** The events that someone outside listens to. */
-  wanted(): readonly EventType[]
-  /** Whether the database has served before: then followers of the run before may still hold a lease. */
+  /** The event types that webhooks or the broker subscribe to. */
+  subscribedTypes(): Iterable<EventType>
+  /** Whether the database was used before: then subscribers of the previous process may still hold a lease. */
   servedBefore: boolean
 }
 
-/** The revocation feed: what ended is told to every service that checks tokens by itself (see `Followers`). */
+/** The revocation feed: publishes what ended to every service that checks tokens by itself (see `FeedPublisher`). */
 export class RevocationFeed {
-  private readonly followers: FeedPublisher
+  private readonly publisher: FeedPublisher
   private closed = false
 
   constructor(private readonly options: FeedOptions) {
     const { clock, servedBefore } = options
-    this.followers = new FeedPublisher(clock, unknownLeasesUntil(clock, servedBefore))
+    this.publisher = new FeedPublisher(clock, unknownLeasesUntil(clock, servedBefore))
   }
 
-  /** Loads what is revoked still, before the first request. */
+  /** Loads the revocations that are still in effect. Call it before the first request. */
   async open(): Promise<void> {
     const { store, revocations } = this.options
-    this.followers.advance(await store.lastRevocation())
+    this.publisher.advance(await store.lastRevocation())
     for (let seq = 0; ; ) {
       const page = await store.revocationsAfter(seq, PAGE)
       for (const revocation of page.revocations) revocations.add(revocation)
@@ -46,46 +49,45 @@ export class RevocationFeed {
   }
 
   /**
-   * Answers a poll. A poll from another database, or from ahead of this one, starts over.
-   * @param after up to where the follower has heard; its acknowledgement
-   * @throws Problem `auth_unavailable` while the server stops
+   * Answers a poll. A subscriber of another database, or one that is ahead of this one, starts from the beginning.
+   * @param after the last number that the subscriber received: its acknowledgement
+   * @throws Problem `auth_unavailable` while the service stops
    */
   async poll(follower: string, after: number, epoch: string): Promise<RevocationPage> {
-    const { audience, issuer, jwks, store, wanted } = this.options
+    const { audience, issuer, jwks, store, subscribedTypes } = this.options
     if (this.closed) throw new Problem('auth_unavailable')
-    return await this.followers.answer({ follower, after, epoch }, store.epoch, async (from, upTo) => {
+    return await this.publisher.answer({ subscriber: follower, after, epoch }, store.epoch, async (from, upTo) => {
       const { revocations, seq } = await store.revocationsAfter(from, PAGE)
       const complete = revocations.length < PAGE
-      // Where the rows up to the last number were forgotten, the follower is at the last number all the same.
+      // Expired rows are deleted, so the last row may be older than the last number.
       const reached = complete ? Math.max(seq, upTo) : seq
-      const said = { issuer, audience, keys: jwks(), wanted: [...wanted()], revoked: revocations }
-      return { epoch: store.epoch, seq: reached, ...said, complete }
+      const settings = { issuer, audience, keys: jwks(), wanted: [...subscribedTypes()] }
+      return { epoch: store.epoch, seq: reached, ...settings, revoked: revocations, complete }
     })
   }
 
-  /** What ended is refused here at once, and everywhere when this resolves. */
+  /** Refuses here at once what ended. Resolves when every other service refuses it too. */
   async announce(ended: Ended): Promise<void> {
     for (const revocation of ended.revocations) this.options.revocations.add(revocation)
-    // Where nothing was left to end, another request has just ended it: its answer and this one say the same, so both
-    // wait for the same.
-    await this.announceUpTo(ended.seq === 0 ? await this.options.store.lastRevocation() : ended.seq)
+    // Nothing ended because another request has just ended it: its answer promises the same, so both wait for the same.
+    await this.waitForAcks(ended.seq === 0 ? await this.options.store.lastRevocation() : ended.seq)
   }
 
-  /** Resolves when every follower has heard all up to `seq`, or can't decide without asking any more. */
-  announceUpTo(seq: number): Promise<void> {
-    return this.followers.knowUpTo(seq)
+  /** Resolves when every subscriber has acknowledged everything up to `seq`, or has lost its lease. */
+  waitForAcks(seq: number): Promise<void> {
+    return this.publisher.waitForAcks(seq)
   }
 
-  /** Answers the polls that are held, so that a server can stop. */
+  /** Answers the pending polls, so that the service can stop. */
   close(): void {
     this.closed = true
-    this.followers.release()
+    this.publisher.answerHeldPolls()
   }
 
-  /** Forgets followers that have not polled for long. */
+  /** Forgets expired revocations, and subscribers that no longer poll. */
   prune(): void {
     const { clock, revocations } = this.options
     revocations.prune(clock.now())
-    this.followers.prune()
+    this.publisher.prune()
   }
 }

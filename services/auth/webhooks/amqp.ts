@@ -2,15 +2,16 @@ import type { ChannelModel, ConfirmChannel } from 'amqplib'
 import { SECOND } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import { type Event, messageOf } from '../../kit/outbox/events.ts'
-import type { Delivery } from '../store.ts'
-import { type Outcome, rest } from './deliverer.ts'
+import { withTimeout } from '../../kit/timeout.ts'
+import type { Delivery } from '../store/index.ts'
+import type { Outcome } from './deliverer.ts'
 
-/** A broker that says nothing for so long is away. */
+/** How long the broker may take to answer before the connection counts as lost. */
 const PATIENCE = 10 * SECOND
 const HEARTBEAT_SECONDS = 10
-const FIRST_PAUSE = SECOND / 4
-const LONGEST_PAUSE = 15 * SECOND
-/** How long a stop waits for a broker that says nothing. */
+const FIRST_BACKOFF = SECOND / 4
+const LONGEST_BACKOFF = 15 * SECOND
+/** How long a stop waits for the broker. */
 const STOP_PATIENCE = SECOND
 
 interface Connection {
@@ -18,52 +19,52 @@ interface Connection {
   channel: ConfirmChannel
 }
 
-/** Publishes events to a topic exchange of a message broker (AMQP 0-9-1), over one connection that it opens again. */
+/** Publishes events to a topic exchange of a message broker (AMQP 0-9-1), over one connection that it reopens. */
 export class AmqpPublisher {
   private connection: Promise<Connection> | undefined
-  private closed = false
+  private isClosed = false
   private readonly closing = Promise.withResolvers<void>()
-  private away = false
+  private isUnreachable = false
 
   constructor(private readonly options: { url: string; exchange: string; log: Log }) {}
 
-  /** Connects before there is anything to send, so that who waits for the first event finds the exchange to bind to. */
+  /** Connects before there are events, so that consumers find the exchange to bind to. Retries until it succeeds. */
   async begin(): Promise<void> {
-    for (let pause = FIRST_PAUSE; !this.closed; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
+    for (let backoff = FIRST_BACKOFF; !this.isClosed; backoff = Math.min(2 * backoff, LONGEST_BACKOFF)) {
       const connection = this.open()
       try {
         await connection
         return
       } catch (error) {
-        this.lost(connection, error)
+        this.lose(connection, error)
       }
-      await rest(pause, this.closing.promise)
+      await withTimeout(this.closing.promise, backoff)
     }
   }
 
-  /** Resolves when the broker has confirmed it, or did not: then the connection is given up. */
+  /** Resolves when the broker has confirmed the event. If it does not, the connection is abandoned. */
   async send({ event }: Delivery): Promise<Outcome> {
     const connection = this.open()
     try {
       await this.publish((await connection).channel, event)
       return { delivered: true, status: null }
     } catch (error) {
-      this.lost(connection, error)
-      return { delivered: false, status: null, error: 'broker_away', retryIn: 0, away: true }
+      this.lose(connection, error)
+      return { delivered: false, status: null, error: 'broker_away', retryIn: 0, unreachable: true }
     }
   }
 
   async close(): Promise<void> {
-    this.closed = true
+    this.isClosed = true
     this.closing.resolve()
     const closed = this.connection?.then(({ model }) => model.close()).catch(() => undefined)
     this.connection = undefined
-    if (closed) await rest(STOP_PATIENCE, closed)
+    if (closed) await withTimeout(closed, STOP_PATIENCE)
   }
 
   private async publish(channel: ConfirmChannel, event: Event): Promise<void> {
     const content = Buffer.from(JSON.stringify(messageOf(event)))
-    const confirmed = Promise.withResolvers<void>()
+    const confirmation = Promise.withResolvers<void>()
     channel.publish(
       this.options.exchange,
       event.type,
@@ -75,35 +76,35 @@ export class AmqpPublisher {
         contentType: 'application/json',
         timestamp: Math.floor(event.at / SECOND),
       },
-      (error) => (error ? confirmed.reject(error) : confirmed.resolve()),
+      (error) => (error ? confirmation.reject(error) : confirmation.resolve()),
     )
-    const timer = setTimeout(() => confirmed.reject(new Error('The broker does not confirm')), PATIENCE)
-    await confirmed.promise.finally(() => clearTimeout(timer))
+    const timer = setTimeout(() => confirmation.reject(new Error('The broker does not confirm')), PATIENCE)
+    await confirmation.promise.finally(() => clearTimeout(timer))
   }
 
   private open(): Promise<Connection> {
-    if (this.closed) return Promise.reject(new Error('The publisher is closed'))
+    if (this.isClosed) return Promise.reject(new Error('The publisher is closed'))
     if (!this.connection) {
-      const connection = this.connect(() => this.lost(connection))
+      const connection = this.connect(() => this.lose(connection))
       this.connection = connection
     }
     return this.connection
   }
 
-  private async connect(closed: () => void): Promise<Connection> {
+  private async connect(onClose: () => void): Promise<Connection> {
     const { exchange, log, url } = this.options
-    // Loaded where it is used; required, as the mail library is, so that it does not wait for the threads that hash.
+    // Required rather than imported, as is the mail library: an import would wait for the threads that hash passwords.
     const { connect } = require('amqplib') as typeof import('amqplib')
     const model = await connect(withHeartbeat(url), { timeout: PATIENCE })
-    // Without listeners either would end the process. What was under way is told of by its own failure.
+    // An `error` event without a listener ends the process. Calls that are under way report the failure themselves.
     model.on('error', () => undefined)
     try {
       const channel = await model.createConfirmChannel()
       channel.on('error', () => undefined)
       await channel.assertExchange(exchange, 'topic', { durable: true })
-      // Only now: what is refused before is told of with its reason.
-      for (const emitter of [model, channel]) emitter.on('close', closed)
-      this.away = false
+      // Only now: an earlier refusal is reported below, with its reason.
+      for (const emitter of [model, channel]) emitter.on('close', onClose)
+      this.isUnreachable = false
       log.info({ event: 'amqp.connected' })
       return { model, channel }
     } catch (error) {
@@ -112,18 +113,18 @@ export class AmqpPublisher {
     }
   }
 
-  /** The next try opens another. */
-  private lost(connection: Promise<Connection>, error?: unknown): void {
-    // Many wait for one connection, and each tells of its end.
-    if (this.connection !== connection || this.closed) return
+  /** Abandons a connection: the next attempt opens another one. */
+  private lose(connection: Promise<Connection>, error?: unknown): void {
+    // Many attempts share a connection, and each of them reports its end.
+    if (this.connection !== connection || this.isClosed) return
     this.connection = undefined
     connection.then(({ model }) => model.close()).catch(() => undefined)
-    if (!this.away) this.options.log.warn({ event: 'amqp.lost', ...whyLost(error) })
-    this.away = true
+    if (!this.isUnreachable) this.options.log.warn({ event: 'amqp.lost', ...whyLost(error) })
+    this.isUnreachable = true
   }
 }
 
-/** The text of such an error may quote what was sent; the name that the protocol gives to a refusal does not. */
+/** Logs the protocol's name of a refusal rather than the error's text, which may quote what was sent. */
 function whyLost(error: unknown): { reason?: string; err?: unknown } {
   if (error === undefined) return {}
   const reason = error instanceof Error ? /\b\d{3} \(([A-Z-]+)\)/.exec(error.message)?.[1] : undefined

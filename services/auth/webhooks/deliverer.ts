@@ -1,106 +1,113 @@
-import { type Clock, MINUTE, SECOND } from '../../kit/clock.ts'
+import { type Clock, HOUR, MINUTE, SECOND } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
-import type { AuthStore, Delivery, Tried } from '../store.ts'
+import { withTimeout } from '../../kit/timeout.ts'
+import type { Delivery, DeliveryStore, Tried } from '../store/index.ts'
 
-/** What a try came to: `retryIn` milliseconds, or null where another would be in vain. `away`: no other would do better. */
+/** Result of a delivery attempt. */
 export type Outcome = { delivered: true; status: number | null } | (Failed & { delivered: false })
 
 interface Failed extends Tried {
   error: string
+  /** Milliseconds until the next attempt; null when it must not be retried. */
   retryIn: number | null
-  away?: true
-  /** The receiver wants no more, for good. */
-  gone?: true
+  /** Other deliveries to this target would fail too. */
+  unreachable?: true
+  /** The receiver permanently refuses further events. */
+  unsubscribed?: true
 }
 
 interface DelivererOptions {
   /** The id of a webhook, or `amqp`. */
   target: string
-  store: AuthStore
+  store: DeliveryStore
   clock: Clock
   log: Log
-  /** How many are on their way at once. */
+  /** How many deliveries may be under way at once. */
   atOnce: number
-  /** One user's in the order in which they were written, whatever fails; else what fails lets the others pass. */
+  /**
+   * True: delivers each user's events in the order in which they were stored; a failed one holds up that user's later
+   * ones. False: later events overtake a failed one.
+   */
   inOrder: boolean
-  /** Tries once. It may arrive twice: the service may end before it is written down that it did. */
+  /** Makes one attempt. The event may arrive twice: the service may stop before the result is recorded. */
   send(delivery: Delivery, signal: AbortSignal): Promise<Outcome>
-  /** The receiver has said that it wants no more. */
-  gone?(): Promise<void>
+  /** Called when the receiver permanently refuses further events. */
+  unsubscribed?(): Promise<void>
 }
 
-/** How many are read at once: of those that are due, and of those that are told in order. */
-const READ = 64
-const BATCH = 256
-const FIRST_PAUSE = SECOND / 4
-const LONGEST_PAUSE_AWAY = 15 * SECOND
-/** A clock may be set: never longer without a look. */
+/** How many deliveries are read at once: due ones, and ones that are delivered in order. */
+const READ_DUE = 64
+const READ_IN_ORDER = 256
+const FIRST_BACKOFF = SECOND / 4
+const LONGEST_BACKOFF = 15 * SECOND
+/** The longest pause between two reads of the store: the clock may be set, which makes deliveries due. */
 const LONGEST_PAUSE = MINUTE
-/** The longest time between two tries of one delivery. What is due later than that was put off by a clock that ran ahead. */
-const LONGEST_RETRY = 12 * 60 * MINUTE
-/** One line of the log for all that fails in this time: what became of each is in the list of deliveries. */
+/** The longest delay between two attempts of one delivery. A later time was set by a clock that ran ahead. */
+const LONGEST_RETRY = 12 * HOUR
+/** Failures are logged once in this time: the list of deliveries has the result of each. */
 const LOGGED_EVERY = SECOND
-/** How long a stop waits for what is on its way: it is sent again after the next start. */
+/** How long a stop waits for deliveries that are under way. They are sent again after the next start. */
 const STOP_PATIENCE = 3 * SECOND
 
-/** Sends what is due for one target, several at once, until each is delivered or given up. */
+/** Delivers the events of one target, several at once, and retries each until it is delivered or given up. */
 export class Deliverer {
-  private running = false
+  private isRunning = false
   private loop: Promise<void> = Promise.resolve()
   private wakeUp = Promise.withResolvers<void>()
-  private awayPause = FIRST_PAUSE
-  /** By user: of each, one at a time, so that what is taken at once comes in order. */
-  private readonly underWay = new Map<string, Promise<unknown>>()
-  private pausing = Promise.withResolvers<void>()
-  private readonly cut = new AbortController()
-  /** By what happened; monotonic milliseconds. */
+  private backoff = FIRST_BACKOFF
+  private backoffEnds = Promise.withResolvers<void>()
+  /** Attempts that are under way, by user: one per user at a time, so that events that are due together stay in order. */
+  private readonly attempts = new Map<string, Promise<unknown>>()
+  private readonly abort = new AbortController()
+  /** Until when a kind of failure is not logged again; monotonic milliseconds. */
   private readonly quietUntil = new Map<string, number>()
 
   constructor(private readonly options: DelivererOptions) {}
 
   start(): void {
-    this.running = true
-    this.loop = this.work()
+    this.isRunning = true
+    this.loop = this.run()
   }
 
+  /** Waits briefly for deliveries that are under way, then aborts them. */
   async stop(): Promise<void> {
-    this.running = false
-    this.pausing.resolve()
+    this.isRunning = false
+    this.backoffEnds.resolve()
     this.wake()
-    await rest(STOP_PATIENCE, Promise.all([this.loop, ...this.underWay.values()]))
-    this.cut.abort()
+    await withTimeout(Promise.all([this.loop, ...this.attempts.values()]), STOP_PATIENCE)
+    this.abort.abort()
   }
 
-  /** Something is due: look again. */
+  /** Makes the deliverer read the store again: a delivery became due. */
   wake(): void {
     this.wakeUp.resolve()
   }
 
-  private async work(): Promise<void> {
+  private async run(): Promise<void> {
     const { inOrder, log, target } = this.options
-    while (this.running) {
+    while (this.isRunning) {
       this.wakeUp = Promise.withResolvers()
       let pause: number
       try {
-        pause = await (inOrder ? this.tellInOrder() : this.fill())
+        pause = await (inOrder ? this.deliverInOrder() : this.deliverDue())
       } catch (error) {
         // The disk is full, or fails.
         log.error({ event: 'delivery.failed', target, err: error })
         await Bun.sleep(SECOND)
         continue
       }
-      if (pause > 0) await rest(pause, this.wakeUp.promise)
+      if (pause > 0) await withTimeout(this.wakeUp.promise, pause)
     }
   }
 
-  /** Sends as many as may be on their way; each that ends makes room for another. Gives how long nothing more is due. */
-  private async fill(): Promise<number> {
+  /** Starts as many due deliveries as there is room for. Returns for how long nothing else is due, in milliseconds. */
+  private async deliverDue(): Promise<number> {
     const { atOnce, clock, store, target } = this.options
-    if (this.underWay.size >= atOnce) return LONGEST_PAUSE
+    if (this.attempts.size >= atOnce) return LONGEST_PAUSE
     const now = clock.now()
-    for (const delivery of await store.deliveriesDue(target, now, now + LONGEST_RETRY, READ)) {
-      if (this.underWay.size >= atOnce) break
-      if (!this.underWay.has(delivery.event.userId)) this.begin(delivery)
+    for (const delivery of await store.deliveriesDue(target, now, now + LONGEST_RETRY, READ_DUE)) {
+      if (this.attempts.size >= atOnce) break
+      if (!this.attempts.has(delivery.event.userId)) this.begin(delivery)
     }
     const next = await store.nextDelivery(target, now)
     return next === null ? LONGEST_PAUSE : Math.min(Math.max(next - clock.now(), 1), LONGEST_PAUSE)
@@ -108,97 +115,89 @@ export class Deliverer {
 
   private begin(delivery: Delivery): void {
     const { log, target } = this.options
-    const tried = this.attempt(delivery)
+    const attempt = this.attempt(delivery)
       .catch(async (error) => {
-        // It could not be written down: it is due still, and would be sent again at once.
-        if (this.running) log.error({ event: 'delivery.failed', target, err: error })
+        // The result could not be recorded: the delivery is still due, and would be sent again at once.
+        if (this.isRunning) log.error({ event: 'delivery.failed', target, err: error })
         await Bun.sleep(SECOND)
       })
       .finally(() => {
-        this.underWay.delete(delivery.event.userId)
+        this.attempts.delete(delivery.event.userId)
         this.wake()
       })
-    this.underWay.set(delivery.event.userId, tried)
+    this.attempts.set(delivery.event.userId, attempt)
   }
 
-  /** Sends the oldest, several users at once; each user's until one of them fails. */
-  private async tellInOrder(): Promise<number> {
+  /** Delivers the oldest events: several users at once, each user's in order until one of them fails. */
+  private async deliverInOrder(): Promise<number> {
     const { atOnce, store, target } = this.options
-    const oldest = await store.oldestDeliveries(target, BATCH)
+    const oldest = await store.oldestDeliveries(target, READ_IN_ORDER)
     if (oldest.length === 0) return LONGEST_PAUSE
     const queues = [...Map.groupBy(oldest, ({ event }) => event.userId).values()]
-    let away = false
-    let failed = false
+    let isUnreachable = false
+    let hasFailed = false
     const worker = async () => {
-      for (let queue = queues.shift(); queue && !away && this.running; queue = queues.shift()) {
-        const outcome = await this.tellOne(queue)
-        if (!outcome.delivered) failed = true
-        if (!outcome.delivered && outcome.away) away = true
+      for (let queue = queues.shift(); queue && !isUnreachable && this.isRunning; queue = queues.shift()) {
+        const outcome = await this.deliverQueue(queue)
+        if (!outcome.delivered) hasFailed = true
+        if (!outcome.delivered && outcome.unreachable) isUnreachable = true
       }
     }
     await Promise.all(Array.from({ length: atOnce }, worker))
-    if (!failed) {
-      this.awayPause = FIRST_PAUSE
-      return 0
-    }
-    const pause = this.awayPause
-    this.awayPause = Math.min(pause * 2, LONGEST_PAUSE_AWAY)
-    if (!this.running) return 0
-    // Whatever happens meanwhile: each new event would be one more try in vain.
-    this.pausing = Promise.withResolvers()
-    await rest(pause, this.pausing.promise)
+    if (hasFailed) await this.backOff()
+    else this.backoff = FIRST_BACKOFF
     return 0
   }
 
-  private async tellOne(queue: Delivery[]): Promise<Outcome> {
+  /** Waits before the next round. New events do not end the wait: each would cause one more failing attempt. */
+  private async backOff(): Promise<void> {
+    const pause = this.backoff
+    this.backoff = Math.min(pause * 2, LONGEST_BACKOFF)
+    if (!this.isRunning) return
+    this.backoffEnds = Promise.withResolvers()
+    await withTimeout(this.backoffEnds.promise, pause)
+  }
+
+  /** Delivers one user's events until one fails. Returns the last outcome. */
+  private async deliverQueue(queue: Delivery[]): Promise<Outcome> {
     let outcome: Outcome = { delivered: true, status: null }
     for (const delivery of queue) {
       outcome = await this.attempt(delivery)
-      if (!outcome.delivered || !this.running) break
+      if (!outcome.delivered || !this.isRunning) break
     }
     return outcome
   }
 
-  /** Tries once, and writes down what it came to. */
+  /** Makes one attempt and records its result. */
   private async attempt(delivery: Delivery): Promise<Outcome> {
     const { clock, log, send, store, target } = this.options
-    const { event, tries } = delivery
-    const outcome = await send(delivery, this.cut.signal)
-    // What was cut off says nothing of the receiver.
-    if (this.cut.signal.aborted) return outcome
+    const outcome = await send(delivery, this.abort.signal)
+    // An attempt that a stop aborted shows nothing about the receiver.
+    if (this.abort.signal.aborted) return outcome
     const { status } = outcome
-    const said = { target, id: event.id, tries: tries + 1, ...(status === null ? {} : { status }) }
+    const { event, tries } = delivery
+    const fields = { target, id: event.id, tries: tries + 1, ...(status === null ? {} : { status }) }
     if (outcome.delivered) {
       await store.finishDelivery(delivery, 'delivered', { status, error: null }, clock.now())
-      log.debug({ event: 'delivery.delivered', ...said })
+      log.debug({ event: 'delivery.delivered', ...fields })
       return outcome
     }
     const { error, retryIn } = outcome
     if (retryIn === null) await store.finishDelivery(delivery, 'dead', { status, error }, clock.now())
     else await store.postponeDelivery(delivery, clock.now() + retryIn, { status, error })
-    const happened = retryIn === null ? 'delivery.dead' : 'delivery.postponed'
-    // Who is away is told of once, where the connection is lost.
-    const level = outcome.away || this.isRepeated(happened) ? 'debug' : 'warn'
-    log[level]({ event: happened, ...said, code: error })
-    if (outcome.gone) await this.options.gone?.()
+    const logEvent = retryIn === null ? 'delivery.dead' : 'delivery.postponed'
+    // That the target is unreachable is logged once, when the connection is lost.
+    const level = outcome.unreachable || this.isRepeated(logEvent) ? 'debug' : 'warn'
+    log[level]({ event: logEvent, ...fields, code: error })
+    if (outcome.unsubscribed) await this.options.unsubscribed?.()
     return outcome
   }
 
-  /** Whether it has just been logged: thousands fail at once where a receiver is away, and would push out all else. */
-  private isRepeated(happened: string): boolean {
+  /** Whether this was logged a moment ago. While a receiver is down, thousands of failures would flood the log. */
+  private isRepeated(logEvent: string): boolean {
     const now = this.options.clock.monotonic()
-    if (now < (this.quietUntil.get(happened) ?? Number.NEGATIVE_INFINITY)) return true
-    this.quietUntil.set(happened, now + LOGGED_EVERY)
+    if (now < (this.quietUntil.get(logEvent) ?? Number.NEGATIVE_INFINITY)) return true
+    this.quietUntil.set(logEvent, now + LOGGED_EVERY)
     return false
   }
-}
-
-/** Resolves with `until`, or after so many milliseconds; a process that ends does not wait for these. */
-export async function rest(ms: number, until: Promise<unknown>): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined
-  const passed = new Promise((resolve) => {
-    timer = setTimeout(resolve, ms)
-  })
-  await Promise.race([passed, until])
-  clearTimeout(timer)
 }

@@ -1,45 +1,45 @@
-import type { Clock } from '../../kit/clock.ts'
-import { DAY } from '../../kit/clock.ts'
+import { type Clock, DAY } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Config } from '../../kit/process/config.ts'
 import type { Random } from '../../kit/random.ts'
-import type { Sealing } from '../keys/sealing.ts'
+import { AUTH_ITSELF, auditEvent } from '../audit/record.ts'
+import { type Sealing, webhookSecretName } from '../keys/sealing.ts'
 import type { RevocationFeed } from '../sessions/revocation-feed.ts'
-import type { AuthStore, Webhook } from '../store.ts'
+import type { DeliveryStore, EventStore, Webhook, WebhookStore } from '../store/index.ts'
 import { AmqpPublisher } from './amqp.ts'
 import { Deliverer } from './deliverer.ts'
 import { webhookSender } from './http.ts'
 
-/** How many are on their way to one webhook at once. Each has its own: one that is slow holds up no other. */
+/** How many deliveries to one webhook may be under way at once. A slow webhook does not hold up the others. */
 const WEBHOOK_AT_ONCE = 4
 const AMQP_AT_ONCE = 32
-/** How long the broker may be away before events for it are given up. */
+/** How long the broker may be down before its events are given up. */
 const AMQP_LIFETIME = 7 * DAY
 const DELIVERED_KEPT = 7 * DAY
 const DEAD_KEPT = 30 * DAY
 
-/** The target of what goes to the broker; webhooks have their ids. */
+/** The target of deliveries to the broker; the target of others is the id of their webhook. */
 const AMQP = 'amqp'
 
-interface OutsideOptions {
-  store: AuthStore
+interface DispatcherOptions {
+  store: DeliveryStore & EventStore & WebhookStore
   clock: Clock
   random: Random
   log: Log
   config: Pick<Config, 'amqpUrl' | 'amqpExchange' | 'hosts'>
   sealing: Sealing
-  feed: Pick<RevocationFeed, 'announceUpTo'>
+  feed: Pick<RevocationFeed, 'waitForAcks'>
   version: string
 }
 
-/** Tells the outside: each active webhook, and the broker, by a deliverer of its own. */
+/** Dispatches events: one `Deliverer` for each active webhook, and one for the message broker. */
 export class EventDispatcher {
   private readonly webhooks = new Map<string, Deliverer>()
   private readonly amqp: { deliverer: Deliverer; publisher: AmqpPublisher } | undefined
-  private running = false
-  private changing: Promise<void> = Promise.resolve()
+  private isRunning = false
+  private lastUpdate: Promise<void> = Promise.resolve()
 
-  constructor(private readonly options: OutsideOptions) {
+  constructor(private readonly options: DispatcherOptions) {
     const { clock, config, log, store } = options
     if (config.amqpUrl !== undefined) {
       const publisher = new AmqpPublisher({ url: config.amqpUrl, exchange: config.amqpExchange, log })
@@ -51,7 +51,7 @@ export class EventDispatcher {
   }
 
   async start(): Promise<void> {
-    this.running = true
+    this.isRunning = true
     await this.resealAll()
     this.amqp?.publisher.begin()
     this.amqp?.deliverer.start()
@@ -59,24 +59,19 @@ export class EventDispatcher {
   }
 
   async stop(): Promise<void> {
-    this.running = false
-    await this.changing
+    this.isRunning = false
+    await this.lastUpdate
     await Promise.all([...this.webhooks.values(), this.amqp?.deliverer].map((deliverer) => deliverer?.stop()))
     await this.amqp?.publisher.close()
   }
 
-  wake(): void {
-    this.amqp?.deliverer.wake()
-    for (const deliverer of this.webhooks.values()) deliverer.wake()
-  }
-
-  /** Begins with those that are new, and ends with those that are gone or disabled. */
+  /** Starts deliverers for new webhooks, and stops those of deleted and disabled ones. */
   webhooksChanged(): Promise<void> {
-    this.changing = this.changing.then(() => this.follow())
-    return this.changing
+    this.lastUpdate = this.lastUpdate.then(() => this.update())
+    return this.lastUpdate
   }
 
-  /** Forgets what is long over. Looks for what is due as well: a clock that was set ahead makes it so. */
+  /** Deletes old deliveries, and looks for due ones: a clock that was set forward makes some due. */
   async tidy(): Promise<void> {
     const { clock, store } = this.options
     const now = clock.now()
@@ -86,14 +81,19 @@ export class EventDispatcher {
     this.wake()
   }
 
-  private async follow(): Promise<void> {
-    if (!this.running) return
+  private wake(): void {
+    this.amqp?.deliverer.wake()
+    for (const deliverer of this.webhooks.values()) deliverer.wake()
+  }
+
+  private async update(): Promise<void> {
+    if (!this.isRunning) return
     const all = await this.options.store.webhooks()
     const active = new Map(all.filter(({ status }) => status === 'active').map((webhook) => [webhook.id, webhook]))
     for (const [id, deliverer] of this.webhooks)
       if (!active.has(id)) {
         this.webhooks.delete(id)
-        // What is on its way may take a while; no one waits for it.
+        // Not awaited: deliveries that are under way may take a while.
         deliverer.stop()
       }
     for (const webhook of active.values())
@@ -107,38 +107,31 @@ export class EventDispatcher {
   private delivererOf({ id, sealedSecret, url }: Webhook): Deliverer {
     const { clock, config, log, random, sealing, store, version } = this.options
     const { hosts } = config
-    const secret = sealing.open(sealedSecret, sealedName(id))
+    const secret = sealing.open(sealedSecret, webhookSecretName(id))
     if (!secret) log.error({ event: 'webhook.secret_not_opened', target: id })
     const send = webhookSender({ url, secret }, { clock, hosts, random, version })
-    const gone = () => this.disable(id)
-    return new Deliverer({ target: id, store, clock, log, atOnce: WEBHOOK_AT_ONCE, inOrder: false, send, gone })
+    const unsubscribed = () => this.disable(id)
+    return new Deliverer({ target: id, store, clock, log, atOnce: WEBHOOK_AT_ONCE, inOrder: false, send, unsubscribed })
   }
 
-  /** Its receiver wants no more. */
+  /** Disables a webhook whose receiver answered 410. */
   private async disable(id: string): Promise<void> {
-    const { clock, feed, log, random, store } = this.options
-    const at = clock.now()
-    const by = { actor: 'auth', ip: null, requestId: null }
-    const event = { id: random.id(), at, type: 'webhook.disabled', userId: null, ...by, detail: { id } }
-    const seq = await store.setWebhookStatus(id, 'disabled', at, event)
-    if (seq === null) return
+    const { clock, feed, log, store } = this.options
+    const event = auditEvent(this.options, AUTH_ITSELF, 'webhook.disabled', null, { id })
+    const change = await store.setWebhookStatus(id, 'disabled', clock.now(), event)
+    if (change.outcome !== 'changed') return
     log.warn({ event: 'webhook.disabled', target: id })
     await this.webhooksChanged()
-    await feed.announceUpTo(seq)
+    await feed.waitForAcks(change.seq)
   }
 
-  /** What an older secret sealed is sealed by the first one, so that the older can be taken away. */
+  /** Reseals secrets that an older CH202_SECRET sealed with the first one, so that the older one can be removed. */
   private async resealAll(): Promise<void> {
     const { sealing, store } = this.options
     for (const { id, sealedSecret } of await store.webhooks()) {
-      const secret = sealing.open(sealedSecret, sealedName(id))
-      if (secret && !sealing.isByFirst(sealedSecret, sealedName(id)))
-        await store.resealWebhook(id, sealing.seal(secret, sealedName(id)))
+      const name = webhookSecretName(id)
+      const secret = sealing.open(sealedSecret, name)
+      if (secret && !sealing.isByFirst(sealedSecret, name)) await store.resealWebhook(id, sealing.seal(secret, name))
     }
   }
-}
-
-/** What the secret of a webhook is sealed under. */
-export function sealedName(id: string): string {
-  return `webhook ${id}`
 }

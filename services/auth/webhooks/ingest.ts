@@ -1,11 +1,14 @@
-import type { AuthContext } from '../context.ts'
-import type { EventBody } from '../model.ts'
+import type { Clock } from '../../kit/clock.ts'
+import type { EventBody } from '../schemas/sync.ts'
+import type { EventStore } from '../store/index.ts'
 
-/**
- * Takes in what another service tells the outside. A second time it is there already; what no one listens to any more is
- * dropped.
- */
-export async function ingestEvents({ clock, store }: AuthContext, bodies: readonly EventBody[]): Promise<void> {
+export interface IngestContext {
+  store: EventStore
+  clock: Clock
+}
+
+/** Stores events of another service for delivery. Idempotent by `id`; drops events that have no subscribers left. */
+export async function ingestEvents({ clock, store }: IngestContext, bodies: readonly EventBody[]): Promise<void> {
   const events = bodies.map(({ user_id, ...event }) => ({ ...event, userId: user_id.toLowerCase() }))
   await store.addEvents(events, clock.now())
 }

@@ -2,15 +2,15 @@ import { createHmac } from 'node:crypto'
 
 const PREFIX = 'whsec_'
 
-/** How many random bytes a secret has: Standard Webhooks asks for 24 to 64. */
+/** Length of a secret in bytes: Standard Webhooks requires 24 to 64. */
 export const SECRET_BYTES = 32
 
-/** A secret as its receiver is given it. */
+/** Formats a secret as the receiver needs it. */
 export function secretText(secret: Uint8Array): string {
   return PREFIX + Buffer.from(secret).toString('base64')
 }
 
-/** What a try is sent with. @param seconds since the epoch, of this try */
+/** Builds the headers of an attempt (Standard Webhooks). @param seconds when the attempt is made, since the epoch */
 export function webhookHeaders(secret: Uint8Array, eventId: string, seconds: number, body: string) {
   const id = `msg_${eventId}`
   const signature = createHmac('sha256', secret).update(`${id}.${seconds}.${body}`).digest('base64')

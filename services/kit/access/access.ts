@@ -5,13 +5,13 @@ import { Problem } from '../problem.ts'
 import { type TokenCheck, tokenProblem, type Verdict } from '../tokens/check.ts'
 
 /**
- * Who may call a route; any one of those named is enough.
- * - `anyone`: no credential is needed. Alone, none is looked at; beside others, one that is sent must be good.
+ * Who may call a route; any one of those listed is enough.
+ * - `anyone`: no credential is needed. Alone, credentials are ignored; beside others, a credential must be valid if sent.
  * - `user`: an access token.
  * - `operator`: the operator key, or an access token with the role ADMIN.
- * - `internal`: the key that the services use among themselves.
- * - `scraper`: the operator key as a Bearer, the way Prometheus sends it.
- * - `holder`: a refresh token of a live session in the body, whatever access token stands beside it.
+ * - `internal`: the key that the services use for calls to each other.
+ * - `scraper`: the operator key as a Bearer, as Prometheus sends it.
+ * - `holder`: a refresh token of a live session in the body, whatever access token is beside it.
  */
 export type Access = readonly ('anyone' | 'user' | 'operator' | 'internal' | 'scraper' | 'holder')[]
 
@@ -22,122 +22,129 @@ export interface AccessOptions {
   clientAddress: ClientAddress
 }
 
-/** Says who sent a request and whether they may: what the guard of a service and `ch202/guard` have in common. */
-export function accessControl(options: AccessOptions) {
-  const isInternal = keyMatcher(options.internalKeys)
-  const isOperator = keyMatcher(options.operatorKeys)
+/** A request before its credential is checked. */
+export interface Arrival {
+  headers: Headers
+  requestId: string
+  /** The address of the connection; null for a call within the process. */
+  address(): string | null
+}
+
+/** Identifies callers by their credentials: the part that the guard of a service and `ch202/guard` have in common. */
+export function accessControl({ clientAddress, internalKeys, operatorKeys, tokens }: AccessOptions) {
+  const isInternal = keyMatcher(internalKeys)
+  const isOperator = keyMatcher(operatorKeys)
+  const callerOf = (arrival: Arrival, identity: Identity) => newCaller(arrival, identity, clientAddress)
+  const bearerCaller = (arrival: Arrival, verdict: Verdict) => callerOf(arrival, identityOf(verdict))
 
   return {
-    /**
-     * Who sent the request, before anything that it shows was looked at.
-     * @param address gives that of the connection; null for a call within the process
-     */
-    stranger: (headers: Headers, address: () => string | null, requestId: string): Caller =>
-      new Stranger(requestId, headers, () => options.clientAddress.of(address(), () => headers.get('x-forwarded-for'))),
+    /** The caller of a request whose credential is not checked. */
+    anonymousCaller: (arrival: Arrival): Caller => callerOf(arrival, ANYONE),
 
     /**
-     * Who it is by the credential that it shows; `arrival` becomes that.
-     * @throws Problem where that is not good, or there is none
+     * The caller of a request, by its credential.
+     * @throws Problem when the credential is missing or not valid
      */
-    identify: (headers: Headers, arrival: Caller, access: Access): Caller | Promise<Caller> => {
-      if (access.length === 1 && access[0] === 'anyone') return arrival
+    identify: (arrival: Arrival, access: Access): Caller | Promise<Caller> => {
+      if (access.length === 1 && access[0] === 'anyone') return callerOf(arrival, ANYONE)
 
-      const key = headers.get('x-api-key')
+      const key = arrival.headers.get('x-api-key')
       if (key !== null) {
-        if (isOperator(key)) return Object.assign(arrival, OPERATOR)
-        if (isInternal(key)) return Object.assign(arrival, INTERNAL)
+        if (isOperator(key)) return callerOf(arrival, OPERATOR)
+        if (isInternal(key)) return callerOf(arrival, INTERNAL)
         throw new Problem('invalid_api_key')
       }
 
-      const authorization = headers.get('authorization')
+      const authorization = arrival.headers.get('authorization')
       if (authorization === null) {
-        if (access.includes('anyone')) return arrival
+        if (access.includes('anyone')) return callerOf(arrival, ANYONE)
         throw new Problem(access.includes('user') || access.includes('operator') ? 'missing_token' : 'invalid_api_key')
       }
-      const token = bearer(authorization)
-      if (access.includes('scraper') && isOperator(token)) return Object.assign(arrival, OPERATOR)
+      const token = bearerToken(authorization)
+      if (access.includes('scraper') && isOperator(token)) return callerOf(arrival, OPERATOR)
 
-      const verdict = options.tokens.check(token)
-      return verdict instanceof Promise ? verdict.then((said) => bearerOf(said, arrival)) : bearerOf(verdict, arrival)
+      const verdict = tokens.check(token)
+      return verdict instanceof Promise
+        ? verdict.then((awaited) => bearerCaller(arrival, awaited))
+        : bearerCaller(arrival, verdict)
     },
   }
 }
 
-/** Where it is and by which program it asks is found out when someone wants to know, which is not so of most requests. */
-class Stranger implements Caller {
-  userId: string | null = null
-  sessionId: string | null = null
-  roles: readonly string[] = []
-  operator = false
-  internal = false
-  actor = 'anyone'
-  readonly #headers: Headers
-  readonly #address: () => string | null
-  #ip: string | null | undefined
+/** The part of a caller that depends on the credential. */
+type Identity = Pick<Caller, 'userId' | 'sessionId' | 'roles' | 'operator' | 'internal' | 'actor'>
 
-  constructor(
-    readonly requestId: string,
-    headers: Headers,
-    address: () => string | null,
-  ) {
-    this.#headers = headers
-    this.#address = address
-  }
-
-  get ip(): string | null {
-    // A service calls for someone whose address it knows, and this one does not.
-    if (this.internal) return null
-    if (this.#ip === undefined) this.#ip = this.#address()
-    return this.#ip
-  }
-
-  get userAgent(): string | null {
-    return this.#headers.get('user-agent')
-  }
+const ANYONE: Identity = {
+  userId: null,
+  sessionId: null,
+  roles: [],
+  operator: false,
+  internal: false,
+  actor: 'anyone',
 }
+const OPERATOR: Identity = { ...ANYONE, operator: true, actor: 'operator' }
+const INTERNAL: Identity = { ...ANYONE, internal: true, actor: 'internal' }
 
-const OPERATOR: Partial<Caller> = { operator: true, actor: 'operator' }
-const INTERNAL: Partial<Caller> = { internal: true, actor: 'internal' }
-
-function bearerOf(verdict: Verdict, arrival: Caller): Caller {
+/** @throws Problem when the token is not valid */
+function identityOf(verdict: Verdict): Identity {
   if (!verdict.valid) throw tokenProblem(verdict.reason)
-  arrival.userId = verdict.userId
-  arrival.sessionId = verdict.sessionId
-  arrival.roles = verdict.roles
-  arrival.operator = verdict.roles.includes(ADMIN)
-  arrival.actor = `user:${verdict.userId}`
-  return arrival
+  const { roles, sessionId, userId } = verdict
+  return { userId, sessionId, roles, operator: roles.includes(ADMIN), internal: false, actor: `user:${userId}` }
 }
 
-/** @throws Problem `forbidden` */
-export function allow(caller: Caller, access: Access): void {
-  const allowed =
+/** `ip` and `userAgent` are getters: most requests never read them, and the address costs a system call. */
+function newCaller(arrival: Arrival, identity: Identity, clientAddress: ClientAddress): Caller {
+  const { actor, internal, operator, roles, sessionId, userId } = identity
+  let ip: string | null | undefined
+  return {
+    userId,
+    sessionId,
+    roles,
+    operator,
+    internal,
+    actor,
+    requestId: arrival.requestId,
+    get ip() {
+      // A service calls on behalf of a client whose address only that service knows.
+      if (internal) return null
+      if (ip === undefined) ip = clientAddress.of(arrival.address(), () => arrival.headers.get('x-forwarded-for'))
+      return ip
+    },
+    get userAgent() {
+      return arrival.headers.get('user-agent')
+    },
+  }
+}
+
+/** @throws Problem `forbidden` when the caller may not call a route */
+export function requireAccess(caller: Caller, access: Access): void {
+  const isAllowed =
     (caller.userId !== null && access.includes('user')) ||
     (caller.operator && (access.includes('operator') || access.includes('scraper'))) ||
     (caller.internal && access.includes('internal')) ||
     access.includes('anyone')
-  if (!allowed) throw new Problem('forbidden')
+  if (!isAllowed) throw new Problem('forbidden')
 }
 
 const SCHEME = 'bearer '
 
-/** RFC 6750: the scheme's name in any case, one space, the token. */
-function bearer(authorization: string): string {
-  // As nearly everyone writes it. What else may stand in it, no token has.
+/** RFC 6750: the scheme in upper or lower case, one space, the token. @throws Problem `invalid_token` for any other form */
+function bearerToken(authorization: string): string {
+  // The common form. A token with other characters fails its own check.
   if (authorization.startsWith('Bearer ') && authorization.charCodeAt(SCHEME.length) > 0x20)
     return authorization.slice(SCHEME.length)
   const token = authorization.slice(SCHEME.length).trimStart()
-  const isOne = authorization.slice(0, SCHEME.length).toLowerCase() === SCHEME && token !== '' && !/[\s,]/.test(token)
-  if (!isOne) throw new Problem('invalid_token')
+  const isBearer = authorization.slice(0, SCHEME.length).toLowerCase() === SCHEME
+  if (!isBearer || token === '' || /[\s,]/.test(token)) throw new Problem('invalid_token')
   return token
 }
 
-/** Compares digests in constant time, with every key, so that neither length nor order nor prefix can be timed. */
-function keyMatcher(keys: readonly string[]): (presented: string) => boolean {
+/** Compares digests in constant time, with every key, so that timing reveals neither length nor order nor prefix. */
+function keyMatcher(keys: readonly string[]): (candidate: string) => boolean {
   const digest = (text: string) => createHash('sha256').update(text).digest()
   const digests = keys.map(digest)
-  return (presented) => {
-    const candidate = digest(presented)
-    return digests.reduce((matches, known) => timingSafeEqual(candidate, known) || matches, false)
+  return (candidate) => {
+    const candidateDigest = digest(candidate)
+    return digests.reduce((matches, keyDigest) => timingSafeEqual(candidateDigest, keyDigest) || matches, false)
   }
 }

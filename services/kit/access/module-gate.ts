@@ -22,14 +22,14 @@ export interface ModuleFeedSource {
   modulesOf(userId: string, requestId: string): Promise<readonly string[]>
 }
 
-interface GateOptions {
+interface ModuleGateOptions {
   /** A name that tells this run of this service from all others. */
   name: string
   source: ModuleFeedSource
   clock: Clock
   log: Log
   /** As `Following` has it. */
-  comingUp?: number
+  startupGrace?: number
 }
 
 type User = Pick<Caller, 'roles' | 'requestId'> & { userId: string }
@@ -39,34 +39,34 @@ type User = Pick<Caller, 'roles' | 'requestId'> & { userId: string }
  * asked about each request; with modules away, what is known to be off stays off and no one else is let in.
  */
 export class ModuleGate {
-  private readonly following: FeedSubscriber<ModulePage>
+  private readonly feed: FeedSubscriber<ModulePage>
   private module: ModulePage['module'] = null
   private readonly choices = new Map<string, boolean>()
   /** Whether all there is was told since the last time that nothing counted any more. */
-  private whole = false
+  private hasSnapshot = false
 
   constructor(
     readonly id: string,
-    private readonly options: GateOptions,
+    private readonly options: ModuleGateOptions,
   ) {
-    const { clock, comingUp, log, name, source } = options
-    this.following = new FeedSubscriber({
+    const { clock, startupGrace: comingUp, log, name, source } = options
+    this.feed = new FeedSubscriber({
       poll: (after, epoch) => source.poll(id, name, after, epoch),
-      take: (page) => this.take(page),
+      apply: (page) => this.take(page),
       clock,
       log,
       target: `modules/${id}`,
-      comingUp,
+      startupGrace: comingUp,
     })
   }
 
   /** Resolves when all there is was told, or after `patience` milliseconds without. */
   start(patience: number): Promise<void> {
-    return this.following.start(patience)
+    return this.feed.start(patience)
   }
 
   stop(): Promise<void> {
-    return this.following.stop()
+    return this.feed.stop()
   }
 
   /**
@@ -74,47 +74,47 @@ export class ModuleGate {
    * administrator's token acts for its user: it passes without the module only where the route lets operators in.
    * @throws Problem `module_not_available`; `modules_unavailable` when nothing can be said about the user
    */
-  pass(caller: Caller, access: Access): void | Promise<void> {
+  admit(caller: Caller, access: Access): void | Promise<void> {
     const { requestId, roles, userId } = caller
     if (userId === null || (caller.operator && access.includes('operator'))) return
-    const admitted = this.admits({ userId, roles, requestId })
-    if (admitted instanceof Promise) return admitted.then(refuseUnless)
-    refuseUnless(admitted)
+    const admitted = this.isAdmitted({ userId, roles, requestId })
+    if (admitted instanceof Promise) return admitted.then(requireAdmitted)
+    requireAdmitted(admitted)
   }
 
-  private admits(user: User): boolean | Promise<boolean> {
-    return this.whole && this.following.hasLease ? this.isOnFor(user) : this.ask(user)
+  private isAdmitted(user: User): boolean | Promise<boolean> {
+    return this.hasSnapshot && this.feed.hasLease ? this.isEnabledFor(user) : this.ask(user)
   }
 
   /** As it was told. The roles of a token are those of its user: it ends when they change. */
-  private isOnFor({ roles, userId }: User): boolean {
+  private isEnabledFor({ roles, userId }: User): boolean {
     if (!this.module) return false
     if (!(this.choices.get(userId) ?? this.module.default)) return false
     return this.module.roles.every((role) => roles.includes(role))
   }
 
   private async ask(user: User): Promise<boolean> {
-    const usable = await this.following.ask(() => this.options.source.modulesOf(user.userId, user.requestId))
+    const usable = await this.feed.tryAsk(() => this.options.source.modulesOf(user.userId, user.requestId))
     if (usable) return usable.includes(this.id)
-    if (this.whole && !this.isOnFor(user)) return false
+    if (this.hasSnapshot && !this.isEnabledFor(user)) return false
     throw new Problem('modules_unavailable')
   }
 
   private take({ choices, complete, module, reset }: ModulePage): void {
     if (reset) {
       // Also the right to decide by what was told, until all of it was told anew.
-      this.whole = false
+      this.hasSnapshot = false
       this.choices.clear()
     }
     this.module = module
     for (const { enabled, user } of choices)
       if (enabled === null) this.choices.delete(user)
       else this.choices.set(user, enabled)
-    if (complete) this.whole = true
+    if (complete) this.hasSnapshot = true
   }
 }
 
-function refuseUnless(admitted: boolean): void {
+function requireAdmitted(admitted: boolean): void {
   if (!admitted) throw new Problem('module_not_available', { message: 'The module is not on for the user' })
 }
 
@@ -123,7 +123,7 @@ export class ModuleGates {
   private readonly gates = new Map<string, ModuleGate>()
   private running = false
 
-  constructor(private readonly options: GateOptions) {}
+  constructor(private readonly options: ModuleGateOptions) {}
 
   /** The gate of a module. One that is asked for after the start begins to follow at once. */
   of(module: string): ModuleGate {

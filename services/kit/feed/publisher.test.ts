@@ -5,74 +5,74 @@ import { FEED_HOLD, FEED_LEASE } from './subscriber.ts'
 
 const EPOCH = 'this'
 
-/** Followers whose time stands still until it is moved. */
-function at(servedBefore = false) {
+/** A publisher whose clock stands still until a test moves it. */
+function newPublisher(servedBefore = false) {
   const time = { now: 1_000_000 }
   const clock: Clock = { now: () => time.now, monotonic: () => time.now }
-  const followers = new FeedPublisher(clock, unknownLeasesUntil(clock, servedBefore))
+  const publisher = new FeedPublisher(clock, unknownLeasesUntil(clock, servedBefore))
   const poll = (after: number, fields: Partial<Poll> = {}) =>
-    followers.answer({ follower: 'one', after, epoch: EPOCH, ...fields }, EPOCH, async (from, upTo) => ({
+    publisher.answer({ subscriber: 'one', after, epoch: EPOCH, ...fields }, EPOCH, async (from, upTo) => ({
       epoch: EPOCH,
       from,
       seq: upTo,
       complete: true,
     }))
-  return { followers, poll, time }
+  return { publisher, poll, time }
 }
 
-/** Whether it has come about by now, give or take the loops that look now and then. */
-async function settled(promise: Promise<unknown>): Promise<boolean> {
+/** Whether a promise resolves soon: some loops check only every 20 ms. */
+async function resolvesSoon(promise: Promise<unknown>): Promise<boolean> {
   return await Promise.race([promise.then(() => true), Bun.sleep(60).then(() => false)])
 }
 
-test('who changed something waits for the acknowledgement of each, or the end of its lease', async () => {
-  const { followers, poll, time } = at()
+test('a writer waits until each subscriber has acknowledged the change or lost its lease', async () => {
+  const { publisher, poll, time } = newPublisher()
   await poll(0, { epoch: '' })
-  await poll(0, { epoch: '', follower: 'other' })
-  const known = followers.knowUpTo(5)
-  expect(await settled(known)).toBe(false)
-  // Told, and not acknowledged yet.
+  await poll(0, { epoch: '', subscriber: 'other' })
+  const acks = publisher.waitForAcks(5)
+  expect(await resolvesSoon(acks)).toBe(false)
+  // Received, and not acknowledged yet.
   expect(await poll(0)).toMatchObject({ from: 0, seq: 5 })
-  expect(await settled(known)).toBe(false)
-  const held = poll(5)
-  expect(await settled(known)).toBe(false)
+  expect(await resolvesSoon(acks)).toBe(false)
+  const heldPoll = poll(5)
+  expect(await resolvesSoon(acks)).toBe(false)
   time.now += FEED_LEASE
-  expect(await settled(known)).toBe(true)
-  await held
-  expect(await settled(followers.knowUpTo(5))).toBe(true)
+  expect(await resolvesSoon(acks)).toBe(true)
+  await heldPoll
+  expect(await resolvesSoon(publisher.waitForAcks(5))).toBe(true)
 })
 
 test.each([
-  ['of another database', 3, 'that', 4],
-  ['from ahead of this one', 9, EPOCH, 4],
-  ['that begins', 0, '', 4],
-  ['that begins where nothing has changed yet', 0, '', 0],
-])('a poll %s starts over, and is not held', async (_, after, epoch, last) => {
-  const { followers, poll } = at()
-  followers.advance(last)
+  ['from another database', 3, 'that', 4],
+  ['from ahead of this database', 9, EPOCH, 4],
+  ['of a new subscriber', 0, '', 4],
+  ['of a new subscriber, before any change', 0, '', 0],
+])('a poll %s starts over and is not held', async (_, after, epoch, last) => {
+  const { publisher, poll } = newPublisher()
+  publisher.advance(last)
   const sentAt = performance.now()
   expect(await poll(after, { epoch })).toMatchObject({ from: 0, seq: last })
   expect(performance.now() - sentAt).toBeLessThan(FEED_HOLD - 50)
 })
 
-test('followers of the run before are waited for by their leases', async () => {
-  const { followers, time } = at(true)
-  const known = followers.knowUpTo(1)
-  expect(await settled(known)).toBe(false)
+test('a writer waits for the leases of subscribers that the previous process had', async () => {
+  const { publisher, time } = newPublisher(true)
+  const acks = publisher.waitForAcks(1)
+  expect(await resolvesSoon(acks)).toBe(false)
   time.now += FEED_LEASE
-  expect(await settled(known)).toBe(true)
+  expect(await resolvesSoon(acks)).toBe(true)
 })
 
-test('a follower that comes back after long is not forgotten while its poll is held', async () => {
-  const { followers, poll, time } = at()
-  followers.advance(1)
+test('a subscriber that comes back after a long time is not forgotten while its poll is held', async () => {
+  const { publisher, poll, time } = newPublisher()
+  publisher.advance(1)
   await poll(0)
   time.now += 100_000
-  const held = poll(1)
-  followers.prune()
-  await held
-  expect(await settled(followers.knowUpTo(2))).toBe(false)
+  const heldPoll = poll(1)
+  publisher.prune()
+  await heldPoll
+  expect(await resolvesSoon(publisher.waitForAcks(2))).toBe(false)
   time.now += 100_000
-  followers.prune()
-  expect(followers.isEmpty).toBe(true)
+  publisher.prune()
+  expect(publisher.isEmpty).toBe(true)
 })

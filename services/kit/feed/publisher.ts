@@ -1,145 +1,122 @@
 import type { Clock } from '../clock.ts'
+import { Signal } from '../timeout.ts'
 import { FEED_HOLD, FEED_LEASE, type FeedPage } from './subscriber.ts'
 
-interface Follower {
-  /** Up to where it has acknowledged. */
+interface Subscriber {
+  /** The last change that the subscriber has acknowledged. */
   acknowledged: number
-  /** Until when it decides without asking; monotonic milliseconds. */
+  /** Monotonic milliseconds. Until then the subscriber decides without asking. */
   leaseEnds: number
   polledAt: number
 }
 
-/** A follower that has not polled for so long is forgotten; its lease has run out long ago. Milliseconds. */
+/** Milliseconds without a poll after which a subscriber is forgotten. Its lease has ended long before. */
 const FORGOTTEN_AFTER = 60_000
+/** Milliseconds between two looks at the leases, which end without a poll. */
+const LEASE_CHECK = 20
 
-/** A poll, as the follower sends it. */
+/** A poll, as the subscriber sends it. */
 export interface Poll {
-  /** A name that tells this run of this service from all others. */
-  follower: string
-  /** Up to where it has heard: its acknowledgement. */
+  /** Identifies one run of one service. */
+  subscriber: string
+  /** The last change that the subscriber has received: its acknowledgement. */
   after: number
-  /** The database that `after` counts in. */
+  /** The database that `after` belongs to. */
   epoch: string
 }
 
 /**
- * Until when followers of the run before may still decide by themselves: they are not known here, but their leases may
- * still run. Monotonic milliseconds.
+ * Until when subscribers of the previous process may still hold a lease: this process does not know them, so writes wait
+ * until then. Monotonic milliseconds.
  */
 export function unknownLeasesUntil(clock: Clock, servedBefore: boolean): number {
   return servedBefore ? clock.monotonic() + FEED_LEASE : Number.NEGATIVE_INFINITY
 }
 
 /**
- * Who follows a feed, and up to where each has heard it. A poll is held until there is something to tell; the next one
- * acknowledges what was told. Whoever changes something waits here until every follower that decides by itself has
- * acknowledged it, or has lost the right to decide by itself (its lease), which is a matter of less than a second.
+ * The publishing side of a feed. A poll is held until there is a change; the next poll acknowledges the changes that the
+ * last one received. A writer waits here until every subscriber with a lease has acknowledged the change or lost its
+ * lease, which takes less than a second.
  */
 export class FeedPublisher {
-  private readonly followers = new Map<string, Follower>()
-  private readonly waiting = new Set<() => void>()
-  private news = Promise.withResolvers<void>()
-  private reached = 0
+  private readonly subscribers = new Map<string, Subscriber>()
+  private readonly acks = new Signal()
+  private readonly events = new Signal()
+  private published = 0
 
   constructor(
     private readonly clock: Clock,
-    private readonly strangersUntil: number,
+    private readonly unknownLeasesUntil: number,
   ) {}
 
-  /** The number of the last change that was announced. */
-  get last(): number {
-    return this.reached
+  /** The number of the last change that was published. */
+  get lastSeq(): number {
+    return this.published
   }
 
   get isEmpty(): boolean {
-    return this.followers.size === 0
+    return this.subscribers.size === 0
   }
 
   /**
-   * Answers a poll. One from another database, or from ahead of this one, starts over.
-   * @param tell reads what there is after `from`; `upTo` was the last change before it began
+   * Answers a poll. A poll from another database, or from ahead of this one, starts over.
+   * @param readPage reads the changes after `from`; `upTo` was the last change before it began
    */
   async answer<Page extends FeedPage>(
-    { after, epoch, follower: name }: Poll,
+    { after, epoch, subscriber: name }: Poll,
     ourEpoch: string,
-    tell: (from: number, upTo: number) => Promise<Page>,
+    readPage: (from: number, upTo: number) => Promise<Page>,
   ): Promise<Page> {
-    const known = epoch === ourEpoch && after <= this.reached
-    const from = known ? after : 0
+    const isCurrent = epoch === ourEpoch && after <= this.published
+    const from = isCurrent ? after : 0
     const polledAt = this.clock.monotonic()
-    const follower = this.followers.get(name) ?? { acknowledged: 0, leaseEnds: Number.NEGATIVE_INFINITY, polledAt }
-    follower.acknowledged = from
-    follower.polledAt = polledAt
-    this.followers.set(name, follower)
-    this.settle()
+    const subscriber = this.subscribers.get(name) ?? { acknowledged: 0, leaseEnds: Number.NEGATIVE_INFINITY, polledAt }
+    subscriber.acknowledged = from
+    subscriber.polledAt = polledAt
+    this.subscribers.set(name, subscriber)
+    this.acks.notify()
 
-    if (known && from === this.reached) await this.somethingNew()
-    // Taken before anything is read: what is written meanwhile is for the next poll.
-    const page = await tell(from, this.reached)
-    // Also what no one announced, such as a key whose time was up: a follower that knew of it would count as ahead of
-    // us, and start over with each poll.
+    if (isCurrent && from === this.published) await this.events.next(FEED_HOLD)
+    // Fixed before anything is read: changes that are written meanwhile are for the next poll.
+    const page = await readPage(from, this.published)
+    // The page may hold changes that nobody published, such as a key that expired. A subscriber that acknowledged them
+    // would seem ahead of us, and start over with each poll.
     this.advance(page.seq)
-    if (page.complete) follower.leaseEnds = this.clock.monotonic() + FEED_LEASE
+    if (page.complete) subscriber.leaseEnds = this.clock.monotonic() + FEED_LEASE
     return page
   }
 
-  /** There is something to tell up to `seq`: held polls are answered. */
+  /** Publishes the changes up to `seq`: answers the polls that are held. */
   advance(seq: number): void {
-    if (seq <= this.reached) return
-    this.reached = seq
-    this.release()
+    if (seq <= this.published) return
+    this.published = seq
+    this.answerHeldPolls()
   }
 
-  /** Resolves when every follower has heard all up to `seq`, or can't decide without asking any more. */
-  async knowUpTo(seq: number): Promise<void> {
+  /** Publishes the changes up to `seq`. Resolves when every subscriber has acknowledged them or has no lease. */
+  async waitForAcks(seq: number): Promise<void> {
     if (seq === 0) return
     this.advance(seq)
-    while (!this.everyoneKnows(seq)) await this.change()
+    while (!this.isAcknowledged(seq)) await this.acks.next(LEASE_CHECK)
   }
 
   /** Answers the polls that are held. */
-  release(): void {
-    this.news.resolve()
-    this.news = Promise.withResolvers()
+  answerHeldPolls(): void {
+    this.events.notify()
   }
 
-  /** Forgets followers that have not polled for long. */
+  /** Forgets subscribers that have stopped to poll. */
   prune(): void {
-    // By its poll, not by its lease: one whose first poll is held has no lease yet, and is given one with the answer.
-    for (const [name, { polledAt }] of this.followers)
-      if (polledAt + FORGOTTEN_AFTER < this.clock.monotonic()) this.followers.delete(name)
+    // Goes by the last poll, not by the lease: a subscriber whose first poll is held gets its lease with the answer.
+    for (const [name, { polledAt }] of this.subscribers)
+      if (polledAt + FORGOTTEN_AFTER < this.clock.monotonic()) this.subscribers.delete(name)
   }
 
-  private everyoneKnows(seq: number): boolean {
+  private isAcknowledged(seq: number): boolean {
     const now = this.clock.monotonic()
-    if (now < this.strangersUntil) return false
-    for (const { acknowledged, leaseEnds } of this.followers.values())
+    if (now < this.unknownLeasesUntil) return false
+    for (const { acknowledged, leaseEnds } of this.subscribers.values())
       if (acknowledged < seq && now < leaseEnds) return false
     return true
-  }
-
-  /** Resolves when a follower has polled, and now and then: leases run out in silence. */
-  private async change(): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    this.waiting.add(resolve)
-    const timer = setTimeout(resolve, 20)
-    await promise
-    clearTimeout(timer)
-    this.waiting.delete(resolve)
-  }
-
-  private settle(): void {
-    for (const resolve of this.waiting) resolve()
-  }
-
-  private async somethingNew(): Promise<void> {
-    let timer: ReturnType<typeof setTimeout> | undefined
-    await Promise.race([
-      this.news.promise,
-      new Promise((resolve) => {
-        timer = setTimeout(resolve, FEED_HOLD)
-      }),
-    ])
-    clearTimeout(timer)
   }
 }

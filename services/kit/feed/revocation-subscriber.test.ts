@@ -1,56 +1,56 @@
 import { expect, test } from 'bun:test'
 import { silentLog } from '../log.ts'
-import type { EventType } from '../outbox/events.ts'
+import type { EventType } from '../schema/events.ts'
 import { type RevocationPage, RevocationSubscriber } from './revocation-subscriber.ts'
 import { FEED_LEASE, FeedSubscriber } from './subscriber.ts'
 
-test('every event is wanted until auth has said which are, and again when it is silent for long', async () => {
-  const said: EventType[][] = [['user.created'], ['module.enabled', 'module.disabled'], []]
+test('every type of event counts as subscribed until the first page of auth, and again after the lease', async () => {
+  const pages: EventType[][] = [['user.created'], ['module.enabled', 'module.disabled'], []]
   let wanted: EventType[] | undefined
   let seq = 0
   let now = 1_000_000
   const clock = { now: () => now, monotonic: () => now }
   let polls = 0
-  /** What a poll told has been taken when the next but one is sent. */
-  const heard = async () => {
+  /** The page of a poll has been applied when the poll after the next one is sent. */
+  const applied = async () => {
     const before = polls
     while (polls < before + 2) await Bun.sleep(5)
   }
-  const next = async () => {
-    wanted = said.shift()
+  const nextPage = async () => {
+    wanted = pages.shift()
     seq++
-    await heard()
+    await applied()
   }
   const page = (): RevocationPage => {
     polls++
-    if (!wanted) throw new Error('Auth is away')
+    if (!wanted) throw new Error('Auth is down')
     const rest = { issuer: 'i', audience: 'a', keys: [], revoked: [] }
     return { epoch: 'this', seq, complete: true, wanted, ...rest }
   }
-  const validate = () => Promise.reject(new Error('Auth is away'))
+  const validate = () => Promise.reject(new Error('Auth is down'))
   const source = { poll: async () => page(), validate }
-  const follower = new RevocationSubscriber({ name: 'one', source, clock, log: silentLog, maxLag: 1000 })
+  const subscriber = new RevocationSubscriber({ name: 'one', source, clock, log: silentLog, maxLag: 1000 })
   const types: EventType[] = ['user.created', 'module.enabled', 'user.deleted']
-  const wants = () => types.map((type) => follower.wants(type))
-  expect(wants()).toEqual([true, true, true])
-  await follower.start(20)
-  expect(wants()).toEqual([true, true, true])
-  await next()
-  expect(wants()).toEqual([true, false, false])
-  await next()
-  expect(wants()).toEqual([false, true, false])
-  await next()
-  expect(wants()).toEqual([false, false, false])
-  // Who lets auth know what it wants is answered without waiting for one that has lost its lease.
+  const subscribed = () => types.map((type) => subscriber.isSubscribed(type))
+  expect(subscribed()).toEqual([true, true, true])
+  await subscriber.start(20)
+  expect(subscribed()).toEqual([true, true, true])
+  await nextPage()
+  expect(subscribed()).toEqual([true, false, false])
+  await nextPage()
+  expect(subscribed()).toEqual([false, true, false])
+  await nextPage()
+  expect(subscribed()).toEqual([false, false, false])
+  // When a webhook subscribes to a type, auth does not wait for a subscriber that has lost its lease.
   wanted = undefined
-  await heard()
-  expect(wants()).toEqual([false, false, false])
+  await applied()
+  expect(subscribed()).toEqual([false, false, false])
   now += FEED_LEASE
-  expect(wants()).toEqual([true, true, true])
-  await follower.stop()
+  expect(subscribed()).toEqual([true, true, true])
+  await subscriber.stop()
 })
 
-test('S2: a feed that is not there yet is no fault while the services start; one that is lost is', async () => {
+test('S2: the log has no line for a missing feed while the services start, and one for a lost feed', async () => {
   let [now, polls, isUp] = [1_000_000, 0, false]
   const lines: string[] = []
   const log = {
@@ -58,28 +58,28 @@ test('S2: a feed that is not there yet is no fault while the services start; one
     warn: ({ event }: { event: string }) => lines.push(event),
     info: () => lines.push('info'),
   }
-  const start = (comingUp?: number) => {
-    const following = new FeedSubscriber({
+  const start = (startupGrace?: number) => {
+    const subscriber = new FeedSubscriber({
       poll: async () => {
         polls++
-        if (!isUp) throw new Error('It is away')
+        if (!isUp) throw new Error('The publisher is down')
         return { epoch: 'this', seq: 0, complete: true }
       },
-      take: () => undefined,
+      apply: () => undefined,
       clock: { now: () => now, monotonic: () => now },
       log,
       target: 'auth',
-      comingUp,
+      startupGrace,
     })
-    void following.start(0)
-    return following
+    void subscriber.start(0)
+    return subscriber
   }
   const polled = async () => {
     const before = polls
     while (polls < before + 2) await Bun.sleep(5)
   }
 
-  let following = start()
+  let subscriber = start()
   await polled()
   now += 9_000
   await polled()
@@ -92,23 +92,23 @@ test('S2: a feed that is not there yet is no fault while the services start; one
   isUp = true
   await polled()
   expect(lines).toEqual(['feed.lost', 'info'])
-  await following.stop()
+  await subscriber.stop()
 
-  // One that does not come is said, once.
+  // A feed that does not come up is logged once.
   lines.length = 0
   isUp = false
-  following = start()
+  subscriber = start()
   await polled()
   now += 10_000
   await polled()
   await polled()
   expect(lines).toEqual(['feed.lost'])
-  await following.stop()
+  await subscriber.stop()
 
-  // What does not start with the others says so at once.
+  // Without a startup grace it is logged at once.
   lines.length = 0
-  following = start(0)
+  subscriber = start(0)
   await polled()
   expect(lines).toEqual(['feed.lost'])
-  await following.stop()
+  await subscriber.stop()
 })

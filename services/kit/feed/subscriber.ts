@@ -1,74 +1,69 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '../clock.ts'
 import type { Log } from '../log.ts'
+import { withTimeout } from '../timeout.ts'
 
-/** How long a poll that has nothing to tell is held. */
+/** Milliseconds that a poll is held when there is no change. */
 export const FEED_HOLD = 250
 /**
- * For how long after asking a follower may trust what it was told. The teller counts the same time from its answer, so
- * its reckoning never ends before the follower's; an answer to a change waits until every follower has acknowledged it
- * or has lost its lease, and so never longer than this.
+ * Milliseconds of a lease. The subscriber counts it from when it sent the poll, the publisher from its answer, so the
+ * subscriber's lease always ends first. A writer waits until every subscriber has acknowledged the change or lost its
+ * lease, so it never waits longer than this.
  */
 export const FEED_LEASE = 900
 
-/** What every feed says with each answer, beside what it tells. */
+/** The part that the pages of every feed have in common. */
 export interface FeedPage {
-  /** The database that `seq` counts in: another one means to start over. */
+  /** The database that `seq` belongs to. When it changes, the subscriber starts over. */
   epoch: string
   seq: number
-  /** Whether that is all there is: until then the follower knows too little to decide by itself. */
+  /** Whether no further page follows. Until then the subscriber knows too little to decide by itself. */
   complete: boolean
 }
 
 export interface FeedSubscriberOptions<Page extends FeedPage> {
-  /** Asks for what there is after `after`. The next poll acknowledges what this one told. */
+  /** Asks for the changes after `after`. The next poll acknowledges them. */
   poll(after: number, epoch: string): Promise<Page>
-  take(page: Page): void
+  /** Applies the changes of a page. */
+  apply(page: Page): void
   clock: Clock
   log: Log
-  /** Whose feed it is, for the log. */
+  /** The service or module whose feed it is, for the log. */
   target: string
-  /** Milliseconds after the start in which a feed that is not there yet is no fault: its service starts too. */
-  comingUp?: number | undefined
+  /** Milliseconds after the start in which a missing feed is not logged: its service may be starting too. */
+  startupGrace?: number | undefined
 }
 
-const COMING_UP = 10_000
-const RETRY = 100
-const BRIEF = 20
-/** After a question was not answered, how long until the next one is put. */
-const ASK_AGAIN = 100
+/** Milliseconds. */
+const STARTUP_GRACE = 10_000
+const RETRY_AFTER = 100
+/** Milliseconds: a poll that was answered sooner was not held. */
+const NOT_HELD = 20
 
 /**
- * Follows a feed by polls that are held until there is something to tell; the next poll acknowledges what the last one
- * told. While the lease runs, its owner may decide by what it was told; without it, it asks.
+ * The subscribing side of a feed: polls that are held until there is a change; each poll acknowledges the page of the
+ * last one. While the lease runs, the owner may decide by the pages; without a lease it asks the publisher.
  */
 export class FeedSubscriber<Page extends FeedPage> {
   private epoch = ''
   private seq = 0
-  /** When the poll that was last answered with all there is had been sent; monotonic milliseconds. */
-  private heardAt = Number.NEGATIVE_INFINITY
-  private askAgainAt = Number.NEGATIVE_INFINITY
+  /** When the last poll was sent that brought a complete page. Monotonic milliseconds. */
+  private currentAt = Number.NEGATIVE_INFINITY
+  private retryAt = Number.NEGATIVE_INFINITY
   private running = false
   private loop: Promise<void> = Promise.resolve()
-  private hasHeard: () => void = () => undefined
+  private hasFirstPage: () => void = () => undefined
   private readonly firstPage = new Promise<void>((resolve) => {
-    this.hasHeard = resolve
+    this.hasFirstPage = resolve
   })
 
   constructor(private readonly options: FeedSubscriberOptions<Page>) {}
 
-  /** Begins to follow. Resolves when all there is was told, or after `patience` milliseconds without. */
+  /** Starts to poll. Resolves after the first complete page, or after `patience` milliseconds. */
   async start(patience: number): Promise<void> {
     this.running = true
-    this.loop = this.follow()
-    let timer: ReturnType<typeof setTimeout> | undefined
-    await Promise.race([
-      this.firstPage,
-      new Promise((resolve) => {
-        timer = setTimeout(resolve, patience)
-      }),
-    ])
-    clearTimeout(timer)
+    this.loop = this.run()
+    await withTimeout(this.firstPage, patience)
   }
 
   async stop(): Promise<void> {
@@ -76,55 +71,61 @@ export class FeedSubscriber<Page extends FeedPage> {
     await this.loop
   }
 
-  /** Milliseconds since all there is was last heard. */
-  get silence(): number {
-    return this.options.clock.monotonic() - this.heardAt
+  /** Milliseconds since the subscriber was last known to be up to date. Infinite before the first complete page. */
+  get staleness(): number {
+    return this.options.clock.monotonic() - this.currentAt
   }
 
   get hasLease(): boolean {
-    return this.silence < FEED_LEASE
+    return this.staleness < FEED_LEASE
   }
 
-  /** Puts a question, unless the last one has just failed. Gives undefined where there is no answer. */
-  async ask<T>(question: () => Promise<T>): Promise<T | undefined> {
+  /** Asks the publisher a question, unless the last one has just failed. @returns undefined without an answer */
+  async tryAsk<T>(question: () => Promise<T>): Promise<T | undefined> {
     const { clock } = this.options
-    if (clock.monotonic() < this.askAgainAt) return undefined
+    if (clock.monotonic() < this.retryAt) return undefined
     try {
       return await question()
     } catch {
-      this.askAgainAt = clock.monotonic() + ASK_AGAIN
+      this.retryAt = clock.monotonic() + RETRY_AFTER
       return undefined
     }
   }
 
-  private async follow(): Promise<void> {
-    const { clock, comingUp = COMING_UP, log, target } = this.options
+  private async run(): Promise<void> {
+    const { clock, log, startupGrace = STARTUP_GRACE, target } = this.options
     const startedAt = clock.monotonic()
     let isLost = false
     while (this.running) {
-      const sentAt = clock.monotonic()
       try {
-        const before = this.seq
-        const page = await this.options.poll(before, this.epoch)
-        this.options.take(page)
-        this.epoch = page.epoch
-        this.seq = page.seq
-        if (!page.complete) continue
-        this.heardAt = sentAt
-        this.hasHeard()
-        // A poll that brings nothing is held; one that is not held must not make this a spin.
-        const held = clock.monotonic() - sentAt > BRIEF
-        if (!held && page.seq === before) await sleep(BRIEF)
+        if (!(await this.pollOnce())) continue
         if (isLost) log.info({ event: 'feed.resumed', target, seq: this.seq })
         isLost = false
       } catch (error) {
-        const isComingUp = !Number.isFinite(this.heardAt) && clock.monotonic() - startedAt < comingUp
-        if (!isLost && !isComingUp && this.running) {
+        const isStarting = !Number.isFinite(this.currentAt) && clock.monotonic() - startedAt < startupGrace
+        if (!isLost && !isStarting && this.running) {
           isLost = true
           log.warn({ event: 'feed.lost', target, err: error })
         }
-        if (this.running) await sleep(RETRY)
+        if (this.running) await sleep(RETRY_AFTER)
       }
     }
+  }
+
+  /** @returns whether the page was complete */
+  private async pollOnce(): Promise<boolean> {
+    const { clock } = this.options
+    const [sentAt, before] = [clock.monotonic(), this.seq]
+    const page = await this.options.poll(before, this.epoch)
+    this.options.apply(page)
+    this.epoch = page.epoch
+    this.seq = page.seq
+    if (!page.complete) return false
+    this.currentAt = sentAt
+    this.hasFirstPage()
+    // An empty page should have been held. If it was not, a pause keeps this loop from spinning.
+    const wasHeld = clock.monotonic() - sentAt > NOT_HELD
+    if (!wasHeld && page.seq === before) await sleep(NOT_HELD)
+    return true
   }
 }

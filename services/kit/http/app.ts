@@ -1,23 +1,25 @@
 import type { TSchema } from '@sinclair/typebox'
-import { type AnyElysia, Elysia, type ValidationError } from 'elysia'
-import type { Caller } from '../caller.ts'
+import { type AnyElysia, type Context, Elysia, type ValidationError } from 'elysia'
 import type { Clock } from '../clock.ts'
-import { InternalError, type Log } from '../log.ts'
-import { Problem } from '../problem.ts'
+import type { Log } from '../log.ts'
+import { readBody } from '../messages/body.ts'
+import { oauthBody } from '../messages/oauth-error.ts'
+import { addProblemHeaders, requestIdOf } from '../messages/problem-response.ts'
+import { addHeaders, jsonResponse } from '../messages/response-headers.ts'
+import type { Problem } from '../problem.ts'
 import type { Metrics } from '../process/metrics.ts'
 import type { Random } from '../random.ts'
 import { trim, trimmedFields } from '../schema/schema.ts'
-import { bodyProblem, type Rule, type Taken, unknownFields, validationProblem } from '../schema/validation.ts'
+import { bodyProblem, type RouteInput, type Rule, unknownFields, validationProblem } from '../schema/validation.ts'
 import { allowedMethods } from './allowed-methods.ts'
-import { readBody } from './body.ts'
-import { isGuard, type RequestState } from './guard.ts'
-import { oauthBody } from './oauth-error.ts'
+import { crossOrigin } from './cors.ts'
+import { problemOf } from './error-to-problem.ts'
+import { isGuard } from './guard.ts'
 import { type Paths, pathsOf } from './openapi/document.ts'
-import { addProblemHeaders, requestIdOf } from './problem-response.ts'
+import { type RequestState, withState } from './request-state.ts'
 import { pathOf } from './request-url.ts'
-import { addHeaders, jsonResponse } from './response-headers.ts'
 
-/** The server's own limit, above what `readBody` counts: it answers without a body and before any code runs. */
+/** Bytes. The server's own limit, above that of `readBody`: the server answers without a body and before any code runs. */
 export const SERVER_BODY_MAX = 32 * 1024 * 1024
 
 const VERSIONED = '/api/v1'
@@ -28,43 +30,28 @@ export interface ServiceOptions {
   random: Random
   metrics: Metrics
   corsOrigins: readonly string[]
-  /** Calls of OAuth: they take a form as well as JSON, and their problems are also those of RFC 6749. */
+  /** Routes of OAuth: they accept forms as well as JSON, and their problems follow RFC 6749 too. */
   forms?: readonly string[]
-  /** Routes that read their body themselves, once the caller is known to be one who may: of lines (`readLines`). */
+  /** Routes that read their body themselves (`readLines`), after the guard has admitted the caller. */
   streams?: readonly string[]
-  /** Paths of a POST that changes nothing, and that no limit counts. */
+  /** Paths whose POST changes nothing and has no rate limit. */
   reads?: readonly string[]
 }
 
 export interface Routes {
-  /** Served under `/api/v1`, and at the root wherever `root` doesn't have the same path. */
+  /** Served under `/api/v1`, and at the root unless `root` has the same path. */
   routes: AnyElysia
-  /** Served at the root alone: the old contract. */
+  /** Served at the root only: the API of version 0.0.1. */
   root?: AnyElysia
-  /** Further paths of routes, whole, and the route that each is another name of. */
-  alsoAt?: Readonly<Record<string, string>>
+  /** Further full paths, each with the route that it is an alias of. */
+  aliases?: Readonly<Record<string, string>>
 }
 
-/** Paths of the services and the operators among themselves: no page of another origin reads them. */
-const NOT_FOR_PAGES =
-  /^(\/api\/v1)?\/(admin|metrics|[a-z0-9]+\/sync\/|auth\/(introspect|revocations|audit)|users\/(verify-credentials|password-hashes|announcements|export|import|[^/]+\/password(-hash|-changed)?\/?$)|modules\/users(\/|$))/
-
-/** Are asked four times a second by each who follows them: only their failures are worth a line. */
+/** Long polls, sent four times a second by each subscriber: only their failures are logged. */
 const FEEDS = ['/auth/revocations', '/modules/sync/feed']
 
-/** What the hooks of one request share: Elysia's context is one object from the first hook to the last. */
-interface Shared extends RequestState {
-  /** Of the address, as it was sent. */
-  path: string
-  startedAt: number
-  answered?: boolean
-  /** Once the guard knows. */
-  caller?: Caller
-  code?: string
-}
-
-/** What `onError` sees of a request. */
-type Failed = Pick<Shared, 'caller' | 'fault'> & {
+/** The part of an error hook's context that decides which problem it is. */
+type FailedRequest = Pick<RequestState, 'caller' | 'bodyProblem'> & {
   request: Request
   route: string
   body: unknown
@@ -75,142 +62,171 @@ type Failed = Pick<Shared, 'caller' | 'fault'> & {
 }
 
 /**
- * Puts a service's app together: the request id, the headers, the reading of bodies, the one form of every error, the
- * log line and the measures around its routes. The hooks come first, because a hook covers only what comes after it.
- * @throws Error when a route doesn't say who may call it
+ * Builds the app of a service around its routes: the request id, the headers, the reading of bodies, the one format of
+ * errors, the log line and the metrics. The hooks come first, because a hook only covers routes that come after it.
+ *
+ * No hook passes its whole context to a function: the framework would then parse the query, headers, cookies and body of
+ * every request (`tests/code/hot-reads.test.ts`).
+ * @throws Error when a route does not name its callers
  */
-export function service(options: ServiceOptions, { routes, root, alsoAt = {} }: Routes): AnyElysia {
-  const { log, clock, random, metrics } = options
-  const both = (paths: readonly string[] = []) => new Set(paths.flatMap((path) => [path, VERSIONED + path]))
-  const forms = both(options.forms)
-  const streams = both(options.streams)
-  const reads = both(options.reads)
-  const feeds = both(FEEDS)
+export function service(options: ServiceOptions, { routes, root, aliases = {} }: Routes): AnyElysia {
+  const { log, clock, random } = options
+  const forms = atBothPaths(options.forms)
+  const streams = atBothPaths(options.streams)
+  const reads = atBothPaths(options.reads)
+  const logRequest = requestLogger(options)
 
-  /** Once for each request: what an error is answered with comes by both ways. */
-  const answered = (shared: Shared, method: string, route: string, status: number) => {
-    if (shared.answered) return
-    shared.answered = true
-    const ms = clock.monotonic() - shared.startedAt
-    metrics.request(method, route, status, ms)
-    const level = status < 400 && feeds.has(route) ? 'debug' : 'info'
-    log[level](() => ({
-      event: 'request',
-      requestId: shared.requestId,
-      method,
-      route,
-      status,
-      ms: Math.round(ms * 10) / 10,
-      ...(shared.caller?.ip ? { ip: shared.caller.ip } : {}),
-      ...(shared.caller?.userId ? { userId: shared.caller.userId } : {}),
-      ...(shared.code === undefined ? {} : { code: shared.code }),
-    }))
-  }
-
-  /** The address of the connection: a system call, and what only reads hardly ever wants to know it. */
+  /** Reads the address of the connection, a system call that most reads never need. */
   const addressOf = (request: Request, path: string): (() => string | null) => {
-    const ask = () => app.server?.requestIP(request)?.address ?? null
-    if (request.method === 'GET' || reads.has(path)) return ask
-    // At once where limits count by it: of a connection that has been closed meanwhile nothing is known.
-    const address = ask()
+    const readAddress = () => app.server?.requestIP(request)?.address ?? null
+    if (request.method === 'GET' || reads.has(path)) return readAddress
+    // Read at once when rate limits need it: it is unknown after the connection is closed.
+    const address = readAddress()
     return () => address
   }
 
   const app = new Elysia({
     normalize: false,
     serve: { maxRequestBodySize: SERVER_BODY_MAX },
-    // Or a host of fewer than four letters (`http://api/…`) is taken for the beginning of the path.
+    // Otherwise a host of fewer than four letters (`http://api/…`) counts as the beginning of the path.
     handler: { standardHostname: false },
   })
-    .onRequest((context) => {
-      const shared = context as unknown as Shared
-      shared.startedAt = clock.monotonic()
-      shared.requestId = requestIdOf(context.request.headers, random)
-      shared.address = addressOf(context.request, shared.path)
-      // A preflight is answered before any other hook.
-      if (options.corsOrigins.length > 0) addHeaders(context.set.headers, shared.requestId)
-    })
-    .onParse(async (context) => {
-      const shared = context as unknown as Shared
-      const { request, route } = context
-      if (streams.has(route)) return {}
-      const body = await readBody(request, forms.has(route))
-      const taken = takenBy(request.method, route)
-      const value = body.value ?? {}
-      trim(value, taken.trimmed)
-      // Where no body is declared every field is one that no one knows; nothing else would say so.
-      const fields = taken.body ? [] : Object.keys(value)
-      if ('problem' in body) shared.fault = body.problem
-      else if (fields.length > 0) shared.fault = unknownFields(fields)
-      return value
-    })
-    .onError((context) => {
-      const shared = context as unknown as Shared
-      const path = pathOf(context.request.url)
-      const { body, caller, code, error, fault, params, query, request, route } = shared as unknown as Failed
-      // The context is not passed on: the framework would then make all of it for every request.
-      const problem = toProblem({ body, caller, code, error, fault, params, query, request, route }, path)
-      shared.code = problem.code
-      if (problem.status >= 500)
-        log[problem.status === 500 ? 'error' : 'warn']({
-          event: 'request.failed',
-          requestId: shared.requestId,
-          route: context.route,
-          code: problem.code,
-          err: problem.cause ?? problem,
-        })
-      const { set } = context
-      set.status = problem.status
-      addProblemHeaders(set.headers, problem, shared.requestId)
-      answered(shared, context.request.method, context.route ?? '', problem.status)
-      const answer = forms.has(path.replace(/\/$/, ''))
-        ? oauthBody(problem, shared.requestId)
-        : problem.body(shared.requestId)
-      return new Response(JSON.stringify(answer), { status: problem.status })
-    })
-    .mapResponse((context) => {
-      const shared = context as unknown as Shared
-      const { request, responseValue, route, set } = context
-      answered(shared, request.method, route, Number(set.status ?? 200))
-      const answer = jsonResponse(responseValue, set, shared.requestId)
-      if (!answer) addHeaders(set.headers, shared.requestId)
-      return answer
-    })
+    .onRequest(
+      withState((context: Pick<Context, 'request' | 'set'> & RequestState) => {
+        const { path, request, set } = context
+        const requestId = requestIdOf(request.headers, random)
+        context.startedAt = clock.monotonic()
+        context.requestId = requestId
+        context.address = addressOf(request, path)
+        // A preflight is answered before any other hook runs.
+        if (options.corsOrigins.length > 0) addHeaders(set.headers, requestId)
+      }),
+    )
+    .onParse(
+      withState(async (context: Pick<Context, 'request' | 'route'> & RequestState) => {
+        const { request, route } = context
+        if (streams.has(route)) return {}
+        const body = await readBody(request, forms.has(route))
+        const input = inputOf(request.method, route)
+        const value = body.value ?? {}
+        trim(value, input.trimmed)
+        // A route without a body schema takes no fields. The framework would ignore them.
+        const fields = input.body ? [] : Object.keys(value)
+        if ('problem' in body) context.bodyProblem = body.problem
+        else if (fields.length > 0) context.bodyProblem = unknownFields(fields)
+        return value
+      }),
+    )
+    .onError(
+      withState((context: FailedRequest & Pick<Context, 'set'> & RequestState) => {
+        const { body, bodyProblem, caller, code, error, params, query, request, requestId, route = '', set } = context
+        const path = pathOf(request.url)
+        const problem = toProblem({ body, bodyProblem, caller, code, error, params, query, request, route }, path)
+        context.problemCode = problem.code
+        if (problem.status >= 500)
+          log[problem.status === 500 ? 'error' : 'warn']({
+            event: 'request.failed',
+            requestId,
+            route,
+            code: problem.code,
+            err: problem.cause ?? problem,
+          })
+        set.status = problem.status
+        addProblemHeaders(set.headers, problem, requestId)
+        if (!context.isLogged)
+          logRequest(
+            { caller, problemCode: problem.code, requestId, startedAt: context.startedAt },
+            request.method,
+            route,
+            problem.status,
+          )
+        context.isLogged = true
+        const answer = forms.has(path.replace(/\/$/, '')) ? oauthBody(problem, requestId) : problem.body(requestId)
+        return new Response(JSON.stringify(answer), { status: problem.status })
+      }),
+    )
+    .mapResponse(
+      withState((context: Pick<Context, 'request' | 'route' | 'set'> & { responseValue: unknown } & RequestState) => {
+        const { caller, isLogged, problemCode, request, requestId, responseValue, route, set, startedAt } = context
+        if (!isLogged)
+          logRequest({ caller, problemCode, requestId, startedAt }, request.method, route, Number(set.status ?? 200))
+        context.isLogged = true
+        const response = jsonResponse(responseValue, set, requestId)
+        if (!response) addHeaders(set.headers, requestId)
+        return response
+      }),
+    )
 
-  let taken: Map<string, Taken> | undefined
-  const takenBy = (method: string, route: string): Taken => {
-    taken ??= new Map(app.routes.map(({ hooks, method, path }) => [`${method} ${path}`, takenOf(hooks)]))
-    return taken.get(`${method} ${route}`) ?? NOTHING_TAKEN
+  let inputs: Map<string, RouteInput> | undefined
+  const inputOf = (method: string, route: string): RouteInput => {
+    inputs ??= new Map(app.routes.map(({ hooks, method, path }) => [`${method} ${path}`, routeInput(hooks)]))
+    return inputs.get(`${method} ${route}`) ?? NO_INPUT
   }
-  const toProblem = (context: Failed, path: string): Problem => {
-    const { body, caller, code, error, fault, params, query, request, route } = context
-    // Without a caller the guard has not let it pass.
+  const toProblem = (failed: FailedRequest, path: string): Problem => {
+    const { body, caller, code, error, params, query, request, route } = failed
+    // Without a caller the guard has not admitted the request.
     if (caller) {
-      const [taken, by] = [takenBy(request.method, route), { caller, params, request }]
-      if (fault && error === fault) return bodyProblem(fault, { body, query }, taken, by)
-      if (code === 'VALIDATION') return validationProblem(error as ValidationError, taken, by)
+      const [input, sender] = [inputOf(request.method, route), { caller, params, request }]
+      if (failed.bodyProblem && error === failed.bodyProblem)
+        return bodyProblem(failed.bodyProblem, { body, query }, input, sender)
+      if (code === 'VALIDATION') return validationProblem(error as ValidationError, input, sender)
     }
-    return problemOf(error, code, () => allowedMethods(served(), path))
+    return problemOf(error, code, () => allowedMethods(servedRoutes(), path))
   }
-  // Without the catch-all that answers preflights: it would make every unknown path one that exists.
-  const served = () => app.routes.filter(({ method }) => method !== 'OPTIONS')
+  // Without the catch-all for preflights, which would make every unknown path an existing one.
+  const servedRoutes = () => app.routes.filter(({ method }) => method !== 'OPTIONS')
   if (options.corsOrigins.length > 0) app.use(crossOrigin(options.corsOrigins))
   app.group(VERSIONED, (versioned) => versioned.use(routes)).use(routes)
   if (root) app.use(root)
-  for (const [path, of] of Object.entries(alsoAt)) alias(app, routes, path, of)
+  for (const [path, route] of Object.entries(aliases)) addAlias(app, routes, path, route)
   refuseUnguarded(app)
   return app
 }
 
-/** Serves what a route answers to a POST or a GET at another path too. */
-function alias(app: AnyElysia, routes: AnyElysia, path: string, of: string): void {
+function atBothPaths(paths: readonly string[] = []): Set<string> {
+  return new Set(paths.flatMap((path) => [path, VERSIONED + path]))
+}
+
+/** Logs and counts a request. */
+function requestLogger({ clock, log, metrics }: ServiceOptions) {
+  const feeds = atBothPaths(FEEDS)
+  return (
+    {
+      caller,
+      problemCode,
+      requestId,
+      startedAt,
+    }: Pick<RequestState, 'caller' | 'problemCode' | 'requestId' | 'startedAt'>,
+    method: string,
+    route: string,
+    status: number,
+  ): void => {
+    const ms = clock.monotonic() - startedAt
+    metrics.request(method, route, status, ms)
+    const level = status < 400 && feeds.has(route) ? 'debug' : 'info'
+    log[level](() => ({
+      event: 'request',
+      requestId,
+      method,
+      route,
+      status,
+      ms: Math.round(ms * 10) / 10,
+      ...(caller?.ip ? { ip: caller.ip } : {}),
+      ...(caller?.userId ? { userId: caller.userId } : {}),
+      ...(problemCode === undefined ? {} : { code: problemCode }),
+    }))
+  }
+}
+
+/** Serves a route's GET or POST at another path too. @throws Error when there is no such route */
+function addAlias(app: AnyElysia, routes: AnyElysia, path: string, of: string): void {
   const route = routes.routes.find((candidate) => candidate.path === of && candidate.method !== 'DELETE')
-  if (!route) throw new Error(`${path} stands for ${of}, which is not served`)
+  if (!route) throw new Error(`${path} is an alias of ${of}, which is not served`)
   const { handler, hooks, method } = route
   app.route(method, path, handler as never, { ...hooks, detail: { ...hooks.detail, hide: true } })
 }
 
-/** The paths of a service, as its documentation has them: each once, under the prefix, and what only the root has. */
+/** The paths of a service for its documentation: each once, under the prefix, and the paths that only the root has. */
 export function documentedPaths({ routes, root }: Routes, forms: readonly string[] = []): Paths {
   const app = new Elysia().group(VERSIONED, (versioned) => versioned.use(routes))
   if (root) app.use(root)
@@ -220,60 +236,17 @@ export function documentedPaths({ routes, root }: Routes, forms: readonly string
   )
 }
 
-/** A route without `auth` would be open to everyone, and so would one whose app never got the guard. */
+/** A route without `auth` would be open to everyone, and so would a route whose app never used the guard. */
 function refuseUnguarded(app: AnyElysia): void {
   for (const { method, path, hooks } of app.routes) {
     const transforms = [(hooks as { transform?: { fn: object }[] }).transform ?? []].flat()
-    const guarded = transforms.some(({ fn }) => isGuard(fn))
-    if (!guarded && method !== 'OPTIONS') throw new Error(`${method} ${path} does not say who may call it`)
+    const isGuarded = transforms.some(({ fn }) => isGuard(fn))
+    if (!isGuarded && method !== 'OPTIONS') throw new Error(`${method} ${path} does not name its callers (\`auth\`)`)
   }
 }
 
-/** Exact origins only, and none for the paths that no page needs. */
-function crossOrigin(origins: readonly string[]) {
-  const known = new Set(origins)
-  // Loaded where it is set.
-  const { cors } = require('@elysiajs/cors') as typeof import('@elysiajs/cors')
-  return cors({
-    origin: (request: Request) =>
-      known.has(request.headers.get('origin') ?? '') && !NOT_FOR_PAGES.test(pathOf(request.url)),
-    methods: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
-    allowedHeaders: [
-      ...['authorization', 'content-type', 'x-request-id'],
-      // What libraries add by themselves: W3C Trace Context and Baggage, and the mark of older HTTP clients.
-      ...['traceparent', 'tracestate', 'baggage', 'x-requested-with'],
-    ],
-    exposeHeaders: ['x-request-id', 'retry-after', 'location', 'www-authenticate', 'x-ch202-stale'],
-    credentials: true,
-    maxAge: 600,
-  })
-}
+const NO_INPUT: RouteInput = { trimmed: [] }
 
-const NOTHING_TAKEN: Taken = { trimmed: [] }
-
-function takenOf({ body, detail }: { body?: TSchema; detail?: { 'x-rules'?: Rule } }): Taken {
+function routeInput({ body, detail }: { body?: TSchema; detail?: { 'x-rules'?: Rule } }): RouteInput {
   return { body, rule: detail?.['x-rules'], trimmed: body ? trimmedFields(body) : [] }
-}
-
-/** Every failure has a code from the dictionary; what the framework says of its own is replaced. */
-function problemOf(error: unknown, code: unknown, allowed: () => string[]): Problem {
-  if (error instanceof Problem) return error
-  if (code === 'NOT_FOUND') {
-    const methods = allowed()
-    if (methods.length > 0) return new Problem('method_not_allowed', { allow: methods.join(', ') })
-    return new Problem('not_found')
-  }
-  // Its text holds what was sent.
-  if (code === 'VALIDATION')
-    return new Problem('internal_error', { cause: new InternalError('Validated before the guard') })
-  if (code === 'PARSE') return new Problem('malformed_json')
-  const sqlite = (error as { code?: unknown } | null)?.code
-  if (
-    typeof sqlite === 'string' &&
-    /^SQLITE_(BUSY|LOCKED|FULL|IOERR|READONLY|CORRUPT|NOTADB|CANTOPEN|NOMEM|PROTOCOL)/.test(sqlite)
-  )
-    return new Problem('database_unavailable', { cause: error, retryAfter: 1 })
-  return new Problem('internal_error', {
-    cause: error instanceof Error ? error : new InternalError('A thrown value is no error'),
-  })
 }

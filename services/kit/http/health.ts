@@ -2,6 +2,7 @@ import { Elysia, t } from 'elysia'
 import type { Clock } from '../clock.ts'
 import { Problem } from '../problem.ts'
 import type { Metrics } from '../process/metrics.ts'
+import { described } from '../schema/described.ts'
 import { number, strict } from '../schema/schema.ts'
 import type { guard } from './guard.ts'
 import { operation } from './openapi/operation.ts'
@@ -16,8 +17,17 @@ export interface HealthOptions {
   probe(): Promise<void>
 }
 
-const up = strict({ status: t.Literal('ok'), service: t.String(), version: t.String(), uptime_s: number() })
-const database = strict({ status: t.Literal('ok'), latency_ms: number() })
+const STATUS = t.Literal('ok', { description: 'Always `ok`: a failure is an error' })
+const up = strict({
+  status: STATUS,
+  service: t.String({ description: 'The name of the service', examples: ['auth'] }),
+  version: t.String({ description: 'The version of Ch202', examples: ['1.0.0'] }),
+  uptime_s: described(number(), 'Seconds since the start of the process', 3600),
+})
+const database = strict({
+  status: STATUS,
+  latency_ms: described(number(), 'How long the check took, in milliseconds', 0.4),
+})
 
 /** `GET /health`, `GET /health/db` and `GET /metrics`, the same on every service. */
 export function health(options: HealthOptions) {
@@ -36,7 +46,7 @@ export function health(options: HealthOptions) {
       {
         auth: ['anyone'],
         response: up,
-        detail: operation('health', 'The process answers'),
+        detail: operation('health', 'Check the process'),
       },
     )
     .get(
@@ -53,7 +63,7 @@ export function health(options: HealthOptions) {
       {
         auth: ['anyone'],
         response: database,
-        detail: operation('health', 'A write and a read went through the database'),
+        detail: operation('health', { summary: 'Check the database', description: 'Writes a row and reads it back.' }),
       },
     )
     .get(
@@ -65,7 +75,7 @@ export function health(options: HealthOptions) {
       {
         auth: ['operator', 'scraper'],
         response: t.String({ examples: ['# TYPE http_requests_total counter'] }),
-        detail: operation('health', 'What the service counts, for Prometheus'),
+        detail: operation('health', { summary: 'Get metrics', description: 'In the text format of Prometheus.' }),
       },
     )
 }

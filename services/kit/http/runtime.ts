@@ -19,6 +19,8 @@ export interface Runtime {
   metrics: MetricsRegistry
   log(service: string): Log
   version: string
+  /** The chapters of the services in the OpenAPI document, with a sentence about each. */
+  tags: Record<string, string>
 }
 
 /** A service that has been put together and can be started and stopped. */

@@ -1,6 +1,6 @@
 import type { NewNotice, Notice } from './outbox.ts'
 
-/** Something that happened to an account or was done by an operator: a row of the audit, which auth keeps. */
+/** An action of an operator or a change to an account: a row of the audit, which auth keeps. */
 export interface AuditEvent {
   id: string
   /** Milliseconds since the epoch. */
@@ -15,20 +15,20 @@ export interface AuditEvent {
   detail: Record<string, unknown>
 }
 
-/** Who did something: a caller, or a service by itself. */
-export type Doer = Pick<AuditEvent, 'actor' | 'ip' | 'requestId'>
+/** The caller behind an event, or a service that acts by itself. */
+export type Actor = Pick<AuditEvent, 'actor' | 'ip' | 'requestId'>
 
-/** The columns of an event that come from who asked. */
-export function actorOf(caller: Doer) {
+/** The fields of an event that come from the caller. */
+export function actorOf(caller: Actor) {
   return { actor: caller.actor, ip: caller.ip, requestId: caller.requestId }
 }
 
-/** How another service's event gets into the audit: by its outbox, written in the transaction of the change. */
+/** Sends an event of another service to the audit: through its outbox, in the transaction of the change. */
 export function auditNotice(event: AuditEvent): NewNotice {
   return { target: 'auth', kind: 'audit', subject: event.userId ?? event.id, payload: { ...event } }
 }
 
-/** The event that such a notice holds. */
-export function auditOf({ payload }: Notice): AuditEvent {
+/** The event in such a notice. */
+export function eventOfNotice({ payload }: Notice): AuditEvent {
   return payload as unknown as AuditEvent
 }

@@ -1,35 +1,21 @@
 import { type Clock, timestamp } from '../clock.ts'
 import type { Random } from '../random.ts'
-import type { EventData } from '../schema/events.ts'
+import type { EventData, EventType } from '../schema/events.ts'
 import type { NewNotice } from './outbox.ts'
 
-/** What the outside is told of, each with its schema in `docs/events.md`. */
-export const EVENT_TYPES = [
-  'user.created',
-  'user.updated',
-  'user.deleted',
-  'password.changed',
-  'session.created',
-  'session.revoked',
-  'module.enabled',
-  'module.disabled',
-] as const
-
-export type EventType = (typeof EVENT_TYPES)[number]
-
-/** Something that happened to a user, as the outside is told of it. */
+/** An event about a user, for webhooks and the message broker. */
 export interface Event {
-  /** A UUID, the same however often it is told. */
+  /** A UUID. It stays the same when the event is delivered again. */
   id: string
   type: EventType
   /** Milliseconds since the epoch. */
   at: number
   userId: string
-  /** What the schema of its type says, beside the user. Never a secret. */
+  /** The fields of its type's schema, except the user. Never a secret. */
   data: Record<string, unknown>
 }
 
-/** An event of now. */
+/** Creates an event that happens now. */
 export function eventOf<T extends EventType>(
   { clock, random }: { clock: Clock; random: Random },
   type: T,
@@ -39,12 +25,12 @@ export function eventOf<T extends EventType>(
   return { id: random.id(), type, at: clock.now(), userId, data }
 }
 
-/** How an event of another service gets to auth, which tells the outside: by its outbox, in the transaction of the change. */
+/** Sends an event of another service to auth, which delivers it: through its outbox, in the transaction of the change. */
 export function eventNotice(event: Event): NewNotice {
   return { target: 'auth', kind: 'event', subject: event.userId, payload: { ...event } }
 }
 
-/** What the outside gets: the payload of Standard Webhooks. */
+/** The message that webhooks and the broker receive: the payload of Standard Webhooks. */
 export interface EventMessage {
   id: string
   type: EventType
@@ -54,7 +40,7 @@ export interface EventMessage {
 }
 
 export function messageOf({ at, data, id, type, userId }: Event): EventMessage {
-  // Whom it is about is said once: by what it was kept in order by, and not by what another service put beside that.
-  const { user_id: _, ...said } = data
-  return { id, type, timestamp: timestamp(at), data: { user_id: userId, ...said } }
+  // The user comes from the event itself, by which deliveries are ordered, and not from the data of another service.
+  const { user_id: _, ...fields } = data
+  return { id, type, timestamp: timestamp(at), data: { user_id: userId, ...fields } }
 }

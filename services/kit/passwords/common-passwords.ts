@@ -2,27 +2,27 @@ import { readFileSync } from 'node:fs'
 import latin from './common-passwords.txt' with { type: 'file' }
 import russian from './common-passwords-ru.txt' with { type: 'file' }
 
-/** The keys that bear letters on a Russian keyboard, without and with Shift. Of a letter with two keys the first is meant. */
+/** The letter keys of a Russian keyboard, without and with Shift. If a letter is on two keys, the first one counts. */
 const LATIN_KEYS = 'qwertyuiop[]asdfghjkl;\'zxcvbnm,.`{}:"<>~'
 const RUSSIAN_KEYS = 'йцукенгшщзхъфывапролджэячсмитьбюехъжэбюе'
-/** Those that bear other signs on each. */
+/** The keys that have different signs on the two keyboards. */
 const LATIN_SIGNS = '@#$^&/?'
 const RUSSIAN_SIGNS = '"№;:?.,'
 
 const TO_RUSSIAN = keys(LATIN_KEYS, RUSSIAN_KEYS)
 const TO_LATIN = keys(RUSSIAN_KEYS + RUSSIAN_SIGNS, LATIN_KEYS + LATIN_SIGNS)
 
-/** Rows of keys and the alphabet: what lies side by side on them is no password. */
+/** Rows of keys and the alphabet: neighbours on them make a weak password. */
 const WALKS = ['йцукенгшщзхъ', 'фывапролджэ', 'ячсмитьбю', 'абвгдежзийклмнопрстуфхцчшщъыьэюя'].flatMap((walk) => [
   walk,
   [...walk].reverse().join(''),
 ])
 const WALK_LEAST = 4
-/** Times that one letter is repeated in what people type when they have to type something. */
+/** People who have to type something repeat one letter at most this often. */
 const REPEATED_MOST = 12
 const WORD_LEAST = 3
 
-/** A day, month and year in digits, or a year, month and day. */
+/** Digits of a date: day, month and year, or year, month and day. */
 const DATE =
   /^(?:(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])(?:19|20)?\d\d|(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))$/
 const DECORATION = /^[\p{P}\p{S} ]{0,3}(\d*)[\p{P}\p{S} ]{0,3}$/u
@@ -30,21 +30,21 @@ const BETWEEN_DIGITS = /(?<=\d)[./-](?=\d)/g
 const PLAIN_DIGITS = 4
 
 /**
- * A password a line, in small letters, `е` for `ё`. What is imported is their paths, also within the compiled program: as
- * texts they cost every start six megabytes. The Russian list is made by hand: names, words and phrases that people
- * choose, among them those of the Latin list that were meant to be Russian (`gfhjkm`); without numbers, walks over the
- * keyboard and words that are repeated, for which there are rules.
+ * The lists that were read, by their paths. Each has one password a line, in lower case, with `е` for `ё`. The imports
+ * above are paths, also in the executable: imported as texts, the lists would cost each start six megabytes. The Russian
+ * list is written by hand: names, words and phrases that people choose, also those that the Latin list has as Russian
+ * words typed on a Latin keyboard (`gfhjkm`). It has no numbers, keyboard walks or repeated words: rules cover these.
  */
 const lists = new Map<string, Buffer>()
 
 /**
- * Whether a password is one of those that everyone tries first:
- * - it is on a list, in any case;
- * - it would be if the other of a Latin and a Russian keyboard had been on when it was typed (`gfhjkm`, `зфыыцщкв`);
- * - it is a common Russian word with a number, a date or a few signs around it (`Любовь2024`), the same word twice, or a
- *   walk over the Russian keyboard. Of Latin words the list has those with numbers that are used.
+ * Whether a password is one that attackers try first:
+ * - it is on a list, in upper or lower case;
+ * - it is on a list when typed with the other keyboard layout, Latin or Russian (`gfhjkm`, `зфыыцщкв`);
+ * - it is a common Russian word with a number, a date or a few signs around it (`Любовь2024`), the same word repeated, or
+ *   a walk over the Russian keyboard. The Latin list contains its words with the numbers that people add.
  *
- * A phrase is common as a whole or not at all: a common word in it does no harm.
+ * A longer phrase is fine even if it contains a common word.
  * @param password in NFC
  */
 export function isCommonPassword(password: string): boolean {
@@ -54,30 +54,30 @@ export function isCommonPassword(password: string): boolean {
   if (isListed(latin, text) || isListed(russian, text)) return true
   if (isRussian && isLatin) return isDecorated(onRussianKeys(text), isTypedInRussian)
   if (isRussian) return isListed(latin, onLatinKeys(text)) || isDecorated(text, isTypedInRussian)
-  // A sign at an end may be a letter on the other keyboard, or a sign.
+  // A sign at either end may be a letter on the other keyboard, or just a sign.
   const [lead = '', core = '', tail = ''] = /^([^a-z]*)(.*?)([^a-z]*)$/s.exec(text)?.slice(1) ?? []
   return [onRussianKeys(text), lead + onRussianKeys(core) + tail].some((text) => isDecorated(text, isRussianWord))
 }
 
-/** What the keys write on a Latin keyboard that wrote this on a Russian one. @param text in small letters, with `е` for `ё` */
+/** What the same keys write on a Latin keyboard. @param text typed on a Russian one; lower case, with `е` for `ё` */
 export function onLatinKeys(text: string): string {
-  return typed(text, TO_LATIN)
+  return retype(text, TO_LATIN)
 }
 
 function onRussianKeys(text: string): string {
-  return typed(text, TO_RUSSIAN)
+  return retype(text, TO_RUSSIAN)
 }
 
-function typed(text: string, on: ReadonlyMap<string, string>): string {
-  return [...text].map((letter) => on.get(letter) ?? letter).join('')
+function retype(text: string, keyboard: ReadonlyMap<string, string>): string {
+  return [...text].map((letter) => keyboard.get(letter) ?? letter).join('')
 }
 
 function keys(from: string, to: string): ReadonlyMap<string, string> {
-  const pairs = [...from].map((sign, at): [string, string] => [sign, to.charAt(at)])
+  const pairs = [...from].map((sign, index): [string, string] => [sign, to.charAt(index)])
   return new Map(pairs.reverse())
 }
 
-/** Whether a text is such a word, also of several parts, with nothing around it but what people put around words. */
+/** Whether a text is a word, also of several parts, with only a number, a date or a few signs around it. */
 function isDecorated(text: string, isWord: (word: string) => boolean): boolean {
   const [, lead = '', core = '', tail = ''] = /^([^а-я]*)([а-я].*[а-я])([^а-я]*)$/s.exec(text) ?? []
   const word = core.replaceAll(/[\s._-]/g, '')
@@ -104,9 +104,9 @@ function isWalk(word: string): boolean {
   return isStroked || parts.some((part) => part.length >= WALK_LEAST && WALKS.some((walk) => walk.includes(part)))
 }
 
-/** All texts of which a word is a repetition, from itself down. */
+/** Every text that, repeated, gives the word; the longest (the word itself) first. */
 function repeatedParts(word: string): string[] {
-  const lengths = Array.from(word, (_, at) => word.length - at).filter((length) => word.length % length === 0)
+  const lengths = Array.from(word, (_, index) => word.length - index).filter((length) => word.length % length === 0)
   return lengths
     .map((length) => word.slice(0, length))
     .filter((part) => part.repeat(word.length / part.length) === word)

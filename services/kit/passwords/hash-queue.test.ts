@@ -1,69 +1,69 @@
 import { describe, expect, test } from 'bun:test'
-import { HashQueue } from './hash-queue.ts'
+import { HashQueue, type HashSpeed } from './hash-queue.ts'
 
-/** Work that ends when it is told to, and the order in which it began. */
-function workshop(turns: HashQueue) {
-  const begun: string[] = []
+/** Jobs that end when `end` is called with their name, and the order in which they started. */
+function jobsOn(queue: HashQueue) {
+  const started: string[] = []
   const ends = new Map<string, () => void>()
-  const take = (name: string, long = false) =>
-    turns.take(long, () => {
-      begun.push(name)
+  const run = (name: string, speed: HashSpeed = 'fast') =>
+    queue.run(speed, () => {
+      started.push(name)
       return new Promise<string>((resolve) => ends.set(name, () => resolve(name)))
     })
   const end = async (name: string) => {
     ends.get(name)?.()
-    // The turn is handed over in a later turn of the loop.
+    // The next job starts in a later turn of the event loop.
     await Bun.sleep(0)
   }
-  return { begun, end, take }
+  return { started, end, run }
 }
 
-describe('work that takes long', () => {
+describe('slow jobs', () => {
   test.each([
     [1, 1],
     [2, 1],
     [3, 1],
     [8, 4],
-  ])('of %d turns has %d, and what is quick the rest', async (cores, half) => {
-    const { begun, end, take } = workshop(new HashQueue(cores, 100))
-    const long = Array.from({ length: cores + 2 }, (_, i) => `long ${i}`)
-    const all = long.map((name) => take(name, true))
-    expect(begun).toEqual(long.slice(0, half))
-    const quick = Array.from({ length: cores }, (_, i) => `quick ${i}`)
-    all.push(...quick.map((name) => take(name)))
-    expect(begun.slice(half)).toEqual(quick.slice(0, cores - half))
-    for (let i = 0; i < all.length; i++) await end(begun[i] ?? '')
-    expect(await Promise.all(all)).toEqual([...long, ...quick])
+  ])('on %d cores use %d, and fast jobs use the rest', async (cores, half) => {
+    const { end, run, started } = jobsOn(new HashQueue(cores, 100))
+    const slow = Array.from({ length: cores + 2 }, (_, i) => `slow ${i}`)
+    const all = slow.map((name) => run(name, 'slow'))
+    expect(started).toEqual(slow.slice(0, half))
+    const fast = Array.from({ length: cores }, (_, i) => `fast ${i}`)
+    all.push(...fast.map((name) => run(name)))
+    expect(started.slice(half)).toEqual(fast.slice(0, cores - half))
+    for (let i = 0; i < all.length; i++) await end(started[i] ?? '')
+    expect(await Promise.all(all)).toEqual([...slow, ...fast])
   })
 
-  test('gives way to the quick at its end, and is not passed over for ever', async () => {
-    const { begun, end, take } = workshop(new HashQueue(1, 100))
-    const all = [take('long 0', true), take('long 1', true), take('quick 0'), take('quick 1'), take('long 2', true)]
-    for (let i = 0; i < all.length; i++) await end(begun[i] ?? '')
-    expect(begun).toEqual(['long 0', 'quick 0', 'long 1', 'quick 1', 'long 2'])
+  test('let a fast job go first when they end, and still get their turn', async () => {
+    const { end, run, started } = jobsOn(new HashQueue(1, 100))
+    const all = [run('slow 0', 'slow'), run('slow 1', 'slow'), run('fast 0'), run('fast 1'), run('slow 2', 'slow')]
+    for (let i = 0; i < all.length; i++) await end(started[i] ?? '')
+    expect(started).toEqual(['slow 0', 'fast 0', 'slow 1', 'fast 1', 'slow 2'])
     await Promise.all(all)
   })
 
-  test('has half of the line: the other half is free for the quick', async () => {
-    const turns = new HashQueue(2, 4)
-    const { begun, end, take } = workshop(turns)
+  test('fill at most half of the queue and leave the other half to fast jobs', async () => {
+    const queue = new HashQueue(2, 4)
+    const { end, run, started } = jobsOn(queue)
     const refused: string[] = []
-    const attempt = (name: string, long: boolean) =>
-      take(name, long).catch(({ code }) => refused.push(`${name} ${code}`))
-    const all = Array.from({ length: 4 }, (_, i) => attempt(`long ${i}`, true))
-    all.push(...Array.from({ length: 4 }, (_, i) => attempt(`quick ${i}`, false)))
+    const attempt = (name: string, speed: HashSpeed) =>
+      run(name, speed).catch(({ code }) => refused.push(`${name} ${code}`))
+    const all = Array.from({ length: 4 }, (_, i) => attempt(`slow ${i}`, 'slow'))
+    all.push(...Array.from({ length: 4 }, (_, i) => attempt(`fast ${i}`, 'fast')))
     await Bun.sleep(0)
-    expect(refused).toEqual(['long 3 overloaded', 'quick 3 overloaded'])
-    expect(turns.waiting).toBe(4)
-    for (let i = 0; i < 6; i++) await end(begun[i] ?? '')
+    expect(refused).toEqual(['slow 3 overloaded', 'fast 3 overloaded'])
+    expect(queue.waiting).toBe(4)
+    for (let i = 0; i < 6; i++) await end(started[i] ?? '')
     await Promise.all(all)
-    expect(turns.waiting).toBe(0)
+    expect(queue.waiting).toBe(0)
   })
 })
 
-test('work that fails gives its turn back, of either kind', async () => {
-  const turns = new HashQueue(1, 0)
-  for (const long of [true, false, true])
-    await expect(turns.take(long, () => Promise.reject(new Error('failed')))).rejects.toThrow('failed')
-  expect(await turns.take(true, async () => 'done')).toBe('done')
+test('a job that fails frees its core, whether slow or fast', async () => {
+  const queue = new HashQueue(1, 0)
+  for (const speed of ['slow', 'fast', 'slow'] as const)
+    await expect(queue.run(speed, () => Promise.reject(new Error('failed')))).rejects.toThrow('failed')
+  expect(await queue.run('slow', async () => 'done')).toBe('done')
 })

@@ -1,73 +1,75 @@
 import { Problem } from '../problem.ts'
 
-/** What waits for its turn. */
-interface Waiting {
-  long: boolean
-  begin(): void
+/** `slow`: a check that takes far longer than one of our own hashes. */
+export type HashSpeed = 'slow' | 'fast'
+
+interface QueuedJob {
+  speed: HashSpeed
+  start(): void
 }
 
 /**
- * Turns at the cores: as many at once as there are, the others in a bounded line that sheds load. Work that takes long
- * has at most half of the turns, and half of the line (but one at least), so that a flood of it leaves the other half
- * to what is quick.
+ * A concurrency limiter with a bounded queue: one job per core, the others wait, and a full queue sheds load. Slow jobs
+ * may use at most half of the cores and half of the queue (but at least one of each), so that a flood of them leaves the
+ * other half to fast jobs.
  */
 export class HashQueue {
-  private line: Waiting[] = []
-  private running = { all: 0, long: 0 }
+  private queue: QueuedJob[] = []
+  private active = { all: 0, slow: 0 }
 
-  /** @param most how many may wait */
+  /** @param capacity how many jobs may wait */
   constructor(
     private readonly cores: number,
-    private readonly most: number,
+    private readonly capacity: number,
   ) {}
 
-  /** How many wait. */
+  /** The number of jobs that wait for a core. */
   get waiting(): number {
-    return this.line.length
+    return this.queue.length
   }
 
   /**
-   * Does the work when its turn comes.
-   * @throws Problem `overloaded` when too many wait already, and what the work throws
+   * Runs a job as soon as a core is free for it.
+   * @throws Problem `overloaded` when the queue is full; whatever the job throws
    */
-  async take<T>(long: boolean, work: () => Promise<T>): Promise<T> {
-    if (this.free(long)) this.count(long, 1)
-    else await this.wait(long)
+  async run<T>(speed: HashSpeed, job: () => Promise<T>): Promise<T> {
+    if (this.hasCoreFor(speed)) this.count(speed, 1)
+    else await this.enqueue(speed)
     try {
-      return await work()
+      return await job()
     } finally {
-      this.count(long, -1)
-      this.handOver(long)
+      this.count(speed, -1)
+      this.startNext(speed)
     }
   }
 
-  private wait(long: boolean): Promise<void> {
-    const longOnes = this.line.filter((waiting) => waiting.long).length
-    if (this.line.length >= this.most || (long && longOnes >= half(this.most)))
+  private enqueue(speed: HashSpeed): Promise<void> {
+    const slowJobs = this.queue.filter((queued) => queued.speed === 'slow').length
+    if (this.queue.length >= this.capacity || (speed === 'slow' && slowJobs >= half(this.capacity)))
       throw new Problem('overloaded', { retryAfter: 2 })
-    return new Promise((begin) => this.line.push({ long, begin }))
+    return new Promise((start) => this.queue.push({ speed, start }))
   }
 
-  /** In order of arrival; but after long work the quick goes first, which matters where there is one core. */
-  private handOver(afterLong: boolean): void {
-    const quick = afterLong ? this.line.find(({ long }) => !long) : undefined
-    const next = quick ?? this.line.find(({ long }) => this.free(long))
+  /** Starts jobs in order of arrival. After a slow job a fast one goes first, which matters on a single core. */
+  private startNext(finished: HashSpeed): void {
+    const fast = finished === 'slow' ? this.queue.find(({ speed }) => speed === 'fast') : undefined
+    const next = fast ?? this.queue.find(({ speed }) => this.hasCoreFor(speed))
     if (!next) return
-    this.line = this.line.filter((waiting) => waiting !== next)
-    this.count(next.long, 1)
-    next.begin()
+    this.queue = this.queue.filter((queued) => queued !== next)
+    this.count(next.speed, 1)
+    next.start()
   }
 
-  private free(long: boolean): boolean {
-    return this.running.all < this.cores && !(long && this.running.long >= half(this.cores))
+  private hasCoreFor(speed: HashSpeed): boolean {
+    return this.active.all < this.cores && !(speed === 'slow' && this.active.slow >= half(this.cores))
   }
 
-  private count(long: boolean, change: 1 | -1): void {
-    this.running.all += change
-    if (long) this.running.long += change
+  private count(speed: HashSpeed, change: 1 | -1): void {
+    this.active.all += change
+    if (speed === 'slow') this.active.slow += change
   }
 }
 
-function half(of: number): number {
-  return Math.max(1, Math.floor(of / 2))
+function half(total: number): number {
+  return Math.max(1, Math.floor(total / 2))
 }

@@ -2,121 +2,79 @@ import { createHash } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { type Log, silentLog } from '../log.ts'
 import type { Config } from '../process/config.ts'
-import { HashQueue } from './hash-queue.ts'
-import { foreignHash } from './imported-hash.ts'
+import { HashQueue, type HashSpeed } from './hash-queue.ts'
+import { parseImportedHash } from './imported-hash.ts'
 import {
   ARGON2,
   argon2Seconds,
   BCRYPT,
-  BCRYPT_COST_TAKEN,
-  BCRYPT_READS,
+  BCRYPT_BYTES_MAX,
   bcryptSeconds,
+  IMPORTED_BCRYPT_COST_MAX,
   nativeSeconds,
 } from './native-hash.ts'
-import { yieldToRequests } from './thread-priority.ts'
+import { lowerHashingPriority } from './thread-priority.ts'
 
-/** Hashes and checks passwords. Every password handed to it is in NFC, well-formed and not empty. */
+/** A password that matches a hash. */
+export interface PasswordMatch {
+  /** Whether the hash is outdated: of another algorithm or cost than the settings ask for, or not made by Ch202. */
+  rehash: boolean
+}
+
+/** Hashes and verifies passwords. Every password passed in must be NFC, well-formed and not empty. */
 export interface Hasher {
-  /** @throws Problem `overloaded` when too many wait already */
+  /** @throws Problem `overloaded` when too many hashes wait already */
   hash(password: string): Promise<string>
   /**
-   * Whether `password` is the one that `hash` was made of. A hash that can't be read is one that nothing matches.
-   * @throws Problem `overloaded` when too many wait already
+   * Checks a password against a hash. An unreadable hash matches nothing.
+   * @returns null when they do not match: an object for both results would be truthy for a wrong password too
+   * @throws Problem `overloaded` when too many hashes wait already
    */
-  verify(password: string, hash: string): Promise<boolean>
-  /** Does the work of a check that fails, for an account that doesn't exist. */
+  verify(password: string, hash: string): Promise<PasswordMatch | null>
+  /** Does the work of a failing check, as a decoy for an account that does not exist. */
   pretend(password: string): Promise<void>
-  /** Whether the hash was made otherwise than we would make it today. */
-  outdated(hash: string): boolean
-  /** How many wait for their turn. */
+  /** The number of hashes that wait for a core. */
   readonly waiting: number
 }
 
 type Settings = Pick<Config, 'passwordHash' | 'bcryptCost' | 'hashQueue'>
 
-/** As high as BCRYPT_COST may be set: that price is one's own. */
+/** The maximum of BCRYPT_COST. The operator may choose a higher cost for their own hashes than imports may have. */
 const BCRYPT_COST_MAX = 20
-/** Of a core; what takes more, and more than our own, has half of the turns. */
-const LONG_SECONDS = 0.5
-/** Milliseconds. */
+/** Seconds of a core. A check is slow if it takes longer than this and longer than one of our own hashes. */
+const SLOW_SECONDS = 0.5
+/** Milliseconds. The priority of the threads is set again this often. */
 const YIELD_AGAIN = 60_000
 /** OWASP's second choice for argon2id: 19 MiB, two passes. */
 const ARGON2_MEMORY = 19_456
 const ARGON2_PASSES = 2
-/** How many hashes are remembered as made elsewhere: each only from its check to the question that follows it. */
-const REMEMBERED = 1000
 
-/**
- * bcrypt reads 72 bytes: of a password that has as many or more it is given a digest, so that every byte counts and
- * no hash of ours is one of a password's beginning.
- */
-function forBcrypt(password: string): string {
-  if (Buffer.byteLength(password) < BCRYPT_READS) return password
-  return createHash('sha256').update(password).digest('base64')
-}
+/** The hashes that can be imported, for a message. */
+export const KNOWN_HASHES =
+  'a supported hash (bcrypt, argon2, pbkdf2, scrypt or fbscrypt) within the allowed cost limits'
 
-/** The hashes that are taken from elsewhere, for a message. */
-export const KNOWN_HASHES = 'a hash of bcrypt, argon2, pbkdf2, scrypt or fbscrypt, of bearable cost'
-
-/** Whether a hash from elsewhere is one that can be checked here, and at a bearable price. */
+/** Whether an imported hash can be verified here, within the cost limits. */
 export function isKnownHash(hash: string): boolean {
-  return isCheckable(hash, BCRYPT_COST_TAKEN)
+  return isCheckable(hash, IMPORTED_BCRYPT_COST_MAX)
 }
 
-/** Whether it is what Django, and others after it, write for a user without a password: `!`, and anything behind it. */
+/** Whether a hash marks a user without a password, as Django and its imitators write it: `!` and anything after it. */
 export function isUnusableHash(hash: string): boolean {
   return hash.startsWith('!')
 }
 
-function isCheckable(hash: string, bcryptCostMax: number): boolean {
-  return nativeSeconds(hash, bcryptCostMax) !== undefined || foreignHash(hash) !== undefined
-}
-
-/** What a check of a hash takes of a core, about. One that can't be read takes nothing. */
-function secondsOf(hash: string): number {
-  return nativeSeconds(hash, BCRYPT_COST_MAX) ?? foreignHash(hash)?.seconds ?? 0
-}
-
 /**
- * The forms of a password that others may have made a hash of: they take what is typed, which on some systems is NFD,
- * where we make one spelling of all (NFC). No hash of ours is made of the other, so it opens nothing but theirs.
- */
-function spellings(password: string): string[] {
-  const decomposed = password.normalize('NFD')
-  return decomposed === password ? [password] : [password, decomposed]
-}
-
-/**
- * What others gave to bcrypt, where it is not what we give it: the first 72 bytes of a password. None of our hashes is
- * made of so many, so these too open nothing but what was made elsewhere.
- */
-function bcryptFormsOfOthers(password: string): Buffer[] {
-  const own = Buffer.from(forBcrypt(password))
-  return spellings(password)
-    .map((form) => Buffer.from(form).subarray(0, BCRYPT_READS))
-    .filter((form) => !form.equals(own))
-}
-
-/** One after the other: a check has one turn of the hasher, and so one core. */
-async function anyOf<T>(forms: readonly T[], matches: (form: T) => Promise<boolean>): Promise<boolean> {
-  for (const form of forms) if (await matches(form)) return true
-  return false
-}
-
-/**
- * Bun's own hashes, off the event loop, at most as many at once as there are cores (more would cost throughput and
- * gain nothing), the others in a bounded queue that sheds load. The dearest of elsewhere have half of both: else ten
- * guesses at one such account would keep everyone else waiting for half a minute.
+ * Hashes with Bun's own algorithms, off the event loop. At most one hash per core runs at a time (more would only cost
+ * throughput), the others wait in a bounded queue that sheds load. Expensive imported hashes may use at most half of
+ * both: otherwise ten guesses at one such account would make everyone else wait for half a minute.
  */
 export class PasswordHasher implements Hasher {
-  private readonly turns: HashQueue
+  private readonly queue: HashQueue
   private readonly ownSeconds: number
-  /** The threads of the pool begin with the first hashes, and may end when there are none. */
-  private threadsToCome: number
+  /** The number of hashes that may still start a thread of the pool. Idle threads end, and are started again later. */
+  private newThreads: number
   private yieldedAt = 0
-  private pretended: Promise<string> | undefined
-  /** Hashes of the form of ours that a password matched in a way of others. */
-  private readonly ofOthers = new Set<string>()
+  private decoy: Promise<string> | undefined
 
   constructor(
     private readonly settings: Settings,
@@ -124,36 +82,28 @@ export class PasswordHasher implements Hasher {
     cores = availableParallelism(),
   ) {
     const { bcryptCost, hashQueue, passwordHash } = settings
-    this.turns = new HashQueue(cores, hashQueue)
-    this.threadsToCome = 2 * cores
+    this.queue = new HashQueue(cores, hashQueue)
+    this.newThreads = 2 * cores
     this.ownSeconds =
       passwordHash === 'bcrypt' ? bcryptSeconds(bcryptCost) : argon2Seconds(ARGON2_MEMORY, ARGON2_PASSES)
   }
 
   get waiting(): number {
-    return this.turns.waiting
+    return this.queue.waiting
   }
 
   hash(password: string): Promise<string> {
-    return this.turn(false, () => this.compute(password))
+    return this.run('fast', () => this.compute(password))
   }
 
-  verify(password: string, hash: string): Promise<boolean> {
-    const long = secondsOf(hash) > Math.max(LONG_SECONDS, this.ownSeconds)
-    return this.turn(long, () => this.check(password, hash))
+  verify(password: string, hash: string): Promise<PasswordMatch | null> {
+    const isSlow = secondsOf(hash) > Math.max(SLOW_SECONDS, this.ownSeconds)
+    return this.run(isSlow ? 'slow' : 'fast', () => this.check(password, hash))
   }
 
   async pretend(password: string): Promise<void> {
-    this.pretended ??= this.compute(crypto.randomUUID())
-    await this.verify(password, await this.pretended)
-  }
-
-  outdated(hash: string): boolean {
-    const { passwordHash, bcryptCost } = this.settings
-    if (this.ofOthers.has(hash)) return true
-    if (passwordHash === 'bcrypt') return Number(BCRYPT.exec(hash)?.[1]) !== bcryptCost
-    const argon2 = ARGON2.exec(hash)
-    return argon2?.[1] !== 'id' || Number(argon2[2]) !== ARGON2_MEMORY || Number(argon2[3]) !== ARGON2_PASSES
+    this.decoy ??= this.compute(crypto.randomUUID())
+    await this.verify(password, await this.decoy)
   }
 
   private compute(password: string): Promise<string> {
@@ -166,42 +116,91 @@ export class PasswordHasher implements Hasher {
     )
   }
 
-  private async check(password: string, hash: string): Promise<boolean> {
+  private async check(password: string, hash: string): Promise<PasswordMatch | null> {
     if (!isCheckable(hash, BCRYPT_COST_MAX)) {
       this.log.error({ event: 'hash.unreadable' })
-      return false
+      return null
     }
     try {
-      const foreign = foreignHash(hash)
-      if (foreign) return await anyOf(spellings(password), (form) => foreign.matches(form))
-      const bcrypt = BCRYPT.test(hash)
-      if (await Bun.password.verify(bcrypt ? forBcrypt(password) : password, hash)) return true
-      const forms = bcrypt ? bcryptFormsOfOthers(password) : spellings(password).slice(1)
-      const matched = await anyOf<string | Buffer>(forms, (form) => Bun.password.verify(form, hash))
-      if (matched) this.remember(hash)
-      return matched
+      const foreign = parseImportedHash(hash)
+      if (foreign) return (await anyOf(spellings(password), (form) => foreign.matches(form))) ? REHASH : null
+      const isBcrypt = BCRYPT.test(hash)
+      if (await Bun.password.verify(isBcrypt ? forBcrypt(password) : password, hash))
+        return { rehash: this.isOutdated(hash) }
+      const forms = isBcrypt ? importedBcryptForms(password) : spellings(password).slice(1)
+      return (await anyOf<string | Buffer>(forms, (form) => Bun.password.verify(form, hash))) ? REHASH : null
     } catch (error) {
       this.log.error({ event: 'hash.unreadable', err: error })
-      return false
+      return null
     }
   }
 
-  private async turn<T>(long: boolean, work: () => Promise<T>): Promise<T> {
-    return await this.turns.take(long, async () => {
-      const result = await work()
+  /** Whether the settings ask for another algorithm or cost. */
+  private isOutdated(hash: string): boolean {
+    const { passwordHash, bcryptCost } = this.settings
+    if (passwordHash === 'bcrypt') return Number(BCRYPT.exec(hash)?.[1]) !== bcryptCost
+    const argon2 = ARGON2.exec(hash)
+    return argon2?.[1] !== 'id' || Number(argon2[2]) !== ARGON2_MEMORY || Number(argon2[3]) !== ARGON2_PASSES
+  }
+
+  private async run<T>(speed: HashSpeed, job: () => Promise<T>): Promise<T> {
+    return await this.queue.run(speed, async () => {
+      const result = await job()
       const now = performance.now()
-      if (this.threadsToCome > 0 || now - this.yieldedAt > YIELD_AGAIN) {
-        this.threadsToCome--
+      if (this.newThreads > 0 || now - this.yieldedAt > YIELD_AGAIN) {
+        this.newThreads--
         this.yieldedAt = now
-        yieldToRequests()
+        lowerHashingPriority()
       }
       return result
     })
   }
+}
 
-  private remember(hash: string): void {
-    this.ofOthers.add(hash)
-    const [oldest] = this.ofOthers
-    if (this.ofOthers.size > REMEMBERED && oldest !== undefined) this.ofOthers.delete(oldest)
-  }
+/** A match that only another system's way of hashing explains. */
+const REHASH: PasswordMatch = { rehash: true }
+
+/**
+ * The input to bcrypt. bcrypt reads only 72 bytes: a password of 72 bytes or more is replaced by its digest, so that
+ * every byte counts and no hash of ours is the hash of a password's beginning.
+ */
+function forBcrypt(password: string): string {
+  if (Buffer.byteLength(password) < BCRYPT_BYTES_MAX) return password
+  return createHash('sha256').update(password).digest('base64')
+}
+
+function isCheckable(hash: string, bcryptCostMax: number): boolean {
+  return nativeSeconds(hash, bcryptCostMax) !== undefined || parseImportedHash(hash) !== undefined
+}
+
+/** The estimated time to check a hash, in seconds of a core; 0 for an unreadable hash. */
+function secondsOf(hash: string): number {
+  return nativeSeconds(hash, BCRYPT_COST_MAX) ?? parseImportedHash(hash)?.seconds ?? 0
+}
+
+/**
+ * The Unicode forms of a password that another system may have hashed. Such systems hash what is typed, which some
+ * keyboards send as NFD; Ch202 hashes NFC only. No hash of ours was made from NFD, so the second form can only match an
+ * imported hash.
+ */
+function spellings(password: string): string[] {
+  const decomposed = password.normalize('NFD')
+  return decomposed === password ? [password] : [password, decomposed]
+}
+
+/**
+ * The inputs that other systems give to bcrypt, except those that Ch202 gives itself: the first 72 bytes of a password.
+ * None of our hashes has an input of 72 bytes, so these too can only match an imported hash.
+ */
+function importedBcryptForms(password: string): Buffer[] {
+  const own = Buffer.from(forBcrypt(password))
+  return spellings(password)
+    .map((form) => Buffer.from(form).subarray(0, BCRYPT_BYTES_MAX))
+    .filter((form) => !form.equals(own))
+}
+
+/** Tries the forms one after the other: a check has one place in the queue, and so one core. */
+async function anyOf<T>(forms: readonly T[], matches: (form: T) => Promise<boolean>): Promise<boolean> {
+  for (const form of forms) if (await matches(form)) return true
+  return false
 }

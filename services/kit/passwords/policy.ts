@@ -3,38 +3,39 @@ import { emailKey } from '../schema/email.ts'
 import { foldForSearch } from '../schema/search-text.ts'
 import { isCommonPassword, onLatinKeys } from './common-passwords.ts'
 
-const MOST = 256
+const LENGTH_MAX = 256
 const SERVICE_NAME = /^ch202[\d!.]*$/
 
 /**
- * Holds a new password to NIST SP 800-63B-4, 3.1.1.2: a least length, no rules about characters, and none that everyone
- * tries first.
- * @param field what the client calls it
- * @param password in NFC; of what is no string the schema says what is wrong
- * @param own what the account is known by: no password either
- * @returns what is wrong with it: its length, or that it is easy to guess
+ * Checks a new password against NIST SP 800-63B-4, 3.1.1.2: a minimum length, no rules about characters, and no password
+ * that attackers try first.
+ * @param field the name of the field in the request
+ * @param password in NFC. Anything but a string is ignored here: the schema refuses it
+ * @param least the minimum length in characters
+ * @param names the account's email and names, none of which may be its password
+ * @returns an error about its length, or that it is easy to guess; none when it is valid
  */
 export function passwordErrors(
   field: 'password' | 'new_password',
   password: unknown,
   least: number,
-  own: readonly unknown[],
+  names: readonly unknown[],
 ): FieldError[] {
   if (typeof password !== 'string') return []
   const length = [...password].length
   if (length < least) return [errorOf(field, tooShort(least))]
-  if (length > MOST) return [errorOf(field, tooLong(MOST))]
+  if (length > LENGTH_MAX) return [errorOf(field, tooLong(LENGTH_MAX))]
 
   const weak = (reason: string) => [errorOf(field, { code: 'weak', message: `is too easy to guess: ${reason}` })]
   if (isCommonPassword(password)) return weak('it is one of the most used passwords')
   const folded = foldForSearch(password)
-  if ([folded, onLatinKeys(folded)].some((typed) => SERVICE_NAME.test(typed)))
+  if ([folded, onLatinKeys(folded)].some((spelling) => SERVICE_NAME.test(spelling)))
     return weak('it is the name of this service')
-  for (const word of own) {
-    if (typeof word !== 'string' || word === '') continue
-    const name = foldForSearch(word)
-    const names = [name, name.split('@')[0], foldForSearch(emailKey(word))]
-    if (names.includes(folded)) return weak('it is your own email or name')
+  for (const name of names) {
+    if (typeof name !== 'string' || name === '') continue
+    const foldedName = foldForSearch(name)
+    const spellings = [foldedName, foldedName.split('@')[0], foldForSearch(emailKey(name))]
+    if (spellings.includes(folded)) return weak('it is your own email or name')
   }
   return []
 }

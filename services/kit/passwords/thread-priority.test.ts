@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { readdirSync, readFileSync } from 'node:fs'
 import { PasswordHasher } from './hasher.ts'
 
-/** By the name of the thread: its nice value (proc_pid_stat(5), 19). */
+/** The names of the threads and their nice values (proc_pid_stat(5), field 19). */
 function priorities(): [name: string, nice: number][] {
   return readdirSync('/proc/self/task').map((thread) => {
     const stat = readFileSync(`/proc/self/task/${thread}/stat`, 'utf8')
@@ -11,12 +11,15 @@ function priorities(): [name: string, nice: number][] {
   })
 }
 
-test.if(process.platform === 'linux')('what hashes yields to what answers requests', async () => {
-  const hasher = new PasswordHasher({ passwordHash: 'bcrypt', bcryptCost: 4, hashQueue: 8 })
-  await Promise.all(Array.from({ length: 6 }, () => hasher.hash('correct horse battery')))
-  const pool = priorities().filter(([name]) => name.startsWith('Bun Pool'))
-  expect(pool.length).toBeGreaterThan(0)
-  expect(pool.filter(([, nice]) => nice !== 15)).toEqual([])
-  const [main] = priorities()
-  expect(main?.[1]).toBe(0)
-})
+test.if(process.platform === 'linux')(
+  'threads that hash have a lower priority than the thread that answers requests',
+  async () => {
+    const hasher = new PasswordHasher({ passwordHash: 'bcrypt', bcryptCost: 4, hashQueue: 8 })
+    await Promise.all(Array.from({ length: 6 }, () => hasher.hash('correct horse battery')))
+    const pool = priorities().filter(([name]) => name.startsWith('Bun Pool'))
+    expect(pool.length).toBeGreaterThan(0)
+    expect(pool.filter(([, nice]) => nice !== 15)).toEqual([])
+    const [main] = priorities()
+    expect(main?.[1]).toBe(0)
+  },
+)

@@ -3,19 +3,19 @@ import { setPriority } from 'node:os'
 
 const TASKS = '/proc/self/task'
 const POOL = /^Bun Pool/
-/** Where requests want all of one core, hashes get a fifteenth of it; at 10 it is a sixth, and each hundredth request waits. */
+/** When requests keep a core busy, hashes get a fifteenth of it. At 10 they get a sixth, and one request in 100 waits. */
 const NICE = 15
 
 /**
- * Lets the thread that answers requests go before those that hash, wherever both want a core: a check of a token beside
- * hashes on two cores then waits 0.2 ms and not 3.6 (p99). Linux alone gives a thread a priority of its own
- * (setpriority(2)); elsewhere, or where it is not allowed, all stays as it is.
+ * Lowers the priority of the threads that hash below that of the thread that answers requests: a token check beside
+ * hashes on two cores then waits 0.2 ms instead of 3.6 (p99). Only Linux has a priority for each thread (setpriority(2));
+ * elsewhere, or without permission, this does nothing.
  */
-export function yieldToRequests(): void {
+export function lowerHashingPriority(): void {
   try {
     for (const thread of readdirSync(TASKS))
       if (POOL.test(readFileSync(`${TASKS}/${thread}/comm`, 'utf8'))) setPriority(Number(thread), NICE)
   } catch {
-    // Not Linux, no /proc, or a thread that has just ended.
+    // Not Linux, no /proc, or a thread that ended meanwhile.
   }
 }

@@ -21,14 +21,6 @@ function partBeyond(text: string, { username, password, pathname }: URL, path: b
 }
 
 /**
- * Whether a host is one to listen on, which stands for every address of the machine, and to which no other machine
- * finds: `0.0.0.0`, `[::]`, in any spelling.
- */
-export function isUnreachable(url: string): boolean {
-  return /^(0(\.\d+){3}|\[::\]|\[::ffff:0:0\])$/.test(new URL(url).hostname)
-}
-
-/**
  * What keeps a text from being an origin as a browser sends it, in words that follow "it has" or "it is". An origin is
  * compared to the letter: what no browser sends would never match.
  */

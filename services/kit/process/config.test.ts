@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'bun:test'
-import { ofEachService } from '../services.ts'
 import { atOneAddress, type Config, ConfigError, type Environment, ON_TERMINAL, readConfig } from './config.ts'
 import { readSender } from './sender.ts'
 import { isOpenToOthers, readSmtpUrl } from './smtp-url.ts'
@@ -9,11 +8,12 @@ const SECRETS = {
   OPERATOR_API_KEY: 'eN6gM1aV8rK3zX5oI0tY7bW2qU9fH4jS',
   CH202_SECRET: 'cP2lE7dO4iR9wA1sG6kF8mZ3xT5nB0vQ',
 }
-const read = (env: Environment = {}) => readConfig({ ...SECRETS, ...env })
+const SERVICES = { auth: { number: 1 }, users: { number: 2 }, modules: { number: 3 } }
+const read = (env: Environment = {}) => readConfig({ ...SECRETS, ...env }, SERVICES)
 
 function faultsOf(env: Environment): string[] {
   try {
-    readConfig(env)
+    readConfig(env, SERVICES)
   } catch (error) {
     if (error instanceof ConfigError) return error.faults
     throw error
@@ -306,7 +306,7 @@ describe('each setting', () => {
     const config = read({ CH202_URL: 'http://one:1', AUTH_URL: 'http://two:2' })
     expect(atOneAddress(config)).toEqual({
       ...config,
-      addresses: ofEachService(() => 'http://one:1'),
+      addresses: { auth: 'http://one:1', users: 'http://one:1', modules: 'http://one:1' },
     })
   })
 })
@@ -502,7 +502,7 @@ describe('the secrets in production', () => {
   const production = { ...SECRETS, CH202_ENV: 'production' }
 
   test('are taken when they are good', () => {
-    expect(readConfig(production)).toMatchObject({ production: true, secrets: [SECRETS.CH202_SECRET] })
+    expect(readConfig(production, SERVICES)).toMatchObject({ production: true, secrets: [SECRETS.CH202_SECRET] })
   })
 
   const rows = Object.keys(SECRETS).flatMap((name) =>
@@ -526,6 +526,8 @@ describe('the secrets in production', () => {
   })
 
   test('may be short in development', () => {
-    expect(readConfig({ INTERNAL_API_KEY: 'a', OPERATOR_API_KEY: 'b', CH202_SECRET: 'c' }).internalKeys).toEqual(['a'])
+    expect(
+      readConfig({ INTERNAL_API_KEY: 'a', OPERATOR_API_KEY: 'b', CH202_SECRET: 'c' }, SERVICES).internalKeys,
+    ).toEqual(['a'])
   })
 })

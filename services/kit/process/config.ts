@@ -1,17 +1,17 @@
 import { isIP } from 'node:net'
 import { DAY, HOUR, MINUTE, SECOND } from '../clock.ts'
-import { hostOf } from '../outgoing.ts'
-import { addressSetting, defaultAddress, ofEachService, type ServiceName } from '../services.ts'
-import { baseUrlFault, isUnreachable, originFault } from './base-url.ts'
+import { hasWildcardHost, hostOf } from '../outgoing.ts'
+import { baseUrlFault, originFault } from './base-url.ts'
 import { readSender } from './sender.ts'
+import { addressSetting, defaultAddress, type NumberedService } from './service-address.ts'
 import { readSmtpUrl } from './smtp-url.ts'
 
 /** What the environment settles, checked and in the units the program uses (milliseconds for every duration). */
-export interface Config {
+export interface Config<Name extends string = string> {
   production: boolean
   dataDir: string
-  /** Where each service is. */
-  addresses: Record<ServiceName, string>
+  /** The address of each service; auth is one of them. */
+  addresses: { auth: string } & Record<Name, string>
   /** Where one process serves all of them. */
   url: string
   /** The hosts of every address that a setting holds: no proxy sees what is sent to them. */
@@ -80,11 +80,14 @@ const SECRET_MIN_LENGTH = 32
 /** Told each setting that is read, and what it is where nothing is set; undefined: nothing. */
 type Listener = (name: string, fallback: string | undefined) => void
 
-/** Every setting, with its default. What `readConfig` reads is the one place that says which there are. */
-export function settingDefaults(env: Environment): Map<string, string | undefined> {
+/** Every setting with its default, as `readConfig` reads them. @param services every service, by name */
+export function settingDefaults(
+  env: Environment,
+  services: Record<string, NumberedService>,
+): Map<string, string | undefined> {
   const defaults = new Map<string, string | undefined>()
   try {
-    readConfig(env, (name, fallback) => defaults.set(name, fallback))
+    readConfig(env, services, (name, fallback) => defaults.set(name, fallback))
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
   }
@@ -94,9 +97,14 @@ export function settingDefaults(env: Environment): Map<string, string | undefine
 /**
  * Reads the settings of `contract.md` section 9.
  * @param env the environment, with the secrets of `secrets.env` already in it
+ * @param services every service, by name
  * @throws ConfigError that lists every fault at once
  */
-export function readConfig(env: Environment, hears: Listener = () => undefined): Config {
+export function readConfig<Name extends string>(
+  env: Environment,
+  services: Record<Name, NumberedService>,
+  hears: Listener = () => undefined,
+): Config<Name> {
   const faults: string[] = []
 
   const optional = (name: string, fallback?: string) => {
@@ -160,7 +168,7 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
     if (value === undefined) return undefined
     const before = faults.length
     base(name, value, example, true, protocols)
-    if (faults.length === before && isUnreachable(value))
+    if (faults.length === before && hasWildcardHost(value))
       faults.push(`${name} must be an address that others reach: its host stands for every address of this machine`)
     return value
   }
@@ -212,12 +220,14 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
   const smtpUrl = optional('SMTP_URL')
   const amqpUrl = optional('AMQP_URL')
   const ownUrl = address('CH202_URL', 'http://127.0.0.1:3000')
-  const addresses = ofEachService((name) => address(addressSetting(name), defaultAddress(name)))
+  const addresses = mapValues(services, (service, name) =>
+    address(addressSetting(name), defaultAddress(service)),
+  ) as Config<Name>['addresses']
   // A URN is no address to come to, and a name for tokens all the same (RFC 7519, 4.1.1).
   const issuer = publicAddress('ISSUER', optional('ISSUER'), 'https://id.example.org', ['http:', 'https:', 'urn:'])
   const publicUrl = publicAddress('PUBLIC_URL', optional('PUBLIC_URL', ownUrl), 'https://app.example.org')
-  const named = [...Object.values(addresses), ownUrl, publicUrl, smtpUrl, amqpUrl]
-  const config: Config = {
+  const named = [...Object.values<string>(addresses), ownUrl, publicUrl, smtpUrl, amqpUrl]
+  const config: Config<Name> = {
     production,
     dataDir: text('CH202_DATA_DIR', './data'),
     addresses,
@@ -272,7 +282,7 @@ export function readConfig(env: Environment, hears: Listener = () => undefined):
 
 /** Where links in mails lead when nothing says so: to the one process, or to what the world knows it by. */
 function linksTo(ownUrl: string, issuer: string | undefined): string {
-  return issuer !== undefined && /^https?:/.test(issuer) && URL.canParse(ownUrl) && isUnreachable(ownUrl)
+  return issuer !== undefined && /^https?:/.test(issuer) && URL.canParse(ownUrl) && hasWildcardHost(ownUrl)
     ? issuer.replace(/\/+$/, '')
     : ownUrl
 }
@@ -284,7 +294,15 @@ function isAddressOrNetwork(text: string): boolean {
   return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128))
 }
 
-/** The same settings where one process serves all: every service is at the one address. */
-export function atOneAddress(config: Config): Config {
-  return { ...config, addresses: ofEachService(() => config.url) }
+/** The same settings for a process that serves all services: each has the one address. */
+export function atOneAddress<Name extends string>(config: Config<Name>): Config<Name> {
+  return { ...config, addresses: mapValues(config.addresses, () => config.url) }
+}
+
+function mapValues<T extends Record<string, unknown>, R>(
+  record: T,
+  map: (value: T[keyof T], name: string) => R,
+): Record<keyof T, R> {
+  const entries = Object.entries(record) as [string, T[keyof T]][]
+  return Object.fromEntries(entries.map(([name, value]) => [name, map(value, name)])) as Record<keyof T, R>
 }

@@ -1,4 +1,4 @@
-import { isUnreachable } from './base-url.ts'
+import { hasWildcardHost } from '../outgoing.ts'
 import type { Config } from './config.ts'
 
 /**
@@ -14,8 +14,9 @@ export function firstStartFaults(
 ): string[] {
   const faults: string[] = []
   const host = 'has a host that stands for every address of this machine'
-  if (issuer === undefined && isUnreachable(address))
+  if (issuer === undefined && hasWildcardHost(address))
     faults.push(`ISSUER must be set: ${setting} ${host}, and would stand in every token`)
-  if (isUnreachable(publicUrl)) faults.push(`PUBLIC_URL must be set: CH202_URL ${host}, and links in mails lead there`)
+  if (hasWildcardHost(publicUrl))
+    faults.push(`PUBLIC_URL must be set: CH202_URL ${host}, and links in mails lead there`)
   return faults
 }

@@ -1,8 +1,22 @@
 import { type Static, type TProperties, type TSchema, Type } from '@sinclair/typebox'
-import { EVENT_TYPES, type EventType } from '../outbox/events.ts'
 import { userRead } from './user.ts'
 
-// What the outside is told. The schemas are open: a field that is added later breaks no one who checks by them.
+// The events that webhooks and the message broker deliver. Their schemas are open, so that a field that is added later
+// does not break a client that validates against them.
+
+/** The types of events. Each has its schema in `docs/integrate/events.md`. */
+export const EVENT_TYPES = [
+  'user.created',
+  'user.updated',
+  'user.deleted',
+  'password.changed',
+  'session.created',
+  'session.revoked',
+  'module.enabled',
+  'module.disabled',
+] as const
+
+export type EventType = (typeof EVENT_TYPES)[number]
 
 const id = (description: string) => Type.String({ format: 'uuid', description })
 const oneOf = <T extends string>(values: readonly T[], description: string) =>

@@ -1,10 +1,12 @@
 import { type TSchema, t } from 'elysia'
 import { beside, errorOf, type FieldError, notAllowed } from '../field-errors.ts'
 import { invalid, invalidField } from '../problem.ts'
+import { described } from './described.ts'
 import { checked, count, integer, strict, text } from './schema.ts'
 
 const SIZE = 50
 const SIZE_MAX = 200
+const CURSOR = 'WyIzazF4IiwiMDE5OGM3YTIiXQ'
 
 /** Which part of a list is asked for: a page by its number, or what follows a cursor. */
 export type PageRequest = { size: number } & ({ page: number } | { after: Position })
@@ -21,9 +23,16 @@ export interface Slice<T> {
 
 /** The query of every list. */
 export const pageQuery = {
-  page: t.Optional(count(1, 10_000_000)),
-  size: t.Optional(count(1, SIZE_MAX)),
-  cursor: t.Optional(text({ least: 1, most: 1000 })),
+  page: t.Optional(described(count(1, 10_000_000), 'The number of the page, from 1; not together with `cursor`')),
+  size: t.Optional(described(count(1, SIZE_MAX), `The size of the page; without it ${SIZE}`, SIZE)),
+  cursor: t.Optional(
+    text({
+      least: 1,
+      most: 1000,
+      description: 'The `next_cursor` of the page before: continues after its last item',
+      examples: [CURSOR],
+    }),
+  ),
 }
 
 const searchText = text({ most: 200 })
@@ -34,7 +43,7 @@ const searchText = text({ most: 200 })
  */
 export function searchQuery(where: string) {
   const { check, ...documentation } = searchText
-  const description = `A part of ${where}, in any case; ё and е are one letter. An empty one is no search`
+  const description = `Searches for a part of ${where}. Case is ignored, and ё equals е`
   return {
     search: t.Optional(
       checked<string>({ ...documentation, description, examples: ['ana'] }, (value) =>
@@ -57,12 +66,15 @@ export function pageErrors({ cursor, page }: { cursor?: unknown; page?: unknown 
 
 export function page<T extends TSchema>(item: T) {
   return strict({
-    items: t.Array(item),
-    total: t.Nullable(integer()),
-    page: t.Nullable(integer()),
-    size: integer(),
-    pages: t.Nullable(integer()),
-    next_cursor: t.Nullable(t.String()),
+    items: t.Array(item, { description: 'The items of the page' }),
+    total: t.Nullable(integer(), { description: 'How many items there are in all; null with `cursor`' }),
+    page: t.Nullable(integer(), { description: 'The number of the page; null with `cursor`' }),
+    size: described(integer(), 'The size of the page', SIZE),
+    pages: t.Nullable(integer(), { description: 'How many pages there are; null with `cursor`' }),
+    next_cursor: t.Nullable(t.String(), {
+      description: 'The cursor of the next page; null: this is the last one',
+      examples: [null],
+    }),
   })
 }
 

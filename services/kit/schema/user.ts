@@ -1,6 +1,7 @@
 import type { TOptional, TSchema } from '@sinclair/typebox'
 import { type Static, t } from 'elysia'
 import { mistyped } from '../field-errors.ts'
+import { described } from './described.ts'
 import { type JsonObject, jsonObject } from './json-object.ts'
 import {
   type CheckedSchema,
@@ -24,36 +25,62 @@ import {
 // The shape of a user, once: the API's bodies and answers, the record that auth stores, events, exports and imports
 // follow from it.
 
-/** A new password. Its minimum length is a setting, so the password policy checks it. */
-export const newPassword = text({ most: 256, controls: true, examples: ['correct horse battery'] })
-/** A password to check: any text that can be one. */
-export const password = text({ least: 1, most: 256, controls: true, examples: ['correct horse battery'] })
-export const name = nullable(text({ most: 200, examples: ['Ana'] }))
-export const status = oneOf('active', 'disabled')
+/** A password that is being set. Its least length is a setting, so it is checked with the rest of the policy. */
+export const newPassword = text({
+  most: 256,
+  controls: true,
+  description: 'The new password, at least `PASSWORD_MIN_LENGTH` characters',
+  examples: ['correct horse battery'],
+})
+/** A password that is being checked: whatever was typed, as long as it can be one. */
+export const password = text({
+  least: 1,
+  most: 256,
+  controls: true,
+  description: 'The current password',
+  examples: ['correct horse battery'],
+})
+export const name = nullable(text({ most: 200, description: 'The name; null for none', examples: ['Ana'] }))
+export const status = described(oneOf('active', 'disabled'), '`disabled`: the user cannot log in')
 
 const USERNAME_MIN = 3
 const USERNAME_MAX = 32
 const USERNAME = /^[a-z0-9_.-]{3,32}$/
 /** Checked in lower case. */
 export const username = nullable(
-  checked<string>({ type: 'string', pattern: '^[A-Za-z0-9_.-]{3,32}$', examples: ['ana'] }, (value) => {
-    if (typeof value !== 'string') return mistyped('a string')
-    if (USERNAME.test(value.toLowerCase())) return undefined
-    const message = 'must be 3 to 32 letters, digits, dots, dashes or underscores'
-    if (value.length < USERNAME_MIN) return { code: 'too_short', message, limit: USERNAME_MIN }
-    if (value.length > USERNAME_MAX) return { code: 'too_long', message, limit: USERNAME_MAX }
-    return { code: 'pattern', message }
-  }),
+  checked<string>(
+    {
+      type: 'string',
+      pattern: '^[A-Za-z0-9_.-]{3,32}$',
+      description: 'The username, stored in lower case; null for none',
+      examples: ['ana'],
+    },
+    (value) => {
+      if (typeof value !== 'string') return mistyped('a string')
+      if (USERNAME.test(value.toLowerCase())) return undefined
+      const message = 'must be 3 to 32 letters, digits, dots, dashes or underscores'
+      if (value.length < USERNAME_MIN) return { code: 'too_short', message, limit: USERNAME_MIN }
+      if (value.length > USERNAME_MAX) return { code: 'too_long', message, limit: USERNAME_MAX }
+      return { code: 'pattern', message }
+    },
+  ),
 )
 
 export const role = matching(
   /^[A-Z][A-Z0-9_]{0,31}$/,
   'must be capital letters, digits and underscores, beginning with a letter',
-  { examples: ['USER'] },
+  { description: 'A role', examples: ['USER'] },
 )
-const roles = listOf(role, 32)
+const roles = described(listOf(role, 32), 'The roles; `ADMIN` makes the user an operator')
 
-export const passwordHash = text({ least: 1, most: 512 })
+/** An example of a password hash. */
+export const HASH = '$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy'
+export const passwordHash = text({
+  least: 1,
+  most: 512,
+  description: 'A password hash of a supported format, instead of a password',
+  examples: [HASH],
+})
 
 const METADATA_LIMITS = { bytes: 8 * 1024, levels: 8 }
 const METADATA = 'at most 8 KiB and 8 levels. PATCH merges it (RFC 7396), PUT and imports replace it'
@@ -72,24 +99,28 @@ interface ProfileField {
   operatorOnly?: true
 }
 
+const LOCALE = described(nullable(oneOf('en', 'ru')), 'The preferred language; null: no preference')
+const USER_METADATA = 'Data of the application that the user may write'
+const APP_METADATA = 'Data of the application that only operators may write'
+
 /** The profile of a user. A field that is added here and in the table of users appears everywhere (CONTRIBUTING.md). */
 export const PROFILE = {
-  locale: { body: nullable(oneOf('en', 'ru')), answer: nullable(oneOf('en', 'ru')), initial: null },
+  locale: { body: LOCALE, answer: LOCALE, initial: null },
   metadata: {
     body: jsonObject(METADATA_LIMITS, {
-      description: `Data of the application that the user may write: ${METADATA}`,
+      description: `${USER_METADATA}: ${METADATA}`,
       examples: [{ theme: 'dark' }],
     }),
-    answer: object(),
+    answer: described(object(), USER_METADATA, { theme: 'dark' }),
     initial: {} as JsonObject,
     merges: true,
   },
   app_metadata: {
     body: jsonObject(METADATA_LIMITS, {
-      description: `Data of the application that only operators may write: ${METADATA}`,
+      description: `${APP_METADATA}: ${METADATA}`,
       examples: [{ plan: 'pro' }],
     }),
-    answer: object(),
+    answer: described(object(), APP_METADATA, { plan: 'pro' }),
     initial: {} as JsonObject,
     merges: true,
     operatorOnly: true,
@@ -125,18 +156,17 @@ export const profileFields = ofProfile(({ body }) => t.Optional(body)) as {
 }
 
 export const userRead = strict({
-  id: t.String({ format: 'uuid' }),
-  email: t.String(),
-  username: t.Nullable(t.String()),
-  name: t.Nullable(t.String()),
-  roles: t.Array(t.String()),
-  status: t.Union([t.Literal('active'), t.Literal('disabled')]),
-  email_verified: t.Boolean(),
-  /** Whether the user can log in by a password. */
-  has_password: t.Boolean(),
+  id: t.String({ format: 'uuid', description: 'The id of the user' }),
+  email: t.String({ description: 'The email', examples: ['ana@example.org'] }),
+  username: t.Nullable(t.String({ examples: ['ana'] }), { description: 'The username; null for none' }),
+  name: t.Nullable(t.String({ examples: ['Ana'] }), { description: 'The name; null for none' }),
+  roles: t.Array(t.String({ examples: ['USER'] }), { description: 'The roles; `ADMIN` makes the user an operator' }),
+  status: described(oneOf('active', 'disabled'), '`disabled`: the user cannot log in'),
+  email_verified: t.Boolean({ description: 'Whether the email is confirmed' }),
+  has_password: t.Boolean({ description: 'Whether the user has a password' }),
   ...profileAnswers,
-  created_at: time(),
-  updated_at: time(),
+  created_at: described(time(), 'When the user was created'),
+  updated_at: described(time(), 'When the record last changed'),
 })
 export type UserRead = Static<typeof userRead>
 
@@ -145,7 +175,7 @@ const operatorNames = PROFILE_NAMES.filter((field) => profileField(field).operat
 export const operatorFields = {
   roles: t.Optional(roles),
   status: t.Optional(status),
-  email_verified: t.Optional(flag()),
+  email_verified: t.Optional(described(flag(), 'Whether the email is confirmed')),
   ...(Object.fromEntries(operatorNames.map((field) => [field, profileFields[field]])) as Pick<
     typeof profileFields,
     OperatorName
@@ -158,7 +188,7 @@ export const OPERATOR_FIELDS: readonly string[] = Object.keys(operatorFields)
 export const OPERATOR_CREATION_FIELDS: readonly string[] = [...OPERATOR_FIELDS, 'password_hash']
 
 const creation = {
-  email: trimmed(email()),
+  email: described(trimmed(email()), 'The email'),
   password: t.Optional(newPassword),
   username: t.Optional(trimmed(username)),
   name: t.Optional(name),
@@ -183,9 +213,10 @@ const { id, ...withoutId } = userRead.properties
 export const passwordRecord = strict({
   user_id: id,
   ...withoutId,
-  /** Null: the user has no password. */
-  password_hash: t.Nullable(t.String()),
-  password_version: integer(),
+  password_hash: t.Nullable(t.String({ examples: [HASH] }), {
+    description: 'The hash of the password; null: the user has no password',
+  }),
+  password_version: described(integer(), 'The version of the record: it grows with every change of the user'),
 })
 export type PasswordRecord = Static<typeof passwordRecord>
 
@@ -213,8 +244,13 @@ export function userReadFrom(login: Pick<UserRead, LoginField>, profile: OpaqueP
  * gets the same answer as everywhere.
  */
 export const credentialsV0 = strict(
-  { email: trimmed(email()), password: newPassword, ...operatorFields, password_hash: t.Optional(passwordHash) },
+  {
+    email: described(trimmed(email()), 'The email'),
+    password: newPassword,
+    ...operatorFields,
+    password_hash: t.Optional(passwordHash),
+  },
   { examples: [{ email: 'ana@example.org', password: 'correct horse battery' }] },
 )
 
-export const userV0 = strict({ id: t.String({ format: 'uuid' }), email: t.String(), roles: t.Array(t.String()) })
+export const userV0 = strict({ id, email: userRead.properties.email, roles: userRead.properties.roles })

@@ -27,7 +27,7 @@ export interface Sender {
 }
 
 /** What a route says of what it takes. */
-export interface Taken {
+export interface RouteInput {
   body?: TSchema | undefined
   /** Fields of the body. */
   trimmed: readonly string[]
@@ -38,7 +38,7 @@ export interface Taken {
  * Turns the framework's error into ours. Its own text is never used: it repeats what was submitted, passwords
  * included.
  */
-export function validationProblem(error: ValidationError, { rule }: Taken, by: Sender): Problem {
+export function validationProblem(error: ValidationError, { rule }: RouteInput, by: Sender): Problem {
   const validator = error.validator as unknown as { Errors(value: unknown): Iterable<ValueError> }
   const errors = firstOfEach(fieldErrors(validator.Errors(error.value), error.type))
   // An answer that is not of its schema is our fault, not the caller's. The cause names fields, never values.
@@ -55,7 +55,7 @@ export function validationProblem(error: ValidationError, { rule }: Taken, by: S
 export function bodyProblem(
   problem: Problem,
   sent: { body: unknown; query: unknown },
-  taken: Taken,
+  taken: RouteInput,
   by: Sender,
 ): Problem {
   // Without fields the whole of it is at fault, and may be forbidden all the same.

@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
-import { allowPauses, ndjsonResponse, readLines } from '../../kit/http/ndjson.ts'
 import { linesOperation, operation } from '../../kit/http/openapi/operation.ts'
+import { allowPauses, ndjsonResponse, readLines } from '../../kit/messages/ndjson.ts'
 import { validator } from '../../kit/schema/validation.ts'
 import { exportUsers } from '../bulk/export.ts'
 import { importUsers } from '../bulk/import.ts'
@@ -30,7 +30,9 @@ export function bulkRoutes(context: UsersContext, guarded: ReturnType<typeof gua
         auth: ['operator'],
         query: exportQuery,
         response: exportedUser,
-        detail: linesOperation(operation('users', 'Export all users, one line of JSON each')),
+        detail: linesOperation(
+          operation('admin-users', { summary: 'Export all users', description: 'One line of JSON per user.' }),
+        ),
       },
     )
     .post(
@@ -45,7 +47,13 @@ export function bulkRoutes(context: UsersContext, guarded: ReturnType<typeof gua
         auth: ['operator'],
         query: importQuery,
         response: importedLine,
-        detail: linesOperation(operation('users', 'Import users, one line of JSON each'), importedUser),
+        detail: linesOperation(
+          operation('admin-users', {
+            summary: 'Import users',
+            description: 'One line of JSON per user. The answer has a line for each, in the same order.',
+          }),
+          importedUser,
+        ),
       },
     )
 }

@@ -37,7 +37,7 @@ export function internalRoutes(context: UsersContext, guarded: ReturnType<typeof
       auth: ['internal'],
       body: credentials,
       response: verifiedCredentials,
-      detail: operation('internal', 'Check a password', 'overloaded'),
+      detail: operation('internal', 'Check the password of a user', 'overloaded'),
     })
     .get(
       '/users/password-hashes',
@@ -46,7 +46,10 @@ export function internalRoutes(context: UsersContext, guarded: ReturnType<typeof
         auth: ['internal'],
         query: recordsQuery,
         response: recordsPage,
-        detail: operation('internal', 'List all password records, in order of change'),
+        detail: operation('internal', {
+          summary: 'List password records',
+          description: 'All records, in order of change.',
+        }),
       },
     )
     .get('/users/:user_id/password-hash', ({ params, caller }) => getPasswordRecord(context, params.user_id, caller), {
@@ -69,7 +72,11 @@ export function internalRoutes(context: UsersContext, guarded: ReturnType<typeof
         response: { 204: t.Void() },
         detail: operation(
           'internal',
-          'Complete a password reset, or store a rehash',
+          {
+            summary: 'Store a password',
+            description:
+              '`new_password` completes a password reset. `password_hash` with `if_version` stores a rehash of the same password.',
+          },
           'user_not_found',
           'weak_password',
           'overloaded',
@@ -94,6 +101,9 @@ export function internalRoutes(context: UsersContext, guarded: ReturnType<typeof
       auth: ['internal'],
       body: noBody,
       response: caughtUp,
-      detail: operation('internal', 'Send auth, which has just started, the notices that it missed'),
+      detail: operation('internal', {
+        summary: 'Send pending notices to auth',
+        description: 'Auth calls it when it starts, to receive the notices that it missed.',
+      }),
     })
 }

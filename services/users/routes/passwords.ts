@@ -27,7 +27,7 @@ export function passwordRoutes(context: UsersContext, guarded: ReturnType<typeof
         response: { 204: t.Void() },
         detail: operation(
           'users',
-          'Change your own password',
+          { summary: 'Change your own password', description: 'Ends all other sessions of the user.' },
           'user_not_found',
           'invalid_credentials',
           'weak_password',
@@ -48,7 +48,13 @@ export function passwordRoutes(context: UsersContext, guarded: ReturnType<typeof
         body: setPasswordBody,
         rules: passwordRule,
         response: { 204: t.Void() },
-        detail: operation('users', 'Set the password of a user', 'user_not_found', 'weak_password', 'overloaded'),
+        detail: operation(
+          'admin-users',
+          { summary: 'Set the password of a user', description: 'Ends all sessions of the user.' },
+          'user_not_found',
+          'weak_password',
+          'overloaded',
+        ),
       },
     )
 }

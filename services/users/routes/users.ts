@@ -57,19 +57,19 @@ export function userRoutes(context: UsersContext, guarded: ReturnType<typeof gua
       query: listQuery,
       rules: pageErrors,
       response: userPage,
-      detail: operation('users', 'List and search users'),
+      detail: operation('admin-users', 'List and search users'),
     })
     .get('/users/by-username/:username', ({ params }) => findUser(context, 'username', params.username), {
       auth: ['operator', 'internal'],
       params: usernameParams,
       response: userRead,
-      detail: operation('users', 'Get a user by username', 'user_not_found'),
+      detail: operation('admin-users', 'Get a user by username', 'user_not_found'),
     })
     .get('/users/by-email/:email', ({ params }) => findUser(context, 'email', params.email), {
       auth: ['operator', 'internal'],
       params: emailParams,
       response: userRead,
-      detail: operation('users', 'Get a user by email', 'user_not_found'),
+      detail: operation('admin-users', 'Get a user by email', 'user_not_found'),
     })
     .get('/users/:user_id', ({ params, caller }) => getUser(context, params.user_id, caller), {
       auth: ['user', 'operator', 'internal'],
@@ -83,7 +83,11 @@ export function userRoutes(context: UsersContext, guarded: ReturnType<typeof gua
       body: userReplace,
       rules: changeErrors,
       response: userRead,
-      detail: operation('users', 'Replace a user: username and name become null if left out', ...CHANGE_PROBLEMS),
+      detail: operation(
+        'users',
+        { summary: 'Replace a user', description: 'Username and name become null if they are left out.' },
+        ...CHANGE_PROBLEMS,
+      ),
     })
     .patch('/users/:user_id', ({ params, body, caller }) => patchUser(context, params.user_id, body, caller), {
       auth: ['user', 'operator'],
@@ -91,7 +95,11 @@ export function userRoutes(context: UsersContext, guarded: ReturnType<typeof gua
       body: userPatch,
       rules: changeErrors,
       response: userRead,
-      detail: operation('users', 'Update a user', ...CHANGE_PROBLEMS),
+      detail: operation(
+        'users',
+        { summary: 'Update a user', description: 'Fields that are left out stay as they are.' },
+        ...CHANGE_PROBLEMS,
+      ),
     })
     .delete(
       '/users/:user_id',
@@ -103,7 +111,12 @@ export function userRoutes(context: UsersContext, guarded: ReturnType<typeof gua
         auth: ['user', 'operator'],
         params: userParams,
         response: { 204: t.Void() },
-        detail: operation('users', 'Delete a user', 'user_not_found', 'last_admin'),
+        detail: operation(
+          'users',
+          { summary: 'Delete a user', description: 'Their sessions end, and every service deletes their data.' },
+          'user_not_found',
+          'last_admin',
+        ),
       },
     )
 }

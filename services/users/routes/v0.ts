@@ -15,7 +15,12 @@ export function usersV0(context: UsersContext, guarded: ReturnType<typeof guard>
     .use(guarded)
     .get('/user/:id', async ({ params, caller }) => inV0(await getUserNamed(context, params.id, caller)), {
       auth: ['user', 'operator'],
-      params: t.Object({ id: t.String({ description: 'An id or an email' }) }),
+      params: t.Object({
+        id: t.String({
+          description: 'The id or the email of the user',
+          examples: ['0198c7a2-7f3e-7c21-9d5b-3f6a1b2c4d5e'],
+        }),
+      }),
       response: userV0,
       detail: operation('v0', 'Get a user by id or email (v0)', 'user_not_found'),
     })
@@ -37,7 +42,9 @@ export function usersV0(context: UsersContext, guarded: ReturnType<typeof guard>
     })
     .delete('/user/:id', async ({ params, caller }) => inV0(await deleteUser(context, params.id, caller)), {
       auth: ['user', 'operator'],
-      params: t.Object({ id: t.String() }),
+      params: t.Object({
+        id: t.String({ description: 'The id of the user', examples: ['0198c7a2-7f3e-7c21-9d5b-3f6a1b2c4d5e'] }),
+      }),
       response: userV0,
       detail: operation('v0', 'Delete a user (v0)', 'user_not_found', 'last_admin'),
     })

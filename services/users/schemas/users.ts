@@ -1,4 +1,5 @@
 import { type Static, t } from 'elysia'
+import { described } from '../../kit/schema/described.ts'
 import { page, pageQuery, searchQuery } from '../../kit/schema/page.ts'
 import { email, oneOf, queryFlag, strict, trimmed } from '../../kit/schema/schema.ts'
 import {
@@ -16,13 +17,15 @@ import {
 
 const OPERATORS = `Only operators may set ${OPERATOR_FIELDS.join(', ')}`
 
-export const userParams = t.Object({ user_id: t.String() })
-export const usernameParams = t.Object({ username: t.String() })
-export const emailParams = t.Object({ email: t.String() })
+export const userParams = t.Object({
+  user_id: t.String({ description: 'The id of the user', examples: ['0198c7a2-7f3e-7c21-9d5b-3f6a1b2c4d5e'] }),
+})
+export const usernameParams = t.Object({ username: t.String({ description: 'The username', examples: ['ana'] }) })
+export const emailParams = t.Object({ email: t.String({ description: 'The email', examples: ['ana@example.org'] }) })
 
 export const userReplace = strict(
   {
-    email: trimmed(email()),
+    email: described(trimmed(email()), 'The email'),
     username: t.Optional(trimmed(username)),
     name: t.Optional(name),
     ...operatorFields,
@@ -34,7 +37,7 @@ export type UserReplace = Static<typeof userReplace>
 
 export const userPatch = strict(
   {
-    email: t.Optional(trimmed(email())),
+    email: t.Optional(described(trimmed(email()), 'The email')),
     username: t.Optional(trimmed(username)),
     name: t.Optional(name),
     ...operatorFields,
@@ -47,11 +50,11 @@ export type UserPatch = Static<typeof userPatch>
 export const listQuery = strict({
   ...pageQuery,
   ...searchQuery('the email, the username or the name'),
-  role: t.Optional(role),
-  status: t.Optional(status),
-  has_password: t.Optional(queryFlag()),
-  email_verified: t.Optional(queryFlag()),
-  sort: t.Optional(oneOf('created_at', '-created_at', 'email', '-email')),
+  role: t.Optional(described(role, 'Only users with this role', 'USER')),
+  status: t.Optional(described(status, 'Only users with this status')),
+  has_password: t.Optional(described(queryFlag(), 'Only users with a password, or only those without')),
+  email_verified: t.Optional(described(queryFlag(), 'Only users whose email is confirmed, or only the others')),
+  sort: t.Optional(described(oneOf('created_at', '-created_at', 'email', '-email'), 'The order; `-`: descending')),
 })
 export type ListQuery = Static<typeof listQuery>
 

@@ -2,8 +2,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseProcfile } from '../../../cli/runner/runner.ts'
-import { ch202, launch, ownSettings, processesWith, ROOT, type Running, temporary } from '../../support/processes.ts'
-import { as, call, eventually, freePort, newEmail, PASSWORD } from '../../support/system.ts'
+import { newEmail, PASSWORD } from '../../support/actors.ts'
+import { eventually } from '../../support/eventually.ts'
+import { as, call } from '../../support/http.ts'
+import { freePort } from '../../support/settings.ts'
+import { launch, ownSettings, processesWith, ROOT, type Running, runTool, temporary } from '../../support/tool.ts'
 
 const folder = temporary('package-binary')
 afterAll(() => folder.remove())
@@ -13,7 +16,7 @@ describe('the executable', () => {
   const tool = join(home, 'ch202')
   beforeAll(async () => {
     mkdirSync(home)
-    const built = await ch202(['package', 'binary', '--out', tool])
+    const built = await runTool(['package', 'binary', '--out', tool])
     expect([built.status, built.stdout]).toEqual([0, ''])
   }, 20_000)
 
@@ -49,13 +52,13 @@ describe('the executable', () => {
 
   test('is the same again, byte for byte, under another name', async () => {
     const other = join(folder.fresh(), 'made', 'tool')
-    const { status, stdout } = await ch202(['package', 'binary', '--out', other, '-o', 'json'])
+    const { status, stdout } = await runTool(['package', 'binary', '--out', other, '-o', 'json'])
     expect([status, JSON.parse(stdout)]).toEqual([0, { ok: true, path: other, changed: true }])
     expect(readFileSync(other).equals(readFileSync(tool))).toBe(true)
   })
 
   test('is not put where a directory is', async () => {
-    const { status, stderr } = await ch202(['package', 'binary', '--out', home])
+    const { status, stderr } = await runTool(['package', 'binary', '--out', home])
     expect([status, stderr]).toEqual([1, `✗ ${home} is there, and is no file (in_the_way)\n`])
     expect(readdirSync(home)).toEqual(['ch202'])
   })

@@ -2,26 +2,16 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { request as httpRequest } from 'node:http'
 import { join } from 'node:path'
-import { ofEachService, SERVICE_NAMES, SERVICES } from '../../../services/kit/services.ts'
+import { ofEachService, SERVICE_NAMES, SERVICES } from '../../../services/registry.ts'
 import { CONTRACT, DOUBLED } from '../../openapi/operations.ts'
-import { ch202, launch, type Running, temporary } from '../../support/processes.ts'
+import { createUser, newEmail, PASSWORD, registerUser } from '../../support/actors.ts'
+import { type Answer, as, call } from '../../support/http.ts'
+import { processes } from '../../support/processes.ts'
 import { filled, servedRoutes } from '../../support/routes.ts'
+import { addressSettings, freePort, INTERNAL_KEY, OPERATOR_KEY } from '../../support/settings.ts'
 import { exchange, request } from '../../support/sockets.ts'
-import {
-  type Answer,
-  addressSettings,
-  as,
-  call,
-  createUser,
-  freePort,
-  INTERNAL_KEY,
-  newEmail,
-  OPERATOR_KEY,
-  PASSWORD,
-  registerUser,
-  type System,
-  startSystem,
-} from '../../support/system.ts'
+import type { System } from '../../support/system.ts'
+import { launch, type Running, runTool, temporary } from '../../support/tool.ts'
 import { need, run } from './programs.ts'
 
 const folder = temporary('package-caddy')
@@ -38,7 +28,7 @@ describe('the Caddyfile', () => {
   const caddy = () => need('caddy', 'caddy')
   const made = async (options: string[], env: Record<string, string> = {}) => {
     const file = join(folder.fresh(), 'Caddyfile')
-    const ended = await ch202(['package', 'caddy', '--out', file, ...options], { env })
+    const ended = await runTool(['package', 'caddy', '--out', file, ...options], { env })
     expect([ended.status, ended.stdout]).toEqual([0, ''])
     return file
   }
@@ -63,7 +53,7 @@ describe('the Caddyfile', () => {
     [['--url', 'ftp://x'], 'The address of auth'],
   ]
   test.each(refused)('is refused with %j', async (options, name) => {
-    const { status, stdout, stderr } = await ch202(['package', 'caddy', ...options])
+    const { status, stdout, stderr } = await runTool(['package', 'caddy', ...options])
     expect([status, stdout]).toEqual([2, ''])
     expect(stderr).toContain(name)
   })
@@ -71,7 +61,7 @@ describe('the Caddyfile', () => {
   test('takes the addresses of the services from their settings, or one for all from --url', async () => {
     const env = addressSettings((name) => `http://127.0.0.1:${SERVICES[name].number}`)
     const proxied = async (...options: string[]) =>
-      [...(await ch202(['package', 'caddy', ...options], { env })).stdout.matchAll(/reverse_proxy (\S+)/g)]
+      [...(await runTool(['package', 'caddy', ...options], { env })).stdout.matchAll(/reverse_proxy (\S+)/g)]
         .map((match) => match[1])
         .sort()
     expect(await proxied()).toEqual(Object.values(env).sort())
@@ -102,7 +92,7 @@ describe('the Caddyfile', () => {
     let away: Promise<Answer>
 
     beforeAll(async () => {
-      system = await startSystem('three processes', { TRUSTED_PROXIES: '127.0.0.1' })
+      system = await processes('apart', { TRUSTED_PROXIES: '127.0.0.1' })
       const toStandIns = addressSettings(
         (service) => `http://127.0.0.1:${standIns.find((one) => one.service === service)?.server.port}`,
       )

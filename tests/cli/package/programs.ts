@@ -1,4 +1,4 @@
-import { type Ended, launch } from '../../support/processes.ts'
+import { type Ended, launch } from '../../support/tool.ts'
 
 /** A program that these tests can't do without: where it is missing they fail, and say so. */
 export function need(program: string, debianPackage: string): string {

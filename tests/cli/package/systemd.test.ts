@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { copyFileSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseProcfile } from '../../../cli/runner/runner.ts'
-import { ch202, ROOT, temporary } from '../../support/processes.ts'
+import { ROOT, runTool, temporary } from '../../support/tool.ts'
 import { need, run } from './programs.ts'
 
 const folder = temporary('package-systemd')
@@ -20,7 +20,7 @@ describe('the systemd units', () => {
 
   const written = async (...options: string[]) => {
     const directory = folder.fresh()
-    const ended = await ch202(['package', 'systemd', '--out', directory, '--exec', exec, ...options])
+    const ended = await runTool(['package', 'systemd', '--out', directory, '--exec', exec, ...options])
     expect([ended.status, ended.stdout]).toEqual([0, ''])
     return directory
   }
@@ -82,12 +82,12 @@ describe('the systemd units', () => {
   })
 
   test('without --out are printed, each with its name; a second time nothing has changed', async () => {
-    const { stdout } = await ch202(['package', 'systemd'])
+    const { stdout } = await runTool(['package', 'systemd'])
     expect(lines(stdout).filter((line) => /^# \S+\.(service|target)$/.test(line))).toEqual(
       [...names, 'ch202.target'].map((name) => `# ${name}`),
     )
     const directory = await written()
-    const again = await ch202(['package', 'systemd', '--out', directory, '--exec', exec, '-o', 'json'])
+    const again = await runTool(['package', 'systemd', '--out', directory, '--exec', exec, '-o', 'json'])
     expect(JSON.parse(again.stdout)).toMatchObject({ ok: true, changed: false })
   })
 
@@ -104,7 +104,7 @@ describe('the systemd units', () => {
     ['--exec', '/bin/x\nUser=root'],
   ]
   test.each(refused)('refuse %s %j', async (option, value) => {
-    const { status, stdout, stderr } = await ch202(['package', 'systemd', option, value])
+    const { status, stdout, stderr } = await runTool(['package', 'systemd', option, value])
     expect([status, stdout]).toEqual([2, ''])
     expect(stderr).toContain(`✗ ${option} must be `)
   })

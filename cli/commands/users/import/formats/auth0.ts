@@ -1,0 +1,87 @@
+import { BROKEN_HASH, bytesIn, hashIn, scrypt, unknownAlgorithm } from '../record/imported-hash.ts'
+import { fullName, type ImportedPassword, normalize, object, rolesInClaims, timeOf } from '../record/normalize.ts'
+import type { ImportRecord } from '../record/record.ts'
+import { jsonRecords } from '../text/json-records.ts'
+import type { Bytes } from '../text/text-lines.ts'
+
+type Fields = Record<string, unknown>
+
+/**
+ * Users of Auth0: an export of users, with or without `passwordHash` (a line of JSON each), or the array that its own
+ * import takes (`password_hash`, `custom_password_hash`).
+ */
+export async function* auth0(source: Bytes): AsyncGenerator<ImportRecord> {
+  for await (const record of jsonRecords(source)) {
+    if ('fault' in record) {
+      yield record
+      continue
+    }
+    const user = record.value
+    const { email, verified } = emailOf(user)
+    const found = {
+      email,
+      username: user.username,
+      name: nameOf(user, email),
+      roles: rolesInClaims(user.app_metadata),
+      disabled: user.blocked === true,
+      emailVerified: verified === true,
+      createdAt: timeOf(object(user.created_at).$date ?? user.created_at),
+      metadata: user.user_metadata,
+      app_metadata: user.app_metadata,
+      password: passwordOf(user),
+    }
+    yield normalize(record.place, found)
+  }
+}
+
+/** Some exports have the email in the list of identifiers alone. */
+function emailOf(user: Fields): { email: unknown; verified: unknown } {
+  if (typeof user.email === 'string') return { email: user.email, verified: user.email_verified }
+  const identifiers = Array.isArray(user.identifiers) ? user.identifiers.map(object) : []
+  const found = identifiers.find(({ type }) => type === 'email')
+  return { email: found?.value, verified: found?.verified }
+}
+
+/** Where no one gave a name it is the email there, and the nickname what stands before the @. */
+function nameOf({ name, given_name, family_name, nickname }: Fields, email: unknown): string | undefined {
+  const local = typeof email === 'string' ? email.split('@')[0] : undefined
+  return (
+    fullName(name === email ? undefined : name) ??
+    fullName(given_name, family_name) ??
+    fullName(nickname === local ? undefined : nickname)
+  )
+}
+
+function passwordOf(user: Fields): ImportedPassword {
+  const custom = user.custom_password_hash
+  if (custom === undefined || custom === null) return hashIn(user.passwordHash ?? user.password_hash)
+  return customHash(object(custom))
+}
+
+function customHash(custom: Fields): ImportedPassword {
+  const { algorithm } = custom
+  const hash = typeof custom.hash === 'string' ? { value: custom.hash } : object(custom.hash)
+  const encoding = object(custom.password).encoding
+  if (encoding !== undefined && encoding !== 'utf8' && encoding !== 'ascii')
+    return { fault: 'The password hash was made of a password that was not UTF-8' }
+  // A salt of its own beside these is one that was added to the password.
+  if (algorithm === 'scrypt') return scryptHash(custom, hash)
+  if (algorithm !== 'bcrypt' && algorithm !== 'argon2' && algorithm !== 'pbkdf2') return unknownAlgorithm(algorithm)
+  if (custom.salt !== undefined) return unknownAlgorithm(`${algorithm} with a salt beside it`)
+  return hashIn(hash.value) ?? BROKEN_HASH
+}
+
+function scryptHash(custom: Fields, hash: Fields): ImportedPassword {
+  const salt = bytesOf(object(custom.salt))
+  const digest = bytesOf(hash)
+  const setting = (name: string, usual: number) => Number(custom[name] ?? hash[name] ?? usual)
+  if (!salt || !digest) return BROKEN_HASH
+  return scrypt(setting('cost', 16_384), setting('blockSize', 8), setting('parallelization', 1), salt, digest)
+}
+
+function bytesOf({ value, encoding = 'utf8' }: Fields): Buffer | undefined {
+  if (typeof value !== 'string') return undefined
+  if (encoding === 'base64') return bytesIn(value)
+  if (encoding === 'hex') return /^(?:[0-9a-fA-F]{2})+$/.test(value) ? Buffer.from(value, 'hex') : undefined
+  return encoding === 'utf8' ? Buffer.from(value) : undefined
+}

@@ -1,0 +1,85 @@
+import { BROKEN_HASH, bytesIn } from '../record/imported-hash.ts'
+import {
+  flagOf,
+  fullName,
+  type ImportedPassword,
+  normalize,
+  objectIn,
+  ROLE_CLAIMS,
+  rolesInClaims,
+  timeOf,
+} from '../record/normalize.ts'
+import type { ImportRecord } from '../record/record.ts'
+import { csvRows } from '../text/csv-rows.ts'
+import { isJson, restarted } from '../text/first-bytes.ts'
+import { jsonRecords } from '../text/json-records.ts'
+import type { Bytes } from '../text/text-lines.ts'
+import type { HashConfig } from './firebase-hash-config.ts'
+
+type Fields = Record<string, unknown>
+
+/** The cells of a row that is read; four for each provider stand between. There is no first row that names them. */
+const CELLS: Record<number, string> = {
+  0: 'localId',
+  1: 'email',
+  2: 'emailVerified',
+  3: 'passwordHash',
+  4: 'salt',
+  5: 'displayName',
+  23: 'createdAt',
+  26: 'disabled',
+  27: 'customAttributes',
+}
+const CELLS_LEAST = 26
+
+/** Users of Firebase, as `firebase auth:export` writes them: JSON, or CSV. */
+export async function* firebase(source: Bytes, config: HashConfig): AsyncGenerator<ImportRecord> {
+  const { first, bytes } = await restarted(source)
+  for await (const record of isJson(first) ? jsonRecords(bytes) : table(bytes)) {
+    if ('fault' in record) {
+      yield record
+      continue
+    }
+    const user = record.value
+    const claims = objectIn(user.customAttributes)
+    const found = {
+      email: user.email,
+      name: fullName(user.displayName),
+      roles: rolesInClaims(claims),
+      disabled: flagOf(user.disabled) === true,
+      emailVerified: flagOf(user.emailVerified) === true,
+      createdAt: timeOf(user.createdAt),
+      attributes: Object.keys(claims).some((name) => !ROLE_CLAIMS.includes(name)),
+      password: passwordOf(user, config),
+    }
+    yield normalize(record.place, found)
+  }
+}
+
+async function* table(
+  source: Bytes,
+): AsyncGenerator<{ place: number; value: Fields } | { place: number; fault: string }> {
+  for await (const row of csvRows(source)) {
+    const place = row.line
+    if ('fault' in row) yield { place, fault: row.fault }
+    else if (row.cells.length < CELLS_LEAST)
+      yield { place, fault: `The row has ${row.cells.length} cells where Firebase writes ${CELLS_LEAST} and more` }
+    else {
+      const value: Fields = {}
+      for (const [index, name] of Object.entries(CELLS)) {
+        const text = row.cells[Number(index)]?.text
+        if (text) value[name] = text
+      }
+      yield { place, value }
+    }
+  }
+}
+
+function passwordOf({ passwordHash, salt }: Fields, config: HashConfig): ImportedPassword {
+  if (passwordHash === undefined || passwordHash === '') return null
+  const [digest, saltBytes] = [bytesIn(passwordHash), bytesIn(salt)]
+  if (!digest || !saltBytes) return BROKEN_HASH
+  const { memoryCost, rounds, separator, signerKey } = config
+  const head = `$fbscrypt$v=1,n=${memoryCost},r=${rounds},p=1,ss=${separator},sk=${signerKey}`
+  return { hash: `${head}$${saltBytes.toString('base64')}$${digest.toString('base64')}` }
+}

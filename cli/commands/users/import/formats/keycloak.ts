@@ -1,0 +1,67 @@
+import { argon2, hashIn, isPbkdf2, pbkdf2, unknownAlgorithm } from '../record/imported-hash.ts'
+import { fullName, type ImportedPassword, normalize, object, objectIn, roleNames, timeOf } from '../record/normalize.ts'
+import type { ImportRecord } from '../record/record.ts'
+import { jsonRecords } from '../text/json-records.ts'
+import type { Bytes } from '../text/text-lines.ts'
+
+type Fields = Record<string, unknown>
+
+/** Every user of a realm has these; they say nothing of the user. */
+const OF_EVERYONE = /^(default-roles-.*|offline_access|uma_authorization)$/
+
+/** Users of Keycloak: a realm with its users, a users file, or several realms, as `kc.sh export` writes them. */
+export async function* keycloak(source: Bytes): AsyncGenerator<ImportRecord> {
+  for await (const record of jsonRecords(source)) {
+    if ('fault' in record) {
+      yield record
+      continue
+    }
+    const { place, value: user } = record
+    if (typeof user.serviceAccountClientId === 'string') {
+      yield { place, fault: 'It is the account of a client, not a user' }
+      continue
+    }
+    const found = {
+      id: user.id,
+      email: user.email,
+      username: user.username,
+      name: fullName(user.firstName, user.lastName),
+      roles: roleNames(user.realmRoles).filter((role) => !OF_EVERYONE.test(role)),
+      disabled: user.enabled === false,
+      emailVerified: user.emailVerified === true,
+      createdAt: timeOf(user.createdTimestamp),
+      attributes: Object.keys(object(user.attributes)).length > 0,
+      password: passwordOf(user.credentials),
+    }
+    yield normalize(place, found)
+  }
+}
+
+function passwordOf(credentials: unknown): ImportedPassword {
+  const all = Array.isArray(credentials) ? credentials.map(object) : []
+  const credential = all.find(({ type }) => type === 'password')
+  if (!credential) return null
+  // Before version 9 they stood in the credential itself.
+  const secret = credential.secretData === undefined ? credential : objectIn(credential.secretData)
+  const data = credential.credentialData === undefined ? credential : objectIn(credential.credentialData)
+  return hashOf(data, secret.value ?? secret.hashedSaltedValue, secret.salt)
+}
+
+function hashOf(data: Fields, digest: unknown, salt: unknown): ImportedPassword {
+  const { algorithm, hashIterations } = data
+  if (isPbkdf2(algorithm)) return pbkdf2(algorithm, hashIterations, salt, digest)
+  if (algorithm === 'argon2') {
+    const parameters = object(data.additionalParameters)
+    const first = (name: string) => [parameters[name]].flat()[0]
+    return argon2({
+      type: first('type'),
+      version: first('version'),
+      memory: first('memory'),
+      passes: hashIterations,
+      lanes: first('parallelism'),
+      salt,
+      digest,
+    })
+  }
+  return algorithm === 'bcrypt' ? hashIn(digest) : unknownAlgorithm(algorithm)
+}

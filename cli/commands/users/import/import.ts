@@ -1,0 +1,195 @@
+import { EXIT, Failure, usage } from '../../../exit.ts'
+import { quoted } from '../../../terminal/shell.ts'
+import { onStop } from '../../../terminal/signals.ts'
+import { count, note, Progress } from '../../../terminal/terminal.ts'
+import type { Tool } from '../../../tool/command.ts'
+import { type Batch, batches } from './batches.ts'
+import { newRun } from './derived-id.ts'
+import { dryRun } from './dry-run.ts'
+import { ErrorsFile, ErrorsOnTerminal, type RefusalLog } from './errors-file.ts'
+import { Input } from './input.ts'
+import { type Journal, JournalFile, sameFile } from './journal.ts'
+import { type ImportOptions, requireSameSettings, settingsOf } from './options.ts'
+import { Records } from './records.ts'
+import { addOutcomes, noCounts, printResult, refusalsOf, totalOf } from './report.ts'
+import { ImportRequests } from './requests.ts'
+import { RetryingSender } from './retry.ts'
+import { skippedWarnings } from './skipped-fields.ts'
+
+/** Runs `users import <file|->`. */
+export async function importUsers(tool: Tool, options: ImportOptions, name: string): Promise<void> {
+  const input = new Input(name)
+  const startedAt = performance.now()
+  if (options.dryRun) {
+    if (options.resume) throw usage('--dry-run and --resume cannot be combined')
+    return dryRun(tool, input, settingsOf(options, input))
+  }
+  const { addresses } = await tool.connection()
+  const warn = (text: string) => tool.globals.quiet || note(`! ${text}`)
+  const file = input.path === null ? null : new JournalFile(tool.env, input.path, addresses.users.value, warn)
+  const run = startOrResume(tool, options, input, file)
+  if (run.journal.finished) tool.out.say('This import is already finished: nothing to do')
+  else await run.work(new ImportRequests(await tool.api(), (lines) => run.showProgress(lines)))
+  await printResult(tool, run.journal.counts, performance.now() - startedAt)
+}
+
+/** @throws Failure if the import to resume had another file or other settings */
+function startOrResume(tool: Tool, options: ImportOptions, input: Input, file: JournalFile | null): ImportRun {
+  const previous = file?.read() ?? null
+  const identity = input.identity ?? { size: 0, mtime: 0, digest: '' }
+  if (options.resume && previous) {
+    if (!sameFile(previous.file, identity))
+      throw new Failure(EXIT.failed, `${input.name} has changed since the import was started`, {
+        code: 'file_changed',
+        suggestion: `ch202 users import ${quoted(input.name)} --on-conflict skip`,
+      })
+    const settings = settingsOf({ ...optionsOf(previous), ...options }, input)
+    requireSameSettings(options, settings, previous.settings)
+    return new ImportRun(tool, input, file, previous)
+  }
+  const settings = settingsOf(options, input)
+  if (options.resume) tool.out.say(`No earlier import of ${input.name} found: starting from the beginning`)
+  else if (previous && !previous.finished)
+    tool.out.say(
+      `An earlier import of ${input.name} stopped after ${count(previous.acknowledged)} records: starting from the beginning (--resume would continue it)`,
+    )
+  return new ImportRun(tool, input, file, {
+    version: 2,
+    run: newRun(Date.now()),
+    file: identity,
+    settings,
+    acknowledged: 0,
+    sent: 0,
+    since: 0,
+    counts: noCounts(),
+    errorsBytes: 0,
+    finished: false,
+  })
+}
+
+/** Turns the settings in a journal back into the options of the command line. */
+function optionsOf({ settings }: Journal): ImportOptions {
+  const { errors, format, hashConfig, keepAdmins, onConflict, roleMap } = settings
+  return {
+    format,
+    onConflict,
+    keepAdmins,
+    roleMap: roleMap.map((pair) => pair.join('=')),
+    ...(errors === null ? {} : { errors }),
+    ...(hashConfig === null ? {} : { hashConfig }),
+  }
+}
+
+/** One import, from the position in its journal to the end of the file. */
+class ImportRun {
+  private readonly progress: Progress
+  private stopping = false
+  /** Ends the wait for the next batch. */
+  private stopWaiting: (() => void) | undefined
+  private answered = 0
+
+  constructor(
+    private readonly tool: Tool,
+    private readonly input: Input,
+    private readonly file: JournalFile | null,
+    readonly journal: Journal,
+  ) {
+    this.progress = new Progress('users', tool.globals.quiet)
+  }
+
+  async work(requests: ImportRequests): Promise<void> {
+    const { journal } = this
+    const { errors, onConflict } = journal.settings
+    const sender = new RetryingSender(requests, onConflict)
+    onStop(
+      () => {
+        this.stopping = true
+        sender.stopping = true
+        this.stopWaiting?.()
+        this.progress.clear()
+        note('Stopping after this batch …')
+      },
+      () => process.exit(EXIT.interrupted),
+    )
+    const records = new Records(this.input, journal.settings, this.tool.globals.quiet)
+    await requests.checkReachable()
+    // From here on `--resume` continues this import, not an earlier one.
+    this.file?.write(journal)
+    const refusals = errors === null ? new ErrorsOnTerminal() : new ErrorsFile(errors, journal.errorsBytes)
+    try {
+      await this.sendAll(batches(records, journal.run, journal.acknowledged, journal.sent), sender, refusals)
+    } catch (error) {
+      throw this.withProgress(error)
+    } finally {
+      this.input.close()
+      this.progress.clear()
+      refusals.close()
+    }
+    if (!this.tool.globals.quiet)
+      for (const warning of [...skippedWarnings(journal.counts), ...records.unusedRoleMap]) note(`! ${warning}`)
+  }
+
+  showProgress(lines: number): void {
+    this.answered += lines
+    const { part } = this.input
+    this.progress.update(this.answered, part === undefined ? {} : { part })
+  }
+
+  /** Reads the next batch while the service works on the current one. */
+  private async sendAll(source: AsyncGenerator<Batch>, sender: RetryingSender, refusals: RefusalLog): Promise<void> {
+    let next = source.next()
+    for (;;) {
+      const { done, value } = await this.unlessStopped(next)
+      if (done) break
+      next = source.next()
+      // The loop awaits this promise, and its error, only after the current batch.
+      next.catch(() => undefined)
+      if (this.stopping) throw INTERRUPTED
+      await this.sendBatch(value, sender, refusals)
+    }
+    this.journal.finished = true
+    this.file?.write(this.journal)
+  }
+
+  /** Waits for a batch or a signal. A race against one long-lived promise would keep every batch in memory. */
+  private unlessStopped<T>(next: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.stopWaiting = () => reject(INTERRUPTED)
+      next.then(resolve, reject)
+      // Queued behind a result that is already available: it may be the end of the file.
+      if (this.stopping) queueMicrotask(this.stopWaiting)
+    })
+  }
+
+  private async sendBatch(batch: Batch, sender: RetryingSender, refusals: RefusalLog): Promise<void> {
+    const { journal } = this
+    const doubtful = batch.until <= journal.sent
+    if (!doubtful) {
+      journal.sent = batch.until
+      journal.since = sender.now()
+    }
+    // One write records both the results of the previous batch and that this one is sent.
+    this.file?.write(journal)
+    const outcomes = await sender.send(batch.lines, doubtful, journal.since)
+    refusals.write(refusalsOf(batch, outcomes))
+    journal.errorsBytes = refusals.bytes
+    addOutcomes(journal.counts, batch, outcomes)
+    journal.acknowledged = batch.until
+  }
+
+  /** Adds to a failure how many records were imported and the command that continues. */
+  private withProgress(thrown: unknown): unknown {
+    if (!(thrown instanceof Failure) || thrown.exit === EXIT.usage) return thrown
+    const error = this.stopping ? INTERRUPTED : thrown
+    const name = quoted(this.input.name)
+    const { settings } = this.journal
+    const suggestion = this.file?.isWritten
+      ? `ch202 users import ${name} --resume`
+      : `ch202 users import ${name} --format ${settings.format} --on-conflict ${settings.onConflict === 'update' ? 'update' : 'skip'}`
+    this.file?.write(this.journal)
+    const message = `${error.message}, after ${count(totalOf(this.journal.counts))} records`
+    return new Failure(error.exit, message, { ...error.details, suggestion })
+  }
+}
+
+const INTERRUPTED = new Failure(EXIT.interrupted, 'Stopped', { code: 'interrupted', retryable: true })

@@ -1,0 +1,71 @@
+import type { ImportLine, ReadRecord, SkippedField } from './record.ts'
+
+/** Maximum length of a name, in Unicode characters. */
+const NAME_MAX = 200
+/** Fields in which leading and trailing spaces have no meaning. A password is not one of them. */
+const TRIMMED = ['id', 'email', 'username', 'status', 'password_hash', 'created_at', 'updated_at'] as const
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it finds
+const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the same, at the ends
+const EDGES = /^[\s\u0000-\u001f\u007f-\u009f]+|[\s\u0000-\u001f\u007f-\u009f]+$/g
+
+/**
+ * Repairs what the API would refuse, if that does not change the meaning: spaces around a value are removed, control
+ * characters in a name become spaces, and a name that is too long is cut. Repairs are counted with the skipped fields.
+ */
+export function repair(record: ReadRecord): ReadRecord {
+  if (!('user' in record) || record.user === undefined) return record
+  const skipped = new Set<SkippedField>()
+  const user = repairUser(record.user, skipped)
+  if ('theirs' in record && user.name === '') delete user.name
+  if ('fault' in record) return { ...record, user }
+  return skipped.size > 0 ? { ...record, user, skipped: [...(record.skipped ?? []), ...skipped] } : { ...record, user }
+}
+
+/** Removes spaces and control characters at both ends. */
+export function trimmed(text: string): string {
+  return text.replace(EDGES, '')
+}
+
+function repairUser(line: ImportLine, skipped: Set<SkippedField>): ImportLine {
+  const user = { ...line }
+  // Some products write null for a user without a password.
+  if (user.password === null) delete user.password
+  if (user.password_hash === null) delete user.password_hash
+  for (const field of TRIMMED) {
+    const text = user[field]
+    if (typeof text !== 'string') continue
+    user[field] = trimmed(text)
+    if (user[field] !== text) skipped.add('blanks')
+  }
+  if (user.username === '') delete user.username
+  if (typeof user.status === 'string') user.status = user.status.toLowerCase()
+  if (typeof user.name === 'string') user.name = repairName(user.name, skipped)
+  return user
+}
+
+function repairName(name: string, skipped: Set<SkippedField>): string {
+  const spaced = name.replace(CONTROLS, ' ')
+  const withoutControls = spaced === name ? name : trimmed(spaced)
+  if (spaced !== name) skipped.add('name_controls')
+  const normalized = withoutControls.normalize('NFC')
+  const cut = cutAt(normalized, NAME_MAX)
+  if (cut !== undefined) skipped.add('name_cut')
+  return cut ?? normalized
+}
+
+/** Cuts a text to `maxLength` Unicode characters without splitting a grapheme; undefined if the text fits. */
+function cutAt(text: string, maxLength: number): string | undefined {
+  if (text.length <= maxLength || [...text.slice(0, 2 * maxLength + 1)].length <= maxLength) return undefined
+  let cut = ''
+  let length = 0
+  // A grapheme can have many characters: segment a little more than may be kept.
+  for (const { segment } of new Intl.Segmenter().segment(text.slice(0, 4 * maxLength))) {
+    length += [...segment].length
+    if (length > maxLength) break
+    cut += segment
+  }
+  // The first grapheme alone is longer than the limit.
+  return trimmed(cut === '' ? [...text].slice(0, maxLength).join('') : cut)
+}

@@ -1,0 +1,170 @@
+import type { Line } from './batches.ts'
+import type { OnConflict } from './options.ts'
+import type { ImportRequests } from './requests.ts'
+import type { ResultLine, Status } from './response.ts'
+
+export interface Outcome {
+  status: Status
+  code?: string
+  message?: string
+}
+
+/** A line without an outcome yet. */
+interface PendingLine {
+  line: Line
+  /** Index of the line in the batch. */
+  at: number
+  /** Whether an earlier request without a response may have imported the line. */
+  doubtful: boolean
+  /** Whether another user has the email, username or id: `on_conflict` decides. */
+  taken: boolean
+  /** Whether that other user may have been created by the request without a response. */
+  maybeOurs: boolean
+  tries: number
+}
+
+/** Milliseconds before the second try; each further pause is twice as long. */
+const FIRST_PAUSE = 250
+const PAUSE_MAX = 2000
+/** Requests in a row without any result before giving up: 15 seconds, in which a service can restart. */
+const FAILURES_MAX = 6
+/** Tries of one line that the service is too busy for, or that two requests contend for. */
+const TRIES_MAX = 30
+const LINE_PAUSE = 500
+const LOOKUPS_AT_ONCE = 4
+
+/**
+ * Sends lines until each has exactly one outcome. After a lost response, lines are sent again with `on_conflict=skip`,
+ * which changes nothing the second time: a line that is skipped because of its own id was imported before; a line that is
+ * skipped because of another user is then sent with the mode that the operator chose. For `update`, every line is sent
+ * with `skip` first: an update ignores the id in a record, and a created user needs that id to be recognized.
+ */
+export class RetryingSender {
+  /** Set to give up at the next failure instead of retrying. */
+  stopping = false
+
+  constructor(
+    private readonly requests: ImportRequests,
+    private readonly onConflict: OnConflict,
+  ) {}
+
+  /** The service's time in milliseconds, never ahead of it. */
+  now(): number {
+    return this.requests.now()
+  }
+
+  /**
+   * @param doubtful whether an earlier run may have sent these lines
+   * @param since the service's time before the lines were first sent, in milliseconds
+   * @throws Failure if the service stays unreachable or refuses the request
+   */
+  async send(lines: readonly Line[], doubtful: boolean, since: number): Promise<Outcome[]> {
+    const outcomes: Outcome[] = []
+    const createdIds = new Set<string>()
+    let pending: PendingLine[] = lines.map((line, at) => ({
+      line,
+      at,
+      doubtful,
+      taken: false,
+      maybeOurs: false,
+      tries: 0,
+    }))
+    for (let failures = 0; pending.length > 0; ) {
+      const before = pending.length
+      const round = await this.round(pending, outcomes, createdIds, since)
+      pending = pending.filter(({ at }) => outcomes[at] === undefined)
+      failures = round.answered || pending.length < before ? 0 : failures + 1
+      if (round.failure && (failures > FAILURES_MAX || this.stopping)) throw round.failure
+      if (pending.some(({ tries }) => tries > 0)) await Bun.sleep(LINE_PAUSE)
+      else if (round.failure) await Bun.sleep(Math.min(FIRST_PAUSE * 2 ** failures, PAUSE_MAX))
+    }
+    return outcomes
+  }
+
+  /** Sends one request for the lines without a conflict so far, then one for those that turned out to be taken. */
+  private async round(pending: PendingLine[], outcomes: Outcome[], createdIds: Set<string>, since: number) {
+    const fresh = pending.filter(({ taken }) => !taken)
+    const skipFirst = this.onConflict === 'update' || fresh.some(({ doubtful }) => doubtful)
+    const freshTexts = fresh.map(({ line }) => line.text)
+    const first = await this.requests.send(freshTexts, skipFirst ? 'skip' : this.onConflict, (result, n) => {
+      const one = fresh[n] as PendingLine
+      const outcome = this.judge(one, result, createdIds)
+      if (outcome) outcomes[one.at] = outcome
+    })
+    for (const one of fresh.slice(first.count)) one.doubtful ||= first.maybeDone
+    if (first.failure) return { answered: first.count > 0, failure: first.failure }
+
+    const conflicts = pending.filter(({ taken, at }) => taken && outcomes[at] === undefined)
+    const texts = conflicts.map(({ line }) => (this.onConflict === 'update' ? updateOf(line) : line.text))
+    const unchanged: { one: PendingLine; id: string }[] = []
+    const second = await this.requests.send(texts, this.onConflict, (result, n) => {
+      const one = conflicts[n] as PendingLine
+      const { id, status } = result
+      if (status === 'unchanged' && one.doubtful && id) unchanged.push({ one, id })
+      else if (result.code === 'overloaded' && one.tries++ < TRIES_MAX) return
+      else outcomes[one.at] = outcomeOf(result)
+    })
+    await this.lookUp(unchanged, outcomes, since)
+    for (const one of conflicts.slice(second.count)) {
+      one.doubtful ||= second.maybeDone
+      // The other user may be gone by now, and the line imported.
+      if (this.onConflict === 'fail') one.taken = false
+    }
+    return { answered: second.count > 0, failure: second.failure }
+  }
+
+  /** Decides the outcome of a line; undefined if the line must be sent again. */
+  private judge(one: PendingLine, result: ResultLine, createdIds: Set<string>): Outcome | undefined {
+    const { line, doubtful } = one
+    const mayRetry = () => one.tries++ < TRIES_MAX
+    if (result.status === 'failed') {
+      const { code, message = '' } = outcomeOf(result)
+      // The request without a response may still be running, and have been faster.
+      const overtaken = doubtful && code === 'validation_failed' && message.startsWith('id is that of another user')
+      return (code === 'overloaded' || overtaken) && mayRetry() ? undefined : outcomeOf(result)
+    }
+    if (result.status !== 'skipped') return outcomeOf(result)
+    if (result.id === undefined && doubtful && mayRetry()) return undefined
+    const isOwnId = result.id === line.id
+    if (isOwnId && line.derived) return { status: 'created' }
+    if (isOwnId && doubtful && this.onConflict !== 'update' && !createdIds.has(line.id)) {
+      createdIds.add(line.id)
+      return { status: 'created' }
+    }
+    if (this.onConflict === 'skip') return { status: 'skipped' }
+    one.taken = true
+    one.maybeOurs = isOwnId && doubtful
+    return undefined
+  }
+
+  /** Finds out whether the request without a response created or updated users that are unchanged now. */
+  private async lookUp(
+    unchanged: { one: PendingLine; id: string }[],
+    outcomes: Outcome[],
+    since: number,
+  ): Promise<void> {
+    const queue = unchanged.values()
+    const worker = async () => {
+      for (const { one, id } of queue) {
+        const updatedAt = await this.requests.updatedAt(id)
+        const recordTime = Date.parse(String(one.line.record.user.updated_at))
+        const isRecent = updatedAt >= since
+        const wasCreated = one.maybeOurs && (isRecent || recordTime === updatedAt)
+        outcomes[one.at] = { status: wasCreated ? 'created' : isRecent ? 'updated' : 'unchanged' }
+      }
+    }
+    await Promise.all(Array.from({ length: LOOKUPS_AT_ONCE }, worker))
+  }
+}
+
+/** The line without the id that this tool derived for it. */
+function updateOf({ derived, record: { user }, text }: Line): string {
+  if (!derived) return text
+  const { id, ...rest } = user
+  return JSON.stringify(rest)
+}
+
+function outcomeOf({ code, message, status }: ResultLine): Outcome {
+  if (status !== 'failed') return { status }
+  return { status, code: code ?? 'failed', message: [message ?? 'Failed'].flat().join('; ') }
+}

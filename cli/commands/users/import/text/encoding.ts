@@ -1,0 +1,128 @@
+import { isUtf8 } from 'node:buffer'
+import { usage } from '../../../../exit.ts'
+import { quoted } from '../../../../terminal/shell.ts'
+import { guessEncoding, type TextEncoding } from './encoding-guess.ts'
+import type { Bytes } from './text-lines.ts'
+
+/** The bytes by which an encoding shows in the first of them. */
+const SEEN = 4
+/** A character of UTF-8 has no more bytes. */
+const CHARACTER_MAX = 4
+
+/**
+ * The bytes of a text in UTF-8: one in UTF-16 is recognised, by its byte order mark or by its zero bytes, and converted.
+ * @param name of the file, for the message
+ * @throws Failure that names the encoding, where a text is in another one
+ */
+export async function* asUtf8(source: Bytes, name: string, format: string): AsyncGenerator<Uint8Array> {
+  const reader = source[Symbol.asyncIterator]()
+  try {
+    const first = await firstBytes(reader)
+    const utf16 = utf16In(first)
+    if (isUtf32(first)) throw refused({ name: 'UTF-32', iconv: 'UTF-32' }, name, format)
+    const decoder = utf16 === undefined ? undefined : new TextDecoder(utf16)
+    const encoder = new TextEncoder()
+    const check = new Utf8Check()
+    for (let chunk: Uint8Array | undefined = first; chunk; ) {
+      if (decoder) yield encoder.encode(decoder.decode(chunk, { stream: true }))
+      else {
+        if (!check.passes(chunk)) throw refused(guessEncoding(chunk), name, format)
+        yield chunk
+      }
+      const { done, value } = await reader.next()
+      chunk = done ? undefined : value
+    }
+    if (decoder) yield encoder.encode(decoder.decode())
+  } finally {
+    await reader.return?.()
+  }
+}
+
+/**
+ * Looks whether a text is in another encoding than UTF-8. One in which some characters are UTF-8 and others are not was
+ * damaged: it passes, and its records are refused one by one.
+ */
+class Utf8Check {
+  /** What may be the beginning of a character. */
+  private rest = Buffer.alloc(0)
+  private hasUtf8 = false
+
+  passes(chunk: Uint8Array): boolean {
+    if (this.hasUtf8) return true
+    const bytes = Buffer.concat([this.rest, chunk])
+    const end = endOfCharacters(bytes)
+    const whole = bytes.subarray(0, end)
+    this.rest = bytes.subarray(end)
+    if (isUtf8(whole)) {
+      this.hasUtf8 = whole.some((byte) => byte > 0x7f)
+      return true
+    }
+    this.hasUtf8 = hasCharacter(whole)
+    return this.hasUtf8
+  }
+}
+
+/** Where the last character begins, if it is not whole. */
+function endOfCharacters(bytes: Uint8Array): number {
+  for (let at = bytes.length - 1; at >= 0 && at >= bytes.length - CHARACTER_MAX; at--) {
+    const length = lengthOf(bytes[at] as number)
+    if (length > 1) return at + length > bytes.length ? at : bytes.length
+    if (length === 1) return bytes.length
+  }
+  return bytes.length
+}
+
+/** How many bytes a character has that begins so; 0 within one. */
+function lengthOf(byte: number): number {
+  if (byte < 0x80) return 1
+  if (byte < 0xc0) return 0
+  return byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4
+}
+
+/** Whether there are characters of UTF-8 of several bytes, and more of them than bytes that are none. */
+function hasCharacter(bytes: Uint8Array): boolean {
+  let characters = 0
+  let others = 0
+  for (let at = 0; at < bytes.length; at++) {
+    if ((bytes[at] as number) < 0x80) continue
+    const length = lengthOf(bytes[at] as number)
+    if (length > 1 && isUtf8(bytes.subarray(at, at + length))) {
+      characters++
+      at += length - 1
+    } else others++
+  }
+  return characters > others
+}
+
+async function firstBytes(reader: AsyncIterator<Uint8Array>): Promise<Uint8Array> {
+  let bytes = Buffer.alloc(0)
+  while (bytes.length < SEEN) {
+    const { done, value } = await reader.next()
+    if (done) break
+    bytes = Buffer.concat([bytes, value])
+  }
+  return bytes
+}
+
+/** Without a byte order mark by its first characters, which are those of a name of a column or of JSON. */
+function utf16In([a, b, c, d]: Uint8Array): 'utf-16le' | 'utf-16be' | undefined {
+  if (a === 0xff && b === 0xfe) return 'utf-16le'
+  if (a === 0xfe && b === 0xff) return 'utf-16be'
+  if (a && b === 0 && c && d === 0) return 'utf-16le'
+  return a === 0 && b && c === 0 && d ? 'utf-16be' : undefined
+}
+
+function isUtf32([a, b, c, d]: Uint8Array): boolean {
+  return (a === 0xff && b === 0xfe && c === 0 && d === 0) || (a === 0 && b === 0 && c === 0xfe && d === 0xff)
+}
+
+function refused(encoding: TextEncoding | undefined, name: string, format: string) {
+  const what = name === '-' ? 'Standard input' : name
+  const looks = encoding ? `it looks like ${encoding.name}` : 'it is in another encoding'
+  const from = encoding?.iconv ?? '<its encoding>'
+  const file = name === '-' ? '' : ` ${quoted(name)}`
+  return usage(
+    `${what} is not UTF-8: ${looks}. Convert it first`,
+    `iconv -f ${from} -t UTF-8${file} | ch202 users import - --format ${format}`,
+  )
+}

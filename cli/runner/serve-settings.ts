@@ -1,0 +1,44 @@
+import { existsSync } from 'node:fs'
+import { type Config, type Environment, readConfig } from '../../services/kit/process/config.ts'
+import { secretsFile, withSecrets } from '../../services/kit/process/secrets.ts'
+import { SERVICES, type ServiceName } from '../../services/registry.ts'
+import { dataDirOf, withStoredSecrets } from '../client/settings.ts'
+import { EXIT, Failure } from '../exit.ts'
+
+/**
+ * Reads the settings for services that are about to start. In development, the first start creates their secrets.
+ * @throws ConfigError; Failure if the secret that encrypts the existing signing keys is missing
+ */
+export async function settingsToServe(env: Environment): Promise<Config<ServiceName>> {
+  const dataDir = dataDirOf(env)
+  const hasSecret = () => Boolean(withStoredSecrets(env).CH202_SECRET?.trim())
+  if (!hasSecret()) await refuseSealedKeys(dataDir, hasSecret)
+  return readConfig(withSecrets(env, dataDir), SERVICES)
+}
+
+/**
+ * Refuses to start with a new secret if signing keys exist: the new one could not decrypt them, and the loss would go
+ * unnoticed until later.
+ * @param hasSecret checks again: a service that starts meanwhile writes the secret before any key
+ */
+async function refuseSealedKeys(dataDir: string, hasSecret: () => boolean): Promise<void> {
+  const [{ databases }, { InspectedDatabase, keysOf }] = await Promise.all([
+    import('../../services/databases.ts'),
+    import('../../db/sqlite/inspect/database.ts'),
+  ])
+  const auth = databases(dataDir).find(({ name, path }) => name === 'auth' && existsSync(path))
+  if (!auth) return
+  let keys = 0
+  try {
+    const database = InspectedDatabase.open(auth)
+    keys = keysOf(database).length
+    database.close()
+  } catch {
+    // The service reports an unreadable database when it opens it.
+  }
+  if (keys === 0 || hasSecret()) return
+  throw new Failure(EXIT.failed, `CH202_SECRET is missing, and only it can decrypt the signing keys in ${auth.path}`, {
+    code: 'secret_missing',
+    suggestion: `put ${secretsFile(dataDir)} back, or: ch202 restore latest --new-secret`,
+  })
+}

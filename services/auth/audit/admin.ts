@@ -1,0 +1,70 @@
+import { timestamp } from '../../kit/clock.ts'
+import { beside, errorOf, type FieldError, notAllowed } from '../../kit/field-errors.ts'
+import type { AuditEvent } from '../../kit/outbox/audit.ts'
+import { invalid, invalidField } from '../../kit/problem.ts'
+import { type PageQuery, pageAnswer, pageErrors, pageRequest } from '../../kit/schema/page.ts'
+import type { AuditBody } from '../schemas/audit.ts'
+import type { AuditFilter, AuditStore } from '../store/index.ts'
+
+export interface AuditContext {
+  store: AuditStore
+}
+
+interface AuditQuery extends PageQuery {
+  user_id?: string
+  type?: string
+  since?: string
+  request_id?: string
+  after_id?: string
+}
+
+/** Returns the errors of an audit query whose parameters exclude each other. */
+export function auditErrors(query: { after_id?: unknown; cursor?: unknown; page?: unknown }): FieldError[] {
+  const hasBoth = query.after_id !== undefined && query.page !== undefined
+  return [...pageErrors(query), ...(hasBoth ? [errorOf('page', beside('after_id'))] : [])]
+}
+
+/**
+ * Lists the audit, newest first; with `after_id`, the rows written after that one, oldest first.
+ * @throws Problem `validation_failed` for a cursor of another list, and when no row has the id `after_id`
+ */
+export async function listAudit({ store }: AuditContext, query: AuditQuery) {
+  const { after_id, request_id, since, type, user_id } = query
+  const list = JSON.stringify(['audit', user_id, type, since, request_id, after_id])
+  const request = pageRequest(query, list)
+  const filter = filterOf(query)
+  if (after_id === undefined) return pageAnswer(await store.listEvents(filter, request), request, list, eventRead)
+  if (query.page !== undefined) throw invalid(auditErrors(query))
+  const start = await store.placeOfEvent(after_id.toLowerCase())
+  if (!start) throw invalidField('after_id', notAllowed('must be the id of a row'))
+  const forward = 'after' in request ? request : { size: request.size, after: start }
+  return pageAnswer(await store.listEvents(filter, forward, 'oldest first'), forward, list, eventRead)
+}
+
+function filterOf({ request_id, since, type, user_id }: AuditQuery): AuditFilter {
+  return {
+    ...(user_id === undefined ? {} : { userId: user_id.toLowerCase() }),
+    ...(type === undefined ? {} : { type }),
+    ...(since === undefined ? {} : { since: Date.parse(since) }),
+    ...(request_id === undefined ? {} : { requestId: request_id }),
+  }
+}
+
+function eventRead(event: AuditEvent) {
+  return {
+    id: event.id,
+    at: timestamp(event.at),
+    type: event.type,
+    user_id: event.userId,
+    actor: event.actor,
+    ip: event.ip,
+    request_id: event.requestId,
+    detail: event.detail,
+  }
+}
+
+/** Stores an audit row of another service. Idempotent by `id`. */
+export async function recordEvent({ store }: AuditContext, body: AuditBody): Promise<void> {
+  const { id, at, type, user_id, actor, ip, request_id, detail } = body
+  await store.addEvent({ id, at, type, userId: user_id, actor, ip, requestId: request_id, detail })
+}

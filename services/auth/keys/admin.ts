@@ -1,0 +1,30 @@
+import type { Caller } from '../../kit/caller.ts'
+import { timestamp } from '../../kit/clock.ts'
+import type { RotateQuery } from '../schemas/keys.ts'
+import type { StoredKey } from '../store/index.ts'
+import type { KeyRing } from './ring.ts'
+import type { KeyRotation } from './rotation.ts'
+
+export interface KeysContext {
+  keyRing: Pick<KeyRing, 'list'>
+  rotation: Pick<KeyRotation, 'rotate' | 'signsAt'>
+}
+
+/** Lists the signing keys: the pending one, the active one, then the retiring ones, newest first. */
+export function listKeys({ keyRing }: Pick<KeysContext, 'keyRing'>) {
+  return { items: keyRing.list().map(keyRead) }
+}
+
+/**
+ * Publishes a new key, which signs after SIGNING_KEY_LEAD, or with `now` at once. Tokens of the previous key stay valid
+ * until they expire.
+ * @returns `signsAt`: when the key starts to sign (RFC 3339); undefined when it signs already
+ */
+export async function rotateKey({ rotation }: Pick<KeysContext, 'rotation'>, { now }: RotateQuery, caller: Caller) {
+  const key = await rotation.rotate(caller, now === 'true' ? 'sign now' : 'sign after lead')
+  return { key: keyRead(key), signsAt: key.status === 'pending' ? timestamp(rotation.signsAt(key)) : undefined }
+}
+
+function keyRead({ alg, createdAt, kid, status }: StoredKey) {
+  return { kid, alg, created_at: timestamp(createdAt), status }
+}

@@ -1,0 +1,39 @@
+import { Elysia } from 'elysia'
+import type { guard } from '../../kit/http/guard.ts'
+import { operation } from '../../kit/http/openapi/operation.ts'
+import { auditErrors, listAudit, recordEvent } from '../audit/admin.ts'
+import { auditBody, auditPage, auditQuery } from '../schemas/audit.ts'
+import { noContent } from '../schemas/fields.ts'
+import type { AuthServices } from './auth-services.ts'
+
+/** `/auth/audit` for services, and `/admin/audit` for operators. */
+export function auditRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
+  return new Elysia({ normalize: false })
+    .use(guarded)
+    .post(
+      '/auth/audit',
+      async ({ body, set }) => {
+        await recordEvent(context, body)
+        set.status = 204
+      },
+      {
+        auth: ['internal'],
+        body: auditBody,
+        response: noContent,
+        detail: operation('internal', {
+          summary: 'Record an audit entry',
+          description: 'Writes an entry of another service. A second entry of the same id is ignored.',
+        }),
+      },
+    )
+    .get('/admin/audit', ({ query }) => listAudit(context, query), {
+      auth: ['operator'],
+      query: auditQuery,
+      rules: auditErrors,
+      response: auditPage,
+      detail: operation('admin', {
+        summary: 'List audit entries',
+        description: 'Newest first; with `after_id` the entries written after that one, oldest first.',
+      }),
+    })
+}

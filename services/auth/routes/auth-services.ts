@@ -1,0 +1,31 @@
+import type { Config } from '../../kit/process/config.ts'
+import type { AccountsContext } from '../accounts/admin.ts'
+import type { AuditContext } from '../audit/admin.ts'
+import type { ChallengesContext } from '../challenges/password-reset.ts'
+import type { KeyRing } from '../keys/ring.ts'
+import type { KeyRotation } from '../keys/rotation.ts'
+import type { LoginLimitsContext } from '../login/limits-admin.ts'
+import type { LoginContext } from '../login/login.ts'
+import type { RegistrationContext } from '../login/registration.ts'
+import type { IntrospectionContext } from '../sessions/introspection.ts'
+import type { RevocationFeed } from '../sessions/revocation-feed.ts'
+import type { WebhooksContext } from '../webhooks/admin.ts'
+import type { DeliveriesContext } from '../webhooks/deliveries-admin.ts'
+import type { IngestContext } from '../webhooks/ingest.ts'
+
+/** The value that routes pass to the functions of auth: it satisfies each function's context. Only routes take all of it. */
+export type AuthServices = AccountsContext &
+  AuditContext &
+  ChallengesContext &
+  DeliveriesContext &
+  IngestContext &
+  IntrospectionContext &
+  LoginContext &
+  LoginLimitsContext &
+  RegistrationContext &
+  WebhooksContext & {
+    keyRing: KeyRing
+    rotation: KeyRotation
+    feed: RevocationFeed
+    config: Config
+  }

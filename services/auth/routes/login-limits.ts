@@ -1,0 +1,32 @@
+import { Elysia } from 'elysia'
+import type { guard } from '../../kit/http/guard.ts'
+import { operation } from '../../kit/http/openapi/operation.ts'
+import { limitErrors, loginLimitOf, refusedErrors, refusedLoginsOf } from '../login/limits-admin.ts'
+import { loginLimit, loginLimitQuery, refusedLogins, refusedLoginsQuery } from '../schemas/login-limits.ts'
+import type { AuthServices } from './auth-services.ts'
+
+/** `/admin/login-limits` and `/admin/refused-logins`. */
+export function loginLimitRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
+  return new Elysia({ normalize: false })
+    .use(guarded)
+    .get('/admin/login-limits', ({ query }) => loginLimitOf(context, query), {
+      auth: ['operator'],
+      query: loginLimitQuery,
+      rules: limitErrors,
+      response: loginLimit,
+      detail: operation('admin', {
+        summary: 'Get the login limit of an account',
+        description: 'Shows the failed logins of an account or a client address, and whether further logins must wait.',
+      }),
+    })
+    .get('/admin/refused-logins', ({ query }) => refusedLoginsOf(context, query), {
+      auth: ['operator'],
+      query: refusedLoginsQuery,
+      rules: refusedErrors,
+      response: refusedLogins,
+      detail: operation('admin', {
+        summary: 'List refused logins',
+        description: 'Recent logins that were refused before the password was checked.',
+      }),
+    })
+}

@@ -1,0 +1,61 @@
+import { Elysia } from 'elysia'
+import type { guard } from '../../kit/http/guard.ts'
+import { operation } from '../../kit/http/openapi/operation.ts'
+import type { Rule } from '../../kit/schema/validation.ts'
+import { confirmReset, requestReset, resetErrors } from '../challenges/password-reset.ts'
+import type { MailQueue } from '../mail/queue.ts'
+import { noContent } from '../schemas/fields.ts'
+import { message, RESET_ANSWER, resetConfirmBody, resetRequestBody } from '../schemas/password-reset.ts'
+import type { AuthServices } from './auth-services.ts'
+
+/** `/auth/password-reset-request` and `/auth/password-reset-confirm`. */
+export function passwordResetRoutes(context: AuthServices, mails: MailQueue, guarded: ReturnType<typeof guard>) {
+  const resetting: Rule = (sent) => resetErrors(context, sent)
+  return new Elysia({ normalize: false })
+    .use(guarded)
+    .post(
+      '/auth/password-reset-request',
+      async ({ body, caller, set }) => {
+        await requestReset(context, mails, body.email, caller)
+        set.status = 202
+        return { message: RESET_ANSWER }
+      },
+      {
+        auth: ['anyone'],
+        body: resetRequestBody,
+        response: { 202: message },
+        detail: operation(
+          'auth',
+          {
+            summary: 'Request a password reset',
+            description: 'Sends a mail with a link. The answer is the same for an address without an account.',
+          },
+          'rate_limited',
+        ),
+      },
+    )
+    .post(
+      '/auth/password-reset-confirm',
+      async ({ body, caller, set }) => {
+        await confirmReset(context, body.token, body.new_password, caller)
+        set.status = 204
+      },
+      {
+        auth: ['anyone'],
+        body: resetConfirmBody,
+        rules: resetting,
+        response: noContent,
+        detail: operation(
+          'auth',
+          {
+            summary: 'Complete a password reset',
+            description: 'Sets a new password by the token of the mail, and ends all sessions of the user.',
+          },
+          'invalid_reset_token',
+          'weak_password',
+          'users_unavailable',
+          'overloaded',
+        ),
+      },
+    )
+}

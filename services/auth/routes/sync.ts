@@ -1,0 +1,98 @@
+import { Elysia } from 'elysia'
+import type { guard } from '../../kit/http/guard.ts'
+import { operation } from '../../kit/http/openapi/operation.ts'
+import { deleteUser, syncUser } from '../accounts/sync.ts'
+import { noteEmailChange } from '../challenges/email-change.ts'
+import type { MailQueue } from '../mail/queue.ts'
+import { noContent } from '../schemas/fields.ts'
+import { emailChangedBody, eventsBody, syncBody, syncManyBody, userDeletedBody } from '../schemas/sync.ts'
+import { ingestEvents } from '../webhooks/ingest.ts'
+import type { AuthServices } from './auth-services.ts'
+
+/** `/auth/sync`: the notices of the other services. */
+export function syncRoutes(context: AuthServices, mails: MailQueue, guarded: ReturnType<typeof guard>) {
+  const peer = { actor: 'internal', ip: null }
+  return new Elysia({ normalize: false })
+    .use(guarded)
+    .post(
+      '/auth/sync/password',
+      async ({ body, caller, set }) => {
+        await syncUser(context, body, { ...peer, requestId: caller.requestId })
+        set.status = 204
+      },
+      {
+        auth: ['internal'],
+        body: syncBody,
+        response: noContent,
+        detail: operation('internal', {
+          summary: 'Store a password record',
+          description: 'Adds a user to the password cache, or replaces the record if this one is newer.',
+        }),
+      },
+    )
+    .post(
+      '/auth/sync/passwords',
+      async ({ body, caller, set }) => {
+        const by = { ...peer, requestId: caller.requestId }
+        await Promise.all(body.users.map((user) => syncUser(context, user, by)))
+        set.status = 204
+      },
+      {
+        auth: ['internal'],
+        body: syncManyBody,
+        response: noContent,
+        detail: operation('internal', {
+          summary: 'Store many password records',
+          description: 'The batch form of `POST /auth/sync/password`, for imports.',
+        }),
+      },
+    )
+    .post(
+      '/auth/sync/user-deleted',
+      async ({ body, caller, set }) => {
+        await deleteUser(context, body.user_id, { ...peer, requestId: caller.requestId })
+        set.status = 204
+      },
+      {
+        auth: ['internal'],
+        body: userDeletedBody,
+        response: noContent,
+        detail: operation('internal', {
+          summary: 'Remove a deleted user from auth',
+          description: 'Removes the user from the password cache and ends their sessions.',
+        }),
+      },
+    )
+    .post(
+      '/auth/sync/email-changed',
+      async ({ body, set }) => {
+        await noteEmailChange(mails, body)
+        set.status = 204
+      },
+      {
+        auth: ['internal'],
+        body: emailChangedBody,
+        response: noContent,
+        detail: operation('internal', {
+          summary: 'Notify the previous email address',
+          description: 'Queues a security notice to the address that the user had before the change.',
+        }),
+      },
+    )
+    .post(
+      '/auth/sync/events',
+      async ({ body, set }) => {
+        await ingestEvents(context, body.events)
+        set.status = 204
+      },
+      {
+        auth: ['internal'],
+        body: eventsBody,
+        response: noContent,
+        detail: operation('internal', {
+          summary: 'Queue events for delivery',
+          description: 'Takes events of another service for the webhooks and the message broker.',
+        }),
+      },
+    )
+}

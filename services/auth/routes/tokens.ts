@@ -1,0 +1,100 @@
+import { Elysia } from 'elysia'
+import type { Caller } from '../../kit/caller.ts'
+import { errorOf, REQUIRED } from '../../kit/field-errors.ts'
+import type { guard } from '../../kit/http/guard.ts'
+import { operation } from '../../kit/http/openapi/operation.ts'
+import { invalidField } from '../../kit/problem.ts'
+import type { Rule } from '../../kit/schema/validation.ts'
+import { emptyAnswer } from '../schemas/fields.ts'
+import { introspection, refreshBody, token, tokenBody, validateBody, validity } from '../schemas/tokens.ts'
+import { introspect, revokeToken, validateToken } from '../sessions/introspection.ts'
+import { refreshSession } from '../sessions/sessions.ts'
+import type { AuthServices } from './auth-services.ts'
+
+const REFRESH_PROBLEMS = ['invalid_refresh_token', 'refresh_token_reused', 'rate_limited'] as const
+
+/** `/auth/refresh`, `/auth/validate-token`, `/auth/introspect` and `/auth/revoke`. */
+export function tokenRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
+  const refresh = async ({ refresh_token }: { refresh_token: string }, caller: Caller) =>
+    (await refreshSession(context, refresh_token, caller)).tokens
+  const validating: Rule = ({ token }, { request }) =>
+    token === undefined && bearerOf(request) === undefined ? [errorOf('token', REQUIRED)] : []
+  return new Elysia({ normalize: false })
+    .use(guarded)
+    .post('/auth/refresh', ({ body, caller }) => refresh(body, caller), {
+      auth: ['anyone'],
+      body: refreshBody,
+      response: token,
+      detail: operation(
+        'auth',
+        {
+          summary: 'Refresh the tokens',
+          description:
+            'Returns a new access token and the next refresh token. A refresh token works once: its reuse ends the session, except within `REFRESH_REUSE_GRACE`, which a retry needs.',
+        },
+        ...REFRESH_PROBLEMS,
+      ),
+    })
+    .post('/auth/token/refresh', ({ body, caller }) => refresh(body, caller), {
+      auth: ['anyone'],
+      body: refreshBody,
+      response: token,
+      detail: operation(
+        'auth',
+        { summary: 'Refresh the tokens (second path)', description: 'The same as `POST /auth/refresh`.' },
+        ...REFRESH_PROBLEMS,
+      ),
+    })
+    .post(
+      '/auth/validate-token',
+      ({ body, request }) => {
+        const presented = body?.token ?? bearerOf(request)
+        if (presented === undefined) throw invalidField('token', REQUIRED)
+        return validateToken(context, presented)
+      },
+      {
+        auth: ['anyone'],
+        body: validateBody,
+        rules: validating,
+        response: validity,
+        // Without a body the route validates the Bearer token, so an invalid one is not a 401.
+        detail: {
+          ...operation('auth', {
+            summary: 'Validate an access token',
+            description: 'Returns 200 for an invalid token too, with the reason.',
+          }),
+          security: [{}, { bearer: [] }],
+        },
+      },
+    )
+    .post('/auth/introspect', ({ body }) => introspect(context, body.token), {
+      auth: ['internal', 'operator'],
+      body: tokenBody,
+      response: introspection,
+      detail: operation('admin', {
+        summary: 'Introspect a token',
+        description: 'Returns the state and the claims of an access token or a refresh token (RFC 7662).',
+      }),
+    })
+    .post(
+      '/auth/revoke',
+      async ({ body, caller }) => {
+        await revokeToken(context, body.token, caller)
+        return {}
+      },
+      {
+        auth: ['anyone'],
+        body: tokenBody,
+        response: emptyAnswer,
+        detail: operation('auth', {
+          summary: 'Revoke a token',
+          description: 'Ends the session of the token (RFC 7009). An unknown token is not an error.',
+        }),
+      },
+    )
+}
+
+/** Reads the request, not the context's `headers`: for those the framework would build a record on every request. */
+function bearerOf({ headers }: Request): string | undefined {
+  return /^bearer +(\S+)$/i.exec(headers.get('authorization') ?? '')?.[1]
+}

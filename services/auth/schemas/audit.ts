@@ -1,0 +1,56 @@
+import { type Static, t } from 'elysia'
+import { described } from '../../kit/schema/described.ts'
+import { page, pageQuery } from '../../kit/schema/page.ts'
+import { LATEST, matching, moment, nullable, object, strict, text, time, uuid, whole } from '../../kit/schema/schema.ts'
+import { IP_ADDRESS, id, REQUEST_ID } from './fields.ts'
+
+const TYPE = 'session.opened'
+const ACTOR = `user:${REQUEST_ID}`
+
+const describing = {
+  id: 'The id of the entry',
+  at: 'When it happened',
+  type: 'What happened, as `noun.verb`',
+  user_id: 'The user whom it happened to, if any',
+  actor: 'Who did it: `user:` with an id, `operator`, `internal`, `auth`, `cli` or `anyone`',
+  ip: 'The IP address of the request, if any',
+  request_id: 'The request that caused it, if any',
+  detail: 'More about it, depending on the type',
+}
+
+export const auditPage = page(
+  strict({
+    id: id(describing.id),
+    type: t.String({ description: describing.type, examples: [TYPE] }),
+    user_id: t.Nullable(t.String({ format: 'uuid' }), { description: describing.user_id }),
+    actor: t.String({ description: describing.actor, examples: [ACTOR] }),
+    ip: t.Nullable(t.String({ examples: [IP_ADDRESS] }), { description: describing.ip }),
+    request_id: t.Nullable(t.String({ examples: [REQUEST_ID] }), { description: describing.request_id }),
+    detail: t.Record(t.String(), t.Unknown(), { description: describing.detail }),
+    at: described(time(), describing.at),
+  }),
+)
+
+export const auditBody = strict({
+  id: described(uuid(), `${describing.id}: a second entry of the same id is ignored`),
+  // RFC 3339 cannot express a later time, so no list could show it.
+  at: described(whole(0, LATEST), `${describing.at}, in milliseconds since 1970`),
+  type: described(matching(/^[a-z_]+\.[a-z_]+$/, 'must be noun.verb'), describing.type, TYPE),
+  user_id: described(nullable(uuid()), describing.user_id),
+  actor: text({ least: 1, most: 100, description: describing.actor, examples: [ACTOR] }),
+  ip: nullable(text({ most: 64, description: describing.ip, examples: [IP_ADDRESS] })),
+  request_id: nullable(text({ most: 128, description: describing.request_id, examples: [REQUEST_ID] })),
+  detail: described(object(), describing.detail),
+})
+export type AuditBody = Static<typeof auditBody>
+
+export const auditQuery = strict({
+  ...pageQuery,
+  user_id: t.Optional(described(uuid(), 'Only entries about this user')),
+  type: t.Optional(text({ least: 1, most: 64, description: 'Only entries of this type', examples: [TYPE] })),
+  since: t.Optional(described(moment(), 'Only entries from this time on')),
+  request_id: t.Optional(
+    text({ least: 1, most: 128, description: 'Only entries of this request', examples: [REQUEST_ID] }),
+  ),
+  after_id: t.Optional(described(uuid(), 'Only entries written after this one, oldest first')),
+})

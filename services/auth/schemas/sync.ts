@@ -1,0 +1,87 @@
+import { type Static, t } from 'elysia'
+import { mistyped } from '../../kit/field-errors.ts'
+import { described } from '../../kit/schema/described.ts'
+import { EVENT_TYPES } from '../../kit/schema/events.ts'
+import {
+  checked,
+  email,
+  flag,
+  LATEST,
+  moment,
+  nullable,
+  object,
+  oneOf,
+  strict,
+  text,
+  uuid,
+  whole,
+} from '../../kit/schema/schema.ts'
+import { profileFields } from '../../kit/schema/user.ts'
+import { REQUEST_ID } from './fields.ts'
+
+const roles = checked<string[]>(
+  { type: 'array', items: { type: 'string', examples: ['USER'] }, description: 'The roles of the user' },
+  (value) =>
+    Array.isArray(value) && value.every((role) => typeof role === 'string')
+      ? undefined
+      : mistyped('an array of strings'),
+)
+
+/**
+ * A password record as users returns it, and four marks that only our own users service sends. They state which
+ * sessions and tokens the changes up to this version ended, so that a lost notice loses no logout.
+ */
+export const syncBody = strict({
+  user_id: described(uuid(), 'The user'),
+  email: described(email(), 'The email of the user'),
+  username: nullable(text({ least: 3, most: 32, description: 'The username; null for none', examples: ['ana'] })),
+  name: nullable(text({ most: 200, description: 'The name; null for none', examples: ['Ana'] })),
+  roles,
+  status: described(oneOf('active', 'disabled'), '`disabled`: the user cannot log in'),
+  email_verified: described(flag(), 'Whether the email is confirmed'),
+  has_password: t.Optional(described(flag(), 'Whether there is a password; `password_hash` shows it too')),
+  ...profileFields,
+  created_at: described(moment(), 'When the user was created'),
+  updated_at: described(moment(), 'When the user last changed'),
+  password_hash: nullable(
+    text({
+      least: 1,
+      most: 512,
+      description: 'The hash of the password; null: the user has no password',
+      examples: ['$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy'],
+    }),
+  ),
+  password_version: described(whole(0), 'The version of the record; an older one changes nothing'),
+  sessions_from: t.Optional(described(whole(0), 'Sessions opened from an older version have ended')),
+  session_kept: t.Optional(described(nullable(uuid()), 'The session that did not end, if any')),
+  all_sessions_from: t.Optional(
+    described(whole(0), 'Sessions opened from an older version have ended, `session_kept` too'),
+  ),
+  tokens_from: t.Optional(described(whole(0), 'Access tokens issued from an older version have ended')),
+})
+export type SyncBody = Static<typeof syncBody>
+export const syncManyBody = strict({ users: t.Array(syncBody, { description: 'The records of the users' }) })
+
+export const userDeletedBody = strict({ user_id: described(uuid(), 'The deleted user') })
+
+export const emailChangedBody = strict({
+  id: described(uuid(), 'The id of the notice: one mail is sent for each id'),
+  user_id: described(uuid(), 'The user'),
+  old_email: described(email(), 'The previous email, which the mail goes to'),
+  at: described(moment(), 'When the email changed'),
+  request_id: nullable(
+    text({ least: 1, most: 128, description: 'The request that changed it', examples: [REQUEST_ID] }),
+  ),
+})
+export type EmailChangedBody = Static<typeof emailChangedBody>
+
+/** An event for webhooks and the message broker. */
+export const eventBody = strict({
+  id: described(uuid(), 'The id of the event: an event is delivered once for each id'),
+  type: described(oneOf(...EVENT_TYPES), 'What happened'),
+  user_id: described(uuid(), 'The user whom it happened to'),
+  at: described(whole(0, LATEST), 'When it happened, in milliseconds since 1970'),
+  data: described(object(), 'The details, as the publishing service sends them'),
+})
+export type EventBody = Static<typeof eventBody>
+export const eventsBody = strict({ events: t.Array(eventBody, { description: 'The events, oldest first' }) })

@@ -1,0 +1,69 @@
+import type { Caller } from '../../kit/caller.ts'
+import { type Clock, timestamp } from '../../kit/clock.ts'
+import { beside, errorOf, type FieldError } from '../../kit/field-errors.ts'
+import { invalid, Problem } from '../../kit/problem.ts'
+import { type PageQuery, pageAnswer, pageErrors, pageRequest } from '../../kit/schema/page.ts'
+import type { Sender } from '../../kit/schema/validation.ts'
+import type { SessionRead } from '../schemas/sessions.ts'
+import type { Session, SessionStore } from '../store/index.ts'
+
+export interface SessionListContext {
+  store: SessionStore
+  clock: Clock
+}
+
+/** A query that names one user, or everyone. */
+export interface SessionsOf {
+  user_id?: string
+  all?: 'true' | 'false'
+}
+
+/** Returns the errors of a query that must name either a user or everyone. */
+export function sessionsOfErrors({ all, user_id }: { all?: unknown; user_id?: unknown }): FieldError[] {
+  const namesUser = user_id !== undefined
+  if ((all === 'true') !== namesUser) return []
+  return [errorOf('user_id', namesUser ? beside('all') : { code: 'required', message: 'is required, or all=true' })]
+}
+
+/** Returns the errors of a list query. An operator's key has no sessions of its own, so it must name whose to list. */
+export function listErrors(
+  query: Partial<Record<keyof (PageQuery & SessionsOf), unknown>>,
+  { caller }: Pick<Sender, 'caller'>,
+): FieldError[] {
+  const { all, user_id } = query
+  const mustName = user_id !== undefined || all === 'true' || caller.userId === null
+  return [...pageErrors(query), ...(mustName ? sessionsOfErrors(query) : [])]
+}
+
+/**
+ * Lists the live sessions of the caller, of one user, or of everyone.
+ * @throws Problem `forbidden` when a caller who is no operator asks for others' sessions, `validation_failed`
+ */
+export async function listSessions(
+  { clock, store }: SessionListContext,
+  query: PageQuery & SessionsOf,
+  caller: Caller,
+) {
+  const isAboutOthers = query.user_id !== undefined || query.all !== undefined
+  if (isAboutOthers && !caller.operator) throw new Problem('forbidden')
+  const errors = listErrors(query, { caller })
+  if (errors.length > 0) throw invalid(errors)
+  const userId = query.all === 'true' ? null : (query.user_id?.toLowerCase() ?? caller.userId)
+  const list = JSON.stringify(['sessions', userId])
+  const request = pageRequest(query, list)
+  const slice = await store.listSessions(userId, clock.now(), request)
+  return pageAnswer(slice, request, list, (session) => sessionRead(session, caller))
+}
+
+function sessionRead(session: Session, caller: Caller): SessionRead {
+  return {
+    id: session.id,
+    user_id: session.userId,
+    current: session.id === caller.sessionId,
+    created_at: timestamp(session.createdAt),
+    last_used_at: timestamp(session.lastUsedAt),
+    expires_at: timestamp(session.expiresAt),
+    ip: session.ip,
+    user_agent: session.userAgent,
+  }
+}

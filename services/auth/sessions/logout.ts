@@ -1,0 +1,110 @@
+import type { Caller } from '../../kit/caller.ts'
+import { invalid, Problem } from '../../kit/problem.ts'
+import { isUuid } from '../../kit/random.ts'
+import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
+import type { Codes } from '../keys/sealing.ts'
+import type { Ending, SessionStore } from '../store/index.ts'
+import { type SessionsOf, sessionsOfErrors } from './list.ts'
+import { NOTHING_ENDED, type RevocationFeed } from './revocation-feed.ts'
+import { placeOf } from './sessions.ts'
+
+export interface LogoutContext extends AuditRecordContext {
+  store: SessionStore
+  feed: Pick<RevocationFeed, 'announce'>
+  refreshCodes: Codes
+}
+
+/** The audit row for each reason for which someone ends a session. */
+const ROWS = {
+  logout: 'session.logout',
+  logout_all: 'session.logout_all',
+  token_revoked: 'session.token_revoked',
+  user: 'session.revoked',
+  operator: 'session.revoked',
+} satisfies Partial<Record<Ending['reason'], string>>
+type Reason = keyof typeof ROWS
+
+/**
+ * Logs out: ends the session of the access token and the session of the refresh token, even if they belong to different
+ * users. The holder of a refresh token may end its session, and a 204 promises that it has ended.
+ * @throws Problem `missing_token` without either token, `invalid_refresh_token`
+ */
+export async function logout(context: LogoutContext, caller: Caller, token: string | undefined): Promise<void> {
+  if (token === undefined && caller.sessionId === null) throw new Problem('missing_token')
+  const place = token === undefined ? undefined : await placeOf(context, token)
+  if (caller.sessionId === null) {
+    const hasEnded = place && (await endSession(context, place.sessionId, caller, 'logout'))
+    if (!hasEnded) throw new Problem('invalid_refresh_token')
+    return
+  }
+  if (place && place.sessionId !== caller.sessionId) await endSession(context, place.sessionId, caller, 'logout')
+  await endSession(context, caller.sessionId, caller, 'logout')
+}
+
+/** Whether a body contains the refresh token of a live session, whose holder may end that session. */
+export async function holdsSession(context: LogoutContext, body: unknown): Promise<boolean> {
+  const { refresh_token } = (body ?? {}) as { refresh_token?: unknown }
+  const place = typeof refresh_token === 'string' ? await placeOf(context, refresh_token) : undefined
+  const session = place && (await context.store.sessionById(place.sessionId))
+  return session !== undefined && session !== null && context.clock.now() < session.expiresAt
+}
+
+/** Ends all sessions of the caller. Returns how many. @throws Problem `missing_token` */
+export async function logoutAll(context: LogoutContext, caller: Caller): Promise<number> {
+  if (caller.userId === null) throw new Problem('missing_token')
+  return await endSessionsOf(context, caller.userId, caller, 'logout_all')
+}
+
+/**
+ * Ends one session, for its owner or an operator.
+ * @throws Problem `session_not_found`, also for a session of another user
+ */
+export async function revokeSession(context: LogoutContext, id: string, caller: Caller): Promise<void> {
+  const owner = caller.operator ? null : caller.userId
+  const sessionId = id.toLowerCase()
+  const reason = owner === null ? 'operator' : 'user'
+  const hasEnded = isUuid(sessionId) && (await endSession(context, sessionId, caller, reason, owner))
+  if (!hasEnded) throw new Problem('session_not_found')
+}
+
+/**
+ * Ends all sessions of one user, or of everyone. Returns how many.
+ * @throws Problem `validation_failed` when the query names neither or both
+ */
+export async function revokeSessions(context: LogoutContext, query: SessionsOf, caller: Caller): Promise<number> {
+  const { clock, feed, store } = context
+  const errors = sessionsOfErrors(query)
+  if (errors.length > 0) throw invalid(errors)
+  if (query.user_id !== undefined) return await endSessionsOf(context, query.user_id.toLowerCase(), caller, 'operator')
+  const ending: Ending = { reason: 'operator', now: clock.now() }
+  const ended = await store.endAllSessions(ending, auditEvent(context, caller, 'session.all_revoked', null))
+  await feed.announce(ended)
+  return ended.sessions
+}
+
+async function endSessionsOf(context: LogoutContext, userId: string, caller: Caller, reason: Reason): Promise<number> {
+  const { clock, feed, store } = context
+  const ending = { reason, now: clock.now() }
+  const ended = await store.endSessionsOf(userId, ending, auditEvent(context, caller, ROWS[reason], userId))
+  await feed.announce(ended)
+  return ended.sessions
+}
+
+/**
+ * Ends a session and waits until its tokens are refused everywhere.
+ * @param owner ends it only if it belongs to this user; null: whoever owns it
+ * @returns false when there is no such session
+ */
+export async function endSession(
+  context: LogoutContext,
+  id: string,
+  caller: Caller,
+  reason: Reason,
+  owner: string | null = null,
+): Promise<boolean> {
+  const { clock, feed, store } = context
+  const event = auditEvent(context, caller, ROWS[reason], caller.userId, { session_id: id })
+  const ended = await store.endSession(id, owner, { reason, now: clock.now() }, event)
+  await feed.announce(ended ?? NOTHING_ENDED)
+  return ended !== null
+}

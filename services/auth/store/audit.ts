@@ -1,0 +1,22 @@
+import type { AuditEvent } from '../../kit/outbox/audit.ts'
+import type { PageRequest, Position, Slice } from '../../kit/schema/page.ts'
+
+export interface AuditFilter {
+  userId?: string
+  type?: string
+  /** Milliseconds since the epoch. */
+  since?: number
+  requestId?: string
+}
+
+export interface AuditStore {
+  /** Does nothing when a row with this id exists. */
+  addEvent(event: AuditEvent): Promise<void>
+  listEvents(
+    filter: AuditFilter,
+    request: PageRequest,
+    order?: 'newest first' | 'oldest first',
+  ): Promise<Slice<AuditEvent>>
+  /** Returns the position after this event, in the order in which rows were written; null when there is no such row. */
+  placeOfEvent(id: string): Promise<Position | null>
+}

@@ -1,0 +1,15 @@
+import type { Event } from '../../kit/outbox/events.ts'
+import type { EventType } from '../../kit/schema/events.ts'
+
+/** Events for webhooks and the message broker. */
+export interface EventStore {
+  /** The event types that at least one webhook or the broker subscribes to. Kept in memory. */
+  subscribedTypes(): ReadonlySet<EventType>
+  /**
+   * Stores each event that has subscribers, with a delivery for each of them. Events that are stored already stay
+   * unchanged.
+   */
+  addEvents(events: Event[], now: number): Promise<void>
+  /** Registers `listener` in memory: it is called after each commit that added deliveries or made some due. */
+  onDeliveries(listener: () => void): void
+}

@@ -1,0 +1,48 @@
+import type { LimitStore } from '../../kit/limits.ts'
+import type { AccountStore } from './accounts.ts'
+import type { AuditStore } from './audit.ts'
+import type { DeliveryStore } from './deliveries.ts'
+import type { EventStore } from './events.ts'
+import type { FactStore } from './facts.ts'
+import type { KeyStore } from './keys.ts'
+import type { LoginLimitStore } from './login-limits.ts'
+import type { MailStore } from './mails.ts'
+import type { ResetStore } from './resets.ts'
+import type { RevocationStore } from './revocations.ts'
+import type { SessionStore } from './sessions.ts'
+import type { WebhookStore } from './webhooks.ts'
+
+export type { Account, AccountStore, CacheSync, SyncedAccount } from './accounts.ts'
+export type { AuditFilter, AuditStore } from './audit.ts'
+export type { Attempted, Delivery, DeliveryFilter, DeliveryStatus, DeliveryStore, Tried } from './deliveries.ts'
+export type { EventStore } from './events.ts'
+export type { FactStore } from './facts.ts'
+export type { KeyStore, StoredKey } from './keys.ts'
+export type { LoginFailures, LoginLimitStore } from './login-limits.ts'
+export type { MailKind, MailRequest, MailStore } from './mails.ts'
+export type { Reset, ResetStore } from './resets.ts'
+export type { Ended, RevocationStore } from './revocations.ts'
+export type { Ending, Rotated, Rotation, Session, SessionKind, SessionStore } from './sessions.ts'
+export type { Webhook, WebhookStatusChange, WebhookStore } from './webhooks.ts'
+
+/**
+ * Everything that the auth service stores, one interface per subject; functions take only the parts they use. Each method is one
+ * transaction; a method that takes an audit event writes its row in that transaction. Methods are asynchronous, except
+ * `epoch`, `subscribedTypes` and `onDeliveries`, which work in memory.
+ */
+export interface AuthStore
+  extends AccountStore,
+    AuditStore,
+    DeliveryStore,
+    EventStore,
+    FactStore,
+    KeyStore,
+    LimitStore,
+    LoginLimitStore,
+    MailStore,
+    ResetStore,
+    RevocationStore,
+    SessionStore,
+    WebhookStore {
+  close(): Promise<void>
+}

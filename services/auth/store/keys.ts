@@ -1,0 +1,32 @@
+import type { AuditEvent } from '../../kit/outbox/audit.ts'
+
+/** A signing key. Times are milliseconds since the epoch, by the wall clock. */
+export interface StoredKey {
+  kid: string
+  alg: string
+  /** The public key, base64url. */
+  x: string
+  sealedPrivateKey: Uint8Array
+  /** `pending`: published, but not signing yet. */
+  status: 'pending' | 'active' | 'retiring'
+  /** When the key was created and published. */
+  createdAt: number
+  /** When the last token of a retiring key has expired. */
+  goneAt: number | null
+}
+
+/** The key ring. Each change has a number in the revocation feed. */
+export interface KeyStore {
+  signingKeys(): Promise<StoredKey[]>
+  /** @returns the number of the change in the feed */
+  addSigningKey(key: StoredKey, event: AuditEvent | null): Promise<number>
+  /** Makes the pending key the one that signs; the previous one stays until `goneAt`. */
+  activateSigningKey(kid: string, goneAt: number, event: AuditEvent | null): Promise<void>
+  /**
+   * @param until when the feed may forget this change, in milliseconds since the epoch
+   * @returns the number of the change in the feed; null when there is no such key
+   */
+  removeSigningKey(kid: string, until: number, event: AuditEvent | null): Promise<number | null>
+  /** Replaces the sealed form of a private key: the same key, sealed with another secret. */
+  resealSigningKey(kid: string, sealedPrivateKey: Uint8Array): Promise<void>
+}

@@ -1,0 +1,29 @@
+import type { AuditEvent } from '../../kit/outbox/audit.ts'
+
+/** A password reset: whoever presents its token may set a new password. Times are milliseconds since the epoch. */
+export interface Reset {
+  /** The mail with the link. */
+  mailId: string
+  tokenHash: Uint8Array
+  userId: string
+  requestedAt: number
+  expiresAt: number
+}
+
+export interface ResetStore {
+  /**
+   * Creates the link of a mail and voids the user's earlier links. When the mail has a link already, returns that one.
+   * Null: the link was used, voided or has expired, or the user has requested another one since.
+   */
+  issueReset(reset: Reset, now: number, event: AuditEvent): Promise<{ tokenHash: Uint8Array; expiresAt: number } | null>
+  /**
+   * Takes a valid reset and returns the user's id, or null. Of several callers at once, one gets it. A reset that is
+   * voided while it is taken stays void.
+   */
+  takeReset(tokenHash: Uint8Array, now: number): Promise<string | null>
+  /** Makes a taken reset available again, unless it was voided meanwhile. */
+  returnReset(tokenHash: Uint8Array): Promise<void>
+  finishReset(tokenHash: Uint8Array, event: AuditEvent | null): Promise<void>
+  /** Deletes expired resets. */
+  forgetResets(now: number): Promise<void>
+}

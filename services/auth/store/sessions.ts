@@ -1,0 +1,84 @@
+import type { AuditEvent } from '../../kit/outbox/audit.ts'
+import type { RevokedBecause } from '../../kit/schema/events.ts'
+import type { PageRequest, Slice } from '../../kit/schema/page.ts'
+import type { Account } from './accounts.ts'
+import type { Ended } from './revocations.ts'
+
+/** Which version of the contract opened the session: v0 gives out refresh tokens of another form. */
+export type SessionKind = 'v1' | 'v0'
+
+/** Times are milliseconds since the epoch. */
+export interface Session {
+  id: string
+  userId: string
+  kind: SessionKind
+  /** The counter of the current refresh token. */
+  counter: number
+  rotatedAt: number
+  createdAt: number
+  lastUsedAt: number
+  /** When the refresh token expires. */
+  expiresAt: number
+  /** When the session ends, however often it is refreshed. */
+  endsAt: number
+  /** When the last access token expires. */
+  accessUntil: number
+  /** The version of the account when the session was opened. */
+  version: number
+  ip: string | null
+  userAgent: string | null
+}
+
+/** Why sessions end before they expire, as published in events, and when. */
+export interface Ending {
+  reason: RevokedBecause
+  now: number
+}
+
+/** The input of `rotateSession`. Times are milliseconds since the epoch. */
+export interface Rotation {
+  sessionId: string
+  /** The counter of the presented token. */
+  counter: number
+  now: number
+  /** When the new refresh token expires, unless the session ends earlier. */
+  expiresAt: number
+  accessUntil: number
+  /** Milliseconds for which the previous refresh token may be used again. */
+  grace: number
+  /** The hash of the new token. Only v0 tokens are looked up by their hash. */
+  hash?: Uint8Array
+  /** How many refreshes a session may make within `window` milliseconds. */
+  limit?: { most: number; window: number }
+}
+
+/** `repeated`: the previous token was used again within the grace and gets the same new token. */
+export type Rotated =
+  | { outcome: 'rotated' | 'repeated'; session: Session; account: Account }
+  | { outcome: 'reused'; ended: Ended }
+  | { outcome: 'limited'; until: number }
+  | { outcome: 'gone' }
+
+export interface SessionStore {
+  /** `account_changed`: the account was disabled, deleted or given another password after its password was checked. */
+  openSession(session: Session, event: AuditEvent, hash?: Uint8Array): Promise<'opened' | 'account_changed'>
+  rotateSession(rotation: Rotation, event: (type: string) => AuditEvent): Promise<Rotated>
+  sessionById(id: string): Promise<Session | null>
+  sessionByHash(hash: Uint8Array): Promise<{ sessionId: string; counter: number } | null>
+  /**
+   * Ends one session.
+   * @param userId ends it only if it belongs to this user; null: whoever owns it
+   * @returns null when there is no such session
+   */
+  endSession(id: string, userId: string | null, ending: Ending, event: AuditEvent): Promise<Ended | null>
+  endSessionsOf(userId: string, ending: Ending, event: AuditEvent): Promise<Ended>
+  endAllSessions(ending: Ending, event: AuditEvent): Promise<Ended>
+  /** @param userId null: the sessions of all users */
+  listSessions(userId: string | null, now: number, request: PageRequest): Promise<Slice<Session>>
+  /** Gives used tokens the grace that was left when the service stopped. Called once, at the start. */
+  resumeGrace(now: number, grace: number): Promise<void>
+  /** Records that the service is running: the grace of refresh tokens is suspended while it is not. */
+  recordHeartbeat(now: number): Promise<void>
+  /** Deletes expired sessions and revocations. */
+  forgetExpired(now: number): Promise<void>
+}

@@ -1,0 +1,14 @@
+/** What the settings need of a service: its number, which no other service ever had. */
+export interface NumberedService {
+  number: number
+}
+
+/** Names the setting that holds a service's address, such as `AUTH_URL`. */
+export function addressSetting<Name extends string>(name: Name): `${Uppercase<Name>}_URL` {
+  return `${name.toUpperCase() as Uppercase<Name>}_URL`
+}
+
+/** The address of a service when no setting gives another: port 3000 plus its number. */
+export function defaultAddress({ number }: NumberedService): string {
+  return `http://127.0.0.1:${3000 + number}`
+}

@@ -1,0 +1,56 @@
+import type { AuthApi } from '../auth/index.ts'
+import type { FeedSource } from '../kit/feed/revocation-subscriber.ts'
+import type { Event } from '../kit/outbox/events.ts'
+import type { AuthPeer as AuthOfModules } from '../modules/peers.ts'
+import type { AuthPeer as AuthOfUsers } from '../users/peers.ts'
+import { acknowledged, answerOf, batchesOf, clientOf, type Link, partOf, SHORT_TIMEOUT } from './link.ts'
+
+/** What the other services ask of auth. */
+export type AuthClient = AuthOfModules & AuthOfUsers
+
+export function authClient(link: Link): AuthClient {
+  const { auth } = clientOf<AuthApi>(link)
+  return {
+    syncUser: (user) => acknowledged(auth.sync.password.post(user)),
+    async syncUsers(users) {
+      await Promise.all(batchesOf(users).map((batch) => acknowledged(auth.sync.passwords.post({ users: batch }))))
+    },
+    userDeleted: (user_id) => acknowledged(auth.sync['user-deleted'].post({ user_id })),
+    async emailChanged({ at, id, oldEmail, requestId, userId }) {
+      const change = { id, user_id: userId, old_email: oldEmail, at: new Date(at).toISOString(), request_id: requestId }
+      await acknowledged(auth.sync['email-changed'].post(change))
+    },
+    async recordAudit({ id, at, type, userId, actor, ip, requestId, detail }) {
+      const event = { id, at, type, user_id: userId, actor, ip, request_id: requestId, detail }
+      await acknowledged(auth.audit.post(event, partOf(requestId)))
+    },
+    async recordEvents(events) {
+      const batches = batchesOf(events.map(eventBody))
+      await Promise.all(batches.map((batch) => acknowledged(auth.sync.events.post({ events: batch }))))
+    },
+  }
+}
+
+/** The revocation feed, and the check of a single token, for every service that checks tokens. */
+export function feedSource(link: Link): FeedSource {
+  const { auth } = clientOf<AuthApi>(link, SHORT_TIMEOUT)
+  return {
+    poll: (follower, after, epoch) =>
+      answerOf(auth.revocations.get({ query: { follower, after: String(after), epoch } }), 'auth_unavailable'),
+    async validate(token) {
+      const result = await answerOf(auth['validate-token'].post({ token }), 'auth_unavailable')
+      if (!result.valid) return result
+      return {
+        valid: true,
+        userId: result.user_id,
+        sessionId: result.session_id,
+        roles: result.roles,
+        expiresAt: Date.parse(String(result.expires_at)),
+      }
+    },
+  }
+}
+
+function eventBody({ userId, ...event }: Event) {
+  return { ...event, user_id: userId }
+}

@@ -1,0 +1,25 @@
+import type { Service } from '../kit/http/runtime.ts'
+import type { DeletionListener } from '../users/peers.ts'
+import { type Answer, acknowledged, clientOf, type Link } from './link.ts'
+
+/** The route that every subscriber has: `POST /<name>/sync/user-deleted`. */
+type SubscriberApi = Record<
+  string,
+  { sync: { 'user-deleted': { post(body: { user_id: string }): Promise<Answer<unknown>> } } }
+>
+
+/** The subscribers to the deletion of users, as users calls them. */
+export function deletionListeners<Name extends string>(
+  names: readonly Name[],
+  link: (name: Name) => Link,
+): DeletionListener[] {
+  return names.map((name) => {
+    const client = clientOf<Service['app']>(link(name)) as unknown as SubscriberApi
+    return {
+      name,
+      async userDeleted(user_id) {
+        await acknowledged((client[name] as SubscriberApi[string]).sync['user-deleted'].post({ user_id }))
+      },
+    }
+  })
+}

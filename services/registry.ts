@@ -1,0 +1,144 @@
+import type { ServiceDatabase } from '../db/sqlite/database-file.ts'
+import { authMigrations } from '../db/sqlite/migrations/auth.ts'
+import { modulesMigrations } from '../db/sqlite/migrations/modules.ts'
+import { usersMigrations } from '../db/sqlite/migrations/users.ts'
+import type { Routes } from './kit/http/app.ts'
+import type { Runtime, Service } from './kit/http/runtime.ts'
+import type { NumberedService } from './kit/process/service-address.ts'
+import type { Peers } from './peers/peers.ts'
+
+/** Everything that the program knows about a service before loading it. */
+export interface ServiceDescriptor extends NumberedService {
+  /** The chapters that the service adds to the OpenAPI document, with a sentence about each. */
+  tags: Record<string, string>
+  /** First parts of paths that belong to the service, besides its name: `.well-known` of `/.well-known/jwks.json`. */
+  paths?: readonly string[]
+  /**
+   * What may stand in place of a path parameter, as a regular expression (RE2) that is as narrow as the service's own
+   * check. `ch202 package caddy` opens nothing else. A parameter `<word>_id` that is not listed is a UUID.
+   */
+  pathParameters?: Record<string, string>
+  /** The notices that users delivers to the service, at `POST /<name>/sync/user-deleted`. */
+  subscribesTo?: readonly 'user.deleted'[]
+  database?: ServiceDatabase
+  /** Loads the function that builds the service. Lazy: the tool starts without the services. */
+  load(): Promise<(runtime: Runtime, peers: Peers) => Service | Promise<Service>>
+  /** The routes for the document. They are never called, so they are built without a context. */
+  documentedRoutes(guard: Service['guard']): Promise<Routes & { forms?: readonly string[] }>
+}
+
+const UUID = '[0-9A-Fa-f-]{36}'
+/** As `encodeURIComponent` writes an email, or with a bare @. The proxy finds no email with a slash in it. */
+const EMAIL = "([\\w.!$&'*+=~-]|%(2[3-6Bb]|3[DdFf]|5[Ee]|60|7[B-Db-d]))+(@|%40)[\\w.-]+"
+
+/** Stands in for the context of routes that are only read. */
+const UNUSED = undefined as never
+
+/**
+ * Every service, one entry each, in the order in which `ch202 serve` builds them. Whatever goes through all services
+ * reads this list. The services themselves may not import it: they get what they need as parameters.
+ */
+export const SERVICES = {
+  auth: {
+    number: 1,
+    tags: {
+      auth: 'Register, log in, refresh tokens, reset passwords',
+      sessions: 'The active sessions of a user',
+      discovery: 'Public keys and metadata, for APIs that verify access tokens',
+      admin: 'For operators: sessions, signing keys, password cache, login limits, audit log',
+      'admin-webhooks': 'For operators: webhooks, and the deliveries to them and to the message broker',
+    },
+    paths: [
+      '.well-known',
+      'admin',
+      'login',
+      'logout',
+      'password-reset',
+      'refresh',
+      'register',
+      'token',
+      'validate-token',
+      'whoami',
+    ],
+    pathParameters: { kid: '[\\w-]{43}' },
+    database: { migrations: authMigrations, mainTables: ['accounts', 'sessions', 'audit'] },
+    load: async () => (await import('./auth/main.ts')).authService,
+    documentedRoutes: async (guard) => {
+      const [{ authRoutes, FORMS }, { authV0 }] = await Promise.all([
+        import('./auth/index.ts'),
+        import('./auth/routes/v0.ts'),
+      ])
+      return { routes: authRoutes(UNUSED, UNUSED, guard), root: authV0(UNUSED, guard), forms: FORMS }
+    },
+  },
+  users: {
+    number: 2,
+    tags: {
+      users: 'The records of users',
+      'admin-users': 'For operators: create, find, export and import users',
+    },
+    paths: ['user'],
+    pathParameters: { email: EMAIL, id: `(${UUID}|${EMAIL})`, username: '[\\w-][\\w.-]*' },
+    database: { migrations: usersMigrations, mainTables: ['users', 'outbox'] },
+    load: async () => (await import('./users/main.ts')).usersService,
+    documentedRoutes: async (guard) => {
+      const [{ usersRoutes }, { usersV0 }] = await Promise.all([
+        import('./users/index.ts'),
+        import('./users/routes/v0.ts'),
+      ])
+      return { routes: usersRoutes(UNUSED, guard), root: usersV0(UNUSED, guard) }
+    },
+  },
+  modules: {
+    number: 3,
+    tags: {
+      modules: 'The module library, and the modules that a user has enabled',
+      'admin-modules': 'For operators: the module library',
+    },
+    pathParameters: { module_id: '[a-z0-9][a-z0-9-]*' },
+    subscribesTo: ['user.deleted'],
+    database: {
+      migrations: modulesMigrations,
+      mainTables: ['modules', 'choices'],
+      restored: () => import('../db/modules/restored.ts'),
+    },
+    load: async () => (await import('./modules/main.ts')).modulesService,
+    documentedRoutes: async (guard) => ({
+      routes: (await import('./modules/index.ts')).modulesRoutes(UNUSED, guard),
+    }),
+  },
+} as const satisfies Record<string, ServiceDescriptor>
+
+export type ServiceName = keyof typeof SERVICES
+
+export const SERVICE_NAMES = Object.keys(SERVICES) as ServiceName[]
+
+/** The descriptor of a service, with the fields that only some services have. */
+export function descriptorOf(name: ServiceName): ServiceDescriptor {
+  return SERVICES[name]
+}
+
+/** Builds a record with a value for each service. */
+export function ofEachService<T>(read: (name: ServiceName) => T): Record<ServiceName, T> {
+  return Object.fromEntries(SERVICE_NAMES.map((name) => [name, read(name)])) as Record<ServiceName, T>
+}
+
+/** The services that users notifies when a user was deleted. Auth is not among them: it gets every change. */
+export const DELETION_SUBSCRIBERS = SERVICE_NAMES.filter((name) =>
+  descriptorOf(name).subscribesTo?.includes('user.deleted'),
+)
+
+/** The chapters of the services in the OpenAPI document. */
+export const SERVICE_TAGS: Record<string, string> = Object.assign(
+  {},
+  ...Object.values(SERVICES).map(({ tags }) => tags),
+)
+
+/** The regular expression (RE2) of a path parameter; undefined when no service names it and it is not an id. */
+export function pathParameter(parameter: string): string | undefined {
+  const forms: Record<string, string> = Object.assign(
+    {},
+    ...SERVICE_NAMES.map((name) => descriptorOf(name).pathParameters),
+  )
+  return forms[parameter] ?? (parameter.endsWith('_id') ? UUID : undefined)
+}

@@ -1,0 +1,33 @@
+import type { AnyElysia } from 'elysia'
+import { pathOf } from './kit/http/request-url.ts'
+
+/**
+ * Routes each request to an app. A single app takes every request. Of several, the first is the combined app: it takes
+ * what every service has (health, metrics, the document), and every path that no other app knows. The other apps take
+ * the paths that begin with a first part of their own, such as `/users`.
+ */
+export function router(apps: readonly AnyElysia[]): (request: Request) => Response | Promise<Response> {
+  const [first, ...others] = apps
+  if (!first) throw new Error('There is nothing to serve')
+  if (others.length === 0) return (request) => first.fetch(request)
+  const byFirstPart = new Map<string, AnyElysia>()
+  for (const app of apps)
+    for (const { path } of app.routes) {
+      const part = firstPart(path)
+      // The combined app comes first, so it keeps the parts that all apps have.
+      if (!byFirstPart.has(part)) byFirstPart.set(part, app)
+    }
+  byFirstPart.delete('')
+  const byPath = new Map(others.flatMap((app) => app.routes.map(({ path }) => [path, app] as const)))
+  for (const { path } of first.routes) byPath.set(path, first)
+  return (request) => {
+    const path = pathOf(request.url)
+    return (byPath.get(path) ?? byFirstPart.get(firstPart(path)) ?? first).fetch(request)
+  }
+}
+
+function firstPart(path: string): string {
+  const start = path.startsWith('/api/v1/') ? '/api/v1/'.length : 1
+  const end = path.indexOf('/', start)
+  return path.slice(start, end < 0 ? undefined : end)
+}

@@ -1,0 +1,183 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, spyOn, test } from 'bun:test'
+import { connect } from 'node:net'
+import { newEmail, PASSWORD } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
+import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
+import { inProcess, type System } from '../support/system.ts'
+import { ROOT } from '../support/tool.ts'
+
+setDefaultTimeout(90_000)
+
+/** Seconds. The server looks every four seconds, and closes between four and eight of them later. */
+const IDLE = 1
+/** Milliseconds: longer than the server keeps an idle connection. */
+const LONGER = 10_000
+const USERS = 10_000
+const PER_REQUEST = 500
+
+let system: System
+beforeAll(async () => {
+  system = await inProcess({ IDLE_TIMEOUT: `${IDLE}s`, RATE_LIMIT: 'off' })
+  // Of much more than the buffers between a server and its client hold.
+  const roles = Array.from({ length: 32 }, (_, n) => `R${n}_${'X'.repeat(25)}`)
+  const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })
+  for (let from = 0; from < USERS; from += PER_REQUEST) {
+    const users = Array.from({ length: PER_REQUEST }, (_, n) => ({
+      email: `u${from + n}@example.org`,
+      name: 'n'.repeat(200),
+      password_hash,
+      roles,
+    }))
+    const { text } = await call(system.url.users, 'POST /api/v1/users/import', {
+      headers: { ...as.operator, 'content-type': 'application/x-ndjson' },
+      body: users.map((user) => JSON.stringify(user)).join('\n'),
+    })
+    expect(text.match(/"created"/g)?.length).toBe(PER_REQUEST)
+  }
+})
+afterAll(() => system?.stop())
+
+interface Talk {
+  /** Everything that came. */
+  received: string
+  /** Milliseconds from the last byte that came until the server closed. */
+  quiet: number
+}
+
+/** Sends each part after its pause, reads nothing for `deaf` milliseconds, and goes on until the server closes. */
+function talk(parts: readonly (readonly [pause: number, bytes: string])[], deaf = 0): Promise<Talk> {
+  const { hostname, port } = new URL(system.url.users)
+  return new Promise((resolve) => {
+    const chunks: Buffer[] = []
+    let heardAt = performance.now()
+    const socket = connect(Number(port), hostname)
+    if (deaf > 0) {
+      socket.pause()
+      setTimeout(() => socket.resume(), deaf)
+    }
+    socket.on('data', (chunk: Buffer) => {
+      chunks.push(chunk)
+      heardAt = performance.now()
+    })
+    socket.on('error', () => undefined)
+    socket.on('close', () =>
+      resolve({ received: Buffer.concat(chunks).toString('latin1'), quiet: performance.now() - heardAt }),
+    )
+    const send = async () => {
+      for (const [pause, bytes] of parts) {
+        await Bun.sleep(pause)
+        socket.write(bytes)
+      }
+    }
+    void send()
+  })
+}
+
+const head = (line: string, ...headers: string[]) =>
+  [`${line} HTTP/1.1`, 'Host: localhost', ...headers, '', ''].join('\r\n')
+const status = ({ received }: Talk) => Number(/^HTTP\/1\.1 (\d+)/.exec(received)?.[1] ?? 0)
+
+describe.concurrent('R13: a connection', () => {
+  test('on which nothing is under way is kept for IDLE_TIMEOUT, and closed soon after', async () => {
+    // At different times between two looks of the server.
+    const talks = await Promise.all(
+      Array.from({ length: 8 }, async (_, n) => {
+        await Bun.sleep(n * 500)
+        return talk([[0, head('GET /health')]])
+      }),
+    )
+    for (const one of talks) {
+      expect(status(one)).toBe(200)
+      expect(one.quiet).toBeGreaterThan(IDLE * 1000)
+      expect(one.quiet).toBeLessThan(20_000)
+    }
+  })
+
+  test('that is used again in time is kept', async () => {
+    const again = Array.from({ length: 8 }, () => [1000, head('GET /health')] as const)
+    const { received } = await talk(again)
+    expect(received.match(/"status":"ok"/g)?.length).toBe(8)
+  })
+
+  test('with a request under way is none: a client may be slow', async () => {
+    const email = newEmail()
+    const body = JSON.stringify({ email, password: PASSWORD })
+    const length = `Content-Length: ${body.length}`
+    const slow = await talk([
+      [0, head('POST /api/v1/auth/register', 'Content-Type: application/json', length)],
+      [LONGER, body],
+    ])
+    expect([status(slow), slow.received.includes(email)]).toEqual([201, true])
+    // From then on it is idle as any other.
+    expect(slow.quiet).toBeLessThan(20_000)
+  })
+})
+
+describe.concurrent('R13: lines', () => {
+  const key = `X-API-Key: ${OPERATOR_KEY}`
+
+  test('are not cut where their reader pauses', async () => {
+    const read = await talk([[0, head('GET /api/v1/users/export', key)]], LONGER)
+    expect(status(read)).toBe(200)
+    expect(read.received.length).toBeGreaterThan(USERS * 1000)
+    expect(read.received.match(/"email":"u\d+@/g)?.length).toBe(USERS)
+    expect(read.received).toEndWith('0\r\n\r\n')
+    expect(read.quiet).toBeLessThan(5000)
+  })
+
+  test('are not cut where they are sent slowly', async () => {
+    const lines = [newEmail(), newEmail(), newEmail()].map(
+      (email) => `${JSON.stringify({ email, password: PASSWORD })}\n`,
+    )
+    const length = `Content-Length: ${lines.join('').length}`
+    const sent = await talk([
+      [0, head('POST /api/v1/users/import', key, 'Content-Type: application/x-ndjson', length)],
+      ...lines.map((line) => [LONGER / 2, line] as const),
+    ])
+    expect([status(sent), sent.received.match(/"status":"created"/g)?.length]).toEqual([200, 3])
+  })
+
+  test('come out of the tool whole, into a pipe that pauses', async () => {
+    const line = `"${process.execPath}" cli/main.ts users export | (head -c 1000 > /dev/null; sleep ${LONGER / 1000}; wc -l)`
+    const run = Bun.spawn(['sh', '-c', line], {
+      cwd: ROOT,
+      env: {
+        PATH: process.env.PATH ?? '',
+        USERS_URL: system.url.users,
+        AUTH_URL: system.url.auth,
+        OPERATOR_API_KEY: OPERATOR_KEY,
+      },
+      stdout: 'pipe',
+      stderr: 'pipe',
+    })
+    const [out, err] = await Promise.all([run.stdout.text(), run.stderr.text()])
+    expect(err).not.toContain('✗')
+    // `head` took some of them.
+    expect(Number(out)).toBeGreaterThan(USERS - 100)
+  })
+})
+
+test('R13: it is lines alone, of those who may, that have no limit: also not that of a request under way', async () => {
+  const system = await inProcess({ LOG_LEVEL: 'silent' })
+  const { server } = system.app('users')
+  if (!server) throw new Error('It is not served')
+  const limits = spyOn(server, 'timeout')
+  const lines = { ...as.operator, 'content-type': 'application/x-ndjson' }
+  const rows: [request: string, headers: Record<string, string>, status: number, limits: number[]][] = [
+    ['GET /users/export', as.operator, 200, [0]],
+    ['GET /api/v1/users/export', as.operator, 200, [0]],
+    ['POST /users/import', lines, 200, [0]],
+    ['GET /users/export', {}, 401, []],
+    ['POST /users/import', { ...lines, 'x-api-key': INTERNAL_KEY }, 403, []],
+    ['GET /users', as.operator, 200, []],
+    ['GET /auth/sessions?all=true', as.operator, 200, []],
+    ['GET /health', {}, 200, []],
+  ]
+  for (const [request, headers, status, expected] of rows) {
+    limits.mockClear()
+    const body = request.startsWith('POST') ? { body: '' } : {}
+    expect([request, (await call(system.url.users, request, { headers, ...body })).status]).toEqual([request, status])
+    expect([request, limits.mock.calls.map(([, seconds]) => seconds)]).toEqual([request, expected])
+  }
+  await system.stop()
+})

@@ -1,0 +1,146 @@
+import { Database } from 'bun:sqlite'
+import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { registerUser } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
+import { freePort } from '../support/settings.ts'
+import { inProcess } from '../support/system.ts'
+import { launch, ownSettings, runTool } from '../support/tool.ts'
+
+setDefaultTimeout(60_000)
+
+const folder = mkdtempSync(join(tmpdir(), 'ch202-issuer-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+test.each([
+  ['the address of the first start', {}],
+  ['ISSUER', { ISSUER: 'https://id.example.org' }],
+])('what tokens are issued under does not change with the address: %s', async (name, first) => {
+  const CH202_DATA_DIR = join(folder, name.replaceAll(' ', '-'))
+  const issuerOf = async (url: string) => (await call(url, 'GET /.well-known/oauth-authorization-server')).body.issuer
+
+  const before = await inProcess({ CH202_DATA_DIR, ...first })
+  const { tokens } = await registerUser(before)
+  const issuer = await issuerOf(before.url.auth)
+  expect(issuer).toBe('ISSUER' in first ? first.ISSUER : before.url.auth)
+  await before.stop()
+
+  // At another address, and with the setting gone.
+  const after = await inProcess({ CH202_DATA_DIR })
+  expect(after.url.auth).not.toBe(before.url.auth)
+  expect(await issuerOf(after.url.auth)).toBe(issuer)
+  expect((await call(after.url.users, 'GET /auth/me', { headers: as.bearer(tokens.access_token) })).status).toBe(200)
+  await after.stop()
+})
+
+describe('R25: an issuer that no one can reach', () => {
+  let next = 0
+  const fresh = () => join(folder, `r25-${next++}`)
+  /** The settings of a first start. */
+  const settings = (more: Record<string, string>) => ownSettings(fresh(), more)
+  const validated = async (env: Record<string, string>) => {
+    const { status, stdout } = await runTool(['config', 'validate', '-o', 'json'], { env })
+    return { status, faults: JSON.parse(stdout).faults as string[] }
+  }
+  const doctored = async (env: Record<string, string>) => {
+    const { status, stdout } = await runTool(['doctor', '-o', 'json'], { env })
+    const { items } = JSON.parse(stdout) as { items: { id: string; status: string; suggestion: string | null }[] }
+    return { status, issuer: items.find(({ id }) => id === 'settings.issuer') }
+  }
+
+  const HOSTS = ['0.0.0.0', '[::]', '0', '0x0', '[::ffff:0.0.0.0]']
+  const WAYS = [
+    ['auth alone', ['serve', 'auth'], 'AUTH_URL'],
+    ['all processes', ['start'], 'AUTH_URL'],
+    ['one process', ['serve'], 'CH202_URL'],
+  ] as const
+  const rows = WAYS.flatMap(([way, words, name]) => HOSTS.map((host) => ({ way, words, name, host })))
+
+  test.each(rows)('$way at $host is refused, and nothing is made', async ({ words, name, host }) => {
+    const env = settings({ [name]: `http://${host}:${freePort()}`, PUBLIC_URL: 'https://app.example.org' })
+    const fault = expect.stringMatching(new RegExp(`^ISSUER must be set: ${name} `))
+    const ended = await runTool([...words], { env })
+    expect([ended.status, ended.stdout]).toEqual([1, ''])
+    expect(ended.stderr).toContain(`ISSUER must be set: ${name} `)
+    expect(existsSync(join(env.CH202_DATA_DIR ?? '', 'auth.sqlite'))).toBe(false)
+    expect(await validated(env)).toEqual({ status: 10, faults: [fault] })
+    expect(await doctored(env)).toMatchObject({
+      status: 10,
+      issuer: { status: 'failed', suggestion: 'ISSUER=https://…' },
+    })
+  })
+
+  test('where links in mails would lead is named beside it', async () => {
+    const env = settings({ CH202_URL: `http://0.0.0.0:${freePort()}` })
+    const faults = [/^PUBLIC_URL must be set: CH202_URL /, /^ISSUER must be set: CH202_URL /]
+    expect(await validated(env)).toEqual({ status: 10, faults: faults.map((fault) => expect.stringMatching(fault)) })
+    const { stderr } = await runTool(['serve'], { env })
+    expect(stderr.match(/ must be set: CH202_URL /g)?.length).toBe(2)
+  })
+
+  test('is none where ISSUER is set, and the services reach each other at every address', async () => {
+    const port = freePort()
+    const env = settings({
+      ISSUER: 'https://id.example.org',
+      PUBLIC_URL: 'https://app.example.org',
+      AUTH_URL: `http://0.0.0.0:${port}`,
+      USERS_URL: `http://[::]:${freePort()}`,
+      MODULES_URL: `http://0.0.0.0:${freePort()}`,
+    })
+    expect(await validated(env)).toEqual({ status: 0, faults: [] })
+    const running = launch([process.execPath, 'cli/main.ts', 'start'], { env, group: true })
+    await running.printed(/ready at/, 3)
+    const url = `http://127.0.0.1:${port}`
+    const metadata = (await call(url, 'GET /.well-known/oauth-authorization-server')).body
+    expect([metadata.issuer, metadata.jwks_uri]).toEqual([
+      'https://id.example.org',
+      'https://id.example.org/.well-known/jwks.json',
+    ])
+    const made = await call(url, 'POST /api/v1/auth/register', {
+      body: { email: 'ana@example.org', password: 'correct horse battery' },
+    })
+    expect(made.status).toBe(201)
+    const [, claims = ''] = made.body.tokens.access_token.split('.')
+    expect(JSON.parse(Buffer.from(claims, 'base64url').toString()).iss).toBe('https://id.example.org')
+    const { issuer } = await doctored(env)
+    expect(issuer).toMatchObject({ status: 'ok' })
+    running.signal('SIGTERM')
+    await running.ended
+    // From then on it is kept, and the address of auth may be any.
+    const { ISSUER: _, ...later } = env
+    expect(await validated(later)).toEqual({ status: 0, faults: [] })
+    expect((await doctored(later)).issuer).toMatchObject({ status: 'ok' })
+  })
+
+  test('that an older start has settled is kept, and told', async () => {
+    const port = freePort()
+    const env = settings({ AUTH_URL: `http://127.0.0.1:${port}`, USERS_URL: 'http://127.0.0.1:9' })
+    const once = launch([process.execPath, 'cli/main.ts', 'serve', 'auth'], { env })
+    await once.printed(/ready at/)
+    once.signal('SIGTERM')
+    await once.ended
+    const settled = `http://0.0.0.0:${port}`
+    const database = new Database(join(env.CH202_DATA_DIR ?? '', 'auth.sqlite'))
+    database.run("UPDATE facts SET value = ? WHERE name = 'issuer'", [settled])
+    database.run('PRAGMA wal_checkpoint(TRUNCATE)')
+    database.close()
+
+    const older = { ...env, AUTH_URL: settled }
+    const again = launch([process.execPath, 'cli/main.ts', 'serve', 'auth'], { env: older })
+    await again.printed(/ready at/)
+    const { body } = await call(`http://127.0.0.1:${port}`, 'GET /.well-known/oauth-authorization-server')
+    expect(body.issuer).toBe(settled)
+    expect(await doctored(older)).toMatchObject({
+      status: 10,
+      issuer: { status: 'failed', suggestion: 'ISSUER=https://…' },
+    })
+    expect(await validated(older)).toEqual({ status: 10, faults: [expect.stringMatching(/^ISSUER must be set/)] })
+    const mended = { ...older, ISSUER: 'https://id.example.org' }
+    expect(await validated(mended)).toEqual({ status: 0, faults: [] })
+    expect((await doctored(mended)).issuer).toMatchObject({ status: 'ok' })
+    again.signal('SIGTERM')
+    await again.ended
+  })
+})

@@ -1,0 +1,415 @@
+import { Database } from 'bun:sqlite'
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { Elysia, t } from 'elysia'
+import { type ModuleFeedSource, ModuleGates, type ModulePage } from '../../services/kit/access/module-gate.ts'
+import type { Caller } from '../../services/kit/caller.ts'
+import { ClientAddress } from '../../services/kit/client-address.ts'
+import { systemClock } from '../../services/kit/clock.ts'
+import { documentedPaths } from '../../services/kit/http/app.ts'
+import { guard } from '../../services/kit/http/guard.ts'
+import { openApiDocument } from '../../services/kit/http/openapi/document.ts'
+import { silentLog } from '../../services/kit/log.ts'
+import { type Between, startProxy } from '../faults/proxy.ts'
+import { createUser, logIn, registerUser, type TestUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { type Gated, startGated } from '../support/gated-service.ts'
+import { as, call } from '../support/http.ts'
+import { inProcess, inProcessApart, type System } from '../support/system.ts'
+
+/** How often a module is turned on and off; `ROUNDS=2000` measures the promise for longer. */
+const ROUNDS = Number(process.env.ROUNDS ?? 240)
+const AT_ONCE = 8
+const QUIET = { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' }
+
+const bearer = (user: TestUser) => as.bearer(user.tokens.access_token)
+
+/** What an operator does to the library, and a user to what is on for it; each throws where it is refused. */
+function library(system: System) {
+  const done = async (request: string, options: Parameters<typeof call>[2]) => {
+    const answer = await call(system.url.modules, request, options)
+    if (answer.status >= 300) throw new Error(`${request}: ${answer.status} ${answer.text}`)
+  }
+  const headers = as.operator
+  return {
+    make: (id: string, fields: object = {}) =>
+      done('POST /modules', { headers, body: { id, name: id, description: '', ...fields } }),
+    change: (id: string, fields: object) => done(`PATCH /modules/${id}`, { headers, body: fields }),
+    remove: (id: string) => done(`DELETE /modules/${id}`, { headers }),
+    on: (id: string, user: TestUser) => done(`POST /modules/${id}/enable`, { headers: bearer(user) }),
+    off: (id: string, user: TestUser) => done(`POST /modules/${id}/disable`, { headers: bearer(user) }),
+  }
+}
+
+describe('a route behind a module', () => {
+  const ids = ['rounds', 'defaults', 'roles', 'removed', 'gone', 'callers', 'counted', 'restarted', 'many']
+  let system: System
+  let gated: Gated
+  let modules: ReturnType<typeof library>
+  beforeAll(async () => {
+    system = await inProcessApart(QUIET)
+    gated = await startGated(system, ids)
+    modules = library(system)
+  })
+  afterAll(async () => {
+    await gated?.stop()
+    await system?.stop()
+  })
+  const may = (id: string, user: TestUser) => gated.get(`${id}/users`, bearer(user))
+
+  test('from the answer on: on is on and off is off, for many users at once', async () => {
+    await modules.make('rounds')
+    const wrong: unknown[] = []
+    let slowest = 0
+    let round = 0
+    const client = async () => {
+      const user = await registerUser(system)
+      expect(await may('rounds', user)).toBe('module_not_available')
+      while (round < ROUNDS) {
+        const at = round++
+        await modules.on('rounds', user)
+        const on = await may('rounds', user)
+        const sentAt = performance.now()
+        await modules.off('rounds', user)
+        slowest = Math.max(slowest, performance.now() - sentAt)
+        const off = await may('rounds', user)
+        if (on !== 200 || off !== 'module_not_available') wrong.push({ at, on, off })
+      }
+    }
+    await Promise.all(Array.from({ length: AT_ONCE }, client))
+    expect(wrong).toEqual([])
+    // The answer waits for the gate, at most for the end of its lease.
+    expect(slowest).toBeLessThan(2000)
+    // On a machine that stands still for long a lease may run out.
+    expect(gated.questions.length).toBeLessThan(ROUNDS / 4)
+  })
+
+  test('a default counts for who has not chosen, and a choice outlives it', async () => {
+    const [chose, none] = [await registerUser(system), await registerUser(system)]
+    const both = async () => [await may('defaults', chose), await may('defaults', none)]
+    const no = 'module_not_available'
+    expect(await both()).toEqual([no, no])
+    await modules.make('defaults', { default_enabled: true })
+    expect(await both()).toEqual([200, 200])
+    await modules.off('defaults', chose)
+    expect(await both()).toEqual([no, 200])
+    await modules.change('defaults', { default_enabled: false })
+    expect(await both()).toEqual([no, no])
+    await modules.on('defaults', chose)
+    expect(await both()).toEqual([200, no])
+    await modules.change('defaults', { default_enabled: true })
+    await modules.change('defaults', { default_enabled: false })
+    expect(await both()).toEqual([200, no])
+  })
+
+  test('the roles of the token must be all that the module requires', async () => {
+    await modules.make('roles', { required_roles: ['STAFF'] })
+    const user = await createUser(system, { roles: ['USER', 'STAFF'] })
+    const rank = (required_roles: string[]) => modules.change('roles', { required_roles })
+    await modules.on('roles', user)
+    expect(await may('roles', user)).toBe(200)
+    await rank(['STAFF', 'CHIEF'])
+    expect(await may('roles', user)).toBe('module_not_available')
+    await rank(['STAFF'])
+    expect(await may('roles', user)).toBe(200)
+    await call(system.url.users, `PATCH /users/${user.id}`, { headers: as.operator, body: { roles: ['USER'] } })
+    expect(await may('roles', user)).toBe('token_revoked')
+    const tokens = (await logIn(system, user.email)).body
+    expect(await may('roles', { ...user, tokens })).toBe('module_not_available')
+    await rank([])
+    expect(await may('roles', { ...user, tokens })).toBe(200)
+  })
+
+  test('a module that is deleted is off for all, and made again it begins without their choices', async () => {
+    const user = await registerUser(system)
+    for (let round = 0; round < 3; round++) {
+      await modules.make('removed')
+      expect(await may('removed', user)).toBe('module_not_available')
+      await modules.on('removed', user)
+      expect(await may('removed', user)).toBe(200)
+      await modules.remove('removed')
+      expect(await may('removed', user)).toBe('module_not_available')
+    }
+  })
+
+  test('a user who is deleted has nothing any more, and no follower keeps what was chosen', async () => {
+    await modules.make('gone')
+    const user = await registerUser(system)
+    await modules.on('gone', user)
+    expect(await may('gone', user)).toBe(200)
+    await call(system.url.users, `DELETE /users/${user.id}`, { headers: as.operator })
+    expect(await may('gone', user)).toBe('token_revoked')
+    const feed = 'GET /modules/sync/feed?module=gone&follower=test&after=0&epoch='
+    await eventually(async () => {
+      const { choices } = (await call(system.url.modules, feed, { headers: as.internal })).body
+      expect(choices).toHaveLength(1)
+      return choices[0].enabled === null
+    })
+  })
+
+  test('keys act for no user and pass; an administrator passes where the route lets operators in', async () => {
+    await modules.make('callers')
+    const admin = await createUser(system, { roles: ['USER', 'ADMIN'] })
+    const said = async (user: TestUser) =>
+      await Promise.all(
+        ['users', 'operators', 'services'].map((path) =>
+          Promise.all([as.operator, as.internal, bearer(user)].map((headers) => gated.get(`callers/${path}`, headers))),
+        ),
+      )
+    const no = 'module_not_available'
+    expect(await said(admin)).toEqual([
+      ['forbidden', 'forbidden', no],
+      [200, 'forbidden', 200],
+      ['forbidden', 200, no],
+    ])
+    const refusal = await gated.answer('GET /callers/users', { headers: bearer(admin) })
+    expect(refusal).toMatchObject({ status: 403, body: { statusCode: 403, code: no } })
+    // Before the body is looked at, and after the credential.
+    expect((await gated.answer('POST /callers/bodies', { headers: bearer(admin), body: '{' })).body.code).toBe(no)
+    expect((await gated.answer('POST /callers/bodies', { body: '{' })).body.code).toBe('missing_token')
+    await modules.on('callers', admin)
+    expect((await said(admin)).map((row) => row[2])).toEqual([200, 200, 200])
+  })
+
+  test('no request costs a call to modules', async () => {
+    await modules.make('counted')
+    const [on, off] = [await registerUser(system), await registerUser(system)]
+    await modules.on('counted', on)
+    const [asked, polled, sentAt] = [gated.questions.length, gated.polls, performance.now()]
+    for (let n = 0; n < 500; n++)
+      expect([await may('counted', on), await may('counted', off)]).toEqual([200, 'module_not_available'])
+    expect(gated.questions.length).toBeLessThan(asked + 50)
+    // Only the polls go on: each gate asks again when the last was answered, after a quarter of a second.
+    const polls = ((performance.now() - sentAt) / 250 + 2) * ids.length
+    expect(gated.polls - polled).toBeLessThan(polls)
+  })
+
+  test('after a restart of modules nothing of what was told is lost, and the next change is known at once', async () => {
+    await modules.make('restarted', { default_enabled: true })
+    const [one, other] = [await registerUser(system), await registerUser(system)]
+    await modules.off('restarted', other)
+    for (let round = 0; round < 2; round++) {
+      await system.kill('modules')
+      await system.start('modules')
+      await modules.off('restarted', one)
+      expect([await may('restarted', one), await may('restarted', other)]).not.toContain(200)
+      await modules.on('restarted', one)
+      expect(await eventually(async () => (await may('restarted', one)) === 200)).toBe(true)
+    }
+  })
+
+  test('a service that starts beside 50,000 users of a module knows each of them', async () => {
+    await modules.make('many')
+    const [on, off] = [await registerUser(system), await registerUser(system)]
+    await system.terminate('modules')
+    const database = new Database(join(system.dataDir, 'modules.sqlite'))
+    database.run(`
+      WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 50000)
+      INSERT INTO choices SELECT printf('00000000-0000-7000-8000-%012x', n), 'many', 1, 1 FROM n`)
+    database.run(`INSERT INTO choices VALUES ('${on.id}', 'many', 1, 1)`)
+    database.close()
+    await system.start('modules')
+    const late = await startGated(system, ['many'])
+    try {
+      // It asks until it knows them, and then no more.
+      await eventually(async () => {
+        const asked = late.questions.length
+        const said = [await late.get('many/users', bearer(on)), await late.get('many/users', bearer(off))]
+        expect(said).toEqual([200, 'module_not_available'])
+        return late.questions.length === asked
+      })
+      expect(late.polls).toBeGreaterThan(25)
+      await modules.off('many', on)
+      expect(await late.get('many/users', bearer(on))).toBe('module_not_available')
+    } finally {
+      await late.stop()
+    }
+  })
+})
+
+test('in one process with modules a gate calls it in memory, and keeps the same promise', async () => {
+  const system = await inProcess()
+  const gated = await startGated(system, ['billing'], {}, (request, name) => system.app(name).handle(request))
+  try {
+    const modules = library(system)
+    await modules.make('billing')
+    const user = await registerUser(system)
+    for (let round = 0; round < 30; round++) {
+      await modules.on('billing', user)
+      expect(await gated.get('billing/users', bearer(user))).toBe(200)
+      await modules.off('billing', user)
+      expect(await gated.get('billing/users', bearer(user))).toBe('module_not_available')
+    }
+    expect(gated.questions.length).toBeLessThan(10)
+  } finally {
+    await gated.stop()
+    await system.stop()
+  }
+})
+
+describe('a gate that is cut off from modules', () => {
+  let system: System
+  let toModules: Between
+  let gated: Gated
+  let modules: ReturnType<typeof library>
+  beforeAll(async () => {
+    system = await inProcessApart(QUIET)
+    toModules = await startProxy(() => system.url.modules)
+    gated = await startGated(system, ['billing'], { modules: toModules.url })
+    modules = library(system)
+    await modules.make('billing')
+  })
+  afterAll(async () => {
+    await gated?.stop()
+    toModules?.stop()
+    await system?.stop()
+  })
+  const may = (user: TestUser) => gated.get('billing/users', bearer(user))
+  /** Until it has heard all there is. */
+  const followed = async () => {
+    const polls = gated.polls
+    await eventually(() => gated.polls > polls + 2)
+  }
+
+  test.each(['broken', 'silent'] as const)('from its feed alone (%s): it asks about each request', async (how) => {
+    await followed()
+    const [first, later] = [await registerUser(system), await registerUser(system)]
+    for (const user of [first, later]) await modules.on('billing', user)
+    expect([await may(first), await may(later)]).toEqual([200, 200])
+    const asked = gated.questions.length
+    toModules.cut = { paths: /\/modules\/sync\/feed/, how }
+    const sentAt = performance.now()
+    // The first waits until the right to decide alone has run out; then no one waits.
+    await modules.off('billing', first)
+    expect(performance.now() - sentAt).toBeLessThan(1500)
+    expect([await may(first), await may(later)]).toEqual(['module_not_available', 200])
+    const changedAt = performance.now()
+    await modules.off('billing', later)
+    expect(performance.now() - changedAt).toBeLessThan(500)
+    expect(await may(later)).toBe('module_not_available')
+    await modules.on('billing', later)
+    expect(await may(later)).toBe(200)
+    expect(gated.questions.length - asked).toBe(4)
+    toModules.cut = undefined
+    await followed()
+    expect([await may(first), await may(later)]).toEqual(['module_not_available', 200])
+  })
+
+  test('altogether: what it knows to be off stays off, the rest is 503 until modules is back', async () => {
+    await followed()
+    const [on, off] = [await registerUser(system), await registerUser(system)]
+    await modules.on('billing', on)
+    await system.kill('modules')
+    const refused = await eventually(async () => {
+      const said = await may(on)
+      expect([200, 'modules_unavailable']).toContain(said)
+      expect(await may(off)).toBe('module_not_available')
+      return said === 200 ? undefined : said
+    })
+    expect(refused).toBe('modules_unavailable')
+    const answer = await gated.answer('GET /billing/users', { headers: bearer(on) })
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '1'])
+    expect(await gated.get('billing/operators', as.operator)).toBe(200)
+    const late = await startGated(system, ['billing'])
+    expect([await late.get('billing/users', bearer(on)), await late.get('billing/users', bearer(off))]).toEqual([
+      'modules_unavailable',
+      'modules_unavailable',
+    ])
+    await system.start('modules')
+    for (const one of [gated, late]) await eventually(async () => (await one.get('billing/users', bearer(on))) === 200)
+    expect([await may(off), await late.get('billing/users', bearer(off))]).toEqual(
+      Array(2).fill('module_not_available'),
+    )
+    await late.stop()
+  })
+})
+
+test('a gate that must begin anew decides nothing until it has heard all of it', async () => {
+  const [ana, ben] = ['ana', 'ben']
+  const asked: string[] = []
+  const module = { default: true, roles: [] }
+  const whole = { epoch: 'first', seq: 2, complete: true, reset: false, module, choices: [] }
+  // Each is told when the one before it was looked at.
+  const pages: ModulePage[] = [
+    { ...whole, seq: 1, reset: true, choices: [{ user: ben, enabled: false }] },
+    { ...whole, seq: 1, epoch: 'restored', reset: true, complete: false, choices: [{ user: ana, enabled: false }] },
+    { ...whole, epoch: 'restored', choices: [{ user: ben, enabled: true }] },
+  ]
+  let next = Promise.withResolvers<void>()
+  let polls = 0
+  /** What one poll told has been taken when the next one is sent. */
+  const polled = (times: number) => eventually(() => polls >= times)
+  const turn = async () => {
+    const before = polls
+    next.resolve()
+    next = Promise.withResolvers()
+    await polled(before + 1)
+  }
+  const source: ModuleFeedSource = {
+    async poll(_module, _follower, after) {
+      polls++
+      if (after > 0) await next.promise
+      return pages.shift() ?? { ...whole, epoch: 'restored' }
+    },
+    async modulesOf(user) {
+      asked.push(user)
+      return []
+    },
+  }
+  const gates = new ModuleGates({ name: 'test', source, clock: systemClock, log: silentLog })
+  const gate = gates.of('billing')
+  const may = async (userId: string) => {
+    const caller = { userId, roles: [], requestId: 'r', operator: false } as unknown as Caller
+    try {
+      await gate.admit(caller, ['user'])
+      return true
+    } catch {
+      return false
+    }
+  }
+  await gates.start(1000)
+  await polled(2)
+  expect([await may(ana), await may(ben), asked]).toEqual([true, false, []])
+  await turn()
+  expect([await may(ana), await may(ben), asked]).toEqual([false, false, [ana, ben]])
+  await turn()
+  expect([await may(ana), await may(ben), asked]).toEqual([false, true, [ana, ben]])
+  const stopped = gates.stop()
+  next.resolve()
+  await stopped
+})
+
+describe('a route that names a module', () => {
+  const modules = { of: (id: string) => ({ id }) } as unknown as ModuleGates
+  const build = (route: object, given: { modules?: ModuleGates } = { modules }) => {
+    const tokens = { check: () => ({ valid: false, reason: 'malformed' }) as const }
+    const keys = { internalKeys: [], operatorKeys: [], clientAddress: new ClientAddress([]) }
+    return () => new Elysia().use(guard({ tokens, ...keys, ...given })).get('/', () => '', route)
+  }
+  const rows: [string, object, string | undefined][] = [
+    ['lets users in', { auth: ['user'], module: 'billing' }, undefined],
+    ['lets users in, the other way round', { module: 'billing', auth: ['operator', 'user'] }, undefined],
+    ['says nothing of who may', { module: 'billing' }, 'must name `user`'],
+    ['lets only keys in', { auth: ['operator', 'internal'], module: 'billing' }, 'must name `user`'],
+    ['lets only keys in, the other way round', { module: 'billing', auth: ['internal'] }, 'must name `user`'],
+    ['lets anyone in', { auth: ['anyone', 'user'], module: 'billing' }, 'not `anyone`'],
+  ]
+  test.each(rows)('%s', (_, route, refusal) => {
+    if (refusal === undefined) expect(build(route)).not.toThrow()
+    else expect(build(route)).toThrow(refusal)
+  })
+
+  test('says so in its documentation', () => {
+    const routes = build({ auth: ['user'], module: 'billing', response: t.String() })()
+    const route = openApiDocument('Gated', '1', documentedPaths({ routes })).paths['/api/v1/']?.get
+    expect(route?.description).toBe('For users, with their access token. The module `billing` must be on for the user.')
+    const { 403: refused, 503: away } = route?.responses ?? {}
+    expect(refused?.description).toContain('`module_not_available`')
+    expect(away?.description).toContain('`modules_unavailable`')
+    expect(JSON.stringify(route)).not.toContain('x-')
+  })
+
+  test('in an app whose guard has no gates is not built', () => {
+    expect(build({ auth: ['user'], module: 'billing' }, {})).toThrow('was given no `modules`')
+  })
+})

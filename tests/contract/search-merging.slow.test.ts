@@ -1,0 +1,61 @@
+import { Database } from 'bun:sqlite'
+import { expect, test } from 'bun:test'
+import { join } from 'node:path'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { inProcess } from '../support/system.ts'
+
+/** Bodies: each is a transaction of its own, and a piece of the index. */
+const BODIES = 30
+const USERS = 100
+const HASH = await Bun.password.hash('correct horse battery', { algorithm: 'bcrypt', cost: 4 })
+
+test('after an import the index of the search comes to few pieces by itself, and finds the same', async () => {
+  const system = await inProcess()
+  const pieces = () => {
+    const file = new Database(join(system.dataDir, 'users.sqlite'), { readonly: true })
+    try {
+      return file.query<{ n: number }, []>('SELECT count(DISTINCT segid) AS n FROM users_search_idx').get()?.n ?? 0
+    } finally {
+      file.close()
+    }
+  }
+  const found = async (search: string) => {
+    const { body } = await call(system.url.users, `GET /api/v1/users?search=${search}&size=200`, {
+      headers: as.operator,
+    })
+    return [body.total, body.items.length, body.items[0]?.email]
+  }
+  try {
+    for (let n = 0; n < BODIES; n++) {
+      const lines = Array.from({ length: USERS }, (_, i) => ({
+        email: `of.${n}.${i}.many@example.org`,
+        name: `Ana ${n}`,
+      }))
+      const answer = await call(system.url.users, 'POST /api/v1/users/import', {
+        headers: { ...as.operator, 'content-type': 'application/x-ndjson' },
+        body: lines.map((line) => JSON.stringify({ ...line, password_hash: HASH })).join('\n'),
+      })
+      expect(answer.status).toBe(200)
+    }
+    // Whoever has the file for long does not end it: what could not be merged is merged later.
+    const other = new Database(join(system.dataDir, 'users.sqlite'))
+    other.run('PRAGMA busy_timeout = 5000')
+    other.run('BEGIN IMMEDIATE')
+    const searches = ['many', 'of.7.', '29.99.many', 'nobody']
+    const before = await Promise.all(searches.map(found))
+    expect(before).toEqual([
+      [BODIES * USERS, 200, 'of.0.0.many@example.org'],
+      [USERS, 100, 'of.7.0.many@example.org'],
+      [1, 1, 'of.29.99.many@example.org'],
+      [0, 0, undefined],
+    ])
+    await eventually(() => (system.output().includes('search.merging_failed') ? true : undefined))
+    other.run('ROLLBACK')
+    other.close()
+    await eventually(() => (pieces() < 4 ? true : undefined))
+    expect(await Promise.all(searches.map(found))).toEqual(before)
+  } finally {
+    await system.stop()
+  }
+}, 40_000)

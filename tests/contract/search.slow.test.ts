@@ -1,0 +1,206 @@
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { foldForSearch } from '../../services/kit/schema/search-text.ts'
+import { as, call } from '../support/http.ts'
+import { inProcess, type System } from '../support/system.ts'
+
+setDefaultTimeout(120_000)
+
+/** Nobody logs in with it. */
+const HASH = `$2b$04$${'a'.repeat(53)}`
+/** More than are sorted: by email the list then walks along the emails. */
+const MANY = 2100
+const SIZE_MAX = 200
+/** So many that a body stays below 1 MiB. */
+const LINES = 700
+
+interface Person {
+  email: string
+  username?: string
+  name: string
+}
+
+const fields = new Map<Person, string[]>()
+/** The fields of a person as a search sees them. */
+function fieldsOf(person: Person): string[] {
+  const texts = fields.get(person) ?? Object.values(person).map(foldForSearch)
+  fields.set(person, texts)
+  return texts
+}
+
+async function startWith(people: Person[]): Promise<System> {
+  const system = await inProcess()
+  for (let from = 0; from < people.length; from += LINES) {
+    const lines = people.slice(from, from + LINES)
+    const answer = await call(system.url.users, 'POST /api/v1/users/import', {
+      headers: { ...as.operator, 'content-type': 'application/x-ndjson' },
+      body: lines.map((person) => JSON.stringify({ ...person, password_hash: HASH })).join('\n'),
+    })
+    const created = answer.text.split('"status":"created"').length - 1
+    if (created !== lines.length) throw new Error(`${created} of ${lines.length} were created: ${answer.status}`)
+  }
+  return system
+}
+
+const list = (system: System, query: Record<string, string | number>) =>
+  call(system.url.users, `GET /api/v1/users?${new URLSearchParams(query as Record<string, string>)}`, {
+    headers: as.operator,
+  })
+
+type Sort = 'created_at' | '-created_at' | 'email' | '-email'
+const SORTS: Sort[] = ['created_at', '-created_at', 'email', '-email']
+
+/** What the list must be, by nothing but the rule of the folding. */
+function expected(people: Person[], search: string, sort: Sort): string[] {
+  const part = foldForSearch(search)
+  const matches = people.filter((person) => fieldsOf(person).some((field) => field.includes(part)))
+  const emails = matches.map(({ email }) => email)
+  if (sort.endsWith('email')) emails.sort((a, b) => (a.toLowerCase() < b.toLowerCase() ? -1 : 1))
+  return sort.startsWith('-') ? emails.reverse() : emails
+}
+
+const emailsOf = (answer: { body: { items: { email: string }[] } }) => answer.body.items.map(({ email }) => email)
+
+describe('R3: a search in any script, of which more than 2,000 are found', () => {
+  /** 199 characters each, the last few of which say who it is. */
+  const SCRIPTS: [script: string, word: string][] = [
+    ['Cyrillic', 'Щедрый Покупатель магазина Ёлки '],
+    ['Greek', 'Οδυσσεύς της Ιθάκης ΣΟΦΌΣ '],
+    ['Armenian', 'Արևիկ Խաչատրյան '],
+    ['Deseret', '𐐔𐐇𐐝𐐀𐐡𐐇𐐓 𐐼𐐯𐑅𐐨𐑉𐐯𐐻 '],
+    ['Han', '李小龍漢字王明 '],
+    ['one letter', 'ж'],
+    ['emoji', '👩‍👩‍👧‍👦🏳️‍🌈'],
+  ]
+  const nameOf = (word: string, n: number) => `${[...word.repeat(200)].slice(0, 190).join('')} № ${n}`
+  const people = Array.from(
+    { length: MANY },
+    (_, n): Person => ({
+      // In another order than that of creation.
+      email: `${(n * 7919) % MANY}.many@example.org`,
+      name: `Покупатель магазина № ${n}`,
+    }),
+  ).concat(
+    SCRIPTS.flatMap(([, word], at) =>
+      Array.from({ length: MANY }, (_, n) => ({
+        email: `${at}.${(n * 7919) % MANY}.long@example.org`,
+        name: nameOf(word, n),
+      })),
+    ),
+  )
+  let system: System
+  beforeAll(async () => {
+    system = await startWith(people)
+  })
+  afterAll(() => system?.stop())
+
+  test.each(
+    ['покупатель магазина', 'ПОКУПАТЕЛЬ', 'покупатель магазин', 'Пок', 'уп', 'магазина № 20', 'a', '.many@'].flatMap(
+      (search) => SORTS.map((sort) => [search, sort] as const),
+    ),
+  )('%s, by %s: every page and the whole walk', async (search, sort) => {
+    const all = expected(people, search, sort)
+    const first = await list(system, { search, sort, size: 3, page: 7 })
+    expect([first.status, first.body.total, emailsOf(first)]).toEqual([200, all.length, all.slice(18, 21)])
+    const seen: string[] = []
+    let query: Record<string, string | number> = { search, sort, size: SIZE_MAX }
+    for (let turn = 0; turn < 4; turn++) {
+      const page = await list(system, query)
+      expect(page.status).toBe(200)
+      seen.push(...emailsOf(page))
+      if (page.body.next_cursor === null) break
+      query = { search, sort, size: SIZE_MAX, cursor: page.body.next_cursor }
+    }
+    expect(seen).toEqual(all.slice(0, 4 * SIZE_MAX))
+  })
+
+  test.each(SCRIPTS)('200 characters of %s', async (_, word) => {
+    const whole = nameOf(word, 1234)
+    for (const sort of SORTS) {
+      const searches = [
+        whole,
+        whole.toUpperCase(),
+        [...whole].slice(0, 190).join(''),
+        [...whole].slice(0, 18).join(''),
+        `${[...whole].slice(0, 190).join('')}?`,
+      ].filter((search) => [...search].length <= 200)
+      for (const search of searches) {
+        const began = performance.now()
+        const answer = await list(system, { search, sort, size: 10 })
+        const took = performance.now() - began
+        const all = expected(people, search, sort)
+        expect([answer.status, answer.body.total, emailsOf(answer)]).toEqual([200, all.length, all.slice(0, 10)])
+        // A few milliseconds where the machine has nothing else to do. A cost that doubled with each letter has no bound.
+        expect(took).toBeLessThan(5000)
+      }
+    }
+  })
+})
+
+describe('R3, R21: whatever is searched for, the list is what the rule of the folding says', () => {
+  /** As `Math.random`, and the same at each run (mulberry32). */
+  function randomOf(seed: number) {
+    let state = seed
+    return () => {
+      state = (state + 0x6d2b79f5) | 0
+      let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+      mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+      return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+    }
+  }
+  const random = randomOf(20261128)
+  const below = (most: number) => Math.floor(random() * most)
+  const pick = <T>(from: readonly T[]): T => from[below(from.length)] as T
+
+  const WORDS = `Пётр ЁЛКИН ёж Йод объезд Ђорђе Їжак Zoë Ångström Straße ẞ İstanbul ISPARTA ılık O'Neil "Ltd." 50% a_b *
+    Οδυσσεύς ΣΟΦΌΣ ᾼδης Արև ԱՐԵՒ თამარი ᲗᲐᲛᲐᲠᲘ ᏣᎳᎩ 𐐔𐐇𐐝 𐑅𐐨𐑉 𞤀𞤣𞤤 李小龍 김철수 ガンダム أحمد محمود חנה क़लम นิยม 👩‍👧 🏳️‍🌈 🇷🇺
+    oﬃce ŉ ǰ ΐ K Å a\u0323\u0307 q\u0307\u0323`.split(/\s+/)
+  /** Each in another spelling that is no other text to a reader. */
+  const SPELLINGS: ((text: string) => string)[] = [
+    (text) => text,
+    (text) => text.toUpperCase(),
+    (text) => text.toLowerCase(),
+    (text) => text.normalize('NFD'),
+    (text) => text.replaceAll('ё', 'е').replaceAll('Ё', 'Е'),
+    (text) => text.replaceAll('е', 'ё'),
+  ]
+  const people = Array.from({ length: 2300 }, (_, n): Person => {
+    const words = Array.from({ length: 1 + below(12) }, () => pick(SPELLINGS)(pick(WORDS)))
+    return {
+      email: `${pick(['Ana', 'ivan', 'ZOE'])}.${(n * 7919) % 2300}@Example.org`,
+      ...(n % 3 !== 0 && { username: `user_${n}` }),
+      name: [...words.join(' ')].slice(0, 180).join('').trim(),
+    }
+  })
+  let system: System
+  beforeAll(async () => {
+    system = await startWith(people)
+  })
+  afterAll(() => system?.stop())
+
+  test('400 parts of names, emails and usernames, of 1 to 200 characters', async () => {
+    const wrong: unknown[] = []
+    let beyondFew = 0
+    for (let turn = 0; turn < 400; turn++) {
+      const { email, name, username } = pick(people)
+      const letters = [...pick([name, name, name, email, username ?? name])]
+      const from = below(letters.length)
+      const length = 1 + below(pick([2, 3, 5, 20, 200]))
+      const part = letters.slice(from, from + length).join('')
+      const search = [...pick(SPELLINGS)(turn % 10 ? part : `${part}${pick(WORDS)}`)].slice(0, 200).join('')
+      const sort = pick(SORTS)
+      const size = pick([1, 7, 50, 200])
+      const all = expected(people, search, sort)
+      if (all.length > 2000) beyondFew++
+      const page = 1 + below(Math.ceil(all.length / size) + 1)
+      const shown = await list(system, { search, sort, size, page })
+      const next = shown.body.next_cursor
+      const after = next ? emailsOf(await list(system, { search, sort, size, cursor: next })) : []
+      const answer = [shown.status, shown.body.total, ...emailsOf(shown), ...after]
+      const right = [200, all.length, ...all.slice((page - 1) * size, (page + 1) * size)]
+      if (!Bun.deepEquals(answer, right)) wrong.push({ search, sort, size, page, answer, right })
+    }
+    expect(wrong).toEqual([])
+    // Both ways of going along the emails were gone.
+    expect(beyondFew).toBeGreaterThan(10)
+  })
+})

@@ -1,0 +1,289 @@
+import { describe, expect, test } from 'bun:test'
+import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../../support/actors.ts'
+import { all, askEach } from '../../support/each-service.ts'
+import { expectFields, expectProblem, FIELDS, TIME, UUID } from '../../support/expectations.ts'
+import { as } from '../../support/http.ts'
+import { running, type Start } from '../../support/running.ts'
+
+const WRONG = 'not the right password'
+
+export function loginContract(start: Start): void {
+  describe('with the default settings', () => {
+    const here = running(start, { TRUSTED_PROXIES: '127.0.0.1' })
+    const { auth, users } = here
+    const login = (body: Record<string, unknown>, headers = {}) => auth('POST /auth/login', { body, headers })
+
+    test('register: the new user, and tokens that every service takes', async () => {
+      const email = newEmail()
+      const { status, body, text, headers } = await auth('POST /auth/register', {
+        body: { email, password: PASSWORD, username: 'Ana.B', name: 'Ana' },
+      })
+      expect(status).toBe(201)
+      expectFields(body, [...FIELDS.user, 'tokens'])
+      expectFields(body.tokens, FIELDS.token)
+      expect(body).toMatchObject({ email, username: 'ana.b', name: 'Ana', roles: ['USER'], status: 'active' })
+      expect(body.email_verified).toBe(false)
+      expect(body.id).toMatch(UUID)
+      expect(body.created_at).toMatch(TIME)
+      expect(text).not.toContain(PASSWORD)
+      expect(text).not.toContain('$2')
+      expect(headers.get('cache-control')).toBe('no-store')
+      expect(await askEach(here.system, body.tokens.access_token)).toEqual(all(200))
+    })
+
+    const good = { email: 'someone.new@example.org', password: PASSWORD }
+    const deep = `${'{"a":'.repeat(33)}1${'}'.repeat(33)}`
+    const json = { 'content-type': 'application/json' }
+    test.each([
+      ['an empty body', {}, 400, 'validation_failed', 'email'],
+      ['no password', { email: good.email }, 400, 'validation_failed', 'password'],
+      ['no email', { password: PASSWORD }, 400, 'validation_failed', 'email'],
+      ['what is no email', { ...good, email: 'ana' }, 400, 'validation_failed', 'email must be an email'],
+      ['an email of a number', { ...good, email: 7 }, 400, 'validation_failed', 'email must be a string'],
+      ['a short password', { ...good, password: 'sh0rt!!' }, 400, 'validation_failed', 'password must be longer'],
+      ['a long one', { ...good, password: 'x'.repeat(257) }, 400, 'validation_failed', 'password must be shorter'],
+      ['a common password', { ...good, password: 'password1' }, 400, 'weak_password', ''],
+      ['its own email', { ...good, password: good.email }, 400, 'weak_password', ''],
+      ['an unknown field', { ...good, nickname: 'x' }, 400, 'validation_failed', 'nickname should not exist'],
+      ['roles', { ...good, roles: ['ADMIN'] }, 403, 'forbidden_field', 'roles'],
+      ['a status', { ...good, status: 'active' }, 403, 'forbidden_field', 'status'],
+      ['email_verified', { ...good, email_verified: true }, 403, 'forbidden_field', 'email_verified'],
+      ['a hash', { ...good, password_hash: `$2b$04$${'a'.repeat(53)}` }, 403, 'forbidden_field', 'password_hash'],
+    ])('register refuses %s', async (_, body, status, code, message) => {
+      const answer = await auth('POST /auth/register', { body })
+      expectProblem(answer, status, code)
+      expect(String(answer.body.message)).toContain(message)
+      if (typeof (body as { password?: unknown }).password === 'string')
+        expect(answer.text).not.toContain((body as { password: string }).password)
+      const found = await users(`GET /users/by-email/${good.email}`, { headers: as.operator })
+      expectProblem(found, 404, 'user_not_found')
+    })
+
+    test.each([
+      ['/auth/register', '{"email":', json, 400, 'malformed_json'],
+      ['/auth/login', deep, json, 400, 'malformed_json'],
+      ['/auth/login', '[]', json, 400, 'validation_failed'],
+      ['/auth/refresh', JSON.stringify({ refresh_token: 'x' }), { 'content-type': 'text/plain' }, 415, ''],
+      ['/auth/login', 'login=a&password=b', { 'content-type': 'application/x-www-form-urlencoded' }, 415, ''],
+      ['/auth/register', JSON.stringify({ email: 'x'.repeat(66_000) }), json, 413, 'body_too_large'],
+    ])('POST %s refuses the body %#', async (path, body, headers, status, code) => {
+      expectProblem(await auth(`POST ${path}`, { body, headers }), status, code || 'unsupported_media_type')
+    })
+
+    test('register refuses an email and a username that are taken, in any case', async () => {
+      const taken = newEmail()
+      const first = { email: taken, password: PASSWORD, username: 'taken.one' }
+      expect((await auth('POST /auth/register', { body: first })).status).toBe(201)
+      const emailTaken = await auth('POST /auth/register', { body: { email: taken.toUpperCase(), password: PASSWORD } })
+      expectProblem(emailTaken, 409, 'email_taken')
+      const nameTaken = await auth('POST /auth/register', {
+        body: { email: newEmail(), password: PASSWORD, username: 'TAKEN.ONE' },
+      })
+      expectProblem(nameTaken, 409, 'username_taken')
+    })
+
+    test('20 who register one address at once: one gets it', async () => {
+      const body = { email: newEmail(), password: PASSWORD }
+      const answers = await Promise.all(Array.from({ length: 20 }, () => auth('POST /auth/register', { body })))
+      expect(answers.map(({ status }) => status).sort()).toEqual([201, ...Array(19).fill(409)])
+    })
+
+    test('login: by email, username, or either, in any case', async () => {
+      const user = await createUser(here.system, { username: 'by.any.name' })
+      const names = [
+        ['email', user.email],
+        ['email', user.email.toUpperCase()],
+        ['username', 'by.any.name'],
+        ['username', 'By.Any.Name'],
+        ['login', user.email],
+        ['login', 'BY.ANY.NAME'],
+      ] as const
+      for (const [field, name] of names) {
+        const { status, body, headers } = await login({ [field]: name, password: PASSWORD })
+        expect([field, name, status]).toEqual([field, name, 200])
+        expectFields(body, FIELDS.token)
+        expect(body).toMatchObject({ token_type: 'Bearer', expires_in: 3600 })
+        expect(body.refresh_expires_in).toBeWithin(604_790, 604_801)
+        expect(body.session_id).toMatch(UUID)
+        expect(headers.get('cache-control')).toBe('no-store')
+        expect(headers.get('x-content-type-options')).toBe('nosniff')
+        expect(headers.get('referrer-policy')).toBe('no-referrer')
+      }
+    })
+
+    test.each([
+      ['no name', { password: PASSWORD }],
+      ['two names', { email: 'a@example.org', username: 'aaa', password: PASSWORD }],
+      ['no password', { email: 'a@example.org' }],
+      ['an empty password', { email: 'a@example.org', password: '' }],
+      ['an unknown field', { email: 'a@example.org', password: PASSWORD, remember: true }],
+      ['a password of a number', { email: 'a@example.org', password: 12_345_678 }],
+      ['a lone surrogate', { email: 'a@example.org', password: 'abcdefgh\ud800' }],
+      ['a NUL', { email: 'a@example.org', password: 'abcdefgh\0' }],
+    ])('login refuses %s', async (_, body) => {
+      expectProblem(await login(body), 400, 'validation_failed')
+    })
+
+    test('check 28: an unknown user, a wrong password, and one for a disabled account get the same bytes', async () => {
+      const { email } = await registerUser(here.system)
+      const disabled = await createDisabled()
+      const headers = { 'x-request-id': 'the-same' }
+      const answers = await Promise.all(
+        [email, newEmail(), 'no.such.name', disabled.email].map((name) =>
+          login({ login: name, password: WRONG }, headers),
+        ),
+      )
+      for (const answer of answers) expectProblem(answer, 401, 'invalid_credentials')
+      expect(new Set(answers.map(({ text }) => text)).size).toBe(1)
+      expect(answers[0]?.body.requestId).toBe('the-same')
+    })
+
+    const createDisabled = async () => {
+      const email = newEmail()
+      const { body } = await users('POST /users', {
+        headers: as.operator,
+        body: { email, password: PASSWORD, status: 'disabled' },
+      })
+      return { email, id: body.id as string }
+    }
+
+    test('login: a disabled account is told so only when the password was right, and works once it is active', async () => {
+      const { email, id } = await createDisabled()
+      expectProblem(await login({ email, password: PASSWORD }), 403, 'account_disabled')
+      expectProblem(await login({ email, password: WRONG }), 401, 'invalid_credentials')
+      await users(`PATCH /users/${id}`, { headers: as.operator, body: { status: 'active' } })
+      expect((await login({ email, password: PASSWORD })).status).toBe(200)
+    })
+
+    test('check 2: a password is right or wrong in each of its characters; NFC and NFD are one', async () => {
+      const email = newEmail()
+      const password = `Ünïcode ${'x'.repeat(80)}`
+      await auth('POST /auth/register', { body: { email, password: password.normalize('NFC') } })
+      const bytes = Buffer.from(password.normalize('NFC'))
+      for (const other of [`${password} `, password.toLowerCase(), bytes.subarray(0, 72).toString(), password.slice(1)])
+        expectProblem(await login({ email, password: other }), 401, 'invalid_credentials')
+      expect((await login({ email, password: password.normalize('NFD') })).status).toBe(200)
+    })
+
+    test('me: who the token is of, fresh from users', async () => {
+      const user = await registerUser(here.system)
+      const headers = as.bearer(user.tokens.access_token)
+      await users(`PATCH /users/${user.id}`, { headers, body: { name: 'Another' } })
+      const me = await auth('GET /auth/me', { headers })
+      expect(me.status).toBe(200)
+      expectFields(me.body, FIELDS.user)
+      expect(me.body).toMatchObject({ id: user.id, email: user.email, name: 'Another' })
+      expect(me.headers.has('x-ch202-stale')).toBe(false)
+      expect(me.headers.get('cache-control')).toBe('no-store')
+      expectProblem(await auth('GET /auth/me'), 401, 'missing_token')
+      expectProblem(await auth('GET /auth/me', { headers: as.operator }), 403, 'forbidden')
+    })
+
+    test('what is not there, and what is there under another method', async () => {
+      expectProblem(await auth('GET /auth/nothing'), 404, 'not_found')
+      const other = await auth('GET /auth/login')
+      expectProblem(other, 405, 'method_not_allowed')
+      expect(other.headers.get('allow')).toContain('POST')
+    })
+
+    describe('limits', () => {
+      /** Fails as often as an account may. */
+      const exhaust = async (names: Record<string, unknown>[]) => {
+        for (let i = 0; i < 10; i++)
+          expectProblem(
+            await login({ ...names[i % names.length], password: `${WRONG} ${i}` }),
+            401,
+            'invalid_credentials',
+          )
+      }
+
+      test('checks 29 and 30: after ten failures the right password is refused too, under every name; a live session goes on', async () => {
+        const user = await createUser(here.system, { username: 'guessed' })
+        const other = await registerUser(here.system)
+        await exhaust([{ email: user.email }, { username: 'guessed' }, { login: user.email.toUpperCase() }])
+        for (const name of [{ email: user.email }, { username: 'guessed' }, { login: 'GUESSED' }]) {
+          const answer = await login({ ...name, password: PASSWORD })
+          expectProblem(answer, 429, 'rate_limited')
+          expect(Number(answer.headers.get('retry-after'))).toBeWithin(1, 61)
+        }
+        expect(await askEach(here.system, user.tokens.access_token)).toEqual(all(200))
+        const refreshed = await auth('POST /auth/refresh', { body: { refresh_token: user.tokens.refresh_token } })
+        expect(refreshed.status).toBe(200)
+        expect((await logIn(here.system, other.email)).status).toBe(200)
+      })
+
+      test('check 29: a name in the field of the other is not a second account to guess at', async () => {
+        const user = await createUser(here.system, { username: 'crossed' })
+        expectProblem(await login({ email: 'crossed', password: PASSWORD }), 401, 'invalid_credentials')
+        expectProblem(await login({ username: user.email, password: PASSWORD }), 401, 'invalid_credentials')
+      })
+
+      test('a name that no one has is counted as well', async () => {
+        const email = newEmail()
+        await exhaust([{ email }])
+        expectProblem(await login({ email, password: PASSWORD }), 429, 'rate_limited')
+      })
+
+      test('a right password in between begins the count anew', async () => {
+        const { email } = await registerUser(here.system)
+        for (let i = 0; i < 9; i++) await login({ email, password: WRONG })
+        expect((await login({ email, password: PASSWORD })).status).toBe(200)
+        for (let i = 0; i < 9; i++) expectProblem(await login({ email, password: WRONG }), 401, 'invalid_credentials')
+        expect((await login({ email, password: PASSWORD })).status).toBe(200)
+      })
+
+      test('check 29: 200 guesses at once: ten are looked at', async () => {
+        const { email } = await registerUser(here.system)
+        const answers = await Promise.all(
+          Array.from({ length: 200 }, (_, i) => login({ email, password: `${WRONG} ${i}` })),
+        )
+        const statuses = answers.map(({ status }) => status)
+        expect(statuses.filter((status) => status === 401)).toHaveLength(10)
+        expect(new Set(statuses)).toEqual(new Set([401, 429, 503]))
+        for (const { body, status } of answers) if (status === 503) expect(body.code).toBe('overloaded')
+        expectProblem(await login({ email, password: PASSWORD }), 429, 'rate_limited')
+      })
+
+      test('check 29: an address is counted over all accounts; an IPv6 /64 is one; who stands before the proxy can say anything', async () => {
+        const { email } = await registerUser(here.system)
+        const from = (address: string) => ({ 'x-forwarded-for': address })
+        const guess = (i: number, headers: Record<string, string>) =>
+          login({ email: `guess${i}-${newEmail()}`, password: WRONG }, headers)
+        const address = (i: number) => `203.0.113.${i % 200}, 2001:db8:0:1::${(i % 50).toString(16)}`
+        const answers = await Promise.all(Array.from({ length: 300 }, (_, i) => guess(i, from(address(i)))))
+        expect(answers.every(({ status }) => status === 401 || status === 503)).toBe(true)
+        for (let i = 300; (await guess(i, from(address(i)))).status === 401; i++) expect(i).toBeLessThan(600)
+        const right = { email, password: PASSWORD }
+        expectProblem(await login(right, from('2001:DB8:0:1:ffff:0:0:9')), 429, 'rate_limited')
+        expect((await login(right, from('2001:db8:0:2::1'))).status).toBe(200)
+        expect((await login(right)).status).toBe(200)
+      })
+
+      test('check 29: the count survives a crash', async () => {
+        const { email } = await registerUser(here.system)
+        await exhaust([{ email }])
+        await here.system.kill('auth')
+        await here.system.start('auth')
+        expectProblem(await login({ email, password: PASSWORD }), 429, 'rate_limited')
+      })
+    })
+  })
+
+  describe('with registration closed and limits off', () => {
+    const here = running(start, { REGISTRATION: 'closed', RATE_LIMIT: 'off' })
+    const { auth } = here
+
+    test('no one registers, an operator still makes users', async () => {
+      const answer = await auth('POST /auth/register', { body: { email: newEmail(), password: PASSWORD } })
+      expectProblem(answer, 403, 'registration_closed')
+      const { tokens } = await createUser(here.system)
+      expect(await askEach(here.system, tokens.access_token)).toEqual(all(200))
+    })
+
+    test('failures are not counted', async () => {
+      const { email } = await createUser(here.system)
+      for (let i = 0; i < 15; i++) expectProblem(await logIn(here.system, email, WRONG), 401, 'invalid_credentials')
+      expect((await logIn(here.system, email)).status).toBe(200)
+    })
+  })
+}

@@ -1,0 +1,323 @@
+import { describe, expect, test } from 'bun:test'
+import { createUser, logIn, registerUser, type TestUser } from '../../support/actors.ts'
+import { eventually } from '../../support/eventually.ts'
+import { expectFields, expectProblem, FIELDS, TIME } from '../../support/expectations.ts'
+import { as, call } from '../../support/http.ts'
+import { running, type Start } from '../../support/running.ts'
+
+const NO_ONE = '0198c0de-0000-7000-8000-000000000000'
+const MODULE = [
+  ...['id', 'name', 'description', 'version', 'required_roles', 'requires'],
+  ...['enabled', 'enabled_at', 'available'],
+]
+const bearer = (user: TestUser) => as.bearer(user.tokens.access_token)
+
+let counter = 0
+const newId = () => `m${++counter}-${Math.random().toString(36).slice(2, 6)}`
+
+export function modulesContract(start: Start): void {
+  const here = running(start)
+  const { auth, modules, users } = here
+  const operator = (request: string, body?: unknown) => modules(request, { headers: as.operator, body })
+  const make = async (fields: object = {}): Promise<string> => {
+    const made = await operator('POST /modules', { id: newId(), name: 'A module', description: '', ...fields })
+    if (made.status !== 201) throw new Error(made.text)
+    return made.body.id
+  }
+  const on = (user: TestUser, id: string) => modules(`POST /modules/${id}/enable`, { headers: bearer(user) })
+  const usable = async (id: string) =>
+    (await modules(`GET /modules/users/${id}`, { headers: as.internal })).body.modules as string[]
+
+  test('an operator makes, changes, lists and deletes one', async () => {
+    const admin = await createUser(here.system, { roles: ['ADMIN'] })
+    const [base, id] = [await make(), newId()]
+    const fields = {
+      id,
+      name: 'Billing',
+      description: 'Invoices',
+      version: '2',
+      required_roles: ['STAFF'],
+      requires: [base],
+    }
+    const nulls = { enabled: null, enabled_at: null, available: null }
+    const made = await call(here.system.url.modules, 'POST /modules', { headers: as.operator, body: fields })
+    expect(made).toMatchObject({ status: 201, body: { ...fields, ...nulls } })
+    expectFields(made.body, MODULE)
+    expect(made.headers.get('location')).toBe(`/modules/${id}`)
+    expectProblem(await operator('POST /modules', fields), 409, 'module_exists')
+    for (const taken of ['users', 'sync', 'Not-A-Slug', '-a', ''])
+      expectProblem(await operator('POST /modules', { ...fields, id: taken }), 400, 'validation_failed')
+    expectProblem(await operator(`PATCH /modules/${base}`, { requires: [id] }), 400, 'validation_failed')
+    const unknown = await operator(`PATCH /modules/${id}`, { nickname: 'x' })
+    expectProblem(unknown, 400, 'validation_failed')
+    expect(unknown.body.message).toEqual(['nickname should not exist'])
+    expectProblem(await operator(`DELETE /modules/${base}`), 409, 'module_dependency')
+    const patched = await modules(`PATCH /modules/${id}`, {
+      headers: bearer(admin),
+      body: { name: 'Money', requires: [] },
+    })
+    expect(patched).toMatchObject({ status: 200, body: { ...fields, name: 'Money', requires: [] } })
+    for (const path of ['/modules', '/modules/']) {
+      const { body } = await operator(`GET ${path}`)
+      expectFields(body, ['items'])
+      for (const item of body.items) expectFields(item, MODULE)
+      expect(body.items).toContainEqual({ ...fields, name: 'Money', requires: [], ...nulls })
+    }
+    expect((await operator(`DELETE /modules/${base}`)).status).toBe(204)
+    expectProblem(await operator(`GET /modules/${base}`), 404, 'module_not_found')
+    expectProblem(await operator(`PATCH /modules/${base}`, { name: 'x' }), 404, 'module_not_found')
+    expectProblem(await operator(`DELETE /modules/${base}`), 404, 'module_not_found')
+    await users(`DELETE /users/${admin.id}`, { headers: as.operator })
+  })
+
+  test('a user turns one on and off, and again with the same answer', async () => {
+    const [ana, ben] = [await registerUser(here.system), await registerUser(here.system)]
+    const id = await make()
+    const first = await on(ana, id)
+    expect(first.status).toBe(200)
+    expectFields(first.body, MODULE)
+    expect(first.body).toMatchObject({ id, enabled: true, available: true })
+    expect(first.body.enabled_at).toMatch(TIME)
+    expect((await on(ana, id)).body).toEqual(first.body)
+    expect((await modules(`GET /modules/${id}`, { headers: bearer(ana) })).body).toEqual(first.body)
+    expect((await modules('GET /modules/', { headers: bearer(ana) })).body.items).toContainEqual(first.body)
+    expect((await modules(`GET /modules/${id}`, { headers: bearer(ben) })).body).toMatchObject({
+      enabled: false,
+      enabled_at: null,
+    })
+    const off = () => modules(`POST /modules/${id}/disable`, { headers: bearer(ana), body: {} })
+    const second = await off()
+    expect(second).toMatchObject({ status: 200, body: { id, enabled: false, enabled_at: null, available: true } })
+    expect((await off()).body).toEqual(second.body)
+    for (const verb of ['enable', 'disable'])
+      expectProblem(await modules(`POST /modules/gone/${verb}`, { headers: bearer(ana) }), 404, 'module_not_found')
+  })
+
+  test('one that stands on another can neither come before it nor stay behind it', async () => {
+    const ana = await registerUser(here.system)
+    const base = await make()
+    const top = await make({ requires: [base] })
+    expectProblem(await on(ana, top), 409, 'module_dependency')
+    expect((await on(ana, base)).status).toBe(200)
+    expect((await on(ana, top)).status).toBe(200)
+    const disable = (id: string) => modules(`POST /modules/${id}/disable`, { headers: bearer(ana) })
+    expectProblem(await disable(base), 409, 'module_dependency')
+    expect((await disable(top)).status).toBe(200)
+    expect((await disable(base)).status).toBe(200)
+  })
+
+  test('check 17: who may', async () => {
+    const ana = await registerUser(here.system)
+    const id = await make()
+    const body = { id: newId(), name: 'x', description: '' }
+    const rows: [string, unknown, nobody: string, user: string | number, internal: string | number][] = [
+      ['GET /modules/', undefined, 'missing_token', 200, 'forbidden'],
+      [`GET /modules/${id}`, undefined, 'missing_token', 200, 'forbidden'],
+      ['POST /modules', body, 'missing_token', 'forbidden', 'forbidden'],
+      [`PATCH /modules/${id}`, {}, 'missing_token', 'forbidden', 'forbidden'],
+      [`DELETE /modules/${id}`, undefined, 'missing_token', 'forbidden', 'forbidden'],
+      [`POST /modules/${id}/enable`, {}, 'missing_token', 200, 'forbidden'],
+      [`POST /modules/${id}/disable`, {}, 'missing_token', 200, 'forbidden'],
+      [`GET /modules/${id}/users`, undefined, 'missing_token', 'forbidden', 'forbidden'],
+      [`GET /modules/users/${ana.id}`, undefined, 'missing_token', 'forbidden', 200],
+      ['POST /modules/sync/user-deleted', { user_id: NO_ONE }, 'invalid_api_key', 'forbidden', 204],
+    ]
+    const said = async (request: string, sent: unknown, headers: Record<string, string>) => {
+      const answer = await modules(request, { headers, body: sent })
+      return answer.status < 300 ? answer.status : answer.body.code
+    }
+    for (const [request, sent, nobody, user, internal] of rows) {
+      const found = [
+        await said(request, sent, {}),
+        await said(request, sent, bearer(ana)),
+        await said(request, sent, as.internal),
+      ]
+      expect([request, ...found]).toEqual([request, nobody, user, internal])
+      // Credentials come before the body and the query.
+      expect(await said(`${request}?x=1`, sent && '{', {})).toBe(nobody)
+    }
+    expect(await said('POST /modules/sync/user-deleted', { user_id: NO_ONE }, as.operator)).toBe('forbidden')
+    expect(await said(`GET /modules/users/${ana.id}`, undefined, as.operator)).toBe(200)
+  })
+
+  describe('roles', () => {
+    test('check 18: are those that users says: a change counts from its answer on', async () => {
+      const ana = await registerUser(here.system)
+      const id = await make({ required_roles: ['STAFF', 'USER'] })
+      expect((await modules(`GET /modules/${id}`, { headers: bearer(ana) })).body.available).toBe(false)
+      expectProblem(await on(ana, id), 403, 'module_not_available')
+
+      const roles = (roles: string[]) => users(`PATCH /users/${ana.id}`, { headers: as.operator, body: { roles } })
+      await roles(['USER', 'STAFF'])
+      // The old token says what was: refused. The operator and the new token say what is.
+      expectProblem(await on(ana, id), 401, 'token_revoked')
+      const named = await operator(`GET /modules/${id}?user_id=${ana.id}`)
+      expect(named.body).toMatchObject({ available: true, enabled: false })
+      const again = (await logIn(here.system, ana.email)).body
+      const enabled = await modules(`POST /modules/${id}/enable`, { headers: as.bearer(again.access_token) })
+      expect(enabled.body).toMatchObject({ enabled: true, available: true })
+      expect(await usable(ana.id)).toEqual([id])
+
+      await roles(['USER'])
+      expect(await usable(ana.id)).toEqual([])
+      expect((await operator(`GET /modules/${id}?user_id=${ana.id}`)).body).toMatchObject({
+        available: false,
+        enabled: true,
+      })
+      await roles(['STAFF', 'USER'])
+      expect(await usable(ana.id)).toEqual([id])
+    })
+  })
+
+  describe('an operator for a user', () => {
+    test('by key or by role, in a body or a query', async () => {
+      const [ana, ben] = [await registerUser(here.system), await registerUser(here.system)]
+      const admin = await createUser(here.system, { roles: ['ADMIN'] })
+      const [id, staff] = [await make(), await make({ required_roles: ['STAFF'] })]
+      for (const headers of [as.operator, bearer(admin)]) {
+        const turn = (verb: string, body?: unknown, module = id) =>
+          modules(`POST /modules/${module}/${verb}`, { headers, body })
+        expect((await turn('enable', { user_id: ana.id })).body).toMatchObject({ id, enabled: true, available: true })
+        expect((await modules(`GET /modules/${id}`, { headers: bearer(ana) })).body.enabled).toBe(true)
+        expect((await modules(`GET /modules/${id}`, { headers: bearer(ben) })).body.enabled).toBe(false)
+        expect((await modules(`GET /modules/?user_id=${ana.id}`, { headers })).body.items).toContainEqual(
+          (await modules(`GET /modules/${id}`, { headers: bearer(ana) })).body,
+        )
+        expectProblem(await turn('enable', { user_id: ana.id }, staff), 403, 'module_not_available')
+        expectProblem(await turn('enable', { user_id: NO_ONE }), 404, 'user_not_found')
+        expectProblem(await turn('enable', { user_id: 'ana' }), 400, 'validation_failed')
+        expectProblem(await turn('enable', { user_id: ana.id, x: 1 }), 400, 'validation_failed')
+        expectProblem(await modules(`GET /modules/${id}?user_id=${NO_ONE}`, { headers }), 404, 'user_not_found')
+        expect((await turn('disable', { user_id: ana.id })).body).toMatchObject({ id, enabled: false })
+      }
+      expectProblem(await operator(`POST /modules/${id}/enable`), 400, 'validation_failed')
+      // An administrator who names no one means itself.
+      expect((await on(admin, id)).body.enabled).toBe(true)
+      expect((await modules(`GET /modules/${id}`, { headers: bearer(ana) })).body.enabled).toBe(false)
+      await users(`DELETE /users/${admin.id}`, { headers: as.operator })
+    })
+
+    test('check 18: no one else names a user: nothing is changed', async () => {
+      const [ana, ben] = [await registerUser(here.system), await registerUser(here.system)]
+      const id = await make()
+      for (const user_id of [ben.id, ana.id]) {
+        const headers = bearer(ana)
+        expectProblem(await modules(`GET /modules/?user_id=${user_id}`, { headers }), 403, 'forbidden')
+        expectProblem(await modules(`GET /modules/${id}?user_id=${user_id}`, { headers }), 403, 'forbidden')
+        const enable = await modules(`POST /modules/${id}/enable`, { headers, body: { user_id } })
+        expectProblem(enable, 403, 'forbidden_field')
+      }
+      expect([await usable(ana.id), await usable(ben.id)]).toEqual([[], []])
+    })
+  })
+
+  describe('the users of a module', () => {
+    test('come by pages and by cursor', async () => {
+      const id = await make()
+      const some = []
+      for (let i = 0; i < 5; i++) some.push(await registerUser(here.system))
+      for (const user of some) await on(user, id)
+      const page = await operator(`GET /modules/${id}/users?size=2`)
+      expectFields(page.body, FIELDS.page)
+      expect(page.body).toMatchObject({ total: 5, page: 1, size: 2, pages: 3 })
+      const seen: string[] = []
+      for (let query = 'size=2', turn = 0; turn < 5; turn++) {
+        const { body } = await operator(`GET /modules/${id}/users?${query}`)
+        for (const item of body.items) {
+          expectFields(item, ['user_id', 'enabled_at'])
+          expect(item.enabled_at).toMatch(TIME)
+          seen.push(item.user_id)
+        }
+        if (body.next_cursor === null) break
+        query = `size=2&cursor=${body.next_cursor}`
+      }
+      expect(seen.toSorted()).toEqual(some.map((user) => user.id).toSorted())
+      const other = await make()
+      const cursor = page.body.next_cursor
+      expectProblem(await operator(`GET /modules/${other}/users?cursor=${cursor}`), 400, 'validation_failed')
+      expectProblem(await operator(`GET /modules/${id}/users?size=201`), 400, 'validation_failed')
+      expectProblem(await operator('GET /modules/gone/users'), 404, 'module_not_found')
+    })
+  })
+
+  describe('a deleted user', () => {
+    test('leaves no settings behind, and gets none any more', async () => {
+      const [ana, ben] = [await registerUser(here.system), await registerUser(here.system)]
+      const id = await make()
+      await on(ana, id)
+      await on(ben, id)
+      expect((await users(`DELETE /users/${ana.id}`, { headers: bearer(ana) })).status).toBe(204)
+      const { body } = await operator(`GET /modules/${id}/users`)
+      expect(body.items.map(({ user_id }: { user_id: string }) => user_id)).toEqual([ben.id])
+      expect(await usable(ana.id)).toEqual([])
+      expect([await usable(ben.id), await usable(NO_ONE)]).toEqual([[id], []])
+      expectProblem(await on(ana, id), 401, 'token_revoked')
+      const late = await operator(`POST /modules/${id}/enable`, { user_id: ana.id })
+      expectProblem(late, 404, 'user_not_found')
+    })
+
+    test('may be told twice, and before it was heard of', async () => {
+      const ana = await registerUser(here.system)
+      const id = await make({ default_enabled: true })
+      await on(ana, id)
+      for (const user_id of [ana.id, ana.id.toUpperCase(), NO_ONE]) {
+        const told = await modules('POST /modules/sync/user-deleted', { headers: as.internal, body: { user_id } })
+        expect([told.status, told.text]).toEqual([204, ''])
+      }
+      expectProblem(await on(ana, id), 404, 'user_not_found')
+      for (const body of [{}, { user_id: 'x' }, { user_id: ana.id, x: 1 }]) {
+        const refused = await modules('POST /modules/sync/user-deleted', { headers: as.internal, body })
+        expectProblem(refused, 400, 'validation_failed')
+      }
+      await operator(`DELETE /modules/${id}`)
+    })
+  })
+
+  test('what is changed is an audit row', async () => {
+    const ana = await registerUser(here.system)
+    const id = await make()
+    await modules(`POST /modules/${id}/enable`, { headers: { ...bearer(ana), 'x-request-id': `req-${id}` } })
+    const row = await eventually(async () => {
+      const { body } = await auth(`GET /admin/audit?request_id=req-${id}`, { headers: as.operator })
+      return body.items[0]
+    })
+    expect(row).toMatchObject({
+      type: 'module.enabled',
+      user_id: ana.id,
+      actor: `user:${ana.id}`,
+      detail: { module: id },
+    })
+  })
+
+  test('with users down: what it does not need it does, the rest is 503', async () => {
+    const ana = await registerUser(here.system)
+    const [id, staff] = [await make(), await make({ required_roles: ['STAFF'] })]
+    await on(ana, id)
+    await here.system.kill('users')
+    try {
+      expect((await on(ana, id)).body.enabled).toBe(true)
+      expectProblem(await on(ana, staff), 403, 'module_not_available')
+      expect((await modules('GET /modules/', { headers: bearer(ana) })).status).toBe(200)
+      expect(await usable(ana.id)).toEqual([id])
+      for (const request of [`GET /modules/?user_id=${ana.id}`, `GET /modules/${id}?user_id=${ana.id}`])
+        expectProblem(await operator(request), 503, 'users_unavailable')
+      for (const verb of ['enable', 'disable'])
+        expectProblem(await operator(`POST /modules/${id}/${verb}`, { user_id: ana.id }), 503, 'users_unavailable')
+    } finally {
+      await here.system.start('users')
+    }
+    expect((await operator(`GET /modules/${id}?user_id=${ana.id}`)).body.enabled).toBe(true)
+  })
+
+  test('with modules down a deletion is answered, and told when it is back', async () => {
+    const ana = await registerUser(here.system)
+    const id = await make()
+    await on(ana, id)
+    await here.system.kill('modules')
+    const began = performance.now()
+    expect((await users(`DELETE /users/${ana.id}`, { headers: bearer(ana) })).status).toBe(204)
+    expect(performance.now() - began).toBeLessThan(2500)
+    await here.system.start('modules')
+    await eventually(async () => (await operator(`GET /modules/${id}/users`)).body.total === 0)
+  })
+}

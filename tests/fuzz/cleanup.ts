@@ -1,0 +1,67 @@
+import { as, call } from '../support/http.ts'
+import type { System } from '../support/system.ts'
+import { BASE } from './actors.ts'
+import { dropOldMails } from './mail.ts'
+
+const AT_ONCE = 4
+const KEYS = 8
+/** A user who was made so lately may be one of whom it is not known yet that it is needed. */
+const USER_AGE = 5000
+
+/**
+ * Clears away what requests have made and no line needs, so that the last request of a run finds what the first found:
+ * lists of bounded length, a handful of keys.
+ */
+export async function tidy(system: System, kept: ReadonlySet<string>): Promise<void> {
+  await tidyUsers(system, kept)
+  await tidyModules(system, kept)
+  await tidyKeys(system)
+  await tidyWebhooks(system)
+  dropOldMails(system)
+}
+
+async function tidyUsers({ url }: System, kept: ReadonlySet<string>): Promise<void> {
+  let cursor = ''
+  do {
+    const { body } = await call(url.users, `GET /users?size=200${cursor}`, { headers: as.operator })
+    const now = Date.now()
+    const spare = body.items.filter(({ id, created_at }: { id: string; created_at: string }) => {
+      const age = now - Date.parse(created_at)
+      return !kept.has(id) && (age > USER_AGE || age < -USER_AGE)
+    })
+    await inTurns(spare, ({ id }: { id: string }) => call(url.users, `DELETE /users/${id}`, { headers: as.operator }))
+    cursor = body.next_cursor === null ? '' : `&cursor=${body.next_cursor}`
+  } while (cursor !== '')
+}
+
+async function tidyModules({ url }: System, kept: ReadonlySet<string>): Promise<void> {
+  // A module that another requires goes after that one.
+  for (let round = 0, left = -1; round < 5 && left !== 0; round++) {
+    const { body } = await call(url.modules, 'GET /modules', { headers: as.operator })
+    const spare = body.items.filter(({ id }: { id: string }) => id !== BASE && !kept.has(id))
+    left = spare.length
+    await inTurns(spare, ({ id }: { id: string }) =>
+      call(url.modules, `DELETE /modules/${id}`, { headers: as.operator }),
+    )
+  }
+}
+
+async function tidyKeys({ url }: System): Promise<void> {
+  const { body } = await call(url.auth, 'GET /admin/keys', { headers: as.operator })
+  for (const { kid } of body.items.slice(KEYS))
+    await call(url.auth, `DELETE /admin/keys/${kid}`, { headers: as.operator })
+}
+
+/** Each is told of all that happens. */
+async function tidyWebhooks({ url }: System): Promise<void> {
+  const { body } = await call(url.auth, 'GET /admin/webhooks', { headers: as.operator })
+  for (const { id } of body.items) await call(url.auth, `DELETE /admin/webhooks/${id}`, { headers: as.operator })
+}
+
+async function inTurns<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {
+  const left = items.values()
+  const worker = async () => {
+    for (const item of left) await work(item)
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, worker))
+}

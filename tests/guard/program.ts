@@ -1,0 +1,60 @@
+import type { TestUser } from '../support/actors.ts'
+import { as } from '../support/http.ts'
+import type { System } from '../support/system.ts'
+import { type Foreign, runForeign, type Way, wayTo } from './foreign.ts'
+import { install, programsOfThePage } from './installed.ts'
+
+/** Milliseconds: for the tests the programs of the page are patient for a shorter time. */
+export const MAX_LAG = 2000
+
+/** A program of the page that runs as a foreign service, and its ways to the instance, which can be cut. */
+export interface GuardedProgram {
+  foreign: Foreign
+  toAuth: Way
+  toModules: Way
+  /** What it says to a user's token: the status of success, or the code of the refusal. */
+  said(user: TestUser, path?: string): Promise<number | string>
+  end(): Promise<void>
+}
+
+/** @param path a directory that is not there yet; @param beside what is installed there beside the package */
+export async function startProgram(
+  { url }: System,
+  tarball: string,
+  path: string,
+  program: string,
+  beside: string[],
+): Promise<GuardedProgram> {
+  const { write } = await install(tarball, path, beside)
+  const [head, rest, ...more] = programsOfThePage()[program]?.split('createGuard({') ?? []
+  if (head === undefined || rest === undefined || more.length > 0) throw new Error(`${program} makes one guard`)
+  write(program, `${head}createGuard({ maxLag: ${MAX_LAG}, modulesUrl: process.env.MODULES_URL,${rest}`)
+  const [toAuth, toModules] = [wayTo(() => url.auth), wayTo(() => url.modules)]
+  const foreign = await runForeign(path, program, { AUTH_URL: toAuth.url, MODULES_URL: toModules.url })
+  await toAuth.followed()
+  return {
+    foreign,
+    toAuth,
+    toModules,
+    async said({ tokens }, path = '/orders') {
+      const { body, status } = await foreign.ask(`GET ${path}`, as.bearer(tokens.access_token))
+      return status === 200 ? status : body.code
+    },
+    async end() {
+      await foreign.stop()
+      toAuth.stop()
+      toModules.stop()
+    },
+  }
+}
+
+const AT_ONCE = 8
+
+/** Shares the rounds among clients that work at the same time. */
+export async function atOnce(rounds: number, work: () => Promise<void>): Promise<void> {
+  let next = 0
+  const client = async () => {
+    while (next++ < rounds) await work()
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, client))
+}

@@ -1,0 +1,172 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
+import { eventually } from '../support/eventually.ts'
+import { as, call } from '../support/http.ts'
+import { mails, resetLinkIn } from '../support/mails.ts'
+import { ownedValues, turnOnModules } from '../support/owned.ts'
+import { inProcess, type System } from '../support/system.ts'
+import { type Documented, operationsOf } from './document.ts'
+import { CONTRACT } from './operations.ts'
+import { LINES, type ResponseValidator, responseValidator } from './validator.ts'
+
+/** The callers that send requests. */
+const CALLERS = ['nobody', 'user', 'operator', 'internal', 'unknown key'] as const
+type Caller = (typeof CALLERS)[number]
+
+/** Real values of a running system, which replace those of an example. */
+type Values = Record<string, unknown>
+
+describe('the document is true', () => {
+  let system: System
+  let documented: { base: string; operations: Documented[]; validate: ResponseValidator }[]
+
+  beforeAll(async () => {
+    system = await inProcess({ RATE_LIMIT: 'off' })
+    const bases = [...new Set(Object.values(system.url))]
+    const documents = await Promise.all(bases.map((base) => call(base, 'GET /swagger/json')))
+    documented = documents.map(({ body }, index) => ({
+      base: bases[index] ?? '',
+      operations: operationsOf(body),
+      validate: responseValidator(body),
+    }))
+    for (const { operations } of documented) await turnOnModules(system, operations)
+  })
+  afterAll(() => system?.stop())
+
+  /** Creates a user, and a module or a key if the operation needs one, which it may delete. */
+  const valuesFor = async (name: string): Promise<Values & { user: TestUser }> => {
+    const username = `ana-${Bun.randomUUIDv7().slice(-12)}`
+    const user = await registerUser(system, { username })
+    const createsUser = /\/(register|users|user)$/.test(name)
+    const values: Values & { user: TestUser } = {
+      user,
+      id: user.id,
+      user_id: user.id,
+      session_id: user.tokens.session_id,
+      email: createsUser ? newEmail() : user.email,
+      username: createsUser ? `bob-${Bun.randomUUIDv7().slice(-12)}` : username,
+      login: user.email,
+      password: PASSWORD,
+      current_password: PASSWORD,
+      token: user.tokens.access_token,
+      refresh_token: user.tokens.refresh_token,
+      refreshToken: user.tokens.refresh_token,
+    }
+    if (name.includes('{module_id}')) values.module_id = await newModule()
+    Object.assign(values, await ownedValues(system, name, user))
+    if (name.endsWith(' /api/v1/modules')) values.id = `module-${Bun.randomUUIDv7()}`
+    if (name.includes('/auth/audit')) values.id = Bun.randomUUIDv7()
+    if (name.includes('{kid}')) {
+      const rotated = await call(system.url.auth, 'POST /admin/keys/rotate?now=true', { headers: as.operator })
+      values.kid = rotated.body.kid
+    }
+    if (name.includes('{webhook_id}')) {
+      const body = { url: 'http://127.0.0.1:9/' }
+      const created = await call(system.url.auth, 'POST /admin/webhooks', { headers: as.operator, body })
+      values.webhook_id = created.body.id
+    }
+    if (name.includes('password-reset-confirm')) values.token = await resetToken(user.email)
+    return values
+  }
+  const newModule = async () => {
+    const id = `module-${Bun.randomUUIDv7()}`
+    await call(system.url.modules, 'POST /modules', {
+      headers: as.operator,
+      body: { id, name: 'Module', description: 'A module for one test' },
+    })
+    return id
+  }
+  const resetToken = async (email: string) => {
+    await call(system.url.auth, 'POST /auth/password-reset-request', { body: { email } })
+    const mail = await eventually(() => mails(system).find((one) => one.includes(email)))
+    return resetLinkIn(mail).searchParams.get('token')
+  }
+
+  test('each example, sent by an authorized caller, is answered as documented', async () => {
+    const faults: string[] = []
+    for (const { base, operations, validate } of documented)
+      for (const one of operations) {
+        const values = await valuesFor(one.call)
+        const caller = callerOf(one)
+        const { headers, ...rest } = bodyOf(one, values)
+        const answer = await call(base, request(one, values, caller), {
+          headers: { ...headersOf(caller, values.user), ...headers },
+          ...rest,
+        })
+        if (answer.status >= 400) faults.push(`${one.call}: ${answer.status} ${answer.text}`)
+        faults.push(...validate(one, answer))
+      }
+    expect(faults).toEqual([])
+  }, 20_000)
+
+  /** The requests: the example, and invalid ones. */
+  const faults: [string, (one: Documented, values: Values) => Parameters<typeof call>[2]][] = [
+    ['the example', (one, values) => bodyOf(one, values)],
+    ['an unknown field', () => ({ body: { nickname: 'x' } })],
+    ['invalid JSON', () => ({ body: '{"', headers: { 'content-type': 'application/json' } })],
+    ['plain text', () => ({ body: 'text', headers: { 'content-type': 'text/plain' } })],
+    ['more than 64 KiB', () => ({ body: { x: 'x'.repeat(70_000) } })],
+  ]
+  test.each(faults)(
+    '%s, from every caller, gets a documented answer',
+    async (what, sent) => {
+      const faults: string[] = []
+      const unknownIds: Values = {
+        id: '01900000-0000-7000-8000-000000000000',
+        user_id: '01900000-0000-7000-8000-000000000000',
+        session_id: '01900000-0000-7000-8000-000000000000',
+        module_id: 'no-such-module',
+        kid: 'no-such-key',
+      }
+      const callAsEveryone = async (base: string, one: Documented, validate: ResponseValidator) => {
+        const user = await registerUser(system)
+        for (const caller of CALLERS) {
+          const { headers, ...rest } = sent(one, unknownIds) ?? {}
+          const answer = await call(base, request(one, unknownIds, caller), {
+            headers: { ...headersOf(caller, user), ...headers },
+            ...rest,
+          })
+          faults.push(...validate(one, answer).map((fault) => `${fault} (${caller})`))
+        }
+      }
+      await Promise.all(
+        documented.flatMap(({ base, operations, validate }) =>
+          operations
+            .filter(({ operation }) => operation.requestBody || what === 'the example')
+            .map((one) => callAsEveryone(base, one, validate)),
+        ),
+      )
+      expect(faults).toEqual([])
+    },
+    20_000,
+  )
+})
+
+/** The caller whom an operation is meant for. */
+function callerOf({ call: name }: Documented): Caller {
+  const { who = [] } = CONTRACT.find((row) => row.call === name) ?? {}
+  return (['user', 'operator', 'internal'] as const).find((one) => who.includes(one)) ?? 'nobody'
+}
+
+function headersOf(caller: Caller, user: TestUser): Record<string, string> {
+  if (caller === 'operator' || caller === 'internal') return as[caller]
+  if (caller === 'user') return as.bearer(user.tokens.access_token)
+  return caller === 'unknown key' ? { 'x-api-key': 'unknown-key' } : {}
+}
+
+/** The request line, with the required parameters, and the user if an operator must name one. */
+function request({ call: name, operation }: Documented, values: Values, caller: Caller): string {
+  const query = (operation.parameters ?? [])
+    .filter((one) => one.in === 'query' && (one.required || (one.name === 'user_id' && caller === 'operator')))
+    .map((one) => `${one.name}=${encodeURIComponent(String(values[one.name] ?? one.example))}`)
+  const path = name.replace(/\{(\w+)\}/g, (_, parameter: string) => String(values[parameter] ?? 'nobody'))
+  return query.length > 0 ? `${path}?${query.join('&')}` : path
+}
+
+function bodyOf({ operation }: Documented, values: Values): { body?: unknown; headers?: Record<string, string> } {
+  const [type, media] = Object.entries(operation.requestBody?.content ?? {})[0] ?? []
+  if (!type || !media) return {}
+  const fields = Object.entries(media.example as Values)
+  const body = Object.fromEntries(fields.map(([field, value]) => [field, values[field] ?? value]))
+  return type === LINES ? { body: JSON.stringify(body), headers: { 'content-type': LINES } } : { body }
+}

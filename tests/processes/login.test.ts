@@ -1,0 +1,5 @@
+import { describe } from 'bun:test'
+import { loginContract } from '../contract/suites/login.ts'
+import { overProcesses } from '../support/processes.ts'
+
+describe('logging in, over three processes', () => loginContract(overProcesses('apart')))

@@ -1,0 +1,5 @@
+import { describe } from 'bun:test'
+import { modulesContract } from '../contract/suites/modules.ts'
+import { overProcesses } from '../support/processes.ts'
+
+describe('modules, over three processes', () => modulesContract(overProcesses('apart')))

@@ -1,0 +1,5 @@
+import { describe } from 'bun:test'
+import { usersContract } from '../contract/suites/users.ts'
+import { overProcesses } from '../support/processes.ts'
+
+describe('users, over three processes', () => usersContract(overProcesses('apart')))

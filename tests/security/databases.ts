@@ -1,0 +1,49 @@
+import { Database } from 'bun:sqlite'
+import { join } from 'node:path'
+import { ofEachService } from '../../services/registry.ts'
+import { ADDED_SERVICES } from '../support/added-services.ts'
+import type { Name } from '../support/settings.ts'
+import type { System } from '../support/system.ts'
+
+/** What the services keep, as far as a request may change it before it is answered. */
+const TABLES: Record<string, string[]> = {
+  users: ['users', 'deleted_ids'],
+  auth: ['sessions', 'signing_keys', 'revocations', 'refresh_hashes'],
+  modules: ['modules', 'choices', 'deleted_users'],
+  ...Object.fromEntries(Object.entries(ADDED_SERVICES).map(([name, { tables }]) => [name, tables])),
+}
+
+/** Reads the databases themselves: an answer may say less than what was done. */
+export class Databases {
+  private readonly files: Record<Name, Database>
+
+  constructor({ dataDir }: System) {
+    this.files = ofEachService((name) => new Database(join(dataDir, `${name}.sqlite`), { readonly: true }))
+  }
+
+  /** All of it, as text that can be compared. Of what notices change later only what is about `subjects` is in it. */
+  state(...subjects: unknown[]): string {
+    const tables = Object.entries(TABLES).flatMap(([name, tables]) =>
+      tables.map((table) => this.files[name as Name].query(`SELECT * FROM ${table}`).values()),
+    )
+    const about = subjects.map((subject) => [
+      this.files.auth.query('SELECT * FROM accounts WHERE user_id = ?').values(String(subject)),
+      this.files.auth.query('SELECT * FROM audit WHERE id = ?').values(String(subject)),
+    ])
+    return JSON.stringify([tables, about])
+  }
+
+  /** The row of a user. */
+  user(id: string): unknown {
+    return this.files.users.query('SELECT * FROM users WHERE id = ?').get(id)
+  }
+
+  /** How many users there are. */
+  users(): number {
+    return this.files.users.query('SELECT id FROM users').values().length
+  }
+
+  close(): void {
+    for (const file of Object.values(this.files)) file.close()
+  }
+}

@@ -1,0 +1,157 @@
+import { type Documented, operationsOf } from '../openapi/document.ts'
+import { createUser, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
+import { as, call } from '../support/http.ts'
+import { mailedToken } from '../support/mails.ts'
+import { ownedValues, turnOnModules } from '../support/owned.ts'
+import type { Name } from '../support/settings.ts'
+import type { System } from '../support/system.ts'
+import type { Caller } from './policy.ts'
+
+/** An operation, and the services whose documents have it. */
+export interface Served extends Documented {
+  at: Name[]
+}
+
+/** Every operation of the documents that the services serve; the modules that they need are on. */
+export async function servedOperations(system: System): Promise<Map<string, Served>> {
+  const served = new Map<string, Served>()
+  for (const [name, base] of Object.entries(system.url) as [Name, string][]) {
+    const { body } = await call(base, 'GET /swagger/json')
+    for (const one of operationsOf(body)) {
+      const known = served.get(one.call) ?? { ...one, at: [] }
+      known.at.push(name)
+      served.set(one.call, known)
+    }
+  }
+  await turnOnModules(system, served.values())
+  return served
+}
+
+/** Users of whom one owns what a request is about, and the values that stand for it, by the name of a field. */
+export interface Fixture {
+  owner: TestUser
+  other: TestUser
+  admin: TestUser
+  /** In the owner's username, and in no one else's. */
+  unique: string
+  values: Record<string, unknown>
+}
+
+type Others = Pick<Fixture, 'other' | 'admin'>
+
+/** The others, but the one whose own session a request of `caller` may end. */
+export function outlasting(caller: Caller, { admin, other }: Others): Partial<Others> {
+  if (caller === 'another user') return { admin }
+  return caller === 'an admin' ? { other } : { admin, other }
+}
+
+/** What one operation may use up: a user, and with it a module, a key or a token of its own where the path needs one. */
+export async function fixtureFor(
+  system: System,
+  { call: name }: Documented,
+  others: Partial<Others> = {},
+): Promise<Fixture> {
+  const unique = Bun.randomUUIDv7().slice(-12)
+  const [owner, other, admin] = await Promise.all([
+    registerUser(system, { username: `ana-${unique}` }),
+    others.other ?? registerUser(system),
+    others.admin ?? createUser(system, { roles: ['USER', 'ADMIN'] }),
+  ])
+  const makes = /\/(register|users|user|import)$/.test(name)
+  const values: Fixture['values'] = {
+    id: owner.id,
+    user_id: owner.id,
+    session_id: owner.tokens.session_id,
+    email: makes ? newEmail() : owner.email,
+    username: makes ? `bob-${unique}` : `ana-${unique}`,
+    login: owner.email,
+    password: PASSWORD,
+    current_password: PASSWORD,
+    token: owner.tokens.access_token,
+    refresh_token: owner.tokens.refresh_token,
+    refreshToken: owner.tokens.refresh_token,
+  }
+  if (name.includes('{module_id}')) values.module_id = await newModule(system)
+  if (name.endsWith('/modules/sync/feed')) values.module = values.module_id = await newModule(system)
+  Object.assign(values, await ownedValues(system, name, owner))
+  if (name.endsWith(' /api/v1/modules')) values.id = `module-${unique}`
+  if (/\/(audit|email-changed)$/.test(name)) values.id = Bun.randomUUIDv7()
+  if (name.includes('webhooks')) values.url = 'http://127.0.0.1:9/hook'
+  if (name.includes('{webhook_id}')) {
+    const { url } = values
+    const made = await call(system.url.auth, 'POST /admin/webhooks', { headers: as.operator, body: { url } })
+    values.webhook_id = made.body.id
+  }
+  if (name.includes('{kid}')) {
+    const rotated = await call(system.url.auth, 'POST /admin/keys/rotate?now=true', { headers: as.operator })
+    values.kid = rotated.body.kid
+  }
+  if (name.includes('password-reset-confirm')) {
+    const auth = (request: string, options?: Parameters<typeof call>[2]) => call(system.url.auth, request, options)
+    values.token = await mailedToken(auth, system, owner.email)
+  }
+  return { owner, other, admin, unique, values }
+}
+
+export async function newModule(system: System): Promise<string> {
+  const id = `module-${Bun.randomUUIDv7()}`
+  const body = { id, name: 'Module', description: 'One of its own' }
+  await call(system.url.modules, 'POST /modules', { headers: as.operator, body })
+  return id
+}
+
+export function credentialsOf(
+  caller: Caller,
+  { admin, other, owner }: Omit<Fixture, 'values' | 'unique'>,
+): Record<string, string> {
+  switch (caller) {
+    case 'no one':
+      return {}
+    case 'another user':
+      return as.bearer(other.tokens.access_token)
+    case 'the owner':
+      return as.bearer(owner.tokens.access_token)
+    case 'an admin':
+      return as.bearer(admin.tokens.access_token)
+    case 'the operator key':
+      return as.operator
+    case 'the internal key':
+      return as.internal
+  }
+}
+
+interface Sent {
+  line: string
+  body?: unknown
+  headers: Record<string, string>
+}
+
+/**
+ * The request as `caller` sends it: right in itself, and about the owner, whom an operator has to name.
+ * @param also fields of the query or the body that could be left out, and are not
+ */
+export function requestOf(
+  { call: name, operation }: Documented,
+  { values }: Pick<Fixture, 'values'>,
+  caller: Caller,
+  also: readonly string[] = caller === 'an admin' || caller === 'the operator key' ? ['user_id'] : [],
+): Sent {
+  const query = (operation.parameters ?? [])
+    .filter((one) => one.in === 'query' && (one.required || also.includes(one.name)))
+    .map((one) => `${one.name}=${encodeURIComponent(String(values[one.name] ?? one.example))}`)
+  const path = name.replace(/\{(\w+)\}/g, (_, parameter: string) => encodeURIComponent(String(values[parameter])))
+  const line = query.length > 0 ? `${path}?${query.join('&')}` : path
+
+  const [type, media] = Object.entries(operation.requestBody?.content ?? {})[0] ?? []
+  if (!type || !media) return { line, headers: {} }
+  const body = { ...(media.example as Record<string, unknown>) }
+  for (const field of Object.keys(body)) body[field] = values[field] ?? body[field]
+  for (const field of also) if (fieldsOf(operation).includes(field)) body[field] = values[field]
+  return { line, body: type === 'application/json' ? body : JSON.stringify(body), headers: { 'content-type': type } }
+}
+
+/** The fields that the body of an operation may have. */
+export function fieldsOf({ requestBody }: Documented['operation']): string[] {
+  const schemas = Object.values(requestBody?.content ?? {}).map(({ schema }) => schema as { properties?: object })
+  return schemas.flatMap(({ properties = {} }) => Object.keys(properties))
+}

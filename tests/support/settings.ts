@@ -1,0 +1,63 @@
+import { addressSetting } from '../../services/kit/process/service-address.ts'
+import { ofEachService, SERVICE_NAMES, type ServiceName } from '../../services/registry.ts'
+
+export type Name = ServiceName
+
+/** Whether the services share a process and one address, or each has its own. The contract is the same in both. */
+export type Layout = 'together' | 'apart'
+export const LAYOUTS: readonly Layout[] = ['together', 'apart']
+
+export const INTERNAL_KEY = 'internal-key-of-the-tests-0123456789abcdef'
+export const OPERATOR_KEY = 'operator-key-of-the-tests-0123456789abcdef'
+export const SECRET = 'secret-of-the-tests-0123456789-0123456789abc'
+
+/** Below the ports that Linux gives to outgoing connections, so that test processes seldom choose the same one. */
+const FIRST_PORT = 10_240
+const LAST_PORT = 32_000
+
+/** A port that nothing listens on. */
+export function freePort(): number {
+  for (;;) {
+    const port = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT))
+    try {
+      Bun.serve({ port, hostname: '127.0.0.1', fetch: () => new Response() }).stop(true)
+      return port
+    } catch {
+      // Another process listens on it.
+    }
+  }
+}
+
+/** The address setting of each service, such as `AUTH_URL`. */
+export function addressSettings(of: (name: Name) => string): Record<string, string> {
+  return Object.fromEntries(SERVICE_NAMES.map((name) => [addressSetting(name), of(name)]))
+}
+
+interface Addresses {
+  /** Of the process that serves everything. */
+  all: string
+  url: Record<Name, string>
+}
+
+/** Free addresses: one for everything, and in the layout `apart` one for each service too. */
+export function newAddresses(layout: Layout): Addresses {
+  const address = () => `http://127.0.0.1:${freePort()}`
+  const all = address()
+  return { all, url: ofEachService(() => (layout === 'together' ? all : address())) }
+}
+
+/** The settings of a system under test. Password hashes are cheap unless `env` says otherwise. */
+export function testSettings(dataDir: string, { all, url }: Addresses, env: Record<string, string> = {}) {
+  return {
+    CH202_ENV: 'test',
+    CH202_DATA_DIR: dataDir,
+    CH202_URL: all,
+    ...addressSettings((name) => url[name]),
+    INTERNAL_API_KEY: INTERNAL_KEY,
+    OPERATOR_API_KEY: OPERATOR_KEY,
+    CH202_SECRET: SECRET,
+    BCRYPT_COST: '4',
+    PUBLIC_URL: 'https://app.example.org',
+    ...env,
+  }
+}
