@@ -13,11 +13,11 @@ const NOW = 1_800_000_000_000
 const RULE: LimitRule = { name: 'rule', most: 3, window: 60_000 }
 
 let count = 0
-let path: string
-let store: ReturnType<typeof openUsersStore>
-beforeEach(() => {
-  path = join(directory, `${count++}.sqlite`)
-  store = openUsersStore(path)
+let dataDir: string
+let store: Awaited<ReturnType<typeof openUsersStore>>
+beforeEach(async () => {
+  dataDir = join(directory, String(count++))
+  store = await openUsersStore({ dataDir })
   return () => store.close()
 })
 
@@ -73,8 +73,8 @@ describe('so many in so long', () => {
 
   test('the count survives a restart', async () => {
     await hits('ana', 0, 1, 2)
-    store.close()
-    store = openUsersStore(path)
+    await store.close()
+    store = await openUsersStore({ dataDir })
     expect(await hits('ana', 3)).toEqual([60])
   })
 })
@@ -114,8 +114,8 @@ describe('by the time of each', () => {
   test('of 200 at once no more come than may, and a restart forgets none', async () => {
     const answers = await Promise.all(Array.from({ length: 200 }, () => at(0)))
     expect(answers.filter((answer) => answer === 0)).toHaveLength(3)
-    store.close()
-    store = openUsersStore(path)
+    await store.close()
+    store = await openUsersStore({ dataDir })
     expect(await at(1)).toBe(60)
   })
 })

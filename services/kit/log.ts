@@ -1,4 +1,5 @@
 import pino from 'pino'
+import { DatabaseUnavailable } from './database-unavailable.ts'
 import { logFile } from './log-file.ts'
 import { prettyStream } from './pretty-log.ts'
 import { Problem } from './problem.ts'
@@ -115,12 +116,12 @@ function toLine({ requestId, userId, err, ...fields }: LogFields): Record<string
 function describeError(error: unknown): Record<string, unknown> {
   if (!(error instanceof Error)) return { type: typeof error }
   const { code, syscall } = error as { code?: unknown; syscall?: unknown }
-  const ours = error instanceof Problem || error instanceof InternalError
-  const told = ours || syscall !== undefined || String(code).startsWith('SQLITE_')
+  const isOurs = [Problem, InternalError, DatabaseUnavailable].some((kind) => error instanceof kind)
+  const hasSafeText = isOurs || syscall !== undefined
   return {
     type: error.name,
     ...(code === undefined ? {} : { code }),
-    ...(told ? { message: error.message } : { at: framesOf(error).slice(0, 4) }),
+    ...(hasSafeText ? { message: error.message } : { at: framesOf(error).slice(0, 4) }),
     ...(error.cause === undefined ? {} : { cause: describeError(error.cause) }),
   }
 }

@@ -55,12 +55,12 @@ let wanted: Set<EventType>
 let store: ModulesStore
 let app: ReturnType<typeof service>
 
-beforeEach(() => {
+beforeEach(async () => {
   now = NOW
   usersDown = false
   asked = []
   wanted = new Set()
-  store = openModulesStore(join(directory, `${count++}.sqlite`))
+  store = await openModulesStore({ dataDir: join(directory, String(count++)) })
   const clock: Clock = { now: () => now, monotonic: systemClock.monotonic }
   const users = {
     async roles(userId: string) {

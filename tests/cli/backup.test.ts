@@ -192,11 +192,11 @@ describe('backup create', () => {
     // As after `ch202 new service`, before the first start with it.
     rmSync(join(to, 'modules.sqlite'))
     const partly = await run('backup create', { CH202_DATA_DIR: to })
-    expect([partly.status, partly.stderr]).toEqual([1, expect.stringContaining('ch202 migrate, or the next start')])
+    expect([partly.status, partly.stderr]).toEqual([1, expect.stringContaining('ch202 migrate or the next start')])
     const nothing = folder.fresh()
     const { status, stdout, stderr } = await run('backup create', { CH202_DATA_DIR: nothing })
     expect([status, stdout]).toEqual([1, ''])
-    expect(stderr).toContain('is not the data of an instance')
+    expect(stderr).toContain('is not the data directory of an instance')
     expect(existsSync(nothing)).toBe(false)
   })
 
@@ -343,7 +343,7 @@ describe('backup verify', () => {
           all.writeUInt8(all.readUInt8(9000) ^ 1, 9000)
           return all
         }),
-      /users\.file .*users\.sqlite is not what was backed up/,
+      /users\.file .*users\.sqlite was changed after the backup/,
     ],
     [
       'a cut file',
@@ -351,7 +351,7 @@ describe('backup verify', () => {
       /auth\.file .*has 8192 bytes/,
     ],
     ['a missing file', (path) => rmSync(join(path, 'modules.sqlite')), /modules\.file .*modules\.sqlite is missing/],
-    ['a foreign file', (path) => writeFileSync(join(path, 'x.txt'), ''), /files .*not of the backup: x\.txt/],
+    ['a foreign file', (path) => writeFileSync(join(path, 'x.txt'), ''), /files .*not part of the backup: x\.txt/],
     [
       'another database in its place',
       (path) => {
@@ -403,21 +403,21 @@ describe('backup verify', () => {
         rmSync(join(path, 'auth.sqlite'))
         Bun.spawnSync(['mkfifo', join(path, 'auth.sqlite')])
       },
-      /auth\.file .*auth\.sqlite is no file/,
+      /auth\.file .*auth\.sqlite is not a file/,
     ],
     [
       'a manifest that says nothing of a database',
       manifested((services) => {
         services.modules = null
       }),
-      /manifest .*something is missing/,
+      /manifest .*incomplete/,
     ],
     [
       'a manifest of one database more',
       manifested((services) => {
         services.orders = services.modules
       }),
-      /manifest .*has a service orders, which this one has not/,
+      /manifest .*with a service orders, which this version does not have/,
     ],
     [
       'a row without its parent',
@@ -433,12 +433,12 @@ describe('backup verify', () => {
       },
       /users\.database .*(damaged|malformed)/,
     ],
-    ['a manifest that is none', (path) => writeFileSync(join(path, 'manifest.json'), '{'), /manifest .*can't be read/],
+    ['a manifest that is none', (path) => writeFileSync(join(path, 'manifest.json'), '{'), /manifest .*cannot be read/],
     [
       'a manifest that leads out of the backup',
       (path) =>
         bytes(join(path, 'manifest.json'), (all) => Buffer.from(all.toString().replace('users.sqlite', '../x'))),
-      /manifest .*something is missing/,
+      /manifest .*incomplete/,
     ],
     [
       'a later form',
@@ -449,7 +449,7 @@ describe('backup verify', () => {
     [
       'another secret',
       () => undefined,
-      /signing_key .*CH202_SECRET does not open/,
+      /signing_key .*CH202_SECRET does not decrypt/,
       { CH202_SECRET: 'another-secret-0123456789-0123456789-abc' },
     ],
   ]
@@ -698,7 +698,7 @@ describe('restore', () => {
     const { status, stderr } = await launch([process.execPath, 'cli/main.ts', 'serve'], { env: ownSettings(to) }).ended
     expect([status, stderr]).toEqual([1, expect.stringContaining('Restore it from a backup')])
     const backup = await run('backup create', { CH202_DATA_DIR: to })
-    expect([backup.status, backup.stderr]).toEqual([1, expect.stringContaining('was cut short: finish it with')])
+    expect([backup.status, backup.stderr]).toEqual([1, expect.stringContaining('was interrupted: finish it with')])
     const again = await run(words.join(' '))
     expect([again.status, again.stderr]).toEqual([0, expect.stringContaining('was cut short here')])
   })

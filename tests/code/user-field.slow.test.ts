@@ -1,12 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { newEmail, PASSWORD } from '../support/actors.ts'
+import { PASSWORD } from '../support/actors.ts'
 import { copyCheckout } from '../support/checkout.ts'
-import { allTold, listen, outgoing } from '../support/events.ts'
-import { as, call } from '../support/http.ts'
-import type { ProcessSystem } from '../support/processes.ts'
-import { OPERATOR_KEY } from '../support/settings.ts'
 import { openShell } from '../support/shell.ts'
 import { ROOT, temporary } from '../support/tool.ts'
 
@@ -63,12 +59,19 @@ test(`the recipe changes at most ${MOST_FILES} files, and CONTRIBUTING names eac
   for (const file of files) expect(section).toContain(`\`${file.replace(MIGRATION, 'NNNN_<field>')}\``)
 })
 
-/** Starts the services of the copy, each in a process of its own. */
-async function startCopy(copy: string): Promise<ProcessSystem> {
-  const { overProcesses }: typeof import('../support/processes.ts') = await import(
-    join(copy, 'tests/support/processes.ts')
-  )
-  return overProcesses('apart')()
+type Support = typeof import('../support/actors.ts') &
+  typeof import('../support/http.ts') &
+  typeof import('../support/processes.ts') &
+  typeof import('../support/settings.ts')
+type Events = typeof import('../support/events.ts')
+
+/** Starts the processes of the copy, with its own test support. */
+async function startCopy(copy: string, layout: 'together' | 'apart') {
+  const load = (name: string) => import(join(copy, 'tests/support', `${name}.ts`))
+  const parts = await Promise.all(['actors', 'http', 'processes', 'settings'].map(load))
+  const support: Support = Object.assign({}, ...parts)
+  const events: Events = await load('events')
+  return { support, events, system: await support.processes(layout) }
 }
 
 /** Each path by which a user is read or written, with what it gives for the field. */
@@ -162,7 +165,7 @@ describe('a field that the recipe adds', () => {
   let system: ProcessSystem
   beforeAll(async () => {
     apply(copy.path, RECIPE)
-    system = await startCopy(copy.path)
+    running = await startCopy(copy.path, 'apart')
   }, 60_000)
   afterAll(async () => {
     await system?.stop()
@@ -221,7 +224,7 @@ test('a path that drops the field is noticed', async () => {
       expect([path, source.includes(right)]).toEqual([path, true])
       writeFileSync(join(copy.path, path), source.replace(right, wrong))
     }
-    const system = await startCopy(copy.path)
+    const running = await startCopy(copy.path, 'apart')
     try {
       expect(wrongPaths(await readByEveryPath(system))).toEqual([
         'export',

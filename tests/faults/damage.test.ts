@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { openDatabase } from '../../db/sqlite/engine.ts'
+import { openDatabase } from '../../db/sqlite/open-database.ts'
 import { databases } from '../../services/databases.ts'
 import { newEmail, PASSWORD } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'

@@ -229,9 +229,12 @@ describe('what is counted outlives kill -9', () => {
 
 describe('places under way', () => {
   const directory = mkdtempSync(join(tmpdir(), 'ch202-limits-'))
-  const store = openAuthStore(join(directory, 'auth.sqlite'))
-  afterAll(() => {
-    store.close()
+  let store: Awaited<ReturnType<typeof openAuthStore>>
+  beforeAll(async () => {
+    store = await openAuthStore({ dataDir: directory })
+  })
+  afterAll(async () => {
+    await store.close()
     rmSync(directory, { recursive: true })
   })
   const soon = (work: Promise<unknown>) => Promise.race([work.then(() => 'soon'), Bun.sleep(500).then(() => 'never')])

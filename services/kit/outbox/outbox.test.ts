@@ -35,15 +35,15 @@ const newOutbox = (batch?: BatchSender) =>
     },
   })
 
-beforeEach(() => {
-  store = openUsersStore(join(directory, `${count++}.sqlite`))
+beforeEach(async () => {
+  store = await openUsersStore({ dataDir: join(directory, String(count++)) })
   received = []
   target = () => undefined
   outbox = newOutbox()
 })
 afterEach(async () => {
   await outbox.stop()
-  store.close()
+  await store.close()
 })
 
 const write = (subject: string, number: number) =>

@@ -1,9 +1,8 @@
 import { describe, expect, test } from 'bun:test'
-import { join } from 'node:path'
 import { openUsersStore } from '../../../db/users/store.ts'
 import type { NewNotice } from '../../../services/kit/outbox/outbox.ts'
 import { changeNotice, deletionNotices } from '../../../services/users/notices.ts'
-import type { User } from '../../../services/users/store.ts'
+import type { User, UsersStore } from '../../../services/users/store.ts'
 import { createUser, logIn, newEmail, PASSWORD, registerUser, type TestUser } from '../../support/actors.ts'
 import { eventually } from '../../support/eventually.ts'
 import { expectProblem } from '../../support/expectations.ts'
@@ -315,12 +314,12 @@ export function propagationContract(start: Start): void {
 
   const OTHER_HASH = Bun.password.hashSync(OTHER, { algorithm: 'bcrypt', cost: 4 })
 
-  async function withStore<T>(work: (store: ReturnType<typeof openUsersStore>) => Promise<T>): Promise<T> {
-    const store = openUsersStore(join(here.system.dataDir, 'users.sqlite'))
+  async function withStore<T>(work: (store: UsersStore) => Promise<T>): Promise<T> {
+    const store = await openUsersStore({ dataDir: here.system.dataDir })
     try {
       return await work(store)
     } finally {
-      store.close()
+      await store.close()
     }
   }
 

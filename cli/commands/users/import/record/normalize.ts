@@ -20,7 +20,7 @@ export interface ForeignUser {
   metadata?: unknown
   /** Data of the application that users may not write there. */
   app_metadata?: unknown
-  /** Whether there are further data, which have no counterpart here. */
+  /** Whether there is further data that Ch202 has no field for. */
   attributes?: boolean
   /** `null`: no password, the user logs in through another provider. */
   password: ImportedPassword
@@ -76,7 +76,7 @@ function usernameOf(source: unknown, email: string): string | null | undefined {
 /** The claims that `rolesInClaims` reads. */
 export const ROLE_CLAIMS = ['roles', 'role', 'admin']
 
-/** Roles in a user's claims: `roles: ["editor"]`, `role: "editor"`, `admin: true`. */
+/** Reads the roles in a user's claims: `roles: ["editor"]`, `role: "editor"`, `admin: true`. */
 export function rolesInClaims(claims: unknown): string[] {
   const { roles, role, admin } = object(claims)
   return [...roleNames(roles), ...roleNames(role), ...(admin === true ? ['admin'] : [])]
