@@ -1,8 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { PASSWORD } from '../support/actors.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
 import { copyCheckout } from '../support/checkout.ts'
+import { allTold, listen, outgoing } from '../support/events.ts'
+import { as, call } from '../support/http.ts'
+import type { ProcessSystem } from '../support/processes.ts'
+import { OPERATOR_KEY } from '../support/settings.ts'
 import { openShell } from '../support/shell.ts'
 import { ROOT, temporary } from '../support/tool.ts'
 
@@ -59,19 +63,12 @@ test(`the recipe changes at most ${MOST_FILES} files, and CONTRIBUTING names eac
   for (const file of files) expect(section).toContain(`\`${file.replace(MIGRATION, 'NNNN_<field>')}\``)
 })
 
-type Support = typeof import('../support/actors.ts') &
-  typeof import('../support/http.ts') &
-  typeof import('../support/processes.ts') &
-  typeof import('../support/settings.ts')
-type Events = typeof import('../support/events.ts')
-
-/** Starts the processes of the copy, with its own test support. */
-async function startCopy(copy: string, layout: 'together' | 'apart') {
-  const load = (name: string) => import(join(copy, 'tests/support', `${name}.ts`))
-  const parts = await Promise.all(['actors', 'http', 'processes', 'settings'].map(load))
-  const support: Support = Object.assign({}, ...parts)
-  const events: Events = await load('events')
-  return { support, events, system: await support.processes(layout) }
+/** Starts the services of the copy, each in a process of its own. */
+async function startCopy(copy: string): Promise<ProcessSystem> {
+  const { overProcesses }: typeof import('../support/processes.ts') = await import(
+    join(copy, 'tests/support/processes.ts')
+  )
+  return overProcesses('apart')()
 }
 
 /** Each path by which a user is read or written, with what it gives for the field. */
@@ -165,7 +162,7 @@ describe('a field that the recipe adds', () => {
   let system: ProcessSystem
   beforeAll(async () => {
     apply(copy.path, RECIPE)
-    running = await startCopy(copy.path, 'apart')
+    system = await startCopy(copy.path)
   }, 60_000)
   afterAll(async () => {
     await system?.stop()
@@ -224,7 +221,7 @@ test('a path that drops the field is noticed', async () => {
       expect([path, source.includes(right)]).toEqual([path, true])
       writeFileSync(join(copy.path, path), source.replace(right, wrong))
     }
-    const running = await startCopy(copy.path, 'apart')
+    const system = await startCopy(copy.path)
     try {
       expect(wrongPaths(await readByEveryPath(system))).toEqual([
         'export',

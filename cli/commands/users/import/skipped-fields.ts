@@ -23,8 +23,6 @@ const WARNINGS: Record<SkippedField, [text: string, hint: string]> = {
   metadata: ['Metadata left out because it is not valid', 'JSON objects of at most 8 KiB and 8 levels'],
   attributes: ['Attributes or claims left out', 'a JSONL file can have metadata and app_metadata'],
   blanks: ['Spaces around an email or another field removed', 'they have no meaning there'],
-  metadata: ['Imported without metadata that is not valid', 'JSON objects of at most 8 KiB and 8 levels'],
-  attributes: ['Imported without attributes or claims', 'put them into metadata or app_metadata of a JSONL file'],
   password: [
     'Without a password',
     'ch202 users list --no-password lists them, ch202 users send-reset <ref> lets one set it',
