@@ -1,8 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { PASSWORD } from '../support/actors.ts'
+import { newEmail, PASSWORD } from '../support/actors.ts'
 import { copyCheckout } from '../support/checkout.ts'
+import { allTold, listen, outgoing } from '../support/events.ts'
+import { as, call } from '../support/http.ts'
+import type { ProcessSystem } from '../support/processes.ts'
+import { OPERATOR_KEY } from '../support/settings.ts'
 import { openShell } from '../support/shell.ts'
 import { ROOT, temporary } from '../support/tool.ts'
 
@@ -31,7 +35,7 @@ const RECIPE: [path: string, before: string | null, text: string][] = [
   [`${MIGRATIONS}/${MIGRATION}.sql`, null, 'ALTER TABLE users ADD COLUMN phone TEXT;\n'],
   [`${MIGRATIONS}.ts`, '\n/** In the order', `import phone from './users/${MIGRATION}.sql' with { type: 'text' }\n`],
   [`${MIGRATIONS}.ts`, ']\n', `  { name: '${MIGRATION}', sql: phone },\n`],
-  ['tests/support/shapes.ts', "'locale', ", "'phone', "],
+  ['tests/support/expectations.ts', "'locale', ", "'phone', "],
   ['docs/integrate/events.md', '      "locale"', '      "phone": null,\n'],
   ['CHANGELOG.md', '- `metadata`', '- `phone` of a user.\n'],
 ]
@@ -59,27 +63,19 @@ test(`the recipe changes at most ${MOST_FILES} files, and CONTRIBUTING names eac
   for (const file of files) expect(section).toContain(`\`${file.replace(MIGRATION, 'NNNN_<field>')}\``)
 })
 
-type Support = typeof import('../support/actors.ts') &
-  typeof import('../support/http.ts') &
-  typeof import('../support/processes.ts') &
-  typeof import('../support/settings.ts')
-type Events = typeof import('../support/events.ts')
-
-/** Starts the processes of the copy, with its own test support. */
-async function startCopy(copy: string, layout: 'together' | 'apart') {
-  const load = (name: string) => import(join(copy, 'tests/support', `${name}.ts`))
-  const parts = await Promise.all(['actors', 'http', 'processes', 'settings'].map(load))
-  const support: Support = Object.assign({}, ...parts)
-  const events: Events = await load('events')
-  return { support, events, system: await support.processes(layout) }
+/** Starts the services of the copy, each in a process of its own. */
+async function startCopy(copy: string): Promise<ProcessSystem> {
+  const { overProcesses }: typeof import('../support/processes.ts') = await import(
+    join(copy, 'tests/support/processes.ts')
+  )
+  return overProcesses('apart')()
 }
 
 /** Each path by which a user is read or written, with what it gives for the field. */
-async function readByEveryPath({ support, events, system }: Awaited<ReturnType<typeof startCopy>>) {
-  const { as, call, newEmail } = support
+async function readByEveryPath(system: ProcessSystem) {
   const { auth, users } = system.url
   const operator = { headers: as.operator }
-  await events.listen(system)
+  await listen(system)
   const email = newEmail()
   const registered = await call(auth, 'POST /api/v1/auth/register', {
     body: { email, password: PASSWORD, phone: PHONE },
@@ -118,8 +114,8 @@ async function readByEveryPath({ support, events, system }: Awaited<ReturnType<t
   values.PATCH = (await call(users, `PATCH /users/${id}`, patch)).body.phone
   values.PUT = (await call(users, `PUT /users/${id}`, { ...bearer, body: { email, phone: PHONE } })).body.phone
   values['PUT without it'] = (await call(users, `PUT /users/${id}`, { ...bearer, body: { email } })).body.phone
-  await events.allTold(system)
-  const messages = events.outgoing(system).filter(({ data }) => data.user_id === id)
+  await allTold(system)
+  const messages = outgoing(system).filter(({ data }) => data.user_id === id)
   const userIn = (type: string) =>
     messages.find((message) => message.type === type)?.data as {
       user?: { phone?: unknown }
@@ -128,11 +124,9 @@ async function readByEveryPath({ support, events, system }: Awaited<ReturnType<t
   values['event user.created'] = userIn('user.created')?.user?.phone
   values['event user.updated'] = userIn('user.updated')?.user?.phone
   values['fields of user.updated'] = userIn('user.updated')?.fields?.join()
-  if (system.layout === 'apart') {
-    await system.kill('users')
-    const stale = await call(auth, 'GET /auth/me', bearer)
-    values['GET /auth/me with users down'] = stale.headers.has('x-ch202-stale') ? stale.body.phone : 'not stale'
-  }
+  await system.kill('users')
+  const stale = await call(auth, 'GET /auth/me', bearer)
+  values['GET /auth/me with users down'] = stale.headers.has('x-ch202-stale') ? stale.body.phone : 'not stale'
   return values
 }
 
@@ -165,13 +159,13 @@ function wrongPaths(values: Record<string, unknown>): string[] {
 describe('a field that the recipe adds', () => {
   const folder = temporary('user-field')
   const copy = copyCheckout(folder.path)
-  let running: Awaited<ReturnType<typeof startCopy>> | undefined
+  let system: ProcessSystem
   beforeAll(async () => {
     apply(copy.path, RECIPE)
-    running = await startCopy(copy.path, 'apart')
+    system = await startCopy(copy.path)
   }, 60_000)
   afterAll(async () => {
-    await running?.system.stop()
+    await system?.stop()
     folder.remove()
   })
 
@@ -183,15 +177,14 @@ describe('a field that the recipe adds', () => {
   }, 180_000)
 
   test('is written and read by every path', async () => {
-    const values = await readByEveryPath(running as NonNullable<typeof running>)
+    const values = await readByEveryPath(system)
     expect(values).toEqual(EXPECTED)
-    await running?.system.start('users')
+    await system.start('users')
   }, 60_000)
 
   test('is a column of what the tool exports and imports', async () => {
-    const { system, support } = running as NonNullable<typeof running>
-    const email = support.newEmail()
-    const env = { USERS_URL: system.url.users, AUTH_URL: system.url.auth, OPERATOR_API_KEY: support.OPERATOR_KEY }
+    const email = newEmail()
+    const env = { USERS_URL: system.url.users, AUTH_URL: system.url.auth, OPERATOR_API_KEY: OPERATOR_KEY }
     const shell = openShell('user-field', env, copy.path)
     try {
       const csv = `email,phone\n${email},${PHONE}\n`
@@ -228,16 +221,16 @@ test('a path that drops the field is noticed', async () => {
       expect([path, source.includes(right)]).toEqual([path, true])
       writeFileSync(join(copy.path, path), source.replace(right, wrong))
     }
-    const running = await startCopy(copy.path, 'apart')
+    const system = await startCopy(copy.path)
     try {
-      expect(wrongPaths(await readByEveryPath(running))).toEqual([
+      expect(wrongPaths(await readByEveryPath(system))).toEqual([
         'export',
         'event user.updated',
         'fields of user.updated',
         'GET /auth/me with users down',
       ])
     } finally {
-      await running.system.stop()
+      await system.stop()
     }
   } finally {
     folder.remove()
