@@ -1,7 +1,7 @@
 import { expect, setDefaultTimeout, test } from 'bun:test'
 import { launch } from '../support/tool.ts'
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(120_000)
 
 const rows: [words: string[], status: number, stdout: RegExp, stderr: RegExp][] = [
   [['ch202', 'version'], 0, /^\d+\.\d+\.\d+\n$/, /^$/],

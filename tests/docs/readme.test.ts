@@ -63,7 +63,7 @@ beforeAll(async () => {
   }
   follow().catch(ready.reject)
   await ready.promise
-}, 20_000)
+}, 120_000)
 
 afterAll(async () => {
   services.kill('SIGTERM')
@@ -107,7 +107,7 @@ test('S1: the tour works as printed', async () => {
   expect(said[4]).toContain('"enabled":false')
   expect(said[4]).toContain('"enabled":true')
   expect(said[6]).toContain('"code":"token_revoked"')
-}, 30_000)
+}, 120_000)
 
 test('S1: an operator can do what it says, after the tour', async () => {
   const [block = ''] = commandsOf('Operate it')
@@ -123,7 +123,7 @@ test('S1: an operator can do what it says, after the tour', async () => {
   expect(output).toMatch(/password +[\w-]{24}/)
   expect(output).toContain('ch202 users enable ben@example.org')
   expect(output).toContain('"email":"root@example.org"')
-}, 30_000)
+}, 120_000)
 
 test('every setting of the README is one that the program reads, and the other way round', () => {
   const read = settingDefaults({}).keys()

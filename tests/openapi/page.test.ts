@@ -16,7 +16,7 @@ const ARGUMENTS = [
   '--no-first-run',
 ]
 /** A browser that hangs must not hold up the tests. */
-const PATIENCE = 15_000
+const PATIENCE = 60_000
 
 const missing = executablePath === undefined
 // Where every test has to run, a missing browser is a failure; on a developer's machine it is said aloud.

@@ -3,7 +3,7 @@ import { HOUR, MINUTE, SECOND } from '../../services/kit/clock.ts'
 import { expectProblem } from '../support/expectations.ts'
 import { inTime, kidOf, operator } from './keys-in-time.ts'
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(120_000)
 
 describe('check 39: R6: a key that is pending signs two minutes after it was published', () => {
   const here = inTime({})

@@ -12,6 +12,8 @@ export interface Ended {
   stderr: string
   /** Milliseconds. */
   took: number
+  /** Milliseconds of the processor, which other programs on the machine do not change. */
+  cpu: number
 }
 
 /** A process whose output is kept, and that a test may talk to while it runs. */
@@ -76,6 +78,7 @@ export function launch(command: string[], { env = {}, cwd = ROOT, stdin, group }
     status: child.exitCode,
     ...text,
     took: performance.now() - startedAt,
+    cpu: Number(child.resourceUsage()?.cpuTime.total ?? 0) / 1000,
   }))
   return {
     pid: child.pid,
