@@ -55,7 +55,7 @@ describe('three services, started, one of them stopped, killed and held', () => 
     expect([inVain.status, inVain.took > 1000, inVain.took < PROMPT]).toEqual([10, true, true])
 
     // Waits by the notes that the services have yet to write.
-    const waiting = runTool(['health', '--wait', '15s'], { env: bare })
+    const waiting = runTool(['health', '--wait', '60s'], { env: bare })
     const running = ofEachService((name) => start(env, name))
     const { status, stderr, stdout } = await waiting
     expect([status, stderr]).toEqual([0, ''])

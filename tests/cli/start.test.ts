@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { addressSetting, SERVICE_NAMES } from '../../services/kit/services.ts'
 import { newEmail, PASSWORD } from '../support/actors.ts'
 import { PROMPT } from '../support/eventually.ts'
-import { as, call } from '../support/http.ts'
+import { arrived, as, call } from '../support/http.ts'
 import { mails } from '../support/mails.ts'
 import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
@@ -343,13 +343,13 @@ describe('a stop', () => {
   test.each(['SIGTERM', 'SIGINT'] as const)(
     'by %s answers the requests under way, and exits 0 soon',
     async (signal) => {
-      const env = ownSettings(folder.fresh(), { BCRYPT_COST: '12' })
+      const env = ownSettings(folder.fresh(), { BCRYPT_COST: '13' })
       const base = env.CH202_URL ?? ''
       const running = await served(env)
       const email = newEmail()
       const register = call(base, 'POST /api/v1/auth/register', { body: { email, password: PASSWORD } })
-      // A hash of this cost takes 300 ms of a core: the request is under way when the signal comes.
-      await Bun.sleep(80)
+      // A hash of this cost takes 600 ms of a core: the request is under way when the signal comes.
+      await arrived(base)
       running.signal(signal)
       const answer = await register
       expect([answer.status, answer.body.email]).toEqual([201, email])
@@ -361,7 +361,7 @@ describe('a stop', () => {
   )
 
   test('by a second, later signal is at once', async () => {
-    const env = ownSettings(folder.fresh(), { BCRYPT_COST: '15' })
+    const env = ownSettings(folder.fresh(), { BCRYPT_COST: '17' })
     const running = await served(env)
     const register = call(env.CH202_URL ?? '', 'POST /auth/register', {
       body: { email: newEmail(), password: PASSWORD },
@@ -370,9 +370,9 @@ describe('a stop', () => {
       () => 'answered',
       () => 'cut',
     )
-    await Bun.sleep(80)
+    await arrived(env.CH202_URL ?? '')
     running.signal('SIGINT')
-    await Bun.sleep(600)
+    await Bun.sleep(2000)
     running.signal('SIGINT')
     expect((await running.ended).status).toBe(130)
     expect(await cut).toBe('cut')

@@ -2,7 +2,7 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { cpSync, readdirSync } from 'node:fs'
 import { newEmail, PASSWORD } from '../support/actors.ts'
 import { eventually, PROMPT } from '../support/eventually.ts'
-import { as, call } from '../support/http.ts'
+import { arrived, as, call } from '../support/http.ts'
 import { launch, ownSettings, processesWith, type Running, temporary } from '../support/tool.ts'
 import { KeepAlive, type Outcome } from './keep-alive.ts'
 import { endAndRemove } from './left-behind.ts'
@@ -37,12 +37,6 @@ async function start(commands: string[][], together: boolean, env: Record<string
   await Promise.all(processes.map((running) => running.printed(/ready at/, commands.length === 1 && !together ? 3 : 1)))
   const [auth = '', users = ''] = together ? [env.CH202_URL, env.CH202_URL] : [env.AUTH_URL, env.USERS_URL]
   return { env, auth, users, processes }
-}
-
-/** Resolves when a service has received what was sent before: it reads the sockets in the order in which they have data. */
-async function arrived(base: string): Promise<void> {
-  await Bun.sleep(100)
-  for (let n = 0; n < 3; n++) await call(base, 'GET /health')
 }
 
 /** What a client was answered, and what it asked for without an answer. */
