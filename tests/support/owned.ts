@@ -4,12 +4,12 @@ import { as, call } from './http.ts'
 import type { Name } from './settings.ts'
 import type { System } from './system.ts'
 
-/** What a user may own in the services of one resource: the name that its id has in a path, and the service. */
+/** Resources that a user can own: the name of their id in a path, and their service. */
 export const OWNED: [field: string, service: Name][] = [
   // A line each.
 ]
 
-/** Something of the owner's for an operation that is about it: its id, by the name that it has in the path. */
+/** Creates a resource of the owner for an operation that needs one. Gives its id under its name in the path. */
 export async function ownedValues(system: System, operation: string, owner: TestUser): Promise<Record<string, string>> {
   const values: Record<string, string> = {}
   for (const [field, service] of OWNED) {
@@ -21,7 +21,7 @@ export async function ownedValues(system: System, operation: string, owner: Test
   return values
 }
 
-/** Turns on for everyone the modules that operations need: then what is answered depends on who calls. */
+/** Enables the modules that operations need for everyone, so that the response depends on the caller alone. */
 export async function turnOnModules(system: System, operations: Iterable<Documented>): Promise<void> {
   const needed = [...operations].map(({ operation }) =>
     /The module `(.+)` must be on/.exec(operation.description ?? ''),
