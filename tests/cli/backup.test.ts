@@ -13,7 +13,7 @@ import { processes } from '../support/processes.ts'
 import type { System } from '../support/system.ts'
 import { launch, ownSettings, ROOT, runTool, temporary } from '../support/tool.ts'
 
-setDefaultTimeout(20_000)
+setDefaultTimeout(120_000)
 
 const folder = temporary('backup')
 let system: System

@@ -20,7 +20,7 @@ import { call } from '../support/http.ts'
 import { launch, ownSettings, ROOT, type Running, runTool, temporary } from '../support/tool.ts'
 
 // Processes start slowly on a busy machine; what has to be quick is measured.
-setDefaultTimeout(20_000)
+setDefaultTimeout(120_000)
 
 const folder = temporary('doctor')
 const started = new Set<Running>()

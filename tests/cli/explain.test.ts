@@ -6,7 +6,7 @@ import { mailsTo, resetLinkIn } from '../support/mails.ts'
 import { openInstance } from '../support/shell.ts'
 import { launch, ownSettings, runTool } from '../support/tool.ts'
 
-setDefaultTimeout(30_000)
+setDefaultTimeout(120_000)
 
 let instance: Awaited<ReturnType<typeof openInstance>>
 beforeAll(async () => {
@@ -390,7 +390,7 @@ describe('explained', () => {
         explained.set(it, { email: email ?? subject, answer: { asked: subject, ...(await explain(subject)) } })
       }),
     )
-  }, 60_000)
+  }, 120_000)
 
   test.each(CASES)('$it', ({ it, mend, reason, says }) => {
     const { answer, email = '' } = explained.get(it) ?? {}

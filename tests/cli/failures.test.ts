@@ -5,7 +5,7 @@ import { createUser, newEmail, PASSWORD, type TestUser } from '../support/actors
 import { OPERATOR_KEY } from '../support/settings.ts'
 import { openInstance } from '../support/shell.ts'
 
-setDefaultTimeout(20_000)
+setDefaultTimeout(120_000)
 
 let instance: Awaited<ReturnType<typeof openInstance>>
 let user: TestUser

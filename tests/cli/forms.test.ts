@@ -4,7 +4,7 @@ import { as, call } from '../support/http.ts'
 import { OPERATOR_KEY } from '../support/settings.ts'
 import { openInstance } from '../support/shell.ts'
 
-setDefaultTimeout(20_000)
+setDefaultTimeout(120_000)
 
 /** More than two pages of the API. */
 const MANY = 450

@@ -4,7 +4,7 @@ import { ownSettings, ROOT, type Running } from '../support/tool.ts'
 import { BEFORE, prepare } from './fixtures.ts'
 
 // Processes start slowly on a busy machine; what has to be quick is measured.
-setDefaultTimeout(60_000)
+setDefaultTimeout(120_000)
 
 /** Commands that stay, what they say when they are there if anything, how they are ended, and their status then. */
 const STAY: readonly [example: RegExp, shown: RegExp | null, signal: NodeJS.Signals, status: number][] = [

@@ -3,7 +3,7 @@ import { PASSWORD } from '../support/actors.ts'
 import { as, call } from '../support/http.ts'
 import { openInstance } from '../support/shell.ts'
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(120_000)
 
 const FAMILY = '\u{1f468}\u200d\u{1f469}\u200d\u{1f467}'
 const USERS = [

@@ -21,7 +21,7 @@ import { openShell } from '../support/shell.ts'
 import type { System } from '../support/system.ts'
 import { type Ended, launch, ROOT, type Running, runTool, temporary } from '../support/tool.ts'
 
-setDefaultTimeout(20_000)
+setDefaultTimeout(120_000)
 
 const FIXTURES = join(ROOT, 'tests', 'fixtures')
 const HASH = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })

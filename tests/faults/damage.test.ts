@@ -24,7 +24,7 @@ import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
 import { launch, ownSettings, temporary } from '../support/tool.ts'
 import { endAndRemove } from './left-behind.ts'
 
-setDefaultTimeout(30_000)
+setDefaultTimeout(120_000)
 
 const folder = temporary('damage')
 afterAll(() => endAndRemove(folder))

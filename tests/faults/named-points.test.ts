@@ -13,7 +13,7 @@ import { LAYOUTS } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
 import { launch, ownSettings, temporary } from '../support/tool.ts'
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(120_000)
 
 const folder = temporary('points')
 afterAll(() => folder.remove())

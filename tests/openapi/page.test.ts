@@ -21,7 +21,7 @@ const ARGUMENTS = [
   '--no-first-run',
 ]
 /** Milliseconds after which a browser that hangs fails the test. */
-const BROWSER_TIMEOUT = 15_000
+const BROWSER_TIMEOUT = 60_000
 
 const missing = executablePath === undefined
 // Without a browser the test fails in CI, and is skipped with a message on a developer's machine.

@@ -12,7 +12,7 @@ import type { System } from '../support/system.ts'
 import { inProcessApart } from '../support/system.ts'
 import { type Ended, runTool, temporary } from '../support/tool.ts'
 
-setDefaultTimeout(20_000)
+setDefaultTimeout(120_000)
 
 const folder = temporary('access')
 /** Seconds. The tool renews a token when half of that is over. */

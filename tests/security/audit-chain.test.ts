@@ -15,7 +15,7 @@ import { databases } from '../../services/databases.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { launch, ownSettings, runTool, temporary } from '../support/tool.ts'
 
-setDefaultTimeout(20_000)
+setDefaultTimeout(120_000)
 
 const folder = temporary('audit')
 afterAll(() => folder.remove())

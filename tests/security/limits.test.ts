@@ -8,7 +8,7 @@ import { LoginLimits } from '../../services/auth/login/limits.ts'
 import { systemClock } from '../../services/kit/clock.ts'
 import { createUser, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
-import { eventually } from '../support/eventually.ts'
+import { eventually, PROMPT } from '../support/eventually.ts'
 import { expectProblem } from '../support/expectations.ts'
 import { type Answer, as, type Client } from '../support/http.ts'
 import { running } from '../support/running.ts'
@@ -237,7 +237,8 @@ describe('places under way', () => {
     await store.close()
     rmSync(directory, { recursive: true })
   })
-  const soon = (work: Promise<unknown>) => Promise.race([work.then(() => 'soon'), Bun.sleep(500).then(() => 'never')])
+  const soon = (work: Promise<unknown>) =>
+    Promise.race([work.then(() => 'soon'), Bun.sleep(PROMPT).then(() => 'never')])
 
   beforeAll(async () => {
     // One more from there, and all logins from there are paused.

@@ -11,7 +11,7 @@ import { expectProblem } from '../support/expectations.ts'
 import { ownSettings, runTool, temporary } from '../support/tool.ts'
 import { inTime, kidOf, operator } from './keys-in-time.ts'
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(120_000)
 
 describe('check 39: a signing key that is old', () => {
   const here = inTime({ SIGNING_KEY_MAX_AGE: '30d', REFRESH_EXPIRE: '60d' })

@@ -18,7 +18,7 @@ describe('the executable', () => {
     mkdirSync(home)
     const built = await runTool(['package', 'binary', '--out', tool])
     expect([built.status, built.stdout]).toEqual([0, ''])
-  }, 20_000)
+  }, 120_000)
 
   /** What a test that failed has left running. */
   const left = new Set<Running>()
