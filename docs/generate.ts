@@ -1,12 +1,13 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { CHECKS } from '../cli/commands/doctor/checks.ts'
 import { FIELD_CODES, type FieldCode } from '../services/kit/field-errors.ts'
 import { PROBLEM_CODES, Problem } from '../services/kit/problem.ts'
 import { readConfig, settingDefaults } from '../services/kit/process/config.ts'
 import { SETTING_DESCRIPTIONS } from '../services/kit/process/setting-descriptions.ts'
 import { MESSAGE_SCHEMAS } from '../services/kit/schema/events.ts'
-import { SERVICES } from '../services/registry.ts'
+import { SERVICE_NAMES, SERVICES } from '../services/registry.ts'
 import { serve } from '../services/serve.ts'
 
 /**
@@ -79,6 +80,24 @@ function eventSchemas(): Record<string, () => string> {
   )
 }
 
+/** The checks of `ch202 doctor`. The checks that every database has are one row each, for all services. */
+function doctorChecks(): string {
+  const anyService = (text: string) =>
+    SERVICE_NAMES.reduce(
+      (row, name) => row.replace(`db.${name}.`, 'db.<service>.').replace(`${name}.sqlite`, '<service>.sqlite'),
+      text,
+    )
+  const rows = new Map(
+    CHECKS.map(({ describes, id }) =>
+      id.startsWith('db.') ? [anyService(id), anyService(describes)] : [id, describes],
+    ) as [string, string][],
+  )
+  return table(
+    ['Check', 'Passes if, or reports'],
+    [...rows].map(([id, describes]) => [code(id), describes]),
+  )
+}
+
 /** Serves everything in a directory that is thrown away, and reads the metrics as Prometheus does. */
 async function metrics(): Promise<string> {
   const dataDir = mkdtempSync(join(tmpdir(), 'ch202-docs-'))
@@ -118,7 +137,7 @@ function metricsTable(text: string): string {
   )
 }
 
-/** The files that have a test of each check: `check 12: …` or `checks 12, 13: …` begins its title. */
+/** The files that have a test of each security check: `check 12: …` or `checks 12, 13: …` begins its title. */
 export function filesOfChecks(): Map<number, string[]> {
   const files = new Map<number, string[]>()
   for (const path of [...new Bun.Glob('{cli,db,services,guard,tests}/**/*.ts').scanSync({ cwd: ROOT })].sort()) {
@@ -146,6 +165,7 @@ const BLOCKS: Record<string, (before: string) => string | Promise<string>> = {
   'problem codes': problemCodes,
   'field codes': fieldCodes,
   metrics,
+  'doctor checks': doctorChecks,
   checks,
   ...eventSchemas(),
 }

@@ -517,7 +517,7 @@ describe('with the services up', () => {
 
 describe('the checks', () => {
   test('stand in the documentation, all of them and no others', async () => {
-    const docs = readFileSync(join(ROOT, 'docs/operate/README.md'), 'utf8')
+    const docs = readFileSync(join(ROOT, 'docs/operate/monitoring.md'), 'utf8')
     const [, chapter = ''] = docs.split(/^## Doctor$/m)
     const listed = [...chapter.matchAll(/^\| `([a-z_.<>]+)` +\|/gm)].flatMap(([, id = '']) =>
       id.includes('<') ? SERVICE_NAMES.map((name) => id.replace('<service>', name)) : [id],

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 const ROOT = join(import.meta.dir, '../..')
 const page = readFileSync(join(ROOT, 'docs/architecture.md'), 'utf8')
 
+/** The direct children of a folder that are folders. */
 const foldersIn = (path: string) =>
   readdirSync(join(ROOT, path), { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
