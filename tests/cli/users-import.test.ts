@@ -126,11 +126,7 @@ test('every command of docs/migrate/import.md does as printed', async () => {
   const here = temporary('import-page')
   try {
     cpSync(FIXTURES, here.path, { recursive: true })
-<<<<<<< HEAD
-    const text = readFileSync(join(ROOT, 'docs', 'migrate', 'import.md'), 'utf8')
-=======
     const text = readFileSync(join(ROOT, 'docs/migrate/import.md'), 'utf8')
->>>>>>> h/docs
     const shown = [...text.matchAll(/^```\n([\s\S]*?)^```$/gm)].flatMap(([, block = '']) =>
       block.split(/^\$ /m).slice(1),
     )
