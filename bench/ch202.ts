@@ -6,18 +6,22 @@ import { type Measurable, startServer } from './processes.ts'
 
 export const operator = { 'x-api-key': OPERATOR_KEY }
 
-/** As it runs in production, but for the limits: a generator of load is one client that does a thousand things. */
+/** The settings of production, except rate limits: a load generator is one client with thousands of requests. */
 export function settings(dataDir: string, env: Record<string, string> = {}): Record<string, string> {
   return ownSettings(dataDir, { LOG_LEVEL: 'warn', BCRYPT_COST: '10', RATE_LIMIT: 'off', ...env })
 }
 
 /** All three services in one process. */
 export async function startCh202(dataDir: string, env: Record<string, string> = {}): Promise<Measurable> {
-  const own = settings(dataDir, env)
-  return startServer({ command: [process.execPath, 'cli/main.ts', 'serve'], env: own, url: own.CH202_URL ?? '' })
+  const environment = settings(dataDir, env)
+  return startServer({
+    command: [process.execPath, 'cli/main.ts', 'serve'],
+    env: environment,
+    url: environment.CH202_URL ?? '',
+  })
 }
 
-export interface Known {
+export interface BenchUser {
   id: string
   email: string
   password: string
@@ -25,19 +29,19 @@ export interface Known {
   refreshToken: string
 }
 
-/** Makes users who share one hash, and logs each in. */
-export async function known(url: string, count: number, from = 'known', ofUsers = url): Promise<Known[]> {
-  const users: Known[] = []
+/** Creates users who share one hash, and logs each of them in. */
+export async function createUsers(url: string, count: number, from = 'known', ofUsers = url): Promise<BenchUser[]> {
+  const users: BenchUser[] = []
   const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 10 })
   for (let n = 0; n < count; n++) {
     const email = `${from}-${n}@example.org`
-    const made = await call(ofUsers, 'POST /api/v1/users', { headers: operator, body: { email, password_hash } })
-    users.push({ id: made.body.id, email, ...(await logIn(url, email)) })
+    const response = await call(ofUsers, 'POST /api/v1/users', { headers: operator, body: { email, password_hash } })
+    users.push({ id: response.body.id, email, ...(await logIn(url, email)) })
   }
   return users
 }
 
-export async function logIn(url: string, email: string): Promise<Omit<Known, 'id' | 'email'>> {
+export async function logIn(url: string, email: string): Promise<Omit<BenchUser, 'id' | 'email'>> {
   const { body, status, text } = await call(url, 'POST /api/v1/auth/login', { body: { email, password: PASSWORD } })
   if (status !== 200) throw new Error(`A login was answered with ${status} ${text}`)
   return { password: PASSWORD, token: body.access_token, refreshToken: body.refresh_token }

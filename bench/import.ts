@@ -8,9 +8,9 @@ import { operator } from './ch202.ts'
 const BODY_MAX = 1024 * 1024
 /** Rows in one transaction, on both sides. */
 const ROWS = 500
-/** Bodies under way at once. */
-const AT_ONCE = 2
-/** Of `PASSWORD`, at the cost that is the default: whoever is imported can log in. */
+/** Requests at the same time. */
+const CONCURRENCY = 2
+/** The hash of `PASSWORD` at the default cost, so that imported users can log in. */
 const HASH = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 10 })
 
 interface Line {
@@ -20,10 +20,10 @@ interface Line {
   password_hash: string
 }
 
-/** Letters that one of all users has in its name. */
+/** A name with letters that only one user has. */
 const RARE = { n: 7, name: 'Žofie Ťáková' }
 
-/** A user like those of an export: each field differs from all others. */
+/** A user as in an export. Every field is unique. */
 export function lineOf(n: number): Line {
   const hash = Bun.hash(String(n)).toString(36).padStart(13, '0')
   return {
@@ -34,7 +34,7 @@ export function lineOf(n: number): Line {
   }
 }
 
-/** Bodies just under 1 MiB, with how many lines each has. */
+/** Bodies of just under 1 MiB, with their numbers of lines. */
 function* bodies(from: number, to: number): Generator<{ body: string; lines: number }> {
   let text: string[] = []
   let size = 0
@@ -53,9 +53,9 @@ function* bodies(from: number, to: number): Generator<{ body: string; lines: num
 
 /** Imports the users `from`, `from` + 1, … by `POST /users/import`. */
 export async function importUsers(url: string, count: number, from = 0): Promise<void> {
-  const waiting = bodies(from, from + count)
+  const remaining = bodies(from, from + count)
   const worker = async () => {
-    for (const { body, lines } of waiting) {
+    for (const { body, lines } of remaining) {
       const answer = await fetch(`${url}/api/v1/users/import?on_conflict=skip`, {
         method: 'POST',
         headers: { ...operator, 'content-type': 'application/x-ndjson' },
@@ -65,11 +65,11 @@ export async function importUsers(url: string, count: number, from = 0): Promise
       if (created !== lines) throw new Error(`${created} of ${lines} were created: ${answer.status}`)
     }
   }
-  await Promise.all(Array.from({ length: AT_ONCE }, worker))
+  await Promise.all(Array.from({ length: CONCURRENCY }, worker))
 }
 
-/** Waits until auth knows of all that users has. */
-export async function toldToAuth(url: string): Promise<void> {
+/** Waits until users has delivered all its notices to auth. */
+export async function waitForAuth(url: string): Promise<void> {
   for (;;) {
     const { text } = await call(url, 'GET /metrics', { headers: operator })
     if (/outbox_pending\{service="users"\} 0$/m.test(text)) return
@@ -77,8 +77,8 @@ export async function toldToAuth(url: string): Promise<void> {
   }
 }
 
-/** Rows a second into the same tables with the same indexes, with nothing around them. */
-export function insertAtMost(path: string, users: number): number {
+/** The rate of bare inserts (rows a second) into the same tables with the same indexes. */
+export function insertRate(path: string, users: number): number {
   const database = new Database(path, { create: true, strict: true })
   database.run('PRAGMA journal_mode = WAL')
   database.run('PRAGMA synchronous = FULL')
@@ -95,9 +95,9 @@ export function insertAtMost(path: string, users: number): number {
       insert.run(Bun.randomUUIDv7(), email, email, username, name, password_hash, n + 1, now, now, text)
     }
   })
-  const began = performance.now()
+  const startedAt = performance.now()
   for (let n = 0; n < users; n += ROWS) group.immediate(n, Math.min(n + ROWS, users))
-  const rate = users / ((performance.now() - began) / 1000)
+  const rate = users / ((performance.now() - startedAt) / 1000)
   database.close()
   return rate
 }

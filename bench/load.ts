@@ -2,24 +2,24 @@ import { parseArgs } from 'node:util'
 import { type Requests, scripts } from './scripts.ts'
 
 /**
- * A generator of load in a process of its own, so that it can have a core of its own: clients on connections that stay,
- * each sending its next request when the last one is answered. Over raw sockets, because `fetch` costs more than most of
- * the answers that are measured.
+ * A load generator in a process of its own, so that it can have a core of its own: clients on persistent connections, each
+ * sending its next request after the response to the last one. It uses raw sockets, because `fetch` costs more than most
+ * of the responses that are measured.
  *
  *   bun bench/load.ts <script> --url http://127.0.0.1:3000 --clients 8 --seconds 5 < data.json
  */
 
 export interface Load {
-  /** Which requests: a name in `scripts`. */
+  /** The requests to send: a name in `scripts`. */
   script: keyof typeof scripts
   url: string
   clients: number
-  /** Sends for so long; or, with `requests`, so many. */
+  /** How long to send; with `requests`, how many. */
   seconds?: number
   requests?: number
-  /** Only keeps the server busy while another measures: it leaves that one the core. */
+  /** Only keeps the server busy beside another generator, and leaves the core to that one. */
   background?: boolean
-  /** What the script needs to know: tokens, ids. */
+  /** The input of the script: tokens, ids. */
   data: unknown
 }
 
@@ -36,7 +36,7 @@ export interface Measured {
 }
 
 const CRLF = '\r\n\r\n'
-/** Of the latencies, in steps of 10 µs up to ten seconds. */
+/** Milliseconds: the histogram of latencies has steps of 10 µs, up to ten seconds. */
 const STEP = 0.01
 const STEPS = 1_000_000
 
@@ -51,10 +51,10 @@ class Latencies {
   }
 
   quantile(part: number): number {
-    let left = Math.ceil(this.count * part)
+    let remaining = Math.ceil(this.count * part)
     for (let step = 0; step < STEPS; step++) {
-      left -= this.counts[step] ?? 0
-      if (left <= 0) return (step + 0.5) * STEP
+      remaining -= this.counts[step] ?? 0
+      if (remaining <= 0) return (step + 0.5) * STEP
     }
     return Number.NaN
   }
@@ -66,16 +66,16 @@ async function run({ background = false, clients, data, requests, script, second
   const source = make(data, `${hostname}:${port}`)
   const latencies = new Latencies()
   const statuses: Record<string, number> = {}
-  const began = performance.now()
-  const end = seconds === undefined ? Number.POSITIVE_INFINITY : began + seconds * 1000
-  let left = requests ?? Number.POSITIVE_INFINITY
+  const startedAt = performance.now()
+  const end = seconds === undefined ? Number.POSITIVE_INFINITY : startedAt + seconds * 1000
+  let remaining = requests ?? Number.POSITIVE_INFINITY
 
-  const one = (client: number) =>
+  const runClient = (client: number) =>
     new Promise<void>((resolve, reject) => {
       let sentAt = 0
-      let got = ''
+      let received = ''
       const sendNext = (socket: Bun.Socket, answer: string | null) => {
-        const request = performance.now() < end && left-- > 0 ? source(client, answer) : null
+        const request = performance.now() < end && remaining-- > 0 ? source(client, answer) : null
         if (request === null) {
           socket.end()
           resolve()
@@ -90,16 +90,16 @@ async function run({ background = false, clients, data, requests, script, second
         socket: {
           open: (socket) => sendNext(socket, null),
           data(socket, chunk) {
-            got += chunk.toString('latin1')
-            const head = got.indexOf(CRLF)
+            received += chunk.toString('latin1')
+            const head = received.indexOf(CRLF)
             if (head < 0) return
-            const length = Number(/content-length: *(\d+)/i.exec(got.slice(0, head))?.[1] ?? 0)
-            if (got.length < head + CRLF.length + length) return
+            const length = Number(/content-length: *(\d+)/i.exec(received.slice(0, head))?.[1] ?? 0)
+            if (received.length < head + CRLF.length + length) return
             latencies.add(performance.now() - sentAt)
-            const status = got.slice(9, 12)
+            const status = received.slice(9, 12)
             statuses[status] = (statuses[status] ?? 0) + 1
-            const body = got.slice(head + CRLF.length)
-            got = ''
+            const body = received.slice(head + CRLF.length)
+            received = ''
             sendNext(socket, body)
           },
           close: () => resolve(),
@@ -109,19 +109,19 @@ async function run({ background = false, clients, data, requests, script, second
       }).catch(reject)
     })
 
-  let running = !background
-  // It never sleeps: to wake it would be the server's work, and the more so the slower the server is.
+  let isSpinning = !background
+  // Never sleeps: waking it would cost the server time, the more the slower the server is.
   const spin = () => {
-    if (running) setImmediate(spin)
+    if (isSpinning) setImmediate(spin)
   }
   spin()
-  await Promise.all(Array.from({ length: clients }, (_, client) => one(client)))
-  running = false
-  const took = (performance.now() - began) / 1000
+  await Promise.all(Array.from({ length: clients }, (_, client) => runClient(client)))
+  isSpinning = false
+  const elapsed = (performance.now() - startedAt) / 1000
   return {
     requests: latencies.count,
-    seconds: took,
-    rate: latencies.count / took,
+    seconds: elapsed,
+    rate: latencies.count / elapsed,
     p50: latencies.quantile(0.5),
     p99: latencies.quantile(0.99),
     statuses,

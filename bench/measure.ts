@@ -1,11 +1,11 @@
 import type { Measured } from './load.ts'
 import type { Measurable } from './processes.ts'
 
-/** How much is measured: all of it, or as much as a minute has room for. */
+/** How much is measured: everything, or the little that takes a minute. */
 export interface Scale {
   quick: boolean
   rounds: number
-  /** Of one measurement. */
+  /** The length of one measurement. */
   seconds: number
 }
 
@@ -15,7 +15,7 @@ export interface Spread {
   most: number
 }
 
-/** What a ratio must be; `also` says in words what else the case must hold, and whether it did. */
+/** The bounds of a ratio. */
 export interface Goal {
   least?: number
   most?: number
@@ -23,23 +23,23 @@ export interface Goal {
 
 export interface Result {
   name: string
-  /** What ours is, what stands beside it, and in which unit. */
+  /** The unit of both sides. */
   unit: string
   ours: Spread
   limit: Spread
   limitIs: string
-  /** Ours to the limit, of each round. */
+  /** Ours divided by the limit, in each round. */
   ratio: Spread
-  /** None: it is told, and nothing is asked of it. */
+  /** Undefined: the result is reported without a goal. */
   goal?: Goal
-  /** Milliseconds of the server's CPU for a thousand requests. */
+  /** Milliseconds of the server's CPU per thousand requests. */
   cpu?: { ours: number; limit: number }
-  /** Anything else that was asked of it, and what came of it. */
+  /** Further conditions, in words, and whether they hold. */
   also?: { says: string; holds: boolean }[]
 }
 
 export function spreadOf(values: readonly number[]): Spread {
-  const sorted = [...values].sort((one, other) => one - other)
+  const sorted = [...values].sort((a, b) => a - b)
   const middle = sorted.length >> 1
   const median =
     sorted.length % 2 ? (sorted[middle] ?? Number.NaN) : ((sorted[middle - 1] ?? 0) + (sorted[middle] ?? 0)) / 2
@@ -51,14 +51,14 @@ export function isMet({ also = [], goal, ratio }: Result): boolean {
   return ratio.median >= least && ratio.median <= most && also.every(({ holds }) => holds)
 }
 
-/** One measurement of one side: a figure, and the server's CPU time in milliseconds for a thousand requests. */
+/** One measurement of one side: a figure, and the server's CPU time in milliseconds per thousand requests. */
 export interface Figure {
   value: number
   cpu?: number
 }
 
-/** Both sides by turns, the one that begins changing, so that what the machine does meanwhile falls on both. */
-export async function byTurns(
+/** Measures both sides alternately, each first in turn, so that other work of the machine affects both alike. */
+export async function measureBoth(
   rounds: number,
   ours: () => Promise<Figure>,
   limit: () => Promise<Figure>,
@@ -69,19 +69,19 @@ export async function byTurns(
     const second = await limit()
     figures.push({ ours: first ?? (await ours()), limit: second })
   }
-  const side = (which: 'ours' | 'limit') => spreadOf(figures.map((one) => one[which].value))
-  const cpuOf = (which: 'ours' | 'limit') => spreadOf(figures.map((one) => one[which].cpu ?? Number.NaN)).median
+  const side = (which: 'ours' | 'limit') => spreadOf(figures.map((figure) => figure[which].value))
+  const cpuOf = (which: 'ours' | 'limit') => spreadOf(figures.map((figure) => figure[which].cpu ?? Number.NaN)).median
   const cpu = { ours: cpuOf('ours'), limit: cpuOf('limit') }
   return {
     ours: side('ours'),
     limit: side('limit'),
-    ratio: spreadOf(figures.map((one) => one.ours.value / one.limit.value)),
+    ratio: spreadOf(figures.map(({ limit, ours }) => ours.value / limit.value)),
     ...(Number.isNaN(cpu.ours) ? {} : { cpu }),
   }
 }
 
-/** What a load made a server do: the rate, or a latency, and its CPU. */
-export async function loaded(
+/** Measures a server under load: its rate (or another figure), and its CPU time. */
+export async function underLoad(
   server: Measurable,
   send: () => Promise<Measured>,
   figure: (measured: Measured) => number = ({ rate }) => rate,

@@ -7,15 +7,15 @@ const LEFT = 390
 const BAR = 330
 const TOP = 46
 
-/** The ratios as an SVG, each bar to the goal that it has: the line at which it is met is the same for all. */
-export function pictureOf(results: readonly Result[], told: string): string {
-  const asked = results.filter(({ goal }) => goal)
-  const height = TOP + asked.length * ROW + 16
+/** Draws the ratios as an SVG. Each bar is relative to its goal, so that one line marks all goals. */
+export function pictureOf(results: readonly Result[], caption: string): string {
+  const withGoals = results.filter(({ goal }) => goal)
+  const height = TOP + withGoals.length * ROW + 16
   const goalAt = LEFT + BAR / 2
-  const rows = asked.map((result, row) => {
+  const rows = withGoals.map((result, row) => {
     const y = TOP + row * ROW
     const { least, most } = result.goal ?? {}
-    // How far it is beyond its goal: where less is better, the other way round.
+    // The ratio relative to its goal, inverted if less is better.
     const reached = least === undefined ? (most ?? 1) / result.ratio.median : result.ratio.median / least
     const length = Math.min(BAR, (BAR / 2) * reached)
     const colour = isMet(result) ? '#2a9d8f' : '#e76f51'
@@ -27,7 +27,7 @@ export function pictureOf(results: readonly Result[], told: string): string {
 <title>Measured against the limit</title>
 <rect width="${WIDTH}" height="${height}" fill="#fff"/>
 <text x="16" y="20" font-size="14" font-weight="600">Measured against the limit</text>
-<text x="16" y="36" fill="#777">${escaped(told)}</text>
+<text x="16" y="36" fill="#777">${escaped(caption)}</text>
 ${rows.join('\n')}
 <line x1="${goalAt}" y1="${TOP - 4}" x2="${goalAt}" y2="${height - 10}" stroke="#444" stroke-dasharray="3 3"/>
 <text x="${goalAt}" y="${TOP - 8}" text-anchor="middle" fill="#777">the goal</text>

@@ -7,8 +7,8 @@ const ROOT = join(import.meta.dir, '..')
 const PATIENCE = 120_000
 
 /**
- * Which cores are whose: the generator of load has the last one, servers have the others, so that neither takes time
- * from the other. Null where that can't be had: one core, or no `taskset`.
+ * The cores of the load generator (the last one) and of the servers (the others), so that neither takes time from the
+ * other. Null on a machine with one core or without `taskset`.
  */
 export const CORES = coresOf(availableParallelism())
 
@@ -17,19 +17,19 @@ function coresOf(count: number): { server: string; load: string } | null {
   return { server: count === 2 ? '0' : `0-${count - 2}`, load: String(count - 1) }
 }
 
-/** How many cores a server has. */
+/** The number of cores of a server. */
 export const SERVER_CORES = CORES ? availableParallelism() - 1 : availableParallelism()
 
 function pinned(command: string[], to: 'server' | 'load'): string[] {
   return CORES ? ['taskset', '-c', CORES[to], ...command] : command
 }
 
-/** What is measured: one process, or several. */
+/** One or several processes that are measured. */
 export interface Measurable {
   url: string
-  /** Milliseconds of CPU that it has used so far. */
+  /** Milliseconds of CPU used so far. */
   cpu(): number
-  /** MiB that it holds now, and the most that it has held. */
+  /** MiB in use now, and the maximum so far. */
   memory(): { now: number; peak: number }
   stop(): Promise<void>
 }
@@ -37,13 +37,13 @@ export interface Measurable {
 interface Start {
   command: string[]
   env?: Record<string, string>
-  /** Several processes may be told to start; the first address is the one that is asked. */
+  /** The address of the server. */
   url: string
-  /** Is asked until it answers. */
+  /** The path that is requested until it responds. */
   ready?: string
 }
 
-/** Starts a server on its own cores, and waits until it answers. */
+/** Starts a server on its own cores, and waits until it responds. */
 export async function startServer({ command, env = {}, ready = '/health', url }: Start): Promise<Measurable> {
   const child = Bun.spawn(pinned(command, 'server'), {
     cwd: ROOT,
@@ -68,12 +68,12 @@ export async function startServer({ command, env = {}, ready = '/health', url }:
   }
 }
 
-/** Milliseconds from the start of a server to its first good answer. */
+/** Milliseconds from the start of a server to its first successful response. */
 export async function firstAnswer(
   { command, env = {}, url }: Start,
   { body, method, path }: { method: string; path: string; body?: unknown },
 ): Promise<number> {
-  const began = performance.now()
+  const startedAt = performance.now()
   const child = Bun.spawn(pinned(command, 'server'), {
     cwd: ROOT,
     env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', ...env },
@@ -87,18 +87,18 @@ export async function firstAnswer(
     if (child.exitCode !== null) throw new Error(`${command.join(' ')} has not started`)
     await Bun.sleep(1)
   }
-  const took = performance.now() - began
+  const elapsed = performance.now() - startedAt
   child.kill('SIGTERM')
   await child.exited
-  return took
+  return elapsed
 }
 
-/** Runs a program to its end. */
+/** Runs a program until it exits. */
 export async function run(command: string[]): Promise<void> {
   await outputOf(command)
 }
 
-/** Runs a program of ours on the servers' cores to its end, and gives what it printed, read as JSON. */
+/** Runs one of our programs on the servers' cores until it exits. @returns its output, parsed as JSON */
 export async function measureAlone<T>(file: string, words: string[]): Promise<T> {
   return JSON.parse(await outputOf(pinned([process.execPath, join(import.meta.dir, file), ...words], 'server')))
 }

@@ -26,8 +26,8 @@ export function tableOf(results: readonly Result[]): string {
     .join('\n')
 }
 
-/** The same for a page. */
-export function markdownOf(results: readonly Result[], told: string): string {
+/** The results as a Markdown table for a page. */
+export function markdownOf(results: readonly Result[], caption: string): string {
   const rows = results.map((result) => {
     const { least, most } = result.ratio
     const also = (result.also ?? []).map(({ holds, says }) => `${says}${holds ? '' : ' (**missed**)'}`)
@@ -42,10 +42,10 @@ export function markdownOf(results: readonly Result[], told: string): string {
     ]
   })
   const head = ['case', 'ours', 'beside it', 'ratio', 'goal', 'CPU', '']
-  return [told, '', ...[head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`)].join('\n')
+  return [caption, '', ...[head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`)].join('\n')
 }
 
-/** What misses its goal, and what of it. */
+/** The results that miss their goals, with the conditions that do not hold. */
 export function missed(results: readonly Result[]): string[] {
   return results
     .filter((result) => !isMet(result))
@@ -57,7 +57,7 @@ export function missed(results: readonly Result[]): string[] {
 
 export function goalOf({ goal }: Result): string {
   if (goal?.least !== undefined) return `≥ ${goal.least}`
-  return goal?.most === undefined ? 'told' : `≤ ${goal.most}`
+  return goal?.most === undefined ? 'none' : `≤ ${goal.most}`
 }
 
 function cpuOf({ cpu }: Result): string {
@@ -71,7 +71,7 @@ function verdictOf(result: Result): string {
   return isMet(result) ? 'met' : 'MISSED'
 }
 
-/** Three digits that count, and thousands apart. */
+/** Formats a number with three significant digits and separated thousands. */
 export function figure(value: number): string {
   if (value >= 100) return Math.round(value).toLocaleString('en')
   return value >= 10 ? value.toFixed(1) : value.toFixed(2)
@@ -80,7 +80,7 @@ export function figure(value: number): string {
 const BEGIN = '<!-- results -->'
 const END = '<!-- /results -->'
 
-/** The page with the table in its place. */
+/** Replaces the table in a page. */
 export function withTable(page: string, table: string): string {
   const [before = '', ...rest] = page.split(BEGIN)
   const after = rest.join(BEGIN).split(END).slice(1).join(END)

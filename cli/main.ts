@@ -5,7 +5,7 @@ import { EXIT, usage } from './exit.ts'
 import { OUTPUTS, type Output, printFailure } from './terminal/output.ts'
 import { handleBrokenPipe, note, plain } from './terminal/terminal.ts'
 
-/** Every command, loaded when it is called: nothing else is read for `ch202 version`. */
+/** Every command, loaded only when it is called, which keeps `ch202 version` fast. */
 const COMMANDS: Record<string, Record<string, () => Promise<Command>>> = {
   'Run:': {
     start: async () => (await import('./commands/start.ts')).startCommand(),
@@ -66,66 +66,68 @@ const COMMANDS: Record<string, Record<string, () => Promise<Command>>> = {
 }
 
 const program = new Command('ch202')
-  .description('Runs and operates Ch202: users, logins and feature modules')
-  .addOption(new Option('-o, --output <form>', 'the form of what is printed').choices(OUTPUTS).default('table'))
-  .option('--fields <names>', 'show only these fields, separated by commas')
-  .option('--bom', 'begin CSV with a byte order mark, by which spreadsheets know its letters')
-  .option('--wide', 'show every column of a table, and all of each')
-  .option('--url <address>', 'talk to the instance at this address')
-  .option('-y, --yes', 'do not ask before what can’t be undone')
-  .option('-q, --quiet', 'print data and errors alone')
-  .option('--debug', 'show each request on standard error')
-  .option('--no-color', 'print no colours')
+  .description('Run and operate Ch202: users, logins and feature modules')
+  .addOption(new Option('-o, --output <format>', 'output format').choices(OUTPUTS).default('table'))
+  .option('--fields <names>', 'only these fields, separated by commas')
+  .option('--bom', 'start CSV with a byte order mark, so that spreadsheets read it as UTF-8')
+  .option('--wide', 'show every column of a table without shortening')
+  .option('--url <address>', 'address of the instance to use')
+  .option('-y, --yes', 'skip confirmation prompts')
+  .option('-q, --quiet', 'print only data and errors')
+  .option('--debug', 'print each request on standard error')
+  .option('--no-color', 'print without colors')
   .helpOption('-h, --help', 'show this help')
   .helpCommand('help [command]', 'Show the help of a command')
   .configureHelp({ showGlobalOptions: true })
   .configureOutput({
     writeErr: (text) => note(text.trimEnd().split('\n').map(plain).join('\n')),
-    outputError: (text, write) => write(`✗ ${wrongUse(text).replace(/(?=\n|$)/, ' (usage)')}`),
+    outputError: (text, write) => write(`✗ ${usageMessage(text).replace(/(?=\n|$)/, ' (usage)')}`),
   })
   .exitOverride()
   .showHelpAfterError('→ ch202 --help')
 
-/** What commander says of a wrong use, in the words of the other failures. */
-function wrongUse(text: string): string {
-  const said = text.replace(/^error: /, '').trimEnd()
-  return said.charAt(0).toUpperCase() + said.slice(1)
+/** Formats commander's message for a wrong use like other failures. */
+function usageMessage(text: string): string {
+  const message = text.replace(/^error: /, '').trimEnd()
+  return message.charAt(0).toUpperCase() + message.slice(1)
 }
 
-/** Before or without commander, which may be what fails: `-o json`, `-ojson`, `--output json`, `--output=json`. */
+/** The output format, found without commander, which may fail first: `-o json`, `-ojson`, `--output json`, `--output=json`. */
 function outputOf(words: readonly string[]): Output {
   const at = words.findIndex((word) => /^(-o|--output$|--output=)/.test(word))
   const form = words[at]?.replace(/^(-o|--output=?)/, '') || words[at + 1]
-  return OUTPUTS.find((known) => at >= 0 && known === form) ?? 'table'
+  return OUTPUTS.find((output) => at >= 0 && output === form) ?? 'table'
 }
 
-const VALUED = ['-o', '--output', '--fields', '--url']
+const OPTIONS_WITH_VALUE = ['-o', '--output', '--fields', '--url']
 
-/** The first word that is neither an option nor the value of one. */
-function commandIn(words: readonly string[]): string | undefined {
-  return words.find((word, at) => word !== 'help' && !word.startsWith('-') && !VALUED.includes(words[at - 1] ?? ''))
+/** The first word that is neither an option nor its value. */
+function commandNameIn(words: readonly string[]): string | undefined {
+  return words.find(
+    (word, at) => word !== 'help' && !word.startsWith('-') && !OPTIONS_WITH_VALUE.includes(words[at - 1] ?? ''),
+  )
 }
 
-/** The one that is named; all where none is, so that the help and a misspelling find them. */
+/** Loads the named command; all commands if the name is unknown, for the help and for suggestions. */
 async function load(words: readonly string[]): Promise<void> {
   const all = Object.entries(COMMANDS).flatMap(([group, commands]) =>
     Object.entries(commands).map(([name, command]) => ({ group, name, command })),
   )
-  const wanted = commandIn(words)
-  const named = all.filter(({ name }) => name === wanted)
-  for (const { command, group } of named.length === 0 ? all : named)
-    program.addCommand(inherit(await command(), 'ch202').helpGroup(group))
+  const commandName = commandNameIn(words)
+  const matches = all.filter(({ name }) => name === commandName)
+  for (const { command, group } of matches.length === 0 ? all : matches)
+    program.addCommand(inheritSettings(await command(), 'ch202').helpGroup(group))
 }
 
-/** @param above the words that stand before the command */
-function inherit(command: Command, above: string): Command {
-  const words = `${above} ${command.name()}`
+/** @param parents the words before the command */
+function inheritSettings(command: Command, parents: string): Command {
+  const words = `${parents} ${command.name()}`
   command.copyInheritedSettings(program).showHelpAfterError(`→ ${words} --help`)
-  for (const child of command.commands) inherit(child, words)
+  for (const child of command.commands) inheritSettings(child, words)
   return command
 }
 
-/** The word that is being typed may name no command yet. */
+/** Completes the last word, which may be an incomplete command name. */
 async function completeWords(words: string[]): Promise<void> {
   const { complete } = await import('./commands/completion/complete.ts')
   await load(words.slice(0, -1)).catch(() => undefined)
@@ -135,19 +137,20 @@ async function completeWords(words: string[]): Promise<void> {
 async function main(words: string[]): Promise<void> {
   try {
     removeForeignDotenv(process.env)
-    // Whatever it is set to: what is made its owner can use, and no one else can write.
+    // Whatever the umask was, only the owner can write new files.
     process.umask((process.umask() | 0o022) & ~0o700)
-    // What the scripts of `ch202 completion` ask at each Tab; a word of theirs is no command of ours.
+    // The scripts of `ch202 completion` call this at each Tab; `complete` is not a public command.
     if (words[0] === 'complete' && words[1] === '--') return await completeWords(words.slice(2))
     await load(words)
     await program.parseAsync(words, { from: 'user' })
   } catch (error) {
     if (error instanceof CommanderError) {
-      // Help and version are no errors; everything else of commander's is a wrong use.
-      const fine = error.exitCode === 0 || error.code === 'commander.help'
-      // It has said so on standard error already; a program reads standard output.
-      if (!fine && outputOf(words).startsWith('json')) printFailure(usage(wrongUse(error.message)), outputOf(words))
-      process.exitCode = fine ? EXIT.done : EXIT.usage
+      // Commander also throws for help, which is a success; all its other errors are wrong uses.
+      const isHelp = error.exitCode === 0 || error.code === 'commander.help'
+      // Commander has printed the error on standard error; JSON goes to standard output.
+      if (!isHelp && outputOf(words).startsWith('json'))
+        printFailure(usage(usageMessage(error.message)), outputOf(words))
+      process.exitCode = isHelp ? EXIT.done : EXIT.usage
       return
     }
     process.exitCode = printFailure(error, outputOf(words))
@@ -156,5 +159,5 @@ async function main(words: string[]): Promise<void> {
 
 handleBrokenPipe()
 
-// Without a top-level await: a bundle with bytecode does not take one.
+// No top-level await: a bundle with bytecode does not support it.
 void main(process.argv.slice(2))

@@ -1,14 +1,14 @@
 import type { PageRequest, Position, Slice } from '../services/kit/schema/page.ts'
 
-/** One row more than the page holds is read: whether there is a next page is known by it. */
+/** The limit and offset of a query for a page. The limit is one row more than the page: that row shows a next page. */
 export function pageBounds(request: PageRequest): { limit: number; offset: number } {
   return { limit: request.size + 1, offset: 'page' in request ? (request.page - 1) * request.size : 0 }
 }
 
 /**
- * The page that was asked for, of the rows of its `window`.
- * @param count how many there are in all; asked only for a numbered page, as a walk does not say
- * @param position where a walk goes on after a row
+ * Makes a page of the rows that its `pageBounds` selected.
+ * @param count counts all rows of the list; called for numbered pages only
+ * @param position gives the cursor that continues the list after a row
  */
 export function sliceOf<T>(
   rows: T[],
@@ -16,8 +16,12 @@ export function sliceOf<T>(
   count: () => number,
   position: (row: T) => Position,
 ): Slice<T> {
-  const shown = rows.slice(0, request.size)
-  const last = shown.at(-1)
-  const more = rows.length > request.size && last !== undefined
-  return { rows: shown, total: 'page' in request ? count() : null, next: more ? position(last) : null }
+  const page = rows.slice(0, request.size)
+  const last = page.at(-1)
+  const hasNext = rows.length > request.size
+  return {
+    rows: page,
+    total: 'page' in request ? count() : null,
+    next: hasNext && last !== undefined ? position(last) : null,
+  }
 }

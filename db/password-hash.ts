@@ -1,16 +1,15 @@
-/** No hash begins so: other systems write it for a user without a password too. */
-const NONE = '!'
+/** Stands for no password, as in other systems. No hash begins with it. */
+const NO_PASSWORD = '!'
 
 /**
- * What stands in a column `password_hash`, which is NOT NULL: `!` for a user who has no password. To let the column be
- * null instead would copy every user at an update. The empty text is no hash, and what an account has whose hash is not
- * known here.
+ * Gives the text of a `password_hash` column, which is NOT NULL: `!` for a user without a password. A migration to a
+ * nullable column would have to copy every user. An empty text marks an account whose hash is not cached.
  */
 export function storedHash(hash: string | null): string {
-  return hash ?? NONE
+  return hash ?? NO_PASSWORD
 }
 
-/** The reverse of `storedHash`. */
+/** Gives the hash that a `password_hash` column holds. Null: the user has no password. */
 export function hashStored(text: string): string | null {
-  return text === NONE ? null : text
+  return text === NO_PASSWORD ? null : text
 }

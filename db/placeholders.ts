@@ -2,8 +2,9 @@ import { getTableColumns, sql } from 'drizzle-orm'
 import type { SQLiteColumn, SQLiteTable } from 'drizzle-orm/sqlite-core'
 
 /**
- * A placeholder for each column of a table, named as the column's property: what a prepared insert or update of a whole
- * row takes. A column that is added to the schema is bound from then on.
+ * Makes a placeholder for each column of a table, named after the column's property: the values of a prepared insert or
+ * update of a whole row. Columns that are added to the schema later are included.
+ * @param without properties to leave out
  */
 export function placeholders<T extends SQLiteTable>(table: T, without: string[] = []): T['$inferInsert'] {
   const columns: Record<string, SQLiteColumn> = getTableColumns(table)

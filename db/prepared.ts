@@ -1,6 +1,6 @@
 /**
- * Statements that are prepared when they are first run, each once: a start waits for those alone that it needs.
- * @param makers each prepares one
+ * Gives statements that are prepared when they are first used, each once: a start prepares only those that it runs.
+ * @param makers functions that prepare one statement each
  */
 export function prepared<Makers extends Record<string, () => unknown>>(
   makers: Makers,

@@ -3,22 +3,22 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { direct } from '../services/kit/outgoing.ts'
 
 /**
- * Calls the instance, never through a proxy: the internal key is for the instance alone. The application that the guard
- * is part of goes on using proxies for its own calls, so neither its environment nor its global `fetch` is changed.
+ * Calls the instance, never through a proxy, because the call carries the internal key. The guard changes neither the
+ * environment nor the global `fetch`: the application around it may use proxies for its own calls.
  */
-export const directly: (request: Request) => Promise<Response> =
-  process.versions.bun === undefined ? onNode : (request) => direct(request)
+export const callDirectly: (request: Request) => Promise<Response> =
+  process.versions.bun === undefined ? callOnNode : (request) => direct(request)
 
-/** Milliseconds an unused connection is kept: shorter than servers keep theirs, so that none is cut while it is used. */
+/** Milliseconds that an idle connection is kept: less than servers keep it, so that none is closed while in use. */
 const IDLE = 10_000
 const options = { keepAlive: true, timeout: IDLE }
 const agents = { 'http:': new HttpAgent(options), 'https:': new HttpsAgent(options) }
 
 /**
- * Node's `fetch` obeys proxy variables (`NODE_USE_ENV_PROXY`) and the dispatcher that an application sets, and has no
- * option against either. An agent of the guard's own does neither. Redirects are not followed.
+ * Calls an address on Node with an agent of our own, without redirects. Node's `fetch` obeys proxy variables
+ * (`NODE_USE_ENV_PROXY`) and the application's global dispatcher, and has no option to prevent that.
  */
-async function onNode(request: Request): Promise<Response> {
+async function callOnNode(request: Request): Promise<Response> {
   const { headers, method, signal, url } = request
   const body = Buffer.from(await request.arrayBuffer())
   const https = url.startsWith('https:')
@@ -26,16 +26,16 @@ async function onNode(request: Request): Promise<Response> {
   const agent = agents[https ? 'https:' : 'http:']
   return await new Promise((resolve, reject) => {
     const fail = (error: Error) => reject(signal.aborted ? signal.reason : error)
-    const call = send(url, { method, headers: Object.fromEntries(headers), signal, agent }, (answer) => {
+    const call = send(url, { method, headers: Object.fromEntries(headers), signal, agent }, (response) => {
       const parts: Buffer[] = []
-      answer.on('data', (part: Buffer) => parts.push(part))
-      answer.on('error', fail)
-      answer.on('end', () => {
+      response.on('data', (part: Buffer) => parts.push(part))
+      response.on('error', fail)
+      response.on('end', () => {
         const bytes = Buffer.concat(parts)
         try {
-          resolve(new Response(bytes.length === 0 ? null : bytes, { status: answer.statusCode ?? 0 }))
+          resolve(new Response(bytes.length === 0 ? null : bytes, { status: response.statusCode ?? 0 }))
         } catch (error) {
-          // A status that no answer may have.
+          // An invalid status.
           reject(error)
         }
       })

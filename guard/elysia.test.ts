@@ -4,53 +4,53 @@ import type { Caller } from '../services/kit/caller.ts'
 import { elysiaGuard, refuseUnguarded } from './elysia.ts'
 import type { CheckOptions, Guard } from './types.ts'
 
-/** A guard that lets in whoever says `ana`, and of modules only `billing`; it keeps what it was asked. */
+/** A guard that admits one name, and only with the module `billing` or without a module. It records the rules. */
 function guardFor(name: string) {
-  const asked: Omit<CheckOptions, 'address'>[] = []
+  const rules: Omit<CheckOptions, 'address'>[] = []
   const guard: Guard = {
     ready: async () => true,
     close: async () => undefined,
     require: () => async () => undefined,
     async check(request, { address: _, ...rule }) {
-      // Never at once: a hook that is not awaited would let the request pass.
+      // Asynchronous, because a hook that is not awaited would let the request pass.
       await Bun.sleep(1)
-      asked.push(rule)
+      rules.push(rule)
       if (request.headers.get('authorization') !== name) return { response: new Response('who?', { status: 401 }) }
       if (![undefined, 'billing'].includes(rule.module)) return { response: new Response('no', { status: 403 }) }
       return { caller: { userId: name } as Caller }
     },
   }
-  return { guard, asked }
+  return { guard, rules }
 }
 
 const hello = ({ caller }: { caller: Caller }) => `hello ${caller.userId}`
 const ask = async (app: { handle(request: Request): Promise<Response> }, path: string, who = '', body?: string) => {
   const headers = { authorization: who, 'content-type': 'application/json' }
   const init = body === undefined ? { headers } : { method: 'POST', headers, body }
-  const answer = await app.handle(new Request(`http://localhost${path}`, init))
-  return [answer.status, await answer.text()]
+  const response = await app.handle(new Request(`http://localhost${path}`, init))
+  return [response.status, await response.text()]
 }
 
-test('trap 18: who may not is told so before the body is read, and the body reaches no schema', async () => {
-  const seen: unknown[] = []
+test('trap 18: a caller without access is refused before the body is read and validated', async () => {
+  const decoded: unknown[] = []
   const secret = t
     .Transform(t.String())
     .Decode((value) => {
-      seen.push(value)
+      decoded.push(value)
       return value
     })
     .Encode(String)
-  const { asked, guard } = guardFor('ana')
+  const { guard, rules } = guardFor('ana')
   const app = new Elysia().use(elysiaGuard(guard)).post('/', hello, { auth: 'user', body: t.Object({ secret }) })
   for (const body of ['{', '{}', '{"secret":"x"}', '[1]'])
     expect(await ask(app, '/', 'ben', body)).toEqual([401, 'who?'])
-  expect(seen).toEqual([])
+  expect(decoded).toEqual([])
   expect((await ask(app, '/', 'ana', '{'))[0]).toBe(400)
   expect((await ask(app, '/', 'ana', '{}'))[0]).toBe(422)
   expect(await ask(app, '/', 'ana', '{"secret":"x"}')).toEqual([200, 'hello ana'])
-  expect(seen).toEqual(['x'])
-  // Once for each request, though two hooks stand before the body and its validation.
-  expect(asked).toHaveLength(7)
+  expect(decoded).toEqual(['x'])
+  // Once per request, although two hooks run: one before the body is read, one before it is validated.
+  expect(rules).toHaveLength(7)
 })
 
 const CONFIGS: [name: string, config: ConstructorParameters<typeof Elysia>[0]][] = [
@@ -92,8 +92,8 @@ test.each(CONFIGS)('every kind of route is guarded, %s', async (_, config) => {
   }
 })
 
-test('a module is decided about with auth, in whichever order the route names the two', async () => {
-  const { asked, guard } = guardFor('ana')
+test('auth and module are checked together, in whichever order the route names them', async () => {
+  const { guard, rules } = guardFor('ana')
   const app = new Elysia()
     .use(elysiaGuard(guard))
     .get('/a', hello, { auth: ['user', 'operator'], module: 'billing' })
@@ -101,14 +101,14 @@ test('a module is decided about with auth, in whichever order the route names th
     .post('/c', hello, { module: 'shop', auth: 'user', body: t.Object({ item: t.String() }) })
     .post('/d', hello, { auth: 'user', module: 'shop', body: t.Object({ item: t.String() }) })
   expect(await ask(app, '/a', 'ana')).toEqual([200, 'hello ana'])
-  expect(asked.at(-1)).toEqual({ auth: ['user', 'operator'], module: 'billing' })
+  expect(rules.at(-1)).toEqual({ auth: ['user', 'operator'], module: 'billing' })
   expect(await ask(app, '/a', 'ben')).toEqual([401, 'who?'])
   expect(await ask(app, '/b', 'ana')).toEqual([403, 'no'])
   for (const path of ['/c', '/d'])
     for (const body of ['{', '{}', '{"item":"tea"}']) expect(await ask(app, path, 'ana', body)).toEqual([403, 'no'])
 })
 
-test('of two plugins each keeps its own guard, and a route has the one that was used last before it', async () => {
+test('each of two plugins keeps its own guard, and a route uses the last one before it', async () => {
   const app = new Elysia()
     .use(elysiaGuard(guardFor('ana').guard))
     .get('/a', hello, { auth: 'user' })
@@ -120,7 +120,7 @@ test('of two plugins each keeps its own guard, and a route has the one that was 
   ])
 })
 
-test('a refusal stays one where the app has its own words for errors', async () => {
+test('a refusal stays one when the app has an error handler of its own', async () => {
   const app = new Elysia()
     .onError(() => undefined)
     .use(elysiaGuard(guardFor('ana').guard))
@@ -128,11 +128,11 @@ test('a refusal stays one where the app has its own words for errors', async () 
   expect(await ask(app, '/', 'ben')).toEqual([401, 'who?'])
 })
 
-test('trap 3: an app with a route that names auth and has no guard does not listen', async () => {
+test('trap 3: an app does not listen if one of its routes names auth without a guard', async () => {
   const { guard } = guardFor('ana')
-  // What the compiler refuses: the plugin was not used there.
-  const meant = { auth: 'user' } as object
-  const open = () => new Elysia().get('/open', () => 'open', meant)
+  // The compiler would refuse this, because the app does not use the plugin.
+  const options = { auth: 'user' } as object
+  const open = () => new Elysia().get('/open', () => 'open', options)
   const before = new Elysia().use(open()).use(elysiaGuard(guard))
   expect(await ask(before, '/open')).toEqual([200, 'open'])
   expect(() => refuseUnguarded(before)).toThrow('GET /open')

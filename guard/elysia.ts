@@ -3,7 +3,7 @@ import type { Caller } from '../services/kit/caller.ts'
 import { accessOf } from './settings.ts'
 import type { Guard, Rule } from './types.ts'
 
-/** What the framework answers with when it is thrown. */
+/** An error that the framework answers with the guard's response. */
 class Refused extends Error {
   constructor(private readonly response: Response) {
     super('Refused by the guard')
@@ -15,50 +15,51 @@ class Refused extends Error {
   }
 }
 
-interface Arrival {
+interface HookContext {
   request: Request
   server: { requestIP(request: Request): { address: string } | null } | null
 }
 
-/** What is known of a request between its hooks: what its route has named so far, and what came of it. */
-interface Passed extends Partial<Rule> {
+/** The state of a request between its hooks: the rule that its route has named so far, and the decision. */
+interface GuardState extends Partial<Rule> {
   caller?: Caller
-  refused?: Response
+  refusal?: Response
 }
 
-const passed = new WeakMap<Request, Passed>()
+const states = new WeakMap<Request, GuardState>()
 
 /**
- * The plugin of Elysia: routes name `auth: ['user']` and perhaps `module: 'billing'`, and in their handlers `caller`
- * says who it is. A caller who may not is refused before the body is read, and so before it is validated.
+ * The Elysia plugin: routes name `auth: ['user']` and optionally `module: 'billing'`, and their handlers get `caller`. A
+ * caller without access is refused before the body is read and validated.
  */
 export function elysiaGuard(guard: Guard) {
-  /** Decides by all that the route has named; without `auth` there is nothing to decide by yet. */
-  const take = async ({ request, server }: Arrival, named: Partial<Rule>): Promise<Passed> => {
-    const before = passed.get(request) ?? {}
-    const isKnown = Object.entries(named).every(([name, value]) => before[name as keyof Rule] === value)
-    if (isKnown || before.refused) return before
-    const now: Passed = { ...before, ...named }
-    const { auth, module } = now
+  /** Decides by the rule that the route has named so far. Without `auth` there is no decision yet. */
+  const decide = async ({ request, server }: HookContext, rule: Partial<Rule>): Promise<GuardState> => {
+    const previous = states.get(request) ?? {}
+    const isDecided = Object.entries(rule).every(([name, value]) => previous[name as keyof Rule] === value)
+    if (isDecided || previous.refusal) return previous
+    const state: GuardState = { ...previous, ...rule }
+    const { auth, module } = state
     if (auth !== undefined) {
       const address = server?.requestIP(request)?.address
       const { caller, response } = await guard.check(request, { auth, module, address })
-      if (caller) now.caller = caller
-      else now.refused = response
+      if (caller) state.caller = caller
+      else state.refusal = response
     }
-    passed.set(request, now)
-    return now
+    states.set(request, state)
+    return state
   }
 
-  const hooks = (named: Partial<Rule>) => ({
-    // The only hook before the body is read, and only where there is one. What it throws is taken for a fault of the
-    // body, so it leaves the refusal to the next hook and the body unread.
-    parse: async (context: Arrival) => ((await take(context, named)).refused ? {} : undefined),
-    // The framework awaits a hook when its text says that it is asynchronous.
-    transform: asGuard(async (context: Arrival) => {
-      const { refused } = await take(context, named)
-      if (refused) throw new Refused(refused)
-    }, named),
+  const hooks = (rule: Partial<Rule>) => ({
+    // The only hook that runs before the body is read, and only for requests with a body. The framework treats its errors
+    // as errors of the body, so it leaves the body unread and the refusal to the next hook.
+    parse: async ({ request, server }: HookContext) =>
+      (await decide({ request, server }, rule)).refusal ? {} : undefined,
+    // The framework awaits a hook only if its source text is an async function.
+    transform: asGuard(async ({ request, server }: HookContext) => {
+      const { refusal } = await decide({ request, server }, rule)
+      if (refusal) throw new Refused(refusal)
+    }, rule),
     resolve: callerOf,
   })
 
@@ -76,35 +77,35 @@ export function elysiaGuard(guard: Guard) {
     .onStart((app) => refuseUnguarded(app))
 }
 
-/** Of a request that was let pass. @throws Error where no one has looked: the route names a module, and not who may */
-function callerOf({ request }: Pick<Arrival, 'request'>): { caller: Caller } {
-  const caller = passed.get(request)?.caller
-  if (!caller) throw new Error('A route that names a module names auth too')
+/** The caller of an admitted request. @throws Error when there was no decision: the route names a module without `auth` */
+function callerOf({ request }: Pick<HookContext, 'request'>): { caller: Caller } {
+  const caller = states.get(request)?.caller
+  if (!caller) throw new Error('A route that names a module must name auth too')
   return { caller }
 }
 
-/** What a hook that is ours was made of. */
+/** The rules of the guard's own hooks. */
 const guards = new WeakMap<object, Partial<Rule>>()
 
-function asGuard<T extends object>(hook: T, named: Partial<Rule>): T {
-  guards.set(hook, named)
+function asGuard<T extends object>(hook: T, rule: Partial<Rule>): T {
+  guards.set(hook, rule)
   return hook
 }
 
 /**
- * A route that names `auth` in an app that never got the plugin, or got it later, would be open to everyone. The plugin
- * looks at each app that listens; one that is only handed requests may look by itself.
+ * Refuses an app with open routes: a route that names `auth` is open to everyone if the app does not use the plugin, or
+ * uses it later. The plugin calls this when an app listens; an app that only handles requests can call it itself.
  * @throws Error that names the routes
  */
 export function refuseUnguarded(app: Pick<Elysia, 'routes'>): void {
   const open = app.routes.filter(({ hooks }) => {
-    const ours = hooksOf(hooks).flatMap((hook) => guards.get(hook) ?? [])
-    const isMeant = 'auth' in hooks || 'module' in hooks || ours.length > 0
-    return isMeant && !ours.some(({ auth }) => auth !== undefined)
+    const rules = hooksOf(hooks).flatMap((hook) => guards.get(hook) ?? [])
+    const namesRule = 'auth' in hooks || 'module' in hooks || rules.length > 0
+    return namesRule && !rules.some(({ auth }) => auth !== undefined)
   })
   if (open.length === 0) return
   const names = open.map(({ method, path }) => `${method} ${path}`).join(', ')
-  throw new Error(`No guard stands before ${names}: use the plugin before the routes, and name auth beside a module`)
+  throw new Error(`No guard protects ${names}: use the plugin before the routes, and name auth beside a module`)
 }
 
 function hooksOf(hooks: { transform?: unknown }): object[] {

@@ -1,5 +1,5 @@
 import { SECOND } from '../services/kit/clock.ts'
-import { directly } from './direct.ts'
+import { callDirectly } from './direct.ts'
 import type { GuardOptions, Log, Rule, Who } from './types.ts'
 
 const MAX_LAG = 30 * SECOND
@@ -17,9 +17,15 @@ export interface Settings {
   log: Log
 }
 
-/** @throws TypeError that names the option; it never holds a key */
+/** Validates the options. @throws TypeError that names the option and never contains a key */
 export function settingsOf(options: GuardOptions): Settings {
-  const { fetch: given, log = onStandardError, maxLag = MAX_LAG, name = 'guard', trustedProxies = [] } = options
+  const {
+    fetch = callDirectly,
+    log = standardErrorLog,
+    maxLag = MAX_LAG,
+    name = 'guard',
+    trustedProxies = [],
+  } = options
   const [first, ...rest] = keysOf('internalKey', options.internalKey)
   if (first === undefined) throw new TypeError('internalKey must be the internal key of the instance')
   const operatorKeys = options.operatorKey === undefined ? [] : keysOf('operatorKey', options.operatorKey)
@@ -35,12 +41,12 @@ export function settingsOf(options: GuardOptions): Settings {
     name,
     maxLag,
     trustedProxies,
-    fetch: given ?? directly,
+    fetch,
     log,
   }
 }
 
-/** @throws TypeError when a rule says what no rule can: it would be a route that no one may call, or everyone */
+/** The callers that a rule allows. @throws TypeError for an invalid rule: it would allow nobody, or everybody */
 export function accessOf({ auth, module }: Rule): readonly Who[] {
   const access = typeof auth === 'string' ? [auth] : auth
   if (!Array.isArray(access) || access.length === 0 || !access.every((who) => WHO.includes(who)))
@@ -48,26 +54,26 @@ export function accessOf({ auth, module }: Rule): readonly Who[] {
   if (module !== undefined && !(typeof module === 'string' && /^[a-z0-9][a-z0-9-]{0,62}$/.test(module)))
     throw new TypeError('module must be the id of a module')
   if (module !== undefined && access.includes('anyone'))
-    throw new TypeError('module asks for a user, and auth lets anyone in')
+    throw new TypeError('module needs a user, and auth allows anyone')
   return access
 }
 
-function keysOf(option: string, given: string | readonly string[]): readonly string[] {
-  const keys = typeof given === 'string' ? [given] : [...(given ?? [])]
-  // A header holds nothing else, and an error about it would quote the key.
+function keysOf(option: string, value: string | readonly string[]): readonly string[] {
+  const keys = typeof value === 'string' ? [value] : [...(value ?? [])]
+  // A header cannot hold other characters, and the error about that would quote the key.
   if (!keys.every((key) => typeof key === 'string' && /^[\x21-\x7e]+$/.test(key)))
     throw new TypeError(`${option} must be a key, or a list of keys`)
   return keys
 }
 
-function addressOf(option: string, given: string): string {
-  const parsed = URL.canParse(given) ? new URL(given) : undefined
+function addressOf(option: string, value: string): string {
+  const parsed = URL.canParse(value) ? new URL(value) : undefined
   if (!parsed || !/^https?:$/.test(parsed.protocol) || parsed.username || parsed.password)
     throw new TypeError(`${option} must be an address such as http://127.0.0.1:3001`)
-  return given.replace(/\/+$/, '')
+  return value.replace(/\/+$/, '')
 }
 
-const onStandardError: Log = {
+const standardErrorLog: Log = {
   info: () => undefined,
   warn: (line) => console.error(JSON.stringify(line)),
 }

@@ -3,10 +3,10 @@ import type { Caller } from '../services/kit/caller.ts'
 export type { Caller }
 
 /**
- * Who may; any one of those named is enough.
- * - `anyone`: no credential is needed. Alone, none is looked at; beside others, one that is sent must be good.
+ * Who may call a route; any one of those listed is enough.
+ * - `anyone`: no credential is needed. Alone, credentials are ignored; beside others, a credential must be valid if sent.
  * - `user`: an access token.
- * - `operator`: an access token with the role ADMIN, or the operator key where the guard was given it.
+ * - `operator`: an access token with the role ADMIN, or the operator key if the guard has it.
  * - `internal`: the internal key.
  */
 export type Who = 'anyone' | 'user' | 'operator' | 'internal'
@@ -14,21 +14,22 @@ export type Who = 'anyone' | 'user' | 'operator' | 'internal'
 export interface Rule {
   auth: Who | readonly Who[]
   /**
-   * The id of a module: a user must have it on, and every role that it requires. Keys act for no user and pass; so does
-   * an administrator's token where `auth` names `operator`. Never text of the request: each id that is named is followed.
+   * The id of a module: a user must have it enabled, and every role that it requires. Keys belong to no user and pass; so
+   * does an administrator's token if `auth` names `operator`. Never use text of a request: the guard subscribes to the feed
+   * of every id that it is given.
    */
   module?: string | undefined
 }
 
 export interface CheckOptions extends Rule {
-  /** The address that the connection comes from, as the server knows it, for `caller.ip`. */
+  /** The client's address of the connection, as the server knows it, for `caller.ip`. */
   address?: string | null | undefined
 }
 
-/** Either the caller, or the answer that the request gets instead of what it asked for. */
+/** Either the caller, or the response that refuses the request. */
 export type Checked = { caller: Caller; response?: undefined } | { caller?: undefined; response: Response }
 
-/** What of Hono's context a middleware needs. */
+/** The part of Hono's context that a middleware needs. */
 export interface MiddlewareContext {
   req: { raw: Request }
   set(key: 'caller', value: Caller): void
@@ -38,24 +39,24 @@ export type Middleware = (context: MiddlewareContext, next: () => Promise<void>)
 
 export interface Guard {
   /**
-   * Whether auth has told all there is. Waits for its first word, at most a second; false when it has not come: then
-   * the guard goes on trying by itself, and asks auth about each token until it has.
+   * Whether the guard has received the first complete page of auth's feed. Waits for it, at most a second. If it returns
+   * false, the guard goes on trying by itself, and asks auth about each token until then.
    */
   ready(): Promise<boolean>
-  /** Says who sent a request and whether they may, without touching its body. Never rejects on what was sent. */
+  /** Identifies the caller and checks their access, without reading the body. No request makes it reject. */
   check(request: Request, options: CheckOptions): Promise<Checked>
-  /** The same as a middleware of Hono: refuses, or sets `caller` and goes on. */
+  /** The same as a Hono middleware: it refuses the request, or sets `caller` and continues. */
   require(rule: Rule): Middleware
-  /** Stops following. Every token is answered 503 from then on. */
+  /** Ends the subscriptions. Afterwards every token gets a 503. */
   close(): Promise<void>
 }
 
-/** A line of the log: nothing in it is a secret, and nothing was copied from a request. */
+/** A log line. It contains no secret, and no text of a request. */
 export interface LogLine {
   event: string
-  /** Whose feed it is of: `auth`, or `modules/` and the module's id. */
+  /** The feed: `auth`, or `modules/` and the id of a module. */
   target?: string
-  /** Why, in words of the guard's own, or an error's name and code. */
+  /** The reason, in the guard's own words, or the name and code of an error. */
   reason?: string
 }
 
@@ -65,21 +66,21 @@ export interface Log {
 }
 
 export interface GuardOptions {
-  /** The base address of auth, or of the whole where one process serves all three. */
+  /** The base address of auth, or of the process if one serves all services. */
   url: string
-  /** The internal key of the instance. Of several the first is sent and all are accepted, as `INTERNAL_API_KEY` has it. */
+  /** The internal key of the instance. Of several keys the first is sent and all are accepted, as in `INTERNAL_API_KEY`. */
   internalKey: string | readonly string[]
-  /** The operator key, where an operator may come with it. Without it only a token with the role ADMIN is an operator's. */
+  /** The operator key, if operators may use it here. Otherwise only a token with the role ADMIN makes an operator. */
   operatorKey?: string | readonly string[] | undefined
-  /** The base address of modules, where it is another than the one that auth publishes. */
+  /** The base address of modules, if it differs from the one that auth publishes. */
   modulesUrl?: string | undefined
-  /** What stands first in the name under which auth knows this follower: letters, digits, `.`, `_` and `-`. Default `guard`. */
+  /** The beginning of this subscriber's name at auth: letters, digits, `.`, `_` and `-`. Default `guard`. */
   name?: string
-  /** Milliseconds without a word from auth after which no token is accepted any more. Default 30,000, at least 1000. */
+  /** Milliseconds without contact to auth after which no token is accepted. Default 30,000, at least 1000. */
   maxLag?: number
-  /** Proxies whose `X-Forwarded-For` is believed: addresses and networks (`10.0.0.0/8`). */
+  /** Proxies whose `X-Forwarded-For` is trusted: addresses and networks (`10.0.0.0/8`). */
   trustedProxies?: readonly string[]
-  /** How the instance is called. Default: directly, past every proxy of the environment. */
+  /** Calls the instance. Default: directly, without the proxies of the environment. */
   fetch?: (request: Request) => Promise<Response>
   /** Default: warnings as JSON lines on standard error. */
   log?: Log

@@ -134,11 +134,11 @@ export const SERVICE_TAGS: Record<string, string> = Object.assign(
   ...Object.values(SERVICES).map(({ tags }) => tags),
 )
 
-/** The regular expression (RE2) of a path parameter; undefined when no service names it and it is not an id. */
+const PATH_PARAMETERS = new Map(
+  SERVICE_NAMES.flatMap((name) => Object.entries(descriptorOf(name).pathParameters ?? {})),
+)
+
+/** The regular expression (RE2) of a path parameter; undefined when no service lists it and it is not an id. */
 export function pathParameter(parameter: string): string | undefined {
-  const forms: Record<string, string> = Object.assign(
-    {},
-    ...SERVICE_NAMES.map((name) => descriptorOf(name).pathParameters),
-  )
-  return forms[parameter] ?? (parameter.endsWith('_id') ? UUID : undefined)
+  return PATH_PARAMETERS.get(parameter) ?? (parameter.endsWith('_id') ? UUID : undefined)
 }

@@ -55,7 +55,7 @@ export async function serve(
 
   const services: Service[] = []
   const link = linkBy(config, names, services)
-  const { server, answerWith, lastAnswers } = listen(address, config.idleTimeout)
+  const { server, answerWith, closeConnections } = listen(address, config.idleTimeout)
   try {
     const peers = { ...peersBy(link, DELETION_SUBSCRIBERS), ...(mailer ? { mailer } : {}) }
     for (const name of names) services.push(await build(name, runtime, peers))
@@ -77,7 +77,7 @@ export async function serve(
     apps,
     stop() {
       removeRunFiles()
-      lastAnswers()
+      closeConnections()
       return stop(server, services)
     },
   }

@@ -1,16 +1,16 @@
 import { join } from 'node:path'
 import { PASSWORD } from '../../tests/support/actors.ts'
 import { freePort } from '../../tests/support/settings.ts'
-import { known, startCh202 } from '../ch202.ts'
-import { byTurns, loaded, type Result, type Scale, spreadOf } from '../measure.ts'
+import { createUsers, startCh202 } from '../ch202.ts'
+import { measureBoth, type Result, type Scale, spreadOf, underLoad } from '../measure.ts'
 import { type Measurable, send, startServer } from '../processes.ts'
 
 const USERS = 16
-/** Enough for either to be at its best: both hash in threads, as many as there are cores. */
+/** Enough clients for the maximum rate of both: each hashes in as many threads as there are cores. */
 const CLIENTS = 8
 const THEIRS = 'better-auth'
 
-/** Sign-up, sign-in and the check of a session beside better-auth: the same machine, the same run, its own defaults. */
+/** Compares sign-up, sign-in and session checks with better-auth and its defaults, on the same machine in the same run. */
 export async function betterAuth(scale: Scale, folder: string): Promise<Result[]> {
   const { rounds, seconds } = scale
   const port = String(freePort())
@@ -20,26 +20,26 @@ export async function betterAuth(scale: Scale, folder: string): Promise<Result[]
     url: `http://127.0.0.1:${port}`,
   })
   try {
-    const users = await known(ours.url, USERS)
+    const users = await createUsers(ours.url, USERS)
     const cookies = await signUp(theirs.url)
     const tokens = users.map(({ token }) => token)
     const to =
-      (server: Measurable, script: Parameters<typeof send>[0]['script'], data: unknown, good = '200') =>
+      (server: Measurable, script: Parameters<typeof send>[0]['script'], data: unknown, status = '200') =>
       () =>
-        loaded(server, () => send({ script, url: server.url, clients: CLIENTS, seconds, data }, [good]))
+        underLoad(server, () => send({ script, url: server.url, clients: CLIENTS, seconds, data }, [status]))
     let round = 0
-    const signingUp = (server: Measurable, path: string, good: string) => () =>
-      to(server, 'signUp', { path, from: `new-${round++}`, password: PASSWORD }, good)()
+    const signingUp = (server: Measurable, path: string, status: string) => () =>
+      to(server, 'signUp', { path, from: `new-${round++}`, password: PASSWORD }, status)()
     const signIns = users.map(({ email, password }) => ({ path: '/api/auth/sign-in/email', body: { email, password } }))
     const result = async (
       name: string,
       least: number,
-      ...sides: [Parameters<typeof byTurns>[1], Parameters<typeof byTurns>[2]]
+      ...sides: [Parameters<typeof measureBoth>[1], Parameters<typeof measureBoth>[2]]
     ): Promise<Result> => ({
       name,
       unit: 'a second',
       limitIs: THEIRS,
-      ...(await byTurns(rounds, ...sides)),
+      ...(await measureBoth(rounds, ...sides)),
       goal: { least },
     })
     return [
@@ -72,7 +72,7 @@ function memoryBeside(ours: Measurable, theirs: Measurable): Result {
   }
 }
 
-/** Makes users there, and gives the cookies of their sessions. */
+/** Creates users in better-auth. @returns the cookies of their sessions */
 async function signUp(url: string): Promise<string[]> {
   const cookies: string[] = []
   for (let n = 0; n < USERS; n++) {

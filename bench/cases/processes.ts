@@ -1,21 +1,21 @@
 import { join } from 'node:path'
 import { PASSWORD } from '../../tests/support/actors.ts'
 import { freePort } from '../../tests/support/settings.ts'
-import { type Known, known, settings, startCh202 } from '../ch202.ts'
-import { byTurns, type Figure, loaded, type Result, type Scale, spreadOf } from '../measure.ts'
+import { type BenchUser, createUsers, settings, startCh202 } from '../ch202.ts'
+import { type Figure, measureBoth, type Result, type Scale, spreadOf, underLoad } from '../measure.ts'
 import { firstAnswer, type Measurable, run, send, startServer } from '../processes.ts'
 import { startBare } from './requests.ts'
 
-/** The processes themselves: how much memory one takes, how soon it answers, and what three of them do. */
+/** Measures the processes: their memory, their start, and three processes compared with one. */
 export async function processes(scale: Scale, folder: string): Promise<Result[]> {
   return [...(await memory(scale, folder)), ...(await starts(scale, folder)), await threeBesideOne(scale, folder)]
 }
 
 async function memory({ seconds }: Scale, folder: string): Promise<Result[]> {
   const ch202 = await startCh202(join(folder, 'memory'))
-  const users = await known(ch202.url, 16)
+  const users = await createUsers(ch202.url, 16)
   await ch202.stop()
-  // Begun anew: what made the users is not what idles.
+  // Restarted: the process that created the users would use more memory.
   const again = await startCh202(join(folder, 'memory'))
   const bare = await startBare(join(folder, 'memory.sqlite'), again.url, users)
   try {
@@ -48,7 +48,7 @@ async function starts({ rounds }: Scale, folder: string): Promise<Result[]> {
   const env = settings(join(folder, 'starts'))
   const url = env.CH202_URL ?? ''
   const first = await startServer({ command: [process.execPath, 'cli/main.ts', 'serve'], env, url })
-  const [user] = await known(url, 1)
+  const [user] = await createUsers(url, 1)
   await first.stop()
   const login = { method: 'POST', path: '/api/v1/auth/login', body: { email: user?.email, password: PASSWORD } }
   const ours = (command: string[]) => async (): Promise<Figure> => ({
@@ -70,18 +70,18 @@ async function starts({ rounds }: Scale, folder: string): Promise<Result[]> {
     {
       name: `${name}, compiled`,
       ...beside,
-      ...(await byTurns(turns, ours([tool, 'serve']), bare)),
+      ...(await measureBoth(turns, ours([tool, 'serve']), bare)),
       goal: { most: 2 },
     },
     {
       name: `${name}, from source`,
       ...beside,
-      ...(await byTurns(turns, ours([process.execPath, 'cli/main.ts', 'serve']), bare)),
+      ...(await measureBoth(turns, ours([process.execPath, 'cli/main.ts', 'serve']), bare)),
     },
   ]
 }
 
-/** The same load to three processes and to one: told, and nothing asked of it. */
+/** Sends the same load to three processes and to one. Reported without a goal. */
 async function threeBesideOne({ rounds, seconds }: Scale, folder: string): Promise<Result> {
   const one = await startCh202(join(folder, 'one'))
   const env = settings(join(folder, 'three'))
@@ -94,18 +94,18 @@ async function threeBesideOne({ rounds, seconds }: Scale, folder: string): Promi
       }),
     ),
   )
-  if (!auth || !users || !modules) throw new Error('There are not three')
+  if (!auth || !users || !modules) throw new Error('Three processes are needed')
   try {
     const load = async (server: Measurable, ofUsers: string): Promise<() => Promise<Figure>> => {
-      const some: Known[] = await known(server.url, 32, 'load', ofUsers)
+      const some: BenchUser[] = await createUsers(server.url, 32, 'load', ofUsers)
       const data = { tokens: some.map(({ token }) => token) }
-      return () => loaded(server, () => send({ script: 'validate', url: server.url, clients: 32, seconds, data }))
+      return () => underLoad(server, () => send({ script: 'validate', url: server.url, clients: 32, seconds, data }))
     }
     return {
       name: 'POST /auth/validate-token, three processes',
       unit: 'a second',
       limitIs: 'one process',
-      ...(await byTurns(rounds, await load(auth, users.url), await load(one, one.url))),
+      ...(await measureBoth(rounds, await load(auth, users.url), await load(one, one.url))),
     }
   } finally {
     await Promise.all([one, auth, users, modules].map((server) => server.stop()))

@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import { call } from '../../tests/support/http.ts'
 import { freePort } from '../../tests/support/settings.ts'
-import { type Known, known, operator, startCh202 } from '../ch202.ts'
-import { byTurns, type Figure, loaded, type Result, type Scale } from '../measure.ts'
+import { type BenchUser, createUsers, operator, startCh202 } from '../ch202.ts'
+import { type Figure, measureBoth, type Result, type Scale, underLoad } from '../measure.ts'
 import { type Measurable, measureAlone, SERVER_CORES, send, startServer } from '../processes.ts'
 
 const HASH = `$2b$10$${'abcdefghij'.repeat(5)}abc`
@@ -12,16 +12,16 @@ interface Bench extends Scale {
   clients: number
   ch202: Measurable
   bare: Measurable
-  users: Known[]
+  users: BenchUser[]
   folder: string
 }
 
-/** The requests that a running system gets most, each beside the least that it could cost. */
+/** Measures the most common requests, each beside its lower bound. */
 export async function requests(scale: Scale, folder: string): Promise<Result[]> {
   const ch202 = await startCh202(join(folder, 'requests'))
   try {
     const clients = scale.quick ? 16 : 64
-    const users = await known(ch202.url, clients)
+    const users = await createUsers(ch202.url, clients)
     const bare = await startBare(join(folder, 'bare.sqlite'), ch202.url, users)
     try {
       const bench = { ...scale, clients, ch202, bare, users, folder }
@@ -42,8 +42,8 @@ export async function requests(scale: Scale, folder: string): Promise<Result[]> 
   }
 }
 
-/** A bare app that answers what ours answers. */
-export async function startBare(file: string, url: string, [user]: Known[]): Promise<Measurable> {
+/** Starts a bare app that gives the same answers as ours. */
+export async function startBare(file: string, url: string, [user]: BenchUser[]): Promise<Measurable> {
   if (!user) throw new Error('There is no user')
   const headers = { authorization: `Bearer ${user.token}` }
   const [validate, read, modules] = await Promise.all([
@@ -71,7 +71,7 @@ async function logins({ ch202, clients: most, rounds, seconds, users }: Bench): 
       name: `POST /auth/login, ${clients} clients`,
       unit: 'a second',
       limitIs: `bcrypt checks, ${SERVER_CORES} core${SERVER_CORES > 1 ? 's' : ''}`,
-      ...(await byTurns(
+      ...(await measureBoth(
         rounds,
         async () => ({ value: (await send(load)).rate }),
         () => checks(clients),
@@ -82,7 +82,7 @@ async function logins({ ch202, clients: most, rounds, seconds, users }: Bench): 
   return results
 }
 
-/** The same requests, to ours and to the bare app. */
+/** Sends the same requests to ours and to the bare app. */
 async function besideBare(
   { bare, ch202, clients, rounds, seconds }: Bench,
   name: string,
@@ -91,14 +91,14 @@ async function besideBare(
   least: number,
 ): Promise<Result> {
   const to = (server: Measurable) => () =>
-    loaded(server, () => send({ script, url: server.url, clients, seconds, data }))
-  // Warm, both of them.
+    underLoad(server, () => send({ script, url: server.url, clients, seconds, data }))
+  // Warms up both.
   for (const server of [ch202, bare]) await send({ script, url: server.url, clients, seconds: 1, data })
   return {
     name,
     unit: 'a second',
     limitIs: 'the same answer from a bare Elysia route',
-    ...(await byTurns(rounds, to(ch202), to(bare))),
+    ...(await measureBoth(rounds, to(ch202), to(bare))),
     goal: { least },
   }
 }
@@ -122,16 +122,16 @@ function commits({ folder, seconds }: Bench, what: 'update' | 'insert') {
 async function refreshes(bench: Bench): Promise<Result> {
   const { ch202, clients, rounds, seconds, users } = bench
   const refreshing = async () => {
-    // Those of the last round are spent.
+    // The refresh tokens of the last round are used up.
     const sessions = await Promise.all(users.map(({ email }) => freshSession(ch202.url, email)))
     const data = { refreshTokens: sessions }
-    return loaded(ch202, () => send({ script: 'refresh', url: ch202.url, clients, seconds, data }))
+    return underLoad(ch202, () => send({ script: 'refresh', url: ch202.url, clients, seconds, data }))
   }
   return {
     name: `POST /auth/refresh, durable, ${clients} clients`,
     unit: 'a second',
     limitIs: 'durable commits of one row',
-    ...(await byTurns(rounds, refreshing, commits(bench, 'update'))),
+    ...(await measureBoth(rounds, refreshing, commits(bench, 'update'))),
     goal: { least: 1.5 },
   }
 }
@@ -145,7 +145,7 @@ async function creations(bench: Bench): Promise<Result> {
   const { ch202, clients, rounds, seconds } = bench
   let round = 0
   const creating = () =>
-    loaded(ch202, () => {
+    underLoad(ch202, () => {
       const data = { key: operator['x-api-key'], hash: HASH, from: `made-${round++}` }
       return send({ script: 'createUser', url: ch202.url, clients, seconds, data }, ['201'])
     })
@@ -153,7 +153,7 @@ async function creations(bench: Bench): Promise<Result> {
     name: `POST /users with a hash, ${clients} clients`,
     unit: 'a second',
     limitIs: 'durable commits of one row',
-    ...(await byTurns(rounds, creating, commits(bench, 'insert'))),
+    ...(await measureBoth(rounds, creating, commits(bench, 'insert'))),
     goal: { least: 1.5 },
   }
 }
@@ -161,7 +161,7 @@ async function creations(bench: Bench): Promise<Result> {
 async function validationBesideLogins({ ch202, clients, rounds, seconds, users }: Bench): Promise<Result> {
   const data = { tokens: users.map(({ token }) => token) }
   const validating = () =>
-    loaded(
+    underLoad(
       ch202,
       () => send({ script: 'validate', url: ch202.url, clients: 8, seconds, data }),
       ({ p99 }) => p99,
@@ -181,7 +181,7 @@ async function validationBesideLogins({ ch202, clients, rounds, seconds, users }
     await saturating
     return figure
   }
-  const turns = await byTurns(rounds, besideLogins, validating)
+  const turns = await measureBoth(rounds, besideLogins, validating)
   return {
     name: 'POST /auth/validate-token while logins saturate, p99',
     unit: 'ms',

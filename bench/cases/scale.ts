@@ -1,20 +1,20 @@
 import { join } from 'node:path'
 import { PASSWORD } from '../../tests/support/actors.ts'
 import { call } from '../../tests/support/http.ts'
-import { type Known, known, logIn, operator, startCh202 } from '../ch202.ts'
-import { importUsers, lineOf, toldToAuth } from '../import.ts'
-import { byTurns, type Figure, loaded, type Result, type Scale, spreadOf } from '../measure.ts'
+import { type BenchUser, createUsers, logIn, operator, startCh202 } from '../ch202.ts'
+import { importUsers, lineOf, waitForAuth } from '../import.ts'
+import { type Figure, measureBoth, type Result, type Scale, spreadOf, underLoad } from '../measure.ts'
 import { type Measurable, measureAlone, send } from '../processes.ts'
 import { memoryResult } from './processes.ts'
 import { startBare } from './requests.ts'
 
 const SMALL = 1000
-/** Users who are asked about: spread over all that there are. */
+/** The number of users that are requested, spread over all of them. */
 const SAMPLE = 500
 
 interface Sized {
   server: Measurable
-  users: Known[]
+  users: BenchUser[]
 }
 
 interface Both extends Scale {
@@ -22,17 +22,17 @@ interface Both extends Scale {
   large: Sized
 }
 
-/** A million users: how long their import takes, and whether anything is slower among them than among a thousand. */
-export async function scale(how: Scale, folder: string): Promise<Result[]> {
-  const count = how.quick ? 20_000 : 1_000_000
+/** Measures the import of a million users, and whether requests are slower among them than among a thousand. */
+export async function scale(options: Scale, folder: string): Promise<Result[]> {
+  const count = options.quick ? 20_000 : 1_000_000
   const small = await startCh202(join(folder, 'small'))
   const large = await startCh202(join(folder, 'large'))
   try {
     await importUsers(small.url, SMALL)
-    await toldToAuth(small.url)
+    await waitForAuth(small.url)
     const results = [await importing(large, count, folder)]
     const both: Both = {
-      ...how,
+      ...options,
       small: { server: small, users: await sampleOf(small.url, SMALL) },
       large: { server: large, users: await sampleOf(large.url, count) },
     }
@@ -46,10 +46,10 @@ export async function scale(how: Scale, folder: string): Promise<Result[]> {
   }
 }
 
-/** Begun anew over the files of all those users. */
+/** The memory of a fresh process with the files of all users. */
 async function memoryKnowing(folder: string, count: number): Promise<Result> {
   const large = await startCh202(join(folder, 'large'))
-  const users = await known(large.url, 1)
+  const users = await createUsers(large.url, 1)
   const bare = await startBare(join(folder, 'knowing.sqlite'), large.url, users)
   try {
     await Bun.sleep(2000)
@@ -75,7 +75,7 @@ async function importing(server: Measurable, count: number, folder: string): Pro
     rates.push(count / 2 / ((performance.now() - began) / 1000))
     halves.push(server.memory().peak)
   }
-  await toldToAuth(server.url)
+  await waitForAuth(server.url)
   const [first = 0, second = 0] = halves
   const limit = spreadOf(inserts)
   return {
@@ -95,10 +95,10 @@ async function importing(server: Measurable, count: number, folder: string): Pro
   }
 }
 
-/** Some of those who were imported, logged in. */
-async function sampleOf(url: string, count: number): Promise<Known[]> {
+/** A sample of the imported users. The first 64 are logged in. */
+async function sampleOf(url: string, count: number): Promise<BenchUser[]> {
   const some = Math.min(SAMPLE, count)
-  const users: Known[] = []
+  const users: BenchUser[] = []
   for (let n = 0; n < some; n++) {
     const { email } = lineOf(Math.floor((n * count) / some))
     const { body } = await call(url, `GET /api/v1/users/by-email/${encodeURIComponent(email)}`, { headers: operator })
@@ -136,7 +136,7 @@ async function sameAsBefore({ large, rounds, seconds, small }: Both, count: numb
       name: `${name} among ${count.toLocaleString('en')} users`,
       unit: 'ms each',
       limitIs: `among ${SMALL.toLocaleString('en')}`,
-      ...(await byTurns(rounds, time(large), time(small))),
+      ...(await measureBoth(rounds, time(large), time(small))),
       goal: { most: 1.15 },
     })
   }
@@ -149,10 +149,10 @@ async function lists({ large, rounds, seconds, small }: Both, count: number): Pr
     send({ script: 'lines', url: sized.server.url, clients: 4, seconds, data: { lines, headers: operator } })
   const compare = async (name: string, ofLarge: string[], ofSmall: string[], p99: number | null) => {
     let worst = 0
-    const turns = await byTurns(
+    const turns = await measureBoth(
       rounds,
       () =>
-        loaded(
+        underLoad(
           large.server,
           () => asked(large, ofLarge),
           (measured) => {
@@ -161,7 +161,7 @@ async function lists({ large, rounds, seconds, small }: Both, count: number): Pr
           },
         ),
       () =>
-        loaded(
+        underLoad(
           small.server,
           () => asked(small, ofSmall),
           ({ p50 }) => p50,
@@ -194,8 +194,8 @@ async function lists({ large, rounds, seconds, small }: Both, count: number): Pr
 }
 
 /**
- * Of three to eight characters; `lineOf` says who has what. As many are shown among a thousand as among a million: of
- * `qqq` there are none there and some here, but no one has twice that.
+ * Searches of three to eight characters; `lineOf` defines which users match. Each finds as many users among a thousand as
+ * among a million: `qqq` would not, but `qqqqqq` matches nobody in either.
  */
 const SEARCHES = {
   'what everyone has': ['exa', 'exam', 'examp', 'exampl', 'example', 'example.'],

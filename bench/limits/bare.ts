@@ -1,11 +1,11 @@
 import { Database } from 'bun:sqlite'
 import { Elysia, t } from 'elysia'
 
-// The least that an answer costs: an Elysia app with one SQLite file, whose routes parse what ours parse and answer what
-// ours answered, and do nothing else. `bun bench/limits/bare.ts <port> <file> <answers as JSON>`
+// The lower bound of a response: an Elysia app with one SQLite file whose routes parse the same requests, give the answers
+// of ours, and do nothing else. `bun bench/limits/bare.ts <port> <file> <answers as JSON>`
 
-const [port = '0', file = ':memory:', given = '{}'] = process.argv.slice(2)
-const answers: Record<'validate' | 'user' | 'modules', object> = JSON.parse(given)
+const [port = '0', file = ':memory:', answersJson = '{}'] = process.argv.slice(2)
+const answers: Record<'validate' | 'user' | 'modules', object> = JSON.parse(answersJson)
 
 const database = new Database(file, { create: true, strict: true })
 database.run('PRAGMA journal_mode = WAL')

@@ -1,13 +1,13 @@
 import { parseArgs } from 'node:util'
 
-// How many bcrypt checks a second this machine does at all: `bun bench/limits/bcrypt.ts --at-once 8 --seconds 5`
+// The maximum rate of bcrypt checks on this machine: `bun bench/limits/bcrypt.ts --at-once 8 --seconds 5`
 
 const { values } = parseArgs({
   options: { 'at-once': { type: 'string', default: '1' }, seconds: { type: 'string', default: '5' } },
 })
 const hash = await Bun.password.hash('correct horse battery', { algorithm: 'bcrypt', cost: 10 })
-const began = performance.now()
-const end = began + Number(values.seconds) * 1000
+const startedAt = performance.now()
+const end = startedAt + Number(values.seconds) * 1000
 let checks = 0
 const worker = async () => {
   while (performance.now() < end) {
@@ -16,4 +16,4 @@ const worker = async () => {
   }
 }
 await Promise.all(Array.from({ length: Number(values['at-once']) }, worker))
-console.log(JSON.stringify({ rate: checks / ((performance.now() - began) / 1000) }))
+console.log(JSON.stringify({ rate: checks / ((performance.now() - startedAt) / 1000) }))

@@ -2,11 +2,11 @@ import { Database } from 'bun:sqlite'
 import { betterAuth } from 'better-auth'
 import { getMigrations } from 'better-auth/db/migration'
 
-// better-auth with its defaults but for the limiter, on bun:sqlite: `bun bench/limits/better-auth.ts <port> <file>`
+// better-auth with its defaults, except the rate limiter, on bun:sqlite: `bun bench/limits/better-auth.ts <port> <file>`
 
 const [port = '0', file = ':memory:'] = process.argv.slice(2)
 const database = new Database(file, { create: true })
-// As durable as ours, and with readers beside the writer.
+// As durable as ours, and readers do not block the writer.
 database.run('PRAGMA journal_mode = WAL')
 database.run('PRAGMA synchronous = FULL')
 const options = {

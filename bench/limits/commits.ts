@@ -1,7 +1,7 @@
 import { Database } from 'bun:sqlite'
 import { parseArgs } from 'node:util'
 
-// How many durable commits of one row a second this disk does: `bun bench/limits/commits.ts --file x --seconds 5`
+// The maximum rate of durable commits of one row on this disk: `bun bench/limits/commits.ts --file x --seconds 5`
 
 const { values } = parseArgs({
   options: {
@@ -26,13 +26,13 @@ const add = () => {
 }
 const ids = database.transaction(() => Array.from({ length: 1000 }, add))()
 
-const began = performance.now()
-const end = began + Number(values.seconds) * 1000
+const startedAt = performance.now()
+const end = startedAt + Number(values.seconds) * 1000
 let commits = 0
 while (performance.now() < end) {
   if (values.what === 'insert') add()
   else update.run(Date.now(), ids[commits % ids.length] ?? '')
   commits++
 }
-console.log(JSON.stringify({ rate: commits / ((performance.now() - began) / 1000) }))
+console.log(JSON.stringify({ rate: commits / ((performance.now() - startedAt) / 1000) }))
 database.close()

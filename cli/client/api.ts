@@ -78,43 +78,45 @@ export class Api {
   /**
    * Sends a request with the credential, without types: for streams, and for paths that the types do not cover.
    * @param path begins with a slash
-   * @param init `anyone`: send no credential; `patience`: milliseconds to wait for a response
+   * @param init `anonymous`: send no credential; `timeoutMs`: milliseconds to wait for a response
    * @throws Failure without a response
    */
   async fetch(
-    place: ServiceName,
+    service: ServiceName,
     path: string,
-    init: RequestInit & { patience?: number; anyone?: boolean } = {},
+    init: RequestInit & { timeoutMs?: number; anonymous?: boolean } = {},
   ): Promise<Response> {
-    const { anyone, patience, ...rest } = init
-    const url = `${this.connection.addresses[place].value}${path}`
+    const { anonymous, timeoutMs, ...rest } = init
+    const url = `${this.connection.addresses[service].value}${path}`
     try {
-      return anyone ? await request(url, rest, this.requestOptions(patience)) : await this.send(url, rest, patience)
+      return anonymous
+        ? await request(url, rest, this.requestOptions(timeoutMs))
+        : await this.send(url, rest, timeoutMs)
     } catch (error) {
-      throw error instanceof Failure ? error : this.noResponse(place, error)
+      throw error instanceof Failure ? error : this.noResponse(service, error)
     }
   }
 
   /** @throws Failure if the response is a problem */
-  async refuseProblem(place: ServiceName, response: Response, suggest?: Suggest): Promise<void> {
+  async refuseProblem(service: ServiceName, response: Response, suggest?: Suggest): Promise<void> {
     if (response.ok) return
     const value = await bounded(response)
       .json()
       .catch(() => 'no problem')
-    this.refuse(place, response.status, value, suggest)
+    this.refuse(service, response.status, value, suggest)
   }
 
   /** The failure for a response that no Ch202 service would give. */
-  notOurService(place: ServiceName): Failure {
-    const { value } = this.connection.addresses[place]
-    return new Failure(EXIT.tryAgain, `The server at ${value} is not the ${place} service`, {
+  notOurService(service: ServiceName): Failure {
+    const { value } = this.connection.addresses[service]
+    return new Failure(EXIT.tryAgain, `The server at ${value} is not the ${service} service`, {
       code: 'unreachable',
       suggestion: 'ch202 config show --origin',
     })
   }
 
-  private base(place: ServiceName): string {
-    return `${this.connection.addresses[place].value}/api/v1`
+  private base(service: ServiceName): string {
+    return `${this.connection.addresses[service].value}/api/v1`
   }
 
   private config() {
@@ -125,7 +127,7 @@ export class Api {
     }
   }
 
-  private async send(url: string, init: RequestInit, patience?: number): Promise<Response> {
+  private async send(url: string, init: RequestInit, timeoutMs?: number): Promise<Response> {
     const { credential } = this.connection
     if (credential === null) throw noCredential(this.connection, this.env)
     const ask = async () => {
@@ -136,7 +138,7 @@ export class Api {
           'authorization',
           `Bearer ${credential.kind === 'token' ? credential.value : await this.session?.token()}`,
         )
-      return request(url, { ...init, headers }, this.requestOptions(patience))
+      return request(url, { ...init, headers }, this.requestOptions(timeoutMs))
     }
     const answer = await ask()
     // The user's roles or the signing key may have changed: a refresh gives a valid token.
@@ -145,27 +147,27 @@ export class Api {
     return await ask()
   }
 
-  private requestOptions(patience?: number) {
-    return { debug: this.debug, ...withoutUndefined({ patience }) }
+  private requestOptions(timeoutMs?: number) {
+    return { debug: this.debug, ...withoutUndefined({ timeoutMs }) }
   }
 
-  private async answerOf<T>(place: ServiceName, call: Promise<EdenAnswer<T>>, suggest?: Suggest): Promise<T> {
+  private async answerOf<T>(service: ServiceName, call: Promise<EdenAnswer<T>>, suggest?: Suggest): Promise<T> {
     // Throws when a response declared as JSON is not.
     const answer = await call.catch(() => undefined)
     if (answer?.error === null && (answer.status === 204 || isRecord(answer.data))) return answer.data as T
     const value = answer?.error?.value
     // The client turns an error of fetch into a response with status 503.
     if (value instanceof Failure) throw value
-    if (value instanceof Error) throw this.noResponse(place, value)
-    this.refuse(place, answer?.status ?? 0, answer?.error ? value : 'no answer', suggest)
+    if (value instanceof Error) throw this.noResponse(service, value)
+    this.refuse(service, answer?.status ?? 0, answer?.error ? value : 'no answer', suggest)
   }
 
-  private noResponse(place: ServiceName, error: unknown): Failure {
-    const { value } = this.connection.addresses[place]
+  private noResponse(service: ServiceName, error: unknown): Failure {
+    const { value } = this.connection.addresses[service]
     const isTimeout = error instanceof Error && error.name === 'TimeoutError'
     return new Failure(
       EXIT.tryAgain,
-      `The ${place} service does not answer at ${value}${isTimeout ? ' in time' : ''}`,
+      `The ${service} service does not answer at ${value}${isTimeout ? ' in time' : ''}`,
       {
         code: 'unreachable',
         suggestion: isLocal(value) && this.connection.credential?.kind !== 'session' ? 'ch202 start' : 'ch202 status',
@@ -174,8 +176,8 @@ export class Api {
     )
   }
 
-  private refuse(place: ServiceName, status: number, value: unknown, suggest: Suggest = () => undefined): never {
-    if (!isProblem(value)) throw this.notOurService(place)
+  private refuse(service: ServiceName, status: number, value: unknown, suggest: Suggest = () => undefined): never {
+    if (!isProblem(value)) throw this.notOurService(service)
     const { code = 'unknown', message = `Status ${status}`, requestId } = value
     const suggestion = suggest(code) ?? FIXES[code]?.replace('<url>', this.connection.addresses.auth.value)
     throw new Failure(exitOf(status), [message].flat().join('; '), {

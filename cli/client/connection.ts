@@ -39,16 +39,16 @@ export async function connect(flag: string | undefined, env: Environment): Promi
 }
 
 function addressesFromEnvironment(env: Environment): Record<ServiceName, ServiceAddress> {
-  const addressOf = (place: ServiceName): ServiceAddress => {
-    const specific = env[VARIABLES[place]]?.trim()
-    if (specific) return { value: addressIn(specific), origin: VARIABLES[place] }
+  const addressOf = (service: ServiceName): ServiceAddress => {
+    const specific = env[VARIABLES[service]]?.trim()
+    if (specific) return { value: addressIn(specific), origin: VARIABLES[service] }
     const shared = env.CH202_URL?.trim()
     if (shared) return { value: addressIn(shared), origin: 'CH202_URL' }
     const context = contextInUse(env)
-    if (context) return { value: context[place], origin: `context ${context.name}` }
-    const localAddress = readRunFile(place, dataDirOf(env))?.url
+    if (context) return { value: context[service], origin: `context ${context.name}` }
+    const localAddress = readRunFile(service, dataDirOf(env))?.url
     if (localAddress) return { value: localAddress, origin: `${dataDirOf(env)}/run` }
-    return { value: defaultAddress(SERVICES[place]), origin: 'default' }
+    return { value: defaultAddress(SERVICES[service]), origin: 'default' }
   }
   return ofEachService(addressOf)
 }
@@ -76,13 +76,13 @@ async function addressesFromFlag(flag: string, env: Environment): Promise<Record
   const all = await addressesAt(addressIn(flag))
   const context = contextAt(all, env)
   const origin = context ? `--url, context ${context.name}` : '--url'
-  return ofEachService((place) => ({ value: all[place], origin }))
+  return ofEachService((service) => ({ value: all[service], origin }))
 }
 
 /** The context with exactly these addresses; the current one if there are several. */
 export function contextAt(addresses: Record<ServiceName, string>, env: Environment): Context | undefined {
   const matches = listContexts(env).filter((context) =>
-    SERVICE_NAMES.every((place) => context[place] === addresses[place]),
+    SERVICE_NAMES.every((service) => context[service] === addresses[service]),
   )
   const current = currentContext(env)
   return matches.find(({ name }) => name === current) ?? matches[0]
@@ -101,9 +101,9 @@ export async function addressesAt(url: string): Promise<Record<ServiceName, stri
     })
     const { ch202 } = (await answer.json()) as { ch202?: Partial<Record<ServiceName, string>> }
     if (!ch202?.auth || !isSameServer(ch202.auth, url)) return all
-    const told = ch202
+    const advertised = ch202
     // A service that is not running yet has no address.
-    return ofEachService((place) => (place === 'auth' ? url : addressIn(told[place] ?? url)))
+    return ofEachService((service) => (service === 'auth' ? url : addressIn(advertised[service] ?? url)))
   } catch {
     // The first real request reports an unreachable or unknown server.
     return all
@@ -127,12 +127,14 @@ function credentialFor(addresses: Record<ServiceName, ServiceAddress>, env: Envi
   if (token) return { kind: 'token', value: token, origin: 'CH202_TOKEN' }
   const [operatorKey] = valuesOf(env, 'OPERATOR_API_KEY')
   if (operatorKey) return { kind: 'key', value: operatorKey, origin: 'OPERATOR_API_KEY' }
-  const at = (place: ServiceName) => addresses[place].value
+  const at = (service: ServiceName) => addresses[service].value
   const context = contextAt(ofEachService(at), env)
   const session = context && { kind: 'session' as const, context, origin: `context ${context.name}` }
-  if (session && SERVICE_NAMES.every((place) => addresses[place].origin.includes('context '))) return session
+  if (session && SERVICE_NAMES.every((service) => addresses[service].origin.includes('context '))) return session
   const dataDir = dataDirOf(env)
-  const local = SERVICE_NAMES.every((place) => isLocal(at(place)) || at(place) === readRunFile(place, dataDir)?.url)
+  const local = SERVICE_NAMES.every(
+    (service) => isLocal(at(service)) || at(service) === readRunFile(service, dataDir)?.url,
+  )
   const [storedKey] = local ? valuesOf(withStoredSecrets(env), 'OPERATOR_API_KEY') : []
   return storedKey ? { kind: 'key', value: storedKey, origin: `${dataDir}/secrets.env` } : (session ?? null)
 }

@@ -47,7 +47,7 @@ export function readContext(env: Environment, name: string): Context | undefined
   const stored = readJson(env, file)
   if (stored !== undefined && !isContext(stored)) throw unreadable(file)
   // A service added after the login gets the address of auth, until the next login.
-  return stored && { ...ofEachService((place) => stored[place] ?? stored.auth), ...stored, name }
+  return stored && { ...ofEachService((service) => stored[service] ?? stored.auth), ...stored, name }
 }
 
 function isContext(value: unknown): value is Context {
@@ -55,7 +55,7 @@ function isContext(value: unknown): value is Context {
   const texts = ['email', 'user_id', 'session_id', 'access_token', 'refresh_token'] as const
   return (
     URL.canParse(String(stored?.auth)) &&
-    SERVICE_NAMES.every((place) => stored?.[place] === undefined || URL.canParse(String(stored[place]))) &&
+    SERVICE_NAMES.every((service) => stored?.[service] === undefined || URL.canParse(String(stored[service]))) &&
     texts.every((name) => typeof stored?.[name] === 'string') &&
     (['access_until', 'session_until'] as const).every((name) => typeof stored?.[name] === 'number')
   )

@@ -15,7 +15,7 @@ export interface RequestOptions {
   /** Print each request on standard error; addresses contain no secrets. */
   debug?: boolean
   /** Milliseconds until a response must begin. The rest of the response is not limited, nor is a request with a signal. */
-  patience?: number
+  timeoutMs?: number
   /** Sending the request twice has the same effect as once, whatever its method. */
   repeatable?: boolean
 }
@@ -28,35 +28,36 @@ export interface RequestOptions {
 export async function request(
   url: string,
   init: RequestInit,
-  { debug = false, patience = TIMEOUT, repeatable = false }: RequestOptions = {},
+  { debug = false, timeoutMs = TIMEOUT, repeatable = false }: RequestOptions = {},
 ): Promise<Response> {
   const method = (init.method ?? 'GET').toUpperCase()
-  const read = repeatable || READS.includes(method)
+  const isRepeatable = repeatable || READS.includes(method)
   for (let tries = 1; ; tries++) {
     const startedAt = performance.now()
-    const debugLog = (said: string) =>
-      debug && note(plain(`${method} ${url} → ${said} in ${Math.round(performance.now() - startedAt)} ms`))
+    const debugLog = (result: string) =>
+      debug && note(plain(`${method} ${url} → ${result} in ${Math.round(performance.now() - startedAt)} ms`))
     let pause = FIRST_PAUSE * 2 ** (tries - 1)
     try {
-      const answer = await sendOnce(url, init, read, patience)
+      const answer = await sendOnce(url, init, isRepeatable, timeoutMs)
       debugLog(`${answer.status}, request ${answer.headers.get('x-request-id') ?? 'unknown'}`)
-      const wait = await secondsToWait(answer, read)
+      const wait = await secondsToWait(answer, isRepeatable)
       if (wait === undefined || tries === TRIES || isStream(init.body)) return answer
       pause = Math.max(pause, wait * 1000)
       await answer.body?.cancel()
     } catch (error) {
       const { code, name } = error as { code?: string; name: string }
       debugLog(code ?? name)
-      const mayRetry = REFUSED.includes(code ?? '') || (read && name !== 'TimeoutError' && name !== 'AbortError')
+      const mayRetry =
+        REFUSED.includes(code ?? '') || (isRepeatable && name !== 'TimeoutError' && name !== 'AbortError')
       if (!mayRetry || tries === TRIES || isStream(init.body)) throw error
     }
     await Bun.sleep(pause)
   }
 }
 
-async function sendOnce(url: string, init: RequestInit, read: boolean, patience: number): Promise<Response> {
+async function sendOnce(url: string, init: RequestInit, isRepeatable: boolean, timeoutMs: number): Promise<Response> {
   const timeout = new AbortController()
-  const timer = setTimeout(() => timeout.abort(new DOMException('No answer in time', 'TimeoutError')), patience)
+  const timer = setTimeout(() => timeout.abort(new DOMException('No answer in time', 'TimeoutError')), timeoutMs)
   try {
     return await direct(url, {
       ...init,
@@ -65,7 +66,7 @@ async function sendOnce(url: string, init: RequestInit, read: boolean, patience:
       // Bun's own timeout would end a response whose reader pauses for five minutes; the signal is the only limit.
       timeout: false,
       // On a reused connection that is lost, Bun would resend a DELETE or PUT by itself.
-      ...(read ? {} : { keepalive: false }),
+      ...(isRepeatable ? {} : { keepalive: false }),
     })
   } finally {
     clearTimeout(timer)
@@ -73,11 +74,11 @@ async function sendOnce(url: string, init: RequestInit, read: boolean, patience:
 }
 
 /** Seconds until the next try; undefined if there should be none. */
-async function secondsToWait(answer: Response, read: boolean): Promise<number | undefined> {
+async function secondsToWait(answer: Response, isRepeatable: boolean): Promise<number | undefined> {
   if (!BUSY_STATUSES.includes(answer.status)) return undefined
   const wait = secondsOf(answer.headers.get('retry-after') ?? '0')
   if (!(wait <= WAIT_MAX)) return undefined
-  if (read || answer.status === 429) return wait
+  if (isRepeatable || answer.status === 429) return wait
   const problem = (await answer
     .clone()
     .json()

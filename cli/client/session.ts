@@ -44,8 +44,8 @@ export async function endSession({ auth, refresh_token }: Context, debug: boolea
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ refresh_token }),
   }
-  const manner = { debug, patience: TIMEOUT, repeatable: true }
-  const answer = await request(`${auth}/api/v1/auth/logout`, init, manner).catch(() => undefined)
+  const options = { debug, timeoutMs: TIMEOUT, repeatable: true }
+  const answer = await request(`${auth}/api/v1/auth/logout`, init, options).catch(() => undefined)
   // 401: the session had already ended.
   return answer !== undefined && (answer.ok || answer.status === 401)
 }
@@ -100,7 +100,7 @@ export class Session {
       `${auth}/api/v1/auth/refresh`,
       { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ refresh_token }) },
       // The most recently used refresh token is accepted again, so a lost response can be requested again.
-      { debug: this.debug, patience: TIMEOUT, repeatable: true },
+      { debug: this.debug, timeoutMs: TIMEOUT, repeatable: true },
     ).catch(() => undefined)
     // The current access token may still be valid for a while.
     if (!answer) return false

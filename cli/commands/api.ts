@@ -37,7 +37,7 @@ async function call(tool: Tool, options: ApiOptions, method: string, path: strin
   const headers = headersOf(options.header, body !== undefined)
   const [api, { credential }] = [await tool.api(), await tool.connection()]
   const init = { method: method.toUpperCase(), headers, ...(body === undefined ? {} : { body }) }
-  const answer = await api.fetch(service, pathOf(path), { ...init, anyone: credential === null })
+  const answer = await api.fetch(service, pathOf(path), { ...init, anonymous: credential === null })
   if (options.include) printHead(answer)
   await printBody(api, service, answer)
 }

@@ -36,8 +36,8 @@ async function show({ env, globals, out }: Tool, { origin = false }: { origin?: 
   const connecting = await connect(globals.url, env).catch((error: unknown) => ({ error }))
   if (!('error' in connecting)) {
     const { addresses, credential } = connecting
-    for (const place of SERVICE_NAMES)
-      rows.push({ name: `${place}_address`, value: addresses[place].value, origin: addresses[place].origin })
+    for (const service of SERVICE_NAMES)
+      rows.push({ name: `${service}_address`, value: addresses[service].value, origin: addresses[service].origin })
     rows.push({ name: 'credential', value: credential?.kind ?? null, origin: credential?.origin ?? null })
   }
   const columns = origin ? ['name', 'value', 'origin'] : ['name', 'value']

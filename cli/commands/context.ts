@@ -60,7 +60,7 @@ function contexts(env: Environment) {
   const others = listContexts(env).map((context) => ({
     name: context.name,
     current: context.name === current,
-    ...ofEachService((place) => context[place]),
+    ...ofEachService((service) => context[service]),
     email: context.email,
     session_until: timeOf(context.session_until),
   }))

@@ -31,7 +31,7 @@ export function keysCommand(): Command {
     'ch202 keys remove 3f6a1b2c4d5e --confirm 3f6a1b2c4d5e',
     'ch202 keys remove 3f6a1b2c4d5e --yes -o json',
   ])
-    .argument('<kid>', 'the id of the key')
+    .argument('<kid>', 'the id of the key; put -- before an id that starts with a dash')
     .option('--confirm <kid>', 'the id of the key, instead of --yes')
     // One key id in 64 begins with a dash.
     .allowUnknownOption()

@@ -37,7 +37,7 @@ async function login(tool: Tool, options: LoginOptions, url: string): Promise<vo
   if (!canAsk() && !(options.email && options.passwordStdin))
     throw usage('Without a terminal, give --email <email> and --password-stdin')
   const addresses = await addressesAt(addressIn(url))
-  refuseUnencrypted(options, ...SERVICE_NAMES.map((place) => addresses[place]))
+  refuseUnencrypted(options, ...SERVICE_NAMES.map((service) => addresses[service]))
   const name = options.name ?? contextAt(addresses, env)?.name ?? hostOf(url)
   // Reports an invalid name before anyone types a password.
   readContext(env, name)
@@ -92,7 +92,7 @@ async function askEmail(): Promise<string> {
 }
 
 function apiOf(addresses: Record<ServiceName, string>, debug = false): Api {
-  const serviceAddresses = ofEachService((place) => ({ value: addresses[place], origin: 'login' }))
+  const serviceAddresses = ofEachService((service) => ({ value: addresses[service], origin: 'login' }))
   return new Api({ addresses: serviceAddresses, credential: null }, debug)
 }
 
@@ -100,7 +100,7 @@ function apiOf(addresses: Record<ServiceName, string>, debug = false): Api {
 async function openSession(api: Api, email: string, password: string): Promise<{ tokens: Tokens; user: UserRead }> {
   const answer = await api.fetch('auth', '/api/v1/auth/login', {
     method: 'POST',
-    anyone: true,
+    anonymous: true,
     headers: { 'content-type': 'application/json', 'user-agent': `ch202/${version}` },
     body: JSON.stringify({ email, password }),
   })
@@ -109,7 +109,7 @@ async function openSession(api: Api, email: string, password: string): Promise<{
   if (!tokens.access_token) throw api.notOurService('auth')
   try {
     const headers = { authorization: `Bearer ${tokens.access_token}` }
-    const me = await api.fetch('auth', '/api/v1/auth/me', { anyone: true, headers })
+    const me = await api.fetch('auth', '/api/v1/auth/me', { anonymous: true, headers })
     await api.refuseProblem('auth', me)
     const user = (await me.json()) as UserRead
     if (user.roles.includes('ADMIN')) return { tokens, user }
@@ -121,7 +121,7 @@ async function openSession(api: Api, email: string, password: string): Promise<{
     await api
       .fetch('auth', '/api/v1/auth/logout', {
         method: 'POST',
-        anyone: true,
+        anonymous: true,
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ refresh_token: tokens.refresh_token }),
       })

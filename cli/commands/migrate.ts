@@ -6,8 +6,9 @@ export function migrateCommand() {
     .option('--plan', 'show pending migrations without applying them')
     .action(
       withTool(async ({ env, out }, { plan = false }: { plan?: boolean }) => {
-        const [{ openDatabase, plannedMigrations }, { databases }] = await Promise.all([
-          import('../../db/sqlite/engine.ts'),
+        const [{ openDatabase }, { plannedMigrations }, { databases }] = await Promise.all([
+          import('../../db/sqlite/open-database.ts'),
+          import('../../db/sqlite/migrate.ts'),
           import('../../services/databases.ts'),
         ])
         const items = databases(dataDirOf(env)).map(({ name, path, migrations }) => {

@@ -7,22 +7,23 @@ import { command, type Tool, withTool } from '../tool/command.ts'
 const COLUMNS = ['service', 'state', 'pid', 'address', 'started_at', 'rss_mb', 'cpu_s']
 
 export function psCommand() {
-  return command('ps', 'Show what runs on the data directory of this machine', [
+  return command('ps', 'Show the services running on this machine’s data directory', [
     'ch202 ps',
     'ch202 ps -o json --fields service,state,pid',
   ]).action(withTool(ps))
 }
 
 async function ps({ env, globals, out }: Tool): Promise<void> {
-  if (globals.url !== undefined) throw usage('Processes are looked for on this machine: --url has none')
+  if (globals.url !== undefined) throw usage('ps lists processes on the local machine; --url does not apply')
   const dataDir = dataDirOf(env)
   const items = await Promise.all(runningServices(dataDir).map((running) => rowOf(running, globals.debug ?? false)))
   await out.list(items, COLUMNS, 'none')
-  if (items.length === 0) out.say(`Nothing runs on ${dataDir}\n→ ch202 start`)
-  const dead = items.filter(({ state }) => state === 'dead').map(({ service }) => service)
-  if (dead.length > 0) out.say(`Ended without a word, and not there any more: ${dead.join(', ')}\n→ ch202 start`)
-  const silent = items.filter(({ state }) => state === 'silent').map(({ service }) => service)
-  if (silent.length > 0) out.say(`There, but without an answer: ${silent.join(', ')}\n→ ch202 logs --level warn`)
+  if (items.length === 0) out.say(`No service is running on ${dataDir}\n→ ch202 start`)
+  const deadNames = items.filter(({ state }) => state === 'dead').map(({ service }) => service)
+  if (deadNames.length > 0) out.say(`Ended unexpectedly: ${deadNames.join(', ')}\n→ ch202 start`)
+  const silentNames = items.filter(({ state }) => state === 'silent').map(({ service }) => service)
+  if (silentNames.length > 0)
+    out.say(`Running but not responding: ${silentNames.join(', ')}\n→ ch202 logs --level warn`)
 }
 
 async function rowOf({ pid, process, service, started_at, url }: RunningService, debug: boolean) {

@@ -48,7 +48,7 @@ async function recover(tool: Tool, options: RecoverOptions, email: string): Prom
     ])
   const config = await settingsOf(env)
   process.umask(0o077)
-  const store = openUsersStore(path)
+  const store = await openUsersStore({ dataDir: dataDirOf(env) })
   try {
     const hasher = new PasswordHasher(config)
     const { passwordMinLength } = config
@@ -64,7 +64,7 @@ async function recover(tool: Tool, options: RecoverOptions, email: string): Prom
   } catch (error) {
     throw await asFailure(error, email)
   } finally {
-    store.close()
+    await store.close()
   }
 }
 
@@ -82,8 +82,8 @@ async function peersOf(env: Environment, config: Config<ServiceName>) {
   ])
   const [key = ''] = valuesOf(withStoredSecrets(env), 'INTERNAL_API_KEY')
   const signal = AbortSignal.timeout(TIMEOUT)
-  const link = (place: 'auth' | 'users') => ({
-    url: readRunFile(place, dataDirOf(env))?.url ?? config.addresses[place],
+  const link = (service: 'auth' | 'users') => ({
+    url: readRunFile(service, dataDirOf(env))?.url ?? config.addresses[service],
     key,
     fetch: (request: Request) => direct(request, { signal }),
   })

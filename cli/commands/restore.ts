@@ -29,14 +29,14 @@ async function restore(tool: Tool, options: RestoreOptions, name: string): Promi
   const { env, globals, out } = tool
   const target = options.to === undefined ? dataDirOf(env) : resolve(options.to)
   const path = backupNamed(tool, name)
-  const [{ holdsData, restoreBackup }, { unfinishedRestore }, { canUnseal }] = await Promise.all([
+  const [{ holdsData, restoreBackup }, { interruptedRestore }, { canUnseal }] = await Promise.all([
     import('../../db/sqlite/backup/restore.ts'),
     import('../../db/sqlite/backup/interrupted.ts'),
     import('../../services/auth/keys/sealing.ts'),
   ])
   process.umask(0o077)
   refuseWhileRunning(target)
-  const interrupted = unfinishedRestore(target)
+  const interrupted = interruptedRestore(target)
   if (interrupted) out.say(`A restore of ${interrupted.backup} was interrupted here: this one replaces it`)
   if (holdsData(target))
     await confirm(`Replace the databases in ${target} with ${basename(path)}? All sessions end.`, {

@@ -9,16 +9,16 @@ import { write } from '../terminal/terminal.ts'
 import { command, type Tool, withTool } from '../tool/command.ts'
 
 export function serveCommand() {
-  return command('serve', 'Run all services, or those named, in this one process', ['ch202 serve', 'ch202 serve auth'])
-    .argument('[services...]', 'only these (default: all)')
+  return command('serve', 'Run all services, or the named ones, in this process', ['ch202 serve', 'ch202 serve auth'])
+    .argument('[services...]', 'only these services (default: all)')
     .action(withTool(serve))
 }
 
-/** Runs the services in this process until it is told to stop. */
+/** Runs the services in this process until a signal stops it. */
 async function serve({ env }: Tool, _: object, names: string[]): Promise<void> {
-  const wanted = SERVICE_NAMES.filter((name) => names.length === 0 || names.includes(name))
-  const unknown = names.find((name) => !SERVICE_NAMES.some((known) => known === name))
-  if (unknown !== undefined) throw usage(`There is no service ${unknown}: there are ${SERVICE_NAMES.join(', ')}`)
+  const selected = SERVICE_NAMES.filter((name) => names.length === 0 || names.includes(name))
+  const unknown = names.find((name) => !SERVICE_NAMES.some((serviceName) => serviceName === name))
+  if (unknown !== undefined) throw usage(`There is no service ${unknown}: the services are ${SERVICE_NAMES.join(', ')}`)
   const { serve: serveServices } = await import('../../services/serve.ts')
 
   const stopped = Promise.withResolvers<void>()
@@ -26,14 +26,14 @@ async function serve({ env }: Tool, _: object, names: string[]): Promise<void> {
   onRunnerGone(stopped.resolve)
 
   const config = await settingsToServe(env)
-  if (wanted.includes('auth'))
-    await refuseUnreachable(config, wanted.length === SERVICE_NAMES.length ? 'CH202_URL' : 'AUTH_URL')
-  const served = await serveServices(config, wanted)
-  await write(`${served.services.join(', ')} ready at ${served.url}`)
-  if (wanted.length === SERVICE_NAMES.length) await printNextSteps(config.dataDir, new Map([['ch202', served.url]]))
+  if (selected.includes('auth'))
+    await refuseUnreachable(config, selected.length === SERVICE_NAMES.length ? 'CH202_URL' : 'AUTH_URL')
+  const running = await serveServices(config, selected)
+  await write(`${running.services.join(', ')} ready at ${running.url}`)
+  if (selected.length === SERVICE_NAMES.length) await printNextSteps(config.dataDir, new Map([['ch202', running.url]]))
   await stopped.promise
-  await served.stop()
+  await running.stop()
   process.exitCode = EXIT.done
-  // What a library still holds open must not keep the process.
+  // A library that still holds something open must not keep the process alive.
   setTimeout(() => process.exit(), 200).unref()
 }

@@ -32,7 +32,7 @@ function firstStartErrors(config: Config, places: readonly AuthAddressSetting[])
 async function storedIssuer(dataDir: string): Promise<string | undefined> {
   const [{ databases }, { InspectedDatabase, issuerOf }] = await Promise.all([
     import('../../services/databases.ts'),
-    import('../../db/sqlite/inspect/database.ts'),
+    import('../../db/sqlite/inspect/index.ts'),
   ])
   const auth = databases(dataDir).find(({ name, path }) => name === 'auth' && existsSync(path))
   if (!auth) return undefined

@@ -46,7 +46,7 @@ function toolCommand(): string {
 async function adminExists(dataDir: string): Promise<boolean> {
   const [{ databases }, { InspectedDatabase, hasAdmin }] = await Promise.all([
     import('../../services/databases.ts'),
-    import('../../db/sqlite/inspect/database.ts'),
+    import('../../db/sqlite/inspect/index.ts'),
   ])
   const users = databases(dataDir).find(({ name, path }) => name === 'users' && existsSync(path))
   if (!users) return false

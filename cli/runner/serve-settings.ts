@@ -24,7 +24,7 @@ export async function settingsToServe(env: Environment): Promise<Config<ServiceN
 async function refuseSealedKeys(dataDir: string, hasSecret: () => boolean): Promise<void> {
   const [{ databases }, { InspectedDatabase, keysOf }] = await Promise.all([
     import('../../services/databases.ts'),
-    import('../../db/sqlite/inspect/database.ts'),
+    import('../../db/sqlite/inspect/index.ts'),
   ])
   const auth = databases(dataDir).find(({ name, path }) => name === 'auth' && existsSync(path))
   if (!auth) return

@@ -89,7 +89,7 @@ export class Printer {
    */
   async list(items: readonly Row[], columns: readonly string[], omitEqual: OmitEqual = ALWAYS_SHOWN): Promise<void> {
     if (this.options.output === 'json') return write(jsonOf({ items: items.map((item) => this.pick(item)) }))
-    await this.rows(items, columns, { alike: omitEqual })
+    await this.rows(items, columns, { omitEqual })
     this.suggestWide()
   }
 
@@ -103,7 +103,7 @@ export class Printer {
   async page(page: ListPage, columns: readonly string[], next: (cursor: string) => string): Promise<void> {
     if (this.options.output === 'json')
       await write(jsonOf({ ...page, items: page.items.map((item) => this.pick(item)) }))
-    else await this.rows(page.items, columns, { alike: 'any' })
+    else await this.rows(page.items, columns, { omitEqual: 'any' })
     this.suggestWide()
     if (page.next_cursor === null || this.options.quiet) return
     const of = page.total === null ? ', there are more' : ` of ${count(page.total)}`
@@ -115,7 +115,7 @@ export class Printer {
     if (this.options.output !== 'json') {
       // Later pages may differ in a column that is the same in all rows of this page.
       for await (const page of pages)
-        await this.rows(page.items, columns, { alike: page.next_cursor === null ? 'any' : 'none' })
+        await this.rows(page.items, columns, { omitEqual: page.next_cursor === null ? 'any' : 'none' })
       this.suggestWide()
       return
     }
@@ -162,7 +162,7 @@ export class Printer {
   async rows(
     rows: readonly Row[],
     columns: readonly string[],
-    { alike = 'none', live = false }: { alike?: OmitEqual; live?: boolean } = {},
+    { omitEqual = 'none', live = false }: { omitEqual?: OmitEqual; live?: boolean } = {},
   ): Promise<void> {
     const { fields, output, wide = false } = this.options
     if (rows.length === 0) return
@@ -180,7 +180,7 @@ export class Printer {
       columns: terminalWidth(process.stdout),
       wide,
       fieldsChosen: fields !== undefined,
-      omitEqual: alike,
+      omitEqual,
       live,
     })
     await write(this.table.lines(picked, fields ?? columns, (text) => this.faint(text)).join('\n'))

@@ -82,11 +82,11 @@ export class Table {
 
   /** Drops columns whose value is the same in every row, except the first, which identifies the row. */
   private withoutEqual(rows: readonly Row[], columns: readonly string[]): readonly string[] {
-    const { omitEqual: alike } = this.layout
-    if (alike === 'none' || rows.length < 2 || this.layout.columns === undefined) return columns
+    const { omitEqual } = this.layout
+    if (omitEqual === 'none' || rows.length < 2 || this.layout.columns === undefined) return columns
     const [one = {}] = rows
     const isSame = (name: string) => rows.every((row) => cell(row[name]) === cell(one[name]))
-    const alwaysShown = alike === 'any' ? [] : alike
+    const alwaysShown = omitEqual === 'any' ? [] : omitEqual
     return columns.filter((name, at) => at === 0 || alwaysShown.includes(name) || !isSame(name))
   }
 

@@ -83,8 +83,8 @@ export function escaped(json: string): string {
 
 /**
  * Asks before an action that cannot be undone.
- * @param options `--yes`, or `--confirm` with the name of what is at stake
- * @throws Failure where no one can be asked, the name is another, or the answer is no
+ * @param options `yes`: `--yes`; `confirm`: the value of `--confirm`, which must equal `name`
+ * @throws Failure if nobody can be asked, `--confirm` has another name, or the answer is no
  */
 export async function confirm(
   question: string,
@@ -121,15 +121,15 @@ export class Progress {
     private readonly quiet = false,
   ) {}
 
-  /** @param total of what is counted, where it is known; `part` (0 to 1) where only a share is */
-  update(done: number, size: { total?: number | null; part?: number } = {}): void {
+  /** @param size `total` if known, or `part` (0 to 1) if only a fraction is */
+  update(completed: number, size: { total?: number | null; part?: number } = {}): void {
     const now = performance.now()
     const isLive = process.stderr.isTTY === true && process.env.TERM !== 'dumb'
     if (this.quiet || now - this.updatedAt < (isLive ? BAR_EVERY : LINE_EVERY)) return
     this.updatedAt = now
-    const part = size.part ?? (size.total ? Math.min(done / size.total, 1) : undefined)
-    const rate = Math.round(done / Math.max((now - this.startedAt) / 1000, 0.001))
-    const text = `${count(done)} ${this.noun}${part === undefined ? '' : ` (${Math.floor(part * 100)}%)`}, ${count(rate)}/s`
+    const part = size.part ?? (size.total ? Math.min(completed / size.total, 1) : undefined)
+    const rate = Math.round(completed / Math.max((now - this.startedAt) / 1000, 0.001))
+    const text = `${count(completed)} ${this.noun}${part === undefined ? '' : ` (${Math.floor(part * 100)}%)`}, ${count(rate)}/s`
     if (!isLive) {
       note(text)
       return

@@ -67,7 +67,7 @@ export async function forEachRef(tool: Tool, ref: string, action: (ref: string) 
   const failures: Failure[] = []
   const stop = stopBetweenItems()
   const { output } = tool.globals
-  let done = 0
+  let completed = 0
   for (const { ref: one } of refs) {
     if (stop.requested) break
     try {
@@ -81,12 +81,12 @@ export async function forEachRef(tool: Tool, ref: string, action: (ref: string) 
       if (output === 'json') results.push({ ref: one, ok: false, error: failureFields(failure) })
       else printFailure(failure, output)
     }
-    progress.update(++done, { total: refs.length })
+    progress.update(++completed, { total: refs.length })
   }
   progress.clear()
   if (output === 'json') await tool.out.list(results, [])
-  const next = refs[done]
-  if (stop.requested && next !== undefined) reportStopped(done, refs.length, next.line)
+  const next = refs[completed]
+  if (stop.requested && next !== undefined) reportStopped(completed, refs.length, next.line)
   else if (failures.length > 0) {
     tool.out.say(`${failures.length} of ${refs.length} failed`)
     process.exitCode = failures.length < refs.length ? EXIT.partly : (failures[0]?.exit ?? EXIT.failed)
@@ -94,9 +94,9 @@ export async function forEachRef(tool: Tool, ref: string, action: (ref: string) 
 }
 
 /** Suggests how to continue at a line of standard input. */
-function reportStopped(done: number, total: number, line: number): void {
+function reportStopped(completed: number, total: number, line: number): void {
   const command = ['ch202', ...process.argv.slice(2)].map(quoted).join(' ')
-  note(`Stopped after ${count(done)} of ${count(total)}\n→ … | tail -n +${line} | ${plain(command)}`)
+  note(`Stopped after ${count(completed)} of ${count(total)}\n→ … | tail -n +${line} | ${plain(command)}`)
   process.exitCode = EXIT.interrupted
 }
 

@@ -1,30 +1,25 @@
+import type { Database } from 'bun:sqlite'
 import { and, asc, desc, eq, getTableColumns, gt, gte, lt, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuditFilter, AuthStore } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
 import { pageBounds, sliceOf } from '../page-bounds.ts'
+import { CHAIN_HEAD, CHAINED_COLUMNS, type ChainedRow, headText, linkOf } from '../schema/audit-chain.ts'
 import { audit } from '../schema/auth.ts'
-import { chainWriter } from '../sqlite/audit-chain.ts'
-import type { Sqlite } from '../sqlite/engine.ts'
+import type { Sqlite, Transaction } from '../sqlite/engine.ts'
 
 export type Audit = ReturnType<typeof auditStore>
 
-/** The audit: rows are added and never changed. */
+/** The audit: rows are only added, never changed. */
 export function auditStore(sqlite: Sqlite, db: BunSQLiteDatabase) {
-  const add = chainWriter(sqlite.raw)
-  /**
-   * To be called within the transaction of the change. Another service tells an event again until it is acknowledged:
-   * the second time it is here already.
-   */
-  const write = ({ id, at, type, userId, actor, ip, requestId, detail }: AuditEvent) =>
-    add([id, at, type, userId, actor, ip, requestId, JSON.stringify(detail)])
+  const writeEvent = chainWriter(sqlite.raw)
   const { prevHash, ...columns } = getTableColumns(audit)
 
   return {
-    writeEvent: write,
+    writeEvent,
     async addEvent(event: AuditEvent) {
-      await sqlite.write(() => write(event))
+      await sqlite.write((tx) => writeEvent(tx, event))
     },
     async listEvents(
       filter: AuditFilter,
@@ -32,12 +27,7 @@ export function auditStore(sqlite: Sqlite, db: BunSQLiteDatabase) {
       order: 'newest first' | 'oldest first' = 'newest first',
     ): Promise<Slice<AuditEvent>> {
       const [beyond, sorted] = order === 'newest first' ? [lt, desc] : [gt, asc]
-      const where = and(
-        filter.userId === undefined ? undefined : eq(audit.userId, filter.userId),
-        filter.type === undefined ? undefined : eq(audit.type, filter.type),
-        filter.since === undefined ? undefined : gte(audit.at, filter.since),
-        filter.requestId === undefined ? undefined : eq(audit.requestId, filter.requestId),
-      )
+      const where = matching(filter)
       const from = 'after' in request ? beyond(audit.seq, Number(request.after[0])) : undefined
       const { limit, offset } = pageBounds(request)
       const rows = db
@@ -61,6 +51,37 @@ export function auditStore(sqlite: Sqlite, db: BunSQLiteDatabase) {
       return row ? [row.seq] : null
     },
   } satisfies Partial<AuthStore> & Record<string, unknown>
+}
+
+function matching({ requestId, since, type, userId }: AuditFilter) {
+  return and(
+    userId === undefined ? undefined : eq(audit.userId, userId),
+    type === undefined ? undefined : eq(audit.type, type),
+    since === undefined ? undefined : gte(audit.at, since),
+    requestId === undefined ? undefined : eq(audit.requestId, requestId),
+  )
+}
+
+/**
+ * Makes the function that adds a row to the end of the chain. It skips an event whose id is in the audit already, because
+ * other services repeat an event until it is acknowledged. It reads the head each time, because a rollback also rolls
+ * back the head. When someone has removed the head, the row holds an empty hash, which marks the place of the break.
+ */
+function chainWriter(raw: Database): (tx: Transaction, event: AuditEvent) => void {
+  const insert = raw.query<Record<string, ChainedRow[number]>, Record<string, string | number | null>>(`
+    INSERT INTO audit (id, at, type, user_id, actor, ip, request_id, detail, prev_hash)
+    VALUES ($id, $at, $type, $userId, $actor, $ip, $requestId, $detail,
+      coalesce((SELECT unhex(substr(value, -64)) FROM facts WHERE name = '${CHAIN_HEAD}'), x''))
+    ON CONFLICT DO NOTHING RETURNING ${CHAINED_COLUMNS}`)
+  const setHead = raw.query<unknown, { head: string }>(
+    `INSERT INTO facts (name, value) VALUES ('${CHAIN_HEAD}', $head) ON CONFLICT DO UPDATE SET value = excluded.value`,
+  )
+  return (tx, { id, at, type, userId, actor, ip, requestId, detail }) => {
+    const columns = { id, at, type, userId, actor, ip, requestId, detail: JSON.stringify(detail) }
+    const row = tx.get(insert, columns)
+    // The values are in the order of `RETURNING`.
+    if (row !== null) tx.run(setHead, { head: headText(linkOf(Object.values(row) as ChainedRow)) })
+  }
 }
 
 export const COUNT = { count: sql<number>`count(*)` }

@@ -1,84 +1,93 @@
 import type { AuthStore } from '../../services/auth/store/index.ts'
 import type { Event } from '../../services/kit/outbox/events.ts'
 import { EVENT_TYPES, type EventType } from '../../services/kit/schema/events.ts'
-import type { Sqlite } from '../sqlite/engine.ts'
+import type { Sqlite, Transaction } from '../sqlite/engine.ts'
 import type { Facts } from './facts.ts'
 import type { Feed } from './revocations.ts'
 
-export type Events = ReturnType<typeof eventStore>
+export type Events = Awaited<ReturnType<typeof eventStore>>
 
-/** Which types were wanted when the followers of the feed were last told. */
-const TOLD = 'events_wanted'
+/** The fact that holds the event types that the feed's subscribers were last told of. */
+const PUBLISHED_TYPES = 'events_wanted'
 
 /**
- * What the outside is told of. An event is written only where someone wants its type, with a delivery for each who does.
- * @param amqp whether all of them go to a message broker too
+ * Events for webhooks and the message broker. An event is written only when one of them subscribes to its type, with a
+ * delivery for each subscriber.
+ * @param amqp whether every event also goes to a message broker
  */
-export function eventStore(sqlite: Sqlite, { facts, feed, amqp }: { facts: Facts; feed: Feed; amqp: boolean }) {
-  const { raw } = sqlite
-  const insert = raw.query(
-    'INSERT INTO events (id, type, user_id, at, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
-  )
-  const remove = raw.query('DELETE FROM events WHERE id = ?')
-  const toWebhooks = raw.query(`
-    INSERT INTO deliveries (event_id, target, since, next_at)
-    SELECT ?1, id, ?3, ?3 FROM webhooks
-    WHERE status = 'active' AND (types = '[]' OR EXISTS (SELECT 1 FROM json_each(types) WHERE value = ?2))
-    ORDER BY created_at, id`)
-  const toAmqp = raw.query("INSERT INTO deliveries (event_id, target, since, next_at) VALUES (?, 'amqp', ?, ?)")
-  const subscribed = raw.query<{ types: string }, []>("SELECT types FROM webhooks WHERE status = 'active'")
-
-  let wanted: ReadonlySet<EventType> = new Set()
+export async function eventStore(sqlite: Sqlite, { facts, feed, amqp }: { facts: Facts; feed: Feed; amqp: boolean }) {
+  const statements = prepare(sqlite)
+  /** The types with a subscriber: in memory, because every write of an event asks for them. */
+  let types: ReadonlySet<EventType> = new Set()
   const listeners: (() => void)[] = []
-  // A transaction runs and commits within one turn: what is called in the next one finds it written.
-  const wake = () => {
-    for (const heard of listeners) setImmediate(heard)
+  const wakeAfterCommit = (tx: Transaction) => {
+    for (const listener of listeners) tx.afterCommit(() => setImmediate(listener))
   }
 
-  /** Reads anew who wants what. To be called within the transaction of a change of it, and where that failed. */
-  const readWanted = () => {
-    const rows = subscribed.all().map(({ types }) => JSON.parse(types) as EventType[])
-    wanted = new Set(
-      EVENT_TYPES.filter((type) => amqp || rows.some((types) => types.length === 0 || types.includes(type))),
-    )
+  const readTypes = (tx: Transaction): ReadonlySet<EventType> => {
+    const rows = tx.all(statements.subscribed).map((row) => JSON.parse(row.types) as EventType[])
+    const isSubscribed = (type: EventType) => amqp || rows.some((list) => list.length === 0 || list.includes(type))
+    return new Set(EVENT_TYPES.filter(isSubscribed))
   }
 
-  /** Gives the change its place in the feed, so that it can be waited for that everyone knows. */
-  const tellWanted = (now: number): number => {
-    readWanted()
-    facts.writeFact(TOLD, [...wanted].join(' '))
-    return feed.writeRevocations([{ kind: 'events', subject: 'wanted', version: 0, until: now }]).seq
+  /** Announces the types that have a subscriber in the feed. @returns the number of the entry, to wait for its acks */
+  const publishTypes = (tx: Transaction, now: number): number => {
+    const next = readTypes(tx)
+    tx.afterCommit(() => {
+      types = next
+    })
+    facts.writeFact(tx, PUBLISHED_TYPES, [...next].join(' '))
+    return feed.writeRevocations(tx, [{ kind: 'events', subject: 'wanted', version: 0, until: now }]).seq
   }
 
-  const write = (events: Event[], now?: number) => {
-    let written = 0
-    for (const { id, type, userId, at, data } of events.filter((event) => wanted.has(event.type))) {
-      if (insert.run(id, type, userId, at, JSON.stringify(data)).changes === 0) continue
-      const since = now ?? at
-      const count = toWebhooks.run(id, type, since).changes + (amqp ? toAmqp.run(id, since, since).changes : 0)
-      // Who wanted it is gone since this commit began.
-      if (count === 0) remove.run(id)
-      written += count
+  const writeEvents = (tx: Transaction, events: Event[], now?: number) => {
+    let deliveries = 0
+    for (const { id, type, userId, at, data } of events.filter((event) => types.has(event.type))) {
+      if (tx.run(statements.insert, { id, type, userId, at, data: JSON.stringify(data) }).changes === 0) continue
+      const delivery = { id, since: now ?? at }
+      const toWebhooks = tx.run(statements.toWebhooks, { ...delivery, type }).changes
+      const added = toWebhooks + (amqp ? tx.run(statements.toAmqp, delivery).changes : 0)
+      // The last subscriber may have been removed by another write of this commit.
+      if (added === 0) tx.run(statements.remove, { id })
+      deliveries += added
     }
-    if (written > 0) wake()
+    if (deliveries > 0) wakeAfterCommit(tx)
   }
 
-  readWanted()
-  // AMQP_URL came or went with this start.
-  if ((facts.readFact(TOLD) ?? '') !== [...wanted].join(' ')) tellWanted(Date.now())
+  await sqlite.write((tx) => {
+    types = readTypes(tx)
+    // AMQP_URL was set or removed since the last start.
+    if ((facts.readFact(tx, PUBLISHED_TYPES) ?? '') !== [...types].join(' ')) publishTypes(tx, Date.now())
+  })
 
   return {
-    /** To be called within the transaction of the change that they tell of. */
-    writeEvents: (events: Event[]) => write(events),
-    wake,
-    readWanted,
-    tellWanted,
-    subscribedTypes: () => wanted,
+    writeEvents,
+    wakeAfterCommit,
+    publishTypes,
+    subscribedTypes: () => types,
     async addEvents(events: Event[], now: number) {
-      await sqlite.write(() => write(events, now))
+      await sqlite.write((tx) => writeEvents(tx, events, now))
     },
-    onDeliveries: (heard: () => void) => {
-      listeners.push(heard)
+    onDeliveries: (listener: () => void) => {
+      listeners.push(listener)
     },
   } satisfies Partial<AuthStore> & Record<string, unknown>
+}
+
+function prepare({ raw }: Sqlite) {
+  return {
+    insert: raw.query<unknown, { id: string; type: string; userId: string; at: number; data: string }>(
+      'INSERT INTO events (id, type, user_id, at, data) VALUES ($id, $type, $userId, $at, $data) ON CONFLICT DO NOTHING',
+    ),
+    remove: raw.query<unknown, { id: string }>('DELETE FROM events WHERE id = $id'),
+    toWebhooks: raw.query<unknown, { id: string; type: string; since: number }>(`
+      INSERT INTO deliveries (event_id, target, since, next_at)
+      SELECT $id, id, $since, $since FROM webhooks
+      WHERE status = 'active' AND (types = '[]' OR EXISTS (SELECT 1 FROM json_each(types) WHERE value = $type))
+      ORDER BY created_at, id`),
+    toAmqp: raw.query<unknown, { id: string; since: number }>(
+      "INSERT INTO deliveries (event_id, target, since, next_at) VALUES ($id, 'amqp', $since, $since)",
+    ),
+    subscribed: raw.query<{ types: string }, []>("SELECT types FROM webhooks WHERE status = 'active'"),
+  }
 }

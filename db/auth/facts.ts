@@ -1,30 +1,27 @@
 import type { AuthStore } from '../../services/auth/store/index.ts'
-import type { Sqlite } from '../sqlite/engine.ts'
+import type { Sqlite, Transaction } from '../sqlite/engine.ts'
 
 export type Facts = ReturnType<typeof factStore>
 
-/** Single values: the issuer, the name of this database, when the service was last alive. */
+/** Single values: the issuer, the epoch of the revocation feed, when the service was last alive. */
 export function factStore(sqlite: Sqlite) {
-  const get = sqlite.raw.query<{ value: string }, [string]>('SELECT value FROM facts WHERE name = ?')
-  const put = sqlite.raw.query(
-    'INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
+  const select = sqlite.raw.query<{ value: string }, { name: string }>('SELECT value FROM facts WHERE name = $name')
+  const upsert = sqlite.raw.query<unknown, { name: string; value: string }>(
+    'INSERT INTO facts (name, value) VALUES ($name, $value) ON CONFLICT DO UPDATE SET value = excluded.value',
   )
-  const read = (name: string) => get.get(name)?.value ?? null
-  const write = (name: string, value: string) => {
-    put.run(name, value)
+  const writeFact = (tx: Transaction, name: string, value: string): void => {
+    tx.run(upsert, { name, value })
   }
   return {
-    readFact: read,
-    /** To be called within a transaction. */
-    writeFact: write,
-    fact: async (name: string) => read(name),
+    readFact: (tx: Transaction, name: string) => tx.get(select, { name })?.value ?? null,
+    writeFact,
+    fact: async (name: string) => select.get({ name })?.value ?? null,
     async setFact(name: string, value: string) {
-      await sqlite.write(() => write(name, value))
+      await sqlite.write((tx) => writeFact(tx, name, value))
     },
     async probe() {
-      const value = crypto.randomUUID()
-      await sqlite.write(() => write('probe', value))
-      if (read('probe') === null) throw new Error('What was written is not there')
+      await sqlite.write((tx) => writeFact(tx, 'probe', crypto.randomUUID()))
+      if (select.get({ name: 'probe' }) === null) throw new Error('The row that was just written is missing')
     },
   } satisfies Partial<AuthStore> & Record<string, unknown>
 }

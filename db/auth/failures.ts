@@ -1,20 +1,26 @@
 import { eq, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore, LoginFailures } from '../../services/auth/store/index.ts'
+import { DAY } from '../../services/kit/clock.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { placeholders } from '../placeholders.ts'
 import { loginFailures } from '../schema/auth.ts'
-import type { Sqlite } from '../sqlite/engine.ts'
+import type { Sqlite, Transaction } from '../sqlite/engine.ts'
 import type { Audit } from './audit.ts'
 
-const REMEMBERED = 24 * 3600 * 1000
+const KEPT_FOR = DAY
 /** More than any rule counts. */
-const TIMES_MAX = 400
+const MOST_TIMES = 400
 
-/** When logins failed, by account and by address. */
+const NO_FAILURES: LoginFailures = { times: [], clearedAt: 0 }
+
+/** The times of failed logins, by account and by address. */
 export function failureStore(sqlite: Sqlite, db: BunSQLiteDatabase, audit: Audit) {
-  const subject = sql.placeholder('subject')
-  const get = db.select().from(loginFailures).where(eq(loginFailures.subject, subject)).prepare()
+  const select = db
+    .select()
+    .from(loginFailures)
+    .where(eq(loginFailures.subject, sql.placeholder('subject')))
+    .prepare()
   const put = db
     .insert(loginFailures)
     .values(placeholders(loginFailures))
@@ -23,36 +29,37 @@ export function failureStore(sqlite: Sqlite, db: BunSQLiteDatabase, audit: Audit
       set: { times: sql`excluded.times`, clearedAt: sql`excluded.cleared_at` },
     })
     .prepare()
-  const read = (of: string): LoginFailures => get.get({ subject: of }) ?? { times: [], clearedAt: 0 }
+  // The last of the times is the latest.
+  const deleteOld = sqlite.raw.query<unknown, { before: number }>(
+    "DELETE FROM login_failures WHERE json_extract(times, '$[#-1]') < $before",
+  )
 
-  // The last of the times is the youngest.
-  const forget = sqlite.raw.query("DELETE FROM login_failures WHERE json_extract(times, '$[#-1]') < ?")
+  const record = (tx: Transaction, subject: string, now: number): LoginFailures => {
+    const before = tx.get(select, { subject }) ?? NO_FAILURES
+    // A time ahead of the clock was written before the clock was set back: it counts as now.
+    const recent = before.times.map((at) => Math.min(at, now)).filter((at) => now - at < KEPT_FOR)
+    const failures = { times: [...recent, now].slice(-MOST_TIMES), clearedAt: Math.min(before.clearedAt, now) }
+    tx.run(put, { subject, ...failures })
+    return failures
+  }
 
   return {
     async forgetFailures(now: number) {
-      await sqlite.write(() => forget.run(now - REMEMBERED))
+      await sqlite.write((tx) => tx.run(deleteOld, { before: now - KEPT_FOR }))
     },
-    loginFailures: async (of: string) => read(of),
+    loginFailures: async (subject: string): Promise<LoginFailures> => select.get({ subject }) ?? NO_FAILURES,
     async recordFailure(subjects: string[], now: number, events: (failures: LoginFailures[]) => AuditEvent[]) {
-      await sqlite.write(() => {
-        const failures = subjects.map((of) => {
-          const before = read(of)
-          // Times ahead of the clock were written before it was set back: they count as now.
-          const kept = before.times.map((at) => Math.min(at, now)).filter((at) => now - at < REMEMBERED)
-          const times = [...kept, now].slice(-TIMES_MAX)
-          const clearedAt = Math.min(before.clearedAt, now)
-          put.run({ subject: of, times, clearedAt })
-          return { times, clearedAt }
-        })
-        for (const event of events(failures)) audit.writeEvent(event)
+      await sqlite.write((tx) => {
+        const failures = subjects.map((subject) => record(tx, subject, now))
+        for (const event of events(failures)) audit.writeEvent(tx, event)
       })
     },
-    async clearFailures(of: string, now: number, keepOrForget: 'keep' | 'forget') {
-      const { times } = read(of)
-      if (times.length === 0) return
-      await sqlite.write(() =>
-        put.run({ subject: of, times: keepOrForget === 'forget' ? [] : read(of).times, clearedAt: now }),
-      )
+    async clearFailures(subject: string, now: number, times: 'keep' | 'forget') {
+      if ((select.get({ subject })?.times.length ?? 0) === 0) return
+      await sqlite.write((tx) => {
+        const failures = times === 'forget' ? [] : (tx.get(select, { subject })?.times ?? [])
+        tx.run(put, { subject, times: failures, clearedAt: now })
+      })
     },
   } satisfies Partial<AuthStore>
 }

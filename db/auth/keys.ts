@@ -5,11 +5,11 @@ import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { placeholders } from '../placeholders.ts'
 import { prepared } from '../prepared.ts'
 import { signingKeys } from '../schema/auth.ts'
-import type { Sqlite } from '../sqlite/engine.ts'
+import type { Sqlite, Transaction } from '../sqlite/engine.ts'
 import type { Audit } from './audit.ts'
 import type { Feed } from './revocations.ts'
 
-/** The key ring. A change of it has a place in the feed, so that it can be waited for that everyone knows. */
+/** The key ring. Each change has an entry in the feed, so that callers can wait until all subscribers acknowledged it. */
 export function keyStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, feed }: { audit: Audit; feed: Feed }) {
   const kid = sql.placeholder('kid')
   const statements = prepared({
@@ -32,33 +32,33 @@ export function keyStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, feed }:
     remove: () => db.delete(signingKeys).where(eq(signingKeys.kid, kid)).returning({ kid: signingKeys.kid }).prepare(),
   })
 
-  const announce = (subject: string, until: number) =>
-    feed.writeRevocations([{ kind: 'keys', subject, version: 0, until }]).seq
+  const announce = (tx: Transaction, subject: string, until: number) =>
+    feed.writeRevocations(tx, [{ kind: 'keys', subject, version: 0, until }]).seq
 
   return {
     signingKeys: async (): Promise<StoredKey[]> => statements.all.all(),
     addSigningKey: (key: StoredKey, event: AuditEvent | null) =>
-      sqlite.write(() => {
-        statements.insert.run({ ...key, sealedPrivateKey: Buffer.from(key.sealedPrivateKey) })
-        if (event) audit.writeEvent(event)
-        return announce(key.kid, key.createdAt)
+      sqlite.write((tx) => {
+        tx.run(statements.insert, { ...key, sealedPrivateKey: Buffer.from(key.sealedPrivateKey) })
+        if (event) audit.writeEvent(tx, event)
+        return announce(tx, key.kid, key.createdAt)
       }),
     async activateSigningKey(id: string, goneAt: number, event: AuditEvent | null) {
-      await sqlite.write(() => {
-        statements.retire.run({ goneAt })
-        statements.activate.run({ kid: id })
-        if (event) audit.writeEvent(event)
+      await sqlite.write((tx) => {
+        tx.run(statements.retire, { goneAt })
+        tx.run(statements.activate, { kid: id })
+        if (event) audit.writeEvent(tx, event)
       })
     },
     removeSigningKey: (id: string, until: number, event: AuditEvent | null) =>
-      sqlite.write(() => {
-        if (!statements.remove.get({ kid: id })) return null
-        if (event) audit.writeEvent(event)
-        return announce(id, until)
+      sqlite.write((tx) => {
+        if (!tx.get(statements.remove, { kid: id })) return null
+        if (event) audit.writeEvent(tx, event)
+        return announce(tx, id, until)
       }),
     async resealSigningKey(id: string, sealedPrivateKey: Uint8Array) {
-      await sqlite.write(() => {
-        statements.reseal.run({ kid: id, sealed: Buffer.from(sealedPrivateKey) })
+      await sqlite.write((tx) => {
+        tx.run(statements.reseal, { kid: id, sealed: Buffer.from(sealedPrivateKey) })
       })
     },
   } satisfies Partial<AuthStore>

@@ -6,7 +6,7 @@ import { prepared } from '../prepared.ts'
 import { mailRequests } from '../schema/auth.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
 
-/** The mails that are to go out. */
+/** The queue of mails to send. */
 export function mailRequestStore(sqlite: Sqlite, db: BunSQLiteDatabase) {
   const id = sql.placeholder('id')
   const statements = prepared({
@@ -14,7 +14,7 @@ export function mailRequestStore(sqlite: Sqlite, db: BunSQLiteDatabase) {
       db
         .insert(mailRequests)
         .values(placeholders(mailRequests))
-        // Another service tells of a change again until it is acknowledged.
+        // Other services repeat a notice until it is acknowledged.
         .onConflictDoNothing()
         .prepare(),
     due: () =>
@@ -55,19 +55,19 @@ export function mailRequestStore(sqlite: Sqlite, db: BunSQLiteDatabase) {
 
   return {
     async addMailRequest(request: MailRequest) {
-      await sqlite.write(() => statements.add.run({ ...request }))
+      await sqlite.write((tx) => tx.run(statements.add, { ...request }))
     },
     mailRequestsDue: async (now: number, latest: number, limit: number) => statements.due.all({ now, latest, limit }),
     nextMailRequest: async (now: number) => statements.next.get({ now })?.nextAt ?? null,
-    async postponeMailRequest(of: string, nextAt: number, lastError: string) {
-      await sqlite.write(() => statements.postpone.run({ id: of, nextAt, lastError }))
+    async postponeMailRequest(requestId: string, nextAt: number, lastError: string) {
+      await sqlite.write((tx) => tx.run(statements.postpone, { id: requestId, nextAt, lastError }))
     },
     async hastenMailRequests(now: number) {
-      await sqlite.write(() => statements.hasten.run({ now }))
+      await sqlite.write((tx) => tx.run(statements.hasten, { now }))
     },
     countMailRequests: async () => statements.count.get()?.count ?? 0,
-    async removeMailRequest(of: string) {
-      await sqlite.write(() => statements.remove.run({ id: of }))
+    async removeMailRequest(requestId: string) {
+      await sqlite.write((tx) => tx.run(statements.remove, { id: requestId }))
     },
   } satisfies Partial<AuthStore>
 }

@@ -1,6 +1,7 @@
 import { and, eq, gt, isNull, lt, lte, or, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore, Reset } from '../../services/auth/store/index.ts'
+import { MINUTE } from '../../services/kit/clock.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { placeholders } from '../placeholders.ts'
 import { prepared } from '../prepared.ts'
@@ -8,15 +9,51 @@ import { mailRequests, passwordResets } from '../schema/auth.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
 import type { Audit } from './audit.ts'
 
-/** Whoever took a token and died over it has lost it after a minute. */
-const TAKEN_FOR = 60_000
+/** Milliseconds after which a token can be taken again, if the process that took it never finished. */
+const TAKEN_FOR = MINUTE
 
-/** Password resets: the hashes of the tokens that went out. */
+/** Password resets: the hashes of the tokens in the mails. */
 export function resetStore(sqlite: Sqlite, db: BunSQLiteDatabase, audit: Audit) {
+  const statements = prepare(db)
+
+  return {
+    issueReset: (reset: Reset, now: number, event: AuditEvent) =>
+      sqlite.write((tx) => {
+        const { mailId, requestedAt } = reset
+        const isFirst = tx.get(statements.claim, { mailId, now }) !== undefined
+        if (isFirst && !tx.get(statements.newer, { userId: reset.userId, requestedAt, now })) {
+          tx.run(statements.voidOthers, { userId: reset.userId })
+          tx.run(statements.insert, { ...reset, tokenHash: Buffer.from(reset.tokenHash), takenAt: null })
+        }
+        const issued = tx.get(statements.ofMail, { mailId, now }) ?? null
+        if (issued) audit.writeEvent(tx, event)
+        return issued
+      }),
+    takeReset: (hash: Uint8Array, now: number) =>
+      sqlite.write((tx) => {
+        const row = tx.get(statements.take, { tokenHash: Buffer.from(hash), now, abandonedBefore: now - TAKEN_FOR })
+        return row?.userId ?? null
+      }),
+    async returnReset(hash: Uint8Array) {
+      await sqlite.write((tx) => tx.run(statements.giveBack, { tokenHash: Buffer.from(hash) }))
+    },
+    async forgetResets(now: number) {
+      await sqlite.write((tx) => tx.run(statements.expire, { now }))
+    },
+    async finishReset(hash: Uint8Array, event: AuditEvent | null) {
+      await sqlite.write((tx) => {
+        tx.run(statements.remove, { tokenHash: Buffer.from(hash) })
+        if (event) audit.writeEvent(tx, event)
+      })
+    },
+  } satisfies Partial<AuthStore>
+}
+
+function prepare(db: BunSQLiteDatabase) {
   const tokenHash = sql.placeholder('tokenHash')
   const userId = sql.placeholder('userId')
-  const free = or(isNull(passwordResets.takenAt), lt(passwordResets.takenAt, sql.placeholder('forgotten')))
-  const statements = prepared({
+  const free = or(isNull(passwordResets.takenAt), lt(passwordResets.takenAt, sql.placeholder('abandonedBefore')))
+  return prepared({
     insert: () => db.insert(passwordResets).values(placeholders(passwordResets)).prepare(),
     claim: () =>
       db
@@ -44,7 +81,7 @@ export function resetStore(sqlite: Sqlite, db: BunSQLiteDatabase, audit: Audit) 
           and(
             eq(passwordResets.userId, userId),
             gt(passwordResets.requestedAt, sql.placeholder('requestedAt')),
-            // A time to come was set by a clock that ran ahead: it must not stand in the way of those asked for since.
+            // A future time was set by a clock that ran ahead: it must not block the resets requested since.
             lte(passwordResets.requestedAt, sql.placeholder('now')),
           ),
         )
@@ -66,43 +103,4 @@ export function resetStore(sqlite: Sqlite, db: BunSQLiteDatabase, audit: Audit) 
         .where(lt(passwordResets.expiresAt, sql.placeholder('now')))
         .prepare(),
   })
-
-  return {
-    issueReset: (reset: Reset, now: number, event: AuditEvent) =>
-      sqlite.write(() => {
-        const { expiresAt, mailId, requestedAt, tokenHash: hash, userId: user } = reset
-        const isFirst = statements.claim.get({ mailId, now }) !== undefined
-        if (isFirst && !statements.newer.get({ userId: user, requestedAt, now })) {
-          statements.voidOthers.run({ userId: user })
-          statements.insert.run({
-            tokenHash: Buffer.from(hash),
-            userId: user,
-            expiresAt,
-            takenAt: null,
-            mailId,
-            requestedAt,
-          })
-        }
-        const issued = statements.ofMail.get({ mailId, now }) ?? null
-        if (issued) audit.writeEvent(event)
-        return issued
-      }),
-    takeReset: (hash: Uint8Array, now: number) =>
-      sqlite.write(() => {
-        const row = statements.take.get({ tokenHash: Buffer.from(hash), now, forgotten: now - TAKEN_FOR })
-        return row?.userId ?? null
-      }),
-    async returnReset(hash: Uint8Array) {
-      await sqlite.write(() => statements.giveBack.run({ tokenHash: Buffer.from(hash) }))
-    },
-    async forgetResets(now: number) {
-      await sqlite.write(() => statements.expire.run({ now }))
-    },
-    async finishReset(hash: Uint8Array, event: AuditEvent | null) {
-      await sqlite.write(() => {
-        statements.remove.run({ tokenHash: Buffer.from(hash) })
-        if (event) audit.writeEvent(event)
-      })
-    },
-  } satisfies Partial<AuthStore>
 }

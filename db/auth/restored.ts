@@ -1,15 +1,24 @@
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { Account } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
-import { emailKey } from '../../services/kit/schema/email.ts'
-import { storedHash } from '../password-hash.ts'
 import { placeholders } from '../placeholders.ts'
 import { accounts } from '../schema/auth.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
-import { searchTextOfAccount } from './account-search.ts'
+import { rowOf } from './accounts.ts'
 import { auditStore } from './audit.ts'
 
-/** The private keys of a database, as they are kept: for asking whether CH202_SECRET opens them. */
+/** What a restore deletes: the next start makes the keys, the rest ends with the restore. */
+const TABLES = [
+  'refresh_hashes',
+  'sessions',
+  'revocations',
+  'signing_keys',
+  'password_resets',
+  'mail_requests',
+  'accounts',
+]
+
+/** The private keys of a database, encrypted: to check whether CH202_SECRET decrypts them. */
 export function sealedKeys({ raw }: Sqlite): { kid: string; sealed: Uint8Array }[] {
   return raw
     .query<{ kid: string; sealed: Uint8Array }, []>('SELECT kid, sealed_private_key AS sealed FROM signing_keys')
@@ -17,37 +26,19 @@ export function sealedKeys({ raw }: Sqlite): { kid: string; sealed: Uint8Array }
 }
 
 /**
- * What a restored auth database begins with: no session, no key that an earlier token was signed with, no reset, a feed
- * of another name, and the password cache filled from the users beside it. What the cache held goes: it may be ahead of
- * them, and would ignore what they tell.
+ * Prepares a restored auth database for its first start: no sessions, no keys of earlier tokens, no password resets, a
+ * new epoch of the feed, and a password cache filled from the restored users. The old cache may be newer than those users
+ * and would then ignore their notices.
  */
-export async function beginAnew(sqlite: Sqlite, users: Iterable<Account>, event: AuditEvent): Promise<void> {
+export async function resetAfterRestore(sqlite: Sqlite, users: Iterable<Account>, event: AuditEvent): Promise<void> {
   const db = drizzle(sqlite.raw)
   const audit = auditStore(sqlite, db)
-  const add = db.insert(accounts).values(placeholders(accounts)).prepare()
-  await sqlite.write(() => {
-    for (const table of [
-      'refresh_hashes',
-      'sessions',
-      'revocations',
-      'signing_keys',
-      'password_resets',
-      'mail_requests',
-      'accounts',
-    ])
-      sqlite.raw.run(`DELETE FROM ${table}`)
-    // The issuer stays: it is what clients were told. The next start makes the feed's name and the first key.
+  const insert = db.insert(accounts).values(placeholders(accounts)).prepare()
+  await sqlite.write((tx) => {
+    for (const table of TABLES) sqlite.raw.run(`DELETE FROM ${table}`)
+    // The issuer stays: clients are configured with it. The next start makes the epoch and the first key.
     sqlite.raw.run("DELETE FROM facts WHERE name IN ('epoch', 'alive_at')")
-    for (const user of users) {
-      const key = emailKey(user.email)
-      add.run({
-        ...user,
-        passwordHash: storedHash(user.passwordHash),
-        emailKey: key,
-        deleted: false,
-        searchText: searchTextOfAccount({ ...user, emailKey: key }),
-      })
-    }
-    audit.writeEvent(event)
+    for (const user of users) tx.run(insert, rowOf(user))
+    audit.writeEvent(tx, event)
   })
 }

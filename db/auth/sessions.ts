@@ -1,7 +1,9 @@
 import { and, asc, desc, eq, gt, lt, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
-import type { Account, AuthStore, Ended, Ending, Rotated, Rotation, Session } from '../../services/auth/store/index.ts'
-import { HOUR, MINUTE } from '../../services/kit/clock.ts'
+import { type KeptSession, sessionsEndedBy } from '../../services/auth/accounts/sync-rules.ts'
+import { liveSessions, revocationOf, revokedUntil } from '../../services/auth/sessions/ending.ts'
+import { decideRotation, isUsable } from '../../services/auth/sessions/rotation.ts'
+import type { AuthStore, Ended, Ending, Rotated, Rotation, Session } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
 import type { Revocation } from '../../services/kit/tokens/revocations.ts'
@@ -9,154 +11,109 @@ import { pageBounds, sliceOf } from '../page-bounds.ts'
 import { placeholders } from '../placeholders.ts'
 import { prepared } from '../prepared.ts'
 import { accounts, refreshHashes, sessions } from '../schema/auth.ts'
-import type { Sqlite } from '../sqlite/engine.ts'
+import type { Sqlite, Transaction } from '../sqlite/engine.ts'
 import { type Audit, COUNT, countOf } from './audit.ts'
 import type { Events } from './events.ts'
 import type { Facts } from './facts.ts'
 import type { Feed } from './revocations.ts'
-import { live, sessionEvents } from './session-events.ts'
+import { sessionEvents } from './session-events.ts'
 
 export type Sessions = ReturnType<typeof sessionStore>
 
-/** `alive_at` is written each second: so much of its life a token may have had after it. */
-const ALIVE_MARK_LAG = 1500
+/** Milliseconds for which a session may have lived on after the last heartbeat, which is recorded every second. */
+const HEARTBEAT_LAG = 1500
 
-/**
- * A token that is being signed while its session ends is spoken of as well. And a clock that is an hour ahead must not
- * let forget what has expired by it alone: when it is set back, those tokens are good again but for this.
- */
-const REVOCATION_MARGIN = HOUR + MINUTE
+interface Parts {
+  audit: Audit
+  events: Events
+  feed: Feed
+  facts: Facts
+}
 
-export function sessionStore(
-  sqlite: Sqlite,
-  db: BunSQLiteDatabase,
-  { audit, events, feed, facts }: { audit: Audit; events: Events; feed: Feed; facts: Facts },
-) {
+/** Sessions and their refresh tokens. */
+export function sessionStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, events, feed, facts }: Parts) {
   const statements = prepare(db)
-  const outside = sessionEvents(events)
-  /** Ends sessions within the transaction of what ends them. Their rows go: what is revoked stays in the feed. */
-  const end = (ended: readonly Session[], { now, reason }: Ending): Revocation[] => {
-    outside.revoked(ended, reason, now)
-    return ended.map((session) => {
-      statements.remove.run({ id: session.id })
-      const until = session.accessUntil + REVOCATION_MARGIN
-      return { kind: 'session', subject: session.id, version: 0, until }
-    })
-  }
+  const sessionEvent = sessionEvents(events)
 
-  const endEvent = (ended: readonly Session[], ending: Ending, event: AuditEvent): Ended => {
-    if (ended.length > 0) audit.writeEvent({ ...event, detail: { ...event.detail, sessions: ended.length } })
-    return feed.writeRevocations(end(ended, ending), ended.length)
-  }
-
-  /** A clock that was set back makes no token young again. */
-  const sinceRotation = (session: Session, now: number) =>
-    now < session.rotatedAt ? Number.POSITIVE_INFINITY : now - session.rotatedAt
-
-  const usable = (session: Session, account: Account | undefined, now: number): account is Account =>
-    account?.status === 'active' &&
-    session.version >= account.sessionsFrom &&
-    now < session.expiresAt &&
-    now < session.endsAt
-
-  const accountOf = (userId: string) => {
-    const row = statements.account.get({ userId })
+  const accountOf = (tx: Transaction, userId: string) => {
+    const row = tx.get(statements.account, { userId })
     return row && !row.deleted ? row : undefined
   }
 
-  const rotate = (rotation: Rotation, event: (type: string) => AuditEvent): Rotated => {
-    const { counter, now } = rotation
-    const row = statements.byId.get({ id: rotation.sessionId })
-    if (!row || counter > row.counter) return { outcome: 'gone' }
-    const account = accountOf(row.userId)
-    if (!usable(row, account, now)) return { outcome: 'gone' }
+  const addHash = (tx: Transaction, { counter, id }: Session, hash: Uint8Array | undefined) => {
+    if (hash) tx.run(statements.addHash, { hash, sessionId: id, counter })
+  }
 
-    const spent = row.counter - counter
-    if (spent > 1 || (spent === 1 && sinceRotation(row, now) > rotation.grace))
-      return {
-        outcome: 'reused',
-        ended: endEvent([row], { reason: 'reuse_detected', now }, event('session.reuse_detected')),
-      }
+  /** Deletes the rows of ended sessions. The feed keeps their revocations. */
+  const end = (tx: Transaction, ended: readonly Session[], { now, reason }: Ending): Revocation[] => {
+    sessionEvent.revoked(tx, ended, reason, now)
+    for (const { id } of ended) tx.run(statements.remove, { id })
+    return ended.map(revocationOf)
+  }
 
-    const { limit } = rotation
-    const sameWindow = limit !== undefined && now >= row.refreshesSince && now < row.refreshesSince + limit.window
-    const refreshes = sameWindow ? row.refreshes + 1 : 1
-    if (sameWindow && refreshes > limit.most) return { outcome: 'limited', until: row.refreshesSince + limit.window }
-    const refreshesSince = sameWindow ? row.refreshesSince : now
+  const endWithEvent = (tx: Transaction, ended: readonly Session[], ending: Ending, event: AuditEvent): Ended => {
+    if (ended.length > 0) audit.writeEvent(tx, { ...event, detail: { ...event.detail, sessions: ended.length } })
+    return feed.writeRevocations(tx, end(tx, ended, ending), ended.length)
+  }
 
-    const accessUntil = Math.max(row.accessUntil, rotation.accessUntil)
-    if (spent === 1) {
-      const repeated = { ...row, accessUntil, refreshes, refreshesSince }
-      statements.update.run(repeated)
-      // Of another secret than the first time it is another token, and as good.
-      if (rotation.hash) statements.addHash.run({ hash: rotation.hash, sessionId: row.id, counter: row.counter })
-      return { outcome: 'repeated', session: repeated, account }
+  const rotate = (tx: Transaction, rotation: Rotation, event: (type: string) => AuditEvent): Rotated => {
+    const { now } = rotation
+    const stored = tx.get(statements.byId, { id: rotation.sessionId })
+    const decision = decideRotation(stored, stored && accountOf(tx, stored.userId), rotation)
+    if (decision.outcome === 'reused') {
+      const reused = stored ? [stored] : []
+      const ending = { reason: 'reuse_detected', now } as const
+      return { outcome: 'reused', ended: endWithEvent(tx, reused, ending, event('session.reuse_detected')) }
     }
-    const rotated = {
-      ...row,
-      counter: counter + 1,
-      rotatedAt: now,
-      lastUsedAt: now,
-      expiresAt: Math.min(rotation.expiresAt, row.endsAt),
-      accessUntil,
-      refreshes,
-      refreshesSince,
-    }
-    statements.update.run(rotated)
-    if (rotation.hash) statements.addHash.run({ hash: rotation.hash, sessionId: row.id, counter: rotated.counter })
-    return { outcome: 'rotated', session: rotated, account }
+    if (!('session' in decision)) return decision
+    tx.run(statements.update, { ...decision.session })
+    // If the secret changed since the first answer, a repeated answer has another token, which is equally valid.
+    addHash(tx, decision.session, rotation.hash)
+    return decision
   }
 
   return {
-    /**
-     * Those of a user that were opened before `version`, but for one, if that is of the version `since`. To be called
-     * within a transaction.
-     */
+    /** Ends the sessions of a user that were opened before `version`, except one. */
     endOpenedBefore(
+      tx: Transaction,
       userId: string,
-      { kept, version, ...ending }: { version: number; kept: { id: string; since: number } | null } & Ending,
+      { except, version, ...ending }: { version: number; except: KeptSession | null } & Ending,
     ): Revocation[] {
-      const stale = statements.ofUser.all({ userId }).filter((session) => session.version < version)
-      const survivor = stale.find((session) => session.id === kept?.id && session.version >= kept.since)
-      if (survivor) statements.update.run({ ...survivor, version })
-      return end(
-        stale.filter((session) => session !== survivor),
-        ending,
-      )
+      const { ended, survivor } = sessionsEndedBy(tx.all(statements.ofUser, { userId }), { version, except })
+      if (survivor) tx.run(statements.update, { ...survivor, version })
+      return end(tx, ended, ending)
     },
-    /** When the last access token of a user expires. To be called within a transaction. */
-    accessUntilOf(userId: string): number {
-      const ends = statements.ofUser.all({ userId }).map((session) => session.accessUntil)
-      return Math.max(0, ...ends) + REVOCATION_MARGIN
-    },
+    revokedUntilOf: (tx: Transaction, userId: string): number => revokedUntil(tx.all(statements.ofUser, { userId })),
 
     openSession: (session: Session, event: AuditEvent, hash?: Uint8Array) =>
-      sqlite.write(() => {
-        const account = accountOf(session.userId)
-        if (!usable(session, account, session.createdAt)) return 'account_changed' as const
-        statements.insert.run({ ...session, refreshesSince: session.createdAt, refreshes: 0 })
-        if (hash) statements.addHash.run({ hash, sessionId: session.id, counter: session.counter })
-        audit.writeEvent(event)
-        outside.opened(session)
+      sqlite.write((tx) => {
+        if (!isUsable(session, accountOf(tx, session.userId), session.createdAt)) return 'account_changed' as const
+        tx.run(statements.insert, { ...session, refreshesSince: session.createdAt, refreshes: 0 })
+        addHash(tx, session, hash)
+        audit.writeEvent(tx, event)
+        sessionEvent.created(tx, session)
         return 'opened' as const
       }),
     rotateSession: (rotation: Rotation, event: (type: string) => AuditEvent) =>
-      sqlite.write(() => rotate(rotation, event)),
+      sqlite.write((tx) => rotate(tx, rotation, event)),
 
     sessionById: async (id: string) => statements.byId.get({ id }) ?? null,
     sessionByHash: async (hash: Uint8Array) => statements.byHash.get({ hash }) ?? null,
 
     endSession: (id: string, userId: string | null, ending: Ending, event: AuditEvent) =>
-      sqlite.write(() => {
-        const session = statements.byId.get({ id })
+      sqlite.write((tx) => {
+        const session = tx.get(statements.byId, { id })
         if (!session || (userId !== null && session.userId !== userId)) return null
-        if (live([session], ending.now).length === 0) return null
-        return endEvent([session], ending, { ...event, userId: session.userId })
+        if (liveSessions([session], ending.now).length === 0) return null
+        return endWithEvent(tx, [session], ending, { ...event, userId: session.userId })
       }),
     endSessionsOf: (userId: string, ending: Ending, event: AuditEvent) =>
-      sqlite.write(() => endEvent(live(statements.ofUser.all({ userId }), ending.now), ending, event)),
+      sqlite.write((tx) => {
+        const live = liveSessions(tx.all(statements.ofUser, { userId }), ending.now)
+        return endWithEvent(tx, live, ending, event)
+      }),
     endAllSessions: (ending: Ending, event: AuditEvent) =>
-      sqlite.write(() => endEvent(live(statements.all.all(), ending.now), ending, event)),
+      sqlite.write((tx) => endWithEvent(tx, liveSessions(tx.all(statements.all), ending.now), ending, event)),
 
     async listSessions(userId: string | null, now: number, request: PageRequest): Promise<Slice<Session>> {
       const where = and(
@@ -183,20 +140,20 @@ export function sessionStore(
     },
 
     async resumeGrace(now: number, grace: number) {
-      await sqlite.write(() => {
-        const aliveAt = Number(facts.readFact('alive_at') ?? now)
-        // The time in which the service was down is not time in which anyone could have used a token.
-        if (now > aliveAt) statements.postpone.run({ now, aliveAt, since: aliveAt - grace - ALIVE_MARK_LAG })
-        facts.writeFact('alive_at', String(now))
+      await sqlite.write((tx) => {
+        const aliveAt = Number(facts.readFact(tx, 'alive_at') ?? now)
+        // Nobody could use a token while the service was down: that time does not count towards the grace period.
+        if (now > aliveAt) tx.run(statements.postpone, { now, aliveAt, since: aliveAt - grace - HEARTBEAT_LAG })
+        facts.writeFact(tx, 'alive_at', String(now))
       })
     },
     async recordHeartbeat(now: number) {
-      await sqlite.write(() => facts.writeFact('alive_at', String(now)))
+      await sqlite.write((tx) => facts.writeFact(tx, 'alive_at', String(now)))
     },
     async forgetExpired(now: number) {
-      await sqlite.write(() => {
-        statements.forget.run({ now })
-        feed.forgetRevocations(now)
+      await sqlite.write((tx) => {
+        tx.run(statements.forget, { now })
+        feed.forgetRevocations(tx, now)
       })
     },
   } satisfies Partial<AuthStore> & Record<string, unknown>

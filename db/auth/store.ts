@@ -1,7 +1,8 @@
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore } from '../../services/auth/store/index.ts'
 import { limitStore } from '../limits.ts'
-import { openDatabase } from '../sqlite/engine.ts'
+import { type DatabaseConfig, openStore } from '../open.ts'
+import type { Sqlite } from '../sqlite/engine.ts'
 import { authMigrations } from '../sqlite/migrations/auth.ts'
 import { accountStore } from './accounts.ts'
 import { auditStore } from './audit.ts'
@@ -16,18 +17,22 @@ import { feedStore } from './revocations.ts'
 import { sessionStore } from './sessions.ts'
 import { webhookStore } from './webhooks.ts'
 
-/**
- * Opens the auth database at `path`.
- * @param amqp whether events go to a message broker too
- * @throws DatabaseError
- */
-export function openAuthStore(path: string, { amqp } = { amqp: false }): AuthStore {
-  const sqlite = openDatabase(path, 'auth', authMigrations)
+interface AuthStoreOptions {
+  /** Whether every event also goes to a message broker. */
+  amqp: boolean
+}
+
+/** Opens the store of the auth service. @throws DatabaseError */
+export function openAuthStore(config: DatabaseConfig, options: AuthStoreOptions = { amqp: false }): Promise<AuthStore> {
+  return openStore(config, { name: 'auth', migrations: authMigrations }, (sqlite) => authStore(sqlite, options))
+}
+
+async function authStore(sqlite: Sqlite, { amqp }: AuthStoreOptions): Promise<AuthStore> {
   const db = drizzle(sqlite.raw)
   const facts = factStore(sqlite)
   const audit = auditStore(sqlite, db)
-  const feed = feedStore(sqlite, db, facts)
-  const events = eventStore(sqlite, { facts, feed, amqp })
+  const feed = await feedStore(sqlite, db, facts)
+  const events = await eventStore(sqlite, { facts, feed, amqp })
   const sessions = sessionStore(sqlite, db, { audit, events, feed, facts })
   return {
     ...facts,

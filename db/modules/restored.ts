@@ -3,15 +3,18 @@ import * as schema from '../schema/modules.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
 import { prepareStatements } from './statements.ts'
 
-/** Forgets users who were deleted after this database was copied and before that of users was; its feed begins anew. */
+/**
+ * Prepares a restored modules database: removes the choices of users who were deleted between the copies of this
+ * database and of users, and gives the feed a new epoch.
+ */
 export async function forgetUsers(sqlite: Sqlite, ids: readonly string[]): Promise<void> {
-  const query = prepareStatements(drizzle(sqlite.raw, { schema }), sqlite)
-  await sqlite.write(() => {
-    // What followers were told by the database that this is a copy of, they must not go on from.
-    query.beginFeed.run({ epoch: crypto.randomUUID() })
+  const statements = prepareStatements(drizzle(sqlite.raw, { schema }), sqlite)
+  await sqlite.write((tx) => {
+    // Subscribers must not continue from the numbers of the database that this one is a copy of.
+    tx.run(statements.setEpoch, { epoch: crypto.randomUUID() })
     for (const userId of ids) {
-      query.forgetChoices.run({ userId })
-      query.markDeleted.run({ userId })
+      tx.run(statements.removeChoices, { userId })
+      tx.run(statements.addDeletedUser, { userId })
     }
   })
 }

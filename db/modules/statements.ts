@@ -8,7 +8,7 @@ import type { Sqlite } from '../sqlite/engine.ts'
 const { choiceChanges, choices, counters, deletedUsers, feed, moduleChanges, modules } = schema
 const { placeholder } = sql
 
-/** Every statement that a request runs, prepared once. */
+/** The statements of all requests, each prepared once. */
 export function prepareStatements(db: BunSQLiteDatabase<typeof schema>, { raw }: Sqlite) {
   const byId = eq(modules.id, placeholder('id'))
   const withChoice = () =>
@@ -57,12 +57,12 @@ export function prepareStatements(db: BunSQLiteDatabase<typeof schema>, { raw }:
           set: { enabled: sql`excluded.enabled`, enabledAt: sql`excluded.enabled_at` },
         })
         .prepare(),
-    forgetChoices: () =>
+    removeChoices: () =>
       db
         .delete(choices)
         .where(eq(choices.userId, placeholder('userId')))
         .prepare(),
-    markDeleted: () => db.insert(deletedUsers).values(placeholders(deletedUsers)).onConflictDoNothing().prepare(),
+    addDeletedUser: () => db.insert(deletedUsers).values(placeholders(deletedUsers)).onConflictDoNothing().prepare(),
     isDeleted: () =>
       db
         .select()
@@ -70,13 +70,13 @@ export function prepareStatements(db: BunSQLiteDatabase<typeof schema>, { raw }:
         .where(eq(deletedUsers.userId, placeholder('userId')))
         .prepare(),
 
-    beginFeed: () =>
+    setEpoch: () =>
       db
         .update(feed)
         .set({ epoch: sql`${placeholder('epoch')}` })
         .prepare(),
     feed: () => db.select().from(feed).prepare(),
-    changeOf: () =>
+    lastModuleChange: () =>
       db
         .select()
         .from(moduleChanges)
@@ -98,24 +98,24 @@ export function prepareStatements(db: BunSQLiteDatabase<typeof schema>, { raw }:
         .limit(placeholder('limit'))
         .prepare(),
 
-    /** Those who chose nothing about `id`, and `enabled` about one of `others`, get a choice about `id`: the same. */
-    chooseAlike: () =>
+    /** Copies the choice `enabled` of one of `others` to `id`, for each user who made no choice about `id`. */
+    copyChoices: () =>
       raw.query<never, { id: string; enabled: 0 | 1; enabledAt: number | null; others: string }>(`
       INSERT INTO choices (user_id, module_id, enabled, enabled_at)
-      SELECT DISTINCT theirs.user_id, $id, $enabled, $enabledAt
-      FROM json_each($others) AS other CROSS JOIN choices AS theirs
-      WHERE theirs.module_id = other.value AND theirs.enabled = $enabled
+      SELECT DISTINCT choice.user_id, $id, $enabled, $enabledAt
+      FROM json_each($others) AS other CROSS JOIN choices AS choice
+      WHERE choice.module_id = other.value AND choice.enabled = $enabled
       ON CONFLICT DO NOTHING`),
-    /** Whether someone has `id` on and `required` off, by choice or by default. */
-    lacks: () =>
+    /** Finds a user who has `id` enabled and `required` disabled, each by choice or by default. */
+    lacksRequirement: () =>
       raw.query<{ one: 1 }, { id: string; isDefault: boolean; required: string; requiredIsDefault: boolean }>(`
-      SELECT 1 AS one FROM choices AS theirs
-      WHERE theirs.module_id = $id AND theirs.enabled = 1 AND NOT coalesce(
-        (SELECT enabled FROM choices WHERE user_id = theirs.user_id AND module_id = $required), $requiredIsDefault)
+      SELECT 1 AS one FROM choices AS choice
+      WHERE choice.module_id = $id AND choice.enabled = 1 AND NOT coalesce(
+        (SELECT enabled FROM choices WHERE user_id = choice.user_id AND module_id = $required), $requiredIsDefault)
       UNION ALL
-      SELECT 1 FROM choices AS theirs
-      WHERE $isDefault AND theirs.module_id = $required AND theirs.enabled = 0
-        AND NOT EXISTS (SELECT 1 FROM choices WHERE user_id = theirs.user_id AND module_id = $id)
+      SELECT 1 FROM choices AS choice
+      WHERE $isDefault AND choice.module_id = $required AND choice.enabled = 0
+        AND NOT EXISTS (SELECT 1 FROM choices WHERE user_id = choice.user_id AND module_id = $id)
       LIMIT 1`),
 
     probe: () =>

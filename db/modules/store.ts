@@ -1,209 +1,202 @@
 import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { NewNotice } from '../../services/kit/outbox/outbox.ts'
-import type { Position } from '../../services/kit/schema/page.ts'
+import {
+  decideDisabling,
+  decideEnabling,
+  misfitOf,
+  planChange,
+  requiring,
+  type SwitchDecision,
+  stateOf,
+} from '../../services/modules/dependencies.ts'
 import type { Dependency, Module, ModulesStore, Switched, UserModule } from '../../services/modules/store.ts'
+import { type DatabaseConfig, openStore } from '../open.ts'
 import { outboxStore } from '../outbox.ts'
+import { pageBounds, sliceOf } from '../page-bounds.ts'
 import * as schema from '../schema/modules.ts'
-import { openDatabase, type Sqlite } from '../sqlite/engine.ts'
+import type { Sqlite, Transaction } from '../sqlite/engine.ts'
 import { modulesMigrations } from '../sqlite/migrations/modules.ts'
 import { RowCache } from '../sqlite/row-cache.ts'
 import { moduleFeedStore } from './feed.ts'
-import { misfitOf, requiring } from './requirements.ts'
 import { prepareStatements } from './statements.ts'
 
-/** Opens the modules database at `path`. @throws DatabaseError */
-export function openModulesStore(path: string): ModulesStore {
-  return modulesStore(openDatabase(path, 'modules', modulesMigrations))
+/** Opens the store of the modules service. @throws DatabaseError */
+export function openModulesStore(config: DatabaseConfig): Promise<ModulesStore> {
+  return openStore(config, { name: 'modules', migrations: modulesMigrations }, modulesStore)
 }
 
-/** Thrown within a write: undoes what it wrote before a look at all users showed that it may not be. */
-class Undone extends Error {
+/** Thrown within a write: rolls it back, because a check of all users showed that the change is not allowed. */
+class RolledBack extends Error {
   constructor(readonly dependency: Dependency) {
     super(dependency.outcome)
   }
 }
 
-function modulesStore(sqlite: Sqlite): ModulesStore {
-  const query = prepareStatements(drizzle(sqlite.raw, { schema }), sqlite)
+type Choice = typeof schema.choices.$inferSelect
+
+async function modulesStore(sqlite: Sqlite): Promise<ModulesStore> {
+  const statements = prepareStatements(drizzle(sqlite.raw, { schema }), sqlite)
   const outbox = outboxStore(sqlite)
+  const library = new RowCache(sqlite, () => statements.all.all())
+  const choices = new RowCache(sqlite, (userId) => statements.choicesOf.all({ userId }))
+  const libraryChanged = (tx: Transaction) => {
+    library.forgetAll(tx)
+    choices.forgetAll(tx)
+  }
 
-  /** Who turned off what the module requires is without the module too, until it says otherwise. */
-  const spareThoseWithout = ({ id, requires }: Module) =>
-    query.chooseAlike.run({ id, enabled: 0, enabledAt: null, others: JSON.stringify(requires) })
+  /** Users who disabled a requirement of the module keep the module disabled, until they choose otherwise. */
+  const optOutUsersMissing = (tx: Transaction, { id, requires }: Module) =>
+    tx.run(statements.copyChoices, { id, enabled: 0, enabledAt: null, others: JSON.stringify(requires) })
 
-  /** Who turned on what requires the module keeps the module. */
-  const keepForThoseWith = ({ id, createdAt }: Module, dependents: string[]) =>
-    query.chooseAlike.run({ id, enabled: 1, enabledAt: createdAt, others: JSON.stringify(dependents) })
+  /** Users who enabled a module that requires this one keep this one enabled. */
+  const optInUsersHaving = (tx: Transaction, { id, createdAt }: Module, dependents: string[]) =>
+    tx.run(statements.copyChoices, { id, enabled: 1, enabledAt: createdAt, others: JSON.stringify(dependents) })
 
-  /** The requirements, out of some, that someone who has the module on has not. */
-  const missing = ({ id, defaultEnabled }: Module, requirements: Module[]) =>
-    requirements.filter((required) =>
-      query.lacks.get({
+  /** @throws RolledBack when a user has the module enabled and one of the requirements disabled */
+  const checkRequirements = (tx: Transaction, { id, defaultEnabled }: Module, requirements: readonly Module[]) => {
+    const missing = requirements.filter((required) =>
+      tx.get(statements.lacksRequirement, {
         id,
         isDefault: defaultEnabled,
         required: required.id,
         requiredIsDefault: required.defaultEnabled,
       }),
     )
-
-  const library = new RowCache(sqlite, () => query.all.all())
-  const choicesOf = new RowCache(sqlite, (userId) => query.choicesOf.all({ userId }))
-  const libraryChanged = () => {
-    library.forgetAll()
-    choicesOf.forgetAll()
+    const modules = missing.map((required) => required.id)
+    if (modules.length > 0) throw new RolledBack({ outcome: 'requirement_off', modules })
   }
 
-  const allModules = () => library.get('all') ?? []
-  const statesOf = (userId: string): UserModule[] => {
-    const chosen = new Map(choicesOf.get(userId)?.map((choice) => [choice.moduleId, choice]))
-    return allModules().map((module) => stateOf({ module, choice: chosen.get(module.id) ?? null }))
-  }
-
-  const choose = (userId: string, before: UserModule, enabledAt: number | null, notices: NewNotice[]): Switched => {
-    const { module } = before
+  /** Stores the choice of a user, once `decide` allowed it. */
+  const choose = (
+    tx: Transaction,
+    userId: string,
+    notices: NewNotice[],
+    decide: (states: UserModule[]) => SwitchDecision,
+    enabledAtOf: (state: UserModule) => number | null,
+  ): Switched => {
+    if (tx.get(statements.isDeleted, { userId })) return { outcome: 'user_not_found' }
+    const decision = decide(statesOf(tx.all(statements.all), tx.all(statements.choicesOf, { userId })))
+    if (decision.outcome !== 'allowed') return decision
+    const { chosen, enabledAt: enabledBefore, module } = decision.state
+    const enabledAt = enabledAtOf(decision.state)
     const enabled = enabledAt !== null
-    if (!before.chosen || before.enabledAt !== enabledAt)
-      query.choose.run({ userId, moduleId: module.id, enabled, enabledAt })
-    choicesOf.forget(userId)
-    if (enabled !== (before.enabledAt !== null)) outbox.addNotices(notices)
+    if (!chosen || enabledBefore !== enabledAt)
+      tx.run(statements.choose, { userId, moduleId: module.id, enabled, enabledAt })
+    choices.forget(tx, userId)
+    if (enabled !== (enabledBefore !== null)) outbox.addNotices(tx, notices)
     return { outcome: 'switched', state: { module, enabledAt, chosen: true } }
   }
 
   return {
     ...outbox,
-    ...moduleFeedStore(sqlite, query),
+    ...(await moduleFeedStore(sqlite, statements)),
 
     addModule: (module, notices) =>
-      sqlite.write(() => {
-        if (query.byId.get({ id: module.id })) return { outcome: 'module_exists' } as const
-        const misfit = misfitOf(module, query.all.all())
+      sqlite.write((tx) => {
+        if (tx.get(statements.byId, { id: module.id })) return { outcome: 'module_exists' } as const
+        const misfit = misfitOf(module, tx.all(statements.all))
         if (misfit) return misfit
-        query.insert.run({ ...module })
-        libraryChanged()
-        if (module.defaultEnabled) spareThoseWithout(module)
-        outbox.addNotices(notices)
+        tx.run(statements.insert, { ...module })
+        libraryChanged(tx)
+        if (module.defaultEnabled) optOutUsersMissing(tx, module)
+        outbox.addNotices(tx, notices)
         return { outcome: 'added' } as const
       }),
 
     changeModule: (id, changes, notices) =>
       sqlite
-        .write(() => {
-          const library = query.all.all()
-          const current = library.find((module) => module.id === id)
+        .write((tx) => {
+          const modules = tx.all(statements.all)
+          const current = modules.find((module) => module.id === id)
           if (!current) return { outcome: 'module_not_found' } as const
-          const module: Module = { ...current, ...changes }
-          const misfit = misfitOf(module, library)
-          if (misfit) return misfit
-          query.update.run({ ...module })
-          libraryChanged()
-          if (module.defaultEnabled && !current.defaultEnabled) spareThoseWithout(module)
-          if (!module.defaultEnabled && current.defaultEnabled) {
-            const byDefault = library.filter(({ defaultEnabled }) => defaultEnabled)
-            refuse('required', requiring(id, byDefault))
-            keepForThoseWith(module, requiring(id, library))
-          }
-          const added = library.filter(
-            (other) => module.requires.includes(other.id) && !current.requires.includes(other.id),
-          )
-          refuse(
-            'requirement_off',
-            missing(module, added).map((required) => required.id),
-          )
-          outbox.addNotices(notices)
+          const plan = planChange(current, changes, modules)
+          if (plan.outcome !== 'allowed') return plan
+          const { module } = plan
+          tx.run(statements.update, { ...module })
+          libraryChanged(tx)
+          if (plan.becomesDefault) optOutUsersMissing(tx, module)
+          if (plan.dependents) optInUsersHaving(tx, module, plan.dependents)
+          checkRequirements(tx, module, plan.addedRequirements)
+          outbox.addNotices(tx, notices)
           return { outcome: 'changed', module } as const
         })
         .catch((error: unknown) => {
-          if (error instanceof Undone) return error.dependency
+          if (error instanceof RolledBack) return error.dependency
           throw error
         }),
 
     removeModule: (id, notices) =>
-      sqlite.write(() => {
-        if (!query.byId.get({ id })) return { outcome: 'module_not_found' } as const
-        const dependents = requiring(id, query.all.all())
+      sqlite.write((tx) => {
+        if (!tx.get(statements.byId, { id })) return { outcome: 'module_not_found' } as const
+        const dependents = requiring(id, tx.all(statements.all))
         if (dependents.length > 0) return { outcome: 'required', modules: dependents } as const
-        query.remove.run({ id })
-        libraryChanged()
-        outbox.addNotices(notices)
+        tx.run(statements.remove, { id })
+        libraryChanged(tx)
+        outbox.addNotices(tx, notices)
         return { outcome: 'removed' } as const
       }),
 
-    moduleById: async (id) => query.byId.get({ id }) ?? null,
-    listModules: async () => allModules(),
+    moduleById: async (id) => statements.byId.get({ id }) ?? null,
+    listModules: async () => library.get('all') ?? [],
 
-    modulesOf: async (userId) => statesOf(userId),
+    modulesOf: async (userId) => statesOf(library.get('all') ?? [], choices.get(userId) ?? []),
     async moduleOf(userId, id) {
-      const row = query.oneOfUser.get({ userId, id })
-      return row ? stateOf(row) : null
+      const row = statements.oneOfUser.get({ userId, id })
+      return row ? stateOf(row.module, row.choice) : null
     },
 
     async usersOf(id, request) {
-      if (!query.byId.get({ id })) return null
-      const rows = query.users.all({
-        id,
-        after: 'after' in request ? String(request.after[0]) : '',
-        limit: request.size + 1,
-        offset: 'page' in request ? (request.page - 1) * request.size : 0,
-      })
-      const shown = rows.slice(0, request.size).map(({ userId, enabledAt }) => ({ userId, enabledAt: enabledAt ?? 0 }))
-      const last = shown.at(-1)
-      const next: Position | null = rows.length > request.size && last ? [last.userId] : null
-      const total = 'page' in request ? (query.countUsers.get({ id })?.total ?? 0) : null
-      return { rows: shown, total, next }
+      if (!statements.byId.get({ id })) return null
+      const after = 'after' in request ? String(request.after[0]) : ''
+      const rows = statements.users.all({ id, after, ...pageBounds(request) })
+      return sliceOf(
+        rows.map(({ userId, enabledAt }) => ({ userId, enabledAt: enabledAt ?? 0 })),
+        request,
+        () => statements.countUsers.get({ id })?.total ?? 0,
+        ({ userId }) => [userId],
+      )
     },
 
     enableModule: (id, { userId, roles }, now, notices) =>
-      sqlite.write((): Switched => {
-        if (query.isDeleted.get({ userId })) return { outcome: 'user_not_found' }
-        const states = statesOf(userId)
-        const before = states.find(({ module }) => module.id === id)
-        if (!before) return { outcome: 'module_not_found' }
-        const { requiredRoles, requires } = before.module
-        if (!requiredRoles.every((role) => roles.includes(role))) return { outcome: 'module_not_available' }
-        const off = states.filter(({ module, enabledAt }) => enabledAt === null && requires.includes(module.id))
-        if (off.length > 0) return { outcome: 'requirement_off', modules: off.map(({ module }) => module.id) }
-        return choose(userId, before, before.enabledAt ?? now, notices)
-      }),
+      sqlite.write((tx) =>
+        choose(
+          tx,
+          userId,
+          notices,
+          (states) => decideEnabling(states, id, roles),
+          ({ enabledAt }) => enabledAt ?? now,
+        ),
+      ),
 
     disableModule: (id, userId, notices) =>
-      sqlite.write((): Switched => {
-        if (query.isDeleted.get({ userId })) return { outcome: 'user_not_found' }
-        const states = statesOf(userId)
-        const before = states.find(({ module }) => module.id === id)
-        if (!before) return { outcome: 'module_not_found' }
-        const on = states.filter(({ enabledAt }) => enabledAt !== null).map(({ module }) => module)
-        const dependents = requiring(id, on)
-        if (dependents.length > 0) return { outcome: 'required', modules: dependents }
-        return choose(userId, before, null, notices)
-      }),
+      sqlite.write((tx) =>
+        choose(
+          tx,
+          userId,
+          notices,
+          (states) => decideDisabling(states, id),
+          () => null,
+        ),
+      ),
 
     async removeUser(userId) {
-      await sqlite.write(() => {
-        query.forgetChoices.run({ userId })
-        choicesOf.forget(userId)
-        query.markDeleted.run({ userId })
+      await sqlite.write((tx) => {
+        tx.run(statements.removeChoices, { userId })
+        tx.run(statements.addDeletedUser, { userId })
+        choices.forget(tx, userId)
       })
     },
 
     async probe() {
-      await sqlite.write(() => query.probe.run())
-      query.probed.get()
+      await sqlite.write((tx) => tx.run(statements.probe))
+      statements.probed.get()
     },
-    close: () => sqlite.close(),
+    close: async () => sqlite.close(),
   }
 }
 
-/** @throws Undone when modules stand in the way */
-function refuse(outcome: Dependency['outcome'], modules: string[]): void {
-  if (modules.length > 0) throw new Undone({ outcome, modules })
-}
-
-interface Row {
-  module: Module
-  choice: typeof schema.choices.$inferSelect | null
-}
-
-function stateOf({ module, choice }: Row): UserModule {
-  if (choice) return { module, enabledAt: choice.enabledAt, chosen: true }
-  return { module, enabledAt: module.defaultEnabled ? module.createdAt : null, chosen: false }
+/** Gives the library as it stands for a user. @param choices what the user chose */
+function statesOf(modules: readonly Module[], choices: readonly Choice[]): UserModule[] {
+  const byModule = new Map(choices.map((choice) => [choice.moduleId, choice]))
+  return modules.map((module) => stateOf(module, byModule.get(module.id) ?? null))
 }

@@ -2,10 +2,10 @@ import { blob, integer, primaryKey, sqliteTable, text, unique } from 'drizzle-or
 import type { EventType } from '../../services/kit/schema/events.ts'
 import type { OpaqueProfile } from '../../services/kit/schema/user.ts'
 
-/** The password cache: what auth knows of a user. A deleted one stays as its id, so that no late notice revives it. */
+/** The password cache: what auth knows of users. The id of a deleted user stays, so that no late notice revives them. */
 export const accounts = sqliteTable('accounts', {
   userId: text('user_id').primaryKey(),
-  /** Whether it serves logins: not when it was dropped, deleted, or lost its email to another. */
+  /** Whether the account serves logins. False when it was dropped, deleted, or lost its email to another account. */
   cached: integer('cached', { mode: 'boolean' }).notNull(),
   deleted: integer('deleted', { mode: 'boolean' }).notNull(),
   email: text('email').notNull(),
@@ -19,26 +19,27 @@ export const accounts = sqliteTable('accounts', {
   sessionsFrom: integer('sessions_from').notNull(),
   tokensFrom: integer('tokens_from').notNull(),
   syncedAt: integer('synced_at').notNull(),
-  /** What a search looks into. */
+  /** The folded text that a search covers. */
   searchText: text('search_text').notNull().default(''),
   /** The fields of the user that no login reads. */
   profile: text('profile', { mode: 'json' }).$type<OpaqueProfile>().notNull().default({}),
 })
 
+/** Sessions that have not ended. */
 export const sessions = sqliteTable('sessions', {
   id: text('id').primaryKey(),
   userId: text('user_id').notNull(),
   kind: text('kind').$type<'v1' | 'v0'>().notNull(),
-  /** Which of the derived refresh tokens is the current one. */
+  /** The number of the current refresh token, from which the token is derived. */
   counter: integer('counter').notNull(),
   rotatedAt: integer('rotated_at').notNull(),
   createdAt: integer('created_at').notNull(),
   lastUsedAt: integer('last_used_at').notNull(),
   expiresAt: integer('expires_at').notNull(),
   endsAt: integer('ends_at').notNull(),
-  /** When its last access token expires. */
+  /** When the last access token of the session expires. */
   accessUntil: integer('access_until').notNull(),
-  /** The version of the account that it was opened from. */
+  /** The version of the account when the session was opened. */
   version: integer('version').notNull(),
   ip: text('ip'),
   userAgent: text('user_agent'),
@@ -46,14 +47,14 @@ export const sessions = sqliteTable('sessions', {
   refreshes: integer('refreshes').notNull(),
 })
 
-/** The refresh tokens of v0, which say nothing of their session: by their SHA-256, for the session's life. */
+/** Maps refresh tokens of v0, which do not name their session, to sessions: by SHA-256, until the session ends. */
 export const refreshHashes = sqliteTable('refresh_hashes', {
   hash: blob('hash', { mode: 'buffer' }).primaryKey(),
   sessionId: text('session_id').notNull(),
   counter: integer('counter').notNull(),
 })
 
-/** What the feed tells: in the order in which it was revoked, until the last token it speaks of has expired. */
+/** The entries of the revocation feed, in order. Each is kept until the last token that it revokes has expired. */
 export const revocations = sqliteTable('revocations', {
   seq: integer('seq').primaryKey({ autoIncrement: true }),
   kind: text('kind').$type<'session' | 'user' | 'keys' | 'events'>().notNull(),
@@ -62,6 +63,7 @@ export const revocations = sqliteTable('revocations', {
   until: integer('until').notNull(),
 })
 
+/** The keys that sign access tokens, encrypted with CH202_SECRET. */
 export const signingKeys = sqliteTable('signing_keys', {
   kid: text('kid').primaryKey(),
   alg: text('alg').notNull(),
@@ -69,22 +71,23 @@ export const signingKeys = sqliteTable('signing_keys', {
   sealedPrivateKey: blob('sealed_private_key', { mode: 'buffer' }).notNull(),
   status: text('status').$type<'pending' | 'active' | 'retiring'>().notNull(),
   createdAt: integer('created_at').notNull(),
-  /** When its last token has expired. Null while it signs. */
+  /** When the last token signed with this key expires. Null while the key signs. */
   goneAt: integer('gone_at'),
 })
 
+/** Password resets, by the hash of the token in the mail. */
 export const passwordResets = sqliteTable('password_resets', {
   tokenHash: blob('token_hash', { mode: 'buffer' }).primaryKey(),
   userId: text('user_id').notNull(),
   expiresAt: integer('expires_at').notNull(),
-  /** When someone came with it: until that is decided, no one else can. */
+  /** When a request took the token: meanwhile no other request can. */
   takenAt: integer('taken_at'),
-  /** The mail that brings it. Null: it was made before mails had one link each. */
+  /** The mail with the link. Null: the reset is older than this column. */
   mailId: text('mail_id'),
   requestedAt: integer('requested_at').notNull().default(0),
 })
 
-/** Mails that were asked for and have not gone out yet. */
+/** Mails that wait to be sent. */
 export const mailRequests = sqliteTable('mail_requests', {
   id: text('id').primaryKey(),
   email: text('email').notNull(),
@@ -96,25 +99,25 @@ export const mailRequests = sqliteTable('mail_requests', {
     .default('password_reset'),
   tries: integer('tries').notNull().default(0),
   nextAt: integer('next_at').notNull().default(0),
-  /** When its link was made: from then on it is never made again. */
+  /** When the link of the mail was made: no second link is ever made. */
   linkAt: integer('link_at'),
-  /** A name for why the last attempt failed. */
+  /** A name for the reason of the last failure. */
   lastError: text('last_error'),
 })
 
-/** Where the outside wants to be told of what happens. */
+/** Endpoints of other systems that receive events. */
 export const webhooks = sqliteTable('webhooks', {
   id: text('id').primaryKey(),
   url: text('url').notNull(),
   description: text('description'),
-  /** None: all there are, and those to come. */
+  /** The event types that the webhook receives. An empty list: all, including future ones. */
   types: text('types', { mode: 'json' }).$type<EventType[]>().notNull(),
   sealedSecret: blob('sealed_secret', { mode: 'buffer' }).notNull(),
   status: text('status').$type<'active' | 'disabled'>().notNull(),
   createdAt: integer('created_at').notNull(),
 })
 
-/** What happened and someone outside wants to know, for as long as there is a delivery of it. */
+/** Events. Each is kept as long as it has a delivery. */
 export const events = sqliteTable('events', {
   id: text('id').primaryKey(),
   type: text('type').$type<EventType>().notNull(),
@@ -123,6 +126,7 @@ export const events = sqliteTable('events', {
   data: text('data', { mode: 'json' }).$type<Record<string, unknown>>().notNull(),
 })
 
+/** Deliveries of events, one per receiver. */
 export const deliveries = sqliteTable(
   'deliveries',
   {
@@ -132,7 +136,7 @@ export const deliveries = sqliteTable(
     target: text('target').notNull(),
     status: text('status').$type<'pending' | 'delivered' | 'dead'>().notNull().default('pending'),
     tries: integer('tries').notNull().default(0),
-    /** When its time began: with the event, or with a replay. */
+    /** When the delivery began: at the event, or at the last replay. */
     since: integer('since').notNull(),
     nextAt: integer('next_at').notNull(),
     lastStatus: integer('last_status'),
@@ -142,12 +146,14 @@ export const deliveries = sqliteTable(
   (table) => [unique().on(table.eventId, table.target)],
 )
 
+/** The times of failed logins, by account or address. */
 export const loginFailures = sqliteTable('login_failures', {
   subject: text('subject').primaryKey(),
   times: text('times', { mode: 'json' }).$type<number[]>().notNull(),
   clearedAt: integer('cleared_at').notNull(),
 })
 
+/** The audit: a chain of rows that are only added. */
 export const audit = sqliteTable('audit', {
   seq: integer('seq').primaryKey({ autoIncrement: true }),
   id: text('id').notNull().unique(),
@@ -158,15 +164,17 @@ export const audit = sqliteTable('audit', {
   ip: text('ip'),
   requestId: text('request_id'),
   detail: text('detail', { mode: 'json' }).$type<Record<string, unknown>>().notNull(),
-  /** The hash of the row before it (audit-chain.ts). */
+  /** The hash of the previous row (`audit-chain.ts`). */
   prevHash: blob('prev_hash', { mode: 'buffer' }),
 })
 
+/** Single values, by name. */
 export const facts = sqliteTable('facts', {
   name: text('name').primaryKey(),
   value: text('value').notNull(),
 })
 
+/** How often a subject did what a rule limits. */
 export const limits = sqliteTable(
   'limits',
   {

@@ -1,5 +1,6 @@
 import { integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
 
+/** The library of modules. */
 export const modules = sqliteTable('modules', {
   id: text('id').primaryKey(),
   name: text('name').notNull(),
@@ -11,7 +12,7 @@ export const modules = sqliteTable('modules', {
   createdAt: integer('created_at').notNull(),
 })
 
-/** What was chosen for a user; where nothing was, the module's default counts. */
+/** The users' choices. For a user without a choice the module's default counts. */
 export const choices = sqliteTable(
   'choices',
   {
@@ -20,26 +21,26 @@ export const choices = sqliteTable(
       .notNull()
       .references(() => modules.id, { onDelete: 'cascade' }),
     enabled: integer('enabled', { mode: 'boolean' }).notNull(),
-    /** Null while it is off. */
+    /** Null while the module is disabled. */
     enabledAt: integer('enabled_at'),
   },
   (table) => [primaryKey({ columns: [table.userId, table.moduleId] })],
 )
 
-/** Who was deleted: a change that was under way meanwhile must not bring anything of theirs back. */
+/** Deleted users: a concurrent change must not store anything of theirs again. */
 export const deletedUsers = sqliteTable('deleted_users', { userId: text('user_id').primaryKey() })
 
-/** One row: the name of this database to the followers of its feed, and the number of the last change. */
+/** One row: the epoch, which names this database to the feed's subscribers, and the number of the last change. */
 export const feed = sqliteTable('feed', { epoch: text('epoch').notNull(), seq: integer('seq').notNull() })
 
-/** Which change of a module was its last, and since which it is as it was told. Triggers write it. */
+/** The number of each module's last change, and of its creation or removal (`begun`). Triggers write the rows. */
 export const moduleChanges = sqliteTable('module_changes', {
   moduleId: text('module_id').primaryKey(),
   begun: integer('begun').notNull(),
   seq: integer('seq').notNull(),
 })
 
-/** Which change of what is chosen for a user was the last. Triggers write it. */
+/** The number of each choice's last change. Triggers write the rows. */
 export const choiceChanges = sqliteTable(
   'choice_changes',
   {
@@ -50,11 +51,13 @@ export const choiceChanges = sqliteTable(
   (table) => [primaryKey({ columns: [table.moduleId, table.userId] })],
 )
 
+/** Numbers that only grow. */
 export const counters = sqliteTable('counters', {
   name: text('name').primaryKey(),
   value: integer('value').notNull(),
 })
 
+/** Notices to other services that were not acknowledged yet. */
 export const outbox = sqliteTable('outbox', {
   seq: integer('seq').primaryKey({ autoIncrement: true }),
   target: text('target').notNull(),

@@ -2,16 +2,16 @@ import { integer, primaryKey, sqliteTable, text } from 'drizzle-orm/sqlite-core'
 import type { Profile } from '../../services/kit/schema/user.ts'
 
 export const users = sqliteTable('users', {
-  /** The order of creation: what lists walk along. */
+  /** The order of creation, which lists follow. */
   seq: integer('seq').primaryKey({ autoIncrement: true }),
   id: text('id').notNull().unique(),
   email: text('email').notNull(),
-  /** Lower-cased: emails differ by more than case. */
+  /** The email as it is compared: two emails that differ only in case are the same. */
   emailKey: text('email_key').notNull().unique(),
   username: text('username').unique(),
   name: text('name'),
   roles: text('roles', { mode: 'json' }).$type<string[]>().notNull(),
-  /** Has the role ADMIN and is active. */
+  /** Whether the user has the role ADMIN and is active. */
   isAdmin: integer('is_admin', { mode: 'boolean' }).notNull(),
   status: text('status').$type<'active' | 'disabled'>().notNull(),
   emailVerified: integer('email_verified', { mode: 'boolean' }).notNull(),
@@ -21,11 +21,11 @@ export const users = sqliteTable('users', {
   sessionKept: text('session_kept'),
   allSessionsFrom: integer('all_sessions_from').notNull(),
   tokensFrom: integer('tokens_from').notNull(),
-  /** The place of the last change among all changes. */
+  /** The number of the user's last change, among the changes of all users. */
   change: integer('change').notNull().unique(),
   createdAt: integer('created_at').notNull(),
   updatedAt: integer('updated_at').notNull(),
-  /** What a search looks into. */
+  /** The folded text that a search covers. */
   searchText: text('search_text').notNull().default(''),
   // The profile, one column for each field.
   locale: text('locale').$type<Profile['locale']>(),
@@ -33,15 +33,16 @@ export const users = sqliteTable('users', {
   app_metadata: text('app_metadata', { mode: 'json' }).$type<Profile['app_metadata']>().notNull().default({}),
 })
 
-/** Of users who are gone: an id is never given twice. */
+/** The ids of deleted users: they are never used again. */
 export const deletedIds = sqliteTable('deleted_ids', { id: text('id').primaryKey() })
 
-/** Numbers that only grow, whatever is deleted. */
+/** Numbers that only grow, even when rows are deleted. */
 export const counters = sqliteTable('counters', {
   name: text('name').primaryKey(),
   value: integer('value').notNull(),
 })
 
+/** Notices to other services that were not acknowledged yet. */
 export const outbox = sqliteTable('outbox', {
   seq: integer('seq').primaryKey({ autoIncrement: true }),
   target: text('target').notNull(),
@@ -50,6 +51,7 @@ export const outbox = sqliteTable('outbox', {
   payload: text('payload', { mode: 'json' }).$type<Record<string, unknown>>().notNull(),
 })
 
+/** How often a subject did what a rule limits. */
 export const limits = sqliteTable(
   'limits',
   {

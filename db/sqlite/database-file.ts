@@ -1,4 +1,5 @@
-import type { Migration, Sqlite } from './engine.ts'
+import type { Sqlite } from './engine.ts'
+import type { Migration } from './migrations/migration.ts'
 
 /** What migrations, backups and restores need to know about the database of a service. */
 export interface ServiceDatabase {

@@ -2,23 +2,23 @@ import { Database } from 'bun:sqlite'
 import { randomUUID } from 'node:crypto'
 import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { isBusy } from './engine.ts'
+import { isBusy } from './errors.ts'
 
 const LOCK = 'lock'
 const STALE = '.stale-'
 
 export interface Draft {
   path: string
-  /** It is whole: from now on it is a directory like any other. */
+  /** Makes the draft, now complete, an ordinary directory. */
   release(): void
-  /** Takes it away, if it is still a draft. */
+  /** Removes the directory, if it is still a draft. */
   discard(): void
 }
 
 /**
- * Makes a directory for what is not whole yet. It is its maker's while that process lives, which a lock shows: a process
- * id would be another's after a restart of the machine.
- * @param prefix begins with a dot, so that no list shows it
+ * Creates a directory for files that are not complete yet. A lock marks it as in use while this process lives: a process
+ * id could be another program's after a restart of the machine.
+ * @param prefix starts with a dot, so that lists of backups skip the directory
  */
 export function newDraft(root: string, prefix: string): Draft {
   const path = join(root, `${prefix}${randomUUID()}`)
@@ -39,16 +39,16 @@ export function newDraft(root: string, prefix: string): Draft {
   }
 }
 
-/** Takes away the drafts of processes that are gone. @returns whether another process has one */
+/** Removes the drafts of processes that have ended. @returns whether another process still uses one */
 export function removeStaleDrafts(root: string, prefix: string): boolean {
-  let held = false
-  for (const name of readdirSync(root).filter((found) => found.startsWith(prefix))) {
+  let inUse = false
+  for (const name of readdirSync(root).filter((entry) => entry.startsWith(prefix))) {
     const path = join(root, name)
-    if (isHeld(join(path, LOCK))) {
-      held = true
+    if (isLocked(join(path, LOCK))) {
+      inUse = true
       continue
     }
-    // Renamed first: its maker may be giving it its name at this moment, and then has been quicker, or finds nothing.
+    // Renamed first: if its process is giving it its final name at this moment, only one of the two renames succeeds.
     const stale = join(root, STALE + randomUUID())
     try {
       renameSync(path, stale)
@@ -57,12 +57,12 @@ export function removeStaleDrafts(root: string, prefix: string): boolean {
     }
     rmSync(stale, { recursive: true, force: true })
   }
-  for (const name of readdirSync(root).filter((found) => found.startsWith(STALE)))
+  for (const name of readdirSync(root).filter((entry) => entry.startsWith(STALE)))
     rmSync(join(root, name), { recursive: true, force: true })
-  return held
+  return inUse
 }
 
-function isHeld(lock: string): boolean {
+function isLocked(lock: string): boolean {
   try {
     const raw = new Database(lock, { readwrite: true, create: false })
     try {

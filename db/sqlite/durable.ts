@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { closeSync, createReadStream, fsyncSync, openSync } from 'node:fs'
 
-/** Returns when a file, or the names in a directory, are on the disk. */
+/** Returns once a file, or the names in a directory, are on the disk. */
 export function flush(path: string): void {
   const file = openSync(path, 'r')
   try {
@@ -18,7 +18,7 @@ export async function sha256Of(path: string): Promise<string> {
   return hash.digest('hex')
 }
 
-/** A time as a name that sorts by it, on every file system: `2026-11-21T10-30-00-000Z`. */
+/** Gives a file name that sorts by time and is valid on every file system: `2026-11-21T10-30-00-000Z`. */
 export function nameOf(time: number): string {
   return new Date(time).toISOString().replaceAll(/[:.]/g, '-')
 }

@@ -1,7 +1,7 @@
 import type { Database } from 'bun:sqlite'
 import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs'
 
-/** Why a database can't be opened, said for the operator. */
+/** Reports to the operator why a database cannot be opened. */
 export class DatabaseError extends Error {
   override name = 'DatabaseError'
 }
@@ -10,18 +10,18 @@ const HEADER_SIZE = 100
 const LOG_HEADER_SIZE = 32
 const LOG_MAGIC = 0x377f0682
 const FRAME_HEADER_SIZE = 24
-/** Bytes up to which every page is looked at when a service starts: about 4 ms each MiB. Above it `ch202 doctor` does. */
-const LOOKED_AT = 32 * 1024 * 1024
+/** Bytes up to which a start checks every page: about 4 ms per MiB. `ch202 doctor` checks larger files. */
+const CHECKED_AT_START = 32 * 1024 * 1024
 
-function damaged(path: string, what: string, cause?: unknown): DatabaseError {
-  return new DatabaseError(`${path} is damaged: ${what}. Restore it from a backup`, { cause })
+function damaged(path: string, fault: string, cause?: unknown): DatabaseError {
+  return new DatabaseError(`${path} is damaged: ${fault}. Restore it from a backup`, { cause })
 }
 
 /**
- * Looks at a database before SQLite does, which makes the best of what it finds: the header says how many pages there
- * should be and whose they are.
- * @param owner the service, and what stands in the header of its database
- * @throws DatabaseError when it is cut, is no database, or is not the owner's
+ * Checks a file before SQLite opens it, because SQLite tolerates some damage silently: the header holds the number of
+ * pages and the id of the owner.
+ * @param owner the service, and the id in the header of its database
+ * @throws DatabaseError when the file is cut short, is not a database, or belongs to another service
  */
 export function refuseDamagedFile(path: string, owner?: { name: string; id: number }): void {
   const header = startOf(path, HEADER_SIZE)
@@ -29,33 +29,33 @@ export function refuseDamagedFile(path: string, owner?: { name: string; id: numb
     throw damaged(path, 'it is not a SQLite database')
   const stored = header.readUInt16BE(16)
   const pageSize = stored === 1 ? 65536 : stored
-  // Before the file is open: then the log that lies beside it would be written into what it is not of.
+  // Checked before SQLite opens the file: SQLite would write the log beside it into a database of another service.
   if (owner && header.readUInt32BE(68) !== owner.id)
     throw new DatabaseError(`${path} is not the database of the ${owner.name} service. Restore it from a backup`)
   const log = new Log(`${path}-wal`)
-  if (log.size > 0 && !log.isRight()) throw damaged(log.path, 'what was written last stands in it and can not be read')
-  // A kill while the log is written back leaves the first page there and the last ones not: they are still in the log.
+  if (log.size > 0 && !log.isReadable()) throw damaged(log.path, 'it holds the latest writes and cannot be read')
+  // A kill while SQLite writes the log back may leave the last pages in the log only.
   const last = header.readUInt32BE(28)
-  const there = Math.floor(statSync(path).size / pageSize)
-  if (there >= last) return
-  const kept = log.pages(pageSize)
-  for (let page = there + 1; page <= last; page++)
-    if (!kept.has(page)) throw damaged(path, 'it is shorter than its header says')
+  const inFile = Math.floor(statSync(path).size / pageSize)
+  if (inFile >= last) return
+  const inLog = log.pages(pageSize)
+  for (let page = inFile + 1; page <= last; page++)
+    if (!inLog.has(page)) throw damaged(path, 'it is shorter than its header says')
 }
 
-/** A log without its database would be taken for that of the new one. @throws DatabaseError when there is one */
+/** SQLite would apply a log without a database to the next one of that name. @throws DatabaseError when there is one */
 export function refuseLogAlone(path: string): void {
   const log = statSync(`${path}-wal`, { throwIfNoEntry: false })
-  // Looks for the database again: another process may have made both meanwhile.
+  // Checks for the database again: another process may have created both meanwhile.
   if (log !== undefined && log.size > 0 && !existsSync(path))
     throw new DatabaseError(
-      `${path} is missing, and what was written last lies in ${path}-wal. Put it back, or restore it from a backup`,
+      `${path} is missing, and ${path}-wal holds its latest writes. Put the database back, or restore it from a backup`,
     )
 }
 
 /** The write-ahead log of a database (https://sqlite.org/fileformat2.html, 4). */
 class Log {
-  /** 0 where there is none, or nothing but a header. */
+  /** Bytes; 0 when there is no log, or it holds only a header. */
   readonly size: number
 
   constructor(readonly path: string) {
@@ -64,13 +64,13 @@ class Log {
   }
 
   /**
-   * Of a log whose header is not right SQLite would drop all, in silence. The header is on the disk before anything
-   * follows it, so no power cut leaves that. A tail that is torn is of a commit that was not answered.
+   * Whether the header's checksum is right: otherwise SQLite would silently drop the whole log. No power cut damages the
+   * header, which is on the disk before the first frame. A torn end belongs to a commit that was never answered.
    */
-  isRight(): boolean {
+  isReadable(): boolean {
     const header = startOf(this.path, LOG_HEADER_SIZE)
     const magic = header.readUInt32BE(0)
-    // Its last bit says in which order the bytes are summed.
+    // The last bit of the magic number is the byte order of the checksum.
     const word = (at: number) => (magic & 1 ? header.readUInt32BE(at) : header.readUInt32LE(at))
     let [first, second] = [0, 0]
     for (let at = 0; at < 24; at += 8) {
@@ -80,31 +80,31 @@ class Log {
     return magic >>> 1 === LOG_MAGIC >>> 1 && header.readUInt32BE(24) === first && header.readUInt32BE(28) === second
   }
 
-  /** The numbers of the pages that it holds. */
+  /** The numbers of the pages that the log holds. */
   pages(pageSize: number): Set<number> {
-    const found = new Set<number>()
-    if (this.size === 0) return found
+    const pages = new Set<number>()
+    if (this.size === 0) return pages
     const bytes = readFileSync(this.path)
-    // Frames of an earlier round lie behind those of this one, and have other salts.
+    // Older frames, which have other salts, may follow the current ones.
     const salts = bytes.subarray(16, 24)
     for (
       let at = LOG_HEADER_SIZE;
       at + FRAME_HEADER_SIZE + pageSize <= bytes.length;
       at += FRAME_HEADER_SIZE + pageSize
     )
-      if (bytes.subarray(at + 8, at + 16).equals(salts)) found.add(bytes.readUInt32BE(at))
-    return found
+      if (bytes.subarray(at + 8, at + 16).equals(salts)) pages.add(bytes.readUInt32BE(at))
+    return pages
   }
 }
 
-/** @throws DatabaseError that says what SQLite finds wrong with the pages of a file that is not too large for it */
+/** Checks every page of a file, unless it is too large to check at a start. @throws DatabaseError with SQLite's finding */
 export function refuseDamagedPages(raw: Database, path: string): void {
-  if (statSync(path).size > LOOKED_AT) return
-  const said = raw.query<{ quick_check: string }, []>('PRAGMA quick_check(1)').get()?.quick_check
-  if (said !== 'ok') throw damaged(path, String(said).replaceAll('\n', ' '))
+  if (statSync(path).size > CHECKED_AT_START) return
+  const finding = raw.query<{ quick_check: string }, []>('PRAGMA quick_check(1)').get()?.quick_check
+  if (finding !== 'ok') throw damaged(path, String(finding).replaceAll('\n', ' '))
 }
 
-/** What SQLite says of a file, for the operator. */
+/** Gives SQLite's error about a file as one that the operator can act on. */
 export function openingError(path: string, error: unknown): DatabaseError {
   if (error instanceof DatabaseError) return error
   const { code, message } = error as { code?: unknown; message?: unknown }

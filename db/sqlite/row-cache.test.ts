@@ -3,17 +3,18 @@ import { afterAll, afterEach, beforeEach, describe, expect, test } from 'bun:tes
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { openDatabase, type Sqlite } from './engine.ts'
+import type { Sqlite, Transaction } from './engine.ts'
+import { openDatabase } from './open-database.ts'
 import { RowCache } from './row-cache.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'ch202-rows-'))
 afterAll(() => rmSync(directory, { recursive: true }))
 
 const SCHEMA = { name: '0001', sql: 'CREATE TABLE notes (id TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT' }
-/** Longer than a look lasts. */
-const A_LOOK = 20
+/** Milliseconds: longer than a snapshot. */
+const BEYOND_SNAPSHOT = 20
 
-describe('rows in memory', () => {
+describe('cached rows', () => {
   let count = 0
   let path: string
   let sqlite: Sqlite
@@ -33,12 +34,12 @@ describe('rows in memory', () => {
   })
   afterEach(() => sqlite.close())
 
-  const change = (text: string) => {
-    sqlite.raw.query('UPDATE notes SET text = ? WHERE id = ?').run(text, 'a')
-    notes.forget('a')
+  const change = (tx: Transaction, text: string) => {
+    tx.run(sqlite.raw.query<unknown, { text: string }>("UPDATE notes SET text = $text WHERE id = 'a'"), { text })
+    notes.forget(tx, 'a')
   }
 
-  test('are read once, and none for a key that has none', () => {
+  test('are read once; a missing row is not cached', () => {
     expect([notes.get('a'), notes.get('a'), notes.get('b'), notes.get('c'), notes.get('c')]).toEqual([
       { text: 'first' },
       { text: 'first' },
@@ -49,50 +50,50 @@ describe('rows in memory', () => {
     expect(reads).toEqual(['a', 'b', 'c', 'c'])
   })
 
-  test('are not for the one who asks to change', () => {
+  test('cannot be changed by a reader', () => {
     const note = notes.get('a')
     expect(() => Object.assign(note as object, { text: 'changed' })).toThrow(TypeError)
   })
 
-  test('are what was written here, at once', async () => {
+  test('show a write of this process at once', async () => {
     notes.get('a')
     for (const text of ['one', 'two', 'three']) {
-      await sqlite.write(() => change(text))
+      await sqlite.write((tx) => change(tx, text))
       expect(notes.get('a')).toEqual({ text })
     }
   })
 
-  test('are what was there before, when a change is undone', async () => {
+  test('show the old row when a write is rolled back', async () => {
     notes.get('a')
-    const undone = sqlite.write((): void => {
-      change('never')
+    const write = sqlite.write((tx): void => {
+      change(tx, 'never')
       throw new Error('no')
     })
     const beside = sqlite.write(() => undefined)
-    await expect(undone).rejects.toThrow('no')
+    await expect(write).rejects.toThrow('no')
     await beside
     expect(notes.get('a')).toEqual({ text: 'first' })
   })
 
-  test('are within a change what it has written, and nothing of that is kept when it is undone', async () => {
+  test('show the new row within a write, and the old row when the write is rolled back', async () => {
     notes.get('b')
-    const undone = sqlite.write((): void => {
-      change('never')
+    const write = sqlite.write((tx): void => {
+      change(tx, 'never')
       expect(notes.get('a')).toEqual({ text: 'never' })
       throw new Error('no')
     })
-    await expect(undone).rejects.toThrow('no')
+    await expect(write).rejects.toThrow('no')
     expect(notes.get('a')).toEqual({ text: 'first' })
   })
 
-  test('are what another process wrote, a moment later', async () => {
+  test('show a write of another process after the snapshot ends', async () => {
     const other = new Database(path)
     try {
       notes.get('b')
       for (const text of ['one', 'two', 'three']) {
         expect(notes.get('a')?.text).not.toBe(text)
         other.query("UPDATE notes SET text = ? WHERE id = 'a'").run(text)
-        await Bun.sleep(A_LOOK)
+        await Bun.sleep(BEYOND_SNAPSHOT)
         expect(notes.get('a')).toEqual({ text })
       }
     } finally {
@@ -100,24 +101,24 @@ describe('rows in memory', () => {
     }
   })
 
-  test('do not hold up another process that wants the file to itself', async () => {
+  test('do not block another process that needs the file for itself', async () => {
     const other = new Database(path)
     try {
       other.run('PRAGMA busy_timeout = 1000')
       notes.get('a')
-      const done = Promise.withResolvers<void>()
+      const checkpoint = Promise.withResolvers<void>()
       setTimeout(() => {
         other.run('PRAGMA wal_checkpoint(TRUNCATE)')
-        done.resolve()
-      }, A_LOOK)
-      await done.promise
+        checkpoint.resolve()
+      }, BEYOND_SNAPSHOT)
+      await checkpoint.promise
       expect(other.query('PRAGMA wal_checkpoint(TRUNCATE)').get()).toMatchObject({ busy: 0 })
     } finally {
       other.close()
     }
   })
 
-  test('are bounded: those that were read first are forgotten first', async () => {
+  test('are bounded: the oldest are dropped first', async () => {
     await sqlite.write(() => {
       const insert = sqlite.raw.query("INSERT INTO notes VALUES (?, 'one of many')")
       for (let n = 0; n < 5000; n++) insert.run(`n${n}`)

@@ -1,12 +1,10 @@
-import type { Sqlite } from './engine.ts'
+import type { Sqlite, Transaction } from './engine.ts'
 
-/** Rows that are read by every other request: so many of the last that were. */
-const MOST = 4096
+const MOST_ROWS = 4096
 
 /**
- * Rows of a file in memory, by their keys, as long as they are what the file says: a change that is made here forgets
- * the row that it changes, one that another process makes forgets them all. A row is shared by all who ask for it, and
- * frozen.
+ * Keeps the rows that every other request reads in memory, by key. A write of this process drops the rows that it
+ * changes, a write of another process drops all of them. Cached rows are shared by all readers and therefore frozen.
  */
 export class RowCache<Row extends object> {
   private readonly rows = new Map<string, Row>()
@@ -15,30 +13,37 @@ export class RowCache<Row extends object> {
     private readonly sqlite: Sqlite,
     private readonly read: (key: string) => Row | null,
   ) {
-    sqlite.changedElsewhere(() => this.forgetAll())
+    sqlite.onExternalWrite(() => this.rows.clear())
   }
 
   get(key: string): Row | null {
-    if (this.sqlite.changing) return this.read(key)
+    if (this.sqlite.isWriting) return this.read(key)
     return this.sqlite.read(() => {
-      const known = this.rows.get(key)
-      if (known) return known
+      const cached = this.rows.get(key)
+      if (cached) return cached
       const row = this.read(key)
       if (!row) return null
-      // The oldest first: a Map keeps its order.
-      if (this.rows.size >= MOST) for (const oldest of this.rows.keys()) if (this.rows.delete(oldest)) break
+      if (this.rows.size >= MOST_ROWS) this.dropOldest()
       this.rows.set(key, Object.freeze(row))
       return row
     })
   }
 
-  /** To be called within the transaction of the change. */
-  forget(key: string): void {
+  /** Drops the row that a transaction changes. */
+  forget(_tx: Transaction, key: string): void {
     this.rows.delete(key)
   }
 
-  /** The same, for a change of many. */
-  forgetAll(): void {
+  /** Drops all rows, in a transaction that changes many. */
+  forgetAll(_tx: Transaction): void {
     this.rows.clear()
+  }
+
+  private dropOldest(): void {
+    // A Map iterates in the order of insertion.
+    for (const key of this.rows.keys()) {
+      this.rows.delete(key)
+      return
+    }
   }
 }

@@ -1,12 +1,12 @@
-import type { Sqlite } from './engine.ts'
+import type { Sqlite, Transaction } from './engine.ts'
 
-/** How many rows are changed in one go: some milliseconds, for which the event loop waits. */
-export const PIECE = 1000
+/** Rows that one batch changes: the event loop waits some milliseconds for it. */
+export const BATCH = 1000
 
 /**
- * Changes many rows in commits of their own, between which the service answers others.
- * @param piece changes at most `PIECE` of them, and gives how many there were: fewer than that are the last
+ * Changes many rows in several commits, so that the service can answer other requests in between.
+ * @param writeBatch changes at most `BATCH` rows and gives their number; fewer than `BATCH` end the loop
  */
-export async function writeInBatches(sqlite: Sqlite, piece: () => number): Promise<void> {
-  while ((await sqlite.write(piece)) >= PIECE);
+export async function writeInBatches(sqlite: Sqlite, writeBatch: (tx: Transaction) => number): Promise<void> {
+  while ((await sqlite.write(writeBatch)) >= BATCH);
 }

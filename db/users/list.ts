@@ -5,104 +5,71 @@ import { foldForSearch } from '../../services/kit/schema/search-text.ts'
 import type { UserFilter } from '../../services/users/store.ts'
 import { pageBounds, sliceOf } from '../page-bounds.ts'
 import * as schema from '../schema/users.ts'
+import type { Transaction } from '../sqlite/engine.ts'
+import type { Row } from './rows.ts'
 import { BY_INDEX, contains, INDEX, inIndex } from './search.ts'
 
 const { users } = schema
 const COLUMNS = getTableColumns(users)
 const COUNT = { rows: sql<number>`count(*)` }
 const PLACE = { seq: users.seq }
-type Row = typeof users.$inferSelect
 
-/** So few that they are sorted; more are found by walking along the order. */
-const FEW = 2000
+/** Up to this many matches are sorted by email; more are found by a walk along the emails. */
+const SORTED_AT_MOST = 2000
 /** Rows that are counted in one turn of the event loop: a few milliseconds. */
 const COUNTED_AT_ONCE = 10_000
-const COUNTS_KEPT = 200
+const MOST_COUNTS = 200
 
-/** What is looked for. `part`: what a search looks for, folded; `indexed`: which rows the index gives, of its rows alone. */
-interface Wanted {
+interface Condition {
   where: SQL | undefined
+  /** The folded search. */
   part?: string
+  /** Selects rows of the index: the query joins it. */
   indexed?: SQL
 }
 
+type Database = BunSQLiteDatabase<typeof schema>
+
 /**
- * Lists of users, by pages and by cursor. A search takes as long among a million as among a thousand: the index gives
- * its matches in the order of creation, and no more of them than are shown.
+ * Lists of users, by page number and by cursor. A search takes as long among a million users as among a thousand: the
+ * index gives the matches in the order of creation, and no more than the page shows.
  */
-export function userLists(db: BunSQLiteDatabase<typeof schema>) {
-  /** Also those under way: of many who ask for one, one counts. */
-  const counts = new Map<string, Promise<number>>()
+export function userLists(db: Database) {
+  /** Totals by filter. Pending ones are shared too: of many requests for one total, only one counts. */
+  const totals = new Map<string, Promise<number>>()
 
-  const select = <Fields extends typeof COLUMNS | typeof COUNT | typeof PLACE>(fields: Fields, { indexed }: Wanted) => {
-    const all = db.select(fields).from(users).$dynamic()
-    return indexed === undefined ? all : all.innerJoin(INDEX, BY_INDEX)
-  }
-
-  const wantedBy = ({ emailVerified, hasPassword, role, search, status }: Partial<UserFilter>): Wanted => {
-    const plain = and(
-      status && eq(users.status, status),
-      // As the condition of the index on those without a password.
-      hasPassword === undefined
-        ? undefined
-        : hasPassword
-          ? sql`${users.passwordHash} <> '!'`
-          : sql`${users.passwordHash} = '!'`,
-      emailVerified === undefined ? undefined : eq(users.emailVerified, emailVerified),
-      role === undefined ? undefined : sql`instr(${users.roles}, ${JSON.stringify(role)}) > 0`,
-    )
-    if (search === undefined) return { where: plain }
-    const part = foldForSearch(search)
-    const indexed = inIndex(part)
-    return { where: and(indexed, contains(part), plain), part, ...(indexed && { indexed }) }
-  }
-
-  /** By email the index does not go: few matches are sorted, of many the first are soon met along the emails. */
-  const inOrderOfEmail = ({ search, ...others }: UserFilter, wanted: Wanted): Wanted => {
-    const { indexed, part } = wanted
-    if (part === undefined) return wanted
-    const matches = select(PLACE, wanted)
-      .where(and(indexed, contains(part)))
-      .limit(FEW + 1)
-      .all()
-    const { where } = wantedBy(others)
-    if (matches.length > FEW) return { where: and(where, contains(part)) }
-    const among = JSON.stringify(matches.map(({ seq }) => seq))
-    return { where: and(where, sql`${users.seq} IN (SELECT value FROM json_each(${among}))`) }
-  }
-
-  const countOf = ({ emailVerified, hasPassword, role, status }: UserFilter, wanted: Wanted): Promise<number> => {
-    const key = JSON.stringify([role, wanted.part, status, hasPassword, emailVerified])
-    const known = counts.get(key)
-    if (known !== undefined) return known
-    const count = (part?: SQL) => select(COUNT, wanted).where(and(wanted.where, part)).get()?.rows ?? 0
-    const total = wanted.part === undefined ? Promise.resolve(count()) : countInTurns(db, placeIn(wanted), count)
-    if (counts.size >= COUNTS_KEPT) counts.clear()
-    counts.set(key, total)
-    total.catch(() => counts.delete(key))
+  const totalOf = ({ emailVerified, hasPassword, role, status }: UserFilter, condition: Condition): Promise<number> => {
+    const key = JSON.stringify([role, condition.part, status, hasPassword, emailVerified])
+    const cached = totals.get(key)
+    if (cached !== undefined) return cached
+    const total = countMatches(db, condition)
+    if (totals.size >= MOST_COUNTS) totals.clear()
+    totals.set(key, total)
+    total.catch(() => totals.delete(key))
     return total
   }
 
   return {
-    /** To be called when a user came, went or changed: what was counted is void. */
-    changed: () => counts.clear(),
+    /** Drops the cached totals, in a transaction that adds, changes or removes a user. */
+    changed: (_tx: Transaction) => totals.clear(),
 
     async listUsers(filter: UserFilter, request: PageRequest): Promise<Slice<Row>> {
-      const descending = filter.sort.startsWith('-')
+      const isDescending = filter.sort.startsWith('-')
       const byEmail = filter.sort.endsWith('email')
-      const wanted = wantedBy(filter)
-      const looked = byEmail ? inOrderOfEmail(filter, wanted) : wanted
-      const column = byEmail ? users.emailKey : placeIn(wanted)
+      const condition = conditionOf(filter)
+      const ordered = byEmail ? inOrderOfEmail(db, filter, condition) : condition
+      const column = byEmail ? users.emailKey : placeIn(condition)
       const after = 'after' in request ? request.after[0] : undefined
-      const rest = after === undefined ? undefined : descending ? sql`${column} < ${after}` : sql`${column} > ${after}`
+      const rest =
+        after === undefined ? undefined : isDescending ? sql`${column} < ${after}` : sql`${column} > ${after}`
       const { limit, offset } = pageBounds(request)
-      const rows = select(COLUMNS, looked)
-        .where(and(looked.where, rest))
-        .orderBy((descending ? desc : asc)(column))
+      const rows = select(db, COLUMNS, ordered)
+        .where(and(ordered.where, rest))
+        .orderBy((isDescending ? desc : asc)(column))
         .limit(limit)
         .offset(offset)
         .all()
-      const total = 'page' in request ? await countOf(filter, wanted) : 0
+      const total = 'page' in request ? await totalOf(filter, condition) : 0
       return sliceOf(
         rows,
         request,
@@ -113,24 +80,71 @@ export function userLists(db: BunSQLiteDatabase<typeof schema>) {
   }
 }
 
-/** The place of a row in the order of creation, by the index where that gives the rows: it walks along it. */
-function placeIn({ indexed }: Wanted) {
+function select<Fields extends typeof COLUMNS | typeof COUNT | typeof PLACE>(
+  db: Database,
+  fields: Fields,
+  { indexed }: Condition,
+) {
+  const query = db.select(fields).from(users).$dynamic()
+  return indexed === undefined ? query : query.innerJoin(INDEX, BY_INDEX)
+}
+
+function conditionOf({ search, ...filter }: Partial<UserFilter>): Condition {
+  const fields = fieldsMatch(filter)
+  if (search === undefined) return { where: fields }
+  const part = foldForSearch(search)
+  const indexed = inIndex(part)
+  return { where: and(indexed, contains(part), fields), part, ...(indexed && { indexed }) }
+}
+
+function fieldsMatch({ emailVerified, hasPassword, role, status }: Partial<UserFilter>): SQL | undefined {
+  return and(
+    status && eq(users.status, status),
+    passwordMatches(hasPassword),
+    emailVerified === undefined ? undefined : eq(users.emailVerified, emailVerified),
+    role === undefined ? undefined : sql`instr(${users.roles}, ${JSON.stringify(role)}) > 0`,
+  )
+}
+
+/** Written as text, not with a parameter, so that SQLite uses the partial index on users without a password. */
+function passwordMatches(hasPassword: boolean | undefined): SQL | undefined {
+  if (hasPassword === undefined) return undefined
+  return hasPassword ? sql`${users.passwordHash} <> '!'` : sql`${users.passwordHash} = '!'`
+}
+
+/**
+ * Adapts a search to the order of emails, which the index does not have: a few matches are selected by their places and
+ * sorted; of many, the first are soon found by a walk along the emails.
+ */
+function inOrderOfEmail(db: Database, { search, ...filter }: UserFilter, condition: Condition): Condition {
+  const { indexed, part } = condition
+  if (part === undefined) return condition
+  const matches = select(db, PLACE, condition)
+    .where(and(indexed, contains(part)))
+    .limit(SORTED_AT_MOST + 1)
+    .all()
+  const { where } = conditionOf(filter)
+  if (matches.length > SORTED_AT_MOST) return { where: and(where, contains(part)) }
+  const places = JSON.stringify(matches.map(({ seq }) => seq))
+  return { where: and(where, sql`${users.seq} IN (SELECT value FROM json_each(${places}))`) }
+}
+
+/** The order of creation: as the index has it when the query joins it, so that SQLite walks along the index. */
+function placeIn({ indexed }: Condition) {
   return indexed === undefined ? users.seq : sql`users_search.rowid`
 }
 
-/** Others have their turn meanwhile: a million matches take half a second to count. */
-async function countInTurns(
-  db: BunSQLiteDatabase<typeof schema>,
-  place: ReturnType<typeof placeIn>,
-  count: (part: SQL) => number,
-): Promise<number> {
-  const last =
-    db
-      .select({ seq: sql<number>`coalesce(max(${users.seq}), 0)` })
-      .from(users)
-      .get()?.seq ?? 0
+/** Counts a search in parts, between which others are served: a million matches take half a second to count. */
+async function countMatches(db: Database, condition: Condition): Promise<number> {
+  const count = (range?: SQL) => select(db, COUNT, condition).where(and(condition.where, range)).get()?.rows ?? 0
+  if (condition.part === undefined) return count()
+  const place = placeIn(condition)
+  const last = db
+    .select({ seq: sql<number>`coalesce(max(${users.seq}), 0)` })
+    .from(users)
+    .get()
   let total = 0
-  for (let from = 0; from < last; from += COUNTED_AT_ONCE) {
+  for (let from = 0; from < (last?.seq ?? 0); from += COUNTED_AT_ONCE) {
     if (from > 0) await new Promise((resolve) => setImmediate(resolve))
     total += count(sql`${place} > ${from} AND ${place} <= ${from + COUNTED_AT_ONCE}`)
   }

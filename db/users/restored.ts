@@ -3,11 +3,11 @@ import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { User } from '../../services/users/store.ts'
 import { deletedIds, users } from '../schema/users.ts'
 import type { Sqlite } from '../sqlite/engine.ts'
-import { present } from './store.ts'
+import { present } from './rows.ts'
 
 const PAGE = 1000
 
-/** Every user of a database, in the order of creation. */
+/** Gives every user of a database, in the order of creation, page by page. */
 export function* everyUser({ raw }: Sqlite): Generator<User> {
   const page = drizzle(raw)
     .select()

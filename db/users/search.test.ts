@@ -6,15 +6,16 @@ import { join } from 'node:path'
 import { foldForSearch } from '../../services/kit/schema/search-text.ts'
 import { profileOf } from '../../services/kit/schema/user.ts'
 import type { User } from '../../services/users/store.ts'
-import { openDatabase } from '../sqlite/engine.ts'
 import { usersMigrations } from '../sqlite/migrations/users.ts'
+import { openDatabase } from '../sqlite/open-database.ts'
 import { runsOf } from './search.ts'
 import { openUsersStore } from './store.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'ch202-users-search-'))
 afterAll(() => rmSync(directory, { recursive: true }))
 let count = 0
-const fresh = () => join(directory, `${count++}.sqlite`)
+const freshDataDir = () => join(directory, String(count++))
+const fileIn = (dataDir: string) => join(dataDir, 'users.sqlite')
 
 function userOf(n: number, fields: Partial<User> = {}): User {
   return {
@@ -38,7 +39,7 @@ function userOf(n: number, fields: Partial<User> = {}): User {
   }
 }
 
-/** FTS5 compares its index to the rows. @throws where they differ */
+/** Lets FTS5 compare its index with the rows. @throws when they differ */
 function compareIndex(path: string): void {
   const raw = new Database(path)
   raw.run("INSERT INTO users_search (users_search, rank) VALUES ('integrity-check', 1)")
@@ -52,14 +53,14 @@ function textsIn(path: string): Record<string, string> {
   return Object.fromEntries(rows.map(({ email, text }) => [email, text]))
 }
 
-describe('R3: what a search costs', () => {
+describe('R3: the cost of a search', () => {
   const MANY = 2100
   const PARTS = ['ж', '𐐔𐐇', 'Щедрый Покупатель ', 'Σοφός', '李小龍漢字王明', 'abc', '"', 'aA', 'ﬃ']
   const LENGTHS = [1, 2, 3, 18, 60, 200]
   const repeated = (part: string, length: number) => [...part.repeat(200)].slice(0, length).join('')
 
-  test('a few statements, none of which grows with what is searched for, in whatever script', async () => {
-    const store = openUsersStore(fresh())
+  test('a search runs a few statements, whose size does not depend on the search, in any script', async () => {
+    const store = await openUsersStore({ dataDir: freshDataDir() })
     const users = Array.from({ length: MANY * PARTS.length }, (_, n) =>
       userOf(n, { name: repeated(PARTS[n % PARTS.length] ?? '', 200) }),
     )
@@ -84,15 +85,15 @@ describe('R3: what a search costs', () => {
           }
     } finally {
       prepared.mockRestore()
-      store.close()
+      await store.close()
     }
   })
 
-  /** 200 letters, no two of which are the same. */
+  /** 200 different letters. */
   const DIFFERENT = Array.from({ length: 200 }, (_, n) => String.fromCodePoint(0x4e00 + n)).join('')
 
   test.each([...PARTS, DIFFERENT])(
-    'the index is asked for at most 67 runs of %s, each once, and no letter is left out',
+    'a search for %s asks the index for at most 67 runs, each once, and covers every letter',
     (part) => {
       for (let length = 0; length <= 200; length++) {
         const search = repeated(part, length)
@@ -106,7 +107,7 @@ describe('R3: what a search costs', () => {
   )
 })
 
-describe('R3, R21: the text that searches look into', () => {
+describe('R3, R21: the text that a search covers', () => {
   const NAMES = ['Пётр Ёлкин', 'ΟΔΥΣΣΕΥΣ', 'Straße', null, '𐐔𐐇', 'Zoë'.normalize('NFD'), '"O\'Neil" 50%', '李小龍']
   const people = Array.from({ length: 2500 }, (_, n) =>
     userOf(n, {
@@ -119,8 +120,9 @@ describe('R3, R21: the text that searches look into', () => {
     [email, username, name].flatMap((field) => (field === null ? [] : foldForSearch(field))).join('\n')
   const texts = (users: User[]) => Object.fromEntries(users.map((user) => [user.email, textOf(user)]))
 
-  test('is made of rows from before there was one, and indexed', async () => {
-    const path = fresh()
+  test('is added to older rows by the migration, and indexed', async () => {
+    const dataDir = freshDataDir()
+    const path = fileIn(dataDir)
     const { raw } = openDatabase(path, 'users', usersMigrations.slice(0, 3))
     const insert = raw.query(`INSERT INTO users (id, email, email_key, username, name, roles, is_admin, status,
       email_verified, password_hash, version, sessions_from, all_sessions_from, tokens_from, change, created_at, updated_at)
@@ -130,7 +132,7 @@ describe('R3, R21: the text that searches look into', () => {
         insert.run(id, email, email.toLowerCase(), username, name, n)
     })()
     raw.close()
-    const store = openUsersStore(path)
+    const store = await openUsersStore({ dataDir })
     const totalOf = async (search: string) =>
       (await store.listUsers({ sort: 'email', search }, { size: 1, page: 1 })).total
     for (const [search, name] of [
@@ -142,14 +144,15 @@ describe('R3, R21: the text that searches look into', () => {
     ] as const)
       expect([search, await totalOf(search)]).toEqual([search, people.filter((user) => user.name === name).length])
     expect(await store.userById(people[0]?.id ?? '')).toEqual(people[0] ?? null)
-    store.close()
+    await store.close()
     expect(textsIn(path)).toEqual(texts(people))
     compareIndex(path)
   })
 
-  test('is that of the user after each kind of change, and the index is of it', async () => {
-    const path = fresh()
-    const store = openUsersStore(path)
+  test('follows each kind of change, and so does the index', async () => {
+    const dataDir = freshDataDir()
+    const path = fileIn(dataDir)
+    const store = await openUsersStore({ dataDir })
     const [one, two, three, ...others] = people as [User, User, User, ...User[]]
     for (const user of [one, two, three]) expect(await store.addUser(user, [])).toBe('added')
     await store.addUsers(others.map((user) => ({ user, notices: [] })))
@@ -160,7 +163,7 @@ describe('R3, R21: the text that searches look into', () => {
     expect(await store.removeUser(three.id, [])).toBe('removed')
     compareIndex(path)
     while (await store.mergeSearch());
-    store.close()
+    await store.close()
     expect(textsIn(path)).toEqual(texts([renamed, rehashed, ...others]))
     compareIndex(path)
   })

@@ -1,75 +1,51 @@
-import type { Database } from 'bun:sqlite'
 import { type SQL, sql } from 'drizzle-orm'
 import { searchTextOf } from '../../services/kit/schema/search-text.ts'
-import * as schema from '../schema/users.ts'
-import { foldRows } from '../sqlite/migrations/fold-rows.ts'
+import { users } from '../schema/users.ts'
 
-const { users } = schema
-
-/** The full-text index of what searches look into, and how a user stands in it. */
+/** The full-text index of `search_text`. */
 export const INDEX = sql`users_search`
+/** Joins a user to their row in the index. */
 export const BY_INDEX = sql`${users.seq} = users_search.rowid`
 
-/** Pages of the index that are merged in one go: some milliseconds. */
-const MERGED_AT_ONCE = 64
-/** The index knows runs of so many characters. */
+/** The index holds every sequence of this many characters (FTS5's trigram tokenizer). */
 const RUN = 3
-/** Runs of a search that the index is asked for: of 200 characters these are so many that none is left out. */
-const RUNS_MOST = 67
-
-/** Merges a part of some of the index's pieces that are of one size (FTS5, `merge`). Gives whether there were any. */
-export function mergePieces(raw: Database): boolean {
-  const changes = () => raw.query<{ rows: number }, []>('SELECT total_changes() AS rows').get()?.rows ?? 0
-  const before = changes()
-  raw.run(`INSERT INTO users_search (users_search, rank) VALUES ('merge', ${MERGED_AT_ONCE})`)
-  // The command itself counts as one.
-  return changes() - before > 1
-}
+/** The most runs that one search asks the index for: enough to cover all of the 200 characters that a search may have. */
+const MOST_RUNS = 67
 
 /**
- * The runs by which the index is asked for a search: at most `RUNS_MOST`, each once.
- * @param part folded
- * @returns none for a search that is shorter than a run
+ * Gives the runs of characters that the index is asked for: at most `MOST_RUNS`, each once.
+ * @param part the folded search
+ * @returns an empty list when the search is shorter than a run
  */
 export function runsOf(part: string): string[] {
   const letters = [...part]
   const last = letters.length - RUN
   if (last < 0) return []
-  const step = Math.max(1, Math.ceil(last / (RUNS_MOST - 1)))
-  const starts = Array.from({ length: Math.ceil(last / step) + 1 }, (_, n) => Math.min(n * step, last))
-  return [...new Set(starts.map((at) => letters.slice(at, at + RUN).join('')))]
+  const step = Math.max(1, Math.ceil(last / (MOST_RUNS - 1)))
+  const starts = Array.from({ length: Math.ceil(last / step) + 1 }, (_, index) => Math.min(index * step, last))
+  return [...new Set(starts.map((start) => letters.slice(start, start + RUN).join('')))]
 }
 
 /**
- * Whether a row has the runs of a search, by the index: what `contains` then finds among few rows. To ask for the search
- * as one phrase would cost a hundred times as much where a name repeats a letter: FTS5 compares it place by place.
- * @param part folded
- * @returns undefined for a search that is shorter than a run
+ * Makes the condition that a row has all runs of a search, by the index. `contains` then checks the few rows that match.
+ * A phrase query for the whole search would cost a hundred times as much when a name repeats a letter, because FTS5
+ * compares it position by position.
+ * @param part the folded search
+ * @returns undefined when the search is shorter than a run
  */
 export function inIndex(part: string): SQL | undefined {
   const runs = runsOf(part).map((run) => `"${run.replaceAll('"', '""')}"`)
   return runs.length === 0 ? undefined : sql`users_search MATCH ${runs.join(' AND ')}`
 }
 
-/** Whether a row matches, by its text. @param part folded */
+/** Makes the condition that the text of a row contains a search. @param part the folded search */
 export function contains(part: string): SQL {
   return sql`instr(${users.searchText}, ${part}) > 0`
 }
 
-/** What a search of users looks into: the email as it was typed and as it is compared, the username, the name. */
-export function searchTextOfUser(user: Searched): string {
+/** Gives the text that a search of users covers: the email as typed and as compared, the username and the name. */
+export function searchTextOfUser(user: SearchedFields): string {
   return searchTextOf(user.email, user.emailKey, user.username, user.name)
 }
 
-type Searched = Pick<typeof users.$inferSelect, 'email' | 'emailKey' | 'username' | 'name'>
-
-/** Folds and indexes users from before searches looked into a folded text. */
-export function foldUsers(raw: Database): void {
-  foldRows(raw, {
-    table: 'users',
-    key: 'seq',
-    start: Number.MIN_SAFE_INTEGER,
-    fields: ['email', 'email_key', 'username', 'name'],
-  })
-  raw.run("INSERT INTO users_search (users_search) VALUES ('rebuild')")
-}
+type SearchedFields = Pick<typeof users.$inferSelect, 'email' | 'emailKey' | 'username' | 'name'>

@@ -54,7 +54,7 @@ export async function authService(
 ): Promise<Service> {
   const { clock, config, hasher, random, tags, version } = runtime
   const { clientAddress, log, metrics } = serviceRuntime(NAME, runtime)
-  const store = openAuthStore(join(config.dataDir, 'auth.sqlite'), { amqp: config.amqpUrl !== undefined })
+  const store = await openAuthStore(config, { amqp: config.amqpUrl !== undefined })
   const services = await openServices(runtime, { store, users, log })
   const { context, dispatcher, feed, heartbeat, revocations, rotation, tokens } = services
   const sender = mailer ?? openMailer(runtime, log)

@@ -1,16 +1,16 @@
-/** Who asks, and from where: what the guard found out, for the functions and the audit. Knows no HTTP. */
+/** The caller of a request, as the guard identified them, for functions and the audit. Independent of HTTP. */
 export interface Caller {
-  /** The user whose access token came with the request. */
+  /** The user of the access token; null for a key or an anonymous caller. */
   userId: string | null
   sessionId: string | null
   roles: readonly string[]
-  /** The operator's key, or a token with the role ADMIN. */
+  /** Whether the credential is the operator key or a token with the role ADMIN. */
   operator: boolean
-  /** The key that the services use among themselves. */
+  /** Whether the credential is the key that the services use for calls to each other. */
   internal: boolean
-  /** For the audit: `user:<id>`, `operator`, `internal` or `anyone`. */
+  /** The name in the audit: `user:<id>`, `operator`, `internal` or `anyone`. */
   actor: string
-  /** The client's address, behind the trusted proxies. Null for a call within the process. */
+  /** The client's address, behind trusted proxies. Null for calls within the process and between services. */
   ip: string | null
   userAgent: string | null
   requestId: string

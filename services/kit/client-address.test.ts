@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { ClientAddress, limitKey } from './client-address.ts'
 
-describe('whom a request comes from', () => {
+describe('the client address of a request', () => {
   const PROXIES = ['10.0.0.0/8', '192.0.2.7', '2001:db8:ff::/48', '::1']
   const rows: [
     what: string,
@@ -55,7 +55,7 @@ describe('whom a request comes from', () => {
   })
 })
 
-describe('what an address is counted under', () => {
+describe('the key that rate limits use for an address', () => {
   test.each([
     ['203.0.113.5', '203.0.113.5'],
     ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],

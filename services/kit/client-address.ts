@@ -1,16 +1,16 @@
 import { BlockList, isIP } from 'node:net'
 
 /**
- * Whom a request comes from: the connection's address, or, where that is one of our proxies, the last address in
- * `X-Forwarded-For` that is not. What stands before it is the client's own claim and counts for nothing.
+ * Finds the client's address of a request: the address of the connection or, if that is a trusted proxy, the last address
+ * in `X-Forwarded-For` that is not. Earlier addresses are the client's own claim and are ignored.
  */
 export class ClientAddress {
   private readonly proxies = new BlockList()
-  private readonly any: boolean
+  private readonly hasProxies: boolean
 
   /** @param trusted addresses and networks (`10.0.0.0/8`), as `TRUSTED_PROXIES` lists them */
   constructor(trusted: readonly string[]) {
-    this.any = trusted.length > 0
+    this.hasProxies = trusted.length > 0
     for (const entry of trusted) {
       const [address = '', prefix] = entry.split('/')
       const family = isIP(address) === 6 ? 'ipv6' : 'ipv4'
@@ -19,18 +19,18 @@ export class ClientAddress {
     }
   }
 
-  /** @param forwardedFor gives the header, which is not read where no proxy is trusted */
+  /** @param forwardedFor reads the header; only called for a trusted proxy */
   of(peer: string | null, forwardedFor: () => string | null): string | null {
     if (peer === null) return null
-    const direct = plain(peer)
-    const hops = this.any && this.trusts(direct) ? forwardedFor() : null
+    const direct = canonicalAddress(peer)
+    const hops = this.hasProxies && this.trusts(direct) ? forwardedFor() : null
     if (!hops) return direct
     let client = direct
     for (const element of hops.split(',').reverse()) {
       const hop = element.trim()
-      // An empty element of a list is none (RFC 9110, 5.6.1.2).
+      // Empty list elements are ignored (RFC 9110, 5.6.1.2).
       if (hop === '') continue
-      const address = plain(withoutPort(hop))
+      const address = canonicalAddress(withoutPort(hop))
       if (isIP(address) === 0) break
       client = address
       if (!this.trusts(address)) break
@@ -44,18 +44,18 @@ export class ClientAddress {
   }
 }
 
-/** Some proxies write the client's port too, which is another for each connection: `192.0.2.1:4711`, `[2001:db8::1]:4711`. */
+/** Removes the client's port, which some proxies write: `192.0.2.1:4711`, `[2001:db8::1]:4711`. */
 function withoutPort(hop: string): string {
-  const [, bracketed, bare] = /^(?:\[([^\]]+)\](?::\d{1,5})?|([\d.]+):\d{1,5})$/.exec(hop) ?? []
-  return bracketed ?? bare ?? hop
+  const [, ipv6, ipv4] = /^(?:\[([^\]]+)\](?::\d{1,5})?|([\d.]+):\d{1,5})$/.exec(hop) ?? []
+  return ipv6 ?? ipv4 ?? hop
 }
 
-/** One spelling for every address; an IPv4 address in IPv6's clothes is the IPv4 address. What is no address stays. */
-function plain(address: string): string {
+/** The canonical spelling of an address; an IPv4-mapped IPv6 address becomes the IPv4 address. Other text is unchanged. */
+function canonicalAddress(address: string): string {
   if (isIP(address) !== 6) return address
-  const [bare = ''] = address.split('%')
-  // Bun's URL refuses some that end in an IPv4 address, such as `::1:2:3:4:192.0.2.1`.
-  const hexadecimal = bare.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, ...parts) =>
+  const [withoutZone = ''] = address.split('%')
+  // Bun's URL refuses some addresses that end in an IPv4 address, such as `::1:2:3:4:192.0.2.1`.
+  const hexadecimal = withoutZone.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, ...parts) =>
     groupsOf(parts.slice(0, 4).map(Number)),
   )
   const canonical = new URL(`http://[${hexadecimal}]`).hostname.slice(1, -1)
@@ -74,16 +74,16 @@ function groupsOf([a = 0, b = 0, c = 0, d = 0]: number[]): string {
 }
 
 /**
- * What a limit counts an address under: IPv4 as it is; of IPv6 the /64, which one client has to itself, in one
- * spelling.
+ * The key under which a rate limit counts an address: an IPv4 address itself; the /64 network of an IPv6 address, because
+ * one client usually has a whole /64. Other text is unchanged.
  */
 export function limitKey(address: string): string {
-  const one = plain(address)
-  if (isIP(one) !== 6) return one
-  const [head = '', tail] = one.split('::')
-  const left = head.split(':').filter(Boolean)
-  const right = tail === undefined ? [] : tail.split(':').filter(Boolean)
-  const groups = [...left, ...Array(Math.max(0, 8 - left.length - right.length)).fill('0'), ...right]
+  const canonical = canonicalAddress(address)
+  if (isIP(canonical) !== 6) return canonical
+  const [head = '', tail] = canonical.split('::')
+  const before = head.split(':').filter(Boolean)
+  const after = tail === undefined ? [] : tail.split(':').filter(Boolean)
+  const groups = [...before, ...Array(Math.max(0, 8 - before.length - after.length)).fill('0'), ...after]
   return `${groups
     .slice(0, 4)
     .map((group) => Number.parseInt(group, 16).toString(16))

@@ -1,8 +1,8 @@
-/** Where a service reads the time; tests pass one that they set. */
+/** The source of time of a service. Tests pass a clock that they set. */
 export interface Clock {
-  /** Wall-clock time in milliseconds since the epoch. May step when an administrator sets the clock. */
+  /** Wall-clock time in milliseconds since the epoch. Jumps when an administrator sets the clock. */
   now(): number
-  /** Milliseconds that only grow, for intervals and leases. Means nothing outside this process. */
+  /** Milliseconds that never go back, for intervals and leases. Not comparable between processes. */
   monotonic(): number
 }
 
@@ -11,7 +11,7 @@ export const systemClock: Clock = {
   monotonic: () => performance.now(),
 }
 
-/** RFC 3339 in UTC, with milliseconds: the form of every time in the API. */
+/** Formats a time in RFC 3339, in UTC with milliseconds, as the API shows every time. @param ms since the epoch */
 export function timestamp(ms: number): string {
   return new Date(ms).toISOString()
 }

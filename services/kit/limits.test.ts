@@ -13,11 +13,11 @@ const NOW = 1_800_000_000_000
 const RULE: LimitRule = { name: 'rule', most: 3, window: 60_000 }
 
 let count = 0
-let path: string
-let store: ReturnType<typeof openUsersStore>
-beforeEach(() => {
-  path = join(directory, `${count++}.sqlite`)
-  store = openUsersStore(path)
+let dataDir: string
+let store: Awaited<ReturnType<typeof openUsersStore>>
+beforeEach(async () => {
+  dataDir = join(directory, String(count++))
+  store = await openUsersStore({ dataDir })
   return () => store.close()
 })
 
@@ -38,7 +38,7 @@ const hits = async (subject: string, ...times: number[]) => {
   return answers
 }
 
-describe('so many in so long', () => {
+describe('a limit in a window', () => {
   test.each<[string, number[], number[]]>([
     ['more are refused until the window ends', [0, 1, 2, 3, 1000, 59_999], [0, 0, 0, 60, 59, 1]],
     [
@@ -52,7 +52,7 @@ describe('so many in so long', () => {
     expect(await hits('ana', ...times)).toEqual(answers)
   })
 
-  test('each subject and each rule is counted apart', async () => {
+  test('each subject and each rule has a count of its own', async () => {
     expect(await hits('ana', 0, 0, 0, 0)).toEqual([0, 0, 0, 60])
     expect(await hit('ben', NOW)).toBe(0)
     expect(await hit('ana', NOW, { ...RULE, name: 'other' })).toBe(0)
@@ -66,20 +66,20 @@ describe('so many in so long', () => {
     expect(await hit('2001:db8:0:1::4', NOW)).toBe(0)
   })
 
-  test('of 200 at once no more are let through than may be', async () => {
+  test('of 200 concurrent hits no more than the limit pass', async () => {
     const answers = await Promise.all(Array.from({ length: 200 }, () => hit('ana', NOW)))
     expect(answers.filter((answer) => answer === 0)).toHaveLength(3)
   })
 
   test('the count survives a restart', async () => {
     await hits('ana', 0, 1, 2)
-    store.close()
-    store = openUsersStore(path)
+    await store.close()
+    store = await openUsersStore({ dataDir })
     expect(await hits('ana', 3)).toEqual([60])
   })
 })
 
-describe('by the time of each', () => {
+describe('a limit by the times of the hits', () => {
   const PACE: PaceRule = {
     name: 'pace',
     window: 60_000,
@@ -111,11 +111,11 @@ describe('by the time of each', () => {
     expect(await at(times.at(-1) ?? 0, 'an')).toBe(0)
   })
 
-  test('of 200 at once no more come than may, and a restart forgets none', async () => {
+  test('of 200 concurrent hits no more than the limit pass, and the times survive a restart', async () => {
     const answers = await Promise.all(Array.from({ length: 200 }, () => at(0)))
     expect(answers.filter((answer) => answer === 0)).toHaveLength(3)
-    store.close()
-    store = openUsersStore(path)
+    await store.close()
+    store = await openUsersStore({ dataDir })
     expect(await at(1)).toBe(60)
   })
 })

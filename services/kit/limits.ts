@@ -1,7 +1,7 @@
 import { limitKey } from './client-address.ts'
 import { Problem } from './problem.ts'
 
-/** So many in so long, counted in a window that begins with the first. */
+/** A rate limit: at most `most` hits in a window that begins with the first hit. */
 export interface LimitRule {
   name: string
   most: number
@@ -9,31 +9,31 @@ export interface LimitRule {
   window: number
 }
 
-/** So many in any stretch of time, by the time of each. */
+/** A rate limit over any period, by the times of the single hits. */
 export interface PaceRule {
   name: string
-  /** Milliseconds: what is older counts no more. */
+  /** Milliseconds. Older hits do not count. */
   window: number
-  /** When the next may come, by the times within the window, oldest first. */
+  /** When the next hit is allowed, by the times within the window, oldest first. */
   next(times: readonly number[]): number
 }
 
 export interface LimitStore {
-  /** Counts one more. Gives the count in the window and when the window began. Survives a restart. */
+  /** Counts a hit. @returns the count in the window and the start of the window. Survives restarts. */
   countHit(rule: string, subject: string, window: number, now: number): Promise<{ count: number; since: number }>
   /**
-   * Writes `now` down beside the times within the rule's window, if the next may come by then. Gives when it may: 0 or a
-   * time that has come when it was written down. Survives a restart.
+   * Records a hit if the rule allows one now. Survives restarts.
+   * @returns when the hit is allowed: a time up to `now` (or 0) if it was recorded, a later one if it was not
    */
   keepPace(rule: PaceRule, subject: string, now: number): Promise<number>
-  /** Begins anew. */
+  /** Deletes the hits of a subject. */
   clearHits(rule: string, subject: string): Promise<void>
 }
 
 /**
- * Counts one more against a limit.
+ * Counts a hit against a rate limit.
  * @param subject an address, an account or a session; addresses are counted by their `limitKey`
- * @throws Problem `rate_limited` when there have been too many
+ * @throws Problem `rate_limited` when the limit is exceeded
  */
 export async function limit(store: LimitStore, rule: LimitRule, subject: string, now: number): Promise<void> {
   const { count, since } = await store.countHit(rule.name, limitKey(subject), rule.window, now)
@@ -41,16 +41,16 @@ export async function limit(store: LimitStore, rule: LimitRule, subject: string,
 }
 
 /**
- * Writes one more down, if it may come by the rule.
- * @param subject as `limit` takes it
- * @throws Problem `rate_limited` when it comes too early: it is not counted then
+ * Records a hit if the rule allows one now.
+ * @param subject as for `limit`
+ * @throws Problem `rate_limited` when the hit comes too early; it is not recorded then
  */
 export async function pace(store: LimitStore, rule: PaceRule, subject: string, now: number): Promise<void> {
   const next = await store.keepPace(rule, limitKey(subject), now)
   if (next > now) throw new Problem('rate_limited', { retryAfter: secondsUntil(next, now) })
 }
 
-/** Whole seconds, at least one: what Retry-After takes. */
+/** Seconds until a time, rounded up, at least one: a value for Retry-After. */
 export function secondsUntil(time: number, now: number): number {
   return Math.max(1, Math.ceil((time - now) / 1000))
 }

@@ -1,35 +1,35 @@
 import { closeSync, fstatSync, mkdirSync, openSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 
-/** Bytes beyond which a file is put aside and a new one begun. */
+/** Bytes. A file that would grow larger is rotated. */
 const FILE_MAX = 10 * 1024 * 1024
-/** The one that is written, and those put aside: `auth.log`, `auth.log.1` to `auth.log.4`. */
+/** The current file and the rotated ones: `auth.log`, `auth.log.1` to `auth.log.4`. */
 const LOG_FILES = 5
-/** How long a line waits for others, in milliseconds: a write costs a request more than its line does. */
-const PAUSE = 100
-/** Characters that are not kept waiting. */
+/** Milliseconds that a line waits for others, because a write costs more than a line. */
+const FLUSH_AFTER = 100
+/** Characters that are written at once. */
 const BATCH_MAX = 256 * 1024
 
-/** Where the services of a data directory write their lines. */
+/** The directory of the log files. */
 export function logsOf(dataDir: string): string {
   return join(dataDir, 'logs')
 }
 
-/** What a file tells of itself: that it can't be written, and that it can again. */
+/** Called when a log file cannot be written, and when it can be written again. */
 export interface LogFileEvents {
   failed(error: unknown): void
-  /** @param lost lines that are in no file */
+  /** @param lost the number of lines that were not written */
   resumed(lost: number): void
 }
 
 const open = new Map<string, LogFile>()
 
-/** The file of one service; the same one for all its loggers. */
+/** The log file of a service. All its loggers share one. */
 export function logFile(dataDir: string, service: string, events: LogFileEvents): LogFile {
   const path = join(logsOf(dataDir), `${service}.log`)
-  const known = open.get(path)
-  if (known) return known
-  // An orderly stop ends the process by itself; so does a failure that nobody catches.
+  const existing = open.get(path)
+  if (existing) return existing
+  // Runs at an orderly stop and after an uncaught error.
   if (open.size === 0) process.once('exit', () => open.forEach((file) => void file.flush()))
   const file = new LogFile(path, events)
   open.set(path, file)
@@ -37,18 +37,18 @@ export function logFile(dataDir: string, service: string, events: LogFileEvents)
 }
 
 /**
- * A file of lines that is turned over when it is full. A line is handed over at once and written soon, with those that
- * came meanwhile. What can't be written is lost, counted and told: the service goes on.
+ * A log file that is rotated when it is full. `write` buffers a line; the buffer is written soon after. Lines that cannot
+ * be written are lost, counted and reported: the service goes on.
  */
 class LogFile {
-  private waiting: string[] = []
+  private buffer: string[] = []
   private length = 0
   private timer: ReturnType<typeof setTimeout> | undefined
   private file: number | undefined
   private lost = 0
   private failing = false
-  /** A full disk may have taken half a line. */
-  private cut = false
+  /** Whether the file ends with half a line, as after a full disk. */
+  private isCut = false
 
   constructor(
     private readonly path: string,
@@ -57,19 +57,19 @@ class LogFile {
 
   /** @param line ends with a line feed */
   write(line: string): void {
-    this.waiting.push(line)
+    this.buffer.push(line)
     this.length += line.length
     if (this.length > BATCH_MAX) this.flush()
-    else this.timer ??= setTimeout(() => this.flush(), PAUSE).unref()
+    else this.timer ??= setTimeout(() => this.flush(), FLUSH_AFTER).unref()
   }
 
   flush(): void {
     clearTimeout(this.timer)
     this.timer = undefined
-    if (this.waiting.length === 0) return
-    const ending = this.cut ? '\n' : ''
-    const bytes = Buffer.from(ending + this.waiting.join(''))
-    this.waiting = []
+    if (this.buffer.length === 0) return
+    const ending = this.isCut ? '\n' : ''
+    const bytes = Buffer.from(ending + this.buffer.join(''))
+    this.buffer = []
     this.length = 0
     let written = 0
     try {
@@ -77,25 +77,25 @@ class LogFile {
       while (written < bytes.length) written += writeSync(file, bytes, written)
     } catch (error) {
       this.lost += bytes.subarray(Math.max(written, ending.length)).filter((byte) => byte === 10).length
-      this.cut = written > 0 ? bytes[written - 1] !== 10 : this.cut
+      this.isCut = written > 0 ? bytes[written - 1] !== 10 : this.isCut
       this.fail(error)
       return
     }
-    this.cut = false
+    this.isCut = false
     if (!this.failing) return
     this.failing = false
     this.events.resumed(this.lost)
     this.lost = 0
   }
 
-  /** The file to write to: another one when it is full, or was moved away or deleted. */
+  /** The descriptor to write to. Opens a new file when the current one is full, moved or deleted. */
   private ready(more: number): number {
     if (this.file !== undefined && !this.isInPlace(this.file)) this.close()
     this.file ??= this.create()
     const { size } = fstatSync(this.file)
     if (size === 0 || size + more <= FILE_MAX) return this.file
     this.close()
-    this.turnOver()
+    this.rotate()
     this.file = this.create()
     return this.file
   }
@@ -110,7 +110,7 @@ class LogFile {
 
   private create(): number {
     try {
-      // Not the directory above: a data directory that was taken away stays away.
+      // Not recursive: a deleted data directory must not come back.
       mkdirSync(dirname(this.path), { mode: 0o700 })
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
@@ -118,7 +118,7 @@ class LogFile {
     return openSync(this.path, 'a', 0o600)
   }
 
-  private turnOver(): void {
+  private rotate(): void {
     const name = (number: number) => (number === 0 ? this.path : `${this.path}.${number}`)
     rmSync(name(LOG_FILES - 1), { force: true })
     for (let number = LOG_FILES - 1; number > 0; number--) {
@@ -142,13 +142,13 @@ class LogFile {
     try {
       closeSync(this.file)
     } catch {
-      // What the disk would not take of it was told.
+      // The failed write was reported already.
     }
     this.file = undefined
   }
 }
 
-/** What a path in the directory of the logs is: whose lines, and how old a file (0: the one that is written). */
+/** The service and the age of a log file (0: the current file). @returns undefined for any other file */
 export function logFileNamed(path: string): { service: string; age: number } | undefined {
   const match = /^([a-z0-9][a-z0-9-]*)\.log(?:\.([1-9]))?$/.exec(basename(path))
   return match?.[1] === undefined ? undefined : { service: match[1], age: Number(match[2] ?? 0) }

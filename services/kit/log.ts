@@ -1,11 +1,12 @@
 import pino from 'pino'
+import { DatabaseUnavailable } from './database-unavailable.ts'
 import { logFile } from './log-file.ts'
 import { prettyStream } from './pretty-log.ts'
 import { Problem } from './problem.ts'
 
 /**
- * What a line of the log may hold. A list of fields, never a whole object: what is not named here can't leak.
- * No field holds a body, a header, a query, a token or a password.
+ * The fields of a log line. Only listed fields are written, never whole objects, so that nothing else can leak. No field
+ * holds a body, a header, a query, a token or a password.
  */
 export interface LogFields {
   event: string
@@ -20,12 +21,12 @@ export interface LogFields {
   /** The client's address. */
   ip?: string
   target?: string
-  /** Of an event for the outside. */
+  /** The id of an event that is delivered. */
   id?: string
   tries?: number
   /** How an attempt ended. */
   outcome?: string
-  /** The command of a protocol that was answered with `status`. */
+  /** The protocol's command that got `status`. */
   step?: string
   file?: string
   url?: string
@@ -35,12 +36,12 @@ export interface LogFields {
   err?: unknown
 }
 
-/** A failure whose text we wrote ourselves, of nothing that came from outside: it may stand in the log. */
+/** An error whose message contains only our own text, nothing from a request: it may be logged. */
 export class InternalError extends Error {
   override name = 'Fault'
 }
 
-/** A line, or what makes it: for lines that every request has, where the level may be off. */
+/** The fields of a line, or a function that builds them: it is only called if the level is enabled. */
 export type Line = LogFields | (() => LogFields)
 
 export interface Log {
@@ -62,10 +63,9 @@ export interface LogSettings {
 }
 
 /**
- * A log of one service: on standard output as JSON lines or as lines for people, and in a file of the data directory as
- * JSON lines.
- * @param named whether lines for people say of which service they are
- * @param output the stream for the JSON lines
+ * Opens the log of a service: on standard output as JSON or pretty lines, and in a file of the data directory as JSON.
+ * @param named whether pretty lines start with the name of the service
+ * @param output the stream for JSON lines
  */
 export function openLog(
   service: string,
@@ -77,28 +77,28 @@ export function openLog(
     level: settings.logLevel,
     base: { service },
     timestamp: pino.stdTimeFunctions.isoTime,
-    // What `describeError` made of an error is what is written; pino would look into it once more.
+    // Writes the result of `describeError` as it is.
     serializers: { err: (described) => described },
     formatters: { level: (label) => ({ level: label }) },
   }
-  // Not pino's own stream, which writes later than it is told and loses the order.
-  const shown: pino.DestinationStream =
+  // pino's own stream would write later, and out of order.
+  const stream: pino.DestinationStream =
     settings.logFormat === 'pretty' ? prettyStream({ color: settings.logColor ?? false, named }) : output
-  const kept = logFile(settings.dataDir, service, {
+  const file = logFile(settings.dataDir, service, {
     failed: (err) => log.error({ event: 'log.file_failed', err }),
     resumed: (count) => log.warn({ event: 'log.lines_lost', count }),
   })
   const logger = pino(options, {
     write(line) {
-      kept.write(line)
-      shown.write(line)
+      file.write(line)
+      stream.write(line)
     },
   })
-  const at = (level: 'debug' | 'info' | 'warn' | 'error') => {
+  const writerOf = (level: 'debug' | 'info' | 'warn' | 'error') => {
     if (!logger.isLevelEnabled(level)) return () => undefined
     return (line: Line) => logger[level](toLine(typeof line === 'function' ? line() : line))
   }
-  const log = { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+  const log = { debug: writerOf('debug'), info: writerOf('info'), warn: writerOf('warn'), error: writerOf('error') }
   return log
 }
 
@@ -111,21 +111,21 @@ function toLine({ requestId, userId, err, ...fields }: LogFields): Record<string
   }
 }
 
-/** An error's kind, code and place. Its text only where none but us can have written it: others quote what they got. */
+/** The name, code and stack of an error. Its message only if the text is ours or the system's: others may quote requests. */
 function describeError(error: unknown): Record<string, unknown> {
   if (!(error instanceof Error)) return { type: typeof error }
   const { code, syscall } = error as { code?: unknown; syscall?: unknown }
-  const ours = error instanceof Problem || error instanceof InternalError
-  const told = ours || syscall !== undefined || String(code).startsWith('SQLITE_')
+  const isOurs = [Problem, InternalError, DatabaseUnavailable].some((kind) => error instanceof kind)
+  const hasSafeMessage = isOurs || syscall !== undefined
   return {
     type: error.name,
     ...(code === undefined ? {} : { code }),
-    ...(told ? { message: error.message } : { at: framesOf(error).slice(0, 4) }),
+    ...(hasSafeMessage ? { message: error.message } : { at: framesOf(error).slice(0, 4) }),
     ...(error.cause === undefined ? {} : { cause: describeError(error.cause) }),
   }
 }
 
-/** The text of an error may have lines that begin as a frame does: frames are what stands behind it. */
+/** The stack frames after the message, whose own lines may look like frames. */
 function framesOf({ message, stack = '' }: Error): string[] {
   const text = stack.indexOf(message)
   if (text < 0) return []

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { hostname } from 'node:os'
 import { PROXY_VARIABLES, RecordingProxy } from '../../tests/support/recording-proxy.ts'
-import { direct, isInside, outside, proxyVariables } from './outgoing.ts'
+import { callExternal, direct, isOwnHost, proxyVariables } from './outgoing.ts'
 
 const proxy = new RecordingProxy()
 const target = Bun.serve({
@@ -41,35 +41,35 @@ describe.each([...PROXY_VARIABLES.map((name) => [name]), PROXY_VARIABLES])('R1: 
     ['a URL', (init: RequestInit) => direct(new URL(url), init)],
     ['a request', (init: RequestInit) => direct(new Request(url, init))],
     ['a request and more', ({ body = null, ...init }: RequestInit) => direct(new Request(url, init), { body })],
-  ])('a direct call of %s never reaches it, and arrives as it is', async (_, call) => {
+  ])('a direct call of %s bypasses the proxy and arrives unchanged', async (_, call) => {
     const answer = await call({ method: 'POST', headers: { 'x-api-key': 'the-internal-key' }, body: 'the password' })
     expect(await answer.text()).toBe('POST the-internal-key the password')
     expect(proxy.received).toEqual([])
   })
 
-  test('a call outside does, unless it leads to this machine or to a host of the settings', async () => {
+  test('an external call uses it, except to this machine or a host of the settings', async () => {
     const init = { method: 'POST', body: 'an event' }
     const [loopback, named, other] = [url, 'http://auth.example:1/', 'http://hooks.example/hook']
-    expect((await outside(loopback, [], init)).status).toBe(200)
-    await outside(named, ['auth.example'], init).catch(() => undefined)
+    expect((await callExternal(loopback, [], init)).status).toBe(200)
+    await callExternal(named, ['auth.example'], init).catch(() => undefined)
     expect(proxy.received).toEqual([])
     // Nothing is there but the proxy, where it is one for such addresses.
     const forHttp = variables.some((name) => !/^https/i.test(name))
-    await outside(other, ['auth.example'], init).catch(() => undefined)
-    await outside(other.replace('http:', 'https:'), ['auth.example'], init).catch(() => undefined)
+    await callExternal(other, ['auth.example'], init).catch(() => undefined)
+    await callExternal(other.replace('http:', 'https:'), ['auth.example'], init).catch(() => undefined)
     const tunnel = variables.some((name) => !/^http_/i.test(name)) ? ['CONNECT hooks.example:443'] : []
     expect(proxy.requests).toEqual([...(forHttp ? [`POST ${other}`] : []), ...tunnel])
   })
 })
 
-test('R1: a redirect and a signal mean what they mean without a proxy', async () => {
+test('R1: redirects and signals work as without a proxy', async () => {
   const redirect = direct(new Request(`${url}elsewhere`, { redirect: 'error' }))
   expect(redirect).rejects.toThrow('UnexpectedRedirect')
   expect((await direct(`${url}elsewhere`, { redirect: 'manual' })).status).toBe(302)
   expect(direct(new Request(url, { signal: AbortSignal.abort(new Error('enough')) }))).rejects.toThrow('enough')
 })
 
-describe('R1: what leads to this machine, or to a host of the settings', () => {
+describe('R1: this machine and the hosts of the settings', () => {
   const inside = [
     '127.0.0.1',
     '127.1.2.3',
@@ -109,17 +109,17 @@ describe('R1: what leads to this machine, or to a host of the settings', () => {
     '127.0.0.1:80@hooks.example',
   ]
   const hosts = ['auth.example', '10.0.0.2']
-  test.each(inside)('%s does', (host) => {
-    expect(isInside(`http://${host}/hook`, hosts)).toBe(true)
-    expect(isInside(`https://${host}:8443/?to=http://hooks.example`, hosts)).toBe(true)
+  test.each(inside)('%s is one of them', (host) => {
+    expect(isOwnHost(`http://${host}/hook`, hosts)).toBe(true)
+    expect(isOwnHost(`https://${host}:8443/?to=http://hooks.example`, hosts)).toBe(true)
   })
-  test.each(outsiders)('%s does not', (host) => {
-    expect(isInside(`http://${host}/hook`, hosts)).toBe(false)
-    expect(isInside(`https://${host}/?to=http://localhost`, hosts)).toBe(false)
+  test.each(outsiders)('%s is not one of them', (host) => {
+    expect(isOwnHost(`http://${host}/hook`, hosts)).toBe(false)
+    expect(isOwnHost(`https://${host}/?to=http://localhost`, hosts)).toBe(false)
   })
 })
 
-test('R1: the variables that are set, by name', () => {
+test('R1: the names of the variables that are set', () => {
   const env = { HTTP_PROXY: 'http://u:p@proxy', all_proxy: 'socks5://proxy', https_proxy: ' ', NO_PROXY: '*' }
   expect(proxyVariables(env)).toEqual(['HTTP_PROXY', 'all_proxy'])
   expect(proxyVariables({})).toEqual([])

@@ -2,42 +2,42 @@ import { BlockList, isIP } from 'node:net'
 import { hostname } from 'node:os'
 
 /**
- * Every HTTP call of the program goes through this file, which decides whether a proxy may see it. Bun's `fetch` obeys
- * the variables below for every address, loopback too, unless the call itself forbids it, so no other file calls `fetch`
- * (`biome.json` and `tests/code/imports.test.ts` refuse it). Mail and AMQP use sockets, which know no proxy.
+ * The proxy variables. Bun's `fetch` obeys them for every address, even loopback, unless the call forbids it. So every
+ * HTTP call of the program goes through this file, which decides about proxies; no other file may call `fetch`
+ * (`biome.json` and `tests/code/imports.test.ts`). Mail and AMQP use sockets, without a proxy.
  */
 const PROXY_VARIABLES = ['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY'].flatMap((name) => [name, name.toLowerCase()])
 
 /**
- * Calls an address of the settings, of the command line or of a context. Such calls carry keys, passwords and tokens,
- * so they never go through a proxy.
- * @throws what `fetch` throws
+ * Calls an address of the settings, the command line or a context, never through a proxy: such calls carry keys,
+ * passwords and tokens.
+ * @throws the errors of `fetch`
  */
 export function direct(input: string | URL | Request, init: BunFetchRequestInit = {}): Promise<Response> {
-  // Stands here and not in a Request: Bun ignores it there. An empty string would not turn the proxy off.
+  // Bun ignores `proxy` in a Request, and an empty string would not turn it off.
   return fetch(input, { ...init, proxy: false })
 }
 
 /**
- * Calls an address of someone else, such as a webhook: through the proxy of the environment where there is one, unless
- * the address is of this machine or of a host that the settings name.
- * @param hosts those that the settings name (`Config.hosts`)
- * @throws what `fetch` throws
+ * Calls an external address, such as a webhook: through the proxy of the environment, unless the address is this machine
+ * or a host of the settings.
+ * @param hosts the hosts of the settings (`Config.hosts`)
+ * @throws the errors of `fetch`
  */
-export function outside(url: string, hosts: readonly string[], init: RequestInit): Promise<Response> {
-  return isInside(url, hosts) ? direct(url, init) : fetch(url, init)
+export function callExternal(url: string, hosts: readonly string[], init: RequestInit): Promise<Response> {
+  return isOwnHost(url, hosts) ? direct(url, init) : fetch(url, init)
 }
 
-/** Whether a URL leads to this machine, as far as its text says, or to one of the hosts. */
-export function isInside(url: string, hosts: readonly string[]): boolean {
+/** Whether a URL names this machine, without a DNS lookup, or one of the hosts. */
+export function isOwnHost(url: string, hosts: readonly string[]): boolean {
   const host = hostOf(url)
   return hosts.includes(host) || isLoopback(host)
 }
 
-/** The host of an address, in the one spelling in which it is compared; an empty string where there is none. */
+/** The host of a URL in canonical spelling, for comparisons; an empty string when it has none. */
 export function hostOf(url: string): string {
   const { hostname = '' } = URL.parse(url) ?? {}
-  // A trailing dot names the same host (RFC 1034, 3.1). The parser puts hosts in lower case for http alone.
+  // A trailing dot names the same host (RFC 1034, 3.1). The parser lowers the case for http only.
   const host = hostname
     .toLowerCase()
     .replace(/^\[|\]$/g, '')
@@ -47,7 +47,7 @@ export function hostOf(url: string): string {
   return [high, low].flatMap((part) => [Number.parseInt(part, 16) >> 8, Number.parseInt(part, 16) & 255]).join('.')
 }
 
-/** An IPv4 address written as an IPv6 one (RFC 4291, 2.5.5.2), as the parser spells it. */
+/** An IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2), as the parser spells it. */
 const MAPPED = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/
 
 /**
@@ -63,13 +63,13 @@ export function proxyVariables(env: Record<string, string | undefined>): string[
   return PROXY_VARIABLES.filter((name) => env[name]?.trim())
 }
 
-/** `/etc/hosts` of most systems has the second line; `localhost` and what ends with it: RFC 6761, 6.3. */
+/** `localhost` and names that end with it (RFC 6761, 6.3); the others are in `/etc/hosts` of most systems. */
 const LOOPBACK_NAMES =
   /^(.+\.)?localhost$|^localhost\.localdomain$|^localhost[46](\.localdomain[46])?$|^ip6-(localhost|loopback)$/
 
 const loopback = new BlockList()
 loopback.addSubnet('127.0.0.0', 8, 'ipv4')
-// Leads to this machine on Linux and macOS.
+// Connects to this machine on Linux and macOS.
 loopback.addSubnet('0.0.0.0', 8, 'ipv4')
 loopback.addAddress('::1', 'ipv6')
 loopback.addAddress('::', 'ipv6')

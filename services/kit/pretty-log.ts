@@ -1,19 +1,19 @@
 import type { DestinationStream } from 'pino'
 
-/** What a line of the log holds, as `openLog` writes it. */
+/** A log line, as `openLog` writes it. */
 type Line = Record<string, unknown>
 
-/** Says nothing to people, or stands elsewhere in the line. */
+/** Fields that are of no use to people, or are shown elsewhere in the line. */
 const LEFT_OUT = ['level', 'time', 'pid', 'hostname', 'msg']
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it finds
-const STEERING = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g
+// biome-ignore lint/suspicious/noControlCharactersInRegex: it matches control characters
+const CONTROL = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g
 
 /**
- * The lines of a log for people: `[10:00:00] INFO: auth request POST /auth/login 200 71 ms`.
- * @param named whether each line says of which service it is
+ * Writes log lines for people: `[10:00:00] INFO: auth request POST /auth/login 200 71 ms`.
+ * @param named whether each line starts with the name of its service
  */
 export function prettyStream({ color, named }: { color: boolean; named: boolean }): DestinationStream {
-  // Loaded only where it is asked for.
+  // Loaded only when needed.
   const pretty = require('pino-pretty') as (options: Record<string, unknown>) => DestinationStream
   return pretty({
     colorize: color,
@@ -27,7 +27,7 @@ export function prettyStream({ color, named }: { color: boolean; named: boolean 
 
 function readable(line: Line, named: boolean): string {
   const { service, event, method, route, status, ms, code, message, err, request_id, ...rest } = line
-  // What went well is not looked up.
+  // Nobody looks up the id of a successful request.
   const id = typeof status === 'number' && status < 400 ? undefined : request_id
   const words = [named ? service : '', event, method, route, status, ms === undefined ? '' : `${ms} ms`, code, message]
   const others = Object.entries({ ...rest, request_id: id }).filter(
@@ -39,7 +39,7 @@ function readable(line: Line, named: boolean): string {
     .join(' ')
 }
 
-/** An error and what caused it, as `describeError` has them. */
+/** An error and its causes, as `describeError` describes them. */
 function reason(err: unknown): string {
   if (typeof err !== 'object' || err === null) return ''
   const { type, code, message, at, cause } = err as Line & { at?: string[] }
@@ -49,5 +49,5 @@ function reason(err: unknown): string {
 
 function text(value: unknown): string {
   if (value === undefined || value === null) return ''
-  return (typeof value === 'object' ? JSON.stringify(value) : String(value)).replaceAll(STEERING, '�')
+  return (typeof value === 'object' ? JSON.stringify(value) : String(value)).replaceAll(CONTROL, '�')
 }

@@ -1,8 +1,8 @@
 import { type Complaint, errorOf, type FieldError, firstOfEach } from './field-errors.ts'
 
 /**
- * Every failure that a client can see, by its code: the status, and the sentence told when the thrower has nothing
- * better to say. One dictionary, so that a code means one thing in all services and in the tool.
+ * Every problem that a client can see, by its code: the status and the default message. One dictionary, so that a code
+ * has the same meaning in all services and in the tool.
  */
 const PROBLEMS = {
   validation_failed: [400, 'The request is not valid'],
@@ -31,7 +31,7 @@ const PROBLEMS = {
   username_taken: [409, 'Username is taken'],
   last_admin: [409, 'The last active administrator must remain'],
   module_exists: [409, 'A module with this id exists'],
-  module_dependency: [409, 'Another module stands in the way'],
+  module_dependency: [409, 'A dependency between modules does not allow this'],
   body_too_large: [413, 'The body is larger than 64 KiB'],
   unsupported_media_type: [415, 'The content type must be application/json'],
   rate_limited: [429, 'Too many attempts; try again later'],
@@ -40,7 +40,7 @@ const PROBLEMS = {
   auth_unavailable: [503, 'The auth service cannot be reached'],
   modules_unavailable: [503, 'The modules service cannot be reached'],
   overloaded: [503, 'Too busy; try again shortly'],
-  database_unavailable: [503, 'The database cannot be written or read'],
+  database_unavailable: [503, 'The database cannot be read or written'],
 } as const satisfies Record<string, readonly [number, string]>
 
 export type ProblemCode = keyof typeof PROBLEMS
@@ -59,37 +59,37 @@ const REASONS: Record<number, string> = {
   503: 'Service Unavailable',
 }
 
-/** The body of every answer of 400 and above. */
+/** The body of every response with a status of 400 or above. */
 export interface ProblemBody {
   statusCode: number
   error: string
   message: string | string[]
   code: ProblemCode
   requestId: string
-  /** Of `validation_failed`, `weak_password`, `email_taken` and `username_taken`: what is wrong, field by field. */
+  /** The errors of fields, with `validation_failed`, `weak_password`, `email_taken` and `username_taken`. */
   errors?: FieldError[]
 }
 
 interface ProblemOptions {
-  /** What the client reads. Never holds anything that the client submitted as a secret. */
+  /** The message for the client. Never contains a submitted secret. */
   message?: string | string[]
-  /** What is wrong, field by field. Never holds what was submitted. */
+  /** The errors of fields. Never contain submitted values. */
   errors?: FieldError[]
   /** Seconds, for the Retry-After header. */
   retryAfter?: number
   /** Methods, for the Allow header. */
   allow?: string
-  /** What really happened: for the log alone, never for the answer. */
+  /** The internal cause: for the log only, never for the response. */
   cause?: unknown
 }
 
-/** What another user has already, and may have beside the other. */
+/** The field errors of values that belong to another user. */
 const TAKEN: Partial<Record<ProblemCode, FieldError[]>> = {
   email_taken: [errorOf('email', { code: 'taken', message: 'is taken' })],
   username_taken: [errorOf('username', { code: 'taken', message: 'is taken' })],
 }
 
-/** A failure with a code from the dictionary: what the functions throw and the root of each app turns into an answer. */
+/** A failure with a code of the dictionary. Functions throw it, and the app turns it into a response. */
 export class Problem extends Error {
   readonly code: ProblemCode
   readonly status: number
@@ -122,8 +122,8 @@ export class Problem extends Error {
 }
 
 /**
- * 400 for what is wrong with a request, one error a field: `weak_password` where nothing is but that, otherwise
- * `validation_failed`, whose messages each name their field first.
+ * A 400 with one error per field: `weak_password` if that is the only error, otherwise `validation_failed`, whose messages
+ * begin with the name of the field.
  */
 export function invalid(errors: Iterable<FieldError>): Problem {
   const listed = firstOfEach(errors)
@@ -136,14 +136,16 @@ export function invalid(errors: Iterable<FieldError>): Problem {
   })
 }
 
-/** The same for one field. */
+/** A 400 with the error of one field. */
 export function invalidField(path: string, complaint: Complaint): Problem {
   return invalid([errorOf(path, complaint)])
 }
 
-/** 409 where both the email and the username are another user's. */
+/** A 409 when both the email and the username belong to other users. */
 export function bothTaken(): Problem {
-  return new Problem('email_taken', { errors: [TAKEN.email_taken, TAKEN.username_taken].flatMap((one) => one ?? []) })
+  return new Problem('email_taken', {
+    errors: [TAKEN.email_taken, TAKEN.username_taken].flatMap((errors) => errors ?? []),
+  })
 }
 
 export function isProblemCode(code: string): code is ProblemCode {

@@ -1,8 +1,8 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 
-/** Where a service gets ids and unguessable bits; tests pass one that repeats. */
+/** The source of ids and unguessable bytes of a service. Tests pass a repeatable one. */
 export interface Random {
-  /** A UUID v7 (RFC 9562): sorts by the time of its making. For ids, never for secrets. */
+  /** A UUID v7 (RFC 9562), which sorts by its time of creation. For ids, never for secrets. */
   id(): string
   /** A UUID v4: 122 unguessable bits. */
   uuid4(): string

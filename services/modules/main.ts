@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { openModulesStore } from '../../db/modules/store.ts'
 import { type FeedSource, RevocationSubscriber } from '../kit/feed/revocation-subscriber.ts'
 import { documentedPaths, service } from '../kit/http/app.ts'
@@ -21,13 +20,13 @@ const FIRST_PAGE_TIMEOUT = 1000
 const PRUNE_INTERVAL = 60_000
 
 /** Builds the modules service. @throws DatabaseError */
-export function modulesService(
+export async function modulesService(
   runtime: Runtime,
   { auth, feed, users }: { auth: AuthPeer; feed: FeedSource; users: UsersPeer },
-): Service {
+): Promise<Service> {
   const { clock, config, random, tags, version } = runtime
   const { clientAddress, log, metrics } = serviceRuntime(NAME, runtime)
-  const store = openModulesStore(join(config.dataDir, 'modules.sqlite'))
+  const store = await openModulesStore(config)
   const outbox = new Outbox({
     target: 'auth',
     store,
@@ -69,7 +68,7 @@ export function modulesService(
     async stop() {
       clearInterval(pruning)
       await Promise.all([outbox.stop(), revocations.stop()])
-      store.close()
+      await store.close()
     },
   }
 }

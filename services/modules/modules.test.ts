@@ -25,7 +25,7 @@ const ROOT = '0198c0de-0000-7000-8000-0000000000ff'
 const NO_ONE = '0198c0de-0000-7000-8000-000000000000'
 const NOW = Date.parse('2026-11-20T10:00:00.000Z')
 
-/** What the users service would say. */
+/** The roles of each user, as the users service would answer. */
 const USERS: Record<string, string[]> = { [ANA]: ['USER', 'STAFF'], [BEN]: ['USER'], [ROOT]: ['ADMIN'] }
 type Who = 'ana' | 'ben' | 'root' | 'operator' | 'internal' | 'nobody'
 const CREDENTIALS: Record<Who, Record<string, string>> = {
@@ -50,22 +50,22 @@ const tokens: TokenCheck = {
 let count = 0
 let now = NOW
 let usersDown = false
-let asked: string[] = []
-let wanted: Set<EventType>
+let roleQueries: string[] = []
+let subscribed: Set<EventType>
 let store: ModulesStore
 let app: ReturnType<typeof service>
 
-beforeEach(() => {
+beforeEach(async () => {
   now = NOW
   usersDown = false
-  asked = []
-  wanted = new Set()
-  store = openModulesStore(join(directory, `${count++}.sqlite`))
+  roleQueries = []
+  subscribed = new Set()
+  store = await openModulesStore({ dataDir: join(directory, String(count++)) })
   const clock: Clock = { now: () => now, monotonic: systemClock.monotonic }
   const users = {
     async roles(userId: string) {
       if (usersDown) throw new Problem('users_unavailable')
-      asked.push(userId)
+      roleQueries.push(userId)
       return USERS[userId] ?? null
     },
   }
@@ -80,7 +80,7 @@ beforeEach(() => {
   const feed = new ModuleFeed({ store, clock })
   const metrics = new Metrics('modules', new MetricsRegistry())
   const routes = modulesRoutes(
-    { store, clock, random, users, outbox, feed, isSubscribed: (type) => wanted.has(type) },
+    { store, clock, random, users, outbox, feed, isSubscribed: (type) => subscribed.has(type) },
     guarded,
   )
   app = service({ log: silentLog, clock, random, metrics, corsOrigins: [] }, { routes })
@@ -114,10 +114,10 @@ const CORE = {
   required_roles: [],
   requires: [],
 }
-const UNASKED = { enabled: null, enabled_at: null, available: null }
+const WITHOUT_USER = { enabled: null, enabled_at: null, available: null }
 
-describe('who may', () => {
-  const everyone: Who[] = ['nobody', 'ben', 'root', 'operator', 'internal']
+describe('access', () => {
+  const callers: Who[] = ['nobody', 'ben', 'root', 'operator', 'internal']
   const rows: [route: string, body: unknown, ...statuses: number[]][] = [
     ['GET /modules', undefined, 401, 200, 200, 200, 403],
     ['GET /modules/', undefined, 401, 200, 200, 200, 403],
@@ -135,19 +135,19 @@ describe('who may', () => {
   for (const prefix of ['', '/api/v1'])
     test.each(rows)(`${prefix} %s`, async (route, body, ...statuses) => {
       await create('core')
-      const found = []
-      for (const who of everyone) found.push((await call(who, route.replace(' ', ` ${prefix}`), body)).status)
-      expect(found).toEqual(statuses)
-      // Credentials come first: a caller who may not never learns what is wrong with the body.
+      const answers = []
+      for (const who of callers) answers.push((await call(who, route.replace(' ', ` ${prefix}`), body)).status)
+      expect(answers).toEqual(statuses)
+      // Checks credentials before the body: a caller without access learns nothing about the body.
       if (!route.startsWith('GET'))
         expect((await call('nobody', route.replace(' ', ` ${prefix}`), '{')).status).toBe(401)
     })
 })
 
 describe('the library', () => {
-  test('a module is created, shown, changed and deleted', async () => {
+  test('operators create, read, change and delete a module', async () => {
     const created = await create('core')
-    expect(created).toMatchObject({ status: 201, body: { ...CORE, ...UNASKED } })
+    expect(created).toMatchObject({ status: 201, body: { ...CORE, ...WITHOUT_USER } })
     expect(created.headers.get('location')).toBe('/modules/core')
     const full = {
       name: 'Billing',
@@ -156,17 +156,17 @@ describe('the library', () => {
       required_roles: ['STAFF', 'USER'],
       requires: ['core'],
     }
-    expect((await create('billing', full)).body).toEqual({ id: 'billing', ...full, ...UNASKED })
+    expect((await create('billing', full)).body).toEqual({ id: 'billing', ...full, ...WITHOUT_USER })
     expect((await call('operator', 'GET /modules/')).body).toEqual({
       items: [
-        { id: 'billing', ...full, ...UNASKED },
-        { ...CORE, ...UNASKED },
+        { id: 'billing', ...full, ...WITHOUT_USER },
+        { ...CORE, ...WITHOUT_USER },
       ],
     })
     const patched = await call('operator', 'PATCH /modules/billing', { name: 'Money', required_roles: [] })
     expect(patched).toMatchObject({
       status: 200,
-      body: { id: 'billing', ...full, name: 'Money', required_roles: [], ...UNASKED },
+      body: { id: 'billing', ...full, name: 'Money', required_roles: [], ...WITHOUT_USER },
     })
     expect((await call('operator', 'GET /modules/billing')).body).toEqual(patched.body)
     expect((await call('operator', 'PATCH /modules/billing')).body).toEqual(patched.body)
@@ -191,7 +191,7 @@ describe('the library', () => {
     ])
   })
 
-  const faults: [string, string, object, number, string, string][] = [
+  const refusals: [string, string, object, number, string, string][] = [
     ['an id that is taken', 'POST', { id: 'core' }, 409, 'module_exists', 'exists'],
     ['the id users', 'POST', { id: 'users' }, 400, 'validation_failed', 'id must'],
     ['the id sync', 'POST', { id: 'sync' }, 400, 'validation_failed', 'id must'],
@@ -224,7 +224,7 @@ describe('the library', () => {
     ['another id', 'PATCH', { id: 'other' }, 400, 'validation_failed', 'id should not exist'],
     ['null', 'PATCH', { name: null }, 400, 'validation_failed', 'name must'],
   ]
-  test.each(faults)('%s is refused', async (_, method, fields, status, code, message) => {
+  test.each(refusals)('refuses %s', async (_, method, fields, status, code, message) => {
     await create('core')
     await create('top', { requires: ['core'] })
     const before = (await call('operator', 'GET /modules')).body
@@ -236,8 +236,8 @@ describe('the library', () => {
     expect((await call('operator', 'GET /modules')).body).toEqual(before)
   })
 
-  test('a module that is not there is 404, a method that is not there 405', async () => {
-    const unknown = [
+  test('an unknown module is 404, an unknown method 405', async () => {
+    const routes = [
       'GET /modules/gone',
       'PATCH /modules/gone',
       'DELETE /modules/gone',
@@ -246,7 +246,7 @@ describe('the library', () => {
       'GET /modules/sync',
       'GET /modules/a%2fb',
     ]
-    for (const route of unknown)
+    for (const route of routes)
       expect([route, await call('operator', route)]).toMatchObject([
         route,
         { status: 404, body: { code: 'module_not_found' } },
@@ -258,7 +258,7 @@ describe('the library', () => {
     expect(refused.headers.get('allow')).toBe('DELETE, GET, HEAD, PATCH')
   })
 
-  test('ids that begin like a path of ours are ids like others', async () => {
+  test('ids that resemble paths of the API are ordinary ids', async () => {
     for (const id of ['users-plus', 'sync-tool', 's', 'u', 'user', 'enable']) {
       expect((await create(id)).status).toBe(201)
       expect((await call('ana', `GET /modules/${id}`)).body).toMatchObject({ id, enabled: false })
@@ -270,8 +270,8 @@ describe('the library', () => {
   })
 })
 
-describe('what is on', () => {
-  test('a user turns a module on and off, again with the same answer', async () => {
+describe('activation', () => {
+  test('users turn a module on and off; repeating it gives the same answer', async () => {
     await create('core')
     now = NOW + 5000
     const on = await call('ana', 'POST /modules/core/enable')
@@ -292,10 +292,10 @@ describe('what is on', () => {
       { type: 'module.enabled', userId: ANA, actor: `user:${ANA}`, detail: { module: 'core' } },
       { type: 'module.disabled', userId: ANA, actor: `user:${ANA}`, detail: { module: 'core' } },
     ])
-    expect(asked).toEqual([])
+    expect(roleQueries).toEqual([])
   })
 
-  test('an operator does it for a user', async () => {
+  test('operators turn a module on for a user', async () => {
     await create('core', { required_roles: ['STAFF'] })
     for (const who of ['operator', 'root'] as const) {
       const enable = (user_id: string) => call(who, 'POST /modules/core/enable', { user_id })
@@ -328,34 +328,33 @@ describe('what is on', () => {
     ])
   })
 
-  test('what changed for a user is told to the outside, where someone listens to it', async () => {
+  test('a change for a user is an event, if somebody subscribes to its type', async () => {
     await create('core')
     await create('tools', { default_enabled: true })
-    const told = async () =>
+    const pendingEvents = async () =>
       (await store.pendingNotices('auth', 100))
         .filter(({ kind }) => kind === 'event')
         .map(({ subject, payload }) => ({ subject, ...payload }))
     await call('ana', 'POST /modules/core/enable')
     await call('ana', 'POST /modules/core/disable')
-    expect(await told()).toEqual([])
-    wanted = new Set<EventType>(['module.enabled'])
-    // Twice, and what is on by default: nothing changes.
+    expect(await pendingEvents()).toEqual([])
+    subscribed = new Set<EventType>(['module.enabled'])
+    // The second `core` and the default `tools` change nothing.
     for (const id of ['core', 'core', 'tools']) await call('ana', `POST /modules/${id}/enable`)
     await call('ana', 'POST /modules/core/disable')
-    wanted = new Set<EventType>(['module.disabled'])
+    subscribed = new Set<EventType>(['module.disabled'])
     await call('operator', 'POST /modules/tools/disable', { user_id: BEN })
     await call('operator', 'POST /modules/gone/disable', { user_id: BEN })
     await call('operator', 'PATCH /modules/tools', { default_enabled: false })
     await call('operator', 'DELETE /modules/tools')
     const event = { id: expect.stringMatching(/^[0-9a-f-]{36}$/), at: now }
-    const said: unknown[] = await told()
-    expect(said).toEqual([
+    expect(await pendingEvents()).toEqual<unknown>([
       { ...event, subject: ANA, type: 'module.enabled', userId: ANA, data: { module_id: 'core' } },
       { ...event, subject: BEN, type: 'module.disabled', userId: BEN, data: { module_id: 'tools' } },
     ])
   })
 
-  test('no one else names a user, not even itself', async () => {
+  test('only operators may name a user; users may not even name themselves', async () => {
     await create('core')
     for (const user_id of [ANA, BEN]) {
       expect((await call('ana', `GET /modules?user_id=${user_id}`)).body).toMatchObject({
@@ -376,7 +375,7 @@ describe('what is on', () => {
     expect((await store.usersOf('core', { size: 1, page: 1 }))?.total).toBe(0)
   })
 
-  test('a module stands on those that it requires', async () => {
+  test('a module is on only together with the modules that it requires', async () => {
     await create('core')
     await create('billing', { requires: ['core'] })
     expect((await call('ana', 'POST /modules/billing/enable')).body).toMatchObject({
@@ -405,7 +404,7 @@ describe('what is on', () => {
     })
   })
 
-  test('what a user may no longer use it may still turn off', async () => {
+  test('users may turn off a module that they may no longer use', async () => {
     await create('core', { default_enabled: true, required_roles: ['STAFF'] })
     expect((await call('ben', 'GET /modules/core')).body).toMatchObject({
       enabled: true,
@@ -417,16 +416,16 @@ describe('what is on', () => {
   })
 })
 
-describe('what another service asks', () => {
+describe('for other services', () => {
   const usable = async (userId: string) => (await call('internal', `GET /modules/users/${userId}`)).body
 
-  test('the modules that a user may use', async () => {
+  test('lists the modules that a user may use', async () => {
     await create('zeta')
     await create('alpha', { required_roles: ['STAFF'] })
     for (const id of ['zeta', 'alpha']) await call('operator', `POST /modules/${id}/enable`, { user_id: ANA })
     await call('ben', 'POST /modules/zeta/enable')
     expect(await usable(ANA)).toEqual({ user_id: ANA, modules: ['alpha', 'zeta'] })
-    asked = []
+    roleQueries = []
     usersDown = true
     expect(await usable(BEN.toUpperCase())).toEqual({ user_id: BEN, modules: ['zeta'] })
     expect(await usable(NO_ONE)).toEqual({ user_id: NO_ONE, modules: [] })
@@ -436,10 +435,10 @@ describe('what another service asks', () => {
     await create('base', { default_enabled: true })
     expect(await usable(BEN)).toEqual({ user_id: BEN, modules: ['base', 'zeta'] })
     expect(await usable(NO_ONE)).toEqual({ user_id: NO_ONE, modules: [] })
-    expect(asked).toEqual([BEN, NO_ONE])
+    expect(roleQueries).toEqual([BEN, NO_ONE])
   })
 
-  test('a deleted user is forgotten, and stays so', async () => {
+  test('forgets a deleted user, and refuses later changes', async () => {
     await create('core')
     await call('ana', 'POST /modules/core/enable')
     await call('ben', 'POST /modules/core/enable')
@@ -452,7 +451,7 @@ describe('what another service asks', () => {
     ])
   })
 
-  test('the users of a module come by pages and by cursor', async () => {
+  test('lists the users of a module by page and by cursor', async () => {
     await create('core')
     await create('other')
     for (const who of ['ana', 'ben', 'root'] as const) await call(who, 'POST /modules/core/enable')

@@ -121,5 +121,5 @@ export interface ModulesStore extends OutboxStore {
 
   /** Writes a row and reads it back. @throws when either fails */
   probe(): Promise<void>
-  close(): void
+  close(): Promise<void>
 }

@@ -7,35 +7,36 @@ import type { EventType } from '../kit/schema/events.ts'
 import type { Outboxes } from './outbox.ts'
 import type { UsersStore } from './store.ts'
 
-/** What a read takes. */
+/** Context of reads. */
 export interface ReadContext {
   store: UsersStore
 }
 
-/** What identifies and dates audit rows and events. */
+/** Context of audit rows and events: their ids and times. */
 export interface RecordContext {
   clock: Clock
   random: Random
 }
 
-/** What an event for webhooks and the message broker takes. */
+/** Context of events for webhooks and the message broker. */
 export interface EventContext extends RecordContext {
   /** Whether a webhook or the broker is subscribed to events of this type. */
   isSubscribed(type: EventType): boolean
 }
 
-/** What a change of a user takes: the store, and the other services' outboxes. */
+/** Context of changes. */
 export interface ChangeContext extends ReadContext, EventContext {
+  /** Send the notices of a change to the other services. */
   outboxes: Outboxes
 }
 
-/** What a new password or a new user takes beside that. */
+/** Context of new passwords and new users. */
 export interface PasswordContext extends ChangeContext {
   hasher: Hasher
   config: Pick<Config, 'passwordMinLength' | 'rateLimit' | 'registrationOpen'>
 }
 
-/** What the routes take. */
+/** Context of the routes. */
 export interface UsersContext extends PasswordContext {
   log: Log
 }

@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { openUsersStore } from '../../db/users/store.ts'
 import type { Clock } from '../kit/clock.ts'
 import { type FeedSource, RevocationSubscriber } from '../kit/feed/revocation-subscriber.ts'
@@ -27,13 +26,13 @@ const FIRST_PAGE_MS = 1000
 const ALIASES = { '/user/register': '/users', '/api/v1/user/register': '/users' }
 
 /** Assembles the users service. @throws DatabaseError */
-export function usersService(
+export async function usersService(
   runtime: Runtime,
   { auth, feed, listeners }: { auth: AuthPeer; feed: FeedSource; listeners: readonly DeletionListener[] },
-): Service {
+): Promise<Service> {
   const { clock, config, hasher, random, tags, version } = runtime
   const { clientAddress, log, metrics } = serviceRuntime(NAME, runtime)
-  const store = openUsersStore(join(config.dataDir, 'users.sqlite'))
+  const store = await openUsersStore(config)
   const outboxes = outboxesFor({ store, clock, log }, auth, listeners)
   const revocations = new RevocationSubscriber({
     name: `${NAME}-${random.id()}`,
@@ -73,7 +72,7 @@ export function usersService(
     release: () => undefined,
     async stop() {
       await Promise.all([outboxes.stop(), revocations.stop(), merging.stop()])
-      store.close()
+      await store.close()
     },
   }
 }

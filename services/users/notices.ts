@@ -84,7 +84,7 @@ export function removalNotices(
   ]
 }
 
-/** Who set a new password, by the audit row of the change. A rehash is no change of the password. */
+/** The setter of a new password, by the type of the audit row. A rehash is no change of the password. */
 const PASSWORD_BY: Record<string, EventData['password.changed']['by']> = {
   'password.changed': 'self',
   'password.set': 'operator',

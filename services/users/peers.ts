@@ -23,7 +23,7 @@ export interface EmailChange {
   requestId: string | null
 }
 
-/** What users needs of auth. Each call resolves once auth has stored it, and may be repeated. */
+/** Calls to auth. Each call resolves once auth has stored it, and may be repeated. */
 export interface AuthPeer {
   syncUser(user: SyncedUser): Promise<void>
   /** Takes any number. If it fails, auth may have stored some of them. */

@@ -1,5 +1,5 @@
 import type { Caller } from '../kit/caller.ts'
-import { beside, type Complaint, errorOf, exactlyOne, type FieldError, REQUIRED } from '../kit/field-errors.ts'
+import { type Complaint, errorOf, exactlyOne, excludedBy, type FieldError, REQUIRED } from '../kit/field-errors.ts'
 import { isKnownHash, isUnusableHash, KNOWN_HASHES } from '../kit/passwords/hasher.ts'
 import { passwordErrors as newPasswordErrors } from '../kit/passwords/policy.ts'
 import { Problem } from '../kit/problem.ts'
@@ -53,7 +53,7 @@ export function passwordOrHashErrors(
 ): FieldError[] {
   const errors = newPasswordErrors('password', password, least, [owner.email, owner.username, owner.name])
   const hasBoth = password !== undefined && password_hash !== undefined
-  const complaint = hasBoth ? beside('password') : hashComplaint(password_hash)
+  const complaint = hasBoth ? excludedBy('password') : hashComplaint(password_hash)
   return complaint ? [...errors, errorOf('password_hash', complaint)] : errors
 }
 
@@ -67,7 +67,7 @@ export function internalPasswordErrors(settings: Settings, sent: Sent<InternalPa
   const { if_version, new_password, password_hash } = sent
   if (new_password !== undefined) {
     const hasBoth = password_hash !== undefined || if_version !== undefined
-    const second = hasBoth ? [errorOf('new_password', beside('password_hash'))] : []
+    const second = hasBoth ? [errorOf('new_password', excludedBy('password_hash'))] : []
     return [...second, ...setPasswordErrors(settings, sent)]
   }
   if (password_hash === undefined) return exactlyOne(sent, ['new_password', 'password_hash'])
@@ -78,7 +78,7 @@ export function internalPasswordErrors(settings: Settings, sent: Sent<InternalPa
   ]
 }
 
-/** What is wrong with an imported hash. Of a value that is not text, the schema says so. */
+/** The error of an imported hash. The schema refuses a value that is not text. */
 function hashComplaint(hash: unknown): Complaint | undefined {
   if (typeof hash !== 'string' || isKnownHash(hash) || isUnusableHash(hash)) return undefined
   return { code: 'format', message: `must be ${KNOWN_HASHES}` }

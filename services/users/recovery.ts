@@ -24,7 +24,7 @@ interface RecoveryContext extends ReadContext, RecordContext {
  * Restores the access of an administrator who is locked out, whether the services run or not: sets a new password,
  * makes the user active, adds the role ADMIN and ends all sessions. Writes the same notices as any other change, so
  * that auth learns of it the next time it runs.
- * @param admin the email in any spelling, the new password, and whether to create the user if there is none
+ * @param admin the email in any spelling, the new password, and whether to create a user who does not exist
  * @throws Problem `user_not_found`, `validation_failed`, `weak_password`
  */
 export async function recoverAdmin(

@@ -83,5 +83,5 @@ export interface UsersStore extends OutboxStore, LimitStore {
 
   /** Writes and reads. @throws when either fails */
   probe(): Promise<void>
-  close(): void
+  close(): Promise<void>
 }

@@ -18,7 +18,7 @@ import { freePort } from '../support/settings.ts'
 import { openInstance } from '../support/shell.ts'
 import { ROOT, runTool } from '../support/tool.ts'
 
-setDefaultTimeout(20_000)
+setDefaultTimeout(120_000)
 
 let instance: Awaited<ReturnType<typeof openInstance>>
 beforeAll(async () => {

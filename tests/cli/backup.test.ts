@@ -13,7 +13,7 @@ import { processes } from '../support/processes.ts'
 import type { System } from '../support/system.ts'
 import { launch, ownSettings, ROOT, runTool, temporary } from '../support/tool.ts'
 
-setDefaultTimeout(20_000)
+setDefaultTimeout(120_000)
 
 const folder = temporary('backup')
 let system: System
@@ -192,11 +192,11 @@ describe('backup create', () => {
     // As after `ch202 new service`, before the first start with it.
     rmSync(join(to, 'modules.sqlite'))
     const partly = await run('backup create', { CH202_DATA_DIR: to })
-    expect([partly.status, partly.stderr]).toEqual([1, expect.stringContaining('ch202 migrate, or the next start')])
+    expect([partly.status, partly.stderr]).toEqual([1, expect.stringContaining('ch202 migrate or the next start')])
     const nothing = folder.fresh()
     const { status, stdout, stderr } = await run('backup create', { CH202_DATA_DIR: nothing })
     expect([status, stdout]).toEqual([1, ''])
-    expect(stderr).toContain('is not the data of an instance')
+    expect(stderr).toContain('is not the data directory of an instance')
     expect(existsSync(nothing)).toBe(false)
   })
 
@@ -299,7 +299,7 @@ describe('backup list', () => {
     mkdirSync(join(root, 'holidays'))
     mkdirSync(join(root, '.draft-x'))
     const { status, stdout, stderr } = await run(`backup list --in ${root}`)
-    const none = (name: string) => `${name} is no backup that this version can read`
+    const none = (name: string) => `${name} is not a backup that this version can read`
     expect([status, stderr.trimEnd().split('\n').sort()]).toEqual([0, [none('emptied'), none('holidays')]])
     expect(stdout.split('\n').map((line) => line.split(/ +/)[0])).toEqual(['b', 'a', 'c', ''])
     const json = JSON.parse((await run(`backup list --in ${root} -o json`)).stdout)
@@ -343,7 +343,7 @@ describe('backup verify', () => {
           all.writeUInt8(all.readUInt8(9000) ^ 1, 9000)
           return all
         }),
-      /users\.file .*users\.sqlite is not what was backed up/,
+      /users\.file .*users\.sqlite was changed after the backup/,
     ],
     [
       'a cut file',
@@ -351,7 +351,7 @@ describe('backup verify', () => {
       /auth\.file .*has 8192 bytes/,
     ],
     ['a missing file', (path) => rmSync(join(path, 'modules.sqlite')), /modules\.file .*modules\.sqlite is missing/],
-    ['a foreign file', (path) => writeFileSync(join(path, 'x.txt'), ''), /files .*not of the backup: x\.txt/],
+    ['a foreign file', (path) => writeFileSync(join(path, 'x.txt'), ''), /files .*not part of the backup: x\.txt/],
     [
       'another database in its place',
       (path) => {
@@ -403,21 +403,21 @@ describe('backup verify', () => {
         rmSync(join(path, 'auth.sqlite'))
         Bun.spawnSync(['mkfifo', join(path, 'auth.sqlite')])
       },
-      /auth\.file .*auth\.sqlite is no file/,
+      /auth\.file .*auth\.sqlite is not a file/,
     ],
     [
       'a manifest that says nothing of a database',
       manifested((services) => {
         services.modules = null
       }),
-      /manifest .*something is missing/,
+      /manifest .*incomplete/,
     ],
     [
       'a manifest of one database more',
       manifested((services) => {
         services.orders = services.modules
       }),
-      /manifest .*has a service orders, which this one has not/,
+      /manifest .*with a service orders, which this version does not have/,
     ],
     [
       'a row without its parent',
@@ -433,12 +433,12 @@ describe('backup verify', () => {
       },
       /users\.database .*(damaged|malformed)/,
     ],
-    ['a manifest that is none', (path) => writeFileSync(join(path, 'manifest.json'), '{'), /manifest .*can't be read/],
+    ['a manifest that is none', (path) => writeFileSync(join(path, 'manifest.json'), '{'), /manifest .*cannot be read/],
     [
       'a manifest that leads out of the backup',
       (path) =>
         bytes(join(path, 'manifest.json'), (all) => Buffer.from(all.toString().replace('users.sqlite', '../x'))),
-      /manifest .*something is missing/,
+      /manifest .*incomplete/,
     ],
     [
       'a later form',
@@ -449,7 +449,7 @@ describe('backup verify', () => {
     [
       'another secret',
       () => undefined,
-      /signing_key .*CH202_SECRET does not open/,
+      /signing_key .*CH202_SECRET does not decrypt/,
       { CH202_SECRET: 'another-secret-0123456789-0123456789-abc' },
     ],
   ]
@@ -515,7 +515,7 @@ describe('restore', () => {
       const oldEpoch = await epoch()
 
       const running = await run(`restore ${name} --yes`, settings)
-      expect([running.status, running.stderr]).toEqual([6, expect.stringMatching(/Running on.*auth.*Stop them first/)])
+      expect([running.status, running.stderr]).toEqual([6, expect.stringMatching(/running on.*auth.*Stop them first/)])
       // A crash, so that there is a WAL which must not be married to what is restored.
       await own.kill('auth')
       const unsure = await run(`restore ${name}`, settings)
@@ -626,8 +626,8 @@ describe('restore', () => {
     inside('auth', 'UPDATE accounts SET version = 99, deleted = 1, cached = 0')(path)
     inside(
       'auth',
-      `INSERT INTO accounts SELECT '${gone}', 1, 0, 'gone@example.org', 'gone@example.org', NULL, NULL, roles, status, 0,
-        created_at, updated_at, 'x', 1, 1, 1, 1, '' FROM accounts`,
+      `INSERT INTO accounts SELECT '${gone}', 1, 0, 'gone@example.org', 'gone@example.org', NULL, roles, status, 0, 'x', 1, 1, 1, 1, '', '{}'
+        FROM accounts`,
     )(path)
     const to = folder.fresh()
     expect((await run(`restore ${path} --to ${to}`)).status).toBe(0)
@@ -635,6 +635,9 @@ describe('restore', () => {
     const [user] = rows(join(to, 'users.sqlite'), 'SELECT id, email, version, password_hash FROM users')
     const known = 'SELECT user_id AS id, email, version, password_hash FROM accounts WHERE cached = 1 OR deleted = 1'
     expect(rows(join(to, 'auth.sqlite'), known)).toEqual([user])
+    const [stored] = rows<{ profile: string }>(join(to, 'auth.sqlite'), 'SELECT profile FROM accounts WHERE cached = 1')
+    const fields = ['name', 'locale', 'metadata', 'app_metadata', 'created_at', 'updated_at']
+    expect(Object.keys(JSON.parse(stored?.profile ?? '')).sort()).toEqual(fields.sort())
   })
 
   test('that was killed leaves what was there or what refuses to start, and again it is whole', async () => {
@@ -695,8 +698,8 @@ describe('restore', () => {
     const { status, stderr } = await launch([process.execPath, 'cli/main.ts', 'serve'], { env: ownSettings(to) }).ended
     expect([status, stderr]).toEqual([1, expect.stringContaining('Restore it from a backup')])
     const backup = await run('backup create', { CH202_DATA_DIR: to })
-    expect([backup.status, backup.stderr]).toEqual([1, expect.stringContaining('was cut short: finish it with')])
+    expect([backup.status, backup.stderr]).toEqual([1, expect.stringContaining('was interrupted: finish it with')])
     const again = await run(words.join(' '))
-    expect([again.status, again.stderr]).toEqual([0, expect.stringContaining('was cut short here')])
+    expect([again.status, again.stderr]).toEqual([0, expect.stringContaining('was interrupted here')])
   })
 })

@@ -20,7 +20,7 @@ import { call } from '../support/http.ts'
 import { launch, ownSettings, ROOT, type Running, runTool, temporary } from '../support/tool.ts'
 
 // Processes start slowly on a busy machine; what has to be quick is measured.
-setDefaultTimeout(20_000)
+setDefaultTimeout(120_000)
 
 const folder = temporary('doctor')
 const started = new Set<Running>()
@@ -216,7 +216,7 @@ describe('one thing broken is found, and nothing else', () => {
       'secrets that others read',
       (dir) => chmodSync(join(dir, 'secrets.env'), 0o644),
       { 'secrets.mode': 'failed', 'files.mode': 'failed' },
-      /secrets\.env has the mode 0644/,
+      /secrets\.env has mode 0644/,
     ],
     ['a file that others read', (dir) => chmodSync(join(dir, 'auth.sqlite'), 0o640), { 'files.mode': 'failed' }],
     ['a directory that others enter', (dir) => chmodSync(join(dir, 'run'), 0o711), { 'files.mode': 'failed' }],
@@ -278,7 +278,7 @@ describe('one thing broken is found, and nothing else', () => {
       'an audit from before it was chained',
       at('auth.sqlite', "DELETE FROM schema_migrations WHERE name >= '0002'"),
       { 'audit.chain': 'skipped', 'db.auth.schema': 'warning' },
-      /chained by a migration that is to be applied|To be applied: 0002_audit_chain/,
+      /no chain until the pending migration is applied|Migrations to apply: 0002_audit_chain/,
     ],
     [
       'what was not told',
@@ -291,7 +291,7 @@ describe('one thing broken is found, and nothing else', () => {
       'a cache that lags',
       at('auth.sqlite', 'UPDATE accounts SET version = version - 1'),
       { 'cache.drift': 'failed' },
-      /differs: 3 older than in users/,
+      /differs: 3 older than in the users service/,
     ],
     [
       'a cache that is ahead, has one too many and one too few',
@@ -302,7 +302,7 @@ describe('one thing broken is found, and nothing else', () => {
         `UPDATE accounts SET deleted = 1 WHERE user_id = (${SAMPLE} OFFSET 1)`,
       ),
       { 'cache.drift': 'failed' },
-      /differs: 1 newer than in users, 1 held for deleted who are there, 1 of users who are gone/,
+      /differs: 1 newer than in the users service, 1 marked as deleted although the user exists, 1 of users who no longer exist/,
     ],
     ['a cache without some, which it fetches', at('auth.sqlite', 'UPDATE accounts SET cached = 0, version = 1'), {}],
     [
@@ -331,7 +331,7 @@ describe('one thing broken is found, and nothing else', () => {
         `INSERT INTO mail_requests (id, email, requested_at) VALUES ('x', 'a@example.org', ${ago(700)})`,
       ),
       { 'mail.waiting': 'warning' },
-      /1 mail has not gone out for ten minutes$/,
+      /1 email has been waiting for over ten minutes$/,
     ],
     [
       'R15: mails that the server defers',
@@ -340,7 +340,7 @@ describe('one thing broken is found, and nothing else', () => {
         `INSERT INTO mail_requests (id, email, requested_at, last_error) VALUES ('x', 'a@example.org', ${ago(700)}, 'deferred')`,
       ),
       { 'mail.waiting': 'warning' },
-      /for ten minutes \(deferred\)/,
+      /over ten minutes \(deferred\)/,
     ],
     [
       'R15: a mail server that refuses the login',
@@ -349,7 +349,7 @@ describe('one thing broken is found, and nothing else', () => {
         return { SMTP_URL: 'smtp://u:canary@mail' }
       },
       { 'mail.waiting': 'warning' },
-      /refuses the user and password of SMTP_URL \(authentication_failed, at 2026-11-20 10:00:00Z\)/,
+      /refuses the user and password in SMTP_URL \(authentication_failed, at 2026-11-20 10:00:00Z\)/,
     ],
     [
       'R15: a mail server that does not relay to this one',
@@ -362,7 +362,7 @@ describe('one thing broken is found, and nothing else', () => {
         return { SMTP_URL: 'smtp://mail' }
       },
       { 'mail.waiting': 'warning' },
-      /does not relay mails for this machine \(relay_denied\)/,
+      /does not relay emails for this machine \(relay_denied\)/,
     ],
     [
       'R15: a mail server that takes mails again',
@@ -376,13 +376,13 @@ describe('one thing broken is found, and nothing else', () => {
       'an event that is late',
       at('auth.sqlite', EVENT, delivery('pending', ago(4000))),
       { 'deliveries.waiting': 'warning' },
-      /1 has waited for an hour/,
+      /1 delivery is waiting for over an hour/,
     ],
     [
       'an event that is dead',
       at('auth.sqlite', EVENT, delivery('dead', ago(60))),
       { 'deliveries.waiting': 'warning' },
-      /1 is dead/,
+      /1 delivery is dead/,
     ],
     ['an event on its way', at('auth.sqlite', EVENT, delivery('pending', ago(60))), {}],
     [
@@ -440,7 +440,7 @@ describe('one thing broken is found, and nothing else', () => {
     const { items, statuses } = await examine(env, '--only', 'ports')
     expect(statuses).toEqual({ 'ports.free': 'failed' })
     expect(items[0]?.message).toMatch(
-      new RegExp(`^${env.USERS_URL} \\(users\\) is taken by bun(\\.exe)? \\(process ${process.pid}\\)$`),
+      new RegExp(`^${env.USERS_URL} \\(users\\) is already in use by bun(\\.exe)? \\(process ${process.pid}\\)$`),
     )
     for (const server of [one, users]) server.stop(true)
   })

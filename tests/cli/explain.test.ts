@@ -6,7 +6,7 @@ import { mailsTo, resetLinkIn } from '../support/mails.ts'
 import { openInstance } from '../support/shell.ts'
 import { launch, ownSettings, runTool } from '../support/tool.ts'
 
-setDefaultTimeout(30_000)
+setDefaultTimeout(120_000)
 
 let instance: Awaited<ReturnType<typeof openInstance>>
 beforeAll(async () => {
@@ -93,7 +93,7 @@ const CASES: Case[] = [
       return email
     },
     reason: 'no_such_user',
-    says: /^There is no user EMAIL\. A login was tried 2 times, last at .* from 198\.51\.100\.1\.$/,
+    says: /^There is no user EMAIL\. Someone tried to log in 2 times, last at .* from 198\.51\.100\.1\.$/,
     mend: 'ch202 users create EMAIL --generate',
   },
   {
@@ -105,7 +105,7 @@ const CASES: Case[] = [
       return [`${email} `, email]
     },
     reason: 'no_such_user',
-    says: /^There is no user EMAIL\. A login was tried 2 times, last at /,
+    says: /^There is no user EMAIL\. Someone tried to log in 2 times, last at /,
     mend: "ch202 users create 'EMAIL' --generate",
   },
   {
@@ -163,7 +163,7 @@ const CASES: Case[] = [
       return [id, email]
     },
     reason: 'wrong_password',
-    says: /It was changed at .*, by operator: it may be the old one/,
+    says: /It was changed at .*, by operator: they may be using the old one/,
     mend: 'ch202 users send-reset EMAIL',
   },
   {
@@ -179,7 +179,7 @@ const CASES: Case[] = [
       return email
     },
     reason: 'no_password',
-    says: /^EMAIL had no password, and a login was tried 2 times, last at .* They set the first one by a link\.$/,
+    says: /^EMAIL had no password, and tried to log in 2 times, last at .* A reset link lets them set one\.$/,
     mend: 'ch202 users send-reset EMAIL',
   },
   {
@@ -192,7 +192,7 @@ const CASES: Case[] = [
       return email
     },
     reason: 'password_changed_since',
-    says: /It is another one since .*, and no login was tried since\.$/,
+    says: /The password was changed at .*, with no attempt since\.$/,
     mend: 'ch202 users send-reset EMAIL',
   },
   {
@@ -204,7 +204,7 @@ const CASES: Case[] = [
       return email
     },
     reason: 'account_paused',
-    says: /^Logins of EMAIL are paused until .*: 10 failed within a day, last at .* from 198\.51\.100\.1\./,
+    says: /^Logins of EMAIL are locked until .*: 10 failed within a day, last at .* from 198\.51\.100\.1\./,
     mend: 'ch202 users send-reset EMAIL',
   },
   {
@@ -215,7 +215,7 @@ const CASES: Case[] = [
       return email
     },
     reason: 'address_paused',
-    says: /EMAIL at .* came from 203\.0\.113\.9, .* wait until .*TRUSTED_PROXIES/,
+    says: /EMAIL at .* came from 203\.0\.113\.9, .* locked until .*TRUSTED_PROXIES/,
     mend: 'ch202 audit list --type login.failed --since 1h',
   },
   {
@@ -241,7 +241,7 @@ const CASES: Case[] = [
       return email
     },
     reason: 'was_disabled',
-    says: /EMAIL was disabled when it last tried, .* active now/,
+    says: /EMAIL was disabled at their last attempt, .* active now/,
     mend: 'ch202 sessions list --user EMAIL',
   },
   {
@@ -255,7 +255,7 @@ const CASES: Case[] = [
       return email
     },
     reason: 'cache_behind',
-    says: /^Auth is behind: it holds another status for EMAIL/,
+    says: /^Auth's cache is out of date: it has another status for EMAIL/,
     mend: 'ch202 cache sync --user EMAIL',
   },
   {
@@ -269,7 +269,7 @@ const CASES: Case[] = [
       return email
     },
     reason: 'reset_mail_failing',
-    says: /EMAIL asked for a new password, and the mail .* could not be sent: tried \d+ times/,
+    says: /EMAIL requested a password reset, but the email .* could not be sent: tried \d+ times/,
     mend: 'ch202 users set-password EMAIL --generate',
   },
   {
@@ -288,7 +288,7 @@ const CASES: Case[] = [
     it: 'no one has tried',
     given: async () => (await imported({})).email,
     reason: 'no_login_tried',
-    says: /EMAIL is active, and no login/,
+    says: /EMAIL is active and has never tried/,
     mend: 'ch202 users send-reset EMAIL',
   },
   {
@@ -300,7 +300,7 @@ const CASES: Case[] = [
       return [id, email]
     },
     reason: 'wrong_password',
-    says: /^The password of EMAIL was wrong at .* from 198\.51\.100\.1\. With it a pause began, until/,
+    says: /^The password of EMAIL was wrong at .* from 198\.51\.100\.1\. This locked logins until/,
     mend: 'ch202 users send-reset EMAIL',
   },
   {
@@ -311,7 +311,7 @@ const CASES: Case[] = [
       return [id, email]
     },
     reason: 'no_such_user',
-    says: /^No user is called EMAIL, at/,
+    says: /^There was no user EMAIL at/,
     mend: 'ch202 audit explain EMAIL',
   },
   {
@@ -323,7 +323,7 @@ const CASES: Case[] = [
       return [request, email]
     },
     reason: 'account_disabled',
-    says: /^The password of EMAIL was right at .*, and the account was disabled\.$/,
+    says: /^The password of EMAIL was correct at .*, but the account was disabled\.$/,
     mend: 'ch202 users enable EMAIL',
   },
   {
@@ -335,7 +335,7 @@ const CASES: Case[] = [
       return [id, email]
     },
     reason: 'account_paused',
-    says: /EMAIL at .* was refused unread: too many had failed, .* wait until/,
+    says: /EMAIL at .* was refused without checking the password: after too many failures, .* locked until/,
     mend: 'ch202 users send-reset EMAIL',
   },
   {
@@ -370,7 +370,7 @@ const CASES: Case[] = [
       return [request, email]
     },
     reason: 'not_a_login',
-    says: /^That request was no login that failed: .*user\.roles_changed of EMAIL by operator/,
+    says: /^This request was not a failed login: .*user\.roles_changed of EMAIL by operator/,
     mend: 'ch202 audit list --user EMAIL',
   },
 ]
@@ -390,7 +390,7 @@ describe('explained', () => {
         explained.set(it, { email: email ?? subject, answer: { asked: subject, ...(await explain(subject)) } })
       }),
     )
-  }, 60_000)
+  }, 120_000)
 
   test.each(CASES)('$it', ({ it, mend, reason, says }) => {
     const { answer, email = '' } = explained.get(it) ?? {}

@@ -5,7 +5,7 @@ import { createUser, newEmail, PASSWORD, type TestUser } from '../support/actors
 import { OPERATOR_KEY } from '../support/settings.ts'
 import { openInstance } from '../support/shell.ts'
 
-setDefaultTimeout(20_000)
+setDefaultTimeout(120_000)
 
 let instance: Awaited<ReturnType<typeof openInstance>>
 let user: TestUser
@@ -314,7 +314,7 @@ describe('a failure', () => {
         1,
         '',
         expect.stringMatching(
-          /^✗ \/\S+ (can't|cannot) be (made|read|opened|written): (there is|permission|a part|a file|it is)[^:()]+ \(failed\)\n$/,
+          /^✗ \/\S+ (can't|cannot) be (created|read|opened|written): (no such|permission|a part|a file|it is)[^:()]+ \(failed\)\n$/,
         ),
       ])
       // The name of the directory is by chance.

@@ -3,7 +3,7 @@ import { SERVICE_NAMES } from '../../services/registry.ts'
 import { type OnScreen, openShell, type Shell } from '../support/shell.ts'
 import { ownSettings } from '../support/tool.ts'
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(120_000)
 
 const STEPS = /users create you@example\.org/
 

@@ -4,7 +4,7 @@ import { ownSettings, ROOT, type Running } from '../support/tool.ts'
 import { BEFORE, prepare } from './fixtures.ts'
 
 // Processes start slowly on a busy machine; what has to be quick is measured.
-setDefaultTimeout(60_000)
+setDefaultTimeout(120_000)
 
 /** Commands that stay, what they say when they are there if anything, how they are ended, and their status then. */
 const STAY: readonly [example: RegExp, shown: RegExp | null, signal: NodeJS.Signals, status: number][] = [
@@ -74,7 +74,7 @@ test('names every command, however it is asked for', async () => {
     const { status, stdout, stderr } = await instance.shell.run(line)
     expect([line, status]).toEqual([line, 0])
     for (const noun of nouns) expect(stdout + stderr).toMatch(new RegExp(`^  ${noun}\\b`, 'm'))
-    expect(stdout + stderr).toContain('-o, --output <form>')
+    expect(stdout + stderr).toContain('-o, --output <format>')
   }
 })
 

@@ -215,7 +215,7 @@ describe('R24: --bom', () => {
     async (line) => {
       const run = await launch([process.execPath, 'cli/main.ts', ...line.split(' '), '--bom'], { env: here.tool() })
         .ended
-      expect([run.status, run.stdout + run.stderr]).toEqual([2, expect.stringContaining('--bom is for CSV')])
+      expect([run.status, run.stdout + run.stderr]).toEqual([2, expect.stringContaining('--bom requires')])
     },
   )
 })

@@ -6,9 +6,9 @@ import { logIn } from '../support/actors.ts'
 const here = importing('import-repairs')
 const FORMATS = Object.keys(WRITTEN)
 const FAMILY = '👩‍👩‍👧‍👦'
-const CONTROLS = 'Names with control characters, now blanks'
-const CUT = 'Names that were cut'
-const BLANKS = 'Without the blanks around an email or another field'
+const CONTROLS = 'Control characters in a name replaced by spaces'
+const CUT = 'Names shortened'
+const BLANKS = 'Spaces around an email or another field removed'
 
 /** A name, what becomes of it, and what is said. */
 const NAMES: [what: string, name: string, expected: string, said: string[]][] = [

@@ -2,7 +2,7 @@ import { afterAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { newEmail } from '../support/actors.ts'
 import { launch, ownSettings, runTool, temporary } from '../support/tool.ts'
 
-setDefaultTimeout(20_000)
+setDefaultTimeout(120_000)
 
 const folder = temporary('local')
 afterAll(folder.remove)

@@ -19,7 +19,7 @@ import { as, call } from '../support/http.ts'
 import { launch, ownSettings, type Running, runTool, temporary } from '../support/tool.ts'
 
 // Processes start slowly on a busy machine; what has to be quick is measured.
-setDefaultTimeout(20_000)
+setDefaultTimeout(120_000)
 
 const folder = temporary('logs')
 const started = new Set<Running>()
@@ -85,7 +85,7 @@ describe('what the services log', () => {
     const dataDir = folder.fresh()
     mkdirSync(dataDir)
     const given = JSON.stringify({ dataDir, logLevel: 'info', logFormat: 'json' })
-    const code = `import { openLog } from '../services/kit/log.ts'
+    const code = `import { openLog } from './services/kit/log.ts'
       const log = openLog('auth', ${given})
       for (let count = 0; count < 9; count++) log.info({ event: 'last', count })
       ${end}`

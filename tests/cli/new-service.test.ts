@@ -67,7 +67,7 @@ describe('what is written', () => {
 
   const ROWS = `products|people|${LONG}`
   const TESTS: [what: string, words: string[], least: number][] = [
-    ['its own', ['services/products', 'services/people', 'tests/stores/products', 'tests/stores/people'], 60],
+    ['its own', ['services/products', 'services/people', 'tests/stores/products', 'tests/stores/people'], 50],
     [
       'imports, and the schema of the database',
       ['tests/code/imports.test.ts', 'tests/code/schema.test.ts', '-t', `every import|database of (${ROWS}) `],

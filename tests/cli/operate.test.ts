@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { createUser, logIn, registerUser, type TestUser } from '../support/actors.ts'
-import { eventually } from '../support/eventually.ts'
+import { eventually, PROMPT } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
 import { openInstance } from '../support/shell.ts'
 
-setDefaultTimeout(20_000)
+setDefaultTimeout(120_000)
 
 let instance: Awaited<ReturnType<typeof openInstance>>
 beforeAll(async () => {
@@ -86,7 +86,7 @@ describe('sessions', () => {
     expect(await Promise.all(users.map(isLive))).toEqual([false, false, false, false])
   })
 
-  test('what is no session id is told, and ends nothing; a bad line keeps no other from its turn', async () => {
+  test('anything but a session id is reported, and ends nothing; a bad line keeps no other from its turn', async () => {
     const [one, two] = await Promise.all([1, 2].map(() => registerUser(instance.system)))
     const id = String(one?.tokens.session_id)
     const down = { AUTH_URL: 'http://127.0.0.1:1' }
@@ -97,7 +97,7 @@ describe('sessions', () => {
         word,
         2,
         '',
-        expect.stringContaining(' is no session id (usage)'),
+        expect.stringContaining(' is not a session id (usage)'),
       ])
       expect(stderr).not.toContain('\u001b')
     }
@@ -105,7 +105,7 @@ describe('sessions', () => {
     expect(await isLive({ tokens: one?.tokens as TestUser['tokens'] })).toBe(true)
 
     const stdin = `nonsense\n${id}\n../x\n${two?.tokens.session_id}\n`
-    const errors = ['nonsense is no session id', '../x is no session id'].map((message) =>
+    const errors = ['nonsense is not a session id', '../x is not a session id'].map((message) =>
       expect.objectContaining({ code: 'usage', message }),
     )
     const dry = await json('sessions revoke - --dry-run', { stdin })
@@ -119,9 +119,9 @@ describe('sessions', () => {
     })
     const again = await run('sessions revoke -', { stdin })
     expect([again.status, again.stdout]).toEqual([8, expect.stringMatching(/^revoked +0\nfailed +2\n/)])
-    expect(again.stderr.match(/^✗ \S+ is no session id/gm)).toHaveLength(2)
+    expect(again.stderr.match(/^✗ \S+ is not a session id/gm)).toHaveLength(2)
     const none = await run('sessions revoke -', { stdin: 'a\nb\n' })
-    expect([none.status, none.stdout, none.stderr.match(/^✗ \w is no session id/gm)?.length]).toEqual([2, '', 2])
+    expect([none.status, none.stdout, none.stderr.match(/^✗ \w is not a session id/gm)?.length]).toEqual([2, '', 2])
   })
 
   test('of everyone end only when that is said', async () => {
@@ -217,7 +217,7 @@ describe('the cache', () => {
     cutting.close()
     expect(synced).toMatchObject({ exit: 0, synced: 1, removed: 0, changed: true })
     const away = await run('cache sync', { env: { AUTH_URL: 'http://127.0.0.1:1' } })
-    expect([away.status, away.took < 5000]).toEqual([7, true])
+    expect([away.status, away.took < PROMPT]).toEqual([7, true])
   })
 })
 
@@ -302,7 +302,7 @@ describe('keys', () => {
 
 describe('R6: keys rotate', () => {
   const inMinutes = (said: string) => {
-    const [, day, time] = /signs at (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)Z$/m.exec(said) ?? []
+    const [, day, time] = /becomes active at (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)Z$/m.exec(said) ?? []
     return (Date.parse(`${day}T${time}Z`) - Date.now()) / 60_000
   }
 
@@ -327,10 +327,10 @@ describe('R6: keys rotate', () => {
   test('--now says what it costs, before and after, and signs with the pending key', async () => {
     const { kid } = await json('keys rotate --yes')
     const [unsaid] = await refused(2, ['keys rotate --now'])
-    expect(unsaid?.stderr).toMatch(/refuse new tokens until they fetch it again: for up to 90 seconds.*--yes/s)
+    expect(unsaid?.stderr).toMatch(/refuse new tokens until they fetch it again, usually within 90 seconds.*--yes/s)
     const { status, stderr, stdout } = await run('keys rotate --now --yes')
     expect([status, stdout]).toEqual([0, expect.stringMatching(new RegExp(`${kid}.*active.*true`, 's'))])
-    expect(stderr).toMatch(/signs from now on.*refuse new tokens.*90 seconds/)
+    expect(stderr).toMatch(/active now.*refuse new tokens.*90 seconds/)
     expect((await run('keys rotate --now --yes -q')).stderr).toBe('')
   })
 })
@@ -410,7 +410,7 @@ describe('the audit', () => {
     const [{ status, stderr, stdout }, other] = await Promise.all([tailed.ended, later.ended])
     expect(ids(stdout)).toEqual((await all('test.tailed')).slice(2))
     expect([status, other.status]).toEqual([130, 130])
-    expect(stderr).toMatch(/^The auth service does not answer at \S+: waiting for it\nauth answers again\n$/)
+    expect(stderr).toMatch(/^The auth service does not answer at \S+: waiting for it\nauth responds again\n$/)
   })
 
   test('is followed from the middle of a burst on', async () => {

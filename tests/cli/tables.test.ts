@@ -3,7 +3,7 @@ import { PASSWORD } from '../support/actors.ts'
 import { as, call } from '../support/http.ts'
 import { openInstance } from '../support/shell.ts'
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(120_000)
 
 const FAMILY = '\u{1f468}\u200d\u{1f469}\u200d\u{1f467}'
 const USERS = [
@@ -186,7 +186,7 @@ describe('S7: the end of an id', () => {
   ])('names nothing, and says how to get the whole: ch202 %s', async (line, list) => {
     const { status, stdout, stderr } = await run(`ch202 ${line}`)
     expect([status, stdout]).toEqual([2, ''])
-    expect(stderr).toMatch(/0123abcd is the end of an id, as a narrow table shows it/)
+    expect(stderr).toMatch(/0123abcd is a shortened id from a narrow table/)
     expect(stderr).toContain(`→ ch202 ${list} --wide`)
   })
 })

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { logIn, newEmail, PASSWORD } from '../support/actors.ts'
-import { eventually } from '../support/eventually.ts'
+import { eventually, PROMPT } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
 import { mails } from '../support/mails.ts'
 import { openInstance } from '../support/shell.ts'
 
-setDefaultTimeout(20_000)
+setDefaultTimeout(120_000)
 
 const MANY = 400
 
@@ -133,10 +133,10 @@ describe('create', () => {
       )
       expect([status, stdout]).toEqual([2, ''])
       expect(stderr).toMatch(/--password-stdin.*--generate/)
-      expect(took).toBeLessThan(3000)
+      expect(took).toBeLessThan(PROMPT)
     }
     const empty = await run(`ch202 users create ${email} --password-stdin`, { stdin: '\n' })
-    expect([empty.status, empty.stderr]).toEqual([2, expect.stringContaining('holds no password')])
+    expect([empty.status, empty.stderr]).toEqual([2, expect.stringContaining('has no password')])
     expect(await statusOf(email)).toBe(404)
   })
 
@@ -225,7 +225,7 @@ describe('update', () => {
   test('of nothing is a wrong use; to what is taken a conflict', async () => {
     const [email = ''] = await newUsers(1)
     const nothing = await run(`ch202 users update ${email}`)
-    expect([nothing.status, nothing.stderr]).toEqual([2, expect.stringContaining('nothing to change')])
+    expect([nothing.status, nothing.stderr]).toEqual([2, expect.stringContaining('Nothing to change')])
     const taken = await run(`ch202 users update ${email} --email ana@example.org`)
     expect([taken.status, taken.stderr]).toEqual([6, expect.stringContaining('→ ch202 users get ana@example.org')])
   })
@@ -254,9 +254,9 @@ describe('delete', () => {
     const [email = ''] = await newUsers(1)
     for (const [flags, said] of [
       ['', `--yes or --confirm ${email}`],
-      ['--confirm ana@example.org', `it is ${email}`],
-      ['--confirm ana@example.org --yes', `it is ${email}`],
-      ['--confirm ""', `it is ${email}`],
+      ['--confirm ana@example.org', `expected ${email}`],
+      ['--confirm ana@example.org --yes', `expected ${email}`],
+      ['--confirm ""', `expected ${email}`],
     ]) {
       const { status, stdout, stderr } = await run(`ch202 users delete ${email} ${flags}`, { stdin: 'y\n' })
       expect([flags, status, stdout, stderr]).toEqual([flags, 2, '', expect.stringContaining(said ?? '')])

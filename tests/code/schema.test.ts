@@ -4,13 +4,13 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { generateSQLiteDrizzleJson, generateSQLiteMigration } from 'drizzle-kit/api'
-import { openDatabase } from '../../db/sqlite/engine.ts'
+import { openDatabase } from '../../db/sqlite/open-database.ts'
 import { databases as databaseFiles } from '../../services/databases.ts'
 
 /**
- * The tables are stated twice: in the migrations, which make them, and in `schema.ts`, by which queries are typed. Here
- * both are made into a database and SQLite is asked what it sees. Checks and plain indexes are the migrations' alone;
- * a foreign key may be, but one that `schema.ts` states has to be there.
+ * The tables are defined twice: by the migrations, which create them, and in `db/schema`, which types the queries. This
+ * test creates a database from each and compares what SQLite reports. Checks and plain indexes are in the migrations
+ * only. So may a foreign key be, but one that `db/schema` defines must exist.
  */
 const databases = await Promise.all(
   databaseFiles('').map(async ({ migrations, name }) => {

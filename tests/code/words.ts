@@ -98,7 +98,7 @@ export function pageOffences(file: string, page: string): string[] {
 }
 
 /** Every file that people read, as paths from the root. */
-export function readableFiles(): { code: string[]; pages: string[] } {
+function readableFiles(): { code: string[]; pages: string[] } {
   const scan = (pattern: string) => [...new Bun.Glob(pattern).scanSync({ cwd: ROOT })].sort()
   return {
     code: scan('{services,db,cli,guard,bench,tests,docs}/**/*.{ts,tsx}').filter(

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { newEmail, PASSWORD, registerUser } from '../support/actors.ts'
-import { expectOAuthProblem, expectProblem, OAUTH_CALL } from '../support/expectations.ts'
+import { expectOAuthProblem, expectProblem, OAUTH_CALL, OPERATOR_FIELDS } from '../support/expectations.ts'
 import { type Answer, as, call } from '../support/http.ts'
 import { filled, isPublic, once, type Schema, type ServedRoute, servedRoutes } from '../support/routes.ts'
 import { request, sendChunked } from '../support/sockets.ts'
@@ -32,10 +32,7 @@ function expectProblemWithoutEcho(answer: Answer, status: number, code: string):
 
 /** Whether the call is one without a key, and the field an operator's: whoever may not hears that first. */
 function isForbidden({ path }: { path: string }, field: string): boolean {
-  return (
-    /^(\/api\/v1)?(\/auth)?\/register$/.test(path) &&
-    ['roles', 'status', 'email_verified', 'password_hash'].includes(field)
-  )
+  return /^(\/api\/v1)?(\/auth)?\/register$/.test(path) && [...OPERATOR_FIELDS, 'password_hash'].includes(field)
 }
 
 /** Bodies in which one field after the other is of a wrong type, and the field. */

@@ -10,7 +10,7 @@ import { mailedToken } from '../support/mails.ts'
 import { inProcess, inProcessApart, type System } from '../support/system.ts'
 import { ownSettings, runTool } from '../support/tool.ts'
 
-setDefaultTimeout(30_000)
+setDefaultTimeout(120_000)
 
 let system: System
 beforeAll(async () => {

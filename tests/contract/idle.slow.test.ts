@@ -6,7 +6,7 @@ import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
 import { inProcess, type System } from '../support/system.ts'
 import { ROOT } from '../support/tool.ts'
 
-setDefaultTimeout(90_000)
+setDefaultTimeout(120_000)
 
 /** Seconds. The server looks every four seconds, and closes between four and eight of them later. */
 const IDLE = 1

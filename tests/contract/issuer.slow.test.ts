@@ -9,7 +9,7 @@ import { freePort } from '../support/settings.ts'
 import { inProcess } from '../support/system.ts'
 import { launch, ownSettings, runTool } from '../support/tool.ts'
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(120_000)
 
 const folder = mkdtempSync(join(tmpdir(), 'ch202-issuer-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))

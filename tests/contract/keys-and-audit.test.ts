@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose'
 import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
+import { eventually } from '../support/eventually.ts'
 import { expectFields, expectProblem, FIELDS, TIME, UUID } from '../support/expectations.ts'
 import { type Answer, as, call, form } from '../support/http.ts'
 import { mailedToken } from '../support/mails.ts'
@@ -408,9 +409,10 @@ describe('keys and audit', () => {
       const mark = marked()
       await act(mark)
       const query = `&type=${type}&request_id=${mark['x-request-id']}`
-      const deadline = performance.now() + 3000
-      let found = await events(query)
-      while (found.length === 0 && performance.now() < deadline) found = await events(query)
+      const found = await eventually(async () => {
+        const rows = await events(query)
+        return rows.length > 0 ? rows : undefined
+      })
       expect(found.map((event) => event.type)).toEqual([type])
     })
 

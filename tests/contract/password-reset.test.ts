@@ -327,4 +327,4 @@ test('a link works that went out before auth had heard of its user', async () =>
     await system.stop()
     await users.stop(true)
   }
-}, 30_000)
+}, 120_000)

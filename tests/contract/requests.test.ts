@@ -106,10 +106,11 @@ describe('what goes for every request', () => {
       ['20,000 deep', nested(20_000)],
       ['20,000 deep in a field', `{"password":"${SECRET}","x":${'{"a":'.repeat(8000)}1${'}'.repeat(8000)}}`],
     ])('check 25: a body that is %s is 400 malformed_json, quickly', async (_, body) => {
-      const began = performance.now()
+      const before = process.cpuUsage()
       const answer = await send(body, JSON_TYPE)
       expectProblem(answer, 400, 'malformed_json')
-      expect(performance.now() - began).toBeLessThan(1000)
+      // Of the processor, in microseconds: the services run in this process.
+      expect(process.cpuUsage(before).user).toBeLessThan(1_000_000)
       expect(answer.body.message).toBeString()
       expect(answer.text).not.toContain(SECRET)
     })
@@ -263,7 +264,7 @@ describe('with other settings', () => {
     PASSWORD_MIN_LENGTH: '6',
     HASH_QUEUE: '0',
     BCRYPT_COST: '9',
-    REVOCATION_MAX_LAG: '1s',
+    REVOCATION_MAX_LAG: '4s',
   })
   const { users } = here
 
@@ -296,9 +297,8 @@ describe('with other settings', () => {
     const answers = await Promise.all([
       ...emails.map((email) => users('POST /users', { headers: as.operator, body: { email, password: SECRET } })),
       ...Array.from({ length: 5 }, async () => {
-        const began = performance.now()
-        await users('GET /users?size=1', { headers: as.operator })
-        reads.push(performance.now() - began)
+        const { status } = await users('GET /users?size=1', { headers: as.operator })
+        reads.push(status)
       }),
     ])
     const outcomes = answers.filter((answer) => answer !== undefined)
@@ -306,7 +306,7 @@ describe('with other settings', () => {
     expect(made.length).toBeGreaterThan(0)
     expect(made.length).toBeLessThan(24)
     for (const answer of outcomes) if (answer.status !== 201) expectProblem(answer, 503, 'overloaded')
-    expect(reads).toHaveLength(5)
+    expect(reads).toEqual(Array(5).fill(200))
     const { body } = await users('GET /users?size=200', { headers: as.operator })
     const kept = body.items.filter(({ email }: { email: string }) => emails.includes(email))
     expect(kept).toHaveLength(made.length)

@@ -58,4 +58,4 @@ test('after an import the index of the search comes to few pieces by itself, and
   } finally {
     await system.stop()
   }
-}, 40_000)
+}, 120_000)

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { foldForSearch } from '../../services/kit/schema/search-text.ts'
+import { PROMPT } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
 import { inProcess, type System } from '../support/system.ts'
 
@@ -130,7 +131,7 @@ describe('R3: a search in any script, of which more than 2,000 are found', () =>
         const all = expected(people, search, sort)
         expect([answer.status, answer.body.total, emailsOf(answer)]).toEqual([200, all.length, all.slice(0, 10)])
         // A few milliseconds where the machine has nothing else to do. A cost that doubled with each letter has no bound.
-        expect(took).toBeLessThan(5000)
+        expect(took).toBeLessThan(PROMPT)
       }
     }
   })

@@ -10,7 +10,7 @@ import { freePort } from '../support/settings.ts'
 import { openInstance } from '../support/shell.ts'
 import { launch, ROOT } from '../support/tool.ts'
 
-setDefaultTimeout(30_000)
+setDefaultTimeout(120_000)
 
 const page = readFileSync(join(ROOT, 'docs/integrate/webhooks.md'), 'utf8')
 const blocks = (language: string) =>

@@ -1,22 +1,12 @@
 import { describe, expect, test } from 'bun:test'
 import { newEmail, PASSWORD } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
+import { FIELDS } from '../support/expectations.ts'
 import { as } from '../support/http.ts'
 import { keysOf, linkMailedTo, serving } from './serving.ts'
 
 const NEW_PASSWORD = 'another horse battery'
-const USER_READ = [
-  'created_at',
-  'email',
-  'email_verified',
-  'has_password',
-  'id',
-  'name',
-  'roles',
-  'status',
-  'updated_at',
-  'username',
-]
+const USER_READ = FIELDS.user.toSorted()
 
 /** `001_809414c4ffa9b022.txt`, «Микросервисы Бэкенда». A test's name begins with the line that it proves. */
 describe('001, over three processes', () => {

@@ -6,7 +6,7 @@ import { expectProblem } from '../support/expectations.ts'
 import { as } from '../support/http.ts'
 import { InstanceInTime } from './instance-in-time.ts'
 
-setDefaultTimeout(30_000)
+setDefaultTimeout(120_000)
 
 const FORTH_AND_BACK = [HOUR, -HOUR, HOUR, -HOUR]
 const BACK_AND_FORTH = [-HOUR, HOUR, -HOUR, HOUR]

@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { openDatabase } from '../../db/sqlite/engine.ts'
+import { openDatabase } from '../../db/sqlite/open-database.ts'
 import { databases } from '../../services/databases.ts'
 import { newEmail, PASSWORD } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
@@ -24,7 +24,7 @@ import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
 import { launch, ownSettings, temporary } from '../support/tool.ts'
 import { endAndRemove } from './left-behind.ts'
 
-setDefaultTimeout(30_000)
+setDefaultTimeout(120_000)
 
 const folder = temporary('damage')
 afterAll(() => endAndRemove(folder))
@@ -270,7 +270,7 @@ describe('secrets.env, where there are signing keys', () => {
     [
       'missing',
       (path) => rmSync(path),
-      /CH202_SECRET is missing: .*auth\.sqlite holds signing keys.*put .*secrets\.env back/s,
+      /CH202_SECRET is missing, and only it can decrypt the signing keys in .*auth\.sqlite.*put .*secrets\.env back/s,
     ],
     ['empty', (path) => cut(path, 0), /CH202_SECRET is missing/],
     ['cut', (path) => cut(path, statSync(path).size - 30), /CH202_SECRET/],

@@ -8,7 +8,7 @@ import { processes } from '../support/processes.ts'
 import type { System } from '../support/system.ts'
 import { type Between, startProxy } from './proxy.ts'
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(120_000)
 
 const ENV = { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' }
 const patch = ({ url }: System, { id }: TestUser, body: object, headers: Record<string, string> = {}) =>

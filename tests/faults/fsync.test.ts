@@ -6,7 +6,7 @@ import { ownSettings, temporary } from '../support/tool.ts'
 import { preloaded, type Syncing, straced } from './failing-sync.ts'
 import { endAndRemove } from './left-behind.ts'
 
-setDefaultTimeout(30_000)
+setDefaultTimeout(120_000)
 
 const folder = temporary('fsync')
 afterAll(() => endAndRemove(folder))

@@ -10,7 +10,7 @@ import { ownSettings, runTool, temporary } from '../support/tool.ts'
 import { endAndRemove } from './left-behind.ts'
 import { fileSizeLimit, type SmallDisk, tmpfs } from './small-disk.ts'
 
-setDefaultTimeout(30_000)
+setDefaultTimeout(120_000)
 
 const folder = temporary('full')
 afterAll(() => endAndRemove(folder))

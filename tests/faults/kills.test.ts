@@ -3,7 +3,7 @@ import { processes } from '../support/processes.ts'
 import { LAYOUTS } from '../support/settings.ts'
 import { killRounds } from './rounds.ts'
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(120_000)
 
 describe.each(LAYOUTS)('services %s', (layout) => {
   test.concurrent('check 32: nothing acknowledged is lost, and nothing revoked comes back, when it is killed under sixteen writers', async () => {

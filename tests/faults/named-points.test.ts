@@ -1,8 +1,8 @@
 import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { copyFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { openDatabase } from '../../db/sqlite/engine.ts'
 import { usersMigrations } from '../../db/sqlite/migrations/users.ts'
+import { openDatabase } from '../../db/sqlite/open-database.ts'
 import { openUsersStore } from '../../db/users/store.ts'
 import { createUser, logIn, PASSWORD, type TestUser } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
@@ -13,7 +13,7 @@ import { LAYOUTS } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
 import { launch, ownSettings, temporary } from '../support/tool.ts'
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(120_000)
 
 const folder = temporary('points')
 afterAll(() => folder.remove())
@@ -229,9 +229,9 @@ describe('check 36: a migration that is killed', () => {
         const { status } = await migrate(['--preload', POINTS], { FAULT: `statement:${at + 1}` })
         if (status !== 0) killed.push(at)
         expect([at, (await migrate([])).status]).toEqual([at, 0])
-        const store = openUsersStore(path)
+        const store = await openUsersStore({ dataDir: env.CH202_DATA_DIR ?? '' })
         const { total } = await store.listUsers({ sort: 'email', search: 'ПЕТР' }, { size: 1, page: 1 })
-        store.close()
+        await store.close()
         expect([at, total]).toEqual([at, 1200])
       }),
     )

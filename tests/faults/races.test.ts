@@ -4,7 +4,7 @@ import { LAYOUTS } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
 import { RACES, repeated } from './races.ts'
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(120_000)
 
 const TIMES = 10
 

@@ -6,7 +6,7 @@ import { inProcess, type System } from '../support/system.ts'
 import { launch, ROOT, temporary } from '../support/tool.ts'
 import { type Installed, install, pack, programsOfThePage } from './installed.ts'
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(120_000)
 
 const page = programsOfThePage()
 const directory = temporary('guard-package')

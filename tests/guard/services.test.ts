@@ -9,7 +9,7 @@ import { temporary } from '../support/tool.ts'
 import { pack } from './installed.ts'
 import { atOnce, type GuardedProgram, MAX_LAG, startProgram } from './program.ts'
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(120_000)
 
 /** The programs of the page, and what is installed beside the package: no elysia where it is not used. */
 const PROGRAMS: [program: string, beside: string[], logouts: number][] = [

@@ -51,9 +51,9 @@ function openQueue(over: Partial<AuthStore> = {}, clock: Clock = { now: () => ST
   })
 }
 
-beforeEach(() => {
+beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'ch202-'))
-  store = openAuthStore(join(directory, 'auth.sqlite'), { amqp: false })
+  store = await openAuthStore({ dataDir: directory })
   ahead = 0
   sent = []
   counted = []
@@ -65,7 +65,7 @@ beforeEach(() => {
 })
 afterEach(async () => {
   await queue.stop()
-  store.close()
+  await store.close()
   rmSync(directory, { recursive: true })
 })
 

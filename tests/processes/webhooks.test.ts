@@ -10,7 +10,7 @@ import { Receiver, verified } from '../support/receiver.ts'
 import type { System } from '../support/system.ts'
 import { runTool } from '../support/tool.ts'
 
-setDefaultTimeout(30_000)
+setDefaultTimeout(120_000)
 
 const ADMIN = '/api/v1/admin/webhooks'
 

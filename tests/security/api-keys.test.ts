@@ -12,7 +12,7 @@ import { INTERNAL_KEY, type Name, OPERATOR_KEY } from '../support/settings.ts'
 import { request } from '../support/sockets.ts'
 import type { System } from '../support/system.ts'
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(120_000)
 
 const NAMES = ['auth', 'users', 'modules'] as const
 

@@ -9,13 +9,13 @@ import { auditStore } from '../../db/auth/audit.ts'
 import { openAuthStore } from '../../db/auth/store.ts'
 import { createBackup } from '../../db/sqlite/backup/create.ts'
 import { verifyBackup } from '../../db/sqlite/backup/verify.ts'
-import { openDatabase } from '../../db/sqlite/engine.ts'
 import { authMigrations } from '../../db/sqlite/migrations/auth.ts'
+import { openDatabase } from '../../db/sqlite/open-database.ts'
 import { databases } from '../../services/databases.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { launch, ownSettings, runTool, temporary } from '../support/tool.ts'
 
-setDefaultTimeout(20_000)
+setDefaultTimeout(120_000)
 
 const folder = temporary('audit')
 afterAll(() => folder.remove())
@@ -67,9 +67,9 @@ async function diagnosis(dataDir: string) {
 /** A data directory whose audit has `rows` rows. */
 async function instance(rows = ROWS): Promise<string> {
   const dataDir = folder.fresh()
-  const store = openAuthStore(fileIn(dataDir))
+  const store = await openAuthStore({ dataDir })
   for (let n = 0; n < rows; n++) await store.addEvent(event({ at: Date.parse('2026-01-01') + n, requestId: `r-${n}` }))
-  store.close()
+  await store.close()
   return dataDir
 }
 
@@ -148,22 +148,22 @@ describe('check 40: whoever writes into the file is found by the doctor', () => 
       if (what === 'the head altered, in its place') continue
       const dataDir = copyOf(template)
       tamper(dataDir, ...statements)
-      const store = openAuthStore(fileIn(dataDir))
+      const store = await openAuthStore({ dataDir })
       for (let n = 0; n < 2; n++) await store.addEvent(event())
-      store.close()
+      await store.close()
       expect([what, (await diagnosis(dataDir)).status]).toEqual([what, 'failed'])
     }
   })
 
   test('says how many rows are well, and which the last is, which can be kept elsewhere', async () => {
     const { message } = await diagnosis(await instance())
-    const [, shown = ''] = /^6 rows, the head is ([0-9a-f]{32})$/.exec(message) ?? []
+    const [, shown = ''] = /^6 rows, head ([0-9a-f]{32})$/.exec(message) ?? []
     const dataDir = await instance()
     const before = (await diagnosis(dataDir)).message.slice(-32)
     expect(before).not.toBe(shown)
-    const store = openAuthStore(fileIn(dataDir))
+    const store = await openAuthStore({ dataDir })
     await store.addEvent(event({ id: '01980000-0000-7000-8000-000000000001' }))
-    store.close()
+    await store.close()
     const raw = new Database(fileIn(dataDir), { readonly: true })
     // As the documentation has it: the row that was written next bears what was the head.
     const next = raw
@@ -206,8 +206,8 @@ describe('check 40: rows of the audit are added, and no more than that', () => {
     const audit = auditStore(sqlite, drizzle(sqlite.raw))
     const again = event()
     const undone = () =>
-      sqlite.write((): void => {
-        audit.writeEvent(event())
+      sqlite.write((tx): void => {
+        audit.writeEvent(tx, event())
         throw new Error('undone')
       })
     // All in one commit: each job is a savepoint, and the last of them is undone.
@@ -226,7 +226,7 @@ describe('check 40: rows of the audit are added, and no more than that', () => {
 
   test('the doctor sees a whole chain while others write', async () => {
     const dataDir = await instance()
-    const store = openAuthStore(fileIn(dataDir))
+    const store = await openAuthStore({ dataDir })
     let over = false
     let written = ROWS
     const writer = async () => {
@@ -237,13 +237,13 @@ describe('check 40: rows of the audit are added, and no more than that', () => {
     const counts: number[] = []
     for (let n = 0; n < 3; n++) {
       const { status, stdout } = await runTool(['doctor', '--only', 'audit.chain'], { env })
-      const [, rows = ''] = /^ok {7}audit\.chain {2}([\d,]+) rows, the head is /.exec(stdout) ?? []
+      const [, rows = ''] = /^ok {7}audit\.chain {2}([\d,]+) rows, head /.exec(stdout) ?? []
       expect([status, stdout, rows]).toEqual([0, stdout, expect.stringMatching(/\d/)])
       counts.push(Number(rows.replaceAll(',', '')))
     }
     over = true
     await writers
-    store.close()
+    await store.close()
     expect(counts).toEqual(counts.toSorted((a, b) => a - b))
     expect(counts.at(-1)).toBeWithin(ROWS + 1, written + 1)
   })
@@ -273,9 +273,9 @@ describe('check 40: rows from before the chain', () => {
       'ok',
       expect.stringMatching(new RegExp(`^${rows.toLocaleString('en-US')} rows?,`)),
     ])
-    const store = openAuthStore(fileIn(dataDir))
+    const store = await openAuthStore({ dataDir })
     await store.addEvent(event())
-    store.close()
+    await store.close()
     expect((await diagnosis(dataDir)).status).toBe('ok')
   })
 

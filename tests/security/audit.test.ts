@@ -22,7 +22,7 @@ import {
   servedOperations,
 } from './operations.ts'
 
-setDefaultTimeout(30_000)
+setDefaultTimeout(120_000)
 
 const NEW = 'quite another phrase'
 

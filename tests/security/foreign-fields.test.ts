@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
-import { OAUTH_CALL } from '../support/expectations.ts'
+import { OAUTH_CALL, OPERATOR_FIELDS } from '../support/expectations.ts'
 import { type Answer, as, call } from '../support/http.ts'
 import type { System } from '../support/system.ts'
 import { inProcess } from '../support/system.ts'
@@ -34,6 +34,8 @@ const FIELDS: Record<string, unknown> = {
   session_id: NO_ONE,
   sessions_from: 1000,
   caller: { operator: true },
+  app_metadata: { plan: 'pro' },
+  appMetadata: { plan: 'pro' },
 }
 /** What clients of OAuth send beside a token, and what they could. */
 const OTHERS: Record<string, unknown> = {
@@ -46,7 +48,7 @@ const OTHERS: Record<string, unknown> = {
   token_: 'x',
 }
 /** Known to a body that all may send, and for operators alone. */
-const OPERATORS = ['user_id', 'roles', 'status', 'email_verified', 'password_hash']
+const OPERATORS: string[] = ['user_id', 'password_hash', ...OPERATOR_FIELDS]
 
 let system: System
 let databases: Databases

@@ -1,7 +1,7 @@
 import type { Database } from 'bun:sqlite'
-import { chainAudit } from '../../db/sqlite/audit-chain.ts'
-import { openDatabase } from '../../db/sqlite/engine.ts'
 import { authMigrations } from '../../db/sqlite/migrations/auth.ts'
+import { chainAudit } from '../../db/sqlite/migrations/chain-audit.ts'
+import { openDatabase } from '../../db/sqlite/open-database.ts'
 
 /** Brings the database that is named up to date, and ends, as SIGKILL does, at the n-th row that is chained. */
 const [path = '', n = '1'] = process.argv.slice(2)

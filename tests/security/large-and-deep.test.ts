@@ -43,7 +43,7 @@ describe('check 25: JSON 20,000 deep', () => {
     ['after a text of brackets', `{"a":"${'[{'.repeat(8000)}","b":${'['.repeat(20_000)}`],
   ] as const
 
-  test.each(nestings)('as %s is 400 within 50 ms, at each service', async (_, body) => {
+  test.each(nestings)('as %s is 400 after no more work than for a flat one, at each service', async (_, body) => {
     for (const [service, path] of [
       ['auth', '/auth/login'],
       ['users', '/users'],
@@ -52,17 +52,17 @@ describe('check 25: JSON 20,000 deep', () => {
       const best = async (sent: string, code: string) => {
         const tries: number[] = []
         for (let round = 0; round < 5; round++) {
-          const began = performance.now()
+          const before = process.cpuUsage()
           const headers = { ...JSON_TYPE, ...as.operator }
           const answer = await call(system.url[service], `POST ${path}`, { headers, body: sent })
-          tries.push(performance.now() - began)
+          tries.push(process.cpuUsage(before).user / 1000)
           expect([service, answer.status, answer.body.code]).toEqual([service, 400, code])
         }
         return Math.min(...tries)
       }
       const deep = await best(body, 'malformed_json')
       const flat = await best(JSON.stringify({ x: 'x'.repeat(body.length - 8) }), 'validation_failed')
-      // As quick as a flat one of that size: where the machine is busy, both wait.
+      // Milliseconds of the processor, which this process shares with the services.
       expect(deep).toBeLessThan(Math.max(50, 5 * flat))
     }
   })

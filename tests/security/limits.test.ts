@@ -8,7 +8,7 @@ import { LoginLimits } from '../../services/auth/login/limits.ts'
 import { systemClock } from '../../services/kit/clock.ts'
 import { createUser, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
-import { eventually } from '../support/eventually.ts'
+import { eventually, PROMPT } from '../support/eventually.ts'
 import { expectProblem } from '../support/expectations.ts'
 import { type Answer, as, type Client } from '../support/http.ts'
 import { running } from '../support/running.ts'
@@ -229,12 +229,16 @@ describe('what is counted outlives kill -9', () => {
 
 describe('places under way', () => {
   const directory = mkdtempSync(join(tmpdir(), 'ch202-limits-'))
-  const store = openAuthStore(join(directory, 'auth.sqlite'))
-  afterAll(() => {
-    store.close()
+  let store: Awaited<ReturnType<typeof openAuthStore>>
+  beforeAll(async () => {
+    store = await openAuthStore({ dataDir: directory })
+  })
+  afterAll(async () => {
+    await store.close()
     rmSync(directory, { recursive: true })
   })
-  const soon = (work: Promise<unknown>) => Promise.race([work.then(() => 'soon'), Bun.sleep(500).then(() => 'never')])
+  const soon = (work: Promise<unknown>) =>
+    Promise.race([work.then(() => 'soon'), Bun.sleep(PROMPT).then(() => 'never')])
 
   beforeAll(async () => {
     // One more from there, and all logins from there are paused.

@@ -3,11 +3,11 @@ import { HOUR, MINUTE, SECOND } from '../../services/kit/clock.ts'
 import { expectProblem } from '../support/expectations.ts'
 import { inTime, kidOf, operator } from './keys-in-time.ts'
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(120_000)
 
 describe('check 39: R6: a key that is pending signs two minutes after it was published', () => {
   const here = inTime({})
-  const settled = () => Bun.sleep(50)
+  const settled = () => Bun.sleep(100)
 
   /** @param disturb what happens when the key has been there for a minute @returns how many seconds later it signs */
   const signsAfter = async (disturb: () => unknown) => {

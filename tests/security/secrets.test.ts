@@ -17,7 +17,7 @@ import type { System } from '../support/system.ts'
 import { processesWith, runTool, temporary } from '../support/tool.ts'
 import { Canaries, filesUnder, openUnder } from './canaries.ts'
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(120_000)
 
 const NAMES = ['auth', 'users', 'modules'] as const
 const INTERNAL = 'canary-internal-2wD7kP9sX4nB6vM1qZ8r'

@@ -1,6 +1,5 @@
 import { afterAll, describe, expect, setDefaultTimeout, spyOn, test } from 'bun:test'
 import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { openAuthStore } from '../../db/auth/store.ts'
 import { KeyRing } from '../../services/auth/keys/ring.ts'
 import { Sealing } from '../../services/auth/keys/sealing.ts'
@@ -12,7 +11,7 @@ import { expectProblem } from '../support/expectations.ts'
 import { ownSettings, runTool, temporary } from '../support/tool.ts'
 import { inTime, kidOf, operator } from './keys-in-time.ts'
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(120_000)
 
 describe('check 39: a signing key that is old', () => {
   const here = inTime({ SIGNING_KEY_MAX_AGE: '30d', REFRESH_EXPIRE: '60d' })
@@ -155,11 +154,11 @@ describe('check 39: the doctor says when the key that signs is older than SIGNIN
   ])('of %j, a key of %d ms: %s', async (SIGNING_KEY_MAX_AGE, age, status, pending) => {
     const env = ownSettings(folder.fresh(), { SIGNING_KEY_MAX_AGE })
     mkdirSync(String(env.CH202_DATA_DIR), { mode: 0o700 })
-    const store = openAuthStore(join(String(env.CH202_DATA_DIR), 'auth.sqlite'))
+    const store = await openAuthStore({ dataDir: String(env.CH202_DATA_DIR) })
     const sealing = new Sealing([String(env.CH202_SECRET)], systemRandom)
     await KeyRing.open(store, sealing, ago(age))
     if (pending > 0) await (await KeyRing.open(store, sealing, ago(pending))).add()
-    store.close()
+    await store.close()
     const { stdout } = await runTool(['doctor', '--only', 'keys.age', '-o', 'json'], { env })
     expect(JSON.parse(stdout).items).toEqual([expect.objectContaining({ id: 'keys.age', status })])
   })

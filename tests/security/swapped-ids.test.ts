@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { createUser, logIn, registerUser, type TestUser } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
+import { PROFILE_FIELDS } from '../support/expectations.ts'
 import { type Answer, as, call } from '../support/http.ts'
 import { OWNED } from '../support/owned.ts'
 import type { Name } from '../support/settings.ts'
@@ -39,7 +40,7 @@ const HELD = 'token refresh_token refreshToken password current_password new_pas
 /** What belongs to no user. */
 const NEUTRAL = [
   'id kid module module_id name description version required_roles requires default_enabled roles status email_verified',
-  'has_password',
+  ...['has_password', ...PROFILE_FIELDS],
   'page size cursor search role sort after after_id limit with_hashes on_conflict all token_type_hint type since',
   'request_id address follower epoch created_at updated_at at actor ip detail users if_version password_version',
   'sessions_from session_kept all_sessions_from tokens_from url types webhook_id webhook delivery data events now alg',

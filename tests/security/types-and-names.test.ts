@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { createUser, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
-import { OAUTH_CALL } from '../support/expectations.ts'
+import { OAUTH_CALL, OPERATOR_FIELDS } from '../support/expectations.ts'
 import { as, call } from '../support/http.ts'
 import { credentialFor, filled, once, type Schema, servedRoutes } from '../support/routes.ts'
 import { inProcess, type System } from '../support/system.ts'
@@ -53,10 +53,9 @@ function written(rest: object, field: string, json: string): string {
 /** Fields that only an operator may set: whoever may not hears that first, whatever is in them. */
 function isOperators(call: string, field: string): boolean {
   if (call.endsWith('able')) return field === 'user_id'
-  const fields = ['roles', 'status', 'email_verified']
   return (
     /(POST|PUT|PATCH) .*\/(users|user|register|users\/\{user_id\})$/.test(call) &&
-    [...fields, ...(call.startsWith('POST') ? ['password_hash'] : [])].includes(field)
+    [...OPERATOR_FIELDS, ...(call.startsWith('POST') ? ['password_hash'] : [])].includes(field)
   )
 }
 

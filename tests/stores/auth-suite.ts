@@ -22,8 +22,8 @@ export const event = (type = 'test.event', userId: string | null = null): AuditE
 })
 const events = (type: string) => event(type)
 
-function account(over: Partial<SyncedAccount> = {}): SyncedAccount {
-  const userId = over.userId ?? id()
+function account(changes: Partial<SyncedAccount> = {}): SyncedAccount {
+  const userId = changes.userId ?? id()
   return {
     userId,
     email: `u${counter}@example.org`,
@@ -34,11 +34,11 @@ function account(over: Partial<SyncedAccount> = {}): SyncedAccount {
     profile: {},
     passwordHash: 'hash-1',
     version: 1,
-    ...over,
+    ...changes,
   }
 }
 
-function session(userId: string, over: Partial<Session> = {}): Session {
+function session(userId: string, changes: Partial<Session> = {}): Session {
   return {
     id: id(),
     userId,
@@ -53,42 +53,42 @@ function session(userId: string, over: Partial<Session> = {}): Session {
     version: 1,
     ip: null,
     userAgent: null,
-    ...over,
+    ...changes,
   }
 }
 
-const rotation = (sessionId: string, presented: number, over: Partial<Rotation> = {}): Rotation => ({
+const rotation = (sessionId: string, presented: number, changes: Partial<Rotation> = {}): Rotation => ({
   sessionId,
   counter: presented,
   now: NOW,
   expiresAt: NOW + 24 * HOUR,
   accessUntil: NOW + HOUR,
   grace: GRACE,
-  ...over,
+  ...changes,
 })
 
 /**
- * What every implementation of the store must do.
- * @param open gives an empty store; closed by the suite
+ * The tests that every auth store must pass.
+ * @param open opens an empty store, which the suite closes
  */
-export function authStoreSuite(open: () => AuthStore): void {
+export function authStoreSuite(open: () => Promise<AuthStore>): void {
   let store: AuthStore
-  beforeAll(() => {
-    store = open()
+  beforeAll(async () => {
+    store = await open()
   })
   afterAll(() => store.close())
 
-  /** A user with a session. */
-  const loggedIn = async (over: Partial<SyncedAccount> = {}, of: Partial<Session> = {}) => {
-    const user = account(over)
+  /** Adds a user with a session. */
+  const logIn = async (changes: Partial<SyncedAccount> = {}, sessionChanges: Partial<Session> = {}) => {
+    const user = account(changes)
     await store.syncAccount(user, NOW, events)
-    const opened = session(user.userId, of)
+    const opened = session(user.userId, sessionChanges)
     expect(await store.openSession(opened, event())).toBe('opened')
     return { user, session: opened }
   }
 
   describe('the password cache', () => {
-    test('takes what is newer, and nothing that is older', async () => {
+    test('takes a newer version and ignores an older one', async () => {
       const user = account({ version: 3, passwordHash: 'third' })
       expect((await store.syncAccount(user, NOW, events)).outcome).toBe('synced')
       const older = { ...user, version: 2, passwordHash: 'second', roles: ['ADMIN'] }
@@ -97,26 +97,26 @@ export function authStoreSuite(open: () => AuthStore): void {
       expect(await store.accountById(user.userId)).toMatchObject({ version: 3, passwordHash: 'third', roles: ['USER'] })
     })
 
-    test('tells a new password from a new hash of the same one, and from what else ends sessions', async () => {
+    test('recognises a new password, as opposed to a new hash of the same one and to other changes that end sessions', async () => {
       const user = account()
       const marks = (from: number) => ({ sessionsFrom: from, sessionKept: null, allSessionsFrom: from, tokensFrom: 1 })
-      const steps: [told: Partial<typeof user>, from: number, isNew: boolean][] = [
+      const steps: [change: Partial<typeof user>, from: number, isNew: boolean][] = [
         [{ passwordHash: 'hash-1' }, 1, false],
-        [{ passwordHash: 'hash-1 made anew' }, 1, false],
+        [{ passwordHash: 'hash-1 again, rehashed' }, 1, false],
         [{ passwordHash: 'hash-2' }, 3, true],
         [{ passwordHash: 'hash-2', status: 'disabled' }, 4, false],
-        // Disabled and enabled since, and told of both at once.
+        // One notice for two changes: disabled and enabled again.
         [{ passwordHash: 'hash-2' }, 5, false],
         [{ passwordHash: 'hash-3', status: 'disabled' }, 6, true],
       ]
-      for (const [index, [told, from, isNew]] of steps.entries()) {
-        const synced = { ...user, ...told, version: index + 1, marks: marks(from) }
+      for (const [index, [change, from, isNew]] of steps.entries()) {
+        const synced = { ...user, ...change, version: index + 1, marks: marks(from) }
         expect([index, (await store.syncAccount(synced, NOW, events)).newPassword]).toEqual([index, isNew])
       }
     })
 
-    test('R23: a user without a password is held as one; to be given one, or to lose it, ends the sessions before', async () => {
-      const { user } = await loggedIn()
+    test('R23: a user may have no password; setting the first one, or removing it, ends earlier sessions', async () => {
+      const { user } = await logIn()
       const sessions = async () => (await store.listSessions(user.userId, NOW, { size: 9, page: 1 })).rows
       await store.syncAccount({ ...user, version: 2, passwordHash: null }, NOW, events)
       expect(await store.accountById(user.userId)).toMatchObject({ cached: true, passwordHash: null, sessionsFrom: 2 })
@@ -127,7 +127,7 @@ export function authStoreSuite(open: () => AuthStore): void {
       expect(await store.accountById(user.userId)).toMatchObject({ passwordHash: 'hash', sessionsFrom: 4 })
     })
 
-    test('finds by email in any case and by username; an email has one owner', async () => {
+    test('finds an account by email in any case and by username; an email belongs to one account', async () => {
       const first = account({ email: 'One@example.org', username: 'one' })
       await store.syncAccount(first, NOW, events)
       expect((await store.accountByEmail('oNE@example.org'))?.userId).toBe(first.userId)
@@ -138,7 +138,7 @@ export function authStoreSuite(open: () => AuthStore): void {
       expect(await store.accountById(first.userId)).toMatchObject({ cached: false, passwordHash: '' })
     })
 
-    test('R21: a search finds a part of an email or a username however its letters are written', async () => {
+    test('R21: a search finds a part of an email or a username in any case and any Unicode form', async () => {
       const user = account({ email: 'Ivan@Пётр-Straße.example', username: 'ivan.petrov' })
       await store.syncAccount(user, NOW, events)
       const idsOf = async (search: string) =>
@@ -153,8 +153,8 @@ export function authStoreSuite(open: () => AuthStore): void {
       expect(await idsOf('sidorov')).toEqual([])
     })
 
-    test('a deleted user stays deleted, whatever is told later', async () => {
-      const { user } = await loggedIn()
+    test('a deleted user stays deleted when late notices arrive', async () => {
+      const { user } = await logIn()
       const ended = await store.deleteAccount(user.userId, NOW, events)
       expect(ended.sessions).toBe(1)
       expect(ended.revocations).toContainEqual(
@@ -165,8 +165,8 @@ export function authStoreSuite(open: () => AuthStore): void {
       expect(await store.openSession(session(user.userId, { version: 99 }), event())).toBe('account_changed')
     })
 
-    test('a dropped one keeps its sessions and is no longer served; the same version brings it back', async () => {
-      const { user, session: open } = await loggedIn()
+    test('a dropped account keeps its sessions but serves no login; the same version restores it', async () => {
+      const { user, session: open } = await logIn()
       expect(await store.dropAccount(user.userId, event())).toBe(true)
       expect(await store.dropAccount(user.userId, event())).toBe(false)
       expect(await store.accountById(user.userId)).toMatchObject({ cached: false, passwordHash: '' })
@@ -175,8 +175,8 @@ export function authStoreSuite(open: () => AuthStore): void {
       expect(await store.accountById(user.userId)).toMatchObject({ cached: true, passwordHash: 'hash-1' })
     })
 
-    test('what a change ended is read off the difference where users does not tell it', async () => {
-      const { user, session: open } = await loggedIn()
+    test('without marks, what a change ends follows from the difference', async () => {
+      const { user, session: open } = await logIn()
       const roles = await store.syncAccount({ ...user, version: 2, roles: ['USER', 'EDITOR'] }, NOW, events)
       expect(roles.ended.revocations).toEqual([
         { kind: 'user', subject: user.userId, version: 2, until: expect.any(Number) },
@@ -196,22 +196,22 @@ export function authStoreSuite(open: () => AuthStore): void {
       expect(await store.sessionById(open.id)).toBeNull()
     })
 
-    test('marks spare the session that changed the password, unless an earlier change spared none', async () => {
-      const { user, session: kept } = await loggedIn()
+    test('marks keep the session that changed the password, unless an earlier change kept none', async () => {
+      const { user, session: current } = await logIn()
       const other = session(user.userId)
       await store.openSession(other, event())
-      const marks = { sessionsFrom: 2, sessionKept: kept.id, allSessionsFrom: 1, tokensFrom: 1 }
-      const spared = await store.syncAccount({ ...user, version: 2, marks }, NOW, events)
-      const sessions = spared.ended.revocations.filter(({ kind }) => kind === 'session')
+      const marks = { sessionsFrom: 2, sessionKept: current.id, allSessionsFrom: 1, tokensFrom: 1 }
+      const synced = await store.syncAccount({ ...user, version: 2, marks }, NOW, events)
+      const sessions = synced.ended.revocations.filter(({ kind }) => kind === 'session')
       expect(sessions.map(({ subject }) => subject)).toEqual([other.id])
-      // The same told again ends nothing more.
+      // The same notice again ends nothing more.
       expect((await store.syncAccount({ ...user, version: 2, marks }, NOW, events)).ended.sessions).toBe(0)
-      const strict = { sessionsFrom: 5, sessionKept: kept.id, allSessionsFrom: 4, tokensFrom: 1 }
+      const strict = { sessionsFrom: 5, sessionKept: current.id, allSessionsFrom: 4, tokensFrom: 1 }
       expect((await store.syncAccount({ ...user, version: 5, marks: strict }, NOW, events)).ended.sessions).toBe(1)
     })
 
-    test('a late notice with marks still ends what it ended', async () => {
-      const { user, session: open } = await loggedIn()
+    test('a late notice still ends the sessions that its marks name', async () => {
+      const { user, session: open } = await logIn()
       await store.syncAccount(
         { ...user, version: 7, marks: { sessionsFrom: 1, sessionKept: null, allSessionsFrom: 1, tokensFrom: 1 } },
         NOW,
@@ -226,7 +226,7 @@ export function authStoreSuite(open: () => AuthStore): void {
   })
 
   describe('sessions', () => {
-    test('one is not opened from a version whose password is gone, nor for one who may not log in', async () => {
+    test('a session is not opened from a version before a password change, nor for a disabled user', async () => {
       const user = account()
       await store.syncAccount(user, NOW, events)
       await store.syncAccount({ ...user, version: 2, passwordHash: 'hash-2' }, NOW, events)
@@ -235,8 +235,8 @@ export function authStoreSuite(open: () => AuthStore): void {
       expect(await store.openSession(session(user.userId, { version: 3 }), event())).toBe('account_changed')
     })
 
-    test('the current token rotates, the one before it repeats within the grace, an older one ends the session', async () => {
-      const { session: open } = await loggedIn()
+    test('the current token rotates, the previous one repeats the answer within the grace period, an older one ends the session', async () => {
+      const { session: open } = await logIn()
       expect(await store.rotateSession(rotation(open.id, 0), events)).toMatchObject({
         outcome: 'rotated',
         session: { counter: 1 },
@@ -251,22 +251,22 @@ export function authStoreSuite(open: () => AuthStore): void {
       expect((await store.rotateSession(rotation(open.id, 2), events)).outcome).toBe('gone')
     })
 
-    test('the grace ends, also for a clock that was set back; a counter of the future is no token', async () => {
-      const late = await loggedIn()
+    test('the grace period ends, even when the clock is set back; a future counter is refused', async () => {
+      const late = await logIn()
       await store.rotateSession(rotation(late.session.id, 0), events)
       const after = await store.rotateSession(rotation(late.session.id, 0, { now: NOW + GRACE + 1 }), events)
       expect(after.outcome).toBe('reused')
-      const back = await loggedIn()
+      const back = await logIn()
       await store.rotateSession(rotation(back.session.id, 0), events)
       expect((await store.rotateSession(rotation(back.session.id, 0, { now: NOW - HOUR }), events)).outcome).toBe(
         'reused',
       )
-      const ahead = await loggedIn()
+      const ahead = await logIn()
       expect((await store.rotateSession(rotation(ahead.session.id, 1), events)).outcome).toBe('gone')
     })
 
-    test('the time in which the service was down is not time of the grace', async () => {
-      const { session: open } = await loggedIn()
+    test('downtime does not count towards the grace period', async () => {
+      const { session: open } = await logIn()
       await store.rotateSession(rotation(open.id, 0), events)
       await store.recordHeartbeat(NOW + 2000)
       await store.resumeGrace(NOW + HOUR, GRACE)
@@ -277,10 +277,10 @@ export function authStoreSuite(open: () => AuthStore): void {
       expect(spent.outcome).toBe('reused')
     })
 
-    test('they end at their absolute end, and too many refreshes wait', async () => {
-      const { session: open } = await loggedIn({}, { endsAt: NOW + HOUR })
+    test('a session ends at its absolute end; too many refreshes are refused for a while', async () => {
+      const { session: open } = await logIn({}, { endsAt: NOW + HOUR })
       expect((await store.rotateSession(rotation(open.id, 0, { now: NOW + HOUR }), events)).outcome).toBe('gone')
-      const busy = await loggedIn()
+      const busy = await logIn()
       const limit = { most: 2, window: 60_000 }
       for (const presented of [0, 1])
         await store.rotateSession(rotation(busy.session.id, presented, { limit, now: NOW + 1 }), events)
@@ -290,15 +290,15 @@ export function authStoreSuite(open: () => AuthStore): void {
       })
     })
 
-    test('one is ended by its owner alone, or all of a user; what ended is in the feed', async () => {
-      const { user, session: open } = await loggedIn()
+    test('only the owner can end a session, or all sessions of theirs; the feed lists the ended ones', async () => {
+      const { user, session: open } = await logIn()
       const before = await store.lastRevocation()
       expect(await store.endSession(open.id, id(), ENDING, event())).toBeNull()
       const ended = await store.endSession(open.id, user.userId, ENDING, event())
       expect(ended).toMatchObject({ sessions: 1, seq: before + 1 })
       expect(await store.endSession(open.id, user.userId, ENDING, event())).toBeNull()
-      const told = await store.revocationsAfter(before, 10)
-      expect(told.revocations.map(({ kind, subject }) => [kind, subject])).toEqual([['session', open.id]])
+      const page = await store.revocationsAfter(before, 10)
+      expect(page.revocations.map(({ kind, subject }) => [kind, subject])).toEqual([['session', open.id]])
       for (let n = 0; n < 3; n++) await store.openSession(session(user.userId), event())
       expect((await store.endSessionsOf(user.userId, ENDING, event())).sessions).toBe(3)
       expect((await store.endSessionsOf(user.userId, ENDING, event())).sessions).toBe(0)
@@ -306,7 +306,7 @@ export function authStoreSuite(open: () => AuthStore): void {
   })
 
   describe('keys', () => {
-    test('one signs, those before it retire; each change has a place in the feed', async () => {
+    test('one key signs, earlier ones retire; each change has an entry in the feed', async () => {
       const key = (kid: string) => ({
         kid,
         alg: 'EdDSA',
@@ -332,8 +332,8 @@ export function authStoreSuite(open: () => AuthStore): void {
 
   describe('password resets', () => {
     const hash = () => new Uint8Array(Buffer.from(id()))
-    /** Writes a mail down and makes its link. Gives what makes it again, as another attempt does. */
-    const issued = async (userId: string, requestedAt = NOW, at = requestedAt) => {
+    /** Queues a mail and issues its link. `issue` issues it again, as another attempt does. */
+    const request = async (userId: string, requestedAt = NOW, at = requestedAt) => {
       const mailId = id()
       const row = { id: mailId, kind: 'password_reset' as const, email: 'a@example.org', ip: null, requestId: null }
       await store.addMailRequest({ ...row, requestedAt, tries: 0, nextAt: NOW, linkAt: null, lastError: null })
@@ -342,11 +342,11 @@ export function authStoreSuite(open: () => AuthStore): void {
       return { token: reset.tokenHash, first: await issue(), issue }
     }
 
-    test('one of many gets it; what could not be used can be taken again, unless it was voided meanwhile', async () => {
-      const { user } = await loggedIn()
-      const { token } = await issued(user.userId)
+    test('only one request takes a token; a returned token can be taken again, unless it was voided meanwhile', async () => {
+      const { user } = await logIn()
+      const { token } = await request(user.userId)
       const tries = await Promise.all(Array.from({ length: 20 }, () => store.takeReset(token, NOW)))
-      expect(tries.filter((taken) => taken !== null)).toEqual([user.userId])
+      expect(tries.filter((userId) => userId !== null)).toEqual([user.userId])
       await store.returnReset(token)
       expect(await store.takeReset(token, NOW)).toBe(user.userId)
       await store.syncAccount({ ...user, version: 2, passwordHash: 'hash-2' }, NOW, events)
@@ -354,18 +354,18 @@ export function authStoreSuite(open: () => AuthStore): void {
       expect(await store.takeReset(token, NOW)).toBeNull()
     })
 
-    test('a newer one voids it, and so does time', async () => {
-      const { user } = await loggedIn()
-      const { token: first } = await issued(user.userId)
-      const { token: second } = await issued(user.userId, NOW + 1)
+    test('a newer reset voids an older one; a reset expires', async () => {
+      const { user } = await logIn()
+      const { token: first } = await request(user.userId)
+      const { token: second } = await request(user.userId, NOW + 1)
       expect(await store.takeReset(first, NOW)).toBeNull()
       expect(await store.takeReset(second, NOW + HOUR)).toBeNull()
       expect(await store.takeReset(second, NOW + HOUR - 1)).toBe(user.userId)
     })
 
-    test('R5: a mail has one link, whoever asks again: that of its first attempt', async () => {
-      const { user } = await loggedIn()
-      const { first, issue, token } = await issued(user.userId)
+    test('R5: a mail keeps the link of its first attempt', async () => {
+      const { user } = await logIn()
+      const { first, issue, token } = await request(user.userId)
       expect(first).toEqual({ tokenHash: Buffer.from(token), expiresAt: NOW + HOUR })
       expect(await issue({ tokenHash: hash(), expiresAt: NOW + 2 * HOUR }, NOW + 1)).toEqual(first)
       expect(await store.takeReset(token, NOW)).toBe(user.userId)
@@ -375,34 +375,34 @@ export function authStoreSuite(open: () => AuthStore): void {
       expect(await store.takeReset(token, NOW)).toBeNull()
     })
 
-    test('R5: what is over, voided or asked for earlier is not made again, and voids nothing', async () => {
-      const { user } = await loggedIn()
-      const { issue } = await issued(user.userId)
+    test('R5: a link that expired, was voided or was requested earlier is not issued again, and voids none', async () => {
+      const { user } = await logIn()
+      const { issue } = await request(user.userId)
       expect(await issue({}, NOW + HOUR)).toBeNull()
-      const { token } = await issued(user.userId, NOW + 2)
+      const { token } = await request(user.userId, NOW + 2)
       expect(await issue()).toBeNull()
-      const late = await issued(user.userId, NOW + 1, NOW + 3)
+      const late = await request(user.userId, NOW + 1, NOW + 3)
       expect([late.first, await late.issue()]).toEqual([null, null])
       expect(await store.takeReset(token, NOW + 3)).toBe(user.userId)
     })
 
-    test('R5: a link of a time to come, by a clock that was set back, gives way to one asked for now', async () => {
-      const { user } = await loggedIn()
-      const ahead = await issued(user.userId, NOW + HOUR / 2, NOW)
-      const { first, token } = await issued(user.userId)
+    test('R5: a link with a future time, from before the clock was set back, does not block a new one', async () => {
+      const { user } = await logIn()
+      const ahead = await request(user.userId, NOW + HOUR / 2, NOW)
+      const { first, token } = await request(user.userId)
       expect(first).not.toBeNull()
       expect(await store.takeReset(token, NOW)).toBe(user.userId)
       expect(await ahead.issue()).toBeNull()
     })
 
-    test('R5: a link for a mail that is not there is none', async () => {
-      const { user } = await loggedIn()
+    test('R5: no link is issued for a mail that does not exist', async () => {
+      const { user } = await logIn()
       const reset = { mailId: id(), tokenHash: hash(), userId: user.userId, requestedAt: NOW, expiresAt: NOW + HOUR }
       expect(await store.issueReset(reset, NOW, event())).toBeNull()
     })
   })
 
-  describe('mails', () => {
+  describe('the mail queue', () => {
     const ask = async (nextAt: number, tries = 0) => {
       const row = { id: id(), kind: 'email_changed' as const, email: 'a@example.org', ip: null, requestId: null }
       await store.addMailRequest({ ...row, requestedAt: NOW, tries, nextAt, linkAt: null, lastError: null })
@@ -410,8 +410,8 @@ export function authStoreSuite(open: () => AuthStore): void {
     }
     const due = async (now: number) => (await store.mailRequestsDue(now, now + HOUR, 10)).map((request) => request.id)
 
-    test('are due at their time, or where a clock that ran ahead put it off; a start makes all due', async () => {
-      for (const left of await store.mailRequestsDue(NOW + HOUR, NOW, 100)) await store.removeMailRequest(left.id)
+    test('are due at their time, or when a clock that ran ahead postponed them; a start makes all due', async () => {
+      for (const request of await store.mailRequestsDue(NOW + HOUR, NOW, 100)) await store.removeMailRequest(request.id)
       const [now, soon, late] = [await ask(NOW), await ask(NOW + 5), await ask(NOW + 2 * HOUR)]
       expect(await due(NOW)).toEqual([now, late])
       expect(await store.nextMailRequest(NOW)).toBe(NOW + 5)
@@ -424,12 +424,12 @@ export function authStoreSuite(open: () => AuthStore): void {
       const [row] = (await store.mailRequestsDue(NOW + 1, NOW + HOUR, 10)).filter((request) => request.id === now)
       expect(row).toMatchObject({ tries: 1, lastError: 'deferred', linkAt: null })
       expect(await store.countMailRequests()).toBe(3)
-      for (const one of [now, soon, late]) await store.removeMailRequest(one)
+      for (const requestId of [now, soon, late]) await store.removeMailRequest(requestId)
       expect([await store.countMailRequests(), await store.nextMailRequest(0)]).toEqual([0, null])
     })
   })
 
-  describe('what the outside hears of sessions', () => {
+  describe('events of sessions', () => {
     const webhook: Webhook = {
       id: id(),
       url: 'https://example.org',
@@ -441,11 +441,11 @@ export function authStoreSuite(open: () => AuthStore): void {
     }
     beforeAll(() => store.addWebhook(webhook, 99, event()))
     afterAll(() => store.removeWebhook(webhook.id, NOW, event()))
-    /** Oldest first. */
-    const heardOf = async (userId: string) => {
+    /** The events of a user, oldest first. */
+    const eventsOf = async (userId: string) => {
       const { rows } = await store.listDeliveries({ target: webhook.id }, { size: 200, page: 1 })
-      const told = rows.map((row) => row.event).filter((one) => one.userId === userId)
-      return told.reverse().map(({ at, data, type }) => [type, data.session_id, data.reason ?? data.kind, at])
+      const ofUser = rows.map((row) => row.event).filter((candidate) => candidate.userId === userId)
+      return ofUser.reverse().map(({ at, data, type }) => [type, data.session_id, data.reason ?? data.kind, at])
     }
     const LATER = NOW + 2 * HOUR
     const ENDED_BY: [reason: string, end: (user: SyncedAccount) => Promise<unknown>][] = [
@@ -456,34 +456,37 @@ export function authStoreSuite(open: () => AuthStore): void {
       ['account_deleted', ({ userId }) => store.deleteAccount(userId, LATER, events)],
     ]
 
-    test.each(ENDED_BY)('that they ended: %s, but for those that had run out, and each once', async (reason, end) => {
-      const { session: first, user } = await loggedIn()
-      const expired = session(user.userId, { expiresAt: LATER })
-      const over = session(user.userId, { endsAt: LATER })
-      for (const one of [expired, over]) await store.openSession(one, event())
-      await end(user)
-      await end(user)
-      expect(await heardOf(user.userId)).toEqual([
-        ...[first, expired, over].map((one) => ['session.created', one.id, 'v1', NOW]),
-        ['session.revoked', first.id, reason, LATER],
-      ])
-    })
+    test.each(ENDED_BY)(
+      'report the end of each session once, and not of those that had expired: %s',
+      async (reason, end) => {
+        const { session: first, user } = await logIn()
+        const expired = session(user.userId, { expiresAt: LATER })
+        const ended = session(user.userId, { endsAt: LATER })
+        for (const opened of [expired, ended]) await store.openSession(opened, event())
+        await end(user)
+        await end(user)
+        expect(await eventsOf(user.userId)).toEqual([
+          ...[first, expired, ended].map((opened) => ['session.created', opened.id, 'v1', NOW]),
+          ['session.revoked', first.id, reason, LATER],
+        ])
+      },
+    )
 
-    test('nothing of one that was not opened, and nothing at all where no one listens', async () => {
-      const { session: first, user } = await loggedIn()
-      const stranger = id()
-      expect(await store.openSession(session(stranger), event())).toBe('account_changed')
+    test('are not written for a session that was not opened, nor without a subscriber', async () => {
+      const { session: first, user } = await logIn()
+      const unknown = id()
+      expect(await store.openSession(session(unknown), event())).toBe('account_changed')
       await store.setWebhookStatus(webhook.id, 'disabled', NOW, event())
       await store.openSession(session(user.userId), event())
       await store.endSessionsOf(user.userId, ENDING, event())
       await store.setWebhookStatus(webhook.id, 'active', NOW, event())
-      expect(await heardOf(user.userId)).toEqual([['session.created', first.id, 'v1', NOW]])
-      expect(await heardOf(stranger)).toEqual([])
+      expect(await eventsOf(user.userId)).toEqual([['session.created', first.id, 'v1', NOW]])
+      expect(await eventsOf(unknown)).toEqual([])
     })
   })
 
   describe('failed logins', () => {
-    test('are kept for a day, cleared or forgotten', async () => {
+    test('are kept for a day, and can be cleared or forgotten', async () => {
       const subject = `account:${id()}`
       await store.recordFailure([subject], NOW, () => [event('login.failed')])
       await store.recordFailure([subject], NOW + 5, () => [])
@@ -498,25 +501,25 @@ export function authStoreSuite(open: () => AuthStore): void {
   })
 
   describe('the audit', () => {
-    test('keeps an event once, and is walked from the newest on', async () => {
+    test('stores an event once, and is listed from the newest', async () => {
       const userId = id()
-      const told = Array.from({ length: 5 }, () => event('test.walked', userId))
-      for (const one of told) await store.addEvent(one)
-      await store.addEvent(told[0] as AuditEvent)
+      const events = Array.from({ length: 5 }, () => event('test.walked', userId))
+      for (const added of events) await store.addEvent(added)
+      await store.addEvent(events[0] as AuditEvent)
       const first = await store.listEvents({ userId, type: 'test.walked' }, { size: 3, page: 1 })
-      expect([first.total, first.rows.map((row) => row.id)]).toEqual([5, [4, 3, 2].map((n) => told[n]?.id ?? '')])
+      expect([first.total, first.rows.map((row) => row.id)]).toEqual([5, [4, 3, 2].map((n) => events[n]?.id ?? '')])
       const rest = await store.listEvents({ userId, type: 'test.walked' }, { size: 3, after: first.next ?? [] })
-      expect([rest.rows.map((row) => row.id), rest.next]).toEqual([[1, 0].map((n) => told[n]?.id ?? ''), null])
+      expect([rest.rows.map((row) => row.id), rest.next]).toEqual([[1, 0].map((n) => events[n]?.id ?? ''), null])
     })
 
-    test('is followed from a row on, oldest first', async () => {
+    test('is listed from a row on, oldest first', async () => {
       const userId = id()
-      const told = Array.from({ length: 4 }, () => event('test.followed', userId))
-      for (const one of told) await store.addEvent(one)
-      const after = (await store.placeOfEvent(told[0]?.id ?? '')) ?? []
+      const events = Array.from({ length: 4 }, () => event('test.followed', userId))
+      for (const added of events) await store.addEvent(added)
+      const after = (await store.placeOfEvent(events[0]?.id ?? '')) ?? []
       const first = await store.listEvents({ userId }, { size: 2, after }, 'oldest first')
       const rest = await store.listEvents({ userId }, { size: 2, after: first.next ?? [] }, 'oldest first')
-      expect([...first.rows, ...rest.rows].map((row) => row.id)).toEqual(told.slice(1).map((one) => one.id))
+      expect([...first.rows, ...rest.rows].map((row) => row.id)).toEqual(events.slice(1).map((added) => added.id))
       expect([rest.next, await store.placeOfEvent(id())]).toEqual([null, null])
     })
   })

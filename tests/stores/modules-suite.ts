@@ -28,11 +28,11 @@ const moduleOf = (id: string, fields: Partial<Module> = {}): Module => ({
   ...fields,
 })
 
-/** What every store of the modules service must do; `open` gives an empty one. */
-export function modulesStoreSuite(open: () => ModulesStore): void {
+/** The tests that every store of the modules service must pass. @param open opens an empty store */
+export function modulesStoreSuite(open: () => Promise<ModulesStore>): void {
   let store: ModulesStore
-  beforeEach(() => {
-    store = open()
+  beforeEach(async () => {
+    store = await open()
   })
   afterEach(() => store.close())
 
@@ -42,11 +42,11 @@ export function modulesStoreSuite(open: () => ModulesStore): void {
   const enable = (id: string, userId = ANA, now = NOW) =>
     store.enableModule(id, { userId, roles: [] }, now, [notice('on')])
   const disable = (id: string, userId = ANA) => store.disableModule(id, userId, [notice('off')])
-  const on = async (userId = ANA) => idsOn(await store.modulesOf(userId))
+  const enabledFor = async (userId = ANA) => enabledIds(await store.modulesOf(userId))
   const notices = async () => (await store.pendingNotices('auth', 100)).map(({ kind }) => kind)
 
   describe('the library', () => {
-    test('gives back what it took, by id', async () => {
+    test('returns modules as they were added, in the order of ids', async () => {
       const core = moduleOf('core', { description: 'é\n', requiredRoles: ['B', 'A'], defaultEnabled: true })
       const billing = moduleOf('billing', { requires: ['core', 'audit'], version: '2' })
       await add(core, moduleOf('audit'), billing)
@@ -55,7 +55,7 @@ export function modulesStoreSuite(open: () => ModulesStore): void {
       expect(await store.moduleById('gone')).toBeNull()
     })
 
-    test('takes an id once, also of many who try at once', async () => {
+    test('takes an id once, even when many requests try at once', async () => {
       const tries = Array.from({ length: 8 }, (_, i) =>
         store.addModule(moduleOf('core', { name: `${i}` }), [notice('added')]),
       )
@@ -64,37 +64,37 @@ export function modulesStoreSuite(open: () => ModulesStore): void {
       expect(await notices()).toEqual(['added'])
     })
 
-    test('refuses what does not fit, and writes nothing of it', async () => {
+    test('refuses a module that does not fit, and writes nothing', async () => {
       await add(moduleOf('a'), moduleOf('b', { requires: ['a'] }), moduleOf('c', { requires: ['b'] }))
       const before = await store.listModules()
-      const told = [notice('told')]
-      expect(await store.addModule(moduleOf('x', { requires: ['a', 'y', 'z'] }), told)).toEqual({
+      const unsent = [notice('unsent')]
+      expect(await store.addModule(moduleOf('x', { requires: ['a', 'y', 'z'] }), unsent)).toEqual({
         outcome: 'unknown_requirement',
         modules: ['y', 'z'],
       })
-      expect(await store.addModule(moduleOf('x', { requires: ['x'] }), told)).toEqual({
+      expect(await store.addModule(moduleOf('x', { requires: ['x'] }), unsent)).toEqual({
         outcome: 'cycle',
         modules: ['x'],
       })
-      expect(await store.addModule(moduleOf('x', { requires: ['a'], defaultEnabled: true }), told)).toEqual({
+      expect(await store.addModule(moduleOf('x', { requires: ['a'], defaultEnabled: true }), unsent)).toEqual({
         outcome: 'requirement_not_default',
         modules: ['a'],
       })
-      expect(await store.changeModule('a', { requires: ['c'] }, told)).toEqual({
+      expect(await store.changeModule('a', { requires: ['c'] }, unsent)).toEqual({
         outcome: 'cycle',
         modules: ['c', 'b', 'a'],
       })
-      expect(await store.changeModule('c', { defaultEnabled: true }, told)).toMatchObject({
+      expect(await store.changeModule('c', { defaultEnabled: true }, unsent)).toMatchObject({
         outcome: 'requirement_not_default',
       })
-      expect(await store.changeModule('gone', { name: 'x' }, told)).toEqual({ outcome: 'module_not_found' })
-      expect(await store.removeModule('b', told)).toEqual({ outcome: 'required', modules: ['c'] })
-      expect(await store.removeModule('gone', told)).toEqual({ outcome: 'module_not_found' })
+      expect(await store.changeModule('gone', { name: 'x' }, unsent)).toEqual({ outcome: 'module_not_found' })
+      expect(await store.removeModule('b', unsent)).toEqual({ outcome: 'required', modules: ['c'] })
+      expect(await store.removeModule('gone', unsent)).toEqual({ outcome: 'module_not_found' })
       expect(await store.listModules()).toEqual(before)
       expect(await notices()).toEqual([])
     })
 
-    test('two changes at once do not make a cycle', async () => {
+    test('two concurrent changes do not make a cycle', async () => {
       await add(moduleOf('a'), moduleOf('b'))
       const outcomes = await Promise.all([
         store.changeModule('a', { requires: ['b'] }, []),
@@ -119,13 +119,13 @@ export function modulesStoreSuite(open: () => ModulesStore): void {
       expect(await store.removeModule('a', [])).toEqual({ outcome: 'removed' })
       expect(await store.usersOf('a', { size: 10, page: 1 })).toBeNull()
       await add(moduleOf('a', { defaultEnabled: true }))
-      expect(await on()).toEqual(['a'])
+      expect(await enabledFor()).toEqual(['a'])
       expect(await store.usersOf('a', { size: 10, page: 1 })).toMatchObject({ total: 0 })
     })
   })
 
-  describe('what is on for a user', () => {
-    test('turns on once, and again changes and tells nothing', async () => {
+  describe('the modules of a user', () => {
+    test('are enabled once; enabling them again changes nothing and sends no notice', async () => {
       await add(moduleOf('a'))
       const state = { module: moduleOf('a'), enabledAt: NOW, chosen: true }
       expect(await enable('a')).toEqual({ outcome: 'switched', state })
@@ -141,20 +141,20 @@ export function modulesStoreSuite(open: () => ModulesStore): void {
       expect(await enable('a', ANA, NOW + 9)).toMatchObject({ state: { enabledAt: NOW + 9 } })
     })
 
-    test('a default counts until something is chosen, and a choice outlives it', async () => {
+    test('follow the default until the user chooses; a choice outlives the default', async () => {
       const core = moduleOf('core', { defaultEnabled: true })
       await add(core)
       expect(await store.modulesOf(ANA)).toEqual([{ module: core, enabledAt: core.createdAt, chosen: false }])
       expect(await enable('core')).toMatchObject({ state: { enabledAt: core.createdAt, chosen: true } })
       expect(await notices()).toEqual([])
       await store.changeModule('core', { defaultEnabled: false }, [])
-      expect([await on(ANA), await on(BEN)]).toEqual([['core'], []])
+      expect([await enabledFor(ANA), await enabledFor(BEN)]).toEqual([['core'], []])
       await disable('core', BEN)
       await store.changeModule('core', { defaultEnabled: true }, [])
-      expect([await on(ANA), await on(BEN)]).toEqual([['core'], []])
+      expect([await enabledFor(ANA), await enabledFor(BEN)]).toEqual([['core'], []])
     })
 
-    test('asks for the roles, the requirements and a user who is there', async () => {
+    test('need the roles, the requirements and an existing user', async () => {
       await add(moduleOf('a'), moduleOf('b', { requires: ['a'] }), moduleOf('c', { requiredRoles: ['X', 'Y'] }))
       const refused: [Switched, Switched][] = [
         [await enable('gone'), { outcome: 'module_not_found' }],
@@ -170,10 +170,10 @@ export function modulesStoreSuite(open: () => ModulesStore): void {
       await enable('b')
       expect(await disable('a')).toEqual({ outcome: 'required', modules: ['b'] })
       expect(await disable('c')).toMatchObject({ outcome: 'switched' })
-      expect(await on()).toEqual(['a', 'b'])
+      expect(await enabledFor()).toEqual(['a', 'b'])
     })
 
-    test('a requirement that someone lacks is refused, and nothing of the change is kept', async () => {
+    test('do not allow a new requirement that a user has disabled; the change is rolled back', async () => {
       await add(moduleOf('a'), moduleOf('b'), moduleOf('core', { defaultEnabled: true }))
       await enable('b')
       const before = await store.listModules()
@@ -189,7 +189,7 @@ export function modulesStoreSuite(open: () => ModulesStore): void {
       expect(await store.changeModule('b', { requires: ['a'] }, [])).toMatchObject({ outcome: 'changed' })
     })
 
-    test('a requirement of a default is refused while someone has turned it off', async () => {
+    test('do not allow a new requirement of a default that a user has disabled', async () => {
       await add(moduleOf('a', { defaultEnabled: true }), moduleOf('b', { defaultEnabled: true }))
       await disable('a')
       expect(await store.changeModule('b', { requires: ['a'] }, [])).toMatchObject({ outcome: 'requirement_off' })
@@ -197,31 +197,31 @@ export function modulesStoreSuite(open: () => ModulesStore): void {
       expect(await store.changeModule('b', { requires: ['a'] }, [])).toMatchObject({ outcome: 'changed' })
     })
 
-    test('a new default spares those who turned off what it requires', async () => {
+    test('are not enabled by a new default for users who disabled its requirement', async () => {
       await add(moduleOf('a', { defaultEnabled: true }), moduleOf('b', { requires: ['a'] }))
       await disable('a')
       await add(moduleOf('c', { requires: ['a'], defaultEnabled: true }))
       await store.changeModule('b', { defaultEnabled: true }, [])
-      expect([await on(ANA), await on(BEN)]).toEqual([[], ['a', 'b', 'c']])
+      expect([await enabledFor(ANA), await enabledFor(BEN)]).toEqual([[], ['a', 'b', 'c']])
       expect(await disable('a', BEN)).toEqual({ outcome: 'required', modules: ['b', 'c'] })
     })
 
-    test('a default that ends stays for those who turned on what requires it', async () => {
+    test('stay enabled when a default ends, for users who enabled a module that requires them', async () => {
       await add(moduleOf('a', { defaultEnabled: true }), moduleOf('b', { requires: ['a'] }))
       await enable('b')
       expect(await store.changeModule('a', { defaultEnabled: false }, [])).toMatchObject({ outcome: 'changed' })
-      expect([await on(ANA), await on(BEN)]).toEqual([['a', 'b'], []])
+      expect([await enabledFor(ANA), await enabledFor(BEN)]).toEqual([['a', 'b'], []])
       expect(await store.moduleOf(ANA, 'a')).toMatchObject({ enabledAt: NOW - 1000 })
     })
 
-    test('a default that another default requires does not end', async () => {
+    test('keep a default that another default requires', async () => {
       await add(moduleOf('a', { defaultEnabled: true }), moduleOf('b', { requires: ['a'], defaultEnabled: true }))
       const refused = { outcome: 'required', modules: ['b'] } satisfies Dependency
       expect(await store.changeModule('a', { defaultEnabled: false, name: 'New' }, [])).toEqual(refused)
       expect(await store.moduleById('a')).toMatchObject({ name: 'A', defaultEnabled: true })
     })
 
-    test('a user who is gone leaves nothing behind, and nothing comes back', async () => {
+    test('are removed with the user, and late requests are refused', async () => {
       await add(moduleOf('a'), moduleOf('b'))
       await enable('a')
       await enable('a', BEN)
@@ -230,17 +230,17 @@ export function modulesStoreSuite(open: () => ModulesStore): void {
       expect(late).toEqual({ outcome: 'user_not_found' })
       expect(await enable('a')).toEqual({ outcome: 'user_not_found' })
       expect(await disable('a')).toEqual({ outcome: 'user_not_found' })
-      expect([await on(ANA), await on(BEN)]).toEqual([[], ['a']])
+      expect([await enabledFor(ANA), await enabledFor(BEN)]).toEqual([[], ['a']])
       expect(await store.usersOf('a', { size: 10, page: 1 })).toMatchObject({ rows: [{ userId: BEN }], total: 1 })
     })
 
-    test('enabling what requires a module races turning it off', async () => {
+    test('stay consistent when a module is disabled while a dependent is enabled', async () => {
       await add(moduleOf('a'), moduleOf('b', { requires: ['a'] }))
       for (let round = 0; round < 50; round++) {
         await enable('a')
         const race = round % 2 ? [enable('b'), disable('a')] : [disable('a'), enable('b')]
         expect((await Promise.all(race)).filter(({ outcome }) => outcome === 'switched')).toHaveLength(1)
-        const rest = await on()
+        const rest = await enabledFor()
         expect(rest).toEqual(round % 2 ? ['a', 'b'] : [])
         await disable('b')
       }
@@ -248,7 +248,7 @@ export function modulesStoreSuite(open: () => ModulesStore): void {
   })
 
   describe('the users of a module', () => {
-    test('are walked by cursor, each once, whatever comes and goes', async () => {
+    test('are listed by cursor, each once, while others come and go', async () => {
       await add(moduleOf('a'))
       const users = Array.from({ length: 7 }, (_, i) => ANA.replace(/a$/, String(i)))
       for (const user of users) await enable('a', user)
@@ -266,11 +266,12 @@ export function modulesStoreSuite(open: () => ModulesStore): void {
   })
 
   describe('the feed of a module', () => {
-    type Step = [name: string, change: () => Promise<unknown>, told: Record<string, boolean | null>, begins?: true]
+    type Step = [name: string, change: () => Promise<unknown>, choices: Record<string, boolean | null>, begins?: true]
     const after = (seq: number) => store.changesAfter('a', seq, 100)
-    const told = ({ choices }: ModuleNews) => Object.fromEntries(choices.map((one) => [one.userId, one.enabled]))
+    const choicesIn = ({ choices }: ModuleNews) =>
+      Object.fromEntries(choices.map(({ enabled, userId }) => [userId, enabled]))
 
-    test('tells what each change changed, and nothing where none did', async () => {
+    test('has an entry for each change, and none when nothing changed', async () => {
       const add = (id: string, fields: Partial<Module> = {}) => store.addModule(moduleOf(id, fields), [])
       const change = (changes: Partial<Module>, id = 'a') => store.changeModule(id, changes, [])
       const steps: Step[] = [
@@ -292,12 +293,17 @@ export function modulesStoreSuite(open: () => ModulesStore): void {
         await make()
         const now = await store.lastChange('a')
         const news = await after(before)
-        expect([name, now > before, news.begun > before, told(news)]).toEqual([name, true, begins ?? false, expected])
+        expect([name, now > before, news.begun > before, choicesIn(news)]).toEqual([
+          name,
+          true,
+          begins ?? false,
+          expected,
+        ])
         expect(news.module).toEqual(await store.moduleById('a'))
         expect(await after(now)).toMatchObject({ choices: [], seq: now })
       }
       const last = await store.lastChange('a')
-      const nothing = [
+      const unrelated = [
         () => disable('gone'),
         () => change({ name: 'New', version: '9' }),
         () => change({ requires: ['gone'] }),
@@ -305,29 +311,29 @@ export function modulesStoreSuite(open: () => ModulesStore): void {
         () => add('b'),
         () => enable('b'),
       ]
-      for (const make of nothing) await make()
+      for (const make of unrelated) await make()
       expect(await store.lastChange('a')).toBe(last)
-      expect(told(await after(0))).toEqual({})
+      expect(choicesIn(await after(0))).toEqual({})
     })
 
-    test('tells what a change of the default chose for many', async () => {
+    test('has the choices that a change of the default made for many users', async () => {
       await add(moduleOf('b', { defaultEnabled: true }), moduleOf('a', { requires: ['b'] }))
       await disable('b')
       await disable('b', BEN)
       const before = await store.lastChange('a')
       await store.changeModule('a', { defaultEnabled: true }, [])
-      expect(told(await after(before))).toEqual({ [ANA]: false, [BEN]: false })
+      expect(choicesIn(await after(before))).toEqual({ [ANA]: false, [BEN]: false })
     })
 
-    test('is read in parts, each once, in the order of the last changes', async () => {
+    test('is read in pages, each choice once, in the order of the last changes', async () => {
       await add(moduleOf('a'))
       const users = Array.from({ length: 7 }, (_, i) => ANA.replace(/a$/, String(i)))
       for (const user of users) await enable('a', user)
       const first = await store.changesAfter('a', 0, 3)
-      expect(Object.keys(told(first))).toEqual(users.slice(0, 3))
+      expect(Object.keys(choicesIn(first))).toEqual(users.slice(0, 3))
       await disable('a', users[0])
       const second = await store.changesAfter('a', first.seq, 100)
-      expect(told(second)).toEqual({
+      expect(choicesIn(second)).toEqual({
         ...Object.fromEntries(users.slice(3).map((user) => [user, true])),
         [users[0] ?? '']: false,
       })
@@ -335,7 +341,7 @@ export function modulesStoreSuite(open: () => ModulesStore): void {
     })
   })
 
-  test('what is on never requires what is off, whatever is done', async () => {
+  test('an enabled module never requires a disabled one', async () => {
     const id = fc.constantFrom('a', 'b', 'c', 'd')
     const requires = fc.uniqueArray(id, { maxLength: 2 })
     const user = fc.constantFrom(ANA, BEN)
@@ -351,15 +357,15 @@ export function modulesStoreSuite(open: () => ModulesStore): void {
     )
     await fc.assert(
       fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
-        store.close()
-        store = open()
+        await store.close()
+        store = await open()
         for (const { do: action, id, ...rest } of steps) {
           const before = await Promise.all([store.modulesOf(ANA), store.modulesOf(BEN)])
           const outcome = await perform(action, id, rest)
           const after = await Promise.all([store.modulesOf(ANA), store.modulesOf(BEN)])
-          for (const states of after) expect(broken(states)).toEqual([])
-          const done = ['added', 'changed', 'removed', 'switched'].includes(outcome)
-          if (!done) expect(after).toEqual(before)
+          for (const states of after) expect(inconsistent(states)).toEqual([])
+          const isSuccess = ['added', 'changed', 'removed', 'switched'].includes(outcome)
+          if (!isSuccess) expect(after).toEqual(before)
         }
       }),
       { numRuns: 150 },
@@ -388,13 +394,13 @@ export function modulesStoreSuite(open: () => ModulesStore): void {
   })
 }
 
-function idsOn(states: UserModule[]): string[] {
+function enabledIds(states: UserModule[]): string[] {
   return states.filter(({ enabledAt }) => enabledAt !== null).map(({ module }) => module.id)
 }
 
-/** The modules that are on without something that they require. */
-function broken(states: UserModule[]): string[] {
-  const enabled = idsOn(states)
+/** The enabled modules with a requirement that is disabled. */
+function inconsistent(states: UserModule[]): string[] {
+  const enabled = enabledIds(states)
   return states
     .filter(({ module }) => enabled.includes(module.id) && !module.requires.every((id) => enabled.includes(id)))
     .map(({ module }) => module.id)

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { forgetUsers } from '../../db/modules/restored.ts'
 import { openModulesStore } from '../../db/modules/store.ts'
-import { openDatabase } from '../../db/sqlite/engine.ts'
 import { modulesMigrations } from '../../db/sqlite/migrations/modules.ts'
+import { openDatabase } from '../../db/sqlite/open-database.ts'
 import { modulesStoreSuite } from './modules-suite.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'ch202-modules-'))
@@ -14,18 +14,19 @@ afterAll(() => rmSync(directory, { recursive: true }))
 
 let count = 0
 describe('the modules store on SQLite', () => {
-  modulesStoreSuite(() => openModulesStore(join(directory, `${count++}.sqlite`)))
+  modulesStoreSuite(() => openModulesStore({ dataDir: join(directory, String(count++)) }))
 })
 
 describe('the feed of a modules database', () => {
-  test('of an older program begins with all that was chosen', async () => {
-    const path = join(directory, 'older.sqlite')
+  test('of an older program begins with all choices', async () => {
+    const dataDir = join(directory, 'older')
+    const path = join(dataDir, 'modules.sqlite')
     openDatabase(path, 'modules', modulesMigrations.slice(0, 1)).close()
     const older = new Database(path)
     older.run("INSERT INTO modules VALUES ('a', 'A', '', '1', '[]', '[]', 0, 1), ('b', 'B', '', '1', '[]', '[]', 1, 1)")
     older.run("INSERT INTO choices VALUES ('u1', 'a', 1, 1), ('u1', 'b', 0, NULL), ('u2', 'a', 0, NULL)")
     older.close()
-    const store = openModulesStore(path)
+    const store = await openModulesStore({ dataDir })
     expect(store.servedBefore).toBe(false)
     const { choices, seq } = await store.changesAfter('a', 0, 10)
     expect(choices).toEqual([
@@ -35,23 +36,24 @@ describe('the feed of a modules database', () => {
     expect([await store.lastChange('a'), await store.lastChange('b')]).toEqual([seq, 3])
     await store.disableModule('a', 'u1', [])
     expect(await store.changesAfter('a', seq, 10)).toMatchObject({ choices: [{ userId: 'u1', enabled: false }] })
-    store.close()
+    await store.close()
   })
 
-  test('keeps its name, but for a copy that was restored', async () => {
-    const path = join(directory, 'named.sqlite')
-    const first = openModulesStore(path)
-    first.close()
-    const again = openModulesStore(path)
-    again.close()
+  test('keeps its epoch, except in a restored copy', async () => {
+    const dataDir = join(directory, 'named')
+    const path = join(dataDir, 'modules.sqlite')
+    const first = await openModulesStore({ dataDir })
+    await first.close()
+    const again = await openModulesStore({ dataDir })
+    await again.close()
     expect([first.servedBefore, again.servedBefore]).toEqual([false, true])
     expect(again.epoch).toBe(first.epoch)
     const copy = openDatabase(path, 'modules', modulesMigrations)
     await forgetUsers(copy, [])
     copy.close()
-    const restored = openModulesStore(path)
-    restored.close()
-    expect(restored.servedBefore).toBe(true)
-    expect(restored.epoch).not.toBe(first.epoch)
+    const copied = await openModulesStore({ dataDir })
+    await copied.close()
+    expect(copied.servedBefore).toBe(true)
+    expect(copied.epoch).not.toBe(first.epoch)
   })
 })

@@ -29,11 +29,11 @@ const userOf = (n: number, fields: Partial<User> = {}): User => ({
   ...fields,
 })
 
-/** What every store of the users service must do; `open` gives an empty one. */
-export function usersStoreSuite(open: () => UsersStore): void {
+/** The tests that every store of the users service must pass. @param open opens an empty store */
+export function usersStoreSuite(open: () => Promise<UsersStore>): void {
   let store: UsersStore
-  beforeEach(() => {
-    store = open()
+  beforeEach(async () => {
+    store = await open()
   })
   afterEach(() => store.close())
 
@@ -41,8 +41,8 @@ export function usersStoreSuite(open: () => UsersStore): void {
     for (const user of users) expect(await store.addUser(user, [])).toBe('added')
   }
   const next = (user: User, fields: Partial<User>): User => ({ ...user, ...fields, version: user.version + 1 })
-  const replace = (user: User, fields: Partial<User>, told = notice('changed')) =>
-    store.replaceUser(next(user, fields), [told])
+  const replace = (user: User, fields: Partial<User>, sent = notice('changed')) =>
+    store.replaceUser(next(user, fields), [sent])
   const remove = (n: number) => store.removeUser(idOf(n), [notice('deleted')])
   const notices = async () => (await store.pendingNotices('auth', 1000)).map(({ kind }) => kind)
   const list = async (filter: Partial<UserFilter> = {}) => {
@@ -51,7 +51,7 @@ export function usersStoreSuite(open: () => UsersStore): void {
   }
 
   describe('a user', () => {
-    test('comes back as it went in, by its id, email and username', async () => {
+    test('is read as they were added, by id, email and username', async () => {
       const ana = userOf(1, {
         name: 'Ána "quoted" \\ 🐴',
         roles: ['Z_LAST', 'ADMIN', 'A1'],
@@ -75,7 +75,7 @@ export function usersStoreSuite(open: () => UsersStore): void {
       expect(await store.userByUsername('user')).toBeNull()
     })
 
-    test('R23: may be without a password, however it is made, changed and read', async () => {
+    test('R23: may have no password, on every way to add, change and read them', async () => {
       const [one, two, some] = [userOf(1, { passwordHash: null }), userOf(2, { passwordHash: null }), userOf(3)]
       await add(one, some)
       expect(await store.addUsers([{ user: two, notices: [] }])).toEqual(['added'])
@@ -95,10 +95,10 @@ export function usersStoreSuite(open: () => UsersStore): void {
       expect((await store.userById(idOf(3)))?.passwordHash).toBeNull()
     })
 
-    test('has its email in any case and its username to itself', async () => {
+    test('does not share their email, in any case, or their username', async () => {
       await add(userOf(1), userOf(2))
-      expect(await store.addUser(userOf(3, { email: 'uSER1@example.ORG' }), [notice('told')])).toBe('email_taken')
-      expect(await store.addUser(userOf(3, { username: 'user2' }), [notice('told')])).toBe('username_taken')
+      expect(await store.addUser(userOf(3, { email: 'uSER1@example.ORG' }), [notice('unsent')])).toBe('email_taken')
+      expect(await store.addUser(userOf(3, { username: 'user2' }), [notice('unsent')])).toBe('username_taken')
       expect(await replace(userOf(1), { email: 'USER2@example.org' })).toBe('email_taken')
       expect(await replace(userOf(1), { username: 'user2' })).toBe('username_taken')
       expect(await notices()).toEqual([])
@@ -110,7 +110,7 @@ export function usersStoreSuite(open: () => UsersStore): void {
       await add(userOf(6, { email: 'user2@example.org', username: 'user2' }))
     })
 
-    test('of many who take one email or username at once, one gets it', async () => {
+    test('gets an email or username that many take at once only once', async () => {
       const outcomes = await Promise.all([
         ...Array.from({ length: 8 }, (_, i) => store.addUser(userOf(i, { email: 'one@b.org' }), [notice('e')])),
         ...Array.from({ length: 8 }, (_, i) => store.addUser(userOf(10 + i, { username: 'one' }), [notice('u')])),
@@ -124,7 +124,7 @@ export function usersStoreSuite(open: () => UsersStore): void {
       expect(await notices()).toEqual(['e', 'u'])
     })
 
-    test('of many added in one go, those that can be are, and each is answered for', async () => {
+    test('is added with many others, unless they conflict, and each has a result', async () => {
       await add(userOf(1))
       const outcomes = await store.addUsers([
         { user: userOf(2), notices: [notice('two')] },
@@ -143,7 +143,7 @@ export function usersStoreSuite(open: () => UsersStore): void {
       )
     })
 
-    test('of many added in one go, each comes back as it went in, and is found', async () => {
+    test('is read and found as they were, after many were added at once', async () => {
       const people = Array.from({ length: 700 }, (_, n) =>
         userOf(n, {
           name: n % 2 ? null : `Ána "${n}" \\ 🐴`,
@@ -154,9 +154,9 @@ export function usersStoreSuite(open: () => UsersStore): void {
           sessionKept: n % 13 ? null : idOf(99),
         }),
       )
-      const told = people.map(({ id }) => ({ ...notice('changed'), subject: id }))
-      const newcomers = people.map((user, n) => ({ user, notices: told.slice(n, n + 1) }))
-      // Of two with one id the first may be the one that can't be added.
+      const changes = people.map(({ id }) => ({ ...notice('changed'), subject: id }))
+      const newUsers = people.map((user, n) => ({ user, notices: changes.slice(n, n + 1) }))
+      // Of two users with one id, the first cannot be added because its email is taken.
       await add(userOf(800))
       const [first, second] = [
         userOf(900, { email: userOf(800).email, username: null }),
@@ -165,7 +165,7 @@ export function usersStoreSuite(open: () => UsersStore): void {
       const outcomes = await store.addUsers([
         { user: first, notices: [notice('first')] },
         { user: second, notices: [] },
-        ...newcomers,
+        ...newUsers,
       ])
       expect(outcomes).toEqual(['email_taken', ...Array(701).fill('added')])
       expect(await store.userById(idOf(900))).toEqual(second)
@@ -177,20 +177,20 @@ export function usersStoreSuite(open: () => UsersStore): void {
       expect(await list({ role: 'ADMIN' })).toEqual([])
     })
 
-    test('many are found by their names, each once', async () => {
+    test('is found by any of their names, each once', async () => {
       await add(userOf(1), userOf(2), userOf(3), userOf(4, { username: null }))
-      const found = async (names: Parameters<UsersStore['usersNamed']>[0]) =>
+      const idsOf = async (names: Parameters<UsersStore['usersNamed']>[0]) =>
         (await store.usersNamed(names)).map(({ id }) => Number(id.slice(-12))).sort()
       const emails = ['USER1@example.org', 'user9@example.org']
-      expect(await found({ emails, usernames: ['user1', 'user2', 'User3'], ids: [idOf(2), idOf(4), idOf(8)] })).toEqual(
+      expect(await idsOf({ emails, usernames: ['user1', 'user2', 'User3'], ids: [idOf(2), idOf(4), idOf(8)] })).toEqual(
         [1, 2, 4],
       )
-      expect(await found({})).toEqual([])
-      expect(await found({ usernames: [] })).toEqual([])
+      expect(await idsOf({})).toEqual([])
+      expect(await idsOf({ usernames: [] })).toEqual([])
       expect(await store.usersNamed({ ids: [idOf(3)] })).toEqual([userOf(3)])
     })
 
-    test('has an id that no one had before', async () => {
+    test('cannot have the id of a deleted user', async () => {
       await add(userOf(1), userOf(2))
       await remove(1)
       const again = { user: userOf(1), notices: [] }
@@ -198,7 +198,7 @@ export function usersStoreSuite(open: () => UsersStore): void {
       expect(await store.addUsers([{ ...again, user: userOf(3, { email: again.user.email }) }])).toEqual(['added'])
     })
 
-    test('is replaced only as it was read', async () => {
+    test('is replaced only in the version that was read', async () => {
       const ana = userOf(1)
       await add(ana)
       expect(await replace(ana, { name: 'Ana', updatedAt: NOW + 50 })).toBe('replaced')
@@ -210,14 +210,14 @@ export function usersStoreSuite(open: () => UsersStore): void {
       expect(await notices()).toEqual(['changed'])
     })
 
-    test('of many changes at once, one is made', async () => {
+    test('takes only one of many concurrent changes', async () => {
       await add(userOf(1))
       const outcomes = await Promise.all(Array.from({ length: 10 }, (_, i) => replace(userOf(1), { name: `${i}` })))
       expect(outcomes.filter((outcome) => outcome === 'replaced')).toHaveLength(1)
       expect(await store.userById(idOf(1))).toMatchObject({ version: 2 })
     })
 
-    test('is gone when it is removed, and only once', async () => {
+    test('is removed once', async () => {
       await add(userOf(1), userOf(2))
       expect((await Promise.all([remove(1), remove(1), remove(3)])).toSorted()).toEqual([
         'not_found',
@@ -254,13 +254,13 @@ export function usersStoreSuite(open: () => UsersStore): void {
       expect(await notices()).toEqual(['deleted'])
     })
 
-    test('who has the role and is disabled can be', async () => {
+    test('may be removed or stripped while they are disabled', async () => {
       await add(admin(1), admin(2, { status: 'disabled' }))
       expect(await replace(admin(2, { status: 'disabled' }), { roles: [] })).toBe('replaced')
       expect(await remove(2)).toBe('removed')
     })
 
-    test('is whoever is left of all who go at once', async () => {
+    test('stays when all administrators are removed at once', async () => {
       await add(...[1, 2, 3, 4, 5, 6].map((n) => admin(n)))
       const outcomes = await Promise.all([
         remove(1),
@@ -275,7 +275,7 @@ export function usersStoreSuite(open: () => UsersStore): void {
     })
   })
 
-  test('what thousands match is found in every order, counted, and counted anew when one comes, goes or changes', async () => {
+  test('a search with thousands of matches lists them in every order, and counts again after each change', async () => {
     const many = Array.from({ length: 2500 }, (_, n) =>
       userOf(n + 1, { email: `${(n * 7919) % 2500}-of-many@example.org` }),
     )
@@ -304,7 +304,7 @@ export function usersStoreSuite(open: () => UsersStore): void {
     expect(await total()).toBe(2499)
   })
 
-  test('a search finds the same while its index is merged, and there is nothing to merge until something changes', async () => {
+  test('a search finds the same while its index is merged; a merge has nothing to do until a user changes', async () => {
     for (let n = 0; n < 20; n++) await add(userOf(n, { name: `Ana ${n % 2 ? 'odd' : 'even'}` }))
     await remove(3)
     await replace(userOf(4), { name: 'Ana odd' })
@@ -374,14 +374,14 @@ export function usersStoreSuite(open: () => UsersStore): void {
       [{ search: '"' }, [2]],
       [{ search: '""""' }, []],
       [{ search: 'adam@beta.orgs' }, []],
-      // What is not told of a user is not searched either.
+      // Fields that the API does not return are not searched.
       [{ search: 'hash' }, []],
       [{ search: '0198c0de' }, []],
     ])('%j', async (filter, expected) => {
       expect(await list(filter)).toEqual(expected)
     })
 
-    test('knows what users are called now, and forgets who is gone', async () => {
+    test('finds users by their current names only, and no deleted ones', async () => {
       await replace(people[0] as User, { email: 'new@omega.org', username: 'fresh', name: 'Nova' })
       await remove(2)
       expect(await list({ search: 'zoe' })).toEqual([])
@@ -391,7 +391,7 @@ export function usersStoreSuite(open: () => UsersStore): void {
       expect(await list({ sort: 'email' })).toEqual([4, 3, 1])
     })
 
-    test('comes by pages that know how many there are', async () => {
+    test('has pages with the total', async () => {
       const page = (number: number, filter: Partial<UserFilter> = {}) =>
         store.listUsers({ sort: 'created_at', ...filter }, { size: 3, page: number })
       expect(await page(1)).toMatchObject({ rows: [{ id: idOf(1) }, {}, { id: idOf(3) }], total: 4 })
@@ -404,38 +404,41 @@ export function usersStoreSuite(open: () => UsersStore): void {
 
   describe.each(['created_at', '-created_at', 'email', '-email'] as const)('a walk by cursor, by %s', (sort) => {
     test.each([
-      ['all', {}],
-      ['those of a search', { search: 'user' }],
-      ['those of a filter', { role: 'USER', status: 'active' as const }],
-    ])('sees each of %s that was there throughout once, whoever comes and goes', async (_, filter) => {
-      // Emails in another order than that of creation.
+      ['all users', {}],
+      ['a search', { search: 'user' }],
+      ['a filter', { role: 'USER', status: 'active' as const }],
+    ])('lists each of %s once while others come and go', async (_, filter) => {
+      // Emails whose order differs from the order of creation.
       const email = (n: number) => `User${(n * 7) % 30}.${n}@example.org`
       const numbers = Array.from({ length: 30 }, (_, i) => i + 1)
       await add(...numbers.map((n) => userOf(n, { email: email(n) })))
-      const gone = new Set<number>()
-      const seen: number[] = []
+      const removed = new Set<number>()
+      const listed: number[] = []
       let after: Position | null = null
-      let fresh = 100
+      let nextNumber = 100
       do {
         const request = { size: 4, ...(after ? { after } : { page: 1 }) }
         const { rows, next, total } = await store.listUsers({ sort, ...filter }, request)
         expect(total === null).toBe(after !== null)
-        for (const { id } of rows) seen.push(Number(id.slice(-12)))
-        // The last one seen goes, another that was seen, one that was not; two come.
-        for (const n of [seen.at(-1), seen.at(-3), numbers.find((n) => !seen.includes(n) && !gone.has(n))]) {
-          if (n === undefined || gone.has(n)) continue
-          gone.add(n)
+        for (const { id } of rows) listed.push(Number(id.slice(-12)))
+        // Removes the last listed user, an earlier one and one not listed yet, and adds two.
+        for (const n of [listed.at(-1), listed.at(-3), numbers.find((n) => !listed.includes(n) && !removed.has(n))]) {
+          if (n === undefined || removed.has(n)) continue
+          removed.add(n)
           await remove(n)
         }
-        await add(userOf(fresh, { email: email(fresh) }), userOf(fresh + 1, { email: `a${fresh}@b.org` }))
-        fresh += 2
+        await add(
+          userOf(nextNumber, { email: email(nextNumber) }),
+          userOf(nextNumber + 1, { email: `a${nextNumber}@b.org` }),
+        )
+        nextNumber += 2
         after = next
-        expect(seen.length).toBeLessThan(200)
-      } while (after !== null && fresh < 140)
-      expect(new Set(seen).size).toBe(seen.length)
-      const throughout = numbers.filter((n) => !gone.has(n))
-      expect(throughout.length).toBeGreaterThan(5)
-      for (const n of throughout) expect(seen).toContain(n)
+        expect(listed.length).toBeLessThan(200)
+      } while (after !== null && nextNumber < 140)
+      expect(new Set(listed).size).toBe(listed.length)
+      const constant = numbers.filter((n) => !removed.has(n))
+      expect(constant.length).toBeGreaterThan(5)
+      for (const n of constant) expect(listed).toContain(n)
     })
   })
 
@@ -445,7 +448,7 @@ export function usersStoreSuite(open: () => UsersStore): void {
       return { users: users.map(({ id }) => Number(id.slice(-12))), last }
     }
 
-    test('has each user once, at the place of its last change', async () => {
+    test('has each user once, at their last change', async () => {
       await add(userOf(1), userOf(2), userOf(3))
       const { last } = await changedAfter(0)
       expect((await changedAfter(0)).users).toEqual([1, 2, 3])
@@ -468,7 +471,7 @@ export function usersStoreSuite(open: () => UsersStore): void {
       expect((await changedAfter(second.last ?? 0, 2)).users).toEqual([1])
     })
 
-    test('goes on where it stood when the last of it is removed', async () => {
+    test('continues after the last change was removed', async () => {
       await add(userOf(1), userOf(2))
       const { last } = await changedAfter(0)
       await remove(2)
@@ -478,7 +481,7 @@ export function usersStoreSuite(open: () => UsersStore): void {
   })
 
   describe('the notices', () => {
-    test('come in order, by target, until they are acknowledged', async () => {
+    test('are in order, by target, until they are acknowledged', async () => {
       const about = (subject: string, kind: string): NewNotice => ({ ...notice(kind), subject })
       await store.addUser(userOf(1), [about('a', 'one'), { ...about('a', 'other'), target: 'modules' }])
       await store.addNotice(about('b', 'two'))
@@ -501,7 +504,7 @@ export function usersStoreSuite(open: () => UsersStore): void {
       expect(await store.countNotices()).toBe(2)
     })
 
-    test('of 500 subjects set aside at the head leave the others in sight', async () => {
+    test('of other subjects are found behind those of 500 subjects that are excluded', async () => {
       const names = Array.from({ length: 500 }, (_, i) => `bad${i}`)
       await Promise.all(names.map((subject) => store.addNotice({ ...notice('bad'), subject })))
       await store.addNotice(notice('good'))
@@ -509,7 +512,7 @@ export function usersStoreSuite(open: () => UsersStore): void {
     })
   })
 
-  test('answers a probe, and writes nothing that anyone sees', async () => {
+  test('answers a probe without a visible change', async () => {
     await store.probe()
     expect([await list(), await notices()]).toEqual([[], []])
   })

@@ -5,17 +5,17 @@ import type { Event } from '../../services/kit/outbox/events.ts'
 import { event, id, NOW } from './auth-suite.ts'
 
 /**
- * What every implementation of the store must do with events for the outside, and with who wants them.
- * @param open gives an empty store; closed by the suite
+ * The tests of events, deliveries and webhooks that every auth store must pass.
+ * @param open opens an empty store, which the suite closes
  */
-export function outsideStoreSuite(open: () => AuthStore): void {
+export function webhookStoreSuite(open: () => Promise<AuthStore>): void {
   let store: AuthStore
-  beforeAll(() => {
-    store = open()
+  beforeAll(async () => {
+    store = await open()
   })
   afterAll(() => store.close())
 
-  const hook = (over: Partial<Webhook> = {}): Webhook => ({
+  const webhookOf = (changes: Partial<Webhook> = {}): Webhook => ({
     id: id(),
     url: 'https://example.org',
     description: null,
@@ -23,43 +23,43 @@ export function outsideStoreSuite(open: () => AuthStore): void {
     sealedSecret: new Uint8Array(8),
     status: 'active',
     createdAt: NOW,
-    ...over,
+    ...changes,
   })
-  const happened = (over: Partial<Event> = {}): Event => ({
+  const eventOf = (changes: Partial<Event> = {}): Event => ({
     id: id(),
     type: 'user.updated',
     at: NOW,
     userId: id(),
     data: { name: 'Ana' },
-    ...over,
+    ...changes,
   })
-  const of = async (target: string) => (await store.listDeliveries({ target }, { size: 200, page: 1 })).rows
+  const deliveriesTo = async (target: string) => (await store.listDeliveries({ target }, { size: 200, page: 1 })).rows
 
-  test('are written once, for those who want them, and only then someone is woken', async () => {
-    const woken: number[] = []
-    store.onDeliveries(() => woken.push(woken.length))
-    await store.addEvents([happened()], NOW)
-    const [one, other] = [hook(), hook({ types: ['user.created'] })]
-    for (const each of [one, other]) expect(await store.addWebhook(each, 99, event())).toBeGreaterThan(0)
+  test('events are written once, for their subscribers only, and wake the listeners', async () => {
+    let wakes = 0
+    store.onDeliveries(() => wakes++)
+    await store.addEvents([eventOf()], NOW)
+    const [webhook, other] = [webhookOf(), webhookOf({ types: ['user.created'] })]
+    for (const added of [webhook, other]) expect(await store.addWebhook(added, 99, event())).toBeGreaterThan(0)
     expect([...store.subscribedTypes()].toSorted()).toEqual(['user.created', 'user.updated'])
-    const event1 = happened()
-    await store.addEvents([event1, happened({ type: 'user.deleted' })], NOW + 5)
+    const event1 = eventOf()
+    await store.addEvents([event1, eventOf({ type: 'user.deleted' })], NOW + 5)
     await store.addEvents([event1], NOW + 9)
-    expect(await of(one.id)).toEqual([
+    expect(await deliveriesTo(webhook.id)).toEqual([
       expect.objectContaining({ event: event1, status: 'pending', tries: 0, since: NOW + 5, nextAt: NOW + 5 }),
     ])
-    expect(await of(other.id)).toEqual([])
+    expect(await deliveriesTo(other.id)).toEqual([])
     await new Promise(setImmediate)
-    expect(woken.length).toBe(1)
-    for (const each of [one, other]) await store.removeWebhook(each.id, NOW, event())
+    expect(wakes).toBe(1)
+    for (const added of [webhook, other]) await store.removeWebhook(added.id, NOW, event())
     expect([...store.subscribedTypes()]).toEqual([])
   })
 
-  test('are due in their time, and finish once', async () => {
-    const one = hook()
-    await store.addWebhook(one, 99, event())
-    await store.addEvents([happened({ id: id() }), happened()], NOW)
-    const due = (now: number, latest = now + HOUR) => store.deliveriesDue(one.id, now, latest, 10)
+  test('deliveries are due at their time, and finish once', async () => {
+    const webhook = webhookOf()
+    await store.addWebhook(webhook, 99, event())
+    await store.addEvents([eventOf({ id: id() }), eventOf()], NOW)
+    const due = (now: number, latest = now + HOUR) => store.deliveriesDue(webhook.id, now, latest, 10)
     expect((await due(NOW - 1)).length).toBe(0)
     const [first, second] = await due(NOW)
     const [a, b] = [first?.seq ?? 0, second?.seq ?? 0]
@@ -70,43 +70,43 @@ export function outsideStoreSuite(open: () => AuthStore): void {
     await store.postponeDelivery(ofA, NOW + 500, { status: 503, error: 'refused' })
     await store.finishDelivery(ofB, 'delivered', { status: 200, error: null }, NOW)
     await store.finishDelivery(ofB, 'dead', { status: null, error: 'timeout' }, NOW)
-    expect([await store.nextDelivery(one.id, NOW), (await due(NOW + 499)).length]).toEqual([NOW + 500, 0])
-    // Put off by a clock that ran ahead.
+    expect([await store.nextDelivery(webhook.id, NOW), (await due(NOW + 499)).length]).toEqual([NOW + 500, 0])
+    // Postponed by a clock that ran ahead.
     expect((await due(NOW, NOW + 400)).map(({ seq }) => seq)).toEqual([a])
-    expect((await store.oldestDeliveries(one.id, 10)).map(({ seq }) => seq)).toEqual([a])
-    expect(await of(one.id)).toMatchObject([
+    expect((await store.oldestDeliveries(webhook.id, 10)).map(({ seq }) => seq)).toEqual([a])
+    expect(await deliveriesTo(webhook.id)).toMatchObject([
       { seq: b, status: 'delivered', tries: 1, lastStatus: 200, finishedAt: NOW },
       { seq: a, status: 'pending', tries: 1, lastStatus: 503, lastError: 'refused' },
     ])
-    await store.giveUpDeliveries(one.id, NOW, NOW)
+    await store.giveUpDeliveries(webhook.id, NOW, NOW)
     expect(await store.countDeliveries()).toEqual({ pending: 1, dead: 0 })
-    await store.giveUpDeliveries(one.id, NOW + 1, NOW)
+    await store.giveUpDeliveries(webhook.id, NOW + 1, NOW)
     expect(await store.countDeliveries()).toEqual({ pending: 0, dead: 1 })
     const replay = (filter: DeliveryFilter) => store.replayDeliveries(filter, NOW + 7, () => event())
-    expect(await replay({ target: one.id, status: 'dead' })).toBe(1)
+    expect(await replay({ target: webhook.id, status: 'dead' })).toBe(1)
     expect((await due(NOW + 7)).map(({ seq, since, tries }) => [seq, since, tries])).toEqual([[a, NOW + 7, 0]])
-    await store.removeWebhook(one.id, NOW, event())
+    await store.removeWebhook(webhook.id, NOW, event())
     expect(await store.countDeliveries()).toEqual({ pending: 0, dead: 0 })
   })
 
-  test('R29: what waits is sent at once where it is named; a failure of before changes nothing of it', async () => {
-    const one = hook()
-    await store.addWebhook(one, 99, event())
-    await store.addEvents([happened()], NOW)
-    const [sent] = await of(one.id)
-    const seq = sent?.seq ?? 0
+  test('R29: a pending delivery is sent at once when it is named; the failure of an earlier attempt does not change it', async () => {
+    const webhook = webhookOf()
+    await store.addWebhook(webhook, 99, event())
+    await store.addEvents([eventOf()], NOW)
+    const [delivery] = await deliveriesTo(webhook.id)
+    const seq = delivery?.seq ?? 0
     const before = { seq, since: NOW }
     const FAILED = { status: 503, error: 'refused' }
     const replay = (filter: DeliveryFilter) => store.replayDeliveries(filter, NOW + 7, () => event())
     const state = async () =>
-      (await of(one.id)).map(({ nextAt, since, status, tries }) => [status, tries, nextAt, since])
+      (await deliveriesTo(webhook.id)).map(({ nextAt, since, status, tries }) => [status, tries, nextAt, since])
     await store.postponeDelivery(before, NOW + HOUR, FAILED)
-    for (const filter of [{ target: one.id }, { target: one.id, status: 'dead' as const }])
+    for (const filter of [{ target: webhook.id }, { target: webhook.id, status: 'dead' as const }])
       expect(await replay(filter)).toBe(0)
     expect(await state()).toEqual([['pending', 1, NOW + HOUR, NOW]])
-    expect(await replay({ target: one.id, status: 'pending' })).toBe(1)
+    expect(await replay({ target: webhook.id, status: 'pending' })).toBe(1)
     expect(await state()).toEqual([['pending', 0, NOW + 7, NOW + 7]])
-    // The attempt that was under way.
+    // The attempt that began before the replay.
     await store.postponeDelivery(before, NOW + HOUR, FAILED)
     await store.finishDelivery(before, 'dead', FAILED, NOW)
     expect(await state()).toEqual([['pending', 0, NOW + 7, NOW + 7]])
@@ -114,111 +114,111 @@ export function outsideStoreSuite(open: () => AuthStore): void {
     expect(await state()).toEqual([['delivered', 1, NOW + 7, NOW + 7]])
     expect(await replay({ seq })).toBe(1)
     expect(await replay({ seq })).toBe(1)
-    await store.removeWebhook(one.id, NOW, event())
+    await store.removeWebhook(webhook.id, NOW, event())
   })
 
-  test('are forgotten with the last of their deliveries', async () => {
-    const [one, other] = [hook(), hook()]
-    for (const each of [one, other]) await store.addWebhook(each, 99, event())
-    const event1 = happened()
+  test('events are deleted with the last of their deliveries', async () => {
+    const [webhook, other] = [webhookOf(), webhookOf()]
+    for (const added of [webhook, other]) await store.addWebhook(added, 99, event())
+    const event1 = eventOf()
     await store.addEvents([event1], NOW)
     for (const [target, status] of [
-      [one, 'delivered'],
+      [webhook, 'delivered'],
       [other, 'dead'],
     ] as const)
-      for (const delivery of await of(target.id))
+      for (const delivery of await deliveriesTo(target.id))
         await store.finishDelivery(delivery, status, { status: 1, error: null }, NOW)
-    const left = async () => [(await of(one.id)).length, (await of(other.id)).length]
-    const steps: [delivered: number, dead: number, left: number[]][] = [
+    const counts = async () => [(await deliveriesTo(webhook.id)).length, (await deliveriesTo(other.id)).length]
+    const steps: [delivered: number, dead: number, expected: number[]][] = [
       [NOW, NOW, [1, 1]],
       [NOW + 1, NOW, [0, 1]],
       [NOW + 1, NOW + 1, [0, 0]],
     ]
     for (const [delivered, dead, expected] of steps) {
       await store.forgetDeliveries({ delivered, dead })
-      expect(await left()).toEqual(expected)
+      expect(await counts()).toEqual(expected)
     }
-    // That it could be written anew shows that it was gone.
+    // The event can be written again, so it was deleted.
     await store.addEvents([event1], NOW)
-    expect(await left()).toEqual([1, 1])
-    for (const each of [one, other]) await store.removeWebhook(each.id, NOW, event())
+    expect(await counts()).toEqual([1, 1])
+    for (const added of [webhook, other]) await store.removeWebhook(added.id, NOW, event())
   })
 
-  test('of a webhook, however many, are changed a few at a time: others are answered in between', async () => {
+  test('many deliveries of a webhook are changed in batches, and other requests are answered in between', async () => {
     const many = 10_500
-    const one = hook()
-    await store.addWebhook(one, 99, event())
+    const webhook = webhookOf()
+    await store.addWebhook(webhook, 99, event())
     await store.addEvents(
-      Array.from({ length: many }, () => happened()),
+      Array.from({ length: many }, () => eventOf()),
       NOW,
     )
     const count = async () => await store.countDeliveries()
-    /** How often the event loop came by. */
+    /** Counts the turns of the event loop until `work` ends. */
     const turns = async (work: Promise<unknown>): Promise<number> => {
-      let turns = 0
-      let over = false
-      const ended = work.finally(() => {
-        over = true
+      let count = 0
+      let isOver = false
+      const end = work.finally(() => {
+        isOver = true
       })
-      while (!over) {
+      while (!isOver) {
         await new Promise(setImmediate)
-        turns++
+        count++
       }
-      await ended
-      return turns
+      await end
+      return count
     }
-    expect(await turns(store.giveUpDeliveries(one.id, NOW + 1, NOW))).toBeGreaterThan(10)
+    expect(await turns(store.giveUpDeliveries(webhook.id, NOW + 1, NOW))).toBeGreaterThan(10)
     expect(await count()).toEqual({ pending: 0, dead: many })
     const audited: number[] = []
-    const replay = store.replayDeliveries({ target: one.id, status: 'dead' }, NOW, (count) => {
+    const replay = store.replayDeliveries({ target: webhook.id, status: 'dead' }, NOW, (count) => {
       audited.push(count)
       return event()
     })
     expect(await turns(replay)).toBeGreaterThan(10)
     expect([await replay, audited, await count()]).toEqual([many, [many], { pending: many, dead: 0 }])
-    const off = store.setWebhookStatus(one.id, 'disabled', NOW, event())
-    // Enabled before that is done: what was on its way is dead, and what comes then is not.
-    const on = store.setWebhookStatus(one.id, 'active', NOW, event())
-    const next = store.addEvents([happened()], NOW)
+    const off = store.setWebhookStatus(webhook.id, 'disabled', NOW, event())
+    // Enabled before the disabling is finished: pending deliveries have failed, new ones are pending.
+    const on = store.setWebhookStatus(webhook.id, 'active', NOW, event())
+    const next = store.addEvents([eventOf()], NOW)
     expect(await turns(off)).toBeGreaterThan(0)
     await Promise.all([on, next])
     expect(await count()).toEqual({ pending: 1, dead: many })
-    await store.replayDeliveries({ target: one.id }, NOW, () => event())
-    expect(await turns(store.setWebhookStatus(one.id, 'disabled', NOW, event()))).toBeGreaterThan(10)
+    await store.replayDeliveries({ target: webhook.id }, NOW, () => event())
+    expect(await turns(store.setWebhookStatus(webhook.id, 'disabled', NOW, event()))).toBeGreaterThan(10)
     expect(await count()).toEqual({ pending: 0, dead: many + 1 })
-    // All that is over, however much came in a minute.
-    await store.setWebhookStatus(one.id, 'active', NOW, event())
-    await store.addEvents([happened()], NOW)
+    // All finished deliveries, even when many came in webhook minute.
+    await store.setWebhookStatus(webhook.id, 'active', NOW, event())
+    await store.addEvents([eventOf()], NOW)
     expect(await turns(store.forgetDeliveries({ delivered: 0, dead: NOW + 1 }))).toBeGreaterThan(10)
     expect(await count()).toEqual({ pending: 1, dead: 0 })
     await store.addEvents(
-      Array.from({ length: many }, () => happened()),
+      Array.from({ length: many }, () => eventOf()),
       NOW,
     )
-    expect(await turns(store.removeWebhook(one.id, NOW, event()))).toBeGreaterThan(10)
+    expect(await turns(store.removeWebhook(webhook.id, NOW, event()))).toBeGreaterThan(10)
     expect(await count()).toEqual({ pending: 0, dead: 0 })
   })
 
-  test('a webhook has a place in the feed when it comes, changes and goes; there are no more than may be', async () => {
+  test('adding, changing and removing a webhook added have an entry in the feed; their number is limited', async () => {
     const before = await store.lastRevocation()
-    const one = hook()
-    expect(await store.addWebhook(one, 0, event())).toBeNull()
-    expect(await store.addWebhook(one, 1, event())).toBe(before + 1)
-    expect(await store.addWebhook(hook(), 1, event())).toBeNull()
-    await store.addEvents([happened()], NOW)
-    expect(await store.setWebhookStatus(one.id, 'disabled', NOW, event())).toEqual({
+    const webhook = webhookOf()
+    expect(await store.addWebhook(webhook, 0, event())).toBeNull()
+    expect(await store.addWebhook(webhook, 1, event())).toBe(before + 1)
+    expect(await store.addWebhook(webhookOf(), 1, event())).toBeNull()
+    await store.addEvents([eventOf()], NOW)
+    expect(await store.setWebhookStatus(webhook.id, 'disabled', NOW, event())).toEqual({
       outcome: 'changed',
       seq: before + 2,
     })
-    expect(await of(one.id)).toMatchObject([{ status: 'dead', lastError: 'webhook_disabled' }])
-    expect(await store.setWebhookStatus(one.id, 'disabled', NOW, event())).toEqual({ outcome: 'unchanged' })
-    expect(await store.setWebhookStatus(event().id, 'disabled', NOW, event())).toEqual({ outcome: 'not_found' })
-    expect(await store.replayDeliveries({ target: one.id }, NOW, () => event())).toBe(0)
-    await store.resealWebhook(one.id, new Uint8Array([7]))
-    expect(await store.webhooks()).toMatchObject([{ id: one.id, status: 'disabled', types: ['user.updated'] }])
+    expect(await deliveriesTo(webhook.id)).toMatchObject([{ status: 'dead', lastError: 'webhook_disabled' }])
+    expect(await store.setWebhookStatus(webhook.id, 'disabled', NOW, event())).toEqual({ outcome: 'unchanged' })
+    expect(await store.setWebhookStatus('unknown', 'disabled', NOW, event())).toEqual({ outcome: 'not_found' })
+    expect(await store.replayDeliveries({ target: webhook.id }, NOW, () => event())).toBe(0)
+    await store.resealWebhook(webhook.id, new Uint8Array([7]))
+    expect(await store.webhooks()).toMatchObject([{ id: webhook.id, status: 'disabled', types: ['user.updated'] }])
     expect([...((await store.webhooks())[0]?.sealedSecret ?? [])]).toEqual([7])
-    expect(await store.removeWebhook(one.id, NOW, event())).toBe(before + 3)
-    expect(await store.removeWebhook(one.id, NOW, event())).toBeNull()
+    expect(await store.removeWebhook(webhook.id, NOW, event())).toBe(before + 3)
+    expect(await store.removeWebhook(webhook.id, NOW, event())).toBeNull()
     const { revocations } = await store.revocationsAfter(before, 10)
     expect(revocations.map(({ kind }) => kind)).toEqual(['events', 'events', 'events'])
   })

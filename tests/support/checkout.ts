@@ -2,17 +2,17 @@ import { cpSync, mkdirSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { type Ended, launch, ROOT } from './tool.ts'
 
-/** A copy of this checkout, for what is written into one. */
+/** A copy of this checkout, for tests that write into one. */
 export interface Checkout {
   path: string
   git(...words: string[]): string
-  /** One word for all that is in it: what git makes of it. */
+  /** The hash of all files: git's tree. */
   tree(): string
-  /** Runs Bun in it, to its end. */
+  /** Runs Bun in the copy to its end. */
   run(words: string[], env?: Record<string, string>): Promise<Ended>
 }
 
-/** Copies what git knows or would know, as it stands now, into a repository of its own; the packages are shared. */
+/** Copies all files that git tracks or would track into a new repository, with the packages linked. */
 export function copyCheckout(path: string): Checkout {
   const listed = Bun.spawnSync(['git', 'ls-files', '--cached', '--others', '--exclude-standard'], { cwd: ROOT })
   for (const file of listed.stdout.toString().trim().split('\n')) {

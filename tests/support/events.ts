@@ -5,14 +5,14 @@ import { eventually } from './eventually.ts'
 import { as, call } from './http.ts'
 import type { System } from './system.ts'
 
-/** From now on someone outside listens to all events; where nothing answers, they wait in the database. */
+/** Creates a webhook for all events. If nothing listens at `url`, the events wait in the database. */
 export async function listen(system: System, url = 'http://127.0.0.1:9/'): Promise<void> {
   const body = { url }
   const { status, text } = await call(system.url.auth, 'POST /api/v1/admin/webhooks', { headers: as.operator, body })
   if (status !== 201) throw new Error(`listen: ${status} ${text}`)
 }
 
-/** What is on its way to the outside, a row for each delivery, in the order in which it was written. */
+/** The deliveries of events in the database, in the order in which they were written. */
 export function outgoing(system: System): EventMessage[] {
   return rows<Omit<Event, 'data'> & { data: string }>(
     system,
@@ -32,7 +32,7 @@ export function rows<T>(system: System, service: string, query: string): T[] {
   }
 }
 
-/** Resolves when users and modules have told all that they had to tell. */
+/** Resolves when the outboxes of users and modules are empty. */
 export async function allTold(system: System): Promise<void> {
   for (const service of ['users', 'modules'] as const)
     await eventually(async () => {

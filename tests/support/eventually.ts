@@ -1,5 +1,7 @@
 /** Milliseconds. Waits that normally take milliseconds may take this long on a machine that is busy with other work. */
 export const PATIENCE = 60_000
+/** Milliseconds. Whatever waits for no timeout takes less, on a busy machine too. Timeouts are longer or have their own tests. */
+export const PROMPT = 20_000
 const PAUSE = 20
 
 /**

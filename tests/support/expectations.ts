@@ -2,12 +2,18 @@ import { expect } from 'bun:test'
 import { FIELD_CODES, type FieldError } from '../../services/kit/field-errors.ts'
 import type { Answer } from './http.ts'
 
+/** The fields of a user's profile, in every answer with a user. */
+export const PROFILE_FIELDS = ['locale', 'metadata', 'app_metadata'] as const
+/** The fields of a user that only an operator may set. */
+export const OPERATOR_FIELDS = ['roles', 'status', 'email_verified', 'app_metadata'] as const
+
+/** The fields of each answer: a fixed list, so that nothing is told that should not be. */
 /** The fields of each response. A fixed list, so that a test notices every field that is added. */
 export const FIELDS = {
   token: ['access_token', 'token_type', 'expires_in', 'refresh_token', 'refresh_expires_in', 'session_id'],
   user: [
     ...['id', 'email', 'username', 'name', 'roles', 'status'],
-    ...['email_verified', 'has_password', 'created_at', 'updated_at'],
+    ...['email_verified', 'has_password', ...PROFILE_FIELDS, 'created_at', 'updated_at'],
   ],
   session: ['id', 'user_id', 'current', 'created_at', 'last_used_at', 'expires_at', 'ip', 'user_agent'],
   page: ['items', 'total', 'page', 'size', 'pages', 'next_cursor'],

@@ -14,19 +14,19 @@ import { type Answer, call } from './http.ts'
 import { INTERNAL_KEY, type Name, OPERATOR_KEY } from './settings.ts'
 import type { System } from './system.ts'
 
-/** A small service of its own, built with what `services/kit` has: each of its routes is behind a module. */
+/** A small service built on `services/kit`, with every route behind a module. */
 export interface Gated {
-  /** `GET /<path>`: what the gate says, as the status or the code of its refusal. */
+  /** Sends `GET /<path>`. Gives 200 or the code of the refusal. */
   get(path: string, headers: Record<string, string>): Promise<number | string>
   answer(request: string, options: Parameters<typeof call>[2]): Promise<Answer>
-  /** The paths that it asked of modules, without its polls. */
+  /** The paths requested from modules, without the polls. */
   questions: string[]
-  /** How many polls of the modules it has sent. */
+  /** How many polls were sent to modules. */
   polls: number
   stop(): Promise<void>
 }
 
-/** The routes: for users; for users and operators; for users and other services. */
+/** Who may call each kind of route. */
 const ACCESS = {
   users: ['user'],
   operators: ['user', 'operator'],
@@ -35,8 +35,8 @@ const ACCESS = {
 
 /**
  * @param modules the ids that its routes name: each has `/<id>/users`, `/<id>/operators` and `/<id>/services`
- * @param between addresses that stand for those of the system
- * @param ask how it calls the others: in memory, where they are in this process
+ * @param between addresses to use in place of the system's
+ * @param ask sends the calls to the other services; in memory if they run in this process
  */
 export async function startGated(
   system: Pick<System, 'url'>,
@@ -71,7 +71,7 @@ export async function startGated(
   for (const module of modules)
     for (const [path, auth] of Object.entries(ACCESS))
       routes.get(`/${module}/${path}`, ({ caller }) => caller.actor, { auth, module, response: t.String() })
-  // The order in which a route names the two is no matter.
+  // A route may name the two in either order.
   for (const module of modules)
     routes.post(`/${module}/bodies`, () => 'done', { module, auth: ['user'], body: t.Object({ name: t.String() }) })
   const metrics = new Metrics('gated', new MetricsRegistry())

@@ -44,6 +44,12 @@ export async function call(base: string, request: string, options: Options = {})
   return { status: response.status, headers: response.headers, text, body: parsed }
 }
 
+/** Resolves when a service has received what was sent before: it reads the sockets in the order in which they have data. */
+export async function arrived(base: string): Promise<void> {
+  await Bun.sleep(100)
+  for (let n = 0; n < 3; n++) await call(base, 'GET /health')
+}
+
 /** A client of the paths under `/api/v1`. */
 export function clientOf(base: () => string): Client {
   return (request, options) => call(base(), request.replace(' ', ' /api/v1'), options)

@@ -10,7 +10,7 @@ export const OWNED = Object.entries(ADDED_SERVICES).map(
   ([name, { ownedId }]) => [ownedId, name] as [field: string, service: Name],
 )
 
-/** Something of the owner's for an operation that is about it: its id, by the name that it has in the path. */
+/** Creates a resource of the owner for an operation that needs one. Gives its id under its name in the path. */
 export async function ownedValues(system: System, operation: string, owner: TestUser): Promise<Record<string, string>> {
   const values: Record<string, string> = {}
   for (const [field, service] of OWNED) {
@@ -22,7 +22,7 @@ export async function ownedValues(system: System, operation: string, owner: Test
   return values
 }
 
-/** Turns on for everyone the modules that operations need: then what is answered depends on who calls. */
+/** Enables the modules that operations need for everyone, so that the response depends on the caller alone. */
 export async function turnOnModules(system: System, operations: Iterable<Documented>): Promise<void> {
   const needed = [...operations].map(({ operation }) =>
     /The module `(.+)` must be on/.exec(operation.description ?? ''),

@@ -12,7 +12,7 @@ export interface Received {
 
 type Answers = (received: Received, at: number) => Response | Promise<Response>
 
-/** A receiver of webhooks, as someone writes one; what it answers can be changed while it runs. */
+/** A receiver of webhooks. Tests change its responses while it runs. */
 export class Receiver {
   readonly received: Received[] = []
   answers: Answers = () => new Response(null, { status: 204 })
@@ -33,7 +33,7 @@ export class Receiver {
     return `http://127.0.0.1:${this.server.port}/hook`
   }
 
-  /** Resolves when so many have arrived. */
+  /** Resolves when `count` messages have arrived. */
   async has(count: number): Promise<Received[]> {
     await eventually(() => this.received.length >= count).catch(() => {
       throw new Error(`${this.received.length} of ${count} have arrived`)
@@ -50,7 +50,7 @@ export class Receiver {
   }
 }
 
-/** @throws where the signature is not good */
+/** The message of a webhook. @throws when its signature is invalid */
 export function verified(secret: string, { body, headers }: Received): EventMessage {
   return new Webhook(secret).verify(body, headers) as EventMessage
 }

@@ -4,7 +4,7 @@ import { OWNED } from './owned.ts'
 import type { Name } from './settings.ts'
 import { inProcess } from './system.ts'
 
-/** As much of a JSON Schema as the tests look at. */
+/** The part of a JSON Schema that the tests read. */
 export interface Schema {
   type?: string | string[]
   properties?: Record<string, Schema>
@@ -12,7 +12,7 @@ export interface Schema {
   items?: Schema
 }
 
-/** A route as the apps themselves know it: a test that walks these misses none that is added. */
+/** A route as the app itself lists it: a test over all of them covers each new one. */
 export interface ServedRoute {
   service: Name
   method: string
@@ -49,12 +49,12 @@ function schemasOf({ body, query, response }: ServedRoute): Pick<ServedRoute, 'b
 const SAMPLE_ID = '01900000-0000-7000-8000-000000000000'
 const SAMPLES: Record<string, string> = { module_id: 'billing', username: 'ana', email: 'ana@example.org', kid: 'kid' }
 
-/** The path with something in place of its parameters. */
+/** The path with values in place of its parameters. */
 export function filled(path: string): string {
   return path.replace(/:(\w+)\??/g, (_, name: string) => SAMPLES[name] ?? SAMPLE_ID)
 }
 
-/** Each route once: under `/api/v1`, and at the root where that has another contract or alone has the path. */
+/** Each route once: under `/api/v1`, or at the root if it has another contract there or exists only there. */
 export function once(routes: readonly ServedRoute[]): ServedRoute[] {
   const all = new Map(routes.map((route) => [`${route.method} ${route.path}`, route]))
   return [...all.values()].filter((route) => {
@@ -94,7 +94,7 @@ const OPEN_TO_ALL = new Set([
   'GET /health/cache',
 ])
 
-/** What the contract opens to callers without a credential; everything else is guarded. */
+/** Whether the contract opens a route to callers without credentials. All others are guarded. */
 export function isPublic({ method, path }: Pick<ServedRoute, 'method' | 'path'>): boolean {
   const bare = path.replace(/^\/api\/v1/, '')
   return OPEN_TO_ALL.has(`${method} ${bare}`) || (method === 'GET' && /^\/swagger(\/|$)/.test(bare))
@@ -103,10 +103,10 @@ export function isPublic({ method, path }: Pick<ServedRoute, 'method' | 'path'>)
 const INTERNAL =
   /\/(sync|audit|verify-credentials|password|password-changed|send|revocations|password-hash|password-hashes)(\/|$)/
 
-/** A credential that lets in: the operator's key but where that does not. */
+/** Credentials that the route accepts: the operator key wherever possible. */
 export function credentialFor({ path }: Pick<ServedRoute, 'path'>, bearer: Record<string, string>) {
   if (/\/(logout-all|change-password|me)$/.test(path)) return bearer
-  // A key has no user, and what is made there is a user's.
+  // These routes create a resource of a user, and a key has no user.
   if (OWNED.some(([, service]) => path.endsWith(`/${service}`))) return bearer
   return INTERNAL.test(path) && !path.includes('/admin/') ? as.internal : as.operator
 }

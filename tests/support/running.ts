@@ -10,7 +10,7 @@ export type Start<Started extends System = System> = (env?: Record<string, strin
 /** Starts a system for all tests of the `describe` that calls it, and gives a client for each service. */
 export function running<Started extends System>(start: Start<Started>, env: Record<string, string> = {}) {
   let system: Started
-  setDefaultTimeout(PATIENCE)
+  setDefaultTimeout(2 * PATIENCE)
   beforeAll(async () => {
     system = await start(env)
   }, PATIENCE)

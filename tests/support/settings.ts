@@ -9,7 +9,7 @@ export const LAYOUTS: readonly Layout[] = ['together', 'apart']
 
 export const INTERNAL_KEY = 'internal-key-of-the-tests-0123456789abcdef'
 export const OPERATOR_KEY = 'operator-key-of-the-tests-0123456789abcdef'
-export const SECRET = 'secret-of-the-tests-0123456789-0123456789abc'
+const SECRET = 'secret-of-the-tests-0123456789-0123456789abc'
 
 /** Below the ports that Linux gives to outgoing connections, so that test processes seldom choose the same one. */
 const FIRST_PORT = 10_240

@@ -11,49 +11,49 @@ interface LineOptions {
   env?: Record<string, string>
   cwd?: string
   stdin?: string
-  /** In a process group of its own, so that a test can signal all of it, as a terminal does. */
+  /** Starts a process group, so that a test can signal all of it, as a terminal does. */
   group?: true
 }
 
 interface TerminalOptions {
   env?: Record<string, string>
   cols?: number
-  /** Types each text once the screen shows what it waits for, after what it waited for before. */
+  /** Types each text when the screen shows its pattern, one after the other. */
   typed?: readonly (readonly [shown: RegExp, text: string])[]
 }
 
-/** A terminal with one line running in it. */
+/** A terminal that runs one line. */
 export interface OnScreen {
   screen(): string
   /** Waits until the screen shows it. */
   shows(pattern: RegExp): Promise<void>
   type(text: string): void
-  /** The terminal goes away, as a window that is closed. */
+  /** Closes the terminal, as one closes a window. */
   hangUp(): void
-  /** 128 and the signal's number, as a shell says it, for one that a signal ended. */
+  /** The status is 128 plus the signal's number if a signal ended the line, as in a shell. */
   ended: Promise<{ status: number; screen: string }>
 }
 
-/** A place to run lines as an operator types them: `ch202` is on the path, and knows whom to talk to. */
+/** Runs lines as an operator types them: `ch202` is on the path and finds the running instance. */
 export interface Shell {
-  /** A directory of its own, where lines run. */
+  /** The working directory of the lines. */
   path: string
   env: Record<string, string>
-  /** A path that nothing has yet. */
+  /** A path that does not exist yet. */
   fresh(): string
-  /** A line that goes on running. */
+  /** Starts a line. */
   start(line: string, options?: LineOptions): Running
-  /** A line, to its end; standard input is empty unless told. */
+  /** Runs a line to its end. Standard input is empty unless `stdin` is set. */
   run(line: string, options?: LineOptions): Promise<Ended>
-  /** A line in a terminal. */
+  /** Runs a line in a terminal. */
   inTerminal(line: string, options?: TerminalOptions): OnScreen
   close(): void
 }
 
 /**
- * Lines that are run as `sh -c` runs them.
- * @param env what `ch202` finds in its environment, such as that of `pointedAt`
- * @param root the checkout whose `ch202` it is
+ * Opens a shell that runs lines by `sh -c`.
+ * @param env the environment of `ch202`, such as that of `pointedAt`
+ * @param root the checkout whose `ch202` is on the path
  */
 export function openShell(name: string, env: Record<string, string> = {}, root = ROOT): Shell {
   const folder = temporary(name)
@@ -118,7 +118,7 @@ function terminal(
   const toEnd = async () => {
     await typing()
     await child.exited
-    // The last that it wrote may still be on its way.
+    // The last output may still be on its way.
     await Promise.race([gone.promise, Bun.sleep(500)])
     child.terminal?.close()
     return { status: statusOf(child), screen: screen.replaceAll('\r\n', '\n') }

@@ -1,8 +1,8 @@
 import { connect } from 'node:net'
 
-/** What came back over a socket, byte by byte: `fetch` tidies what it sends and hides what it gets. */
+/** A response as it came over the socket. `fetch` normalises requests and hides parts of responses. */
 export interface RawAnswer {
-  /** 0 when the server closed without an answer. */
+  /** 0 when the server closed the connection without a response. */
   status: number
   /** By lower-cased name. */
   headers: Map<string, string>
@@ -29,13 +29,13 @@ export function exchange(base: string, bytes: string | Uint8Array[], patience = 
     })
     socket.on('end', done)
     socket.on('close', done)
-    // A server that has answered may cut us off while we still send.
+    // A server that has responded may close the connection while the request is still being sent.
     socket.on('error', () => undefined)
     for (const part of typeof bytes === 'string' ? [Buffer.from(bytes, 'latin1')] : bytes) socket.write(part)
   })
 }
 
-/** One request with its line and headers as they are given; the server closes after the answer. */
+/** One request with exactly this line and these headers. The server closes the connection after its response. */
 export function request(
   base: string,
   line: string,
@@ -45,7 +45,7 @@ export function request(
   return exchange(base, [line, ...headers, 'Connection: close', '', body].join('\r\n'))
 }
 
-/** A chunked request: each of `chunks` goes out as one. */
+/** A chunked request with these chunks. */
 export function sendChunked(base: string, line: string, headers: string[], chunks: string[]): Promise<RawAnswer> {
   const head = [line, 'Host: localhost', ...headers, 'Transfer-Encoding: chunked', 'Connection: close', '', ''].join(
     '\r\n',

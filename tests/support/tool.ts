@@ -12,14 +12,16 @@ export interface Ended {
   stderr: string
   /** Milliseconds. */
   took: number
+  /** Milliseconds of the processor, which other programs on the machine do not change. */
+  cpu: number
 }
 
-/** A process whose output is kept, and that a test may talk to while it runs. */
+/** A running process: a test reads its output and sends it signals. */
 export interface Running {
   pid: number
   stdout(): string
   stderr(): string
-  /** Waits until the output matches, `times` times. */
+  /** Waits until standard output matches, `times` times. */
   printed(pattern: RegExp, times?: number): Promise<void>
   signal(name: NodeJS.Signals): void
   ended: Promise<Ended>
@@ -29,18 +31,18 @@ interface RunOptions {
   env?: Record<string, string>
   cwd?: string
   stdin?: string
-  /** In a process group of its own, so that a test can signal all of it, as a terminal does. */
+  /** Starts a process group, so that a test can signal all of it, as a terminal does. */
   group?: true
 }
 
-/** What every process of ours needs; nothing of the environment of the tests comes through. */
+/** The environment that every process needs. Nothing else of the tests' own environment is passed on. */
 function bareEnvironment(env: Record<string, string> = {}): Record<string, string> {
   const { HOME = '', PATH = '' } = process.env
-  // The contexts of whoever runs the tests are none of theirs.
+  // The contexts of the developer who runs the tests stay out of them.
   return { PATH, HOME, XDG_CONFIG_HOME: '/nonexistent', NO_COLOR: '1', CH202_ENV: 'test', ...env }
 }
 
-/** The settings of an instance that no other has: its own directory, its own ports. */
+/** The settings of an instance with a data directory and free ports of its own. */
 export function ownSettings(dataDir: string, env: Record<string, string> = {}): Record<string, string> {
   const address = () => `http://127.0.0.1:${freePort()}`
   return bareEnvironment({
@@ -76,6 +78,7 @@ export function launch(command: string[], { env = {}, cwd = ROOT, stdin, group }
     status: child.exitCode,
     ...text,
     took: performance.now() - startedAt,
+    cpu: Number(child.resourceUsage()?.cpuTime.total ?? 0) / 1000,
   }))
   return {
     pid: child.pid,
@@ -84,7 +87,7 @@ export function launch(command: string[], { env = {}, cwd = ROOT, stdin, group }
     async printed(pattern, times = 1) {
       const all = new RegExp(pattern, 'g')
       await eventually(() => (text.stdout.match(all) ?? []).length >= times || undefined).catch(() => {
-        throw new Error(`It has not printed ${pattern}:\n${text.stdout}\n${text.stderr}`)
+        throw new Error(`The process has not printed ${pattern}:\n${text.stdout}\n${text.stderr}`)
       })
     },
     signal: (name) => void process.kill(group ? -child.pid : child.pid, name),
@@ -92,12 +95,12 @@ export function launch(command: string[], { env = {}, cwd = ROOT, stdin, group }
   }
 }
 
-/** Runs the tool to its end. */
+/** Runs `ch202` with these words to its end. */
 export function runTool(words: string[], options: RunOptions = {}): Promise<Ended> {
   return launch([process.execPath, 'cli/main.ts', ...words], options).ended
 }
 
-/** The processes that were started with this in their environment, by `/proc`: the living, not the zombies. */
+/** The processes with this text in their environment, by `/proc`. Zombies are left out. */
 export function processesWith(marker: string): { pid: number; command: string }[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -107,19 +110,19 @@ export function processesWith(marker: string): { pid: number; command: string }[
         if (!of('environ').includes(marker)) return []
         return [{ pid: Number(name), command: of('cmdline').replaceAll('\0', ' ').trim() }]
       } catch {
-        // It has ended meanwhile, or is not ours to look at.
+        // The process has ended meanwhile, or belongs to another user.
         return []
       }
     })
 }
 
-/** A directory for one test file; `remove` ends with it. */
+/** A temporary directory for one test file; `remove` deletes it. */
 export function temporary(name: string) {
   const path = mkdtempSync(join(tmpdir(), `ch202-${name}-`))
   let next = 0
   return {
     path,
-    /** A path in it that nothing has yet. */
+    /** A path in the directory that does not exist yet. */
     fresh: () => join(path, String(next++)),
     remove: () => rmSync(path, { recursive: true, force: true }),
   }

@@ -7,7 +7,7 @@ import { overProcesses } from '../support/processes.ts'
 import { running } from '../support/running.ts'
 import { PROGRAMS, type ProgramName, Verifier } from './program.ts'
 
-setDefaultTimeout(60_000)
+setDefaultTimeout(120_000)
 
 /** What `.ci/run` gets from Debian; Go, and the default lead in real time, stand in `bun run verifiers`. */
 const HERE: ProgramName[] = ['jose (Node)', 'PyJWT (Python)']

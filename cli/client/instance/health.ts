@@ -22,8 +22,8 @@ export interface Health extends Record<string, unknown> {
 /** Checks the health of every service. */
 export function healthOfAll(addresses: Addresses, debug: boolean): Promise<Health[]> {
   // Behind a proxy or in one process, all services share one address.
-  const isShared = new Set(SERVICE_NAMES.map((place) => addresses[place].value)).size === 1
-  return Promise.all(SERVICE_NAMES.map((place) => healthOf(place, addresses[place].value, isShared, debug)))
+  const isShared = new Set(SERVICE_NAMES.map((service) => addresses[service].value)).size === 1
+  return Promise.all(SERVICE_NAMES.map((service) => healthOf(service, addresses[service].value, isShared, debug)))
 }
 
 async function healthOf(service: ServiceName, address: string, isShared: boolean, debug: boolean): Promise<Health> {

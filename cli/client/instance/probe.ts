@@ -1,7 +1,7 @@
 import { direct } from '../../../services/kit/outgoing.ts'
 import { note, plain } from '../../terminal/terminal.ts'
 
-const PATIENCE = 2000
+const TIMEOUT = 2000
 /** Name of a process that runs several services. */
 export const COMBINED_APP = 'ch202'
 
@@ -28,7 +28,7 @@ export async function probe(url: string, debug = false): Promise<ProbeResult> {
   const startedAt = performance.now()
   const elapsed = () => Math.round((performance.now() - startedAt) * 10) / 10
   try {
-    const response = await direct(url, { signal: AbortSignal.timeout(PATIENCE), redirect: 'manual' })
+    const response = await direct(url, { signal: AbortSignal.timeout(TIMEOUT), redirect: 'manual' })
     const body: unknown = await response.json().catch(() => ({}))
     if (debug) note(plain(`GET ${url} → ${response.status} in ${elapsed()} ms`))
     const isRecord = typeof body === 'object' && body !== null
@@ -41,7 +41,7 @@ export async function probe(url: string, debug = false): Promise<ProbeResult> {
   } catch (error) {
     const isTimeout = (error as Error).name === 'TimeoutError'
     if (debug) note(plain(`GET ${url} → ${(error as { code?: string }).code ?? (error as Error).name}`))
-    const failure = isTimeout ? `no answer within ${PATIENCE / 1000} s` : 'nothing is listening there'
+    const failure = isTimeout ? `no answer within ${TIMEOUT / 1000} s` : 'nothing is listening there'
     return { status: 0, body: {}, date: undefined, took: elapsed(), failure }
   }
 }

@@ -13,9 +13,9 @@ export interface RunFile {
 }
 
 /** Reads a service's file; undefined if it does not run on this data directory. */
-export function readRunFile(place: ServiceName, dataDir: string): RunFile | undefined {
+export function readRunFile(service: ServiceName, dataDir: string): RunFile | undefined {
   try {
-    return JSON.parse(readFileSync(join(dataDir, 'run', `${place}.json`), 'utf8')) as RunFile
+    return JSON.parse(readFileSync(join(dataDir, 'run', `${service}.json`), 'utf8')) as RunFile
   } catch {
     return undefined
   }

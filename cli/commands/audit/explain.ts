@@ -85,7 +85,7 @@ async function explainUnknownName(tool: Tool, subject: string): Promise<Explanat
   const tried =
     at === null
       ? ''
-      : ` There were login attempts: ${times(Math.max(failures, failed.length))}, last at ${toTheSecond(at)}${from(last?.ip ?? null)}.`
+      : ` Someone tried to log in ${times(Math.max(failures, failed.length))}, last at ${toTheSecond(at)}${from(last?.ip ?? null)}.`
   const lockout = isInFuture(pausedUntil) ? ` Logins are locked until ${toTheSecond(pausedUntil)}.` : ''
   const didYouMean = similar.length === 0 ? '' : ` Did you mean ${similar.join(' or ')}?`
   return {

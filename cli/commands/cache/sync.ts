@@ -29,7 +29,7 @@ export async function syncCache(tool: Tool, userId?: string): Promise<Counts> {
       method: 'POST',
       headers: { 'content-type': 'application/json', 'x-request-id': requestId },
       body: JSON.stringify(userId === undefined ? {} : { user_id: userId }),
-      patience: TIMEOUT,
+      timeoutMs: TIMEOUT,
     })
     await api.refuseProblem('auth', answer)
     const counts = (await answer.json().catch(() => null)) as Counts | null

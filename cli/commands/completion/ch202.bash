@@ -1,10 +1,10 @@
 # Completion of ch202 for bash. In ~/.bashrc: eval "$(ch202 completion bash)"
 #
-# What is offered comes from people: anyone may register as `reboot`@example.org. So nothing here evaluates a word,
-# typed or offered (compgen -W would), and what is offered is quoted.
+# Completions contain user input: anyone may register as `reboot`@example.org. So this script never evaluates a word
+# (compgen -W would), and quotes all completions.
 _ch202() {
   local rest=${COMP_LINE:0:COMP_POINT} words=() blank i line value
-  # Bash has cut the words at @ : = as well: those with no blank between them are one.
+  # Bash also splits words at @ : =, so words without a space between them are joined again.
   for ((i = 0; i <= COMP_CWORD; i++)); do
     blank=${rest%%[![:space:]]*}
     rest=${rest#"$blank"}
@@ -17,7 +17,7 @@ _ch202() {
       words[${#words[@]} - 1]+=$value
     fi
   done
-  # Of the last one it replaces only what it calls the word ($2).
+  # Bash replaces only the part of the last word that it passes as $2.
   local word=${words[${#words[@]} - 1]//[\\\"\']/}
   local kept=${word%"${2//[\\\"\']/}"}
   words[${#words[@]} - 1]=$word

@@ -4,7 +4,7 @@ import { command, type Tool, withTool } from '../../tool/command.ts'
 import { SCRIPTS, SHELLS } from './scripts.ts'
 
 export function completionCommand() {
-  return command('completion', 'Print the script by which a shell completes ch202 at the Tab key, with live values', [
+  return command('completion', 'Print the completion script for a shell, which completes live values too', [
     'ch202 completion bash > ch202.bash',
     'ch202 completion zsh > _ch202',
     'ch202 completion fish > ch202.fish',

@@ -4,5 +4,5 @@ import zsh from './ch202.zsh' with { type: 'text' }
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const
 
-/** What a shell reads to complete `ch202`: each asks `ch202 complete -- <words>`, and offers what that says. */
+/** The completion scripts. Each runs `ch202 complete -- <words>` and offers its output. */
 export const SCRIPTS: Record<(typeof SHELLS)[number], string> = { bash, zsh, fish }

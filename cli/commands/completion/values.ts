@@ -14,23 +14,23 @@ export interface Candidate {
   description?: string
 }
 
-/** The shell offers files. */
+/** Tells the shell to offer files. */
 export const FILES = Symbol('files')
 
-/** What is known when values are wanted. */
-export interface Wanted {
-  /** As much of the value as stands there. */
+/** The state of the command line for a source of values. */
+export interface CompletionInput {
+  /** The typed part of the value. */
   word: string
-  /** The options before it, by their names. */
+  /** The options before the value, by name. */
   options: ReadonlyMap<string, string>
   env: Environment
   signal: AbortSignal
 }
 
-export type Source = (wanted: Wanted) => Promise<Candidate[]> | Candidate[]
+export type Source = (input: CompletionInput) => Promise<Candidate[]> | Candidate[]
 
-const MOST = 20
-/** The most that the API gives at once: it finds the word anywhere, the shell wants it at the beginning. */
+const CANDIDATES_MAX = 20
+/** Page size of the API. The API finds the text anywhere in a name, but only names that start with it are offered. */
 const PAGE_MAX = 200
 const FILE = /^[<[](file|dir|path)/
 
@@ -44,12 +44,12 @@ const OPTIONS: Record<string, Source> = {
   '--webhook': webhooks,
 }
 
-/** By the command and the name of its argument, or by the name alone. */
+/** Sources by command and argument name, or by argument name. */
 const ARGUMENTS: Record<string, Source> = {
   'api method': () => words('GET', 'POST', 'PUT', 'PATCH', 'DELETE'),
   'audit explain subject': users,
   'context remove name': contexts,
-  'context use name': (wanted) => [...words(LOCAL), ...contexts(wanted)],
+  'context use name': (input) => [...words(LOCAL), ...contexts(input)],
   'logout context': contexts,
   'modules create id': () => [],
   'modules delete id': modules,
@@ -75,7 +75,7 @@ export function sourceOfOption({ flags, long }: Option): Source | Candidate[] | 
   return OPTIONS[long ?? ''] ?? (FILE.test(placeholder) ? FILES : [])
 }
 
-/** @param path of the command, such as `users get` */
+/** @param path the command, such as `users get` */
 export function sourceOfArgument(path: string, name: string): Source | Candidate[] | typeof FILES {
   return ARGUMENTS[`${path} ${name}`] ?? ARGUMENTS[name] ?? (FILE.test(`<${name}`) ? FILES : [])
 }
@@ -84,61 +84,69 @@ function words(...values: string[]): Candidate[] {
   return values.map((value) => ({ value }))
 }
 
-function contexts({ env }: Wanted): Candidate[] {
+function contexts({ env }: CompletionInput): Candidate[] {
   return listContexts(env).map(({ auth, email, name }) => ({ value: name, description: `${email} at ${auth}` }))
 }
 
-async function users(wanted: Wanted): Promise<Candidate[]> {
-  const { word } = wanted
+async function users(input: CompletionInput): Promise<Candidate[]> {
+  const { word } = input
   const search = word === '' ? '' : `search=${encodeURIComponent(searchFor(word))}&`
-  const items = await itemsOf(wanted, 'users', `/users?${search}sort=email&size=${word === '' ? MOST : PAGE_MAX}`)
-  const named = items.flatMap(({ email, name, username }): Candidate[] => {
+  const items = await itemsOf(
+    input,
+    'users',
+    `/users?${search}sort=email&size=${word === '' ? CANDIDATES_MAX : PAGE_MAX}`,
+  )
+  const matches = items.flatMap(({ email, name, username }): Candidate[] => {
     const value = [email, username].find((one) => one?.startsWith(word))
-    // One that begins with a dash would be taken for an option.
+    // A value that starts with a dash would be parsed as an option.
     if (!value || value.startsWith('-')) return []
     return [{ value, description: name ?? (value === email ? username : email) ?? '' }]
   })
-  return named.slice(0, MOST)
+  return matches.slice(0, CANDIDATES_MAX)
 }
 
-async function modules(wanted: Wanted): Promise<Candidate[]> {
-  const items = await itemsOf(wanted, 'modules', '/modules/')
+async function modules(input: CompletionInput): Promise<Candidate[]> {
+  const items = await itemsOf(input, 'modules', '/modules/')
   return items.map(({ id = '', name }) => ({ value: id, description: name ?? '' }))
 }
 
-/** Of the user that `--user` names, or of everyone. */
-async function sessions(wanted: Wanted): Promise<Candidate[]> {
-  const ref = wanted.options.get('user')
+/** Sessions of the user in `--user`, or of all users. */
+async function sessions(input: CompletionInput): Promise<Candidate[]> {
+  const ref = input.options.get('user')
   const user = ref?.includes('@')
     ? (
-        await itemsOf(wanted, 'users', `/users?search=${encodeURIComponent(searchFor(emailKey(ref)))}&size=${MOST}`)
+        await itemsOf(
+          input,
+          'users',
+          `/users?search=${encodeURIComponent(searchFor(emailKey(ref)))}&size=${CANDIDATES_MAX}`,
+        )
       ).find(({ email }) => email && emailKey(email) === emailKey(ref))?.id
     : ref
-  const whose = user === undefined ? 'all=true' : `user_id=${encodeURIComponent(user)}`
-  const items = await itemsOf(wanted, 'auth', `/auth/sessions?${whose}&size=${MOST}`)
+  const filter = user === undefined ? 'all=true' : `user_id=${encodeURIComponent(user)}`
+  const items = await itemsOf(input, 'auth', `/auth/sessions?${filter}&size=${CANDIDATES_MAX}`)
   return items.map(({ id = '', last_used_at, user_agent }) => ({
     value: id,
     description: `${last_used_at} ${user_agent ?? ''}`,
   }))
 }
 
-async function keys(wanted: Wanted): Promise<Candidate[]> {
-  const items = await itemsOf(wanted, 'auth', '/admin/keys')
+async function keys(input: CompletionInput): Promise<Candidate[]> {
+  const items = await itemsOf(input, 'auth', '/admin/keys')
   return items.map(({ kid = '', status }) => ({ value: kid, description: status ?? '' }))
 }
 
-async function webhooks(wanted: Wanted): Promise<Candidate[]> {
-  const items = await itemsOf(wanted, 'auth', '/admin/webhooks')
+async function webhooks(input: CompletionInput): Promise<Candidate[]> {
+  const items = await itemsOf(input, 'auth', '/admin/webhooks')
   return items.map(({ id = '', url }) => ({ value: id, description: url ?? '' }))
 }
 
-async function backups({ env }: Wanted): Promise<Candidate[]> {
+async function backups({ env }: CompletionInput): Promise<Candidate[]> {
   const [{ backupsOf }, { listBackups }] = await Promise.all([
     import('../../../db/sqlite/backup/create.ts'),
     import('../../../db/sqlite/backup/manifest.ts'),
   ])
   const { backups: all } = listBackups(backupsOf(dataDirOf(env)))
-  return [{ value: 'latest' }, ...all.slice(0, MOST).map(({ name }) => ({ value: name }))]
+  return [{ value: 'latest' }, ...all.slice(0, CANDIDATES_MAX).map(({ name }) => ({ value: name }))]
 }
 
 type Item = { [name in 'id' | 'kid' | 'email' | 'username' | 'name' | 'status']?: string | null } & {
@@ -150,15 +158,15 @@ type Item = { [name in 'id' | 'kid' | 'email' | 'username' | 'name' | 'status']?
 }
 
 /**
- * With the credential as it is: to renew it here, and be ended in the middle, would lose a session.
- * @throws what fetch throws
+ * Fetches items without refreshing the credential: a refresh that the shell interrupts would lose the session.
+ * @throws the error of fetch
  */
-async function itemsOf({ env, options, signal }: Wanted, place: ServiceName, path: string): Promise<Item[]> {
+async function itemsOf({ env, options, signal }: CompletionInput, service: ServiceName, path: string): Promise<Item[]> {
   const { addresses, credential } = await connect(options.get('url'), env)
   if (credential === null || (credential.kind === 'session' && !isFresh(credential.context))) return []
   const token = credential.kind === 'session' ? credential.context.access_token : credential.value
   const headers: Record<string, string> =
     credential.kind === 'key' ? { 'x-api-key': token } : { authorization: `Bearer ${token}` }
-  const answer = await direct(`${addresses[place].value}/api/v1${path}`, { headers, signal, redirect: 'manual' })
+  const answer = await direct(`${addresses[service].value}/api/v1${path}`, { headers, signal, redirect: 'manual' })
   return answer.ok ? ((await answer.json()) as { items: Item[] }).items : []
 }

@@ -1,4 +1,4 @@
-import { auditChain } from '../../../db/sqlite/inspect/database.ts'
+import { auditChain } from '../../../db/sqlite/inspect/index.ts'
 import { count } from '../../terminal/terminal.ts'
 import { type Check, failed, ok, skipped } from './check.ts'
 import { withDatabase } from './databases.ts'

@@ -49,7 +49,7 @@ export function createContext(env: Environment, debug: boolean): { context: Doct
   const close = () => {
     for (const one of databasesByName.values()) one.close()
   }
-  return { context: context, close }
+  return { context, close }
 }
 
 function storedSecrets(env: Environment): { stored: Environment; unreadable: string[] } {

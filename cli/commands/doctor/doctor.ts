@@ -29,9 +29,9 @@ export function doctorCommand() {
 async function doctor(tool: Tool, { only }: { only?: string }): Promise<void> {
   if (tool.globals.url !== undefined)
     throw usage('doctor checks the local machine; --url does not apply', 'ch202 health')
-  const [{ CHECKS }, { createContext: sceneOf }] = await Promise.all([import('./checks.ts'), import('./context.ts')])
+  const [{ CHECKS }, { createContext }] = await Promise.all([import('./checks.ts'), import('./context.ts')])
   const checks = only === undefined ? CHECKS : selectChecks(CHECKS, only)
-  const { close, context } = sceneOf(tool.env, tool.globals.debug ?? false)
+  const { close, context } = createContext(tool.env, tool.globals.debug ?? false)
   const items: CheckResult[] = []
   try {
     for (const check of checks) items.push(await runCheck(check, context))

@@ -1,4 +1,4 @@
-import { mailTroubles, waitingMails } from '../../../db/sqlite/inspect/database.ts'
+import { mailTroubles, waitingMails } from '../../../db/sqlite/inspect/index.ts'
 import { count } from '../../terminal/terminal.ts'
 import { toTheSecond } from '../../terminal/times.ts'
 import { type Check, ok, warning } from './check.ts'

@@ -14,16 +14,16 @@ export const portsChecks: Check[] = [
       if (!config) return skipped('The settings are not valid')
       const up = (await context.services()).filter(({ health }) => health !== undefined)
       const names = up.map(({ running }) => running.service)
-      const down = SERVICE_NAMES.filter((place) => !names.includes(place))
+      const down = SERVICE_NAMES.filter((service) => !names.includes(service))
       if (down.length === 0) return ok('Every service is listening')
       const addresses = config.addresses
-      const results = await Promise.all(down.map(async (place) => portProblem(place, addresses[place])))
+      const results = await Promise.all(down.map(async (service) => portProblem(service, addresses[service])))
       const faults = results.filter((fault) => fault !== undefined)
       if (faults.length > 0) return failed(faults.join('; '), 'ch202 ps')
       // This address is only needed by one process for all services.
       const combined = up.length === 0 ? await portProblem('one process for all', config.url) : undefined
       return combined === undefined
-        ? ok(`Free: ${down.map((place) => addresses[place]).join(', ')}`)
+        ? ok(`Free: ${down.map((service) => addresses[service]).join(', ')}`)
         : warning(combined, 'ch202 ps')
     },
   },
@@ -41,7 +41,7 @@ export const portsChecks: Check[] = [
           'ch202 logs --level warn',
         )
       if (gone.length > 0) return warning(`Ended unexpectedly: ${gone.join(', ')}`, 'ch202 start')
-      const missing = SERVICE_NAMES.filter((place) => !all.some(({ running }) => running.service === place))
+      const missing = SERVICE_NAMES.filter((service) => !all.some(({ running }) => running.service === service))
       if (missing.length > 0) return warning(`Not running: ${missing.join(', ')}`, 'ch202 start')
       return ok('Every service is healthy')
     },

@@ -4,7 +4,7 @@ import {
   type InspectedDatabase,
   undelivered,
   waitingNotices,
-} from '../../../db/sqlite/inspect/database.ts'
+} from '../../../db/sqlite/inspect/index.ts'
 import { count } from '../../terminal/terminal.ts'
 import { type Check, type DoctorContext, type Finding, failed, ok, warning } from './check.ts'
 import { withDatabase } from './databases.ts'

@@ -1,4 +1,4 @@
-import { issuerOf } from '../../../db/sqlite/inspect/database.ts'
+import { issuerOf } from '../../../db/sqlite/inspect/auth.ts'
 import { hasWildcardHost, proxyVariables } from '../../../services/kit/outgoing.ts'
 import { readSender } from '../../../services/kit/process/sender.ts'
 import { isOpenToOthers, readSmtpUrl } from '../../../services/kit/process/smtp-url.ts'

@@ -1,13 +1,13 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 
 const CHUNK = 256 * 1024
-const NOTHING = Buffer.alloc(0)
+const EMPTY = Buffer.alloc(0)
 
-/** The lines of a file that may still grow. It stays the same file when it is renamed, or deleted. */
-export class LinesOfFile {
+/** Reads lines of a log file that may still grow, even after it is renamed or deleted. */
+export class LogFile {
   private position = 0
-  /** A line that is not whole yet. */
-  private rest: Buffer = NOTHING
+  /** An incomplete last line. */
+  private rest: Buffer = EMPTY
   private readonly chunk = Buffer.alloc(CHUNK)
 
   private constructor(
@@ -15,28 +15,28 @@ export class LinesOfFile {
     readonly inode: number,
   ) {}
 
-  /** Undefined: there is no such file, or no longer. @throws the file system's error when it can't be read */
-  static open(path: string): LinesOfFile | undefined {
+  /** Opens a file; undefined if it does not exist. @throws the file system's error */
+  static open(path: string): LogFile | undefined {
     try {
       const file = openSync(path, 'r')
-      return new LinesOfFile(file, fstatSync(file).ino)
+      return new LogFile(file, fstatSync(file).ino)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
       throw error
     }
   }
 
-  /** The whole lines that have come since the last call. */
+  /** The complete lines since the last call. */
   *read(): Generator<string> {
     if (fstatSync(this.file).size < this.position) {
       this.position = 0
-      this.rest = NOTHING
+      this.rest = EMPTY
     }
     for (;;) {
-      const read = readSync(this.file, this.chunk, 0, CHUNK, this.position)
-      if (read === 0) return
-      this.position += read
-      const bytes = Buffer.concat([this.rest, this.chunk.subarray(0, read)])
+      const length = readSync(this.file, this.chunk, 0, CHUNK, this.position)
+      if (length === 0) return
+      this.position += length
+      const bytes = Buffer.concat([this.rest, this.chunk.subarray(0, length)])
       const end = bytes.lastIndexOf(10)
       this.rest = Buffer.from(bytes.subarray(end + 1))
       if (end >= 0) yield* bytes.toString('utf8', 0, end).split('\n')

@@ -5,7 +5,7 @@ import { colored, escaped, plain } from '../../terminal/terminal.ts'
 export const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'] as const
 export type Level = (typeof LEVELS)[number]
 
-/** A line of a log: what every one has, and whatever else it holds. */
+/** A log line: the fields that every line has, and others. */
 export interface LogLine extends Record<string, unknown> {
   time: string
   level: Level
@@ -21,26 +21,26 @@ const COLORS: Record<Level, string> = {
   error: '\x1b[31m',
   fatal: '\x1b[31m',
 }
-/** Says what another field says already. */
-const REPEATED = ['pid', 'hostname', 'msg']
+/** Fields that repeat others. */
+const HIDDEN = ['pid', 'hostname', 'msg']
 const LEVEL_WIDTH = 5
 const SERVICE_WIDTH = 7
-/** Where every line must have the same ones. */
+/** Columns for CSV, in which every line needs the same. */
 const COLUMNS = 'time level service event request_id method route status ms code user_id target message'.split(' ')
 
-/** Undefined: no line of ours, such as one that a full disk cut. */
+/** Parses a log line; undefined for other text, such as a line cut by a full disk. */
 export function readLine(text: string): LogLine | undefined {
   try {
     const line = JSON.parse(text) as LogLine | null
-    const known = typeof line?.time === 'string' && typeof line.service === 'string' && LEVELS.includes(line.level)
-    return known ? line : undefined
+    const isLogLine = typeof line?.time === 'string' && typeof line.service === 'string' && LEVELS.includes(line.level)
+    return isLogLine ? line : undefined
   } catch {
     return undefined
   }
 }
 
-/** A line as it is shown. Undefined: nothing of it is. */
-export function shown(
+/** Formats a line for the output; undefined if there is nothing to print. */
+export function formatLine(
   line: LogLine,
   { color, fields, output }: { output: Output; fields?: string[] | undefined; color: boolean },
 ): string | undefined {
@@ -53,15 +53,15 @@ export function shown(
   return readable(line, colored(process.stdout, color))
 }
 
-/** The first line of the CSV form. */
+/** The header line for CSV. */
 export function csvHeader(fields: string[] | undefined): string {
   return (fields ?? COLUMNS).map(quoteCsv).join(',')
 }
 
 function readable({ event, level, service, time, ...fields }: LogLine, inColor: boolean): string {
-  const paint = (code: string, said: string) => (inColor ? `${code}${said}\x1b[0m` : said)
+  const paint = (code: string, text: string) => (inColor ? `${code}${text}\x1b[0m` : text)
   const rest = Object.entries(fields)
-    .filter(([name]) => !REPEATED.includes(name))
+    .filter(([name]) => !HIDDEN.includes(name))
     .map(([name, value]) => `${paint('\x1b[2m', `${plain(name)}=`)}${plain(text(value))}`)
   return [
     paint('\x1b[2m', plain(time)),

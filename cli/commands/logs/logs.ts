@@ -5,106 +5,106 @@ import { EXIT, usage } from '../../exit.ts'
 import { plain, write } from '../../terminal/terminal.ts'
 import { SINCE, since } from '../../terminal/times.ts'
 import { command, type Tool, withTool } from '../../tool/command.ts'
-import { wantedLine } from './filter.ts'
-import { csvHeader, LEVELS, type Level, type LogLine, shown } from './line.ts'
-import { byTime } from './merge.ts'
-import { LinesOfService, servicesWithLogs } from './service.ts'
+import { createFilter } from './filter.ts'
+import { csvHeader, formatLine, LEVELS, type Level, type LogLine } from './line.ts'
+import { mergeByTime } from './merge.ts'
+import { ServiceLog, servicesWithLogs } from './service.ts'
 
-interface Options {
+interface LogsOptions {
   follow?: boolean
   since?: string
   level?: Level
   requestId?: string
 }
 
-/** How often is looked for more, in milliseconds. */
-const LOOK_EVERY = 200
-/** What is shown first of what is followed. */
-const LAST = 10
+/** Milliseconds between two checks for new lines. */
+const POLL_MS = 200
+/** Number of existing lines that --follow prints first. */
+const INITIAL_LINES = 10
 
 export function logsCommand() {
-  return command('logs', 'Show what the services of this machine have logged, by time', [
+  return command('logs', 'Show the logs of the services on this machine, sorted by time', [
     'ch202 logs --since 10m --level warn',
     'ch202 logs auth users --request-id 0198c0de-0000-7000-8000-000000000000',
     'ch202 logs --since 2026-11-20T10:00:00Z -o jsonl | tail -n 100',
   ])
-    .argument('[services...]', 'only lines of these (default: all)')
-    .option('-f, --follow', 'go on with what comes, until Ctrl-C')
+    .argument('[services...]', 'only these services (default: all)')
+    .option('-f, --follow', 'print new lines as they come, until Ctrl-C')
     .option('--since <time>', SINCE, since)
-    .addOption(new Option('--level <level>', 'of this level and above').choices(LEVELS))
-    .option('--request-id <id>', 'of this request, in every service that it reached')
+    .addOption(new Option('--level <level>', 'only lines with this level or above').choices(LEVELS))
+    .option('--request-id <id>', 'only lines of this request, in all services')
     .action(withTool(logs))
 }
 
-async function logs(tool: Tool, options: Options, services: string[]): Promise<void> {
+async function logs(tool: Tool, options: LogsOptions, services: string[]): Promise<void> {
   const { env, globals } = tool
-  if (globals.url !== undefined) throw usage('Logs are read from the files of this machine: --url has none')
+  if (globals.url !== undefined) throw usage('logs reads files on the local machine; --url does not apply')
   const dataDir = dataDirOf(env)
   refuseUnknown(services, dataDir)
   const { level, requestId, since: from } = options
-  const wanted = wantedLine({ services, since: from, level, requestId })
-  const followed = new Map<string, LinesOfService>()
-  const isThere = servicesWithLogs(dataDir).length > 0
-  const whole = tool.out.options.output === 'json' && !options.follow
-  if (!isThere && !options.follow && !whole) return tool.out.say(`Nothing has been logged in ${dataDir} yet`)
+  const filter = createFilter({ services, since: from, level, requestId })
+  const sources = new Map<string, ServiceLog>()
+  const hasLogs = servicesWithLogs(dataDir).length > 0
+  const asOneJson = tool.out.options.output === 'json' && !options.follow
+  if (!hasLogs && !options.follow && !asOneJson) return tool.out.say(`Nothing has been logged in ${dataDir} yet`)
 
   if (tool.out.options.output === 'csv') await write(csvHeader(tool.out.options.fields))
-  const lastOnly = options.follow && from === undefined && requestId === undefined
-  const read = (from: LinesOfService) => only(from.read(), wanted)
-  const begun = from === undefined ? 0 : Date.parse(from)
-  for (const name of servicesWithLogs(dataDir)) followed.set(name, new LinesOfService(dataDir, name).open(begun))
-  const there = byTime([...followed.values()].map(read))
-  if (whole) return tool.out.items(parts(tool, there))
-  for (const line of lastOnly ? last(there, LAST) : there) await print(tool, line)
-  if (options.follow) await follow(tool, dataDir, followed, read)
+  const onlyLast = options.follow && from === undefined && requestId === undefined
+  const read = (from: ServiceLog) => filtered(from.read(), filter)
+  const sinceMs = from === undefined ? 0 : Date.parse(from)
+  for (const name of servicesWithLogs(dataDir)) sources.set(name, new ServiceLog(dataDir, name).open(sinceMs))
+  const lines = mergeByTime([...sources.values()].map(read))
+  if (asOneJson) return tool.out.items(parts(tool, lines))
+  for (const line of onlyLast ? lastLines(lines, INITIAL_LINES) : lines) await print(tool, line)
+  if (options.follow) await follow(tool, dataDir, sources, read)
 }
 
-/** Never ends by itself. */
+/** Prints new lines until SIGINT. */
 async function follow(
   tool: Tool,
   dataDir: string,
-  followed: Map<string, LinesOfService>,
-  read: (from: LinesOfService) => Iterable<LogLine>,
+  sources: Map<string, ServiceLog>,
+  read: (from: ServiceLog) => Iterable<LogLine>,
 ): Promise<never> {
   process.once('SIGINT', () => process.exit(EXIT.interrupted))
   for (;;) {
-    await Bun.sleep(LOOK_EVERY)
+    await Bun.sleep(POLL_MS)
     for (const name of servicesWithLogs(dataDir))
-      if (!followed.has(name)) followed.set(name, new LinesOfService(dataDir, name))
-    for (const service of followed.values()) service.follow()
-    const lines = [...followed.values()].flatMap((service) => [...read(service)])
+      if (!sources.has(name)) sources.set(name, new ServiceLog(dataDir, name))
+    for (const service of sources.values()) service.follow()
+    const lines = [...sources.values()].flatMap((service) => [...read(service)])
     for (const line of lines.sort((a, b) => (a.time < b.time ? -1 : a.time > b.time ? 1 : 0))) await print(tool, line)
   }
 }
 
-/** Lines as the items of one JSON value. */
+/** Yields lines as the items of one JSON value. */
 async function* parts({ out }: Tool, lines: Iterable<LogLine>): AsyncGenerator<string[]> {
   for (const line of lines) {
-    const text = shown(line, out.options)
+    const text = formatLine(line, out.options)
     if (text !== undefined) yield [text]
   }
 }
 
 async function print({ out }: Tool, line: LogLine): Promise<void> {
-  const text = shown(line, out.options)
+  const text = formatLine(line, out.options)
   if (text !== undefined) await write(text)
 }
 
-function* only(texts: Iterable<string>, wanted: (text: string) => LogLine | undefined): Generator<LogLine> {
+function* filtered(texts: Iterable<string>, filter: (text: string) => LogLine | undefined): Generator<LogLine> {
   for (const text of texts) {
-    const line = wanted(text)
+    const line = filter(text)
     if (line) yield line
   }
 }
 
-function last(lines: Iterable<LogLine>, most: number): LogLine[] {
-  const kept: LogLine[] = []
-  for (const line of lines) if (kept.push(line) > most) kept.shift()
-  return kept
+function lastLines(lines: Iterable<LogLine>, max: number): LogLine[] {
+  const result: LogLine[] = []
+  for (const line of lines) if (result.push(line) > max) result.shift()
+  return result
 }
 
 function refuseUnknown(services: readonly string[], dataDir: string): void {
-  const known = [...new Set([...SERVICE_NAMES, ...servicesWithLogs(dataDir)])]
-  const unknown = services.find((name) => !known.includes(name))
-  if (unknown !== undefined) throw usage(`There is no service ${plain(unknown)}: there are ${known.join(', ')}`)
+  const names = [...new Set([...SERVICE_NAMES, ...servicesWithLogs(dataDir)])]
+  const unknown = services.find((name) => !names.includes(name))
+  if (unknown !== undefined) throw usage(`There is no service ${plain(unknown)}: the services are ${names.join(', ')}`)
 }

@@ -5,8 +5,8 @@ interface Source {
   rest: Iterator<LogLine>
 }
 
-/** The lines of several services, each in its order, by time: never more than a line of each is held. */
-export function* byTime(services: Iterable<Iterable<LogLine>>): Generator<LogLine> {
+/** Merges the lines of several services by time, holding one line of each in memory. */
+export function* mergeByTime(services: Iterable<Iterable<LogLine>>): Generator<LogLine> {
   const sources: Source[] = []
   for (const lines of services) {
     const rest = lines[Symbol.iterator]()
@@ -16,7 +16,7 @@ export function* byTime(services: Iterable<Iterable<LogLine>>): Generator<LogLin
   for (;;) {
     const [first, ...others] = sources
     if (!first) return
-    const earliest = others.reduce((found, source) => (source.line.time < found.line.time ? source : found), first)
+    const earliest = others.reduce((best, source) => (source.line.time < best.line.time ? source : best), first)
     yield earliest.line
     const { done, value } = earliest.rest.next()
     if (done) sources.splice(sources.indexOf(earliest), 1)

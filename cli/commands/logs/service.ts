@@ -1,43 +1,43 @@
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { logFileNamed, logsOf } from '../../../services/kit/log-file.ts'
-import { LinesOfFile } from './file.ts'
+import { LogFile } from './file.ts'
 
-/** The lines of one service, the oldest first, over the files that were put aside and the one that is written. */
-export class LinesOfService {
-  private files: LinesOfFile[] = []
+/** Reads the log of one service, oldest line first, across its rotated files and the current one. */
+export class ServiceLog {
+  private files: LogFile[] = []
 
   constructor(
     private readonly dataDir: string,
     private readonly name: string,
   ) {}
 
-  /** Opens what is there; files that were last written before `since` (milliseconds) are left out. */
+  /** Opens the existing files, except those last written before `since` (milliseconds since the epoch). */
   open(since: number): this {
-    this.files = this.openAll(this.pathsFrom().filter((path) => writtenSince(path, since)))
+    this.files = this.openAll(this.paths().filter((path) => writtenSince(path, since)))
     return this
   }
 
-  /** The lines that have come since the last call. */
+  /** The lines since the last call. */
   *read(): Generator<string> {
     for (const file of this.files) yield* file.read()
   }
 
-  /** Finds the files that were begun since: what is left in the one before them is read first. */
+  /** Opens files that were created since the last call; the rest of the previous file is read first. */
   follow(): void {
-    if (this.isInPlace()) return
-    const files = this.openAll(this.pathsFrom())
+    if (this.isCurrent()) return
+    const files = this.openAll(this.paths())
     const last = this.files.at(-1)
-    const known = files.findIndex(({ inode }) => inode === last?.inode)
-    // Deleted, or put aside so often that it is gone: then all are newer.
-    const newer = files.slice(known + 1)
-    for (const file of files.slice(0, known + 1)) file.close()
+    const index = files.findIndex(({ inode }) => inode === last?.inode)
+    // If the last file was deleted or rotated away (-1), all files are newer.
+    const newer = files.slice(index + 1)
+    for (const file of files.slice(0, index + 1)) file.close()
     if (newer.length === 0) return
     for (const file of this.files.slice(0, -1)) file.close()
     this.files = [...this.files.slice(-1), ...newer]
   }
 
-  private isInPlace(): boolean {
+  private isCurrent(): boolean {
     try {
       const { ino } = statSync(join(logsOf(this.dataDir), `${this.name}.log`))
       return ino === this.files.at(-1)?.inode
@@ -46,11 +46,11 @@ export class LinesOfService {
     }
   }
 
-  private openAll(paths: readonly string[]): LinesOfFile[] {
-    const files = new Map<number, LinesOfFile>()
+  private openAll(paths: readonly string[]): LogFile[] {
+    const files = new Map<number, LogFile>()
     for (const path of paths) {
-      const file = LinesOfFile.open(path)
-      // Renamed between two looks, one is found under two names.
+      const file = LogFile.open(path)
+      // A file that is renamed during the listing appears under two names.
       if (file && files.has(file.inode)) file.close()
       else if (file) files.set(file.inode, file)
     }
@@ -58,21 +58,21 @@ export class LinesOfService {
   }
 
   /** Oldest first. */
-  private pathsFrom(): string[] {
+  private paths(): string[] {
     return logNames(this.dataDir)
       .flatMap((name) => {
-        const known = logFileNamed(name)
-        return known?.service === this.name ? [{ path: join(logsOf(this.dataDir), name), age: known.age }] : []
+        const logFile = logFileNamed(name)
+        return logFile?.service === this.name ? [{ path: join(logsOf(this.dataDir), name), age: logFile.age }] : []
       })
       .sort((a, b) => b.age - a.age)
       .map(({ path }) => path)
   }
 }
 
-/** The services of which there are logs. */
+/** The services that have log files. */
 export function servicesWithLogs(dataDir: string): string[] {
-  const found = logNames(dataDir).flatMap((name) => logFileNamed(name)?.service ?? [])
-  return [...new Set(found)].sort()
+  const names = logNames(dataDir).flatMap((name) => logFileNamed(name)?.service ?? [])
+  return [...new Set(names)].sort()
 }
 
 function logNames(dataDir: string): string[] {

@@ -1,21 +1,21 @@
 import { readFileSync } from 'node:fs'
 import { compiled, inCheckout } from '../../executable.ts'
 import { EXIT, Failure } from '../../exit.ts'
-import { place } from './write.ts'
+import { replaceFile } from './write.ts'
 
 /**
- * One executable that runs every command and every service, with nothing else on the machine: of the same source the
- * same bytes, wherever it is built.
- * @returns whether it is another than the one that was there
- * @throws Failure in the compiled tool, which has no source; and where the source does not build
+ * Builds one executable that runs every command and service without other files. The build is reproducible: the same
+ * source gives the same bytes on any machine.
+ * @returns whether the file has changed
+ * @throws Failure in the executable, which has no source; or if the build fails
  */
 export async function packageBinary(path: string): Promise<boolean> {
   if (compiled)
-    throw new Failure(EXIT.failed, 'This is the executable already, and the source to build one from is not in it', {
+    throw new Failure(EXIT.failed, 'This tool is an executable without the source needed to build another one', {
       code: 'no_source',
       suggestion: `in a checkout: bun ch202 package binary; or a copy of ${process.execPath}`,
     })
-  return await place(path, 0o755, compile)
+  return await replaceFile(path, 0o755, compile)
 }
 
 async function compile(outfile: string): Promise<void> {
@@ -29,13 +29,13 @@ async function compile(outfile: string): Promise<void> {
       define: {
         'process.env.NODE_ENV': '"production"',
         BUILT_IN_PROCFILE: JSON.stringify(readFileSync(inCheckout('Procfile'), 'utf8')),
-        // With bytecode these become the paths of the machine that builds, which are no one's business.
+        // With bytecode these would contain paths of the build machine.
         'import.meta.dir': '"/"',
         __dirname: '"/"',
         __filename: '"/"',
       },
-      // Whoever can write the directory that it is called in must not have it load code from there, or send keys to an
-      // address of theirs: Bun would read a bunfig.toml and a .env, and the others where its default changes.
+      // Bun must load no bunfig.toml or .env from the working directory: anyone who can write there could run code or
+      // redirect keys. The other two are off in case Bun's defaults change.
       compile: {
         outfile,
         autoloadBunfig: false,
@@ -45,8 +45,8 @@ async function compile(outfile: string): Promise<void> {
       },
     })
   } catch (error) {
-    const said = error instanceof AggregateError ? error.errors.map(String).join('\n') : String(error)
-    throw new Failure(EXIT.failed, `The source does not build:\n${said}`, {
+    const message = error instanceof AggregateError ? error.errors.map(String).join('\n') : String(error)
+    throw new Failure(EXIT.failed, `The build failed:\n${message}`, {
       suggestion: 'bun install --frozen-lockfile',
     })
   }

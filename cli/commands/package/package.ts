@@ -4,37 +4,42 @@ import { write } from '../../terminal/terminal.ts'
 import { addCommand, group, type Tool, withTool } from '../../tool/command.ts'
 
 export function packageCommand() {
-  const pack = group('package', 'Make what a machine runs: an executable, systemd units, a Caddyfile')
-  addCommand(pack, 'binary', 'Build one executable that runs every command and every service', [
+  const packaging = group('package', 'Build an executable, systemd units or a Caddyfile')
+  addCommand(packaging, 'binary', 'Build one executable that runs every command and every service', [
     'ch202 package binary',
     'ch202 package binary --out ./ch202 -o json',
   ])
-    .option('--out <path>', 'where to put it', './ch202')
+    .option('--out <path>', 'path of the executable', './ch202')
     .action(withTool(binary))
-  addCommand(pack, 'systemd', 'Write a hardened unit for each line of the Procfile, and the target that wants them', [
-    'ch202 package systemd',
-    'ch202 package systemd --user ch202 --data-dir /var/lib/ch202 --exec /usr/local/bin/ch202',
-  ])
-    .option('--out <dir>', 'a directory to write them into, such as /etc/systemd/system (default: standard output)')
-    .option('--user <name>', 'the account that they run as', 'ch202')
-    .option('--data-dir <path>', 'where the data is', '/var/lib/ch202')
-    .option('--exec <path>', 'where the executable is', '/usr/local/bin/ch202')
+  addCommand(
+    packaging,
+    'systemd',
+    'Write a hardened unit for each line of the Procfile, and a target for all of them',
+    [
+      'ch202 package systemd',
+      'ch202 package systemd --user ch202 --data-dir /var/lib/ch202 --exec /usr/local/bin/ch202',
+    ],
+  )
+    .option('--out <dir>', 'directory for the units, such as /etc/systemd/system (default: standard output)')
+    .option('--user <name>', 'the user that the services run as', 'ch202')
+    .option('--data-dir <path>', 'the data directory', '/var/lib/ch202')
+    .option('--exec <path>', 'path of the executable', '/usr/local/bin/ch202')
     .action(withTool(systemd))
-  addCommand(pack, 'caddy', 'Write a Caddyfile that publishes what is public on one origin, and nothing else', [
+  addCommand(packaging, 'caddy', 'Write a Caddyfile that publishes only the public API, on one origin', [
     'ch202 package caddy --domain id.example.org',
     'ch202 package caddy --domain id.example.org --admin --url http://127.0.0.1:3000',
   ])
-    .option('--out <file>', 'a file to write it into (default: standard output)')
-    .option('--domain <name>', 'the name under which it is published', 'localhost')
-    .option('--admin', 'publish what is for operators too: with it `ch202 login` works from elsewhere')
+    .option('--out <file>', 'file to write (default: standard output)')
+    .option('--domain <name>', 'the public host name', 'localhost')
+    .option('--admin', 'publish the operators’ API too, so that `ch202 login` works from other machines')
     .action(withTool(caddy))
-  return pack
+  return packaging
 }
 
 async function binary({ out }: Tool, options: { out: string }): Promise<void> {
   const { packageBinary } = await import('./binary.ts')
   const changed = await packageBinary(options.out)
-  await out.done(changed, changed ? `${options.out} is made` : `${options.out} is the same already`, {
+  await out.done(changed, changed ? `Built ${options.out}` : `${options.out} is already up to date`, {
     path: options.out,
   })
 }
@@ -47,9 +52,12 @@ interface SystemdOptions {
 }
 
 async function systemd(tool: Tool, { out, ...installation }: SystemdOptions): Promise<void> {
-  const [{ systemdUnits }, { procfileLines }] = await Promise.all([import('./systemd.ts'), import('./procfile.ts')])
+  const [{ systemdUnits }, { procfileLines }] = await Promise.all([
+    import('./systemd.ts'),
+    import('../../runner/procfile.ts'),
+  ])
   const units = systemdUnits(procfileLines(), installation)
-  await hand(
+  await deliver(
     tool,
     units.map(({ name, content }) => ({ path: join(out ?? '', name), content })),
     out !== undefined,
@@ -65,22 +73,24 @@ interface CaddyOptions {
 async function caddy(tool: Tool, { admin = false, domain, out }: CaddyOptions): Promise<void> {
   const { caddyfile, upstreamsOf } = await import('./caddy.ts')
   const content = await caddyfile({ domain, admin, upstreams: upstreamsOf(tool.globals.url, tool.env) })
-  await hand(tool, [{ path: out ?? 'Caddyfile', content }], out !== undefined)
+  await deliver(tool, [{ path: out ?? 'Caddyfile', content }], out !== undefined)
 }
 
-/** Texts, as files or on standard output: there more than one begin with their names. */
-async function hand(tool: Tool, files: { path: string; content: string }[], placed: boolean): Promise<void> {
-  if (!placed) {
-    const names = files.length > 1
+/** Writes texts to files, or to standard output, where several are preceded by their names. */
+async function deliver(tool: Tool, files: { path: string; content: string }[], toFiles: boolean): Promise<void> {
+  if (!toFiles) {
+    const withNames = files.length > 1
     if (tool.out.json) await tool.out.list(files, ['path', 'content'])
     else
-      await write(files.map(({ content, path }) => (names ? `# ${path}\n${content}` : content).trimEnd()).join('\n\n'))
+      await write(
+        files.map(({ content, path }) => (withNames ? `# ${path}\n${content}` : content).trimEnd()).join('\n\n'),
+      )
     return
   }
-  const { placeText } = await import('./write.ts')
-  const written: Row[] = []
-  for (const { content, path } of files) written.push({ path, changed: await placeText(path, content) })
-  const changed = written.some((file) => file.changed)
+  const { replaceTextFile } = await import('./write.ts')
+  const results: Row[] = []
+  for (const { content, path } of files) results.push({ path, changed: await replaceTextFile(path, content) })
+  const changed = results.some((file) => file.changed)
   const paths = files.map(({ path }) => path)
-  await tool.out.done(changed, `${paths.join(', ')}: ${changed ? 'written' : 'the same already'}`, { paths })
+  await tool.out.done(changed, `${paths.join(', ')}: ${changed ? 'written' : 'already up to date'}`, { paths })
 }

@@ -1,13 +1,13 @@
 import { isAbsolute } from 'node:path'
 import { usage } from '../../exit.ts'
+import { toolArguments } from '../../runner/procfile.ts'
 import type { Line } from '../../runner/runner.ts'
-import { ownArguments } from './procfile.ts'
 
 export interface Installation {
-  /** The account that the services run as, and that owns the data. */
+  /** The user that the services run as, and that owns the data. */
   user: string
   dataDir: string
-  /** Where the executable is. */
+  /** Path of the executable. */
   exec: string
 }
 
@@ -21,13 +21,13 @@ const SETTINGS = '/etc/ch202/ch202.env'
 const STATE = '/var/lib/'
 
 /**
- * One unit for each line of the Procfile, and the target that wants them.
- * @throws Failure where a name or a path is one that a unit can't hold
+ * Writes a unit for each line of the Procfile, and a target for all of them.
+ * @throws Failure if a name or path is not valid in a unit
  */
 export function systemdUnits(lines: readonly Line[], installation: Installation): Unit[] {
   const { dataDir, exec, user } = installation
   if (!/^[a-z_][a-z0-9_-]{0,31}$/.test(user) || user === 'root')
-    throw usage('--user must be an account of its own, such as ch202')
+    throw usage('--user must be a dedicated user, such as ch202')
   for (const [flag, path] of [
     ['--data-dir', dataDir],
     ['--exec', exec],
@@ -58,7 +58,7 @@ Description=Ch202 ${line.name}
 PartOf=${TARGET}
 Wants=network-online.target
 After=network-online.target
-# One that can't stay up is left alone after five minutes of trying.
+# A service that keeps crashing is not restarted any more after five minutes.
 StartLimitIntervalSec=300
 StartLimitBurst=60
 
@@ -69,11 +69,11 @@ User=${user}
 Group=${user}
 Restart=on-failure
 RestartSec=5
-# A service finishes the requests under way within 10 s.
+# A service finishes its open requests within 10 s.
 TimeoutStopSec=20
 KillMode=mixed
 
-# The secrets and whatever else is set: owned by root, mode 0600. It wins over what stands here.
+# Secrets and other settings; owned by root, mode 0600. They override the settings below.
 EnvironmentFile=${SETTINGS}
 Environment=CH202_ENV=production
 Environment=CH202_DATA_DIR=${dataDir}
@@ -81,7 +81,7 @@ WorkingDirectory=${dataDir}
 ${storage(dataDir)}
 UMask=0077
 LimitNOFILE=65536
-# What is in memory may be a password.
+# No core dumps: memory may contain passwords.
 LimitCORE=0
 
 NoNewPrivileges=yes
@@ -112,22 +112,22 @@ SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
 SystemCallErrorNumber=EPERM
-# MemoryDenyWriteExecute= stays off: the JavaScript engine compiles to machine code while it runs.
+# MemoryDenyWriteExecute= stays off, because the JavaScript engine compiles to machine code at run time.
 
 [Install]
 WantedBy=${TARGET}
 `
 }
 
-/** What systemd makes and owns is under /var/lib; a directory elsewhere has to be there. */
+/** systemd creates a data directory under /var/lib; a directory elsewhere must already exist. */
 function storage(dataDir: string): string {
   const name = dataDir.startsWith(STATE) ? dataDir.slice(STATE.length).replace(/\/+$/, '') : ''
   return name === '' ? `ReadWritePaths=${dataDir}` : `StateDirectory=${name}\nStateDirectoryMode=0700`
 }
 
-/** What is no command of the tool goes through a shell, as it would from the Procfile. */
+/** Runs commands of other programs through a shell, as `ch202 start` does. */
 function execStart(command: string, exec: string): string {
-  const words = ownArguments(command)
+  const words = toolArguments(command)
   if (words !== undefined && /^[\w ./:=@-]*$/.test(words)) return `${exec} ${words}`
   const line = `exec ${words === undefined ? command : `${exec} ${words}`}`
   const escaped = line.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('%', '%%').replaceAll('$', '$$$$')

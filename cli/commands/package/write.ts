@@ -4,31 +4,35 @@ import { EXIT, Failure } from '../../exit.ts'
 import { reasonOf } from '../../terminal/file-errors.ts'
 
 /**
- * Makes a file beside its place and moves it there when it is whole: whoever reads it, or runs it, never has half.
- * @param make writes it to the path that it is given
- * @returns whether it is another than the one that was there
- * @throws Failure where a directory stands at its place, or the disk does not take it
+ * Replaces a file atomically: readers see the old or the new file, never a part.
+ * @param write writes the new content to a temporary path
+ * @returns whether the content has changed
+ * @throws Failure if the path is a directory or cannot be written
  */
-export async function place(path: string, mode: number, make: (path: string) => Promise<void>): Promise<boolean> {
+export async function replaceFile(
+  path: string,
+  mode: number,
+  write: (path: string) => Promise<void>,
+): Promise<boolean> {
   const target = resolve(path)
-  const present = statSync(target, { throwIfNoEntry: false })
-  if (present && !present.isFile())
-    throw new Failure(EXIT.failed, `${path} is there, and is no file`, { code: 'in_the_way' })
-  let workplace: string | undefined
-  const clear = () => workplace && rmSync(workplace, { recursive: true, force: true })
-  const interrupted = () => {
+  const existing = statSync(target, { throwIfNoEntry: false })
+  if (existing && !existing.isFile())
+    throw new Failure(EXIT.failed, `${path} exists and is not a file`, { code: 'in_the_way' })
+  let directory: string | undefined
+  const clear = () => directory && rmSync(directory, { recursive: true, force: true })
+  const onSignal = () => {
     clear()
     process.exit(EXIT.interrupted)
   }
-  process.on('SIGINT', interrupted).on('SIGTERM', interrupted)
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
   try {
     mkdirSync(dirname(target), { recursive: true })
-    workplace = mkdtempSync(join(dirname(target), `.${basename(target)}-`))
-    const made = join(workplace, 'ch202')
-    await make(made)
-    chmodSync(made, mode)
-    const changed = !present?.isFile() || !readFileSync(made).equals(readFileSync(target))
-    renameSync(made, target)
+    directory = mkdtempSync(join(dirname(target), `.${basename(target)}-`))
+    const temporary = join(directory, 'ch202')
+    await write(temporary)
+    chmodSync(temporary, mode)
+    const changed = !existing?.isFile() || !readFileSync(temporary).equals(readFileSync(target))
+    renameSync(temporary, target)
     return changed
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
@@ -36,10 +40,10 @@ export async function place(path: string, mode: number, make: (path: string) => 
     throw new Failure(EXIT.failed, `${path} cannot be written: ${reasonOf(error) ?? message}`)
   } finally {
     clear()
-    process.off('SIGINT', interrupted).off('SIGTERM', interrupted)
+    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
   }
 }
 
-export function placeText(path: string, text: string): Promise<boolean> {
-  return place(path, 0o644, async (made) => writeFileSync(made, text, { flag: 'wx', flush: true }))
+export function replaceTextFile(path: string, text: string): Promise<boolean> {
+  return replaceFile(path, 0o644, async (made) => writeFileSync(made, text, { flag: 'wx', flush: true }))
 }

@@ -10,7 +10,7 @@ export function addCreate(webhooks: Command): void {
     'ch202 webhooks create https://shop.example.org/hooks/ch202',
     'ch202 webhooks create https://crm.example.org/in --types user.created,user.deleted --fields secret -o csv',
   ])
-    .argument('<url>', 'the address to send to: https://, or in development http:// on this machine')
+    .argument('<url>', 'the address to send to: https://, or http:// in development or on this machine')
     .option('--types <types>', `only these events, separated by commas: ${EVENT_TYPES.join(', ')}`, collectTypes)
     .option('--description <text>', 'what it is for')
     .action(withTool(create))

@@ -3,9 +3,10 @@ import { rmSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { sealedKeys } from '../../auth/restored.ts'
 import type { DatabaseFile } from '../database-file.ts'
-import { openDatabase, type Sqlite } from '../engine.ts'
+import type { Sqlite } from '../engine.ts'
+import { openDatabase } from '../open-database.ts'
 
-/** One thing that was looked at. */
+/** The result of one check. */
 export interface Check {
   /** Stable, such as `users.file`. */
   id: string
@@ -13,10 +14,10 @@ export interface Check {
   message: string
 }
 
-/** Whether CH202_SECRET opens a sealed private key. */
+/** Whether CH202_SECRET decrypts a private key. */
 export type OpensKey = (kid: string, sealed: Uint8Array) => boolean
 
-/** Opens a copy as its service would, which brings it up to date. */
+/** Opens a copy as its service would, which applies pending migrations, and checks its contents. */
 export function contentChecks(database: DatabaseFile, opens: OpensKey | null): Check[] {
   const { migrations, name, path } = database
   const id = `${name}.database`
@@ -27,9 +28,9 @@ export function contentChecks(database: DatabaseFile, opens: OpensKey | null): C
     return [failed(id, messageOf(error, path))]
   }
   try {
-    const fault = faultOf(sqlite, database)
+    const fault = faultIn(sqlite, database)
     const checks = [
-      fault === undefined ? passed(id, 'Opens, is whole, and has the schema of this version') : failed(id, fault),
+      fault === undefined ? passed(id, 'Opens, is intact, and has the schema of this version') : failed(id, fault),
     ]
     if (name === 'auth' && fault === undefined && opens) checks.push(keyCheck(sqlite, opens))
     return checks
@@ -40,23 +41,23 @@ export function contentChecks(database: DatabaseFile, opens: OpensKey | null): C
   }
 }
 
-function faultOf({ raw }: Sqlite, database: DatabaseFile): string | undefined {
+function faultIn({ raw }: Sqlite, database: DatabaseFile): string | undefined {
   const file = basename(database.path)
   const integrity = raw.query<{ integrity_check: string }, []>('PRAGMA integrity_check(1)').get()?.integrity_check
   if (integrity !== 'ok') return `${file} is damaged: ${integrity}`
   const orphan = raw.query<{ table: string; parent: string }, []>('PRAGMA foreign_key_check').get()
   if (orphan) return `${file} has a row of ${orphan.table} without its row of ${orphan.parent}`
-  const other = otherSchema(raw, database)
-  return other && `${file} has another schema than its migrations make: ${other}`
+  const difference = schemaDifference(raw, database)
+  return difference && `${file} has another schema than its migrations create: ${difference}`
 }
 
-/** The name of something in the schema that the migrations do not make so, or make and is missing, if there is one. */
-function otherSchema(raw: Database, { migrations, name, path }: DatabaseFile): string | undefined {
+/** Gives the name of the first table, index or trigger that differs from what the migrations create, if any does. */
+function schemaDifference(raw: Database, { migrations, name, path }: DatabaseFile): string | undefined {
   const fresh = openDatabase(`${path}.expected`, name, migrations)
   try {
-    const [found, expected] = [schemaOf(raw), schemaOf(fresh.raw)]
-    const times = (rows: SchemaRow[], { sql }: SchemaRow) => rows.filter((row) => row.sql === sql).length
-    return [...found, ...expected].find((row) => times(found, row) !== times(expected, row))?.name
+    const [actual, expected] = [schemaOf(raw), schemaOf(fresh.raw)]
+    const count = (rows: SchemaRow[], { sql }: SchemaRow) => rows.filter((row) => row.sql === sql).length
+    return [...actual, ...expected].find((row) => count(actual, row) !== count(expected, row))?.name
   } finally {
     fresh.close()
     rmSync(`${path}.expected`)
@@ -69,8 +70,8 @@ interface SchemaRow {
 }
 
 /**
- * The statements that SQLite runs when it reads the schema. They alone count: a trigger may bear the name of an index,
- * or a name and a type that its row has been given afterwards. Without its own tables (`sqlite_stat1`).
+ * The statements that SQLite runs when it reads the schema, without those of its own tables (`sqlite_stat1`). Only the
+ * statements count: an attacker can give the row of a trigger any name and type.
  */
 function schemaOf(raw: Database): SchemaRow[] {
   return raw
@@ -80,10 +81,10 @@ function schemaOf(raw: Database): SchemaRow[] {
 
 function keyCheck(sqlite: Sqlite, opens: OpensKey): Check {
   const keys = sealedKeys(sqlite)
-  const closed = keys.filter(({ kid, sealed }) => !opens(kid, sealed))
-  if (closed.length > 0)
-    return failed('signing_key', 'CH202_SECRET does not open the signing key: it is not the secret of this backup')
-  return passed('signing_key', keys.length === 0 ? 'There is no signing key yet' : 'CH202_SECRET opens the signing key')
+  if (keys.length === 0) return passed('signing_key', 'There is no signing key yet')
+  if (keys.every(({ kid, sealed }) => opens(kid, sealed)))
+    return passed('signing_key', 'CH202_SECRET decrypts the signing key')
+  return failed('signing_key', 'CH202_SECRET does not decrypt the signing key: the backup was made with another secret')
 }
 
 export function passed(id: string, message: string): Check {
@@ -94,7 +95,7 @@ export function failed(id: string, message: string): Check {
   return { id, ok: false, message }
 }
 
-/** Without the directory, which is gone when someone reads it. */
+/** Gives an error's message without the path of the temporary directory. */
 export function messageOf(error: unknown, path: string): string {
   const message = error instanceof Error ? error.message : 'unknown error'
   return message.replaceAll(`${dirname(path)}/`, '')

@@ -5,24 +5,24 @@ import { databases } from '../../../services/databases.ts'
 import type { DatabaseFile } from '../database-file.ts'
 import { type Draft, newDraft, removeStaleDrafts } from '../drafts.ts'
 import { flush, nameOf, sha256Of } from '../durable.ts'
-import { plannedMigrations } from '../engine.ts'
-import { unfinishedRestore } from './interrupted.ts'
-import { type BackedUp, BackupError, MANIFEST, type Manifest, newManifest } from './manifest.ts'
+import { plannedMigrations } from '../migrate.ts'
+import { interruptedRestore } from './interrupted.ts'
+import { BackupError, type DatabaseCopy, MANIFEST, type Manifest, newManifest } from './manifest.ts'
 
-/** How long a copy waits for one who has a database to itself. */
-const BUSY_PATIENCE = 10_000
+/** Milliseconds that a copy waits for a process that has locked a database. */
+const BUSY_TIMEOUT = 10_000
 export const BACKUP_DRAFT = '.draft-'
 
-/** Where the backups of a data directory are, unless another place is named. */
+/** The default directory of a data directory's backups. */
 export function backupsOf(dataDir: string): string {
   return join(dataDir, 'backups')
 }
 
 /**
  * Copies every database of a data directory into a new directory in `root`, named after the time, with a manifest. The
- * services may run. It has its name only when it is whole and on the disk.
+ * services may run. The directory gets its name once the backup is complete and on the disk.
  * @param now milliseconds since the epoch
- * @throws BackupError that says what is in the way: then there is no new backup
+ * @throws BackupError with the reason; no backup is left then
  */
 export async function createBackup(
   dataDir: string,
@@ -30,39 +30,44 @@ export async function createBackup(
   now: () => number = Date.now,
 ): Promise<{ path: string; manifest: Manifest }> {
   const sources = inCopyOrder(databases(dataDir))
-  for (const { path } of sources)
-    if (!existsSync(path))
-      throw new BackupError(
-        'backup_failed',
-        sources.some((source) => existsSync(source.path))
-          ? `${path} is not there: ch202 migrate, or the next start, makes it where its service is new`
-          : `${path} is not there: ${dataDir} is not the data of an instance`,
-      )
-  const unfinished = unfinishedRestore(dataDir)
-  if (unfinished)
-    throw new BackupError(
-      'backup_failed',
-      `A restore of ${unfinished.backup} into ${dataDir} was cut short: finish it with ch202 restore ${unfinished.backup}`,
-    )
+  assertComplete(dataDir, sources)
   mkdirSync(root, { recursive: true, mode: 0o700 })
   removeStaleDrafts(root, BACKUP_DRAFT)
-  checkRoom(root, sources)
+  checkSpace(root, sources)
 
-  const begun = now()
+  const startedAt = now()
   const draft = newDraft(root, BACKUP_DRAFT)
   try {
-    const services: Record<string, BackedUp> = {}
+    const services: Record<string, DatabaseCopy> = {}
     for (const source of sources) services[source.name] = await copy(source, draft.path, now)
-    return name(draft, root, begun, services as Manifest['services'])
+    return nameDraft(draft, root, startedAt, services as Manifest['services'])
   } catch (error) {
     draft.discard()
     throw asBackupError(error, root)
   }
 }
 
+/** @throws BackupError when a database is missing, or a restore was interrupted */
+function assertComplete(dataDir: string, sources: readonly DatabaseFile[]): void {
+  const missing = sources.find(({ path }) => !existsSync(path))
+  if (missing) {
+    const isInstance = sources.some(({ path }) => existsSync(path))
+    const reason = isInstance
+      ? 'if its service is new, ch202 migrate or the next start creates it'
+      : `${dataDir} is not the data directory of an instance`
+    throw new BackupError('backup_failed', `${missing.path} is missing: ${reason}`)
+  }
+  const interrupted = interruptedRestore(dataDir)
+  if (interrupted)
+    throw new BackupError(
+      'backup_failed',
+      `A restore of ${interrupted.backup} into ${dataDir} was interrupted: finish it with ch202 restore ${interrupted.backup}`,
+    )
+}
+
 /**
- * One who tells others something is copied before them: what was told in between then stands in both copies, and never
- * in none. What auth so knows beyond users is put right by a restore (`restored.ts`).
+ * Orders the databases so that each sender of notices is copied before their receiver: a notice that is delivered in
+ * between is then in both copies, never in neither. A restore removes what auth so knows beyond users (`reconcile.ts`).
  */
 function inCopyOrder(files: DatabaseFile[]): DatabaseFile[] {
   const last = ['users', 'auth']
@@ -73,20 +78,20 @@ async function copy(
   { mainTables, name, path, migrations }: DatabaseFile,
   draft: string,
   now: () => number,
-): Promise<BackedUp> {
+): Promise<DatabaseCopy> {
   const file = `${name}.sqlite`
   const target = join(draft, file)
-  // SQLite would make it readable by others.
+  // SQLite would create the file readable by other users.
   writeFileSync(target, '', { mode: 0o600 })
   const takenAt = now()
   const source = new Database(path, { readonly: true })
   try {
-    source.run(`PRAGMA busy_timeout = ${BUSY_PATIENCE}`)
+    source.run(`PRAGMA busy_timeout = ${BUSY_TIMEOUT}`)
     source.query('VACUUM INTO ?').run(target)
   } finally {
     source.close()
   }
-  // A source that this program can't open makes no backup that it could.
+  // Fails when the source is newer than this program, which could not restore it.
   plannedMigrations(target, migrations)
   flush(target)
   return {
@@ -98,7 +103,7 @@ async function copy(
   }
 }
 
-function contentsOf(path: string, tables: readonly string[]): Pick<BackedUp, 'migrations' | 'rows'> {
+function contentsOf(path: string, tables: readonly string[]): Pick<DatabaseCopy, 'migrations' | 'rows'> {
   const raw = new Database(path, { readonly: true })
   try {
     const count = (table: string) => raw.query<{ rows: number }, []>(`SELECT count(*) AS rows FROM ${table}`).get()
@@ -113,19 +118,19 @@ function contentsOf(path: string, tables: readonly string[]): Pick<BackedUp, 'mi
   }
 }
 
-/** Gives a draft that is complete its name; two of one moment get two. */
-function name(draft: Draft, root: string, begun: number, services: Manifest['services']) {
-  for (let at = begun; ; at++) {
+/** Gives a complete draft its name. Two backups of the same millisecond get two names. */
+function nameDraft(draft: Draft, root: string, startedAt: number, services: Manifest['services']) {
+  for (let at = startedAt; ; at++) {
     const path = join(root, nameOf(at))
     if (existsSync(path)) continue
-    const manifest = newManifest({ name: nameOf(at), created_at: new Date(begun).toISOString(), services })
+    const manifest = newManifest({ name: nameOf(at), created_at: new Date(startedAt).toISOString(), services })
     writeFileSync(join(draft.path, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600, flush: true })
     draft.release()
     flush(draft.path)
     try {
       renameSync(draft.path, path)
     } catch (error) {
-      // Another one took the name in this moment.
+      // Another process took the name at this moment.
       if (/^(ENOTEMPTY|EEXIST)$/.test((error as NodeJS.ErrnoException).code ?? '')) continue
       throw error
     }
@@ -134,17 +139,20 @@ function name(draft: Draft, root: string, begun: number, services: Manifest['ser
   }
 }
 
-function checkRoom(root: string, sources: readonly DatabaseFile[]): void {
+function checkSpace(root: string, sources: readonly DatabaseFile[]): void {
   const needed = sources.reduce((sum, { path }) => sum + statSync(path).size, 0)
   const { bavail, bsize } = statfsSync(root)
   if (bavail * bsize < needed)
-    throw new BackupError('backup_failed', `No room in ${root}: ${needed} bytes are needed, ${bavail * bsize} are free`)
+    throw new BackupError(
+      'backup_failed',
+      `Not enough space in ${root}: ${needed} bytes are needed, ${bavail * bsize} are free`,
+    )
 }
 
 function asBackupError(error: unknown, root: string): BackupError {
   if (error instanceof BackupError) return error
   const { code, message } = error as { code?: unknown; message?: string }
-  const full = /^(SQLITE_FULL|SQLITE_IOERR_WRITE|ENOSPC|EDQUOT|EFBIG)$/.test(String(code))
-  const why = full ? `the disk is full, or takes no file of this size` : (message ?? 'unknown error')
-  return new BackupError('backup_failed', `No backup was made in ${root}: ${why}`, { cause: error })
+  const isFull = /^(SQLITE_FULL|SQLITE_IOERR_WRITE|ENOSPC|EDQUOT|EFBIG)$/.test(String(code))
+  const reason = isFull ? 'the disk is full, or refuses a file of this size' : (message ?? 'unknown error')
+  return new BackupError('backup_failed', `No backup was made in ${root}: ${reason}`, { cause: error })
 }

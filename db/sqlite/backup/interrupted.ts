@@ -3,19 +3,19 @@ import { databases } from '../../../services/databases.ts'
 
 const STUB = 'Ch202 restore unfinished\n'
 
-/** What stands in the place of each database while a restore changes them: no database, so no service opens it. */
-export interface Unfinished {
+/** The contents of the stub that replaces each database while a restore changes them: no service can open a stub. */
+export interface RestoreStub {
   backup: string
-  /** Where what was there before went, within the data directory; null: there was nothing. */
+  /** The directory, within the data directory, of the databases before the restore; null: there were none. */
   aside: string | null
 }
 
-export function writeStub(path: string, unfinished: Unfinished): void {
-  writeFileSync(path, `${STUB}${JSON.stringify(unfinished)}\n`, { mode: 0o600, flush: true })
+export function writeStub(path: string, stub: RestoreStub): void {
+  writeFileSync(path, `${STUB}${JSON.stringify(stub)}\n`, { mode: 0o600, flush: true })
 }
 
-/** Undefined: there is a database, or nothing. */
-export function readStub(path: string): Unfinished | undefined {
+/** @returns undefined when the file is a database, or missing */
+export function readStub(path: string): RestoreStub | undefined {
   if (!existsSync(path)) return undefined
   const start = Buffer.alloc(STUB.length)
   const file = openSync(path, 'r')
@@ -25,8 +25,8 @@ export function readStub(path: string): Unfinished | undefined {
   return JSON.parse(readFileSync(path, 'utf8').slice(STUB.length))
 }
 
-/** The restore into a data directory that was cut short, if there is one: no service starts until one is finished. */
-export function unfinishedRestore(dataDir: string): { backup: string } | undefined {
+/** Finds a restore into a data directory that was interrupted. No service starts until a restore is finished. */
+export function interruptedRestore(dataDir: string): { backup: string } | undefined {
   return databases(dataDir)
     .map(({ path }) => readStub(path))
     .find((stub) => stub !== undefined)

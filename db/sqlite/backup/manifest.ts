@@ -8,7 +8,7 @@ const FORMAT = 1
 export const MANIFEST = 'manifest.json'
 export const VERIFIED = 'verified.json'
 
-/** Why something can't be done with a backup, said for the operator. */
+/** Reports to the operator why a backup cannot be made, read or restored. */
 export class BackupError extends Error {
   override name = 'BackupError'
   constructor(
@@ -20,15 +20,15 @@ export class BackupError extends Error {
   }
 }
 
-/** One database of a backup: what its file must be, and what was in it. */
-export interface BackedUp {
+/** One database of a backup: what identifies its file, and what it contained. */
+export interface DatabaseCopy {
   file: string
   bytes: number
   sha256: string
-  /** The copy holds all that was answered before this. */
+  /** The copy includes every write that was answered before this time. */
   taken_at: string
   migrations: { name: string; checksum: string }[]
-  /** How many rows the main tables had. */
+  /** The number of rows of the main tables. */
   rows: Record<string, number>
 }
 
@@ -37,54 +37,53 @@ export interface Manifest {
   name: string
   ch202_version: string
   created_at: string
-  /** By service. One that came later than the backup is not in it. */
-  services: Record<string, BackedUp> & Record<'auth' | 'users', BackedUp>
+  /** By service. A service that is newer than the backup is missing. */
+  services: Record<string, DatabaseCopy> & Record<'auth' | 'users', DatabaseCopy>
 }
 
-/** A backup as a list shows it. */
+/** A backup, as lists show it. */
 export interface Backup {
   name: string
   path: string
   created_at: string
   bytes: number
   ch202_version: string
-  /** When it was last restored on trial with success; null: never, or its manifest has changed since. */
+  /** When the last trial restore succeeded; null: never, or the manifest has changed since. */
   verified_at: string | null
 }
 
-export function newManifest(given: Pick<Manifest, 'name' | 'created_at' | 'services'>): Manifest {
-  return { format: FORMAT, ch202_version: version, ...given }
+export function newManifest(contents: Pick<Manifest, 'name' | 'created_at' | 'services'>): Manifest {
+  return { format: FORMAT, ch202_version: version, ...contents }
 }
 
-/** @throws BackupError when there is none, or it can't be read by this version */
+/** @throws BackupError when the directory has no manifest, or one that this version cannot read */
 export function readManifest(path: string): Manifest {
   let manifest: Partial<Manifest>
   try {
     manifest = JSON.parse(readFileSync(join(path, MANIFEST), 'utf8')) ?? {}
   } catch (cause) {
-    const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT'
-    const why = missing
-      ? `has no ${MANIFEST}: it is no backup, or not a whole one`
-      : `has a ${MANIFEST} that can't be read`
-    throw new BackupError(missing ? 'backup_not_found' : 'backup_damaged', `${path} ${why}`, { cause })
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT')
+      throw new BackupError('backup_not_found', `${path} has no ${MANIFEST}: it is not a backup, or incomplete`, {
+        cause,
+      })
+    throw new BackupError('backup_damaged', `${path} has a ${MANIFEST} that cannot be read`, { cause })
   }
   if (typeof manifest.format === 'number' && manifest.format > FORMAT)
     throw new BackupError(
       'backup_damaged',
-      `${path} was made by a newer Ch202 (${manifest.ch202_version}), in a form that this one does not know. Use that version`,
+      `${path} was made by a newer Ch202 (${manifest.ch202_version}), whose format this version does not know. Use that version`,
     )
   const unknown = Object.keys(manifest.services ?? {}).find((name) => !isKnown(name))
   if (manifest.format === FORMAT && unknown !== undefined)
     throw new BackupError(
       'backup_damaged',
-      `${path} was made by a Ch202 that has a service ${unknown}, which this one has not. Use that version`,
+      `${path} was made by a Ch202 with a service ${unknown}, which this version does not have. Use that version`,
     )
-  if (!isWhole(manifest))
-    throw new BackupError('backup_damaged', `${path} has a ${MANIFEST} in which something is missing`)
+  if (!isComplete(manifest)) throw new BackupError('backup_damaged', `${path} has an incomplete ${MANIFEST}`)
   return manifest
 }
 
-function isWhole(manifest: Partial<Manifest>): manifest is Manifest {
+function isComplete(manifest: Partial<Manifest>): manifest is Manifest {
   const { ch202_version, created_at, format, services } = manifest
   return (
     format === FORMAT &&
@@ -93,7 +92,7 @@ function isWhole(manifest: Partial<Manifest>): manifest is Manifest {
     !Number.isNaN(Date.parse(created_at)) &&
     services?.auth !== undefined &&
     services.users !== undefined &&
-    Object.entries(services).every(([name, service]) => isBackedUp(name, service))
+    Object.entries(services).every(([name, service]) => isDatabaseCopy(name, service))
   )
 }
 
@@ -101,13 +100,13 @@ function isKnown(name: string): boolean {
   return databases('').some((database) => database.name === name)
 }
 
-/** Under the name that it has in a data directory: no way out of the backup's own. */
-function isBackedUp(name: string, service: BackedUp | null): boolean {
+/** Accepts only the file name that the database has in a data directory: no path leads out of the backup. */
+function isDatabaseCopy(name: string, service: DatabaseCopy | null): boolean {
   const { bytes, file, sha256 } = service ?? {}
   return file === `${name}.sqlite` && Number.isSafeInteger(bytes) && /^[0-9a-f]{64}$/.test(String(sha256))
 }
 
-/** What goes into `verified.json`: of which manifest it speaks. */
+/** Gives the contents of `verified.json`. The hash names the manifest that was verified. */
 export function verification(path: string, now: number) {
   return { verified_at: new Date(now).toISOString(), ch202_version: version, manifest_sha256: manifestHash(path) }
 }
@@ -119,8 +118,8 @@ function manifestHash(path: string): string {
 }
 
 /**
- * The backups in a directory, the newest first.
- * @returns `unreadable`: directories that are no backup of this version, or not a whole one
+ * Lists the backups in a directory, the newest first.
+ * @returns `unreadable`: directories that are not a complete backup that this version can read
  */
 export function listBackups(root: string): { backups: Backup[]; unreadable: string[] } {
   const backups: Backup[] = []
@@ -152,7 +151,7 @@ function verifiedAt(path: string): string | null {
   }
 }
 
-/** Drafts begin with a dot. */
+/** Skips drafts, whose names begin with a dot. */
 function directoriesIn(root: string): string[] {
   try {
     return readdirSync(root, { withFileTypes: true })

@@ -6,28 +6,27 @@ import { systemRandom } from '../../../services/kit/random.ts'
 import { opaqueProfileOf } from '../../../services/kit/schema/user.ts'
 import * as auth from '../../auth/restored.ts'
 import * as users from '../../users/restored.ts'
-import { openDatabase, type Sqlite } from '../engine.ts'
+import type { Sqlite } from '../engine.ts'
+import { openDatabase } from '../open-database.ts'
 
 /**
- * Makes of the copies in a directory, each of its own moment, the databases of an instance that can start: brought up
- * to date, in step with each other, all earlier sessions ended.
+ * Makes the copies in a directory, each taken at its own moment, consistent with each other: migrations are applied, the
+ * other databases follow users, and all earlier sessions end.
+ * @param backup the name and time of the backup, for the audit
  * @param now milliseconds since the epoch
- * @returns how many users can log in
- * @throws DatabaseError; SQLite's error when something can't be written
+ * @returns how many users the instance has
+ * @throws DatabaseError; SQLite's error when a write fails
  */
 export async function reconcile(directory: string, backup: { name: string; created_at: string }, now: number) {
   const open = new Map<string, Sqlite>()
   try {
     const files = databases(directory)
     for (const { name, path, migrations } of files) open.set(name, openDatabase(path, name, migrations))
-    const [usersFile, authFile] = ['users', 'auth'].map((name) => open.get(name) as Sqlite)
+    const [usersFile, authFile] = [open.get('users'), open.get('auth')]
     if (!usersFile || !authFile) throw new Error('A database is missing')
     let count = 0
-    await auth.beginAnew(
-      authFile,
-      accountsOf(usersFile, now, () => count++),
-      restoredEvent(backup, now),
-    )
+    const accounts = accountsOf(usersFile, now, () => count++)
+    await auth.resetAfterRestore(authFile, accounts, restoredEvent(backup, now))
     const deleted = users.deletedUsers(usersFile)
     for (const { name, restored } of files) {
       const service = await restored?.()
@@ -39,9 +38,10 @@ export async function reconcile(directory: string, backup: { name: string; creat
   }
 }
 
-function* accountsOf(sqlite: Sqlite, now: number, counted: () => void) {
+/** @param onUser called for each user, to count them */
+function* accountsOf(sqlite: Sqlite, now: number, onUser: () => void) {
   for (const user of users.everyUser(sqlite)) {
-    counted()
+    onUser()
     const times = { created_at: timestamp(user.createdAt), updated_at: timestamp(user.updatedAt) }
     const profile = opaqueProfileOf({ ...user, ...times })
     yield { ...user, userId: user.id, profile, cached: true, syncedAt: now }

@@ -4,24 +4,24 @@ import { basename, join } from 'node:path'
 import { databases } from '../../../services/databases.ts'
 import { newDraft, removeStaleDrafts } from '../drafts.ts'
 import { flush, nameOf } from '../durable.ts'
-import { isBusy } from '../engine.ts'
+import { isBusy } from '../errors.ts'
 import type { Check, OpensKey } from './checks.ts'
-import { readStub, type Unfinished, writeStub } from './interrupted.ts'
+import { type RestoreStub, readStub, writeStub } from './interrupted.ts'
 import { BackupError } from './manifest.ts'
 import { restoreInto } from './verify.ts'
 
 const DRAFT = '.restore-draft-'
-/** What SQLite keeps beside a database. One of an old database beside a new one would ruin it. */
-const BESIDE = ['-wal', '-shm', '-journal']
+/** The endings of the files that SQLite keeps beside a database. Those of another database would damage it. */
+const COMPANIONS = ['-wal', '-shm', '-journal']
 
 export interface Restored {
   checks: Check[]
-  /** Where what was there before is now; null: there was nothing. */
+  /** The directory that now holds the earlier databases; null: there were none. */
   aside: string | null
 }
 
 /**
- * Whether `target` holds a database that a restore would put aside. What an unfinished restore into an empty directory
+ * Whether `target` holds a database that a restore would put aside. What an interrupted restore into an empty directory
  * left does not count.
  */
 export function holdsData(target: string): boolean {
@@ -31,13 +31,13 @@ export function holdsData(target: string): boolean {
 }
 
 /**
- * Puts the databases of a backup into a data directory, as an instance whose sessions have all ended. What is there is
- * put aside, never deleted. Cut short at any point, it leaves either what was there, or databases that refuse to open,
- * and the same call again finishes it.
+ * Puts the databases of a backup into a data directory, and ends all sessions. The earlier databases are put aside, never
+ * deleted. If it is interrupted, the data directory has either the earlier databases or stubs that no service opens, and
+ * the same call again finishes the restore.
  * @param opens null: CH202_SECRET need not be that of the backup
  * @param now milliseconds since the epoch
  * @returns `checks`: when one failed, nothing was changed
- * @throws BackupError `in_use` while a service, or anything else, has one of the databases open
+ * @throws BackupError `in_use` while a process has one of the databases open
  */
 export async function restoreBackup(
   path: string,
@@ -53,10 +53,10 @@ export async function restoreBackup(
     const checks = await restoreInto(draft.path, path, opens, now)
     if (!checks.every(({ ok }) => ok)) return { checks, aside: null }
     flush(draft.path)
-    // Preparing takes a while: a service may have been started.
+    // A service may have started meanwhile.
     assertUnused(target)
     const aside = putAside(target, draft.path, basename(path), now)
-    for (const { path: place } of databases(target)) renameSync(join(draft.path, basename(place)), place)
+    for (const { path: file } of databases(target)) renameSync(join(draft.path, basename(file)), file)
     flush(target)
     return { checks, aside }
   } finally {
@@ -65,36 +65,36 @@ export async function restoreBackup(
 }
 
 /**
- * Every database of a directory gives way to a stub that is none, which no service opens; not before all have, the
- * first restored one takes its place. So at no moment an old and a restored database can be served together.
+ * Replaces every database of a directory by a stub, which no service opens. Only then does the first restored database
+ * take its place, so that an old and a restored database are never served together.
  */
 function putAside(target: string, draft: string, backup: string, now: number): string | null {
   const files = databases(target).map(({ path }) => path)
-  const going = files.filter((path) => existsSync(path) && !readStub(path))
+  const current = files.filter((path) => existsSync(path) && !readStub(path))
   const earlier = files.map(readStub).find((stub) => stub?.aside)?.aside
-  const aside = asideFor(target, [...going, ...files.flatMap(besides)], earlier, now)
-  // Where an unfinished restore has put the databases that were served, it is that which counts.
-  const said: Unfinished = { backup, aside: earlier ?? (aside && basename(aside)) }
+  const aside = asideFor(target, [...current, ...files.flatMap(companionsOf)], earlier, now)
+  // An interrupted restore has already put the earlier databases aside: its directory counts.
+  const contents: RestoreStub = { backup, aside: earlier ?? (aside && basename(aside)) }
   const stub = join(draft, 'stub')
   for (const path of files) {
-    if (aside && going.includes(path)) {
+    if (aside && current.includes(path)) {
       linkSync(path, join(aside, basename(path)))
       flush(aside)
     }
-    writeStub(stub, said)
+    writeStub(stub, contents)
     renameSync(stub, path)
-    if (aside) for (const file of besides(path)) renameSync(file, join(aside, basename(file)))
+    if (aside) for (const file of companionsOf(path)) renameSync(file, join(aside, basename(file)))
   }
   if (aside) flush(aside)
   flush(target)
-  return said.aside && join(target, said.aside)
+  return contents.aside && join(target, contents.aside)
 }
 
-/** Where the files that stand in the way go: with those of an unfinished restore, unless they were there already. */
+/** Gives the directory for the earlier files: that of an interrupted restore, unless it has files of these names. */
 function asideFor(target: string, files: readonly string[], earlier: string | null | undefined, now: number) {
   if (files.length === 0) return null
-  const inside = (aside: string) => files.some((file) => existsSync(join(aside, basename(file))))
-  if (earlier && !inside(join(target, earlier))) return join(target, earlier)
+  const holdsOne = (aside: string) => files.some((file) => existsSync(join(aside, basename(file))))
+  if (earlier && !holdsOne(join(target, earlier))) return join(target, earlier)
   for (let at = now; ; at++) {
     const aside = join(target, `before-restore-${nameOf(at)}`)
     if (existsSync(aside)) continue
@@ -103,13 +103,13 @@ function asideFor(target: string, files: readonly string[], earlier: string | nu
   }
 }
 
-function besides(path: string): string[] {
-  return BESIDE.map((ending) => path + ending).filter((file) => existsSync(file))
+function companionsOf(path: string): string[] {
+  return COMPANIONS.map((ending) => path + ending).filter((file) => existsSync(file))
 }
 
 /**
- * Only a database that no other process has open leaves the WAL mode; what was in its WAL is in the file then. One that
- * can't be opened at all is put aside as it is.
+ * Checks that no other process has a database open: only then can the database leave WAL mode, which also writes the log
+ * back into the file. A database that cannot be opened at all is put aside as it is.
  * @throws BackupError `in_use`
  */
 function assertUnused(target: string): void {

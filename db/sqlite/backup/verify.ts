@@ -9,8 +9,8 @@ import { flush, sha256Of } from '../durable.ts'
 import { type Check, contentChecks, failed, messageOf, type OpensKey, passed } from './checks.ts'
 import { BACKUP_DRAFT } from './create.ts'
 import {
-  type BackedUp,
   BackupError,
+  type DatabaseCopy,
   MANIFEST,
   type Manifest,
   readManifest,
@@ -20,30 +20,29 @@ import {
 import { reconcile } from './reconcile.ts'
 
 /**
- * Restores a backup into a directory that is thrown away, with every check on the way, and writes down when that went
- * well.
+ * Restores a backup into a temporary directory, with every check, and records a success beside the manifest.
  * @param now milliseconds since the epoch
- * @returns `verifiedAt`: null when a check failed; `recorded`: whether it could be written beside the manifest
+ * @returns `verifiedAt`: null when a check failed; `recorded`: whether the result could be written
  * @throws BackupError when there is no backup at `path`
  */
 export async function verifyBackup(path: string, opens: OpensKey, now: number) {
   const draft = trialDraft(dirname(path))
   try {
     const checks = await restoreInto(draft.path, path, opens, now)
-    // Not a reason to refuse a restore: it may be all there is.
+    // Checked here only: a restore is allowed in spite of it, as there may be no other backup.
     if (checks.every(({ ok }) => ok)) checks.push(auditCheck(draft.path))
     if (!checks.every(({ ok }) => ok)) return { checks, verifiedAt: null, recorded: false }
-    const said = verification(path, now)
-    return { checks, verifiedAt: said.verified_at, recorded: record(path, said) }
+    const result = verification(path, now)
+    return { checks, verifiedAt: result.verified_at, recorded: record(path, result) }
   } finally {
     draft.discard()
   }
 }
 
 /**
- * Makes of a backup, in an empty directory, the databases that an instance can start with. What was checked is what is
- * there: files are looked at after they were copied.
- * @returns the checks; when one failed, what is in the directory is of no use
+ * Restores a backup into an empty directory, as databases that an instance can start with. Files are checked after they
+ * were copied, so that the checks hold for the restored files.
+ * @returns the checks; when one failed, the directory is unusable
  * @throws BackupError when there is no backup at `path`
  */
 export async function restoreInto(
@@ -55,7 +54,7 @@ export async function restoreInto(
   const checks: Check[] = []
   const manifest = manifestOf(path, checks)
   if (!manifest) return checks
-  checks.push(strangersIn(path, manifest))
+  checks.push(extraFiles(path, manifest))
   for (const database of databases(directory)) {
     const backedUp = manifest.services[database.name]
     if (backedUp === undefined) continue
@@ -63,7 +62,8 @@ export async function restoreInto(
     checks.push(copied)
     if (copied.ok) checks.push(...contentChecks(database, opens))
   }
-  if (checks.every(({ ok }) => ok)) checks.push(await trial(directory, { ...manifest, name: basename(path) }, now))
+  if (checks.every(({ ok }) => ok))
+    checks.push(await tryReconcile(directory, { ...manifest, name: basename(path) }, now))
   return checks
 }
 
@@ -79,36 +79,36 @@ function manifestOf(path: string, checks: Check[]): Manifest | undefined {
   }
 }
 
-function strangersIn(path: string, { services }: Manifest): Check {
-  const known = new Set([MANIFEST, VERIFIED, ...Object.values(services).map(({ file }) => file)])
-  const strangers = readdirSync(path).filter((name) => !known.has(name))
-  if (strangers.length === 0) return passed('files', 'Holds the files of the manifest and no others')
-  return failed('files', `Holds what is not of the backup: ${strangers.join(', ')}`)
+function extraFiles(path: string, { services }: Manifest): Check {
+  const expected = new Set([MANIFEST, VERIFIED, ...Object.values(services).map(({ file }) => file)])
+  const extra = readdirSync(path).filter((name) => !expected.has(name))
+  if (extra.length === 0) return passed('files', 'Holds the files of the manifest and no others')
+  return failed('files', `Holds files that are not part of the backup: ${extra.join(', ')}`)
 }
 
-async function copyChecked(path: string, directory: string, name: string, { file, bytes, sha256 }: BackedUp) {
+async function copyChecked(path: string, directory: string, name: string, { file, bytes, sha256 }: DatabaseCopy) {
   const id = `${name}.file`
   const source = join(path, file)
   const target = join(directory, file)
-  const found = statSync(source, { throwIfNoEntry: false })
-  if (!found) return failed(id, `${file} is missing`)
-  // A pipe would be waited for, a device never ends.
-  if (!found.isFile()) return failed(id, `${file} is no file`)
+  const stats = statSync(source, { throwIfNoEntry: false })
+  if (!stats) return failed(id, `${file} is missing`)
+  // A pipe would block the copy, and a device has no end.
+  if (!stats.isFile()) return failed(id, `${file} is not a file`)
   copyFileSync(source, target, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
   chmodSync(target, 0o600)
   const size = statSync(target).size
   if (size !== bytes)
-    return failed(id, `${file} has ${size} bytes, where the manifest says ${bytes}: it was cut or changed`)
+    return failed(id, `${file} has ${size} bytes, but the manifest says ${bytes}: it was cut or changed`)
   if ((await sha256Of(target)) !== sha256)
-    return failed(id, `${file} is not what was backed up: its SHA-256 is not that of the manifest`)
+    return failed(id, `${file} was changed after the backup: its SHA-256 differs from the manifest`)
   return passed(id, `${file} has the size and the SHA-256 of the manifest`)
 }
 
-async function trial(directory: string, manifest: Manifest, now: number): Promise<Check> {
+async function tryReconcile(directory: string, manifest: Manifest, now: number): Promise<Check> {
   try {
     const users = await reconcile(directory, manifest, now)
     for (const { path } of databases(directory)) flush(path)
-    return passed('restore', `A restore gives back ${users} ${users === 1 ? 'user' : 'users'}`)
+    return passed('restore', `A restore brings back ${users} ${users === 1 ? 'user' : 'users'}`)
   } catch (error) {
     return failed('restore', messageOf(error, join(directory, 'x')))
   }
@@ -118,15 +118,13 @@ function auditCheck(directory: string): Check {
   const raw = new Database(join(directory, 'auth.sqlite'), { readonly: true })
   try {
     const { fault, rows } = examineChain(raw)
-    return fault === undefined
-      ? passed('audit', `${rows} rows of the audit, each in its place`)
-      : failed('audit', fault)
+    return fault === undefined ? passed('audit', `The audit's chain of ${rows} rows is intact`) : failed('audit', fault)
   } finally {
     raw.close()
   }
 }
 
-/** Beside the backups, where there is room for one; where nothing can be written, with other temporary files. */
+/** Makes a directory for a trial: beside the backups, which has space for one, or in the system's if that is read-only. */
 function trialDraft(root: string): Draft {
   try {
     removeStaleDrafts(root, BACKUP_DRAFT)
@@ -136,9 +134,9 @@ function trialDraft(root: string): Draft {
   }
 }
 
-function record(path: string, said: object): boolean {
+function record(path: string, result: object): boolean {
   try {
-    writeFileSync(join(path, VERIFIED), `${JSON.stringify(said, null, 2)}\n`, { mode: 0o600, flush: true })
+    writeFileSync(join(path, VERIFIED), `${JSON.stringify(result, null, 2)}\n`, { mode: 0o600, flush: true })
     return true
   } catch {
     return false

@@ -1,6 +1,3 @@
-import { foldAccounts } from '../../auth/account-search.ts'
-import { chainAudit } from '../audit-chain.ts'
-import type { Migration } from '../engine.ts'
 import auth from './auth/0001_auth.sql' with { type: 'text' }
 import auditChain from './auth/0002_audit_chain.sql' with { type: 'text' }
 import mailRequests from './auth/0003_mail_requests.sql' with { type: 'text' }
@@ -8,13 +5,16 @@ import events from './auth/0004_events.sql' with { type: 'text' }
 import mails from './auth/0005_mails.sql' with { type: 'text' }
 import accountSearch from './auth/0006_account_search.sql' with { type: 'text' }
 import profile from './auth/0007_profile.sql' with { type: 'text' }
+import { chainAudit } from './chain-audit.ts'
+import { foldAccounts } from './fold-rows.ts'
+import type { Migration } from './migration.ts'
 
 export const AUDIT_CHAIN = '0002_audit_chain'
 export const EVENTS = '0004_events'
 export const MAILS = '0005_mails'
 export const ACCOUNT_SEARCH = '0006_account_search'
 
-/** In the order in which they are applied. Part of the program, so that the compiled tool has them too. */
+/** In the order in which they are applied. They are part of the program, so that the compiled tool has them too. */
 export const authMigrations: readonly Migration[] = [
   { name: '0001_auth', sql: auth },
   { name: AUDIT_CHAIN, sql: auditChain, finish: chainAudit },

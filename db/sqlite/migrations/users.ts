@@ -1,5 +1,5 @@
-import { foldUsers } from '../../users/search.ts'
-import type { Migration } from '../engine.ts'
+import { foldUsers } from './fold-rows.ts'
+import type { Migration } from './migration.ts'
 import users from './users/0001_users.sql' with { type: 'text' }
 import deletedIds from './users/0002_deleted_ids.sql' with { type: 'text' }
 import searchMerging from './users/0003_search_merging.sql' with { type: 'text' }
@@ -7,7 +7,7 @@ import searchText from './users/0004_search_text.sql' with { type: 'text' }
 import noPassword from './users/0005_no_password.sql' with { type: 'text' }
 import profile from './users/0006_profile.sql' with { type: 'text' }
 
-/** In the order in which they are applied. Part of the program, so that the compiled tool has them too. */
+/** In the order in which they are applied. They are part of the program, so that the compiled tool has them too. */
 export const usersMigrations: readonly Migration[] = [
   { name: '0001_users', sql: users },
   { name: '0002_deleted_ids', sql: deletedIds },

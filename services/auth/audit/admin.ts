@@ -1,5 +1,5 @@
 import { timestamp } from '../../kit/clock.ts'
-import { beside, errorOf, type FieldError, notAllowed } from '../../kit/field-errors.ts'
+import { errorOf, excludedBy, type FieldError, notAllowed } from '../../kit/field-errors.ts'
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
 import { invalid, invalidField } from '../../kit/problem.ts'
 import { type PageQuery, pageAnswer, pageErrors, pageRequest } from '../../kit/schema/page.ts'
@@ -21,7 +21,7 @@ interface AuditQuery extends PageQuery {
 /** Returns the errors of an audit query whose parameters exclude each other. */
 export function auditErrors(query: { after_id?: unknown; cursor?: unknown; page?: unknown }): FieldError[] {
   const hasBoth = query.after_id !== undefined && query.page !== undefined
-  return [...pageErrors(query), ...(hasBoth ? [errorOf('page', beside('after_id'))] : [])]
+  return [...pageErrors(query), ...(hasBoth ? [errorOf('page', excludedBy('after_id'))] : [])]
 }
 
 /**

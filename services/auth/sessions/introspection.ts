@@ -36,8 +36,9 @@ export function validateToken({ tokens }: Pick<IntrospectionContext, 'tokens'>, 
 /** Introspects an access token or a refresh token (RFC 7662). For an invalid one, returns only `active: false`. */
 export async function introspect(context: IntrospectionContext, token: string): Promise<Introspection> {
   const { store, tokens } = context
-  const claims = tokens.claims(token)
-  if (typeof claims === 'string') return await introspectRefreshToken(context, token)
+  const verified = tokens.claims(token)
+  if (!verified.valid) return await introspectRefreshToken(context, token)
+  const { claims } = verified
   const account = await store.accountById(claims.sub)
   return {
     active: true,
@@ -87,8 +88,8 @@ async function introspectRefreshToken(context: IntrospectionContext, token: stri
 
 /** Ends the session of an access token or a refresh token (RFC 7009). Does nothing for an unknown token. */
 export async function revokeToken(context: IntrospectionContext, token: string, caller: Caller): Promise<void> {
-  const claims = context.tokens.claims(token)
-  const sessionId = typeof claims === 'string' ? (await placeOf(context, token))?.sessionId : claims.sid
+  const verified = context.tokens.claims(token)
+  const sessionId = verified.valid ? verified.claims.sid : (await placeOf(context, token))?.sessionId
   if (sessionId !== undefined) await endSession(context, sessionId, caller, 'token_revoked')
   // Another request may have just ended it: this answer must not come before the other services know.
   else await context.feed.announce(NOTHING_ENDED)

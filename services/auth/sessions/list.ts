@@ -1,6 +1,6 @@
 import type { Caller } from '../../kit/caller.ts'
 import { type Clock, timestamp } from '../../kit/clock.ts'
-import { beside, errorOf, type FieldError } from '../../kit/field-errors.ts'
+import { errorOf, excludedBy, type FieldError } from '../../kit/field-errors.ts'
 import { invalid, Problem } from '../../kit/problem.ts'
 import { type PageQuery, pageAnswer, pageErrors, pageRequest } from '../../kit/schema/page.ts'
 import type { Sender } from '../../kit/schema/validation.ts'
@@ -22,7 +22,7 @@ export interface SessionsOf {
 export function sessionsOfErrors({ all, user_id }: { all?: unknown; user_id?: unknown }): FieldError[] {
   const namesUser = user_id !== undefined
   if ((all === 'true') !== namesUser) return []
-  return [errorOf('user_id', namesUser ? beside('all') : { code: 'required', message: 'is required, or all=true' })]
+  return [errorOf('user_id', namesUser ? excludedBy('all') : { code: 'required', message: 'is required, or all=true' })]
 }
 
 /** Returns the errors of a list query. An operator's key has no sessions of its own, so it must name whose to list. */

@@ -1,6 +1,6 @@
 import { type Clock, SECOND } from '../../kit/clock.ts'
 import { messageOf } from '../../kit/outbox/events.ts'
-import { outside } from '../../kit/outgoing.ts'
+import { callExternal } from '../../kit/outgoing.ts'
 import type { Random } from '../../kit/random.ts'
 import type { Delivery } from '../store/index.ts'
 import type { Outcome } from './deliverer.ts'
@@ -56,7 +56,7 @@ async function post(
   { clock, hosts, version }: SenderOptions,
 ): Promise<Response> {
   const body = JSON.stringify(messageOf(event))
-  return await outside(url, hosts, {
+  return await callExternal(url, hosts, {
     method: 'POST',
     headers: {
       'content-type': 'application/json',

@@ -5,62 +5,62 @@ import type { Log } from '../log.ts'
 import { Problem } from '../problem.ts'
 import type { Access } from './access.ts'
 
-/** What modules tells a follower of one module: how it stands, and what was chosen about it after `after`. */
+/** A page of one module's feed: the module, and the choices of users after `after`. */
 export interface ModulePage extends FeedPage {
-  /** Nothing that was told before counts any more. */
+  /** Whether earlier pages are void. */
   reset: boolean
-  /** Null where there is no such module. */
+  /** Null when the module does not exist. */
   module: { default: boolean; roles: string[] } | null
-  /** What is chosen for a user now; null where nothing is, any more. */
+  /** The current choice of a user; null when the user has none any more. */
   choices: { user: string; enabled: boolean | null }[]
 }
 
-/** The two questions that a gate asks of modules. */
+/** The two calls that a gate makes to modules. */
 export interface ModuleFeedSource {
-  poll(module: string, follower: string, after: number, epoch: string): Promise<ModulePage>
-  /** The ids of the modules that a user may use. @throws anything when that can't be said */
+  poll(module: string, subscriber: string, after: number, epoch: string): Promise<ModulePage>
+  /** The ids of the modules that a user may use. @throws any error when modules cannot be reached */
   modulesOf(userId: string, requestId: string): Promise<readonly string[]>
 }
 
 interface ModuleGateOptions {
-  /** A name that tells this run of this service from all others. */
+  /** Identifies this run of this service. */
   name: string
   source: ModuleFeedSource
   clock: Clock
   log: Log
-  /** As `Following` has it. */
+  /** See `FeedSubscriberOptions`. */
   startupGrace?: number
 }
 
 type User = Pick<Caller, 'roles' | 'requestId'> & { userId: string }
 
 /**
- * Whether a user may use one module. While the lease of its feed runs, that is decided here; without a lease modules is
- * asked about each request; with modules away, what is known to be off stays off and no one else is let in.
+ * Decides whether a user may use one module. While the lease of the feed runs, it decides by itself; without a lease it
+ * asks modules about each request; when modules cannot be reached, nobody is admitted.
  */
 export class ModuleGate {
   private readonly feed: FeedSubscriber<ModulePage>
   private module: ModulePage['module'] = null
   private readonly choices = new Map<string, boolean>()
-  /** Whether all there is was told since the last time that nothing counted any more. */
+  /** True once a complete snapshot was received since the last reset. */
   private hasSnapshot = false
 
   constructor(
     readonly id: string,
     private readonly options: ModuleGateOptions,
   ) {
-    const { clock, startupGrace: comingUp, log, name, source } = options
+    const { clock, log, name, source, startupGrace } = options
     this.feed = new FeedSubscriber({
       poll: (after, epoch) => source.poll(id, name, after, epoch),
-      apply: (page) => this.take(page),
+      apply: (page) => this.apply(page),
       clock,
       log,
       target: `modules/${id}`,
-      startupGrace: comingUp,
+      startupGrace,
     })
   }
 
-  /** Resolves when all there is was told, or after `patience` milliseconds without. */
+  /** Starts to poll. Resolves after the first snapshot, or after `patience` milliseconds. */
   start(patience: number): Promise<void> {
     return this.feed.start(patience)
   }
@@ -70,39 +70,39 @@ export class ModuleGate {
   }
 
   /**
-   * Lets a caller pass who may use the module. An operator's key and the internal key act for no user, and pass. An
-   * administrator's token acts for its user: it passes without the module only where the route lets operators in.
-   * @throws Problem `module_not_available`; `modules_unavailable` when nothing can be said about the user
+   * Admits a caller who may use the module. The operator key and the internal key belong to no user, and are admitted.
+   * The token of an administrator belongs to a user: without the module it is admitted only if the route allows operators.
+   * @throws Problem `module_not_available`; `modules_unavailable` when modules cannot be reached
    */
   admit(caller: Caller, access: Access): void | Promise<void> {
     const { requestId, roles, userId } = caller
     if (userId === null || (caller.operator && access.includes('operator'))) return
-    const admitted = this.isAdmitted({ userId, roles, requestId })
-    if (admitted instanceof Promise) return admitted.then(requireAdmitted)
-    requireAdmitted(admitted)
+    const decision = this.isAdmitted({ userId, roles, requestId })
+    if (decision instanceof Promise) return decision.then(requireAdmitted)
+    requireAdmitted(decision)
   }
 
   private isAdmitted(user: User): boolean | Promise<boolean> {
-    return this.hasSnapshot && this.feed.hasLease ? this.isEnabledFor(user) : this.ask(user)
+    return this.hasSnapshot && this.feed.hasLease ? this.isEnabledFor(user) : this.askModules(user)
   }
 
-  /** As it was told. The roles of a token are those of its user: it ends when they change. */
+  /** Decides by the last pages. The roles of a token are those of its user: a token ends when the roles change. */
   private isEnabledFor({ roles, userId }: User): boolean {
     if (!this.module) return false
     if (!(this.choices.get(userId) ?? this.module.default)) return false
     return this.module.roles.every((role) => roles.includes(role))
   }
 
-  private async ask(user: User): Promise<boolean> {
-    const usable = await this.feed.tryAsk(() => this.options.source.modulesOf(user.userId, user.requestId))
-    if (usable) return usable.includes(this.id)
+  private async askModules(user: User): Promise<boolean> {
+    const modules = await this.feed.tryAsk(() => this.options.source.modulesOf(user.userId, user.requestId))
+    if (modules) return modules.includes(this.id)
     if (this.hasSnapshot && !this.isEnabledFor(user)) return false
     throw new Problem('modules_unavailable')
   }
 
-  private take({ choices, complete, module, reset }: ModulePage): void {
+  private apply({ choices, complete, module, reset }: ModulePage): void {
     if (reset) {
-      // Also the right to decide by what was told, until all of it was told anew.
+      // The gate must not decide by itself before the next complete snapshot.
       this.hasSnapshot = false
       this.choices.clear()
     }
@@ -114,18 +114,18 @@ export class ModuleGate {
   }
 }
 
-function requireAdmitted(admitted: boolean): void {
-  if (!admitted) throw new Problem('module_not_available', { message: 'The module is not on for the user' })
+function requireAdmitted(isAdmitted: boolean): void {
+  if (!isAdmitted) throw new Problem('module_not_available', { message: 'The module is not enabled for the user' })
 }
 
-/** The gates of a service: one for each module that a route of it names. */
+/** The gates of a service: one for each module that one of its routes names. */
 export class ModuleGates {
   private readonly gates = new Map<string, ModuleGate>()
   private running = false
 
   constructor(private readonly options: ModuleGateOptions) {}
 
-  /** The gate of a module. One that is asked for after the start begins to follow at once. */
+  /** The gate of a module. A gate that is created after the start subscribes at once. */
   of(module: string): ModuleGate {
     let gate = this.gates.get(module)
     if (!gate) {
@@ -136,7 +136,7 @@ export class ModuleGates {
     return gate
   }
 
-  /** Resolves when each has heard all there is, or after `patience` milliseconds without. */
+  /** Resolves when each gate has its first snapshot, or after `patience` milliseconds. */
   async start(patience: number): Promise<void> {
     this.running = true
     await Promise.all([...this.gates.values()].map((gate) => gate.start(patience)))

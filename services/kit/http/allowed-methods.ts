@@ -4,8 +4,8 @@ export interface Route {
 }
 
 /**
- * The methods that a path answers to, for the `Allow` header (RFC 9110, 10.2.1); none where no route has the path.
- * @param routes patterns with `:name` for one part and `*` for the rest
+ * The methods of a path, for the `Allow` header (RFC 9110, 10.2.1); empty when no route has the path.
+ * @param routes their paths have `:name` for one part and `*` for the rest
  */
 export function allowedMethods(routes: readonly Route[], path: string): string[] {
   const parts = split(path)

@@ -1,5 +1,5 @@
 declare module '*/standalone.js' {
-  /** The path of the file, in a compiled executable too. */
+  /** The path of the file, in the executable too. */
   const path: string
   export default path
 }

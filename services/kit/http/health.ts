@@ -13,7 +13,7 @@ export interface HealthOptions {
   clock: Clock
   metrics: Metrics
   guard: ReturnType<typeof guard>
-  /** Writes a row and reads it back. @throws when the database doesn't take it */
+  /** Writes a row and reads it back. @throws when the database fails */
   probe(): Promise<void>
 }
 
@@ -52,13 +52,13 @@ export function health(options: HealthOptions) {
     .get(
       '/health/db',
       async () => {
-        const began = clock.monotonic()
+        const startedAt = clock.monotonic()
         try {
           await options.probe()
         } catch (cause) {
           throw new Problem('database_unavailable', { cause })
         }
-        return { status: 'ok' as const, latency_ms: Math.round((clock.monotonic() - began) * 100) / 100 }
+        return { status: 'ok' as const, latency_ms: Math.round((clock.monotonic() - startedAt) * 100) / 100 }
       },
       {
         auth: ['anyone'],

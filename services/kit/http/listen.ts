@@ -3,38 +3,39 @@ import { SECOND } from '../clock.ts'
 import { SERVER_BODY_MAX } from './app.ts'
 import { completeUrl } from './request-url.ts'
 
-type Answering = (request: Request) => Response | Promise<Response>
+type RequestHandler = (request: Request) => Response | Promise<Response>
 
 export interface Listening {
   server: Server<undefined>
-  answerWith(answer: Answering): void
-  /** From now on each answer is the last of its connection, and says so: no client sends what would not be taken. */
-  lastAnswers(): void
+  /** Sets the handler. Requests that came before it get their answers now. */
+  answerWith(handler: RequestHandler): void
+  /** Closes each connection after its next response, so that clients send no request that would be lost. */
+  closeConnections(): void
 }
 
-/** Seconds. The server looks for idle connections that often, and closes one that much too early. */
+/** Seconds. The server checks for idle connections at this interval, and may close one that much too early. */
 const SWEEP = 4
-/** Seconds: the longest that Bun takes. */
+/** Seconds: the maximum of Bun. */
 const IDLE_MAX = 255
-/** Seconds that a request under way has at least, however soon an idle connection is closed: a hash may wait for its turn. */
-const UNDER_WAY = 75
+/** Seconds: the minimum for an active request, even if idle connections are closed sooner. A hash may wait in the queue. */
+const ACTIVE_MIN = 75
 
 /**
- * Listens on an address. The port is taken first: of two instances on one address the second must not touch the
- * databases. Requests that come before the services are there wait for them.
+ * Listens on an address, before the services open their databases: a second instance on the same address must not touch
+ * them. Requests that come before the services are ready wait.
  * @param address `http://host:port`
- * @param idleTimeout milliseconds that a connection is kept on which nothing is under way
- * @throws Error with a message for the operator when the port can't be had
+ * @param idleTimeout milliseconds after which an idle connection is closed
+ * @throws Error with a message for the operator when the server cannot listen there
  */
 export function listen(address: string, idleTimeout: number): Listening {
   const { hostname, port, protocol } = new URL(address)
-  const ready = Promise.withResolvers<Answering>()
-  let answer: Answering | undefined
-  let last = false
+  const ready = Promise.withResolvers<RequestHandler>()
+  let handler: RequestHandler | undefined
+  let isClosing = false
   const idle = Math.min(Math.ceil(idleTimeout / SECOND) + SWEEP, IDLE_MAX)
-  const answered = (server: Server<undefined>, request: Request, response: Response) => {
-    if (last) response.headers.set('connection', 'close')
-    if (idle < UNDER_WAY && !isLast(response)) server.timeout(request, idle)
+  const finish = (server: Server<undefined>, request: Request, response: Response) => {
+    if (isClosing) response.headers.set('connection', 'close')
+    if (idle < ACTIVE_MIN && !closesConnection(response)) server.timeout(request, idle)
     return response
   }
   try {
@@ -43,37 +44,37 @@ export function listen(address: string, idleTimeout: number): Listening {
       port: port || (protocol === 'https:' ? 443 : 80),
       maxRequestBodySize: SERVER_BODY_MAX,
       idleTimeout: idle,
-      fetch(request, own) {
+      fetch(request, bunServer) {
         completeUrl(request)
-        if (idle < UNDER_WAY) own.timeout(request, UNDER_WAY)
-        const answering = answer ? answer(request) : ready.promise.then((one) => one(request))
-        return answering instanceof Promise
-          ? answering.then((response) => answered(own, request, response))
-          : answered(own, request, answering)
+        if (idle < ACTIVE_MIN) bunServer.timeout(request, ACTIVE_MIN)
+        const response = handler ? handler(request) : ready.promise.then((handle) => handle(request))
+        return response instanceof Promise
+          ? response.then((awaited) => finish(bunServer, request, awaited))
+          : finish(bunServer, request, response)
       },
     })
     return {
       server,
-      lastAnswers() {
-        last = true
+      closeConnections() {
+        isClosing = true
       },
-      answerWith(answering) {
-        answer = answering
-        ready.resolve(answering)
+      answerWith(requestHandler) {
+        handler = requestHandler
+        ready.resolve(requestHandler)
       },
     }
   } catch (error) {
-    const busy = (error as { code?: unknown }).code === 'EADDRINUSE'
+    const isInUse = (error as { code?: unknown }).code === 'EADDRINUSE'
     throw new Error(
-      busy
+      isInUse
         ? `${address} is in use: another program, or another Ch202, listens there. Stop it, or set another address`
-        : `${address} cannot be listened on: ${error instanceof Error ? error.message : 'unknown error'}`,
+        : `Cannot listen on ${address}: ${error instanceof Error ? error.message : 'unknown error'}`,
       { cause: error },
     )
   }
 }
 
-/** Whether the connection ends with the answer: it is never idle again, and may take as long as its reader does. */
-function isLast(response: Response): boolean {
+/** Whether the connection closes after the response: it is never idle again, and the client may read slowly. */
+function closesConnection(response: Response): boolean {
   return response.headers.get('connection') === 'close'
 }

@@ -1,22 +1,22 @@
-/** What a request means that names no host; nothing is decided by it. */
+/** The host of a request without one. Nothing depends on it. */
 const ANY_HOST = 'http://localhost'
 
 /**
- * Gives a request a whole URL that can be parsed, in place. Bun's is a mere path where the request names no host that
- * can stand in one: HTTP/1.0 without `Host` (RFC 9112, 3.2), an empty or a malformed one. `new URL()` throws at that,
- * and whoever looks for the path behind the host finds another one.
+ * Completes the URL of a request, in place. Bun sets a mere path when the request has no valid host: HTTP/1.0 without
+ * `Host` (RFC 9112, 3.2), an empty or a malformed one. `new URL()` throws on that, and code that looks for the path after
+ * the host would find a wrong path.
  */
 export function completeUrl(request: Request): void {
   const { url } = request
   if (/^https?:\/\//.test(url) && URL.canParse(url)) return
   const target = url.replace(/^https?:\/\/[^/?#]*/, '')
-  // Not with a base: `//users` would be a host.
-  const whole = ANY_HOST + (target.startsWith('/') ? target : `/${target}`)
-  // On the request itself: another one would not be that of the connection, whose address is asked for.
-  Object.defineProperty(request, 'url', { value: URL.parse(whole)?.href ?? `${ANY_HOST}/` })
+  // Joined, not resolved against a base: `//users` would become a host.
+  const complete = ANY_HOST + (target.startsWith('/') ? target : `/${target}`)
+  // Changes this request: the server knows the client's address only of the original one.
+  Object.defineProperty(request, 'url', { value: URL.parse(complete)?.href ?? `${ANY_HOST}/` })
 }
 
-/** The path of a whole URL, without the query and one trailing slash. */
+/** The path of a complete URL, without the query and without one trailing slash. */
 export function pathOf(url: string): string {
   const start = url.indexOf('/', url.indexOf('://') + 3)
   if (start < 0) return '/'

@@ -9,12 +9,12 @@ import type { Random } from '../random.ts'
 import type { guard } from './guard.ts'
 import type { Paths } from './openapi/document.ts'
 
-/** What a process gives each of its services. */
+/** The parts that the services of one process share. */
 export interface Runtime {
   config: Config
   clock: Clock
   random: Random
-  /** One for the process: the services of one process share its cores. */
+  /** Shared, because the services of a process share its cores. */
   hasher: Hasher
   metrics: MetricsRegistry
   log(service: string): Log
@@ -23,24 +23,24 @@ export interface Runtime {
   tags: Record<string, string>
 }
 
-/** A service that has been put together and can be started and stopped. */
+/** A service that can be started and stopped. */
 export interface Service {
   name: string
   app: AnyElysia
   guard: ReturnType<typeof guard>
-  /** What the documentation says of its paths. */
+  /** Its paths, for the documentation. */
   paths(): Paths
-  /** Writes a row and reads it back. @throws when the database doesn't take it */
+  /** Writes a row and reads it back. @throws when the database fails */
   probe(): Promise<void>
-  /** Begins what runs beside the requests. Resolves when the service is ready to decide about them. */
+  /** Starts the background work. Resolves when the service is ready for requests. */
   start(): Promise<void>
-  /** Stops what `start` began, and closes the database. No request comes any more. */
+  /** Stops the background work and closes the database. To be called after the last request. */
   stop(): Promise<void>
-  /** Answers what is held open, so that the server can stop. */
+  /** Answers the requests that are held open, so that the server can stop. */
   release(): void
 }
 
-/** What every service is made with. */
+/** The log, the metrics and the client addresses of a service. */
 export function serviceRuntime(name: string, { config, log, metrics }: Runtime) {
   return {
     log: log(name),

@@ -5,8 +5,8 @@ const BODY_MAX = 64 * 1024
 const DEPTH_MAX = 32
 
 /**
- * A body as it was read, or why it will not do: for the caller only once their credentials were checked. A problem of
- * single fields comes with the value, so that what else is wrong with it can be added.
+ * The value of a body, or its problem. The caller gets the problem only after their credentials were checked. A problem
+ * with single fields comes with the value, so that errors of other fields can be added.
  */
 export type Body = { value: object } | { problem: Problem; value?: object }
 
@@ -15,47 +15,49 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
 const FORMS_TOO = 'The content type must be application/x-www-form-urlencoded or application/json'
 
 /**
- * Reads a JSON body: at most 64 KiB (counted while it arrives, so that a chunked one is held to it too), UTF-8, an
- * object, nested at most 32 deep, every string in NFC, no lone surrogate and no NUL. An empty one is an object without
- * fields. Of two fields of one name the last counts, as in `JSON.parse`.
- * @param forms whether it is a call of OAuth: `application/x-www-form-urlencoded` will do as well (RFC 7009, RFC 7662), and
- * strings are left as they were sent. A token is compared so, and of other parameters none may make a difference
+ * Reads a JSON body: at most 64 KiB (counted while it arrives, so that the limit holds for chunked bodies too), UTF-8, an
+ * object, at most 32 levels deep. Strings are normalized to NFC; lone surrogates and NUL are errors. An empty body is an
+ * object without fields. If a field is repeated, the last one counts, as in `JSON.parse`.
+ * @param isOAuth whether the route also accepts `application/x-www-form-urlencoded` (RFC 7009, RFC 7662). Its strings are
+ * not normalized: tokens are compared as they were sent
  */
-export async function readBody(request: Request, forms: boolean): Promise<Body> {
+export async function readBody(request: Request, isOAuth: boolean): Promise<Body> {
   const bytes = await readBytes(request, BODY_MAX)
   if (bytes === null) return { problem: new Problem('body_too_large') }
   if (bytes.byteLength === 0) return { value: {} }
 
-  const encoded = encodingProblem(request.headers)
-  if (encoded) return { problem: encoded }
+  const encoding = encodingProblem(request.headers)
+  if (encoding) return { problem: encoding }
   const type = mediaType(request.headers.get('content-type'))
-  const form = forms && type === 'application/x-www-form-urlencoded'
-  if (!form && type !== 'application/json')
-    return { problem: new Problem('unsupported_media_type', forms ? { message: FORMS_TOO } : {}) }
+  const isForm = isOAuth && type === 'application/x-www-form-urlencoded'
+  if (!isForm && type !== 'application/json')
+    return { problem: new Problem('unsupported_media_type', isOAuth ? { message: FORMS_TOO } : {}) }
 
   const source = decode(bytes)
   if (typeof source !== 'string') return source
-  if (form) return readForm(source)
-  return readObject(source, forms || (source.length === bytes.byteLength && !source.includes('\\')))
+  if (isForm) return readForm(source)
+  // ASCII without escapes is in NFC already.
+  const isPlainAscii = source.length === bytes.byteLength && !source.includes('\\')
+  return readObject(source, { normalize: !isOAuth && !isPlainAscii })
 }
 
-/** A body is read as it was sent: one that was compressed could be of any size (RFC 9110, 8.4 and 15.5.16). */
+/** Refuses compressed bodies, which could unpack to any size (RFC 9110, 8.4 and 15.5.16). */
 export function encodingProblem(headers: Headers): Problem | undefined {
-  const sent = headers.get('content-encoding')
-  if (sent === null) return undefined
-  const codings = sent
+  const header = headers.get('content-encoding')
+  if (header === null) return undefined
+  const codings = header
     .toLowerCase()
     .split(',')
     .map((coding) => coding.trim())
   const coding = codings.find((name) => name !== '' && name !== 'identity')
   if (coding === undefined) return undefined
-  const named = /^[\w.+-]{1,32}$/.test(coding) ? ` ${coding}` : ''
+  const name = /^[\w.+-]{1,32}$/.test(coding) ? ` ${coding}` : ''
   return new Problem('unsupported_media_type', {
-    message: `The content encoding${named} is not supported: send the body without one`,
+    message: `The content encoding${name} is not supported: send the body without one`,
   })
 }
 
-/** The parameters of the calls of OAuth that mean something to a server (RFC 7009, 7662 and 6749). */
+/** The parameters of OAuth requests that a server may act on (RFC 7009, 7662 and 6749). */
 const PARAMETERS = [
   'token',
   'token_type_hint',
@@ -66,8 +68,8 @@ const PARAMETERS = [
 ]
 
 /**
- * Reads the parameters of a call of OAuth (RFC 6749, 3.2): one without a value counts as left out, and none may come
- * twice. Those that are not known are ignored, however often they come: some, such as `resource`, may be several.
+ * Reads the parameters of an OAuth request (RFC 6749, 3.2): a parameter without a value counts as omitted, and none may
+ * be repeated. Unknown parameters are ignored even if repeated: some, such as `resource`, may be.
  */
 function readForm(source: string): Body {
   const fields = new Map<string, string>()
@@ -82,7 +84,7 @@ function readForm(source: string): Body {
 
 const UNREADABLE = 'The body is not valid JSON in UTF-8'
 
-/** The text of a body, or the problem that it is not UTF-8. */
+/** The text of a body, or the problem that the body is not UTF-8. */
 export function decode(bytes: Uint8Array): string | { problem: Problem } {
   try {
     return utf8.decode(bytes)
@@ -91,18 +93,15 @@ export function decode(bytes: Uint8Array): string | { problem: Problem } {
   }
 }
 
-/**
- * Reads the text of one JSON object, by the rules of `readBody`.
- * @param asSent whether its strings are left as they are, as where there is but one spelling: of ASCII without an escape
- */
-export function readObject(source: string, asSent = false): Body {
+/** Reads the text of one JSON object, by the rules of `readBody`. */
+export function readObject(source: string, { normalize }: { normalize: boolean } = { normalize: true }): Body {
   try {
     if (tooDeep(source)) return { problem: malformed('The body is nested too deeply') }
     const value: unknown = JSON.parse(source)
-    // Here, because the validation of a body that may be left out lets pass whatever is no object.
+    // Checked here, because the validation of an optional body accepts any value that is not an object.
     if (typeof value !== 'object' || value === null || Array.isArray(value))
       throw invalidField('body', mistyped('an object'))
-    return asSent ? { value } : normalized(value)
+    return normalize ? normalizeStrings(value) : { value }
   } catch (error) {
     // The parser's own message quotes the body, which may hold a password.
     return { problem: error instanceof Problem ? error : malformed(UNREADABLE) }
@@ -113,11 +112,11 @@ function malformed(message: string): Problem {
   return new Problem('malformed_json', { message })
 }
 
-/** `null`: larger than `most` bytes. The rest of it is not read. */
+/** Reads the bytes of a body. @returns null when it is larger than `most` bytes; the rest is not read */
 export async function readBytes(request: Request, most: number): Promise<Uint8Array | null> {
-  const announced = request.headers.get('content-length')
-  if (announced !== null) {
-    if (Number(announced) > most) return null
+  const contentLength = request.headers.get('content-length')
+  if (contentLength !== null) {
+    if (Number(contentLength) > most) return null
     return new Uint8Array(await request.arrayBuffer())
   }
   if (!request.body) return new Uint8Array()
@@ -131,7 +130,7 @@ export async function readBytes(request: Request, most: number): Promise<Uint8Ar
   return Buffer.concat(chunks)
 }
 
-/** Lower-cased, without parameters; a charset other than UTF-8 makes it a type that we don't take. */
+/** The media type of a header, in lower case and without parameters; empty for a charset other than UTF-8. */
 export function mediaType(header: string | null): string {
   if (header === null) return ''
   if (header === 'application/json') return header
@@ -141,9 +140,9 @@ export function mediaType(header: string | null): string {
   return type.trim()
 }
 
-/** Looks at the text before it is parsed: the parser itself fails on 20,000 levels, and validation stalls on 50,000. */
+/** Counts levels before parsing: the parser fails on 20,000 levels, and validation hangs on 50,000. */
 function tooDeep(source: string): boolean {
-  // Most bodies are one flat object.
+  // Most bodies are flat objects.
   if (source.indexOf('{', 1) < 0 && source.indexOf('[') < 0) return false
   let depth = 0
   let inString = false
@@ -161,26 +160,26 @@ function tooDeep(source: string): boolean {
 }
 
 /**
- * One spelling for every string that comes in: a password typed on a Mac (NFD) and one typed elsewhere (NFC) are the
- * same. A lone surrogate is refused, because the hasher calls any two of them equal.
+ * Normalizes every string of a value to NFC, in place: a password is the same whether typed on a Mac (NFD) or elsewhere
+ * (NFC). Lone surrogates are refused, because the hasher treats any two of them as equal.
  */
-function normalized(value: object): Body {
+function normalizeStrings(value: object): Body {
   const errors: FieldError[] = []
-  inNfc(value, '', errors)
+  toNfc(value, '', errors)
   return errors.length > 0 ? { problem: invalid(errors), value } : { value }
 }
 
-function inNfc(value: unknown, path: string, errors: FieldError[]): unknown {
+function toNfc(value: unknown, path: string, errors: FieldError[]): unknown {
   if (typeof value === 'string') {
-    const foreign = value.isWellFormed() ? value.includes('\0') && 'NUL' : 'lone surrogates'
-    if (!foreign) return value.normalize('NFC')
-    errors.push(errorOf(path, { code: 'pattern', message: `must not contain ${foreign}` }))
+    const forbidden = value.isWellFormed() ? value.includes('\0') && 'NUL' : 'lone surrogates'
+    if (!forbidden) return value.normalize('NFC')
+    errors.push(errorOf(path, { code: 'pattern', message: `must not contain ${forbidden}` }))
     return value
   }
   if (value === null || typeof value !== 'object') return value
   for (const [name, field] of Object.entries(value)) {
-    // Own properties only: `__proto__` from a body is one, and stays one until it is refused as unknown.
-    const clean = inNfc(field, `${path}${path && '.'}${name}`, errors)
+    // defineProperty keeps `__proto__` from a body an own property, until it is refused as unknown.
+    const clean = toNfc(field, `${path}${path && '.'}${name}`, errors)
     if (clean !== field) Object.defineProperty(value, name, { value: clean, enumerable: true })
   }
   return value

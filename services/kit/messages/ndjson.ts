@@ -2,30 +2,30 @@ import { InternalError, type Log } from '../log.ts'
 import { invalid, Problem } from '../problem.ts'
 import { type Body, decode, encodingProblem, mediaType, readBytes, readObject } from './body.ts'
 
-/** What a body of lines may have: bulk work comes in many requests of this size. */
+/** Bytes of an NDJSON body. Bulk work is sent in many requests of this size. */
 const LINES_MAX = 1024 * 1024
 
-/** JSON objects, one a line. Its other name is taken as well. */
+/** The media type of JSON objects, one per line. Its other name is accepted too. */
 export const LINES_TYPE = 'application/x-ndjson'
 const LINES_TYPES = [LINES_TYPE, 'application/jsonl']
 
-/** A line of a body: where it stands, from 1, and what it holds or why that will not do. */
+/** A line of a body: its number, from 1, and its value or its problem. */
 export type Line<T> = { line: number } & Checked<T>
 type Checked<T> = { value: T } | { problem: Problem }
 
 /**
- * Reads a body of JSON objects, one a line: at most 1 MiB (counted while it arrives), UTF-8, each object by the rules
- * of `readBody`. Blank lines are passed over, and counted. A line is parsed when it is asked for, so that all that a
- * body holds is never there at once.
- * @param check gives what a line holds back as what it should be, or throws a Problem
+ * Reads a body of JSON objects, one per line: at most 1 MiB (counted while it arrives), UTF-8, each object by the rules
+ * of `readBody`. Blank lines are skipped but counted. Each line is parsed when the iteration reaches it, so that the
+ * values of a body are never in memory all at once.
+ * @param check returns the value of a line in its type, or throws a Problem
  * @throws Problem `body_too_large`, `unsupported_media_type`, `malformed_json`
  */
 export async function readLines<T>(request: Request, check: (value: unknown) => T): Promise<Iterable<Line<T>>> {
   const bytes = await readBytes(request, LINES_MAX)
   if (bytes === null) throw new Problem('body_too_large', { message: 'The body is larger than 1 MiB' })
   if (bytes.byteLength === 0) return []
-  const encoded = encodingProblem(request.headers)
-  if (encoded) throw encoded
+  const encoding = encodingProblem(request.headers)
+  if (encoding) throw encoding
   if (!LINES_TYPES.includes(mediaType(request.headers.get('content-type'))))
     throw new Problem('unsupported_media_type', { message: `The content type must be ${LINES_TYPE}` })
   const source = decode(bytes)
@@ -36,34 +36,34 @@ export async function readLines<T>(request: Request, check: (value: unknown) => 
 function* linesOf<T>(source: string, check: (value: unknown) => T): Generator<Line<T>> {
   let line = 0
   for (let start = 0; start < source.length; ) {
-    const found = source.indexOf('\n', start)
-    const end = found < 0 ? source.length : found
+    const newline = source.indexOf('\n', start)
+    const end = newline < 0 ? source.length : newline
     const text = source.slice(start, end)
     line++
     start = end + 1
-    if (text.trim() !== '') yield { line, ...checked(readObject(text), check) }
+    if (text.trim() !== '') yield { line, ...checkLine(readObject(text), check) }
   }
 }
 
-function checked<T>(body: Body, check: (value: unknown) => T): Checked<T> {
+function checkLine<T>(body: Body, check: (value: unknown) => T): Checked<T> {
   const problem = 'problem' in body ? body.problem : undefined
   if (problem && body.value === undefined) return { problem }
   try {
     const value = check(body.value)
     return problem ? { problem } : { value }
   } catch (error) {
-    if (error instanceof Problem) return { problem: both(problem, error) }
+    if (error instanceof Problem) return { problem: mergeProblems(problem, error) }
     throw error
   }
 }
 
-function both(one: Problem | undefined, other: Problem): Problem {
-  return one?.errors && other.errors ? invalid([...one.errors, ...other.errors]) : other
+function mergeProblems(first: Problem | undefined, second: Problem): Problem {
+  return first?.errors && second.errors ? invalid([...first.errors, ...second.errors]) : second
 }
 
 /**
- * Lets a request of lines take as long as its client needs: neither a slow upload nor a reader that pauses is cut. Once
- * the caller may: whoever never reads holds a connection and what lies in its buffers.
+ * Turns off the idle timeout of a bulk request: a slow upload or a paused download is not cut off. To be called only
+ * after the caller was authorized, because a client that never reads keeps a connection and its buffers.
  * @param server null for a call within the process
  */
 export function allowPauses(
@@ -74,12 +74,12 @@ export function allowPauses(
 }
 
 /**
- * An answer of lines, made as fast as the client reads them. When it goes away, `chunks` is ended where it stands; when
- * `chunks` throws, the connection is cut, so that no one takes a part for the whole.
- * @param chunks of one or more whole lines each; null for a HEAD, which has no body
+ * A response of lines, generated as fast as the client reads them. If the client disconnects, `chunks` is stopped; if
+ * `chunks` throws, the connection is cut, so that no client takes a partial response for a complete one.
+ * @param chunks one or more complete lines each; null for a HEAD request, whose response has no body
  */
 export function ndjsonResponse(chunks: AsyncGenerator<string> | null, log: Log, requestId: string): Response {
-  // The last of its connection, which has no limit that would end it afterwards.
+  // The connection closes afterwards: its idle timeout is off.
   const headers = { 'content-type': LINES_TYPE, connection: 'close' }
   if (!chunks) return new Response(null, { headers })
   const utf8 = new TextEncoder()
@@ -92,15 +92,15 @@ export function ndjsonResponse(chunks: AsyncGenerator<string> | null, log: Log, 
           else controller.enqueue(utf8.encode(value))
         } catch (error) {
           log.error({ event: 'answer.cut', requestId, err: error })
-          // Bun prints what it is given here, and the error itself may hold what was to be written.
-          controller.error(new InternalError('An answer was cut short'))
+          // Bun prints this error. The original one may quote the data of the response.
+          controller.error(new InternalError('A response was cut short'))
         }
       },
       async cancel() {
         await chunks.return(undefined)
       },
     },
-    // Nothing is made before it is asked for.
+    // Nothing is generated before the client reads.
     { highWaterMark: 0 },
   )
   return new Response(stream, { headers })

@@ -1,7 +1,7 @@
 import type { Problem, ProblemBody } from '../problem.ts'
 import { isTokenProblem } from '../tokens/check.ts'
 
-/** A problem in an answer of a call of OAuth: `error` stands in place of the reason phrase. */
+/** A problem of an OAuth route: `error` is an OAuth code instead of the reason phrase. */
 export interface OAuthProblemBody extends ProblemBody {
   error: (typeof OAUTH_ERRORS)[number]
   error_description: string
@@ -16,13 +16,13 @@ export const OAUTH_ERRORS = [
   'temporarily_unavailable',
 ] as const
 
-/** The body of a problem for clients of OAuth (RFC 6749, 5.2), which is one for ours as well. */
+/** The body of a problem for OAuth clients (RFC 6749, 5.2). Other clients can read it as a problem too. */
 export function oauthBody(problem: Problem, requestId: string): OAuthProblemBody {
   const body = problem.body(requestId)
   return { ...body, error: errorOf(problem), error_description: printable([body.message].flat().join('; ')) }
 }
 
-/** RFC 6749, 5.2 and 4.1.2.1; of a Bearer RFC 6750, 3.1, to which RFC 7662, 2.3 refers. */
+/** The codes of RFC 6749, 5.2 and 4.1.2.1; for a Bearer those of RFC 6750, 3.1 (see RFC 7662, 2.3). */
 function errorOf(problem: Problem): OAuthProblemBody['error'] {
   const { status } = problem
   if (isTokenProblem(problem)) return 'invalid_token'
@@ -32,7 +32,7 @@ function errorOf(problem: Problem): OAuthProblemBody['error'] {
   return status >= 500 ? 'server_error' : 'invalid_request'
 }
 
-/** Only the characters that a description may have. */
+/** Replaces the characters that RFC 6749 does not allow in a description. */
 function printable(text: string): string {
   return text.replaceAll(/["\\]/g, "'").replaceAll(/[^\x20-\x7e]/g, '?')
 }

@@ -3,24 +3,24 @@ import type { Random } from '../random.ts'
 import { isTokenProblem } from '../tokens/check.ts'
 import { addHeaders } from './response-headers.ts'
 
-/** The client's own id where it is 1 to 128 visible ASCII characters, else a new one. */
+/** The request id: the client's own if it has 1 to 128 visible ASCII characters, otherwise a new one. */
 export function requestIdOf(headers: Headers, random: Pick<Random, 'id'>): string {
-  const sent = headers.get('x-request-id')
-  return sent !== null && /^[\x21-\x7e]{1,128}$/.test(sent) ? sent : random.id()
+  const clientId = headers.get('x-request-id')
+  return clientId !== null && /^[\x21-\x7e]{1,128}$/.test(clientId) ? clientId : random.id()
 }
 
-/** Adds what the answer that a problem becomes says beside its body. */
+/** Adds the headers of the response to a problem. */
 export function addProblemHeaders(headers: Record<string, unknown>, problem: Problem, requestId: string): void {
   headers['cache-control'] = 'no-store'
   addHeaders(headers, requestId)
   if (problem.retryAfter !== undefined) headers['retry-after'] = String(Math.ceil(problem.retryAfter))
   if (problem.allow !== undefined) headers.allow = problem.allow
   if (problem.status === 401) headers['www-authenticate'] = challenge(problem)
-  // Without a charset parameter, which JSON doesn't have (RFC 8259, 11).
+  // JSON has no charset parameter (RFC 8259, 11).
   headers['content-type'] = 'application/json'
 }
 
-/** RFC 6750, section 3: the reason only where a token was sent. */
+/** RFC 6750, section 3: the reason only if a token was sent. */
 function challenge(problem: Problem): string {
   return isTokenProblem(problem) ? 'Bearer error="invalid_token"' : 'Bearer'
 }

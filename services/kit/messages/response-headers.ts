@@ -1,39 +1,45 @@
 /**
- * What every answer bears. It is data, and no page: whatever a browser takes it for, it loads nothing and stands in no
- * frame (OWASP ASVS 3.4.3, 3.4.6).
+ * The headers of every response. A response is data, not a page: whatever a browser takes it for, it loads nothing and
+ * cannot be framed (OWASP ASVS 3.4.3, 3.4.6).
  */
-const EVERY: Readonly<Record<string, string>> = {
+const COMMON: Readonly<Record<string, string>> = {
   'x-content-type-options': 'nosniff',
   'referrer-policy': 'no-referrer',
   'cache-control': 'no-store',
   'content-security-policy': "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
 }
 
-/** Copied by each answer that is made of it: a dictionary would be read anew for each, for longer than the rest takes. */
-const ofJson = new Headers({ ...EVERY, 'content-type': 'application/json' })
-
-/** What an answer says of itself beside its value. */
-interface Said {
+/** The status and the headers that a handler has set. */
+interface ResponseSettings {
   status?: number | string
   headers: Record<string, unknown>
 }
 
-/** Whether a request shows a credential: no cache keeps what it is answered. */
+/** Whether a request has a credential. No cache may keep the response to such a request. */
 export function hasCredential({ headers }: Request): boolean {
   return headers.has('authorization') || headers.has('x-api-key')
 }
 
-/** Adds what every answer bears to what this one says of its own. */
+/** Adds the common headers, except those that the handler has set itself. */
 export function addHeaders(headers: Record<string, unknown>, requestId: string): void {
-  for (const name in EVERY) headers[name] ??= EVERY[name]
+  for (const name in COMMON) headers[name] ??= COMMON[name]
   headers['x-request-id'] = requestId
 }
 
-/** The answer that a record or a list is. Undefined where it says more of itself, or is something else. */
-export function jsonResponse(value: unknown, { headers, status = 200 }: Said, requestId: string): Response | undefined {
-  if (!isPlain(value) || !isEmpty(headers)) return undefined
-  ofJson.set('x-request-id', requestId)
-  return new Response(JSON.stringify(value), { status: Number(status), headers: ofJson })
+/**
+ * The response to a plain record or list.
+ * @returns undefined for any other value, and when the handler has set headers of its own
+ */
+export const jsonResponse = newJsonResponder()
+
+/** The template is shared and set anew for each response: copying a `Headers` is cheaper than reading an object literal. */
+function newJsonResponder() {
+  const template = new Headers({ ...COMMON, 'content-type': 'application/json' })
+  return (value: unknown, { headers, status = 200 }: ResponseSettings, requestId: string): Response | undefined => {
+    if (!isPlain(value) || !isEmpty(headers)) return undefined
+    template.set('x-request-id', requestId)
+    return new Response(JSON.stringify(value), { status: Number(status), headers: template })
+  }
 }
 
 function isPlain(value: unknown): boolean {

@@ -21,13 +21,13 @@ describe('a hash', () => {
   test.each([
     ['bcrypt', CHEAP, /^\$2b\$04\$/],
     ['argon2id', ARGON2, /^\$argon2id\$v=19\$m=19456,t=2,p=1\$/],
-  ] as const)('of %s is made, checked and up to date', async (_, settings, form) => {
-    const own = new PasswordHasher(settings)
-    const hash = await own.hash(PASSWORD)
+  ] as const)('of %s is created, matches and needs no rehash', async (_, settings, form) => {
+    const ours = new PasswordHasher(settings)
+    const hash = await ours.hash(PASSWORD)
     expect(hash).toMatch(form)
-    expect(await own.hash(PASSWORD)).not.toBe(hash)
-    expect(await own.verify(PASSWORD, hash)).toEqual({ rehash: false })
-    expect(await own.verify(`${PASSWORD} `, hash)).toBeNull()
+    expect(await ours.hash(PASSWORD)).not.toBe(hash)
+    expect(await ours.verify(PASSWORD, hash)).toEqual({ rehash: false })
+    expect(await ours.verify(`${PASSWORD} `, hash)).toBeNull()
   })
 
   test.each<[string, () => Promise<string>]>([
@@ -37,21 +37,21 @@ describe('a hash', () => {
     ['argon2id', () => argon2('argon2id')],
     ['argon2i', () => argon2('argon2i')],
     ['argon2d', () => argon2('argon2d')],
-  ])('from elsewhere is checked: %s', async (_, make) => {
+  ])('from another system is verified: %s', async (_, make) => {
     const hash = await make()
     expect(isKnownHash(hash)).toBe(true)
     expect(await matches(hasher, PASSWORD, hash)).toBe(true)
     expect(await matches(hasher, PASSWORD.toUpperCase(), hash)).toBe(false)
   })
 
-  // Made with argon2-cffi, the salt the bytes 0 to 15; the first as Keycloak sets it.
+  // Created with argon2-cffi, the salt is the bytes 0 to 15; the first has the parameters of Keycloak.
   test.each([
     '$argon2id$v=19$m=7168,t=5,p=1$AAECAwQFBgcICQoLDA0ODw$tFWBGYVQWYldJs55Ny3C/FemDveHTqsi/Dpxz7sjU0Y',
     '$argon2i$v=19$m=1024,t=3,p=1$AAECAwQFBgcICQoLDA0ODw$vxNtUft+TPUYTFgW78tvytqpzuSAVMVMnhPRsPjM0Ks',
     '$argon2d$v=19$m=1024,t=3,p=1$AAECAwQFBgcICQoLDA0ODw$RaqIKFojXWFBd3xX5eCyHiXkp1Iof/R1WdAXNxlTOiE',
     '$argon2id$v=19$m=1024,t=2,p=4$AAECAwQFBgcICQoLDA0ODw$DRk1hUkEL5tcnqulY0Ox/A',
     '$argon2id$v=19$m=1024,t=2,p=2$AAECAwQFBgcICQoLDA0ODw$o97woYQVWP6b3nByTs+fzqwu/ILQBFUlReXopGgaevDMKRhBJhNYYqmE2mXjnRVDjRsRrNU1wlv+7kuGlDc8Pw',
-  ])('made by another implementation is checked: %s', async (hash) => {
+  ])('of another implementation is verified: %s', async (hash) => {
     expect(isKnownHash(hash)).toBe(true)
     expect(await hasher.verify(PASSWORD, hash)).toEqual({ rehash: true })
     expect(await hasher.verify(`${PASSWORD}!`, hash)).toBeNull()
@@ -64,8 +64,8 @@ describe('a hash', () => {
     ['argon2id', ARGON(65_536, 3), true],
     ['none', '', false],
     ['the password itself', PASSWORD, false],
-    ['bcrypt that was cut', RIGHT.slice(0, -1), false],
-    ['bcrypt with more behind it', `${RIGHT}a`, false],
+    ['bcrypt without its last character', RIGHT.slice(0, -1), false],
+    ['bcrypt with a further character', `${RIGHT}a`, false],
     ['bcrypt with a line break', `${RIGHT}\n`, false],
     ['bcrypt that would take hours', RIGHT.replace('$10$', '$31$'), false],
     ['bcrypt that takes two seconds', RIGHT.replace('$10$', '$15$'), true],
@@ -76,22 +76,22 @@ describe('a hash', () => {
     ['argon2 that would take hours', ARGON(1024, 1000), false],
     ['argon2 of a gigabyte', ARGON(1_048_576, 1), false],
     ['argon2 that takes long with little memory', ARGON(65_536, 64), false],
-    ['argon2 of less memory than it can have', ARGON(7, 1), false],
-    ['argon2 of no pass', ARGON(1024, 0), false],
+    ['argon2 with less memory than its minimum', ARGON(7, 1), false],
+    ['argon2 without a pass', ARGON(1024, 0), false],
     ['scrypt', `$scrypt$ln=16,r=8,p=1$${'A'.repeat(22)}$${'A'.repeat(43)}`, true],
     ['MD5', '5f4dcc3b5aa765d61d8327deb882cf99', false],
-  ])('is one that can be checked: %s', (_, hash, known) => {
-    expect(isKnownHash(hash)).toBe(known)
+  ])('is supported or not: %s', (_, hash, isSupported) => {
+    expect(isKnownHash(hash)).toBe(isSupported)
   })
 })
 
-describe('a hash that is not as it would be made today', () => {
+describe('rehash: whether the algorithm and the cost are those of the settings', () => {
   test.each<[string, () => Promise<string>, typeof CHEAP | typeof ARGON2, boolean]>([
     ['bcrypt as set', () => bcrypt(PASSWORD), CHEAP, false],
-    ['$2y$ of the same cost is as good', () => spelled('$2y$'), CHEAP, false],
+    ['$2y$ of the same cost', () => spelled('$2y$'), CHEAP, false],
     ['bcrypt of a higher cost', () => bcrypt(PASSWORD, 5), CHEAP, true],
-    ['argon2id where bcrypt is set', () => argon2('argon2id', 19_456, 2), CHEAP, true],
-    ['bcrypt where argon2id is set', () => bcrypt(PASSWORD), ARGON2, true],
+    ['argon2id when the setting is bcrypt', () => argon2('argon2id', 19_456, 2), CHEAP, true],
+    ['bcrypt when the setting is argon2id', () => bcrypt(PASSWORD), ARGON2, true],
     ['argon2id as set', () => argon2('argon2id', 19_456, 2), ARGON2, false],
     ['argon2id of less memory', () => argon2('argon2id', 1024, 2), ARGON2, true],
     ['argon2i', () => argon2('argon2i', 19_456, 2), ARGON2, true],
@@ -104,20 +104,20 @@ describe('long passwords', () => {
   const same72 = 'x'.repeat(72)
 
   test.each([CHEAP, ARGON2])('that share their first 72 bytes differ (%j)', async (settings) => {
-    const own = new PasswordHasher(settings)
-    const hash = await own.hash(`${same72}one`)
-    expect(await matches(own, `${same72}one`, hash)).toBe(true)
-    expect(await matches(own, `${same72}two`, hash)).toBe(false)
-    expect(await matches(own, same72, hash)).toBe(false)
-    expect(await matches(own, `${same72}`, await own.hash(same72))).toBe(true)
-    expect(await matches(own, `${same72}more`, await own.hash(`${same72}mare`))).toBe(false)
+    const ours = new PasswordHasher(settings)
+    const hash = await ours.hash(`${same72}one`)
+    expect(await matches(ours, `${same72}one`, hash)).toBe(true)
+    expect(await matches(ours, `${same72}two`, hash)).toBe(false)
+    expect(await matches(ours, same72, hash)).toBe(false)
+    expect(await matches(ours, `${same72}`, await ours.hash(same72))).toBe(true)
+    expect(await matches(ours, `${same72}more`, await ours.hash(`${same72}mare`))).toBe(false)
   })
 
-  test('a hash of the first 72 bytes, as others make them, takes the whole password', async () => {
+  test('a hash of the first 72 bytes, as other systems create it, matches the whole password', async () => {
     const umlauts = 'ä'.repeat(40)
-    const theirs = await bcrypt(Buffer.from(umlauts).subarray(0, 72))
-    expect(await matches(hasher, umlauts, theirs)).toBe(true)
-    expect(await matches(hasher, 'ä'.repeat(35), theirs)).toBe(false)
+    const imported = await bcrypt(Buffer.from(umlauts).subarray(0, 72))
+    expect(await matches(hasher, umlauts, imported)).toBe(true)
+    expect(await matches(hasher, 'ä'.repeat(35), imported)).toBe(false)
   })
 
   test('256 characters of four bytes each', async () => {
@@ -138,17 +138,17 @@ describe('a password with letters that have two spellings', () => {
     ['bcrypt', bcrypt],
     ['argon2id', (password) => Bun.password.hash(password, { algorithm: 'argon2id', memoryCost: 1024, timeCost: 1 })],
     ['pbkdf2', pbkdf2],
-  ])('logs in by a hash that was made of either: %s', async (_, make) => {
-    for (const typed of [composed, decomposed]) {
-      const hash = await make(typed)
-      expect([typed, await matches(hasher, composed, hash)]).toEqual([typed, true])
+  ])('matches a hash of either spelling: %s', async (_, make) => {
+    for (const spelling of [composed, decomposed]) {
+      const hash = await make(spelling)
+      expect([spelling, await matches(hasher, composed, hash)]).toEqual([spelling, true])
       expect(await matches(hasher, 'passwort-lang', hash)).toBe(false)
     }
   })
 
-  test('bcrypt of the first 72 bytes of either', async () => {
-    for (const typed of [long, long.normalize('NFD')])
-      expect(await matches(hasher, long, await bcrypt(Buffer.from(typed).subarray(0, 72)))).toBe(true)
+  test('matches bcrypt of the first 72 bytes of either spelling', async () => {
+    for (const spelling of [long, long.normalize('NFD')])
+      expect(await matches(hasher, long, await bcrypt(Buffer.from(spelling).subarray(0, 72)))).toBe(true)
   })
 
   test('a hash that another system made is to be rehashed, however much it is like ours', async () => {
@@ -173,7 +173,7 @@ describe('trap 12: what Bun throws on', () => {
     '$2b$',
     '$2b$99$nonsense',
     '$argon2id$v=19$m=1,t=1,p=1$a$b',
-    // Of the right form, but not to be read by anyone.
+    // Well-formed, but not decodable.
     `$argon2id$v=19$m=8,t=1,p=99$${'a'.repeat(22)}$${'!'.repeat(0)}${'a'.repeat(23)}`,
   ])('a hash that cannot be read matches nothing, and the log says so: %s', async (hash) => {
     lines.length = 0
@@ -194,28 +194,25 @@ describe('the queue', () => {
     )
 
   test.each([
-    ['hash', () => (own: PasswordHasher) => own.hash(PASSWORD)],
-    ['verify', (hash: string) => (own: PasswordHasher) => own.verify(PASSWORD, hash)],
-    ['pretend', () => (own: PasswordHasher) => own.pretend(PASSWORD)],
-  ] as const)(
-    '%s: as many at once as cores, as many waiting as set, the rest are told to come again',
-    async (_, make) => {
-      const own = new PasswordHasher({ ...CHEAP, bcryptCost: 7, hashQueue: 3 }, undefined, 2)
-      const work = make(await bcrypt(PASSWORD, 7))
-      const outcomes = await settled(Array.from({ length: 10 }, () => work(own)))
-      expect(outcomes.filter((outcome) => outcome === 'done')).toHaveLength(5)
-      expect(outcomes.filter((outcome) => outcome === 'overloaded')).toHaveLength(5)
-      // All of it is free again.
-      expect(own.waiting).toBe(0)
-      expect(await settled(Array.from({ length: 5 }, () => work(own)))).toEqual(Array(5).fill('done'))
-    },
-  )
+    ['hash', () => (ours: PasswordHasher) => ours.hash(PASSWORD)],
+    ['verify', (hash: string) => (ours: PasswordHasher) => ours.verify(PASSWORD, hash)],
+    ['pretend', () => (ours: PasswordHasher) => ours.pretend(PASSWORD)],
+  ] as const)('%s: one per core runs, as many as set wait, the others are overloaded', async (_, make) => {
+    const ours = new PasswordHasher({ ...CHEAP, bcryptCost: 7, hashQueue: 3 }, undefined, 2)
+    const work = make(await bcrypt(PASSWORD, 7))
+    const outcomes = await settled(Array.from({ length: 10 }, () => work(ours)))
+    expect(outcomes.filter((outcome) => outcome === 'done')).toHaveLength(5)
+    expect(outcomes.filter((outcome) => outcome === 'overloaded')).toHaveLength(5)
+    // All cores and the queue are free again.
+    expect(ours.waiting).toBe(0)
+    expect(await settled(Array.from({ length: 5 }, () => work(ours)))).toEqual(Array(5).fill('done'))
+  })
 
-  test('waits in order, and says how many wait', async () => {
-    const own = new PasswordHasher(CHEAP, undefined, 1)
+  test('runs in order, and reports how many wait', async () => {
+    const ours = new PasswordHasher(CHEAP, undefined, 1)
     const order: number[] = []
-    const all = Array.from({ length: 6 }, (_, i) => own.hash(PASSWORD).then(() => order.push(i)))
-    expect(own.waiting).toBe(5)
+    const all = Array.from({ length: 6 }, (_, i) => ours.hash(PASSWORD).then(() => order.push(i)))
+    expect(ours.waiting).toBe(5)
     await Promise.all(all)
     expect(order).toEqual([0, 1, 2, 3, 4, 5])
   })
@@ -225,35 +222,35 @@ describe('the queue', () => {
     ['pbkdf2', async () => `$pbkdf2-sha256$i=1600000$${'A'.repeat(22)}$${'A'.repeat(43)}`],
     ['argon2', () => argon2('argon2id', 65_536, 9)],
   ])(
-    'guesses at an account with a dear hash of elsewhere keep no one waiting: %s',
+    'guesses at an account with an expensive imported hash make nobody else wait: %s',
     async (_, make) => {
-      const own = new PasswordHasher(CHEAP, undefined, 2)
-      const [dear, hash] = [await make(), await bcrypt(PASSWORD)]
+      const ours = new PasswordHasher(CHEAP, undefined, 2)
+      const [expensive, hash] = [await make(), await bcrypt(PASSWORD)]
       const order: string[] = []
-      const guesses = [1, 2].map(() => own.verify('a guess', dear).then(() => order.push('guess')))
-      await own.verify(PASSWORD, hash).then(() => order.push('login'))
+      const guesses = [1, 2].map(() => ours.verify('a guess', expensive).then(() => order.push('guess')))
+      await ours.verify(PASSWORD, hash).then(() => order.push('login'))
       expect(order).toEqual(['login'])
       await Promise.all(guesses)
     },
     60_000,
   )
 
-  test('a hash as dear as ours has no less than all turns', async () => {
-    const own = new PasswordHasher({ ...CHEAP, bcryptCost: 13, hashQueue: 0 }, undefined, 2)
+  test('a hash as expensive as ours may use all cores', async () => {
+    const ours = new PasswordHasher({ ...CHEAP, bcryptCost: 13, hashQueue: 0 }, undefined, 2)
     const hash = await bcrypt(PASSWORD, 13)
-    expect(await settled([own.verify(PASSWORD, hash), own.verify(PASSWORD, hash)])).toEqual(['done', 'done'])
+    expect(await settled([ours.verify(PASSWORD, hash), ours.verify(PASSWORD, hash)])).toEqual(['done', 'done'])
   })
 
-  test('a check that fails gives its turn back', async () => {
-    const own = new PasswordHasher({ ...CHEAP, hashQueue: 0 }, undefined, 1)
-    for (let i = 0; i < 3; i++) expect(await matches(own, PASSWORD, 'unreadable')).toBe(false)
-    await expect(own.hash('')).rejects.toThrow()
-    expect(await own.hash(PASSWORD)).toBeString()
+  test('a check that fails frees its core', async () => {
+    const ours = new PasswordHasher({ ...CHEAP, hashQueue: 0 }, undefined, 1)
+    for (let i = 0; i < 3; i++) expect(await matches(ours, PASSWORD, 'unreadable')).toBe(false)
+    await expect(ours.hash('')).rejects.toThrow()
+    expect(await ours.hash(PASSWORD)).toBeString()
   })
 
-  test('overloaded says when to come again', async () => {
-    const own = new PasswordHasher({ ...CHEAP, hashQueue: 0 }, undefined, 1)
-    const [first, second] = [own.hash(PASSWORD), own.hash(PASSWORD)]
+  test('overloaded has a Retry-After', async () => {
+    const ours = new PasswordHasher({ ...CHEAP, hashQueue: 0 }, undefined, 1)
+    const [first, second] = [ours.hash(PASSWORD), ours.hash(PASSWORD)]
     await expect(second).rejects.toMatchObject({ code: 'overloaded', status: 503, retryAfter: expect.any(Number) })
     await first
   })

@@ -46,14 +46,14 @@ const VECTORS: [name: string, password: string, hash: string][] = [
 
 describe('a hash of another system', () => {
   const key = (text: string) => text.padEnd(43, 'A')
-  test.each(VECTORS)('matches its password alone: %s', async (_, password, hash) => {
+  test.each(VECTORS)('matches only its password: %s', async (_, password, hash) => {
     const read = parseImportedHash(hash)
     expect(await read?.matches(password)).toBe(true)
     expect(await read?.matches(`${password}!`)).toBe(false)
     expect(await read?.matches('')).toBe(false)
   })
 
-  test.each([...FOREIGN_REFUSED])('R22: of another kind is none: %s', (_, hash) => {
+  test.each([...FOREIGN_REFUSED])('R22: of an unsupported kind is refused: %s', (_, hash) => {
     expect(parseImportedHash(hash)).toBeUndefined()
   })
 
@@ -89,11 +89,11 @@ describe('a hash of another system', () => {
     ['… of fewer than it makes', '$P$4IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0', false],
     ['… with stray bits', '$P$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.Lz', false],
     ['… cut short', '$P$9IQRaTwmfeRo7ud9Fh4E2PdI0S3r.L', false],
-  ])('R22: is one that can be checked: %s', (_, hash, known) => {
-    expect(parseImportedHash(hash) !== undefined).toBe(known)
+  ])('R22: is supported or not: %s', (_, hash, isSupported) => {
+    expect(parseImportedHash(hash) !== undefined).toBe(isSupported)
   })
 
-  test('R22: a stretched one lets others have their turn', async () => {
+  test('R22: with many rounds yields to the event loop', async () => {
     let turns = 0
     const count = setInterval(() => turns++, 0)
     expect(await parseImportedHash('$P$GIQRaTwmfeRo7ud9Fh4E2PdI0S3r.L0')?.matches('test12345')).toBe(false)
@@ -101,7 +101,7 @@ describe('a hash of another system', () => {
     expect(turns).toBeGreaterThan(10)
   })
 
-  test.each(VECTORS)('that was altered matches nothing: %s', async (_, password, hash) => {
+  test.each(VECTORS)('with one character changed matches nothing: %s', async (_, password, hash) => {
     const isHex = !hash.includes('$')
     const at = isHex ? hash.length - 3 : hash.lastIndexOf('$') + 3
     const [one, other] = isHex ? ['a', 'b'] : ['A', 'B']
@@ -158,8 +158,8 @@ describe('a hash of another system', () => {
     ['… of a signer key without bytes', firebase(14, 8, 'ss=Bw==,sk=Bw==', 'Bw=='), false],
     ['the older form of passlib', `$pbkdf2-sha256$29000$${SALT}$${key('a')}`, false],
     ['of no kind', 'correct horse battery', false],
-  ])('is one that can be checked: %s', (_, hash, known) => {
-    expect(parseImportedHash(hash) !== undefined).toBe(known)
+  ])('is supported or not: %s', (_, hash, isSupported) => {
+    expect(parseImportedHash(hash) !== undefined).toBe(isSupported)
   })
 
   test('is checked off the event loop', async () => {

@@ -29,8 +29,8 @@ const PUBLISHED =
     /\s+/,
   )
 
-describe('check 3: a password that everyone tries first', () => {
-  test('each of the 10,000 most used ones, in small and in capital letters', () => {
+describe('check 3: a common password', () => {
+  test('each of the 10,000 most used passwords, in lower and upper case', () => {
     expect(new Set(MOST_USED).size).toBe(10_000)
     const reasons = new Set(MOST_USED.flatMap((one) => [refusal(one, [], 1), refusal(one.toUpperCase(), [], 1)]))
     expect([...reasons]).toEqual(['it is one of the most used passwords'])
@@ -38,7 +38,7 @@ describe('check 3: a password that everyone tries first', () => {
     expect(MOST_USED.filter((one) => refusal(one) === undefined)).toEqual([])
   })
 
-  test('each of the head of the published lists', () => {
+  test('each of the first passwords of published lists', () => {
     expect(PUBLISHED.length).toBeGreaterThan(60)
     expect(PUBLISHED.filter((one) => !refusal(one)?.startsWith('it is '))).toEqual([])
   })
@@ -78,7 +78,7 @@ describe('check 3: a password that everyone tries first', () => {
   })
 })
 
-describe('check 3, R28: a password that everyone tries first, typed on a Russian keyboard or meant for one', () => {
+describe('check 3, R28: a common password, typed on a Russian keyboard or meant for one', () => {
   const COMMON = 'it is one of the most used passwords'
   /** Which key of a Latin keyboard each letter is on. */
   const KEYS = new Map(
@@ -86,7 +86,7 @@ describe('check 3, R28: a password that everyone tries first, typed on a Russian
   )
   const onLatinKeys = (text: string) => [...text].map((letter) => KEYS.get(letter) ?? letter).join('')
 
-  test('each word of the Russian list, as it is and with a year, in capital letters, and on Latin keys', () => {
+  test('each word of the Russian list: unchanged, with a year, in upper case, and typed on Latin keys', () => {
     expect(RUSSIAN.length).toBeGreaterThan(2000)
     expect(RUSSIAN.filter((word) => !/^[а-я]{3,}$/.test(word))).toEqual([])
     expect(RUSSIAN).toEqual([...new Set(RUSSIAN)].sort())
@@ -101,7 +101,7 @@ describe('check 3, R28: a password that everyone tries first, typed on a Russian
       expect(RUSSIAN.filter((word) => refusal(form(word), [], 1) !== COMMON)).toEqual([])
   })
 
-  test('each of the most used ones, typed in a Russian layout', () => {
+  test('each of the most used passwords, typed with a Russian layout', () => {
     const letters = new Map([...KEYS].map(([letter, key]) => [key, letter]))
     const typed = MOST_USED.filter((one) => /^[a-z][a-z\d]*$/.test(one)).map((one) =>
       [...one].map((key) => letters.get(key) ?? key).join(''),
@@ -174,7 +174,7 @@ describe('check 3, R28: a password that everyone tries first, typed on a Russian
     'გამარჯობათამარ',
     '李小龍漢字王明密碼',
     '🐴🔋📎🐴🔋📎🐴🔋',
-  ])('%s is none', (password) => {
+  ])('%s is accepted', (password) => {
     expect(refusal(password)).toBeUndefined()
   })
 

@@ -31,7 +31,7 @@ const ADDRESSES = {
 const SECOND = 1000
 const DAY = 86_400 * SECOND
 
-test('without a setting but the secrets, the defaults', () => {
+test('with only the secrets set, the others have their defaults', () => {
   expect(read()).toEqual({
     production: false,
     dataDir: './data',
@@ -71,7 +71,7 @@ test('without a setting but the secrets, the defaults', () => {
   })
 })
 
-test('S2: on a terminal the log is for people, unless it is said otherwise', () => {
+test('S2: on a terminal the log is pretty, unless a setting says otherwise', () => {
   expect(read({ [ON_TERMINAL]: 'color' })).toMatchObject({ logFormat: 'pretty', logColor: true })
   expect(read({ [ON_TERMINAL]: 'plain' })).toMatchObject({ logFormat: 'pretty', logColor: false })
   expect(read({ [ON_TERMINAL]: 'color', LOG_FORMAT: 'json' }).logFormat).toBe('json')
@@ -242,40 +242,40 @@ describe('each setting', () => {
     ['PUBLIC_URL', 'https://x.example/?lang=ru', /without a query/],
     ['PUBLIC_URL', 'https://x.example/#/reset', /without a fragment/],
     ['PUBLIC_URL', 'https://ann:pw@x.example', /without a user or a password/],
-    ['PUBLIC_URL', 'http://0.0.0.0:3000', /that others reach/],
+    ['PUBLIC_URL', 'http://0.0.0.0:3000', /that other machines can reach/],
     ['ISSUER', 'https://id.example.org?x', /without a query/],
-    ['ISSUER', 'http://[::]:3001', /that others reach/],
-    ['AUTH_URL', 'http://*:3001', /\* is no host/],
+    ['ISSUER', 'http://[::]:3001', /that other machines can reach/],
+    ['AUTH_URL', 'http://*:3001', /\* is not a host/],
     ['AUTH_URL', 'http://a.example/b', /without a path/],
-    ['CORS_ORIGINS', 'https://a.example.org/', /it is one with a slash at its end/],
-    ['CORS_ORIGINS', 'tauri://localhost/a', /it is one with a path/],
-    ['CORS_ORIGINS', 'tauri://localhost?a', /it is one with a query/],
-    ['CORS_ORIGINS', 'tauri://u@localhost', /it is one with a user/],
+    ['CORS_ORIGINS', 'https://a.example.org/', /it is an origin with a trailing slash/],
+    ['CORS_ORIGINS', 'tauri://localhost/a', /it is an origin with a path/],
+    ['CORS_ORIGINS', 'tauri://localhost?a', /it is an origin with a query/],
+    ['CORS_ORIGINS', 'tauri://u@localhost', /it is an origin with a user/],
     ['CORS_ORIGINS', 'null', /it is null/],
     ['CORS_ORIGINS', '*', /it is a pattern/],
     [
       'CORS_ORIGINS',
       'http://a.example,https://A.example,*',
-      /: number 2 is one in upper case.*; number 3 is a pattern/,
+      /: number 2 is an origin in upper case.*; number 3 is a pattern/,
     ],
   ]
-  test.each(NAMED)('R11, R16, R25: what is wrong with %s=%s is named', (name, value, fault) => {
+  test.each(NAMED)('R11, R16, R25: the message names the fault of %s=%s', (name, value, fault) => {
     expect(faultsOf({ ...SECRETS, [name]: value })).toEqual([expect.stringMatching(fault)])
   })
 
-  test('R25: links lead to the issuer where no one can reach the one process', () => {
+  test('R25: links lead to the issuer when no other machine can reach the combined process', () => {
     const ISSUER = 'https://id.example.org/'
     expect(read({ CH202_URL: 'http://0.0.0.0:3000', ISSUER }).publicUrl).toBe('https://id.example.org')
     expect(read({ CH202_URL: 'http://one:1', ISSUER }).publicUrl).toBe('http://one:1')
   })
 
-  test('a key signs for no shorter than its tokens live', () => {
+  test('a key signs at least as long as its tokens are valid', () => {
     const fault = 'SIGNING_KEY_MAX_AGE must be at least JWT_EXPIRE'
     expect(faultsOf({ ...SECRETS, SIGNING_KEY_MAX_AGE: '2h', JWT_EXPIRE: '3h' })).toEqual([fault])
     expect(read({ SIGNING_KEY_MAX_AGE: '3h', JWT_EXPIRE: '3h' }).signingKeyMaxAge).toBe(3 * 3600 * SECOND)
   })
 
-  test('R6: a key is not old before it signs', () => {
+  test('R6: a key signs before it is due for rotation', () => {
     const fault = 'SIGNING_KEY_LEAD must be shorter than SIGNING_KEY_MAX_AGE'
     for (const SIGNING_KEY_LEAD of ['2h', '1d'])
       expect(faultsOf({ ...SECRETS, SIGNING_KEY_MAX_AGE: '2h', SIGNING_KEY_LEAD })).toEqual([fault])
@@ -283,11 +283,11 @@ describe('each setting', () => {
     expect(read({}).signingKeyLead).toBe(120 * SECOND)
   })
 
-  test('the base of links in mails is where the services are, unless set', () => {
+  test('the base of links in mails is the address of the services, unless set', () => {
     expect(read({ CH202_URL: 'http://one:1' }).publicUrl).toBe('http://one:1')
   })
 
-  test('R1: the hosts of every address are those that no proxy sees a call to', () => {
+  test('R1: calls to the hosts of all addresses go through no proxy', () => {
     const env = {
       CH202_URL: 'http://One:1',
       AUTH_URL: 'http://[::ffff:10.0.0.2]:2',
@@ -302,7 +302,7 @@ describe('each setting', () => {
     expect(atOneAddress(read(env)).hosts).toEqual(read(env).hosts)
   })
 
-  test('in one process every service is at the one address', () => {
+  test('in one process every service has the same address', () => {
     const config = read({ CH202_URL: 'http://one:1', AUTH_URL: 'http://two:2' })
     expect(atOneAddress(config)).toEqual({
       ...config,
@@ -356,7 +356,7 @@ describe('R11: SMTP_URL names a server, or stops the start', () => {
   })
 })
 
-describe('R26: what a password in SMTP_URL asks of its server', () => {
+describe('R26: what a password in SMTP_URL requires of its server', () => {
   const PLAIN = { secure: false, requireTLS: false, open: false }
   test.each([
     ['smtp://u:p@mail', { ...PLAIN, requireTLS: true }],
@@ -460,8 +460,8 @@ describe('R11: MAIL_FROM is one address, or stops the start', () => {
   })
 })
 
-describe('what is wrong', () => {
-  test('is told all at once, in one message, without the values', () => {
+describe('faults', () => {
+  test('are reported together, in one message, without the values', () => {
     const env = Object.fromEntries(
       SETTINGS.filter(([, , , , bad]) => bad.length > 0).map(([name, , , , [value]]) => [name, value]),
     )
@@ -472,7 +472,7 @@ describe('what is wrong', () => {
     for (const fault of faults) expect(message).toContain(`  - ${fault}`)
   })
 
-  test('the message never holds a secret', () => {
+  test('the message never contains a secret', () => {
     const secret = 'short-canary'
     const env = {
       CH202_ENV: 'production',
@@ -489,7 +489,7 @@ describe('what is wrong', () => {
     expect(message).not.toContain('canary')
   })
 
-  test('one key for both, in any place of the list', () => {
+  test('the same key in both settings, at any place of the list, is a fault', () => {
     const faults = faultsOf({
       ...SECRETS,
       OPERATOR_API_KEY: `other-key-of-32-characters-and-more,${SECRETS.INTERNAL_API_KEY}`,
@@ -501,7 +501,7 @@ describe('what is wrong', () => {
 describe('the secrets in production', () => {
   const production = { ...SECRETS, CH202_ENV: 'production' }
 
-  test('are taken when they are good', () => {
+  test('are accepted when valid', () => {
     expect(readConfig(production, SERVICES)).toMatchObject({ production: true, secrets: [SECRETS.CH202_SECRET] })
   })
 

@@ -6,19 +6,19 @@ import { readSender } from './sender.ts'
 import { addressSetting, defaultAddress, type NumberedService } from './service-address.ts'
 import { readSmtpUrl } from './smtp-url.ts'
 
-/** What the environment settles, checked and in the units the program uses (milliseconds for every duration). */
+/** The settings from the environment: validated, and in the program's units (every duration in milliseconds). */
 export interface Config<Name extends string = string> {
   production: boolean
   dataDir: string
-  /** The address of each service; auth is one of them. */
+  /** The base address of each service; auth is one of them. */
   addresses: { auth: string } & Record<Name, string>
-  /** Where one process serves all of them. */
+  /** The base address of a process that serves all of them. */
   url: string
-  /** The hosts of every address that a setting holds: no proxy sees what is sent to them. */
+  /** The hosts of all addresses in the settings. Calls to them never go through a proxy. */
   hosts: string[]
-  /** The base of links in mails. */
+  /** The base address of links in mails. */
   publicUrl: string
-  /** Undefined: the base address of auth at its first start, kept in its database. */
+  /** Undefined: the base address of auth at its first start, which its database stores. */
   issuer: string | undefined
   audience: string
   jwtExpire: number
@@ -27,9 +27,9 @@ export interface Config<Name extends string = string> {
   refreshReuseGrace: number
   sessionMaxAge: number
   revocationMaxLag: number
-  /** When auth signs with a new key by itself. */
+  /** The age at which auth replaces the signing key by itself. */
   signingKeyMaxAge: number
-  /** For how long a new key is published before it signs. */
+  /** How long a new key is published before it signs. */
   signingKeyLead: number
   passwordMinLength: number
   passwordHash: 'bcrypt' | 'argon2id'
@@ -39,33 +39,33 @@ export interface Config<Name extends string = string> {
   corsOrigins: string[]
   smtpUrl: string | undefined
   mailFrom: string
-  /** The message broker that events go to as well. */
+  /** The message broker that also receives events. */
   amqpUrl: string | undefined
   amqpExchange: string
-  /** The first is sent, all are accepted. */
+  /** The first key is sent, all are accepted. */
   internalKeys: string[]
   operatorKeys: string[]
-  /** The first encrypts, all decrypt. */
+  /** The first secret encrypts, all decrypt. */
   secrets: string[]
   trustedProxies: string[]
-  /** How long a connection is kept on which no request is under way. */
+  /** How long an idle connection is kept open. */
   idleTimeout: number
   rateLimit: boolean
   logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
   logFormat: 'json' | 'pretty'
-  /** Whether lines for people bear colours. */
+  /** Whether pretty lines have colours. */
   logColor: boolean
 }
 
 /**
- * Stands in the environment of a process whose output a terminal shows, also where that is another's: `color`, or
- * `plain` where it shows none. No setting: the tool says it to itself and to what it starts.
+ * The environment variable that tells a process that a terminal shows its output, directly or through a parent: `color`,
+ * or `plain` for a terminal without colours. Not a setting: the tool sets it for itself and for its child processes.
  */
 export const ON_TERMINAL = 'CH202_ON_TERMINAL'
 
 export type Environment = Record<string, string | undefined>
 
-/** Everything wrong with the settings, in one message: what stops a start. Its text never holds a setting's value. */
+/** All faults of the settings, in one message. It stops a start. Its text never contains the value of a setting. */
 export class ConfigError extends Error {
   constructor(readonly faults: string[]) {
     super(`The settings are not valid:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`)
@@ -77,8 +77,8 @@ const UNITS: Record<string, number> = { s: SECOND, m: MINUTE, h: HOUR, d: DAY }
 const SAMPLE_SECRET = /^(your[-_ ]|change[-_ ]?me|secret|example|sample|password|test|xxx)|^(.)\2*$/i
 const SECRET_MIN_LENGTH = 32
 
-/** Told each setting that is read, and what it is where nothing is set; undefined: nothing. */
-type Listener = (name: string, fallback: string | undefined) => void
+/** Called with each setting's name and its default (undefined: none). */
+type SettingListener = (name: string, fallback: string | undefined) => void
 
 /** Every setting with its default, as `readConfig` reads them. @param services every service, by name */
 export function settingDefaults(
@@ -96,19 +96,19 @@ export function settingDefaults(
 
 /**
  * Reads the settings of `contract.md` section 9.
- * @param env the environment, with the secrets of `secrets.env` already in it
+ * @param env the environment, including the secrets of `secrets.env`
  * @param services every service, by name
  * @throws ConfigError that lists every fault at once
  */
 export function readConfig<Name extends string>(
   env: Environment,
   services: Record<Name, NumberedService>,
-  hears: Listener = () => undefined,
+  onSetting: SettingListener = () => undefined,
 ): Config<Name> {
   const faults: string[] = []
 
   const optional = (name: string, fallback?: string) => {
-    hears(name, fallback || undefined)
+    onSetting(name, fallback || undefined)
     return env[name]?.trim() || undefined
   }
   const text = (name: string, fallback: string) => optional(name, fallback) ?? fallback
@@ -154,7 +154,7 @@ export function readConfig<Name extends string>(
     return value.replace(/\/+$/, '')
   }
 
-  /** The base of other addresses, without a slash at its end. */
+  /** An address that paths are appended to. Returned without a trailing slash. */
   const base = (name: string, value: string, example: string, path: boolean, protocols = ['http:', 'https:']) => {
     const fault = baseUrlFault(value, { protocols, example, path })
     if (fault !== undefined) faults.push(`${name} ${fault}`)
@@ -163,13 +163,13 @@ export function readConfig<Name extends string>(
 
   const address = (name: string, fallback: string) => base(name, text(name, fallback), fallback, false)
 
-  /** What others are told to come to. */
+  /** An address that is published to clients. */
   const publicAddress = (name: string, value: string | undefined, example: string, protocols?: string[]) => {
     if (value === undefined) return undefined
     const before = faults.length
     base(name, value, example, true, protocols)
     if (faults.length === before && hasWildcardHost(value))
-      faults.push(`${name} must be an address that others reach: its host stands for every address of this machine`)
+      faults.push(`${name} must be an address that other machines can reach: its host is a wildcard address`)
     return value
   }
 
@@ -182,15 +182,15 @@ export function readConfig<Name extends string>(
       if (values.some((value) => value.length < SECRET_MIN_LENGTH))
         faults.push(`${name} must have at least ${SECRET_MIN_LENGTH} characters in production`)
       else if (values.some((value) => SAMPLE_SECRET.test(value)))
-        faults.push(`${name} is a sample value; production needs one of its own`)
+        faults.push(`${name} is a sample value; production needs a secret of its own`)
     }
     return values
   }
 
   const origins = list('CORS_ORIGINS')
-  const badOrigins = origins.flatMap((origin, at) => {
+  const badOrigins = origins.flatMap((origin, index) => {
     const fault = originFault(origin)
-    return fault === undefined ? [] : [`${origins.length > 1 ? `number ${at + 1}` : 'it'} is ${fault}`]
+    return fault === undefined ? [] : [`${origins.length > 1 ? `number ${index + 1}` : 'it'} is ${fault}`]
   })
   if (badOrigins.length > 0)
     faults.push(
@@ -201,7 +201,7 @@ export function readConfig<Name extends string>(
   if (!proxies.every(isAddressOrNetwork))
     faults.push('TRUSTED_PROXIES must list IP addresses or networks such as 127.0.0.1 or 10.0.0.0/8')
 
-  /** The text as it is, read once for what is wrong with it. */
+  /** Returns the text unchanged, after parsing it for faults. */
   const verbatim = (name: string, value: string, read: (value: string) => object | string) => {
     const result = read(value)
     if (typeof result === 'string') faults.push(`${name} ${result}`)
@@ -219,22 +219,22 @@ export function readConfig<Name extends string>(
 
   const smtpUrl = optional('SMTP_URL')
   const amqpUrl = optional('AMQP_URL')
-  const ownUrl = address('CH202_URL', 'http://127.0.0.1:3000')
+  const combinedUrl = address('CH202_URL', 'http://127.0.0.1:3000')
   const addresses = mapValues(services, (service, name) =>
     address(addressSetting(name), defaultAddress(service)),
   ) as Config<Name>['addresses']
-  // A URN is no address to come to, and a name for tokens all the same (RFC 7519, 4.1.1).
+  // A URN is a valid issuer (RFC 7519, 4.1.1), although nobody can connect to it.
   const issuer = publicAddress('ISSUER', optional('ISSUER'), 'https://id.example.org', ['http:', 'https:', 'urn:'])
-  const publicUrl = publicAddress('PUBLIC_URL', optional('PUBLIC_URL', ownUrl), 'https://app.example.org')
-  const named = [...Object.values<string>(addresses), ownUrl, publicUrl, smtpUrl, amqpUrl]
+  const publicUrl = publicAddress('PUBLIC_URL', optional('PUBLIC_URL', combinedUrl), 'https://app.example.org')
+  const allAddresses = [...Object.values<string>(addresses), combinedUrl, publicUrl, smtpUrl, amqpUrl]
   const config: Config<Name> = {
     production,
     dataDir: text('CH202_DATA_DIR', './data'),
     addresses,
-    url: ownUrl,
-    hosts: [...new Set(named.flatMap((url) => hostOf(url ?? '') || []))],
+    url: combinedUrl,
+    hosts: [...new Set(allAddresses.flatMap((url) => hostOf(url ?? '') || []))],
     publicUrl:
-      publicUrl === undefined ? linksTo(ownUrl, issuer) : (URL.parse(publicUrl)?.href ?? '').replace(/\/+$/, ''),
+      publicUrl === undefined ? linksTo(combinedUrl, issuer) : (URL.parse(publicUrl)?.href ?? '').replace(/\/+$/, ''),
     issuer,
     audience: text('AUDIENCE', 'ch202'),
     jwtExpire: duration('JWT_EXPIRE', '1h', SECOND),
@@ -259,7 +259,7 @@ export function readConfig<Name extends string>(
     operatorKeys: secret('OPERATOR_API_KEY'),
     secrets: secret('CH202_SECRET'),
     trustedProxies: proxies,
-    // Longer than common load balancers keep theirs, which is 60 s; Bun takes no more than the most.
+    // Longer than the 60 s of common load balancers. The maximum is Bun's.
     idleTimeout: duration('IDLE_TIMEOUT', '75s', SECOND, 255 * SECOND),
     rateLimit: oneOf('RATE_LIMIT', 'on', ['on', 'off']) === 'on',
     logLevel: oneOf('LOG_LEVEL', 'info', ['info', 'trace', 'debug', 'warn', 'error', 'fatal', 'silent']),
@@ -267,24 +267,24 @@ export function readConfig<Name extends string>(
     logColor: env[ON_TERMINAL] === 'color',
   }
   if (config.internalKeys.some((key) => config.operatorKeys.includes(key)))
-    faults.push('INTERNAL_API_KEY and OPERATOR_API_KEY must differ: each opens what the other must not')
-  // Else the keys pile up: each stays until its last token has expired.
+    faults.push('INTERNAL_API_KEY and OPERATOR_API_KEY must differ: each gives access that the other must not have')
+  // Otherwise keys accumulate: each is published until its last token has expired.
   if (config.signingKeyMaxAge >= HOUR && config.signingKeyMaxAge < config.jwtExpire)
     faults.push('SIGNING_KEY_MAX_AGE must be at least JWT_EXPIRE')
   if (config.signingKeyMaxAge >= HOUR && config.signingKeyLead >= config.signingKeyMaxAge)
     faults.push('SIGNING_KEY_LEAD must be shorter than SIGNING_KEY_MAX_AGE')
-  // Those that begin with amq. are the broker's own (AMQP 0-9-1, 3.1.3.1).
+  // Names that begin with amq. are reserved (AMQP 0-9-1, 3.1.3.1).
   if (!/^(?!amq\.)[\w.:-]{1,127}$/.test(config.amqpExchange))
     faults.push('AMQP_EXCHANGE must be 1 to 127 letters, digits, dashes, dots or colons, and not begin with amq.')
   if (faults.length > 0) throw new ConfigError(faults)
   return config
 }
 
-/** Where links in mails lead when nothing says so: to the one process, or to what the world knows it by. */
-function linksTo(ownUrl: string, issuer: string | undefined): string {
-  return issuer !== undefined && /^https?:/.test(issuer) && URL.canParse(ownUrl) && hasWildcardHost(ownUrl)
+/** The default base of links in mails: the combined process, or the issuer if no other machine can reach the process. */
+function linksTo(combinedUrl: string, issuer: string | undefined): string {
+  return issuer !== undefined && /^https?:/.test(issuer) && URL.canParse(combinedUrl) && hasWildcardHost(combinedUrl)
     ? issuer.replace(/\/+$/, '')
-    : ownUrl
+    : combinedUrl
 }
 
 function isAddressOrNetwork(text: string): boolean {
@@ -294,7 +294,7 @@ function isAddressOrNetwork(text: string): boolean {
   return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128))
 }
 
-/** The same settings for a process that serves all services: each has the one address. */
+/** The settings of a process that serves all services: every service has the same address. */
 export function atOneAddress<Name extends string>(config: Config<Name>): Config<Name> {
   return { ...config, addresses: mapValues(config.addresses, () => config.url) }
 }

@@ -2,10 +2,11 @@ import { hasWildcardHost } from '../outgoing.ts'
 import type { Config } from './config.ts'
 
 /**
- * Why a first start is refused: the issuer is kept from then on and stands in every token, and links in mails lead
- * somewhere. Later starts go on with what was settled, which `ch202 doctor` reports.
- * @param setting the name of the setting that says where auth is @param address its value
- * @returns faults in the words of a ConfigError
+ * Finds the reasons to refuse a first start: the issuer is stored and is part of every token, and links in mails must lead
+ * somewhere. Later starts use the stored issuer; `ch202 doctor` reports a bad one.
+ * @param setting the name of the setting with the address of auth
+ * @param address its value
+ * @returns faults for a ConfigError
  */
 export function firstStartFaults(
   { issuer, publicUrl }: Pick<Config, 'issuer' | 'publicUrl'>,
@@ -13,10 +14,10 @@ export function firstStartFaults(
   address: string,
 ): string[] {
   const faults: string[] = []
-  const host = 'has a host that stands for every address of this machine'
+  const host = 'has a wildcard address as its host'
   if (issuer === undefined && hasWildcardHost(address))
-    faults.push(`ISSUER must be set: ${setting} ${host}, and would stand in every token`)
+    faults.push(`ISSUER must be set: ${setting} ${host}, and would be in every token`)
   if (hasWildcardHost(publicUrl))
-    faults.push(`PUBLIC_URL must be set: CH202_URL ${host}, and links in mails lead there`)
+    faults.push(`PUBLIC_URL must be set: CH202_URL ${host}, and links in mails start with it`)
   return faults
 }

@@ -6,10 +6,10 @@ interface Sample {
   metricName?: string
 }
 
-/** How long requests of one kind took. */
-interface Counted {
+/** A histogram of the durations of one kind of request. */
+interface RequestHistogram {
   labels: { service: string; method: string; route: string; status: number }
-  /** By the first bucket that each falls into; the last is for all that took longer. */
+  /** Requests by the first bucket that each falls into; the last bucket has no upper bound. */
   buckets: number[]
   /** Seconds. */
   sum: number
@@ -20,34 +20,34 @@ const REQUESTS = 'http_request_duration_seconds'
 const BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.5, 2]
 
 /**
- * What a process counts, in the text format of Prometheus; the services of one process stand beside each other in it.
- * The library that writes the text is loaded when someone asks: nothing is counted in it.
+ * The metrics of a process and all its services, in the text format of Prometheus. The library only writes the text, so it
+ * is loaded at the first scrape.
  */
 export class MetricsRegistry {
-  private readonly requests: Counted[] = []
+  private readonly requests: RequestHistogram[] = []
   private readonly reads = new Map<string, { help: string; by: Map<string, Read> }>()
   private readonly counts = new Map<string, { help: string; samples: Sample[] }>()
 
   constructor() {
-    this.read('ch202', 'process_resident_memory_bytes', 'Resident memory', () => process.memoryUsage.rss())
-    this.read('ch202', 'process_uptime_seconds', 'Seconds since the start', () => process.uptime())
+    this.gauge('ch202', 'process_resident_memory_bytes', 'Resident memory', () => process.memoryUsage.rss())
+    this.gauge('ch202', 'process_uptime_seconds', 'Seconds since the start', () => process.uptime())
   }
 
-  /** Counts for requests of one kind. */
-  counted(labels: Counted['labels']): Counted {
-    const counted = { labels, buckets: new Array<number>(BUCKETS.length + 1).fill(0), sum: 0 }
-    this.requests.push(counted)
-    return counted
+  /** Creates the histogram of one kind of request. */
+  histogram(labels: RequestHistogram['labels']): RequestHistogram {
+    const histogram = { labels, buckets: new Array<number>(BUCKETS.length + 1).fill(0), sum: 0 }
+    this.requests.push(histogram)
+    return histogram
   }
 
-  /** A value of a service that is read when it is asked for. */
-  read(service: string, name: string, help: string, read: Read): void {
-    const known = this.reads.get(name)
-    if (known) known.by.set(service, read)
+  /** Adds a value of a service that is read at each scrape. */
+  gauge(service: string, name: string, help: string, read: Read): void {
+    const gauge = this.reads.get(name)
+    if (gauge) gauge.by.set(service, read)
     else this.reads.set(name, { help, by: new Map([[service, read]]) })
   }
 
-  /** A count by the values of one label, each of which is there from the start. Gives what counts one more. */
+  /** Adds a counter with one label, whose values all start at 0. @returns a function that increments a value */
   counter<Value extends string>(
     { service, name, help, label }: { service: string; name: string; help: string; label: string },
     values: readonly Value[],
@@ -77,11 +77,11 @@ export class MetricsRegistry {
   }
 }
 
-/** As Prometheus has them: each bucket counts what those below it do, the last everything. */
-function samplesOf({ buckets, labels, sum }: Counted): Sample[] {
+/** The samples of a Prometheus histogram: each bucket includes the buckets below it. */
+function samplesOf({ buckets, labels, sum }: RequestHistogram): Sample[] {
   let count = 0
-  const cumulative = buckets.map((own, index) => {
-    count += own
+  const cumulative = buckets.map((requests, index) => {
+    count += requests
     return { metricName: `${REQUESTS}_bucket`, labels: { le: BUCKETS[index] ?? '+Inf', ...labels }, value: count }
   })
   return [
@@ -91,42 +91,42 @@ function samplesOf({ buckets, labels, sum }: Counted): Sample[] {
   ]
 }
 
-/** What one service counts. Labels are patterns and codes, never ids or emails. */
+/** The metrics of one service. Labels are patterns and codes, never ids or emails. */
 export class Metrics {
-  private readonly byRoute = new Map<string, Counted[]>()
+  private readonly byRoute = new Map<string, RequestHistogram[]>()
 
   constructor(
     private readonly service: string,
     private readonly all: MetricsRegistry,
   ) {}
 
-  /** @param ms how long the answer took, in milliseconds */
+  /** Counts a request. @param ms its duration in milliseconds */
   request(method: string, route: string, status: number, ms: number): void {
-    let ofRoute = this.byRoute.get(route)
-    if (!ofRoute) {
-      ofRoute = []
-      this.byRoute.set(route, ofRoute)
+    let histograms = this.byRoute.get(route)
+    if (!histograms) {
+      histograms = []
+      this.byRoute.set(route, histograms)
     }
-    let counted = ofRoute.find(({ labels }) => labels.method === method && labels.status === status)
-    if (!counted) {
-      counted = this.all.counted({ service: this.service, method, route: route || 'none', status })
-      ofRoute.push(counted)
+    let histogram = histograms.find(({ labels }) => labels.method === method && labels.status === status)
+    if (!histogram) {
+      histogram = this.all.histogram({ service: this.service, method, route: route || 'none', status })
+      histograms.push(histogram)
     }
     const seconds = ms / 1000
-    const bucket = BUCKETS.findIndex((most) => seconds <= most)
-    const place = bucket < 0 ? BUCKETS.length : bucket
-    counted.buckets[place] = (counted.buckets[place] ?? 0) + 1
-    counted.sum += seconds
+    const bounded = BUCKETS.findIndex((most) => seconds <= most)
+    const bucket = bounded < 0 ? BUCKETS.length : bounded
+    histogram.buckets[bucket] = (histogram.buckets[bucket] ?? 0) + 1
+    histogram.sum += seconds
   }
 
-  /** A count by one label. Gives what counts one more of a value. */
+  /** Adds a counter with one label. @returns a function that increments a value */
   counter<Value extends string>(name: string, help: string, label: string, values: readonly Value[]) {
     return this.all.counter({ service: this.service, name, help, label }, values)
   }
 
-  /** A value that is read when it is asked for. */
+  /** Adds a value that is read at each scrape. */
   gauge(name: string, help: string, read: Read): void {
-    this.all.read(this.service, name, help, read)
+    this.all.gauge(this.service, name, help, read)
   }
 
   text(): Promise<string> {

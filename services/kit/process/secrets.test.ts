@@ -14,8 +14,8 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(parent, { recursive: true }))
 
-describe('on first start', () => {
-  test('three different secrets are made, and the next start finds them', () => {
+describe('at the first start', () => {
+  test('three different secrets are generated, and the next start reads them', () => {
     const made = withSecrets({}, dataDir)
     const values = NAMES.map((name) => made[name] ?? '')
     for (const value of values) expect(value).toMatch(/^[\w-]{43}$/)
@@ -24,7 +24,7 @@ describe('on first start', () => {
     expect(withSecretsFile({}, dataDir)).toEqual(made)
   })
 
-  test.each([0o000, 0o022, 0o077])('the file is its owner’s alone under a umask of %o', (umask) => {
+  test.each([0o000, 0o022, 0o077])('only the owner can read the file, with a umask of %o', (umask) => {
     const before = process.umask(umask)
     try {
       withSecrets({}, dataDir)
@@ -36,7 +36,7 @@ describe('on first start', () => {
     expect(readdirSync(dataDir)).toEqual(['secrets.env'])
   })
 
-  test('many processes at once make one file, and all of them read it', async () => {
+  test('many concurrent processes create one file, and all of them read it', async () => {
     const script = `
       import { withSecrets } from ${JSON.stringify(join(import.meta.dir, 'secrets.ts'))}
       const env = withSecrets({}, ${JSON.stringify(dataDir)})
@@ -53,37 +53,37 @@ describe('on first start', () => {
   test.each([
     ['in production', { CH202_ENV: 'production' }],
     ['where the environment has all three', { INTERNAL_API_KEY: 'a', OPERATOR_API_KEY: 'b', CH202_SECRET: 'c' }],
-  ])('none are made %s', (_, env) => {
+  ])('none are generated %s', (_, env) => {
     expect(withSecrets(env, dataDir)).toEqual(env)
     expect(existsSync(secretsFile(dataDir))).toBe(false)
   })
 })
 
-describe('what is there already', () => {
-  test('the environment wins, what is empty in it does not', () => {
+describe('existing secrets', () => {
+  test('the environment takes precedence, except for empty values', () => {
     const made = withSecrets({}, dataDir)
     const env = withSecrets({ INTERNAL_API_KEY: 'mine', OPERATOR_API_KEY: ' ', CH202_SECRET: '' }, dataDir)
     expect(env).toEqual({ ...made, INTERNAL_API_KEY: 'mine' })
   })
 
-  test('what the environment has is not written down', () => {
+  test('a secret of the environment is not written to the file', () => {
     withSecrets({ INTERNAL_API_KEY: 'mine-alone' }, dataDir)
     expect(readFileSync(secretsFile(dataDir), 'utf8')).not.toContain('mine-alone')
   })
 
-  test('production reads the file that an operator put there', () => {
+  test('production reads a file that an operator created', () => {
     withSecrets({}, dataDir)
     expect(withSecrets({ CH202_ENV: 'production' }, dataDir).CH202_SECRET).toMatch(/^[\w-]{43}$/)
   })
 
-  test('a file is never written over', () => {
+  test('an existing file is never overwritten', () => {
     withSecrets({}, dataDir)
     writeFileSync(secretsFile(dataDir), 'INTERNAL_API_KEY=kept\n')
     expect(withSecrets({}, dataDir)).toEqual({ INTERNAL_API_KEY: 'kept' })
     expect(readFileSync(secretsFile(dataDir), 'utf8')).toBe('INTERNAL_API_KEY=kept\n')
   })
 
-  test('reading makes nothing', () => {
+  test('reading creates nothing', () => {
     expect(withSecretsFile({ A: '1' }, dataDir)).toEqual({ A: '1' })
     expect(existsSync(dataDir)).toBe(false)
   })

@@ -6,58 +6,62 @@ import type { Environment } from './config.ts'
 
 const NAMES = ['INTERNAL_API_KEY', 'OPERATOR_API_KEY', 'CH202_SECRET'] as const
 
-/** The file in the data directory that holds the secrets made at the first start. */
+/** The file in the data directory with the secrets that the first start generated. */
 export function secretsFile(dataDir: string): string {
   return join(dataDir, 'secrets.env')
 }
 
-/** What `secrets.env` holds; nothing where there is none. The environment wins over it. */
+/** The environment with the values of `secrets.env`, if it exists. The environment takes precedence. */
 export function withSecretsFile(env: Environment, dataDir: string): Environment {
   try {
-    const kept = parseEnv(readFileSync(secretsFile(dataDir), 'utf8')) as Environment
-    return { ...kept, ...withoutEmpty(env) }
+    const secrets = parseEnv(readFileSync(secretsFile(dataDir), 'utf8')) as Environment
+    return { ...secrets, ...withoutEmpty(env) }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return env
-    // The system's own text does not always say which file.
+    // The system's message does not always name the file.
     throw new Error(`${secretsFile(dataDir)} cannot be read: ${(error as Error).message}`, { cause: error })
   }
 }
 
 /**
- * The environment with the three secrets in it: from itself, from `secrets.env`, or, in development, newly made.
- * Makes the data directory where there is none. In production nothing is made: what is missing is a fault of the
- * settings.
- * @throws the file system's error when the directory or the file can't be written or read
+ * The environment with the three secrets: its own, those of `secrets.env`, or (except in production) generated ones.
+ * Creates the data directory if it does not exist. In production nothing is generated: `readConfig` reports what is
+ * missing.
+ * @throws the file system's error when the directory or the file cannot be read or written
  */
 export function withSecrets(env: Environment, dataDir: string): Environment {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
-  const known = withSecretsFile(env, dataDir)
-  const missing = NAMES.some((name) => !known[name]?.trim())
-  if (!missing || env.CH202_ENV === 'production') return known
-  makeSecretsFile(dataDir)
+  const environment = withSecretsFile(env, dataDir)
+  const isMissing = NAMES.some((name) => !environment[name]?.trim())
+  if (!isMissing || env.CH202_ENV === 'production') return environment
+  createSecretsFile(dataDir)
   return withSecretsFile(env, dataDir)
 }
 
 /**
- * Three services that start together on an empty directory all find no file. Each writes one under a name of its own
- * and links it into place: the first link wins, whole, and the losers read the winner's.
+ * Creates `secrets.env`. Several services may start together on an empty directory: each writes a file under another name
+ * and links it into place. The first link wins, and the others read the winner's complete file.
  */
-function makeSecretsFile(dataDir: string): void {
+function createSecretsFile(dataDir: string): void {
   const file = secretsFile(dataDir)
-  const own = `${file}.${process.pid}-${randomBytes(4).toString('hex')}`
+  const draft = `${file}.${process.pid}-${randomBytes(4).toString('hex')}`
   const lines = NAMES.map((name) => `${name}=${randomBytes(32).toString('base64url')}`)
-  writeFileSync(own, `# Made at the first start. Whoever reads this file is an operator.\n${lines.join('\n')}\n`, {
-    mode: 0o600,
-    flag: 'wx',
-    flush: true,
-  })
-  chmodSync(own, 0o600)
+  writeFileSync(
+    draft,
+    `# Generated at the first start. Anyone who can read this file has an operator's access.\n${lines.join('\n')}\n`,
+    {
+      mode: 0o600,
+      flag: 'wx',
+      flush: true,
+    },
+  )
+  chmodSync(draft, 0o600)
   try {
-    linkSync(own, file)
+    linkSync(draft, file)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   } finally {
-    unlinkSync(own)
+    unlinkSync(draft)
   }
 }
 

@@ -1,16 +1,16 @@
 import { isIP } from 'node:net'
 import { domainToASCII } from 'node:url'
 
-/** How to reach the mail server of `SMTP_URL`. */
+/** The mail server of `SMTP_URL`, with the options for connections to it. */
 export interface SmtpServer {
   host: string
   port: number
-  /** TLS from the first byte (`smtps://`); otherwise it begins with STARTTLS where the server offers it. */
+  /** TLS from the first byte (`smtps://`). Otherwise STARTTLS is used if the server offers it. */
   secure: boolean
-  /** Nothing is sent, neither a password nor a mail, unless STARTTLS has encrypted the connection. */
+  /** Whether the password and mails are only sent after STARTTLS has encrypted the connection. */
   requireTLS: boolean
   auth?: { user: string; pass: string }
-  /** What this machine calls itself (EHLO). */
+  /** The name of this machine in EHLO. */
   name?: string
   tls: { rejectUnauthorized: boolean; servername?: string }
 }
@@ -19,14 +19,14 @@ const SUBMISSION = 587
 const SUBMISSION_TLS = 465
 const HOST = /^[\w-]+(\.[\w-]+)*\.?$/
 const LOOPBACK = /^(localhost|.+\.localhost|127(\.\d{1,3}){3}|::1)$/i
-/** Every option that the address may have. The mail library takes many more, some of which read files or log passwords. */
+/** The allowed options. The mail library has many more, some of which read files or log passwords. */
 const OPTIONS = ['requireTLS', 'tls.rejectUnauthorized', 'tls.servername', 'name'] as const
 
 /**
- * Reads `smtp://` or `smtps://` with a host, and where needed a port, a user with a password, and options.
- * Where there is a password for a host that is not this machine, TLS is required, so that a server (or whoever is in
- * between) that offers no STARTTLS gets nothing in the clear (RFC 3207, 6); `?requireTLS=false` turns that off.
- * @returns what is wrong, as a sentence that holds nothing of the address, because it may hold a password
+ * Reads `smtp://` or `smtps://` with a host and, optionally, a port, a user with a password, and options. A password for
+ * another machine requires TLS, so that a server (or an attacker in between) without STARTTLS gets nothing in clear text
+ * (RFC 3207, 6); `?requireTLS=false` turns that off.
+ * @returns the server, or the fault as text without any part of the address, because that may hold a password
  */
 export function readSmtpUrl(address: string): SmtpServer | string {
   const url = URL.parse(address)
@@ -34,7 +34,7 @@ export function readSmtpUrl(address: string): SmtpServer | string {
   const host = hostOf(url.hostname)
   if (host === undefined) return 'must name a host, such as smtp://127.0.0.1:587'
   if (url.port === '0') return 'must have a port from 1 to 65535'
-  // A password with one of these signs in it ends at the sign.
+  // An unencoded /, ? or # in a password ends the password there.
   if (!['', '/'].includes(url.pathname) || url.hash)
     return 'must end after the host, the port and the options: encode / as %2F, ? as %3F and # as %23 in a password'
   const [user, pass] = [decoded(url.username), decoded(url.password)]
@@ -42,13 +42,13 @@ export function readSmtpUrl(address: string): SmtpServer | string {
   const options = optionsOf(url.searchParams)
   if (typeof options === 'string') return options
   const secure = url.protocol === 'smtps:'
-  const isOutside = user !== '' && !LOOPBACK.test(host)
+  const isRemote = user !== '' && !LOOPBACK.test(host)
   const { name, 'tls.servername': servername } = options
   return {
     host,
     port: Number(url.port) || (secure ? SUBMISSION_TLS : SUBMISSION),
     secure,
-    requireTLS: options.requireTLS === undefined ? isOutside && !secure : options.requireTLS === 'true',
+    requireTLS: options.requireTLS === undefined ? isRemote && !secure : options.requireTLS === 'true',
     ...(user === '' ? {} : { auth: { user, pass } }),
     ...(name === undefined ? {} : { name }),
     tls: {
@@ -58,17 +58,17 @@ export function readSmtpUrl(address: string): SmtpServer | string {
   }
 }
 
-/** Whether a password of `server` may cross a network unencrypted, or reach another server than the one it is for. */
+/** Whether a password may cross a network unencrypted, or reach a server that is not the intended one. */
 export function isOpenToOthers({ auth, host, requireTLS, secure, tls }: SmtpServer): boolean {
   return auth !== undefined && !LOOPBACK.test(host) && !((secure || requireTLS) && tls.rejectUnauthorized)
 }
 
-/** Undefined: no host, or none that a name server or the system could know. */
+/** The host in ASCII; undefined if it is not one that DNS or the system could resolve. */
 function hostOf(hostname: string): string | undefined {
   const literal = /^\[(.*)\]$/.exec(hostname)?.[1]
   if (literal !== undefined) return isIP(literal) === 6 ? literal : undefined
   const name = decoded(hostname)
-  // The translation to ASCII would decode or cut at these.
+  // The conversion to ASCII would decode these characters, or cut the text there.
   const host = /[\s%/?#@\\:]/.test(name) ? '' : domainToASCII(name)
   return HOST.test(host) ? host : undefined
 }
@@ -89,7 +89,7 @@ function optionsOf(params: URLSearchParams): Options | string {
   return options
 }
 
-/** Decodes, unless a percent sign in it encodes nothing: then the text is as it is, which is how the mail library read it. */
+/** Decodes percent-encoding. Text that is not valid percent-encoding is returned unchanged, as the mail library does. */
 function decoded(text: string): string {
   try {
     return decodeURIComponent(text)

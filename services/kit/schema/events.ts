@@ -22,18 +22,19 @@ const id = (description: string) => Type.String({ format: 'uuid', description })
 const oneOf = <T extends string>(values: readonly T[], description: string) =>
   Type.Unsafe<T>({ type: 'string', enum: values, description })
 const textOrNull = (description: string) => Type.Union([Type.String(), Type.Null()], { description })
-const data = <T extends TProperties>(properties: T) => Type.Object({ user_id: id('Whom it is about'), ...properties })
+const data = <T extends TProperties>(properties: T) =>
+  Type.Object({ user_id: id('The user whom the event is about'), ...properties })
 
 const { id: _id, created_at: _created, updated_at: _updated, ...changing } = userRead.properties
 type UserField = keyof typeof changing
-/** What of a user can change. */
+/** The fields of a user that can change. */
 export const USER_FIELDS = Object.keys(changing) as UserField[]
 
-const user = Type.Object(userRead.properties, { description: 'As GET /users/{user_id} answers it, after the change' })
-const sessionId = id('As `sid` in the access tokens of the session')
+const user = Type.Object(userRead.properties, { description: 'The user after the change, as in GET /users/{user_id}' })
+const sessionId = id('The `sid` of the session in its access tokens')
 const moduleId = Type.String({ description: 'As in GET /modules/{module_id}' })
 
-/** Why a session may end before its time. */
+/** The reasons why a session ends before it expires. */
 export const REVOKED_BECAUSE = [
   'logout',
   'logout_all',
@@ -46,46 +47,56 @@ export const REVOKED_BECAUSE = [
   'reuse_detected',
 ] as const
 
-/** What each type of event says. */
+/** The data of each type of event. */
 const DATA = {
   'user.created': data({ user }),
   'user.updated': data({
     user,
-    fields: Type.Array(oneOf(USER_FIELDS, 'A field'), { minItems: 1, uniqueItems: true, description: 'What changed' }),
+    fields: Type.Array(oneOf(USER_FIELDS, 'A field'), {
+      minItems: 1,
+      uniqueItems: true,
+      description: 'The fields that changed',
+    }),
   }),
   'user.deleted': data({}),
   'password.changed': data({
-    by: oneOf(['self', 'operator', 'reset'] as const, 'The user, an operator, or whoever had the link of a reset mail'),
+    by: oneOf(
+      ['self', 'operator', 'reset'] as const,
+      'Who changed it: the user, an operator, or someone with the link of a reset mail',
+    ),
   }),
   'session.created': data({
     session_id: sessionId,
-    kind: oneOf(['v1', 'v0'] as const, 'By which version of the API'),
-    ip: textOrNull('The address that the login came from'),
-    user_agent: textOrNull('What the client called itself'),
+    kind: oneOf(['v1', 'v0'] as const, 'The version of the API'),
+    ip: textOrNull('The client address of the login'),
+    user_agent: textOrNull('The User-Agent of the client'),
   }),
-  'session.revoked': data({ session_id: sessionId, reason: oneOf(REVOKED_BECAUSE, 'Why it ended before its time') }),
+  'session.revoked': data({
+    session_id: sessionId,
+    reason: oneOf(REVOKED_BECAUSE, 'Why the session ended before it expired'),
+  }),
   'module.enabled': data({ module_id: moduleId }),
   'module.disabled': data({ module_id: moduleId }),
 } satisfies Record<EventType, TSchema>
 
-/** What an event of a type says, beside whom it is about. */
+/** The data of an event by its type, without the user. */
 export type EventData = { [T in EventType]: Omit<Static<(typeof DATA)[T]>, 'user_id'> }
 
 export type RevokedBecause = (typeof REVOKED_BECAUSE)[number]
 
-/** The JSON Schema (2020-12) of a message of each type, as the outside gets it. */
+/** The JSON Schema (2020-12) of the message of each type, as it is delivered. */
 export const MESSAGE_SCHEMAS = Object.fromEntries(
-  EVENT_TYPES.map((type) => [type, published(type, DATA[type])]),
+  EVENT_TYPES.map((type) => [type, messageSchema(type, DATA[type])]),
 ) as Record<EventType, Record<string, unknown>>
 
-function published(type: EventType, said: TSchema): Record<string, unknown> {
+function messageSchema(type: EventType, dataSchema: TSchema): Record<string, unknown> {
   const message = Type.Object({
-    id: id('The same however often the event is told: as `webhook-id`'),
+    id: id('The same for every delivery of the event: equals `webhook-id`'),
     type: Type.Literal(type),
-    timestamp: Type.String({ format: 'date-time', description: 'When it happened' }),
-    data: said,
+    timestamp: Type.String({ format: 'date-time', description: 'When the event happened' }),
+    data: dataSchema,
   })
   const schema = { $schema: 'https://json-schema.org/draft/2020-12/schema', ...message }
-  // `nullable` is OpenAPI 3.0's, and said by `anyOf` already.
+  // `nullable` belongs to OpenAPI 3.0; `anyOf` states it already.
   return JSON.parse(JSON.stringify(schema), (key, value) => (key === 'nullable' && value === true ? undefined : value))
 }

@@ -7,7 +7,7 @@ const LIST = JSON.stringify(['users', 'created_at'])
 const walk = (next: (string | number)[] | null, list = LIST) =>
   pageAnswer({ rows: [1, 2], total: null, next }, { size: 2, after: [0] }, list, String).next_cursor
 
-describe('what is asked for', () => {
+describe('a request for a part of a list', () => {
   test.each<[PageQuery, ReturnType<typeof pageRequest>]>([
     [{}, { size: 50, page: 1 }],
     [{ page: '3' }, { size: 50, page: 3 }],
@@ -47,8 +47,8 @@ describe('what is asked for', () => {
   })
 })
 
-describe('what is answered', () => {
-  test('a page knows how many there are', () => {
+describe('the response', () => {
+  test('a page has the total', () => {
     const answer = pageAnswer({ rows: [1, 2], total: 5, next: [2] }, { size: 2, page: 1 }, LIST, String)
     expect(answer).toEqual({
       items: ['1', '2'],
@@ -69,7 +69,7 @@ describe('what is answered', () => {
     expect(pageAnswer({ rows: [], total, next: null }, { size: 50, page: 1 }, LIST, String).pages).toBe(pages)
   })
 
-  test('a walk does not count', () => {
+  test('a part after a cursor has no total', () => {
     expect(pageAnswer({ rows: [1], total: null, next: null }, { size: 2, after: [0] }, LIST, String)).toEqual({
       items: ['1'],
       total: null,

@@ -1,5 +1,5 @@
 import { type TSchema, t } from 'elysia'
-import { beside, errorOf, type FieldError, notAllowed } from '../field-errors.ts'
+import { errorOf, excludedBy, type FieldError, notAllowed } from '../field-errors.ts'
 import { invalid, invalidField } from '../problem.ts'
 import { described } from './described.ts'
 import { checked, count, integer, strict, text } from './schema.ts'
@@ -8,13 +8,13 @@ const SIZE = 50
 const SIZE_MAX = 200
 const CURSOR = 'WyIzazF4IiwiMDE5OGM3YTIiXQ'
 
-/** Which part of a list is asked for: a page by its number, or what follows a cursor. */
+/** The part of a list that a client requests: a page by its number, or the rows after a cursor. */
 export type PageRequest = { size: number } & ({ page: number } | { after: Position })
 
-/** Where a walk stands: the sort key of the last row that was seen. */
+/** A position in a list: the sort key of the last row that was read. */
 export type Position = (string | number)[]
 
-/** What a store answers: the rows, how many there are in all (null in a walk), and where they end. */
+/** A part of a list: its rows, the total (null after a cursor), and the position of the last row if more follow. */
 export interface Slice<T> {
   rows: T[]
   total: number | null
@@ -38,12 +38,12 @@ export const pageQuery = {
 const searchText = text({ most: 200 })
 
 /**
- * The query of a list that can be searched. Its length counts as that of names does: composed (NFC).
- * @param where what a search looks into, for the documentation
+ * The query of a list that can be searched. The length counts in NFC, as for names.
+ * @param fields the fields that are searched, for the documentation
  */
-export function searchQuery(where: string) {
+export function searchQuery(fields: string) {
   const { check, ...documentation } = searchText
-  const description = `Searches for a part of ${where}. Case is ignored, and ё equals е`
+  const description = `A part of ${fields}, in upper or lower case; ё and е are the same letter. Empty: no search`
   return {
     search: t.Optional(
       checked<string>({ ...documentation, description, examples: ['ana'] }, (value) =>
@@ -59,9 +59,9 @@ export interface PageQuery {
   cursor?: string
 }
 
-/** The rule of every list: a walk has no page. */
+/** The rule of every list: `page` and `cursor` exclude each other. */
 export function pageErrors({ cursor, page }: { cursor?: unknown; page?: unknown }): FieldError[] {
-  return cursor !== undefined && page !== undefined ? [errorOf('page', beside('cursor'))] : []
+  return cursor !== undefined && page !== undefined ? [errorOf('page', excludedBy('cursor'))] : []
 }
 
 export function page<T extends TSchema>(item: T) {
@@ -79,9 +79,9 @@ export function page<T extends TSchema>(item: T) {
 }
 
 /**
- * Reads what part of a list is asked for.
- * @param list names the list with its filters and order: a cursor of another list is refused
- * @throws Problem `validation_failed` for a cursor that is not one of this list's
+ * Reads which part of a list a client requests.
+ * @param list identifies the list with its filters and order: a cursor of another list is refused
+ * @throws Problem `validation_failed` for a cursor of another list
  */
 export function pageRequest(query: PageQuery, list: string): PageRequest {
   const size = query.size === undefined ? SIZE : Number(query.size)
@@ -103,8 +103,8 @@ export function pageAnswer<T, R>(slice: Slice<T>, request: PageRequest, list: st
 }
 
 /**
- * A cursor is a place in a list and opens nothing: it is bound as a value, never put into a query. It carries a digest
- * of the list that it was made for.
+ * Writes a cursor: a position in a list, with a digest of the list. A cursor grants nothing: its position is bound as a
+ * value and never becomes part of a query's text.
  */
 function writeCursor(position: Position, list: string): string {
   return Buffer.from(JSON.stringify([digest(list), ...position])).toString('base64url')
@@ -115,13 +115,13 @@ function readCursor(cursor: string, list: string): Position {
     const value: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'))
     if (Array.isArray(value) && value[0] === digest(list)) {
       const position = value.slice(1)
-      const plain = position.every((part) => typeof part === 'string' || Number.isSafeInteger(part))
-      if (plain && position.length > 0) return position
+      const isValid = position.every((part) => typeof part === 'string' || Number.isSafeInteger(part))
+      if (isValid && position.length > 0) return position
     }
   } catch {
-    // Not one of ours.
+    // Not a cursor.
   }
-  throw invalidField('cursor', notAllowed('is not one that this list has given'))
+  throw invalidField('cursor', notAllowed('is not a cursor of this list'))
 }
 
 function digest(list: string): string {

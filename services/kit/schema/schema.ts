@@ -11,11 +11,12 @@ import { t } from 'elysia'
 import { type Complaint, ERRORS_MAX, type FieldCode, mistyped, notAllowed, tooLong, tooShort } from '../field-errors.ts'
 import { EMAIL_MAX, emailComplaint, withoutBlanks } from './email.ts'
 
-/** What is wrong with a value, or with parts of it (`at`: their paths within it); undefined if it is right. */
+/** Checks a value. @returns its error, or the errors of its parts; undefined when it is valid */
 export type Check = (value: unknown) => Complaint | PartComplaint[] | undefined
 
-/** What is wrong with a part of a value. */
+/** The error of a part of a value. */
 export interface PartComplaint extends Complaint {
+  /** The path of the part within the value. */
   at: string
 }
 
@@ -28,8 +29,7 @@ const CHECKED = 'Ch202Checked'
 TypeRegistry.Set<CheckedSchema>(CHECKED, (schema, value) => schema.check(value) === undefined)
 
 /**
- * A field that is checked by a function of ours and documented by a JSON Schema, so that the rule and the message that
- * a client reads stand in one place.
+ * A field with a check function and a JSON Schema for the documentation, so that a rule and its message are in one place.
  */
 export function checked<T>(documentation: Record<string, unknown>, check: Check): TUnsafe<T> & CheckedSchema {
   return { ...documentation, [Kind]: CHECKED, check } as unknown as TUnsafe<T> & CheckedSchema
@@ -39,32 +39,30 @@ export function isChecked(schema: TSchema): schema is CheckedSchema {
   return schema[Kind] === CHECKED
 }
 
-/** An object whose unknown fields are refused: in a body they are 400, in an answer they are a defect that shows. */
+/** An object that refuses unknown fields: a 400 in a request, a 500 in a response. */
 export function strict<T extends TProperties>(properties: T, options: Record<string, unknown> = {}) {
   return t.Object(properties, { ...options, additionalProperties: false })
 }
 
-/** An object with any further fields, which are ignored: only where a standard demands it (RFC 6749, 3.2). */
+/** An object that ignores unknown fields: only for routes whose standard requires it (RFC 6749, 3.2). */
 export function open<T extends TProperties>(properties: T) {
   return t.Object(properties, { additionalProperties: true })
 }
 
-/**
- * Exactly one of these fields, for the documentation: the function behind the route refuses none and several, with a
- * message that names them.
- */
+/** Documents that exactly one of these fields is required. The route's function enforces it, with a better message. */
 export function oneFieldOf(...names: string[]) {
   return { oneOf: names.map((name) => ({ required: [name] })) }
 }
 
-/** At most one of these fields, for the documentation, as `oneFieldOf`. */
+/** Documents that at most one of these fields is allowed. See `oneFieldOf`. */
 export function oneFieldAtMost(...names: string[]) {
   const { oneOf } = oneFieldOf(...names)
   return { oneOf: [...oneOf, { not: { anyOf: oneOf } }] }
 }
+
 const NO_STRING = mistyped('a string')
 
-/** The same field, which may also be null. */
+/** A field that may also be null. */
 export function nullable<T>(schema: TUnsafe<T> & CheckedSchema): TUnsafe<T | null> & CheckedSchema {
   const { check, enum: values, type, ...documentation } = schema
   const choices = Array.isArray(values) ? { enum: [...values, null] } : {}
@@ -73,15 +71,15 @@ export function nullable<T>(schema: TUnsafe<T> & CheckedSchema): TUnsafe<T | nul
   )
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
+// biome-ignore lint/suspicious/noControlCharactersInRegex: it matches control characters
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/
-/** The same, for the documentation. */
+/** The pattern for the documentation. */
 const WITHOUT_CONTROLS = `^${CONTROL.source.replace('[', '[^')}*$`
 
 interface TextRule {
   least?: number
   most: number
-  /** Line breaks and the like are fine: for secrets and for prose. */
+  /** Whether control characters such as line breaks are allowed: for secrets and prose. */
   controls?: boolean
   description?: string
   examples?: string[]
@@ -103,7 +101,7 @@ export function text({ least = 0, most, controls = false, ...documentation }: Te
   )
 }
 
-/** A string that a pattern settles. */
+/** A string that matches a pattern. */
 export function matching(pattern: RegExp, message: string, documentation: Record<string, unknown> = {}) {
   const code: FieldCode = 'format' in documentation ? 'format' : 'pattern'
   return checked<string>({ type: 'string', pattern: pattern.source, ...documentation }, (value) => {
@@ -125,13 +123,13 @@ export const flag = () =>
   checked<boolean>({ type: 'boolean' }, (value) => (typeof value === 'boolean' ? undefined : NO_BOOLEAN))
 
 const NO_OBJECT = mistyped('an object')
-/** An object of whatever fields. */
+/** An object with any fields. */
 export const object = () =>
   checked<Record<string, unknown>>({ type: 'object' }, (value) =>
     typeof value === 'object' && value !== null && !Array.isArray(value) ? undefined : NO_OBJECT,
   )
 
-/** A whole number in a body. */
+/** An integer in a body. */
 export function whole(least: number, most: number = Number.MAX_SAFE_INTEGER) {
   const check = withinBounds(least, most)
   return checked<number>({ type: 'integer', minimum: least, maximum: most }, (value) =>
@@ -139,7 +137,7 @@ export function whole(least: number, most: number = Number.MAX_SAFE_INTEGER) {
   )
 }
 
-/** What is wrong with a number; NaN stands for what is none. */
+/** Checks a number; NaN stands for a value that is not a number. */
 function withinBounds(least: number, most: number): (value: number) => Complaint | undefined {
   const message =
     most === Number.MAX_SAFE_INTEGER
@@ -152,7 +150,7 @@ function withinBounds(least: number, most: number): (value: number) => Complaint
   }
 }
 
-/** A list of at most `most` different strings, each held to the rule of `item`. */
+/** A list of at most `most` different strings, each checked by `item`. */
 export function listOf<T extends string>(item: TUnsafe<T> & CheckedSchema, most: number) {
   const { check, ...documentation } = item
   return checked<T[]>({ type: 'array', items: documentation, maxItems: most, uniqueItems: true }, (value) => {
@@ -160,7 +158,7 @@ export function listOf<T extends string>(item: TUnsafe<T> & CheckedSchema, most:
     const complaints = value.length > most ? [{ at: '', ...tooMany(most) }] : []
     const earlier = new Set<unknown>()
     for (const [index, element] of value.entries()) {
-      // An answer lists no more of them.
+      // A response lists no more errors.
       if (complaints.length >= ERRORS_MAX) break
       const complaint = check(element) ?? (earlier.has(element) ? REPEATED : undefined)
       complaints.push(...partsOf(complaint, String(index)))
@@ -176,14 +174,14 @@ function tooMany(most: number): Complaint {
 }
 const REPEATED = notAllowed('must not repeat an earlier value')
 
-/** What a check says of a part, as what is wrong with the whole. */
+/** The errors of a part, as errors of the whole. */
 function partsOf(complaint: ReturnType<Check>, at: string): PartComplaint[] {
   if (complaint === undefined) return []
   if (Array.isArray(complaint)) return complaint.map((part) => ({ ...part, at: `${at}.${part.at}` }))
   return [{ ...complaint, at }]
 }
 
-/** An email, whose domain may be internationalized (RFC 6531), unlike what stands before it. */
+/** An email. Its domain may be internationalized (RFC 6531), its local part may not. */
 export const email = () =>
   checked<string>(
     { type: 'string', format: 'idn-email', maxLength: EMAIL_MAX, examples: ['ana@example.org'] },
@@ -193,8 +191,8 @@ export const email = () =>
 const TRIMMED = Symbol('trimmed')
 
 /**
- * The same field, without the blanks around it: of names that people type, and whose keyboards put one behind. They are
- * taken away where a body is read, before anything looks at it.
+ * A field whose surrounding blanks are removed: for names that people type, and whose keyboards append a blank. Blanks
+ * are removed when a body is read, before any check.
  */
 export function trimmed<T extends TSchema>(schema: T): T {
   return { ...schema, [TRIMMED]: true }
@@ -205,12 +203,12 @@ export function trimmedFields({ properties = {} }: TSchema): string[] {
   return Object.entries(properties as Record<string, object>).flatMap(([name, field]) => (TRIMMED in field ? name : []))
 }
 
-/** Takes the blanks around the values of `fields` away. */
+/** Removes the blanks around the values of `fields`, in place. */
 export function trim(value: object, fields: readonly string[]): void {
-  const sent = value as Record<string, unknown>
+  const record = value as Record<string, unknown>
   for (const name of fields) {
-    const field = sent[name]
-    if (typeof field === 'string') sent[name] = withoutBlanks(field)
+    const field = record[name]
+    if (typeof field === 'string') record[name] = withoutBlanks(field)
   }
 }
 
@@ -218,10 +216,10 @@ const UUID = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a
 export const uuid = () => matching(UUID, 'must be a UUID', { format: 'uuid' })
 
 const MOMENT = /^(\d{4})-(\d\d)-(\d\d)T([01]\d|2[0-3])(:\d\d){2}(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/
-/** The years of RFC 3339 have four digits. In milliseconds. */
+/** Milliseconds. RFC 3339 has years of four digits. */
 const EARLIEST = Date.parse('0000-01-01T00:00:00.000Z')
 export const LATEST = Date.parse('9999-12-31T23:59:59.999Z')
-/** A time that is sent to us (RFC 3339), and that can be given back in UTC. */
+/** A time in a request (RFC 3339) that can be written in UTC too. */
 export const moment = () =>
   checked<string>({ type: 'string', format: 'date-time', examples: ['2026-11-20T10:00:00.000Z'] }, (value) => {
     const time = typeof value === 'string' ? timeOf(value) : Number.NaN
@@ -229,7 +227,7 @@ export const moment = () =>
     return { code: typeof value === 'string' ? 'format' : 'type', message: 'must be an RFC 3339 time' }
   })
 
-/** Date.parse takes 30 February for the second of March. */
+/** Parses a time. Date.parse alone would read 30 February as 2 March. @returns NaN when it is not valid */
 function timeOf(text: string): number {
   const [, year, month, day] = MOMENT.exec(text)?.map(Number) ?? []
   if (year === undefined || month === undefined || day === undefined) return Number.NaN
@@ -237,7 +235,7 @@ function timeOf(text: string): number {
   return day <= new Date(lastDay).getUTCDate() ? Date.parse(text) : Number.NaN
 }
 
-/** A number in a query, which is text until it is read. */
+/** An integer in a query, as text. */
 export function count(least: number, most: number) {
   const check = withinBounds(least, most)
   return checked<string>({ type: 'integer', minimum: least, maximum: most }, (value) =>
@@ -248,19 +246,19 @@ export function count(least: number, most: number) {
 /** `true` or `false` in a query. */
 export const queryFlag = () => oneOf('true', 'false')
 
-/** Numbers of answers. The framework's own would also take text, and say so in the documentation. */
+/** Numbers in responses. The framework's own schemas would accept text too, and document it. */
 export const integer = () => Type.Integer()
 export const number = () => Type.Number()
 
-// As `timestamp` writes it. The framework's own check takes every date that JavaScript can read, and makes one of each.
+// The format of `timestamp`. The framework's check would accept any date that JavaScript can parse, and parse it each time.
 FormatRegistry.Set('date-time', (value) => /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/.test(value))
 
 /** RFC 3339. */
 export const time = () => t.String({ format: 'date-time', examples: ['2026-11-20T10:00:00.000Z'] })
 
-/** Unicode characters, not UTF-16 units; stops counting once past `enough`. */
-function lengthOf(value: string, enough: number): number {
-  if (value.length > enough * 2) return value.length
+/** The number of Unicode characters, not UTF-16 units. Stops counting far beyond `limit`. */
+function lengthOf(value: string, limit: number): number {
+  if (value.length > limit * 2) return value.length
   let length = 0
   for (const _ of value) length++
   return length

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { foldForSearch, searchTextOf } from './search-text.ts'
 
-describe('R3, R21: what a search takes for the same', () => {
+describe('R3, R21: spellings that a search treats as equal', () => {
   test.each<[script: string, ...spellings: string[]]>([
     ['Latin', 'zoë ångström', 'ZOË ÅNGSTRÖM', 'Zoë Ångström', 'ZOË ÅNGSTRÖM'.normalize('NFD')],
     ['Latin, of German', 'strasse', 'STRASSE', 'Straße', 'STRAẞE'],
@@ -48,7 +48,7 @@ describe('R3, R21: what a search takes for the same', () => {
     expect(foldForSearch(one)).not.toBe(foldForSearch(other))
   })
 
-  test('every character, with its capital, its small letter and its parts, folds to one text, and for good', () => {
+  test('every character folds to the same text as its upper case, lower case and decomposed forms; folding is idempotent', () => {
     const others: string[] = []
     // Beyond the second plane there are ideographs alone, and those that are composed.
     for (let code = 0; code <= 0x2fa1d; code++) {
@@ -67,13 +67,13 @@ describe('R3, R21: what a search takes for the same', () => {
     expect(others).toEqual([])
   })
 
-  test('the letters of a text are folded each for itself, wherever they stand', () => {
+  test('each letter of a text is folded independently of its position', () => {
     const words = ['ΟΔΟΣ', 'Σ', 'İI', 'ẞ', 'Ё', 'Ꭰ', '𐐀', 'ﬃ', 'Ა', 'é']
     for (const one of words)
       for (const other of words) expect(foldForSearch(one + other)).toBe(foldForSearch(one) + foldForSearch(other))
   })
 
-  test('the text of a record is its fields, a line each, without what it has not and what is there already', () => {
+  test('the text of a record has one line per field, without missing and duplicate ones', () => {
     expect(searchTextOf('Ana@Example.org', 'ana@example.org', null, 'Пётр\u0308')).toBe('ana@example.org\nпетр\u0308')
     expect(searchTextOf(null, '')).toBe('')
   })

@@ -2,15 +2,14 @@
 const ASCII = /^[\u0000-\u007f]*$/
 
 /**
- * Folds a text so that a search finds it however it is written. Alike become:
+ * Folds a text for searches, so that different spellings match. These become equal:
  * - upper and lower case, by Unicode's full case folding (The Unicode Standard, 3.13): `ß` and `SS`, `ﬁ` and `FI`, `σ`
  *   and `ς`, Georgian, Cherokee and Deseret too;
- * - the letters i of Turkish: `I`, `ı`, `İ` and `i` (a search knows no language);
+ * - the i letters of Turkish: `I`, `ı`, `İ` and `i` (a search has no language);
  * - composed and decomposed letters (Unicode Standard Annex #15, NFC);
  * - Russian `ё` and `е`.
  *
- * Other letters with marks stay apart from those without: `й` is not `и`, `é` is not `e`. Folding twice changes nothing.
- * The cost is linear in the length of the text.
+ * Other letters with marks stay distinct: `й` is not `и`, `é` is not `e`. Folding is idempotent, and its cost is linear.
  *
  * @example foldForSearch('ПЁТР') === foldForSearch('петр')
  */
@@ -19,7 +18,7 @@ export function foldForSearch(text: string): string {
   return (
     text
       .normalize('NFC')
-      // There and back: a capital ẞ has no other capital, a small ß has two.
+      // Three steps, because ẞ has no other upper case, while ß becomes two letters.
       .toLowerCase()
       .toUpperCase()
       .toLowerCase()
@@ -27,15 +26,15 @@ export function foldForSearch(text: string): string {
       .replaceAll('i\u0307', 'i')
       .normalize('NFC')
       .replaceAll('ё', 'е')
-      // A further mark may now join the letter.
+      // Another mark may now combine with the letter.
       .normalize('NFC')
   )
 }
 
 /**
- * The one text in which a search of a record looks: its fields, folded, a line each. A search holds no line break, so it
- * matches within one field. A line that is there already is left out.
- * @param fields null: the record has none
+ * The text of a record that searches look through: its folded fields, one line each, without duplicates. A search has no
+ * line break, so it matches within one field.
+ * @param fields null for a field that the record does not have
  */
 export function searchTextOf(...fields: (string | null)[]): string {
   return [...new Set(fields.flatMap((field) => (field === null ? [] : foldForSearch(field))))].join('\n')

@@ -147,6 +147,8 @@ export function profileField(field: ProfileName): ProfileField {
 function ofProfile(schemaOf: (field: ProfileField) => TSchema) {
   return Object.fromEntries(PROFILE_NAMES.map((field) => [field, schemaOf(PROFILE[field])]))
 }
+type OperatorName = { [Name in ProfileName]: Fields[Name] extends { operatorOnly: true } ? Name : never }[ProfileName]
+
 const profileAnswers = ofProfile(({ answer }) => answer) as { [Name in ProfileName]: Fields[Name]['answer'] }
 /** The fields of the profile in a body, each optional. */
 export const profileFields = ofProfile(({ body }) => t.Optional(body)) as {
@@ -168,17 +170,20 @@ export const userRead = strict({
 })
 export type UserRead = Static<typeof userRead>
 
+const operatorNames = PROFILE_NAMES.filter((field) => profileField(field).operatorOnly)
+
 export const operatorFields = {
   roles: t.Optional(roles),
   status: t.Optional(status),
   email_verified: t.Optional(described(flag(), 'Whether the email is confirmed')),
+  ...(Object.fromEntries(operatorNames.map((field) => [field, profileFields[field]])) as Pick<
+    typeof profileFields,
+    OperatorName
+  >),
 }
 
 /** The fields of a user that only an operator may set: anyone else gets 403 `forbidden_field`. */
-export const OPERATOR_FIELDS: readonly string[] = [
-  ...Object.keys(operatorFields),
-  ...PROFILE_NAMES.filter((field) => profileField(field).operatorOnly),
-]
+export const OPERATOR_FIELDS: readonly string[] = Object.keys(operatorFields)
 /** The same when a user is created. */
 export const OPERATOR_CREATION_FIELDS: readonly string[] = [...OPERATOR_FIELDS, 'password_hash']
 
@@ -200,7 +205,7 @@ export const userCreate = strict(creation, {
 })
 export type UserCreate = Static<typeof userCreate>
 
-/** As `userCreate`, for someone who logs in at once. */
+/** `userCreate` for a user who logs in at once. */
 export const registration = strict(creation, { ...oneFieldOf('password', 'password_hash'), examples })
 
 const { id, ...withoutId } = userRead.properties

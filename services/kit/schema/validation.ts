@@ -10,85 +10,90 @@ import { invalid, Problem } from '../problem.ts'
 import { type Check, isChecked, trim, trimmedFields } from './schema.ts'
 
 /**
- * What a route refuses of its body (of its query, if it takes no body) beyond the schema: how fields go together, and
- * what depends on settings. It is asked about what the schema refuses too, so that one answer has all errors; of what
- * the schema allows the function behind the route says the same.
- * @param sent of whatever shape
- * @throws Problem that comes before all errors: `forbidden_field`, `registration_closed`
+ * Checks a body (or the query of a route without a body) beyond the schema: combinations of fields, and rules that depend
+ * on settings. It also runs on input that the schema refuses, so that one response has all errors. For input that the
+ * schema accepts, the function behind the route makes the same checks.
+ * @param input a value of any shape
+ * @throws Problem that takes precedence over errors of fields: `forbidden_field`, `registration_closed`
  */
-export type Rule = (sent: Record<string, unknown>, by: Sender) => FieldError[]
+export type Rule = (input: Record<string, unknown>, sender: Sender) => FieldError[]
 
-/** Who sends it, and where to. */
+/** The sender of a request, and its target. */
 export interface Sender {
   caller: Caller
-  /** Of the path. */
+  /** The parameters of the path. */
   params: Readonly<Record<string, string>>
   request: Request
 }
 
-/** What a route says of what it takes. */
+/** The input that a route declares. */
 export interface RouteInput {
   body?: TSchema | undefined
-  /** Fields of the body. */
+  /** The fields of the body that are trimmed. */
   trimmed: readonly string[]
   rule?: Rule | undefined
 }
 
-/**
- * Turns the framework's error into ours. Its own text is never used: it repeats what was submitted, passwords
- * included.
- */
-export function validationProblem(error: ValidationError, { rule }: RouteInput, by: Sender): Problem {
+/** Turns the framework's error into a problem. Its own text is never used: it quotes the input, including passwords. */
+export function validationProblem(error: ValidationError, { rule }: RouteInput, sender: Sender): Problem {
   const validator = error.validator as unknown as { Errors(value: unknown): Iterable<ValueError> }
   const errors = firstOfEach(fieldErrors(validator.Errors(error.value), error.type))
-  // An answer that is not of its schema is our fault, not the caller's. The cause names fields, never values.
+  // A response that does not match its schema is our fault, not the caller's. The cause names fields, never values.
   if (error.type === 'response') {
     const fields = errors.map(({ field, message }) => `${field} ${message}`).join('; ')
-    return new Problem('internal_error', { cause: new InternalError(`An answer is not of its schema: ${fields}`) })
+    return new Problem('internal_error', {
+      cause: new InternalError(`A response does not match its schema: ${fields}`),
+    })
   }
   if (errors.length === 0) errors.push(errorOf(error.type, NOT_VALID))
-  const ruled = error.type === 'body' || error.type === 'query' ? rule : undefined
-  return refusal(errors, error.value, ruled, by)
+  const applicableRule = error.type === 'body' || error.type === 'query' ? rule : undefined
+  return withRule(errors, error.value, applicableRule, sender)
 }
 
-/** What is wrong with a body beside what could be seen when it was read, or with the query of a route that takes none. */
+/**
+ * Adds the errors of the schema and the rule to the problem of a body that was found while reading it. For a route
+ * without a body, it adds those of the query.
+ */
 export function bodyProblem(
   problem: Problem,
-  sent: { body: unknown; query: unknown },
-  taken: RouteInput,
-  by: Sender,
+  request: { body: unknown; query: unknown },
+  input: RouteInput,
+  sender: Sender,
 ): Problem {
-  // Without fields the whole of it is at fault, and may be forbidden all the same.
-  if (!problem.errors || Object.keys(fieldsOf(sent.body)).length === 0) return forbidden(taken.rule, by) ?? problem
-  if (!taken.body) return refusal(problem.errors, sent.query, taken.rule, by)
-  const more = firstOfEach(fieldErrors(Value.Errors(taken.body, sent.body), 'body'))
-  // Of a field that no one knows it does not matter what is in it.
+  // A body without fields has no errors of fields, but the rule may still forbid the request.
+  if (!problem.errors || Object.keys(fieldsOf(request.body)).length === 0)
+    return precedingProblem(input.rule, sender) ?? problem
+  if (!input.body) return withRule(problem.errors, request.query, input.rule, sender)
+  const more = firstOfEach(fieldErrors(Value.Errors(input.body, request.body), 'body'))
+  // That a field is unknown matters more than what is in it.
   const unknown = more.filter(({ code }) => code === UNKNOWN.code)
-  return refusal([...unknown, ...problem.errors, ...more], sent.body, taken.rule, by)
+  return withRule([...unknown, ...problem.errors, ...more], request.body, input.rule, sender)
 }
 
-function refusal(errors: FieldError[], sent: unknown, rule: Rule | undefined, by: Sender): Problem {
+/** The problem with these errors and those of the rule, or the problem that the rule throws. */
+function withRule(errors: FieldError[], input: unknown, rule: Rule | undefined, sender: Sender): Problem {
   try {
-    return invalid([...errors, ...(rule?.(fieldsOf(sent), by) ?? [])])
+    return invalid([...errors, ...(rule?.(fieldsOf(input), sender) ?? [])])
   } catch (error) {
     if (error instanceof Problem) return error
     throw error
   }
 }
 
-function forbidden(rule: Rule | undefined, by: Sender): Problem | undefined {
-  const problem = refusal([], {}, rule, by)
+/** The problem that a rule throws whatever the fields are. */
+function precedingProblem(rule: Rule | undefined, sender: Sender): Problem | undefined {
+  const problem = withRule([], {}, rule, sender)
   return problem.errors ? undefined : problem
 }
 
-function fieldsOf(sent: unknown): Record<string, unknown> {
-  return typeof sent === 'object' && sent !== null ? (sent as Record<string, unknown>) : {}
+function fieldsOf(input: unknown): Record<string, unknown> {
+  return typeof input === 'object' && input !== null ? (input as Record<string, unknown>) : {}
 }
 
 /**
- * Holds values to a schema outside of a route, with the errors that a route gives.
- * @param rule what else is wrong with a value that the schema refuses
- * @returns a function that gives the value back as one of the schema's, or throws Problem `validation_failed`
+ * Creates a validator for values outside of a route, with the same errors as a route.
+ * @param rule finds further errors of a value that the schema refuses
+ * @returns a function that returns the value in the schema's type, or throws Problem `validation_failed`
  */
 export function validator<T extends TSchema>(
   schema: T,
@@ -98,23 +103,23 @@ export function validator<T extends TSchema>(
   let compiled: TypeCheck<T> | undefined
   return (value) => {
     trim(fieldsOf(value), trimmed)
-    // Not at the start, which would wait for it.
+    // Compiled at the first use, to keep the start fast.
     compiled ??= TypeCompiler.Compile(schema)
     if (compiled.Check(value)) return value
     throw invalid([...firstOfEach(fieldErrors(compiled.Errors(value), 'body')), ...rule(fieldsOf(value))])
   }
 }
 
-/** Every error; of one field there may be several. */
-function* fieldErrors(faults: Iterable<ValueError>, where: string): Generator<FieldError> {
+/** Every error; a field may have several. @param whole the name for an error of the whole value */
+function* fieldErrors(faults: Iterable<ValueError>, whole: string): Generator<FieldError> {
   for (const fault of faults) {
     const path = pathOf(fault.path)
     for (const { at, ...complaint } of complaints(fault))
-      yield errorOf([path, at].filter(Boolean).join('.') || where, complaint)
+      yield errorOf([path, at].filter(Boolean).join('.') || whole, complaint)
   }
 }
 
-/** Of a JSON pointer (RFC 6901). */
+/** The path of a JSON pointer (RFC 6901). */
 function pathOf(pointer: string): string {
   return pointer
     .split('/')
@@ -134,7 +139,7 @@ function complaints(fault: ValueError): (Complaint & { at?: string })[] {
   return [complaint ?? NOT_VALID].flat()
 }
 
-/** Fields of a body where no body is declared. */
+/** The problem of a body with fields on a route that takes no body. */
 export function unknownFields(names: readonly string[]): Problem {
   return invalid(names.map((name) => errorOf(name, UNKNOWN)))
 }

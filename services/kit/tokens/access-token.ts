@@ -1,23 +1,23 @@
 import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
 
-/** The client of every session that was opened here, and not by an OAuth client (RFC 9068, 2.2: a token names one). */
+/** The client id of sessions that no OAuth client opened. A token must name its client (RFC 9068, 2.2). */
 export const CLIENT_ID = 'ch202'
 
-/** What an access token says (RFC 9068). Times are seconds since the epoch. */
+/** The claims of an access token (RFC 9068). Times are seconds since the epoch. */
 export interface Claims {
   iss: string
   sub: string
   aud: string
   exp: number
   iat: number
-  /** Before then it is not good yet. Ours bear none; what is signed must be heeded all the same (RFC 7519, 4.1.5). */
+  /** The token is not valid before. Ours do not have this claim, but a signed one must be respected (RFC 7519, 4.1.5). */
   nbf?: number
   jti: string
   sid: string
   email: string
   roles: string[]
   client_id: string
-  /** The version of the user's record that the token was made from: older tokens end when the roles change. */
+  /** The version of the user's record behind the token. When the roles change, tokens of older versions end. */
   ver: number
 }
 
@@ -38,7 +38,10 @@ export interface PublicJwk {
 
 export type TokenFault = 'malformed' | 'expired' | 'revoked' | 'signature'
 
-/** Signs in this thread: WebCrypto would queue behind the password hashes (27 µs here, tens of milliseconds there). */
+/** The result of verifying an access token. */
+export type VerifiedToken = { valid: true; claims: Claims } | { valid: false; reason: TokenFault }
+
+/** Signs in this thread (27 µs): WebCrypto would wait behind the password hashes for tens of milliseconds. */
 export function signAccessToken(claims: Claims, key: SigningKey): string {
   const input = `${encode({ alg: 'EdDSA', typ: 'at+jwt', kid: key.kid })}.${encode(claims)}`
   return `${input}.${sign(null, Buffer.from(input), key.privateKey).toString('base64url')}`
@@ -51,41 +54,44 @@ export function importPublicKey(jwk: PublicJwk): KeyObject {
 export interface Expected {
   issuer: string
   audience: string
-  /** The public key of a `kid`, if it is one of ours. The token never chooses anything else about its check. */
+  /** The public key with a `kid`; undefined if unknown. A token chooses nothing else about its own verification. */
   key(kid: string): KeyObject | undefined
 }
 
 /**
- * Checks the form, the header, the signature, the issuer, the audience and the client of an access token; not its time,
- * nor whether it was revoked. The header must be exactly what we write (RFC 8725, 3.1): no other algorithm, no `crit`,
- * no embedded or linked key.
+ * Verifies the format, header, signature, issuer, audience and client of an access token, but neither its times nor
+ * whether it was revoked. The header must be exactly the one that we write (RFC 8725, 3.1): no other algorithm, no
+ * `crit`, no embedded or linked key.
  */
-export function verifyAccessToken(token: string, expected: Expected): Claims | TokenFault {
+export function verifyAccessToken(token: string, expected: Expected): VerifiedToken {
   const parts = token.split('.')
-  const [head, payload, signature] = parts.map(canonical)
-  if (parts.length !== 3 || !head || !payload || !signature) return 'malformed'
+  const [head, payload, signature] = parts.map(decodeCanonical)
+  if (parts.length !== 3 || !head || !payload || !signature) return MALFORMED
 
   const header = parseObject(head)
-  if (!header) return 'malformed'
-  if (Object.keys(header).length !== 3 || header.typ !== 'at+jwt') return 'malformed'
-  if (header.alg !== 'EdDSA' || typeof header.kid !== 'string') return 'signature'
+  if (!header) return MALFORMED
+  if (Object.keys(header).length !== 3 || header.typ !== 'at+jwt') return MALFORMED
+  if (header.alg !== 'EdDSA' || typeof header.kid !== 'string') return BAD_SIGNATURE
 
   const key = expected.key(header.kid)
   const input = Buffer.from(token.slice(0, token.lastIndexOf('.')))
-  if (!key || signature.length !== 64 || !verify(null, input, key, signature)) return 'signature'
+  if (!key || signature.length !== 64 || !verify(null, input, key, signature)) return BAD_SIGNATURE
 
   const claims = parseObject(payload)
-  if (!claims) return 'malformed'
-  // A token of an earlier version names no client: it is good until it expires.
+  if (!claims) return MALFORMED
+  // Tokens of earlier versions name no client. They stay valid until they expire.
   if (!Object.hasOwn(claims, 'client_id')) claims.client_id = CLIENT_ID
-  if (!isClaims(claims)) return 'malformed'
-  if (claims.iss !== expected.issuer || claims.aud !== expected.audience) return 'signature'
-  // No token for another client opens anything here.
-  return claims.client_id === CLIENT_ID ? claims : 'signature'
+  if (!isClaims(claims)) return MALFORMED
+  if (claims.iss !== expected.issuer || claims.aud !== expected.audience) return BAD_SIGNATURE
+  // Tokens of other clients are not accepted here.
+  return claims.client_id === CLIENT_ID ? { valid: true, claims } : BAD_SIGNATURE
 }
 
-/** Of several spellings of the same bytes only the canonical one is a token: stray bits in the last character are not. */
-function canonical(part: string): Buffer | undefined {
+const MALFORMED = { valid: false, reason: 'malformed' } as const
+const BAD_SIGNATURE = { valid: false, reason: 'signature' } as const
+
+/** Decodes base64url. Only the canonical spelling of the bytes counts: no stray bits in the last character. */
+function decodeCanonical(part: string): Buffer | undefined {
   const bytes = Buffer.from(part, 'base64url')
   return bytes.length > 0 && bytes.toString('base64url') === part ? bytes : undefined
 }
@@ -99,7 +105,7 @@ function parseObject(bytes: Buffer): Record<string, unknown> | undefined {
   }
 }
 
-/** All of them, each of its type, for nothing after this looks again. `iss` and `aud` are compared. */
+/** Checks the type of every claim, because later code does not; `iss` and `aud` are compared to the expected values. */
 function isClaims(value: Record<string, unknown> | Claims): value is Claims {
   const { client_id, email, exp, iat, jti, nbf, roles, sid, sub, ver } = value
   return (

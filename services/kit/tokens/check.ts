@@ -1,27 +1,28 @@
 import type { Clock } from '../clock.ts'
 import { Problem } from '../problem.ts'
-import { type Claims, type Expected, type TokenFault, verifyAccessToken } from './access-token.ts'
+import type { Claims } from './access-token.ts'
+import { type Expected, type TokenFault, type VerifiedToken, verifyAccessToken } from './access-token.ts'
 import type { Revocations } from './revocations.ts'
 
-/** What the bearer of a good token may be told about it. */
+/** The result of checking an access token, with the claims that a caller may know. */
 export type Verdict =
   | { valid: true; userId: string; sessionId: string; roles: readonly string[]; expiresAt: number }
   | { valid: false; reason: TokenFault }
 
-/** Decides about access tokens: in auth by what it knows, elsewhere by the revocation feed. */
+/** Checks access tokens: in auth by its own state, elsewhere by the revocation feed. */
 export interface TokenCheck {
-  /** @throws Problem `auth_unavailable` when nothing can be said about the token */
+  /** @throws Problem `auth_unavailable` when nobody can decide about the token */
   check(token: string): Verdict | Promise<Verdict>
 }
 
-const REMEMBERED_MAX = 20_000
+const CACHE_MAX = 20_000
 
 /**
- * Checks a token with nothing but what is in memory. A signature is checked once: a token that passed is remembered
- * (bounded, emptied when the key ring changes); its time and its revocation are looked at each time.
+ * Checks a token by what is in memory. A signature is verified once: the claims of a verified token are cached (bounded,
+ * emptied when the key ring changes), while its times and revocations are checked at every request.
  */
 export class LocalTokenCheck implements TokenCheck {
-  private readonly passed = new Map<string, Claims>()
+  private readonly verified = new Map<string, Extract<VerifiedToken, { valid: true }>>()
 
   constructor(
     private readonly expected: Expected,
@@ -30,42 +31,47 @@ export class LocalTokenCheck implements TokenCheck {
   ) {}
 
   check(token: string): Verdict {
-    const claims = this.claims(token)
-    return typeof claims === 'string' ? { valid: false, reason: claims } : verdictOf(claims)
+    const result = this.claims(token)
+    return result.valid ? verdictOf(result.claims) : result
   }
 
-  /** The claims of a token that is good now, or what is wrong with it. */
-  claims(token: string): Claims | TokenFault {
-    let claims = this.passed.get(token)
-    if (!claims) {
-      const checked = verifyAccessToken(token, this.expected)
-      if (typeof checked === 'string') return checked
-      claims = checked
-      if (this.passed.size >= REMEMBERED_MAX) this.forgetOldest()
-      this.passed.set(token, claims)
+  /** The claims of a token that is valid now, or the reason why it is not. */
+  claims(token: string): VerifiedToken {
+    let result = this.verified.get(token)
+    if (!result) {
+      const verified = verifyAccessToken(token, this.expected)
+      if (!verified.valid) return verified
+      result = verified
+      if (this.verified.size >= CACHE_MAX) this.evictOldest()
+      this.verified.set(token, result)
     }
+    const { claims } = result
     if (claims.exp * 1000 <= this.clock.now()) {
-      this.passed.delete(token)
-      return 'expired'
+      this.verified.delete(token)
+      return EXPIRED
     }
-    // No leeway either way: the services of an instance go by one clock.
-    if (claims.nbf !== undefined && claims.nbf * 1000 > this.clock.now()) return 'malformed'
-    return this.revocations.covers(claims) ? 'revoked' : claims
+    // No leeway either way: the services of an instance share one clock.
+    if (claims.nbf !== undefined && claims.nbf * 1000 > this.clock.now()) return MALFORMED
+    return this.revocations.covers(claims) ? REVOKED : result
   }
 
-  /** To be called when a key came or went. */
+  /** To be called when a key was added or removed. */
   keysChanged(): void {
-    this.passed.clear()
+    this.verified.clear()
   }
 
-  private forgetOldest(): void {
-    let spare = REMEMBERED_MAX / 10
-    for (const token of this.passed.keys()) {
-      if (spare-- <= 0) return
-      this.passed.delete(token)
+  private evictOldest(): void {
+    let remaining = CACHE_MAX / 10
+    for (const token of this.verified.keys()) {
+      if (remaining-- <= 0) return
+      this.verified.delete(token)
     }
   }
 }
+
+const EXPIRED = { valid: false, reason: 'expired' } as const
+const MALFORMED = { valid: false, reason: 'malformed' } as const
+const REVOKED = { valid: false, reason: 'revoked' } as const
 
 function verdictOf(claims: Claims): Verdict {
   return {
@@ -77,7 +83,7 @@ function verdictOf(claims: Claims): Verdict {
   }
 }
 
-/** Whether it says that an access token is not good. */
+/** Whether an error reports an invalid access token. */
 export function isTokenProblem(error: unknown): error is Problem {
   return error instanceof Problem && /^(invalid_token|token_expired|token_revoked)$/.test(error.code)
 }

@@ -1,24 +1,24 @@
 import type { Claims } from './access-token.ts'
 
 /**
- * Something that ended access tokens before their time:
- * - `session`: every token of the session `subject`;
- * - `user`: the tokens of the user `subject` that were made from a version of its record below `version`;
- * - `keys`: the key ring changed; the keys themselves come beside it;
- * - `events`: what the outside wants to be told of changed; that comes beside it too.
+ * An entry of the revocation feed:
+ * - `session`: revokes every access token of the session `subject`;
+ * - `user`: revokes the access tokens of the user `subject` whose `ver` is below `version`;
+ * - `keys`: the key ring changed; the page holds the new keys;
+ * - `events`: the subscribed types of events changed; the page holds them too.
  */
 export interface Revocation {
   kind: 'session' | 'user' | 'keys' | 'events'
   subject: string
   version: number
-  /** When the last token it speaks of has expired (milliseconds), and it can be forgotten. */
+  /** When the last of these tokens expires, so that the entry can be forgotten. Milliseconds since the epoch. */
   until: number
 }
 
-/** Above every version: the user is gone. */
+/** Above every version: revokes all tokens of a deleted user. */
 export const EVERY_VERSION = Number.MAX_SAFE_INTEGER
 
-/** What is revoked and has not expired yet, in memory: two look-ups a request. */
+/** Revocations of tokens that have not expired yet, in memory: two lookups a request. */
 export class Revocations {
   private readonly sessions = new Map<string, number>()
   private readonly users = new Map<string, { version: number; until: number }>()
@@ -27,10 +27,10 @@ export class Revocations {
     const { kind, subject, version, until } = revocation
     if (kind === 'session') this.sessions.set(subject, Math.max(until, this.sessions.get(subject) ?? 0))
     if (kind === 'user') {
-      const known = this.users.get(subject)
+      const current = this.users.get(subject)
       this.users.set(subject, {
-        version: Math.max(version, known?.version ?? 0),
-        until: Math.max(until, known?.until ?? 0),
+        version: Math.max(version, current?.version ?? 0),
+        until: Math.max(until, current?.until ?? 0),
       })
     }
   }
@@ -41,7 +41,7 @@ export class Revocations {
     return user !== undefined && claims.ver < user.version
   }
 
-  /** Forgets what speaks only of tokens that have expired anyway. */
+  /** Forgets revocations of tokens that have expired. @param now milliseconds since the epoch */
   prune(now: number): void {
     for (const [session, until] of this.sessions) if (until <= now) this.sessions.delete(session)
     for (const [user, { until }] of this.users) if (until <= now) this.users.delete(user)

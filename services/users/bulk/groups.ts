@@ -102,7 +102,7 @@ function namesOfLine(line: Line): string[] {
   return 'value' in line ? keysOf(line.value.email, line.value.username, line.value.id) : []
 }
 
-/** Those of the line, and those of the user whom it would change. */
+/** The names of the line and of the user whom it would change. */
 function namesOfEntry(entry: Entry): string[] {
   if (!('input' in entry)) return []
   const { input, owner } = entry

@@ -11,10 +11,10 @@ import { type ChangeOf, changeFrom, takenProblem, userFrom } from './records.ts'
 /** Hashes of one import that are computed at once: people who log in meanwhile need the other cores. */
 const PARALLEL_HASHES = 2
 
-/** What to do with a line whose email, username or id an existing user has. */
+/** The handling of a line whose email, username or id an existing user has. */
 type OnConflict = 'skip' | 'update' | 'fail'
 
-/** What stays the same from the first line of an import to the last. */
+/** An import: the same from its first line to its last. */
 interface Import {
   context: PasswordContext
   onConflict: OnConflict

@@ -28,7 +28,7 @@ const PAGE_SIZE = 200
 /** Milliseconds that auth, when it starts, waits for the notices that it missed. */
 const CATCH_UP_MS = 2000
 
-/** What the other services call, with the internal key. */
+/** The calls of the other services, with the internal key. */
 export function internalRoutes(context: UsersContext, guarded: ReturnType<typeof guard>) {
   const passwordRule: Rule = (sent) => internalPasswordErrors(context.config, sent)
   return new Elysia({ normalize: false })

@@ -18,7 +18,7 @@ describe('the executable', () => {
     mkdirSync(home)
     const built = await runTool(['package', 'binary', '--out', tool])
     expect([built.status, built.stdout]).toEqual([0, ''])
-  }, 20_000)
+  }, 120_000)
 
   /** What a test that failed has left running. */
   const left = new Set<Running>()
@@ -59,7 +59,7 @@ describe('the executable', () => {
 
   test('is not put where a directory is', async () => {
     const { status, stderr } = await runTool(['package', 'binary', '--out', home])
-    expect([status, stderr]).toEqual([1, `✗ ${home} is there, and is no file (in_the_way)\n`])
+    expect([status, stderr]).toEqual([1, `✗ ${home} exists and is not a file (in_the_way)\n`])
     expect(readdirSync(home)).toEqual(['ch202'])
   })
 

@@ -118,7 +118,7 @@ describe('the Caddyfile', () => {
           await Bun.sleep(10)
         }
       away = call(dead, 'GET /health')
-    }, 20_000)
+    }, 120_000)
     afterAll(async () => {
       proxy?.signal('SIGKILL')
       for (const { server } of standIns) await server.stop(true)

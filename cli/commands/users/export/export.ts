@@ -13,26 +13,26 @@ export interface ExportOptions {
 
 const LF = 10
 
-/** `users export`: what it writes, `users import` reads, but for the one JSON value of `-o json`. */
+/** Runs `users export`. `users import` can read its output, except for the single JSON value of `-o json`. */
 export async function exportUsers(tool: Tool, { format, withHashes = false }: ExportOptions): Promise<void> {
   const { output } = tool.out.options
-  if (output === 'json' && format !== undefined) throw usage('--format and -o json exclude each other')
-  if (tool.out.options.bom && format === 'jsonl') throw usage('--bom is for CSV: give --format csv')
-  const wanted = format ?? (output === 'csv' || output === 'ids' ? output : 'jsonl')
+  if (output === 'json' && format !== undefined) throw usage('--format and -o json cannot be combined')
+  if (tool.out.options.bom && format === 'jsonl') throw usage('--bom requires --format csv')
+  const outputFormat = format ?? (output === 'csv' || output === 'ids' ? output : 'jsonl')
   const api = await tool.api()
   const stop = new AbortController()
   const response = await api.fetch('users', `/api/v1/users/export?with_hashes=${withHashes}`, { signal: stop.signal })
   await api.refuseProblem('users', response)
   const progress = new Progress('users', tool.globals.quiet)
   const columns = csvColumns(withHashes)
-  if (wanted === 'csv') await put(`${tool.out.options.bom ? BOM : ''}${columns.join(',')}\n`)
-  const read = wholeLines(response, stop)
+  if (outputFormat === 'csv') await put(`${tool.out.options.bom ? BOM : ''}${columns.join(',')}\n`)
+  const chunks = wholeLines(response, stop)
   try {
-    if (output === 'json') return await tool.out.items(itemsIn(read, progress))
+    if (output === 'json') return await tool.out.items(itemsIn(chunks, progress))
     let users = 0
-    for await (const lines of read) {
-      users += linesIn(lines)
-      await put(wanted === 'jsonl' ? lines : rowsOf(lines, wanted === 'ids' ? ['id'] : columns))
+    for await (const chunk of chunks) {
+      users += linesIn(chunk)
+      await put(outputFormat === 'jsonl' ? chunk : rowsOf(chunk, outputFormat === 'ids' ? ['id'] : columns))
       progress.update(users)
     }
   } finally {
@@ -40,17 +40,17 @@ export async function exportUsers(tool: Tool, { format, withHashes = false }: Ex
   }
 }
 
-async function* itemsIn(read: AsyncIterable<Buffer>, progress: Progress): AsyncGenerator<string[]> {
+async function* itemsIn(chunks: AsyncIterable<Buffer>, progress: Progress): AsyncGenerator<string[]> {
   let users = 0
-  for await (const lines of read) {
-    const items = lines.toString().trimEnd().split('\n')
+  for await (const chunk of chunks) {
+    const items = chunk.toString().trimEnd().split('\n')
     yield items
     users += items.length
     progress.update(users)
   }
 }
 
-/** @throws Failure where the answer is not whole */
+/** @throws Failure if the response is incomplete */
 async function* wholeLines(response: Response, stop: AbortController): AsyncGenerator<Buffer> {
   const pending: Uint8Array[] = []
   try {
@@ -66,7 +66,7 @@ async function* wholeLines(response: Response, stop: AbortController): AsyncGene
   if (pending.length > 0) throw CUT
 }
 
-const CUT = new Failure(EXIT.tryAgain, 'The export broke off: what was written is not all of it', {
+const CUT = new Failure(EXIT.tryAgain, 'The export was interrupted: its output is incomplete', {
   code: 'export_cut',
   retryable: true,
 })

@@ -5,7 +5,7 @@ import { type ResultLine, resultLines } from './response.ts'
 
 const TYPE = 'application/x-ndjson'
 /** Milliseconds until a response must begin. */
-const PATIENCE = 60_000
+const TIMEOUT = 60_000
 /** Statuses that are worth a retry. */
 const TEMPORARY = [408, 425, 429, 500, 502, 503, 504]
 /** Milliseconds by which a `Date` header may lag: it has whole seconds, and a busy service writes it late. */
@@ -63,11 +63,11 @@ export class ImportRequests {
    * @param onResult called with each result and the index of its line
    * @throws Failure that a retry cannot fix
    */
-  async send(texts: string[], mode: OnConflict, onResult: (answer: ResultLine, at: number) => void): Promise<Sending> {
+  async send(texts: string[], mode: OnConflict, onResult: (result: ResultLine, at: number) => void): Promise<Sending> {
     let count = 0
     if (texts.length === 0) return { count, maybeDone: false, failure: undefined }
     const stop = new AbortController()
-    const timer = setTimeout(() => stop.abort(), PATIENCE)
+    const timer = setTimeout(() => stop.abort(), TIMEOUT)
     try {
       const response = await this.api.fetch('users', `/api/v1/users/import?on_conflict=${mode}`, {
         method: 'POST',
@@ -79,9 +79,9 @@ export class ImportRequests {
       this.readClock(response)
       const failure = await this.problemOf(response)
       if (failure) return { count, maybeDone: response.status >= 500, failure }
-      for await (const answers of resultLines(response, stop)) {
-        for (const answer of answers) onResult(answer, count++)
-        this.onAnswered(answers.length)
+      for await (const results of resultLines(response, stop)) {
+        for (const answer of results) onResult(answer, count++)
+        this.onAnswered(results.length)
       }
       if (count < texts.length) throw new Error('cut')
       return { count, maybeDone: true, failure: undefined }

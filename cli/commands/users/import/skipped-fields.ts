@@ -20,6 +20,8 @@ const WARNINGS: Record<SkippedField, [text: string, hint: string]> = {
   created_at: ['Creation time set to now', 'the time in the file cannot be read'],
   name_controls: ['Control characters in a name replaced by spaces', 'tabs and line breaks, for example'],
   name_cut: ['Names shortened', 'a name has at most 200 characters'],
+  metadata: ['Metadata left out because it is not valid', 'JSON objects of at most 8 KiB and 8 levels'],
+  attributes: ['Attributes or claims left out', 'a JSONL file can have metadata and app_metadata'],
   blanks: ['Spaces around an email or another field removed', 'they have no meaning there'],
   password: [
     'Without a password',

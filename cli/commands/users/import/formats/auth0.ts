@@ -7,18 +7,18 @@ import type { Bytes } from '../text/text-lines.ts'
 type Fields = Record<string, unknown>
 
 /**
- * Users of Auth0: an export of users, with or without `passwordHash` (a line of JSON each), or the array that its own
- * import takes (`password_hash`, `custom_password_hash`).
+ * Reads users of Auth0: an export with or without `passwordHash` (a JSON object per line), or the array that Auth0's own
+ * import accepts (`password_hash`, `custom_password_hash`).
  */
-export async function* auth0(source: Bytes): AsyncGenerator<ImportRecord> {
-  for await (const record of jsonRecords(source)) {
+export async function* auth0(bytes: Bytes): AsyncGenerator<ImportRecord> {
+  for await (const record of jsonRecords(bytes)) {
     if ('fault' in record) {
       yield record
       continue
     }
     const user = record.value
     const { email, verified } = emailOf(user)
-    const found = {
+    const source = {
       email,
       username: user.username,
       name: nameOf(user, email),
@@ -26,21 +26,23 @@ export async function* auth0(source: Bytes): AsyncGenerator<ImportRecord> {
       disabled: user.blocked === true,
       emailVerified: verified === true,
       createdAt: timeOf(object(user.created_at).$date ?? user.created_at),
+      metadata: user.user_metadata,
+      app_metadata: user.app_metadata,
       password: passwordOf(user),
     }
-    yield normalize(record.place, found)
+    yield normalize(record.place, source)
   }
 }
 
-/** Some exports have the email in the list of identifiers alone. */
+/** Some exports have the email only in the list of identifiers. */
 function emailOf(user: Fields): { email: unknown; verified: unknown } {
   if (typeof user.email === 'string') return { email: user.email, verified: user.email_verified }
   const identifiers = Array.isArray(user.identifiers) ? user.identifiers.map(object) : []
-  const found = identifiers.find(({ type }) => type === 'email')
-  return { email: found?.value, verified: found?.verified }
+  const identifier = identifiers.find(({ type }) => type === 'email')
+  return { email: identifier?.value, verified: identifier?.verified }
 }
 
-/** Where no one gave a name it is the email there, and the nickname what stands before the @. */
+/** Ignores Auth0's defaults: the email as the name, and its local part as the nickname. */
 function nameOf({ name, given_name, family_name, nickname }: Fields, email: unknown): string | undefined {
   const local = typeof email === 'string' ? email.split('@')[0] : undefined
   return (
@@ -61,18 +63,18 @@ function customHash(custom: Fields): ImportedPassword {
   const hash = typeof custom.hash === 'string' ? { value: custom.hash } : object(custom.hash)
   const encoding = object(custom.password).encoding
   if (encoding !== undefined && encoding !== 'utf8' && encoding !== 'ascii')
-    return { fault: 'The password hash was made of a password that was not UTF-8' }
-  // A salt of its own beside these is one that was added to the password.
+    return { fault: 'The password was hashed in an encoding other than UTF-8' }
+  // These algorithms include their salt; a separate one was added to the password before hashing.
   if (algorithm === 'scrypt') return scryptHash(custom, hash)
   if (algorithm !== 'bcrypt' && algorithm !== 'argon2' && algorithm !== 'pbkdf2') return unknownAlgorithm(algorithm)
-  if (custom.salt !== undefined) return unknownAlgorithm(`${algorithm} with a salt beside it`)
+  if (custom.salt !== undefined) return unknownAlgorithm(`${algorithm} with a separate salt`)
   return hashIn(hash.value) ?? BROKEN_HASH
 }
 
 function scryptHash(custom: Fields, hash: Fields): ImportedPassword {
   const salt = bytesOf(object(custom.salt))
   const digest = bytesOf(hash)
-  const setting = (name: string, usual: number) => Number(custom[name] ?? hash[name] ?? usual)
+  const setting = (name: string, fallback: number) => Number(custom[name] ?? hash[name] ?? fallback)
   if (!salt || !digest) return BROKEN_HASH
   return scrypt(setting('cost', 16_384), setting('blockSize', 8), setting('parallelization', 1), salt, digest)
 }

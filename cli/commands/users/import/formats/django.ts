@@ -6,12 +6,12 @@ import type { Bytes } from '../text/text-lines.ts'
 
 type Fields = Record<string, unknown>
 
-const NO_USERS = 'No record of the file has the fields email and password: dump the model of your users (auth.user)'
+const NO_USERS = 'No record in the file has the fields email and password: dump the model of your users (auth.user)'
 
 /**
- * Users of Django, as `manage.py dumpdata auth.user` writes them (`--format json` or `jsonl`); with `auth.group` beside
- * them, or with `--natural-foreign`, the names of their groups are known. A user is a record of any model that has the
- * fields `email` and `password`; what is none is passed over.
+ * Reads users of Django from `manage.py dumpdata auth.user` (`--format json` or `jsonl`). Group names are known if the
+ * dump includes `auth.group` or was made with `--natural-foreign`. A record of any model with the fields `email` and
+ * `password` is a user; other records are ignored.
  */
 export async function* django(source: Bytes): AsyncGenerator<ReadRecord> {
   let place = 0
@@ -40,7 +40,7 @@ function userOf(place: number, pk: unknown, fields: Fields): ReadRecord {
     email: fields.email,
     username: fields.username,
     name: fullName(fields.first_name, fields.last_name) ?? fullName(fields.full_name) ?? fullName(fields.name),
-    roles: Array.isArray(fields.groups) ? fields.groups.map(groupOf) : [],
+    roles: Array.isArray(fields.groups) ? fields.groups.map(roleOfGroup) : [],
     admin: fields.is_superuser === true,
     disabled: fields.is_active === false,
     createdAt: timeOf(fields.date_joined),
@@ -48,8 +48,8 @@ function userOf(place: number, pk: unknown, fields: Fields): ReadRecord {
   })
 }
 
-/** By its key, or by its natural key, which is a list of its name. */
-function groupOf(group: unknown): TheirRole {
+/** A group is referenced by its key, or by its natural key, a list with its name. */
+function roleOfGroup(group: unknown): TheirRole {
   if (Array.isArray(group)) return group.map(String).join(' ')
   return { group: String(group) }
 }

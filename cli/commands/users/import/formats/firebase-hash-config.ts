@@ -2,13 +2,13 @@ import { readFileSync } from 'node:fs'
 import { usage } from '../../../../exit.ts'
 import { bytesIn } from '../record/imported-hash.ts'
 
-/** The parameters that Firebase hashed the passwords of a project with. The key is a secret. */
+/** The parameters of a Firebase project's password hashes. The signer key is a secret. */
 export interface HashConfig {
   /** Base64. */
   signerKey: string
   separator: string
   rounds: number
-  /** The logarithm of scrypt's N. */
+  /** Base-2 logarithm of scrypt's N. */
   memoryCost: number
 }
 
@@ -16,29 +16,29 @@ const ROUNDS_MAX = 8
 const COST_MAX = 14
 
 /**
- * Reads what the Firebase console shows: `hash_config { algorithm: SCRYPT, base64_signer_key: …, … }`.
- * @throws Failure that names what is missing, never what was there
+ * Reads the text that the Firebase console shows: `hash_config { algorithm: SCRYPT, base64_signer_key: …, … }`.
+ * @throws Failure that names the missing parameter, without quoting the file
  */
 export function readHashConfig(path: string): HashConfig {
   let text: string
   try {
     text = readFileSync(path, 'utf8')
   } catch {
-    throw usage(`The file of the hash parameters can't be read: ${path}`)
+    throw usage(`The file with the hash parameters cannot be read: ${path}`)
   }
   const value = (name: string) => new RegExp(`"?\\b${name}"?\\s*[:=]\\s*"?([^\\s",}]+)`).exec(text)?.[1]
-  const complain = (what: string) =>
-    usage(`${path}: ${what}. It should hold what the Firebase console shows as hash_config { … }`)
+  const failure = (what: string) =>
+    usage(`${path}: ${what}. Save the hash_config { … } that the Firebase console shows`)
   const algorithm = value('algorithm')
-  if (algorithm !== 'SCRYPT') throw complain('the algorithm must be SCRYPT')
+  if (algorithm !== 'SCRYPT') throw failure('the algorithm must be SCRYPT')
   const [key, separator] = [bytesIn(value('base64_signer_key')), bytesIn(value('base64_salt_separator'))]
-  if (!key) throw complain('base64_signer_key is missing, or is no base64')
-  if (!separator) throw complain('base64_salt_separator is missing, or is no base64')
-  const number = (name: string, most: number) => {
-    const found = Number(value(name))
-    if (!Number.isInteger(found) || found < 1 || found > most)
-      throw complain(`${name} must be a number from 1 to ${most}`)
-    return found
+  if (!key) throw failure('base64_signer_key is missing or not base64')
+  if (!separator) throw failure('base64_salt_separator is missing or not base64')
+  const number = (name: string, max: number) => {
+    const parsed = Number(value(name))
+    if (!Number.isInteger(parsed) || parsed < 1 || parsed > max)
+      throw failure(`${name} must be a number from 1 to ${max}`)
+    return parsed
   }
   return {
     signerKey: key.toString('base64'),

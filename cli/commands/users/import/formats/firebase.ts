@@ -5,19 +5,20 @@ import {
   type ImportedPassword,
   normalize,
   objectIn,
+  ROLE_CLAIMS,
   rolesInClaims,
   timeOf,
 } from '../record/normalize.ts'
 import type { ImportRecord } from '../record/record.ts'
 import { csvRows } from '../text/csv-rows.ts'
-import { isJson, restarted } from '../text/first-bytes.ts'
+import { isJson, peekFirst } from '../text/first-bytes.ts'
 import { jsonRecords } from '../text/json-records.ts'
 import type { Bytes } from '../text/text-lines.ts'
 import type { HashConfig } from './firebase-hash-config.ts'
 
 type Fields = Record<string, unknown>
 
-/** The cells of a row that is read; four for each provider stand between. There is no first row that names them. */
+/** The cells of a row by index. There is no header row; the indexes between belong to login providers. */
 const CELLS: Record<number, string> = {
   0: 'localId',
   1: 'email',
@@ -29,27 +30,29 @@ const CELLS: Record<number, string> = {
   26: 'disabled',
   27: 'customAttributes',
 }
-const CELLS_LEAST = 26
+const CELLS_MIN = 26
 
-/** Users of Firebase, as `firebase auth:export` writes them: JSON, or CSV. */
+/** Reads users of Firebase from `firebase auth:export`, as JSON or CSV. */
 export async function* firebase(source: Bytes, config: HashConfig): AsyncGenerator<ImportRecord> {
-  const { first, bytes } = await restarted(source)
+  const { first, bytes } = await peekFirst(source)
   for await (const record of isJson(first) ? jsonRecords(bytes) : table(bytes)) {
     if ('fault' in record) {
       yield record
       continue
     }
     const user = record.value
-    const found = {
+    const claims = objectIn(user.customAttributes)
+    const source = {
       email: user.email,
       name: fullName(user.displayName),
-      roles: rolesInClaims(objectIn(user.customAttributes)),
+      roles: rolesInClaims(claims),
       disabled: flagOf(user.disabled) === true,
       emailVerified: flagOf(user.emailVerified) === true,
       createdAt: timeOf(user.createdAt),
+      attributes: Object.keys(claims).some((name) => !ROLE_CLAIMS.includes(name)),
       password: passwordOf(user, config),
     }
-    yield normalize(record.place, found)
+    yield normalize(record.place, source)
   }
 }
 
@@ -59,8 +62,8 @@ async function* table(
   for await (const row of csvRows(source)) {
     const place = row.line
     if ('fault' in row) yield { place, fault: row.fault }
-    else if (row.cells.length < CELLS_LEAST)
-      yield { place, fault: `The row has ${row.cells.length} cells where Firebase writes ${CELLS_LEAST} and more` }
+    else if (row.cells.length < CELLS_MIN)
+      yield { place, fault: `The row has ${row.cells.length} cells, but Firebase writes at least ${CELLS_MIN}` }
     else {
       const value: Fields = {}
       for (const [index, name] of Object.entries(CELLS)) {

@@ -3,12 +3,12 @@ import { type Bytes, textLines } from '../text/text-lines.ts'
 
 const MALFORMED = 'The line is not a JSON object'
 const TOO_DEEP = 'The record is nested too deeply'
-/** What the API takes. Far deeper, and no one could write it down again. */
-const DEPTH_MAX = 32
+/** Maximum depth that the API accepts; far deeper, and JSON.stringify would overflow the stack. */
+export const DEPTH_MAX = 32
 
 /**
- * Our own lines: what `users export` writes, or a user to make. A line of an errors file is one too: what it says
- * beside its record is passed over.
+ * Reads JSON lines: the output of `users export`, users to create, or lines of an errors file, of which only the record
+ * is used.
  */
 export async function* jsonl(source: Bytes): AsyncGenerator<ImportRecord> {
   for await (const line of textLines(source)) {
@@ -26,18 +26,19 @@ function objectOf(text: string): ImportLine | undefined {
   try {
     const value: unknown = JSON.parse(text)
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined
-    return isOfErrorsFile(value) ? value.record : value
+    return isErrorsLine(value) ? value.record : value
   } catch {
-    // The parser's own message quotes the line, which may hold a password.
+    // The parser's own message quotes the line, which may contain a password.
     return undefined
   }
 }
 
-function isOfErrorsFile(value: object): value is { record: ImportLine } {
+function isErrorsLine(value: object): value is { record: ImportLine } {
   return 'place' in value && 'code' in value && 'record' in value && typeof value.record === 'object'
 }
 
-function isDeeper(value: object, depth: number): boolean {
+/** Whether objects and arrays are nested more than so many levels deep. */
+export function isDeeper(value: object, depth: number): boolean {
   if (depth === 0) return true
   for (const one of Object.values(value))
     if (typeof one === 'object' && one !== null && isDeeper(one, depth - 1)) return true

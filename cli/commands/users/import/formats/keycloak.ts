@@ -6,10 +6,10 @@ import type { Bytes } from '../text/text-lines.ts'
 
 type Fields = Record<string, unknown>
 
-/** Every user of a realm has these; they say nothing of the user. */
-const OF_EVERYONE = /^(default-roles-.*|offline_access|uma_authorization)$/
+/** Roles that every user of a realm has. */
+const DEFAULT_ROLES = /^(default-roles-.*|offline_access|uma_authorization)$/
 
-/** Users of Keycloak: a realm with its users, a users file, or several realms, as `kc.sh export` writes them. */
+/** Reads users of Keycloak from `kc.sh export`: a realm with its users, a users file, or several realms. */
 export async function* keycloak(source: Bytes): AsyncGenerator<ImportRecord> {
   for await (const record of jsonRecords(source)) {
     if ('fault' in record) {
@@ -18,21 +18,22 @@ export async function* keycloak(source: Bytes): AsyncGenerator<ImportRecord> {
     }
     const { place, value: user } = record
     if (typeof user.serviceAccountClientId === 'string') {
-      yield { place, fault: 'It is the account of a client, not a user' }
+      yield { place, fault: 'Service account of a client, not a user' }
       continue
     }
-    const found = {
+    const source = {
       id: user.id,
       email: user.email,
       username: user.username,
       name: fullName(user.firstName, user.lastName),
-      roles: roleNames(user.realmRoles).filter((role) => !OF_EVERYONE.test(role)),
+      roles: roleNames(user.realmRoles).filter((role) => !DEFAULT_ROLES.test(role)),
       disabled: user.enabled === false,
       emailVerified: user.emailVerified === true,
       createdAt: timeOf(user.createdTimestamp),
+      attributes: Object.keys(object(user.attributes)).length > 0,
       password: passwordOf(user.credentials),
     }
-    yield normalize(place, found)
+    yield normalize(place, source)
   }
 }
 
@@ -40,7 +41,7 @@ function passwordOf(credentials: unknown): ImportedPassword {
   const all = Array.isArray(credentials) ? credentials.map(object) : []
   const credential = all.find(({ type }) => type === 'password')
   if (!credential) return null
-  // Before version 9 they stood in the credential itself.
+  // Before version 9 these fields were in the credential itself.
   const secret = credential.secretData === undefined ? credential : objectIn(credential.secretData)
   const data = credential.credentialData === undefined ? credential : objectIn(credential.credentialData)
   return hashOf(data, secret.value ?? secret.hashedSaltedValue, secret.salt)

@@ -3,15 +3,15 @@ import { hashIn } from '../record/imported-hash.ts'
 import { flagOf, fullName, normalize, objectIn, rolesInClaims, timeOf } from '../record/normalize.ts'
 import type { ImportRecord } from '../record/record.ts'
 import { csvRows } from '../text/csv-rows.ts'
-import { isJson, restarted } from '../text/first-bytes.ts'
+import { isJson, peekFirst } from '../text/first-bytes.ts'
 import { jsonRecords } from '../text/json-records.ts'
 import type { Bytes } from '../text/text-lines.ts'
 
 type Fields = Record<string, unknown>
 
-/** Users of Supabase: the table `auth.users` as CSV with its first row, or what the admin API lists, as JSON. */
+/** Reads users of Supabase: the table `auth.users` as CSV with a header row, or the admin API's list as JSON. */
 export async function* supabase(source: Bytes): AsyncGenerator<ImportRecord> {
-  const { first, bytes } = await restarted(source)
+  const { first, bytes } = await peekFirst(source)
   for await (const record of isJson(first) ? jsonRecords(bytes) : table(bytes))
     yield 'fault' in record ? record : userOf(record.place, record.value)
 }
@@ -25,15 +25,15 @@ async function* table(
     if ('fault' in row) yield { place, fault: row.fault }
     else if (!names) {
       names = row.cells.map(({ text }) => text.trim())
-      const twice = names.find((name, index) => names?.indexOf(name) !== index)
-      if (twice !== undefined) throw usage(`The first row names the column ${JSON.stringify(twice)} twice`)
-      if (!names.includes('email')) throw usage('The first row names no column email: the CSV needs its first row')
+      const duplicate = names.find((name, index) => names?.indexOf(name) !== index)
+      if (duplicate !== undefined) throw usage(`The first row names the column ${JSON.stringify(duplicate)} twice`)
+      if (!names.includes('email')) throw usage('The first row has no column email: export the CSV with its header row')
     } else if (row.cells.length !== names.length)
-      yield { place, fault: `The row has ${row.cells.length} cells where the first row has ${names.length}` }
+      yield { place, fault: `The row has ${row.cells.length} cells, but the first row has ${names.length}` }
     else {
       const value: Fields = {}
-      // The dashboard writes the word where there is nothing.
-      for (const [n, { text, quoted }] of row.cells.entries())
+      // The dashboard writes the word "null" for empty values.
+      for (const [n, { text, isQuoted: quoted }] of row.cells.entries())
         if (text !== '' && (quoted || text.toLowerCase() !== 'null')) value[names[n] as string] = text
       yield { place, value }
     }
@@ -41,31 +41,33 @@ async function* table(
 }
 
 function userOf(place: number, user: Fields): ImportRecord {
-  if (user.deleted_at) return { place, fault: 'It was deleted there' }
-  if (flagOf(user.is_anonymous)) return { place, fault: 'It is an anonymous user, without an email' }
-  // Users can write the first themselves: no role may come of it.
-  const own = objectIn(user.raw_user_meta_data ?? user.user_metadata)
-  const given = objectIn(user.raw_app_meta_data ?? user.app_metadata)
-  const found = {
+  if (user.deleted_at) return { place, fault: 'The user was deleted there' }
+  if (flagOf(user.is_anonymous)) return { place, fault: 'Anonymous user without an email' }
+  // Users can edit the first themselves, so it must not grant roles.
+  const userMetadata = objectIn(user.raw_user_meta_data ?? user.user_metadata)
+  const appMetadata = objectIn(user.raw_app_meta_data ?? user.app_metadata)
+  const source = {
     id: user.id,
     email: user.email,
-    username: own.username,
+    username: userMetadata.username,
     name:
-      fullName(own.full_name) ??
-      fullName(own.name) ??
-      fullName(own.display_name) ??
-      fullName(own.first_name, own.last_name),
-    roles: rolesInClaims(given),
-    disabled: isAhead(user.banned_until),
+      fullName(userMetadata.full_name) ??
+      fullName(userMetadata.name) ??
+      fullName(userMetadata.display_name) ??
+      fullName(userMetadata.first_name, userMetadata.last_name),
+    roles: rolesInClaims(appMetadata),
+    disabled: isInFuture(user.banned_until),
     emailVerified: Boolean(user.email_confirmed_at ?? user.confirmed_at),
     createdAt: timeOf(user.created_at),
+    metadata: userMetadata,
+    app_metadata: appMetadata,
     password: hashIn(user.encrypted_password),
   }
-  return normalize(place, found)
+  return normalize(place, source)
 }
 
-function isAhead(time: unknown): boolean {
+function isInFuture(time: unknown): boolean {
   const until = timeOf(time)
-  // `infinity` is one that can't be read.
+  // `infinity` cannot be parsed.
   return until !== undefined && (until === '' || Date.parse(until) > Date.now())
 }

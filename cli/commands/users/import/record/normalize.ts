@@ -1,3 +1,4 @@
+import { PROFILE } from '../../../../../services/kit/schema/user.ts'
 import type { FaultyRecord, ImportLine, SkippedField, TheirRole, UserRecord } from './record.ts'
 import { NO_EMAIL } from './record.ts'
 import { trimmed } from './repair.ts'
@@ -15,6 +16,12 @@ export interface ForeignUser {
   disabled?: boolean | undefined
   emailVerified?: boolean | undefined
   createdAt?: string | undefined
+  /** Data of the application that users may write there. */
+  metadata?: unknown
+  /** Data of the application that users may not write there. */
+  app_metadata?: unknown
+  /** Whether there is further data that Ch202 has no field for. */
+  attributes?: boolean
   /** `null`: no password, the user logs in through another provider. */
   password: ImportedPassword
 }
@@ -44,11 +51,18 @@ export function normalize(place: number, source: ForeignUser): UserRecord | Faul
   if (createdAt !== undefined)
     if (createdAt === UNREADABLE) skipped.push('created_at')
     else user.created_at = createdAt
+  for (const field of ['metadata', 'app_metadata'] as const) {
+    const value = source[field]
+    if (Object.keys(object(value)).length === 0) continue
+    if (!PROFILE[field].body.check(value)) user[field] = value
+    else if (!skipped.includes('metadata')) skipped.push('metadata')
+  }
+  if (source.attributes) skipped.push('attributes')
   if (password && 'fault' in password) return { place, fault: password.fault, user }
   if (password) user.password_hash = password.hash
   else skipped.push('password')
   const theirs = { roles: source.roles ?? [], admin: source.admin ?? false }
-  return skipped.length > 0 ? { place, user, skipped: skipped, theirs } : { place, user, theirs }
+  return skipped.length > 0 ? { place, user, skipped, theirs } : { place, user, theirs }
 }
 
 /** @returns undefined if there is none or it equals the email; null if it is not valid here */
@@ -59,7 +73,10 @@ function usernameOf(source: unknown, email: string): string | null | undefined {
   return USERNAME.test(username) ? source : null
 }
 
-/** Roles in a user's claims: `roles: ["editor"]`, `role: "editor"`, `admin: true`. */
+/** The claims that `rolesInClaims` reads. */
+export const ROLE_CLAIMS = ['roles', 'role', 'admin']
+
+/** Reads the roles in a user's claims: `roles: ["editor"]`, `role: "editor"`, `admin: true`. */
 export function rolesInClaims(claims: unknown): string[] {
   const { roles, role, admin } = object(claims)
   return [...roleNames(roles), ...roleNames(role), ...(admin === true ? ['admin'] : [])]

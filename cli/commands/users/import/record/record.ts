@@ -1,5 +1,7 @@
+import { PROFILE_NAMES, type ProfileName, profileField } from '../../../../../services/kit/schema/user.ts'
+
 /** A line as `POST /users/import` reads it. Its fields are not checked: the API reports errors in them. */
-export interface ImportLine {
+export interface ImportLine extends Partial<Record<ProfileName, unknown>> {
   id?: unknown
   email?: unknown
   username?: unknown
@@ -15,7 +17,16 @@ export interface ImportLine {
 }
 
 /** A field of an imported user that was skipped or repaired. */
-export type SkippedField = 'admin' | 'username' | 'created_at' | 'password' | 'name_controls' | 'name_cut' | 'blanks'
+export type SkippedField =
+  | 'admin'
+  | 'username'
+  | 'created_at'
+  | 'password'
+  | 'name_controls'
+  | 'name_cut'
+  | 'blanks'
+  | 'metadata'
+  | 'attributes'
 
 /** A role in the other product: its name, or the key of a group that is named elsewhere in the file. */
 export type TheirRole = string | { group: string }
@@ -69,9 +80,15 @@ export const COLUMNS = [
   'status',
   'email_verified',
   'has_password',
+  ...PROFILE_NAMES,
   'created_at',
   'updated_at',
   'password_hash',
   'password',
 ] as const
 export type Column = (typeof COLUMNS)[number]
+
+/** Columns whose cells hold JSON. */
+export const JSON_COLUMNS: ReadonlySet<Column> = new Set(
+  PROFILE_NAMES.filter((name) => profileField(name).body.type === 'object'),
+)

@@ -93,13 +93,13 @@ export class FileRoles {
     const { theirs, ...rest } = record
     const roles = rolesOf(record)
     if (!theirs && roles.length === 0) return record
-    const { given: granted, leftAdmin: adminSkipped, skippedRoles } = this.rolesFor(roles, theirs)
+    const { granted, adminSkipped, skippedRoles } = this.rolesFor(roles, theirs)
     const skipped: SkippedField[] = [...(record.skipped ?? []), ...(adminSkipped ? (['admin'] as const) : [])]
     const user = { ...record.user, roles: [...granted] }
     return {
       ...rest,
       user,
-      ...(skipped.length > 0 ? { skipped: skipped } : {}),
+      ...(skipped.length > 0 ? { skipped } : {}),
       ...(skippedRoles.length > 0 ? { skippedRoles } : {}),
     }
   }
@@ -107,18 +107,18 @@ export class FileRoles {
   private rolesFor(roles: readonly TheirRole[], theirs: UserRecord['theirs']) {
     const { keepAdmins } = this.options
     const isAdmin = theirs?.admin ?? false
-    const given = new Set([...(theirs ? ['USER'] : []), ...(isAdmin && keepAdmins ? ['ADMIN'] : [])])
+    const granted = new Set([...(theirs ? ['USER'] : []), ...(isAdmin && keepAdmins ? ['ADMIN'] : [])])
     const skippedRoles: SkippedRole[] = []
-    let leftAdmin = isAdmin && !keepAdmins
+    let adminSkipped = isAdmin && !keepAdmins
     const names = new Map(roles.map((role) => [this.nameOf(role) ?? (role as { group: string }).group, role]))
     for (const [name, role] of names) {
       const decision = this.decide(name, role)
       if ('fault' in decision) skippedRoles.push({ role: name, reason: decision.fault, ...otherOf(decision) })
-      else if (decision.ours === 'ADMIN' && (theirs || name !== 'ADMIN') && !keepAdmins) leftAdmin = true
-      else if (given.has(decision.ours) || given.size < ROLES_MAX) given.add(decision.ours)
+      else if (decision.ours === 'ADMIN' && (theirs || name !== 'ADMIN') && !keepAdmins) adminSkipped = true
+      else if (granted.has(decision.ours) || granted.size < ROLES_MAX) granted.add(decision.ours)
       else skippedRoles.push({ role: name, reason: 'too_many' })
     }
-    return { given, leftAdmin, skippedRoles }
+    return { granted, adminSkipped, skippedRoles }
   }
 
   private decide(name: string, role: TheirRole): RoleDecision {

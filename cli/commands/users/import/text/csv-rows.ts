@@ -1,35 +1,34 @@
 import { type Bytes, NOT_UTF8 } from './text-lines.ts'
 
-/** A cell, and whether it stood in quotes: an empty one in quotes is an empty text, without them it is nothing. */
+/** A cell. A quoted empty cell is an empty string; an unquoted one means "not specified". */
 export interface Cell {
   text: string
-  quoted: boolean
+  isQuoted: boolean
 }
 
 export type CsvRow = { line: number; cells: Cell[] } | { line: number; fault: string }
 
-/** A quote that is never closed must not swallow the file. */
+/** Limits how much of a file an unclosed quote can swallow. */
 const ROW_MAX = 4 * 1024 * 1024
-const UNCLOSED = 'A quoted cell is not closed: what follows was not read'
+const UNCLOSED = 'A quoted cell is not closed: the rest of the file was not read'
 
-/** What a decoder writes for bytes that it can't read. */
-const DAMAGED = '\ufffd'
+/** The character that a decoder writes for invalid bytes. */
+const REPLACEMENT = '\ufffd'
 
 const QUOTE = 34
 const COMMA = 44
 const CR = 13
 const LF = 10
-/** What may stand between cells: the one that stands most often in the first row does, and of several the first here. */
+/** Possible separators: the most frequent one in the first row is used, or of several the first in this list. */
 const SEPARATORS = [COMMA, 59, 9, 124]
-/** What Excel writes, and reads, before the first row. */
+/** Excel's declaration of the separator before the first row. */
 const SEPARATOR_LINE = /^"?sep=([,;|\t])"?(?=[\r\n]|$)/i
 
 /**
- * The rows of a CSV in UTF-8 (RFC 4180): commas, or semicolons, tabs or bars where the first row has these, cells in
- * quotes with line breaks and doubled quotes in them, LF, CRLF or CR at the end of a row, a byte order mark before the
- * first. Blank rows are passed over. A quote that closes
- * nothing is taken as a character, which is how some exports write it. A row that is not UTF-8, or was damaged by what
- * took it for that before, is a fault and keeps no other from being read.
+ * Yields the rows of a CSV file in UTF-8 (RFC 4180). Accepts commas, semicolons, tabs or bars as separators, quoted cells
+ * with line breaks and doubled quotes, LF, CRLF or CR as row ends, and a byte order mark. Blank rows are skipped. A quote
+ * that closes nothing is an ordinary character, as some exports write it. A row that is not UTF-8, or was damaged by an
+ * earlier conversion, is a fault, and later rows are still read.
  */
 export async function* csvRows(source: Bytes): AsyncGenerator<CsvRow> {
   const decoder = new TextDecoder('utf-8')
@@ -47,7 +46,7 @@ export async function* csvRows(source: Bytes): AsyncGenerator<CsvRow> {
 }
 
 class RowReader {
-  /** The line that the next row begins in. */
+  /** The line where the next row begins. */
   line = 1
   private text = ''
   private at = 0
@@ -62,78 +61,78 @@ class RowReader {
     this.at = 0
   }
 
-  /** @param whole whether nothing follows: else a row that ends with the text may go on, and waits */
-  *rows(whole: boolean): Generator<CsvRow> {
-    this.separator ??= this.findSeparator(whole)
+  /** @param isLast whether the text is complete; otherwise its last row may continue and is kept back */
+  *rows(isLast: boolean): Generator<CsvRow> {
+    this.separator ??= this.findSeparator(isLast)
     while (this.separator !== undefined && this.at < this.text.length) {
-      const row = this.row(whole)
+      const row = this.row(isLast)
       if (!row) return
-      if (!('cells' in row) || row.cells.length > 1 || row.cells[0]?.quoted || row.cells[0]?.text !== '') yield row
+      if (!('cells' in row) || row.cells.length > 1 || row.cells[0]?.isQuoted || row.cells[0]?.text !== '') yield row
     }
   }
 
-  /** By the first row, once it is there. The rest of a line that names it is a blank row. */
-  private findSeparator(whole: boolean): number | undefined {
-    const named = SEPARATOR_LINE.exec(this.text)
-    // A line may be cut within its name.
-    if (named && (whole || this.text.length > named[0].length)) {
-      this.at += named[0].length
-      return named[1]?.charCodeAt(0)
+  /** Finds the separator in the first row, once that is complete. The rest of a declaration line is a blank row. */
+  private findSeparator(isLast: boolean): number | undefined {
+    const separatorLine = SEPARATOR_LINE.exec(this.text)
+    // A chunk may end within the declaration.
+    if (separatorLine && (isLast || this.text.length > separatorLine[0].length)) {
+      this.at += separatorLine[0].length
+      return separatorLine[1]?.charCodeAt(0)
     }
-    return separatorIn(this.text, whole)
+    return separatorIn(this.text, isLast)
   }
 
-  private row(whole: boolean): CsvRow | null {
+  private row(isLast: boolean): CsvRow | null {
     const { text, line, separator = COMMA } = this
     const cells: Cell[] = []
     let at = this.at
     let lines = 0
     for (;;) {
-      const quoted = text.charCodeAt(at) === QUOTE
-      const end = quoted ? closing(text, at + 1, separator) : plainEnd(text, at, separator)
-      // What comes next decides: another quote, the second half of CRLF, or nothing.
-      if (!whole && end + (quoted ? 1 : 0) + 1 >= text.length) return null
-      if (quoted && end >= text.length) {
+      const isQuoted = text.charCodeAt(at) === QUOTE
+      const end = isQuoted ? closingCellQuote(text, at + 1, separator) : plainEnd(text, at, separator)
+      // The next character decides: another quote, the second half of CRLF, or the end.
+      if (!isLast && end + (isQuoted ? 1 : 0) + 1 >= text.length) return null
+      if (isQuoted && end >= text.length) {
         this.at = text.length
         return { line, fault: UNCLOSED }
       }
-      const inner = text.slice(quoted ? at + 1 : at, end)
-      cells.push({ text: quoted && inner.includes('"') ? inner.replaceAll('""', '"') : inner, quoted })
-      if (quoted) lines += breaks(inner)
-      at = quoted ? end + 1 : end
-      const mark = text.charCodeAt(at)
-      if (mark === separator) {
+      const inner = text.slice(isQuoted ? at + 1 : at, end)
+      cells.push({ text: isQuoted && inner.includes('"') ? inner.replaceAll('""', '"') : inner, isQuoted })
+      if (isQuoted) lines += countNewlines(inner)
+      at = isQuoted ? end + 1 : end
+      const next = text.charCodeAt(at)
+      if (next === separator) {
         at++
         continue
       }
-      if (mark === CR && text.charCodeAt(at + 1) === LF) at++
+      if (next === CR && text.charCodeAt(at + 1) === LF) at++
       this.at = Math.min(at + 1, text.length)
       this.line += lines + 1
-      return cells.some((cell) => cell.text.includes(DAMAGED)) ? { line, fault: NOT_UTF8 } : { line, cells }
+      return cells.some((cell) => cell.text.includes(REPLACEMENT)) ? { line, fault: NOT_UTF8 } : { line, cells }
     }
   }
 }
 
-/** The separator of a text's first row; undefined where that row may go on. */
-function separatorIn(text: string, whole: boolean): number | undefined {
+/** The separator in a text's first row; undefined if that row may continue. */
+function separatorIn(text: string, isLast: boolean): number | undefined {
   const counts = SEPARATORS.map(() => 0)
-  let begins = true
+  let atCellStart = true
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at)
-    if (code === QUOTE && begins) {
+    if (code === QUOTE && atCellStart) {
       at = closingQuote(text, at + 1)
-      begins = false
+      atCellStart = false
       continue
     }
-    if ((code === CR || code === LF) && at > 0 && !isBreak(text.charCodeAt(at - 1))) return mostOf(counts)
+    if ((code === CR || code === LF) && at > 0 && !isBreak(text.charCodeAt(at - 1))) return mostFrequent(counts)
     const candidate = SEPARATORS.indexOf(code)
     if (candidate >= 0) counts[candidate] = (counts[candidate] ?? 0) + 1
-    begins = candidate >= 0 || isBreak(code)
+    atCellStart = candidate >= 0 || isBreak(code)
   }
-  return whole ? mostOf(counts) : undefined
+  return isLast ? mostFrequent(counts) : undefined
 }
 
-function mostOf(counts: readonly number[]): number {
+function mostFrequent(counts: readonly number[]): number {
   return SEPARATORS[counts.indexOf(Math.max(...counts))] ?? COMMA
 }
 
@@ -141,15 +140,15 @@ function isBreak(code: number): boolean {
   return code === CR || code === LF
 }
 
-/** Where a quote is closed, whatever the separator is. */
+/** The position of a closing quote, for any separator. */
 function closingQuote(text: string, from: number): number {
   for (let at = text.indexOf('"', from); at >= 0; at = text.indexOf('"', at + 2))
     if (text.charCodeAt(at + 1) !== QUOTE) return at
   return text.length
 }
 
-/** Where the quote stands that closes a cell: one that a separator, a line's end or nothing follows. */
-function closing(text: string, from: number, separator: number): number {
+/** The position of the quote that closes a cell, followed by a separator, a line end or the end. */
+function closingCellQuote(text: string, from: number, separator: number): number {
   for (let at = text.indexOf('"', from); at >= 0; at = text.indexOf('"', at)) {
     const next = text.charCodeAt(at + 1)
     if (next === QUOTE) at += 2
@@ -167,13 +166,13 @@ function plainEnd(text: string, from: number, separator: number): number {
   return text.length
 }
 
-function breaks(text: string): number {
+function countNewlines(text: string): number {
   let count = 0
   for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) count++
   return count
 }
 
-/** A cell as `csvRows` reads it back: in quotes where it must be or could mislead, and where it is an empty text. */
+/** Formats a cell for `csvRows`; quotes it if necessary or ambiguous, and if it is an empty string. */
 export function csvCell(text: string): string {
   return text === '' || /[",;|\t\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
 }

@@ -1,10 +1,10 @@
-/** An encoding, as people know it and as `iconv` does. */
+/** An encoding, with its common name and its name for `iconv`. */
 export interface TextEncoding {
   name: string
   iconv: string
 }
 
-/** Alphabets of one byte a letter, with the letters that texts in them are mostly made of. */
+/** Single-byte encodings with the most frequent letters of their languages. */
 const ALPHABETS: readonly [name: string, decoder: string, iconv: string, letters: string][] = [
   ['Windows-1252', 'windows-1252', 'WINDOWS-1252', 'éèêëàâäáãåæçíîïñóôöõøúûüßœ’“”–…'],
   ['Windows-1250', 'windows-1250', 'WINDOWS-1250', 'ąćęłńóśźżčďěňřšťůžáéíýúőűöüäß'],
@@ -17,7 +17,7 @@ const ALPHABETS: readonly [name: string, decoder: string, iconv: string, letters
   ['Windows-1256', 'windows-1256', 'WINDOWS-1256', 'اليمونربتهدعس'],
 ]
 
-/** Encodings of two bytes a character, with what their common characters are in Unicode. */
+/** Double-byte encodings with the scripts of their common characters. */
 const IDEOGRAPHS: readonly [name: string, decoder: string, iconv: string, leads: [number, number], script: RegExp][] = [
   ['EUC-KR', 'euc-kr', 'EUC-KR', [0xb0, 0xc8], /\p{Script=Hangul}/u],
   ['Shift_JIS', 'shift_jis', 'SHIFT_JIS', [0x81, 0x9f], /[\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Han}ー]/u],
@@ -25,13 +25,13 @@ const IDEOGRAPHS: readonly [name: string, decoder: string, iconv: string, leads:
   ['Big5', 'big5', 'BIG5', [0xa4, 0xc6], /\p{Script=Han}/u],
 ]
 
-/** Below that it is anything. */
-const LEAST = 0.4
+/** Minimum share of common letters for a guess. */
+const SHARE_MIN = 0.4
 const SAMPLE = 32 * 1024
 
 /**
- * What a text that is not UTF-8 looks like: the encoding by which most of its letters are common ones.
- * @returns undefined where none stands out
+ * Guesses the encoding of text that is not UTF-8: the one in which most of its letters are common ones.
+ * @returns undefined if no encoding stands out
  */
 export function guessEncoding(bytes: Uint8Array): TextEncoding | undefined {
   const start = Math.max(
@@ -40,10 +40,10 @@ export function guessEncoding(bytes: Uint8Array): TextEncoding | undefined {
   )
   const sample = bytes.subarray(start, start + SAMPLE)
   let best: TextEncoding | undefined
-  let most = LEAST
+  let bestShare = SHARE_MIN
   const consider = (name: string, iconv: string, share: number) => {
-    if (share <= most) return
-    most = share
+    if (share <= bestShare) return
+    bestShare = share
     best = { name, iconv }
   }
   for (const [name, decoder, iconv, letters] of ALPHABETS) consider(name, iconv, lettersShare(sample, decoder, letters))
@@ -52,42 +52,43 @@ export function guessEncoding(bytes: Uint8Array): TextEncoding | undefined {
   return best
 }
 
-/** A capital behind a capital: words of capitals are rarer than others. */
+/** Score of a capital after a capital, since words in capitals are rarer. */
 const CAPITALS = 0.7
 
-/** How many letters are common ones, of those beyond ASCII, by how likely each is where it stands. */
+/** Share of common letters among those beyond ASCII, weighted by how likely each is in its position. */
 function lettersShare(sample: Uint8Array, decoder: string, letters: string): number {
   const text = new TextDecoder(decoder as 'utf-8').decode(sample)
   const common = new Set(letters)
   const isLatin = /\p{Script=Latin}/u.test(letters)
   let all = 0
-  let good = 0
-  let before = ''
+  let likelyLetters = 0
+  let previous = ''
   for (const character of text) {
     if (character > '\u007f') {
       all++
       const lower = character.toLowerCase()
-      if (common.has(lower) || common.has(character)) good += isLatin ? latin(before) : likely(before, character)
+      if (common.has(lower) || common.has(character))
+        likelyLetters += isLatin ? latinScore(previous) : letterScore(previous, character)
     }
-    before = /\p{L}/u.test(character) ? character : ''
+    previous = /\p{L}/u.test(character) ? character : ''
   }
-  return all === 0 ? 0 : good / all
+  return all === 0 ? 0 : likelyLetters / all
 }
 
-/** Of the letters beyond ASCII few stand side by side. */
-function latin(before: string): number {
-  return before > '\u007f' ? 0 : 1
+/** In Latin scripts, letters beyond ASCII are rarely adjacent. */
+function latinScore(previous: string): number {
+  return previous > '\u007f' ? 0 : 1
 }
 
-/** A word has letters of one alphabet; a capital behind a small letter is what a wrong alphabet makes of a word. */
-function likely(before: string, character: string): number {
+/** A word has letters of one alphabet; a capital after a small letter suggests the wrong encoding. */
+function letterScore(previous: string, character: string): number {
   const isCapital = character !== character.toLowerCase()
-  if (before === '' || (before > '\u007f' && !isCapital)) return 1
-  return before > '\u007f' && before !== before.toLowerCase() ? CAPITALS : 0
+  if (previous === '' || (previous > '\u007f' && !isCapital)) return 1
+  return previous > '\u007f' && previous !== previous.toLowerCase() ? CAPITALS : 0
 }
 
 function ideographsShare(sample: Uint8Array, decoder: string, [from, to]: [number, number], script: RegExp): number {
-  // The sample may end within a character.
+  // The sample may end in the middle of a character.
   const characters = [...new TextDecoder(decoder as 'utf-8').decode(sample)].filter((character) => character > '\u007f')
   if (characters.includes('\ufffd') && characters.indexOf('\ufffd') < characters.length - 1) return 0
   const common = characters.filter((character) => script.test(character)).length

@@ -4,29 +4,29 @@ import { quoted } from '../../../../terminal/shell.ts'
 import { guessEncoding, type TextEncoding } from './encoding-guess.ts'
 import type { Bytes } from './text-lines.ts'
 
-/** The bytes by which an encoding shows in the first of them. */
-const SEEN = 4
-/** A character of UTF-8 has no more bytes. */
+/** Number of bytes at the start that reveal the encoding. */
+const FIRST_BYTES = 4
+/** Maximum length of a character in UTF-8, in bytes. */
 const CHARACTER_MAX = 4
 
 /**
- * The bytes of a text in UTF-8: one in UTF-16 is recognised, by its byte order mark or by its zero bytes, and converted.
- * @param name of the file, for the message
- * @throws Failure that names the encoding, where a text is in another one
+ * Converts text to UTF-8. UTF-16 is recognized by its byte order mark or by its zero bytes.
+ * @param name name of the file, for the error message
+ * @throws Failure that names the encoding, if the text has another one
  */
 export async function* asUtf8(source: Bytes, name: string, format: string): AsyncGenerator<Uint8Array> {
   const reader = source[Symbol.asyncIterator]()
   try {
     const first = await firstBytes(reader)
     const utf16 = utf16In(first)
-    if (isUtf32(first)) throw refused({ name: 'UTF-32', iconv: 'UTF-32' }, name, format)
+    if (isUtf32(first)) throw encodingFailure({ name: 'UTF-32', iconv: 'UTF-32' }, name, format)
     const decoder = utf16 === undefined ? undefined : new TextDecoder(utf16)
     const encoder = new TextEncoder()
     const check = new Utf8Check()
     for (let chunk: Uint8Array | undefined = first; chunk; ) {
       if (decoder) yield encoder.encode(decoder.decode(chunk, { stream: true }))
       else {
-        if (!check.passes(chunk)) throw refused(guessEncoding(chunk), name, format)
+        if (!check.passes(chunk)) throw encodingFailure(guessEncoding(chunk), name, format)
         yield chunk
       }
       const { done, value } = await reader.next()
@@ -39,11 +39,11 @@ export async function* asUtf8(source: Bytes, name: string, format: string): Asyn
 }
 
 /**
- * Looks whether a text is in another encoding than UTF-8. One in which some characters are UTF-8 and others are not was
- * damaged: it passes, and its records are refused one by one.
+ * Detects encodings other than UTF-8. Text with some valid UTF-8 characters and some invalid bytes was damaged: it passes,
+ * and its records are refused one by one.
  */
 class Utf8Check {
-  /** What may be the beginning of a character. */
+  /** The possible start of a character at the end of the last chunk. */
   private rest = Buffer.alloc(0)
   private hasUtf8 = false
 
@@ -51,18 +51,18 @@ class Utf8Check {
     if (this.hasUtf8) return true
     const bytes = Buffer.concat([this.rest, chunk])
     const end = endOfCharacters(bytes)
-    const whole = bytes.subarray(0, end)
+    const complete = bytes.subarray(0, end)
     this.rest = bytes.subarray(end)
-    if (isUtf8(whole)) {
-      this.hasUtf8 = whole.some((byte) => byte > 0x7f)
+    if (isUtf8(complete)) {
+      this.hasUtf8 = complete.some((byte) => byte > 0x7f)
       return true
     }
-    this.hasUtf8 = hasCharacter(whole)
+    this.hasUtf8 = hasCharacter(complete)
     return this.hasUtf8
   }
 }
 
-/** Where the last character begins, if it is not whole. */
+/** The position of an incomplete last character, or else the end. */
 function endOfCharacters(bytes: Uint8Array): number {
   for (let at = bytes.length - 1; at >= 0 && at >= bytes.length - CHARACTER_MAX; at--) {
     const length = lengthOf(bytes[at] as number)
@@ -72,14 +72,14 @@ function endOfCharacters(bytes: Uint8Array): number {
   return bytes.length
 }
 
-/** How many bytes a character has that begins so; 0 within one. */
+/** The length of a character from its first byte; 0 for a byte inside a character. */
 function lengthOf(byte: number): number {
   if (byte < 0x80) return 1
   if (byte < 0xc0) return 0
   return byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4
 }
 
-/** Whether there are characters of UTF-8 of several bytes, and more of them than bytes that are none. */
+/** Whether there are more multi-byte UTF-8 characters than invalid bytes. */
 function hasCharacter(bytes: Uint8Array): boolean {
   let characters = 0
   let others = 0
@@ -96,7 +96,7 @@ function hasCharacter(bytes: Uint8Array): boolean {
 
 async function firstBytes(reader: AsyncIterator<Uint8Array>): Promise<Uint8Array> {
   let bytes = Buffer.alloc(0)
-  while (bytes.length < SEEN) {
+  while (bytes.length < FIRST_BYTES) {
     const { done, value } = await reader.next()
     if (done) break
     bytes = Buffer.concat([bytes, value])
@@ -104,7 +104,7 @@ async function firstBytes(reader: AsyncIterator<Uint8Array>): Promise<Uint8Array
   return bytes
 }
 
-/** Without a byte order mark by its first characters, which are those of a name of a column or of JSON. */
+/** Recognizes UTF-16, without a byte order mark by the zero bytes of its first, ASCII, characters. */
 function utf16In([a, b, c, d]: Uint8Array): 'utf-16le' | 'utf-16be' | undefined {
   if (a === 0xff && b === 0xfe) return 'utf-16le'
   if (a === 0xfe && b === 0xff) return 'utf-16be'
@@ -116,13 +116,13 @@ function isUtf32([a, b, c, d]: Uint8Array): boolean {
   return (a === 0xff && b === 0xfe && c === 0 && d === 0) || (a === 0 && b === 0 && c === 0xfe && d === 0xff)
 }
 
-function refused(encoding: TextEncoding | undefined, name: string, format: string) {
-  const what = name === '-' ? 'Standard input' : name
-  const looks = encoding ? `it looks like ${encoding.name}` : 'it is in another encoding'
+function encodingFailure(encoding: TextEncoding | undefined, name: string, format: string) {
+  const subject = name === '-' ? 'Standard input' : name
+  const guess = encoding ? `it looks like ${encoding.name}` : 'it is in another encoding'
   const from = encoding?.iconv ?? '<its encoding>'
   const file = name === '-' ? '' : ` ${quoted(name)}`
   return usage(
-    `${what} is not UTF-8: ${looks}. Convert it first`,
+    `${subject} is not UTF-8: ${guess}. Convert it first`,
     `iconv -f ${from} -t UTF-8${file} | ch202 users import - --format ${format}`,
   )
 }

@@ -2,22 +2,22 @@ import type { Bytes } from './text-lines.ts'
 
 const BLANK = [32, 9, 10, 13, 0xef, 0xbb, 0xbf]
 
-/** The first byte that says something, and the bytes from their beginning once more. */
-export async function restarted(source: Bytes): Promise<{ first: number | undefined; bytes: Bytes }> {
+/** Finds the first byte that is not white space, and gives all bytes from the beginning again. */
+export async function peekFirst(source: Bytes): Promise<{ first: number | undefined; bytes: Bytes }> {
   const reader = source[Symbol.asyncIterator]()
-  const seen: Uint8Array[] = []
+  const chunks: Uint8Array[] = []
   let first: number | undefined
   while (first === undefined) {
     const { done, value } = await reader.next()
     if (done) break
-    seen.push(value)
+    chunks.push(value)
     first = value.find((byte) => !BLANK.includes(byte))
   }
-  return { first, bytes: again(seen, reader) }
+  return { first, bytes: restart(chunks, reader) }
 }
 
-async function* again(seen: Uint8Array[], reader: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
-  yield* seen
+async function* restart(chunks: Uint8Array[], reader: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield* chunks
   for (let next = await reader.next(); !next.done; next = await reader.next()) yield next.value
 }
 

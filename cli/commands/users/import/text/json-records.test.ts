@@ -18,7 +18,7 @@ const values = async (text: string) =>
 
 const NASTY = '{"a":"}]\\"{[,\\\\","é🎉":{"users":[{"b":1}]},"n":[[],{}],"u":"users"}'
 /** What is said of one that is no object. */
-const NONE = /^The record is no JSON object$/
+const NONE = /^The record is not a JSON object$/
 const nasty = JSON.parse(NASTY)
 
 describe('the records of a JSON document', () => {

@@ -9,48 +9,47 @@ const CLOSE = [125, 93]
 const COLON = 58
 const BLANKS = new Set([32, 9, 10, 13, 44, COLON])
 const KEY = Buffer.from('users')
-const NO_OBJECT = 'The record is no JSON object'
+const NOT_AN_OBJECT = 'The record is not a JSON object'
 const MALFORMED = 'The record is not valid JSON'
 
 /**
- * The objects of a JSON document of any size, parsed one at a time: those of an array (`[{…}, …]`), of the array
- * `users` of an object or of each of several (`{"users": [{…}, …]}`), or one after the other (`{…}\n{…}`). Brackets
- * and strings are all that it looks at; each object is left to JSON.parse. What else stands in such an array is told
- * in its place.
+ * Yields the objects in a JSON document of any size, parsed one at a time: those of an array (`[{…}, …]`), of the array
+ * `users` in an object or in each of several (`{"users": [{…}, …]}`), or one after the other (`{…}\n{…}`). Only brackets
+ * and strings are scanned; JSON.parse reads each object. Other values in such an array are faults.
  */
 export async function* jsonRecords(source: Bytes): AsyncGenerator<JsonRecord> {
   const splitter = new Splitter()
   let place = 0
   for await (const chunk of source) {
-    for (const found of splitter.take(chunk)) yield parsed(found, ++place)
+    for (const item of splitter.records(chunk)) yield parseRecord(item, ++place)
     if (splitter.broken) break
   }
   const fault = splitter.end()
   if (fault !== undefined) yield { place: place + 1, fault }
 }
 
-function parsed(found: Found, place: number): JsonRecord {
-  if (typeof found === 'string') return { place, fault: found }
+function parseRecord(item: RecordBytes, place: number): JsonRecord {
+  if (typeof item === 'string') return { place, fault: item }
   let text: string
   try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(found)
+    text = new TextDecoder('utf-8', { fatal: true }).decode(item)
   } catch {
     return { place, fault: NOT_UTF8 }
   }
   try {
     const value: unknown = JSON.parse(text)
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) return { place, fault: NO_OBJECT }
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return { place, fault: NOT_AN_OBJECT }
     return { place, value: value as Record<string, unknown> }
   } catch {
-    // The parser's own message quotes what may be a hash.
+    // The parser's own message may quote a hash.
     return { place, fault: MALFORMED }
   }
 }
 
-/** The bytes of a record, or why there are none. */
-type Found = Uint8Array | typeof TOO_LARGE | typeof NO_OBJECT
+/** The bytes of a record, or its fault. */
+type RecordBytes = Uint8Array | typeof TOO_LARGE | typeof NOT_AN_OBJECT
 
-/** What is open around the byte that is looked at, from the outside in. */
+/** An open bracket around the current byte. */
 type Level = { bracket: number; key: boolean; users: boolean }
 
 class Splitter {
@@ -59,78 +58,78 @@ class Splitter {
   private readonly levels: Level[] = []
   private inString = false
   private escaped = false
-  /** The string that was read last, if it may be a key: as many bytes as `users` has, and one more. */
-  private word: number[] = []
-  private wordIsKey = false
-  /** The depth of the object that is being kept, and its bytes so far. */
-  private kept: { depth: number; parts: Uint8Array[]; size: number } | null = null
-  /** Whether the byte before was of a number, or of `null`, `true` or `false`. */
-  private inWord = false
-  /** Whether anything but blanks has come. */
+  /** The start of the last string, one byte longer than `users`, to recognize that key. */
+  private lastString: number[] = []
+  private lastStringIsKey = false
+  /** The depth and the bytes so far of the current record. */
+  private record: { depth: number; parts: Uint8Array[]; size: number } | null = null
+  /** Whether the previous byte belongs to a number, `null`, `true` or `false`. */
+  private inLiteral = false
+  /** Whether anything but white space was read. */
   private started = false
 
-  /** What is wrong with a document that ends here. */
+  /** The fault of a document that ends here, if any. */
   end(): string | undefined {
-    if (this.broken) return 'The file is not valid JSON from here on: what follows was not read'
-    if (this.levels.length > 0 || this.inString) return 'The file ends in the middle of its JSON: it is not whole'
+    if (this.broken) return 'The file is not valid JSON from here on: the rest was not read'
+    if (this.levels.length > 0 || this.inString) return 'The file is incomplete: it ends in the middle of its JSON'
     return undefined
   }
 
   /** The records that end in this chunk. */
-  *take(chunk: Uint8Array): Generator<Found> {
+  *records(chunk: Uint8Array): Generator<RecordBytes> {
     let from = 0
     for (let at = 0; at < chunk.length; at++) {
       const byte = chunk[at] as number
       if (this.inString) {
-        at = this.string(chunk, at)
+        at = this.skipString(chunk, at)
         continue
       }
-      const wasInWord = this.inWord
-      this.inWord = false
+      const wasInLiteral = this.inLiteral
+      this.inLiteral = false
       if (BLANKS.has(byte)) {
         if (byte === COLON) this.colon()
         continue
       }
-      if (!this.started && this.mark(byte, this.offset + at)) continue
+      if (!this.started && this.isByteOrderMark(byte, this.offset + at)) continue
       if (byte === QUOTE) {
         this.inString = true
-        this.word = []
-        this.wordIsKey = false
+        this.lastString = []
+        this.lastStringIsKey = false
         if (this.levels.length === 0) {
           this.broken = true
           return
         }
-        if (this.isRecord()) yield NO_OBJECT
+        if (this.isRecordPosition()) yield NOT_AN_OBJECT
         continue
       }
       if (OPEN.includes(byte)) {
-        if (this.opens(byte)) from = at
+        if (this.open(byte)) from = at
         continue
       }
       if (CLOSE.includes(byte)) {
-        const whole = this.closes(byte)
+        const endsRecord = this.close(byte)
         if (this.broken) return
-        if (whole) yield this.finish(chunk.subarray(from, at + 1))
+        if (endsRecord) yield this.finish(chunk.subarray(from, at + 1))
         continue
       }
       if (this.levels.length === 0) {
         this.broken = true
         return
       }
-      this.inWord = true
-      if (!wasInWord && this.isRecord()) yield NO_OBJECT
+      this.inLiteral = true
+      if (!wasInLiteral && this.isRecordPosition()) yield NOT_AN_OBJECT
     }
-    if (this.kept) this.keep(chunk.subarray(from))
+    if (this.record) this.keep(chunk.subarray(from))
     this.offset += chunk.length
   }
 
   /** A byte order mark before the document. */
-  private mark(byte: number, position: number): boolean {
+  private isByteOrderMark(byte: number, position: number): boolean {
     return position < 3 && byte === [0xef, 0xbb, 0xbf][position]
   }
 
-  /** Goes on to the end of a string, or of the chunk. */
-  private string(chunk: Uint8Array, from: number): number {
+  /** Skips to the end of a string or of the chunk. */
+  private skipString(chunk: Uint8Array, from: number): number {
     let at = from
     for (; at < chunk.length; at++) {
       const byte = chunk[at] as number
@@ -138,73 +137,74 @@ class Splitter {
       else if (byte === BACKSLASH) this.escaped = true
       else if (byte === QUOTE) {
         this.inString = false
-        this.wordIsKey = this.word.length === KEY.length && this.word.every((one, index) => one === KEY[index])
+        this.lastStringIsKey =
+          this.lastString.length === KEY.length && this.lastString.every((one, index) => one === KEY[index])
         return at
       }
-      if (this.word.length <= KEY.length) this.word.push(byte)
+      if (this.lastString.length <= KEY.length) this.lastString.push(byte)
     }
     return at
   }
 
   private colon(): void {
     const level = this.levels.at(-1)
-    if (level) level.key = this.wordIsKey
+    if (level) level.key = this.lastStringIsKey
   }
 
-  /** Opens a level; whether a record begins with it. */
-  private opens(bracket: number): boolean {
+  /** Opens a level; true if a record starts with it. */
+  private open(bracket: number): boolean {
     this.started = true
     const outer = this.levels.at(-1)
     const isUsers = bracket === 91 && outer?.key === true && this.mayHoldUsers()
-    // The object around is no user but holds them.
-    if (isUsers) this.kept = null
+    // The enclosing object is not a user but contains them.
+    if (isUsers) this.record = null
     if (outer) outer.key = false
-    const begins = !isUsers && (bracket === 123 || outer !== undefined) && this.isRecord()
+    const startsRecord = !isUsers && (bracket === 123 || outer !== undefined) && this.isRecordPosition()
     this.levels.push({ bracket, key: false, users: isUsers })
-    if (begins) this.kept = { depth: this.levels.length, parts: [], size: 0 }
-    return begins
+    if (startsRecord) this.record = { depth: this.levels.length, parts: [], size: 0 }
+    return startsRecord
   }
 
-  /** In an object at the root, or in one of an array at the root. */
+  /** Whether the position is in an object at the root or in an array at the root. */
   private mayHoldUsers(): boolean {
     const [first, second] = this.levels
     if (this.levels.length === 1) return first?.bracket === 123
     return this.levels.length === 2 && first?.bracket === 91 && second?.bracket === 123
   }
 
-  /** Whether what begins here is a record, or stands where one should. */
-  private isRecord(): boolean {
-    if (this.kept) return false
+  /** Whether a value that starts here is a record, or stands in place of one. */
+  private isRecordPosition(): boolean {
+    if (this.record) return false
     const outer = this.levels.at(-1)
     if (!outer) return true
     return outer.users || (this.levels.length === 1 && outer.bracket === 91)
   }
 
-  /** Closes a level; whether a record ends with it. */
-  private closes(bracket: number): boolean {
+  /** Closes a level; true if a record ends with it. */
+  private close(bracket: number): boolean {
     const level = this.levels.at(-1)
     if (level?.bracket !== bracket - 2) {
       this.broken = true
       return false
     }
-    const whole = this.kept?.depth === this.levels.length
+    const endsRecord = this.record?.depth === this.levels.length
     this.levels.pop()
-    return whole
+    return endsRecord
   }
 
   private keep(part: Uint8Array): void {
-    const { kept } = this
-    if (!kept) return
-    kept.size += part.length
-    // Still followed to its end, but no longer kept.
-    if (kept.size > RECORD_MAX) kept.parts = []
-    else kept.parts.push(part.slice())
+    const { record } = this
+    if (!record) return
+    record.size += part.length
+    // Scanned to its end, but no longer stored.
+    if (record.size > RECORD_MAX) record.parts = []
+    else record.parts.push(part.slice())
   }
 
-  private finish(part: Uint8Array): Found {
-    const { kept } = this
-    this.kept = null
-    if (!kept || kept.size + part.length > RECORD_MAX) return TOO_LARGE
-    return kept.parts.length === 0 ? part : Buffer.concat([...kept.parts, part])
+  private finish(part: Uint8Array): RecordBytes {
+    const { record } = this
+    this.record = null
+    if (!record || record.size + part.length > RECORD_MAX) return TOO_LARGE
+    return record.parts.length === 0 ? part : Buffer.concat([...record.parts, part])
   }
 }

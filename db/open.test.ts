@@ -1,0 +1,60 @@
+import { afterAll, expect, test } from 'bun:test'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseUnavailable } from '../services/kit/database-unavailable.ts'
+import { InternalError } from '../services/kit/log.ts'
+import { openStore } from './open.ts'
+import { usersMigrations } from './sqlite/migrations/users.ts'
+
+const dataDir = mkdtempSync(join(tmpdir(), 'ch202-open-'))
+afterAll(() => rmSync(dataDir, { recursive: true }))
+
+const failingStore = () =>
+  openStore({ dataDir }, { name: 'users', migrations: usersMigrations }, (sqlite) => ({
+    epoch: 'one',
+    wanted: () => 'in memory',
+    fail: async (code: string) => {
+      throw Object.assign(new Error('disk I/O error'), { code })
+    },
+    violate: () => sqlite.write((tx) => tx.run(sqlite.raw.query<unknown, []>('INSERT INTO counters VALUES (NULL, 1)'))),
+    close: async () => sqlite.close(),
+  }))
+
+test.each(['SQLITE_BUSY', 'SQLITE_IOERR_FSYNC', 'SQLITE_FULL', 'SQLITE_CORRUPT', 'SQLITE_READONLY'])(
+  'a store reports %s as an unavailable database, with its code for the log',
+  async (code) => {
+    const store = await failingStore()
+    const error = await store.fail(code).catch((reason: unknown) => reason)
+    expect(error).toBeInstanceOf(DatabaseUnavailable)
+    expect(error).toMatchObject({ code, message: 'disk I/O error' })
+    await store.close()
+  },
+)
+
+test('a store reports any other error of SQLite as an internal one', async () => {
+  const store = await failingStore()
+  const error = await store.violate().catch((reason: unknown) => reason)
+  expect(error).toBeInstanceOf(InternalError)
+  expect(String(error)).toContain('SQLITE_CONSTRAINT_NOTNULL')
+  await store.close()
+})
+
+test('a store leaves other errors, values and synchronous methods as they are', async () => {
+  const store = await failingStore()
+  expect([store.epoch, store.wanted()]).toEqual(['one', 'in memory'])
+  const error = await store.fail('ENOENT').catch((reason: unknown) => reason)
+  expect(error).not.toBeInstanceOf(DatabaseUnavailable)
+  expect(error).toMatchObject({ code: 'ENOENT' })
+  await store.close()
+})
+
+test('a database is closed again when its store cannot be made', async () => {
+  let raw: { inTransaction: boolean; query(sql: string): unknown } | undefined
+  const opening = openStore({ dataDir }, { name: 'users', migrations: usersMigrations }, (sqlite) => {
+    raw = sqlite.raw
+    throw new Error('no store')
+  })
+  await expect(opening).rejects.toThrow('no store')
+  expect(() => raw?.query('SELECT 1')).toThrow()
+})

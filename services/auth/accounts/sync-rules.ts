@@ -1,0 +1,111 @@
+import { emailKey } from '../../kit/schema/email.ts'
+import type { RevokedBecause } from '../../kit/schema/events.ts'
+import type { Account, Session, SyncedAccount } from '../store/index.ts'
+
+/** An account as it is stored. A deleted user stays as a tombstone. */
+export interface StoredAccount extends Account {
+  deleted: boolean
+}
+
+/** The session that a change keeps, if its version is at least `since`. */
+export interface KeptSession {
+  id: string
+  since: number
+}
+
+export interface SyncDecision {
+  /** `synced`: the record was newer than the account. */
+  outcome: 'synced' | 'unchanged'
+  /** What to store; null: nothing. */
+  account: Account | null
+  /** Revokes the access tokens of an older version than `account.tokensFrom`. */
+  revokesTokens: boolean
+  /** Ends the sessions of an older version than `account.sessionsFrom`, except one; null: ends none. */
+  endsSessions: { reason: RevokedBecause; except: KeptSession | null } | null
+  voidsResets: boolean
+  /** Whether the user has another password: a new hash of the same password does not count. */
+  newPassword: boolean
+}
+
+const UNCHANGED: SyncDecision = {
+  outcome: 'unchanged',
+  account: null,
+  revokesTokens: false,
+  endsSessions: null,
+  voidsResets: false,
+  newPassword: false,
+}
+
+/**
+ * Decides what a user's record changes in the password cache, and what that ends. Records may arrive late, twice and out
+ * of order: an older one may still end sessions, but never changes the account.
+ * @param before undefined: the user is not in the cache
+ */
+export function decideSync(before: StoredAccount | undefined, synced: SyncedAccount, now: number): SyncDecision {
+  // Deletion is final: ids are never reused.
+  if (before?.deleted) return UNCHANGED
+  const { marks, ...user } = synced
+  const isNewer = !before || user.version > before.version || (user.version === before.version && !before.cached)
+  const previous = { sessionsFrom: before?.sessionsFrom ?? 0, tokensFrom: before?.tokensFrom ?? 0 }
+  const ends = marks ?? inferMarks(before, user)
+  const sessionsFrom = Math.max(ends.sessionsFrom, previous.sessionsFrom)
+  const tokensFrom = Math.max(ends.tokensFrom, previous.tokensFrom)
+  const endsSessions = sessionsFrom > previous.sessionsFrom
+  const revokesTokens = tokensFrom > previous.tokensFrom
+  if (!isNewer && !endsSessions && !revokesTokens) return UNCHANGED
+
+  const next = isNewer ? { ...user, cached: true, syncedAt: now } : withoutDeleted(before)
+  const account: Account = { ...next, sessionsFrom, tokensFrom }
+  const hashChanged = before !== undefined && account.passwordHash !== before.passwordHash
+  return {
+    outcome: isNewer ? 'synced' : 'unchanged',
+    account,
+    revokesTokens: before !== undefined && revokesTokens,
+    endsSessions:
+      before !== undefined && endsSessions
+        ? { reason: reasonOf(account, hashChanged), except: keptSession(account, marks) }
+        : null,
+    voidsResets: endsSessions || (before !== undefined && emailKey(before.email) !== emailKey(account.email)),
+    // Disabling ends sessions too, and leaves the hash.
+    newPassword: endsSessions && hashChanged,
+  }
+}
+
+/** Splits the sessions opened before `version` into those that end and the one that is kept, if any. */
+export function sessionsEndedBy<T extends Pick<Session, 'id' | 'version'>>(
+  sessions: readonly T[],
+  { except, version }: { version: number; except: KeptSession | null },
+): { ended: T[]; survivor: T | undefined } {
+  const older = sessions.filter((session) => session.version < version)
+  const survivor = older.find((session) => session.id === except?.id && session.version >= except.since)
+  return { ended: older.filter((session) => session !== survivor), survivor }
+}
+
+/** Infers from the difference what a change ended, when users did not send the marks. */
+function inferMarks(before: StoredAccount | undefined, user: Omit<SyncedAccount, 'marks'>) {
+  // A user who is new here has no older session. The mark keeps a late record of an older version from ending any.
+  if (!before) return { sessionsFrom: user.version, tokensFrom: 0 }
+  if (user.version <= before.version) return { sessionsFrom: 0, tokensFrom: 0 }
+  const disabled = user.status === 'disabled' && before.status !== 'disabled'
+  const otherPassword = before.passwordHash !== '' && user.passwordHash !== before.passwordHash
+  const otherRoles = JSON.stringify(user.roles) !== JSON.stringify(before.roles)
+  return {
+    sessionsFrom: disabled || otherPassword ? user.version : 0,
+    tokensFrom: otherRoles ? user.version : 0,
+  }
+}
+
+/** One late record may stand for several changes: after a user was disabled and enabled the hash is the same. */
+function reasonOf({ status }: Account, hashChanged: boolean): RevokedBecause {
+  return status === 'active' && hashChanged ? 'password_changed' : 'account_disabled'
+}
+
+/** Gives the session that a change keeps; none when the user may not log in. */
+function keptSession({ status }: Account, marks: SyncedAccount['marks']): KeptSession | null {
+  const id = status === 'active' ? marks?.sessionKept : null
+  return id ? { id, since: marks?.allSessionsFrom ?? 0 } : null
+}
+
+function withoutDeleted({ deleted, ...account }: StoredAccount): Account {
+  return account
+}

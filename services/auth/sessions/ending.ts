@@ -1,0 +1,25 @@
+import { HOUR, MINUTE } from '../../kit/clock.ts'
+import type { Revocation } from '../../kit/tokens/revocations.ts'
+import type { Session } from '../store/index.ts'
+
+/**
+ * Milliseconds for which a revocation outlives the last access token of its session. A token may be signed while its
+ * session ends. And a revocation must not be dropped too early by a clock that is up to an hour ahead: once that clock is
+ * set back, those tokens would be valid again.
+ */
+const REVOCATION_MARGIN = HOUR + MINUTE
+
+/** The sessions that have not expired. */
+export function liveSessions<T extends Session>(sessions: readonly T[], now: number): T[] {
+  return sessions.filter((session) => now < session.expiresAt && now < session.endsAt)
+}
+
+/** Revokes the access tokens of a session that ends. */
+export function revocationOf(session: Session): Revocation {
+  return { kind: 'session', subject: session.id, version: 0, until: session.accessUntil + REVOCATION_MARGIN }
+}
+
+/** Gives the time until which all access tokens of a user must stay revoked. @param sessions all sessions of the user */
+export function revokedUntil(sessions: readonly Session[]): number {
+  return Math.max(0, ...sessions.map((session) => session.accessUntil)) + REVOCATION_MARGIN
+}
