@@ -19,6 +19,26 @@ test('every path of the page exists', () => {
   expect(paths.filter((path) => !existsSync(join(ROOT, path)))).toEqual([])
 })
 
+/** Returns the paths of the tree under "Folders", which shows what is inside a folder by two more spaces. */
+function pathsOfTree(): string[] {
+  const [tree = ''] = /(?<=^## Folders\n\n```\n)[\s\S]*?(?=^```$)/m.exec(page) ?? []
+  const parents: string[] = []
+  return tree
+    .trimEnd()
+    .split('\n')
+    .map((line) => {
+      const [, indent = '', name = ''] = /^( *)(\S+)/.exec(line) ?? []
+      parents.splice(indent.length / 2, Infinity, name)
+      return parents.join('')
+    })
+}
+
+test('every path of the tree exists', () => {
+  const paths = pathsOfTree()
+  expect(paths).toContain('services/auth/routes/')
+  expect(paths.filter((path) => !existsSync(join(ROOT, path)))).toEqual([])
+})
+
 describe('the page names every folder of', () => {
   test.each(['services', 'services/kit', 'services/auth', 'db', 'cli'])('%s', (path) => {
     const missing = foldersIn(path).filter((name) => !page.includes(`${name}/`) && !page.includes(`${path}/${name}`))
