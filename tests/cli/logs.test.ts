@@ -85,7 +85,7 @@ describe('what the services log', () => {
     const dataDir = folder.fresh()
     mkdirSync(dataDir)
     const given = JSON.stringify({ dataDir, logLevel: 'info', logFormat: 'json' })
-    const code = `import { openLog } from '../services/kit/log.ts'
+    const code = `import { openLog } from './services/kit/log.ts'
       const log = openLog('auth', ${given})
       for (let count = 0; count < 9; count++) log.info({ event: 'last', count })
       ${end}`
