@@ -26,12 +26,12 @@ export function serving(env: Record<string, string> = {}) {
   }
 }
 
-/** The keys of an answer, in one order. */
+/** The sorted keys of a response. */
 export function keysOf(value: object): string[] {
   return Object.keys(value).sort()
 }
 
-/** Tokens that look like `token` and were not made by us. Any service must refuse each. */
+/** Forged tokens that resemble `token`. Every service must refuse each of them. */
 export function forgeriesOf(token: string): string[] {
   const [header = '', payload = '', signature = ''] = token.split('.')
   const encoded = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
@@ -48,7 +48,7 @@ export function forgeriesOf(token: string): string[] {
   ]
 }
 
-/** The link in the mail to `email`, as a mail program shows it: RFC 2045's quoted-printable taken off. */
+/** The link in the mail to `email`, with quoted-printable decoded (RFC 2045). */
 export async function linkMailedTo(system: System, email: string): Promise<string> {
   const mail = await eventually(() => mails(system).find((text) => text.includes(`To: ${email}\n`)))
   const text = mail.replaceAll('=\n', '').replaceAll('=3D', '=')

@@ -1,16 +1,8 @@
 import { spyOn } from 'bun:test'
-import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { Mail } from '../../services/auth/mail/transport.ts'
 import type { Clock } from '../../services/kit/clock.ts'
-import { readConfig } from '../../services/kit/process/config.ts'
-import { SERVICES } from '../../services/registry.ts'
-import { type Served, serve } from '../../services/serve.ts'
 import { type Answer, call } from '../support/http.ts'
-import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
-
-const FILES = ['auth', 'users', 'modules'].flatMap((name) => [`${name}.sqlite`, `${name}.sqlite-wal`])
+import { type InProcessSystem, inProcess } from '../support/system.ts'
 
 interface Ticking {
   work(): void
@@ -19,18 +11,16 @@ interface Ticking {
 }
 
 /**
- * The three services in this process, over their files and HTTP, on a clock that stands still until it is told to go on:
- * what an instance does each second and each minute happens when so much has passed here.
+ * A system in this process on a clock that stands still until a test moves it. Whatever an instance does each second or
+ * each minute happens when that much time has passed on this clock.
  */
 export class InstanceInTime {
   readonly mails: Mail[] = []
   private time = Date.now()
-  /** A restart of real services takes longer than the leases of those who followed the run before. */
+  /** Milliseconds. Grows with each start: a restart of real processes outlasts the leases of the previous run. */
   private monotonic = 0
-  private directory = mkdtempSync(join(tmpdir(), 'ch202-in-time-'))
-  private served: Served | undefined
+  private system: InProcessSystem | undefined
   private readonly ticking = new Set<Ticking>()
-  private readonly mask = process.umask()
   private readonly spies = this.takeIntervals()
 
   constructor(private readonly settings: Record<string, string>) {}
@@ -40,21 +30,6 @@ export class InstanceInTime {
   }
 
   async start(): Promise<void> {
-    const config = readConfig(
-      {
-        CH202_ENV: 'test',
-        CH202_DATA_DIR: this.directory,
-        CH202_URL: 'http://127.0.0.1:0',
-        INTERNAL_API_KEY: INTERNAL_KEY,
-        OPERATOR_API_KEY: OPERATOR_KEY,
-        CH202_SECRET: 'secret-of-the-tests-0123456789-0123456789abc',
-        BCRYPT_COST: '4',
-        RATE_LIMIT: 'off',
-        LOG_LEVEL: 'silent',
-        ...this.settings,
-      },
-      SERVICES,
-    )
     const clock: Clock = { now: () => this.time, monotonic: () => performance.now() + this.monotonic }
     const mailer = {
       send: async (mail: Mail) => {
@@ -62,12 +37,13 @@ export class InstanceInTime {
       },
       close: () => undefined,
     }
-    this.served = await serve(config, undefined, { runtime: { clock }, mailer })
+    const settings = { RATE_LIMIT: 'off', LOG_LEVEL: 'silent', PUBLIC_URL: '' }
+    this.system = await inProcess(settings, { clock, mailer, settingsOf: () => this.settings })
     this.monotonic += 1000
   }
 
   get url(): string {
-    return this.served?.url ?? ''
+    return this.system?.url.auth ?? ''
   }
 
   /** One request over HTTP. */
@@ -75,10 +51,10 @@ export class InstanceInTime {
     return call(this.url, request, options)
   }
 
-  /** One request that an app gets from here, ten times as fast: for what is asked by the hundred. */
+  /** Hands one request to an app without HTTP, which is ten times as fast: for tests that send hundreds. */
   async askWithin(name: 'auth' | 'users' | 'modules', request: string, headers: Record<string, string>, body?: object) {
     const [method = 'GET', path = '/'] = request.split(' ')
-    const app = this.served?.apps[1 + ['auth', 'users', 'modules'].indexOf(name)]
+    const app = this.system?.app(name)
     const answer = await app?.handle(
       new Request(`http://localhost${path}`, {
         method,
@@ -89,7 +65,7 @@ export class InstanceInTime {
     return { status: answer?.status ?? 0, body: (await answer?.json()) as Answer['body'] }
   }
 
-  /** Time goes on. What happens in intervals happens once, at the end of it. */
+  /** Moves the clock. Work in intervals is done once, at the end. */
   async pass(ms: number): Promise<void> {
     this.time += ms
     for (const tick of this.ticking) {
@@ -97,39 +73,37 @@ export class InstanceInTime {
       tick.next = this.time + tick.every
       tick.work()
     }
-    // What that wrote shares a commit with this.
+    // The check of the database shares a commit with everything written before.
     await this.askWithin('auth', 'GET /health/db', {})
   }
 
-  /** The clock is set: no time goes on, and what happens in intervals does not notice. */
+  /** Sets the clock without time passing: intervals do not notice. */
   step(ms: number): void {
     this.time += ms
     for (const tick of this.ticking) tick.next += ms
   }
 
-  /** Stops as it is asked to, and starts again when so many milliseconds have passed. */
+  /** Stops in an orderly way, and starts again `down` milliseconds later. */
   async restart(down: number): Promise<void> {
-    await this.served?.stop()
-    this.time += down
-    await this.start()
+    await this.system?.terminate('auth')
+    await this.startAgain(down)
   }
 
-  /** Starts again with the files as they are in this moment, as after SIGKILL. */
+  /** Starts again `down` milliseconds later, with the databases as SIGKILL leaves them. */
   async crash(down: number): Promise<void> {
-    const [before, after] = [this.directory, mkdtempSync(join(tmpdir(), 'ch202-in-time-'))]
-    for (const file of FILES) if (existsSync(join(before, file))) copyFileSync(join(before, file), join(after, file))
-    await this.served?.stop()
-    rmSync(before, { recursive: true, force: true })
-    this.directory = after
-    this.time += down
-    await this.start()
+    await this.system?.kill('auth')
+    await this.startAgain(down)
   }
 
   async stop(): Promise<void> {
-    await this.served?.stop()
+    await this.system?.stop()
     for (const spy of this.spies) spy.mockRestore()
-    process.umask(this.mask)
-    rmSync(this.directory, { recursive: true, force: true })
+  }
+
+  private async startAgain(down: number): Promise<void> {
+    this.time += down
+    await this.system?.start('auth')
+    this.monotonic += 1000
   }
 
   private takeIntervals() {

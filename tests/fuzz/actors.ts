@@ -6,7 +6,7 @@ import type { Caller, Drawn } from './requests.ts'
 import { CANARY } from './values.ts'
 
 const PASSWORD = `${CANARY} horse battery`
-/** A module that stands for the whole run, and that others may require. */
+/** A module that exists during the entire run, and that others may require. */
 export const BASE = 'base-module'
 
 interface Member {
@@ -17,30 +17,30 @@ interface Member {
   session: string
   access: string
   refresh: string
-  /** A refresh token that was spent. */
+  /** A refresh token that was used. */
   old: string
 }
 
 type Role = 'own' | 'other' | 'admin'
 
-/** What changes or ends a user or what auth knows of it: whoever was in it is not what is remembered any more. */
+/** Operations that change or delete users: an actor named in one must be created again. */
 const ENDS_USERS =
   /^(DELETE|PUT|PATCH) .*\/users?\/\{|\/(set-password|change-password|password|password-reset-confirm)$|\/auth\/sync\/|\/users\/import$/
 const ENDS_MODULES = /^DELETE .*\/modules\//
 
 let counter = 0
 const unique = () => `${(++counter).toString(36)}-${Math.random().toString(36).slice(2, 10)}`
-/** Of a network for documentation. */
+/** An address of a network for documentation (RFC 5737). */
 const someAddress = () => `198.51.${Math.floor(Math.random() * 256)}.${Math.floor(Math.random() * 256)}`
 
 /**
- * Those whom one line of requests is about, made when they are needed and made anew when they have been used up: each
- * line has its own, so that none is taken away by another line.
+ * The users and modules that one line of requests names. They are created when needed, and again when used up. Each line
+ * has actors of its own, so that no other line deletes them.
  */
 export class Actors {
   private readonly members = new Map<Role, Member>()
   private moduleId: string | undefined
-  /** From where the requests of this line come, where that is counted. */
+  /** The addresses of this line's requests, if requests are counted by address. */
   private readonly addresses = Array.from({ length: 4 }, someAddress)
 
   constructor(
@@ -53,7 +53,7 @@ export class Actors {
     return this.addresses[Math.floor(place * this.addresses.length)] ?? someAddress()
   }
 
-  /** Makes what a request needs, and gives the headers of its caller. */
+  /** Creates the caller of a request, and gives their headers. */
   async credentials({ caller, place }: Drawn): Promise<[string, string][]> {
     if (caller === 'operator' || caller === 'internal') return Object.entries(as[caller])
     if (caller === 'nobody') return []
@@ -82,7 +82,7 @@ export class Actors {
     else this.forget(role)
   }
 
-  /** Learns what an answer has changed. */
+  /** Records what a response has changed. */
   learn(drawn: Drawn, answer: { status: number; body: unknown }): void {
     if (answer.status >= 300) return
     const named = [...namesIn(drawn.path), ...namesIn(drawn.query), ...namesIn(drawn.body)]

@@ -5,12 +5,12 @@ import { dropOldMails } from './mail.ts'
 
 const AT_ONCE = 4
 const KEYS = 8
-/** A user who was made so lately may be one of whom it is not known yet that it is needed. */
+/** Milliseconds. A younger user may belong to an actor that is not recorded yet. */
 const USER_AGE = 5000
 
 /**
- * Clears away what requests have made and no line needs, so that the last request of a run finds what the first found:
- * lists of bounded length, a handful of keys.
+ * Deletes what requests have created and no line needs, so that the last request of a run finds the same system as the
+ * first: lists of bounded length and a handful of keys.
  */
 export async function tidy(system: System, kept: ReadonlySet<string>): Promise<void> {
   await tidyUsers(system, kept)
@@ -35,7 +35,7 @@ async function tidyUsers({ url }: System, kept: ReadonlySet<string>): Promise<vo
 }
 
 async function tidyModules({ url }: System, kept: ReadonlySet<string>): Promise<void> {
-  // A module that another requires goes after that one.
+  // A module that another requires can be deleted only after that one.
   for (let round = 0, left = -1; round < 5 && left !== 0; round++) {
     const { body } = await call(url.modules, 'GET /modules', { headers: as.operator })
     const spare = body.items.filter(({ id }: { id: string }) => id !== BASE && !kept.has(id))
@@ -52,7 +52,7 @@ async function tidyKeys({ url }: System): Promise<void> {
     await call(url.auth, `DELETE /admin/keys/${kid}`, { headers: as.operator })
 }
 
-/** Each is told of all that happens. */
+/** Each webhook receives every event. */
 async function tidyWebhooks({ url }: System): Promise<void> {
   const { body } = await call(url.auth, 'GET /admin/webhooks', { headers: as.operator })
   for (const { id } of body.items) await call(url.auth, `DELETE /admin/webhooks/${id}`, { headers: as.operator })

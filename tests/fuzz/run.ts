@@ -11,7 +11,7 @@ import { type Prepared, prepare } from './prepare.ts'
 import { type Drawn, requestsOf } from './requests.ts'
 import { sent, shown } from './sending.ts'
 import { CANARY } from './values.ts'
-import { Judge, otherCredentials, PATIENCE, type Reply } from './verdict.ts'
+import { otherCredentials, PATIENCE, type Reply, Validator } from './verdict.ts'
 
 /** So many requests are under way at once. */
 const LINES = 24
@@ -81,7 +81,7 @@ class Run {
   async toTheEnd(): Promise<Outcome> {
     const { limits, path, requests, seed } = this.plan
     const documents = await this.documents()
-    const judge = new Judge(documents, limits)
+    const validator = new Validator(documents, limits)
     const drawn = requestsOf(documents)
     await call(this.system.url.modules, 'POST /modules', {
       headers: as.operator,
@@ -90,7 +90,9 @@ class Run {
     const lines = path === undefined ? LINES : 1
     const runs = Math.ceil(requests / lines)
     await Promise.all(
-      Array.from({ length: lines }, (_, index) => this.line(judge, drawn, { numRuns: runs, seed: seed + index, path })),
+      Array.from({ length: lines }, (_, index) =>
+        this.line(validator, drawn, { numRuns: runs, seed: seed + index, path }),
+      ),
     )
     await this.tidying
     await this.aftermath()
@@ -104,7 +106,7 @@ class Run {
 
   /** One request after the other. One that is not answered as it should be is made as small as it can be. */
   private async line(
-    judge: Judge,
+    validator: Validator,
     drawn: fc.Arbitrary<Drawn>,
     { numRuns, path, seed }: { numRuns: number; seed: number; path: string | undefined },
   ): Promise<void> {
@@ -115,7 +117,7 @@ class Run {
       let last = ''
       const property = fc.asyncProperty(drawn, async (one) => {
         done++
-        const { faults, key, told } = await this.ask(judge, actors, one)
+        const { faults, key, told } = await this.ask(validator, actors, one)
         if (faults.length === 0 || this.known.has(key) || (what !== '' && what !== key)) return
         what = key
         last = told
@@ -140,7 +142,7 @@ class Run {
   }
 
   private async ask(
-    judge: Judge,
+    validator: Validator,
     actors: Actors,
     drawn: Drawn,
   ): Promise<{ faults: string[]; key: string; told: string }> {
@@ -155,7 +157,7 @@ class Run {
     if (reply.took > PATIENCE) reply.took = Math.min(reply.took, (await this.send(actors, drawn)).reply.took)
     actors.learn(drawn, reply)
     await this.count(drawn, reply)
-    const faults = judge.faults(drawn, prepared, reply)
+    const faults = validator.faults(drawn, prepared, reply)
     const [first = ''] = faults
     return { faults, key: `${drawn.call} ${first.slice(0, 60)}`, told: first && shown(drawn, prepared, reply) }
   }

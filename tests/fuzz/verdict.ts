@@ -49,7 +49,7 @@ interface Entry {
 }
 
 /** Judges answers by the documents of a running system, and by who asked. */
-export class Judge {
+export class Validator {
   private readonly complaints = new Map<string, { one: Documented; complaint: ResponseValidator }>()
   private readonly check: (schema: object, value: unknown) => string | undefined
 

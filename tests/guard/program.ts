@@ -4,20 +4,20 @@ import type { System } from '../support/system.ts'
 import { type Foreign, runForeign, type Way, wayTo } from './foreign.ts'
 import { install, programsOfThePage } from './installed.ts'
 
-/** Milliseconds: for the tests the programs of the page are patient for a shorter time. */
+/** Milliseconds. Shorter than in the programs of docs/guard.md, for the tests' sake. */
 export const MAX_LAG = 2000
 
-/** A program of the page that runs as a foreign service, and its ways to the instance, which can be cut. */
+/** A program of docs/guard.md that runs as a foreign service. Its connections to the instance can be cut. */
 export interface GuardedProgram {
   foreign: Foreign
   toAuth: Way
   toModules: Way
-  /** What it says to a user's token: the status of success, or the code of the refusal. */
+  /** Sends a request with a user's token. Gives the status of a success, or the code of a refusal. */
   said(user: TestUser, path?: string): Promise<number | string>
   end(): Promise<void>
 }
 
-/** @param path a directory that is not there yet; @param beside what is installed there beside the package */
+/** @param path a new directory @param beside packages to install there beside ours */
 export async function startProgram(
   { url }: System,
   tarball: string,
@@ -50,7 +50,7 @@ export async function startProgram(
 
 const AT_ONCE = 8
 
-/** Shares the rounds among clients that work at the same time. */
+/** Shares the rounds among concurrent clients. */
 export async function atOnce(rounds: number, work: () => Promise<void>): Promise<void> {
   let next = 0
   const client = async () => {

@@ -5,15 +5,15 @@ import { ADDED_SERVICES } from '../support/added-services.ts'
 import type { Name } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
 
-/** What the services keep, as far as a request may change it before it is answered. */
-const TABLES: Record<string, string[]> = {
+/** The tables that a request may change before its response. */
+const TABLES: Record<Name, string[]> = {
   users: ['users', 'deleted_ids'],
   auth: ['sessions', 'signing_keys', 'revocations', 'refresh_hashes'],
   modules: ['modules', 'choices', 'deleted_users'],
   ...Object.fromEntries(Object.entries(ADDED_SERVICES).map(([name, { tables }]) => [name, tables])),
 }
 
-/** Reads the databases themselves: an answer may say less than what was done. */
+/** Reads the database files, because a response may hide what a request has changed. */
 export class Databases {
   private readonly files: Record<Name, Database>
 
@@ -21,7 +21,7 @@ export class Databases {
     this.files = ofEachService((name) => new Database(join(dataDir, `${name}.sqlite`), { readonly: true }))
   }
 
-  /** All of it, as text that can be compared. Of what notices change later only what is about `subjects` is in it. */
+  /** All tables as text, for comparisons. Of the tables that notices change later, only the rows about `subjects`. */
   state(...subjects: unknown[]): string {
     const tables = Object.entries(TABLES).flatMap(([name, tables]) =>
       tables.map((table) => this.files[name as Name].query(`SELECT * FROM ${table}`).values()),

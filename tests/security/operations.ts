@@ -7,12 +7,12 @@ import type { Name } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
 import type { Caller } from './policy.ts'
 
-/** An operation, and the services whose documents have it. */
+/** An operation, and the services whose documents describe it. */
 export interface Served extends Documented {
   at: Name[]
 }
 
-/** Every operation of the documents that the services serve; the modules that they need are on. */
+/** Every operation of the served documents. Enables the modules that operations need. */
 export async function servedOperations(system: System): Promise<Map<string, Served>> {
   const served = new Map<string, Served>()
   for (const [name, base] of Object.entries(system.url) as [Name, string][]) {
@@ -27,25 +27,25 @@ export async function servedOperations(system: System): Promise<Map<string, Serv
   return served
 }
 
-/** Users of whom one owns what a request is about, and the values that stand for it, by the name of a field. */
+/** Users, of whom one owns the resource of a request, and the values that name the resource, by field. */
 export interface Fixture {
   owner: TestUser
   other: TestUser
   admin: TestUser
-  /** In the owner's username, and in no one else's. */
+  /** Part of the owner's username, and of no other. */
   unique: string
   values: Record<string, unknown>
 }
 
 type Others = Pick<Fixture, 'other' | 'admin'>
 
-/** The others, but the one whose own session a request of `caller` may end. */
+/** The other users, without the one whose session a request of `caller` may end. */
 export function outlasting(caller: Caller, { admin, other }: Others): Partial<Others> {
   if (caller === 'another user') return { admin }
   return caller === 'an admin' ? { other } : { admin, other }
 }
 
-/** What one operation may use up: a user, and with it a module, a key or a token of its own where the path needs one. */
+/** Creates what one operation may use up: a user, and a module, key or token if the path needs one. */
 export async function fixtureFor(
   system: System,
   { call: name }: Documented,
@@ -127,8 +127,8 @@ interface Sent {
 }
 
 /**
- * The request as `caller` sends it: right in itself, and about the owner, whom an operator has to name.
- * @param also fields of the query or the body that could be left out, and are not
+ * A valid request of `caller` about the owner. Operators must name the owner.
+ * @param also optional fields of the query or the body to include
  */
 export function requestOf(
   { call: name, operation }: Documented,
@@ -150,7 +150,7 @@ export function requestOf(
   return { line, body: type === 'application/json' ? body : JSON.stringify(body), headers: { 'content-type': type } }
 }
 
-/** The fields that the body of an operation may have. */
+/** The fields that an operation's body may have. */
 export function fieldsOf({ requestBody }: Documented['operation']): string[] {
   const schemas = Object.values(requestBody?.content ?? {}).map(({ schema }) => schema as { properties?: object })
   return schemas.flatMap(({ properties = {} }) => Object.keys(properties))

@@ -45,9 +45,13 @@ export interface InProcessOptions {
   layout?: Layout
   clock?: Clock
   mailer?: Mailer
-  /** Settings of one service alone, by its name; in the layout `apart`. */
+  /** More settings of one service, read at each of its starts. In the layout `together` they are those of all. */
   settingsOf?(name: Name): Partial<Record<string, string>>
 }
+
+/** `serve` changes the umask of the process: the last system that stops restores it. */
+const UMASK = process.umask()
+let openSystems = 0
 
 /**
  * Serves all services from this process. The layout `apart` gives each a port and an address of its own, so that they
@@ -65,7 +69,7 @@ export async function inProcess(
   const lines: string[] = []
   const log = (service: string): Log => openLog(service, config, true, { write: (line) => void lines.push(line) })
   const served = new Map<string, Served>()
-  const umask = process.umask()
+  openSystems++
 
   const keyOf = (name: Name) => (layout === 'together' ? 'all' : name)
   const system: InProcessSystem = {
@@ -82,10 +86,10 @@ export async function inProcess(
     },
     async start(name) {
       if (served.has(keyOf(name))) return
-      const hasher = new PasswordHasher(config, log('hasher'))
+      const own = readConfig({ ...settings, ...settingsOf(name) }, SERVICES)
+      const hasher = new PasswordHasher(own, log('hasher'))
       const runtime = { log, hasher, ...(clock ? { clock } : {}) }
       const names = layout === 'together' ? SERVICE_NAMES : [name]
-      const own = layout === 'together' ? config : readConfig({ ...settings, ...settingsOf(name) }, SERVICES)
       served.set(keyOf(name), await serve(own, names, { runtime, ...(mailer ? { mailer } : {}) }))
     },
     async kill(name) {
@@ -100,7 +104,7 @@ export async function inProcess(
     },
     async stop() {
       for (const name of SERVICE_NAMES.toReversed()) await system.terminate(name)
-      process.umask(umask)
+      if (--openSystems === 0) process.umask(UMASK)
       flushLogs(config.dataDir)
       rmSync(directory, { recursive: true, force: true })
     },
