@@ -111,7 +111,7 @@ describe('closed and full', () => {
       ['ch202 users get u1@example.org <&-', 0, /^$/],
       [`ch202 users create ${newEmail()} <&-`, 2, /--password-stdin/],
       [`ch202 users create ${newEmail()} --password-stdin <&-`, 2, /has no password/],
-      ['ch202 users get - <&-', 2, /names no one/],
+      ['ch202 users get - <&-', 2, /is empty: give/],
       ['ch202 users delete u1@example.org <&-', 2, /--yes/],
     ]
     for (const [line, status, said] of table) {

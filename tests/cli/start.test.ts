@@ -101,7 +101,7 @@ describe('wrong settings', () => {
   test('a service that does not exist is a wrong use', async () => {
     const ended = await runTool(['serve', 'mail'], { env: ownSettings(folder.fresh()) })
     expect([ended.status, ended.stdout]).toEqual([2, ''])
-    expect(ended.stderr).toContain(`There is no service mail: there are ${SERVICE_NAMES.join(', ')}`)
+    expect(ended.stderr).toContain(`There is no service mail: the services are ${SERVICE_NAMES.join(', ')}`)
     const only = await runTool(['start', '--only', 'auth,mail'], { env: ownSettings(folder.fresh()) })
     expect([only.status, only.stderr]).toEqual([2, expect.stringContaining('The Procfile has no mail')])
   })

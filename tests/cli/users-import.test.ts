@@ -400,7 +400,7 @@ describe('our own files', () => {
       const { status, stderr, stdout } = await importing([path, '--format', format, '--dry-run'])
       expect([status, JSON.parse(stdout)]).toMatchObject([8, { ready: 1, failed: 4, total: 5 }])
       for (const place of [1, 3, 4, 5])
-        expect(stderr).toContain(`✗ ${place}: The record is no JSON object (unreadable)`)
+        expect(stderr).toContain(`✗ ${place}: The record is not a JSON object (unreadable)`)
     }
   })
 
@@ -473,7 +473,7 @@ describe('a wrong use', () => {
     ['standard input without a format', () => ['-'], /--format jsonl\|csv/],
     ['no such file', () => [none()], /no such file/],
     ['a directory', () => [folder.path, '--format', 'csv'], /is a directory, not a file/],
-    ['a device', () => ['/dev/null', '--format', 'csv'], /give it to standard input/],
+    ['a device', () => ['/dev/null', '--format', 'csv'], /pipe it to standard input/],
     ['a format that is none', () => [none(), '--format', 'ldap'], /Allowed choices are jsonl, csv/],
     ['Firebase without its parameters', () => [file('f.json', '[]'), '--format', 'firebase'], /hash_config/],
     [
@@ -487,9 +487,13 @@ describe('a wrong use', () => {
       ],
       /algorithm must be SCRYPT/,
     ],
-    ['going on with standard input', () => ['-', '--format', 'csv', '--resume'], /can’t be read again/],
-    ['the file as its errors', () => [file('e.csv', 'email\n'), '--errors', file('e.csv', 'email\n')], /is imported/],
-    ['a column that no one knows', () => [file('c.csv', 'email,nickname\n')], /nickname.* is none/],
+    ['going on with standard input', () => ['-', '--format', 'csv', '--resume'], /cannot be read again/],
+    [
+      'the file as its errors',
+      () => [file('e.csv', 'email\n'), '--errors', file('e.csv', 'email\n')],
+      /imported file itself/,
+    ],
+    ['a column that no one knows', () => [file('c.csv', 'email,nickname\n')], /nickname.* is not one of/],
     ['a CSV without email', () => [file('c.csv', 'id,name\n')], /no column email/],
     ['a column twice', () => [file('c.csv', 'email,Email\n')], /email twice/],
     ['dry, and going on', () => [file('c.csv', 'email\n'), '--dry-run', '--resume'], /cannot be combined/],
@@ -780,7 +784,7 @@ describe('an import that is stopped', () => {
       child.kill('SIGINT')
       expect(await child.exited).toBe(130)
       const said =
-        words.length === 0 ? '→ ch202 users import - --format jsonl --on-conflict skip' : 'nothing was written'
+        words.length === 0 ? '→ ch202 users import - --format jsonl --on-conflict skip' : 'nothing was imported'
       expect(await new Response(child.stderr).text()).toContain(said)
     } finally {
       child.kill('SIGKILL')
@@ -816,7 +820,7 @@ describe('an import that is stopped', () => {
       ])
       fake.trouble = undefined
       const anew = await runTool(['users', 'import', path, '--on-conflict', 'skip'], { env })
-      expect([anew.status, anew.stderr]).toEqual([8, expect.stringContaining('--resume goes on with it')])
+      expect([anew.status, anew.stderr]).toEqual([8, expect.stringContaining('--resume would continue it')])
     } finally {
       fake.stop()
     }
@@ -902,7 +906,7 @@ describe('an export', () => {
     const [done, json] = await Promise.all([users(['export'], env), users(['export', '-o', 'json'], env)])
     served.close()
     expect([done.status, done.stdout]).toEqual([status, stdout])
-    expect(done.stderr).toContain('not all of it')
+    expect(done.stderr).toContain('its output is incomplete')
     // What was written is closed, and the failure stands in it.
     const { items, ...rest } = JSON.parse(json.stdout)
     expect([json.status, items, rest]).toMatchObject([7, [{ id: '1' }], { ok: false, error: { code: 'export_cut' } }])

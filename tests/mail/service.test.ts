@@ -187,8 +187,8 @@ describe('R15: the answer of the server', () => {
   test.each([
     ['550 5.7.1 Not your sender', 'MAIL', 'sender_refused', 'refuses the sender'],
     ['554 relay access denied', 'RCPT', 'relay_denied', 'does not relay'],
-    ['530 5.7.0 Authentication required', 'MAIL', 'authentication_required', 'wants a login'],
-    ['554 No service', 'greeting', 'greeting_refused', 'turns this machine away'],
+    ['530 5.7.0 Authentication required', 'MAIL', 'authentication_required', 'requires a login'],
+    ['554 No service', 'greeting', 'greeting_refused', 'refuses connections from this machine'],
   ] as const)(
     '%s at %s is for the operator: doctor says so until a mail goes out',
     async (answer, step, reason, said) => {

@@ -168,7 +168,7 @@ describe('login', () => {
     const before = await sessionsOf(user.id)
     const refused = await login([system.url.auth], { email: user.email })
     expect([refused.status, refused.stdout, names()]).toEqual([5, '', []])
-    expect(refused.stderr).toContain(`${user.email} is no administrator`)
+    expect(refused.stderr).toContain(`${user.email} is not an administrator`)
     expect(await sessionsOf(user.id)).toEqual(before)
     const wrong = await login([system.url.auth], { password: 'wrong horse battery' })
     expect([wrong.status, wrong.stderr, names()]).toEqual([4, expect.stringContaining('invalid_credentials'), []])
@@ -238,7 +238,7 @@ describe('logout', () => {
     const { status, stderr, stdout } = await run(['logout', 'gone'])
     expect([status, names()]).toEqual([0, []])
     expect(stdout).toMatch(/^changed +true$/m)
-    expect(stderr).toMatch(/goes on until \d{4}-/)
+    expect(stderr).toMatch(/stays active until \d{4}-/)
     expect(stderr).toContain(`→ ch202 sessions revoke ${session_id}`)
   })
 })
@@ -258,7 +258,7 @@ describe('the session of a context', () => {
     const cutOff = { ...kept('one'), auth: `http://127.0.0.1:${freePort()}`, access_token: 'a.b.c', access_until: 9e15 }
     writeFileSync(fileOf('one'), JSON.stringify(cutOff))
     const { status, stderr } = await run(['users', 'get', user.email])
-    expect([status, stderr]).toEqual([7, expect.stringContaining(`nothing answers at ${cutOff.auth}`)])
+    expect([status, stderr]).toEqual([7, expect.stringContaining(`no response from ${cutOff.auth}`)])
   })
 
   test('outlives many commands that refresh it at once', async () => {

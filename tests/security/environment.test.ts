@@ -255,7 +255,10 @@ describe('with an instance', () => {
         stdin: PASSWORD,
         cwd: folder.path,
       }).ended
-      expect([status, stderr]).toEqual([1, expect.stringMatching(new RegExp(`^✗ ${HOME}/\\.config.* can't be made: `))])
+      expect([status, stderr]).toEqual([
+        1,
+        expect.stringMatching(new RegExp(`^✗ ${HOME}/\\.config.* cannot be created: `)),
+      ])
     }
     expect(await sessions()).toBe(before)
   })
