@@ -65,10 +65,15 @@ export class EventDispatcher {
     await this.amqp?.publisher.close()
   }
 
-  /** Starts deliverers for new webhooks, and stops those of deleted and disabled ones. */
+  /**
+   * Starts deliverers for new webhooks, and stops those of deleted and disabled ones.
+   * @throws DatabaseError when the webhooks cannot be read
+   */
   webhooksChanged(): Promise<void> {
-    this.lastUpdate = this.lastUpdate.then(() => this.update())
-    return this.lastUpdate
+    const update = this.lastUpdate.then(() => this.update())
+    // A failed update is reported to its caller only: the next one reads all webhooks again.
+    this.lastUpdate = update.catch(() => undefined)
+    return update
   }
 
   /** Deletes old deliveries, and looks for due ones: a clock that was set forward makes some due. */
