@@ -13,7 +13,7 @@ import { Revocations } from '../kit/tokens/revocations.ts'
 import { CacheStatistics } from './accounts/statistics.ts'
 import { composeEmailChange } from './challenges/email-change.ts'
 import { composeReset } from './challenges/password-reset.ts'
-import { authRoutes, FORMS, READS } from './index.ts'
+import { authRoutes, FORM_PATHS, READ_PATHS } from './index.ts'
 import { KeyRing } from './keys/ring.ts'
 import { KeyRotation } from './keys/rotation.ts'
 import { Codes, Sealing } from './keys/sealing.ts'
@@ -90,7 +90,7 @@ export async function authService(
   const routes = authRoutes(context, mails, guarded)
   routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe: () => store.probe() }))
   const root = authV0(context, guarded)
-  const paths = () => documentedPaths({ routes, root }, FORMS)
+  const paths = () => documentedPaths({ routes, root }, FORM_PATHS)
   routes.use(swagger(guarded, () => openApiDocument('Ch202 auth', version, paths(), tags)))
   const app = service(
     {
@@ -99,8 +99,8 @@ export async function authService(
       random,
       metrics,
       corsOrigins: config.corsOrigins,
-      forms: FORMS,
-      reads: READS,
+      forms: FORM_PATHS,
+      reads: READ_PATHS,
     },
     { routes, root, aliases: LEGACY_PATHS },
   )

@@ -15,7 +15,7 @@ export type AccountsContext = SyncContext & {
 }
 
 /** How many ids of the cache are read at once. */
-const IDS = 500
+const ID_BATCH = 500
 
 /** Lists the password cache. @throws Problem `validation_failed` for a cursor of another list */
 export async function listCache({ store }: { store: AccountStore }, query: PageQuery & { search?: string }) {
@@ -53,9 +53,9 @@ export async function syncCache(context: AccountsContext, userId: string | undef
   const startedAt = clock.monotonic()
   const id = userId?.toLowerCase() ?? null
   // Each account is a transaction of its own, so the row that says who started the sync comes first.
-  await store.addEvent(auditEvent(context, caller, 'cache.sync_begun', id))
+  await store.addAuditEvent(auditEvent(context, caller, 'cache.sync_begun', id))
   const counts = id === null ? await syncAll(context, caller) : await syncOne(context, id, caller)
-  await store.addEvent(auditEvent(context, caller, 'cache.synced', id, { ...counts }))
+  await store.addAuditEvent(auditEvent(context, caller, 'cache.synced', id, { ...counts }))
   return { ...counts, duration_ms: Math.round(clock.monotonic() - startedAt) }
 }
 
@@ -102,7 +102,7 @@ async function syncAll(context: AccountsContext, caller: Caller): Promise<SyncCo
 async function removeMissing(context: AccountsContext, existing: Set<string>, caller: Caller): Promise<number> {
   let removed = 0
   for (let after = ''; ; ) {
-    const ids = await context.store.cachedIds(after, IDS)
+    const ids = await context.store.cachedIds(after, ID_BATCH)
     for (const id of ids) {
       if (existing.has(id) || (await context.users.passwordRecord(id, caller.requestId))) continue
       await deleteUser(context, id, caller)

@@ -18,10 +18,10 @@ export const AUTH_ITSELF: Actor = { actor: 'auth', ip: null, requestId: null }
  */
 export function auditEvent(
   { clock, random }: AuditRecordContext,
-  doer: Actor,
+  actor: Actor,
   type: string,
   userId: string | null,
   detail: Record<string, unknown> = {},
 ): AuditEvent {
-  return { id: random.id(), at: clock.now(), type, userId, ...actorOf(doer), detail }
+  return { id: random.id(), at: clock.now(), type, userId, ...actorOf(actor), detail }
 }

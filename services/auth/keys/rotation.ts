@@ -106,7 +106,7 @@ export class KeyRotation {
     const pending = keyRing.pending()
     if (pending) {
       // Every use of an operator's key leaves a row in the audit.
-      await store.addEvent(row(pending.kid))
+      await store.addAuditEvent(row(pending.kid))
       return pending
     }
     const { seq, stored } = await this.add(row)

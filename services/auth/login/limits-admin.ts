@@ -36,7 +36,7 @@ export const refusedErrors = (query: object) =>
  * @throws Problem `validation_failed` unless the query names exactly one
  */
 export async function loginLimitOf(context: LoginLimitsContext, query: LimitQuery) {
-  throwAny(limitErrors(query))
+  throwIfAny(limitErrors(query))
   const { key, userId } = await subjectOf(context, query)
   const address = query.address === undefined ? null : addressIn(query.address)
   const { limits } = context
@@ -56,7 +56,7 @@ export async function loginLimitOf(context: LoginLimitsContext, query: LimitQuer
  * @throws Problem `validation_failed` unless the query names exactly one account, address or request
  */
 export async function refusedLoginsOf(context: LoginLimitsContext, query: LimitQuery & { request_id?: string }) {
-  throwAny(refusedErrors(query))
+  throwIfAny(refusedErrors(query))
   const { key } = await subjectOf(context, query)
   const address = query.address === undefined ? null : addressIn(query.address)
   const logins = context.limits.refused.find((refused) => {
@@ -79,7 +79,7 @@ function refusedRead({ at, code, ip, lockedBy, lockedUntil, requestId, userId }:
   }
 }
 
-function throwAny(errors: FieldError[]): void {
+function throwIfAny(errors: FieldError[]): void {
   if (errors.length > 0) throw invalid(errors)
 }
 

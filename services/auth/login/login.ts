@@ -8,7 +8,7 @@ import { isEmail } from '../../kit/schema/email.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { UsersPeer } from '../peers.ts'
 import type { LoginBody } from '../schemas/login.ts'
-import { type Opened, openSession, type SessionsContext } from '../sessions/sessions.ts'
+import { openSession, type SessionsContext, type SessionWithTokens } from '../sessions/sessions.ts'
 import type { Account, AuditStore, SessionKind } from '../store/index.ts'
 import { type CheckedPassword, type CredentialsContext, checkPassword } from './credentials.ts'
 import { failureKey, findAccount, identifierIn, type LoginIdentifier } from './identifier.ts'
@@ -41,12 +41,12 @@ export async function login(
   body: LoginBody,
   caller: Caller,
   kind: SessionKind = 'v1',
-): Promise<Opened> {
+): Promise<SessionWithTokens> {
   const identifier = identifierIn(body)
   const account = await findAccount(context, identifier)
   const key = failureKey(account, identifier)
   try {
-    return await logIn(context, { identifier, account, key, password: body.password }, caller, kind)
+    return await tryLogin(context, { identifier, account, key, password: body.password }, caller, kind)
   } catch (error) {
     const now = context.clock.now()
     context.limits.refused.add(error, { key, userId: account?.userId ?? null, caller, now })
@@ -54,15 +54,20 @@ export async function login(
   }
 }
 
-async function logIn(context: LoginContext, request: LoginRequest, caller: Caller, kind: SessionKind): Promise<Opened> {
+async function tryLogin(
+  context: LoginContext,
+  request: LoginRequest,
+  caller: Caller,
+  kind: SessionKind,
+): Promise<SessionWithTokens> {
   const { account, rehash } = await authenticate(context, request, caller)
   if (account.status === 'disabled') {
     const detail = { reason: 'account_disabled' }
-    await context.store.addEvent(auditEvent(context, caller, 'login.failed', account.userId, detail))
+    await context.store.addAuditEvent(auditEvent(context, caller, 'login.failed', account.userId, detail))
     throw new Problem('account_disabled')
   }
   const opened = await openSession(context, account, caller, kind)
-  if (rehash) replaceHash(context, account, request.password, caller)
+  if (rehash) startRehash(context, account, request.password, caller)
   return opened
 }
 
@@ -114,7 +119,7 @@ function reasonOf({ passwordHash }: Account): 'no_password' | 'wrong_password' {
 }
 
 /** Rehashes the password in the background, in users and in the cache. */
-function replaceHash(context: LoginContext, account: Account, password: string, caller: Caller): void {
+function startRehash(context: LoginContext, account: Account, password: string, caller: Caller): void {
   const { cacheStatistics, hasher, log, users } = context
   cacheStatistics.pending++
   hasher

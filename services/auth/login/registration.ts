@@ -46,7 +46,7 @@ export async function registerUser(context: RegistrationContext, body: UserCreat
   if (config.rateLimit && caller.ip) await limit(store, REGISTRATIONS, caller.ip, clock.now())
   const created = await users.createUser({ ...body, password }, caller.requestId)
   // Users records that the user was created; only auth knows the address from which they registered.
-  await store.addEvent(auditEvent(context, caller, 'user.registered', created.id))
+  await store.addAuditEvent(auditEvent(context, caller, 'user.registered', created.id))
   return created
 }
 

@@ -53,7 +53,7 @@ export interface MailFailure {
 }
 
 /** Why a mail failed, as the mail library reports it (nodemailer 10, `NodemailerError`). */
-export interface SmtpTrouble {
+export interface SmtpFailure {
   /** The command that the server answered. `CONN`: no command; `API`: nothing was sent. */
   command?: string | undefined
   responseCode?: number | undefined
@@ -82,7 +82,7 @@ const MAILBOX = /^5\.(1\.(?![078]$)|2\.)/
 /** RFC 3463, 3.8: security or policy. */
 const POLICY = /^5\.7\./
 /** Answers to a recipient that are about the sender: many servers check the sender only once they know the recipient. */
-const ABOUT_SENDER: [pattern: RegExp, reason: MailReason][] = [
+const REASONS_BY_TEXT: [pattern: RegExp, reason: MailReason][] = [
   [/auth\w* (is )?(required|needed|first)|must (authenticate|log ?in)|log ?in first/i, 'authentication_required'],
   [/\bsender (address|verif)/i, 'sender_refused'],
   [/\b(helo|ehlo)\b/i, 'hello_refused'],
@@ -94,7 +94,7 @@ const ABOUT_SENDER: [pattern: RegExp, reason: MailReason][] = [
 ]
 
 /** Classifies a failed attempt. Pure: `outcome.test.ts` has a row for each case. */
-export function failureOf(trouble: SmtpTrouble): MailFailure {
+export function failureOf(trouble: SmtpFailure): MailFailure {
   const { command, response = '', responseCode = 0 } = trouble
   if (responseCode >= 500 && responseCode < 600) return permanent(trouble)
   if (responseCode < 400 || responseCode >= 600) return withoutAnswer(trouble)
@@ -103,7 +103,7 @@ export function failureOf(trouble: SmtpTrouble): MailFailure {
 }
 
 /** Classifies a failed connection, and an answer whose code is not a failure code of SMTP. */
-function withoutAnswer({ code, command = 'CONN', originalCode = '', timeoutType }: SmtpTrouble): MailFailure {
+function withoutAnswer({ code, command = 'CONN', originalCode = '', timeoutType }: SmtpFailure): MailFailure {
   if (command === 'API' && code === 'EENVELOPE') return final('mailbox_refused')
   if (code === 'EAUTH') return local('authentication_failed')
   if (code === 'ETLS' || TLS.test(originalCode)) return local('tls_failed')
@@ -117,12 +117,12 @@ function withoutAnswer({ code, command = 'CONN', originalCode = '', timeoutType 
 }
 
 /** Classifies a 5yz: the server would refuse the same command again (RFC 5321, 4.2.1). The command decides who must act. */
-function permanent({ code, command = 'CONN', response = '', responseCode = 0 }: SmtpTrouble): MailFailure {
-  if (command === 'DATA') return ofMessage(code === 'EMESSAGE', responseCode, response)
+function permanent({ code, command = 'CONN', response = '', responseCode = 0 }: SmtpFailure): MailFailure {
+  if (command === 'DATA') return messageRefusal(code === 'EMESSAGE', responseCode, response)
   if (LOGIN.includes(responseCode))
     return local(responseCode === 530 ? 'authentication_required' : 'authentication_failed')
   if (command.startsWith('AUTH')) return local('authentication_failed')
-  if (command === 'RCPT TO') return ofRecipient(responseCode, response)
+  if (command === 'RCPT TO') return recipientRefusal(responseCode, response)
   if (command === 'MAIL FROM') return local(reasonIn(response) ?? 'sender_refused')
   if (command === 'STARTTLS') return local('no_starttls')
   // A server without EHLO has no STARTTLS, which is required here.
@@ -131,7 +131,7 @@ function permanent({ code, command = 'CONN', response = '', responseCode = 0 }: 
 }
 
 /** @param isAnswerToMessage whether the server answered the message rather than the `DATA` command */
-function ofMessage(isAnswerToMessage: boolean, responseCode: number, response: string): MailFailure {
+function messageRefusal(isAnswerToMessage: boolean, responseCode: number, response: string): MailFailure {
   // Some servers check the mailbox, or its quota (552), only now.
   const ofMailbox = MAILBOX.test(enhancedIn(response)) || (responseCode === 552 && enhancedIn(response) === '')
   if (isAnswerToMessage) return final(ofMailbox ? 'mailbox_refused' : 'message_refused')
@@ -140,7 +140,7 @@ function ofMessage(isAnswerToMessage: boolean, responseCode: number, response: s
   return responseCode === 503 ? local('policy_refused') : final('message_refused')
 }
 
-function ofRecipient(responseCode: number, response: string): MailFailure {
+function recipientRefusal(responseCode: number, response: string): MailFailure {
   const enhanced = enhancedIn(response)
   const reason = reasonIn(response)
   if (reason === 'sender_refused' || /^5\.1\.[78]$/.test(enhanced)) return local('sender_refused')
@@ -159,5 +159,5 @@ function enhancedIn(response: string): string {
 /** Ignores the addresses that the server repeats: a mailbox may be called relay. */
 function reasonIn(response: string): MailReason | undefined {
   const text = response.replaceAll(/<[^>]*>|\S+@\S+/g, ' ')
-  return ABOUT_SENDER.find(([pattern]) => pattern.test(text))?.[1]
+  return REASONS_BY_TEXT.find(([pattern]) => pattern.test(text))?.[1]
 }

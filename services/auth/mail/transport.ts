@@ -6,7 +6,7 @@ import { readSender, type Sender } from '../../kit/process/sender.ts'
 import { readSmtpUrl, type SmtpServer } from '../../kit/process/smtp-url.ts'
 import type { Random } from '../../kit/random.ts'
 import { emailAddress } from '../../kit/schema/email.ts'
-import { failureOf, type MailFailure, type SmtpTrouble } from './outcome.ts'
+import { failureOf, type MailFailure, type SmtpFailure } from './outcome.ts'
 
 /** A mail's recipient and text. */
 export interface Letter {
@@ -42,7 +42,7 @@ export class MailNotSent extends Error {
 
   constructor(
     readonly failure: MailFailure,
-    trouble: SmtpTrouble & { cause?: unknown },
+    trouble: SmtpFailure & { cause?: unknown },
   ) {
     super(failure.reason, { cause: trouble.cause })
     const { command, responseCode } = trouble
@@ -105,7 +105,7 @@ export function smtpMailer(url: string, from: string, patience: Patience = PATIE
 
 /** Converts an error of the mail library. */
 function notSent(error: unknown): MailNotSent {
-  const { code, command, originalCode, response, responseCode, timeoutType } = error as SmtpTrouble
+  const { code, command, originalCode, response, responseCode, timeoutType } = error as SmtpFailure
   const trouble = { code, command, originalCode, response, responseCode, timeoutType }
   return new MailNotSent(failureOf(trouble), { ...trouble, cause: error })
 }

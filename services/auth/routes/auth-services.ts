@@ -1,5 +1,6 @@
 import type { Config } from '../../kit/process/config.ts'
 import type { AccountsContext } from '../accounts/admin.ts'
+import type { CurrentUserContext } from '../accounts/current-user.ts'
 import type { AuditContext } from '../audit/admin.ts'
 import type { ChallengesContext } from '../challenges/password-reset.ts'
 import type { KeyRing } from '../keys/ring.ts'
@@ -8,6 +9,7 @@ import type { LoginLimitsContext } from '../login/limits-admin.ts'
 import type { LoginContext } from '../login/login.ts'
 import type { RegistrationContext } from '../login/registration.ts'
 import type { IntrospectionContext } from '../sessions/introspection.ts'
+import type { TokenRevocationContext } from '../sessions/logout.ts'
 import type { RevocationFeed } from '../sessions/revocation-feed.ts'
 import type { WebhooksContext } from '../webhooks/admin.ts'
 import type { DeliveriesContext } from '../webhooks/deliveries-admin.ts'
@@ -17,12 +19,14 @@ import type { IngestContext } from '../webhooks/ingest.ts'
 export type AuthServices = AccountsContext &
   AuditContext &
   ChallengesContext &
+  CurrentUserContext &
   DeliveriesContext &
   IngestContext &
   IntrospectionContext &
   LoginContext &
   LoginLimitsContext &
   RegistrationContext &
+  TokenRevocationContext &
   WebhooksContext & {
     keyRing: KeyRing
     rotation: KeyRotation

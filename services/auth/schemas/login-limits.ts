@@ -5,13 +5,13 @@ import { IP_ADDRESS, loginName, REQUEST_ID } from './fields.ts'
 
 const CLIENT_ADDRESS = '203.0.113.7'
 
-const whoseLogins = {
+const accountOrAddress = {
   user_id: t.Optional(described(uuid(), 'The account')),
   login: t.Optional(loginName('The email or the username of the account', 'ana@example.org')),
   address: t.Optional(text({ least: 2, most: 64, description: 'The client address', examples: [CLIENT_ADDRESS] })),
 }
 
-export const loginLimitQuery = strict(whoseLogins)
+export const loginLimitQuery = strict(accountOrAddress)
 export const loginLimit = strict({
   user_id: t.Nullable(t.String({ format: 'uuid' }), { description: 'The account, if the login name has one' }),
   address: t.Nullable(t.String({ examples: [CLIENT_ADDRESS] }), {
@@ -23,7 +23,7 @@ export const loginLimit = strict({
 })
 
 export const refusedLoginsQuery = strict({
-  ...whoseLogins,
+  ...accountOrAddress,
   request_id: t.Optional(text({ least: 1, most: 128, description: 'The request', examples: [REQUEST_ID] })),
 })
 

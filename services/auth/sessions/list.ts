@@ -44,8 +44,8 @@ export async function listSessions(
   query: PageQuery & SessionsOf,
   caller: Caller,
 ) {
-  const isAboutOthers = query.user_id !== undefined || query.all !== undefined
-  if (isAboutOthers && !caller.operator) throw new Problem('forbidden')
+  const namesUsers = query.user_id !== undefined || query.all !== undefined
+  if (namesUsers && !caller.operator) throw new Problem('forbidden')
   const errors = listErrors(query, { caller })
   if (errors.length > 0) throw invalid(errors)
   const userId = query.all === 'true' ? null : (query.user_id?.toLowerCase() ?? caller.userId)

@@ -53,10 +53,10 @@ export class RevocationFeed {
    * @param after the last number that the subscriber received: its acknowledgement
    * @throws Problem `auth_unavailable` while the service stops
    */
-  async poll(follower: string, after: number, epoch: string): Promise<RevocationPage> {
+  async poll(subscriber: string, after: number, epoch: string): Promise<RevocationPage> {
     const { audience, issuer, jwks, store, subscribedTypes } = this.options
     if (this.closed) throw new Problem('auth_unavailable')
-    return await this.publisher.answer({ subscriber: follower, after, epoch }, store.epoch, async (from, upTo) => {
+    return await this.publisher.answer({ subscriber, after, epoch }, store.epoch, async (from, upTo) => {
       const { revocations, seq } = await store.revocationsAfter(from, PAGE)
       const complete = revocations.length < PAGE
       // Expired rows are deleted, so the last row may be older than the last number.

@@ -14,7 +14,7 @@ import type { GraceHeartbeat } from './grace.ts'
 import { hashOfRefreshToken, readRefreshToken, refreshToken, type TokenPlace } from './refresh-token.ts'
 import type { RevocationFeed } from './revocation-feed.ts'
 
-const REFRESHES = { most: 150, window: 5 * MINUTE }
+const REFRESH_LIMIT = { most: 150, window: 5 * MINUTE }
 /** How many characters of the User-Agent header a session keeps. */
 const USER_AGENT_MAX = 256
 
@@ -33,7 +33,7 @@ export interface SessionsContext extends AuditRecordContext {
 }
 
 /** A session and the tokens that were issued for it. */
-export interface Opened {
+export interface SessionWithTokens {
   session: Session
   tokens: Token
 }
@@ -47,7 +47,7 @@ export async function openSession(
   account: Account,
   caller: Caller,
   kind: SessionKind,
-): Promise<Opened> {
+): Promise<SessionWithTokens> {
   const { refreshCodes, store } = context
   const session = newSession(context, account, caller, kind)
   const token = refreshToken(refreshCodes, { sessionId: session.id, counter: 0 }, kind)
@@ -85,7 +85,11 @@ function newSession(context: SessionsContext, account: Account, caller: Caller, 
  * previous refresh token gets the same new token again; reuse of an older one ends the session (RFC 9700, 4.14.2).
  * @throws Problem `invalid_refresh_token`, `refresh_token_reused`, `rate_limited`
  */
-export async function refreshSession(context: SessionsContext, presented: string, caller: Caller): Promise<Opened> {
+export async function refreshSession(
+  context: SessionsContext,
+  presented: string,
+  caller: Caller,
+): Promise<SessionWithTokens> {
   const { clock, config, feed, heartbeat, refreshCodes, store } = context
   const place = await placeOf(context, presented)
   const session = place && (await store.sessionById(place.sessionId))
@@ -103,7 +107,7 @@ export async function refreshSession(context: SessionsContext, presented: string
       accessUntil: Math.min(now + config.jwtExpire, session.endsAt),
       grace: config.refreshReuseGrace,
       ...(kind === 'v0' ? { hash: hashOfRefreshToken(next) } : {}),
-      ...(config.rateLimit ? { limit: REFRESHES } : {}),
+      ...(config.rateLimit ? { limit: REFRESH_LIMIT } : {}),
     },
     (type) => auditEvent(context, caller, type, userId, { session_id: id }),
   )

@@ -11,12 +11,12 @@ export interface AuditFilter {
 
 export interface AuditStore {
   /** Does nothing when a row with this id exists. */
-  addEvent(event: AuditEvent): Promise<void>
-  listEvents(
+  addAuditEvent(event: AuditEvent): Promise<void>
+  listAuditEvents(
     filter: AuditFilter,
     request: PageRequest,
     order?: 'newest first' | 'oldest first',
   ): Promise<Slice<AuditEvent>>
   /** Returns the position after this event, in the order in which rows were written; null when there is no such row. */
-  placeOfEvent(id: string): Promise<Position | null>
+  placeOfAuditEvent(id: string): Promise<Position | null>
 }

@@ -25,10 +25,10 @@ export interface Delivery {
 }
 
 /** The delivery that was attempted, as it was then: a replay in between gives it another `since`. */
-export type Attempted = Pick<Delivery, 'seq' | 'since'>
+export type AttemptedDelivery = Pick<Delivery, 'seq' | 'since'>
 
 /** The result of an attempt. */
-export interface Tried {
+export interface AttemptResult {
   status: number | null
   error: string | null
 }
@@ -55,8 +55,13 @@ export interface DeliveryStore {
    * Records the end of a delivery. When it was replayed or removed during the attempt, that change wins: a failure then
    * leaves it due, a success counts as delivered.
    */
-  finishDelivery(attempted: Attempted, status: 'delivered' | 'dead', tried: Tried, now: number): Promise<void>
-  postponeDelivery(attempted: Attempted, nextAt: number, tried: Tried): Promise<void>
+  finishDelivery(
+    attempted: AttemptedDelivery,
+    status: 'delivered' | 'dead',
+    tried: AttemptResult,
+    now: number,
+  ): Promise<void>
+  postponeDelivery(attempted: AttemptedDelivery, nextAt: number, tried: AttemptResult): Promise<void>
   /** Gives up deliveries that have been pending since before `before`, even when nobody sends to `target`. */
   giveUpDeliveries(target: string, before: number, now: number): Promise<void>
   /** Completes the deletion or disabling of webhooks that a stop of the service interrupted. */

@@ -14,7 +14,14 @@ import type { WebhookStore } from './webhooks.ts'
 
 export type { Account, AccountStore, CacheSync, SyncedAccount } from './accounts.ts'
 export type { AuditFilter, AuditStore } from './audit.ts'
-export type { Attempted, Delivery, DeliveryFilter, DeliveryStatus, DeliveryStore, Tried } from './deliveries.ts'
+export type {
+  AttemptedDelivery,
+  AttemptResult,
+  Delivery,
+  DeliveryFilter,
+  DeliveryStatus,
+  DeliveryStore,
+} from './deliveries.ts'
 export type { EventStore } from './events.ts'
 export type { FactStore } from './facts.ts'
 export type { KeyStore, StoredKey } from './keys.ts'
@@ -22,7 +29,7 @@ export type { LoginFailures, LoginLimitStore } from './login-limits.ts'
 export type { MailKind, MailRequest, MailStore } from './mails.ts'
 export type { Reset, ResetStore } from './resets.ts'
 export type { Ended, RevocationStore } from './revocations.ts'
-export type { Ending, Rotated, Rotation, Session, SessionKind, SessionStore } from './sessions.ts'
+export type { Ending, Rotation, RotationResult, Session, SessionKind, SessionStore } from './sessions.ts'
 export type { Webhook, WebhookStatusChange, WebhookStore } from './webhooks.ts'
 
 /**

@@ -53,7 +53,7 @@ export interface Rotation {
 }
 
 /** `repeated`: the previous token was used again within the grace and gets the same new token. */
-export type Rotated =
+export type RotationResult =
   | { outcome: 'rotated' | 'repeated'; session: Session; account: Account }
   | { outcome: 'reused'; ended: Ended }
   | { outcome: 'limited'; until: number }
@@ -62,7 +62,7 @@ export type Rotated =
 export interface SessionStore {
   /** `account_changed`: the account was disabled, deleted or given another password after its password was checked. */
   openSession(session: Session, event: AuditEvent, hash?: Uint8Array): Promise<'opened' | 'account_changed'>
-  rotateSession(rotation: Rotation, event: (type: string) => AuditEvent): Promise<Rotated>
+  rotateSession(rotation: Rotation, event: (type: string) => AuditEvent): Promise<RotationResult>
   sessionById(id: string): Promise<Session | null>
   sessionByHash(hash: Uint8Array): Promise<{ sessionId: string; counter: number } | null>
   /**

@@ -19,13 +19,13 @@ export interface WebhooksContext extends AuditRecordContext {
   config: Pick<Config, 'production'>
 }
 
-const MOST = 50
+const WEBHOOKS_MAX = 50
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
 const NO_TYPES: Complaint = { code: 'required', message: 'must name at least one; leave it out to receive all' }
 const TOO_MANY: Complaint = {
   code: 'too_many',
-  message: `would exceed the limit of ${MOST} webhooks: delete one first`,
-  limit: MOST,
+  message: `would exceed the limit of ${WEBHOOKS_MAX} webhooks: delete one first`,
+  limit: WEBHOOKS_MAX,
 }
 
 interface NewWebhook {
@@ -55,7 +55,7 @@ export async function createWebhook(context: WebhooksContext, body: NewWebhook, 
     createdAt: clock.now(),
   }
   const event = auditEvent(context, caller, 'webhook.created', null, { id, types: webhook.types })
-  const seq = await store.addWebhook(webhook, MOST, event)
+  const seq = await store.addWebhook(webhook, WEBHOOKS_MAX, event)
   if (seq === null) throw invalidField('body', TOO_MANY)
   await publishChange(context, seq)
   return { ...webhookRead(webhook), secret: secretText(secret) }

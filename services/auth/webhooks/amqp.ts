@@ -4,7 +4,7 @@ import type { Log } from '../../kit/log.ts'
 import { type Event, messageOf } from '../../kit/outbox/events.ts'
 import { withTimeout } from '../../kit/timeout.ts'
 import type { Delivery } from '../store/index.ts'
-import type { Outcome } from './deliverer.ts'
+import type { DeliveryOutcome } from './deliverer.ts'
 
 /** How long the broker may take to answer before the connection counts as lost. */
 const PATIENCE = 10 * SECOND
@@ -43,7 +43,7 @@ export class AmqpPublisher {
   }
 
   /** Resolves when the broker has confirmed the event. If it does not, the connection is abandoned. */
-  async send({ event }: Delivery): Promise<Outcome> {
+  async send({ event }: Delivery): Promise<DeliveryOutcome> {
     const connection = this.open()
     try {
       await this.publish((await connection).channel, event)
@@ -119,13 +119,13 @@ export class AmqpPublisher {
     if (this.connection !== connection || this.isClosed) return
     this.connection = undefined
     connection.then(({ model }) => model.close()).catch(() => undefined)
-    if (!this.isUnreachable) this.options.log.warn({ event: 'amqp.lost', ...whyLost(error) })
+    if (!this.isUnreachable) this.options.log.warn({ event: 'amqp.lost', ...lossFields(error) })
     this.isUnreachable = true
   }
 }
 
 /** Logs the protocol's name of a refusal rather than the error's text, which may quote what was sent. */
-function whyLost(error: unknown): { reason?: string; err?: unknown } {
+function lossFields(error: unknown): { reason?: string; err?: unknown } {
   if (error === undefined) return {}
   const reason = error instanceof Error ? /\b\d{3} \(([A-Z-]+)\)/.exec(error.message)?.[1] : undefined
   return reason === undefined ? { err: error } : { reason }

@@ -1,12 +1,12 @@
 import { type Clock, HOUR, MINUTE, SECOND } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import { withTimeout } from '../../kit/timeout.ts'
-import type { Delivery, DeliveryStore, Tried } from '../store/index.ts'
+import type { AttemptResult, Delivery, DeliveryStore } from '../store/index.ts'
 
 /** Result of a delivery attempt. */
-export type Outcome = { delivered: true; status: number | null } | (Failed & { delivered: false })
+export type DeliveryOutcome = { delivered: true; status: number | null } | (FailedAttempt & { delivered: false })
 
-interface Failed extends Tried {
+interface FailedAttempt extends AttemptResult {
   error: string
   /** Milliseconds until the next attempt; null when it must not be retried. */
   retryIn: number | null
@@ -30,7 +30,7 @@ interface DelivererOptions {
    */
   inOrder: boolean
   /** Makes one attempt. The event may arrive twice: the service may stop before the result is recorded. */
-  send(delivery: Delivery, signal: AbortSignal): Promise<Outcome>
+  send(delivery: Delivery, signal: AbortSignal): Promise<DeliveryOutcome>
   /** Called when the receiver permanently refuses further events. */
   unsubscribed?(): Promise<void>
 }
@@ -159,8 +159,8 @@ export class Deliverer {
   }
 
   /** Delivers one user's events until one fails. Returns the last outcome. */
-  private async deliverQueue(queue: Delivery[]): Promise<Outcome> {
-    let outcome: Outcome = { delivered: true, status: null }
+  private async deliverQueue(queue: Delivery[]): Promise<DeliveryOutcome> {
+    let outcome: DeliveryOutcome = { delivered: true, status: null }
     for (const delivery of queue) {
       outcome = await this.attempt(delivery)
       if (!outcome.delivered || !this.isRunning) break
@@ -169,7 +169,7 @@ export class Deliverer {
   }
 
   /** Makes one attempt and records its result. */
-  private async attempt(delivery: Delivery): Promise<Outcome> {
+  private async attempt(delivery: Delivery): Promise<DeliveryOutcome> {
     const { clock, log, send, store, target } = this.options
     const outcome = await send(delivery, this.abort.signal)
     // An attempt that a stop aborted shows nothing about the receiver.

@@ -67,7 +67,7 @@ export class EventDispatcher {
 
   /**
    * Starts deliverers for new webhooks, and stops those of deleted and disabled ones.
-   * @throws DatabaseError when the webhooks cannot be read
+   * @throws when the webhooks cannot be read
    */
   webhooksChanged(): Promise<void> {
     const update = this.lastUpdate.then(() => this.update())

@@ -3,7 +3,7 @@ import { messageOf } from '../../kit/outbox/events.ts'
 import { callExternal } from '../../kit/outgoing.ts'
 import type { Random } from '../../kit/random.ts'
 import type { Delivery } from '../store/index.ts'
-import type { Outcome } from './deliverer.ts'
+import type { DeliveryOutcome } from './deliverer.ts'
 import { retryAfterOf, retryDelay } from './retry.ts'
 import { webhookHeaders } from './signature.ts'
 
@@ -26,11 +26,11 @@ interface SenderOptions {
 /** Returns a function that makes one attempt to deliver to a webhook (Standard Webhooks). The response body is ignored. */
 export function webhookSender(receiver: Receiver, options: SenderOptions) {
   const { clock, random } = options
-  const failed = (tries: number, error: string, status: number | null = null, retryAfter = 0): Outcome => {
+  const failed = (tries: number, error: string, status: number | null = null, retryAfter = 0): DeliveryOutcome => {
     const retryIn = retryDelay(tries, random.bytes(1).readUInt8() / 255, retryAfter)
     return { delivered: false, status, error, retryIn }
   }
-  return async (delivery: Delivery, signal: AbortSignal): Promise<Outcome> => {
+  return async (delivery: Delivery, signal: AbortSignal): Promise<DeliveryOutcome> => {
     const { tries } = delivery
     const { secret, url } = receiver
     if (!secret) return failed(tries, 'secret_not_opened')
