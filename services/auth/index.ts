@@ -19,7 +19,7 @@ import { webhookRoutes } from './routes/webhooks.ts'
 /** OAuth endpoints, which accept forms as well as JSON (RFC 7662, 2.1; RFC 7009, 2.1). */
 export const FORM_PATHS = ['/auth/introspect', '/auth/revoke']
 
-/** The most frequent POSTs that change nothing. */
+/** Paths of POST requests that change nothing and have no rate limit, so the client's address need not be read at once. */
 export const READ_PATHS = ['/auth/validate-token', '/validate-token']
 
 /** Mounts the routes of the auth service. */

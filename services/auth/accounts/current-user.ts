@@ -10,7 +10,7 @@ export interface CurrentUserContext {
 }
 
 /**
- * Returns the caller's own record from users; when users is down, auth's copy of it with `stale`.
+ * Returns the caller's own record from users. When users cannot be reached, returns auth's copy; `stale` is then true.
  * @throws Problem `token_revoked` when the user was deleted, `users_unavailable` when auth has no copy either
  */
 export async function currentUser(
@@ -30,6 +30,7 @@ export async function currentUser(
   }
 }
 
+/** Builds the answer from auth's copy of the record. */
 function userReadOf(account: Account): UserRead {
   const login = {
     id: account.userId,
@@ -38,7 +39,7 @@ function userReadOf(account: Account): UserRead {
     roles: account.roles,
     status: account.status,
     email_verified: account.emailVerified,
-    // An account that was dropped from the cache has lost its hash; nearly every user has a password.
+    // The hash of an account that was dropped from the cache is unknown, and nearly every user has a password.
     has_password: account.passwordHash !== null || !account.cached,
   }
   return userReadFrom(login, account.profile)

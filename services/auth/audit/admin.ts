@@ -18,7 +18,7 @@ interface AuditQuery extends PageQuery {
   after_id?: string
 }
 
-/** Returns the errors of an audit query whose parameters exclude each other. */
+/** Returns the errors of an audit query: of its page, and parameters that exclude each other. */
 export function auditErrors(query: { after_id?: unknown; cursor?: unknown; page?: unknown }): FieldError[] {
   const hasBoth = query.after_id !== undefined && query.page !== undefined
   return [...pageErrors(query), ...(hasBoth ? [errorOf('page', excludedBy('after_id'))] : [])]

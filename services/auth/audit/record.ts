@@ -12,7 +12,7 @@ export interface AuditRecordContext {
 export const AUTH_ITSELF: Actor = { actor: 'auth', ip: null, requestId: null }
 
 /**
- * Builds the audit row for something that `doer` did now; the caller stores it.
+ * Builds the audit row for something that `doer` did now; does not store it.
  * @param type `noun.verb`, such as `login.failed`
  * @param detail names and states, never a secret
  */

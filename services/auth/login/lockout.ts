@@ -6,12 +6,14 @@ import type { LoginFailures } from '../store/index.ts'
 /** Failed logins are counted by account and by address. */
 export type Subject = 'account' | 'address'
 
+/** Durations are milliseconds. */
 interface LockoutRule {
-  /** This many failures within `window` lead to a lockout of `pause`; each further failure doubles it. */
+  /** This many failures within `window` start a lockout; each further failure doubles it, up to `longestLockout`. */
   most: number
   window: number
   lockout: number
   longestLockout: number
+  /** After this many failures within a day, logins are refused until the first of them is a day old. */
   mostADay: number
 }
 
@@ -27,13 +29,14 @@ export const LOCKOUT_RULES: Record<Subject, LockoutRule> = {
   },
 }
 
-/** Returns until when logins are refused after these failures; 0 when they are not. Depends on nothing but the times. */
+/** Returns when the lockout that these failures started ends; 0: there is none. */
 export function lockedUntil({ clearedAt, times }: LoginFailures, rule: LockoutRule, now: number): number {
   // Times ahead of the clock were recorded before the clock was set back: they count as now.
   const today = times.map((at) => Math.min(at, now)).filter((at) => now - at < DAY)
   const firstOfTooMany = today.at(-rule.mostADay)
   if (firstOfTooMany !== undefined) return firstOfTooMany + DAY
   const recent = today.filter((at) => at > Math.min(clearedAt, now - 1))
+  // The index of the failure that started the lockout.
   const lockedFrom = recent.findIndex((at, index) => {
     const first = recent[index - rule.most + 1]
     return first !== undefined && at - first < rule.window

@@ -22,17 +22,19 @@ export type LoginContext = CredentialsContext &
     log: Log
   }
 
-/** A login, with what auth knows about the account. */
+/** The name and password that someone typed, with the account that the name belongs to. */
 interface LoginRequest {
   identifier: LoginIdentifier
+  /** Null: the name is not in the cache. */
   account: Account | null
-  /** The key by which its failures are counted. */
+  /** The key by which failures of this login are counted (see `failureKey`). */
   key: string
   password: string
 }
 
 /**
- * Logs a user in by their email, their username, or either.
+ * Logs a user in by their email or username: checks the password within the login limits, and opens a session.
+ * @param kind the form of the refresh token
  * @throws Problem `invalid_credentials` for an unknown user as for a wrong password, `account_disabled` only when the
  * password was right, `rate_limited` before any hashing, `users_unavailable`, `overloaded`
  */
@@ -54,6 +56,7 @@ export async function login(
   }
 }
 
+/** Logs in. @throws Problem as `login`, which also remembers refused logins for operators */
 async function tryLogin(
   context: LoginContext,
   request: LoginRequest,
@@ -71,7 +74,7 @@ async function tryLogin(
   return opened
 }
 
-/** Checks the password within the login limits. @throws Problem as `login`, but never `account_disabled` */
+/** Checks the password within the login limits; the account may be disabled. @throws Problem as `login` otherwise */
 async function authenticate(context: LoginContext, request: LoginRequest, caller: Caller): Promise<CheckedPassword> {
   const attempt = await context.limits.begin(request.key, caller.ip === null ? null : limitKey(caller.ip))
   let checked: CheckedPassword | null
@@ -113,7 +116,7 @@ function failureEvents(
   return events
 }
 
-/** The reason is for the audit only: the response is the same in both cases. */
+/** Returns why a login to an existing account failed. For the audit only: the response is the same in both cases. */
 function reasonOf({ passwordHash }: Account): 'no_password' | 'wrong_password' {
   return passwordHash === null ? 'no_password' : 'wrong_password'
 }

@@ -21,8 +21,9 @@ interface MailQueueOptions {
   clock: Clock
   log: Log
   mailer: Mailer
-  /** Writes the mail of a request, the same in each attempt. Null: nobody should get it, or it is no longer useful. */
+  /** Writes the mail of a request, the same in each attempt; null when nobody should get it, or it is no longer useful. */
   compose: Record<MailKind, (request: MailRequest) => Promise<Letter | null>>
+  /** Counts the outcome of an attempt, for the metrics. */
   count?(outcome: (typeof MAIL_OUTCOMES)[number]): void
 }
 
@@ -66,6 +67,7 @@ export class MailQueue {
     this.wakeUp.resolve()
   }
 
+  /** Sends mails as they become due, until `stop`. */
   private async run(): Promise<void> {
     // The settings may have been fixed before this start, so mails that wait for a retry are tried at once.
     let isFirst = true
@@ -103,6 +105,7 @@ export class MailQueue {
     return capacityBeside(starts, this.options.clock.monotonic())
   }
 
+  /** Begins an attempt in the background. */
   private begin(request: MailRequest): void {
     const { clock, log } = this.options
     const end = this.attempt(request)
@@ -118,6 +121,7 @@ export class MailQueue {
     this.attempts.set(request.id, { since: clock.monotonic(), end })
   }
 
+  /** Makes one attempt and stores its result. @throws when the result cannot be stored */
   private async attempt(request: MailRequest): Promise<void> {
     const { clock, store } = this.options
     if (this.toRemove.has(request.id)) return await this.remove(request)

@@ -16,9 +16,9 @@ export interface Letter {
 }
 
 export interface Mail extends Letter {
-  /** The left part of its `Message-ID`: the same in each attempt, so that mail programs show duplicates once. */
+  /** The left part of the `Message-ID`: the same in each attempt, so that mail programs show duplicates once. */
   id: string
-  /** Its `Date`, in milliseconds since the epoch: when it was requested. */
+  /** When the mail was requested, its `Date`; milliseconds since the epoch. */
   at: number
 }
 
@@ -144,7 +144,7 @@ export function fileMailer(
       mkdirSync(directory, { recursive: true, mode: 0o700 })
       const name = `${new Date(clock.now()).toISOString().replaceAll(':', '-')}-${random.id()}.eml`
       const file = join(directory, name)
-      // Renamed when complete: a program that watches the directory never reads half a mail.
+      // Renamed when complete, so that a program that watches the directory never reads half a mail.
       writeFileSync(`${file}.part`, message as Buffer, { mode: 0o600, flag: 'wx', flush: true })
       chmodSync(`${file}.part`, 0o600)
       renameSync(`${file}.part`, file)
@@ -155,8 +155,8 @@ export function fileMailer(
 }
 
 /**
- * Loads the library with the first mail. Required rather than imported: an import reads its files on the threads that
- * hash passwords, so a burst of logins would delay the mail.
+ * Loads the library with the first mail. `require` rather than `import`: an import reads its files on the threads that hash
+ * passwords, so a burst of logins would delay the mail.
  */
 function library(): typeof import('nodemailer') {
   return require('nodemailer')

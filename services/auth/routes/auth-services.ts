@@ -15,7 +15,9 @@ import type { WebhooksContext } from '../webhooks/admin.ts'
 import type { DeliveriesContext } from '../webhooks/deliveries-admin.ts'
 import type { IngestContext } from '../webhooks/ingest.ts'
 
-/** The value that routes pass to the functions of auth: it satisfies each function's context. Only routes take all of it. */
+/**
+ * All that the functions of auth take: the routes pass it to each function, which sees only the context that it names.
+ */
 export type AuthServices = AccountsContext &
   AuditContext &
   ChallengesContext &

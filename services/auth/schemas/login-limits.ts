@@ -19,7 +19,7 @@ export const loginLimit = strict({
   }),
   failures: described(integer(), 'How many logins failed within the last 24 hours'),
   last_failed_at: t.Nullable(time(), { description: 'When the last login failed, if one did' }),
-  paused_until: t.Nullable(time(), { description: 'Until when logins are refused; null: they are not' }),
+  paused_until: t.Nullable(time(), { description: 'When the lockout ends; null: there is none' }),
 })
 
 export const refusedLoginsQuery = strict({
@@ -31,9 +31,9 @@ const refusedLogin = strict({
   at: described(time(), 'When the login was refused'),
   code: t.String({ description: 'The code that it was refused with', examples: ['rate_limited'] }),
   paused: t.Nullable(t.Union([t.Literal('account'), t.Literal('address')]), {
-    description: 'What exceeded its rate limit; null: the login was refused for another reason',
+    description: 'The lockout that refused the login: of the account or of the address; null: another reason',
   }),
-  paused_until: t.Nullable(time(), { description: 'Until when its logins are refused' }),
+  paused_until: t.Nullable(time(), { description: 'When that lockout ends' }),
   user_id: t.Nullable(t.String({ format: 'uuid' }), { description: 'The account, if the login name has one' }),
   ip: t.Nullable(t.String({ examples: [IP_ADDRESS] }), { description: 'The client address' }),
   request_id: t.String({ description: 'The request', examples: [REQUEST_ID] }),

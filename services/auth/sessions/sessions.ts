@@ -14,6 +14,7 @@ import type { GraceHeartbeat } from './grace.ts'
 import { hashOfRefreshToken, readRefreshToken, refreshToken, type TokenPlace } from './refresh-token.ts'
 import type { RevocationFeed } from './revocation-feed.ts'
 
+/** The limit on refreshes of one session. */
 const REFRESH_LIMIT = { most: 150, window: 5 * MINUTE }
 /** How many characters of the User-Agent header a session keeps. */
 const USER_AGENT_MAX = 256
@@ -23,7 +24,7 @@ export interface SessionsContext extends AuditRecordContext {
   feed: Pick<RevocationFeed, 'announce'>
   heartbeat: Pick<GraceHeartbeat, 'start'>
   keyRing: Pick<KeyRing, 'signing'>
-  /** Derives and recognises refresh tokens. */
+  /** The codes that refresh tokens are derived with. */
   refreshCodes: Codes
   issuer: string
   config: Pick<
@@ -122,7 +123,7 @@ export async function refreshSession(
   return { session: rotated.session, tokens: tokensOf(context, rotated.session, rotated.account, next) }
 }
 
-/** Returns the session and the counter of a refresh token; undefined when it is no token of this instance. */
+/** Returns the session and the counter of a refresh token; undefined when this instance did not issue the token. */
 export async function placeOf(
   { refreshCodes, store }: Pick<SessionsContext, 'refreshCodes' | 'store'>,
   token: string,

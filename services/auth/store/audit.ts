@@ -1,6 +1,7 @@
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
 import type { PageRequest, Position, Slice } from '../../kit/schema/page.ts'
 
+/** Selects rows of the audit. */
 export interface AuditFilter {
   userId?: string
   type?: string
@@ -9,8 +10,9 @@ export interface AuditFilter {
   requestId?: string
 }
 
+/** The rows of the audit. Events for other systems are in `EventStore`. */
 export interface AuditStore {
-  /** Does nothing when a row with this id exists. */
+  /** Adds a row. Does nothing when a row with this id exists. */
   addAuditEvent(event: AuditEvent): Promise<void>
   listAuditEvents(
     filter: AuditFilter,

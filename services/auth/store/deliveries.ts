@@ -2,7 +2,7 @@ import type { AuditEvent } from '../../kit/outbox/audit.ts'
 import type { Event } from '../../kit/outbox/events.ts'
 import type { PageRequest, Slice } from '../../kit/schema/page.ts'
 
-/** `dead`: failed for good. The word is on the wire. */
+/** The state of a delivery. `dead`, as the API calls it: the delivery failed for good. */
 export type DeliveryStatus = 'pending' | 'delivered' | 'dead'
 
 /** An event for one target. Times are milliseconds since the epoch. */
@@ -24,10 +24,10 @@ export interface Delivery {
   finishedAt: number | null
 }
 
-/** The delivery that was attempted, as it was then: a replay in between gives it another `since`. */
+/** The delivery that was attempted, as it was before the attempt: a replay during it sets another `since`. */
 export type AttemptedDelivery = Pick<Delivery, 'seq' | 'since'>
 
-/** The result of an attempt. */
+/** The result of an attempt, as the list of deliveries shows it (see `lastStatus` and `lastError`). */
 export interface AttemptResult {
   status: number | null
   error: string | null
@@ -61,12 +61,13 @@ export interface DeliveryStore {
     tried: AttemptResult,
     now: number,
   ): Promise<void>
+  /** Records a failed attempt, and when the next one is due. */
   postponeDelivery(attempted: AttemptedDelivery, nextAt: number, tried: AttemptResult): Promise<void>
   /** Gives up deliveries that have been pending since before `before`, even when nobody sends to `target`. */
   giveUpDeliveries(target: string, before: number, now: number): Promise<void>
   /** Completes the deletion or disabling of webhooks that a stop of the service interrupted. */
   settleDeliveries(now: number): Promise<void>
-  /** Newest first. */
+  /** Lists deliveries, newest first. */
   listDeliveries(filter: DeliveryFilter, request: PageRequest): Promise<Slice<Delivery>>
   /**
    * Sends delivered and failed deliveries again, and retries pending ones at once, when the filter names them by `seq` or

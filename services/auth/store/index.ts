@@ -33,9 +33,9 @@ export type { Ending, Rotation, RotationResult, Session, SessionKind, SessionSto
 export type { Webhook, WebhookStatusChange, WebhookStore } from './webhooks.ts'
 
 /**
- * Everything that the auth service stores, one interface per subject; functions take only the parts they use. Each method is one
- * transaction; a method that takes an audit event writes its row in that transaction. Methods are asynchronous, except
- * `epoch`, `subscribedTypes` and `onDeliveries`, which work in memory.
+ * Everything that the auth service stores, one interface per subject; functions take only the parts they use. Each method
+ * is one transaction; a method that takes an audit event writes its row in that transaction. All of them are asynchronous,
+ * except `epoch`, `subscribedTypes` and `onDeliveries`, which work in memory.
  */
 export interface AuthStore
   extends AccountStore,

@@ -35,9 +35,9 @@ interface NewWebhook {
 }
 
 /**
- * Adds a webhook. When this resolves, every change that is answered from then on is delivered to it. The secret is in
- * this answer only.
- * @throws Problem `validation_failed` for an address that is not allowed, and when there are as many as there may be
+ * Adds a webhook. Every change that is answered after this resolves is delivered to the webhook. Only this answer has the
+ * secret.
+ * @throws Problem `validation_failed` for an address that is not allowed, and when there are as many webhooks as allowed
  */
 export async function createWebhook(context: WebhooksContext, body: NewWebhook, caller: Caller) {
   const { clock, random, sealing, store } = context
@@ -61,6 +61,7 @@ export async function createWebhook(context: WebhooksContext, body: NewWebhook, 
   return { ...webhookRead(webhook), secret: secretText(secret) }
 }
 
+/** Lists all webhooks, without their secrets. */
 export async function listWebhooks({ store }: { store: WebhookStore }) {
   return { items: (await store.webhooks()).map(webhookRead) }
 }
@@ -74,8 +75,7 @@ export async function deleteWebhook(context: WebhooksContext, id: string, caller
 }
 
 /**
- * Disables or enables a webhook. Disabling gives up its pending deliveries; enabling it again delivers what happens from
- * then on.
+ * Disables or enables a webhook. Disabling gives up its pending deliveries; an enabled webhook gets the events from then on.
  * @throws Problem `not_found`
  */
 export async function setWebhookStatus(

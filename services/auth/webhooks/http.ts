@@ -7,11 +7,12 @@ import type { DeliveryOutcome } from './deliverer.ts'
 import { retryAfterOf, retryDelay } from './retry.ts'
 import { webhookHeaders } from './signature.ts'
 
+/** How long a webhook may take to answer. */
 const PATIENCE = 15 * SECOND
 
 interface Receiver {
   url: string
-  /** Undefined: CH202_SECRET does not open it. */
+  /** Signs the messages; undefined when CH202_SECRET does not open it. */
   secret: Uint8Array | undefined
 }
 
@@ -69,7 +70,7 @@ async function post(
   })
 }
 
-/** Returns a code for what fetch throws: the error's text may contain the address. */
+/** Returns a code for an error of `fetch`, whose text may contain the address. */
 function reasonOf(error: unknown): string {
   const { code, name } = error as { code?: unknown; name?: unknown }
   if (name === 'TimeoutError') return 'timeout'
