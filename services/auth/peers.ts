@@ -22,7 +22,10 @@ export interface UsersPeer {
     after: string | null,
     requestId: string,
   ): Promise<{ items: PasswordRecord[]; next_cursor: string | null }>
-  /** Sets the new password of a reset. Returns false when the user does not exist. @throws Problem `weak_password`, `validation_failed` */
+  /**
+   * Sets the new password of a reset. Returns false when the user does not exist.
+   * @throws Problem `weak_password`, `validation_failed`
+   */
   resetPassword(userId: string, newPassword: string, requestId: string): Promise<boolean>
   /** Stores a rehash of the same password, unless the record has changed since `ifVersion`. */
   replaceHash(userId: string, passwordHash: string, ifVersion: number, requestId: string): Promise<void>

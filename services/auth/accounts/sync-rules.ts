@@ -104,7 +104,7 @@ function reasonOf({ status }: Account, hashChanged: boolean): RevokedBecause {
   return status === 'active' && hashChanged ? 'password_changed' : 'account_disabled'
 }
 
-/** Returns the session that a change keeps; null when there is none, or the user may not log in. */
+/** Returns the session that a change keeps; null when it keeps no session, or the user may not log in. */
 function keptSession({ status }: Account, marks: SyncedAccount['marks']): KeptSession | null {
   const id = status === 'active' ? marks?.sessionKept : null
   return id ? { id, since: marks?.allSessionsFrom ?? 0 } : null

@@ -147,7 +147,7 @@ function requesterOf({ ip, requestId }: MailRequest) {
   return { actor: 'anyone', ip, requestId: requestId ?? '' }
 }
 
-/** Finds the active user whom an address belongs to, in the cache or in users; null: there is none. */
+/** Finds the active user whom an address belongs to, in the cache or in users; null: no active user has it. */
 async function ownerOf(
   context: ChallengesContext,
   request: MailRequest,

@@ -53,7 +53,7 @@ export class KeyRing {
     return { kid: active.stored.kid, privateKey: active.privateKey }
   }
 
-  /** Returns the key that verifies tokens with this `kid`; undefined when there is none. */
+  /** Returns the key that verifies tokens with this `kid`; undefined for an unknown key. */
   publicKey(kid: string): KeyObject | undefined {
     return this.keys.get(kid)?.publicKey
   }

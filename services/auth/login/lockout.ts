@@ -29,7 +29,7 @@ export const LOCKOUT_RULES: Record<Subject, LockoutRule> = {
   },
 }
 
-/** Returns when the lockout that these failures started ends; 0: there is none. */
+/** Returns when the lockout that these failures started ends; 0: no lockout is in effect. */
 export function lockedUntil({ clearedAt, times }: LoginFailures, rule: LockoutRule, now: number): number {
   // Times ahead of the clock were recorded before the clock was set back: they count as now.
   const today = times.map((at) => Math.min(at, now)).filter((at) => now - at < DAY)

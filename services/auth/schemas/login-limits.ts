@@ -19,7 +19,7 @@ export const loginLimit = strict({
   }),
   failures: described(integer(), 'How many logins failed within the last 24 hours'),
   last_failed_at: t.Nullable(time(), { description: 'When the last login failed, if one did' }),
-  paused_until: t.Nullable(time(), { description: 'When the lockout ends; null: there is none' }),
+  paused_until: t.Nullable(time(), { description: 'When the lockout ends; null: not locked' }),
 })
 
 export const refusedLoginsQuery = strict({

@@ -25,7 +25,7 @@ export function sessionsOfErrors({ all, user_id }: { all?: unknown; user_id?: un
   return [errorOf('user_id', namesUser ? excludedBy('all') : { code: 'required', message: 'is required, or all=true' })]
 }
 
-/** Returns the errors of a list query. A caller with the operator key has no sessions, so they must name a user or everyone. */
+/** Returns the errors of a list query. The operator key has no sessions, so with it the query must name a user or everyone. */
 export function listErrors(
   query: Partial<Record<keyof (PageQuery & SessionsOf), unknown>>,
   { caller }: Pick<Sender, 'caller'>,

@@ -16,8 +16,9 @@ export interface TokenPlace {
 
 /**
  * Derives a refresh token: session, counter, and a 256-bit authentication code of both that only CH202_SECRET can
- * produce. A v0 token is a UUID v4 made of the code. Tokens are not stored: the same counter gives the same token again, so a lost answer can be repeated, and reuse
- * of an older token is recognised. The 54 bytes are 72 characters of base64url without spare bits.
+ * produce. Tokens are not stored: the same counter gives the same token again, so a lost answer can be repeated, and reuse
+ * of an older token is recognised. The 54 bytes are 72 characters of base64url without spare bits. A v0 token is a UUID v4
+ * made of the code alone.
  */
 export function refreshToken(codes: Codes, { counter, sessionId }: TokenPlace, kind: SessionKind): string {
   const message = messageOf(sessionId, counter)

@@ -14,6 +14,6 @@ export interface RevocationStore {
   readonly epoch: string
   /** Returns at most `limit` revocations after `seq`, and the number of the last one. */
   revocationsAfter(seq: number, limit: number): Promise<{ revocations: Revocation[]; seq: number }>
-  /** Returns the number of the last revocation; 0 when there was none. */
+  /** Returns the number of the last revocation; 0 when the feed is empty. */
   lastRevocation(): Promise<number>
 }

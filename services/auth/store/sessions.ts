@@ -62,7 +62,10 @@ export type RotationResult =
   | { outcome: 'gone' }
 
 export interface SessionStore {
-  /** Stores a session. `account_changed`: the account was disabled, deleted or given another password after its password was checked. */
+  /**
+   * Stores a session. `account_changed`: the account was disabled, deleted or given another password after its password was
+   * checked.
+   */
   openSession(session: Session, event: AuditEvent, hash?: Uint8Array): Promise<'opened' | 'account_changed'>
   /** Rotates a session, or ends it after a reuse, as `decideRotation` decides. */
   rotateSession(rotation: Rotation, event: (type: string) => AuditEvent): Promise<RotationResult>

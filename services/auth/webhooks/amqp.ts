@@ -86,7 +86,7 @@ export class AmqpPublisher {
     if (!isConfirmed) throw new Error('The broker did not confirm an event in time')
   }
 
-  /** Returns the connection; opens one if there is none. */
+  /** Returns the open connection, or opens one. */
   private open(): Promise<Connection> {
     if (this.isClosed) return Promise.reject(new Error('The publisher is closed'))
     if (!this.connection) {
