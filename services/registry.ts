@@ -64,11 +64,11 @@ export const SERVICES = {
     database: { migrations: authMigrations, mainTables: ['accounts', 'sessions', 'audit'] },
     load: async () => (await import('./auth/main.ts')).authService,
     documentedRoutes: async (guard) => {
-      const [{ authRoutes, FORMS }, { authV0 }] = await Promise.all([
+      const [{ authRoutes, FORM_PATHS }, { authV0 }] = await Promise.all([
         import('./auth/index.ts'),
         import('./auth/routes/v0.ts'),
       ])
-      return { routes: authRoutes(UNUSED, UNUSED, guard), root: authV0(UNUSED, guard), forms: FORMS }
+      return { routes: authRoutes(UNUSED, UNUSED, guard), root: authV0(UNUSED, guard), forms: FORM_PATHS }
     },
   },
   users: {

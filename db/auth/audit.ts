@@ -18,10 +18,10 @@ export function auditStore(sqlite: Sqlite, db: BunSQLiteDatabase) {
 
   return {
     writeEvent,
-    async addEvent(event: AuditEvent) {
+    async addAuditEvent(event: AuditEvent) {
       await sqlite.write((tx) => writeEvent(tx, event))
     },
-    async listEvents(
+    async listAuditEvents(
       filter: AuditFilter,
       request: PageRequest,
       order: 'newest first' | 'oldest first' = 'newest first',
@@ -46,7 +46,7 @@ export function auditStore(sqlite: Sqlite, db: BunSQLiteDatabase) {
       )
       return { ...slice, rows: slice.rows.map(({ seq, ...event }) => event) }
     },
-    async placeOfEvent(id: string) {
+    async placeOfAuditEvent(id: string) {
       const row = db.select({ seq: audit.seq }).from(audit).where(eq(audit.id, id)).get()
       return row ? [row.seq] : null
     },

@@ -1,6 +1,12 @@
 import { and, desc, eq, gt, gte, lt, lte, max, type SQL, sql } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
-import type { Attempted, AuthStore, Delivery, DeliveryFilter, Tried } from '../../services/auth/store/index.ts'
+import type {
+  AttemptedDelivery,
+  AttemptResult,
+  AuthStore,
+  Delivery,
+  DeliveryFilter,
+} from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
 import { pageBounds, sliceOf } from '../page-bounds.ts'
@@ -29,10 +35,15 @@ export function deliveryStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, ev
     },
     oldestDeliveries: async (target: string, limit: number) => reads.oldest.all({ target, limit }).map(deliveryOf),
     nextDelivery: async (target: string, now: number) => reads.next.get({ target, now })?.nextAt ?? null,
-    async finishDelivery(attempted: Attempted, status: 'delivered' | 'dead', tried: Tried, now: number) {
+    async finishDelivery(
+      attempted: AttemptedDelivery,
+      status: 'delivered' | 'dead',
+      tried: AttemptResult,
+      now: number,
+    ) {
       await sqlite.write((tx) => tx.run(changes.finish, { ...attemptOf(attempted, tried), status, now }))
     },
-    async postponeDelivery(attempted: Attempted, nextAt: number, tried: Tried) {
+    async postponeDelivery(attempted: AttemptedDelivery, nextAt: number, tried: AttemptResult) {
       await sqlite.write((tx) => tx.run(changes.postpone, { ...attemptOf(attempted, tried), nextAt }))
     },
     giveUpDeliveries: (target: string, before: number, now: number) =>
@@ -93,7 +104,7 @@ export function deliveryStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, ev
 }
 
 /** The parameters that every result of an attempt has. */
-function attemptOf({ seq, since }: Attempted, { error, status }: Tried) {
+function attemptOf({ seq, since }: AttemptedDelivery, { error, status }: AttemptResult) {
   return { seq, since, lastStatus: status, lastError: error }
 }
 

@@ -3,7 +3,7 @@ import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import { type KeptSession, sessionsEndedBy } from '../../services/auth/accounts/sync-rules.ts'
 import { liveSessions, revocationOf, revokedUntil } from '../../services/auth/sessions/ending.ts'
 import { decideRotation, isUsable } from '../../services/auth/sessions/rotation.ts'
-import type { AuthStore, Ended, Ending, Rotated, Rotation, Session } from '../../services/auth/store/index.ts'
+import type { AuthStore, Ended, Ending, Rotation, RotationResult, Session } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
 import type { Revocation } from '../../services/kit/tokens/revocations.ts'
@@ -56,7 +56,7 @@ export function sessionStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, eve
     return feed.writeRevocations(tx, end(tx, ended, ending), ended.length)
   }
 
-  const rotate = (tx: Transaction, rotation: Rotation, event: (type: string) => AuditEvent): Rotated => {
+  const rotate = (tx: Transaction, rotation: Rotation, event: (type: string) => AuditEvent): RotationResult => {
     const { now } = rotation
     const stored = tx.get(statements.byId, { id: rotation.sessionId })
     const decision = decideRotation(stored, stored && accountOf(tx, stored.userId), rotation)

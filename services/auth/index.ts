@@ -17,10 +17,10 @@ import { tokenRoutes } from './routes/tokens.ts'
 import { webhookRoutes } from './routes/webhooks.ts'
 
 /** OAuth endpoints, which accept forms as well as JSON (RFC 7662, 2.1; RFC 7009, 2.1). */
-export const FORMS = ['/auth/introspect', '/auth/revoke']
+export const FORM_PATHS = ['/auth/introspect', '/auth/revoke']
 
-/** The most frequent POSTs that change nothing. */
-export const READS = ['/auth/validate-token', '/validate-token']
+/** Paths of POST requests that change nothing and have no rate limit, so the client's address need not be read at once. */
+export const READ_PATHS = ['/auth/validate-token', '/validate-token']
 
 /** Mounts the routes of the auth service. */
 export function authRoutes(context: AuthServices, mails: MailQueue, guarded: ReturnType<typeof guard>) {

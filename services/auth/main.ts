@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { openAuthStore } from '../../db/auth/store.ts'
+import { MINUTE, SECOND } from '../kit/clock.ts'
 import { documentedPaths, service } from '../kit/http/app.ts'
 import { guard } from '../kit/http/guard.ts'
 import { health } from '../kit/http/health.ts'
@@ -13,7 +14,7 @@ import { Revocations } from '../kit/tokens/revocations.ts'
 import { CacheStatistics } from './accounts/statistics.ts'
 import { composeEmailChange } from './challenges/email-change.ts'
 import { composeReset } from './challenges/password-reset.ts'
-import { authRoutes, FORMS, READS } from './index.ts'
+import { authRoutes, FORM_PATHS, READ_PATHS } from './index.ts'
 import { KeyRing } from './keys/ring.ts'
 import { KeyRotation } from './keys/rotation.ts'
 import { Codes, Sealing } from './keys/sealing.ts'
@@ -30,12 +31,13 @@ import type { AuthStore } from './store/index.ts'
 import { EventDispatcher } from './webhooks/dispatcher.ts'
 
 const NAME = 'auth'
-const CATCH_UP = 2000
-const TIDY_EVERY = 60_000
+/** The longest time for which a start waits for users to send what auth missed. */
+const CATCH_UP = 2 * SECOND
+const TIDY_EVERY = MINUTE
 /** Routes that answer while this service catches up: the other services need them, or they report its health. */
 const ALLOWED_WHILE_STARTING = /^(\/api\/v1)?\/(auth\/(sync|revocations|audit|validate-token)|health|metrics)/
 
-/** Paths without the prefix, for clients of two older API documents. */
+/** Paths that clients of two older API documents call, each with the route that answers. */
 const LEGACY_PATHS = {
   '/register': '/auth/register',
   '/login': '/auth/login',
@@ -47,7 +49,11 @@ const LEGACY_PATHS = {
   '/whoami': '/auth/me',
 }
 
-/** Builds the auth service. @throws DatabaseError; InternalError when CH202_SECRET does not open the signing keys */
+/**
+ * Builds the auth service: opens its database, its keys and the revocation feed. It sends mails and events once started.
+ * @param mailer without it, the one that the settings name
+ * @throws DatabaseError; InternalError when CH202_SECRET does not open the signing keys
+ */
 export async function authService(
   runtime: Runtime,
   { users, mailer }: { users: UsersPeer; mailer?: Mailer },
@@ -90,7 +96,7 @@ export async function authService(
   const routes = authRoutes(context, mails, guarded)
   routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe: () => store.probe() }))
   const root = authV0(context, guarded)
-  const paths = () => documentedPaths({ routes, root }, FORMS)
+  const paths = () => documentedPaths({ routes, root }, FORM_PATHS)
   routes.use(swagger(guarded, () => openApiDocument('Ch202 auth', version, paths(), tags)))
   const app = service(
     {
@@ -99,8 +105,8 @@ export async function authService(
       random,
       metrics,
       corsOrigins: config.corsOrigins,
-      forms: FORMS,
-      reads: READS,
+      forms: FORM_PATHS,
+      reads: READ_PATHS,
     },
     { routes, root, aliases: LEGACY_PATHS },
   )
@@ -122,7 +128,7 @@ export async function authService(
     paths,
     probe: () => store.probe(),
     async start() {
-      // A grace that began before the restart continues.
+      // Refresh tokens that were used before the restart may still be in their grace.
       heartbeat.start()
       catchingUp = catchUp(users)
       await catchingUp
@@ -207,7 +213,7 @@ async function storedIssuer(store: AuthStore, address: string): Promise<string> 
   return (await store.fact('issuer')) ?? address
 }
 
-/** Fetches what this service missed while it was down. With users down, it continues with what it has. */
+/** Makes users send what auth missed while it was down. If users is down too, auth starts with what it has. */
 async function catchUp(users: UsersPeer): Promise<void> {
   await withTimeout(
     users.catchUp().catch(() => undefined),
@@ -215,6 +221,7 @@ async function catchUp(users: UsersPeer): Promise<void> {
   )
 }
 
+/** Opens the mailer that the settings name: an SMTP server, or files. */
 function openMailer({ clock, config, random }: Runtime, log: Log): Mailer {
   if (config.smtpUrl !== undefined) return smtpMailer(config.smtpUrl, config.mailFrom)
   const directory = join(config.dataDir, 'mail')

@@ -68,7 +68,8 @@ async function diagnosis(dataDir: string) {
 async function instance(rows = ROWS): Promise<string> {
   const dataDir = folder.fresh()
   const store = await openAuthStore({ dataDir })
-  for (let n = 0; n < rows; n++) await store.addEvent(event({ at: Date.parse('2026-01-01') + n, requestId: `r-${n}` }))
+  for (let n = 0; n < rows; n++)
+    await store.addAuditEvent(event({ at: Date.parse('2026-01-01') + n, requestId: `r-${n}` }))
   await store.close()
   return dataDir
 }
@@ -149,7 +150,7 @@ describe('check 40: whoever writes into the file is found by the doctor', () => 
       const dataDir = copyOf(template)
       tamper(dataDir, ...statements)
       const store = await openAuthStore({ dataDir })
-      for (let n = 0; n < 2; n++) await store.addEvent(event())
+      for (let n = 0; n < 2; n++) await store.addAuditEvent(event())
       await store.close()
       expect([what, (await diagnosis(dataDir)).status]).toEqual([what, 'failed'])
     }
@@ -162,7 +163,7 @@ describe('check 40: whoever writes into the file is found by the doctor', () => 
     const before = (await diagnosis(dataDir)).message.slice(-32)
     expect(before).not.toBe(shown)
     const store = await openAuthStore({ dataDir })
-    await store.addEvent(event({ id: '01980000-0000-7000-8000-000000000001' }))
+    await store.addAuditEvent(event({ id: '01980000-0000-7000-8000-000000000001' }))
     await store.close()
     const raw = new Database(fileIn(dataDir), { readonly: true })
     // As the documentation has it: the row that was written next bears what was the head.
@@ -211,7 +212,13 @@ describe('check 40: rows of the audit are added, and no more than that', () => {
         throw new Error('undone')
       })
     // All in one commit: each job is a savepoint, and the last of them is undone.
-    const done = [audit.addEvent(event()), undone(), audit.addEvent(again), audit.addEvent(again), undone()]
+    const done = [
+      audit.addAuditEvent(event()),
+      undone(),
+      audit.addAuditEvent(again),
+      audit.addAuditEvent(again),
+      undone(),
+    ]
     expect((await Promise.allSettled(done)).map(({ status }) => status)).toEqual([
       'fulfilled',
       'rejected',
@@ -219,7 +226,7 @@ describe('check 40: rows of the audit are added, and no more than that', () => {
       'fulfilled',
       'rejected',
     ])
-    await audit.addEvent(again)
+    await audit.addAuditEvent(again)
     sqlite.close()
     expect(await diagnosis(dataDir)).toEqual({ status: 'ok', message: expect.stringMatching(/^2 rows/) })
   })
@@ -230,7 +237,7 @@ describe('check 40: rows of the audit are added, and no more than that', () => {
     let over = false
     let written = ROWS
     const writer = async () => {
-      for (; !over; written++) await store.addEvent(event())
+      for (; !over; written++) await store.addAuditEvent(event())
     }
     const writers = Promise.all(Array.from({ length: 16 }, writer))
     const env = ownSettings(dataDir)
@@ -274,7 +281,7 @@ describe('check 40: rows from before the chain', () => {
       expect.stringMatching(new RegExp(`^${rows.toLocaleString('en-US')} rows?,`)),
     ])
     const store = await openAuthStore({ dataDir })
-    await store.addEvent(event())
+    await store.addAuditEvent(event())
     await store.close()
     expect((await diagnosis(dataDir)).status).toBe('ok')
   })

@@ -504,23 +504,23 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
     test('stores an event once, and is listed from the newest', async () => {
       const userId = id()
       const events = Array.from({ length: 5 }, () => event('test.walked', userId))
-      for (const added of events) await store.addEvent(added)
-      await store.addEvent(events[0] as AuditEvent)
-      const first = await store.listEvents({ userId, type: 'test.walked' }, { size: 3, page: 1 })
+      for (const added of events) await store.addAuditEvent(added)
+      await store.addAuditEvent(events[0] as AuditEvent)
+      const first = await store.listAuditEvents({ userId, type: 'test.walked' }, { size: 3, page: 1 })
       expect([first.total, first.rows.map((row) => row.id)]).toEqual([5, [4, 3, 2].map((n) => events[n]?.id ?? '')])
-      const rest = await store.listEvents({ userId, type: 'test.walked' }, { size: 3, after: first.next ?? [] })
+      const rest = await store.listAuditEvents({ userId, type: 'test.walked' }, { size: 3, after: first.next ?? [] })
       expect([rest.rows.map((row) => row.id), rest.next]).toEqual([[1, 0].map((n) => events[n]?.id ?? ''), null])
     })
 
     test('is listed from a row on, oldest first', async () => {
       const userId = id()
       const events = Array.from({ length: 4 }, () => event('test.followed', userId))
-      for (const added of events) await store.addEvent(added)
-      const after = (await store.placeOfEvent(events[0]?.id ?? '')) ?? []
-      const first = await store.listEvents({ userId }, { size: 2, after }, 'oldest first')
-      const rest = await store.listEvents({ userId }, { size: 2, after: first.next ?? [] }, 'oldest first')
+      for (const added of events) await store.addAuditEvent(added)
+      const after = (await store.placeOfAuditEvent(events[0]?.id ?? '')) ?? []
+      const first = await store.listAuditEvents({ userId }, { size: 2, after }, 'oldest first')
+      const rest = await store.listAuditEvents({ userId }, { size: 2, after: first.next ?? [] }, 'oldest first')
       expect([...first.rows, ...rest.rows].map((row) => row.id)).toEqual(events.slice(1).map((added) => added.id))
-      expect([rest.next, await store.placeOfEvent(id())]).toEqual([null, null])
+      expect([rest.next, await store.placeOfAuditEvent(id())]).toEqual([null, null])
     })
   })
 

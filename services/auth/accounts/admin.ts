@@ -14,8 +14,8 @@ export type AccountsContext = SyncContext & {
   users: Pick<UsersPeer, 'passwordRecord' | 'passwordRecords'>
 }
 
-/** How many ids of the cache are read at once. */
-const IDS = 500
+/** The number of ids of the cache that are read at once. */
+const ID_BATCH = 500
 
 /** Lists the password cache. @throws Problem `validation_failed` for a cursor of another list */
 export async function listCache({ store }: { store: AccountStore }, query: PageQuery & { search?: string }) {
@@ -45,7 +45,8 @@ export async function dropFromCache(
 }
 
 /**
- * Reconciles the cache with users: one user, or all.
+ * Reconciles the cache with users: one user, or all. Returns how many accounts changed, and the duration in milliseconds.
+ * @param userId undefined: all users
  * @throws Problem `users_unavailable`; `user_not_found` when neither users nor the cache has the user
  */
 export async function syncCache(context: AccountsContext, userId: string | undefined, caller: Caller) {
@@ -53,9 +54,9 @@ export async function syncCache(context: AccountsContext, userId: string | undef
   const startedAt = clock.monotonic()
   const id = userId?.toLowerCase() ?? null
   // Each account is a transaction of its own, so the row that says who started the sync comes first.
-  await store.addEvent(auditEvent(context, caller, 'cache.sync_begun', id))
+  await store.addAuditEvent(auditEvent(context, caller, 'cache.sync_begun', id))
   const counts = id === null ? await syncAll(context, caller) : await syncOne(context, id, caller)
-  await store.addEvent(auditEvent(context, caller, 'cache.synced', id, { ...counts }))
+  await store.addAuditEvent(auditEvent(context, caller, 'cache.synced', id, { ...counts }))
   return { ...counts, duration_ms: Math.round(clock.monotonic() - startedAt) }
 }
 
@@ -98,11 +99,11 @@ async function syncAll(context: AccountsContext, caller: Caller): Promise<SyncCo
   return counts
 }
 
-/** Deletes accounts that users did not list. Asks for each of them once more, in case it was created meanwhile. */
+/** Deletes the accounts of users that the users service did not list, after asking for each: they may be new. */
 async function removeMissing(context: AccountsContext, existing: Set<string>, caller: Caller): Promise<number> {
   let removed = 0
   for (let after = ''; ; ) {
-    const ids = await context.store.cachedIds(after, IDS)
+    const ids = await context.store.cachedIds(after, ID_BATCH)
     for (const id of ids) {
       if (existing.has(id) || (await context.users.passwordRecord(id, caller.requestId))) continue
       await deleteUser(context, id, caller)
@@ -114,7 +115,7 @@ async function removeMissing(context: AccountsContext, existing: Set<string>, ca
   }
 }
 
-/** Returns the statistics of the password cache. */
+/** Returns the statistics of the password cache since the start. */
 export async function cacheHealth({
   cacheStatistics,
   store,

@@ -143,7 +143,7 @@ describe('the account that is stored', () => {
     expect(decide({}, late).account).toEqual({ ...account, sessionsFrom: 3 })
   })
 
-  test.each(['deleted', 'unchanged'])('is none when nothing changes: %s', (reason) => {
+  test.each(['deleted', 'unchanged'])('is null when nothing changes: %s', (reason) => {
     expect(decide({ deleted: reason === 'deleted' }, {}).account).toBeNull()
   })
 })

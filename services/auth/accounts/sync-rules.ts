@@ -16,12 +16,13 @@ export interface KeptSession {
 export interface SyncDecision {
   /** `synced`: the record was newer than the account. */
   outcome: 'synced' | 'unchanged'
-  /** What to store; null: nothing. */
+  /** The account to store; null: nothing changes. */
   account: Account | null
-  /** Revokes the access tokens of an older version than `account.tokensFrom`. */
+  /** Whether to revoke the access tokens of an older version than `account.tokensFrom`. */
   revokesTokens: boolean
-  /** Ends the sessions of an older version than `account.sessionsFrom`, except one; null: ends none. */
+  /** How to end the sessions of an older version than `account.sessionsFrom`; null: no session ends. */
   endsSessions: { reason: RevokedBecause; except: KeptSession | null } | null
+  /** Whether to void the user's reset links. */
   voidsResets: boolean
   /** Whether the user has another password: a new hash of the same password does not count. */
   newPassword: boolean
@@ -39,7 +40,7 @@ const UNCHANGED: SyncDecision = {
 /**
  * Decides what a user's record changes in the password cache, and what that ends. Records may arrive late, twice and out
  * of order: an older one may still end sessions, but never changes the account.
- * @param before undefined: the user is not in the cache
+ * @param before the stored account; undefined: the cache has never held the user
  */
 export function decideSync(before: StoredAccount | undefined, synced: SyncedAccount, now: number): SyncDecision {
   // Deletion is final: ids are never reused.
@@ -81,7 +82,7 @@ export function sessionsEndedBy<T extends Pick<Session, 'id' | 'version'>>(
   return { ended: older.filter((session) => session !== survivor), survivor }
 }
 
-/** Infers from the difference what a change ended, when users did not send the marks. */
+/** Infers the marks from the difference between the records, when users did not send them. */
 function inferMarks(before: StoredAccount | undefined, user: Omit<SyncedAccount, 'marks'>) {
   // A user who is new here has no older session. The mark keeps a late record of an older version from ending any.
   if (!before) return { sessionsFrom: user.version, tokensFrom: 0 }
@@ -95,12 +96,15 @@ function inferMarks(before: StoredAccount | undefined, user: Omit<SyncedAccount,
   }
 }
 
-/** One late record may stand for several changes: after a user was disabled and enabled the hash is the same. */
+/**
+ * Returns the reason to publish for ended sessions. A late record may stand for several changes: if the user was disabled
+ * and enabled again, the status is active and the hash the same.
+ */
 function reasonOf({ status }: Account, hashChanged: boolean): RevokedBecause {
   return status === 'active' && hashChanged ? 'password_changed' : 'account_disabled'
 }
 
-/** Gives the session that a change keeps; none when the user may not log in. */
+/** Returns the session that a change keeps; null when it keeps no session, or the user may not log in. */
 function keptSession({ status }: Account, marks: SyncedAccount['marks']): KeptSession | null {
   const id = status === 'active' ? marks?.sessionKept : null
   return id ? { id, since: marks?.allSessionsFrom ?? 0 } : null

@@ -1,5 +1,5 @@
-import type { Caller } from '../../kit/caller.ts'
 import { timestamp } from '../../kit/clock.ts'
+import type { Actor } from '../../kit/outbox/audit.ts'
 import { opaqueProfileOf, type PasswordRecord } from '../../kit/schema/user.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { SyncBody } from '../schemas/sync.ts'
@@ -15,21 +15,20 @@ export interface SyncContext extends AuditRecordContext {
   cacheStatistics: CacheStatistics
 }
 
-type Actor = Pick<Caller, 'actor' | 'ip' | 'requestId'>
-
 /**
- * Stores a user as the users service sent it, unless the cache holds a newer version. Resolves when what the change
- * ended is refused everywhere.
+ * Stores a user as the users service sent them, unless the cache holds a newer version. Resolves when the sessions and
+ * tokens that the change ended are refused everywhere.
+ * @param actor who caused the change, for the audit
  */
 export async function syncUser(
   context: SyncContext,
   body: SyncBody | PasswordRecord,
-  caller: Actor,
+  actor: Actor,
 ): Promise<CacheSync> {
   const { cacheStatistics, clock, feed, limits, store } = context
   const account = accountOf(body)
   const { userId } = account
-  const event = (type: string) => auditEvent(context, caller, type, userId)
+  const event = (type: string) => auditEvent(context, actor, type, userId)
   const result = await store.syncAccount(account, clock.now(), event)
   cacheStatistics.lastSyncAt = clock.now()
   // Setting a new password also clears the login lockout.
@@ -55,12 +54,12 @@ function accountOf(body: SyncBody | PasswordRecord): SyncedAccount {
   }
 }
 
-/** The times of a record in UTC. */
+/** Returns the times of a record, in UTC. */
 function timesOf({ created_at, updated_at }: { created_at: string; updated_at: string }) {
   return { created_at: timestamp(Date.parse(created_at)), updated_at: timestamp(Date.parse(updated_at)) }
 }
 
-/** Only our own users service sends the marks. */
+/** Returns the marks of a record (see `SyncedAccount`). Only our own users service sends them. */
 function marksOf(body: Partial<SyncBody>): Pick<SyncedAccount, 'marks'> {
   const { all_sessions_from, session_kept, sessions_from, tokens_from } = body
   if (sessions_from === undefined || tokens_from === undefined) return {}
@@ -74,9 +73,9 @@ function marksOf(body: Partial<SyncBody>): Pick<SyncedAccount, 'marks'> {
   }
 }
 
-/** Ends all sessions and tokens of a deleted user. Resolves when they are refused everywhere. */
-export async function deleteUser(context: SyncContext, userId: string, caller: Actor): Promise<void> {
+/** Replaces a deleted user by a tombstone. Resolves when all their sessions and tokens are refused everywhere. */
+export async function deleteUser(context: SyncContext, userId: string, actor: Actor): Promise<void> {
   const { clock, feed, store } = context
   const id = userId.toLowerCase()
-  await feed.announce(await store.deleteAccount(id, clock.now(), (type) => auditEvent(context, caller, type, id)))
+  await feed.announce(await store.deleteAccount(id, clock.now(), (type) => auditEvent(context, actor, type, id)))
 }

@@ -18,7 +18,7 @@ interface AuditQuery extends PageQuery {
   after_id?: string
 }
 
-/** Returns the errors of an audit query whose parameters exclude each other. */
+/** Returns the errors of an audit query: of its page, and parameters that exclude each other. */
 export function auditErrors(query: { after_id?: unknown; cursor?: unknown; page?: unknown }): FieldError[] {
   const hasBoth = query.after_id !== undefined && query.page !== undefined
   return [...pageErrors(query), ...(hasBoth ? [errorOf('page', excludedBy('after_id'))] : [])]
@@ -33,12 +33,12 @@ export async function listAudit({ store }: AuditContext, query: AuditQuery) {
   const list = JSON.stringify(['audit', user_id, type, since, request_id, after_id])
   const request = pageRequest(query, list)
   const filter = filterOf(query)
-  if (after_id === undefined) return pageAnswer(await store.listEvents(filter, request), request, list, eventRead)
+  if (after_id === undefined) return pageAnswer(await store.listAuditEvents(filter, request), request, list, eventRead)
   if (query.page !== undefined) throw invalid(auditErrors(query))
-  const start = await store.placeOfEvent(after_id.toLowerCase())
+  const start = await store.placeOfAuditEvent(after_id.toLowerCase())
   if (!start) throw invalidField('after_id', notAllowed('must be the id of a row'))
   const forward = 'after' in request ? request : { size: request.size, after: start }
-  return pageAnswer(await store.listEvents(filter, forward, 'oldest first'), forward, list, eventRead)
+  return pageAnswer(await store.listAuditEvents(filter, forward, 'oldest first'), forward, list, eventRead)
 }
 
 function filterOf({ request_id, since, type, user_id }: AuditQuery): AuditFilter {
@@ -66,5 +66,5 @@ function eventRead(event: AuditEvent) {
 /** Stores an audit row of another service. Idempotent by `id`. */
 export async function recordEvent({ store }: AuditContext, body: AuditBody): Promise<void> {
   const { id, at, type, user_id, actor, ip, request_id, detail } = body
-  await store.addEvent({ id, at, type, userId: user_id, actor, ip, requestId: request_id, detail })
+  await store.addAuditEvent({ id, at, type, userId: user_id, actor, ip, requestId: request_id, detail })
 }

@@ -12,16 +12,16 @@ export interface AuditRecordContext {
 export const AUTH_ITSELF: Actor = { actor: 'auth', ip: null, requestId: null }
 
 /**
- * Builds the audit row for something that `doer` did now; the caller stores it.
+ * Builds the audit row for something that `doer` did now; does not store it.
  * @param type `noun.verb`, such as `login.failed`
  * @param detail names and states, never a secret
  */
 export function auditEvent(
   { clock, random }: AuditRecordContext,
-  doer: Actor,
+  actor: Actor,
   type: string,
   userId: string | null,
   detail: Record<string, unknown> = {},
 ): AuditEvent {
-  return { id: random.id(), at: clock.now(), type, userId, ...actorOf(doer), detail }
+  return { id: random.id(), at: clock.now(), type, userId, ...actorOf(actor), detail }
 }

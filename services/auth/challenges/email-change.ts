@@ -4,7 +4,7 @@ import type { Letter } from '../mail/transport.ts'
 import type { EmailChangedBody } from '../schemas/sync.ts'
 import type { MailRequest } from '../store/index.ts'
 
-/** Queues a security notice to the previous address. Idempotent by `id`. */
+/** Queues a security notice to the previous address of a user. Idempotent by `id`. */
 export async function noteEmailChange(mails: Pick<MailQueue, 'add'>, change: EmailChangedBody): Promise<void> {
   const { at, id, old_email, request_id } = change
   await mails.add({
@@ -17,7 +17,7 @@ export async function noteEmailChange(mails: Pick<MailQueue, 'add'>, change: Ema
   })
 }
 
-/** Writes the notice. It does not contain the new address: the old mailbox may belong to someone else by now. */
+/** Writes the notice, without the new address: the old mailbox may belong to someone else by now. */
 export async function composeEmailChange({ email, requestedAt }: MailRequest): Promise<Letter> {
   return {
     to: email,

@@ -24,6 +24,7 @@ export type ChallengesContext = SyncContext & {
   config: Pick<Config, 'passwordMinLength' | 'publicUrl' | 'rateLimit'>
 }
 
+/** Milliseconds for which a reset link works. */
 const LIFETIME = 30 * MINUTE
 const MAILS_AN_HOUR = 5
 /**
@@ -105,6 +106,7 @@ export function resetErrors(
   return passwordErrors('new_password', new_password, config.passwordMinLength, [])
 }
 
+/** Returns the hash that is stored instead of a token. */
 function hashOf(token: string): Buffer {
   return createHash('sha256').update(token).digest()
 }
@@ -140,10 +142,12 @@ function tokensOf({ resetCodes }: Pick<ChallengesContext, 'resetCodes'>, mailId:
   return resetCodes.all(Buffer.from(mailId)).map((code) => code.subarray(0, TOKEN_BYTES).toString('base64url'))
 }
 
+/** Returns who requested a mail, for the audit. */
 function requesterOf({ ip, requestId }: MailRequest) {
   return { actor: 'anyone', ip, requestId: requestId ?? '' }
 }
 
+/** Finds the active user whom an address belongs to, in the cache or in users; null: no active user has it. */
 async function ownerOf(
   context: ChallengesContext,
   request: MailRequest,
@@ -154,7 +158,7 @@ async function ownerOf(
   if (account?.cached) return account.status === 'active' ? account : null
   const user = await users.userByEmail(email, requestId)
   if (user?.status !== 'active') return null
-  // The user must be in the cache before the link exists: storing a user's first record voids their links.
+  // Cached before the link is created: storing a user's first record voids their links.
   const requester = { ...requesterOf(request), requestId: requestId ?? random.id() }
   const record = await users.passwordRecord(user.id, requester.requestId)
   if (!record) return null

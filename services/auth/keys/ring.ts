@@ -24,6 +24,7 @@ interface RingKey {
 export class KeyRing {
   private readonly keys = new Map<string, RingKey>()
 
+  /** Resolves after the last of the changes that were asked for. */
   private lastChange: Promise<unknown> = Promise.resolve()
 
   private constructor(
@@ -52,6 +53,7 @@ export class KeyRing {
     return { kid: active.stored.kid, privateKey: active.privateKey }
   }
 
+  /** Returns the key that verifies tokens with this `kid`; undefined for an unknown key. */
   publicKey(kid: string): KeyObject | undefined {
     return this.keys.get(kid)?.publicKey
   }
@@ -76,8 +78,8 @@ export class KeyRing {
   }
 
   /**
-   * Creates and publishes a key that does not sign yet. Call it only when no key is pending.
-   * @param event builds the audit row
+   * Creates and publishes a key that does not sign yet. Call `add` only when no key is pending.
+   * @param event builds the audit row of the new key
    * @returns `seq`: the number of the change in the feed
    */
   async add(event?: (kid: string) => AuditEvent): Promise<{ kid: string; stored: StoredKey; seq: number }> {
@@ -135,7 +137,7 @@ export class KeyRing {
     return seq
   }
 
-  /** Removes the retiring keys whose last token has expired. No token refers to them, so nothing waits for this. */
+  /** Removes the retiring keys whose last token has expired. No valid token needs them, so no service must acknowledge it. */
   async removeExpired(): Promise<void> {
     for (const { stored } of [...this.keys.values()]) if (this.isExpired(stored)) await this.remove(stored.kid, null)
   }
@@ -173,6 +175,7 @@ export class KeyRing {
     return goneAt !== null && goneAt <= this.clock.now()
   }
 
+  /** Adds a key to the ring. @throws InternalError when CH202_SECRET does not open the key */
   private put(stored: StoredKey): void {
     const der = this.sealing.open(stored.sealedPrivateKey, signingKeyName(stored.kid))
     if (!der)
@@ -184,6 +187,7 @@ export class KeyRing {
     })
   }
 
+  /** Returns a key sealed with the first secret. A key that no secret opens stays as it is, and `put` refuses it. */
   private async resealed(stored: StoredKey): Promise<StoredKey> {
     const { kid, sealedPrivateKey } = stored
     const name = signingKeyName(kid)
@@ -195,7 +199,7 @@ export class KeyRing {
   }
 }
 
-/** RFC 7638, over the members that RFC 8037 requires, in their order. */
+/** Returns the id of a key: its thumbprint (RFC 7638), over the members that RFC 8037 requires, in their order. */
 function thumbprint(x: string): string {
   return createHash('sha256')
     .update(JSON.stringify({ crv: 'Ed25519', kty: 'OKP', x }))

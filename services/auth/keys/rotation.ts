@@ -66,7 +66,8 @@ export class KeyRotation {
 
   /**
    * Publishes a new key on request, or returns the pending one. Resolves when every service of Ch202 has it.
-   * @param when `sign now`: it signs when this resolves, perhaps before other verifiers have it
+   * @param when `sign now`: the key signs when the promise resolves, perhaps before other verifiers have the key
+   * @returns the key that signs, or will sign
    */
   rotate(caller: Caller, when: 'sign now' | 'sign after lead'): Promise<StoredKey> {
     const { config, keyRing } = this.context
@@ -76,7 +77,7 @@ export class KeyRotation {
   }
 
   /**
-   * Removes a key in an emergency: its tokens are refused everywhere when this resolves. Before the active key is removed
+   * Removes a key in an emergency. Resolves when its tokens are refused everywhere. Before the active key is removed
    * its successor starts to sign: the pending key, or a new one.
    * @throws Problem `not_found`
    */
@@ -106,7 +107,7 @@ export class KeyRotation {
     const pending = keyRing.pending()
     if (pending) {
       // Every use of an operator's key leaves a row in the audit.
-      await store.addEvent(row(pending.kid))
+      await store.addAuditEvent(row(pending.kid))
       return pending
     }
     const { seq, stored } = await this.add(row)
@@ -161,6 +162,7 @@ export class KeyRotation {
     this.leadIsOver = false
   }
 
+  /** Activates, publishes and removes keys that are due, after the check before. Logs failures. */
   private check(): void {
     const { keyRing, log } = this.context
     this.lastCheck = this.lastCheck
@@ -170,6 +172,7 @@ export class KeyRotation {
       .catch((error) => log.error({ event: 'key.rotation_failed', err: error }))
   }
 
+  /** Activates the pending key when its lead is over. */
   private async signIfDue(): Promise<void> {
     const { keyRing, log } = this.context
     if (!this.leadIsOver) return
@@ -182,6 +185,7 @@ export class KeyRotation {
     })
   }
 
+  /** Publishes a successor when the active key is old. */
   private async publishIfOld(): Promise<void> {
     const { clock, config, keyRing, log } = this.context
     if (!this.isOld() || clock.monotonic() - this.rotatedAt < SHORTEST_INTERVAL) return
@@ -196,6 +200,7 @@ export class KeyRotation {
     })
   }
 
+  /** Whether the active key needs a successor that is not pending yet. */
   private isOld(): boolean {
     const { clock, config, keyRing } = this.context
     return !keyRing.pending() && needsSuccessor(keyRing.active(), clock.now(), config)

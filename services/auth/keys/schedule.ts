@@ -19,12 +19,15 @@ export function jwksMaxAge({ signingKeyLead }: Pick<Config, 'signingKeyLead'>): 
   return Math.floor(Math.min(JWKS_CACHED, Math.max(0, signingKeyLead - VERIFIER_COOLDOWN) / 2) / SECOND)
 }
 
-/** Returns how long a pending key still waits: at most the lead, even if the clock was set back after it was published. */
+/**
+ * Returns how long a pending key still waits, negative when it is late: at most the lead, even if the clock was set back
+ * after the key was published.
+ */
 export function remainingLead({ createdAt }: Pick<StoredKey, 'createdAt'>, now: number, lead: number): number {
   return Math.min(createdAt + lead - now, lead)
 }
 
-/** Returns when the last token of a key that stops signing now has expired. */
+/** Returns when the last token of a key that stops signing at `now` has expired, in milliseconds since the epoch. */
 export function retiredUntil(now: number, { jwtExpire }: Pick<Config, 'jwtExpire'>): number {
   return now + jwtExpire + LATE_SIGNATURE
 }

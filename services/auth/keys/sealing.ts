@@ -1,6 +1,7 @@
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync } from 'node:crypto'
 import { type Random, systemRandom } from '../../kit/random.ts'
 
+/** Lengths in bytes. */
 const NONCE = 12
 const TAG = 16
 
@@ -24,7 +25,7 @@ export class Sealing {
     this.keys = secrets.map((secret) => derive(secret, 'sealing'))
   }
 
-  /** @param name what the value is: a sealed value that was moved to another name does not open */
+  /** Encrypts a value. @param name names its use: a sealed value that was moved to another name does not open */
   seal(plain: Uint8Array, name: string): Uint8Array {
     const [key] = this.keys
     if (!key) throw new Error('CH202_SECRET is missing')
@@ -69,6 +70,7 @@ export function canUnseal(secrets: readonly string[]): (kid: string, sealed: Uin
   return (kid, sealed) => sealing.open(sealed, signingKeyName(kid)) !== undefined
 }
 
+/** Decrypts a value with one key; undefined when the key, the name or the value is wrong. */
 function openWith(key: Buffer, sealed: Uint8Array, name: string): Buffer | undefined {
   const bytes = Buffer.from(sealed)
   try {

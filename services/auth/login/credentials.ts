@@ -14,7 +14,7 @@ export type CredentialsContext = SyncContext & {
   users: Pick<UsersPeer, 'passwordRecord' | 'verifyCredentials'>
 }
 
-/** The username of the decoy call to users. No user can have it, and the call takes as long as one about a real name. */
+/** The username of the decoy call to users. No user can have it; users answers as for any other unknown name. */
 const DECOY_USERNAME = '!'
 /** The longest time (ms) to wait for the decoy call, which only equalizes timing. */
 const DECOY_PATIENCE = SECOND
@@ -54,6 +54,7 @@ export async function checkPassword(
   return await checkWithUsers(context, identifier, password, caller)
 }
 
+/** Checks a password against the hash in the cache. */
 async function checkWithCache(
   { hasher, users }: CredentialsContext,
   account: Account,
@@ -61,6 +62,7 @@ async function checkWithCache(
   caller: Caller,
 ): Promise<CheckedPassword | null> {
   const { passwordHash } = account
+  // The decoy call is as long as a real one, and does not contain the password.
   const decoyPassword = 'x'.repeat(password.length)
   const [verification, decoyCall] = await startFirst(
     () => (passwordHash === null ? hashDecoy(hasher, password) : hasher.verify(password, passwordHash)),
@@ -72,6 +74,7 @@ async function checkWithCache(
   return null
 }
 
+/** Lets users check a password, and stores the record of a match in the cache. */
 async function checkWithUsers(
   context: CredentialsContext,
   { by, name }: LoginIdentifier,
@@ -79,8 +82,8 @@ async function checkWithUsers(
   caller: Caller,
 ): Promise<CheckedPassword | null> {
   const { hasher, store, users } = context
-  // Users decides by the form of the name. A name in the wrong field must match nobody: otherwise the failures of one
-  // account would be counted under two keys.
+  // The users service decides by the form of a name whether it is an email. A name in the wrong field of the login must
+  // match nobody: otherwise the failures of one account would be counted under two keys.
   const isInRightField = isEmail(name) === (by === 'email')
   const [decoy, call] = await startFirst(
     () => hasher.pretend(password),
@@ -107,7 +110,7 @@ async function matchRecord(
   return password_hash === null ? null : await hasher.verify(password, password_hash)
 }
 
-/** Makes a login to an account without a password take as long as one with a wrong password. */
+/** Does the work of a failing check for an account without a password. Matches nothing. */
 async function hashDecoy(hasher: Hasher, password: string): Promise<null> {
   await hasher.pretend(password)
   return null

@@ -24,7 +24,7 @@ export function identifierIn({ email, login, username }: Omit<LoginBody, 'passwo
   return username === undefined ? identifier(login ?? '') : identifier(username, 'username')
 }
 
-/** Builds an identifier. @param by without it, the form of the name decides */
+/** Builds an identifier. @param by the field that contained the name; without it, the form of the name decides */
 export function identifier(name: string, by?: LoginIdentifier['by']): LoginIdentifier {
   if ((by ?? (isEmail(name) ? 'email' : 'username')) === 'email') return { by: 'email', name }
   return { by: 'username', name: name.toLowerCase() }
@@ -38,12 +38,12 @@ export async function findAccount(
   return by === 'email' ? await store.accountByEmail(name) : await store.accountByUsername(name)
 }
 
-/** Returns what failed logins are counted by: the account's id, or the key of an unknown name. */
+/** Returns the key by which failed logins are counted: the account's id, or a digest of an unknown name. */
 export function failureKey(account: Account | null, identifier: LoginIdentifier): string {
   return account?.userId ?? unknownLoginKey(identifier)
 }
 
-/** Rate-limit key for an unknown name: a digest, so that the name itself is never stored. */
+/** Returns the key of an unknown name: a digest, so that the name itself is never stored. */
 function unknownLoginKey({ name }: LoginIdentifier): string {
   return createHash('sha256').update(emailKey(name)).digest('base64url')
 }

@@ -36,7 +36,7 @@ export const refusedErrors = (query: object) =>
  * @throws Problem `validation_failed` unless the query names exactly one
  */
 export async function loginLimitOf(context: LoginLimitsContext, query: LimitQuery) {
-  throwAny(limitErrors(query))
+  throwIfAny(limitErrors(query))
   const { key, userId } = await subjectOf(context, query)
   const address = query.address === undefined ? null : addressIn(query.address)
   const { limits } = context
@@ -56,7 +56,7 @@ export async function loginLimitOf(context: LoginLimitsContext, query: LimitQuer
  * @throws Problem `validation_failed` unless the query names exactly one account, address or request
  */
 export async function refusedLoginsOf(context: LoginLimitsContext, query: LimitQuery & { request_id?: string }) {
-  throwAny(refusedErrors(query))
+  throwIfAny(refusedErrors(query))
   const { key } = await subjectOf(context, query)
   const address = query.address === undefined ? null : addressIn(query.address)
   const logins = context.limits.refused.find((refused) => {
@@ -79,11 +79,11 @@ function refusedRead({ at, code, ip, lockedBy, lockedUntil, requestId, userId }:
   }
 }
 
-function throwAny(errors: FieldError[]): void {
+function throwIfAny(errors: FieldError[]): void {
   if (errors.length > 0) throw invalid(errors)
 }
 
-/** Returns the key by which the failures of an account or of an unknown name are counted. */
+/** Returns the account that a query names, and the key of its failures; of a query that names none, an empty key. */
 async function subjectOf(context: LoginLimitsContext, { login, user_id }: LimitQuery) {
   if (user_id !== undefined) return { key: user_id.toLowerCase(), userId: user_id.toLowerCase() }
   if (login === undefined) return { key: '', userId: null }
@@ -92,7 +92,10 @@ async function subjectOf(context: LoginLimitsContext, { login, user_id }: LimitQ
   return { key: failureKey(account, name), userId: account?.userId ?? null }
 }
 
-/** Reads an address as a client's address is read: IPv4 written as IPv6 is the same address. */
+/**
+ * Reads an address as the address of a client is read: IPv4 written as IPv6 is the same address.
+ * @throws Problem `validation_failed`
+ */
 function addressIn(text: string): string {
   if (isIP(text) === 0) throw invalidField('address', { code: 'format', message: 'must be an IP address' })
   return limitKey(new ClientAddress([]).of(text, () => null) ?? text)

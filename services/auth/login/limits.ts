@@ -5,15 +5,17 @@ import type { LoginFailures, LoginLimitStore } from '../store/index.ts'
 import { concurrentAttempts, LOCKOUT_RULES, lockedUntil, type Subject } from './lockout.ts'
 import { LoginLockout, RefusedLogins } from './refused-logins.ts'
 
-/** Until when a failure locked the account and the address, in milliseconds since the epoch; 0: not locked. */
+/** The ends of the lockouts after a failed login, in milliseconds since the epoch; 0: not locked. */
 export interface Lockouts {
   account: number
   address: number
 }
 
-/** One attempt, from before the password is checked until the result is known. Call exactly one of its methods. */
+/** One login, from before its password is checked until the result is known. Call exactly one of the methods. */
 export interface Attempt {
+  /** Records the failure. @param events builds the audit rows to store with it */
   failed(events: (lockouts: Lockouts) => AuditEvent[]): Promise<void>
+  /** Ends the lockout of the account. */
   succeeded(): Promise<void>
   /** The password was not checked: the hasher was overloaded, or users was unavailable. */
   abandoned(): void
@@ -64,8 +66,8 @@ export class LoginLimits {
   }
 
   /**
-   * Returns the failures of the last day, and until when the next login must wait; 0: it need not.
-   * @param key what `begin` takes as account or address
+   * Returns the times of the failures of the last day, and the end of the lockout; 0: not locked.
+   * @param key the account or the address, as `begin` takes it
    */
   async state(by: Subject, key: string): Promise<{ times: number[]; lockedUntil: number }> {
     const now = this.clock.now()
@@ -105,6 +107,7 @@ export class LoginLimits {
     )
   }
 
+  /** Takes one of the places that `concurrentAttempts` allows, or waits for one. */
   private async enter(by: Subject, subject: string): Promise<void> {
     const rule = LOCKOUT_RULES[by]
     for (;;) {

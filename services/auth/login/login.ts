@@ -8,7 +8,7 @@ import { isEmail } from '../../kit/schema/email.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { UsersPeer } from '../peers.ts'
 import type { LoginBody } from '../schemas/login.ts'
-import { type Opened, openSession, type SessionsContext } from '../sessions/sessions.ts'
+import { openSession, type SessionsContext, type SessionWithTokens } from '../sessions/sessions.ts'
 import type { Account, AuditStore, SessionKind } from '../store/index.ts'
 import { type CheckedPassword, type CredentialsContext, checkPassword } from './credentials.ts'
 import { failureKey, findAccount, identifierIn, type LoginIdentifier } from './identifier.ts'
@@ -22,17 +22,19 @@ export type LoginContext = CredentialsContext &
     log: Log
   }
 
-/** A login, with what auth knows about the account. */
+/** The name and password that someone typed, with the account that the name belongs to. */
 interface LoginRequest {
   identifier: LoginIdentifier
+  /** Null: the name is not in the cache. */
   account: Account | null
-  /** The key by which its failures are counted. */
+  /** The key by which failures of this login are counted (see `failureKey`). */
   key: string
   password: string
 }
 
 /**
- * Logs a user in by their email, their username, or either.
+ * Logs a user in by their email or username: checks the password within the login limits, and opens a session.
+ * @param kind the form of the refresh token
  * @throws Problem `invalid_credentials` for an unknown user as for a wrong password, `account_disabled` only when the
  * password was right, `rate_limited` before any hashing, `users_unavailable`, `overloaded`
  */
@@ -41,12 +43,12 @@ export async function login(
   body: LoginBody,
   caller: Caller,
   kind: SessionKind = 'v1',
-): Promise<Opened> {
+): Promise<SessionWithTokens> {
   const identifier = identifierIn(body)
   const account = await findAccount(context, identifier)
   const key = failureKey(account, identifier)
   try {
-    return await logIn(context, { identifier, account, key, password: body.password }, caller, kind)
+    return await tryLogin(context, { identifier, account, key, password: body.password }, caller, kind)
   } catch (error) {
     const now = context.clock.now()
     context.limits.refused.add(error, { key, userId: account?.userId ?? null, caller, now })
@@ -54,19 +56,25 @@ export async function login(
   }
 }
 
-async function logIn(context: LoginContext, request: LoginRequest, caller: Caller, kind: SessionKind): Promise<Opened> {
+/** Logs in. @throws Problem as `login`, which also remembers refused logins for operators */
+async function tryLogin(
+  context: LoginContext,
+  request: LoginRequest,
+  caller: Caller,
+  kind: SessionKind,
+): Promise<SessionWithTokens> {
   const { account, rehash } = await authenticate(context, request, caller)
   if (account.status === 'disabled') {
     const detail = { reason: 'account_disabled' }
-    await context.store.addEvent(auditEvent(context, caller, 'login.failed', account.userId, detail))
+    await context.store.addAuditEvent(auditEvent(context, caller, 'login.failed', account.userId, detail))
     throw new Problem('account_disabled')
   }
   const opened = await openSession(context, account, caller, kind)
-  if (rehash) replaceHash(context, account, request.password, caller)
+  if (rehash) startRehash(context, account, request.password, caller)
   return opened
 }
 
-/** Checks the password within the login limits. @throws Problem as `login`, but never `account_disabled` */
+/** Checks the password within the login limits; the account may be disabled. @throws Problem as `login` otherwise */
 async function authenticate(context: LoginContext, request: LoginRequest, caller: Caller): Promise<CheckedPassword> {
   const attempt = await context.limits.begin(request.key, caller.ip === null ? null : limitKey(caller.ip))
   let checked: CheckedPassword | null
@@ -108,13 +116,13 @@ function failureEvents(
   return events
 }
 
-/** The reason is for the audit only: the response is the same in both cases. */
+/** Returns why a login to an existing account failed. For the audit only: the response is the same in both cases. */
 function reasonOf({ passwordHash }: Account): 'no_password' | 'wrong_password' {
   return passwordHash === null ? 'no_password' : 'wrong_password'
 }
 
 /** Rehashes the password in the background, in users and in the cache. */
-function replaceHash(context: LoginContext, account: Account, password: string, caller: Caller): void {
+function startRehash(context: LoginContext, account: Account, password: string, caller: Caller): void {
   const { cacheStatistics, hasher, log, users } = context
   cacheStatistics.pending++
   hasher

@@ -29,9 +29,10 @@ export interface RefusedLogin {
   requestId: string
 }
 
+/** The problems that refuse a login before the password is checked. */
 const CODES: readonly ProblemCode[] = ['rate_limited', 'overloaded', 'users_unavailable']
-const ADDRESSES = 500
-const PER_ADDRESS = 20
+const ADDRESSES_MAX = 500
+const PER_ADDRESS_MAX = 20
 
 /**
  * Recently refused logins, in memory, for operators who ask why a login was refused. They are not in the audit, which
@@ -41,7 +42,7 @@ export class RefusedLogins {
   /** By address, the one with the latest refusal last. */
   private readonly byAddress = new Map<string, RefusedLogin[]>()
 
-  /** Adds a refused login, when `error` is one of the problems that refuse a login before the password is checked. */
+  /** Adds a login that failed with `error`, if its password was not checked. */
   add(
     error: unknown,
     { caller, key, now, userId }: { key: string; userId: string | null; caller: Caller; now: number },
@@ -54,9 +55,9 @@ export class RefusedLogins {
     this.byAddress.delete(address)
     this.byAddress.set(address, ofAddress)
     ofAddress.push({ at: now, code: error.code, lockedBy, lockedUntil, key, userId, ip, requestId })
-    if (ofAddress.length > PER_ADDRESS) ofAddress.shift()
+    if (ofAddress.length > PER_ADDRESS_MAX) ofAddress.shift()
     const [oldest] = this.byAddress.keys()
-    if (this.byAddress.size > ADDRESSES && oldest !== undefined) this.byAddress.delete(oldest)
+    if (this.byAddress.size > ADDRESSES_MAX && oldest !== undefined) this.byAddress.delete(oldest)
   }
 
   /** Returns the refused logins that match, newest first. */

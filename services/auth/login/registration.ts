@@ -13,6 +13,7 @@ import type { Token } from '../schemas/tokens.ts'
 import { openSession, type SessionsContext } from '../sessions/sessions.ts'
 import type { Account, AuditStore } from '../store/index.ts'
 
+/** The limit on registrations from one address. */
 const REGISTRATIONS: LimitRule = { name: 'registration', most: 1000, window: HOUR }
 
 export type RegistrationContext = SessionsContext &
@@ -46,11 +47,11 @@ export async function registerUser(context: RegistrationContext, body: UserCreat
   if (config.rateLimit && caller.ip) await limit(store, REGISTRATIONS, caller.ip, clock.now())
   const created = await users.createUser({ ...body, password }, caller.requestId)
   // Users records that the user was created; only auth knows the address from which they registered.
-  await store.addEvent(auditEvent(context, caller, 'user.registered', created.id))
+  await store.addAuditEvent(auditEvent(context, caller, 'user.registered', created.id))
   return created
 }
 
-/** @throws Problem `forbidden_field`, `registration_closed` */
+/** Refuses fields that only operators may set, and every registration while it is closed. */
 function refuseRegistration({ registrationOpen }: Pick<Config, 'registrationOpen'>, body: object): void {
   const field = OPERATOR_CREATION_FIELDS.find((name) => name in body)
   if (field) throw new Problem('forbidden_field', { message: `Only an operator may set ${field}` })
@@ -71,7 +72,7 @@ export function registrationErrors(
   return passwordErrors('password', password, config.passwordMinLength, [email, username, name])
 }
 
-/** Fetches a new user from users when its notice has not arrived yet. */
+/** Fetches a new user whose notice has not arrived yet. @throws Problem `users_unavailable` */
 async function fetchAccount(context: RegistrationContext, userId: string, caller: Caller): Promise<Account> {
   const record = await context.users.passwordRecord(userId, caller.requestId)
   if (record) await syncUser(context, record, caller)

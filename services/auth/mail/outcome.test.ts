@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { failureOf, type MailFailure, type SmtpTrouble } from './outcome.ts'
+import { failureOf, type MailFailure, type SmtpFailure } from './outcome.ts'
 
 /** The code and command of the mail library for an answer to each step. */
 const STEPS = {
@@ -131,7 +131,7 @@ describe('R15: what an answer of a mail server means', () => {
 })
 
 describe('R15: what became of the connection', () => {
-  const rows: [MailFailure['outcome'], SmtpTrouble, MailFailure['reason']][] = [
+  const rows: [MailFailure['outcome'], SmtpFailure, MailFailure['reason']][] = [
     ['retry', { code: 'ESOCKET', command: 'CONN', originalCode: 'ECONNREFUSED' }, 'unreachable'],
     ['retry', { code: 'ESOCKET', command: 'CONN', originalCode: 'EHOSTUNREACH' }, 'unreachable'],
     ['retry', { code: 'ESOCKET', command: 'CONN', originalCode: 'ECONNRESET' }, 'connection_lost'],
@@ -166,7 +166,7 @@ describe('R15: what became of the connection', () => {
       'HOSTNAME_MISMATCH',
       'INVALID_CA',
       'EPROTO',
-    ].map((originalCode): [MailFailure['outcome'], SmtpTrouble, MailFailure['reason']] => [
+    ].map((originalCode): [MailFailure['outcome'], SmtpFailure, MailFailure['reason']] => [
       'misconfigured',
       { code: 'ESOCKET', command: 'CONN', originalCode },
       'tls_failed',

@@ -7,7 +7,7 @@
  */
 export type MailOutcome = 'sent' | 'retry' | 'refused' | 'misconfigured'
 
-/** Why an attempt failed: a code of ours, because a server's text may repeat a password or a link. */
+/** The reason of a failed attempt: a code of ours, because a server's text may repeat a password or a link. */
 export type MailReason =
   // retry
   | 'unreachable'
@@ -52,8 +52,8 @@ export interface MailFailure {
   reason: MailReason
 }
 
-/** Why a mail failed, as the mail library reports it (nodemailer 10, `NodemailerError`). */
-export interface SmtpTrouble {
+/** A failed attempt, as the mail library reports it (nodemailer 10, `NodemailerError`). */
+export interface SmtpFailure {
   /** The command that the server answered. `CONN`: no command; `API`: nothing was sent. */
   command?: string | undefined
   responseCode?: number | undefined
@@ -73,16 +73,19 @@ const final = (reason: MailReason): MailFailure => ({ outcome: 'refused', reason
 /** A failure that an operator must fix. */
 const local = (reason: MailReason): MailFailure => ({ outcome: 'misconfigured', reason })
 
-/** Codes of Bun and OpenSSL for a failed handshake or certificate. */
+/** The codes of Bun and OpenSSL for a failed handshake or certificate. */
 const TLS = /CERT|TLS|SSL|EPROTO|ISSUER|SIGNATURE|HOSTNAME|_CRL|_CA$|_CHAIN|_PURPOSE|_UNTRUSTED/
-/** A login is missing (530), wrong (535), or needs another method or encryption (534, 538): RFC 4954, 6. */
+/** Codes that ask for a login (530), refuse it (535), or ask for another method or encryption (534, 538): RFC 4954, 6. */
 const LOGIN = [530, 534, 535, 538]
-/** RFC 3463, 3.2 and 3.3: the mailbox. X.1.7 and X.1.8 mean the sender, X.1.0 either. */
+/** Enhanced codes about the mailbox (RFC 3463, 3.2 and 3.3). X.1.7 and X.1.8 are about the sender, X.1.0 about either. */
 const MAILBOX = /^5\.(1\.(?![078]$)|2\.)/
-/** RFC 3463, 3.8: security or policy. */
+/** Enhanced codes about security or policy (RFC 3463, 3.8). */
 const POLICY = /^5\.7\./
-/** Answers to a recipient that are about the sender: many servers check the sender only once they know the recipient. */
-const ABOUT_SENDER: [pattern: RegExp, reason: MailReason][] = [
+/**
+ * Reasons that only the text of an answer shows. Many servers check the sender, the client and relaying only once they know
+ * the recipient, and their codes do not tell these from an unknown mailbox.
+ */
+const REASONS_BY_TEXT: [pattern: RegExp, reason: MailReason][] = [
   [/auth\w* (is )?(required|needed|first)|must (authenticate|log ?in)|log ?in first/i, 'authentication_required'],
   [/\bsender (address|verif)/i, 'sender_refused'],
   [/\b(helo|ehlo)\b/i, 'hello_refused'],
@@ -93,8 +96,8 @@ const ABOUT_SENDER: [pattern: RegExp, reason: MailReason][] = [
   ],
 ]
 
-/** Classifies a failed attempt. Pure: `outcome.test.ts` has a row for each case. */
-export function failureOf(trouble: SmtpTrouble): MailFailure {
+/** Classifies a failed attempt. */
+export function failureOf(trouble: SmtpFailure): MailFailure {
   const { command, response = '', responseCode = 0 } = trouble
   if (responseCode >= 500 && responseCode < 600) return permanent(trouble)
   if (responseCode < 400 || responseCode >= 600) return withoutAnswer(trouble)
@@ -103,7 +106,7 @@ export function failureOf(trouble: SmtpTrouble): MailFailure {
 }
 
 /** Classifies a failed connection, and an answer whose code is not a failure code of SMTP. */
-function withoutAnswer({ code, command = 'CONN', originalCode = '', timeoutType }: SmtpTrouble): MailFailure {
+function withoutAnswer({ code, command = 'CONN', originalCode = '', timeoutType }: SmtpFailure): MailFailure {
   if (command === 'API' && code === 'EENVELOPE') return final('mailbox_refused')
   if (code === 'EAUTH') return local('authentication_failed')
   if (code === 'ETLS' || TLS.test(originalCode)) return local('tls_failed')
@@ -117,12 +120,12 @@ function withoutAnswer({ code, command = 'CONN', originalCode = '', timeoutType 
 }
 
 /** Classifies a 5yz: the server would refuse the same command again (RFC 5321, 4.2.1). The command decides who must act. */
-function permanent({ code, command = 'CONN', response = '', responseCode = 0 }: SmtpTrouble): MailFailure {
-  if (command === 'DATA') return ofMessage(code === 'EMESSAGE', responseCode, response)
+function permanent({ code, command = 'CONN', response = '', responseCode = 0 }: SmtpFailure): MailFailure {
+  if (command === 'DATA') return messageRefusal(code === 'EMESSAGE', responseCode, response)
   if (LOGIN.includes(responseCode))
     return local(responseCode === 530 ? 'authentication_required' : 'authentication_failed')
   if (command.startsWith('AUTH')) return local('authentication_failed')
-  if (command === 'RCPT TO') return ofRecipient(responseCode, response)
+  if (command === 'RCPT TO') return recipientRefusal(responseCode, response)
   if (command === 'MAIL FROM') return local(reasonIn(response) ?? 'sender_refused')
   if (command === 'STARTTLS') return local('no_starttls')
   // A server without EHLO has no STARTTLS, which is required here.
@@ -130,8 +133,11 @@ function permanent({ code, command = 'CONN', response = '', responseCode = 0 }: 
   return local('greeting_refused')
 }
 
-/** @param isAnswerToMessage whether the server answered the message rather than the `DATA` command */
-function ofMessage(isAnswerToMessage: boolean, responseCode: number, response: string): MailFailure {
+/**
+ * Classifies a 5yz to `DATA` or to the message.
+ * @param isAnswerToMessage whether the server answered the message rather than the command
+ */
+function messageRefusal(isAnswerToMessage: boolean, responseCode: number, response: string): MailFailure {
   // Some servers check the mailbox, or its quota (552), only now.
   const ofMailbox = MAILBOX.test(enhancedIn(response)) || (responseCode === 552 && enhancedIn(response) === '')
   if (isAnswerToMessage) return final(ofMailbox ? 'mailbox_refused' : 'message_refused')
@@ -140,7 +146,8 @@ function ofMessage(isAnswerToMessage: boolean, responseCode: number, response: s
   return responseCode === 503 ? local('policy_refused') : final('message_refused')
 }
 
-function ofRecipient(responseCode: number, response: string): MailFailure {
+/** Classifies a 5yz to `RCPT TO`. */
+function recipientRefusal(responseCode: number, response: string): MailFailure {
   const enhanced = enhancedIn(response)
   const reason = reasonIn(response)
   if (reason === 'sender_refused' || /^5\.1\.[78]$/.test(enhanced)) return local('sender_refused')
@@ -156,8 +163,8 @@ function enhancedIn(response: string): string {
   return /^\d{3}[ -](\d\.\d{1,3}\.\d{1,3})\b/.exec(response)?.[1] ?? ''
 }
 
-/** Ignores the addresses that the server repeats: a mailbox may be called relay. */
+/** Returns the reason that the text of an answer shows. Ignores the addresses in it: a mailbox may be called relay. */
 function reasonIn(response: string): MailReason | undefined {
   const text = response.replaceAll(/<[^>]*>|\S+@\S+/g, ' ')
-  return ABOUT_SENDER.find(([pattern]) => pattern.test(text))?.[1]
+  return REASONS_BY_TEXT.find(([pattern]) => pattern.test(text))?.[1]
 }

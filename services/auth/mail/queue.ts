@@ -1,22 +1,13 @@
 import { createHash } from 'node:crypto'
-import { type Clock, MINUTE, SECOND } from '../../kit/clock.ts'
+import { type Clock, SECOND } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import { withTimeout } from '../../kit/timeout.ts'
 import type { FactStore, MailKind, MailRequest, MailStore } from '../store/index.ts'
-import { OPERATOR_REASONS } from './outcome.ts'
+import { type Capacity, capacityBeside, LONGEST_PAUSE } from './capacity.ts'
 import { expiryOf, type Failure, LONGEST_DELAY, retryDelay } from './schedule.ts'
 import { type Letter, type Mailer, MailNotSent } from './transport.ts'
+import { recordTrouble } from './trouble.ts'
 
-/** How many attempts run at once while the mail server answers quickly. */
-const AT_ONCE = 8
-/**
- * A slow attempt makes room for another one, up to so many in all: a server may take ten minutes to answer, or be slow
- * only for some recipients.
- */
-const SLOW_AFTER = 2 * SECOND
-const MOST_AT_ONCE = 100
-/** The longest pause between two reads of the store: the clock may be set, which makes mails due. */
-const LONGEST_PAUSE = MINUTE
 /** How long a mail waits when its failure could not be stored: the disk is full, or fails. */
 const UNSTORED_PAUSE = 30 * SECOND
 /** How long a stop waits for attempts that are under way. Their mails are sent again after the next start. */
@@ -24,16 +15,15 @@ const STOP_PATIENCE = 3 * SECOND
 
 /** How attempts end, and `expired` for a mail that was given up. */
 export const MAIL_OUTCOMES = ['sent', 'retry', 'refused', 'misconfigured', 'expired'] as const
-/** The fact that says why the mail server currently fails every mail; empty when it does not. */
-const TROUBLE = 'mail_trouble'
 
 interface MailQueueOptions {
   store: FactStore & MailStore
   clock: Clock
   log: Log
   mailer: Mailer
-  /** Writes the mail of a request, the same in each attempt. Null: nobody should get it, or it is no longer useful. */
+  /** Writes the mail of a request, the same in each attempt; null when nobody should get it, or it is no longer useful. */
   compose: Record<MailKind, (request: MailRequest) => Promise<Letter | null>>
+  /** Counts the outcome of an attempt, for the metrics. */
   count?(outcome: (typeof MAIL_OUTCOMES)[number]): void
 }
 
@@ -54,11 +44,13 @@ export class MailQueue {
 
   constructor(private readonly options: MailQueueOptions) {}
 
+  /** Starts to send, first the mails that waited for a retry. */
   start(): void {
     this.isRunning = true
     this.loop = this.run()
   }
 
+  /** Stops to read the queue, and waits briefly for attempts under way. To abort them is left to `Mailer.close`. */
   async stop(): Promise<void> {
     this.isRunning = false
     this.stopping.resolve()
@@ -68,13 +60,14 @@ export class MailQueue {
     this.isStopped = true
   }
 
-  /** Queues a mail. Idempotent by `id`. */
+  /** Queues a mail. Does nothing when a mail with this `id` is in the queue. */
   async add(request: Omit<MailRequest, 'tries' | 'nextAt' | 'linkAt' | 'lastError'>): Promise<void> {
     const initial = { tries: 0, nextAt: request.requestedAt, linkAt: null, lastError: null }
     await this.options.store.addMailRequest({ ...request, ...initial })
     this.wakeUp.resolve()
   }
 
+  /** Sends mails as they become due, until `stop`. */
   private async run(): Promise<void> {
     // The settings may have been fixed before this start, so mails that wait for a retry are tried at once.
     let isFirst = true
@@ -93,32 +86,26 @@ export class MailQueue {
     }
   }
 
-  /** Starts as many attempts as there is room for. Returns for how long there is nothing else to do, in milliseconds. */
+  /** Begins as many attempts as may run. Returns how long there is nothing else to do, in milliseconds. */
   private async sendDue(): Promise<number> {
     const { clock, store } = this.options
     const now = clock.now()
-    const { room } = this.room()
-    if (room > 0)
-      for (const request of await store.mailRequestsDue(now, now + LONGEST_DELAY, this.attempts.size + room))
-        if (!this.attempts.has(request.id) && this.room().room > 0) this.begin(request)
-    const remaining = this.room()
-    if (remaining.room === 0) return remaining.inMs
+    const { free } = this.capacity()
+    if (free > 0)
+      for (const request of await store.mailRequestsDue(now, now + LONGEST_DELAY, this.attempts.size + free))
+        if (!this.attempts.has(request.id) && this.capacity().free > 0) this.begin(request)
+    const remaining = this.capacity()
+    if (remaining.free === 0) return remaining.freeIn
     const next = await store.nextMailRequest(now)
     return next === null ? LONGEST_PAUSE : Math.min(Math.max(next - clock.now(), 1), LONGEST_PAUSE)
   }
 
-  /**
-   * Returns how many attempts may begin now. `inMs`: when none may, after how many milliseconds one may, unless another
-   * ends earlier.
-   */
-  private room(): { room: number; inMs: number } {
-    const now = this.options.clock.monotonic()
-    const untilSlow = [...this.attempts.values()].map(({ since }) => since + SLOW_AFTER - now).filter((ms) => ms > 0)
-    const room = Math.max(0, Math.min(AT_ONCE - untilSlow.length, MOST_AT_ONCE - this.attempts.size))
-    const isFull = this.attempts.size >= MOST_AT_ONCE
-    return { room, inMs: isFull ? LONGEST_PAUSE : Math.ceil(Math.min(...untilSlow, LONGEST_PAUSE)) }
+  private capacity(): Capacity {
+    const starts = [...this.attempts.values()].map(({ since }) => since)
+    return capacityBeside(starts, this.options.clock.monotonic())
   }
 
+  /** Begins an attempt in the background. */
   private begin(request: MailRequest): void {
     const { clock, log } = this.options
     const end = this.attempt(request)
@@ -134,6 +121,7 @@ export class MailQueue {
     this.attempts.set(request.id, { since: clock.monotonic(), end })
   }
 
+  /** Makes one attempt and stores its result. @throws when the result cannot be stored */
   private async attempt(request: MailRequest): Promise<void> {
     const { clock, store } = this.options
     if (this.toRemove.has(request.id)) return await this.remove(request)
@@ -141,7 +129,7 @@ export class MailQueue {
     const failure = await this.send(request)
     // An attempt that a stop aborted shows nothing about the server.
     if (this.isStopped) return
-    if (failure) await this.recordTrouble(failure.reason)
+    if (failure) await recordTrouble(this.options, failure.reason)
     if (!failure || failure.outcome === 'refused') return await this.remove(request)
     const nextAt = clock.now() + retryDelay(failure, request)
     if (nextAt > expiryOf(request)) return await this.giveUp(request, failure.reason)
@@ -160,7 +148,7 @@ export class MailQueue {
     }
     this.toRemove.add(request.id)
     count?.('sent')
-    if (!this.isStopped) await this.recordTrouble(null)
+    if (!this.isStopped) await recordTrouble(this.options, null)
     return undefined
   }
 
@@ -169,6 +157,7 @@ export class MailQueue {
     this.toRemove.delete(id)
   }
 
+  /** Removes a mail that expired before it could be sent. */
   private async giveUp(request: MailRequest, reason: string): Promise<void> {
     const { count, log } = this.options
     log.error({ event: 'mail.given_up', ...logFieldsOf(request), code: reason, tries: request.tries })
@@ -176,6 +165,7 @@ export class MailQueue {
     await this.remove(request)
   }
 
+  /** Logs and counts a failed attempt. Returns why it failed. */
   private report(request: MailRequest, error: unknown): Failure {
     const { count, log } = this.options
     const { failure, status, step } =
@@ -195,15 +185,6 @@ export class MailQueue {
       err: error,
     })
     return failure
-  }
-
-  /** Remembers for `ch202 doctor` what an operator must fix, until a mail is sent. @param reason null: a mail was sent */
-  private async recordTrouble(reason: Failure['reason'] | null): Promise<void> {
-    const { clock, store } = this.options
-    if (reason !== null && !OPERATOR_REASONS.has(reason)) return
-    const before = (await store.fact(TROUBLE)) || null
-    if (reason === null && before === null) return
-    await store.setFact(TROUBLE, reason === null ? '' : JSON.stringify({ reason, at: clock.now() }))
   }
 }
 

@@ -4,12 +4,13 @@ import type { MailOutcome, MailReason } from './outcome.ts'
 
 // When a failed mail is retried, and when it expires: rules without input or output. Times are milliseconds.
 
+/** The longest delay between two attempts. A later time was set by a clock that ran ahead. */
 export const LONGEST_DELAY = HOUR
 
-/** How long a mail is still useful when it cannot be sent at once. */
+/** How long a mail is useful after it was requested. */
 const LIFETIME: Record<MailKind, number> = { password_reset: 30 * MINUTE, email_changed: DAY }
 
-/** Why an attempt failed. `not_composed`: before a mail server was asked, or writing the file failed. */
+/** A failed attempt. `not_composed`: it failed before a mail server was asked, or while the file was written. */
 export interface Failure {
   outcome: Exclude<MailOutcome, 'sent'>
   reason: MailReason | 'not_composed'

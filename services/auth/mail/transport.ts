@@ -6,7 +6,7 @@ import { readSender, type Sender } from '../../kit/process/sender.ts'
 import { readSmtpUrl, type SmtpServer } from '../../kit/process/smtp-url.ts'
 import type { Random } from '../../kit/random.ts'
 import { emailAddress } from '../../kit/schema/email.ts'
-import { failureOf, type MailFailure, type SmtpTrouble } from './outcome.ts'
+import { failureOf, type MailFailure, type SmtpFailure } from './outcome.ts'
 
 /** A mail's recipient and text. */
 export interface Letter {
@@ -16,9 +16,9 @@ export interface Letter {
 }
 
 export interface Mail extends Letter {
-  /** The left part of its `Message-ID`: the same in each attempt, so that mail programs show duplicates once. */
+  /** The left part of the `Message-ID`: the same in each attempt, so that mail programs show duplicates once. */
   id: string
-  /** Its `Date`, in milliseconds since the epoch: when it was requested. */
+  /** When the mail was requested, its `Date`; milliseconds since the epoch. */
   at: number
 }
 
@@ -42,7 +42,7 @@ export class MailNotSent extends Error {
 
   constructor(
     readonly failure: MailFailure,
-    trouble: SmtpTrouble & { cause?: unknown },
+    trouble: SmtpFailure & { cause?: unknown },
   ) {
     super(failure.reason, { cause: trouble.cause })
     const { command, responseCode } = trouble
@@ -105,7 +105,7 @@ export function smtpMailer(url: string, from: string, patience: Patience = PATIE
 
 /** Converts an error of the mail library. */
 function notSent(error: unknown): MailNotSent {
-  const { code, command, originalCode, response, responseCode, timeoutType } = error as SmtpTrouble
+  const { code, command, originalCode, response, responseCode, timeoutType } = error as SmtpFailure
   const trouble = { code, command, originalCode, response, responseCode, timeoutType }
   return new MailNotSent(failureOf(trouble), { ...trouble, cause: error })
 }
@@ -144,7 +144,7 @@ export function fileMailer(
       mkdirSync(directory, { recursive: true, mode: 0o700 })
       const name = `${new Date(clock.now()).toISOString().replaceAll(':', '-')}-${random.id()}.eml`
       const file = join(directory, name)
-      // Renamed when complete: a program that watches the directory never reads half a mail.
+      // Renamed when complete, so that a program that watches the directory never reads half a mail.
       writeFileSync(`${file}.part`, message as Buffer, { mode: 0o600, flag: 'wx', flush: true })
       chmodSync(`${file}.part`, 0o600)
       renameSync(`${file}.part`, file)
@@ -155,8 +155,8 @@ export function fileMailer(
 }
 
 /**
- * Loads the library with the first mail. Required rather than imported: an import reads its files on the threads that
- * hash passwords, so a burst of logins would delay the mail.
+ * Loads the library with the first mail. `require` rather than `import`: an import reads its files on the threads that hash
+ * passwords, so a burst of logins would delay the mail.
  */
 function library(): typeof import('nodemailer') {
   return require('nodemailer')

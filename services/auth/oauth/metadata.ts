@@ -7,7 +7,7 @@ interface MetadataContext {
 }
 
 /**
- * The metadata of the authorization server (RFC 8414), and the addresses of the services.
+ * Returns the metadata of the authorization server (RFC 8414), and the addresses of the services.
  *
  * Behind a proxy clients reach auth by the issuer (RFC 8414, 3); without one they reach it by its own address.
  */

@@ -1,5 +1,6 @@
 import type { Config } from '../../kit/process/config.ts'
 import type { AccountsContext } from '../accounts/admin.ts'
+import type { CurrentUserContext } from '../accounts/current-user.ts'
 import type { AuditContext } from '../audit/admin.ts'
 import type { ChallengesContext } from '../challenges/password-reset.ts'
 import type { KeyRing } from '../keys/ring.ts'
@@ -8,21 +9,26 @@ import type { LoginLimitsContext } from '../login/limits-admin.ts'
 import type { LoginContext } from '../login/login.ts'
 import type { RegistrationContext } from '../login/registration.ts'
 import type { IntrospectionContext } from '../sessions/introspection.ts'
+import type { TokenRevocationContext } from '../sessions/logout.ts'
 import type { RevocationFeed } from '../sessions/revocation-feed.ts'
 import type { WebhooksContext } from '../webhooks/admin.ts'
 import type { DeliveriesContext } from '../webhooks/deliveries-admin.ts'
 import type { IngestContext } from '../webhooks/ingest.ts'
 
-/** The value that routes pass to the functions of auth: it satisfies each function's context. Only routes take all of it. */
+/**
+ * All that the functions of auth take: the routes pass it to each function, which sees only the context that it names.
+ */
 export type AuthServices = AccountsContext &
   AuditContext &
   ChallengesContext &
+  CurrentUserContext &
   DeliveriesContext &
   IngestContext &
   IntrospectionContext &
   LoginContext &
   LoginLimitsContext &
   RegistrationContext &
+  TokenRevocationContext &
   WebhooksContext & {
     keyRing: KeyRing
     rotation: KeyRotation

@@ -11,7 +11,7 @@ import type { AuthServices } from './auth-services.ts'
 
 /** `/auth/register` and `/auth/login`. */
 export function loginRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
-  const registering: Rule = (sent) => registrationErrors(context, sent)
+  const registrationRule: Rule = (sent) => registrationErrors(context, sent)
   return new Elysia({ normalize: false })
     .use(guarded)
     .post(
@@ -24,7 +24,7 @@ export function loginRoutes(context: AuthServices, guarded: ReturnType<typeof gu
       {
         auth: ['anyone'],
         body: registration,
-        rules: registering,
+        rules: registrationRule,
         response: { 201: registered },
         detail: operation(
           'auth',

@@ -2,7 +2,7 @@ import { Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
 import { userRead } from '../../kit/schema/user.ts'
-import { me } from '../sessions/introspection.ts'
+import { currentUser } from '../accounts/current-user.ts'
 import type { AuthServices } from './auth-services.ts'
 
 /** `/auth/me`. */
@@ -10,7 +10,7 @@ export function meRoutes(context: AuthServices, guarded: ReturnType<typeof guard
   return new Elysia({ normalize: false }).use(guarded).get(
     '/auth/me',
     async ({ caller, set }) => {
-      const { user, stale } = await me(context, caller)
+      const { user, stale } = await currentUser(context, caller)
       if (stale) set.headers['x-ch202-stale'] = '1'
       return user
     },

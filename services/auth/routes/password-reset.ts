@@ -10,7 +10,7 @@ import type { AuthServices } from './auth-services.ts'
 
 /** `/auth/password-reset-request` and `/auth/password-reset-confirm`. */
 export function passwordResetRoutes(context: AuthServices, mails: MailQueue, guarded: ReturnType<typeof guard>) {
-  const resetting: Rule = (sent) => resetErrors(context, sent)
+  const resetRule: Rule = (sent) => resetErrors(context, sent)
   return new Elysia({ normalize: false })
     .use(guarded)
     .post(
@@ -43,7 +43,7 @@ export function passwordResetRoutes(context: AuthServices, mails: MailQueue, gua
       {
         auth: ['anyone'],
         body: resetConfirmBody,
-        rules: resetting,
+        rules: resetRule,
         response: noContent,
         detail: operation(
           'auth',

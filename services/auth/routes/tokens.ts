@@ -7,7 +7,8 @@ import { invalidField } from '../../kit/problem.ts'
 import type { Rule } from '../../kit/schema/validation.ts'
 import { emptyAnswer } from '../schemas/fields.ts'
 import { introspection, refreshBody, token, tokenBody, validateBody, validity } from '../schemas/tokens.ts'
-import { introspect, revokeToken, validateToken } from '../sessions/introspection.ts'
+import { introspect, validateToken } from '../sessions/introspection.ts'
+import { revokeToken } from '../sessions/logout.ts'
 import { refreshSession } from '../sessions/sessions.ts'
 import type { AuthServices } from './auth-services.ts'
 
@@ -17,7 +18,7 @@ const REFRESH_PROBLEMS = ['invalid_refresh_token', 'refresh_token_reused', 'rate
 export function tokenRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
   const refresh = async ({ refresh_token }: { refresh_token: string }, caller: Caller) =>
     (await refreshSession(context, refresh_token, caller)).tokens
-  const validating: Rule = ({ token }, { request }) =>
+  const validationRule: Rule = ({ token }, { request }) =>
     token === undefined && bearerOf(request) === undefined ? [errorOf('token', REQUIRED)] : []
   return new Elysia({ normalize: false })
     .use(guarded)
@@ -55,7 +56,7 @@ export function tokenRoutes(context: AuthServices, guarded: ReturnType<typeof gu
       {
         auth: ['anyone'],
         body: validateBody,
-        rules: validating,
+        rules: validationRule,
         response: validity,
         // Without a body the route validates the Bearer token, so an invalid one is not a 401.
         detail: {
@@ -94,7 +95,10 @@ export function tokenRoutes(context: AuthServices, guarded: ReturnType<typeof gu
     )
 }
 
-/** Reads the request, not the context's `headers`: for those the framework would build a record on every request. */
+/**
+ * Returns the Bearer token of a request, if it has one. Reads the request itself: for the context's `headers` the framework
+ * would build a record on every request.
+ */
 function bearerOf({ headers }: Request): string | undefined {
   return /^bearer +(\S+)$/i.exec(headers.get('authorization') ?? '')?.[1]
 }

@@ -10,14 +10,14 @@ import { login } from '../login/login.ts'
 import { registerUser, registrationErrors } from '../login/registration.ts'
 import { loginBody } from '../schemas/login.ts'
 import { credentialsV0, refreshBodyV0, tokensV0, userV0 } from '../schemas/v0.ts'
-import { type Opened, refreshSession } from '../sessions/sessions.ts'
+import { refreshSession, type SessionWithTokens } from '../sessions/sessions.ts'
 import type { AuthServices } from './auth-services.ts'
 
 const refreshErrors = (sent: object) => exactlyOne(sent, ['refreshToken', 'refresh_token'])
 
 /** The routes of version 0.0.1, served at the root only: other shapes, the same functions. */
 export function authV0(context: AuthServices, guarded: ReturnType<typeof guard>) {
-  const registering: Rule = (sent) => registrationErrors(context, sent)
+  const registrationRule: Rule = (sent) => registrationErrors(context, sent)
   return new Elysia({ normalize: false })
     .use(guarded)
     .post(
@@ -29,7 +29,7 @@ export function authV0(context: AuthServices, guarded: ReturnType<typeof guard>)
       {
         auth: ['anyone'],
         body: credentialsV0,
-        rules: registering,
+        rules: registrationRule,
         response: userV0,
         detail: operation(
           'v0',
@@ -89,7 +89,7 @@ export function authV0(context: AuthServices, guarded: ReturnType<typeof guard>)
     )
 }
 
-function tokensOf({ session, tokens }: Opened) {
+function tokensOf({ session, tokens }: SessionWithTokens) {
   return {
     accessToken: tokens.access_token,
     refreshToken: { token: tokens.refresh_token, exp: timestamp(session.expiresAt), userId: session.userId },

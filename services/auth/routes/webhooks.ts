@@ -22,7 +22,7 @@ import type { AuthServices } from './auth-services.ts'
 
 /** `/admin/webhooks`: webhooks, and the deliveries to them and to the message broker. */
 export function webhookRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
-  const adding: Rule = (sent) => webhookErrors(context, sent)
+  const webhookRule: Rule = (sent) => webhookErrors(context, sent)
   return new Elysia({ normalize: false })
     .use(guarded)
     .post(
@@ -35,7 +35,7 @@ export function webhookRoutes(context: AuthServices, guarded: ReturnType<typeof 
       {
         auth: ['operator'],
         body: webhookBody,
-        rules: adding,
+        rules: webhookRule,
         response: { 201: newWebhook },
         detail: operation('admin-webhooks', {
           summary: 'Create a webhook',

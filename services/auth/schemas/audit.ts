@@ -7,7 +7,7 @@ import { IP_ADDRESS, id, REQUEST_ID } from './fields.ts'
 const TYPE = 'session.opened'
 const ACTOR = `user:${REQUEST_ID}`
 
-const describing = {
+const descriptions = {
   id: 'The id of the entry',
   at: 'When it happened',
   type: 'What happened, as `noun.verb`',
@@ -20,27 +20,27 @@ const describing = {
 
 export const auditPage = page(
   strict({
-    id: id(describing.id),
-    type: t.String({ description: describing.type, examples: [TYPE] }),
-    user_id: t.Nullable(t.String({ format: 'uuid' }), { description: describing.user_id }),
-    actor: t.String({ description: describing.actor, examples: [ACTOR] }),
-    ip: t.Nullable(t.String({ examples: [IP_ADDRESS] }), { description: describing.ip }),
-    request_id: t.Nullable(t.String({ examples: [REQUEST_ID] }), { description: describing.request_id }),
-    detail: t.Record(t.String(), t.Unknown(), { description: describing.detail }),
-    at: described(time(), describing.at),
+    id: id(descriptions.id),
+    type: t.String({ description: descriptions.type, examples: [TYPE] }),
+    user_id: t.Nullable(t.String({ format: 'uuid' }), { description: descriptions.user_id }),
+    actor: t.String({ description: descriptions.actor, examples: [ACTOR] }),
+    ip: t.Nullable(t.String({ examples: [IP_ADDRESS] }), { description: descriptions.ip }),
+    request_id: t.Nullable(t.String({ examples: [REQUEST_ID] }), { description: descriptions.request_id }),
+    detail: t.Record(t.String(), t.Unknown(), { description: descriptions.detail }),
+    at: described(time(), descriptions.at),
   }),
 )
 
 export const auditBody = strict({
-  id: described(uuid(), `${describing.id}: a second entry of the same id is ignored`),
+  id: described(uuid(), `${descriptions.id}: a second entry of the same id is ignored`),
   // RFC 3339 cannot express a later time, so no list could show it.
-  at: described(whole(0, LATEST), `${describing.at}, in milliseconds since 1970`),
-  type: described(matching(/^[a-z_]+\.[a-z_]+$/, 'must be noun.verb'), describing.type, TYPE),
-  user_id: described(nullable(uuid()), describing.user_id),
-  actor: text({ least: 1, most: 100, description: describing.actor, examples: [ACTOR] }),
-  ip: nullable(text({ most: 64, description: describing.ip, examples: [IP_ADDRESS] })),
-  request_id: nullable(text({ most: 128, description: describing.request_id, examples: [REQUEST_ID] })),
-  detail: described(object(), describing.detail),
+  at: described(whole(0, LATEST), `${descriptions.at}, in milliseconds since 1970`),
+  type: described(matching(/^[a-z_]+\.[a-z_]+$/, 'must be noun.verb'), descriptions.type, TYPE),
+  user_id: described(nullable(uuid()), descriptions.user_id),
+  actor: text({ least: 1, most: 100, description: descriptions.actor, examples: [ACTOR] }),
+  ip: nullable(text({ most: 64, description: descriptions.ip, examples: [IP_ADDRESS] })),
+  request_id: nullable(text({ most: 128, description: descriptions.request_id, examples: [REQUEST_ID] })),
+  detail: described(object(), descriptions.detail),
 })
 export type AuditBody = Static<typeof auditBody>
 

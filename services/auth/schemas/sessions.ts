@@ -29,12 +29,12 @@ export const sessionRead = strict({
 export type SessionRead = Static<typeof sessionRead>
 export const sessionPage = page(sessionRead)
 
-const whose = {
+const userOrAll = {
   user_id: t.Optional(described(uuid(), 'For operators: the user whose sessions are meant')),
   all: t.Optional(described(queryFlag(), 'For operators: `true` for the sessions of every user')),
 }
-export const sessionsQuery = strict({ ...pageQuery, ...whose })
-export const revokeQuery = strict(whose)
+export const sessionsQuery = strict({ ...pageQuery, ...userOrAll })
+export const revokeQuery = strict(userOrAll)
 export const revoked = strict({ revoked: described(integer(), 'How many sessions ended', 3) })
 
 export const sessionParams = t.Object({

@@ -57,7 +57,7 @@ export const syncBody = strict({
   all_sessions_from: t.Optional(
     described(whole(0), 'Sessions opened from an older version have ended, `session_kept` too'),
   ),
-  tokens_from: t.Optional(described(whole(0), 'Access tokens issued from an older version have ended')),
+  tokens_from: t.Optional(described(whole(0), 'Access tokens issued from an older version are revoked')),
 })
 export type SyncBody = Static<typeof syncBody>
 export const syncManyBody = strict({ users: t.Array(syncBody, { description: 'The records of the users' }) })
@@ -77,7 +77,7 @@ export type EmailChangedBody = Static<typeof emailChangedBody>
 
 /** An event for webhooks and the message broker. */
 export const eventBody = strict({
-  id: described(uuid(), 'The id of the event: an event is delivered once for each id'),
+  id: described(uuid(), 'The id of the event: a second event of the same id is ignored'),
   type: described(oneOf(...EVENT_TYPES), 'What happened'),
   user_id: described(uuid(), 'The user whom it happened to'),
   at: described(whole(0, LATEST), 'When it happened, in milliseconds since 1970'),

@@ -21,7 +21,7 @@ export const tokensV0 = strict({
 })
 
 const refreshToken = tokenText('The refresh token of the session', UUID_V4)
-/** Two versions of the API meet at this path, each with a spelling of its own. */
+/** The body of a refresh in the spelling of either version: both call this path. */
 export const refreshBodyV0 = strict(
   { refreshToken: t.Optional(refreshToken), refresh_token: t.Optional(refreshToken) },
   {

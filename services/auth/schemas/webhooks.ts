@@ -8,7 +8,7 @@ import { id } from './fields.ts'
 const WEBHOOK_URL = 'https://shop.example.org/hooks/ch202'
 const DESCRIPTION = 'The shop'
 
-const about = {
+const descriptions = {
   url: 'Where events are sent',
   description: 'A note for operators',
   types: 'The event types to send',
@@ -16,11 +16,13 @@ const about = {
 }
 
 export const webhookBody = strict({
-  url: text({ least: 1, most: 2000, description: about.url, examples: [WEBHOOK_URL] }),
-  types: t.Optional(described(listOf(oneOf(...EVENT_TYPES), EVENT_TYPES.length), `${about.types}; without it, all`)),
-  description: t.Optional(text({ most: 200, description: about.description, examples: [DESCRIPTION] })),
+  url: text({ least: 1, most: 2000, description: descriptions.url, examples: [WEBHOOK_URL] }),
+  types: t.Optional(
+    described(listOf(oneOf(...EVENT_TYPES), EVENT_TYPES.length), `${descriptions.types}; without it, all`),
+  ),
+  description: t.Optional(text({ most: 200, description: descriptions.description, examples: [DESCRIPTION] })),
 })
-export const webhookStatusBody = strict({ status: described(oneOf('active', 'disabled'), about.status) })
+export const webhookStatusBody = strict({ status: described(oneOf('active', 'disabled'), descriptions.status) })
 
 export const webhookParams = t.Object({
   webhook_id: t.String({ description: 'The id of the webhook', examples: ['0198c7a2-7f3e-7c21-9d5b-3f6a1b2c4d5e'] }),
@@ -28,10 +30,10 @@ export const webhookParams = t.Object({
 
 const webhookFields = {
   id: id('The id of the webhook'),
-  url: t.String({ description: about.url, examples: [WEBHOOK_URL] }),
-  description: t.Nullable(t.String({ examples: [DESCRIPTION] }), { description: about.description }),
-  types: t.Array(oneOf(...EVENT_TYPES), { description: `${about.types}; empty: all, also future ones` }),
-  status: described(oneOf('active', 'disabled'), about.status),
+  url: t.String({ description: descriptions.url, examples: [WEBHOOK_URL] }),
+  description: t.Nullable(t.String({ examples: [DESCRIPTION] }), { description: descriptions.description }),
+  types: t.Array(oneOf(...EVENT_TYPES), { description: `${descriptions.types}; empty: all, also future ones` }),
+  status: described(oneOf('active', 'disabled'), descriptions.status),
   created_at: described(time(), 'When the webhook was created'),
 }
 export const webhook = strict(webhookFields)

@@ -9,17 +9,20 @@ import type { Session } from '../store/index.ts'
  */
 const REVOCATION_MARGIN = HOUR + MINUTE
 
-/** The sessions that have not expired. */
+/** Returns the sessions that have not expired. */
 export function liveSessions<T extends Session>(sessions: readonly T[], now: number): T[] {
   return sessions.filter((session) => now < session.expiresAt && now < session.endsAt)
 }
 
-/** Revokes the access tokens of a session that ends. */
+/** Builds the revocation of the access tokens of a session that ends. */
 export function revocationOf(session: Session): Revocation {
   return { kind: 'session', subject: session.id, version: 0, until: session.accessUntil + REVOCATION_MARGIN }
 }
 
-/** Gives the time until which all access tokens of a user must stay revoked. @param sessions all sessions of the user */
+/**
+ * Returns the time until which all access tokens of a user must stay revoked, in milliseconds since the epoch.
+ * @param sessions all sessions of the user
+ */
 export function revokedUntil(sessions: readonly Session[]): number {
   return Math.max(0, ...sessions.map((session) => session.accessUntil)) + REVOCATION_MARGIN
 }

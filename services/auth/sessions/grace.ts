@@ -1,8 +1,8 @@
-import type { Clock } from '../../kit/clock.ts'
+import { type Clock, SECOND } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { SessionStore } from '../store/index.ts'
 
-const EVERY = 1000
+const EVERY = SECOND
 
 /**
  * Records the time every second while a used refresh token may still be in its grace. After a crash the grace then
@@ -10,6 +10,7 @@ const EVERY = 1000
  */
 export class GraceHeartbeat {
   private timer: ReturnType<typeof setInterval> | undefined
+  /** When the last grace ends; monotonic milliseconds. */
   private until = 0
 
   constructor(

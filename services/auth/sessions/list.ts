@@ -12,7 +12,7 @@ export interface SessionListContext {
   clock: Clock
 }
 
-/** A query that names one user, or everyone. */
+/** The part of a query that names one user, or everyone. */
 export interface SessionsOf {
   user_id?: string
   all?: 'true' | 'false'
@@ -25,7 +25,7 @@ export function sessionsOfErrors({ all, user_id }: { all?: unknown; user_id?: un
   return [errorOf('user_id', namesUser ? excludedBy('all') : { code: 'required', message: 'is required, or all=true' })]
 }
 
-/** Returns the errors of a list query. An operator's key has no sessions of its own, so it must name whose to list. */
+/** Returns the errors of a list query. The operator key has no sessions, so with it the query must name a user or everyone. */
 export function listErrors(
   query: Partial<Record<keyof (PageQuery & SessionsOf), unknown>>,
   { caller }: Pick<Sender, 'caller'>,
@@ -37,15 +37,15 @@ export function listErrors(
 
 /**
  * Lists the live sessions of the caller, of one user, or of everyone.
- * @throws Problem `forbidden` when a caller who is no operator asks for others' sessions, `validation_failed`
+ * @throws Problem `forbidden` when a caller who is not an operator names a user or everyone, `validation_failed`
  */
 export async function listSessions(
   { clock, store }: SessionListContext,
   query: PageQuery & SessionsOf,
   caller: Caller,
 ) {
-  const isAboutOthers = query.user_id !== undefined || query.all !== undefined
-  if (isAboutOthers && !caller.operator) throw new Problem('forbidden')
+  const namesUsers = query.user_id !== undefined || query.all !== undefined
+  if (namesUsers && !caller.operator) throw new Problem('forbidden')
   const errors = listErrors(query, { caller })
   if (errors.length > 0) throw invalid(errors)
   const userId = query.all === 'true' ? null : (query.user_id?.toLowerCase() ?? caller.userId)

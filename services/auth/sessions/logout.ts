@@ -1,6 +1,7 @@
 import type { Caller } from '../../kit/caller.ts'
 import { invalid, Problem } from '../../kit/problem.ts'
 import { isUuid } from '../../kit/random.ts'
+import type { LocalTokenCheck } from '../../kit/tokens/check.ts'
 import { type AuditRecordContext, auditEvent } from '../audit/record.ts'
 import type { Codes } from '../keys/sealing.ts'
 import type { Ending, SessionStore } from '../store/index.ts'
@@ -14,15 +15,17 @@ export interface LogoutContext extends AuditRecordContext {
   refreshCodes: Codes
 }
 
-/** The audit row for each reason for which someone ends a session. */
-const ROWS = {
+export type TokenRevocationContext = LogoutContext & { tokens: Pick<LocalTokenCheck, 'claims'> }
+
+/** The type of the audit row for each reason for which someone ends a session. */
+const ROW_TYPES = {
   logout: 'session.logout',
   logout_all: 'session.logout_all',
   token_revoked: 'session.token_revoked',
   user: 'session.revoked',
   operator: 'session.revoked',
 } satisfies Partial<Record<Ending['reason'], string>>
-type Reason = keyof typeof ROWS
+type Reason = keyof typeof ROW_TYPES
 
 /**
  * Logs out: ends the session of the access token and the session of the refresh token, even if they belong to different
@@ -41,7 +44,7 @@ export async function logout(context: LogoutContext, caller: Caller, token: stri
   await endSession(context, caller.sessionId, caller, 'logout')
 }
 
-/** Whether a body contains the refresh token of a live session, whose holder may end that session. */
+/** Reports whether a body contains the refresh token of a live session: its holder may end that session. */
 export async function holdsSession(context: LogoutContext, body: unknown): Promise<boolean> {
   const { refresh_token } = (body ?? {}) as { refresh_token?: unknown }
   const place = typeof refresh_token === 'string' ? await placeOf(context, refresh_token) : undefined
@@ -49,7 +52,7 @@ export async function holdsSession(context: LogoutContext, body: unknown): Promi
   return session !== undefined && session !== null && context.clock.now() < session.expiresAt
 }
 
-/** Ends all sessions of the caller. Returns how many. @throws Problem `missing_token` */
+/** Ends all sessions of the caller. Returns how many. @throws Problem `missing_token` when the caller is not a user */
 export async function logoutAll(context: LogoutContext, caller: Caller): Promise<number> {
   if (caller.userId === null) throw new Problem('missing_token')
   return await endSessionsOf(context, caller.userId, caller, 'logout_all')
@@ -69,7 +72,7 @@ export async function revokeSession(context: LogoutContext, id: string, caller: 
 
 /**
  * Ends all sessions of one user, or of everyone. Returns how many.
- * @throws Problem `validation_failed` when the query names neither or both
+ * @throws Problem `validation_failed` when the query names neither a user nor everyone, or both
  */
 export async function revokeSessions(context: LogoutContext, query: SessionsOf, caller: Caller): Promise<number> {
   const { clock, feed, store } = context
@@ -85,17 +88,29 @@ export async function revokeSessions(context: LogoutContext, query: SessionsOf, 
 async function endSessionsOf(context: LogoutContext, userId: string, caller: Caller, reason: Reason): Promise<number> {
   const { clock, feed, store } = context
   const ending = { reason, now: clock.now() }
-  const ended = await store.endSessionsOf(userId, ending, auditEvent(context, caller, ROWS[reason], userId))
+  const ended = await store.endSessionsOf(userId, ending, auditEvent(context, caller, ROW_TYPES[reason], userId))
   await feed.announce(ended)
   return ended.sessions
 }
 
 /**
+ * Revokes an access token or a refresh token (RFC 7009): ends its session. Does nothing for an unknown token. Resolves when
+ * the tokens of the session are refused everywhere.
+ */
+export async function revokeToken(context: TokenRevocationContext, token: string, caller: Caller): Promise<void> {
+  const verified = context.tokens.claims(token)
+  const sessionId = verified.valid ? verified.claims.sid : (await placeOf(context, token))?.sessionId
+  if (sessionId !== undefined) await endSession(context, sessionId, caller, 'token_revoked')
+  // Another request may have just ended it: this answer must not come before the other services know.
+  else await context.feed.announce(NOTHING_ENDED)
+}
+
+/**
  * Ends a session and waits until its tokens are refused everywhere.
- * @param owner ends it only if it belongs to this user; null: whoever owns it
+ * @param owner the user whom the session must belong to; null: any user
  * @returns false when there is no such session
  */
-export async function endSession(
+async function endSession(
   context: LogoutContext,
   id: string,
   caller: Caller,
@@ -103,7 +118,7 @@ export async function endSession(
   owner: string | null = null,
 ): Promise<boolean> {
   const { clock, feed, store } = context
-  const event = auditEvent(context, caller, ROWS[reason], caller.userId, { session_id: id })
+  const event = auditEvent(context, caller, ROW_TYPES[reason], caller.userId, { session_id: id })
   const ended = await store.endSession(id, owner, { reason, now: clock.now() }, event)
   await feed.announce(ended ?? NOTHING_ENDED)
   return ended !== null

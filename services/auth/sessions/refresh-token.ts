@@ -3,6 +3,7 @@ import type { Codes } from '../keys/sealing.ts'
 import type { SessionKind } from '../store/index.ts'
 
 const PREFIX = 'ch202_rt_'
+/** The parts of a token, with their lengths in bytes. */
 const SESSION = 16
 const COUNTER = 6
 const CODE = 32
@@ -14,9 +15,10 @@ export interface TokenPlace {
 }
 
 /**
- * Derives a refresh token: session, counter, and an authentication code of both that only CH202_SECRET can produce (256
- * bits). Tokens are not stored: the same counter gives the same token again, so a lost answer can be repeated, and reuse
- * of an older token is recognised. The 54 bytes are 72 characters of base64url without spare bits.
+ * Derives a refresh token: session, counter, and a 256-bit authentication code of both that only CH202_SECRET can
+ * produce. Tokens are not stored: the same counter gives the same token again, so a lost answer can be repeated, and reuse
+ * of an older token is recognised. The 54 bytes are 72 characters of base64url without spare bits. A v0 token is a UUID v4
+ * made of the code alone.
  */
 export function refreshToken(codes: Codes, { counter, sessionId }: TokenPlace, kind: SessionKind): string {
   const message = messageOf(sessionId, counter)
@@ -36,7 +38,10 @@ export function readRefreshToken(codes: Codes, token: string): TokenPlace | unde
   return { sessionId: uuidFrom(message.subarray(0, SESSION)), counter: message.readUIntBE(SESSION, COUNTER) }
 }
 
-/** Hashes a v0 token, by which it is looked up: the token is only 122 random bits. Other spellings are other tokens. */
+/**
+ * Returns the hash by which a v0 token is looked up: the token has only 122 bits, too few to contain its session. The same
+ * UUID in capitals is another token.
+ */
 export function hashOfRefreshToken(token: string): Uint8Array {
   return createHash('sha256').update(token).digest()
 }

@@ -7,6 +7,7 @@ import type { PublicJwk } from '../../kit/tokens/access-token.ts'
 import type { Revocations } from '../../kit/tokens/revocations.ts'
 import type { Ended, RevocationStore } from '../store/index.ts'
 
+/** The most revocations of a page. */
 const PAGE = 2000
 
 /** The argument of `announce` for a request that found nothing left to end. */
@@ -36,7 +37,7 @@ export class RevocationFeed {
     this.publisher = new FeedPublisher(clock, unknownLeasesUntil(clock, servedBefore))
   }
 
-  /** Loads the revocations that are still in effect. Call it before the first request. */
+  /** Loads the stored revocations. Call it before the first request. */
   async open(): Promise<void> {
     const { store, revocations } = this.options
     this.publisher.advance(await store.lastRevocation())
@@ -49,14 +50,15 @@ export class RevocationFeed {
   }
 
   /**
-   * Answers a poll. A subscriber of another database, or one that is ahead of this one, starts from the beginning.
+   * Answers a poll: at once if there are revocations after `after`, otherwise as soon as there are, or with an empty page
+   * after `FEED_HOLD`. A subscriber of another epoch, or one that is ahead of this database, starts from the beginning.
    * @param after the last number that the subscriber received: its acknowledgement
    * @throws Problem `auth_unavailable` while the service stops
    */
-  async poll(follower: string, after: number, epoch: string): Promise<RevocationPage> {
+  async poll(subscriber: string, after: number, epoch: string): Promise<RevocationPage> {
     const { audience, issuer, jwks, store, subscribedTypes } = this.options
     if (this.closed) throw new Problem('auth_unavailable')
-    return await this.publisher.answer({ subscriber: follower, after, epoch }, store.epoch, async (from, upTo) => {
+    return await this.publisher.answer({ subscriber, after, epoch }, store.epoch, async (from, upTo) => {
       const { revocations, seq } = await store.revocationsAfter(from, PAGE)
       const complete = revocations.length < PAGE
       // Expired rows are deleted, so the last row may be older than the last number.
@@ -66,10 +68,13 @@ export class RevocationFeed {
     })
   }
 
-  /** Refuses here at once what ended. Resolves when every other service refuses it too. */
+  /**
+   * Refuses the tokens of a change's revocations in this process at once. Resolves when every other service refuses them
+   * too.
+   */
   async announce(ended: Ended): Promise<void> {
     for (const revocation of ended.revocations) this.options.revocations.add(revocation)
-    // Nothing ended because another request has just ended it: its answer promises the same, so both wait for the same.
+    // Perhaps nothing ended because another request has just ended it. Both answers promise the same, so both wait.
     await this.waitForAcks(ended.seq === 0 ? await this.options.store.lastRevocation() : ended.seq)
   }
 

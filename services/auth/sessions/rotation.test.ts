@@ -62,7 +62,7 @@ function decide({ session: changes, account: accountChanges, rotation: rotationC
   )
 }
 
-const OUTCOMES: [name: string, outcome: string, given: Case][] = [
+const OUTCOMES: [name: string, outcome: string, input: Case][] = [
   ['the current token', 'rotated', {}],
   ['a token from the future', 'gone', { rotation: { counter: 4 } }],
   ['a session at its last moment', 'rotated', { session: { expiresAt: NOW + 1 } }],
@@ -83,8 +83,8 @@ function previous(changes: Partial<RefreshableSession>): Case {
   return { session: changes, rotation: { counter: 2 } }
 }
 
-test.each(OUTCOMES)('%s: %s', (_, outcome, given) => {
-  expect(decide(given).outcome).toBe(outcome as never)
+test.each(OUTCOMES)('%s: %s', (_, outcome, input) => {
+  expect(decide(input).outcome).toBe(outcome as never)
 })
 
 test('a session that does not exist: gone', () => {

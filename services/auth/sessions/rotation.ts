@@ -17,7 +17,7 @@ export type RotationDecision =
   /** The session does not exist, or has ended. */
   | { outcome: 'gone' }
 
-/** Whether a session may be used, given its account at this moment. */
+/** Whether a session may be used: it has not expired, and no change of its account has ended it. */
 export function isUsable(session: Session, account: Account | undefined, now: number): account is Account {
   return (
     account?.status === 'active' &&
@@ -30,8 +30,8 @@ export function isUsable(session: Session, account: Account | undefined, now: nu
 /**
  * Decides what a refresh token does to its session (RFC 9700, 4.14.2). The current token rotates. The one before it, when
  * presented within the grace period, gets the same answer again; any older one is a reuse.
- * @param session undefined: there is no such session
- * @param account undefined: there is no such account, or it was deleted
+ * @param session undefined: it does not exist
+ * @param account the account of the session; undefined: it does not exist, or was deleted
  */
 export function decideRotation(
   session: RefreshableSession | undefined,

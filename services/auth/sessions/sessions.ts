@@ -14,7 +14,8 @@ import type { GraceHeartbeat } from './grace.ts'
 import { hashOfRefreshToken, readRefreshToken, refreshToken, type TokenPlace } from './refresh-token.ts'
 import type { RevocationFeed } from './revocation-feed.ts'
 
-const REFRESHES = { most: 150, window: 5 * MINUTE }
+/** The limit on refreshes of one session. */
+const REFRESH_LIMIT = { most: 150, window: 5 * MINUTE }
 /** How many characters of the User-Agent header a session keeps. */
 const USER_AGENT_MAX = 256
 
@@ -23,7 +24,7 @@ export interface SessionsContext extends AuditRecordContext {
   feed: Pick<RevocationFeed, 'announce'>
   heartbeat: Pick<GraceHeartbeat, 'start'>
   keyRing: Pick<KeyRing, 'signing'>
-  /** Derives and recognises refresh tokens. */
+  /** The codes that refresh tokens are derived with. */
   refreshCodes: Codes
   issuer: string
   config: Pick<
@@ -33,7 +34,7 @@ export interface SessionsContext extends AuditRecordContext {
 }
 
 /** A session and the tokens that were issued for it. */
-export interface Opened {
+export interface SessionWithTokens {
   session: Session
   tokens: Token
 }
@@ -47,7 +48,7 @@ export async function openSession(
   account: Account,
   caller: Caller,
   kind: SessionKind,
-): Promise<Opened> {
+): Promise<SessionWithTokens> {
   const { refreshCodes, store } = context
   const session = newSession(context, account, caller, kind)
   const token = refreshToken(refreshCodes, { sessionId: session.id, counter: 0 }, kind)
@@ -85,7 +86,11 @@ function newSession(context: SessionsContext, account: Account, caller: Caller, 
  * previous refresh token gets the same new token again; reuse of an older one ends the session (RFC 9700, 4.14.2).
  * @throws Problem `invalid_refresh_token`, `refresh_token_reused`, `rate_limited`
  */
-export async function refreshSession(context: SessionsContext, presented: string, caller: Caller): Promise<Opened> {
+export async function refreshSession(
+  context: SessionsContext,
+  presented: string,
+  caller: Caller,
+): Promise<SessionWithTokens> {
   const { clock, config, feed, heartbeat, refreshCodes, store } = context
   const place = await placeOf(context, presented)
   const session = place && (await store.sessionById(place.sessionId))
@@ -103,7 +108,7 @@ export async function refreshSession(context: SessionsContext, presented: string
       accessUntil: Math.min(now + config.jwtExpire, session.endsAt),
       grace: config.refreshReuseGrace,
       ...(kind === 'v0' ? { hash: hashOfRefreshToken(next) } : {}),
-      ...(config.rateLimit ? { limit: REFRESHES } : {}),
+      ...(config.rateLimit ? { limit: REFRESH_LIMIT } : {}),
     },
     (type) => auditEvent(context, caller, type, userId, { session_id: id }),
   )
@@ -118,7 +123,7 @@ export async function refreshSession(context: SessionsContext, presented: string
   return { session: rotated.session, tokens: tokensOf(context, rotated.session, rotated.account, next) }
 }
 
-/** Returns the session and the counter of a refresh token; undefined when it is no token of this instance. */
+/** Returns the session and the counter of a refresh token; undefined when this instance did not issue the token. */
 export async function placeOf(
   { refreshCodes, store }: Pick<SessionsContext, 'refreshCodes' | 'store'>,
   token: string,

@@ -26,7 +26,7 @@ export interface Account {
 }
 
 /**
- * A user as the users service sends it. `marks` state what the changes up to this version ended; without them the store
+ * A user as the users service sends them. `marks` state what the changes up to this version ended; without them the store
  * derives that from the difference between the old and the new record.
  */
 export type SyncedAccount = Omit<Account, 'sessionsFrom' | 'tokensFrom' | 'syncedAt' | 'cached'> & {
@@ -51,7 +51,7 @@ export interface AccountStore {
   syncAccount(account: SyncedAccount, now: number, event: (type: string) => AuditEvent): Promise<CacheSync>
   /** Ends all sessions and tokens of a user permanently. */
   deleteAccount(userId: string, now: number, event: (type: string) => AuditEvent): Promise<Ended>
-  /** Returns false when the cache does not hold the account. */
+  /** Drops an account from the cache; its sessions stay. Returns false when the cache does not hold the account. */
   dropAccount(userId: string, event: AuditEvent): Promise<boolean>
   /** @param search part of the email or the username; case and accents are ignored */
   listAccounts(search: string | undefined, request: PageRequest): Promise<Slice<Account>>

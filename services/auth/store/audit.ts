@@ -1,6 +1,7 @@
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
 import type { PageRequest, Position, Slice } from '../../kit/schema/page.ts'
 
+/** Selects rows of the audit. */
 export interface AuditFilter {
   userId?: string
   type?: string
@@ -9,14 +10,15 @@ export interface AuditFilter {
   requestId?: string
 }
 
+/** The rows of the audit. Events for other systems are in `EventStore`. */
 export interface AuditStore {
-  /** Does nothing when a row with this id exists. */
-  addEvent(event: AuditEvent): Promise<void>
-  listEvents(
+  /** Adds a row. Does nothing when a row with this id exists. */
+  addAuditEvent(event: AuditEvent): Promise<void>
+  listAuditEvents(
     filter: AuditFilter,
     request: PageRequest,
     order?: 'newest first' | 'oldest first',
   ): Promise<Slice<AuditEvent>>
   /** Returns the position after this event, in the order in which rows were written; null when there is no such row. */
-  placeOfEvent(id: string): Promise<Position | null>
+  placeOfAuditEvent(id: string): Promise<Position | null>
 }

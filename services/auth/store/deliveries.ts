@@ -2,7 +2,7 @@ import type { AuditEvent } from '../../kit/outbox/audit.ts'
 import type { Event } from '../../kit/outbox/events.ts'
 import type { PageRequest, Slice } from '../../kit/schema/page.ts'
 
-/** `dead`: failed for good. The word is on the wire. */
+/** The state of a delivery. `dead`, as the API calls it: the delivery failed for good. */
 export type DeliveryStatus = 'pending' | 'delivered' | 'dead'
 
 /** An event for one target. Times are milliseconds since the epoch. */
@@ -24,11 +24,11 @@ export interface Delivery {
   finishedAt: number | null
 }
 
-/** The delivery that was attempted, as it was then: a replay in between gives it another `since`. */
-export type Attempted = Pick<Delivery, 'seq' | 'since'>
+/** The delivery that was attempted, as it was before the attempt: a replay during it sets another `since`. */
+export type AttemptedDelivery = Pick<Delivery, 'seq' | 'since'>
 
-/** The result of an attempt. */
-export interface Tried {
+/** The result of an attempt, as the list of deliveries shows it (see `lastStatus` and `lastError`). */
+export interface AttemptResult {
   status: number | null
   error: string | null
 }
@@ -55,13 +55,19 @@ export interface DeliveryStore {
    * Records the end of a delivery. When it was replayed or removed during the attempt, that change wins: a failure then
    * leaves it due, a success counts as delivered.
    */
-  finishDelivery(attempted: Attempted, status: 'delivered' | 'dead', tried: Tried, now: number): Promise<void>
-  postponeDelivery(attempted: Attempted, nextAt: number, tried: Tried): Promise<void>
+  finishDelivery(
+    attempted: AttemptedDelivery,
+    status: 'delivered' | 'dead',
+    tried: AttemptResult,
+    now: number,
+  ): Promise<void>
+  /** Records a failed attempt, and when the next one is due. */
+  postponeDelivery(attempted: AttemptedDelivery, nextAt: number, tried: AttemptResult): Promise<void>
   /** Gives up deliveries that have been pending since before `before`, even when nobody sends to `target`. */
   giveUpDeliveries(target: string, before: number, now: number): Promise<void>
   /** Completes the deletion or disabling of webhooks that a stop of the service interrupted. */
   settleDeliveries(now: number): Promise<void>
-  /** Newest first. */
+  /** Lists deliveries, newest first. */
   listDeliveries(filter: DeliveryFilter, request: PageRequest): Promise<Slice<Delivery>>
   /**
    * Sends delivered and failed deliveries again, and retries pending ones at once, when the filter names them by `seq` or

@@ -14,7 +14,14 @@ import type { WebhookStore } from './webhooks.ts'
 
 export type { Account, AccountStore, CacheSync, SyncedAccount } from './accounts.ts'
 export type { AuditFilter, AuditStore } from './audit.ts'
-export type { Attempted, Delivery, DeliveryFilter, DeliveryStatus, DeliveryStore, Tried } from './deliveries.ts'
+export type {
+  AttemptedDelivery,
+  AttemptResult,
+  Delivery,
+  DeliveryFilter,
+  DeliveryStatus,
+  DeliveryStore,
+} from './deliveries.ts'
 export type { EventStore } from './events.ts'
 export type { FactStore } from './facts.ts'
 export type { KeyStore, StoredKey } from './keys.ts'
@@ -22,13 +29,13 @@ export type { LoginFailures, LoginLimitStore } from './login-limits.ts'
 export type { MailKind, MailRequest, MailStore } from './mails.ts'
 export type { Reset, ResetStore } from './resets.ts'
 export type { Ended, RevocationStore } from './revocations.ts'
-export type { Ending, Rotated, Rotation, Session, SessionKind, SessionStore } from './sessions.ts'
+export type { Ending, Rotation, RotationResult, Session, SessionKind, SessionStore } from './sessions.ts'
 export type { Webhook, WebhookStatusChange, WebhookStore } from './webhooks.ts'
 
 /**
- * Everything that the auth service stores, one interface per subject; functions take only the parts they use. Each method is one
- * transaction; a method that takes an audit event writes its row in that transaction. Methods are asynchronous, except
- * `epoch`, `subscribedTypes` and `onDeliveries`, which work in memory.
+ * Everything that the auth service stores, one interface per subject; functions take only the parts they use. Each method
+ * is one transaction; a method that takes an audit event writes its row in that transaction. All of them are asynchronous,
+ * except `epoch`, `subscribedTypes` and `onDeliveries`, which work in memory.
  */
 export interface AuthStore
   extends AccountStore,

@@ -15,14 +15,15 @@ export interface StoredKey {
   goneAt: number | null
 }
 
-/** The key ring. Each change has a number in the revocation feed. */
+/** The stored key ring. A key that is added or removed has a number in the revocation feed. */
 export interface KeyStore {
   signingKeys(): Promise<StoredKey[]>
-  /** @returns the number of the change in the feed */
+  /** Adds a key. @returns the number of the change in the feed */
   addSigningKey(key: StoredKey, event: AuditEvent | null): Promise<number>
   /** Makes the pending key the one that signs; the previous one stays until `goneAt`. */
   activateSigningKey(kid: string, goneAt: number, event: AuditEvent | null): Promise<void>
   /**
+   * Removes a key.
    * @param until when the feed may forget this change, in milliseconds since the epoch
    * @returns the number of the change in the feed; null when there is no such key
    */

@@ -8,9 +8,13 @@ export interface LoginFailures {
   clearedAt: number
 }
 
+/** Failed logins, by subject: `account:` or `address:` with a key (see `LoginLimits`). */
 export interface LoginLimitStore {
   loginFailures(subject: string): Promise<LoginFailures>
-  /** @param events builds the audit rows from the updated failures of each subject, in the order of `subjects` */
+  /**
+   * Records a failure of each subject.
+   * @param events builds the audit rows from the updated failures, in the order of `subjects`
+   */
   recordFailure(subjects: string[], now: number, events: (failures: LoginFailures[]) => AuditEvent[]): Promise<void>
   /** Ends the lockout. @param times `keep`: the failures still count towards the limit per day; `forget`: deletes them */
   clearFailures(subject: string, now: number, times: 'keep' | 'forget'): Promise<void>

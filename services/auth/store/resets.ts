@@ -1,6 +1,6 @@
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
 
-/** A password reset: whoever presents its token may set a new password. Times are milliseconds since the epoch. */
+/** A password reset: anyone who presents its token may set a new password. Times are milliseconds since the epoch. */
 export interface Reset {
   /** The mail with the link. */
   mailId: string
@@ -10,10 +10,11 @@ export interface Reset {
   expiresAt: number
 }
 
+/** Password resets. */
 export interface ResetStore {
   /**
-   * Creates the link of a mail and voids the user's earlier links. When the mail has a link already, returns that one.
-   * Null: the link was used, voided or has expired, or the user has requested another one since.
+   * Creates the link of a mail and voids the user's earlier links. Returns the existing link if the mail has one; null when
+   * that link was used, voided or has expired, or the user has requested another one since.
    */
   issueReset(reset: Reset, now: number, event: AuditEvent): Promise<{ tokenHash: Uint8Array; expiresAt: number } | null>
   /**
@@ -23,6 +24,7 @@ export interface ResetStore {
   takeReset(tokenHash: Uint8Array, now: number): Promise<string | null>
   /** Makes a taken reset available again, unless it was voided meanwhile. */
   returnReset(tokenHash: Uint8Array): Promise<void>
+  /** Ends a taken reset for good. @param event null: no audit row */
   finishReset(tokenHash: Uint8Array, event: AuditEvent | null): Promise<void>
   /** Deletes expired resets. */
   forgetResets(now: number): Promise<void>

@@ -1,6 +1,6 @@
 import type { Revocation } from '../../kit/tokens/revocations.ts'
 
-/** The revocations of a change, for the feed to publish, and how many sessions ended. */
+/** The sessions and tokens that a change ended: how many sessions, and the revocations for the feed to publish. */
 export interface Ended {
   sessions: number
   /** The number of the last revocation in the feed; 0 when there is nothing to publish. */
@@ -14,5 +14,6 @@ export interface RevocationStore {
   readonly epoch: string
   /** Returns at most `limit` revocations after `seq`, and the number of the last one. */
   revocationsAfter(seq: number, limit: number): Promise<{ revocations: Revocation[]; seq: number }>
+  /** Returns the number of the last revocation; 0 when the feed is empty. */
   lastRevocation(): Promise<number>
 }

@@ -4,10 +4,10 @@ import type { PageRequest, Slice } from '../../kit/schema/page.ts'
 import type { Account } from './accounts.ts'
 import type { Ended } from './revocations.ts'
 
-/** Which version of the contract opened the session: v0 gives out refresh tokens of another form. */
+/** The version of the API that opened the session. A v0 refresh token has another form. */
 export type SessionKind = 'v1' | 'v0'
 
-/** Times are milliseconds since the epoch. */
+/** A session. Times are milliseconds since the epoch. */
 export interface Session {
   id: string
   userId: string
@@ -29,7 +29,7 @@ export interface Session {
   userAgent: string | null
 }
 
-/** Why sessions end before they expire, as published in events, and when. */
+/** The reason, as published in events, for which sessions end before they expire, and the time. */
 export interface Ending {
   reason: RevokedBecause
   now: number
@@ -52,23 +52,30 @@ export interface Rotation {
   limit?: { most: number; window: number }
 }
 
-/** `repeated`: the previous token was used again within the grace and gets the same new token. */
-export type Rotated =
+/**
+ * The result of `rotateSession`. `repeated`: the previous token was used again within the grace and gets the same new token.
+ */
+export type RotationResult =
   | { outcome: 'rotated' | 'repeated'; session: Session; account: Account }
   | { outcome: 'reused'; ended: Ended }
   | { outcome: 'limited'; until: number }
   | { outcome: 'gone' }
 
 export interface SessionStore {
-  /** `account_changed`: the account was disabled, deleted or given another password after its password was checked. */
+  /**
+   * Stores a session. `account_changed`: the account was disabled, deleted or given another password after its password was
+   * checked.
+   */
   openSession(session: Session, event: AuditEvent, hash?: Uint8Array): Promise<'opened' | 'account_changed'>
-  rotateSession(rotation: Rotation, event: (type: string) => AuditEvent): Promise<Rotated>
+  /** Rotates a session, or ends it after a reuse, as `decideRotation` decides. */
+  rotateSession(rotation: Rotation, event: (type: string) => AuditEvent): Promise<RotationResult>
   sessionById(id: string): Promise<Session | null>
+  /** Returns the session and counter of a v0 token. */
   sessionByHash(hash: Uint8Array): Promise<{ sessionId: string; counter: number } | null>
   /**
    * Ends one session.
-   * @param userId ends it only if it belongs to this user; null: whoever owns it
-   * @returns null when there is no such session
+   * @param userId the user whom the session must belong to; null: any user
+   * @returns null when the session does not exist, or has ended
    */
   endSession(id: string, userId: string | null, ending: Ending, event: AuditEvent): Promise<Ended | null>
   endSessionsOf(userId: string, ending: Ending, event: AuditEvent): Promise<Ended>

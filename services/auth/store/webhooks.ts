@@ -21,10 +21,11 @@ export type WebhookStatusChange =
   | { outcome: 'unchanged' }
   | { outcome: 'not_found' }
 
-/** Each change has a number in the revocation feed: the other services store only events that have subscribers. */
+/** Webhooks. Each change has a number in the revocation feed: the other services store only events that have subscribers. */
 export interface WebhookStore {
   webhooks(): Promise<Webhook[]>
   /**
+   * Adds a webhook.
    * @param most how many webhooks there may be
    * @returns the number of the change in the feed; null when there are `most` already
    */

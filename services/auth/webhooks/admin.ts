@@ -19,13 +19,13 @@ export interface WebhooksContext extends AuditRecordContext {
   config: Pick<Config, 'production'>
 }
 
-const MOST = 50
+const WEBHOOKS_MAX = 50
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
 const NO_TYPES: Complaint = { code: 'required', message: 'must name at least one; leave it out to receive all' }
 const TOO_MANY: Complaint = {
   code: 'too_many',
-  message: `would exceed the limit of ${MOST} webhooks: delete one first`,
-  limit: MOST,
+  message: `would exceed the limit of ${WEBHOOKS_MAX} webhooks: delete one first`,
+  limit: WEBHOOKS_MAX,
 }
 
 interface NewWebhook {
@@ -35,9 +35,9 @@ interface NewWebhook {
 }
 
 /**
- * Adds a webhook. When this resolves, every change that is answered from then on is delivered to it. The secret is in
- * this answer only.
- * @throws Problem `validation_failed` for an address that is not allowed, and when there are as many as there may be
+ * Adds a webhook. Every change that is answered after this resolves is delivered to the webhook. Only this answer has the
+ * secret.
+ * @throws Problem `validation_failed` for an address that is not allowed, and when there are as many webhooks as allowed
  */
 export async function createWebhook(context: WebhooksContext, body: NewWebhook, caller: Caller) {
   const { clock, random, sealing, store } = context
@@ -55,12 +55,13 @@ export async function createWebhook(context: WebhooksContext, body: NewWebhook, 
     createdAt: clock.now(),
   }
   const event = auditEvent(context, caller, 'webhook.created', null, { id, types: webhook.types })
-  const seq = await store.addWebhook(webhook, MOST, event)
+  const seq = await store.addWebhook(webhook, WEBHOOKS_MAX, event)
   if (seq === null) throw invalidField('body', TOO_MANY)
   await publishChange(context, seq)
   return { ...webhookRead(webhook), secret: secretText(secret) }
 }
 
+/** Lists all webhooks, without their secrets. */
 export async function listWebhooks({ store }: { store: WebhookStore }) {
   return { items: (await store.webhooks()).map(webhookRead) }
 }
@@ -74,8 +75,7 @@ export async function deleteWebhook(context: WebhooksContext, id: string, caller
 }
 
 /**
- * Disables or enables a webhook. Disabling gives up its pending deliveries; enabling it again delivers what happens from
- * then on.
+ * Disables or enables a webhook. Disabling gives up its pending deliveries; an enabled webhook gets the events from then on.
  * @throws Problem `not_found`
  */
 export async function setWebhookStatus(

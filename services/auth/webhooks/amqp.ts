@@ -4,7 +4,7 @@ import type { Log } from '../../kit/log.ts'
 import { type Event, messageOf } from '../../kit/outbox/events.ts'
 import { withTimeout } from '../../kit/timeout.ts'
 import type { Delivery } from '../store/index.ts'
-import type { Outcome } from './deliverer.ts'
+import type { DeliveryOutcome } from './deliverer.ts'
 
 /** How long the broker may take to answer before the connection counts as lost. */
 const PATIENCE = 10 * SECOND
@@ -42,8 +42,8 @@ export class AmqpPublisher {
     }
   }
 
-  /** Resolves when the broker has confirmed the event. If it does not, the connection is abandoned. */
-  async send({ event }: Delivery): Promise<Outcome> {
+  /** Publishes an event. Resolves when the broker has confirmed it; after a failure another connection is opened. */
+  async send({ event }: Delivery): Promise<DeliveryOutcome> {
     const connection = this.open()
     try {
       await this.publish((await connection).channel, event)
@@ -54,6 +54,7 @@ export class AmqpPublisher {
     }
   }
 
+  /** Closes the connection, and waits briefly for the broker. */
   async close(): Promise<void> {
     this.isClosed = true
     this.closing.resolve()
@@ -78,10 +79,14 @@ export class AmqpPublisher {
       },
       (error) => (error ? confirmation.reject(error) : confirmation.resolve()),
     )
-    const timer = setTimeout(() => confirmation.reject(new Error('The broker does not confirm')), PATIENCE)
-    await confirmation.promise.finally(() => clearTimeout(timer))
+    const isConfirmed = await withTimeout(
+      confirmation.promise.then(() => true),
+      PATIENCE,
+    )
+    if (!isConfirmed) throw new Error('The broker did not confirm an event in time')
   }
 
+  /** Returns the open connection, or opens one. */
   private open(): Promise<Connection> {
     if (this.isClosed) return Promise.reject(new Error('The publisher is closed'))
     if (!this.connection) {
@@ -93,7 +98,7 @@ export class AmqpPublisher {
 
   private async connect(onClose: () => void): Promise<Connection> {
     const { exchange, log, url } = this.options
-    // Required rather than imported, as is the mail library: an import would wait for the threads that hash passwords.
+    // `require` rather than `import`, as for the mail library: an import would wait for the threads that hash passwords.
     const { connect } = require('amqplib') as typeof import('amqplib')
     const model = await connect(withHeartbeat(url), { timeout: PATIENCE })
     // An `error` event without a listener ends the process. Calls that are under way report the failure themselves.
@@ -102,7 +107,7 @@ export class AmqpPublisher {
       const channel = await model.createConfirmChannel()
       channel.on('error', () => undefined)
       await channel.assertExchange(exchange, 'topic', { durable: true })
-      // Only now: an earlier refusal is reported below, with its reason.
+      // Registered only now: an earlier refusal is thrown below, with its reason.
       for (const emitter of [model, channel]) emitter.on('close', onClose)
       this.isUnreachable = false
       log.info({ event: 'amqp.connected' })
@@ -119,18 +124,19 @@ export class AmqpPublisher {
     if (this.connection !== connection || this.isClosed) return
     this.connection = undefined
     connection.then(({ model }) => model.close()).catch(() => undefined)
-    if (!this.isUnreachable) this.options.log.warn({ event: 'amqp.lost', ...whyLost(error) })
+    if (!this.isUnreachable) this.options.log.warn({ event: 'amqp.lost', ...lossFields(error) })
     this.isUnreachable = true
   }
 }
 
-/** Logs the protocol's name of a refusal rather than the error's text, which may quote what was sent. */
-function whyLost(error: unknown): { reason?: string; err?: unknown } {
+/** Returns what to log about a lost connection: the protocol's name of a refusal, whose text may quote what was sent. */
+function lossFields(error: unknown): { reason?: string; err?: unknown } {
   if (error === undefined) return {}
   const reason = error instanceof Error ? /\b\d{3} \(([A-Z-]+)\)/.exec(error.message)?.[1] : undefined
   return reason === undefined ? { err: error } : { reason }
 }
 
+/** Adds a heartbeat to the address of the broker, unless the operator set one. */
 function withHeartbeat(url: string): string {
   const address = new URL(url)
   if (!address.searchParams.has('heartbeat')) address.searchParams.set('heartbeat', String(HEARTBEAT_SECONDS))

@@ -1,18 +1,18 @@
 import { type Clock, HOUR, MINUTE, SECOND } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import { withTimeout } from '../../kit/timeout.ts'
-import type { Delivery, DeliveryStore, Tried } from '../store/index.ts'
+import type { AttemptResult, Delivery, DeliveryStore } from '../store/index.ts'
 
-/** Result of a delivery attempt. */
-export type Outcome = { delivered: true; status: number | null } | (Failed & { delivered: false })
+/** The outcome of an attempt: what the deliverer does next follows from it. `status`: the HTTP status, if there is one. */
+export type DeliveryOutcome = { delivered: true; status: number | null } | (FailedAttempt & { delivered: false })
 
-interface Failed extends Tried {
+interface FailedAttempt extends AttemptResult {
   error: string
   /** Milliseconds until the next attempt; null when it must not be retried. */
   retryIn: number | null
-  /** Other deliveries to this target would fail too. */
+  /** Set when other deliveries to this target would fail too. */
   unreachable?: true
-  /** The receiver permanently refuses further events. */
+  /** Set when the receiver permanently refuses further events. */
   unsubscribed?: true
 }
 
@@ -29,13 +29,13 @@ interface DelivererOptions {
    * ones. False: later events overtake a failed one.
    */
   inOrder: boolean
-  /** Makes one attempt. The event may arrive twice: the service may stop before the result is recorded. */
-  send(delivery: Delivery, signal: AbortSignal): Promise<Outcome>
+  /** Makes one attempt. An event may arrive twice: the service may stop before the result is recorded. */
+  send(delivery: Delivery, signal: AbortSignal): Promise<DeliveryOutcome>
   /** Called when the receiver permanently refuses further events. */
   unsubscribed?(): Promise<void>
 }
 
-/** How many deliveries are read at once: due ones, and ones that are delivered in order. */
+/** The number of deliveries that are read at once: due ones, and the oldest ones for delivery in order. */
 const READ_DUE = 64
 const READ_IN_ORDER = 256
 const FIRST_BACKOFF = SECOND / 4
@@ -44,7 +44,7 @@ const LONGEST_BACKOFF = 15 * SECOND
 const LONGEST_PAUSE = MINUTE
 /** The longest delay between two attempts of one delivery. A later time was set by a clock that ran ahead. */
 const LONGEST_RETRY = 12 * HOUR
-/** Failures are logged once in this time: the list of deliveries has the result of each. */
+/** The interval in which equal failures are logged once: the list of deliveries has the result of each. */
 const LOGGED_EVERY = SECOND
 /** How long a stop waits for deliveries that are under way. They are sent again after the next start. */
 const STOP_PATIENCE = 3 * SECOND
@@ -64,6 +64,7 @@ export class Deliverer {
 
   constructor(private readonly options: DelivererOptions) {}
 
+  /** Starts to deliver. */
   start(): void {
     this.isRunning = true
     this.loop = this.run()
@@ -83,6 +84,7 @@ export class Deliverer {
     this.wakeUp.resolve()
   }
 
+  /** Delivers events as they become due, until `stop`. */
   private async run(): Promise<void> {
     const { inOrder, log, target } = this.options
     while (this.isRunning) {
@@ -100,7 +102,7 @@ export class Deliverer {
     }
   }
 
-  /** Starts as many due deliveries as there is room for. Returns for how long nothing else is due, in milliseconds. */
+  /** Begins as many due deliveries as may run at once. Returns how long nothing else is due, in milliseconds. */
   private async deliverDue(): Promise<number> {
     const { atOnce, clock, store, target } = this.options
     if (this.attempts.size >= atOnce) return LONGEST_PAUSE
@@ -113,6 +115,7 @@ export class Deliverer {
     return next === null ? LONGEST_PAUSE : Math.min(Math.max(next - clock.now(), 1), LONGEST_PAUSE)
   }
 
+  /** Begins an attempt in the background. */
   private begin(delivery: Delivery): void {
     const { log, target } = this.options
     const attempt = this.attempt(delivery)
@@ -128,7 +131,10 @@ export class Deliverer {
     this.attempts.set(delivery.event.userId, attempt)
   }
 
-  /** Delivers the oldest events: several users at once, each user's in order until one of them fails. */
+  /**
+   * Delivers the oldest events: several users at once, each user's in order until one of them fails. Returns the pause
+   * before the next round, in milliseconds.
+   */
   private async deliverInOrder(): Promise<number> {
     const { atOnce, store, target } = this.options
     const oldest = await store.oldestDeliveries(target, READ_IN_ORDER)
@@ -159,8 +165,8 @@ export class Deliverer {
   }
 
   /** Delivers one user's events until one fails. Returns the last outcome. */
-  private async deliverQueue(queue: Delivery[]): Promise<Outcome> {
-    let outcome: Outcome = { delivered: true, status: null }
+  private async deliverQueue(queue: Delivery[]): Promise<DeliveryOutcome> {
+    let outcome: DeliveryOutcome = { delivered: true, status: null }
     for (const delivery of queue) {
       outcome = await this.attempt(delivery)
       if (!outcome.delivered || !this.isRunning) break
@@ -169,7 +175,7 @@ export class Deliverer {
   }
 
   /** Makes one attempt and records its result. */
-  private async attempt(delivery: Delivery): Promise<Outcome> {
+  private async attempt(delivery: Delivery): Promise<DeliveryOutcome> {
     const { clock, log, send, store, target } = this.options
     const outcome = await send(delivery, this.abort.signal)
     // An attempt that a stop aborted shows nothing about the receiver.

@@ -22,6 +22,7 @@ export async function listDeliveries({ store }: Pick<DeliveriesContext, 'store'>
   return pageAnswer(await store.listDeliveries(filter, request), request, list, deliveryRead)
 }
 
+/** A request to send deliveries again; see `replayDeliveries`. */
 interface Replay {
   delivery?: string
   webhook?: string
@@ -30,9 +31,9 @@ interface Replay {
 }
 
 /**
- * Sends deliveries again: one; or those of a webhook, or of all targets, that failed or have the given status. Pending
- * ones are retried at once; one that is under way is sent again only if it fails. Deliveries to a disabled webhook stay
- * unchanged. Returns how many.
+ * Sends deliveries again: one; or those of a webhook, or of all targets, that failed or have the given status. A pending
+ * delivery is retried at once; one that is under way is sent again only if it fails. Deliveries to a disabled webhook stay
+ * unchanged. Returns how many will be sent.
  */
 export async function replayDeliveries(context: DeliveriesContext, body: Replay, caller: Caller) {
   const { clock, store } = context

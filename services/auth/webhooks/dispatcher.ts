@@ -15,10 +15,11 @@ const WEBHOOK_AT_ONCE = 4
 const AMQP_AT_ONCE = 32
 /** How long the broker may be down before its events are given up. */
 const AMQP_LIFETIME = 7 * DAY
-const DELIVERED_KEPT = 7 * DAY
-const DEAD_KEPT = 30 * DAY
+/** How long delivered and failed deliveries stay in the list. */
+const DELIVERED_LIFETIME = 7 * DAY
+const DEAD_LIFETIME = 30 * DAY
 
-/** The target of deliveries to the broker; the target of others is the id of their webhook. */
+/** The target of deliveries to the broker. The target of any other delivery is the id of its webhook. */
 const AMQP = 'amqp'
 
 interface DispatcherOptions {
@@ -50,14 +51,17 @@ export class EventDispatcher {
     store.onDeliveries(() => this.wake())
   }
 
+  /** Starts to deliver, after resealing the secrets of webhooks. @throws when the store fails */
   async start(): Promise<void> {
     this.isRunning = true
     await this.resealAll()
+    // Not awaited: the broker may be down.
     this.amqp?.publisher.begin()
     this.amqp?.deliverer.start()
     await this.webhooksChanged()
   }
 
+  /** Stops all deliverers, and closes the connection to the broker. */
   async stop(): Promise<void> {
     this.isRunning = false
     await this.lastUpdate
@@ -65,10 +69,15 @@ export class EventDispatcher {
     await this.amqp?.publisher.close()
   }
 
-  /** Starts deliverers for new webhooks, and stops those of deleted and disabled ones. */
+  /**
+   * Starts deliverers for new webhooks, and stops those of deleted and disabled ones.
+   * @throws when the webhooks cannot be read
+   */
   webhooksChanged(): Promise<void> {
-    this.lastUpdate = this.lastUpdate.then(() => this.update())
-    return this.lastUpdate
+    const update = this.lastUpdate.then(() => this.update())
+    // A failed update is reported to its caller only: the next one reads all webhooks again.
+    this.lastUpdate = update.catch(() => undefined)
+    return update
   }
 
   /** Deletes old deliveries, and looks for due ones: a clock that was set forward makes some due. */
@@ -77,7 +86,7 @@ export class EventDispatcher {
     const now = clock.now()
     await store.giveUpDeliveries(AMQP, now - AMQP_LIFETIME, now)
     await store.settleDeliveries(now)
-    await store.forgetDeliveries({ delivered: now - DELIVERED_KEPT, dead: now - DEAD_KEPT })
+    await store.forgetDeliveries({ delivered: now - DELIVERED_LIFETIME, dead: now - DEAD_LIFETIME })
     this.wake()
   }
 
@@ -86,6 +95,7 @@ export class EventDispatcher {
     for (const deliverer of this.webhooks.values()) deliverer.wake()
   }
 
+  /** Makes the running deliverers those of the active webhooks. */
   private async update(): Promise<void> {
     if (!this.isRunning) return
     const all = await this.options.store.webhooks()

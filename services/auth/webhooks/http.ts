@@ -3,15 +3,16 @@ import { messageOf } from '../../kit/outbox/events.ts'
 import { callExternal } from '../../kit/outgoing.ts'
 import type { Random } from '../../kit/random.ts'
 import type { Delivery } from '../store/index.ts'
-import type { Outcome } from './deliverer.ts'
+import type { DeliveryOutcome } from './deliverer.ts'
 import { retryAfterOf, retryDelay } from './retry.ts'
 import { webhookHeaders } from './signature.ts'
 
+/** How long a webhook may take to answer. */
 const PATIENCE = 15 * SECOND
 
 interface Receiver {
   url: string
-  /** Undefined: CH202_SECRET does not open it. */
+  /** Signs the messages; undefined when CH202_SECRET does not open it. */
   secret: Uint8Array | undefined
 }
 
@@ -26,11 +27,11 @@ interface SenderOptions {
 /** Returns a function that makes one attempt to deliver to a webhook (Standard Webhooks). The response body is ignored. */
 export function webhookSender(receiver: Receiver, options: SenderOptions) {
   const { clock, random } = options
-  const failed = (tries: number, error: string, status: number | null = null, retryAfter = 0): Outcome => {
+  const failed = (tries: number, error: string, status: number | null = null, retryAfter = 0): DeliveryOutcome => {
     const retryIn = retryDelay(tries, random.bytes(1).readUInt8() / 255, retryAfter)
     return { delivered: false, status, error, retryIn }
   }
-  return async (delivery: Delivery, signal: AbortSignal): Promise<Outcome> => {
+  return async (delivery: Delivery, signal: AbortSignal): Promise<DeliveryOutcome> => {
     const { tries } = delivery
     const { secret, url } = receiver
     if (!secret) return failed(tries, 'secret_not_opened')
@@ -69,7 +70,7 @@ async function post(
   })
 }
 
-/** Returns a code for what fetch throws: the error's text may contain the address. */
+/** Returns a code for an error of `fetch`, whose text may contain the address. */
 function reasonOf(error: unknown): string {
   const { code, name } = error as { code?: unknown; name?: unknown }
   if (name === 'TimeoutError') return 'timeout'

@@ -10,7 +10,10 @@ export function secretText(secret: Uint8Array): string {
   return PREFIX + Buffer.from(secret).toString('base64')
 }
 
-/** Builds the headers of an attempt (Standard Webhooks). @param seconds when the attempt is made, since the epoch */
+/**
+ * Signs a message: builds the headers of an attempt (Standard Webhooks).
+ * @param seconds the time of the attempt, since the epoch
+ */
 export function webhookHeaders(secret: Uint8Array, eventId: string, seconds: number, body: string) {
   const id = `msg_${eventId}`
   const signature = createHmac('sha256', secret).update(`${id}.${seconds}.${body}`).digest('base64')
