@@ -30,7 +30,7 @@ function expectProblemWithoutEcho(answer: Answer, status: number, code: string):
   expect(answer.text).not.toContain(CANARY)
 }
 
-/** Whether the route is a registration and the field an operator's: then `forbidden_field` comes before any other error. */
+/** Whether a registration has a field of operators: then `forbidden_field` comes before any other error. */
 function isForbidden({ path }: { path: string }, field: string): boolean {
   return /^(\/api\/v1)?(\/auth)?\/register$/.test(path) && [...OPERATOR_FIELDS, 'password_hash'].includes(field)
 }

@@ -26,7 +26,7 @@ afterAll(() => broker?.close())
 
 const operator = (body?: unknown) => ({ headers: as.operator, ...(body === undefined ? {} : { body }) })
 
-/** Collects the messages of a queue, and reconnects when the broker restarts. */
+/** Collects the messages of a queue. `open` connects, and connects again after a restart of the broker. */
 class Consumer {
   readonly messages: ConsumeMessage[] = []
   private connection: ChannelModel | undefined
