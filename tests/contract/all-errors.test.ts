@@ -27,15 +27,15 @@ interface Property {
   required?: string[]
 }
 
-/** Fields that a caller without a key may not send: they hear that, and nothing else. */
+/** Fields that a caller without a key may not send: sending one is the only error that is reported. */
 const OPERATORS: string[] = [...OPERATOR_FIELDS, 'password_hash']
 
-/** A value of a type that the field has not, by the types that it has. */
+/** A value whose type differs from the types that the field accepts. */
 function brokenValue({ type }: Property): unknown {
   return [type].flat().includes('object') ? CANARY : { [CANARY]: CANARY }
 }
 
-describe('R9: one answer has every error', () => {
+describe('R9: an answer lists every error', () => {
   const here = running(inProcess, { RATE_LIMIT: 'off' })
 
   describe('of a body', () => {
@@ -102,7 +102,7 @@ describe('R9: one answer has every error', () => {
         ],
       ],
       [
-        'a hash of no kind, and more roles than there may be',
+        'an unsupported hash, and more roles than allowed',
         'users',
         'POST /users',
         as.operator,
@@ -135,7 +135,7 @@ describe('R9: one answer has every error', () => {
         ['new_password weak', 'token type'],
       ],
       [
-        'a hash in place of another',
+        'a replacement of a hash',
         'users',
         `POST /users/${Bun.randomUUIDv7()}/password`,
         as.internal,
@@ -143,7 +143,7 @@ describe('R9: one answer has every error', () => {
         ['if_version required', 'password_hash format', 'user_id unknown'],
       ],
       [
-        'a number of a service',
+        'an invalid version number from a service',
         'users',
         `POST /users/${Bun.randomUUIDv7()}/password`,
         as.internal,
@@ -175,7 +175,7 @@ describe('R9: one answer has every error', () => {
         ['description type', 'types.1 not_allowed', 'url not_allowed'],
       ],
       [
-        'a webhook of no types',
+        'a webhook without types',
         'auth',
         'POST /admin/webhooks',
         as.operator,
@@ -183,7 +183,7 @@ describe('R9: one answer has every error', () => {
         ['types required', 'url format'],
       ],
       [
-        'a row of the audit',
+        'an audit event',
         'auth',
         'POST /auth/audit',
         as.internal,
@@ -191,7 +191,7 @@ describe('R9: one answer has every error', () => {
         ['actor too_short 1', 'at too_small 0', 'detail type', 'id format', 'type pattern', 'user_id type'],
       ],
       [
-        'records of a list',
+        'the records of a list',
         'auth',
         'POST /auth/sync/events',
         as.internal,
@@ -205,9 +205,9 @@ describe('R9: one answer has every error', () => {
           'events.1 type',
         ],
       ],
-      ['a token to look at', 'auth', 'POST /auth/validate-token', {}, { x: 1 }, ['token required', 'x unknown']],
+      ['a token validation', 'auth', 'POST /auth/validate-token', {}, { x: 1 }, ['token required', 'x unknown']],
       [
-        'what can be seen when it is read, and what can only be seen then',
+        'errors of the schema and errors of the checks after it',
         'auth',
         'POST /auth/register',
         {},
@@ -215,7 +215,7 @@ describe('R9: one answer has every error', () => {
         ['email pattern', 'password too_short 8', 'username too_short 3'],
       ],
       [
-        'a list that is too long, and what is wrong in it',
+        'a list that is too long and has invalid elements',
         'users',
         'POST /users',
         as.operator,
@@ -223,7 +223,7 @@ describe('R9: one answer has every error', () => {
         ['roles too_many 32', 'roles.32 not_allowed', 'roles.33 pattern', 'roles.34 type'],
       ],
       [
-        'a value of another type where one of some is wanted',
+        'a value of another type instead of an enum value',
         'auth',
         'POST /admin/webhooks',
         as.operator,
@@ -231,7 +231,7 @@ describe('R9: one answer has every error', () => {
         ['types.1 type', 'types.2 type'],
       ],
       [
-        'a field that no one knows, whatever is in it',
+        'an unknown field with any value',
         'users',
         'POST /users',
         as.operator,
@@ -247,7 +247,7 @@ describe('R9: one answer has every error', () => {
         expect(answer.text).not.toContain(secret)
     })
 
-    test('says each in words and by field, in one order', async () => {
+    test('describes each error in words and by field, in the same order', async () => {
       const { body } = await here.auth('POST /auth/register', { body: { email: 'nope', password: 'short' } })
       expect(body).toEqual({
         statusCode: 400,
@@ -267,7 +267,7 @@ describe('R9: one answer has every error', () => {
       })
     })
 
-    test('of version 0.0.1 too', async () => {
+    test('of a request of version 0.0.1 too', async () => {
       const { auth, users } = here.system.url
       const sent = { body: { email: 'nope', password: 'password1', nickname: 1 } }
       for (const answer of [await call(auth, 'POST /auth/register', sent), await call(users, 'POST /user', sent)])
@@ -276,7 +276,7 @@ describe('R9: one answer has every error', () => {
       expect(listed(refresh)).toEqual(['refreshToken required', 'x unknown'])
     })
 
-    test('of whoever changes their password, and of whom an operator gives one', async () => {
+    test('of a password change by the user and by an operator', async () => {
       const ana = await registerUser(here.system)
       const changed = await here.users(`POST /users/${ana.id}/change-password`, {
         headers: as.bearer(ana.tokens.access_token),
@@ -316,28 +316,28 @@ describe('R9: one answer has every error', () => {
       ])
     })
 
-    test('a body that is no object is that alone', async () => {
+    test('a body that is not an object gets only that error', async () => {
       for (const body of ['[]', '"x"', '7', 'null']) {
         const answer = await here.auth('POST /auth/register', { body, headers: JSON_TYPE })
         expect(answer.body.errors).toEqual([{ field: 'body', code: 'type', message: 'must be an object' }])
       }
     })
 
-    test('a hundred at most, of one field one', async () => {
+    test('an answer lists at most a hundred errors, and one per field', async () => {
       const body = Object.fromEntries(Array.from({ length: 5000 }, (_, n) => [`f${n}`, n]))
       const { body: problem } = await here.auth('POST /auth/register', { body })
       expect([problem.errors.length, problem.message.length]).toEqual([100, 100])
       expect(new Set(problem.errors.map(({ field }: FieldError) => field)).size).toBe(100)
     })
 
-    test('a name that is none is not repeated', async () => {
+    test('an invalid field name is not echoed', async () => {
       const answer = await here.auth('POST /auth/login', { body: { [`${CANARY} ${CANARY}`]: 1, password: 7 } })
       expect(listed(answer)).toEqual(['an invalid field name unknown', 'email required', 'password type'])
       expect(answer.text).not.toContain(CANARY)
     })
   })
 
-  test('every body of the document: of each field that is wrong, and of each that is missing', async () => {
+  test('every body of the OpenAPI document: each wrong and each missing field is listed', async () => {
     const operations = await servedOperations(here.system)
     const admin = await createUser(here.system, { roles: ['USER', 'ADMIN'] })
     let tried = 0
@@ -348,7 +348,7 @@ describe('R9: one answer has every error', () => {
       if (!one || !schema?.properties || !caller) continue
       const fixture = await fixtureFor(here.system, one, { admin })
       const { headers, line } = requestOf(one, fixture, caller)
-      // A call of OAuth ignores what it does not know, and hints (RFC 6749, 3.2).
+      // OAuth endpoints ignore unknown parameters and hints (RFC 6749, 3.2).
       const isOAuth = OAUTH_CALL.test(policy.call.replace('POST ', ''))
       const unknown = isOAuth ? [] : ['nickname']
       const send = async (body: object) => {
@@ -381,7 +381,7 @@ describe('R9: one answer has every error', () => {
     expect(tried).toBeGreaterThan(25)
   })
 
-  test('every query of the document: of each name that is wrong', async () => {
+  test('every query of the OpenAPI document: each wrong parameter is listed', async () => {
     const operations = await servedOperations(here.system)
     let tried = 0
     for (const policy of POLICY) {
@@ -405,7 +405,7 @@ describe('R9: one answer has every error', () => {
     expect(tried).toBeGreaterThan(10)
   })
 
-  test('of a query: what does not go together as well', async () => {
+  test('a query: parameters that exclude each other are listed too', async () => {
     const twice = await here.users('GET /users?page=1&cursor=x&size=201', { headers: as.operator })
     expect(listed(twice)).toEqual(['page not_allowed', 'size too_large 200'])
     const both = await here.auth(`GET /auth/sessions?all=true&user_id=${Bun.randomUUIDv7()}&size=0`, {
@@ -416,7 +416,7 @@ describe('R9: one answer has every error', () => {
     expect(listed(none)).toEqual(['user_id required', 'x unknown'])
   })
 
-  test('the document has every code of a field', async () => {
+  test('the OpenAPI document has every error code of a field', async () => {
     const { body } = await call(here.system.url.auth, 'GET /swagger/json')
     const { FieldError, Problem } = body.components.schemas
     expect(FieldError.properties.code.enum).toEqual([...FIELD_CODES])
@@ -425,7 +425,7 @@ describe('R9: one answer has every error', () => {
 
   test('a weak password alone is weak_password, with its field', async () => {
     const ana = await registerUser(here.system)
-    const own = { headers: as.bearer(ana.tokens.access_token) }
+    const asAna = { headers: as.bearer(ana.tokens.access_token) }
     const token = await mailedToken(here.auth, here.system, ana.email)
     const { new_password } = { new_password: 'password1' }
     for (const [answer, field] of [
@@ -433,7 +433,7 @@ describe('R9: one answer has every error', () => {
       [await here.users('POST /users', { body: { email: newEmail(), password: new_password } }), 'password'],
       [
         await here.users(`POST /users/${ana.id}/change-password`, {
-          ...own,
+          ...asAna,
           body: { current_password: PASSWORD, new_password },
         }),
         'new_password',
@@ -453,7 +453,7 @@ describe('R9: one answer has every error', () => {
     }
   })
 
-  test('an email and a username that are taken are both named', async () => {
+  test('a taken email and a taken username are both named', async () => {
     const username = `ana-${Bun.randomUUIDv7().slice(-12)}`
     const [ana, ben] = [await createUser(here.system, { username }), await createUser(here.system)]
     const email = { field: 'email', code: 'taken', message: 'is taken' }
@@ -481,37 +481,37 @@ describe('R9: one answer has every error', () => {
     }
   })
 
-  test('whoever may not set a field hears that before anything else', async () => {
+  test('a field that the caller may not set is reported before any other error', async () => {
     const ana = await registerUser(here.system)
-    const own = as.bearer(ana.tokens.access_token)
+    const anaHeaders = as.bearer(ana.tokens.access_token)
     for (const [at, request, headers, body] of [
       ['auth', 'POST /auth/register', {}, { email: 'nope', roles: 'ADMIN' }],
       ['users', 'POST /users', {}, { email: 'nope', roles: ['a'], nickname: 1 }],
       ['users', 'POST /users', {}, { password_hash: 7 }],
-      ['users', `PATCH /users/${ana.id}`, own, { email: 'nope', status: 7 }],
-      ['users', `PUT /users/${ana.id}`, own, { email_verified: 'yes' }],
-      ['modules', 'POST /modules/billing/enable', own, { user_id: 'x', nickname: 1 }],
+      ['users', `PATCH /users/${ana.id}`, anaHeaders, { email: 'nope', status: 7 }],
+      ['users', `PUT /users/${ana.id}`, anaHeaders, { email_verified: 'yes' }],
+      ['modules', 'POST /modules/billing/enable', anaHeaders, { user_id: 'x', nickname: 1 }],
     ] as const)
       expectProblem(await here[at](request, { headers, body }), 403, 'forbidden_field')
   })
 })
 
-describe('R9: where registration is closed', () => {
+describe('R9: when registration is closed', () => {
   const here = running(inProcess, { REGISTRATION: 'closed' })
 
   test.each([
     ['a body that is wrong', { email: 'nope' }, JSON_TYPE],
-    ['a body that is no JSON', '{', JSON_TYPE],
+    ['a body that is not JSON', '{', JSON_TYPE],
     ['a body of another type', 'x', { 'content-type': 'text/plain' }],
     ['a body with a NUL', '{"email":"\\u0000"}', JSON_TYPE],
-    ['a field that no one knows', { nickname: 1 }, JSON_TYPE],
-  ])('that is said first: %s', async (_, body, headers) => {
+    ['an unknown field', { nickname: 1 }, JSON_TYPE],
+  ])('that is reported before %s', async (_, body, headers) => {
     const sent = { headers, body: typeof body === 'string' ? body : JSON.stringify(body) }
     expectProblem(await here.auth('POST /auth/register', sent), 403, 'registration_closed')
     expectProblem(await here.users('POST /users', sent), 403, 'registration_closed')
   })
 
-  test('an operator hears what is wrong', async () => {
+  test('an operator gets the errors of the body', async () => {
     const answer = await here.users('POST /users', { headers: as.operator, body: { email: 'nope', password: 'short' } })
     expect(listed(answer)).toEqual(['email format', 'password too_short 8'])
   })

@@ -6,7 +6,7 @@ import { filled, isPublic, once, type Schema, type ServedRoute, servedRoutes } f
 import { request, sendChunked } from '../support/sockets.ts'
 import { inProcess, type System } from '../support/system.ts'
 
-/** Stands wherever a secret would; no answer may hold it, and no process may print it. */
+/** Replaces every secret in a request: no answer may contain it, and no process may print it. */
 const CANARY = 'canary-7Qw9xT2r'
 const ORIGIN = 'https://app.example.org'
 const OTHER_KEYS = {
@@ -21,21 +21,21 @@ const routes = once(all)
 const withBody = routes.filter(({ body }) => body)
 const guarded = routes.filter((route) => !isPublic(route))
 
-/** Asserts a refusal in the form of all refusals, which repeats nothing of the request. */
+/** Asserts a Problem that echoes nothing of the request. */
 function expectProblemWithoutEcho(answer: Answer, status: number, code: string): void {
-  // Calls of OAuth, and no others, add the words of RFC 6749.
+  // Only OAuth endpoints add the fields of RFC 6749.
   const isOAuth = /^[a-z_]+$/.test(answer.body.error)
   if (isOAuth) expectOAuthProblem(answer, status, code, answer.body.error)
   else expectProblem(answer, status, code)
   expect(answer.text).not.toContain(CANARY)
 }
 
-/** Whether the call is one without a key, and the field an operator's: whoever may not hears that first. */
+/** Whether a registration has a field of operators: then `forbidden_field` comes before any other error. */
 function isForbidden({ path }: { path: string }, field: string): boolean {
   return /^(\/api\/v1)?(\/auth)?\/register$/.test(path) && [...OPERATOR_FIELDS, 'password_hash'].includes(field)
 }
 
-/** Bodies in which one field after the other is of a wrong type, and the field. */
+/** Bodies that each have one field of a wrong type, with the name of that field. */
 function wronglyTyped({ properties = {} }: Schema): { field: string; body: unknown }[] {
   return Object.entries(properties).flatMap(([field, { type }]) => {
     const types = [type].flat()
@@ -100,7 +100,7 @@ describe('bad input', () => {
         expectProblemWithoutEcho(await call(base, `${method} ${path}`), 404, 'not_found')
     })
 
-    test('a wrong method is 405, and says which would do', async () => {
+    test('a wrong method is 405, with the allowed methods', async () => {
       const allowed: [keyof System['url'], string, string][] = [
         ['auth', 'GET /auth/login', 'POST'],
         ['auth', 'PUT /api/v1/auth/me', 'GET, HEAD'],
@@ -118,7 +118,7 @@ describe('bad input', () => {
       }
     })
 
-    test('check 26: TRACE, odd methods and broken lines are refused, and the service goes on', async () => {
+    test('check 26: TRACE, unknown methods and malformed request lines are refused, and the service keeps running', async () => {
       for (const base of Object.values(system.url)) {
         for (const method of ['TRACE', 'PROPFIND', 'LOCK', 'CONNECT', 'OPTIONS']) {
           const { status, text } = await request(base, `${method} /health HTTP/1.1`)
@@ -126,7 +126,7 @@ describe('bad input', () => {
           expect(status).toBeWithin(400, 500)
           expect(text).not.toContain('Host')
         }
-        // Bun itself closes or refuses these, before any code of ours runs.
+        // Bun closes or refuses these before any code of ours runs.
         for (const line of [
           'FOO /health HTTP/1.1',
           'get /health HTTP/1.1',
@@ -139,7 +139,7 @@ describe('bad input', () => {
       }
     })
 
-    test('a path that no one has does not end the process', async () => {
+    test('an unknown path does not end the process', async () => {
       for (const name of ['auth', 'users', 'modules'] as const) {
         for (let n = 0; n < 20; n++) await call(system.url[name], `GET /nope/${n}`)
         expect((await call(system.url[name], 'GET /health/db')).status).toBe(200)
@@ -147,7 +147,7 @@ describe('bad input', () => {
       expect(system.output()).not.toMatch(/TypeError|\n\s+at /)
     })
 
-    test('a request id is kept when it is 1 to 128 visible ASCII characters, else replaced', async () => {
+    test('a request id of 1 to 128 visible ASCII characters is kept, any other is replaced', async () => {
       const id = async (sent: string, path: string) => {
         const { headers } = await call(system.url.users, `GET ${path}`, { headers: { 'x-request-id': sent } })
         return headers.get('x-request-id') ?? ''
@@ -155,14 +155,14 @@ describe('bad input', () => {
       for (const path of ['/health', '/nope', '/users']) {
         for (const good of ['a', '!', '~', 'x'.repeat(128), 'trace-"<>\'-1']) expect(await id(good, path)).toBe(good)
         for (const bad of ['', 'x'.repeat(129), 'a b', 'tab\there', 'é', '\x7f']) {
-          const given = await id(bad, path)
-          expect(given).toMatch(/^[0-9a-f-]{36}$/)
-          expect(given).not.toBe(await id(bad, path))
+          const replacedId = await id(bad, path)
+          expect(replacedId).toMatch(/^[0-9a-f-]{36}$/)
+          expect(replacedId).not.toBe(await id(bad, path))
         }
       }
     })
 
-    test('check 26: a header can not be broken into two', async () => {
+    test('check 26: a header cannot be split into two', async () => {
       const lines = ['Host: localhost', 'x-request-id: one\r\x20two', 'x-request-id: a\rset-cookie: b=c']
       for (const header of lines.slice(1)) {
         const { headers } = await request(system.url.auth, 'GET /health HTTP/1.1', ['Host: localhost', header])
@@ -206,11 +206,11 @@ describe('bad input', () => {
       ['application/json;charset=utf-8'],
       ['application/json; charset="UTF-8"'],
       ['application/json ; profile=x'],
-    ])('as %s are taken', async (type) => {
+    ])('as %s are accepted', async (type) => {
       expectProblemWithoutEcho(await login(good, { 'content-type': type }), 401, 'invalid_credentials')
     })
 
-    test('a form is taken by the two calls that say so, and by no other', async () => {
+    test('a form is accepted by the two documented endpoints only', async () => {
       const form = {
         body: `token=${CANARY}`,
         headers: { ...as.operator, 'content-type': 'application/x-www-form-urlencoded' },
@@ -241,13 +241,13 @@ describe('bad input', () => {
     })
 
     test.each([
-      ['nothing but a brace', '{'],
+      ['only a brace', '{'],
       ['a trailing comma', `{"login":"${CANARY}",}`],
       ['single quotes', `{'login':'${CANARY}'}`],
       ['two values', `{}{"a":"${CANARY}"}`],
       ['a comment', `{/*${CANARY}*/}`],
       ['NaN', `{"login":NaN,"x":"${CANARY}"}`],
-      ['a byte order mark alone', '\ufeff{'],
+      ['a byte order mark', '\ufeff{'],
       ['an unescaped control character', `{"login":"a\nb${CANARY}"}`],
       ['a bad escape', `{"login":"\\x41${CANARY}"}`],
       ['white space', '   '],
@@ -255,14 +255,14 @@ describe('bad input', () => {
       expectProblemWithoutEcho(await login(body), 400, 'malformed_json')
     })
 
-    test('check 2: that are no UTF-8 are 400', async () => {
+    test('check 2: that are not UTF-8 are 400', async () => {
       for (const bytes of [[0xff], [0xc0, 0xaf], [0xed, 0xa0, 0x80], [0xf5, 0x80, 0x80, 0x80], [0xe2, 0x82]]) {
         const body = Buffer.concat([Buffer.from('{"login":"a","password":"'), Buffer.from(bytes), Buffer.from('"}')])
         expectProblemWithoutEcho(await login(body), 400, 'malformed_json')
       }
     })
 
-    test('check 2: lone surrogates and NUL are 400 in every string, names too', async () => {
+    test('check 2: with lone surrogates or NUL in any string, or in a field name, are 400', async () => {
       for (const [text, complaint] of [
         ['\\ud800', 'lone surrogates'],
         ['\\udc00x', 'lone surrogates'],
@@ -281,7 +281,7 @@ describe('bad input', () => {
       expectProblemWithoutEcho(await login(`{"login":"a","password":"b","\\u0000":1}`), 400, 'validation_failed')
     })
 
-    test('check 25: names of the prototype are names like any other', async () => {
+    test('check 25: with names of the prototype are treated like those with other names', async () => {
       for (const name of ['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty', '__defineGetter__']) {
         const answer = await login(`{"login":"a","password":"b","${name}":{"isAdmin":true,"${CANARY}":1}}`)
         expectProblemWithoutEcho(answer, 400, 'validation_failed')
@@ -295,7 +295,7 @@ describe('bad input', () => {
       expect(Object.keys(clean.body.items[0])).not.toContain('isAdmin')
     })
 
-    test('check 25: of two fields of one name, and of two query names, the last counts', async () => {
+    test('check 25: with the same field twice use the last one, as queries do', async () => {
       const email = newEmail()
       const created = await call(system.url.users, 'POST /users', {
         headers: { ...as.operator, ...JSON_TYPE },
@@ -320,16 +320,16 @@ describe('bad input', () => {
         const rows = wronglyTyped(route.body ?? {})
         await Promise.all(
           rows.map(async ({ field, body }) => {
-            // A hint is never needed, and none is refused (RFC 7009, 2.1).
+            // Hints are optional, and never refused (RFC 7009, 2.1).
             if (field === 'token_type_hint') return
             const answer = await send(route, { headers, body })
             if (isForbidden(route, field)) return expectProblemWithoutEcho(answer, 403, 'forbidden_field')
             expect([route.path, body, answer.status]).toEqual([route.path, body, 400])
             expectProblemWithoutEcho(answer, 400, 'validation_failed')
-            // Once; the elements of a list each by its place: `users.0`.
+            // Each field once; the elements of a list by their index: `users.0`.
             const places = answer.body.message.map((message: string) => message.split(' ')[0])
-            const named = places.filter((place: string) => place === field || place.startsWith(`${field}.`))
-            expect([route.path, body, named.length > 0]).toEqual([route.path, body, true])
+            const fieldPlaces = places.filter((place: string) => place === field || place.startsWith(`${field}.`))
+            expect([route.path, body, fieldPlaces.length > 0]).toEqual([route.path, body, true])
             expect([route.path, body, new Set(places).size]).toEqual([route.path, body, places.length])
             return tried++
           }),
@@ -338,12 +338,12 @@ describe('bad input', () => {
       expect(tried).toBeGreaterThan(500)
     })
 
-    test('that no one knows are 400 in every body, and so is a body that is no object', async () => {
+    test('that are unknown are 400 in every body, and so is a body that is not an object', async () => {
       for (const route of withBody) {
         const headers = { ...(await credentialsOf(route)), ...JSON_TYPE }
         const unknown = await send(route, { headers, body: `{"nickname":"${CANARY}"}` })
         expectProblemWithoutEcho(unknown, 400, 'validation_failed')
-        // What a call of OAuth does not know it ignores (RFC 6749, 3.2).
+        // OAuth endpoints ignore unknown parameters (RFC 6749, 3.2).
         const complaint = OAUTH_CALL.test(route.path) ? 'token is required' : 'nickname should not exist'
         expect(unknown.body.message).toContain(complaint)
         for (const body of notObjects)
@@ -351,7 +351,7 @@ describe('bad input', () => {
       }
     })
 
-    test('check 25: of the longest and the oddest kind are never our fault', async () => {
+    test('check 25: with very long or unusual values never cause a 500', async () => {
       const odd = [
         '',
         ' ',
@@ -374,7 +374,7 @@ describe('bad input', () => {
       }
     })
 
-    test('of a query that no one knows, or of a wrong form, are 400', async () => {
+    test('of a query that are unknown or malformed are 400', async () => {
       const queried = routes.filter(({ query }) => query)
       expect(queried.length).toBeGreaterThan(5)
       for (const route of queried) {
@@ -383,10 +383,10 @@ describe('bad input', () => {
             call(system.url[route.service], `${route.method} ${filled(route.path)}?nickname=1`, { headers }),
           ),
         )
-        const told = answers.find(({ status }) => status === 400)
-        if (!told) throw new Error(`${route.path} takes a query that it does not know`)
-        expectProblemWithoutEcho(told, 400, 'validation_failed')
-        expect(told.body.message).toContain('nickname should not exist')
+        const refusal = answers.find(({ status }) => status === 400)
+        if (!refusal) throw new Error(`${route.path} takes a query that it does not know`)
+        expectProblemWithoutEcho(refusal, 400, 'validation_failed')
+        expect(refusal.body.message).toContain('nickname should not exist')
       }
       for (const query of [
         'page=0',
@@ -415,14 +415,14 @@ describe('bad input', () => {
         )
     })
 
-    test('check 26: SQL in a search or a cursor is text', async () => {
+    test('check 26: with SQL in a search or a cursor are plain text', async () => {
       await registerUser(system)
       for (const search of ["' OR '1'='1", '%', '_', '"', '*', "'; DROP TABLE users; --", 'NEAR(a b)', '\\']) {
-        const found = await call(system.url.users, `GET /users?search=${encodeURIComponent(search)}`, {
+        const response = await call(system.url.users, `GET /users?search=${encodeURIComponent(search)}`, {
           headers: as.operator,
         })
-        expect(found.status).toBe(200)
-        for (const user of found.body.items)
+        expect(response.status).toBe(200)
+        for (const user of response.body.items)
           expect(
             [user.email, user.username, user.name].some((text) => text?.toLowerCase().includes(search.toLowerCase())),
           ).toBe(true)
@@ -438,7 +438,7 @@ describe('bad input', () => {
   })
 
   describe('credentials', () => {
-    test('check 17: are looked at before the body: every guarded route is 401 without one, whatever is sent', async () => {
+    test('check 17: are checked before the body: every guarded route is 401 without them, for any body', async () => {
       expect(guarded.length).toBeGreaterThan(30)
       for (const route of guarded) {
         const bodies: { body?: string; headers?: Record<string, string> }[] =
@@ -462,7 +462,7 @@ describe('bad input', () => {
       }
     })
 
-    test('check 23: that are wrong open nothing: keys missing, shortened, doubled, in the query, in another scheme', async () => {
+    test('check 23: that are wrong are refused: keys missing, shortened, doubled, in the query, in another scheme', async () => {
       const key = as.operator['x-api-key']
       const wrong: Record<string, string>[] = [
         {},
@@ -504,7 +504,7 @@ describe('bad input', () => {
       }
     })
 
-    test('check 24: of an operator open no internal path, and the internal key no admin path', async () => {
+    test('check 24: of an operator are refused on internal paths, and the internal key on admin paths', async () => {
       const isInternal = (path: string) =>
         /^\/api\/v1\/(auth\/(sync|revocations|audit)|users\/(verify-credentials|password-hashes|announcements|:user_id\/password(-hash|-changed)?$)|[a-z0-9]+\/sync\/)/.test(
           path,
@@ -520,7 +520,7 @@ describe('bad input', () => {
         expectProblemWithoutEcho(await send(route, { headers: bearer }), 403, 'forbidden')
     })
 
-    test('check 23: of two keys, separated by a comma, both work', async () => {
+    test('check 23: as two keys separated by a comma both work', async () => {
       for (const key of OTHER_KEYS.OPERATOR_API_KEY.split(', ')) {
         const headers = { 'x-api-key': key }
         expect((await call(open.url.users, 'GET /users', { headers })).status).toBe(200)
@@ -536,11 +536,11 @@ describe('bad input', () => {
       expect(
         (await call(open.url.users, 'GET /users', { headers: { 'x-api-key': OTHER_KEYS.OPERATOR_API_KEY } })).status,
       ).toBe(401)
-      // The services call each other with the first.
+      // The services call each other with the first key.
       await registerUser(open)
     })
 
-    test('check 38: are not echoed, and not printed', async () => {
+    test('check 38: are neither echoed nor printed', async () => {
       const attempts: [keyof System['url'], string, Parameters<typeof call>[2]][] = [
         ['auth', LOGIN, { body: { login: 'a', password: `${CANARY}${'x'.repeat(300)}` } }],
         ['auth', 'POST /auth/refresh', { body: { refresh_token: CANARY } }],
@@ -564,7 +564,7 @@ describe('bad input', () => {
   })
 
   describe('headers', () => {
-    test('stand on every answer, and nothing with a credential is kept', async () => {
+    test('are on every answer, and no answer to a request with credentials may be stored', async () => {
       const wellKnown = '/.well-known/jwks.json'
       const answers = [
         ...(await Promise.all(Object.values(system.url).map((base) => call(base, 'GET /health')))),
@@ -589,7 +589,7 @@ describe('bad input', () => {
         expect(headers.get('cache-control')).toBe('no-store')
     })
 
-    test('for pages of other origins: none unless they are named', async () => {
+    test('for pages of other origins are absent unless the origin is listed', async () => {
       for (const path of ['/auth/me', '/health', '/nope'])
         for (const method of ['GET', 'OPTIONS']) {
           const { headers } = await call(system.url.auth, `${method} ${path}`, { headers: { origin: ORIGIN } })
@@ -597,7 +597,7 @@ describe('bad input', () => {
         }
     })
 
-    test('for pages of other origins: exactly those that are named, and never a star', async () => {
+    test('for pages of other origins name exactly the listed origins, and never a star', async () => {
       const ask = async (service: keyof System['url'], method: string, path: string, origin: string) => {
         const headers = {
           origin,
@@ -633,7 +633,7 @@ describe('bad input', () => {
       )
     })
 
-    test('for pages of other origins: none on the internal and the admin paths', async () => {
+    test('for pages of other origins are absent on the internal and the admin paths', async () => {
       const closed = all.filter(({ path }) =>
         /^(\/api\/v1)?\/(admin|metrics|auth\/(sync|introspect|revocations|audit)|users\/(verify-credentials|password-hashes|announcements|:user_id\/password(-hash|-changed)?$)|[a-z0-9]+\/sync\/|modules\/users)(\/|$)?/.test(
           path,
@@ -641,11 +641,11 @@ describe('bad input', () => {
       )
       expect(closed.length).toBeGreaterThan(30)
       for (const { service, method, path } of closed)
-        for (const asked of [method, 'OPTIONS']) {
-          const { headers } = await call(open.url[service], `${asked} ${filled(path)}`, {
+        for (const requestMethod of [method, 'OPTIONS']) {
+          const { headers } = await call(open.url[service], `${requestMethod} ${filled(path)}`, {
             headers: { origin: ORIGIN, 'access-control-request-method': method },
           })
-          expect([asked, path, headers.get('access-control-allow-origin')]).toEqual([asked, path, null])
+          expect([requestMethod, path, headers.get('access-control-allow-origin')]).toEqual([requestMethod, path, null])
         }
     })
   })
@@ -669,8 +669,8 @@ describe('bad input', () => {
       expectProblemWithoutEcho(slashed, 401, 'invalid_credentials')
     })
 
-    test('asked with HEAD answer as with GET, without a body', async () => {
-      const asked = [
+    test('requested with HEAD answer as with GET, without a body', async () => {
+      const requests = [
         ['auth', '/health', {}],
         ['auth', '/auth/me', {}],
         ['auth', '/auth/me', bearer],
@@ -679,7 +679,7 @@ describe('bad input', () => {
         ['users', '/nope', {}],
         ['modules', '/api/v1/modules/', as.operator],
       ] as const
-      for (const [service, path, headers] of asked) {
+      for (const [service, path, headers] of requests) {
         const get = await call(system.url[service], `GET ${path}`, { headers })
         const head = await call(system.url[service], `HEAD ${path}`, { headers })
         expect([path, head.status, head.text]).toEqual([path, get.status, ''])

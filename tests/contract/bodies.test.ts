@@ -10,7 +10,7 @@ describe('bodies', () => {
   })
   afterAll(() => system.stop())
 
-  test('check 19: a field that no one knows is refused where no body is expected, and nothing is done', async () => {
+  test('check 19: an unknown field is refused even where no body is expected, and nothing changes', async () => {
     const user = await registerUser(system)
     const { users, auth } = system.url
     for (const [base, request] of [
@@ -22,7 +22,7 @@ describe('bodies', () => {
     ] as const) {
       const refused = await call(base, request, { headers: as.operator, body: { nickname: 1 } })
       expect([request, refused.status, refused.body.message]).toEqual([request, 400, ['nickname should not exist']])
-      // Credentials first.
+      // Credentials are checked first.
       expect((await call(base, request, { body: { nickname: 1 } })).status).toBe(401)
     }
     const bearer = as.bearer(user.tokens.access_token)
@@ -30,7 +30,7 @@ describe('bodies', () => {
     expect((await call(users, `DELETE /users/${user.id}`, { headers: bearer, body: {} })).status).toBe(204)
   })
 
-  test('check 19: the fields of an operator are forbidden to others in the old contract too', async () => {
+  test('check 19: the fields of an operator are forbidden to others in v0 too', async () => {
     const body = { email: 'v0-roles@example.org', password: 'correct horse battery' }
     for (const [base, request] of [
       [system.url.auth, 'POST /auth/register'],
@@ -41,11 +41,11 @@ describe('bodies', () => {
         expect([request, refused.status, refused.body.code]).toEqual([request, 403, 'forbidden_field'])
       }
     const headers = { ...as.operator }
-    const made = await call(system.url.users, 'POST /user', { headers, body: { ...body, roles: ['USER', 'EDITOR'] } })
-    expect(made.body).toEqual({ id: made.body.id, email: body.email, roles: ['USER', 'EDITOR'] })
+    const answer = await call(system.url.users, 'POST /user', { headers, body: { ...body, roles: ['USER', 'EDITOR'] } })
+    expect(answer.body).toEqual({ id: answer.body.id, email: body.email, roles: ['USER', 'EDITOR'] })
   })
 
-  test('check 25: ten megabytes are a problem like any other, and are not kept', async () => {
+  test('check 25: ten megabytes are refused with a Problem, each time', async () => {
     const { tokens } = await createUser(system)
     const body = `{"email":"${'x'.repeat(10 * 1024 * 1024)}"}`
     const headers = { ...as.bearer(tokens.access_token), 'content-type': 'application/json' }

@@ -31,13 +31,13 @@ const OTHERS = [
   ...['http://localhost:51730', 'tauri://localhost, capacitor://localhost', 'https://app.example.org.', 'localhost'],
   ...['chrome-extension://abcdefghijklmnopabcdefghijklmnoq', 'http://app.example.org', 'https://APP.example.org'],
 ]
-/** What clients and their libraries send beside what every page may. */
+/** Headers that clients and their libraries send beyond the CORS-safelisted ones. */
 const HEADERS = ['authorization', 'content-type', 'x-request-id', 'traceparent', 'tracestate', 'x-requested-with']
 
 describe('a page of another origin', () => {
   const here = running(inProcess, { CORS_ORIGINS: ORIGINS.join(','), RATE_LIMIT: 'off' })
 
-  /** Over a socket: a client may refuse to send an origin that no browser has. */
+  /** Sends over a socket: an HTTP client may refuse to send an origin that no browser has. */
   const ask = async (name: Name, method: string, path: string, origin: string, headers: string[] = []) => {
     const answer = await request(here.system.url[name], `${method} ${path} HTTP/1.1`, [
       'Host: localhost',
@@ -52,7 +52,7 @@ describe('a page of another origin', () => {
       `Access-Control-Request-Headers: ${HEADERS.join(',')}`,
     ])
 
-  test.each(ORIGINS)('R16: %s is let in, where it is listed', async (origin) => {
+  test.each(ORIGINS)('R16: %s is allowed when it is listed', async (origin) => {
     for (const name of SERVICE_NAMES) {
       const before = await preflight(name, 'POST', '/api/v1/auth/login', origin)
       expect([before.status, before.header('access-control-allow-origin')]).toEqual([204, origin])
@@ -61,13 +61,13 @@ describe('a page of another origin', () => {
       expect(answer.header('vary')).toContain('Origin')
     }
     const body = { email: newEmail(), password: PASSWORD }
-    const made = await here.auth('POST /auth/register', { body, headers: { origin } })
-    expect([made.status, made.headers.get('access-control-allow-origin')]).toEqual([201, origin])
+    const registration = await here.auth('POST /auth/register', { body, headers: { origin } })
+    expect([registration.status, registration.headers.get('access-control-allow-origin')]).toEqual([201, origin])
     const refused = await here.auth('GET /auth/me', { headers: { origin } })
     expect([refused.status, refused.headers.get('access-control-allow-origin')]).toEqual([401, origin])
   })
 
-  test.each(OTHERS)('R16: %s is not', async (origin) => {
+  test.each(OTHERS)('R16: %s is refused because it is not listed', async (origin) => {
     for (const name of SERVICE_NAMES)
       for (const answer of [
         await preflight(name, 'POST', '/api/v1/auth/login', origin),
@@ -76,7 +76,7 @@ describe('a page of another origin', () => {
         expect(answer.header('access-control-allow-origin')).toBeNull()
   })
 
-  test('R27: may send what clients and their libraries send, and read what they need', async () => {
+  test('R27: may send the headers that clients and their libraries send, and read those that they need', async () => {
     const answer = await preflight('auth', 'POST', '/api/v1/auth/login', 'https://app.example.org')
     const allowed = answer.header('access-control-allow-headers')?.toLowerCase().split(', ') ?? []
     expect(HEADERS.filter((name) => !allowed.includes(name))).toEqual([])
@@ -88,7 +88,7 @@ describe('a page of another origin', () => {
       expect(exposed).toContain(name)
   })
 
-  test('has no answer on the paths of operators and of the services', async () => {
+  test('is refused on the paths for operators and for services', async () => {
     const closed = POLICY.filter((policy) => isInternal(policy) || / \/api\/v1\/(admin\/|metrics$)/.test(policy.call))
     expect(closed.length).toBeGreaterThan(30)
     const id = '0198c0de-0000-7000-8000-000000000000'

@@ -12,7 +12,7 @@ import { inProcess } from '../support/system.ts'
 const OTHER = 'quite another password'
 const LINES = { ...as.operator, 'content-type': 'application/x-ndjson' }
 
-/** What stands in the claims of an access token. */
+/** Decodes the claims of an access token. */
 function claimsOf({ body }: Answer): Record<string, unknown> {
   return JSON.parse(Buffer.from(body.access_token.split('.')[1], 'base64url').toString())
 }
@@ -21,24 +21,24 @@ describe('R19: blanks around a name', () => {
   const here = running(inProcess, { RATE_LIMIT: 'off' })
   const { auth, users } = here
 
-  /** As phones, tables and word processors put them there. */
+  /** Blanks that phones, spreadsheets and word processors add. */
   const BLANKS: [string, (name: string) => string][] = [
     ['behind', (name) => `${name} `],
     ['before', (name) => `  ${name}`],
     ['tabs', (name) => `\t${name}\t`],
-    ['that does not break', (name) => `\u00a0${name}\u202f`],
-    ['of other scripts', (name) => `\u3000${name}\u2003`],
-    ['a mark of the order of bytes', (name) => `\ufeff${name}`],
+    ['no-break spaces', (name) => `\u00a0${name}\u202f`],
+    ['spaces of other scripts', (name) => `\u3000${name}\u2003`],
+    ['a byte order mark', (name) => `\ufeff${name}`],
   ]
 
-  test.each(BLANKS)('are no part of it wherever it is typed: %s', async (_, blank) => {
+  test.each(BLANKS)('are removed wherever the name is typed: %s', async (_, blank) => {
     const unique = Math.random().toString(36).slice(2, 10)
     const [email, username] = [newEmail(), `ana-${unique}`]
-    const made = await auth('POST /auth/register', {
+    const registration = await auth('POST /auth/register', {
       body: { email: blank(email), password: PASSWORD, username: blank(username) },
     })
-    expect([made.status, made.body.email, made.body.username]).toEqual([201, email, username])
-    const { id } = made.body
+    expect([registration.status, registration.body.email, registration.body.username]).toEqual([201, email, username])
+    const { id } = registration.body
     for (const names of [{ login: email }, { login: username }, { email }, { username }]) {
       const [[field = '', name = '']] = Object.entries(names) as [[string, string]]
       const answer = await auth('POST /auth/login', { body: { [field]: blank(name), password: PASSWORD } })
@@ -49,7 +49,7 @@ describe('R19: blanks around a name', () => {
     })
     expect(v0.status).toBe(200)
 
-    // Whoever has it has it with blanks as well.
+    // A taken name is taken with blanks as well.
     const sent = { email: blank(email.toUpperCase()), password: PASSWORD }
     const calls: [Name, string, object][] = [
       ['auth', 'POST /api/v1/auth/register', {}],
@@ -74,10 +74,10 @@ describe('R19: blanks around a name', () => {
       [`GET /users/by-username/${encodeURIComponent(blank(username))}`, as.operator],
     ] as const)
       expect((await users(request, { headers })).body.id).toBe(id)
-    const named = await call(here.system.url.users, `GET /user/${encodeURIComponent(blank(email))}`, {
+    const v0Answer = await call(here.system.url.users, `GET /user/${encodeURIComponent(blank(email))}`, {
       headers: as.operator,
     })
-    expect(named.body.id).toBe(id)
+    expect(v0Answer.body.id).toBe(id)
     const verified = await users('POST /users/verify-credentials', {
       headers: as.internal,
       body: { login: blank(email), password: PASSWORD },
@@ -106,15 +106,17 @@ describe('R19: blanks around a name', () => {
     expect(again.body).toMatchObject({ status: 'updated', id })
   })
 
-  test('are a part of a password, and of a name', async () => {
+  test('are kept in a password, and in the display name', async () => {
     const email = newEmail()
-    const made = await auth('POST /auth/register', { body: { email, password: ` ${PASSWORD} `, name: ' Ana ' } })
-    expect(made.body.name).toBe(' Ana ')
+    const registration = await auth('POST /auth/register', {
+      body: { email, password: ` ${PASSWORD} `, name: ' Ana ' },
+    })
+    expect(registration.body.name).toBe(' Ana ')
     expect((await logIn(here.system, email, ` ${PASSWORD} `)).status).toBe(200)
     expectProblem(await logIn(here.system, email), 401, 'invalid_credentials')
   })
 
-  test('inside, and alone, are none', async () => {
+  test('inside a name, line breaks around it, and blanks alone are refused', async () => {
     for (const name of [
       'ana@example.org\n',
       '\r\nana@example.org',
@@ -133,7 +135,7 @@ describe('R19: blanks around a name', () => {
     expect(alone.body.errors).toMatchObject([{ field: 'login', code: 'too_short', limit: 1 }])
   })
 
-  test('stay what services tell each other', async () => {
+  test('are refused in requests between services', async () => {
     const ana = await registerUser(here.system)
     const { body } = await users(`GET /users/${ana.id}/password-hash`, { headers: as.internal })
     const sent = { headers: as.internal, body: { ...body, email: `${ana.email} ` } }
@@ -160,18 +162,18 @@ describe('R20: an email whose domain is internationalized', () => {
     ['उदाहरण.परीक्षा', ['xn--p1b6ci4b4b3a.xn--11b5bs3a9aj6g']],
     ['παράδειγμα.δοκιμή', ['ΠΑΡΆΔΕΙΓΜΑ.ΔΟΚΙΜΉ', 'xn--hxajbheg2az3al.xn--jxalpdlp']],
     ['실례.테스트', ['xn--9n2bp8q.xn--9t4b11yi5a']],
-  ])('%s is one account in every spelling, and is shown as it was typed', async (domain, spellings) => {
+  ])('at %s is one account in every spelling, and is shown as it was typed', async (domain, spellings) => {
     const email = fresh(domain)
     const [name = ''] = email.split('@')
-    const made = await auth('POST /auth/register', { body: { email, password: PASSWORD } })
-    expect([made.status, made.body.email]).toEqual([201, email])
-    const { id } = made.body
+    const registration = await auth('POST /auth/register', { body: { email, password: PASSWORD } })
+    expect([registration.status, registration.body.email]).toEqual([201, email])
+    const { id } = registration.body
     for (const spelled of [domain, ...spellings].flatMap((one) => [`${name}@${one}`, `${name.toUpperCase()}@${one}`])) {
       const login = await logIn(here.system, spelled)
       expect([spelled, login.status]).toEqual([spelled, 200])
       expect(claimsOf(login).email).toBe(email)
-      const found = await users(`GET /users/by-email/${encodeURIComponent(spelled)}`, { headers: as.operator })
-      expect([spelled, found.body.id, found.body.email]).toEqual([spelled, id, email])
+      const byEmail = await users(`GET /users/by-email/${encodeURIComponent(spelled)}`, { headers: as.operator })
+      expect([spelled, byEmail.body.id, byEmail.body.email]).toEqual([spelled, id, email])
       const v0 = await call(here.system.url.users, `GET /user/${encodeURIComponent(spelled)}`, { headers: as.operator })
       expect([spelled, v0.body.id]).toEqual([spelled, id])
       for (const answer of [
@@ -187,39 +189,39 @@ describe('R20: an email whose domain is internationalized', () => {
       })
       expect([spelled, limits.body.user_id]).toEqual([spelled, id])
     }
-    // Where the cache does not hold it, users says who it is.
+    // Without a cache entry auth asks users.
     for (const spelled of spellings) {
       await auth(`DELETE /admin/password-cache/${id}`, { headers: as.operator })
       expect([spelled, (await logIn(here.system, `${name}@${spelled}`)).status]).toEqual([spelled, 200])
     }
   })
 
-  test('another spelling of the own email is shown, and is no other email', async () => {
+  test('in another spelling of the same email is shown so, and is not a change of the email', async () => {
     const email = fresh('пример.рф')
     const other = email.replace('пример.рф', 'xn--e1afmkfd.xn--p1ai')
-    const made = await users('POST /users', {
+    const creation = await users('POST /users', {
       headers: as.operator,
       body: { email, password: PASSWORD, email_verified: true },
     })
-    const changed = await users(`PATCH /users/${made.body.id}`, { headers: as.operator, body: { email: other } })
+    const changed = await users(`PATCH /users/${creation.body.id}`, { headers: as.operator, body: { email: other } })
     expect(changed.body).toMatchObject({ email: other, email_verified: true })
-    const moved = await users(`PATCH /users/${made.body.id}`, {
+    const moved = await users(`PATCH /users/${creation.body.id}`, {
       headers: as.operator,
       body: { email: fresh('пример.рф') },
     })
     expect(moved.body.email_verified).toBe(false)
-    // The old address is told at the new spelling's place, and only of the second change.
+    // The notice goes to the previous address in its new spelling, and only for the second change.
     const mail = await eventually(() => mailsTo(here.system, other)[0])
     expect(mail).toContain('Subject: ')
     expect(mailsTo(here.system, other)).toHaveLength(1)
   })
 
-  test('is mailed in its ASCII form, whichever is asked for', async () => {
+  test('is mailed in its ASCII form, for any spelling in the request', async () => {
     const email = fresh('пример.рф')
     const ascii = email.replace('пример.рф', 'xn--e1afmkfd.xn--p1ai')
     await auth('POST /auth/register', { body: { email, password: PASSWORD } })
-    for (const [n, asked] of [email, ascii, email.toUpperCase()].entries()) {
-      await auth('POST /auth/password-reset-request', { body: { email: asked } })
+    for (const [n, spelling] of [email, ascii, email.toUpperCase()].entries()) {
+      await auth('POST /auth/password-reset-request', { body: { email: spelling } })
       await eventually(() => mailsTo(here.system, ascii).length === n + 1)
     }
     const token = await mailedToken((request) => auth(request, { body: { email } }), here.system, ascii)
@@ -228,14 +230,14 @@ describe('R20: an email whose domain is internationalized', () => {
     expect((await logIn(here.system, ascii, OTHER)).status).toBe(200)
   })
 
-  test('is no password of its owner, in any form', async () => {
+  test('is refused as the password of its owner, in any form', async () => {
     const email = fresh('пример.рф')
     const ascii = email.replace('пример.рф', 'xn--e1afmkfd.xn--p1ai')
     for (const password of [email, email.toUpperCase(), ascii])
       expectProblem(await auth('POST /auth/register', { body: { email, password } }), 400, 'weak_password')
   })
 
-  test('is one in a file that names it twice', async () => {
+  test('is the same email when an import has it in two spellings', async () => {
     const email = fresh('пример.рф')
     const lines = [email, email.replace('пример', 'ПРИМЕР'), email.replace('пример.рф', 'xn--e1afmkfd.xn--p1ai')]
     const body = lines.map((one) => JSON.stringify({ email: one, password: PASSWORD })).join('\n')
@@ -248,7 +250,7 @@ describe('R20: an email whose domain is internationalized', () => {
   })
 
   test.each([
-    ['what stands before the @', 'иван@example.org'],
+    ['other letters before the @', 'иван@example.org'],
     ['both', 'иван@пример.рф'],
     ['no domain', 'ivan@'],
     ['an empty part', 'ivan@пример..рф'],
@@ -262,31 +264,31 @@ describe('R20: an email whose domain is internationalized', () => {
     ['a port', 'ivan@пример.рф:25'],
     ['a path', 'ivan@пример.рф/x'],
     ['an escape', 'ivan@пример%2eрф'],
-    ['an address', 'ivan@[пример.рф]'],
+    ['an address literal', 'ivan@[пример.рф]'],
     ['a zero-width space', 'ivan@при\u200bмер.рф'],
     ['a zero-width joiner', 'ivan@при\u200dмер.рф'],
     ['a soft hyphen', 'ivan@при\u00adмер.рф'],
-    ['a mark of direction', 'ivan@\u202eпример.рф'],
-    ['a selector', 'ivan@пример\ufe0f.рф'],
-    ['a mark in front', 'ivan@\u0301пример.рф'],
+    ['a direction mark', 'ivan@\u202eпример.рф'],
+    ['a variation selector', 'ivan@пример\ufe0f.рф'],
+    ['a combining mark in front', 'ivan@\u0301пример.рф'],
     ['an emoji', 'ivan@💌.рф'],
-    ['a letter that no one has', 'ivan@\u0378.рф'],
-    ['punycode of nothing', 'ivan@xn--a.рф'],
+    ['an unassigned character', 'ivan@\u0378.рф'],
+    ['invalid Punycode', 'ivan@xn--a.рф'],
     ['two directions', 'ivan@אa.рф'],
-    ['a part of 64', `ivan@${'п'.repeat(64)}.рф`],
+    ['a label of 64 characters', `ivan@${'п'.repeat(64)}.рф`],
     ['two scripts', 'ivan@exаmple.org'],
-    ['two scripts, the other way', 'ivan@примеp.рф'],
+    ['two scripts, the other way round', 'ivan@примеp.рф'],
     ['Cyrillic that looks like ASCII', 'ivan@сосо.com'],
     ['Greek that looks like ASCII', 'ivan@ονο.com'],
-    ['a letter of phonetics', 'ivan@exɑmple.org'],
+    ['a phonetic letter', 'ivan@exɑmple.org'],
     ['a dotless i', 'ivan@ıbm.com'],
     ['letters that become ASCII', 'ivan@ｅｘａｍｐｌｅ.org'],
-    ['one that does', 'ivan@example.ｏrg'],
+    ['one letter that becomes ASCII', 'ivan@example.ｏrg'],
     ['a ligature', 'ivan@ﬁnance.org'],
     ['an old script', 'ivan@ᏏᏏ.com'],
-    ['a top level domain of no one', 'ivan@example.orǵ'],
+    ['an unknown top level domain', 'ivan@example.orǵ'],
     ['numbers that become an address', 'ivan@１２７.0.0.1'],
-  ])('no email is what has %s', async (_, email) => {
+  ])('is refused with %s', async (_, email) => {
     for (const answer of [
       await auth('POST /auth/register', { body: { email, password: PASSWORD } }),
       await auth('POST /auth/password-reset-request', { body: { email } }),
@@ -298,7 +300,7 @@ describe('R20: an email whose domain is internationalized', () => {
   })
 
   test('has at most 254 characters in its ASCII form', async () => {
-    // 25 of the form, 10 as it is typed.
+    // The domain: 25 characters in ASCII, 10 as it is typed.
     const domain = '@пример.рф'
     const ascii = '@xn--e1afmkfd.xn--p1ai'
     const of = (length: number) =>
@@ -311,28 +313,28 @@ describe('R20: an email whose domain is internationalized', () => {
   })
 
   test.each(['127.0.0.1', '0x7f.1', '1.2', 'xn--a.org', 'XN--E1AFMKFD.xn--p1ai', 'localhost', 'a--b.org', '0'])(
-    'of ASCII alone is what it was: %s',
+    'with the ASCII domain %s is not changed',
     async (domain) => {
       const email = fresh(domain)
-      const made = await auth('POST /auth/register', { body: { email, password: PASSWORD } })
-      expect([made.status, made.body.email]).toEqual([201, email])
+      const registration = await auth('POST /auth/register', { body: { email, password: PASSWORD } })
+      expect([registration.status, registration.body.email]).toEqual([201, email])
       expect((await logIn(here.system, email.toUpperCase())).status).toBe(200)
-      const found = await users(`GET /users/by-email/${email}`, { headers: as.operator })
-      expect(found.body.id).toBe(made.body.id)
+      const byEmail = await users(`GET /users/by-email/${email}`, { headers: as.operator })
+      expect(byEmail.body.id).toBe(registration.body.id)
     },
   )
 })
 
-describe('R20: with limits', () => {
+describe('R20: with rate limits', () => {
   const here = running(inProcess)
   const { auth } = here
   const ascii = (email: string) => email.replace('пример.рф', 'xn--e1afmkfd.xn--p1ai')
   const fresh = () => `ivan-${Math.random().toString(36).slice(2, 10)}@пример.рф`
 
-  test('guesses at an account, and at one that is none, are counted in every spelling', async () => {
-    const [known, unknown] = [fresh(), fresh()]
-    await auth('POST /auth/register', { body: { email: known, password: PASSWORD } })
-    for (const email of [known, unknown]) {
+  test('guesses at an account, and at an unknown email, are counted in every spelling', async () => {
+    const [registeredEmail, unknownEmail] = [fresh(), fresh()]
+    await auth('POST /auth/register', { body: { email: registeredEmail, password: PASSWORD } })
+    for (const email of [registeredEmail, unknownEmail]) {
       const spellings = [email, ascii(email), email.toUpperCase(), ` ${email}`, email.replace('.рф', '。рф')]
       for (let n = 0; n < 10; n++) {
         const login = spellings[n % spellings.length] ?? ''
@@ -348,7 +350,7 @@ describe('R20: with limits', () => {
     }
   })
 
-  test('mails are counted in every spelling', async () => {
+  test('mails to an address are counted in every spelling', async () => {
     const email = fresh()
     const spellings = [email, ascii(email), email.toUpperCase(), `${email} `, email]
     const ask = (one: string) => auth('POST /auth/password-reset-request', { body: { email: one } })
@@ -357,38 +359,40 @@ describe('R20: with limits', () => {
   })
 })
 
-/** A mail server of few words, which keeps what it is told as it comes. */
-function listening(port: number): { said: () => string; close(): void } {
-  let said = ''
+/** Starts a minimal mail server that records everything it receives. */
+function listening(port: number): { transcript: () => string; close(): void } {
+  let transcript = ''
   const server = createServer((socket) => {
     let inData = false
     socket.write('220 here\r\n')
     socket.on('error', () => undefined)
     socket.on('data', (chunk) => {
       const text = String(chunk)
-      said += text
+      transcript += text
       if (inData && !text.endsWith('\r\n.\r\n')) return
       inData = text.startsWith('DATA')
       socket.write(inData ? '354 go on\r\n' : '250 so be it\r\n')
     })
   }).listen(port, '127.0.0.1')
-  return { said: () => said, close: () => server.close() }
+  return { transcript: () => transcript, close: () => server.close() }
 }
 
-describe('R20: by a mail server', () => {
+describe('R20: with a mail server', () => {
   const port = freePort()
   const server = listening(port)
   afterAll(() => server.close())
   const here = running(inProcess, { SMTP_URL: `smtp://127.0.0.1:${port}` })
 
-  test('it goes to the ASCII form, which every server takes', async () => {
+  test('a mail goes to the ASCII form, which every server accepts', async () => {
     const email = `ivan-${Math.random().toString(36).slice(2, 10)}@пример.рф`
     const address = email.replace('пример.рф', 'xn--e1afmkfd.xn--p1ai')
     await here.auth('POST /auth/register', { body: { email, password: PASSWORD } })
     await here.auth('POST /auth/password-reset-request', { body: { email } })
-    const said = await eventually(() => (server.said().includes('\r\n.\r\n') ? server.said() : undefined))
-    expect(said).toContain(`RCPT TO:<${address}>\r\n`)
-    expect(said).toContain(`\r\nTo: ${address}\r\n`)
-    expect(said).not.toContain('SMTPUTF8')
+    const transcript = await eventually(() =>
+      server.transcript().includes('\r\n.\r\n') ? server.transcript() : undefined,
+    )
+    expect(transcript).toContain(`RCPT TO:<${address}>\r\n`)
+    expect(transcript).toContain(`\r\nTo: ${address}\r\n`)
+    expect(transcript).not.toContain('SMTPUTF8')
   })
 })

@@ -23,13 +23,13 @@ afterAll(() => system?.stop())
 
 const MODULE = 'told'
 const NEW = 'another horse battery'
-/** Of no password that anyone has. */
+/** The hash of a password that no user has. */
 const HASH = await Bun.password.hash('a phrase of no one', { algorithm: 'bcrypt', cost: 4 })
 type Options = NonNullable<Parameters<typeof call>[2]>
 
 const auth = async (request: string, options: Options = {}) => done(await call(system.url.auth, request, options))
 const users = async (request: string, options: Options = {}) => done(await call(system.url.users, request, options))
-const own = (user: TestUser) => ({ headers: as.bearer(user.tokens.access_token) })
+const asOwner = (user: TestUser) => ({ headers: as.bearer(user.tokens.access_token) })
 const operator = (body?: unknown): Options => ({ headers: as.operator, ...(body === undefined ? {} : { body }) })
 const patched = (user: TestUser, body: object) => users(`PATCH /api/v1/users/${user.id}`, operator(body))
 
@@ -38,7 +38,7 @@ function done(answer: Awaited<ReturnType<typeof call>>) {
   return answer.body
 }
 
-/** Another session of the user; its id. */
+/** Opens another session of the user. @returns its id */
 async function another({ email }: TestUser): Promise<string> {
   return done(await logIn(system, email)).session_id
 }
@@ -50,37 +50,37 @@ const imported = (conflict: string, ...lines: object[]) =>
   })
 const userNow = (id: string) => users(`GET /api/v1/users/${id}`, operator())
 
-type Said = [type: EventType, data?: Record<string, unknown>]
-const opened = (session_id: string, kind = 'v1'): Said => ['session.created', { session_id, kind }]
-const ended = (session_id: string, reason: string): Said => ['session.revoked', { session_id, reason }]
-const updated = (...fields: string[]): Said => ['user.updated', { fields }]
-const by = (who: string): Said => ['password.changed', { by: who }]
+type ExpectedEvent = [type: EventType, data?: Record<string, unknown>]
+const opened = (session_id: string, kind = 'v1'): ExpectedEvent => ['session.created', { session_id, kind }]
+const ended = (session_id: string, reason: string): ExpectedEvent => ['session.revoked', { session_id, reason }]
+const updated = (...fields: string[]): ExpectedEvent => ['user.updated', { fields }]
+const by = (who: string): ExpectedEvent => ['password.changed', { by: who }]
 
 interface Row {
   what: string
-  /** Does it, of a user who has a session, and gives exactly what the outside must hear. */
-  does(user: TestUser): Promise<Said[]>
+  /** Acts on a user who has a session, and returns exactly the events that webhooks must get. */
+  act(user: TestUser): Promise<ExpectedEvent[]>
 }
 
 const ENDINGS: Row[] = [
   {
     what: 'a logout',
-    async does(user) {
-      await auth('POST /api/v1/auth/logout', own(user))
+    async act(user) {
+      await auth('POST /api/v1/auth/logout', asOwner(user))
       return [ended(user.tokens.session_id, 'logout')]
     },
   },
   {
     what: 'a logout of two sessions at once, by the access token of one and the refresh token of the other',
-    async does(user) {
+    async act(user) {
       const { refresh_token, session_id } = done(await logIn(system, user.email))
-      await auth('POST /api/v1/auth/logout', { ...own(user), body: { refresh_token } })
+      await auth('POST /api/v1/auth/logout', { ...asOwner(user), body: { refresh_token } })
       return [opened(session_id), ended(session_id, 'logout'), ended(user.tokens.session_id, 'logout')]
     },
   },
   {
-    what: 'a refresh token that is revoked',
-    async does({ tokens: { refresh_token, session_id } }) {
+    what: 'revoking a refresh token, twice',
+    async act({ tokens: { refresh_token, session_id } }) {
       await auth('POST /api/v1/auth/revoke', { body: { token: refresh_token } })
       await auth('POST /api/v1/auth/revoke', { body: { token: refresh_token } })
       return [ended(session_id, 'token_revoked')]
@@ -88,45 +88,45 @@ const ENDINGS: Row[] = [
   },
   {
     what: 'a logout everywhere',
-    async does(user) {
+    async act(user) {
       const second = await another(user)
-      await auth('POST /api/v1/auth/logout-all', own(user))
+      await auth('POST /api/v1/auth/logout-all', asOwner(user))
       return [opened(second), ended(user.tokens.session_id, 'logout_all'), ended(second, 'logout_all')]
     },
   },
   {
-    what: 'a session that its user ends from another',
-    async does(user) {
+    what: 'a session that its user ends from another session',
+    async act(user) {
       const second = await another(user)
-      await auth(`DELETE /api/v1/auth/sessions/${second}`, own(user))
+      await auth(`DELETE /api/v1/auth/sessions/${second}`, asOwner(user))
       return [opened(second), ended(second, 'user')]
     },
   },
   {
     what: 'a session that an operator ends',
-    async does({ tokens: { session_id } }) {
+    async act({ tokens: { session_id } }) {
       await auth(`DELETE /api/v1/auth/sessions/${session_id}`, operator())
       return [ended(session_id, 'operator')]
     },
   },
   {
-    what: 'the sessions of a user that an operator ends',
-    async does(user) {
+    what: 'an operator ending the sessions of a user',
+    async act(user) {
       const second = await another(user)
       await auth(`DELETE /api/v1/auth/sessions?user_id=${user.id}`, operator())
       return [opened(second), ended(user.tokens.session_id, 'operator'), ended(second, 'operator')]
     },
   },
   {
-    what: 'all sessions that an operator ends',
-    async does({ tokens: { session_id } }) {
+    what: 'an operator ending all sessions',
+    async act({ tokens: { session_id } }) {
       await auth('DELETE /api/v1/auth/sessions?all=true', operator())
       return [ended(session_id, 'operator')]
     },
   },
   {
     what: 'a refresh token that is used again',
-    async does({ tokens: { refresh_token, session_id } }) {
+    async act({ tokens: { refresh_token, session_id } }) {
       await auth('POST /api/v1/auth/refresh', { body: { refresh_token } })
       await Bun.sleep(2)
       const again = await call(system.url.auth, 'POST /api/v1/auth/refresh', { body: { refresh_token } })
@@ -138,32 +138,32 @@ const ENDINGS: Row[] = [
 
 const PASSWORDS: Row[] = [
   {
-    what: 'a password that its user changes: the session that does it goes on',
-    async does(user) {
+    what: 'a password that its user changes: the session that changed it stays',
+    async act(user) {
       const second = await another(user)
       const body = { current_password: PASSWORD, new_password: NEW }
-      await users(`POST /api/v1/users/${user.id}/change-password`, { ...own(user), body })
+      await users(`POST /api/v1/users/${user.id}/change-password`, { ...asOwner(user), body })
       return [opened(second), ended(second, 'password_changed'), by('self')]
     },
   },
   {
     what: 'a password that an operator sets',
-    async does({ id, tokens: { session_id } }) {
+    async act({ id, tokens: { session_id } }) {
       await users(`POST /api/v1/users/${id}/set-password`, operator({ new_password: NEW }))
       return [ended(session_id, 'password_changed'), by('operator')]
     },
   },
   {
     what: 'a password that is reset by mail',
-    async does({ email, tokens: { session_id } }) {
+    async act({ email, tokens: { session_id } }) {
       const token = await mailedToken((request, options) => call(system.url.auth, request, options), system, email)
       await auth('POST /api/v1/auth/password-reset-confirm', { body: { token, new_password: NEW } })
       return [ended(session_id, 'password_changed'), by('reset')]
     },
   },
   {
-    what: 'an administrator who is let in again on the machine',
-    async does({ email, id, tokens: { session_id } }) {
+    what: 'an administrator who is restored with `ch202 recover`',
+    async act({ email, id, tokens: { session_id } }) {
       const { OPERATOR_API_KEY: _, ...env } = ownSettings(system.dataDir, { AUTH_URL: system.url.auth })
       const words = ['recover', email, '--password-stdin', '-o', 'json']
       expect((await runTool(words, { env, stdin: NEW })).status).toBe(0)
@@ -176,45 +176,45 @@ const PASSWORDS: Row[] = [
 
 const CHANGES: Row[] = [
   {
-    what: 'a name',
-    async does(user) {
-      await users(`PATCH /api/v1/users/${user.id}`, { ...own(user), body: { name: 'Ana' } })
+    what: 'a change of the name',
+    async act(user) {
+      await users(`PATCH /api/v1/users/${user.id}`, { ...asOwner(user), body: { name: 'Ana' } })
       return [updated('name')]
     },
   },
   {
     what: 'a change that changes nothing',
-    async does(user) {
+    async act(user) {
       await patched(user, { email: user.email, name: null, roles: ['USER'], status: 'active' })
       return []
     },
   },
   {
-    what: 'another address, which is not verified',
-    async does(user) {
+    what: 'a new email, which is not verified',
+    async act(user) {
       await patched(user, { email_verified: true })
       await patched(user, { email: newEmail() })
       return [updated('email_verified'), updated('email', 'email_verified')]
     },
   },
   {
-    what: 'a replacement: what is left out becomes null',
-    async does(user) {
+    what: 'a replacement: a missing field becomes null',
+    async act(user) {
       await patched(user, { name: 'Ana', username: `n${Date.now().toString(36)}` })
       await users(`PUT /api/v1/users/${user.id}`, operator({ email: user.email }))
       return [updated('username', 'name'), updated('username', 'name')]
     },
   },
   {
-    what: 'other roles: the sessions go on',
-    async does(user) {
+    what: 'other roles: the sessions stay',
+    async act(user) {
       await patched(user, { roles: ['USER', 'EDITOR'] })
       return [updated('roles')]
     },
   },
   {
-    what: 'a user who is disabled, and enabled',
-    async does(user) {
+    what: 'a user who is disabled and enabled again',
+    async act(user) {
       await patched(user, { status: 'disabled' })
       await patched(user, { status: 'active' })
       return [ended(user.tokens.session_id, 'account_disabled'), updated('status'), updated('status')]
@@ -222,7 +222,7 @@ const CHANGES: Row[] = [
   },
   {
     what: 'a user who is deleted',
-    async does(user) {
+    async act(user) {
       const second = await another(user)
       await users(`DELETE /api/v1/users/${user.id}`, operator())
       const ends = [user.tokens.session_id, second].map((session) => ended(session, 'account_deleted'))
@@ -231,14 +231,14 @@ const CHANGES: Row[] = [
   },
   {
     what: 'a user who is deleted, v0',
-    async does(user) {
-      await users(`DELETE /user/${user.id}`, own(user))
+    async act(user) {
+      await users(`DELETE /user/${user.id}`, asOwner(user))
       return [ended(user.tokens.session_id, 'account_deleted'), ['user.deleted']]
     },
   },
   {
-    what: 'imports over what is there: with the same, another name, another password',
-    async does({ email, tokens: { session_id } }) {
+    what: 'imports of an existing user: unchanged, with another name, with another password',
+    async act({ email, tokens: { session_id } }) {
       await imported('update', { email, password: PASSWORD })
       await imported('skip', { email, password: NEW })
       await imported('update', { email, password: PASSWORD, name: 'Ana' })
@@ -247,10 +247,10 @@ const CHANGES: Row[] = [
     },
   },
   {
-    what: 'a module that is enabled, and disabled, each twice',
-    async does(user) {
+    what: 'a module that is enabled and disabled, each twice',
+    async act(user) {
       for (const verb of ['enable', 'enable', 'disable', 'disable'])
-        done(await call(system.url.modules, `POST /api/v1/modules/${MODULE}/${verb}`, own(user)))
+        done(await call(system.url.modules, `POST /api/v1/modules/${MODULE}/${verb}`, asOwner(user)))
       return [
         ['module.enabled', { module_id: MODULE }],
         ['module.disabled', { module_id: MODULE }],
@@ -258,13 +258,13 @@ const CHANGES: Row[] = [
     },
   },
   {
-    what: 'what is refused, and what ends nothing',
-    async does(user) {
+    what: 'requests that are refused, and requests that change nothing',
+    async act(user) {
       await logIn(system, user.email, 'a wrong guess')
-      await call(system.url.users, `PATCH /api/v1/users/${user.id}`, { ...own(user), body: { roles: ['ADMIN'] } })
+      await call(system.url.users, `PATCH /api/v1/users/${user.id}`, { ...asOwner(user), body: { roles: ['ADMIN'] } })
       await call(system.url.users, `DELETE /api/v1/users/${user.id}`)
       await auth('POST /api/v1/auth/validate-token', { body: { token: user.tokens.access_token } })
-      await auth('GET /api/v1/auth/me', own(user))
+      await auth('GET /api/v1/auth/me', asOwner(user))
       await auth('POST /api/v1/auth/refresh', { body: { refresh_token: user.tokens.refresh_token } })
       await users(`POST /api/v1/users/${user.id}/password-changed`, { headers: as.internal, body: {} })
       await auth('POST /api/v1/admin/password-cache/sync', operator({ user_id: user.id }))
@@ -274,37 +274,40 @@ const CHANGES: Row[] = [
   },
 ]
 
-/** What the outside has heard of a user so far. */
-const heardOf = (id: string) => outgoing(system).filter(({ data }) => data.user_id === id)
+/** The outgoing events of a user so far. */
+const eventsOf = (id: string) => outgoing(system).filter(({ data }) => data.user_id === id)
 
 describe.each([
   ['the end of sessions', ENDINGS],
   ['passwords', PASSWORDS],
   ['changes', CHANGES],
 ] as const)('%s', (_, table) => {
-  test.each(table.map((row) => [row.what, row] as const))('%s', async (_what, { does }) => {
+  test.each(table.map((row) => [row.what, row] as const))('%s', async (_what, { act }) => {
     const user = await registerUser(system)
     await allTold(system)
-    const before = heardOf(user.id)
+    const before = eventsOf(user.id)
     expect(before.map(({ type }) => type).sort()).toEqual(['session.created', 'user.created'])
-    const wanted = await does(user)
+    const expected = await act(user)
     await allTold(system)
-    const heard = heardOf(user.id).slice(before.length)
-    expect(heard.map(({ type }) => type)).toEqual(wanted.map(([type]) => type))
-    for (const [at, [, said = {}]] of wanted.entries()) expect(heard[at]?.data).toMatchObject(said)
-    // The record that goes with it is the one of that change.
-    const last = heard.findLast(({ type }) => type === 'user.updated')
+    const events = eventsOf(user.id).slice(before.length)
+    expect(events.map(({ type }) => type)).toEqual(expected.map(([type]) => type))
+    for (const [at, [, expectedData = {}]] of expected.entries()) expect(events[at]?.data).toMatchObject(expectedData)
+    // The event holds the record after its change.
+    const last = events.findLast(({ type }) => type === 'user.updated')
     if (last) expect(last.data.user).toEqual(await userNow(user.id))
   })
 })
 
-describe('a user who is made', () => {
+describe('a new user has events', () => {
   const WAYS: [what: string, make: (email: string) => Promise<{ id: string; session_id?: string }>][] = [
-    ['by registering', (email) => register(email)],
-    ['by registering, v0', (email) => auth('POST /auth/register', { body: { email, password: PASSWORD } })],
-    ['at users', (email) => users('POST /api/v1/users', { body: { email, password: PASSWORD } })],
-    ['at users, v0', (email) => users('POST /user', { body: { email, password: PASSWORD } })],
-    ['by an operator', (email) => users('POST /api/v1/users', operator({ email, password: PASSWORD, roles: ['A'] }))],
+    ['by registration', (email) => register(email)],
+    ['by registration, v0', (email) => auth('POST /auth/register', { body: { email, password: PASSWORD } })],
+    ['by registration at users', (email) => users('POST /api/v1/users', { body: { email, password: PASSWORD } })],
+    ['by registration at users, v0', (email) => users('POST /user', { body: { email, password: PASSWORD } })],
+    [
+      'when an operator creates them',
+      (email) => users('POST /api/v1/users', operator({ email, password: PASSWORD, roles: ['A'] })),
+    ],
     ['by an import', (email) => importOf({ email, password: PASSWORD, roles: ['USER', 'ADMIN'] })],
   ]
   async function register(email: string) {
@@ -319,44 +322,47 @@ describe('a user who is made', () => {
   test.each(WAYS)('%s', async (_, make) => {
     const { id, session_id } = await make(newEmail())
     await allTold(system)
-    const [created, ...more] = heardOf(id).sort((a, b) => (a.type < b.type ? 1 : -1))
+    const [created, ...more] = eventsOf(id).sort((a, b) => (a.type < b.type ? 1 : -1))
     expect([created?.type, created?.data.user]).toEqual(['user.created', await userNow(id)])
     expect(more.map(({ type, data }) => [type, data.session_id])).toEqual(
       session_id === undefined ? [] : [['session.created', session_id]],
     )
   })
 
-  test('a second time is refused: that is no event', async () => {
+  test('once: a refused second registration has no event', async () => {
     const { email, id } = await registerUser(system)
     await call(system.url.users, 'POST /api/v1/users', { body: { email, password: PASSWORD } })
     await imported('fail', { email, password: PASSWORD })
     await allTold(system)
     expect(
-      heardOf(id)
+      eventsOf(id)
         .map(({ type }) => type)
         .sort(),
     ).toEqual(['session.created', 'user.created'])
   })
 })
 
-describe('a login', () => {
+describe('a login has one event', () => {
   const headers = { 'user-agent': 'a client of the tests' }
 
   test.each([
     ['v1', 'POST /api/v1/auth/login', (body: Record<string, string>) => body.session_id],
     ['v0', 'POST /auth/login', () => undefined],
-  ] as const)('of %s', async (kind, request, sessionOf) => {
+  ] as const)('with %s', async (kind, request, sessionOf) => {
     const user = await registerUser(system)
     const session_id = sessionOf(await auth(request, { headers, body: { email: user.email, password: PASSWORD } }))
     await allTold(system)
-    const said = { user_id: user.id, kind, ip: '127.0.0.1', user_agent: headers['user-agent'] }
-    const [created, ...more] = heardOf(user.id).slice(2)
-    expect([created?.type, created?.data]).toEqual(['session.created', { session_id: expect.any(String), ...said }])
+    const expectedData = { user_id: user.id, kind, ip: '127.0.0.1', user_agent: headers['user-agent'] }
+    const [created, ...more] = eventsOf(user.id).slice(2)
+    expect([created?.type, created?.data]).toEqual([
+      'session.created',
+      { session_id: expect.any(String), ...expectedData },
+    ])
     if (session_id !== undefined) expect(created?.data.session_id).toBe(session_id)
     expect(more).toEqual([])
   })
 
-  test('with a hash of an older making, which gives way to one of today: that is no other password', async () => {
+  test('with an outdated hash, whose rehash is not a change of the password', async () => {
     const email = newEmail()
     const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 5 })
     const { id } = await users('POST /api/v1/users', operator({ email, password_hash }))
@@ -366,21 +372,21 @@ describe('a login', () => {
     await eventually(rehashed)
     await allTold(system)
     expect(
-      heardOf(id)
+      eventsOf(id)
         .map(({ type }) => type)
         .sort(),
     ).toEqual(['session.created', 'user.created'])
   })
 })
 
-/** How often auth was told of events so far. */
+/** Counts the requests with events that auth has received so far. */
 async function calls(): Promise<number> {
   const { text } = await call(system.url.auth, 'GET /metrics', operator())
   const counts = text.matchAll(/_count\{[^}]*route="[^"]*\/auth\/sync\/events?"[^}]*\} (\d+)/g)
   return [...counts].reduce((sum, [, count]) => sum + Number(count), 0)
 }
 
-test('an import of thousands is told in few calls, whole, each in its order', async () => {
+test('the events of a large import are sent in few requests, completely, in order per user', async () => {
   const lines = Array.from({ length: 1500 }, () => ({ email: newEmail(), password_hash: HASH }))
   const before = await calls()
   await imported('fail', ...lines)
@@ -388,75 +394,78 @@ test('an import of thousands is told in few calls, whole, each in its order', as
   expect((await calls()) - before).toBeLessThan(100)
   await imported('update', ...lines.slice(0, 100).map((line) => ({ ...line, name: 'Ana' })))
   await allTold(system)
-  const heard = Map.groupBy(outgoing(system), ({ data }) => (data.user as { email?: string } | undefined)?.email)
+  const eventsByEmail = Map.groupBy(
+    outgoing(system),
+    ({ data }) => (data.user as { email?: string } | undefined)?.email,
+  )
   for (const [at, { email }] of lines.entries())
-    expect(heard.get(email)?.map(({ type }) => type)).toEqual(
+    expect(eventsByEmail.get(email)?.map(({ type }) => type)).toEqual(
       at < 100 ? ['user.created', 'user.updated'] : ['user.created'],
     )
 })
 
 const TAKE = 'POST /api/v1/auth/sync/events'
 
-test('told twice, it goes out once; what is none is refused', async () => {
+test('an event that is sent twice goes out once; an unknown type is refused', async () => {
   const headers = as.internal
   const event = { id: Bun.randomUUIDv7(), type: 'user.deleted', user_id: Bun.randomUUIDv7(), at: Date.now(), data: {} }
   const take = (...events: object[]) => call(system.url.auth, TAKE, { headers, body: { events } })
   for (const events of [[event], [{ ...event, at: 0 }], [event, event], []])
     expect((await take(...events)).status).toBe(204)
   const timestamp = new Date(event.at).toISOString()
-  expect(heardOf(event.user_id)).toEqual([
+  expect(eventsOf(event.user_id)).toEqual([
     { id: event.id, type: 'user.deleted', timestamp, data: { user_id: event.user_id } },
   ])
   const other = { ...event, id: Bun.randomUUIDv7(), data: { user_id: Bun.randomUUIDv7() } }
   await take(other)
-  expect(heardOf(event.user_id).map(({ data }) => data)).toEqual(Array(2).fill({ user_id: event.user_id }))
+  expect(eventsOf(event.user_id).map(({ data }) => data)).toEqual(Array(2).fill({ user_id: event.user_id }))
   expect((await take({ ...event, type: 'user.eaten' })).status).toBe(400)
 })
 
-test('in one process too', async () => {
-  const whole = await inProcess({ LOG_LEVEL: 'silent' })
+test('services in one process send the same events', async () => {
+  const oneProcess = await inProcess({ LOG_LEVEL: 'silent' })
   try {
-    const unheard = await registerUser(whole)
-    await listen(whole)
-    const { id, tokens } = await registerUser(whole)
+    const earlierUser = await registerUser(oneProcess)
+    await listen(oneProcess)
+    const { id, tokens } = await registerUser(oneProcess)
     const headers = as.bearer(tokens.access_token)
-    done(await call(whole.url.users, `PATCH /users/${id}`, { headers, body: { name: 'Ana' } }))
-    done(await call(whole.url.auth, 'POST /auth/logout-all', { headers, body: {} }))
-    for (const user of [id, unheard.id]) done(await call(whole.url.users, `DELETE /users/${user}`, operator()))
-    await allTold(whole)
+    done(await call(oneProcess.url.users, `PATCH /users/${id}`, { headers, body: { name: 'Ana' } }))
+    done(await call(oneProcess.url.auth, 'POST /auth/logout-all', { headers, body: {} }))
+    for (const user of [id, earlierUser.id]) done(await call(oneProcess.url.users, `DELETE /users/${user}`, operator()))
+    await allTold(oneProcess)
     const types = (of: string) =>
-      outgoing(whole)
+      outgoing(oneProcess)
         .filter(({ data }) => data.user_id === of)
         .map(({ type }) => type)
     expect(types(id)).toEqual(['user.created', 'session.created', 'user.updated', 'session.revoked', 'user.deleted'])
-    expect(types(unheard.id)).toEqual(['session.revoked', 'user.deleted'])
+    expect(types(earlierUser.id)).toEqual(['session.revoked', 'user.deleted'])
   } finally {
-    await whole.stop()
+    await oneProcess.stop()
   }
 })
 
-describe('everything that was told', () => {
+describe('every outgoing event', () => {
   const ajv = addFormats.default(new Ajv({ allErrors: true, strict: true }))
 
-  test('is of the schema of its type, and says no more than that', () => {
+  test('matches the schema of its type, without further fields', () => {
     const checks = new Map(EVENT_TYPES.map((type) => [type as string, ajv.compile(closed(MESSAGE_SCHEMAS[type]))]))
-    const heard = outgoing(system)
-    for (const message of heard) {
+    const messages = outgoing(system)
+    for (const message of messages) {
       const check = checks.get(message.type)
       check?.(message)
       expect([message.type, check?.errors]).toEqual([message.type, null])
     }
-    expect(new Set(heard.map(({ type }) => type))).toEqual(new Set(EVENT_TYPES))
-    expect(new Set(heard.map(({ id }) => id)).size).toBe(heard.length)
+    expect(new Set(messages.map(({ type }) => type))).toEqual(new Set(EVENT_TYPES))
+    expect(new Set(messages.map(({ id }) => id)).size).toBe(messages.length)
   })
 
-  test('says no secret', () => {
-    const said = JSON.stringify(outgoing(system))
-    for (const secret of [PASSWORD, NEW, '$2', 'eyJ', 'password_hash', 'token"']) expect(said).not.toContain(secret)
+  test('contains no secret', () => {
+    const text = JSON.stringify(outgoing(system))
+    for (const secret of [PASSWORD, NEW, '$2', 'eyJ', 'password_hash', 'token"']) expect(text).not.toContain(secret)
   })
 })
 
-/** The same schema, which refuses what it does not name. */
+/** The same schema, with unknown fields refused. */
 function closed(schema: Record<string, unknown>): Record<string, unknown> {
   return JSON.parse(JSON.stringify(schema), (_, value) =>
     value?.type === 'object' && value.properties ? { ...value, additionalProperties: false } : value,

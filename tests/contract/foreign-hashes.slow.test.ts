@@ -18,7 +18,7 @@ const FIREBASE =
 const bcrypt = (cost: number, prefix: string, password = PASSWORD) =>
   Bun.password.hash(password, { algorithm: 'bcrypt', cost }).then((hash) => hash.replace('$2b$', prefix))
 
-/** Made elsewhere: by Python's hashlib and argon2-cffi, and Firebase's published one. */
+/** Hashes of other products: from Python's hashlib and argon2-cffi, and Firebase's published example. */
 const HASHES: [name: string, hash: string, password?: string][] = [
   [
     'pbkdf2-sha1',
@@ -37,7 +37,7 @@ const HASHES: [name: string, hash: string, password?: string][] = [
   ['argon2id as Keycloak', `$argon2id$v=19$m=7168,t=5,p=1$${SALT}$tFWBGYVQWYldJs55Ny3C/FemDveHTqsi/Dpxz7sjU0Y`],
   ['argon2i', `$argon2i$v=19$m=1024,t=3,p=1$${SALT}$vxNtUft+TPUYTFgW78tvytqpzuSAVMVMnhPRsPjM0Ks`],
   ['argon2d', `$argon2d$v=19$m=1024,t=3,p=1$${SALT}$RaqIKFojXWFBd3xX5eCyHiXkp1Iof/R1WdAXNxlTOiE`],
-  // Typed on a system that writes ä as two characters.
+  // From a system that writes ä as two characters.
   ['pbkdf2 of NFD', `$pbkdf2-sha256$i=1000$${SALT}$7DQZEU9jvzy4+8hsJGqxnhPOA+o0/pIVVbhFtbw3z+8`, 'pässwort-lang'],
   ...FOREIGN_VECTORS.map(([name, password, hash]): (typeof HASHES)[number] => [`R22: ${name}`, hash, password]),
   ['bcrypt of 72 bytes', await bcrypt(4, '$2b$', 'x'.repeat(72)), 'x'.repeat(80)],
@@ -62,7 +62,7 @@ const importing = async (lines: object[]) => {
     .map((line) => JSON.parse(line))
 }
 
-/** The hash that a service has on its disk. */
+/** The hash in the database of a service. */
 const onDisk = (name: 'auth' | 'users', id: string) => {
   const database = new Database(join(here.system.dataDir, `${name}.sqlite`), { readonly: true })
   const sql =
@@ -74,7 +74,7 @@ const onDisk = (name: 'auth' | 'users', id: string) => {
   return row?.password_hash
 }
 
-/** Wrong, right, and right by the hash that has taken the place of the old one. */
+/** Logs in with a wrong password, with the right one, and with the right one after the rehash. */
 const logsIn = async (id: string, email: string, password: string, hash: string) => {
   expect((await recordOf(id)).password_hash).toBe(hash)
   expectProblem(await logIn(here.system, email, `?${password.slice(1)}`), 401, 'invalid_credentials')
@@ -93,7 +93,7 @@ const logsIn = async (id: string, email: string, password: string, hash: string)
   expect(onDisk('users', id)).toBe(password_hash)
 }
 
-describe('check 5: a hash made elsewhere logs in unchanged, and gives way in both databases at the first login', () => {
+describe('check 5: a hash of another product works for a login, and is rehashed in both databases by the first one', () => {
   test.each(HASHES)('imported: %s', async (_, hash, password = PASSWORD) => {
     const email = newEmail()
     const [line] = await importing([{ email, password_hash: hash }])
@@ -101,20 +101,20 @@ describe('check 5: a hash made elsewhere logs in unchanged, and gives way in bot
     await logsIn(line.id, email, password, hash)
   })
 
-  test('of a user whom an operator makes', async () => {
+  test('created by an operator', async () => {
     const email = newEmail()
-    const made = await create({ email, password_hash: FIREBASE })
-    expect(made.status).toBe(201)
-    expect(made.text).not.toContain('fbscrypt')
-    await logsIn(made.body.id, email, 'user1password', FIREBASE)
+    const answer = await create({ email, password_hash: FIREBASE })
+    expect(answer.status).toBe(201)
+    expect(answer.text).not.toContain('fbscrypt')
+    await logsIn(answer.body.id, email, 'user1password', FIREBASE)
   })
 
-  test('of a record that auth is told, whichever spelling is typed', async () => {
+  test('in a record that auth receives, for either Unicode form', async () => {
     const email = newEmail()
     const { body } = await create({ email, password: PASSWORD })
     const [, hash] = HASHES.find(([name]) => name === 'pbkdf2 of NFD') ?? []
-    const told = { ...(await recordOf(body.id)), password_hash: hash, password_version: 100 }
-    expect((await auth('POST /auth/sync/password', { headers: as.internal, body: told })).status).toBe(204)
+    const record = { ...(await recordOf(body.id)), password_hash: hash, password_version: 100 }
+    expect((await auth('POST /auth/sync/password', { headers: as.internal, body: record })).status).toBe(204)
     for (const form of ['NFC', 'NFD'])
       expect((await logIn(here.system, email, 'pässwort-lang'.normalize(form))).status).toBe(200)
     expectProblem(await logIn(here.system, email, 'passwort-lang'), 401, 'invalid_credentials')
@@ -131,15 +131,15 @@ test.each([
   ['hours of bcrypt by WordPress', `$wp$2y$31$${'a'.repeat(53)}`],
   ['hours of pbkdf2 by Django', 'pbkdf2_sha256$90000000$salt$Dnw/2rHq2+TvT1RbRrZ2L1QT3/4tyWfhBu0oomEoP+4='],
   ...FOREIGN_REFUSED.map(([name, hash]): [string, string] => [`R22: ${name}`, hash]),
-])('a hash that would be a weapon, or is of no kind, is refused: %s', async (_, password_hash) => {
+])('a hash beyond the cost limits, or of an unsupported kind, is refused: %s', async (_, password_hash) => {
   const message = [
     'password_hash must be a supported hash (bcrypt, argon2, pbkdf2, scrypt or fbscrypt) within the allowed cost limits',
   ]
   const [line] = await importing([{ email: newEmail(), password_hash }])
   expect(line).toEqual({ line: 1, status: 'failed', code: 'validation_failed', message })
-  const made = await create({ email: newEmail(), password_hash })
-  expectProblem(made, 400, 'validation_failed')
-  expect(made.body.message).toEqual(message)
+  const answer = await create({ email: newEmail(), password_hash })
+  expectProblem(answer, 400, 'validation_failed')
+  expect(answer.body.message).toEqual(message)
   const { id } = (await create({ email: newEmail(), password: PASSWORD })).body
   const put = await users(`POST /users/${id}/password`, {
     headers: as.internal,
@@ -148,7 +148,7 @@ test.each([
   expectProblem(put, 400, 'validation_failed')
 })
 
-test('no hash and no signer key is in what the services print', () => {
+test('the services print neither a hash nor a signer key', () => {
   for (const secret of ['fbscrypt', SIGNER_KEY.slice(0, 40), 'pbkdf2-', PASSWORD])
     expect(here.system.output()).not.toContain(secret)
 })

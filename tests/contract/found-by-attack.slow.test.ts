@@ -6,7 +6,7 @@ import { inProcessApart, type System } from '../support/system.ts'
 const GRACE = 2000
 const OTHER = 'another long phrase'
 
-describe('what an attack found', () => {
+describe('regressions from security reviews', () => {
   let system: System
   beforeAll(async () => {
     system = await inProcessApart({ RATE_LIMIT: 'off', REFRESH_REUSE_GRACE: `${GRACE / 1000}s` })
@@ -19,15 +19,15 @@ describe('what an attack found', () => {
     call(system.url.auth, 'POST /api/v1/auth/refresh', { body: { refresh_token } })
   const takenAt = async (token: string) => {
     const headers = as.bearer(token)
-    const asked = [
+    const requests = [
       call(system.url.users, 'GET /users/00000000-0000-7000-8000-000000000000', { headers }),
       call(system.url.modules, 'GET /modules/', { headers }),
       call(system.url.auth, 'GET /auth/me', { headers }),
     ]
-    return (await Promise.all(asked)).map(({ status }) => status)
+    return (await Promise.all(requests)).map(({ status }) => status)
   }
 
-  test('no password is opened by what begins with it, whatever its length', async () => {
+  test('a prefix of a password is refused, for every length', async () => {
     for (const length of [71, 72, 73, 100]) {
       const password = `${'x'.repeat(length - 1)}Q`
       const email = newEmail()
@@ -37,7 +37,7 @@ describe('what an attack found', () => {
       for (const end of ['!', 'anything'])
         expect([length, (await logIn(system, email, password + end)).status]).toEqual([length, 401])
     }
-    // Made elsewhere of the first 72 bytes: it is checked the way it was made, and then is one of ours.
+    // A bcrypt hash of another product covers the first 72 bytes: the first login checks it so, and rehashes it.
     const long = 'y'.repeat(80)
     const password_hash = await Bun.password.hash('y'.repeat(72), { algorithm: 'bcrypt', cost: 5 })
     const email = newEmail()
@@ -45,7 +45,7 @@ describe('what an attack found', () => {
     expect((await logIn(system, email, long)).status).toBe(200)
   })
 
-  test('an old password opens no session beside its change, also where the cache does not know it', async () => {
+  test('an old password opens no session during its change, even when the user is not in the cache', async () => {
     for (let round = 0; round < 12; round++) {
       const user = await registerUser(system)
       await call(system.url.auth, `DELETE /admin/password-cache/${user.id}`, { headers: as.operator })
@@ -56,7 +56,7 @@ describe('what an attack found', () => {
     }
   })
 
-  test('of logouts that come at once none is answered before all services know', async () => {
+  test('concurrent logouts are answered only after all services have acknowledged them', async () => {
     const user = await registerUser(system)
     for (let round = 0; round < 12; round++) {
       const { access_token: token } = (await logIn(system, user.email)).body
@@ -71,7 +71,7 @@ describe('what an attack found', () => {
     }
   })
 
-  test('a disabled user keeps no session by changing the password', async () => {
+  test('a disabled user cannot keep a session by changing the password', async () => {
     const user = await createUser(system)
     const headers = as.bearer(user.tokens.access_token)
     const patch = (status: string) =>
@@ -84,7 +84,7 @@ describe('what an attack found', () => {
     await system.kill('auth')
     expect((await patch('disabled')).status).toBe(200)
     expect((await change()).body.code).toBe('account_disabled')
-    // Enabled again before auth has heard of either: the session that the disabling ended must not come back.
+    // Enabled again before auth received either notice: the session that ended with the disabling must not come back.
     expect((await patch('active')).status).toBe(200)
     expect((await change()).status).toBe(204)
     await system.start('auth')
@@ -93,7 +93,7 @@ describe('what an attack found', () => {
     expect((await logIn(system, user.email, OTHER)).status).toBe(200)
   })
 
-  test('the grace outlives two restarts, the first of them longer than it', async () => {
+  test('the grace period survives two restarts, the first of them longer than the period', async () => {
     const { tokens } = await registerUser(system)
     const current = (await refresh(tokens.refresh_token)).body.refresh_token
     for (const downtime of [GRACE + 600, 0]) {

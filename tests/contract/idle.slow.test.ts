@@ -18,7 +18,7 @@ const PER_REQUEST = 500
 let system: System
 beforeAll(async () => {
   system = await inProcess({ IDLE_TIMEOUT: `${IDLE}s`, RATE_LIMIT: 'off' })
-  // Of much more than the buffers between a server and its client hold.
+  // Much more than the buffers between a server and its client hold.
   const roles = Array.from({ length: 32 }, (_, n) => `R${n}_${'X'.repeat(25)}`)
   const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })
   for (let from = 0; from < USERS; from += PER_REQUEST) {
@@ -38,18 +38,18 @@ beforeAll(async () => {
 afterAll(() => system?.stop())
 
 interface Talk {
-  /** Everything that came. */
+  /** Everything that was received. */
   received: string
-  /** Milliseconds from the last byte that came until the server closed. */
+  /** Milliseconds from the last byte until the server closed. */
   quiet: number
 }
 
-/** Sends each part after its pause, reads nothing for `deaf` milliseconds, and goes on until the server closes. */
+/** Sends each part after its pause, reads nothing for `deaf` milliseconds, and then reads until the server closes. */
 function talk(parts: readonly (readonly [pause: number, bytes: string])[], deaf = 0): Promise<Talk> {
   const { hostname, port } = new URL(system.url.users)
   return new Promise((resolve) => {
     const chunks: Buffer[] = []
-    let heardAt = performance.now()
+    let lastByteAt = performance.now()
     const socket = connect(Number(port), hostname)
     if (deaf > 0) {
       socket.pause()
@@ -57,11 +57,11 @@ function talk(parts: readonly (readonly [pause: number, bytes: string])[], deaf 
     }
     socket.on('data', (chunk: Buffer) => {
       chunks.push(chunk)
-      heardAt = performance.now()
+      lastByteAt = performance.now()
     })
     socket.on('error', () => undefined)
     socket.on('close', () =>
-      resolve({ received: Buffer.concat(chunks).toString('latin1'), quiet: performance.now() - heardAt }),
+      resolve({ received: Buffer.concat(chunks).toString('latin1'), quiet: performance.now() - lastByteAt }),
     )
     const send = async () => {
       for (const [pause, bytes] of parts) {
@@ -78,8 +78,8 @@ const head = (line: string, ...headers: string[]) =>
 const status = ({ received }: Talk) => Number(/^HTTP\/1\.1 (\d+)/.exec(received)?.[1] ?? 0)
 
 describe.concurrent('R13: a connection', () => {
-  test('on which nothing is under way is kept for IDLE_TIMEOUT, and closed soon after', async () => {
-    // At different times between two looks of the server.
+  test('without a request is kept open for IDLE_TIMEOUT, and closed soon after', async () => {
+    // Connections that begin at different times between two checks of the server.
     const talks = await Promise.all(
       Array.from({ length: 8 }, async (_, n) => {
         await Bun.sleep(n * 500)
@@ -93,13 +93,13 @@ describe.concurrent('R13: a connection', () => {
     }
   })
 
-  test('that is used again in time is kept', async () => {
+  test('that is used again in time is kept open', async () => {
     const again = Array.from({ length: 8 }, () => [1000, head('GET /health')] as const)
     const { received } = await talk(again)
     expect(received.match(/"status":"ok"/g)?.length).toBe(8)
   })
 
-  test('with a request under way is none: a client may be slow', async () => {
+  test('with a request under way is not idle, however slow the client is', async () => {
     const email = newEmail()
     const body = JSON.stringify({ email, password: PASSWORD })
     const length = `Content-Length: ${body.length}`
@@ -108,15 +108,15 @@ describe.concurrent('R13: a connection', () => {
       [LONGER, body],
     ])
     expect([status(slow), slow.received.includes(email)]).toEqual([201, true])
-    // From then on it is idle as any other.
+    // The connection is idle from then on.
     expect(slow.quiet).toBeLessThan(20_000)
   })
 })
 
-describe.concurrent('R13: lines', () => {
+describe.concurrent('R13: NDJSON lines', () => {
   const key = `X-API-Key: ${OPERATOR_KEY}`
 
-  test('are not cut where their reader pauses', async () => {
+  test('are complete when their reader pauses', async () => {
     const read = await talk([[0, head('GET /api/v1/users/export', key)]], LONGER)
     expect(status(read)).toBe(200)
     expect(read.received.length).toBeGreaterThan(USERS * 1000)
@@ -125,7 +125,7 @@ describe.concurrent('R13: lines', () => {
     expect(read.quiet).toBeLessThan(5000)
   })
 
-  test('are not cut where they are sent slowly', async () => {
+  test('are complete when they are sent slowly', async () => {
     const lines = [newEmail(), newEmail(), newEmail()].map(
       (email) => `${JSON.stringify({ email, password: PASSWORD })}\n`,
     )
@@ -137,7 +137,7 @@ describe.concurrent('R13: lines', () => {
     expect([status(sent), sent.received.match(/"status":"created"/g)?.length]).toEqual([200, 3])
   })
 
-  test('come out of the tool whole, into a pipe that pauses', async () => {
+  test('are written completely by the tool, into a pipe that pauses', async () => {
     const line = `"${process.execPath}" cli/main.ts users export | (head -c 1000 > /dev/null; sleep ${LONGER / 1000}; wc -l)`
     const run = Bun.spawn(['sh', '-c', line], {
       cwd: ROOT,
@@ -152,12 +152,12 @@ describe.concurrent('R13: lines', () => {
     })
     const [out, err] = await Promise.all([run.stdout.text(), run.stderr.text()])
     expect(err).not.toContain('✗')
-    // `head` took some of them.
+    // `head` read some of them.
     expect(Number(out)).toBeGreaterThan(USERS - 100)
   })
 })
 
-test('R13: it is lines alone, of those who may, that have no limit: also not that of a request under way', async () => {
+test('R13: only authorized exports and imports have no time limit', async () => {
   const system = await inProcess({ LOG_LEVEL: 'silent' })
   const { server } = system.app('users')
   if (!server) throw new Error('It is not served')

@@ -17,7 +17,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 test.each([
   ['the address of the first start', {}],
   ['ISSUER', { ISSUER: 'https://id.example.org' }],
-])('what tokens are issued under does not change with the address: %s', async (name, first) => {
+])('the issuer of tokens stays the same when the address changes: %s', async (name, first) => {
   const CH202_DATA_DIR = join(folder, name.replaceAll(' ', '-'))
   const issuerOf = async (url: string) => (await call(url, 'GET /.well-known/oauth-authorization-server')).body.issuer
 
@@ -27,7 +27,7 @@ test.each([
   expect(issuer).toBe('ISSUER' in first ? first.ISSUER : before.url.auth)
   await before.stop()
 
-  // At another address, and with the setting gone.
+  // Started at another address, without the setting.
   const after = await inProcess({ CH202_DATA_DIR })
   expect(after.url.auth).not.toBe(before.url.auth)
   expect(await issuerOf(after.url.auth)).toBe(issuer)
@@ -35,7 +35,7 @@ test.each([
   await after.stop()
 })
 
-describe('R25: an issuer that no one can reach', () => {
+describe('R25: an issuer that clients cannot reach', () => {
   let next = 0
   const fresh = () => join(folder, `r25-${next++}`)
   /** The settings of a first start. */
@@ -58,7 +58,7 @@ describe('R25: an issuer that no one can reach', () => {
   ] as const
   const rows = WAYS.flatMap(([way, words, name]) => HOSTS.map((host) => ({ way, words, name, host })))
 
-  test.each(rows)('$way at $host is refused, and nothing is made', async ({ words, name, host }) => {
+  test.each(rows)('$way at $host is refused, and no file is created', async ({ words, name, host }) => {
     const env = settings({ [name]: `http://${host}:${freePort()}`, PUBLIC_URL: 'https://app.example.org' })
     const fault = expect.stringMatching(new RegExp(`^ISSUER must be set: ${name} `))
     const ended = await runTool([...words], { env })
@@ -72,7 +72,7 @@ describe('R25: an issuer that no one can reach', () => {
     })
   })
 
-  test('where links in mails would lead is named beside it', async () => {
+  test('is reported together with the setting for links in mails', async () => {
     const env = settings({ CH202_URL: `http://0.0.0.0:${freePort()}` })
     const faults = [/^PUBLIC_URL must be set: CH202_URL /, /^ISSUER must be set: CH202_URL /]
     expect(await validated(env)).toEqual({ status: 10, faults: faults.map((fault) => expect.stringMatching(fault)) })
@@ -80,7 +80,7 @@ describe('R25: an issuer that no one can reach', () => {
     expect(stderr.match(/ must be set: CH202_URL /g)?.length).toBe(2)
   })
 
-  test('is none where ISSUER is set, and the services reach each other at every address', async () => {
+  test('is avoided by setting ISSUER, and the services reach each other at every address', async () => {
     const port = freePort()
     const env = settings({
       ISSUER: 'https://id.example.org',
@@ -98,23 +98,23 @@ describe('R25: an issuer that no one can reach', () => {
       'https://id.example.org',
       'https://id.example.org/.well-known/jwks.json',
     ])
-    const made = await call(url, 'POST /api/v1/auth/register', {
+    const registration = await call(url, 'POST /api/v1/auth/register', {
       body: { email: 'ana@example.org', password: 'correct horse battery' },
     })
-    expect(made.status).toBe(201)
-    const [, claims = ''] = made.body.tokens.access_token.split('.')
+    expect(registration.status).toBe(201)
+    const [, claims = ''] = registration.body.tokens.access_token.split('.')
     expect(JSON.parse(Buffer.from(claims, 'base64url').toString()).iss).toBe('https://id.example.org')
     const { issuer } = await doctored(env)
     expect(issuer).toMatchObject({ status: 'ok' })
     running.signal('SIGTERM')
     await running.ended
-    // From then on it is kept, and the address of auth may be any.
+    // The issuer is stored from then on, so auth may have any address.
     const { ISSUER: _, ...later } = env
     expect(await validated(later)).toEqual({ status: 0, faults: [] })
     expect((await doctored(later)).issuer).toMatchObject({ status: 'ok' })
   })
 
-  test('that an older start has settled is kept, and told', async () => {
+  test('that an earlier start has stored is kept, and reported', async () => {
     const port = freePort()
     const env = settings({ AUTH_URL: `http://127.0.0.1:${port}`, USERS_URL: 'http://127.0.0.1:9' })
     const once = launch([process.execPath, 'cli/main.ts', 'serve', 'auth'], { env })
@@ -137,9 +137,9 @@ describe('R25: an issuer that no one can reach', () => {
       issuer: { status: 'failed', suggestion: 'ISSUER=https://…' },
     })
     expect(await validated(older)).toEqual({ status: 10, faults: [expect.stringMatching(/^ISSUER must be set/)] })
-    const mended = { ...older, ISSUER: 'https://id.example.org' }
-    expect(await validated(mended)).toEqual({ status: 0, faults: [] })
-    expect((await doctored(mended)).issuer).toMatchObject({ status: 'ok' })
+    const withIssuer = { ...older, ISSUER: 'https://id.example.org' }
+    expect(await validated(withIssuer)).toEqual({ status: 0, faults: [] })
+    expect((await doctored(withIssuer)).issuer).toMatchObject({ status: 'ok' })
     again.signal('SIGTERM')
     await again.ended
   })

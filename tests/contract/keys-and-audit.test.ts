@@ -25,7 +25,7 @@ describe('keys and audit', () => {
     const published = async () =>
       (await call(here.system.url.auth, 'GET /.well-known/jwks.json')).body.keys.map(({ kid }: { kid: string }) => kid)
 
-    test('R6: a rotation: the new key is published, and does not sign yet; asked for again it is the same', async () => {
+    test('R6: a rotation publishes a key that does not sign yet; another rotation returns the same key', async () => {
       const user = await registerUser(here.system)
       const old = kidOf(user.tokens.access_token)
       const before = Date.now()
@@ -50,7 +50,7 @@ describe('keys and audit', () => {
       const fresh = (await logIn(here.system, user.email)).body
       expect(kidOf(fresh.access_token)).toBe(old)
 
-      // Taken out, it never signs; and there is none to take out a second time.
+      // A removed key never signs, and cannot be removed again.
       expect((await remove(kid)).status).toBe(204)
       expectProblem(await remove(kid), 404, 'not_found')
       expect((await keys()).map(({ status }) => status)).not.toContain('pending')
@@ -69,13 +69,13 @@ describe('keys and audit', () => {
       '?now=1',
       '?at=now',
       '?now=true&lead=0s',
-    ])('R6: a rotation by %s is no rotation', async (query) => {
+    ])('R6: a rotation with the invalid query %s is refused', async (query) => {
       const before = await keys()
       expectProblem(await auth(`POST /admin/keys/rotate${query}`, operator), 400, 'validation_failed')
       expect(await keys()).toEqual(before)
     })
 
-    test('R6: at once: the pending key signs, and where there is none a new one', async () => {
+    test('R6: a rotation at once makes the pending key sign, or a new one if no key is pending', async () => {
       const user = await registerUser(here.system)
       const { kid } = await rotate('')
       for (const expected of [kid, undefined]) {
@@ -94,7 +94,7 @@ describe('keys and audit', () => {
       }
     })
 
-    test('R6: the one that signs is removed while another is pending: that one signs at once', async () => {
+    test('R6: when the signing key is removed, the pending key signs at once', async () => {
       const user = await registerUser(here.system)
       const { kid } = await rotate('')
       expect((await remove(kidOf(user.tokens.access_token))).status).toBe(204)
@@ -105,12 +105,12 @@ describe('keys and audit', () => {
       expect((await keys()).map(({ status }) => status)).not.toContain('pending')
     })
 
-    test('R6: the JWKS may be kept for half a minute, less than a new key is in it before it signs', async () => {
+    test('R6: the JWKS may be cached for half a minute, less than a new key is published before it signs', async () => {
       const { headers } = await call(here.system.url.auth, 'GET /.well-known/jwks.json')
       expect(headers.get('cache-control')).toBe('public, max-age=30')
     })
 
-    test('check 39: a rotation at once: the new key signs, tokens of the old one stay good', async () => {
+    test('check 39: after a rotation at once the new key signs, and tokens of the old one stay valid', async () => {
       const user = await registerUser(here.system)
       const old = kidOf(user.tokens.access_token)
       const answer = await auth('POST /admin/keys/rotate?now=true', operator)
@@ -133,12 +133,12 @@ describe('keys and audit', () => {
       }
     })
 
-    /** Clients that log in, refresh and ask each service, until `over`; what they were refused. */
+    /** Runs clients that log in, refresh and call each service until `over`. @returns the refused requests */
     const load = (email: string, over: () => boolean) => {
       const client = async () => {
         const refused: unknown[] = []
-        const ask = async (what: string, asked: Promise<Answer>) => {
-          const { body, status } = await asked
+        const ask = async (what: string, request: Promise<Answer>) => {
+          const { body, status } = await request
           if (status !== 200) refused.push([what, status, body.code])
           return body
         }
@@ -147,8 +147,8 @@ describe('keys and audit', () => {
           for (let i = 0; i < 3; i++) {
             const body = { refresh_token: tokens.refresh_token }
             tokens = await ask('refresh', auth('POST /auth/refresh', { body }))
-            const said = await askEach(here.system, tokens.access_token)
-            if (Object.values(said).some((status) => status !== 200)) refused.push(said)
+            const statuses = await askEach(here.system, tokens.access_token)
+            if (Object.values(statuses).some((status) => status !== 200)) refused.push(statuses)
           }
         }
         return refused
@@ -165,7 +165,7 @@ describe('keys and audit', () => {
       expect(await refused).toEqual([])
     })
 
-    test('check 39: the one that signs, removed under load: logins and refreshes go on, its tokens alone are refused', async () => {
+    test('check 39: when the signing key is removed under load, logins and refreshes work, and only its tokens are refused', async () => {
       const user = await registerUser(here.system)
       const old = kidOf(user.tokens.access_token)
       let removed = false
@@ -174,12 +174,12 @@ describe('keys and audit', () => {
       expect(await askEach(here.system, user.tokens.access_token)).toEqual(all('invalid_token'))
       await Bun.sleep(100)
       removed = true
-      // A token that was made before and asked with after: no login and no refresh is among what failed.
+      // Only calls with a token from before the removal fail: no login, and no refresh.
       for (const one of await refused) expect(Object.values(one as object)).toContain('invalid_token')
       expect(await askEach(here.system, (await logIn(here.system, user.email)).body.access_token)).toEqual(all(200))
     })
 
-    test('check 39: a key that was removed: its tokens are refused at once, its sessions go on', async () => {
+    test('check 39: the tokens of a removed key are refused at once, and its sessions stay', async () => {
       const user = await registerUser(here.system)
       const old = kidOf(user.tokens.access_token)
       await rotate()
@@ -197,7 +197,7 @@ describe('keys and audit', () => {
       })
     })
 
-    test('check 39: the one that signs can be removed: another takes its place', async () => {
+    test('check 39: the signing key can be removed, and another replaces it', async () => {
       const user = await registerUser(here.system)
       const old = kidOf(user.tokens.access_token)
       expect((await keys()).find(({ kid }) => kid === old)?.status).toBe('active')
@@ -208,7 +208,7 @@ describe('keys and audit', () => {
       expect(kidOf(fresh.access_token)).not.toBe(old)
     })
 
-    test('check 39: the ring outlives a crash, and so does a removal', async () => {
+    test('check 39: the key ring survives a crash, and so does a removal', async () => {
       const user = await registerUser(here.system)
       const [before] = [await keys(), await rotate()]
       const second = (await logIn(here.system, user.email)).body
@@ -222,7 +222,7 @@ describe('keys and audit', () => {
       expect(await askEach(here.system, user.tokens.access_token)).toEqual(all('invalid_token'))
     })
 
-    test('no answer tells a private key', async () => {
+    test('no answer contains a private key', async () => {
       const answers = [
         await auth('GET /admin/keys', operator),
         await auth('POST /admin/keys/rotate', operator),
@@ -232,7 +232,7 @@ describe('keys and audit', () => {
     })
 
     test.each(['GET /admin/keys', 'POST /admin/keys/rotate', 'DELETE /admin/keys/x', 'GET /admin/audit'])(
-      '%s: who may',
+      '%s is for operators only',
       async (request) => {
         const user = await registerUser(here.system)
         const admin = await createUser(here.system, { roles: ['ADMIN'] })
@@ -246,7 +246,7 @@ describe('keys and audit', () => {
       },
     )
 
-    test('a kid that is none', async () => {
+    test('an unknown kid is 404', async () => {
       for (const kid of ['x', '..%2F..', 'A'.repeat(43)]) expectProblem(await remove(kid), 404, 'not_found')
     })
   })
@@ -256,7 +256,7 @@ describe('keys and audit', () => {
       (await auth(`GET /admin/audit?size=200${query}`, operator)).body.items
     const marked = () => ({ 'x-request-id': crypto.randomUUID() })
 
-    test('what was done, by whom, from where, at which request', async () => {
+    test('has the action, the actor, the address and the request of an event', async () => {
       const user = await registerUser(here.system)
       const mark = marked()
       const headers = { ...as.bearer(user.tokens.access_token), ...mark }
@@ -351,7 +351,7 @@ describe('keys and audit', () => {
       ],
       ['cache.synced', (mark) => auth('POST /admin/password-cache/sync', { headers: { ...as.operator, ...mark } })],
       ['key.rotated', (mark) => auth('POST /admin/keys/rotate', { headers: { ...as.operator, ...mark } })],
-      // While one is pending.
+      // A rotation while a key is pending.
       ['key.rotated', (mark) => auth('POST /admin/keys/rotate', { headers: { ...as.operator, ...mark } })],
       ['key.rotated', (mark) => auth('POST /admin/keys/rotate?now=true', { headers: { ...as.operator, ...mark } })],
       ['key.rotated', (mark) => auth('POST /admin/keys/rotate?now=true', { headers: { ...as.operator, ...mark } })],
@@ -405,24 +405,24 @@ describe('keys and audit', () => {
         },
       ],
     ]
-    test.each(deeds)('check 40: %s is written down, once', async (type, act) => {
+    test.each(deeds)('check 40: records %s, once', async (type, act) => {
       const mark = marked()
       await act(mark)
       const query = `&type=${type}&request_id=${mark['x-request-id']}`
-      const found = await eventually(async () => {
+      const entries = await eventually(async () => {
         const rows = await events(query)
         return rows.length > 0 ? rows : undefined
       })
-      expect(found.map((event) => event.type)).toEqual([type])
+      expect(entries.map((event) => event.type)).toEqual([type])
     })
 
-    test('filters: by user, by type, since', async () => {
+    test('is filtered by user, by type and by time', async () => {
       const user = await registerUser(here.system)
       await logIn(here.system, user.email, 'wrong')
       await registerUser(here.system)
-      const own = await events(`&user_id=${user.id.toUpperCase()}`)
-      expect(own.length).toBeGreaterThanOrEqual(2)
-      for (const event of own) expect(event.user_id).toBe(user.id)
+      const userEvents = await events(`&user_id=${user.id.toUpperCase()}`)
+      expect(userEvents.length).toBeGreaterThanOrEqual(2)
+      for (const event of userEvents) expect(event.user_id).toBe(user.id)
       const failed = await events(`&user_id=${user.id}&type=login.failed`)
       expect(failed.map(({ type, detail }) => [type, detail])).toEqual([['login.failed', { reason: 'wrong_password' }]])
       const at = String(failed[0]?.at)
@@ -434,7 +434,7 @@ describe('keys and audit', () => {
         expectProblem(await auth(`GET /admin/audit${query}`, operator), 400, 'validation_failed')
     })
 
-    test('a walk by cursor sees each once, newest first, while others are written', async () => {
+    test('is listed by cursor, each event once, newest first, while others are added', async () => {
       const user = await registerUser(here.system)
       for (let i = 0; i < 6; i++) await logIn(here.system, user.email)
       const query = `user_id=${user.id}&type=session.created&size=2`
@@ -453,13 +453,13 @@ describe('keys and audit', () => {
       expect(seen).toEqual(expected)
     })
 
-    test('check 38: no secret is in it, nor in the log: no password, token, hash or key, whoever put it where', async () => {
+    test('check 38: has no password, token, hash or key, nor has the log, wherever a client put one', async () => {
       const canary = 'canary of this test'
       const email = newEmail()
       const { body: user } = await auth('POST /auth/register', { body: { email, password: canary } })
       const login = (await logIn(here.system, email, canary)).body
       const next = (await auth('POST /auth/refresh', { body: { refresh_token: login.refresh_token } })).body
-      // A password typed in the place of the name.
+      // A password that was typed into the field for the name.
       await auth('POST /auth/login', { body: { login: canary, password: canary } })
       await auth('POST /auth/login', { body: { email, password: `${canary}!` } })
       const reset = await mailedToken(auth, here.system, email)

@@ -10,7 +10,7 @@ import { inProcess } from '../support/system.ts'
 const CANARY = 'canary-7Qw9xT2r'
 const FORM = 'application/x-www-form-urlencoded'
 
-/** What a client may say that a body is, and is not taken. Undefined: nothing. */
+/** Content types that are refused. Undefined: no header. */
 const OTHERS: (string | undefined)[] = [
   undefined,
   'text/plain',
@@ -45,7 +45,7 @@ const OURS = [
 describe('a content type', () => {
   const here = running(inProcess, { RATE_LIMIT: 'off' })
 
-  test('but application/json is 415 in every call that takes a body, once the caller may make it', async () => {
+  test('other than application/json is 415 for every operation with a body, after the credentials are checked', async () => {
     const operations = await servedOperations(here.system)
     const admin = await createUser(here.system, { roles: ['USER', 'ADMIN'] })
     let tried = 0
@@ -63,7 +63,7 @@ describe('a content type', () => {
       ) =>
         call(here.system.url[one.at[0] ?? 'auth'], line, {
           headers: { ...headers, ...(type === undefined ? {} : { 'content-type': type }) },
-          // Of bytes, unlike of text, fetch says no type.
+          // For bytes, unlike for text, fetch sends no content type.
           body: new TextEncoder().encode(bytes),
         })
       const credentials = credentialsOf(caller, fixture)
@@ -81,11 +81,11 @@ describe('a content type', () => {
       }
       for (const type of OURS) {
         const answer = await send(type, credentials)
-        // The calls that take forms ignore what they do not know (RFC 6749, 3.2).
+        // Operations that take forms ignore unknown parameters (RFC 6749, 3.2).
         const expected = FORM in content ? answer.body.code : 'validation_failed'
         expect([policy.call, type, answer.status < 415, answer.body.code]).toEqual([policy.call, type, true, expected])
       }
-      // No body is no JSON either, where one is needed.
+      // A missing body is refused too if the operation needs one.
       if (one.operation.requestBody?.required)
         expectRefusal(await send('application/json', credentials, ''), 400, 'validation_failed')
       tried++
@@ -93,7 +93,7 @@ describe('a content type', () => {
     expect(tried).toBeGreaterThan(25)
   })
 
-  test('may be missing with the body where no field is required', async () => {
+  test('may be missing with the body if no field is required', async () => {
     const operations = await servedOperations(here.system)
     const admin = await createUser(here.system, { roles: ['USER', 'ADMIN'] })
     const without: string[] = []
@@ -117,7 +117,7 @@ describe('a content type', () => {
     expect(without.length).toBeGreaterThan(6)
   })
 
-  test('of lines is theirs alone', async () => {
+  test('for NDJSON is accepted by the import only', async () => {
     for (const type of OTHERS.filter((other) => other !== 'application/x-ndjson').concat('application/json')) {
       const answer = await here.users('POST /users/import', {
         headers: { ...as.operator, ...(type === undefined ? {} : { 'content-type': type }) },

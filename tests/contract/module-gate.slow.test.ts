@@ -17,14 +17,14 @@ import { type Gated, startGated } from '../support/gated-service.ts'
 import { as, call } from '../support/http.ts'
 import { inProcess, inProcessApart, type System } from '../support/system.ts'
 
-/** How often a module is turned on and off; `ROUNDS=2000` measures the promise for longer. */
+/** How often a module is enabled and disabled; `ROUNDS=2000` tests for longer. */
 const ROUNDS = Number(process.env.ROUNDS ?? 240)
 const AT_ONCE = 8
 const QUIET = { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' }
 
 const bearer = (user: TestUser) => as.bearer(user.tokens.access_token)
 
-/** What an operator does to the library, and a user to what is on for it; each throws where it is refused. */
+/** Actions of an operator on the library, and of a user on their modules. Each throws if it is refused. */
 function library(system: System) {
   const done = async (request: string, options: Parameters<typeof call>[2]) => {
     const answer = await call(system.url.modules, request, options)
@@ -57,7 +57,7 @@ describe('a route behind a module', () => {
   })
   const may = (id: string, user: TestUser) => gated.get(`${id}/users`, bearer(user))
 
-  test('from the answer on: on is on and off is off, for many users at once', async () => {
+  test('follows each change from its answer on, for many users at once', async () => {
     await modules.make('rounds')
     const wrong: unknown[] = []
     let slowest = 0
@@ -78,13 +78,13 @@ describe('a route behind a module', () => {
     }
     await Promise.all(Array.from({ length: AT_ONCE }, client))
     expect(wrong).toEqual([])
-    // The answer waits for the gate, at most for the end of its lease.
+    // The answer waits for the acknowledgement of the gate, at most until its lease ends.
     expect(slowest).toBeLessThan(PROMPT)
-    // On a machine that stands still for long a lease may run out.
+    // On a machine that is blocked for long a lease may end.
     expect(gated.questions.length).toBeLessThan(ROUNDS / 4)
   })
 
-  test('a default counts for who has not chosen, and a choice outlives it', async () => {
+  test('follows the default until the user chooses, and a choice outlives the default', async () => {
     const [chose, none] = [await registerUser(system), await registerUser(system)]
     const both = async () => [await may('defaults', chose), await may('defaults', none)]
     const no = 'module_not_available'
@@ -102,7 +102,7 @@ describe('a route behind a module', () => {
     expect(await both()).toEqual([200, no])
   })
 
-  test('the roles of the token must be all that the module requires', async () => {
+  test('needs all roles that the module requires in the token', async () => {
     await modules.make('roles', { required_roles: ['STAFF'] })
     const user = await createUser(system, { roles: ['USER', 'STAFF'] })
     const rank = (required_roles: string[]) => modules.change('roles', { required_roles })
@@ -120,7 +120,7 @@ describe('a route behind a module', () => {
     expect(await may('roles', { ...user, tokens })).toBe(200)
   })
 
-  test('a module that is deleted is off for all, and made again it begins without their choices', async () => {
+  test('is closed for all users when its module is deleted, and a recreated module has none of their choices', async () => {
     const user = await registerUser(system)
     for (let round = 0; round < 3; round++) {
       await modules.make('removed')
@@ -132,7 +132,7 @@ describe('a route behind a module', () => {
     }
   })
 
-  test('a user who is deleted has nothing any more, and no follower keeps what was chosen', async () => {
+  test('is closed for a deleted user, and no subscriber keeps their choices', async () => {
     await modules.make('gone')
     const user = await registerUser(system)
     await modules.on('gone', user)
@@ -147,44 +147,44 @@ describe('a route behind a module', () => {
     })
   })
 
-  test('keys act for no user and pass; an administrator passes where the route lets operators in', async () => {
+  test('accepts keys, which act for no user, and administrators if the route is for operators', async () => {
     await modules.make('callers')
     const admin = await createUser(system, { roles: ['USER', 'ADMIN'] })
-    const said = async (user: TestUser) =>
+    const outcomes = async (user: TestUser) =>
       await Promise.all(
         ['users', 'operators', 'services'].map((path) =>
           Promise.all([as.operator, as.internal, bearer(user)].map((headers) => gated.get(`callers/${path}`, headers))),
         ),
       )
     const no = 'module_not_available'
-    expect(await said(admin)).toEqual([
+    expect(await outcomes(admin)).toEqual([
       ['forbidden', 'forbidden', no],
       [200, 'forbidden', 200],
       ['forbidden', 200, no],
     ])
     const refusal = await gated.answer('GET /callers/users', { headers: bearer(admin) })
     expect(refusal).toMatchObject({ status: 403, body: { statusCode: 403, code: no } })
-    // Before the body is looked at, and after the credential.
+    // The module is checked before the body, and after the credentials.
     expect((await gated.answer('POST /callers/bodies', { headers: bearer(admin), body: '{' })).body.code).toBe(no)
     expect((await gated.answer('POST /callers/bodies', { body: '{' })).body.code).toBe('missing_token')
     await modules.on('callers', admin)
-    expect((await said(admin)).map((row) => row[2])).toEqual([200, 200, 200])
+    expect((await outcomes(admin)).map((row) => row[2])).toEqual([200, 200, 200])
   })
 
-  test('no request costs a call to modules', async () => {
+  test('sends no request to modules for each of its own requests', async () => {
     await modules.make('counted')
     const [on, off] = [await registerUser(system), await registerUser(system)]
     await modules.on('counted', on)
-    const [asked, polled, sentAt] = [gated.questions.length, gated.polls, performance.now()]
+    const [questionsBefore, pollsBefore, sentAt] = [gated.questions.length, gated.polls, performance.now()]
     for (let n = 0; n < 500; n++)
       expect([await may('counted', on), await may('counted', off)]).toEqual([200, 'module_not_available'])
-    expect(gated.questions.length).toBeLessThan(asked + 50)
-    // Only the polls go on: each gate asks again when the last was answered, after a quarter of a second.
+    expect(gated.questions.length).toBeLessThan(questionsBefore + 50)
+    // Only polls are sent: each gate polls again after its last poll is answered, a quarter of a second later.
     const polls = ((performance.now() - sentAt) / 250 + 2) * ids.length
-    expect(gated.polls - polled).toBeLessThan(polls)
+    expect(gated.polls - pollsBefore).toBeLessThan(polls)
   })
 
-  test('after a restart of modules nothing of what was told is lost, and the next change is known at once', async () => {
+  test('keeps all choices when modules restarts, and follows the next change at once', async () => {
     await modules.make('restarted', { default_enabled: true })
     const [one, other] = [await registerUser(system), await registerUser(system)]
     await modules.off('restarted', other)
@@ -198,7 +198,7 @@ describe('a route behind a module', () => {
     }
   })
 
-  test('a service that starts beside 50,000 users of a module knows each of them', async () => {
+  test('knows each of 50,000 users of a module after its service has started', async () => {
     await modules.make('many')
     const [on, off] = [await registerUser(system), await registerUser(system)]
     await system.terminate('modules')
@@ -211,12 +211,12 @@ describe('a route behind a module', () => {
     await system.start('modules')
     const late = await startGated(system, ['many'])
     try {
-      // It asks until it knows them, and then no more.
+      // The gate asks modules until it knows all users, and then stops asking.
       await eventually(async () => {
-        const asked = late.questions.length
-        const said = [await late.get('many/users', bearer(on)), await late.get('many/users', bearer(off))]
-        expect(said).toEqual([200, 'module_not_available'])
-        return late.questions.length === asked
+        const questionsBefore = late.questions.length
+        const outcomes = [await late.get('many/users', bearer(on)), await late.get('many/users', bearer(off))]
+        expect(outcomes).toEqual([200, 'module_not_available'])
+        return late.questions.length === questionsBefore
       })
       expect(late.polls).toBeGreaterThan(25)
       await modules.off('many', on)
@@ -227,7 +227,7 @@ describe('a route behind a module', () => {
   })
 })
 
-test('in one process with modules a gate calls it in memory, and keeps the same promise', async () => {
+test('a gate in one process with modules calls it in memory, and follows changes as promptly', async () => {
   const system = await inProcess()
   const gated = await startGated(system, ['billing'], {}, (request, name) => system.app(name).handle(request))
   try {
@@ -265,21 +265,21 @@ describe('a gate that is cut off from modules', () => {
     await system?.stop()
   })
   const may = (user: TestUser) => gated.get('billing/users', bearer(user))
-  /** Until it has heard all there is. */
+  /** Waits until the gate has the latest changes. */
   const followed = async () => {
     const polls = gated.polls
     await eventually(() => gated.polls > polls + 2)
   }
 
-  test.each(['broken', 'silent'] as const)('from its feed alone (%s): it asks about each request', async (how) => {
+  test.each(['broken', 'silent'] as const)('from their feed alone (%s) asks modules for each request', async (how) => {
     await followed()
     const [first, later] = [await registerUser(system), await registerUser(system)]
     for (const user of [first, later]) await modules.on('billing', user)
     expect([await may(first), await may(later)]).toEqual([200, 200])
-    const asked = gated.questions.length
+    const questionsBefore = gated.questions.length
     toModules.cut = { paths: /\/modules\/sync\/feed/, how }
     const sentAt = performance.now()
-    // The first waits until the right to decide alone has run out; then no one waits.
+    // The first change waits until the lease of the gate has ended; later changes do not wait.
     await modules.off('billing', first)
     expect(performance.now() - sentAt).toBeLessThan(PROMPT)
     expect([await may(first), await may(later)]).toEqual(['module_not_available', 200])
@@ -289,22 +289,22 @@ describe('a gate that is cut off from modules', () => {
     expect(await may(later)).toBe('module_not_available')
     await modules.on('billing', later)
     expect(await may(later)).toBe(200)
-    expect(gated.questions.length - asked).toBe(4)
+    expect(gated.questions.length - questionsBefore).toBe(4)
     toModules.cut = undefined
     await followed()
     expect([await may(first), await may(later)]).toEqual(['module_not_available', 200])
   })
 
-  test('altogether: what it knows to be off stays off, the rest is 503 until modules is back', async () => {
+  test('altogether refuses users whose module is off, and answers others with 503 until modules is back', async () => {
     await followed()
     const [on, off] = [await registerUser(system), await registerUser(system)]
     await modules.on('billing', on)
     await system.kill('modules')
     const refused = await eventually(async () => {
-      const said = await may(on)
-      expect([200, 'modules_unavailable']).toContain(said)
+      const outcome = await may(on)
+      expect([200, 'modules_unavailable']).toContain(outcome)
       expect(await may(off)).toBe('module_not_available')
-      return said === 200 ? undefined : said
+      return outcome === 200 ? undefined : outcome
     })
     expect(refused).toBe('modules_unavailable')
     const answer = await gated.answer('GET /billing/users', { headers: bearer(on) })
@@ -324,20 +324,20 @@ describe('a gate that is cut off from modules', () => {
   })
 })
 
-test('a gate that must begin anew decides nothing until it has heard all of it', async () => {
+test('a gate whose feed was reset decides nothing until it has all choices', async () => {
   const [ana, ben] = ['ana', 'ben']
-  const asked: string[] = []
+  const questions: string[] = []
   const module = { default: true, roles: [] }
-  const whole = { epoch: 'first', seq: 2, complete: true, reset: false, module, choices: [] }
-  // Each is told when the one before it was looked at.
+  const page = { epoch: 'first', seq: 2, complete: true, reset: false, module, choices: [] }
+  // Each page is sent after the one before it was checked.
   const pages: ModulePage[] = [
-    { ...whole, seq: 1, reset: true, choices: [{ user: ben, enabled: false }] },
-    { ...whole, seq: 1, epoch: 'restored', reset: true, complete: false, choices: [{ user: ana, enabled: false }] },
-    { ...whole, epoch: 'restored', choices: [{ user: ben, enabled: true }] },
+    { ...page, seq: 1, reset: true, choices: [{ user: ben, enabled: false }] },
+    { ...page, seq: 1, epoch: 'restored', reset: true, complete: false, choices: [{ user: ana, enabled: false }] },
+    { ...page, epoch: 'restored', choices: [{ user: ben, enabled: true }] },
   ]
   let next = Promise.withResolvers<void>()
   let polls = 0
-  /** What one poll told has been taken when the next one is sent. */
+  /** Waits for polls: the answer of one has been applied when the next one is sent. */
   const polled = (times: number) => eventually(() => polls >= times)
   const turn = async () => {
     const before = polls
@@ -346,13 +346,13 @@ test('a gate that must begin anew decides nothing until it has heard all of it',
     await polled(before + 1)
   }
   const source: ModuleFeedSource = {
-    async poll(_module, _follower, after) {
+    async poll(_module, _subscriber, after) {
       polls++
       if (after > 0) await next.promise
-      return pages.shift() ?? { ...whole, epoch: 'restored' }
+      return pages.shift() ?? { ...page, epoch: 'restored' }
     },
     async modulesOf(user) {
-      asked.push(user)
+      questions.push(user)
       return []
     },
   }
@@ -369,11 +369,11 @@ test('a gate that must begin anew decides nothing until it has heard all of it',
   }
   await gates.start(1000)
   await polled(2)
-  expect([await may(ana), await may(ben), asked]).toEqual([true, false, []])
+  expect([await may(ana), await may(ben), questions]).toEqual([true, false, []])
   await turn()
-  expect([await may(ana), await may(ben), asked]).toEqual([false, false, [ana, ben]])
+  expect([await may(ana), await may(ben), questions]).toEqual([false, false, [ana, ben]])
   await turn()
-  expect([await may(ana), await may(ben), asked]).toEqual([false, true, [ana, ben]])
+  expect([await may(ana), await may(ben), questions]).toEqual([false, true, [ana, ben]])
   const stopped = gates.stop()
   next.resolve()
   await stopped
@@ -381,15 +381,15 @@ test('a gate that must begin anew decides nothing until it has heard all of it',
 
 describe('a route that names a module', () => {
   const modules = { of: (id: string) => ({ id }) } as unknown as ModuleGates
-  const build = (route: object, given: { modules?: ModuleGates } = { modules }) => {
+  const build = (route: object, options: { modules?: ModuleGates } = { modules }) => {
     const tokens = { check: () => ({ valid: false, reason: 'malformed' }) as const }
     const keys = { internalKeys: [], operatorKeys: [], clientAddress: new ClientAddress([]) }
-    return () => new Elysia().use(guard({ tokens, ...keys, ...given })).get('/', () => '', route)
+    return () => new Elysia().use(guard({ tokens, ...keys, ...options })).get('/', () => '', route)
   }
   const rows: [string, object, string | undefined][] = [
     ['lets users in', { auth: ['user'], module: 'billing' }, undefined],
     ['lets users in, the other way round', { module: 'billing', auth: ['operator', 'user'] }, undefined],
-    ['says nothing of who may', { module: 'billing' }, 'must name `user`'],
+    ['names no caller', { module: 'billing' }, 'must name `user`'],
     ['lets only keys in', { auth: ['operator', 'internal'], module: 'billing' }, 'must name `user`'],
     ['lets only keys in, the other way round', { module: 'billing', auth: ['internal'] }, 'must name `user`'],
     ['lets anyone in', { auth: ['anyone', 'user'], module: 'billing' }, 'not `anyone`'],
@@ -399,7 +399,7 @@ describe('a route that names a module', () => {
     else expect(build(route)).toThrow(refusal)
   })
 
-  test('says so in its documentation', () => {
+  test('is documented with the module', () => {
     const routes = build({ auth: ['user'], module: 'billing', response: t.String() })()
     const route = openApiDocument('Gated', '1', documentedPaths({ routes })).paths['/api/v1/']?.get
     expect(route?.description).toBe('For users, with their access token. The module `billing` must be on for the user.')
@@ -409,7 +409,7 @@ describe('a route that names a module', () => {
     expect(JSON.stringify(route)).not.toContain('x-')
   })
 
-  test('in an app whose guard has no gates is not built', () => {
+  test('cannot be built in an app whose guard has no gates', () => {
     expect(build({ auth: ['user'], module: 'billing' }, {})).toThrow('has no `modules`')
   })
 })

@@ -44,24 +44,24 @@ describe('R23: a user without a password', () => {
     return body as { id: string; email: string }
   }
 
-  test('is made by an operator, and by no one else', async () => {
+  test('is created by operators only', async () => {
     const admin = await createUser(here.system, { roles: ['ADMIN'] })
     for (const headers of [as.operator, as.bearer(admin.tokens.access_token)]) {
-      const made = await users('POST /users', { headers, body: { email: newEmail(), name: 'Ana' } })
-      expect([made.status, made.body.name]).toEqual([201, 'Ana'])
-      expect(made.text).not.toMatch(/hash/)
+      const answer = await users('POST /users', { headers, body: { email: newEmail(), name: 'Ana' } })
+      expect([answer.status, answer.body.name]).toEqual([201, 'Ana'])
+      expect(answer.text).not.toMatch(/hash/)
     }
     const user = await registerUser(here.system)
     for (const headers of [{}, as.internal, as.bearer(user.tokens.access_token)]) {
-      const made = await users('POST /users', { headers, body: { email: newEmail() } })
-      expectProblem(made, 400, 'validation_failed')
-      expect(made.body.message).toEqual(['password is required'])
+      const answer = await users('POST /users', { headers, body: { email: newEmail() } })
+      expectProblem(answer, 400, 'validation_failed')
+      expect(answer.body.message).toEqual(['password is required'])
     }
     expectProblem(await auth('POST /auth/register', { body: { email: newEmail() } }), 400, 'validation_failed')
     await users(`DELETE /users/${admin.id}`, { headers: as.operator })
   })
 
-  test('comes of an import, by a line without a password or with a hash that stands for none', async () => {
+  test('is imported by a line without a password, or with a hash that means no password', async () => {
     const emails = [newEmail(), newEmail(), newEmail()]
     const lines = [
       { email: emails[0] },
@@ -78,7 +78,7 @@ describe('R23: a user without a password', () => {
     expect(both[0]).toMatchObject({ status: 'failed', code: 'validation_failed' })
   })
 
-  test('is exported so that an import makes the same of it', async () => {
+  test('is exported so that an import creates the same user', async () => {
     const { email, id } = await without({ name: 'Ana', username: `ana-${Bun.randomUUIDv7().slice(-12)}` })
     const line = await exported(email)
     expect(line).not.toHaveProperty('password_hash')
@@ -89,7 +89,7 @@ describe('R23: a user without a password', () => {
     expect(await listed('has_password=false')).toContain(email)
   })
 
-  test('keeps what they have when an update says nothing of a password', async () => {
+  test('stays without one when an update has no password, and other users keep theirs', async () => {
     const user = await createUser(here.system)
     for (const line of [{ name: 'A' }, { name: 'B', password_hash: '!' }]) {
       const [answer] = await importing([{ email: user.email, ...line }], 'update')
@@ -103,17 +103,17 @@ describe('R23: a user without a password', () => {
     expect((await logIn(here.system, email)).status).toBe(200)
   })
 
-  test('is told from a wrong password by nothing, before and after auth has heard of them', async () => {
+  test('gets the same answers as a user with a wrong password, in the cache of auth or not', async () => {
     const answers = new Set<string>()
     const { email, id } = await without()
-    const known = await createUser(here.system)
+    const userWithPassword = await createUser(here.system)
     const guess = async (login: string) => {
       const { body, status } = await logIn(here.system, login, OTHER)
       answers.add(JSON.stringify([status, { ...body, requestId: '' }]))
     }
     await auth('POST /admin/password-cache/sync', { headers: as.operator, body: { user_id: id } })
     await guess(email)
-    await guess(known.email)
+    await guess(userWithPassword.email)
     await auth(`DELETE /admin/password-cache/${id}`, { headers: as.operator })
     await guess(email)
     await guess('no.one@example.org')
@@ -141,18 +141,18 @@ describe('R23: a user without a password', () => {
     expectProblem(await logIn(here.system, email), 401, 'invalid_credentials')
     expect(await hits()).toBe(before + 1)
 
-    const told = (fields: object) =>
+    const syncRecord = (fields: object) =>
       auth('POST /auth/sync/password', { headers: as.internal, body: { ...record, ...fields } })
-    expectProblem(await told({ password_hash: '' }), 400, 'validation_failed')
-    expect((await told({ password_version: 50, password_hash: HASH })).status).toBe(204)
-    expect((await told({ password_version: 51, password_hash: null })).status).toBe(204)
-    expect((await told({ password_version: 49, password_hash: HASH })).status).toBe(204)
+    expectProblem(await syncRecord({ password_hash: '' }), 400, 'validation_failed')
+    expect((await syncRecord({ password_version: 50, password_hash: HASH })).status).toBe(204)
+    expect((await syncRecord({ password_version: 51, password_hash: null })).status).toBe(204)
+    expect((await syncRecord({ password_version: 49, password_hash: HASH })).status).toBe(204)
     expect(await cached()).toMatchObject({ password_version: 51 })
   })
 
-  test('is told from others by has_password, wherever a user is shown', async () => {
+  test('has has_password: false wherever a user is returned', async () => {
     const { email, id } = await without()
-    const shown = async () => [
+    const flags = async () => [
       (await users(`GET /users/${id}`, { headers: as.operator })).body.has_password,
       (await users(`GET /users/by-email/${email}`, { headers: as.operator })).body.has_password,
       (await users(`GET /users?search=${email}`, { headers: as.operator })).body.items[0].has_password,
@@ -160,16 +160,16 @@ describe('R23: a user without a password', () => {
       (await users(`PATCH /users/${id}`, { headers: as.operator, body: {} })).body.has_password,
       (await exported(email)).has_password,
     ]
-    expect(await shown()).toEqual(Array(6).fill(false))
+    expect(await flags()).toEqual(Array(6).fill(false))
     await users(`POST /users/${id}/set-password`, { headers: as.operator, body: { new_password: PASSWORD } })
-    expect(await shown()).toEqual(Array(6).fill(true))
+    expect(await flags()).toEqual(Array(6).fill(true))
 
     const { tokens, ...registered } = (
       await auth('POST /auth/register', { body: { email: newEmail(), password: PASSWORD } })
     ).body
     expect(registered.has_password).toBe(true)
     expect((await auth('GET /auth/me', { headers: as.bearer(tokens.access_token) })).body).toEqual(registered)
-    // An operator may neither set it nor have it changed by an import.
+    // An operator can neither set the field nor change it by an import.
     for (const value of [true, false]) {
       const headers = as.operator
       const patched = await users(`PATCH /users/${id}`, { headers, body: { has_password: value } })
@@ -179,7 +179,7 @@ describe('R23: a user without a password', () => {
     }
   })
 
-  test('sets the first one by a link, or gets one of an operator', async () => {
+  test('sets their first password by a link, or gets one from an operator', async () => {
     const byLink = await without()
     const token = await mailedToken(auth, here.system, byLink.email)
     const body = { token, new_password: PASSWORD }
@@ -195,9 +195,9 @@ describe('R23: a user without a password', () => {
     }
   })
 
-  test('can’t change what they don’t have, though they hold a session', async () => {
+  test('can’t change a password that they don’t have, even with a session', async () => {
     const user = await createUser(here.system)
-    // No call takes a password away: as if it had come so from another system.
+    // No operation removes a password, so the test writes to the file.
     const database = new Database(join(here.system.dataDir, 'users.sqlite'))
     database.run('PRAGMA busy_timeout = 5000')
     database.run("UPDATE users SET password_hash = '!' WHERE id = ?", [user.id])
@@ -212,7 +212,7 @@ describe('R23: a user without a password', () => {
     expect(await recordOf(user.id)).toMatchObject({ password_hash: null, password_version: 1 })
   })
 
-  test('is listed by has_password, as the verified are by email_verified', async () => {
+  test('is listed by the filter has_password, as others are by email_verified', async () => {
     const tag = Bun.randomUUIDv7().slice(-12)
     const make = (name: string, fields: object) => without({ email: `${name}.${tag}@example.org`, ...fields })
     await make('zoe', { email_verified: true })
@@ -245,10 +245,10 @@ describe('R23: a user without a password', () => {
   })
 })
 
-describe('R23: what a failed login costs', () => {
+describe('R23: the cost of a failed login', () => {
   const here = running(inProcess, { RATE_LIMIT: 'off' })
 
-  test('is one check of a hash of today’s, whether there is a password or not', async () => {
+  test('is one check of a hash with the current cost, whether the user has a password or not', async () => {
     const at = (request: string, options: Parameters<typeof call>[2]) => call(here.system.url.auth, request, options)
     const make = async (fields: object) => {
       const body = { email: newEmail(), ...fields }
@@ -267,7 +267,7 @@ describe('R23: what a failed login costs', () => {
         verify.mockRestore()
       }
     }
-    // The first of all makes the decoy.
+    // The first failure creates the decoy hash.
     await fail('no.one@example.org')
     expect(await fail(none)).toEqual(['$2b$04$'])
     expect(await fail(none)).toEqual(await fail(some))

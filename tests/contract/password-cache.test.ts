@@ -22,7 +22,7 @@ describe('the password cache', () => {
   const tell = (record: object) => auth('POST /auth/sync/password', { headers: as.internal, body: record })
 
   describe('for operators', () => {
-    test('the list tells no hash', async () => {
+    test('the list contains no hash', async () => {
       const user = await createUser(here.system, { username: 'cached.one' })
       const answer = await auth(`GET /admin/password-cache?search=${user.email}`, operator)
       expectFields(answer.body, FIELDS.page)
@@ -38,18 +38,18 @@ describe('the password cache', () => {
       expect((await list(`?search=${encodeURIComponent("' OR 1=1 --")}`)).total).toBe(0)
     })
 
-    test('R27: an empty search is none, and its cursor that of the whole list', async () => {
+    test('R27: an empty search lists all entries, with the same cursor as the list without a search', async () => {
       for (let n = 0; n < 2; n++) await createUser(here.system)
-      const whole = await list('?size=1')
+      const fullList = await list('?size=1')
       const empty = await list('?search=&size=1')
-      expect(empty).toEqual(whole)
+      expect(empty).toEqual(fullList)
       expect(empty.total).toBeGreaterThan(1)
       expect(await list(`?size=1&cursor=${empty.next_cursor}`)).toEqual(
         await list(`?search=&size=1&cursor=${empty.next_cursor}`),
       )
     })
 
-    test('a walk by cursor sees each once', async () => {
+    test('a walk by cursor lists each entry once', async () => {
       const created = await Promise.all(
         Array.from({ length: 5 }, async (_, i) => (await createUser(here.system, { username: `walked-${i}` })).id),
       )
@@ -68,7 +68,7 @@ describe('the password cache', () => {
         expectProblem(await auth(`GET /admin/password-cache${bad}`, operator), 400, 'validation_failed')
     })
 
-    test('who was dropped is asked for at the next login; sessions go on', async () => {
+    test('a dropped entry is fetched again at the next login; sessions stay', async () => {
       const user = await registerUser(here.system)
       expect((await drop(user.id.toUpperCase())).status).toBe(204)
       expectProblem(await drop(user.id), 404, 'user_not_found')
@@ -84,11 +84,11 @@ describe('the password cache', () => {
       expect((await entryOf(user.email)).user_id).toBe(user.id)
     })
 
-    test('there is no one to drop under another id', async () => {
+    test('dropping an unknown id is refused', async () => {
       for (const id of [crypto.randomUUID(), 'x', '..%2Fkeys']) expectProblem(await drop(id), 404, 'user_not_found')
     })
 
-    test('sync fetches one, or all, and says what it did', async () => {
+    test('a sync fetches one user or all, and reports its changes', async () => {
       const user = await registerUser(here.system)
       await drop(user.id)
       const one = await sync({ user_id: user.id })
@@ -108,7 +108,7 @@ describe('the password cache', () => {
       expectProblem(await sync({ all: true }), 400, 'validation_failed')
     })
 
-    test('sync takes out whom users does not know, with all sessions', async () => {
+    test('a sync removes accounts that users does not have, with all their sessions', async () => {
       const record = await recordOf((await registerUser(here.system)).id)
       const ghosts = [newEmail(), newEmail()].map((email) => ({ ...record, user_id: crypto.randomUUID(), email }))
       const sessions = []
@@ -122,7 +122,7 @@ describe('the password cache', () => {
         expect(await askEach(here.system, access_token)).toEqual(all('token_revoked'))
     })
 
-    test('health says how it does, to anyone', async () => {
+    test('anyone may read the health of the cache', async () => {
       await registerUser(here.system)
       const { body, status } = await auth('GET /health/cache')
       expect(status).toBe(200)
@@ -133,7 +133,7 @@ describe('the password cache', () => {
     })
 
     const requests = ['GET /admin/password-cache', `DELETE /admin/password-cache/${crypto.randomUUID()}`]
-    test.each([...requests, 'POST /admin/password-cache/sync'])('%s: who may', async (request) => {
+    test.each([...requests, 'POST /admin/password-cache/sync'])('%s is for operators only', async (request) => {
       const user = await registerUser(here.system)
       const admin = await createUser(here.system, { roles: ['ADMIN'] })
       expectProblem(await auth(request), 401, 'missing_token')
@@ -144,18 +144,21 @@ describe('the password cache', () => {
   })
 
   describe('for users', () => {
-    test.each(['/auth/sync/password', '/auth/sync/user-deleted'])('%s: who may, whatever is sent', async (path) => {
-      const user = await registerUser(here.system)
-      const body = { nonsense: true }
-      expectProblem(await auth(`POST ${path}`, { body }), 401, 'invalid_api_key')
-      expectProblem(await auth(`POST ${path}`, { body, headers: as.operator }), 403, 'forbidden')
-      const bearer = as.bearer(user.tokens.access_token)
-      expectProblem(await auth(`POST ${path}`, { body, headers: bearer }), 403, 'forbidden')
-      expectProblem(await auth(`POST ${path}`, { body, headers: { 'x-api-key': '' } }), 401, 'invalid_api_key')
-      expectProblem(await auth(`POST ${path}`, { body, headers: as.internal }), 400, 'validation_failed')
-    })
+    test.each(['/auth/sync/password', '/auth/sync/user-deleted'])(
+      '%s is for the internal key only, for any body',
+      async (path) => {
+        const user = await registerUser(here.system)
+        const body = { nonsense: true }
+        expectProblem(await auth(`POST ${path}`, { body }), 401, 'invalid_api_key')
+        expectProblem(await auth(`POST ${path}`, { body, headers: as.operator }), 403, 'forbidden')
+        const bearer = as.bearer(user.tokens.access_token)
+        expectProblem(await auth(`POST ${path}`, { body, headers: bearer }), 403, 'forbidden')
+        expectProblem(await auth(`POST ${path}`, { body, headers: { 'x-api-key': '' } }), 401, 'invalid_api_key')
+        expectProblem(await auth(`POST ${path}`, { body, headers: as.internal }), 400, 'validation_failed')
+      },
+    )
 
-    test('an older version and a second time change nothing', async () => {
+    test('an older version, or the same one again, changes nothing', async () => {
       const user = await registerUser(here.system)
       const old = await recordOf(user.id)
       await users(`POST /users/${user.id}/set-password`, { ...operator, body: { new_password: OTHER } })
@@ -176,7 +179,7 @@ describe('the password cache', () => {
       expect(await askEach(here.system, session.access_token)).toEqual(all(200))
     })
 
-    test('a newer version is taken, and ends what it ends', async () => {
+    test('a newer version is stored, and ends the sessions that its marks name', async () => {
       const user = await registerUser(here.system)
       const record = await recordOf(user.id)
       const next = { ...record, status: 'disabled', password_version: record.password_version + 5 }
@@ -186,11 +189,11 @@ describe('the password cache', () => {
       expect(await entryOf(user.email)).toMatchObject({ status: 'disabled', password_version: next.password_version })
     })
 
-    test('a record that lacks something, or has too much, is refused', async () => {
+    test('a record with a missing or an unknown field is refused', async () => {
       const record = await recordOf((await registerUser(here.system)).id)
       for (const field of Object.keys(record)) {
         expectProblem(await tell({ ...record, [field]: [{ a: 1 }] }), 400, 'validation_failed')
-        // The hash implies the first; records of an earlier version lack the others.
+        // The hash implies the first field; records of an earlier version lack the others.
         if (['has_password', ...PROFILE_FIELDS].includes(field)) continue
         const { [field]: _, ...rest } = record
         const answer = await tell(rest)
@@ -201,7 +204,7 @@ describe('the password cache', () => {
       expectProblem(await tell({ ...record, password: 'x' }), 400, 'validation_failed')
     })
 
-    test('a deleted user is gone at once and for good, also when it is told again', async () => {
+    test('a deleted user is removed at once and for good, even when their record is sent again', async () => {
       const user = await registerUser(here.system)
       const record = await recordOf(user.id)
       const remove = () =>
@@ -215,7 +218,7 @@ describe('the password cache', () => {
       expectProblem(await logIn(here.system, user.email), 401, 'invalid_credentials')
     })
 
-    test('what changes at users is here with the answer: email, username, password, roles, status', async () => {
+    test('a change at users is in the cache before its answer: email, username, password, roles, status', async () => {
       const user = await createUser(here.system, { username: 'before' })
       const email = newEmail()
       await users(`PATCH /users/${user.id}`, { ...operator, body: { email, username: 'after' } })
@@ -227,13 +230,13 @@ describe('the password cache', () => {
       expectProblem(await logIn(here.system, email, OTHER), 403, 'account_disabled')
       await users(`PATCH /users/${user.id}`, { ...operator, body: { status: 'active', roles: ['EDITOR'] } })
       const { body } = await logIn(here.system, email, OTHER)
-      const said = await auth('POST /auth/validate-token', { body: { token: body.access_token } })
-      expect(said.body.roles).toEqual(['EDITOR'])
+      const validation = await auth('POST /auth/validate-token', { body: { token: body.access_token } })
+      expect(validation.body.roles).toEqual(['EDITOR'])
       await users(`DELETE /users/${user.id}`, operator)
       expectProblem(await logIn(here.system, email, OTHER), 401, 'invalid_credentials')
     })
 
-    test('two who change places: each logs in as the one that it is', async () => {
+    test('two users who swap their emails each log in as themselves', async () => {
       const [a, b] = [await createUser(here.system), await createUser(here.system)]
       await users(`PATCH /users/${a.id}`, { ...operator, body: { email: newEmail() } })
       await users(`PATCH /users/${b.id}`, { ...operator, body: { email: a.email } })
@@ -250,21 +253,21 @@ describe('the password cache', () => {
       }
     })
 
-    test('announced again, a dropped record is back', async () => {
+    test('a dropped record that is announced again is restored', async () => {
       const user = await registerUser(here.system)
       await drop(user.id)
-      const told = await users(`POST /users/${user.id}/password-changed`, { headers: as.internal })
-      expect(told.status).toBe(202)
+      const answer = await users(`POST /users/${user.id}/password-changed`, { headers: as.internal })
+      expect(answer.status).toBe(202)
       await eventually(() => entryOf(user.email))
     })
   })
 
-  describe('a hash of an older making', () => {
+  describe('an outdated hash', () => {
     test.each([
       ['bcrypt of another cost', { algorithm: 'bcrypt', cost: 5 }],
       ['argon2id', { algorithm: 'argon2id', memoryCost: 1024, timeCost: 2 }],
-    ] as const)('%s logs in and gives way in both databases; no session ends', async (_, making) => {
-      const password_hash = await Bun.password.hash(PASSWORD, making)
+    ] as const)('of %s works for a login and is rehashed in both databases; no session ends', async (_, options) => {
+      const password_hash = await Bun.password.hash(PASSWORD, options)
       const user = await createUser(here.system, { password: undefined, password_hash })
       const record = await eventually(async () => {
         const now = await recordOf(user.id)
@@ -280,8 +283,8 @@ describe('the password cache', () => {
     })
   })
 
-  describe('a service that is away', () => {
-    test('check 34: users down: who is known logs in, what needs users says so', async () => {
+  describe('with a service down', () => {
+    test('check 34: while users is down, users in the cache log in, and operations that need users are 503', async () => {
       const user = await createUser(here.system, { username: 'known', name: 'Known' })
       const dropped = await registerUser(here.system)
       await drop(dropped.id)
@@ -316,7 +319,7 @@ describe('the password cache', () => {
       expect((await logIn(here.system, dropped.email)).status).toBe(200)
     })
 
-    test('what changed while auth was down is there when it takes requests again', async () => {
+    test('changes from the downtime of auth are in the cache when auth takes requests again', async () => {
       const [changed, disabled, renamed, deleted] = await Promise.all(
         Array.from({ length: 4 }, () => registerUser(here.system)),
       )
@@ -324,7 +327,7 @@ describe('the password cache', () => {
       const second = (await logIn(here.system, changed.email)).body
       const email = newEmail()
       await here.system.kill('auth')
-      const said: Answer[] = await Promise.all([
+      const answers: Answer[] = await Promise.all([
         users(`POST /users/${changed.id}/change-password`, {
           headers: as.bearer(changed.tokens.access_token),
           body: { current_password: PASSWORD, new_password: OTHER },
@@ -333,8 +336,8 @@ describe('the password cache', () => {
         users(`PATCH /users/${renamed.id}`, { ...operator, body: { email } }),
         users(`DELETE /users/${deleted.id}`, operator),
       ])
-      expect(said.map(({ status }) => status)).toEqual([204, 200, 200, 204])
-      // Sent out of a queue that must outlive its own service too.
+      expect(answers.map(({ status }) => status)).toEqual([204, 200, 200, 204])
+      // The notices come from an outbox that must survive a restart of users too.
       await here.system.kill('users')
       await here.system.start('users')
       await here.system.start('auth')

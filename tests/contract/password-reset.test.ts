@@ -25,7 +25,7 @@ describe('password reset', () => {
       auth('POST /auth/password-reset-confirm', { body: { token, new_password } })
     const tokenFor = ({ email }: { email: string }) => mailedToken(auth, here.system, email)
 
-    test('check 21: known, unknown and disabled addresses get the same answer; a mail goes to the known one alone', async () => {
+    test('check 21: known, unknown and disabled addresses get the same answer; a mail goes to the known one only', async () => {
       const user = await registerUser(here.system)
       const disabled = newEmail()
       await users('POST /users', {
@@ -35,7 +35,7 @@ describe('password reset', () => {
       const unknown = newEmail()
       const before = mails(here.system).length
       const answers = []
-      // The known one last: its mail is written when the others have been looked at.
+      // The known address comes last: its mail is written after the others were processed.
       for (const email of [unknown, disabled, user.email.toUpperCase()]) answers.push(await request(email))
       for (const answer of answers) {
         expect(answer.status).toBe(202)
@@ -46,7 +46,7 @@ describe('password reset', () => {
       expect(mails(here.system)).toHaveLength(before + 1)
     })
 
-    test('check 22: the mail bears the link of PUBLIC_URL, whatever the request said of hosts', async () => {
+    test('check 22: the link in the mail has the host of PUBLIC_URL, for any host headers of the request', async () => {
       const user = await registerUser(here.system)
       const body = JSON.stringify({ email: user.email })
       const headers = [
@@ -79,7 +79,7 @@ describe('password reset', () => {
       }
     })
 
-    test('the link sets the password once; the old one and every session have ended', async () => {
+    test('the link sets the password once; the old password and every session end', async () => {
       const user = await createUser(here.system, { username: 'forgetful' })
       const second = (await logIn(here.system, user.email)).body
       const token = await tokenFor(user)
@@ -97,7 +97,7 @@ describe('password reset', () => {
       expect((await logIn(here.system, user.email, NEW)).status).toBe(200)
     })
 
-    test('check 21: 20 redeem it at once: one does', async () => {
+    test('check 21: one of 20 concurrent requests redeems a link', async () => {
       const user = await registerUser(here.system)
       const token = await tokenFor(user)
       const passwords = Array.from({ length: 20 }, (_, i) => `new password no ${i}`)
@@ -108,7 +108,7 @@ describe('password reset', () => {
       expect((await logIn(here.system, user.email, winners[0])).status).toBe(200)
     })
 
-    test('a password that is refused leaves the link as it is', async () => {
+    test('a refused password keeps the link valid', async () => {
       const user = await registerUser(here.system)
       const token = await tokenFor(user)
       const short = await confirm(token, 'short')
@@ -123,7 +123,7 @@ describe('password reset', () => {
     const voiding: [string, (user: TestUser) => Promise<unknown>][] = [
       ['a newer link', tokenFor],
       [
-        'a change of the password',
+        'changing the password',
         ({ id, tokens }) =>
           users(`POST /users/${id}/change-password`, {
             headers: as.bearer(tokens.access_token),
@@ -131,7 +131,7 @@ describe('password reset', () => {
           }),
       ],
       [
-        'another password, set by an operator',
+        'an operator setting the password',
         ({ id }) =>
           users(`POST /users/${id}/set-password`, {
             headers: as.operator,
@@ -139,16 +139,16 @@ describe('password reset', () => {
           }),
       ],
       [
-        'a change of the address',
+        'a change of the email',
         ({ id }) => users(`PATCH /users/${id}`, { headers: as.operator, body: { email: newEmail() } }),
       ],
       [
-        'being disabled',
+        'disabling the user',
         ({ id }) => users(`PATCH /users/${id}`, { headers: as.operator, body: { status: 'disabled' } }),
       ],
-      ['being deleted', ({ id }) => users(`DELETE /users/${id}`, { headers: as.operator })],
+      ['deleting the user', ({ id }) => users(`DELETE /users/${id}`, { headers: as.operator })],
     ]
-    test.each(voiding)('check 21: %s voids it', async (_, act) => {
+    test.each(voiding)('check 21: %s voids a link', async (_, act) => {
       const user = await registerUser(here.system)
       const token = await tokenFor(user)
       await act(user)
@@ -156,7 +156,7 @@ describe('password reset', () => {
       expectProblem(await logIn(here.system, user.email, NEW), 401, 'invalid_credentials')
     })
 
-    test('what is no token of ours', async () => {
+    test('an invalid token is refused', async () => {
       const user = await registerUser(here.system)
       const token = await tokenFor(user)
       const { access_token, refresh_token } = user.tokens
@@ -185,7 +185,7 @@ describe('password reset', () => {
       expect(mails(here.system)).toHaveLength(before)
     })
 
-    test('the token is in the mail alone: not in the database, the log, the audit', async () => {
+    test('the token is only in the mail: not in the database, the log or the audit', async () => {
       const user = await registerUser(here.system)
       const token = await tokenFor(user)
       for (const name of readdirSync(here.system.dataDir).filter((file) => file.includes('sqlite')))
@@ -199,7 +199,7 @@ describe('password reset', () => {
       expect(text.includes(token)).toBe(false)
     })
 
-    test('five mails an hour for an address, known or not; another is not touched', async () => {
+    test('an address gets five mails an hour, whether it is known or not; other addresses are unaffected', async () => {
       const user = await registerUser(here.system)
       for (const email of [user.email, newEmail()]) {
         for (let i = 0; i < 5; i++) expect((await request(i % 2 ? email : email.toUpperCase())).status).toBe(202)
@@ -212,7 +212,7 @@ describe('password reset', () => {
       expect(mailsTo(here.system, user.email)).toHaveLength(5)
     })
 
-    test('check 30: an account under attack can be reset, and is open again', async () => {
+    test('check 30: a password reset ends the lockout of an account under attack', async () => {
       const user = await registerUser(here.system)
       for (let i = 0; i < 10; i++) await logIn(here.system, user.email, `wrong ${i}`)
       expectProblem(await logIn(here.system, user.email), 429, 'rate_limited')
@@ -220,7 +220,7 @@ describe('password reset', () => {
       expect((await logIn(here.system, user.email, NEW)).status).toBe(200)
     })
 
-    test('with users down the link is not spent', async () => {
+    test('while users is down a link is not spent', async () => {
       const user = await registerUser(here.system)
       const token = await tokenFor(user)
       await here.system.kill('users')
@@ -256,7 +256,7 @@ describe('password reset', () => {
     afterAll(() => new Promise<void>((resolve) => server.close(resolve)))
     const receivedBy = (email: string) => received.find(({ to }) => to.includes(email))
 
-    test('what could not be sent is sent when the server is there, after a crash of ours too', async () => {
+    test('a mail that could not be sent is sent when the server is back, even after a crash of auth', async () => {
       const user = await registerUser(here.system)
       const answer = await auth('POST /auth/password-reset-request', { body: { email: user.email } })
       expect(answer.status).toBe(202)
@@ -272,7 +272,7 @@ describe('password reset', () => {
       expect((await logIn(here.system, user.email, NEW)).status).toBe(200)
     })
 
-    test('it goes out at once while the server is there, and no file is written', async () => {
+    test('a mail is sent at once while the server is up, and no file is written', async () => {
       const user = await registerUser(here.system)
       await auth('POST /auth/password-reset-request', { body: { email: user.email } })
       const mail = await eventually(() => receivedBy(user.email))
@@ -283,14 +283,14 @@ describe('password reset', () => {
   })
 })
 
-test('a link works that went out before auth had heard of its user', async () => {
+test('a link works when it was sent before auth received the record of the user', async () => {
   const email = newEmail()
   const id = Bun.randomUUIDv7()
   const at = new Date().toISOString()
   const user = { email, username: null, name: null, roles: ['USER'], status: 'active', created_at: at, updated_at: at }
   const read = { ...user, email_verified: false, has_password: false }
   const record = { user_id: id, ...read, password_hash: null, password_version: 3 }
-  /** A users service that auth can ask, and that is late with its notices. */
+  /** Stands in for a users service that answers auth, and whose notices are late. */
   const answers: Record<string, Response | object> = {
     [`/api/v1/users/by-email/${encodeURIComponent(email)}`]: { id, ...read },
     [`/api/v1/users/${id}/password-hash`]: record,
@@ -311,17 +311,17 @@ test('a link works that went out before auth had heard of its user', async () =>
     const auth = (request: string, options = {}) => call(system.url.auth, request.replace(' ', ' /api/v1'), options)
     const confirm = async (token: string) =>
       (await auth('POST /auth/password-reset-confirm', { body: { token, new_password: NEW } })).status
-    const told = async (fields: object) => {
+    const syncRecord = async (fields: object) => {
       const marks = { sessions_from: 2, session_kept: null, all_sessions_from: 2, tokens_from: 2 }
       const body = { ...record, ...marks, ...fields }
       expect((await auth('POST /auth/sync/password', { headers: as.internal, body })).status).toBe(204)
     }
     const first = await mailedToken(auth, system, email)
-    await told({})
+    await syncRecord({})
     expect(await confirm(first)).toBe(204)
-    // What ended the sessions after the link went out voids it.
+    // A change that ends the sessions after the link was sent voids the link.
     const second = await mailedToken(auth, system, email)
-    await told({ password_version: 4, sessions_from: 4 })
+    await syncRecord({ password_version: 4, sessions_from: 4 })
     expect(await confirm(second)).toBe(400)
   } finally {
     await system.stop()

@@ -5,12 +5,12 @@ import { as, call } from '../support/http.ts'
 import { running } from '../support/running.ts'
 import { inProcess } from '../support/system.ts'
 
-/** An object that is nested so many levels deep. */
+/** Builds an object with the given depth. */
 function nested(levels: number): Record<string, unknown> {
   return levels === 1 ? {} : { a: nested(levels - 1) }
 }
 
-/** An object whose JSON has so many bytes. */
+/** Builds an object whose JSON has the given number of bytes. */
 function ofBytes(bytes: number, letter = 'x'): Record<string, unknown> {
   const letters = (bytes - '{"a":""}'.length) / Buffer.byteLength(letter)
   return { a: letter.repeat(letters) }
@@ -18,7 +18,7 @@ function ofBytes(bytes: number, letter = 'x'): Record<string, unknown> {
 
 const KIB = 1024
 
-/** Objects that come back as they were sent, as JSON. */
+/** Objects, as JSON, that are returned as they were sent. */
 const VALID: [what: string, json: string][] = [
   ['nothing', '{}'],
   ['every kind of value', '{"a":null,"b":true,"c":false,"d":-0.5e-7,"e":"","f":[],"g":{},"h":[[null,{"i":[1]}]]}'],
@@ -63,7 +63,7 @@ describe('the profile of a user', () => {
   const { auth, users } = here
   const operator = { headers: as.operator }
 
-  /** Sends a body whose field has a value of this JSON, exactly as it is written. */
+  /** Sends a body whose field has exactly this JSON as its value. */
   const send = (request: string, field: string, json: string, headers: Record<string, string>, more: object = {}) => {
     const body = JSON.stringify({ ...more, [field]: null }).replace(`"${field}":null`, `"${field}":${json}`)
     return users(request, { headers: { ...headers, 'content-type': 'application/json' }, body })
@@ -71,7 +71,7 @@ describe('the profile of a user', () => {
 
   const read = async (id: string) => (await users(`GET /users/${id}`, operator)).body
 
-  test('of a new user: null, and two empty objects', async () => {
+  test('is null and two empty objects for a new user', async () => {
     const user = await registerUser(here.system)
     const initial = { locale: null, metadata: {}, app_metadata: {} }
     expect(await read(user.id)).toMatchObject(initial)
@@ -112,7 +112,7 @@ describe('the profile of a user', () => {
       expect((await read(id))[field]).toEqual({ a: '{"b":1}' })
     })
 
-    /** The examples of RFC 7396, appendix A, whose results are objects. */
+    // The examples of RFC 7396, appendix A, whose results are objects.
     test.each<[target: object, patch: object, result: object]>([
       [{ a: 'b' }, { a: 'c' }, { a: 'c' }],
       [{ a: 'b' }, { b: 'c' }, { a: 'b', b: 'c' }],
@@ -125,14 +125,14 @@ describe('the profile of a user', () => {
       [{ e: null }, { a: 1 }, { e: null, a: 1 }],
       [{}, { a: { bb: { ccc: null } } }, { a: { bb: {} } }],
       [{ a: 'b' }, {}, { a: 'b' }],
-    ])('PATCH merges: %j and %j are %j', async (target, patch, result) => {
+    ])('PATCH merges %j and %j to %j', async (target, patch, result) => {
       const { id } = await createUser(here.system, { [field]: target })
       const patched = await users(`PATCH /users/${id}`, { ...operator, body: { [field]: patch } })
       expect([patched.status, patched.body[field]]).toEqual([200, result])
       expect((await read(id))[field]).toEqual(result)
     })
 
-    test('PATCH merges names of prototypes as names', async () => {
+    test('PATCH merges names of the prototype like other names', async () => {
       const { id } = await createUser(here.system)
       const patch = (json: string) => send(`PATCH /users/${id}`, field, json, as.operator)
       await patch('{"__proto__":{"a":1},"constructor":{"b":1}}')
@@ -141,7 +141,7 @@ describe('the profile of a user', () => {
       expect(({} as Record<string, unknown>).a).toBeUndefined()
     })
 
-    test('PATCH merges nothing that would be larger than the limits', async () => {
+    test('PATCH is refused if the result would exceed the limits', async () => {
       const { id } = await createUser(here.system, { [field]: ofBytes(8 * KIB - 100) })
       const before = await read(id)
       const answer = await users(`PATCH /users/${id}`, { ...operator, body: { [field]: { b: 'x'.repeat(100) } } })
@@ -150,7 +150,7 @@ describe('the profile of a user', () => {
       expect(await read(id)).toEqual(before)
     })
 
-    test('PATCH by many at once loses none of them', async () => {
+    test('concurrent PATCH requests lose no change', async () => {
       const { id } = await createUser(here.system)
       const names = Array.from({ length: 12 }, (_, n) => `n${n}`)
       const patches = names.map((name) =>
@@ -160,7 +160,7 @@ describe('the profile of a user', () => {
       expect(Object.keys((await read(id))[field]).sort()).toEqual(names.toSorted())
     })
 
-    test('PUT replaces it, and leaves it if left out', async () => {
+    test('PUT replaces the value, and keeps it if the field is missing', async () => {
       const { email, id } = await createUser(here.system, { [field]: { a: 1 } })
       const put = (body: object) => users(`PUT /users/${id}`, { ...operator, body: { email, ...body } })
       expect((await put({})).body[field]).toEqual({ a: 1 })
@@ -168,7 +168,7 @@ describe('the profile of a user', () => {
       expect((await put({ [field]: {} })).body[field]).toEqual({})
     })
 
-    test('is in no token, and no page of the cache', async () => {
+    test('is absent from tokens and from the list of the password cache', async () => {
       const user = await createUser(here.system, { [field]: { mark: 'of-this-test' } })
       const { body: tokens } = await auth('POST /auth/login', { body: { email: user.email, password: PASSWORD } })
       const claims = Buffer.from(tokens.access_token.split('.')[1], 'base64url').toString()
@@ -181,8 +181,8 @@ describe('the profile of a user', () => {
   test('metadata and locale are the user’s to write; app_metadata is theirs to read', async () => {
     const user = await registerUser(here.system, { metadata: { theme: 'dark' }, locale: 'ru' })
     const headers = as.bearer(user.tokens.access_token)
-    const own = await users(`PATCH /users/${user.id}`, { headers, body: { metadata: { font: 12 }, locale: 'en' } })
-    expect(own.body).toMatchObject({ metadata: { theme: 'dark', font: 12 }, locale: 'en' })
+    const change = await users(`PATCH /users/${user.id}`, { headers, body: { metadata: { font: 12 }, locale: 'en' } })
+    expect(change.body).toMatchObject({ metadata: { theme: 'dark', font: 12 }, locale: 'en' })
     await users(`PATCH /users/${user.id}`, { ...operator, body: { app_metadata: { plan: 'pro' } } })
     expect((await users(`GET /users/${user.id}`, { headers })).body.app_metadata).toEqual({ plan: 'pro' })
     for (const method of ['PATCH', 'PUT'])
@@ -242,7 +242,7 @@ describe('the profile of a user', () => {
     })
   })
 
-  test('all of it comes back in every answer with a user, with the cut one of v0', async () => {
+  test('is complete in every answer with a user, and absent in the short answers of v0', async () => {
     const profile = { locale: 'ru', metadata: { a: { b: [1, null] } } }
     const { body: registered } = await auth('POST /auth/register', {
       body: { email: newEmail(), password: PASSWORD, ...profile },
@@ -268,7 +268,7 @@ describe('the profile of a user', () => {
     expect(Object.keys(user).sort()).toEqual(FIELDS.user.toSorted())
   })
 
-  test('a change of it alone ends no session, and no token', async () => {
+  test('can change alone without ending a session or a token', async () => {
     const user = await registerUser(here.system)
     const bearer = { headers: as.bearer(user.tokens.access_token) }
     const changes = { metadata: { a: 1 }, app_metadata: { b: 1 }, locale: 'en' }
@@ -279,7 +279,7 @@ describe('the profile of a user', () => {
     expect(refreshed.status).toBe(200)
   })
 
-  test('the audit names the fields that changed, and holds no value', async () => {
+  test('has its changed fields in the audit, without values', async () => {
     const { id } = await createUser(here.system)
     const body = { metadata: { secret: 'of-this-test' }, app_metadata: { b: 'of-this-test' } }
     await users(`PATCH /users/${id}`, { ...operator, body })

@@ -6,7 +6,7 @@ import { OPERATOR_KEY } from '../support/settings.ts'
 import { type RawAnswer, request } from '../support/sockets.ts'
 import { inProcess } from '../support/system.ts'
 
-/** A request line with its target, and the headers that say (or don't) which host is meant. */
+/** Request lines with their target, and the headers that name the host, or don't. */
 interface Head {
   line: (target: string) => string
   headers: string[]
@@ -37,7 +37,7 @@ const HEADS = (
   ] satisfies [string, Head['line'], Head['headers']][]
 ).map(([name, line, headers]) => ({ name, head: { line, headers } }))
 
-describe('R12: whatever a request says of its host', () => {
+describe('R12: for any Host of a request', () => {
   const here = running(inProcess, { CORS_ORIGINS: 'https://app.example.org' })
   const key = `X-API-Key: ${OPERATOR_KEY}`
   let user: TestUser
@@ -68,7 +68,7 @@ describe('R12: whatever a request says of its host', () => {
     expect(mine.body).toMatchObject({ email: user.email })
   })
 
-  test.each(HEADS)('$name: what is refused is refused as ever', async ({ head }) => {
+  test.each(HEADS)('$name: invalid requests are refused as usual', async ({ head }) => {
     const refused = (answer: RawAnswer, status: number, code: string) => {
       expect([answer.status, answer.body.code]).toEqual([status, code])
       expect(answer.headers.get('x-request-id')).toBe(answer.body.requestId)
@@ -82,7 +82,7 @@ describe('R12: whatever a request says of its host', () => {
     expect(answer.headers.get('allow')).toBe('GET, HEAD')
   })
 
-  test.each(HEADS)('$name: pages of other origins read what is for them, and nothing else', async ({ head }) => {
+  test.each(HEADS)('$name: pages of other origins read only the answers that are meant for them', async ({ head }) => {
     const origin = 'Origin: https://app.example.org'
     const open = await ask('auth', head, '/health/db', [origin])
     expect(open.headers.get('access-control-allow-origin')).toBe('https://app.example.org')
@@ -91,7 +91,7 @@ describe('R12: whatever a request says of its host', () => {
   })
 
   test.each([
-    // A path in a query, or in a path, is no path of ours.
+    // A path of ours inside a query, or inside another path, is not matched.
     ['/nothing?at=http://id.example.org/admin/keys', 404],
     ['/http://id.example.org/admin/keys', 404],
     ['//admin/keys', 404],
@@ -103,7 +103,7 @@ describe('R12: whatever a request says of its host', () => {
     ['/../admin/keys', 200],
     ['/health/../admin/keys', 200],
     ['/\\admin/keys', 404],
-  ])('HTTP/1.0 without Host: %s is read as with one', async (target, status) => {
+  ])('HTTP/1.0 without Host: %s is routed as with a Host', async (target, status) => {
     const without = await request(here.system.url.auth, `GET ${target} HTTP/1.0`, [key])
     const beside = await request(here.system.url.auth, `GET ${target} HTTP/1.1`, ['Host: localhost', key])
     expect([without.status, beside.status]).toEqual([status, status])

@@ -13,14 +13,14 @@ const SECRET = 'canary of a password'
 const JSON_TYPE = { 'content-type': 'application/json' }
 const KIB64 = 64 * 1024
 
-/** A call of each service that takes a body, and one that takes none. */
+/** An operation of each service that takes a body, and one that takes none. */
 const CALLS: [Name, string, string][] = [
   ['auth', 'POST /auth/login', 'GET /auth/sessions?all=true'],
   ['users', 'POST /users', 'GET /users'],
   ['modules', 'POST /modules', 'GET /modules/'],
 ]
 
-describe('what goes for every request', () => {
+describe('every request', () => {
   const here = running(inProcessApart)
 
   describe.each(CALLS)('at %s', (name, post, get) => {
@@ -31,8 +31,8 @@ describe('what goes for every request', () => {
     const chunked = (size: number) =>
       new ReadableStream({
         start(controller) {
-          for (let left = size; left > 0; left -= 8192)
-            controller.enqueue(new TextEncoder().encode(' '.repeat(Math.min(left, 8192))))
+          for (let remaining = size; remaining > 0; remaining -= 8192)
+            controller.enqueue(new TextEncoder().encode(' '.repeat(Math.min(remaining, 8192))))
           controller.close()
         },
       })
@@ -68,10 +68,10 @@ describe('what goes for every request', () => {
       ['identity, gzip', 'gzip', Bun.gzipSync('{}')],
       ['gzip,identity', 'gzip', Bun.gzipSync('{}')],
       ['compress, gzip', 'compress', Bun.gzipSync('{}')],
-    ])('R27: a body in the encoding %s is 415, which names it', async (encoding, named, body) => {
+    ])('R27: a body in the encoding %s is 415, which names it', async (encoding, unsupportedEncoding, body) => {
       const answer = await send(body, { ...JSON_TYPE, 'content-encoding': encoding })
       expectProblem(answer, 415, 'unsupported_media_type')
-      expect(answer.body.message).toContain(`content encoding ${named} `)
+      expect(answer.body.message).toContain(`content encoding ${unsupportedEncoding} `)
     })
 
     test.each([['identity'], ['Identity'], [' identity , '], [',']])(
@@ -82,7 +82,7 @@ describe('what goes for every request', () => {
       },
     )
 
-    test('R27: an encoding is told after who may not, is not echoed at length, and is nothing without a body', async () => {
+    test('R27: an encoding is refused after the credentials, is not echoed at length, and is ignored without a body', async () => {
       const headers = { ...JSON_TYPE, 'content-encoding': `<${SECRET}>` }
       const odd = await send('{}', headers)
       expectProblem(odd, 415, 'unsupported_media_type')
@@ -99,9 +99,9 @@ describe('what goes for every request', () => {
 
     test.each<[string, string | Uint8Array]>([
       ['cut', `{"password":"${SECRET}"`],
-      ['with a comma too many', `{"password":"${SECRET}",}`],
-      ['in single quotes', `{'password':'${SECRET}'}`],
-      ['no UTF-8', Uint8Array.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d])],
+      ['JSON with a trailing comma', `{"password":"${SECRET}",}`],
+      ['JSON in single quotes', `{'password':'${SECRET}'}`],
+      ['not UTF-8', Uint8Array.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d])],
       ['33 deep', nested(33)],
       ['20,000 deep', nested(20_000)],
       ['20,000 deep in a field', `{"password":"${SECRET}","x":${'{"a":'.repeat(8000)}1${'}'.repeat(8000)}}`],
@@ -109,7 +109,7 @@ describe('what goes for every request', () => {
       const before = process.cpuUsage()
       const answer = await send(body, JSON_TYPE)
       expectProblem(answer, 400, 'malformed_json')
-      // Of the processor, in microseconds: the services run in this process.
+      // CPU time in microseconds: the services run in this process.
       expect(process.cpuUsage(before).user).toBeLessThan(1_000_000)
       expect(answer.body.message).toBeString()
       expect(answer.text).not.toContain(SECRET)
@@ -136,11 +136,11 @@ describe('what goes for every request', () => {
       for (const body of [padded(KIB64 + 1), padded(65 * 1024), padded(1024 * 1024), chunked(KIB64 + 1)])
         expectProblem(await send(body, JSON_TYPE), 413, 'body_too_large')
       expectProblem(await send(padded(KIB64), JSON_TYPE), 400, 'validation_failed')
-      // Spaces alone are no JSON.
+      // Only spaces are not JSON.
       expectProblem(await send(chunked(KIB64), JSON_TYPE), 400, 'malformed_json')
     })
 
-    test('credentials come before all of that', async () => {
+    test('credentials are checked before the body', async () => {
       if (name === 'auth' || name === 'users') return
       for (const [body, type] of [
         ['{', 'application/json'],
@@ -150,7 +150,7 @@ describe('what goes for every request', () => {
         expectProblem(await here[name](post, { body, headers: { 'content-type': type } }), 401, 'missing_token')
     })
 
-    test('the request id is the client’s, where it is one, else a new one', async () => {
+    test('the request id is that of the client if it is valid, or a new one', async () => {
       const idOf = async (sent?: string) => {
         const headers = { ...as.operator, ...(sent === undefined ? {} : { 'x-request-id': sent }) }
         const [good, bad] = [await here[name](get, { headers }), await here[name](post, { headers, body: '{' })]
@@ -160,7 +160,7 @@ describe('what goes for every request', () => {
       }
       for (const id of ['a', 'x'.repeat(128), '!~"<script>'] as const) expect(await idOf(id)).toEqual([id, id])
       for (const id of [undefined, 'x'.repeat(129), 'with space', 'ä'])
-        for (const given of await idOf(id)) expect(given).toMatch(UUID)
+        for (const generatedId of await idOf(id)) expect(generatedId).toMatch(UUID)
       expect((await idOf())[0]).not.toBe((await idOf())[0])
     })
 
@@ -176,7 +176,7 @@ describe('what goes for every request', () => {
       for (const body of bodies) expect(body).toEqual(bodies[0])
     })
 
-    test('an unknown path is 404, a method that a path does not know 405 with those that it does', async () => {
+    test('an unknown path is 404; an unknown method is 405, with the allowed methods', async () => {
       for (const path of ['/nowhere', `${post.split(' ')[1]}/x/y/z`, '/api/v2/users'])
         for (const method of ['GET', 'POST', 'DELETE'])
           expectProblem(await call(here.system.url[name], `${method} ${path}`), 404, 'not_found')
@@ -187,7 +187,7 @@ describe('what goes for every request', () => {
       expect(allowed).not.toContain('DELETE')
     })
 
-    test('every answer bears the headers, whatever it is', async () => {
+    test('every answer has the security headers', async () => {
       const answers = [
         await here[name](get, { headers: as.operator }),
         await here[name](get),
@@ -207,7 +207,7 @@ describe('what goes for every request', () => {
       }
     })
 
-    test('health says that it is there, and whether its database takes a write', async () => {
+    test('health reports that the service runs, and whether its database can be written', async () => {
       const base = here.system.url[name]
       const health = await call(base, 'GET /health')
       expectFields(health.body, ['status', 'service', 'version', 'uptime_s'])
@@ -221,35 +221,35 @@ describe('what goes for every request', () => {
   test('check 25: of two fields of one name the last counts', async () => {
     const email = newEmail()
     const body = `{"email":"${email}","password":"${PASSWORD}","name":"First","name":"Last"}`
-    const made = await here.users('POST /users', { body, headers: JSON_TYPE })
-    expect(made).toMatchObject({ status: 201, body: { name: 'Last' } })
+    const answer = await here.users('POST /users', { body, headers: JSON_TYPE })
+    expect(answer).toMatchObject({ status: 201, body: { name: 'Last' } })
   })
 
-  test('check 25: prototypes stay as they are', async () => {
+  test('check 25: prototypes stay unchanged', async () => {
     const body = `{"email":"${newEmail()}","password":"${PASSWORD}","__proto__":{"roles":["ADMIN"],"status":"x"}}`
     expectProblem(await here.users('POST /users', { body, headers: JSON_TYPE }), 400, 'validation_failed')
-    const made = await here.users('POST /users', { body: { email: newEmail(), password: PASSWORD } })
-    expectFields(made.body, FIELDS.user)
-    expect(made.body.roles).toEqual(['USER'])
+    const answer = await here.users('POST /users', { body: { email: newEmail(), password: PASSWORD } })
+    expectFields(answer.body, FIELDS.user)
+    expect(answer.body.roles).toEqual(['USER'])
   })
 
-  test('a database that takes no writes is 503, nothing is acknowledged, and all is well again after', async () => {
+  test('a database that cannot be written is 503, and works again once it can', async () => {
     const email = newEmail()
     const make = () => here.users('POST /users', { headers: as.operator, body: { email, password: SECRET } })
     const lock = new Database(join(here.system.dataDir, 'users.sqlite'))
     try {
-      // The service may be in the middle of a write of its own.
+      // The service may be writing at this moment.
       lock.run('PRAGMA busy_timeout = 2000')
       lock.run('BEGIN IMMEDIATE')
-      const [made, health] = await Promise.all([make(), call(here.system.url.users, 'GET /health/db')])
-      expectProblem(made, 503, 'database_unavailable')
-      expect(made.headers.get('retry-after')).not.toBeNull()
-      expect(made.text).not.toMatch(/sqlite|locked|BEGIN|canary/i)
+      const [creation, health] = await Promise.all([make(), call(here.system.url.users, 'GET /health/db')])
+      expectProblem(creation, 503, 'database_unavailable')
+      expect(creation.headers.get('retry-after')).not.toBeNull()
+      expect(creation.text).not.toMatch(/sqlite|locked|BEGIN|canary/i)
       expect(health.status).toBe(503)
-      // What needs no write goes on.
+      // Requests without a write still work.
       expect((await here.users('GET /users', { headers: as.operator })).status).toBe(200)
-      const found = await here.users(`GET /users/by-email/${email}`, { headers: as.operator })
-      expectProblem(found, 404, 'user_not_found')
+      const lookup = await here.users(`GET /users/by-email/${email}`, { headers: as.operator })
+      expectProblem(lookup, 404, 'user_not_found')
       lock.run('ROLLBACK')
     } finally {
       lock.close()
@@ -268,7 +268,7 @@ describe('with other settings', () => {
   })
   const { users } = here
 
-  test('closed registration: operators alone make users', async () => {
+  test('while registration is closed only operators create users', async () => {
     const admin = await createUser(here.system, { roles: ['ADMIN'] })
     const body = () => ({ email: newEmail(), password: PASSWORD })
     for (const path of ['/users', '/user/register']) {
@@ -280,7 +280,7 @@ describe('with other settings', () => {
     expectProblem(await here.auth('POST /auth/register', { body: body() }), 403, 'registration_closed')
   })
 
-  test('the least length of a password is a setting', async () => {
+  test('the minimum length of a password is a setting', async () => {
     const make = (password: string) =>
       users('POST /users', { headers: as.operator, body: { email: newEmail(), password } })
     expect((await make('zq7xk!')).status).toBe(201)
@@ -291,7 +291,7 @@ describe('with other settings', () => {
     expectProblem(await make('ch202!'), 400, 'weak_password')
   })
 
-  test('more than can be hashed are 503 overloaded, and nothing else waits', async () => {
+  test('more passwords than the hash queue holds are 503 overloaded, and other requests do not wait', async () => {
     const emails = Array.from({ length: 24 }, newEmail)
     const reads: number[] = []
     const answers = await Promise.all([
@@ -302,17 +302,17 @@ describe('with other settings', () => {
       }),
     ])
     const outcomes = answers.filter((answer) => answer !== undefined)
-    const made = outcomes.filter(({ status }) => status === 201)
-    expect(made.length).toBeGreaterThan(0)
-    expect(made.length).toBeLessThan(24)
+    const createdAnswers = outcomes.filter(({ status }) => status === 201)
+    expect(createdAnswers.length).toBeGreaterThan(0)
+    expect(createdAnswers.length).toBeLessThan(24)
     for (const answer of outcomes) if (answer.status !== 201) expectProblem(answer, 503, 'overloaded')
     expect(reads).toEqual(Array(5).fill(200))
     const { body } = await users('GET /users?size=200', { headers: as.operator })
-    const kept = body.items.filter(({ email }: { email: string }) => emails.includes(email))
-    expect(kept).toHaveLength(made.length)
+    const storedUsers = body.items.filter(({ email }: { email: string }) => emails.includes(email))
+    expect(storedUsers).toHaveLength(createdAnswers.length)
   })
 
-  test('cut off from auth: what is good stays good for a while, then 503', async () => {
+  test('without auth a valid token stays valid for a while, then requests are 503', async () => {
     const ana = await createUser(here.system)
     const headers = as.bearer(ana.tokens.access_token)
     const read = () => users(`GET /users/${ana.id}`, { headers })
@@ -320,7 +320,7 @@ describe('with other settings', () => {
     await here.system.kill('auth')
     try {
       expect((await read()).status).toBe(200)
-      // Past the lease of the feed, where a token is no longer decided at once.
+      // After the lease of the feed has ended, tokens are no longer decided at once.
       const silence = performance.now()
       await eventually(() => performance.now() - silence > 950)
       const altered = headers.authorization.replace(/.{5}$/, 'AAAAA')

@@ -5,12 +5,12 @@ import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
 import { inProcess } from '../support/system.ts'
 
-/** Bodies: each is a transaction of its own, and a piece of the index. */
+/** Bodies of the import: each is one transaction, and adds one segment to the index. */
 const BODIES = 30
 const USERS = 100
 const HASH = await Bun.password.hash('correct horse battery', { algorithm: 'bcrypt', cost: 4 })
 
-test('after an import the index of the search comes to few pieces by itself, and finds the same', async () => {
+test('after an import the segments of the search index are merged, and searches find the same users', async () => {
   const system = await inProcess()
   const pieces = () => {
     const file = new Database(join(system.dataDir, 'users.sqlite'), { readonly: true })
@@ -20,7 +20,7 @@ test('after an import the index of the search comes to few pieces by itself, and
       file.close()
     }
   }
-  const found = async (search: string) => {
+  const searchResult = async (search: string) => {
     const { body } = await call(system.url.users, `GET /api/v1/users?search=${search}&size=200`, {
       headers: as.operator,
     })
@@ -38,12 +38,12 @@ test('after an import the index of the search comes to few pieces by itself, and
       })
       expect(answer.status).toBe(200)
     }
-    // Whoever has the file for long does not end it: what could not be merged is merged later.
+    // A long lock on the file does not stop the merging: it continues later.
     const other = new Database(join(system.dataDir, 'users.sqlite'))
     other.run('PRAGMA busy_timeout = 5000')
     other.run('BEGIN IMMEDIATE')
     const searches = ['many', 'of.7.', '29.99.many', 'nobody']
-    const before = await Promise.all(searches.map(found))
+    const before = await Promise.all(searches.map(searchResult))
     expect(before).toEqual([
       [BODIES * USERS, 200, 'of.0.0.many@example.org'],
       [USERS, 100, 'of.7.0.many@example.org'],
@@ -54,7 +54,7 @@ test('after an import the index of the search comes to few pieces by itself, and
     other.run('ROLLBACK')
     other.close()
     await eventually(() => (pieces() < 4 ? true : undefined))
-    expect(await Promise.all(searches.map(found))).toEqual(before)
+    expect(await Promise.all(searches.map(searchResult))).toEqual(before)
   } finally {
     await system.stop()
   }

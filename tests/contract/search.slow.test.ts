@@ -6,12 +6,12 @@ import { inProcess, type System } from '../support/system.ts'
 
 setDefaultTimeout(120_000)
 
-/** Nobody logs in with it. */
+/** A hash that is never used for a login. */
 const HASH = `$2b$04$${'a'.repeat(53)}`
-/** More than are sorted: by email the list then walks along the emails. */
+/** More users than are sorted in memory: a list by email then follows the index of the emails. */
 const MANY = 2100
 const SIZE_MAX = 200
-/** So many that a body stays below 1 MiB. */
+/** Lines per body, so that a body stays below 1 MiB. */
 const LINES = 700
 
 interface Person {
@@ -50,7 +50,7 @@ const list = (system: System, query: Record<string, string | number>) =>
 type Sort = 'created_at' | '-created_at' | 'email' | '-email'
 const SORTS: Sort[] = ['created_at', '-created_at', 'email', '-email']
 
-/** What the list must be, by nothing but the rule of the folding. */
+/** Computes the correct list, using only the folding rule. */
 function expected(people: Person[], search: string, sort: Sort): string[] {
   const part = foldForSearch(search)
   const matches = people.filter((person) => fieldsOf(person).some((field) => field.includes(part)))
@@ -61,8 +61,8 @@ function expected(people: Person[], search: string, sort: Sort): string[] {
 
 const emailsOf = (answer: { body: { items: { email: string }[] } }) => answer.body.items.map(({ email }) => email)
 
-describe('R3: a search in any script, of which more than 2,000 are found', () => {
-  /** 199 characters each, the last few of which say who it is. */
+describe('R3: a search in any script with more than 2,000 matches', () => {
+  /** Names of 199 characters, of which the last few differ. */
   const SCRIPTS: [script: string, word: string][] = [
     ['Cyrillic', 'Щедрый Покупатель магазина Ёлки '],
     ['Greek', 'Οδυσσεύς της Ιθάκης ΣΟΦΌΣ '],
@@ -76,7 +76,7 @@ describe('R3: a search in any script, of which more than 2,000 are found', () =>
   const people = Array.from(
     { length: MANY },
     (_, n): Person => ({
-      // In another order than that of creation.
+      // Emails whose order differs from the order of creation.
       email: `${(n * 7919) % MANY}.many@example.org`,
       name: `Покупатель магазина № ${n}`,
     }),
@@ -115,14 +115,14 @@ describe('R3: a search in any script, of which more than 2,000 are found', () =>
   })
 
   test.each(SCRIPTS)('200 characters of %s', async (_, word) => {
-    const whole = nameOf(word, 1234)
+    const fullName = nameOf(word, 1234)
     for (const sort of SORTS) {
       const searches = [
-        whole,
-        whole.toUpperCase(),
-        [...whole].slice(0, 190).join(''),
-        [...whole].slice(0, 18).join(''),
-        `${[...whole].slice(0, 190).join('')}?`,
+        fullName,
+        fullName.toUpperCase(),
+        [...fullName].slice(0, 190).join(''),
+        [...fullName].slice(0, 18).join(''),
+        `${[...fullName].slice(0, 190).join('')}?`,
       ].filter((search) => [...search].length <= 200)
       for (const search of searches) {
         const began = performance.now()
@@ -130,15 +130,15 @@ describe('R3: a search in any script, of which more than 2,000 are found', () =>
         const took = performance.now() - began
         const all = expected(people, search, sort)
         expect([answer.status, answer.body.total, emailsOf(answer)]).toEqual([200, all.length, all.slice(0, 10)])
-        // A few milliseconds where the machine has nothing else to do. A cost that doubled with each letter has no bound.
+        // Takes a few milliseconds on an idle machine. A cost that doubles with each letter would exceed any limit.
         expect(took).toBeLessThan(PROMPT)
       }
     }
   })
 })
 
-describe('R3, R21: whatever is searched for, the list is what the rule of the folding says', () => {
-  /** As `Math.random`, and the same at each run (mulberry32). */
+describe('R3, R21: every search lists the matches by the folding rule', () => {
+  /** Random numbers that are the same at each run (mulberry32). */
   function randomOf(seed: number) {
     let state = seed
     return () => {
@@ -155,7 +155,7 @@ describe('R3, R21: whatever is searched for, the list is what the rule of the fo
   const WORDS = `Пётр ЁЛКИН ёж Йод объезд Ђорђе Їжак Zoë Ångström Straße ẞ İstanbul ISPARTA ılık O'Neil "Ltd." 50% a_b *
     Οδυσσεύς ΣΟΦΌΣ ᾼδης Արև ԱՐԵՒ თამარი ᲗᲐᲛᲐᲠᲘ ᏣᎳᎩ 𐐔𐐇𐐝 𐑅𐐨𐑉 𞤀𞤣𞤤 李小龍 김철수 ガンダム أحمد محمود חנה क़लम นิยม 👩‍👧 🏳️‍🌈 🇷🇺
     oﬃce ŉ ǰ ΐ K Å a\u0323\u0307 q\u0307\u0323`.split(/\s+/)
-  /** Each in another spelling that is no other text to a reader. */
+  /** Spells each character in a form that readers see as the same text. */
   const SPELLINGS: ((text: string) => string)[] = [
     (text) => text,
     (text) => text.toUpperCase(),
@@ -178,7 +178,7 @@ describe('R3, R21: whatever is searched for, the list is what the rule of the fo
   })
   afterAll(() => system?.stop())
 
-  test('400 parts of names, emails and usernames, of 1 to 200 characters', async () => {
+  test('for 400 parts of names, emails and usernames, of 1 to 200 characters', async () => {
     const wrong: unknown[] = []
     let beyondFew = 0
     for (let turn = 0; turn < 400; turn++) {
@@ -193,15 +193,15 @@ describe('R3, R21: whatever is searched for, the list is what the rule of the fo
       const all = expected(people, search, sort)
       if (all.length > 2000) beyondFew++
       const page = 1 + below(Math.ceil(all.length / size) + 1)
-      const shown = await list(system, { search, sort, size, page })
-      const next = shown.body.next_cursor
+      const pageAnswer = await list(system, { search, sort, size, page })
+      const next = pageAnswer.body.next_cursor
       const after = next ? emailsOf(await list(system, { search, sort, size, cursor: next })) : []
-      const answer = [shown.status, shown.body.total, ...emailsOf(shown), ...after]
+      const answer = [pageAnswer.status, pageAnswer.body.total, ...emailsOf(pageAnswer), ...after]
       const right = [200, all.length, ...all.slice((page - 1) * size, (page + 1) * size)]
       if (!Bun.deepEquals(answer, right)) wrong.push({ search, sort, size, page, answer, right })
     }
     expect(wrong).toEqual([])
-    // Both ways of going along the emails were gone.
+    // Both ways of listing by email were used.
     expect(beyondFew).toBeGreaterThan(10)
   })
 })

@@ -45,7 +45,7 @@ describe('sessions', () => {
         await alive(tokens)
       })
 
-      test('check 12: the token spent last gives the same one again; it goes on from there', async () => {
+      test('check 12: the most recently used token returns the same new one again, which then works', async () => {
         const { tokens } = await registerUser(here.system)
         const first = await refresh(tokens.refresh_token)
         for (let i = 0; i < 3; i++) {
@@ -57,7 +57,7 @@ describe('sessions', () => {
         expect((await refresh(first.body.refresh_token)).status).toBe(200)
       })
 
-      test('an older one ends the session, everywhere', async () => {
+      test('an older token ends the session at every service', async () => {
         const { tokens } = await registerUser(here.system)
         const second = (await refresh(tokens.refresh_token)).body
         const third = (await refresh(second.refresh_token)).body
@@ -66,7 +66,7 @@ describe('sessions', () => {
         for (const token of [tokens, second, third]) await dead(token)
       })
 
-      test('another session of the user goes on meanwhile', async () => {
+      test('another session of the user stays', async () => {
         const user = await registerUser(here.system)
         const other = await secondSession(user)
         const second = (await refresh(user.tokens.refresh_token)).body
@@ -75,7 +75,7 @@ describe('sessions', () => {
         await alive(other)
       })
 
-      test('check 12: 50 at once end up with one and the same token', async () => {
+      test('check 12: 50 concurrent requests get the same token', async () => {
         const user = await registerUser(here.system)
         let current = user.tokens.refresh_token
         for (let round = 0; round < 2; round++) {
@@ -89,7 +89,7 @@ describe('sessions', () => {
         expect((await refresh(current)).status).toBe(200)
       })
 
-      test('150 times in five minutes, and no session ends by the 151st', async () => {
+      test('is limited to 150 times in five minutes, and the 151st does not end the session', async () => {
         const { tokens } = await registerUser(here.system)
         let current = tokens
         for (let i = 0; i < 150; i++) current = (await refresh(current.refresh_token)).body
@@ -97,7 +97,7 @@ describe('sessions', () => {
         await alive(current)
       })
 
-      test('what is no refresh token of ours', async () => {
+      test('an invalid refresh token is refused', async () => {
         const { tokens } = await registerUser(here.system)
         const { tokens: other } = await registerUser(here.system)
         const token = tokens.refresh_token
@@ -119,7 +119,7 @@ describe('sessions', () => {
           token.slice(0, middle) + swapped + token.slice(middle + 1),
           token.slice(0, middle) + other.refresh_token.slice(middle),
           token.toUpperCase(),
-          // The next one of the same session, without the secret.
+          // The next token of the same session, computed without the secret.
           nextOf(token),
         ]
         for (const text of forged) {
@@ -137,12 +137,12 @@ describe('sessions', () => {
         },
       )
 
-      test('no file holds a token or a password', async () => {
+      test('no file contains a token or a password', async () => {
         const { tokens } = await registerUser(here.system, { password: 'a quite singular canary' })
         const next = (await refresh(tokens.refresh_token)).body
         const secrets = [tokens, next].flatMap(({ access_token, refresh_token }) => [
           Buffer.from(refresh_token),
-          // The bytes behind it: the part that can't be guessed.
+          // The last part of the token, which can't be guessed.
           Buffer.from(refresh_token.slice(-40), 'base64url'),
           Buffer.from(access_token.split('.').at(-1) ?? ''),
         ])
@@ -158,14 +158,14 @@ describe('sessions', () => {
       })
     })
 
-    describe('check 16: what ends sessions is refused at each service when its answer is there', () => {
+    describe('check 16: after the answer each service refuses sessions that were ended by', () => {
       const bearer = ({ access_token }: Tokens) => ({ headers: as.bearer(access_token) })
       const operator = { headers: as.operator }
       interface Ending {
         name: string
         act(user: TestUser, system: System): Promise<Answer>
         status: number
-        /** Of the same user. */
+        /** The other sessions of the same user. */
         others: 'live' | 'end'
       }
       const endings: Ending[] = [
@@ -238,7 +238,7 @@ describe('sessions', () => {
           others: 'end',
         },
         {
-          name: 'the user deleting itself',
+          name: 'the user deleting their account',
           act: ({ id, tokens }) => users(`DELETE /users/${id}`, bearer(tokens)),
           status: 204,
           others: 'end',
@@ -275,7 +275,7 @@ describe('sessions', () => {
 
       test.each(endings)('$name', async ({ act, others, status }) => {
         const user = await registerUser(here.system)
-        const stranger = await registerUser(here.system)
+        const otherUser = await registerUser(here.system)
         const second = await secondSession(user)
         await Promise.all([alive(user.tokens), alive(second)])
         expect((await act(user, here.system)).status).toBe(status)
@@ -283,10 +283,10 @@ describe('sessions', () => {
         if (others === 'live') await alive(second)
         else await dead(second)
         // `all=true` is for everyone.
-        if (act !== endings[10]?.act) await alive(stranger.tokens)
+        if (act !== endings[10]?.act) await alive(otherUser.tokens)
       })
 
-      test('changing the password: the session that did it goes on, the others end', async () => {
+      test('changing the password, except the session that changed it', async () => {
         const user = await registerUser(here.system)
         const second = await secondSession(user)
         const changed = await users(`POST /users/${user.id}/change-password`, {
@@ -301,7 +301,7 @@ describe('sessions', () => {
         expect((await logIn(here.system, user.email, 'quite another one')).status).toBe(200)
       })
 
-      test('changing the roles: older access tokens end, a refresh gives one with the new roles', async () => {
+      test('changing the roles, until a refresh returns an access token with the new roles', async () => {
         const user = await registerUser(here.system)
         const second = await secondSession(user)
         await users(`PATCH /users/${user.id}`, { ...operator, body: { roles: ['USER', 'EDITOR'] } })
@@ -309,12 +309,12 @@ describe('sessions', () => {
           expect(await askEach(here.system, access_token)).toEqual(all('token_revoked'))
           const next = (await refresh(refresh_token)).body
           await alive(next)
-          const said = await auth('POST /auth/validate-token', { body: { token: next.access_token } })
-          expect(said.body.roles).toEqual(['USER', 'EDITOR'])
+          const validation = await auth('POST /auth/validate-token', { body: { token: next.access_token } })
+          expect(validation.body.roles).toEqual(['USER', 'EDITOR'])
         }
       })
 
-      test('check 13: a refresh and a logout at once, 20 times: nothing works afterwards', async () => {
+      test('check 13: a logout beside a concurrent refresh, 20 times', async () => {
         for (let round = 0; round < 20; round++) {
           const { tokens } = await registerUser(here.system)
           const [rotated, ended] = await Promise.all([
@@ -328,7 +328,7 @@ describe('sessions', () => {
         }
       })
 
-      test('a login and a change of the password at once, 10 times: no session of the old password is left', async () => {
+      test('a change of the password beside a concurrent login with the old one, 10 times', async () => {
         for (let round = 0; round < 10; round++) {
           const user = await registerUser(here.system)
           const [login, set] = await Promise.all([
@@ -344,7 +344,7 @@ describe('sessions', () => {
     })
 
     describe('logging out', () => {
-      test('with nothing, with what is unknown, and twice', async () => {
+      test('without a token, with an unknown one, and twice', async () => {
         const { tokens } = await registerUser(here.system)
         const headers = as.bearer(tokens.access_token)
         expectProblem(await auth('POST /auth/logout'), 401, 'missing_token')
@@ -357,9 +357,9 @@ describe('sessions', () => {
         expectProblem(again, 401, 'invalid_refresh_token')
       })
 
-      /** Access tokens that open nothing, by what is wrong with them; of the session itself and of others. */
+      /** Invalid access tokens, of the session itself and of others, by their fault. */
       const badBearers: Record<string, (user: TestUser) => Promise<string> | string> = {
-        'that is none': () => 'x',
+        'that is not a token': () => 'x',
         'that is empty': () => '',
         'of another scheme': () => 'Basic eDp5',
         'with an altered signature': ({ tokens }) => `${tokens.access_token.slice(0, -4)}AAAA`,
@@ -375,7 +375,7 @@ describe('sessions', () => {
       }
       const logouts = ['/auth/logout', '/api/v1/auth/logout', '/logout', '/auth/logout/']
 
-      test.each(Object.keys(badBearers))('R18: a good refresh token is enough beside a Bearer %s', async (which) => {
+      test.each(Object.keys(badBearers))('R18: a valid refresh token is enough beside a Bearer %s', async (which) => {
         for (const path of logouts)
           for (const kind of ['v1', 'v0']) {
             const user = await createUser(here.system)
@@ -392,7 +392,7 @@ describe('sessions', () => {
           }
       })
 
-      test('R18: without one it is refused for its Bearer, whatever else the body holds', async () => {
+      test('R18: a request without a valid refresh token is refused for its Bearer, for any body', async () => {
         const user = await registerUser(here.system)
         const ended = await registerUser(here.system)
         await auth('POST /auth/logout', { headers: as.bearer(ended.tokens.access_token) })
@@ -413,7 +413,7 @@ describe('sessions', () => {
         await alive(user.tokens)
       })
 
-      test('R18: with one the body is looked at as any other, and a key that is none is refused', async () => {
+      test('R18: a request with a valid refresh token is refused for an unknown field or an unknown key', async () => {
         const { tokens } = await registerUser(here.system)
         const body = { refresh_token: tokens.refresh_token, nickname: 'x' }
         expectProblem(await auth('POST /auth/logout', { headers: as.bearer('x'), body }), 400, 'validation_failed')
@@ -422,7 +422,7 @@ describe('sessions', () => {
         await alive(tokens)
       })
 
-      test("R18: it ends its own session, and nothing of the Bearer's user", async () => {
+      test("R18: a refresh token ends its own session, and no session of the Bearer's user", async () => {
         const { tokens } = await registerUser(here.system)
         const other = await createUser(here.system)
         const rest = (await logIn(here.system, other.email)).body
@@ -437,7 +437,7 @@ describe('sessions', () => {
         expect(items).toMatchObject([{ type: 'session.logout', detail: { session_id: tokens.session_id } }])
       })
 
-      test.each(logouts)('R18: %s beside a good Bearer of another user ends the sessions of both', async (path) => {
+      test.each(logouts)('R18: %s beside a valid Bearer of another user ends the sessions of both', async (path) => {
         for (const kind of ['v1', 'v0']) {
           const { tokens } = await registerUser(here.system)
           const user = await createUser(here.system)
@@ -456,7 +456,7 @@ describe('sessions', () => {
         }
       })
 
-      test('logout-all says how many', async () => {
+      test('logout-all returns the number of sessions', async () => {
         const user = await registerUser(here.system)
         await Promise.all([secondSession(user), secondSession(user)])
         const { body } = await auth('POST /auth/logout-all', { headers: as.bearer(user.tokens.access_token) })
@@ -467,7 +467,7 @@ describe('sessions', () => {
     })
 
     describe('the list', () => {
-      test('holds the live sessions of the caller, newest first', async () => {
+      test('has the live sessions of the caller, newest first', async () => {
         const user = await registerUser(here.system)
         await registerUser(here.system)
         const second = await secondSession(user)
@@ -490,7 +490,7 @@ describe('sessions', () => {
         expect(text).not.toContain('refresh')
       })
 
-      test('last_used_at moves with a refresh, created_at does not', async () => {
+      test('has last_used_at, which a refresh changes, and created_at, which stays', async () => {
         const { tokens } = await registerUser(here.system)
         const headers = as.bearer(tokens.access_token)
         const before = (await auth('GET /auth/sessions', { headers })).body.items[0]
@@ -500,14 +500,14 @@ describe('sessions', () => {
         expect(after.created_at).toBe(before.created_at)
       })
 
-      test('for an operator: of a user, or all; a walk by cursor sees each once', async () => {
+      test('has the sessions of one user or of all for an operator, each once by cursor', async () => {
         const user = await registerUser(here.system)
         const ids = [user.tokens.session_id]
         for (let i = 0; i < 4; i++) ids.unshift((await secondSession(user)).session_id)
         const headers = as.operator
-        const whole = (await auth(`GET /auth/sessions?user_id=${user.id.toUpperCase()}`, { headers })).body
-        expect(whole.items.map(({ id }: { id: string }) => id)).toEqual(ids)
-        expect(whole.items.some(({ current }: { current: boolean }) => current)).toBe(false)
+        const fullList = (await auth(`GET /auth/sessions?user_id=${user.id.toUpperCase()}`, { headers })).body
+        expect(fullList.items.map(({ id }: { id: string }) => id)).toEqual(ids)
+        expect(fullList.items.some(({ current }: { current: boolean }) => current)).toBe(false)
         const second = (await auth(`GET /auth/sessions?user_id=${user.id}&size=2&page=2`, { headers })).body
         expect(second).toMatchObject({ total: 5, page: 2, size: 2, pages: 3 })
         expect(second.items.map(({ id }: { id: string }) => id)).toEqual(ids.slice(2, 4))
@@ -516,7 +516,7 @@ describe('sessions', () => {
         let cursor: string | null = (await auth(`GET /auth/sessions?user_id=${user.id}&size=2`, { headers })).body
           .next_cursor
         while (cursor !== null) {
-          // One that comes while the walk is under way stands before it.
+          // A session that is opened during the walk comes before it in the list.
           await secondSession(user)
           const { body }: Answer = await auth(`GET /auth/sessions?user_id=${user.id}&size=2&cursor=${cursor}`, {
             headers,
@@ -532,14 +532,14 @@ describe('sessions', () => {
         expect(new Set(everyone.items.map(({ user_id }: { user_id: string }) => user_id)).size).toBeGreaterThan(1)
       })
 
-      test('an ADMIN is an operator, another user is not', async () => {
+      test('has the sessions of other users for an ADMIN, and not for another user', async () => {
         const admin = await createUser(here.system, { roles: ['ADMIN'] })
         const user = await registerUser(here.system)
         const asAdmin = { headers: as.bearer(admin.tokens.access_token) }
         const asUser = { headers: as.bearer(user.tokens.access_token) }
         expect((await auth(`GET /auth/sessions?user_id=${user.id}`, asAdmin)).body.total).toBe(1)
-        const own = (await auth('GET /auth/sessions', asAdmin)).body
-        expect(own.items.map(({ user_id }: { user_id: string }) => user_id)).toEqual([admin.id])
+        const adminSessions = (await auth('GET /auth/sessions', asAdmin)).body
+        expect(adminSessions.items.map(({ user_id }: { user_id: string }) => user_id)).toEqual([admin.id])
         for (const query of [`user_id=${user.id}`, `user_id=${admin.id}`, 'all=true'])
           expectProblem(await auth(`GET /auth/sessions?${query}`, asUser), 403, 'forbidden')
         for (const query of [`user_id=${user.id}`, 'all=true'])
@@ -564,7 +564,7 @@ describe('sessions', () => {
         expectProblem(await auth(`GET /auth/sessions${query}`, { headers: as.operator }), 400, 'validation_failed')
       })
 
-      test('a cursor is good for its own list alone, and not beside a page', async () => {
+      test('refuses the cursor of another list, and a cursor beside a page', async () => {
         const user = await registerUser(here.system)
         await secondSession(user)
         const headers = as.operator
@@ -577,7 +577,7 @@ describe('sessions', () => {
           expectProblem(await auth(`GET /auth/sessions?${query}`, { headers }), 400, 'validation_failed')
       })
 
-      test('who may ask', async () => {
+      test('is refused without credentials and for keys of services', async () => {
         expectProblem(await auth('GET /auth/sessions'), 401, 'missing_token')
         expectProblem(await auth('GET /auth/sessions', { headers: as.internal }), 403, 'forbidden')
         expectProblem(await auth('GET /auth/sessions', { headers: { 'x-api-key': 'x' } }), 401, 'invalid_api_key')
@@ -585,7 +585,7 @@ describe('sessions', () => {
     })
 
     describe('deleting', () => {
-      test("another's, an unknown one, one twice: there is none", async () => {
+      test("another user's session, an unknown one, or the same one twice is 404", async () => {
         const user = await registerUser(here.system)
         const other = await registerUser(here.system)
         const headers = as.bearer(user.tokens.access_token)
@@ -600,7 +600,7 @@ describe('sessions', () => {
         await alive(user.tokens)
       })
 
-      test('of a user says how many, and wants to know whose', async () => {
+      test('the sessions of a user returns their number, and needs a user id', async () => {
         const user = await registerUser(here.system)
         await secondSession(user)
         const headers = as.operator

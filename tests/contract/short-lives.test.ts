@@ -7,7 +7,7 @@ import { as, form } from '../support/http.ts'
 import { running } from '../support/running.ts'
 import { inProcess } from '../support/system.ts'
 
-/** Lifetimes that are settings. `time.test.ts` has all the others. */
+/** Tests lifetimes that are settings. `time.test.ts` has the others. */
 describe('lifetimes of seconds', () => {
   let ahead = 0
   const pass = (ms: number) => {
@@ -18,7 +18,7 @@ describe('lifetimes of seconds', () => {
   const here = running(() => inProcess(settings, { clock }))
   const { auth } = here
 
-  test('after the grace the token spent last is an older one like any other', async () => {
+  test('after the grace period the previous refresh token ends the session', async () => {
     const { tokens } = await registerUser(here.system)
     const refresh = (token: string) => auth('POST /auth/refresh', { body: { refresh_token: token } })
     const next = (await refresh(tokens.refresh_token)).body
@@ -29,7 +29,7 @@ describe('lifetimes of seconds', () => {
     expectProblem(await refresh(next.refresh_token), 401, 'invalid_refresh_token')
   })
 
-  test('an access token expires, and a refresh gives another', async () => {
+  test('an access token expires, and a refresh returns another', async () => {
     const user: TestUser = await registerUser(here.system)
     const token = user.tokens.access_token
     expect((await auth('POST /auth/validate-token', { body: { token } })).body.valid).toBe(true)

@@ -8,8 +8,8 @@ import { as, type Client, call, type Options } from '../support/http.ts'
 import { resetLinkIn } from '../support/mails.ts'
 import { inProcess, type System } from '../support/system.ts'
 
-/** All three services in this process, over HTTP, with a clock that the tests set: what takes minutes takes none. */
-describe('what time does', () => {
+/** All three services in this process, over HTTP, with a clock that the tests set: minutes pass at once. */
+describe('as time passes', () => {
   const mails: Mail[] = []
   let ahead = 0
   const pass = (ms: number) => {
@@ -48,7 +48,7 @@ describe('what time does', () => {
   const confirm = (token: string) =>
     ask('POST /auth/password-reset-confirm', { body: { token, new_password: 'quite another one' } })
 
-  test('an access token is good for an hour', async () => {
+  test('an access token is valid for an hour', async () => {
     const { tokens } = await register()
     pass(HOUR - 5 * SECOND)
     expect((await me(tokens.access_token)).status).toBe(200)
@@ -56,7 +56,7 @@ describe('what time does', () => {
     expectProblem(await me(tokens.access_token), 401, 'token_expired')
   })
 
-  test('R18: with one that has expired a good refresh token is enough to log out, and an expired one is not', async () => {
+  test('R18: beside an expired access token a valid refresh token logs out, and an expired one does not', async () => {
     const [one, other] = [await register(), await register()]
     const logout = ({ tokens }: typeof one) =>
       ask('POST /auth/logout', {
@@ -71,7 +71,7 @@ describe('what time does', () => {
     expectProblem(await logout(other), 401, 'token_expired')
   })
 
-  test('a session lives a week from each refresh', async () => {
+  test('a session lasts a week from each refresh', async () => {
     const { tokens, email } = await register()
     pass(7 * DAY - MINUTE)
     const next = await refresh(tokens.refresh_token)
@@ -88,7 +88,7 @@ describe('what time does', () => {
     expectProblem(again, 404, 'session_not_found')
   })
 
-  test('check 15: a session ends after 90 days, however often it is refreshed; its last tokens do not outlive it', async () => {
+  test('check 15: a session ends after 90 days, however often it is refreshed, and its last tokens end with it', async () => {
     let { tokens } = await register()
     let days = 0
     for (;;) {
@@ -103,11 +103,11 @@ describe('what time does', () => {
       expect(tokens.refresh_expires_in).toBeLessThanOrEqual((90 - days) * 24 * 3600)
       expect(tokens.expires_in).toBeLessThanOrEqual(tokens.refresh_expires_in)
     }
-    // The 15th came with the end of the 90th day, give or take the second in which it was asked for.
+    // The 15th refresh was at the end of the 90th day, within a second.
     expect([84, 90]).toContain(days)
   })
 
-  test('a spent refresh token is answered again for ten seconds', async () => {
+  test('the previous refresh token returns the same answer for ten seconds', async () => {
     const { tokens } = await register()
     const next = (await refresh(tokens.refresh_token)).body
     pass(9 * SECOND)
@@ -117,7 +117,7 @@ describe('what time does', () => {
     expectProblem(await me(next.access_token), 401, 'token_revoked')
   })
 
-  test('a link in a mail is good for half an hour', async () => {
+  test('a link in a mail is valid for half an hour', async () => {
     const { email } = await register()
     const first = await resetToken(email)
     pass(30 * MINUTE + SECOND)
@@ -129,7 +129,7 @@ describe('what time does', () => {
     expect((await confirm(second)).status).toBe(204)
   })
 
-  test('a key leaves the ring when the last token of it has expired', async () => {
+  test('a key is removed from the ring when its last token has expired', async () => {
     const { tokens } = await register()
     const kids = async () =>
       (
@@ -147,7 +147,7 @@ describe('what time does', () => {
     const { body } = await ask('GET /admin/keys', { headers: as.operator })
     expect(body.items.map(({ status }: { status: string }) => status)).toEqual(['active'])
 
-    // The others go on to wait for news: they do not ask over and over, as followers that are ahead of the feed would.
+    // Subscribers keep waiting for changes: they do not poll repeatedly, as subscribers ahead of the feed would.
     const polls = async () => {
       const { text } = await ask('GET /metrics', { headers: as.operator })
       const counts = text.matchAll(/^http_request_duration_seconds_count\{[^}]*\/auth\/revocations"[^}]*\} (\d+)$/gm)
@@ -155,12 +155,12 @@ describe('what time does', () => {
     }
     const [before, since] = [await polls(), performance.now()]
     await eventually(async () => (await polls()) >= before + 4)
-    // Each of the two is answered after a quarter of a second, or at once when there is something new.
+    // The poll of each of the two subscribers is answered after a quarter of a second, or at once with a change.
     const most = 2 * ((performance.now() - since) / 250 + 2)
     expect((await polls()) - before).toBeLessThan(most + 2)
   })
 
-  test('after ten failures the pauses grow: a minute, two, four, up to an hour', async () => {
+  test('after ten failures the lockouts grow: a minute, two, four, up to an hour', async () => {
     const { email } = await register()
     const fail = () => login(email, 'not the right one')
     for (let i = 0; i < 10; i++) expectProblem(await fail(), 401, 'invalid_credentials')
@@ -171,7 +171,7 @@ describe('what time does', () => {
       pass(pause * SECOND)
       expectProblem(await fail(), 401, 'invalid_credentials')
     }
-    // As fast as the pauses let one: in a day there are far fewer than a hundred.
+    // Guesses as often as the lockouts allow: far fewer than a hundred a day.
     let failures = 14
     for (let waited = 900 * SECOND; ; failures++) {
       const refused = await fail()
@@ -188,7 +188,7 @@ describe('what time does', () => {
     expect((await login(email)).status).toBe(200)
   })
 
-  test('a hundred failures a day with the right password in between', async () => {
+  test('an account allows a hundred failures a day, even with right passwords in between', async () => {
     const { email } = await register()
     for (let i = 0; i < 100; i++) {
       expectProblem(await login(email, 'not the right one'), 401, 'invalid_credentials')
@@ -201,31 +201,31 @@ describe('what time does', () => {
     expect((await login(email)).status).toBe(200)
   })
 
-  describe('five mails an hour to an address', () => {
+  describe('an address gets five mails an hour', () => {
     const request = (email: string) => ask('POST /auth/password-reset-request', { body: { email } })
 
     test.each([
-      ['one more when the link of the last has run out', [0, 0, 0, 0, 0, 0, 29, 30, 30, 59], '+++++--+--'],
-      ['and then the next hour', [0, 0, 0, 0, 0, 30, 60, 60, 60, 60, 60, 89, 90], '++++++++++--+'],
-      ['in any hour, not in one that begins with the first', [0, 59, 59, 59, 59, 59, 60, 60, 89, 90], '+++++-+--+'],
-      ['spread over the hour', [0, 10, 20, 30, 40, 50, 60, 61, 70, 71], '+++++-+-+-'],
+      ['and one more when the link of the last one has expired', [0, 0, 0, 0, 0, 0, 29, 30, 30, 59], '+++++--+--'],
+      ['and five in the next hour', [0, 0, 0, 0, 0, 30, 60, 60, 60, 60, 60, 89, 90], '++++++++++--+'],
+      ['counted in any hour, not from the first mail on', [0, 59, 59, 59, 59, 59, 60, 60, 89, 90], '+++++-+--+'],
+      ['when the requests are spread over the hour', [0, 10, 20, 30, 40, 50, 60, 61, 70, 71], '+++++-+-+-'],
     ])('%s', async (_, minutes, answers) => {
-      // Known and unknown alike.
+      // Known and unknown addresses get the same answers.
       for (const email of [(await register()).email, newEmail()]) {
         let at = 0
-        let said = ''
+        let outcomes = ''
         for (const minute of minutes) {
           pass((minute - at) * MINUTE)
           at = minute
           const { headers, status } = await request(email)
-          said += status === 202 ? '+' : '-'
+          outcomes += status === 202 ? '+' : '-'
           if (status === 429) expect(Number(headers.get('retry-after'))).toBeWithin(1, 1801)
         }
-        expect(said).toBe(answers)
+        expect(outcomes).toBe(answers)
       }
     })
 
-    test('whoever spends them leaves the owner with a link that works, and no more than six an hour', async () => {
+    test('and if others use them up, the owner still has a valid link, and at most six mails an hour', async () => {
       const { email } = await register()
       const sent: number[] = []
       let token = ''
@@ -245,7 +245,7 @@ describe('what time does', () => {
     })
   })
 
-  test('check 30: paused for the whole day, its owner sets a new password and is in', async () => {
+  test('check 30: the owner of an account that is locked for a day sets a new password and logs in', async () => {
     const { email, tokens } = await register()
     for (let i = 0; i < 100; i++) {
       await login(email, 'not the right one')
@@ -261,9 +261,9 @@ describe('what time does', () => {
     expect((await login(email, 'quite another one')).status).toBe(200)
   })
 
-  test('a thousand registrations an hour', async () => {
+  test('a thousand registrations an hour are allowed', async () => {
     const { email } = await register()
-    // Those so far were in another.
+    // The registrations of the other tests were in an earlier hour.
     pass(HOUR)
     const again = () => ask('POST /auth/register', { body: { email, password: PASSWORD } })
     const answers = await Promise.all(Array.from({ length: 1000 }, again))
@@ -273,7 +273,7 @@ describe('what time does', () => {
     expectProblem(await again(), 409, 'email_taken')
   })
 
-  test('150 refreshes in five minutes, then more', async () => {
+  test('150 refreshes in five minutes are allowed, and more after them', async () => {
     let { tokens } = await register()
     for (let i = 0; i < 150; i++) tokens = (await refresh(tokens.refresh_token)).body
     expectProblem(await refresh(tokens.refresh_token), 429, 'rate_limited')
@@ -281,7 +281,7 @@ describe('what time does', () => {
     expect((await refresh(tokens.refresh_token)).status).toBe(200)
   })
 
-  test('check 35: a clock that is set back by an hour: what is revoked stays so, counters do not explode', async () => {
+  test('check 35: revoked tokens stay revoked when the clock is set back by an hour, and counters stay bounded', async () => {
     const [ended, guessed] = [await register(), await register()]
     await ask('POST /auth/logout', { headers: as.bearer(ended.tokens.access_token) })
     for (let i = 0; i < 10; i++) await login(guessed.email, 'not the right one')

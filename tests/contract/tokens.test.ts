@@ -35,7 +35,7 @@ describe('tokens', () => {
     const validate = (token: string) => auth('POST /auth/validate-token', { body: { token } })
     const introspect = (token: string) => auth('POST /auth/introspect', form({ token }, as.internal))
 
-    describe('check 11: a client that knows the standards alone', () => {
+    describe('check 11: a client that only knows the standards', () => {
       test('finds the keys and checks a token (jose)', async () => {
         const user = await createUser(here.system, { roles: ['USER', 'EDITOR'] })
         const { issuer, jwks_uri } = await metadata()
@@ -61,7 +61,7 @@ describe('tokens', () => {
       })
 
       test.each(['/auth/login', '/api/v1/auth/login', '/login'])(
-        'R7: takes an access token for one (oauth4webapi, RFC 9068), of %s',
+        'R7: accepts an access token of %s (oauth4webapi, RFC 9068)',
         async (path) => {
           const user = await registerUser(here.system)
           const body = { email: user.email, password: PASSWORD }
@@ -128,7 +128,7 @@ describe('tokens', () => {
         expect((await auth('GET /.well-known/oauth-authorization-server')).body).toEqual(answer.body)
       })
 
-      test('finds public keys alone in the JWKS, each under its thumbprint (RFC 7517, RFC 7638)', async () => {
+      test('finds only public keys in the JWKS, each under its thumbprint (RFC 7517, RFC 7638)', async () => {
         const { keys } = await jwks()
         expect(keys).toHaveLength(1)
         for (const key of keys) {
@@ -167,11 +167,11 @@ describe('tokens', () => {
           return `${encode({ ...header, alg })}.${payload}.${signature}`
         }
       }
-      /** All 16 spellings of none. */
+      /** All 16 spellings of `none`. */
       const nones = Array.from({ length: 16 }, (_, bits) =>
         [...'none'].map((letter, at) => (bits & (1 << at) ? letter.toUpperCase() : letter)).join(''),
       )
-      /** The next character with other bits behind the last byte: the same bytes, spelled otherwise. */
+      /** The character with other bits after the last byte: it decodes to the same bytes. */
       const strayBit = (part: string) => part.slice(0, -1) + ALPHABET.charAt(ALPHABET.indexOf(part.at(-1) ?? '') ^ 1)
       const withSecretOf =
         (secretOf: (x: string) => string | Buffer): Forge =>
@@ -191,7 +191,7 @@ describe('tokens', () => {
           const { header, claims } = partsOf(token)
           return signed({ ...header, ...change }, claims, foreign.privateKey)
         }
-      /** By the service's own key: only the header or a claim is wrong. */
+      /** Signs with the key of the service: only the header or a claim is wrong. */
       const ownKey =
         (header: Json, claims: Json): Forge =>
         (token, system) =>
@@ -213,7 +213,7 @@ describe('tokens', () => {
         ['HS256 by the public key as text', 'signature', withSecretOf((x) => x)],
         ['HS256 by the public key in PEM', 'signature', withSecretOf((x) => publicKey(x, 'pem'))],
         ['HS256 by the public key in DER', 'signature', withSecretOf((x) => publicKey(x, 'der'))],
-        ['HS256 by nothing', 'signature', withSecretOf(() => '')],
+        ['HS256 by an empty secret', 'signature', withSecretOf(() => '')],
         ['without its signature', 'malformed', (token) => token.slice(0, token.lastIndexOf('.') + 1)],
         ['of two parts', 'malformed', (token) => token.slice(0, token.lastIndexOf('.'))],
         ['of four parts', 'malformed', (token) => `${token}.x`],
@@ -227,13 +227,13 @@ describe('tokens', () => {
         ],
         ['padded', 'malformed', (token) => `${token}==`],
         [
-          'in the other base64',
+          'in base64 instead of base64url',
           'malformed',
           (token) => token.replaceAll('-', '+').replaceAll('_', '/').replace('.', './'),
         ],
         ['longer', 'malformed', (token) => `${token}AAAA`.slice(0, -1)],
         [
-          'with the payload of another',
+          'with the payload of another token',
           'signature',
           (token) => {
             const { head, signature, claims } = partsOf(token)
@@ -252,7 +252,7 @@ describe('tokens', () => {
         ['by our key, of type JWT', 'malformed', ownKey({ typ: 'JWT' }, {})],
         ['by our key, without a type', 'malformed', ownKey({ typ: undefined }, {})],
         ['by our key, with crit', 'malformed', ownKey({ crit: ['exp'] }, {})],
-        ['by our key, with crit of what no one knows', 'malformed', ownKey({ crit: ['x'], x: 1 }, {})],
+        ['by our key, with an unknown crit', 'malformed', ownKey({ crit: ['x'], x: 1 }, {})],
         ['by our key, with an empty crit', 'malformed', ownKey({ crit: [] }, {})],
         ['by our key, with a key in it', 'malformed', ownKey({ jwk }, {})],
         ['by our key, with a link to one', 'malformed', ownKey({ jku: 'https://example.org/keys' }, {})],
@@ -261,42 +261,42 @@ describe('tokens', () => {
         ['by our key, of another issuer', 'signature', ownKey({}, { iss: 'https://example.org' })],
         ['by our key, for another audience', 'signature', ownKey({}, { aud: 'other' })],
         ['by our key, for several audiences', 'signature', ownKey({}, { aud: ['ch202', 'other'] })],
-        ['by our key, without an end', 'malformed', ownKey({}, { exp: undefined })],
-        ['by our key, its end a text', 'malformed', ownKey({}, { exp: String(soon) })],
-        ['by our key, its end a fraction', 'malformed', ownKey({}, { exp: soon + 0.5 })],
-        ['by our key, its end nothing', 'malformed', ownKey({}, { exp: null })],
-        ['by our key, its end past all numbers', 'malformed', ownKey({}, { exp: 1e300 })],
+        ['by our key, without exp', 'malformed', ownKey({}, { exp: undefined })],
+        ['by our key, with exp as text', 'malformed', ownKey({}, { exp: String(soon) })],
+        ['by our key, with a fraction as exp', 'malformed', ownKey({}, { exp: soon + 0.5 })],
+        ['by our key, with null as exp', 'malformed', ownKey({}, { exp: null })],
+        ['by our key, with an exp that is too large', 'malformed', ownKey({}, { exp: 1e300 })],
         [
-          'by our key, good in 31 seconds',
+          'by our key, valid in 31 seconds',
           'malformed',
-          // From when it is signed: the table may take longer to come to it.
+          // Counted from the signing: the table may take longer to reach this row.
           (...now) => ownKey({}, { nbf: Math.floor(Date.now() / 1000) + 31 })(...now),
         ],
-        ['by our key, good in a year', 'malformed', ownKey({}, { nbf: soon + 365 * 24 * 3600 })],
-        ['by our key, good from a text on', 'malformed', ownKey({}, { nbf: '0' })],
-        ['by our key, good from nothing on', 'malformed', ownKey({}, { nbf: null })],
+        ['by our key, valid in a year', 'malformed', ownKey({}, { nbf: soon + 365 * 24 * 3600 })],
+        ['by our key, with nbf as text', 'malformed', ownKey({}, { nbf: '0' })],
+        ['by our key, with null as nbf', 'malformed', ownKey({}, { nbf: null })],
         [
-          'by our key, of another issuer by a slash',
+          'by our key, of an issuer with a trailing slash',
           'signature',
           (token, system) => ownKey({}, { iss: `${partsOf(token).claims.iss}/` })(token, system),
         ],
         ['by our key, without an issuer', 'signature', ownKey({}, { iss: undefined })],
         ['by our key, without an audience', 'signature', ownKey({}, { aud: undefined })],
-        ['by our key, its audience a list', 'signature', ownKey({}, { aud: ['ch202'] })],
+        ['by our key, with a list as audience', 'signature', ownKey({}, { aud: ['ch202'] })],
         ['by our key, without an id', 'malformed', ownKey({}, { jti: undefined })],
-        ['by our key, without its time', 'malformed', ownKey({}, { iat: undefined })],
+        ['by our key, without iat', 'malformed', ownKey({}, { iat: undefined })],
         ['by our key, without an email', 'malformed', ownKey({}, { email: undefined })],
-        ['by our key, a role that is a number', 'malformed', ownKey({}, { roles: ['USER', 7] })],
+        ['by our key, with a number as role', 'malformed', ownKey({}, { roles: ['USER', 7] })],
         ['by our key, without a session', 'malformed', ownKey({}, { sid: undefined })],
-        ['by our key, its roles a text', 'malformed', ownKey({}, { roles: 'ADMIN' })],
+        ['by our key, with roles as text', 'malformed', ownKey({}, { roles: 'ADMIN' })],
         ['by our key, for another client', 'signature', ownKey({}, { client_id: 'shop' })],
         ['by our key, for our client in capitals', 'signature', ownKey({}, { client_id: 'CH202' })],
         ['by our key, for no client', 'signature', ownKey({}, { client_id: '' })],
-        ['by our key, its client nothing', 'malformed', ownKey({}, { client_id: null })],
-        ['by our key, its client a list', 'malformed', ownKey({}, { client_id: ['ch202'] })],
+        ['by our key, with null as client', 'malformed', ownKey({}, { client_id: null })],
+        ['by our key, with a list as client', 'malformed', ownKey({}, { client_id: ['ch202'] })],
       ]
 
-      test.each(forgeries)('%s', async (_, reason, forge) => {
+      test.each(forgeries)('is refused: %s', async (_, reason, forge) => {
         const { tokens } = await registerUser(here.system)
         const forged = forge(tokens.access_token, here.system)
         expect(forged).not.toBe(tokens.access_token)
@@ -306,16 +306,16 @@ describe('tokens', () => {
         expect(await askEach(here.system, tokens.access_token)).toEqual(all(200))
       })
 
-      test('what is signed as ours is taken: the forgeries above fail for what is wrong with them', async () => {
+      test('is accepted if only its signature is new, so each forgery above is refused for its own fault', async () => {
         const { tokens } = await registerUser(here.system)
         for (const nbf of [undefined, 0, soon - 600]) {
-          const own = ownKey({}, { exp: soon, jti: randomUUID(), nbf })(tokens.access_token, here.system)
-          expect(own).not.toBe(tokens.access_token)
-          expect(await askEach(here.system, own)).toEqual(all(200))
+          const ownToken = ownKey({}, { exp: soon, jti: randomUUID(), nbf })(tokens.access_token, here.system)
+          expect(ownToken).not.toBe(tokens.access_token)
+          expect(await askEach(here.system, ownToken)).toEqual(all(200))
         }
       })
 
-      test('R7: a token of an earlier version, which names no client, is good until it expires', async () => {
+      test('R7: a token of an earlier version, without a client, is valid until it expires', async () => {
         const { tokens } = await registerUser(here.system)
         const earlier = ownKey({}, { client_id: undefined })(tokens.access_token, here.system)
         expect(decodeJwt(earlier).client_id).toBeUndefined()
@@ -327,7 +327,7 @@ describe('tokens', () => {
           expect(await askEach(here.system, token)).toEqual(all('token_revoked'))
       })
 
-      test('one that has expired is told so, to the second; one that is not good yet is good when it is', async () => {
+      test('is expired to the second, and one with a future nbf is valid from then on', async () => {
         const { tokens } = await registerUser(here.system)
         const now = Math.floor(Date.now() / 1000)
         for (const exp of [now, now - 1, 0, -1]) {
@@ -343,7 +343,7 @@ describe('tokens', () => {
         ahead = 0
       })
 
-      test('check 7: each bit of the signature flipped', async () => {
+      test('check 7: is refused with any bit of the signature flipped', async () => {
         const { tokens } = await registerUser(here.system)
         const { head, payload, signature } = partsOf(tokens.access_token)
         const flipped = Array.from({ length: 64 * 8 }, (_, bit) => {
@@ -353,12 +353,12 @@ describe('tokens', () => {
         })
         const answers = await Promise.all(flipped.map(validate))
         for (const { body } of answers) expect(body).toEqual({ valid: false, reason: 'signature' })
-        // One of each byte, at each service.
+        // One bit of each byte, at each service.
         for (let byte = 0; byte < 64; byte++)
           expect(await askEach(here.system, flipped[byte * 8 + (byte % 8)] ?? '')).toEqual(all('invalid_token'))
       })
 
-      test('check 10: a character changed, put in or left out anywhere, and a token that ends anywhere', async () => {
+      test('check 10: is refused with any character changed, added or removed, and when it is cut anywhere', async () => {
         const { tokens } = await registerUser(here.system)
         const token = tokens.access_token
         const changed = (at: number, to: string) => token.slice(0, at) + to + token.slice(at + 1)
@@ -374,7 +374,7 @@ describe('tokens', () => {
         expect(answers.length).toBeGreaterThan(1000)
       })
 
-      test('check 8: one kind of token in the place of another', async () => {
+      test('check 8: is refused when it is of another kind', async () => {
         const { tokens } = await registerUser(here.system)
         expect(await askEach(here.system, tokens.refresh_token)).toEqual(all('invalid_token'))
         expect((await validate(tokens.refresh_token)).body).toEqual({ valid: false, reason: 'malformed' })
@@ -407,7 +407,7 @@ describe('tokens', () => {
     })
 
     describe('validate-token', () => {
-      test('says of a good token what it says, by body and by header', async () => {
+      test('returns the claims of a valid token, from the body and from the header', async () => {
         const { tokens, id } = await registerUser(here.system)
         const byBody = await validate(tokens.access_token)
         expect(byBody.status).toBe(200)
@@ -419,7 +419,7 @@ describe('tokens', () => {
         expect(byHeader.body).toEqual(byBody.body)
       })
 
-      test('says of a revoked one that it is revoked', async () => {
+      test('reports a revoked token', async () => {
         const { tokens } = await registerUser(here.system)
         await auth('POST /auth/logout', { headers: as.bearer(tokens.access_token) })
         expect((await validate(tokens.access_token)).body).toEqual({ valid: false, reason: 'revoked' })
@@ -427,7 +427,7 @@ describe('tokens', () => {
         expect([byHeader.status, byHeader.body]).toEqual([200, { valid: false, reason: 'revoked' }])
       })
 
-      test('wants one', async () => {
+      test('needs a token', async () => {
         expectProblem(await auth('POST /auth/validate-token'), 400, 'validation_failed')
         for (const body of [{}, { token: '' }, { token: 1 }, { token: 'x', more: 1 }])
           expectProblem(await auth('POST /auth/validate-token', { body }), 400, 'validation_failed')
@@ -437,7 +437,7 @@ describe('tokens', () => {
     describe('introspect (RFC 7662)', () => {
       const ask = (token: string, options = form({ token }, as.internal)) => auth('POST /auth/introspect', options)
 
-      test('an access token, by form and by JSON', async () => {
+      test('reports an access token, by form and by JSON', async () => {
         const user = await createUser(here.system, { username: 'introspected' })
         const { tokens } = user
         const byForm = await ask(tokens.access_token)
@@ -450,7 +450,7 @@ describe('tokens', () => {
         expect((await auth('POST /auth/introspect', { headers: as.internal, body })).body).toEqual(byForm.body)
       })
 
-      test('a refresh token', async () => {
+      test('reports a refresh token', async () => {
         const { tokens, id, email } = await registerUser(here.system)
         const { body } = await ask(tokens.refresh_token)
         expectFields(body, FIELDS.introspection)
@@ -463,7 +463,7 @@ describe('tokens', () => {
       })
 
       test.each([
-        ['what is none', async () => ['x', 'a.b.c', randomUUID(), `ch202_rt_${'A'.repeat(72)}`]],
+        ['invalid', async () => ['x', 'a.b.c', randomUUID(), `ch202_rt_${'A'.repeat(72)}`]],
         [
           'spent',
           async () => {
@@ -497,7 +497,7 @@ describe('tokens', () => {
           },
         ],
         [
-          'of roles that are no longer',
+          'of previous roles',
           async () => {
             const { id, tokens } = await registerUser(here.system)
             await users(`PATCH /users/${id}`, { headers: as.operator, body: { roles: [] } })
@@ -511,7 +511,7 @@ describe('tokens', () => {
         }
       })
 
-      test('who may ask, and how', async () => {
+      test('needs credentials and a valid request', async () => {
         const { tokens } = await registerUser(here.system)
         const admin = await createUser(here.system, { roles: ['ADMIN'] })
         const token = tokens.access_token
@@ -522,7 +522,7 @@ describe('tokens', () => {
           [{}, 401, 'missing_token', 'invalid_client'],
           [{ 'x-api-key': 'x' }, 401, 'invalid_api_key', 'invalid_client'],
           [cut, 401, 'invalid_api_key', 'invalid_client'],
-          // RFC 6750, 3.1, to which RFC 7662, 2.3 refers.
+          // RFC 7662, 2.3 refers to RFC 6750, 3.1.
           [as.bearer('x'), 401, 'invalid_token', 'invalid_token'],
           [as.bearer(token), 403, 'forbidden', 'insufficient_scope'],
         ]
@@ -604,7 +604,7 @@ describe('tokens', () => {
         }
       })
 
-      test('is no other method', async () => {
+      test('accepts no other method', async () => {
         for (const path of paths)
           expectOAuthProblem(
             await call(here.system.url.auth, `GET ${path}`),
@@ -616,8 +616,8 @@ describe('tokens', () => {
     })
 
     describe('revoke (RFC 7009)', () => {
-      // That it ends the session everywhere stands with the other ends of sessions.
-      test('an unknown token, and one that is revoked already, are 200 too', async () => {
+      // `sessions.test.ts` has the end of the session at every service.
+      test('answers 200 for an unknown token and for a revoked one too', async () => {
         const { tokens } = await registerUser(here.system)
         const revoke = (token: string) => auth('POST /auth/revoke', form({ token }))
         for (const token of [
@@ -634,7 +634,7 @@ describe('tokens', () => {
         expect(await askEach(here.system, tokens.access_token)).toEqual(all('token_revoked'))
       })
 
-      test('a forged token ends nothing', async () => {
+      test('ends no session for a forged token', async () => {
         const { tokens } = await registerUser(here.system)
         const other = generateKeyPairSync('ed25519').privateKey
         const forged = signed(decodeProtectedHeader(tokens.access_token) as Json, decodeJwt(tokens.access_token), other)

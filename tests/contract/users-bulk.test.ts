@@ -13,7 +13,7 @@ const MIB = 1024 * 1024
 
 type Line = Record<string, unknown>
 
-/** Every line of an answer, which must end with a whole one. */
+/** The lines of an answer, of which the last must be complete. */
 function linesOf(answer: Answer): Line[] {
   expect(answer.status).toBe(200)
   expect(answer.headers.get('content-type')).toBe(TYPE)
@@ -37,7 +37,7 @@ describe('users in bulk', () => {
   const audit = async (type: string) =>
     (await auth(`GET /admin/audit?type=${type}&size=200`, { headers: as.operator })).body.items
 
-  test('1,200 users come out of one system and into another, and log in there', async () => {
+  test('1,200 users are exported from one system, imported into another, and log in there', async () => {
     const starting = inProcessApart()
     try {
       const hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })
@@ -49,30 +49,30 @@ describe('users in bulk', () => {
         ...(n % 7 ? {} : { email_verified: true }),
         password_hash: hash,
       }))
-      const made = await importing(people)
-      expect(made.map(({ line, status }) => `${line} ${status}`)).toEqual(people.map((_, n) => `${n + 1} created`))
+      const results = await importing(people)
+      expect(results.map(({ line, status }) => `${line} ${status}`)).toEqual(people.map((_, n) => `${n + 1} created`))
       const exported = await exporting('?with_hashes=true')
-      const own = exported.slice(-1200)
-      expect(own.map(({ id }) => id)).toEqual(made.map(({ id }) => id))
-      expect(own).toMatchObject(people)
+      const exportedUsers = exported.slice(-1200)
+      expect(exportedUsers.map(({ id }) => id)).toEqual(results.map(({ id }) => id))
+      expect(exportedUsers).toMatchObject(people)
 
-      const there = await starting
-      const elsewhere: Client = (request, options) => call(there.url.users, request, options)
-      const taken = linesOf(await post(elsewhere, bodyOf(own)))
-      expect(taken).toEqual(own.map(({ id }, n) => ({ line: n + 1, status: 'created', id }) as Line))
-      // As they were, with their ids and times, in their order.
+      const target = await starting
+      const elsewhere: Client = (request, options) => call(target.url.users, request, options)
+      const importResults = linesOf(await post(elsewhere, bodyOf(exportedUsers)))
+      expect(importResults).toEqual(exportedUsers.map(({ id }, n) => ({ line: n + 1, status: 'created', id }) as Line))
+      // Unchanged, with their ids and times, in the same order.
       const answer = await elsewhere('GET /users/export?with_hashes=true', { headers: as.operator })
-      expect(linesOf(answer)).toEqual(own)
-      for (const n of [1, 601, 1199]) expect((await logIn(there, `person${n}`)).status).toBe(200)
-      expect((await logIn(there, 'person1', 'not the password')).status).toBe(401)
-      expect((await logIn(there, 'Person0@bulk.example.org')).body.code).toBe('account_disabled')
+      expect(linesOf(answer)).toEqual(exportedUsers)
+      for (const n of [1, 601, 1199]) expect((await logIn(target, `person${n}`)).status).toBe(200)
+      expect((await logIn(target, 'person1', 'not the password')).status).toBe(401)
+      expect((await logIn(target, 'Person0@bulk.example.org')).body.code).toBe('account_disabled')
     } finally {
       await (await starting).stop()
     }
   })
 
   describe('an export', () => {
-    test('has the fields of a user, hashes only when they are asked for, and is written down', async () => {
+    test('has the fields of a user, hashes only on request, and an event in the audit', async () => {
       const { email } = await createUser(here.system)
       for (const query of ['', '?with_hashes=false']) {
         const answer = await users(`GET /users/export${query}`, { headers: as.operator })
@@ -85,10 +85,10 @@ describe('users in bulk', () => {
       const lines = await exporting('?with_hashes=true')
       for (const line of lines) expectFields(line, [...FIELDS.user, 'password_hash'])
       const rows = await eventually(async () => {
-        const found = await audit('users.exported')
-        return found.length >= 3 ? found : undefined
+        const entries = await audit('users.exported')
+        return entries.length >= 3 ? entries : undefined
       })
-      // Told at once, they may be written in another order than they came about; two may be of one millisecond.
+      // Events that are sent together may be stored in another order, and two may have the same millisecond.
       const newest = rows.sort((a: Line, b: Line) => String(b.at).localeCompare(String(a.at))).slice(0, 3)
       expect(newest.map(({ detail }: Line) => JSON.stringify(detail)).sort()).toEqual([
         '{"with_hashes":false}',
@@ -102,14 +102,14 @@ describe('users in bulk', () => {
       expectProblem(await users(`GET /users/export?${query}`, { headers: as.operator }), 400, 'validation_failed')
     })
 
-    test('of a HEAD is no export', async () => {
+    test('is not made for a HEAD', async () => {
       const before = (await audit('users.exported')).length
       const answer = await fetch(`${here.system.url.users}/users/export`, { method: 'HEAD', headers: as.operator })
       expect([answer.status, await answer.text()]).toEqual([200, ''])
       expect((await audit('users.exported')).length).toBe(before)
     })
 
-    test('that no one reads to its end hurts no one', async () => {
+    test('that is not read to its end does no harm', async () => {
       const controller = new AbortController()
       const { body } = await fetch(`${here.system.url.users}/users/export?with_hashes=true`, {
         headers: as.operator,
@@ -131,7 +131,7 @@ describe('users in bulk', () => {
         'validation_failed',
         /^password_hash /,
       ],
-      ['with a hash of no kind', { email: email(), password_hash: 'canary' }, 'validation_failed', /^password_hash /],
+      ['with an unsupported hash', { email: email(), password_hash: 'canary' }, 'validation_failed', /^password_hash /],
       [
         'with a short password',
         { email: email(), password: 'canary' },
@@ -140,7 +140,12 @@ describe('users in bulk', () => {
       ],
       ['with a common password', { email: email(), password: 'password1' }, 'weak_password'],
       ['without an email', { password_hash: HASH }, 'validation_failed', 'email is required'],
-      ['with no email', { email: 'canary', password_hash: HASH }, 'validation_failed', 'email must be an email'],
+      [
+        'with an invalid email',
+        { email: 'canary', password_hash: HASH },
+        'validation_failed',
+        'email must be an email',
+      ],
       [
         'with an unknown field',
         { email: email(), password_hash: HASH, nickname: 'x' },
@@ -148,13 +153,13 @@ describe('users in bulk', () => {
         'nickname should not exist',
       ],
       [
-        'with an id that is none',
+        'with an invalid id',
         { email: email(), password_hash: HASH, id: 'x' },
         'validation_failed',
         'id must be a UUID',
       ],
       [
-        'with a time that is none',
+        'with an invalid time',
         { email: email(), password_hash: HASH, created_at: '2026' },
         'validation_failed',
         /^created_at must be/,
@@ -176,7 +181,7 @@ describe('users in bulk', () => {
       ['that is cut', '{"email":"canary', 'malformed_json'],
       ['that is deep', `{"email":${'['.repeat(32)}${']'.repeat(32)}}`, 'malformed_json'],
     ]
-    test('that will not do fails, by its number, and leaves the others alone', async () => {
+    test('that is invalid fails with its number, and does not affect the others', async () => {
       const [first, last] = [email(), email()]
       const lines = [
         '',
@@ -221,9 +226,9 @@ describe('users in bulk', () => {
   describe('a conflict', () => {
     const make = async () => {
       const name = `who${newEmail().replace(/\W/g, '').slice(0, 20)}`
-      const made = { email: `${name}@conflict.example.org`, username: name, password_hash: HASH }
-      const [result] = await importing([made])
-      return { ...made, id: result?.id as string }
+      const user = { email: `${name}@conflict.example.org`, username: name, password_hash: HASH }
+      const [result] = await importing([user])
+      return { ...user, id: result?.id as string }
     }
     const clashing = ({ email, username, id }: Awaited<ReturnType<typeof make>>): Line[] => [
       { email: email.toUpperCase(), password_hash: HASH },
@@ -231,7 +236,7 @@ describe('users in bulk', () => {
       { email: newEmail(), id, password_hash: HASH },
     ]
 
-    test('fails unless told otherwise', async () => {
+    test('fails by default', async () => {
       const one = await make()
       for (const query of ['', '?on_conflict=fail'])
         expect(await importing(clashing(one), query)).toEqual([
@@ -241,7 +246,7 @@ describe('users in bulk', () => {
         ])
     })
 
-    test('is skipped', async () => {
+    test('is skipped with on_conflict=skip', async () => {
       const one = await make()
       const before = await read(one.id)
       expect(await importing(clashing(one), '?on_conflict=skip')).toEqual(
@@ -250,7 +255,7 @@ describe('users in bulk', () => {
       expect(await read(one.id)).toEqual(before)
     })
 
-    test('with a user who is deleted fails, however it is asked for', async () => {
+    test('with a deleted user fails, for any on_conflict', async () => {
       const { id } = await make()
       expect((await users(`DELETE /users/${id}`, { headers: as.operator })).status).toBe(204)
       for (const query of ['', '?on_conflict=skip', '?on_conflict=update'])
@@ -259,7 +264,7 @@ describe('users in bulk', () => {
         ])
     })
 
-    test('between lines of one body is as if they came one after the other', async () => {
+    test('between lines of one body has the same result as between bodies', async () => {
       const [a, b, c] = [newEmail(), newEmail(), newEmail()]
       const name = `n${a.replace(/\W/g, '').slice(0, 20)}`
       const statuses = async (query: string, ...lines: Line[]) =>
@@ -281,7 +286,7 @@ describe('users in bulk', () => {
       expect(await statuses('?on_conflict=update', ...moved)).toEqual(['updated', 'created', 'unchanged', 'updated'])
     })
 
-    test('updates what differs, and ends what has to end', async () => {
+    test('is updated with on_conflict=update, and ends sessions and tokens as the changes require', async () => {
       const query = '?on_conflict=update'
       const ana = await createUser(here.system)
       const check = () => auth('GET /auth/me', { headers: as.bearer(ana.tokens.access_token) })
@@ -292,8 +297,8 @@ describe('users in bulk', () => {
       expect(await update({ name: 'Ana', email_verified: true })).toEqual({ line: 1, status: 'updated', id: ana.id })
       expect(await read(ana.id)).toMatchObject({ name: 'Ana', email_verified: true, roles: ['USER'] })
       expect((await update({ name: 'Ana', password: PASSWORD }))?.status).toBe('unchanged')
-      const [own] = (await exporting('?with_hashes=true')).filter((line) => line.id === ana.id)
-      expect((await update({ ...own }))?.status).toBe('unchanged')
+      const [exportedLine] = (await exporting('?with_hashes=true')).filter((line) => line.id === ana.id)
+      expect((await update({ ...exportedLine }))?.status).toBe('unchanged')
       expect((await check()).status).toBe(200)
 
       expect((await update({ roles: ['USER', 'STAFF'] }))?.status).toBe('updated')
@@ -314,7 +319,7 @@ describe('users in bulk', () => {
         await eventually(async () => (await audit(type)).some((row: Line) => row.user_id === ana.id) || undefined)
     })
 
-    test('leaves the last administrator one', async () => {
+    test('cannot demote the last administrator', async () => {
       const admins = [newEmail(), newEmail()].map((email) => ({ email, roles: ['ADMIN'], password_hash: HASH }))
       await importing(admins)
       const strip = admins.map(({ email }) => ({ email, roles: ['USER'] }))
@@ -327,14 +332,14 @@ describe('users in bulk', () => {
     })
   })
 
-  test('many plain passwords in one import wait for their turn', async () => {
+  test('many plain passwords in one import are hashed one after the other', async () => {
     const people = Array.from({ length: 150 }, () => ({ email: newEmail(), password: PASSWORD }))
     const results = await importing(people)
     expect(results.filter(({ status }) => status === 'created')).toHaveLength(150)
     expect((await logIn(here.system, people[149]?.email ?? '')).status).toBe(200)
   })
 
-  test('auth hears of all who were imported', async () => {
+  test('auth receives all users who were imported', async () => {
     const people = Array.from({ length: 700 }, (_, n) => ({
       ...{ email: `heard${n}@heard.example.org`, name: 'Ä'.repeat(200), password_hash: HASH },
     }))
@@ -345,9 +350,9 @@ describe('users in bulk', () => {
     })
   })
 
-  test('an import is one row of the audit, with what became of its lines', async () => {
-    const taken = newEmail()
-    const good = { email: taken, password_hash: HASH }
+  test('an import is one event in the audit, with the results of its lines', async () => {
+    const repeatedEmail = newEmail()
+    const good = { email: repeatedEmail, password_hash: HASH }
     await importing([good, { email: newEmail(), password_hash: HASH }, good, 'x'])
     const [row] = await eventually(async () => {
       const rows: Line[] = await audit('users.imported')
@@ -380,7 +385,7 @@ describe('users in bulk', () => {
       expect(linesOf(await users('POST /users/import', { headers: as.operator }))).toEqual([])
     })
 
-    test('is at most 1 MiB, announced or not', async () => {
+    test('is at most 1 MiB, with a content length or chunked', async () => {
       expect(linesOf(await post(users, filled(MIB)))).toMatchObject([{ status: 'created' }])
       expectProblem(await post(users, filled(MIB + 1)), 413, 'body_too_large')
       const stream = (size: number) =>
@@ -400,7 +405,7 @@ describe('users in bulk', () => {
     })
   })
 
-  test('both are for operators, whatever is sent', async () => {
+  test('both are for operators, for any body', async () => {
     const ana = await registerUser(here.system)
     const admin = await createUser(here.system, { roles: ['ADMIN'] })
     const large = 'x'.repeat(MIB + 1)

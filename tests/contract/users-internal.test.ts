@@ -20,7 +20,7 @@ describe('users for the other services', () => {
   const record = async (id: string) => (await internal(`GET /users/${id}/password-hash`)).body
   const read = async (id: string) => (await internal(`GET /users/${id}`)).body
 
-  describe('is for the internal key alone', () => {
+  describe('are for the internal key only', () => {
     const rows: [string, unknown][] = [
       ['POST /users/verify-credentials', { login: 'ana', password: PASSWORD }],
       [`GET /users/${NO_ONE}/password-hash`, undefined],
@@ -41,7 +41,7 @@ describe('users for the other services', () => {
         expectProblem(await ask(token), 403, 'forbidden')
         expectProblem(await ask(as.bearer(as.internal['x-api-key'])), 401, 'invalid_token')
       }
-      // Another administrator is there by then: the first one may go.
+      // Another administrator exists by then, so the first one may be deleted.
       await users(`DELETE /users/${admin.id}`, { headers: as.operator })
     })
 
@@ -52,7 +52,7 @@ describe('users for the other services', () => {
       [`DELETE /users/${NO_ONE}`, undefined],
       [`POST /users/${NO_ONE}/set-password`, { new_password: OTHER }],
       [`POST /users/${NO_ONE}/change-password`, { current_password: PASSWORD, new_password: OTHER }],
-    ])('which opens nothing that is an operator’s or a user’s: %s', async (request, body) => {
+    ])('which is refused on paths of operators and users: %s', async (request, body) => {
       expectProblem(await internal(request, body), 403, 'forbidden')
     })
   })
@@ -61,13 +61,13 @@ describe('users for the other services', () => {
     const verify = (login: unknown, password: unknown) =>
       internal('POST /users/verify-credentials', { login, password })
 
-    test('says whether the password is right, by email or username in any case, and who it is', async () => {
+    test('reports whether the password is right, by email or username in upper or lower case, and the user', async () => {
       const username = `ana-${Math.random().toString(36).slice(2, 8)}`
       const ana = await createUser(here.system, { username })
-      const whole = await read(ana.id)
+      const fullRecord = await read(ana.id)
       for (const login of [ana.email, ana.email.toUpperCase(), username, username.toUpperCase()]) {
         const right = await verify(login, PASSWORD)
-        expect(right).toMatchObject({ status: 200, body: { valid: true, user: whole } })
+        expect(right).toMatchObject({ status: 200, body: { valid: true, user: fullRecord } })
         expectFields(right.body, ['valid', 'user'])
         expectFields(right.body.user, FIELDS.user)
         const wrong = await verify(login, `${PASSWORD} `)
@@ -77,7 +77,7 @@ describe('users for the other services', () => {
         expect((await verify(login, PASSWORD)).body).toEqual({ valid: false })
     })
 
-    test('a disabled user is who it is', async () => {
+    test('reports a disabled user too', async () => {
       const ana = await createUser(here.system)
       await users(`PATCH /users/${ana.id}`, { headers: as.operator, body: { status: 'disabled' } })
       expect((await verify(ana.email, PASSWORD)).body).toMatchObject({ valid: true, user: { status: 'disabled' } })
@@ -101,7 +101,7 @@ describe('users for the other services', () => {
   })
 
   describe('the password record', () => {
-    test('is the user, its hash, and a version that grows with every change that auth must know', async () => {
+    test('has the user, their hash, and a version that grows with every change that auth must have', async () => {
       const ana = await createUser(here.system, { name: 'Ana' })
       const { id, ...read } = (await internal(`GET /users/${ana.id}`)).body
       const first = await record(ana.id)
@@ -130,7 +130,7 @@ describe('users for the other services', () => {
         expect(password_version).toBeGreaterThan(version)
         version = password_version
       }
-      // What changes nothing is no change.
+      // An update without a difference is not a change.
       await users(`PATCH /users/${ana.id}`, { headers: as.operator, body: { roles: ['STAFF'] } })
       const last = await record(ana.id)
       expect(last.password_version).toBe(version)
@@ -143,7 +143,7 @@ describe('users for the other services', () => {
   describe('POST /users/{user_id}/password', () => {
     const put = (id: string, body: unknown) => internal(`POST /users/${id}/password`, body)
 
-    test('a new password ends a reset: it works, the old one does not, every session has ended', async () => {
+    test('completes a reset: the new password works, the old one does not, and every session ends', async () => {
       const ana = await registerUser(here.system)
       expect((await put(ana.id, { new_password: OTHER })).status).toBe(204)
       expectProblem(await logIn(here.system, ana.email), 401, 'invalid_credentials')
@@ -152,7 +152,7 @@ describe('users for the other services', () => {
       expectProblem(ended, 401, 'token_revoked')
     })
 
-    test('a hash takes the place of an old one and ends nothing, if nothing has changed since', async () => {
+    test('replaces an old hash and ends no session, if the version is still the same', async () => {
       const ana = await registerUser(here.system)
       const { password_version } = await record(ana.id)
       const password_hash = await bcrypt(PASSWORD, 5)
@@ -160,14 +160,14 @@ describe('users for the other services', () => {
       expect(await record(ana.id)).toMatchObject({ password_hash, password_version: password_version + 1 })
       const alive = await users(`GET /users/${ana.id}`, { headers: as.bearer(ana.tokens.access_token) })
       expect(alive.status).toBe(200)
-      // Late: the version is another by now.
+      // The version has changed by now.
       const stale = { password_hash: await bcrypt(OTHER), if_version: password_version }
       expect((await put(ana.id, stale)).status).toBe(204)
       expect(await record(ana.id)).toMatchObject({ password_hash, password_version: password_version + 1 })
       expectProblem(await logIn(here.system, ana.email, OTHER), 401, 'invalid_credentials')
     })
 
-    test('refuses what is neither, and what is both', async () => {
+    test('refuses a body without a password and a hash, and one with both', async () => {
       const ana = await registerUser(here.system)
       const before = await record(ana.id)
       const password_hash = await bcrypt(OTHER)
@@ -228,19 +228,19 @@ describe('users for the other services', () => {
       }
     }
 
-    test('come by pages, each once, in the order of their last change', async () => {
-      const made: string[] = []
-      for (let i = 0; i < 7; i++) made.push((await createUser(here.system)).id)
+    test('are listed in pages, each once, in the order of their last change', async () => {
+      const createdIds: string[] = []
+      for (let i = 0; i < 7; i++) createdIds.push((await createUser(here.system)).id)
       const ids = async (limit: number) =>
-        (await walk(limit)).map(({ user_id }) => user_id).filter((id) => made.includes(id))
-      expect(await ids(3)).toEqual(made)
-      expect(await ids(500)).toEqual(made)
-      await users(`PATCH /users/${made[2]}`, { headers: as.operator, body: { name: 'New' } })
-      await users(`DELETE /users/${made[4]}`, { headers: as.operator })
-      expect(await ids(2)).toEqual([0, 1, 3, 5, 6, 2].map((i) => made[i] ?? ''))
-      const whole = await walk(500)
-      expect(new Set(whole.map(({ user_id }) => user_id)).size).toBe(whole.length)
-      expect(whole.at(-1)).toEqual(await record(made[2] ?? ''))
+        (await walk(limit)).map(({ user_id }) => user_id).filter((id) => createdIds.includes(id))
+      expect(await ids(3)).toEqual(createdIds)
+      expect(await ids(500)).toEqual(createdIds)
+      await users(`PATCH /users/${createdIds[2]}`, { headers: as.operator, body: { name: 'New' } })
+      await users(`DELETE /users/${createdIds[4]}`, { headers: as.operator })
+      expect(await ids(2)).toEqual([0, 1, 3, 5, 6, 2].map((i) => createdIds[i] ?? ''))
+      const allRecords = await walk(500)
+      expect(new Set(allRecords.map(({ user_id }) => user_id)).size).toBe(allRecords.length)
+      expect(allRecords.at(-1)).toEqual(await record(createdIds[2] ?? ''))
     })
 
     test.each(['limit=0', 'limit=501', 'limit=x', 'after=x', 'after=-1', 'after=', 'after=1;DROP', 'page=1'])(
@@ -251,51 +251,51 @@ describe('users for the other services', () => {
     )
   })
 
-  describe('a hash that was imported', () => {
+  describe('an imported hash', () => {
     const kinds: [string, () => Promise<string>][] = [
       ['bcrypt $2a$', async () => (await bcrypt(PASSWORD, 5)).replace('$2b$', '$2a$')],
       ['bcrypt $2y$', async () => (await bcrypt(PASSWORD, 5)).replace('$2b$', '$2y$')],
       ['bcrypt $2b$ of another cost', () => bcrypt(PASSWORD, 6)],
       ['argon2id', () => Bun.password.hash(PASSWORD, { algorithm: 'argon2id', memoryCost: 1024, timeCost: 2 })],
     ]
-    test.each(kinds)('logs in, and gives way to one of today: %s', async (_, make) => {
+    test.each(kinds)('works for a login, and is rehashed: %s', async (_, make) => {
       const email = newEmail()
       const password_hash = await make()
-      const made = await users('POST /users', { headers: as.operator, body: { email, password_hash } })
-      expect(made.status).toBe(201)
-      expect(made.text).not.toContain('$')
-      const before = await record(made.body.id)
+      const creation = await users('POST /users', { headers: as.operator, body: { email, password_hash } })
+      expect(creation.status).toBe(201)
+      expect(creation.text).not.toContain('$')
+      const before = await record(creation.body.id)
       expect(before.password_hash).toBe(password_hash)
       expectProblem(await logIn(here.system, email, OTHER), 401, 'invalid_credentials')
-      expect((await record(made.body.id)).password_hash).toBe(password_hash)
+      expect((await record(creation.body.id)).password_hash).toBe(password_hash)
       const login = await logIn(here.system, email)
       expect(login.status).toBe(200)
       const after = await eventually(async () => {
-        const now = await record(made.body.id)
+        const now = await record(creation.body.id)
         return now.password_hash === password_hash ? undefined : now
       })
       expect(after.password_hash).toMatch(/^\$2b\$04\$/)
       expect(after.password_version).toBeGreaterThan(before.password_version)
-      // Auth holds the new one too, and the session that was opened with the old one goes on.
+      // Auth has the new hash too, and the session from the login stays.
       await eventually(async () => {
         const { body } = await auth(`GET /admin/password-cache?search=${email}`, { headers: as.operator })
         return body.items[0]?.password_version === after.password_version
       })
-      const alive = await users(`GET /users/${made.body.id}`, { headers: as.bearer(login.body.access_token) })
+      const alive = await users(`GET /users/${creation.body.id}`, { headers: as.bearer(login.body.access_token) })
       expect(alive.status).toBe(200)
       expect((await logIn(here.system, email)).status).toBe(200)
       expectProblem(await logIn(here.system, email, OTHER), 401, 'invalid_credentials')
-      expect((await record(made.body.id)).password_hash).toBe(after.password_hash)
+      expect((await record(creation.body.id)).password_hash).toBe(after.password_hash)
     })
 
-    test('one of today stays as it is', async () => {
+    test('with the current cost stays unchanged', async () => {
       const email = newEmail()
       const password_hash = await bcrypt(PASSWORD)
-      const made = await users('POST /users', { headers: as.operator, body: { email, password_hash } })
+      const creation = await users('POST /users', { headers: as.operator, body: { email, password_hash } })
       expect((await logIn(here.system, email)).status).toBe(200)
       const { body } = await auth('GET /health/cache')
       expect(body.pending).toBe(0)
-      expect(await record(made.body.id)).toMatchObject({ password_hash, password_version: 1 })
+      expect(await record(creation.body.id)).toMatchObject({ password_hash, password_version: 1 })
     })
   })
 })

@@ -5,7 +5,7 @@ import { type Answer, as } from '../support/http.ts'
 import { running } from '../support/running.ts'
 import { inProcess } from '../support/system.ts'
 
-/** Nobody logs in with it: not to be made anew for each. */
+/** A hash that is never used for a login: hashing a password for each user would be slow. */
 const HASH = `$2b$04$${'a'.repeat(53)}`
 
 const people = [
@@ -21,11 +21,11 @@ describe('the list of users', () => {
   const { users } = here
   const list = (query = '') => users(`GET /users${query && '?'}${query}`, { headers: as.operator })
   const make = async (fields: object) => {
-    const made = await users('POST /users', { headers: as.operator, body: { password_hash: HASH, ...fields } })
-    if (made.status !== 201) throw new Error(made.text)
-    return made.body
+    const answer = await users('POST /users', { headers: as.operator, body: { password_hash: HASH, ...fields } })
+    if (answer.status !== 201) throw new Error(answer.text)
+    return answer.body
   }
-  /** Which of `people` an answer holds, by the front of their emails. */
+  /** The local parts of the emails in an answer. */
   const fronts = ({ body }: Answer) => body.items.map(({ email }: { email: string }) => email.split('@')[0])
 
   beforeAll(async () => {
@@ -65,7 +65,7 @@ describe('the list of users', () => {
     [`search=${encodeURIComponent("'; DROP TABLE users; --")}`, []],
     ['search=name%3Amia', []],
     ['search=mia%20NOT%20zoe', []],
-    // Neither hashes nor ids are searched.
+    // Hashes and ids are not searched.
     ['search=%242b%2404', []],
     ['search=0198', []],
   ])('%s', async (query, expected) => {
@@ -79,21 +79,21 @@ describe('the list of users', () => {
     expect(answer.text).not.toContain('$2')
   })
 
-  test('R27: the cursor of an empty search is that of the whole list', async () => {
-    const whole = await list('size=2')
+  test('R27: has the same cursor for an empty search as without a search', async () => {
+    const fullList = await list('size=2')
     const empty = await list('search=&size=2')
-    expect(empty.body).toEqual(whole.body)
+    expect(empty.body).toEqual(fullList.body)
     const rest = await list(`size=2&cursor=${empty.body.next_cursor}`)
     expect(fronts(rest)).toEqual(['mia+tag', 'b'])
-    expect((await list(`search=&size=2&cursor=${whole.body.next_cursor}`)).body).toEqual(rest.body)
+    expect((await list(`search=&size=2&cursor=${fullList.body.next_cursor}`)).body).toEqual(rest.body)
   })
 
-  test('each item is the user as it is read alone', async () => {
+  test('has each user as they are read by id', async () => {
     for (const item of (await list()).body.items)
       expect((await users(`GET /users/${item.id}`, { headers: as.operator })).body).toEqual(item)
   })
 
-  test('comes by pages', async () => {
+  test('has pages', async () => {
     const first = await list('size=2&sort=email')
     expect(first.body).toMatchObject({ total: 5, page: 1, size: 2, pages: 3 })
     expect(first.body.next_cursor).toBeString()
@@ -131,20 +131,20 @@ describe('the list of users', () => {
     'limit=1',
     'password_hash=x',
     '__proto__=x',
-  ])('%s is refused, by its name', async (query) => {
+  ])('refuses %s, and names the parameter', async (query) => {
     const answer = await list(query)
     expectProblem(answer, 400, 'validation_failed')
     expect(answer.body.message[0]).toStartWith(`${query.split('=')[0]} `)
   })
 
-  test('a cursor is good for the list that gave it alone', async () => {
+  test('refuses the cursor of another list', async () => {
     const { next_cursor } = (await list('size=2&sort=email')).body
     for (const query of ['size=2', 'sort=-email', 'sort=email&role=STAFF', 'sort=email&search=a', 'sort=email&page=1'])
       expectProblem(await list(`${query}&cursor=${next_cursor}`), 400, 'validation_failed')
     const forged = JSON.parse(Buffer.from(next_cursor, 'base64url').toString())
     for (const place of ["' OR 1=1 --", '', 1e15, -1, 0]) {
       const cursor = Buffer.from(JSON.stringify([forged[0], place])).toString('base64url')
-      // A place in a list, and no more than that.
+      // A cursor is only a position in a list.
       const answer = await list(`sort=email&cursor=${cursor}`)
       expect(answer.status).toBe(200)
       for (const item of answer.body.items) expectFields(item, FIELDS.user)
@@ -162,7 +162,7 @@ describe('the list of users', () => {
     expectProblem(await by({}), 401, 'missing_token')
     expectProblem(await by(as.bearer(ana.tokens.access_token)), 403, 'forbidden')
     expectProblem(await by(as.bearer(ana.tokens.access_token), `?search=${ana.email}`), 403, 'forbidden')
-    // Credentials come before the query.
+    // Credentials are checked before the query.
     expectProblem(await by(as.bearer(ana.tokens.access_token), '?size=0'), 403, 'forbidden')
     expectProblem(await by({}, '?size=0'), 401, 'missing_token')
     expectProblem(await by(as.internal), 403, 'forbidden')
@@ -170,7 +170,7 @@ describe('the list of users', () => {
   })
 
   describe.each(['created_at', '-created_at', 'email', '-email'])('a walk by cursor, by %s', (sort) => {
-    test('sees each that was there throughout once, while rows come and go', async () => {
+    test('lists each user once who exists throughout, while others come and go', async () => {
       const tag = `walk${sort.replace('-', 'down').replace('_', '')}`
       const ids = new Map<string, string>()
       const add = async (name: string) => {
@@ -179,10 +179,10 @@ describe('the list of users', () => {
       }
       const names = Array.from({ length: 24 }, (_, i) => `u${(i * 7) % 24}`)
       for (const name of names) await add(name)
-      const gone = new Set<string>()
+      const deletedNames = new Set<string>()
       const remove = async (name: string | undefined) => {
-        if (name === undefined || gone.has(name)) return
-        gone.add(name)
+        if (name === undefined || deletedNames.has(name)) return
+        deletedNames.add(name)
         await users(`DELETE /users/${ids.get(name)}`, { headers: as.operator })
       }
       const seen: string[] = []
@@ -194,15 +194,15 @@ describe('the list of users', () => {
         seen.push(...fronts(page))
         cursor = page.body.next_cursor
         if (turn > 5) continue
-        // The place where the walk stands goes, and one that it has not come to.
+        // Deletes the user at the cursor, and one who is not listed yet.
         await remove(seen.at(-1))
-        await remove(names.find((name) => !seen.includes(name) && !gone.has(name)))
+        await remove(names.find((name) => !seen.includes(name) && !deletedNames.has(name)))
         await add(`a${turn}`)
         await add(`z${turn}`)
       }
       expect(cursor).toBeNull()
       expect(new Set(seen).size).toBe(seen.length)
-      const throughout = names.filter((name) => !gone.has(name))
+      const throughout = names.filter((name) => !deletedNames.has(name))
       expect(throughout.length).toBeGreaterThan(8)
       for (const name of throughout) expect(seen).toContain(name)
     })

@@ -15,10 +15,10 @@ const ADMIN = '/api/v1/admin/webhooks'
 
 const receivers: Receiver[] = []
 function receiver(answers?: Receiver['answers']): Receiver {
-  const made = new Receiver()
-  if (answers) made.answers = answers
-  receivers.push(made)
-  return made
+  const newReceiver = new Receiver()
+  if (answers) newReceiver.answers = answers
+  receivers.push(newReceiver)
+  return newReceiver
 }
 afterEach(async () => {
   await Promise.all(receivers.splice(0).map((one) => one.close()))
@@ -27,7 +27,7 @@ afterEach(async () => {
 const operator = (body?: unknown) => ({ headers: as.operator, ...(body === undefined ? {} : { body }) })
 const status = (code: number, headers: Record<string, string> = {}) => new Response(null, { status: code, headers })
 
-describe('on a clock that is set', () => {
+describe('webhooks, with a clock that the tests set', () => {
   const settings: Record<string, string> = {}
   let instance: InstanceInTime
   beforeEach(async () => {
@@ -46,13 +46,13 @@ describe('on a clock that is set', () => {
   const deliveries = async (query = '') => (await ask(`GET ${ADMIN}/deliveries${query}`)).items
   const delivery = async (query = '') => (await deliveries(query))[0]
   const happen = async () => (await ask('POST /api/v1/users', { email: newEmail(), password: PASSWORD })).id
-  /** What the deliverer has written down, once it has. */
+  /** Waits for a delivery with the given number of attempts. */
   const tried = (id: string, tries: number) =>
     eventually(async () => {
       const one = await delivery(`?webhook=${id}`)
       return one?.tries === tries ? one : undefined
     })
-  /** Time goes on; something happens, so that those who deliver look at the clock. */
+  /** Lets time pass, and causes an event so that the deliverers read the clock. */
   const pass = async (ms: number) => {
     await instance.pass(ms)
     await ask(`PATCH /api/v1/users/${noticed}`, { name: `At ${instance.now()}` })
@@ -63,7 +63,7 @@ describe('on a clock that is set', () => {
     noticed = (await ask('POST /api/v1/users', { email: newEmail(), password: PASSWORD })).id
   }
 
-  test('a try that fails is made again, the same message with a signature of its own, until it is taken', async () => {
+  test('a failed attempt is repeated with the same message and a new signature until it is accepted', async () => {
     const to = receiver()
     to.answers = (_, at) =>
       [status(500), status(302, { location: `${to.url}/else` }), status(204)][at - 1] ?? status(204)
@@ -101,7 +101,7 @@ describe('on a clock that is set', () => {
     expect(() => verified(secret, { ...(one as NonNullable<typeof one>), body: `${one?.body} ` })).toThrow()
   })
 
-  test('it is made for about a day in growing pauses, is dead then, and can be sent again', async () => {
+  test('a delivery is attempted for about a day with growing backoff, fails then, and can be replayed', async () => {
     const to = receiver(() => status(503))
     await minded()
     const { id, secret } = await created(to.url)
@@ -113,7 +113,7 @@ describe('on a clock that is set', () => {
       if (one.status === 'dead') break
       const pause = Date.parse(one.next_at) - instance.now()
       pauses.push(pause)
-      // Not a moment before its time.
+      // The attempt is not made before its time.
       await pass(pause - 1)
       await Bun.sleep(5)
       expect(to.received.length).toBe(tries)
@@ -135,7 +135,7 @@ describe('on a clock that is set', () => {
     expect(more.every(({ id: again }) => again === first?.id)).toBe(true)
     expect(await tried(id, 1)).toMatchObject({ status: 'delivered' })
     expect(() => verified(secret, to.received[12] as never)).toThrow('timestamp too new')
-    // Delivered, it is sent again only where it is asked for.
+    // A delivered message is sent again only on request.
     expect(await ask(`POST ${ADMIN}/replay`, {})).toEqual({ replayed: 0 })
     expect(await ask(`POST ${ADMIN}/replay`, { delivery: (await delivery(`?webhook=${id}`)).id })).toEqual({
       replayed: 1,
@@ -144,8 +144,8 @@ describe('on a clock that is set', () => {
     expect((await ask('GET /api/v1/admin/audit?type=webhook.replayed')).items.length).toBe(4)
   })
 
-  describe('R29: what waits for its next try is sent at once where someone asks for it', () => {
-    /** One that has failed twice and waits; its receiver is there by now. */
+  describe('R29: a pending delivery is sent at once when it is replayed', () => {
+    /** A delivery that has failed twice and is pending, while its receiver works again. */
     const waiting = async () => {
       const to = receiver(() => status(503))
       await minded()
@@ -180,9 +180,9 @@ describe('on a clock that is set', () => {
     })
 
     test.each([
-      ['taken: it came once', 204, 1],
+      ['accepted: it is received once', 204, 1],
       ['refused: it is sent again at once', 503, 2],
-    ])('while a try is under way, which then is %s', async (_, answer, times) => {
+    ])('during an attempt, which then is %s', async (_, answer, times) => {
       const { promise, resolve } = Promise.withResolvers<Response>()
       const to = receiver((_, at) => (at === 1 ? promise : status(204)))
       await minded()
@@ -200,7 +200,7 @@ describe('on a clock that is set', () => {
     })
   })
 
-  test('Retry-After is minded, within reason', async () => {
+  test('Retry-After is followed, within limits', async () => {
     const to = receiver((_, at) => status(429, { 'retry-after': at === 1 ? '600' : '999999' }))
     await minded()
     const { id } = await created(to.url)
@@ -211,7 +211,7 @@ describe('on a clock that is set', () => {
     expect(Date.parse((await tried(id, 2)).next_at) - instance.now()).toBe(HOUR)
   })
 
-  test('what was delivered is forgotten after 7 days, what is dead after 30, with its events', async () => {
+  test('finished deliveries are deleted after 7 days, failed ones after 30, with their events', async () => {
     const [good, bad] = [receiver(), receiver(() => status(410))]
     const one = await created(good.url)
     const other = await created(bad.url)
@@ -225,15 +225,15 @@ describe('on a clock that is set', () => {
       [23 * DAY - 2 * MINUTE, [other.id]],
       [2 * MINUTE, []],
     ]
-    for (const [passes, left] of table) {
+    for (const [passes, remaining] of table) {
       await instance.pass(passes)
       await Bun.sleep(50)
-      const isLeft = async () => String((await targets()).toSorted()) === String(left.toSorted())
-      await eventually(isLeft).catch(async () => expect(await targets()).toEqual(left))
+      const isLeft = async () => String((await targets()).toSorted()) === String(remaining.toSorted())
+      await eventually(isLeft).catch(async () => expect(await targets()).toEqual(remaining))
     }
   })
 
-  test('one that is gone (410) is disabled, and hears again once it is enabled', async () => {
+  test('a webhook that answers 410 is disabled, and gets events again once it is enabled', async () => {
     const to = receiver(() => status(410))
     const { id } = await created(to.url)
     await happen()
@@ -243,7 +243,7 @@ describe('on a clock that is set', () => {
     expect((await ask('GET /api/v1/admin/audit?type=webhook.disabled')).items).toMatchObject([
       { actor: 'auth', detail: { id } },
     ])
-    // No one wants it any more: nothing is written, nor sent again.
+    // No webhook subscribes to the events now: none is stored, and none is replayed.
     await happen()
     expect((await deliveries()).length).toBe(1)
     expect(await ask(`POST ${ADMIN}/replay`, {})).toEqual({ replayed: 0 })
@@ -255,20 +255,20 @@ describe('on a clock that is set', () => {
     await to.has(3)
   })
 
-  test('one that is slow holds up no other, and is given 15 seconds', async () => {
-    const asked: number[] = []
+  test('a slow webhook does not delay others, and times out after 15 seconds', async () => {
+    const timeouts: number[] = []
     const deliveriesOf15s: AbortController[] = []
     const timeout = AbortSignal.timeout.bind(AbortSignal)
     const spy = spyOn(AbortSignal, 'timeout').mockImplementation((ms) => {
-      asked.push(ms)
+      timeouts.push(ms)
       if (ms !== 15_000) return timeout(ms)
       const controller = new AbortController()
       deliveriesOf15s.push(controller)
       return controller.signal
     })
     try {
-      const held = Promise.withResolvers<void>()
-      const [slow, quick] = [receiver(() => held.promise.then(() => status(200))), receiver()]
+      const slowAnswer = Promise.withResolvers<void>()
+      const [slow, quick] = [receiver(() => slowAnswer.promise.then(() => status(200))), receiver()]
       const { id } = await created(slow.url)
       await created(quick.url)
       for (let n = 0; n < 12; n++) await happen()
@@ -281,14 +281,14 @@ describe('on a clock that is set', () => {
         (await deliveries(`?webhook=${id}`)).find(({ tries }: { tries: number }) => tries === 1),
       )
       expect(late).toMatchObject({ status: 'pending', last_status: null, last_error: 'timeout' })
-      expect(asked.filter((ms) => ms === 15_000).length).toBeGreaterThan(11)
-      held.resolve()
+      expect(timeouts.filter((ms) => ms === 15_000).length).toBeGreaterThan(11)
+      slowAnswer.resolve()
     } finally {
       spy.mockRestore()
     }
   })
 
-  test('what is taken at once comes in order per user', async () => {
+  test('messages that are accepted at once arrive in order per user', async () => {
     const underWay: string[] = []
     const twice: string[] = []
     const to = receiver(async ({ message }) => {
@@ -305,14 +305,14 @@ describe('on a clock that is set', () => {
     for (const name of names) await Promise.all(users.map((user) => ask(`PATCH /api/v1/users/${user}`, { name })))
     const received = await to.has(36)
     for (const user of users) {
-      const own = received.map(({ message }) => message.data).filter((data) => data.user_id === user)
-      expect(own.map((data) => (data.user as { name: string }).name)).toEqual(names)
+      const userData = received.map(({ message }) => message.data).filter((data) => data.user_id === user)
+      expect(userData.map((data) => (data.user as { name: string }).name)).toEqual(names)
     }
-    // One at a time: what is under way together may be taken in any order.
+    // One message per user at a time: concurrent ones could arrive in any order.
     expect(twice).toEqual([])
   })
 
-  test('each hears of what it asked for, and nothing is written that no one wants', async () => {
+  test('each webhook gets the types that it subscribed to, and other events are not stored', async () => {
     const ids = () => deliveries().then((items) => items.length)
     await happen()
     expect(await ids()).toBe(0)
@@ -334,7 +334,7 @@ describe('on a clock that is set', () => {
     expect(some.received.length).toBe(2)
   })
 
-  test('addresses that are refused', async () => {
+  test('unsuitable addresses are refused', async () => {
     const table: [url: unknown, complaint: RegExp][] = [
       ['shop.example.org/hook', /https:/],
       ['ftp://shop.example.org', /https:/],
@@ -357,9 +357,9 @@ describe('on a clock that is set', () => {
     expect((await ask(`GET ${ADMIN}`)).items).toEqual([])
   })
 
-  test('in production what leaves the machine is encrypted', async () => {
-    const own = new InstanceInTime({ CH202_ENV: 'production', CH202_SECRET: `own-${crypto.randomUUID()}` })
-    await own.start()
+  test('in production other machines need https', async () => {
+    const production = new InstanceInTime({ CH202_ENV: 'production', CH202_SECRET: `own-${crypto.randomUUID()}` })
+    await production.start()
     const table: [url: string, status: number][] = [
       ['http://shop.example.org/', 400],
       ['http://10.0.0.1/', 400],
@@ -370,11 +370,11 @@ describe('on a clock that is set', () => {
       ['https://shop.example.org/', 201],
     ]
     for (const [url, code] of table)
-      expect([url, (await own.ask(`POST ${ADMIN}`, operator({ url }))).status]).toEqual([url, code])
-    await own.stop()
+      expect([url, (await production.ask(`POST ${ADMIN}`, operator({ url }))).status]).toEqual([url, code])
+    await production.stop()
   })
 
-  test('there are at most 50', async () => {
+  test('at most 50 webhooks can be added', async () => {
     const url = 'http://127.0.0.1:9/'
     const some = await Promise.all(Array.from({ length: 60 }, () => instance.ask(`POST ${ADMIN}`, operator({ url }))))
     expect(some.filter((one) => one.status === 201).length).toBe(50)
@@ -385,7 +385,7 @@ describe('on a clock that is set', () => {
     await created(url)
   })
 
-  test('a secret outlives a new CH202_SECRET, and without the one that sealed it nothing is sent', async () => {
+  test('a secret survives a new CH202_SECRET, and without the one that sealed it nothing is sent', async () => {
     const to = receiver()
     const { secret } = await created(to.url)
     const first = 'secret-of-the-tests-0123456789-0123456789abc'

@@ -13,7 +13,7 @@ const UUID_4 = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]
 const JSON_TYPE = /^application\/json(;\s*charset=utf-8)?$/
 const USER = ['email', 'id', 'roles']
 
-/** The only shape in which the document hands out tokens. @returns the two */
+/** Checks the shape in which the document returns tokens. @returns both tokens */
 function expectTokens({ body, headers, status }: Answer, days: number) {
   expect(status).toBe(200)
   expect(headers.get('content-type')).toMatch(JSON_TYPE)
@@ -26,7 +26,7 @@ function expectTokens({ body, headers, status }: Answer, days: number) {
   return { access: body.accessToken as string, refresh: token as string, userId: userId as string }
 }
 
-/** The example of a failure; what stands beside its three fields harms no client. */
+/** Checks the example of a failure. Further fields beside its three are allowed. */
 function expectError({ body, headers, status }: Answer, statusCode: number, error: string, message?: unknown) {
   expect(status).toBe(statusCode)
   expect(headers.get('content-type')).toMatch(JSON_TYPE)
@@ -100,7 +100,7 @@ describe('002, over three processes', () => {
     expect(body.id).toMatch(UUID)
   })
 
-  test('002:22 it takes email and password, and nothing else', async () => {
+  test('002:22 a registration takes email and password, and nothing else', async () => {
     const body = { email: newEmail(), password: PASSWORD }
     const register = (fields: object) => auth('POST /auth/register', { body: fields })
     expectError(await register({ email: body.email }), 400, 'Bad Request', ['password is required'])
@@ -116,13 +116,13 @@ describe('002, over three processes', () => {
     expect(await askEach(here.system, access)).toEqual(all(200))
   })
 
-  test('002:55 its refresh token is a UUID v4', async () => {
+  test('002:55 the refresh token of a login is a UUID v4', async () => {
     const tokens = await Promise.all([newcomer(), newcomer(), newcomer()])
     for (const { refresh } of tokens) expect(refresh).toMatch(UUID_4)
     expect(new Set(tokens.map(({ refresh }) => refresh)).size).toBe(3)
   })
 
-  test('002:56 its exp is a date, 30 days on', async () => {
+  test('002:56 the exp of a login is a date in 30 days', async () => {
     const { email } = await newcomer()
     expectTokens(await logIn(email), 30)
   })
@@ -136,7 +136,7 @@ describe('002, over three processes', () => {
     expect(await askEach(here.system, next.access)).toEqual(all(200))
   })
 
-  test('002:71 it takes the refreshToken of the login; any other is 401', async () => {
+  test('002:71 a refresh takes the refreshToken of the login; any other is 401', async () => {
     const { access, refresh: first } = await newcomer()
     for (const token of [crypto.randomUUID(), access, 'x', `${first}0`, first.replaceAll('-', '')])
       expectError(await refresh(token), 401, 'Unauthorized')
@@ -148,7 +148,7 @@ describe('002, over three processes', () => {
     expectTokens(await refresh(first), 30)
   })
 
-  test('002:71 the one spent last, within the grace, gets the same token again', async () => {
+  test('002:71 the previous refresh token returns the same new one again within the grace period', async () => {
     const { refresh: first } = await newcomer()
     const answers = await Promise.all(Array.from({ length: 10 }, () => refresh(first)))
     const tokens = new Set(answers.map((answer) => expectTokens(answer, 30).refresh))
@@ -156,7 +156,7 @@ describe('002, over three processes', () => {
     expectTokens(await refresh([...tokens][0] ?? ''), 30)
   })
 
-  test('002:71 an older one ends the session, at every service', async () => {
+  test('002:71 an older refresh token ends the session, at every service', async () => {
     const { access, refresh: first } = await newcomer()
     const second = expectTokens(await refresh(first), 30)
     const third = expectTokens(await refresh(second.refresh), 30)
@@ -186,17 +186,17 @@ describe('002, over three processes', () => {
     const administration = { headers: await administrator() }
     for (const local of ['plus+tag', 'per%cent', 'per%40cent', "o'neil", 'a/b', 'what?', 'x#y', '{a}|b']) {
       const email = `${local}.${newEmail()}`
-      const { body: made } = await users('POST /user', { body: { email, password: PASSWORD } })
-      expect(made.email).toBe(email)
-      const found = await users(`GET /user/${encodeURIComponent(email)}`, administration)
-      expect(found.body).toEqual({ id: made.id, email, roles: ['USER'] })
+      const { body: user } = await users('POST /user', { body: { email, password: PASSWORD } })
+      expect(user.email).toBe(email)
+      const lookup = await users(`GET /user/${encodeURIComponent(email)}`, administration)
+      expect(lookup.body).toEqual({ id: user.id, email, roles: ['USER'] })
     }
     const plus = `a+b.${newEmail()}`
     await users('POST /user', { body: { email: plus, password: PASSWORD } })
     expect((await users(`GET /user/${plus}`, administration)).body.email).toBe(plus)
   })
 
-  test('002:86 it answers any user to an administrator, and nobody else', async () => {
+  test('002:86 GET /user/:idOrEmail returns any user to an administrator, and to nobody else', async () => {
     const [user, other, administration] = [await newcomer(), await newcomer(), await administrator()]
     for (const name of [user.id, user.email]) {
       const answer = await users(`GET /user/${name}`, { headers: administration })
@@ -217,7 +217,7 @@ describe('002, over three processes', () => {
     expect(expectTokens(await logIn(email), 30).userId).toBe(body.id)
   })
 
-  test('002:104 it takes email and password, and nothing else', async () => {
+  test('002:104 POST /user takes email and password, and nothing else', async () => {
     const create = (body: object) => users('POST /user', { body })
     const good = { email: newEmail(), password: PASSWORD }
     expectError(await create({ ...good, email: 'ana' }), 400, 'Bad Request', ['email must be an email'])
@@ -226,7 +226,7 @@ describe('002, over three processes', () => {
     expectError(await create(good), 409, 'Conflict')
   })
 
-  test('002:112 DELETE /user/:id answers the user, whose logins and tokens are gone', async () => {
+  test('002:112 DELETE /user/:id returns the user, whose logins and tokens no longer work', async () => {
     const { access, bearer, email, id, refresh: token } = await newcomer()
     const { body, headers, status } = await users(`DELETE /user/${id}`, { headers: bearer })
     expect(status).toBe(200)
@@ -238,7 +238,7 @@ describe('002, over three processes', () => {
     expectError(await users(`GET /user/${id}`, { headers: await administrator() }), 404, 'Not Found')
   })
 
-  test('002:116 it takes an id: the own, or for an administrator any', async () => {
+  test('002:116 DELETE /user/:id takes the id of the caller, or any id from an administrator', async () => {
     const [user, other] = [await newcomer(), await newcomer()]
     expectError(await users(`DELETE /user/${user.id}`, { headers: other.bearer }), 404, 'Not Found')
     expectError(await users(`DELETE /user/${user.email}`, { headers: user.bearer }), 404, 'Not Found')
@@ -269,7 +269,7 @@ describe('002, over three processes', () => {
     expectError(await users('GET /no/such/path'), 404, 'Not Found')
   })
 
-  test('002:130 wrong credentials: of a user who exists as of one who does not', async () => {
+  test('002:130 wrong credentials get the same answer for an existing and an unknown user', async () => {
     const { email } = await newcomer()
     for (const name of [email, newEmail()])
       expectError(await logIn(name, 'wrong password'), 401, 'Unauthorized', 'Invalid credentials')
@@ -278,13 +278,13 @@ describe('002, over three processes', () => {
   test.each([
     ['POST /auth/register', auth],
     ['POST /user', users],
-  ])('002:140 %s: a password of five characters', async (path, ask) => {
+  ])('002:140 %s refuses a password of five characters', async (path, ask) => {
     const message = ['password must be longer than or equal to 6 characters']
     expectError(await ask(path, { body: { email: newEmail(), password: 'fivec' } }), 400, 'Bad Request', message)
     expect((await ask(path, { body: { email: newEmail(), password: 'sixchr' } })).status).toBe(200)
   })
 
-  test('002:148 two tokens: the one does not do for the other', async () => {
+  test('002:148 neither of the two tokens is accepted in place of the other', async () => {
     const { access, id, refresh: token } = await newcomer()
     expect((await users(`GET /user/${id}`, { headers: as.bearer(token) })).status).toBe(401)
     expectError(await refresh(access), 401, 'Unauthorized')
@@ -295,7 +295,7 @@ describe('002, over three processes', () => {
     expect(decodeJwt(access)).toMatchObject({ sub: id, email, roles: ['USER'] })
   })
 
-  test('002:150 the refresh token is in the database: it outlives a crash, and nobody can read it there', async () => {
+  test('002:150 the refresh token survives a crash, and cannot be read from the database', async () => {
     const { refresh: token } = await newcomer()
     const files = readdirSync(here.system.dataDir).filter((name) => /\.sqlite/.test(name))
     expect(files).toContain('auth.sqlite')
@@ -305,8 +305,8 @@ describe('002, over three processes', () => {
     expectTokens(await refresh(token), 30)
   })
 
-  // Two documents, 002 and 004, name these paths, each in its own way: a client of either gets on, and so do both.
-  describe('beside the others', () => {
+  // Documents 002 and 004 both describe these paths, with different shapes. Clients of either work, also together.
+  describe('beside the other documents', () => {
     const registered = async () => {
       const body = { email: newEmail(), password: PASSWORD, username: `u${crypto.randomUUID().slice(0, 8)}` }
       expect((await users('POST /user/register', { body })).status).toBe(201)
@@ -335,7 +335,7 @@ describe('002, over three processes', () => {
       ['login', 'email'],
       ['login', 'username'],
       ['username', 'username'],
-    ] as const)('002:39 POST /auth/login by %s, where that is the %s', async (field, of) => {
+    ] as const)('002:39 POST /auth/login by %s, when that is the %s', async (field, of) => {
       const user = await registered()
       expectTokens(await auth('POST /auth/login', { body: { [field]: user[of], password: PASSWORD } }), 30)
     })
@@ -372,17 +372,17 @@ describe('002, over three processes', () => {
         ])
         expect(UUID_4.test(body.refresh_token)).toBe(kind === 'v0')
         expect(body.refresh_expires_in).toBeWithin(days * DAY - 20, days * DAY + 1)
-        // Asked for again here, and by the other path: still the one token.
+        // A retry at either path returns the same token.
         expect((await ask()).body.refresh_token).toBe(body.refresh_token)
         const again = await auth('POST /auth/refresh', { body: { refreshToken: first } })
         expect(expectTokens(again, days).refresh).toBe(body.refresh_token)
-        // And back: the path's shape, the session's kind.
+        // At the first path again: the shape of the path, the kind of the session.
         const back = await auth('POST /auth/refresh', { body: { refreshToken: body.refresh_token } })
         expect(UUID_4.test(expectTokens(back, days).refresh)).toBe(kind === 'v0')
       },
     )
 
-    test('002:71 a token that was spent elsewhere ends the session as well', async () => {
+    test('002:71 a token that was used at another path ends the session too', async () => {
       const { email } = await registered()
       const first = await begin.v0(email)
       const second = await auth('POST /refresh', { body: { refresh_token: first } })
@@ -393,7 +393,7 @@ describe('002, over three processes', () => {
       expect(me.body.code).toBe('token_revoked')
     })
 
-    test('002:71 a session of 002 ends by the calls of the others: logout, revoke, its list', async () => {
+    test('002:71 a session of 002 can be ended by operations of the other documents: logout, revoke, the list', async () => {
       const { email } = await registered()
       const endings = [
         (token: string) => auth('POST /logout', { body: { refresh_token: token } }),
@@ -413,11 +413,11 @@ describe('002, over three processes', () => {
 })
 
 describe('002 and its settings', () => {
-  // Both at once, for the sake of the wait. Empty is not set: what is tested is the default.
+  // Both systems start together, to wait once. An empty variable counts as unset: the default is tested.
   const settings = { JWT_EXPIRE: '8s', BCRYPT_COST: '' }
   const { auth, users } = serving(settings)
 
-  test('002:147 passwords are hashed with bcrypt, of 10 rounds', async () => {
+  test('002:147 passwords are hashed with bcrypt, cost 10', async () => {
     const { body } = await users('POST /user', { body: { email: newEmail(), password: PASSWORD } })
     const record = await users(`GET /users/${body.id}/password-hash`, { headers: as.internal })
     expect(record.body.password_hash).toMatch(/^\$2[aby]\$10\$/)
@@ -441,7 +441,7 @@ describe('002 and its settings', () => {
     const next = expectTokens(await auth('POST /auth/refresh', { body: { refreshToken: refresh } }), 30)
     expect((await read(next.access)).status).toBe(200)
   }
-  test('002:9 JWT_EXPIRE settles how long an access token lives', async () => {
+  test('002:9 JWT_EXPIRE sets the lifetime of an access token', async () => {
     await expires()
   })
 })

@@ -27,8 +27,8 @@ describe('003, over three processes', () => {
 
   test('003:6 other services talk with it over its API', async () => {
     const { bearer, tokens } = await newcomer()
-    const asked = await auth('POST /validate-token', { body: { token: tokens.access_token } })
-    expect(asked.body.valid).toBe(true)
+    const validation = await auth('POST /validate-token', { body: { token: tokens.access_token } })
+    expect(validation.body.valid).toBe(true)
     expect((await modules('GET /modules/', { headers: bearer })).status).toBe(200)
   })
 
@@ -40,7 +40,7 @@ describe('003, over three processes', () => {
 
   const GOOD = { email: 'not.registered@example.org', password: PASSWORD }
   test.each([
-    ['what is no email', { ...GOOD, email: 'ana' }, 'email must be an email'],
+    ['an invalid email', { ...GOOD, email: 'ana' }, 'email must be an email'],
     ['a short password', { ...GOOD, password: 'short' }, 'password must be longer than or equal to 8 characters'],
     ['no password', { email: GOOD.email }, 'password is required'],
     ['a short username', { ...GOOD, username: 'a' }, 'username must be 3 to 32'],
@@ -53,7 +53,7 @@ describe('003, over three processes', () => {
     expect((await logIn(GOOD.email)).status).toBe(401)
   })
 
-  test('003:14 a login is a name and a password: both must be right', async () => {
+  test('003:14 a login needs the right name and the right password', async () => {
     const { email, username } = await newcomer()
     for (const name of [username, email, username.toUpperCase()]) {
       expect((await logIn(name)).status).toBe(200)
@@ -63,7 +63,7 @@ describe('003, over three processes', () => {
       expect((await auth('POST /login', { body: { [field]: username, password: PASSWORD } })).status).toBe(200)
   })
 
-  test('003:15 it makes JWTs, which anyone can verify with the public keys', async () => {
+  test('003:15 the tokens are JWTs, which anyone can verify with the public keys', async () => {
     const { id, tokens } = await newcomer()
     const keys = createRemoteJWKSet(new URL(`${here.system.url.auth}/.well-known/jwks.json`))
     const { payload } = await jwtVerify(tokens.access_token, keys, { audience: 'ch202', typ: 'at+jwt' })
@@ -71,14 +71,14 @@ describe('003, over three processes', () => {
     for (const forged of forgeriesOf(tokens.access_token)) expect(jwtVerify(forged, keys)).rejects.toThrow()
   })
 
-  test('003:18 tokens are checked', async () => {
+  test('003:18 tokens are validated', async () => {
     const { tokens } = await newcomer()
     expect(await askEach(here.system, tokens.access_token)).toEqual(all(200))
     for (const forged of forgeriesOf(tokens.access_token))
       expect(await askEach(here.system, forged)).toEqual(all('invalid_token'))
   })
 
-  test('003:19 tokens are renewed, as often as need be', async () => {
+  test('003:19 tokens are refreshed, as often as necessary', async () => {
     let { tokens } = await newcomer()
     for (let round = 0; round < 5; round++) {
       const { body, status } = await refresh(tokens.refresh_token)
@@ -100,7 +100,7 @@ describe('003, over three processes', () => {
     expect((await refresh(tokens.refresh_token)).status).toBe(401)
   })
 
-  test('003:23 the mail is a file, and holds a link of our own, whatever Host the request bore', async () => {
+  test('003:23 the mail is a file with a link to our own host, for any Host of the request', async () => {
     const { email } = await newcomer()
     await auth('POST /password-reset', { body: { email }, headers: { 'x-forwarded-host': 'evil.example.com' } })
     expect(await linkMailedTo(here.system, email)).toMatch(
@@ -111,7 +111,7 @@ describe('003, over three processes', () => {
     expect(mail).not.toContain('evil.example.com')
   })
 
-  test('003:28 its database is SQLite, a file of its own', () => {
+  test('003:28 the database of auth is a SQLite file', () => {
     expect(existsSync(join(here.system.dataDir, 'auth.sqlite'))).toBe(true)
   })
 
@@ -130,17 +130,17 @@ describe('003, over three processes', () => {
     expect(await askEach(here.system, tokens.access_token)).toEqual(all(200))
   })
 
-  test('003:77 POST /password-reset: the same answer whether the email is known or not', async () => {
+  test('003:77 POST /password-reset gives the same answer for a known and an unknown email', async () => {
     const { email } = await newcomer()
-    const [known, unknown] = [
+    const [knownAnswer, unknownAnswer] = [
       await auth('POST /password-reset', { body: { email } }),
       await auth('POST /password-reset', { body: { email: newEmail() } }),
     ]
-    expect([known.status, unknown.status]).toEqual([202, 202])
-    expect(known.text).toBe(unknown.text)
+    expect([knownAnswer.status, unknownAnswer.status]).toEqual([202, 202])
+    expect(knownAnswer.text).toBe(unknownAnswer.text)
   })
 
-  test('003:82 POST /token/refresh: a spent token that comes back ends the session', async () => {
+  test('003:82 POST /token/refresh: an older token that is used again ends the session', async () => {
     const { tokens } = await newcomer()
     const second = await refresh(tokens.refresh_token)
     expect(second.status).toBe(200)

@@ -30,14 +30,14 @@ describe('004, over three processes', () => {
 
   // Распределение эндпоинтов: auth_service.
 
-  test('004:4 POST /login takes a name and a password, and gives a token', async () => {
+  test('004:4 POST /login takes a name and a password, and returns a token', async () => {
     const { email, tokens, username } = await newcomer()
     expect(tokens.access_token).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+$/)
     for (const login of [username, email]) expect((await logIn(login)).status).toBe(200)
     expect((await logIn(username, NEW_PASSWORD)).status).toBe(401)
   })
 
-  test('004:4 it asks users where it does not know the user', async () => {
+  test('004:4 POST /login asks the users service when the user is not in the cache', async () => {
     const { id, username } = await newcomer()
     expect((await auth(`DELETE /admin/password-cache/${id}`, { headers: as.operator })).status).toBe(204)
     const before = (await auth('GET /health/cache')).body.misses
@@ -53,7 +53,7 @@ describe('004, over three processes', () => {
     expect(body.refresh_token).not.toBe(tokens.refresh_token)
   })
 
-  test('004:6 POST /logout annuls the token', async () => {
+  test('004:6 POST /logout revokes the token', async () => {
     const { bearer, tokens } = await newcomer()
     expect((await auth('POST /logout', { headers: bearer })).status).toBe(204)
     expect(await askEach(here.system, tokens.access_token)).toEqual(all('token_revoked'))
@@ -69,7 +69,7 @@ describe('004, over three processes', () => {
     expect((await auth('GET /whoami')).status).toBe(401)
   })
 
-  test.each(['/validate-token', '/auth/validate-token'])('004:8 POST %s, as another service asks it', async (path) => {
+  test.each(['/validate-token', '/auth/validate-token'])('004:8 POST %s, called by another service', async (path) => {
     const { bearer, id, tokens } = await newcomer()
     const ask = async (token: string) => {
       const { body, status } = await auth(`POST ${path}`, { body: { token }, headers: as.internal })
@@ -85,7 +85,7 @@ describe('004, over three processes', () => {
 
   // user_service.
 
-  test('004:11 POST /users registers, and keeps the password as a hash alone', async () => {
+  test('004:11 POST /users registers a user, and stores the password only as a hash', async () => {
     const answer = await users('POST /users', { body: { email: newEmail(), password: PASSWORD } })
     expect(answer.status).toBe(201)
     expect(answer.text).not.toMatch(/"password|hash/)
@@ -103,7 +103,7 @@ describe('004, over three processes', () => {
     expect((await users(`GET /users/${id}`)).status).toBe(401)
   })
 
-  test('004:13 PUT /users/{id}: email, name and the like', async () => {
+  test('004:13 PUT /users/{id} changes email, name and other fields', async () => {
     const { bearer, id, username } = await newcomer()
     const email = newEmail()
     const body = { email, username, name: 'Ana' }
@@ -121,7 +121,7 @@ describe('004, over three processes', () => {
     expect((await logIn(username)).status).toBe(401)
   })
 
-  test('004:15 POST /users/{id}/change-password hashes anew, and keeps it', async () => {
+  test('004:15 POST /users/{id}/change-password stores a new hash', async () => {
     const { bearer, id, username } = await newcomer()
     const before = await hashOf(id)
     const change = (current_password: string) =>
@@ -154,14 +154,14 @@ describe('004, over three processes', () => {
     expect((await users('POST /user/register', { body })).body.code).toBe('email_taken')
   })
 
-  test('004:21 the other way of registering, at auth, makes the same user', async () => {
+  test('004:21 a registration at auth creates the same user', async () => {
     const { body } = await auth('POST /register', { body: { email: newEmail(), password: PASSWORD } })
     expect((await users(`GET /users/${body.id}`, { headers: as.operator })).body.email).toBe(body.email)
   })
 
   // User Service Endpoints.
 
-  test('004:30 POST /users: one email, one user', async () => {
+  test('004:30 POST /users accepts an email once', async () => {
     const body = { email: newEmail(), password: PASSWORD }
     expect((await users('POST /users', { body })).status).toBe(201)
     expect((await users('POST /users', { body: { ...body, email: body.email.toUpperCase() } })).status).toBe(409)
@@ -183,26 +183,26 @@ describe('004, over three processes', () => {
     expect(await verify('nobody', PASSWORD)).toEqual({ valid: false })
   })
 
-  test('004:32 GET /users/{user_id}: another user is told of none', async () => {
+  test('004:32 GET /users/{user_id} is 404 for another user', async () => {
     const [one, other] = [await newcomer(), await newcomer()]
     const answer = await users(`GET /users/${one.id}`, { headers: other.bearer })
     expect(answer.body.code).toBe('user_not_found')
   })
 
-  test('004:33 PUT /users/{user_id}: another user changes none', async () => {
+  test('004:33 PUT /users/{user_id} is refused to another user', async () => {
     const [one, other] = [await newcomer(), await newcomer()]
     const answer = await users(`PUT /users/${one.id}`, { body: { email: newEmail() }, headers: other.bearer })
     expect(answer.body.code).toBe('user_not_found')
     expect((await users(`GET /users/${one.id}`, { headers: one.bearer })).body.email).toBe(one.email)
   })
 
-  test('004:34 DELETE /users/{user_id}: another user deletes none, an administrator any', async () => {
+  test('004:34 DELETE /users/{user_id} is refused to another user, and allowed to an administrator', async () => {
     const [admin, one, other] = [await administrator(), await newcomer(), await newcomer()]
     expect((await users(`DELETE /users/${one.id}`, { headers: other.bearer })).status).toBe(404)
     expect((await users(`DELETE /users/${one.id}`, { headers: admin.bearer })).status).toBe(204)
   })
 
-  test('004:35 POST /users/{user_id}/change-password ends the other sessions, and no own one', async () => {
+  test('004:35 POST /users/{user_id}/change-password ends the other sessions, and keeps the one of the caller', async () => {
     const { bearer, id, tokens, username } = await newcomer()
     const { body: elsewhere } = await logIn(username)
     const body = { current_password: PASSWORD, new_password: NEW_PASSWORD }
@@ -220,7 +220,7 @@ describe('004, over three processes', () => {
     expect(await Bun.password.verify(PASSWORD, body.password_hash)).toBe(true)
   })
 
-  test('004:37 POST /users/{user_id}/password-changed: auth is told again', async () => {
+  test('004:37 POST /users/{user_id}/password-changed sends the record to auth again', async () => {
     const { id, username } = await newcomer()
     await auth(`DELETE /admin/password-cache/${id}`, { headers: as.operator })
     expect((await users(`POST /users/${id}/password-changed`, { headers: as.internal })).status).toBe(202)
@@ -262,7 +262,7 @@ describe('004, over three processes', () => {
 
   // Auth Service Endpoints.
 
-  test('004:55 POST /auth/login gives tokens', async () => {
+  test('004:55 POST /auth/login returns tokens', async () => {
     const { username } = await newcomer()
     const { body, status } = await auth('POST /auth/login', { body: { login: username, password: PASSWORD } })
     expect(status).toBe(200)
@@ -286,7 +286,7 @@ describe('004, over three processes', () => {
     expect(await askEach(here.system, body.accessToken)).toEqual(all('token_revoked'))
   })
 
-  test('004:58 POST /auth/logout-all: every device of this user, and no other user', async () => {
+  test('004:58 POST /auth/logout-all ends every session of this user, and of no other', async () => {
     const [one, other] = [await newcomer(), await newcomer()]
     const { body: elsewhere } = await logIn(one.username)
     expect((await auth('POST /auth/logout-all', { headers: one.bearer })).body).toEqual({ revoked: 2 })
@@ -295,7 +295,7 @@ describe('004, over three processes', () => {
     expect(await askEach(here.system, other.tokens.access_token)).toEqual(all(200))
   })
 
-  test('004:64 POST /auth/validate-token needs no key: who holds the token may ask', async () => {
+  test('004:64 POST /auth/validate-token needs no key, only the token', async () => {
     const { id, tokens } = await newcomer()
     const { body } = await auth('POST /auth/validate-token', { body: { token: tokens.access_token } })
     expect(body).toMatchObject({ valid: true, user_id: id, session_id: tokens.session_id })
@@ -318,7 +318,7 @@ describe('004, over three processes', () => {
   const sessionsOf = async (bearer: Record<string, string>) =>
     (await auth('GET /auth/sessions', { headers: bearer })).body.items as { id: string; current: boolean }[]
 
-  test('004:72 GET /auth/sessions: all live ones of the user', async () => {
+  test('004:72 GET /auth/sessions lists all live sessions of the user', async () => {
     const { bearer, tokens, username } = await newcomer()
     const { body: elsewhere } = await logIn(username)
     const sessions = await sessionsOf(bearer)
@@ -342,7 +342,7 @@ describe('004, over three processes', () => {
       password_version: number
     }[]
 
-  test('004:79 POST /auth/sync/password: a newer password is taken in, an older one is not', async () => {
+  test('004:79 POST /auth/sync/password stores a newer password, and ignores an older one', async () => {
     const { id, username } = await newcomer()
     const { body: record } = await users(`GET /users/${id}/password-hash`, { headers: as.internal })
     const password_hash = await Bun.password.hash(NEW_PASSWORD, { algorithm: 'bcrypt', cost: 4 })
@@ -354,7 +354,7 @@ describe('004, over three processes', () => {
     expect([(await logIn(username, NEW_PASSWORD)).status, (await logIn(username)).status]).toEqual([200, 401])
   })
 
-  test('004:80 POST /auth/sync/user-deleted: the entry is gone, and so are the sessions', async () => {
+  test('004:80 POST /auth/sync/user-deleted removes the entry and the sessions', async () => {
     const { id, tokens, username } = await newcomer()
     const answer = await auth('POST /auth/sync/user-deleted', { body: { user_id: id }, headers: as.internal })
     expect(answer.status).toBe(204)
@@ -371,7 +371,7 @@ describe('004, over three processes', () => {
     expect([status, body.status]).toEqual([200, 'ok'])
   })
 
-  test('004:88 GET /health/cache counts, and names nobody', async () => {
+  test('004:88 GET /health/cache has counts, and no names', async () => {
     const { username } = await newcomer()
     const before = await auth('GET /health/cache')
     expect(keysOf(before.body)).toEqual(['entries', 'hit_ratio', 'hits', 'last_sync_at', 'misses', 'pending'])
@@ -380,7 +380,7 @@ describe('004, over three processes', () => {
     expect((await auth('GET /health/cache')).body.hits).toBe(before.body.hits + 1)
   })
 
-  test('004:94 GET /admin/password-cache, for administrators, and never a hash', async () => {
+  test('004:94 GET /admin/password-cache, for administrators, without hashes', async () => {
     const [admin, user] = [await administrator(), await newcomer()]
     const path = `GET /admin/password-cache?search=${user.username}`
     expect((await auth(path)).status).toBe(401)
@@ -391,7 +391,7 @@ describe('004, over three processes', () => {
     expect(answer.text).not.toContain('$2')
   })
 
-  test('004:95 DELETE /admin/password-cache/{user_id}: the next login fetches it anew', async () => {
+  test('004:95 DELETE /admin/password-cache/{user_id}: the next login fetches the entry again', async () => {
     const [admin, user] = [await administrator(), await newcomer()]
     const drop = (id: string) => auth(`DELETE /admin/password-cache/${id}`, { headers: admin.bearer })
     expect((await drop(user.id)).status).toBe(204)
@@ -412,7 +412,7 @@ describe('004, over three processes', () => {
 
   // Ключевое.
 
-  test('004:102 users is the source of truth: what it says is what auth says', async () => {
+  test('004:102 users is the source of truth: auth returns the same data', async () => {
     const [admin, user] = [await administrator(), await newcomer()]
     const body = { name: 'Ana', roles: ['USER', 'EDITOR'] }
     expect((await users(`PATCH /users/${user.id}`, { body, headers: admin.bearer })).status).toBe(200)
@@ -434,7 +434,7 @@ describe('004, over three processes', () => {
     ['auth', 'GET /auth/revocations?follower=x&after=0&epoch='],
     ['modules', 'POST /modules/sync/user-deleted'],
   ] as const
-  test.each(INTERNAL)('004:106 %s %s is for the services alone: X-API-Key', async (name, request) => {
+  test.each(INTERNAL)('004:106 %s %s is for services only, with X-API-Key', async (name, request) => {
     const ask = async (headers: Record<string, string>) => {
       const { body, status } = await here[name](request, {
         headers,
@@ -450,7 +450,7 @@ describe('004, over three processes', () => {
     expect([401, 403]).not.toContain((await ask(as.internal))[0])
   })
 
-  test('004:108 users tells auth of a new password, before it answers', async () => {
+  test('004:108 users sends a new password to auth before it answers', async () => {
     const { bearer, id, username } = await newcomer()
     const [before] = await cached(username)
     const body = { current_password: PASSWORD, new_password: NEW_PASSWORD }
@@ -462,7 +462,7 @@ describe('004, over three processes', () => {
     expect((await auth('GET /health/cache')).body.misses).toBe(misses)
   })
 
-  test('004:104 auth checks passwords by its cache, and makes tokens, with users down', async () => {
+  test('004:104 auth checks passwords by its cache, and issues tokens, while users is down', async () => {
     const { username } = await newcomer()
     await here.system.kill('users')
     expect((await logIn(username)).status).toBe(200)

@@ -4,14 +4,14 @@ import { join } from 'node:path'
 
 const ROOT = join(import.meta.dir, '../..')
 
-test('docs/integrate/compatibility.md has a row for each line that a test proves, and no other', () => {
-  const named = (text: string, pattern: RegExp) =>
+test('docs/integrate/compatibility.md has a row for each tested line, and no other', () => {
+  const linesOf = (text: string, pattern: RegExp) =>
     [...new Set([...text.matchAll(pattern)].map(([, line]) => line))].sort()
   const tests = readdirSync(import.meta.dir)
     .filter((name) => name.endsWith('.test.ts') && name !== 'documents.test.ts')
     .map((name) => readFileSync(join(import.meta.dir, name), 'utf8'))
-  const [told = ''] = readFileSync(join(ROOT, 'docs/integrate/compatibility.md'), 'utf8').split(
+  const [table = ''] = readFileSync(join(ROOT, 'docs/integrate/compatibility.md'), 'utf8').split(
     '## Answered differently',
   )
-  expect(named(told, /^\| (00\d:\d+) +\|/gm)).toEqual(named(tests.join('\n'), /'(00\d:\d+) /g))
+  expect(linesOf(table, /^\| (00\d:\d+) +\|/gm)).toEqual(linesOf(tests.join('\n'), /'(00\d:\d+) /g))
 })

@@ -10,7 +10,7 @@ describe('000, over three processes', () => {
   const here = serving()
   const { auth, modules } = here
 
-  /** A user who has just come in, by the paths of the document. */
+  /** Registers a user, by the paths of the document. */
   const newcomer = async () => {
     const credentials = { email: newEmail(), password: PASSWORD }
     const { status, body: user } = await auth('POST /api/v1/auth/register', { body: credentials })
@@ -39,13 +39,13 @@ describe('000, over three processes', () => {
       })
   })
 
-  test('000:12 what it hands out are JWTs', async () => {
+  test('000:12 the tokens are JWTs', async () => {
     const { tokens, id } = await newcomer()
     expect(decodeProtectedHeader(tokens.access_token)).toMatchObject({ alg: 'EdDSA', typ: 'at+jwt' })
     expect(decodeJwt(tokens.access_token).sub).toBe(id)
   })
 
-  test('000:14 the access token lives shortly, and goes along in the header of each request', async () => {
+  test('000:14 the access token is short-lived, and is sent in the header of each request', async () => {
     const { bearer, tokens } = await newcomer()
     expect(tokens.expires_in).toBe(3600)
     for (let request = 0; request < 3; request++)
@@ -53,7 +53,7 @@ describe('000, over three processes', () => {
     expect((await auth(`GET /auth/me?access_token=${tokens.access_token}`)).status).toBe(401)
   })
 
-  test('000:15 the refresh token lives 7 days; a refresh gives a new one with the new access token', async () => {
+  test('000:15 the refresh token lasts 7 days; a refresh returns a new one with the new access token', async () => {
     const { tokens } = await newcomer()
     expect(tokens.refresh_expires_in).toBeWithin(7 * DAY - 10, 7 * DAY + 1)
     const { body } = await auth('POST /api/v1/auth/token/refresh', { body: { refresh_token: tokens.refresh_token } })
@@ -79,7 +79,7 @@ describe('000, over three processes', () => {
     expect(wrong.status).toBe(401)
   })
 
-  test('000:20 POST /api/v1/auth/logout annuls the access token, at every service at once', async () => {
+  test('000:20 POST /api/v1/auth/logout revokes the access token, at every service at once', async () => {
     const { bearer, tokens } = await newcomer()
     expect((await auth('POST /api/v1/auth/logout', { headers: bearer })).status).toBe(204)
     expect(await askEach(here.system, tokens.access_token)).toEqual(all('token_revoked'))
@@ -87,7 +87,7 @@ describe('000, over three processes', () => {
     expect(refreshed.status).toBe(401)
   })
 
-  test('000:21 POST /api/v1/auth/token/refresh: a spent token that comes back ends the session', async () => {
+  test('000:21 POST /api/v1/auth/token/refresh: an older token that is used again ends the session', async () => {
     const { tokens } = await newcomer()
     const refresh = (refresh_token: string) => auth('POST /api/v1/auth/token/refresh', { body: { refresh_token } })
     const second = await refresh(tokens.refresh_token)
@@ -99,7 +99,7 @@ describe('000, over three processes', () => {
     expect(await askEach(here.system, third.body.access_token)).toEqual(all('token_revoked'))
   })
 
-  test('000:32 GET /api/v1/modules/: each module with its description, and whether the user has it on', async () => {
+  test('000:32 GET /api/v1/modules/ lists each module with its description, and whether the user has enabled it', async () => {
     await newModule('listed')
     const { bearer } = await newcomer()
     const { body, status } = await modules('GET /api/v1/modules/', { headers: bearer })
@@ -114,7 +114,7 @@ describe('000, over three processes', () => {
     return body.items.find((item: { id: string }) => item.id === id).enabled
   }
 
-  test('000:33 POST /api/v1/modules/{module_id}/enable, for this user alone', async () => {
+  test('000:33 POST /api/v1/modules/{module_id}/enable, for this user only', async () => {
     await newModule('turned-on')
     const [one, other] = [await newcomer(), await newcomer()]
     const enabled = await modules('POST /api/v1/modules/turned-on/enable', { headers: one.bearer })

@@ -29,13 +29,13 @@ describe('001, over three processes', () => {
     expect(answer.status).toBe(201)
   })
 
-  test('001:8 it takes a UserCreate', async () => {
+  test('001:8 a registration takes a UserCreate', async () => {
     const body = { email: newEmail(), password: PASSWORD, username: `u${newEmail().slice(4, 10)}`, name: 'Ana' }
     const answer = await auth('POST /api/v1/auth/register', { body })
     expect(answer.body).toMatchObject({ email: body.email, username: body.username, name: 'Ana' })
   })
 
-  test('001:9 it answers a UserRead with the first token', async () => {
+  test('001:9 a registration returns a UserRead with the first token', async () => {
     const { body, text } = await auth('POST /api/v1/auth/register', { body: { email: newEmail(), password: PASSWORD } })
     const { tokens, ...user } = body
     expect(keysOf(user)).toEqual(USER_READ)
@@ -49,13 +49,13 @@ describe('001, over three processes', () => {
     expect((await logIn(email, NEW_PASSWORD)).status).toBe(401)
   })
 
-  test('001:11 it takes email and password, and nothing unknown', async () => {
+  test('001:11 a login takes email and password, and nothing unknown', async () => {
     const { email } = await newcomer()
     for (const body of [{ email }, { password: PASSWORD }, { email, password: PASSWORD, remember: true }])
       expect((await auth('POST /api/v1/auth/login', { body })).status).toBe(400)
   })
 
-  test('001:12 it answers a Token: access_token, refresh_token', async () => {
+  test('001:12 a login returns a Token: access_token, refresh_token', async () => {
     const { tokens } = await newcomer()
     expect(tokens.access_token).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+$/)
     expect(tokens.refresh_token).toBeString()
@@ -70,11 +70,11 @@ describe('001, over three processes', () => {
     expect((await refresh(`${tokens.refresh_token}x`)).body.code).toBe('invalid_refresh_token')
   })
 
-  test('001:14 it takes refresh_token', async () => {
+  test('001:14 a refresh takes refresh_token', async () => {
     expect((await auth('POST /api/v1/auth/refresh', { body: {} })).status).toBe(400)
   })
 
-  test('001:15 it answers a Token: a new access_token, and a new refresh_token', async () => {
+  test('001:15 a refresh returns a Token: a new access_token, and a new refresh_token', async () => {
     const { tokens } = await newcomer()
     const { body } = await refresh(tokens.refresh_token)
     expect(keysOf(body)).toEqual(keysOf(tokens))
@@ -84,10 +84,10 @@ describe('001, over three processes', () => {
   })
 
   test.each([
-    ['the access token alone', true, false],
-    ['the refresh token alone', false, true],
+    ['only the access token', true, false],
+    ['only the refresh token', false, true],
     ['both', true, true],
-  ])('001:16 POST /api/v1/auth/logout with %s: the refresh token is dead', async (_, header, field) => {
+  ])('001:16 POST /api/v1/auth/logout with %s revokes the refresh token', async (_, header, field) => {
     const { bearer, tokens } = await newcomer()
     const { status } = await auth('POST /api/v1/auth/logout', {
       ...(header ? { headers: bearer } : {}),
@@ -98,12 +98,12 @@ describe('001, over three processes', () => {
     expect(await askEach(here.system, tokens.access_token)).toEqual(all('token_revoked'))
   })
 
-  test('001:17 POST /api/v1/auth/password-reset-request: the same answer for a known and an unknown email', async () => {
+  test('001:17 POST /api/v1/auth/password-reset-request gives the same answer for a known and an unknown email', async () => {
     const { email } = await newcomer()
     const request = (address: string) => auth('POST /api/v1/auth/password-reset-request', { body: { email: address } })
-    const [known, unknown] = [await request(email), await request(newEmail())]
-    expect([known.status, unknown.status]).toEqual([202, 202])
-    expect(known.text).toBe(unknown.text)
+    const [knownAnswer, unknownAnswer] = [await request(email), await request(newEmail())]
+    expect([knownAnswer.status, unknownAnswer.status]).toEqual([202, 202])
+    expect(knownAnswer.text).toBe(unknownAnswer.text)
     expect(await linkMailedTo(here.system, email)).toContain('token=')
   })
 
@@ -119,13 +119,13 @@ describe('001, over three processes', () => {
     expect((await confirm()).body.code).toBe('invalid_reset_token')
   })
 
-  test('001:19 GET /api/v1/auth/me wants an access token', async () => {
+  test('001:19 GET /api/v1/auth/me needs an access token', async () => {
     const { bearer } = await newcomer()
     expect((await auth('GET /api/v1/auth/me')).status).toBe(401)
     expect((await auth('GET /api/v1/auth/me', { headers: bearer })).status).toBe(200)
   })
 
-  test('001:20 it answers a UserRead', async () => {
+  test('001:20 GET /api/v1/auth/me returns a UserRead', async () => {
     const { bearer, id, email } = await newcomer()
     const { body } = await auth('GET /api/v1/auth/me', { headers: bearer })
     expect(keysOf(body)).toEqual(USER_READ)
@@ -145,20 +145,20 @@ describe('001, over three processes', () => {
     }
   })
 
-  test('001:28 it takes a UserCreate; roles are for administrators to give', async () => {
+  test('001:28 POST /api/v1/users/ takes a UserCreate; only administrators may set roles', async () => {
     const body = { email: newEmail(), password: PASSWORD, roles: ['ADMIN'] }
     expect((await users('POST /api/v1/users/', { body })).body.code).toBe('forbidden_field')
     const admin = await newcomer({ roles: ['ADMIN'] })
     expect((await users('POST /api/v1/users/', { body, headers: admin.bearer })).body.roles).toEqual(['ADMIN'])
   })
 
-  test('001:29 it answers a UserRead', async () => {
+  test('001:29 POST /api/v1/users/ returns a UserRead', async () => {
     const answer = await users('POST /api/v1/users/', { body: { email: newEmail(), password: PASSWORD } })
     expect(keysOf(answer.body)).toEqual(USER_READ)
     expect(answer.headers.get('location')).toBe(`/api/v1/users/${answer.body.id}`)
   })
 
-  test('001:30 GET /api/v1/users/, for administrators, by pages and with filters', async () => {
+  test('001:30 GET /api/v1/users/, for administrators, in pages and with filters', async () => {
     const admin = await newcomer({ roles: ['USER', 'ADMIN', 'FINDER'] })
     const user = await newcomer({ name: 'Searched-For' })
     expect((await users('GET /api/v1/users/')).status).toBe(401)
@@ -172,13 +172,13 @@ describe('001, over three processes', () => {
     expect(await idsOf('role=FINDER&status=active')).toEqual([admin.id])
   })
 
-  test('001:31 it answers a Paginated[UserRead]', async () => {
+  test('001:31 GET /api/v1/users/ returns a Paginated[UserRead]', async () => {
     const { body } = await users('GET /api/v1/users/', { headers: as.operator })
     expect(keysOf(body)).toEqual(['items', 'next_cursor', 'page', 'pages', 'size', 'total'])
     for (const item of body.items) expect(keysOf(item)).toEqual(USER_READ)
   })
 
-  test('001:32 GET /api/v1/users/{user_id}: the own, and for administrators any', async () => {
+  test('001:32 GET /api/v1/users/{user_id} returns the caller, and any user to administrators', async () => {
     const [admin, user] = [await newcomer({ roles: ['ADMIN'] }), await newcomer()]
     const path = `GET /api/v1/users/${user.id}`
     expect((await users(path, { headers: user.bearer })).status).toBe(200)
@@ -188,12 +188,12 @@ describe('001, over three processes', () => {
     expect((await users(path, { headers: other.bearer })).body.code).toBe('user_not_found')
   })
 
-  test('001:33 it answers a UserRead', async () => {
+  test('001:33 GET /api/v1/users/{user_id} returns a UserRead', async () => {
     const { bearer, id } = await newcomer()
     expect(keysOf((await users(`GET /api/v1/users/${id}`, { headers: bearer })).body)).toEqual(USER_READ)
   })
 
-  test('001:34 PUT /api/v1/users/{user_id} replaces all', async () => {
+  test('001:34 PUT /api/v1/users/{user_id} replaces all fields', async () => {
     const { bearer, id } = await newcomer({ name: 'Ana' })
     const email = newEmail()
     const { body, status } = await users(`PUT /api/v1/users/${id}`, { body: { email }, headers: bearer })
@@ -202,20 +202,20 @@ describe('001, over three processes', () => {
     expect((await logIn(email)).status).toBe(200)
   })
 
-  test('001:35 it takes a UserUpdate, whole', async () => {
+  test('001:35 PUT /api/v1/users/{user_id} takes a complete UserUpdate', async () => {
     const { bearer, email, id } = await newcomer()
     const put = (body: object) => users(`PUT /api/v1/users/${id}`, { body, headers: bearer })
     expect((await put({ name: 'Ana' })).body.message).toEqual(['email is required'])
     expect((await put({ email, roles: ['ADMIN'] })).body.code).toBe('forbidden_field')
   })
 
-  test('001:36 it answers a UserRead', async () => {
+  test('001:36 PUT /api/v1/users/{user_id} returns a UserRead', async () => {
     const { bearer, email, id } = await newcomer()
     const { body } = await users(`PUT /api/v1/users/${id}`, { body: { email, name: 'Ana' }, headers: bearer })
     expect(keysOf(body)).toEqual(USER_READ)
   })
 
-  test('001:37 PATCH /api/v1/users/{user_id} changes what it names', async () => {
+  test('001:37 PATCH /api/v1/users/{user_id} changes the fields in its body', async () => {
     const { bearer, email, id } = await newcomer({ name: 'Ana' })
     const username = `p${id.slice(-8)}`
     const { body, status } = await users(`PATCH /api/v1/users/${id}`, { body: { username }, headers: bearer })
@@ -223,7 +223,7 @@ describe('001, over three processes', () => {
     expect(body).toMatchObject({ email, name: 'Ana', username })
   })
 
-  test('001:38 it takes any part of a UserUpdate', async () => {
+  test('001:38 PATCH /api/v1/users/{user_id} takes any part of a UserUpdate', async () => {
     const { bearer, id } = await newcomer()
     const patch = (body: object) => users(`PATCH /api/v1/users/${id}`, { body, headers: bearer })
     expect((await patch({})).status).toBe(200)
@@ -231,13 +231,13 @@ describe('001, over three processes', () => {
     expect((await patch({ status: 'disabled' })).body.code).toBe('forbidden_field')
   })
 
-  test('001:39 it answers a UserRead', async () => {
+  test('001:39 PATCH /api/v1/users/{user_id} returns a UserRead', async () => {
     const { bearer, id } = await newcomer()
     const { body } = await users(`PATCH /api/v1/users/${id}`, { body: { name: 'Ana' }, headers: bearer })
     expect(keysOf(body)).toEqual(USER_READ)
   })
 
-  test('001:40 DELETE /api/v1/users/{user_id}: user, logins and tokens are gone', async () => {
+  test('001:40 DELETE /api/v1/users/{user_id} removes the user, and ends their sessions and tokens', async () => {
     const { bearer, email, id, tokens } = await newcomer()
     const other = await newcomer()
     expect((await users(`DELETE /api/v1/users/${id}`, { headers: other.bearer })).status).toBe(404)

@@ -19,7 +19,7 @@ const MAIL: Mail = {
   text: `Open this link:\nhttps://app.example.org/reset-password?token=${TOKEN}\n`,
 }
 const FROM = 'Ch202 <accounts@example.org>'
-/** Longer than any step takes here, however busy the machine is. */
+/** Timeouts that are longer than any step here takes, even on a busy machine. */
 const PATIENT: Patience = { connection: 20_000, envelope: 20_000, message: 20_000 }
 
 const servers: { stop(): unknown }[] = []
@@ -33,7 +33,7 @@ async function scripted(script: ScriptedMailServer['script']) {
   return { server, port: await server.start() }
 }
 
-/** What one attempt came to. */
+/** Makes one attempt. @returns its outcome and the reason of a failure */
 async function attempt(url: string, patience = PATIENT, mail = MAIL) {
   try {
     await smtpMailer(url, FROM, patience).send(mail)
@@ -80,10 +80,10 @@ const ROWS: Row[] = [
 ]
 
 describe('R15: an attempt against a mail server that', () => {
-  const named = ROWS.map(
+  const cases = ROWS.map(
     ([outcome, step, act, reason]) => [step, String(act.toString()), outcome, act, reason] as const,
   )
-  test.each(named)('at %s does %s: %s', async (step, _, outcome, act, reason) => {
+  test.each(cases)('at %s does %s ends as %s', async (step, _, outcome, act, reason) => {
     const { port, server } = await scripted({ [step]: act })
     expect(await attempt(`smtp://127.0.0.1:${port}`)).toEqual({ outcome, reason } as never)
     expect(server.sessions).toHaveLength(1)
@@ -92,7 +92,7 @@ describe('R15: an attempt against a mail server that', () => {
   })
 
   test.each(['550 5.1.1 No such user', '450 4.2.0 Greylisted', '554 relay access denied'])(
-    'takes commands ahead of their answers, and at RCPT says %s: no message',
+    'accepts pipelined commands and answers RCPT with %s gets no message',
     async (answer) => {
       const { port, server } = await scripted({
         EHLO: '250-mail.example.org\n250 PIPELINING',
@@ -105,7 +105,7 @@ describe('R15: an attempt against a mail server that', () => {
     },
   )
 
-  test('refuses both EHLO and HELO', async () => {
+  test('refuses both EHLO and HELO fails', async () => {
     const { port } = await scripted({ EHLO: '502 Unknown', HELO: '504 5.5.2 Need a full name' })
     expect(await attempt(`smtp://127.0.0.1:${port}`)).toEqual({ outcome: 'misconfigured', reason: 'hello_refused' })
   })
@@ -113,9 +113,9 @@ describe('R15: an attempt against a mail server that', () => {
   test.each([
     ['454 4.7.0 Not now', ['deferred']],
     ['502 Not implemented', ['no_starttls']],
-    // A handshake that is not answered ends when its time is over.
-    ['220 Go on, in the clear', ['tls_failed', 'timeout']],
-  ])('offers STARTTLS and answers it with %s: nothing goes out in the clear', async (answer, reasons) => {
+    // An unanswered handshake ends with its timeout.
+    ['220 Go on, unencrypted', ['tls_failed', 'timeout']],
+  ])('offers STARTTLS and answers it with %s gets nothing in plain text', async (answer, reasons) => {
     const { port, server } = await scripted({ EHLO: '250-mail.example.org\n250 STARTTLS', STARTTLS: answer })
     const patience = { ...PATIENT, connection: 2000 }
     const { reason } = await attempt(`smtp://127.0.0.1:${port}`, patience)
@@ -127,23 +127,23 @@ describe('R15: an attempt against a mail server that', () => {
     ['535 5.7.8 Wrong', 'misconfigured'],
     ['454 4.7.0 Later', 'retry'],
     ['535-5.7.8 Echo\n535 5.7.8 Wrong', 'misconfigured'],
-  ])('refuses the login with %s: %s, and no mail follows', async (answer, outcome) => {
+  ])('refuses the login with %s ends as %s, and no mail is sent', async (answer, outcome) => {
     const { port, server } = await scripted({ EHLO: '250-mail.example.org\n250 AUTH PLAIN LOGIN', AUTH: answer })
     expect((await attempt(`smtp://u:${PASSWORD}@127.0.0.1:${port}`)).outcome).toBe(outcome)
     expect(commands(server)).not.toContain('MAIL')
   })
 
-  test('is not there, or has no name', async () => {
+  test('does not run, or whose name is unknown, is retried', async () => {
     const expected = { outcome: 'retry', reason: 'unreachable' } as const
     expect(await attempt('smtp://127.0.0.1:1')).toEqual(expected)
     expect(await attempt('smtp://no-such-host.invalid')).toEqual(expected)
   })
 
   test.each([
-    ['has a certificate of its own making, by STARTTLS', false, '', 'tls_failed'],
-    ['has a certificate of its own making, from the start', true, '', 'tls_failed'],
-    ['is taken for whom it says it is, by STARTTLS', false, '?tls.rejectUnauthorized=false', null],
-    ['is taken for whom it says it is, from the start', true, '?tls.rejectUnauthorized=false', null],
+    ['has a self-signed certificate, with STARTTLS', false, '', 'tls_failed'],
+    ['has a self-signed certificate, with TLS from the start', true, '', 'tls_failed'],
+    ['is trusted without a check by the setting, with STARTTLS', false, '?tls.rejectUnauthorized=false', null],
+    ['is trusted without a check by the setting, with TLS from the start', true, '?tls.rejectUnauthorized=false', null],
   ])('%s', async (_, secure, options, reason) => {
     const came: boolean[] = []
     const server = new SMTPServer({
@@ -167,8 +167,8 @@ describe('R15: an attempt against a mail server that', () => {
   })
 })
 
-describe('R5: how long an attempt waits', () => {
-  test('for the answer to the message far longer than for anything else', async () => {
+describe('R5: the timeouts of an attempt', () => {
+  test('are much longer for the answer to the message than for the other steps', async () => {
     const { port, server } = await scripted({
       async message() {
         await Bun.sleep(6000)
@@ -187,14 +187,14 @@ describe('R5: how long an attempt waits', () => {
     ['RCPT', { envelope: 300 }],
     ['DATA', { envelope: 300 }],
     ['message', { message: 1000 }],
-  ] as const)('a server that falls silent at %s is left', async (step, patience) => {
+  ] as const)('end the connection to a server that stops answering at %s', async (step, patience) => {
     const { port, server } = await scripted({ [step]: SILENCE })
     const result = await attempt(`smtp://127.0.0.1:${port}`, { ...PATIENT, ...patience })
     expect(result).toEqual({ outcome: 'retry', reason: 'timeout' })
     while (!server.sessions.every(({ isLeft }) => isLeft)) await Bun.sleep(10)
   })
 
-  test('a mailer that is closed cuts off what is under way', async () => {
+  test('do not delay closing a mailer, which ends its attempts', async () => {
     const { port, server } = await scripted({ message: SILENCE })
     const mailer = smtpMailer(`smtp://127.0.0.1:${port}`, FROM, PATIENT)
     const sending = mailer.send(MAIL).catch((error) => error)
@@ -205,8 +205,8 @@ describe('R5: how long an attempt waits', () => {
   })
 })
 
-describe('R26: with a password for a server that is not this machine', () => {
-  // Every address of this machine, and none of those that are known to be its own.
+describe('R26: with a password for a mail server on another machine', () => {
+  // An address of this machine that counts as another machine, because it is not a loopback address.
   const OUTSIDE = '0.0.0.0'
   const OFFERS_LOGIN = { EHLO: '250-mail.example.org\n250 AUTH PLAIN LOGIN' }
 
@@ -225,17 +225,17 @@ describe('R26: with a password for a server that is not this machine', () => {
   })
 
   test.each([
-    ['which may go in the clear', `u:${PASSWORD}@${OUTSIDE}`, '?requireTLS=false', ['AUTH']],
-    ['but none', OUTSIDE, '', []],
+    ['which may be sent in plain text', `u:${PASSWORD}@${OUTSIDE}`, '?requireTLS=false', ['AUTH']],
+    ['but without a password', OUTSIDE, '', []],
     ['but on this machine', `u:${PASSWORD}@127.0.0.1`, '', ['AUTH']],
-  ])('%s: it is sent', async (_, host, options, login) => {
+  ])('%s, the mail is sent', async (_, host, options, login) => {
     const { port, server } = await scripted(OFFERS_LOGIN)
     expect((await attempt(`smtp://${host}:${port}${options}`)).outcome).toBe('sent' as never)
     expect(commands(server).filter((word) => word === 'AUTH')).toEqual(login as never)
     expect(server.messages).toHaveLength(1)
   })
 
-  test('where TLS is asked for on this machine, nothing goes without it', async () => {
+  test('but on this machine with requireTLS, nothing is sent without TLS', async () => {
     const { port, server } = await scripted(OFFERS_LOGIN)
     const result = await attempt(`smtp://127.0.0.1:${port}?requireTLS=true`)
     expect(result).toEqual({ outcome: 'misconfigured', reason: 'no_starttls' })
@@ -254,7 +254,7 @@ describe('R17: the headers of a mail', () => {
       expect(message.match(new RegExp(`^${name}:`, 'gim'))).toHaveLength(1)
   }
 
-  test('by SMTP, the same bytes in each attempt', async () => {
+  test('are the same bytes in each attempt by SMTP', async () => {
     const { port, server } = await scripted({})
     const mailer = smtpMailer(`smtp://127.0.0.1:${port}`, FROM)
     await mailer.send(MAIL)
@@ -265,7 +265,7 @@ describe('R17: the headers of a mail', () => {
     expect(second?.message).toBe(first?.message ?? '')
   })
 
-  test('of senders with other names and domains', async () => {
+  test('fit senders with other names and domains', async () => {
     const { port, server } = await scripted({})
     for (const from of ['"Ann, Inc." <a@example.org>', 'Магазин <no-reply@пример.рф>', 'a@localhost'])
       await smtpMailer(`smtp://127.0.0.1:${port}`, from).send(MAIL)
@@ -280,7 +280,7 @@ describe('R17: the headers of a mail', () => {
     expect(server.sessions[1]?.lines).toContain('MAIL FROM:<no-reply@xn--e1afmkfd.xn--p1ai>')
   })
 
-  test('in a file', async () => {
+  test('are complete in a file', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'ch202-'))
     const clock = { now: () => AT + 1000, monotonic: () => 0 }
     await fileMailer(directory, FROM, { clock, random: systemRandom, log: silentLog }).send(MAIL)

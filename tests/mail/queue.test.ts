@@ -25,7 +25,7 @@ let ahead = 0
 let sent: Mail[] = []
 let counted: string[] = []
 let logged: LogFields[] = []
-/** What the mail server does with a mail. */
+/** Handles a mail as the mail server of a test does. */
 let serve: (mail: Mail) => unknown = () => undefined
 let mostAtOnce = 0
 
@@ -74,13 +74,13 @@ const ask = (id: string, kind: MailKind = 'password_reset') =>
 const rows = () => store.mailRequestsDue(FAR + START, 0, 1000)
 const rowOf = async (id: string) => (await rows()).find((row) => row.id === id)
 const sentTo = (id: string) => sent.filter(({ to }) => to === `${id}@example.org`)
-/** Lets time pass. The queue looks again: asking for what is there already changes nothing. */
+/** Lets time pass, and wakes the queue: a mail that is queued already is not queued again. */
 const pass = async (ms: number, id: string, kind?: MailKind) => {
   ahead += ms
   await ask(id, kind)
 }
 
-describe('R5, R15: when a mail is tried again', () => {
+describe('R5, R15: when a mail is attempted again', () => {
   const M = MINUTE
   const S = SECOND
   const rows: [MailFailure['outcome'], MailFailure['reason'], MailKind, number[], end: string][] = [
@@ -110,12 +110,12 @@ describe('R5, R15: when a mail is tried again', () => {
     await eventually(async () => (await store.countMailRequests()) === 0)
     expect(counted).toEqual([...sent.map(() => outcome), ...(end === 'expired' ? ['expired'] : [])])
     expect(new Set(sent.map(({ id, at }) => `${id} ${at}`)).size).toBe(1)
-    // A word for it, and nothing that the server said.
+    // The log has the reason, and no text of the server.
     expect(logged.at(-1)).toMatchObject({ code: reason, requestId: 'of-ana' })
     expect(JSON.stringify(logged)).not.toContain('canary')
   })
 
-  test('what waits for an operator is tried at once after a restart', async () => {
+  test('a mail that waits for an operator is attempted at once after a restart', async () => {
     serve = () => {
       throw failed('misconfigured', 'authentication_failed')
     }
@@ -129,7 +129,7 @@ describe('R5, R15: when a mail is tried again', () => {
     expect(sent[1]).toEqual(sent[0] as Mail)
   })
 
-  test('a mail of another request has another id, which tells nothing of the request', async () => {
+  test('a mail of another request has another id, which reveals nothing about the request', async () => {
     await ask('ana')
     await ask('bea')
     await eventually(() => sent.length === 2)
@@ -138,12 +138,12 @@ describe('R5, R15: when a mail is tried again', () => {
   })
 })
 
-describe('R5: how many are under way', () => {
-  const held = Promise.withResolvers<void>()
+describe('R5: the number of concurrent mails', () => {
+  const slowAnswer = Promise.withResolvers<void>()
   const slow = (n: number) => `slow${n}`
 
-  test('eight at once; when they are slow the next goes out, and none is sent twice meanwhile', async () => {
-    serve = ({ to }) => (to.startsWith('slow') ? held.promise : undefined)
+  test('is eight, and grows while they are slow; none is sent twice meanwhile', async () => {
+    serve = ({ to }) => (to.startsWith('slow') ? slowAnswer.promise : undefined)
     for (let n = 0; n < 8; n++) await ask(slow(n))
     await eventually(() => sent.length === 8)
     await ask('quick')
@@ -153,16 +153,16 @@ describe('R5: how many are under way', () => {
     await eventually(async () => (await rowOf('quick')) === undefined)
     for (let minute = 0; minute < 9; minute++) await pass(MINUTE, slow(0))
     expect([sent.length, mostAtOnce]).toEqual([9, 9])
-    held.resolve()
+    slowAnswer.resolve()
     await eventually(async () => (await store.countMailRequests()) === 0)
     expect(counted).toEqual(sent.map(() => 'sent'))
   })
 
-  test('the clock alone makes room, without anyone asking for another mail', async () => {
+  test('grows with time, without a further request for a mail', async () => {
     const { promise, resolve } = Promise.withResolvers<void>()
     serve = ({ to }) => (to.startsWith('slow') ? promise : undefined)
     await queue.stop()
-    // As in the service: time passes by itself.
+    // The clock runs, as in the service.
     queue = openQueue({}, { now: () => START + performance.now(), monotonic: () => performance.now() })
     queue.start()
     for (let n = 0; n < 8; n++) await ask(slow(n))
@@ -173,7 +173,7 @@ describe('R5: how many are under way', () => {
     resolve()
   })
 
-  test('a hundred at most, however many wait', async () => {
+  test('is at most a hundred', async () => {
     const { promise, resolve } = Promise.withResolvers<void>()
     serve = () => promise
     for (let n = 0; n < 130; n++) await ask(slow(n))
@@ -189,10 +189,10 @@ describe('R5: how many are under way', () => {
   })
 })
 
-describe('R15: what an operator has to change', () => {
+describe('R15: a problem that an operator has to fix', () => {
   const trouble = async () => JSON.parse((await store.fact('mail_trouble')) || 'null')
 
-  test('is kept until a mail goes out', async () => {
+  test('is stored until a mail is sent', async () => {
     serve = () => {
       throw failed('misconfigured', 'sender_refused')
     }
@@ -218,18 +218,18 @@ describe('R15: what an operator has to change', () => {
     ['retry', 'relay_denied', 'relay_denied'],
     ['refused', 'message_refused', 'message_refused'],
     ['misconfigured', 'no_starttls', 'no_starttls'],
-  ] as const)('%s, %s: %s', async (outcome, reason, kept) => {
+  ] as const)('with the outcome %s and the reason %s is stored as %s', async (outcome, reason, expected) => {
     serve = () => {
       throw failed(outcome, reason)
     }
     await ask('ana')
     await eventually(async () => (await rowOf('ana'))?.tries !== 0)
-    expect((await trouble())?.reason ?? null).toBe(kept)
+    expect((await trouble())?.reason ?? null).toBe(expected)
   })
 })
 
-describe('R5: what was sent is not sent again', () => {
-  test('where the row can not be removed: a full disk', async () => {
+describe('R5: a mail that was sent is not sent again', () => {
+  test('when its row cannot be deleted because the disk is full', async () => {
     await queue.stop()
     let failures = 0
     const removeMailRequest = async (id: string) => {
@@ -243,7 +243,7 @@ describe('R5: what was sent is not sent again', () => {
     expect([sent.length, failures, counted]).toEqual([1, 3, ['sent']])
   })
 
-  test('where its failure can not be written down, it rests, and holds up no other', async () => {
+  test('at once when its failure cannot be stored, and does not delay others', async () => {
     await queue.stop()
     const full = () => Promise.reject(new Error('disk full'))
     queue = openQueue({ postponeMailRequest: full })
@@ -259,7 +259,7 @@ describe('R5: what was sent is not sent again', () => {
     expect(sentTo('ana')).toHaveLength(1)
   })
 
-  test('a stop waits a little, then leaves it for the next start, as it was', async () => {
+  test('unless the queue stops before the answer: the next start sends the same mail', async () => {
     serve = () => Promise.withResolvers<void>().promise
     await ask('ana')
     await eventually(() => sent.length === 1)
@@ -274,6 +274,6 @@ describe('R5: what was sent is not sent again', () => {
   })
 })
 
-test('R15: ch202 doctor has words for everything that an operator has to change', () => {
+test('R15: ch202 doctor explains every problem that an operator has to fix', () => {
   expect(Object.keys(MAIL_PROBLEMS).toSorted()).toEqual([...OPERATOR_REASONS].toSorted())
 })

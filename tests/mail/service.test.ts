@@ -10,20 +10,20 @@ import { runTool } from '../support/tool.ts'
 
 setDefaultTimeout(120_000)
 
-/** However busy the machine is. */
+/** Long enough on a busy machine. */
 const LONG = 60_000
 const SECRET = 'secret-of-the-tests-0123456789-0123456789abc'
 const MAIL_PASSWORD = 'password-of-the-mail-server-canary'
-/** An address of this machine that is not known to be its own. */
+/** An address of this machine that is not a loopback address. */
 const OUTSIDE = '0.0.0.0'
 
-/** A whole Ch202 with a mail server that follows a script. */
+/** Starts all of Ch202 with a mail server that follows a script. */
 function withMailServer(address: (port: number) => string = (port) => `smtp://127.0.0.1:${port}`) {
   const server = new ScriptedMailServer()
   const more: Record<string, string> = {}
   const here = {
     server,
-    /** Settings of the next start. */
+    /** The settings of the next start. */
     more,
     system: undefined as unknown as System,
     url: '',
@@ -67,14 +67,14 @@ function withMailServer(address: (port: number) => string = (port) => `smtp://12
 }
 
 const tokenIn = ({ message }: Session) => resetLinkIn(message).searchParams.get('token') ?? ''
-/** What must be the same in each copy of one mail. */
+/** The parts that must be the same in each copy of one mail. */
 const sameIn = (one: Session) => [headerOf(one, 'Message-ID'), headerOf(one, 'Date'), tokenIn(one), one.message]
 
-describe('R5: a mail that the server has taken', () => {
+describe('R5: a mail that the server has received', () => {
   const here = withMailServer()
   const { copies, server } = here
 
-  test('is sent once, when its answer comes after 25 s; others go out meanwhile, one that was cut off after 30 s', async () => {
+  test('is sent once when the answer comes after 25 s; others are sent meanwhile, and one whose connection broke after 30 s', async () => {
     const cut = await registerUser(here.system)
     server.script = { message: CUT }
     const cutAt = performance.now()
@@ -83,9 +83,9 @@ describe('R5: a mail that the server has taken', () => {
     const slow = await registerUser(here.system)
     const others = await Promise.all(Array.from({ length: 9 }, () => registerUser(here.system)))
     const quick = await registerUser(here.system)
-    const held = Promise.withResolvers<string>()
+    const slowAnswer = Promise.withResolvers<string>()
     server.script = {
-      message: ({ to }) => ([quick.email, cut.email].includes(to) ? '250 Taken' : held.promise),
+      message: ({ to }) => ([quick.email, cut.email].includes(to) ? '250 Taken' : slowAnswer.promise),
     }
     await here.forgotten(slow.email)
     await eventually(() => copies(slow.email)[0])
@@ -94,7 +94,7 @@ describe('R5: a mail that the server has taken', () => {
     await here.forgotten(quick.email)
     await eventually(() => copies(quick.email)[0])
     await Bun.sleep(Math.max(0, 25_000 - (performance.now() - since)))
-    held.resolve('250 Taken')
+    slowAnswer.resolve('250 Taken')
     await eventually(async () => (await here.counted('sent')) === 12)
     expect(performance.now() - cutAt).toBeGreaterThan(29_900)
     const [first, second] = copies(cut.email)
@@ -106,25 +106,25 @@ describe('R5: a mail that the server has taken', () => {
     expect(await here.confirm(tokenIn(copies(slow.email)[0] as Session))).toBe(204)
   })
 
-  test('without an answer, is sent again with the same link and the same Message-ID, also after a crash', async () => {
+  test('without an answer is sent again with the same link and the same Message-ID, even after a crash', async () => {
     const { email } = await registerUser(here.system)
     server.script = { message: () => Promise.withResolvers<string>().promise }
     await here.forgotten(email)
     await eventually(() => copies(email).length === 1)
     server.script = {}
-    // A new secret has come before it: what the old one made stays as it is.
+    // CH202_SECRET has changed: a link from the old secret stays unchanged.
     here.more.CH202_SECRET = `new-secret-of-the-tests-0123456789-abcdef,${SECRET}`
     await here.restart()
     await eventually(() => copies(email).length === 2)
     const [first, second] = copies(email)
     expect(sameIn(second as Session)).toEqual(sameIn(first as Session))
     expect(headerOf(first as Session, 'Message-ID')).toMatch(/^<[0-9a-f]{32}@example\.org>$/)
-    // In place of the second copy the first could be the one that is read.
+    // Both copies have the same link, which works once, from either copy.
     expect(await here.confirm(tokenIn(first as Session))).toBe(204)
     expect(await here.confirm(tokenIn(second as Session))).toBe(400)
   })
 
-  test('without an answer, and whose link was used, is not sent again', async () => {
+  test('without an answer is not sent again after its link was used', async () => {
     const [used, other] = [await registerUser(here.system), await registerUser(here.system)]
     server.script = { message: () => Promise.withResolvers<string>().promise }
     await here.forgotten(used.email)
@@ -140,7 +140,7 @@ describe('R5: a mail that the server has taken', () => {
     expect(await here.confirm(tokenIn(copy as Session))).toBe(400)
   })
 
-  test('voids no newer one: of two requests the later link works, whatever becomes of the first mail', async () => {
+  test('voids no newer link: of two requests the later link works, whether the first mail arrives or not', async () => {
     const { email } = await registerUser(here.system)
     server.script = { RCPT: '450 4.2.0 Greylisted' }
     await here.forgotten(email)
@@ -190,8 +190,8 @@ describe('R15: the answer of the server', () => {
     ['530 5.7.0 Authentication required', 'MAIL', 'authentication_required', 'requires a login'],
     ['554 No service', 'greeting', 'greeting_refused', 'refuses connections from this machine'],
   ] as const)(
-    '%s at %s is for the operator: doctor says so until a mail goes out',
-    async (answer, step, reason, said) => {
+    '%s at %s is for the operator: doctor reports it until a mail is sent',
+    async (answer, step, reason, expectedText) => {
       const { email } = await registerUser(here.system)
       const before = await here.counted('misconfigured')
       const first = await registerUser(here.system)
@@ -202,9 +202,9 @@ describe('R15: the answer of the server', () => {
       await here.forgotten(email)
       await eventually(async () => (await here.counted('misconfigured')) === before + 1)
       await eventually(async () => (await here.doctor()).status === 'warning')
-      expect((await here.doctor()).message).toContain(said)
+      expect((await here.doctor()).message).toContain(expectedText)
       expect((await here.doctor()).message).toContain(reason)
-      // The pause after it is minutes long.
+      // The next attempt is minutes later.
       await Bun.sleep(3000)
       expect(server.sessions).toHaveLength(sessions + 1)
       server.script = {}
@@ -218,7 +218,7 @@ describe('R15: the answer of the server', () => {
 describe('R26: a password in SMTP_URL, and a server that offers no encryption', () => {
   const here = withMailServer((port) => `smtp://mailer:${MAIL_PASSWORD}@${OUTSIDE}:${port}`)
 
-  test('nothing goes out in the clear, and doctor says so', async () => {
+  test('nothing is sent in plain text, and doctor reports it', async () => {
     const { email } = await registerUser(here.system)
     here.server.script = { EHLO: '250-mail.example.org\n250 AUTH PLAIN LOGIN' }
     await here.forgotten(email)

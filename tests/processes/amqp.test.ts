@@ -26,7 +26,7 @@ afterAll(() => broker?.close())
 
 const operator = (body?: unknown) => ({ headers: as.operator, ...(body === undefined ? {} : { body }) })
 
-/** What has arrived in a queue, whatever becomes of the broker meanwhile. */
+/** Collects the messages of a queue. `open` connects, and connects again after a restart of the broker. */
 class Consumer {
   readonly messages: ConsumeMessage[] = []
   private connection: ChannelModel | undefined
@@ -57,7 +57,7 @@ class Consumer {
   }
 }
 
-/** Stands before the broker and counts who is connected. */
+/** A proxy in front of the broker that counts the connections. */
 async function countingProxy(port: number) {
   const counted = { open: 0, opened: 0, port: 0, close: () => void server.close() }
   const server = createServer((socket) => {
@@ -76,12 +76,12 @@ async function countingProxy(port: number) {
   return counted
 }
 
-/** In the order in which each was first there: at least once means that some come again. */
+/** Messages in the order of their first arrival: with at-least-once delivery some arrive again. */
 function once(events: EventMessage[]): EventMessage[] {
   return [...new Map(events.map((event) => [event.id, event])).values()]
 }
 
-test('every event reaches the exchange, in order per user, while the broker and auth go down and come back', async () => {
+test('every event reaches the exchange, in order per user, while the broker and auth restart', async () => {
   const consumer = new Consumer(broker.url)
   await consumer.open()
   const system: System = await processes('apart', {
@@ -98,7 +98,7 @@ test('every event reaches the exchange, in order per user, while the broker and 
       }),
     )
     let round = 0
-    /** Each user gets a new name, so many times. */
+    /** Renames each user the given number of times. */
     const change = async (rounds: number) => {
       for (const last = round + rounds; round < last; ) {
         round++
@@ -112,7 +112,7 @@ test('every event reaches the exchange, in order per user, while the broker and 
     const streaming = change(20)
     await broker.kill()
     await streaming
-    // Nothing else is disturbed.
+    // Nothing else is affected.
     expect((await logIn(system, email)).status).toBe(200)
     expect((await call(system.url.auth, 'GET /health')).status).toBe(200)
     await change(20)
@@ -144,11 +144,11 @@ test('every event reaches the exchange, in order per user, while the broker and 
         timestamp: Math.floor(Date.parse(event?.timestamp ?? '') / 1000),
       })
     }
-    // Sessions too were told of, to an exchange that no queue takes them from.
-    const left = async (query: string) =>
+    // Events of sessions were published too, and no queue is bound to them.
+    const deliveryCount = async (query: string) =>
       (await call(system.url.auth, `GET /api/v1/admin/webhooks/deliveries?${query}`, operator())).body.total
-    await eventually(async () => (await left('webhook=amqp&status=pending')) === 0)
-    expect(await left('webhook=amqp&status=dead')).toBe(0)
+    await eventually(async () => (await deliveryCount('webhook=amqp&status=pending')) === 0)
+    expect(await deliveryCount('webhook=amqp&status=dead')).toBe(0)
     expect(system.output()).toContain('"event":"amqp.lost"')
     expect(system.output()).not.toContain('guest')
   } finally {
@@ -157,13 +157,13 @@ test('every event reaches the exchange, in order per user, while the broker and 
   }
 })
 
-test('the exchange is there before the first event; a broker that refuses is named in the log, and holds nothing open', async () => {
+test('the exchange exists before the first event; a broker that refuses is in the log, and keeps no connection open', async () => {
   const password = 'canary-of-the-broker'
   const wrong = new URL(broker.url)
   wrong.password = password
-  const there = await connect(broker.url)
-  there.on('error', () => undefined)
-  const channel = await there.createChannel()
+  const connection = await connect(broker.url)
+  connection.on('error', () => undefined)
+  const channel = await connection.createChannel()
   await channel.assertExchange('of.another.kind', 'direct', { durable: true })
   const proxy = await countingProxy(Number(new URL(broker.url).port))
   const settings: Record<string, string>[] = [
@@ -183,12 +183,12 @@ test('the exchange is there before the first event; a broker that refuses is nam
     await eventually(() => proxy.open <= 1)
   } finally {
     await Promise.all(systems.map((system) => system.stop()))
-    await there.close()
+    await connection.close()
     proxy.close()
   }
 })
 
-test('a broker that is away for 7 days is given up, and what it missed can be sent again', async () => {
+test('deliveries to a broker that is down for 7 days fail, and can be replayed', async () => {
   const password = 'canary-of-the-broker'
   const instance = new InstanceInTime({ AMQP_URL: `amqp://ch202:${password}@127.0.0.1:${freePort()}/shop` })
   await instance.start()

@@ -9,7 +9,7 @@ const CHUNKED = ['Content-Type: application/json'] as const
 const LINE = 'POST /auth/login HTTP/1.1'
 const MIB = 2 ** 20
 
-/** Processes of their own, so that the memory measured is that of the services alone. */
+/** Separate processes, so that only the memory of the services is measured. */
 const here = running(overProcesses('apart'))
 
 const memory = async () => {
@@ -17,7 +17,7 @@ const memory = async () => {
   return Number(/^process_resident_memory_bytes\S* (\S+)$/m.exec(text)?.[1])
 }
 
-test('check 25: bodies of 10 MB, sent again and again, take no memory', async () => {
+test('check 25: many bodies of 10 MB take no memory', async () => {
   const parts = Array(10).fill('x'.repeat(MIB))
   const flood = () => sendChunked(here.system.url.auth, LINE, [...CHUNKED], parts)
   await flood()
@@ -30,7 +30,7 @@ test('check 25: bodies of 10 MB, sent again and again, take no memory', async ()
   expect((await call(here.system.url.auth, 'GET /health')).status).toBe(200)
 })
 
-test('check 25: bodies of 65 KB, sent a thousand times, take no memory', async () => {
+test('check 25: a thousand bodies of 65 KB take no memory', async () => {
   const body = JSON.stringify({ x: 'x'.repeat(65 * 1024) })
   const flood = async (times: number) => {
     for (let sent = 0; sent < times; sent += 20)

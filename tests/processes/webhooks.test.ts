@@ -16,10 +16,10 @@ const ADMIN = '/api/v1/admin/webhooks'
 
 const receivers: Receiver[] = []
 function receiver(answers?: Receiver['answers']): Receiver {
-  const made = new Receiver()
-  if (answers) made.answers = answers
-  receivers.push(made)
-  return made
+  const newReceiver = new Receiver()
+  if (answers) newReceiver.answers = answers
+  receivers.push(newReceiver)
+  return newReceiver
 }
 afterEach(async () => {
   await Promise.all(receivers.splice(0).map((one) => one.close()))
@@ -42,7 +42,7 @@ describe('webhooks of services in three processes', () => {
   }
   const deleted = (id: string) => call(system.url.auth, `DELETE ${ADMIN}/${id}`, operator())
 
-  test('whatever happens after the answer that made a webhook is told to it, wherever it happens', async () => {
+  test('every event after a webhook was added is sent to the webhook, from every service', async () => {
     for (let round = 0; round < 5; round++) {
       const to = receiver()
       const { id, secret } = await created(to.url, { types: ['user.created', 'module.enabled'] })
@@ -56,7 +56,7 @@ describe('webhooks of services in three processes', () => {
     }
   })
 
-  test('what was on its way when auth was killed arrives after it is back', async () => {
+  test('deliveries that were under way when auth was killed arrive after its restart', async () => {
     const to = receiver(() => new Promise<Response>(() => undefined))
     const away = receiver(() => status(500))
     const { id, secret } = await created(to.url, { types: ['user.created'] })
@@ -72,15 +72,15 @@ describe('webhooks of services in three processes', () => {
       [to, secret],
       [away, other.secret],
     ] as const) {
-      const taken = () => one.received.slice(one === to ? 4 : 6)
-      await eventually(() => new Set(taken().map((each) => each.id)).size === 6)
-      expect([...new Set(taken().map((each) => verified(key, each).data.user_id))].toSorted()).toEqual(expected)
+      const newMessages = () => one.received.slice(one === to ? 4 : 6)
+      await eventually(() => new Set(newMessages().map((each) => each.id)).size === 6)
+      expect([...new Set(newMessages().map((each) => verified(key, each).data.user_id))].toSorted()).toEqual(expected)
     }
     for (const one of under) expect(to.received.filter((each) => each.id === one).length).toBeGreaterThan(1)
     for (const one of [id, other.id]) await deleted(one)
   })
 
-  test('hundreds that fail at once are not hundreds of lines of the log', async () => {
+  test('hundreds of failed deliveries are few lines in the log', async () => {
     const { id } = await created('http://127.0.0.1:9/')
     const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })
     const body = Array.from({ length: 300 }, () => JSON.stringify({ email: newEmail(), password_hash })).join('\n')
@@ -94,7 +94,7 @@ describe('webhooks of services in three processes', () => {
     await deleted(id)
   })
 
-  test('its secret is told once: no answer, no log and no file of the instance holds it, nor what was sent', async () => {
+  test('a secret is returned once: no later answer, log or file contains it in plain text, and no log has the payloads', async () => {
     const to = receiver((_, at) => status(at === 1 ? 500 : 200))
     const { id, secret } = await created(`${to.url}?canary-of-the-address`, { description: 'The shop' })
     const bytes = Buffer.from(secret.slice('whsec_'.length), 'base64')
@@ -119,10 +119,10 @@ describe('webhooks of services in three processes', () => {
     const files = readdirSync(system.dataDir, { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
       .map((entry) => readFileSync(join(entry.parentPath, entry.name)))
-    const held = [...answers.map(({ text }) => Buffer.from(text)), Buffer.from(system.output()), ...files]
-    expect(held.length).toBeGreaterThan(6)
+    const places = [...answers.map(({ text }) => Buffer.from(text)), Buffer.from(system.output()), ...files]
+    expect(places.length).toBeGreaterThan(6)
     for (const needle of [secret, secret.slice(6), bytes])
-      expect(held.some((place) => place.includes(needle))).toBe(false)
+      expect(places.some((place) => place.includes(needle))).toBe(false)
     const log = system.output()
     expect(log).toMatch(new RegExp(`"event":"delivery.postponed","target":"${id}","id":"[0-9a-f-]{36}","tries":1`))
     expect(log).toContain('"event":"delivery.delivered"')
@@ -133,7 +133,7 @@ describe('webhooks of services in three processes', () => {
     await deleted(id)
   })
 
-  test('by the tool: a secret that is shown once, what is dead, and sending it again', async () => {
+  test('the tool shows a secret once, lists failed deliveries and replays them', async () => {
     const to = receiver(() => status(410))
     const env = {
       CH202_DATA_DIR: system.dataDir,
@@ -162,13 +162,13 @@ describe('webhooks of services in three processes', () => {
     expect(await json(`webhooks enable ${id}`)).toMatchObject({ status: 'active', changed: true })
     expect(await json(`webhooks enable ${id}`)).toMatchObject({ status: 'active', changed: false })
     const before = to.received.length
-    // It may be much: someone has to say so.
+    // A replay may be large, so it needs a confirmation.
     expect(await run('webhooks replay -o json', 2)).toContain('--yes')
     expect(await json(`webhooks replay ${dead[0].id}`)).toEqual({ replayed: 1, changed: true })
     verified(secret, (await to.has(before + 1)).at(-1) as never)
     expect(await json(`webhooks replay --webhook ${id} --yes`)).toMatchObject({ replayed: dead.length - 1 })
     await run(`webhooks replay ${dead[0].id} --webhook ${id}`, 2)
-    // R29: what has failed once waits for a second, then for longer.
+    // R29: a failed delivery waits for a second, then for longer.
     to.answers = () => status(503, { 'retry-after': '3600' })
     await registerUser(system)
     const waiting = await eventually(async () => {
@@ -184,7 +184,7 @@ describe('webhooks of services in three processes', () => {
     await run('webhooks create http://127.0.0.1:9 --types user.born', 2)
     await run(`webhooks enable ${crypto.randomUUID()}`, 3)
 
-    // A terminal and its people are told what JSON says by an empty list, and why nothing was sent.
+    // In a terminal the tool explains an empty list, and why nothing was sent.
     const forAll = await json(`webhooks create ${to.url}`)
     expect(forAll.types).toEqual([])
     expect(await run('webhooks list')).toMatch(new RegExp(`^${forAll.id} .* all +active$`, 'm'))

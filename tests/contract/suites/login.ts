@@ -13,7 +13,7 @@ export function loginContract(start: Start): void {
     const { auth, users } = here
     const login = (body: Record<string, unknown>, headers = {}) => auth('POST /auth/login', { body, headers })
 
-    test('register: the new user, and tokens that every service takes', async () => {
+    test('register returns the new user, and tokens that every service accepts', async () => {
       const email = newEmail()
       const { status, body, text, headers } = await auth('POST /auth/register', {
         body: { email, password: PASSWORD, username: 'Ana.B', name: 'Ana' },
@@ -38,12 +38,12 @@ export function loginContract(start: Start): void {
       ['an empty body', {}, 400, 'validation_failed', 'email'],
       ['no password', { email: good.email }, 400, 'validation_failed', 'password'],
       ['no email', { password: PASSWORD }, 400, 'validation_failed', 'email'],
-      ['what is no email', { ...good, email: 'ana' }, 400, 'validation_failed', 'email must be an email'],
-      ['an email of a number', { ...good, email: 7 }, 400, 'validation_failed', 'email must be a string'],
+      ['an invalid email', { ...good, email: 'ana' }, 400, 'validation_failed', 'email must be an email'],
+      ['a number for the email', { ...good, email: 7 }, 400, 'validation_failed', 'email must be a string'],
       ['a short password', { ...good, password: 'sh0rt!!' }, 400, 'validation_failed', 'password must be longer'],
-      ['a long one', { ...good, password: 'x'.repeat(257) }, 400, 'validation_failed', 'password must be shorter'],
+      ['a long password', { ...good, password: 'x'.repeat(257) }, 400, 'validation_failed', 'password must be shorter'],
       ['a common password', { ...good, password: 'password1' }, 400, 'weak_password', ''],
-      ['its own email', { ...good, password: good.email }, 400, 'weak_password', ''],
+      ['the email as the password', { ...good, password: good.email }, 400, 'weak_password', ''],
       ['an unknown field', { ...good, nickname: 'x' }, 400, 'validation_failed', 'nickname should not exist'],
       ['roles', { ...good, roles: ['ADMIN'] }, 403, 'forbidden_field', 'roles'],
       ['a status', { ...good, status: 'active' }, 403, 'forbidden_field', 'status'],
@@ -55,8 +55,8 @@ export function loginContract(start: Start): void {
       expect(String(answer.body.message)).toContain(message)
       if (typeof (body as { password?: unknown }).password === 'string')
         expect(answer.text).not.toContain((body as { password: string }).password)
-      const found = await users(`GET /users/by-email/${good.email}`, { headers: as.operator })
-      expectProblem(found, 404, 'user_not_found')
+      const lookup = await users(`GET /users/by-email/${good.email}`, { headers: as.operator })
+      expectProblem(lookup, 404, 'user_not_found')
     })
 
     test.each([
@@ -70,11 +70,13 @@ export function loginContract(start: Start): void {
       expectProblem(await auth(`POST ${path}`, { body, headers }), status, code || 'unsupported_media_type')
     })
 
-    test('register refuses an email and a username that are taken, in any case', async () => {
-      const taken = newEmail()
-      const first = { email: taken, password: PASSWORD, username: 'taken.one' }
+    test('register refuses a taken email and a taken username, in upper or lower case', async () => {
+      const firstEmail = newEmail()
+      const first = { email: firstEmail, password: PASSWORD, username: 'taken.one' }
       expect((await auth('POST /auth/register', { body: first })).status).toBe(201)
-      const emailTaken = await auth('POST /auth/register', { body: { email: taken.toUpperCase(), password: PASSWORD } })
+      const emailTaken = await auth('POST /auth/register', {
+        body: { email: firstEmail.toUpperCase(), password: PASSWORD },
+      })
       expectProblem(emailTaken, 409, 'email_taken')
       const nameTaken = await auth('POST /auth/register', {
         body: { email: newEmail(), password: PASSWORD, username: 'TAKEN.ONE' },
@@ -82,13 +84,13 @@ export function loginContract(start: Start): void {
       expectProblem(nameTaken, 409, 'username_taken')
     })
 
-    test('20 who register one address at once: one gets it', async () => {
+    test('one of 20 concurrent registrations gets an email', async () => {
       const body = { email: newEmail(), password: PASSWORD }
       const answers = await Promise.all(Array.from({ length: 20 }, () => auth('POST /auth/register', { body })))
       expect(answers.map(({ status }) => status).sort()).toEqual([201, ...Array(19).fill(409)])
     })
 
-    test('login: by email, username, or either, in any case', async () => {
+    test('login accepts the email, the username, or either, in upper or lower case', async () => {
       const user = await createUser(here.system, { username: 'by.any.name' })
       const names = [
         ['email', user.email],
@@ -117,14 +119,14 @@ export function loginContract(start: Start): void {
       ['no password', { email: 'a@example.org' }],
       ['an empty password', { email: 'a@example.org', password: '' }],
       ['an unknown field', { email: 'a@example.org', password: PASSWORD, remember: true }],
-      ['a password of a number', { email: 'a@example.org', password: 12_345_678 }],
+      ['a number for the password', { email: 'a@example.org', password: 12_345_678 }],
       ['a lone surrogate', { email: 'a@example.org', password: 'abcdefgh\ud800' }],
       ['a NUL', { email: 'a@example.org', password: 'abcdefgh\0' }],
     ])('login refuses %s', async (_, body) => {
       expectProblem(await login(body), 400, 'validation_failed')
     })
 
-    test('check 28: an unknown user, a wrong password, and one for a disabled account get the same bytes', async () => {
+    test('check 28: an unknown user, a wrong password, and a wrong one for a disabled account get the same bytes', async () => {
       const { email } = await registerUser(here.system)
       const disabled = await createDisabled()
       const headers = { 'x-request-id': 'the-same' }
@@ -147,7 +149,7 @@ export function loginContract(start: Start): void {
       return { email, id: body.id as string }
     }
 
-    test('login: a disabled account is told so only when the password was right, and works once it is active', async () => {
+    test('login reports a disabled account only for the right password, and works once the account is active', async () => {
       const { email, id } = await createDisabled()
       expectProblem(await login({ email, password: PASSWORD }), 403, 'account_disabled')
       expectProblem(await login({ email, password: WRONG }), 401, 'invalid_credentials')
@@ -155,7 +157,7 @@ export function loginContract(start: Start): void {
       expect((await login({ email, password: PASSWORD })).status).toBe(200)
     })
 
-    test('check 2: a password is right or wrong in each of its characters; NFC and NFD are one', async () => {
+    test('check 2: every character of a password counts; NFC and NFD are the same', async () => {
       const email = newEmail()
       const password = `Ünïcode ${'x'.repeat(80)}`
       await auth('POST /auth/register', { body: { email, password: password.normalize('NFC') } })
@@ -165,7 +167,7 @@ export function loginContract(start: Start): void {
       expect((await login({ email, password: password.normalize('NFD') })).status).toBe(200)
     })
 
-    test('me: who the token is of, fresh from users', async () => {
+    test('me returns the user of the token, as users has them now', async () => {
       const user = await registerUser(here.system)
       const headers = as.bearer(user.tokens.access_token)
       await users(`PATCH /users/${user.id}`, { headers, body: { name: 'Another' } })
@@ -179,7 +181,7 @@ export function loginContract(start: Start): void {
       expectProblem(await auth('GET /auth/me', { headers: as.operator }), 403, 'forbidden')
     })
 
-    test('what is not there, and what is there under another method', async () => {
+    test('an unknown path is 404, and a wrong method 405', async () => {
       expectProblem(await auth('GET /auth/nothing'), 404, 'not_found')
       const other = await auth('GET /auth/login')
       expectProblem(other, 405, 'method_not_allowed')
@@ -187,7 +189,7 @@ export function loginContract(start: Start): void {
     })
 
     describe('limits', () => {
-      /** Fails as often as an account may. */
+      /** Fails as often as the limit of an account allows. */
       const exhaust = async (names: Record<string, unknown>[]) => {
         for (let i = 0; i < 10; i++)
           expectProblem(
@@ -197,7 +199,7 @@ export function loginContract(start: Start): void {
           )
       }
 
-      test('checks 29 and 30: after ten failures the right password is refused too, under every name; a live session goes on', async () => {
+      test('checks 29 and 30: after ten failures the right password is refused too, under every name; a live session stays', async () => {
         const user = await createUser(here.system, { username: 'guessed' })
         const other = await registerUser(here.system)
         await exhaust([{ email: user.email }, { username: 'guessed' }, { login: user.email.toUpperCase() }])
@@ -212,19 +214,19 @@ export function loginContract(start: Start): void {
         expect((await logIn(here.system, other.email)).status).toBe(200)
       })
 
-      test('check 29: a name in the field of the other is not a second account to guess at', async () => {
+      test('check 29: a username in the email field, or an email in the username field, is refused', async () => {
         const user = await createUser(here.system, { username: 'crossed' })
         expectProblem(await login({ email: 'crossed', password: PASSWORD }), 401, 'invalid_credentials')
         expectProblem(await login({ username: user.email, password: PASSWORD }), 401, 'invalid_credentials')
       })
 
-      test('a name that no one has is counted as well', async () => {
+      test('failures for an unknown name are counted too', async () => {
         const email = newEmail()
         await exhaust([{ email }])
         expectProblem(await login({ email, password: PASSWORD }), 429, 'rate_limited')
       })
 
-      test('a right password in between begins the count anew', async () => {
+      test('a right password resets the count', async () => {
         const { email } = await registerUser(here.system)
         for (let i = 0; i < 9; i++) await login({ email, password: WRONG })
         expect((await login({ email, password: PASSWORD })).status).toBe(200)
@@ -232,7 +234,7 @@ export function loginContract(start: Start): void {
         expect((await login({ email, password: PASSWORD })).status).toBe(200)
       })
 
-      test('check 29: 200 guesses at once: ten are looked at', async () => {
+      test('check 29: of 200 concurrent guesses ten are checked', async () => {
         const { email } = await registerUser(here.system)
         const answers = await Promise.all(
           Array.from({ length: 200 }, (_, i) => login({ email, password: `${WRONG} ${i}` })),
@@ -244,7 +246,7 @@ export function loginContract(start: Start): void {
         expectProblem(await login({ email, password: PASSWORD }), 429, 'rate_limited')
       })
 
-      test('check 29: an address is counted over all accounts; an IPv6 /64 is one; who stands before the proxy can say anything', async () => {
+      test('check 29: an address has one limit for all accounts, an IPv6 /64 counts as one, and forged X-Forwarded-For entries are ignored', async () => {
         const { email } = await registerUser(here.system)
         const from = (address: string) => ({ 'x-forwarded-for': address })
         const guess = (i: number, headers: Record<string, string>) =>
@@ -273,7 +275,7 @@ export function loginContract(start: Start): void {
     const here = running(start, { REGISTRATION: 'closed', RATE_LIMIT: 'off' })
     const { auth } = here
 
-    test('no one registers, an operator still makes users', async () => {
+    test('nobody can register, and an operator can create users', async () => {
       const answer = await auth('POST /auth/register', { body: { email: newEmail(), password: PASSWORD } })
       expectProblem(answer, 403, 'registration_closed')
       const { tokens } = await createUser(here.system)

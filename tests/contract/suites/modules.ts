@@ -20,15 +20,15 @@ export function modulesContract(start: Start): void {
   const { auth, modules, users } = here
   const operator = (request: string, body?: unknown) => modules(request, { headers: as.operator, body })
   const make = async (fields: object = {}): Promise<string> => {
-    const made = await operator('POST /modules', { id: newId(), name: 'A module', description: '', ...fields })
-    if (made.status !== 201) throw new Error(made.text)
-    return made.body.id
+    const answer = await operator('POST /modules', { id: newId(), name: 'A module', description: '', ...fields })
+    if (answer.status !== 201) throw new Error(answer.text)
+    return answer.body.id
   }
   const on = (user: TestUser, id: string) => modules(`POST /modules/${id}/enable`, { headers: bearer(user) })
   const usable = async (id: string) =>
     (await modules(`GET /modules/users/${id}`, { headers: as.internal })).body.modules as string[]
 
-  test('an operator makes, changes, lists and deletes one', async () => {
+  test('an operator creates, changes, lists and deletes a module', async () => {
     const admin = await createUser(here.system, { roles: ['ADMIN'] })
     const [base, id] = [await make(), newId()]
     const fields = {
@@ -40,13 +40,13 @@ export function modulesContract(start: Start): void {
       requires: [base],
     }
     const nulls = { enabled: null, enabled_at: null, available: null }
-    const made = await call(here.system.url.modules, 'POST /modules', { headers: as.operator, body: fields })
-    expect(made).toMatchObject({ status: 201, body: { ...fields, ...nulls } })
-    expectFields(made.body, MODULE)
-    expect(made.headers.get('location')).toBe(`/modules/${id}`)
+    const creation = await call(here.system.url.modules, 'POST /modules', { headers: as.operator, body: fields })
+    expect(creation).toMatchObject({ status: 201, body: { ...fields, ...nulls } })
+    expectFields(creation.body, MODULE)
+    expect(creation.headers.get('location')).toBe(`/modules/${id}`)
     expectProblem(await operator('POST /modules', fields), 409, 'module_exists')
-    for (const taken of ['users', 'sync', 'Not-A-Slug', '-a', ''])
-      expectProblem(await operator('POST /modules', { ...fields, id: taken }), 400, 'validation_failed')
+    for (const invalidId of ['users', 'sync', 'Not-A-Slug', '-a', ''])
+      expectProblem(await operator('POST /modules', { ...fields, id: invalidId }), 400, 'validation_failed')
     expectProblem(await operator(`PATCH /modules/${base}`, { requires: [id] }), 400, 'validation_failed')
     const unknown = await operator(`PATCH /modules/${id}`, { nickname: 'x' })
     expectProblem(unknown, 400, 'validation_failed')
@@ -70,7 +70,7 @@ export function modulesContract(start: Start): void {
     await users(`DELETE /users/${admin.id}`, { headers: as.operator })
   })
 
-  test('a user turns one on and off, and again with the same answer', async () => {
+  test('a user enables and disables a module, and gets the same answer again', async () => {
     const [ana, ben] = [await registerUser(here.system), await registerUser(here.system)]
     const id = await make()
     const first = await on(ana, id)
@@ -93,7 +93,7 @@ export function modulesContract(start: Start): void {
       expectProblem(await modules(`POST /modules/gone/${verb}`, { headers: bearer(ana) }), 404, 'module_not_found')
   })
 
-  test('one that stands on another can neither come before it nor stay behind it', async () => {
+  test('a module can only be enabled while the module that it requires is enabled', async () => {
     const ana = await registerUser(here.system)
     const base = await make()
     const top = await make({ requires: [base] })
@@ -106,7 +106,7 @@ export function modulesContract(start: Start): void {
     expect((await disable(base)).status).toBe(200)
   })
 
-  test('check 17: who may', async () => {
+  test('check 17: each operation accepts the documented callers only', async () => {
     const ana = await registerUser(here.system)
     const id = await make()
     const body = { id: newId(), name: 'x', description: '' }
@@ -122,26 +122,26 @@ export function modulesContract(start: Start): void {
       [`GET /modules/users/${ana.id}`, undefined, 'missing_token', 'forbidden', 200],
       ['POST /modules/sync/user-deleted', { user_id: NO_ONE }, 'invalid_api_key', 'forbidden', 204],
     ]
-    const said = async (request: string, sent: unknown, headers: Record<string, string>) => {
+    const outcome = async (request: string, sent: unknown, headers: Record<string, string>) => {
       const answer = await modules(request, { headers, body: sent })
       return answer.status < 300 ? answer.status : answer.body.code
     }
     for (const [request, sent, nobody, user, internal] of rows) {
-      const found = [
-        await said(request, sent, {}),
-        await said(request, sent, bearer(ana)),
-        await said(request, sent, as.internal),
+      const outcomes = [
+        await outcome(request, sent, {}),
+        await outcome(request, sent, bearer(ana)),
+        await outcome(request, sent, as.internal),
       ]
-      expect([request, ...found]).toEqual([request, nobody, user, internal])
-      // Credentials come before the body and the query.
-      expect(await said(`${request}?x=1`, sent && '{', {})).toBe(nobody)
+      expect([request, ...outcomes]).toEqual([request, nobody, user, internal])
+      // Credentials are checked before the body and the query.
+      expect(await outcome(`${request}?x=1`, sent && '{', {})).toBe(nobody)
     }
-    expect(await said('POST /modules/sync/user-deleted', { user_id: NO_ONE }, as.operator)).toBe('forbidden')
-    expect(await said(`GET /modules/users/${ana.id}`, undefined, as.operator)).toBe(200)
+    expect(await outcome('POST /modules/sync/user-deleted', { user_id: NO_ONE }, as.operator)).toBe('forbidden')
+    expect(await outcome(`GET /modules/users/${ana.id}`, undefined, as.operator)).toBe(200)
   })
 
   describe('roles', () => {
-    test('check 18: are those that users says: a change counts from its answer on', async () => {
+    test('check 18: are those of the users service; a change counts from its answer on', async () => {
       const ana = await registerUser(here.system)
       const id = await make({ required_roles: ['STAFF', 'USER'] })
       expect((await modules(`GET /modules/${id}`, { headers: bearer(ana) })).body.available).toBe(false)
@@ -149,10 +149,10 @@ export function modulesContract(start: Start): void {
 
       const roles = (roles: string[]) => users(`PATCH /users/${ana.id}`, { headers: as.operator, body: { roles } })
       await roles(['USER', 'STAFF'])
-      // The old token says what was: refused. The operator and the new token say what is.
+      // The old token has the previous roles and is refused. The operator and the new token see the current ones.
       expectProblem(await on(ana, id), 401, 'token_revoked')
-      const named = await operator(`GET /modules/${id}?user_id=${ana.id}`)
-      expect(named.body).toMatchObject({ available: true, enabled: false })
+      const forAna = await operator(`GET /modules/${id}?user_id=${ana.id}`)
+      expect(forAna.body).toMatchObject({ available: true, enabled: false })
       const again = (await logIn(here.system, ana.email)).body
       const enabled = await modules(`POST /modules/${id}/enable`, { headers: as.bearer(again.access_token) })
       expect(enabled.body).toMatchObject({ enabled: true, available: true })
@@ -191,13 +191,13 @@ export function modulesContract(start: Start): void {
         expect((await turn('disable', { user_id: ana.id })).body).toMatchObject({ id, enabled: false })
       }
       expectProblem(await operator(`POST /modules/${id}/enable`), 400, 'validation_failed')
-      // An administrator who names no one means itself.
+      // Without a user id an administrator acts on their own modules.
       expect((await on(admin, id)).body.enabled).toBe(true)
       expect((await modules(`GET /modules/${id}`, { headers: bearer(ana) })).body.enabled).toBe(false)
       await users(`DELETE /users/${admin.id}`, { headers: as.operator })
     })
 
-    test('check 18: no one else names a user: nothing is changed', async () => {
+    test('check 18: others cannot name a user, and change nothing', async () => {
       const [ana, ben] = [await registerUser(here.system), await registerUser(here.system)]
       const id = await make()
       for (const user_id of [ben.id, ana.id]) {
@@ -212,7 +212,7 @@ export function modulesContract(start: Start): void {
   })
 
   describe('the users of a module', () => {
-    test('come by pages and by cursor', async () => {
+    test('are listed by page and by cursor', async () => {
       const id = await make()
       const some = []
       for (let i = 0; i < 5; i++) some.push(await registerUser(here.system))
@@ -241,7 +241,7 @@ export function modulesContract(start: Start): void {
   })
 
   describe('a deleted user', () => {
-    test('leaves no settings behind, and gets none any more', async () => {
+    test('has no choices left, and can make no new ones', async () => {
       const [ana, ben] = [await registerUser(here.system), await registerUser(here.system)]
       const id = await make()
       await on(ana, id)
@@ -256,13 +256,13 @@ export function modulesContract(start: Start): void {
       expectProblem(late, 404, 'user_not_found')
     })
 
-    test('may be told twice, and before it was heard of', async () => {
+    test('may be reported twice, and before modules received anything about them', async () => {
       const ana = await registerUser(here.system)
       const id = await make({ default_enabled: true })
       await on(ana, id)
       for (const user_id of [ana.id, ana.id.toUpperCase(), NO_ONE]) {
-        const told = await modules('POST /modules/sync/user-deleted', { headers: as.internal, body: { user_id } })
-        expect([told.status, told.text]).toEqual([204, ''])
+        const notice = await modules('POST /modules/sync/user-deleted', { headers: as.internal, body: { user_id } })
+        expect([notice.status, notice.text]).toEqual([204, ''])
       }
       expectProblem(await on(ana, id), 404, 'user_not_found')
       for (const body of [{}, { user_id: 'x' }, { user_id: ana.id, x: 1 }]) {
@@ -273,7 +273,7 @@ export function modulesContract(start: Start): void {
     })
   })
 
-  test('what is changed is an audit row', async () => {
+  test('a change is an event in the audit', async () => {
     const ana = await registerUser(here.system)
     const id = await make()
     await modules(`POST /modules/${id}/enable`, { headers: { ...bearer(ana), 'x-request-id': `req-${id}` } })
@@ -289,7 +289,7 @@ export function modulesContract(start: Start): void {
     })
   })
 
-  test('with users down: what it does not need it does, the rest is 503', async () => {
+  test('while users is down, operations without a named user work and the others are 503', async () => {
     const ana = await registerUser(here.system)
     const [id, staff] = [await make(), await make({ required_roles: ['STAFF'] })]
     await on(ana, id)
@@ -309,7 +309,7 @@ export function modulesContract(start: Start): void {
     expect((await operator(`GET /modules/${id}?user_id=${ana.id}`)).body.enabled).toBe(true)
   })
 
-  test('with modules down a deletion is answered, and told when it is back', async () => {
+  test('while modules is down, a deletion is answered, and its notice is sent when modules is back', async () => {
     const ana = await registerUser(here.system)
     const id = await make()
     await on(ana, id)

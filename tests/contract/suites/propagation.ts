@@ -29,20 +29,20 @@ export function propagationContract(start: Start): void {
     const { body } = await auth('GET /admin/password-cache?size=200', { headers: as.operator })
     return body.items.find(({ user_id }: { user_id: string }) => user_id === user.id)
   }
-  /** 200, or the code of the refusal. */
+  /** Logs in. @returns 200, or the code of the problem */
   const login = async (name: string, password = PASSWORD) => {
     const { body, status } = await logIn(here.system, name, password)
     return status === 200 ? 200 : body.code
   }
   const me = async (token: string) => (await auth('GET /auth/me', { headers: as.bearer(token) })).body
-  /** Does it at once, or within the second that the contract gives. */
+  /** Waits for a result, at most for the second that the contract allows. */
   const within = async (expected: unknown, look: () => Promise<unknown>) => {
     await eventually(async () => Bun.deepEquals(await look(), expected)).catch(() => undefined)
     expect(await look()).toEqual(expected)
   }
 
-  describe('a change works at a login within a second', () => {
-    test('email and username: the new ones, and the old no more', async () => {
+  describe('within a second a login follows', () => {
+    test('a new email and username: the old ones do not work any more', async () => {
       const [email, username] = [newEmail(), newName()]
       const ana = await registerUser(here.system, { username: newName() })
       const before = await record(ana.id)
@@ -53,11 +53,11 @@ export function propagationContract(start: Start): void {
         'invalid_credentials',
       ])
       expect(await cached(ana)).toMatchObject({ email, username, password_version: before.password_version + 1 })
-      // The session goes on, and knows the new ones.
+      // The session stays, and has the new names.
       expect(await me(ana.tokens.access_token)).toMatchObject({ email, username })
     })
 
-    test('an email or a username that changes hands is its new owner’s', async () => {
+    test('an email or a username that another user takes over', async () => {
       const [ana, ben] = [await registerUser(here.system, { username: newName() }), await registerUser(here.system)]
       const { username } = await record(ana.id)
       await users(`POST /users/${ben.id}/set-password`, { headers: as.operator, body: { new_password: OTHER } })
@@ -70,8 +70,8 @@ export function propagationContract(start: Start): void {
 
     test.each([
       ['set by an operator', 'set-password', { new_password: OTHER }, as.operator],
-      ['of a reset', 'password', { new_password: OTHER }, as.internal],
-    ])('a password, %s', async (_, path, body, headers) => {
+      ['set by a reset', 'password', { new_password: OTHER }, as.internal],
+    ])('a new password, %s', async (_, path, body, headers) => {
       const ana = await registerUser(here.system)
       expect((await users(`POST /users/${ana.id}/${path}`, { headers, body })).status).toBe(204)
       await within([200, 'invalid_credentials'], async () => [await login(ana.email, OTHER), await login(ana.email)])
@@ -79,7 +79,7 @@ export function propagationContract(start: Start): void {
       expectProblem(refresh, 401, 'invalid_refresh_token')
     })
 
-    test('a password of its owner: this session goes on, the others have ended', async () => {
+    test('a new password by its owner: this session stays, the others end', async () => {
       const ana = await registerUser(here.system)
       const elsewhere = (await logIn(here.system, ana.email)).body
       const body = { current_password: PASSWORD, new_password: OTHER }
@@ -90,17 +90,17 @@ export function propagationContract(start: Start): void {
       expect((await refresh(ana.tokens.refresh_token)).status).toBe(200)
     })
 
-    test('roles: older access tokens are refused, a refresh gives one with the new ones', async () => {
+    test('new roles: older access tokens are refused, a refresh returns one with the new roles', async () => {
       const ana = await registerUser(here.system)
       await patch(ana, { roles: ['STAFF', 'USER'] })
       expectProblem(await auth('GET /auth/me', { headers: bearer(ana) }), 401, 'token_revoked')
       const { body } = await auth('POST /auth/refresh', { body: { refresh_token: ana.tokens.refresh_token } })
       expect((await me(body.access_token)).roles).toEqual(['STAFF', 'USER'])
-      const { body: said } = await auth('POST /auth/validate-token', { body: { token: body.access_token } })
-      expect(said).toMatchObject({ valid: true, roles: ['STAFF', 'USER'] })
+      const { body: validation } = await auth('POST /auth/validate-token', { body: { token: body.access_token } })
+      expect(validation).toMatchObject({ valid: true, roles: ['STAFF', 'USER'] })
     })
 
-    test('disabled: no session, no login; active again: a login, and the old sessions stay ended', async () => {
+    test('a new status: disabled ends sessions and blocks logins; active allows logins, and the old sessions stay ended', async () => {
       const ana = await registerUser(here.system)
       await patch(ana, { status: 'disabled' })
       expectProblem(await auth('GET /auth/me', { headers: bearer(ana) }), 401, 'token_revoked')
@@ -116,7 +116,7 @@ export function propagationContract(start: Start): void {
       expectProblem(await auth('GET /auth/me', { headers: bearer(ana) }), 401, 'token_revoked')
     })
 
-    test('deleted: no session, no login, nothing in the cache', async () => {
+    test('a deletion: the user has no session, no login and no entry in the cache', async () => {
       const ana = await registerUser(here.system)
       expect(await cached(ana)).toBeDefined()
       await users(`DELETE /users/${ana.id}`, { headers: as.operator })
@@ -127,15 +127,15 @@ export function propagationContract(start: Start): void {
       expect(body.items).toEqual([])
     })
 
-    test('a new user logs in at once, and again with the cache alone', async () => {
+    test('a creation: the user logs in at once, and again from the cache only', async () => {
       const ana = await createUser(here.system)
       await within(true, async () => (await cached(ana)) !== undefined)
       expect(await login(ana.email)).toBe(200)
     })
   })
 
-  describe('check 34: notices that come as they should not', () => {
-    test('late and reordered ones change nothing', async () => {
+  describe('check 34: out-of-order and lost notices', () => {
+    test('late and reordered notices change nothing', async () => {
       const ana = await registerUser(here.system, { username: newName() })
       const versions = [await record(ana.id)]
       for (const change of [{ email: newEmail() }, { username: newName() }, { roles: ['STAFF'] }]) {
@@ -145,7 +145,7 @@ export function propagationContract(start: Start): void {
       await users(`POST /users/${ana.id}/set-password`, { headers: as.operator, body: { new_password: OTHER } })
       const last = await record(ana.id)
       versions.push(last)
-      const held = await cached(ana)
+      const entry = await cached(ana)
       const session = (await logIn(here.system, last.email, OTHER)).body
       for (const order of [
         [4, 3, 2, 1, 0],
@@ -154,16 +154,16 @@ export function propagationContract(start: Start): void {
       ])
         for (const version of order) await sync(versions[version])
       await Promise.all([...versions, ...versions].map(sync))
-      expect(await cached(ana)).toEqual(held)
+      expect(await cached(ana)).toEqual(entry)
       expect(await login(last.email, OTHER)).toBe(200)
       expect(await login(last.username, OTHER)).toBe(200)
       expect(await login(last.email)).toBe('invalid_credentials')
       expect(await login(ana.email, OTHER)).toBe('invalid_credentials')
-      // And they end nothing.
+      // No session ends either.
       expect((await me(session.access_token)).roles).toEqual(['STAFF'])
     })
 
-    test('an older one does not bring a disabled user back, nor a newer one twice end a session', async () => {
+    test('an older notice does not enable a disabled user, and a repeated one does not end a session again', async () => {
       const ana = await registerUser(here.system)
       const active = await record(ana.id)
       await patch(ana, { status: 'disabled' })
@@ -178,7 +178,7 @@ export function propagationContract(start: Start): void {
       expect(await login(ana.email)).toBe(200)
     })
 
-    test('after an account was dropped, an older one is not taken for the newest', async () => {
+    test('after an account was dropped from the cache, an older notice is not stored as the newest', async () => {
       const ana = await registerUser(here.system)
       const old = await record(ana.id)
       await users(`POST /users/${ana.id}/set-password`, { headers: as.operator, body: { new_password: OTHER } })
@@ -188,21 +188,21 @@ export function propagationContract(start: Start): void {
       expect([await login(ana.email), await login(ana.email, OTHER)]).toEqual(['invalid_credentials', 200])
     })
 
-    test('what was told of a deleted user does not bring it back, and a deletion may be told twice', async () => {
+    test('late notices do not restore a deleted user, and a deletion may be sent twice', async () => {
       const ana = await registerUser(here.system)
       const old = await record(ana.id)
       await users(`DELETE /users/${ana.id}`, { headers: as.operator })
       await sync(old)
       await sync({ ...old, password_version: old.password_version + 100 })
-      const gone = (user_id: string) =>
+      const syncDeletion = (user_id: string) =>
         auth('POST /auth/sync/user-deleted', { headers: as.internal, body: { user_id } })
       for (const id of [ana.id, ana.id.toUpperCase(), '0198c0de-0000-7000-8000-000000000001'])
-        expect((await gone(id)).status).toBe(204)
+        expect((await syncDeletion(id)).status).toBe(204)
       await sync(old)
       expect(await cached(ana)).toBeUndefined()
       expect(await login(ana.email)).toBe('invalid_credentials')
       expectProblem(await auth('GET /auth/me', { headers: bearer(ana) }), 401, 'token_revoked')
-      // Its email is free for another.
+      // The email of the deleted user is free for another.
       const ben = await users('POST /users', { body: { email: ana.email, password: OTHER } })
       expect(ben.status).toBe(201)
       await within(200, () => login(ana.email, OTHER))
@@ -210,11 +210,11 @@ export function propagationContract(start: Start): void {
       expect([await login(ana.email, OTHER), await login(ana.email)]).toEqual([200, 'invalid_credentials'])
     })
 
-    test('one that was lost is made good by the next, and what it ended has ended', async () => {
+    test('the next notice replaces a lost one, and ends the sessions that the lost one would have ended', async () => {
       const ana = await registerUser(here.system)
       const session = (await logIn(here.system, ana.email)).body
       const { password_version } = await record(ana.id)
-      // The change of the password is lost, that of the name comes.
+      // The notice of the password change is lost, that of the name change arrives.
       await here.system.terminate('users')
       await change(ana.id, (user) => {
         const version = user.version + 1
@@ -227,7 +227,7 @@ export function propagationContract(start: Start): void {
       expectProblem(await auth('GET /auth/me', { headers: as.bearer(session.access_token) }), 401, 'token_revoked')
     })
 
-    test('all that was lost is made good by a full sync', async () => {
+    test('a full sync replaces all lost notices', async () => {
       const [ana, ben] = [await registerUser(here.system), await registerUser(here.system)]
       const email = newEmail()
       await here.system.terminate('users')
@@ -247,8 +247,8 @@ export function propagationContract(start: Start): void {
     })
   })
 
-  describe('check 34: what is waiting survives', () => {
-    test('a kill of users between the change and the telling', async () => {
+  describe('check 34: pending notices survive', () => {
+    test('a kill of users between a change and its notice', async () => {
       const [ana, ben] = [await registerUser(here.system), await registerUser(here.system)]
       const email = newEmail()
       await here.system.kill('users')
@@ -264,7 +264,7 @@ export function propagationContract(start: Start): void {
       expectProblem(await auth('GET /auth/me', { headers: bearer(ben) }), 401, 'token_revoked')
     })
 
-    test('auth away while users changes, and a kill of users before it is back', async () => {
+    test('a downtime of auth during changes, and a kill of users before auth is back', async () => {
       const [ana, ben] = [await registerUser(here.system), await registerUser(here.system)]
       const email = newEmail()
       await here.system.kill('auth')
@@ -277,16 +277,16 @@ export function propagationContract(start: Start): void {
         patch(ben, { roles: ['STAFF'] }),
         users(`POST /users/${ben.id}/set-password`, { headers: as.operator, body: { new_password: OTHER } }),
       ])
-      // The answers wait a second for auth, no longer.
+      // The answers wait for auth at most a second.
       expect(performance.now() - began).toBeLessThan(PROMPT)
       await here.system.kill('users')
       await here.system.start('users')
       await here.system.start('auth')
-      // A restarted auth has caught up before it answers.
+      // A restarted auth answers once it has all changes.
       expect(await login(email)).toBe(200)
       expect([await login(ben.email, OTHER), await login(ben.email)]).toEqual([200, 'invalid_credentials'])
       expect(await login(ana.email)).toBe('invalid_credentials')
-      // Disabled in between: what that ended has ended.
+      // Sessions that ended because the user was disabled stay ended.
       for (const user of [ana, ben]) {
         expectProblem(await auth('GET /auth/me', { headers: bearer(user) }), 401, 'token_revoked')
         const { refresh_token } = user.tokens
@@ -294,7 +294,7 @@ export function propagationContract(start: Start): void {
       }
     }, 120_000)
 
-    test('check 34: with users away those who are known log in', async () => {
+    test('check 34: users in the cache log in while the users service is down', async () => {
       const ana = await registerUser(here.system)
       await here.system.kill('users')
       try {
@@ -310,7 +310,7 @@ export function propagationContract(start: Start): void {
     })
   })
 
-  // What a users service does that dies before it has told anyone: its file is written while no one has it open.
+  // Simulates a users service that is killed before it sends a notice: the tests write its file while it is down.
 
   const OTHER_HASH = Bun.password.hashSync(OTHER, { algorithm: 'bcrypt', cost: 4 })
 

@@ -16,7 +16,7 @@ export function restartOfAuth(start: Start): void {
   }
   const logout = (token: string) => auth('POST /auth/logout', { headers: as.bearer(token) })
 
-  test('check 14: live sessions live, what is revoked stays so', async () => {
+  test('check 14: keeps live sessions live and revoked ones revoked', async () => {
     const [live, ended] = [await registerUser(here.system), await registerUser(here.system)]
     await logout(ended.tokens.access_token)
     await restart()
@@ -28,7 +28,7 @@ export function restartOfAuth(start: Start): void {
     expectProblem(await refresh(ended.tokens.refresh_token), 401, 'invalid_refresh_token')
   })
 
-  test('checks 12 and 14: an answer that was lost in a crash can be asked for again; an older token is known for what it is', async () => {
+  test('checks 12 and 14: allows a retry of a refresh whose answer was lost in a crash, and still detects an older token', async () => {
     const { tokens } = await registerUser(here.system)
     const refresh = async (refresh_token: string) => await auth('POST /auth/refresh', { body: { refresh_token } })
     const second = (await refresh(tokens.refresh_token)).body
@@ -39,7 +39,7 @@ export function restartOfAuth(start: Start): void {
     expect(await askEach(here.system, third.access_token)).toEqual(all('token_revoked'))
   })
 
-  test('check 16: a logout right after it is refused at once everywhere, twice', async () => {
+  test('check 16: does not delay a logout right after it: every service refuses the tokens at once, twice', async () => {
     for (let round = 0; round < 2; round++) {
       const { tokens } = await registerUser(here.system)
       expect(await askEach(here.system, tokens.access_token)).toEqual(all(200))
@@ -47,7 +47,7 @@ export function restartOfAuth(start: Start): void {
       const sentAt = performance.now()
       expect((await logout(tokens.access_token)).status).toBe(204)
       expect(await askEach(here.system, tokens.access_token)).toEqual(all('token_revoked'))
-      // The answer waits for what the others knew before the restart, at most a second.
+      // The answer waits for the leases from before the restart, at most a second.
       expect(performance.now() - sentAt).toBeLessThan(PROMPT)
     }
   })
@@ -58,7 +58,7 @@ export function withoutAuth(start: Start): void {
   const here = running(start, { REVOCATION_MAX_LAG: '2s' })
   const { auth } = here
 
-  test('known tokens go on for as long as the setting says, what is revoked does not; then 503, until auth is back', async () => {
+  test('known tokens stay valid for the time of the setting, and revoked ones refused; then requests are 503 until auth is back', async () => {
     const [live, ended] = [await registerUser(here.system), await registerUser(here.system)]
     await auth('POST /auth/logout', { headers: as.bearer(ended.tokens.access_token) })
     const ask = (token: string, names = others) => askEach(here.system, token, names)
@@ -70,12 +70,12 @@ export function withoutAuth(start: Start): void {
     const refused = await eventually(async () => {
       const sentAt = performance.now()
       expect(await ask(ended.tokens.access_token)).toEqual(all('token_revoked', others))
-      const said = await ask(live.tokens.access_token)
-      if (Object.values(said).every((status) => status === 200)) {
+      const outcomes = await ask(live.tokens.access_token)
+      if (Object.values(outcomes).every((status) => status === 200)) {
         last = sentAt
         return undefined
       }
-      return Object.values(said).every((status) => status === 'auth_unavailable') ? said : undefined
+      return Object.values(outcomes).every((status) => status === 'auth_unavailable') ? outcomes : undefined
     })
     expect(refused).toEqual(all('auth_unavailable', others))
     expect(last - killedAt).toBeGreaterThan(1200)
@@ -84,19 +84,19 @@ export function withoutAuth(start: Start): void {
     expect(Object.values(await ask(forged))).not.toContain(200)
     const answer = await here.users(`GET /users/${live.id}`, { headers: as.bearer(live.tokens.access_token) })
     expectProblem(answer, 503, 'auth_unavailable')
-    // A key needs no auth.
+    // A key is checked without auth.
     expect((await here.users(`GET /users/${live.id}`, { headers: as.operator })).status).toBe(200)
 
     await here.system.start('auth')
     await eventually(async () => {
-      const said = await ask(live.tokens.access_token)
-      return Object.values(said).every((status) => status === 200)
+      const outcomes = await ask(live.tokens.access_token)
+      return Object.values(outcomes).every((status) => status === 200)
     })
     expect(await ask(ended.tokens.access_token)).toEqual(all('token_revoked', others))
     expect(await ask(forged)).toEqual(all('invalid_token', others))
   })
 
-  test('a service that starts without auth knows no token', async () => {
+  test('a service that starts accepts no token', async () => {
     const user = await registerUser(here.system)
     await Promise.all([here.system.kill('auth'), here.system.kill('users')])
     await here.system.start('users')
@@ -108,7 +108,7 @@ export function withoutAuth(start: Start): void {
     await eventually(async () => (await askEach(here.system, user.tokens.access_token, ['users'])).users === 200)
   })
 
-  test('what ended while a service was down is known to it from its start', async () => {
+  test('a service that was down refuses, from its start, the sessions that ended meanwhile', async () => {
     const user = await registerUser(here.system)
     await here.system.kill('modules')
     const sentAt = performance.now()

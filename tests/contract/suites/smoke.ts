@@ -11,7 +11,7 @@ export function firstSteps(start: Start): void {
   })
   afterAll(() => system.stop())
 
-  test('registers, reads itself, enables a module, logs out', async () => {
+  test('are to register, read their account, enable a module and log out', async () => {
     const user = await registerUser(system)
     const bearer = as.bearer(user.tokens.access_token)
     expect((await call(system.url.users, `GET /users/${user.id}`, { headers: bearer })).status).toBe(200)

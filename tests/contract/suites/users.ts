@@ -18,14 +18,14 @@ export function usersContract(start: Start): void {
   const post = (body: unknown, headers = {}) => users('POST /users', { body, headers })
   const read = async (id: string) => (await users(`GET /users/${id}`, { headers: as.operator })).body
 
-  describe('making one', () => {
+  describe('creating a user', () => {
     test.each([
       ['POST /users', '/users'],
       ['POST /users/', '/users'],
       ['POST /user/register', '/users'],
       ['POST /api/v1/users', '/api/v1/users'],
       ['POST /api/v1/user/register', '/api/v1/users'],
-    ])('%s: 201, the user, and where it is', async (request, place) => {
+    ])('%s returns 201, the user and their location', async (request, place) => {
       const email = `Ana.${newEmail()}`
       const username = newName()
       const body = { email, password: PASSWORD, username: username.toUpperCase(), name: 'Ana Ñandú' }
@@ -47,14 +47,14 @@ export function usersContract(start: Start): void {
       expect(answer.text).not.toContain(PASSWORD)
       expect(answer.text).not.toContain('$2')
       expect(answer.headers.get('location')).toBe(`${place}/${answer.body.id}`)
-      const found = await call(here.system.url.users, `GET ${answer.headers.get('location')}`, {
+      const lookup = await call(here.system.url.users, `GET ${answer.headers.get('location')}`, {
         headers: as.operator,
       })
-      expect(found.body).toEqual(answer.body)
+      expect(lookup.body).toEqual(answer.body)
       expect((await logIn(here.system, email)).status).toBe(200)
     })
 
-    test('username and name may be left out or null', async () => {
+    test('username and name may be missing or null', async () => {
       for (const fields of [{}, { username: null, name: null }])
         expect((await post({ email: newEmail(), password: PASSWORD, ...fields })).body).toMatchObject({
           username: null,
@@ -62,14 +62,14 @@ export function usersContract(start: Start): void {
         })
     })
 
-    test('an operator, by key or role, may add what is an operator’s', async () => {
+    test('an operator, by key or role, may set the fields of operators', async () => {
       const admin = await createUser(here.system, { roles: ['ADMIN'] })
       const fields = { roles: ['ZETA', 'USER', 'A_1'], status: 'disabled', email_verified: true }
       for (const headers of [as.operator, bearer(admin)]) {
         const email = newEmail()
-        const made = await post({ email, password: PASSWORD, ...fields }, headers)
-        expect(made).toMatchObject({ status: 201, body: { email, ...fields } })
-        expectFields(made.body, FIELDS.user)
+        const creation = await post({ email, password: PASSWORD, ...fields }, headers)
+        expect(creation).toMatchObject({ status: 201, body: { email, ...fields } })
+        expectFields(creation.body, FIELDS.user)
         expectProblem(await logIn(here.system, email), 403, 'account_disabled')
       }
       await users(`DELETE /users/${admin.id}`, { headers: as.operator })
@@ -81,26 +81,30 @@ export function usersContract(start: Start): void {
       ['nothing', {}, 'email is required'],
       ['no email', { password: PASSWORD }, 'email is required'],
       ['null for an email', { ...good, email: null }, 'email must be a string'],
-      ['no email', { ...good, email: 'ana' }, 'email must be an email'],
+      ['an invalid email', { ...good, email: 'ana' }, 'email must be an email'],
       ['an email with a name', { ...good, email: 'Ana <ana@example.org>' }, 'email must be an email'],
       ['two emails', { ...good, email: 'a@b.org,c@d.org' }, 'email must be an email'],
       ['a line break in an email', { ...good, email: 'a@b.org\r\nBcc: c@d.org' }, 'email must be an email'],
       ['a look-alike email', { ...good, email: 'аna@example.org' }, 'email must be an email'],
       ['a zero-width email', { ...good, email: 'a\u200bna@example.org' }, 'email must be an email'],
-      ['255 characters', { ...good, email: `${'a'.repeat(243)}@example.org` }, 'email must be shorter'],
-      ['7 characters', { ...good, password: 'sh0rt!!' }, 'password must be longer than or equal to 8 characters'],
+      ['an email of 255 characters', { ...good, email: `${'a'.repeat(243)}@example.org` }, 'email must be shorter'],
       [
-        '257 characters',
+        'a password of 7 characters',
+        { ...good, password: 'sh0rt!!' },
+        'password must be longer than or equal to 8 characters',
+      ],
+      [
+        'a password of 257 characters',
         { ...good, password: `${'x!'.repeat(128)}x` },
         'password must be shorter than or equal to 256',
       ],
-      ['a password of numbers', { ...good, password: 12_345_678 }, 'password must be a string'],
+      ['a number for a password', { ...good, password: 12_345_678 }, 'password must be a string'],
       ['a NUL in a password', { ...good, password: `${PASSWORD}\0` }, 'password must not contain NUL'],
       ['a short username', { ...good, username: 'ab' }, 'username must be 3 to 32'],
       ['a long username', { ...good, username: 'a'.repeat(33) }, 'username must be 3 to 32'],
       ['a space in a username', { ...good, username: 'an a' }, 'username must be 3 to 32'],
-      ['letters of another script', { ...good, username: 'änä' }, 'username must be 3 to 32'],
-      ['what looks like a plain letter', { ...good, username: 'ana\u017f' }, 'username must be 3 to 32'],
+      ['a username with other letters', { ...good, username: 'änä' }, 'username must be 3 to 32'],
+      ['a username with a letter that becomes ASCII', { ...good, username: 'ana\u017f' }, 'username must be 3 to 32'],
       ['an email for a username', { ...good, username: 'a@b.org' }, 'username must be 3 to 32'],
       ['a long name', { ...good, name: 'x'.repeat(201) }, 'name must be shorter than or equal to 200 characters'],
       ['a control character in a name', { ...good, name: 'a\u0007b' }, 'name must not contain control characters'],
@@ -110,23 +114,23 @@ export function usersContract(start: Start): void {
       ['an id', { ...good, id: NO_ONE }, 'id should not exist'],
       ['__proto__', { ...good, ['__proto__']: { roles: ['ADMIN'] } }, '__proto__ should not exist'],
       ['constructor', { ...good, constructor: {} }, 'constructor should not exist'],
-      ['a role in small letters', { ...good, roles: ['user'] }, 'roles.0 must'],
+      ['a role in lower case', { ...good, roles: ['user'] }, 'roles.0 must'],
       ['a role of 33 characters', { ...good, roles: ['A'.repeat(33)] }, 'roles.0 must'],
       ['33 roles', { ...good, roles: roles(33) }, 'roles must'],
       ['one role twice', { ...good, roles: ['A', 'A'] }, 'roles.1 must'],
-      ['one role bare', { ...good, roles: 'ADMIN' }, 'roles must be an array'],
-      ['another status', { ...good, status: 'locked' }, 'status must be one of'],
+      ['roles as a string', { ...good, roles: 'ADMIN' }, 'roles must be an array'],
+      ['an unknown status', { ...good, status: 'locked' }, 'status must be one of'],
       ['yes', { ...good, email_verified: 'yes' }, 'email_verified must be a boolean'],
       ['a hash beside a password', { ...good, password_hash: HASH }, 'password_hash should not exist'],
-      ['what is no hash', { email: good.email, password_hash: OTHER }, 'password_hash must'],
+      ['an invalid hash', { email: good.email, password_hash: OTHER }, 'password_hash must'],
+      ['an unsupported hash', { email: good.email, password_hash: `$6$salt$${'a'.repeat(86)}` }, 'password_hash must'],
       [
-        'a hash of another kind',
-        { email: good.email, password_hash: `$6$salt$${'a'.repeat(86)}` },
+        'a hash above the cost limit',
+        { email: good.email, password_hash: HASH.replace('04', '31') },
         'password_hash must',
       ],
-      ['a hash that takes hours', { email: good.email, password_hash: HASH.replace('04', '31') }, 'password_hash must'],
     ])('refuses %s', async (_, body, message) => {
-      // JSON.stringify leaves out a __proto__ that was set; this one is an own property, as in a body.
+      // JSON.stringify omits a `__proto__` that was assigned; a body can have it as a property.
       const answer = await post(JSON.stringify(body), { ...as.operator, 'content-type': 'application/json' })
       expectProblem(answer, 400, 'validation_failed')
       expect(answer.body.message).toBeArray()
@@ -137,18 +141,18 @@ export function usersContract(start: Start): void {
     })
 
     test.each<[string, Record<string, unknown>]>([
-      ['common', { password: 'password1' }],
-      ['common, in capitals', { password: 'PaSSword123' }],
-      ['the service', { password: 'ch202', email: newEmail() }],
-      ['the service with more', { password: 'Ch202!2026' }],
-      ['the own email', { password: 'me-myself@example.org', email: 'Me-Myself@example.org' }],
-      ['the front of the own email', { password: 'ME-myself2', email: 'me-myself2@example.org' }],
-      ['the own username', { password: 'Username-77', username: 'username-77' }],
-      ['the own name', { password: 'ana maría', name: 'Ana María' }],
+      ['a common one', { password: 'password1' }],
+      ['a common one in mixed case', { password: 'PaSSword123' }],
+      ['the name of the product', { password: 'ch202', email: newEmail() }],
+      ['the name of the product with a suffix', { password: 'Ch202!2026' }],
+      ['the email of the user', { password: 'me-myself@example.org', email: 'Me-Myself@example.org' }],
+      ['the local part of their email', { password: 'ME-myself2', email: 'me-myself2@example.org' }],
+      ['their username', { password: 'Username-77', username: 'username-77' }],
+      ['their name', { password: 'ana maría', name: 'Ana María' }],
     ])('check 3: refuses a weak password: %s', async (_, fields) => {
       const body: Record<string, unknown> = { email: newEmail(), ...fields }
       const answer = await post(body)
-      // One that is shorter than the least length is refused for that.
+      // A password below the minimum length is refused for its length.
       const short = String(body.password).length < 8
       expectProblem(answer, 400, short ? 'validation_failed' : 'weak_password')
       expect(answer.text).not.toContain(String(body.password))
@@ -157,13 +161,13 @@ export function usersContract(start: Start): void {
     })
 
     test.each([
-      ['8 of one kind', 'zqzqzqxz'],
+      ['8 lower-case letters', 'zqzqzqxz'],
       ['64 characters', `${'a b'.repeat(21)}c`],
       ['256 characters', 'x!'.repeat(128)],
       ['256 characters of four bytes', '🐴'.repeat(256)],
       ['spaces around it', '  two words  '],
       ['a tab and a line break', 'one\ttwo\nthree'],
-    ])('checks 1 and 2: takes a password of %s, whole', async (_, password) => {
+    ])('checks 1 and 2: accepts a password of %s, and checks all of it', async (_, password) => {
       const email = newEmail()
       expect((await post({ email, password })).status).toBe(201)
       expect((await logIn(here.system, email, password)).status).toBe(200)
@@ -172,7 +176,7 @@ export function usersContract(start: Start): void {
         if (wrong !== password) expectProblem(await logIn(here.system, email, wrong), 401, 'invalid_credentials')
     })
 
-    test('check 2: one spelling of a password is as good as the other', async () => {
+    test('check 2: both Unicode forms of a password are accepted', async () => {
       const [nfc, nfd] = ['Ünïcödé-é', 'Ünïcödé-é'.normalize('NFD')]
       const [composed, decomposed] = [newEmail(), newEmail()]
       await post({ email: composed, password: nfc })
@@ -181,7 +185,7 @@ export function usersContract(start: Start): void {
         for (const password of [nfc, nfd]) expect((await logIn(here.system, email, password)).status).toBe(200)
     })
 
-    test('check 19: what only an operator may set is 403 to anyone else, whatever else is in the body', async () => {
+    test('check 19: a field that only an operator may set is 403 to anyone else, for any body', async () => {
       const user = await registerUser(here.system)
       for (const [field, value] of Object.entries({
         roles: ['ADMIN'],
@@ -195,12 +199,12 @@ export function usersContract(start: Start): void {
           expectProblem(answer, 403, 'forbidden_field')
           expect(answer.body.message).toContain(field)
         }
-        const found = await users(`GET /users/by-email/${body.email}`, { headers: as.operator })
-        expectProblem(found, 404, 'user_not_found')
+        const lookup = await users(`GET /users/by-email/${body.email}`, { headers: as.operator })
+        expectProblem(lookup, 404, 'user_not_found')
       }
     })
 
-    test('check 26: an email is taken in any case, a username too, and both are free again when the user is gone', async () => {
+    test('check 26: an email or a username is taken in upper and lower case, and free after the user is deleted', async () => {
       const email = `Mixed.Case-${newEmail()}`
       const username = newName()
       const first = await post({ email, username, password: PASSWORD })
@@ -217,7 +221,7 @@ export function usersContract(start: Start): void {
       expectProblem(await logIn(here.system, email, PASSWORD), 401, 'invalid_credentials')
     })
 
-    test('of many who take one email at once, one gets it', async () => {
+    test('one of many concurrent requests gets an email', async () => {
       const email = newEmail()
       const answers = await Promise.all(
         Array.from({ length: 10 }, (_, i) =>
@@ -230,24 +234,24 @@ export function usersContract(start: Start): void {
     })
   })
 
-  describe('reading one', () => {
-    test('itself, an operator and another service see all of it; anyone else nothing', async () => {
+  describe('reading a user', () => {
+    test('returns all fields to the user, to operators and to services, and nothing to others', async () => {
       const [ana, ben] = [
         await registerUser(here.system, { username: newName(), name: 'Ana' }),
         await registerUser(here.system),
       ]
-      const whole = await read(ana.id)
+      const fullRecord = await read(ana.id)
       for (const headers of [bearer(ana), as.operator, as.internal])
         for (const path of [`/users/${ana.id}`, `/users/${ana.id.toUpperCase()}`]) {
           const answer = await users(`GET ${path}`, { headers })
-          expect(answer).toMatchObject({ status: 200, body: whole })
+          expect(answer).toMatchObject({ status: 200, body: fullRecord })
           expectFields(answer.body, FIELDS.user)
           expect(answer.headers.get('cache-control')).toBe('no-store')
         }
       const hidden = await users(`GET /users/${ana.id}`, { headers: bearer(ben) })
       const unknown = await users(`GET /users/${NO_ONE}`, { headers: bearer(ben) })
       expectProblem(hidden, 404, 'user_not_found')
-      // Not a word tells the one from the other.
+      // The two answers are the same.
       expect({ ...hidden.body, requestId: '' }).toEqual({ ...unknown.body, requestId: '' })
       for (const id of [NO_ONE, 'me', '1', '%00', '..%2f..', "'%20OR%201=1"])
         expectProblem(await users(`GET /users/${id}`, { headers: as.operator }), 404, 'user_not_found')
@@ -257,29 +261,32 @@ export function usersContract(start: Start): void {
       expectProblem(await users(`GET /users/${ana.id}?x-api-key=${as.operator['x-api-key']}`), 401, 'missing_token')
     })
 
-    test('by email and by username, in any case: for operators and services', async () => {
+    test('by email or username, in upper or lower case, is for operators and services', async () => {
       const email = `Odd+Tag.%41&${newEmail()}`
-      const whole = (await post({ email, username: newName(), password: PASSWORD })).body
-      const own = as.bearer((await logIn(here.system, email)).body.access_token)
+      const fullRecord = (await post({ email, username: newName(), password: PASSWORD })).body
+      const asOwner = as.bearer((await logIn(here.system, email)).body.access_token)
       for (const headers of [as.operator, as.internal])
         for (const path of [
           `/users/by-email/${encodeURIComponent(email)}`,
           `/users/by-email/${encodeURIComponent(email.toUpperCase())}`,
-          `/users/by-username/${whole.username}`,
-          `/users/by-username/${whole.username.toUpperCase()}`,
+          `/users/by-username/${fullRecord.username}`,
+          `/users/by-username/${fullRecord.username.toUpperCase()}`,
         ])
-          expect((await users(`GET ${path}`, { headers })).body).toEqual(whole)
+          expect((await users(`GET ${path}`, { headers })).body).toEqual(fullRecord)
       for (const path of ['/users/by-email/nobody@example.org', '/users/by-email/x', '/users/by-username/nobody'])
         expectProblem(await users(`GET ${path}`, { headers: as.operator }), 404, 'user_not_found')
-      for (const path of [`/users/by-email/${encodeURIComponent(email)}`, `/users/by-username/${whole.username}`]) {
-        expectProblem(await users(`GET ${path}`, { headers: own }), 403, 'forbidden')
+      for (const path of [
+        `/users/by-email/${encodeURIComponent(email)}`,
+        `/users/by-username/${fullRecord.username}`,
+      ]) {
+        expectProblem(await users(`GET ${path}`, { headers: asOwner }), 403, 'forbidden')
         expectProblem(await users(`GET ${path}`), 401, 'missing_token')
       }
     })
   })
 
-  describe('changing one', () => {
-    test('PUT replaces: what is left out becomes null, what is an operator’s stays', async () => {
+  describe('changing a user', () => {
+    test('PUT replaces: a missing field becomes null, the fields of operators stay', async () => {
       const ana = await createUser(here.system, {
         username: newName(),
         name: 'Ana',
@@ -293,19 +300,19 @@ export function usersContract(start: Start): void {
       expect(put.body).toEqual({ ...before, username: null, name: null, updated_at: expect.any(String) })
       expect(Date.parse(put.body.updated_at)).toBeGreaterThanOrEqual(Date.parse(before.updated_at))
       expect(await read(ana.id)).toEqual(put.body)
-      const whole = { email: newEmail(), username: newName().toUpperCase(), name: 'Ana B' }
-      expect((await users(`PUT /users/${ana.id}`, { headers: as.operator, body: whole })).body).toMatchObject({
-        ...whole,
-        username: whole.username.toLowerCase(),
+      const replacement = { email: newEmail(), username: newName().toUpperCase(), name: 'Ana B' }
+      expect((await users(`PUT /users/${ana.id}`, { headers: as.operator, body: replacement })).body).toMatchObject({
+        ...replacement,
+        username: replacement.username.toLowerCase(),
         roles: ['STAFF', 'USER'],
-        // Another address has not been shown to be hers.
+        // The new email is not verified.
         email_verified: false,
       })
       for (const body of [{}, { name: 'x' }, { email: null }])
         expectProblem(await users(`PUT /users/${ana.id}`, { headers: bearer(ana), body }), 400, 'validation_failed')
     })
 
-    test('PATCH changes what is given, by itself or by an operator', async () => {
+    test('PATCH changes the fields in the body, for the user and for operators', async () => {
       const ana = await createUser(here.system, { username: newName(), name: 'Ana' })
       const before = await read(ana.id)
       const patch = async (body: unknown, headers: Record<string, string> = bearer(ana)) =>
@@ -324,7 +331,7 @@ export function usersContract(start: Start): void {
       expect((await read(ana.id)).created_at).toBe(before.created_at)
     })
 
-    test('check 19: a field that only an operator may set is 403, one that no one knows 400, and nothing is changed', async () => {
+    test('check 19: a field that only an operator may set is 403, an unknown one 400, and nothing is changed', async () => {
       const ana = await createUser(here.system, { name: 'Ana' })
       const before = await read(ana.id)
       for (const method of ['PUT', 'PATCH']) {
@@ -346,7 +353,7 @@ export function usersContract(start: Start): void {
       expect(await read(ana.id)).toEqual(before)
     })
 
-    test('an email or a username of someone else is taken', async () => {
+    test('an email or a username of another user is refused', async () => {
       const [ana, ben] = [await createUser(here.system, { username: newName() }), await createUser(here.system)]
       const { username } = await read(ana.id)
       const before = await read(ben.id)
@@ -359,7 +366,7 @@ export function usersContract(start: Start): void {
       expect(await read(ben.id)).toEqual(before)
     })
 
-    test('every change of many at once is kept', async () => {
+    test('concurrent changes are all stored', async () => {
       const ana = await createUser(here.system)
       const bodies = [{ name: 'Ana' }, { username: newName() }, { email_verified: true }, { roles: ['A', 'USER'] }]
       const answers = await Promise.all(
@@ -371,7 +378,7 @@ export function usersContract(start: Start): void {
   })
 
   describe('the password', () => {
-    test('its owner changes it: the other sessions end, this one stays', async () => {
+    test('is changed by its owner: the other sessions end, this one stays', async () => {
       const ana = await registerUser(here.system)
       const elsewhere = (await logIn(here.system, ana.email)).body
       const change = (current_password: string, new_password: string) =>
@@ -398,7 +405,7 @@ export function usersContract(start: Start): void {
       expectProblem(ended, 401, 'token_revoked')
     })
 
-    test('an operator sets it: every session ends', async () => {
+    test('is set by an operator: every session ends', async () => {
       const ana = await registerUser(here.system)
       const set = (new_password: unknown, id = ana.id) =>
         users(`POST /users/${id}/set-password`, { headers: as.operator, body: { new_password } })
@@ -412,14 +419,14 @@ export function usersContract(start: Start): void {
       expect((await logIn(here.system, ana.email, OTHER)).status).toBe(200)
     })
 
-    test('no one changes that of another', async () => {
+    test('cannot be changed by another user', async () => {
       const [ana, ben] = [await registerUser(here.system), await registerUser(here.system)]
       const admin = await createUser(here.system, { roles: ['ADMIN'] })
       const change = { current_password: PASSWORD, new_password: OTHER }
       const path = (what: string) => `POST /users/${ana.id}/${what}`
       const refusals: [string, object, Record<string, string>, number, string][] = [
         ['change-password', change, bearer(ben), 404, 'user_not_found'],
-        // Not even an operator, who has `set-password`.
+        // An operator cannot either: `set-password` is for them.
         ['change-password', change, bearer(admin), 404, 'user_not_found'],
         ['change-password', change, as.operator, 403, 'forbidden'],
         ['change-password', change, as.internal, 403, 'forbidden'],
@@ -431,7 +438,7 @@ export function usersContract(start: Start): void {
       ]
       for (const [what, body, headers, status, code] of refusals) {
         expectProblem(await users(path(what), { headers, body }), status, code)
-        // Credentials come before the body.
+        // Credentials are checked before the body.
         if (code !== 'user_not_found') expectProblem(await users(path(what), { headers, body: '{' }), status, code)
       }
       expect((await logIn(here.system, ana.email)).status).toBe(200)
@@ -441,7 +448,7 @@ export function usersContract(start: Start): void {
       await users(`DELETE /users/${admin.id}`, { headers: as.operator })
     })
 
-    test('guesses of the current one are limited, and its owner’s session lives on', async () => {
+    test('is protected from guessing by a limit, and the session of its owner stays', async () => {
       const ana = await registerUser(here.system)
       const guess = (current_password: string) =>
         users(`POST /users/${ana.id}/change-password`, {
@@ -458,8 +465,8 @@ export function usersContract(start: Start): void {
     })
   })
 
-  describe('check 18: a user who is not the caller', () => {
-    test('is not there, whatever is asked of it', async () => {
+  describe('check 18: another user', () => {
+    test('is 404 for every request', async () => {
       const [ana, ben] = [await createUser(here.system, { name: 'Ana' }), await createUser(here.system)]
       const before = await read(ana.id)
       for (const id of [ana.id, ana.id.toUpperCase(), NO_ONE, 'nonsense']) {
@@ -476,12 +483,12 @@ export function usersContract(start: Start): void {
     })
   })
 
-  describe('deleting one', () => {
-    test('itself or an operator: 204, and it is gone everywhere', async () => {
+  describe('deleting a user', () => {
+    test('is 204 for the user and for operators, and removes them everywhere', async () => {
       for (const headersOf of [bearer, () => as.operator]) {
         const ana = await registerUser(here.system, { username: newName() })
-        const gone = await users(`DELETE /users/${ana.id}`, { headers: headersOf(ana) })
-        expect([gone.status, gone.text]).toEqual([204, ''])
+        const deletion = await users(`DELETE /users/${ana.id}`, { headers: headersOf(ana) })
+        expect([deletion.status, deletion.text]).toEqual([204, ''])
         expectProblem(await users(`GET /users/${ana.id}`, { headers: bearer(ana) }), 401, 'token_revoked')
         expectProblem(await users(`GET /users/${ana.id}`, { headers: as.operator }), 404, 'user_not_found')
         expectProblem(await users(`DELETE /users/${ana.id}`, { headers: as.operator }), 404, 'user_not_found')
@@ -489,7 +496,7 @@ export function usersContract(start: Start): void {
       }
     })
 
-    test('is for no one else', async () => {
+    test('is refused to others', async () => {
       const ana = await registerUser(here.system)
       expectProblem(await users(`DELETE /users/${ana.id}`), 401, 'missing_token')
       expectProblem(await users(`DELETE /users/${ana.id}`, { headers: as.internal }), 403, 'forbidden')
@@ -507,7 +514,7 @@ export function usersContract(start: Start): void {
         if (some.every((user) => user.id !== id)) await users(`DELETE /users/${id}`, { headers: as.operator })
     }
 
-    test('cannot be deleted, disabled or stripped, by itself or by the operator’s key', async () => {
+    test('cannot be deleted, disabled or stripped of the role, by themselves or by the operator’s key', async () => {
       const root = await createUser(here.system, { roles: ['USER', 'ADMIN'] })
       await leaveOnly(root)
       await createUser(here.system, { roles: ['ADMIN'], status: 'disabled' })
@@ -524,7 +531,7 @@ export function usersContract(start: Start): void {
         ] as const)
           expectProblem(await users(`${request} /users/${root.id}`, { headers, body }), 409, 'last_admin')
       expect(await read(root.id)).toEqual(before)
-      // Nothing ended with what was refused.
+      // The refused requests ended no session.
       expect((await users(`GET /users/${root.id}`, { headers: bearer(root) })).status).toBe(200)
 
       const second = await createUser(here.system, { roles: ['ADMIN'] })
@@ -536,7 +543,7 @@ export function usersContract(start: Start): void {
       ['delete', 'DELETE', undefined],
       ['disable', 'PATCH', { status: 'disabled' }],
       ['strip', 'PATCH', { roles: ['USER'] }],
-    ])('two administrators %s each other at once, and one remains', async (_, method, body) => {
+    ])('remains when two administrators %s each other at once', async (_, method, body) => {
       for (let round = 0; round < 4; round++) {
         const [ana, ben] = [
           await createUser(here.system, { roles: ['ADMIN'] }),
@@ -548,7 +555,7 @@ export function usersContract(start: Start): void {
           users(`${method} /users/${ana.id}`, { headers: bearer(ben), body }),
         ])
         expect(answers.filter(({ status }) => status < 300)).toHaveLength(1)
-        // The other was the last one by then, or no administrator any more.
+        // By then the other one was the last administrator, or was not one any more.
         const code = answers.find(({ status }) => status >= 300)?.body.code
         expect(['last_admin', 'token_revoked', 'forbidden', 'user_not_found']).toContain(code)
         expect(await admins()).toHaveLength(1)
