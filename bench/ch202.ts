@@ -30,12 +30,12 @@ export interface BenchUser {
 }
 
 /** Creates users who share one hash, and logs each of them in. */
-export async function createUsers(url: string, count: number, from = 'known', ofUsers = url): Promise<BenchUser[]> {
+export async function createUsers(url: string, count: number, prefix = 'known', usersUrl = url): Promise<BenchUser[]> {
   const users: BenchUser[] = []
   const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 10 })
   for (let n = 0; n < count; n++) {
-    const email = `${from}-${n}@example.org`
-    const response = await call(ofUsers, 'POST /api/v1/users', { headers: operator, body: { email, password_hash } })
+    const email = `${prefix}-${n}@example.org`
+    const response = await call(usersUrl, 'POST /api/v1/users', { headers: operator, body: { email, password_hash } })
     users.push({ id: response.body.id, email, ...(await logIn(url, email)) })
   }
   return users

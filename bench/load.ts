@@ -23,7 +23,7 @@ export interface Load {
   data: unknown
 }
 
-export interface Measured {
+export interface LoadResult {
   requests: number
   seconds: number
   /** Requests a second. */
@@ -60,7 +60,7 @@ class Latencies {
   }
 }
 
-async function run({ background = false, clients, data, requests, script, seconds, url }: Load): Promise<Measured> {
+async function run({ background = false, clients, data, requests, script, seconds, url }: Load): Promise<LoadResult> {
   const { hostname, port } = new URL(url)
   const make = scripts[script] as (data: unknown, host: string) => Requests
   const source = make(data, `${hostname}:${port}`)

@@ -1,8 +1,8 @@
-import type { Measured } from './load.ts'
+import type { LoadResult } from './load.ts'
 import type { Measurable } from './processes.ts'
 
 /** How much is measured: everything, or the little that takes a minute. */
-export interface Scale {
+export interface BenchOptions {
   quick: boolean
   rounds: number
   /** The length of one measurement. */
@@ -18,7 +18,7 @@ export interface Spread {
 /** The bounds of a ratio. */
 export interface Goal {
   least?: number
-  most?: number
+  maximum?: number
 }
 
 export interface Result {
@@ -47,7 +47,7 @@ export function spreadOf(values: readonly number[]): Spread {
 }
 
 export function isMet({ also = [], goal, ratio }: Result): boolean {
-  const { least = Number.NEGATIVE_INFINITY, most = Number.POSITIVE_INFINITY } = goal ?? {}
+  const { least = Number.NEGATIVE_INFINITY, maximum: most = Number.POSITIVE_INFINITY } = goal ?? {}
   return ratio.median >= least && ratio.median <= most && also.every(({ holds }) => holds)
 }
 
@@ -83,8 +83,8 @@ export async function measureBoth(
 /** Measures a server under load: its rate (or another figure), and its CPU time. */
 export async function underLoad(
   server: Measurable,
-  send: () => Promise<Measured>,
-  figure: (measured: Measured) => number = ({ rate }) => rate,
+  send: () => Promise<LoadResult>,
+  figure: (measured: LoadResult) => number = ({ rate }) => rate,
 ): Promise<Figure> {
   const before = server.cpu()
   const measured = await send()

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import type { Load, Measured } from './load.ts'
+import type { Load, LoadResult } from './load.ts'
 
 const ROOT = join(import.meta.dir, '..')
 const PATIENCE = 120_000
@@ -69,7 +69,7 @@ export async function startServer({ command, env = {}, ready = '/health', url }:
 }
 
 /** Milliseconds from the start of a server to its first successful response. */
-export async function firstAnswer(
+export async function timeToFirstAnswer(
   { command, env = {}, url }: Start,
   { body, method, path }: { method: string; path: string; body?: unknown },
 ): Promise<number> {
@@ -104,13 +104,13 @@ export async function measureAlone<T>(file: string, words: string[]): Promise<T>
 }
 
 /** Sends load from its own core. @throws when anything but `expected` was answered */
-export async function send(load: Load, expected: readonly string[] = ['200']): Promise<Measured> {
+export async function send(load: Load, expected: readonly string[] = ['200']): Promise<LoadResult> {
   const words = [load.script, '--url', load.url, '--clients', String(load.clients)]
   if (load.seconds !== undefined) words.push('--seconds', String(load.seconds))
   if (load.requests !== undefined) words.push('--requests', String(load.requests))
   if (load.background) words.push('--background')
   const command = pinned([process.execPath, join(import.meta.dir, 'load.ts'), ...words], 'load')
-  const measured: Measured = JSON.parse(await outputOf(command, JSON.stringify(load.data)))
+  const measured: LoadResult = JSON.parse(await outputOf(command, JSON.stringify(load.data)))
   const odd = Object.keys(measured.statuses).filter((status) => !expected.includes(status))
   if (odd.length > 0 || measured.requests === 0)
     throw new Error(`${load.script}: answered ${JSON.stringify(measured.statuses)}`)

@@ -10,8 +10,8 @@ type Validity =
 /** The two calls that a subscriber makes to auth. */
 export function feedSource(instance: Instance, url: string): FeedSource {
   return {
-    async poll(follower, after, epoch) {
-      const query = new URLSearchParams({ follower, after: String(after), epoch })
+    async poll(subscriber, after, epoch) {
+      const query = new URLSearchParams({ follower: subscriber, after: String(after), epoch })
       return await instance.call<RevocationPage>(`${url}/api/v1/auth/revocations?${query}`)
     },
     async validate(token) {

@@ -1,7 +1,7 @@
 import type { Settings } from './settings.ts'
 
 /** Milliseconds. A request may be waiting for the call; longer than a poll is held. */
-const PATIENCE = 1000
+const CALL_TIMEOUT = 1000
 
 /** Why the instance gave no usable answer. Its message has our own words only, nothing that was sent or received. */
 export class NoAnswer extends Error {
@@ -38,7 +38,7 @@ export class Instance {
     if (this.closed) throw new NoAnswer('The guard was closed')
     const { fetch, internalKeys } = this.settings
     const controller = new AbortController()
-    const timer = setTimeout(() => controller.abort(new NoAnswer('It did not answer in time')), PATIENCE)
+    const timer = setTimeout(() => controller.abort(new NoAnswer('It did not answer in time')), CALL_TIMEOUT)
     this.active.add(controller)
     try {
       const response = await fetch(

@@ -16,8 +16,8 @@ export function moduleFeedSource(instance: Instance, { modulesUrl, url }: Pick<S
     return `${address}/api/v1/modules`
   }
   const source: ModuleFeedSource = {
-    async poll(module, follower, after, epoch) {
-      const query = new URLSearchParams({ module, follower, after: String(after), epoch })
+    async poll(module, subscriber, after, epoch) {
+      const query = new URLSearchParams({ module, follower: subscriber, after: String(after), epoch })
       return await instance.call<ModulePage>(`${await base()}/sync/feed?${query}`)
     },
     async modulesOf(userId, requestId) {

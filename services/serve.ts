@@ -7,14 +7,14 @@ import { systemClock, timestamp } from './kit/clock.ts'
 import { listen } from './kit/http/listen.ts'
 import type { Runtime, Service } from './kit/http/runtime.ts'
 import { openLog } from './kit/log.ts'
-import { direct } from './kit/outgoing.ts'
+import { callDirectly } from './kit/outgoing.ts'
 import { PasswordHasher } from './kit/passwords/hasher.ts'
 import { Problem } from './kit/problem.ts'
 import { atOneAddress, type Config } from './kit/process/config.ts'
 import { MetricsRegistry } from './kit/process/metrics.ts'
 import { systemRandom } from './kit/random.ts'
 import type { Link } from './peers/link.ts'
-import { type Peers, peersBy } from './peers/peers.ts'
+import { createPeers, type Peers } from './peers/peers.ts'
 import { DELETION_SUBSCRIBERS, SERVICE_NAMES, SERVICE_TAGS, SERVICES, type ServiceName } from './registry.ts'
 import { router } from './router.ts'
 import { writeRunFiles } from './run-files.ts'
@@ -45,19 +45,19 @@ export interface ServeOptions {
 export async function serve(
   settings: Config<ServiceName>,
   names: readonly ServiceName[] = SERVICE_NAMES,
-  { runtime: replaced = {}, mailer }: ServeOptions = {},
+  { runtime: overrides = {}, mailer }: ServeOptions = {},
 ): Promise<Served> {
   const config = names.length === SERVICE_NAMES.length ? atOneAddress(settings) : settings
   const address = names.length === 1 && names[0] ? config.addresses[names[0]] : config.url
-  const runtime = { ...newRuntime(config, names), ...replaced }
+  const runtime = { ...newRuntime(config, names), ...overrides }
   // Only the owner may read the files that a service creates, those that SQLite creates beside its database included.
   process.umask(0o077)
 
   const services: Service[] = []
-  const link = linkBy(config, names, services)
+  const link = linkFinder(config, names, services)
   const { server, answerWith, closeConnections } = listen(address, config.idleTimeout)
   try {
-    const peers = { ...peersBy(link, DELETION_SUBSCRIBERS), ...(mailer ? { mailer } : {}) }
+    const peers = { ...createPeers(link, DELETION_SUBSCRIBERS), ...(mailer ? { mailer } : {}) }
     for (const name of names) services.push(await build(name, runtime, peers))
   } catch (error) {
     await server.stop(true)
@@ -98,12 +98,12 @@ function newRuntime(config: Config, names: readonly ServiceName[]): Runtime {
 }
 
 /** Finds the way to a service: in memory when this process serves it (once it is built), over HTTP otherwise. */
-function linkBy(config: Config<ServiceName>, names: readonly ServiceName[], services: readonly Service[]) {
+function linkFinder(config: Config<ServiceName>, names: readonly ServiceName[], services: readonly Service[]) {
   const key = config.internalKeys[0] ?? ''
   return (name: ServiceName): Link =>
     names.includes(name)
       ? { url: 'http://localhost', key, fetch: (request) => appOf(services, name).handle(request) }
-      : { url: config.addresses[name], key, fetch: (request) => direct(request) }
+      : { url: config.addresses[name], key, fetch: (request) => callDirectly(request) }
 }
 
 function appOf(services: readonly Service[], name: ServiceName): AnyElysia {

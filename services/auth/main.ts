@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { openAuthStore } from '../../db/auth/store.ts'
-import { documentedPaths, service } from '../kit/http/app.ts'
+import { documentedPaths, serviceApp } from '../kit/http/app.ts'
 import { guard } from '../kit/http/guard.ts'
 import { health } from '../kit/http/health.ts'
 import { openApiDocument } from '../kit/http/openapi/document.ts'
@@ -92,7 +92,7 @@ export async function authService(
   const root = authV0(context, guarded)
   const paths = () => documentedPaths({ routes, root }, FORMS)
   routes.use(swagger(guarded, () => openApiDocument('Ch202 auth', version, paths(), tags)))
-  const app = service(
+  const app = serviceApp(
     {
       log,
       clock,

@@ -104,9 +104,9 @@ describe('a limit by the times of the hits', () => {
     ['a clock that is set back shuts no one out', [0, 0, 0, 1, -3_600_000], [0, 0, 0, 60, 0]],
     ['a clock that is set forward neither', [0, 0, 0, 1, 3_600_000], [0, 0, 0, 60, 0]],
   ])('%s', async (_, times, answers) => {
-    const said = []
-    for (const time of times) said.push(await at(time))
-    expect(said).toEqual(answers)
+    const seconds = []
+    for (const time of times) seconds.push(await at(time))
+    expect(seconds).toEqual(answers)
     // One subject begins like the other.
     expect(await at(times.at(-1) ?? 0, 'an')).toBe(0)
   })

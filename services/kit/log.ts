@@ -42,11 +42,11 @@ export class InternalError extends Error {
 }
 
 /** The fields of a line, or a function that builds them: it is only called if the level is enabled. */
-export type Line = LogFields | (() => LogFields)
+export type LogEntry = LogFields | (() => LogFields)
 
 export interface Log {
-  debug(line: Line): void
-  info(line: Line): void
+  debug(line: LogEntry): void
+  info(line: LogEntry): void
   warn(fields: LogFields): void
   error(fields: LogFields): void
 }
@@ -96,7 +96,7 @@ export function openLog(
   })
   const writerOf = (level: 'debug' | 'info' | 'warn' | 'error') => {
     if (!logger.isLevelEnabled(level)) return () => undefined
-    return (line: Line) => logger[level](toLine(typeof line === 'function' ? line() : line))
+    return (line: LogEntry) => logger[level](toLine(typeof line === 'function' ? line() : line))
   }
   const log = { debug: writerOf('debug'), info: writerOf('info'), warn: writerOf('warn'), error: writerOf('error') }
   return log

@@ -13,7 +13,7 @@ const PROXY_VARIABLES = ['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY'].flatMap((name
  * passwords and tokens.
  * @throws the errors of `fetch`
  */
-export function direct(input: string | URL | Request, init: BunFetchRequestInit = {}): Promise<Response> {
+export function callDirectly(input: string | URL | Request, init: BunFetchRequestInit = {}): Promise<Response> {
   // Bun ignores `proxy` in a Request, and an empty string would not turn it off.
   return fetch(input, { ...init, proxy: false })
 }
@@ -25,7 +25,7 @@ export function direct(input: string | URL | Request, init: BunFetchRequestInit 
  * @throws the errors of `fetch`
  */
 export function callExternal(url: string, hosts: readonly string[], init: RequestInit): Promise<Response> {
-  return isOwnHost(url, hosts) ? direct(url, init) : fetch(url, init)
+  return isOwnHost(url, hosts) ? callDirectly(url, init) : fetch(url, init)
 }
 
 /** Whether a URL names this machine, without a DNS lookup, or one of the hosts. */

@@ -3,7 +3,7 @@ import type { FeedSource } from '../kit/feed/revocation-subscriber.ts'
 import type { Event } from '../kit/outbox/events.ts'
 import type { AuthPeer as AuthOfModules } from '../modules/peers.ts'
 import type { AuthPeer as AuthOfUsers } from '../users/peers.ts'
-import { acknowledged, answerOf, batchesOf, clientOf, type Link, partOf, SHORT_TIMEOUT } from './link.ts'
+import { acknowledged, answerOf, batchesOf, clientOf, type Link, SHORT_TIMEOUT, withRequestId } from './link.ts'
 
 /** What the other services ask of auth. */
 export type AuthClient = AuthOfModules & AuthOfUsers
@@ -22,7 +22,7 @@ export function authClient(link: Link): AuthClient {
     },
     async recordAudit({ id, at, type, userId, actor, ip, requestId, detail }) {
       const event = { id, at, type, user_id: userId, actor, ip, request_id: requestId, detail }
-      await acknowledged(auth.audit.post(event, partOf(requestId)))
+      await acknowledged(auth.audit.post(event, withRequestId(requestId)))
     },
     async recordEvents(events) {
       const batches = batchesOf(events.map(eventBody))
@@ -35,8 +35,11 @@ export function authClient(link: Link): AuthClient {
 export function feedSource(link: Link): FeedSource {
   const { auth } = clientOf<AuthApi>(link, SHORT_TIMEOUT)
   return {
-    poll: (follower, after, epoch) =>
-      answerOf(auth.revocations.get({ query: { follower, after: String(after), epoch } }), 'auth_unavailable'),
+    poll: (subscriber, after, epoch) =>
+      answerOf(
+        auth.revocations.get({ query: { follower: subscriber, after: String(after), epoch } }),
+        'auth_unavailable',
+      ),
     async validate(token) {
       const result = await answerOf(auth['validate-token'].post({ token }), 'auth_unavailable')
       if (!result.valid) return result

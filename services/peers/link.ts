@@ -40,22 +40,22 @@ export function clientOf<Api extends Service['app']>({ fetch, key, url }: Link, 
 }
 
 /** Options that make a call part of a request: one id finds all its log lines and audit rows, in every service. */
-export function partOf(requestId: string | null) {
+export function withRequestId(requestId: string | null) {
   return { headers: requestId === null ? {} : { 'x-request-id': requestId } }
 }
 
 /** Splits a list into batches that each fit into a body. */
 export function batchesOf<T>(items: readonly T[]): T[][] {
   const batches: T[][] = []
-  let room = 0
+  let bytesLeft = 0
   for (const item of items) {
     const size = Buffer.byteLength(JSON.stringify(item)) + 1
-    if (size > room) {
+    if (size > bytesLeft) {
       batches.push([])
-      room = BATCH_BYTES
+      bytesLeft = BATCH_BYTES
     }
     batches.at(-1)?.push(item)
-    room -= size
+    bytesLeft -= size
   }
   return batches
 }

@@ -26,7 +26,7 @@ export interface Peers {
 }
 
 /** @param subscribers the services to notify when a user was deleted */
-export function peersBy<Name extends string>(
+export function createPeers<Name extends string>(
   link: (name: NoInfer<Name> | 'auth' | 'users' | 'modules') => Link,
   subscribers: readonly Name[],
 ): Peers {

@@ -1,5 +1,5 @@
 import { emailKey } from '../../kit/schema/email.ts'
-import type { RevokedBecause } from '../../kit/schema/events.ts'
+import type { RevocationReason } from '../../kit/schema/events.ts'
 import type { Account, Session, SyncedAccount } from '../store/index.ts'
 
 /** An account as it is stored. A deleted user stays as a tombstone. */
@@ -21,7 +21,7 @@ export interface SyncDecision {
   /** Revokes the access tokens of an older version than `account.tokensFrom`. */
   revokesTokens: boolean
   /** Ends the sessions of an older version than `account.sessionsFrom`, except one; null: ends none. */
-  endsSessions: { reason: RevokedBecause; except: KeptSession | null } | null
+  endsSessions: { reason: RevocationReason; except: KeptSession | null } | null
   voidsResets: boolean
   /** Whether the user has another password: a new hash of the same password does not count. */
   newPassword: boolean
@@ -96,7 +96,7 @@ function inferMarks(before: StoredAccount | undefined, user: Omit<SyncedAccount,
 }
 
 /** One late record may stand for several changes: after a user was disabled and enabled the hash is the same. */
-function reasonOf({ status }: Account, hashChanged: boolean): RevokedBecause {
+function reasonOf({ status }: Account, hashChanged: boolean): RevocationReason {
   return status === 'active' && hashChanged ? 'password_changed' : 'account_disabled'
 }
 

@@ -83,7 +83,7 @@ async function checkWithUsers(
   // account would be counted under two keys.
   const isInRightField = isEmail(name) === (by === 'email')
   const [decoy, call] = await startFirst(
-    () => hasher.pretend(password),
+    () => hasher.verifyDecoy(password),
     async () => (isInRightField ? await users.verifyCredentials(name, password, caller.requestId) : null),
   )
   const [user] = await Promise.all([call, decoy])
@@ -109,7 +109,7 @@ async function matchRecord(
 
 /** Makes a login to an account without a password take as long as one with a wrong password. */
 async function hashDecoy(hasher: Hasher, password: string): Promise<null> {
-  await hasher.pretend(password)
+  await hasher.verifyDecoy(password)
   return null
 }
 

@@ -41,7 +41,7 @@ export function unknownLeasesUntil(clock: Clock, servedBefore: boolean): number 
 export class FeedPublisher {
   private readonly subscribers = new Map<string, Subscriber>()
   private readonly acks = new Signal()
-  private readonly events = new Signal()
+  private readonly changes = new Signal()
   private published = 0
 
   constructor(
@@ -76,7 +76,7 @@ export class FeedPublisher {
     this.subscribers.set(name, subscriber)
     this.acks.notify()
 
-    if (isCurrent && from === this.published) await this.events.next(FEED_HOLD)
+    if (isCurrent && from === this.published) await this.changes.next(FEED_HOLD)
     // Fixed before anything is read: changes that are written meanwhile are for the next poll.
     const page = await readPage(from, this.published)
     // The page may hold changes that nobody published, such as a key that expired. A subscriber that acknowledged them
@@ -102,7 +102,7 @@ export class FeedPublisher {
 
   /** Answers the polls that are held. */
   answerHeldPolls(): void {
-    this.events.notify()
+    this.changes.notify()
   }
 
   /** Forgets subscribers that have stopped to poll. */

@@ -52,9 +52,9 @@ export class FeedSubscriber<Page extends FeedPage> {
   private retryAt = Number.NEGATIVE_INFINITY
   private running = false
   private loop: Promise<void> = Promise.resolve()
-  private hasFirstPage: () => void = () => undefined
+  private resolveFirstPage: () => void = () => undefined
   private readonly firstPage = new Promise<void>((resolve) => {
-    this.hasFirstPage = resolve
+    this.resolveFirstPage = resolve
   })
 
   constructor(private readonly options: FeedSubscriberOptions<Page>) {}
@@ -122,7 +122,7 @@ export class FeedSubscriber<Page extends FeedPage> {
     this.seq = page.seq
     if (!page.complete) return false
     this.currentAt = sentAt
-    this.hasFirstPage()
+    this.resolveFirstPage()
     // An empty page should have been held. If it was not, a pause keeps this loop from spinning.
     const wasHeld = clock.monotonic() - sentAt > NOT_HELD
     if (!wasHeld && page.seq === before) await sleep(NOT_HELD)

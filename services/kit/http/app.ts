@@ -10,7 +10,7 @@ import type { Problem } from '../problem.ts'
 import type { Metrics } from '../process/metrics.ts'
 import type { Random } from '../random.ts'
 import { trim, trimmedFields } from '../schema/schema.ts'
-import { bodyProblem, type RouteInput, type Rule, unknownFields, validationProblem } from '../schema/validation.ts'
+import { bodyProblem, type InputRule, type RouteInput, unknownFields, validationProblem } from '../schema/validation.ts'
 import { allowedMethods } from './allowed-methods.ts'
 import { crossOrigin } from './cors.ts'
 import { problemOf } from './error-to-problem.ts'
@@ -24,7 +24,7 @@ export const SERVER_BODY_MAX = 32 * 1024 * 1024
 
 const VERSIONED = '/api/v1'
 
-export interface ServiceOptions {
+export interface AppOptions {
   log: Log
   clock: Clock
   random: Random
@@ -69,7 +69,7 @@ type FailedRequest = Pick<RequestState, 'caller' | 'bodyProblem'> & {
  * every request (`tests/code/hot-reads.test.ts`).
  * @throws Error when a route does not name its callers
  */
-export function service(options: ServiceOptions, { routes, root, aliases = {} }: Routes): AnyElysia {
+export function serviceApp(options: AppOptions, { routes, root, aliases = {} }: Routes): AnyElysia {
   const { log, clock, random } = options
   const forms = atBothPaths(options.forms)
   const streams = atBothPaths(options.streams)
@@ -188,7 +188,7 @@ function atBothPaths(paths: readonly string[] = []): Set<string> {
 }
 
 /** Logs and counts a request. */
-function requestLogger({ clock, log, metrics }: ServiceOptions) {
+function requestLogger({ clock, log, metrics }: AppOptions) {
   const feeds = atBothPaths(FEEDS)
   return (
     {
@@ -247,6 +247,6 @@ function refuseUnguarded(app: AnyElysia): void {
 
 const NO_INPUT: RouteInput = { trimmed: [] }
 
-function routeInput({ body, detail }: { body?: TSchema; detail?: { 'x-rules'?: Rule } }): RouteInput {
+function routeInput({ body, detail }: { body?: TSchema; detail?: { 'x-rules'?: InputRule } }): RouteInput {
   return { body, rule: detail?.['x-rules'], trimmed: body ? trimmedFields(body) : [] }
 }

@@ -2,7 +2,7 @@ import { type Context, type DocumentDecoration, Elysia } from 'elysia'
 import { type Access, type AccessOptions, type Arrival, accessControl, requireAccess } from '../access/access.ts'
 import type { ModuleGate, ModuleGates } from '../access/module-gate.ts'
 import type { Caller } from '../caller.ts'
-import type { Rule } from '../schema/validation.ts'
+import type { InputRule } from '../schema/validation.ts'
 import { isTokenProblem } from '../tokens/check.ts'
 import { type RequestState, withState } from './request-state.ts'
 
@@ -57,7 +57,7 @@ export function guard(options: GuardOptions) {
       }),
     }),
     // See `Rule`.
-    rules: (rule: Rule) => ({ detail: { 'x-rules': rule } as DocumentDecoration }),
+    rules: (rule: InputRule) => ({ detail: { 'x-rules': rule } as DocumentDecoration }),
     module: (id: string) => ({
       detail: { 'x-module': id } as DocumentDecoration,
       introspect: (route: object) => setGate(route, gateFor(id, options.modules)),

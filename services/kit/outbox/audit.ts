@@ -29,6 +29,6 @@ export function auditNotice(event: AuditEvent): NewNotice {
 }
 
 /** The event in such a notice. */
-export function eventOfNotice({ payload }: Notice): AuditEvent {
+export function auditEventOf({ payload }: Notice): AuditEvent {
   return payload as unknown as AuditEvent
 }

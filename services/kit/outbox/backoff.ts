@@ -49,10 +49,10 @@ export class SubjectBackoff {
 
   /** Forgets every subject but these. @returns milliseconds until the first of them is due; Infinity without any */
   keepOnly(subjects: readonly string[]): number {
-    const kept = new Set(subjects)
+    const retained = new Set(subjects)
     let next = Number.POSITIVE_INFINITY
     for (const [subject, { until }] of this.delays)
-      if (kept.has(subject)) next = Math.min(next, until)
+      if (retained.has(subject)) next = Math.min(next, until)
       else this.delays.delete(subject)
     return next - this.clock.monotonic()
   }

@@ -16,7 +16,7 @@ export interface Event {
 }
 
 /** Creates an event that happens now. */
-export function eventOf<T extends EventType>(
+export function newEvent<T extends EventType>(
   { clock, random }: { clock: Clock; random: Random },
   type: T,
   userId: string,

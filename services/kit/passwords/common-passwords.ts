@@ -9,8 +9,8 @@ const RUSSIAN_KEYS = 'йцукенгшщзхъфывапролджэячсмит
 const LATIN_SIGNS = '@#$^&/?'
 const RUSSIAN_SIGNS = '"№;:?.,'
 
-const TO_RUSSIAN = keys(LATIN_KEYS, RUSSIAN_KEYS)
-const TO_LATIN = keys(RUSSIAN_KEYS + RUSSIAN_SIGNS, LATIN_KEYS + LATIN_SIGNS)
+const TO_RUSSIAN = keyboardMap(LATIN_KEYS, RUSSIAN_KEYS)
+const TO_LATIN = keyboardMap(RUSSIAN_KEYS + RUSSIAN_SIGNS, LATIN_KEYS + LATIN_SIGNS)
 
 /** Rows of keys and the alphabet: neighbours on them make a weak password. */
 const WALKS = ['йцукенгшщзхъ', 'фывапролджэ', 'ячсмитьбю', 'абвгдежзийклмнопрстуфхцчшщъыьэюя'].flatMap((walk) => [
@@ -72,7 +72,7 @@ function retype(text: string, keyboard: ReadonlyMap<string, string>): string {
   return [...text].map((letter) => keyboard.get(letter) ?? letter).join('')
 }
 
-function keys(from: string, to: string): ReadonlyMap<string, string> {
+function keyboardMap(from: string, to: string): ReadonlyMap<string, string> {
   const pairs = [...from].map((sign, index): [string, string] => [sign, to.charAt(index)])
   return new Map(pairs.reverse())
 }
@@ -100,8 +100,8 @@ function isRussianWord(word: string): boolean {
 
 function isWalk(word: string): boolean {
   const parts = repeatedParts(word)
-  const isStroked = parts.at(-1)?.length === 1 && word.length <= REPEATED_MOST
-  return isStroked || parts.some((part) => part.length >= WALK_LEAST && WALKS.some((walk) => walk.includes(part)))
+  const isOneLetter = parts.at(-1)?.length === 1 && word.length <= REPEATED_MOST
+  return isOneLetter || parts.some((part) => part.length >= WALK_LEAST && WALKS.some((walk) => walk.includes(part)))
 }
 
 /** Every text that, repeated, gives the word; the longest (the word itself) first. */

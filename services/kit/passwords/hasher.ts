@@ -32,7 +32,7 @@ export interface Hasher {
    */
   verify(password: string, hash: string): Promise<PasswordMatch | null>
   /** Does the work of a failing check, as a decoy for an account that does not exist. */
-  pretend(password: string): Promise<void>
+  verifyDecoy(password: string): Promise<void>
   /** The number of hashes that wait for a core. */
   readonly waiting: number
 }
@@ -44,17 +44,17 @@ const BCRYPT_COST_MAX = 20
 /** Seconds of a core. A check is slow if it takes longer than this and longer than one of our own hashes. */
 const SLOW_SECONDS = 0.5
 /** Milliseconds. The priority of the threads is set again this often. */
-const YIELD_AGAIN = 60_000
+const LOWER_AGAIN_AFTER = 60_000
 /** OWASP's second choice for argon2id: 19 MiB, two passes. */
 const ARGON2_MEMORY = 19_456
 const ARGON2_PASSES = 2
 
 /** The hashes that can be imported, for a message. */
-export const KNOWN_HASHES =
+export const SUPPORTED_HASHES =
   'a supported hash (bcrypt, argon2, pbkdf2, scrypt or fbscrypt) within the allowed cost limits'
 
 /** Whether an imported hash can be verified here, within the cost limits. */
-export function isKnownHash(hash: string): boolean {
+export function isSupportedHash(hash: string): boolean {
   return isCheckable(hash, IMPORTED_BCRYPT_COST_MAX)
 }
 
@@ -70,10 +70,10 @@ export function isUnusableHash(hash: string): boolean {
  */
 export class PasswordHasher implements Hasher {
   private readonly queue: HashQueue
-  private readonly ownSeconds: number
+  private readonly secondsPerHash: number
   /** The number of hashes that may still start a thread of the pool. Idle threads end, and are started again later. */
-  private newThreads: number
-  private yieldedAt = 0
+  private threadStarts: number
+  private loweredAt = 0
   private decoy: Promise<string> | undefined
 
   constructor(
@@ -83,8 +83,8 @@ export class PasswordHasher implements Hasher {
   ) {
     const { bcryptCost, hashQueue, passwordHash } = settings
     this.queue = new HashQueue(cores, hashQueue)
-    this.newThreads = 2 * cores
-    this.ownSeconds =
+    this.threadStarts = 2 * cores
+    this.secondsPerHash =
       passwordHash === 'bcrypt' ? bcryptSeconds(bcryptCost) : argon2Seconds(ARGON2_MEMORY, ARGON2_PASSES)
   }
 
@@ -97,11 +97,11 @@ export class PasswordHasher implements Hasher {
   }
 
   verify(password: string, hash: string): Promise<PasswordMatch | null> {
-    const isSlow = secondsOf(hash) > Math.max(SLOW_SECONDS, this.ownSeconds)
+    const isSlow = secondsOf(hash) > Math.max(SLOW_SECONDS, this.secondsPerHash)
     return this.run(isSlow ? 'slow' : 'fast', () => this.check(password, hash))
   }
 
-  async pretend(password: string): Promise<void> {
+  async verifyDecoy(password: string): Promise<void> {
     this.decoy ??= this.compute(crypto.randomUUID())
     await this.verify(password, await this.decoy)
   }
@@ -147,9 +147,9 @@ export class PasswordHasher implements Hasher {
     return await this.queue.run(speed, async () => {
       const result = await job()
       const now = performance.now()
-      if (this.newThreads > 0 || now - this.yieldedAt > YIELD_AGAIN) {
-        this.newThreads--
-        this.yieldedAt = now
+      if (this.threadStarts > 0 || now - this.loweredAt > LOWER_AGAIN_AFTER) {
+        this.threadStarts--
+        this.loweredAt = now
         lowerHashingPriority()
       }
       return result
@@ -193,10 +193,10 @@ function spellings(password: string): string[] {
  * None of our hashes has an input of 72 bytes, so these too can only match an imported hash.
  */
 function importedBcryptForms(password: string): Buffer[] {
-  const own = Buffer.from(forBcrypt(password))
+  const ourInput = Buffer.from(forBcrypt(password))
   return spellings(password)
     .map((form) => Buffer.from(form).subarray(0, BCRYPT_BYTES_MAX))
-    .filter((form) => !form.equals(own))
+    .filter((form) => !form.equals(ourInput))
 }
 
 /** Tries the forms one after the other: a check has one place in the queue, and so one core. */

@@ -12,8 +12,8 @@ const RUSSIAN = readFileSync(join(import.meta.dir, 'common-passwords-ru.txt'), '
   .split('\n')
 const TOO_EASY = 'The password is too easy to guess: '
 
-function refusal(password: string, own: (string | null)[] = [], least = 8): string | undefined {
-  const errors = passwordErrors('password', password, least, own)
+function refusal(password: string, names: (string | null)[] = [], least = 8): string | undefined {
+  const errors = passwordErrors('password', password, least, names)
   if (errors.length === 0) return undefined
   const { code, publicMessage } = invalid(errors)
   return code === 'weak_password' ? String(publicMessage).replace(TOO_EASY, '') : code
@@ -43,7 +43,7 @@ describe('check 3: a common password', () => {
     expect(PUBLISHED.filter((one) => !refusal(one)?.startsWith('it is '))).toEqual([])
   })
 
-  const own = ['Ana.Lovelace@example.org', 'ana_lovelace', 'Ana María Lovelace']
+  const names = ['Ana.Lovelace@example.org', 'ana_lovelace', 'Ana María Lovelace']
   test.each<[string, string | undefined]>([
     ['password!', 'it is one of the most used passwords'],
     ['77777777', 'it is one of the most used passwords'],
@@ -70,7 +70,7 @@ describe('check 3: a common password', () => {
     ['x'.repeat(257), 'validation_failed'],
     ['sh0rt!!', 'validation_failed'],
   ])('%s: %s', (password, reason) => {
-    expect(refusal(password, own)).toBe(reason)
+    expect(refusal(password, names)).toBe(reason)
   })
 
   test('an account without a username and a name has nothing to compare with', () => {

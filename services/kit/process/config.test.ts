@@ -238,7 +238,7 @@ describe('each setting', () => {
     expect(faults[0]).toStartWith(`${name} `)
   })
 
-  const NAMED: [setting: string, value: string, fault: RegExp][] = [
+  const MESSAGES: [setting: string, value: string, fault: RegExp][] = [
     ['PUBLIC_URL', 'https://x.example/?lang=ru', /without a query/],
     ['PUBLIC_URL', 'https://x.example/#/reset', /without a fragment/],
     ['PUBLIC_URL', 'https://ann:pw@x.example', /without a user or a password/],
@@ -259,7 +259,7 @@ describe('each setting', () => {
       /: number 2 is an origin in upper case.*; number 3 is a pattern/,
     ],
   ]
-  test.each(NAMED)('R11, R16, R25: the message names the fault of %s=%s', (name, value, fault) => {
+  test.each(MESSAGES)('R11, R16, R25: the message names the fault of %s=%s', (name, value, fault) => {
     expect(faultsOf({ ...SECRETS, [name]: value })).toEqual([expect.stringMatching(fault)])
   })
 
@@ -347,11 +347,11 @@ describe('R11: SMTP_URL names a server, or stops the start', () => {
     ['smtp://mail?logger=true&debug=true', 'no others'],
     ['smtp://mail?socketTimeout=1', 'no others'],
     ['smtp://mail?name=a%0d%0aMAIL', 'name of a host'],
-  ])('%s', (SMTP_URL, named) => {
+  ])('%s', (SMTP_URL, word) => {
     const [fault, ...others] = faultsOf({ ...SECRETS, SMTP_URL })
     expect(others).toEqual([])
     expect(fault).toStartWith('SMTP_URL ')
-    expect(fault).toContain(named)
+    expect(fault).toContain(word)
     expect(fault).not.toContain('canary')
   })
 })

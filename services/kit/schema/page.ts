@@ -2,7 +2,7 @@ import { type TSchema, t } from 'elysia'
 import { errorOf, excludedBy, type FieldError, notAllowed } from '../field-errors.ts'
 import { invalid, invalidField } from '../problem.ts'
 import { described } from './described.ts'
-import { checked, count, integer, strict, text } from './schema.ts'
+import { checked, integer, queryInteger, strict, text } from './schema.ts'
 
 const SIZE = 50
 const SIZE_MAX = 200
@@ -23,8 +23,10 @@ export interface Slice<T> {
 
 /** The query of every list. */
 export const pageQuery = {
-  page: t.Optional(described(count(1, 10_000_000), 'The number of the page, from 1; not together with `cursor`')),
-  size: t.Optional(described(count(1, SIZE_MAX), `The size of the page; without it ${SIZE}`, SIZE)),
+  page: t.Optional(
+    described(queryInteger(1, 10_000_000), 'The number of the page, from 1; not together with `cursor`'),
+  ),
+  size: t.Optional(described(queryInteger(1, SIZE_MAX), `The size of the page; without it ${SIZE}`, SIZE)),
   cursor: t.Optional(
     text({
       least: 1,

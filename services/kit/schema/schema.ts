@@ -130,7 +130,7 @@ export const object = () =>
   )
 
 /** An integer in a body. */
-export function whole(least: number, most: number = Number.MAX_SAFE_INTEGER) {
+export function bodyInteger(least: number, most: number = Number.MAX_SAFE_INTEGER) {
   const check = withinBounds(least, most)
   return checked<number>({ type: 'integer', minimum: least, maximum: most }, (value) =>
     check(Number.isSafeInteger(value) ? (value as number) : Number.NaN),
@@ -236,7 +236,7 @@ function timeOf(text: string): number {
 }
 
 /** An integer in a query, as text. */
-export function count(least: number, most: number) {
+export function queryInteger(least: number, most: number) {
   const check = withinBounds(least, most)
   return checked<string>({ type: 'integer', minimum: least, maximum: most }, (value) =>
     check(typeof value === 'string' && /^-?\d+$/.test(value) ? Number(value) : Number.NaN),

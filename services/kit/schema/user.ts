@@ -144,14 +144,14 @@ export function profileField(field: ProfileName): ProfileField {
   return PROFILE[field]
 }
 
-function ofProfile(schemaOf: (field: ProfileField) => TSchema) {
+function mapProfile(schemaOf: (field: ProfileField) => TSchema) {
   return Object.fromEntries(PROFILE_NAMES.map((field) => [field, schemaOf(PROFILE[field])]))
 }
 type OperatorName = { [Name in ProfileName]: Fields[Name] extends { operatorOnly: true } ? Name : never }[ProfileName]
 
-const profileAnswers = ofProfile(({ answer }) => answer) as { [Name in ProfileName]: Fields[Name]['answer'] }
+const profileAnswers = mapProfile(({ answer }) => answer) as { [Name in ProfileName]: Fields[Name]['answer'] }
 /** The fields of the profile in a body, each optional. */
-export const profileFields = ofProfile(({ body }) => t.Optional(body)) as {
+export const profileFields = mapProfile(({ body }) => t.Optional(body)) as {
   [Name in ProfileName]: TOptional<Fields[Name]['body']>
 }
 

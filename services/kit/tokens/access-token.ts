@@ -51,7 +51,7 @@ export function importPublicKey(jwk: PublicJwk): KeyObject {
   return createPublicKey({ key: { kty: jwk.kty, crv: jwk.crv, x: jwk.x }, format: 'jwk' })
 }
 
-export interface Expected {
+export interface Expectations {
   issuer: string
   audience: string
   /** The public key with a `kid`; undefined if unknown. A token chooses nothing else about its own verification. */
@@ -63,7 +63,7 @@ export interface Expected {
  * whether it was revoked. The header must be exactly the one that we write (RFC 8725, 3.1): no other algorithm, no
  * `crit`, no embedded or linked key.
  */
-export function verifyAccessToken(token: string, expected: Expected): VerifiedToken {
+export function verifyAccessToken(token: string, expected: Expectations): VerifiedToken {
   const parts = token.split('.')
   const [head, payload, signature] = parts.map(decodeCanonical)
   if (parts.length !== 3 || !head || !payload || !signature) return MALFORMED

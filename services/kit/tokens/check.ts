@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts'
 import { Problem } from '../problem.ts'
 import type { Claims } from './access-token.ts'
-import { type Expected, type TokenFault, type VerifiedToken, verifyAccessToken } from './access-token.ts'
+import { type Expectations, type TokenFault, type VerifiedToken, verifyAccessToken } from './access-token.ts'
 import type { Revocations } from './revocations.ts'
 
 /** The result of checking an access token, with the claims that a caller may know. */
@@ -25,7 +25,7 @@ export class LocalTokenCheck implements TokenCheck {
   private readonly verified = new Map<string, Extract<VerifiedToken, { valid: true }>>()
 
   constructor(
-    private readonly expected: Expected,
+    private readonly expected: Expectations,
     private readonly revocations: Revocations,
     private readonly clock: Clock,
   ) {}
@@ -56,7 +56,7 @@ export class LocalTokenCheck implements TokenCheck {
   }
 
   /** To be called when a key was added or removed. */
-  keysChanged(): void {
+  clearCache(): void {
     this.verified.clear()
   }
 
