@@ -24,7 +24,7 @@ export function feedSource(instance: Instance, url: string): FeedSource {
   }
 }
 
-/** Whether the answer has every field: without one of them nobody knows whom the token lets in. */
+/** Whether the answer has every field. A token is refused if one is missing, because its user or expiry is unknown. */
 function isComplete(validity: Validity & { valid: true }): boolean {
   const { expires_at, roles, session_id, user_id, valid } = validity
   return (

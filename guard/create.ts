@@ -14,14 +14,15 @@ import { moduleFeedSource } from './modules.ts'
 import { accessOf, settingsOf } from './settings.ts'
 import type { CheckOptions, Guard, GuardOptions } from './types.ts'
 
-/** Milliseconds that `ready` waits for the first page of auth. */
+/** Milliseconds that `ready` waits for the first page of each feed. */
 const FIRST_PAGE_TIMEOUT = 1000
 
 const random = { id: () => randomUUID() }
 
 /**
- * Creates the guard of Ch202's own services for a service outside of it. It subscribes to auth's feed at once, until
- * `close`: it checks access tokens by itself, with the keys and revocations of the feed and without a call per request.
+ * Creates a guard: the checks of Ch202's own services, for a service in another repository. The guard subscribes to
+ * auth's feed from now until `close`, and checks access tokens with the keys and revocations of the feed, without a call
+ * per request.
  * @throws TypeError when an option is not valid
  */
 export function createGuard(options: GuardOptions): Guard {
@@ -32,7 +33,7 @@ export function createGuard(options: GuardOptions): Guard {
     name: `${name}-${randomUUID()}`,
     clock: systemClock,
     log: subscriberLog(settings.log),
-    // Ch202's own services start together with auth. This one does not: a missing feed is logged at once.
+    // Logs a missing feed at once: only Ch202's own services start together with auth.
     startupGrace: 0,
   }
   const subscriber = new RevocationSubscriber({ ...subscription, source: feedSource(instance, url), maxLag })

@@ -42,7 +42,7 @@ async function publishedAddress(instance: Instance, url: string): Promise<string
   return address.replace(/\/+$/, '')
 }
 
-/** Whether the internal key would be sent in the clear or to this machine, although auth's address is neither. */
+/** Whether the internal key would be sent unencrypted or to this machine, although auth's address is neither. */
 function isLessSafe(modules: URL, auth: URL): boolean {
   if (auth.protocol === 'https:' && modules.protocol !== 'https:') return true
   return isLoopback(modules) && !isLoopback(auth)

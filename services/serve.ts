@@ -6,10 +6,9 @@ import { combinedApp } from './combined-app.ts'
 import { systemClock, timestamp } from './kit/clock.ts'
 import { listen } from './kit/http/listen.ts'
 import type { Runtime, Service } from './kit/http/runtime.ts'
-import { openLog } from './kit/log.ts'
+import { InternalError, openLog } from './kit/log.ts'
 import { callDirectly } from './kit/outgoing.ts'
 import { PasswordHasher } from './kit/passwords/hasher.ts'
-import { Problem } from './kit/problem.ts'
 import { atOneAddress, type Config } from './kit/process/config.ts'
 import { MetricsRegistry } from './kit/process/metrics.ts'
 import { systemRandom } from './kit/random.ts'
@@ -19,7 +18,7 @@ import { DELETION_SUBSCRIBERS, SERVICE_NAMES, SERVICE_TAGS, SERVICES, type Servi
 import { router } from './router.ts'
 import { writeRunFiles } from './run-files.ts'
 
-/** How long a stop waits for requests under way, in milliseconds. With the steps after it, a stop takes at most 10 s. */
+/** Milliseconds that a stop waits for active requests. With the steps after that, a stop takes at most 10 s. */
 const DRAIN_TIMEOUT = 8000
 
 export interface Served {
@@ -28,10 +27,11 @@ export interface Served {
   services: readonly ServiceName[]
   /** The apps that are served: every route with its schemas. The combined app comes first when there are several. */
   apps: readonly AnyElysia[]
-  /** Takes no new requests, finishes those under way, and closes everything; within 10 seconds. */
+  /** Takes no new requests, finishes the active ones and closes everything, within 10 seconds. */
   stop(): Promise<void>
 }
 
+/** Replacements, for tests. */
 export interface ServeOptions {
   runtime?: Partial<Runtime>
   mailer?: Mailer
@@ -84,7 +84,7 @@ export async function serve(
 }
 
 function newRuntime(config: Config, names: readonly ServiceName[]): Runtime {
-  const log = (service: string) => openLog(service, config, names.length > 1)
+  const log = (service: string) => openLog(service, config, { showsService: names.length > 1 })
   return {
     config,
     clock: systemClock,
@@ -97,7 +97,10 @@ function newRuntime(config: Config, names: readonly ServiceName[]): Runtime {
   }
 }
 
-/** Finds the way to a service: in memory when this process serves it (once it is built), over HTTP otherwise. */
+/**
+ * Returns a function that finds the way to a service: in memory when this process serves it, over HTTP otherwise.
+ * @param services filled while the services are built
+ */
 function linkFinder(config: Config<ServiceName>, names: readonly ServiceName[], services: readonly Service[]) {
   const key = config.internalKeys[0] ?? ''
   return (name: ServiceName): Link =>
@@ -108,7 +111,7 @@ function linkFinder(config: Config<ServiceName>, names: readonly ServiceName[], 
 
 function appOf(services: readonly Service[], name: ServiceName): AnyElysia {
   const service = services.find((candidate) => candidate.name === name)
-  if (!service) throw new Problem(name === 'users' ? 'users_unavailable' : 'auth_unavailable')
+  if (!service) throw new InternalError(`The service ${name} is not built yet`)
   return service.app
 }
 
@@ -119,7 +122,7 @@ async function build(name: ServiceName, runtime: Runtime, peers: Peers): Promise
 
 async function stop(server: Server<undefined>, services: readonly Service[]): Promise<void> {
   for (const service of services) service.release()
-  // Cuts idle connections, and waits only for requests under way.
+  // Closes idle connections, and waits for the active requests.
   const end = performance.now() + DRAIN_TIMEOUT
   server.stop()
   while (server.pendingRequests > 0 && performance.now() < end) await Bun.sleep(5)

@@ -3,9 +3,10 @@ import type { UsersPeer as UsersOfModules } from '../modules/peers.ts'
 import type { UsersApi } from '../users/index.ts'
 import { type Answer, answerOf, clientOf, type Link, userOrNull, withRequestId } from './link.ts'
 
-/** What the other services ask of users. */
+/** The calls of the other services to users. */
 export type UsersClient = UsersOfAuth & UsersOfModules
 
+/** Calls users. @param link the way to users */
 export function usersClient(link: Link): UsersClient {
   const { users } = clientOf<UsersApi>(link)
   const ask = <T>(call: Promise<Answer<T>>) => answerOf(call, 'users_unavailable')

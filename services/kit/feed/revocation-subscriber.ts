@@ -8,7 +8,7 @@ import { LocalTokenCheck, type TokenCheck, type Verdict } from '../tokens/check.
 import { type Revocation, Revocations } from '../tokens/revocations.ts'
 import { type FeedPage, FeedSubscriber } from './subscriber.ts'
 
-/** A page of auth's feed: the revocations after `after`, and the keys that sign access tokens. */
+/** A page of auth's feed: the revocations since the last page, and the keys that sign access tokens. */
 export interface RevocationPage extends FeedPage {
   issuer: string
   audience: string

@@ -34,8 +34,9 @@ export interface FeedSubscriberOptions<Page extends FeedPage> {
   startupGrace?: number | undefined
 }
 
-/** Milliseconds. */
+/** Milliseconds: the default of `startupGrace`. */
 const STARTUP_GRACE = 10_000
+/** Milliseconds between a failed call and the next. */
 const RETRY_AFTER = 100
 /** Milliseconds: a poll that was answered sooner was not held. */
 const NOT_HELD = 20
@@ -47,8 +48,9 @@ const NOT_HELD = 20
 export class FeedSubscriber<Page extends FeedPage> {
   private epoch = ''
   private seq = 0
-  /** When the last poll was sent that brought a complete page. Monotonic milliseconds. */
+  /** When the poll was sent whose answer was the last complete page. Monotonic milliseconds. */
   private currentAt = Number.NEGATIVE_INFINITY
+  /** When `tryAsk` may ask again. Monotonic milliseconds. */
   private retryAt = Number.NEGATIVE_INFINITY
   private running = false
   private loop: Promise<void> = Promise.resolve()
@@ -112,7 +114,7 @@ export class FeedSubscriber<Page extends FeedPage> {
     }
   }
 
-  /** @returns whether the page was complete */
+  /** Polls once and applies the page. @returns whether the page was complete */
   private async pollOnce(): Promise<boolean> {
     const { clock } = this.options
     const [sentAt, before] = [clock.monotonic(), this.seq]

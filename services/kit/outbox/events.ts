@@ -25,7 +25,7 @@ export function newEvent<T extends EventType>(
   return { id: random.id(), type, at: clock.now(), userId, data }
 }
 
-/** Sends an event of another service to auth, which delivers it: through its outbox, in the transaction of the change. */
+/** The notice by which another service reports an event to auth, which delivers it. Written in the transaction of the change. */
 export function eventNotice(event: Event): NewNotice {
   return { target: 'auth', kind: 'event', subject: event.userId, payload: { ...event } }
 }

@@ -31,7 +31,7 @@ export interface Hasher {
    * @throws Problem `overloaded` when too many hashes wait already
    */
   verify(password: string, hash: string): Promise<PasswordMatch | null>
-  /** Does the work of a failing check, as a decoy for an account that does not exist. */
+  /** Does the work of a failing check, so that an account that does not exist takes as long as a wrong password. */
   verifyDecoy(password: string): Promise<void>
   /** The number of hashes that wait for a core. */
   readonly waiting: number
@@ -43,7 +43,7 @@ type Settings = Pick<Config, 'passwordHash' | 'bcryptCost' | 'hashQueue'>
 const BCRYPT_COST_MAX = 20
 /** Seconds of a core. A check is slow if it takes longer than this and longer than one of our own hashes. */
 const SLOW_SECONDS = 0.5
-/** Milliseconds. The priority of the threads is set again this often. */
+/** Milliseconds after which the priority is lowered again: idle threads end, and new ones start with the normal priority. */
 const LOWER_AGAIN_AFTER = 60_000
 /** OWASP's second choice for argon2id: 19 MiB, two passes. */
 const ARGON2_MEMORY = 19_456
@@ -58,7 +58,7 @@ export function isSupportedHash(hash: string): boolean {
   return isCheckable(hash, IMPORTED_BCRYPT_COST_MAX)
 }
 
-/** Whether a hash marks a user without a password, as Django and its imitators write it: `!` and anything after it. */
+/** Whether a hash marks a user without a password, as Django writes it: `!` and anything after it. */
 export function isUnusableHash(hash: string): boolean {
   return hash.startsWith('!')
 }
@@ -70,10 +70,13 @@ export function isUnusableHash(hash: string): boolean {
  */
 export class PasswordHasher implements Hasher {
   private readonly queue: HashQueue
+  /** The estimated time of one of our own hashes, in seconds of a core. */
   private readonly secondsPerHash: number
-  /** The number of hashes that may still start a thread of the pool. Idle threads end, and are started again later. */
+  /** The number of hashes, from the start, after which the pool may have a new thread whose priority must be lowered. */
   private threadStarts: number
+  /** When the priority was lowered last. Monotonic milliseconds. */
   private loweredAt = 0
+  /** The hash of a random password that decoys are checked against. */
   private decoy: Promise<string> | undefined
 
   constructor(
@@ -157,7 +160,7 @@ export class PasswordHasher implements Hasher {
   }
 }
 
-/** A match that only another system's way of hashing explains. */
+/** The match of a hash that another system made. */
 const REHASH: PasswordMatch = { rehash: true }
 
 /**

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
-import { atOneAddress, type Config, ConfigError, type Environment, ON_TERMINAL, readConfig } from './config.ts'
+import { atOneAddress, type Config, ConfigError, ON_TERMINAL, readConfig } from './config.ts'
 import { readSender } from './sender.ts'
+import type { Environment } from './setting-reader.ts'
 import { isOpenToOthers, readSmtpUrl } from './smtp-url.ts'
 
 const SECRETS = {

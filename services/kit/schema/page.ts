@@ -55,6 +55,7 @@ export function searchQuery(fields: string) {
   }
 }
 
+/** The values of `pageQuery`. */
 export interface PageQuery {
   page?: string
   size?: string
@@ -66,6 +67,7 @@ export function pageErrors({ cursor, page }: { cursor?: unknown; page?: unknown 
   return cursor !== undefined && page !== undefined ? [errorOf('page', excludedBy('cursor'))] : []
 }
 
+/** The schema of a page. @param item the schema of its items */
 export function page<T extends TSchema>(item: T) {
   return strict({
     items: t.Array(item, { description: 'The items of the page' }),
@@ -92,6 +94,7 @@ export function pageRequest(query: PageQuery, list: string): PageRequest {
   return { size, after: readCursor(query.cursor, list) }
 }
 
+/** The answer to a request for a part of a list. @param list as for `pageRequest` @param present makes an item of a row */
 export function pageAnswer<T, R>(slice: Slice<T>, request: PageRequest, list: string, present: (row: T) => R) {
   const { rows, total, next } = slice
   return {

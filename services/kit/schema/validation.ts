@@ -18,7 +18,7 @@ import { type Check, isChecked, trim, trimmedFields } from './schema.ts'
  */
 export type InputRule = (input: Record<string, unknown>, context: RuleContext) => FieldError[]
 
-/** The sender of a request, and its target. */
+/** The parts of a request that a rule may decide by, besides its fields. */
 export interface RuleContext {
   caller: Caller
   /** The parameters of the path. */
@@ -65,7 +65,7 @@ export function bodyProblem(
     return precedingProblem(input.rule, context) ?? problem
   if (!input.body) return withRule(problem.errors, request.query, input.rule, context)
   const more = firstOfEach(fieldErrors(Value.Errors(input.body, request.body), 'body'))
-  // That a field is unknown matters more than what is in it.
+  // The error that a field is unknown replaces any error of its value.
   const unknown = more.filter(({ code }) => code === UNKNOWN.code)
   return withRule([...unknown, ...problem.errors, ...more], request.body, input.rule, context)
 }
@@ -80,7 +80,7 @@ function withRule(errors: FieldError[], input: unknown, rule: InputRule | undefi
   }
 }
 
-/** The problem that a rule throws whatever the fields are. */
+/** The problem that a rule throws for every input, such as `registration_closed`. */
 function precedingProblem(rule: InputRule | undefined, context: RuleContext): Problem | undefined {
   const problem = withRule([], {}, rule, context)
   return problem.errors ? undefined : problem
@@ -110,7 +110,7 @@ export function validator<T extends TSchema>(
   }
 }
 
-/** Every error; a field may have several. @param wholeName the name for an error of the whole value */
+/** Every error of a value; a field may have several. @param wholeName the field's name in an error of the value as a whole */
 function* fieldErrors(faults: Iterable<ValueError>, wholeName: string): Generator<FieldError> {
   for (const fault of faults) {
     const path = pathOf(fault.path)

@@ -20,7 +20,7 @@ const AUDIENCES: [name: string, tags: RegExp][] = [
 ]
 
 /**
- * Returns the document of all operations in `paths`, with their groups and components.
+ * Builds the document of all operations in `paths`, with their groups and components.
  * @param serviceTags the groups of the services, each with a sentence; those without an operation are left out
  */
 export function openApiDocument(
