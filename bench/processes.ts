@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import type { Load, LoadResult } from './load.ts'
 
 const ROOT = join(import.meta.dir, '..')
-const PATIENCE = 120_000
+/** Milliseconds that a server may take to start. */
+const START_TIMEOUT = 120_000
 
 /**
  * The cores of the load generator (the last one) and of the servers (the others), so that neither takes time from the
@@ -20,6 +21,7 @@ function coresOf(count: number): { server: string; load: string } | null {
 /** The number of cores of a server. */
 export const SERVER_CORES = CORES ? availableParallelism() - 1 : availableParallelism()
 
+/** The command with its process bound to the cores of the server or of the load. */
 function pinned(command: string[], to: 'server' | 'load'): string[] {
   return CORES ? ['taskset', '-c', CORES[to], ...command] : command
 }
@@ -39,20 +41,14 @@ interface Start {
   env?: Record<string, string>
   /** The address of the server. */
   url: string
-  /** The path that is requested until it responds. */
+  /** The path that is requested until the server responds with success. */
   ready?: string
 }
 
 /** Starts a server on its own cores, and waits until it responds. */
 export async function startServer({ command, env = {}, ready = '/health', url }: Start): Promise<Measurable> {
-  const child = Bun.spawn(pinned(command, 'server'), {
-    cwd: ROOT,
-    env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', ...env },
-    stdin: 'ignore',
-    stdout: 'ignore',
-    stderr: 'inherit',
-  })
-  const end = performance.now() + PATIENCE
+  const child = spawnServer(command, env)
+  const end = performance.now() + START_TIMEOUT
   while (!(await fetch(url + ready).catch(() => null))?.ok) {
     if (child.exitCode !== null || performance.now() > end) throw new Error(`${command.join(' ')} has not started`)
     await Bun.sleep(2)
@@ -74,16 +70,12 @@ export async function timeToFirstAnswer(
   { body, method, path }: { method: string; path: string; body?: unknown },
 ): Promise<number> {
   const startedAt = performance.now()
-  const child = Bun.spawn(pinned(command, 'server'), {
-    cwd: ROOT,
-    env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', ...env },
-    ...{ stdin: 'ignore', stdout: 'ignore', stderr: 'inherit' },
-  })
-  const ask = {
+  const child = spawnServer(command, env)
+  const request = {
     method,
     ...(body ? { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) } : {}),
   }
-  while (!(await fetch(url + path, ask).catch(() => null))?.ok) {
+  while (!(await fetch(url + path, request).catch(() => null))?.ok) {
     if (child.exitCode !== null) throw new Error(`${command.join(' ')} has not started`)
     await Bun.sleep(1)
   }
@@ -91,6 +83,16 @@ export async function timeToFirstAnswer(
   child.kill('SIGTERM')
   await child.exited
   return elapsed
+}
+
+function spawnServer(command: string[], env: Record<string, string>) {
+  return Bun.spawn(pinned(command, 'server'), {
+    cwd: ROOT,
+    env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', ...env },
+    stdin: 'ignore',
+    stdout: 'ignore',
+    stderr: 'inherit',
+  })
 }
 
 /** Runs a program until it exits. */
@@ -124,12 +126,13 @@ async function outputOf(command: string[], input = ''): Promise<string> {
   return text
 }
 
-/** The kernel counts in hundredths of a second. */
+/** Milliseconds of CPU that a process has used. The kernel counts in hundredths of a second. */
 function cpuOf(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? []
   return (Number(fields[11]) + Number(fields[12])) * 10
 }
 
+/** MiB of memory that a process uses, and the maximum so far. */
 function memoryOf(pid: number): { now: number; peak: number } {
   const status = readFileSync(`/proc/${pid}/status`, 'latin1')
   const mib = (field: string) => Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1]) / 1024

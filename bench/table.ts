@@ -45,7 +45,7 @@ export function markdownOf(results: readonly Result[], caption: string): string 
   return [caption, '', ...[head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`)].join('\n')
 }
 
-/** The results that miss their goals, with the conditions that do not hold. */
+/** The results that miss their goals, in words, with the conditions that do not hold. */
 export function missed(results: readonly Result[]): string[] {
   return results
     .filter((result) => !isMet(result))

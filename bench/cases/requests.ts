@@ -1,14 +1,14 @@
 import { join } from 'node:path'
 import { call } from '../../tests/support/http.ts'
 import { freePort } from '../../tests/support/settings.ts'
-import { type BenchUser, createUsers, operator, startCh202 } from '../ch202.ts'
+import { type BenchUser, createUsers, logIn, operator, startCh202 } from '../ch202.ts'
 import { type BenchOptions, type Figure, measureBoth, type Result, underLoad } from '../measure.ts'
 import { type Measurable, measureAlone, SERVER_CORES, send, startServer } from '../processes.ts'
 
 const HASH = `$2b$10$${'abcdefghij'.repeat(5)}abc`
 
 interface Bench extends BenchOptions {
-  /** As many users, each logged in. */
+  /** The number of clients, and of users. */
   clients: number
   ch202: Measurable
   bare: Measurable
@@ -122,9 +122,9 @@ function commits({ folder, seconds }: Bench, what: 'update' | 'insert') {
 async function refreshes(bench: Bench): Promise<Result> {
   const { ch202, clients, rounds, seconds, users } = bench
   const refreshing = async () => {
-    // The refresh tokens of the last round are used up.
-    const sessions = await Promise.all(users.map(({ email }) => freshSession(ch202.url, email)))
-    const data = { refreshTokens: sessions }
+    // The refresh tokens of the last round were replaced.
+    const sessions = await Promise.all(users.map(({ email }) => logIn(ch202.url, email)))
+    const data = { refreshTokens: sessions.map(({ refreshToken }) => refreshToken) }
     return underLoad(ch202, () => send({ script: 'refresh', url: ch202.url, clients, seconds, data }))
   }
   return {
@@ -134,11 +134,6 @@ async function refreshes(bench: Bench): Promise<Result> {
     ...(await measureBoth(rounds, refreshing, commits(bench, 'update'))),
     goal: { least: 1.5 },
   }
-}
-
-async function freshSession(url: string, email: string): Promise<string> {
-  const answer = await call(url, 'POST /api/v1/auth/login', { body: { email, password: 'correct horse battery' } })
-  return answer.body.refresh_token
 }
 
 async function creations(bench: Bench): Promise<Result> {

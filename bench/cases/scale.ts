@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { PASSWORD } from '../../tests/support/actors.ts'
 import { call } from '../../tests/support/http.ts'
 import { type BenchUser, createUsers, logIn, operator, startCh202 } from '../ch202.ts'
-import { importUsers, lineOf, waitForAuth } from '../import.ts'
+import { importUsers, lineOf, RARE, waitForAuth } from '../import.ts'
 import { type BenchOptions, type Figure, measureBoth, type Result, spreadOf, underLoad } from '../measure.ts'
 import { type Measurable, measureAlone, send } from '../processes.ts'
 import { memoryResult } from './processes.ts'
@@ -12,11 +12,13 @@ const SMALL = 1000
 /** The number of users that are requested, spread over all of them. */
 const SAMPLE = 500
 
+/** A process, and a sample of its users. */
 interface Populated {
   server: Measurable
   users: BenchUser[]
 }
 
+/** A process with a thousand users, and one with a million. */
 interface Both extends BenchOptions {
   small: Populated
   large: Populated
@@ -46,7 +48,7 @@ export async function scale(options: BenchOptions, folder: string): Promise<Resu
   }
 }
 
-/** The memory of a fresh process with the files of all users. */
+/** Measures the memory of a fresh process on the databases of all users. */
 async function memoryOfMany(folder: string, count: number): Promise<Result> {
   const large = await startCh202(join(folder, 'large'))
   const users = await createUsers(large.url, 1)
@@ -60,6 +62,7 @@ async function memoryOfMany(folder: string, count: number): Promise<Result> {
   }
 }
 
+/** Measures the import of many users in two halves, each after the rate of bare inserts. */
 async function measureImport(server: Measurable, count: number, folder: string): Promise<Result> {
   const inserts: number[] = []
   const measureInserts = async () => {
@@ -109,6 +112,7 @@ async function sampleOf(url: string, count: number): Promise<BenchUser[]> {
 
 const NO_SESSION = { password: PASSWORD, token: '', refreshToken: '' }
 
+/** Compares the time of a request among many users with the time among a thousand. */
 async function requestsAmongMany({ large, rounds, seconds, small }: Both, count: number): Promise<Result[]> {
   const cases = {
     'POST /auth/login': ({ server, users }: Populated) =>
@@ -143,6 +147,7 @@ async function requestsAmongMany({ large, rounds, seconds, small }: Both, count:
   return results
 }
 
+/** Compares lists and searches among many users with those among a thousand. */
 async function listsAmongMany({ large, rounds, seconds, small }: Both, count: number): Promise<Result[]> {
   const results: Result[] = []
   const sendLines = (populated: Populated, lines: string[]) =>
@@ -200,8 +205,8 @@ async function listsAmongMany({ large, rounds, seconds, small }: Both, count: nu
 const SEARCHES = {
   'what everyone has': ['exa', 'exam', 'examp', 'exampl', 'example', 'example.'],
   'what one user has': [
-    ...[3, 4, 5, 6].map((length) => lineOf(7).name.slice(0, length)),
-    ...[7, 8].map((length) => lineOf(8).email.slice(0, length)),
+    ...[3, 4, 5, 6].map((length) => RARE.name.slice(0, length)),
+    ...[7, 8].map((length) => lineOf(RARE.n + 1).email.slice(0, length)),
   ],
   'what no one has': ['~~~', '~~~~', '~~~~~', 'qqqqqq', 'qqqqqqq', 'qqqqqqqq'],
 }

@@ -18,7 +18,7 @@ afterAll(async () => {
   await target.stop(true)
 })
 
-/** The environment is that of the test process: every variable is put back. */
+/** The variables that the tests set in the environment of this process, and restore. */
 const names = [...PROXY_VARIABLES, 'NO_PROXY', 'no_proxy']
 const before = names.map((name) => [name, process.env[name]] as const)
 const clear = () => {
@@ -53,7 +53,7 @@ describe.each([...PROXY_VARIABLES.map((name) => [name]), PROXY_VARIABLES])('R1: 
     expect((await callExternal(loopback, [], init)).status).toBe(200)
     await callExternal(listed, ['auth.example'], init).catch(() => undefined)
     expect(proxy.received).toEqual([])
-    // Nothing is there but the proxy, where it is one for such addresses.
+    // Only a proxy can answer for these addresses, and only one that is set for their scheme.
     const forHttp = variables.some((name) => !/^https/i.test(name))
     await callExternal(other, ['auth.example'], init).catch(() => undefined)
     await callExternal(other.replace('http:', 'https:'), ['auth.example'], init).catch(() => undefined)

@@ -98,7 +98,7 @@ function isWrongAddress(code: ProblemCode): boolean {
 }
 
 /**
- * Waits for the acknowledgement of a notice. A refusal keeps its code, so that the outbox can distinguish it from an outage.
+ * Waits for the acknowledgement of a notice. A refusal keeps its code: the outbox distinguishes it from an outage.
  * @throws as `answerOf`
  */
 export async function acknowledged(call: Promise<Answer<unknown>>, unavailable: ProblemCode): Promise<void> {

@@ -11,7 +11,7 @@ test('every type of event counts as subscribed until the first page of auth, and
   let now = 1_000_000
   const clock = { now: () => now, monotonic: () => now }
   let polls = 0
-  /** The page of a poll has been applied when the poll after the next one is sent. */
+  /** Waits until a page was applied: that is certain when the poll after the next one is sent. */
   const applied = async () => {
     const before = polls
     while (polls < before + 2) await Bun.sleep(5)

@@ -17,7 +17,7 @@ export interface Listening {
 const SWEEP = 4
 /** Seconds: the maximum of Bun. */
 const IDLE_MAX = 255
-/** Seconds: the minimum for an active request, which may wait in the queue of hashes, even if idle connections close sooner. */
+/** Seconds: the minimum for an active request, even if idle connections close sooner: it may wait in the queue of hashes. */
 const ACTIVE_MIN = 75
 
 /**

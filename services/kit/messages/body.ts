@@ -142,7 +142,7 @@ export function mediaType(header: string | null): string {
   return type.trim()
 }
 
-/** Whether a text has too many levels. Counted before parsing: the parser fails on 20,000, and validation hangs on 50,000. */
+/** Whether a text has too many levels. It is called before parsing: the parser fails on 20,000, validation hangs on 50,000. */
 function isTooDeep(source: string): boolean {
   // Most bodies are flat objects.
   if (source.indexOf('{', 1) < 0 && source.indexOf('[') < 0) return false

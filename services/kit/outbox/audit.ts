@@ -15,7 +15,7 @@ export interface AuditEvent {
   detail: Record<string, unknown>
 }
 
-/** Who did it: the caller, or a service that acts by itself. */
+/** The caller behind an audit event, or a service that acts by itself. */
 export type Actor = Pick<AuditEvent, 'actor' | 'ip' | 'requestId'>
 
 /** The fields of an audit event that come from the caller. */

@@ -25,7 +25,7 @@ export function newEvent<T extends EventType>(
   return { id: random.id(), type, at: clock.now(), userId, data }
 }
 
-/** The notice by which another service reports an event to auth, which delivers it. Written in the transaction of the change. */
+/** The notice by which another service has auth deliver an event: written in the transaction of the change. */
 export function eventNotice(event: Event): NewNotice {
   return { target: 'auth', kind: 'event', subject: event.userId, payload: { ...event } }
 }

@@ -63,7 +63,7 @@ export function isCommonPassword(password: string): boolean {
   return [onRussianKeys(text), lead + onRussianKeys(core) + tail].some((text) => isDecorated(text, isRussianWord))
 }
 
-/** Retypes a text with the same keys of a Latin keyboard. @param text as a Russian one typed it; lower case, `е` for `ё` */
+/** Retypes a text with the same keys of a Latin keyboard. @param text in Russian, lower case, with `е` for `ё` */
 export function onLatinKeys(text: string): string {
   return retype(text, TO_LATIN)
 }

@@ -43,7 +43,7 @@ type Settings = Pick<Config, 'passwordHash' | 'bcryptCost' | 'hashQueue'>
 const BCRYPT_COST_MAX = 20
 /** Seconds of a core. A check is slow if it takes longer than this and longer than one of our own hashes. */
 const SLOW_SECONDS = 0.5
-/** Milliseconds after which the priority is lowered again: idle threads end, and new ones start with the normal priority. */
+/** Milliseconds after which the priority is lowered again: idle threads end, and new ones have the normal priority. */
 const LOWER_AGAIN_AFTER = 60_000
 /** OWASP's second choice for argon2id: 19 MiB, two passes. */
 const ARGON2_MEMORY = 19_456

@@ -22,7 +22,7 @@ function faultsOf(env: Environment): string[] {
   return []
 }
 
-/** Where the services are by default. */
+/** The default addresses. */
 const ADDRESSES = {
   auth: 'http://127.0.0.1:3001',
   users: 'http://127.0.0.1:3002',
@@ -79,7 +79,7 @@ test('S2: on a terminal the log is pretty, unless a setting says otherwise', () 
   expect(read({ LOG_FORMAT: 'pretty' })).toMatchObject({ logFormat: 'pretty', logColor: false })
 })
 
-/** Each setting: what it says, what is made of it, and what it may not say. */
+/** Each setting: a valid value, the field of `Config` that it sets, that field's value, and values that are refused. */
 const SETTINGS: [name: string, value: string, field: keyof Config, read: unknown, bad: string[]][] = [
   ['CH202_ENV', 'test', 'production', false, ['prod', 'Production']],
   ['CH202_DATA_DIR', '/var/lib/ch202', 'dataDir', '/var/lib/ch202', []],

@@ -12,8 +12,8 @@ const LONGEST = 3650 * DAY
 
 /**
  * Reads settings from the environment, one method for each kind of value. A value that is not valid adds to `faults`
- * and does not throw, so that all faults are reported at once; the value that is returned in its place is never used. No
- * fault contains the value of a setting.
+ * instead of throwing, so that all faults are reported at once; the caller then uses none of the values. No fault
+ * contains the value of a setting.
  */
 export class SettingReader {
   /** Each fault begins with the name of its setting. */
@@ -24,7 +24,10 @@ export class SettingReader {
     private readonly onSetting: SettingListener,
   ) {}
 
-  /** Reads a text. An empty one counts as unset. @param fallback the default, if it is not undefined: only reported */
+  /**
+   * Reads a text. An empty one counts as unset.
+   * @param fallback the default that `onSetting` gets; the caller applies it
+   */
   optional(name: string, fallback?: string): string | undefined {
     this.onSetting(name, fallback || undefined)
     return this.env[name]?.trim() || undefined

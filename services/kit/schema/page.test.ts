@@ -31,14 +31,14 @@ describe('a request for a part of a list', () => {
   test.each<[string, PageQuery]>([
     ['a cursor of another list', { cursor: walk([1], 'other') ?? '' }],
     ['a cursor beside a page', { cursor: walk([1]) ?? '', page: '1' }],
-    ['no base64', { cursor: '%%%' }],
-    ['no JSON', { cursor: 'abcd' }],
-    ['no list', { cursor: forged({ 0: listDigest }) }],
-    ['no place', { cursor: forged([listDigest]) }],
-    ['an object as a place', { cursor: forged([listDigest, { $gt: '' }]) }],
-    ['a list as a place', { cursor: forged([listDigest, [1]]) }],
-    ['null as a place', { cursor: forged([listDigest, null]) }],
-    ['a fraction as a place', { cursor: forged([listDigest, 1.5]) }],
+    ['a cursor that is not base64', { cursor: '%%%' }],
+    ['a cursor that is not JSON', { cursor: 'abcd' }],
+    ['a cursor that is not a list', { cursor: forged({ 0: listDigest }) }],
+    ['a cursor without a position', { cursor: forged([listDigest]) }],
+    ['an object as a position', { cursor: forged([listDigest, { $gt: '' }]) }],
+    ['a list as a position', { cursor: forged([listDigest, [1]]) }],
+    ['null as a position', { cursor: forged([listDigest, null]) }],
+    ['a fraction as a position', { cursor: forged([listDigest, 1.5]) }],
     ['a number beyond all rows', { cursor: forged([listDigest, 1e300]) }],
   ])('%s is refused', (_, query) => {
     const ask = () => pageRequest(query, LIST)

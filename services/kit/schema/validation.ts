@@ -110,7 +110,7 @@ export function validator<T extends TSchema>(
   }
 }
 
-/** Every error of a value; a field may have several. @param wholeName the field's name in an error of the value as a whole */
+/** Every error of a value; a field may have several. @param wholeName the name in an error that is of no single field */
 function* fieldErrors(faults: Iterable<ValueError>, wholeName: string): Generator<FieldError> {
   for (const fault of faults) {
     const path = pathOf(fault.path)

@@ -12,7 +12,7 @@ const COMMON_TAGS: Record<string, string> = {
   internal: 'Between the services: with the internal key only',
 }
 
-/** The audiences, as the documentation page shows them. */
+/** The groups of tags by audience, as the documentation page shows them. */
 const AUDIENCES: [name: string, tags: RegExp][] = [
   ['Applications', /^(?!admin|internal)/],
   ['Operators', /^admin/],
