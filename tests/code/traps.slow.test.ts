@@ -505,7 +505,7 @@ test('trap 14: a stop leaves no process behind, and one that crashed is started 
 test('trap 14: one that keeps crashing makes the runner give up, and takes all it has started along', async () => {
   const marker = `marker-${crypto.randomUUID()}`
   const script = `
-    import { Runner } from '../cli/runner/runner.ts'
+    import { Runner } from './cli/runner/runner.ts'
     const lines = [{ name: 'bad', command: 'sh -c "echo tried; exit 3"' }, { name: 'good', command: 'sh -c "sleep 600 & wait"' }]
     console.log('failed:', await new Runner(lines, 1).run())`
   const { stdout, status } = await launch([process.execPath, '-e', script], { env: { MARKER: marker } }).ended
