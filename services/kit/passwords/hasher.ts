@@ -1,18 +1,10 @@
-import { createHash } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { type Log, silentLog } from '../log.ts'
 import type { Config } from '../process/config.ts'
 import { HashQueue, type HashSpeed } from './hash-queue.ts'
 import { parseImportedHash } from './imported-hash.ts'
-import {
-  ARGON2,
-  argon2Seconds,
-  BCRYPT,
-  BCRYPT_BYTES_MAX,
-  bcryptSeconds,
-  IMPORTED_BCRYPT_COST_MAX,
-  nativeSeconds,
-} from './native-hash.ts'
+import { ARGON2, argon2Seconds, BCRYPT, bcryptSeconds, IMPORTED_BCRYPT_COST_MAX, nativeSeconds } from './native-hash.ts'
+import { forBcrypt, importedBcryptForms, unicodeForms } from './password-forms.ts'
 import { lowerHashingPriority } from './thread-priority.ts'
 
 /** A password that matches a hash. */
@@ -126,11 +118,11 @@ export class PasswordHasher implements Hasher {
     }
     try {
       const foreign = parseImportedHash(hash)
-      if (foreign) return (await anyOf(spellings(password), (form) => foreign.matches(form))) ? REHASH : null
+      if (foreign) return (await anyOf(unicodeForms(password), (form) => foreign.matches(form))) ? REHASH : null
       const isBcrypt = BCRYPT.test(hash)
       if (await Bun.password.verify(isBcrypt ? forBcrypt(password) : password, hash))
         return { rehash: this.isOutdated(hash) }
-      const forms = isBcrypt ? importedBcryptForms(password) : spellings(password).slice(1)
+      const forms = isBcrypt ? importedBcryptForms(password) : unicodeForms(password).slice(1)
       return (await anyOf<string | Buffer>(forms, (form) => Bun.password.verify(form, hash))) ? REHASH : null
     } catch (error) {
       this.log.error({ event: 'hash.unreadable', err: error })
@@ -163,15 +155,6 @@ export class PasswordHasher implements Hasher {
 /** The match of a hash that another system made. */
 const REHASH: PasswordMatch = { rehash: true }
 
-/**
- * The input to bcrypt. bcrypt reads only 72 bytes: a password of 72 bytes or more is replaced by its digest, so that
- * every byte counts and no hash of ours is the hash of a password's beginning.
- */
-function forBcrypt(password: string): string {
-  if (Buffer.byteLength(password) < BCRYPT_BYTES_MAX) return password
-  return createHash('sha256').update(password).digest('base64')
-}
-
 function isCheckable(hash: string, bcryptCostMax: number): boolean {
   return nativeSeconds(hash, bcryptCostMax) !== undefined || parseImportedHash(hash) !== undefined
 }
@@ -179,27 +162,6 @@ function isCheckable(hash: string, bcryptCostMax: number): boolean {
 /** The estimated time to check a hash, in seconds of a core; 0 for an unreadable hash. */
 function secondsOf(hash: string): number {
   return nativeSeconds(hash, BCRYPT_COST_MAX) ?? parseImportedHash(hash)?.seconds ?? 0
-}
-
-/**
- * The Unicode forms of a password that another system may have hashed. Such systems hash what is typed, which some
- * keyboards send as NFD; Ch202 hashes NFC only. No hash of ours was made from NFD, so the second form can only match an
- * imported hash.
- */
-function spellings(password: string): string[] {
-  const decomposed = password.normalize('NFD')
-  return decomposed === password ? [password] : [password, decomposed]
-}
-
-/**
- * The inputs that other systems give to bcrypt, except those that Ch202 gives itself: the first 72 bytes of a password.
- * None of our hashes has an input of 72 bytes, so these too can only match an imported hash.
- */
-function importedBcryptForms(password: string): Buffer[] {
-  const ourInput = Buffer.from(forBcrypt(password))
-  return spellings(password)
-    .map((form) => Buffer.from(form).subarray(0, BCRYPT_BYTES_MAX))
-    .filter((form) => !form.equals(ourInput))
 }
 
 /** Tries the forms one after the other: a check has one place in the queue, and so one core. */
