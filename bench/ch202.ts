@@ -11,7 +11,7 @@ export function settings(dataDir: string, env: Record<string, string> = {}): Rec
   return ownSettings(dataDir, { LOG_LEVEL: 'warn', BCRYPT_COST: '10', RATE_LIMIT: 'off', ...env })
 }
 
-/** All three services in one process. */
+/** Starts all three services in one process. */
 export async function startCh202(dataDir: string, env: Record<string, string> = {}): Promise<Measurable> {
   const environment = settings(dataDir, env)
   return startServer({
@@ -21,6 +21,7 @@ export async function startCh202(dataDir: string, env: Record<string, string> = 
   })
 }
 
+/** A user who is logged in. */
 export interface BenchUser {
   id: string
   email: string
@@ -29,18 +30,24 @@ export interface BenchUser {
   refreshToken: string
 }
 
-/** Creates users who share one hash, and logs each of them in. */
-export async function createUsers(url: string, count: number, from = 'known', ofUsers = url): Promise<BenchUser[]> {
+/**
+ * Creates users who share one hash, and logs each of them in.
+ * @param url of auth
+ * @param prefix of their emails
+ * @param usersUrl of users, if it is another process
+ */
+export async function createUsers(url: string, count: number, prefix = 'known', usersUrl = url): Promise<BenchUser[]> {
   const users: BenchUser[] = []
   const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 10 })
   for (let n = 0; n < count; n++) {
-    const email = `${from}-${n}@example.org`
-    const response = await call(ofUsers, 'POST /api/v1/users', { headers: operator, body: { email, password_hash } })
+    const email = `${prefix}-${n}@example.org`
+    const response = await call(usersUrl, 'POST /api/v1/users', { headers: operator, body: { email, password_hash } })
     users.push({ id: response.body.id, email, ...(await logIn(url, email)) })
   }
   return users
 }
 
+/** Logs a user of `createUsers` or `importUsers` in. */
 export async function logIn(url: string, email: string): Promise<Omit<BenchUser, 'id' | 'email'>> {
   const { body, status, text } = await call(url, 'POST /api/v1/auth/login', { body: { email, password: PASSWORD } })
   if (status !== 200) throw new Error(`A login was answered with ${status} ${text}`)

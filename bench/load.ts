@@ -1,29 +1,27 @@
 import { parseArgs } from 'node:util'
 import { type Requests, scripts } from './scripts.ts'
 
-/**
- * A load generator in a process of its own, so that it can have a core of its own: clients on persistent connections, each
- * sending its next request after the response to the last one. It uses raw sockets, because `fetch` costs more than most
- * of the responses that are measured.
- *
- *   bun bench/load.ts <script> --url http://127.0.0.1:3000 --clients 8 --seconds 5 < data.json
- */
+// A load generator in a process of its own, so that it can have a core of its own: clients on persistent connections, each
+// sending its next request after the response to the last one. It uses raw sockets, because `fetch` costs more than most
+// of the responses that are measured.
+//
+//   bun bench/load.ts <script> --url http://127.0.0.1:3000 --clients 8 --seconds 5 < data.json
 
+/** The requests to send, and how. Either `seconds` or `requests` ends it. */
 export interface Load {
   /** The requests to send: a name in `scripts`. */
   script: keyof typeof scripts
   url: string
   clients: number
-  /** How long to send; with `requests`, how many. */
   seconds?: number
   requests?: number
-  /** Only keeps the server busy beside another generator, and leaves the core to that one. */
+  /** Only keeps the server busy: sleeps between responses, and so leaves the core to another generator that measures. */
   background?: boolean
   /** The input of the script: tokens, ids. */
   data: unknown
 }
 
-export interface Measured {
+export interface LoadResult {
   requests: number
   seconds: number
   /** Requests a second. */
@@ -36,10 +34,11 @@ export interface Measured {
 }
 
 const CRLF = '\r\n\r\n'
-/** Milliseconds: the histogram of latencies has steps of 10 µs, up to ten seconds. */
+/** Milliseconds of a step of the histogram of latencies, which ends at ten seconds. */
 const STEP = 0.01
 const STEPS = 1_000_000
 
+/** A histogram of latencies. */
 class Latencies {
   private readonly counts = new Uint32Array(STEPS)
   count = 0
@@ -60,7 +59,7 @@ class Latencies {
   }
 }
 
-async function run({ background = false, clients, data, requests, script, seconds, url }: Load): Promise<Measured> {
+async function run({ background = false, clients, data, requests, script, seconds, url }: Load): Promise<LoadResult> {
   const { hostname, port } = new URL(url)
   const make = scripts[script] as (data: unknown, host: string) => Requests
   const source = make(data, `${hostname}:${port}`)
@@ -110,7 +109,7 @@ async function run({ background = false, clients, data, requests, script, second
     })
 
   let isSpinning = !background
-  // Never sleeps: waking it would cost the server time, the more the slower the server is.
+  // Keeps the process awake: waking it for each response would take longer, the slower the server is.
   const spin = () => {
     if (isSpinning) setImmediate(spin)
   }

@@ -6,7 +6,7 @@ import { betterAuth } from './cases/better-auth.ts'
 import { processes } from './cases/processes.ts'
 import { requests } from './cases/requests.ts'
 import { scale } from './cases/scale.ts'
-import { isMet, type Result, type Scale } from './measure.ts'
+import { type BenchOptions, isMet, type Result } from './measure.ts'
 import { pictureOf } from './picture.ts'
 import { CORES, run } from './processes.ts'
 import { markdownOf, missed, tableOf, withTable } from './table.ts'
@@ -27,12 +27,12 @@ const { values } = parseArgs({
   },
 })
 const selected = values.only?.split(',') ?? (values.quick ? QUICK : Object.keys(CASES))
-const scaleOptions: Scale = values.quick
+const benchOptions: BenchOptions = values.quick
   ? { quick: true, rounds: 1, seconds: 1 }
   : { quick: false, rounds: Number(values.rounds), seconds: Number(values.seconds) }
 
 const unknown = selected.find((name) => !(name in CASES))
-if (unknown !== undefined || !(scaleOptions.rounds >= 1) || !(scaleOptions.seconds > 0)) {
+if (unknown !== undefined || !(benchOptions.rounds >= 1) || !(benchOptions.seconds > 0)) {
   console.error(`bun run bench [--quick] [--only ${Object.keys(CASES).join(',')}] [--rounds 5] [--seconds 3]`)
   process.exit(2)
 }
@@ -44,7 +44,7 @@ for (const [name, measure] of Object.entries(CASES)) {
   const folder = mkdtempSync(join(tmpdir(), 'ch202-bench-'))
   try {
     console.error(`${name} …`)
-    results.push(...(await measure(scaleOptions, folder)))
+    results.push(...(await measure(benchOptions, folder)))
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
@@ -70,7 +70,7 @@ if (!values.quick && values.only === undefined) {
   )
   writeFileSync(join(import.meta.dir, 'results.svg'), pictureOf(results, `${machine}; ${date}`))
   const page = join(import.meta.dir, '../docs/operate/performance.md')
-  const caption = `${machine}; ${date}; ${scaleOptions.rounds} rounds.`
+  const caption = `${machine}; ${date}; ${benchOptions.rounds} rounds.`
   writeFileSync(page, withTable(readFileSync(page, 'utf8'), markdownOf(results, caption)))
   await run([process.execPath, 'x', 'biome', 'format', '--write', join(import.meta.dir, 'results.json')])
 }

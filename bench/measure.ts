@@ -1,14 +1,15 @@
-import type { Measured } from './load.ts'
+import type { LoadResult } from './load.ts'
 import type { Measurable } from './processes.ts'
 
-/** How much is measured: everything, or the little that takes a minute. */
-export interface Scale {
+/** The amount of measuring: everything, or the few cases that take a minute. */
+export interface BenchOptions {
   quick: boolean
   rounds: number
-  /** The length of one measurement. */
+  /** Seconds of one measurement. */
   seconds: number
 }
 
+/** The figures of several rounds. */
 export interface Spread {
   median: number
   least: number
@@ -18,15 +19,17 @@ export interface Spread {
 /** The bounds of a ratio. */
 export interface Goal {
   least?: number
-  most?: number
+  maximum?: number
 }
 
+/** The result of a case: Ch202 beside a limit of this machine, or beside other software. */
 export interface Result {
   name: string
-  /** The unit of both sides. */
+  /** The unit of `ours` and `limit`. */
   unit: string
   ours: Spread
   limit: Spread
+  /** The thing that the limit was measured on. */
   limitIs: string
   /** Ours divided by the limit, in each round. */
   ratio: Spread
@@ -46,8 +49,9 @@ export function spreadOf(values: readonly number[]): Spread {
   return { median, least: sorted[0] ?? Number.NaN, most: sorted.at(-1) ?? Number.NaN }
 }
 
+/** Whether a result meets its goal and its further conditions. */
 export function isMet({ also = [], goal, ratio }: Result): boolean {
-  const { least = Number.NEGATIVE_INFINITY, most = Number.POSITIVE_INFINITY } = goal ?? {}
+  const { least = Number.NEGATIVE_INFINITY, maximum: most = Number.POSITIVE_INFINITY } = goal ?? {}
   return ratio.median >= least && ratio.median <= most && also.every(({ holds }) => holds)
 }
 
@@ -57,7 +61,7 @@ export interface Figure {
   cpu?: number
 }
 
-/** Measures both sides alternately, each first in turn, so that other work of the machine affects both alike. */
+/** Measures both sides in every round, in alternating order, so that other work of the machine affects both alike. */
 export async function measureBoth(
   rounds: number,
   ours: () => Promise<Figure>,
@@ -80,11 +84,11 @@ export async function measureBoth(
   }
 }
 
-/** Measures a server under load: its rate (or another figure), and its CPU time. */
+/** Measures a server under load: its CPU time, and a figure of the load, by default the rate. */
 export async function underLoad(
   server: Measurable,
-  send: () => Promise<Measured>,
-  figure: (measured: Measured) => number = ({ rate }) => rate,
+  send: () => Promise<LoadResult>,
+  figure: (measured: LoadResult) => number = ({ rate }) => rate,
 ): Promise<Figure> {
   const before = server.cpu()
   const measured = await send()

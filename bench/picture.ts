@@ -1,5 +1,5 @@
 import { isMet, type Result } from './measure.ts'
-import { figure, goalOf } from './table.ts'
+import { formatNumber, goalOf } from './table.ts'
 
 const WIDTH = 900
 const ROW = 26
@@ -14,14 +14,14 @@ export function pictureOf(results: readonly Result[], caption: string): string {
   const goalAt = LEFT + BAR / 2
   const rows = withGoals.map((result, row) => {
     const y = TOP + row * ROW
-    const { least, most } = result.goal ?? {}
+    const { least, maximum: most } = result.goal ?? {}
     // The ratio relative to its goal, inverted if less is better.
     const reached = least === undefined ? (most ?? 1) / result.ratio.median : result.ratio.median / least
     const length = Math.min(BAR, (BAR / 2) * reached)
     const colour = isMet(result) ? '#2a9d8f' : '#e76f51'
     return `<text x="${LEFT - 12}" y="${y + 14}" text-anchor="end">${escaped(result.name)}</text>
 <rect x="${LEFT}" y="${y + 2}" width="${length.toFixed(1)}" height="16" rx="2" fill="${colour}"/>
-<text x="${LEFT + BAR + 12}" y="${y + 14}">${figure(result.ratio.median)} × (${goalOf(result)})</text>`
+<text x="${LEFT + BAR + 12}" y="${y + 14}">${formatNumber(result.ratio.median)} × (${goalOf(result)})</text>`
   })
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="12" fill="#444">
 <title>Measured against the limit</title>

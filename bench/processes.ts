@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import type { Load, Measured } from './load.ts'
+import type { Load, LoadResult } from './load.ts'
 
 const ROOT = join(import.meta.dir, '..')
-const PATIENCE = 120_000
+/** Milliseconds that a server may take to start. */
+const START_TIMEOUT = 120_000
 
 /**
  * The cores of the load generator (the last one) and of the servers (the others), so that neither takes time from the
@@ -20,6 +21,7 @@ function coresOf(count: number): { server: string; load: string } | null {
 /** The number of cores of a server. */
 export const SERVER_CORES = CORES ? availableParallelism() - 1 : availableParallelism()
 
+/** The command with its process bound to the cores of the server or of the load. */
 function pinned(command: string[], to: 'server' | 'load'): string[] {
   return CORES ? ['taskset', '-c', CORES[to], ...command] : command
 }
@@ -39,20 +41,14 @@ interface Start {
   env?: Record<string, string>
   /** The address of the server. */
   url: string
-  /** The path that is requested until it responds. */
+  /** The path that is requested until the server responds with success. */
   ready?: string
 }
 
 /** Starts a server on its own cores, and waits until it responds. */
 export async function startServer({ command, env = {}, ready = '/health', url }: Start): Promise<Measurable> {
-  const child = Bun.spawn(pinned(command, 'server'), {
-    cwd: ROOT,
-    env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', ...env },
-    stdin: 'ignore',
-    stdout: 'ignore',
-    stderr: 'inherit',
-  })
-  const end = performance.now() + PATIENCE
+  const child = spawnServer(command, env)
+  const end = performance.now() + START_TIMEOUT
   while (!(await fetch(url + ready).catch(() => null))?.ok) {
     if (child.exitCode !== null || performance.now() > end) throw new Error(`${command.join(' ')} has not started`)
     await Bun.sleep(2)
@@ -69,21 +65,17 @@ export async function startServer({ command, env = {}, ready = '/health', url }:
 }
 
 /** Milliseconds from the start of a server to its first successful response. */
-export async function firstAnswer(
+export async function timeToFirstAnswer(
   { command, env = {}, url }: Start,
   { body, method, path }: { method: string; path: string; body?: unknown },
 ): Promise<number> {
   const startedAt = performance.now()
-  const child = Bun.spawn(pinned(command, 'server'), {
-    cwd: ROOT,
-    env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', ...env },
-    ...{ stdin: 'ignore', stdout: 'ignore', stderr: 'inherit' },
-  })
-  const ask = {
+  const child = spawnServer(command, env)
+  const request = {
     method,
     ...(body ? { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) } : {}),
   }
-  while (!(await fetch(url + path, ask).catch(() => null))?.ok) {
+  while (!(await fetch(url + path, request).catch(() => null))?.ok) {
     if (child.exitCode !== null) throw new Error(`${command.join(' ')} has not started`)
     await Bun.sleep(1)
   }
@@ -91,6 +83,16 @@ export async function firstAnswer(
   child.kill('SIGTERM')
   await child.exited
   return elapsed
+}
+
+function spawnServer(command: string[], env: Record<string, string>) {
+  return Bun.spawn(pinned(command, 'server'), {
+    cwd: ROOT,
+    env: { PATH: process.env.PATH ?? '', HOME: process.env.HOME ?? '', ...env },
+    stdin: 'ignore',
+    stdout: 'ignore',
+    stderr: 'inherit',
+  })
 }
 
 /** Runs a program until it exits. */
@@ -104,13 +106,13 @@ export async function measureAlone<T>(file: string, words: string[]): Promise<T>
 }
 
 /** Sends load from its own core. @throws when anything but `expected` was answered */
-export async function send(load: Load, expected: readonly string[] = ['200']): Promise<Measured> {
+export async function send(load: Load, expected: readonly string[] = ['200']): Promise<LoadResult> {
   const words = [load.script, '--url', load.url, '--clients', String(load.clients)]
   if (load.seconds !== undefined) words.push('--seconds', String(load.seconds))
   if (load.requests !== undefined) words.push('--requests', String(load.requests))
   if (load.background) words.push('--background')
   const command = pinned([process.execPath, join(import.meta.dir, 'load.ts'), ...words], 'load')
-  const measured: Measured = JSON.parse(await outputOf(command, JSON.stringify(load.data)))
+  const measured: LoadResult = JSON.parse(await outputOf(command, JSON.stringify(load.data)))
   const odd = Object.keys(measured.statuses).filter((status) => !expected.includes(status))
   if (odd.length > 0 || measured.requests === 0)
     throw new Error(`${load.script}: answered ${JSON.stringify(measured.statuses)}`)
@@ -124,12 +126,13 @@ async function outputOf(command: string[], input = ''): Promise<string> {
   return text
 }
 
-/** The kernel counts in hundredths of a second. */
+/** Milliseconds of CPU that a process has used. The kernel counts in hundredths of a second. */
 function cpuOf(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? []
   return (Number(fields[11]) + Number(fields[12])) * 10
 }
 
+/** MiB of memory that a process uses, and the maximum so far. */
 function memoryOf(pid: number): { now: number; peak: number } {
   const status = readFileSync(`/proc/${pid}/status`, 'latin1')
   const mib = (field: string) => Number(new RegExp(`${field}:\\s+(\\d+)`).exec(status)?.[1]) / 1024

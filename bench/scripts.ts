@@ -20,7 +20,7 @@ function inTurn<T>(items: readonly T[]): () => T {
 }
 
 /** Requests that are built once and sent repeatedly. */
-function again(requests: string[]): Requests {
+function repeated(requests: string[]): Requests {
   const next = inTurn(requests)
   return () => next()
 }
@@ -28,16 +28,18 @@ function again(requests: string[]): Requests {
 /** The scripts by name. All text is ASCII, so that its length in characters equals that in bytes. */
 export const scripts = {
   login: ({ users }: { users: { email: string; password: string }[] }, host: string) =>
-    again(users.map(({ email, password }) => request('POST /api/v1/auth/login', host, {}, { email, password }))),
+    repeated(users.map(({ email, password }) => request('POST /api/v1/auth/login', host, {}, { email, password }))),
 
   validate: ({ tokens }: Bearers, host: string) =>
-    again(tokens.map((token) => request('POST /api/v1/auth/validate-token', host, {}, { token }))),
+    repeated(tokens.map((token) => request('POST /api/v1/auth/validate-token', host, {}, { token }))),
 
   readUser: ({ users }: { users: { id: string; token: string }[] }, host: string) =>
-    again(users.map(({ id, token }) => request(`GET /api/v1/users/${id}`, host, { authorization: `Bearer ${token}` }))),
+    repeated(
+      users.map(({ id, token }) => request(`GET /api/v1/users/${id}`, host, { authorization: `Bearer ${token}` })),
+    ),
 
   modules: ({ tokens }: Bearers, host: string) =>
-    again(tokens.map((token) => request('GET /api/v1/modules/', host, { authorization: `Bearer ${token}` }))),
+    repeated(tokens.map((token) => request('GET /api/v1/modules/', host, { authorization: `Bearer ${token}` }))),
 
   /** Each client continues with the token of its last response. */
   refresh({ refreshTokens }: { refreshTokens: string[] }, host: string): Requests {
@@ -60,13 +62,13 @@ export const scripts = {
 
   /** Any requests without a body. */
   lines: ({ lines, headers }: { lines: string[]; headers: Record<string, string> }, host: string) =>
-    again(lines.map((line) => request(line, host, headers))),
+    repeated(lines.map((line) => request(line, host, headers))),
 
   posts: ({ posts }: { posts: { path: string; body: unknown }[] }, host: string) =>
-    again(posts.map(({ body, path }) => request(`POST ${path}`, host, {}, body))),
+    repeated(posts.map(({ body, path }) => request(`POST ${path}`, host, {}, body))),
 
   cookies: ({ cookies }: { cookies: string[] }, host: string) =>
-    again(cookies.map((cookie) => request('GET /api/auth/get-session', host, { cookie }))),
+    repeated(cookies.map((cookie) => request('GET /api/auth/get-session', host, { cookie }))),
 
   signUp({ from, password, path }: { from: string; password: string; path: string }, host: string): Requests {
     let created = 0

@@ -6,10 +6,10 @@ export function tableOf(results: readonly Result[]): string {
     ['case', 'ours', 'beside it', 'ratio', 'spread', 'goal', 'CPU', ''],
     ...results.map((result) => [
       result.name,
-      `${figure(result.ours.median)} ${result.unit}`,
-      `${figure(result.limit.median)} (${result.limitIs})`,
-      figure(result.ratio.median),
-      `${figure(result.ratio.least)} to ${figure(result.ratio.most)}`,
+      `${formatNumber(result.ours.median)} ${result.unit}`,
+      `${formatNumber(result.limit.median)} (${result.limitIs})`,
+      formatNumber(result.ratio.median),
+      `${formatNumber(result.ratio.least)} to ${formatNumber(result.ratio.most)}`,
       goalOf(result),
       cpuOf(result),
       verdictOf(result),
@@ -33,9 +33,9 @@ export function markdownOf(results: readonly Result[], caption: string): string 
     const also = (result.also ?? []).map(({ holds, says }) => `${says}${holds ? '' : ' (**missed**)'}`)
     return [
       [result.name, ...also].join('; '),
-      `${figure(result.ours.median)} ${result.unit}`,
-      `${figure(result.limit.median)}, ${result.limitIs}`,
-      `${figure(result.ratio.median)} (${figure(least)} to ${figure(most)})`,
+      `${formatNumber(result.ours.median)} ${result.unit}`,
+      `${formatNumber(result.limit.median)}, ${result.limitIs}`,
+      `${formatNumber(result.ratio.median)} (${formatNumber(least)} to ${formatNumber(most)})`,
       goalOf(result),
       cpuOf(result),
       isMet(result) ? '' : '**missed**',
@@ -45,19 +45,19 @@ export function markdownOf(results: readonly Result[], caption: string): string 
   return [caption, '', ...[head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |`)].join('\n')
 }
 
-/** The results that miss their goals, with the conditions that do not hold. */
+/** The results that miss their goals, in words, with the conditions that do not hold. */
 export function missed(results: readonly Result[]): string[] {
   return results
     .filter((result) => !isMet(result))
     .map((result) => {
       const others = (result.also ?? []).filter(({ holds }) => !holds).map(({ says }) => says)
-      return [`${result.name}: ${figure(result.ratio.median)}, ${goalOf(result)} wanted`, ...others].join('; ')
+      return [`${result.name}: ${formatNumber(result.ratio.median)}, ${goalOf(result)} wanted`, ...others].join('; ')
     })
 }
 
 export function goalOf({ goal }: Result): string {
   if (goal?.least !== undefined) return `≥ ${goal.least}`
-  return goal?.most === undefined ? 'none' : `≤ ${goal.most}`
+  return goal?.maximum === undefined ? 'none' : `≤ ${goal.maximum}`
 }
 
 function cpuOf({ cpu }: Result): string {
@@ -72,7 +72,7 @@ function verdictOf(result: Result): string {
 }
 
 /** Formats a number with three significant digits and separated thousands. */
-export function figure(value: number): string {
+export function formatNumber(value: number): string {
   if (value >= 100) return Math.round(value).toLocaleString('en')
   return value >= 10 ? value.toFixed(1) : value.toFixed(2)
 }

@@ -10,8 +10,8 @@ type Validity =
 /** The two calls that a subscriber makes to auth. */
 export function feedSource(instance: Instance, url: string): FeedSource {
   return {
-    async poll(follower, after, epoch) {
-      const query = new URLSearchParams({ follower, after: String(after), epoch })
+    async poll(subscriber, after, epoch) {
+      const query = new URLSearchParams({ follower: subscriber, after: String(after), epoch })
       return await instance.call<RevocationPage>(`${url}/api/v1/auth/revocations?${query}`)
     },
     async validate(token) {
@@ -24,7 +24,7 @@ export function feedSource(instance: Instance, url: string): FeedSource {
   }
 }
 
-/** Whether the answer has every field: without one of them nobody knows whom the token lets in. */
+/** Whether the answer has every field. A token is refused if one is missing, because its user or expiry is unknown. */
 function isComplete(validity: Validity & { valid: true }): boolean {
   const { expires_at, roles, session_id, user_id, valid } = validity
   return (

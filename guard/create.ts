@@ -14,29 +14,30 @@ import { moduleFeedSource } from './modules.ts'
 import { accessOf, settingsOf } from './settings.ts'
 import type { CheckOptions, Guard, GuardOptions } from './types.ts'
 
-/** Milliseconds that `ready` waits for the first page of auth. */
-const FIRST_PAGE = 1000
+/** Milliseconds that `ready` waits for the first page of each feed. */
+const FIRST_PAGE_TIMEOUT = 1000
 
 const random = { id: () => randomUUID() }
 
 /**
- * Creates the guard of Ch202's own services for a service outside of it. It subscribes to auth's feed at once, until
- * `close`: it checks access tokens by itself, with the keys and revocations of the feed and without a call per request.
+ * Creates a guard: the checks of Ch202's own services, for a service in another repository. The guard subscribes to
+ * auth's feed from now until `close`, and checks access tokens with the keys and revocations of the feed, without a call
+ * per request.
  * @throws TypeError when an option is not valid
  */
 export function createGuard(options: GuardOptions): Guard {
   const settings = settingsOf(options)
   const { internalKeys, maxLag, name, operatorKeys, trustedProxies, url } = settings
   const instance = new Instance(settings)
-  const feed = {
+  const subscription = {
     name: `${name}-${randomUUID()}`,
     clock: systemClock,
     log: subscriberLog(settings.log),
-    // Ch202's own services start together with auth. This one does not: a missing feed is logged at once.
+    // Logs a missing feed at once: only Ch202's own services start together with auth.
     startupGrace: 0,
   }
-  const subscriber = new RevocationSubscriber({ ...feed, source: feedSource(instance, url), maxLag })
-  const gates = new ModuleGates({ ...feed, source: moduleFeedSource(instance, settings) })
+  const subscriber = new RevocationSubscriber({ ...subscription, source: feedSource(instance, url), maxLag })
+  const gates = new ModuleGates({ ...subscription, source: moduleFeedSource(instance, settings) })
   const refuseWhenClosed = () => {
     // Auth does not wait for a subscriber that has stopped: it may miss revocations.
     if (instance.isClosed) throw new Problem('auth_unavailable')
@@ -48,7 +49,7 @@ export function createGuard(options: GuardOptions): Guard {
   }
   const clientAddress = new ClientAddress(trustedProxies)
   const { identify } = accessControl({ tokens: { check }, internalKeys, operatorKeys, clientAddress })
-  const started = Promise.all([subscriber.start(FIRST_PAGE), gates.start(FIRST_PAGE)])
+  const started = Promise.all([subscriber.start(FIRST_PAGE_TIMEOUT), gates.start(FIRST_PAGE_TIMEOUT)])
 
   const admit = async ({ headers }: Request, requestId: string, rule: CheckOptions): Promise<Caller> => {
     const { address = null, module } = rule

@@ -1,13 +1,13 @@
 import { Agent as HttpAgent, request as httpRequest } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
-import { direct } from '../services/kit/outgoing.ts'
+import { callDirectly } from '../services/kit/outgoing.ts'
 
 /**
  * Calls the instance, never through a proxy, because the call carries the internal key. The guard changes neither the
  * environment nor the global `fetch`: the application around it may use proxies for its own calls.
  */
-export const callDirectly: (request: Request) => Promise<Response> =
-  process.versions.bun === undefined ? callOnNode : (request) => direct(request)
+export const callInstance: (request: Request) => Promise<Response> =
+  process.versions.bun === undefined ? callOnNode : (request) => callDirectly(request)
 
 /** Milliseconds that an idle connection is kept: less than servers keep it, so that none is closed while in use. */
 const IDLE = 10_000

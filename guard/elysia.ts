@@ -20,7 +20,7 @@ interface HookContext {
   server: { requestIP(request: Request): { address: string } | null } | null
 }
 
-/** The state of a request between its hooks: the rule that its route has named so far, and the decision. */
+/** The state of a request between its hooks: the parts of the rule whose hooks have run so far, and the decision. */
 interface GuardState extends Partial<Rule> {
   caller?: Caller
   refusal?: Response
@@ -33,7 +33,10 @@ const states = new WeakMap<Request, GuardState>()
  * caller without access is refused before the body is read and validated.
  */
 export function elysiaGuard(guard: Guard) {
-  /** Decides by the rule that the route has named so far. Without `auth` there is no decision yet. */
+  /**
+   * Decides by the parts of the rule whose hooks have run so far. There is no decision before the hook of `auth`.
+   * @param rule the part of this hook: `auth` or `module`
+   */
   const decide = async ({ request, server }: HookContext, rule: Partial<Rule>): Promise<GuardState> => {
     const previous = states.get(request) ?? {}
     const isDecided = Object.entries(rule).every(([name, value]) => previous[name as keyof Rule] === value)

@@ -1,11 +1,11 @@
 import type { Settings } from './settings.ts'
 
-/** Milliseconds. A request may be waiting for the call; longer than a poll is held. */
-const PATIENCE = 1000
+/** Milliseconds: short, because a request may be waiting for the call; longer than a poll is held. */
+const CALL_TIMEOUT = 1000
 
-/** Why the instance gave no usable answer. Its message has our own words only, nothing that was sent or received. */
+/** The instance gave no usable answer. The message has our own words only, nothing that was sent or received. */
 export class NoAnswer extends Error {
-  override name = 'Unanswered'
+  override name = 'NoAnswer'
 }
 
 interface CallOptions {
@@ -17,7 +17,7 @@ interface CallOptions {
 
 /** Calls the services of the instance with the internal key. */
 export class Instance {
-  /** Kept here: a signal that all calls share would keep each of them in memory. */
+  /** One controller per call: a signal that all calls share would keep each of them in memory. */
   private readonly active = new Set<AbortController>()
   private closed = false
 
@@ -33,12 +33,16 @@ export class Instance {
     for (const controller of this.active) controller.abort()
   }
 
-  /** @throws NoAnswer, or the reason for which `fetch` rejects */
+  /**
+   * Sends a GET, or a POST when there is a body.
+   * @returns the parsed answer; its type is not checked
+   * @throws NoAnswer, or the reason for which `fetch` rejects
+   */
   async call<T>(url: string, { body, requestId }: CallOptions = {}): Promise<T> {
     if (this.closed) throw new NoAnswer('The guard was closed')
     const { fetch, internalKeys } = this.settings
     const controller = new AbortController()
-    const timer = setTimeout(() => controller.abort(new NoAnswer('It did not answer in time')), PATIENCE)
+    const timer = setTimeout(() => controller.abort(new NoAnswer('It did not answer in time')), CALL_TIMEOUT)
     this.active.add(controller)
     try {
       const response = await fetch(

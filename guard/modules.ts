@@ -16,8 +16,8 @@ export function moduleFeedSource(instance: Instance, { modulesUrl, url }: Pick<S
     return `${address}/api/v1/modules`
   }
   const source: ModuleFeedSource = {
-    async poll(module, follower, after, epoch) {
-      const query = new URLSearchParams({ module, follower, after: String(after), epoch })
+    async poll(module, subscriber, after, epoch) {
+      const query = new URLSearchParams({ module, follower: subscriber, after: String(after), epoch })
       return await instance.call<ModulePage>(`${await base()}/sync/feed?${query}`)
     },
     async modulesOf(userId, requestId) {
@@ -42,7 +42,7 @@ async function publishedAddress(instance: Instance, url: string): Promise<string
   return address.replace(/\/+$/, '')
 }
 
-/** Whether the internal key would be sent in the clear or to this machine, although auth's address is neither. */
+/** Whether the internal key would be sent unencrypted or to this machine, although auth's address is neither. */
 function isLessSafe(modules: URL, auth: URL): boolean {
   if (auth.protocol === 'https:' && modules.protocol !== 'https:') return true
   return isLoopback(modules) && !isLoopback(auth)

@@ -1,5 +1,5 @@
 import { SECOND } from '../services/kit/clock.ts'
-import { callDirectly } from './direct.ts'
+import { callInstance } from './direct.ts'
 import type { GuardOptions, Log, Rule, Who } from './types.ts'
 
 const MAX_LAG = 30 * SECOND
@@ -20,7 +20,7 @@ export interface Settings {
 /** Validates the options. @throws TypeError that names the option and never contains a key */
 export function settingsOf(options: GuardOptions): Settings {
   const {
-    fetch = callDirectly,
+    fetch = callInstance,
     log = standardErrorLog,
     maxLag = MAX_LAG,
     name = 'guard',

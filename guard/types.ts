@@ -3,7 +3,7 @@ import type { Caller } from '../services/kit/caller.ts'
 export type { Caller }
 
 /**
- * Who may call a route; any one of those listed is enough.
+ * A kind of caller. A rule lists one or several, and admits any of those listed.
  * - `anyone`: no credential is needed. Alone, credentials are ignored; beside others, a credential must be valid if sent.
  * - `user`: an access token.
  * - `operator`: an access token with the role ADMIN, or the operator key if the guard has it.
@@ -11,6 +11,7 @@ export type { Caller }
  */
 export type Who = 'anyone' | 'user' | 'operator' | 'internal'
 
+/** The callers that a route admits. */
 export interface Rule {
   auth: Who | readonly Who[]
   /**
@@ -35,15 +36,19 @@ export interface MiddlewareContext {
   set(key: 'caller', value: Caller): void
 }
 
+/** A Hono middleware. */
 export type Middleware = (context: MiddlewareContext, next: () => Promise<void>) => Promise<Response | undefined>
 
 export interface Guard {
   /**
    * Whether the guard has received the first complete page of auth's feed. Waits for it, at most a second. If it returns
-   * false, the guard goes on trying by itself, and asks auth about each token until then.
+   * false, the guard keeps trying by itself, and asks auth about each token until then.
    */
   ready(): Promise<boolean>
-  /** Identifies the caller and checks their access, without reading the body. No request makes it reject. */
+  /**
+   * Identifies the caller and checks their access, without reading the body. Every request gets a caller or a response.
+   * @throws TypeError when `options` are not valid
+   */
   check(request: Request, options: CheckOptions): Promise<Checked>
   /** The same as a Hono middleware: it refuses the request, or sets `caller` and continues. */
   require(rule: Rule): Middleware

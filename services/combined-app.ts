@@ -1,5 +1,5 @@
 import type { AnyElysia } from 'elysia'
-import { service } from './kit/http/app.ts'
+import { serviceApp } from './kit/http/app.ts'
 import { health } from './kit/http/health.ts'
 import { openApiDocument } from './kit/http/openapi/document.ts'
 import type { Runtime, Service } from './kit/http/runtime.ts'
@@ -25,5 +25,5 @@ export function combinedApp(runtime: Runtime, services: readonly Service[]): Any
   })
   const paths = () => Object.assign({}, ...services.map((part) => part.paths()))
   routes.use(swagger(first.guard, () => openApiDocument('Ch202', version, paths(), tags)))
-  return service({ log, clock, random, metrics, corsOrigins: config.corsOrigins }, { routes })
+  return serviceApp({ log, clock, random, metrics, corsOrigins: config.corsOrigins }, { routes })
 }

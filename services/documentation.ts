@@ -5,10 +5,10 @@ import { health } from './kit/http/health.ts'
 import { type OpenApiDocument, openApiDocument } from './kit/http/openapi/document.ts'
 import { descriptorOf, SERVICE_NAMES, SERVICE_TAGS } from './registry.ts'
 
-/** Stands in for what the routes would use: they are only read, never called. */
+/** Stands in for everything that the routes would use: they are never called. */
 const UNUSED = undefined as never
 
-/** Writes the OpenAPI document of all services; none of them has to run. */
+/** Builds the OpenAPI document of all services. No service has to run. */
 export async function documentation(version: string): Promise<OpenApiDocument> {
   const clock = { now: () => 0, monotonic: () => 0 }
   const modules = new ModuleGates({ name: 'documentation', source: UNUSED, clock, log: UNUSED })

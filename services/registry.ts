@@ -14,8 +14,8 @@ export interface ServiceDescriptor extends NumberedService {
   /** First parts of paths that belong to the service, besides its name: `.well-known` of `/.well-known/jwks.json`. */
   paths?: readonly string[]
   /**
-   * What may stand in place of a path parameter, as a regular expression (RE2) that is as narrow as the service's own
-   * check. `ch202 package caddy` opens nothing else. A parameter `<word>_id` that is not listed is a UUID.
+   * The values of path parameters, each as a regular expression (RE2) that is as narrow as the service's own check.
+   * `ch202 package caddy` opens nothing else. A parameter `<word>_id` that is not listed is a UUID.
    */
   pathParameters?: Record<string, string>
   /** The notices that users delivers to the service, at `POST /<name>/sync/user-deleted`. */
@@ -23,20 +23,20 @@ export interface ServiceDescriptor extends NumberedService {
   database?: ServiceDatabase
   /** Loads the function that builds the service. Lazy: the tool starts without the services. */
   load(): Promise<(runtime: Runtime, peers: Peers) => Service | Promise<Service>>
-  /** The routes for the document. They are never called, so they are built without a context. */
+  /** Builds the routes for the OpenAPI document, without a context because they are never called. */
   documentedRoutes(guard: Service['guard']): Promise<Routes & { forms?: readonly string[] }>
 }
 
 const UUID = '[0-9A-Fa-f-]{36}'
-/** As `encodeURIComponent` writes an email, or with a bare @. The proxy finds no email with a slash in it. */
+/** An email as `encodeURIComponent` writes it, or with a bare @. The proxy refuses an email with a slash. */
 const EMAIL = "([\\w.!$&'*+=~-]|%(2[3-6Bb]|3[DdFf]|5[Ee]|60|7[B-Db-d]))+(@|%40)[\\w.-]+"
 
-/** Stands in for the context of routes that are only read. */
+/** Stands in for the context of routes that are never called. */
 const UNUSED = undefined as never
 
 /**
- * Every service, one entry each, in the order in which `ch202 serve` builds them. Whatever goes through all services
- * reads this list. The services themselves may not import it: they get what they need as parameters.
+ * Every service, one entry each, in the order in which `ch202 serve` builds them. All code that needs every service
+ * reads this list, except the services themselves: they get what they need as parameters.
  */
 export const SERVICES = {
   auth: {

@@ -3,8 +3,8 @@ import { pathOf } from './kit/http/request-url.ts'
 
 /**
  * Routes each request to an app. A single app takes every request. Of several, the first is the combined app: it takes
- * what every service has (health, metrics, the document), and every path that no other app knows. The other apps take
- * the paths that begin with a first part of their own, such as `/users`.
+ * the paths that every service has (health, metrics, the document), and every path that no other app has. Each other app
+ * takes the paths whose first part, such as `/users`, no earlier app has.
  */
 export function router(apps: readonly AnyElysia[]): (request: Request) => Response | Promise<Response> {
   const [first, ...others] = apps

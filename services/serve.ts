@@ -6,20 +6,19 @@ import { combinedApp } from './combined-app.ts'
 import { systemClock, timestamp } from './kit/clock.ts'
 import { listen } from './kit/http/listen.ts'
 import type { Runtime, Service } from './kit/http/runtime.ts'
-import { openLog } from './kit/log.ts'
-import { direct } from './kit/outgoing.ts'
+import { InternalError, openLog } from './kit/log.ts'
+import { callDirectly } from './kit/outgoing.ts'
 import { PasswordHasher } from './kit/passwords/hasher.ts'
-import { Problem } from './kit/problem.ts'
 import { atOneAddress, type Config } from './kit/process/config.ts'
 import { MetricsRegistry } from './kit/process/metrics.ts'
 import { systemRandom } from './kit/random.ts'
 import type { Link } from './peers/link.ts'
-import { type Peers, peersBy } from './peers/peers.ts'
+import { createPeers, type Peers } from './peers/peers.ts'
 import { DELETION_SUBSCRIBERS, SERVICE_NAMES, SERVICE_TAGS, SERVICES, type ServiceName } from './registry.ts'
 import { router } from './router.ts'
 import { writeRunFiles } from './run-files.ts'
 
-/** How long a stop waits for requests under way, in milliseconds. With the steps after it, a stop takes at most 10 s. */
+/** Milliseconds that a stop waits for active requests. With the steps after that, a stop takes at most 10 s. */
 const DRAIN_TIMEOUT = 8000
 
 export interface Served {
@@ -28,10 +27,11 @@ export interface Served {
   services: readonly ServiceName[]
   /** The apps that are served: every route with its schemas. The combined app comes first when there are several. */
   apps: readonly AnyElysia[]
-  /** Takes no new requests, finishes those under way, and closes everything; within 10 seconds. */
+  /** Takes no new requests, finishes the active ones and closes everything, within 10 seconds. */
   stop(): Promise<void>
 }
 
+/** Replacements, for tests. */
 export interface ServeOptions {
   runtime?: Partial<Runtime>
   mailer?: Mailer
@@ -45,19 +45,19 @@ export interface ServeOptions {
 export async function serve(
   settings: Config<ServiceName>,
   names: readonly ServiceName[] = SERVICE_NAMES,
-  { runtime: replaced = {}, mailer }: ServeOptions = {},
+  { runtime: overrides = {}, mailer }: ServeOptions = {},
 ): Promise<Served> {
   const config = names.length === SERVICE_NAMES.length ? atOneAddress(settings) : settings
   const address = names.length === 1 && names[0] ? config.addresses[names[0]] : config.url
-  const runtime = { ...newRuntime(config, names), ...replaced }
+  const runtime = { ...newRuntime(config, names), ...overrides }
   // Only the owner may read the files that a service creates, those that SQLite creates beside its database included.
   process.umask(0o077)
 
   const services: Service[] = []
-  const link = linkBy(config, names, services)
+  const link = linkFinder(config, names, services)
   const { server, answerWith, closeConnections } = listen(address, config.idleTimeout)
   try {
-    const peers = { ...peersBy(link, DELETION_SUBSCRIBERS), ...(mailer ? { mailer } : {}) }
+    const peers = { ...createPeers(link, DELETION_SUBSCRIBERS), ...(mailer ? { mailer } : {}) }
     for (const name of names) services.push(await build(name, runtime, peers))
   } catch (error) {
     await server.stop(true)
@@ -84,7 +84,7 @@ export async function serve(
 }
 
 function newRuntime(config: Config, names: readonly ServiceName[]): Runtime {
-  const log = (service: string) => openLog(service, config, names.length > 1)
+  const log = (service: string) => openLog(service, config, { showsService: names.length > 1 })
   return {
     config,
     clock: systemClock,
@@ -97,18 +97,21 @@ function newRuntime(config: Config, names: readonly ServiceName[]): Runtime {
   }
 }
 
-/** Finds the way to a service: in memory when this process serves it (once it is built), over HTTP otherwise. */
-function linkBy(config: Config<ServiceName>, names: readonly ServiceName[], services: readonly Service[]) {
+/**
+ * Returns a function that finds the way to a service: in memory when this process serves it, over HTTP otherwise.
+ * @param services filled while the services are built
+ */
+function linkFinder(config: Config<ServiceName>, names: readonly ServiceName[], services: readonly Service[]) {
   const key = config.internalKeys[0] ?? ''
   return (name: ServiceName): Link =>
     names.includes(name)
       ? { url: 'http://localhost', key, fetch: (request) => appOf(services, name).handle(request) }
-      : { url: config.addresses[name], key, fetch: (request) => direct(request) }
+      : { url: config.addresses[name], key, fetch: (request) => callDirectly(request) }
 }
 
 function appOf(services: readonly Service[], name: ServiceName): AnyElysia {
   const service = services.find((candidate) => candidate.name === name)
-  if (!service) throw new Problem(name === 'users' ? 'users_unavailable' : 'auth_unavailable')
+  if (!service) throw new InternalError(`The service ${name} is not built yet`)
   return service.app
 }
 
@@ -119,7 +122,7 @@ async function build(name: ServiceName, runtime: Runtime, peers: Peers): Promise
 
 async function stop(server: Server<undefined>, services: readonly Service[]): Promise<void> {
   for (const service of services) service.release()
-  // Cuts idle connections, and waits only for requests under way.
+  // Closes idle connections, and waits for the active requests.
   const end = performance.now() + DRAIN_TIMEOUT
   server.stop()
   while (server.pendingRequests > 0 && performance.now() < end) await Bun.sleep(5)

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { PASSWORD } from '../../tests/support/actors.ts'
 import { freePort } from '../../tests/support/settings.ts'
 import { createUsers, startCh202 } from '../ch202.ts'
-import { measureBoth, type Result, type Scale, spreadOf, underLoad } from '../measure.ts'
+import { type BenchOptions, measureBoth, type Result, spreadOf, underLoad } from '../measure.ts'
 import { type Measurable, send, startServer } from '../processes.ts'
 
 const USERS = 16
@@ -11,7 +11,7 @@ const CLIENTS = 8
 const THEIRS = 'better-auth'
 
 /** Compares sign-up, sign-in and session checks with better-auth and its defaults, on the same machine in the same run. */
-export async function betterAuth(scale: Scale, folder: string): Promise<Result[]> {
+export async function betterAuth(scale: BenchOptions, folder: string): Promise<Result[]> {
   const { rounds, seconds } = scale
   const port = String(freePort())
   const ours = await startCh202(join(folder, 'beside'))
@@ -23,13 +23,13 @@ export async function betterAuth(scale: Scale, folder: string): Promise<Result[]
     const users = await createUsers(ours.url, USERS)
     const cookies = await signUp(theirs.url)
     const tokens = users.map(({ token }) => token)
-    const to =
+    const sendTo =
       (server: Measurable, script: Parameters<typeof send>[0]['script'], data: unknown, status = '200') =>
       () =>
         underLoad(server, () => send({ script, url: server.url, clients: CLIENTS, seconds, data }, [status]))
     let round = 0
-    const signingUp = (server: Measurable, path: string, status: string) => () =>
-      to(server, 'signUp', { path, from: `new-${round++}`, password: PASSWORD }, status)()
+    const sendSignUps = (server: Measurable, path: string, status: string) => () =>
+      sendTo(server, 'signUp', { path, from: `new-${round++}`, password: PASSWORD }, status)()
     const signIns = users.map(({ email, password }) => ({ path: '/api/auth/sign-in/email', body: { email, password } }))
     const result = async (
       name: string,
@@ -43,13 +43,18 @@ export async function betterAuth(scale: Scale, folder: string): Promise<Result[]
       goal: { least },
     })
     return [
-      await result('sign-in', 1.1, to(ours, 'login', { users }), to(theirs, 'posts', { posts: signIns })),
-      await result('check of a session', 20, to(ours, 'validate', { tokens }), to(theirs, 'cookies', { cookies })),
+      await result('sign-in', 1.1, sendTo(ours, 'login', { users }), sendTo(theirs, 'posts', { posts: signIns })),
+      await result(
+        'check of a session',
+        20,
+        sendTo(ours, 'validate', { tokens }),
+        sendTo(theirs, 'cookies', { cookies }),
+      ),
       await result(
         'sign-up',
         3,
-        signingUp(ours, '/api/v1/auth/register', '201'),
-        signingUp(theirs, '/api/auth/sign-up/email', '200'),
+        sendSignUps(ours, '/api/v1/auth/register', '201'),
+        sendSignUps(theirs, '/api/auth/sign-up/email', '200'),
       ),
       memoryBeside(ours, theirs),
     ]
@@ -60,15 +65,15 @@ export async function betterAuth(scale: Scale, folder: string): Promise<Result[]
 }
 
 function memoryBeside(ours: Measurable, theirs: Measurable): Result {
-  const [own, other] = [ours.memory().peak, theirs.memory().peak]
+  const [oursPeak, theirsPeak] = [ours.memory().peak, theirs.memory().peak]
   return {
     name: 'memory through all of that, at most',
     unit: 'MiB',
     limitIs: THEIRS,
-    ours: spreadOf([own]),
-    limit: spreadOf([other]),
-    ratio: spreadOf([own / other]),
-    goal: { most: 0.5 },
+    ours: spreadOf([oursPeak]),
+    limit: spreadOf([theirsPeak]),
+    ratio: spreadOf([oursPeak / theirsPeak]),
+    goal: { maximum: 0.5 },
   }
 }
 

@@ -2,31 +2,31 @@ import { join } from 'node:path'
 import { PASSWORD } from '../../tests/support/actors.ts'
 import { freePort } from '../../tests/support/settings.ts'
 import { type BenchUser, createUsers, settings, startCh202 } from '../ch202.ts'
-import { type Figure, measureBoth, type Result, type Scale, spreadOf, underLoad } from '../measure.ts'
-import { firstAnswer, type Measurable, run, send, startServer } from '../processes.ts'
+import { type BenchOptions, type Figure, measureBoth, type Result, spreadOf, underLoad } from '../measure.ts'
+import { type Measurable, run, send, startServer, timeToFirstAnswer } from '../processes.ts'
 import { startBare } from './requests.ts'
 
 /** Measures the processes: their memory, their start, and three processes compared with one. */
-export async function processes(scale: Scale, folder: string): Promise<Result[]> {
+export async function processes(scale: BenchOptions, folder: string): Promise<Result[]> {
   return [...(await memory(scale, folder)), ...(await starts(scale, folder)), await threeBesideOne(scale, folder)]
 }
 
-async function memory({ seconds }: Scale, folder: string): Promise<Result[]> {
+async function memory({ seconds }: BenchOptions, folder: string): Promise<Result[]> {
   const ch202 = await startCh202(join(folder, 'memory'))
   const users = await createUsers(ch202.url, 16)
   await ch202.stop()
   // Restarted: the process that created the users would use more memory.
-  const again = await startCh202(join(folder, 'memory'))
-  const bare = await startBare(join(folder, 'memory.sqlite'), again.url, users)
+  const restarted = await startCh202(join(folder, 'memory'))
+  const bare = await startBare(join(folder, 'memory.sqlite'), restarted.url, users)
   try {
     await Bun.sleep(2000)
-    const idle = memoryResult('memory, idle', again.memory().now, bare.memory().now, 90)
+    const idle = memoryResult('memory, idle', restarted.memory().now, bare.memory().now, 90)
     const data = { tokens: users.map(({ token }) => token) }
-    for (const server of [again, bare])
+    for (const server of [restarted, bare])
       await send({ script: 'validate', url: server.url, clients: 64, seconds: seconds * 2, data })
-    return [idle, memoryResult('memory under load, at most', again.memory().peak, bare.memory().peak)]
+    return [idle, memoryResult('memory under load, at most', restarted.memory().peak, bare.memory().peak)]
   } finally {
-    await again.stop()
+    await restarted.stop()
     await bare.stop()
   }
 }
@@ -39,12 +39,12 @@ export function memoryResult(name: string, ours: number, limit: number, below?: 
     ours: spreadOf([ours]),
     limit: spreadOf([limit]),
     ratio: spreadOf([ours / limit]),
-    goal: { most: 1.5 },
+    goal: { maximum: 1.5 },
     ...(below === undefined ? {} : { also: [{ says: `below ${below} MiB`, holds: ours < below }] }),
   }
 }
 
-async function starts({ rounds }: Scale, folder: string): Promise<Result[]> {
+async function starts({ rounds }: BenchOptions, folder: string): Promise<Result[]> {
   const env = settings(join(folder, 'starts'))
   const url = env.CH202_URL ?? ''
   const first = await startServer({ command: [process.execPath, 'cli/main.ts', 'serve'], env, url })
@@ -52,13 +52,13 @@ async function starts({ rounds }: Scale, folder: string): Promise<Result[]> {
   await first.stop()
   const login = { method: 'POST', path: '/api/v1/auth/login', body: { email: user?.email, password: PASSWORD } }
   const ours = (command: string[]) => async (): Promise<Figure> => ({
-    value: await firstAnswer({ command, env, url }, login),
+    value: await timeToFirstAnswer({ command, env, url }, login),
   })
   const bare = async (): Promise<Figure> => {
     const port = String(freePort())
     const command = [process.execPath, 'bench/limits/bare.ts', port, join(folder, 'starts.sqlite'), '{"user":{}}']
     return {
-      value: await firstAnswer({ command, url: `http://127.0.0.1:${port}` }, { method: 'GET', path: '/health' }),
+      value: await timeToFirstAnswer({ command, url: `http://127.0.0.1:${port}` }, { method: 'GET', path: '/health' }),
     }
   }
   const tool = join(folder, 'ch202')
@@ -71,7 +71,7 @@ async function starts({ rounds }: Scale, folder: string): Promise<Result[]> {
       name: `${name}, compiled`,
       ...beside,
       ...(await measureBoth(turns, ours([tool, 'serve']), bare)),
-      goal: { most: 2 },
+      goal: { maximum: 2 },
     },
     {
       name: `${name}, from source`,
@@ -82,7 +82,7 @@ async function starts({ rounds }: Scale, folder: string): Promise<Result[]> {
 }
 
 /** Sends the same load to three processes and to one. Reported without a goal. */
-async function threeBesideOne({ rounds, seconds }: Scale, folder: string): Promise<Result> {
+async function threeBesideOne({ rounds, seconds }: BenchOptions, folder: string): Promise<Result> {
   const one = await startCh202(join(folder, 'one'))
   const env = settings(join(folder, 'three'))
   const [auth, users, modules] = await Promise.all(

@@ -1,4 +1,4 @@
-import { direct } from '../../services/kit/outgoing.ts'
+import { callDirectly } from '../../services/kit/outgoing.ts'
 import { addressSetting, defaultAddress } from '../../services/kit/process/service-address.ts'
 import { ofEachService, SERVICE_NAMES, SERVICES, type ServiceName } from '../../services/registry.ts'
 import { EXIT, Failure, usage } from '../exit.ts'
@@ -95,7 +95,7 @@ export function contextAt(addresses: Record<ServiceName, string>, env: Environme
 export async function addressesAt(url: string): Promise<Record<ServiceName, string>> {
   const all = ofEachService(() => url)
   try {
-    const answer = await direct(`${url}/.well-known/oauth-authorization-server`, {
+    const answer = await callDirectly(`${url}/.well-known/oauth-authorization-server`, {
       signal: AbortSignal.timeout(TIMEOUT),
       redirect: 'manual',
     })

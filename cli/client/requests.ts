@@ -1,4 +1,4 @@
-import { direct } from '../../services/kit/outgoing.ts'
+import { callDirectly } from '../../services/kit/outgoing.ts'
 import { note, plain } from '../terminal/terminal.ts'
 
 const TIMEOUT = 30_000
@@ -59,7 +59,7 @@ async function sendOnce(url: string, init: RequestInit, isRepeatable: boolean, t
   const timeout = new AbortController()
   const timer = setTimeout(() => timeout.abort(new DOMException('No answer in time', 'TimeoutError')), timeoutMs)
   try {
-    return await direct(url, {
+    return await callDirectly(url, {
       ...init,
       signal: init.signal ?? timeout.signal,
       redirect: 'manual',

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
-import type { Environment } from '../../services/kit/process/config.ts'
 import { secretsFile, withSecretsFile } from '../../services/kit/process/secrets.ts'
+import type { Environment } from '../../services/kit/process/setting-reader.ts'
 import { EXIT, Failure } from '../exit.ts'
 import { quoted } from '../terminal/shell.ts'
 import { isForeign, isInOwnCheckout } from './trust.ts'

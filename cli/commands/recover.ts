@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { direct } from '../../services/kit/outgoing.ts'
+import { callDirectly } from '../../services/kit/outgoing.ts'
 import type { Config } from '../../services/kit/process/config.ts'
 import { SERVICES, type ServiceName } from '../../services/registry.ts'
 import { readRunFile } from '../client/instance/run-file.ts'
@@ -85,7 +85,7 @@ async function peersOf(env: Environment, config: Config<ServiceName>) {
   const link = (service: 'auth' | 'users') => ({
     url: readRunFile(service, dataDirOf(env))?.url ?? config.addresses[service],
     key,
-    fetch: (request: Request) => direct(request, { signal }),
+    fetch: (request: Request) => callDirectly(request, { signal }),
   })
   return { auth: authClient(link('auth')), sendAll: () => usersClient(link('users')).catchUp() }
 }

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
-import { type Config, type Environment, readConfig } from '../../services/kit/process/config.ts'
+import { type Config, readConfig } from '../../services/kit/process/config.ts'
 import { secretsFile, withSecrets } from '../../services/kit/process/secrets.ts'
+import type { Environment } from '../../services/kit/process/setting-reader.ts'
 import { SERVICES, type ServiceName } from '../../services/registry.ts'
 import { dataDirOf, withStoredSecrets } from '../client/settings.ts'
 import { EXIT, Failure } from '../exit.ts'

@@ -1,7 +1,7 @@
 import { liveSessions } from '../../services/auth/sessions/ending.ts'
 import type { Session } from '../../services/auth/store/index.ts'
 import type { Event } from '../../services/kit/outbox/events.ts'
-import type { EventData, EventType, RevokedBecause } from '../../services/kit/schema/events.ts'
+import type { EventData, EventType, RevocationReason } from '../../services/kit/schema/events.ts'
 import type { Transaction } from '../sqlite/engine.ts'
 import type { Events } from './events.ts'
 
@@ -15,7 +15,7 @@ export function sessionEvents({ subscribedTypes, writeEvents }: Pick<Events, 'su
       writeEvents(tx, [eventOf('session.created', createdAt, userId, data)])
     },
     /** Skips sessions that had expired. */
-    revoked(tx: Transaction, ended: readonly Session[], reason: RevokedBecause, now: number): void {
+    revoked(tx: Transaction, ended: readonly Session[], reason: RevocationReason, now: number): void {
       if (!subscribedTypes().has('session.revoked')) return
       const events = liveSessions(ended, now).map(({ id, userId }) => {
         const data = { session_id: id, reason } satisfies EventData['session.revoked']

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { openAuthStore } from '../../db/auth/store.ts'
 import { MINUTE, SECOND } from '../kit/clock.ts'
-import { documentedPaths, service } from '../kit/http/app.ts'
+import { documentedPaths, serviceApp } from '../kit/http/app.ts'
 import { guard } from '../kit/http/guard.ts'
 import { health } from '../kit/http/health.ts'
 import { openApiDocument } from '../kit/http/openapi/document.ts'
@@ -98,7 +98,7 @@ export async function authService(
   const root = authV0(context, guarded)
   const paths = () => documentedPaths({ routes, root }, FORM_PATHS)
   routes.use(swagger(guarded, () => openApiDocument('Ch202 auth', version, paths(), tags)))
-  const app = service(
+  const app = serviceApp(
     {
       log,
       clock,

@@ -1,4 +1,4 @@
-/** The caller of a request, as the guard identified them, for functions and the audit. Independent of HTTP. */
+/** The caller of a request, as the guard identified them. Functions and the audit read it; it has no part of HTTP. */
 export interface Caller {
   /** The user of the access token; null for a key or an anonymous caller. */
   userId: string | null
@@ -16,4 +16,5 @@ export interface Caller {
   requestId: string
 }
 
+/** The role that makes a user an operator. */
 export const ADMIN = 'ADMIN'

@@ -13,10 +13,10 @@ describe('the client address of a request', () => {
     ['no connection', PROXIES, null, '203.0.113.5', null],
     ['no header', PROXIES, '10.0.0.1', null, '10.0.0.1'],
     ['no proxy is trusted', [], '10.0.0.1', '203.0.113.5', '10.0.0.1'],
-    ['a client that is no proxy', PROXIES, '198.51.100.1', '203.0.113.5', '198.51.100.1'],
+    ['a client that is not a proxy', PROXIES, '198.51.100.1', '203.0.113.5', '198.51.100.1'],
     ['one proxy', PROXIES, '10.0.0.1', '203.0.113.5', '203.0.113.5'],
     [
-      'what the client claims stands before what the proxy saw',
+      'an address that the client claims, before the one that the proxy saw',
       PROXIES,
       '10.0.0.1',
       '1.1.1.1, 203.0.113.5',
@@ -43,11 +43,11 @@ describe('the client address of a request', () => {
     ['a port after IPv6', PROXIES, '10.0.0.1', '[2001:DB8::5]:4711', '2001:db8::5'],
     ['brackets', PROXIES, '10.0.0.1', '[2001:db8::5]', '2001:db8::5'],
     ['a port after a proxy', PROXIES, '10.0.0.1', '203.0.113.5:1, 10.0.0.2:65535', '203.0.113.5'],
-    ['what only looks like a port', PROXIES, '10.0.0.1', '203.0.113.5:x', '10.0.0.1'],
-    ['IPv4 in brackets with what is no port', PROXIES, '10.0.0.1', '[203.0.113.5]x', '10.0.0.1'],
+    ['text that only looks like a port', PROXIES, '10.0.0.1', '203.0.113.5:x', '10.0.0.1'],
+    ['IPv4 in brackets, followed by text that is not a port', PROXIES, '10.0.0.1', '[203.0.113.5]x', '10.0.0.1'],
     ['IPv4 in IPv6 with a zone', PROXIES, '10.0.0.1', '::ffff:203.0.113.5%eth0', '203.0.113.5'],
     ['IPv6 in another spelling', [], '2001:DB8:0:0::05', null, '2001:db8::5'],
-    ['a zone is no part of the address', [], `fe80::1%${'e'.repeat(100)}`, null, 'fe80::1'],
+    ['a zone is not part of the address', [], `fe80::1%${'e'.repeat(100)}`, null, 'fe80::1'],
     ['IPv4 in IPv6, not trusted', [], '::ffff:203.0.113.5', null, '203.0.113.5'],
   ]
   test.each(rows)('%s', (_, trusted, peer, forwarded, client) => {

@@ -1,4 +1,5 @@
 import { BlockList, isIP } from 'node:net'
+import { canonicalAddress } from './ip-address.ts'
 
 /**
  * Finds the client's address of a request: the address of the connection or, if that is a trusted proxy, the last address
@@ -48,29 +49,6 @@ export class ClientAddress {
 function withoutPort(hop: string): string {
   const [, ipv6, ipv4] = /^(?:\[([^\]]+)\](?::\d{1,5})?|([\d.]+):\d{1,5})$/.exec(hop) ?? []
   return ipv6 ?? ipv4 ?? hop
-}
-
-/** The canonical spelling of an address; an IPv4-mapped IPv6 address becomes the IPv4 address. Other text is unchanged. */
-function canonicalAddress(address: string): string {
-  if (isIP(address) !== 6) return address
-  const [withoutZone = ''] = address.split('%')
-  // Bun's URL refuses some addresses that end in an IPv4 address, such as `::1:2:3:4:192.0.2.1`.
-  const hexadecimal = withoutZone.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, ...parts) =>
-    groupsOf(parts.slice(0, 4).map(Number)),
-  )
-  const canonical = new URL(`http://[${hexadecimal}]`).hostname.slice(1, -1)
-  const mapped = /^::ffff:([0-9a-f]+):([0-9a-f]+)$/.exec(canonical)
-  if (!mapped) return canonical
-  return mapped
-    .slice(1)
-    .map((group) => Number.parseInt(group, 16))
-    .flatMap((group) => [group >> 8, group & 255])
-    .join('.')
-}
-
-/** The four bytes of an IPv4 address as the last two groups of an IPv6 one. */
-function groupsOf([a = 0, b = 0, c = 0, d = 0]: number[]): string {
-  return `${(a * 256 + b).toString(16)}:${(c * 256 + d).toString(16)}`
 }
 
 /**

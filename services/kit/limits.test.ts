@@ -21,7 +21,7 @@ beforeEach(async () => {
   return () => store.close()
 })
 
-/** 0: let through; else the seconds of Retry-After. */
+/** Counts a hit. @returns 0 if it passes, otherwise the seconds of Retry-After */
 async function hit(subject: string, now: number, rule = RULE): Promise<number> {
   try {
     await limit(store, rule, subject, now)
@@ -46,8 +46,8 @@ describe('a limit in a window', () => {
       [0, 1, 2, 3, 60_000, 60_001, 60_002, 60_003],
       [0, 0, 0, 60, 0, 0, 0, 60],
     ],
-    ['a clock that is set back shuts no one out', [0, 1, 2, 3, -3_600_000], [0, 0, 0, 60, 0]],
-    ['a clock that is set forward neither', [0, 1, 2, 3, 3_600_000], [0, 0, 0, 60, 0]],
+    ['a clock that is set back locks nobody out', [0, 1, 2, 3, -3_600_000], [0, 0, 0, 60, 0]],
+    ['a clock that is set forward locks nobody out', [0, 1, 2, 3, 3_600_000], [0, 0, 0, 60, 0]],
   ])('%s', async (_, times, answers) => {
     expect(await hits('ana', ...times)).toEqual(answers)
   })
@@ -96,18 +96,18 @@ describe('a limit by the times of the hits', () => {
 
   test.each<[string, number[], number[]]>([
     [
-      'each leaves room when it is old enough',
+      'a hit stops counting when it is old enough',
       [0, 30_000, 30_000, 40_000, 60_000, 60_000, 90_000],
       [0, 0, 0, 20, 0, 30, 0],
     ],
-    ['what was refused is not counted', [0, 0, 0, 1, 59_999, 60_000], [0, 0, 0, 60, 1, 0]],
-    ['a clock that is set back shuts no one out', [0, 0, 0, 1, -3_600_000], [0, 0, 0, 60, 0]],
-    ['a clock that is set forward neither', [0, 0, 0, 1, 3_600_000], [0, 0, 0, 60, 0]],
+    ['a refused hit is not counted', [0, 0, 0, 1, 59_999, 60_000], [0, 0, 0, 60, 1, 0]],
+    ['a clock that is set back locks nobody out', [0, 0, 0, 1, -3_600_000], [0, 0, 0, 60, 0]],
+    ['a clock that is set forward locks nobody out', [0, 0, 0, 1, 3_600_000], [0, 0, 0, 60, 0]],
   ])('%s', async (_, times, answers) => {
-    const said = []
-    for (const time of times) said.push(await at(time))
-    expect(said).toEqual(answers)
-    // One subject begins like the other.
+    const seconds = []
+    for (const time of times) seconds.push(await at(time))
+    expect(seconds).toEqual(answers)
+    // A subject whose name begins like another has its own times.
     expect(await at(times.at(-1) ?? 0, 'an')).toBe(0)
   })
 

@@ -9,7 +9,7 @@ export interface LimitRule {
   window: number
 }
 
-/** A rate limit over any period, by the times of the single hits. */
+/** A rate limit that decides by the time of each hit, such as a delay that grows from hit to hit. */
 export interface PaceRule {
   name: string
   /** Milliseconds. Older hits do not count. */
@@ -18,6 +18,7 @@ export interface PaceRule {
   next(times: readonly number[]): number
 }
 
+/** The part of a store that counts hits. All times are milliseconds since the epoch. */
 export interface LimitStore {
   /** Counts a hit. @returns the count in the window and the start of the window. Survives restarts. */
   countHit(rule: string, subject: string, window: number, now: number): Promise<{ count: number; since: number }>
@@ -50,7 +51,10 @@ export async function pace(store: LimitStore, rule: PaceRule, subject: string, n
   if (next > now) throw new Problem('rate_limited', { retryAfter: secondsUntil(next, now) })
 }
 
-/** Seconds until a time, rounded up, at least one: a value for Retry-After. */
+/**
+ * The value of Retry-After for a time: seconds, rounded up, at least one.
+ * @param time milliseconds since the epoch, as is `now`
+ */
 export function secondsUntil(time: number, now: number): number {
   return Math.max(1, Math.ceil((time - now) / 1000))
 }

@@ -38,7 +38,7 @@ export function logFile(dataDir: string, service: string, events: LogFileEvents)
 
 /**
  * A log file that is rotated when it is full. `write` buffers a line; the buffer is written soon after. Lines that cannot
- * be written are lost, counted and reported: the service goes on.
+ * be written are lost, counted and reported: the service keeps running.
  */
 class LogFile {
   private buffer: string[] = []

@@ -38,19 +38,21 @@ export interface LogFields {
 
 /** An error whose message contains only our own text, nothing from a request: it may be logged. */
 export class InternalError extends Error {
-  override name = 'Fault'
+  override name = 'InternalError'
 }
 
-/** The fields of a line, or a function that builds them: it is only called if the level is enabled. */
-export type Line = LogFields | (() => LogFields)
+/** The fields of a line, or a function that builds the fields: called only if the level is enabled. */
+export type LogEntry = LogFields | (() => LogFields)
 
+/** The log of a service, one method for each level. */
 export interface Log {
-  debug(line: Line): void
-  info(line: Line): void
+  debug(line: LogEntry): void
+  info(line: LogEntry): void
   warn(fields: LogFields): void
   error(fields: LogFields): void
 }
 
+/** A log that writes nothing. */
 export const silentLog: Log = { debug() {}, info() {}, warn() {}, error() {} }
 
 /** The settings of a log, as `Config` has them. */
@@ -64,26 +66,25 @@ export interface LogSettings {
 
 /**
  * Opens the log of a service: on standard output as JSON or pretty lines, and in a file of the data directory as JSON.
- * @param named whether pretty lines start with the name of the service
- * @param output the stream for JSON lines
+ * @param options `showsService`: whether pretty lines start with the name of the service (default: true); `output`: the
+ * stream for JSON lines (default: standard output)
  */
 export function openLog(
   service: string,
   settings: LogSettings,
-  named = true,
-  output: pino.DestinationStream = process.stdout,
+  { showsService = true, output = process.stdout }: { showsService?: boolean; output?: pino.DestinationStream } = {},
 ): Log {
   const options: pino.LoggerOptions = {
     level: settings.logLevel,
     base: { service },
     timestamp: pino.stdTimeFunctions.isoTime,
-    // Writes the result of `describeError` as it is.
+    // Writes the result of `describeError` unchanged.
     serializers: { err: (described) => described },
     formatters: { level: (label) => ({ level: label }) },
   }
   // pino's own stream would write later, and out of order.
   const stream: pino.DestinationStream =
-    settings.logFormat === 'pretty' ? prettyStream({ color: settings.logColor ?? false, named }) : output
+    settings.logFormat === 'pretty' ? prettyStream({ color: settings.logColor ?? false, showsService }) : output
   const file = logFile(settings.dataDir, service, {
     failed: (err) => log.error({ event: 'log.file_failed', err }),
     resumed: (count) => log.warn({ event: 'log.lines_lost', count }),
@@ -96,7 +97,7 @@ export function openLog(
   })
   const writerOf = (level: 'debug' | 'info' | 'warn' | 'error') => {
     if (!logger.isLevelEnabled(level)) return () => undefined
-    return (line: Line) => logger[level](toLine(typeof line === 'function' ? line() : line))
+    return (line: LogEntry) => logger[level](toLine(typeof line === 'function' ? line() : line))
   }
   const log = { debug: writerOf('debug'), info: writerOf('info'), warn: writerOf('warn'), error: writerOf('error') }
   return log
@@ -111,7 +112,10 @@ function toLine({ requestId, userId, err, ...fields }: LogFields): Record<string
   }
 }
 
-/** The name, code and stack of an error. Its message only if the text is ours or the system's: others may quote requests. */
+/**
+ * Describes an error for the log: its name and code, and its message if the text is ours or the system's. Other messages
+ * may quote a request, so the stack frames stand in for them.
+ */
 function describeError(error: unknown): Record<string, unknown> {
   if (!(error instanceof Error)) return { type: typeof error }
   const { code, syscall } = error as { code?: unknown; syscall?: unknown }

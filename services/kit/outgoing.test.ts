@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { hostname } from 'node:os'
 import { PROXY_VARIABLES, RecordingProxy } from '../../tests/support/recording-proxy.ts'
-import { callExternal, direct, isOwnHost, proxyVariables } from './outgoing.ts'
+import { callDirectly, callExternal, isOwnHost, proxyVariables } from './outgoing.ts'
 
 const proxy = new RecordingProxy()
 const target = Bun.serve({
@@ -18,7 +18,7 @@ afterAll(async () => {
   await target.stop(true)
 })
 
-/** The environment is that of the test process: every variable is put back. */
+/** The variables that the tests set in the environment of this process, and restore. */
 const names = [...PROXY_VARIABLES, 'NO_PROXY', 'no_proxy']
 const before = names.map((name) => [name, process.env[name]] as const)
 const clear = () => {
@@ -37,10 +37,10 @@ describe.each([...PROXY_VARIABLES.map((name) => [name]), PROXY_VARIABLES])('R1: 
   })
 
   test.each([
-    ['an address', (init: RequestInit) => direct(url, init)],
-    ['a URL', (init: RequestInit) => direct(new URL(url), init)],
-    ['a request', (init: RequestInit) => direct(new Request(url, init))],
-    ['a request and more', ({ body = null, ...init }: RequestInit) => direct(new Request(url, init), { body })],
+    ['an address', (init: RequestInit) => callDirectly(url, init)],
+    ['a URL', (init: RequestInit) => callDirectly(new URL(url), init)],
+    ['a request', (init: RequestInit) => callDirectly(new Request(url, init))],
+    ['a request and more', ({ body = null, ...init }: RequestInit) => callDirectly(new Request(url, init), { body })],
   ])('a direct call of %s bypasses the proxy and arrives unchanged', async (_, call) => {
     const answer = await call({ method: 'POST', headers: { 'x-api-key': 'the-internal-key' }, body: 'the password' })
     expect(await answer.text()).toBe('POST the-internal-key the password')
@@ -49,11 +49,11 @@ describe.each([...PROXY_VARIABLES.map((name) => [name]), PROXY_VARIABLES])('R1: 
 
   test('an external call uses it, except to this machine or a host of the settings', async () => {
     const init = { method: 'POST', body: 'an event' }
-    const [loopback, named, other] = [url, 'http://auth.example:1/', 'http://hooks.example/hook']
+    const [loopback, listed, other] = [url, 'http://auth.example:1/', 'http://hooks.example/hook']
     expect((await callExternal(loopback, [], init)).status).toBe(200)
-    await callExternal(named, ['auth.example'], init).catch(() => undefined)
+    await callExternal(listed, ['auth.example'], init).catch(() => undefined)
     expect(proxy.received).toEqual([])
-    // Nothing is there but the proxy, where it is one for such addresses.
+    // Only a proxy can answer for these addresses, and only one that is set for their scheme.
     const forHttp = variables.some((name) => !/^https/i.test(name))
     await callExternal(other, ['auth.example'], init).catch(() => undefined)
     await callExternal(other.replace('http:', 'https:'), ['auth.example'], init).catch(() => undefined)
@@ -63,10 +63,10 @@ describe.each([...PROXY_VARIABLES.map((name) => [name]), PROXY_VARIABLES])('R1: 
 })
 
 test('R1: redirects and signals work as without a proxy', async () => {
-  const redirect = direct(new Request(`${url}elsewhere`, { redirect: 'error' }))
+  const redirect = callDirectly(new Request(`${url}elsewhere`, { redirect: 'error' }))
   expect(redirect).rejects.toThrow('UnexpectedRedirect')
-  expect((await direct(`${url}elsewhere`, { redirect: 'manual' })).status).toBe(302)
-  expect(direct(new Request(url, { signal: AbortSignal.abort(new Error('enough')) }))).rejects.toThrow('enough')
+  expect((await callDirectly(`${url}elsewhere`, { redirect: 'manual' })).status).toBe(302)
+  expect(callDirectly(new Request(url, { signal: AbortSignal.abort(new Error('enough')) }))).rejects.toThrow('enough')
 })
 
 describe('R1: this machine and the hosts of the settings', () => {

@@ -1,19 +1,20 @@
 import { BlockList, isIP } from 'node:net'
 import { hostname } from 'node:os'
+import { unmapped } from './ip-address.ts'
 
 /**
  * The proxy variables. Bun's `fetch` obeys them for every address, even loopback, unless the call forbids it. So every
- * HTTP call of the program goes through this file, which decides about proxies; no other file may call `fetch`
- * (`biome.json` and `tests/code/imports.test.ts`). Mail and AMQP use sockets, without a proxy.
+ * HTTP call of the program goes through this file, which decides about proxies; `biome.json` refuses `fetch` in all
+ * others. Mail and AMQP use sockets, without a proxy.
  */
 const PROXY_VARIABLES = ['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY'].flatMap((name) => [name, name.toLowerCase()])
 
 /**
- * Calls an address of the settings, the command line or a context, never through a proxy: such calls carry keys,
- * passwords and tokens.
+ * Calls an address of the settings, the command line or a context (a saved login of the tool), never through a proxy:
+ * such calls carry keys, passwords and tokens.
  * @throws the errors of `fetch`
  */
-export function direct(input: string | URL | Request, init: BunFetchRequestInit = {}): Promise<Response> {
+export function callDirectly(input: string | URL | Request, init: BunFetchRequestInit = {}): Promise<Response> {
   // Bun ignores `proxy` in a Request, and an empty string would not turn it off.
   return fetch(input, { ...init, proxy: false })
 }
@@ -25,7 +26,7 @@ export function direct(input: string | URL | Request, init: BunFetchRequestInit 
  * @throws the errors of `fetch`
  */
 export function callExternal(url: string, hosts: readonly string[], init: RequestInit): Promise<Response> {
-  return isOwnHost(url, hosts) ? direct(url, init) : fetch(url, init)
+  return isOwnHost(url, hosts) ? callDirectly(url, init) : fetch(url, init)
 }
 
 /** Whether a URL names this machine, without a DNS lookup, or one of the hosts. */
@@ -42,13 +43,8 @@ export function hostOf(url: string): string {
     .toLowerCase()
     .replace(/^\[|\]$/g, '')
     .replace(/\.$/, '')
-  const [, high, low] = MAPPED.exec(host) ?? []
-  if (high === undefined || low === undefined) return host
-  return [high, low].flatMap((part) => [Number.parseInt(part, 16) >> 8, Number.parseInt(part, 16) & 255]).join('.')
+  return unmapped(host)
 }
-
-/** An IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2), as the parser spells it. */
-const MAPPED = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/
 
 /**
  * Whether a URL's host is a wildcard address (`0.0.0.0`, `[::]`, in any spelling): a server can listen on it, but no other

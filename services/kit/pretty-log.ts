@@ -3,33 +3,47 @@ import type { DestinationStream } from 'pino'
 /** A log line, as `openLog` writes it. */
 type Line = Record<string, unknown>
 
-/** Fields that are of no use to people, or are shown elsewhere in the line. */
+interface PrettyOptions {
+  color: boolean
+  /** Whether each line starts with the name of its service. */
+  showsService: boolean
+}
+
+/** Fields that people do not need, or that the line shows elsewhere. */
 const LEFT_OUT = ['level', 'time', 'pid', 'hostname', 'msg']
 // biome-ignore lint/suspicious/noControlCharactersInRegex: it matches control characters
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g
 
 /**
  * Writes log lines for people: `[10:00:00] INFO: auth request POST /auth/login 200 71 ms`.
- * @param named whether each line starts with the name of its service
  */
-export function prettyStream({ color, named }: { color: boolean; named: boolean }): DestinationStream {
+export function prettyStream({ color, showsService }: PrettyOptions): DestinationStream {
   // Loaded only when needed.
   const pretty = require('pino-pretty') as (options: Record<string, unknown>) => DestinationStream
   return pretty({
     colorize: color,
     translateTime: 'SYS:HH:MM:ss',
     messageKey: 'event',
-    messageFormat: (line: Line) => readable(line, named),
+    messageFormat: (line: Line) => readable(line, { showsService }),
     hideObject: true,
     sync: true,
   })
 }
 
-function readable(line: Line, named: boolean): string {
+function readable(line: Line, { showsService }: Pick<PrettyOptions, 'showsService'>): string {
   const { service, event, method, route, status, ms, code, message, err, request_id, ...rest } = line
   // Nobody looks up the id of a successful request.
   const id = typeof status === 'number' && status < 400 ? undefined : request_id
-  const words = [named ? service : '', event, method, route, status, ms === undefined ? '' : `${ms} ms`, code, message]
+  const words = [
+    showsService ? service : '',
+    event,
+    method,
+    route,
+    status,
+    ms === undefined ? '' : `${ms} ms`,
+    code,
+    message,
+  ]
   const others = Object.entries({ ...rest, request_id: id }).filter(
     ([name, value]) => value !== undefined && !LEFT_OUT.includes(name),
   )

@@ -45,6 +45,7 @@ const PROBLEMS = {
 
 export type ProblemCode = keyof typeof PROBLEMS
 
+/** The names of the statuses (RFC 9110, 15), for the field `error`. */
 const REASONS: Record<number, string> = {
   400: 'Bad Request',
   401: 'Unauthorized',
@@ -109,6 +110,7 @@ export class Problem extends Error {
     this.allow = options.allow
   }
 
+  /** The body of the response. */
   body(requestId: string): ProblemBody {
     return {
       statusCode: this.status,

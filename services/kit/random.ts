@@ -17,6 +17,7 @@ export const systemRandom: Random = {
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
+/** Whether a text is a UUID in lower case, as `Random` writes them. */
 export function isUuid(text: string): boolean {
   return UUID.test(text)
 }

@@ -5,7 +5,7 @@ import type { Outbox } from '../kit/outbox/outbox.ts'
 import { invalidField, Problem } from '../kit/problem.ts'
 import type { Random } from '../kit/random.ts'
 import { type PageQuery, pageAnswer, pageRequest } from '../kit/schema/page.ts'
-import type { Sender } from '../kit/schema/validation.ts'
+import type { RuleContext } from '../kit/schema/validation.ts'
 import { moduleAuditNotice } from './audit.ts'
 import { activationNotices, type EventContext } from './events.ts'
 import type { ModuleFeed } from './feed.ts'
@@ -58,7 +58,7 @@ export function disableModule(context: ActivationContext, id: string, selection:
 }
 
 /** Checks what the schema of the body cannot. @throws Problem `forbidden_field` */
-export function activationErrors(body: { user_id?: unknown }, { caller }: Sender): FieldError[] {
+export function activationErrors(body: { user_id?: unknown }, { caller }: RuleContext): FieldError[] {
   refuseUserId({ userId: body.user_id, caller }, 'body')
   return body.user_id === undefined && caller.userId === null ? [errorOf('user_id', REQUIRED)] : []
 }

@@ -1,12 +1,12 @@
 import { openModulesStore } from '../../db/modules/store.ts'
 import { type FeedSource, RevocationSubscriber } from '../kit/feed/revocation-subscriber.ts'
-import { documentedPaths, service } from '../kit/http/app.ts'
+import { documentedPaths, serviceApp } from '../kit/http/app.ts'
 import { guard } from '../kit/http/guard.ts'
 import { health } from '../kit/http/health.ts'
 import { openApiDocument } from '../kit/http/openapi/document.ts'
 import { type Runtime, type Service, serviceRuntime } from '../kit/http/runtime.ts'
 import { swagger } from '../kit/http/swagger.ts'
-import { eventOfNotice } from '../kit/outbox/audit.ts'
+import { auditEventOf } from '../kit/outbox/audit.ts'
 import type { Event } from '../kit/outbox/events.ts'
 import { type Notice, Outbox } from '../kit/outbox/outbox.ts'
 import type { EventType } from '../kit/schema/events.ts'
@@ -51,7 +51,7 @@ export async function modulesService(
   routes.use(health({ service: NAME, version, clock, metrics, guard: guarded, probe: () => store.probe() }))
   const paths = () => documentedPaths({ routes })
   routes.use(swagger(guarded, () => openApiDocument('Ch202 modules', version, paths(), tags)))
-  const app = service({ log, clock, random, metrics, corsOrigins: config.corsOrigins }, { routes })
+  const app = serviceApp({ log, clock, random, metrics, corsOrigins: config.corsOrigins }, { routes })
   let pruning: ReturnType<typeof setInterval> | undefined
   return {
     name: NAME,
@@ -76,6 +76,6 @@ export async function modulesService(
 function sendTo(auth: AuthPeer): (notice: Notice) => Promise<void> {
   return async (notice) => {
     if (notice.kind === 'event') await auth.recordEvents([notice.payload as unknown as Event])
-    else await auth.recordAudit(eventOfNotice(notice))
+    else await auth.recordAudit(auditEventOf(notice))
   }
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { openModulesStore } from '../../db/modules/store.ts'
 import { ClientAddress } from '../kit/client-address.ts'
 import { type Clock, systemClock, timestamp } from '../kit/clock.ts'
-import { service } from '../kit/http/app.ts'
+import { serviceApp } from '../kit/http/app.ts'
 import { guard } from '../kit/http/guard.ts'
 import { silentLog } from '../kit/log.ts'
 import type { AuditEvent } from '../kit/outbox/audit.ts'
@@ -53,7 +53,7 @@ let usersDown = false
 let roleQueries: string[] = []
 let subscribed: Set<EventType>
 let store: ModulesStore
-let app: ReturnType<typeof service>
+let app: ReturnType<typeof serviceApp>
 
 beforeEach(async () => {
   now = NOW
@@ -83,7 +83,7 @@ beforeEach(async () => {
     { store, clock, random, users, outbox, feed, isSubscribed: (type) => subscribed.has(type) },
     guarded,
   )
-  app = service({ log: silentLog, clock, random, metrics, corsOrigins: [] }, { routes })
+  app = serviceApp({ log: silentLog, clock, random, metrics, corsOrigins: [] }, { routes })
 })
 afterEach(() => store.close())
 

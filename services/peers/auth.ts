@@ -3,30 +3,41 @@ import type { FeedSource } from '../kit/feed/revocation-subscriber.ts'
 import type { Event } from '../kit/outbox/events.ts'
 import type { AuthPeer as AuthOfModules } from '../modules/peers.ts'
 import type { AuthPeer as AuthOfUsers } from '../users/peers.ts'
-import { acknowledged, answerOf, batchesOf, clientOf, type Link, partOf, SHORT_TIMEOUT } from './link.ts'
+import {
+  type Answer,
+  acknowledged,
+  answerOf,
+  batchesOf,
+  clientOf,
+  type Link,
+  SHORT_TIMEOUT,
+  withRequestId,
+} from './link.ts'
 
-/** What the other services ask of auth. */
+/** The calls of the other services to auth. */
 export type AuthClient = AuthOfModules & AuthOfUsers
 
+/** Calls auth. @param link the way to auth */
 export function authClient(link: Link): AuthClient {
   const { auth } = clientOf<AuthApi>(link)
+  const notify = (call: Promise<Answer<unknown>>) => acknowledged(call, 'auth_unavailable')
   return {
-    syncUser: (user) => acknowledged(auth.sync.password.post(user)),
+    syncUser: (user) => notify(auth.sync.password.post(user)),
     async syncUsers(users) {
-      await Promise.all(batchesOf(users).map((batch) => acknowledged(auth.sync.passwords.post({ users: batch }))))
+      await Promise.all(batchesOf(users).map((batch) => notify(auth.sync.passwords.post({ users: batch }))))
     },
-    userDeleted: (user_id) => acknowledged(auth.sync['user-deleted'].post({ user_id })),
+    userDeleted: (user_id) => notify(auth.sync['user-deleted'].post({ user_id })),
     async emailChanged({ at, id, oldEmail, requestId, userId }) {
       const change = { id, user_id: userId, old_email: oldEmail, at: new Date(at).toISOString(), request_id: requestId }
-      await acknowledged(auth.sync['email-changed'].post(change))
+      await notify(auth.sync['email-changed'].post(change))
     },
     async recordAudit({ id, at, type, userId, actor, ip, requestId, detail }) {
       const event = { id, at, type, user_id: userId, actor, ip, request_id: requestId, detail }
-      await acknowledged(auth.audit.post(event, partOf(requestId)))
+      await notify(auth.audit.post(event, withRequestId(requestId)))
     },
     async recordEvents(events) {
       const batches = batchesOf(events.map(eventBody))
-      await Promise.all(batches.map((batch) => acknowledged(auth.sync.events.post({ events: batch }))))
+      await Promise.all(batches.map((batch) => notify(auth.sync.events.post({ events: batch }))))
     },
   }
 }
@@ -35,8 +46,11 @@ export function authClient(link: Link): AuthClient {
 export function feedSource(link: Link): FeedSource {
   const { auth } = clientOf<AuthApi>(link, SHORT_TIMEOUT)
   return {
-    poll: (follower, after, epoch) =>
-      answerOf(auth.revocations.get({ query: { follower, after: String(after), epoch } }), 'auth_unavailable'),
+    poll: (subscriber, after, epoch) =>
+      answerOf(
+        auth.revocations.get({ query: { follower: subscriber, after: String(after), epoch } }),
+        'auth_unavailable',
+      ),
     async validate(token) {
       const result = await answerOf(auth['validate-token'].post({ token }), 'auth_unavailable')
       if (!result.valid) return result

@@ -1,4 +1,5 @@
 import type { Service } from '../kit/http/runtime.ts'
+import { isProblemCode } from '../kit/problem.ts'
 import type { DeletionListener } from '../users/peers.ts'
 import { type Answer, acknowledged, clientOf, type Link } from './link.ts'
 
@@ -14,11 +15,14 @@ export function deletionListeners<Name extends string>(
   link: (name: Name) => Link,
 ): DeletionListener[] {
   return names.map((name) => {
+    const code = `${name}_unavailable`
+    // A service that `ch202 new` added has no code of its own.
+    const unavailable = isProblemCode(code) ? code : 'internal_error'
     const client = clientOf<Service['app']>(link(name)) as unknown as SubscriberApi
     return {
       name,
       async userDeleted(user_id) {
-        await acknowledged((client[name] as SubscriberApi[string]).sync['user-deleted'].post({ user_id }))
+        await acknowledged((client[name] as SubscriberApi[string]).sync['user-deleted'].post({ user_id }), unavailable)
       },
     }
   })

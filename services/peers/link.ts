@@ -3,7 +3,7 @@ import type { Service } from '../kit/http/runtime.ts'
 import { InternalError } from '../kit/log.ts'
 import { isProblemCode, Problem, type ProblemBody, type ProblemCode } from '../kit/problem.ts'
 
-/** How to reach another service: over HTTP, or within this process. */
+/** The way to another service: over HTTP, or in memory within this process. */
 export interface Link {
   /** The base address of the service. */
   url: string
@@ -12,14 +12,15 @@ export interface Link {
   fetch: (request: Request) => Promise<Response> | Response
 }
 
-/** In milliseconds: longer than a password hash at the end of a full queue takes. */
+/** Milliseconds: longer than a password hash at the end of a full queue takes. */
 const CALL_TIMEOUT = 15_000
-/** In milliseconds, for calls that a waiting request depends on. */
+/** Milliseconds, for calls that a waiting request depends on. */
 export const SHORT_TIMEOUT = 1000
 
-/** How many bytes of a body of 64 KiB its list may take. */
+/** Bytes of a batch: a body has 64 KiB, and needs a few for the field around the batch. */
 const BATCH_BYTES = 63 * 1024
 
+/** An answer, as the client of Eden returns it. */
 export interface Answer<T> {
   data: T | null
   error: { value: unknown } | null
@@ -39,31 +40,31 @@ export function clientOf<Api extends Service['app']>({ fetch, key, url }: Link, 
   })
 }
 
-/** Options that make a call part of a request: one id finds all its log lines and audit rows, in every service. */
-export function partOf(requestId: string | null) {
+/** Options that pass on the id of a request, so that one id finds its log lines and audit rows in every service. */
+export function withRequestId(requestId: string | null) {
   return { headers: requestId === null ? {} : { 'x-request-id': requestId } }
 }
 
 /** Splits a list into batches that each fit into a body. */
 export function batchesOf<T>(items: readonly T[]): T[][] {
   const batches: T[][] = []
-  let room = 0
+  let bytesLeft = 0
   for (const item of items) {
     const size = Buffer.byteLength(JSON.stringify(item)) + 1
-    if (size > room) {
+    if (size > bytesLeft) {
       batches.push([])
-      room = BATCH_BYTES
+      bytesLeft = BATCH_BYTES
     }
     batches.at(-1)?.push(item)
-    room -= size
+    bytesLeft -= size
   }
   return batches
 }
 
 /**
  * Waits for the answer of another service, and passes its problem on.
- * @throws Problem with the code of the other service; `unavailable` when the service can't be reached, fails, or
- * rejects the internal key
+ * @param unavailable the code for a service that cannot be reached, fails, or rejects the internal key
+ * @throws Problem with the code of the other service, or with `unavailable`
  */
 export async function answerOf<T>(call: Promise<Answer<T>>, unavailable: ProblemCode): Promise<T> {
   let answer: Answer<T>
@@ -73,7 +74,9 @@ export async function answerOf<T>(call: Promise<Answer<T>>, unavailable: Problem
     throw new Problem(unavailable, { cause })
   }
   if (answer.error === null) return answer.data as T
-  const body = answer.error.value as Partial<ProblemBody> | null
+  const body = answer.error.value as Partial<ProblemBody> | Error | null
+  // Eden answers with the error of `fetch` when the service cannot be reached.
+  if (body instanceof Error) throw new Problem(unavailable, { cause: body })
   const code = body?.code
   if (answer.status >= 500 && code !== 'overloaded') throw new Problem(unavailable)
   if (answer.status === 401 || code === undefined || !isProblemCode(code) || isWrongAddress(code))
@@ -89,14 +92,17 @@ export async function answerOf<T>(call: Promise<Answer<T>>, unavailable: Problem
   })
 }
 
-/** The services ask each other only for what exists and is allowed: these codes come from a wrong address or key. */
+/** Whether a code comes from a wrong address or key: the services call only paths that exist and are allowed. */
 function isWrongAddress(code: ProblemCode): boolean {
   return code === 'forbidden' || code === 'not_found'
 }
 
-/** Waits for the acknowledgement of a notice. A refusal keeps its code, so the outbox can tell it from an outage. */
-export async function acknowledged(call: Promise<Answer<unknown>>): Promise<void> {
-  await answerOf(call, 'auth_unavailable')
+/**
+ * Waits for the acknowledgement of a notice. A refusal keeps its code: the outbox distinguishes it from an outage.
+ * @throws as `answerOf`
+ */
+export async function acknowledged(call: Promise<Answer<unknown>>, unavailable: ProblemCode): Promise<void> {
+  await answerOf(call, unavailable)
 }
 
 /** Turns `user_not_found` into null. Any other 404 is a wrong address, and stays an error. */

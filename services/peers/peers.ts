@@ -9,8 +9,8 @@ import { moduleFeedSource } from './modules.ts'
 import { type UsersClient, usersClient } from './users.ts'
 
 /**
- * What a service is built with, besides the runtime of its process. Each service declares what it asks of another as an
- * interface in its `peers.ts`; the clients here implement all of these interfaces.
+ * The other services, as a service calls them. Each service declares its calls as interfaces in its `peers.ts`; the
+ * clients here implement all of these interfaces.
  */
 export interface Peers {
   auth: AuthClient
@@ -25,8 +25,12 @@ export interface Peers {
   mailer?: Mailer
 }
 
-/** @param subscribers the services to notify when a user was deleted */
-export function peersBy<Name extends string>(
+/**
+ * Creates the clients for all services.
+ * @param link finds the way to a service
+ * @param subscribers the services to notify when a user was deleted
+ */
+export function createPeers<Name extends string>(
   link: (name: NoInfer<Name> | 'auth' | 'users' | 'modules') => Link,
   subscribers: readonly Name[],
 ): Peers {

@@ -1,34 +1,37 @@
 import type { UsersPeer as UsersOfAuth } from '../auth/peers.ts'
 import type { UsersPeer as UsersOfModules } from '../modules/peers.ts'
 import type { UsersApi } from '../users/index.ts'
-import { type Answer, answerOf, clientOf, type Link, partOf, userOrNull } from './link.ts'
+import { type Answer, answerOf, clientOf, type Link, userOrNull, withRequestId } from './link.ts'
 
-/** What the other services ask of users. */
+/** The calls of the other services to users. */
 export type UsersClient = UsersOfAuth & UsersOfModules
 
+/** Calls users. @param link the way to users */
 export function usersClient(link: Link): UsersClient {
   const { users } = clientOf<UsersApi>(link)
   const ask = <T>(call: Promise<Answer<T>>) => answerOf(call, 'users_unavailable')
-  const user: UsersClient['user'] = (user_id, requestId) => userOrNull(ask(users({ user_id }).get(partOf(requestId))))
+  const user: UsersClient['user'] = (user_id, requestId) =>
+    userOrNull(ask(users({ user_id }).get(withRequestId(requestId))))
   return {
     user,
     roles: async (userId, requestId) => (await user(userId, requestId))?.roles ?? null,
-    createUser: (input, requestId) => ask(users.post(input, partOf(requestId))),
+    createUser: (input, requestId) => ask(users.post(input, withRequestId(requestId))),
     userByEmail: (email, requestId) =>
-      userOrNull(ask(users['by-email']({ email: encodeURIComponent(email) }).get(partOf(requestId)))),
+      userOrNull(ask(users['by-email']({ email: encodeURIComponent(email) }).get(withRequestId(requestId)))),
     async verifyCredentials(login, password, requestId) {
-      const result = await ask(users['verify-credentials'].post({ login, password }, partOf(requestId)))
+      const result = await ask(users['verify-credentials'].post({ login, password }, withRequestId(requestId)))
       return result.valid ? result.user : null
     },
-    passwordRecord: (user_id, requestId) => userOrNull(ask(users({ user_id })['password-hash'].get(partOf(requestId)))),
+    passwordRecord: (user_id, requestId) =>
+      userOrNull(ask(users({ user_id })['password-hash'].get(withRequestId(requestId)))),
     passwordRecords: (after, requestId) =>
-      ask(users['password-hashes'].get({ query: after === null ? {} : { after }, ...partOf(requestId) })),
+      ask(users['password-hashes'].get({ query: after === null ? {} : { after }, ...withRequestId(requestId) })),
     async resetPassword(user_id, new_password, requestId) {
-      const result = await userOrNull(ask(users({ user_id }).password.post({ new_password }, partOf(requestId))))
+      const result = await userOrNull(ask(users({ user_id }).password.post({ new_password }, withRequestId(requestId))))
       return result !== null
     },
     async replaceHash(user_id, password_hash, if_version, requestId) {
-      await ask(users({ user_id }).password.post({ password_hash, if_version }, partOf(requestId)))
+      await ask(users({ user_id }).password.post({ password_hash, if_version }, withRequestId(requestId)))
     },
     async catchUp() {
       await ask(users.announcements.send.post({}))

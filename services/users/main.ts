@@ -1,7 +1,7 @@
 import { openUsersStore } from '../../db/users/store.ts'
 import type { Clock } from '../kit/clock.ts'
 import { type FeedSource, RevocationSubscriber } from '../kit/feed/revocation-subscriber.ts'
-import { documentedPaths, service } from '../kit/http/app.ts'
+import { documentedPaths, serviceApp } from '../kit/http/app.ts'
 import { guard } from '../kit/http/guard.ts'
 import { health } from '../kit/http/health.ts'
 import { openApiDocument } from '../kit/http/openapi/document.ts'
@@ -53,7 +53,7 @@ export async function usersService(
   const root = usersV0(context, guarded)
   const paths = () => documentedPaths({ routes, root })
   routes.use(swagger(guarded, () => openApiDocument('Ch202 users', version, paths(), tags)))
-  const app = service(
+  const app = serviceApp(
     { log, clock, random, metrics, corsOrigins: config.corsOrigins, streams: STREAMS },
     { routes, root, aliases: ALIASES },
   )

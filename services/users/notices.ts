@@ -1,6 +1,6 @@
 import type { Caller } from '../kit/caller.ts'
 import { type AuditEvent, actorOf, auditNotice } from '../kit/outbox/audit.ts'
-import { eventNotice, eventOf } from '../kit/outbox/events.ts'
+import { eventNotice, newEvent } from '../kit/outbox/events.ts'
 import type { NewNotice } from '../kit/outbox/outbox.ts'
 import { emailKey } from '../kit/schema/email.ts'
 import { type EventData, USER_FIELDS } from '../kit/schema/events.ts'
@@ -43,7 +43,7 @@ function auditEvent(
 /** The event `user.created`, if anyone is subscribed to it. */
 export function createdEvent(context: EventContext, user: User): NewNotice[] {
   if (!context.isSubscribed('user.created')) return []
-  return [eventNotice(eventOf(context, 'user.created', user.id, { user: userRead(user) }))]
+  return [eventNotice(newEvent(context, 'user.created', user.id, { user: userRead(user) }))]
 }
 
 /** All notices of a new user. */
@@ -76,7 +76,9 @@ export function removalNotices(
   caller: Caller,
   subscribers: readonly string[],
 ): NewNotice[] {
-  const event = context.isSubscribed('user.deleted') ? [eventNotice(eventOf(context, 'user.deleted', user.id, {}))] : []
+  const event = context.isSubscribed('user.deleted')
+    ? [eventNotice(newEvent(context, 'user.deleted', user.id, {}))]
+    : []
   return [
     ...deletionNotices(user.id, subscribers),
     ...event,
@@ -98,11 +100,11 @@ function changeEvents(context: EventContext, from: User, to: User, rows: readonl
   if (context.isSubscribed('user.updated')) {
     const user = userRead(to)
     const fields = changedFields(userRead(from), user)
-    if (fields.length > 0) notices.push(eventNotice(eventOf(context, 'user.updated', to.id, { user, fields })))
+    if (fields.length > 0) notices.push(eventNotice(newEvent(context, 'user.updated', to.id, { user, fields })))
   }
   const by = rows.map(([type]) => PASSWORD_BY[type]).find((setter) => setter !== undefined)
   if (by !== undefined && context.isSubscribed('password.changed'))
-    notices.push(eventNotice(eventOf(context, 'password.changed', to.id, { by })))
+    notices.push(eventNotice(newEvent(context, 'password.changed', to.id, { by })))
   return notices
 }
 

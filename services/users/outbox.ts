@@ -1,4 +1,4 @@
-import { eventOfNotice } from '../kit/outbox/audit.ts'
+import { auditEventOf } from '../kit/outbox/audit.ts'
 import type { Event } from '../kit/outbox/events.ts'
 import type { BatchSender, Notice, Outbox } from '../kit/outbox/outbox.ts'
 import type { AuthPeer, DeletionListener, EmailChange } from './peers.ts'
@@ -11,7 +11,7 @@ const ACKNOWLEDGEMENT_MS = 1000
 /** Sends one notice to auth. */
 export function sendToAuth(store: Pick<UsersStore, 'userById'>, auth: AuthPeer) {
   return async (notice: Notice): Promise<void> => {
-    if (notice.kind === 'audit') return auth.recordAudit(eventOfNotice(notice))
+    if (notice.kind === 'audit') return auth.recordAudit(auditEventOf(notice))
     if (notice.kind === 'event') return auth.recordEvents([notice.payload as unknown as Event])
     if (notice.kind === 'email_changed') return auth.emailChanged(notice.payload as unknown as EmailChange)
     if (notice.kind === 'deleted') return auth.userDeleted(notice.subject)

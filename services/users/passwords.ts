@@ -53,7 +53,7 @@ async function checkCurrentPassword(
   if (config.rateLimit) await limit(store, CHANGES, user.id, clock.now())
   // A user without a password sets the first one by a reset, which proves that the address is theirs. Here they get the
   // answer to a wrong password, after the same work.
-  if (user.passwordHash === null) await hasher.pretend(password)
+  if (user.passwordHash === null) await hasher.verifyDecoy(password)
   if (user.passwordHash === null || !(await hasher.verify(password, user.passwordHash))) {
     await store.addNotice(auditedNotice(context, caller, user.id, ['password.change_failed', {}]))
     outboxes.send()

@@ -1,11 +1,11 @@
 import type { Caller } from '../kit/caller.ts'
 import { type Complaint, errorOf, exactlyOne, excludedBy, type FieldError, REQUIRED } from '../kit/field-errors.ts'
-import { isKnownHash, isUnusableHash, KNOWN_HASHES } from '../kit/passwords/hasher.ts'
+import { isSupportedHash, isUnusableHash, SUPPORTED_HASHES } from '../kit/passwords/hasher.ts'
 import { passwordErrors as newPasswordErrors } from '../kit/passwords/policy.ts'
 import { Problem } from '../kit/problem.ts'
 import type { Config } from '../kit/process/config.ts'
 import { OPERATOR_CREATION_FIELDS, OPERATOR_FIELDS, type UserCreate } from '../kit/schema/user.ts'
-import type { Sender } from '../kit/schema/validation.ts'
+import type { RuleContext } from '../kit/schema/validation.ts'
 import type { InternalPassword } from './schemas/internal.ts'
 
 // The rules for bodies beyond their schemas. Each takes values of any type: it is also asked about bodies that the
@@ -26,7 +26,7 @@ export function refuseOperatorFields(sent: object, caller: Caller, fields = OPER
 }
 
 /** The errors of a change of a user. @throws Problem `forbidden_field` */
-export function changeErrors(sent: object, { caller, params }: Sender): FieldError[] {
+export function changeErrors(sent: object, { caller, params }: RuleContext): FieldError[] {
   // A change of another user is refused by `user_not_found`.
   if (params.user_id?.toLowerCase() === caller.userId) refuseOperatorFields(sent, caller)
   return []
@@ -80,6 +80,6 @@ export function internalPasswordErrors(settings: Settings, sent: Sent<InternalPa
 
 /** The error of an imported hash. The schema refuses a value that is not text. */
 function hashComplaint(hash: unknown): Complaint | undefined {
-  if (typeof hash !== 'string' || isKnownHash(hash) || isUnusableHash(hash)) return undefined
-  return { code: 'format', message: `must be ${KNOWN_HASHES}` }
+  if (typeof hash !== 'string' || isSupportedHash(hash) || isUnusableHash(hash)) return undefined
+  return { code: 'format', message: `must be ${SUPPORTED_HASHES}` }
 }

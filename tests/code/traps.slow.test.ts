@@ -7,10 +7,10 @@ import { type AnyElysia, Elysia, t } from 'elysia'
 import { openDatabase } from '../../db/sqlite/open-database.ts'
 import { ClientAddress } from '../../services/kit/client-address.ts'
 import { systemClock } from '../../services/kit/clock.ts'
-import { service } from '../../services/kit/http/app.ts'
+import { serviceApp } from '../../services/kit/http/app.ts'
 import { guard } from '../../services/kit/http/guard.ts'
 import { completeUrl } from '../../services/kit/http/request-url.ts'
-import type { Line, LogFields } from '../../services/kit/log.ts'
+import type { LogEntry, LogFields } from '../../services/kit/log.ts'
 import { PasswordHasher } from '../../services/kit/passwords/hasher.ts'
 import { Problem } from '../../services/kit/problem.ts'
 import { Metrics, MetricsRegistry } from '../../services/kit/process/metrics.ts'
@@ -58,8 +58,8 @@ const guardFor = (operatorKey: string) =>
 
 /** An app put together as every service's is, of routes of the test. */
 function appOf(routes: AnyElysia, logged: LogFields[] = [], corsOrigins: string[] = []) {
-  const write = (line: Line) => void logged.push(typeof line === 'function' ? line() : line)
-  const app = service(
+  const write = (line: LogEntry) => void logged.push(typeof line === 'function' ? line() : line)
+  const app = serviceApp(
     {
       log: { debug: write, info: write, warn: write, error: write },
       clock: systemClock,
@@ -360,7 +360,7 @@ test('trap 10: a request prepares no statement, and a token is checked once', as
   const token = signAccessToken(claims, { kid: 'k', privateKey })
   for (let n = 0; n < 5; n++) expect(check.check(token)).toMatchObject({ valid: true })
   expect(looked).toBe(1)
-  check.keysChanged()
+  check.clearCache()
   expect([check.check(token).valid, looked]).toEqual([true, 2])
   time += 61_000
   expect(check.check(token)).toEqual({ valid: false, reason: 'expired' })

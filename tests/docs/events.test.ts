@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import Ajv from 'ajv/dist/2020'
 import addFormats from 'ajv-formats'
-import { EVENT_TYPES, MESSAGE_SCHEMAS, REVOKED_BECAUSE } from '../../services/kit/schema/events.ts'
+import { EVENT_TYPES, MESSAGE_SCHEMAS, REVOCATION_REASONS } from '../../services/kit/schema/events.ts'
 
 const page = readFileSync(join(import.meta.dir, '../../docs/integrate/events.md'), 'utf8')
 
@@ -39,5 +39,5 @@ describe.each(EVENT_TYPES)('%s', (type) => {
 test('the page explains every reason for the end of a session, and no other', () => {
   const text = chapters.find(({ type }) => type === 'session.revoked')?.text ?? ''
   const reasons = [...text.matchAll(/^- `(\w+)`: /gm)].map(([, reason]) => reason)
-  expect(reasons.toSorted()).toEqual([...REVOKED_BECAUSE].sort())
+  expect(reasons.toSorted()).toEqual([...REVOCATION_REASONS].sort())
 })

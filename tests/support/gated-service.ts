@@ -3,7 +3,7 @@ import { ModuleGates } from '../../services/kit/access/module-gate.ts'
 import { ClientAddress } from '../../services/kit/client-address.ts'
 import { systemClock } from '../../services/kit/clock.ts'
 import { RevocationSubscriber } from '../../services/kit/feed/revocation-subscriber.ts'
-import { service } from '../../services/kit/http/app.ts'
+import { serviceApp } from '../../services/kit/http/app.ts'
 import { guard } from '../../services/kit/http/guard.ts'
 import { silentLog } from '../../services/kit/log.ts'
 import { Metrics, MetricsRegistry } from '../../services/kit/process/metrics.ts'
@@ -75,7 +75,7 @@ export async function startGated(
   for (const module of modules)
     routes.post(`/${module}/bodies`, () => 'done', { module, auth: ['user'], body: t.Object({ name: t.String() }) })
   const metrics = new Metrics('gated', new MetricsRegistry())
-  const app = service({ ...kit, random: systemRandom, metrics, corsOrigins: [] }, { routes })
+  const app = serviceApp({ ...kit, random: systemRandom, metrics, corsOrigins: [] }, { routes })
   const server = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: (request) => app.handle(request) })
   await Promise.all([tokens.start(1000), gates.start(1000)])
 

@@ -67,7 +67,7 @@ export async function inProcess(
   const settings = testSettings(directory, addresses, env)
   const config = readConfig(settings, SERVICES)
   const lines: string[] = []
-  const log = (service: string): Log => openLog(service, config, true, { write: (line) => void lines.push(line) })
+  const log = (service: string): Log => openLog(service, config, { output: { write: (line) => void lines.push(line) } })
   const served = new Map<string, Served>()
   openSystems++
 

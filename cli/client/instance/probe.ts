@@ -1,4 +1,4 @@
-import { direct } from '../../../services/kit/outgoing.ts'
+import { callDirectly } from '../../../services/kit/outgoing.ts'
 import { note, plain } from '../../terminal/terminal.ts'
 
 const TIMEOUT = 2000
@@ -28,7 +28,7 @@ export async function probe(url: string, debug = false): Promise<ProbeResult> {
   const startedAt = performance.now()
   const elapsed = () => Math.round((performance.now() - startedAt) * 10) / 10
   try {
-    const response = await direct(url, { signal: AbortSignal.timeout(TIMEOUT), redirect: 'manual' })
+    const response = await callDirectly(url, { signal: AbortSignal.timeout(TIMEOUT), redirect: 'manual' })
     const body: unknown = await response.json().catch(() => ({}))
     if (debug) note(plain(`GET ${url} → ${response.status} in ${elapsed()} ms`))
     const isRecord = typeof body === 'object' && body !== null

@@ -1,5 +1,5 @@
 import type { Option } from 'commander'
-import { direct } from '../../../services/kit/outgoing.ts'
+import { callDirectly } from '../../../services/kit/outgoing.ts'
 import { emailKey } from '../../../services/kit/schema/email.ts'
 import { EVENT_TYPES } from '../../../services/kit/schema/events.ts'
 import { SERVICE_NAMES, type ServiceName } from '../../../services/registry.ts'
@@ -167,6 +167,10 @@ async function itemsOf({ env, options, signal }: CompletionInput, service: Servi
   const token = credential.kind === 'session' ? credential.context.access_token : credential.value
   const headers: Record<string, string> =
     credential.kind === 'key' ? { 'x-api-key': token } : { authorization: `Bearer ${token}` }
-  const answer = await direct(`${addresses[service].value}/api/v1${path}`, { headers, signal, redirect: 'manual' })
+  const answer = await callDirectly(`${addresses[service].value}/api/v1${path}`, {
+    headers,
+    signal,
+    redirect: 'manual',
+  })
   return answer.ok ? ((await answer.json()) as { items: Item[] }).items : []
 }

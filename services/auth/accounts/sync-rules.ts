@@ -1,5 +1,5 @@
 import { emailKey } from '../../kit/schema/email.ts'
-import type { RevokedBecause } from '../../kit/schema/events.ts'
+import type { RevocationReason } from '../../kit/schema/events.ts'
 import type { Account, Session, SyncedAccount } from '../store/index.ts'
 
 /** An account as it is stored. A deleted user stays as a tombstone. */
@@ -21,7 +21,7 @@ export interface SyncDecision {
   /** Whether to revoke the access tokens of an older version than `account.tokensFrom`. */
   revokesTokens: boolean
   /** How to end the sessions of an older version than `account.sessionsFrom`; null: no session ends. */
-  endsSessions: { reason: RevokedBecause; except: KeptSession | null } | null
+  endsSessions: { reason: RevocationReason; except: KeptSession | null } | null
   /** Whether to void the user's reset links. */
   voidsResets: boolean
   /** Whether the user has another password: a new hash of the same password does not count. */
@@ -100,7 +100,7 @@ function inferMarks(before: StoredAccount | undefined, user: Omit<SyncedAccount,
  * Returns the reason to publish for ended sessions. A late record may stand for several changes: if the user was disabled
  * and enabled again, the status is active and the hash the same.
  */
-function reasonOf({ status }: Account, hashChanged: boolean): RevokedBecause {
+function reasonOf({ status }: Account, hashChanged: boolean): RevocationReason {
   return status === 'active' && hashChanged ? 'password_changed' : 'account_disabled'
 }
 

@@ -27,7 +27,7 @@ interface KeyRotationContext extends AuditRecordContext {
   feed: { waitForAcks(seq: number): Promise<void> }
   keyRing: KeyRing
   log: Log
-  tokens: Pick<LocalTokenCheck, 'keysChanged'>
+  tokens: Pick<LocalTokenCheck, 'clearCache'>
 }
 
 /**
@@ -91,7 +91,7 @@ export class KeyRotation {
         )
       const seq = await keyRing.remove(kid, auditEvent(this.context, caller, 'key.removed', null, { kid }))
       if (!keyRing.pending()) this.endLead()
-      tokens.keysChanged()
+      tokens.clearCache()
       await feed.waitForAcks(seq)
     })
   }

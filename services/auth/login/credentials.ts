@@ -86,7 +86,7 @@ async function checkWithUsers(
   // match nobody: otherwise the failures of one account would be counted under two keys.
   const isInRightField = isEmail(name) === (by === 'email')
   const [decoy, call] = await startFirst(
-    () => hasher.pretend(password),
+    () => hasher.verifyDecoy(password),
     async () => (isInRightField ? await users.verifyCredentials(name, password, caller.requestId) : null),
   )
   const [user] = await Promise.all([call, decoy])
@@ -112,7 +112,7 @@ async function matchRecord(
 
 /** Does the work of a failing check for an account without a password. Matches nothing. */
 async function hashDecoy(hasher: Hasher, password: string): Promise<null> {
-  await hasher.pretend(password)
+  await hasher.verifyDecoy(password)
   return null
 }
 

@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
-import type { Rule } from '../../kit/schema/validation.ts'
+import type { InputRule } from '../../kit/schema/validation.ts'
 import { loginErrors } from '../login/identifier.ts'
 import { login } from '../login/login.ts'
 import { register, registrationErrors } from '../login/registration.ts'
@@ -11,7 +11,7 @@ import type { AuthServices } from './auth-services.ts'
 
 /** `/auth/register` and `/auth/login`. */
 export function loginRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
-  const registrationRule: Rule = (sent) => registrationErrors(context, sent)
+  const registrationRule: InputRule = (sent) => registrationErrors(context, sent)
   return new Elysia({ normalize: false })
     .use(guarded)
     .post(

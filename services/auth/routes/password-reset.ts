@@ -1,7 +1,7 @@
 import { Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
-import type { Rule } from '../../kit/schema/validation.ts'
+import type { InputRule } from '../../kit/schema/validation.ts'
 import { confirmReset, requestReset, resetErrors } from '../challenges/password-reset.ts'
 import type { MailQueue } from '../mail/queue.ts'
 import { noContent } from '../schemas/fields.ts'
@@ -10,7 +10,7 @@ import type { AuthServices } from './auth-services.ts'
 
 /** `/auth/password-reset-request` and `/auth/password-reset-confirm`. */
 export function passwordResetRoutes(context: AuthServices, mails: MailQueue, guarded: ReturnType<typeof guard>) {
-  const resetRule: Rule = (sent) => resetErrors(context, sent)
+  const resetRule: InputRule = (sent) => resetErrors(context, sent)
   return new Elysia({ normalize: false })
     .use(guarded)
     .post(

@@ -4,7 +4,7 @@ import { errorOf, REQUIRED } from '../../kit/field-errors.ts'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
 import { invalidField } from '../../kit/problem.ts'
-import type { Rule } from '../../kit/schema/validation.ts'
+import type { InputRule } from '../../kit/schema/validation.ts'
 import { emptyAnswer } from '../schemas/fields.ts'
 import { introspection, refreshBody, token, tokenBody, validateBody, validity } from '../schemas/tokens.ts'
 import { introspect, validateToken } from '../sessions/introspection.ts'
@@ -18,7 +18,7 @@ const REFRESH_PROBLEMS = ['invalid_refresh_token', 'refresh_token_reused', 'rate
 export function tokenRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
   const refresh = async ({ refresh_token }: { refresh_token: string }, caller: Caller) =>
     (await refreshSession(context, refresh_token, caller)).tokens
-  const validationRule: Rule = ({ token }, { request }) =>
+  const validationRule: InputRule = ({ token }, { request }) =>
     token === undefined && bearerOf(request) === undefined ? [errorOf('token', REQUIRED)] : []
   return new Elysia({ normalize: false })
     .use(guarded)

@@ -4,7 +4,7 @@ import { exactlyOne } from '../../kit/field-errors.ts'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
 import { invalid } from '../../kit/problem.ts'
-import type { Rule } from '../../kit/schema/validation.ts'
+import type { InputRule } from '../../kit/schema/validation.ts'
 import { loginErrors } from '../login/identifier.ts'
 import { login } from '../login/login.ts'
 import { registerUser, registrationErrors } from '../login/registration.ts'
@@ -17,7 +17,7 @@ const refreshErrors = (sent: object) => exactlyOne(sent, ['refreshToken', 'refre
 
 /** The routes of version 0.0.1, served at the root only: other shapes, the same functions. */
 export function authV0(context: AuthServices, guarded: ReturnType<typeof guard>) {
-  const registrationRule: Rule = (sent) => registrationErrors(context, sent)
+  const registrationRule: InputRule = (sent) => registrationErrors(context, sent)
   return new Elysia({ normalize: false })
     .use(guarded)
     .post(

@@ -2,7 +2,7 @@ import { Elysia } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
 import { pageErrors } from '../../kit/schema/page.ts'
-import type { Rule } from '../../kit/schema/validation.ts'
+import type { InputRule } from '../../kit/schema/validation.ts'
 import { noContent } from '../schemas/fields.ts'
 import {
   deliveriesQuery,
@@ -22,7 +22,7 @@ import type { AuthServices } from './auth-services.ts'
 
 /** `/admin/webhooks`: webhooks, and the deliveries to them and to the message broker. */
 export function webhookRoutes(context: AuthServices, guarded: ReturnType<typeof guard>) {
-  const webhookRule: Rule = (sent) => webhookErrors(context, sent)
+  const webhookRule: InputRule = (sent) => webhookErrors(context, sent)
   return new Elysia({ normalize: false })
     .use(guarded)
     .post(

@@ -1,7 +1,18 @@
 import { type Static, t } from 'elysia'
 import { described } from '../../kit/schema/described.ts'
 import { page, pageQuery } from '../../kit/schema/page.ts'
-import { LATEST, matching, moment, nullable, object, strict, text, time, uuid, whole } from '../../kit/schema/schema.ts'
+import {
+  bodyInteger,
+  LATEST,
+  matching,
+  moment,
+  nullable,
+  object,
+  strict,
+  text,
+  time,
+  uuid,
+} from '../../kit/schema/schema.ts'
 import { IP_ADDRESS, id, REQUEST_ID } from './fields.ts'
 
 const TYPE = 'session.opened'
@@ -34,7 +45,7 @@ export const auditPage = page(
 export const auditBody = strict({
   id: described(uuid(), `${descriptions.id}: a second entry of the same id is ignored`),
   // RFC 3339 cannot express a later time, so no list could show it.
-  at: described(whole(0, LATEST), `${descriptions.at}, in milliseconds since 1970`),
+  at: described(bodyInteger(0, LATEST), `${descriptions.at}, in milliseconds since 1970`),
   type: described(matching(/^[a-z_]+\.[a-z_]+$/, 'must be noun.verb'), descriptions.type, TYPE),
   user_id: described(nullable(uuid()), descriptions.user_id),
   actor: text({ least: 1, most: 100, description: descriptions.actor, examples: [ACTOR] }),

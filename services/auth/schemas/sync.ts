@@ -3,6 +3,7 @@ import { mistyped } from '../../kit/field-errors.ts'
 import { described } from '../../kit/schema/described.ts'
 import { EVENT_TYPES } from '../../kit/schema/events.ts'
 import {
+  bodyInteger,
   checked,
   email,
   flag,
@@ -14,7 +15,6 @@ import {
   strict,
   text,
   uuid,
-  whole,
 } from '../../kit/schema/schema.ts'
 import { profileFields } from '../../kit/schema/user.ts'
 import { REQUEST_ID } from './fields.ts'
@@ -51,13 +51,13 @@ export const syncBody = strict({
       examples: ['$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy'],
     }),
   ),
-  password_version: described(whole(0), 'The version of the record; an older one changes nothing'),
-  sessions_from: t.Optional(described(whole(0), 'Sessions opened from an older version have ended')),
+  password_version: described(bodyInteger(0), 'The version of the record; an older one changes nothing'),
+  sessions_from: t.Optional(described(bodyInteger(0), 'Sessions opened from an older version have ended')),
   session_kept: t.Optional(described(nullable(uuid()), 'The session that did not end, if any')),
   all_sessions_from: t.Optional(
-    described(whole(0), 'Sessions opened from an older version have ended, `session_kept` too'),
+    described(bodyInteger(0), 'Sessions opened from an older version have ended, `session_kept` too'),
   ),
-  tokens_from: t.Optional(described(whole(0), 'Access tokens issued from an older version are revoked')),
+  tokens_from: t.Optional(described(bodyInteger(0), 'Access tokens issued from an older version are revoked')),
 })
 export type SyncBody = Static<typeof syncBody>
 export const syncManyBody = strict({ users: t.Array(syncBody, { description: 'The records of the users' }) })
@@ -80,7 +80,7 @@ export const eventBody = strict({
   id: described(uuid(), 'The id of the event: a second event of the same id is ignored'),
   type: described(oneOf(...EVENT_TYPES), 'What happened'),
   user_id: described(uuid(), 'The user whom it happened to'),
-  at: described(whole(0, LATEST), 'When it happened, in milliseconds since 1970'),
+  at: described(bodyInteger(0, LATEST), 'When it happened, in milliseconds since 1970'),
   data: described(object(), 'The details, as the publishing service sends them'),
 })
 export type EventBody = Static<typeof eventBody>

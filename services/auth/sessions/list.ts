@@ -3,7 +3,7 @@ import { type Clock, timestamp } from '../../kit/clock.ts'
 import { errorOf, excludedBy, type FieldError } from '../../kit/field-errors.ts'
 import { invalid, Problem } from '../../kit/problem.ts'
 import { type PageQuery, pageAnswer, pageErrors, pageRequest } from '../../kit/schema/page.ts'
-import type { Sender } from '../../kit/schema/validation.ts'
+import type { RuleContext } from '../../kit/schema/validation.ts'
 import type { SessionRead } from '../schemas/sessions.ts'
 import type { Session, SessionStore } from '../store/index.ts'
 
@@ -28,7 +28,7 @@ export function sessionsOfErrors({ all, user_id }: { all?: unknown; user_id?: un
 /** Returns the errors of a list query. The operator key has no sessions, so with it the query must name a user or everyone. */
 export function listErrors(
   query: Partial<Record<keyof (PageQuery & SessionsOf), unknown>>,
-  { caller }: Pick<Sender, 'caller'>,
+  { caller }: Pick<RuleContext, 'caller'>,
 ): FieldError[] {
   const { all, user_id } = query
   const mustName = user_id !== undefined || all === 'true' || caller.userId === null

@@ -1,5 +1,5 @@
 import type { AuditEvent } from '../../kit/outbox/audit.ts'
-import type { RevokedBecause } from '../../kit/schema/events.ts'
+import type { RevocationReason } from '../../kit/schema/events.ts'
 import type { PageRequest, Slice } from '../../kit/schema/page.ts'
 import type { Account } from './accounts.ts'
 import type { Ended } from './revocations.ts'
@@ -31,7 +31,7 @@ export interface Session {
 
 /** The reason, as published in events, for which sessions end before they expire, and the time. */
 export interface Ending {
-  reason: RevokedBecause
+  reason: RevocationReason
   now: number
 }
 

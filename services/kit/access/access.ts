@@ -5,7 +5,7 @@ import { Problem } from '../problem.ts'
 import { type TokenCheck, tokenProblem, type Verdict } from '../tokens/check.ts'
 
 /**
- * Who may call a route; any one of those listed is enough.
+ * The callers that a route admits; any one of those listed is enough.
  * - `anyone`: no credential is needed. Alone, credentials are ignored; beside others, a credential must be valid if sent.
  * - `user`: an access token.
  * - `operator`: the operator key, or an access token with the role ADMIN.

@@ -5,9 +5,9 @@ import type { Log } from '../log.ts'
 import { Problem } from '../problem.ts'
 import type { Access } from './access.ts'
 
-/** A page of one module's feed: the module, and the choices of users after `after`. */
+/** A page of one module's feed: the module, and the choices of users that changed since the last page. */
 export interface ModulePage extends FeedPage {
-  /** Whether earlier pages are void. */
+  /** Whether the subscriber must forget earlier pages. */
   reset: boolean
   /** Null when the module does not exist. */
   module: { default: boolean; roles: string[] } | null

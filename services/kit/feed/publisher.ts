@@ -7,12 +7,13 @@ interface Subscriber {
   acknowledged: number
   /** Monotonic milliseconds. Until then the subscriber decides without asking. */
   leaseEnds: number
+  /** When the last poll arrived. Monotonic milliseconds. */
   polledAt: number
 }
 
-/** Milliseconds without a poll after which a subscriber is forgotten. Its lease has ended long before. */
+/** Milliseconds without a poll after which a subscriber is forgotten; its lease ended long before. */
 const FORGOTTEN_AFTER = 60_000
-/** Milliseconds between two looks at the leases, which end without a poll. */
+/** Milliseconds between two checks of the leases: the end of a lease notifies nobody. */
 const LEASE_CHECK = 20
 
 /** A poll, as the subscriber sends it. */
@@ -41,7 +42,7 @@ export function unknownLeasesUntil(clock: Clock, servedBefore: boolean): number 
 export class FeedPublisher {
   private readonly subscribers = new Map<string, Subscriber>()
   private readonly acks = new Signal()
-  private readonly events = new Signal()
+  private readonly changes = new Signal()
   private published = 0
 
   constructor(
@@ -59,7 +60,8 @@ export class FeedPublisher {
   }
 
   /**
-   * Answers a poll. A poll from another database, or from ahead of this one, starts over.
+   * Answers a poll. A poll with the epoch of another database, or with a number that this one has not reached, starts over.
+   * @param ourEpoch the epoch of this database
    * @param readPage reads the changes after `from`; `upTo` was the last change before it began
    */
   async answer<Page extends FeedPage>(
@@ -76,7 +78,7 @@ export class FeedPublisher {
     this.subscribers.set(name, subscriber)
     this.acks.notify()
 
-    if (isCurrent && from === this.published) await this.events.next(FEED_HOLD)
+    if (isCurrent && from === this.published) await this.changes.next(FEED_HOLD)
     // Fixed before anything is read: changes that are written meanwhile are for the next poll.
     const page = await readPage(from, this.published)
     // The page may hold changes that nobody published, such as a key that expired. A subscriber that acknowledged them
@@ -100,9 +102,9 @@ export class FeedPublisher {
     while (!this.isAcknowledged(seq)) await this.acks.next(LEASE_CHECK)
   }
 
-  /** Answers the polls that are held. */
+  /** Answers the polls that are held, with an empty page if there is no change: before a stop. */
   answerHeldPolls(): void {
-    this.events.notify()
+    this.changes.notify()
   }
 
   /** Forgets subscribers that have stopped to poll. */

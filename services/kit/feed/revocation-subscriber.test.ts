@@ -6,26 +6,26 @@ import { FEED_LEASE, FeedSubscriber } from './subscriber.ts'
 
 test('every type of event counts as subscribed until the first page of auth, and again after the lease', async () => {
   const pages: EventType[][] = [['user.created'], ['module.enabled', 'module.disabled'], []]
-  let wanted: EventType[] | undefined
+  let subscribedTypes: EventType[] | undefined
   let seq = 0
   let now = 1_000_000
   const clock = { now: () => now, monotonic: () => now }
   let polls = 0
-  /** The page of a poll has been applied when the poll after the next one is sent. */
+  /** Waits until a page was applied: that is certain when the poll after the next one is sent. */
   const applied = async () => {
     const before = polls
     while (polls < before + 2) await Bun.sleep(5)
   }
   const nextPage = async () => {
-    wanted = pages.shift()
+    subscribedTypes = pages.shift()
     seq++
     await applied()
   }
   const page = (): RevocationPage => {
     polls++
-    if (!wanted) throw new Error('Auth is down')
+    if (!subscribedTypes) throw new Error('Auth is down')
     const rest = { issuer: 'i', audience: 'a', keys: [], revoked: [] }
-    return { epoch: 'this', seq, complete: true, wanted, ...rest }
+    return { epoch: 'this', seq, complete: true, wanted: subscribedTypes, ...rest }
   }
   const validate = () => Promise.reject(new Error('Auth is down'))
   const source = { poll: async () => page(), validate }
@@ -42,7 +42,7 @@ test('every type of event counts as subscribed until the first page of auth, and
   await nextPage()
   expect(subscribed()).toEqual([false, false, false])
   // When a webhook subscribes to a type, auth does not wait for a subscriber that has lost its lease.
-  wanted = undefined
+  subscribedTypes = undefined
   await applied()
   expect(subscribed()).toEqual([false, false, false])
   now += FEED_LEASE

@@ -8,7 +8,7 @@ import { LocalTokenCheck, type TokenCheck, type Verdict } from '../tokens/check.
 import { type Revocation, Revocations } from '../tokens/revocations.ts'
 import { type FeedPage, FeedSubscriber } from './subscriber.ts'
 
-/** A page of auth's feed: the revocations after `after`, and the keys that sign access tokens. */
+/** A page of auth's feed: the revocations since the last page, and the keys that sign access tokens. */
 export interface RevocationPage extends FeedPage {
   issuer: string
   audience: string
@@ -121,7 +121,7 @@ export class RevocationSubscriber implements TokenCheck {
     for (const revocation of page.revoked) this.revocations.add(revocation)
     if (page.epoch !== this.epoch || page.revoked.length > 0) this.revocations.prune(this.options.clock.now())
     this.applyKeys(page.keys)
-    if (page.issuer !== this.issuer || page.audience !== this.audience) this.local.keysChanged()
+    if (page.issuer !== this.issuer || page.audience !== this.audience) this.local.clearCache()
     this.subscribedTypes = new Set(page.wanted)
     this.issuer = page.issuer
     this.audience = page.audience
@@ -137,6 +137,6 @@ export class RevocationSubscriber implements TokenCheck {
       this.keys.set(key.kid, importPublicKey(key))
       changed = true
     }
-    if (changed) this.local.keysChanged()
+    if (changed) this.local.clearCache()
   }
 }

@@ -34,8 +34,9 @@ export interface FeedSubscriberOptions<Page extends FeedPage> {
   startupGrace?: number | undefined
 }
 
-/** Milliseconds. */
+/** Milliseconds: the default of `startupGrace`. */
 const STARTUP_GRACE = 10_000
+/** Milliseconds between a failed call and the next. */
 const RETRY_AFTER = 100
 /** Milliseconds: a poll that was answered sooner was not held. */
 const NOT_HELD = 20
@@ -47,14 +48,15 @@ const NOT_HELD = 20
 export class FeedSubscriber<Page extends FeedPage> {
   private epoch = ''
   private seq = 0
-  /** When the last poll was sent that brought a complete page. Monotonic milliseconds. */
+  /** When the poll was sent whose answer was the last complete page. Monotonic milliseconds. */
   private currentAt = Number.NEGATIVE_INFINITY
+  /** When `tryAsk` may ask again. Monotonic milliseconds. */
   private retryAt = Number.NEGATIVE_INFINITY
   private running = false
   private loop: Promise<void> = Promise.resolve()
-  private hasFirstPage: () => void = () => undefined
+  private resolveFirstPage: () => void = () => undefined
   private readonly firstPage = new Promise<void>((resolve) => {
-    this.hasFirstPage = resolve
+    this.resolveFirstPage = resolve
   })
 
   constructor(private readonly options: FeedSubscriberOptions<Page>) {}
@@ -112,7 +114,7 @@ export class FeedSubscriber<Page extends FeedPage> {
     }
   }
 
-  /** @returns whether the page was complete */
+  /** Polls once and applies the page. @returns whether the page was complete */
   private async pollOnce(): Promise<boolean> {
     const { clock } = this.options
     const [sentAt, before] = [clock.monotonic(), this.seq]
@@ -122,7 +124,7 @@ export class FeedSubscriber<Page extends FeedPage> {
     this.seq = page.seq
     if (!page.complete) return false
     this.currentAt = sentAt
-    this.hasFirstPage()
+    this.resolveFirstPage()
     // An empty page should have been held. If it was not, a pause keeps this loop from spinning.
     const wasHeld = clock.monotonic() - sentAt > NOT_HELD
     if (!wasHeld && page.seq === before) await sleep(NOT_HELD)

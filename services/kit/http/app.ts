@@ -10,21 +10,21 @@ import type { Problem } from '../problem.ts'
 import type { Metrics } from '../process/metrics.ts'
 import type { Random } from '../random.ts'
 import { trim, trimmedFields } from '../schema/schema.ts'
-import { bodyProblem, type RouteInput, type Rule, unknownFields, validationProblem } from '../schema/validation.ts'
+import { bodyProblem, type InputRule, type RouteInput, unknownFields, validationProblem } from '../schema/validation.ts'
 import { allowedMethods } from './allowed-methods.ts'
 import { crossOrigin } from './cors.ts'
 import { problemOf } from './error-to-problem.ts'
 import { isGuard } from './guard.ts'
 import { type Paths, pathsOf } from './openapi/document.ts'
+import { requestLogger } from './request-log.ts'
 import { type RequestState, withState } from './request-state.ts'
 import { pathOf } from './request-url.ts'
+import { atBothPaths, VERSIONED } from './versioned.ts'
 
 /** Bytes. The server's own limit, above that of `readBody`: the server answers without a body and before any code runs. */
 export const SERVER_BODY_MAX = 32 * 1024 * 1024
 
-const VERSIONED = '/api/v1'
-
-export interface ServiceOptions {
+export interface AppOptions {
   log: Log
   clock: Clock
   random: Random
@@ -47,9 +47,6 @@ export interface Routes {
   aliases?: Readonly<Record<string, string>>
 }
 
-/** Long polls, sent four times a second by each subscriber: only their failures are logged. */
-const FEEDS = ['/auth/revocations', '/modules/sync/feed']
-
 /** The part of an error hook's context that decides which problem it is. */
 type FailedRequest = Pick<RequestState, 'caller' | 'bodyProblem'> & {
   request: Request
@@ -69,7 +66,7 @@ type FailedRequest = Pick<RequestState, 'caller' | 'bodyProblem'> & {
  * every request (`tests/code/hot-reads.test.ts`).
  * @throws Error when a route does not name its callers
  */
-export function service(options: ServiceOptions, { routes, root, aliases = {} }: Routes): AnyElysia {
+export function serviceApp(options: AppOptions, { routes, root, aliases = {} }: Routes): AnyElysia {
   const { log, clock, random } = options
   const forms = atBothPaths(options.forms)
   const streams = atBothPaths(options.streams)
@@ -106,7 +103,7 @@ export function service(options: ServiceOptions, { routes, root, aliases = {} }:
       withState(async (context: Pick<Context, 'request' | 'route'> & RequestState) => {
         const { request, route } = context
         if (streams.has(route)) return {}
-        const body = await readBody(request, forms.has(route))
+        const body = await readBody(request, { acceptsForm: forms.has(route) })
         const input = inputOf(request.method, route)
         const value = body.value ?? {}
         trim(value, input.trimmed)
@@ -134,12 +131,15 @@ export function service(options: ServiceOptions, { routes, root, aliases = {} }:
         set.status = problem.status
         addProblemHeaders(set.headers, problem, requestId)
         if (!context.isLogged)
-          logRequest(
-            { caller, problemCode: problem.code, requestId, startedAt: context.startedAt },
-            request.method,
+          logRequest({
+            caller,
+            problemCode: problem.code,
+            requestId,
+            startedAt: context.startedAt,
+            method: request.method,
             route,
-            problem.status,
-          )
+            status: problem.status,
+          })
         context.isLogged = true
         const answer = forms.has(path.replace(/\/$/, '')) ? oauthBody(problem, requestId) : problem.body(requestId)
         return new Response(JSON.stringify(answer), { status: problem.status })
@@ -149,7 +149,15 @@ export function service(options: ServiceOptions, { routes, root, aliases = {} }:
       withState((context: Pick<Context, 'request' | 'route' | 'set'> & { responseValue: unknown } & RequestState) => {
         const { caller, isLogged, problemCode, request, requestId, responseValue, route, set, startedAt } = context
         if (!isLogged)
-          logRequest({ caller, problemCode, requestId, startedAt }, request.method, route, Number(set.status ?? 200))
+          logRequest({
+            caller,
+            problemCode,
+            requestId,
+            startedAt,
+            method: request.method,
+            route,
+            status: Number(set.status ?? 200),
+          })
         context.isLogged = true
         const response = jsonResponse(responseValue, set, requestId)
         if (!response) addHeaders(set.headers, requestId)
@@ -183,41 +191,6 @@ export function service(options: ServiceOptions, { routes, root, aliases = {} }:
   return app
 }
 
-function atBothPaths(paths: readonly string[] = []): Set<string> {
-  return new Set(paths.flatMap((path) => [path, VERSIONED + path]))
-}
-
-/** Logs and counts a request. */
-function requestLogger({ clock, log, metrics }: ServiceOptions) {
-  const feeds = atBothPaths(FEEDS)
-  return (
-    {
-      caller,
-      problemCode,
-      requestId,
-      startedAt,
-    }: Pick<RequestState, 'caller' | 'problemCode' | 'requestId' | 'startedAt'>,
-    method: string,
-    route: string,
-    status: number,
-  ): void => {
-    const ms = clock.monotonic() - startedAt
-    metrics.request(method, route, status, ms)
-    const level = status < 400 && feeds.has(route) ? 'debug' : 'info'
-    log[level](() => ({
-      event: 'request',
-      requestId,
-      method,
-      route,
-      status,
-      ms: Math.round(ms * 10) / 10,
-      ...(caller?.ip ? { ip: caller.ip } : {}),
-      ...(caller?.userId ? { userId: caller.userId } : {}),
-      ...(problemCode === undefined ? {} : { code: problemCode }),
-    }))
-  }
-}
-
 /** Serves a route's GET or POST at another path too. @throws Error when there is no such route */
 function addAlias(app: AnyElysia, routes: AnyElysia, path: string, of: string): void {
   const route = routes.routes.find((candidate) => candidate.path === of && candidate.method !== 'DELETE')
@@ -247,6 +220,6 @@ function refuseUnguarded(app: AnyElysia): void {
 
 const NO_INPUT: RouteInput = { trimmed: [] }
 
-function routeInput({ body, detail }: { body?: TSchema; detail?: { 'x-rules'?: Rule } }): RouteInput {
+function routeInput({ body, detail }: { body?: TSchema; detail?: { 'x-rules'?: InputRule } }): RouteInput {
   return { body, rule: detail?.['x-rules'], trimmed: body ? trimmedFields(body) : [] }
 }

@@ -1,7 +1,6 @@
+import { DatabaseUnavailable } from '../database-unavailable.ts'
 import { InternalError } from '../log.ts'
 import { Problem } from '../problem.ts'
-
-const DATABASE_UNAVAILABLE = /^SQLITE_(BUSY|LOCKED|FULL|IOERR|READONLY|CORRUPT|NOTADB|CANTOPEN|NOMEM|PROTOCOL)/
 
 /**
  * Turns a thrown value into a Problem, so that every failure has a code from the dictionary. The framework's own texts
@@ -20,9 +19,7 @@ export function problemOf(error: unknown, code: unknown, allowedMethods: () => s
   if (code === 'VALIDATION')
     return new Problem('internal_error', { cause: new InternalError('Validated before the guard') })
   if (code === 'PARSE') return new Problem('malformed_json')
-  const databaseCode = (error as { code?: unknown } | null)?.code
-  if (typeof databaseCode === 'string' && DATABASE_UNAVAILABLE.test(databaseCode))
-    return new Problem('database_unavailable', { cause: error, retryAfter: 1 })
+  if (error instanceof DatabaseUnavailable) return new Problem('database_unavailable', { cause: error, retryAfter: 1 })
   return new Problem('internal_error', {
     cause: error instanceof Error ? error : new InternalError('A thrown value is not an Error'),
   })

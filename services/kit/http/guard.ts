@@ -2,7 +2,7 @@ import { type Context, type DocumentDecoration, Elysia } from 'elysia'
 import { type Access, type AccessOptions, type Arrival, accessControl, requireAccess } from '../access/access.ts'
 import type { ModuleGate, ModuleGates } from '../access/module-gate.ts'
 import type { Caller } from '../caller.ts'
-import type { Rule } from '../schema/validation.ts'
+import type { InputRule } from '../schema/validation.ts'
 import { isTokenProblem } from '../tokens/check.ts'
 import { type RequestState, withState } from './request-state.ts'
 
@@ -16,14 +16,16 @@ export interface GuardOptions extends AccessOptions {
 }
 
 /**
- * The macro `auth`, which every route must name (the app refuses to be built otherwise). It runs before the body is
- * validated: a caller without access gets 401 or 403, whatever they sent. In the handler `caller` is the caller.
- * The macro `module` beside it names a module: then only users who have it enabled pass (see `ModuleGate.admit`).
+ * Builds the plugin whose macros say who may call a route:
+ * - `auth`, which every route must name (the app refuses to be built otherwise), lists the callers. The check runs before
+ *   the body is validated: a caller without access gets 401 or 403, whatever they sent. Handlers get `caller`;
+ * - `module` admits only users who have that module enabled (see `ModuleGate.admit`);
+ * - `rules` names the `InputRule` of a route.
  */
 export function guard(options: GuardOptions) {
   const { anonymousCaller, identify } = accessControl(options)
 
-  /** A valid refresh token is enough: an invalid access token beside it does not matter. */
+  /** Identifies a caller whose refresh token is enough: an invalid access token beside a valid refresh token is ignored. */
   const identifyHolder = async (arrival: Arrival, access: Access, body: unknown): Promise<Caller> => {
     try {
       return await identify(arrival, access)
@@ -56,8 +58,7 @@ export function guard(options: GuardOptions) {
         if (bodyProblem) throw bodyProblem
       }),
     }),
-    // See `Rule`.
-    rules: (rule: Rule) => ({ detail: { 'x-rules': rule } as DocumentDecoration }),
+    rules: (rule: InputRule) => ({ detail: { 'x-rules': rule } as DocumentDecoration }),
     module: (id: string) => ({
       detail: { 'x-module': id } as DocumentDecoration,
       introspect: (route: object) => setGate(route, gateFor(id, options.modules)),

@@ -74,7 +74,7 @@ export function health(options: HealthOptions) {
       },
       {
         auth: ['operator', 'scraper'],
-        response: t.String({ examples: ['# TYPE http_requests_total counter'] }),
+        response: t.String({ examples: ['# TYPE http_request_duration_seconds histogram'] }),
         detail: operation('health', { summary: 'Get metrics', description: 'In the text format of Prometheus.' }),
       },
     )

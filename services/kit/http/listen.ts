@@ -7,7 +7,7 @@ type RequestHandler = (request: Request) => Response | Promise<Response>
 
 export interface Listening {
   server: Server<undefined>
-  /** Sets the handler. Requests that came before it get their answers now. */
+  /** Sets the handler. Requests that came before are answered now. */
   answerWith(handler: RequestHandler): void
   /** Closes each connection after its next response, so that clients send no request that would be lost. */
   closeConnections(): void
@@ -17,7 +17,7 @@ export interface Listening {
 const SWEEP = 4
 /** Seconds: the maximum of Bun. */
 const IDLE_MAX = 255
-/** Seconds: the minimum for an active request, even if idle connections are closed sooner. A hash may wait in the queue. */
+/** Seconds: the minimum for an active request, even if idle connections close sooner: it may wait in the queue of hashes. */
 const ACTIVE_MIN = 75
 
 /**
@@ -74,7 +74,7 @@ export function listen(address: string, idleTimeout: number): Listening {
   }
 }
 
-/** Whether the connection closes after the response: it is never idle again, and the client may read slowly. */
+/** Whether the connection closes after the response. Such a connection is never idle, and its client may read slowly. */
 function closesConnection(response: Response): boolean {
   return response.headers.get('connection') === 'close'
 }

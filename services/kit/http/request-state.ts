@@ -7,7 +7,7 @@ export interface RequestState {
   requestId: string
   /** Monotonic milliseconds. */
   startedAt: number
-  /** The path as it was sent. */
+  /** The path of the URL, as the framework parsed it. */
   path: string
   /** The address of the connection; null for a call within the process. */
   address: () => string | null

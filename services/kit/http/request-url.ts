@@ -1,10 +1,10 @@
-/** The host of a request without one. Nothing depends on it. */
+/** Stands in for the host of a request that names no host. Nothing depends on the value. */
 const ANY_HOST = 'http://localhost'
 
 /**
  * Completes the URL of a request, in place. Bun sets a mere path when the request has no valid host: HTTP/1.0 without
- * `Host` (RFC 9112, 3.2), an empty or a malformed one. `new URL()` throws on that, and code that looks for the path after
- * the host would find a wrong path.
+ * `Host` (RFC 9112, 3.2), or an empty or malformed `Host`. `new URL()` throws on a mere path, and code that looks for the
+ * path after the host would find a wrong one.
  */
 export function completeUrl(request: Request): void {
   const { url } = request

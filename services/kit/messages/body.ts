@@ -1,7 +1,9 @@
 import { errorOf, type FieldError, mistyped, notAllowed } from '../field-errors.ts'
 import { invalid, invalidField, Problem } from '../problem.ts'
 
+/** Bytes of a body. */
 const BODY_MAX = 64 * 1024
+/** Objects and arrays within each other. */
 const DEPTH_MAX = 32
 
 /**
@@ -18,10 +20,10 @@ const FORMS_TOO = 'The content type must be application/x-www-form-urlencoded or
  * Reads a JSON body: at most 64 KiB (counted while it arrives, so that the limit holds for chunked bodies too), UTF-8, an
  * object, at most 32 levels deep. Strings are normalized to NFC; lone surrogates and NUL are errors. An empty body is an
  * object without fields. If a field is repeated, the last one counts, as in `JSON.parse`.
- * @param isOAuth whether the route also accepts `application/x-www-form-urlencoded` (RFC 7009, RFC 7662). Its strings are
- * not normalized: tokens are compared as they were sent
+ * @param options `acceptsForm`: the route is one of OAuth, which also accepts `application/x-www-form-urlencoded`
+ * (RFC 7009, RFC 7662). Its strings are not normalized: tokens are compared as they were sent
  */
-export async function readBody(request: Request, isOAuth: boolean): Promise<Body> {
+export async function readBody(request: Request, { acceptsForm }: { acceptsForm: boolean }): Promise<Body> {
   const bytes = await readBytes(request, BODY_MAX)
   if (bytes === null) return { problem: new Problem('body_too_large') }
   if (bytes.byteLength === 0) return { value: {} }
@@ -29,16 +31,16 @@ export async function readBody(request: Request, isOAuth: boolean): Promise<Body
   const encoding = encodingProblem(request.headers)
   if (encoding) return { problem: encoding }
   const type = mediaType(request.headers.get('content-type'))
-  const isForm = isOAuth && type === 'application/x-www-form-urlencoded'
+  const isForm = acceptsForm && type === 'application/x-www-form-urlencoded'
   if (!isForm && type !== 'application/json')
-    return { problem: new Problem('unsupported_media_type', isOAuth ? { message: FORMS_TOO } : {}) }
+    return { problem: new Problem('unsupported_media_type', acceptsForm ? { message: FORMS_TOO } : {}) }
 
   const source = decode(bytes)
   if (typeof source !== 'string') return source
   if (isForm) return readForm(source)
   // ASCII without escapes is in NFC already.
   const isPlainAscii = source.length === bytes.byteLength && !source.includes('\\')
-  return readObject(source, { normalize: !isOAuth && !isPlainAscii })
+  return readObject(source, { normalize: !acceptsForm && !isPlainAscii })
 }
 
 /** Refuses compressed bodies, which could unpack to any size (RFC 9110, 8.4 and 15.5.16). */
@@ -96,7 +98,7 @@ export function decode(bytes: Uint8Array): string | { problem: Problem } {
 /** Reads the text of one JSON object, by the rules of `readBody`. */
 export function readObject(source: string, { normalize }: { normalize: boolean } = { normalize: true }): Body {
   try {
-    if (tooDeep(source)) return { problem: malformed('The body is nested too deeply') }
+    if (isTooDeep(source)) return { problem: malformed('The body is nested too deeply') }
     const value: unknown = JSON.parse(source)
     // Checked here, because the validation of an optional body accepts any value that is not an object.
     if (typeof value !== 'object' || value === null || Array.isArray(value))
@@ -140,8 +142,8 @@ export function mediaType(header: string | null): string {
   return type.trim()
 }
 
-/** Counts levels before parsing: the parser fails on 20,000 levels, and validation hangs on 50,000. */
-function tooDeep(source: string): boolean {
+/** Whether a text has too many levels. It is called before parsing: the parser fails on 20,000, validation hangs on 50,000. */
+function isTooDeep(source: string): boolean {
   // Most bodies are flat objects.
   if (source.indexOf('{', 1) < 0 && source.indexOf('[') < 0) return false
   let depth = 0

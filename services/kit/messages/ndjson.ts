@@ -10,7 +10,7 @@ export const LINES_TYPE = 'application/x-ndjson'
 const LINES_TYPES = [LINES_TYPE, 'application/jsonl']
 
 /** A line of a body: its number, from 1, and its value or its problem. */
-export type Line<T> = { line: number } & Checked<T>
+export type NumberedLine<T> = { line: number } & Checked<T>
 type Checked<T> = { value: T } | { problem: Problem }
 
 /**
@@ -20,7 +20,7 @@ type Checked<T> = { value: T } | { problem: Problem }
  * @param check returns the value of a line in its type, or throws a Problem
  * @throws Problem `body_too_large`, `unsupported_media_type`, `malformed_json`
  */
-export async function readLines<T>(request: Request, check: (value: unknown) => T): Promise<Iterable<Line<T>>> {
+export async function readLines<T>(request: Request, check: (value: unknown) => T): Promise<Iterable<NumberedLine<T>>> {
   const bytes = await readBytes(request, LINES_MAX)
   if (bytes === null) throw new Problem('body_too_large', { message: 'The body is larger than 1 MiB' })
   if (bytes.byteLength === 0) return []
@@ -33,7 +33,7 @@ export async function readLines<T>(request: Request, check: (value: unknown) => 
   return linesOf(source, check)
 }
 
-function* linesOf<T>(source: string, check: (value: unknown) => T): Generator<Line<T>> {
+function* linesOf<T>(source: string, check: (value: unknown) => T): Generator<NumberedLine<T>> {
   let line = 0
   for (let start = 0; start < source.length; ) {
     const newline = source.indexOf('\n', start)

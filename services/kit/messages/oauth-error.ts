@@ -22,7 +22,7 @@ export function oauthBody(problem: Problem, requestId: string): OAuthProblemBody
   return { ...body, error: errorOf(problem), error_description: printable([body.message].flat().join('; ')) }
 }
 
-/** The codes of RFC 6749, 5.2 and 4.1.2.1; for a Bearer those of RFC 6750, 3.1 (see RFC 7662, 2.3). */
+/** The OAuth code of a problem (RFC 6749, 5.2 and 4.1.2.1; for a Bearer RFC 6750, 3.1, as RFC 7662, 2.3 says). */
 function errorOf(problem: Problem): OAuthProblemBody['error'] {
   const { status } = problem
   if (isTokenProblem(problem)) return 'invalid_token'

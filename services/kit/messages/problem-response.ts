@@ -9,7 +9,7 @@ export function requestIdOf(headers: Headers, random: Pick<Random, 'id'>): strin
   return clientId !== null && /^[\x21-\x7e]{1,128}$/.test(clientId) ? clientId : random.id()
 }
 
-/** Adds the headers of the response to a problem. */
+/** Adds the headers that the response to a problem has. @param headers of the response; changed in place */
 export function addProblemHeaders(headers: Record<string, unknown>, problem: Problem, requestId: string): void {
   headers['cache-control'] = 'no-store'
   addHeaders(headers, requestId)
@@ -20,7 +20,7 @@ export function addProblemHeaders(headers: Record<string, unknown>, problem: Pro
   headers['content-type'] = 'application/json'
 }
 
-/** RFC 6750, section 3: the reason only if a token was sent. */
+/** The challenge of a 401 (RFC 6750, 3). It has a reason only if a token was sent. */
 function challenge(problem: Problem): string {
   return isTokenProblem(problem) ? 'Bearer error="invalid_token"' : 'Bearer'
 }

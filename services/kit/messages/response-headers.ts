@@ -1,6 +1,6 @@
 /**
- * The headers of every response. A response is data, not a page: whatever a browser takes it for, it loads nothing and
- * cannot be framed (OWASP ASVS 3.4.3, 3.4.6).
+ * The headers of every response. A response is data, not a page: even if a browser shows one as a page, that page loads
+ * nothing and cannot be framed (OWASP ASVS 3.4.3, 3.4.6).
  */
 const COMMON: Readonly<Record<string, string>> = {
   'x-content-type-options': 'nosniff',
@@ -32,7 +32,7 @@ export function addHeaders(headers: Record<string, unknown>, requestId: string):
  */
 export const jsonResponse = newJsonResponder()
 
-/** The template is shared and set anew for each response: copying a `Headers` is cheaper than reading an object literal. */
+/** Shares one `Headers` that each response copies, because copying it is cheaper than reading an object literal. */
 function newJsonResponder() {
   const template = new Headers({ ...COMMON, 'content-type': 'application/json' })
   return (value: unknown, { headers, status = 200 }: ResponseSettings, requestId: string): Response | undefined => {

@@ -11,24 +11,24 @@ export interface AuditEvent {
   actor: string
   ip: string | null
   requestId: string | null
-  /** What changed: names and states, never a secret. */
+  /** The change: names and states, never a secret. */
   detail: Record<string, unknown>
 }
 
-/** The caller behind an event, or a service that acts by itself. */
+/** The caller behind an audit event, or a service that acts by itself. */
 export type Actor = Pick<AuditEvent, 'actor' | 'ip' | 'requestId'>
 
-/** The fields of an event that come from the caller. */
+/** The fields of an audit event that come from the caller. */
 export function actorOf(caller: Actor) {
   return { actor: caller.actor, ip: caller.ip, requestId: caller.requestId }
 }
 
-/** Sends an event of another service to the audit: through its outbox, in the transaction of the change. */
+/** The notice by which another service reports an audit event to auth: written in the transaction of the change. */
 export function auditNotice(event: AuditEvent): NewNotice {
   return { target: 'auth', kind: 'audit', subject: event.userId ?? event.id, payload: { ...event } }
 }
 
-/** The event in such a notice. */
-export function eventOfNotice({ payload }: Notice): AuditEvent {
+/** The audit event of a notice that `auditNotice` made. */
+export function auditEventOf({ payload }: Notice): AuditEvent {
   return payload as unknown as AuditEvent
 }

@@ -4,7 +4,7 @@ import type { Clock } from '../clock.ts'
 const FIRST_DELAY = 50
 /** An unreachable target gets what it missed within this time of its return. */
 const LONGEST_DELAY = 500
-/** A target refuses a notice for a reason that takes longer to go away. */
+/** The same for a notice that the target refuses: the reason for a refusal takes longer to disappear. */
 const LONGEST_DELAY_REFUSED = 30_000
 
 interface Delay {
@@ -36,7 +36,7 @@ export class SubjectBackoff {
     this.delays.clear()
   }
 
-  /** The subjects that are not due yet. */
+  /** The subjects whose next attempt is not due yet. */
   waiting(): string[] {
     const now = this.clock.monotonic()
     return [...this.delays].filter(([, { until }]) => until > now).map(([subject]) => subject)
@@ -49,10 +49,10 @@ export class SubjectBackoff {
 
   /** Forgets every subject but these. @returns milliseconds until the first of them is due; Infinity without any */
   keepOnly(subjects: readonly string[]): number {
-    const kept = new Set(subjects)
+    const retained = new Set(subjects)
     let next = Number.POSITIVE_INFINITY
     for (const [subject, { until }] of this.delays)
-      if (kept.has(subject)) next = Math.min(next, until)
+      if (retained.has(subject)) next = Math.min(next, until)
       else this.delays.delete(subject)
     return next - this.clock.monotonic()
   }

@@ -16,7 +16,7 @@ export interface Event {
 }
 
 /** Creates an event that happens now. */
-export function eventOf<T extends EventType>(
+export function newEvent<T extends EventType>(
   { clock, random }: { clock: Clock; random: Random },
   type: T,
   userId: string,
@@ -25,7 +25,7 @@ export function eventOf<T extends EventType>(
   return { id: random.id(), type, at: clock.now(), userId, data }
 }
 
-/** Sends an event of another service to auth, which delivers it: through its outbox, in the transaction of the change. */
+/** The notice by which another service has auth deliver an event: written in the transaction of the change. */
 export function eventNotice(event: Event): NewNotice {
   return { target: 'auth', kind: 'event', subject: event.userId, payload: { ...event } }
 }

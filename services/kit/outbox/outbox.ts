@@ -46,10 +46,11 @@ interface OutboxOptions {
   log: Log
 }
 
+/** Subjects whose notices are sent at the same time. */
 const CONCURRENCY = 16
 /** Notices that are read at once. */
 const PAGE = 500
-/** Milliseconds. */
+/** Milliseconds of the pause after the target could not be reached; it doubles up to `LONGEST_PAUSE`. */
 const FIRST_PAUSE = 25
 const LONGEST_PAUSE = 500
 
@@ -66,7 +67,7 @@ export class Outbox {
   private wakeUp = Promise.withResolvers<void>()
   private pause = FIRST_PAUSE
   private readonly backoff: SubjectBackoff
-  /** Those who wait for a delivery, by subject. */
+  /** Callers of `waitForDelivery`, by subject: notified when a notice about it is acknowledged. */
   private readonly acks = new Map<string, Signal>()
 
   constructor(private readonly options: OutboxOptions) {
@@ -131,6 +132,7 @@ export class Outbox {
   private async run(): Promise<void> {
     const { log, target } = this.options
     while (this.running) {
+      // Before the notices are read: a `wake` from now on ends the next sleep.
       this.wakeUp = Promise.withResolvers()
       try {
         const waiting = this.backoff.waiting()
@@ -145,7 +147,7 @@ export class Outbox {
     }
   }
 
-  /** The oldest notices. Those that a caller waits for come first, so that thousands of others do not hold them up. */
+  /** The next notices: first those that a caller waits for, so that thousands of others do not hold them up. */
   private async nextNotices(waiting: string[]): Promise<Notice[]> {
     const { store, target } = this.options
     const inBackoff = new Set(waiting)
@@ -156,7 +158,7 @@ export class Outbox {
     return [...urgent, ...oldest.filter(({ seq }) => !urgentSeqs.has(seq))]
   }
 
-  /** Pauses after the target did not answer, longer each time. A new notice ends the pause. */
+  /** Pauses after a failure, longer each time. A new notice ends the pause. */
   private async rest(): Promise<void> {
     const { pause } = this
     this.pause = Math.min(pause * 2, LONGEST_PAUSE)

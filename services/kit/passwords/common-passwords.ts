@@ -9,31 +9,35 @@ const RUSSIAN_KEYS = 'йцукенгшщзхъфывапролджэячсмит
 const LATIN_SIGNS = '@#$^&/?'
 const RUSSIAN_SIGNS = '"№;:?.,'
 
-const TO_RUSSIAN = keys(LATIN_KEYS, RUSSIAN_KEYS)
-const TO_LATIN = keys(RUSSIAN_KEYS + RUSSIAN_SIGNS, LATIN_KEYS + LATIN_SIGNS)
+const TO_RUSSIAN = keyboardMap(LATIN_KEYS, RUSSIAN_KEYS)
+const TO_LATIN = keyboardMap(RUSSIAN_KEYS + RUSSIAN_SIGNS, LATIN_KEYS + LATIN_SIGNS)
 
-/** Rows of keys and the alphabet: neighbours on them make a weak password. */
+/** Rows of keys and the alphabet. A part of one, in either direction, is a weak password. */
 const WALKS = ['йцукенгшщзхъ', 'фывапролджэ', 'ячсмитьбю', 'абвгдежзийклмнопрстуфхцчшщъыьэюя'].flatMap((walk) => [
   walk,
   [...walk].reverse().join(''),
 ])
+/** Characters of the shortest part of a walk that counts. */
 const WALK_LEAST = 4
-/** People who have to type something repeat one letter at most this often. */
+/** Characters of the longest password of one repeated letter that counts as common. */
 const REPEATED_MOST = 12
+/** Letters of the shortest word that counts. */
 const WORD_LEAST = 3
 
 /** Digits of a date: day, month and year, or year, month and day. */
 const DATE =
   /^(?:(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])(?:19|20)?\d\d|(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))$/
+/** The characters that people put before or after a word: a number with a few signs around it. */
 const DECORATION = /^[\p{P}\p{S} ]{0,3}(\d*)[\p{P}\p{S} ]{0,3}$/u
 const BETWEEN_DIGITS = /(?<=\d)[./-](?=\d)/g
+/** Digits around a word that may be any number. Longer ones must be a date or on the list. */
 const PLAIN_DIGITS = 4
 
 /**
- * The lists that were read, by their paths. Each has one password a line, in lower case, with `е` for `ё`. The imports
- * above are paths, also in the executable: imported as texts, the lists would cost each start six megabytes. The Russian
- * list is written by hand: names, words and phrases that people choose, also those that the Latin list has as Russian
- * words typed on a Latin keyboard (`gfhjkm`). It has no numbers, keyboard walks or repeated words: rules cover these.
+ * The lists in memory, by their paths. Each has one password a line, in lower case, with `е` for `ё`. The imports above
+ * are paths, also in the executable: imported as texts, the lists would cost each start six megabytes. The Russian list
+ * is written by hand: names, words and phrases that people choose, also those that the Latin list has as Russian words
+ * typed on a Latin keyboard (`gfhjkm`). Numbers, keyboard walks and repeated words are left to the rules below.
  */
 const lists = new Map<string, Buffer>()
 
@@ -59,7 +63,7 @@ export function isCommonPassword(password: string): boolean {
   return [onRussianKeys(text), lead + onRussianKeys(core) + tail].some((text) => isDecorated(text, isRussianWord))
 }
 
-/** What the same keys write on a Latin keyboard. @param text typed on a Russian one; lower case, with `е` for `ё` */
+/** Retypes a text with the same keys of a Latin keyboard. @param text in Russian, lower case, with `е` for `ё` */
 export function onLatinKeys(text: string): string {
   return retype(text, TO_LATIN)
 }
@@ -72,7 +76,8 @@ function retype(text: string, keyboard: ReadonlyMap<string, string>): string {
   return [...text].map((letter) => keyboard.get(letter) ?? letter).join('')
 }
 
-function keys(from: string, to: string): ReadonlyMap<string, string> {
+/** Maps each sign of one keyboard to that of the same key on another. If a sign is on two keys, the first counts. */
+function keyboardMap(from: string, to: string): ReadonlyMap<string, string> {
   const pairs = [...from].map((sign, index): [string, string] => [sign, to.charAt(index)])
   return new Map(pairs.reverse())
 }
@@ -100,8 +105,8 @@ function isRussianWord(word: string): boolean {
 
 function isWalk(word: string): boolean {
   const parts = repeatedParts(word)
-  const isStroked = parts.at(-1)?.length === 1 && word.length <= REPEATED_MOST
-  return isStroked || parts.some((part) => part.length >= WALK_LEAST && WALKS.some((walk) => walk.includes(part)))
+  const isOneLetter = parts.at(-1)?.length === 1 && word.length <= REPEATED_MOST
+  return isOneLetter || parts.some((part) => part.length >= WALK_LEAST && WALKS.some((walk) => walk.includes(part)))
 }
 
 /** Every text that, repeated, gives the word; the longest (the word itself) first. */

@@ -1,18 +1,10 @@
-import { createHash } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { type Log, silentLog } from '../log.ts'
 import type { Config } from '../process/config.ts'
 import { HashQueue, type HashSpeed } from './hash-queue.ts'
 import { parseImportedHash } from './imported-hash.ts'
-import {
-  ARGON2,
-  argon2Seconds,
-  BCRYPT,
-  BCRYPT_BYTES_MAX,
-  bcryptSeconds,
-  IMPORTED_BCRYPT_COST_MAX,
-  nativeSeconds,
-} from './native-hash.ts'
+import { ARGON2, argon2Seconds, BCRYPT, bcryptSeconds, IMPORTED_BCRYPT_COST_MAX, nativeSeconds } from './native-hash.ts'
+import { forBcrypt, importedBcryptForms, unicodeForms } from './password-forms.ts'
 import { lowerHashingPriority } from './thread-priority.ts'
 
 /** A password that matches a hash. */
@@ -31,8 +23,8 @@ export interface Hasher {
    * @throws Problem `overloaded` when too many hashes wait already
    */
   verify(password: string, hash: string): Promise<PasswordMatch | null>
-  /** Does the work of a failing check, as a decoy for an account that does not exist. */
-  pretend(password: string): Promise<void>
+  /** Does the work of a failing check, so that an account that does not exist takes as long as a wrong password. */
+  verifyDecoy(password: string): Promise<void>
   /** The number of hashes that wait for a core. */
   readonly waiting: number
 }
@@ -43,22 +35,22 @@ type Settings = Pick<Config, 'passwordHash' | 'bcryptCost' | 'hashQueue'>
 const BCRYPT_COST_MAX = 20
 /** Seconds of a core. A check is slow if it takes longer than this and longer than one of our own hashes. */
 const SLOW_SECONDS = 0.5
-/** Milliseconds. The priority of the threads is set again this often. */
-const YIELD_AGAIN = 60_000
+/** Milliseconds after which the priority is lowered again: idle threads end, and new ones have the normal priority. */
+const LOWER_AGAIN_AFTER = 60_000
 /** OWASP's second choice for argon2id: 19 MiB, two passes. */
 const ARGON2_MEMORY = 19_456
 const ARGON2_PASSES = 2
 
 /** The hashes that can be imported, for a message. */
-export const KNOWN_HASHES =
+export const SUPPORTED_HASHES =
   'a supported hash (bcrypt, argon2, pbkdf2, scrypt or fbscrypt) within the allowed cost limits'
 
 /** Whether an imported hash can be verified here, within the cost limits. */
-export function isKnownHash(hash: string): boolean {
+export function isSupportedHash(hash: string): boolean {
   return isCheckable(hash, IMPORTED_BCRYPT_COST_MAX)
 }
 
-/** Whether a hash marks a user without a password, as Django and its imitators write it: `!` and anything after it. */
+/** Whether a hash marks a user without a password, as Django writes it: `!` and anything after it. */
 export function isUnusableHash(hash: string): boolean {
   return hash.startsWith('!')
 }
@@ -70,10 +62,13 @@ export function isUnusableHash(hash: string): boolean {
  */
 export class PasswordHasher implements Hasher {
   private readonly queue: HashQueue
-  private readonly ownSeconds: number
-  /** The number of hashes that may still start a thread of the pool. Idle threads end, and are started again later. */
-  private newThreads: number
-  private yieldedAt = 0
+  /** The estimated time of one of our own hashes, in seconds of a core. */
+  private readonly secondsPerHash: number
+  /** The number of hashes, from the start, after which the pool may have a new thread whose priority must be lowered. */
+  private threadStarts: number
+  /** When the priority was lowered last. Monotonic milliseconds. */
+  private loweredAt = 0
+  /** The hash of a random password that decoys are checked against. */
   private decoy: Promise<string> | undefined
 
   constructor(
@@ -83,8 +78,8 @@ export class PasswordHasher implements Hasher {
   ) {
     const { bcryptCost, hashQueue, passwordHash } = settings
     this.queue = new HashQueue(cores, hashQueue)
-    this.newThreads = 2 * cores
-    this.ownSeconds =
+    this.threadStarts = 2 * cores
+    this.secondsPerHash =
       passwordHash === 'bcrypt' ? bcryptSeconds(bcryptCost) : argon2Seconds(ARGON2_MEMORY, ARGON2_PASSES)
   }
 
@@ -97,11 +92,11 @@ export class PasswordHasher implements Hasher {
   }
 
   verify(password: string, hash: string): Promise<PasswordMatch | null> {
-    const isSlow = secondsOf(hash) > Math.max(SLOW_SECONDS, this.ownSeconds)
+    const isSlow = secondsOf(hash) > Math.max(SLOW_SECONDS, this.secondsPerHash)
     return this.run(isSlow ? 'slow' : 'fast', () => this.check(password, hash))
   }
 
-  async pretend(password: string): Promise<void> {
+  async verifyDecoy(password: string): Promise<void> {
     this.decoy ??= this.compute(crypto.randomUUID())
     await this.verify(password, await this.decoy)
   }
@@ -123,11 +118,11 @@ export class PasswordHasher implements Hasher {
     }
     try {
       const foreign = parseImportedHash(hash)
-      if (foreign) return (await anyOf(spellings(password), (form) => foreign.matches(form))) ? REHASH : null
+      if (foreign) return (await anyOf(unicodeForms(password), (form) => foreign.matches(form))) ? REHASH : null
       const isBcrypt = BCRYPT.test(hash)
       if (await Bun.password.verify(isBcrypt ? forBcrypt(password) : password, hash))
         return { rehash: this.isOutdated(hash) }
-      const forms = isBcrypt ? importedBcryptForms(password) : spellings(password).slice(1)
+      const forms = isBcrypt ? importedBcryptForms(password) : unicodeForms(password).slice(1)
       return (await anyOf<string | Buffer>(forms, (form) => Bun.password.verify(form, hash))) ? REHASH : null
     } catch (error) {
       this.log.error({ event: 'hash.unreadable', err: error })
@@ -147,9 +142,9 @@ export class PasswordHasher implements Hasher {
     return await this.queue.run(speed, async () => {
       const result = await job()
       const now = performance.now()
-      if (this.newThreads > 0 || now - this.yieldedAt > YIELD_AGAIN) {
-        this.newThreads--
-        this.yieldedAt = now
+      if (this.threadStarts > 0 || now - this.loweredAt > LOWER_AGAIN_AFTER) {
+        this.threadStarts--
+        this.loweredAt = now
         lowerHashingPriority()
       }
       return result
@@ -157,17 +152,8 @@ export class PasswordHasher implements Hasher {
   }
 }
 
-/** A match that only another system's way of hashing explains. */
+/** The match of a hash that another system made. */
 const REHASH: PasswordMatch = { rehash: true }
-
-/**
- * The input to bcrypt. bcrypt reads only 72 bytes: a password of 72 bytes or more is replaced by its digest, so that
- * every byte counts and no hash of ours is the hash of a password's beginning.
- */
-function forBcrypt(password: string): string {
-  if (Buffer.byteLength(password) < BCRYPT_BYTES_MAX) return password
-  return createHash('sha256').update(password).digest('base64')
-}
 
 function isCheckable(hash: string, bcryptCostMax: number): boolean {
   return nativeSeconds(hash, bcryptCostMax) !== undefined || parseImportedHash(hash) !== undefined
@@ -176,27 +162,6 @@ function isCheckable(hash: string, bcryptCostMax: number): boolean {
 /** The estimated time to check a hash, in seconds of a core; 0 for an unreadable hash. */
 function secondsOf(hash: string): number {
   return nativeSeconds(hash, BCRYPT_COST_MAX) ?? parseImportedHash(hash)?.seconds ?? 0
-}
-
-/**
- * The Unicode forms of a password that another system may have hashed. Such systems hash what is typed, which some
- * keyboards send as NFD; Ch202 hashes NFC only. No hash of ours was made from NFD, so the second form can only match an
- * imported hash.
- */
-function spellings(password: string): string[] {
-  const decomposed = password.normalize('NFD')
-  return decomposed === password ? [password] : [password, decomposed]
-}
-
-/**
- * The inputs that other systems give to bcrypt, except those that Ch202 gives itself: the first 72 bytes of a password.
- * None of our hashes has an input of 72 bytes, so these too can only match an imported hash.
- */
-function importedBcryptForms(password: string): Buffer[] {
-  const own = Buffer.from(forBcrypt(password))
-  return spellings(password)
-    .map((form) => Buffer.from(form).subarray(0, BCRYPT_BYTES_MAX))
-    .filter((form) => !form.equals(own))
 }
 
 /** Tries the forms one after the other: a check has one place in the queue, and so one core. */

@@ -71,11 +71,12 @@ export function scryptCheck(
 
 type ScryptCost = Record<'N' | 'r' | 'p' | 'maxmem', number>
 
+/** The estimated time of scrypt, in seconds of a core. */
 export function scryptSeconds({ N, r, p }: ScryptCost): number {
   return (128 * N * r * p) / SCRYPT_WORK_PER_SECOND
 }
 
-/** @param ln log2 of N @returns undefined when the parameters are not valid or cost too much */
+/** The parameters of scrypt. @param ln log2 of N @returns undefined when they are not valid or cost too much */
 export function scryptOptions(ln: number, r: number, p: number): ScryptCost | undefined {
   const memory = 128 * r * 2 ** ln
   // r bounds N as well (RFC 7914, section 6).
@@ -85,9 +86,9 @@ export function scryptOptions(ln: number, r: number, p: number): ScryptCost | un
 }
 
 /**
- * A hash of bcrypt or argon2 in what another system wraps it in.
- * @param wrap what that system gives to it of a password; the first that matches counts
- * @returns undefined for any other hash, and for one whose check would cost too much
+ * bcrypt or argon2, as another system uses them.
+ * @param inputsOf the texts that the system may have hashed for a password; one that matches is enough
+ * @returns undefined for any other hash, and when the check would cost too much
  */
 export function nativeCheck(
   hash: string | undefined,

@@ -1,4 +1,4 @@
-// The hashes that Bun verifies itself, and what it costs to check one.
+// The hashes that Bun verifies itself, and the cost of checking one.
 
 export const BCRYPT = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$/
 export const ARGON2 =
@@ -8,6 +8,7 @@ export const BCRYPT_BYTES_MAX = 72
 const BCRYPT_COST_MIN = 4
 /** The maximum cost of an imported hash: two seconds of a core. */
 export const IMPORTED_BCRYPT_COST_MAX = 15
+/** Seconds of a core for a check of cost 10. */
 const BCRYPT_10_SECONDS = 0.075
 /** Limits of an imported hash, in KiB and in KiB times passes: about a second of a core. */
 const ARGON2_MEMORY_MAX = 262_144
@@ -27,16 +28,18 @@ export function nativeSeconds(hash: string, bcryptCostMax: number): number | und
   return isWithinLimits(memory, passes, lanes) ? argon2Seconds(memory, passes) : undefined
 }
 
-/** The lower bounds are argon2's own (RFC 9106, section 3.1). */
+/** Whether a hash of argon2 is valid and cheap enough. The lower bounds are argon2's own (RFC 9106, section 3.1). */
 function isWithinLimits(memory: number, passes: number, lanes: number): boolean {
   const isValid = passes >= 1 && lanes >= 1 && memory >= 8 * lanes
   return isValid && passes <= ARGON2_PASSES_MAX && memory <= ARGON2_MEMORY_MAX && memory * passes <= ARGON2_WORK_MAX
 }
 
+/** The estimated time of bcrypt, in seconds of a core. */
 export function bcryptSeconds(cost: number): number {
   return BCRYPT_10_SECONDS * 2 ** (cost - 10)
 }
 
+/** The estimated time of argon2, in seconds of a core. @param memory KiB */
 export function argon2Seconds(memory: number, passes: number): number {
   return (memory * passes) / ARGON2_WORK_PER_SECOND
 }

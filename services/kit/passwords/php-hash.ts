@@ -19,7 +19,7 @@ const MD5_BYTES = 16
  */
 export function parsePhpHash(text: string): ImportedHash | undefined {
   return (
-    nativeCheck(WORDPRESS.exec(text)?.[1], (password) => spellings(password).map(wordpressDigest)) ?? parsePhpass(text)
+    nativeCheck(WORDPRESS.exec(text)?.[1], (password) => phpForms(password).map(wordpressDigest)) ?? parsePhpass(text)
   )
 }
 
@@ -27,7 +27,7 @@ export function parsePhpHash(text: string): ImportedHash | undefined {
  * The forms of a password that may have been hashed. WordPress trims it (PHP's `trim`) and puts a backslash before each
  * quote, as it receives it from a form; phpBB hashes what was typed. For most passwords the forms are equal.
  */
-function spellings(password: string): string[] {
+function phpForms(password: string): string[] {
   const trimmed = password.replace(/^[ \n\r\t\v\0]+|[ \n\r\t\v\0]+$/g, '')
   const slashed = trimmed.replaceAll(/['"\\]/g, '\\$&')
   return [...new Set([slashed, trimmed, password])]
@@ -48,7 +48,7 @@ function parsePhpass(text: string): ImportedHash | undefined {
   return {
     seconds: 2 ** log / ROUNDS_PER_SECOND,
     async matches(password) {
-      for (const form of spellings(password))
+      for (const form of phpForms(password))
         if (timingSafeEqual(await stretch(Buffer.from(form), Buffer.from(salt), 2 ** log), hash)) return true
       return false
     },

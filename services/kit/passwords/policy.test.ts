@@ -12,14 +12,14 @@ const RUSSIAN = readFileSync(join(import.meta.dir, 'common-passwords-ru.txt'), '
   .split('\n')
 const TOO_EASY = 'The password is too easy to guess: '
 
-function refusal(password: string, own: (string | null)[] = [], least = 8): string | undefined {
-  const errors = passwordErrors('password', password, least, own)
+function refusal(password: string, names: (string | null)[] = [], least = 8): string | undefined {
+  const errors = passwordErrors('password', password, least, names)
   if (errors.length === 0) return undefined
   const { code, publicMessage } = invalid(errors)
   return code === 'weak_password' ? String(publicMessage).replace(TOO_EASY, '') : code
 }
 
-/** The head of the lists that are published every year, as far as it is long enough for a password here. */
+/** The first passwords of the lists that are published every year, except those that are too short here. */
 const PUBLISHED =
   `12345678 123456789 password 1234567890 Pass@123 admin123 12345678910 P@ssw0rd Password Aa@123456 admintelecom
   Admin@123 abcd1234 qwerty123 Abcd@1234 Pass@1234 11223344 87654321 987654321 123123123 1q2w3e4r Aa112233 12341234 qwertyuiop
@@ -34,7 +34,7 @@ describe('check 3: a common password', () => {
     expect(new Set(MOST_USED).size).toBe(10_000)
     const reasons = new Set(MOST_USED.flatMap((one) => [refusal(one, [], 1), refusal(one.toUpperCase(), [], 1)]))
     expect([...reasons]).toEqual(['it is one of the most used passwords'])
-    // With the length that is set, there is no other way past the rules either.
+    // None is accepted with the minimum length of the settings either.
     expect(MOST_USED.filter((one) => refusal(one) === undefined)).toEqual([])
   })
 
@@ -43,7 +43,7 @@ describe('check 3: a common password', () => {
     expect(PUBLISHED.filter((one) => !refusal(one)?.startsWith('it is '))).toEqual([])
   })
 
-  const own = ['Ana.Lovelace@example.org', 'ana_lovelace', 'Ana María Lovelace']
+  const names = ['Ana.Lovelace@example.org', 'ana_lovelace', 'Ana María Lovelace']
   test.each<[string, string | undefined]>([
     ['password!', 'it is one of the most used passwords'],
     ['77777777', 'it is one of the most used passwords'],
@@ -70,7 +70,7 @@ describe('check 3: a common password', () => {
     ['x'.repeat(257), 'validation_failed'],
     ['sh0rt!!', 'validation_failed'],
   ])('%s: %s', (password, reason) => {
-    expect(refusal(password, own)).toBe(reason)
+    expect(refusal(password, names)).toBe(reason)
   })
 
   test('an account without a username and a name has nothing to compare with', () => {
@@ -80,7 +80,7 @@ describe('check 3: a common password', () => {
 
 describe('check 3, R28: a common password, typed on a Russian keyboard or meant for one', () => {
   const COMMON = 'it is one of the most used passwords'
-  /** Which key of a Latin keyboard each letter is on. */
+  /** The key of a Latin keyboard that each Russian letter is on. */
   const KEYS = new Map(
     [...'йцукенгшщзхъфывапролджэячсмитьбюё'].map((letter, at) => [letter, "qwertyuiop[]asdfghjkl;'zxcvbnm,.`"[at]]),
   )

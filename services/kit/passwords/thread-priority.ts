@@ -3,7 +3,7 @@ import { setPriority } from 'node:os'
 
 const TASKS = '/proc/self/task'
 const POOL = /^Bun Pool/
-/** When requests keep a core busy, hashes get a fifteenth of it. At 10 they get a sixth, and one request in 100 waits. */
+/** The nice value. Hashes get a fifteenth of a core that requests keep busy; at 10 a sixth, and one request in 100 waits. */
 const NICE = 15
 
 /**

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test'
-import { atOneAddress, type Config, ConfigError, type Environment, ON_TERMINAL, readConfig } from './config.ts'
+import { atOneAddress, type Config, ConfigError, ON_TERMINAL, readConfig } from './config.ts'
 import { readSender } from './sender.ts'
+import type { Environment } from './setting-reader.ts'
 import { isOpenToOthers, readSmtpUrl } from './smtp-url.ts'
 
 const SECRETS = {
@@ -21,7 +22,7 @@ function faultsOf(env: Environment): string[] {
   return []
 }
 
-/** Where the services are by default. */
+/** The default addresses. */
 const ADDRESSES = {
   auth: 'http://127.0.0.1:3001',
   users: 'http://127.0.0.1:3002',
@@ -78,7 +79,7 @@ test('S2: on a terminal the log is pretty, unless a setting says otherwise', () 
   expect(read({ LOG_FORMAT: 'pretty' })).toMatchObject({ logFormat: 'pretty', logColor: false })
 })
 
-/** Each setting: what it says, what is made of it, and what it may not say. */
+/** Each setting: a valid value, the field of `Config` that it sets, that field's value, and values that are refused. */
 const SETTINGS: [name: string, value: string, field: keyof Config, read: unknown, bad: string[]][] = [
   ['CH202_ENV', 'test', 'production', false, ['prod', 'Production']],
   ['CH202_DATA_DIR', '/var/lib/ch202', 'dataDir', '/var/lib/ch202', []],
@@ -238,7 +239,7 @@ describe('each setting', () => {
     expect(faults[0]).toStartWith(`${name} `)
   })
 
-  const NAMED: [setting: string, value: string, fault: RegExp][] = [
+  const MESSAGES: [setting: string, value: string, fault: RegExp][] = [
     ['PUBLIC_URL', 'https://x.example/?lang=ru', /without a query/],
     ['PUBLIC_URL', 'https://x.example/#/reset', /without a fragment/],
     ['PUBLIC_URL', 'https://ann:pw@x.example', /without a user or a password/],
@@ -259,7 +260,7 @@ describe('each setting', () => {
       /: number 2 is an origin in upper case.*; number 3 is a pattern/,
     ],
   ]
-  test.each(NAMED)('R11, R16, R25: the message names the fault of %s=%s', (name, value, fault) => {
+  test.each(MESSAGES)('R11, R16, R25: the message names the fault of %s=%s', (name, value, fault) => {
     expect(faultsOf({ ...SECRETS, [name]: value })).toEqual([expect.stringMatching(fault)])
   })
 
@@ -347,11 +348,11 @@ describe('R11: SMTP_URL names a server, or stops the start', () => {
     ['smtp://mail?logger=true&debug=true', 'no others'],
     ['smtp://mail?socketTimeout=1', 'no others'],
     ['smtp://mail?name=a%0d%0aMAIL', 'name of a host'],
-  ])('%s', (SMTP_URL, named) => {
+  ])('%s', (SMTP_URL, word) => {
     const [fault, ...others] = faultsOf({ ...SECRETS, SMTP_URL })
     expect(others).toEqual([])
     expect(fault).toStartWith('SMTP_URL ')
-    expect(fault).toContain(named)
+    expect(fault).toContain(word)
     expect(fault).not.toContain('canary')
   })
 })

@@ -62,6 +62,7 @@ export class MetricsRegistry {
     }
   }
 
+  /** Reads all metrics. @returns the text of a scrape */
   async text(): Promise<string> {
     const { Registry } = await import('prom-client')
     const registry = new Registry()
@@ -129,6 +130,7 @@ export class Metrics {
     this.all.gauge(this.service, name, help, read)
   }
 
+  /** Reads the metrics of all services of the process, because a scrape is of a process. */
   text(): Promise<string> {
     return this.all.text()
   }

@@ -16,12 +16,12 @@ afterEach(() => rmSync(parent, { recursive: true }))
 
 describe('at the first start', () => {
   test('three different secrets are generated, and the next start reads them', () => {
-    const made = withSecrets({}, dataDir)
-    const values = NAMES.map((name) => made[name] ?? '')
+    const generated = withSecrets({}, dataDir)
+    const values = NAMES.map((name) => generated[name] ?? '')
     for (const value of values) expect(value).toMatch(/^[\w-]{43}$/)
     expect(new Set(values).size).toBe(3)
-    expect(withSecrets({}, dataDir)).toEqual(made)
-    expect(withSecretsFile({}, dataDir)).toEqual(made)
+    expect(withSecrets({}, dataDir)).toEqual(generated)
+    expect(withSecretsFile({}, dataDir)).toEqual(generated)
   })
 
   test.each([0o000, 0o022, 0o077])('only the owner can read the file, with a umask of %o', (umask) => {
@@ -61,9 +61,9 @@ describe('at the first start', () => {
 
 describe('existing secrets', () => {
   test('the environment takes precedence, except for empty values', () => {
-    const made = withSecrets({}, dataDir)
+    const generated = withSecrets({}, dataDir)
     const env = withSecrets({ INTERNAL_API_KEY: 'mine', OPERATOR_API_KEY: ' ', CH202_SECRET: '' }, dataDir)
-    expect(env).toEqual({ ...made, INTERNAL_API_KEY: 'mine' })
+    expect(env).toEqual({ ...generated, INTERNAL_API_KEY: 'mine' })
   })
 
   test('a secret of the environment is not written to the file', () => {

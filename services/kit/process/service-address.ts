@@ -1,4 +1,4 @@
-/** What the settings need of a service: its number, which no other service ever had. */
+/** The part of a service that the settings read: its number, which is never given to another service. */
 export interface NumberedService {
   number: number
 }

@@ -1,12 +1,10 @@
-/**
- * What each setting means, for `docs/operate/settings.md`. `readConfig` decides which settings there are; a test holds
- * this list to it.
- */
 interface SettingDescription {
+  /** The heading in `docs/operate/settings.md`. */
   group: 'Where' | 'Tokens and sessions' | 'Passwords' | 'Mail and events' | 'Secrets' | 'Clients and limits' | 'Logs'
   text: string
 }
 
+/** The meaning of each setting that `readConfig` reads, for `docs/operate/settings.md`. A test compares the two lists. */
 export const SETTING_DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
   CH202_ENV: {
     group: 'Where',

@@ -31,7 +31,7 @@ const OPTIONS = ['requireTLS', 'tls.rejectUnauthorized', 'tls.servername', 'name
 export function readSmtpUrl(address: string): SmtpServer | string {
   const url = URL.parse(address)
   if (!url || !/^smtps?:$/.test(url.protocol)) return 'must be an address such as smtp://127.0.0.1:587'
-  const host = hostOf(url.hostname)
+  const host = asciiHost(url.hostname)
   if (host === undefined) return 'must name a host, such as smtp://127.0.0.1:587'
   if (url.port === '0') return 'must have a port from 1 to 65535'
   // An unencoded /, ? or # in a password ends the password there.
@@ -64,7 +64,7 @@ export function isOpenToOthers({ auth, host, requireTLS, secure, tls }: SmtpServ
 }
 
 /** The host in ASCII; undefined if it is not one that DNS or the system could resolve. */
-function hostOf(hostname: string): string | undefined {
+function asciiHost(hostname: string): string | undefined {
   const literal = /^\[(.*)\]$/.exec(hostname)?.[1]
   if (literal !== undefined) return isIP(literal) === 6 ? literal : undefined
   const name = decoded(hostname)

@@ -35,7 +35,7 @@ const sessionId = id('The `sid` of the session in its access tokens')
 const moduleId = Type.String({ description: 'As in GET /modules/{module_id}' })
 
 /** The reasons why a session ends before it expires. */
-export const REVOKED_BECAUSE = [
+export const REVOCATION_REASONS = [
   'logout',
   'logout_all',
   'token_revoked',
@@ -73,7 +73,7 @@ const DATA = {
   }),
   'session.revoked': data({
     session_id: sessionId,
-    reason: oneOf(REVOKED_BECAUSE, 'Why the session ended before it expired'),
+    reason: oneOf(REVOCATION_REASONS, 'Why the session ended before it expired'),
   }),
   'module.enabled': data({ module_id: moduleId }),
   'module.disabled': data({ module_id: moduleId }),
@@ -82,7 +82,7 @@ const DATA = {
 /** The data of an event by its type, without the user. */
 export type EventData = { [T in EventType]: Omit<Static<(typeof DATA)[T]>, 'user_id'> }
 
-export type RevokedBecause = (typeof REVOKED_BECAUSE)[number]
+export type RevocationReason = (typeof REVOCATION_REASONS)[number]
 
 /** The JSON Schema (2020-12) of the message of each type, as it is delivered. */
 export const MESSAGE_SCHEMAS = Object.fromEntries(

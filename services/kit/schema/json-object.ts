@@ -5,7 +5,7 @@ import { checked } from './schema.ts'
 export type JsonObject = Record<string, unknown>
 
 interface ObjectLimits {
-  /** Of its JSON in UTF-8. */
+  /** Bytes of its JSON in UTF-8. */
   bytes: number
   /** Objects and arrays within each other, the object itself included. */
   levels: number

@@ -27,19 +27,19 @@ describe('a request for a part of a list', () => {
   })
 
   const forged = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
-  const known = JSON.parse(Buffer.from(walk([1]) ?? '', 'base64url').toString())[0]
+  const listDigest = JSON.parse(Buffer.from(walk([1]) ?? '', 'base64url').toString())[0]
   test.each<[string, PageQuery]>([
     ['a cursor of another list', { cursor: walk([1], 'other') ?? '' }],
     ['a cursor beside a page', { cursor: walk([1]) ?? '', page: '1' }],
-    ['no base64', { cursor: '%%%' }],
-    ['no JSON', { cursor: 'abcd' }],
-    ['no list', { cursor: forged({ 0: known }) }],
-    ['no place', { cursor: forged([known]) }],
-    ['an object as a place', { cursor: forged([known, { $gt: '' }]) }],
-    ['a list as a place', { cursor: forged([known, [1]]) }],
-    ['null as a place', { cursor: forged([known, null]) }],
-    ['a fraction as a place', { cursor: forged([known, 1.5]) }],
-    ['a number beyond all rows', { cursor: forged([known, 1e300]) }],
+    ['a cursor that is not base64', { cursor: '%%%' }],
+    ['a cursor that is not JSON', { cursor: 'abcd' }],
+    ['a cursor that is not a list', { cursor: forged({ 0: listDigest }) }],
+    ['a cursor without a position', { cursor: forged([listDigest]) }],
+    ['an object as a position', { cursor: forged([listDigest, { $gt: '' }]) }],
+    ['a list as a position', { cursor: forged([listDigest, [1]]) }],
+    ['null as a position', { cursor: forged([listDigest, null]) }],
+    ['a fraction as a position', { cursor: forged([listDigest, 1.5]) }],
+    ['a number beyond all rows', { cursor: forged([listDigest, 1e300]) }],
   ])('%s is refused', (_, query) => {
     const ask = () => pageRequest(query, LIST)
     expect(ask).toThrow(Problem)

@@ -2,7 +2,7 @@ import { type TSchema, t } from 'elysia'
 import { errorOf, excludedBy, type FieldError, notAllowed } from '../field-errors.ts'
 import { invalid, invalidField } from '../problem.ts'
 import { described } from './described.ts'
-import { checked, count, integer, strict, text } from './schema.ts'
+import { checked, integer, queryInteger, strict, text } from './schema.ts'
 
 const SIZE = 50
 const SIZE_MAX = 200
@@ -23,8 +23,10 @@ export interface Slice<T> {
 
 /** The query of every list. */
 export const pageQuery = {
-  page: t.Optional(described(count(1, 10_000_000), 'The number of the page, from 1; not together with `cursor`')),
-  size: t.Optional(described(count(1, SIZE_MAX), `The size of the page; without it ${SIZE}`, SIZE)),
+  page: t.Optional(
+    described(queryInteger(1, 10_000_000), 'The number of the page, from 1; not together with `cursor`'),
+  ),
+  size: t.Optional(described(queryInteger(1, SIZE_MAX), `The size of the page; without it ${SIZE}`, SIZE)),
   cursor: t.Optional(
     text({
       least: 1,
@@ -53,6 +55,7 @@ export function searchQuery(fields: string) {
   }
 }
 
+/** The values of `pageQuery`. */
 export interface PageQuery {
   page?: string
   size?: string
@@ -64,6 +67,7 @@ export function pageErrors({ cursor, page }: { cursor?: unknown; page?: unknown 
   return cursor !== undefined && page !== undefined ? [errorOf('page', excludedBy('cursor'))] : []
 }
 
+/** The schema of a page. @param item the schema of its items */
 export function page<T extends TSchema>(item: T) {
   return strict({
     items: t.Array(item, { description: 'The items of the page' }),
@@ -90,6 +94,7 @@ export function pageRequest(query: PageQuery, list: string): PageRequest {
   return { size, after: readCursor(query.cursor, list) }
 }
 
+/** The answer to a request for a part of a list. @param list as for `pageRequest` @param present makes an item of a row */
 export function pageAnswer<T, R>(slice: Slice<T>, request: PageRequest, list: string, present: (row: T) => R) {
   const { rows, total, next } = slice
   return {

@@ -29,7 +29,8 @@ const CHECKED = 'Ch202Checked'
 TypeRegistry.Set<CheckedSchema>(CHECKED, (schema, value) => schema.check(value) === undefined)
 
 /**
- * A field with a check function and a JSON Schema for the documentation, so that a rule and its message are in one place.
+ * A field with a check function, so that a rule and its message are in one place.
+ * @param documentation the JSON Schema that the documentation shows
  */
 export function checked<T>(documentation: Record<string, unknown>, check: Check): TUnsafe<T> & CheckedSchema {
   return { ...documentation, [Kind]: CHECKED, check } as unknown as TUnsafe<T> & CheckedSchema
@@ -110,6 +111,7 @@ export function matching(pattern: RegExp, message: string, documentation: Record
   })
 }
 
+/** One of several strings. */
 export function oneOf<const T extends string>(...values: T[]) {
   const message = `must be one of the following values: ${values.join(', ')}`
   return checked<T>({ type: 'string', enum: values }, (value) => {
@@ -119,6 +121,7 @@ export function oneOf<const T extends string>(...values: T[]) {
 }
 
 const NO_BOOLEAN = mistyped('a boolean')
+/** A boolean in a body. */
 export const flag = () =>
   checked<boolean>({ type: 'boolean' }, (value) => (typeof value === 'boolean' ? undefined : NO_BOOLEAN))
 
@@ -130,7 +133,7 @@ export const object = () =>
   )
 
 /** An integer in a body. */
-export function whole(least: number, most: number = Number.MAX_SAFE_INTEGER) {
+export function bodyInteger(least: number, most: number = Number.MAX_SAFE_INTEGER) {
   const check = withinBounds(least, most)
   return checked<number>({ type: 'integer', minimum: least, maximum: most }, (value) =>
     check(Number.isSafeInteger(value) ? (value as number) : Number.NaN),
@@ -216,7 +219,7 @@ const UUID = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a
 export const uuid = () => matching(UUID, 'must be a UUID', { format: 'uuid' })
 
 const MOMENT = /^(\d{4})-(\d\d)-(\d\d)T([01]\d|2[0-3])(:\d\d){2}(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/
-/** Milliseconds. RFC 3339 has years of four digits. */
+/** Milliseconds since the epoch. RFC 3339 has years of four digits. */
 const EARLIEST = Date.parse('0000-01-01T00:00:00.000Z')
 export const LATEST = Date.parse('9999-12-31T23:59:59.999Z')
 /** A time in a request (RFC 3339) that can be written in UTC too. */
@@ -236,7 +239,7 @@ function timeOf(text: string): number {
 }
 
 /** An integer in a query, as text. */
-export function count(least: number, most: number) {
+export function queryInteger(least: number, most: number) {
   const check = withinBounds(least, most)
   return checked<string>({ type: 'integer', minimum: least, maximum: most }, (value) =>
     check(typeof value === 'string' && /^-?\d+$/.test(value) ? Number(value) : Number.NaN),
@@ -246,14 +249,14 @@ export function count(least: number, most: number) {
 /** `true` or `false` in a query. */
 export const queryFlag = () => oneOf('true', 'false')
 
-/** Numbers in responses. The framework's own schemas would accept text too, and document it. */
+/** Numbers in responses. The framework's own schemas (`t.Integer`) would accept text too, and document that. */
 export const integer = () => Type.Integer()
 export const number = () => Type.Number()
 
 // The format of `timestamp`. The framework's check would accept any date that JavaScript can parse, and parse it each time.
 FormatRegistry.Set('date-time', (value) => /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/.test(value))
 
-/** RFC 3339. */
+/** A time in a response (RFC 3339), as `timestamp` writes it. */
 export const time = () => t.String({ format: 'date-time', examples: ['2026-11-20T10:00:00.000Z'] })
 
 /** The number of Unicode characters, not UTF-16 units. Stops counting far beyond `limit`. */

@@ -32,7 +32,7 @@ export const newPassword = text({
   description: 'The new password, at least `PASSWORD_MIN_LENGTH` characters',
   examples: ['correct horse battery'],
 })
-/** A password that is being checked: whatever was typed, as long as it can be one. */
+/** A password that is being checked. Today's rules for new passwords do not apply to it. */
 export const password = text({
   least: 1,
   most: 256,
@@ -46,7 +46,7 @@ export const status = described(oneOf('active', 'disabled'), '`disabled`: the us
 const USERNAME_MIN = 3
 const USERNAME_MAX = 32
 const USERNAME = /^[a-z0-9_.-]{3,32}$/
-/** Checked in lower case. */
+/** A username. It is checked in lower case, as it is stored. */
 export const username = nullable(
   checked<string>(
     {
@@ -144,17 +144,19 @@ export function profileField(field: ProfileName): ProfileField {
   return PROFILE[field]
 }
 
-function ofProfile(schemaOf: (field: ProfileField) => TSchema) {
+/** Builds a record with a schema for each field of the profile. */
+function mapProfile(schemaOf: (field: ProfileField) => TSchema) {
   return Object.fromEntries(PROFILE_NAMES.map((field) => [field, schemaOf(PROFILE[field])]))
 }
 type OperatorName = { [Name in ProfileName]: Fields[Name] extends { operatorOnly: true } ? Name : never }[ProfileName]
 
-const profileAnswers = ofProfile(({ answer }) => answer) as { [Name in ProfileName]: Fields[Name]['answer'] }
+const profileAnswers = mapProfile(({ answer }) => answer) as { [Name in ProfileName]: Fields[Name]['answer'] }
 /** The fields of the profile in a body, each optional. */
-export const profileFields = ofProfile(({ body }) => t.Optional(body)) as {
+export const profileFields = mapProfile(({ body }) => t.Optional(body)) as {
   [Name in ProfileName]: TOptional<Fields[Name]['body']>
 }
 
+/** The answer that shows a user. */
 export const userRead = strict({
   id: t.String({ format: 'uuid', description: 'The id of the user' }),
   email: t.String({ description: 'The email', examples: ['ana@example.org'] }),
@@ -184,7 +186,7 @@ export const operatorFields = {
 
 /** The fields of a user that only an operator may set: anyone else gets 403 `forbidden_field`. */
 export const OPERATOR_FIELDS: readonly string[] = Object.keys(operatorFields)
-/** The same when a user is created. */
+/** The fields that only an operator may set when a user is created. */
 export const OPERATOR_CREATION_FIELDS: readonly string[] = [...OPERATOR_FIELDS, 'password_hash']
 
 const creation = {
@@ -223,7 +225,7 @@ export type PasswordRecord = Static<typeof passwordRecord>
 /** The fields of a record that a login reads. */
 const LOGIN_FIELDS = ['id', 'email', 'username', 'roles', 'status', 'email_verified', 'has_password'] as const
 type LoginField = (typeof LOGIN_FIELDS)[number]
-/** All other fields of a user: auth stores them as one JSON value, and reads none of them. */
+/** All other fields of a user. Auth stores them as one JSON value and reads none of them. */
 export type OpaqueProfile = Record<string, unknown>
 
 const OPAQUE_NAMES = Object.keys(userRead.properties).filter((field) => !LOGIN_FIELDS.some((name) => name === field))
@@ -234,14 +236,14 @@ export function opaqueProfileOf(record: Omit<UserRead, LoginField | ProfileName>
   return Object.fromEntries(OPAQUE_NAMES.map((field) => [field, values[field]]))
 }
 
-/** The answer of a user from what auth stores. A profile from before a field was added gets its initial value. */
+/** The answer that shows a user, from the values that auth stores. A field that was added later has its initial value. */
 export function userReadFrom(login: Pick<UserRead, LoginField>, profile: OpaqueProfile): UserRead {
   return { ...login, ...profile, ...profileOf(profile) } as UserRead
 }
 
 /**
- * The body of version 0.0.1. It also has the fields that only an operator may set, so that anyone else who sends one
- * gets the same answer as everywhere.
+ * The body of a user in version 0.0.1. The fields that only an operator may set are part of it, so that anyone else who
+ * sends one gets 403 `forbidden_field` as in the other versions.
  */
 export const credentialsV0 = strict(
   {
@@ -253,4 +255,5 @@ export const credentialsV0 = strict(
   { examples: [{ email: 'ana@example.org', password: 'correct horse battery' }] },
 )
 
+/** The answer that shows a user in version 0.0.1. */
 export const userV0 = strict({ id, email: userRead.properties.email, roles: userRead.properties.roles })

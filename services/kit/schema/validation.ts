@@ -16,10 +16,10 @@ import { type Check, isChecked, trim, trimmedFields } from './schema.ts'
  * @param input a value of any shape
  * @throws Problem that takes precedence over errors of fields: `forbidden_field`, `registration_closed`
  */
-export type Rule = (input: Record<string, unknown>, sender: Sender) => FieldError[]
+export type InputRule = (input: Record<string, unknown>, context: RuleContext) => FieldError[]
 
-/** The sender of a request, and its target. */
-export interface Sender {
+/** The parts of a request that a rule may decide by, besides its fields. */
+export interface RuleContext {
   caller: Caller
   /** The parameters of the path. */
   params: Readonly<Record<string, string>>
@@ -31,11 +31,11 @@ export interface RouteInput {
   body?: TSchema | undefined
   /** The fields of the body that are trimmed. */
   trimmed: readonly string[]
-  rule?: Rule | undefined
+  rule?: InputRule | undefined
 }
 
 /** Turns the framework's error into a problem. Its own text is never used: it quotes the input, including passwords. */
-export function validationProblem(error: ValidationError, { rule }: RouteInput, sender: Sender): Problem {
+export function validationProblem(error: ValidationError, { rule }: RouteInput, context: RuleContext): Problem {
   const validator = error.validator as unknown as { Errors(value: unknown): Iterable<ValueError> }
   const errors = firstOfEach(fieldErrors(validator.Errors(error.value), error.type))
   // A response that does not match its schema is our fault, not the caller's. The cause names fields, never values.
@@ -47,7 +47,7 @@ export function validationProblem(error: ValidationError, { rule }: RouteInput, 
   }
   if (errors.length === 0) errors.push(errorOf(error.type, NOT_VALID))
   const applicableRule = error.type === 'body' || error.type === 'query' ? rule : undefined
-  return withRule(errors, error.value, applicableRule, sender)
+  return withRule(errors, error.value, applicableRule, context)
 }
 
 /**
@@ -58,31 +58,31 @@ export function bodyProblem(
   problem: Problem,
   request: { body: unknown; query: unknown },
   input: RouteInput,
-  sender: Sender,
+  context: RuleContext,
 ): Problem {
   // A body without fields has no errors of fields, but the rule may still forbid the request.
   if (!problem.errors || Object.keys(fieldsOf(request.body)).length === 0)
-    return precedingProblem(input.rule, sender) ?? problem
-  if (!input.body) return withRule(problem.errors, request.query, input.rule, sender)
+    return precedingProblem(input.rule, context) ?? problem
+  if (!input.body) return withRule(problem.errors, request.query, input.rule, context)
   const more = firstOfEach(fieldErrors(Value.Errors(input.body, request.body), 'body'))
-  // That a field is unknown matters more than what is in it.
+  // The error that a field is unknown replaces any error of its value.
   const unknown = more.filter(({ code }) => code === UNKNOWN.code)
-  return withRule([...unknown, ...problem.errors, ...more], request.body, input.rule, sender)
+  return withRule([...unknown, ...problem.errors, ...more], request.body, input.rule, context)
 }
 
 /** The problem with these errors and those of the rule, or the problem that the rule throws. */
-function withRule(errors: FieldError[], input: unknown, rule: Rule | undefined, sender: Sender): Problem {
+function withRule(errors: FieldError[], input: unknown, rule: InputRule | undefined, context: RuleContext): Problem {
   try {
-    return invalid([...errors, ...(rule?.(fieldsOf(input), sender) ?? [])])
+    return invalid([...errors, ...(rule?.(fieldsOf(input), context) ?? [])])
   } catch (error) {
     if (error instanceof Problem) return error
     throw error
   }
 }
 
-/** The problem that a rule throws whatever the fields are. */
-function precedingProblem(rule: Rule | undefined, sender: Sender): Problem | undefined {
-  const problem = withRule([], {}, rule, sender)
+/** The problem that a rule throws for every input, such as `registration_closed`. */
+function precedingProblem(rule: InputRule | undefined, context: RuleContext): Problem | undefined {
+  const problem = withRule([], {}, rule, context)
   return problem.errors ? undefined : problem
 }
 
@@ -110,12 +110,12 @@ export function validator<T extends TSchema>(
   }
 }
 
-/** Every error; a field may have several. @param whole the name for an error of the whole value */
-function* fieldErrors(faults: Iterable<ValueError>, whole: string): Generator<FieldError> {
+/** Every error of a value; a field may have several. @param wholeName the name in an error that is of no single field */
+function* fieldErrors(faults: Iterable<ValueError>, wholeName: string): Generator<FieldError> {
   for (const fault of faults) {
     const path = pathOf(fault.path)
     for (const { at, ...complaint } of complaints(fault))
-      yield errorOf([path, at].filter(Boolean).join('.') || whole, complaint)
+      yield errorOf([path, at].filter(Boolean).join('.') || wholeName, complaint)
   }
 }
 

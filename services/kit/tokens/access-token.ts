@@ -10,7 +10,7 @@ export interface Claims {
   aud: string
   exp: number
   iat: number
-  /** The token is not valid before. Ours do not have this claim, but a signed one must be respected (RFC 7519, 4.1.5). */
+  /** The start of the validity. Ours do not have this claim, but a signed one must be respected (RFC 7519, 4.1.5). */
   nbf?: number
   jti: string
   sid: string
@@ -41,7 +41,7 @@ export type TokenFault = 'malformed' | 'expired' | 'revoked' | 'signature'
 /** The result of verifying an access token. */
 export type VerifiedToken = { valid: true; claims: Claims } | { valid: false; reason: TokenFault }
 
-/** Signs in this thread (27 µs): WebCrypto would wait behind the password hashes for tens of milliseconds. */
+/** Signs a token, in this thread (27 µs): WebCrypto would wait behind the password hashes for tens of milliseconds. */
 export function signAccessToken(claims: Claims, key: SigningKey): string {
   const input = `${encode({ alg: 'EdDSA', typ: 'at+jwt', kid: key.kid })}.${encode(claims)}`
   return `${input}.${sign(null, Buffer.from(input), key.privateKey).toString('base64url')}`
@@ -51,10 +51,11 @@ export function importPublicKey(jwk: PublicJwk): KeyObject {
   return createPublicKey({ key: { kty: jwk.kty, crv: jwk.crv, x: jwk.x }, format: 'jwk' })
 }
 
-export interface Expected {
+/** The values that a valid token must have. */
+export interface Expectations {
   issuer: string
   audience: string
-  /** The public key with a `kid`; undefined if unknown. A token chooses nothing else about its own verification. */
+  /** Finds a public key by its `kid`; undefined if unknown. The `kid` is all that a token chooses of its verification. */
   key(kid: string): KeyObject | undefined
 }
 
@@ -63,7 +64,7 @@ export interface Expected {
  * whether it was revoked. The header must be exactly the one that we write (RFC 8725, 3.1): no other algorithm, no
  * `crit`, no embedded or linked key.
  */
-export function verifyAccessToken(token: string, expected: Expected): VerifiedToken {
+export function verifyAccessToken(token: string, expected: Expectations): VerifiedToken {
   const parts = token.split('.')
   const [head, payload, signature] = parts.map(decodeCanonical)
   if (parts.length !== 3 || !head || !payload || !signature) return MALFORMED

@@ -1,7 +1,12 @@
 import type { Clock } from '../clock.ts'
 import { Problem } from '../problem.ts'
-import type { Claims } from './access-token.ts'
-import { type Expected, type TokenFault, type VerifiedToken, verifyAccessToken } from './access-token.ts'
+import {
+  type Claims,
+  type Expectations,
+  type TokenFault,
+  type VerifiedToken,
+  verifyAccessToken,
+} from './access-token.ts'
 import type { Revocations } from './revocations.ts'
 
 /** The result of checking an access token, with the claims that a caller may know. */
@@ -25,7 +30,7 @@ export class LocalTokenCheck implements TokenCheck {
   private readonly verified = new Map<string, Extract<VerifiedToken, { valid: true }>>()
 
   constructor(
-    private readonly expected: Expected,
+    private readonly expected: Expectations,
     private readonly revocations: Revocations,
     private readonly clock: Clock,
   ) {}
@@ -55,8 +60,8 @@ export class LocalTokenCheck implements TokenCheck {
     return this.revocations.covers(claims) ? REVOKED : result
   }
 
-  /** To be called when a key was added or removed. */
-  keysChanged(): void {
+  /** Forgets the verified tokens. To be called when a key, the issuer or the audience has changed. */
+  clearCache(): void {
     this.verified.clear()
   }
 
@@ -83,11 +88,12 @@ function verdictOf(claims: Claims): Verdict {
   }
 }
 
-/** Whether an error reports an invalid access token. */
+/** Whether an error is one of `tokenProblem`. */
 export function isTokenProblem(error: unknown): error is Problem {
   return error instanceof Problem && /^(invalid_token|token_expired|token_revoked)$/.test(error.code)
 }
 
+/** The problem of an invalid access token. */
 export function tokenProblem(reason: TokenFault): Problem {
   if (reason === 'expired') return new Problem('token_expired')
   if (reason === 'revoked') return new Problem('token_revoked')

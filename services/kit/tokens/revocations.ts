@@ -35,6 +35,7 @@ export class Revocations {
     }
   }
 
+  /** Whether a token is revoked. */
   covers(claims: Pick<Claims, 'sid' | 'sub' | 'ver'>): boolean {
     if (this.sessions.has(claims.sid)) return true
     const user = this.users.get(claims.sub)

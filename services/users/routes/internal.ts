@@ -2,7 +2,7 @@ import { Elysia, t } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
 import { passwordRecord } from '../../kit/schema/user.ts'
-import type { Rule } from '../../kit/schema/validation.ts'
+import type { InputRule } from '../../kit/schema/validation.ts'
 import type { UsersContext } from '../context.ts'
 import {
   announcePassword,
@@ -30,7 +30,7 @@ const CATCH_UP_MS = 2000
 
 /** The calls of the other services, with the internal key. */
 export function internalRoutes(context: UsersContext, guarded: ReturnType<typeof guard>) {
-  const passwordRule: Rule = (sent) => internalPasswordErrors(context.config, sent)
+  const passwordRule: InputRule = (sent) => internalPasswordErrors(context.config, sent)
   return new Elysia({ normalize: false })
     .use(guarded)
     .post('/users/verify-credentials', ({ body }) => verifyCredentials(context, body.login, body.password), {

@@ -1,7 +1,7 @@
 import { Elysia, t } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
-import type { Rule } from '../../kit/schema/validation.ts'
+import type { InputRule } from '../../kit/schema/validation.ts'
 import type { UsersContext } from '../context.ts'
 import { changePassword, setPassword } from '../passwords.ts'
 import { setPasswordErrors } from '../policy.ts'
@@ -10,7 +10,7 @@ import { userParams } from '../schemas/users.ts'
 
 /** How users and operators set a password. */
 export function passwordRoutes(context: UsersContext, guarded: ReturnType<typeof guard>) {
-  const passwordRule: Rule = (sent) => setPasswordErrors(context.config, sent)
+  const passwordRule: InputRule = (sent) => setPasswordErrors(context.config, sent)
   return new Elysia({ normalize: false })
     .use(guarded)
     .post(

@@ -3,7 +3,7 @@ import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
 import { pageErrors } from '../../kit/schema/page.ts'
 import { userCreate, userRead } from '../../kit/schema/user.ts'
-import type { Rule } from '../../kit/schema/validation.ts'
+import type { InputRule } from '../../kit/schema/validation.ts'
 import { patchUser, replaceUser } from '../changes.ts'
 import type { UsersContext } from '../context.ts'
 import { findUser, getUser, listUsers } from '../lookup.ts'
@@ -23,7 +23,7 @@ const CHANGE_PROBLEMS = ['user_not_found', 'forbidden_field', 'email_taken', 'us
 
 /** `/users` and `/users/{user_id}`. */
 export function userRoutes(context: UsersContext, guarded: ReturnType<typeof guard>) {
-  const creationRule: Rule = (sent, { caller }) => creationErrors(context.config, sent, caller)
+  const creationRule: InputRule = (sent, { caller }) => creationErrors(context.config, sent, caller)
   return new Elysia({ normalize: false })
     .use(guarded)
     .post(

@@ -2,7 +2,7 @@ import { Elysia, t } from 'elysia'
 import type { guard } from '../../kit/http/guard.ts'
 import { operation } from '../../kit/http/openapi/operation.ts'
 import { credentialsV0, type UserRead, userV0 } from '../../kit/schema/user.ts'
-import type { Rule } from '../../kit/schema/validation.ts'
+import type { InputRule } from '../../kit/schema/validation.ts'
 import type { UsersContext } from '../context.ts'
 import { getUserNamed } from '../lookup.ts'
 import { creationErrors } from '../policy.ts'
@@ -10,7 +10,7 @@ import { createUser, deleteUser } from '../users.ts'
 
 /** The API of version 0.0.1, at the root only: other shapes, the same functions. */
 export function usersV0(context: UsersContext, guarded: ReturnType<typeof guard>) {
-  const creationRule: Rule = (sent, { caller }) => creationErrors(context.config, sent, caller)
+  const creationRule: InputRule = (sent, { caller }) => creationErrors(context.config, sent, caller)
   return new Elysia({ normalize: false })
     .use(guarded)
     .get('/user/:id', async ({ params, caller }) => inV0(await getUserNamed(context, params.id, caller)), {

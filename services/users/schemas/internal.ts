@@ -1,7 +1,7 @@
 import { type Static, t } from 'elysia'
 import { described } from '../../kit/schema/described.ts'
 import { EMAIL_MAX } from '../../kit/schema/email.ts'
-import { count, oneFieldOf, strict, text, trimmed, whole } from '../../kit/schema/schema.ts'
+import { bodyInteger, oneFieldOf, queryInteger, strict, text, trimmed } from '../../kit/schema/schema.ts'
 import { newPassword, password, passwordHash, passwordRecord, userRead } from '../../kit/schema/user.ts'
 
 // What the services ask of users.
@@ -21,7 +21,7 @@ export const verifiedCredentials = t.Union([
 /** A page of a walk over the password records. */
 export const recordsQuery = strict({
   after: t.Optional(text({ least: 1, most: 32, description: 'The `next_cursor` of the page before', examples: ['0'] })),
-  limit: t.Optional(described(count(1, 500), 'The size of the page; without it 200', 200)),
+  limit: t.Optional(described(queryInteger(1, 500), 'The size of the page; without it 200', 200)),
 })
 export const recordsPage = strict({
   items: t.Array(passwordRecord, { description: 'The records, in order of change' }),
@@ -36,7 +36,7 @@ export const internalPassword = strict(
   {
     new_password: t.Optional(newPassword),
     password_hash: t.Optional(passwordHash),
-    if_version: t.Optional(described(whole(1), 'Store the hash only if the record has this version')),
+    if_version: t.Optional(described(bodyInteger(1), 'Store the hash only if the record has this version')),
   },
   { ...oneFieldOf('new_password', 'password_hash'), examples: [{ new_password: 'a longer horse battery' }] },
 )

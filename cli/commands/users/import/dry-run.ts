@@ -1,5 +1,5 @@
 import { type Complaint, errorOf, excludedBy } from '../../../../services/kit/field-errors.ts'
-import { isKnownHash, isUnusableHash, KNOWN_HASHES } from '../../../../services/kit/passwords/hasher.ts'
+import { isSupportedHash, isUnusableHash, SUPPORTED_HASHES } from '../../../../services/kit/passwords/hasher.ts'
 import { invalid, Problem } from '../../../../services/kit/problem.ts'
 import type { Environment } from '../../../client/settings.ts'
 import { EXIT, Failure } from '../../../exit.ts'
@@ -131,5 +131,7 @@ async function createChecker({ PASSWORD_MIN_LENGTH }: Environment) {
 function hashComplaint(password: unknown, hash: unknown): Complaint | undefined {
   if (hash !== undefined && password !== undefined) return excludedBy('password')
   if (typeof hash !== 'string') return undefined
-  return isKnownHash(hash) || isUnusableHash(hash) ? undefined : { code: 'format', message: `must be ${KNOWN_HASHES}` }
+  return isSupportedHash(hash) || isUnusableHash(hash)
+    ? undefined
+    : { code: 'format', message: `must be ${SUPPORTED_HASHES}` }
 }

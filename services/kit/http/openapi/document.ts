@@ -12,7 +12,7 @@ const COMMON_TAGS: Record<string, string> = {
   internal: 'Between the services: with the internal key only',
 }
 
-/** The audiences, as the documentation page shows them. */
+/** The groups of tags by audience, as the documentation page shows them. */
 const AUDIENCES: [name: string, tags: RegExp][] = [
   ['Applications', /^(?!admin|internal)/],
   ['Operators', /^admin/],
@@ -20,7 +20,7 @@ const AUDIENCES: [name: string, tags: RegExp][] = [
 ]
 
 /**
- * Returns the document of all operations in `paths`, with their groups and components.
+ * Builds the document of all operations in `paths`, with their groups and components.
  * @param serviceTags the groups of the services, each with a sentence; those without an operation are left out
  */
 export function openApiDocument(

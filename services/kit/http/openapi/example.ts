@@ -7,8 +7,8 @@ const BY_FORMAT: Record<string, string> = {
 }
 
 /**
- * Builds a value that a schema allows: the schema's own example if it has one, otherwise one made of the examples of
- * its parts. A string without an example becomes `text`, which the tests refuse.
+ * Builds a value that a schema allows: the schema's own example, or else a value made of the examples of its parts. A
+ * string without an example becomes `text`, which the tests refuse.
  */
 export function exampleOf(schema: JsonSchema): unknown {
   if (Array.isArray(schema.examples) && schema.examples.length > 0) return schema.examples[0]

@@ -20,7 +20,11 @@ export function pathsOf(app: AnyElysia, forms: readonly string[] = []): Paths {
   for (const [path, operations] of Object.entries(paths)) {
     documented[path] = {}
     for (const [method, operation] of Object.entries(operations))
-      documented[path][method] = complete(plainJson(operation), { path, method, acceptsForm: forms.includes(path) })
+      documented[path][method] = completeOperation(plainJson(operation), {
+        path,
+        method,
+        acceptsForm: forms.includes(path),
+      })
   }
   return documented
 }
@@ -50,7 +54,7 @@ interface Place {
   acceptsForm: boolean
 }
 
-function complete(generated: Operation, { path, method, acceptsForm }: Place): Operation {
+function completeOperation(generated: Operation, { path, method, acceptsForm }: Place): Operation {
   const {
     'x-access': access = ['anyone'],
     'x-lines': lines = false,

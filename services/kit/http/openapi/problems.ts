@@ -81,7 +81,7 @@ const CREDENTIAL_CODES: ProblemCode[] = [
 
 /**
  * The codes that an operation answers with.
- * @param routeCodes those that the route names
+ * @param routeCodes the codes that the route names
  * @param takes whether it takes a body, and whether it takes parameters
  */
 export function codesOf(
