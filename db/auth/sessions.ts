@@ -12,7 +12,8 @@ import { placeholders } from '../placeholders.ts'
 import { prepared } from '../prepared.ts'
 import { accounts, refreshHashes, sessions } from '../schema/auth.ts'
 import type { Sqlite, Transaction } from '../sqlite/engine.ts'
-import { type Audit, COUNT, countOf } from './audit.ts'
+import type { Audit } from './audit.ts'
+import { COUNT, countOf } from './count.ts'
 import type { Events } from './events.ts'
 import type { Facts } from './facts.ts'
 import type { Feed } from './revocations.ts'
@@ -20,7 +21,7 @@ import { sessionEvents } from './session-events.ts'
 
 export type Sessions = ReturnType<typeof sessionStore>
 
-/** Milliseconds for which a session may have lived on after the last heartbeat, which is recorded every second. */
+/** Milliseconds that auth may have run after the last heartbeat that it recorded: it records one every second. */
 const HEARTBEAT_LAG = 1500
 
 interface Parts {
@@ -143,7 +144,7 @@ export function sessionStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, eve
       await sqlite.write((tx) => {
         const aliveAt = Number(facts.readFact(tx, 'alive_at') ?? now)
         // Nobody could use a token while the service was down: that time does not count towards the grace period.
-        if (now > aliveAt) tx.run(statements.postpone, { now, aliveAt, since: aliveAt - grace - HEARTBEAT_LAG })
+        if (now > aliveAt) tx.run(statements.shiftRotations, { now, aliveAt, since: aliveAt - grace - HEARTBEAT_LAG })
         facts.writeFact(tx, 'alive_at', String(now))
       })
     },
@@ -182,7 +183,8 @@ function prepare(db: BunSQLiteDatabase) {
         .from(refreshHashes)
         .where(eq(refreshHashes.hash, sql.placeholder('hash')))
         .prepare(),
-    postpone: () =>
+    /** Moves the times of rotations forward, so that the grace after each goes on where it was. */
+    shiftRotations: () =>
       db
         .update(sessions)
         .set({

@@ -1,7 +1,7 @@
 import type { Caller } from '../../kit/caller.ts'
 import { applyChange } from '../changes.ts'
 import type { PasswordContext } from '../context.ts'
-import { auditedNotice, createdEvent } from '../notices.ts'
+import { auditRowNotice, createdEvent } from '../notices.ts'
 import type { ImportedLine } from '../schemas/bulk.ts'
 import type { NewUser, Taken, User } from '../store.ts'
 import { jsonLines } from './export.ts'
@@ -39,9 +39,9 @@ export async function* importUsers(
       yield jsonLines(results)
     }
   } finally {
-    const row = auditedNotice(context, caller, null, ['users.imported', { on_conflict: onConflict, ...counts }])
+    const row = auditRowNotice(context, caller, null, ['users.imported', { on_conflict: onConflict, ...counts }])
     await context.store.addNotice(row)
-    context.outboxes.send()
+    context.outboxes.wake()
   }
 }
 
@@ -83,9 +83,9 @@ async function addAll({ caller, context }: Import, newcomers: NewUser[]): Promis
     notices: [...notices, ...createdEvent(context, user)],
   }))
   const outcomes = await context.store.addUsers(withEvents, (users) => [
-    auditedNotice(context, caller, null, ['users.created', { users }]),
+    auditRowNotice(context, caller, null, ['users.created', { users }]),
   ])
-  context.outboxes.send()
+  context.outboxes.wake()
   return new Map(newcomers.map((newcomer, index) => [newcomer, outcomes[index] ?? 'added']))
 }
 

@@ -4,7 +4,7 @@ import { isUnusableHash } from '../../kit/passwords/hasher.ts'
 import { bothTaken, invalid, invalidField, Problem } from '../../kit/problem.ts'
 import { type Change, changeBy } from '../changes.ts'
 import type { PasswordContext } from '../context.ts'
-import { auditedNotice, changeNotice } from '../notices.ts'
+import { auditRowNotice, changeNotice } from '../notices.ts'
 import { passwordChange } from '../passwords.ts'
 import { passwordOrHashErrors } from '../policy.ts'
 import type { ImportedUser } from '../schemas/bulk.ts'
@@ -35,7 +35,7 @@ export async function userFrom(context: PasswordContext, input: ImportedUser, ca
   const { id, roles } = user
   // The audit has one row for each batch of users, and a row of their own for each administrator.
   const isAdmin = roles.includes(ADMIN)
-  const rows = isAdmin ? [auditedNotice(context, caller, id, ['user.created', { roles }])] : []
+  const rows = isAdmin ? [auditRowNotice(context, caller, id, ['user.created', { roles }])] : []
   return { user, notices: [changeNotice(id), ...rows] }
 }
 
