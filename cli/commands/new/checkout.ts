@@ -30,7 +30,7 @@ export function checkoutHere(): string {
 }
 
 /**
- * Checks the names of a new service, and derives the name of an item if there is none.
+ * Checks the names of a new service, and derives the name of an item if it is not given.
  * @param many the name of the service, in the plural
  * @param item the name of one of the things that the service stores; undefined to derive it from `many`
  * @throws Failure when a name cannot be used in code, or something else has that name

@@ -91,13 +91,13 @@ function filesUnder(root: string, directory: string): string[] {
 function edit(
   root: string,
   entries: readonly Entry[],
-  apply: (text: string, entry: Entry) => string | undefined,
+  editText: (text: string, entry: Entry) => string | undefined,
   refusal: (path: string) => Failure,
 ): Change[] {
   const changes = new Map<string, Change>()
   for (const entry of entries) {
     const before = changes.get(entry.path)?.before ?? contentOf(join(root, entry.path))
-    const after = apply(changes.get(entry.path)?.after ?? before ?? '', entry)
+    const after = editText(changes.get(entry.path)?.after ?? before ?? '', entry)
     if (before === null || after === undefined) throw refusal(entry.path)
     changes.set(entry.path, { path: entry.path, before, after })
   }

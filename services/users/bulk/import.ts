@@ -67,7 +67,9 @@ async function writeGroup(job: Import, group: readonly (Candidate | ImportedLine
   return Promise.all(
     prepared.map((entry) => {
       if ('user' in entry) return update(job, entry)
-      return 'newcomer' in entry ? added(entry, outcomes.get(entry.newcomer) ?? 'added', job.onConflict) : entry
+      return 'newcomer' in entry
+        ? resultOfAddition(entry, outcomes.get(entry.newcomer) ?? 'added', job.onConflict)
+        : entry
     }),
   )
 }
@@ -120,7 +122,7 @@ async function update({ caller, context }: Import, { changeOf, line, user }: Upd
 }
 
 /** The result of a new user. Someone may have taken a name after the line was looked up, and deleted ids stay taken. */
-function added({ line, newcomer }: Addition, outcome: Outcome, onConflict: OnConflict): ImportedLine {
+function resultOfAddition({ line, newcomer }: Addition, outcome: Outcome, onConflict: OnConflict): ImportedLine {
   if (outcome === 'added') return { line, status: 'created', id: newcomer.user.id }
   if (onConflict === 'skip' && outcome !== 'id_taken') return { line, status: 'skipped' }
   return failedLine(line, takenProblem([outcome]))
