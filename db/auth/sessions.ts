@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, gt, lt, sql } from 'drizzle-orm'
+import { and, desc, eq, gt, lt } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import { type KeptSession, sessionsEndedBy } from '../../services/auth/accounts/sync-rules.ts'
 import { liveSessions, revocationOf, revokedUntil } from '../../services/auth/sessions/ending.ts'
@@ -8,9 +8,7 @@ import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
 import type { Revocation } from '../../services/kit/tokens/revocations.ts'
 import { pageBounds, sliceOf } from '../page-bounds.ts'
-import { placeholders } from '../placeholders.ts'
-import { prepared } from '../prepared.ts'
-import { accounts, refreshHashes, sessions } from '../schema/auth.ts'
+import { sessions } from '../schema/auth.ts'
 import type { Sqlite, Transaction } from '../sqlite/engine.ts'
 import type { Audit } from './audit.ts'
 import { COUNT, countOf } from './count.ts'
@@ -18,6 +16,7 @@ import type { Events } from './events.ts'
 import type { Facts } from './facts.ts'
 import type { Feed } from './revocations.ts'
 import { sessionEvents } from './session-events.ts'
+import { prepareSessionStatements } from './session-statements.ts'
 
 export type Sessions = ReturnType<typeof sessionStore>
 
@@ -33,7 +32,7 @@ interface Parts {
 
 /** Sessions and their refresh tokens. */
 export function sessionStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, events, feed, facts }: Parts) {
-  const statements = prepare(db)
+  const statements = prepareSessionStatements(db)
   const sessionEvent = sessionEvents(events)
 
   const accountOf = (tx: Transaction, userId: string) => {
@@ -158,44 +157,4 @@ export function sessionStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, eve
       })
     },
   } satisfies Partial<AuthStore> & Record<string, unknown>
-}
-
-function prepare(db: BunSQLiteDatabase) {
-  const id = sql.placeholder('id')
-  const userId = sql.placeholder('userId')
-  return prepared({
-    insert: () => db.insert(sessions).values(placeholders(sessions)).prepare(),
-    update: () =>
-      db
-        .update(sessions)
-        .set(placeholders(sessions, ['id', 'userId', 'kind', 'createdAt', 'endsAt', 'ip', 'userAgent']))
-        .where(eq(sessions.id, id))
-        .prepare(),
-    remove: () => db.delete(sessions).where(eq(sessions.id, id)).prepare(),
-    byId: () => db.select().from(sessions).where(eq(sessions.id, id)).prepare(),
-    ofUser: () => db.select().from(sessions).where(eq(sessions.userId, userId)).orderBy(asc(sessions.id)).prepare(),
-    all: () => db.select().from(sessions).prepare(),
-    account: () => db.select().from(accounts).where(eq(accounts.userId, userId)).prepare(),
-    addHash: () => db.insert(refreshHashes).values(placeholders(refreshHashes)).onConflictDoNothing().prepare(),
-    byHash: () =>
-      db
-        .select({ sessionId: refreshHashes.sessionId, counter: refreshHashes.counter })
-        .from(refreshHashes)
-        .where(eq(refreshHashes.hash, sql.placeholder('hash')))
-        .prepare(),
-    /** Moves the times of rotations forward, so that the grace after each goes on where it was. */
-    shiftRotations: () =>
-      db
-        .update(sessions)
-        .set({
-          rotatedAt: sql`${sql.placeholder('now')} - max(0, ${sql.placeholder('aliveAt')} - ${sessions.rotatedAt})`,
-        })
-        .where(gt(sessions.rotatedAt, sql.placeholder('since')))
-        .prepare(),
-    forget: () =>
-      db
-        .delete(sessions)
-        .where(lt(sessions.expiresAt, sql.placeholder('now')))
-        .prepare(),
-  })
 }

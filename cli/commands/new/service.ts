@@ -105,7 +105,7 @@ function edit(
 }
 
 function noPlace(path: string): Failure {
-  return new Failure(EXIT.conflict, `${path} has no place for a service: it has another form than the tool knows`, {
+  return new Failure(EXIT.conflict, `${path} has no place for a service: the tool does not recognize its form`, {
     code: 'unknown_form',
   })
 }
