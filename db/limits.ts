@@ -6,13 +6,14 @@ interface Row {
   count: number
 }
 
-/** Calls after which old rows are deleted. */
+/** Old rows are deleted at one hit of this many. */
 const FORGET_EVERY = 1000
+/** Milliseconds after which a row is old. */
 const FORGET_AFTER = 24 * 3600 * 1000
 
 /**
- * The table `limits`: how often a subject did what a rule limits. A clock that was set back starts a new window, so that
- * it locks nobody out.
+ * The table `limits`: the hits that rate limits count. If the clock was set back, a new window starts, so that nobody is
+ * locked out.
  */
 export function limitStore(sqlite: Sqlite): LimitStore {
   const statements = prepare(sqlite)
@@ -43,7 +44,8 @@ export function limitStore(sqlite: Sqlite): LimitStore {
 }
 
 function prepare({ raw }: Sqlite) {
-  // A pace rule has one row per time: its subject ends with the time, and `count` is the number of hits in that ms.
+  // A pace rule has one row per time: the subject, a blank and the time in milliseconds. `count` is the number of hits at
+  // that time.
   const timesOfSubject = "rule = $rule AND subject > $subject || ' ' AND subject < $subject || '!'"
   return {
     hit: raw.query<Row, { rule: string; subject: string; now: number; window: number }>(`

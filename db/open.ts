@@ -10,7 +10,7 @@ export interface DatabaseConfig {
 }
 
 /**
- * Opens the database of a service, and creates it when it is missing: today a SQLite file in the data directory.
+ * Opens the database of a service, a SQLite file in the data directory, and creates it when it is missing.
  * @param name of the service
  * @param makeStore builds the service's store on the open database
  * @returns the store. Its methods throw `DatabaseUnavailable` when the database fails

@@ -18,8 +18,8 @@ export function outboxStore(
     SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each($rows) ORDER BY key`)
   const pending = sqlite.raw.query<Row, [string, string, number]>(`
     SELECT * FROM outbox WHERE target = ? AND subject NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?`)
-  const one = sqlite.raw.query('SELECT 1 FROM outbox WHERE target = ? AND subject = ? LIMIT 1')
-  const ofSubjects = sqlite.raw.query<Row, [string, string, number]>(`
+  const exists = sqlite.raw.query('SELECT 1 FROM outbox WHERE target = ? AND subject = ? LIMIT 1')
+  const about = sqlite.raw.query<Row, [string, string, number]>(`
     SELECT * FROM outbox WHERE target = ? AND subject IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?`)
   const remove = sqlite.raw.query<unknown, { seqs: string }>(
     'DELETE FROM outbox WHERE seq IN (SELECT value FROM json_each($seqs))',
@@ -35,9 +35,9 @@ export function outboxStore(
       return pending.all(target, JSON.stringify(without), limit).map(noticeOf)
     },
     async noticesAbout(target, subjects, limit) {
-      return ofSubjects.all(target, JSON.stringify(subjects), limit).map(noticeOf)
+      return about.all(target, JSON.stringify(subjects), limit).map(noticeOf)
     },
-    hasNotice: async (target, subject) => one.get(target, subject) !== null,
+    hasNotice: async (target, subject) => exists.get(target, subject) !== null,
     async acknowledgeNotices(seqs) {
       await sqlite.write((tx) => tx.run(remove, { seqs: JSON.stringify(seqs) }))
     },

@@ -3,7 +3,7 @@ import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import { placeholders } from '../placeholders.ts'
 import { prepared } from '../prepared.ts'
 import { accounts, passwordResets } from '../schema/auth.ts'
-import { COUNT } from './audit.ts'
+import { COUNT } from './count.ts'
 
 export function prepareAccountStatements(db: BunSQLiteDatabase) {
   const userId = sql.placeholder('userId')

@@ -7,12 +7,13 @@ import { emailKey } from '../../services/kit/schema/email.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
 import { EVERY_VERSION, type Revocation } from '../../services/kit/tokens/revocations.ts'
 import { pageBounds, sliceOf } from '../page-bounds.ts'
-import { hashStored, storedHash } from '../password-hash.ts'
+import { fromHashColumn, toHashColumn } from '../password-hash.ts'
 import { accounts } from '../schema/auth.ts'
 import type { Sqlite, Transaction } from '../sqlite/engine.ts'
 import { containsSearch, searchTextOfAccount } from './account-search.ts'
 import { prepareAccountStatements } from './account-statements.ts'
-import { type Audit, COUNT, countOf } from './audit.ts'
+import type { Audit } from './audit.ts'
+import { COUNT, countOf } from './count.ts'
 import type { Feed } from './revocations.ts'
 import type { Sessions } from './sessions.ts'
 
@@ -121,7 +122,7 @@ export function accountStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, fee
 }
 
 function stored(row: Row): StoredAccount {
-  return { ...row, passwordHash: hashStored(row.passwordHash) }
+  return { ...row, passwordHash: fromHashColumn(row.passwordHash) }
 }
 
 function present(row: Row | undefined): Account | null {
@@ -130,7 +131,7 @@ function present(row: Row | undefined): Account | null {
 
 /** Gives the row of an account that is not deleted. */
 export function rowOf(account: Account): Row {
-  const row = { ...account, emailKey: emailKey(account.email), passwordHash: storedHash(account.passwordHash) }
+  const row = { ...account, emailKey: emailKey(account.email), passwordHash: toHashColumn(account.passwordHash) }
   return { ...row, deleted: false, searchText: searchTextOfAccount(row) }
 }
 

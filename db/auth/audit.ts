@@ -1,5 +1,5 @@
 import type { Database } from 'bun:sqlite'
-import { and, asc, desc, eq, getTableColumns, gt, gte, lt, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, getTableColumns, gt, gte, lt } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuditFilter, AuthStore } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
@@ -8,6 +8,7 @@ import { pageBounds, sliceOf } from '../page-bounds.ts'
 import { CHAIN_HEAD, CHAINED_COLUMNS, type ChainedRow, headText, linkOf } from '../schema/audit-chain.ts'
 import { audit } from '../schema/auth.ts'
 import type { Sqlite, Transaction } from '../sqlite/engine.ts'
+import { COUNT, countOf } from './count.ts'
 
 export type Audit = ReturnType<typeof auditStore>
 
@@ -82,10 +83,4 @@ function chainWriter(raw: Database): (tx: Transaction, event: AuditEvent) => voi
     // The values are in the order of `RETURNING`.
     if (row !== null) tx.run(setHead, { head: headText(linkOf(Object.values(row) as ChainedRow)) })
   }
-}
-
-export const COUNT = { count: sql<number>`count(*)` }
-
-export function countOf(row: { count: number } | undefined): number {
-  return row?.count ?? 0
 }

@@ -7,7 +7,7 @@ import type { Feed } from './revocations.ts'
 
 export type Events = Awaited<ReturnType<typeof eventStore>>
 
-/** The fact that holds the event types that the feed's subscribers were last told of. */
+/** The name of the fact with the event types that were last announced in the feed. */
 const PUBLISHED_TYPES = 'events_wanted'
 
 /**

@@ -8,8 +8,9 @@ import { loginFailures } from '../schema/auth.ts'
 import type { Sqlite, Transaction } from '../sqlite/engine.ts'
 import type { Audit } from './audit.ts'
 
+/** Milliseconds for which a failure is stored. */
 const KEPT_FOR = DAY
-/** More than any rule counts. */
+/** Times stored for a subject: more than any rule counts. */
 const MOST_TIMES = 400
 
 const NO_FAILURES: LoginFailures = { times: [], clearedAt: 0 }

@@ -7,7 +7,7 @@ import type { Sqlite } from '../sqlite/engine.ts'
 import { rowOf } from './accounts.ts'
 import { auditStore } from './audit.ts'
 
-/** What a restore deletes: the next start makes the keys, the rest ends with the restore. */
+/** The tables that a restore empties: the next start makes a new key, and the rest ends with the restore. */
 const TABLES = [
   'refresh_hashes',
   'sessions',

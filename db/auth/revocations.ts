@@ -17,7 +17,7 @@ export async function feedStore(sqlite: Sqlite, db: BunSQLiteDatabase, facts: Fa
   const highest = sqlite.raw.query<{ seq: number }, []>("SELECT seq FROM sqlite_sequence WHERE name = 'revocations'")
 
   return {
-    epoch: await sqlite.write((tx) => readEpoch(tx, facts)),
+    epoch: await sqlite.write((tx) => readOrCreateEpoch(tx, facts)),
     /** @param sessions how many sessions ended with these revocations */
     writeRevocations(tx: Transaction, revoked: Revocation[], sessions = 0): Ended {
       let seq = 0
@@ -37,8 +37,8 @@ export async function feedStore(sqlite: Sqlite, db: BunSQLiteDatabase, facts: Fa
   } satisfies Partial<AuthStore> & Record<string, unknown>
 }
 
-/** Gives the name of this database to the feed's subscribers. The first start makes it. */
-function readEpoch(tx: Transaction, { readFact, writeFact }: Facts): string {
+/** Gives the epoch of this database. The first start makes it. */
+function readOrCreateEpoch(tx: Transaction, { readFact, writeFact }: Facts): string {
   const stored = readFact(tx, 'epoch')
   if (stored !== null) return stored
   const epoch = crypto.randomUUID()

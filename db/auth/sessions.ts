@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, gt, lt, sql } from 'drizzle-orm'
+import { and, desc, eq, gt, lt } from 'drizzle-orm'
 import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import { type KeptSession, sessionsEndedBy } from '../../services/auth/accounts/sync-rules.ts'
 import { liveSessions, revocationOf, revokedUntil } from '../../services/auth/sessions/ending.ts'
@@ -8,19 +8,19 @@ import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
 import type { Revocation } from '../../services/kit/tokens/revocations.ts'
 import { pageBounds, sliceOf } from '../page-bounds.ts'
-import { placeholders } from '../placeholders.ts'
-import { prepared } from '../prepared.ts'
-import { accounts, refreshHashes, sessions } from '../schema/auth.ts'
+import { sessions } from '../schema/auth.ts'
 import type { Sqlite, Transaction } from '../sqlite/engine.ts'
-import { type Audit, COUNT, countOf } from './audit.ts'
+import type { Audit } from './audit.ts'
+import { COUNT, countOf } from './count.ts'
 import type { Events } from './events.ts'
 import type { Facts } from './facts.ts'
 import type { Feed } from './revocations.ts'
 import { sessionEvents } from './session-events.ts'
+import { prepareSessionStatements } from './session-statements.ts'
 
 export type Sessions = ReturnType<typeof sessionStore>
 
-/** Milliseconds for which a session may have lived on after the last heartbeat, which is recorded every second. */
+/** Milliseconds that auth may have run after the last heartbeat that it recorded: it records one every second. */
 const HEARTBEAT_LAG = 1500
 
 interface Parts {
@@ -32,7 +32,7 @@ interface Parts {
 
 /** Sessions and their refresh tokens. */
 export function sessionStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, events, feed, facts }: Parts) {
-  const statements = prepare(db)
+  const statements = prepareSessionStatements(db)
   const sessionEvent = sessionEvents(events)
 
   const accountOf = (tx: Transaction, userId: string) => {
@@ -143,7 +143,7 @@ export function sessionStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, eve
       await sqlite.write((tx) => {
         const aliveAt = Number(facts.readFact(tx, 'alive_at') ?? now)
         // Nobody could use a token while the service was down: that time does not count towards the grace period.
-        if (now > aliveAt) tx.run(statements.postpone, { now, aliveAt, since: aliveAt - grace - HEARTBEAT_LAG })
+        if (now > aliveAt) tx.run(statements.shiftRotations, { now, aliveAt, since: aliveAt - grace - HEARTBEAT_LAG })
         facts.writeFact(tx, 'alive_at', String(now))
       })
     },
@@ -157,43 +157,4 @@ export function sessionStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, eve
       })
     },
   } satisfies Partial<AuthStore> & Record<string, unknown>
-}
-
-function prepare(db: BunSQLiteDatabase) {
-  const id = sql.placeholder('id')
-  const userId = sql.placeholder('userId')
-  return prepared({
-    insert: () => db.insert(sessions).values(placeholders(sessions)).prepare(),
-    update: () =>
-      db
-        .update(sessions)
-        .set(placeholders(sessions, ['id', 'userId', 'kind', 'createdAt', 'endsAt', 'ip', 'userAgent']))
-        .where(eq(sessions.id, id))
-        .prepare(),
-    remove: () => db.delete(sessions).where(eq(sessions.id, id)).prepare(),
-    byId: () => db.select().from(sessions).where(eq(sessions.id, id)).prepare(),
-    ofUser: () => db.select().from(sessions).where(eq(sessions.userId, userId)).orderBy(asc(sessions.id)).prepare(),
-    all: () => db.select().from(sessions).prepare(),
-    account: () => db.select().from(accounts).where(eq(accounts.userId, userId)).prepare(),
-    addHash: () => db.insert(refreshHashes).values(placeholders(refreshHashes)).onConflictDoNothing().prepare(),
-    byHash: () =>
-      db
-        .select({ sessionId: refreshHashes.sessionId, counter: refreshHashes.counter })
-        .from(refreshHashes)
-        .where(eq(refreshHashes.hash, sql.placeholder('hash')))
-        .prepare(),
-    postpone: () =>
-      db
-        .update(sessions)
-        .set({
-          rotatedAt: sql`${sql.placeholder('now')} - max(0, ${sql.placeholder('aliveAt')} - ${sessions.rotatedAt})`,
-        })
-        .where(gt(sessions.rotatedAt, sql.placeholder('since')))
-        .prepare(),
-    forget: () =>
-      db
-        .delete(sessions)
-        .where(lt(sessions.expiresAt, sql.placeholder('now')))
-        .prepare(),
-  })
 }

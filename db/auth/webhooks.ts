@@ -7,7 +7,8 @@ import { prepared } from '../prepared.ts'
 import { webhooks } from '../schema/auth.ts'
 import type { Sqlite, Transaction } from '../sqlite/engine.ts'
 import { BATCH, writeInBatches } from '../sqlite/write-in-batches.ts'
-import { type Audit, COUNT, countOf } from './audit.ts'
+import type { Audit } from './audit.ts'
+import { COUNT, countOf } from './count.ts'
 import type { Events } from './events.ts'
 
 interface Parts {

@@ -45,11 +45,11 @@ async function modulesStore(sqlite: Sqlite): Promise<ModulesStore> {
   }
 
   /** Users who disabled a requirement of the module keep the module disabled, until they choose otherwise. */
-  const optOutUsersMissing = (tx: Transaction, { id, requires }: Module) =>
+  const optOutUsersLackingRequirement = (tx: Transaction, { id, requires }: Module) =>
     tx.run(statements.copyChoices, { id, enabled: 0, enabledAt: null, others: JSON.stringify(requires) })
 
   /** Users who enabled a module that requires this one keep this one enabled. */
-  const optInUsersHaving = (tx: Transaction, { id, createdAt }: Module, dependents: string[]) =>
+  const optInUsersOfDependents = (tx: Transaction, { id, createdAt }: Module, dependents: string[]) =>
     tx.run(statements.copyChoices, { id, enabled: 1, enabledAt: createdAt, others: JSON.stringify(dependents) })
 
   /** @throws RolledBack when a user has the module enabled and one of the requirements disabled */
@@ -98,7 +98,7 @@ async function modulesStore(sqlite: Sqlite): Promise<ModulesStore> {
         if (misfit) return misfit
         tx.run(statements.insert, { ...module })
         libraryChanged(tx)
-        if (module.defaultEnabled) optOutUsersMissing(tx, module)
+        if (module.defaultEnabled) optOutUsersLackingRequirement(tx, module)
         outbox.addNotices(tx, notices)
         return { outcome: 'added' } as const
       }),
@@ -114,8 +114,8 @@ async function modulesStore(sqlite: Sqlite): Promise<ModulesStore> {
           const { module } = plan
           tx.run(statements.update, { ...module })
           libraryChanged(tx)
-          if (plan.becomesDefault) optOutUsersMissing(tx, module)
-          if (plan.dependents) optInUsersHaving(tx, module, plan.dependents)
+          if (plan.becomesDefault) optOutUsersLackingRequirement(tx, module)
+          if (plan.dependents) optInUsersOfDependents(tx, module, plan.dependents)
           checkRequirements(tx, module, plan.addedRequirements)
           outbox.addNotices(tx, notices)
           return { outcome: 'changed', module } as const

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 
 /**
  * The rows of the audit form a chain: each holds the hash of the row before it, the first one 32 zero bytes, and a fact
- * names the last row and its hash. Whoever alters, removes or inserts a row must therefore rewrite all rows after it.
+ * names the last row and its hash. So nobody can alter, remove or insert a row without rewriting all rows after it.
  */
 
 /** The columns that a row's hash covers, in this order. */
@@ -20,7 +20,10 @@ export interface ChainLink {
   hash: string
 }
 
-/** Hashes a row as it is stored, not as it was written: a character that the database drops would break the chain. */
+/**
+ * Makes the link of a row: its number and its hash. Hashes the row as it is stored, not as it was written: a character
+ * that the database drops would break the chain.
+ */
 export function linkOf(row: ChainedRow, prevHash = prevHashOf(row)): ChainLink {
   return { seq: row[0], hash: hash('sha256', JSON.stringify([...row.slice(0, -1), prevHash])) }
 }

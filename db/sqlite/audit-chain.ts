@@ -14,7 +14,7 @@ export interface ChainReport {
   rows: number
   /** The hash of the last row, in hex. */
   head: string
-  /** Where and how the chain breaks; absent when it is intact. */
+  /** A sentence about the first break of the chain; absent when the chain is intact. */
   fault?: string
 }
 

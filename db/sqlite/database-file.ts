@@ -1,14 +1,15 @@
 import type { Sqlite } from './engine.ts'
 import type { Migration } from './migrations/migration.ts'
 
-/** What migrations, backups and restores need to know about the database of a service. */
+/** The database of a service, as migrations, backups and restores see it. */
 export interface ServiceDatabase {
   /** In the order in which they are applied. */
   migrations: readonly Migration[]
   /** The tables whose rows the manifest of a backup counts. */
   mainTables: readonly string[]
   /**
-   * Loads what a restore calls for users who were deleted after this database was copied and before that of users was.
+   * Loads the function that a restore calls with the ids of deleted users: some may have been deleted after this database
+   * was copied and before users was.
    */
   restored?(): Promise<{ forgetUsers(sqlite: Sqlite, ids: readonly string[]): Promise<void> }>
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { closeSync, createReadStream, fsyncSync, openSync } from 'node:fs'
 
-/** Returns once a file, or the names in a directory, are on the disk. */
+/** Writes a file, or the names in a directory, to the disk. Returns when they are there. */
 export function flush(path: string): void {
   const file = openSync(path, 'r')
   try {
@@ -19,6 +19,6 @@ export async function sha256Of(path: string): Promise<string> {
 }
 
 /** Gives a file name that sorts by time and is valid on every file system: `2026-11-21T10-30-00-000Z`. */
-export function nameOf(time: number): string {
+export function nameOfTime(time: number): string {
   return new Date(time).toISOString().replaceAll(/[:.]/g, '-')
 }

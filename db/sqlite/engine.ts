@@ -12,15 +12,15 @@ const BUSY_PATIENCE = 2000
 /** The parameters of a prepared statement, by name. */
 type Values = Record<string, unknown>
 
-/** What `Sqlite` knows of a transaction that it passes to a job. */
+/** The state of a transaction, which `Sqlite` shares with the `OpenTransaction` that it passes to a job. */
 interface TransactionState {
   isOpen: boolean
   afterCommit: (() => void)[]
 }
 
 /**
- * An open transaction: what must run in one takes this as its first parameter. Only `Sqlite.write` can make one, and it
- * serves only until the job that got it returns.
+ * An open transaction. A function that must run in one takes it as its first parameter. Only `Sqlite.write` can make one,
+ * and it ends when the job that got it returns.
  */
 class OpenTransaction {
   readonly #state: TransactionState
@@ -88,7 +88,7 @@ export class Sqlite {
     return this.snapshot.read(job)
   }
 
-  /** Whether a write is under way: what is read now may still be rolled back. */
+  /** Whether a job is running: rows that are read now may still be rolled back. */
   get isWriting(): boolean {
     return this.raw.inTransaction && !this.snapshot.inSnapshot
   }
@@ -99,8 +99,8 @@ export class Sqlite {
   }
 
   /**
-   * Runs `job` in a transaction. If it throws, its own rows are rolled back, and nothing else of the commit that it
-   * shares. Resolves with its result once its rows are on the disk.
+   * Runs `job` in a transaction. If the job throws, only its own rows are rolled back, not those of other jobs in the same
+   * commit. Resolves with the job's result once its rows are on the disk.
    * @throws what `job` throws, or SQLite's error when the commit fails: then none of its rows are kept
    */
   write<Result>(job: ((tx: Transaction) => Result) & Synchronous<Result>): Promise<Result> {

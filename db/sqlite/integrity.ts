@@ -32,7 +32,7 @@ export function refuseDamagedFile(path: string, owner?: { name: string; id: numb
   // Checked before SQLite opens the file: SQLite would write the log beside it into a database of another service.
   if (owner && header.readUInt32BE(68) !== owner.id)
     throw new DatabaseError(`${path} is not the database of the ${owner.name} service. Restore it from a backup`)
-  const log = new Log(`${path}-wal`)
+  const log = new WriteAheadLog(`${path}-wal`)
   if (log.size > 0 && !log.isReadable()) throw damaged(log.path, 'it holds the latest writes and cannot be read')
   // A kill while SQLite writes the log back may leave the last pages in the log only.
   const last = header.readUInt32BE(28)
@@ -54,7 +54,7 @@ export function refuseLogAlone(path: string): void {
 }
 
 /** The write-ahead log of a database (https://sqlite.org/fileformat2.html, 4). */
-class Log {
+class WriteAheadLog {
   /** Bytes; 0 when there is no log, or it holds only a header. */
   readonly size: number
 

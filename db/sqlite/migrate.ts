@@ -42,7 +42,7 @@ function pendingMigrations(raw: Database, path: string, migrations: readonly Mig
     if (!migration)
       throw new DatabaseError(`${path} is newer than this program: it has the migration ${name}. Use a newer Ch202`)
     if (checksumOf(migration) !== checksum)
-      throw new DatabaseError(`${path} was made by another form of the migration ${name}`)
+      throw new DatabaseError(`${path} was made by another version of the migration ${name}`)
   }
   return migrations.filter(({ name }) => !applied.some((row) => row.name === name))
 }

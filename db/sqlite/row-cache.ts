@@ -3,8 +3,8 @@ import type { Sqlite, Transaction } from './engine.ts'
 const MOST_ROWS = 4096
 
 /**
- * Keeps the rows that every other request reads in memory, by key. A write of this process drops the rows that it
- * changes, a write of another process drops all of them. Cached rows are shared by all readers and therefore frozen.
+ * Caches in memory, by key, rows that many requests read. A write of this process drops the rows that it changes, a write
+ * of another process drops all of them. Cached rows are shared by all readers and therefore frozen.
  */
 export class RowCache<Row extends object> {
   private readonly rows = new Map<string, Row>()

@@ -5,7 +5,8 @@ import { getTableConfig, type SQLiteColumn, type SQLiteTable } from 'drizzle-orm
 type Row<T extends SQLiteTable, Without extends keyof T['$inferSelect']> = Omit<T['$inferSelect'], Without>
 
 /**
- * Prepares a read of one row, as the query builder would give it, in a quarter of its time: for what every request reads.
+ * Prepares a read of one row that takes a quarter of the query builder's time, and gives the same row: for rows that every
+ * request reads.
  * @param where the condition, with `$name` for each parameter
  * @param without columns to leave out
  */

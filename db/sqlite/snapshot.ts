@@ -1,11 +1,11 @@
 import type { Database, Statement } from 'bun:sqlite'
 
-/** Milliseconds that reads share one snapshot: at most this late do they see what another process writes. */
+/** Milliseconds that reads share one snapshot: they see the writes of another process at most this late. */
 const SNAPSHOT_MS = 2
 
 /**
- * A read transaction that the reads of one moment share. To take SQLite's lock and to release it are three system calls,
- * which cost twenty times as much as most reads.
+ * A read transaction that the reads of one moment share. Without it, each read takes SQLite's lock and releases it: three
+ * system calls, which cost twenty times as much as most reads.
  */
 export class SharedSnapshot {
   private active = false

@@ -14,17 +14,18 @@ const COLUMNS = getTableColumns(users)
 const COUNT = { rows: sql<number>`count(*)` }
 const PLACE = { seq: users.seq }
 
-/** Up to this many matches are sorted by email; more are found by a walk along the emails. */
+/** Matches up to this number are sorted by email; more are found by a walk along the emails. */
 const SORTED_AT_MOST = 2000
 /** Rows that are counted in one turn of the event loop: a few milliseconds. */
 const COUNTED_AT_ONCE = 10_000
-const MOST_COUNTS = 200
+/** Totals that are cached. */
+const MOST_TOTALS = 200
 
 interface Condition {
   where: SQL | undefined
   /** The folded search. */
   part?: string
-  /** Selects rows of the index: the query joins it. */
+  /** The condition on the index, if it can be used: the query joins it. */
   indexed?: SQL
 }
 
@@ -43,7 +44,7 @@ export function userLists(db: Database) {
     const cached = totals.get(key)
     if (cached !== undefined) return cached
     const total = countMatches(db, condition)
-    if (totals.size >= MOST_COUNTS) totals.clear()
+    if (totals.size >= MOST_TOTALS) totals.clear()
     totals.set(key, total)
     total.catch(() => totals.delete(key))
     return total

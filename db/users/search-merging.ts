@@ -6,7 +6,7 @@ const PAGES_AT_ONCE = 64
 
 /** Merges the segments of the search index, a part at a time, so that searches stay fast after many changes. */
 export function searchMerger(sqlite: Sqlite) {
-  /** Whether no change was made since the last merge found nothing to do. */
+  /** Whether nothing is left to merge: true until the next change. */
   let merged = false
   return {
     changed(_tx: Transaction): void {

@@ -6,7 +6,7 @@ import type { NewUser, Taken, User, UsersStore } from '../../services/users/stor
 import { limitStore } from '../limits.ts'
 import { type DatabaseConfig, openStore } from '../open.ts'
 import { outboxStore } from '../outbox.ts'
-import { hashStored, storedHash } from '../password-hash.ts'
+import { fromHashColumn, toHashColumn } from '../password-hash.ts'
 import * as schema from '../schema/users.ts'
 import { bulkInsert } from '../sqlite/bulk-insert.ts'
 import type { Sqlite, Transaction } from '../sqlite/engine.ts'
@@ -34,7 +34,7 @@ function usersStore(sqlite: Sqlite): UsersStore {
   const readUser = rowReader(sqlite.raw, users, 'id = $id', ['seq', 'emailKey', 'isAdmin', 'change', 'searchText'])
   const userById = new RowCache(sqlite, (id) => {
     const row = readUser({ id })
-    return row && { ...row, passwordHash: hashStored(row.passwordHash) }
+    return row && { ...row, passwordHash: fromHashColumn(row.passwordHash) }
   })
   const insertMany = bulkInsert(sqlite.raw, users, users.change, ['seq'])
   const outbox = outboxStore(sqlite)
@@ -158,6 +158,6 @@ function usersStore(sqlite: Sqlite): UsersStore {
 
 /** @param change the number of the change that writes the row */
 function rowOf(user: User, change: number): Omit<Row, 'seq'> {
-  const columns = { ...user, emailKey: emailKey(user.email), passwordHash: storedHash(user.passwordHash) }
+  const columns = { ...user, emailKey: emailKey(user.email), passwordHash: toHashColumn(user.passwordHash) }
   return { ...columns, isAdmin: isActiveAdmin(user), change, searchText: searchTextOfUser(columns) }
 }

@@ -45,7 +45,7 @@ export function enableModule(context: ActivationContext, id: string, selection: 
 
 /**
  * Turns a module off. Users may turn off a module even if they may no longer use it.
- * @throws Problem the same as `enableModule`, except for `module_not_available`
+ * @throws Problem those of `enableModule`, except for `module_not_available`
  */
 export function disableModule(context: ActivationContext, id: string, selection: UserSelection): Promise<ModuleRead> {
   return activate(context, id, selection, ({ userId }) =>
@@ -131,7 +131,7 @@ export async function listUserModules(
   return { user_id: userId, modules: usable.map(({ module }) => module.id) }
 }
 
-/** Removes what was chosen for a deleted user. Idempotent; refuses later changes for the user. */
+/** Removes the choices for a deleted user. Idempotent; refuses later changes for the user. */
 export async function forgetUser(
   { feed, store }: Pick<ActivationContext, 'feed' | 'store'>,
   userId: string,

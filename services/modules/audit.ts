@@ -13,7 +13,7 @@ interface ModuleAudit {
   detail: { module: string } & Record<string, unknown>
 }
 
-/** The notice that brings a change to a module into the audit. */
+/** The notice that adds a change to a module to the audit. */
 export function moduleAuditNotice(
   { clock, random }: { clock: Clock; random: Random },
   { caller, ...event }: ModuleAudit,

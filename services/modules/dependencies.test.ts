@@ -99,7 +99,7 @@ describe('a user', () => {
   })
 
   const DISABLING: [name: string, id: string, enabled: string[], expected: object][] = [
-    ['disables a module that none requires', 'reports', ['base', 'reports'], { outcome: 'allowed' }],
+    ['disables a module that no other requires', 'reports', ['base', 'reports'], { outcome: 'allowed' }],
     ['disables a disabled one again', 'base', [], { outcome: 'allowed' }],
     ['cannot disable what does not exist', 'x', [], { outcome: 'module_not_found' }],
     ['must disable the dependents first', 'base', ['base', 'reports'], { outcome: 'required', modules: ['reports'] }],

@@ -10,13 +10,13 @@ const PAGE_SIZE = 2000
 type FeedStore = Pick<ModulesStore, 'changesAfter' | 'epoch' | 'lastChange' | 'servedBefore'>
 
 /**
- * The feeds of the modules. A subscriber follows the feed of one module, and so decides by itself for whom the module is
- * on (see `FeedPublisher`). A feed begins with all choices that were made, in pages, and goes on with those that change:
- * each choice in the order of its last change, with its current value.
+ * The feeds of the modules. A subscriber of a module's feed knows for whom the module is on, and decides by itself (see
+ * `FeedPublisher`). A feed begins with all choices that were made, in pages, and continues with those that change: each
+ * choice in the order of its last change, with its current value.
  */
 export class ModuleFeed {
   private readonly publishers = new Map<string, FeedPublisher>()
-  /** When the last lease has ended that an earlier process granted, of any module; monotonic milliseconds. */
+  /** When the last lease that an earlier process granted, of any module, has ended; monotonic milliseconds. */
   private readonly unknownLeasesUntil: number
   private closed = false
 
@@ -33,7 +33,7 @@ export class ModuleFeed {
     return await publisher.answer(poll, epoch, async (from, upTo) => {
       const continued = poll.epoch === epoch && poll.after === from
       const page = await this.pageAfter(id, from, continued)
-      // The last change may have been one of the module alone: the subscriber is past the last choice all the same.
+      // The last change may have been one of the module itself, with a higher number than any choice.
       return { ...page, seq: page.complete ? Math.max(page.seq, upTo) : page.seq }
     })
   }

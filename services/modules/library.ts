@@ -50,7 +50,7 @@ export async function listModules(
   return { items: states.map((state) => moduleReadFor(subject, state)) }
 }
 
-/** Reads one module. @throws Problem `module_not_found`, and the same as `listModules` */
+/** Reads one module. @throws Problem `module_not_found`, and those of `listModules` */
 export async function getModule(
   { store, users }: ReadContext,
   id: string,

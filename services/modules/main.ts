@@ -15,8 +15,9 @@ import { modulesRoutes } from './index.ts'
 import type { AuthPeer, UsersPeer } from './peers.ts'
 
 const NAME = 'modules'
-/** How long a start waits for the first page of the revocation feed, in milliseconds. */
+/** Milliseconds that a start waits for the first page of the revocation feed. */
 const FIRST_PAGE_TIMEOUT = 1000
+/** Milliseconds between two searches for subscribers that stopped polling. */
 const PRUNE_INTERVAL = 60_000
 
 /** Builds the modules service. @throws DatabaseError */

@@ -1,7 +1,7 @@
 import type { AuditEvent } from '../kit/outbox/audit.ts'
 import type { Event } from '../kit/outbox/events.ts'
 
-/** What modules asks of users. */
+/** The calls to users. */
 export interface UsersPeer {
   /**
    * The current roles of a user; null when the user does not exist.
@@ -10,7 +10,7 @@ export interface UsersPeer {
   roles(userId: string, requestId: string): Promise<string[] | null>
 }
 
-/** What modules asks of auth. Each call resolves when auth has stored the event. Repeating a call is harmless. */
+/** The calls to auth. Each call resolves when auth has stored the event, and may be repeated. */
 export interface AuthPeer {
   recordAudit(event: AuditEvent): Promise<void>
   /** Stores events for webhooks and the message broker. */

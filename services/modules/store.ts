@@ -9,9 +9,9 @@ export interface Module {
   version: string
   /** A user must hold all of these roles. */
   requiredRoles: string[]
-  /** These modules must be on for a user before this one can be. */
+  /** The modules that must be on for a user before this one can be. */
   requires: string[]
-  /** On for every user who has not chosen otherwise. */
+  /** Whether the module is on for users who did not choose. */
   defaultEnabled: boolean
   createdAt: number
 }

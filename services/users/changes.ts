@@ -32,7 +32,7 @@ export function replaceUser(context: ChangeContext, id: string, input: UserRepla
  * @throws Problem `validation_failed` if merged values are too large; as `replaceUser`
  */
 export function patchUser(context: ChangeContext, id: string, input: UserPatch, caller: Caller): Promise<UserRead> {
-  return updateUser(context, id, input, (current) => changeBy(current, merged(current, input)), caller)
+  return updateUser(context, id, input, (current) => changeBy(current, mergePatches(current, input)), caller)
 }
 
 async function updateUser(
@@ -47,8 +47,8 @@ async function updateUser(
   return userRead(await applyChange(context, user, caller, changeOf))
 }
 
-/** An update whose merge patches are replaced by their results. @throws Problem `validation_failed` if one is too large */
-function merged(current: User, input: UserPatch): UserPatch {
+/** Replaces the merge patches of an update by their results. @throws Problem `validation_failed` if one is too large */
+function mergePatches(current: User, input: UserPatch): UserPatch {
   const results: Record<string, JsonObject> = {}
   for (const name of PROFILE_NAMES) {
     const { body, merges } = profileField(name)

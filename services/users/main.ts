@@ -20,12 +20,12 @@ import type { UsersStore } from './store.ts'
 
 const NAME = 'users'
 /** Milliseconds that a start waits for the first page of the revocation feed. */
-const FIRST_PAGE_MS = 1000
+const FIRST_PAGE_TIMEOUT = 1000
 
 /** Further paths of `POST /users`. */
 const ALIASES = { '/user/register': '/users', '/api/v1/user/register': '/users' }
 
-/** Assembles the users service. @throws DatabaseError */
+/** Builds the users service. @throws DatabaseError */
 export async function usersService(
   runtime: Runtime,
   { auth, feed, listeners }: { auth: AuthPeer; feed: FeedSource; listeners: readonly DeletionListener[] },
@@ -66,7 +66,7 @@ export async function usersService(
     probe: () => store.probe(),
     async start() {
       outboxes.start()
-      await revocations.start(FIRST_PAGE_MS)
+      await revocations.start(FIRST_PAGE_TIMEOUT)
       merging.start()
     },
     release: () => undefined,

@@ -20,14 +20,21 @@ export function changeNotice(userId: string): NewNotice {
   return { target: 'auth', kind: 'changed', subject: userId, payload: {} }
 }
 
-/** The notices of a deletion, one for each service that stores something of users. */
-/** @param subscribers the services that are notified besides auth */
+/**
+ * The notices of a deletion, one for each service that stores something of users.
+ * @param subscribers the services that are notified besides auth
+ */
 export function deletionNotices(userId: string, subscribers: readonly string[]): NewNotice[] {
   return ['auth', ...subscribers].map((target) => ({ target, kind: 'deleted', subject: userId, payload: {} }))
 }
 
 /** A notice that adds a row to the audit. */
-export function auditedNotice(context: RecordContext, caller: Caller, userId: string | null, row: AuditRow): NewNotice {
+export function auditRowNotice(
+  context: RecordContext,
+  caller: Caller,
+  userId: string | null,
+  row: AuditRow,
+): NewNotice {
   return auditNotice(auditEvent(context, caller, userId, row))
 }
 
@@ -48,7 +55,7 @@ export function createdEvent(context: EventContext, user: User): NewNotice[] {
 
 /** All notices of a new user. */
 export function creationNotices(context: EventContext, user: User, caller: Caller, row: AuditRow): NewNotice[] {
-  return [changeNotice(user.id), ...createdEvent(context, user), auditedNotice(context, caller, user.id, row)]
+  return [changeNotice(user.id), ...createdEvent(context, user), auditRowNotice(context, caller, user.id, row)]
 }
 
 /** All notices of a change that `rows` describe in the audit. */
@@ -62,7 +69,7 @@ export function changeNotices(
     changeNotice(to.id),
     ...changeEvents(context, from, to, rows),
     ...emailNotice(context, from, to, caller),
-    ...rows.map((row) => auditedNotice(context, caller, to.id, row)),
+    ...rows.map((row) => auditRowNotice(context, caller, to.id, row)),
   ]
 }
 
@@ -82,7 +89,7 @@ export function removalNotices(
   return [
     ...deletionNotices(user.id, subscribers),
     ...event,
-    auditedNotice(context, caller, user.id, ['user.deleted', {}]),
+    auditRowNotice(context, caller, user.id, ['user.deleted', {}]),
   ]
 }
 

@@ -60,7 +60,7 @@ export class Outboxes {
   }
 
   /** Begins to send new notices, without waiting. */
-  send(): void {
+  wake(): void {
     for (const outbox of this.all()) outbox.wake()
   }
 
@@ -70,7 +70,7 @@ export class Outboxes {
   }
 
   /** Sends auth all its notices. Resolves with false if that took longer than `patience` milliseconds. */
-  async catchUpAuth(patience: number): Promise<boolean> {
+  async drainAuth(patience: number): Promise<boolean> {
     return await this.auth.drain(patience)
   }
 

@@ -9,7 +9,7 @@ import type { PasswordRecord, UserRead } from '../kit/schema/user.ts'
 import { allSessionsEnded, applyChange, type Change } from './changes.ts'
 import type { ChangeContext, PasswordContext, ReadContext } from './context.ts'
 import { visibleUser } from './lookup.ts'
-import { auditedNotice, changeNotice } from './notices.ts'
+import { auditRowNotice, changeNotice } from './notices.ts'
 import { internalPasswordErrors } from './policy.ts'
 import { passwordRecord, userRead } from './present.ts'
 import type { InternalPassword } from './schemas/internal.ts'
@@ -55,8 +55,8 @@ async function checkCurrentPassword(
   // answer to a wrong password, after the same work.
   if (user.passwordHash === null) await hasher.verifyDecoy(password)
   if (user.passwordHash === null || !(await hasher.verify(password, user.passwordHash))) {
-    await store.addNotice(auditedNotice(context, caller, user.id, ['password.change_failed', {}]))
-    outboxes.send()
+    await store.addNotice(auditRowNotice(context, caller, user.id, ['password.change_failed', {}]))
+    outboxes.wake()
     throw new Problem('invalid_credentials')
   }
   if (config.rateLimit) await store.clearHits(CHANGES.name, user.id)
@@ -142,7 +142,7 @@ export async function announcePassword(
 ): Promise<void> {
   const user = await visibleUser(context, id, caller)
   await context.store.addNotice(changeNotice(user.id))
-  context.outboxes.send()
+  context.outboxes.wake()
 }
 
 async function newHash({ config, hasher }: PasswordContext, user: User, password: string): Promise<string> {

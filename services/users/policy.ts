@@ -1,7 +1,7 @@
 import type { Caller } from '../kit/caller.ts'
 import { type Complaint, errorOf, exactlyOne, excludedBy, type FieldError, REQUIRED } from '../kit/field-errors.ts'
 import { isSupportedHash, isUnusableHash, SUPPORTED_HASHES } from '../kit/passwords/hasher.ts'
-import { passwordErrors as newPasswordErrors } from '../kit/passwords/policy.ts'
+import { passwordErrors } from '../kit/passwords/policy.ts'
 import { Problem } from '../kit/problem.ts'
 import type { Config } from '../kit/process/config.ts'
 import { OPERATOR_CREATION_FIELDS, OPERATOR_FIELDS, type UserCreate } from '../kit/schema/user.ts'
@@ -51,7 +51,7 @@ export function passwordOrHashErrors(
   least: number,
   owner: Sent<UserCreate>,
 ): FieldError[] {
-  const errors = newPasswordErrors('password', password, least, [owner.email, owner.username, owner.name])
+  const errors = passwordErrors('password', password, least, [owner.email, owner.username, owner.name])
   const hasBoth = password !== undefined && password_hash !== undefined
   const complaint = hasBoth ? excludedBy('password') : hashComplaint(password_hash)
   return complaint ? [...errors, errorOf('password_hash', complaint)] : errors
@@ -59,7 +59,7 @@ export function passwordOrHashErrors(
 
 /** The errors of a new password of an existing user. Their names are compared later, when the user has been read. */
 export function setPasswordErrors({ passwordMinLength }: Settings, sent: { new_password?: unknown }): FieldError[] {
-  return newPasswordErrors('new_password', sent.new_password, passwordMinLength, [])
+  return passwordErrors('new_password', sent.new_password, passwordMinLength, [])
 }
 
 /** The errors of the body that completes a reset or stores a rehash. */

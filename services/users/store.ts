@@ -54,7 +54,7 @@ export interface UsersStore extends OutboxStore, LimitStore {
   /**
    * Adds all users whose names are free, in one transaction, and gives the outcome of each, in order. `id_taken`: a
    * user has the id, or a deleted one had it.
-   * @param notices the further notices to write if any were added, by how many were
+   * @param notices makes further notices from the number of users who were added; not called for none
    */
   addUsers(
     users: readonly NewUser[],
@@ -76,12 +76,12 @@ export interface UsersStore extends OutboxStore, LimitStore {
   /** All users who have one of the names, each once, in no order. Usernames and ids are in lower case. */
   usersNamed(names: { emails?: string[]; usernames?: string[]; ids?: string[] }): Promise<User[]>
   listUsers(filter: UserFilter, request: PageRequest): Promise<Slice<User>>
-  /** Does a part of the merging that keeps searches fast after many changes. Gives whether there is more to do. */
+  /** Does a part of the merging that keeps searches fast after many changes. @returns whether there is more to do */
   mergeSearch(): Promise<boolean>
   /** The users whose last change has a number above `after`, in the order of change. */
   usersChangedAfter(after: number, limit: number): Promise<{ users: User[]; last: number | null }>
 
-  /** Writes and reads. @throws when either fails */
+  /** Writes a row and reads it back. @throws when either fails */
   probe(): Promise<void>
   close(): Promise<void>
 }

@@ -39,7 +39,7 @@ export async function createUser(context: PasswordContext, input: UserCreate, ca
   if (outcome !== 'added') throw (await takenBy(context, names)) ?? new Problem(outcome)
   // A registration through auth logs the user in next: auth must have them in its cache by then.
   if (caller.internal) await outboxes.waitForDelivery(user.id)
-  else outboxes.send()
+  else outboxes.wake()
   return userRead(user)
 }
 

@@ -368,7 +368,7 @@ describe('backup verify', () => {
     [
       'an edited migration',
       inside('users', "UPDATE schema_migrations SET checksum = 'x' WHERE name = '0001_users'"),
-      /users\.database .*another form of the migration 0001_users/,
+      /users\.database .*another version of the migration 0001_users/,
     ],
     [
       'a schema that no migration made',

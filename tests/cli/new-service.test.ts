@@ -357,10 +357,11 @@ describe('--remove', () => {
     ['services/registry.ts', (text) => text.replace('The products of users', 'Our products')],
     ['tests/services/products.ts', (text) => text.replace('POST   /products ', 'PUT    /products ')],
     ['db/products/own.ts', () => 'export {}\n'],
+    ['db/sqlite/migrations/products/own.sql', () => 'SELECT 1;\n'],
   ]
   test.each(CHANGED)('refuses when a file was changed since: %s', async (path, change) => {
     const file = join(copy, path)
-    const text = path.endsWith('own.ts') ? undefined : readFileSync(file, 'utf8')
+    const text = path.includes('/own.') ? undefined : readFileSync(file, 'utf8')
     writeFileSync(file, change(text ?? ''))
     const initial = tree()
     const refused = await run(['products', '--remove'])

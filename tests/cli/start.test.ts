@@ -159,7 +159,7 @@ describe('what is in the way', () => {
     [
       'a database that an edited migration made',
       (path) => change(path, "UPDATE schema_migrations SET checksum = 'edited'"),
-      /was made by another form of the migration/,
+      /was made by another version of the migration/,
     ],
     ['a directory', (path) => replaceByDirectory(path), /cannot be opened/],
   ]

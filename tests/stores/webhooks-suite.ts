@@ -186,7 +186,7 @@ export function webhookStoreSuite(open: () => Promise<AuthStore>): void {
     await store.replayDeliveries({ target: webhook.id }, NOW, () => event())
     expect(await turns(store.setWebhookStatus(webhook.id, 'disabled', NOW, event()))).toBeGreaterThan(10)
     expect(await count()).toEqual({ pending: 0, dead: many + 1 })
-    // All finished deliveries, even when many came in webhook minute.
+    // All finished deliveries, even when many came in one minute.
     await store.setWebhookStatus(webhook.id, 'active', NOW, event())
     await store.addEvents([eventOf()], NOW)
     expect(await turns(store.forgetDeliveries({ delivered: 0, dead: NOW + 1 }))).toBeGreaterThan(10)
@@ -199,7 +199,7 @@ export function webhookStoreSuite(open: () => Promise<AuthStore>): void {
     expect(await count()).toEqual({ pending: 0, dead: 0 })
   })
 
-  test('adding, changing and removing a webhook added have an entry in the feed; their number is limited', async () => {
+  test('adding, changing and removing a webhook each have an entry in the feed; the number of webhooks is limited', async () => {
     const before = await store.lastRevocation()
     const webhook = webhookOf()
     expect(await store.addWebhook(webhook, 0, event())).toBeNull()

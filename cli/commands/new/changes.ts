@@ -10,7 +10,7 @@ export interface Change {
   after: string | null
 }
 
-/** Lists the changes while they are made, so that the next run can undo them if this one is killed. */
+/** The file that lists the changes while they are made, so that the next run can undo them if this one is killed. */
 const JOURNAL = '.ch202-new.json'
 
 /**
@@ -82,7 +82,7 @@ function move(root: string, { after, before, path }: Change): void {
   else renameSync(temporaryOf(file), file)
 }
 
-/** Touches only files that still hold what `apply` wrote. */
+/** Restores the files that still have the content that `apply` wrote, and no others. */
 function undo(root: string, changes: readonly Change[]): void {
   for (const { after, before, path } of changes) {
     const file = join(root, path)

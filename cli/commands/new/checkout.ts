@@ -9,15 +9,18 @@ import { serviceForPath } from '../../client/routing.ts'
 import { compiled, inCheckout } from '../../executable.ts'
 import { EXIT, Failure, usage } from '../../exit.ts'
 import { isSqlKeyword, type Names, nameFault, singular } from './names.ts'
-import { codeOf, templates } from './templates.ts'
+import { codeOf, directoriesOf, templates } from './templates.ts'
 
 /** The checkout that holds the current directory. @throws Failure when it is not the checkout that the tool runs from */
 export function checkoutHere(): string {
-  const own = inCheckout()
-  const isOwn = (path: string) => statSync(path).ino === statSync(own).ino && statSync(path).dev === statSync(own).dev
+  const root = statSync(inCheckout())
+  const isRoot = (path: string) => {
+    const { dev, ino } = statSync(path)
+    return dev === root.dev && ino === root.ino
+  }
   if (!compiled)
     for (let path = process.cwd(); ; path = dirname(path)) {
-      if (isOwn(path)) return path
+      if (isRoot(path)) return path
       if (path === dirname(path)) break
     }
   throw new Failure(EXIT.failed, 'Run this inside the checkout of the sources that the tool belongs to', {
@@ -27,10 +30,10 @@ export function checkoutHere(): string {
 }
 
 /**
- * Checks the names of a new service.
+ * Checks the names of a new service, and derives the name of an item if it is not given.
  * @param many the name of the service, in the plural
- * @param item what one thing that the service stores is called; undefined to derive it from the name
- * @throws Failure when a name is not a word of code, or something else has that name
+ * @param item the name of one of the things that the service stores; undefined to derive it from `many`
+ * @throws Failure when a name cannot be used in code, or something else has that name
  */
 export async function newNames(root: string, many: string, item: string | undefined): Promise<Names> {
   const one = item ?? singular(many)
@@ -59,11 +62,11 @@ function withItem(many: string): string {
   return `ch202 new service ${many} --item <word>`
 }
 
-/** What has the name already: a service, a directory, a path or a setting. */
+/** Finds the service, directory, path or setting that has a name already. Undefined: the name is free. */
 function ownerOfName(root: string, name: string): string | undefined {
   if (SERVICE_NAMES.some((service) => service === name)) return `a service ${name}`
-  for (const directory of ['services', 'db'])
-    if (statSync(join(root, directory, name), { throwIfNoEntry: false })) return `${directory}/${name}`
+  for (const directory of directoriesOf(name))
+    if (statSync(join(root, directory), { throwIfNoEntry: false })) return directory
   const service = serviceForPath(name)
   if (service) return `a path /${name} of the service ${service}`
   const setting = addressSetting(name)

@@ -14,7 +14,7 @@ export const REGISTRY = 'services/registry.ts'
 const ENTRIES: Entry[] = [
   {
     path: REGISTRY,
-    // Any import will do: the formatter sorts them.
+    // The place among the imports does not matter: the formatter sorts them.
     before: /^import /,
     lines: [`import { productsMigrations } from '../db/sqlite/migrations/products.ts'`],
   },

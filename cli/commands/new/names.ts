@@ -25,7 +25,10 @@ export function isSqlKeyword(word: string): boolean {
   return SQL_KEYWORDS.split(' ').includes(word)
 }
 
-/** Why a word can't be a name in the generated code; undefined when it can. @param code the code of the templates */
+/**
+ * Gives the reason why a word can't be a name in the generated code; undefined when it can.
+ * @param code the code of the templates
+ */
 export function nameFault(word: string, code: readonly string[]): string | undefined {
   if (!SHAPE.test(word)) return 'must be 2 to 31 lower-case letters and digits, beginning with a letter'
   if (RESERVED.includes(word)) return 'is reserved'

@@ -6,7 +6,7 @@ import { type Change, contentOf } from './changes.ts'
 import { type Entry, entriesFor, REGISTRY, withEntry, withoutEntry } from './entries.ts'
 import { formatted } from './formatted.ts'
 import type { Names } from './names.ts'
-import { filesFor } from './templates.ts'
+import { directoriesOf, filesFor } from './templates.ts'
 
 /** The services that Ch202 consists of. */
 const BUILT_IN = ['auth', 'users', 'modules']
@@ -40,12 +40,12 @@ export function removals(root: string, names: Names): Change[] {
   const texts = formatted(root, files)
   for (const { path, text } of texts) if (contentOf(join(root, path)) !== text) throw wasChanged(path)
   const written = new Set(texts.map(({ path }) => path))
-  for (const directory of [`services/${many}`, `db/${many}`])
+  for (const directory of directoriesOf(many))
     for (const path of filesUnder(root, directory)) if (!written.has(path)) throw wasChanged(path)
   return [...entries, ...texts.map(({ path, text }) => ({ path, before: text, after: null }))]
 }
 
-/** What one thing that a service stores is called, read from the routes that were written for it. */
+/** Reads the name of one of the things that a service stores from its routes. Undefined: it has no such routes. */
 export function itemOf(root: string, many: string): string | undefined {
   return /:(\w+)_id'/.exec(contentOf(join(root, `services/${many}/routes/${many}.ts`)) ?? '')?.[1]
 }
@@ -54,7 +54,7 @@ function registryIn(changes: readonly Change[]) {
   return changes.flatMap(({ after, path }) => (path === REGISTRY && after !== null ? [{ path, text: after }] : []))
 }
 
-/** The entries as the formatter left them: how it breaks their lines depends on the names. */
+/** The entries as they were written: where the formatter breaks their lines depends on the names. */
 function formattedEntries(root: string, names: Names, number: number): Entry[] {
   const entries = entriesFor(names, number)
   const texts = entries.map(({ lines }, at) => ({ path: `${at}.ts`, text: wrapped(lines) }))
@@ -68,7 +68,10 @@ function formattedEntries(root: string, names: Names, number: number): Entry[] {
   })
 }
 
-/** A property of the registry, in an object that can be formatted by itself. Other entries keep their form. */
+/**
+ * Wraps the entry of the registry in an object, so that it can be formatted by itself. Gives an empty text for an entry of
+ * one line, which the formatter does not break.
+ */
 function wrapped(lines: readonly string[]): string {
   return lines.length > 1 ? ['export const entry = {', ...lines, '}', ''].join('\n') : ''
 }
@@ -88,13 +91,13 @@ function filesUnder(root: string, directory: string): string[] {
 function edit(
   root: string,
   entries: readonly Entry[],
-  apply: (text: string, entry: Entry) => string | undefined,
+  editText: (text: string, entry: Entry) => string | undefined,
   refusal: (path: string) => Failure,
 ): Change[] {
   const changes = new Map<string, Change>()
   for (const entry of entries) {
     const before = changes.get(entry.path)?.before ?? contentOf(join(root, entry.path))
-    const after = apply(changes.get(entry.path)?.after ?? before ?? '', entry)
+    const after = editText(changes.get(entry.path)?.after ?? before ?? '', entry)
     if (before === null || after === undefined) throw refusal(entry.path)
     changes.set(entry.path, { path: entry.path, before, after })
   }
@@ -102,7 +105,7 @@ function edit(
 }
 
 function noPlace(path: string): Failure {
-  return new Failure(EXIT.conflict, `${path} has no place for a service: it has another form than the tool knows`, {
+  return new Failure(EXIT.conflict, `${path} has no place for a service: the tool does not recognize its form`, {
     code: 'unknown_form',
   })
 }

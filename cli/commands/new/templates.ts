@@ -20,6 +20,11 @@ export function templates(): NewFile[] {
     .map((path) => ({ path: path.slice(0, -SUFFIX.length), text: readFileSync(join(root, path), 'utf8') }))
 }
 
+/** The directories that belong to a service alone. */
+export function directoriesOf(many: string): string[] {
+  return ['services', 'db', 'db/sqlite/migrations'].map((parent) => `${parent}/${many}`)
+}
+
 /** The code of the templates, without strings, comments and the names to replace. New names must not occur in it. */
 export function codeOf(files: readonly NewFile[]): string[] {
   return files

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { databases } from '../../../services/databases.ts'
 import type { DatabaseFile } from '../database-file.ts'
 import { type Draft, newDraft, removeStaleDrafts } from '../drafts.ts'
-import { flush, nameOf, sha256Of } from '../durable.ts'
+import { flush, nameOfTime, sha256Of } from '../durable.ts'
 import { plannedMigrations } from '../migrate.ts'
 import { interruptedRestore } from './interrupted.ts'
 import { BackupError, type DatabaseCopy, MANIFEST, type Manifest, newManifest } from './manifest.ts'
@@ -66,8 +66,9 @@ function assertComplete(dataDir: string, sources: readonly DatabaseFile[]): void
 }
 
 /**
- * Orders the databases so that each sender of notices is copied before their receiver: a notice that is delivered in
- * between is then in both copies, never in neither. A restore removes what auth so knows beyond users (`reconcile.ts`).
+ * Orders the databases so that all that send notices to auth are copied before auth: a notice that is delivered in between
+ * is then in both copies, never in neither. Users comes after the services that it notifies of deletions, so a deletion may
+ * be missing from their copies: a restore repeats it, and fills the password cache from users (`reconcile.ts`).
  */
 function inCopyOrder(files: DatabaseFile[]): DatabaseFile[] {
   const last = ['users', 'auth']
@@ -121,9 +122,9 @@ function contentsOf(path: string, tables: readonly string[]): Pick<DatabaseCopy,
 /** Gives a complete draft its name. Two backups of the same millisecond get two names. */
 function nameDraft(draft: Draft, root: string, startedAt: number, services: Manifest['services']) {
   for (let at = startedAt; ; at++) {
-    const path = join(root, nameOf(at))
+    const path = join(root, nameOfTime(at))
     if (existsSync(path)) continue
-    const manifest = newManifest({ name: nameOf(at), created_at: new Date(startedAt).toISOString(), services })
+    const manifest = newManifest({ name: nameOfTime(at), created_at: new Date(startedAt).toISOString(), services })
     writeFileSync(join(draft.path, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600, flush: true })
     draft.release()
     flush(draft.path)

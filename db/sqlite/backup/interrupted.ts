@@ -6,7 +6,7 @@ const STUB = 'Ch202 restore unfinished\n'
 /** The contents of the stub that replaces each database while a restore changes them: no service can open a stub. */
 export interface RestoreStub {
   backup: string
-  /** The directory, within the data directory, of the databases before the restore; null: there were none. */
+  /** The directory of the earlier databases, within the data directory; null: it had no databases. */
   aside: string | null
 }
 

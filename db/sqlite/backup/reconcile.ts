@@ -10,8 +10,9 @@ import type { Sqlite } from '../engine.ts'
 import { openDatabase } from '../open-database.ts'
 
 /**
- * Makes the copies in a directory, each taken at its own moment, consistent with each other: migrations are applied, the
- * other databases follow users, and all earlier sessions end.
+ * Makes the copies in a directory, each taken at its own moment, consistent with each other: applies migrations, fills the
+ * password cache from users, removes the users from the other databases who were deleted from users, and ends all earlier
+ * sessions.
  * @param backup the name and time of the backup, for the audit
  * @param now milliseconds since the epoch
  * @returns how many users the instance has
@@ -29,8 +30,8 @@ export async function reconcile(directory: string, backup: { name: string; creat
     await auth.resetAfterRestore(authFile, accounts, restoredEvent(backup, now))
     const deleted = users.deletedUsers(usersFile)
     for (const { name, restored } of files) {
-      const service = await restored?.()
-      await service?.forgetUsers(open.get(name) as Sqlite, deleted)
+      const cleanup = await restored?.()
+      await cleanup?.forgetUsers(open.get(name) as Sqlite, deleted)
     }
     return count
   } finally {

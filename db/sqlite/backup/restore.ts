@@ -3,7 +3,7 @@ import { existsSync, linkSync, mkdirSync, renameSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { databases } from '../../../services/databases.ts'
 import { newDraft, removeStaleDrafts } from '../drafts.ts'
-import { flush, nameOf } from '../durable.ts'
+import { flush, nameOfTime } from '../durable.ts'
 import { isBusy } from '../errors.ts'
 import type { Check, OpensKey } from './checks.ts'
 import { type RestoreStub, readStub, writeStub } from './interrupted.ts'
@@ -16,7 +16,7 @@ const COMPANIONS = ['-wal', '-shm', '-journal']
 
 export interface Restored {
   checks: Check[]
-  /** The directory that now holds the earlier databases; null: there were none. */
+  /** The directory to which the earlier databases were moved; null: the target had no databases. */
   aside: string | null
 }
 
@@ -96,7 +96,7 @@ function asideFor(target: string, files: readonly string[], earlier: string | nu
   const holdsOne = (aside: string) => files.some((file) => existsSync(join(aside, basename(file))))
   if (earlier && !holdsOne(join(target, earlier))) return join(target, earlier)
   for (let at = now; ; at++) {
-    const aside = join(target, `before-restore-${nameOf(at)}`)
+    const aside = join(target, `before-restore-${nameOfTime(at)}`)
     if (existsSync(aside)) continue
     mkdirSync(aside, { mode: 0o700 })
     return aside

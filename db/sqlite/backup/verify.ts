@@ -29,7 +29,7 @@ export async function verifyBackup(path: string, opens: OpensKey, now: number) {
   const draft = trialDraft(dirname(path))
   try {
     const checks = await restoreInto(draft.path, path, opens, now)
-    // Checked here only: a restore is allowed in spite of it, as there may be no other backup.
+    // Checked here only: a restore is allowed even if the chain is broken, as there may be no other backup.
     if (checks.every(({ ok }) => ok)) checks.push(auditCheck(draft.path))
     if (!checks.every(({ ok }) => ok)) return { checks, verifiedAt: null, recorded: false }
     const result = verification(path, now)

@@ -6,7 +6,7 @@ export interface WaitingNotices {
   notices: number
   /** How many of them are known to have waited since before the given time. */
   late: number
-  /** A time since when the oldest has waited at least, in milliseconds since the epoch. */
+  /** Milliseconds since the epoch: the oldest has waited since then, or longer. Null: no time is known. */
   oldest: number | null
 }
 

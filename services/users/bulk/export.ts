@@ -1,7 +1,7 @@
 import type { Caller } from '../../kit/caller.ts'
 import type { PageRequest } from '../../kit/schema/page.ts'
 import type { ChangeContext } from '../context.ts'
-import { auditedNotice } from '../notices.ts'
+import { auditRowNotice } from '../notices.ts'
 import { userRead } from '../present.ts'
 import type { User, UsersStore } from '../store.ts'
 
@@ -18,10 +18,10 @@ export async function exportUsers(
   include: { hashes: boolean },
   caller: Caller,
 ): Promise<AsyncGenerator<string>> {
-  const row = auditedNotice(context, caller, null, ['users.exported', { with_hashes: include.hashes }])
+  const row = auditRowNotice(context, caller, null, ['users.exported', { with_hashes: include.hashes }])
   // On disk before the first hash is read.
   await context.store.addNotice(row)
-  context.outboxes.send()
+  context.outboxes.wake()
   return pagesOf(context.store, include.hashes ? lineWithHash : userRead)
 }
 

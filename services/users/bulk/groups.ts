@@ -30,16 +30,16 @@ type Entry = Candidate | ImportedLine
  */
 export async function* groupsOf(store: UsersStore, lines: Iterable<Line>): AsyncGenerator<Entry[]> {
   const source = lines[Symbol.iterator]()
-  for (let waiting = filled([], source); waiting.length > 0; ) {
+  for (let waiting = fillUp([], source); waiting.length > 0; ) {
     // Looked up after the previous group was written: it may have created or changed the users that these lines name.
     const candidates = await lookUp(store, untilRepeated(untilFull(waiting), namesOfLine))
     const group = untilRepeated(candidates, namesOfEntry)
     yield group
-    waiting = filled(waiting.slice(group.length), source)
+    waiting = fillUp(waiting.slice(group.length), source)
   }
 }
 
-function filled(waiting: Line[], source: Iterator<Line>): Line[] {
+function fillUp(waiting: Line[], source: Iterator<Line>): Line[] {
   while (waiting.length < GROUP_SIZE) {
     const { done, value } = source.next()
     if (done) break

@@ -1,7 +1,7 @@
 import type { Caller } from '../../kit/caller.ts'
 import { applyChange } from '../changes.ts'
 import type { PasswordContext } from '../context.ts'
-import { auditedNotice, createdEvent } from '../notices.ts'
+import { auditRowNotice, createdEvent } from '../notices.ts'
 import type { ImportedLine } from '../schemas/bulk.ts'
 import type { NewUser, Taken, User } from '../store.ts'
 import { jsonLines } from './export.ts'
@@ -39,9 +39,9 @@ export async function* importUsers(
       yield jsonLines(results)
     }
   } finally {
-    const row = auditedNotice(context, caller, null, ['users.imported', { on_conflict: onConflict, ...counts }])
+    const row = auditRowNotice(context, caller, null, ['users.imported', { on_conflict: onConflict, ...counts }])
     await context.store.addNotice(row)
-    context.outboxes.send()
+    context.outboxes.wake()
   }
 }
 
@@ -67,7 +67,9 @@ async function writeGroup(job: Import, group: readonly (Candidate | ImportedLine
   return Promise.all(
     prepared.map((entry) => {
       if ('user' in entry) return update(job, entry)
-      return 'newcomer' in entry ? added(entry, outcomes.get(entry.newcomer) ?? 'added', job.onConflict) : entry
+      return 'newcomer' in entry
+        ? resultOfAddition(entry, outcomes.get(entry.newcomer) ?? 'added', job.onConflict)
+        : entry
     }),
   )
 }
@@ -83,9 +85,9 @@ async function addAll({ caller, context }: Import, newcomers: NewUser[]): Promis
     notices: [...notices, ...createdEvent(context, user)],
   }))
   const outcomes = await context.store.addUsers(withEvents, (users) => [
-    auditedNotice(context, caller, null, ['users.created', { users }]),
+    auditRowNotice(context, caller, null, ['users.created', { users }]),
   ])
-  context.outboxes.send()
+  context.outboxes.wake()
   return new Map(newcomers.map((newcomer, index) => [newcomer, outcomes[index] ?? 'added']))
 }
 
@@ -120,7 +122,7 @@ async function update({ caller, context }: Import, { changeOf, line, user }: Upd
 }
 
 /** The result of a new user. Someone may have taken a name after the line was looked up, and deleted ids stay taken. */
-function added({ line, newcomer }: Addition, outcome: Outcome, onConflict: OnConflict): ImportedLine {
+function resultOfAddition({ line, newcomer }: Addition, outcome: Outcome, onConflict: OnConflict): ImportedLine {
   if (outcome === 'added') return { line, status: 'created', id: newcomer.user.id }
   if (onConflict === 'skip' && outcome !== 'id_taken') return { line, status: 'skipped' }
   return failedLine(line, takenProblem([outcome]))

@@ -4,7 +4,7 @@ import { isUnusableHash } from '../../kit/passwords/hasher.ts'
 import { bothTaken, invalid, invalidField, Problem } from '../../kit/problem.ts'
 import { type Change, changeBy } from '../changes.ts'
 import type { PasswordContext } from '../context.ts'
-import { auditedNotice, changeNotice } from '../notices.ts'
+import { auditRowNotice, changeNotice } from '../notices.ts'
 import { passwordChange } from '../passwords.ts'
 import { passwordOrHashErrors } from '../policy.ts'
 import type { ImportedUser } from '../schemas/bulk.ts'
@@ -35,7 +35,7 @@ export async function userFrom(context: PasswordContext, input: ImportedUser, ca
   const { id, roles } = user
   // The audit has one row for each batch of users, and a row of their own for each administrator.
   const isAdmin = roles.includes(ADMIN)
-  const rows = isAdmin ? [auditedNotice(context, caller, id, ['user.created', { roles }])] : []
+  const rows = isAdmin ? [auditRowNotice(context, caller, id, ['user.created', { roles }])] : []
   return { user, notices: [changeNotice(id), ...rows] }
 }
 
@@ -78,7 +78,7 @@ async function otherHash(context: PasswordContext, user: User, input: ImportedUs
   if (password === undefined)
     return password_hash === undefined || isUnusableHash(password_hash) ? undefined : password_hash
   const before = user.passwordHash
-  const isSame = before !== null && (await patiently(() => context.hasher.verify(password, before)))
+  const isSame = before !== null && (await retryWhileOverloaded(() => context.hasher.verify(password, before)))
   return isSame ? undefined : hash(context, password)
 }
 
@@ -88,11 +88,11 @@ function refuse(errors: FieldError[]): void {
 }
 
 function hash({ hasher }: PasswordContext, password: string): Promise<string> {
-  return patiently(() => hasher.hash(password))
+  return retryWhileOverloaded(() => hasher.hash(password))
 }
 
 /** Retries while the hash queue is full, for 2 seconds: then the line fails, and the client can send it again. */
-async function patiently<T>(work: () => Promise<T>): Promise<T> {
+async function retryWhileOverloaded<T>(work: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++)
     try {
       return await work()

@@ -12,7 +12,7 @@ import { exportedUser, exportQuery, importedLine, importedUser, importQuery } fr
 /** The routes that read their body themselves, line by line. */
 export const STREAMS = ['/users/import']
 
-/** Exports and imports: JSON lines, one user each. */
+/** Mounts exports and imports: JSON lines, one user each. */
 export function bulkRoutes(context: UsersContext, guarded: ReturnType<typeof guard>) {
   const readUser = validator(importedUser, (sent) => passwordOrHashErrors(sent, context.config.passwordMinLength, sent))
   return new Elysia({ normalize: false })

@@ -28,7 +28,7 @@ const PAGE_SIZE = 200
 /** Milliseconds that auth, when it starts, waits for the notices that it missed. */
 const CATCH_UP_MS = 2000
 
-/** The calls of the other services, with the internal key. */
+/** Mounts the operations for the other services. */
 export function internalRoutes(context: UsersContext, guarded: ReturnType<typeof guard>) {
   const passwordRule: InputRule = (sent) => internalPasswordErrors(context.config, sent)
   return new Elysia({ normalize: false })
@@ -97,7 +97,7 @@ export function internalRoutes(context: UsersContext, guarded: ReturnType<typeof
         detail: operation('internal', 'Send the password record to auth again', 'user_not_found'),
       },
     )
-    .post('/users/announcements/send', async () => ({ done: await context.outboxes.catchUpAuth(CATCH_UP_MS) }), {
+    .post('/users/announcements/send', async () => ({ done: await context.outboxes.drainAuth(CATCH_UP_MS) }), {
       auth: ['internal'],
       body: noBody,
       response: caughtUp,

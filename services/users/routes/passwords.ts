@@ -8,7 +8,7 @@ import { setPasswordErrors } from '../policy.ts'
 import { changePasswordBody, setPasswordBody } from '../schemas/passwords.ts'
 import { userParams } from '../schemas/users.ts'
 
-/** How users and operators set a password. */
+/** Mounts the operations that set a password. */
 export function passwordRoutes(context: UsersContext, guarded: ReturnType<typeof guard>) {
   const passwordRule: InputRule = (sent) => setPasswordErrors(context.config, sent)
   return new Elysia({ normalize: false })

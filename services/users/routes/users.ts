@@ -21,7 +21,7 @@ import { createUser, deleteUser } from '../users.ts'
 
 const CHANGE_PROBLEMS = ['user_not_found', 'forbidden_field', 'email_taken', 'username_taken', 'last_admin'] as const
 
-/** `/users` and `/users/{user_id}`. */
+/** Mounts the operations on users and their records. */
 export function userRoutes(context: UsersContext, guarded: ReturnType<typeof guard>) {
   const creationRule: InputRule = (sent, { caller }) => creationErrors(context.config, sent, caller)
   return new Elysia({ normalize: false })

@@ -8,7 +8,7 @@ import { getUserNamed } from '../lookup.ts'
 import { creationErrors } from '../policy.ts'
 import { createUser, deleteUser } from '../users.ts'
 
-/** The API of version 0.0.1, at the root only: other shapes, the same functions. */
+/** Mounts the API of version 0.0.1, at the root only: other shapes, the same functions. */
 export function usersV0(context: UsersContext, guarded: ReturnType<typeof guard>) {
   const creationRule: InputRule = (sent, { caller }) => creationErrors(context.config, sent, caller)
   return new Elysia({ normalize: false })

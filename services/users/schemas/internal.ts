@@ -4,7 +4,7 @@ import { EMAIL_MAX } from '../../kit/schema/email.ts'
 import { bodyInteger, oneFieldOf, queryInteger, strict, text, trimmed } from '../../kit/schema/schema.ts'
 import { newPassword, password, passwordHash, passwordRecord, userRead } from '../../kit/schema/user.ts'
 
-// What the services ask of users.
+// The requests of the other services, and the answers.
 
 export const credentials = strict({
   login: trimmed(
