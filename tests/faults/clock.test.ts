@@ -37,12 +37,12 @@ describe.each([
   /** What each of the three says to a token. */
   const each = async (token: string, id: string) => {
     const headers = as.bearer(token)
-    const asked = [
+    const requests = [
       ask('GET /auth/me', { headers }),
       ask(`GET /users/${id}`, { headers }),
       ask('GET /modules/', { headers }),
     ]
-    return (await Promise.all(asked)).map(({ status }) => status)
+    return (await Promise.all(requests)).map(({ status }) => status)
   }
   /** After each step a little time goes on, so that what is done each second and each minute is done. */
   const afterEach = async (look: (step: number) => Promise<void>) => {
@@ -54,7 +54,7 @@ describe.each([
   }
 
   test('what is revoked stays so, however it was, and what is not goes on', async () => {
-    const [loggedOut, disabled, deleted, stripped, kept] = [
+    const [loggedOut, disabled, deleted, stripped, liveUser] = [
       await register(),
       await register(),
       await register(),
@@ -69,7 +69,7 @@ describe.each([
     const ended = [loggedOut, disabled, deleted, stripped]
     for (const one of ended) expect(await each(one.access_token, one.id)).toEqual([401, 401, 401])
 
-    let current = kept
+    let current = liveUser
     await afterEach(async () => {
       for (const [index, one] of ended.entries())
         expect([index, await each(one.access_token, one.id)]).toEqual([index, [401, 401, 401]])
@@ -78,8 +78,8 @@ describe.each([
       // Longer than the grace ago: a step back must not make it young again.
       const next = await refresh(current.refresh_token)
       expect(next.status).toBe(200)
-      current = { ...kept, ...next.body }
-      expect(await each(current.access_token, kept.id)).toEqual([200, 200, 200])
+      current = { ...liveUser, ...next.body }
+      expect(await each(current.access_token, liveUser.id)).toEqual([200, 200, 200])
     })
     // It is no shorter by more than the step.
     await instance.pass(HOUR + 50 * MINUTE)
@@ -98,12 +98,12 @@ describe.each([
   })
 
   test('lists, cursors and ids go on', async () => {
-    const made: string[] = []
-    const make = async () => made.push((await register()).id)
+    const createdIds: string[] = []
+    const make = async () => createdIds.push((await register()).id)
     for (let n = 0; n < 4; n++) await make()
     await afterEach(async () => {
       const first = await ask('GET /users?size=3', operator)
-      const found = first.body.items.map(({ id }: { id: string }) => id)
+      const firstIds = first.body.items.map(({ id }: { id: string }) => id)
       instance.step(HOUR)
       await make()
       instance.step(-HOUR)
@@ -111,14 +111,14 @@ describe.each([
       for (let cursor = first.body.next_cursor; cursor; ) {
         const { body, status } = await ask(`GET /users?size=3&cursor=${encodeURIComponent(cursor)}`, operator)
         expect(status).toBe(200)
-        found.push(...body.items.map(({ id }: { id: string }) => id))
+        firstIds.push(...body.items.map(({ id }: { id: string }) => id))
         cursor = body.next_cursor
       }
-      expect(new Set(found).size).toBe(found.length)
+      expect(new Set(firstIds).size).toBe(firstIds.length)
       // Those that were there when the walk began are in it.
-      for (const id of made.slice(0, -2)) expect(found).toContain(id)
+      for (const id of createdIds.slice(0, -2)) expect(firstIds).toContain(id)
     })
-    expect(new Set(made).size).toBe(made.length)
+    expect(new Set(createdIds).size).toBe(createdIds.length)
     const events = (await ask('GET /admin/audit?size=200', operator)).body.items.map(({ id }: { id: string }) => id)
     expect(new Set(events).size).toBe(events.length)
   })

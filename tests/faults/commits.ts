@@ -9,11 +9,11 @@ const file = process.env.COMMITS ?? ''
 const run = Database.prototype.run as (this: Database, sql: string, ...rest: unknown[]) => unknown
 
 Database.prototype.run = function (this: Database, sql: string, ...rest: unknown[]) {
-  const said = sql === 'COMMIT' && existsSync(file) ? readFileSync(file, 'utf8') : ''
-  if (said === 'fail') {
+  const command = sql === 'COMMIT' && existsSync(file) ? readFileSync(file, 'utf8') : ''
+  if (command === 'fail') {
     run.call(this, 'ROLLBACK')
     throw Object.assign(new Error('disk I/O error'), { code: 'SQLITE_IOERR_FSYNC' })
   }
-  if (said !== '') Bun.sleepSync(Number(said))
+  if (command !== '') Bun.sleepSync(Number(command))
   return run.call(this, sql, ...rest)
 } as typeof Database.prototype.run

@@ -14,7 +14,7 @@ const ENV = { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' }
 const patch = ({ url }: System, { id }: TestUser, body: object, headers: Record<string, string> = {}) =>
   call(url.users, `PATCH /api/v1/users/${id}`, { headers: { ...as.operator, ...headers }, body })
 /** What was told of a user, but for its making and its sessions' opening. */
-const heardOf = (system: System, { id }: TestUser) =>
+const eventsOf = (system: System, { id }: TestUser) =>
   outgoing(system).filter(({ data, type }) => data.user_id === id && !type.endsWith('.created'))
 
 describe('killed between a change and the telling of it', () => {
@@ -36,7 +36,7 @@ describe('killed between a change and the telling of it', () => {
 
   test.concurrent.each(POINT_OF)(
     '%s of users: an event is told once where the change was made, and else not at all',
-    async (point, told) => {
+    async (point, hasEvent) => {
       const system = await processes('apart', { ...ENV, FAULT: point }, { preload: POINTS })
       try {
         await listen(system, receiver.url.href)
@@ -49,9 +49,9 @@ describe('killed between a change and the telling of it', () => {
         await system.start('users')
         await allTold(system)
         const { name } = (await call(system.url.users, `GET /api/v1/users/${user.id}`, { headers: as.operator })).body
-        expect(name).toBe(told ? 'Ana' : null)
-        const heard = heardOf(system, user).map(({ data, type }) => [type, data.fields])
-        expect(heard).toEqual(told ? [['user.updated', ['name', 'roles']]] : [])
+        expect(name).toBe(hasEvent ? 'Ana' : null)
+        const events = eventsOf(system, user).map(({ data, type }) => [type, data.fields])
+        expect(events).toEqual(hasEvent ? [['user.updated', ['name', 'roles']]] : [])
       } finally {
         await system.stop()
       }
@@ -60,7 +60,7 @@ describe('killed between a change and the telling of it', () => {
 
   test.concurrent.each(POINT_OF.slice(0, 2))(
     '%s of auth: a session that has ended is told of, one that lives is not',
-    async (point, told) => {
+    async (point, hasEvent) => {
       const system = await processes('apart', { ...ENV, FAULT: point }, { preload: POINTS })
       try {
         await listen(system, receiver.url.href)
@@ -77,10 +77,10 @@ describe('killed between a change and the telling of it', () => {
           const body = { refresh_token: user.tokens.refresh_token }
           status = (await call(system.url.auth, 'POST /api/v1/auth/refresh', { body })).status
           // Auth writes down now and then that it is alive: once in a while that is the commit that is met.
-        } while (told && status === 200 && ++tries < 3)
-        expect(status).toBe(told ? 401 : 200)
-        expect(heardOf(system, user).map(({ data, type }) => [type, data.session_id])).toEqual(
-          told ? [['session.revoked', user.tokens.session_id]] : [],
+        } while (hasEvent && status === 200 && ++tries < 3)
+        expect(status).toBe(hasEvent ? 401 : 200)
+        expect(eventsOf(system, user).map(({ data, type }) => [type, data.session_id])).toEqual(
+          hasEvent ? [['session.revoked', user.tokens.session_id]] : [],
         )
       } finally {
         await system.stop()
@@ -105,7 +105,7 @@ describe('between users and auth', () => {
   /** What waits in the outbox of users. */
   const waiting = () => rows<{ kind: string }>(system, 'users', 'SELECT DISTINCT kind FROM outbox ORDER BY kind')
   /** Nothing of what users tells comes through; what auth tells does. */
-  const untold = async (work: () => Promise<unknown>) => {
+  const withoutNotices = async (work: () => Promise<unknown>) => {
     between.cut = { paths: /\/auth\/(sync|audit)/, how: 'broken' }
     await work()
     const kinds = waiting().map(({ kind }) => kind)
@@ -130,7 +130,7 @@ describe('between users and auth', () => {
     await allTold(system)
     // Users that has not heard auth for a while tells all it has, as it must: on a busy machine that may be so by chance.
     let kinds = ['event']
-    for (let tries = 0; tries < 3 && kinds.includes('event'); tries++) kinds = await untold(everything)
+    for (let tries = 0; tries < 3 && kinds.includes('event'); tries++) kinds = await withoutNotices(everything)
     expect(kinds).toEqual(['audit', 'changed', 'deleted'])
     expect(rows(system, 'auth', 'SELECT * FROM events')).toEqual([])
     expect(rows(system, 'auth', 'SELECT * FROM deliveries')).toEqual([])
@@ -144,12 +144,12 @@ describe('between users and auth', () => {
     await patch(system, user, { name: 'Ana' })
     between.cut = undefined
     await allTold(system)
-    expect(heardOf(system, user).map(({ type }) => type)).toEqual(['user.updated'])
+    expect(eventsOf(system, user).map(({ type }) => type)).toEqual(['user.updated'])
   })
 
   test('someone listens: it waits with the change', async () => {
     await allTold(system)
-    expect(await untold(everything)).toContain('event')
+    expect(await withoutNotices(everything)).toContain('event')
   })
 
   test.each(['answer', 'request'] as const)('with the %s lost, it is told once', async (lost) => {
@@ -159,7 +159,7 @@ describe('between users and auth', () => {
     await patch(system, user, { name: 'Ana' })
     await eventually(() => between.fates.length === 0)
     await allTold(system)
-    expect(heardOf(system, user).map(({ type }) => type)).toEqual(['user.updated'])
+    expect(eventsOf(system, user).map(({ type }) => type)).toEqual(['user.updated'])
   })
 
   test('with auth away, it is told later, in order', async () => {
@@ -171,12 +171,12 @@ describe('between users and auth', () => {
     await system.start('auth')
     await allTold(system)
     expect((await logIn(system, user.email)).status).toBe(401)
-    const heard = heardOf(system, user)
-    const names = heard
+    const events = eventsOf(system, user)
+    const names = events
       .filter(({ type }) => type === 'user.updated')
       .map(({ data }) => (data.user as TestUser & { name: string }).name)
     expect(names).toEqual(['Ana', 'Bea', 'Cem'])
-    expect(heard.map(({ type }) => type)).toEqual([
+    expect(events.map(({ type }) => type)).toEqual([
       ...names.map(() => 'user.updated' as const),
       'session.revoked',
       'user.deleted',

@@ -116,9 +116,9 @@ describe.each(DISKS)('check 33: a disk that is full, by %s', (_, disk) => {
       const copy = folder.fresh()
       for (const end of ['', '-wal']) disk.copy(`${name}.sqlite${end}`, copy + end)
       const database = new Database(copy)
-      const said = database.query<{ integrity_check: string }, []>('PRAGMA integrity_check').get()?.integrity_check
+      const result = database.query<{ integrity_check: string }, []>('PRAGMA integrity_check').get()?.integrity_check
       database.close()
-      return said === 'ok' ? [] : [`${name}: ${said}`]
+      return result === 'ok' ? [] : [`${name}: ${result}`]
     })
 
   test('refuses writes, goes on to read, and is itself again when there is room', async () => {
@@ -139,17 +139,17 @@ describe.each(DISKS)('check 33: a disk that is full, by %s', (_, disk) => {
     expectProblem(await call(base, 'GET /health/db'), 503, 'database_unavailable')
     expect((await call(base, 'GET /health')).status).toBe(200)
     // Nothing of what was refused has become true, neither now nor when there is room.
-    const kept = async () => {
+    const expectUnchanged = async () => {
       expect([await read(ask, one), await read(ask, other)]).toEqual(before)
       expect((await call(base, 'GET /.well-known/jwks.json')).body).toEqual(keys.body)
       for (const email of [`1-${one.email}`, `2-${one.email}`])
         expect((await ask(`GET /users/by-email/${email}`, operator)).status).toBe(404)
     }
-    await kept()
+    await expectUnchanged()
 
     await disk.free()
     await eventually(async () => (await call(base, 'GET /health/db')).status === 200 || undefined)
-    await kept()
+    await expectUnchanged()
     // The lines of the log that found no room are counted, and what comes now is in the file again.
     await running.printed(/"event":"log.lines_lost","count":\d+/)
     for (const [request, options, status] of writes(one)) {

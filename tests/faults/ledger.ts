@@ -170,29 +170,29 @@ export class Writer {
 
   /** Holds the instance against what was told; gives what differs. What was open is settled by what is found. */
   async differences(): Promise<string[]> {
-    const found: string[] = []
-    for (const entry of this.entries) found.push(...(await this.entryDifferences(entry)))
+    const differences: string[] = []
+    for (const entry of this.entries) differences.push(...(await this.entryDifferences(entry)))
     // What has been looked at needs no second look, but for the one that is worked on.
     this.entries = this.entries.slice(-1)
-    return found
+    return differences
   }
 
   private async entryDifferences(entry: Entry): Promise<string[]> {
     const { system } = this
-    const found: string[] = []
+    const differences: string[] = []
     const user = await call(system.url.users, `GET /api/v1/users/${entry.id}`, { headers: as.operator })
-    const there = user.status === 200
-    if (!there && user.status !== 404) found.push(`user ${entry.id} is ${user.status}`)
-    if (there && entry.gone === 'yes') found.push(`user ${entry.id} was deleted and is there`)
-    if (!there && entry.gone === 'no') found.push(`user ${entry.id} was made and is gone`)
-    if (there && !entry.names.has(user.body.name)) found.push(`user ${entry.id} has an older name`)
-    if (there) entry.names = new Set([user.body.name])
-    entry.gone = there ? 'no' : 'yes'
-    if (!there) for (const session of entry.sessions) session.ended = session.ended === 'yes' ? 'yes' : 'soon'
-    else found.push(...(await this.passwordDifferences(entry)), ...(await this.moduleDifferences(entry)))
-    for (const session of entry.sessions) found.push(...(await this.sessionDifferences(entry, session)))
+    const exists = user.status === 200
+    if (!exists && user.status !== 404) differences.push(`user ${entry.id} is ${user.status}`)
+    if (exists && entry.gone === 'yes') differences.push(`user ${entry.id} was deleted and is there`)
+    if (!exists && entry.gone === 'no') differences.push(`user ${entry.id} was made and is gone`)
+    if (exists && !entry.names.has(user.body.name)) differences.push(`user ${entry.id} has an older name`)
+    if (exists) entry.names = new Set([user.body.name])
+    entry.gone = exists ? 'no' : 'yes'
+    if (!exists) for (const session of entry.sessions) session.ended = session.ended === 'yes' ? 'yes' : 'soon'
+    else differences.push(...(await this.passwordDifferences(entry)), ...(await this.moduleDifferences(entry)))
+    for (const session of entry.sessions) differences.push(...(await this.sessionDifferences(entry, session)))
     entry.sessions = entry.sessions.filter(({ ended }) => ended === 'no')
-    return found
+    return differences
   }
 
   private async passwordDifferences(entry: Entry): Promise<string[]> {
@@ -239,8 +239,8 @@ export class Writer {
         return []
       }
       // What no one was told may still be on its way; what someone was told must be so.
-      const told = session.ended === 'no' || session.ended === 'yes'
-      if (told || performance.now() > end)
+      const isCertain = session.ended === 'no' || session.ended === 'yes'
+      if (isCertain || performance.now() > end)
         return [`session of ${entry.id} (ended: ${session.ended}, user gone: ${entry.gone}): ${statuses}`]
       await Bun.sleep(50)
     }
@@ -250,7 +250,7 @@ export class Writer {
   private async statusesOf({ id }: Entry, session: Held): Promise<number[]> {
     const { auth, modules, users } = this.system.url
     const headers = as.bearer(session.access)
-    const asked = await Promise.all([
+    const answers = await Promise.all([
       call(auth, 'GET /api/v1/auth/me', { headers }),
       call(users, `GET /api/v1/users/${id}`, { headers }),
       call(modules, 'GET /api/v1/modules/', { headers }),
@@ -258,6 +258,6 @@ export class Writer {
     const refreshed = await call(auth, 'POST /api/v1/auth/refresh', { body: { refresh_token: session.refresh } })
     if (refreshed.status === 200)
       Object.assign(session, { access: refreshed.body.access_token, refresh: refreshed.body.refresh_token })
-    return [...asked, refreshed].map(({ status }) => status)
+    return [...answers, refreshed].map(({ status }) => status)
   }
 }

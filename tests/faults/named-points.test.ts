@@ -42,9 +42,9 @@ const each = async (system: System, { id, tokens }: TestUser) => {
   ])
 }
 /** A notice reaches the other services within a second of the restart. */
-const soon = async (look: () => Promise<unknown>, wanted: unknown) => {
-  const same = async () => JSON.stringify(await look()) === JSON.stringify(wanted)
-  await eventually(same).catch(async () => expect(await look()).toEqual(wanted))
+const soon = async (look: () => Promise<unknown>, expected: unknown) => {
+  const same = async () => JSON.stringify(await look()) === JSON.stringify(expected)
+  await eventually(same).catch(async () => expect(await look()).toEqual(expected))
 }
 
 /** Waits until what the service has to tell others is told: else the commit that is met may be that of an acknowledgement. */
@@ -117,8 +117,8 @@ const TABLE: Killed[] = [
       call(system.url.users, `DELETE /api/v1/users/${id}`, { headers: { ...as.operator, ...fault } }),
     async after(system, user, committed) {
       await soon(() => statusOf(logIn(system, user.email)), committed ? 401 : 200)
-      const asked = call(system.url.users, `GET /api/v1/users/${user.id}`, { headers: as.operator })
-      expect(await statusOf(asked)).toBe(committed ? 404 : 200)
+      const lookup = call(system.url.users, `GET /api/v1/users/${user.id}`, { headers: as.operator })
+      expect(await statusOf(lookup)).toBe(committed ? 404 : 200)
       const status = committed ? 401 : 200
       await soon(() => each(system, user), [status, status, status])
     },
@@ -133,8 +133,8 @@ const TABLE: Killed[] = [
       }),
     async after(system, { email }, committed) {
       const headers = as.operator
-      const asked = call(system.url.users, `GET /api/v1/users/by-email/second-${email}`, { headers })
-      expect(await statusOf(asked)).toBe(committed ? 200 : 404)
+      const lookup = call(system.url.users, `GET /api/v1/users/by-email/second-${email}`, { headers })
+      expect(await statusOf(lookup)).toBe(committed ? 200 : 404)
       expect(await statusOf(logIn(system, `second-${email}`))).toBe(committed ? 200 : 401)
     },
   },
@@ -146,8 +146,8 @@ const TABLE: Killed[] = [
         headers: { ...as.bearer(tokens.access_token), ...fault },
       }),
     async after(system, { id }, committed) {
-      const asked = await call(system.url.modules, `GET /api/v1/modules/users/${id}`, { headers: as.operator })
-      expect(asked.body.modules).toEqual(committed ? ['points'] : [])
+      const answer = await call(system.url.modules, `GET /api/v1/modules/users/${id}`, { headers: as.operator })
+      expect(answer.body.modules).toEqual(committed ? ['points'] : [])
     },
   },
 ]

@@ -6,7 +6,7 @@ import { Database } from 'bun:sqlite'
  * next commit to the database of the service that a request names in `x-fault`.
  */
 const [point, count = '1'] = (process.env.FAULT ?? '').split(':')
-let left = Number(count)
+let countdown = Number(count)
 let armed: string | undefined
 /** Whether the transaction under way is the merging of the search's index, which belongs to no request. */
 let merging = false
@@ -24,8 +24,8 @@ Bun.serve = ((options: { fetch: (request: Request) => unknown }) => {
 }) as typeof serve
 
 function reached(database: Database): void {
-  const meant = point === 'statement' || (armed !== undefined && database.filename.endsWith(`${armed}.sqlite`))
-  if (meant && --left === 0) process.kill(process.pid, 'SIGKILL')
+  const isTarget = point === 'statement' || (armed !== undefined && database.filename.endsWith(`${armed}.sqlite`))
+  if (isTarget && --countdown === 0) process.kill(process.pid, 'SIGKILL')
 }
 
 const run = Database.prototype.run as (this: Database, sql: string, ...rest: unknown[]) => unknown

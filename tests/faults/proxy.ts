@@ -47,10 +47,10 @@ export async function startProxy(target: () => string, paths = /^/): Promise<Bet
       const text = await forwarded.text()
       if (isCut()) return sever()
       if (fate?.lost === 'answer') return void request.socket.destroy()
-      const kept = [...forwarded.headers].filter(
+      const endToEndHeaders = [...forwarded.headers].filter(
         ([name]) => !['content-encoding', 'content-length', 'transfer-encoding'].includes(name),
       )
-      answer.writeHead(forwarded.status, Object.fromEntries(kept)).end(text)
+      answer.writeHead(forwarded.status, Object.fromEntries(endToEndHeaders)).end(text)
     } catch {
       request.socket.destroy()
     }

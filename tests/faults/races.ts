@@ -45,16 +45,16 @@ function refreshAgainst(ending: keyof typeof ENDINGS): Race {
       ...Array.from({ length: 4 }, () => refresh(system, user.tokens.refresh_token)),
     ])
     if (!ended || ended.status >= 300) return `the end was answered ${ended?.status} ${ended?.text}`
-    const given = refreshed.filter(({ status }) => status === 200).map(({ body }) => body)
-    for (const { access_token, refresh_token } of [user.tokens, ...given]) {
+    const tokenPairs = refreshed.filter(({ status }) => status === 200).map(({ body }) => body)
+    for (const { access_token, refresh_token } of [user.tokens, ...tokenPairs]) {
       const headers = as.bearer(access_token)
-      const asked = await Promise.all([
+      const answers = await Promise.all([
         call(system.url.auth, 'GET /api/v1/auth/me', { headers }),
         call(system.url.users, `GET /api/v1/users/${user.id}`, { headers }),
         call(system.url.modules, 'GET /api/v1/modules/', { headers }),
         refresh(system, refresh_token),
       ])
-      const statuses = asked.map(({ status }) => status)
+      const statuses = answers.map(({ status }) => status)
       if (statuses.some((status) => status !== 401)) return `afterwards: ${statuses}`
     }
     return undefined
@@ -69,11 +69,11 @@ export const RACES: Record<string, Race> = {
 /** Runs a race so many times, several at once; gives what went wrong. */
 export async function repeated(system: System, race: Race, times: number, atOnce = 4): Promise<string[]> {
   const wrong: string[] = []
-  let left = times
+  let remainingRaces = times
   const runner = async () => {
-    while (left-- > 0) {
-      const said = await race(system)
-      if (said !== undefined) wrong.push(said)
+    while (remainingRaces-- > 0) {
+      const problem = await race(system)
+      if (problem !== undefined) wrong.push(problem)
     }
   }
   await Promise.all(Array.from({ length: atOnce }, runner))

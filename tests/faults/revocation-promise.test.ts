@@ -88,9 +88,9 @@ describe('check 16: from the answer on, no service takes the token, three proces
       const sentAt = performance.now()
       const { status } = await end(system, user)
       times.push(performance.now() - sentAt)
-      const said = await others(system, user.tokens.access_token, round)
+      const answers = await others(system, user.tokens.access_token, round)
       expect(status).toBeWithin(200, 205)
-      if (!Bun.deepEquals(said, all('token_revoked', APART))) accepted.push({ round, said })
+      if (!Bun.deepEquals(answers, all('token_revoked', APART))) accepted.push({ round, answers })
       expect(await askEach(system, user.tokens.access_token, ['auth'])).toEqual(all('token_revoked', ['auth']))
     })
     expect(accepted).toEqual([])
@@ -124,8 +124,8 @@ describe('check 16: from the answer on, no service takes the token, three proces
       await system.kill('modules')
       await bearer(system, ended, 'POST /auth/logout')
       await system.start('modules')
-      const said = await Promise.all([modules(live.tokens.access_token), modules(ended.tokens.access_token)])
-      expect(said).toEqual([200, 'token_revoked'])
+      const answers = await Promise.all([modules(live.tokens.access_token), modules(ended.tokens.access_token)])
+      expect(answers).toEqual([200, 'token_revoked'])
     }
     stopped = true
     await clients
@@ -220,18 +220,22 @@ describe('a service that is cut off from auth', () => {
     async (how) => {
       await followed()
       const registered = [registerUser(system), registerUser(system), registerUser(system)]
-      const [live, known, unknown] = await Promise.all(registered)
-      if (!live || !known || !unknown) throw new Error('Three were registered')
-      for (const user of [live, known, unknown]) expect(await modules(user)).toBe(200)
-      await logOut(known)
+      const [live, loggedOutBefore, loggedOutDuring] = await Promise.all(registered)
+      if (!live || !loggedOutBefore || !loggedOutDuring) throw new Error('Three were registered')
+      for (const user of [live, loggedOutBefore, loggedOutDuring]) expect(await modules(user)).toBe(200)
+      await logOut(loggedOutBefore)
       toAuth.cut = { paths: /^/, how }
       const cutAt = performance.now()
-      expect(await logOut(unknown)).toBeLessThan(PROMPT)
+      expect(await logOut(loggedOutDuring)).toBeLessThan(PROMPT)
       // Auth has spoken, and who hears it knows.
-      expect([await users(unknown), await users(live)]).toEqual(['token_revoked', 200])
-      expect(await Promise.all([known, unknown, live].map(modules))).toEqual(['token_revoked', 200, 200])
+      expect([await users(loggedOutDuring), await users(live)]).toEqual(['token_revoked', 200])
+      expect(await Promise.all([loggedOutBefore, loggedOutDuring, live].map(modules))).toEqual([
+        'token_revoked',
+        200,
+        200,
+      ])
       await Bun.sleep(Math.max(0, 3100 - (performance.now() - cutAt)))
-      expect(await Promise.all([known, unknown, live].map(modules))).toEqual([
+      expect(await Promise.all([loggedOutBefore, loggedOutDuring, live].map(modules))).toEqual([
         'token_revoked',
         'auth_unavailable',
         'auth_unavailable',
@@ -239,7 +243,11 @@ describe('a service that is cut off from auth', () => {
       toAuth.cut = undefined
       // Asked again as soon as it can be: at the latest when the pause after a question without an answer is over.
       await Bun.sleep(150)
-      expect(await Promise.all([known, unknown, live].map(modules))).toEqual(['token_revoked', 'token_revoked', 200])
+      expect(await Promise.all([loggedOutBefore, loggedOutDuring, live].map(modules))).toEqual([
+        'token_revoked',
+        'token_revoked',
+        200,
+      ])
     },
   )
 })

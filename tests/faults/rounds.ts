@@ -34,12 +34,12 @@ export interface Figures {
 /**
  * Sixteen writers, and SIGKILL in the middle of it, round after round: after each the instance is held against what the
  * writers were told.
- * @param wanted of rounds, and of writes that were acknowledged, at least
+ * @param goal of rounds, and of writes that were acknowledged, at least
  */
 export async function killRounds(
   system: System,
   seed: number,
-  wanted: { rounds: number; acknowledged?: number },
+  goal: { rounds: number; acknowledged?: number },
   tell: (figures: Figures) => void = () => undefined,
 ): Promise<Figures> {
   const random = seeded(seed)
@@ -47,9 +47,9 @@ export async function killRounds(
   await call(system.url.modules, 'POST /api/v1/modules', { headers: as.operator, body: module })
   const writers = Array.from({ length: WRITERS }, () => new Writer(system, random, MODULE))
   const acknowledged = () => writers.reduce((sum, writer) => sum + writer.acknowledged, 0)
-  const aRound = (wanted.acknowledged ?? wanted.rounds * WRITES) / wanted.rounds
+  const aRound = (goal.acknowledged ?? goal.rounds * WRITES) / goal.rounds
   const figures: Figures = { rounds: 0, acknowledged: 0, differences: [] }
-  while (figures.rounds < wanted.rounds || figures.acknowledged < (wanted.acknowledged ?? 0)) {
+  while (figures.rounds < goal.rounds || figures.acknowledged < (goal.acknowledged ?? 0)) {
     let stopped = false
     const writing = writers.map((writer) => writer.write(() => stopped))
     // Sometimes early, sometimes late: on the average as many writes as are wanted of a round.
@@ -80,9 +80,9 @@ function damaged(dataDir: string, names: readonly Name[]): string[] {
         if (existsSync(join(dataDir, `${name}.sqlite${end}`)))
           copyFileSync(join(dataDir, `${name}.sqlite${end}`), join(copy, `${name}.sqlite${end}`))
       const database = new Database(join(copy, `${name}.sqlite`))
-      const said = database.query<{ integrity_check: string }, []>('PRAGMA integrity_check').get()?.integrity_check
+      const result = database.query<{ integrity_check: string }, []>('PRAGMA integrity_check').get()?.integrity_check
       database.close()
-      return said === 'ok' ? [] : [`${name}: ${said}`]
+      return result === 'ok' ? [] : [`${name}: ${result}`]
     })
   } finally {
     rmSync(copy, { recursive: true, force: true })

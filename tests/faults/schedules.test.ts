@@ -64,7 +64,7 @@ interface Acknowledged {
   password: string
   status: 'active' | 'disabled'
   roles: string[]
-  gone: boolean
+  isDeleted: boolean
   /** Whether something ended the sessions it began with. */
   ended: boolean
 }
@@ -72,7 +72,7 @@ interface Acknowledged {
 let counter = 0
 
 async function apply(kind: string, one: Acknowledged): Promise<void> {
-  if (one.gone) return
+  if (one.isDeleted) return
   const at = `/api/v1/users/${one.user.id}`
   const headers = as.operator
   const patch = (body: Record<string, unknown>) => call(system.url.users, `PATCH ${at}`, { headers, body })
@@ -106,7 +106,7 @@ async function apply(kind: string, one: Acknowledged): Promise<void> {
 /** How auth knows the user, by what its clients see. */
 async function asAuthHasIt({ email, password, user }: Acknowledged) {
   const answer = await logIn(system, email, password)
-  const token = answer.status === 200 ? await whatItSays(answer.body.access_token) : null
+  const token = answer.status === 200 ? await validationOf(answer.body.access_token) : null
   const old = await call(system.url.auth, 'POST /api/v1/auth/refresh', {
     body: { refresh_token: user.tokens.refresh_token },
   })
@@ -115,12 +115,12 @@ async function asAuthHasIt({ email, password, user }: Acknowledged) {
   return { login: answer.status, roles: token?.roles ?? null, ended: old.status === 401, first }
 }
 
-async function whatItSays(token: string): Promise<{ roles: string[] }> {
+async function validationOf(token: string): Promise<{ roles: string[] }> {
   return (await call(system.url.auth, 'POST /api/v1/auth/validate-token', { body: { token } })).body
 }
 
-function wanted({ ended, gone, password, roles, status }: Acknowledged) {
-  const login = gone ? 401 : status === 'disabled' ? 403 : 200
+function expectedState({ ended, isDeleted, password, roles, status }: Acknowledged) {
+  const login = isDeleted ? 401 : status === 'disabled' ? 403 : 200
   return { login, roles: login === 200 ? roles : null, ended, first: password === PASSWORD ? null : 401 }
 }
 
@@ -139,7 +139,7 @@ test('check 34: whatever is lost, late, doubled or overtaken between users and a
           password: PASSWORD,
           status: 'active',
           roles: ['USER'],
-          gone: false,
+          isDeleted: false,
           ended: false,
         })
       }
@@ -158,9 +158,9 @@ test('check 34: whatever is lost, late, doubled or overtaken between users and a
       // The latest of the doubled arrives.
       await Bun.sleep(220)
       const agreed = async () =>
-        JSON.stringify(await Promise.all(all.map(asAuthHasIt))) === JSON.stringify(all.map(wanted))
+        JSON.stringify(await Promise.all(all.map(asAuthHasIt))) === JSON.stringify(all.map(expectedState))
       await eventually(agreed).catch(async () =>
-        expect(await Promise.all(all.map(asAuthHasIt))).toEqual(all.map(wanted)),
+        expect(await Promise.all(all.map(asAuthHasIt))).toEqual(all.map(expectedState)),
       )
     }),
     { numRuns: RUNS, endOnFailure: true, ...again },

@@ -69,8 +69,8 @@ async function lookAtRefreshTokens({ model }: SessionSteps, session: Session): P
     if (!body.active) differs('a dead refresh token', body, { active: false })
   }
   const current = session.refresh.length - 1
-  const wanted = session.refresh.map((_, place) => place === current && model.live(session))
-  differs(`the refresh tokens of session ${model.sessions.indexOf(session)}`, alive, wanted)
+  const expected = session.refresh.map((_, place) => place === current && model.live(session))
+  differs(`the refresh tokens of session ${model.sessions.indexOf(session)}`, alive, expected)
 }
 
 test('checks 14 and 15: after any sequence of what befalls sessions, the tokens that work are exactly those of the model', async () => {

@@ -89,7 +89,7 @@ export class SessionModel {
 
   /** None: the token is good. */
   reasons({ exp, edition, kid, session }: Access): Reason[] {
-    const key = this.keys.find((known) => known.kid === kid)
+    const key = this.keys.find((one) => one.kid === kid)
     const reasons: Reason[] = []
     if (!key || key.removed || (key.goneAt !== null && key.goneAt <= this.now())) reasons.push('signature')
     if (exp * 1000 <= this.now()) reasons.push('expired')
@@ -140,7 +140,7 @@ export class SessionModel {
     const now = Math.floor(this.now() / 1000)
     const ends = Math.floor(session.expiresAt / 1000)
     const is = { refresh, refreshEnds, sid, sub, iat, exp, roles, kid }
-    const wanted = {
+    const expected = {
       refresh: session.refresh.at(-1),
       refreshEnds: ends,
       sid: session.id,
@@ -150,7 +150,7 @@ export class SessionModel {
       roles: session.user.roles,
       kid: this.keys.at(-1)?.kid,
     }
-    differs('the tokens of an answer', is, wanted)
+    differs('the tokens of an answer', is, expected)
     const { edition } = session.user
     this.access.push({ token: access, session, kid, exp, roles: session.user.roles, edition })
   }
@@ -184,7 +184,7 @@ export class SessionModel {
 }
 
 /** @throws Error that says what is and what should be */
-export function differs(what: string, is: unknown, wanted: unknown): void {
-  if (Bun.deepEquals(is, wanted)) return
-  throw new Error(`${what}: ${JSON.stringify(is)}, and should be ${JSON.stringify(wanted)}`)
+export function differs(what: string, is: unknown, expected: unknown): void {
+  if (Bun.deepEquals(is, expected)) return
+  throw new Error(`${what}: ${JSON.stringify(is)}, and should be ${JSON.stringify(expected)}`)
 }

@@ -105,7 +105,7 @@ export class SessionSteps {
     const email = newEmail()
     const body = { email, password: PASSWORD }
     const answer = await this.instance.ask(`POST ${V1}/auth/register`, { body })
-    told('register', answer, 201)
+    expectAnswer('register', answer, 201)
     const user: User = { id: answer.body.id, email, password: PASSWORD, roles: ['USER'], edition: 0, status: 'active' }
     this.model.users.push(user)
     this.model.opened(user, 'v1', tokensOf(answer, this.instance.now()))
@@ -119,12 +119,12 @@ export class SessionSteps {
     const kind = how % 3 === 0 ? 'v0' : 'v1'
     const answer = await this.loginOf(user, user.password, kind)
     if (user.status === 'active') model.opened(user, kind, tokensOf(answer, this.instance.now()))
-    else if (user.status === 'disabled') told('login', answer, 403, 'account_disabled')
-    else told('login', answer, 401, 'invalid_credentials')
+    else if (user.status === 'disabled') expectAnswer('login', answer, 403, 'account_disabled')
+    else expectAnswer('login', answer, 401, 'invalid_credentials')
   }
 
   private async loginWrong(which: number): Promise<void> {
-    told('login', await this.loginOf(this.user(which), 'not the right one'), 401, 'invalid_credentials')
+    expectAnswer('login', await this.loginOf(this.user(which), 'not the right one'), 401, 'invalid_credentials')
   }
 
   private loginOf(user: User, password: string, kind: 'v1' | 'v0' = 'v1'): Promise<Answer> {
@@ -157,10 +157,10 @@ export class SessionSteps {
     const { instance, model } = this
     const due = model.refreshed(session, place)
     const answer = await this.refreshBy(session.refresh[place] ?? '', how)
-    if (due === 'refused') return told('refresh', answer, 401, 'invalid_refresh_token')
+    if (due === 'refused') return expectAnswer('refresh', answer, 401, 'invalid_refresh_token')
     if (due === 'reused' || (due === 'repeated or reused' && answer.status === 401)) {
       model.end([session])
-      return told('refresh', answer, 401, 'refresh_token_reused')
+      return expectAnswer('refresh', answer, 401, 'refresh_token_reused')
     }
     const tokens = tokensOf(answer, instance.now())
     if (due === 'rotated') model.rotated(session, tokens)
@@ -177,7 +177,7 @@ export class SessionSteps {
     const token = this.session(which, how).refresh.at(-1) ?? ''
     const at = token.length - 1 - how
     const forged = token.slice(0, at) + (token[at] === '1' ? '2' : '1') + token.slice(at + 1)
-    told('forged', await this.refreshBy(forged, how), 401, 'invalid_refresh_token')
+    expectAnswer('forged', await this.refreshBy(forged, how), 401, 'invalid_refresh_token')
   }
 
   /** Of many at once with one token, all get the same one: there is one lineage. */
@@ -203,7 +203,7 @@ export class SessionSteps {
     const call = () => this.bearer(access, `POST ${V1}/auth/logout`, body)
     const ends = [model.good(access) && session, other && model.live(other) && other].filter((one) => !!one)
     if (ends.length === 0) return this.refusedAs(access, await call())
-    told('logout', await this.racing(how, ends[0], call), 204)
+    expectAnswer('logout', await this.racing(how, ends[0], call), 204)
     model.end(ends)
   }
 
@@ -213,8 +213,8 @@ export class SessionSteps {
     const live = model.live(session)
     const body = { refresh_token: this.anyOf(session, how) }
     const answer = await this.racing(how, session, () => instance.ask(`POST ${V1}/auth/logout`, { body }))
-    if (!live) return told('logout', answer, 401, 'invalid_refresh_token')
-    told('logout', answer, 204)
+    if (!live) return expectAnswer('logout', answer, 401, 'invalid_refresh_token')
+    expectAnswer('logout', answer, 204)
     model.end([session])
   }
 
@@ -223,14 +223,14 @@ export class SessionSteps {
     if (!access) return
     const good = this.model.good(access)
     const answer = await this.racing(how, access.session, () => this.revoke(access.token, how))
-    told('revoke', answer, 200)
+    expectAnswer('revoke', answer, 200)
     if (good) this.model.end([access.session])
   }
 
   private async revokeRefreshToken(which: number, how: number): Promise<void> {
     const session = this.session(which, how)
     const live = this.model.live(session)
-    told('revoke', await this.racing(how, session, () => this.revoke(this.anyOf(session, how), how)), 200)
+    expectAnswer('revoke', await this.racing(how, session, () => this.revoke(this.anyOf(session, how), how)), 200)
     if (live) this.model.end([session])
   }
 
@@ -256,12 +256,12 @@ export class SessionSteps {
     const { instance, model } = this
     const session = this.session(which, how)
     const live = model.live(session)
-    const own = model.access.findLast((access) => access.session.user === session.user && model.good(access))
-    const headers = own && how % 2 === 0 ? as.bearer(own.token) : as.operator
+    const ownAccess = model.access.findLast((access) => access.session.user === session.user && model.good(access))
+    const headers = ownAccess && how % 2 === 0 ? as.bearer(ownAccess.token) : as.operator
     const call = () => instance.ask(`DELETE ${V1}/auth/sessions/${session.id}`, { headers })
     const answer = await this.racing(how, session, call)
-    if (!live) return told('delete session', answer, 404, 'session_not_found')
-    told('delete session', answer, 204)
+    if (!live) return expectAnswer('delete session', answer, 404, 'session_not_found')
+    expectAnswer('delete session', answer, 204)
     model.end([session])
   }
 
@@ -279,7 +279,7 @@ export class SessionSteps {
   private async deleteSessions(whose: string, live: Session[], how: number): Promise<void> {
     const call = () => this.operator(`DELETE ${V1}/auth/sessions?${whose}`)
     const answer = await this.racing(how, live[0], call)
-    told('delete sessions', answer, 200)
+    expectAnswer('delete sessions', answer, 200)
     differs('sessions that ended', answer.body.revoked, live.length)
     this.model.end(live)
   }
@@ -292,7 +292,7 @@ export class SessionSteps {
   private async enable(which: number): Promise<void> {
     const user = this.user(which)
     if (user.status === 'gone') return
-    told('enable', await this.patch(user, { status: 'active' }), 200)
+    expectAnswer('enable', await this.patch(user, { status: 'active' }), 200)
     user.status = 'active'
   }
 
@@ -316,8 +316,8 @@ export class SessionSteps {
     const body = { current_password: wrong ? 'not the right one' : user.password, new_password: password }
     const answer = await this.bearer(access, `POST ${V1}/users/${user.id}/change-password`, body)
     if (!model.good(access)) return this.refusedAs(access, answer)
-    if (wrong) return told('change password', answer, 401, 'invalid_credentials')
-    told('change password', answer, 204)
+    if (wrong) return expectAnswer('change password', answer, 401, 'invalid_credentials')
+    expectAnswer('change password', answer, 204)
     user.password = password
     model.end(model.sessions.filter((session) => session.user === user && session !== access.session))
   }
@@ -327,7 +327,7 @@ export class SessionSteps {
     if (user.status !== 'active') return
     const { instance } = this
     const request = await instance.ask(`POST ${V1}/auth/password-reset-request`, { body: { email: user.email } })
-    told('reset request', request, 202)
+    expectAnswer('reset request', request, 202)
     const mail = await eventually(() => instance.mails.findLast(({ to }) => to === user.email))
     instance.mails.length = 0
     const token = resetLinkIn(mail.text).searchParams.get('token')
@@ -341,7 +341,7 @@ export class SessionSteps {
     const user = this.user(which)
     if (user.status === 'gone') return
     const roles = ROLES[how % ROLES.length] ?? []
-    told('roles', await this.patch(user, { roles }), 200)
+    expectAnswer('roles', await this.patch(user, { roles }), 200)
     this.model.changeRoles(user, roles)
   }
 
@@ -350,25 +350,25 @@ export class SessionSteps {
     const user = this.user(which)
     if (user.status === 'gone') return
     const email = newEmail()
-    told('email', await this.patch(user, { email }), 200)
+    expectAnswer('email', await this.patch(user, { email }), 200)
     user.email = email
   }
 
   /** What the cache holds is no one's session. */
   private async dropFromCache(which: number): Promise<void> {
     const answer = await this.operator(`DELETE ${V1}/admin/password-cache/${this.user(which).id}`)
-    if (answer.status !== 204) told('drop', answer, 404, 'user_not_found')
+    if (answer.status !== 204) expectAnswer('drop', answer, 404, 'user_not_found')
   }
 
   private async syncCache(which: number): Promise<void> {
     const user = this.user(which)
     if (user.status === 'gone') return
-    told('sync', await this.operator(`POST ${V1}/admin/password-cache/sync`, { user_id: user.id }), 200)
+    expectAnswer('sync', await this.operator(`POST ${V1}/admin/password-cache/sync`, { user_id: user.id }), 200)
   }
 
   private async rotateKey(): Promise<void> {
     const answer = await this.operator(`POST ${V1}/admin/keys/rotate?now=true`)
-    told('rotate', answer, 201)
+    expectAnswer('rotate', answer, 201)
     this.model.rotateKey(answer.body.kid)
   }
 
@@ -376,11 +376,11 @@ export class SessionSteps {
     const { model } = this
     const key = model.keys[which % model.keys.length]
     if (!key) return
-    const [there, signs] = [model.ring().includes(key), key.goneAt === null]
+    const [isInRing, signs] = [model.ring().includes(key), key.goneAt === null]
     await this.ringKids()
     const answer = await this.operator(`DELETE ${V1}/admin/keys/${key.kid}`)
-    if (!there) return told('remove key', answer, 404, 'not_found')
-    told('remove key', answer, 204)
+    if (!isInRing) return expectAnswer('remove key', answer, 404, 'not_found')
+    expectAnswer('remove key', answer, 204)
     if (signs) model.rotateKey((await this.ringKids()).find((kid) => kid !== key.kid && !known(model, kid)) ?? '')
     key.removed = true
   }
@@ -434,10 +434,10 @@ export class SessionSteps {
     const user = this.user(which)
     const answer = await this.racing(how, model.liveOf(user)[0], () => call(user))
     if (user.status === 'gone') {
-      told('of a user who is gone', answer, 404, 'user_not_found')
+      expectAnswer('of a user who is gone', answer, 404, 'user_not_found')
       return false
     }
-    told('what ends sessions', answer, status)
+    expectAnswer('what ends sessions', answer, status)
     model.end(model.sessions.filter((session) => session.user === user))
     return true
   }
@@ -451,7 +451,7 @@ export class SessionSteps {
     if (!session || how % 3 !== 0 || !model.live(session)) return await call()
     const [answer, refreshed] = await Promise.all([call(), this.refreshBy(session.refresh.at(-1) ?? '', how)])
     if (refreshed.status === 200) model.rotated(session, tokensOf(refreshed, instance.now()))
-    else told('refresh in a race', refreshed, 401, 'invalid_refresh_token')
+    else expectAnswer('refresh in a race', refreshed, 401, 'invalid_refresh_token')
     return answer
   }
 
@@ -459,7 +459,7 @@ export class SessionSteps {
     const good = this.model.good(access)
     const answer = await (good ? this.racing(how, access.session, call) : call())
     if (!good) return void this.refusedAs(access, answer)
-    told('of a bearer', answer, status)
+    expectAnswer('of a bearer', answer, status)
     return answer
   }
 
@@ -519,8 +519,8 @@ function known({ keys }: SessionModel, kid: string): boolean {
   return keys.some((key) => key.kid === kid)
 }
 
-function told(what: string, { body, status }: Answer, wanted: number, code?: string): void {
-  differs(what, [status, body?.code], [wanted, code])
+function expectAnswer(what: string, { body, status }: Answer, expected: number, code?: string): void {
+  differs(what, [status, body?.code], [expected, code])
 }
 
 function tokensOf({ body, status }: Answer, now: number): Tokens {

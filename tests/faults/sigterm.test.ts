@@ -40,19 +40,19 @@ async function start(commands: string[][], together: boolean, env: Record<string
 }
 
 /** What a client was answered, and what it asked for without an answer. */
-interface Asked {
+interface CreateRequest {
   email: string
   outcome: Outcome
 }
 
 /** Makes users over one connection until that is no more. */
-async function make(instance: Instance, asked: Asked[]): Promise<void> {
+async function make(instance: Instance, requests: CreateRequest[]): Promise<void> {
   const client = new KeepAlive(instance.users)
   for (;;) {
     const email = newEmail()
     const body = JSON.stringify({ email, password: PASSWORD })
     const outcome = await client.ask({ method: 'POST', path: '/users', headers: as.operator, body })
-    asked.push({ email, outcome })
+    requests.push({ email, outcome })
     if (outcome.kind !== 'answered' || outcome.headers.get('connection') === 'close') break
   }
   client.close()
@@ -100,8 +100,8 @@ describe.each(WAYS)('%s: SIGTERM under load', (_, commands, together) => {
     const env = ownSettings(dataDir, { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
     const instance = await start(commands, together, env)
 
-    const asked: Asked[] = []
-    const makers = Array.from({ length: CLIENTS }, () => make(instance, asked))
+    const requests: CreateRequest[] = []
+    const makers = Array.from({ length: CLIENTS }, () => make(instance, requests))
     // Half of a body, an answer that is read slowly, and logins that wait for the hasher.
     const slow = new KeepAlive(instance.users)
     const slowly = newEmail()
@@ -117,7 +117,7 @@ describe.each(WAYS)('%s: SIGTERM under load', (_, commands, together) => {
     await reader.open()
     reader.send(KeepAlive.bytes({ method: 'GET', path: '/users/export', headers: as.operator }))
     reader.pause()
-    await eventually(() => asked.length > 2 * CLIENTS)
+    await eventually(() => requests.length > 2 * CLIENTS)
     const logins = Array.from({ length: 4 }, (_, n) => {
       const body = JSON.stringify({ login: `n${n}@example.org`, password: PASSWORD })
       return new KeepAlive(instance.auth).ask({ method: 'POST', path: '/api/v1/auth/login', body })
@@ -143,30 +143,30 @@ describe.each(WAYS)('%s: SIGTERM under load', (_, commands, together) => {
       kind: 'refused',
     })
 
-    const said = slowest.map(({ kind, status }) => `${kind} ${status}`)
-    expect(said).toEqual(['answered 201', 'answered 200', ...logins.map(() => 'answered 200')])
+    const outcomes = slowest.map(({ kind, status }) => `${kind} ${status}`)
+    expect(outcomes).toEqual(['answered 201', 'answered 200', ...logins.map(() => 'answered 200')])
     expect(slowest[0]?.headers.get('connection')).toBe('close')
     expect(slowest[1]?.text.trimEnd().split('\n').length).toBeGreaterThanOrEqual(MANY)
-    const made = asked.filter(({ outcome }) => outcome.kind === 'answered' && outcome.status === 201)
-    const others = asked.filter(({ outcome }) => outcome.kind === 'answered' && outcome.status !== 201)
-    const cut = asked.filter(({ outcome }) => outcome.kind === 'cut')
-    const without = asked.filter(({ outcome }) => outcome.kind === 'closed')
+    const successes = requests.filter(({ outcome }) => outcome.kind === 'answered' && outcome.status === 201)
+    const others = requests.filter(({ outcome }) => outcome.kind === 'answered' && outcome.status !== 201)
+    const cut = requests.filter(({ outcome }) => outcome.kind === 'cut')
+    const unanswered = requests.filter(({ outcome }) => outcome.kind === 'closed')
     expect(cut).toEqual([])
     expect(others.map(({ outcome }) => [outcome.status, outcome.text])).toEqual([])
-    expect(made.length).toBeGreaterThan(CLIENTS)
+    expect(successes.length).toBeGreaterThan(CLIENTS)
     // The last answer on a connection says so; a request that crossed the end of its connection was not taken.
-    const last = made.filter(({ outcome }) => outcome.headers.get('connection') === 'close')
+    const last = successes.filter(({ outcome }) => outcome.headers.get('connection') === 'close')
     expect(last.length).toBeGreaterThan(0)
-    expect(last.length + without.length).toBe(CLIENTS)
+    expect(last.length + unanswered.length).toBe(CLIENTS)
 
     const again = await start([tool('serve')], true, env)
-    const there = async ({ email }: { email: string }) =>
+    const exists = async ({ email }: { email: string }) =>
       (await call(env.CH202_URL ?? '', `GET /users/by-email/${email}`, { headers: as.operator })).status === 200
-    const found = await Promise.all([...made, { email: slowly }].map(there))
-    expect(found.filter((one) => !one).length).toBe(0)
+    const successPresence = await Promise.all([...successes, { email: slowly }].map(exists))
+    expect(successPresence.filter((one) => !one).length).toBe(0)
     // What was not answered was not taken.
-    const taken = await Promise.all(without.map(there))
-    expect(taken.filter((one) => one).length).toBe(0)
+    const unansweredPresence = await Promise.all(unanswered.map(exists))
+    expect(unansweredPresence.filter((one) => one).length).toBe(0)
     again.processes[0]?.signal('SIGTERM')
     await again.processes[0]?.ended
   })
@@ -176,11 +176,11 @@ test('a runner that is killed leaves no service behind, and loses nothing that w
   const env = ownSettings(folder.fresh(), { RATE_LIMIT: 'off' })
   const { auth, processes, users } = await start([tool('start')], false, env)
   const email = newEmail()
-  const made = await call(auth, 'POST /api/v1/auth/register', { body: { email, password: PASSWORD } })
-  expect(made.status).toBe(201)
+  const registration = await call(auth, 'POST /api/v1/auth/register', { body: { email, password: PASSWORD } })
+  expect(registration.status).toBe(201)
   processes[0]?.signal('SIGKILL')
-  const left = () => processesWith(env.CH202_DATA_DIR ?? '')
-  await eventually(() => left().length === 0 || undefined).catch(() => expect(left()).toEqual([]))
+  const survivors = () => processesWith(env.CH202_DATA_DIR ?? '')
+  await eventually(() => survivors().length === 0 || undefined).catch(() => expect(survivors()).toEqual([]))
   expect(await new KeepAlive(users).ask({ method: 'GET', path: '/health' })).toMatchObject({ kind: 'refused' })
   // It was a stop like any other.
   expect(readdirSync(env.CH202_DATA_DIR ?? '').filter((name) => /-(wal|shm)$/.test(name))).toEqual([])

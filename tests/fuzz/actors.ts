@@ -46,7 +46,7 @@ export class Actors {
   constructor(
     private readonly system: System,
     /** Ids of users and modules that are still needed. */
-    private readonly kept: Set<string>,
+    private readonly neededIds: Set<string>,
   ) {}
 
   address(place: number): string {
@@ -85,12 +85,12 @@ export class Actors {
   /** Records what a response has changed. */
   learn(drawn: Drawn, answer: { status: number; body: unknown }): void {
     if (answer.status >= 300) return
-    const named = [...namesIn(drawn.path), ...namesIn(drawn.query), ...namesIn(drawn.body)]
-    if (ENDS_MODULES.test(drawn.call) && named.includes('module')) this.dropModule()
+    const names = [...namesIn(drawn.path), ...namesIn(drawn.query), ...namesIn(drawn.body)]
+    if (ENDS_MODULES.test(drawn.call) && names.includes('module')) this.dropModule()
     if (ENDS_USERS.test(drawn.call))
-      for (const role of ['own', 'other'] as const) if (named.some((name) => name.startsWith(role))) this.forget(role)
-    if (named.includes('reset')) this.forget('own')
-    if (/\/refresh$/.test(drawn.call) && named.includes('own.refresh'))
+      for (const role of ['own', 'other'] as const) if (names.some((name) => name.startsWith(role))) this.forget(role)
+    if (names.includes('reset')) this.forget('own')
+    if (/\/refresh$/.test(drawn.call) && names.includes('own.refresh'))
       this.rotated(answer.body as Record<string, unknown>)
   }
 
@@ -102,38 +102,38 @@ export class Actors {
   }
 
   private forget(role: Role): void {
-    this.kept.delete(this.members.get(role)?.id ?? '')
+    this.neededIds.delete(this.members.get(role)?.id ?? '')
     this.members.delete(role)
   }
 
   private dropModule(): void {
-    this.kept.delete(this.moduleId ?? '')
+    this.neededIds.delete(this.moduleId ?? '')
     this.moduleId = undefined
   }
 
   private async member(role: Role): Promise<Member> {
-    const known = this.members.get(role)
-    if (known) return known
+    const cachedMember = this.members.get(role)
+    if (cachedMember) return cachedMember
     const email = fresh('email')
     const username = fresh('username')
-    const made = await this.asked(
+    const creation = await this.asked(
       'users',
       'POST /api/v1/users',
       { email, username, password: PASSWORD, roles: role === 'admin' ? ['ADMIN'] : ['USER'] },
       as.operator,
     )
     const login = await this.asked('auth', 'POST /api/v1/auth/login', { login: email, password: PASSWORD })
-    if (made.status !== 201 || login.status !== 200)
-      throw new Error(`No user could be made: ${made.status} ${made.text} ${login.status} ${login.text}`)
+    if (creation.status !== 201 || login.status !== 200)
+      throw new Error(`No user could be made: ${creation.status} ${creation.text} ${login.status} ${login.text}`)
     const member = {
-      id: made.body.id as string,
+      id: creation.body.id as string,
       email,
       username,
       password: PASSWORD,
       old: `${CANARY}-old`,
       ...tokensIn(login),
     }
-    this.kept.add(member.id)
+    this.neededIds.add(member.id)
     this.members.set(role, member)
     return member
   }
@@ -141,7 +141,7 @@ export class Actors {
   private async module(): Promise<string> {
     if (this.moduleId !== undefined) return this.moduleId
     const id = fresh('module')
-    this.kept.add(id)
+    this.neededIds.add(id)
     await this.asked('modules', 'POST /modules', { id, name: 'Module', description: 'To be used up' }, as.operator)
     this.moduleId = id
     return id

@@ -79,10 +79,10 @@ describe('check 27: what the generated requests found stays mended', () => {
     '0000-01-01T00:00:00+00:01',
     '9999-12-31T23:59:59-00:01',
   ])('%s is no time', async (time) => {
-    const asked = await call(system.url.auth, `GET /admin/audit?since=${encodeURIComponent(time)}`, {
+    const answer = await call(system.url.auth, `GET /admin/audit?since=${encodeURIComponent(time)}`, {
       headers: as.operator,
     })
-    expect(asked.body.message).toEqual(['since must be an RFC 3339 time'])
+    expect(answer.body.message).toEqual(['since must be an RFC 3339 time'])
     for (const field of ['created_at', 'updated_at']) {
       const body = { ...record, [field]: time }
       const synced = await call(system.url.auth, 'POST /auth/sync/password', { headers: as.internal, body })

@@ -53,11 +53,11 @@ const timer = setInterval(
 console.log(`seed ${seed}`)
 const failures: string[] = []
 for (const each of plans) {
-  const { failures: found, memory } = await fuzz(each, figures)
-  failures.push(...found)
+  const { failures: newFailures, memory } = await fuzz(each, figures)
+  failures.push(...newFailures)
   if (memory.late - memory.early > GROWTH * MIB) failures.push(`${each.layout} has grown, ${inMib(memory)}`)
-  const said = `${each.layout}${each.limits ? ', with limits' : ''}`
-  console.log(`${said}: ${inMib(memory)}`)
+  const label = `${each.layout}${each.limits ? ', with limits' : ''}`
+  console.log(`${label}: ${inMib(memory)}`)
 }
 clearInterval(timer)
 

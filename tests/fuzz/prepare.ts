@@ -25,10 +25,10 @@ export type LookUp = (name: string) => Promise<string>
 /** Looks up what a request names, and does to it what is to be done. `headers`: those of its caller. */
 export async function prepare(drawn: Drawn, headers: [string, string][], lookUp: LookUp): Promise<Prepared> {
   const [method = '', path = ''] = drawn.call.split(' ')
-  const named = async <T>(value: T) => (await resolved(value, lookUp)) as T
-  const fields = await named(drawn.path)
-  const query = new Map(Object.entries(await named(drawn.query)).map(([name, value]) => [name, String(value)]))
-  let value: unknown = await named(drawn.body)
+  const resolve = async <T>(value: T) => (await resolved(value, lookUp)) as T
+  const fields = await resolve(drawn.path)
+  const query = new Map(Object.entries(await resolve(drawn.query)).map(([name, value]) => [name, String(value)]))
+  let value: unknown = await resolve(drawn.body)
   for (const twist of drawn.twists) {
     if (twist.at === 'path') fields[twist.name] = twist.value
     if (twist.at === 'query') twistQuery(query, twist)
@@ -55,9 +55,9 @@ export async function prepare(drawn: Drawn, headers: [string, string][], lookUp:
 }
 
 /** Every operation under the prefix stands at the root as well, but for those of v0, where the root has another. */
-function elsewhere({ call, elsewhere: there }: Drawn, path: string): string {
+function elsewhere({ call, elsewhere: atRoot }: Drawn, path: string): string {
   const v0 = /^POST \/api\/v1\/auth\/(register|login|refresh)$/.test(call)
-  return there && !v0 ? path.replace(/^\/api\/v1/, '') : path
+  return atRoot && !v0 ? path.replace(/^\/api\/v1/, '') : path
 }
 
 function textOf(value: unknown, type: string | undefined): string {

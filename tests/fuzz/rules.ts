@@ -34,17 +34,18 @@ export function ofProblem(status: number, body: unknown, id: string | null): str
     string,
     unknown
   >
-  const said: string[] = []
-  if (statusCode !== status) said.push(`statusCode is ${statusCode}`)
-  if (requestId !== id) said.push(`requestId is ${requestId} in the body and ${id} in the header`)
-  if (typeof code !== 'string' || !isProblemCode(code) || statusOf(code) !== status) said.push(`the code is ${code}`)
+  const faults: string[] = []
+  if (statusCode !== status) faults.push(`statusCode is ${statusCode}`)
+  if (requestId !== id) faults.push(`requestId is ${requestId} in the body and ${id} in the header`)
+  if (typeof code !== 'string' || !isProblemCode(code) || statusOf(code) !== status) faults.push(`the code is ${code}`)
   if (typeof error !== 'string' || Array.isArray(message) !== (code === 'validation_failed'))
-    said.push('it has not the form of a problem')
-  if (code === 'validation_failed' && wordsOf(errors) !== String(message)) said.push('its errors are not its messages')
+    faults.push('it has not the form of a problem')
+  if (code === 'validation_failed' && wordsOf(errors) !== String(message))
+    faults.push('its errors are not its messages')
   // In the words of RFC 6749, or in ours.
-  if ((error_description !== undefined) !== /^[a-z_]+$/.test(String(error))) said.push(`the error is ${error}`)
-  if (Object.keys(more).length > 0) said.push(`a problem has ${Object.keys(more)}`)
-  return said
+  if ((error_description !== undefined) !== /^[a-z_]+$/.test(String(error))) faults.push(`the error is ${error}`)
+  if (Object.keys(more).length > 0) faults.push(`a problem has ${Object.keys(more)}`)
+  return faults
 }
 
 /** What the errors of fields say in words. */

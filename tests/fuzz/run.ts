@@ -63,7 +63,7 @@ export async function fuzz(plan: Plan, figures: Figures = noFigures()): Promise<
 class Run {
   private readonly kept = new Set<string>([BASE])
   private readonly failures: string[] = []
-  /** The same fault is told once. */
+  /** Keys of faults already reported: each fault is reported once. */
   private readonly known = new Set<string>()
   private tidying: Promise<void> | undefined
   private tidyAt = TIDY_EACH
@@ -123,8 +123,8 @@ class Run {
         last = told
         throw new Error(faults.join('; '))
       })
-      const left = { numRuns: numRuns - done, seed: next, ...(path === undefined ? {} : { path }) }
-      const result = await fc.check(property, left)
+      const options = { numRuns: numRuns - done, seed: next, ...(path === undefined ? {} : { path }) }
+      const result = await fc.check(property, options)
       if (result.failed && !this.known.has(what)) {
         this.known.add(what)
         this.failures.push(this.report(result, last))
@@ -133,12 +133,12 @@ class Run {
     }
   }
 
-  private report(result: fc.RunDetails<[Drawn]>, told: string): string {
+  private report(result: fc.RunDetails<[Drawn]>, description: string): string {
     const { layout, limits } = this.plan
     const { counterexample, counterexamplePath, errorInstance, seed } = result
     const again = `bun run fuzz --layout ${layout}${limits ? ' --limits' : ''} --seed ${seed} --path ${counterexamplePath}`
     const cause = errorInstance instanceof Error ? errorInstance.message : 'it failed'
-    return [cause, told, JSON.stringify(counterexample?.[0]), again].join('\n  ')
+    return [cause, description, JSON.stringify(counterexample?.[0]), again].join('\n  ')
   }
 
   private async ask(

@@ -89,12 +89,12 @@ const IDS: Record<string, fc.Arbitrary<unknown>> = {
 
 /** Values that the schema allows, most of them such as there are. `call`: the operation that takes them. */
 export function valid(schema: Schema, name: string, call: string): fc.Arbitrary<unknown> {
-  const known = name === 'id' ? IDS[call] : BY_NAME[name]
-  const made = generated(schema, call)
-  if (!known) return made
+  const specific = name === 'id' ? IDS[call] : BY_NAME[name]
+  const generic = generated(schema, call)
+  if (!specific) return generic
   // What is made of the schema alone would be a password that is too short or a hash that is none.
-  if (/password/.test(name)) return known
-  return fc.oneof({ weight: 6, arbitrary: known }, { weight: 1, arbitrary: made })
+  if (/password/.test(name)) return specific
+  return fc.oneof({ weight: 6, arbitrary: specific }, { weight: 1, arbitrary: generic })
 }
 
 function generated(schema: Schema, call: string): fc.Arbitrary<unknown> {

@@ -68,8 +68,8 @@ export class Validator {
   conforms({ call }: Drawn, { query, type, value }: Prepared): boolean {
     const { operation } = this.of(call).one
     const parameters = (operation.parameters ?? []).filter((one) => one.in === 'query')
-    const known = new Set(parameters.map(({ name }) => name))
-    if (parameters.length > 0 && Object.keys(query).some((name) => !known.has(name))) return false
+    const names = new Set(parameters.map(({ name }) => name))
+    if (parameters.length > 0 && Object.keys(query).some((name) => !names.has(name))) return false
     for (const { name, required, schema } of parameters) {
       const text = query[name]
       if (text === undefined && required) return false
@@ -88,10 +88,10 @@ export class Validator {
   faults(drawn: Drawn, prepared: Prepared, reply: Reply): string[] {
     // Bun refuses a broken request itself, before any code runs, with an empty answer, or closes.
     if (reply.text === '' && [0, 400, 413, 431, 505].includes(reply.status)) return []
-    const said = this.ofEvery(reply)
+    const faults = this.ofEvery(reply)
     if (reply.status >= 400 && secretsIn(prepared.value).some((secret) => reply.text.includes(secret)))
-      said.push('a secret that was sent comes back')
-    if (said.length > 0) return said
+      faults.push('a secret that was sent comes back')
+    if (faults.length > 0) return faults
     const { body, status } = reply
     const may = otherCredentials(drawn) ? undefined : this.may(drawn)
     const raw = drawn.twists.find((twist) => twist.at === 'raw')
@@ -113,23 +113,23 @@ export class Validator {
 
   /** What holds for every answer there is. */
   private ofEvery({ body, headers, status, text, took }: Reply): string[] {
-    const said: string[] = []
-    if (status >= 500) said.push(`${status}: ${text}`)
-    if (status === 429 && !this.limits) said.push('429 without limits')
-    if (status === 429 && !(Number(headers.get('retry-after')) > 0)) said.push('429 does not say when to come again')
+    const faults: string[] = []
+    if (status >= 500) faults.push(`${status}: ${text}`)
+    if (status === 429 && !this.limits) faults.push('429 without limits')
+    if (status === 429 && !(Number(headers.get('retry-after')) > 0)) faults.push('429 does not say when to come again')
     const id = headers.get('x-request-id')
-    if (!id) said.push('there is no x-request-id')
+    if (!id) faults.push('there is no x-request-id')
     for (const [name, value] of [
       ['x-content-type-options', 'nosniff'],
       ['referrer-policy', 'no-referrer'],
     ] as const)
-      if (headers.get(name) !== value) said.push(`${name} is ${headers.get(name)}`)
-    if (headers.get('set-cookie') !== null) said.push('a header has been split')
-    if (text.includes(CANARY)) said.push('a secret comes back')
+      if (headers.get(name) !== value) faults.push(`${name} is ${headers.get(name)}`)
+    if (headers.get('set-cookie') !== null) faults.push('a header has been split')
+    if (text.includes(CANARY)) faults.push('a secret comes back')
     // A HEAD has no body.
-    if (status >= 400 && text !== '') said.push(...ofProblem(status, body, id))
-    if (took > PATIENCE) said.push(`it took ${Math.round(took)} ms`)
-    return said
+    if (status >= 400 && text !== '') faults.push(...ofProblem(status, body, id))
+    if (took > PATIENCE) faults.push(`it took ${Math.round(took)} ms`)
+    return faults
   }
 
   private ofCaller(drawn: Drawn, prepared: Prepared, reply: Reply, { may, code }: Entry): string[] {
@@ -167,9 +167,9 @@ export class Validator {
   }
 
   private of(call: string) {
-    const found = this.complaints.get(call)
-    if (!found) throw new Error(`${call} is in no document`)
-    return found
+    const complaints = this.complaints.get(call)
+    if (!complaints) throw new Error(`${call} is in no document`)
+    return complaints
   }
 }
 

@@ -56,7 +56,7 @@ export interface Foreign {
   /** One request; its answer is kept, to be looked through. */
   ask(request: string, headers?: Record<string, string>, body?: unknown): Promise<Answer>
   /** Everything that it has answered and printed. */
-  said(): string
+  output(): string
   process: Running
   stop(): Promise<void>
 }
@@ -77,7 +77,7 @@ export async function runForeign(cwd: string, program: string, env: Record<strin
       answers.push(answer.text, JSON.stringify([...answer.headers]))
       return answer
     },
-    said: () => [...answers, process.stdout(), process.stderr()].join('\n'),
+    output: () => [...answers, process.stdout(), process.stderr()].join('\n'),
     process,
     async stop() {
       process.signal('SIGTERM')

@@ -27,9 +27,9 @@ afterAll(async () => {
 
 test('it holds the guard, and nothing else of the program', () => {
   const types = ['create', 'elysia', 'index', 'types'].map((name) => `dist/guard/types/guard/${name}.d.ts`)
-  const whole = ['LICENSE', 'README.md', 'docs/integrate/guard.md', 'package.json']
+  const documents = ['LICENSE', 'README.md', 'docs/integrate/guard.md', 'package.json']
   const code = ['dist/guard/elysia.js', 'dist/guard/index.js', 'dist/guard/types/services/kit/caller.d.ts']
-  expect(plain.files).toEqual([...whole, ...code, ...types].sort())
+  expect(plain.files).toEqual([...documents, ...code, ...types].sort())
 })
 
 test.each([
@@ -37,20 +37,20 @@ test.each([
   ['elysia', ['elysia']],
 ])('%s.js loads nothing but what the runtime has, and %j', async (entry, others) => {
   const code = await Bun.file(join(plain.path, `node_modules/ch202/dist/guard/${entry}.js`)).text()
-  const named = new Bun.Transpiler({ loader: 'js' }).scanImports(code).map(({ path }) => path)
-  expect(named.filter((path) => !isBuiltin(path))).toEqual(others)
+  const imports = new Bun.Transpiler({ loader: 'js' }).scanImports(code).map(({ path }) => path)
+  expect(imports.filter((path) => !isBuiltin(path))).toEqual(others)
   expect(code).not.toMatch(/\bBun\./)
 })
 
 test('the page names every option, and none that there is not', async () => {
   const types = await Bun.file(join(ROOT, 'guard/types.ts')).text()
   const options = types.slice(types.indexOf('interface GuardOptions'))
-  const there = [...options.matchAll(/^ {2}(\w+)\??:/gm)].map((match) => match[1])
+  const optionNames = [...options.matchAll(/^ {2}(\w+)\??:/gm)].map((match) => match[1])
   const table = (await Bun.file(join(ROOT, 'docs/integrate/guard.md')).text())
     .split(/^## /m)
     .find((part) => part.startsWith('Options'))
-  const told = [...(table ?? '').matchAll(/^\| `(\w+)`/gm)].map((match) => match[1])
-  expect(told.toSorted()).toEqual(there.toSorted())
+  const rowNames = [...(table ?? '').matchAll(/^\| `(\w+)`/gm)].map((match) => match[1])
+  expect(rowNames.toSorted()).toEqual(optionNames.toSorted())
 })
 
 describe('its types', () => {
@@ -117,13 +117,13 @@ describe.each(RUNTIMES)('a process of %s', (_, command) => {
         const { caller, response } = await guard.check(new Request('http://localhost/', { headers }), { auth })
         return caller?.actor ?? [response.status, (await response.json()).code]
       }
-      const said = [
+      const results = [
         await check({}, 'user'),
         await check({ authorization: 'Bearer x.y.z' }, 'user'),
         await check({ 'x-api-key': process.env.INTERNAL_API_KEY }, 'internal'),
       ]
       await guard.close()
-      console.log(JSON.stringify({ ready, said }))`,
+      console.log(JSON.stringify({ ready, results }))`,
     )
     const env = { AUTH_URL: url, INTERNAL_API_KEY: INTERNAL_KEY }
     return launch([...command, 'once.mjs'], { cwd: plain.path, env }).ended
@@ -131,14 +131,14 @@ describe.each(RUNTIMES)('a process of %s', (_, command) => {
 
   test('knows who asks, and ends when the guard is closed', async () => {
     const { status, stderr, stdout } = await run(system.url.auth)
-    const said = [[401, 'missing_token'], [401, 'invalid_token'], 'internal']
-    expect({ status, stderr, ...JSON.parse(stdout) }).toEqual({ status: 0, stderr: '', ready: true, said })
+    const results = [[401, 'missing_token'], [401, 'invalid_token'], 'internal']
+    expect({ status, stderr, ...JSON.parse(stdout) }).toEqual({ status: 0, stderr: '', ready: true, results })
   })
 
   test('takes no token where auth was never there, says so once, and ends all the same', async () => {
     const { status, stderr, stdout } = await run(`http://127.0.0.1:${freePort()}`)
-    const said = [[401, 'missing_token'], [503, 'auth_unavailable'], 'internal']
-    expect({ status, ...JSON.parse(stdout) }).toEqual({ status: 0, ready: false, said })
+    const results = [[401, 'missing_token'], [503, 'auth_unavailable'], 'internal']
+    expect({ status, ...JSON.parse(stdout) }).toEqual({ status: 0, ready: false, results })
     const line = {
       event: 'feed.lost',
       target: 'auth',

@@ -13,7 +13,7 @@ export interface GuardedProgram {
   toAuth: Way
   toModules: Way
   /** Sends a request with a user's token. Gives the status of a success, or the code of a refusal. */
-  said(user: TestUser, path?: string): Promise<number | string>
+  statusOrCode(user: TestUser, path?: string): Promise<number | string>
   end(): Promise<void>
 }
 
@@ -36,7 +36,7 @@ export async function startProgram(
     foreign,
     toAuth,
     toModules,
-    async said({ tokens }, path = '/orders') {
+    async statusOrCode({ tokens }, path = '/orders') {
       const { body, status } = await foreign.ask(`GET ${path}`, as.bearer(tokens.access_token))
       return status === 200 ? status : body.code
     },

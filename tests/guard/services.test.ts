@@ -121,8 +121,8 @@ describe.each(PROGRAMS)('a foreign service: %s', (program, beside, logouts) => {
       expect((await at.foreign.ask('POST /orders', { ...json, ...as.bearer('x.y.z') }, body)).status).toBe(401)
       expect((await at.foreign.ask('POST /orders', { ...json, ...as.internal }, body)).status).toBe(403)
     }
-    const taken = await at.foreign.ask('POST /orders', { ...json, ...bearer(user) }, '{"item":"tea"}')
-    expect([taken.status, taken.body]).toEqual([201, { item: 'tea', buyer: user.id }])
+    const order = await at.foreign.ask('POST /orders', { ...json, ...bearer(user) }, '{"item":"tea"}')
+    expect([order.status, order.body]).toEqual([201, { item: 'tea', buyer: user.id }])
   })
 
   test(`after the answer to a logout the token is refused, ${logouts} times, and no one is asked`, async () => {
@@ -130,9 +130,9 @@ describe.each(PROGRAMS)('a foreign service: %s', (program, beside, logouts) => {
     const wrong: unknown[] = []
     await atOnce(logouts, async () => {
       const someone = await registerUser(system)
-      const good = await at.said(someone)
+      const good = await at.statusOrCode(someone)
       await logOut(someone)
-      const over = await at.said(someone)
+      const over = await at.statusOrCode(someone)
       if (good !== 200 || over !== 'token_revoked') wrong.push({ good, over })
     })
     expect(wrong).toEqual([])
@@ -148,13 +148,13 @@ describe.each(PROGRAMS)('a foreign service: %s', (program, beside, logouts) => {
     await Promise.all(
       users.map(async (someone) => {
         for (let round = 0; round < logouts / 10; round++) {
-          const off = await at.said(someone, '/invoices')
+          const off = await at.statusOrCode(someone, '/invoices')
           await turn('enable', someone)
-          const on = await at.said(someone, '/invoices')
+          const on = await at.statusOrCode(someone, '/invoices')
           await turn('disable', someone)
           if (off !== 'module_not_available' || on !== 200) wrong.push({ off, on })
         }
-        expect(await at.said(someone, '/invoices')).toBe('module_not_available')
+        expect(await at.statusOrCode(someone, '/invoices')).toBe('module_not_available')
       }),
     )
     expect(wrong).toEqual([])
@@ -163,7 +163,7 @@ describe.each(PROGRAMS)('a foreign service: %s', (program, beside, logouts) => {
 
   test('nothing of a key or a token is in what it answered and printed', () => {
     for (const secret of [INTERNAL_KEY, OPERATOR_KEY, user.tokens.access_token, 'a-wrong-key'])
-      expect(at.foreign.said()).not.toContain(secret)
+      expect(at.foreign.output()).not.toContain(secret)
   })
 })
 
@@ -185,9 +185,9 @@ describe('a foreign service, and the instance', () => {
     const wrong: unknown[] = []
     await atOnce(10, async () => {
       const someone = await registerUser(system)
-      const before = await at.said(someone)
+      const before = await at.statusOrCode(someone)
       const { status } = await end(someone)
-      const after = await at.said(someone)
+      const after = await at.statusOrCode(someone)
       if (before !== 200 || status > 204 || after !== 'token_revoked') wrong.push({ before, status, after })
     })
     expect(wrong).toEqual([])
@@ -195,30 +195,34 @@ describe('a foreign service, and the instance', () => {
 
   test('a token of a new key is taken at once, and none of a key that was taken out', async () => {
     const user = await registerUser(system)
-    expect(await at.said(user)).toBe(200)
+    expect(await at.statusOrCode(user)).toBe(200)
     const { body: keys } = await operator('auth', 'GET /admin/keys')
     expect((await operator('auth', 'POST /admin/keys/rotate?now=true', {})).status).toBe(201)
     const { body: tokens } = await logIn(system, user.email)
-    expect([await at.said(user), await at.said({ ...user, tokens })]).toEqual([200, 200])
+    expect([await at.statusOrCode(user), await at.statusOrCode({ ...user, tokens })]).toEqual([200, 200])
     for (const { kid } of keys.items) expect((await operator('auth', `DELETE /admin/keys/${kid}`)).status).toBe(204)
-    expect([await at.said(user), await at.said({ ...user, tokens })]).toEqual(['invalid_token', 200])
+    expect([await at.statusOrCode(user), await at.statusOrCode({ ...user, tokens })]).toEqual(['invalid_token', 200])
   })
 
   test('cut off from the feed alone it asks about each token', async () => {
     const [live, first, later] = await threeUsers()
-    for (const someone of [live, first, later]) expect(await at.said(someone)).toBe(200)
+    for (const someone of [live, first, later]) expect(await at.statusOrCode(someone)).toBe(200)
     at.toAuth.cut = /\/auth\/revocations/
     await logOut(first)
-    expect([await at.said(first), await at.said(live)]).toEqual(['token_revoked', 200])
+    expect([await at.statusOrCode(first), await at.statusOrCode(live)]).toEqual(['token_revoked', 200])
     // As long as auth answers its questions, the silence of the feed is no reason to refuse anyone.
     await Bun.sleep(MAX_LAG)
     await logOut(later)
-    const asked = at.toAuth.questions()
-    expect([await at.said(later), await at.said(live), await at.said(live)]).toEqual(['token_revoked', 200, 200])
-    expect(at.toAuth.questions() - asked).toBe(3)
+    const questionsBefore = at.toAuth.questions()
+    expect([await at.statusOrCode(later), await at.statusOrCode(live), await at.statusOrCode(live)]).toEqual([
+      'token_revoked',
+      200,
+      200,
+    ])
+    expect(at.toAuth.questions() - questionsBefore).toBe(3)
     at.toAuth.cut = undefined
     await at.toAuth.followed()
-    expect([await at.said(first), await at.said(later), await at.said(live)]).toEqual([
+    expect([await at.statusOrCode(first), await at.statusOrCode(later), await at.statusOrCode(live)]).toEqual([
       'token_revoked',
       'token_revoked',
       200,
@@ -226,14 +230,17 @@ describe('a foreign service, and the instance', () => {
   })
 
   test('without auth what is known to be over is refused, and after the lag everything', async () => {
-    const [live, known, unknown] = await threeUsers()
-    for (const someone of [live, known, unknown]) expect(await at.said(someone)).toBe(200)
-    await logOut(known)
+    const [live, loggedOutBefore, loggedOutDuring] = await threeUsers()
+    for (const someone of [live, loggedOutBefore, loggedOutDuring]) expect(await at.statusOrCode(someone)).toBe(200)
+    await logOut(loggedOutBefore)
     at.toAuth.cut = /^/
-    await logOut(unknown)
-    expect(await at.said(known)).toBe('token_revoked')
-    await eventually(async () => (await at.said(live)) === 'auth_unavailable')
-    expect([await at.said(known), await at.said(unknown)]).toEqual(['token_revoked', 'auth_unavailable'])
+    await logOut(loggedOutDuring)
+    expect(await at.statusOrCode(loggedOutBefore)).toBe('token_revoked')
+    await eventually(async () => (await at.statusOrCode(live)) === 'auth_unavailable')
+    expect([await at.statusOrCode(loggedOutBefore), await at.statusOrCode(loggedOutDuring)]).toEqual([
+      'token_revoked',
+      'auth_unavailable',
+    ])
     const refused = await at.foreign.ask('GET /orders', bearer(live))
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1'])
     // Keys are compared here: they need no one.
@@ -241,17 +248,17 @@ describe('a foreign service, and the instance', () => {
     expect((await at.foreign.ask('GET /orders')).status).toBe(401)
     at.toAuth.cut = undefined
     await at.toAuth.followed()
-    expect([await at.said(known), await at.said(unknown), await at.said(live)]).toEqual([
-      'token_revoked',
-      'token_revoked',
-      200,
-    ])
+    expect([
+      await at.statusOrCode(loggedOutBefore),
+      await at.statusOrCode(loggedOutDuring),
+      await at.statusOrCode(live),
+    ]).toEqual(['token_revoked', 'token_revoked', 200])
   })
 
   test('cut off from the feed of a module it asks, and without modules it lets no one in', async () => {
     const [on, off, changing] = await threeUsers()
     await Promise.all([turn('enable', on), turn('enable', changing)])
-    const invoices = () => Promise.all([on, off, changing].map((someone) => at.said(someone, '/invoices')))
+    const invoices = () => Promise.all([on, off, changing].map((someone) => at.statusOrCode(someone, '/invoices')))
     expect(await invoices()).toEqual([200, 'module_not_available', 200])
     at.toModules.cut = /\/modules\/sync\/feed/
     await turn('disable', changing)
@@ -265,7 +272,7 @@ describe('a foreign service, and the instance', () => {
   })
 
   test('what it lost and found again is in its log, and no key', async () => {
-    expect(at.foreign.said()).toContain('{"event":"feed.lost","target":"auth","reason":"It answered 502"}')
-    for (const secret of [INTERNAL_KEY, OPERATOR_KEY]) expect(at.foreign.said()).not.toContain(secret)
+    expect(at.foreign.output()).toContain('{"event":"feed.lost","target":"auth","reason":"It answered 502"}')
+    for (const secret of [INTERNAL_KEY, OPERATOR_KEY]) expect(at.foreign.output()).not.toContain(secret)
   })
 })

@@ -101,7 +101,7 @@ interface Kept {
 
 const folderOf = () => join(home, 'ch202', 'contexts')
 const fileOf = (name: string) => join(folderOf(), `${name}.json`)
-const kept = (name: string): Kept => JSON.parse(readFileSync(fileOf(name), 'utf8'))
+const readContext = (name: string): Kept => JSON.parse(readFileSync(fileOf(name), 'utf8'))
 const names = () => {
   try {
     return readdirSync(folderOf()).sort()
@@ -113,7 +113,7 @@ const names = () => {
 async function run(words: string[], options: { env?: Record<string, string>; stdin?: string } = {}): Promise<Ended> {
   const note = () => {
     for (const file of names().filter((name) => name.endsWith('.json'))) {
-      const { access_token, refresh_token } = kept(file.replace(/\.json$/, ''))
+      const { access_token, refresh_token } = readContext(file.replace(/\.json$/, ''))
       tokens.add(access_token).add(refresh_token)
     }
   }
@@ -138,8 +138,14 @@ describe('login', () => {
     const { status, stdout, stderr } = await login([system.url.auth, '--debug', '-o', 'json'])
     const name = new URL(system.url.auth).host
     expect([status, stderr]).toEqual([0, expect.stringContaining('/api/v1/auth/login → 200')])
-    const { session_id, ...said } = JSON.parse(stdout)
-    expect(said).toEqual({ context: name, ...system.url, email: admin.email, roles: ['USER', 'ADMIN'], changed: true })
+    const { session_id, ...result } = JSON.parse(stdout)
+    expect(result).toEqual({
+      context: name,
+      ...system.url,
+      email: admin.email,
+      roles: ['USER', 'ADMIN'],
+      changed: true,
+    })
     expect((await sessionsOf(admin.id)).find(({ id }) => id === session_id)?.user_agent).toBe(`ch202/${version}`)
     expect(names()).toEqual([`${name}.json`])
     for (const [path, mode] of [
@@ -176,10 +182,10 @@ describe('login', () => {
 
   test('again replaces the context, and ends the session that it held', async () => {
     await login([system.url.auth, '--name', 'one'])
-    const first = kept('one')
+    const first = readContext('one')
     expect(json(await login([system.url.auth, '-o', 'json']))).toMatchObject({ context: 'one' })
     const live = (await sessionsOf(admin.id)).map(({ id }) => id)
-    expect([live.includes(first.session_id), live.includes(kept('one').session_id)]).toEqual([false, true])
+    expect([live.includes(first.session_id), live.includes(readContext('one').session_id)]).toEqual([false, true])
     expect(names()).toEqual(['one.json'])
   })
 
@@ -196,9 +202,10 @@ describe('login', () => {
       [[...to, '--password', 'x'], '--password'],
     ]
     const ended = await Promise.all(table.map(([words]) => run(words, { stdin: 'secret words' })))
-    for (const [at, [words, ...said]] of table.entries()) {
+    for (const [at, [words, ...expectedTexts]] of table.entries()) {
       expect([words, ended[at]?.status, ended[at]?.stdout]).toEqual([words, 2, ''])
-      for (const part of said) expect([words, ended[at]?.stderr]).toEqual([words, expect.stringContaining(part)])
+      for (const part of expectedTexts)
+        expect([words, ended[at]?.stderr]).toEqual([words, expect.stringContaining(part)])
     }
     expect(names()).toEqual([])
   })
@@ -219,7 +226,7 @@ describe('login', () => {
 describe('logout', () => {
   test('ends the session and forgets it; again it is done already', async () => {
     await login([system.url.auth, '--name', 'one'])
-    const { access_token, session_id } = kept('one')
+    const { access_token, session_id } = readContext('one')
     expect(json(await run(['logout', '-o', 'json']))).toEqual({ ok: true, context: 'one', changed: true })
     expect((await sessionsOf(admin.id)).some(({ id }) => id === session_id)).toBe(false)
     const refused = await call(system.url.modules, 'GET /modules/', { headers: as.bearer(access_token) })
@@ -233,8 +240,8 @@ describe('logout', () => {
 
   test('forgets where nothing answers too, and says that the session goes on', async () => {
     await login([system.url.auth, '--name', 'gone'])
-    const { session_id } = kept('gone')
-    writeFileSync(fileOf('gone'), JSON.stringify({ ...kept('gone'), auth: `http://127.0.0.1:${freePort()}` }))
+    const { session_id } = readContext('gone')
+    writeFileSync(fileOf('gone'), JSON.stringify({ ...readContext('gone'), auth: `http://127.0.0.1:${freePort()}` }))
     const { status, stderr, stdout } = await run(['logout', 'gone'])
     expect([status, names()]).toEqual([0, []])
     expect(stdout).toMatch(/^changed +true$/m)
@@ -246,16 +253,21 @@ describe('logout', () => {
 describe('the session of a context', () => {
   test('is refreshed as needed', async () => {
     await login([system.url.auth, '--name', 'one'])
-    const first = kept('one')
+    const first = readContext('one')
     await Bun.sleep(LIFE * 500 + 100)
     expect(await run(['users', 'get', user.email])).toMatchObject({ status: 0, stderr: '' })
-    const second = kept('one')
+    const second = readContext('one')
     expect([second.session_id, second.refresh_token === first.refresh_token]).toEqual([first.session_id, false])
     // A token that is refused although it should be good is renewed as well.
     writeFileSync(fileOf('one'), JSON.stringify({ ...second, access_token: 'a.b.c', access_until: 9e15 }))
     expect(await run(['users', 'get', user.email])).toMatchObject({ status: 0, stderr: '' })
     expect(statSync(fileOf('one')).mode & 0o777).toBe(0o600)
-    const cutOff = { ...kept('one'), auth: `http://127.0.0.1:${freePort()}`, access_token: 'a.b.c', access_until: 9e15 }
+    const cutOff = {
+      ...readContext('one'),
+      auth: `http://127.0.0.1:${freePort()}`,
+      access_token: 'a.b.c',
+      access_until: 9e15,
+    }
     writeFileSync(fileOf('one'), JSON.stringify(cutOff))
     const { status, stderr } = await run(['users', 'get', user.email])
     expect([status, stderr]).toEqual([7, expect.stringContaining(`nothing answers at ${cutOff.auth}`)])
@@ -264,7 +276,7 @@ describe('the session of a context', () => {
   test('outlives many commands that refresh it at once', async () => {
     await login([system.url.auth, '--name', 'one'])
     for (let round = 0; round < 2; round++) {
-      writeFileSync(fileOf('one'), JSON.stringify({ ...kept('one'), access_until: 0 }))
+      writeFileSync(fileOf('one'), JSON.stringify({ ...readContext('one'), access_until: 0 }))
       const all = await Promise.all(Array.from({ length: 5 }, () => run(['users', 'get', user.email, '-o', 'ids'])))
       expect(all.map(({ status, stderr }) => [status, stderr])).toEqual(all.map(() => [0, '']))
     }
@@ -274,7 +286,7 @@ describe('the session of a context', () => {
   test('goes on after a command that was killed in the middle of a refresh', async () => {
     await login([system.url.auth, '--name', 'one'])
     writeFileSync(`${fileOf('one')}.lock`, '999999999\n')
-    writeFileSync(fileOf('one'), JSON.stringify({ ...kept('one'), access_until: 0 }))
+    writeFileSync(fileOf('one'), JSON.stringify({ ...readContext('one'), access_until: 0 }))
     expect((await run(['users', 'get', user.email])).status).toBe(0)
     expect(names()).toEqual(['one.json'])
   })
@@ -286,8 +298,8 @@ describe('the session of a context', () => {
     const ended = await run(['users', 'list'])
     expect([ended.status, ended.stdout]).toEqual([4, ''])
     expect(ended.stderr).toContain(`→ ${login4}`)
-    const said = await run(['users', 'list', '-o', 'json'])
-    expect([said.status, json(said)]).toEqual([
+    const list = await run(['users', 'list', '-o', 'json'])
+    expect([list.status, json(list)]).toEqual([
       4,
       { ok: false, error: expect.objectContaining({ suggestion: login4 }) },
     ])
@@ -325,7 +337,7 @@ describe('context', () => {
     const none = await run(['context', 'use', 'three'])
     expect([none.status, none.stderr]).toEqual([3, expect.stringContaining('→ ch202 context list')])
 
-    const { session_id } = kept('one')
+    const { session_id } = readContext('one')
     const removed = await run(['context', 'remove', 'one'])
     expect([removed.status, removed.stderr]).toEqual([0, expect.stringContaining(`sessions revoke ${session_id}`)])
     expect((await sessionsOf(admin.id)).some(({ id }) => id === session_id)).toBe(true)
@@ -371,11 +383,11 @@ describe('status', () => {
       [nowhere, 7, { ok: false, services: { auth: 'down', users: 'down', modules: 'down' } }],
       [{ ...nowhere, ...urls, MODULES_URL: nowhere.CH202_URL }, 0, { services: { ...up, modules: 'down' } }],
     ]
-    const said = await Promise.all(table.map(([env]) => run(['status', '-o', 'json'], { env })))
+    const results = await Promise.all(table.map(([env]) => run(['status', '-o', 'json'], { env })))
     for (const [at, [, status, expected]] of table.entries()) {
-      expect([at, said[at]?.status, said[at]?.stderr]).toEqual([at, status, ''])
-      expect(JSON.parse(said[at]?.stdout ?? '')).toMatchObject(expected)
-      expect([at, said[at]?.stdout.includes(key)]).toEqual([at, false])
+      expect([at, results[at]?.status, results[at]?.stderr]).toEqual([at, status, ''])
+      expect(JSON.parse(results[at]?.stdout ?? '')).toMatchObject(expected)
+      expect([at, results[at]?.stdout.includes(key)]).toEqual([at, false])
     }
     const body = { login: admin.email, password: PASSWORD }
     const { access_token } = (await call(system.url.auth, 'POST /api/v1/auth/login', { body })).body
@@ -415,8 +427,8 @@ describe('whom it talks to', () => {
 
   test('is decided by flag, environment, context, running instance, default, in this order', async () => {
     for (let mask = 0; mask < 2 ** WAYS.length; mask++) {
-      const given = WAYS.filter((_, bit) => mask & (1 << bit))
-      const has = (way: (typeof WAYS)[number]) => given.includes(way)
+      const subset = WAYS.filter((_, bit) => mask & (1 << bit))
+      const has = (way: (typeof WAYS)[number]) => subset.includes(way)
       const [config, dataDir] = [folder.fresh(), folder.fresh()]
       mkdirSync(join(config, 'ch202', 'contexts'), { recursive: true })
       mkdirSync(join(dataDir, 'run'), { recursive: true })
@@ -433,43 +445,43 @@ describe('whom it talks to', () => {
         ...(has('CH202_URL') ? { CH202_URL: at.CH202_URL } : {}),
       }
       const { addresses, credential } = await connect(has('flag') ? at.flag : undefined, env)
-      expect([given, addresses.auth.value]).toEqual([given, given[0] ? at[given[0]] : 'http://127.0.0.1:3001'])
+      expect([subset, addresses.auth.value]).toEqual([subset, subset[0] ? at[subset[0]] : 'http://127.0.0.1:3001'])
       // AUTH_URL says nothing of the others.
-      const others = given.filter((way) => way !== 'AUTH_URL')
-      expect([given, addresses.users.value]).toEqual([given, others[0] ? at[others[0]] : 'http://127.0.0.1:3002'])
+      const others = subset.filter((way) => way !== 'AUTH_URL')
+      expect([subset, addresses.users.value]).toEqual([subset, others[0] ? at[others[0]] : 'http://127.0.0.1:3002'])
       // The session goes where it was opened, and nowhere else.
-      const isThere = given[0] === 'context'
-      expect([given, credential?.kind]).toEqual([given, isThere ? 'session' : undefined])
+      const isThere = subset[0] === 'context'
+      expect([subset, credential?.kind]).toEqual([subset, isThere ? 'session' : undefined])
     }
   })
 
   test('as whom is decided by token, key, session, the key of the data directory, in this order', async () => {
     const ways = ['CH202_TOKEN', 'OPERATOR_API_KEY', 'context', 'secrets'] as const
     for (let mask = 0; mask < 2 ** ways.length; mask++) {
-      const given = ways.filter((_, bit) => mask & (1 << bit))
+      const subset = ways.filter((_, bit) => mask & (1 << bit))
       const [config, dataDir] = [folder.fresh(), folder.fresh()]
       mkdirSync(join(config, 'ch202', 'contexts'), { recursive: true })
       mkdirSync(dataDir)
-      if (given.includes('context')) {
+      if (subset.includes('context')) {
         writeFileSync(join(config, 'ch202', 'contexts', 'c.json'), JSON.stringify(context))
         writeFileSync(join(config, 'ch202', 'current.json'), '{"context":"c"}')
       }
-      if (given.includes('secrets')) writeFileSync(join(dataDir, 'secrets.env'), 'OPERATOR_API_KEY=kept\n')
-      const named = given.filter((way) => way === 'CH202_TOKEN' || way === 'OPERATOR_API_KEY')
+      if (subset.includes('secrets')) writeFileSync(join(dataDir, 'secrets.env'), 'OPERATOR_API_KEY=kept\n')
+      const variables = subset.filter((way) => way === 'CH202_TOKEN' || way === 'OPERATOR_API_KEY')
       const env = {
         XDG_CONFIG_HOME: config,
         CH202_DATA_DIR: dataDir,
-        ...Object.fromEntries(named.map((name) => [name, `${name}-value`])),
+        ...Object.fromEntries(variables.map((name) => [name, `${name}-value`])),
       }
       const { credential } = await connect(undefined, env)
-      const told: object | null = credential && { kind: credential.kind, origin: credential.origin }
+      const actual: object | null = credential && { kind: credential.kind, origin: credential.origin }
       const expected = {
         CH202_TOKEN: { kind: 'token', origin: 'CH202_TOKEN' },
         OPERATOR_API_KEY: { kind: 'key', origin: 'OPERATOR_API_KEY' },
         context: { kind: 'session', origin: 'context c' },
         secrets: { kind: 'key', origin: `${dataDir}/secrets.env` },
       }
-      expect([given, told]).toEqual([given, given[0] ? expected[given[0]] : null])
+      expect([subset, actual]).toEqual([subset, subset[0] ? expected[subset[0]] : null])
     }
   })
 
@@ -480,13 +492,13 @@ describe('whom it talks to', () => {
     writeFileSync(join(dataDir, 'secrets.env'), `OPERATOR_API_KEY=${key}\n`)
     chmodSync(join(dataDir, 'secrets.env'), 0o600)
     let metadata: object = {}
-    const stranger = record(({ url }) =>
+    const foreignServer = record(({ url }) =>
       url.includes('.well-known')
         ? Response.json(metadata)
-        : new Response(null, { status: 302, headers: { location: `${stranger.elsewhere}/taken` } }),
+        : new Response(null, { status: 302, headers: { location: `${foreignServer.elsewhere}/taken` } }),
     )
-    const sent = () => stranger.seen.some(({ headers }) => JSON.stringify(headers).includes(key))
-    const { elsewhere, local } = stranger
+    const sent = () => foreignServer.seen.some(({ headers }) => JSON.stringify(headers).includes(key))
+    const { elsewhere, local } = foreignServer
     const base = { CH202_DATA_DIR: dataDir }
     const tries: [string[], Record<string, string>][] = [
       [['--url', elsewhere], {}],
@@ -506,8 +518,8 @@ describe('whom it talks to', () => {
     // Here it is sent, so the test would see it; a redirection does not take it along.
     metadata = {}
     await run(['--url', local, 'users', 'list'], { env: base })
-    expect([sent(), stranger.seen.some(({ path }) => path === '/taken')]).toEqual([true, false])
-    await stranger.server.stop(true)
+    expect([sent(), foreignServer.seen.some(({ path }) => path === '/taken')]).toEqual([true, false])
+    await foreignServer.server.stop(true)
   })
 
   test('is found by the data directory of what runs', async () => {

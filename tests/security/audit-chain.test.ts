@@ -45,10 +45,10 @@ function tamper(dataDir: string, ...statements: string[]): void {
   const triggers = raw.query<{ name: string; sql: string }, []>(
     "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'",
   )
-  const kept = triggers.all()
-  for (const { name } of kept) raw.run(`DROP TRIGGER ${name}`)
+  const definitions = triggers.all()
+  for (const { name } of definitions) raw.run(`DROP TRIGGER ${name}`)
   for (const sql of statements) raw.run(sql)
-  for (const { sql } of kept) raw.run(sql)
+  for (const { sql } of definitions) raw.run(sql)
   raw.run('PRAGMA wal_checkpoint(TRUNCATE)')
   raw.close()
 }
@@ -57,8 +57,8 @@ function tamper(dataDir: string, ...statements: string[]): void {
 async function diagnosis(dataDir: string) {
   const { close, context: scene } = createContext({ ...ownSettings(dataDir) }, false)
   try {
-    const found = await auditChecks[0]?.run(scene)
-    return { status: found?.status, message: found?.message ?? '' }
+    const result = await auditChecks[0]?.run(scene)
+    return { status: result?.status, message: result?.message ?? '' }
   } finally {
     close()
   }
@@ -157,10 +157,10 @@ describe('check 40: whoever writes into the file is found by the doctor', () => 
 
   test('says how many rows are well, and which the last is, which can be kept elsewhere', async () => {
     const { message } = await diagnosis(await instance())
-    const [, shown = ''] = /^6 rows, head ([0-9a-f]{32})$/.exec(message) ?? []
+    const [, head = ''] = /^6 rows, head ([0-9a-f]{32})$/.exec(message) ?? []
     const dataDir = await instance()
     const before = (await diagnosis(dataDir)).message.slice(-32)
-    expect(before).not.toBe(shown)
+    expect(before).not.toBe(head)
     const store = await openAuthStore({ dataDir })
     await store.addEvent(event({ id: '01980000-0000-7000-8000-000000000001' }))
     await store.close()

@@ -87,33 +87,33 @@ describe('check 40: what an operator changes is a row with time, actor, address 
         operation.security.some((way) => 'operatorKey' in way),
     )
     expect(changing.length).toBeGreaterThan(18)
-    const named = new Set(changing.map(({ call: name }) => name))
+    const callNames = new Set(changing.map(({ call: name }) => name))
     for (const name of [...Object.keys(body), ...Object.keys(types)])
-      expect([name, named.has(name)]).toEqual([name, true])
+      expect([name, callNames.has(name)]).toEqual([name, true])
     for (const one of changing)
       for (const caller of ['the operator key', 'an admin'] as const) {
         const fixture = await fixtureFor(system, one, { admin, other })
         await before[one.call]?.(fixture)
-        const asked = requestOf(one, fixture, caller)
+        const request = requestOf(one, fixture, caller)
         const id = `row-${Bun.randomUUIDv7()}`
         const began = Date.now()
-        const answer = await call(system.url[one.at[0] ?? 'auth'], asked.line, {
-          headers: { ...credentialsOf(caller, fixture), ...asked.headers, 'x-request-id': id },
-          body: body[one.call]?.(fixture) ?? asked.body,
+        const answer = await call(system.url[one.at[0] ?? 'auth'], request.line, {
+          headers: { ...credentialsOf(caller, fixture), ...request.headers, 'x-request-id': id },
+          body: body[one.call]?.(fixture) ?? request.body,
         })
         if (answer.status >= 300) throw new Error(`${one.call}, ${caller}: ${answer.status} ${answer.text}`)
 
-        const wanted = types[one.call]?.length ?? 1
-        const own = async () => (await rowsOf(system, id)).filter(({ ip }) => ip !== null)
+        const rowCount = types[one.call]?.length ?? 1
+        const requestRows = async () => (await rowsOf(system, id)).filter(({ ip }) => ip !== null)
         const rows = await eventually(async () => {
-          const found = await own()
-          return found.length >= wanted ? found : undefined
-        }).catch(own)
-        const said = rows.map(({ actor, ip, request_id }) => ({ actor, ip, request_id }))
+          const current = await requestRows()
+          return current.length >= rowCount ? current : undefined
+        }).catch(requestRows)
+        const origins = rows.map(({ actor, ip, request_id }) => ({ actor, ip, request_id }))
         const actor = caller === 'an admin' ? `user:${admin.id}` : 'operator'
-        expect([one.call, ...said]).toEqual([
+        expect([one.call, ...origins]).toEqual([
           one.call,
-          ...Array.from({ length: wanted }, () => ({ actor, ip: '127.0.0.1', request_id: id })),
+          ...Array.from({ length: rowCount }, () => ({ actor, ip: '127.0.0.1', request_id: id })),
         ])
         if (types[one.call]) expect(rows.map(({ type }) => type).toSorted()).toEqual(types[one.call] ?? [])
         for (const { at } of rows) expect(Date.parse(at)).toBeWithin(began - 1, Date.now() + 1)
@@ -142,7 +142,7 @@ describe('check 40: one id finds what a request has left in every service', () =
   const drop = ({ id }: TestUser) => auth(`DELETE /admin/password-cache/${id}`, operator())
 
   /** What is asked, and the routes that others are asked by. */
-  const asked: [string, (user: TestUser, headers: Record<string, string>) => Promise<unknown>, string[]][] = [
+  const traces: [string, (user: TestUser, headers: Record<string, string>) => Promise<unknown>, string[]][] = [
     [
       'a login of whom the cache does not hold',
       async (user, headers) => {
@@ -200,7 +200,7 @@ describe('check 40: one id finds what a request has left in every service', () =
     ],
   ]
 
-  test.each(asked)('%s', async (_, ask, expected) => {
+  test.each(traces)('%s', async (_, ask, expected) => {
     const user = await createUser(here.system)
     const id = `one-${Bun.randomUUIDv7()}`
     await ask(user, { 'x-request-id': id })
@@ -419,13 +419,13 @@ describe('check 40: the row is written in the transaction of the change', () => 
       const { system } = here
       const file = new Database(join(system.dataDir, `${one.service}.sqlite`))
       file.run('PRAGMA busy_timeout = 5000')
-      const [table, own] = one.service === 'auth' ? ['audit', 'NEW.type'] : ['outbox', "NEW.payload->>'type'"]
+      const [table, typeColumn] = one.service === 'auth' ? ['audit', 'NEW.type'] : ['outbox', "NEW.payload->>'type'"]
       try {
         const { about, act } = await one.prepare(system)
         const state = () => file.query(one.state).values(about)
         const before = state()
         file.run(
-          `CREATE TRIGGER no_row BEFORE INSERT ON ${table} WHEN ${own} = '${type}' BEGIN SELECT RAISE(ABORT, 'no row'); END`,
+          `CREATE TRIGGER no_row BEFORE INSERT ON ${table} WHEN ${typeColumn} = '${type}' BEGIN SELECT RAISE(ABORT, 'no row'); END`,
         )
         // An answer of lines has begun before the first is written: it breaks off.
         const refused = await act().catch(() => undefined)
@@ -528,10 +528,16 @@ describe('check 40: what comes from outside steers nothing that shows it', () =>
           expect(headers.get('x-request-id') ?? '').not.toMatch(STEERING)
         }
         // Of another service, which may have looked less closely.
-        const told = { id: Bun.randomUUIDv7(), at: Date.now(), type: 'login.failed', user_id: id, actor: 'anyone' }
+        const foreignRow = {
+          id: Bun.randomUUIDv7(),
+          at: Date.now(),
+          type: 'login.failed',
+          user_id: id,
+          actor: 'anyone',
+        }
         await call(system.url.auth, 'POST /auth/audit', {
           headers: as.internal,
-          body: { ...told, ip: null, request_id: null, detail: { email: HOSTILE, [HOSTILE]: [HOSTILE] } },
+          body: { ...foreignRow, ip: null, request_id: null, detail: { email: HOSTILE, [HOSTILE]: [HOSTILE] } },
         })
         const sessions = await call(system.url.auth, `GET /auth/sessions?user_id=${id}`, { headers: as.operator })
         const agents: string[] = sessions.body.items.map(({ user_agent }: { user_agent: string }) => user_agent)
@@ -542,9 +548,9 @@ describe('check 40: what comes from outside steers nothing that shows it', () =>
         const lines = format === 'json' ? [...lists, ...lists.map((list) => `${list} -o json`)] : ['logs']
         await Promise.all(
           lines.map(async (line) => {
-            const shown = await runTool(line.split(' '), { env })
-            expect([line, shown.status, shown.stdout === '']).toEqual([line, 0, false])
-            expect([line, shown.stdout + shown.stderr]).toEqual([line, expect.not.stringMatching(STEERING)])
+            const output = await runTool(line.split(' '), { env })
+            expect([line, output.status, output.stdout === '']).toEqual([line, 0, false])
+            expect([line, output.stdout + output.stderr]).toEqual([line, expect.not.stringMatching(STEERING)])
           }),
         )
         expect(system.output()).not.toMatch(STEERING)

@@ -37,7 +37,7 @@ describe('check 17: who may do what', () => {
     const one = operations.get(policy.call)
     if (!one) throw new Error('No document has it')
     for (const service of one.at) {
-      const said = new Map<Caller, number>()
+      const statuses = new Map<Caller, number>()
       // Those who are refused first: they leave all as it was, so that one fixture is enough.
       const fixture = await fixtureFor(system, one, others)
       const state = () => databases.state(fixture.values.user_id, fixture.values.id)
@@ -54,15 +54,15 @@ describe('check 17: who may do what', () => {
         }
         const [status, atRoot] = answers.map((answer) => answer.status)
         expect(atRoot).toBe(Number(status))
-        said.set(caller, Number(status))
+        statuses.set(caller, Number(status))
         expect([caller, state() === before]).toEqual([caller, true])
       }
       for (const caller of CALLERS.filter((caller) => may(policy, caller))) {
         const reads = policy.call.startsWith('GET')
         const fresh = reads ? fixture : await fixtureFor(system, one, outlasting(caller, others))
-        said.set(caller, (await ask(one, fresh, caller, service)).status)
+        statuses.set(caller, (await ask(one, fresh, caller, service)).status)
       }
-      for (const caller of CALLERS) expect([caller, said.get(caller)]).toEqual([caller, policy.statuses[caller]])
+      for (const caller of CALLERS) expect([caller, statuses.get(caller)]).toEqual([caller, policy.statuses[caller]])
     }
   })
 })

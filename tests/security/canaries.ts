@@ -25,8 +25,8 @@ export class Canaries {
   /** @param secret a text stands for its bytes; those shorter than 12 would be found by chance */
   add(what: string, secret: string | Uint8Array): void {
     if (secret.length < 12) throw new Error(`${what} is too short to be told from chance`)
-    const known = this.forms.get(what) ?? []
-    this.forms.set(what, [...known, ...formsOf(typeof secret === 'string' ? Buffer.from(secret) : secret)])
+    const forms = this.forms.get(what) ?? []
+    this.forms.set(what, [...forms, ...formsOf(typeof secret === 'string' ? Buffer.from(secret) : secret)])
   }
 
   /** What of them is in these bytes, but for what is named in `but`. */
@@ -65,7 +65,7 @@ export function filesUnder(directory: string): string[] {
 export function openUnder(directory: string): string[] {
   return [directory, ...entriesUnder(directory).map(({ path }) => path)].flatMap((path) => {
     const { mode } = statSync(path)
-    const wanted = statSync(path).isDirectory() ? 0o700 : 0o600
-    return (mode & 0o777) === wanted ? [] : [`${path.slice(directory.length + 1)} ${(mode & 0o777).toString(8)}`]
+    const expected = statSync(path).isDirectory() ? 0o700 : 0o600
+    return (mode & 0o777) === expected ? [] : [`${path.slice(directory.length + 1)} ${(mode & 0o777).toString(8)}`]
   })
 }

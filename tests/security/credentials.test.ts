@@ -301,7 +301,7 @@ describe('check 5', () => {
     const user = await registerUser(here.system)
     const old = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 5 })
     await onDisk(new Map([[user.id, old]]))
-    const held = () =>
+    const storedHashes = () =>
       (
         [
           ['auth', 'SELECT password_hash AS hash FROM accounts WHERE user_id = ?'],
@@ -313,12 +313,12 @@ describe('check 5', () => {
         database.close()
         return row?.hash ?? ''
       })
-    expect(held()).toEqual([old, old])
+    expect(storedHashes()).toEqual([old, old])
     expectProblem(await logIn(here.system, user.email, 'not the right one'), 401, 'invalid_credentials')
-    expect(held()).toEqual([old, old])
+    expect(storedHashes()).toEqual([old, old])
     expect((await logIn(here.system, user.email)).status).toBe(200)
-    await eventually(() => held().every((hash) => /^\$2b\$04\$/.test(hash)))
-    expect(new Set(held()).size).toBe(1)
+    await eventually(() => storedHashes().every((hash) => /^\$2b\$04\$/.test(hash)))
+    expect(new Set(storedHashes()).size).toBe(1)
     // Its sessions are untouched by it.
     expect((await auth('GET /auth/me', { headers: as.bearer(user.tokens.access_token) })).status).toBe(200)
   })
@@ -335,11 +335,11 @@ describe('check 6, over three processes', () => {
       const unset = Object.fromEntries(SECRETS.map((name) => [name, '']))
       const system = await processes('apart', { CH202_DATA_DIR: dataDir, CH202_ENV: 'development', ...unset })
       try {
-        const made = parseEnv(readFileSync(join(dataDir, 'secrets.env'), 'utf8'))
-        expect(Object.keys(made).sort()).toEqual([...SECRETS].sort())
+        const newSecrets = parseEnv(readFileSync(join(dataDir, 'secrets.env'), 'utf8'))
+        expect(Object.keys(newSecrets).sort()).toEqual([...SECRETS].sort())
         for (const name of SECRETS) {
-          expect(made[name]).toMatch(/^[\w-]{43}$/)
-          secrets.push(made[name] ?? '')
+          expect(newSecrets[name]).toMatch(/^[\w-]{43}$/)
+          secrets.push(newSecrets[name] ?? '')
         }
         for (const key of [...GUESSES, '', ...Object.values(as.operator), ...Object.values(as.internal)]) {
           const headers = { 'x-api-key': key }
@@ -349,13 +349,13 @@ describe('check 6, over three processes', () => {
         for (const login of GUESSES)
           for (const password of [login, 'password'])
             expectProblem(await logIn(system, login, password), 401, 'invalid_credentials')
-        const own = { headers: { 'x-api-key': made.OPERATOR_API_KEY ?? '' } }
-        expect((await call(system.url.users, 'GET /users', own)).body).toMatchObject({ total: 0, items: [] })
-        expect((await call(system.url.auth, 'GET /admin/password-cache', own)).body.total).toBe(0)
-        expect((await call(system.url.auth, 'GET /auth/sessions?all=true', own)).body.total).toBe(0)
+        const operator = { headers: { 'x-api-key': newSecrets.OPERATOR_API_KEY ?? '' } }
+        expect((await call(system.url.users, 'GET /users', operator)).body).toMatchObject({ total: 0, items: [] })
+        expect((await call(system.url.auth, 'GET /admin/password-cache', operator)).body.total).toBe(0)
+        expect((await call(system.url.auth, 'GET /auth/sessions?all=true', operator)).body.total).toBe(0)
         const { keys } = (await call(system.url.auth, 'GET /.well-known/jwks.json')).body
         secrets.push(...keys.map(({ x }: { x: string }) => x))
-        expect(system.output()).not.toContain(made.OPERATOR_API_KEY ?? '')
+        expect(system.output()).not.toContain(newSecrets.OPERATOR_API_KEY ?? '')
       } finally {
         await system.stop()
       }

@@ -90,13 +90,13 @@ describe('', () => {
 describe('a mail server that knows some mailboxes and not others', () => {
   const port = freePort()
   const here = running(inProcess, { SMTP_URL: `smtp://127.0.0.1:${port}` })
-  const asked = new Map<string, number>()
+  const attempts = new Map<string, number>()
   const received: string[] = []
   const server = new SMTPServer({
     authOptional: true,
     disabledCommands: ['STARTTLS', 'AUTH'],
     onRcptTo({ address }, _, done) {
-      asked.set(address, (asked.get(address) ?? 0) + 1)
+      attempts.set(address, (attempts.get(address) ?? 0) + 1)
       if (/^gone/.test(address)) return done(Object.assign(new Error('No such mailbox'), { responseCode: 550 }))
       if (/^full/.test(address)) return done(Object.assign(new Error('Mailbox full'), { responseCode: 452 }))
       received.push(address)
@@ -109,24 +109,26 @@ describe('a mail server that knows some mailboxes and not others', () => {
   })
   server.listen(port, '127.0.0.1')
   afterAll(() => new Promise<void>((resolve) => server.close(resolve)))
-  const asks = async (email: string) => {
+  const requestReset = async (email: string) => {
     await here.users('POST /users', { headers: as.operator, body: { email, password: PASSWORD } })
     return here.auth('POST /auth/password-reset-request', { body: { email } })
   }
 
   test('many that are refused hold up no other; what may be taken later is tried again, what never will be is not', async () => {
     const refused = Array.from({ length: 30 }, (_, index) => `${index % 2 ? 'gone' : 'full'}-${index}@example.org`)
-    for (const email of refused) expect((await asks(email)).status).toBe(202)
-    await eventually(() => refused.every((email) => asked.has(email)))
+    for (const email of refused) expect((await requestReset(email)).status).toBe(202)
+    await eventually(() => refused.every((email) => attempts.has(email)))
     const good = newEmail()
     const began = performance.now()
-    await asks(good)
+    await requestReset(good)
     await eventually(() => received.includes(good))
     expect(performance.now() - began).toBeLessThan(PROMPT)
     // After half a minute, or a restart.
     await here.system.kill('auth')
     await here.system.start('auth')
-    await eventually(() => refused.filter((email) => /^full/.test(email)).every((email) => asked.get(email) === 2))
-    expect(refused.filter((email) => /^gone/.test(email)).map((email) => asked.get(email))).toEqual(Array(15).fill(1))
+    await eventually(() => refused.filter((email) => /^full/.test(email)).every((email) => attempts.get(email) === 2))
+    expect(refused.filter((email) => /^gone/.test(email)).map((email) => attempts.get(email))).toEqual(
+      Array(15).fill(1),
+    )
   })
 })

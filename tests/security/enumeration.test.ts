@@ -58,7 +58,7 @@ describe('who has an account, over three processes', () => {
   }
 
   test('check 28: unknown, wrong, disabled and wrong: the same bytes, and by time no one tells them apart', async () => {
-    const said = new Set<string>()
+    const answers = new Set<string>()
     const apart = await timesApart({
       kinds: KINDS,
       // The call to users shows most between processes.
@@ -67,11 +67,11 @@ describe('who has an account, over three processes', () => {
       ask: async (kind, n, block) => {
         const { headers, status, text } = await guess(kind, n, block)
         headers.delete('date')
-        said.add(JSON.stringify([status, text, ...headers]))
+        answers.add(JSON.stringify([status, text, ...headers]))
       },
     })
-    expect([...said]).toHaveLength(1)
-    expect([...said][0]).toContain('invalid_credentials')
+    expect([...answers]).toHaveLength(1)
+    expect([...answers][0]).toContain('invalid_credentials')
     expect(areEven(apart) || apart).toBe(true)
   }, 180_000)
 })

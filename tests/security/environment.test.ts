@@ -30,11 +30,11 @@ afterAll(() => {
 })
 
 /** What a test that failed has left running. */
-const left = new Set<Running>()
+const programsToEnd = new Set<Running>()
 afterEach(async () => {
-  for (const running of left) running.signal('SIGKILL')
-  await Promise.all([...left].map(({ ended }) => ended))
-  left.clear()
+  for (const running of programsToEnd) running.signal('SIGKILL')
+  await Promise.all([...programsToEnd].map(({ ended }) => ended))
+  programsToEnd.clear()
   proxy.forget()
 })
 
@@ -156,8 +156,8 @@ function stageOf({ cwd, env, first }: HostileEnvironment, without: readonly stri
     const script = `${first ?? ':'}; cd "$0" && exec "$@"`
     const command = ['env', '-i', ...variables, '/bin/sh', '-c', script, place, ...program, ...words]
     const running = launch(command, { cwd: ROOT })
-    left.add(running)
-    running.ended.then(() => left.delete(running))
+    programsToEnd.add(running)
+    running.ended.then(() => programsToEnd.delete(running))
     return running
   }
   return {
@@ -174,9 +174,9 @@ async function lifeOf(system: System): Promise<void> {
   const { auth, modules, users } = system.url
   const admin = await createUser(system, { name: 'INGRID Iğdır', roles: ['USER', 'ADMIN'] })
   const bearer = { headers: as.bearer(admin.tokens.access_token) }
-  const found = await call(users, `GET ${V1}/users?search=ingrid`, bearer)
-  expect([found.status, found.body.items.length]).toEqual([200, 1])
-  expect(found.body.items[0].created_at).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
+  const search = await call(users, `GET ${V1}/users?search=ingrid`, bearer)
+  expect([search.status, search.body.items.length]).toEqual([200, 1])
+  expect(search.body.items[0].created_at).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
   expect((await call(auth, `POST ${V1}/auth/password-reset-request`, { body: { email: admin.email } })).status).toBe(
     202,
   )
@@ -202,12 +202,14 @@ async function buildGuarded(): Promise<void> {
 }
 
 test('a working directory that is gone: a checkout works, the executable says so', async () => {
-  const gone = ['/bin/sh', '-c', 'cd "$0" && rmdir "$0" && exec "$@"']
+  const inDeletedDirectory = ['/bin/sh', '-c', 'cd "$0" && rmdir "$0" && exec "$@"']
   const run = (program: readonly string[]) => {
     const cwd = folder.fresh()
     mkdirSync(cwd)
-    return launch([...gone, cwd, ...program, 'config', 'validate', '-q'], { cwd, env: ownSettings(folder.fresh()) })
-      .ended
+    return launch([...inDeletedDirectory, cwd, ...program, 'config', 'validate', '-q'], {
+      cwd,
+      env: ownSettings(folder.fresh()),
+    }).ended
   }
   expect(await run(CHECKOUT)).toMatchObject({ status: 0, stderr: '' })
   expect(await run([executable])).toMatchObject({ status: 1, stderr: expect.stringContaining('directory was deleted') })
@@ -220,7 +222,7 @@ describe('with an instance', () => {
   let email: string
   beforeAll(async () => {
     running = here.run(CHECKOUT, 'serve')
-    left.delete(running)
+    programsToEnd.delete(running)
     await running.printed(/ready at/)
     email = (await createUser({ url: ofAll(url) } as System, { roles: ['USER', 'ADMIN'] })).email
   })

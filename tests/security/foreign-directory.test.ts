@@ -26,11 +26,11 @@ afterAll(() => {
 })
 
 /** What a test that failed has left running. */
-const left = new Set<Running>()
+const programsToEnd = new Set<Running>()
 afterEach(async () => {
-  for (const running of left) running.signal('SIGKILL')
-  await Promise.all([...left].map(({ ended }) => ended))
-  left.clear()
+  for (const running of programsToEnd) running.signal('SIGKILL')
+  await Promise.all([...programsToEnd].map(({ ended }) => ended))
+  programsToEnd.clear()
   thief.forget()
 })
 
@@ -71,8 +71,8 @@ describe('R2: a directory that someone else has written into', () => {
   const inside = (cwd: string, program: readonly string[], words: string[], env: Record<string, string> = {}) => {
     const variables = Object.entries({ ...keys, NO_COLOR: '1', ...env }).map(([name, value]) => `${name}=${value}`)
     const running = launch(['env', '-i', ...variables, ...program, ...words], { cwd })
-    left.add(running)
-    running.ended.then(() => left.delete(running))
+    programsToEnd.add(running)
+    running.ended.then(() => programsToEnd.delete(running))
     return running
   }
   const unharmed = () =>
@@ -125,20 +125,20 @@ describe('R2: a directory that someone else has written into', () => {
   test('a checkout reads its own .env where it is called in it, and elsewhere one that bun is given by name', async () => {
     const checkout = copyCheckout(folder.fresh())
     writeFileSync(join(checkout.path, '.env'), 'AUDIENCE=of-the-checkout')
-    const given = join(folder.path, 'given.env')
-    writeFileSync(given, 'AUDIENCE=given-by-name')
+    const envFile = join(folder.path, 'given.env')
+    writeFileSync(envFile, 'AUDIENCE=given-by-name')
     const elsewhere = madeOf({ '.env': 'AUDIENCE=of-elsewhere' })
     const [bun = ''] = CHECKOUT
     const main = join(checkout.path, 'cli/main.ts')
-    const shown = async (cwd: string, ...program: string[]) => {
+    const readAudience = async (cwd: string, ...program: string[]) => {
       const { stdout } = await inside(cwd, program, ['config', 'show', '-o', 'json']).ended
       return JSON.parse(stdout).items.find(({ name }: { name: string }) => name === 'AUDIENCE').value
     }
-    expect(await shown(checkout.path, bun, 'cli/main.ts')).toBe('of-the-checkout')
-    expect(await shown(checkout.path, bun, 'ch202')).toBe('of-the-checkout')
-    expect(await shown(join(checkout.path, 'docs'), bun, 'ch202')).toBe('of-the-checkout')
-    expect(await shown(elsewhere, bun, `--env-file=${given}`, main)).toBe('given-by-name')
-    expect(await shown(elsewhere, bun, main)).toBe('ch202')
+    expect(await readAudience(checkout.path, bun, 'cli/main.ts')).toBe('of-the-checkout')
+    expect(await readAudience(checkout.path, bun, 'ch202')).toBe('of-the-checkout')
+    expect(await readAudience(join(checkout.path, 'docs'), bun, 'ch202')).toBe('of-the-checkout')
+    expect(await readAudience(elsewhere, bun, `--env-file=${envFile}`, main)).toBe('given-by-name')
+    expect(await readAudience(elsewhere, bun, main)).toBe('ch202')
   })
 
   /** Makes others able to write a file or directory: a mode for it, and where that can be done another owner. */
@@ -169,8 +169,8 @@ describe('R2: a directory that someone else has written into', () => {
       })
     }
     // Named, it is meant.
-    const named = await inside(cwd, program, ['ps', '-o', 'json'], { CH202_DATA_DIR: 'data' }).ended
-    expect([named.status, JSON.parse(named.stdout).items.length]).toEqual([0, SERVICE_NAMES.length])
+    const listing = await inside(cwd, program, ['ps', '-o', 'json'], { CH202_DATA_DIR: 'data' }).ended
+    expect([listing.status, JSON.parse(listing.stdout).items.length]).toEqual([0, SERVICE_NAMES.length])
     thief.forget()
     unharmed()
   })

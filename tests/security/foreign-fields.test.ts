@@ -75,14 +75,14 @@ describe('check 19: a field that does not belong', () => {
     const one = operationOf(policy.call)
     if (one.operation.requestBody?.content[LINES]) return
     const fixture = await fixtureFor(system, one, others)
-    const known = fieldsOf(one.operation)
+    const fields = fieldsOf(one.operation)
     const before = databases.state(fixture.owner.id)
     for (const caller of CALLERS.filter((caller) => may(policy, caller))) {
       const { body, headers, line } = requestOf(one, fixture, caller)
-      const forbidden = known.filter((field) => OPERATORS.includes(field) && !isOperator(caller))
-      const strangers = Object.keys(FIELDS).filter((field) => !known.includes(field))
+      const forbidden = fields.filter((field) => OPERATORS.includes(field) && !isOperator(caller))
+      const unknownFields = Object.keys(FIELDS).filter((field) => !fields.includes(field))
       // What services tell each other is what a user has: there each of these belongs.
-      const wrong = may(policy, 'the owner') || may(policy, 'no one') ? [...strangers, ...forbidden] : strangers
+      const wrong = may(policy, 'the owner') || may(policy, 'no one') ? [...unknownFields, ...forbidden] : unknownFields
       await Promise.all(
         wrong.map(async (field) => {
           const sent = { ...(body as object | undefined), [field]: FIELDS[field] }
@@ -90,13 +90,13 @@ describe('check 19: a field that does not belong', () => {
             headers: { ...credentialsOf(caller, fixture), ...headers, 'content-type': 'application/json' },
             body: sent,
           })
-          const [status, code, said] = forbidden.includes(field)
+          const [status, code, message] = forbidden.includes(field)
             ? [403, 'forbidden_field', expect.stringContaining(field)]
             : [400, 'validation_failed', [`${field} should not exist`]]
           const { body: problem } = answer
           expect([caller, field, answer.status, problem.code]).toEqual([caller, field, status, code])
           // `user_id` of a switch is named by what it is.
-          if (field !== 'user_id' || status === 400) expect([field, problem.message]).toEqual([field, said])
+          if (field !== 'user_id' || status === 400) expect([field, problem.message]).toEqual([field, message])
         }),
       )
     }
@@ -123,8 +123,8 @@ describe('check 19: a field that does not belong', () => {
   })
 
   test('in a line of an import', async () => {
-    const known = fieldsOf(operationOf('POST /api/v1/users/import').operation)
-    const wrong = Object.keys(FIELDS).filter((field) => !known.includes(field))
+    const fields = fieldsOf(operationOf('POST /api/v1/users/import').operation)
+    const wrong = Object.keys(FIELDS).filter((field) => !fields.includes(field))
     expect(wrong).toEqual(expect.arrayContaining(['user_id', 'version', 'password_version', 'isAdmin']))
     const before = databases.state(others.other.id)
     const lines = [newEmail(), others.other.email].flatMap((email) =>
@@ -134,11 +134,11 @@ describe('check 19: a field that does not belong', () => {
       headers: { ...as.operator, 'content-type': LINES },
       body: lines.join('\n'),
     })
-    const said = answer.text
+    const results = answer.text
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line))
-    expect(said.map(({ status, message }) => [status, message])).toEqual(
+    expect(results.map(({ status, message }) => [status, message])).toEqual(
       [...wrong, ...wrong].map((field) => ['failed', [`${field} should not exist`]]),
     )
     expect(databases.state(others.other.id) === before).toBeTrue()
@@ -147,10 +147,15 @@ describe('check 19: a field that does not belong', () => {
   test('in a query is no field of a body', async () => {
     const query = new URLSearchParams({ roles: 'ADMIN', status: 'disabled', email_verified: 'true', id: NO_ONE })
     const body = { email: newEmail(), password: PASSWORD }
-    const made = await call(system.url.users, `POST /users?${query}`, { body })
-    expect(made).toMatchObject({ status: 201, body: { roles: ['USER'], status: 'active', email_verified: false } })
-    expect(made.body.id).not.toBe(NO_ONE)
-    expect(databases.user(made.body.id)).toMatchObject({ roles: '["USER"]', is_admin: 0, status: 'active', version: 1 })
+    const creation = await call(system.url.users, `POST /users?${query}`, { body })
+    expect(creation).toMatchObject({ status: 201, body: { roles: ['USER'], status: 'active', email_verified: false } })
+    expect(creation.body.id).not.toBe(NO_ONE)
+    expect(databases.user(creation.body.id)).toMatchObject({
+      roles: '["USER"]',
+      is_admin: 0,
+      status: 'active',
+      version: 1,
+    })
   })
 })
 

@@ -18,15 +18,18 @@ describe('section 8: the headers of every answer', () => {
   afterAll(() => setup?.close())
 
   const expectHeaders = (what: string, { headers, text }: Answer, hasCredential: boolean) => {
-    const found = {
+    const actual = {
       type: headers.get('x-content-type-options'),
       referrer: headers.get('referrer-policy'),
       id: headers.get('x-request-id') !== null,
-      kept: headers.get('cache-control'),
+      cacheControl: headers.get('cache-control'),
     }
-    const kept =
+    const cacheControl =
       hasCredential || TOKEN.test(text) || !PUBLIC.test(what) ? 'no-store' : expect.stringContaining('public')
-    expect([what, found]).toEqual([what, { type: 'nosniff', referrer: 'no-referrer', id: true, kept }])
+    expect([what, actual]).toEqual([
+      what,
+      { type: 'nosniff', referrer: 'no-referrer', id: true, cacheControl: cacheControl },
+    ])
   }
 
   test.each(POLICY)('$call', async (policy) => {

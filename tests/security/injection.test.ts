@@ -49,7 +49,7 @@ describe('check 26: SQL', () => {
   let moduleId: string
   beforeAll(async () => {
     moduleId = await newModule(system)
-    for (let made = 0; made < 3; made++) {
+    for (let count = 0; count < 3; count++) {
       const { tokens } = await registerUser(system)
       const headers = as.bearer(tokens.access_token)
       await call(system.url.modules, `POST /modules/${moduleId}/enable`, { headers })
@@ -100,8 +100,8 @@ describe('check 26: SQL', () => {
   test('in a search, a filter or a sort is looked for as it is, or 400', async () => {
     const name = `100%_'";-- ${Bun.randomUUIDv7()}`
     const { id } = await registerUser(system, { name })
-    const found = await ask('users', `/users?search=${encodeURIComponent(name)}`, as.operator)
-    expect(found.body.items.map((item: { id: string }) => item.id)).toEqual([id])
+    const search = await ask('users', `/users?search=${encodeURIComponent(name)}`, as.operator)
+    expect(search.body.items.map((item: { id: string }) => item.id)).toEqual([id])
     const count = databases.users()
     for (const text of SQL) {
       const value = encodeURIComponent(text)

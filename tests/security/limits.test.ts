@@ -199,9 +199,9 @@ describe('what is counted outlives kill -9', () => {
     await many(5, () => post('password-reset-request', { email: mailed.email }))
     await many(100, () => post('password-reset-request', { email: newEmail() }, crowd))
     for (let i = 0; i < 150; i++) refresh_token = (await post('refresh', { refresh_token })).body.refresh_token
-    const taken = { email: innocent.email, password: PASSWORD }
-    await many(1000, () => post('register', taken, crowd))
-    await many(1000, () => users('POST /users', { body: taken, headers: crowd }))
+    const registration = { email: innocent.email, password: PASSWORD }
+    await many(1000, () => post('register', registration, crowd))
+    await many(1000, () => users('POST /users', { body: registration, headers: crowd }))
     for (let i = 0; i < MOST; i++)
       await users(`POST /users/${changing.id}/change-password`, {
         headers: as.bearer(changing.tokens.access_token),
@@ -247,11 +247,11 @@ describe('places under way', () => {
 
   test('check 30: who has to wait for its own guesses holds no place of the account that it guesses at', async () => {
     const limits = new LoginLimits(store, systemClock, 128, true)
-    const own = await limits.begin('attacker', '203.0.113.1')
+    const attempt = await limits.begin('attacker', '203.0.113.1')
     const waiting = Array.from({ length: 2 * MOST }, () => limits.begin('victim', '203.0.113.1').catch(() => undefined))
     await Bun.sleep(20)
     expect(await soon(limits.begin('victim', '203.0.113.2'))).toBe('soon')
-    await own.failed(() => [])
+    await attempt.failed(() => [])
     expect(await soon(Promise.all(waiting))).toBe('soon')
   })
 

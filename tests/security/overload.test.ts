@@ -158,12 +158,12 @@ describe('whatever needs a hash while the queue is full, over three processes', 
 
   test('check 31: is told to come again, and nothing of it is done; a reset link is not spent', async () => {
     const [user, spare] = [await registerUser(here.system), await registerUser(here.system)]
-    let made = ''
+    let email = ''
     let token = ''
     const confirm = () => auth('POST /auth/password-reset-confirm', { body: { token, new_password: OTHER } })
     const turnedAway: Record<string, () => Promise<Answer>> = {
-      'a registration': () => auth('POST /auth/register', { body: { email: made, password: PASSWORD } }),
-      'a registration at users': () => users('POST /users', { body: { email: made, password: PASSWORD } }),
+      'a registration': () => auth('POST /auth/register', { body: { email, password: PASSWORD } }),
+      'a registration at users': () => users('POST /users', { body: { email, password: PASSWORD } }),
       'a change of the password': () =>
         users(`POST /users/${spare.id}/change-password`, {
           headers: as.bearer(spare.tokens.access_token),
@@ -180,7 +180,7 @@ describe('whatever needs a hash while the queue is full, over three processes', 
     /** A turn may just be free: then it is asked for again. */
     const refusalOf = async (request: () => Promise<Answer>) => {
       for (let tries = 1; ; tries++) {
-        made = newEmail()
+        email = newEmail()
         const answer = await request()
         if (answer.status === 503 || tries === 5) return answer
       }
@@ -201,11 +201,11 @@ describe('whatever needs a hash while the queue is full, over three processes', 
         expect([what, answer.body.code]).toEqual([what, 'overloaded'])
         expectProblem(answer, 503, 'overloaded')
         if (what.startsWith('a registration'))
-          expectProblem(await users(`GET /users/by-email/${made}`, { headers: as.operator }), 404, 'user_not_found')
+          expectProblem(await users(`GET /users/by-email/${email}`, { headers: as.operator }), 404, 'user_not_found')
       }
       // A link can be asked for: that hashes no password.
-      const asked = await auth('POST /auth/password-reset-request', { body: { email: newEmail() } })
-      expect(asked.status).toBe(202)
+      const answer = await auth('POST /auth/password-reset-request', { body: { email: newEmail() } })
+      expect(answer.status).toBe(202)
     } finally {
       flooding = false
       await Promise.all(flood)

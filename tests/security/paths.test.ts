@@ -79,7 +79,7 @@ describe('check 24: no spelling of a path opens it', () => {
     ]
     const before = databases.state(owner.id, values.id)
     const service: Name = one.at[0] ?? 'auth'
-    const said = await Promise.all(
+    const answers = await Promise.all(
       [...spellings(path)].flatMap((spelled) =>
         credentials.flatMap((credential) =>
           // R12: and of none that names no host.
@@ -93,12 +93,12 @@ describe('check 24: no spelling of a path opens it', () => {
     )
     // 0 and 400 without a code are Bun's own, for what is no HTTP. All else is a refusal, or that there is no such path:
     // a 400 of ours would say that the caller was let in.
-    const opened = said.filter(({ code, status }) => {
+    const opened = answers.filter(({ code, status }) => {
       const ours = [401, 403, 404, 405].includes(status) && typeof code === 'string'
       return !ours && !([0, 400].includes(status) && code === undefined)
     })
     expect(opened).toEqual([])
-    expect(said.filter(({ status }) => status === 403).length).toBeGreaterThan(4)
+    expect(answers.filter(({ status }) => status === 403).length).toBeGreaterThan(4)
     const after = databases.state(owner.id, values.id)
     expect(after === before).toBeTrue()
   })

@@ -200,11 +200,11 @@ describe('R1: a webhook', () => {
   /** What the proxy was asked for, once `happened` of an event for a webhook at this address. */
   const announced = async (url: string, happened: (id: string) => Promise<boolean> | boolean) => {
     const body = { url, types: ['user.created'] }
-    const made = await call(system.url.auth, `POST ${V1}/admin/webhooks`, operator(body))
-    expect([url, made.status]).toEqual([url, 201])
+    const webhook = await call(system.url.auth, `POST ${V1}/admin/webhooks`, operator(body))
+    expect([url, webhook.status]).toEqual([url, 201])
     await registerUser(system)
-    await eventually(async () => (await happened(made.body.id)) || undefined)
-    await call(system.url.auth, `DELETE ${V1}/admin/webhooks/${made.body.id}`, operator())
+    await eventually(async () => (await happened(webhook.body.id)) || undefined)
+    await call(system.url.auth, `DELETE ${V1}/admin/webhooks/${webhook.body.id}`, operator())
     return [...proxy.requests]
   }
 

@@ -39,7 +39,7 @@ describe('who has an account, by asking for a mail', () => {
   })
 
   test('check 21: known, unknown and disabled: the same bytes, and by time no one tells them apart', async () => {
-    const said = new Set<string>()
+    const answers = new Set<string>()
     const apart = await timesApart({
       kinds: KINDS,
       blocks: 42,
@@ -50,11 +50,11 @@ describe('who has an account, by asking for a mail', () => {
           headers: { 'x-forwarded-for': `10.${KINDS.indexOf(kind)}.${n >> 8}.${n & 255}`, 'x-request-id': 'the-same' },
         })
         headers.delete('date')
-        said.add(JSON.stringify([status, text, ...headers]))
+        answers.add(JSON.stringify([status, text, ...headers]))
       },
     })
-    expect([...said]).toHaveLength(1)
-    expect([...said][0]).toStartWith('[202,')
+    expect([...answers]).toHaveLength(1)
+    expect([...answers][0]).toStartWith('[202,')
     expect(areEven(apart) || apart).toBe(true)
     // What was timed is what was promised: each known one got its mails, and no one else.
     await eventually(() => mailsTo(here.system, emailOf('known', 10)).length === MAILS)

@@ -38,18 +38,23 @@ const folder = temporary('secrets')
 const config = join(folder.path, 'config')
 const mask = process.umask()
 /** Between auth and users: passes on, or answers something else with all that it was told in it. */
-let garbled: ((told: string) => Response) | undefined
+let garble: ((requestText: string) => Response) | undefined
 let between: ReturnType<typeof Bun.serve> | undefined
 let system: System
 /** What was answered to whom, but for what the caller asked to be given. */
 const answers: [line: string, found: string[]][] = []
-let told = ''
+let toolOutput = ''
 
-/** @param given what this answer hands over to who asked for it */
-async function ask(name: Name, line: string, options: Parameters<typeof call>[2] = {}, given: readonly string[] = []) {
+/** @param ownSecrets what this answer hands over to who asked for it */
+async function ask(
+  name: Name,
+  line: string,
+  options: Parameters<typeof call>[2] = {},
+  ownSecrets: readonly string[] = [],
+) {
   const answer = await call(system.url[name], line.replace(' /', ' /api/v1/'), options)
   const text = answer.text + JSON.stringify([...answer.headers])
-  answers.push([`${line} → ${answer.status}`, canaries.in(text, given)])
+  answers.push([`${line} → ${answer.status}`, canaries.in(text, ownSecrets)])
   return answer
 }
 
@@ -81,7 +86,7 @@ async function tool(words: string[], stdin?: string, env: Record<string, string>
     ...env,
   }
   const { status, stderr, stdout } = await runTool(words, { env: settings, ...(stdin === undefined ? {} : { stdin }) })
-  told += stdout + stderr
+  toolOutput += stdout + stderr
   answers.push([`ch202 ${words.join(' ')} → ${status}`, canaries.in(stdout + stderr)])
   return { status, stderr, stdout }
 }
@@ -106,7 +111,7 @@ beforeAll(async () => {
     async fetch(request) {
       const body = await request.text()
       const { pathname, search } = new URL(request.url)
-      if (garbled) return garbled(`${JSON.stringify([...request.headers])} ${body}`)
+      if (garble) return garble(`${JSON.stringify([...request.headers])} ${body}`)
       return fetch(users + pathname + search, {
         method: request.method,
         headers: request.headers,
@@ -184,24 +189,25 @@ test('check 38: in use, rightly and wrongly, with a backup made meanwhile', asyn
   await ask('auth', 'POST /auth/password-reset-confirm', { body })
 
   // A peer that answers something else, with all that it was told.
-  const strangers = [
-    (told: string) => new Response(told),
-    (told: string) => new Response(told, { status: 500 }),
-    (told: string) => Response.json({ code: told, error: told, message: told, statusCode: 409 }, { status: 409 }),
-    (told: string) => Response.json({ [told]: told }),
-    (told: string) =>
+  const garblings = [
+    (requestText: string) => new Response(requestText),
+    (requestText: string) => new Response(requestText, { status: 500 }),
+    (requestText: string) =>
+      Response.json({ code: requestText, error: requestText, message: requestText, statusCode: 409 }, { status: 409 }),
+    (requestText: string) => Response.json({ [requestText]: requestText }),
+    (requestText: string) =>
       new Response(null, {
         status: 302,
-        headers: { location: `http://127.0.0.1:1/${encodeURIComponent(told.slice(0, 900))}` },
+        headers: { location: `http://127.0.0.1:1/${encodeURIComponent(requestText.slice(0, 900))}` },
       }),
   ]
-  for (const stranger of strangers) {
-    garbled = stranger
+  for (const garbling of garblings) {
+    garble = garbling
     await ask('auth', 'POST /auth/login', { body: { login: newEmail(), password: SECOND } })
     await ask('auth', 'POST /auth/register', { body: { email: newEmail(), password: SECOND } })
     await ask('auth', 'POST /admin/password-cache/sync', { headers: asOperator })
   }
-  garbled = undefined
+  garble = undefined
 
   // Databases that fail in the midst of a write of secrets.
   for (const [name, table, fail] of [
@@ -285,8 +291,8 @@ test('check 38: in use, rightly and wrongly, with a backup made meanwhile', asyn
     (await tool(['--debug', 'login', system.url.auth, '--email', admin, '--password-stdin'], THIRD, context)).status,
   ).toBe(0)
   for (const file of filesUnder(config)) {
-    const kept = JSON.parse(readFileSync(file, 'utf8'))
-    if (kept.access_token) noteTokens(kept)
+    const session = JSON.parse(readFileSync(file, 'utf8'))
+    if (session.access_token) noteTokens(session)
   }
   expect((await tool(['--debug', 'users', 'list'], undefined, context)).status).toBe(0)
   await tool(['--debug', 'login', system.url.auth, '--email', admin, '--password-stdin'], TYPED, context)
@@ -321,9 +327,9 @@ test('check 38: in use, rightly and wrongly, with a backup made meanwhile', asyn
 
 test('check 38: no answer held a secret that it was not asked for, and the tool told none', () => {
   expect(answers.length).toBeGreaterThan(500)
-  expect(answers.filter(([, found]) => found.length > 0)).toEqual([])
+  expect(answers.filter(([, secrets]) => secrets.length > 0)).toEqual([])
   for (const line of ['internal key', 'operator key', 'CH202_SECRET', 'private key'])
-    expect(canaries.in(told)).not.toContain(line)
+    expect(canaries.in(toolOutput)).not.toContain(line)
 })
 
 test('check 38: no log, whatever failed', async () => {

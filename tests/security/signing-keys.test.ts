@@ -74,11 +74,11 @@ describe('check 39: a signing key that is old', () => {
     const gate = Promise.withResolvers<void>()
     const begun = Promise.withResolvers<void>()
     const step = query ? 'activate' : 'add'
-    const real = KeyRing.prototype[step] as (this: KeyRing, ...given: unknown[]) => Promise<unknown>
-    async function halted(this: KeyRing, ...given: unknown[]) {
+    const real = KeyRing.prototype[step] as (this: KeyRing, ...args: unknown[]) => Promise<unknown>
+    async function halted(this: KeyRing, ...args: unknown[]) {
       begun.resolve()
       await gate.promise
-      return await real.apply(this, given)
+      return await real.apply(this, args)
     }
     here.restored(spyOn(KeyRing.prototype, step).mockImplementation(halted as never))
     const byHand = here.ask(`POST /admin/keys/rotate${query}`, operator)
@@ -179,15 +179,15 @@ describe('check 39: the ring and the feed', () => {
 
   test('whoever finds a change in the feed finds it among the published keys', async () => {
     let ring: KeyRing | undefined
-    const told: unknown[] = []
+    const kidsAtPublish: unknown[] = []
     // It is written, and a poll reads it before whoever wrote it goes on.
-    ring = await ringOn(async () => told.push(kids(ring)))
-    told.length = 0
+    ring = await ringOn(async () => kidsAtPublish.push(kids(ring)))
+    kidsAtPublish.length = 0
     const first = ring.active().kid
     const { kid } = await ring.add()
     await ring.activate(kid, Number.POSITIVE_INFINITY, null)
     await ring.remove(first, null)
-    expect(told).toEqual([[first, kid], [kid]])
+    expect(kidsAtPublish).toEqual([[first, kid], [kid]])
   })
 
   test('a change that is not written has not happened', async () => {
@@ -227,21 +227,21 @@ describe('check 39: killed between the steps of', () => {
     const user = await here.register()
     const reached = Promise.withResolvers<void>()
     const gate = Promise.withResolvers<void>()
-    const real = KeyRing.prototype[step] as (this: KeyRing, ...given: unknown[]) => Promise<unknown>
-    async function halted(this: KeyRing, ...given: unknown[]) {
-      const done = when === 'after' ? await real.apply(this, given) : undefined
+    const real = KeyRing.prototype[step] as (this: KeyRing, ...args: unknown[]) => Promise<unknown>
+    async function halted(this: KeyRing, ...args: unknown[]) {
+      const done = when === 'after' ? await real.apply(this, args) : undefined
       reached.resolve()
       await gate.promise
-      return when === 'after' ? done : await real.apply(this, given)
+      return when === 'after' ? done : await real.apply(this, args)
     }
     const spy = here.restored(spyOn(KeyRing.prototype, step).mockImplementation(halted as never))
-    const asked = here.ask(requests[change](old), operator)
+    const request = here.ask(requests[change](old), operator)
     await reached.promise
     // The files are taken in this moment; what ran on goes on with the ones that are thrown away.
     const crashed = instance.crash(1000)
     gate.resolve()
     spy.mockRestore()
-    await Promise.allSettled([asked, crashed])
+    await Promise.allSettled([request, crashed])
 
     const removed = change === 'a removal' && step === 'remove' && when === 'after'
     const listed = await here.keys()

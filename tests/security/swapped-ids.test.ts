@@ -36,7 +36,7 @@ const ID_OF_A_USER: Record<string, (owner: Owner) => [string, string][]> = {
   'DELETE /user/{id}': ({ id }) => [[id, NO_ONE]],
 }
 /** Secrets: whoever holds one may do what it is for. */
-const HELD = 'token refresh_token refreshToken password current_password new_password password_hash'
+const SECRET_FIELDS = 'token refresh_token refreshToken password current_password new_password password_hash'
 /** What belongs to no user. */
 const NEUTRAL = [
   'id kid module module_id name description version required_roles requires default_enabled roles status email_verified',
@@ -58,9 +58,9 @@ afterAll(async () => {
 })
 
 /** All that an answer says, but for what differs between any two. */
-function told({ status, headers, text, body }: Answer): unknown {
-  const kept = [...headers].filter(([name]) => !['x-request-id', 'date'].includes(name))
-  return { status, headers: kept, text: text.replaceAll(body?.requestId ?? 'none', '') }
+function comparable({ status, headers, text, body }: Answer): unknown {
+  const comparableHeaders = [...headers].filter(([name]) => !['x-request-id', 'date'].includes(name))
+  return { status, headers: comparableHeaders, text: text.replaceAll(body?.requestId ?? 'none', '') }
 }
 
 describe("check 18: what is another's", () => {
@@ -75,8 +75,8 @@ describe("check 18: what is another's", () => {
   ]
 
   test('is known by its name: each in a path, a query or a body is a user’s, a secret, or no one’s', () => {
-    const known = new Set([...Object.keys(WHOSE), ...HELD.split(' '), ...NEUTRAL.split(' ')])
-    const strange = [...operations.values()].flatMap((one) => namesOf(one).filter((name) => !known.has(name)))
+    const names = new Set([...Object.keys(WHOSE), ...SECRET_FIELDS.split(' '), ...NEUTRAL.split(' ')])
+    const strange = [...operations.values()].flatMap((one) => namesOf(one).filter((name) => !names.has(name)))
     expect(strange).toEqual([])
   })
 
@@ -102,7 +102,7 @@ describe("check 18: what is another's", () => {
       }
       const [nothing, ...answers] = [await ask(unknown), await ask(anothers), await ask(anothers.toUpperCase())]
       expect(nothing?.status).toBeOneOf([403, 404])
-      for (const answer of answers) expect([name, told(answer)]).toEqual([name, told(nothing as Answer)])
+      for (const answer of answers) expect([name, comparable(answer)]).toEqual([name, comparable(nothing as Answer)])
     }
     expect(databases.state(ana.id) === before).toBeTrue()
     // Nothing of ben's either.
@@ -112,14 +112,14 @@ describe("check 18: what is another's", () => {
   // Who holds it may end its session without any Bearer: beside one it does the same, and the answer tells nothing.
   test('a refresh token of another at a logout ends the session that it is of, and the caller’s own', async () => {
     const ana = await registerUser(system)
-    const said = []
+    const answers = []
     for (const refresh_token of [ana.tokens.refresh_token, 'never.a.token']) {
       const ben = await registerUser(system)
       const sent = { headers: as.bearer(ben.tokens.access_token), body: { refresh_token } }
-      said.push(told(await call(system.url.auth, 'POST /api/v1/auth/logout', sent)))
+      answers.push(comparable(await call(system.url.auth, 'POST /api/v1/auth/logout', sent)))
       expect(await askEach(system, ben.tokens.access_token)).toEqual(all('token_revoked'))
     }
-    expect(said[0]).toEqual(said[1])
+    expect(answers[0]).toEqual(answers[1])
     expect(await askEach(system, ana.tokens.access_token)).toEqual(all('token_revoked'))
   })
 })
@@ -150,7 +150,7 @@ function change(method: string, { id }: TestUser, body: object): Promise<Answer>
 }
 
 describe('check 18: a role that was taken away', () => {
-  const asked = async (token: string) => {
+  const askOperators = async (token: string) => {
     const answers = await Promise.all(
       OPERATORS.map(([name, request]) => call(system.url[name], request, { headers: as.bearer(token) })),
     )
@@ -162,13 +162,13 @@ describe('check 18: a role that was taken away', () => {
       const ben = await createUser(system, { roles: ['USER', 'ADMIN'] })
       await createUser(system, { roles: ['ADMIN'] })
       const token = ben.tokens.access_token
-      expect(await asked(token)).toEqual([200, 200, 404])
+      expect(await askOperators(token)).toEqual([200, 200, 404])
       expect((await change(ben, { roles: ['USER'] })).status).toBe(200)
-      expect(await asked(token)).toEqual(['token_revoked', 'token_revoked', 'token_revoked'])
+      expect(await askOperators(token)).toEqual(['token_revoked', 'token_revoked', 'token_revoked'])
       const { refresh_token } = ben.tokens
       const refreshed = await call(system.url.auth, 'POST /api/v1/auth/refresh', { body: { refresh_token } })
       for (const { access_token } of [refreshed.body, (await logIn(system, ben.email)).body])
-        expect(await asked(access_token)).toEqual([403, 403, 403])
+        expect(await askOperators(access_token)).toEqual([403, 403, 403])
     }
   })
 })

@@ -28,9 +28,9 @@ export async function timesApart<Kind extends string>(interleaved: Interleaved<K
     const apart: Apart = {}
     for (let block = 0; block < blocks; block++) {
       const took = Object.fromEntries(kinds.map((kind) => [kind, [] as number[]])) as Record<Kind, number[]>
-      const asked = shuffled(kinds.flatMap((kind) => Array.from({ length: ofEach }, (_, i) => [kind, n + i] as const)))
+      const order = shuffled(kinds.flatMap((kind) => Array.from({ length: ofEach }, (_, i) => [kind, n + i] as const)))
       n += ofEach
-      for (const [kind, count] of asked) {
+      for (const [kind, count] of order) {
         const began = performance.now()
         await ask(kind, count, block)
         took[kind].push(performance.now() - began)

@@ -108,8 +108,8 @@ describe('check 10: cut, longer, or in another case at any place', () => {
   test('an access token', async () => {
     const { tokens } = await registerUser(here.system)
     const variants = altered(tokens.access_token)
-    const said = await Promise.all(variants.map(validate))
-    expect(said.filter(({ valid }) => valid)).toEqual([])
+    const results = await Promise.all(variants.map(validate))
+    expect(results.filter(({ valid }) => valid)).toEqual([])
     // What a header can't hold, or trims, is for the body alone.
     const sendable = variants.filter((variant) => /^\S+$/.test(variant))
     const sample = sendable.filter((_, i) => i % 25 === 0 || i > sendable.length - 20)
@@ -163,14 +163,14 @@ describe('check 9: of several cut-offs the strictest wins', () => {
       { kind: 'session', subject: 'first', version: 0, until: 5 },
     ] as const
     for (const order of permutations([...cuts])) {
-      const known = new Revocations()
-      for (const cut of order) known.add(cut)
+      const revocations = new Revocations()
+      for (const cut of order) revocations.add(cut)
       for (const now of [0, until - 1]) {
-        known.prune(now)
-        const covers = (sid: string, ver: number) => known.covers({ sub: 'ana', sid, ver })
+        revocations.prune(now)
+        const covers = (sid: string, ver: number) => revocations.covers({ sub: 'ana', sid, ver })
         expect([1, 4, 6, 7, 8].map((ver) => covers('second', ver))).toEqual([true, true, true, false, false])
         expect([1, 8].map((ver) => covers('first', ver))).toEqual([true, true])
-        expect(known.covers({ sub: 'ben', sid: 'third', ver: 1 })).toBe(false)
+        expect(revocations.covers({ sub: 'ben', sid: 'third', ver: 1 })).toBe(false)
       }
     }
   })
@@ -189,9 +189,9 @@ describe('check 9: of several cut-offs the strictest wins', () => {
   }
   type Cut = keyof typeof cuts
   const dead: string[] = []
-  const expectDead = async (token: string) => {
-    const said = await askEach(here.system, token)
-    for (const code of Object.values(said)) expect(String(code)).toMatch(/^(token_revoked|invalid_token)$/)
+  const expectRevoked = async (token: string) => {
+    const answers = await askEach(here.system, token)
+    for (const code of Object.values(answers)) expect(String(code)).toMatch(/^(token_revoked|invalid_token)$/)
     expect((await validate(token)).valid).toBe(false)
     expect(await introspect(token)).toBe('{"active":false}')
   }
@@ -205,9 +205,9 @@ describe('check 9: of several cut-offs the strictest wins', () => {
       for (const cut of order) {
         const answer = await cuts[cut](user)
         // Who was disabled has no session left to end.
-        const gone = cut === 'session' && order.indexOf('disabled') < order.indexOf('session')
-        expect([cut, answer.status < 300]).toEqual([cut, !gone])
-        await expectDead(access_token)
+        const isSessionGone = cut === 'session' && order.indexOf('disabled') < order.indexOf('session')
+        expect([cut, answer.status < 300]).toEqual([cut, !isSessionGone])
+        await expectRevoked(access_token)
       }
       expectProblem(await refresh(refresh_token), 401, 'invalid_refresh_token')
       expect(await introspect(refresh_token)).toBe('{"active":false}')
@@ -222,19 +222,19 @@ describe('check 9: of several cut-offs the strictest wins', () => {
     await here.system.kill('auth')
     await here.system.start('auth')
     expect(dead).toHaveLength(24)
-    await Promise.all(dead.map(expectDead))
+    await Promise.all(dead.map(expectRevoked))
   })
 
   test('one that is told late, or twice, gives nothing back', async () => {
     const user = await registerUser(here.system)
     const record = async () => (await users(`GET /users/${user.id}/password-hash`, { headers: as.internal })).body
-    const told = (body: unknown) => auth('POST /auth/sync/password', { headers: as.internal, body })
+    const sync = (body: unknown) => auth('POST /auth/sync/password', { headers: as.internal, body })
     const first = await record()
     await cuts.roles(user)
-    await expectDead(user.tokens.access_token)
+    await expectRevoked(user.tokens.access_token)
     const fresh = (await refresh(user.tokens.refresh_token)).body.access_token
-    for (const body of [first, await record(), first]) expect((await told(body)).status).toBe(204)
-    await expectDead(user.tokens.access_token)
+    for (const body of [first, await record(), first]) expect((await sync(body)).status).toBe(204)
+    await expectRevoked(user.tokens.access_token)
     expect(await askEach(here.system, fresh)).toEqual(all(200))
   })
 })
@@ -264,13 +264,13 @@ describe('check 9: while auth cannot write', () => {
     await locked(async () => {
       for (const answer of await Promise.all(presented.map(revoke)))
         expectOAuthProblem(answer, 503, 'database_unavailable', 'temporarily_unavailable')
-      const asked = [
+      const requests = [
         auth('POST /auth/logout', { headers: as.bearer(one.tokens.access_token) }),
         auth('POST /auth/logout', { body: { refresh_token: other.tokens.refresh_token } }),
         auth(`DELETE /auth/sessions/${one.tokens.session_id}`, operator),
         auth(`DELETE /auth/sessions?user_id=${one.id}`, operator),
       ]
-      for (const answer of await Promise.all(asked)) expectProblem(answer, 503, 'database_unavailable')
+      for (const answer of await Promise.all(requests)) expectProblem(answer, 503, 'database_unavailable')
       for (const { tokens } of [one, other]) expect(await askEach(here.system, tokens.access_token)).toEqual(all(200))
       for (const token of presented) expect(await introspect(token)).toStartWith('{"active":true')
       // Of what is none there is nothing to write down.
@@ -322,12 +322,16 @@ describe('check 11', () => {
       try {
         const { tokens } = await registerUser(system)
         const { body } = await call(system.url.auth, 'GET /.well-known/oauth-authorization-server')
-        const said = await call(
+        const introspection = await call(
           system.url.auth,
           'POST /auth/introspect',
           form({ token: tokens.access_token }, as.internal),
         )
-        expect([body.issuer, decodeJwt(tokens.access_token).iss, said.body.iss]).toEqual([ISSUER, ISSUER, ISSUER])
+        expect([body.issuer, decodeJwt(tokens.access_token).iss, introspection.body.iss]).toEqual([
+          ISSUER,
+          ISSUER,
+          ISSUER,
+        ])
         expect(await askEach(system, tokens.access_token)).toEqual(all(200))
       } finally {
         await system.stop()

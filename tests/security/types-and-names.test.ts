@@ -113,12 +113,12 @@ describe('check 25: a wrong type', () => {
     )
     const sent = { headers: LINES, body: lines.join('\n') }
     const { status, text } = await call(system.url.users, 'POST /users/import', sent)
-    const said = text
+    const results = text
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line))
-    expect([status, said.length]).toEqual([200, lines.length])
-    expect(said.filter((line) => line.status !== 'failed' || line.code !== 'validation_failed')).toEqual([])
+    expect([status, results.length]).toEqual([200, lines.length])
+    expect(results.filter((line) => line.status !== 'failed' || line.code !== 'validation_failed')).toEqual([])
     expect(databases.users()).toBe(before)
   })
 })
@@ -150,9 +150,9 @@ describe('check 25: names', () => {
       expect([body.status, body.message]).toEqual(['failed', [`${name} should not exist`]])
       for (const { method, path, service } of routes.filter(({ query }) => query)) {
         const headers = credentialFor({ path }, bearer)
-        const asked = await call(system.url[service], `${method} ${filled(path)}?${name}=1`, { headers })
-        expect([path, name, asked.status]).toEqual([path, name, 400])
-        expect(asked.body.message).toContain(`${name} should not exist`)
+        const answer = await call(system.url[service], `${method} ${filled(path)}?${name}=1`, { headers })
+        expect([path, name, answer.status]).toEqual([path, name, 400])
+        expect(answer.body.message).toContain(`${name} should not exist`)
       }
     }
   })
@@ -186,9 +186,9 @@ describe('check 25: names', () => {
     }
     const [first, last] = [newEmail(), newEmail()]
     const line = `{"email":"${first}","password":"${PASSWORD}","email":"${last}","roles":["ADMIN"],"roles":["USER"]}`
-    const made = await call(system.url.users, 'POST /users/import', { headers: LINES, body: line })
-    expect(made.body.status).toBe('created')
-    expect(databases.user(made.body.id)).toMatchObject({ email: last, roles: '["USER"]', is_admin: 0 })
+    const creation = await call(system.url.users, 'POST /users/import', { headers: LINES, body: line })
+    expect(creation.body.status).toBe('created')
+    expect(databases.user(creation.body.id)).toMatchObject({ email: last, roles: '["USER"]', is_admin: 0 })
     // No one gets past a rule by what stands before: each is looked at as it is used.
     const body = `{"email":"${newEmail()}","password":"${PASSWORD}","roles":[],"roles":["ADMIN"]}`
     const refused = await call(system.url.users, 'POST /users', { headers: JSON_TYPE, body })
