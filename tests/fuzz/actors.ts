@@ -30,7 +30,7 @@ const ENDS_MODULES = /^DELETE .*\/modules\//
 
 let counter = 0
 const unique = () => `${(++counter).toString(36)}-${Math.random().toString(36).slice(2, 10)}`
-/** An address of a network for documentation (RFC 5737). */
+/** An address of a documentation network (RFC 5737). */
 const someAddress = () => `198.51.${Math.floor(Math.random() * 256)}.${Math.floor(Math.random() * 256)}`
 
 /**
@@ -57,7 +57,7 @@ export class Actors {
   async credentials({ caller, place }: Drawn): Promise<[string, string][]> {
     if (caller === 'operator' || caller === 'internal') return Object.entries(as[caller])
     if (caller === 'nobody') return []
-    if (caller === 'stranger') return [['x-api-key', `${CANARY}-a-key-of-no-system-0123456789`]]
+    if (caller === 'unknown key') return [['x-api-key', `${CANARY}-a-key-of-no-system-0123456789`]]
     const { access } = await this.member(ROLE_OF[caller])
     return [['authorization', `Bearer ${caller === 'damaged' ? damaged(access, place) : access}`]]
   }
@@ -147,7 +147,7 @@ export class Actors {
     return id
   }
 
-  /** A key that does not sign any more; where there is none, another takes the place of the one that does. */
+  /** A key that no longer signs. If no such key exists, the signing key is rotated. */
   private async spareKey(): Promise<string> {
     const keys = await this.asked('auth', 'GET /admin/keys', undefined, as.operator)
     const spare = keys.body.items.findLast(({ status }: { status: string }) => status === 'retiring')
@@ -156,7 +156,7 @@ export class Actors {
     return 'no-spare-key'
   }
 
-  /** The token of the newest mail to this line's user; where none has come yet, what is none. */
+  /** The token of the newest mail to this line's user, or an invalid token if no mail has arrived. */
   private async resetToken(): Promise<string> {
     const { email } = await this.member('own')
     await this.asked('auth', 'POST /auth/password-reset-request', { email })
@@ -189,7 +189,7 @@ const ROLE_OF: Record<Caller, Role> = {
   nobody: 'own',
   operator: 'own',
   internal: 'own',
-  stranger: 'own',
+  'unknown key': 'own',
 }
 
 function fresh(what: string): string {
@@ -201,7 +201,7 @@ function tokensIn({ body }: Answer) {
   return { session: body.session_id, access: body.access_token, refresh: body.refresh_token }
 }
 
-/** A token in which one character is another. */
+/** A token with one character changed. */
 function damaged(token: string, place: number): string {
   const at = Math.floor(place * token.length)
   const other = token[at] === 'A' ? 'B' : 'A'

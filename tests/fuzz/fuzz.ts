@@ -1,5 +1,5 @@
 /**
- * Requests made from the OpenAPI document, `bun run fuzz`: a million, or so many as `--requests` says. `--seed` begins
+ * Sends requests generated from the OpenAPI document, `bun run fuzz`: a million, or `--requests`. `--seed` begins
  * where another run began; with `--path`, `--layout` and `--limits` as a failure has printed them, that one request is made
  * again. Ends with a summary; the exit status is 1 when an answer was not as documented.
  */
@@ -38,7 +38,7 @@ const plans =
 
 const PROGRESS = 10_000
 const MIB = 2 ** 20
-/** In MiB: what the processes may take more at the end than after the first part. */
+/** In MiB: by how much the memory of the processes may grow after the first part. */
 const GROWTH = 128
 const inMib = ({ early, late }: Outcome['memory']) =>
   `memory ${Math.round(early / MIB)} MiB, at the end ${Math.round(late / MIB)} MiB`

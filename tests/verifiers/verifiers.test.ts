@@ -45,7 +45,7 @@ describe('check 39: R6: verifiers of other languages', () => {
         return decodeProtectedHeader(access_token).kid === kid ? undefined : String(access_token)
       })
       verifier.refused.length = 0
-      // The one before as well, by what it has kept: it looked once, before the new key signed.
+      // The older key's token is valid as well, from the cache: it was fetched once, before the new key signed.
       for (const token of [next, first]) expect(await verifier.check(token)).toBe(user.id)
       expect(verifier.refused).toEqual([])
     } finally {
