@@ -2,8 +2,8 @@ import { Database } from 'bun:sqlite'
 import { existsSync, readFileSync } from 'node:fs'
 
 /**
- * Loaded into a process before the program (`bun --preload`): what the file `COMMITS` says becomes of its commits.
- * `fail`: each says what SQLite says of an fsync that failed. A number: each takes so many milliseconds longer.
+ * Loaded into a process before the program (`bun --preload`): the file `COMMITS` controls its commits. `fail`: each
+ * commit throws SQLite's error for a failed fsync. A number: each commit takes that many milliseconds longer.
  */
 const file = process.env.COMMITS ?? ''
 const run = Database.prototype.run as (this: Database, sql: string, ...rest: unknown[]) => unknown

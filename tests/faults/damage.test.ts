@@ -37,7 +37,7 @@ const operator = { headers: as.operator }
 const serve = (env: Record<string, string>, ...names: string[]) =>
   launch([process.execPath, 'cli/main.ts', 'serve', ...names], { env })
 
-/** Of one that is to refuse: one that does not is ended. */
+/** Starts a service that is expected to refuse, and kills it if it does not. */
 async function refused(env: Record<string, string>, ...names: string[]) {
   const running = serve(env, ...names)
   const timer = setTimeout(() => running.signal('SIGKILL'), 8000)
@@ -52,7 +52,7 @@ async function started(env: Record<string, string>) {
   return running
 }
 
-/** What an instance leaves: stopped as it should be, and killed with its writes still in the log. */
+/** The files of an instance after an orderly stop, and after a kill with its writes still in the log. */
 const instanceFiles = (async () => {
   const dataDir = folder.fresh()
   const [stopped, killed] = [folder.fresh(), folder.fresh()]
@@ -68,7 +68,7 @@ const instanceFiles = (async () => {
     await call(env.CH202_URL ?? '', 'POST /modules', { ...operator, body: { ...module, id: `m${n}` } })
   await call(env.CH202_URL ?? '', 'POST /auth/register', { body: { email: newEmail(), password: PASSWORD } })
   for (let count = 0; count < USERS; count++) await make()
-  // As it is in this moment, as after SIGKILL.
+  // The files at this moment, as after SIGKILL.
   cpSync(dataDir, killed, { recursive: true })
   running.signal('SIGTERM')
   await running.ended
@@ -76,7 +76,7 @@ const instanceFiles = (async () => {
   return { stopped, killed, ids }
 })()
 
-/** Everything that lies in a directory, by its content. */
+/** The files of a directory with their contents. */
 function contents(directory: string): Record<string, string> {
   const names = readdirSync(directory, { recursive: true, encoding: 'utf8' })
   return Object.fromEntries(
@@ -97,7 +97,7 @@ const cut = (path: string, bytes: number) => writeFileSync(path, readFileSync(pa
 
 interface Damage {
   what: string
-  /** What it is done to; else what was stopped as it should be. */
+  /** The files to damage: those of the kill, else those of the orderly stop. */
   of?: 'killed'
   /** @param path of the database */
   do(directory: string, path: string): void
@@ -162,7 +162,7 @@ describe('check 35: at a start', () => {
     },
   )
 
-  test('each of its pages, whichever it is', async () => {
+  test('damage to any page of a database is found', async () => {
     const { stopped } = await instanceFiles
     let pages = 0
     for (const { migrations, name, path: file } of databases(stopped)) {
@@ -184,7 +184,7 @@ describe('check 35: at a start', () => {
         for (const end of ['-wal', '-shm']) rmSync(path + end, { force: true })
         pages++
       }
-      // And what is not damaged is opened. What lies in a page that is free is nothing.
+      // Undamaged files are opened. Damage to a free page does no harm.
       writeFileSync(path, content)
       const opened = openDatabase(path, name, migrations)
       const free = opened.raw.query<{ freelist_count: number }, []>('PRAGMA freelist_count').get()?.freelist_count
@@ -194,7 +194,7 @@ describe('check 35: at a start', () => {
     expect(pages).toBeGreaterThan(60)
   })
 
-  test.skipIf(process.getuid?.() === 0)('a file that may not be read', async () => {
+  test.skipIf(process.getuid?.() === 0)('a file without read permission is named', async () => {
     const directory = folder.fresh()
     cpSync((await instanceFiles).stopped, directory, { recursive: true })
     const path = join(directory, 'users.sqlite')
@@ -208,7 +208,7 @@ describe('check 35: at a start', () => {
     console.warn('damage: root may read everything; that a file may not be read is not tested')
 })
 
-describe('the log of what was written last', () => {
+describe('a damaged write-ahead log', () => {
   const idsPresentIn = async (env: Record<string, string>, ids: string[]) => {
     const running = await started(env)
     const presentIds: string[] = []
@@ -232,7 +232,7 @@ describe('the log of what was written last', () => {
       (log: string) => appendFileSync(log, readFileSync(log).subarray(32, 32 + 24 + 1000)),
     ],
     ['written back up to the first page, when the kill came', (log: string) => writeBackFirstPage(log)],
-  ] as [string, (log: string) => void][])('%s: all that was acknowledged is there', async (_, damage) => {
+  ] as [string, (log: string) => void][])('%s: no acknowledged write is lost', async (_, damage) => {
     const { ids, killed } = await instanceFiles
     const directory = folder.fresh()
     cpSync(killed, directory, { recursive: true })
@@ -241,7 +241,7 @@ describe('the log of what was written last', () => {
     expect(sound(directory)).toEqual(['ok', 'ok', 'ok'])
   })
 
-  test('cut: what was written up to there is there, and nothing of what came after', async () => {
+  test('cut: every write before the cut is kept, and no later one', async () => {
     const { ids, killed } = await instanceFiles
     const directory = folder.fresh()
     cpSync(killed, directory, { recursive: true })
@@ -253,7 +253,7 @@ describe('the log of what was written last', () => {
     expect(sound(directory)).toEqual(['ok', 'ok', 'ok'])
   })
 
-  /** The newest form of page 1 alone: it says how many pages there are to be. */
+  /** Writes the newest version of page 1 alone, which contains the number of pages. */
   function writeBackFirstPage(log: string): void {
     const bytes = readFileSync(log)
     const salts = bytes.subarray(16, 24)
@@ -265,7 +265,7 @@ describe('the log of what was written last', () => {
   }
 })
 
-describe('secrets.env, where there are signing keys', () => {
+describe('secrets.env beside existing signing keys', () => {
   const ROWS: [what: string, damage: (path: string) => void, says: RegExp][] = [
     [
       'missing',
@@ -300,7 +300,7 @@ describe('secrets.env, where there are signing keys', () => {
     return { directory, env }
   })()
 
-  test.each(ROWS)('%s: no service starts, and no other is made', async (_, damage, says) => {
+  test.each(ROWS)('%s: no service starts, and no new file is created', async (_, damage, says) => {
     const { directory, env } = await withSecretsFile
     const copy = folder.fresh()
     cpSync(directory, copy, { recursive: true })
@@ -315,7 +315,7 @@ describe('secrets.env, where there are signing keys', () => {
   })
 })
 
-test('a page that is damaged under a running service is an error, not wrong data, and ends nothing', async () => {
+test('a page that is damaged under a running service causes an error, no wrong data and no crash', async () => {
   const directory = folder.fresh()
   const { ids, stopped } = await instanceFiles
   cpSync(stopped, directory, { recursive: true })
@@ -324,7 +324,7 @@ test('a page that is damaged under a running service is an error, not wrong data
   const running = await started(env)
   const path = join(directory, 'users.sqlite')
   const content = readFileSync(path)
-  // Another's write: what the service holds of the file in memory is void.
+  // A write of another process invalidates the service's page cache.
   const other = new Database(path)
   other.run('PRAGMA wal_checkpoint(TRUNCATE)')
   other.run('UPDATE schema_migrations SET applied_at = applied_at + 1')
@@ -345,7 +345,7 @@ test('a page that is damaged under a running service is an error, not wrong data
   }
   expect((await call(base, 'GET /health')).status).toBe(200)
   expect((await call(base, 'GET /health/db')).status).toBe(503)
-  // The others have their own files.
+  // The other services have files of their own.
   expect((await call(base, 'GET /modules', operator)).status).toBe(200)
   await eventually(() => /"code":"SQLITE_CORRUPT/.test(running.stdout()) || undefined)
   running.signal('SIGKILL')

@@ -10,11 +10,11 @@ import { Writer } from './ledger.ts'
 const NAMES = ['auth', 'users', 'modules'] as const
 const WRITERS = 16
 const MODULE = 'faults'
-/** In a round, where no one says how many. */
+/** Writes in a round, unless the caller says how many. */
 const WRITES = 50
 const LONGEST_ROUND = 20_000
 
-/** Numbers that a seed gives again (mulberry32), so that a run that failed can be run once more. */
+/** Random numbers that a seed reproduces (mulberry32), so that a failed run can be repeated. */
 function seeded(seed: number): () => number {
   let state = seed >>> 0
   return () => {
@@ -32,9 +32,9 @@ export interface Figures {
 }
 
 /**
- * Sixteen writers, and SIGKILL in the middle of it, round after round: after each the instance is held against what the
- * writers were told.
- * @param goal of rounds, and of writes that were acknowledged, at least
+ * Kills the instance with SIGKILL under sixteen writers, round after round, and compares it after each restart with the
+ * answers that the writers got.
+ * @param goal least number of rounds and of acknowledged writes
  */
 export async function killRounds(
   system: System,
@@ -52,7 +52,7 @@ export async function killRounds(
   while (figures.rounds < goal.rounds || figures.acknowledged < (goal.acknowledged ?? 0)) {
     let stopped = false
     const writing = writers.map((writer) => writer.write(() => stopped))
-    // Sometimes early, sometimes late: on the average as many writes as are wanted of a round.
+    // The kill comes early or late: on average after as many writes as a round should have.
     const enough = figures.acknowledged + 2 * random() * aRound
     for (const end = performance.now() + LONGEST_ROUND; acknowledged() < enough && performance.now() < end; )
       await Bun.sleep(1 + random() * 10)
@@ -71,7 +71,7 @@ export async function killRounds(
   return figures
 }
 
-/** What SQLite finds wrong with the files as the kill has left them; looked at in a copy. */
+/** Damage that SQLite finds in a copy of the files after the kill. */
 function damaged(dataDir: string, names: readonly Name[]): string[] {
   const copy = mkdtempSync(join(tmpdir(), 'ch202-killed-'))
   try {

@@ -12,7 +12,7 @@ setDefaultTimeout(120_000)
 const USERS = 2
 const { SCHEDULES = '12', SCHEDULE_SEED, SCHEDULE_PATH } = process.env
 const RUNS = Number(SCHEDULES)
-/** What a failure prints: to run that one again. */
+/** Seed and path that a failure prints, to repeat it. */
 const again = SCHEDULE_SEED ? { seed: Number(SCHEDULE_SEED), path: SCHEDULE_PATH ?? '0' } : {}
 
 let system: System
@@ -39,7 +39,7 @@ const fate: fc.Arbitrary<Fate> = fc.oneof(
   fc.integer({ min: 0, max: 120 }).map((late) => ({ late })),
   fc.integer({ min: 0, max: 200 }).map((doubled) => ({ doubled })),
 )
-// A deletion ends a user's story: the others are many.
+// No change can follow a deletion, so the other changes are more frequent.
 const change = fc.constantFrom(
   'password',
   'password',
@@ -57,7 +57,7 @@ const schedule = fc.record({
   toUsers: fc.array(fate, { maxLength: 6 }),
 })
 
-/** What the users service has acknowledged of a user. */
+/** The state of a user that the users service has acknowledged. */
 interface Acknowledged {
   user: TestUser
   email: string
@@ -65,7 +65,7 @@ interface Acknowledged {
   status: 'active' | 'disabled'
   roles: string[]
   isDeleted: boolean
-  /** Whether something ended the sessions it began with. */
+  /** Whether the user's first sessions have ended. */
   ended: boolean
 }
 
@@ -77,7 +77,7 @@ async function apply(kind: string, one: Acknowledged): Promise<void> {
   const headers = as.operator
   const patch = (body: Record<string, unknown>) => call(system.url.users, `PATCH ${at}`, { headers, body })
   const done = ({ status, text }: { status: number; text: string }) => {
-    // The users service is there: whatever becomes of its notices, it answers.
+    // The users service answers, even when its notices are lost.
     if (status >= 300) throw new Error(`${kind}: ${status} ${text}`)
   }
   if (kind === 'password') {
@@ -103,7 +103,7 @@ async function apply(kind: string, one: Acknowledged): Promise<void> {
   }
 }
 
-/** How auth knows the user, by what its clients see. */
+/** The state of the user in auth, as its clients see it. */
 async function asAuthHasIt({ email, password, user }: Acknowledged) {
   const answer = await logIn(system, email, password)
   const token = answer.status === 200 ? await validationOf(answer.body.access_token) : null
@@ -124,7 +124,7 @@ function expectedState({ ended, isDeleted, password, roles, status }: Acknowledg
   return { login, roles: login === 200 ? roles : null, ended, first: password === PASSWORD ? null : 401 }
 }
 
-test('check 34: whatever is lost, late, doubled or overtaken between users and auth, the two agree in the end, and nothing acknowledged is undone', async () => {
+test('check 34: with notices lost, late, doubled or reordered, users and auth agree in the end and keep every acknowledged change', async () => {
   const befallen = { before: toAuth.befallen + toUsers.befallen }
   await fc.assert(
     fc.asyncProperty(schedule, async ({ changes, ...fates }) => {
@@ -149,13 +149,13 @@ test('check 34: whatever is lost, late, doubled or overtaken between users and a
       for (const { change, user, at } of changes) {
         await Bun.sleep(at)
         const one = all[user]
-        // One user's changes one after the other, those of several at once.
+        // Changes of one user are sequential, those of several users concurrent.
         if (one) queues[user] = (queues[user] ?? Promise.resolve()).then(() => apply(change, one))
       }
       await Promise.all(queues)
       toAuth.fates = []
       toUsers.fates = []
-      // The latest of the doubled arrives.
+      // The last duplicate arrives.
       await Bun.sleep(220)
       const agreed = async () =>
         JSON.stringify(await Promise.all(all.map(asAuthHasIt))) === JSON.stringify(all.map(expectedState))

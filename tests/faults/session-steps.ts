@@ -22,7 +22,7 @@ const DOWN = [0, SECOND, 8 * SECOND, 5 * MINUTE, HOUR]
 const ROLES = [['USER'], ['USER', 'SALES'], ['SALES', 'USER'], ['EDITOR']]
 const USERS_MOST = 3
 
-/** How often each is done, of all. */
+/** Relative frequency of each step. */
 const WEIGHTS = {
   login: 24,
   loginWrong: 1,
@@ -59,7 +59,7 @@ const WEIGHTS = {
 
 type Action = keyof typeof WEIGHTS
 
-/** One step of a sequence. The numbers say of which user, session or token, and how; `look`: what works is asked then. */
+/** One step of a sequence. The numbers choose the user, session or token, and the variant. `look`: compare all tokens after it. */
 export interface Step {
   action: Action
   which: number
@@ -76,7 +76,7 @@ export const step: fc.Arbitrary<Step> = fc.record(
   { noNullPrototype: true },
 )
 
-/** Does to an instance what a sequence says, and the same to the model; what is answered must be what the model says. */
+/** Applies a sequence to an instance and to the model; each answer must be the one that the model predicts. */
 export class SessionSteps {
   readonly model: SessionModel
   private words = 0
@@ -85,7 +85,7 @@ export class SessionSteps {
     this.model = new SessionModel(() => instance.now())
   }
 
-  /** Begins with two users, one key, and nothing of the sequences before. */
+  /** Begins with two users, one key, and no trace of earlier sequences. */
   async begin(): Promise<void> {
     const { instance, model } = this
     await instance.pass(JWT_EXPIRE + 2 * MINUTE)
@@ -142,7 +142,7 @@ export class SessionSteps {
     const last = Math.max(0, session.refresh.length - 2)
     await this.present(session, last, how)
     if (how % 3 !== 2) return
-    // Asked for again, it is no younger.
+    // A repeated answer does not renew the session.
     await this.instance.pass(SHORT[which % 6] ?? SECOND)
     await this.present(session, last, how)
   }
@@ -152,7 +152,7 @@ export class SessionSteps {
     await this.present(session, how % session.refresh.length, how)
   }
 
-  /** A refresh token is presented, at the path of either version. */
+  /** Presents a refresh token at the path of either version. */
   private async present(session: Session, place: number, how: number): Promise<void> {
     const { instance, model } = this
     const due = model.refreshed(session, place)
@@ -180,7 +180,7 @@ export class SessionSteps {
     expectAnswer('forged', await this.refreshBy(forged, how), 401, 'invalid_refresh_token')
   }
 
-  /** Of many at once with one token, all get the same one: there is one lineage. */
+  /** Refreshes several times at once with one token: all get the same next token. */
   private async refreshAtOnce(which: number, how: number): Promise<void> {
     const { instance, model } = this
     const session = this.session(which, how)
@@ -345,7 +345,7 @@ export class SessionSteps {
     this.model.changeRoles(user, roles)
   }
 
-  /** Ends nothing; the next tokens are of the new address. */
+  /** Changes the email: ends no session, and the next tokens contain the new address. */
   private async changeEmail(which: number): Promise<void> {
     const user = this.user(which)
     if (user.status === 'gone') return
@@ -354,7 +354,7 @@ export class SessionSteps {
     user.email = email
   }
 
-  /** What the cache holds is no one's session. */
+  /** Drops a user from the password cache, which ends no session. */
   private async dropFromCache(which: number): Promise<void> {
     const answer = await this.operator(`DELETE ${V1}/admin/password-cache/${this.user(which).id}`)
     if (answer.status !== 204) expectAnswer('drop', answer, 404, 'user_not_found')
@@ -385,7 +385,7 @@ export class SessionSteps {
     key.removed = true
   }
 
-  /** The kids of the ring, as an operator sees it; the one that signs first. */
+  /** The kids of the ring as an operator sees them, the signing key first. */
   async ringKids(): Promise<string[]> {
     const { body } = await this.instance.ask(`GET ${V1}/admin/keys`, { headers: as.operator })
     return body.items.map(({ kid }: { kid: string }) => kid)
@@ -399,7 +399,7 @@ export class SessionSteps {
     await this.again(which, how, true)
   }
 
-  /** Mostly after a refresh, whose answer the client asks for again; sometimes it happens twice. */
+  /** Restarts or crashes the instance, mostly after a refresh that the client repeats; sometimes twice. */
   private async again(which: number, how: number, crashed: boolean): Promise<void> {
     const { instance, model } = this
     const down = DOWN[how % DOWN.length] ?? 0
@@ -413,7 +413,7 @@ export class SessionSteps {
     if (session) await this.present(session, Math.max(0, session.refresh.length - 2), how)
   }
 
-  /** A session is kept alive until it comes to its absolute end. */
+  /** Refreshes a session until its absolute end. */
   private async growOld(which: number, how: number): Promise<void> {
     const session = this.session(which, 1)
     for (let times = how % 4; times >= 0; times--) {
@@ -423,12 +423,12 @@ export class SessionSteps {
   }
 
   private async pass(which: number, how: number): Promise<void> {
-    // Mostly short: after hours there is little left to look at.
+    // Mostly short: after hours most tokens have expired.
     const times = how % 4 === 3 ? LONG : SHORT
     await this.instance.pass(times[which % times.length] ?? SECOND)
   }
 
-  /** What ends all sessions of a user, alone or in a race with a refresh. False: there is no such user. */
+  /** Ends all sessions of a user, alone or in a race with a refresh. False: the user does not exist. */
   private async ends(which: number, how: number, call: (user: User) => Promise<Answer>, status: number) {
     const { model } = this
     const user = this.user(which)
@@ -443,8 +443,8 @@ export class SessionSteps {
   }
 
   /**
-   * Makes a call that ends a session, every third time together with a refresh of it: whichever comes first, what that
-   * brings must be dead when both have been answered.
+   * Makes a call that ends a session, every third time together with a refresh of it: whichever comes first, the new
+   * tokens must be revoked when both have been answered.
    */
   private async racing(how: number, session: Session | undefined, call: () => Promise<Answer>): Promise<Answer> {
     const { instance, model } = this
@@ -486,7 +486,7 @@ export class SessionSteps {
     return user
   }
 
-  /** Mostly one that lives, if there is one. */
+  /** Chooses a session, mostly an active one. */
   private session(which: number, how: number): Session {
     const { model } = this
     const live = model.sessions.filter((session) => model.live(session))
@@ -496,7 +496,7 @@ export class SessionSteps {
     return session
   }
 
-  /** Mostly one that is good, if there is one. */
+  /** Chooses an access token, mostly a valid one. */
   private accessToken(which: number, how: number): Access | undefined {
     const { model } = this
     const good = model.access.filter((access) => model.good(access))

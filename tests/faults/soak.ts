@@ -1,6 +1,6 @@
 /**
- * The long form of the fault tests, `bun run soak`: kills under load until 100,000 writes were acknowledged, and each
- * race a thousand times. Ends with a line of figures; its exit status is 1 when anything differed.
+ * The long version of the fault tests, `bun run soak`: kills under load until 100,000 writes are acknowledged, and each
+ * race a thousand times. Ends with a line of figures; the exit status is 1 when there is a difference.
  */
 
 import { processes } from '../support/processes.ts'

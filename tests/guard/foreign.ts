@@ -4,7 +4,7 @@ import { freePort, INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
 import { launch, type Running } from '../support/tool.ts'
 
 /** A proxy between the foreign service and one of ours: forwards and counts requests, and can be cut. */
-export interface Proxy {
+export interface ServiceProxy {
   url: string
   /** Paths whose requests are not answered. */
   cut: RegExp | undefined
@@ -18,7 +18,7 @@ export interface Proxy {
 const POLL = /\/(auth\/revocations|modules\/sync\/feed)$/
 
 /** @param target the base address of the service */
-export function proxyTo(target: () => string): Proxy {
+export function proxyTo(target: () => string): ServiceProxy {
   let [polls, questions] = [0, 0]
   const server = Bun.serve({
     port: 0,
@@ -37,7 +37,7 @@ export function proxyTo(target: () => string): Proxy {
       return isCut() ? lost() : new Response(await answer.text(), { status: answer.status })
     },
   })
-  const proxy: Proxy = {
+  const proxy: ServiceProxy = {
     url: `http://127.0.0.1:${server.port}`,
     cut: undefined,
     requestCount: () => questions,

@@ -1,7 +1,7 @@
 import type { TestUser } from '../support/actors.ts'
 import { as } from '../support/http.ts'
 import type { System } from '../support/system.ts'
-import { type Foreign, type Proxy, proxyTo, runForeign } from './foreign.ts'
+import { type Foreign, proxyTo, runForeign, type ServiceProxy } from './foreign.ts'
 import { install, programsOfThePage } from './installed.ts'
 
 /** Milliseconds. Shorter than in the programs of docs/guard.md, for the tests' sake. */
@@ -10,8 +10,8 @@ export const MAX_LAG = 2000
 /** A program of docs/guard.md that runs as a foreign service. Its connections to the instance can be cut. */
 export interface GuardedProgram {
   foreign: Foreign
-  toAuth: Proxy
-  toModules: Proxy
+  toAuth: ServiceProxy
+  toModules: ServiceProxy
   /** Sends a request with a user's token. Returns the status of a success, or the code of a refusal. */
   statusOrCode(user: TestUser, path?: string): Promise<number | string>
   end(): Promise<void>

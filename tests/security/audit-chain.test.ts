@@ -39,7 +39,7 @@ function event(fields: Partial<AuditEvent> = {}): AuditEvent {
 
 const fileIn = (dataDir: string) => join(dataDir, 'auth.sqlite')
 
-/** Runs statements on a file as someone does who knows SQLite and not the chain. */
+/** Runs statements on a file like an attacker who knows SQLite but not the chain. */
 function tamper(dataDir: string, ...statements: string[]): void {
   const raw = new Database(fileIn(dataDir))
   const triggers = raw.query<{ name: string; sql: string }, []>(
@@ -53,7 +53,7 @@ function tamper(dataDir: string, ...statements: string[]): void {
   raw.close()
 }
 
-/** What the doctor says of the audit in a data directory. */
+/** The doctor's diagnosis of the audit in a data directory. */
 async function diagnosis(dataDir: string) {
   const { close, context: scene } = createContext({ ...ownSettings(dataDir) }, false)
   try {
@@ -87,7 +87,7 @@ function rowAt(dataDir: string, seq: number): { id: string; at: number } {
   return row
 }
 
-describe('check 40: whoever writes into the file is found by the doctor', () => {
+describe('check 40: the doctor detects changes to the file', () => {
   const set = (what: string, seq: number) => `UPDATE audit SET ${what} WHERE seq = ${seq}`
   const remove = (where: string) => `DELETE FROM audit WHERE ${where}`
   const insert = (seq: string, prev: string) =>
@@ -142,9 +142,9 @@ describe('check 40: whoever writes into the file is found by the doctor', () => 
     expect(message).toContain(`the row ${row.id} of ${new Date(row.at).toISOString()}`)
   })
 
-  test('what is written after it makes no whole chain of it again', async () => {
+  test('later rows do not repair a broken chain', async () => {
     for (const [what, statements] of rows) {
-      // No row was touched, and each row that is written sets the place anew.
+      // No row was changed, and each new row sets the place again.
       if (what === 'the head altered, in its place') continue
       const dataDir = copyOf(template)
       tamper(dataDir, ...statements)
@@ -155,7 +155,7 @@ describe('check 40: whoever writes into the file is found by the doctor', () => 
     }
   })
 
-  test('says how many rows are well, and which the last is, which can be kept elsewhere', async () => {
+  test('the number of intact rows and the head, to be stored elsewhere, are reported', async () => {
     const { message } = await diagnosis(await instance())
     const [, head = ''] = /^6 rows, head ([0-9a-f]{32})$/.exec(message) ?? []
     const dataDir = await instance()
@@ -165,7 +165,7 @@ describe('check 40: whoever writes into the file is found by the doctor', () => 
     await store.addEvent(event({ id: '01980000-0000-7000-8000-000000000001' }))
     await store.close()
     const raw = new Database(fileIn(dataDir), { readonly: true })
-    // As the documentation has it: the row that was written next bears what was the head.
+    // As documented: the next row contains the previous head.
     const next = raw
       .query<{ id: string }, [string]>('SELECT id FROM audit WHERE hex(prev_hash) LIKE ?')
       .get(`${before}%`)
@@ -173,7 +173,7 @@ describe('check 40: whoever writes into the file is found by the doctor', () => 
     expect(next?.id).toBe('01980000-0000-7000-8000-000000000001')
   })
 
-  test('a backup of such a file does not verify, and can still be restored', async () => {
+  test('a backup of a changed file does not verify, and can still be restored', async () => {
     const dataDir = await instance()
     for (const { migrations, name, path } of databases(dataDir)) openDatabase(path, name, migrations).close()
     const backup = async () => (await createBackup(dataDir, folder.fresh())).path
@@ -190,8 +190,8 @@ describe('check 40: whoever writes into the file is found by the doctor', () => 
   })
 })
 
-describe('check 40: rows of the audit are added, and no more than that', () => {
-  test('no statement alters or removes one', async () => {
+describe('check 40: rows of the audit can only be added', () => {
+  test('no statement of the program changes or deletes a row', async () => {
     const dataDir = await instance()
     const raw = new Database(fileIn(dataDir))
     for (const sql of ["UPDATE audit SET actor = 'x'", 'UPDATE audit SET prev_hash = NULL', 'DELETE FROM audit'])
@@ -200,7 +200,7 @@ describe('check 40: rows of the audit are added, and no more than that', () => {
     expect((await diagnosis(dataDir)).status).toBe('ok')
   })
 
-  test('one that is told twice, or whose change is undone, leaves the chain as it was', async () => {
+  test('a duplicate row, or a row that is rolled back, does not change the chain', async () => {
     const dataDir = await instance(0)
     const sqlite = openDatabase(fileIn(dataDir), 'auth', authMigrations)
     const audit = auditStore(sqlite, drizzle(sqlite.raw))
@@ -210,7 +210,7 @@ describe('check 40: rows of the audit are added, and no more than that', () => {
         audit.writeEvent(tx, event())
         throw new Error('undone')
       })
-    // All in one commit: each job is a savepoint, and the last of them is undone.
+    // All in one commit: each job is a savepoint, and the last is rolled back.
     const done = [audit.addEvent(event()), undone(), audit.addEvent(again), audit.addEvent(again), undone()]
     expect((await Promise.allSettled(done)).map(({ status }) => status)).toEqual([
       'fulfilled',
@@ -224,7 +224,7 @@ describe('check 40: rows of the audit are added, and no more than that', () => {
     expect(await diagnosis(dataDir)).toEqual({ status: 'ok', message: expect.stringMatching(/^2 rows/) })
   })
 
-  test('the doctor sees a whole chain while others write', async () => {
+  test('the doctor sees an intact chain while other processes write', async () => {
     const dataDir = await instance()
     const store = await openAuthStore({ dataDir })
     let over = false
@@ -250,7 +250,7 @@ describe('check 40: rows of the audit are added, and no more than that', () => {
 })
 
 describe('check 40: rows from before the chain', () => {
-  /** A file as the version before made it. */
+  /** A file as the previous version created it. */
   function earlier(rows: number): string {
     const dataDir = folder.fresh()
     const { raw } = openDatabase(fileIn(dataDir), 'auth', authMigrations.slice(0, 1))
@@ -279,7 +279,7 @@ describe('check 40: rows from before the chain', () => {
     expect((await diagnosis(dataDir)).status).toBe('ok')
   })
 
-  test('are not chained anew by a later start', async () => {
+  test('are not chained again by a later start', async () => {
     const dataDir = earlier(MANY)
     open(dataDir)
     tamper(dataDir, "UPDATE audit SET actor = 'operator' WHERE seq = 7")
@@ -287,7 +287,7 @@ describe('check 40: rows from before the chain', () => {
     expect((await diagnosis(dataDir)).status).toBe('failed')
   })
 
-  test('a kill among them leaves them as they were, and the next start chains them', async () => {
+  test('stay unchanged when the migration is killed, and the next start chains them', async () => {
     const template = earlier(MANY)
     await Promise.all(
       [0, 1, 1500, MANY - 1, MANY].map(async (n) => {

@@ -5,9 +5,9 @@ import { credentialsOf, fixtureFor, outlasting, requestOf, type Served } from '.
 import { CALLERS, POLICY } from './policy.ts'
 import { openSetup, type Setup } from './setup.ts'
 
-/** What is the same for all: whoever shows no credential may keep it. */
+/** Answers that are the same for everyone: they may be cached when no credential was sent. */
 const PUBLIC = /\/\.well-known\/|\/swagger\/scalar\.js$/
-/** An answer with a token, also to whoever showed no credential. */
+/** Answers with a token, whether or not a credential was sent. */
 const TOKEN = /"(access_token|accessToken|refresh_token|refreshToken)":/
 
 describe('section 8: the headers of every answer', () => {

@@ -3,7 +3,7 @@ import { authMigrations } from '../../db/sqlite/migrations/auth.ts'
 import { chainAudit } from '../../db/sqlite/migrations/chain-audit.ts'
 import { openDatabase } from '../../db/sqlite/open-database.ts'
 
-/** Brings the database that is named up to date, and ends, as SIGKILL does, at the n-th row that is chained. */
+/** Migrates a database, and kills the process at the n-th row that is chained. */
 const [path = '', n = '1'] = process.argv.slice(2)
 let countdown = Number(n)
 
