@@ -76,7 +76,7 @@ export class KeepAlive {
     this.socket?.resume()
   }
 
-  /** The next complete answer, or the reason why there is none. */
+  /** The next complete answer, or the reason why it is missing. */
   async answer(): Promise<Outcome> {
     for (;;) {
       const outcome = this.parsed()

@@ -117,10 +117,10 @@ class Run {
       let last = ''
       const property = fc.asyncProperty(drawn, async (one) => {
         done++
-        const { faults, key, told } = await this.ask(validator, actors, one)
+        const { faults, key, description } = await this.ask(validator, actors, one)
         if (faults.length === 0 || this.seenFaults.has(key) || (what !== '' && what !== key)) return
         what = key
-        last = told
+        last = description
         throw new Error(faults.join('; '))
       })
       const options = { numRuns: numRuns - done, seed: next, ...(path === undefined ? {} : { path }) }
@@ -145,7 +145,7 @@ class Run {
     validator: Validator,
     actors: Actors,
     drawn: Drawn,
-  ): Promise<{ faults: string[]; key: string; told: string }> {
+  ): Promise<{ faults: string[]; key: string; description: string }> {
     let { prepared, reply } = await this.send(actors, drawn)
     // Another request may have ended the session: open a new one and try once more. A token that is refused again is a fault.
     const ended = reply.status === 401 && ENDED.has(reply.body?.code) && USERS.has(drawn.caller)
@@ -159,7 +159,7 @@ class Run {
     await this.count(drawn, reply)
     const faults = validator.faults(drawn, prepared, reply)
     const [first = ''] = faults
-    return { faults, key: `${drawn.call} ${first.slice(0, 60)}`, told: first && shown(drawn, prepared, reply) }
+    return { faults, key: `${drawn.call} ${first.slice(0, 60)}`, description: first && shown(drawn, prepared, reply) }
   }
 
   private async send(actors: Actors, drawn: Drawn): Promise<{ prepared: Prepared; reply: Reply }> {

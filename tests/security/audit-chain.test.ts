@@ -191,7 +191,7 @@ describe('check 40: the doctor detects changes to the file', () => {
 })
 
 describe('check 40: rows of the audit can only be added', () => {
-  test('no statement of the program changes or deletes a row', async () => {
+  test('an UPDATE or a DELETE of a row is refused', async () => {
     const dataDir = await instance()
     const raw = new Database(fileIn(dataDir))
     for (const sql of ["UPDATE audit SET actor = 'x'", 'UPDATE audit SET prev_hash = NULL', 'DELETE FROM audit'])

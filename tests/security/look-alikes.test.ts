@@ -19,7 +19,7 @@ afterAll(async () => {
 })
 
 describe('check 26: an email', () => {
-  /** Every call that takes one to make a user, or to change one. */
+  /** Every call with an email that creates or changes a user. */
   const takers = (email: string): [Name, string, Record<string, string>, object][] => [
     ['auth', 'POST /api/v1/auth/register', {}, { email, password: PASSWORD }],
     ['auth', 'POST /auth/register', {}, { email, password: PASSWORD }],
@@ -53,9 +53,9 @@ describe('check 26: an email', () => {
     ]
   }
 
-  test('in any case is one account, whichever call makes it', async () => {
+  test('in upper or lower case is one account, whichever call creates it', async () => {
     const { email } = await registerUser(system)
-    // The Kelvin sign is a K: that is what its normal form says.
+    // The Kelvin sign is a K in its normal form.
     const kelvin = `k${newEmail()}`
     expect((await call(system.url.users, 'POST /users', { body: { email: kelvin, password: PASSWORD } })).status).toBe(
       201,
@@ -70,7 +70,7 @@ describe('check 26: an email', () => {
     expect((await logIn(system, email.toUpperCase())).status).toBe(200)
   })
 
-  test('that looks like another, or has what is not seen, is 400 wherever one is taken, and opens no other', async () => {
+  test('that looks like another, or contains invisible characters, is 400 everywhere, and gives no access to the other', async () => {
     const ana = await registerUser(system)
     const ben = await registerUser(system)
     const before = databases.state(ana.id)

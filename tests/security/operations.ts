@@ -27,7 +27,7 @@ export async function servedOperations(system: System): Promise<Map<string, Serv
   return served
 }
 
-/** Users, of whom one owns the resource of a request, and the values that name the resource, by field. */
+/** Users, one of whom owns the resource of a request, and the values that name the resource, by field. */
 export interface Fixture {
   owner: TestUser
   other: TestUser

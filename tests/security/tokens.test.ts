@@ -28,7 +28,7 @@ const v0Token = async ({ email }: TestUser): Promise<string> => {
   return (await call(here.system.url.auth, 'POST /auth/login', { body })).body.refreshToken.token
 }
 
-test('check 7: no key is fetched from where a token says, whoever signed it', async () => {
+test('check 7: no key is fetched from an address in a token, whoever signed it', async () => {
   let fetched = 0
   const foreign = generateKeyPairSync('ed25519')
   const jwk = { ...foreign.publicKey.export({ format: 'jwk' }), kid: 'theirs', alg: 'EdDSA', use: 'sig' }
@@ -74,7 +74,7 @@ test('check 7: no key is fetched from where a token says, whoever signed it', as
   }
 })
 
-test('check 8: a refresh or a reset token is no bearer, a bearer is neither of them', async () => {
+test('check 8: a refresh or reset token is not accepted as an access token, nor an access token as one of them', async () => {
   const user = await registerUser(here.system)
   const { access_token, refresh_token } = user.tokens
   const others = { refresh_token, v0: await v0Token(user), reset: await mailedToken(auth, here.system, user.email) }
@@ -86,13 +86,13 @@ test('check 8: a refresh or a reset token is no bearer, a bearer is neither of t
     expectProblem(await refresh(token), 401, 'invalid_refresh_token')
   for (const token of [access_token, refresh_token, others.v0])
     expectProblem(await confirm(token), 400, 'invalid_reset_token')
-  // Each is good in its own place.
+  // Each token is valid for its own purpose.
   expect(await askEach(here.system, access_token)).toEqual(all(200))
   for (const token of [refresh_token, others.v0]) expect((await refresh(token)).status).toBe(200)
   expect((await confirm(others.reset)).status).toBe(204)
 })
 
-/** A token cut, longer by a character, or with the case of one changed, at every place. */
+/** A token cut, with a character added, or with the case of one changed, at every position. */
 function altered(token: string): string[] {
   const variants = [...token].flatMap((character, at) => {
     const [before, after] = [token.slice(0, at), token.slice(at + 1)]
@@ -104,13 +104,13 @@ function altered(token: string): string[] {
   return [...new Set(variants)].filter((variant) => variant !== token && variant !== '')
 }
 
-describe('check 10: cut, longer, or in another case at any place', () => {
+describe('check 10: refuses a token that is cut, longer, or in another case at any position', () => {
   test('an access token', async () => {
     const { tokens } = await registerUser(here.system)
     const variants = altered(tokens.access_token)
     const results = await Promise.all(variants.map(validate))
     expect(results.filter(({ valid }) => valid)).toEqual([])
-    // What a header can't hold, or trims, is for the body alone.
+    // Variants that a header can't contain, or trims, are sent in the body only.
     const sendable = variants.filter((variant) => /^\S+$/.test(variant))
     const sample = sendable.filter((_, i) => i % 25 === 0 || i > sendable.length - 20)
     for (const variant of sample) expect(await askEach(here.system, variant)).toEqual(all('invalid_token'))
@@ -153,7 +153,7 @@ describe('check 9: of several cut-offs the strictest wins', () => {
       ? [items]
       : items.flatMap((item, at) => permutations(items.toSpliced(at, 1)).map((rest) => [item, ...rest]))
 
-  test('in whatever order they become known', () => {
+  test('in any order of arrival', () => {
     const until = 1_000_000
     const cuts = [
       { kind: 'user', subject: 'ana', version: 3, until },
@@ -175,7 +175,7 @@ describe('check 9: of several cut-offs the strictest wins', () => {
     }
   })
 
-  /** What ends a token, each by itself. */
+  /** Ways to revoke a token. */
   const cuts = {
     session: ({ tokens }: TestUser) => auth(`DELETE /auth/sessions/${tokens.session_id}`, operator),
     roles: ({ id }: TestUser) => users(`PATCH /users/${id}`, { ...operator, body: { roles: ['USER', 'EDITOR'] } }),
@@ -197,35 +197,35 @@ describe('check 9: of several cut-offs the strictest wins', () => {
   }
 
   test.each(permutations(Object.keys(cuts) as Cut[]).map((order) => [order.join(', '), order] as const))(
-    '%s: refused from the first on, at each service',
+    '%s: the token is refused from the first on, at each service',
     async (_, order) => {
       const user = await registerUser(here.system)
       const { access_token, refresh_token } = user.tokens
       expect(await askEach(here.system, access_token)).toEqual(all(200))
       for (const cut of order) {
         const answer = await cuts[cut](user)
-        // Who was disabled has no session left to end.
+        // A disabled user has no session left to end.
         const isSessionGone = cut === 'session' && order.indexOf('disabled') < order.indexOf('session')
         expect([cut, answer.status < 300]).toEqual([cut, !isSessionGone])
         await expectRevoked(access_token)
       }
       expectProblem(await refresh(refresh_token), 401, 'invalid_refresh_token')
       expect(await introspect(refresh_token)).toBe('{"active":false}')
-      // What was made after all of it is good.
+      // A token issued after all of them is valid.
       const fresh = (await logIn(here.system, user.email)).body.access_token
       expect(await askEach(here.system, fresh)).toEqual(all(200))
       dead.push(access_token)
     },
   )
 
-  test('and none of it is forgotten over a crash of auth', async () => {
+  test('and a crash of auth loses none of them', async () => {
     await here.system.kill('auth')
     await here.system.start('auth')
     expect(dead).toHaveLength(24)
     await Promise.all(dead.map(expectRevoked))
   })
 
-  test('one that is told late, or twice, gives nothing back', async () => {
+  test('a late or repeated one restores no token', async () => {
     const user = await registerUser(here.system)
     const record = async () => (await users(`GET /users/${user.id}/password-hash`, { headers: as.internal })).body
     const sync = (body: unknown) => auth('POST /auth/sync/password', { headers: as.internal, body })
@@ -240,7 +240,7 @@ describe('check 9: of several cut-offs the strictest wins', () => {
 })
 
 describe('check 9: while auth cannot write', () => {
-  /** Another process, which this one is for auth, holds the write lock of its database. */
+  /** Holds the write lock of auth's database, as another process would. */
   const locked = async (work: () => Promise<void>) => {
     const database = new Database(join(here.system.dataDir, 'auth.sqlite'), { create: false, readwrite: true })
     database.run('PRAGMA busy_timeout = 5000')
@@ -253,7 +253,7 @@ describe('check 9: while auth cannot write', () => {
     }
   }
 
-  test('a revocation is 503, and the token is what it was; then it can be revoked', async () => {
+  test('a revocation is 503 and the token stays valid; later it can be revoked', async () => {
     const [one, other, third] = [
       await registerUser(here.system),
       await registerUser(here.system),
@@ -273,7 +273,7 @@ describe('check 9: while auth cannot write', () => {
       for (const answer of await Promise.all(requests)) expectProblem(answer, 503, 'database_unavailable')
       for (const { tokens } of [one, other]) expect(await askEach(here.system, tokens.access_token)).toEqual(all(200))
       for (const token of presented) expect(await introspect(token)).toStartWith('{"active":true')
-      // Of what is none there is nothing to write down.
+      // An unknown token causes no write.
       expect((await revoke('x')).status).toBe(200)
     })
     for (const token of presented) {
@@ -283,7 +283,7 @@ describe('check 9: while auth cannot write', () => {
     expectProblem(await refresh(v0), 401, 'invalid_refresh_token')
   })
 
-  test('now and then: whatever was answered 200 is dead everywhere at that moment', async () => {
+  test('at intervals, every token whose revocation got 200 is refused everywhere at that moment', async () => {
     const people = await Promise.all(Array.from({ length: 40 }, () => registerUser(here.system)))
     const statuses: number[] = []
     const end = async ({ tokens }: TestUser, i: number) => {
@@ -295,7 +295,7 @@ describe('check 9: while auth cannot write', () => {
     }
     const ends = Promise.all(people.map(end))
     await Bun.sleep(400)
-    // Longer than auth waits for a lock: those of the beginning fail, those of the end do not.
+    // Longer than auth waits for a lock: the first requests fail, the last ones do not.
     await locked(() => Bun.sleep(2300))
     await ends
     expect(new Set(statuses)).toEqual(new Set([200, 503]))
