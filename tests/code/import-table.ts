@@ -1,7 +1,8 @@
 import { SERVICE_NAMES } from '../../services/registry.ts'
 
 /**
- * A row says who may import whom. A file falls under the first row whose `files` match it; imports that its row does not list are refused.
+ * A row says what files may import. A file falls under the first row whose `files` match it; imports that its row does
+ * not list are refused.
  * `bun run lint` and `tests/code/imports.test.ts` read this table, CONTRIBUTING.md shows it. Patterns are globs.
  */
 export interface ImportRule {

@@ -59,7 +59,7 @@ const WEIGHTS = {
 
 type Action = keyof typeof WEIGHTS
 
-/** One step of a sequence. The numbers choose the user, session or token, and the variant. `look`: compare all tokens after it. */
+/** One step of a sequence. The numbers choose user, session or token, and variant. `look`: then compare all tokens. */
 export interface Step {
   action: Action
   which: number

@@ -147,7 +147,7 @@ class Run {
     drawn: Drawn,
   ): Promise<{ faults: string[]; key: string; description: string }> {
     let { prepared, reply } = await this.send(actors, drawn)
-    // Another request may have ended the session: open a new one and try once more. A token that is refused again is a fault.
+    // Another request may have ended the session: try once more with a new one. A second refusal is a fault.
     const ended = reply.status === 401 && ENDED.has(reply.body?.code) && USERS.has(drawn.caller)
     if (ended && !otherCredentials(drawn)) {
       await actors.renew(drawn.caller)

@@ -102,7 +102,7 @@ interface Seen {
 }
 
 /**
- * Watches verifiers for so many seconds. In each second three sessions get a token each, which is checked by the verifiers
+ * Watches verifiers for so many seconds. In each second three sessions get a token each, checked by the verifiers
  * that run from the beginning, by one more that starts every twenty seconds, and by our three services.
  * @param at actions by second
  */

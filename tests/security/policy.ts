@@ -19,8 +19,8 @@ export interface Policy {
 }
 
 /**
- * Permissions under `/api/v1`: the status for no one, another user, the owner, an admin, the operator key and the internal
- * key, each of whom sends a valid request about the owner.
+ * Permissions under `/api/v1`: the status for no one, another user, the owner, an admin, the operator key and
+ * the internal key, each of whom sends a valid request about the owner.
  */
 const VERSIONED = `
   POST   /auth/register                            201 201 201 201 201 201
