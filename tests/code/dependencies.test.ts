@@ -12,7 +12,7 @@ const lock = readFileSync(join(ROOT, 'bun.lock'), 'utf8')
 const ci = readFileSync(join(ROOT, '.ci/run'), 'utf8')
 const folder = temporary('dependencies')
 
-/** Each lets anyone use, change and pass on what it stands on, also in a program that is not free. */
+/** Licences that allow use, change and redistribution, also in proprietary software. */
 const PERMISSIVE = [
   '0BSD',
   'Apache-2.0',
@@ -24,7 +24,7 @@ const PERMISSIVE = [
   'Python-2.0',
   'Unlicense',
 ]
-/** Looked at: they choose a binary or a version of Vue, and what is used of them here works without. */
+/** Reviewed: their scripts choose a binary or a version of Vue, and everything used here works without them. */
 const WITH_A_SCRIPT = ['esbuild', 'vue-demi']
 const INSTALL_SCRIPTS = ['preinstall', 'install', 'postinstall']
 
@@ -35,7 +35,7 @@ interface Installed {
   scripts?: Record<string, string>
 }
 
-/** Every package that is installed, and those that it brought along. */
+/** Every installed package, nested ones included. */
 const installed = [...new Glob('**/package.json').scanSync({ cwd: MODULES })]
   .filter((path) => /(^|\/node_modules\/)(@[^/]+\/)?[^/@]+\/package\.json$/.test(path))
   .map((path) => JSON.parse(readFileSync(join(MODULES, path), 'utf8')) as Installed)
@@ -43,8 +43,8 @@ const installed = [...new Glob('**/package.json').scanSync({ cwd: MODULES })]
 
 afterAll(folder.remove)
 
-/** An environment in which a registry of our own is asked, whatever the one who runs the tests has set. */
-function askingAt({ url }: Bun.Server<undefined>) {
+/** An environment in which Bun asks a local registry, whatever the caller's environment sets. */
+function environmentFor({ url }: Bun.Server<undefined>) {
   const registries = ['BUN_CONFIG_REGISTRY', 'NPM_CONFIG_REGISTRY', 'npm_config_registry'].map((name) => [
     name,
     url.href,
@@ -52,10 +52,10 @@ function askingAt({ url }: Bun.Server<undefined>) {
   return { ...process.env, ...Object.fromEntries(registries), HOME: folder.path, XDG_CONFIG_HOME: folder.path }
 }
 
-describe('what is installed', () => {
-  test('is of exact versions, and of those that the lock file has', () => {
-    const wanted = Object.entries({ ...manifest.dependencies, ...manifest.devDependencies })
-    const differing = wanted.filter(([name, version]) => {
+describe('every installed package', () => {
+  test('has an exact version, the one in the lock file', () => {
+    const declaredVersions = Object.entries({ ...manifest.dependencies, ...manifest.devDependencies })
+    const differing = declaredVersions.filter(([name, version]) => {
       const [, other = name, number] = /^(?:npm:(.+)@)?(\d+\.\d+\.\d+)$/.exec(version) ?? []
       return number === undefined || !lock.includes(`\n    "${name}": ["${other}@${number}",`)
     })
@@ -66,14 +66,14 @@ describe('what is installed', () => {
     expect(entries.filter((entry) => !/^ {4}"[^"]+": \["@?[^"@]+@\d[\w.+-]*", "", \{/.test(entry))).toEqual([])
   })
 
-  test('never differs from the lock file: whatever installs takes it as it is', () => {
+  test('comes from the lock file: every install command is run with --frozen-lockfile', () => {
     const commands = [...Object.values(manifest.scripts), ...ci.split('\n')].flatMap((line) => line.split('&&'))
     const installs = commands.filter((command) => /\bbun (install|i|add|update)\b/.test(command))
     expect(installs.length).toBeGreaterThan(3)
     expect(installs.filter((command) => !command.includes('--frozen-lockfile'))).toEqual([])
   })
 
-  test('is under licences that allow everything but to leave out the notice', () => {
+  test('has a permissive licence', () => {
     const other = installed.filter(({ license }) => {
       const choices = String(license).replaceAll(/[()]/g, '').split(' OR ')
       return !choices.some((choice) => PERMISSIVE.includes(choice))
@@ -84,14 +84,14 @@ describe('what is installed', () => {
 })
 
 describe('install scripts', () => {
-  test('are those of packages that were looked at', () => {
+  test('belong to reviewed packages only', () => {
     const flagged = [...lock.matchAll(/\["(@?[^@"]+)@.*"hasInstallScript": true/g)].map(([, name = '']) => name)
     const having = installed.filter(({ scripts }) => INSTALL_SCRIPTS.some((name) => scripts?.[name]))
     expect([...new Set(flagged)].sort()).toEqual(WITH_A_SCRIPT)
     expect([...new Set(having.map(({ name }) => name))].sort()).toEqual(WITH_A_SCRIPT)
   })
 
-  test('are of no package that is trusted, not of one that Bun trusts by itself either', async () => {
+  test('are blocked for every package, including those that Bun trusts by default', async () => {
     const { stdout } = Bun.spawn([process.execPath, 'pm', 'untrusted'], { cwd: ROOT, stdout: 'pipe', stderr: 'ignore' })
     const blocked = [...(await new Response(stdout).text()).matchAll(/^\.\/\S*node_modules\/(\S+) @/gm)]
     expect([...new Set(blocked.map(([, name = '']) => name))].sort()).toEqual(WITH_A_SCRIPT)
@@ -120,17 +120,17 @@ describe('install scripts', () => {
   afterAll(() => registry.stop(true))
 
   test.each([
-    ['run where the package is trusted', false, true],
-    ['do not run even then, with bunfig.toml', true, false],
+    ['run when the package is trusted', false, true],
+    ['do not run even for a trusted package, with bunfig.toml', true, false],
   ])('%s', async (_, settings, ran) => {
     const cwd = folder.fresh()
     mkdirSync(cwd)
-    const own = { dependencies: { [NAME]: '0.0.1' }, trustedDependencies: [NAME] }
-    writeFileSync(join(cwd, 'package.json'), JSON.stringify(own))
+    const packageJson = { dependencies: { [NAME]: '0.0.1' }, trustedDependencies: [NAME] }
+    writeFileSync(join(cwd, 'package.json'), JSON.stringify(packageJson))
     if (settings) copyFileSync(join(ROOT, 'bunfig.toml'), join(cwd, 'bunfig.toml'))
     const env = {
-      ...askingAt(registry),
-      // What is installed here must not be found by anything else.
+      ...environmentFor(registry),
+      // A cache of its own, so that no other install finds the test's package.
       BUN_INSTALL_CACHE_DIR: join(cwd, 'cache'),
     }
     const install = Bun.spawn([process.execPath, 'install'], { cwd, env, stdout: 'ignore', stderr: 'pipe' })
@@ -141,12 +141,12 @@ describe('install scripts', () => {
   })
 })
 
-describe('the look for known vulnerabilities', () => {
+describe('the audit of known vulnerabilities', () => {
   const ADVISORY = { id: 1, url: 'https://example.org/1', title: 'of the test', vulnerable_versions: '<999' }
   const step = /^audit\(\) \{\n[\s\S]*?^\}\n/m.exec(ci)?.[0] ?? ''
   const calls = ci.match(/^audit '.+$/gm) ?? []
 
-  /** What the step says, and what it counts, where the registry answers so. */
+  /** Runs the audit step against a registry with this answer; returns its output and its counts. */
   async function run(answer: (packages: Record<string, unknown>) => Response) {
     const registry = Bun.serve({
       port: 0,
@@ -155,28 +155,33 @@ describe('the look for known vulnerabilities', () => {
     })
     const script = ['WORK=$(mktemp -d) passed=0 failed=0', step, ...calls, 'rm -r "$WORK"', 'echo "$passed/$failed"']
     const env = {
-      ...askingAt(registry),
+      ...environmentFor(registry),
       PATH: `${join(process.execPath, '..')}:${process.env.PATH}`,
     }
     const audit = Bun.spawn(['bash', '-euo', 'pipefail', '-c', script.join('\n')], { cwd: ROOT, env, stdout: 'pipe' })
-    const said = await new Response(audit.stdout).text()
+    const output = await new Response(audit.stdout).text()
     await registry.stop(true)
-    return { said, counted: said.trim().split('\n').at(-1) }
+    return { output, counts: output.trim().split('\n').at(-1) }
   }
 
-  const found = (name: string, severity: string) => (packages: Record<string, unknown>) =>
+  const advisoryFor = (name: string, severity: string) => (packages: Record<string, unknown>) =>
     Response.json(name in packages ? { [name]: [{ ...ADVISORY, severity }] } : {})
 
   test.each([
-    ['nothing is known', () => Response.json({}), '2/0', /None/],
-    ['something moderate in what runs', found('elysia', 'moderate'), '1/1', /of the test/],
-    ['something high in what tests it', found('jose', 'high'), '1/1', /of the test/],
-    ['something moderate in what tests it', found('jose', 'moderate'), '2/0', /None/],
-    ['the registry has no such answer', () => new Response('', { status: 405 }), '0/0', /Not checked.*\n.*405/],
-    ['the registry answers with a page', () => new Response('<html>'), '0/0', /Not checked/],
-  ])('%s', async (_, answer, counts, says) => {
-    const { counted, said } = await run(answer)
-    expect(counted).toBe(counts)
-    expect(said).toMatch(says)
+    ['passes when no vulnerability is known', () => Response.json({}), '2/0', /None/],
+    ['fails on a moderate one in a runtime dependency', advisoryFor('elysia', 'moderate'), '1/1', /of the test/],
+    ['fails on a high one in a development dependency', advisoryFor('jose', 'high'), '1/1', /of the test/],
+    ['passes with a moderate one in a development dependency', advisoryFor('jose', 'moderate'), '2/0', /None/],
+    [
+      'is skipped when the registry has no such endpoint',
+      () => new Response('', { status: 405 }),
+      '0/0',
+      /Not checked.*\n.*405/,
+    ],
+    ['is skipped when the registry answers with a web page', () => new Response('<html>'), '0/0', /Not checked/],
+  ])('%s', async (_, answer, expectedCounts, text) => {
+    const { counts, output } = await run(answer)
+    expect(counts).toBe(expectedCounts)
+    expect(output).toMatch(text)
   })
 })

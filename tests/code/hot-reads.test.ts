@@ -23,7 +23,7 @@ function partsOf(route: object): string[] {
   return Object.entries(PARTS).flatMap(([part, statement]) => (statement.test(source) ? part : []))
 }
 
-/** Routes that need a part: bulk routes tell the server that their client may pause. */
+/** Routes that need a part: the export lifts the server's idle timeout. */
 const NEEDED: Record<string, string[]> = { 'GET /users/export': ['server'] }
 
 test('no GET prepares a part of a request that it does not use', async () => {

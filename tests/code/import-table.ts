@@ -1,16 +1,17 @@
 import { SERVICE_NAMES } from '../../services/registry.ts'
 
 /**
- * Who may import whom. A file falls under the first row whose `files` match it; what its row does not name is refused.
+ * A row says what files may import. A file falls under the first row whose `files` match it; imports that its row does
+ * not list are refused.
  * `bun run lint` and `tests/code/imports.test.ts` read this table, CONTRIBUTING.md shows it. Patterns are globs.
  */
 export interface ImportRule {
   files: string
-  /** What the files may import values of; types of it too. */
+  /** Files and packages of which values may be imported, and so types too. */
   values: string[]
-  /** What they may import types of, beyond that. */
+  /** Files and packages of which only types may be imported. */
   types?: string[]
-  /** Whether they may open a port. */
+  /** Whether the files may open a port. */
   serves?: true
 }
 
@@ -45,12 +46,11 @@ const PLAIN_KIT = kitFolders(KIT_LAYERS.length - 1)
 
 const kitRules: ImportRule[] = KIT_LAYERS.flatMap((folders, layer) =>
   folders.map((folder): ImportRule => {
-    const own = folder === '' ? KIT_BASE : `services/kit/${folder}/**`
-    const values = [own, ...kitFolders(layer)]
-    if (folder === 'http')
-      return { files: own, values: [...values, ...ELYSIA, 'node_modules/@scalar/**'], serves: true }
-    if (folder === 'schema') return { files: own, values: [...values, ...ELYSIA] }
-    return { files: own, values }
+    const files = folder === '' ? KIT_BASE : `services/kit/${folder}/**`
+    const values = [files, ...kitFolders(layer)]
+    if (folder === 'http') return { files, values: [...values, ...ELYSIA, 'node_modules/@scalar/**'], serves: true }
+    if (folder === 'schema') return { files, values: [...values, ...ELYSIA] }
+    return { files, values }
   }),
 )
 
@@ -59,23 +59,31 @@ const pureRules = (name: string) =>
   `services/${name}/{sessions/{rotation,ending},accounts/sync-rules,dependencies,last-admin}.ts`
 
 const serviceRules: ImportRule[] = SERVICE_NAMES.flatMap((name): ImportRule[] => {
-  const own = `services/${name}`
+  const serviceFolder = `services/${name}`
   /** Another service's types: the shapes of its answers, and what it needs of others. */
   const ofOthers = ['services/*/peers.ts', 'services/*/schemas/**']
   return [
-    { files: `${own}/main.ts`, values: [`${own}/**`, KIT, `db/${name}/store.ts`, ...ELYSIA], serves: true },
     {
-      files: `${own}/{index,routes/**}.ts`,
-      values: [`${own}/!(main).*`, `${own}/*/**`, KIT, ...ELYSIA],
+      files: `${serviceFolder}/main.ts`,
+      values: [`${serviceFolder}/**`, KIT, `db/${name}/store.ts`, ...ELYSIA],
+      serves: true,
+    },
+    {
+      files: `${serviceFolder}/{index,routes/**}.ts`,
+      values: [`${serviceFolder}/!(main).*`, `${serviceFolder}/*/**`, KIT, ...ELYSIA],
       types: ofOthers,
     },
-    { files: pureRules(name), values: [pureRules(name), ...PLAIN_KIT], types: [`${own}/store/**`, `${own}/store.ts`] },
-    { files: `${own}/schemas/**`, values: [`${own}/schemas/**`, ...PLAIN_KIT, ...ELYSIA] },
-    { files: `${own}/store/**`, values: [`${own}/store/**`, ...PLAIN_KIT] },
     {
-      files: `${own}/**`,
-      values: [`${own}/!(main|index).*`, `${own}/!(routes|schemas)/**`, ...PLAIN_KIT],
-      types: [`${own}/schemas/**`, ...ofOthers],
+      files: pureRules(name),
+      values: [pureRules(name), ...PLAIN_KIT],
+      types: [`${serviceFolder}/store/**`, `${serviceFolder}/store.ts`],
+    },
+    { files: `${serviceFolder}/schemas/**`, values: [`${serviceFolder}/schemas/**`, ...PLAIN_KIT, ...ELYSIA] },
+    { files: `${serviceFolder}/store/**`, values: [`${serviceFolder}/store/**`, ...PLAIN_KIT] },
+    {
+      files: `${serviceFolder}/**`,
+      values: [`${serviceFolder}/!(main|index).*`, `${serviceFolder}/!(routes|schemas)/**`, ...PLAIN_KIT],
+      types: [`${serviceFolder}/schemas/**`, ...ofOthers],
     },
   ]
 })

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { cycles, folderImports, offences, programFiles, readImports } from './imports.ts'
 
-test('every import keeps to the table, and nothing imports itself over others', async () => {
+test('every import obeys the table, and no files import each other in a circle', async () => {
   expect(programFiles()).toContain('services/kit/http/app.ts')
   const graph = await readImports()
   expect(graph.offences).toEqual([])
@@ -118,7 +118,7 @@ describe('the checker', () => {
     ['guard/direct.ts', `import { request } from 'node:http'`],
     ['guard/create.ts', `import { accessControl } from '../services/kit/access/access.ts'`],
   ]
-  test.each(allowed)('lets pass in %s: %j', (file, code) => {
+  test.each(allowed)('accepts in %s: %j', (file, code) => {
     expect(offences(file, code)).toEqual([])
   })
 })

@@ -32,7 +32,7 @@ function specifiersOf(code: string): Map<string, ImportKind> {
   return specifiers
 }
 
-/** What a file imports: packages by name, files by their path from the root. */
+/** The imports of a file: packages by name, files by their path from the root. */
 function importsOf(file: string, code: string): Map<string, ImportKind> {
   return new Map(
     [...specifiersOf(code)].map(([path, kind]) => [path.startsWith('.') ? join(dirname(file), path) : path, kind]),
@@ -61,7 +61,7 @@ function callsOutside(file: string, code: string): boolean {
   return (usesClient && file !== NODE_CLIENT) || markCalls.transformSync(withoutHashbang(code)).includes(CALL_MARK)
 }
 
-/** What in a file breaks the table, one line each. */
+/** Imports of a file that break the table, one line each. */
 export function offences(file: string, code: string): string[] {
   const rule = IMPORT_RULES.find(({ files }) => matches([files], file))
   if (!rule) return [`${file} matches no row of the import table`]
@@ -91,11 +91,11 @@ export interface ImportGraph {
 /** Reads every file of the program. */
 export async function readImports(): Promise<ImportGraph> {
   const paths = programFiles()
-  const known = new Set(paths)
+  const programPaths = new Set(paths)
   const graph: ImportGraph = { files: new Map(), offences: [] }
   for (const file of paths) {
     const code = await readProgramFile(file)
-    const targets = [...importsOf(file, code)].filter(([target]) => known.has(target))
+    const targets = [...importsOf(file, code)].filter(([target]) => programPaths.has(target))
     graph.files.set(file, new Map(targets))
     graph.offences.push(...offences(file, code))
   }

@@ -34,7 +34,7 @@ interface Index {
   partial: number
 }
 
-/** The tables of our own: not SQLite's, not the shadows of a full-text index, not the list of migrations. */
+/** Names of our tables, without those of SQLite, of a full-text index and of the migrations. */
 function tablesOf(raw: Database): string[] {
   return raw
     .query<{ name: string }, []>(
@@ -52,7 +52,7 @@ function describeTable(raw: Database, table: string) {
     .map(({ name, type, notnull, dflt_value, pk }) => ({
       name,
       type: type.toUpperCase(),
-      // A primary key can't be null in a STRICT table, whether it says so or not.
+      // A primary key can't be null in a STRICT table, with or without NOT NULL.
       notNull: notnull === 1 || pk > 0,
       default: dflt_value,
       primaryKey: pk,
@@ -95,7 +95,7 @@ function foreignKeysOf(raw: Database): ForeignKey[] {
   )
 }
 
-/** What drizzle-kit would make of a `schema.ts` in an empty database. */
+/** Creates a database from a `schema.ts`, as drizzle-kit would. */
 async function databaseOf(schema: Record<string, unknown>): Promise<Database> {
   const steps = await generateSQLiteMigration(
     await generateSQLiteDrizzleJson({}),
@@ -123,7 +123,7 @@ describe.each(databases)('the database of $name', ({ name, migrations, schema })
     migrated.close()
   })
 
-  test('check 36: each earlier state of it is brought to the same', () => {
+  test('check 36: migrates from each earlier version to the same schema', () => {
     const newest = openDatabase(join(folder, `${name}.db`), name, migrations)
     for (const count of migrations.keys()) {
       const path = join(folder, `${name}-${count}.db`)

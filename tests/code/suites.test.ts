@@ -12,19 +12,19 @@ const fastFiles = testFiles.filter(
   (file) => folders.some((folder) => `./${file}`.startsWith(`${folder}/`)) && !file.endsWith('.slow.test.ts'),
 )
 
-test('`bun run test` names no file and leaves out none, so that it runs every test of `test:fast` too', () => {
+test('`bun run test` runs every test, those of `test:fast` included', () => {
   const words = scripts.test.split('&& bun test ')[1]?.split(' ') ?? []
   expect(words.length).toBeGreaterThan(0)
   for (const word of words) expect(word).toMatch(/^--(parallel|timeout)=\d+$/)
 })
 
-test('`bun run test:fast` leaves out files named *.slow.test.ts, and no others', () => {
+test('`bun run test:fast` skips files named *.slow.test.ts, and no others', () => {
   expect(fast.filter((word) => /ignore|pattern/.test(word))).toEqual(["--path-ignore-patterns='**/*.slow.test.ts'"])
   for (const folder of folders)
     expect([folder, fastFiles.some((file) => `./${file}`.startsWith(`${folder}/`))]).toEqual([folder, true])
 })
 
-test('a file of `test:fast` serves from the process of the tests', () => {
+test('a file of `test:fast` starts no service in another process', () => {
   expect(fastFiles.length).toBeGreaterThan(50)
   const starting = fastFiles.filter((file) =>
     /import .*\b(processes|overProcesses|openInstance)\b.* from '.*support\//.test(

@@ -31,10 +31,10 @@ import type { System } from '../support/system.ts'
 import { inProcess } from '../support/system.ts'
 import { launch, ownSettings, processesWith, ROOT, runTool, temporary } from '../support/tool.ts'
 
-/** The traps of the design, each measured on the versions that we run on; a new version of one may bring one back. */
+/** The traps of the design, measured on the versions of our dependencies; a new version may bring one back. */
 const CANARY = 'canary-3Lm8vKp1'
 
-// Processes start slowly on a busy machine; what has to be quick is measured.
+// Processes start slowly on a busy machine; tests that need speed measure it themselves.
 setDefaultTimeout(120_000)
 
 const folder = temporary('traps')
@@ -56,7 +56,7 @@ const guardFor = (operatorKey: string) =>
     clientAddress: new ClientAddress([]),
   })
 
-/** An app put together as every service's is, of routes of the test. */
+/** Builds an app with the test's routes, as the services do with theirs. */
 function appOf(routes: AnyElysia, logged: LogFields[] = [], corsOrigins: string[] = []) {
   const write = (line: LogEntry) => void logged.push(typeof line === 'function' ? line() : line)
   const app = serviceApp(
@@ -79,12 +79,12 @@ function appOf(routes: AnyElysia, logged: LogFields[] = [], corsOrigins: string[
 
 const open = { auth: ['anyone'] } as const
 
-test('trap 1: an async transaction does not compile, and what a job throws is undone, its own rows alone', async () => {
+test('trap 1: an async transaction does not compile, and a job that throws rolls back its own rows alone', async () => {
   const sqlite = openDatabase(folder.fresh(), 'users', [
     { name: '1', sql: 'CREATE TABLE t (x INTEGER NOT NULL) STRICT' },
   ])
   const insert = sqlite.raw.query('INSERT INTO t VALUES (?)')
-  // @ts-expect-error an async job is refused: its rows would be kept, whatever becomes of its promise
+  // @ts-expect-error an async job is refused: its rows would be committed even if its promise rejects
   const refused = () => sqlite.write(async () => insert.run(0))
   expect(refused).toBeFunction()
 
@@ -106,7 +106,7 @@ test('trap 1: an async transaction does not compile, and what a job throws is un
   sqlite.close()
 })
 
-test("trap 2: neither the framework's 422 nor its 500 gets out, in the answer or in the log", async () => {
+test("trap 2: neither the framework's 422 nor its 500 reaches the response or the log", async () => {
   const logged: LogFields[] = []
   const ask = appOf(
     new Elysia({ normalize: false })
@@ -157,7 +157,7 @@ test("trap 2: neither the framework's 422 nor its 500 gets out, in the answer or
   expect(system.output()).not.toContain(CANARY)
 })
 
-test('trap 3: a route that does not say who may call it is not served', async () => {
+test('trap 3: a route that does not declare its callers is not served', async () => {
   const handler = () => 'ok'
   const unguarded: [string, AnyElysia][] = [
     ['no auth at all', new Elysia().get('/open', handler)],
@@ -180,7 +180,7 @@ test('trap 3: a route that does not say who may call it is not served', async ()
   expect(answers.filter((line) => !line.endsWith(' 401'))).toEqual([])
 })
 
-test('trap 4: the errors of a child of a child are ours too', async () => {
+test('trap 4: errors in nested plugins get our format too', async () => {
   const refuse = (): string => {
     throw new Problem('last_admin')
   }
@@ -214,13 +214,13 @@ test('trap 5: two guards in one app keep their own keys', async () => {
     ])
 })
 
-test('trap 6: an unknown field is refused, and every route states its answers and holds to them', async () => {
+test('trap 6: an unknown field is refused, and every route declares its responses and obeys the declaration', async () => {
   const email = newEmail()
   const body = { email, password: PASSWORD, nickname: 'x' }
   const answer = await call(system.url.users, 'POST /users', { body, headers: as.operator })
   expect([answer.status, answer.body.message]).toEqual([400, ['nickname should not exist']])
-  const found = await call(system.url.users, `GET /users/by-email/${email}`, { headers: as.operator })
-  expect(found.status).toBe(404)
+  const lookup = await call(system.url.users, `GET /users/by-email/${email}`, { headers: as.operator })
+  expect(lookup.status).toBe(404)
 
   const silent = (await servedRoutes()).filter(({ response, path }) => !response && !path.includes('/swagger'))
   expect(silent.map(({ method, path }) => `${method} ${path}`)).toEqual([])
@@ -234,7 +234,7 @@ test('trap 6: an unknown field is refused, and every route states its answers an
   expect(await ask('GET /leak')).toMatchObject({ status: 500, body: { code: 'internal_error' } })
 })
 
-test('trap 7: a host of one letter is a host', async () => {
+test('trap 7: a host name of one letter is accepted', async () => {
   for (const host of ['x', 'ab', 'api', 'x:1', 'localhost', '[::1]', '']) {
     const { status, body } = await request(system.url.users, 'GET /health HTTP/1.1', [`Host: ${host}`])
     expect([host, status, body.service]).toEqual([host, 200, 'users'])
@@ -248,10 +248,10 @@ test('trap 7: a host of one letter is a host', async () => {
   }
 })
 
-test('check 25: trap 8, deep and large bodies are refused at once, and stall no one', async () => {
+test('check 25: trap 8, deep and large bodies are refused quickly', async () => {
   const type = { 'content-type': 'application/json' }
   const post = async (body: string) => {
-    // The best of three: a busy machine may be slow once, a body that stalls us always is.
+    // The best of three: a busy machine may be slow once, a body that stalls the service is slow every time.
     const tries: number[] = []
     let answer: Awaited<ReturnType<typeof call>> | undefined
     for (let n = 0; n < 3; n++) {
@@ -269,7 +269,7 @@ test('check 25: trap 8, deep and large bodies are refused at once, and stall no 
   expect(await post(at(20_000))).toEqual({ status: 400, code: 'malformed_json', quick: true })
   expect(await post('{"a":'.repeat(12_000))).toEqual({ status: 400, code: 'malformed_json', quick: true })
   expect(await post(at(33))).toEqual({ status: 400, code: 'malformed_json', quick: true })
-  // Deep enough is not too deep: it is the field that is refused.
+  // A depth of 32 is allowed: the field is refused, not the JSON.
   expect(await post(at(32))).toEqual({ status: 400, code: 'validation_failed', quick: true })
   const inText = JSON.stringify({ login: 'a', password: `${nested(100)}"\\{[{[` })
   expect(await post(inText)).toMatchObject({ status: 401, code: 'invalid_credentials' })
@@ -283,7 +283,7 @@ test('check 25: trap 8, deep and large bodies are refused at once, and stall no 
   expect([chunked.status, chunked.body.code]).toEqual([413, 'body_too_large'])
 })
 
-test('trap 9: no origin is reflected, and only JSON gets to a JSON route', async () => {
+test('trap 9: no origin is reflected, and a JSON route accepts only JSON', async () => {
   const origin = 'https://evil.example.org'
   const { headers } = await call(system.url.auth, 'GET /health', { headers: { origin } })
   expect([...headers.keys()].filter((name) => name.startsWith('access-control'))).toEqual([])
@@ -299,9 +299,11 @@ test('trap 10: a request prepares no statement, and a token is checked once', as
   const prepared = spyOn(Database.prototype, 'prepare')
   try {
     const email = newEmail()
-    const made = await call(quiet.url.auth, 'POST /api/v1/auth/register', { body: { email, password: PASSWORD } })
-    expect(made.status).toBe(201)
-    let tokens = made.body.tokens
+    const registration = await call(quiet.url.auth, 'POST /api/v1/auth/register', {
+      body: { email, password: PASSWORD },
+    })
+    expect(registration.status).toBe(201)
+    let tokens = registration.body.tokens
     const round = async () => {
       const headers = as.bearer(tokens.access_token)
       const login = await call(quiet.url.auth, 'POST /api/v1/auth/login', {
@@ -312,7 +314,7 @@ test('trap 10: a request prepares no statement, and a token is checked once', as
         login,
         await call(quiet.url.auth, 'POST /api/v1/auth/refresh', { body: { refresh_token } }),
         await call(quiet.url.auth, 'GET /auth/me', { headers }),
-        await call(quiet.url.auth, `GET /users/${made.body.id}`, { headers }),
+        await call(quiet.url.auth, `GET /users/${registration.body.id}`, { headers }),
         await call(quiet.url.auth, 'GET /modules/', { headers }),
         await call(quiet.url.auth, 'POST /auth/logout', { headers }),
       ]
@@ -324,7 +326,7 @@ test('trap 10: a request prepares no statement, and a token is checked once', as
     prepared.mockClear()
     for (let n = 0; n < 3; n++) expect(await round()).toEqual(good)
     expect(prepared.mock.calls.map(([sql]) => sql)).toEqual([])
-    // A search is built for each call: the spy sees what it should.
+    // A search is built for each call: this proves that the spy works.
     await call(quiet.url.auth, 'GET /users?search=a', { headers: as.operator })
     expect(prepared.mock.calls.length).toBeGreaterThan(0)
   } finally {
@@ -366,7 +368,7 @@ test('trap 10: a request prepares no statement, and a token is checked once', as
   expect(check.check(token)).toEqual({ valid: false, reason: 'expired' })
 })
 
-test('trap 11: every database waits, is durable, holds to its keys, and can be copied while it is written', async () => {
+test('trap 11: every database has a busy timeout, is durable, enforces foreign keys, and can be copied while it is written', async () => {
   const path = folder.fresh()
   const sqlite = openDatabase(path, 'modules', [
     { name: '1', sql: 'CREATE TABLE t (a INTEGER NOT NULL, b INTEGER NOT NULL) STRICT' },
@@ -376,7 +378,7 @@ test('trap 11: every database waits, is durable, holds to its keys, and can be c
   expect(['journal_mode', 'synchronous', 'foreign_keys', 'trusted_schema'].map(pragma)).toEqual(['wal', 2, 1, 0])
   expect(pragma('busy_timeout')).toBeGreaterThan(0)
 
-  // Each write holds two equal halves; a copy that shows one without the other was not consistent.
+  // Each write changes two columns alike; a copy in which they differ is not consistent.
   const insert = sqlite.raw.query('INSERT INTO t VALUES (?1, ?1)')
   const change = sqlite.raw.query('UPDATE t SET a = a + 1')
   const changeToo = sqlite.raw.query('UPDATE t SET b = b + 1')
@@ -409,7 +411,7 @@ test('trap 11: every database waits, is durable, holds to its keys, and can be c
   }
 })
 
-test('trap 12: an empty password, a broken hash and a lone surrogate make no 500 and open nothing', async () => {
+test('trap 12: an empty password, a broken hash and a lone surrogate cause no 500 and no login', async () => {
   const hasher = new PasswordHasher({ passwordHash: 'bcrypt', bcryptCost: 4, hashQueue: 8 })
   for (const hash of [
     '',
@@ -442,14 +444,14 @@ test('trap 12: an empty password, a broken hash and a lone surrogate make no 500
   }
 })
 
-test('trap 13: what the tool writes into a pipe comes out whole, and without a terminal nothing is asked', async () => {
-  // An API that answers more than any pipe holds, once well and once not.
+test('trap 13: the tool writes its whole output into a pipe, and prompts for nothing without a terminal', async () => {
+  // An API whose answers, one success and one failure, are larger than the buffer of a pipe.
   const long = 'x'.repeat(3_000_000)
   const api = Bun.serve({
     port: 0,
     hostname: '127.0.0.1',
-    async fetch(asked) {
-      const { email } = (await asked.json()) as { email: string }
+    async fetch(incoming) {
+      const { email } = (await incoming.json()) as { email: string }
       if (email.startsWith('taken'))
         return Response.json(
           { statusCode: 409, error: 'Conflict', message: long, code: 'email_taken', requestId: 'r' },
@@ -465,9 +467,9 @@ test('trap 13: what the tool writes into a pipe comes out whole, and without a t
       const ended = await launch(['sh', '-c', `(${command}) | (sleep 0.2; cat)`], { env }).ended
       return { whole: JSON.parse(ended.stdout), status: ended.stderr }
     }
-    const [made, refused] = await Promise.all([slowly('a@example.org'), slowly('taken@example.org')])
-    expect([made.whole.name.length, made.status]).toEqual([long.length, 'status 0\n'])
-    expect([refused.whole.error.message, refused.status]).toEqual([`${long}: taken@example.org`, 'status 6\n'])
+    const [success, failure] = await Promise.all([slowly('a@example.org'), slowly('taken@example.org')])
+    expect([success.whole.name.length, success.status]).toEqual([long.length, 'status 0\n'])
+    expect([failure.whole.error.message, failure.status]).toEqual([`${long}: taken@example.org`, 'status 6\n'])
     const unasked = await runTool(['users', 'create', 'a@example.org'], { env })
     expect([unasked.status, unasked.stdout]).toEqual([2, ''])
     expect(unasked.stderr).toContain('--password-stdin')
@@ -476,7 +478,7 @@ test('trap 13: what the tool writes into a pipe comes out whole, and without a t
   }
 })
 
-test('trap 14: a stop leaves no process behind, and one that crashed is started again', async () => {
+test('trap 14: a stop leaves no process behind, and a crashed service is restarted', async () => {
   const dataDir = folder.fresh()
   const env = ownSettings(dataDir)
   const runner = launch(['bun', 'start'], { env })
@@ -502,7 +504,7 @@ test('trap 14: a stop leaves no process behind, and one that crashed is started 
   expect(processesWith(dataDir)).toEqual([])
 })
 
-test('trap 14: one that keeps crashing makes the runner give up, and takes all it has started along', async () => {
+test('trap 14: a service that keeps crashing makes the runner stop all services and give up', async () => {
   const marker = `marker-${crypto.randomUUID()}`
   const script = `
     import { Runner } from './cli/runner/runner.ts'
@@ -515,13 +517,13 @@ test('trap 14: one that keeps crashing makes the runner give up, and takes all i
   expect(processesWith(marker)).toEqual([])
 })
 
-test('trap 15: the tool compiles with bytecode, and runs where there is no Bun', async () => {
+test('trap 15: the tool compiles with bytecode, and runs without Bun', async () => {
   const tool = folder.fresh()
   const built = launch([process.execPath, 'build', '--compile', '--bytecode', 'cli/main.ts', '--outfile', tool])
   expect((await built.ended).status).toBe(0)
   const env = ownSettings(folder.fresh(), { PATH: '/usr/bin:/bin' })
-  const asked = await launch([tool, 'version'], { env, cwd: folder.path }).ended
-  expect([asked.stdout, asked.status]).toEqual([
+  const versionCommand = await launch([tool, 'version'], { env, cwd: folder.path }).ended
+  expect([versionCommand.stdout, versionCommand.status]).toEqual([
     `${JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version}\n`,
     0,
   ])
@@ -532,7 +534,7 @@ test('trap 15: the tool compiles with bytecode, and runs where there is no Bun',
   expect((await served.ended).status).toBe(0)
 })
 
-test("trap 16: a wrong use exits 2, help exits 0, and no one asks for the desktop's keyring", async () => {
+test("trap 16: wrong usage exits 2, help exits 0, and no code uses the desktop's keyring", async () => {
   const uses: [string[], number][] = [
     [['nope'], 2],
     [['version', 'extra'], 2],
@@ -568,20 +570,22 @@ test('trap 17: tokens are checked quickly while passwords are hashed', async () 
     const before = logins
     let checks = 0
     for (; logins - before < 20; checks++) {
-      const said = await call(busy.url.auth, 'POST /auth/validate-token', { body: { token: user.tokens.access_token } })
+      const validation = await call(busy.url.auth, 'POST /auth/validate-token', {
+        body: { token: user.tokens.access_token },
+      })
       const read = await call(busy.url.users, `GET /users/${user.id}`, { headers: bearer })
-      expect([said.body.valid, read.status]).toEqual([true, 200])
+      expect([validation.body.valid, read.status]).toEqual([true, 200])
     }
     hashing = false
     await Promise.all(loggingIn)
-    // Behind the hashes a check takes as long as two logins; counted, as times are those of the machine.
+    // A check queued behind the hashes would take as long as two logins. Counts do not depend on the machine's speed.
     expect(checks).toBeGreaterThan(40)
   } finally {
     await busy.stop()
   }
 })
 
-test('trap 18: who may not is told so before the body is looked at', async () => {
+test('trap 18: callers without permission are refused before the body is read', async () => {
   const seen: string[] = []
   const routes = new Elysia({ normalize: false }).use(guardFor(OPERATOR_KEY)).post('/guarded', () => 'ok', {
     auth: ['operator'],
@@ -612,7 +616,7 @@ test('trap 18: who may not is told so before the body is looked at', async () =>
   expect(seen).toEqual(['x'])
 })
 
-test('trap 19: of all spellings of a signature one is good', async () => {
+test('trap 19: only one encoding of a signature is valid', async () => {
   const { id, tokens } = await registerUser(system)
   const token = tokens.access_token
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
@@ -625,18 +629,18 @@ test('trap 19: of all spellings of a signature one is good', async () => {
   )
   for (const other of spelled) {
     const headers = as.bearer(other)
-    const asked = await Promise.all([
+    const answers = await Promise.all([
       call(system.url.auth, 'GET /auth/me', { headers }),
       call(system.url.users, `GET /users/${id}`, { headers }),
       call(system.url.modules, 'GET /modules/', { headers }),
     ])
-    expect(asked.map(({ status, body }) => `${status} ${body.code}`)).toEqual(Array(3).fill('401 invalid_token'))
-    const said = await call(system.url.auth, 'POST /auth/validate-token', { body: { token: other } })
-    expect(said.body).toEqual({ valid: false, reason: 'malformed' })
+    expect(answers.map(({ status, body }) => `${status} ${body.code}`)).toEqual(Array(3).fill('401 invalid_token'))
+    const validation = await call(system.url.auth, 'POST /auth/validate-token', { body: { token: other } })
+    expect(validation.body).toEqual({ valid: false, reason: 'malformed' })
   }
 })
 
-test('trap 20: within one second a change of roles ends the older token, and not the newer', async () => {
+test('trap 20: within one second a change of roles revokes the older token, and not the newer', async () => {
   const issued = (token: string) => JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()).iat
   let same = 0
   for (let round = 0; round < 8 && same < 3; round++) {
@@ -647,7 +651,7 @@ test('trap 20: within one second a change of roles ends the older token, and not
     })
     expect(changed.status).toBe(200)
     const { refresh_token } = tokens
-    // Auth hears of the change a moment later; until then it makes no new token.
+    // Auth is notified a moment later; until then it issues no token with the new roles.
     const newer = await eventually(async () => {
       const answer = await call(system.url.auth, 'POST /api/v1/auth/refresh', { body: { refresh_token } })
       return JSON.parse(Buffer.from(answer.body.access_token.split('.')[1], 'base64url').toString()).roles.length === 2
@@ -671,7 +675,7 @@ test('trap 20: within one second a change of roles ends the older token, and not
   expect(same).toBeGreaterThan(0)
 })
 
-test('trap 21: three that start together on an empty directory end up with the same secrets', async () => {
+test('trap 21: three services that start together on an empty directory share the same secrets', async () => {
   const dataDir = folder.fresh()
   const { INTERNAL_API_KEY: _, OPERATOR_API_KEY: __, CH202_SECRET: ___, ...env } = ownSettings(dataDir)
   const running = SERVICE_NAMES.map((name) => launch([process.execPath, 'cli/main.ts', 'serve', name], { env }))
@@ -680,12 +684,12 @@ test('trap 21: three that start together on an empty directory end up with the s
   const secrets = readFileSync(file, 'utf8')
   expect(secrets.match(/^[A-Z0-9_]+=[A-Za-z0-9_-]{43}$/gm)).toHaveLength(3)
   expect(statSync(file).mode & 0o777).toBe(0o600)
-  // Only with one internal key among them does a registration get through, and the module hear of its user.
-  const made = await call(env.AUTH_URL ?? '', 'POST /api/v1/auth/register', {
+  // A registration succeeds, and reaches modules, only when all have the same internal key.
+  const registration = await call(env.AUTH_URL ?? '', 'POST /api/v1/auth/register', {
     body: { email: newEmail(), password: PASSWORD },
   })
-  expect(made.status).toBe(201)
-  const headers = as.bearer(made.body.tokens.access_token)
+  expect(registration.status).toBe(201)
+  const headers = as.bearer(registration.body.tokens.access_token)
   expect((await call(env.MODULES_URL ?? '', 'GET /modules/', { headers })).status).toBe(200)
   const operator = { 'x-api-key': /^OPERATOR_API_KEY=(.*)$/m.exec(secrets)?.[1] ?? '' }
   for (const [base, path] of [
@@ -697,11 +701,11 @@ test('trap 21: three that start together on an empty directory end up with the s
   for (const one of running) one.signal('SIGTERM')
   await Promise.all(running.map((one) => one.ended))
   expect([...new Bun.Glob('secrets.env*').scanSync({ cwd: dataDir, dot: true })]).toEqual(['secrets.env'])
-  const said = running.map((one) => one.stdout() + one.stderr()).join('')
-  for (const [, secret] of secrets.matchAll(/=(.+)$/gm)) expect(said).not.toContain(secret ?? '')
+  const output = running.map((one) => one.stdout() + one.stderr()).join('')
+  for (const [, secret] of secrets.matchAll(/=(.+)$/gm)) expect(output).not.toContain(secret ?? '')
 })
 
-test('check 24: trap 22, no trick with a path opens anything', async () => {
+test('check 24: trap 22, no unusual spelling of a path bypasses the credential check', async () => {
   const tricks: [keyof System['url'], string][] = [
     ['users', '//users'],
     ['users', '///users'],
@@ -764,7 +768,7 @@ test('check 24: trap 22, no trick with a path opens anything', async () => {
         ...headers,
       ])
       const codes: Record<number, unknown> = {
-        // Of Bun's own, before any code of ours runs.
+        // Bun answers this itself, before any of our code runs.
         400: undefined,
         401: expect.stringMatching(/^(missing_token|invalid_api_key)$/),
         404: 'not_found',
@@ -773,7 +777,7 @@ test('check 24: trap 22, no trick with a path opens anything', async () => {
       expect([path, Object.keys(codes)]).toEqual([path, expect.arrayContaining([String(status)])])
       expect([path, body.code]).toEqual([path, codes[status]])
     }
-  // Nor with the key of the others: a spelled path is never a way from one credential to another's route.
+  // A key for other routes does not work either, however the path is spelled.
   for (const [key, path] of [
     [OPERATOR_KEY, '/users/%70assword-hashes'],
     [OPERATOR_KEY, '/users/x/../password-hashes'],
@@ -784,7 +788,7 @@ test('check 24: trap 22, no trick with a path opens anything', async () => {
     const { status } = await request(system.url.users, `GET ${path} HTTP/1.1`, ['Host: localhost', `X-API-Key: ${key}`])
     expect([path, [403, 404].includes(status)]).toEqual([path, true])
   }
-  // Two requests in one: the second is its own, with its own credential.
+  // Two requests on one connection: the second needs its own credential.
   const smuggled = await exchange(
     system.url.users,
     `POST /users HTTP/1.1\r\nHost: localhost\r\nX-API-Key: ${OPERATOR_KEY}\r\nContent-Length: 0\r\n\r\nGET /users HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`,
@@ -798,16 +802,16 @@ test('check 24: trap 22, no trick with a path opens anything', async () => {
   expect(both.text).not.toContain('"items"')
 })
 
-test('trap 25: a request that names no host has no URL that can be parsed, until the door gives it one', async () => {
+test('trap 25: a request without a Host header gets a complete URL before the app sees it', async () => {
   const urls: string[] = []
   const bare = Bun.serve({
     port: 0,
     hostname: '127.0.0.1',
-    fetch: (asked) => {
-      const [before, { address }] = [asked.url, bare.requestIP(asked) ?? { address: '' }]
-      completeUrl(asked)
-      // It is the same request: the server still knows whose it is.
-      urls.push(before, asked.url, String(bare.requestIP(asked)?.address === address))
+    fetch: (incoming) => {
+      const [before, { address }] = [incoming.url, bare.requestIP(incoming) ?? { address: '' }]
+      completeUrl(incoming)
+      // The request object is the same: the server still knows its address.
+      urls.push(before, incoming.url, String(bare.requestIP(incoming)?.address === address))
       return new Response()
     },
   })

@@ -176,7 +176,7 @@ describe('a field that the recipe adds', () => {
     expect([tables.status, tables.stderr]).toEqual([0, expect.stringContaining(' 0 fail')])
   }, 180_000)
 
-  test('is written and read by every path', async () => {
+  test('is written and read by every way to read or write a user', async () => {
     const values = await readByEveryPath(system)
     expect(values).toEqual(EXPECTED)
     await system.start('users')
@@ -200,7 +200,7 @@ describe('a field that the recipe adds', () => {
   }, 60_000)
 })
 
-test('a path that drops the field is noticed', async () => {
+test('detects a way that drops the field', async () => {
   /** Faults, each in another file. */
   const faults: [path: string, right: string, wrong: string][] = [
     ['services/kit/schema/user.ts', 'const OPAQUE_NAMES = Object.keys(', 'const OPAQUE_NAMES = withoutPhone('],

@@ -72,7 +72,7 @@ function firstWord(comment: string): string | undefined {
   return /^\/\*\*\s*(?:\*\s*)?([A-Z][a-z]+)\b/.exec(comment)?.[1]
 }
 
-/** What a source file has of the table, one line each. */
+/** Offences of a source file against the table, one line each. */
 export function wordOffences(file: string, code: string): string[] {
   const source = ts.createSourceFile(file, code, ts.ScriptTarget.Latest, true)
   const comments = commentsOf(source)

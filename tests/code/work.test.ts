@@ -7,29 +7,28 @@ import { as, call } from '../support/http.ts'
 import { inProcess, type System } from '../support/system.ts'
 
 /**
- * How much work a request is: what can be counted and does not depend on the machine. What it takes in time is measured
- * by `bun run bench`.
+ * Counts the statements that a request runs: a figure that does not depend on the machine. `bun run bench` measures time.
  */
 
 let system: System
 let user: TestUser
 let prepared: ReturnType<typeof spyOn<Database, 'prepare'>>
 let queried: ReturnType<typeof spyOn<Database, 'query'>>
-/** The statements that were run, but for those that begin and end a look at the file. */
+/** The statements that ran, without those that begin and end a transaction or check for changes. */
 let ran: string[] = []
 
 const RUNS = ['run', 'get', 'all', 'values', 'iterate']
 
-/** A statement that tells when it is run. */
+/** Wraps a statement so that each run of it is recorded. */
 function watched(statement: Statement, sql: string): Statement {
   return new Proxy(statement, {
     get(target, name) {
       const value = Reflect.get(target, name, target)
       if (typeof value !== 'function') return value
-      return (...given: unknown[]) => {
+      return (...args: unknown[]) => {
         if (RUNS.includes(String(name)) && !/^(BEGIN|COMMIT|PRAGMA data_version)$/.test(sql))
           ran.push(sql.replaceAll(/\s+/g, ' ').trim())
-        return value.apply(target, given)
+        return value.apply(target, args)
       }
     },
   })
@@ -48,10 +47,10 @@ beforeAll(async () => {
     return watched(query.call(this, sql), sql)
   } as typeof query)
   system = await inProcess()
-  const made = await call(system.url.auth, 'POST /api/v1/auth/register', {
+  const registration = await call(system.url.auth, 'POST /api/v1/auth/register', {
     body: { email: newEmail(), password: PASSWORD },
   })
-  user = { id: made.body.id, email: made.body.email, tokens: made.body.tokens }
+  user = { id: registration.body.id, email: registration.body.email, tokens: registration.body.tokens }
 })
 afterAll(async () => {
   prepared.mockRestore()
@@ -59,11 +58,11 @@ afterAll(async () => {
   await system?.stop()
 })
 
-/** What a service does beside the requests: it hears of others, tells others, keeps itself in order. */
-const BESIDE = /\boutbox\b|\brevocations\b|INTO facts \(name, value\) VALUES \(\?/
+/** Statements of background work: the outbox, the feed and maintenance. */
+const BACKGROUND = /\boutbox\b|\brevocations\b|INTO facts \(name, value\) VALUES \(\?/
 
 async function statementsOf(ask: () => Promise<{ status: number }>): Promise<string[]> {
-  // The first of a kind may have something to prepare; what others are told of it must have been told.
+  // The first request of a kind may prepare statements, and its notices must be delivered before the next is counted.
   await ask()
   await eventually(async () => /outbox_pending\{service="users"\} 0$/m.test(await metrics()))
   prepared.mockClear()
@@ -71,9 +70,9 @@ async function statementsOf(ask: () => Promise<{ status: number }>): Promise<str
   ran = []
   const { status } = await ask()
   expect(status).toBeLessThan(300)
-  const own = ran.filter((sql) => !BESIDE.test(sql))
+  const requestStatements = ran.filter((sql) => !BACKGROUND.test(sql))
   expect([...prepared.mock.calls, ...queried.mock.calls].map(([sql]) => sql)).toEqual([])
-  return own
+  return requestStatements
 }
 
 const metrics = async () => (await call(system.url.auth, 'GET /metrics', { headers: as.operator })).text
@@ -105,13 +104,13 @@ const REQUESTS: [name: string, count: number, ask: () => Promise<{ status: numbe
   ],
 ]
 
-test.each(REQUESTS)('%s runs %d statements, and prepares none', async (_, count, ask) => {
+test.each(REQUESTS)('%s runs %d statements and prepares none', async (_, count, ask) => {
   const statements = await statementsOf(ask)
   expect(statements.slice(count)).toEqual([])
   expect(statements).toHaveLength(count)
 })
 
-test('what makes the documentation leaves the formats that answers are checked by as they are', async () => {
+test('generating the API documentation does not change the formats that validate responses', async () => {
   const before = [...FormatRegistry.Entries()]
   expect(before.map(([name]) => name)).toContain('uuid')
   expect((await call(system.url.auth, 'GET /swagger/json')).status).toBe(200)

@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs'
 import { plugin } from 'bun'
 
 /**
- * Preloaded into a service that starts on an empty directory: between its look for the secret and its look for sealed
- * keys, auth starts on the same directory and makes both.
+ * Preloaded into a service that starts on an empty directory: after the service has looked for the secret, and before it
+ * looks for sealed keys, auth starts on the same directory and creates both.
  */
 const { CH202_DATA_DIR: dataDir = '' } = process.env
 

@@ -12,14 +12,14 @@ const FORTH_AND_BACK = [HOUR, -HOUR, HOUR, -HOUR]
 const BACK_AND_FORTH = [-HOUR, HOUR, -HOUR, HOUR]
 const operator = { headers: as.operator }
 
-/** The three services in this process, on a clock that an administrator sets; what is asked is asked over HTTP. */
+/** The three services in this process, on a clock that an administrator sets. Requests go over HTTP. */
 describe.each([
   ['forward and back, twice', FORTH_AND_BACK],
   ['back and forward, twice', BACK_AND_FORTH],
 ])('check 35: the clock an hour %s', (_, steps) => {
   let instance: InstanceInTime
   beforeAll(async () => {
-    // It takes over the intervals of this process: only one may be there at a time.
+    // The instance replaces the intervals of this process: only one may run at a time.
     instance = new InstanceInTime({ RATE_LIMIT: 'on', JWT_EXPIRE: '1h', REFRESH_EXPIRE: '3h' })
     await instance.start()
   })
@@ -34,17 +34,17 @@ describe.each([
   }
   const login = (email: string, password = PASSWORD) => ask('POST /auth/login', { body: { login: email, password } })
   const refresh = (refresh_token: string) => ask('POST /auth/refresh', { body: { refresh_token } })
-  /** What each of the three says to a token. */
+  /** The answer of each of the three services to a token. */
   const each = async (token: string, id: string) => {
     const headers = as.bearer(token)
-    const asked = [
+    const requests = [
       ask('GET /auth/me', { headers }),
       ask(`GET /users/${id}`, { headers }),
       ask('GET /modules/', { headers }),
     ]
-    return (await Promise.all(asked)).map(({ status }) => status)
+    return (await Promise.all(requests)).map(({ status }) => status)
   }
-  /** After each step a little time goes on, so that what is done each second and each minute is done. */
+  /** Lets a little time pass after each step, so that the work of each second and each minute is done. */
   const afterEach = async (look: (step: number) => Promise<void>) => {
     for (const [at, step] of steps.entries()) {
       instance.step(step)
@@ -53,8 +53,8 @@ describe.each([
     }
   }
 
-  test('what is revoked stays so, however it was, and what is not goes on', async () => {
-    const [loggedOut, disabled, deleted, stripped, kept] = [
+  test('revoked tokens stay revoked, and valid tokens stay valid', async () => {
+    const [loggedOut, disabled, deleted, stripped, liveUser] = [
       await register(),
       await register(),
       await register(),
@@ -69,24 +69,24 @@ describe.each([
     const ended = [loggedOut, disabled, deleted, stripped]
     for (const one of ended) expect(await each(one.access_token, one.id)).toEqual([401, 401, 401])
 
-    let current = kept
+    let current = liveUser
     await afterEach(async () => {
       for (const [index, one] of ended.entries())
         expect([index, await each(one.access_token, one.id)]).toEqual([index, [401, 401, 401]])
       for (const { refresh_token } of [loggedOut, disabled, deleted])
         expectProblem(await refresh(refresh_token), 401, 'invalid_refresh_token')
-      // Longer than the grace ago: a step back must not make it young again.
+      // Rotated longer ago than the grace: a step back must not bring the grace back.
       const next = await refresh(current.refresh_token)
       expect(next.status).toBe(200)
-      current = { ...kept, ...next.body }
-      expect(await each(current.access_token, kept.id)).toEqual([200, 200, 200])
+      current = { ...liveUser, ...next.body }
+      expect(await each(current.access_token, liveUser.id)).toEqual([200, 200, 200])
     })
-    // It is no shorter by more than the step.
+    // The session is shorter by the step at most.
     await instance.pass(HOUR + 50 * MINUTE)
     expect((await refresh(current.refresh_token)).status).toBe(200)
   })
 
-  test('what ends while the clock is wrong ends everywhere within a second', async () => {
+  test('a session that ends while the clock is wrong ends everywhere within a second', async () => {
     await afterEach(async () => {
       const [one, other] = [await register(), await register()]
       await ask(`PATCH /users/${one.id}`, { ...operator, body: { status: 'disabled' } })
@@ -97,13 +97,13 @@ describe.each([
     })
   })
 
-  test('lists, cursors and ids go on', async () => {
-    const made: string[] = []
-    const make = async () => made.push((await register()).id)
+  test('lists, cursors and ids keep working', async () => {
+    const createdIds: string[] = []
+    const make = async () => createdIds.push((await register()).id)
     for (let n = 0; n < 4; n++) await make()
     await afterEach(async () => {
       const first = await ask('GET /users?size=3', operator)
-      const found = first.body.items.map(({ id }: { id: string }) => id)
+      const firstIds = first.body.items.map(({ id }: { id: string }) => id)
       instance.step(HOUR)
       await make()
       instance.step(-HOUR)
@@ -111,19 +111,19 @@ describe.each([
       for (let cursor = first.body.next_cursor; cursor; ) {
         const { body, status } = await ask(`GET /users?size=3&cursor=${encodeURIComponent(cursor)}`, operator)
         expect(status).toBe(200)
-        found.push(...body.items.map(({ id }: { id: string }) => id))
+        firstIds.push(...body.items.map(({ id }: { id: string }) => id))
         cursor = body.next_cursor
       }
-      expect(new Set(found).size).toBe(found.length)
-      // Those that were there when the walk began are in it.
-      for (const id of made.slice(0, -2)) expect(found).toContain(id)
+      expect(new Set(firstIds).size).toBe(firstIds.length)
+      // Users that existed when the walk began are in it.
+      for (const id of createdIds.slice(0, -2)) expect(firstIds).toContain(id)
     })
-    expect(new Set(made).size).toBe(made.length)
+    expect(new Set(createdIds).size).toBe(createdIds.length)
     const events = (await ask('GET /admin/audit?size=200', operator)).body.items.map(({ id }: { id: string }) => id)
     expect(new Set(events).size).toBe(events.length)
   })
 
-  test('no one is shut out for longer than the step and the pause', async () => {
+  test('a lockout is longer by the step at most', async () => {
     const [paused, innocent, refreshing] = [await register(), await register(), await register()]
     instance.step(steps[0] ?? 0)
     for (let n = 0; n < 10; n++)
@@ -147,7 +147,7 @@ describe.each([
     expect((await refresh(token)).status).toBe(200)
   })
 
-  test('a key retires when its last token has expired, and a link in a mail in its time', async () => {
+  test('a key retires when its last token has expired, and a link in a mail expires on time', async () => {
     const one = await register()
     const keys = async () => (await instance.ask('GET /.well-known/jwks.json')).body.keys.length
     await ask('POST /admin/keys/rotate?now=true', operator)
@@ -160,7 +160,7 @@ describe.each([
     })
     await instance.pass(2 * HOUR)
     expect(await keys()).toBe(1)
-    // Not more often than once: the age of a key is counted from when it was made.
+    // At most one rotation: the age of a key is counted from its creation.
     const { body } = await ask('GET /admin/keys', operator)
     expect(body.items.map(({ status }: { status: string }) => status)).toEqual(['active'])
 

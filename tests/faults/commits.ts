@@ -2,18 +2,18 @@ import { Database } from 'bun:sqlite'
 import { existsSync, readFileSync } from 'node:fs'
 
 /**
- * Loaded into a process before the program (`bun --preload`): what the file `COMMITS` says becomes of its commits.
- * `fail`: each says what SQLite says of an fsync that failed. A number: each takes so many milliseconds longer.
+ * Loaded into a process before the program (`bun --preload`): the file `COMMITS` controls its commits. `fail`: each
+ * commit throws SQLite's error for a failed fsync. A number: each commit takes that many milliseconds longer.
  */
 const file = process.env.COMMITS ?? ''
 const run = Database.prototype.run as (this: Database, sql: string, ...rest: unknown[]) => unknown
 
 Database.prototype.run = function (this: Database, sql: string, ...rest: unknown[]) {
-  const said = sql === 'COMMIT' && existsSync(file) ? readFileSync(file, 'utf8') : ''
-  if (said === 'fail') {
+  const command = sql === 'COMMIT' && existsSync(file) ? readFileSync(file, 'utf8') : ''
+  if (command === 'fail') {
     run.call(this, 'ROLLBACK')
     throw Object.assign(new Error('disk I/O error'), { code: 'SQLITE_IOERR_FSYNC' })
   }
-  if (said !== '') Bun.sleepSync(Number(said))
+  if (command !== '') Bun.sleepSync(Number(command))
   return run.call(this, sql, ...rest)
 } as typeof Database.prototype.run

@@ -37,7 +37,7 @@ const operator = { headers: as.operator }
 const serve = (env: Record<string, string>, ...names: string[]) =>
   launch([process.execPath, 'cli/main.ts', 'serve', ...names], { env })
 
-/** Of one that is to refuse: one that does not is ended. */
+/** Starts a service that is expected to refuse, and kills it if it does not. */
 async function refused(env: Record<string, string>, ...names: string[]) {
   const running = serve(env, ...names)
   const timer = setTimeout(() => running.signal('SIGKILL'), 8000)
@@ -52,8 +52,8 @@ async function started(env: Record<string, string>) {
   return running
 }
 
-/** What an instance leaves: stopped as it should be, and killed with its writes still in the log. */
-const left = (async () => {
+/** The files of an instance after an orderly stop, and after a kill with its writes still in the log. */
+const instanceFiles = (async () => {
   const dataDir = folder.fresh()
   const [stopped, killed] = [folder.fresh(), folder.fresh()]
   const env = ownSettings(dataDir)
@@ -67,8 +67,8 @@ const left = (async () => {
   for (let n = 0; n < 20; n++)
     await call(env.CH202_URL ?? '', 'POST /modules', { ...operator, body: { ...module, id: `m${n}` } })
   await call(env.CH202_URL ?? '', 'POST /auth/register', { body: { email: newEmail(), password: PASSWORD } })
-  for (let made = 0; made < USERS; made++) await make()
-  // As it is in this moment, as after SIGKILL.
+  for (let count = 0; count < USERS; count++) await make()
+  // The files at this moment, as after SIGKILL.
   cpSync(dataDir, killed, { recursive: true })
   running.signal('SIGTERM')
   await running.ended
@@ -76,7 +76,7 @@ const left = (async () => {
   return { stopped, killed, ids }
 })()
 
-/** Everything that lies in a directory, by its content. */
+/** The files of a directory with their contents. */
 function contents(directory: string): Record<string, string> {
   const names = readdirSync(directory, { recursive: true, encoding: 'utf8' })
   return Object.fromEntries(
@@ -97,7 +97,7 @@ const cut = (path: string, bytes: number) => writeFileSync(path, readFileSync(pa
 
 interface Damage {
   what: string
-  /** What it is done to; else what was stopped as it should be. */
+  /** The files to damage: those of the kill, else those of the orderly stop. */
   of?: 'killed'
   /** @param path of the database */
   do(directory: string, path: string): void
@@ -147,7 +147,7 @@ describe('check 35: at a start', () => {
   test.each(DATABASE.map((row, index) => ({ ...row, name: NAMES[index % 3] ?? 'auth' })))(
     '$what: the file is named, refused, and everything is left as it was',
     async ({ name, of, says, ...damage }) => {
-      const { killed, stopped } = await left
+      const { killed, stopped } = await instanceFiles
       const directory = folder.fresh()
       cpSync(of ? killed : stopped, directory, { recursive: true })
       const path = join(directory, `${name}.sqlite`)
@@ -162,16 +162,16 @@ describe('check 35: at a start', () => {
     },
   )
 
-  test('each of its pages, whichever it is', async () => {
-    const { stopped } = await left
+  test('damage to any page of a database is found', async () => {
+    const { stopped } = await instanceFiles
     let pages = 0
     for (const { migrations, name, path: file } of databases(stopped)) {
-      const whole = readFileSync(file)
+      const content = readFileSync(file)
       const path = join(folder.fresh(), `${name}.sqlite`)
       mkdirSync(join(path, '..'))
       const passed: string[] = []
-      for (let at = 0; at < whole.length; at += PAGE) {
-        writeFileSync(path, whole)
+      for (let at = 0; at < content.length; at += PAGE) {
+        writeFileSync(path, content)
         change(path, at, garbage(PAGE))
         const damaged = readFileSync(path)
         try {
@@ -184,8 +184,8 @@ describe('check 35: at a start', () => {
         for (const end of ['-wal', '-shm']) rmSync(path + end, { force: true })
         pages++
       }
-      // And what is not damaged is opened. What lies in a page that is free is nothing.
-      writeFileSync(path, whole)
+      // Undamaged files are opened. Damage to a free page does no harm.
+      writeFileSync(path, content)
       const opened = openDatabase(path, name, migrations)
       const free = opened.raw.query<{ freelist_count: number }, []>('PRAGMA freelist_count').get()?.freelist_count
       opened.close()
@@ -194,9 +194,9 @@ describe('check 35: at a start', () => {
     expect(pages).toBeGreaterThan(60)
   })
 
-  test.skipIf(process.getuid?.() === 0)('a file that may not be read', async () => {
+  test.skipIf(process.getuid?.() === 0)('a file without read permission is named', async () => {
     const directory = folder.fresh()
-    cpSync((await left).stopped, directory, { recursive: true })
+    cpSync((await instanceFiles).stopped, directory, { recursive: true })
     const path = join(directory, 'users.sqlite')
     chmodSync(path, 0)
     const { status, stderr } = await refused(ownSettings(directory))
@@ -208,22 +208,22 @@ describe('check 35: at a start', () => {
     console.warn('damage: root may read everything; that a file may not be read is not tested')
 })
 
-describe('the log of what was written last', () => {
-  const foundIn = async (env: Record<string, string>, ids: string[]) => {
+describe('a damaged write-ahead log', () => {
+  const idsPresentIn = async (env: Record<string, string>, ids: string[]) => {
     const running = await started(env)
-    const found: string[] = []
+    const presentIds: string[] = []
     for (const id of ids)
-      if ((await call(env.CH202_URL ?? '', `GET /users/${id}`, operator)).status === 200) found.push(id)
+      if ((await call(env.CH202_URL ?? '', `GET /users/${id}`, operator)).status === 200) presentIds.push(id)
     running.signal('SIGTERM')
     expect((await running.ended).status).toBe(0)
-    return found
+    return presentIds
   }
   const sound = (directory: string) =>
     NAMES.map((name) => {
       const database = new Database(join(directory, `${name}.sqlite`), { readonly: true })
-      const said = database.query<{ integrity_check: string }, []>('PRAGMA integrity_check').get()?.integrity_check
+      const result = database.query<{ integrity_check: string }, []>('PRAGMA integrity_check').get()?.integrity_check
       database.close()
-      return said
+      return result
     })
 
   test.each([
@@ -232,28 +232,28 @@ describe('the log of what was written last', () => {
       (log: string) => appendFileSync(log, readFileSync(log).subarray(32, 32 + 24 + 1000)),
     ],
     ['written back up to the first page, when the kill came', (log: string) => writeBackFirstPage(log)],
-  ] as [string, (log: string) => void][])('%s: all that was acknowledged is there', async (_, damage) => {
-    const { ids, killed } = await left
+  ] as [string, (log: string) => void][])('%s: no acknowledged write is lost', async (_, damage) => {
+    const { ids, killed } = await instanceFiles
     const directory = folder.fresh()
     cpSync(killed, directory, { recursive: true })
     for (const name of NAMES) damage(join(directory, `${name}.sqlite-wal`))
-    expect(await foundIn(ownSettings(directory), ids)).toEqual(ids)
+    expect(await idsPresentIn(ownSettings(directory), ids)).toEqual(ids)
     expect(sound(directory)).toEqual(['ok', 'ok', 'ok'])
   })
 
-  test('cut: what was written up to there is there, and nothing of what came after', async () => {
-    const { ids, killed } = await left
+  test('cut: every write before the cut is kept, and no later one', async () => {
+    const { ids, killed } = await instanceFiles
     const directory = folder.fresh()
     cpSync(killed, directory, { recursive: true })
     const log = join(directory, 'users.sqlite-wal')
     cut(log, Math.floor(statSync(log).size / 2))
-    const found = await foundIn(ownSettings(directory), ids)
-    expect(found).toEqual(ids.slice(0, found.length))
-    expect(found.length).toBeWithin(1, ids.length)
+    const presentIds = await idsPresentIn(ownSettings(directory), ids)
+    expect(presentIds).toEqual(ids.slice(0, presentIds.length))
+    expect(presentIds.length).toBeWithin(1, ids.length)
     expect(sound(directory)).toEqual(['ok', 'ok', 'ok'])
   })
 
-  /** The newest form of page 1 alone: it says how many pages there are to be. */
+  /** Writes the newest version of page 1 alone, which contains the number of pages. */
   function writeBackFirstPage(log: string): void {
     const bytes = readFileSync(log)
     const salts = bytes.subarray(16, 24)
@@ -265,7 +265,7 @@ describe('the log of what was written last', () => {
   }
 })
 
-describe('secrets.env, where there are signing keys', () => {
+describe('secrets.env beside existing signing keys', () => {
   const ROWS: [what: string, damage: (path: string) => void, says: RegExp][] = [
     [
       'missing',
@@ -300,52 +300,52 @@ describe('secrets.env, where there are signing keys', () => {
     return { directory, env }
   })()
 
-  test.each(ROWS)('%s: no service starts, and no other is made', async (_, damage, says) => {
+  test.each(ROWS)('%s: no service starts, and no new file is created', async (_, damage, says) => {
     const { directory, env } = await withSecretsFile
-    const own = folder.fresh()
-    cpSync(directory, own, { recursive: true })
-    damage(join(own, 'secrets.env'))
-    const before = contents(own)
-    const settings = { ...env, CH202_DATA_DIR: own, LOG_LEVEL: 'silent' }
+    const copy = folder.fresh()
+    cpSync(directory, copy, { recursive: true })
+    damage(join(copy, 'secrets.env'))
+    const before = contents(copy)
+    const settings = { ...env, CH202_DATA_DIR: copy, LOG_LEVEL: 'silent' }
     const { status, stdout, stderr } = await refused(settings)
     expect([status, stdout]).toEqual([1, ''])
     expect(stderr).toMatch(says)
     expect(stderr).not.toContain('AAAAAAAAAAAAAAAAAAAA')
-    expect(contents(own)).toEqual(before)
+    expect(contents(copy)).toEqual(before)
   })
 })
 
-test('a page that is damaged under a running service is an error, not wrong data, and ends nothing', async () => {
+test('a page that is damaged under a running service causes an error, no wrong data and no crash', async () => {
   const directory = folder.fresh()
-  const { ids, stopped } = await left
+  const { ids, stopped } = await instanceFiles
   cpSync(stopped, directory, { recursive: true })
   const env = ownSettings(directory, { LOG_FORMAT: 'json' })
   const base = env.CH202_URL ?? ''
   const running = await started(env)
   const path = join(directory, 'users.sqlite')
-  const whole = readFileSync(path)
-  // Another's write: what the service holds of the file in memory is void.
+  const content = readFileSync(path)
+  // A write of another process invalidates the service's page cache.
   const other = new Database(path)
   other.run('PRAGMA wal_checkpoint(TRUNCATE)')
   other.run('UPDATE schema_migrations SET applied_at = applied_at + 1')
   other.close()
-  for (let at = PAGE; at < whole.length; at += PAGE) change(path, at, garbage(PAGE))
+  for (let at = PAGE; at < content.length; at += PAGE) change(path, at, garbage(PAGE))
 
-  const asked = [
+  const requests = [
     [`GET /users/${ids[0]}`, operator],
     ['GET /users', operator],
     ['POST /users', { ...operator, body: { email: newEmail(), password: PASSWORD } }],
     [`PATCH /users/${ids[0]}`, { ...operator, body: { name: 'Another' } }],
     [`GET /users/${ids[0]}/password-hash`, { headers: as.internal }],
   ] as const
-  for (const [request, options] of asked) {
+  for (const [request, options] of requests) {
     const answer = await call(base, request, options)
     expectProblem(answer, 503, 'database_unavailable')
     expect(answer.text).not.toMatch(/malformed|SQLITE|sqlite/)
   }
   expect((await call(base, 'GET /health')).status).toBe(200)
   expect((await call(base, 'GET /health/db')).status).toBe(503)
-  // The others have their own files.
+  // The other services have files of their own.
   expect((await call(base, 'GET /modules', operator)).status).toBe(200)
   await eventually(() => /"code":"SQLITE_CORRUPT/.test(running.stdout()) || undefined)
   running.signal('SIGKILL')

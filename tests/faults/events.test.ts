@@ -13,15 +13,15 @@ setDefaultTimeout(120_000)
 const ENV = { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' }
 const patch = ({ url }: System, { id }: TestUser, body: object, headers: Record<string, string> = {}) =>
   call(url.users, `PATCH /api/v1/users/${id}`, { headers: { ...as.operator, ...headers }, body })
-/** What was told of a user, but for its making and its sessions' opening. */
-const heardOf = (system: System, { id }: TestUser) =>
+/** Events about a user, without those for creating the user and opening sessions. */
+const eventsOf = (system: System, { id }: TestUser) =>
   outgoing(system).filter(({ data, type }) => data.user_id === id && !type.endsWith('.created'))
 
-describe('killed between a change and the telling of it', () => {
+describe('a service killed between a change and its event', () => {
   const POINTS = join(import.meta.dir, 'points.ts')
   const receiver = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response() })
   afterAll(() => receiver.stop(true))
-  /** Nothing is left to write: the next commit is that of the next request. */
+  /** Waits until no write is pending: the next commit is that of the next request. */
   const quiet = async (system: System) => {
     await allTold(system)
     const pending = "SELECT seq FROM deliveries WHERE status = 'pending'"
@@ -30,13 +30,13 @@ describe('killed between a change and the telling of it', () => {
   const POINT_OF: [point: string, told: boolean][] = [
     ['before-commit', false],
     ['after-commit', true],
-    // The second commit says that all was told: without it all is told again.
+    // The second commit records that everything was delivered: without it everything is delivered again.
     ['before-commit:2', true],
   ]
 
   test.concurrent.each(POINT_OF)(
-    '%s of users: an event is told once where the change was made, and else not at all',
-    async (point, told) => {
+    '%s of users: an event is sent exactly once if the change was committed, and else not at all',
+    async (point, hasEvent) => {
       const system = await processes('apart', { ...ENV, FAULT: point }, { preload: POINTS })
       try {
         await listen(system, receiver.url.href)
@@ -49,9 +49,9 @@ describe('killed between a change and the telling of it', () => {
         await system.start('users')
         await allTold(system)
         const { name } = (await call(system.url.users, `GET /api/v1/users/${user.id}`, { headers: as.operator })).body
-        expect(name).toBe(told ? 'Ana' : null)
-        const heard = heardOf(system, user).map(({ data, type }) => [type, data.fields])
-        expect(heard).toEqual(told ? [['user.updated', ['name', 'roles']]] : [])
+        expect(name).toBe(hasEvent ? 'Ana' : null)
+        const events = eventsOf(system, user).map(({ data, type }) => [type, data.fields])
+        expect(events).toEqual(hasEvent ? [['user.updated', ['name', 'roles']]] : [])
       } finally {
         await system.stop()
       }
@@ -59,8 +59,8 @@ describe('killed between a change and the telling of it', () => {
   )
 
   test.concurrent.each(POINT_OF.slice(0, 2))(
-    '%s of auth: a session that has ended is told of, one that lives is not',
-    async (point, told) => {
+    '%s of auth: an event is sent for a session that has ended, and not for an active one',
+    async (point, hasEvent) => {
       const system = await processes('apart', { ...ENV, FAULT: point }, { preload: POINTS })
       try {
         await listen(system, receiver.url.href)
@@ -76,11 +76,11 @@ describe('killed between a change and the telling of it', () => {
           await system.start('auth')
           const body = { refresh_token: user.tokens.refresh_token }
           status = (await call(system.url.auth, 'POST /api/v1/auth/refresh', { body })).status
-          // Auth writes down now and then that it is alive: once in a while that is the commit that is met.
-        } while (told && status === 200 && ++tries < 3)
-        expect(status).toBe(told ? 401 : 200)
-        expect(heardOf(system, user).map(({ data, type }) => [type, data.session_id])).toEqual(
-          told ? [['session.revoked', user.tokens.session_id]] : [],
+          // Auth writes its heartbeat at intervals: sometimes the kill meets that commit.
+        } while (hasEvent && status === 200 && ++tries < 3)
+        expect(status).toBe(hasEvent ? 401 : 200)
+        expect(eventsOf(system, user).map(({ data, type }) => [type, data.session_id])).toEqual(
+          hasEvent ? [['session.revoked', user.tokens.session_id]] : [],
         )
       } finally {
         await system.stop()
@@ -89,7 +89,7 @@ describe('killed between a change and the telling of it', () => {
   )
 })
 
-describe('between users and auth', () => {
+describe('notices between users and auth', () => {
   let system: System
   let between: Between
   beforeAll(async () => {
@@ -102,10 +102,10 @@ describe('between users and auth', () => {
     await system?.stop()
     between.stop()
   })
-  /** What waits in the outbox of users. */
+  /** Kinds of notices that wait in the outbox of users. */
   const waiting = () => rows<{ kind: string }>(system, 'users', 'SELECT DISTINCT kind FROM outbox ORDER BY kind')
-  /** Nothing of what users tells comes through; what auth tells does. */
-  const untold = async (work: () => Promise<unknown>) => {
+  /** Blocks the notices of users to auth while `work` runs; the feed of auth arrives. */
+  const withoutNotices = async (work: () => Promise<unknown>) => {
     between.cut = { paths: /\/auth\/(sync|audit)/, how: 'broken' }
     await work()
     const kinds = waiting().map(({ kind }) => kind)
@@ -113,7 +113,7 @@ describe('between users and auth', () => {
     await allTold(system)
     return kinds
   }
-  /** An answer waits a while for the others to hear of the change: all at once. */
+  /** All changes at once: each answer waits a while for the other services to acknowledge. */
   const everything = () =>
     Promise.all([
       registerUser(system).then((user) => patch(system, user, { name: 'Ana' })),
@@ -126,17 +126,17 @@ describe('between users and auth', () => {
       ),
     ])
 
-  test('no one listens: nothing is written, in users or in auth', async () => {
+  test('are not written, in users or in auth, without a subscriber', async () => {
     await allTold(system)
-    // Users that has not heard auth for a while tells all it has, as it must: on a busy machine that may be so by chance.
+    // If users has lost auth's feed, it writes all notices, as it must: on a busy machine that may happen by chance.
     let kinds = ['event']
-    for (let tries = 0; tries < 3 && kinds.includes('event'); tries++) kinds = await untold(everything)
+    for (let tries = 0; tries < 3 && kinds.includes('event'); tries++) kinds = await withoutNotices(everything)
     expect(kinds).toEqual(['audit', 'changed', 'deleted'])
     expect(rows(system, 'auth', 'SELECT * FROM events')).toEqual([])
     expect(rows(system, 'auth', 'SELECT * FROM deliveries')).toEqual([])
   })
 
-  test('who begins to listen while users hears nothing of it is told all the same', async () => {
+  test('reach a subscriber that is added while users is cut off from auth', async () => {
     const user = await registerUser(system)
     await allTold(system)
     between.cut = { paths: /\/auth\//, how: 'broken' }
@@ -144,25 +144,25 @@ describe('between users and auth', () => {
     await patch(system, user, { name: 'Ana' })
     between.cut = undefined
     await allTold(system)
-    expect(heardOf(system, user).map(({ type }) => type)).toEqual(['user.updated'])
+    expect(eventsOf(system, user).map(({ type }) => type)).toEqual(['user.updated'])
   })
 
-  test('someone listens: it waits with the change', async () => {
+  test('are written with the change if there is a subscriber', async () => {
     await allTold(system)
-    expect(await untold(everything)).toContain('event')
+    expect(await withoutNotices(everything)).toContain('event')
   })
 
-  test.each(['answer', 'request'] as const)('with the %s lost, it is told once', async (lost) => {
+  test.each(['answer', 'request'] as const)('cause one event when the %s is lost', async (lost) => {
     const user = await registerUser(system)
     await allTold(system)
     between.fates = Array.from({ length: 4 }, () => ({ lost }))
     await patch(system, user, { name: 'Ana' })
     await eventually(() => between.fates.length === 0)
     await allTold(system)
-    expect(heardOf(system, user).map(({ type }) => type)).toEqual(['user.updated'])
+    expect(eventsOf(system, user).map(({ type }) => type)).toEqual(['user.updated'])
   })
 
-  test('with auth away, it is told later, in order', async () => {
+  test('arrive later, in order, when auth was down', async () => {
     const user = await registerUser(system)
     await allTold(system)
     await system.kill('auth')
@@ -171,12 +171,12 @@ describe('between users and auth', () => {
     await system.start('auth')
     await allTold(system)
     expect((await logIn(system, user.email)).status).toBe(401)
-    const heard = heardOf(system, user)
-    const names = heard
+    const events = eventsOf(system, user)
+    const names = events
       .filter(({ type }) => type === 'user.updated')
       .map(({ data }) => (data.user as TestUser & { name: string }).name)
     expect(names).toEqual(['Ana', 'Bea', 'Cem'])
-    expect(heard.map(({ type }) => type)).toEqual([
+    expect(events.map(({ type }) => type)).toEqual([
       ...names.map(() => 'user.updated' as const),
       'session.revoked',
       'user.deleted',

@@ -3,17 +3,17 @@ import { join } from 'node:path'
 import { eventually } from '../support/eventually.ts'
 import { launch, type Running } from '../support/tool.ts'
 
-/** A process whose fsync a test can let fail, or take its time. */
+/** A process whose fsync a test can make fail or slow. */
 export interface Syncing {
   launch(words: string[], env: Record<string, string>): Running
   fail(): Promise<void>
-  /** Each takes so many milliseconds longer. */
+  /** Delays each fsync by so many milliseconds. */
   slow(ms: number): Promise<void>
-  /** As it was. */
+  /** Restores the normal fsync. */
   well(): Promise<void>
 }
 
-/** By strace, which answers in the place of the kernel. @returns undefined where it can't be had */
+/** Uses strace, which replaces the kernel's answer. @returns undefined if strace is not available */
 export async function straced(): Promise<Syncing | undefined> {
   if (!Bun.which('strace')) return undefined
   const asleep = launch(['sleep', '30'])
@@ -44,7 +44,7 @@ export async function straced(): Promise<Syncing | undefined> {
   }
 }
 
-/** @returns what ends it. @throws where a process may not look into another */
+/** @returns a function that ends strace. @throws if a process may not trace another */
 async function attach(pid: number, fault: string): Promise<() => Promise<void>> {
   const calls = 'fsync,fdatasync'
   const tracer = launch(['strace', '-f', '-p', String(pid), '-e', `trace=${calls}`, '-e', `inject=${calls}:${fault}`])
@@ -58,7 +58,7 @@ async function attach(pid: number, fault: string): Promise<() => Promise<void>> 
   }
 }
 
-/** By a module in the process, where a commit passes. @param directory of the file that says what becomes of it */
+/** Uses a module in the process that intercepts commits. @param directory of the file that controls them */
 export function preloaded(directory: string): Syncing {
   const file = join(directory, 'commits')
   return {

@@ -35,7 +35,7 @@ describe(`by ${traced ? 'strace' : 'a module in the process'}`, () => {
   }
   const refresh = (token: string) => ['POST /auth/refresh', { body: { refresh_token: token } }] as const
 
-  test('check 33: an fsync that fails: nothing is acknowledged, reads go on, and it is itself again', async () => {
+  test('check 33: while fsync fails, no write is acknowledged and reads work; then the service recovers', async () => {
     const { ask, base, email, id, launched, running, tokens } = await start()
     const bearer = { headers: as.bearer(tokens.access_token) }
     await syncing.fail()
@@ -48,7 +48,7 @@ describe(`by ${traced ? 'strace' : 'a module in the process'}`, () => {
       ['POST /auth/logout', bearer],
     ] as const
     for (const [request, options] of writes) expectProblem(await ask(request, options), 503, 'database_unavailable')
-    // Those that share a commit are refused together.
+    // Writes that share a commit are refused together.
     const many = await Promise.all(Array.from({ length: 16 }, () => ask(`PATCH /users/${id}`, writes[3][1])))
     expect(new Set(many.map(({ status }) => status))).toEqual(new Set([503]))
     expect((await call(base, 'GET /health/db')).status).toBe(503)
@@ -73,7 +73,7 @@ describe(`by ${traced ? 'strace' : 'a module in the process'}`, () => {
     expect((await again.ended).status).toBe(0)
   })
 
-  test('check 33: an fsync that takes its time: every answer waits for it', async () => {
+  test('check 33: every answer to a write waits for a slow fsync', async () => {
     const { ask, email, id, launched, running, tokens } = await start()
     await syncing.slow(DELAY)
     const writes = [

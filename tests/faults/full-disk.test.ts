@@ -47,7 +47,7 @@ async function registered(ask: Ask): Promise<Somebody> {
 
 const operator = { headers: as.operator }
 
-/** Every write that somebody may ask for, and the status that it has where there is room. */
+/** Every write, and its status when there is room. */
 const writes = (one: Somebody): [request: string, options: Parameters<typeof call>[2], status: number][] => [
   ['POST /auth/login', { body: { login: one.email, password: PASSWORD } }, 200],
   ['POST /auth/login', { body: { login: one.email, password: 'not the right one' } }, 401],
@@ -59,7 +59,7 @@ const writes = (one: Somebody): [request: string, options: Parameters<typeof cal
   ['POST /modules/full/enable', { headers: as.bearer(one.access) }, 200],
   ['PATCH /modules/full', { ...operator, body: { name: 'Fuller' } }, 200],
   ['POST /auth/password-reset-request', { body: { email: one.email } }, 202],
-  // One that is unknown must not be told from one that is not.
+  // An unknown email must not be distinguishable from a known one.
   ['POST /auth/password-reset-request', { body: { email: `no-${one.email}` } }, 202],
   ['POST /admin/keys/rotate', operator, 201],
   ['POST /admin/keys/rotate?now=true', operator, 201],
@@ -92,7 +92,7 @@ const reads = (one: Somebody): [request: string, options: Parameters<typeof call
   ['GET /admin/keys', operator],
 ]
 
-/** What reads answer, without what is of the moment. */
+/** Answers of the reads, without fields that change with time. */
 const read = async (ask: Ask, one: Somebody) => {
   const answers: unknown[] = []
   for (const [request, options] of reads(one)) {
@@ -102,7 +102,7 @@ const read = async (ask: Ask, one: Somebody) => {
   return answers
 }
 
-describe.each(DISKS)('check 33: a disk that is full, by %s', (_, disk) => {
+describe.each(DISKS)('check 33: an instance on a full disk, by %s', (_, disk) => {
   const env = ownSettings(disk.dataDir, { LOG_FORMAT: 'json' })
   const base = env.CH202_URL ?? ''
   const ask: Ask = (request, options) => call(`${base}/api/v1`, request, options)
@@ -116,12 +116,12 @@ describe.each(DISKS)('check 33: a disk that is full, by %s', (_, disk) => {
       const copy = folder.fresh()
       for (const end of ['', '-wal']) disk.copy(`${name}.sqlite${end}`, copy + end)
       const database = new Database(copy)
-      const said = database.query<{ integrity_check: string }, []>('PRAGMA integrity_check').get()?.integrity_check
+      const result = database.query<{ integrity_check: string }, []>('PRAGMA integrity_check').get()?.integrity_check
       database.close()
-      return said === 'ok' ? [] : [`${name}: ${said}`]
+      return result === 'ok' ? [] : [`${name}: ${result}`]
     })
 
-  test('refuses writes, goes on to read, and is itself again when there is room', async () => {
+  test('refuses writes, answers reads, and recovers when there is room', async () => {
     const running = await start()
     await ask('POST /modules', { ...operator, body: { id: 'full', name: 'Full', description: 'Of the tests' } })
     const [one, other] = [await registered(ask), await registered(ask)]
@@ -138,19 +138,19 @@ describe.each(DISKS)('check 33: a disk that is full, by %s', (_, disk) => {
     }
     expectProblem(await call(base, 'GET /health/db'), 503, 'database_unavailable')
     expect((await call(base, 'GET /health')).status).toBe(200)
-    // Nothing of what was refused has become true, neither now nor when there is room.
-    const kept = async () => {
+    // No refused write has taken effect, neither now nor when there is room.
+    const expectUnchanged = async () => {
       expect([await read(ask, one), await read(ask, other)]).toEqual(before)
       expect((await call(base, 'GET /.well-known/jwks.json')).body).toEqual(keys.body)
       for (const email of [`1-${one.email}`, `2-${one.email}`])
         expect((await ask(`GET /users/by-email/${email}`, operator)).status).toBe(404)
     }
-    await kept()
+    await expectUnchanged()
 
     await disk.free()
     await eventually(async () => (await call(base, 'GET /health/db')).status === 200 || undefined)
-    await kept()
-    // The lines of the log that found no room are counted, and what comes now is in the file again.
+    await expectUnchanged()
+    // Log lines that did not fit are counted, and later lines are in the file again.
     await running.printed(/"event":"log.lines_lost","count":\d+/)
     for (const [request, options, status] of writes(one)) {
       const answer = await ask(request, options)
@@ -172,7 +172,7 @@ describe.each(DISKS)('check 33: a disk that is full, by %s', (_, disk) => {
     expect((await again.ended).status).toBe(0)
   })
 
-  test('stops as it is asked to while it is full, and has what it had acknowledged', async () => {
+  test('stops in an orderly way, and keeps every acknowledged write', async () => {
     const running = await start()
     const one = await registered(ask)
     await disk.fill()
@@ -193,7 +193,7 @@ test('checks 33 and 34: a notice waits for a service whose disk is full, and arr
   const disk = fileSizeLimit(folder.fresh())
   const env = ownSettings(disk.dataDir, { LOG_LEVEL: 'silent' })
   const { AUTH_URL: auth = '', USERS_URL: users = '' } = env
-  // The size of files is limited for auth alone.
+  // Only the files of auth are limited in size.
   const { stdout } = await runTool(['migrate', '-o', 'json'], { env })
   expect(stdout).toContain('auth')
   const full = disk.launch([...TOOL, 'serve', 'auth'], env)
@@ -217,11 +217,11 @@ test('checks 33 and 34: a notice waits for a service whose disk is full, and arr
   expect((await other.ended).status).toBe(0)
 })
 
-describe.skipIf(!mounted)('a data directory that can only be read', () => {
+describe.skipIf(!mounted)('a read-only data directory', () => {
   test.each([
     ['at the first start', false],
     ['where an instance was', true],
-  ])('%s: is named, and nothing is served', async (_, used) => {
+  ])('%s: is named in the error, and no service starts', async (_, used) => {
     const disk = await tmpfs(folder.fresh())
     if (!disk) throw new Error('There was one before')
     const env = ownSettings(disk.dataDir)
@@ -236,8 +236,8 @@ describe.skipIf(!mounted)('a data directory that can only be read', () => {
   })
 })
 
-describe('a first start without room', () => {
-  test('by a limit on the size of files', async () => {
+describe('a first start on a full disk', () => {
+  test('fails cleanly under a limit on the size of files', async () => {
     const dataDir = folder.fresh()
     mkdirSync(dataDir)
     const command = 'trap "" XFSZ; ulimit -f 24; exec "$@"'
@@ -246,14 +246,14 @@ describe('a first start without room', () => {
   })
 
   if (mounted)
-    test('on a tmpfs', async () => {
+    test('fails cleanly on a tmpfs', async () => {
       const disk = await tmpfs(folder.fresh(), 64 * 1024)
       if (!disk) throw new Error('There was one before')
       await refusesAtFirst(disk, [...TOOL, 'serve'])
       await disk.remove()
     })
 
-  /** Makes no half of a database, and says which file had no room. */
+  /** Expects no half-created database, and an error that names the file. */
   async function refusesAtFirst(disk: SmallDisk, command: string[]) {
     const env = ownSettings(disk.dataDir)
     const { status, stdout, stderr } = await disk.launch(command, env).ended

@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net'
 
-/** What became of one request. */
+/** Outcome of one request. */
 export interface Outcome {
   /** `refused`: there was no connection. `closed`: not a byte of an answer came. `cut`: an answer began and did not end. */
   kind: 'answered' | 'refused' | 'closed' | 'cut'
@@ -18,7 +18,7 @@ interface Head {
   body?: string
 }
 
-/** One connection that is kept, byte by byte: `fetch` asks again by itself where a connection was closed. */
+/** One persistent connection, read byte by byte: `fetch` would retry by itself after a closed connection. */
 export class KeepAlive {
   private socket: Socket | undefined
   private received = ''
@@ -27,7 +27,7 @@ export class KeepAlive {
 
   constructor(private readonly base: string) {}
 
-  /** Connects where there is no connection. */
+  /** Connects if there is no connection. */
   async open(): Promise<boolean> {
     if (this.socket) return !this.ended
     const { hostname, port } = new URL(this.base)
@@ -76,7 +76,7 @@ export class KeepAlive {
     this.socket?.resume()
   }
 
-  /** The next answer, whole, or what there is instead of it. */
+  /** The next complete answer, or the reason why it is missing. */
   async answer(): Promise<Outcome> {
     for (;;) {
       const outcome = this.parsed()
@@ -108,7 +108,7 @@ export class KeepAlive {
     const status = Number(line.slice(9, 12))
     const start = end + 4
     if (headers.get('transfer-encoding') === 'chunked') {
-      // One answer at a time: what ends the chunks ends what was received.
+      // One answer at a time: the last chunk ends the received text.
       if (!this.received.endsWith('\r\n0\r\n\r\n')) return undefined
       const text = joined(this.received.slice(start))
       this.received = ''
@@ -122,7 +122,7 @@ export class KeepAlive {
   }
 }
 
-/** A body that came in chunks. @throws Error when one is shorter than it says */
+/** Joins the chunks of a body. @throws Error when a chunk is shorter than its length */
 function joined(body: string): string {
   const parts: string[] = []
   for (let at = 0; ; ) {

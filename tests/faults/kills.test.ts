@@ -6,7 +6,7 @@ import { killRounds } from './rounds.ts'
 setDefaultTimeout(120_000)
 
 describe.each(LAYOUTS)('services %s', (layout) => {
-  test.concurrent('check 32: nothing acknowledged is lost, and nothing revoked comes back, when it is killed under sixteen writers', async () => {
+  test.concurrent('check 32: kills under sixteen writers lose no acknowledged write and restore no revoked token', async () => {
     const system = await processes(layout, { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
     const seed = Date.now()
     try {

@@ -2,12 +2,12 @@ import { newEmail } from '../support/actors.ts'
 import { type Answer, as, call } from '../support/http.ts'
 import type { System } from '../support/system.ts'
 
-/** Within which what was done, and told to no one, reaches every service after a restart; milliseconds. */
+/** Milliseconds after a restart within which a committed change without an answer reaches every service. */
 const PATIENCE = 3000
 
 /**
- * What clients were told, beside what may be: a request without an answer leaves both what was and what would be.
- * After a restart the instance is held against it.
+ * The acknowledged state of a user, with alternatives: after a request without an answer, both the old and the new state
+ * are possible. After a restart the instance is compared with it.
  */
 export interface Entry {
   id: string
@@ -22,15 +22,15 @@ export interface Entry {
 
 interface Held {
   access: string
-  /** The refresh token that was answered last. */
+  /** The newest refresh token. */
   refresh: string
-  /** `soon`: it has, and no one was told yet: the others hear of it within a second. */
+  /** `soon`: the session has ended, and the other services learn of it within a second. */
   ended: 'no' | 'perhaps' | 'soon' | 'yes'
 }
 
-/** One of the clients: it does one thing after the other, each to a user of its own. */
+/** A client that sends one request after the other, about users of its own. */
 export class Writer {
-  /** How many writes were acknowledged. */
+  /** Number of acknowledged writes. */
   acknowledged = 0
   private entries: Entry[] = []
   private counter = 0
@@ -41,7 +41,7 @@ export class Writer {
     private readonly module: string,
   ) {}
 
-  /** Writes until `stop`; a request that breaks off or is refused for a service that is away ends nothing. */
+  /** Writes until `stop`. Continues after a request that breaks off, or is refused because a service is down. */
   async write(stop: () => boolean): Promise<void> {
     while (!stop()) await this.step()
   }
@@ -60,7 +60,7 @@ export class Writer {
     return this.remove(entry)
   }
 
-  /** Undefined: there is no telling whether it was done. */
+  /** Sends a write. Undefined: it is unknown whether the write was done. */
   private async ask(
     base: string,
     request: string,
@@ -72,12 +72,12 @@ export class Writer {
         this.acknowledged++
         return answer
       }
-      // Refused while another service is away. Anything else is a client's fault, and there is none.
+      // Refused while another service is down. Any other failure is a defect.
       if (answer.status === 503) return undefined
       throw new Error(`${request}: ${answer.status} ${answer.text}`)
     } catch (error) {
       if (error instanceof Error && /^(GET|POST|PATCH|DELETE) /.test(error.message)) throw error
-      // The process is gone: there is nothing to be done until it is back.
+      // The process was killed: wait until it is back.
       await Bun.sleep(2)
       return undefined
     }
@@ -87,7 +87,7 @@ export class Writer {
     const [email, password, name] = [newEmail(), this.word(), this.word()]
     const body = { email, password, name }
     const answer = await this.ask(this.system.url.users, 'POST /api/v1/users', { headers: as.operator, body })
-    // Without its id there is nothing to hold the instance to but that it is whole or not there.
+    // Without the id nothing can be compared, except that the user is complete or does not exist.
     if (!answer) return
     this.entries.push({
       id: answer.body.id,
@@ -168,31 +168,31 @@ export class Writer {
     return `word ${++this.counter} ${Math.floor(this.random() * 1e9).toString(36)}`
   }
 
-  /** Holds the instance against what was told; gives what differs. What was open is settled by what is found. */
+  /** Compares the instance with the ledger and returns the differences. Open alternatives are settled by the result. */
   async differences(): Promise<string[]> {
-    const found: string[] = []
-    for (const entry of this.entries) found.push(...(await this.entryDifferences(entry)))
-    // What has been looked at needs no second look, but for the one that is worked on.
+    const differences: string[] = []
+    for (const entry of this.entries) differences.push(...(await this.entryDifferences(entry)))
+    // Entries need one comparison only, except the latest, which the client still changes.
     this.entries = this.entries.slice(-1)
-    return found
+    return differences
   }
 
   private async entryDifferences(entry: Entry): Promise<string[]> {
     const { system } = this
-    const found: string[] = []
+    const differences: string[] = []
     const user = await call(system.url.users, `GET /api/v1/users/${entry.id}`, { headers: as.operator })
-    const there = user.status === 200
-    if (!there && user.status !== 404) found.push(`user ${entry.id} is ${user.status}`)
-    if (there && entry.gone === 'yes') found.push(`user ${entry.id} was deleted and is there`)
-    if (!there && entry.gone === 'no') found.push(`user ${entry.id} was made and is gone`)
-    if (there && !entry.names.has(user.body.name)) found.push(`user ${entry.id} has an older name`)
-    if (there) entry.names = new Set([user.body.name])
-    entry.gone = there ? 'no' : 'yes'
-    if (!there) for (const session of entry.sessions) session.ended = session.ended === 'yes' ? 'yes' : 'soon'
-    else found.push(...(await this.passwordDifferences(entry)), ...(await this.moduleDifferences(entry)))
-    for (const session of entry.sessions) found.push(...(await this.sessionDifferences(entry, session)))
+    const exists = user.status === 200
+    if (!exists && user.status !== 404) differences.push(`user ${entry.id} is ${user.status}`)
+    if (exists && entry.gone === 'yes') differences.push(`user ${entry.id} was deleted and is there`)
+    if (!exists && entry.gone === 'no') differences.push(`user ${entry.id} was made and is gone`)
+    if (exists && !entry.names.has(user.body.name)) differences.push(`user ${entry.id} has an older name`)
+    if (exists) entry.names = new Set([user.body.name])
+    entry.gone = exists ? 'no' : 'yes'
+    if (!exists) for (const session of entry.sessions) session.ended = session.ended === 'yes' ? 'yes' : 'soon'
+    else differences.push(...(await this.passwordDifferences(entry)), ...(await this.moduleDifferences(entry)))
+    for (const session of entry.sessions) differences.push(...(await this.sessionDifferences(entry, session)))
     entry.sessions = entry.sessions.filter(({ ended }) => ended === 'no')
-    return found
+    return differences
   }
 
   private async passwordDifferences(entry: Entry): Promise<string[]> {
@@ -238,19 +238,19 @@ export class Writer {
         session.ended = all(200) ? 'no' : 'yes'
         return []
       }
-      // What no one was told may still be on its way; what someone was told must be so.
-      const told = session.ended === 'no' || session.ended === 'yes'
-      if (told || performance.now() > end)
+      // A change without an answer may still be under way; an acknowledged one must be effective.
+      const isCertain = session.ended === 'no' || session.ended === 'yes'
+      if (isCertain || performance.now() > end)
         return [`session of ${entry.id} (ended: ${session.ended}, user gone: ${entry.gone}): ${statuses}`]
       await Bun.sleep(50)
     }
   }
 
-  /** What auth, users and modules say to its access token, and auth to its refresh token. */
+  /** Statuses of auth, users and modules for the access token, and of auth for the refresh token. */
   private async statusesOf({ id }: Entry, session: Held): Promise<number[]> {
     const { auth, modules, users } = this.system.url
     const headers = as.bearer(session.access)
-    const asked = await Promise.all([
+    const answers = await Promise.all([
       call(auth, 'GET /api/v1/auth/me', { headers }),
       call(users, `GET /api/v1/users/${id}`, { headers }),
       call(modules, 'GET /api/v1/modules/', { headers }),
@@ -258,6 +258,6 @@ export class Writer {
     const refreshed = await call(auth, 'POST /api/v1/auth/refresh', { body: { refresh_token: session.refresh } })
     if (refreshed.status === 200)
       Object.assign(session, { access: refreshed.body.access_token, refresh: refreshed.body.refresh_token })
-    return [...asked, refreshed].map(({ status }) => status)
+    return [...answers, refreshed].map(({ status }) => status)
   }
 }

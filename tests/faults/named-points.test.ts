@@ -20,12 +20,12 @@ afterAll(() => folder.remove())
 const POINTS = join(import.meta.dir, 'points.ts')
 const GRACE = 2
 
-/** Something a client asks for, of a service that ends before it has answered. */
+/** A request to a service that is killed before it answers. */
 interface Killed {
   what: string
   service: Name
   ask(system: System, user: TestUser, fault: Record<string, string>): Promise<unknown>
-  /** What must be so after the restart, by whether the commit was done. */
+  /** Checks the state after the restart, which depends on whether the commit was done. */
   after(system: System, user: TestUser, committed: boolean): Promise<void>
 }
 
@@ -42,12 +42,12 @@ const each = async (system: System, { id, tokens }: TestUser) => {
   ])
 }
 /** A notice reaches the other services within a second of the restart. */
-const soon = async (look: () => Promise<unknown>, wanted: unknown) => {
-  const same = async () => JSON.stringify(await look()) === JSON.stringify(wanted)
-  await eventually(same).catch(async () => expect(await look()).toEqual(wanted))
+const soon = async (look: () => Promise<unknown>, expected: unknown) => {
+  const same = async () => JSON.stringify(await look()) === JSON.stringify(expected)
+  await eventually(same).catch(async () => expect(await look()).toEqual(expected))
 }
 
-/** Waits until what the service has to tell others is told: else the commit that is met may be that of an acknowledgement. */
+/** Waits until the outbox of the service is empty: else the kill may meet the commit of an acknowledgement. */
 const quiet = (system: System, service: Name) =>
   eventually(async () => {
     const { text } = await call(system.url[service], 'GET /metrics', { headers: as.operator })
@@ -60,7 +60,7 @@ const TABLE: Killed[] = [
     service: 'auth',
     ask: (system, { tokens }, fault) => refresh(system, tokens.refresh_token, fault),
     async after(system, user) {
-      // It was down for longer than the grace: that time does not count.
+      // The service was down for longer than the grace: that time does not count.
       const first = await refresh(system, user.tokens.refresh_token)
       expect(first.status).toBe(200)
       const again = await refresh(system, user.tokens.refresh_token)
@@ -75,7 +75,7 @@ const TABLE: Killed[] = [
       call(system.url.auth, 'POST /api/v1/auth/logout', { headers: { ...as.bearer(tokens.access_token), ...fault } }),
     async after(system, user, committed) {
       const status = committed ? 401 : 200
-      // No answer was given: the others may take a moment to hear of it.
+      // Without an answer, the other services may learn of the change a moment later.
       await soon(() => each(system, user), [status, status, status])
       expect(await statusOf(refresh(system, user.tokens.refresh_token))).toBe(status)
     },
@@ -117,8 +117,8 @@ const TABLE: Killed[] = [
       call(system.url.users, `DELETE /api/v1/users/${id}`, { headers: { ...as.operator, ...fault } }),
     async after(system, user, committed) {
       await soon(() => statusOf(logIn(system, user.email)), committed ? 401 : 200)
-      const asked = call(system.url.users, `GET /api/v1/users/${user.id}`, { headers: as.operator })
-      expect(await statusOf(asked)).toBe(committed ? 404 : 200)
+      const lookup = call(system.url.users, `GET /api/v1/users/${user.id}`, { headers: as.operator })
+      expect(await statusOf(lookup)).toBe(committed ? 404 : 200)
       const status = committed ? 401 : 200
       await soon(() => each(system, user), [status, status, status])
     },
@@ -133,8 +133,8 @@ const TABLE: Killed[] = [
       }),
     async after(system, { email }, committed) {
       const headers = as.operator
-      const asked = call(system.url.users, `GET /api/v1/users/by-email/second-${email}`, { headers })
-      expect(await statusOf(asked)).toBe(committed ? 200 : 404)
+      const lookup = call(system.url.users, `GET /api/v1/users/by-email/second-${email}`, { headers })
+      expect(await statusOf(lookup)).toBe(committed ? 200 : 404)
       expect(await statusOf(logIn(system, `second-${email}`))).toBe(committed ? 200 : 401)
     },
   },
@@ -146,15 +146,15 @@ const TABLE: Killed[] = [
         headers: { ...as.bearer(tokens.access_token), ...fault },
       }),
     async after(system, { id }, committed) {
-      const asked = await call(system.url.modules, `GET /api/v1/modules/users/${id}`, { headers: as.operator })
-      expect(asked.body.modules).toEqual(committed ? ['points'] : [])
+      const answer = await call(system.url.modules, `GET /api/v1/modules/users/${id}`, { headers: as.operator })
+      expect(answer.body.modules).toEqual(committed ? ['points'] : [])
     },
   },
 ]
 
-describe.each(LAYOUTS)('checks 12, 14 and 32: killed, services %s', (layout) => {
+describe.each(LAYOUTS)('checks 12, 14 and 32: a kill at a commit, services %s', (layout) => {
   for (const point of ['before-commit', 'after-commit'] as const)
-    test.concurrent(`${point.replace('-', ' the ')}, with no answer given: it is whole or not there, and what it ended stays ended`, async () => {
+    test.concurrent(`${point.replace('-', ' the ')}, without an answer: the change is complete or absent, and ended sessions stay ended`, async () => {
       const env = { RATE_LIMIT: 'off', LOG_LEVEL: 'silent', REFRESH_REUSE_GRACE: `${GRACE}s`, FAULT: point }
       const system = await processes(layout, env, { preload: POINTS })
       try {
@@ -184,7 +184,7 @@ describe.each(LAYOUTS)('checks 12, 14 and 32: killed, services %s', (layout) => 
 describe('check 36: a migration that is killed', () => {
   const statements = Array.from({ length: 20 }, (_, at) => at * 3 + 1)
 
-  test('at any of its statements leaves the schema before or after it, and the next start goes on', async () => {
+  test('at any of its statements leaves the old or the new schema, and the next start completes it', async () => {
     const killed: number[] = []
     await Promise.all(
       statements.map(async (n) => {
@@ -206,7 +206,7 @@ describe('check 36: a migration that is killed', () => {
     expect(killed.length).toBeGreaterThan(14)
   })
 
-  test('R3: at any statement of one that rewrites every user leaves all of them, and they are found after the next start', async () => {
+  test('R3: at any statement of one that rewrites every user keeps all users, and the next start finds them', async () => {
     const older = join(folder.fresh(), 'users.sqlite')
     const { raw } = openDatabase(older, 'users', usersMigrations.slice(0, 3))
     const insert = raw.query(`INSERT INTO users (id, email, email_key, name, roles, is_admin, status, email_verified,

@@ -6,9 +6,9 @@ import { Database } from 'bun:sqlite'
  * next commit to the database of the service that a request names in `x-fault`.
  */
 const [point, count = '1'] = (process.env.FAULT ?? '').split(':')
-let left = Number(count)
+let countdown = Number(count)
 let armed: string | undefined
-/** Whether the transaction under way is the merging of the search's index, which belongs to no request. */
+/** Whether the current transaction merges the search index, which belongs to no request. */
 let merging = false
 
 const serve = Bun.serve
@@ -24,13 +24,13 @@ Bun.serve = ((options: { fetch: (request: Request) => unknown }) => {
 }) as typeof serve
 
 function reached(database: Database): void {
-  const meant = point === 'statement' || (armed !== undefined && database.filename.endsWith(`${armed}.sqlite`))
-  if (meant && --left === 0) process.kill(process.pid, 'SIGKILL')
+  const isTarget = point === 'statement' || (armed !== undefined && database.filename.endsWith(`${armed}.sqlite`))
+  if (isTarget && --countdown === 0) process.kill(process.pid, 'SIGKILL')
 }
 
 const run = Database.prototype.run as (this: Database, sql: string, ...rest: unknown[]) => unknown
 
-// A signal to oneself arrives at once: nothing of ours runs after it.
+// A signal to the own process arrives at once: none of our code runs after it.
 Database.prototype.run = function (this: Database, sql: string, ...rest: unknown[]) {
   if (sql.includes("VALUES ('merge'")) merging = true
   const isCommit = sql === 'COMMIT'
@@ -52,7 +52,7 @@ Database.prototype.run = function (this: Database, sql: string, ...rest: unknown
   return result
 } as typeof Database.prototype.run
 
-/** A migration's statements: each begins its line, what belongs to a trigger does not. */
+/** Recognises the statements of a migration: each begins its line, unlike the body of a trigger. */
 function split(sql: string): string[] {
   return sql.split(/(?<=;)\s*\n(?!END\b)(?=[A-Z])/)
 }

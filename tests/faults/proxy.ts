@@ -1,30 +1,30 @@
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-/** What becomes of one request between two services. */
+/** Fault of one request between two services. */
 export interface Fate {
-  /** Lost before it arrives, or its answer lost after it was done. */
+  /** The request is lost before it arrives, or its answer is lost. */
   lost?: 'request' | 'answer'
-  /** Arrives a second time, later by so many milliseconds. */
+  /** The request arrives a second time, so many milliseconds later. */
   doubled?: number
-  /** Arrives later by so many milliseconds, so that others overtake it. */
+  /** The request arrives so many milliseconds later, so that others overtake it. */
   late?: number
 }
 
-/** Stands between a service and another, and does to each request what the next fate says; without one it passes on. */
+/** A proxy between two services that applies the next fault to each request; without a fault it forwards. */
 export interface Between {
   url: string
   fates: Fate[]
-  /** How many requests a fate has befallen. */
+  /** Number of requests with a fault. */
   befallen: number
-  /** While it is set nothing comes through at these paths: it breaks off at once, or is left without an answer. */
+  /** Blocks requests to these paths: their connections break at once, or get no answer. */
   cut: { paths: RegExp; how: 'broken' | 'silent' } | undefined
   stop(): void
 }
 
 /**
- * @param target the base address of the other service, asked for at each request: it may not be known yet
- * @param paths of what the fates befall; the rest passes
+ * @param target the base address of the other service, read at each request, because it may be known later
+ * @param paths whose requests get faults; all others are forwarded
  */
 export async function startProxy(target: () => string, paths = /^/): Promise<Between> {
   const server = createServer(async (request, answer) => {
@@ -47,10 +47,10 @@ export async function startProxy(target: () => string, paths = /^/): Promise<Bet
       const text = await forwarded.text()
       if (isCut()) return sever()
       if (fate?.lost === 'answer') return void request.socket.destroy()
-      const kept = [...forwarded.headers].filter(
+      const endToEndHeaders = [...forwarded.headers].filter(
         ([name]) => !['content-encoding', 'content-length', 'transfer-encoding'].includes(name),
       )
-      answer.writeHead(forwarded.status, Object.fromEntries(kept)).end(text)
+      answer.writeHead(forwarded.status, Object.fromEntries(endToEndHeaders)).end(text)
     } catch {
       request.socket.destroy()
     }

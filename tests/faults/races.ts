@@ -4,13 +4,13 @@ import type { System } from '../support/system.ts'
 
 const CLIENTS = 50
 
-/** One race, run once: what went wrong in it, or nothing. */
+/** Runs one race once. Returns the failure, if there is one. */
 export type Race = (system: System) => Promise<string | undefined>
 
 const refresh = ({ url }: System, refresh_token: string) =>
   call(url.auth, 'POST /api/v1/auth/refresh', { body: { refresh_token } })
 
-/** Fifty uses of one token at once: all get the same next one, and it is good. */
+/** Fifty uses of one token at once: all get the same next token, which is valid. */
 async function parallelRefreshes(system: System): Promise<string | undefined> {
   const { tokens } = await createUser(system)
   const answers = await Promise.all(Array.from({ length: CLIENTS }, () => refresh(system, tokens.refresh_token)))
@@ -22,7 +22,7 @@ async function parallelRefreshes(system: System): Promise<string | undefined> {
   return status === 200 ? undefined : `the token that all were given is ${status}`
 }
 
-/** What ends the session while it is refreshed. */
+/** Requests that end the session while it is refreshed. */
 const ENDINGS: Record<string, (system: System, user: TestUser) => Promise<{ status: number; text: string }>> = {
   logout: ({ url }, { tokens }) =>
     call(url.auth, 'POST /api/v1/auth/logout', { headers: as.bearer(tokens.access_token) }),
@@ -45,16 +45,16 @@ function refreshAgainst(ending: keyof typeof ENDINGS): Race {
       ...Array.from({ length: 4 }, () => refresh(system, user.tokens.refresh_token)),
     ])
     if (!ended || ended.status >= 300) return `the end was answered ${ended?.status} ${ended?.text}`
-    const given = refreshed.filter(({ status }) => status === 200).map(({ body }) => body)
-    for (const { access_token, refresh_token } of [user.tokens, ...given]) {
+    const tokenPairs = refreshed.filter(({ status }) => status === 200).map(({ body }) => body)
+    for (const { access_token, refresh_token } of [user.tokens, ...tokenPairs]) {
       const headers = as.bearer(access_token)
-      const asked = await Promise.all([
+      const answers = await Promise.all([
         call(system.url.auth, 'GET /api/v1/auth/me', { headers }),
         call(system.url.users, `GET /api/v1/users/${user.id}`, { headers }),
         call(system.url.modules, 'GET /api/v1/modules/', { headers }),
         refresh(system, refresh_token),
       ])
-      const statuses = asked.map(({ status }) => status)
+      const statuses = answers.map(({ status }) => status)
       if (statuses.some((status) => status !== 401)) return `afterwards: ${statuses}`
     }
     return undefined
@@ -66,14 +66,14 @@ export const RACES: Record<string, Race> = {
   ...Object.fromEntries(Object.keys(ENDINGS).map((ending) => [`a refresh against ${ending}`, refreshAgainst(ending)])),
 }
 
-/** Runs a race so many times, several at once; gives what went wrong. */
+/** Runs a race so many times, several at once. Returns the failures. */
 export async function repeated(system: System, race: Race, times: number, atOnce = 4): Promise<string[]> {
   const wrong: string[] = []
-  let left = times
+  let remainingRaces = times
   const runner = async () => {
-    while (left-- > 0) {
-      const said = await race(system)
-      if (said !== undefined) wrong.push(said)
+    while (remainingRaces-- > 0) {
+      const problem = await race(system)
+      if (problem !== undefined) wrong.push(problem)
     }
   }
   await Promise.all(Array.from({ length: atOnce }, runner))

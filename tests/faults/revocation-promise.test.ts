@@ -10,7 +10,7 @@ import type { Name } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
 import { type Between, startProxy } from './proxy.ts'
 
-/** `LOGOUTS=1000`: as long as the promise is to be measured, with its figures. */
+/** `LOGOUTS=1000` runs the long measurement and prints its figures. */
 const LOGOUTS = Number(process.env.LOGOUTS ?? 150)
 const LONG = process.env.LOGOUTS !== undefined
 const AT_ONCE = 8
@@ -32,7 +32,7 @@ const bearer = (system: System, { tokens }: TestUser, request: string) => {
   return call(system.url.auth, `${method} ${V1}${path}`, { headers: as.bearer(tokens.access_token) })
 }
 
-/** Everything whose answer says that a token is refused from now on. */
+/** Requests whose answer promises that the token is refused from then on. */
 const ENDS: Record<string, Asked> = {
   'a logout': (system, user) => bearer(system, user, 'POST /auth/logout'),
   'a logout everywhere': (system, user) => bearer(system, user, 'POST /auth/logout-all'),
@@ -46,7 +46,7 @@ const ENDS: Record<string, Asked> = {
   'a user deleted': (system, { id }) => operator(system, `DELETE /users/${id}`),
 }
 
-/** What the others say to a token at once, the one or the other first. */
+/** Answers of the other services to a token, asked at once, each first in half of the rounds. */
 async function others(system: System, token: string, round: number) {
   return await askEach(system, token, round % 2 === 0 ? APART : APART.toReversed())
 }
@@ -70,7 +70,7 @@ function inOrder(times: number[]): { at(share: number): string } {
   return { at: (share) => `${sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]?.toFixed(1)} ms` }
 }
 
-describe('check 16: from the answer on, no service takes the token, three processes', () => {
+describe('check 16: from the answer on, no service accepts the token, three processes', () => {
   let system: System
   beforeAll(async () => {
     system = await processes('apart', { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
@@ -83,29 +83,29 @@ describe('check 16: from the answer on, no service takes the token, three proces
     const accepted: unknown[] = []
     await atOnce(rounds, async (round) => {
       const user = await registerUser(system)
-      // A token that was checked before is not checked again, but for its revocation.
+      // A token in the cache is checked again for its revocation only.
       expect(await others(system, user.tokens.access_token, round)).toEqual(all(200, APART))
       const sentAt = performance.now()
       const { status } = await end(system, user)
       times.push(performance.now() - sentAt)
-      const said = await others(system, user.tokens.access_token, round)
+      const answers = await others(system, user.tokens.access_token, round)
       expect(status).toBeWithin(200, 205)
-      if (!Bun.deepEquals(said, all('token_revoked', APART))) accepted.push({ round, said })
+      if (!Bun.deepEquals(answers, all('token_revoked', APART))) accepted.push({ round, answers })
       expect(await askEach(system, user.tokens.access_token, ['auth'])).toEqual(all('token_revoked', ['auth']))
     })
     expect(accepted).toEqual([])
     expect(times).toHaveLength(rounds)
-    // The answer waits for the others, at most a second, and they are quicker than the end of their leases.
+    // The answer waits for the acknowledgements, at most a second; they arrive before the leases expire.
     expect(Math.max(...times)).toBeLessThan(PROMPT)
     const { at } = inOrder(times)
     if (LONG) console.log(`${rounds} × ${name}: 0 accepted; answered in ${at(0.5)} (median), ${at(0.99)} (p99)`)
   })
 
-  test('a service that has just started refuses nothing good and accepts nothing revoked', async () => {
+  test('a service that has just started refuses no valid token and accepts no revoked one', async () => {
     const user = await registerUser(system)
     const wrong: unknown[] = []
     let stopped = false
-    // While it is away its port is closed, and nothing can be asked.
+    // While the service is down its port is closed, and it answers nothing.
     const modules = async (token: string) =>
       (await askEach(system, token, ['modules']).catch(() => ({ modules: 'away' }))).modules
     const client = async () => {
@@ -124,8 +124,8 @@ describe('check 16: from the answer on, no service takes the token, three proces
       await system.kill('modules')
       await bearer(system, ended, 'POST /auth/logout')
       await system.start('modules')
-      const said = await Promise.all([modules(live.tokens.access_token), modules(ended.tokens.access_token)])
-      expect(said).toEqual([200, 'token_revoked'])
+      const answers = await Promise.all([modules(live.tokens.access_token), modules(ended.tokens.access_token)])
+      expect(answers).toEqual([200, 'token_revoked'])
     }
     stopped = true
     await clients
@@ -133,11 +133,11 @@ describe('check 16: from the answer on, no service takes the token, three proces
   })
 })
 
-test('a service that starts beside a long feed takes nothing that stands far down in it', async () => {
+test('a service that starts with a long feed accepts no token that is revoked far down in it', async () => {
   const system = await processes('apart', { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
   try {
     await system.terminate('auth')
-    // More than the feed tells at once, many times over.
+    // Many times more than one page of the feed.
     const database = new Database(join(system.dataDir, 'auth.sqlite'))
     const until = Date.now() + 3_600_000
     database.run(`
@@ -178,7 +178,7 @@ describe('a service that is cut off from auth', () => {
     await system?.stop()
     toAuth?.stop()
   })
-  /** Until a poll was answered: of two that come through, the first was. */
+  /** Waits until a poll was answered: when a second one arrives, the first was. */
   const followed = async () => {
     const befallen = toAuth.befallen
     toAuth.fates = [{}, {}]
@@ -192,7 +192,7 @@ describe('a service that is cut off from auth', () => {
     return performance.now() - sentAt
   }
 
-  test.each(LONG ? CUTS : CUTS.slice(0, 1))('from its feed alone (%s): it asks about each token', async (how) => {
+  test.each(LONG ? CUTS : CUTS.slice(0, 1))('from the feed alone (%s) asks auth about each token', async (how) => {
     await followed()
     const registered = [registerUser(system), registerUser(system), registerUser(system)]
     const [live, first, later] = await Promise.all(registered)
@@ -200,10 +200,10 @@ describe('a service that is cut off from auth', () => {
     for (const user of [live, first, later]) expect(await modules(user)).toBe(200)
     toAuth.cut = { paths: /\/auth\/revocations/, how }
     const cutAt = performance.now()
-    // The first waits until the right to decide alone has run out; then no one waits.
+    // The first check waits until the lease has expired; later checks do not wait.
     expect(await logOut(first)).toBeLessThan(PROMPT)
     expect([await modules(first), await modules(live)]).toEqual(['token_revoked', 200])
-    // As long as auth answers its questions, the silence of the feed is no reason to refuse anyone.
+    // While auth answers introspections, a silent feed is no reason to refuse a token.
     await Bun.sleep(Math.max(0, 3200 - (performance.now() - cutAt)))
     expect(await logOut(later)).toBeLessThan(PROMPT)
     expect([await modules(later), await modules(live)]).toEqual(['token_revoked', 200])
@@ -216,30 +216,38 @@ describe('a service that is cut off from auth', () => {
   })
 
   test.each(LONG ? CUTS : CUTS.slice(1))(
-    'altogether (%s): what it knows is refused, the rest taken for a while, then none',
+    'completely (%s) refuses tokens known to be revoked, accepts the others until its lease expires, then refuses all',
     async (how) => {
       await followed()
       const registered = [registerUser(system), registerUser(system), registerUser(system)]
-      const [live, known, unknown] = await Promise.all(registered)
-      if (!live || !known || !unknown) throw new Error('Three were registered')
-      for (const user of [live, known, unknown]) expect(await modules(user)).toBe(200)
-      await logOut(known)
+      const [live, loggedOutBefore, loggedOutDuring] = await Promise.all(registered)
+      if (!live || !loggedOutBefore || !loggedOutDuring) throw new Error('Three were registered')
+      for (const user of [live, loggedOutBefore, loggedOutDuring]) expect(await modules(user)).toBe(200)
+      await logOut(loggedOutBefore)
       toAuth.cut = { paths: /^/, how }
       const cutAt = performance.now()
-      expect(await logOut(unknown)).toBeLessThan(PROMPT)
-      // Auth has spoken, and who hears it knows.
-      expect([await users(unknown), await users(live)]).toEqual(['token_revoked', 200])
-      expect(await Promise.all([known, unknown, live].map(modules))).toEqual(['token_revoked', 200, 200])
+      expect(await logOut(loggedOutDuring)).toBeLessThan(PROMPT)
+      // Auth has published the revocation, and connected services have it.
+      expect([await users(loggedOutDuring), await users(live)]).toEqual(['token_revoked', 200])
+      expect(await Promise.all([loggedOutBefore, loggedOutDuring, live].map(modules))).toEqual([
+        'token_revoked',
+        200,
+        200,
+      ])
       await Bun.sleep(Math.max(0, 3100 - (performance.now() - cutAt)))
-      expect(await Promise.all([known, unknown, live].map(modules))).toEqual([
+      expect(await Promise.all([loggedOutBefore, loggedOutDuring, live].map(modules))).toEqual([
         'token_revoked',
         'auth_unavailable',
         'auth_unavailable',
       ])
       toAuth.cut = undefined
-      // Asked again as soon as it can be: at the latest when the pause after a question without an answer is over.
+      // Auth is asked again as soon as possible, at the latest after the backoff.
       await Bun.sleep(150)
-      expect(await Promise.all([known, unknown, live].map(modules))).toEqual(['token_revoked', 'token_revoked', 200])
+      expect(await Promise.all([loggedOutBefore, loggedOutDuring, live].map(modules))).toEqual([
+        'token_revoked',
+        'token_revoked',
+        200,
+      ])
     },
   )
 })

@@ -10,11 +10,11 @@ import { Writer } from './ledger.ts'
 const NAMES = ['auth', 'users', 'modules'] as const
 const WRITERS = 16
 const MODULE = 'faults'
-/** In a round, where no one says how many. */
+/** Writes in a round, unless the caller says how many. */
 const WRITES = 50
 const LONGEST_ROUND = 20_000
 
-/** Numbers that a seed gives again (mulberry32), so that a run that failed can be run once more. */
+/** Random numbers that a seed reproduces (mulberry32), so that a failed run can be repeated. */
 function seeded(seed: number): () => number {
   let state = seed >>> 0
   return () => {
@@ -32,14 +32,14 @@ export interface Figures {
 }
 
 /**
- * Sixteen writers, and SIGKILL in the middle of it, round after round: after each the instance is held against what the
- * writers were told.
- * @param wanted of rounds, and of writes that were acknowledged, at least
+ * Kills the instance with SIGKILL under sixteen writers, round after round, and compares it after each restart with the
+ * answers that the writers got.
+ * @param goal least number of rounds and of acknowledged writes
  */
 export async function killRounds(
   system: System,
   seed: number,
-  wanted: { rounds: number; acknowledged?: number },
+  goal: { rounds: number; acknowledged?: number },
   tell: (figures: Figures) => void = () => undefined,
 ): Promise<Figures> {
   const random = seeded(seed)
@@ -47,12 +47,12 @@ export async function killRounds(
   await call(system.url.modules, 'POST /api/v1/modules', { headers: as.operator, body: module })
   const writers = Array.from({ length: WRITERS }, () => new Writer(system, random, MODULE))
   const acknowledged = () => writers.reduce((sum, writer) => sum + writer.acknowledged, 0)
-  const aRound = (wanted.acknowledged ?? wanted.rounds * WRITES) / wanted.rounds
+  const aRound = (goal.acknowledged ?? goal.rounds * WRITES) / goal.rounds
   const figures: Figures = { rounds: 0, acknowledged: 0, differences: [] }
-  while (figures.rounds < wanted.rounds || figures.acknowledged < (wanted.acknowledged ?? 0)) {
+  while (figures.rounds < goal.rounds || figures.acknowledged < (goal.acknowledged ?? 0)) {
     let stopped = false
     const writing = writers.map((writer) => writer.write(() => stopped))
-    // Sometimes early, sometimes late: on the average as many writes as are wanted of a round.
+    // The kill comes early or late: on average after as many writes as a round should have.
     const enough = figures.acknowledged + 2 * random() * aRound
     for (const end = performance.now() + LONGEST_ROUND; acknowledged() < enough && performance.now() < end; )
       await Bun.sleep(1 + random() * 10)
@@ -71,7 +71,7 @@ export async function killRounds(
   return figures
 }
 
-/** What SQLite finds wrong with the files as the kill has left them; looked at in a copy. */
+/** Damage that SQLite finds in a copy of the files after the kill. */
 function damaged(dataDir: string, names: readonly Name[]): string[] {
   const copy = mkdtempSync(join(tmpdir(), 'ch202-killed-'))
   try {
@@ -80,9 +80,9 @@ function damaged(dataDir: string, names: readonly Name[]): string[] {
         if (existsSync(join(dataDir, `${name}.sqlite${end}`)))
           copyFileSync(join(dataDir, `${name}.sqlite${end}`), join(copy, `${name}.sqlite${end}`))
       const database = new Database(join(copy, `${name}.sqlite`))
-      const said = database.query<{ integrity_check: string }, []>('PRAGMA integrity_check').get()?.integrity_check
+      const result = database.query<{ integrity_check: string }, []>('PRAGMA integrity_check').get()?.integrity_check
       database.close()
-      return said === 'ok' ? [] : [`${name}: ${said}`]
+      return result === 'ok' ? [] : [`${name}: ${result}`]
     })
   } finally {
     rmSync(copy, { recursive: true, force: true })

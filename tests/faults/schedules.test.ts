@@ -12,7 +12,7 @@ setDefaultTimeout(120_000)
 const USERS = 2
 const { SCHEDULES = '12', SCHEDULE_SEED, SCHEDULE_PATH } = process.env
 const RUNS = Number(SCHEDULES)
-/** What a failure prints: to run that one again. */
+/** Seed and path that a failure prints, to repeat it. */
 const again = SCHEDULE_SEED ? { seed: Number(SCHEDULE_SEED), path: SCHEDULE_PATH ?? '0' } : {}
 
 let system: System
@@ -39,7 +39,7 @@ const fate: fc.Arbitrary<Fate> = fc.oneof(
   fc.integer({ min: 0, max: 120 }).map((late) => ({ late })),
   fc.integer({ min: 0, max: 200 }).map((doubled) => ({ doubled })),
 )
-// A deletion ends a user's story: the others are many.
+// No change can follow a deletion, so the other changes are more frequent.
 const change = fc.constantFrom(
   'password',
   'password',
@@ -57,27 +57,27 @@ const schedule = fc.record({
   toUsers: fc.array(fate, { maxLength: 6 }),
 })
 
-/** What the users service has acknowledged of a user. */
+/** The state of a user that the users service has acknowledged. */
 interface Acknowledged {
   user: TestUser
   email: string
   password: string
   status: 'active' | 'disabled'
   roles: string[]
-  gone: boolean
-  /** Whether something ended the sessions it began with. */
+  isDeleted: boolean
+  /** Whether the user's first sessions have ended. */
   ended: boolean
 }
 
 let counter = 0
 
 async function apply(kind: string, one: Acknowledged): Promise<void> {
-  if (one.gone) return
+  if (one.isDeleted) return
   const at = `/api/v1/users/${one.user.id}`
   const headers = as.operator
   const patch = (body: Record<string, unknown>) => call(system.url.users, `PATCH ${at}`, { headers, body })
   const done = ({ status, text }: { status: number; text: string }) => {
-    // The users service is there: whatever becomes of its notices, it answers.
+    // The users service answers, even when its notices are lost.
     if (status >= 300) throw new Error(`${kind}: ${status} ${text}`)
   }
   if (kind === 'password') {
@@ -103,10 +103,10 @@ async function apply(kind: string, one: Acknowledged): Promise<void> {
   }
 }
 
-/** How auth knows the user, by what its clients see. */
+/** The state of the user in auth, as its clients see it. */
 async function asAuthHasIt({ email, password, user }: Acknowledged) {
   const answer = await logIn(system, email, password)
-  const token = answer.status === 200 ? await whatItSays(answer.body.access_token) : null
+  const token = answer.status === 200 ? await validationOf(answer.body.access_token) : null
   const old = await call(system.url.auth, 'POST /api/v1/auth/refresh', {
     body: { refresh_token: user.tokens.refresh_token },
   })
@@ -115,16 +115,16 @@ async function asAuthHasIt({ email, password, user }: Acknowledged) {
   return { login: answer.status, roles: token?.roles ?? null, ended: old.status === 401, first }
 }
 
-async function whatItSays(token: string): Promise<{ roles: string[] }> {
+async function validationOf(token: string): Promise<{ roles: string[] }> {
   return (await call(system.url.auth, 'POST /api/v1/auth/validate-token', { body: { token } })).body
 }
 
-function wanted({ ended, gone, password, roles, status }: Acknowledged) {
-  const login = gone ? 401 : status === 'disabled' ? 403 : 200
+function expectedState({ ended, isDeleted, password, roles, status }: Acknowledged) {
+  const login = isDeleted ? 401 : status === 'disabled' ? 403 : 200
   return { login, roles: login === 200 ? roles : null, ended, first: password === PASSWORD ? null : 401 }
 }
 
-test('check 34: whatever is lost, late, doubled or overtaken between users and auth, the two agree in the end, and nothing acknowledged is undone', async () => {
+test('check 34: with notices lost, late, doubled or reordered, users and auth agree in the end and keep every acknowledged change', async () => {
   const befallen = { before: toAuth.befallen + toUsers.befallen }
   await fc.assert(
     fc.asyncProperty(schedule, async ({ changes, ...fates }) => {
@@ -139,7 +139,7 @@ test('check 34: whatever is lost, late, doubled or overtaken between users and a
           password: PASSWORD,
           status: 'active',
           roles: ['USER'],
-          gone: false,
+          isDeleted: false,
           ended: false,
         })
       }
@@ -149,18 +149,18 @@ test('check 34: whatever is lost, late, doubled or overtaken between users and a
       for (const { change, user, at } of changes) {
         await Bun.sleep(at)
         const one = all[user]
-        // One user's changes one after the other, those of several at once.
+        // Changes of one user are sequential, those of several users concurrent.
         if (one) queues[user] = (queues[user] ?? Promise.resolve()).then(() => apply(change, one))
       }
       await Promise.all(queues)
       toAuth.fates = []
       toUsers.fates = []
-      // The latest of the doubled arrives.
+      // The last duplicate arrives.
       await Bun.sleep(220)
       const agreed = async () =>
-        JSON.stringify(await Promise.all(all.map(asAuthHasIt))) === JSON.stringify(all.map(wanted))
+        JSON.stringify(await Promise.all(all.map(asAuthHasIt))) === JSON.stringify(all.map(expectedState))
       await eventually(agreed).catch(async () =>
-        expect(await Promise.all(all.map(asAuthHasIt))).toEqual(all.map(wanted)),
+        expect(await Promise.all(all.map(asAuthHasIt))).toEqual(all.map(expectedState)),
       )
     }),
     { numRuns: RUNS, endOnFailure: true, ...again },

@@ -6,7 +6,7 @@ import { InstanceInTime } from './instance-in-time.ts'
 import { type Access, differs, SETTINGS, type Session } from './session-model.ts'
 import { CODES, SessionSteps, step } from './session-steps.ts'
 
-/** `SESSION_RUNS`: how many sequences. One that failed is run again by the `seed` and the `path` that were printed. */
+/** `SESSION_RUNS`: number of sequences. The printed `seed` and `path` repeat a failed one. */
 const { SESSION_RUNS = '30', SESSION_SEED, SESSION_PATH } = process.env
 
 const PATIENCE = 60_000 + Number(SESSION_RUNS) * 500
@@ -18,7 +18,7 @@ afterAll(() => instance.stop())
 
 const done = { sequences: 0, steps: 0, tokens: 0 }
 
-/** Asks about every token at every place that takes one: what works must be exactly what the model says. */
+/** Tries every token wherever one is accepted: exactly the tokens that the model calls valid must work. */
 async function look(steps: SessionSteps): Promise<void> {
   const { model } = steps
   done.tokens += model.access.length + model.sessions.reduce((sum, { refresh }) => sum + refresh.length, 0)
@@ -69,11 +69,11 @@ async function lookAtRefreshTokens({ model }: SessionSteps, session: Session): P
     if (!body.active) differs('a dead refresh token', body, { active: false })
   }
   const current = session.refresh.length - 1
-  const wanted = session.refresh.map((_, place) => place === current && model.live(session))
-  differs(`the refresh tokens of session ${model.sessions.indexOf(session)}`, alive, wanted)
+  const expected = session.refresh.map((_, place) => place === current && model.live(session))
+  differs(`the refresh tokens of session ${model.sessions.indexOf(session)}`, alive, expected)
 }
 
-test('checks 14 and 15: after any sequence of what befalls sessions, the tokens that work are exactly those of the model', async () => {
+test('checks 14 and 15: after any sequence of requests, restarts and crashes, exactly the tokens of the model are valid', async () => {
   const sequence = fc.array(step, { minLength: 15, maxLength: 40, size: 'max' })
   await fc.assert(
     fc.asyncProperty(sequence, async (sequence) => {
@@ -89,7 +89,7 @@ test('checks 14 and 15: after any sequence of what befalls sessions, the tokens 
     }),
     {
       numRuns: Number(SESSION_RUNS),
-      // The simplest one that was found till then is told.
+      // Report the simplest failing sequence so far.
       interruptAfterTimeLimit: PATIENCE - 10_000,
       markInterruptAsFailure: true,
       ...(SESSION_SEED === undefined ? {} : { seed: Number(SESSION_SEED) }),
@@ -102,7 +102,7 @@ test('checks 14 and 15: after any sequence of what befalls sessions, the tokens 
     )
 })
 
-test('check 35: a clock that is an hour ahead for a while, twice: what was revoked stays so when it is set back', async () => {
+test('check 35: revoked tokens stay revoked when a clock that was an hour ahead is set back, twice', async () => {
   const steps = new SessionSteps(instance)
   await steps.begin()
   for (const action of ['login', 'login', 'logout', 'deleteSession', 'changeRoles', 'login'] as const)

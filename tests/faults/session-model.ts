@@ -1,7 +1,7 @@
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { HOUR, MINUTE, SECOND } from '../../services/kit/clock.ts'
 
-/** What the instance is started with; short where nothing hangs on the length. */
+/** Settings of the instance; times are short if their length does not matter. */
 export const SETTINGS = {
   JWT_EXPIRE: '30m',
   REFRESH_EXPIRE: '2h',
@@ -13,9 +13,9 @@ export const JWT_EXPIRE = 30 * MINUTE
 const LIFETIME = { v1: 2 * HOUR, v0: 3 * HOUR }
 const SESSION_MAX_AGE = 4 * HOUR
 const GRACE = 10 * SECOND
-/** A retired key stays for the tokens that are being signed. */
+/** A retired key stays a while for tokens that are being signed. */
 const KEY_MARGIN = MINUTE
-/** After a crash it is known to a second when the service was last alive. */
+/** Precision with which a service knows, after a crash, when it was last alive. */
 const ALIVE_TO = SECOND
 
 export interface User {
@@ -23,7 +23,7 @@ export interface User {
   email: string
   password: string
   roles: string[]
-  /** Grows with each change of the roles: tokens of an older one are dead. */
+  /** Grows with each change of the roles: tokens of an older edition are revoked. */
   edition: number
   status: 'active' | 'disabled' | 'gone'
 }
@@ -35,7 +35,7 @@ export interface Session {
   /** Every refresh token so far; the last is the current one. */
   refresh: string[]
   rotatedAt: number
-  /** By how much the grace may be longer, since a crash. */
+  /** Time by which the grace may be longer since a crash. */
   slack: number
   expiresAt: number
   endsAt: number
@@ -54,12 +54,12 @@ export interface Access {
 
 export interface Key {
   kid: string
-  /** When the last of its tokens has expired; null while it signs. */
+  /** Time at which its last token expires; null while it signs. */
   goneAt: number | null
   removed: boolean
 }
 
-/** Why an access token is refused; where there are several reasons any of them may be told. */
+/** Reasons to refuse an access token; a refusal may name any of several. */
 export type Reason = 'signature' | 'expired' | 'revoked'
 
 /** The tokens of an answer, of v1 or of v0. */
@@ -70,7 +70,7 @@ export interface Tokens {
   refreshEnds: number
 }
 
-/** What sessions do, by the contract: nothing of the services is used here. */
+/** Sessions as the contract describes them, without any code of the services. */
 export class SessionModel {
   readonly users: User[] = []
   readonly sessions: Session[] = []
@@ -87,9 +87,9 @@ export class SessionModel {
     return this.sessions.filter((session) => session.user === user && this.live(session))
   }
 
-  /** None: the token is good. */
+  /** Reasons to refuse a token; empty for a valid one. */
   reasons({ exp, edition, kid, session }: Access): Reason[] {
-    const key = this.keys.find((known) => known.kid === kid)
+    const key = this.keys.find((one) => one.kid === kid)
     const reasons: Reason[] = []
     if (!key || key.removed || (key.goneAt !== null && key.goneAt <= this.now())) reasons.push('signature')
     if (exp * 1000 <= this.now()) reasons.push('expired')
@@ -101,7 +101,7 @@ export class SessionModel {
     return this.reasons(access).length === 0
   }
 
-  /** What becomes of a refresh token of a session, by its place. */
+  /** Result of using a refresh token of a session, by its place. */
   refreshed(session: Session, place: number): 'rotated' | 'repeated' | 'reused' | 'repeated or reused' | 'refused' {
     if (!this.live(session)) return 'refused'
     const spent = session.refresh.length - 1 - place
@@ -111,7 +111,7 @@ export class SessionModel {
     return age <= GRACE ? 'repeated' : 'repeated or reused'
   }
 
-  /** A session was opened. Throws where the answer is not what it must be. */
+  /** Records a new session. Throws if the answer is not as expected. */
   opened(user: User, kind: 'v1' | 'v0', tokens: Tokens): Session {
     const now = this.now()
     const endsAt = now + SESSION_MAX_AGE
@@ -124,7 +124,7 @@ export class SessionModel {
     return session
   }
 
-  /** The current token was spent, and this is what came for it. */
+  /** Records the tokens that were issued for the current refresh token. */
   rotated(session: Session, tokens: Tokens): void {
     const now = this.now()
     session.refresh.push(tokens.refresh)
@@ -133,14 +133,14 @@ export class SessionModel {
     this.answered(session, tokens)
   }
 
-  /** Tokens of a session were given out; those of one that ended meanwhile are known, and dead. */
+  /** Records issued tokens; those of a session that has ended meanwhile are revoked. */
   answered(session: Session, { access, refresh, refreshEnds }: Tokens): void {
     const { exp = 0, iat, roles, sid, sub } = decodeJwt(access)
     const { kid = '' } = decodeProtectedHeader(access)
     const now = Math.floor(this.now() / 1000)
     const ends = Math.floor(session.expiresAt / 1000)
     const is = { refresh, refreshEnds, sid, sub, iat, exp, roles, kid }
-    const wanted = {
+    const expected = {
       refresh: session.refresh.at(-1),
       refreshEnds: ends,
       sid: session.id,
@@ -150,7 +150,7 @@ export class SessionModel {
       roles: session.user.roles,
       kid: this.keys.at(-1)?.kid,
     }
-    differs('the tokens of an answer', is, wanted)
+    differs('the tokens of an answer', is, expected)
     const { edition } = session.user
     this.access.push({ token: access, session, kid, exp, roles: session.user.roles, edition })
   }
@@ -164,7 +164,7 @@ export class SessionModel {
     Object.assign(user, { roles, edition: user.edition + 1 })
   }
 
-  /** The keys that are there: one signs, the others are of tokens that may still live. */
+  /** The keys of the ring: one signs, the others belong to tokens that may still be valid. */
   ring(): Key[] {
     return this.keys.filter(({ goneAt, removed }) => !removed && (goneAt === null || goneAt > this.now()))
   }
@@ -174,7 +174,7 @@ export class SessionModel {
     this.keys.push({ kid, goneAt: null, removed: false })
   }
 
-  /** What the service was down is not part of anyone's grace. */
+  /** Extends every grace by the time that the service was down. */
   wasDown(ms: number, crashed: boolean): void {
     for (const session of this.sessions) {
       session.rotatedAt += ms
@@ -183,8 +183,8 @@ export class SessionModel {
   }
 }
 
-/** @throws Error that says what is and what should be */
-export function differs(what: string, is: unknown, wanted: unknown): void {
-  if (Bun.deepEquals(is, wanted)) return
-  throw new Error(`${what}: ${JSON.stringify(is)}, and should be ${JSON.stringify(wanted)}`)
+/** @throws Error with the actual and the expected value */
+export function differs(what: string, is: unknown, expected: unknown): void {
+  if (Bun.deepEquals(is, expected)) return
+  throw new Error(`${what}: ${JSON.stringify(is)}, and should be ${JSON.stringify(expected)}`)
 }

@@ -22,7 +22,7 @@ const DOWN = [0, SECOND, 8 * SECOND, 5 * MINUTE, HOUR]
 const ROLES = [['USER'], ['USER', 'SALES'], ['SALES', 'USER'], ['EDITOR']]
 const USERS_MOST = 3
 
-/** How often each is done, of all. */
+/** Relative frequency of each step. */
 const WEIGHTS = {
   login: 24,
   loginWrong: 1,
@@ -59,7 +59,7 @@ const WEIGHTS = {
 
 type Action = keyof typeof WEIGHTS
 
-/** One step of a sequence. The numbers say of which user, session or token, and how; `look`: what works is asked then. */
+/** One step of a sequence. The numbers choose user, session or token, and variant. `look`: then compare all tokens. */
 export interface Step {
   action: Action
   which: number
@@ -76,7 +76,7 @@ export const step: fc.Arbitrary<Step> = fc.record(
   { noNullPrototype: true },
 )
 
-/** Does to an instance what a sequence says, and the same to the model; what is answered must be what the model says. */
+/** Applies a sequence to an instance and to the model; each answer must be the one that the model predicts. */
 export class SessionSteps {
   readonly model: SessionModel
   private words = 0
@@ -85,7 +85,7 @@ export class SessionSteps {
     this.model = new SessionModel(() => instance.now())
   }
 
-  /** Begins with two users, one key, and nothing of the sequences before. */
+  /** Begins with two users, one key, and no trace of earlier sequences. */
   async begin(): Promise<void> {
     const { instance, model } = this
     await instance.pass(JWT_EXPIRE + 2 * MINUTE)
@@ -105,7 +105,7 @@ export class SessionSteps {
     const email = newEmail()
     const body = { email, password: PASSWORD }
     const answer = await this.instance.ask(`POST ${V1}/auth/register`, { body })
-    told('register', answer, 201)
+    expectAnswer('register', answer, 201)
     const user: User = { id: answer.body.id, email, password: PASSWORD, roles: ['USER'], edition: 0, status: 'active' }
     this.model.users.push(user)
     this.model.opened(user, 'v1', tokensOf(answer, this.instance.now()))
@@ -119,12 +119,12 @@ export class SessionSteps {
     const kind = how % 3 === 0 ? 'v0' : 'v1'
     const answer = await this.loginOf(user, user.password, kind)
     if (user.status === 'active') model.opened(user, kind, tokensOf(answer, this.instance.now()))
-    else if (user.status === 'disabled') told('login', answer, 403, 'account_disabled')
-    else told('login', answer, 401, 'invalid_credentials')
+    else if (user.status === 'disabled') expectAnswer('login', answer, 403, 'account_disabled')
+    else expectAnswer('login', answer, 401, 'invalid_credentials')
   }
 
   private async loginWrong(which: number): Promise<void> {
-    told('login', await this.loginOf(this.user(which), 'not the right one'), 401, 'invalid_credentials')
+    expectAnswer('login', await this.loginOf(this.user(which), 'not the right one'), 401, 'invalid_credentials')
   }
 
   private loginOf(user: User, password: string, kind: 'v1' | 'v0' = 'v1'): Promise<Answer> {
@@ -142,7 +142,7 @@ export class SessionSteps {
     const last = Math.max(0, session.refresh.length - 2)
     await this.present(session, last, how)
     if (how % 3 !== 2) return
-    // Asked for again, it is no younger.
+    // A repeated answer does not renew the session.
     await this.instance.pass(SHORT[which % 6] ?? SECOND)
     await this.present(session, last, how)
   }
@@ -152,15 +152,15 @@ export class SessionSteps {
     await this.present(session, how % session.refresh.length, how)
   }
 
-  /** A refresh token is presented, at the path of either version. */
+  /** Presents a refresh token at the path of either version. */
   private async present(session: Session, place: number, how: number): Promise<void> {
     const { instance, model } = this
     const due = model.refreshed(session, place)
     const answer = await this.refreshBy(session.refresh[place] ?? '', how)
-    if (due === 'refused') return told('refresh', answer, 401, 'invalid_refresh_token')
+    if (due === 'refused') return expectAnswer('refresh', answer, 401, 'invalid_refresh_token')
     if (due === 'reused' || (due === 'repeated or reused' && answer.status === 401)) {
       model.end([session])
-      return told('refresh', answer, 401, 'refresh_token_reused')
+      return expectAnswer('refresh', answer, 401, 'refresh_token_reused')
     }
     const tokens = tokensOf(answer, instance.now())
     if (due === 'rotated') model.rotated(session, tokens)
@@ -177,10 +177,10 @@ export class SessionSteps {
     const token = this.session(which, how).refresh.at(-1) ?? ''
     const at = token.length - 1 - how
     const forged = token.slice(0, at) + (token[at] === '1' ? '2' : '1') + token.slice(at + 1)
-    told('forged', await this.refreshBy(forged, how), 401, 'invalid_refresh_token')
+    expectAnswer('forged', await this.refreshBy(forged, how), 401, 'invalid_refresh_token')
   }
 
-  /** Of many at once with one token, all get the same one: there is one lineage. */
+  /** Refreshes several times at once with one token: all get the same next token. */
   private async refreshAtOnce(which: number, how: number): Promise<void> {
     const { instance, model } = this
     const session = this.session(which, how)
@@ -203,7 +203,7 @@ export class SessionSteps {
     const call = () => this.bearer(access, `POST ${V1}/auth/logout`, body)
     const ends = [model.good(access) && session, other && model.live(other) && other].filter((one) => !!one)
     if (ends.length === 0) return this.refusedAs(access, await call())
-    told('logout', await this.racing(how, ends[0], call), 204)
+    expectAnswer('logout', await this.racing(how, ends[0], call), 204)
     model.end(ends)
   }
 
@@ -213,8 +213,8 @@ export class SessionSteps {
     const live = model.live(session)
     const body = { refresh_token: this.anyOf(session, how) }
     const answer = await this.racing(how, session, () => instance.ask(`POST ${V1}/auth/logout`, { body }))
-    if (!live) return told('logout', answer, 401, 'invalid_refresh_token')
-    told('logout', answer, 204)
+    if (!live) return expectAnswer('logout', answer, 401, 'invalid_refresh_token')
+    expectAnswer('logout', answer, 204)
     model.end([session])
   }
 
@@ -223,14 +223,14 @@ export class SessionSteps {
     if (!access) return
     const good = this.model.good(access)
     const answer = await this.racing(how, access.session, () => this.revoke(access.token, how))
-    told('revoke', answer, 200)
+    expectAnswer('revoke', answer, 200)
     if (good) this.model.end([access.session])
   }
 
   private async revokeRefreshToken(which: number, how: number): Promise<void> {
     const session = this.session(which, how)
     const live = this.model.live(session)
-    told('revoke', await this.racing(how, session, () => this.revoke(this.anyOf(session, how), how)), 200)
+    expectAnswer('revoke', await this.racing(how, session, () => this.revoke(this.anyOf(session, how), how)), 200)
     if (live) this.model.end([session])
   }
 
@@ -256,12 +256,12 @@ export class SessionSteps {
     const { instance, model } = this
     const session = this.session(which, how)
     const live = model.live(session)
-    const own = model.access.findLast((access) => access.session.user === session.user && model.good(access))
-    const headers = own && how % 2 === 0 ? as.bearer(own.token) : as.operator
+    const ownAccess = model.access.findLast((access) => access.session.user === session.user && model.good(access))
+    const headers = ownAccess && how % 2 === 0 ? as.bearer(ownAccess.token) : as.operator
     const call = () => instance.ask(`DELETE ${V1}/auth/sessions/${session.id}`, { headers })
     const answer = await this.racing(how, session, call)
-    if (!live) return told('delete session', answer, 404, 'session_not_found')
-    told('delete session', answer, 204)
+    if (!live) return expectAnswer('delete session', answer, 404, 'session_not_found')
+    expectAnswer('delete session', answer, 204)
     model.end([session])
   }
 
@@ -279,7 +279,7 @@ export class SessionSteps {
   private async deleteSessions(whose: string, live: Session[], how: number): Promise<void> {
     const call = () => this.operator(`DELETE ${V1}/auth/sessions?${whose}`)
     const answer = await this.racing(how, live[0], call)
-    told('delete sessions', answer, 200)
+    expectAnswer('delete sessions', answer, 200)
     differs('sessions that ended', answer.body.revoked, live.length)
     this.model.end(live)
   }
@@ -292,7 +292,7 @@ export class SessionSteps {
   private async enable(which: number): Promise<void> {
     const user = this.user(which)
     if (user.status === 'gone') return
-    told('enable', await this.patch(user, { status: 'active' }), 200)
+    expectAnswer('enable', await this.patch(user, { status: 'active' }), 200)
     user.status = 'active'
   }
 
@@ -316,8 +316,8 @@ export class SessionSteps {
     const body = { current_password: wrong ? 'not the right one' : user.password, new_password: password }
     const answer = await this.bearer(access, `POST ${V1}/users/${user.id}/change-password`, body)
     if (!model.good(access)) return this.refusedAs(access, answer)
-    if (wrong) return told('change password', answer, 401, 'invalid_credentials')
-    told('change password', answer, 204)
+    if (wrong) return expectAnswer('change password', answer, 401, 'invalid_credentials')
+    expectAnswer('change password', answer, 204)
     user.password = password
     model.end(model.sessions.filter((session) => session.user === user && session !== access.session))
   }
@@ -327,7 +327,7 @@ export class SessionSteps {
     if (user.status !== 'active') return
     const { instance } = this
     const request = await instance.ask(`POST ${V1}/auth/password-reset-request`, { body: { email: user.email } })
-    told('reset request', request, 202)
+    expectAnswer('reset request', request, 202)
     const mail = await eventually(() => instance.mails.findLast(({ to }) => to === user.email))
     instance.mails.length = 0
     const token = resetLinkIn(mail.text).searchParams.get('token')
@@ -341,34 +341,34 @@ export class SessionSteps {
     const user = this.user(which)
     if (user.status === 'gone') return
     const roles = ROLES[how % ROLES.length] ?? []
-    told('roles', await this.patch(user, { roles }), 200)
+    expectAnswer('roles', await this.patch(user, { roles }), 200)
     this.model.changeRoles(user, roles)
   }
 
-  /** Ends nothing; the next tokens are of the new address. */
+  /** Changes the email: ends no session, and the next tokens contain the new address. */
   private async changeEmail(which: number): Promise<void> {
     const user = this.user(which)
     if (user.status === 'gone') return
     const email = newEmail()
-    told('email', await this.patch(user, { email }), 200)
+    expectAnswer('email', await this.patch(user, { email }), 200)
     user.email = email
   }
 
-  /** What the cache holds is no one's session. */
+  /** Drops a user from the password cache, which ends no session. */
   private async dropFromCache(which: number): Promise<void> {
     const answer = await this.operator(`DELETE ${V1}/admin/password-cache/${this.user(which).id}`)
-    if (answer.status !== 204) told('drop', answer, 404, 'user_not_found')
+    if (answer.status !== 204) expectAnswer('drop', answer, 404, 'user_not_found')
   }
 
   private async syncCache(which: number): Promise<void> {
     const user = this.user(which)
     if (user.status === 'gone') return
-    told('sync', await this.operator(`POST ${V1}/admin/password-cache/sync`, { user_id: user.id }), 200)
+    expectAnswer('sync', await this.operator(`POST ${V1}/admin/password-cache/sync`, { user_id: user.id }), 200)
   }
 
   private async rotateKey(): Promise<void> {
     const answer = await this.operator(`POST ${V1}/admin/keys/rotate?now=true`)
-    told('rotate', answer, 201)
+    expectAnswer('rotate', answer, 201)
     this.model.rotateKey(answer.body.kid)
   }
 
@@ -376,16 +376,16 @@ export class SessionSteps {
     const { model } = this
     const key = model.keys[which % model.keys.length]
     if (!key) return
-    const [there, signs] = [model.ring().includes(key), key.goneAt === null]
+    const [isInRing, signs] = [model.ring().includes(key), key.goneAt === null]
     await this.ringKids()
     const answer = await this.operator(`DELETE ${V1}/admin/keys/${key.kid}`)
-    if (!there) return told('remove key', answer, 404, 'not_found')
-    told('remove key', answer, 204)
+    if (!isInRing) return expectAnswer('remove key', answer, 404, 'not_found')
+    expectAnswer('remove key', answer, 204)
     if (signs) model.rotateKey((await this.ringKids()).find((kid) => kid !== key.kid && !known(model, kid)) ?? '')
     key.removed = true
   }
 
-  /** The kids of the ring, as an operator sees it; the one that signs first. */
+  /** The kids of the ring as an operator sees them, the signing key first. */
   async ringKids(): Promise<string[]> {
     const { body } = await this.instance.ask(`GET ${V1}/admin/keys`, { headers: as.operator })
     return body.items.map(({ kid }: { kid: string }) => kid)
@@ -399,7 +399,7 @@ export class SessionSteps {
     await this.again(which, how, true)
   }
 
-  /** Mostly after a refresh, whose answer the client asks for again; sometimes it happens twice. */
+  /** Restarts or crashes the instance, mostly after a refresh that the client repeats; sometimes twice. */
   private async again(which: number, how: number, crashed: boolean): Promise<void> {
     const { instance, model } = this
     const down = DOWN[how % DOWN.length] ?? 0
@@ -413,7 +413,7 @@ export class SessionSteps {
     if (session) await this.present(session, Math.max(0, session.refresh.length - 2), how)
   }
 
-  /** A session is kept alive until it comes to its absolute end. */
+  /** Refreshes a session until its absolute end. */
   private async growOld(which: number, how: number): Promise<void> {
     const session = this.session(which, 1)
     for (let times = how % 4; times >= 0; times--) {
@@ -423,35 +423,35 @@ export class SessionSteps {
   }
 
   private async pass(which: number, how: number): Promise<void> {
-    // Mostly short: after hours there is little left to look at.
+    // Mostly short: after hours most tokens have expired.
     const times = how % 4 === 3 ? LONG : SHORT
     await this.instance.pass(times[which % times.length] ?? SECOND)
   }
 
-  /** What ends all sessions of a user, alone or in a race with a refresh. False: there is no such user. */
+  /** Ends all sessions of a user, alone or in a race with a refresh. False: the user does not exist. */
   private async ends(which: number, how: number, call: (user: User) => Promise<Answer>, status: number) {
     const { model } = this
     const user = this.user(which)
     const answer = await this.racing(how, model.liveOf(user)[0], () => call(user))
     if (user.status === 'gone') {
-      told('of a user who is gone', answer, 404, 'user_not_found')
+      expectAnswer('of a user who is gone', answer, 404, 'user_not_found')
       return false
     }
-    told('what ends sessions', answer, status)
+    expectAnswer('what ends sessions', answer, status)
     model.end(model.sessions.filter((session) => session.user === user))
     return true
   }
 
   /**
-   * Makes a call that ends a session, every third time together with a refresh of it: whichever comes first, what that
-   * brings must be dead when both have been answered.
+   * Makes a call that ends a session, every third time together with a refresh of it: whichever comes first, the new
+   * tokens must be revoked when both have been answered.
    */
   private async racing(how: number, session: Session | undefined, call: () => Promise<Answer>): Promise<Answer> {
     const { instance, model } = this
     if (!session || how % 3 !== 0 || !model.live(session)) return await call()
     const [answer, refreshed] = await Promise.all([call(), this.refreshBy(session.refresh.at(-1) ?? '', how)])
     if (refreshed.status === 200) model.rotated(session, tokensOf(refreshed, instance.now()))
-    else told('refresh in a race', refreshed, 401, 'invalid_refresh_token')
+    else expectAnswer('refresh in a race', refreshed, 401, 'invalid_refresh_token')
     return answer
   }
 
@@ -459,7 +459,7 @@ export class SessionSteps {
     const good = this.model.good(access)
     const answer = await (good ? this.racing(how, access.session, call) : call())
     if (!good) return void this.refusedAs(access, answer)
-    told('of a bearer', answer, status)
+    expectAnswer('of a bearer', answer, status)
     return answer
   }
 
@@ -486,7 +486,7 @@ export class SessionSteps {
     return user
   }
 
-  /** Mostly one that lives, if there is one. */
+  /** Chooses a session, mostly an active one. */
   private session(which: number, how: number): Session {
     const { model } = this
     const live = model.sessions.filter((session) => model.live(session))
@@ -496,7 +496,7 @@ export class SessionSteps {
     return session
   }
 
-  /** Mostly one that is good, if there is one. */
+  /** Chooses an access token, mostly a valid one. */
   private accessToken(which: number, how: number): Access | undefined {
     const { model } = this
     const good = model.access.filter((access) => model.good(access))
@@ -519,8 +519,8 @@ function known({ keys }: SessionModel, kid: string): boolean {
   return keys.some((key) => key.kid === kid)
 }
 
-function told(what: string, { body, status }: Answer, wanted: number, code?: string): void {
-  differs(what, [status, body?.code], [wanted, code])
+function expectAnswer(what: string, { body, status }: Answer, expected: number, code?: string): void {
+  differs(what, [status, body?.code], [expected, code])
 }
 
 function tokensOf({ body, status }: Answer, now: number): Tokens {

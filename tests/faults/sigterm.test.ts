@@ -13,12 +13,12 @@ const folder = temporary('sigterm')
 afterAll(() => endAndRemove(folder))
 
 const CLIENTS = 64
-/** More than what lies between two sockets. */
+/** Users whose list is larger than the buffers between two sockets. */
 const MANY = 12_000
 const PART = 3000
 const tool = (...words: string[]) => [process.execPath, 'cli/main.ts', ...words]
 
-/** A running instance, by whichever of its ways. */
+/** A running instance, started in any of the supported ways. */
 interface Instance {
   env: Record<string, string>
   auth: string
@@ -39,26 +39,26 @@ async function start(commands: string[][], together: boolean, env: Record<string
   return { env, auth, users, processes }
 }
 
-/** What a client was answered, and what it asked for without an answer. */
-interface Asked {
+/** A request to create a user, with its outcome. */
+interface CreateRequest {
   email: string
   outcome: Outcome
 }
 
-/** Makes users over one connection until that is no more. */
-async function make(instance: Instance, asked: Asked[]): Promise<void> {
+/** Creates users over one connection until the connection ends. */
+async function make(instance: Instance, requests: CreateRequest[]): Promise<void> {
   const client = new KeepAlive(instance.users)
   for (;;) {
     const email = newEmail()
     const body = JSON.stringify({ email, password: PASSWORD })
     const outcome = await client.ask({ method: 'POST', path: '/users', headers: as.operator, body })
-    asked.push({ email, outcome })
+    requests.push({ email, outcome })
     if (outcome.kind !== 'answered' || outcome.headers.get('connection') === 'close') break
   }
   client.close()
 }
 
-/** A data directory with many users, whose passwords take a while to check. */
+/** A data directory with many users, whose password hashes are slow to check. */
 const many = (async () => {
   const env = ownSettings(folder.fresh(), { LOG_LEVEL: 'silent' })
   const { processes, users } = await start([tool('serve')], true, env)
@@ -75,7 +75,7 @@ const many = (async () => {
   return env.CH202_DATA_DIR ?? ''
 })()
 
-/** A body that never ends: its stop takes as long as one may, beside the other tests. */
+/** A body that never ends: the stop takes the full time limit, so it runs beside the other tests. */
 const endless = (async () => {
   const env = ownSettings(folder.fresh(), { LOG_LEVEL: 'silent' })
   const { processes, users } = await start([tool('serve')], true, env)
@@ -94,15 +94,15 @@ const endless = (async () => {
 })()
 
 describe.each(WAYS)('%s: SIGTERM under load', (_, commands, together) => {
-  test('loses nothing that was answered, cuts no answer, and leaves no process', async () => {
+  test('loses no acknowledged write, cuts no answer, and leaves no process', async () => {
     const dataDir = folder.fresh()
     cpSync(await many, dataDir, { recursive: true })
     const env = ownSettings(dataDir, { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' })
     const instance = await start(commands, together, env)
 
-    const asked: Asked[] = []
-    const makers = Array.from({ length: CLIENTS }, () => make(instance, asked))
-    // Half of a body, an answer that is read slowly, and logins that wait for the hasher.
+    const requests: CreateRequest[] = []
+    const makers = Array.from({ length: CLIENTS }, () => make(instance, requests))
+    // Half a body, an answer that is read slowly, and logins that wait for the hasher.
     const slow = new KeepAlive(instance.users)
     const slowly = newEmail()
     await slow.open()
@@ -117,7 +117,7 @@ describe.each(WAYS)('%s: SIGTERM under load', (_, commands, together) => {
     await reader.open()
     reader.send(KeepAlive.bytes({ method: 'GET', path: '/users/export', headers: as.operator }))
     reader.pause()
-    await eventually(() => asked.length > 2 * CLIENTS)
+    await eventually(() => requests.length > 2 * CLIENTS)
     const logins = Array.from({ length: 4 }, (_, n) => {
       const body = JSON.stringify({ login: `n${n}@example.org`, password: PASSWORD })
       return new KeepAlive(instance.auth).ask({ method: 'POST', path: '/api/v1/auth/login', body })
@@ -127,7 +127,7 @@ describe.each(WAYS)('%s: SIGTERM under load', (_, commands, together) => {
 
     const stoppedAt = performance.now()
     for (const running of instance.processes) running.signal('SIGTERM')
-    // Once more, as `bun run` passes on what the terminal has sent already.
+    // A second signal, as `bun run` forwards one that the terminal has sent already.
     for (const running of instance.processes) running.signal('SIGTERM')
     await Bun.sleep(300)
     slow.send(bytes.slice(-30))
@@ -143,46 +143,46 @@ describe.each(WAYS)('%s: SIGTERM under load', (_, commands, together) => {
       kind: 'refused',
     })
 
-    const said = slowest.map(({ kind, status }) => `${kind} ${status}`)
-    expect(said).toEqual(['answered 201', 'answered 200', ...logins.map(() => 'answered 200')])
+    const outcomes = slowest.map(({ kind, status }) => `${kind} ${status}`)
+    expect(outcomes).toEqual(['answered 201', 'answered 200', ...logins.map(() => 'answered 200')])
     expect(slowest[0]?.headers.get('connection')).toBe('close')
     expect(slowest[1]?.text.trimEnd().split('\n').length).toBeGreaterThanOrEqual(MANY)
-    const made = asked.filter(({ outcome }) => outcome.kind === 'answered' && outcome.status === 201)
-    const others = asked.filter(({ outcome }) => outcome.kind === 'answered' && outcome.status !== 201)
-    const cut = asked.filter(({ outcome }) => outcome.kind === 'cut')
-    const without = asked.filter(({ outcome }) => outcome.kind === 'closed')
+    const successes = requests.filter(({ outcome }) => outcome.kind === 'answered' && outcome.status === 201)
+    const others = requests.filter(({ outcome }) => outcome.kind === 'answered' && outcome.status !== 201)
+    const cut = requests.filter(({ outcome }) => outcome.kind === 'cut')
+    const unanswered = requests.filter(({ outcome }) => outcome.kind === 'closed')
     expect(cut).toEqual([])
     expect(others.map(({ outcome }) => [outcome.status, outcome.text])).toEqual([])
-    expect(made.length).toBeGreaterThan(CLIENTS)
-    // The last answer on a connection says so; a request that crossed the end of its connection was not taken.
-    const last = made.filter(({ outcome }) => outcome.headers.get('connection') === 'close')
+    expect(successes.length).toBeGreaterThan(CLIENTS)
+    // The last answer on a connection has `connection: close`; a request that was sent meanwhile was not processed.
+    const last = successes.filter(({ outcome }) => outcome.headers.get('connection') === 'close')
     expect(last.length).toBeGreaterThan(0)
-    expect(last.length + without.length).toBe(CLIENTS)
+    expect(last.length + unanswered.length).toBe(CLIENTS)
 
     const again = await start([tool('serve')], true, env)
-    const there = async ({ email }: { email: string }) =>
+    const exists = async ({ email }: { email: string }) =>
       (await call(env.CH202_URL ?? '', `GET /users/by-email/${email}`, { headers: as.operator })).status === 200
-    const found = await Promise.all([...made, { email: slowly }].map(there))
-    expect(found.filter((one) => !one).length).toBe(0)
-    // What was not answered was not taken.
-    const taken = await Promise.all(without.map(there))
-    expect(taken.filter((one) => one).length).toBe(0)
+    const successPresence = await Promise.all([...successes, { email: slowly }].map(exists))
+    expect(successPresence.filter((one) => !one).length).toBe(0)
+    // Requests without an answer were not processed.
+    const unansweredPresence = await Promise.all(unanswered.map(exists))
+    expect(unansweredPresence.filter((one) => one).length).toBe(0)
     again.processes[0]?.signal('SIGTERM')
     await again.processes[0]?.ended
   })
 })
 
-test('a runner that is killed leaves no service behind, and loses nothing that was answered', async () => {
+test('a runner that is killed leaves no service behind, and loses no acknowledged write', async () => {
   const env = ownSettings(folder.fresh(), { RATE_LIMIT: 'off' })
   const { auth, processes, users } = await start([tool('start')], false, env)
   const email = newEmail()
-  const made = await call(auth, 'POST /api/v1/auth/register', { body: { email, password: PASSWORD } })
-  expect(made.status).toBe(201)
+  const registration = await call(auth, 'POST /api/v1/auth/register', { body: { email, password: PASSWORD } })
+  expect(registration.status).toBe(201)
   processes[0]?.signal('SIGKILL')
-  const left = () => processesWith(env.CH202_DATA_DIR ?? '')
-  await eventually(() => left().length === 0 || undefined).catch(() => expect(left()).toEqual([]))
+  const survivors = () => processesWith(env.CH202_DATA_DIR ?? '')
+  await eventually(() => survivors().length === 0 || undefined).catch(() => expect(survivors()).toEqual([]))
   expect(await new KeepAlive(users).ask({ method: 'GET', path: '/health' })).toMatchObject({ kind: 'refused' })
-  // It was a stop like any other.
+  // The services stopped in an orderly way.
   expect(readdirSync(env.CH202_DATA_DIR ?? '').filter((name) => /-(wal|shm)$/.test(name))).toEqual([])
   const again = await start([tool('serve')], true, env)
   const login = await call(env.CH202_URL ?? '', 'POST /auth/login', { body: { email, password: PASSWORD } })
@@ -191,7 +191,7 @@ test('a runner that is killed leaves no service behind, and loses nothing that w
   await again.processes[0]?.ended
 })
 
-test('a client that never comes to an end does not hold up a stop for longer than ten seconds', async () => {
+test('a request that never ends delays a stop by at most ten seconds', async () => {
   const { status, stderr, took } = await endless
   expect([status, stderr]).toEqual([0, ''])
   expect(took).toBeWithin(5000, PROMPT)

@@ -2,22 +2,22 @@ import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, readdirSync, 
 import { join } from 'node:path'
 import { launch, ROOT, type Running } from '../support/tool.ts'
 
-/** A data directory on a disk that a test fills and makes room on again. */
+/** A data directory on a disk that a test can fill and clear. */
 export interface SmallDisk {
   dataDir: string
-  /** A process that has the directory on that disk. */
+  /** Launches a process that has the directory on that disk. */
   launch(command: string[], env: Record<string, string>): Running
   fill(): Promise<void>
   free(): Promise<void>
-  /** What lies on it. */
+  /** Names of the files on it. */
   names(): string[]
-  /** Copies a file of it to where SQLite can open it, if it is there. */
+  /** Copies a file, if it exists, to a path where SQLite can open it. */
   copy(name: string, to: string): void
   remove(): Promise<void>
 }
 
 export interface MountedDisk extends SmallDisk {
-  /** Nothing can be written to it any more. */
+  /** Fills the disk: no write succeeds any more. */
   lock(): Promise<void>
 }
 
@@ -25,16 +25,16 @@ export interface MountedDisk extends SmallDisk {
 const ROOMY = 24 * 1024 * 1024
 
 /**
- * A tmpfs (ENOSPC) in a mount namespace of its own, which goes with the process that holds it: nothing is left mounted.
+ * A tmpfs (ENOSPC) in a mount namespace of its own, which ends with the process that holds it: no mount is left.
  * @param size in bytes
- * @returns undefined where such a namespace can't be had
+ * @returns undefined if such a namespace can't be created
  */
 export async function tmpfs(dataDir: string, size = ROOMY): Promise<MountedDisk | undefined> {
   if (!Bun.which('unshare') || !Bun.which('nsenter')) return undefined
   mkdirSync(dataDir, { recursive: true })
   const mount = `mount -t tmpfs -o size=${size},mode=700 tmpfs "$1" && echo mounted && exec cat`
   const holder = Bun.spawn(['unshare', '--map-root-user', '--mount', 'sh', '-c', mount, 'sh', dataDir], {
-    // It ends when the test does, however that ends.
+    // The holder ends with the test, even when the test crashes.
     stdin: 'pipe',
     stdout: 'pipe',
     stderr: 'pipe',
@@ -93,7 +93,7 @@ export function fileSizeLimit(dataDir: string): SmallDisk {
   return {
     dataDir,
     launch(command, env) {
-      // The signal that goes with the error would end the process; a disk has none.
+      // The signal that comes with this error would end the process; a full disk sends no signal.
       const running = launch(['sh', '-c', 'trap "" XFSZ; exec "$@"', 'sh', ...command], { env })
       pids.add(running.pid)
       running.ended.then(() => pids.delete(running.pid))

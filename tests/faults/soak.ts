@@ -1,6 +1,6 @@
 /**
- * The long form of the fault tests, `bun run soak`: kills under load until 100,000 writes were acknowledged, and each
- * race a thousand times. Ends with a line of figures; its exit status is 1 when anything differed.
+ * The long version of the fault tests, `bun run soak`: kills under load until 100,000 writes are acknowledged, and each
+ * race a thousand times. Ends with a line of figures; the exit status is 1 when there is a difference.
  */
 
 import { processes } from '../support/processes.ts'
@@ -8,7 +8,7 @@ import { LAYOUTS } from '../support/settings.ts'
 import { RACES, repeated } from './races.ts'
 import { killRounds } from './rounds.ts'
 
-const wanted = {
+const goal = {
   rounds: Number(process.env.SOAK_ROUNDS ?? 500),
   acknowledged: Number(process.env.SOAK_WRITES ?? 100_000),
   races: Number(process.env.SOAK_RACES ?? 1000),
@@ -16,17 +16,17 @@ const wanted = {
 const env = { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' }
 const seed = Number(process.env.SOAK_SEED ?? Date.now())
 const began = performance.now()
-const said: string[] = []
+const lines: string[] = []
 const wrong: string[] = []
 
 for (const layout of LAYOUTS) {
-  const part = (whole: number) => Math.ceil(whole / LAYOUTS.length)
+  const part = (total: number) => Math.ceil(total / LAYOUTS.length)
   const system = await processes(layout, env)
   try {
     const { acknowledged, differences, rounds } = await killRounds(
       system,
       seed,
-      { rounds: part(wanted.rounds), acknowledged: part(wanted.acknowledged) },
+      { rounds: part(goal.rounds), acknowledged: part(goal.acknowledged) },
       (figures) => {
         if (figures.rounds % 25 === 0)
           console.log(
@@ -35,11 +35,11 @@ for (const layout of LAYOUTS) {
       },
     )
     wrong.push(...differences)
-    said.push(`${layout}: ${rounds} kills, ${acknowledged} acknowledged writes, ${differences.length} lost or undone`)
+    lines.push(`${layout}: ${rounds} kills, ${acknowledged} acknowledged writes, ${differences.length} lost or undone`)
     for (const [name, race] of Object.entries(RACES)) {
-      const differing = await repeated(system, race, part(wanted.races))
+      const differing = await repeated(system, race, part(goal.races))
       wrong.push(...differing.map((one) => `${name}: ${one}`))
-      console.log(`${layout}: ${name}, ${part(wanted.races)} times, ${differing.length} wrong`)
+      console.log(`${layout}: ${name}, ${part(goal.races)} times, ${differing.length} wrong`)
     }
   } finally {
     await system.stop()
@@ -49,6 +49,6 @@ for (const layout of LAYOUTS) {
 for (const one of wrong.slice(0, 50)) console.log(`✗ ${one}`)
 const minutes = ((performance.now() - began) / 60_000).toFixed(1)
 console.log(
-  `${said.join('; ')}; ${Object.keys(RACES).length} races × ${wanted.races}; ${wrong.length} wrong; seed ${seed}; ${minutes} min`,
+  `${lines.join('; ')}; ${Object.keys(RACES).length} races × ${goal.races}; ${wrong.length} wrong; seed ${seed}; ${minutes} min`,
 )
 process.exitCode = wrong.length === 0 ? 0 : 1

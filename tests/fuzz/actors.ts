@@ -30,7 +30,7 @@ const ENDS_MODULES = /^DELETE .*\/modules\//
 
 let counter = 0
 const unique = () => `${(++counter).toString(36)}-${Math.random().toString(36).slice(2, 10)}`
-/** An address of a network for documentation (RFC 5737). */
+/** An address of a documentation network (RFC 5737). */
 const someAddress = () => `198.51.${Math.floor(Math.random() * 256)}.${Math.floor(Math.random() * 256)}`
 
 /**
@@ -46,7 +46,7 @@ export class Actors {
   constructor(
     private readonly system: System,
     /** Ids of users and modules that are still needed. */
-    private readonly kept: Set<string>,
+    private readonly neededIds: Set<string>,
   ) {}
 
   address(place: number): string {
@@ -57,7 +57,7 @@ export class Actors {
   async credentials({ caller, place }: Drawn): Promise<[string, string][]> {
     if (caller === 'operator' || caller === 'internal') return Object.entries(as[caller])
     if (caller === 'nobody') return []
-    if (caller === 'stranger') return [['x-api-key', `${CANARY}-a-key-of-no-system-0123456789`]]
+    if (caller === 'unknown key') return [['x-api-key', `${CANARY}-a-key-of-no-system-0123456789`]]
     const { access } = await this.member(ROLE_OF[caller])
     return [['authorization', `Bearer ${caller === 'damaged' ? damaged(access, place) : access}`]]
   }
@@ -85,12 +85,12 @@ export class Actors {
   /** Records what a response has changed. */
   learn(drawn: Drawn, answer: { status: number; body: unknown }): void {
     if (answer.status >= 300) return
-    const named = [...namesIn(drawn.path), ...namesIn(drawn.query), ...namesIn(drawn.body)]
-    if (ENDS_MODULES.test(drawn.call) && named.includes('module')) this.dropModule()
+    const names = [...namesIn(drawn.path), ...namesIn(drawn.query), ...namesIn(drawn.body)]
+    if (ENDS_MODULES.test(drawn.call) && names.includes('module')) this.dropModule()
     if (ENDS_USERS.test(drawn.call))
-      for (const role of ['own', 'other'] as const) if (named.some((name) => name.startsWith(role))) this.forget(role)
-    if (named.includes('reset')) this.forget('own')
-    if (/\/refresh$/.test(drawn.call) && named.includes('own.refresh'))
+      for (const role of ['own', 'other'] as const) if (names.some((name) => name.startsWith(role))) this.forget(role)
+    if (names.includes('reset')) this.forget('own')
+    if (/\/refresh$/.test(drawn.call) && names.includes('own.refresh'))
       this.rotated(answer.body as Record<string, unknown>)
   }
 
@@ -102,38 +102,38 @@ export class Actors {
   }
 
   private forget(role: Role): void {
-    this.kept.delete(this.members.get(role)?.id ?? '')
+    this.neededIds.delete(this.members.get(role)?.id ?? '')
     this.members.delete(role)
   }
 
   private dropModule(): void {
-    this.kept.delete(this.moduleId ?? '')
+    this.neededIds.delete(this.moduleId ?? '')
     this.moduleId = undefined
   }
 
   private async member(role: Role): Promise<Member> {
-    const known = this.members.get(role)
-    if (known) return known
+    const cachedMember = this.members.get(role)
+    if (cachedMember) return cachedMember
     const email = fresh('email')
     const username = fresh('username')
-    const made = await this.asked(
+    const creation = await this.asked(
       'users',
       'POST /api/v1/users',
       { email, username, password: PASSWORD, roles: role === 'admin' ? ['ADMIN'] : ['USER'] },
       as.operator,
     )
     const login = await this.asked('auth', 'POST /api/v1/auth/login', { login: email, password: PASSWORD })
-    if (made.status !== 201 || login.status !== 200)
-      throw new Error(`No user could be made: ${made.status} ${made.text} ${login.status} ${login.text}`)
+    if (creation.status !== 201 || login.status !== 200)
+      throw new Error(`No user could be made: ${creation.status} ${creation.text} ${login.status} ${login.text}`)
     const member = {
-      id: made.body.id as string,
+      id: creation.body.id as string,
       email,
       username,
       password: PASSWORD,
       old: `${CANARY}-old`,
       ...tokensIn(login),
     }
-    this.kept.add(member.id)
+    this.neededIds.add(member.id)
     this.members.set(role, member)
     return member
   }
@@ -141,13 +141,13 @@ export class Actors {
   private async module(): Promise<string> {
     if (this.moduleId !== undefined) return this.moduleId
     const id = fresh('module')
-    this.kept.add(id)
+    this.neededIds.add(id)
     await this.asked('modules', 'POST /modules', { id, name: 'Module', description: 'To be used up' }, as.operator)
     this.moduleId = id
     return id
   }
 
-  /** A key that does not sign any more; where there is none, another takes the place of the one that does. */
+  /** A key that no longer signs. If no such key exists, the signing key is rotated. */
   private async spareKey(): Promise<string> {
     const keys = await this.asked('auth', 'GET /admin/keys', undefined, as.operator)
     const spare = keys.body.items.findLast(({ status }: { status: string }) => status === 'retiring')
@@ -156,7 +156,7 @@ export class Actors {
     return 'no-spare-key'
   }
 
-  /** The token of the newest mail to this line's user; where none has come yet, what is none. */
+  /** The token of the newest mail to this line's user, or an invalid token if no mail has arrived. */
   private async resetToken(): Promise<string> {
     const { email } = await this.member('own')
     await this.asked('auth', 'POST /auth/password-reset-request', { email })
@@ -189,7 +189,7 @@ const ROLE_OF: Record<Caller, Role> = {
   nobody: 'own',
   operator: 'own',
   internal: 'own',
-  stranger: 'own',
+  'unknown key': 'own',
 }
 
 function fresh(what: string): string {
@@ -201,7 +201,7 @@ function tokensIn({ body }: Answer) {
   return { session: body.session_id, access: body.access_token, refresh: body.refresh_token }
 }
 
-/** A token in which one character is another. */
+/** A token with one character changed. */
 function damaged(token: string, place: number): string {
   const at = Math.floor(place * token.length)
   const other = token[at] === 'A' ? 'B' : 'A'

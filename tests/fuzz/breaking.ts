@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { CANARY, type Schema } from './values.ts'
 
-/** What takes a field away. */
+/** A value that removes the field. */
 export const MISSING = '(missing)'
 
 const OF_EVERY_TYPE: unknown[] = [7, true, null, [], ['x'], {}, { a: 1 }, 'x']
@@ -60,7 +60,7 @@ function typeOf(value: unknown): string {
   return typeof value === 'number' ? 'integer' : typeof value
 }
 
-/** Values that have broken others. Objects of JSON.parse, because `__proto__` must be a field of its own. */
+/** Values that have broken other programs. JSON.parse keeps `__proto__` as a field. */
 export const hostile: fc.Arbitrary<unknown> = fc.oneof(
   fc.constantFrom<unknown>(
     '\0',
@@ -107,7 +107,7 @@ export const hostile: fc.Arbitrary<unknown> = fc.oneof(
   fc.jsonValue({ maxDepth: 3 }),
 )
 
-/** What can be done to the text of a body. */
+/** Changes to the text of a body. */
 export const MANGLINGS = {
   truncated: (text: string) => text.slice(0, Math.floor(text.length * 0.7)),
   deep: (text: string) => `{"a":${'['.repeat(20_000)}${']'.repeat(20_000)},${text.slice(1)}`,
@@ -145,7 +145,7 @@ export const CONTENT_TYPES = [
   `x/${'y'.repeat(2000)}`,
 ]
 
-/** Headers that `fetch` sends as they are. */
+/** Headers that `fetch` sends unchanged. */
 export const HEADERS: [string, string][] = [
   ['x-request-id', 'a-request-of-the-fuzzer'],
   ['x-request-id', 'x'.repeat(129)],

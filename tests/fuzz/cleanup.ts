@@ -12,34 +12,34 @@ const USER_AGE = 5000
  * Deletes what requests have created and no line needs, so that the last request of a run finds the same system as the
  * first: lists of bounded length and a handful of keys.
  */
-export async function tidy(system: System, kept: ReadonlySet<string>): Promise<void> {
-  await tidyUsers(system, kept)
-  await tidyModules(system, kept)
+export async function tidy(system: System, neededIds: ReadonlySet<string>): Promise<void> {
+  await tidyUsers(system, neededIds)
+  await tidyModules(system, neededIds)
   await tidyKeys(system)
   await tidyWebhooks(system)
   dropOldMails(system)
 }
 
-async function tidyUsers({ url }: System, kept: ReadonlySet<string>): Promise<void> {
+async function tidyUsers({ url }: System, neededIds: ReadonlySet<string>): Promise<void> {
   let cursor = ''
   do {
     const { body } = await call(url.users, `GET /users?size=200${cursor}`, { headers: as.operator })
     const now = Date.now()
     const spare = body.items.filter(({ id, created_at }: { id: string; created_at: string }) => {
       const age = now - Date.parse(created_at)
-      return !kept.has(id) && (age > USER_AGE || age < -USER_AGE)
+      return !neededIds.has(id) && (age > USER_AGE || age < -USER_AGE)
     })
     await inTurns(spare, ({ id }: { id: string }) => call(url.users, `DELETE /users/${id}`, { headers: as.operator }))
     cursor = body.next_cursor === null ? '' : `&cursor=${body.next_cursor}`
   } while (cursor !== '')
 }
 
-async function tidyModules({ url }: System, kept: ReadonlySet<string>): Promise<void> {
+async function tidyModules({ url }: System, neededIds: ReadonlySet<string>): Promise<void> {
   // A module that another requires can be deleted only after that one.
-  for (let round = 0, left = -1; round < 5 && left !== 0; round++) {
+  for (let round = 0, spareCount = -1; round < 5 && spareCount !== 0; round++) {
     const { body } = await call(url.modules, 'GET /modules', { headers: as.operator })
-    const spare = body.items.filter(({ id }: { id: string }) => id !== BASE && !kept.has(id))
-    left = spare.length
+    const spare = body.items.filter(({ id }: { id: string }) => id !== BASE && !neededIds.has(id))
+    spareCount = spare.length
     await inTurns(spare, ({ id }: { id: string }) =>
       call(url.modules, `DELETE /modules/${id}`, { headers: as.operator }),
     )
@@ -59,9 +59,9 @@ async function tidyWebhooks({ url }: System): Promise<void> {
 }
 
 async function inTurns<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {
-  const left = items.values()
+  const queue = items.values()
   const worker = async () => {
-    for (const item of left) await work(item)
+    for (const item of queue) await work(item)
   }
   await Promise.all(Array.from({ length: AT_ONCE }, worker))
 }

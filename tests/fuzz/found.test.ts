@@ -3,7 +3,7 @@ import { codesOf, type OpenApiDocument, operationsOf } from '../openapi/document
 import { as, call } from '../support/http.ts'
 import { inProcess, type System } from '../support/system.ts'
 
-/** Longer than a field's name, shorter than what is cut. */
+/** Longer than a field's name, shorter than the length at which texts are cut. */
 const SECRET = 'canary-7Qw9xT2r-canary-7Qw9xT2r-canary'
 const NO_ONE = '01900000-0000-7000-8000-000000000000'
 const FORM = { 'content-type': 'application/x-www-form-urlencoded' }
@@ -39,12 +39,12 @@ const record = {
   password_version: 1,
 }
 
-describe('check 27: what the generated requests found stays mended', () => {
+describe('check 27: defects that generated requests found', () => {
   test.each([
     ['a body of JSON as a form', '/auth/revoke', FORM, JSON.stringify({ token: SECRET })],
     ['a token without its name', '/auth/revoke', FORM, SECRET],
     ['a field that is a secret', '/auth/login', JSON_TYPE, JSON.stringify({ [`${SECRET} `]: 'x' })],
-    ['a lone surrogate in one', '/auth/login', JSON_TYPE, `{"${SECRET} ":"\\ud800"}`],
+    ['a lone surrogate in a field that is a secret', '/auth/login', JSON_TYPE, `{"${SECRET} ":"\\ud800"}`],
     ['a field of a call without a body', '/auth/logout-all', JSON_TYPE, JSON.stringify({ [`${SECRET} `]: 'x' })],
   ])('%s is refused without being repeated', async (_, path, headers, body) => {
     const { tokens } = (
@@ -61,7 +61,7 @@ describe('check 27: what the generated requests found stays mended', () => {
     expect(answer.text).not.toContain('\\')
   })
 
-  test('a time beyond the years of RFC 3339 is not written down, and what is can be listed', async () => {
+  test('a time beyond the years of RFC 3339 is refused, and the latest accepted one can be listed', async () => {
     const write = (at: number) =>
       call(system.url.auth, 'POST /auth/audit', { headers: as.internal, body: { ...event, at } })
     for (const at of [event.at + 1, 8.64e15 + 1, Number.MAX_SAFE_INTEGER]) expect((await write(at)).status).toBe(400)
@@ -78,11 +78,11 @@ describe('check 27: what the generated requests found stays mended', () => {
     '2026-01-01T',
     '0000-01-01T00:00:00+00:01',
     '9999-12-31T23:59:59-00:01',
-  ])('%s is no time', async (time) => {
-    const asked = await call(system.url.auth, `GET /admin/audit?since=${encodeURIComponent(time)}`, {
+  ])('%s is refused as a time', async (time) => {
+    const answer = await call(system.url.auth, `GET /admin/audit?since=${encodeURIComponent(time)}`, {
       headers: as.operator,
     })
-    expect(asked.body.message).toEqual(['since must be an RFC 3339 time'])
+    expect(answer.body.message).toEqual(['since must be an RFC 3339 time'])
     for (const field of ['created_at', 'updated_at']) {
       const body = { ...record, [field]: time }
       const synced = await call(system.url.auth, 'POST /auth/sync/password', { headers: as.internal, body })
@@ -90,12 +90,12 @@ describe('check 27: what the generated requests found stays mended', () => {
     }
   })
 
-  test('a day and a fraction that there are are taken', async () => {
+  test('a leap day and a fraction of a second are accepted', async () => {
     const synced = await call(system.url.auth, 'POST /auth/sync/password', { headers: as.internal, body: record })
     expect(synced.status).toBe(204)
   })
 
-  test('the document names what a token is answered where only a key will do, and an operator field in v0', async () => {
+  test('the document lists the codes for a token where only a key is accepted, and for an operator field in v0', async () => {
     const document = (await call(system.url.auth, 'GET /swagger/json')).body as OpenApiDocument
     const codes = (name: string, status: number) => {
       const one = operationsOf(document).find((operation) => operation.call === name)

@@ -1,5 +1,5 @@
 /**
- * Requests made from the OpenAPI document, `bun run fuzz`: a million, or so many as `--requests` says. `--seed` begins
+ * Sends requests generated from the OpenAPI document, `bun run fuzz`: a million, or `--requests`. `--seed` begins
  * where another run began; with `--path`, `--layout` and `--limits` as a failure has printed them, that one request is made
  * again. Ends with a summary; the exit status is 1 when an answer was not as documented.
  */
@@ -38,7 +38,7 @@ const plans =
 
 const PROGRESS = 10_000
 const MIB = 2 ** 20
-/** In MiB: what the processes may take more at the end than after the first part. */
+/** In MiB: by how much the memory of the processes may grow after the first part. */
 const GROWTH = 128
 const inMib = ({ early, late }: Outcome['memory']) =>
   `memory ${Math.round(early / MIB)} MiB, at the end ${Math.round(late / MIB)} MiB`
@@ -53,11 +53,11 @@ const timer = setInterval(
 console.log(`seed ${seed}`)
 const failures: string[] = []
 for (const each of plans) {
-  const { failures: found, memory } = await fuzz(each, figures)
-  failures.push(...found)
+  const { failures: newFailures, memory } = await fuzz(each, figures)
+  failures.push(...newFailures)
   if (memory.late - memory.early > GROWTH * MIB) failures.push(`${each.layout} has grown, ${inMib(memory)}`)
-  const said = `${each.layout}${each.limits ? ', with limits' : ''}`
-  console.log(`${said}: ${inMib(memory)}`)
+  const label = `${each.layout}${each.limits ? ', with limits' : ''}`
+  console.log(`${label}: ${inMib(memory)}`)
 }
 clearInterval(timer)
 

@@ -4,7 +4,7 @@ import type { System } from '../support/system.ts'
 
 const MAIL_AGE = 5000
 
-/** The token of the newest mail to an address, which is taken away; undefined where none has come. */
+/** Reads the token of the newest mail to an address and deletes the mail; undefined if no mail has arrived. */
 export function takeResetToken(system: System, email: string): string | undefined {
   let token: string | undefined
   for (const path of mailsOf(system)) {
@@ -14,19 +14,19 @@ export function takeResetToken(system: System, email: string): string | undefine
       token = /token=3?D?([\w.-]+)/.exec(mail.replaceAll('=\r\n', ''))?.[1]
       unlinkSync(path)
     } catch {
-      // Another line's, taken meanwhile.
+      // Another line has deleted its mail meanwhile.
     }
   }
   return token
 }
 
-/** So many pile up in a long run that each look at them would take long. */
+/** Deletes old mails: a long run sends so many that listing them would become slow. */
 export function dropOldMails(system: System): void {
   for (const path of mailsOf(system))
     try {
       if (Date.now() - statSync(path).mtimeMs > MAIL_AGE) unlinkSync(path)
     } catch {
-      // Taken meanwhile.
+      // Deleted meanwhile by another line.
     }
 }
 

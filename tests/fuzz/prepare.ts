@@ -12,29 +12,29 @@ export interface Prepared {
   target: string
   headers: [string, string][]
   body?: string | Uint8Array
-  /** What the query and the body say, to be held to their schemas; the body of lines as a list. */
+  /** The values of path, query and body, to be checked against their schemas; a body of lines is a list. */
   path: Record<string, string>
   query: Record<string, string>
   value: unknown
   type: string | undefined
 }
 
-/** Gives what a name stands for now. */
+/** Resolves a placeholder to its current value. */
 export type LookUp = (name: string) => Promise<string>
 
-/** Looks up what a request names, and does to it what is to be done. `headers`: those of its caller. */
+/** Resolves the placeholders of a request and applies its twists. `headers`: those of its caller. */
 export async function prepare(drawn: Drawn, headers: [string, string][], lookUp: LookUp): Promise<Prepared> {
   const [method = '', path = ''] = drawn.call.split(' ')
-  const named = async <T>(value: T) => (await resolved(value, lookUp)) as T
-  const fields = await named(drawn.path)
-  const query = new Map(Object.entries(await named(drawn.query)).map(([name, value]) => [name, String(value)]))
-  let value: unknown = await named(drawn.body)
+  const resolve = async <T>(value: T) => (await resolved(value, lookUp)) as T
+  const fields = await resolve(drawn.path)
+  const query = new Map(Object.entries(await resolve(drawn.query)).map(([name, value]) => [name, String(value)]))
+  let value: unknown = await resolve(drawn.body)
   for (const twist of drawn.twists) {
     if (twist.at === 'path') fields[twist.name] = twist.value
     if (twist.at === 'query') twistQuery(query, twist)
     if (twist.at === 'field') value = twisted(value, twist)
   }
-  // What a form says is text.
+  // All values of a form are text.
   if (drawn.type === FORM && value !== undefined)
     value = Object.fromEntries(Object.entries(value as object).map(([name, field]) => [name, asText(field)]))
   const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => encoded(String(fields[name])))
@@ -54,10 +54,10 @@ export async function prepare(drawn: Drawn, headers: [string, string][], lookUp:
   return prepared
 }
 
-/** Every operation under the prefix stands at the root as well, but for those of v0, where the root has another. */
-function elsewhere({ call, elsewhere: there }: Drawn, path: string): string {
+/** Moves a path to the root, where every operation is served too, except those whose path there belongs to v0. */
+function elsewhere({ call, elsewhere: atRoot }: Drawn, path: string): string {
   const v0 = /^POST \/api\/v1\/auth\/(register|login|refresh)$/.test(call)
-  return there && !v0 ? path.replace(/^\/api\/v1/, '') : path
+  return atRoot && !v0 ? path.replace(/^\/api\/v1/, '') : path
 }
 
 function textOf(value: unknown, type: string | undefined): string {
@@ -74,7 +74,7 @@ function twistQuery(query: Map<string, string>, { name, value }: { name: string;
   else query.set(name, String(value))
 }
 
-/** Of lines it is the first that is twisted. */
+/** Applies a twist to the value, or to the first of several lines. */
 function twisted(value: unknown, { name, value: field }: { name: string; value: unknown }): unknown {
   if (Array.isArray(value)) return [twisted(value[0], { name, value: field }), ...value.slice(1)]
   const copy = { ...((value ?? {}) as object) }
@@ -124,7 +124,7 @@ async function resolved(value: unknown, lookUp: LookUp): Promise<unknown> {
   return copy
 }
 
-/** The names that a request looks up. */
+/** The placeholders of a request. */
 export function namesIn(value: unknown): string[] {
   if (typeof value !== 'object' || value === null) return []
   if (!Array.isArray(value) && isRef(value)) return [value.$]

@@ -1,6 +1,6 @@
 import type { Prepared } from './prepare.ts'
 
-/** What `fetch` would tidy up or refuse to send: the request line and the headers, made of those of a request. */
+/** Request lines and headers that `fetch` would normalise or refuse to send, derived from a request. */
 type Raw = (request: Prepared) => { line: string; headers: string[] }
 
 const line = ({ method, target }: Prepared) => `${method} ${target} HTTP/1.1`
@@ -41,7 +41,7 @@ const SHAPES: Record<string, Raw> = {
   'a backslash': withTarget((target) => target.replaceAll('/', '\\')),
   'a matrix parameter': withTarget((target) => target.replace(/($|\?)/, ';a=b$1')),
   'a fragment': withTarget((target) => `${target}#x`),
-  'a whole address': withTarget((target) => `http://evil.example.org${target}`),
+  'an absolute URL': withTarget((target) => `http://evil.example.org${target}`),
   'a query of nothing but signs': withTarget((target) => `${target}?&&==&?%&+`),
   'a long query': withTarget((target) => `${target}?${'x=y&'.repeat(2000)}`),
   'a query name many times': withTarget(
@@ -54,7 +54,7 @@ const SHAPES: Record<string, Raw> = {
   'two lengths': withHeaders('Content-Length: 7', 'Content-Length: 8'),
   'a length and chunks': withHeaders('Transfer-Encoding: chunked'),
   'chunks in an odd spelling': withHeaders('Transfer-Encoding: xchunked, identity'),
-  'a length that is none': withHeaders('Content-Length: -1'),
+  'a negative length': withHeaders('Content-Length: -1'),
   'a folded header': withHeaders('x-request-id: one', ' set-cookie: a=b'),
   'a bare CR': withHeaders('x-request-id: one\rset-cookie: a=b'),
   'a bare LF': withHeaders('x-request-id: one\nset-cookie: a=b'),

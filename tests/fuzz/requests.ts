@@ -5,11 +5,11 @@ import { broken, brokenQuery, CONTENT_TYPES, HEADERS, hostile, MANGLINGS, type M
 import { RAW } from './raw.ts'
 import { type Schema, valid } from './values.ts'
 
-/** Whom a request comes from. A stranger has a key that was made up, `damaged` a token that was altered. */
-export const CALLERS = ['nobody', 'user', 'other', 'admin', 'operator', 'internal', 'stranger', 'damaged'] as const
+/** Callers of requests. `unknown key` sends an invalid key, `damaged` an altered token. */
+export const CALLERS = ['nobody', 'user', 'other', 'admin', 'operator', 'internal', 'unknown key', 'damaged'] as const
 export type Caller = (typeof CALLERS)[number]
 
-/** One thing that is done to a valid request. */
+/** One change to a valid request. */
 export type Twist =
   | { at: 'field' | 'query'; name: string; value: unknown }
   | { at: 'path'; name: string; value: string }
@@ -21,34 +21,34 @@ export type Twist =
 
 export type Kind = 'valid' | 'broken' | 'hostile'
 
-/** A request as it is drawn: what it names is looked up when it is sent. */
+/** A generated request: its placeholders are resolved when it is sent. */
 export interface Drawn {
   call: string
   caller: Caller
   kind: Kind
   path: Record<string, unknown>
   query: Record<string, unknown>
-  /** Undefined: none is sent. Of a body of lines: the lines. */
+  /** Undefined: no body is sent. The lines, for a body of lines. */
   body?: unknown
-  /** The content type of its body. */
+  /** The content type of the body. */
   type?: string
-  /** At the other of the two paths that an operation has. */
+  /** Send it to the other of the operation's two paths. */
   elsewhere: boolean
-  /** Where to alter a token, from 0 to 1. */
+  /** Position at which to alter a token, from 0 to 1. */
   place: number
   twists: Twist[]
 }
 
-/** Those that end what others hold, or take long by their nature: drawn seldom. */
+/** Operations that end other callers' sessions or keys, or are slow by nature: drawn seldom. */
 const SELDOM =
   /(keys|rotate|\{kid\}|announcements\/send|password-cache\/sync|auth\/revocations|modules\/feed|users\/export|DELETE \/api\/v1\/auth\/sessions)$/
 const USUAL = 40
 const RARE: Record<string, number> = { 'GET /api/v1/auth/revocations': 1, 'GET /api/v1/modules/sync/feed': 1 }
 
-/** Requests for the operations of documents, each drawn from what its own schemas say. */
+/** Requests for the documented operations, each generated from the operation's schemas. */
 export function requestsOf(documents: readonly OpenApiDocument[]): fc.Arbitrary<Drawn> {
   const operations = new Map(documents.flatMap((document) => operationsOf(document)).map((one) => [one.call, one]))
-  // In an order of their own: a seed must mean the same whichever service describes an operation first.
+  // Sorted, so that a seed gives the same requests whichever service describes an operation first.
   const sorted = [...operations.values()].sort((a, b) => (a.call < b.call ? -1 : 1))
   return fc.oneof(
     ...sorted.map((one) => ({
@@ -86,7 +86,7 @@ function requestOf(one: Documented): fc.Arbitrary<Drawn> {
   return fc.oneof(...kinds)
 }
 
-/** Those whom its security names more often than the others. */
+/** Draws the callers that the operation's security names more often than the others. */
 function callerOf({ operation }: Documented): fc.Arbitrary<Caller> {
   const ways = new Set(operation.security.flatMap((way) => Object.keys(way)))
   const weights: Record<Caller, number> = {
@@ -96,7 +96,7 @@ function callerOf({ operation }: Documented): fc.Arbitrary<Caller> {
     admin: ways.has('bearer') ? 3 : 1,
     operator: ways.has('operatorKey') ? 6 : 1,
     internal: ways.has('internalKey') ? 6 : 1,
-    stranger: 1,
+    'unknown key': 1,
     damaged: 1,
   }
   return fc.oneof(...CALLERS.map((caller) => ({ weight: weights[caller], arbitrary: fc.constant(caller) })))
@@ -104,7 +104,7 @@ function callerOf({ operation }: Documented): fc.Arbitrary<Caller> {
 
 type Values = fc.Arbitrary<Record<string, unknown>>
 
-/** Those that may be left out come one at a time more often than all together: together most contradict each other. */
+/** Draws optional parameters one at a time more often than all at once: most of them contradict each other. */
 function parametersOf({ call, operation }: Documented, where: 'path' | 'query'): Values {
   const parameters = (operation.parameters ?? []).filter((one) => one.in === where)
   const record = (some: typeof parameters, requiredKeys: string[]) =>
@@ -150,7 +150,7 @@ function bodyOf(one: Documented): { body: fc.Arbitrary<unknown>; type: fc.Arbitr
   }
 }
 
-/** Breaks one field; nothing where an operation takes none. */
+/** Breaks one field; no change for an operation without fields. */
 function breakingOf(one: Documented): fc.Arbitrary<Twist> | undefined {
   const twists: fc.Arbitrary<Twist>[] = []
   const [media] = mediaOf(one)
@@ -175,7 +175,7 @@ function breakingOf(one: Documented): fc.Arbitrary<Twist> | undefined {
   return twists.length > 0 ? fc.oneof(...twists) : undefined
 }
 
-/** Fields that other operations have, and names that are none. */
+/** Fields of other operations, and names that no operation has. */
 const NAMES = ['id', 'roles', 'status', 'password', '__proto__', 'constructor', 'x'.repeat(300), 'a\r\nb', '\u202e']
 
 function hostileOf(one: Documented): fc.Arbitrary<Twist> {
@@ -189,7 +189,7 @@ function hostileOf(one: Documented): fc.Arbitrary<Twist> {
     fc.constantFrom(...RAW).map((how) => ({ at: 'raw', how })),
     fc.record({ at: fc.constant('query' as const), name: fc.constantFrom(...of('query'), ...NAMES), value: texts }),
   ]
-  // `fetch` sends none with a GET.
+  // `fetch` sends no body with a GET.
   if (!one.call.startsWith('GET '))
     twists.push(
       fc.record({ at: fc.constant('field' as const), name: fc.constantFrom(...fields, ...NAMES), value: hostile }),

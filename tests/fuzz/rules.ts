@@ -2,7 +2,7 @@ import { isProblemCode, statusOf } from '../../services/kit/problem.ts'
 import type { Prepared } from './prepare.ts'
 import type { Drawn } from './requests.ts'
 
-/** Where what the schemas allow may still be 400: what they cannot say, a value's sense and how two fields go together. */
+/** Requests that match their schemas and may still be 400: for a value's meaning, or a combination of fields. */
 const CONTRADICTORY: [call: RegExp, when: (query: Record<string, string>, body: Record<string, unknown>) => boolean][] =
   [
     [/./, (query) => 'cursor' in query || 'after_id' in query],
@@ -11,65 +11,68 @@ const CONTRADICTORY: [call: RegExp, when: (query: Record<string, string>, body: 
     [/validate-token$/, (_, body) => !('token' in body)],
     [/(enable|disable)$/, (_, body) => !('user_id' in body)],
     [/(POST|PATCH) .*\/modules(\/\{module_id\})?$/, (_, body) => 'requires' in body || 'default_enabled' in body],
-    // The least length of a password is a setting.
+    // The minimum length of a password is a setting.
     [/./, (_, body) => [...String(body.password ?? body.new_password ?? 'long enough')].length < 8],
     [/users\/\{user_id\}\/password$/, () => true],
     [/users\/password-hashes$/, (query) => 'after' in query],
-    // What a hash looks like no schema says.
+    // The format of a hash is not in its schema.
     [/POST .*\/(user|users|users\/import)$/, (_, body) => 'password_hash' in body],
-    // An address has rules of its own, and there is a most.
+    // A webhook's URL has further rules, and the number of webhooks is limited.
     [/POST .*\/admin\/webhooks$/, () => true],
   ]
 
-/** Whether a request that its schemas allow may still be 400. */
+/** Whether a request that matches its schemas may still be 400. */
 export function contradictory({ call }: Drawn, { query, value }: Prepared): boolean {
   const bodies = Array.isArray(value) ? value : [value ?? {}]
   return CONTRADICTORY.some(([calls, when]) => calls.test(call) && bodies.some((body) => when(query, body)))
 }
 
-/** What is wrong with the form of a problem. */
+/** Faults in the shape of a problem. */
 export function ofProblem(status: number, body: unknown, id: string | null): string[] {
   if (typeof body !== 'object' || body === null) return [`${status} is no problem: ${body}`]
   const { code, error, error_description, errors, message, requestId, statusCode, ...more } = body as Record<
     string,
     unknown
   >
-  const said: string[] = []
-  if (statusCode !== status) said.push(`statusCode is ${statusCode}`)
-  if (requestId !== id) said.push(`requestId is ${requestId} in the body and ${id} in the header`)
-  if (typeof code !== 'string' || !isProblemCode(code) || statusOf(code) !== status) said.push(`the code is ${code}`)
+  const faults: string[] = []
+  if (statusCode !== status) faults.push(`statusCode is ${statusCode}`)
+  if (requestId !== id) faults.push(`requestId is ${requestId} in the body and ${id} in the header`)
+  if (typeof code !== 'string' || !isProblemCode(code) || statusOf(code) !== status) faults.push(`the code is ${code}`)
   if (typeof error !== 'string' || Array.isArray(message) !== (code === 'validation_failed'))
-    said.push('it has not the form of a problem')
-  if (code === 'validation_failed' && wordsOf(errors) !== String(message)) said.push('its errors are not its messages')
-  // In the words of RFC 6749, or in ours.
-  if ((error_description !== undefined) !== /^[a-z_]+$/.test(String(error))) said.push(`the error is ${error}`)
-  if (Object.keys(more).length > 0) said.push(`a problem has ${Object.keys(more)}`)
-  return said
+    faults.push('it has not the form of a problem')
+  if (code === 'validation_failed' && wordsOf(errors) !== String(message))
+    faults.push('its errors are not its messages')
+  // A code of RFC 6749, or the name of our status.
+  if ((error_description !== undefined) !== /^[a-z_]+$/.test(String(error))) faults.push(`the error is ${error}`)
+  if (Object.keys(more).length > 0) faults.push(`a problem has ${Object.keys(more)}`)
+  return faults
 }
 
-/** What the errors of fields say in words. */
+/** The messages of `errors` as one text. */
 function wordsOf(errors: unknown): string {
   if (!Array.isArray(errors)) return 'nothing'
   return String(errors.map(({ field, message }) => `${field} ${message}`))
 }
 
-/** Of lines, those that were broken have failed, each with the code of what it is. */
+/** Faults in the answer to a broken line: it must have failed with the right code. */
 export function ofLines(text: string): string[] {
   const [first] = text.split('\n').filter(Boolean)
   const { code, status } = JSON.parse(first ?? '{}')
-  // Who has the name already is looked at before how two fields go together.
+  // A name that is in use is reported before fields that contradict each other.
   return status === 'failed' && ['validation_failed', 'username_taken'].includes(code)
     ? []
     : [`a line that is not valid is answered ${first}`]
 }
 
-/** A short one stands in many a text by chance. */
-const TELLING = 12
+/** A shorter value occurs in texts by chance. */
+const MIN_SECRET_LENGTH = 12
 
-/** What a body holds that no refusal may repeat. */
+/** Secrets in a body, which no refusal may repeat. */
 export function secretsIn(value: unknown): string[] {
   if (typeof value !== 'object' || value === null) return []
   return Object.entries(value).flatMap(([name, field]) =>
-    typeof field === 'string' && field.length >= TELLING && /password|token/i.test(name) ? [field] : secretsIn(field),
+    typeof field === 'string' && field.length >= MIN_SECRET_LENGTH && /password|token/i.test(name)
+      ? [field]
+      : secretsIn(field),
   )
 }

@@ -13,18 +13,18 @@ import { sent, shown } from './sending.ts'
 import { CANARY } from './values.ts'
 import { otherCredentials, PATIENCE, type Reply, Validator } from './verdict.ts'
 
-/** So many requests are under way at once. */
+/** Number of requests at once. */
 const LINES = 24
 const TIDY_EACH = 4000
 const WARM = 0.15
 
 export interface Plan {
   layout: Layout
-  /** Whether there are limits (429): then requests come from many addresses. */
+  /** Whether rate limits are on (429): then requests come from many addresses. */
   limits: boolean
   requests: number
   seed: number
-  /** Where to begin: what a failure has printed. One line of requests then. */
+  /** Path of a failure, as printed: repeats that request, in one line of requests. */
   path?: string
 }
 
@@ -44,13 +44,13 @@ export function noFigures(): Figures {
   return { requests: 0, byStatus: new Map(), byKind: new Map() }
 }
 
-/** Starts a system, asks it everything that is drawn, and says what was wrong. @param figures counted while it runs */
+/** Starts a system, sends it the generated requests, and returns the faults. @param figures counted while it runs */
 export async function fuzz(plan: Plan, figures: Figures = noFigures()): Promise<Outcome> {
   const system = await processes(plan.layout, {
     RATE_LIMIT: plan.limits ? 'on' : 'off',
     TRUSTED_PROXIES: '127.0.0.1',
     JWT_EXPIRE: '10m',
-    // A long run prints more than there is memory for.
+    // The log of a long run does not fit into memory.
     LOG_LEVEL: plan.requests > 50_000 ? 'warn' : 'info',
   })
   try {
@@ -61,10 +61,10 @@ export async function fuzz(plan: Plan, figures: Figures = noFigures()): Promise<
 }
 
 class Run {
-  private readonly kept = new Set<string>([BASE])
+  private readonly neededIds = new Set<string>([BASE])
   private readonly failures: string[] = []
-  /** The same fault is told once. */
-  private readonly known = new Set<string>()
+  /** Keys of faults already reported: each fault is reported once. */
+  private readonly seenFaults = new Set<string>()
   private tidying: Promise<void> | undefined
   private tidyAt = TIDY_EACH
   private early = 0
@@ -95,7 +95,7 @@ class Run {
       ),
     )
     await this.tidying
-    await this.aftermath()
+    await this.checkAfterwards()
     return { ...this.figures, failures: this.failures, memory: { early: this.early, late: await this.memory() } }
   }
 
@@ -104,62 +104,62 @@ class Run {
     return await Promise.all(bases.map(async (base) => (await call(base, 'GET /swagger/json')).body))
   }
 
-  /** One request after the other. One that is not answered as it should be is made as small as it can be. */
+  /** Sends one request after the other, and shrinks a request whose answer is wrong. */
   private async line(
     validator: Validator,
     drawn: fc.Arbitrary<Drawn>,
     { numRuns, path, seed }: { numRuns: number; seed: number; path: string | undefined },
   ): Promise<void> {
-    const actors = new Actors(this.system, this.kept)
+    const actors = new Actors(this.system, this.neededIds)
     let done = 0
     for (let next = seed; done < numRuns; next += LINES) {
       let what = ''
       let last = ''
       const property = fc.asyncProperty(drawn, async (one) => {
         done++
-        const { faults, key, told } = await this.ask(validator, actors, one)
-        if (faults.length === 0 || this.known.has(key) || (what !== '' && what !== key)) return
+        const { faults, key, description } = await this.ask(validator, actors, one)
+        if (faults.length === 0 || this.seenFaults.has(key) || (what !== '' && what !== key)) return
         what = key
-        last = told
+        last = description
         throw new Error(faults.join('; '))
       })
-      const left = { numRuns: numRuns - done, seed: next, ...(path === undefined ? {} : { path }) }
-      const result = await fc.check(property, left)
-      if (result.failed && !this.known.has(what)) {
-        this.known.add(what)
+      const options = { numRuns: numRuns - done, seed: next, ...(path === undefined ? {} : { path }) }
+      const result = await fc.check(property, options)
+      if (result.failed && !this.seenFaults.has(what)) {
+        this.seenFaults.add(what)
         this.failures.push(this.report(result, last))
       }
       if (path !== undefined) return
     }
   }
 
-  private report(result: fc.RunDetails<[Drawn]>, told: string): string {
+  private report(result: fc.RunDetails<[Drawn]>, description: string): string {
     const { layout, limits } = this.plan
     const { counterexample, counterexamplePath, errorInstance, seed } = result
     const again = `bun run fuzz --layout ${layout}${limits ? ' --limits' : ''} --seed ${seed} --path ${counterexamplePath}`
     const cause = errorInstance instanceof Error ? errorInstance.message : 'it failed'
-    return [cause, told, JSON.stringify(counterexample?.[0]), again].join('\n  ')
+    return [cause, description, JSON.stringify(counterexample?.[0]), again].join('\n  ')
   }
 
   private async ask(
     validator: Validator,
     actors: Actors,
     drawn: Drawn,
-  ): Promise<{ faults: string[]; key: string; told: string }> {
+  ): Promise<{ faults: string[]; key: string; description: string }> {
     let { prepared, reply } = await this.send(actors, drawn)
-    // What another request has ended is begun again: once, so that no token is refused for nothing.
+    // Another request may have ended the session: try once more with a new one. A second refusal is a fault.
     const ended = reply.status === 401 && ENDED.has(reply.body?.code) && USERS.has(drawn.caller)
     if (ended && !otherCredentials(drawn)) {
       await actors.renew(drawn.caller)
       ;({ prepared, reply } = await this.send(actors, drawn))
     }
-    // The machine may have been busy with other things: what is slow is slow again.
+    // The machine may have been busy: only a request that is slow twice is a fault.
     if (reply.took > PATIENCE) reply.took = Math.min(reply.took, (await this.send(actors, drawn)).reply.took)
     actors.learn(drawn, reply)
     await this.count(drawn, reply)
     const faults = validator.faults(drawn, prepared, reply)
     const [first = ''] = faults
-    return { faults, key: `${drawn.call} ${first.slice(0, 60)}`, told: first && shown(drawn, prepared, reply) }
+    return { faults, key: `${drawn.call} ${first.slice(0, 60)}`, description: first && shown(drawn, prepared, reply) }
   }
 
   private async send(actors: Actors, drawn: Drawn): Promise<{ prepared: Prepared; reply: Reply }> {
@@ -185,7 +185,7 @@ class Run {
     }
     if (done < this.tidyAt || this.tidying) return
     this.tidyAt += TIDY_EACH
-    this.tidying = tidy(this.system, this.kept).finally(() => {
+    this.tidying = tidy(this.system, this.neededIds).finally(() => {
       this.tidying = undefined
     })
   }
@@ -196,8 +196,8 @@ class Run {
     return texts.reduce((sum, { text }) => sum + Number(RESIDENT.exec(text)?.[1]), 0)
   }
 
-  /** What was printed meanwhile, and whether all are well still. */
-  private async aftermath(): Promise<void> {
+  /** Checks the log, and that every service is still healthy. */
+  private async checkAfterwards(): Promise<void> {
     const printed = this.system.output()
     if (printed.includes(CANARY)) this.failures.push('a secret was logged')
     const trouble = /^.*(request\.failed|TypeError|"level":(50|60)).*$/m.exec(printed)

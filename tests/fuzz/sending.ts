@@ -10,14 +10,14 @@ const NO_ANSWER = 30_000
 
 type Answered = Omit<Reply, 'took'>
 
-/** Sends a request, and times it. @param raw the form in which it goes over a socket, where `fetch` would tidy it up */
+/** Sends a request, and times it. @param raw the form in which it goes over a socket, if `fetch` would normalise it */
 export async function sent(base: string, prepared: Prepared, raw?: string): Promise<Reply> {
   const began = performance.now()
   const answer = await inTime(raw === undefined ? sendTidy(base, prepared) : sendRaw(base, raw, prepared))
   return { ...answer, took: performance.now() - began }
 }
 
-/** Whatever is not answered at all must end the wait too. */
+/** Ends the wait for a request that is never answered. */
 async function inTime<T>(answer: Promise<T>): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>()
   const timer = setTimeout(() => reject(new Error('There is no answer')), NO_ANSWER)
@@ -45,7 +45,7 @@ async function sendRaw(base: string, how: string, prepared: Prepared): Promise<A
   return { ...answer, headers: { get: (name) => answer.headers.get(name) ?? null } }
 }
 
-/** A request and its answer, for whoever has to mend what is wrong. */
+/** A request and its answer, for whoever has to fix the fault. */
 export function shown({ caller, kind }: Drawn, { body, headers, method, target }: Prepared, reply: Reply): string {
   const others = headers.filter(([name]) => name !== 'authorization' && name !== 'x-api-key')
   const text = body === undefined ? '' : ` ${String(body).slice(0, 500)}`

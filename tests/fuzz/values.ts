@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 
-/** A JSON Schema, as much of it as the requests of the document use. */
+/** The parts of JSON Schema that the document's requests use. */
 export interface Schema {
   type?: string | string[]
   format?: string
@@ -19,14 +19,14 @@ export interface Schema {
   oneOf?: Schema[]
 }
 
-/** Stands for something that is there when the request is sent: `own.id`, `other.email`, `fresh.username` … */
+/** A placeholder for a value that is known when the request is sent: `own.id`, `other.email`, `fresh.username` … */
 export interface Ref {
   $: string
 }
 
 const ref = (...names: string[]): fc.Arbitrary<unknown> => fc.constantFrom(...names.map((name): Ref => ({ $: name })))
 
-/** Part of every secret that is made up: no answer and no log may hold it. */
+/** Part of every generated secret: no answer and no log may contain it. */
 export const CANARY = 'canary-7Qw9xT2r'
 
 const KNOWN_HASH = '$2b$04$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy'
@@ -45,7 +45,7 @@ const refreshTokens = fc.oneof(ref('own.refresh', 'own.refresh', 'own.old', 'oth
 const modules = fc.oneof({ weight: 4, arbitrary: ref('module', 'module', 'base') }, fc.constant('no-such-module'))
 const roleLists = fc.constantFrom<unknown>([], ['USER'], ['USER', 'EDITOR'], ['ADMIN'])
 
-/** A field of this name means the same everywhere, so what is likely in it stands here once. */
+/** Likely values by the name of the field, which means the same in every operation. */
 const BY_NAME: Record<string, fc.Arbitrary<unknown>> = {
   user_id: ids,
   session_id: ref('own.session', 'own.session', 'other.session', 'own.id'),
@@ -67,7 +67,7 @@ const BY_NAME: Record<string, fc.Arbitrary<unknown>> = {
     { weight: 3, arbitrary: fc.constant<unknown>([]) },
     { weight: 1, arbitrary: modules.map((one) => [one]) },
   ),
-  // To end everyone's sessions takes all others back to a login.
+  // Ending everyone's sessions sends all other actors back to a login.
   all: fc.oneof({ weight: 12, arbitrary: fc.constant('false') }, { weight: 1, arbitrary: fc.constant('true') }),
   address: fc.oneof(fc.ipV4(), fc.ipV6()),
   after_id: fc.uuid(),
@@ -76,7 +76,7 @@ const BY_NAME: Record<string, fc.Arbitrary<unknown>> = {
   url: fc.constantFrom('http://127.0.0.1:9/', 'https://[::1]:9/hook?a=b'),
 }
 
-/** What `id` is depends on what has it. */
+/** Likely values of `id`, which differ between operations. */
 const IDS: Record<string, fc.Arbitrary<unknown>> = {
   'POST /api/v1/modules': fc.oneof(
     { weight: 4, arbitrary: ref('fresh.module') },
@@ -87,14 +87,14 @@ const IDS: Record<string, fc.Arbitrary<unknown>> = {
   'POST /api/v1/users/import': fc.oneof(fc.uuid(), ref('own.id')),
 }
 
-/** Values that the schema allows, most of them such as there are. `call`: the operation that takes them. */
+/** Values that the schema allows, most of them existing ones. `call`: the operation that takes them. */
 export function valid(schema: Schema, name: string, call: string): fc.Arbitrary<unknown> {
-  const known = name === 'id' ? IDS[call] : BY_NAME[name]
-  const made = generated(schema, call)
-  if (!known) return made
-  // What is made of the schema alone would be a password that is too short or a hash that is none.
-  if (/password/.test(name)) return known
-  return fc.oneof({ weight: 6, arbitrary: known }, { weight: 1, arbitrary: made })
+  const specific = name === 'id' ? IDS[call] : BY_NAME[name]
+  const generic = generated(schema, call)
+  if (!specific) return generic
+  // The schema alone would give a password that is too short, or a malformed hash.
+  if (/password/.test(name)) return specific
+  return fc.oneof({ weight: 6, arbitrary: specific }, { weight: 1, arbitrary: generic })
 }
 
 function generated(schema: Schema, call: string): fc.Arbitrary<unknown> {
@@ -143,7 +143,7 @@ function text({ format, maxLength, minLength = 0, pattern }: Schema): fc.Arbitra
     return fc
       .stringMatching(/^[a-z0-9.+_-]{1,20}@([a-z][a-z0-9-]{0,10}[a-z0-9]\.(org|example)|[а-яё]{1,12}\.рф)$/)
       .filter((email) => !/\.\.|^\.|\.@/.test(email))
-  // What only leaves out control characters is any text of those that print.
+  // A pattern that only excludes control characters allows any printable text.
   if (pattern && !pattern.startsWith('^[^')) return fc.stringMatching(new RegExp(pattern))
   const most = maxLength ?? 64
   const short = Math.min(most, minLength + 12)

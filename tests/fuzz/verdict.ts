@@ -26,9 +26,9 @@ const CREDENTIALS: ProblemCode[] = [
   'invalid_api_key',
   'forbidden',
 ]
-/** What is wrong with a request in itself. */
+/** Codes for a request that is wrong in itself. */
 const FAULTS: ProblemCode[] = ['validation_failed', 'malformed_json', 'body_too_large', 'unsupported_media_type']
-/** What any path may answer to a request that no operation takes. */
+/** Codes that any path may answer to a request that matches no operation. */
 const UNROUTED: ProblemCode[] = [...FAULTS, 'not_found', 'method_not_allowed', 'missing_token']
 
 const AS_POLICED: Record<Caller, Policed | undefined> = {
@@ -38,17 +38,17 @@ const AS_POLICED: Record<Caller, Policed | undefined> = {
   admin: 'an admin',
   operator: 'the operator key',
   internal: 'the internal key',
-  stranger: undefined,
+  'unknown key': undefined,
   damaged: undefined,
 }
 
-/** Whether a caller's credentials let it in, and with which code it was refused. */
+/** Whether the caller's credentials are accepted, and the code of a refusal. */
 interface Entry {
   may: boolean
   code: ProblemCode | undefined
 }
 
-/** Judges answers by the documents of a running system, and by who asked. */
+/** Judges answers by the documents of a running system and by the caller. */
 export class Validator {
   private readonly complaints = new Map<string, { one: Documented; complaint: ResponseValidator }>()
   private readonly check: (schema: object, value: unknown) => string | undefined
@@ -64,12 +64,12 @@ export class Validator {
     this.check = schemaChecker(documents[0] as OpenApiDocument)
   }
 
-  /** Whether a request is one that its operation's schemas allow. */
+  /** Whether a request matches the schemas of its operation. */
   conforms({ call }: Drawn, { query, type, value }: Prepared): boolean {
     const { operation } = this.of(call).one
     const parameters = (operation.parameters ?? []).filter((one) => one.in === 'query')
-    const known = new Set(parameters.map(({ name }) => name))
-    if (parameters.length > 0 && Object.keys(query).some((name) => !known.has(name))) return false
+    const names = new Set(parameters.map(({ name }) => name))
+    if (parameters.length > 0 && Object.keys(query).some((name) => !names.has(name))) return false
     for (const { name, required, schema } of parameters) {
       const text = query[name]
       if (text === undefined && required) return false
@@ -84,18 +84,18 @@ export class Validator {
     return values.every((one) => this.check(schema, one) === undefined)
   }
 
-  /** What is wrong with an answer. */
+  /** The faults of an answer. */
   faults(drawn: Drawn, prepared: Prepared, reply: Reply): string[] {
     // Bun refuses a broken request itself, before any code runs, with an empty answer, or closes.
     if (reply.text === '' && [0, 400, 413, 431, 505].includes(reply.status)) return []
-    const said = this.ofEvery(reply)
+    const faults = this.commonFaults(reply)
     if (reply.status >= 400 && secretsIn(prepared.value).some((secret) => reply.text.includes(secret)))
-      said.push('a secret that was sent comes back')
-    if (said.length > 0) return said
+      faults.push('a secret that was sent comes back')
+    if (faults.length > 0) return faults
     const { body, status } = reply
     const may = otherCredentials(drawn) ? undefined : this.may(drawn)
     const raw = drawn.twists.find((twist) => twist.at === 'raw')
-    // A HEAD is a GET, which may be for others.
+    // A HEAD is a GET, which may be for other callers.
     if (raw?.at === 'raw')
       return may === false && status < 300 && status > 0 && raw.how !== 'HEAD'
         ? [`${drawn.caller} gets in: ${status}`]
@@ -104,32 +104,32 @@ export class Validator {
     const code: ProblemCode | undefined = status >= 400 ? body.code : undefined
     const astray = may !== false || drawn.twists.some(({ at }) => at === 'path')
     if (drawn.kind === 'hostile' && astray && code !== undefined && UNROUTED.includes(code)) return []
-    // Another path is another operation, or none.
+    // The path is that of another operation, or of no operation.
     if (Object.values(prepared.path).some((value) => /^\.{0,2}$/.test(value))) return []
     const undocumented = complaint(one, reply)
     if (undocumented.length > 0) return undocumented
     return may === undefined ? [] : this.ofCaller(drawn, prepared, reply, { may, code })
   }
 
-  /** What holds for every answer there is. */
-  private ofEvery({ body, headers, status, text, took }: Reply): string[] {
-    const said: string[] = []
-    if (status >= 500) said.push(`${status}: ${text}`)
-    if (status === 429 && !this.limits) said.push('429 without limits')
-    if (status === 429 && !(Number(headers.get('retry-after')) > 0)) said.push('429 does not say when to come again')
+  /** Faults that no answer may have, whatever the request. */
+  private commonFaults({ body, headers, status, text, took }: Reply): string[] {
+    const faults: string[] = []
+    if (status >= 500) faults.push(`${status}: ${text}`)
+    if (status === 429 && !this.limits) faults.push('429 without limits')
+    if (status === 429 && !(Number(headers.get('retry-after')) > 0)) faults.push('429 does not say when to come again')
     const id = headers.get('x-request-id')
-    if (!id) said.push('there is no x-request-id')
+    if (!id) faults.push('there is no x-request-id')
     for (const [name, value] of [
       ['x-content-type-options', 'nosniff'],
       ['referrer-policy', 'no-referrer'],
     ] as const)
-      if (headers.get(name) !== value) said.push(`${name} is ${headers.get(name)}`)
-    if (headers.get('set-cookie') !== null) said.push('a header has been split')
-    if (text.includes(CANARY)) said.push('a secret comes back')
+      if (headers.get(name) !== value) faults.push(`${name} is ${headers.get(name)}`)
+    if (headers.get('set-cookie') !== null) faults.push('a header has been split')
+    if (text.includes(CANARY)) faults.push('a secret comes back')
     // A HEAD has no body.
-    if (status >= 400 && text !== '') said.push(...ofProblem(status, body, id))
-    if (took > PATIENCE) said.push(`it took ${Math.round(took)} ms`)
-    return said
+    if (status >= 400 && text !== '') faults.push(...ofProblem(status, body, id))
+    if (took > PATIENCE) faults.push(`it took ${Math.round(took)} ms`)
+    return faults
   }
 
   private ofCaller(drawn: Drawn, prepared: Prepared, reply: Reply, { may, code }: Entry): string[] {
@@ -138,7 +138,7 @@ export class Validator {
     if (!may) return code && CREDENTIALS.includes(code) ? [] : [`${caller} may not, and is answered ${status}: ${text}`]
     if (code !== undefined && ['invalid_api_key', 'invalid_token', 'token_expired'].includes(code))
       return [`${caller} may, and is answered ${code}`]
-    if (status < 300 && ofAnother(drawn))
+    if (status < 300 && namesAnother(drawn))
       return [`${caller} reaches what is another's, and is answered ${status}: ${text}`]
     if (kind === 'hostile') return []
     if (this.conforms(drawn, prepared)) {
@@ -147,29 +147,29 @@ export class Validator {
       return [`it is valid by its schemas, and is answered ${status}: ${text}`]
     }
     if (prepared.type === LINES && !('nickname' in prepared.query) && status === 200) return ofLines(text)
-    // A field that only an operator may set is refused before what is missing is.
+    // A field that only an operator may set is refused before a missing field.
     return status === 400 || code === 'forbidden_field' || code === 'body_too_large'
       ? []
       : [`it is not valid by its schemas, and is answered ${status}: ${text}`]
   }
 
-  /** Whether the credential alone lets this caller in; undefined where it is not for the credential to say. */
+  /** Whether the credential alone is enough for this caller; undefined if more than the credential decides. */
   private may({ call, caller }: Drawn): boolean | undefined {
     const { security } = this.of(call).one.operation
     const ways = security.flatMap((way) => Object.keys(way))
-    // A good refresh token is enough there, whatever access token stands beside it.
+    // A valid refresh token is enough there, whatever access token comes with it.
     if (caller === 'damaged' && call.endsWith('/auth/logout')) return undefined
     const policed = AS_POLICED[caller]
-    // Where none is asked for none is looked at; where it is one of several ways, one that is sent must be good.
+    // A public operation ignores credentials; where they are optional, a credential that is sent must be valid.
     if (policed === undefined) return ways.length === 0 || call.endsWith('/validate-token')
     const status = POLICY.find((policy) => policy.call === call)?.statuses[policed]
     return status === undefined ? undefined : status !== 401 && status !== 403
   }
 
   private of(call: string) {
-    const found = this.complaints.get(call)
-    if (!found) throw new Error(`${call} is in no document`)
-    return found
+    const complaints = this.complaints.get(call)
+    if (!complaints) throw new Error(`${call} is in no document`)
+    return complaints
   }
 }
 
@@ -178,11 +178,11 @@ export function otherCredentials({ twists }: Drawn): boolean {
   return twists.some((twist) => twist.at === 'header' && /^(authorization|x-api-key)$/.test(twist.name))
 }
 
-/** Milliseconds. What ends a session waits for the other services, at most one second. */
+/** Milliseconds. A request that ends a session waits for the other services, at most one second. */
 export const PATIENCE = 5000
 
-/** What the path names is another user's, where that is as if it were not there. */
-function ofAnother({ call, caller, path, twists }: Drawn): boolean {
+/** Whether the path names a resource of another user, which is answered as if it did not exist. */
+function namesAnother({ call, caller, path, twists }: Drawn): boolean {
   const another = { user: 'other.', other: 'own.' }[caller as string]
   if (another === undefined || twists.some(({ at }) => at === 'path')) return false
   const policy = POLICY.find((one) => one.call === call)

@@ -3,22 +3,22 @@ import { type Answer, call } from '../support/http.ts'
 import { freePort, INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
 import { launch, type Running } from '../support/tool.ts'
 
-/** What stands between the foreign service and one of ours: passes on, counts, and can be cut. */
-export interface Way {
+/** A proxy between the foreign service and one of ours: forwards and counts requests, and can be cut. */
+export interface ServiceProxy {
   url: string
-  /** Of these paths no request is answered. */
+  /** Paths whose requests are not answered. */
   cut: RegExp | undefined
-  /** How many requests came that are no polls. */
-  questions(): number
-  /** Until a poll that is sent from now on was answered. */
-  followed(): Promise<void>
+  /** Number of requests that are no polls. */
+  requestCount(): number
+  /** Resolves when a poll that was sent after this call is answered. */
+  polled(): Promise<void>
   stop(): void
 }
 
 const POLL = /\/(auth\/revocations|modules\/sync\/feed)$/
 
 /** @param target the base address of the service */
-export function wayTo(target: () => string): Way {
+export function proxyTo(target: () => string): ServiceProxy {
   let [polls, questions] = [0, 0]
   const server = Bun.serve({
     port: 0,
@@ -28,35 +28,35 @@ export function wayTo(target: () => string): Way {
       const { pathname, search } = new URL(url)
       if (POLL.test(pathname)) polls++
       else questions++
-      const isCut = () => way.cut?.test(pathname) ?? false
+      const isCut = () => proxy.cut?.test(pathname) ?? false
       const lost = () => new Response('lost', { status: 502 })
       if (isCut()) return lost()
       const body = method === 'GET' ? {} : { body: await request.text() }
       const answer = await fetch(target() + pathname + search, { method, headers, ...body }).catch(lost)
-      // What was on its way when it was cut does not arrive either.
+      // A request that was under way at the cut does not arrive either.
       return isCut() ? lost() : new Response(await answer.text(), { status: answer.status })
     },
   })
-  const way: Way = {
+  const proxy: ServiceProxy = {
     url: `http://127.0.0.1:${server.port}`,
     cut: undefined,
-    questions: () => questions,
-    async followed() {
+    requestCount: () => questions,
+    async polled() {
       const before = polls
-      // One may be under way, one is sent from now on, and when a third comes that one was answered.
+      // One poll may be under way, the second is sent after this call, and the third shows that the second was answered.
       await eventually(() => polls > before + 2 || undefined)
     },
     stop: () => void server.stop(true),
   }
-  return way
+  return proxy
 }
 
 export interface Foreign {
   url: string
-  /** One request; its answer is kept, to be looked through. */
+  /** Sends a request and records the answer. */
   ask(request: string, headers?: Record<string, string>, body?: unknown): Promise<Answer>
-  /** Everything that it has answered and printed. */
-  said(): string
+  /** All answers and output of the service. */
+  output(): string
   process: Running
   stop(): Promise<void>
 }
@@ -77,7 +77,7 @@ export async function runForeign(cwd: string, program: string, env: Record<strin
       answers.push(answer.text, JSON.stringify([...answer.headers]))
       return answer
     },
-    said: () => [...answers, process.stdout(), process.stderr()].join('\n'),
+    output: () => [...answers, process.stdout(), process.stderr()].join('\n'),
     process,
     async stop() {
       process.signal('SIGTERM')

@@ -2,7 +2,7 @@ import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'nod
 import { join } from 'node:path'
 import { type Ended, launch, ROOT } from '../support/tool.ts'
 
-/** What the package is built from, and what goes into it as it is. */
+/** Files that the package is built from or contains unchanged. */
 const PARTS = [
   'package.json',
   'bunfig.toml',
@@ -17,19 +17,19 @@ const PARTS = [
 export interface Installed {
   /** The directory of the foreign service. */
   path: string
-  /** What the package brought, without its directory. */
+  /** Files of the package, relative to its directory. */
   files: string[]
   /** Writes a file of the service. */
   write(name: string, text: string): void
-  /** Lines of the compiler about files of the service or of the package. */
+  /** Errors of the compiler in files of the service or of the package. */
   faults(compiler: Compiler, files: string[], options?: object): Promise<string[]>
 }
 
 export type Compiler = 'typescript' | 'typescript-5'
 
 /**
- * Packs the package, and gives the path of the tarball. It is built in a copy of its sources, so that nothing is left in
- * the repository.
+ * Packs the package and returns the path of the tarball. It is built in a copy of its sources, so that the
+ * repository stays clean.
  */
 export async function pack(directory: string): Promise<string> {
   const copy = join(directory, 'copy')
@@ -42,7 +42,7 @@ export async function pack(directory: string): Promise<string> {
 
 /**
  * Installs the tarball for a service in a directory of its own, without the network: it is unpacked where an installer
- * would unpack it, and of the packages of others only those that are named are there beside it.
+ * would unpack it, and only the named packages of others are beside it.
  */
 export async function install(tarball: string, path: string, beside: string[]): Promise<Installed> {
   const unpacked = join(path, 'node_modules/ch202')
@@ -66,7 +66,7 @@ export async function install(tarball: string, path: string, beside: string[]): 
   }
 }
 
-/** As strict as a consumer's compiler can be, also about the declarations of others. */
+/** The strictest settings that a consumer's compiler may have, applied to the declarations of others too. */
 const STRICT = {
   target: 'ESNext',
   module: 'nodenext',
@@ -87,7 +87,7 @@ async function succeeded(command: string[], cwd: string): Promise<Ended> {
   return ended
 }
 
-/** The programs of the page, by the name that stands in their first line. */
+/** The programs of the page, by the name in their first line. */
 export function programsOfThePage(): Record<string, string> {
   const page = readFileSync(join(ROOT, 'docs/integrate/guard.md'), 'utf8')
   const blocks = [...page.matchAll(/^```ts\n\/\/ (\S+\.ts)\n([\s\S]*?)^```$/gm)]

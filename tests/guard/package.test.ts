@@ -25,48 +25,48 @@ afterAll(async () => {
   directory.remove()
 })
 
-test('it holds the guard, and nothing else of the program', () => {
+test('the package contains the guard, and nothing else of the program', () => {
   const types = ['create', 'elysia', 'index', 'types'].map((name) => `dist/guard/types/guard/${name}.d.ts`)
-  const whole = ['LICENSE', 'README.md', 'docs/integrate/guard.md', 'package.json']
+  const documents = ['LICENSE', 'README.md', 'docs/integrate/guard.md', 'package.json']
   const code = ['dist/guard/elysia.js', 'dist/guard/index.js', 'dist/guard/types/services/kit/caller.d.ts']
-  expect(plain.files).toEqual([...whole, ...code, ...types].sort())
+  expect(plain.files).toEqual([...documents, ...code, ...types].sort())
 })
 
 test.each([
   ['index', []],
   ['elysia', ['elysia']],
-])('%s.js loads nothing but what the runtime has, and %j', async (entry, others) => {
+])('%s.js imports only modules of the runtime, and %j', async (entry, others) => {
   const code = await Bun.file(join(plain.path, `node_modules/ch202/dist/guard/${entry}.js`)).text()
-  const named = new Bun.Transpiler({ loader: 'js' }).scanImports(code).map(({ path }) => path)
-  expect(named.filter((path) => !isBuiltin(path))).toEqual(others)
+  const imports = new Bun.Transpiler({ loader: 'js' }).scanImports(code).map(({ path }) => path)
+  expect(imports.filter((path) => !isBuiltin(path))).toEqual(others)
   expect(code).not.toMatch(/\bBun\./)
 })
 
-test('the page names every option, and none that there is not', async () => {
+test('the page lists exactly the options that exist', async () => {
   const types = await Bun.file(join(ROOT, 'guard/types.ts')).text()
   const options = types.slice(types.indexOf('interface GuardOptions'))
-  const there = [...options.matchAll(/^ {2}(\w+)\??:/gm)].map((match) => match[1])
+  const optionNames = [...options.matchAll(/^ {2}(\w+)\??:/gm)].map((match) => match[1])
   const table = (await Bun.file(join(ROOT, 'docs/integrate/guard.md')).text())
     .split(/^## /m)
     .find((part) => part.startsWith('Options'))
-  const told = [...(table ?? '').matchAll(/^\| `(\w+)`/gm)].map((match) => match[1])
-  expect(told.toSorted()).toEqual(there.toSorted())
+  const rowNames = [...(table ?? '').matchAll(/^\| `(\w+)`/gm)].map((match) => match[1])
+  expect(rowNames.toSorted()).toEqual(optionNames.toSorted())
 })
 
-describe('its types', () => {
-  test('check the programs of the page, strictly, with no elysia there', async () => {
+describe('the types of the package', () => {
+  test('compile the programs of the page, strictly, without elysia installed', async () => {
     const programs = ['hono.ts', 'serve.ts']
     for (const program of programs) plain.write(program, page[program] ?? '')
     expect(await plain.faults('typescript', programs)).toEqual([])
   })
 
-  test('check with TypeScript 5 and the types of a browser', async () => {
+  test('compile with TypeScript 5 and the types of a browser', async () => {
     plain.write('dom.ts', `import { createGuard } from 'ch202/guard'\nexport const make = createGuard\n`)
     const options = { lib: ['ESNext', 'DOM'], types: [] }
     expect(await plain.faults('typescript-5', ['dom.ts'], options)).toEqual([])
   })
 
-  test('check with elysia, whose own declarations alone are not strict', async () => {
+  test('compile with elysia, whose own declarations alone are not strict', async () => {
     withElysia.write('elysia.ts', page['elysia.ts'] ?? '')
     expect(await withElysia.faults('typescript', ['elysia.ts'], { skipLibCheck: true })).toEqual([])
     const faults = await withElysia.faults('typescript', ['elysia.ts'])
@@ -79,7 +79,7 @@ describe('its types', () => {
     ['a caller without a look at the refusal', `(await guard.check(request, { auth: 'user' })).caller.userId`],
     ['no internal key', `createGuard({ url: 'http://127.0.0.1:3001' })`],
   ]
-  test('refuse a rule that says nothing, and a caller of whom nothing is known', async () => {
+  test('refuse an empty rule, and a caller without fields', async () => {
     const head = `import { createGuard } from 'ch202/guard'
       declare const request: Request
       export const guard = createGuard({ url: 'http://127.0.0.1:3001', internalKey: 'x' })\n`
@@ -92,7 +92,7 @@ describe('its types', () => {
     expect(faults.map((line) => line.split('(')[0]).sort()).toEqual(names.sort())
   })
 
-  test('trap 3: refuse auth on a route of an app that never got the plugin', async () => {
+  test('trap 3: refuse auth on a route of an app without the plugin', async () => {
     withElysia.write('open.ts', `import { Elysia } from 'elysia'\nnew Elysia().get('/', () => 'x', { auth: 'user' })`)
     const faults = await withElysia.faults('typescript', ['open.ts'], { skipLibCheck: true })
     expect(faults).toEqual([expect.stringMatching(/^open\.ts.*'auth'/)])
@@ -102,7 +102,7 @@ describe('its types', () => {
 const node = Bun.which('node')
 const RUNTIMES: [name: string, command: string[]][] = [
   ['Bun', [process.execPath, '--no-install']],
-  // Where there is none, there is nothing to say about it.
+  // Tested only if Node is installed.
   ...(node ? ([['Node', [node]]] as [string, string[]][]) : []),
 ]
 
@@ -117,28 +117,28 @@ describe.each(RUNTIMES)('a process of %s', (_, command) => {
         const { caller, response } = await guard.check(new Request('http://localhost/', { headers }), { auth })
         return caller?.actor ?? [response.status, (await response.json()).code]
       }
-      const said = [
+      const results = [
         await check({}, 'user'),
         await check({ authorization: 'Bearer x.y.z' }, 'user'),
         await check({ 'x-api-key': process.env.INTERNAL_API_KEY }, 'internal'),
       ]
       await guard.close()
-      console.log(JSON.stringify({ ready, said }))`,
+      console.log(JSON.stringify({ ready, results }))`,
     )
     const env = { AUTH_URL: url, INTERNAL_API_KEY: INTERNAL_KEY }
     return launch([...command, 'once.mjs'], { cwd: plain.path, env }).ended
   }
 
-  test('knows who asks, and ends when the guard is closed', async () => {
+  test('identifies callers, and ends when the guard is closed', async () => {
     const { status, stderr, stdout } = await run(system.url.auth)
-    const said = [[401, 'missing_token'], [401, 'invalid_token'], 'internal']
-    expect({ status, stderr, ...JSON.parse(stdout) }).toEqual({ status: 0, stderr: '', ready: true, said })
+    const results = [[401, 'missing_token'], [401, 'invalid_token'], 'internal']
+    expect({ status, stderr, ...JSON.parse(stdout) }).toEqual({ status: 0, stderr: '', ready: true, results })
   })
 
-  test('takes no token where auth was never there, says so once, and ends all the same', async () => {
+  test('accepts no token when auth was never reachable, logs that once, and still ends', async () => {
     const { status, stderr, stdout } = await run(`http://127.0.0.1:${freePort()}`)
-    const said = [[401, 'missing_token'], [503, 'auth_unavailable'], 'internal']
-    expect({ status, ...JSON.parse(stdout) }).toEqual({ status: 0, ready: false, said })
+    const results = [[401, 'missing_token'], [503, 'auth_unavailable'], 'internal']
+    expect({ status, ...JSON.parse(stdout) }).toEqual({ status: 0, ready: false, results })
     const line = {
       event: 'feed.lost',
       target: 'auth',

@@ -1,7 +1,7 @@
 import type { TestUser } from '../support/actors.ts'
 import { as } from '../support/http.ts'
 import type { System } from '../support/system.ts'
-import { type Foreign, runForeign, type Way, wayTo } from './foreign.ts'
+import { type Foreign, proxyTo, runForeign, type ServiceProxy } from './foreign.ts'
 import { install, programsOfThePage } from './installed.ts'
 
 /** Milliseconds. Shorter than in the programs of docs/guard.md, for the tests' sake. */
@@ -10,10 +10,10 @@ export const MAX_LAG = 2000
 /** A program of docs/guard.md that runs as a foreign service. Its connections to the instance can be cut. */
 export interface GuardedProgram {
   foreign: Foreign
-  toAuth: Way
-  toModules: Way
-  /** Sends a request with a user's token. Gives the status of a success, or the code of a refusal. */
-  said(user: TestUser, path?: string): Promise<number | string>
+  toAuth: ServiceProxy
+  toModules: ServiceProxy
+  /** Sends a request with a user's token. Returns the status of a success, or the code of a refusal. */
+  statusOrCode(user: TestUser, path?: string): Promise<number | string>
   end(): Promise<void>
 }
 
@@ -29,14 +29,14 @@ export async function startProgram(
   const [head, rest, ...more] = programsOfThePage()[program]?.split('createGuard({') ?? []
   if (head === undefined || rest === undefined || more.length > 0) throw new Error(`${program} makes one guard`)
   write(program, `${head}createGuard({ maxLag: ${MAX_LAG}, modulesUrl: process.env.MODULES_URL,${rest}`)
-  const [toAuth, toModules] = [wayTo(() => url.auth), wayTo(() => url.modules)]
+  const [toAuth, toModules] = [proxyTo(() => url.auth), proxyTo(() => url.modules)]
   const foreign = await runForeign(path, program, { AUTH_URL: toAuth.url, MODULES_URL: toModules.url })
-  await toAuth.followed()
+  await toAuth.polled()
   return {
     foreign,
     toAuth,
     toModules,
-    async said({ tokens }, path = '/orders') {
+    async statusOrCode({ tokens }, path = '/orders') {
       const { body, status } = await foreign.ask(`GET ${path}`, as.bearer(tokens.access_token))
       return status === 200 ? status : body.code
     },

@@ -11,7 +11,7 @@ import { atOnce, type GuardedProgram, MAX_LAG, startProgram } from './program.ts
 
 setDefaultTimeout(120_000)
 
-/** The programs of the page, and what is installed beside the package: no elysia where it is not used. */
+/** The programs of the page, and the packages installed beside ours: elysia only for the program that uses it. */
 const PROGRAMS: [program: string, beside: string[], logouts: number][] = [
   ['hono.ts', ['hono'], 200],
   ['serve.ts', [], 40],
@@ -52,7 +52,7 @@ describe.each(PROGRAMS)('a foreign service: %s', (program, beside, logouts) => {
   })
   afterAll(() => at?.end())
 
-  test('who may not gets the answer that a service of ours gives', async () => {
+  test('callers without permission get the answer that our services give', async () => {
     const ofToken = 'Bearer error="invalid_token"'
     type Row = [request: string, headers: Record<string, string>, status: number, code: string, challenge: string]
     const rows: Row[] = [
@@ -86,10 +86,10 @@ describe.each(PROGRAMS)('a foreign service: %s', (program, beside, logouts) => {
     expect(headers.get('x-request-id')).toBe(body.requestId)
   })
 
-  test('R12: a request that names no host opens nothing, and fails at nothing', async () => {
+  test('R12: a request without a Host header is refused without an error', async () => {
     const ask = async (target: string, headers: string[] = []) =>
       (await request(at.foreign.url, `GET ${target} HTTP/1.0`, headers)).status
-    // Hono looks for the path behind the host, and finds none.
+    // Hono looks for the path after the host, and there is no host.
     const isFound = program !== 'hono.ts'
     const mine = [`Authorization: ${bearer(user).authorization}`]
     expect(await ask('/orders')).toBe(isFound ? 401 : 404)
@@ -99,7 +99,7 @@ describe.each(PROGRAMS)('a foreign service: %s', (program, beside, logouts) => {
       expect(await ask(target), target).toBeOneOf([401, 404])
   })
 
-  test('who may is known', async () => {
+  test('callers with permission are identified', async () => {
     const rows: [request: string, headers: Record<string, string>, body: object][] = [
       ['GET /orders', bearer(user), { of: user.id }],
       ['GET /orders', bearer(admin), { of: admin.id }],
@@ -110,64 +110,64 @@ describe.each(PROGRAMS)('a foreign service: %s', (program, beside, logouts) => {
     for (const [request, headers, body] of rows)
       expect([request, (await at.foreign.ask(request, headers)).body]).toEqual([request, body])
     expect((await at.foreign.ask('GET /reports', bearer(admin))).status).toBe(200)
-    // Who acts for no user needs no module.
+    // A caller that acts for no user needs no module.
     expect((await at.foreign.ask('GET /invoices', as.operator)).status).toBe(200)
   })
 
-  test('who may not is told so before the body is looked at', async () => {
+  test('callers without permission are refused before the body is read', async () => {
     const json = { 'content-type': 'application/json' }
     for (const body of ['{', '{}', '{"item":1}', '{"item":"tea"}']) {
       expect((await at.foreign.ask('POST /orders', json, body)).status).toBe(401)
       expect((await at.foreign.ask('POST /orders', { ...json, ...as.bearer('x.y.z') }, body)).status).toBe(401)
       expect((await at.foreign.ask('POST /orders', { ...json, ...as.internal }, body)).status).toBe(403)
     }
-    const taken = await at.foreign.ask('POST /orders', { ...json, ...bearer(user) }, '{"item":"tea"}')
-    expect([taken.status, taken.body]).toEqual([201, { item: 'tea', buyer: user.id }])
+    const order = await at.foreign.ask('POST /orders', { ...json, ...bearer(user) }, '{"item":"tea"}')
+    expect([order.status, order.body]).toEqual([201, { item: 'tea', buyer: user.id }])
   })
 
-  test(`after the answer to a logout the token is refused, ${logouts} times, and no one is asked`, async () => {
-    const before = at.toAuth.questions()
+  test(`after the answer to a logout the token is refused, ${logouts} times, without a request to our services`, async () => {
+    const before = at.toAuth.requestCount()
     const wrong: unknown[] = []
     await atOnce(logouts, async () => {
       const someone = await registerUser(system)
-      const good = await at.said(someone)
+      const good = await at.statusOrCode(someone)
       await logOut(someone)
-      const over = await at.said(someone)
+      const over = await at.statusOrCode(someone)
       if (good !== 200 || over !== 'token_revoked') wrong.push({ good, over })
     })
     expect(wrong).toEqual([])
-    // None, but for the moments in which a busy machine lets a lease run out.
-    expect(at.toAuth.questions() - before).toBeLessThan(logouts / 4)
+    // No requests, except when a lease expires on a busy machine.
+    expect(at.toAuth.requestCount() - before).toBeLessThan(logouts / 4)
   })
 
-  test('a module that is turned on or off is so at the next request, and no one is asked', async () => {
-    await at.toModules.followed()
-    const before = at.toModules.questions()
+  test('enabling or disabling a module takes effect at the next request, without a request to our services', async () => {
+    await at.toModules.polled()
+    const before = at.toModules.requestCount()
     const wrong: unknown[] = []
     const users = await threeUsers()
     await Promise.all(
       users.map(async (someone) => {
         for (let round = 0; round < logouts / 10; round++) {
-          const off = await at.said(someone, '/invoices')
+          const off = await at.statusOrCode(someone, '/invoices')
           await turn('enable', someone)
-          const on = await at.said(someone, '/invoices')
+          const on = await at.statusOrCode(someone, '/invoices')
           await turn('disable', someone)
           if (off !== 'module_not_available' || on !== 200) wrong.push({ off, on })
         }
-        expect(await at.said(someone, '/invoices')).toBe('module_not_available')
+        expect(await at.statusOrCode(someone, '/invoices')).toBe('module_not_available')
       }),
     )
     expect(wrong).toEqual([])
-    expect(at.toModules.questions() - before).toBeLessThan(logouts / 4)
+    expect(at.toModules.requestCount() - before).toBeLessThan(logouts / 4)
   })
 
-  test('nothing of a key or a token is in what it answered and printed', () => {
+  test('no key and no token is in an answer or in the output', () => {
     for (const secret of [INTERNAL_KEY, OPERATOR_KEY, user.tokens.access_token, 'a-wrong-key'])
-      expect(at.foreign.said()).not.toContain(secret)
+      expect(at.foreign.output()).not.toContain(secret)
   })
 })
 
-/** What the programs do not differ in: none of it depends on how a request came to the guard. */
+/** Behaviour that all programs share, because it does not depend on how a request reached the guard. */
 describe('a foreign service, and the instance', () => {
   let at: GuardedProgram
   beforeAll(async () => {
@@ -175,7 +175,7 @@ describe('a foreign service, and the instance', () => {
   })
   afterAll(() => at?.end())
 
-  /** Everything else whose answer says that a token is refused from now on. */
+  /** Other requests whose answer promises that the token is refused from then on. */
   const ENDS: [string, (user: TestUser) => Promise<{ status: number }>][] = [
     ['a user disabled', ({ id }) => operator('users', `PATCH /users/${id}`, { status: 'disabled' })],
     ['roles changed', ({ id }) => operator('users', `PATCH /users/${id}`, { roles: ['USER', 'SALES'] })],
@@ -185,73 +185,80 @@ describe('a foreign service, and the instance', () => {
     const wrong: unknown[] = []
     await atOnce(10, async () => {
       const someone = await registerUser(system)
-      const before = await at.said(someone)
+      const before = await at.statusOrCode(someone)
       const { status } = await end(someone)
-      const after = await at.said(someone)
+      const after = await at.statusOrCode(someone)
       if (before !== 200 || status > 204 || after !== 'token_revoked') wrong.push({ before, status, after })
     })
     expect(wrong).toEqual([])
   })
 
-  test('a token of a new key is taken at once, and none of a key that was taken out', async () => {
+  test('a token of a new key is accepted at once, and a token of a removed key is refused', async () => {
     const user = await registerUser(system)
-    expect(await at.said(user)).toBe(200)
+    expect(await at.statusOrCode(user)).toBe(200)
     const { body: keys } = await operator('auth', 'GET /admin/keys')
     expect((await operator('auth', 'POST /admin/keys/rotate?now=true', {})).status).toBe(201)
     const { body: tokens } = await logIn(system, user.email)
-    expect([await at.said(user), await at.said({ ...user, tokens })]).toEqual([200, 200])
+    expect([await at.statusOrCode(user), await at.statusOrCode({ ...user, tokens })]).toEqual([200, 200])
     for (const { kid } of keys.items) expect((await operator('auth', `DELETE /admin/keys/${kid}`)).status).toBe(204)
-    expect([await at.said(user), await at.said({ ...user, tokens })]).toEqual(['invalid_token', 200])
+    expect([await at.statusOrCode(user), await at.statusOrCode({ ...user, tokens })]).toEqual(['invalid_token', 200])
   })
 
-  test('cut off from the feed alone it asks about each token', async () => {
+  test('cut off from the feed alone, it asks auth about each token', async () => {
     const [live, first, later] = await threeUsers()
-    for (const someone of [live, first, later]) expect(await at.said(someone)).toBe(200)
+    for (const someone of [live, first, later]) expect(await at.statusOrCode(someone)).toBe(200)
     at.toAuth.cut = /\/auth\/revocations/
     await logOut(first)
-    expect([await at.said(first), await at.said(live)]).toEqual(['token_revoked', 200])
-    // As long as auth answers its questions, the silence of the feed is no reason to refuse anyone.
+    expect([await at.statusOrCode(first), await at.statusOrCode(live)]).toEqual(['token_revoked', 200])
+    // While auth answers introspections, a silent feed is no reason to refuse a token.
     await Bun.sleep(MAX_LAG)
     await logOut(later)
-    const asked = at.toAuth.questions()
-    expect([await at.said(later), await at.said(live), await at.said(live)]).toEqual(['token_revoked', 200, 200])
-    expect(at.toAuth.questions() - asked).toBe(3)
+    const questionsBefore = at.toAuth.requestCount()
+    expect([await at.statusOrCode(later), await at.statusOrCode(live), await at.statusOrCode(live)]).toEqual([
+      'token_revoked',
+      200,
+      200,
+    ])
+    expect(at.toAuth.requestCount() - questionsBefore).toBe(3)
     at.toAuth.cut = undefined
-    await at.toAuth.followed()
-    expect([await at.said(first), await at.said(later), await at.said(live)]).toEqual([
+    await at.toAuth.polled()
+    expect([await at.statusOrCode(first), await at.statusOrCode(later), await at.statusOrCode(live)]).toEqual([
       'token_revoked',
       'token_revoked',
       200,
     ])
   })
 
-  test('without auth what is known to be over is refused, and after the lag everything', async () => {
-    const [live, known, unknown] = await threeUsers()
-    for (const someone of [live, known, unknown]) expect(await at.said(someone)).toBe(200)
-    await logOut(known)
+  test('without auth, tokens known to be revoked are refused, and after the lag all tokens', async () => {
+    const [live, loggedOutBefore, loggedOutDuring] = await threeUsers()
+    for (const someone of [live, loggedOutBefore, loggedOutDuring]) expect(await at.statusOrCode(someone)).toBe(200)
+    await logOut(loggedOutBefore)
     at.toAuth.cut = /^/
-    await logOut(unknown)
-    expect(await at.said(known)).toBe('token_revoked')
-    await eventually(async () => (await at.said(live)) === 'auth_unavailable')
-    expect([await at.said(known), await at.said(unknown)]).toEqual(['token_revoked', 'auth_unavailable'])
+    await logOut(loggedOutDuring)
+    expect(await at.statusOrCode(loggedOutBefore)).toBe('token_revoked')
+    await eventually(async () => (await at.statusOrCode(live)) === 'auth_unavailable')
+    expect([await at.statusOrCode(loggedOutBefore), await at.statusOrCode(loggedOutDuring)]).toEqual([
+      'token_revoked',
+      'auth_unavailable',
+    ])
     const refused = await at.foreign.ask('GET /orders', bearer(live))
     expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1'])
-    // Keys are compared here: they need no one.
+    // API keys are compared locally, without auth.
     expect((await at.foreign.ask('GET /stock', as.internal)).status).toBe(200)
     expect((await at.foreign.ask('GET /orders')).status).toBe(401)
     at.toAuth.cut = undefined
-    await at.toAuth.followed()
-    expect([await at.said(known), await at.said(unknown), await at.said(live)]).toEqual([
-      'token_revoked',
-      'token_revoked',
-      200,
-    ])
+    await at.toAuth.polled()
+    expect([
+      await at.statusOrCode(loggedOutBefore),
+      await at.statusOrCode(loggedOutDuring),
+      await at.statusOrCode(live),
+    ]).toEqual(['token_revoked', 'token_revoked', 200])
   })
 
-  test('cut off from the feed of a module it asks, and without modules it lets no one in', async () => {
+  test('cut off from the feed of a module, it asks modules, and without modules it refuses everyone', async () => {
     const [on, off, changing] = await threeUsers()
     await Promise.all([turn('enable', on), turn('enable', changing)])
-    const invoices = () => Promise.all([on, off, changing].map((someone) => at.said(someone, '/invoices')))
+    const invoices = () => Promise.all([on, off, changing].map((someone) => at.statusOrCode(someone, '/invoices')))
     expect(await invoices()).toEqual([200, 'module_not_available', 200])
     at.toModules.cut = /\/modules\/sync\/feed/
     await turn('disable', changing)
@@ -260,12 +267,12 @@ describe('a foreign service, and the instance', () => {
     await turn('enable', changing)
     expect(await invoices()).toEqual(['modules_unavailable', 'module_not_available', 'modules_unavailable'])
     at.toModules.cut = undefined
-    await at.toModules.followed()
+    await at.toModules.polled()
     expect(await invoices()).toEqual([200, 'module_not_available', 200])
   })
 
-  test('what it lost and found again is in its log, and no key', async () => {
-    expect(at.foreign.said()).toContain('{"event":"feed.lost","target":"auth","reason":"It answered 502"}')
-    for (const secret of [INTERNAL_KEY, OPERATOR_KEY]) expect(at.foreign.said()).not.toContain(secret)
+  test('the log records lost and restored connections, and contains no key', async () => {
+    expect(at.foreign.output()).toContain('{"event":"feed.lost","target":"auth","reason":"It answered 502"}')
+    for (const secret of [INTERNAL_KEY, OPERATOR_KEY]) expect(at.foreign.output()).not.toContain(secret)
   })
 })

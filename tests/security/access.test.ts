@@ -15,15 +15,15 @@ import { type Ended, runTool, temporary } from '../support/tool.ts'
 setDefaultTimeout(120_000)
 
 const folder = temporary('access')
-/** Seconds. The tool renews a token when half of that is over. */
+/** Seconds. The tool renews a token after half of this time. */
 const LIFE = 4
 let system: System
 let admin: TestUser
 let user: TestUser
-/** One address before the three services, as a reverse proxy is, also by a name that is not local. */
+/** A reverse proxy in front of the three services, also reachable under a name that is not local. */
 let proxy: Recorder
 beforeAll(async () => {
-  // Tokens that end soon, and no grace for a refresh token that was spent: what is lost shows.
+  // Tokens that expire soon, and no grace for a used refresh token: a lost token causes a failure.
   system = await inProcessApart({
     RATE_LIMIT: 'off',
     JWT_EXPIRE: `${LIFE}s`,
@@ -53,7 +53,7 @@ beforeEach(() => {
   home = folder.fresh()
 })
 
-/** No token of any context was ever printed. */
+/** Checks that no token of any context was printed. */
 let printed = ''
 const tokens = new Set<string>()
 afterEach(() => {
@@ -67,7 +67,7 @@ interface Recorder {
   elsewhere: string
 }
 
-/** An address of this machine that could as well be another's. */
+/** An address of this machine that looks like that of another machine. */
 const address = Object.values(networkInterfaces())
   .flat()
   .find((one) => one?.family === 'IPv4' && !one.internal)?.address
@@ -101,7 +101,7 @@ interface Kept {
 
 const folderOf = () => join(home, 'ch202', 'contexts')
 const fileOf = (name: string) => join(folderOf(), `${name}.json`)
-const kept = (name: string): Kept => JSON.parse(readFileSync(fileOf(name), 'utf8'))
+const readContext = (name: string): Kept => JSON.parse(readFileSync(fileOf(name), 'utf8'))
 const names = () => {
   try {
     return readdirSync(folderOf()).sort()
@@ -113,7 +113,7 @@ const names = () => {
 async function run(words: string[], options: { env?: Record<string, string>; stdin?: string } = {}): Promise<Ended> {
   const note = () => {
     for (const file of names().filter((name) => name.endsWith('.json'))) {
-      const { access_token, refresh_token } = kept(file.replace(/\.json$/, ''))
+      const { access_token, refresh_token } = readContext(file.replace(/\.json$/, ''))
       tokens.add(access_token).add(refresh_token)
     }
   }
@@ -134,12 +134,18 @@ const sessionsOf = async (id: string): Promise<{ id: string; user_agent: string 
   (await call(system.url.auth, `GET /auth/sessions?user_id=${id}&size=200`, { headers: as.operator })).body.items
 
 describe('login', () => {
-  test('at auth alone finds the others, keeps the session for its owner alone, and is in use from then on', async () => {
+  test('at auth finds the other services, stores the session readable by its owner alone, and selects the new context', async () => {
     const { status, stdout, stderr } = await login([system.url.auth, '--debug', '-o', 'json'])
     const name = new URL(system.url.auth).host
     expect([status, stderr]).toEqual([0, expect.stringContaining('/api/v1/auth/login → 200')])
-    const { session_id, ...said } = JSON.parse(stdout)
-    expect(said).toEqual({ context: name, ...system.url, email: admin.email, roles: ['USER', 'ADMIN'], changed: true })
+    const { session_id, ...result } = JSON.parse(stdout)
+    expect(result).toEqual({
+      context: name,
+      ...system.url,
+      email: admin.email,
+      roles: ['USER', 'ADMIN'],
+      changed: true,
+    })
     expect((await sessionsOf(admin.id)).find(({ id }) => id === session_id)?.user_agent).toBe(`ch202/${version}`)
     expect(names()).toEqual([`${name}.json`])
     for (const [path, mode] of [
@@ -153,7 +159,7 @@ describe('login', () => {
     expect(listed).toMatchObject({ status: 0, stdout: `${user.id}\n`, stderr: '' })
   })
 
-  test('at a proxy takes its address for all; in the clear to another machine only with --insecure', async () => {
+  test('at a proxy uses its address for all services; plain HTTP to another machine needs --insecure', async () => {
     const before = proxy.seen.length
     const refused = await login([proxy.elsewhere])
     expect([refused.status, refused.stdout, proxy.seen.length]).toEqual([2, '', before])
@@ -164,7 +170,7 @@ describe('login', () => {
     expect(await run(['users', 'get', user.email, '-o', 'ids'])).toMatchObject({ status: 0, stdout: `${user.id}\n` })
   })
 
-  test('is for administrators: anyone else is logged out again, and nothing is kept', async () => {
+  test('is for administrators: the sessions of other users are ended, and nothing is stored', async () => {
     const before = await sessionsOf(user.id)
     const refused = await login([system.url.auth], { email: user.email })
     expect([refused.status, refused.stdout, names()]).toEqual([5, '', []])
@@ -174,16 +180,16 @@ describe('login', () => {
     expect([wrong.status, wrong.stderr, names()]).toEqual([4, expect.stringContaining('invalid_credentials'), []])
   })
 
-  test('again replaces the context, and ends the session that it held', async () => {
+  test('replaces an existing context, and ends its session', async () => {
     await login([system.url.auth, '--name', 'one'])
-    const first = kept('one')
+    const first = readContext('one')
     expect(json(await login([system.url.auth, '-o', 'json']))).toMatchObject({ context: 'one' })
     const live = (await sessionsOf(admin.id)).map(({ id }) => id)
-    expect([live.includes(first.session_id), live.includes(kept('one').session_id)]).toEqual([false, true])
+    expect([live.includes(first.session_id), live.includes(readContext('one').session_id)]).toEqual([false, true])
     expect(names()).toEqual(['one.json'])
   })
 
-  test('in a wrong way says what is wrong, and asks no one', async () => {
+  test('with wrong arguments explains the mistake, and sends no request', async () => {
     const to = ['login', 'http://127.0.0.1:1', '--email', 'a@example.org']
     const table: [words: string[], ...said: string[]][] = [
       [['login', 'http://127.0.0.1:1'], '--email', '--password-stdin'],
@@ -196,14 +202,15 @@ describe('login', () => {
       [[...to, '--password', 'x'], '--password'],
     ]
     const ended = await Promise.all(table.map(([words]) => run(words, { stdin: 'secret words' })))
-    for (const [at, [words, ...said]] of table.entries()) {
+    for (const [at, [words, ...expectedTexts]] of table.entries()) {
       expect([words, ended[at]?.status, ended[at]?.stdout]).toEqual([words, 2, ''])
-      for (const part of said) expect([words, ended[at]?.stderr]).toEqual([words, expect.stringContaining(part)])
+      for (const part of expectedTexts)
+        expect([words, ended[at]?.stderr]).toEqual([words, expect.stringContaining(part)])
     }
     expect(names()).toEqual([])
   })
 
-  test('in a terminal asks for both, and does not show the password', async () => {
+  test('in a terminal prompts for email and password, and does not show the password', async () => {
     const shell = openShell('login', { XDG_CONFIG_HOME: home })
     const { screen, status } = await shell.inTerminal(`ch202 login ${system.url.auth} --name asked`, {
       typed: [
@@ -217,9 +224,9 @@ describe('login', () => {
 })
 
 describe('logout', () => {
-  test('ends the session and forgets it; again it is done already', async () => {
+  test('ends the session and removes it; a second logout has nothing to do', async () => {
     await login([system.url.auth, '--name', 'one'])
-    const { access_token, session_id } = kept('one')
+    const { access_token, session_id } = readContext('one')
     expect(json(await run(['logout', '-o', 'json']))).toEqual({ ok: true, context: 'one', changed: true })
     expect((await sessionsOf(admin.id)).some(({ id }) => id === session_id)).toBe(false)
     const refused = await call(system.url.modules, 'GET /modules/', { headers: as.bearer(access_token) })
@@ -231,10 +238,10 @@ describe('logout', () => {
     expect(json(await run(['context', 'list', '-o', 'json'])).items).toMatchObject([{ name: 'local', current: true }])
   })
 
-  test('forgets where nothing answers too, and says that the session goes on', async () => {
+  test('removes the session even when no service answers, and reports that it is still valid', async () => {
     await login([system.url.auth, '--name', 'gone'])
-    const { session_id } = kept('gone')
-    writeFileSync(fileOf('gone'), JSON.stringify({ ...kept('gone'), auth: `http://127.0.0.1:${freePort()}` }))
+    const { session_id } = readContext('gone')
+    writeFileSync(fileOf('gone'), JSON.stringify({ ...readContext('gone'), auth: `http://127.0.0.1:${freePort()}` }))
     const { status, stderr, stdout } = await run(['logout', 'gone'])
     expect([status, names()]).toEqual([0, []])
     expect(stdout).toMatch(/^changed +true$/m)
@@ -244,56 +251,61 @@ describe('logout', () => {
 })
 
 describe('the session of a context', () => {
-  test('is refreshed as needed', async () => {
+  test('is refreshed when needed', async () => {
     await login([system.url.auth, '--name', 'one'])
-    const first = kept('one')
+    const first = readContext('one')
     await Bun.sleep(LIFE * 500 + 100)
     expect(await run(['users', 'get', user.email])).toMatchObject({ status: 0, stderr: '' })
-    const second = kept('one')
+    const second = readContext('one')
     expect([second.session_id, second.refresh_token === first.refresh_token]).toEqual([first.session_id, false])
-    // A token that is refused although it should be good is renewed as well.
+    // A token that is refused before it expires is renewed as well.
     writeFileSync(fileOf('one'), JSON.stringify({ ...second, access_token: 'a.b.c', access_until: 9e15 }))
     expect(await run(['users', 'get', user.email])).toMatchObject({ status: 0, stderr: '' })
     expect(statSync(fileOf('one')).mode & 0o777).toBe(0o600)
-    const cutOff = { ...kept('one'), auth: `http://127.0.0.1:${freePort()}`, access_token: 'a.b.c', access_until: 9e15 }
+    const cutOff = {
+      ...readContext('one'),
+      auth: `http://127.0.0.1:${freePort()}`,
+      access_token: 'a.b.c',
+      access_until: 9e15,
+    }
     writeFileSync(fileOf('one'), JSON.stringify(cutOff))
     const { status, stderr } = await run(['users', 'get', user.email])
     expect([status, stderr]).toEqual([7, expect.stringContaining(`no response from ${cutOff.auth}`)])
   })
 
-  test('outlives many commands that refresh it at once', async () => {
+  test('survives many commands that refresh it at once', async () => {
     await login([system.url.auth, '--name', 'one'])
     for (let round = 0; round < 2; round++) {
-      writeFileSync(fileOf('one'), JSON.stringify({ ...kept('one'), access_until: 0 }))
+      writeFileSync(fileOf('one'), JSON.stringify({ ...readContext('one'), access_until: 0 }))
       const all = await Promise.all(Array.from({ length: 5 }, () => run(['users', 'get', user.email, '-o', 'ids'])))
       expect(all.map(({ status, stderr }) => [status, stderr])).toEqual(all.map(() => [0, '']))
     }
     expect(names()).toEqual(['one.json'])
   })
 
-  test('goes on after a command that was killed in the middle of a refresh', async () => {
+  test('survives a command that was killed in the middle of a refresh', async () => {
     await login([system.url.auth, '--name', 'one'])
     writeFileSync(`${fileOf('one')}.lock`, '999999999\n')
-    writeFileSync(fileOf('one'), JSON.stringify({ ...kept('one'), access_until: 0 }))
+    writeFileSync(fileOf('one'), JSON.stringify({ ...readContext('one'), access_until: 0 }))
     expect((await run(['users', 'get', user.email])).status).toBe(0)
     expect(names()).toEqual(['one.json'])
   })
 
-  test('ended at its instance is exit 4, and the command that mends it', async () => {
+  test('ended by the instance gives exit status 4, and suggests the login command', async () => {
     await login([system.url.auth, '--name', 'one'])
     await call(system.url.auth, `DELETE /auth/sessions?user_id=${admin.id}`, { headers: as.operator })
     const login4 = `ch202 login ${system.url.auth} --name one`
     const ended = await run(['users', 'list'])
     expect([ended.status, ended.stdout]).toEqual([4, ''])
     expect(ended.stderr).toContain(`→ ${login4}`)
-    const said = await run(['users', 'list', '-o', 'json'])
-    expect([said.status, json(said)]).toEqual([
+    const list = await run(['users', 'list', '-o', 'json'])
+    expect([list.status, json(list)]).toEqual([
       4,
       { ok: false, error: expect.objectContaining({ suggestion: login4 }) },
     ])
   })
 
-  test('in a file that is broken is said, without a word of it', async () => {
+  test('in a malformed file gives an error that quotes nothing of the file', async () => {
     await login([system.url.auth, '--name', 'one'])
     for (const broken of ['{"access_token":"abc-secret', '{"access_token":"abc-secret"}', 'null', '[]']) {
       writeFileSync(fileOf('one'), broken)
@@ -301,7 +313,7 @@ describe('the session of a context', () => {
       expect([status, stderr.includes('abc-secret')]).toEqual([1, false])
       expect(stderr).toContain(`${fileOf('one')} cannot be read`)
     }
-    // Whoever says another address is not kept from it.
+    // A command with another address works all the same.
     const env = { OPERATOR_API_KEY: as.operator['x-api-key'] }
     writeFileSync(fileOf('one'), '{')
     expect(await runTool(['context', 'use', 'local'], { env: { XDG_CONFIG_HOME: home, ...env } })).toMatchObject({
@@ -310,8 +322,8 @@ describe('the session of a context', () => {
   })
 })
 
-describe('context', () => {
-  test('is listed, chosen and forgotten; its session goes on', async () => {
+describe('a context', () => {
+  test('is listed, selected and removed; its session stays valid', async () => {
     await login([system.url.auth, '--name', 'one'])
     await login([proxy.local, '--name', 'two'])
     const list = async () =>
@@ -325,7 +337,7 @@ describe('context', () => {
     const none = await run(['context', 'use', 'three'])
     expect([none.status, none.stderr]).toEqual([3, expect.stringContaining('→ ch202 context list')])
 
-    const { session_id } = kept('one')
+    const { session_id } = readContext('one')
     const removed = await run(['context', 'remove', 'one'])
     expect([removed.status, removed.stderr]).toEqual([0, expect.stringContaining(`sessions revoke ${session_id}`)])
     expect((await sessionsOf(admin.id)).some(({ id }) => id === session_id)).toBe(true)
@@ -333,7 +345,7 @@ describe('context', () => {
     expect(await list()).toEqual(['*local', 'two'])
   })
 
-  test('of two at one place is the one in use', async () => {
+  test('is the selected one if two have the same address', async () => {
     await login([system.url.auth, '--name', 'a'])
     const other = await createUser(system, { roles: ['ADMIN'] })
     await login([system.url.auth, '--name', 'b'], { email: other.email })
@@ -343,7 +355,7 @@ describe('context', () => {
     expect(await who()).toBe(admin.email)
   })
 
-  test('that is gone while it is in use does not become the local instance', async () => {
+  test('that is deleted while it is selected is not replaced by the local instance', async () => {
     mkdirSync(join(home, 'ch202'), { recursive: true })
     writeFileSync(join(home, 'ch202', 'current.json'), '{"context":"prod"}')
     const env = { CH202_DATA_DIR: system.dataDir }
@@ -354,7 +366,7 @@ describe('context', () => {
 })
 
 describe('status', () => {
-  test('tells whom it talks to and as whom, and whether that is good', async () => {
+  test('reports the instance, the credential, and whether the credential is valid', async () => {
     const urls = { AUTH_URL: system.url.auth, USERS_URL: system.url.users, MODULES_URL: system.url.modules }
     const key = as.operator['x-api-key']
     const nowhere = { CH202_URL: `http://127.0.0.1:${freePort()}`, OPERATOR_API_KEY: key }
@@ -371,11 +383,11 @@ describe('status', () => {
       [nowhere, 7, { ok: false, services: { auth: 'down', users: 'down', modules: 'down' } }],
       [{ ...nowhere, ...urls, MODULES_URL: nowhere.CH202_URL }, 0, { services: { ...up, modules: 'down' } }],
     ]
-    const said = await Promise.all(table.map(([env]) => run(['status', '-o', 'json'], { env })))
+    const results = await Promise.all(table.map(([env]) => run(['status', '-o', 'json'], { env })))
     for (const [at, [, status, expected]] of table.entries()) {
-      expect([at, said[at]?.status, said[at]?.stderr]).toEqual([at, status, ''])
-      expect(JSON.parse(said[at]?.stdout ?? '')).toMatchObject(expected)
-      expect([at, said[at]?.stdout.includes(key)]).toEqual([at, false])
+      expect([at, results[at]?.status, results[at]?.stderr]).toEqual([at, status, ''])
+      expect(JSON.parse(results[at]?.stdout ?? '')).toMatchObject(expected)
+      expect([at, results[at]?.stdout.includes(key)]).toEqual([at, false])
     }
     const body = { login: admin.email, password: PASSWORD }
     const { access_token } = (await call(system.url.auth, 'POST /api/v1/auth/login', { body })).body
@@ -397,8 +409,8 @@ describe('status', () => {
   })
 })
 
-describe('whom it talks to', () => {
-  /** Each of these wins over those after it. */
+describe('the instance of a command', () => {
+  /** Sources of the address, in order of precedence. */
   const WAYS = ['flag', 'AUTH_URL', 'CH202_URL', 'context', 'running'] as const
   const at: Record<(typeof WAYS)[number], string> = {
     flag: 'http://127.0.0.1:1',
@@ -413,10 +425,10 @@ describe('whom it talks to', () => {
     ...{ access_until: 9e15, session_until: 9e15 },
   }
 
-  test('is decided by flag, environment, context, running instance, default, in this order', async () => {
+  test('comes from flag, environment, context, running instance or default, in this order', async () => {
     for (let mask = 0; mask < 2 ** WAYS.length; mask++) {
-      const given = WAYS.filter((_, bit) => mask & (1 << bit))
-      const has = (way: (typeof WAYS)[number]) => given.includes(way)
+      const subset = WAYS.filter((_, bit) => mask & (1 << bit))
+      const has = (way: (typeof WAYS)[number]) => subset.includes(way)
       const [config, dataDir] = [folder.fresh(), folder.fresh()]
       mkdirSync(join(config, 'ch202', 'contexts'), { recursive: true })
       mkdirSync(join(dataDir, 'run'), { recursive: true })
@@ -433,60 +445,60 @@ describe('whom it talks to', () => {
         ...(has('CH202_URL') ? { CH202_URL: at.CH202_URL } : {}),
       }
       const { addresses, credential } = await connect(has('flag') ? at.flag : undefined, env)
-      expect([given, addresses.auth.value]).toEqual([given, given[0] ? at[given[0]] : 'http://127.0.0.1:3001'])
-      // AUTH_URL says nothing of the others.
-      const others = given.filter((way) => way !== 'AUTH_URL')
-      expect([given, addresses.users.value]).toEqual([given, others[0] ? at[others[0]] : 'http://127.0.0.1:3002'])
-      // The session goes where it was opened, and nowhere else.
-      const isThere = given[0] === 'context'
-      expect([given, credential?.kind]).toEqual([given, isThere ? 'session' : undefined])
+      expect([subset, addresses.auth.value]).toEqual([subset, subset[0] ? at[subset[0]] : 'http://127.0.0.1:3001'])
+      // AUTH_URL is the address of auth only.
+      const others = subset.filter((way) => way !== 'AUTH_URL')
+      expect([subset, addresses.users.value]).toEqual([subset, others[0] ? at[others[0]] : 'http://127.0.0.1:3002'])
+      // The session is sent only to the instance that opened it.
+      const isThere = subset[0] === 'context'
+      expect([subset, credential?.kind]).toEqual([subset, isThere ? 'session' : undefined])
     }
   })
 
-  test('as whom is decided by token, key, session, the key of the data directory, in this order', async () => {
+  test('gets the token, the API key, the session or the key of the data directory, in this order', async () => {
     const ways = ['CH202_TOKEN', 'OPERATOR_API_KEY', 'context', 'secrets'] as const
     for (let mask = 0; mask < 2 ** ways.length; mask++) {
-      const given = ways.filter((_, bit) => mask & (1 << bit))
+      const subset = ways.filter((_, bit) => mask & (1 << bit))
       const [config, dataDir] = [folder.fresh(), folder.fresh()]
       mkdirSync(join(config, 'ch202', 'contexts'), { recursive: true })
       mkdirSync(dataDir)
-      if (given.includes('context')) {
+      if (subset.includes('context')) {
         writeFileSync(join(config, 'ch202', 'contexts', 'c.json'), JSON.stringify(context))
         writeFileSync(join(config, 'ch202', 'current.json'), '{"context":"c"}')
       }
-      if (given.includes('secrets')) writeFileSync(join(dataDir, 'secrets.env'), 'OPERATOR_API_KEY=kept\n')
-      const named = given.filter((way) => way === 'CH202_TOKEN' || way === 'OPERATOR_API_KEY')
+      if (subset.includes('secrets')) writeFileSync(join(dataDir, 'secrets.env'), 'OPERATOR_API_KEY=kept\n')
+      const variables = subset.filter((way) => way === 'CH202_TOKEN' || way === 'OPERATOR_API_KEY')
       const env = {
         XDG_CONFIG_HOME: config,
         CH202_DATA_DIR: dataDir,
-        ...Object.fromEntries(named.map((name) => [name, `${name}-value`])),
+        ...Object.fromEntries(variables.map((name) => [name, `${name}-value`])),
       }
       const { credential } = await connect(undefined, env)
-      const told: object | null = credential && { kind: credential.kind, origin: credential.origin }
+      const actual: object | null = credential && { kind: credential.kind, origin: credential.origin }
       const expected = {
         CH202_TOKEN: { kind: 'token', origin: 'CH202_TOKEN' },
         OPERATOR_API_KEY: { kind: 'key', origin: 'OPERATOR_API_KEY' },
         context: { kind: 'session', origin: 'context c' },
         secrets: { kind: 'key', origin: `${dataDir}/secrets.env` },
       }
-      expect([given, told]).toEqual([given, given[0] ? expected[given[0]] : null])
+      expect([subset, actual]).toEqual([subset, subset[0] ? expected[subset[0]] : null])
     }
   })
 
-  test('never gets the key of the data directory where it is not this machine', async () => {
+  test('never gets the key of the data directory if it is on another machine', async () => {
     const key = 'key-of-the-data-directory-0123456789abcdef'
     const dataDir = folder.fresh()
     mkdirSync(dataDir)
     writeFileSync(join(dataDir, 'secrets.env'), `OPERATOR_API_KEY=${key}\n`)
     chmodSync(join(dataDir, 'secrets.env'), 0o600)
     let metadata: object = {}
-    const stranger = record(({ url }) =>
+    const foreignServer = record(({ url }) =>
       url.includes('.well-known')
         ? Response.json(metadata)
-        : new Response(null, { status: 302, headers: { location: `${stranger.elsewhere}/taken` } }),
+        : new Response(null, { status: 302, headers: { location: `${foreignServer.elsewhere}/taken` } }),
     )
-    const sent = () => stranger.seen.some(({ headers }) => JSON.stringify(headers).includes(key))
-    const { elsewhere, local } = stranger
+    const sent = () => foreignServer.seen.some(({ headers }) => JSON.stringify(headers).includes(key))
+    const { elsewhere, local } = foreignServer
     const base = { CH202_DATA_DIR: dataDir }
     const tries: [string[], Record<string, string>][] = [
       [['--url', elsewhere], {}],
@@ -503,14 +515,14 @@ describe('whom it talks to', () => {
     expect((await run(['--url', local, 'users', 'list'], { env: base })).status).toBe(4)
     expect(sent()).toBe(false)
 
-    // Here it is sent, so the test would see it; a redirection does not take it along.
+    // The key is sent here, which shows that the test sees it; a redirection does not forward it.
     metadata = {}
     await run(['--url', local, 'users', 'list'], { env: base })
-    expect([sent(), stranger.seen.some(({ path }) => path === '/taken')]).toEqual([true, false])
-    await stranger.server.stop(true)
+    expect([sent(), foreignServer.seen.some(({ path }) => path === '/taken')]).toEqual([true, false])
+    await foreignServer.server.stop(true)
   })
 
-  test('is found by the data directory of what runs', async () => {
+  test('is found by the data directory of the running services', async () => {
     const env = { CH202_DATA_DIR: system.dataDir, OPERATOR_API_KEY: as.operator['x-api-key'] }
     expect(json(await run(['status', '-o', 'json'], { env }))).toMatchObject({
       ...system.url,

@@ -17,7 +17,7 @@ import {
 } from './operations.ts'
 import { CALLERS, type Caller, may, POLICY } from './policy.ts'
 
-/** The fields of a user and some more, in the order of the alphabet. */
+/** The fields of a user and some more, in alphabetical order. */
 const userWith = (...more: string[]) => [...FIELDS.user, ...more].sort().join(' ')
 const USER = userWith()
 const RECORD = userWith('password_hash', 'password_version', 'user_id').replace(/\bid /, '')
@@ -35,7 +35,7 @@ const NOTHING = ''
 
 const page = (item: string) => `items[${item}] next_cursor page pages size total`
 
-/** What each operation answers, whoever asks: every key at every depth, in the order of the alphabet. */
+/** Keys of each operation's answer at every depth, in alphabetical order, the same for every caller. */
 const ANSWERS: Record<string, string> = {
   'POST /api/v1/auth/register': userWith(`tokens{${TOKEN}}`),
   'POST /api/v1/auth/login': TOKEN,
@@ -124,10 +124,10 @@ const ANSWERS: Record<string, string> = {
   ...rowsOfAdded('answers'),
 }
 
-/** Its keys depend on the type of the event, and stand in the test of the audit. */
+/** Keys that depend on the type of the event; the test of the audit checks them. */
 const OPEN = ['detail']
 
-/** The keys of an answer, as the table has them. Elements of a list that differ are set apart by a bar. */
+/** The keys of an answer in the notation of the table. Elements of a list that differ are separated by a bar. */
 function keysOf({ body, headers, text }: Pick<Answer, 'body' | 'headers' | 'text'>): string {
   const type = headers.get('content-type')?.split(';')[0]
   if (type === 'application/x-ndjson')
@@ -156,7 +156,7 @@ function keysIn(value: unknown): string {
     .join(' ')
 }
 
-/** Errors that say field by field what is wrong. */
+/** Codes of problems that have one error per field. */
 const OF_FIELDS = ['validation_failed', 'weak_password', 'email_taken', 'username_taken']
 const PROBLEM_OF_FIELDS = 'code error errors[code field message] message requestId statusCode'
 
@@ -175,7 +175,7 @@ describe('check 20: the keys of', () => {
     const { line, headers, ...rest } = requestOf(one, fixture, caller)
     return call(system.url.auth, line, { headers: { ...credentialsOf(caller, fixture), ...headers }, ...rest })
   }
-  /** Something in each list. */
+  /** Adds an item to each list. */
   const fill = async (fixture: Fixture, name: string) => {
     const id = (fixture.values.module_id as string | undefined) ?? (await newModule(system))
     const headers = as.bearer(fixture.owner.tokens.access_token)
@@ -186,7 +186,7 @@ describe('check 20: the keys of', () => {
   const lock = ({ email }: TestUser) =>
     Promise.all(Array.from({ length: 11 }, () => logIn(system, email, 'a wrong guess')))
 
-  test('the table are those of every operation, and of no other', () => {
+  test('the table are those of exactly the existing operations', () => {
     expect(Object.keys(ANSWERS).toSorted()).toEqual([...operations.keys()].toSorted())
   })
 
@@ -196,7 +196,7 @@ describe('check 20: the keys of', () => {
     const reads = policy.call.startsWith('GET')
     const fixture = await fixtureFor(system, one, others)
     if (reads) await fill(fixture, policy.call)
-    // Those who are refused first; of those who change something one, and not the user whom all share.
+    // Refused callers come first. Only one of the callers who change something, and not the user that all share.
     const refused = CALLERS.filter((caller) => !may(policy, caller))
     const allowed = CALLERS.filter((caller) => may(policy, caller) && (reads || caller !== 'another user'))
     for (const caller of [...refused, ...(reads ? allowed : allowed.slice(0, 1))]) {
@@ -209,8 +209,8 @@ describe('check 20: the keys of', () => {
 
   const lines = { ...as.operator, 'content-type': 'application/x-ndjson' }
   test.each<[string, string, Parameters<typeof call>[2], string]>([
-    ['a token that is none', 'POST /auth/validate-token', { body: { token: 'x' } }, 'reason valid'],
-    ['a dead token', 'POST /auth/introspect', { headers: as.internal, body: { token: 'x' } }, 'active'],
+    ['a malformed token', 'POST /auth/validate-token', { body: { token: 'x' } }, 'reason valid'],
+    ['an inactive token', 'POST /auth/introspect', { headers: as.internal, body: { token: 'x' } }, 'active'],
     [
       'a wrong password',
       'POST /users/verify-credentials',

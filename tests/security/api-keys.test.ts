@@ -16,7 +16,7 @@ setDefaultTimeout(120_000)
 
 const NAMES = ['auth', 'users', 'modules'] as const
 
-describe('check 23: the key that is shown is compared', () => {
+describe('check 23: the presented key is compared', () => {
   const KEYS = {
     internal: ['internal-one', 'internal-two', 'internal-three'],
     operator: ['operator-one', 'operator-two'],
@@ -45,7 +45,7 @@ describe('check 23: the key that is shown is compared', () => {
     const answer = await app.handle(
       new Request('http://localhost/', { headers: { 'x-api-key': `"${key}"`.slice(1, -1) } }),
     )
-    // White space at the ends is no part of a header's value (RFC 9110, 5.5).
+    // White space at the ends is not part of a header's value (RFC 9110, 5.5).
     expect(answer.status).toBe(key === 'internal-one ' ? 200 : status)
     expect(compare.mock.calls.map(([one, other]) => [one.byteLength, other.byteLength])).toEqual(
       Array.from({ length: 5 }, () => [32, 32]),
@@ -76,7 +76,7 @@ describe('check 23: the internal key', () => {
   ]
 
   test.each(PATHS)(
-    'at %s, %s: missing, shortened, doubled, in the query, in another place → 401',
+    'at %s, %s: missing, shortened, doubled, in the query, in another header → 401',
     async (name, line) => {
       const key = INTERNAL_KEY
       const wrong: Record<string, string>[] = [
@@ -111,12 +111,12 @@ describe('check 23: the internal key', () => {
       expect((await request(system.url[name], `${line} HTTP/1.1`, twice)).status).toBe(401)
       const empty = ['Host: localhost', 'X-API-Key:', `X-API-Key: ${key}`]
       expect((await request(system.url[name], `${line} HTTP/1.1`, empty)).status).toBe(401)
-      // With the right one it is no longer a matter of the key.
+      // With the right key the request is not refused for its key.
       expect([200, 204, 400]).toContain((await call(system.url[name], line, { headers: as.internal })).status)
     },
   )
 
-  test('and the operator key are rolled from old to new under load: two keys overlap without one failed call', async () => {
+  test('and the operator key are rotated under load: while two keys overlap no call fails', async () => {
     const user = await registerUser(system)
     const load = new Load(system, user.id, user.email)
     const roll = async (of: (which: keyof typeof OLD_KEYS) => string) => {
@@ -127,7 +127,7 @@ describe('check 23: the internal key', () => {
           await system.terminate(name)
           await system.start(name)
         })
-        // With all of them there nothing may fail, whatever each of them sends and takes.
+        // While all services run no call may fail, whichever keys each of them sends and accepts.
         await load.aRound()
         await expectPropagation(system, load.keys.operator)
       }
@@ -154,7 +154,7 @@ describe('check 23: the internal key', () => {
   })
 })
 
-/** What one service tells another with its key arrives: by the feed, and by the outbox. */
+/** Expects notices between services, sent with the key, to arrive by the feed and by the outbox. */
 async function expectPropagation(system: System, key: string): Promise<void> {
   const { id, tokens } = await registerUser(system)
   const headers = as.bearer(tokens.access_token)
@@ -172,7 +172,7 @@ async function expectPropagation(system: System, key: string): Promise<void> {
   })
 }
 
-/** Clients that ask all three services without a pause, with a key or a password. */
+/** Clients that call all three services continuously, with a key or a password. */
 class Load {
   keys: { internal: string; operator: string } = OLD_KEYS
   private readonly failed: unknown[] = []
@@ -206,14 +206,14 @@ class Load {
     return { failed: this.failed, done: this.done }
   }
 
-  /** While a service is away, what can't reach it is asked again. */
+  /** Retries calls that fail because a service is down. */
   async during(work: () => Promise<void>): Promise<void> {
     this.restarting = true
     await work()
     this.restarting = false
   }
 
-  /** Every client has asked everything with all services there. */
+  /** Waits until every client has made every call with all services up. */
   async aRound(): Promise<void> {
     const before = [...this.rounds]
     await eventually(() => this.rounds.every((rounds, client) => rounds > (before[client] ?? 0) + 1))
@@ -230,7 +230,7 @@ class Load {
   private async askAsService() {
     const headers = () => ({ 'x-api-key': this.keys.internal })
     await this.ask('users', 'GET /users/password-hashes', () => ({ headers: headers() }))
-    // Which asks users for the roles, with a key of its own.
+    // Auth asks users for the roles, with its own key.
     await this.ask('modules', `GET /modules/users/${this.userId}`, () => ({ headers: headers() }))
     await this.ask('auth', 'POST /auth/introspect', () => ({
       headers: { ...headers(), 'content-type': 'application/x-www-form-urlencoded' },
@@ -242,7 +242,7 @@ class Load {
     const body = { login: this.email, password: PASSWORD }
     const tokens = (await this.ask('auth', 'POST /auth/login', () => ({ body })))?.body
     if (!tokens) return
-    // Auth asks users, and users tells auth.
+    // Auth calls users, and users sends notices to auth.
     await this.ask('auth', 'POST /auth/register', () => ({ body: { email: newEmail(), password: PASSWORD } }))
     const { refresh_token } = tokens
     await this.ask('auth', 'POST /auth/refresh', () => ({ body: { refresh_token } }))

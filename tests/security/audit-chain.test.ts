@@ -39,26 +39,26 @@ function event(fields: Partial<AuditEvent> = {}): AuditEvent {
 
 const fileIn = (dataDir: string) => join(dataDir, 'auth.sqlite')
 
-/** Runs statements on a file as someone does who knows SQLite and not the chain. */
+/** Runs statements on a file like an attacker who knows SQLite but not the chain. */
 function tamper(dataDir: string, ...statements: string[]): void {
   const raw = new Database(fileIn(dataDir))
   const triggers = raw.query<{ name: string; sql: string }, []>(
     "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger'",
   )
-  const kept = triggers.all()
-  for (const { name } of kept) raw.run(`DROP TRIGGER ${name}`)
+  const definitions = triggers.all()
+  for (const { name } of definitions) raw.run(`DROP TRIGGER ${name}`)
   for (const sql of statements) raw.run(sql)
-  for (const { sql } of kept) raw.run(sql)
+  for (const { sql } of definitions) raw.run(sql)
   raw.run('PRAGMA wal_checkpoint(TRUNCATE)')
   raw.close()
 }
 
-/** What the doctor says of the audit in a data directory. */
+/** The doctor's diagnosis of the audit in a data directory. */
 async function diagnosis(dataDir: string) {
   const { close, context: scene } = createContext({ ...ownSettings(dataDir) }, false)
   try {
-    const found = await auditChecks[0]?.run(scene)
-    return { status: found?.status, message: found?.message ?? '' }
+    const result = await auditChecks[0]?.run(scene)
+    return { status: result?.status, message: result?.message ?? '' }
   } finally {
     close()
   }
@@ -88,7 +88,7 @@ function rowAt(dataDir: string, seq: number): { id: string; at: number } {
   return row
 }
 
-describe('check 40: whoever writes into the file is found by the doctor', () => {
+describe('check 40: the doctor detects changes to the file', () => {
   const set = (what: string, seq: number) => `UPDATE audit SET ${what} WHERE seq = ${seq}`
   const remove = (where: string) => `DELETE FROM audit WHERE ${where}`
   const insert = (seq: string, prev: string) =>
@@ -143,9 +143,9 @@ describe('check 40: whoever writes into the file is found by the doctor', () => 
     expect(message).toContain(`the row ${row.id} of ${new Date(row.at).toISOString()}`)
   })
 
-  test('what is written after it makes no whole chain of it again', async () => {
+  test('later rows do not repair a broken chain', async () => {
     for (const [what, statements] of rows) {
-      // No row was touched, and each row that is written sets the place anew.
+      // No row was changed, and each new row sets the place again.
       if (what === 'the head altered, in its place') continue
       const dataDir = copyOf(template)
       tamper(dataDir, ...statements)
@@ -156,17 +156,17 @@ describe('check 40: whoever writes into the file is found by the doctor', () => 
     }
   })
 
-  test('says how many rows are well, and which the last is, which can be kept elsewhere', async () => {
+  test('the number of intact rows and the head, to be stored elsewhere, are reported', async () => {
     const { message } = await diagnosis(await instance())
-    const [, shown = ''] = /^6 rows, head ([0-9a-f]{32})$/.exec(message) ?? []
+    const [, head = ''] = /^6 rows, head ([0-9a-f]{32})$/.exec(message) ?? []
     const dataDir = await instance()
     const before = (await diagnosis(dataDir)).message.slice(-32)
-    expect(before).not.toBe(shown)
+    expect(before).not.toBe(head)
     const store = await openAuthStore({ dataDir })
     await store.addAuditEvent(event({ id: '01980000-0000-7000-8000-000000000001' }))
     await store.close()
     const raw = new Database(fileIn(dataDir), { readonly: true })
-    // As the documentation has it: the row that was written next bears what was the head.
+    // As documented: the next row contains the previous head.
     const next = raw
       .query<{ id: string }, [string]>('SELECT id FROM audit WHERE hex(prev_hash) LIKE ?')
       .get(`${before}%`)
@@ -174,7 +174,7 @@ describe('check 40: whoever writes into the file is found by the doctor', () => 
     expect(next?.id).toBe('01980000-0000-7000-8000-000000000001')
   })
 
-  test('a backup of such a file does not verify, and can still be restored', async () => {
+  test('a backup of a changed file does not verify, and can still be restored', async () => {
     const dataDir = await instance()
     for (const { migrations, name, path } of databases(dataDir)) openDatabase(path, name, migrations).close()
     const backup = async () => (await createBackup(dataDir, folder.fresh())).path
@@ -191,8 +191,8 @@ describe('check 40: whoever writes into the file is found by the doctor', () => 
   })
 })
 
-describe('check 40: rows of the audit are added, and no more than that', () => {
-  test('no statement alters or removes one', async () => {
+describe('check 40: rows of the audit can only be added', () => {
+  test('an UPDATE or a DELETE of a row is refused', async () => {
     const dataDir = await instance()
     const raw = new Database(fileIn(dataDir))
     for (const sql of ["UPDATE audit SET actor = 'x'", 'UPDATE audit SET prev_hash = NULL', 'DELETE FROM audit'])
@@ -201,7 +201,7 @@ describe('check 40: rows of the audit are added, and no more than that', () => {
     expect((await diagnosis(dataDir)).status).toBe('ok')
   })
 
-  test('one that is told twice, or whose change is undone, leaves the chain as it was', async () => {
+  test('a duplicate row, or a row that is rolled back, does not change the chain', async () => {
     const dataDir = await instance(0)
     const sqlite = openDatabase(fileIn(dataDir), 'auth', authMigrations)
     const audit = auditStore(sqlite, drizzle(sqlite.raw))
@@ -211,7 +211,7 @@ describe('check 40: rows of the audit are added, and no more than that', () => {
         audit.writeEvent(tx, event())
         throw new Error('undone')
       })
-    // All in one commit: each job is a savepoint, and the last of them is undone.
+    // All in one commit: each job is a savepoint, and the last is rolled back.
     const done = [
       audit.addAuditEvent(event()),
       undone(),
@@ -231,7 +231,7 @@ describe('check 40: rows of the audit are added, and no more than that', () => {
     expect(await diagnosis(dataDir)).toEqual({ status: 'ok', message: expect.stringMatching(/^2 rows/) })
   })
 
-  test('the doctor sees a whole chain while others write', async () => {
+  test('the doctor sees an intact chain while other processes write', async () => {
     const dataDir = await instance()
     const store = await openAuthStore({ dataDir })
     let over = false
@@ -257,7 +257,7 @@ describe('check 40: rows of the audit are added, and no more than that', () => {
 })
 
 describe('check 40: rows from before the chain', () => {
-  /** A file as the version before made it. */
+  /** A file as the previous version created it. */
   function earlier(rows: number): string {
     const dataDir = folder.fresh()
     const { raw } = openDatabase(fileIn(dataDir), 'auth', authMigrations.slice(0, 1))
@@ -286,7 +286,7 @@ describe('check 40: rows from before the chain', () => {
     expect((await diagnosis(dataDir)).status).toBe('ok')
   })
 
-  test('are not chained anew by a later start', async () => {
+  test('are not chained again by a later start', async () => {
     const dataDir = earlier(MANY)
     open(dataDir)
     tamper(dataDir, "UPDATE audit SET actor = 'operator' WHERE seq = 7")
@@ -294,7 +294,7 @@ describe('check 40: rows from before the chain', () => {
     expect((await diagnosis(dataDir)).status).toBe('failed')
   })
 
-  test('a kill among them leaves them as they were, and the next start chains them', async () => {
+  test('stay unchanged when the migration is killed, and the next start chains them', async () => {
     const template = earlier(MANY)
     await Promise.all(
       [0, 1, 1500, MANY - 1, MANY].map(async (n) => {

@@ -41,7 +41,7 @@ async function rowsOf({ url }: System, requestId: string): Promise<Row[]> {
   return (await call(url.auth, path, { headers: as.operator })).body.items
 }
 
-describe('check 40: what an operator changes is a row with time, actor, address and request id', () => {
+describe('check 40: each change by an operator leaves a row with time, actor, address and request id', () => {
   let system: System
   let operations: Map<string, Served>
   let admin: TestUser
@@ -54,7 +54,7 @@ describe('check 40: what an operator changes is a row with time, actor, address 
   })
   afterAll(() => system?.stop())
 
-  /** What the example of a document does not change: the body that does, or what goes before. */
+  /** Bodies and preparations for operations whose documented example changes nothing. */
   const body: Record<string, (fixture: Fixture) => unknown> = {
     'PUT /api/v1/users/{user_id}': () => ({ email: newEmail(), roles: ['EDITOR'] }),
     'PATCH /api/v1/users/{user_id}': () => ({ roles: ['EDITOR'] }),
@@ -71,7 +71,7 @@ describe('check 40: what an operator changes is a row with time, actor, address 
         body: { user_id: owner.id },
       }),
   }
-  /** The types of the rows that one of them leaves, where it is more than one. */
+  /** Types of the rows of operations that leave more than one. */
   const types: Record<string, string[]> = {
     'POST /api/v1/users/import': ['user.created', 'users.created', 'users.imported'],
     'POST /api/v1/admin/password-cache/sync': ['cache.sync_begun', 'cache.synced'],
@@ -79,7 +79,7 @@ describe('check 40: what an operator changes is a row with time, actor, address 
     'PUT /api/v1/users/{user_id}': ['user.roles_changed', 'user.updated'],
   }
 
-  test('each operation of the documents that an operator may call, by the key and by an admin', async () => {
+  test('each documented operation that an operator may call, with the key and by an admin', async () => {
     const changing = [...operations.values()].filter(
       ({ call: name, operation }) =>
         !name.startsWith('GET ') &&
@@ -87,40 +87,40 @@ describe('check 40: what an operator changes is a row with time, actor, address 
         operation.security.some((way) => 'operatorKey' in way),
     )
     expect(changing.length).toBeGreaterThan(18)
-    const named = new Set(changing.map(({ call: name }) => name))
+    const callNames = new Set(changing.map(({ call: name }) => name))
     for (const name of [...Object.keys(body), ...Object.keys(types)])
-      expect([name, named.has(name)]).toEqual([name, true])
+      expect([name, callNames.has(name)]).toEqual([name, true])
     for (const one of changing)
       for (const caller of ['the operator key', 'an admin'] as const) {
         const fixture = await fixtureFor(system, one, { admin, other })
         await before[one.call]?.(fixture)
-        const asked = requestOf(one, fixture, caller)
+        const request = requestOf(one, fixture, caller)
         const id = `row-${Bun.randomUUIDv7()}`
         const began = Date.now()
-        const answer = await call(system.url[one.at[0] ?? 'auth'], asked.line, {
-          headers: { ...credentialsOf(caller, fixture), ...asked.headers, 'x-request-id': id },
-          body: body[one.call]?.(fixture) ?? asked.body,
+        const answer = await call(system.url[one.at[0] ?? 'auth'], request.line, {
+          headers: { ...credentialsOf(caller, fixture), ...request.headers, 'x-request-id': id },
+          body: body[one.call]?.(fixture) ?? request.body,
         })
         if (answer.status >= 300) throw new Error(`${one.call}, ${caller}: ${answer.status} ${answer.text}`)
 
-        const wanted = types[one.call]?.length ?? 1
-        const own = async () => (await rowsOf(system, id)).filter(({ ip }) => ip !== null)
+        const rowCount = types[one.call]?.length ?? 1
+        const requestRows = async () => (await rowsOf(system, id)).filter(({ ip }) => ip !== null)
         const rows = await eventually(async () => {
-          const found = await own()
-          return found.length >= wanted ? found : undefined
-        }).catch(own)
-        const said = rows.map(({ actor, ip, request_id }) => ({ actor, ip, request_id }))
+          const current = await requestRows()
+          return current.length >= rowCount ? current : undefined
+        }).catch(requestRows)
+        const origins = rows.map(({ actor, ip, request_id }) => ({ actor, ip, request_id }))
         const actor = caller === 'an admin' ? `user:${admin.id}` : 'operator'
-        expect([one.call, ...said]).toEqual([
+        expect([one.call, ...origins]).toEqual([
           one.call,
-          ...Array.from({ length: wanted }, () => ({ actor, ip: '127.0.0.1', request_id: id })),
+          ...Array.from({ length: rowCount }, () => ({ actor, ip: '127.0.0.1', request_id: id })),
         ])
         if (types[one.call]) expect(rows.map(({ type }) => type).toSorted()).toEqual(types[one.call] ?? [])
         for (const { at } of rows) expect(Date.parse(at)).toBeWithin(began - 1, Date.now() + 1)
       }
   })
 
-  test('so is a new password that was tried for with a wrong one', async () => {
+  test('a failed password change with a wrong current password', async () => {
     const { id, tokens } = await registerUser(system)
     const mark = `row-${Bun.randomUUIDv7()}`
     const answer = await call(system.url.users, `POST /users/${id}/change-password`, {
@@ -136,13 +136,13 @@ describe('check 40: what an operator changes is a row with time, actor, address 
   })
 })
 
-describe('check 40: one id finds what a request has left in every service', () => {
+describe('check 40: one request id finds the traces of a request in every service', () => {
   const here = running(inProcessApart, { RATE_LIMIT: 'off' })
   const { auth, modules, users } = here
   const drop = ({ id }: TestUser) => auth(`DELETE /admin/password-cache/${id}`, operator())
 
-  /** What is asked, and the routes that others are asked by. */
-  const asked: [string, (user: TestUser, headers: Record<string, string>) => Promise<unknown>, string[]][] = [
+  /** Requests, and the routes that they call at other services. */
+  const traces: [string, (user: TestUser, headers: Record<string, string>) => Promise<unknown>, string[]][] = [
     [
       'a login of whom the cache does not hold',
       async (user, headers) => {
@@ -200,7 +200,7 @@ describe('check 40: one id finds what a request has left in every service', () =
     ],
   ]
 
-  test.each(asked)('%s', async (_, ask, expected) => {
+  test.each(traces)('%s', async (_, ask, expected) => {
     const user = await createUser(here.system)
     const id = `one-${Bun.randomUUIDv7()}`
     await ask(user, { 'x-request-id': id })
@@ -216,7 +216,7 @@ describe('check 40: one id finds what a request has left in every service', () =
     expect(missing()).toEqual([])
   })
 
-  test('a hash of an older making that gives way to one of today', async () => {
+  test('a rehash at login', async () => {
     const email = newEmail()
     const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 5 })
     await users('POST /users', { headers: as.operator, body: { email, password_hash } })
@@ -226,13 +226,13 @@ describe('check 40: one id finds what a request has left in every service', () =
   })
 })
 
-/** A deed, the row that it leaves, and what it changes: read from the database that it changes. */
+/** An action, its audit row, and a query for the state that it changes. */
 interface Deed {
   type: string
   service: Name
-  /** Makes what it needs, and gives what does it. */
+  /** Creates what the action needs, and returns a function that performs it. */
   prepare(system: System): Promise<{ act(headers?: Record<string, string>): Promise<Answer>; about: string }>
-  /** What the deed changes. */
+  /** Query for the state that the action changes. */
   state: string
 }
 
@@ -244,7 +244,7 @@ const SESSIONS = 'SELECT id, counter FROM sessions WHERE user_id = ?'
 const USER = 'SELECT version, roles, status, password_hash FROM users WHERE id = ?'
 const MODULE = 'SELECT * FROM modules WHERE id = ?'
 
-/** Something that a new user does, or that an operator does to it. */
+/** An action of a new user, or of an operator on that user. */
 function ofUser(
   type: string,
   service: Name,
@@ -261,7 +261,7 @@ function ofUser(
   })
 }
 
-/** A rotation with one query, after those with the others. */
+/** A rotation with this query, after rotations with the others. */
 function rotation(before: string[], query: string): Deed {
   return deed('key.rotated', 'auth', "SELECT kid, status FROM signing_keys WHERE ? > ''", async ({ url }) => {
     const ask = (search: string, headers = {}) =>
@@ -332,7 +332,7 @@ const DEEDS: Deed[] = [
     return { about: id, act }
   }),
   rotation([], ''),
-  // The pending one signs, and then a new one.
+  // The pending key begins to sign, and then a new key.
   rotation([''], '?now=true'),
   rotation(['?now=true'], '?now=true'),
   deed('key.removed', 'auth', 'SELECT kid FROM signing_keys WHERE kid = ?', async ({ url }) => {
@@ -404,7 +404,7 @@ const DEEDS: Deed[] = [
   ),
 ]
 
-/** The rows that the deeds of a request have left in the database that they change: in the audit, or on their way to it. */
+/** The rows of a request in the database that it changes: in the audit, or in the outbox. */
 const LEFT: Record<'audit' | 'outbox', string> = {
   audit: 'SELECT type FROM audit WHERE request_id = ?',
   outbox: "SELECT payload->>'type' AS type FROM outbox WHERE kind = 'audit' AND payload->>'requestId' = ?",
@@ -414,20 +414,20 @@ describe('check 40: the row is written in the transaction of the change', () => 
   const here = running(inProcess, { LOG_LEVEL: 'silent', REFRESH_REUSE_GRACE: '0s' })
 
   test.each(DEEDS.map((one) => [one.type, one] as const))(
-    '%s: where no row can be written, nothing is changed',
+    '%s: if no row can be written, nothing is changed',
     async (type, one) => {
       const { system } = here
       const file = new Database(join(system.dataDir, `${one.service}.sqlite`))
       file.run('PRAGMA busy_timeout = 5000')
-      const [table, own] = one.service === 'auth' ? ['audit', 'NEW.type'] : ['outbox', "NEW.payload->>'type'"]
+      const [table, typeColumn] = one.service === 'auth' ? ['audit', 'NEW.type'] : ['outbox', "NEW.payload->>'type'"]
       try {
         const { about, act } = await one.prepare(system)
         const state = () => file.query(one.state).values(about)
         const before = state()
         file.run(
-          `CREATE TRIGGER no_row BEFORE INSERT ON ${table} WHEN ${own} = '${type}' BEGIN SELECT RAISE(ABORT, 'no row'); END`,
+          `CREATE TRIGGER no_row BEFORE INSERT ON ${table} WHEN ${typeColumn} = '${type}' BEGIN SELECT RAISE(ABORT, 'no row'); END`,
         )
-        // An answer of lines has begun before the first is written: it breaks off.
+        // An answer of lines has begun before the first row is written: it breaks off.
         const refused = await act().catch(() => undefined)
         if (type !== 'users.created') expect(refused?.status).toBeWithin(500, 504)
         expect(state()).toEqual(before)
@@ -444,7 +444,7 @@ describe('check 40: the row is written in the transaction of the change', () => 
   )
 })
 
-describe('check 40: a service that is killed has the change and its row, or neither', () => {
+describe('check 40: a killed service has the change and its row, or neither', () => {
   const killed = ['user.roles_changed', 'session.revoked', 'module.enabled']
   const points = join(import.meta.dir, '../faults/points.ts')
 
@@ -487,9 +487,9 @@ describe('check 40: a service that is killed has the change and its row, or neit
   })
 })
 
-describe('check 40: what comes from outside steers nothing that shows it', () => {
+describe('check 40: untrusted text cannot control a terminal', () => {
   const HOSTILE = 'a\u001b[31mb\u0007\u009b2Jc\u007f'
-  /** What the server takes in a header. */
+  /** Control characters that the server accepts in a header. */
   const AGENT = 'a\u009b2Jb\u007fc\td'
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
   const STEERING = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/
@@ -527,11 +527,17 @@ describe('check 40: what comes from outside steers nothing that shows it', () =>
           expect(text).not.toMatch(STEERING)
           expect(headers.get('x-request-id') ?? '').not.toMatch(STEERING)
         }
-        // Of another service, which may have looked less closely.
-        const told = { id: Bun.randomUUIDv7(), at: Date.now(), type: 'login.failed', user_id: id, actor: 'anyone' }
+        // A row of another service, which may validate less strictly.
+        const foreignRow = {
+          id: Bun.randomUUIDv7(),
+          at: Date.now(),
+          type: 'login.failed',
+          user_id: id,
+          actor: 'anyone',
+        }
         await call(system.url.auth, 'POST /auth/audit', {
           headers: as.internal,
-          body: { ...told, ip: null, request_id: null, detail: { email: HOSTILE, [HOSTILE]: [HOSTILE] } },
+          body: { ...foreignRow, ip: null, request_id: null, detail: { email: HOSTILE, [HOSTILE]: [HOSTILE] } },
         })
         const sessions = await call(system.url.auth, `GET /auth/sessions?user_id=${id}`, { headers: as.operator })
         const agents: string[] = sessions.body.items.map(({ user_agent }: { user_agent: string }) => user_agent)
@@ -542,9 +548,9 @@ describe('check 40: what comes from outside steers nothing that shows it', () =>
         const lines = format === 'json' ? [...lists, ...lists.map((list) => `${list} -o json`)] : ['logs']
         await Promise.all(
           lines.map(async (line) => {
-            const shown = await runTool(line.split(' '), { env })
-            expect([line, shown.status, shown.stdout === '']).toEqual([line, 0, false])
-            expect([line, shown.stdout + shown.stderr]).toEqual([line, expect.not.stringMatching(STEERING)])
+            const output = await runTool(line.split(' '), { env })
+            expect([line, output.status, output.stdout === '']).toEqual([line, 0, false])
+            expect([line, output.stdout + output.stderr]).toEqual([line, expect.not.stringMatching(STEERING)])
           }),
         )
         expect(system.output()).not.toMatch(STEERING)

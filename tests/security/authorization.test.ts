@@ -8,7 +8,7 @@ import { credentialsOf, type Fixture, fixtureFor, outlasting, requestOf, type Se
 import { CALLERS, type Caller, may, POLICY } from './policy.ts'
 import { openSetup, type Setup } from './setup.ts'
 
-describe('check 17: who may do what', () => {
+describe('check 17: the permissions', () => {
   let system: System
   let databases: Databases
   let operations: Map<string, Served>
@@ -26,7 +26,7 @@ describe('check 17: who may do what', () => {
     return call(system.url[service], request, { headers: { ...credentialsOf(caller, fixture), ...headers }, ...rest })
   }
 
-  test('every operation of the documents has a row, and every row an operation', () => {
+  test('cover exactly the documented operations', () => {
     const rows = POLICY.map((policy) => policy.call)
     expect([...operations.keys()].toSorted()).toEqual(rows.toSorted())
     expect(new Set(rows).size).toBe(rows.length)
@@ -37,8 +37,8 @@ describe('check 17: who may do what', () => {
     const one = operations.get(policy.call)
     if (!one) throw new Error('No document has it')
     for (const service of one.at) {
-      const said = new Map<Caller, number>()
-      // Those who are refused first: they leave all as it was, so that one fixture is enough.
+      const statuses = new Map<Caller, number>()
+      // Refused callers come first: they change nothing, so that one fixture is enough.
       const fixture = await fixtureFor(system, one, others)
       const state = () => databases.state(fixture.values.user_id, fixture.values.id)
       const before = state()
@@ -49,20 +49,20 @@ describe('check 17: who may do what', () => {
         ]
         for (const { body, status, text } of answers) {
           expect([body.statusCode, body.code]).toEqual([status, expect.any(String)])
-          // Nothing is told of what it is about.
+          // A refusal reveals nothing about the resource.
           for (const value of [fixture.owner.email, fixture.values.username]) expect(text).not.toContain(String(value))
         }
         const [status, atRoot] = answers.map((answer) => answer.status)
         expect(atRoot).toBe(Number(status))
-        said.set(caller, Number(status))
+        statuses.set(caller, Number(status))
         expect([caller, state() === before]).toEqual([caller, true])
       }
       for (const caller of CALLERS.filter((caller) => may(policy, caller))) {
         const reads = policy.call.startsWith('GET')
         const fresh = reads ? fixture : await fixtureFor(system, one, outlasting(caller, others))
-        said.set(caller, (await ask(one, fresh, caller, service)).status)
+        statuses.set(caller, (await ask(one, fresh, caller, service)).status)
       }
-      for (const caller of CALLERS) expect([caller, said.get(caller)]).toEqual([caller, policy.statuses[caller]])
+      for (const caller of CALLERS) expect([caller, statuses.get(caller)]).toEqual([caller, policy.statuses[caller]])
     }
   })
 })

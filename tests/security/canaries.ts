@@ -1,35 +1,35 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** What may be found of a secret: its bytes, and every way in which they are commonly written. */
+/** The bytes of a secret, and their common encodings. */
 function formsOf(secret: Uint8Array): Buffer[] {
   const bytes = Buffer.from(secret)
   const reversed = Buffer.from(bytes).reverse()
   const texts = [bytes.toString('hex'), bytes.toString('hex').toUpperCase(), reversed.toString('hex')]
-  // Base64 of something that holds it: it may begin at any of the three places of a group.
+  // Base64 of a text that contains the secret: it may begin at any of the three positions of a group.
   for (const offset of [0, 1, 2])
     for (const encoding of ['base64', 'base64url'] as const) {
       const padded = Buffer.concat([Buffer.alloc(offset), bytes])
         .toString(encoding)
         .replace(/=+$/, '')
-      // The signs at both ends are made of its neighbours too.
+      // The characters at both ends depend on the neighbouring bytes too.
       texts.push(padded.slice(offset === 0 ? 0 : offset + 1, -1))
     }
   return [bytes, reversed, ...texts.map((text) => Buffer.from(text))]
 }
 
-/** Secrets by what they are. */
+/** Secrets by name. */
 export class Canaries {
   private readonly forms = new Map<string, Buffer[]>()
 
-  /** @param secret a text stands for its bytes; those shorter than 12 would be found by chance */
+  /** @param secret text or bytes; secrets shorter than 12 would be found by chance */
   add(what: string, secret: string | Uint8Array): void {
     if (secret.length < 12) throw new Error(`${what} is too short to be told from chance`)
-    const known = this.forms.get(what) ?? []
-    this.forms.set(what, [...known, ...formsOf(typeof secret === 'string' ? Buffer.from(secret) : secret)])
+    const forms = this.forms.get(what) ?? []
+    this.forms.set(what, [...forms, ...formsOf(typeof secret === 'string' ? Buffer.from(secret) : secret)])
   }
 
-  /** What of them is in these bytes, but for what is named in `but`. */
+  /** Names of the secrets in these bytes, except those in `but`. */
   in(haystack: string | Uint8Array, but: readonly string[] = []): string[] {
     const bytes =
       typeof haystack === 'string'
@@ -40,7 +40,7 @@ export class Canaries {
       .map(([what]) => what)
   }
 
-  /** The files under a directory that hold any, and what they hold. */
+  /** The files under a directory that contain secrets, with the names of these. */
   under(directory: string, but: readonly string[] = []): string[] {
     return filesUnder(directory).flatMap((path) =>
       this.in(readFileSync(path), but).map((what) => `${path.slice(directory.length + 1)}: ${what}`),
@@ -61,11 +61,11 @@ export function filesUnder(directory: string): string[] {
     .map(({ path }) => path)
 }
 
-/** What others than its owner may read or write, itself included. */
+/** Files under a directory, and itself, that others than their owner may read or write. */
 export function openUnder(directory: string): string[] {
   return [directory, ...entriesUnder(directory).map(({ path }) => path)].flatMap((path) => {
     const { mode } = statSync(path)
-    const wanted = statSync(path).isDirectory() ? 0o700 : 0o600
-    return (mode & 0o777) === wanted ? [] : [`${path.slice(directory.length + 1)} ${(mode & 0o777).toString(8)}`]
+    const expected = statSync(path).isDirectory() ? 0o700 : 0o600
+    return (mode & 0o777) === expected ? [] : [`${path.slice(directory.length + 1)} ${(mode & 0o777).toString(8)}`]
   })
 }

@@ -17,7 +17,7 @@ import { temporary } from '../support/tool.ts'
 const folder = temporary('credentials')
 afterAll(folder.remove)
 
-/** Every request that bears a password, each with one of a test's choosing. */
+/** Every request that contains a password. */
 const BEARERS: [name: string, send: (here: Here, user: TestUser, password: string) => Promise<Answer>][] = [
   ['auth/register', ({ auth }, _, password) => auth('POST /auth/register', { body: { email: newEmail(), password } })],
   ['users', ({ users }, _, password) => users('POST /users', { body: { email: newEmail(), password } })],
@@ -72,7 +72,7 @@ interface Here {
   auth: Client
   users: Client
 }
-/** Those that set one: what is typed at a login is not held to the rules of a new one. */
+/** Requests that set a password: the rules for new passwords do not apply at a login. */
 const SETTERS = BEARERS.filter(([name]) => !/login|verify|current/.test(name))
 
 describe('a password', () => {
@@ -85,7 +85,7 @@ describe('a password', () => {
     ['256 of one kind', 'horsebattery'.repeat(22).slice(0, 256)],
     ['digits alone', '80571934620857193462'],
     ['inner spaces', 'a b  c   d    e'],
-  ])('check 1: of %s is taken wherever one is set, whole', async (_, password) => {
+  ])('check 1: of %s is accepted in full wherever a password is set', async (_, password) => {
     for (const [name, send] of SETTERS) {
       const user = await registerUser(here.system)
       const answer = await send(here, user, password)
@@ -114,7 +114,7 @@ describe('a password', () => {
     expect((await logIn(here.system, user.email)).status).toBe(200)
   })
 
-  test.each(['register', 'login'])('check 2: bytes that are no UTF-8 are 400: %s', async (path) => {
+  test.each(['register', 'login'])('check 2: bytes that are not UTF-8 are 400: %s', async (path) => {
     const { email } = await registerUser(here.system)
     for (const bytes of [[0xff], [0xc0, 0xaf], [0xed, 0xa0, 0x80], [0xe2, 0x82]]) {
       const [before, after] = [`{"email":"${path === 'login' ? email : newEmail()}","password":"${PASSWORD}`, '"}']
@@ -124,7 +124,7 @@ describe('a password', () => {
     }
   })
 
-  test('check 2: another space, another case, the same first 72 bytes: 401, by the cache and by users', async () => {
+  test('check 2: that differs in a space, in case or after 72 bytes is 401, by the cache and by users', async () => {
     const password = `Correct Horse ${'battery '.repeat(12)}staple`
     const user = await createUser(here.system)
     await SETTERS.find(([name]) => name === 'set-password')?.[1](here, user, password)
@@ -148,7 +148,7 @@ describe('a password', () => {
     expect((await logIn(here.system, user.email, password)).status).toBe(200)
   })
 
-  test('check 3: one that everyone tries first is refused wherever one is set, with the reason', async () => {
+  test('check 3: that is common is refused wherever a password is set, with the reason', async () => {
     const reasons: [string, string][] = [
       ['Password1', 'it is one of the most used passwords'],
       ['trustno1', 'it is one of the most used passwords'],
@@ -172,7 +172,7 @@ describe('a password', () => {
     expect((await logIn(here.system, user.email)).status).toBe(200)
   })
 
-  test('check 3: its own email or name, also by the link of a reset, which it does not spend', async () => {
+  test('check 3: that contains the email or name is refused, also by a reset link, which stays valid', async () => {
     const name = 'Ana María Lovelace'
     const user = await registerUser(here.system, { username: 'ana-lovelace', name })
     const token = await mailedToken(auth, here.system, user.email)
@@ -223,7 +223,7 @@ describe('check 1: of a password of 257 characters', () => {
   })
 })
 
-/** What may stand in a column for a hash and is none: any text, for the tables are strict. */
+/** Malformed values for a column of hashes: any text, because the tables are STRICT. */
 const MALFORMED: [string, string][] = [
   ['nothing', ''],
   ['the password itself', PASSWORD],
@@ -232,7 +232,7 @@ const MALFORMED: [string, string][] = [
   ['bcrypt that would take years', `$2b$31$${'a'.repeat(53)}`],
   ['argon2 without its parameters', '$argon2id$v=19$$$'],
   ['argon2 of no lanes', `$argon2id$v=19$m=1024,t=1,p=0$${'a'.repeat(22)}$${'a'.repeat(43)}`],
-  ['argon2 with base64 that is none', `$argon2id$v=19$m=1024,t=1,p=1$${'a'.repeat(21)}$${'a'.repeat(42)}`],
+  ['argon2 with malformed base64', `$argon2id$v=19$m=1024,t=1,p=1$${'a'.repeat(21)}$${'a'.repeat(42)}`],
   ['scrypt that was cut', '$scrypt$ln=14,r=8,p=1$AAECAwQFBgcICQoLDA0ODw'],
   ['pbkdf2 of no iteration', `$pbkdf2-sha256$i=0$AAECAwQFBgcICQoLDA0ODw$${'A'.repeat(43)}`],
   ['a NUL', '$2b$04$\0'],
@@ -244,7 +244,7 @@ describe('check 5', () => {
   const { auth, users } = here
   const unreadable = () => here.system.output().split('"event":"hash.unreadable"').length - 1
 
-  /** Writes into both databases, with the services stopped. */
+  /** Writes into both databases while the services are stopped. */
   const onDisk = async (hashes: ReadonlyMap<string, string>) => {
     for (const name of ['auth', 'users', 'modules'] as const) await here.system.terminate(name)
     for (const [file, sql] of [
@@ -258,7 +258,7 @@ describe('check 5', () => {
     for (const name of ['users', 'auth', 'modules'] as const) await here.system.start(name)
   }
 
-  test('check 5: a malformed hash on the disk is 401 and one line in the log, and a reset mends it', async () => {
+  test('check 5: a malformed hash on the disk is 401 and one line in the log, and a reset repairs it', async () => {
     const people = await Promise.all(MALFORMED.map(() => registerUser(here.system)))
     await onDisk(new Map(people.map(({ id }, i) => [id, MALFORMED[i]?.[1] ?? ''])))
     for (const [i, user] of people.entries()) {
@@ -268,7 +268,7 @@ describe('check 5', () => {
       expect([name, answer.status]).toEqual([name, 401])
       expectProblem(answer, 401, 'invalid_credentials')
       await eventually(() => unreadable() === before + 1)
-      // By users, which has the same: it is another check, and another line.
+      // Users checks the same hash by itself, and logs another line.
       const verified = await users('POST /users/verify-credentials', {
         headers: as.internal,
         body: { login: user.email, password: PASSWORD },
@@ -297,11 +297,11 @@ describe('check 5', () => {
     expect((await auth('GET /health')).status).toBe(200)
   })
 
-  test('check 5: a hash of an older cost, put there by an older version of us, is replaced in both databases', async () => {
+  test('check 5: a hash with an older cost, written by an older version, is replaced in both databases', async () => {
     const user = await registerUser(here.system)
     const old = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 5 })
     await onDisk(new Map([[user.id, old]]))
-    const held = () =>
+    const storedHashes = () =>
       (
         [
           ['auth', 'SELECT password_hash AS hash FROM accounts WHERE user_id = ?'],
@@ -313,13 +313,13 @@ describe('check 5', () => {
         database.close()
         return row?.hash ?? ''
       })
-    expect(held()).toEqual([old, old])
+    expect(storedHashes()).toEqual([old, old])
     expectProblem(await logIn(here.system, user.email, 'not the right one'), 401, 'invalid_credentials')
-    expect(held()).toEqual([old, old])
+    expect(storedHashes()).toEqual([old, old])
     expect((await logIn(here.system, user.email)).status).toBe(200)
-    await eventually(() => held().every((hash) => /^\$2b\$04\$/.test(hash)))
-    expect(new Set(held()).size).toBe(1)
-    // Its sessions are untouched by it.
+    await eventually(() => storedHashes().every((hash) => /^\$2b\$04\$/.test(hash)))
+    expect(new Set(storedHashes()).size).toBe(1)
+    // Sessions stay valid.
     expect((await auth('GET /auth/me', { headers: as.bearer(user.tokens.access_token) })).status).toBe(200)
   })
 })
@@ -328,18 +328,18 @@ describe('check 6, over three processes', () => {
   const SECRETS = ['INTERNAL_API_KEY', 'OPERATOR_API_KEY', 'CH202_SECRET'] as const
   const GUESSES = ['admin', 'root', 'ch202', 'operator', 'internal', 'secret', 'password', 'changeme', 'test']
 
-  test('check 6: a fresh install has no account and no secret that anyone knows', async () => {
+  test('check 6: a fresh installation has no account and no predictable secret', async () => {
     const secrets: string[] = []
     for (let i = 0; i < 2; i++) {
       const dataDir = folder.fresh()
       const unset = Object.fromEntries(SECRETS.map((name) => [name, '']))
       const system = await processes('apart', { CH202_DATA_DIR: dataDir, CH202_ENV: 'development', ...unset })
       try {
-        const made = parseEnv(readFileSync(join(dataDir, 'secrets.env'), 'utf8'))
-        expect(Object.keys(made).sort()).toEqual([...SECRETS].sort())
+        const newSecrets = parseEnv(readFileSync(join(dataDir, 'secrets.env'), 'utf8'))
+        expect(Object.keys(newSecrets).sort()).toEqual([...SECRETS].sort())
         for (const name of SECRETS) {
-          expect(made[name]).toMatch(/^[\w-]{43}$/)
-          secrets.push(made[name] ?? '')
+          expect(newSecrets[name]).toMatch(/^[\w-]{43}$/)
+          secrets.push(newSecrets[name] ?? '')
         }
         for (const key of [...GUESSES, '', ...Object.values(as.operator), ...Object.values(as.internal)]) {
           const headers = { 'x-api-key': key }
@@ -349,18 +349,18 @@ describe('check 6, over three processes', () => {
         for (const login of GUESSES)
           for (const password of [login, 'password'])
             expectProblem(await logIn(system, login, password), 401, 'invalid_credentials')
-        const own = { headers: { 'x-api-key': made.OPERATOR_API_KEY ?? '' } }
-        expect((await call(system.url.users, 'GET /users', own)).body).toMatchObject({ total: 0, items: [] })
-        expect((await call(system.url.auth, 'GET /admin/password-cache', own)).body.total).toBe(0)
-        expect((await call(system.url.auth, 'GET /auth/sessions?all=true', own)).body.total).toBe(0)
+        const operator = { headers: { 'x-api-key': newSecrets.OPERATOR_API_KEY ?? '' } }
+        expect((await call(system.url.users, 'GET /users', operator)).body).toMatchObject({ total: 0, items: [] })
+        expect((await call(system.url.auth, 'GET /admin/password-cache', operator)).body.total).toBe(0)
+        expect((await call(system.url.auth, 'GET /auth/sessions?all=true', operator)).body.total).toBe(0)
         const { keys } = (await call(system.url.auth, 'GET /.well-known/jwks.json')).body
         secrets.push(...keys.map(({ x }: { x: string }) => x))
-        expect(system.output()).not.toContain(made.OPERATOR_API_KEY ?? '')
+        expect(system.output()).not.toContain(newSecrets.OPERATOR_API_KEY ?? '')
       } finally {
         await system.stop()
       }
     }
-    // Nor does one install know those of another.
+    // Secrets differ between installations.
     expect(new Set(secrets).size).toBe(8)
   })
 })

@@ -38,7 +38,7 @@ export class Databases {
     return this.files.users.query('SELECT * FROM users WHERE id = ?').get(id)
   }
 
-  /** How many users there are. */
+  /** Number of users. */
   users(): number {
     return this.files.users.query('SELECT id FROM users').values().length
   }

@@ -10,13 +10,13 @@ import { inProcess, inProcessApart } from '../support/system.ts'
 
 const NEW = 'another horse entirely'
 
-describe('', () => {
+describe('changes of the password and the email', () => {
   const here = running(inProcessApart)
   const { auth, users } = here
   const change = (id: string, headers: Record<string, string>, body: unknown, method = 'PATCH') =>
     users(`${method} /users/${id}`, { headers, body })
 
-  test('check 4: the owner of a session sets no new password without the current one', async () => {
+  test('check 4: the owner of a session cannot set a password without the current one', async () => {
     const { email, id, tokens } = await createUser(here.system)
     const headers = as.bearer(tokens.access_token)
     const tries: [string, unknown][] = [
@@ -43,7 +43,7 @@ describe('', () => {
     [OWNER, 'PATCH'],
     [OWNER, 'PUT'],
     ['an operator', 'PATCH'],
-  ])('check 4: an email that %s changes by %s is told to the old address, and to it alone', async (who, method) => {
+  ])('check 4: when %s changes the email by %s, a notice goes to the old address alone', async (who, method) => {
     const { email, id, tokens } = await createUser(here.system)
     const next = newEmail()
     const headers = who === OWNER ? as.bearer(tokens.access_token) : as.operator
@@ -51,7 +51,7 @@ describe('', () => {
     expect((await change(id, sent, { email: next }, method)).status).toBe(200)
     const mail = readMail(await eventually(() => mailsTo(here.system, email)[0]))
     expect(mail).toContain('Subject: Your email address was changed')
-    // Nothing of the account may be had with it, and the new address is no business of the old one's reader.
+    // The notice gives no access to the account, and does not contain the new address.
     for (const absent of [next, 'http', 'token', id]) expect(mail).not.toContain(absent)
     await Bun.sleep(100)
     expect(mailsTo(here.system, email)).toHaveLength(1)
@@ -63,19 +63,19 @@ describe('', () => {
     ['the same in another case', (email) => ({ email: email.toUpperCase() })],
     ['another name', () => ({ name: 'Ana' })],
     ['an address that is taken', () => ({ email: 'taken@example.org' })],
-    ['an address that is none', () => ({ email: 'a@b@c' })],
-  ])('no mail for %s', async (_, body) => {
+    ['a malformed address', () => ({ email: 'a@b@c' })],
+  ])('send no mail for %s', async (_, body) => {
     await users('POST /users', { headers: as.operator, body: { email: 'taken@example.org', password: PASSWORD } })
     const { email, id, tokens } = await createUser(here.system)
     const other = await createUser(here.system)
     await change(id, as.bearer(tokens.access_token), body(email))
-    // What is told of another later has gone out: nothing of this one comes after it.
+    // A later notice for another user was sent, so that no notice for this user is still under way.
     await change(other.id, as.operator, { email: newEmail() })
     await eventually(() => mailsTo(here.system, other.email)[0])
     expect(mailsTo(here.system, email)).toEqual([])
   })
 
-  test('check 4: what was changed while auth was away is told when it is back', async () => {
+  test('check 4: the notice about a change while auth was down is sent when auth is back', async () => {
     const { email, id } = await createUser(here.system)
     await here.system.kill('auth')
     const before = mailsTo(here.system, email).length
@@ -87,16 +87,16 @@ describe('', () => {
   })
 })
 
-describe('a mail server that knows some mailboxes and not others', () => {
+describe('a mail server that refuses some mailboxes', () => {
   const port = freePort()
   const here = running(inProcess, { SMTP_URL: `smtp://127.0.0.1:${port}` })
-  const asked = new Map<string, number>()
+  const attempts = new Map<string, number>()
   const received: string[] = []
   const server = new SMTPServer({
     authOptional: true,
     disabledCommands: ['STARTTLS', 'AUTH'],
     onRcptTo({ address }, _, done) {
-      asked.set(address, (asked.get(address) ?? 0) + 1)
+      attempts.set(address, (attempts.get(address) ?? 0) + 1)
       if (/^gone/.test(address)) return done(Object.assign(new Error('No such mailbox'), { responseCode: 550 }))
       if (/^full/.test(address)) return done(Object.assign(new Error('Mailbox full'), { responseCode: 452 }))
       received.push(address)
@@ -109,24 +109,26 @@ describe('a mail server that knows some mailboxes and not others', () => {
   })
   server.listen(port, '127.0.0.1')
   afterAll(() => new Promise<void>((resolve) => server.close(resolve)))
-  const asks = async (email: string) => {
+  const requestReset = async (email: string) => {
     await here.users('POST /users', { headers: as.operator, body: { email, password: PASSWORD } })
     return here.auth('POST /auth/password-reset-request', { body: { email } })
   }
 
-  test('many that are refused hold up no other; what may be taken later is tried again, what never will be is not', async () => {
+  test('refused mails delay no other; temporary refusals are retried, permanent ones are not', async () => {
     const refused = Array.from({ length: 30 }, (_, index) => `${index % 2 ? 'gone' : 'full'}-${index}@example.org`)
-    for (const email of refused) expect((await asks(email)).status).toBe(202)
-    await eventually(() => refused.every((email) => asked.has(email)))
+    for (const email of refused) expect((await requestReset(email)).status).toBe(202)
+    await eventually(() => refused.every((email) => attempts.has(email)))
     const good = newEmail()
     const began = performance.now()
-    await asks(good)
+    await requestReset(good)
     await eventually(() => received.includes(good))
     expect(performance.now() - began).toBeLessThan(PROMPT)
-    // After half a minute, or a restart.
+    // A retry follows after half a minute, or after a restart.
     await here.system.kill('auth')
     await here.system.start('auth')
-    await eventually(() => refused.filter((email) => /^full/.test(email)).every((email) => asked.get(email) === 2))
-    expect(refused.filter((email) => /^gone/.test(email)).map((email) => asked.get(email))).toEqual(Array(15).fill(1))
+    await eventually(() => refused.filter((email) => /^full/.test(email)).every((email) => attempts.get(email) === 2))
+    expect(refused.filter((email) => /^gone/.test(email)).map((email) => attempts.get(email))).toEqual(
+      Array(15).fill(1),
+    )
   })
 })

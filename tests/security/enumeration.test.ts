@@ -7,11 +7,11 @@ import { areEven, timesApart } from './timing.ts'
 
 const KINDS = ['unknown', 'wrong', 'disabled'] as const
 type Kind = (typeof KINDS)[number]
-/** Fewer than begin a pause. */
+/** Fewer failures than cause a lockout. */
 const GUESSES = 9
 const PEOPLE = 250
 
-/** The doors of a login: where, and under which names. */
+/** The login routes, and the names of their fields. */
 const DOORS = [
   ['/api/v1/auth/login', 'email'],
   ['/api/v1/auth/login', 'username'],
@@ -23,8 +23,8 @@ const DOORS = [
 const usernameOf = (kind: Kind, person: number) => `${kind}.${person}`
 const emailOf = (kind: Kind, person: number) => `${usernameOf(kind, person)}@example.org`
 
-describe('who has an account, over three processes', () => {
-  // The cheapest hash hides least. Limits are on: what they count must not tell either.
+describe('the existence of an account, over three processes', () => {
+  // The cheapest hash hides timing the least. Rate limits are on: their counters must not reveal anything either.
   const here = running(overProcesses('apart'), { TRUSTED_PROXIES: '127.0.0.1' })
 
   beforeAll(async () => {
@@ -45,7 +45,7 @@ describe('who has an account, over three processes', () => {
     await here.auth('POST /admin/password-cache/sync', { headers: as.operator })
   })
 
-  /** A guess at one of a kind, from an address that no other came from. */
+  /** A guess at an account of this kind, from an address of its own. */
   const guess = (kind: Kind, n: number, door: number) => {
     const [path, field] = DOORS[door % DOORS.length] ?? DOORS[0]
     const person = Math.floor(n / GUESSES) % PEOPLE
@@ -57,21 +57,21 @@ describe('who has an account, over three processes', () => {
     })
   }
 
-  test('check 28: unknown, wrong, disabled and wrong: the same bytes, and by time no one tells them apart', async () => {
-    const said = new Set<string>()
+  test('check 28: is not revealed: unknown name, wrong password and disabled account give the same bytes in the same time', async () => {
+    const answers = new Set<string>()
     const apart = await timesApart({
       kinds: KINDS,
-      // The call to users shows most between processes.
+      // The call to users takes longest between processes.
       blocks: 84,
       ofEach: 8,
       ask: async (kind, n, block) => {
         const { headers, status, text } = await guess(kind, n, block)
         headers.delete('date')
-        said.add(JSON.stringify([status, text, ...headers]))
+        answers.add(JSON.stringify([status, text, ...headers]))
       },
     })
-    expect([...said]).toHaveLength(1)
-    expect([...said][0]).toContain('invalid_credentials')
+    expect([...answers]).toHaveLength(1)
+    expect([...answers][0]).toContain('invalid_credentials')
     expect(areEven(apart) || apart).toBe(true)
   }, 180_000)
 })

@@ -29,26 +29,26 @@ afterAll(() => {
   folder.remove()
 })
 
-/** What a test that failed has left running. */
-const left = new Set<Running>()
+/** Programs that a failed test has left running. */
+const programsToEnd = new Set<Running>()
 afterEach(async () => {
-  for (const running of left) running.signal('SIGKILL')
-  await Promise.all([...left].map(({ ended }) => ended))
-  left.clear()
+  for (const running of programsToEnd) running.signal('SIGKILL')
+  await Promise.all([...programsToEnd].map(({ ended }) => ended))
+  programsToEnd.clear()
   proxy.forget()
 })
 
 interface HostileEnvironment {
-  /** What is set, beside the addresses and keys; undefined: what is usually there is not. */
+  /** Variables beside addresses and keys; undefined removes a usual variable. */
   env: Record<string, string | undefined>
   /** A shell's commands before the program, such as `umask 000`. */
   first?: string
   cwd?: () => string
 }
 
-/** Each is several hostile environments at once. */
+/** Each row combines several hostile environments. */
 const ENVIRONMENTS: Record<string, HostileEnvironment> = {
-  'proxies, a HOME that is none, no umask, Turkish, a narrow terminal, the date of tomorrow': {
+  'proxies, an unusable HOME, no umask, Turkish, a narrow terminal, the date of tomorrow': {
     env: {
       ...proxy.environment,
       HOME: '/proc',
@@ -90,7 +90,7 @@ const ENVIRONMENTS: Record<string, HostileEnvironment> = {
   },
 }
 
-/** Of the guard; where there is no Node, there is nothing to say about it. */
+/** Runtimes of the guard: Bun, and Node if it is installed. */
 const RUNTIMES = [process.execPath, Bun.which('node') ?? []].flat()
 const CHECKOUT = [process.execPath, join(ROOT, 'cli/main.ts')]
 
@@ -100,7 +100,7 @@ describe.each(Object.entries(ENVIRONMENTS))('hostile: %s', (_, environment) => {
     ['serve', CHECKOUT],
     ['start', [executable]],
     ['serve', [executable]],
-  ])('%s works the same, by %p', async (command, program) => {
+  ])('%s works as usual, by %p', async (command, program) => {
     const here = stageOf(environment, command === 'start' ? [] : APART)
     const running = here.run(program, command)
     await running.printed(/ready at/, command === 'start' ? SERVICE_NAMES.length : 1)
@@ -127,11 +127,11 @@ describe.each(Object.entries(ENVIRONMENTS))('hostile: %s', (_, environment) => {
   })
 })
 
-/** Where the services are one process, these would name other addresses. */
+/** Address settings to leave out if all services run in one process. */
 const APART = SERVICE_NAMES.map(addressSetting)
 const ofAll = (url: string | undefined) => ({ auth: url, users: url, modules: url })
 
-/** Commands that only look, and one that writes: each form of what is printed is of its own making. */
+/** Commands that read, and one that writes, each with its expected output. */
 const TOOL: { words: string[]; says: RegExp }[] = [
   { words: ['users', 'list', '--role', 'ADMIN'], says: /@example\.org/ },
   { words: ['sessions', 'list', '-o', 'json'], says: /"items"/ },
@@ -140,7 +140,7 @@ const TOOL: { words: string[]; says: RegExp }[] = [
   { words: ['config', 'validate', '-q'], says: /^/ },
 ]
 
-/** What is under way: a data directory, a place to stand, and what is asked of both afterwards. */
+/** The stage of a run: a data directory, a working directory, and checks of both afterwards. */
 function stageOf({ cwd, env, first }: HostileEnvironment, without: readonly string[] = []) {
   const dataDir = folder.fresh()
   const [temp, work] = [folder.fresh(), folder.fresh()]
@@ -156,27 +156,27 @@ function stageOf({ cwd, env, first }: HostileEnvironment, without: readonly stri
     const script = `${first ?? ':'}; cd "$0" && exec "$@"`
     const command = ['env', '-i', ...variables, '/bin/sh', '-c', script, place, ...program, ...words]
     const running = launch(command, { cwd: ROOT })
-    left.add(running)
-    running.ended.then(() => left.delete(running))
+    programsToEnd.add(running)
+    running.ended.then(() => programsToEnd.delete(running))
     return running
   }
   return {
     dataDir,
     settings,
     run,
-    /** What was left where nothing should be. */
+    /** Files left in directories that should be empty. */
     litter: () => [...readdirSync(temp), ...readdirSync(work), ...readdirSync('/').filter((name) => !before.has(name))],
   }
 }
 
-/** A user who comes, works and leaves. */
+/** Calls of a user from registration to logout. */
 async function lifeOf(system: System): Promise<void> {
   const { auth, modules, users } = system.url
   const admin = await createUser(system, { name: 'INGRID Iğdır', roles: ['USER', 'ADMIN'] })
   const bearer = { headers: as.bearer(admin.tokens.access_token) }
-  const found = await call(users, `GET ${V1}/users?search=ingrid`, bearer)
-  expect([found.status, found.body.items.length]).toEqual([200, 1])
-  expect(found.body.items[0].created_at).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
+  const search = await call(users, `GET ${V1}/users?search=ingrid`, bearer)
+  expect([search.status, search.body.items.length]).toEqual([200, 1])
+  expect(search.body.items[0].created_at).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
   expect((await call(auth, `POST ${V1}/auth/password-reset-request`, { body: { email: admin.email } })).status).toBe(
     202,
   )
@@ -184,7 +184,7 @@ async function lifeOf(system: System): Promise<void> {
   expect((await call(modules, `GET ${V1}/modules/`, bearer)).body.code).toBe('token_revoked')
 }
 
-/** A service of someone else with a guard: says whether it has heard of auth, and refuses whoever shows nothing. */
+/** A foreign service with a guard: prints whether the guard is ready, and refuses a request without credentials. */
 async function buildGuarded(): Promise<void> {
   const source = join(folder.path, 'guarded.ts')
   writeFileSync(
@@ -201,13 +201,15 @@ async function buildGuarded(): Promise<void> {
   writeFileSync(guard, await (outputs[0] as Blob).text())
 }
 
-test('a working directory that is gone: a checkout works, the executable says so', async () => {
-  const gone = ['/bin/sh', '-c', 'cd "$0" && rmdir "$0" && exec "$@"']
+test('in a deleted working directory a checkout works, and the executable reports the error', async () => {
+  const inDeletedDirectory = ['/bin/sh', '-c', 'cd "$0" && rmdir "$0" && exec "$@"']
   const run = (program: readonly string[]) => {
     const cwd = folder.fresh()
     mkdirSync(cwd)
-    return launch([...gone, cwd, ...program, 'config', 'validate', '-q'], { cwd, env: ownSettings(folder.fresh()) })
-      .ended
+    return launch([...inDeletedDirectory, cwd, ...program, 'config', 'validate', '-q'], {
+      cwd,
+      env: ownSettings(folder.fresh()),
+    }).ended
   }
   expect(await run(CHECKOUT)).toMatchObject({ status: 0, stderr: '' })
   expect(await run([executable])).toMatchObject({ status: 1, stderr: expect.stringContaining('directory was deleted') })
@@ -220,7 +222,7 @@ describe('with an instance', () => {
   let email: string
   beforeAll(async () => {
     running = here.run(CHECKOUT, 'serve')
-    left.delete(running)
+    programsToEnd.delete(running)
     await running.printed(/ready at/)
     email = (await createUser({ url: ofAll(url) } as System, { roles: ['USER', 'ADMIN'] })).email
   })
@@ -230,7 +232,7 @@ describe('with an instance', () => {
   })
   const [bun = '', main = ''] = CHECKOUT
 
-  test('a clock that is an hour off: the tool finds its session valid, or renews it', async () => {
+  test('the tool finds its session valid, or renews it, when its clock is an hour off', async () => {
     const clock = join(folder.path, 'clock.ts')
     writeFileSync(clock, 'const now = Date.now\nDate.now = () => now() + Number(process.env.OFF)\n')
     const home = { HOME: folder.fresh(), CH202_ENV: 'test' }
@@ -244,7 +246,7 @@ describe('with an instance', () => {
       expect(await tool(hours, ['users', 'list', '-o', 'ids'])).toMatchObject({ status: 0, stderr: '' })
   })
 
-  test('a HOME that can not be written: a login says so, and leaves no session that no one has', async () => {
+  test('a login with a read-only HOME reports it, and leaves no session open', async () => {
     const headers = as.operator
     const sessions = async () => (await call(url, `GET ${V1}/auth/sessions?all=true`, { headers })).body.items.length
     const before = await sessions()
@@ -263,7 +265,7 @@ describe('with an instance', () => {
     expect(await sessions()).toBe(before)
   })
 
-  test.each([1, 20])('a terminal of %d columns shows a table', async (cols) => {
+  test.each([1, 20])('a table is shown in a terminal of %d columns', async (cols) => {
     const shell = openShell(`narrow-${cols}`, { CH202_URL: url, OPERATOR_API_KEY: OPERATOR_KEY })
     const { screen, status } = await shell.inTerminal('ch202 users list', { cols, env: { TERM: 'dumb', COLUMNS: '1' } })
       .ended

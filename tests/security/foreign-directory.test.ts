@@ -12,7 +12,7 @@ import { launch, ownSettings, ROOT, type Running, temporary } from '../support/t
 setDefaultTimeout(120_000)
 
 const folder = temporary('foreign-directory')
-/** Plays whoever has written a file into the directory that the tool is called in. */
+/** Plays an attacker who has written a file into the working directory of the tool. */
 const thief = new RecordingProxy()
 const executable = join(folder.path, 'ch202')
 const CHECKOUT = [process.execPath, join(ROOT, 'cli/main.ts')]
@@ -25,12 +25,12 @@ afterAll(() => {
   folder.remove()
 })
 
-/** What a test that failed has left running. */
-const left = new Set<Running>()
+/** Programs that a failed test has left running. */
+const programsToEnd = new Set<Running>()
 afterEach(async () => {
-  for (const running of left) running.signal('SIGKILL')
-  await Promise.all([...left].map(({ ended }) => ended))
-  left.clear()
+  for (const running of programsToEnd) running.signal('SIGKILL')
+  await Promise.all([...programsToEnd].map(({ ended }) => ended))
+  programsToEnd.clear()
   thief.forget()
 })
 
@@ -58,7 +58,7 @@ describe('R2: a directory that someone else has written into', () => {
     'node_modules/pino-pretty/index.js': springs,
     'node_modules/elysia/index.js': springs,
   }
-  /** A directory with these files, and nothing set but the keys: the tool finds out for itself whom to talk to. */
+  /** A directory with these files. Only the keys are set: the tool finds the instance by itself. */
   const madeOf = (files: Record<string, string>) => {
     const cwd = folder.fresh()
     for (const [name, text] of Object.entries(files)) {
@@ -71,8 +71,8 @@ describe('R2: a directory that someone else has written into', () => {
   const inside = (cwd: string, program: readonly string[], words: string[], env: Record<string, string> = {}) => {
     const variables = Object.entries({ ...keys, NO_COLOR: '1', ...env }).map(([name, value]) => `${name}=${value}`)
     const running = launch(['env', '-i', ...variables, ...program, ...words], { cwd })
-    left.add(running)
-    running.ended.then(() => left.delete(running))
+    programsToEnd.add(running)
+    running.ended.then(() => programsToEnd.delete(running))
     return running
   }
   const unharmed = () =>
@@ -89,59 +89,56 @@ describe('R2: a directory that someone else has written into', () => {
   ]
   describe.each([
     ['the executable', [executable], () => ({ ...dotenvs(), ...code })],
-    // What a bunfig.toml preloads has run before the tool begins: that is the page's to say.
+    // Code that a bunfig.toml preloads runs before the tool begins: the documentation warns of it.
     ['a checkout called from there', CHECKOUT, dotenvs],
   ] as const)('%s', (_, program, files) => {
-    test.each(commands)('sends no key to whoever has written it: %j', async (words, says) => {
+    test.each(commands)('sends no key to the attacker: %j', async (words, says) => {
       const { stderr, stdout } = await inside(madeOf(files()), program, words, { USERS_URL: 'http://127.0.0.1:9' })
         .ended
       expect(stdout + stderr).toMatch(says)
       unharmed()
     })
 
-    test.each(['', 'production', 'development', 'test'])(
-      'serves as it does elsewhere, with NODE_ENV=%s',
-      async (mode) => {
-        const { CH202_DATA_DIR, CH202_URL } = ownSettings(folder.fresh()) as {
-          CH202_DATA_DIR: string
-          CH202_URL: string
-        }
-        const running = inside(madeOf(files()), program, ['serve'], {
-          CH202_DATA_DIR,
-          CH202_URL,
-          BCRYPT_COST: '4',
-          NODE_ENV: mode,
-        })
-        await running.printed(/ready at/)
-        const body = { email: newEmail(), password: PASSWORD }
-        expect((await call(CH202_URL, 'POST /api/v1/auth/register', { body })).status).toBe(201)
-        running.signal('SIGTERM')
-        expect((await running.ended).status).toBe(0)
-        unharmed()
-      },
-    )
+    test.each(['', 'production', 'development', 'test'])('serves as usual, with NODE_ENV=%s', async (mode) => {
+      const { CH202_DATA_DIR, CH202_URL } = ownSettings(folder.fresh()) as {
+        CH202_DATA_DIR: string
+        CH202_URL: string
+      }
+      const running = inside(madeOf(files()), program, ['serve'], {
+        CH202_DATA_DIR,
+        CH202_URL,
+        BCRYPT_COST: '4',
+        NODE_ENV: mode,
+      })
+      await running.printed(/ready at/)
+      const body = { email: newEmail(), password: PASSWORD }
+      expect((await call(CH202_URL, 'POST /api/v1/auth/register', { body })).status).toBe(201)
+      running.signal('SIGTERM')
+      expect((await running.ended).status).toBe(0)
+      unharmed()
+    })
   })
 
-  test('a checkout reads its own .env where it is called in it, and elsewhere one that bun is given by name', async () => {
+  test('a checkout reads .env in its own directory only, and elsewhere a file passed to bun', async () => {
     const checkout = copyCheckout(folder.fresh())
     writeFileSync(join(checkout.path, '.env'), 'AUDIENCE=of-the-checkout')
-    const given = join(folder.path, 'given.env')
-    writeFileSync(given, 'AUDIENCE=given-by-name')
+    const envFile = join(folder.path, 'given.env')
+    writeFileSync(envFile, 'AUDIENCE=given-by-name')
     const elsewhere = madeOf({ '.env': 'AUDIENCE=of-elsewhere' })
     const [bun = ''] = CHECKOUT
     const main = join(checkout.path, 'cli/main.ts')
-    const shown = async (cwd: string, ...program: string[]) => {
+    const readAudience = async (cwd: string, ...program: string[]) => {
       const { stdout } = await inside(cwd, program, ['config', 'show', '-o', 'json']).ended
       return JSON.parse(stdout).items.find(({ name }: { name: string }) => name === 'AUDIENCE').value
     }
-    expect(await shown(checkout.path, bun, 'cli/main.ts')).toBe('of-the-checkout')
-    expect(await shown(checkout.path, bun, 'ch202')).toBe('of-the-checkout')
-    expect(await shown(join(checkout.path, 'docs'), bun, 'ch202')).toBe('of-the-checkout')
-    expect(await shown(elsewhere, bun, `--env-file=${given}`, main)).toBe('given-by-name')
-    expect(await shown(elsewhere, bun, main)).toBe('ch202')
+    expect(await readAudience(checkout.path, bun, 'cli/main.ts')).toBe('of-the-checkout')
+    expect(await readAudience(checkout.path, bun, 'ch202')).toBe('of-the-checkout')
+    expect(await readAudience(join(checkout.path, 'docs'), bun, 'ch202')).toBe('of-the-checkout')
+    expect(await readAudience(elsewhere, bun, `--env-file=${envFile}`, main)).toBe('given-by-name')
+    expect(await readAudience(elsewhere, bun, main)).toBe('ch202')
   })
 
-  /** Makes others able to write a file or directory: a mode for it, and where that can be done another owner. */
+  /** Ways to let others write a file or directory: a mode, and another owner if the test may set it. */
   const byOthers: [how: string, give: (path: string) => void][] = [
     ['others may write', (path) => chmodSync(path, 0o777)],
     ...(process.getuid?.() === 0
@@ -153,7 +150,7 @@ describe('R2: a directory that someone else has written into', () => {
     ['a checkout called from there', CHECKOUT],
   ]
   const rows = byOthers.flatMap(([how, give]) => programs.map(([name, program]) => ({ how, give, name, program })))
-  test.each(rows)('the data directory that $how is not taken by default, by $name', async ({ give, program }) => {
+  test.each(rows)('a data directory that $how is not used by default, by $name', async ({ give, program }) => {
     const note = { url: thief.url, pid: process.pid, started_at: '2026-11-01T00:00:00.000Z' }
     const notes = SERVICE_NAMES.map((service) => [`data/run/${service}.json`, JSON.stringify({ service, ...note })])
     const theirs = ['OPERATOR_API_KEY', 'INTERNAL_API_KEY', 'CH202_SECRET'].map((name) => `${name}=known-to-them`)
@@ -168,9 +165,9 @@ describe('R2: a directory that someone else has written into', () => {
         stderr: expect.stringMatching(/^✗ \.\/data belongs to another user.*\n→ CH202_DATA_DIR=\/.*\/data\n$/),
       })
     }
-    // Named, it is meant.
-    const named = await inside(cwd, program, ['ps', '-o', 'json'], { CH202_DATA_DIR: 'data' }).ended
-    expect([named.status, JSON.parse(named.stdout).items.length]).toEqual([0, SERVICE_NAMES.length])
+    // An explicit data directory is used.
+    const listing = await inside(cwd, program, ['ps', '-o', 'json'], { CH202_DATA_DIR: 'data' }).ended
+    expect([listing.status, JSON.parse(listing.stdout).items.length]).toEqual([0, SERVICE_NAMES.length])
     thief.forget()
     unharmed()
   })

@@ -13,7 +13,7 @@ const NO_ONE = '0198c0de-0000-7000-8000-000000000000'
 const HASH = `$2b$04$${'a'.repeat(53)}`
 const LINES = 'application/x-ndjson'
 
-/** What a user has, in every spelling that a client might try, each with a value that would do harm. */
+/** Fields of a user in every spelling that a client might try, each with a harmful value. */
 const FIELDS: Record<string, unknown> = {
   id: NO_ONE,
   user_id: NO_ONE,
@@ -37,7 +37,7 @@ const FIELDS: Record<string, unknown> = {
   app_metadata: { plan: 'pro' },
   appMetadata: { plan: 'pro' },
 }
-/** What clients of OAuth send beside a token, and what they could. */
+/** Parameters that OAuth clients send, or could send, beside a token. */
 const OTHERS: Record<string, unknown> = {
   client_id: 'spa',
   client_secret: 'a secret of theirs',
@@ -47,7 +47,7 @@ const OTHERS: Record<string, unknown> = {
   __proto__x: '',
   token_: 'x',
 }
-/** Known to a body that all may send, and for operators alone. */
+/** Fields for operators alone in bodies that everyone may send. */
 const OPERATORS: string[] = ['user_id', 'password_hash', ...OPERATOR_FIELDS]
 
 let system: System
@@ -69,20 +69,20 @@ function operationOf(name: string): Served {
 
 const isOperator = (caller: Caller) => caller === 'an admin' || caller === 'the operator key'
 
-describe('check 19: a field that does not belong', () => {
+describe('check 19: an unknown or forbidden field', () => {
   const strictOnes = POLICY.filter(({ call }) => !call.startsWith('GET') && !OAUTH_CALL.test(call.replace('POST ', '')))
   test.each(strictOnes)('in $call', async (policy) => {
     const one = operationOf(policy.call)
     if (one.operation.requestBody?.content[LINES]) return
     const fixture = await fixtureFor(system, one, others)
-    const known = fieldsOf(one.operation)
+    const fields = fieldsOf(one.operation)
     const before = databases.state(fixture.owner.id)
     for (const caller of CALLERS.filter((caller) => may(policy, caller))) {
       const { body, headers, line } = requestOf(one, fixture, caller)
-      const forbidden = known.filter((field) => OPERATORS.includes(field) && !isOperator(caller))
-      const strangers = Object.keys(FIELDS).filter((field) => !known.includes(field))
-      // What services tell each other is what a user has: there each of these belongs.
-      const wrong = may(policy, 'the owner') || may(policy, 'no one') ? [...strangers, ...forbidden] : strangers
+      const forbidden = fields.filter((field) => OPERATORS.includes(field) && !isOperator(caller))
+      const unknownFields = Object.keys(FIELDS).filter((field) => !fields.includes(field))
+      // Notices between services contain a user: all of these fields are valid there.
+      const wrong = may(policy, 'the owner') || may(policy, 'no one') ? [...unknownFields, ...forbidden] : unknownFields
       await Promise.all(
         wrong.map(async (field) => {
           const sent = { ...(body as object | undefined), [field]: FIELDS[field] }
@@ -90,13 +90,13 @@ describe('check 19: a field that does not belong', () => {
             headers: { ...credentialsOf(caller, fixture), ...headers, 'content-type': 'application/json' },
             body: sent,
           })
-          const [status, code, said] = forbidden.includes(field)
+          const [status, code, message] = forbidden.includes(field)
             ? [403, 'forbidden_field', expect.stringContaining(field)]
             : [400, 'validation_failed', [`${field} should not exist`]]
           const { body: problem } = answer
           expect([caller, field, answer.status, problem.code]).toEqual([caller, field, status, code])
-          // `user_id` of a switch is named by what it is.
-          if (field !== 'user_id' || status === 400) expect([field, problem.message]).toEqual([field, said])
+          // The message about `user_id` of a module switch names the field's purpose.
+          if (field !== 'user_id' || status === 400) expect([field, problem.message]).toEqual([field, message])
         }),
       )
     }
@@ -123,8 +123,8 @@ describe('check 19: a field that does not belong', () => {
   })
 
   test('in a line of an import', async () => {
-    const known = fieldsOf(operationOf('POST /api/v1/users/import').operation)
-    const wrong = Object.keys(FIELDS).filter((field) => !known.includes(field))
+    const fields = fieldsOf(operationOf('POST /api/v1/users/import').operation)
+    const wrong = Object.keys(FIELDS).filter((field) => !fields.includes(field))
     expect(wrong).toEqual(expect.arrayContaining(['user_id', 'version', 'password_version', 'isAdmin']))
     const before = databases.state(others.other.id)
     const lines = [newEmail(), others.other.email].flatMap((email) =>
@@ -134,28 +134,33 @@ describe('check 19: a field that does not belong', () => {
       headers: { ...as.operator, 'content-type': LINES },
       body: lines.join('\n'),
     })
-    const said = answer.text
+    const results = answer.text
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line))
-    expect(said.map(({ status, message }) => [status, message])).toEqual(
+    expect(results.map(({ status, message }) => [status, message])).toEqual(
       [...wrong, ...wrong].map((field) => ['failed', [`${field} should not exist`]]),
     )
     expect(databases.state(others.other.id) === before).toBeTrue()
   })
 
-  test('in a query is no field of a body', async () => {
+  test('in a query does not act as a field of the body', async () => {
     const query = new URLSearchParams({ roles: 'ADMIN', status: 'disabled', email_verified: 'true', id: NO_ONE })
     const body = { email: newEmail(), password: PASSWORD }
-    const made = await call(system.url.users, `POST /users?${query}`, { body })
-    expect(made).toMatchObject({ status: 201, body: { roles: ['USER'], status: 'active', email_verified: false } })
-    expect(made.body.id).not.toBe(NO_ONE)
-    expect(databases.user(made.body.id)).toMatchObject({ roles: '["USER"]', is_admin: 0, status: 'active', version: 1 })
+    const creation = await call(system.url.users, `POST /users?${query}`, { body })
+    expect(creation).toMatchObject({ status: 201, body: { roles: ['USER'], status: 'active', email_verified: false } })
+    expect(creation.body.id).not.toBe(NO_ONE)
+    expect(databases.user(creation.body.id)).toMatchObject({
+      roles: '["USER"]',
+      is_admin: 0,
+      status: 'active',
+      version: 1,
+    })
   })
 })
 
-describe('check 19: a user_id stands in for no session', () => {
-  /** Says who it would be, wherever that could be said. */
+describe('check 19: a user_id does not replace a session', () => {
+  /** Claims to be another user, wherever a request could name one. */
   const claimed = ({ id, tokens }: TestUser) => ({
     query: new URLSearchParams({ user_id: id, sub: id, session_id: tokens.session_id }).toString(),
     body: { user_id: id, id, sub: id, session_id: tokens.session_id, roles: ['ADMIN'] },
@@ -186,7 +191,7 @@ describe('check 19: a user_id stands in for no session', () => {
       const { line } = requestOf(one, fixture, caller)
       for (const who of [fixture.owner, others.admin]) {
         const { body, status } = await ask(one, line, who, credentialsOf(caller, fixture))
-        // Where the caller is at fault no one looks at what it sent; where the path is another's, the body is.
+        // A refused caller's request is not read further; a path of another user is checked after the body.
         const refusals = policy.statuses[caller] === 404 ? [400, 404] : [policy.statuses[caller]]
         expect([caller, status, refusals.includes(status)]).toEqual([caller, status, true])
         expect(body.statusCode).toBe(status)
@@ -196,7 +201,7 @@ describe('check 19: a user_id stands in for no session', () => {
     expect(after === before).toBeTrue()
   })
 
-  test('nor does it take the place of the one whose token came with it', async () => {
+  test('in the body does not override the user of the token', async () => {
     const ben = await registerUser(system)
     const credentials = as.bearer(ben.tokens.access_token)
     const me = await ask(operationOf('GET /api/v1/auth/me'), 'GET /auth/me', others.admin, credentials)

@@ -18,10 +18,10 @@ afterEach(async () => {
   await instance?.stop()
 })
 
-/** An instance that was started again is at another port. */
+/** A restarted instance has another port. */
 const direct = () => fetch(`${instance.url}${JWKS}`)
 
-/** A cache before the verifier, such as a proxy: it keeps an answer for as long as that allows. */
+/** A cache in front of the verifier, such as a proxy: it keeps an answer for as long as its headers allow. */
 function caching(): typeof direct {
   let copy: { body: string; until: number } | undefined
   return async () => {
@@ -36,7 +36,7 @@ function caching(): typeof direct {
 
 type Verify = (token: string) => Promise<unknown>
 
-/** Each library with its cache as it comes. */
+/** Each library with its default cache. */
 const LIBRARIES: Record<string, (through: typeof direct) => Verify> = {
   jose: (through) => {
     const keys = createRemoteJWKSet(new URL(JWKS, instance.url), { [customFetch]: through })
@@ -53,7 +53,7 @@ const LIBRARIES: Record<string, (through: typeof direct) => Verify> = {
   },
 }
 
-/** A service elsewhere that checks tokens on its own. */
+/** A foreign service that checks tokens locally. */
 class Verifier {
   readonly refused: string[] = []
   readonly kids = new Set<string>()
@@ -73,7 +73,7 @@ class Verifier {
   }
 }
 
-/** A user whose session is refreshed again and again: each time a token of the key that signs. */
+/** A user whose session is refreshed repeatedly: each token is signed with the current key. */
 async function newSession() {
   const { body } = await instance.askWithin(
     'auth',
@@ -94,7 +94,7 @@ async function newSession() {
 }
 
 interface Seen {
-  /** By second, from the beginning of the watch. */
+  /** Results by second since the start. */
   publishedAt: number | undefined
   signedAt: number | undefined
   refused: string[]
@@ -102,9 +102,9 @@ interface Seen {
 }
 
 /**
- * Watches verifiers for so many seconds, in each of which three sessions get a token each, and all have them checked: by
- * those that were there from the beginning, by one more that comes every twenty seconds, and by our three services.
- * @param at what happens when
+ * Watches verifiers for so many seconds. In each second three sessions get a token each, checked by the verifiers
+ * that run from the beginning, by one more that starts every twenty seconds, and by our three services.
+ * @param at actions by second
  */
 async function watch(seconds: number, at: Record<number, () => Promise<unknown>> = {}): Promise<Seen> {
   setSystemTime(instance.now())
@@ -148,10 +148,10 @@ async function watch(seconds: number, at: Record<number, () => Promise<unknown>>
 
 const rotate = (query = '') => instance.ask(`POST ${V1}/admin/keys/rotate${query}`, { headers: as.operator })
 
-/** No token refused, by anyone; the new key was there for two minutes before it signed, and was then used by all. */
+/** Expects that no token was refused, and that the new key was published two minutes before it signed. */
 function expectNothingRefused({ publishedAt = 0, refused, signedAt = 0, verifiers }: Seen) {
   expect(refused).toEqual([])
-  // Where auth is restarted, the seconds in which it does not run count too.
+  // With a restart of auth, the seconds of its downtime count too.
   expect(signedAt - publishedAt).toBeWithin(117, 122)
   for (const { kids } of verifiers) expect(kids.size).toBe(2)
 }
@@ -170,7 +170,7 @@ describe('check 39: R6: `jose` and `oauth4webapi` with their default caches see 
     expectNothingRefused(await watch(520))
   })
 
-  test('during a rotation that is cut by a restart and by a crash', async () => {
+  test('during a rotation that is interrupted by a restart and by a crash', async () => {
     instance = new InstanceInTime({})
     await instance.start()
     const at = { 90: rotate, 120: () => instance.restart(SECOND), 180: () => instance.crash(SECOND) }

@@ -5,9 +5,9 @@ import { credentialsOf, fixtureFor, outlasting, requestOf, type Served } from '.
 import { CALLERS, POLICY } from './policy.ts'
 import { openSetup, type Setup } from './setup.ts'
 
-/** What is the same for all: whoever shows no credential may keep it. */
+/** Answers that are the same for everyone: they may be cached when no credential was sent. */
 const PUBLIC = /\/\.well-known\/|\/swagger\/scalar\.js$/
-/** An answer with a token, also to whoever showed no credential. */
+/** Answers with a token, whether or not a credential was sent. */
 const TOKEN = /"(access_token|accessToken|refresh_token|refreshToken)":/
 
 describe('section 8: the headers of every answer', () => {
@@ -18,15 +18,18 @@ describe('section 8: the headers of every answer', () => {
   afterAll(() => setup?.close())
 
   const expectHeaders = (what: string, { headers, text }: Answer, hasCredential: boolean) => {
-    const found = {
+    const actual = {
       type: headers.get('x-content-type-options'),
       referrer: headers.get('referrer-policy'),
       id: headers.get('x-request-id') !== null,
-      kept: headers.get('cache-control'),
+      cacheControl: headers.get('cache-control'),
     }
-    const kept =
+    const cacheControl =
       hasCredential || TOKEN.test(text) || !PUBLIC.test(what) ? 'no-store' : expect.stringContaining('public')
-    expect([what, found]).toEqual([what, { type: 'nosniff', referrer: 'no-referrer', id: true, kept }])
+    expect([what, actual]).toEqual([
+      what,
+      { type: 'nosniff', referrer: 'no-referrer', id: true, cacheControl: cacheControl },
+    ])
   }
 
   test.each(POLICY)('$call', async (policy) => {

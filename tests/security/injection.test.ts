@@ -18,7 +18,7 @@ afterAll(async () => {
   await system?.stop()
 })
 
-/** Every list, with the key that may see it; a second of the same is another list. */
+/** Every list, with a key that may read it; the same list with other filters counts as another. */
 const LISTS = (moduleId: string): [Name, string, Record<string, string>][] => [
   ['users', '/users?', as.operator],
   ['users', '/users?sort=-created_at&', as.operator],
@@ -49,7 +49,7 @@ describe('check 26: SQL', () => {
   let moduleId: string
   beforeAll(async () => {
     moduleId = await newModule(system)
-    for (let made = 0; made < 3; made++) {
+    for (let count = 0; count < 3; count++) {
       const { tokens } = await registerUser(system)
       const headers = as.bearer(tokens.access_token)
       await call(system.url.modules, `POST /modules/${moduleId}/enable`, { headers })
@@ -58,7 +58,7 @@ describe('check 26: SQL', () => {
   const ask = (service: Name, path: string, headers: Record<string, string>) =>
     call(system.url[service], `GET ${path}`, { headers })
 
-  test('in a cursor, forged with the mark of its list, is a place in that list or 400', async () => {
+  test('in a forged cursor is a position in the same list, or 400', async () => {
     for (const [service, path, headers] of LISTS(moduleId)) {
       const first = await ask(service, `${path}size=2`, headers)
       expect([path, first.status, typeof first.body.next_cursor]).toEqual([path, 200, 'string'])
@@ -85,7 +85,7 @@ describe('check 26: SQL', () => {
         const cursor = Buffer.from(JSON.stringify([mark, ...position])).toString('base64url')
         const { body, status } = await ask(service, `${path}size=2&cursor=${cursor}`, headers)
         expect([path, position, [200, 400].includes(status)]).toEqual([path, position, true])
-        // A page of the same list at most: the walk goes on from somewhere, and shows nothing else.
+        // At most a page of the same list: the cursor moves to some position, and shows nothing else.
         if (status === 200)
           for (const item of body.items) expect(Object.keys(item)).toEqual(Object.keys(first.body.items[0]))
         else expect(body.code).toBe('validation_failed')
@@ -97,11 +97,11 @@ describe('check 26: SQL', () => {
     }
   })
 
-  test('in a search, a filter or a sort is looked for as it is, or 400', async () => {
+  test('in a search, a filter or a sort is matched literally, or 400', async () => {
     const name = `100%_'";-- ${Bun.randomUUIDv7()}`
     const { id } = await registerUser(system, { name })
-    const found = await ask('users', `/users?search=${encodeURIComponent(name)}`, as.operator)
-    expect(found.body.items.map((item: { id: string }) => item.id)).toEqual([id])
+    const search = await ask('users', `/users?search=${encodeURIComponent(name)}`, as.operator)
+    expect(search.body.items.map((item: { id: string }) => item.id)).toEqual([id])
     const count = databases.users()
     for (const text of SQL) {
       const value = encodeURIComponent(text)
@@ -148,8 +148,8 @@ describe('check 26: SQL', () => {
   })
 })
 
-describe('check 26: a line break in what comes back as a header', () => {
-  test('never makes a second header', async () => {
+describe('check 26: a line break in a value that is sent back in a header', () => {
+  test('never adds a header', async () => {
     const breaks = [
       '%0d%0aset-cookie:%20a=b',
       '%0aset-cookie:%20a=b',
@@ -173,7 +173,7 @@ describe('check 26: a line break in what comes back as a header', () => {
     }
   })
 
-  test('in a body is refused, or stays out of the headers', async () => {
+  test('in a body is refused, or does not reach the headers', async () => {
     const id = 'a\r\nset-cookie: a=b'
     const body = { id, name: 'x', description: '' }
     expect((await call(system.url.modules, 'POST /modules', { headers: as.operator, body })).status).toBe(400)
@@ -186,7 +186,7 @@ describe('check 26: a line break in what comes back as a header', () => {
     expect([...login.headers.keys()].filter((name) => name.includes('cookie'))).toEqual([])
   })
 
-  test('TRACE shows nothing of what was sent, at any path and with any credential', async () => {
+  test('is not echoed by TRACE, at any path and with any credential', async () => {
     for (const [service, path] of [
       ['auth', '/auth/me'],
       ['auth', '/admin/keys'],

@@ -9,8 +9,8 @@ import { as } from '../support/http.ts'
 export const operator = { headers: as.operator }
 
 /**
- * An instance whose clock stands still until it is told to go on, and what there is to ask about its signing keys. One in
- * this process at a time: it takes over the intervals.
+ * An instance whose clock a test moves, with queries about its signing keys. Only one may run in this process at a time,
+ * because it replaces the intervals.
  */
 export function inTime(settings: Record<string, string>) {
   let instance: InstanceInTime | undefined
@@ -44,7 +44,7 @@ export function inTime(settings: Record<string, string>) {
     },
     login: (email: string) => here.ask('POST /auth/login', { body: { login: email, password: PASSWORD } }),
     refresh: (refresh_token: string) => here.ask('POST /auth/refresh', { body: { refresh_token } }),
-    /** What each of the three says to a token. */
+    /** The statuses of the three services for a token. */
     async each({ access_token, id }: Pick<Session, 'access_token' | 'id'>) {
       const headers = as.bearer(access_token)
       const paths = ['/auth/me', `/users/${id}`, '/modules/']
@@ -60,14 +60,14 @@ export function inTime(settings: Record<string, string>) {
     activations: async (): Promise<Record<string, unknown>[]> =>
       (await here.ask('GET /admin/audit?type=key.activated', operator)).body.items,
     rotate: async (query = '') => (await here.ask(`POST /admin/keys/rotate${query}`, operator)).body as Key,
-    /** What happens by itself runs beside the requests. */
+    /** Waits for a pending key: a rotation by age runs in the background. */
     publishes: () => eventually(() => here.pending()),
     rotatedFrom: (kid: string | undefined) =>
       eventually(async () => {
         const now = await here.active()
         return now === kid ? undefined : now
       }),
-    /** What is looked at each minute is looked at, and done where there is something to do. */
+    /** Lets a minute pass, with the work that is done each minute. */
     async aWhile() {
       await here.instance.pass(MINUTE)
       await Bun.sleep(50)

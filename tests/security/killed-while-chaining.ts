@@ -3,9 +3,9 @@ import { authMigrations } from '../../db/sqlite/migrations/auth.ts'
 import { chainAudit } from '../../db/sqlite/migrations/chain-audit.ts'
 import { openDatabase } from '../../db/sqlite/open-database.ts'
 
-/** Brings the database that is named up to date, and ends, as SIGKILL does, at the n-th row that is chained. */
+/** Migrates a database, and kills the process at the n-th row that is chained. */
 const [path = '', n = '1'] = process.argv.slice(2)
-let left = Number(n)
+let countdown = Number(n)
 
 function dying(raw: Database): Database {
   return new Proxy(raw, {
@@ -15,7 +15,7 @@ function dying(raw: Database): Database {
         const statement = target.query(sql)
         const run = statement.run.bind(statement)
         statement.run = (...values: unknown[]) => {
-          if (--left < 0) process.kill(process.pid, 'SIGKILL')
+          if (--countdown < 0) process.kill(process.pid, 'SIGKILL')
           return run(...(values as []))
         }
         return statement

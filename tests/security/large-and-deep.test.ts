@@ -43,7 +43,7 @@ describe('check 25: JSON 20,000 deep', () => {
     ['after a text of brackets', `{"a":"${'[{'.repeat(8000)}","b":${'['.repeat(20_000)}`],
   ] as const
 
-  test.each(nestings)('as %s is 400 after no more work than for a flat one, at each service', async (_, body) => {
+  test.each(nestings)('as %s is 400 without more work than for a flat body, at each service', async (_, body) => {
     for (const [service, path] of [
       ['auth', '/auth/login'],
       ['users', '/users'],
@@ -62,7 +62,7 @@ describe('check 25: JSON 20,000 deep', () => {
       }
       const deep = await best(body, 'malformed_json')
       const flat = await best(JSON.stringify({ x: 'x'.repeat(body.length - 8) }), 'validation_failed')
-      // Milliseconds of the processor, which this process shares with the services.
+      // CPU milliseconds of this process, which runs the services too.
       expect(deep).toBeLessThan(Math.max(50, 5 * flat))
     }
   })

@@ -1,6 +1,6 @@
 /**
- * A process of its own, so that who measures does nothing else: asks whether a token is good, over and over, until its
- * input ends, and prints how long each answer took. Its first line of input is the address, the second the token.
+ * Runs in a process of its own, which does nothing but measure: validates a token repeatedly until its input ends, and
+ * prints how long each answer took. The first line of input is the address, the second the token.
  */
 const input = Bun.stdin.stream().getReader()
 const decoder = new TextDecoder()

@@ -16,13 +16,13 @@ import { inProcess } from '../support/system.ts'
 
 const WRONG = 'not the right password'
 const OTHER = 'quite another password'
-/** As many as may fail before an account is paused. */
+/** Failures before an account is locked. */
 const MOST = 10
 
 const from = (address: string) => ({ 'x-forwarded-for': address })
 const retryAfter = ({ headers }: Answer) => Number(headers.get('retry-after'))
 
-/** Logins, and what the service has counted of them. */
+/** Logins, and the failures that the service has counted. */
 function guessing(auth: Client) {
   const login = (name: string, password = PASSWORD, headers = {}) =>
     auth('POST /auth/login', { body: { login: name, password }, headers })
@@ -31,7 +31,7 @@ function guessing(auth: Client) {
   return { login, counted }
 }
 
-describe('limits that cannot be used against anyone', () => {
+describe('rate limits that nobody can use against others', () => {
   const here = running(inProcess, { TRUSTED_PROXIES: '127.0.0.1,::1' })
   const { auth, users } = here
   const { counted, login } = guessing(auth)
@@ -70,7 +70,7 @@ describe('limits that cannot be used against anyone', () => {
     expect(await counted(`address=${address}`)).toBe(spellings.length)
   })
 
-  test('check 29: who hangs up without waiting for the answer is counted all the same', async () => {
+  test('check 29: a client that disconnects before the answer is counted too', async () => {
     const { hostname, port } = new URL(here.system.url.auth)
     const guess = () => {
       const body = JSON.stringify({ login: newEmail(), password: WRONG })
@@ -90,7 +90,7 @@ describe('limits that cannot be used against anyone', () => {
     await eventually(async () => ((await counted('address=203.0.113.77')) === 20 ? true : undefined))
   })
 
-  test('check 30: refused logins are not counted: they make no pause longer, and fill no audit', async () => {
+  test('check 30: refused logins are not counted: they prolong no lockout and fill no audit', async () => {
     const { email, id } = await registerUser(here.system)
     for (let i = 0; i < MOST; i++) await login(email, WRONG)
     const first = await login(email)
@@ -103,7 +103,7 @@ describe('limits that cannot be used against anyone', () => {
     expect(body.items).toHaveLength(MOST)
   })
 
-  test('check 30: while an account is paused its owner goes on, refreshes, asks for a link and changes the password', async () => {
+  test('check 30: while an account is locked its owner can use the session, refresh, request a link and change the password', async () => {
     const { email, id, tokens } = await registerUser(here.system)
     for (let i = 0; i < MOST; i++) await login(email, WRONG, from('198.51.100.66'))
     expectProblem(await login(email), 429, 'rate_limited')
@@ -114,11 +114,11 @@ describe('limits that cannot be used against anyone', () => {
     expect((await auth('POST /auth/password-reset-request', { body: { email } })).status).toBe(202)
     const body = { current_password: PASSWORD, new_password: OTHER }
     expect((await users(`POST /users/${id}/change-password`, { headers: bearer, body })).status).toBe(204)
-    // Another password voids the guesses at the old one.
+    // A new password resets the count of guesses at the old one.
     expect((await login(email, OTHER)).status).toBe(200)
   })
 
-  test('guesses of the current password are limited for whoever has a token; the owner resets it all the same', async () => {
+  test('guesses of the current password with a token are limited; the owner can still reset it', async () => {
     const { email, id, tokens } = await registerUser(here.system)
     const change = (current_password: string) =>
       users(`POST /users/${id}/change-password`, {
@@ -142,11 +142,11 @@ describe('limits that cannot be used against anyone', () => {
   })
 })
 
-describe('no proxy is trusted', () => {
+describe('without a trusted proxy', () => {
   const here = running(inProcess)
   const { counted, login } = guessing(here.auth)
 
-  test('check 29: whatever a client says of itself, its address is that of the connection', async () => {
+  test('check 29: the address of a client is that of the connection, whatever its headers say', async () => {
     const claims = ['203.0.113.1', '::1', '127.0.0.1, 203.0.113.2', 'unknown', '']
     for (const claim of claims) {
       const headers = { ...from(claim), 'x-real-ip': '203.0.113.3', forwarded: 'for=203.0.113.4' }
@@ -157,7 +157,7 @@ describe('no proxy is trusted', () => {
   })
 })
 
-describe('what is counted outlives kill -9', () => {
+describe('counters survive kill -9', () => {
   const here = running(inProcess, { TRUSTED_PROXIES: '127.0.0.1' })
   const { auth, users } = here
   const { login } = guessing(auth)
@@ -194,14 +194,14 @@ describe('what is counted outlives kill -9', () => {
       Promise.all(Array.from({ length: count }, (_, i) => request(i)))
 
     for (let i = 0; i < MOST; i++) await login(guessed.email, WRONG)
-    // More than the hasher takes at once are sent away, uncounted.
+    // Requests beyond the queue of the hasher are refused and not counted.
     for (let i = 0; i < 5; i++) await many(64, () => login(newEmail(), WRONG, crowd))
     await many(5, () => post('password-reset-request', { email: mailed.email }))
     await many(100, () => post('password-reset-request', { email: newEmail() }, crowd))
     for (let i = 0; i < 150; i++) refresh_token = (await post('refresh', { refresh_token })).body.refresh_token
-    const taken = { email: innocent.email, password: PASSWORD }
-    await many(1000, () => post('register', taken, crowd))
-    await many(1000, () => users('POST /users', { body: taken, headers: crowd }))
+    const registration = { email: innocent.email, password: PASSWORD }
+    await many(1000, () => post('register', registration, crowd))
+    await many(1000, () => users('POST /users', { body: registration, headers: crowd }))
     for (let i = 0; i < MOST; i++)
       await users(`POST /users/${changing.id}/change-password`, {
         headers: as.bearer(changing.tokens.access_token),
@@ -227,7 +227,7 @@ describe('what is counted outlives kill -9', () => {
   })
 })
 
-describe('places under way', () => {
+describe('attempts under way', () => {
   const directory = mkdtempSync(join(tmpdir(), 'ch202-limits-'))
   let store: Awaited<ReturnType<typeof openAuthStore>>
   beforeAll(async () => {
@@ -241,21 +241,21 @@ describe('places under way', () => {
     Promise.race([work.then(() => 'soon'), Bun.sleep(PROMPT).then(() => 'never')])
 
   beforeAll(async () => {
-    // One more from there, and all logins from there are paused.
+    // One more failure from this address locks out all its logins.
     for (let i = 0; i < 299; i++) await store.recordFailure(['address:203.0.113.1'], systemClock.now(), () => [])
   })
 
-  test('check 30: who has to wait for its own guesses holds no place of the account that it guesses at', async () => {
+  test('check 30: a locked-out attacker uses up no attempt of the account under attack', async () => {
     const limits = new LoginLimits(store, systemClock, 128, true)
-    const own = await limits.begin('attacker', '203.0.113.1')
+    const attempt = await limits.begin('attacker', '203.0.113.1')
     const waiting = Array.from({ length: 2 * MOST }, () => limits.begin('victim', '203.0.113.1').catch(() => undefined))
     await Bun.sleep(20)
     expect(await soon(limits.begin('victim', '203.0.113.2'))).toBe('soon')
-    await own.failed(() => [])
+    await attempt.failed(() => [])
     expect(await soon(Promise.all(waiting))).toBe('soon')
   })
 
-  test('a disk that fails takes no place for ever', async () => {
+  test('a failing disk blocks no attempt for ever', async () => {
     const failing = Object.assign(Object.create(store), { clearFailures: () => Promise.reject(new Error('disk')) })
     const limits = new LoginLimits(failing, systemClock, 128, true)
     for (let i = 0; i < MOST + 1; i++) {

@@ -19,7 +19,7 @@ afterAll(async () => {
 })
 
 describe('check 26: an email', () => {
-  /** Every call that takes one to make a user, or to change one. */
+  /** Every call with an email that creates or changes a user. */
   const takers = (email: string): [Name, string, Record<string, string>, object][] => [
     ['auth', 'POST /api/v1/auth/register', {}, { email, password: PASSWORD }],
     ['auth', 'POST /auth/register', {}, { email, password: PASSWORD }],
@@ -53,9 +53,9 @@ describe('check 26: an email', () => {
     ]
   }
 
-  test('in any case is one account, whichever call makes it', async () => {
+  test('in upper or lower case is one account, whichever call creates it', async () => {
     const { email } = await registerUser(system)
-    // The Kelvin sign is a K: that is what its normal form says.
+    // The Kelvin sign is a K in its normal form.
     const kelvin = `k${newEmail()}`
     expect((await call(system.url.users, 'POST /users', { body: { email: kelvin, password: PASSWORD } })).status).toBe(
       201,
@@ -70,32 +70,32 @@ describe('check 26: an email', () => {
     expect((await logIn(system, email.toUpperCase())).status).toBe(200)
   })
 
-  test('that looks like another, or has what is not seen, is 400 wherever one is taken, and opens no other', async () => {
+  test('that looks like another, or contains invisible characters, is 400 everywhere, and gives no access to the other', async () => {
     const ana = await registerUser(system)
     const ben = await registerUser(system)
     const before = databases.state(ana.id)
-    const own = as.bearer(ben.tokens.access_token)
+    const bearer = as.bearer(ben.tokens.access_token)
     for (const spelled of look(ana.email)) {
       const calls: [Name, string, Record<string, string>, object][] = [
         ...takers(spelled),
-        ['users', `PATCH /users/${ben.id}`, own, { email: spelled }],
-        ['users', `PUT /users/${ben.id}`, own, { email: spelled }],
+        ['users', `PATCH /users/${ben.id}`, bearer, { email: spelled }],
+        ['users', `PUT /users/${ben.id}`, bearer, { email: spelled }],
         ['auth', 'POST /auth/password-reset-request', {}, { email: spelled }],
       ]
-      const said = await Promise.all(
+      const answers = await Promise.all(
         calls.map(async ([service, line, headers, body]) => {
           const { body: problem, status } = await call(system.url[service], line, { headers, body })
           return [line, status, problem.code]
         }),
       )
-      expect([spelled, said]).toEqual([spelled, calls.map(([, line]) => [line, 400, 'validation_failed'])])
+      expect([spelled, answers]).toEqual([spelled, calls.map(([, line]) => [line, 400, 'validation_failed'])])
       const line = JSON.stringify({ email: spelled, password: PASSWORD })
       const imported = await call(system.url.users, 'POST /users/import', { headers: LINES, body: line })
       expect([imported.body.status, imported.body.code]).toEqual(['failed', 'validation_failed'])
-      const found = await call(system.url.users, `GET /users/by-email/${encodeURIComponent(spelled)}`, {
+      const lookup = await call(system.url.users, `GET /users/by-email/${encodeURIComponent(spelled)}`, {
         headers: as.operator,
       })
-      expect([spelled, found.status]).toEqual([spelled, 404])
+      expect([spelled, lookup.status]).toEqual([spelled, 404])
       const { body, status } = await logIn(system, spelled)
       expect([spelled, status, body.code]).toEqual([spelled, 401, 'invalid_credentials'])
     }

@@ -18,16 +18,16 @@ export async function servedOperations(system: System): Promise<Map<string, Serv
   for (const [name, base] of Object.entries(system.url) as [Name, string][]) {
     const { body } = await call(base, 'GET /swagger/json')
     for (const one of operationsOf(body)) {
-      const known = served.get(one.call) ?? { ...one, at: [] }
-      known.at.push(name)
-      served.set(one.call, known)
+      const entry = served.get(one.call) ?? { ...one, at: [] }
+      entry.at.push(name)
+      served.set(one.call, entry)
     }
   }
   await turnOnModules(system, served.values())
   return served
 }
 
-/** Users, of whom one owns the resource of a request, and the values that name the resource, by field. */
+/** Users, one of whom owns the resource of a request, and the values that name the resource, by field. */
 export interface Fixture {
   owner: TestUser
   other: TestUser
@@ -79,8 +79,8 @@ export async function fixtureFor(
   if (name.includes('webhooks')) values.url = 'http://127.0.0.1:9/hook'
   if (name.includes('{webhook_id}')) {
     const { url } = values
-    const made = await call(system.url.auth, 'POST /admin/webhooks', { headers: as.operator, body: { url } })
-    values.webhook_id = made.body.id
+    const webhook = await call(system.url.auth, 'POST /admin/webhooks', { headers: as.operator, body: { url } })
+    values.webhook_id = webhook.body.id
   }
   if (name.includes('{kid}')) {
     const rotated = await call(system.url.auth, 'POST /admin/keys/rotate?now=true', { headers: as.operator })

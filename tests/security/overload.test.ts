@@ -13,11 +13,11 @@ const COST = '10'
 const LOGINS = 500
 const ACCOUNTS = 100
 const ROUNDS = 3
-/** Milliseconds, above what it takes on this machine at this time when no one logs in. */
+/** Milliseconds by which a request may be slower than without logins. */
 const P99_MOST = 100
 const OTHER = 'quite another password'
 
-/** How long each `validate-token` took while `work` was done, in milliseconds, measured by another process. */
+/** Milliseconds of each `validate-token` during `work`, measured by another process. */
 async function latencyDuring(system: System, token: string, work: () => Promise<void>): Promise<number[]> {
   const child = Bun.spawn([process.execPath, join(import.meta.dir, 'latency.ts')], {
     stdin: 'pipe',
@@ -44,7 +44,7 @@ function p99(times: readonly number[]): number {
   return times.toSorted((a, b) => a - b)[Math.ceil(times.length * 0.99) - 1] ?? Number.POSITIVE_INFINITY
 }
 
-/** Over a connection of its own: `fetch` sends no more than 256 requests at once. */
+/** Logs in over a new connection: `fetch` sends at most 256 requests at once. */
 function rawLogin(base: string, login: string, address: string): Promise<RawAnswer> {
   const body = JSON.stringify({ login, password: PASSWORD })
   const head = [
@@ -75,7 +75,7 @@ describe('500 logins at once, in one process', () => {
     return Math.max(...lengths)
   }
 
-  test('check 31: a bounded queue, the rest are told to come again; what needs no hash stays quick', async () => {
+  test('check 31: the queue is bounded, the rest get Retry-After; requests without a hash stay quick', async () => {
     const owner = await registerUser(here.system)
     const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: Number(COST) })
     const people = Array.from({ length: ACCOUNTS }, (_, account) => ({ email: emailOf(account), password_hash }))
@@ -85,12 +85,12 @@ describe('500 logins at once, in one process', () => {
     })
     await auth('POST /admin/password-cache/sync', { headers: as.operator })
 
-    // The first of all unknown names has to wait for a hash to pretend with.
+    // The first login with an unknown name waits until the decoy hash is computed.
     expectProblem(await logIn(here.system, newEmail()), 401, 'invalid_credentials')
 
     const token = owner.tokens.access_token
     const most = P99_MOST + p99(await latencyDuring(here.system, token, () => Bun.sleep(500)))
-    /** How long those whose password was checked have waited. */
+    /** Waiting times of logins whose password was checked. */
     const waits: number[] = []
     const figures: number[] = []
     for (let round = 0; round < ROUNDS && Math.min(...figures) >= most; round++) {
@@ -99,7 +99,7 @@ describe('500 logins at once, in one process', () => {
         const order: number[] = []
         const logins = Array.from({ length: LOGINS }, async (_, i) => {
           const began = performance.now()
-          // Every fifth is of someone whom no one knows.
+          // Every fifth login is of an unknown user.
           const answer = await rawLogin(
             here.system.url.auth,
             i % 5 ? emailOf(i % ACCOUNTS) : newEmail(),
@@ -129,21 +129,21 @@ describe('500 logins at once, in one process', () => {
           expect(body.code).toBe('overloaded')
           expect(Number(headers.get('retry-after'))).toBeGreaterThanOrEqual(1)
         }
-        // A turn that is given back while they come is taken by the next.
+        // A slot that becomes free meanwhile is used by the next login.
         expect(LOGINS - refused.length).toBeWithin(queue + 1, 4 * queue)
-        // They are told at once, not when those before them have had their turn.
+        // Refusals are immediate, without waiting for earlier logins.
         expect(order.slice(-queue / 2)).not.toContain(503)
       })
-      // It is looked at now and then alone.
+      // The metric is sampled at intervals only.
       expect(longest).toBeWithin(queue / 2, queue + 1)
       expect(times.length).toBeGreaterThan(50)
       figures.push(p99(times))
     }
-    // On a machine that is busy otherwise both are slow: then what needs no hash is far quicker than what does.
+    // On a busy machine both are slow: requests without a hash must then be far quicker than those with one.
     const median = waits.toSorted((a, b) => a - b)[Math.floor(waits.length / 2)] ?? 0
     expect(Math.min(...figures)).toBeLessThan(Math.max(most, median / 4))
 
-    // Nothing is left of it: no place, no count, no pause.
+    // Afterwards no slot, no count and no lockout is left.
     expect(await queued()).toBe(0)
     expect((await logIn(here.system, emailOf(0))).status).toBe(200)
     const { body } = await auth(`GET /admin/login-limits?login=${emailOf(0)}`, { headers: as.operator })
@@ -152,18 +152,18 @@ describe('500 logins at once, in one process', () => {
   }, 180_000)
 })
 
-describe('whatever needs a hash while the queue is full, over three processes', () => {
+describe('requests that need a hash while the queue is full, over three processes', () => {
   const here = running(overProcesses('apart'), { BCRYPT_COST: COST, HASH_QUEUE: '3' })
   const { auth, users } = here
 
-  test('check 31: is told to come again, and nothing of it is done; a reset link is not spent', async () => {
+  test('check 31: get Retry-After and change nothing; a reset link stays valid', async () => {
     const [user, spare] = [await registerUser(here.system), await registerUser(here.system)]
-    let made = ''
+    let email = ''
     let token = ''
     const confirm = () => auth('POST /auth/password-reset-confirm', { body: { token, new_password: OTHER } })
     const turnedAway: Record<string, () => Promise<Answer>> = {
-      'a registration': () => auth('POST /auth/register', { body: { email: made, password: PASSWORD } }),
-      'a registration at users': () => users('POST /users', { body: { email: made, password: PASSWORD } }),
+      'a registration': () => auth('POST /auth/register', { body: { email, password: PASSWORD } }),
+      'a registration at users': () => users('POST /users', { body: { email, password: PASSWORD } }),
       'a change of the password': () =>
         users(`POST /users/${spare.id}/change-password`, {
           headers: as.bearer(spare.tokens.access_token),
@@ -177,16 +177,16 @@ describe('whatever needs a hash while the queue is full, over three processes', 
         return await confirm()
       },
     }
-    /** A turn may just be free: then it is asked for again. */
+    /** Retries if a slot happened to be free. */
     const refusalOf = async (request: () => Promise<Answer>) => {
       for (let tries = 1; ; tries++) {
-        made = newEmail()
+        email = newEmail()
         const answer = await request()
         if (answer.status === 503 || tries === 5) return answer
       }
     }
 
-    // Whoever is turned away comes again at once, at both services that hash.
+    // Refused clients retry at once, at both services that hash.
     let flooding = true
     const flood = Array.from({ length: 24 }, async (_, i) => {
       while (flooding) {
@@ -201,11 +201,11 @@ describe('whatever needs a hash while the queue is full, over three processes', 
         expect([what, answer.body.code]).toEqual([what, 'overloaded'])
         expectProblem(answer, 503, 'overloaded')
         if (what.startsWith('a registration'))
-          expectProblem(await users(`GET /users/by-email/${made}`, { headers: as.operator }), 404, 'user_not_found')
+          expectProblem(await users(`GET /users/by-email/${email}`, { headers: as.operator }), 404, 'user_not_found')
       }
-      // A link can be asked for: that hashes no password.
-      const asked = await auth('POST /auth/password-reset-request', { body: { email: newEmail() } })
-      expect(asked.status).toBe(202)
+      // A reset link can be requested: that needs no hash.
+      const answer = await auth('POST /auth/password-reset-request', { body: { email: newEmail() } })
+      expect(answer.status).toBe(202)
     } finally {
       flooding = false
       await Promise.all(flood)

@@ -9,7 +9,7 @@ import { fixtureFor, type Served } from './operations.ts'
 import { isAdmin, isInternal, POLICY } from './policy.ts'
 import { openSetup, type Setup } from './setup.ts'
 
-/** Other spellings of a path, which a proxy or a router may take for it. */
+/** Other spellings of a path, which a proxy or a router may treat as the same. */
 function* spellings(path: string): Generator<string> {
   const [, first = '', ...rest] = path.split('/')
   const tail = rest.map((part) => `/${part}`).join('')
@@ -32,7 +32,7 @@ function* spellings(path: string): Generator<string> {
   yield* [`/health#${path}`, `/${first}/%61/..${tail}`, `/x/..//${first}${tail}`]
 }
 
-/** What some servers take for the path or the method in place of those of the request. */
+/** Headers that some servers use instead of the request's path or method. */
 const OVERRIDES = (path: string) => [
   `X-Original-URL: ${path}`,
   `X-Rewrite-URL: ${path}`,
@@ -41,7 +41,7 @@ const OVERRIDES = (path: string) => [
   `X-Forwarded-Uri: ${path}`,
 ]
 
-describe('check 24: no spelling of a path opens it', () => {
+describe('check 24: no spelling of a path gives access without its credential', () => {
   let system: System
   let databases: Databases
   let operations: Map<string, Served>
@@ -58,12 +58,12 @@ describe('check 24: no spelling of a path opens it', () => {
     wrong: isInternal(policy) ? ('operator' as const) : ('internal' as const),
   }))
 
-  test('the rows are those of the operators and of the services', () => {
+  test('the rows are the operations for operators and for services', () => {
     expect(rows.filter(({ wrong }) => wrong === 'operator').length).toBeGreaterThan(12)
     expect(rows.filter(({ wrong }) => wrong === 'internal').length).toBeGreaterThan(15)
   })
 
-  test.each(rows)('$call: nor does the key of $wrong', async ({ call: name, wrong }) => {
+  test.each(rows)('$call: nor with the key of $wrong', async ({ call: name, wrong }) => {
     const one = operations.get(name)
     if (!one) throw new Error('No document has it')
     const { admin, owner, other, values } = await fixtureFor(system, one, others)
@@ -79,10 +79,10 @@ describe('check 24: no spelling of a path opens it', () => {
     ]
     const before = databases.state(owner.id, values.id)
     const service: Name = one.at[0] ?? 'auth'
-    const said = await Promise.all(
+    const answers = await Promise.all(
       [...spellings(path)].flatMap((spelled) =>
         credentials.flatMap((credential) =>
-          // R12: and of none that names no host.
+          // R12: and with a request without a Host header.
           [['HTTP/1.1', 'Host: localhost'], ['HTTP/1.0']].map(async ([version, ...host]) => {
             const headers = [...host, credential, ...OVERRIDES(path)]
             const { status, body } = await request(system.url[service], `${method} ${spelled} ${version}`, headers)
@@ -91,19 +91,19 @@ describe('check 24: no spelling of a path opens it', () => {
         ),
       ),
     )
-    // 0 and 400 without a code are Bun's own, for what is no HTTP. All else is a refusal, or that there is no such path:
-    // a 400 of ours would say that the caller was let in.
-    const opened = said.filter(({ code, status }) => {
+    // 0 and 400 without a code are Bun's answers to malformed HTTP. All others are refusals, or the path does not exist:
+    // a 400 of ours would show that the caller was accepted.
+    const opened = answers.filter(({ code, status }) => {
       const ours = [401, 403, 404, 405].includes(status) && typeof code === 'string'
       return !ours && !([0, 400].includes(status) && code === undefined)
     })
     expect(opened).toEqual([])
-    expect(said.filter(({ status }) => status === 403).length).toBeGreaterThan(4)
+    expect(answers.filter(({ status }) => status === 403).length).toBeGreaterThan(4)
     const after = databases.state(owner.id, values.id)
     expect(after === before).toBeTrue()
   })
 
-  test('nor do both keys at once, or one in the place of the other', async () => {
+  test('nor with both keys at once, or one key in the header of the other', async () => {
     const both = [`X-API-Key: ${INTERNAL_KEY}`, `X-API-Key: ${OPERATOR_KEY}`]
     for (const [service, path, right] of [
       ['users', '/users/password-hashes', INTERNAL_KEY],

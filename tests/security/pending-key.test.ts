@@ -5,11 +5,11 @@ import { inTime, kidOf, operator } from './keys-in-time.ts'
 
 setDefaultTimeout(120_000)
 
-describe('check 39: R6: a key that is pending signs two minutes after it was published', () => {
+describe('check 39: R6: a pending key signs two minutes after it was published', () => {
   const here = inTime({})
   const settled = () => Bun.sleep(100)
 
-  /** @param disturb what happens when the key has been there for a minute @returns how many seconds later it signs */
+  /** @param disturb an event one minute after the key was published @returns how many seconds later the key signs */
   const signsAfter = async (disturb: () => unknown) => {
     await here.instance.pass(MINUTE)
     await disturb()
@@ -22,15 +22,15 @@ describe('check 39: R6: a key that is pending signs two minutes after it was pub
   }
 
   test.each<[string, () => unknown, number]>([
-    ['and nothing happens', () => undefined, 60],
-    ['restarted in ten seconds', () => here.instance.restart(10 * SECOND), 50],
-    ['killed, and started ten seconds later', () => here.instance.crash(10 * SECOND), 50],
-    ['down for an hour', () => here.instance.crash(HOUR), 0],
-    ['the clock is set an hour forward', () => here.instance.step(HOUR), 60],
-    ['the clock is set an hour back', () => here.instance.step(-HOUR), 60],
-    // How much of the lead is over can't be known then: it is a whole one, and not an hour.
-    ['the clock is set an hour back while it is down', () => here.instance.restart(-HOUR), 120],
-    ['three times restarted', () => restarts(3), 30],
+    ['without a disturbance', () => undefined, 60],
+    ['with a restart of ten seconds', () => here.instance.restart(10 * SECOND), 50],
+    ['with a kill, and a start ten seconds later', () => here.instance.crash(10 * SECOND), 50],
+    ['with a downtime of an hour', () => here.instance.crash(HOUR), 0],
+    ['with the clock set an hour forward', () => here.instance.step(HOUR), 60],
+    ['with the clock set an hour back', () => here.instance.step(-HOUR), 60],
+    // The elapsed part of the lead is unknown then: the lead begins again, and does not become an hour.
+    ['with the clock set an hour back during a downtime', () => here.instance.restart(-HOUR), 120],
+    ['with three restarts', () => restarts(3), 30],
   ])('%s', async (_, disturb, seconds) => {
     await here.start()
     const user = await here.register()
@@ -49,7 +49,7 @@ describe('check 39: R6: a key that is pending signs two minutes after it was pub
     for (let n = 0; n < times; n++) await here.instance.restart(10 * SECOND)
   }
 
-  test('tokens of the key before are good until they expire, the last of them too', async () => {
+  test('and tokens of the previous key stay valid until they expire, the last of them too', async () => {
     const instance = await here.start()
     const user = await here.register()
     const first = kidOf(user.access_token)
@@ -66,7 +66,7 @@ describe('check 39: R6: a key that is pending signs two minutes after it was pub
     expect(await here.published()).not.toContain(first)
   })
 
-  test('unless it is removed: then the one before goes on to sign, and the next has a lead of its own', async () => {
+  test('unless it is removed: then the previous key continues to sign, and the next has a lead of its own', async () => {
     const instance = await here.start()
     const first = await here.active()
     const { kid } = await here.rotate()
@@ -84,7 +84,7 @@ describe('check 39: R6: a key that is pending signs two minutes after it was pub
     expect(await here.activations()).toHaveLength(1)
   })
 
-  test('unless it signs at once: then not a second time', async () => {
+  test('unless it is activated at once: then it is not activated again', async () => {
     const instance = await here.start()
     const { kid } = await here.rotate()
     expect(await here.rotate('?now=true')).toMatchObject({ kid, status: 'active' })
@@ -102,7 +102,7 @@ describe('check 39: R6: a key that is pending signs two minutes after it was pub
 describe('R6: a pending key that an operator removed', () => {
   const here = inTime({ SIGNING_KEY_MAX_AGE: '2h', SIGNING_KEY_LEAD: '10m' })
 
-  test('is not followed by another at once, however old the one is that signs', async () => {
+  test('is not replaced at once, however old the signing key is', async () => {
     const instance = await here.start()
     const first = await here.active()
     await instance.pass(2 * HOUR - 10 * MINUTE)
@@ -124,7 +124,7 @@ describe.each([
   const lead = { s: SECOND, h: HOUR }[SIGNING_KEY_LEAD.at(-1) ?? ''] ?? 0
   const ms = Number.parseInt(SIGNING_KEY_LEAD, 10) * lead
 
-  test('the JWKS is kept for no longer than a verifier can wait; a key signs by hand and by age when that is over', async () => {
+  test('the JWKS is cached for at most the lead; a key, rotated by hand or by age, signs after the lead', async () => {
     const instance = await here.start()
     const { headers } = await instance.ask('GET /.well-known/jwks.json')
     expect(headers.get('cache-control')).toBe(`public, ${maxAge}`)
@@ -133,7 +133,7 @@ describe.each([
     expect(byHand.status).toBe(ms === 0 ? 'active' : 'pending')
     await instance.pass(ms)
     expect(await here.rotatedFrom(first)).toBe(byHand.kid)
-    // Its age counts from when it was published.
+    // The age of a key counts from its publication.
     await instance.pass(2 * HOUR - 2 * ms)
     if (ms > 0) await here.publishes()
     await instance.pass(ms)

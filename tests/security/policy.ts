@@ -12,15 +12,15 @@ export const CALLERS = [
 export type Caller = (typeof CALLERS)[number]
 
 export interface Policy {
-  /** Method and path, as the document has it. */
+  /** Method and path, as documented. */
   call: string
-  /** What each caller is answered. */
+  /** Status for each caller. */
   statuses: Record<Caller, number>
 }
 
 /**
- * Who may do what, under `/api/v1`: what is answered to no one, another user, the owner, an admin, the operator key and
- * the internal key, each of whom sends what is right in itself and is about the owner.
+ * Permissions under `/api/v1`: the status for no one, another user, the owner, an admin, the operator key and
+ * the internal key, each of whom sends a valid request about the owner.
  */
 const VERSIONED = `
   POST   /auth/register                            201 201 201 201 201 201
@@ -127,7 +127,7 @@ function rows(table: string, prefix: string): Policy[] {
   })
 }
 
-/** The status of its success: no operation has two. */
+/** The status of a success: no operation has two. */
 export function successOf({ statuses }: Policy): number {
   return Math.min(...Object.values(statuses))
 }
@@ -136,12 +136,12 @@ export function may({ statuses }: Policy, caller: Caller): boolean {
   return statuses[caller] < 400
 }
 
-/** What the services have among themselves: no operator gets in. */
+/** Whether only services may call the operation: not even operators. */
 export function isInternal(policy: Policy): boolean {
   return may(policy, 'the internal key') && !may(policy, 'the operator key') && !may(policy, 'the owner')
 }
 
-/** What operators alone may do. */
+/** Whether only operators may call the operation. */
 export function isAdmin(policy: Policy): boolean {
   return may(policy, 'the operator key') && !may(policy, 'the internal key') && !may(policy, 'the owner')
 }

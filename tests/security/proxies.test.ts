@@ -18,7 +18,7 @@ const V1 = '/api/v1'
 const proxy = new RecordingProxy()
 const folder = temporary('proxies')
 
-/** A mail server, and a broker that never answers: what matters is who comes to it. */
+/** A mail server, and a broker that never answers: the test checks who connects. */
 const mailed: string[] = []
 const mailPort = freePort()
 const mailServer = new SMTPServer({
@@ -65,8 +65,8 @@ beforeEach(() => proxy.forget())
 
 const operator = (body?: unknown) => ({ headers: as.operator, ...(body === undefined ? {} : { body }) })
 
-describe('R1: with a proxy in every variable, it receives nothing of', () => {
-  test('the services, of what they send each other, of mails and of events for the broker', async () => {
+describe('R1: a proxy in every variable receives no request of', () => {
+  test('the services to each other, to the mail server or to the broker', async () => {
     const { auth, modules, users } = system.url
     const { email, id, tokens } = await registerUser(system)
     expect((await logIn(system, email)).status).toBe(200)
@@ -79,7 +79,7 @@ describe('R1: with a proxy in every variable, it receives nothing of', () => {
     expect(reset.status).toBe(202)
     await eventually(() => mailed.includes(email) || undefined)
     await eventually(() => brokered.startsWith('AMQP') || undefined)
-    // Revoked by auth, and refused by users: the feed is followed.
+    // Revoked by auth, and refused by users: the feed works.
     const bearer = { headers: as.bearer(tokens.access_token) }
     expect((await call(users, `GET ${V1}/users/${id}`, bearer)).status).toBe(200)
     expect((await call(auth, `POST ${V1}/auth/logout`, bearer)).status).toBe(204)
@@ -111,7 +111,7 @@ describe('R1: with a proxy in every variable, it receives nothing of', () => {
     'the guard package on %s, whose service uses the proxy for its own calls',
     async (name) => {
       const runtime = name === 'bun' ? process.execPath : Bun.which(name)
-      // Where there is no Node, there is nothing to say about it.
+      // Skipped if Node is not installed.
       if (runtime === null) return
       const { env, program } = await guardProgram()
       const { tokens } = await registerUser(system)
@@ -125,13 +125,13 @@ describe('R1: with a proxy in every variable, it receives nothing of', () => {
         stderr: '',
         stdout: ['true', 'user', '403', 'proxied', ''],
       })
-      // Node's own fetch has no proxy in this version: what a service gives it in its place stands for that.
+      // Node's fetch ignores proxies in this version: the service's own dispatcher stands for one.
       expect(proxy.requests).toEqual(name === 'bun' ? ['GET http://only-the-proxy-knows.example/'] : [])
     },
   )
 })
 
-/** Every command that calls, each with what shows that it was answered. */
+/** Every command that sends requests, each with the expected output. */
 async function callsOf(shell: Shell, email: string): Promise<void> {
   const { auth } = system.url
   const lines: [line: string, says: RegExp][] = [
@@ -160,7 +160,7 @@ async function callsOf(shell: Shell, email: string): Promise<void> {
   }
 }
 
-/** A service of someone else with a guard, built as the package is: for Node and for Bun. */
+/** A foreign service with a guard, built as the package is: for Node and for Bun. */
 async function guardProgram() {
   const source = join(folder.path, 'service.ts')
   writeFileSync(
@@ -168,7 +168,7 @@ async function guardProgram() {
     `import { createGuard } from '${join(ROOT, 'guard/index.ts')}'
     const { AUTH_URL, INTERNAL_API_KEY, TOKEN } = process.env
     if (!process.versions.bun) {
-      // As an application does with undici: every call of fetch goes through this.
+      // A global dispatcher, as an application sets with undici: every fetch uses it.
       const dispatch = () => { throw new Error('the guard went through the dispatcher of the application') }
       globalThis[Symbol.for('undici.globalDispatcher.1')] = { dispatch }
     }
@@ -197,26 +197,26 @@ describe('R1: a webhook', () => {
   const receiver = Bun.serve({ hostname: '::', port: 0, fetch: answer })
   afterAll(() => receiver.stop(true))
 
-  /** What the proxy was asked for, once `happened` of an event for a webhook at this address. */
+  /** Requests at the proxy after an event for a webhook at this address, once `happened`. */
   const announced = async (url: string, happened: (id: string) => Promise<boolean> | boolean) => {
     const body = { url, types: ['user.created'] }
-    const made = await call(system.url.auth, `POST ${V1}/admin/webhooks`, operator(body))
-    expect([url, made.status]).toEqual([url, 201])
+    const webhook = await call(system.url.auth, `POST ${V1}/admin/webhooks`, operator(body))
+    expect([url, webhook.status]).toEqual([url, 201])
     await registerUser(system)
-    await eventually(async () => (await happened(made.body.id)) || undefined)
-    await call(system.url.auth, `DELETE ${V1}/admin/webhooks/${made.body.id}`, operator())
+    await eventually(async () => (await happened(webhook.body.id)) || undefined)
+    await call(system.url.auth, `DELETE ${V1}/admin/webhooks/${webhook.body.id}`, operator())
     return [...proxy.requests]
   }
 
   test.each(['127.0.0.1', '127.1.2.3', '0.0.0.0', 'localhost', 'localhost.', '[::1]', '[::ffff:127.0.0.1]'])(
-    'of this machine, at %s, is called past the proxy',
+    'of this machine, at %s, bypasses the proxy',
     async (host) => {
       const before = arrived
       expect(await announced(`http://${host}:${receiver.port}/hook`, () => arrived > before)).toEqual([])
     },
   )
 
-  test('at a host of the settings is called past the proxy, whatever the port', async () => {
+  test('at a host of the settings bypasses the proxy, whatever the port', async () => {
     const tried = async (id: string) => {
       const path = `${V1}/admin/webhooks/deliveries?webhook=${id}`
       const [delivery] = (await call(system.url.auth, `GET ${path}`, operator())).body.items
@@ -228,13 +228,13 @@ describe('R1: a webhook', () => {
   test.each([
     ['http://hooks.example/hook', 'POST http://hooks.example/hook'],
     ['https://hooks.example/hook', 'CONNECT hooks.example:443'],
-  ])('elsewhere, at %s, is called through the proxy', async (url, request) => {
+  ])('of another machine, at %s, goes through the proxy', async (url, request) => {
     expect(await announced(url, () => proxy.requests.length > 0)).toContain(request)
   })
 })
 
 describe('R1: the doctor', () => {
-  test.each(PROXY_VARIABLES.map((name) => [name]))('names %s, and not its value', async (name) => {
+  test.each(PROXY_VARIABLES.map((name) => [name]))('reports %s without its value', async (name) => {
     const words = ['doctor', '--only', 'settings.outgoing', '-o', 'json']
     const env = { CH202_DATA_DIR: folder.fresh(), [name]: proxy.url }
     const { status, stdout } = await launch([process.execPath, 'cli/main.ts', ...words], { env }).ended

@@ -11,14 +11,14 @@ import { areEven, timesApart } from './timing.ts'
 
 const KINDS = ['known', 'unknown', 'disabled'] as const
 type Kind = (typeof KINDS)[number]
-/** As many as an address may ask for in an hour. */
+/** Requests that an address may send in an hour. */
 const MAILS = 5
 const PEOPLE = 210
 
 const emailOf = (kind: Kind, person: number) => `${kind}.${person}@example.org`
 
-describe('who has an account, by asking for a mail', () => {
-  // One process: what the mail takes is done beside the answer, on the same loop.
+describe('the existence of an account, by requesting a mail', () => {
+  // One process: the mail is sent beside the answer, on the same event loop.
   const here = running(inProcess, { TRUSTED_PROXIES: '127.0.0.1' })
 
   beforeAll(async () => {
@@ -38,8 +38,8 @@ describe('who has an account, by asking for a mail', () => {
     await here.auth('POST /admin/password-cache/sync', { headers: as.operator })
   })
 
-  test('check 21: known, unknown and disabled: the same bytes, and by time no one tells them apart', async () => {
-    const said = new Set<string>()
+  test('check 21: is not revealed: known, unknown and disabled give the same bytes in the same time', async () => {
+    const answers = new Set<string>()
     const apart = await timesApart({
       kinds: KINDS,
       blocks: 42,
@@ -50,19 +50,19 @@ describe('who has an account, by asking for a mail', () => {
           headers: { 'x-forwarded-for': `10.${KINDS.indexOf(kind)}.${n >> 8}.${n & 255}`, 'x-request-id': 'the-same' },
         })
         headers.delete('date')
-        said.add(JSON.stringify([status, text, ...headers]))
+        answers.add(JSON.stringify([status, text, ...headers]))
       },
     })
-    expect([...said]).toHaveLength(1)
-    expect([...said][0]).toStartWith('[202,')
+    expect([...answers]).toHaveLength(1)
+    expect([...answers][0]).toStartWith('[202,')
     expect(areEven(apart) || apart).toBe(true)
-    // What was timed is what was promised: each known one got its mails, and no one else.
+    // The timed requests did their work: known addresses got their mails, and no other address did.
     await eventually(() => mailsTo(here.system, emailOf('known', 10)).length === MAILS)
     for (const kind of ['unknown', 'disabled'] as const) expect(mailsTo(here.system, emailOf(kind, 10))).toHaveLength(0)
   }, 180_000)
 })
 
-describe('a mail server that takes its time', () => {
+describe('a slow mail server', () => {
   const port = freePort()
   const here = running(inProcess, { SMTP_URL: `smtp://127.0.0.1:${port}` })
   const released = Promise.withResolvers<void>()
@@ -86,13 +86,13 @@ describe('a mail server that takes its time', () => {
   beforeAll(() => void server.listen(port, '127.0.0.1'))
   afterAll(() => new Promise<void>((resolve) => server.close(resolve)))
 
-  test('check 21: the answer does not wait for the mail', async () => {
+  test('check 21: does not delay the answer', async () => {
     const { email } = await registerUser(here.system)
     for (const address of [email, newEmail()]) {
       const { status } = await here.auth('POST /auth/password-reset-request', { body: { email: address } })
       expect(status).toBe(202)
       events.push('answered')
-      // The second finds the server busy with the mail of the first.
+      // During the second request the server is busy with the first mail.
       await eventually(() => events.includes('mail begun'))
     }
     expect(events.toSorted()).toEqual(['answered', 'answered', 'mail begun'])

@@ -24,7 +24,7 @@ const INTERNAL = 'canary-internal-2wD7kP9sX4nB6vM1qZ8r'
 const OPERATOR = 'canary-operator-5tG3hJ8kL1zX7cV4bN6m'
 const SECRET = 'canary-secret-9qW2eR6tY4uI8oP1aS5dF3g'
 const MAIL_PASSWORD = 'canary-mail-6hK4jL8pQ2wE'
-/** What a client puts wherever a secret would be, rightly or wrongly. */
+/** A value that clients send wherever a secret belongs, or does not. */
 const TYPED = 'canary-typed-3xC9vB5nM7kJ'
 const PASSWORDS = ['canary-first-4fD8sA2gH6j', 'canary-second-7yU3iO9pL5k', 'canary-third-1zX6cV8bN4m'] as const
 const [FIRST, SECOND, THIRD] = PASSWORDS
@@ -37,19 +37,24 @@ const mailServer = new EchoingMailServer()
 const folder = temporary('secrets')
 const config = join(folder.path, 'config')
 const mask = process.umask()
-/** Between auth and users: passes on, or answers something else with all that it was told in it. */
-let garbled: ((told: string) => Response) | undefined
+/** A proxy between auth and users: forwards, or gives a wrong answer that repeats the request. */
+let garble: ((requestText: string) => Response) | undefined
 let between: ReturnType<typeof Bun.serve> | undefined
 let system: System
-/** What was answered to whom, but for what the caller asked to be given. */
+/** Answers with the secrets in them, except those that the caller requested. */
 const answers: [line: string, found: string[]][] = []
-let told = ''
+let toolOutput = ''
 
-/** @param given what this answer hands over to who asked for it */
-async function ask(name: Name, line: string, options: Parameters<typeof call>[2] = {}, given: readonly string[] = []) {
+/** @param ownSecrets secrets that this answer is meant to contain */
+async function ask(
+  name: Name,
+  line: string,
+  options: Parameters<typeof call>[2] = {},
+  ownSecrets: readonly string[] = [],
+) {
   const answer = await call(system.url[name], line.replace(' /', ' /api/v1/'), options)
   const text = answer.text + JSON.stringify([...answer.headers])
-  answers.push([`${line} → ${answer.status}`, canaries.in(text, given)])
+  answers.push([`${line} → ${answer.status}`, canaries.in(text, ownSecrets)])
   return answer
 }
 
@@ -81,7 +86,7 @@ async function tool(words: string[], stdin?: string, env: Record<string, string>
     ...env,
   }
   const { status, stderr, stdout } = await runTool(words, { env: settings, ...(stdin === undefined ? {} : { stdin }) })
-  told += stdout + stderr
+  toolOutput += stdout + stderr
   answers.push([`ch202 ${words.join(' ')} → ${status}`, canaries.in(stdout + stderr)])
   return { status, stderr, stdout }
 }
@@ -97,7 +102,7 @@ beforeAll(async () => {
   ] as const)
     canaries.add(what, secret)
   const mailPort = await mailServer.start()
-  // What the services and the tool make is to be their owner's alone by their own doing.
+  // No umask: the services and the tool must restrict their files themselves.
   process.umask(0)
   let users = ''
   between = Bun.serve({
@@ -106,12 +111,12 @@ beforeAll(async () => {
     async fetch(request) {
       const body = await request.text()
       const { pathname, search } = new URL(request.url)
-      if (garbled) return garbled(`${JSON.stringify([...request.headers])} ${body}`)
+      if (garble) return garble(`${JSON.stringify([...request.headers])} ${body}`)
       return fetch(users + pathname + search, {
         method: request.method,
         headers: request.headers,
         ...(body ? { body } : {}),
-        // Not there yet, while all of them start.
+        // The service has not started yet.
       }).catch(() => new Response(null, { status: 503 }))
     },
   })
@@ -140,7 +145,7 @@ afterAll(async () => {
 
 const resetTokens = () => mailServer.came.map((mail) => resetLinkIn(mail).searchParams.get('token') ?? '')
 
-test('check 38: in use, rightly and wrongly, with a backup made meanwhile', async () => {
+test('check 38: the services are used, rightly and wrongly, while a backup is made', async () => {
   const email = newEmail()
   const registered = await ask('auth', 'POST /auth/register', { body: { email, password: FIRST } }, TOKENS)
   const { id } = registered.body
@@ -168,7 +173,7 @@ test('check 38: in use, rightly and wrongly, with a backup made meanwhile', asyn
   const hash = await ask('users', `GET /users/${id}/password-hash`, { headers: asInternal }, ['hash'])
   canaries.add('hash', hash.body.password_hash)
 
-  // The mail server that says everything back, at the login, at the mail, and then takes one.
+  // A mail server that repeats everything, at the login and at the mail, and then accepts a mail.
   for (const manner of ['refuses the login', 'refuses the mail', 'takes it'] as const) {
     mailServer.manner = manner
     const before = [mailServer.logins, mailServer.came.length] as const
@@ -183,27 +188,28 @@ test('check 38: in use, rightly and wrongly, with a backup made meanwhile', asyn
   expect((await ask('auth', 'POST /auth/password-reset-confirm', { body })).status).toBe(204)
   await ask('auth', 'POST /auth/password-reset-confirm', { body })
 
-  // A peer that answers something else, with all that it was told.
-  const strangers = [
-    (told: string) => new Response(told),
-    (told: string) => new Response(told, { status: 500 }),
-    (told: string) => Response.json({ code: told, error: told, message: told, statusCode: 409 }, { status: 409 }),
-    (told: string) => Response.json({ [told]: told }),
-    (told: string) =>
+  // A peer that gives wrong answers which repeat the request.
+  const garblings = [
+    (requestText: string) => new Response(requestText),
+    (requestText: string) => new Response(requestText, { status: 500 }),
+    (requestText: string) =>
+      Response.json({ code: requestText, error: requestText, message: requestText, statusCode: 409 }, { status: 409 }),
+    (requestText: string) => Response.json({ [requestText]: requestText }),
+    (requestText: string) =>
       new Response(null, {
         status: 302,
-        headers: { location: `http://127.0.0.1:1/${encodeURIComponent(told.slice(0, 900))}` },
+        headers: { location: `http://127.0.0.1:1/${encodeURIComponent(requestText.slice(0, 900))}` },
       }),
   ]
-  for (const stranger of strangers) {
-    garbled = stranger
+  for (const garbling of garblings) {
+    garble = garbling
     await ask('auth', 'POST /auth/login', { body: { login: newEmail(), password: SECOND } })
     await ask('auth', 'POST /auth/register', { body: { email: newEmail(), password: SECOND } })
     await ask('auth', 'POST /admin/password-cache/sync', { headers: asOperator })
   }
-  garbled = undefined
+  garble = undefined
 
-  // Databases that fail in the midst of a write of secrets.
+  // Databases that fail while secrets are written.
   for (const [name, table, fail] of [
     [
       'users',
@@ -227,7 +233,7 @@ test('check 38: in use, rightly and wrongly, with a backup made meanwhile', asyn
   }
   await logIn(email, THIRD)
 
-  // Whatever a client types where a secret belongs, or where it does not.
+  // Client input where a secret belongs, and where it does not.
   for (const route of once(await servedRoutes())) {
     const path = route.path.replace(/:(\w+)\??/g, TYPED)
     const send = (options: Parameters<typeof call>[2], query = '') =>
@@ -258,7 +264,7 @@ test('check 38: in use, rightly and wrongly, with a backup made meanwhile', asyn
   await ask('auth', 'POST /auth/password-reset-confirm', { body: { token: TYPED, new_password: TYPED } })
   await ask('auth', 'POST /auth/password-reset-request', { body: { email: TYPED } })
 
-  // The tool, and a backup while all that goes on.
+  // The tool, and a backup at the same time.
   const admin = newEmail()
   await tool(['--debug', 'users', 'create', admin, '--role', 'ADMIN', '--password-stdin'], SECOND)
   await tool(['--debug', 'users', 'set-password', admin, '--password-stdin', '--yes'], THIRD)
@@ -285,8 +291,8 @@ test('check 38: in use, rightly and wrongly, with a backup made meanwhile', asyn
     (await tool(['--debug', 'login', system.url.auth, '--email', admin, '--password-stdin'], THIRD, context)).status,
   ).toBe(0)
   for (const file of filesUnder(config)) {
-    const kept = JSON.parse(readFileSync(file, 'utf8'))
-    if (kept.access_token) noteTokens(kept)
+    const session = JSON.parse(readFileSync(file, 'utf8'))
+    if (session.access_token) noteTokens(session)
   }
   expect((await tool(['--debug', 'users', 'list'], undefined, context)).status).toBe(0)
   await tool(['--debug', 'login', system.url.auth, '--email', admin, '--password-stdin'], TYPED, context)
@@ -314,19 +320,19 @@ test('check 38: in use, rightly and wrongly, with a backup made meanwhile', asyn
   expect(keys.length).toBeGreaterThan(1)
   for (const { kid, sealed } of keys) {
     const der = sealing.open(sealed, `signing key ${kid}`)
-    // The seed is what is left of it without the public parts (RFC 8410, 7).
+    // The seed is the rest without the public parts (RFC 8410, 7).
     canaries.add('private key', der?.subarray(-32) ?? '')
   }
 })
 
-test('check 38: no answer held a secret that it was not asked for, and the tool told none', () => {
+test('check 38: no answer contained a secret that was not requested, and the tool printed none', () => {
   expect(answers.length).toBeGreaterThan(500)
-  expect(answers.filter(([, found]) => found.length > 0)).toEqual([])
+  expect(answers.filter(([, secrets]) => secrets.length > 0)).toEqual([])
   for (const line of ['internal key', 'operator key', 'CH202_SECRET', 'private key'])
-    expect(canaries.in(told)).not.toContain(line)
+    expect(canaries.in(toolOutput)).not.toContain(line)
 })
 
-test('check 38: no log, whatever failed', async () => {
+test('check 38: no log contains a secret, whatever failed', async () => {
   // The files are written ten times a second.
   await Bun.sleep(200)
   expect(system.output()).toContain('"mail.failed"')
@@ -334,7 +340,7 @@ test('check 38: no log, whatever failed', async () => {
   expect(canaries.under(join(system.dataDir, 'logs'))).toEqual([])
 })
 
-test('check 38: of an error that quotes what it got the log has kind and place, also where a line of it looks like a place', async () => {
+test('check 38: the log has only kind and location of an error that quotes input, even if a quoted line looks like a location', async () => {
   const dataDir = folder.fresh()
   mkdirSync(dataDir)
   const write = spyOn(process.stdout, 'write').mockReturnValue(true)
@@ -353,7 +359,7 @@ test('check 38: of an error that quotes what it got the log has kind and place, 
   expect(lines).toContain('secrets.test.ts')
 })
 
-test('check 38: no metric, no health answer, no command line', async () => {
+test('check 38: no metric, no health answer and no command line contains a secret', async () => {
   for (const name of NAMES)
     for (const [path, headers] of [
       ['/metrics', asOperator],
@@ -369,22 +375,22 @@ test('check 38: no metric, no health answer, no command line', async () => {
   expect(processes.filter(({ command }) => canaries.in(command).length > 0)).toEqual([])
 })
 
-test('check 38: no token and no key is on the disk in the clear: not in a database, its log, or a backup', async () => {
+test('check 38: no token and no key is on the disk in plain text: not in a database, its log, or a backup', async () => {
   const files = filesUnder(system.dataDir).map((path) => path.slice(system.dataDir.length + 1))
   for (const name of NAMES) expect(files).toEqual(expect.arrayContaining([`${name}.sqlite`, `${name}.sqlite-wal`]))
   expect(files.filter((file) => /^backups\/[^/]+\/(auth|users|modules)\.sqlite$/.test(file)).length).toBe(3)
-  // What is kept of a password is its hash, in its two databases and their copies.
+  // Passwords are stored as hashes only, in two databases and their copies.
   expect(canaries.under(system.dataDir, ['hash'])).toEqual([])
   const hashed = canaries.under(system.dataDir).filter((line) => !/(^|\/)(auth|users)\.sqlite(-wal)?: hash$/.test(line))
   expect(hashed).toEqual([])
-  // That they would be found: what is there is.
+  // The search works: it finds the hashes that exist.
   const probe = new Canaries()
   const { kid } = (await call(system.url.auth, 'GET /.well-known/jwks.json')).body.keys[0]
   probe.add('kid', kid)
   expect(probe.under(system.dataDir).length).toBeGreaterThan(0)
 })
 
-test('check 38: whatever the umask, files are 0600 and directories 0700: the data, the logs, the backups, what the tool keeps', () => {
+test('check 38: whatever the umask, files are 0600 and directories 0700: the data, the logs, the backups, the contexts of the tool', () => {
   expect(process.umask()).toBe(0)
   expect(openUnder(system.dataDir)).toEqual([])
   expect(openUnder(config)).toEqual([])

@@ -16,7 +16,7 @@ setDefaultTimeout(120_000)
 describe('check 39: a signing key that is old', () => {
   const here = inTime({ SIGNING_KEY_MAX_AGE: '30d', REFRESH_EXPIRE: '60d' })
 
-  test('is replaced by the service itself, as by hand: once, no token refused, with a row that says who', async () => {
+  test('is rotated by the service once, as by hand, without a refused token and with an audit row', async () => {
     const instance = await here.start()
     const first = await here.active()
     await instance.pass(30 * DAY - 150 * SECOND)
@@ -27,7 +27,7 @@ describe('check 39: a signing key that is old', () => {
     const second = await here.publishes()
     expect(await here.active()).toBe(first)
     expect((await here.published()).sort()).toEqual([String(first), second].sort())
-    // Not a moment before its lead is over.
+    // The new key does not sign before its lead is over.
     await instance.pass(2 * MINUTE - SECOND)
     await Bun.sleep(50)
     expect([await here.active(), await here.pending()]).toEqual([first, second])
@@ -55,7 +55,7 @@ describe('check 39: a signing key that is old', () => {
     expect(await here.rotations()).toHaveLength(1)
   })
 
-  test('while nothing ran: soon after the start', async () => {
+  test('is rotated soon after a start, if it became old during a downtime', async () => {
     const instance = await here.start()
     const first = await here.active()
     await instance.restart(30 * DAY)
@@ -67,33 +67,36 @@ describe('check 39: a signing key that is old', () => {
     expect(await here.rotatedFrom(first)).toBe(second)
   })
 
-  test.each(['', '?now=true'])('at the moment in which someone rotates by hand%s: one new key', async (query) => {
-    const instance = await here.start()
-    const first = await here.active()
-    await instance.pass(30 * DAY - 150 * SECOND)
-    const gate = Promise.withResolvers<void>()
-    const begun = Promise.withResolvers<void>()
-    const step = query ? 'activate' : 'add'
-    const real = KeyRing.prototype[step] as (this: KeyRing, ...given: unknown[]) => Promise<unknown>
-    async function halted(this: KeyRing, ...given: unknown[]) {
-      begun.resolve()
-      await gate.promise
-      return await real.apply(this, given)
-    }
-    here.restored(spyOn(KeyRing.prototype, step).mockImplementation(halted as never))
-    const byHand = here.ask(`POST /admin/keys/rotate${query}`, operator)
-    await begun.promise
-    await here.aWhile()
-    gate.resolve()
-    const { body, status } = await byHand
-    expect(status).toBe(201)
-    for (let n = 0; n < 3; n++) await here.aWhile()
-    expect(await here.rotatedFrom(first)).toBe(body.kid)
-    expect(await here.rotations()).toEqual([expect.objectContaining({ actor: 'operator' })])
-    expect((await here.published()).length).toBe(2)
-  })
+  test.each(['', '?now=true'])(
+    'gets one successor when somebody rotates by hand at the same moment%s',
+    async (query) => {
+      const instance = await here.start()
+      const first = await here.active()
+      await instance.pass(30 * DAY - 150 * SECOND)
+      const gate = Promise.withResolvers<void>()
+      const begun = Promise.withResolvers<void>()
+      const step = query ? 'activate' : 'add'
+      const real = KeyRing.prototype[step] as (this: KeyRing, ...args: unknown[]) => Promise<unknown>
+      async function halted(this: KeyRing, ...args: unknown[]) {
+        begun.resolve()
+        await gate.promise
+        return await real.apply(this, args)
+      }
+      here.restored(spyOn(KeyRing.prototype, step).mockImplementation(halted as never))
+      const byHand = here.ask(`POST /admin/keys/rotate${query}`, operator)
+      await begun.promise
+      await here.aWhile()
+      gate.resolve()
+      const { body, status } = await byHand
+      expect(status).toBe(201)
+      for (let n = 0; n < 3; n++) await here.aWhile()
+      expect(await here.rotatedFrom(first)).toBe(body.kid)
+      expect(await here.rotations()).toEqual([expect.objectContaining({ actor: 'operator' })])
+      expect((await here.published()).length).toBe(2)
+    },
+  )
 
-  test('by a clock that is set years forward and back, again and again: no storm of keys', async () => {
+  test('is not rotated over and over by a clock that is set years forward and back', async () => {
     const instance = await here.start()
     const first = await here.active()
     for (let years = 1; years <= 8; years++) {
@@ -111,7 +114,7 @@ describe('check 39: a signing key that is old', () => {
     expect(await here.each(user)).toEqual([200, 200, 200])
   })
 
-  test('and a rotation that fails: tried again each minute, and no key piles up', async () => {
+  test('is rotated after failures: a retry each minute, and no surplus keys', async () => {
     const instance = await here.start()
     const first = await here.active()
     const activate = here.restored(
@@ -136,7 +139,7 @@ describe('check 39: a signing key that is old', () => {
   })
 })
 
-describe('check 39: the doctor says when the key that signs is older than SIGNING_KEY_MAX_AGE', () => {
+describe('check 39: the doctor warns when the signing key is older than SIGNING_KEY_MAX_AGE', () => {
   const folder = temporary('keys')
   const ago = (ms: number) => ({ now: () => Date.now() - ms, monotonic: systemClock.monotonic })
   afterAll(() => folder.remove())
@@ -146,12 +149,12 @@ describe('check 39: the doctor says when the key that signs is older than SIGNIN
     ['3h', 2 * HOUR + MINUTE, 'ok', 0],
     ['', 89 * DAY, 'ok', 0],
     ['', 91 * DAY, 'warning', 0],
-    // Made while the clock was ahead.
+    // Created while the clock was ahead.
     ['', -2 * DAY, 'warning', 0],
-    // R6: its successor is published, and signs in its time, or does not come to it.
+    // R6: its successor is published, and signs in time, or does not.
     ['2h', 2 * HOUR + MINUTE, 'ok', MINUTE],
     ['2h', 2 * HOUR + MINUTE, 'warning', 10 * MINUTE],
-  ])('of %j, a key of %d ms: %s', async (SIGNING_KEY_MAX_AGE, age, status, pending) => {
+  ])('with %j and a key of %d ms: %s', async (SIGNING_KEY_MAX_AGE, age, status, pending) => {
     const env = ownSettings(folder.fresh(), { SIGNING_KEY_MAX_AGE })
     mkdirSync(String(env.CH202_DATA_DIR), { mode: 0o700 })
     const store = await openAuthStore({ dataDir: String(env.CH202_DATA_DIR) })
@@ -177,20 +180,20 @@ describe('check 39: the ring and the feed', () => {
   }
   const kids = (ring: KeyRing | undefined) => ring?.jwks().map(({ kid }) => kid)
 
-  test('whoever finds a change in the feed finds it among the published keys', async () => {
+  test('a change in the feed is already among the published keys', async () => {
     let ring: KeyRing | undefined
-    const told: unknown[] = []
-    // It is written, and a poll reads it before whoever wrote it goes on.
-    ring = await ringOn(async () => told.push(kids(ring)))
-    told.length = 0
+    const kidsAtPublish: unknown[] = []
+    // The change is written, and a poll reads it before the writer continues.
+    ring = await ringOn(async () => kidsAtPublish.push(kids(ring)))
+    kidsAtPublish.length = 0
     const first = ring.active().kid
     const { kid } = await ring.add()
     await ring.activate(kid, Number.POSITIVE_INFINITY, null)
     await ring.remove(first, null)
-    expect(told).toEqual([[first, kid], [kid]])
+    expect(kidsAtPublish).toEqual([[first, kid], [kid]])
   })
 
-  test('a change that is not written has not happened', async () => {
+  test('a change whose write fails has no effect', async () => {
     let fails = false
     const ring = await ringOn(() => (fails ? Promise.reject(new Error('the disk is full')) : Promise.resolve(1)))
     const first = ring.active().kid
@@ -221,27 +224,27 @@ describe('check 39: killed between the steps of', () => {
     ['a removal', 'remove', 'after'],
   ]
 
-  test.each(rows)('%s, at "%s", %s its commit: the ring works', async (change, step, when) => {
+  test.each(rows)('%s, at "%s", %s its commit, the ring still works', async (change, step, when) => {
     const instance = await here.start()
     const old = String(await here.active())
     const user = await here.register()
     const reached = Promise.withResolvers<void>()
     const gate = Promise.withResolvers<void>()
-    const real = KeyRing.prototype[step] as (this: KeyRing, ...given: unknown[]) => Promise<unknown>
-    async function halted(this: KeyRing, ...given: unknown[]) {
-      const done = when === 'after' ? await real.apply(this, given) : undefined
+    const real = KeyRing.prototype[step] as (this: KeyRing, ...args: unknown[]) => Promise<unknown>
+    async function halted(this: KeyRing, ...args: unknown[]) {
+      const done = when === 'after' ? await real.apply(this, args) : undefined
       reached.resolve()
       await gate.promise
-      return when === 'after' ? done : await real.apply(this, given)
+      return when === 'after' ? done : await real.apply(this, args)
     }
     const spy = here.restored(spyOn(KeyRing.prototype, step).mockImplementation(halted as never))
-    const asked = here.ask(requests[change](old), operator)
+    const request = here.ask(requests[change](old), operator)
     await reached.promise
-    // The files are taken in this moment; what ran on goes on with the ones that are thrown away.
+    // The files are copied at this moment; the old run continues on files that are deleted.
     const crashed = instance.crash(1000)
     gate.resolve()
     spy.mockRestore()
-    await Promise.allSettled([asked, crashed])
+    await Promise.allSettled([request, crashed])
 
     const removed = change === 'a removal' && step === 'remove' && when === 'after'
     const listed = await here.keys()
@@ -251,12 +254,12 @@ describe('check 39: killed between the steps of', () => {
     expect(await here.each(user)).toEqual(removed ? [401, 401, 401] : [200, 200, 200])
     const next = await here.refresh(user.refresh_token)
     expect(await here.each({ ...user, ...next.body })).toEqual([200, 200, 200])
-    // What was published signs in its time.
+    // A published key signs on time.
     const pending = await here.pending()
     await instance.pass(2 * MINUTE)
     if (pending) expect(await here.rotatedFrom(listed.find(({ status }) => status === 'active')?.kid)).toBe(pending)
     expect(await here.each({ ...user, ...next.body })).toEqual([200, 200, 200])
-    // And the change can be asked for again.
+    // The change can be requested again.
     const { body } = await here.ask('POST /admin/keys/rotate?now=true', operator)
     expect(await here.active()).toBe(body.kid)
     for (const { kid } of listed) expect((await here.ask(`DELETE /admin/keys/${kid}`, operator)).status).toBe(204)
@@ -278,7 +281,7 @@ describe('check 39: a new CH202_SECRET beside the old one', () => {
     await here.instance.restart(SECOND)
   }
 
-  test('nothing is lost; without the old one, no more than the refresh tokens that it made', async () => {
+  test('loses nothing; without the old one, only the refresh tokens derived from it are lost', async () => {
     settings.CH202_SECRET = OLD
     await here.start()
     const [active, idle] = [await here.register(), await here.register()]
@@ -294,7 +297,7 @@ describe('check 39: a new CH202_SECRET beside the old one', () => {
     expect(next.status).toBe(200)
     const again = await here.refresh(active.refresh_token)
     expect(again.body.refresh_token).toBe(next.body.refresh_token)
-    // The answer was lost: what comes the second time is of the new secret, and is good.
+    // The answer was lost: the repeated answer is derived from the new secret, and is valid.
     const repeated = await refreshV0(first)
     expect(repeated.status).toBe(200)
     expect((await refreshV0(repeated.body.refreshToken.token)).status).toBe(200)

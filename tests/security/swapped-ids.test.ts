@@ -13,9 +13,9 @@ import { may, POLICY } from './policy.ts'
 const NO_ONE = '0198c0de-0000-7000-8000-000000000000'
 const NO_EMAIL = 'no.one@example.org'
 
-/** With what is the owner's in other services, by the names in paths. */
+/** A user with resources in other services, by the names in paths. */
 type Owner = TestUser & { username: string; owned: Record<string, unknown> }
-/** What says whose something is, by its name in a path, a query or a body: another's, and one that there is not. */
+/** Identifiers of owners by field of a path, a query or a body: another user's, and one that does not exist. */
 const WHOSE: Record<string, (owner: Owner) => [string, string]> = {
   user_id: ({ id }) => [id, NO_ONE],
   session_id: ({ tokens }) => [tokens.session_id, NO_ONE],
@@ -27,7 +27,7 @@ const WHOSE: Record<string, (owner: Owner) => [string, string]> = {
     OWNED.map(([field]) => [field, ({ owned }: Owner): [string, string] => [String(owned[field]), NO_ONE]]),
   ),
 }
-/** At these an `id` is a user's, or its email. Elsewhere it is a module's, or a row's. */
+/** Operations whose `id` is a user's id or email. Elsewhere it is a module's, or a row's. */
 const ID_OF_A_USER: Record<string, (owner: Owner) => [string, string][]> = {
   'GET /user/{id}': ({ id, email }) => [
     [id, NO_ONE],
@@ -35,9 +35,9 @@ const ID_OF_A_USER: Record<string, (owner: Owner) => [string, string][]> = {
   ],
   'DELETE /user/{id}': ({ id }) => [[id, NO_ONE]],
 }
-/** Secrets: whoever holds one may do what it is for. */
-const HELD = 'token refresh_token refreshToken password current_password new_password password_hash'
-/** What belongs to no user. */
+/** Fields with secrets: anyone who has one may use it. */
+const SECRET_FIELDS = 'token refresh_token refreshToken password current_password new_password password_hash'
+/** Fields that belong to no user. */
 const NEUTRAL = [
   'id kid module module_id name description version required_roles requires default_enabled roles status email_verified',
   ...['has_password', ...PROFILE_FIELDS],
@@ -57,13 +57,13 @@ afterAll(async () => {
   await system?.stop()
 })
 
-/** All that an answer says, but for what differs between any two. */
-function told({ status, headers, text, body }: Answer): unknown {
-  const kept = [...headers].filter(([name]) => !['x-request-id', 'date'].includes(name))
-  return { status, headers: kept, text: text.replaceAll(body?.requestId ?? 'none', '') }
+/** An answer without the parts that differ between any two answers. */
+function comparable({ status, headers, text, body }: Answer): unknown {
+  const comparableHeaders = [...headers].filter(([name]) => !['x-request-id', 'date'].includes(name))
+  return { status, headers: comparableHeaders, text: text.replaceAll(body?.requestId ?? 'none', '') }
 }
 
-describe("check 18: what is another's", () => {
+describe("check 18: another user's resource", () => {
   let operations: Map<string, Served>
   beforeAll(async () => {
     operations = await servedOperations(system)
@@ -74,15 +74,15 @@ describe("check 18: what is another's", () => {
     ...fieldsOf(operation),
   ]
 
-  test('is known by its name: each in a path, a query or a body is a user’s, a secret, or no one’s', () => {
-    const known = new Set([...Object.keys(WHOSE), ...HELD.split(' '), ...NEUTRAL.split(' ')])
-    const strange = [...operations.values()].flatMap((one) => namesOf(one).filter((name) => !known.has(name)))
+  test('is recognised by its field: each field of a path, a query or a body is a user’s, a secret, or nobody’s', () => {
+    const names = new Set([...Object.keys(WHOSE), ...SECRET_FIELDS.split(' '), ...NEUTRAL.split(' ')])
+    const strange = [...operations.values()].flatMap((one) => namesOf(one).filter((name) => !names.has(name)))
     expect(strange).toEqual([])
   })
 
-  // What no one needs a credential for is no one's: there a secret is what opens it.
+  // Operations without credentials are left out: there a secret gives access.
   const guarded = POLICY.filter((policy) => !may(policy, 'no one'))
-  test.each(guarded)('$call: as if it did not exist', async (policy) => {
+  test.each(guarded)('in $call is answered as if it did not exist', async (policy) => {
     const one = operations.get(policy.call)
     if (!one) throw new Error('No document has it')
     const ben = await registerUser(system)
@@ -102,36 +102,36 @@ describe("check 18: what is another's", () => {
       }
       const [nothing, ...answers] = [await ask(unknown), await ask(anothers), await ask(anothers.toUpperCase())]
       expect(nothing?.status).toBeOneOf([403, 404])
-      for (const answer of answers) expect([name, told(answer)]).toEqual([name, told(nothing as Answer)])
+      for (const answer of answers) expect([name, comparable(answer)]).toEqual([name, comparable(nothing as Answer)])
     }
     expect(databases.state(ana.id) === before).toBeTrue()
-    // Nothing of ben's either.
+    // Nothing of ben's has changed either.
     expect(await askEach(system, ben.tokens.access_token)).toEqual(all(200))
   })
 
-  // Who holds it may end its session without any Bearer: beside one it does the same, and the answer tells nothing.
-  test('a refresh token of another at a logout ends the session that it is of, and the caller’s own', async () => {
+  // A refresh token may end its session without an access token: beside one it does the same, with the same answer.
+  test('a refresh token at a logout ends its session, and the caller’s own', async () => {
     const ana = await registerUser(system)
-    const said = []
+    const answers = []
     for (const refresh_token of [ana.tokens.refresh_token, 'never.a.token']) {
       const ben = await registerUser(system)
       const sent = { headers: as.bearer(ben.tokens.access_token), body: { refresh_token } }
-      said.push(told(await call(system.url.auth, 'POST /api/v1/auth/logout', sent)))
+      answers.push(comparable(await call(system.url.auth, 'POST /api/v1/auth/logout', sent)))
       expect(await askEach(system, ben.tokens.access_token)).toEqual(all('token_revoked'))
     }
-    expect(said[0]).toEqual(said[1])
+    expect(answers[0]).toEqual(answers[1])
     expect(await askEach(system, ana.tokens.access_token)).toEqual(all('token_revoked'))
   })
 })
 
-/** What only an operator may ask of each service. */
+/** A request for operators alone at each service. */
 const OPERATORS: [Name, string][] = [
   ['auth', 'GET /admin/keys'],
   ['users', 'GET /users'],
   ['modules', 'GET /modules/none/users'],
 ]
 
-/** A change of a user by an operator, as each of the ways to make one has it. */
+/** Every way for an operator to change a user. */
 const CHANGES: [string, (user: TestUser, fields: object) => Promise<Answer>][] = [
   ['PATCH', (user, fields) => change('PATCH', user, fields)],
   ['PUT', (user, fields) => change('PUT', user, { email: user.email, ...fields })],
@@ -149,26 +149,26 @@ function change(method: string, { id }: TestUser, body: object): Promise<Answer>
   return call(system.url.users, `${method} /users/${id}`, { headers: as.operator, body })
 }
 
-describe('check 18: a role that was taken away', () => {
-  const asked = async (token: string) => {
+describe('check 18: a role that was removed', () => {
+  const askOperators = async (token: string) => {
     const answers = await Promise.all(
       OPERATORS.map(([name, request]) => call(system.url[name], request, { headers: as.bearer(token) })),
     )
     return answers.map(({ status, body }) => (status === 401 ? body.code : status))
   }
 
-  test.each(CHANGES)('by %s opens nothing from the next request on, at each service', async (_, change) => {
+  test.each(CHANGES)('by %s gives no access from the next request on, at each service', async (_, change) => {
     for (let round = 0; round < 3; round++) {
       const ben = await createUser(system, { roles: ['USER', 'ADMIN'] })
       await createUser(system, { roles: ['ADMIN'] })
       const token = ben.tokens.access_token
-      expect(await asked(token)).toEqual([200, 200, 404])
+      expect(await askOperators(token)).toEqual([200, 200, 404])
       expect((await change(ben, { roles: ['USER'] })).status).toBe(200)
-      expect(await asked(token)).toEqual(['token_revoked', 'token_revoked', 'token_revoked'])
+      expect(await askOperators(token)).toEqual(['token_revoked', 'token_revoked', 'token_revoked'])
       const { refresh_token } = ben.tokens
       const refreshed = await call(system.url.auth, 'POST /api/v1/auth/refresh', { body: { refresh_token } })
       for (const { access_token } of [refreshed.body, (await logIn(system, ben.email)).body])
-        expect(await asked(access_token)).toEqual([403, 403, 403])
+        expect(await askOperators(access_token)).toEqual([403, 403, 403])
     }
   })
 })
@@ -192,12 +192,12 @@ describe('check 18: the last admin', () => {
     expect(await askEach(system, last.tokens.access_token)).toEqual(all(200))
   }
 
-  test.each(CHANGES)('is not stripped or disabled by %s', async (_, change) => {
+  test.each(CHANGES)('cannot be stripped or disabled by %s', async (_, change) => {
     for (const fields of [{ roles: ['USER'] }, { roles: [] }, { status: 'disabled' }])
       await refused(change(last, fields))
   })
 
-  test('is not deleted, in the old contract either', async () => {
+  test('cannot be deleted, in the old contract either', async () => {
     for (const headers of [as.operator, as.bearer(last.tokens.access_token)])
       for (const path of [`/users/${last.id}`, `/user/${last.id}`, `/user/${last.id.toUpperCase()}`])
         await refused(call(system.url.users, `DELETE ${path}`, { headers }))

@@ -1,8 +1,8 @@
-/** As near to even as the check asks: by its time alone an answer is guessed right in at most 55 of 100. */
+/** The bound of the check: a guess by time alone is right in at most 55 of 100 cases. */
 const EVEN = { least: 0.45, most: 0.55 }
 const ROUNDS = 3
 
-/** For each two kinds, how often the first took longer than the second (AUC): 0.5 where they cannot be told apart. */
+/** For each two kinds, how often the first took longer than the second (AUC): 0.5 if they are indistinguishable. */
 export type Apart = Record<string, number>
 
 interface Interleaved<Kind extends string> {
@@ -15,22 +15,22 @@ interface Interleaved<Kind extends string> {
 }
 
 /**
- * Asks for all kinds in random order and compares how long they took. A real difference shows in every round; what was
- * chance does not come again, so the first round that is even decides.
+ * Sends requests of all kinds in random order and compares their times. A real difference shows in every round, chance
+ * does not, so the first even round decides.
  * @returns the first even round, or the last one
  */
 export async function timesApart<Kind extends string>(interleaved: Interleaved<Kind>): Promise<Apart> {
   const { ask, blocks, kinds, ofEach } = interleaved
-  // What is only slow the first time.
+  // Warm up: first requests are slower.
   let n = 0
   for (; n < ofEach; n++) for (const kind of kinds) await ask(kind, n, n)
   for (let round = 1; ; round++) {
     const apart: Apart = {}
     for (let block = 0; block < blocks; block++) {
       const took = Object.fromEntries(kinds.map((kind) => [kind, [] as number[]])) as Record<Kind, number[]>
-      const asked = shuffled(kinds.flatMap((kind) => Array.from({ length: ofEach }, (_, i) => [kind, n + i] as const)))
+      const order = shuffled(kinds.flatMap((kind) => Array.from({ length: ofEach }, (_, i) => [kind, n + i] as const)))
       n += ofEach
-      for (const [kind, count] of asked) {
+      for (const [kind, count] of order) {
         const began = performance.now()
         await ask(kind, count, block)
         took[kind].push(performance.now() - began)
@@ -42,7 +42,7 @@ export async function timesApart<Kind extends string>(interleaved: Interleaved<K
   }
 }
 
-/** Whether no two kinds can be told apart. */
+/** Whether all kinds are indistinguishable. */
 export function areEven(apart: Apart): boolean {
   return Object.values(apart).every((auc) => auc >= EVEN.least && auc <= EVEN.most)
 }

@@ -28,7 +28,7 @@ const v0Token = async ({ email }: TestUser): Promise<string> => {
   return (await call(here.system.url.auth, 'POST /auth/login', { body })).body.refreshToken.token
 }
 
-test('check 7: no key is fetched from where a token says, whoever signed it', async () => {
+test('check 7: no key is fetched from an address in a token, whoever signed it', async () => {
   let fetched = 0
   const foreign = generateKeyPairSync('ed25519')
   const jwk = { ...foreign.publicKey.export({ format: 'jwk' }), kid: 'theirs', alg: 'EdDSA', use: 'sig' }
@@ -74,7 +74,7 @@ test('check 7: no key is fetched from where a token says, whoever signed it', as
   }
 })
 
-test('check 8: a refresh or a reset token is no bearer, a bearer is neither of them', async () => {
+test('check 8: a refresh or reset token is not accepted as an access token, nor an access token as one of them', async () => {
   const user = await registerUser(here.system)
   const { access_token, refresh_token } = user.tokens
   const others = { refresh_token, v0: await v0Token(user), reset: await mailedToken(auth, here.system, user.email) }
@@ -86,13 +86,13 @@ test('check 8: a refresh or a reset token is no bearer, a bearer is neither of t
     expectProblem(await refresh(token), 401, 'invalid_refresh_token')
   for (const token of [access_token, refresh_token, others.v0])
     expectProblem(await confirm(token), 400, 'invalid_reset_token')
-  // Each is good in its own place.
+  // Each token is valid for its own purpose.
   expect(await askEach(here.system, access_token)).toEqual(all(200))
   for (const token of [refresh_token, others.v0]) expect((await refresh(token)).status).toBe(200)
   expect((await confirm(others.reset)).status).toBe(204)
 })
 
-/** A token cut, longer by a character, or with the case of one changed, at every place. */
+/** A token cut, with a character added, or with the case of one changed, at every position. */
 function altered(token: string): string[] {
   const variants = [...token].flatMap((character, at) => {
     const [before, after] = [token.slice(0, at), token.slice(at + 1)]
@@ -104,13 +104,13 @@ function altered(token: string): string[] {
   return [...new Set(variants)].filter((variant) => variant !== token && variant !== '')
 }
 
-describe('check 10: cut, longer, or in another case at any place', () => {
+describe('check 10: refuses a token that is cut, longer, or in another case at any position', () => {
   test('an access token', async () => {
     const { tokens } = await registerUser(here.system)
     const variants = altered(tokens.access_token)
-    const said = await Promise.all(variants.map(validate))
-    expect(said.filter(({ valid }) => valid)).toEqual([])
-    // What a header can't hold, or trims, is for the body alone.
+    const results = await Promise.all(variants.map(validate))
+    expect(results.filter(({ valid }) => valid)).toEqual([])
+    // Variants that a header can't contain, or trims, are sent in the body only.
     const sendable = variants.filter((variant) => /^\S+$/.test(variant))
     const sample = sendable.filter((_, i) => i % 25 === 0 || i > sendable.length - 20)
     for (const variant of sample) expect(await askEach(here.system, variant)).toEqual(all('invalid_token'))
@@ -153,7 +153,7 @@ describe('check 9: of several cut-offs the strictest wins', () => {
       ? [items]
       : items.flatMap((item, at) => permutations(items.toSpliced(at, 1)).map((rest) => [item, ...rest]))
 
-  test('in whatever order they become known', () => {
+  test('in any order of arrival', () => {
     const until = 1_000_000
     const cuts = [
       { kind: 'user', subject: 'ana', version: 3, until },
@@ -163,19 +163,19 @@ describe('check 9: of several cut-offs the strictest wins', () => {
       { kind: 'session', subject: 'first', version: 0, until: 5 },
     ] as const
     for (const order of permutations([...cuts])) {
-      const known = new Revocations()
-      for (const cut of order) known.add(cut)
+      const revocations = new Revocations()
+      for (const cut of order) revocations.add(cut)
       for (const now of [0, until - 1]) {
-        known.prune(now)
-        const covers = (sid: string, ver: number) => known.covers({ sub: 'ana', sid, ver })
+        revocations.prune(now)
+        const covers = (sid: string, ver: number) => revocations.covers({ sub: 'ana', sid, ver })
         expect([1, 4, 6, 7, 8].map((ver) => covers('second', ver))).toEqual([true, true, true, false, false])
         expect([1, 8].map((ver) => covers('first', ver))).toEqual([true, true])
-        expect(known.covers({ sub: 'ben', sid: 'third', ver: 1 })).toBe(false)
+        expect(revocations.covers({ sub: 'ben', sid: 'third', ver: 1 })).toBe(false)
       }
     }
   })
 
-  /** What ends a token, each by itself. */
+  /** Ways to revoke a token. */
   const cuts = {
     session: ({ tokens }: TestUser) => auth(`DELETE /auth/sessions/${tokens.session_id}`, operator),
     roles: ({ id }: TestUser) => users(`PATCH /users/${id}`, { ...operator, body: { roles: ['USER', 'EDITOR'] } }),
@@ -189,58 +189,58 @@ describe('check 9: of several cut-offs the strictest wins', () => {
   }
   type Cut = keyof typeof cuts
   const dead: string[] = []
-  const expectDead = async (token: string) => {
-    const said = await askEach(here.system, token)
-    for (const code of Object.values(said)) expect(String(code)).toMatch(/^(token_revoked|invalid_token)$/)
+  const expectRevoked = async (token: string) => {
+    const answers = await askEach(here.system, token)
+    for (const code of Object.values(answers)) expect(String(code)).toMatch(/^(token_revoked|invalid_token)$/)
     expect((await validate(token)).valid).toBe(false)
     expect(await introspect(token)).toBe('{"active":false}')
   }
 
   test.each(permutations(Object.keys(cuts) as Cut[]).map((order) => [order.join(', '), order] as const))(
-    '%s: refused from the first on, at each service',
+    '%s: the token is refused from the first on, at each service',
     async (_, order) => {
       const user = await registerUser(here.system)
       const { access_token, refresh_token } = user.tokens
       expect(await askEach(here.system, access_token)).toEqual(all(200))
       for (const cut of order) {
         const answer = await cuts[cut](user)
-        // Who was disabled has no session left to end.
-        const gone = cut === 'session' && order.indexOf('disabled') < order.indexOf('session')
-        expect([cut, answer.status < 300]).toEqual([cut, !gone])
-        await expectDead(access_token)
+        // A disabled user has no session left to end.
+        const isSessionGone = cut === 'session' && order.indexOf('disabled') < order.indexOf('session')
+        expect([cut, answer.status < 300]).toEqual([cut, !isSessionGone])
+        await expectRevoked(access_token)
       }
       expectProblem(await refresh(refresh_token), 401, 'invalid_refresh_token')
       expect(await introspect(refresh_token)).toBe('{"active":false}')
-      // What was made after all of it is good.
+      // A token issued after all of them is valid.
       const fresh = (await logIn(here.system, user.email)).body.access_token
       expect(await askEach(here.system, fresh)).toEqual(all(200))
       dead.push(access_token)
     },
   )
 
-  test('and none of it is forgotten over a crash of auth', async () => {
+  test('and a crash of auth loses none of them', async () => {
     await here.system.kill('auth')
     await here.system.start('auth')
     expect(dead).toHaveLength(24)
-    await Promise.all(dead.map(expectDead))
+    await Promise.all(dead.map(expectRevoked))
   })
 
-  test('one that is told late, or twice, gives nothing back', async () => {
+  test('a late or repeated one restores no token', async () => {
     const user = await registerUser(here.system)
     const record = async () => (await users(`GET /users/${user.id}/password-hash`, { headers: as.internal })).body
-    const told = (body: unknown) => auth('POST /auth/sync/password', { headers: as.internal, body })
+    const sync = (body: unknown) => auth('POST /auth/sync/password', { headers: as.internal, body })
     const first = await record()
     await cuts.roles(user)
-    await expectDead(user.tokens.access_token)
+    await expectRevoked(user.tokens.access_token)
     const fresh = (await refresh(user.tokens.refresh_token)).body.access_token
-    for (const body of [first, await record(), first]) expect((await told(body)).status).toBe(204)
-    await expectDead(user.tokens.access_token)
+    for (const body of [first, await record(), first]) expect((await sync(body)).status).toBe(204)
+    await expectRevoked(user.tokens.access_token)
     expect(await askEach(here.system, fresh)).toEqual(all(200))
   })
 })
 
 describe('check 9: while auth cannot write', () => {
-  /** Another process, which this one is for auth, holds the write lock of its database. */
+  /** Holds the write lock of auth's database, as another process would. */
   const locked = async (work: () => Promise<void>) => {
     const database = new Database(join(here.system.dataDir, 'auth.sqlite'), { create: false, readwrite: true })
     database.run('PRAGMA busy_timeout = 5000')
@@ -253,7 +253,7 @@ describe('check 9: while auth cannot write', () => {
     }
   }
 
-  test('a revocation is 503, and the token is what it was; then it can be revoked', async () => {
+  test('a revocation is 503 and the token stays valid; later it can be revoked', async () => {
     const [one, other, third] = [
       await registerUser(here.system),
       await registerUser(here.system),
@@ -264,16 +264,16 @@ describe('check 9: while auth cannot write', () => {
     await locked(async () => {
       for (const answer of await Promise.all(presented.map(revoke)))
         expectOAuthProblem(answer, 503, 'database_unavailable', 'temporarily_unavailable')
-      const asked = [
+      const requests = [
         auth('POST /auth/logout', { headers: as.bearer(one.tokens.access_token) }),
         auth('POST /auth/logout', { body: { refresh_token: other.tokens.refresh_token } }),
         auth(`DELETE /auth/sessions/${one.tokens.session_id}`, operator),
         auth(`DELETE /auth/sessions?user_id=${one.id}`, operator),
       ]
-      for (const answer of await Promise.all(asked)) expectProblem(answer, 503, 'database_unavailable')
+      for (const answer of await Promise.all(requests)) expectProblem(answer, 503, 'database_unavailable')
       for (const { tokens } of [one, other]) expect(await askEach(here.system, tokens.access_token)).toEqual(all(200))
       for (const token of presented) expect(await introspect(token)).toStartWith('{"active":true')
-      // Of what is none there is nothing to write down.
+      // An unknown token causes no write.
       expect((await revoke('x')).status).toBe(200)
     })
     for (const token of presented) {
@@ -283,7 +283,7 @@ describe('check 9: while auth cannot write', () => {
     expectProblem(await refresh(v0), 401, 'invalid_refresh_token')
   })
 
-  test('now and then: whatever was answered 200 is dead everywhere at that moment', async () => {
+  test('at intervals, every token whose revocation got 200 is refused everywhere at that moment', async () => {
     const people = await Promise.all(Array.from({ length: 40 }, () => registerUser(here.system)))
     const statuses: number[] = []
     const end = async ({ tokens }: TestUser, i: number) => {
@@ -295,7 +295,7 @@ describe('check 9: while auth cannot write', () => {
     }
     const ends = Promise.all(people.map(end))
     await Bun.sleep(400)
-    // Longer than auth waits for a lock: those of the beginning fail, those of the end do not.
+    // Longer than auth waits for a lock: the first requests fail, the last ones do not.
     await locked(() => Bun.sleep(2300))
     await ends
     expect(new Set(statuses)).toEqual(new Set([200, 503]))
@@ -322,12 +322,16 @@ describe('check 11', () => {
       try {
         const { tokens } = await registerUser(system)
         const { body } = await call(system.url.auth, 'GET /.well-known/oauth-authorization-server')
-        const said = await call(
+        const introspection = await call(
           system.url.auth,
           'POST /auth/introspect',
           form({ token: tokens.access_token }, as.internal),
         )
-        expect([body.issuer, decodeJwt(tokens.access_token).iss, said.body.iss]).toEqual([ISSUER, ISSUER, ISSUER])
+        expect([body.issuer, decodeJwt(tokens.access_token).iss, introspection.body.iss]).toEqual([
+          ISSUER,
+          ISSUER,
+          ISSUER,
+        ])
         expect(await askEach(system, tokens.access_token)).toEqual(all(200))
       } finally {
         await system.stop()

@@ -35,7 +35,7 @@ const WRONG: Record<string, string[]> = {
   object: ['"a"', '1', 'true', 'null', '[]'],
 }
 
-/** The wrong values of each field, where the type of the field does not allow them. */
+/** Values of each field that its type does not allow. */
 function wrongValues({ properties = {} }: Schema): [field: string, json: string][] {
   return Object.entries(properties).flatMap(([field, { type }]) => {
     const types = [type ?? []].flat()
@@ -45,12 +45,12 @@ function wrongValues({ properties = {} }: Schema): [field: string, json: string]
   })
 }
 
-/** The JSON of an object in which one field is written as it stands. */
+/** The JSON of an object, with one field as raw text. */
 function written(rest: object, field: string, json: string): string {
   return JSON.stringify({ ...rest, [field]: null }).replace(`"${field}":null`, `"${field}":${json}`)
 }
 
-/** Fields that only an operator may set: whoever may not hears that first, whatever is in them. */
+/** Fields that only an operator may set: other callers are refused before the value is checked. */
 function isOperators(call: string, field: string): boolean {
   if (call.endsWith('able')) return field === 'user_id'
   return (
@@ -60,7 +60,7 @@ function isOperators(call: string, field: string): boolean {
 }
 
 describe('check 25: a wrong type', () => {
-  test('in each field of a body that is right but for it is 400, and nothing is done', async () => {
+  test('in any single field of a valid body is 400 and changes nothing', async () => {
     const operations = await servedOperations(system)
     const admin = await createUser(system, { roles: ['USER', 'ADMIN'] })
     let tried = 0
@@ -91,7 +91,7 @@ describe('check 25: a wrong type', () => {
     expect(tried).toBeGreaterThan(400)
   })
 
-  test('in each field of the records of a list, and of the lines of an import', async () => {
+  test('in any field of a record in a list, or of a line of an import, is an error', async () => {
     const operations = await servedOperations(system)
     const contentOf = (name: string) => Object.values(operations.get(name)?.operation.requestBody?.content ?? {})[0]
     const many = contentOf('POST /api/v1/auth/sync/passwords')
@@ -113,12 +113,12 @@ describe('check 25: a wrong type', () => {
     )
     const sent = { headers: LINES, body: lines.join('\n') }
     const { status, text } = await call(system.url.users, 'POST /users/import', sent)
-    const said = text
+    const results = text
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line))
-    expect([status, said.length]).toEqual([200, lines.length])
-    expect(said.filter((line) => line.status !== 'failed' || line.code !== 'validation_failed')).toEqual([])
+    expect([status, results.length]).toEqual([200, lines.length])
+    expect(results.filter((line) => line.status !== 'failed' || line.code !== 'validation_failed')).toEqual([])
     expect(databases.users()).toBe(before)
   })
 })
@@ -133,7 +133,7 @@ describe('check 25: names', () => {
         const body = `{"${name}":{"isAdmin":true,"operator":true}}`
         const answer = await call(system.url[service], `${method} ${filled(path)}`, { headers, body })
         expect([path, name, answer.status]).toEqual([path, name, 400])
-        // A call of OAuth ignores what it does not know, and misses what it needs.
+        // An OAuth call ignores unknown parameters, and reports the missing one.
         const complaint = OAUTH_CALL.test(path) ? 'token is required' : `${name} should not exist`
         expect(answer.body.message).toContain(complaint)
       }
@@ -150,14 +150,14 @@ describe('check 25: names', () => {
       expect([body.status, body.message]).toEqual(['failed', [`${name} should not exist`]])
       for (const { method, path, service } of routes.filter(({ query }) => query)) {
         const headers = credentialFor({ path }, bearer)
-        const asked = await call(system.url[service], `${method} ${filled(path)}?${name}=1`, { headers })
-        expect([path, name, asked.status]).toEqual([path, name, 400])
-        expect(asked.body.message).toContain(`${name} should not exist`)
+        const answer = await call(system.url[service], `${method} ${filled(path)}?${name}=1`, { headers })
+        expect([path, name, answer.status]).toEqual([path, name, 400])
+        expect(answer.body.message).toContain(`${name} should not exist`)
       }
     }
   })
 
-  test('of the prototype in what is kept as it comes stay where they are', async () => {
+  test('of the prototype are stored unchanged in free-form data', async () => {
     const id = Bun.randomUUIDv7()
     const detail = '{"__proto__":{"polluted":"yes"},"constructor":{"prototype":{"polluted":"yes"}},"kept":1}'
     const event = `"id":"${id}","at":1,"type":"odd.names","user_id":null,"actor":"x","ip":null,"request_id":null`
@@ -171,12 +171,12 @@ describe('check 25: names', () => {
       ['users', '/users?size=1'],
     ] as const)
       expect((await call(system.url[service], `GET ${path}`, { headers: as.operator })).body.polluted).toBeUndefined()
-    // Every object of the process would have it.
+    // A polluted prototype would show in every object of the process.
     const { body: health } = await call(system.url.auth, 'GET /health')
     expect(Object.keys(health).toSorted()).toEqual(['service', 'status', 'uptime_s', 'version'])
   })
 
-  test('that stand twice: the last counts, in a body, a line and a query; in a form it is an error', async () => {
+  test('that occur twice count once, the last, in a body, a line and a query, and are an error in a form', async () => {
     const { tokens } = await registerUser(system)
     const token = tokens.access_token
     const form = { ...as.operator, 'content-type': 'application/x-www-form-urlencoded' }
@@ -186,10 +186,10 @@ describe('check 25: names', () => {
     }
     const [first, last] = [newEmail(), newEmail()]
     const line = `{"email":"${first}","password":"${PASSWORD}","email":"${last}","roles":["ADMIN"],"roles":["USER"]}`
-    const made = await call(system.url.users, 'POST /users/import', { headers: LINES, body: line })
-    expect(made.body.status).toBe('created')
-    expect(databases.user(made.body.id)).toMatchObject({ email: last, roles: '["USER"]', is_admin: 0 })
-    // No one gets past a rule by what stands before: each is looked at as it is used.
+    const creation = await call(system.url.users, 'POST /users/import', { headers: LINES, body: line })
+    expect(creation.body.status).toBe('created')
+    expect(databases.user(creation.body.id)).toMatchObject({ email: last, roles: '["USER"]', is_admin: 0 })
+    // The first value bypasses no rule: the value that is used is the one that is checked.
     const body = `{"email":"${newEmail()}","password":"${PASSWORD}","roles":[],"roles":["ADMIN"]}`
     const refused = await call(system.url.users, 'POST /users', { headers: JSON_TYPE, body })
     expect([refused.status, refused.body.code]).toEqual([403, 'forbidden_field'])

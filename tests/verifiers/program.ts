@@ -2,16 +2,16 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** The programs of other languages and libraries, each of which checks tokens with the cache that its library has. */
+/** Verifiers in other languages and libraries, each with the default cache of its library. */
 export const PROGRAMS = {
   'jose (Node)': async () => ['node', join(import.meta.dir, 'jose.mjs')],
-  // Debian's own Python has Debian's packages, whichever stands first in the PATH.
+  // Debian's packages belong to Debian's Python, whichever Python is first in the PATH.
   'PyJWT (Python)': async () => [process.env.PYTHON ?? '/usr/bin/python3', join(import.meta.dir, 'pyjwt.py')],
   'keyfunc (Go)': () => builtByGo(),
 } as const
 export type ProgramName = keyof typeof PROGRAMS
 
-/** Downloads two modules, whose sums stand in `go.sum`, where Go does not have them. */
+/** Downloads two modules, whose checksums are in `go.sum`, unless Go has them already. */
 async function builtByGo(): Promise<string[]> {
   const folder = mkdtempSync(join(tmpdir(), 'ch202-go-'))
   process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
@@ -21,7 +21,7 @@ async function builtByGo(): Promise<string[]> {
   return [program]
 }
 
-/** A running verifier, which is asked about one token after the other. */
+/** A running verifier, which checks one token after the other. */
 export class Verifier {
   readonly refused: string[] = []
   checked = 0
@@ -39,7 +39,7 @@ export class Verifier {
     this.answers = linesOf(this.child.stdout)
   }
 
-  /** @returns whose a token is, or undefined for one that is refused */
+  /** @returns the subject of the token, or undefined if the token is refused */
   check(token: string): Promise<string | undefined> {
     const answer = this.queue.then(async () => {
       this.child.stdin.write(`${token}\n`)

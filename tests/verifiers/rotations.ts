@@ -1,7 +1,7 @@
 /**
- * A rotation by hand and one by age under load, in real time: `bun run verifiers`. Services in Node, Python and Go check
- * every token with their libraries' default caches. Takes four minutes; its exit status is 1 when a single token was
- * refused. `SIGNING_KEY_LEAD=0s` shows what a key costs that signs as soon as it is published.
+ * Rotates a key by hand and by age under load, in real time: `bun run verifiers`. Services in Node, Python and Go check
+ * every token with their libraries' default caches. Takes four minutes; its exit status is 1 if a single token was
+ * refused. `SIGNING_KEY_LEAD=0s` shows how many are refused when a key signs as soon as it is published.
  */
 import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
@@ -12,7 +12,7 @@ import { processes } from '../support/processes.ts'
 import type { System } from '../support/system.ts'
 import { PROGRAMS, type ProgramName, Verifier } from './program.ts'
 
-/** Seconds: before the rotation, after the new key has begun to sign, and for which the whole may take. */
+/** Seconds: before the rotation, after the new key has begun to sign, and the most that all of it may take. */
 const BEFORE = 40
 const AFTER = 45
 const PATIENCE = 300
@@ -23,11 +23,11 @@ const commands = Object.fromEntries(
   await Promise.all(Object.entries(PROGRAMS).map(async ([name, command]) => [name, await command()] as const)),
 ) as Record<ProgramName, string[]>
 
-/** @param pause stops the load, and resolves when nothing is under way; then what it gives lets it go on */
+/** @param pause stops the load and resolves when no request is under way; its result resumes the load */
 type Rotation = (system: System, pause: () => Promise<() => void>) => Promise<unknown>
 const ROTATIONS: Record<string, Rotation> = {
   'by hand': ({ url }) => call(url.auth, 'POST /admin/keys/rotate', { headers: as.operator }),
-  // The load stops while auth is made to believe that its key is old, and goes on when it is there again.
+  // The load pauses while auth restarts with a key that is too old, and resumes when auth is ready.
   'by age': async (system, pause) => {
     const goOn = await pause()
     await system.terminate('auth')
@@ -58,7 +58,7 @@ class Watch {
     return (performance.now() - this.began) / 1000
   }
 
-  /** One more of each program: its cache begins now. */
+  /** Starts one more of each program, with an empty cache. */
   addVerifiers(): void {
     const jwks = `${this.system.url.auth}/.well-known/jwks.json`
     const issuer = String(decodeJwt(this.first).iss)
@@ -66,7 +66,7 @@ class Watch {
       this.verifiers.push(new Verifier(name, command, jwks, issuer))
   }
 
-  /** A token, at each of our own services and at each verifier; and one of the first key, which stays good. */
+  /** Checks a token, and one of the first key, which stays valid, at each of our services and each verifier. */
   async check(token: string): Promise<void> {
     const { url } = this.system
     const id = decodeJwt(token).sub ?? ''
@@ -91,7 +91,7 @@ class Watch {
     if (body.keys.length > 1) this.publishedAt ||= this.seconds
   }
 
-  /** @returns a line about each program, and how many tokens it refused */
+  /** @returns a line about each program, and the number of refused tokens */
   figures(): { line: string; refused: number }[] {
     return (Object.keys(PROGRAMS) as ProgramName[]).map((name) => {
       const verifiers = this.verifiers.filter((verifier) => verifier.name === name)
@@ -149,7 +149,7 @@ async function run(name: string, rotate: Rotation): Promise<number> {
     for (let next = 0; !isOver(); await Bun.sleep(1000)) {
       if (watch.seconds >= next) {
         watch.addVerifiers()
-        // Close together before the rotation, so that their caches are of every age when it comes.
+        // Started at short intervals before the rotation, so that it meets caches of every age.
         next += watch.seconds < BEFORE ? 8 : 30
       }
       if (!rotated && watch.seconds > BEFORE) {

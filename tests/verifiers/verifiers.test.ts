@@ -9,13 +9,13 @@ import { PROGRAMS, type ProgramName, Verifier } from './program.ts'
 
 setDefaultTimeout(120_000)
 
-/** What `.ci/run` gets from Debian; Go, and the default lead in real time, stand in `bun run verifiers`. */
+/** Programs that `.ci/run` installs from Debian. `bun run verifiers` adds Go, and the default lead in real time. */
 const HERE: ProgramName[] = ['jose (Node)', 'PyJWT (Python)']
 
 describe('check 39: R6: verifiers of other languages', () => {
   const here = running(overProcesses('apart'), { SIGNING_KEY_LEAD: '3s' })
 
-  test.each(HERE)('%s takes good tokens and no other, and knows a pending key when it signs', async (name) => {
+  test.each(HERE)('%s accepts valid tokens only, and knows a pending key by the time it signs', async (name) => {
     const user = await registerUser(here.system)
     const first = user.tokens.access_token
     const kid = String(decodeProtectedHeader(first).kid)
@@ -45,7 +45,7 @@ describe('check 39: R6: verifiers of other languages', () => {
         return decodeProtectedHeader(access_token).kid === kid ? undefined : String(access_token)
       })
       verifier.refused.length = 0
-      // The one before as well, by what it has kept: it looked once, before the new key signed.
+      // The older key's token is valid as well, from the cache: it was fetched once, before the new key signed.
       for (const token of [next, first]) expect(await verifier.check(token)).toBe(user.id)
       expect(verifier.refused).toEqual([])
     } finally {
