@@ -56,10 +56,10 @@ describe('a path', () => {
 
   test('is taken with the prefix and without, and an unknown one is a wrong use', async () => {
     const table = ['/api/v1/users?size=1', '/users?size=1', 'users?size=1', '/modules/', '/admin/keys', '/health']
-    const said = await Promise.all(table.map((path) => api(['get', path])))
+    const responses = await Promise.all(table.map((path) => api(['get', path])))
     for (const [at, path] of table.entries()) {
-      expect([path, said[at]?.status, said[at]?.stderr]).toEqual([path, 0, ''])
-      expect(JSON.parse(said[at]?.stdout ?? '')).toBeObject()
+      expect([path, responses[at]?.status, responses[at]?.stderr]).toEqual([path, 0, ''])
+      expect(JSON.parse(responses[at]?.stdout ?? '')).toBeObject()
     }
     const strange = ['/nothing', '@example.org/users', 'http://example.org/users', '//example.org/users']
     for (const { status, stderr, stdout } of await Promise.all(strange.map((path) => api(['GET', path]))))
@@ -87,8 +87,8 @@ describe('a body', () => {
       [['-d', '-'], user()],
     ]
     for (const [words, stdin] of ways) {
-      const made = await api(['POST', '/users', ...words], stdin === undefined ? {} : { stdin })
-      expect([words, made.status, JSON.parse(made.stdout).roles]).toEqual([words, 0, ['USER']])
+      const response = await api(['POST', '/users', ...words], stdin === undefined ? {} : { stdin })
+      expect([words, response.status, JSON.parse(response.stdout).roles]).toEqual([words, 0, ['USER']])
     }
     expect((await api(['POST', '/users', '--data', '@/nowhere'])).status).toBe(2)
     const empty = await api(['POST', '/auth/password-reset-request'])
@@ -97,16 +97,20 @@ describe('a body', () => {
 
   test('of an answer comes as it is; a failure as every failure', async () => {
     const direct = await call(instance.system.url.users, 'GET /users?size=3', { headers: as.operator })
-    const asked = await api(['GET', '/users?size=3', '-i', '-H', 'x-request-id: mine'])
-    expect([asked.status, asked.stdout]).toEqual([0, direct.text])
-    expect(asked.stderr).toMatch(/^200\b/)
-    expect(asked.stderr).toMatch(/^x-request-id: mine$/m)
+    const response = await api(['GET', '/users?size=3', '-i', '-H', 'x-request-id: mine'])
+    expect([response.status, response.stdout]).toEqual([0, direct.text])
+    expect(response.stderr).toMatch(/^200\b/)
+    expect(response.stderr).toMatch(/^x-request-id: mine$/m)
     const missing = await api(['GET', `/users/${crypto.randomUUID()}`])
     expect([missing.status, missing.stdout]).toEqual([3, ''])
     expect(missing.stderr).toMatch(/^✗ .*\(user_not_found, request [0-9a-f-]+\)$/m)
-    const said = await api(['GET', `/users/${crypto.randomUUID()}`, '-o', 'json'])
+    const missingAsJson = await api(['GET', `/users/${crypto.randomUUID()}`, '-o', 'json'])
     const error = expect.objectContaining({ code: 'user_not_found', retryable: false })
-    expect([said.status, said.stderr, JSON.parse(said.stdout)]).toEqual([3, '', { ok: false, error }])
+    expect([missingAsJson.status, missingAsJson.stderr, JSON.parse(missingAsJson.stdout)]).toEqual([
+      3,
+      '',
+      { ok: false, error },
+    ])
     expect((await api(['GET', '/users'], { env: { OPERATOR_API_KEY: 'wrong' } })).status).toBe(4)
     const nobody = { OPERATOR_API_KEY: '', CH202_DATA_DIR: instance.shell.fresh() }
     expect((await api(['GET', '/health'], { env: nobody })).status).toBe(0)

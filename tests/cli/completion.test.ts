@@ -98,12 +98,12 @@ describe('complete', () => {
       [['sessions', 'list', '--user', 'zor'], ['zora']],
     ]
     const look = async ([words, values]: (typeof table)[number]) => {
-      let said = await offered(words)
+      let output = await offered(words)
       // On a machine that is busy beyond its patience it rightly offers nothing.
-      for (let tries = 1; tries < 3 && values.length > 0 && said.values.length === 0; tries++)
-        said = await offered(words)
-      expect([words, said.status, said.stderr, said.values]).toEqual([words, 0, '', values])
-      expect([words, said.stdout.endsWith(':4\n')]).toEqual([words, true])
+      for (let tries = 1; tries < 3 && values.length > 0 && output.values.length === 0; tries++)
+        output = await offered(words)
+      expect([words, output.status, output.stderr, output.values]).toEqual([words, 0, '', values])
+      expect([words, output.stdout.endsWith(':4\n')]).toEqual([words, true])
     }
     for (let at = 0; at < table.length; at += 3) await Promise.all(table.slice(at, at + 3).map(look))
     expect((await offered(['users', 'get', 'zor'])).stdout).toBe('zora\tZora Neale\n:4\n')
@@ -271,7 +271,7 @@ describe('completion', () => {
     const stubs = `compdef() { :; }\n_describe() { print -rl -- "\${(@P)2}"; }\n_files() { print files; }\n`
     const path = place({ 'script.zsh': 'zsh', 'lines.zsh': `${stubs}. ./script.zsh\n${lines.join('\n')}\n` })
     const { stderr, stdout } = await instance.shell.run('zsh -f lines.zsh', { cwd: path })
-    expect([stdout.split('\n').slice(0, -1), stderr]).toEqual([rows.flatMap(([, said]) => said), ''])
+    expect([stdout.split('\n').slice(0, -1), stderr]).toEqual([rows.flatMap(([, expected]) => expected), ''])
     expect(existsSync(join(path, 'pwned'))).toBe(false)
   })
 

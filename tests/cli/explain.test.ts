@@ -385,8 +385,8 @@ describe('explained', () => {
   const explained = new Map<string, { email: string; answer: Awaited<ReturnType<typeof explain>> }>()
   beforeAll(async () => {
     await Promise.all(
-      CASES.map(async ({ given, it }) => {
-        const [subject, email] = [await given()].flat() as [string, string?]
+      CASES.map(async ({ given: prepare, it }) => {
+        const [subject, email] = [await prepare()].flat() as [string, string?]
         explained.set(it, { email: email ?? subject, answer: { asked: subject, ...(await explain(subject)) } })
       }),
     )
@@ -394,14 +394,21 @@ describe('explained', () => {
 
   test.each(CASES)('$it', ({ it, mend, reason, says }) => {
     const { answer, email = '' } = explained.get(it) ?? {}
-    const { asked, ...said } = answer
-    expect(said).toMatchObject({ exit: 0, subject: asked, reason })
-    expect(String(said.explanation).replaceAll(email, 'EMAIL')).toMatch(says)
-    expect(said.suggestion?.replaceAll(email, 'EMAIL') ?? null).toBe(mend)
-    expect(Object.keys(said).sort()).toEqual(['evidence', 'exit', 'explanation', 'reason', 'subject', 'suggestion'])
+    const { asked: subject, ...explanation } = answer
+    expect(explanation).toMatchObject({ exit: 0, subject: subject, reason })
+    expect(String(explanation.explanation).replaceAll(email, 'EMAIL')).toMatch(says)
+    expect(explanation.suggestion?.replaceAll(email, 'EMAIL') ?? null).toBe(mend)
+    expect(Object.keys(explanation).sort()).toEqual([
+      'evidence',
+      'exit',
+      'explanation',
+      'reason',
+      'subject',
+      'suggestion',
+    ])
     // What has a cause has rows that show it.
-    const shown = said.evidence.length > 0
-    expect(shown).toBe(reason !== 'no_login_tried' && it !== 'the name is misspelt')
+    const hasEvidence = explanation.evidence.length > 0
+    expect(hasEvidence).toBe(reason !== 'no_login_tried' && it !== 'the name is misspelt')
   })
 
   test.each(['00000000-0000-7000-8000-000000000000', 'no-such-request-0123456789-0123456789', 'nobody', 'a b'])(
@@ -471,23 +478,23 @@ describe('what auth tells an operator', () => {
     const ids = Array.from({ length: 25 }, () => crypto.randomUUID())
     for (const id of ids) expect(await logIn(newEmail(), WRONG, { id, from: address })).toBe(429)
     const rows = (await asOperator('GET /admin/audit?type=login.paused&size=200')).items
-    const own = rows.filter(({ detail }: { detail: { address?: string } }) => detail.address === address)
-    expect(own).toHaveLength(1)
-    expect(own[0]).toMatchObject({ user_id: null, ip: address, detail: { until: expect.any(String) } })
+    const rowsOfAddress = rows.filter(({ detail }: { detail: { address?: string } }) => detail.address === address)
+    expect(rowsOfAddress).toHaveLength(1)
+    expect(rowsOfAddress[0]).toMatchObject({ user_id: null, ip: address, detail: { until: expect.any(String) } })
     for (const id of ids.slice(0, 3)) expect((await asOperator(`GET /admin/audit?request_id=${id}`)).items).toEqual([])
     expect(await limits(`address=${address}`)).toEqual({
       user_id: null,
       address,
       failures: 300,
       last_failed_at: expect.any(String),
-      paused_until: own[0].detail.until,
+      paused_until: rowsOfAddress[0].detail.until,
     })
     // In the other spelling that an IPv4 address has.
     expect(await limits(`address=::ffff:${address}`)).toMatchObject({ address, failures: 300 })
     // A little of each address: its own flood drives out the older of it, and nothing of others.
-    const kept = await refused(`address=${address}`)
-    expect(kept.map(({ request_id }: { request_id: string }) => request_id)).toEqual(ids.slice(-20).reverse())
-    expect(kept[0]).toMatchObject({ code: 'rate_limited', paused: 'address', user_id: null, ip: address })
+    const refusedLogins = await refused(`address=${address}`)
+    expect(refusedLogins.map(({ request_id }: { request_id: string }) => request_id)).toEqual(ids.slice(-20).reverse())
+    expect(refusedLogins[0]).toMatchObject({ code: 'rate_limited', paused: 'address', user_id: null, ip: address })
   })
 
   test('a pause of an account is one row, also where its guesses came at once', async () => {
@@ -504,9 +511,9 @@ describe('what auth tells an operator', () => {
     await fail(email, 2)
     for (const query of [`user_id=${id.toUpperCase()}`, `login=${email.toUpperCase()}`])
       expect(await limits(query)).toMatchObject({ user_id: id, address: null, failures: 2, paused_until: null })
-    const stranger = newEmail()
-    await fail(stranger, 10)
-    const paused = await limits(`login=${stranger}`)
+    const unknownEmail = newEmail()
+    await fail(unknownEmail, 10)
+    const paused = await limits(`login=${unknownEmail}`)
     expect(paused).toMatchObject({ user_id: null, failures: 10 })
     expect(Date.parse(paused.paused_until) - Date.now()).toBeGreaterThan(30_000)
     expect(await limits(`login=${newEmail()}`)).toMatchObject({ failures: 0, last_failed_at: null, paused_until: null })
@@ -524,41 +531,48 @@ describe('what auth tells an operator', () => {
 })
 
 test('explained with users away, or what it tells not arriving', async () => {
-  const own = ownSettings(instance.shell.fresh())
-  const auth = launch([process.execPath, 'cli/main.ts', 'serve', 'auth'], { env: own })
+  const settings = ownSettings(instance.shell.fresh())
+  const auth = launch([process.execPath, 'cli/main.ts', 'serve', 'auth'], { env: settings })
   await auth.printed(/ready at/)
-  const [email, held, id] = [newEmail(), newEmail(), crypto.randomUUID()]
-  const login = await call(String(own.AUTH_URL), 'POST /api/v1/auth/login', {
+  const [email, cachedEmail, id] = [newEmail(), newEmail(), crypto.randomUUID()]
+  const login = await call(String(settings.AUTH_URL), 'POST /api/v1/auth/login', {
     headers: { 'x-request-id': id },
     body: { email, password: PASSWORD },
   })
   expect([login.status, login.body.code]).toEqual([503, 'users_unavailable'])
   const now = new Date().toISOString()
-  const record = { user_id: crypto.randomUUID(), email: held, username: null, name: null, roles: ['USER'] }
-  await call(String(own.AUTH_URL), 'POST /auth/sync/password', {
+  const record = { user_id: crypto.randomUUID(), email: cachedEmail, username: null, name: null, roles: ['USER'] }
+  await call(String(settings.AUTH_URL), 'POST /auth/sync/password', {
     headers: as.internal,
     body: {
       ...{ ...record, status: 'active', email_verified: false, created_at: now, updated_at: now },
       ...{ password_hash: '$2b$04$invalid', password_version: 1 },
     },
   })
-  await call(String(own.AUTH_URL), 'POST /api/v1/auth/login', { body: { email: held, password: WRONG } })
-  const [request, unknown, known] = await Promise.all([explain(id, own), explain(email, own), explain(held, own)])
+  await call(String(settings.AUTH_URL), 'POST /api/v1/auth/login', { body: { email: cachedEmail, password: WRONG } })
+  const [request, unknown, ofCachedEmail] = await Promise.all([
+    explain(id, settings),
+    explain(email, settings),
+    explain(cachedEmail, settings),
+  ])
 
   // Users is back, and what it tells auth does not arrive.
   const users = launch([process.execPath, 'cli/main.ts', 'serve', 'users'], {
-    env: { ...own, AUTH_URL: 'http://127.0.0.1:1' },
+    env: { ...settings, AUTH_URL: 'http://127.0.0.1:1' },
   })
   await users.printed(/ready at/)
-  await call(String(own.USERS_URL), 'POST /api/v1/users', { headers: as.operator, body: { email, password: PASSWORD } })
-  await call(String(own.AUTH_URL), 'POST /api/v1/auth/login', { body: { email, password: WRONG } })
-  const unheard = await explain(email, own)
+  await call(String(settings.USERS_URL), 'POST /api/v1/users', {
+    headers: as.operator,
+    body: { email, password: PASSWORD },
+  })
+  await call(String(settings.AUTH_URL), 'POST /api/v1/auth/login', { body: { email, password: WRONG } })
+  const unheard = await explain(email, settings)
   for (const one of [auth, users]) one.signal('SIGTERM')
   await Promise.all([auth.ended, users.ended])
   for (const { reason, suggestion } of [request, unknown])
     expect([reason, suggestion]).toEqual(['users_unavailable', 'ch202 health'])
   expect(request.evidence).toMatchObject([{ type: 'login.refused', detail: { code: 'users_unavailable' } }])
-  expect(known).toMatchObject({ exit: 0, reason: 'wrong_password' })
+  expect(ofCachedEmail).toMatchObject({ exit: 0, reason: 'wrong_password' })
   expect(unheard).toMatchObject({ exit: 0, reason: 'wrong_password' })
   expect(unheard.evidence).toMatchObject([{ user_id: null, detail: { reason: 'unknown_or_wrong', email } }])
 })

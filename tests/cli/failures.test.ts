@@ -78,7 +78,7 @@ describe('a wrong use', () => {
 })
 
 /** What answers in the place of a service: a body, its type and status. */
-function stranger(body: string, status = 200, type = 'application/json', headers: Record<string, string> = {}) {
+function standIn(body: string, status = 200, type = 'application/json', headers: Record<string, string> = {}) {
   const server = Bun.serve({
     port: 0,
     hostname: '127.0.0.1',
@@ -92,7 +92,7 @@ interface Row {
   env?: Record<string, string>
   stdin?: string
   /** What is said in the place of the users service. */
-  answers?: Parameters<typeof stranger>
+  answers?: Parameters<typeof standIn>
   status: number
   code: string
   /** A part of the message. */
@@ -189,7 +189,7 @@ const TABLE: (() => Row)[] = [
 
 async function shows(row: Row) {
   const { answers, code, line, mends, says = '', status, stdin } = row
-  const server = answers && stranger(...answers)
+  const server = answers && standIn(...answers)
   const env = { ...row.env, ...(server ? { USERS_URL: server.url } : {}) }
   const options = { env, ...(stdin === undefined ? {} : { stdin }) }
   const [words, json] = [await run(`ch202 ${line}`, options), await run(`ch202 ${line} -o json`, options)]
@@ -207,12 +207,12 @@ async function shows(row: Row) {
   expect([line, ok, error]).toMatchObject([line, false, { code, message: expect.stringContaining(says) }])
   expect([line, error.suggestion]).toEqual([line, how[0]?.replace('→ ', '')])
   if (code !== 'unreachable') expect([line, error.retryable]).toEqual([line, status === 7])
-  const named = ['code', 'message', 'errors', 'suggestion', 'request_id', 'retryable']
-  expect([line, Object.keys(error).filter((name) => !named.includes(name))]).toEqual([line, []])
+  const allowedFields = ['code', 'message', 'errors', 'suggestion', 'request_id', 'retryable']
+  expect([line, Object.keys(error).filter((name) => !allowedFields.includes(name))]).toEqual([line, []])
 
-  for (const said of [words.stderr, json.stdout]) {
-    expect([line, said]).toEqual([line, expect.not.stringMatching(TRACE)])
-    for (const secret of [OPERATOR_KEY, token()]) expect(said).not.toContain(secret)
+  for (const output of [words.stderr, json.stdout]) {
+    expect([line, output]).toEqual([line, expect.not.stringMatching(TRACE)])
+    for (const secret of [OPERATOR_KEY, token()]) expect(output).not.toContain(secret)
   }
 }
 
@@ -271,7 +271,7 @@ describe('a failure', () => {
 
   test('R9: of an answer that is none of ours is only what is text', async () => {
     const body = { ...JSON.parse(problem(400, 'validation_failed')), errors: [7, { field: 'x' }, null] }
-    const server = stranger(JSON.stringify(body), 400)
+    const server = standIn(JSON.stringify(body), 400)
     const { stdout } = await run('ch202 users list -o json', { env: { USERS_URL: server.url } })
     server.stop()
     expect(JSON.parse(stdout).error).toEqual({
@@ -302,12 +302,12 @@ describe('a failure', () => {
       `package caddy --out ${place}/x`,
     ]
     const lines = [...to('/proc/none'), ...to('/sys/none'), ...to(file), ...to(`${file}/below`)]
-    const said = await Promise.all(
+    const results = await Promise.all(
       lines.map((line) =>
         instance.shell.run(line.includes(' ch202 ') ? line : `ch202 ${line}`, { env: { CH202_ENV: 'development' } }),
       ),
     )
-    for (const [at, { status, stderr, stdout }] of said.entries()) {
+    for (const [at, { status, stderr, stdout }] of results.entries()) {
       const line = lines[at]
       expect([line, status, stdout, stderr]).toEqual([
         line,

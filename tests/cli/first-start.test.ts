@@ -16,8 +16,16 @@ describe('S2: what a newcomer sees on a terminal', () => {
 
   /** Without secrets, as on a fresh machine, and with the path of the shell. */
   const settings = (dataDir: string, more: Record<string, string> = {}) => {
-    const left = ['INTERNAL_API_KEY', 'OPERATOR_API_KEY', 'CH202_SECRET', 'NO_COLOR', 'PATH', 'HOME', 'XDG_CONFIG_HOME']
-    const env = Object.entries(ownSettings(dataDir)).filter(([name]) => !left.includes(name))
+    const omittedSettings = [
+      'INTERNAL_API_KEY',
+      'OPERATOR_API_KEY',
+      'CH202_SECRET',
+      'NO_COLOR',
+      'PATH',
+      'HOME',
+      'XDG_CONFIG_HOME',
+    ]
+    const env = Object.entries(ownSettings(dataDir)).filter(([name]) => !omittedSettings.includes(name))
     return { ...Object.fromEntries(env), ...more }
   }
   const ready = async (screen: OnScreen, times: number) => {
@@ -42,12 +50,12 @@ describe('S2: what a newcomer sees on a terminal', () => {
     const first = shell.inTerminal(`exec ch202 ${verb}`, { env, cols })
     await ready(first, names.length)
     await first.shows(/--generate/)
-    const shown = first.screen()
+    const screen = first.screen()
     // Lines for people, in colour, and nothing that looks like a fault.
-    expect(shown).toContain('\x1b[32mINFO')
-    expect(shown).not.toMatch(/WARN|ERROR|"level"|feed\.lost|^\{/m)
+    expect(screen).toContain('\x1b[32mINFO')
+    expect(screen).not.toMatch(/WARN|ERROR|"level"|feed\.lost|^\{/m)
 
-    const steps = plain(shown).slice(plain(shown).lastIndexOf(' ready at '))
+    const steps = plain(screen).slice(plain(screen).lastIndexOf(' ready at '))
     const urls = verb === 'start' ? SERVICE_NAMES.map((name) => env[`${name.toUpperCase()}_URL`]) : [env.CH202_URL]
     for (const url of urls) expect(steps).toContain(url ?? '')
     expect(steps).toContain(`Documentation  ${urls[0]}/swagger\n`)
@@ -56,26 +64,30 @@ describe('S2: what a newcomer sees on a terminal', () => {
 
     // The command is one, and does what it says.
     const command = /^ {2}bun (ch202 users create [\s\S]*?--generate)$/m.exec(steps)?.[1] ?? 'none is shown'
-    const made = await shell.run(`${command} -o json`, { env: { CH202_DATA_DIR: env.CH202_DATA_DIR ?? '' } })
-    expect([made.stderr, made.status]).toEqual(['', 0])
-    expect(JSON.parse(made.stdout)).toMatchObject({ email: 'you@example.org', roles: ['USER', 'ADMIN'], changed: true })
+    const result = await shell.run(`${command} -o json`, { env: { CH202_DATA_DIR: env.CH202_DATA_DIR ?? '' } })
+    expect([result.stderr, result.status]).toEqual(['', 0])
+    expect(JSON.parse(result.stdout)).toMatchObject({
+      email: 'you@example.org',
+      roles: ['USER', 'ADMIN'],
+      changed: true,
+    })
     await stopped(first)
 
     // Whoever has an administrator is told where all is, and no more.
     const again = shell.inTerminal(`exec ch202 ${verb}`, { env, cols })
     await ready(again, names.length)
-    const whole = await stopped(again)
-    expect(whole).toContain('/swagger')
-    expect(whole).not.toMatch(STEPS)
+    const screenAgain = await stopped(again)
+    expect(screenAgain).toContain('/swagger')
+    expect(screenAgain).not.toMatch(STEPS)
   })
 
   test('without colours where they are not wanted, and as JSON where that is', async () => {
     const dataDir = shell.fresh()
     const grey = shell.inTerminal('exec ch202 start', { env: settings(dataDir, { NO_COLOR: '1' }) })
     await ready(grey, SERVICE_NAMES.length)
-    const shown = await stopped(grey)
-    expect(shown).not.toContain('\x1b[')
-    expect(shown).toContain(' INFO: ')
+    const screen = await stopped(grey)
+    expect(screen).not.toContain('\x1b[')
+    expect(screen).toContain(' INFO: ')
     const json = shell.inTerminal('exec ch202 start', { env: settings(dataDir, { LOG_FORMAT: 'json' }) })
     await ready(json, SERVICE_NAMES.length)
     expect(await stopped(json)).toContain('{"level":"info"')

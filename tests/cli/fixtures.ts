@@ -34,7 +34,7 @@ export const BEFORE: readonly [example: RegExp, line: string][] = [
 ]
 
 /** What the examples make, and must not find: an email that is created, say. */
-const MADE: readonly [example: RegExp, away: string][] = [
+const CREATED_BY_EXAMPLES: readonly [example: RegExp, away: string][] = [
   [/users create (\S+@\S+)/, '/users/by-email/$1'],
   [/modules create (\S+)/, '/modules/$1'],
 ]
@@ -43,7 +43,7 @@ const MADE: readonly [example: RegExp, away: string][] = [
 export async function prepare(system: System, directory: string) {
   const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })
   mkdirSync(directory, { recursive: true })
-  const asked = async (request: string, fine: number[], body?: unknown, headers: Record<string, string> = {}) => {
+  const send = async (request: string, fine: number[], body?: unknown, headers: Record<string, string> = {}) => {
     const place = request.includes('/modules') ? system.url.modules : system.url.users
     const answer = await call(place, request.replace(' ', ' /api/v1'), {
       headers: { ...as.operator, ...headers },
@@ -55,7 +55,7 @@ export async function prepare(system: System, directory: string) {
 
   const users = async () => {
     const lines = USERS.map((user) => JSON.stringify({ ...user, status: 'active', password_hash })).join('\n')
-    const { text } = await asked('POST /users/import?on_conflict=update', [200], lines, {
+    const { text } = await send('POST /users/import?on_conflict=update', [200], lines, {
       'content-type': 'application/x-ndjson',
     })
     if (text.includes('"failed"')) throw new Error(text)
@@ -64,12 +64,12 @@ export async function prepare(system: System, directory: string) {
   /** All that `example` speaks of as it was, and what it makes away. */
   const again = async (example: string) => {
     await users()
-    for (const module of MODULES) await asked('POST /modules', [201, 409], module)
-    for (const [pattern, path] of MADE) {
-      const found = example.match(pattern)
-      if (!found) continue
-      const { body } = await asked(`GET ${path.replace('$1', found[1] ?? '')}`, [200, 404])
-      if (body.id) await asked(`DELETE /${path.split('/')[1]}/${body.id}`, [204])
+    for (const module of MODULES) await send('POST /modules', [201, 409], module)
+    for (const [pattern, path] of CREATED_BY_EXAMPLES) {
+      const match = example.match(pattern)
+      if (!match) continue
+      const { body } = await send(`GET ${path.replace('$1', match[1] ?? '')}`, [200, 404])
+      if (body.id) await send(`DELETE /${path.split('/')[1]}/${body.id}`, [204])
     }
     if (example.includes('sessions')) await logIn(system, 'ana')
     for (const [name, text] of Object.entries(FILES)) writeFileSync(join(directory, name), text(password_hash))

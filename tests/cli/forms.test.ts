@@ -83,9 +83,9 @@ describe('a list', () => {
       ['jsonl', '{"email":"ana@example.org","username":"ana"}\n'],
       ['csv', 'email,username\nana@example.org,ana\n'],
     ] as const
-    for (const [form, said] of table) {
+    for (const [form, expected] of table) {
       const { status, stdout, stderr } = await run(`${list} -o ${form} --fields email,username`)
-      expect([form, status, stdout, stderr]).toEqual([form, 0, said, ''])
+      expect([form, status, stdout, stderr]).toEqual([form, 0, expected, ''])
     }
   })
 
@@ -104,10 +104,10 @@ describe('a list', () => {
       ['csv', ''],
       ['ids', ''],
     ]
-    for (const [form, said] of table)
+    for (const [form, expected] of table)
       for (const all of ['', ' --all']) {
         const { status, stdout, stderr } = await run(`ch202 users list --role NOBODY -o ${form}${all}`)
-        expect([form, all, status, stdout, stderr]).toEqual([form, all, 0, said ?? '', ''])
+        expect([form, all, status, stdout, stderr]).toEqual([form, all, 0, expected ?? '', ''])
       }
   })
 
@@ -154,9 +154,9 @@ describe('a list', () => {
         return stdout
       }),
     )
-    const whole = JSON.parse(json)
-    expect([whole.items.length, whole.total, whole.next_cursor]).toEqual([MANY, MANY, null])
-    const all = whole.items.map(({ id }: { id: string }) => id)
+    const allUsers = JSON.parse(json)
+    expect([allUsers.items.length, allUsers.total, allUsers.next_cursor]).toEqual([MANY, MANY, null])
+    const all = allUsers.items.map(({ id }: { id: string }) => id)
     expect(new Set(all).size).toBe(MANY)
     expect(lines(ids)).toEqual(all)
     expect(lines(jsonl).map((one) => JSON.parse(one).id)).toEqual(all)
@@ -211,8 +211,8 @@ describe('a record', () => {
       ['json', '{"username":"kim","email":"kim@example.org"}\n'],
       ['csv', 'username,email\nkim,kim@example.org\n'],
     ] as const
-    for (const [form, said] of table)
-      expect((await run(`ch202 users get kim --fields username,email -o ${form}`)).stdout).toBe(said)
+    for (const [form, expected] of table)
+      expect((await run(`ch202 users get kim --fields username,email -o ${form}`)).stdout).toBe(expected)
   })
 })
 
@@ -272,7 +272,7 @@ describe('a terminal', () => {
     const { id } = JSON.parse((await run('ch202 users get kim -o json')).stdout)
     const patched = await call(system.url.users, `PATCH /api/v1/users/${id}`, { headers: as.operator, body: { name } })
     // Whether or not the API takes such a name today, one that it took before must be harmless.
-    const stranger = Bun.serve({
+    const standIn = Bun.serve({
       port: 0,
       hostname: '127.0.0.1',
       fetch: ({ url }) => {
@@ -282,7 +282,7 @@ describe('a terminal', () => {
         return Response.json(url.includes('by-username') ? user : { items: [user], total: 1, next_cursor: HOSTILE })
       },
     })
-    const env = { USERS_URL: `http://127.0.0.1:${stranger.port}`, NO_COLOR: '1' }
+    const env = { USERS_URL: `http://127.0.0.1:${standIn.port}`, NO_COLOR: '1' }
     const table: [string, number][] = [
       ['ch202 users get kim', 0],
       ['ch202 users get kim -o ids', 0],
@@ -302,7 +302,7 @@ describe('a terminal', () => {
       const ended = await onScreen(line, { env })
       expect([line, ended.status, ended.screen.match(STEERING)]).toEqual([line, status, null])
     }
-    await stranger.stop(true)
+    await standIn.stop(true)
     expect([200, 400]).toContain(patched.status)
     expect((await onScreen('ch202 users get ana --fields name', { env: { NO_COLOR: '1' } })).screen).not.toMatch(
       STEERING,

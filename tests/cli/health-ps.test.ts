@@ -96,8 +96,8 @@ describe('three services, started, one of them stopped, killed and held', () => 
     running.users.signal('SIGKILL')
     await Promise.all([running.modules.ended, running.users.ended])
     const after = await json(bare, 'ps')
-    const { modules: ___, ...left } = ofEachService(() => 'up')
-    expect([after.status, states(after.body.items)]).toEqual([0, { ...left, users: 'dead' }])
+    const { modules: ___, ...others } = ofEachService(() => 'up')
+    expect([after.status, states(after.body.items)]).toEqual([0, { ...others, users: 'dead' }])
     expect(after.body.items[1]).toMatchObject({ rss_bytes: null, cpu_s: null })
 
     // Another program has got the process id since: one of ours that began at another time, one of others.
@@ -110,14 +110,14 @@ describe('three services, started, one of them stopped, killed and held', () => 
       { pid: process.pid },
     ]) {
       writeFileSync(note, JSON.stringify({ ...rest, ...other }))
-      expect(states((await json(bare, 'ps')).body.items)).toEqual({ ...left, users: 'dead' })
+      expect(states((await json(bare, 'ps')).body.items)).toEqual({ ...others, users: 'dead' })
     }
 
     running.auth.signal('SIGSTOP')
-    const told = await runTool(['ps'], { env: bare })
-    expect([told.status, told.stdout]).toEqual([0, expect.stringMatching(/^auth +silent .*\nusers +dead /)])
-    expect(told.stderr).toContain('Ended unexpectedly: users\n')
-    expect(told.stderr).toContain('not responding: auth\n')
+    const result = await runTool(['ps'], { env: bare })
+    expect([result.status, result.stdout]).toEqual([0, expect.stringMatching(/^auth +silent .*\nusers +dead /)])
+    expect(result.stderr).toContain('Ended unexpectedly: users\n')
+    expect(result.stderr).toContain('not responding: auth\n')
     running.auth.signal('SIGKILL')
     await running.auth.ended
   })

@@ -61,10 +61,10 @@ async function leaves(words: string[] = []): Promise<Leaf[]> {
   return (await Promise.all(below.map((name) => leaves([...words, name])))).flat()
 }
 
-let found: Promise<Leaf[]> | undefined
+let commands: Promise<Leaf[]> | undefined
 function all(): Promise<Leaf[]> {
-  found ??= leaves()
-  return found
+  commands ??= leaves()
+  return commands
 }
 
 test('names every command, however it is asked for', async () => {
@@ -120,11 +120,11 @@ async function wrongWith(example: string): Promise<string[]> {
   const late = setTimeout(() => end(running, 'SIGKILL'), LATE)
   let expected = STATUS[example] ?? 0
   if (stays) {
-    const [, shown, signal, status] = stays
+    const [, readyPattern, signal, status] = stays
     // What it has not said stands in what it did say.
-    if (shown) await running.printed(shown).catch(() => undefined)
+    if (readyPattern) await running.printed(readyPattern).catch(() => undefined)
     else await Promise.race([running.ended, Bun.sleep(STAYS)])
-    end(running, shown === null || shown.test(running.stdout()) ? signal : 'SIGKILL')
+    end(running, readyPattern === null || readyPattern.test(running.stdout()) ? signal : 'SIGKILL')
     expected = status
   }
   const { status, stderr } = await running.ended
@@ -141,9 +141,9 @@ test('has examples that work as printed', async () => {
   const beside = examples.filter((example) => !apart.includes(example) && isBeside(example))
   const alone = Promise.all(apart.map(wrongWith))
   const wrong: string[] = []
-  const left = [...beside]
+  const queue = [...beside]
   const next = async () => {
-    for (let example = left.shift(); example !== undefined; example = left.shift())
+    for (let example = queue.shift(); example !== undefined; example = queue.shift())
       wrong.push(...(await wrongWith(example)))
   }
   await Promise.all(Array.from({ length: AT_ONCE }, next))

@@ -34,11 +34,11 @@ describe('R22: --format django', () => {
     expect(done.stderr).toMatch(/^✗ \d+: The email is missing/m)
     expect(dry.stderr).toContain('! Imported without the ADMIN role: 1')
     const [ana, bo] = await Promise.all(['ana', 'bo'].map((who) => here.read(`${who}@django.example.org`)))
-    const named = name !== 'django-users.json'
+    const hasGroupNames = name !== 'django-users.json'
     expect(ana).toMatchObject({ username: 'ana.django', name: 'Ana Lima', created_at: '2024-05-01T09:30:00.123Z' })
-    expect(ana.roles).toEqual(named ? ['USER', 'STORE_MANAGERS'] : ['USER'])
+    expect(ana.roles).toEqual(hasGroupNames ? ['USER', 'STORE_MANAGERS'] : ['USER'])
     expect([bo.name, bo.roles]).toEqual(['Бо Öz', ana.roles])
-    expect(done.stderr).toContain(named ? '"Редакторы", of 1 user' : '"2", of 1 user: a group without a name')
+    expect(done.stderr).toContain(hasGroupNames ? '"Редакторы", of 1 user' : '"2", of 1 user: a group without a name')
     expect((await here.read('di@django.example.org')).status).toBe('disabled')
     expect(await here.read('cy@django.example.org')).toMatchObject({ username: null, name: null })
     expect((await here.read('root@django.example.org')).roles).toEqual(['USER'])

@@ -65,9 +65,9 @@ test('a dry run refuses what an import refuses, in the same words', async () => 
 
 describe('R10: what can be repaired is, and it is said', () => {
   for (const format of FORMATS) {
-    test.each(NAMES)(`${format}: a name with %s`, async (_, name, expected, said) => {
+    test.each(NAMES)(`${format}: a name with %s`, async (_, name, expected, repairs) => {
       const email = `a@${fresh()}`
-      expect(saidIn(await imported(format, [{ email, name }]))).toEqual(said)
+      expect(saidIn(await imported(format, [{ email, name }]))).toEqual(repairs)
       expect((await here.read(email)).name).toBe(expected)
     })
 

@@ -55,33 +55,33 @@ const written = (format: string, people: string[][]) => {
   return { emails, text }
 }
 const rolesOf = (emails: string[]) => Promise.all(emails.map(async (email) => lettered((await here.read(email)).roles)))
-const leftIn = (stdout: string) =>
+const skippedRolesIn = (stdout: string) =>
   Object.fromEntries(
     (JSON.parse(stdout).roles_left_out ?? []).map(({ role, users }: { role: string; users: number }) => [role, users]),
   )
 
 describe('R4: different roles never become one', () => {
   for (const format of FORMATS)
-    test.each(CASES)(`${format}: those that %s`, async (_, people, roles, left) => {
+    test.each(CASES)(`${format}: those that %s`, async (_, people, roles, skippedRoles) => {
       const { emails, text } = written(format, people)
       const path = here.file(text)
       const words = ['import', path, ...formatWords(format), '-o', 'json']
       const dry = await here.users([...words, '--dry-run'])
-      expect([dry.status, leftIn(dry.stdout)]).toEqual([0, left])
+      expect([dry.status, skippedRolesIn(dry.stdout)]).toEqual([0, skippedRoles])
       const done = await here.users(words)
-      expect([done.status, leftIn(done.stdout)]).toEqual([0, left])
+      expect([done.status, skippedRolesIn(done.stdout)]).toEqual([0, skippedRoles])
       expect(await rolesOf(emails)).toEqual(roles)
       expect(done.stderr).toBe(dry.stderr)
-      for (const [role, users] of Object.entries(left))
+      for (const [role, users] of Object.entries(skippedRoles))
         expect(done.stderr).toContain(`${JSON.stringify(role)}, of ${users} user`)
-      if (Object.keys(left).length === 0) expect(done.stderr).not.toContain('Roles skipped')
+      if (Object.keys(skippedRoles).length === 0) expect(done.stderr).not.toContain('Roles skipped')
     })
 
   test.each(FORMATS)('%s by a pipe: as from a file', async (format) => {
-    for (const [, people, roles, left] of CASES) {
+    for (const [, people, roles, skippedRoles] of CASES) {
       const { emails, text } = written(format, people)
       const done = await here.users(['import', '-', ...formatWords(format), '-o', 'json'], text)
-      expect([done.status, leftIn(done.stdout)]).toEqual([0, left])
+      expect([done.status, skippedRolesIn(done.stdout)]).toEqual([0, skippedRoles])
       expect(await rolesOf(emails)).toEqual(roles)
     }
   })
@@ -95,7 +95,7 @@ describe('R4: different roles never become one', () => {
   test.each(['jsonl', 'csv'])('%s: one that is spelled as ours is ours', async (format) => {
     const { emails, text } = written(format, [['editor'], ['EDITOR'], ['Editor']])
     const done = await here.users(['import', here.file(text), '--format', format, '-o', 'json'])
-    expect(leftIn(done.stdout)).toEqual({ editor: 1, Editor: 1 })
+    expect(skippedRolesIn(done.stdout)).toEqual({ editor: 1, Editor: 1 })
     expect(await rolesOf(emails)).toEqual([[], ['EDITOR'], []])
   })
 
@@ -107,10 +107,10 @@ describe('R4: different roles never become one', () => {
     const done = await here.users(words)
     const { roles } = await here.read(emails[0] as string)
     expect(roles).toHaveLength(32)
-    const left = Object.keys(leftIn(done.stdout))
-    expect(left).toEqual(many.slice(-left.length))
-    expect(left.length + lettered(roles).length).toBe(40)
-    expect(leftIn(dry.stdout)).toEqual(leftIn(done.stdout))
+    const skippedNames = Object.keys(skippedRolesIn(done.stdout))
+    expect(skippedNames).toEqual(many.slice(-skippedNames.length))
+    expect(skippedNames.length + lettered(roles).length).toBe(40)
+    expect(skippedRolesIn(dry.stdout)).toEqual(skippedRolesIn(done.stdout))
     expect(done.stderr).toContain('a user has at most 32')
   })
 
@@ -121,7 +121,7 @@ describe('R4: different roles never become one', () => {
     const map = here.file('роль=б=AUDITOR\r\n\n  chief  = BOSS\ncook=X\n')
     const words = ['--role-map', 'роль-а=AUDITOR', '--role-map', 'Editor=WRITER', '--role-map', map]
     const done = await here.users(['import', here.file(text), ...formatWords(format), ...words, '-o', 'json'])
-    expect([done.status, leftIn(done.stdout)]).toEqual([0, {}])
+    expect([done.status, skippedRolesIn(done.stdout)]).toEqual([0, {}])
     expect(await rolesOf(emails)).toEqual([['AUDITOR', 'WRITER'], ['AUDITOR'], ['EDITOR'], ['BOSS']])
     expect(done.stderr).toContain('! The file has no role "cook" (--role-map)')
     expect(done.stderr).not.toContain('chief')
@@ -131,7 +131,7 @@ describe('R4: different roles never become one', () => {
     const { emails, text } = written('auth0', [['redaktor'], ['editor']])
     const map = here.file('{"redaktor":"EDITOR"}')
     const done = await here.users(['import', here.file(text), '--format', 'auth0', '--role-map', map, '-o', 'json'])
-    expect(leftIn(done.stdout)).toEqual({ editor: 1 })
+    expect(skippedRolesIn(done.stdout)).toEqual({ editor: 1 })
     expect(await rolesOf(emails)).toEqual([['EDITOR'], []])
   })
 
@@ -157,7 +157,7 @@ describe('R4: different roles never become one', () => {
     ]
     const text = lines.map((line) => JSON.stringify(line)).join('\n')
     const done = await here.users(['import', '-', '--format', 'auth0', '-o', 'json'], text)
-    expect(leftIn(done.stdout)).toEqual({
+    expect(skippedRolesIn(done.stdout)).toEqual({
       '(null)': 1,
       '(5)': 1,
       '({"name":"x"})': 1,
@@ -174,7 +174,7 @@ describe('R4: different roles never become one', () => {
     for (const dry of [['--dry-run'], []]) {
       const errors = join(here.folder, 'errors')
       const done = await here.users(['import', path, '--format', 'auth0', '--errors', errors, '-o', 'json', ...dry])
-      expect(leftIn(done.stdout)).toEqual({ editor: 1, Editor: 1 })
+      expect(skippedRolesIn(done.stdout)).toEqual({ editor: 1, Editor: 1 })
       const lines = readFileSync(errors, 'utf8')
         .trimEnd()
         .split('\n')
@@ -219,7 +219,7 @@ describe('R4: different roles never become one', () => {
       const other = await runTool(['users', 'import', path, '--resume', '--role-map', 'theirs=X'], { env })
       expect([other.status, other.stderr]).toEqual([2, expect.stringContaining('another --role-map')])
       const done = await runTool(['users', 'import', path, '--resume', '-o', 'json'], { env })
-      expect(leftIn(done.stdout)).toEqual({ editor: 1, Editor: 1, роль: 399 })
+      expect(skippedRolesIn(done.stdout)).toEqual({ editor: 1, Editor: 1, роль: 399 })
       expect(summaryOf(done.stdout)).toMatchObject({ created: 800, total: 800 })
       const roles = fake.state().map(({ roles }) => (roles as string[]).join())
       expect(roles).toEqual(Array.from({ length: 800 }, (_, n) => (of(n)[0] === 'theirs' ? 'OURS' : '')))

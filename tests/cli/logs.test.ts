@@ -84,9 +84,9 @@ describe('what the services log', () => {
   test.each(['process.exit(0)', 'throw new Error()'])('is in the file to the last line: %s', async (end) => {
     const dataDir = folder.fresh()
     mkdirSync(dataDir)
-    const given = JSON.stringify({ dataDir, logLevel: 'info', logFormat: 'json' })
+    const settings = JSON.stringify({ dataDir, logLevel: 'info', logFormat: 'json' })
     const code = `import { openLog } from './services/kit/log.ts'
-      const log = openLog('auth', ${given})
+      const log = openLog('auth', ${settings})
       for (let count = 0; count < 9; count++) log.info({ event: 'last', count })
       ${end}`
     const { stdout } = await launch([process.execPath, '-e', code]).ended
@@ -193,10 +193,10 @@ describe('ch202 logs', () => {
     ],
     [['--since', '2099-01-01'], []],
   ]
-  test.each(rows)('%j', async (words, found) => {
+  test.each(rows)('%j', async (words, expected) => {
     for (const [form, read] of [['json', itemsOf] as const, ['jsonl', events] as const]) {
       const ended = await runTool(['logs', ...words, '-o', form], { env })
-      expect([ended.status, ended.stderr, read(ended.stdout)]).toEqual([0, '', found])
+      expect([ended.status, ended.stderr, read(ended.stdout)]).toEqual([0, '', expected])
     }
   })
 
@@ -208,17 +208,17 @@ describe('ch202 logs', () => {
   })
 
   test('has a line for people, and the other forms', async () => {
-    const said = async (...words: string[]) => (await runTool(['logs', ...words], { env })).stdout
-    expect(await said('users')).toBe(
+    const outputOf = async (...words: string[]) => (await runTool(['logs', ...words], { env })).stdout
+    expect(await outputOf('users')).toBe(
       [
         '2026-11-20T10:02:00.000Z warn  users   u2',
         '2026-11-20T10:04:00.000Z info  users   u4 request_id=r-1 status=404',
         '',
       ].join('\n'),
     )
-    expect(await said('modules')).not.toContain('\u001b')
-    expect(await said('users', '--fields', 'event,status', '-o', 'csv')).toBe('event,status\nu2,\nu4,404\n')
-    expect(await said('-o', 'ids')).toBe('r-1\nr-1\n')
+    expect(await outputOf('modules')).not.toContain('\u001b')
+    expect(await outputOf('users', '--fields', 'event,status', '-o', 'csv')).toBe('event,status\nu2,\nu4,404\n')
+    expect(await outputOf('-o', 'ids')).toBe('r-1\nr-1\n')
     const terminal = await launch(['script', '-qec', `${process.execPath} cli/main.ts logs users`, '/dev/null'], {
       env: { ...env, NO_COLOR: '', TERM: 'xterm' },
     }).ended
@@ -259,30 +259,30 @@ describe('ch202 logs -f', () => {
     const { env, path } = withLogs({ 'auth.log': line(1, 'auth', 'a1') })
     const running = follow(env)
     const seen = ['a1']
-    const shown = (...events: string[]) => {
+    const showsNext = (...events: string[]) => {
       seen.push(...events)
       return shows(running, ...seen)
     }
-    await shown()
+    await showsNext()
     appendFileSync(path('auth.log'), line(2, 'auth', 'a2').slice(0, 30))
     appendFileSync(path('auth.log'), line(2, 'auth', 'a2').slice(30))
-    await shown('a2')
+    await showsNext('a2')
     // Turned over twice between two looks, with lines that were still written to the one put aside.
     appendFileSync(path('auth.log'), line(3, 'auth', 'a3'))
     renameSync(path('auth.log'), path('auth.log.2'))
     appendFileSync(path('auth.log.2'), line(4, 'auth', 'a4'))
     writeFileSync(path('auth.log.1'), line(5, 'auth', 'a5'))
     writeFileSync(path('auth.log'), line(6, 'auth', 'a6'))
-    await shown('a3', 'a4', 'a5', 'a6')
+    await showsNext('a3', 'a4', 'a5', 'a6')
     writeFileSync(path('users.log'), line(7, 'users', 'u7'))
-    await shown('u7')
+    await showsNext('u7')
     truncateSync(path('auth.log'))
     await Bun.sleep(300)
     appendFileSync(path('auth.log'), line(8, 'auth', 'a8'))
-    await shown('a8')
+    await showsNext('a8')
     rmSync(path('users.log'))
     writeFileSync(path('users.log'), line(9, 'users', 'u9'))
-    await shown('u9')
+    await showsNext('u9')
     running.signal('SIGINT')
     const { status, stderr } = await running.ended
     expect([status, stderr]).toEqual([130, ''])
@@ -337,9 +337,11 @@ describe('a request', () => {
 
   test('says whose it was and where it came from, also one that was refused', async () => {
     const base = env.CH202_URL ?? ''
-    const made = await call(base, 'POST /api/v1/auth/register', { body: { email: newEmail(), password: PASSWORD } })
-    const headers = as.bearer(made.body.tokens.access_token)
-    const asked = [
+    const registration = await call(base, 'POST /api/v1/auth/register', {
+      body: { email: newEmail(), password: PASSWORD },
+    })
+    const headers = as.bearer(registration.body.tokens.access_token)
+    const responses = [
       await call(base, 'GET /api/v1/auth/me', { headers }),
       await call(base, 'GET /api/v1/users', { headers }),
       await call(base, 'GET /api/v1/users'),
@@ -350,11 +352,11 @@ describe('a request', () => {
         .map((text) => JSON.parse(text))
         .find(({ route }) => /me$|users$/.test(route))
     }
-    const ids = asked.map((answer) => answer.headers.get('x-request-id') ?? '')
+    const ids = responses.map((answer) => answer.headers.get('x-request-id') ?? '')
     const lines = await Promise.all(ids.map((id) => eventually(() => lineOf(id))))
     expect(lines.map(({ ip, status, user_id }) => [status, ip, user_id])).toEqual([
-      [200, '127.0.0.1', made.body.id],
-      [403, '127.0.0.1', made.body.id],
+      [200, '127.0.0.1', registration.body.id],
+      [403, '127.0.0.1', registration.body.id],
       [401, '127.0.0.1', undefined],
     ])
   })
@@ -363,13 +365,13 @@ describe('a request', () => {
     const id = 'registration-of-ana'
     const body = { email: newEmail(), password: PASSWORD }
     await call(env.CH202_URL ?? '', 'POST /api/v1/auth/register', { body, headers: { 'x-request-id': id } })
-    const found = await eventually(async () => {
+    const linesOfRequest = await eventually(async () => {
       const { stdout } = await runTool(['logs', '--request-id', id, '-o', 'jsonl'], { env })
       const lines = jsonLines(stdout).map((text) => JSON.parse(text))
       return lines.length >= 3 ? lines : undefined
     })
     // Users tells auth of its row in the audit whenever it comes to it.
-    const routes = found.map(({ route, service }) => `${service} ${route}`)
+    const routes = linesOfRequest.map(({ route, service }) => `${service} ${route}`)
     expect(routes.filter((route) => !route.endsWith('/audit'))).toEqual([
       'users /api/v1/users',
       'auth /api/v1/auth/register',

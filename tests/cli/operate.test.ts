@@ -41,16 +41,16 @@ describe('sessions', () => {
   test('are listed, of one user or of all, and a list cut short says how to go on', async () => {
     const user = await registerUser(instance.system)
     await logIn(instance.system, user.email)
-    const [own, all, part] = await Promise.all([
+    const [ofUser, all, part] = await Promise.all([
       json(`sessions list --user ${user.email}`),
       run('sessions list --all -o ids'),
       run(`sessions list --user ${user.id} --limit 1 -o ids`),
     ])
-    expect(own.items.map((session: { user_id: string }) => session.user_id)).toEqual([user.id, user.id])
-    for (const { id } of own.items) expect(all.stdout.split('\n')).toContain(id)
-    expect(part.stdout.trim()).toBe(own.items[0].id)
+    expect(ofUser.items.map((session: { user_id: string }) => session.user_id)).toEqual([user.id, user.id])
+    for (const { id } of ofUser.items) expect(all.stdout.split('\n')).toContain(id)
+    expect(part.stdout.trim()).toBe(ofUser.items[0].id)
     const next = part.stderr.match(/^1 of 2\n→ (ch202 sessions list --user \S+ --limit 1 --cursor \S+)$/m)?.[1]
-    expect((await instance.shell.run(`${next} -o ids`)).stdout.trim()).toBe(own.items[1].id)
+    expect((await instance.shell.run(`${next} -o ids`)).stdout.trim()).toBe(ofUser.items[1].id)
   })
 
   test('end by their ids, by standard input or by their user; those that have ended are no error', async () => {
@@ -161,12 +161,12 @@ describe('the cache', () => {
     expect(await json(`cache drop ${user.id}`)).toEqual({ ...dropped, changed: false })
     expect((await run('cache drop nobody@example.org')).status).toBe(3)
 
-    const whole = { synced: 1, removed: 0, unchanged: 0, duration_ms: expect.any(Number) }
+    const counts = { synced: 1, removed: 0, unchanged: 0, duration_ms: expect.any(Number) }
     expect(await json(`cache sync --user ${user.email}`)).toEqual({
       exit: 0,
       user_id: user.id,
       email: user.email,
-      ...whole,
+      ...counts,
       changed: true,
     })
     expect(await json(`cache sync --user ${user.email}`)).toMatchObject({ synced: 0, unchanged: 1, changed: false })
@@ -223,9 +223,11 @@ describe('the cache', () => {
 
 describe('modules', () => {
   test('are made, changed, shown and deleted; what is so already is no change', async () => {
-    const made = await json('modules create shop --name Shop --description "Sells things" --role USER --version 2.0.0')
+    const created = await json(
+      'modules create shop --name Shop --description "Sells things" --role USER --version 2.0.0',
+    )
     const shop = { id: 'shop', name: 'Shop', description: 'Sells things', version: '2.0.0', required_roles: ['USER'] }
-    expect(made).toMatchObject({ exit: 0, ...shop, requires: [], changed: true })
+    expect(created).toMatchObject({ exit: 0, ...shop, requires: [], changed: true })
     const again = await run('modules create shop --name Shop --description x')
     expect([again.status, again.stderr]).toEqual([6, expect.stringContaining('→ ch202 modules get shop')])
     expect((await run('modules create shop')).status).toBe(2)
@@ -301,8 +303,8 @@ describe('keys', () => {
 })
 
 describe('R6: keys rotate', () => {
-  const inMinutes = (said: string) => {
-    const [, day, time] = /becomes active at (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)Z$/m.exec(said) ?? []
+  const inMinutes = (message: string) => {
+    const [, day, time] = /becomes active at (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)Z$/m.exec(message) ?? []
     return (Date.parse(`${day}T${time}Z`) - Date.now()) / 60_000
   }
 

@@ -33,17 +33,21 @@ const TRACE = /^\s+at |\.ts:\d/m
 
 /** A service that takes requests and does not answer; `asked` resolves at the first. */
 function silence() {
-  const asked = Promise.withResolvers<void>()
+  const firstRequest = Promise.withResolvers<void>()
   const server = Bun.serve({
     port: 0,
     hostname: '127.0.0.1',
     idleTimeout: 0,
     fetch: () => {
-      asked.resolve()
+      firstRequest.resolve()
       return new Promise<Response>(() => undefined)
     },
   })
-  return { env: { USERS_URL: `http://127.0.0.1:${server.port}` }, asked: asked.promise, stop: () => server.stop(true) }
+  return {
+    env: { USERS_URL: `http://127.0.0.1:${server.port}` },
+    asked: firstRequest.promise,
+    stop: () => server.stop(true),
+  }
 }
 
 describe('a reader that has seen enough is no failure', () => {
@@ -66,8 +70,8 @@ describe('a reader that has seen enough is no failure', () => {
 
   test('also before the first line, and what was asked for is done', async () => {
     const email = newEmail()
-    const made = await run(`(ch202 users create ${email} --generate; echo "status $?" >&2) | true`)
-    expect([made.status, made.stderr]).toEqual([0, 'status 0\n'])
+    const result = await run(`(ch202 users create ${email} --generate; echo "status $?" >&2) | true`)
+    expect([result.status, result.stderr]).toEqual([0, 'status 0\n'])
     expect((await run(`ch202 users get ${email} -o ids`)).status).toBe(0)
   })
 
@@ -114,10 +118,10 @@ describe('closed and full', () => {
       ['ch202 users get - <&-', 2, /names no one/],
       ['ch202 users delete u1@example.org <&-', 2, /--yes/],
     ]
-    for (const [line, status, said] of table) {
+    for (const [line, status, message] of table) {
       const ended = await run(line)
       expect([line, ended.status]).toEqual([line, status])
-      expect(ended.stderr).toMatch(said)
+      expect(ended.stderr).toMatch(message)
       expect(ended.stderr).not.toMatch(TRACE)
     }
   })

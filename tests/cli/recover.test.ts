@@ -77,10 +77,10 @@ describe('recover, with three processes up', () => {
     const user = await createUser(system, { roles: ['EDITOR'] })
     expect((await patch(system, user.id, { status: 'disabled' })).status).toBe(200)
     const { status, stdout } = await recover(system, [user.email, '--generate', '-o', 'json'])
-    const said = JSON.parse(stdout)
-    expect([status, said.roles, said.status]).toEqual([0, ['EDITOR', 'ADMIN'], 'active'])
-    expect(said.password).toMatch(/^[\w-]{24}$/)
-    const { body } = await logIn(system, user.email, said.password)
+    const output = JSON.parse(stdout)
+    expect([status, output.roles, output.status]).toEqual([0, ['EDITOR', 'ADMIN'], 'active'])
+    expect(output.password).toMatch(/^[\w-]{24}$/)
+    const { body } = await logIn(system, user.email, output.password)
     const users = await call(system.url.users, 'GET /users?size=1', { headers: as.bearer(body.access_token) })
     expect(users.status).toBe(200)
   })
@@ -93,9 +93,9 @@ describe('recover, with three processes up', () => {
     expect(stderr).toContain('--create')
     const wrong = await recover(system, ['no-email', '--generate', '--create'])
     expect([wrong.status, wrong.stdout, wrong.stderr]).toEqual([1, '', expect.stringContaining('email must be')])
-    const made = await recover(system, [email, '--generate', '--create', '-o', 'json'])
-    const { created, password, roles } = JSON.parse(made.stdout)
-    expect([made.status, created, roles]).toEqual([0, true, ['USER', 'ADMIN']])
+    const result = await recover(system, [email, '--generate', '--create', '-o', 'json'])
+    const { created, password, roles } = JSON.parse(result.stdout)
+    expect([result.status, created, roles]).toEqual([0, true, ['USER', 'ADMIN']])
     expect((await logIn(system, email, password)).status).toBe(200)
   })
 })
@@ -144,13 +144,13 @@ describe('a new password', () => {
 
   test('holds a new password to the rules, and wants to be told one', async () => {
     const { email } = await createUser(system, { roles: ['ADMIN'] })
-    for (const [password, said] of [
+    for (const [password, message] of [
       ['password1', /too easy to guess/],
       ['short', /at least|longer than or equal to 8/],
       [email.split('@')[0], /too easy to guess/],
     ] as const) {
       const { status, stdout, stderr } = await recover(system, [email, '--password-stdin'], password)
-      expect([password, status, stdout, stderr]).toEqual([password, 1, '', expect.stringMatching(said)])
+      expect([password, status, stdout, stderr]).toEqual([password, 1, '', expect.stringMatching(message)])
       expect(stderr).not.toContain(`${password}\n`)
     }
     const { status, stderr } = await recover(system, [email])

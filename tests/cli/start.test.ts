@@ -168,17 +168,17 @@ describe('what is in the way', () => {
     '%s is named, refused and left as it is',
     async (_, damage, text, index) => {
       const name = services[index % 3] ?? 'auth'
-      const own = folder.fresh()
-      mkdirSync(own)
+      const dataDir = folder.fresh()
+      mkdirSync(dataDir)
       const databases = readdirSync(await template).filter((entry) => entry.endsWith('.sqlite'))
-      for (const file of databases) copyFileSync(join(await template, file), join(own, file))
-      const path = join(own, `${name}.sqlite`)
-      damage(path, join(own, `${services[(index + 1) % 3]}.sqlite`))
+      for (const file of databases) copyFileSync(join(await template, file), join(dataDir, file))
+      const path = join(dataDir, `${name}.sqlite`)
+      damage(path, join(dataDir, `${services[(index + 1) % 3]}.sqlite`))
       const before = contentOf(path)
-      const ended = await runTool(['serve', name], { env: ownSettings(own) })
+      const ended = await runTool(['serve', name], { env: ownSettings(dataDir) })
       expectRefusal(ended, path, text)
       expect(contentOf(path)).toBe(before)
-      expect(readdirSync(own).filter((entry) => entry.includes('.new'))).toEqual([])
+      expect(readdirSync(dataDir).filter((entry) => entry.includes('.new'))).toEqual([])
     },
   )
 
@@ -296,8 +296,8 @@ describe('a start', () => {
     const { status, stdout, took } = await running.ended
     expect(status).toBe(0)
     expect(took).toBeLessThan(PROMPT)
-    const own = SERVICE_NAMES.map((name) => `${name.padEnd(width)} | `)
-    const others = stdout.split('\n').filter((line) => !own.some((prefix) => line.startsWith(prefix)))
+    const prefixes = SERVICE_NAMES.map((name) => `${name.padEnd(width)} | `)
+    const others = stdout.split('\n').filter((line) => !prefixes.some((prefix) => line.startsWith(prefix)))
     expect(others).toEqual([''])
     expect(processesWith(dataDir)).toEqual([])
     expect(readdirSync(join(dataDir, 'run'))).toEqual([])
@@ -319,9 +319,9 @@ describe('a start', () => {
     const base = env.CH202_URL ?? ''
     const first = await served(env)
     const email = newEmail()
-    const made = await call(base, 'POST /api/v1/auth/register', { body: { email, password: PASSWORD } })
+    const registration = await call(base, 'POST /api/v1/auth/register', { body: { email, password: PASSWORD } })
     await call(base, 'POST /modules', { headers: as.operator, body: { id: 'billing', name: 'B', description: 'd' } })
-    const bearer = as.bearer(made.body.tokens.access_token)
+    const bearer = as.bearer(registration.body.tokens.access_token)
     await call(base, 'POST /modules/billing/enable', { headers: bearer })
     const keys = (await call(base, 'GET /.well-known/jwks.json')).body
     first.signal('SIGTERM')
@@ -332,7 +332,7 @@ describe('a start', () => {
     expect((await call(base, 'GET /auth/me', { headers: bearer })).body).toMatchObject({ email })
     expect((await call(base, 'GET /modules/billing', { headers: bearer })).body).toMatchObject({ enabled: true })
     expect((await call(base, 'GET /.well-known/jwks.json')).body).toEqual(keys)
-    const { refresh_token } = made.body.tokens
+    const { refresh_token } = registration.body.tokens
     expect((await call(base, 'POST /api/v1/auth/refresh', { body: { refresh_token } })).status).toBe(200)
     expect((await call(base, 'POST /auth/login', { body: { email, password: PASSWORD } })).status).toBe(200)
     again.signal('SIGTERM')
@@ -393,13 +393,13 @@ describe('the log', () => {
     const base = env.CH202_URL ?? ''
     const email = newEmail()
     const body = { email, password: canaries.password }
-    const made = await call(base, 'POST /api/v1/auth/register', { body })
-    expect(made.status).toBe(201)
-    const { access_token, refresh_token } = made.body.tokens
+    const registration = await call(base, 'POST /api/v1/auth/register', { body })
+    expect(registration.status).toBe(201)
+    const { access_token, refresh_token } = registration.body.tokens
     const bearer = as.bearer(access_token)
     const v0 = await call(base, 'POST /auth/login', { body })
     const refreshed = await call(base, 'POST /api/v1/auth/refresh', { body: { refresh_token } })
-    const hash = await call(base, `GET /users/${made.body.id}/password-hash`, { headers: as.internal })
+    const hash = await call(base, `GET /users/${registration.body.id}/password-hash`, { headers: as.internal })
     await call(base, 'POST /auth/login', { body: { login: email, password: canaries.wrong } })
     await call(base, `GET /users?search=${canaries.query}`, { headers: as.operator })
     await call(base, `GET /${canaries.query}?token=${canaries.query}`, {
@@ -516,10 +516,12 @@ test('nothing of what a user or an operator trusts us with lies in the files in 
   const base = env.CH202_URL ?? ''
   const running = await served(env)
   const email = newEmail()
-  const made = await call(base, 'POST /api/v1/auth/register', { body: { email, password: 'canary-password-9c1d' } })
+  const registration = await call(base, 'POST /api/v1/auth/register', {
+    body: { email, password: 'canary-password-9c1d' },
+  })
   const v0 = await call(base, 'POST /auth/login', { body: { email, password: 'canary-password-9c1d' } })
   await call(base, 'POST /admin/keys/rotate', { headers: as.operator })
-  const { access_token, refresh_token } = made.body.tokens
+  const { access_token, refresh_token } = registration.body.tokens
   const trusted = [
     'canary-password-9c1d',
     access_token,

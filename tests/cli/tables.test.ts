@@ -90,9 +90,9 @@ describe('S7: a table fits a terminal', () => {
     await instance.shell.run('ch202 users import - --format jsonl', { stdin: lines.join('\n') })
     try {
       for (const limit of [4, 70]) {
-        const shown = await onScreen(`ch202 users list --search imported.test --limit ${limit}`, 60)
-        expect(shown.lines[0]).toMatch(/^ID +EMAIL +NAME/)
-        const ids = shown.lines.filter((line) => line.startsWith('…')).map((line) => line.split(' ')[0])
+        const output = await onScreen(`ch202 users list --search imported.test --limit ${limit}`, 60)
+        expect(output.lines[0]).toMatch(/^ID +EMAIL +NAME/)
+        const ids = output.lines.filter((line) => line.startsWith('…')).map((line) => line.split(' ')[0])
         expect([ids.length, new Set(ids).size]).toEqual([limit, limit])
       }
     } finally {
@@ -131,13 +131,13 @@ describe('S7: a table fits a terminal', () => {
 
   test('where there is room, and with --wide, ids and times are whole', async () => {
     const id = await idOf('boris')
-    const whole = new RegExp(`^${id} .* \\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\dZ$`, 'm')
+    const wholeRow = new RegExp(`^${id} .* \\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\dZ$`, 'm')
     const wide = await onScreen('ch202 users list --wide', 60)
     expect(wide.lines[0]).toMatch(/^ID +EMAIL +NAME +USERNAME +ROLES +STATUS +CREATED AT$/)
-    expect(wide.text).toMatch(whole)
+    expect(wide.text).toMatch(wholeRow)
     expect(wide.text).not.toContain('…')
     const roomy = await onScreen('ch202 users list --search boris', 240)
-    expect(roomy.text).toMatch(whole)
+    expect(roomy.text).toMatch(wholeRow)
     expect(roomy.text).not.toMatch(AGO)
   })
 

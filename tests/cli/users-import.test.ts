@@ -127,11 +127,11 @@ test('every command of docs/migrate/import.md does as printed', async () => {
   try {
     cpSync(FIXTURES, here.path, { recursive: true })
     const text = readFileSync(join(ROOT, 'docs/migrate/import.md'), 'utf8')
-    const shown = [...text.matchAll(/^```\n([\s\S]*?)^```$/gm)].flatMap(([, block = '']) =>
+    const examples = [...text.matchAll(/^```\n([\s\S]*?)^```$/gm)].flatMap(([, block = '']) =>
       block.split(/^\$ /m).slice(1),
     )
-    expect(shown.length).toBeGreaterThan(7)
-    for (const example of shown) {
+    expect(examples.length).toBeGreaterThan(7)
+    for (const example of examples) {
       const [line = '', ...output] = example.trimEnd().split('\n')
       const command = `ch202() { "${process.execPath}" "${ROOT}/cli/main.ts" "$@"; }; ${line}`
       const env = { ...envOf(system), XDG_STATE_HOME: here.path }
@@ -158,11 +158,11 @@ describe('what other products export', () => {
     ],
     ['supabase-users.json', 'supabase', { created: 1 }, [/^! Without a password: 1/m]],
   ]
-  test.each(rows)('%s is read', async (name, format, expected, said) => {
+  test.each(rows)('%s is read', async (name, format, expected, warnings) => {
     const done = await importing([join(FIXTURES, name), '--format', format])
     expect(countsOf(done)).toEqual(counts(expected))
     expect(done.status).toBe(expected.failed ? 8 : 0)
-    for (const line of said) expect(done.stderr).toMatch(line)
+    for (const line of warnings) expect(done.stderr).toMatch(line)
     // Nothing of a hash is told.
     expect(done.stderr + done.stdout).not.toMatch(/\$2|\$argon|[A-Za-z0-9+/]{30}/)
   })
@@ -288,16 +288,16 @@ describe('our own files', () => {
   ].map((person) => ({ ...person, password_hash: HASH }))
 
   test.each(['jsonl', 'csv'])('what an export writes as %s, an import reads', async (format) => {
-    const made = people.map((person) => JSON.stringify({ ...person, email: `${format}.${person.email}` }))
-    const named = format === 'csv' ? made.map((line) => line.replace('tor-ture', 'tor-csv')) : made
-    expect((await importing(['-', '--format', 'jsonl'], named.join('\n'))).status).toBe(0)
+    const records = people.map((person) => JSON.stringify({ ...person, email: `${format}.${person.email}` }))
+    const uniqueRecords = format === 'csv' ? records.map((line) => line.replace('tor-ture', 'tor-csv')) : records
+    expect((await importing(['-', '--format', 'jsonl'], uniqueRecords.join('\n'))).status).toBe(0)
     const exported = await users(['export', '--format', format, '--with-hashes'])
     expect([exported.status, exported.stderr]).toEqual([0, ''])
-    const there = await runTool(['users', 'import', '-', '--format', format, '--on-conflict', 'skip'], {
+    const imported = await runTool(['users', 'import', '-', '--format', format, '--on-conflict', 'skip'], {
       env: envOf(other),
       stdin: exported.stdout,
     })
-    expect([there.status, there.stderr]).toEqual([0, ''])
+    expect([imported.status, imported.stderr]).toEqual([0, ''])
     const again = await users(['export', '--format', format, '--with-hashes'], envOf(other))
     const lines = (text: string) =>
       text.split('\n').filter((line) => line.includes(`${format}.`) && line.includes('torture'))
@@ -494,9 +494,9 @@ describe('a wrong use', () => {
     ['a column twice', () => [file('c.csv', 'email,Email\n')], /email twice/],
     ['dry, and going on', () => [file('c.csv', 'email\n'), '--dry-run', '--resume'], /cannot be combined/],
   ]
-  test.each(rows)('%s is refused', async (_what, words, said) => {
+  test.each(rows)('%s is refused', async (_what, words, message) => {
     const { status, stderr, stdout } = await importing(words())
-    expect([status, stderr + stdout]).toEqual([2, expect.stringMatching(said)])
+    expect([status, stderr + stdout]).toEqual([2, expect.stringMatching(message)])
     expect(stderr + stdout).not.toContain('c2VjcmV0')
   })
 })
@@ -517,23 +517,23 @@ describe('a long import', () => {
   const BAR = /\[2K\[█+ *\] \d+ users \(\d+%\), \d+\/s/
 
   test('shows a bar at a terminal, takes it away, and keeps the data clean', async () => {
-    const [shown, quiet, dumb] = await Promise.all([
+    const [withBar, quiet, dumb] = await Promise.all([
       atTerminal('bar', '-o json'),
       atTerminal('no-bar', '-o json --quiet'),
       atTerminal('dumb', '-o json', { TERM: 'dumb' }),
     ])
-    for (const { status, stdout } of [shown, quiet, dumb])
+    for (const { status, stdout } of [withBar, quiet, dumb])
       expect([status, JSON.parse(stdout)]).toMatchObject([0, { created: 400, total: 400 }])
-    expect(shown.screen).toMatch(BAR)
-    expect(shown.screen).toEndWith('\r\x1b[2K')
+    expect(withBar.screen).toMatch(BAR)
+    expect(withBar.screen).toEndWith('\r\x1b[2K')
     expect([quiet.screen, dumb.screen]).toEqual(['', ''])
   })
 
   test('tells a line every five seconds elsewhere, and none with --quiet', async () => {
-    const [told, quiet] = (await long.done) as [Ended, Ended]
-    for (const { status, stdout } of [told, quiet])
+    const [withProgress, quiet] = (await long.done) as [Ended, Ended]
+    for (const { status, stdout } of [withProgress, quiet])
       expect([status, JSON.parse(stdout)]).toMatchObject([0, { created: 400, total: 400 }])
-    expect(told.stderr).toMatch(/^\d+ users \(\d+%\), \d+\/s\n$/)
+    expect(withProgress.stderr).toMatch(/^\d+ users \(\d+%\), \d+\/s\n$/)
     expect(quiet.stderr).toBe('')
   })
 
@@ -609,12 +609,12 @@ describe('an import that is stopped', () => {
       fake.stop()
     }
   }
-  const whole = new Map<string, ReturnType<typeof run>>()
+  const uninterruptedRuns = new Map<string, ReturnType<typeof run>>()
   const uninterrupted = (mode: string, ids: boolean) => {
     const key = `${mode} ${ids}`
-    const known = whole.get(key) ?? run(mode, ids)
-    whole.set(key, known)
-    return known
+    const result = uninterruptedRuns.get(key) ?? run(mode, ids)
+    uninterruptedRuns.set(key, result)
+    return result
   }
 
   const points: [mode: string, request: number, point: Point, ids: boolean][] = [
@@ -627,11 +627,11 @@ describe('an import that is stopped', () => {
     ['update', 3, 'half', true],
     ['update', 4, 'after', false],
   ]
-  const same = async (mode: string, ids: boolean, found: Awaited<ReturnType<typeof run>>) => {
+  const same = async (mode: string, ids: boolean, result: Awaited<ReturnType<typeof run>>) => {
     const expected = await uninterrupted(mode, ids)
-    expect(found.counts).toEqual(expected.counts)
-    expect(found.errors).toEqual(expected.errors)
-    expect(found.state).toEqual(expected.state)
+    expect(result.counts).toEqual(expected.counts)
+    expect(result.errors).toEqual(expected.errors)
+    expect(result.state).toEqual(expected.state)
   }
 
   const kill = async (pid: number): Promise<'cut'> => {
@@ -643,26 +643,26 @@ describe('an import that is stopped', () => {
 
   test.each(points)('killed (%s, request %d, %s) goes on as if it had not been', async (mode, request, point, ids) => {
     let killed = false
-    const found = await run(mode, ids, (pid) => (number, at) => {
+    const result = await run(mode, ids, (pid) => (number, at) => {
       if (killed || number !== request || at !== point) return undefined
       killed = true
       return kill(pid())
     })
-    expect(found.ended).toBe(1)
-    await same(mode, ids, found)
+    expect(result.ended).toBe(1)
+    await same(mode, ids, result)
   })
 
   test.each(points.filter((_, n) => n % 2 === 1))(
     'whose answer is lost (%s, request %d, %s) asks again',
     async (mode, request, point, ids) => {
       let lost = 0
-      const found = await run(mode, ids, () => (number, at) => {
+      const result = await run(mode, ids, () => (number, at) => {
         if (number !== request || at !== point) return undefined
         lost++
         return 'cut'
       })
-      expect([found.ended, lost]).toEqual([0, 1])
-      await same(mode, ids, found)
+      expect([result.ended, lost]).toEqual([0, 1])
+      await same(mode, ids, result)
     },
   )
 
@@ -779,9 +779,9 @@ describe('an import that is stopped', () => {
       else await eventually(() => listens(child.pid) || undefined)
       child.kill('SIGINT')
       expect(await child.exited).toBe(130)
-      const said =
+      const message =
         words.length === 0 ? '→ ch202 users import - --format jsonl --on-conflict skip' : 'nothing was written'
-      expect(await new Response(child.stderr).text()).toContain(said)
+      expect(await new Response(child.stderr).text()).toContain(message)
     } finally {
       child.kill('SIGKILL')
       fake.stop()
@@ -872,17 +872,17 @@ describe('an import that is stopped', () => {
     }
     expect([status, countsOf(last as Ended)]).toEqual([0, counts({ created: MANY })])
     const { stdout } = await users(['export'])
-    const found = stdout.split('\n').filter((line) => line.includes('@kill.example.org'))
-    expect(found.map((line) => JSON.parse(line).email)).toEqual(people.map((line) => JSON.parse(line).email))
+    const lines = stdout.split('\n').filter((line) => line.includes('@kill.example.org'))
+    expect(lines.map((line) => JSON.parse(line).email)).toEqual(people.map((line) => JSON.parse(line).email))
   })
 })
 
 describe('an export', () => {
-  const whole = '{"id":"1","email":"a@example.org"}\n'
+  const completeLine = '{"id":"1","email":"a@example.org"}\n'
   const rows: [string, string, number, string][] = [
-    ['cut in a line', `${whole}{"id":"2","em`, 7, whole],
-    ['cut between lines', whole, 7, whole],
-    ['whose last line has no end', `${whole}{"id":"2"}`, 7, whole],
+    ['cut in a line', `${completeLine}{"id":"2","em`, 7, completeLine],
+    ['cut between lines', completeLine, 7, completeLine],
+    ['whose last line has no end', `${completeLine}{"id":"2"}`, 7, completeLine],
   ]
   test.each(rows)('that is %s is told', async (what, text, status, stdout) => {
     const served = createServer((socket) => {

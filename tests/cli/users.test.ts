@@ -97,13 +97,13 @@ describe('create', () => {
   })
 
   test('with a password that it makes, and prints once', async () => {
-    const made = await Promise.all([0, 1].map(() => asJson(`ch202 users create ${newEmail()} --generate`)))
-    for (const { email, password } of made) {
+    const users = await Promise.all([0, 1].map(() => asJson(`ch202 users create ${newEmail()} --generate`)))
+    for (const { email, password } of users) {
       expect(password).toMatch(/^[\w-]{24}$/)
       expect((await logIn(instance.system, email, password)).status).toBe(200)
     }
-    expect(made[0].password).not.toBe(made[1].password)
-    expect(instance.system.output()).not.toContain(made[0].password)
+    expect(users[0].password).not.toBe(users[1].password)
+    expect(instance.system.output()).not.toContain(users[0].password)
   })
 
   test('of one that exists is a conflict, unless that is no error', async () => {
@@ -226,8 +226,11 @@ describe('update', () => {
     const [email = ''] = await newUsers(1)
     const nothing = await run(`ch202 users update ${email}`)
     expect([nothing.status, nothing.stderr]).toEqual([2, expect.stringContaining('Nothing to change')])
-    const taken = await run(`ch202 users update ${email} --email ana@example.org`)
-    expect([taken.status, taken.stderr]).toEqual([6, expect.stringContaining('→ ch202 users get ana@example.org')])
+    const conflict = await run(`ch202 users update ${email} --email ana@example.org`)
+    expect([conflict.status, conflict.stderr]).toEqual([
+      6,
+      expect.stringContaining('→ ch202 users get ana@example.org'),
+    ])
   })
 })
 
@@ -252,14 +255,14 @@ test('disable and enable end sessions and logins, and are no error where it is s
 describe('delete', () => {
   test('wants --yes, or the email, where no one can be asked', async () => {
     const [email = ''] = await newUsers(1)
-    for (const [flags, said] of [
+    for (const [flags, expected] of [
       ['', `--yes or --confirm ${email}`],
       ['--confirm ana@example.org', `expected ${email}`],
       ['--confirm ana@example.org --yes', `expected ${email}`],
       ['--confirm ""', `expected ${email}`],
     ]) {
       const { status, stdout, stderr } = await run(`ch202 users delete ${email} ${flags}`, { stdin: 'y\n' })
-      expect([flags, status, stdout, stderr]).toEqual([flags, 2, '', expect.stringContaining(said ?? '')])
+      expect([flags, status, stdout, stderr]).toEqual([flags, 2, '', expect.stringContaining(expected ?? '')])
     }
     expect(await statusOf(email)).toBe(200)
     expect(await asJson(`ch202 users delete ${email} --confirm ${email.toUpperCase()}`)).toMatchObject({
@@ -306,13 +309,17 @@ describe('delete', () => {
 describe('set-password', () => {
   test('from standard input, generated, or asked for', async () => {
     const [email = ''] = await newUsers(1)
-    const given = await asJson(`ch202 users set-password ${email} --password-stdin`, { stdin: 'battery horse one\n' })
-    expect(given).toEqual({ ok: true, id: expect.stringMatching(UUID), email, changed: true })
+    const fromStdin = await asJson(`ch202 users set-password ${email} --password-stdin`, {
+      stdin: 'battery horse one\n',
+    })
+    expect(fromStdin).toEqual({ ok: true, id: expect.stringMatching(UUID), email, changed: true })
     expect((await logIn(instance.system, email, 'battery horse one')).status).toBe(200)
     const { password } = await asJson(`ch202 users set-password ${email} --generate`)
     expect((await logIn(instance.system, email, password)).status).toBe(200)
-    const asked = await onScreen(`ch202 users set-password ${email}`, { typed: [[/Password/, 'battery horse two\r']] })
-    expect([asked.status, asked.screen.includes('horse')]).toEqual([0, false])
+    const fromTerminal = await onScreen(`ch202 users set-password ${email}`, {
+      typed: [[/Password/, 'battery horse two\r']],
+    })
+    expect([fromTerminal.status, fromTerminal.screen.includes('horse')]).toEqual([0, false])
     expect((await logIn(instance.system, email, 'battery horse two')).status).toBe(200)
     expect((await logIn(instance.system, email)).status).toBe(401)
   })
@@ -406,8 +413,8 @@ describe('refs of standard input', () => {
   })
 
   test('stop between two at a Ctrl-C, and it says how to go on', async () => {
-    const made = 'ch202 users list --role MANY --sort email --all -o ids > refs'
-    expect((await run(made)).status).toBe(0)
+    const listMany = 'ch202 users list --role MANY --sort email --all -o ids > refs'
+    expect((await run(listMany)).status).toBe(0)
     const stopped = instance.shell.start('trap : INT\n< refs ch202 users get - -o ids', { group: true })
     await stopped.printed(/\n/, 2)
     stopped.signal('SIGINT')

@@ -11,9 +11,9 @@ test('the version is printed, plain or as JSON', async () => {
     [['-o', 'json', 'version'], `{"version":"${version}"}\n`],
     [['version', '--output=json'], `{"version":"${version}"}\n`],
   ] as const
-  for (const [words, said] of table) {
+  for (const [words, expected] of table) {
     const { status, stdout, stderr } = await runTool([...words])
-    expect([words, status, stdout, stderr]).toEqual([words, 0, said, ''])
+    expect([words, status, stdout, stderr]).toEqual([words, 0, expected, ''])
   }
 })
 

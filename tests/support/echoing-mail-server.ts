@@ -33,10 +33,10 @@ export class EchoingMailServer {
       for (;;) {
         const end = waiting.indexOf(isMail ? '\r\n.\r\n' : '\r\n')
         if (end < 0) return
-        const said = waiting.slice(0, end)
+        const input = waiting.slice(0, end)
         waiting = waiting.slice(end + (isMail ? 5 : 2))
-        socket.write(isMail ? this.answerMail(said) : this.answer(said))
-        isMail = !isMail && said.toUpperCase() === 'DATA'
+        socket.write(isMail ? this.answerMail(input) : this.answer(input))
+        isMail = !isMail && input.toUpperCase() === 'DATA'
       }
     })
   }

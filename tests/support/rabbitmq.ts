@@ -60,7 +60,7 @@ export async function openBroker(): Promise<Broker> {
     process.kill(-pid, 'SIGKILL')
     await exited
   }
-  const said = () =>
+  const logTail = () =>
     readdirSync(at('log'))
       .map((name) => readFileSync(join(at('log'), name), 'utf8').slice(-2000))
       .join('\n')
@@ -76,7 +76,7 @@ export async function openBroker(): Promise<Broker> {
       node = started
       await eventually(() => (started.exitCode === null ? answers() : true)).catch(() => undefined)
       if (started.exitCode !== null || !(await answers()))
-        throw new Error(`RabbitMQ has not started (${started.exitCode}):\n${said()}`)
+        throw new Error(`RabbitMQ has not started (${started.exitCode}):\n${logTail()}`)
     },
     kill,
     async close() {

@@ -13,8 +13,9 @@ import { codeOf, templates } from './templates.ts'
 
 /** The checkout that holds the current directory. @throws Failure when it is not the checkout that the tool runs from */
 export function checkoutHere(): string {
-  const own = inCheckout()
-  const isOwn = (path: string) => statSync(path).ino === statSync(own).ino && statSync(path).dev === statSync(own).dev
+  const toolCheckout = inCheckout()
+  const isOwn = (path: string) =>
+    statSync(path).ino === statSync(toolCheckout).ino && statSync(path).dev === statSync(toolCheckout).dev
   if (!compiled)
     for (let path = process.cwd(); ; path = dirname(path)) {
       if (isOwn(path)) return path

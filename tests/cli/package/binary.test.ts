@@ -21,10 +21,10 @@ describe('the executable', () => {
   }, 120_000)
 
   /** What a test that failed has left running. */
-  const left = new Set<Running>()
+  const unstopped = new Set<Running>()
   afterAll(async () => {
-    for (const running of left) running.signal('SIGTERM')
-    await Promise.all([...left].map(({ ended }) => ended))
+    for (const running of unstopped) running.signal('SIGTERM')
+    await Promise.all([...unstopped].map(({ ended }) => ended))
   })
 
   /** In a directory with nothing but the executable in it, with no PATH and no home. */
@@ -34,14 +34,14 @@ describe('the executable', () => {
     for (const [name, text] of Object.entries(files)) writeFileSync(join(cwd, name), text)
     const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`)
     const running = launch(['env', '-i', ...variables, tool, ...words], { cwd })
-    left.add(running)
-    running.ended.then(() => left.delete(running))
+    unstopped.add(running)
+    running.ended.then(() => unstopped.delete(running))
     return running
   }
   /** Settings that name no directory: the data is where it is started. */
   const settings = (env: Record<string, string> = {}) => {
-    const { PATH: _, HOME: __, CH202_DATA_DIR: ___, ...own } = ownSettings('', env)
-    return own
+    const { PATH: _, HOME: __, CH202_DATA_DIR: ___, ...rest } = ownSettings('', env)
+    return rest
   }
 
   test('is one file, with nothing left beside it and no word of where it was built', () => {
@@ -108,9 +108,9 @@ describe('the executable', () => {
     const running = alone(['serve'], env)
     await running.printed(/ready at/)
     const email = newEmail()
-    const made = await alone(['users', 'create', email, '--generate', '-o', 'json'], env).ended
-    expect([made.status, made.stderr]).toEqual([0, ''])
-    const password = JSON.parse(made.stdout).password as string
+    const result = await alone(['users', 'create', email, '--generate', '-o', 'json'], env).ended
+    expect([result.status, result.stderr]).toEqual([0, ''])
+    const password = JSON.parse(result.stdout).password as string
     const login = await call(base, 'POST /api/v1/auth/login', { body: { email, password } })
     expect(login.status).toBe(200)
     const bearer = as.bearer(login.body.access_token)

@@ -26,7 +26,7 @@ afterAll(() => folder.remove())
 
 describe('the Caddyfile', () => {
   const caddy = () => need('caddy', 'caddy')
-  const made = async (options: string[], env: Record<string, string> = {}) => {
+  const writeCaddyfile = async (options: string[], env: Record<string, string> = {}) => {
     const file = join(folder.fresh(), 'Caddyfile')
     const ended = await runTool(['package', 'caddy', '--out', file, ...options], { env })
     expect([ended.status, ended.stdout]).toEqual([0, ''])
@@ -35,7 +35,7 @@ describe('the Caddyfile', () => {
 
   const forms: string[][] = [[], ['--domain', 'id.example.org'], ['--domain', 'http://[::1]:8080', '--admin']]
   test.each(forms)('is valid and tidy: %s %s %s', async (...options) => {
-    const file = await made(options)
+    const file = await writeCaddyfile(options)
     const valid = await run([caddy(), 'validate', '--adapter', 'caddyfile', '--config', file])
     expect(valid.status).toBe(0)
     expect(valid.stdout + valid.stderr).not.toMatch(/"level":"(warn|error)"|WARN|ERROR/)
@@ -98,17 +98,17 @@ describe('the Caddyfile', () => {
       )
       const toSystem = addressSettings((service) => system.url[service])
       const files = await Promise.all([
-        made(['--domain', plain], toStandIns),
-        made(['--domain', forAdmins, '--admin'], toStandIns),
-        made(['--domain', real], toSystem),
-        made(['--domain', realForAdmins, '--admin'], toSystem),
+        writeCaddyfile(['--domain', plain], toStandIns),
+        writeCaddyfile(['--domain', forAdmins, '--admin'], toStandIns),
+        writeCaddyfile(['--domain', real], toSystem),
+        writeCaddyfile(['--domain', realForAdmins, '--admin'], toSystem),
         // Not a port that is free now: another test may take it meanwhile.
-        made(['--domain', dead, '--url', 'http://127.0.0.1:9']),
+        writeCaddyfile(['--domain', dead, '--url', 'http://127.0.0.1:9']),
       ])
-      const whole = join(folder.path, 'Caddyfile')
-      writeFileSync(whole, `{\n\tadmin off\n}\n${files.map((file) => `import ${file}\n`).join('')}`)
+      const config = join(folder.path, 'Caddyfile')
+      writeFileSync(config, `{\n\tadmin off\n}\n${files.map((file) => `import ${file}\n`).join('')}`)
       const home = folder.fresh()
-      proxy = launch([caddy(), 'run', '--adapter', 'caddyfile', '--config', whole], {
+      proxy = launch([caddy(), 'run', '--adapter', 'caddyfile', '--config', config], {
         env: { HOME: home, XDG_DATA_HOME: home, XDG_CONFIG_HOME: home },
       })
       // It opens one after the other.
@@ -126,9 +126,9 @@ describe('the Caddyfile', () => {
     })
 
     const rowOf = (method: string, path: string) => {
-      const named = path.replace(/:(\w+)/g, '{$1}')
+      const template = path.replace(/:(\w+)/g, '{$1}')
       const find = (name: string) => CONTRACT.find((row) => row.call === `${method} ${name}`)
-      return find(named) ?? find(`/api/v1${named}`)
+      return find(template) ?? find(`/api/v1${template}`)
     }
     /** Whether the contract opens it to the outside. A path that the contract doesn't have is closed. */
     const isOpen = (method: string, path: string, admin: boolean): boolean => {

@@ -6,11 +6,11 @@ const SILENCE = 100
 /** An answer of three bytes, each at its time, or never. */
 function answer(pauses: readonly number[]): { response: Response; stop: AbortController } {
   const stop = new AbortController()
-  const left = [...pauses]
+  const remainingPauses = [...pauses]
   const stream = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        const pause = left.shift()
+        const pause = remainingPauses.shift()
         if (pause === undefined) return controller.close()
         await Promise.race([Bun.sleep(pause), new Promise((done) => stop.signal.addEventListener('abort', done))])
         if (stop.signal.aborted) controller.error(new Error('aborted'))

@@ -145,8 +145,8 @@ describe('the rows of a CSV', () => {
         async (rows, at) => {
           const texts = rows.map((row) => row.map((characters) => characters.join('')))
           const bytes = Buffer.from(texts.map((row) => `${row.map(csvCell).join(',')}\n`).join(''))
-          const found = await Array.fromAsync(csvRows(cut(bytes, at % (bytes.length + 1))))
-          expect(found.map(textOf)).toEqual(texts)
+          const readRows = await Array.fromAsync(csvRows(cut(bytes, at % (bytes.length + 1))))
+          expect(readRows.map(textOf)).toEqual(texts)
         },
       ),
       { numRuns: 300 },
@@ -166,8 +166,8 @@ describe('the rows of a CSV', () => {
   test('hold a user whole', async () => {
     const user = { id: 'x', email: 'a@example.org', name: ' "a",\r\n', roles: [], email_verified: false }
     const text = [csvColumns(false).join(','), csvRow(user, csvColumns(false))].join('\n')
-    const [found] = await Array.fromAsync(csv(cut(Buffer.from(text), 9)))
-    expect(found).toEqual({ place: 2, user })
+    const [record] = await Array.fromAsync(csv(cut(Buffer.from(text), 9)))
+    expect(record).toEqual({ place: 2, user })
   })
 })
 

@@ -45,9 +45,9 @@ describe('the records of a JSON document', () => {
   test.each(shapes)('%s, cut at every byte', async (_name, text, expected) => {
     const bytes = Buffer.from(text)
     for (let at = 0; at <= bytes.length; at++) {
-      const found = await read(bytes, at)
-      expect<unknown[]>(found.map((record) => ('value' in record ? record.value : record.fault))).toEqual(expected)
-      expect(found.map(({ place }) => place)).toEqual(expected.map((_, n) => n + 1))
+      const records = await read(bytes, at)
+      expect<unknown[]>(records.map((record) => ('value' in record ? record.value : record.fault))).toEqual(expected)
+      expect(records.map(({ place }) => place)).toEqual(expected.map((_, n) => n + 1))
     }
     expect(await read(bytes, ...Array.from(bytes, () => 1))).toEqual(await read(bytes))
   })
@@ -70,20 +70,20 @@ describe('the records of a JSON document', () => {
     ['{"a":1}\n"x"\n', [{ a: 1 }, /not valid JSON from here/]],
   ]
   test.each(broken)('%s is told', async (text, expected) => {
-    const found = await values(text)
+    const records = await values(text)
     for (let at = 0; at <= text.length; at++)
       expect(await read(Buffer.from(text), at)).toEqual(await read(Buffer.from(text)))
-    expect(found).toHaveLength(expected.length)
+    expect(records).toHaveLength(expected.length)
     for (const [n, one] of expected.entries())
-      if (one instanceof RegExp) expect(found[n]).toMatch(one)
-      else expect(found[n]).toEqual(one as Record<string, unknown>)
+      if (one instanceof RegExp) expect(records[n]).toMatch(one)
+      else expect(records[n]).toEqual(one as Record<string, unknown>)
   })
 
   test('that are no UTF-8, or too large, keep no other from being read', async () => {
     const large = Buffer.alloc(RECORD_MAX, 'x')
     const parts = [Buffer.from('[{"a":"\xff"},{"b":"', 'latin1'), large, Buffer.from('"},{"c":1}]')]
-    const found = await read(Buffer.concat(parts), 5, 100_000, 1_000_000)
-    expect(found).toEqual([
+    const records = await read(Buffer.concat(parts), 5, 100_000, 1_000_000)
+    expect(records).toEqual([
       { place: 1, fault: 'The record is not UTF-8' },
       { place: 2, fault: 'The record is larger than 16 MiB' },
       { place: 3, value: { c: 1 } },
