@@ -60,7 +60,7 @@ function withItem(many: string): string {
   return `ch202 new service ${many} --item <word>`
 }
 
-/** What has the name already: a service, a directory, a path or a setting. */
+/** Finds the service, directory, path or setting that already has the name. */
 function ownerOfName(root: string, name: string): string | undefined {
   if (SERVICE_NAMES.some((service) => service === name)) return `a service ${name}`
   for (const directory of ['services', 'db'])

@@ -45,7 +45,7 @@ export function removals(root: string, names: Names): Change[] {
   return [...entries, ...texts.map(({ path, text }) => ({ path, before: text, after: null }))]
 }
 
-/** What one thing that a service stores is called, read from the routes that were written for it. */
+/** Reads the singular of a service's name from the routes that were written for it. */
 export function itemOf(root: string, many: string): string | undefined {
   return /:(\w+)_id'/.exec(contentOf(join(root, `services/${many}/routes/${many}.ts`)) ?? '')?.[1]
 }

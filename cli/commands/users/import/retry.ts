@@ -81,7 +81,7 @@ export class RetryingSender {
     return outcomes
   }
 
-  /** Sends one request for the lines without a conflict so far, then one for those that turned out to be taken. */
+  /** Sends one request for the lines without a conflict so far, then one for those with a conflict. */
   private async round(pending: PendingLine[], outcomes: Outcome[], createdIds: Set<string>, since: number) {
     const fresh = pending.filter(({ isConflict }) => !isConflict)
     const skipFirst = this.onConflict === 'update' || fresh.some(({ doubtful }) => doubtful)
