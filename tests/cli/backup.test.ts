@@ -43,7 +43,7 @@ async function created(more: Record<string, string>, words = 'backup create') {
 const mode = (path: string) => statSync(path).mode & 0o777
 const manifestOf = (backup: string) => JSON.parse(readFileSync(join(backup, 'manifest.json'), 'utf8'))
 
-/** Asks one thing of a database file. */
+/** Runs one query on a database file. */
 function rows<T>(path: string, sql: string): T[] {
   const raw = new Database(path, { readonly: true })
   try {
@@ -68,7 +68,7 @@ async function serving<T>(dataDir: string, service: string, work: (url: string) 
   }
 }
 
-/** Changes a database of a backup, and the manifest with it, as someone who knows the form would. */
+/** Changes a database of a backup, and the manifest with it, as someone who knows the format would. */
 const inside = (name: string, harm: string | ((raw: Database) => void)) => (path: string) => {
   const file = join(path, `${name}.sqlite`)
   const raw = new Database(file)
@@ -84,7 +84,7 @@ const signed = (path: string, name: string) => {
   Object.assign(manifest.services[name], { bytes: statSync(file).size, sha256 })
   writeFileSync(join(path, 'manifest.json'), JSON.stringify(manifest))
 }
-/** Changes what the manifest says of the services. */
+/** Changes the services in the manifest. */
 const manifested = (change: (services: Record<string, unknown>) => void) => (path: string) => {
   const manifest = manifestOf(path)
   change(manifest.services)
@@ -92,7 +92,7 @@ const manifested = (change: (services: Record<string, unknown>) => void) => (pat
 }
 
 describe('backup create', () => {
-  test('writes the three databases and a manifest, for their owner alone', async () => {
+  test('writes the three databases and a manifest, readable by their owner only', async () => {
     const backup = await created(env)
     expect(backup).toMatchObject({
       name: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z$/),
@@ -119,7 +119,7 @@ describe('backup create', () => {
     expect(manifest.services.users.rows.users).toBe(backup.users)
   })
 
-  test('says for people that the secrets are not in it, and puts none into it', async () => {
+  test('contains no secrets, and says so', async () => {
     const { path } = await created(env)
     const output = await run('backup create')
     expect([output.status, output.stderr]).toEqual([0, expect.stringContaining('CH202_SECRET')])
@@ -172,7 +172,7 @@ describe('backup create', () => {
     expect(rows(join(to, 'auth.sqlite'), accounts)).toEqual([{ n: counted.users }])
   })
 
-  test('waits for one who has a database to itself', async () => {
+  test('waits for a process that has locked a database', async () => {
     const to = folder.fresh()
     await run(`restore ${sample} --to ${to}`)
     const raw = new Database(join(to, 'users.sqlite'))
@@ -185,7 +185,7 @@ describe('backup create', () => {
     expect(existsSync((await backup).path)).toBe(true)
   })
 
-  test('with the services down, and where there is nothing to back up', async () => {
+  test('works with the services down, and fails without anything to back up', async () => {
     const to = folder.fresh()
     await run(`restore ${sample} --to ${to}`)
     expect((await created({ CH202_DATA_DIR: to })).users).toBe(1)
@@ -208,7 +208,7 @@ describe('backup create', () => {
     expect(readdirSync(out)).toEqual([])
   })
 
-  test('that was killed leaves no backup, and the next one takes its draft away', async () => {
+  test('leaves no backup when killed, and the next run removes the draft', async () => {
     const out = folder.fresh()
     // Two directories, an empty file for each database, what is flushed, the manifest, the name.
     const changes = 'mkdirSync,writeFileSync,renameSync'
@@ -224,7 +224,7 @@ describe('backup create', () => {
     })
   })
 
-  test('leaves the draft of another that is at work', async () => {
+  test('keeps the draft of another run that is still at work', async () => {
     const out = folder.fresh()
     const draft = join(out, '.draft-of-another')
     mkdirSync(draft, { recursive: true })
@@ -236,7 +236,7 @@ describe('backup create', () => {
   })
 })
 
-/** A data directory whose backups are those of another place. */
+/** A data directory whose backups are in another directory. */
 function dataDirWith(backups: string): string {
   const directory = folder.fresh()
   cpSync(backups, join(directory, 'backups'), { recursive: true })
@@ -259,7 +259,7 @@ mock.module('node:fs', () => ({ ...real, ...Object.fromEntries(changes.map((name
 process.on('exit', () => at || real.writeSync(2, 'calls ' + calls))
 `
 
-/** @param changes the functions of `node:fs` of which the call number `at` is not done any more */
+/** @param changes the functions of `node:fs` whose call number `at` kills the process instead */
 function killedAt(changes: string, at: number, words: string[], settings: Record<string, string>) {
   const killer = join(folder.path, 'killer.ts')
   writeFileSync(killer, KILLER)
@@ -282,7 +282,7 @@ async function inPairs<T>(items: T[], work: (item: T) => Promise<void>): Promise
 }
 
 describe('backup list', () => {
-  test('has the newest first, whatever they are called, and passes over what is none', async () => {
+  test('has the newest first, whatever their names, and omits other directories', async () => {
     const root = folder.fresh()
     for (const [name, at] of [
       ['a', '2026-11-19T10:00:00.000Z'],
@@ -310,7 +310,7 @@ describe('backup list', () => {
 })
 
 describe('backup verify', () => {
-  test('of a good one is written down, until it is changed', async () => {
+  test('of a valid backup is recorded, until the backup changes', async () => {
     const out = folder.fresh()
     const { name, path } = await created(env, `backup create --out ${out}`)
     const { status, stdout } = await run(`backup verify --in ${out} -o json`)
@@ -388,7 +388,7 @@ describe('backup verify', () => {
       /users\.database .*another schema.*users_admins/,
     ],
     [
-      'a trigger under a name of the kind that is SQLite’s own',
+      'a trigger with a name that SQLite reserves',
       (path) => {
         inside('users', 'CREATE TRIGGER evilte_x AFTER INSERT ON users BEGIN SELECT 1; END')(path)
         const renamed = (all: Buffer) =>
@@ -407,14 +407,14 @@ describe('backup verify', () => {
       /auth\.file .*auth\.sqlite is not a file/,
     ],
     [
-      'a manifest that says nothing of a database',
+      'a manifest without one of the databases',
       manifested((services) => {
         services.modules = null
       }),
       /manifest .*incomplete/,
     ],
     [
-      'a manifest of one database more',
+      'a manifest with one database more',
       manifested((services) => {
         services.orders = services.modules
       }),
@@ -434,7 +434,7 @@ describe('backup verify', () => {
       },
       /users\.database .*(damaged|malformed)/,
     ],
-    ['a manifest that is none', (path) => writeFileSync(join(path, 'manifest.json'), '{'), /manifest .*cannot be read/],
+    ['an invalid manifest', (path) => writeFileSync(join(path, 'manifest.json'), '{'), /manifest .*cannot be read/],
     [
       'a manifest that leads out of the backup',
       (path) =>
@@ -442,7 +442,7 @@ describe('backup verify', () => {
       /manifest .*incomplete/,
     ],
     [
-      'a later form',
+      'a later format',
       (path) =>
         bytes(join(path, 'manifest.json'), (all) => Buffer.from(all.toString().replace('"format": 1', '"format": 2'))),
       /manifest .*made by a newer Ch202/,
@@ -455,7 +455,7 @@ describe('backup verify', () => {
     ],
   ]
 
-  test('says in a sentence what is wrong, and exits 10', async () => {
+  test('reports each fault in a sentence, and exits 10', async () => {
     await inPairs(broken, async ([what, harm, expected, more]) => {
       const path = join(folder.fresh(), 'a-backup')
       cpSync(sample, path, { recursive: true })
@@ -468,14 +468,14 @@ describe('backup verify', () => {
       if (!what.startsWith('another')) return
       const json = JSON.parse((await run(`backup verify ${path} -o json`, more)).stdout)
       expect([what, json.ok, json.verified_at, json.error.code]).toEqual([what, false, null, 'backup_damaged'])
-      // A restore refuses what verify does, and leaves no trace.
+      // A restore refuses the same backups, and writes nothing.
       const to = folder.fresh()
       const restored = await run(`restore ${path} --to ${to}`, more)
       expect([what, restored.status, readdirSync(to)]).toEqual([what, 10, []])
     })
   })
 
-  test('of what is not there exits 3', async () => {
+  test('exits 3 if the backup does not exist', async () => {
     for (const words of [
       'backup verify nope',
       `backup verify ${folder.path}`,
@@ -524,7 +524,7 @@ describe('restore', () => {
 
       const running = await run(`restore ${name} --yes`, settings)
       expect([running.status, running.stderr]).toEqual([6, expect.stringMatching(/running on.*auth.*Stop them first/)])
-      // A crash, so that there is a WAL which must not be married to what is restored.
+      // A crash, so that there is a WAL, which must not be combined with the restored database.
       await ownSystem.kill('auth')
       const unsure = await run(`restore ${name}`, settings)
       expect([unsure.status, unsure.stdout, unsure.stderr]).toEqual([
@@ -539,7 +539,7 @@ describe('restore', () => {
       expect(JSON.parse(done.stdout)).toMatchObject({ ok: true, name, path: ownSystem.dataDir, changed: true })
       for (const service of SERVICE_NAMES) expect(mode(join(ownSystem.dataDir, `${service}.sqlite`))).toBe(0o600)
       expect(readdirSync(ownSystem.dataDir).filter((file) => /-(wal|shm|journal)$|draft/.test(file))).toEqual([])
-      // What was put aside is whole, the last write before the crash too.
+      // The files put aside are complete, with the last write before the crash.
       const emailsAside = rows<{ email: string }>(join(aside, 'users.sqlite'), 'SELECT email FROM users')
       expect(emailsAside.map(({ email }) => email).sort()).toEqual([changed.email, idle.email, late.email].sort())
 
@@ -567,7 +567,7 @@ describe('restore', () => {
       const modules = await call(ownSystem.url.modules, `GET /modules/users/${deleted.id}`, { headers: as.internal })
       expect(modules.body.modules).toEqual(['billing'])
 
-      // The versions of its record began again below those that auth had heard of.
+      // The versions of the user's record began again below those that auth had received.
       expect((await set('after the restore')).status).toBe(204)
       expect((await logIn(ownSystem, changed.email)).status).toBe(401)
       expect((await logIn(ownSystem, changed.email, 'after the restore')).status).toBe(200)
@@ -586,11 +586,11 @@ describe('restore', () => {
     }
   })
 
-  test('refuses a data directory that something has open, whatever the notes in it say', async () => {
+  test('refuses a data directory that a process has open, whatever the files in run/ say', async () => {
     const to = folder.fresh()
     expect((await run(`restore ${sample} --to ${to}`)).status).toBe(0)
     mkdirSync(join(to, 'run'))
-    // A note of a service that is gone; its process id is another program's by now.
+    // The file of a service that has ended; another program has its process id by now.
     const note = { service: 'auth', url: 'http://127.0.0.1:1', pid: process.pid, started_at: '' }
     writeFileSync(join(to, 'run', 'auth.json'), JSON.stringify(note))
     const raw = new Database(join(to, 'users.sqlite'))
@@ -603,7 +603,7 @@ describe('restore', () => {
     expect((await run(`restore ${sample} --to ${to} --yes`)).status).toBe(0)
   })
 
-  test('with another secret wants to be told so, and then lets everyone in again', async () => {
+  test('with another secret requires a flag, and then everyone can log in again', async () => {
     const to = folder.fresh()
     const other = { CH202_SECRET: 'another-secret-0123456789-0123456789-abc' }
     const refused = await run(`restore ${sample} --to ${to} -o json`, other)
@@ -625,11 +625,11 @@ describe('restore', () => {
     expect(rows(join(to, 'users.sqlite'), 'SELECT * FROM deleted_ids')).toEqual([])
   })
 
-  test('puts right what copies of different moments do not agree on', async () => {
+  test('reconciles copies made at different moments', async () => {
     const path = join(folder.fresh(), 'moments')
     cpSync(sample, path, { recursive: true })
     const deletedId = crypto.randomUUID()
-    // Copied before the user was deleted, after it was, and when auth had heard of later changes and of another user.
+    // Copied before the user was deleted, after it was, and when auth had received later changes and another user.
     inside('modules', "INSERT INTO modules VALUES ('billing', 'B', '', '1', '[]', '[]', 0, 1)")(path)
     inside('modules', `INSERT INTO choices VALUES ('${deletedId}', 'billing', 1, 1)`)(path)
     inside('users', `INSERT INTO deleted_ids VALUES ('${deletedId}')`)(path)
@@ -651,7 +651,7 @@ describe('restore', () => {
     expect(Object.keys(JSON.parse(stored?.profile ?? '')).sort()).toEqual(fields.sort())
   })
 
-  test('that was killed leaves what was there or what refuses to start, and again it is whole', async () => {
+  test('leaves the old data, or data that refuses to start, when killed, and completes when repeated', async () => {
     const original = folder.fresh()
     await run(`restore ${sample} --to ${original}`)
     for (const service of SERVICE_NAMES) {
@@ -672,7 +672,7 @@ describe('restore', () => {
       return directory
     }
     const words = (to: string) => ['restore', sample, '--to', to, '--yes']
-    // All are made for comparison; then all are put aside and closed, and all put in their places.
+    // All copies are written first; then all old files are put aside and closed, and all copies moved into place.
     const each = SERVICE_NAMES.length
     const changes = 'linkSync,renameSync'
     expect(await fileCalls(changes, words(copy()), env)).toBe(4 * each)
@@ -691,7 +691,7 @@ describe('restore', () => {
       expect([at, again.status]).toEqual([at, 0])
       expect([at, readdirSync(to).filter((file) => /^\.|-(wal|shm|journal)$/.test(file))]).toEqual([at, []])
       expect([at, states(to)]).toEqual([at, SERVICE_NAMES.map(() => 'new')])
-      // Whatever was there before is still somewhere.
+      // The old data is kept in one of the directories.
       const asides = readdirSync(to).filter((file) => file.startsWith('before-restore-'))
       for (const service of SERVICE_NAMES) {
         const asidesWithOld = asides.filter(
@@ -703,10 +703,10 @@ describe('restore', () => {
     expect([...seen].sort()).toEqual(['closed', 'closed new', 'closed old', 'old'])
   })
 
-  test('that was cut short keeps the services from starting, and is done again without a question', async () => {
+  test('keeps the services from starting when interrupted, and can be repeated without a question', async () => {
     const to = folder.fresh()
     const words = ['restore', sample, '--to', to]
-    // After the first of the databases has come, before the second.
+    // Between the first and the second of the databases.
     await killedAt('renameSync', SERVICE_NAMES.length + 2, words, env)
     const closed = SERVICE_NAMES.filter((name) =>
       readFileSync(join(to, `${name}.sqlite`), 'latin1').startsWith('Ch202 restore'),

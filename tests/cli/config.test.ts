@@ -16,7 +16,7 @@ interface Row {
 
 const KEPT = 'kept-0123456789-0123456789-0123456789'
 
-/** Of a directory that nothing has touched. */
+/** Runs `config show` on a data directory that does not exist yet. */
 async function show(env: Record<string, string> = {}, words: string[] = ['--origin']) {
   const settings = { XDG_CONFIG_HOME: folder.fresh(), CH202_DATA_DIR: folder.fresh(), CH202_ENV: '', ...env }
   const ended = await runTool(['config', 'show', ...words, '-o', 'json'], { env: settings })
@@ -42,11 +42,11 @@ test('show has every setting of the README, and no other', async () => {
   expect(documentedNames.length).toBeGreaterThan(25)
   const outputNames = rows.map(({ name }) => name).filter((name) => /^[A-Z]/.test(name))
   expect(outputNames.sort()).toEqual(documentedNames.sort())
-  // Nothing is made by looking.
+  // The command creates nothing.
   expect(existsSync(dataDir)).toBe(false)
 })
 
-test('show tells the value that wins, and with --origin what it was that won', async () => {
+test('show prints the value in force, and with --origin where it comes from', async () => {
   const dataDir = folder.fresh()
   mkdirSync(join(dataDir, 'run'), { recursive: true })
   writeFileSync(join(dataDir, 'secrets.env'), `OPERATOR_API_KEY=${KEPT}\nCH202_SECRET=${KEPT}\nJWT_EXPIRE=3h\n`)
@@ -93,7 +93,7 @@ test('show tells the value that wins, and with --origin what it was that won', a
   expect((await show({}, [])).row('JWT_EXPIRE')).toEqual({ name: 'JWT_EXPIRE', value: '1h' } as Row)
 })
 
-test('show tells the settings even where it can’t make out whom to talk to', async () => {
+test('show prints the settings even if the address of the services is invalid', async () => {
   const env = { AUTH_URL: 'nonsense', JWT_EXPIRE: 'soon', XDG_CONFIG_HOME: folder.fresh() }
   const { status, stderr, stdout } = await runTool(['config', 'show'], { env })
   expect([status, stderr]).toEqual([2, expect.stringContaining('The address is not valid')])
@@ -113,7 +113,7 @@ const allSecrets = `${half}CH202_SECRET=${strong.CH202_SECRET}\n`
 const cases: [name: string, env: Record<string, string>, secrets: string | undefined, faults: string[]][] = [
   ['nothing set', {}, undefined, []],
   ['all secrets set', good, undefined, []],
-  ['secrets made before', {}, allSecrets, []],
+  ['secrets in the file', {}, allSecrets, []],
   ['a file of secrets that lacks one', {}, half, ['CH202_SECRET is missing']],
   ['production, nothing set', production, undefined, ['INTERNAL_API_KEY', 'OPERATOR_API_KEY', 'CH202_SECRET']],
   ['production, strong secrets', { ...production, ...strong }, undefined, []],
@@ -126,7 +126,7 @@ const cases: [name: string, env: Record<string, string>, secrets: string | undef
   ],
 ]
 
-test('validate says every fault that a start would, exits 10 then, and makes nothing', async () => {
+test('validate reports every fault that a start would, exits 10, and creates nothing', async () => {
   const validate = async ([name, settings, secrets, faults]: (typeof cases)[number]) => {
     const dataDir = folder.fresh()
     if (secrets !== undefined) {

@@ -7,14 +7,14 @@ setDefaultTimeout(120_000)
 
 const STEPS = /users create you@example\.org/
 
-describe('S2: what a newcomer sees on a terminal', () => {
+describe('S2: the first output on a terminal', () => {
   let shell: Shell
   beforeAll(() => {
     shell = openShell('first-start')
   })
   afterAll(() => shell.close())
 
-  /** Without secrets, as on a fresh machine, and with the path of the shell. */
+  /** The settings of a new machine: without secrets, and with the PATH of the shell. */
   const settings = (dataDir: string, more: Record<string, string> = {}) => {
     const omittedSettings = [
       'INTERNAL_API_KEY',
@@ -51,7 +51,7 @@ describe('S2: what a newcomer sees on a terminal', () => {
     await ready(first, names.length)
     await first.shows(/--generate/)
     const screen = first.screen()
-    // Lines for people, in colour, and nothing that looks like a fault.
+    // Text in colour, without anything that looks like a fault.
     expect(screen).toContain('\x1b[32mINFO')
     expect(screen).not.toMatch(/WARN|ERROR|"level"|feed\.lost|^\{/m)
 
@@ -62,7 +62,7 @@ describe('S2: what a newcomer sees on a terminal', () => {
     const lines = steps.split('\n').slice(1)
     expect(lines.filter((line) => line.length > 60)).toEqual([])
 
-    // The command is one, and does what it says.
+    // The command works as printed.
     const command = /^ {2}bun (ch202 users create [\s\S]*?--generate)$/m.exec(steps)?.[1] ?? 'none is shown'
     const result = await shell.run(`${command} -o json`, { env: { CH202_DATA_DIR: env.CH202_DATA_DIR ?? '' } })
     expect([result.stderr, result.status]).toEqual(['', 0])
@@ -73,7 +73,7 @@ describe('S2: what a newcomer sees on a terminal', () => {
     })
     await stopped(first)
 
-    // Whoever has an administrator is told where all is, and no more.
+    // An instance with an administrator prints its addresses only.
     const again = shell.inTerminal(`exec ch202 ${verb}`, { env, cols })
     await ready(again, names.length)
     const screenAgain = await stopped(again)
@@ -81,7 +81,7 @@ describe('S2: what a newcomer sees on a terminal', () => {
     expect(screenAgain).not.toMatch(STEPS)
   })
 
-  test('without colours where they are not wanted, and as JSON where that is', async () => {
+  test('has no colours with NO_COLOR, and is JSON with LOG_FORMAT=json', async () => {
     const dataDir = shell.fresh()
     const grey = shell.inTerminal('exec ch202 start', { env: settings(dataDir, { NO_COLOR: '1' }) })
     await ready(grey, SERVICE_NAMES.length)
@@ -93,7 +93,7 @@ describe('S2: what a newcomer sees on a terminal', () => {
     expect(await stopped(json)).toContain('{"level":"info"')
   })
 
-  test('and where there is no terminal: JSON, and one line of each service', async () => {
+  test('is JSON without a terminal, one line for each service', async () => {
     const env = settings(shell.fresh())
     const running = shell.start('exec ch202 start', { env })
     await running.printed(/ ready at /, SERVICE_NAMES.length)
@@ -104,7 +104,7 @@ describe('S2: what a newcomer sees on a terminal', () => {
     expect(stdout).not.toMatch(/Documentation|users create/)
   })
 
-  test('one service that is alone says where it is, and is not missed by others that start', async () => {
+  test('has the address of a single service, and services that start later do not report it as missing', async () => {
     const env = settings(shell.fresh())
     const users = shell.inTerminal('exec ch202 serve users', { env })
     await users.shows(/users ready at /)

@@ -15,7 +15,7 @@ const LONG = 'billing_account_number_0000000001'
 type Case = [what: string, people: string[][], roles: string[][], left: Record<string, number>]
 const lettered = (roles: string[]) => roles.filter((role) => role !== 'USER')
 
-/** Two users or more, what they have here, and which role is reported of how many. */
+/** Users with their roles, the imported roles, and the skipped roles with the number of their users. */
 const CASES: Case[] = [
   [
     'fit',
@@ -41,7 +41,7 @@ const CASES: Case[] = [
   ['differ in case', [['editor'], ['Editor']], [[], []], { editor: 1, Editor: 1 }],
   ['begin with no letter', [['1st'], ['_x'], ['-y']], [[], [], []], { '1st': 1, _x: 1, '-y': 1 }],
   ['have other characters', [['a:b'], ['a/b'], ['a b+']], [[], [], []], { 'a:b': 1, 'a/b': 1, 'a b+': 1 }],
-  ['are a blank from ADMIN', [['billing admin']], [['BILLING_ADMIN']], {}],
+  ['contain ADMIN after a blank', [['billing admin']], [['BILLING_ADMIN']], {}],
 ]
 
 const emailsOf = (tag: string, people: string[][]) => people.map((_, n) => `p${n}.${tag}@roles.example.org`)
@@ -62,7 +62,7 @@ const skippedRolesIn = (stdout: string) =>
 
 describe('R4: different roles never become one', () => {
   for (const format of FORMATS)
-    test.each(CASES)(`${format}: those that %s`, async (_, people, roles, skippedRoles) => {
+    test.each(CASES)(`${format}: roles that %s`, async (_, people, roles, skippedRoles) => {
       const { emails, text } = written(format, people)
       const path = here.file(text)
       const words = ['import', path, ...formatWords(format), '-o', 'json']
@@ -77,7 +77,7 @@ describe('R4: different roles never become one', () => {
       if (Object.keys(skippedRoles).length === 0) expect(done.stderr).not.toContain('Roles skipped')
     })
 
-  test.each(FORMATS)('%s by a pipe: as from a file', async (format) => {
+  test.each(FORMATS)('%s: a pipe gives the same as a file', async (format) => {
     for (const [, people, roles, skippedRoles] of CASES) {
       const { emails, text } = written(format, people)
       const done = await here.users(['import', '-', ...formatWords(format), '-o', 'json'], text)
@@ -86,20 +86,20 @@ describe('R4: different roles never become one', () => {
     }
   })
 
-  test.each(THEIRS)('%s: one that is spelled as ours is no better than another', async (format) => {
+  test.each(THEIRS)('%s: a role of another product in upper case is not preferred', async (format) => {
     const { emails, text } = written(format, [['editor'], ['EDITOR']])
     await here.users(['import', here.file(text), ...formatWords(format)])
     expect(await rolesOf(emails)).toEqual([[], []])
   })
 
-  test.each(['jsonl', 'csv'])('%s: one that is spelled as ours is ours', async (format) => {
+  test.each(['jsonl', 'csv'])('%s: a role in upper case is imported', async (format) => {
     const { emails, text } = written(format, [['editor'], ['EDITOR'], ['Editor']])
     const done = await here.users(['import', here.file(text), '--format', format, '-o', 'json'])
     expect(skippedRolesIn(done.stdout)).toEqual({ editor: 1, Editor: 1 })
     expect(await rolesOf(emails)).toEqual([[], ['EDITOR'], []])
   })
 
-  test.each(FORMATS)('%s: a user with 40 roles has 32, and the others are reported', async (format) => {
+  test.each(FORMATS)('%s: a user with 40 roles gets 32, and the others are reported', async (format) => {
     const many = Array.from({ length: 40 }, (_, n) => `role-${n}`)
     const { emails, text } = written(format, [many])
     const words = ['import', here.file(text), ...formatWords(format), '-o', 'json']
@@ -114,10 +114,10 @@ describe('R4: different roles never become one', () => {
     expect(done.stderr).toContain('a user has at most 32')
   })
 
-  test.each(FORMATS)('%s: --role-map says what one becomes', async (format) => {
+  test.each(FORMATS)('%s: --role-map renames a role', async (format) => {
     const people = [['роль-а', 'Editor'], ['роль=б'], ['editor'], ['chief']]
     const { emails, text } = written(format, people)
-    // Blanks around a name are no part of it.
+    // Blanks around a name are removed.
     const map = here.file('роль=б=AUDITOR\r\n\n  chief  = BOSS\ncook=X\n')
     const words = ['--role-map', 'роль-а=AUDITOR', '--role-map', 'Editor=WRITER', '--role-map', map]
     const done = await here.users(['import', here.file(text), ...formatWords(format), ...words, '-o', 'json'])
@@ -127,7 +127,7 @@ describe('R4: different roles never become one', () => {
     expect(done.stderr).not.toContain('chief')
   })
 
-  test('a role that another is mapped to is not given by itself', async () => {
+  test('a role that is the target of a map is not imported by its own name', async () => {
     const { emails, text } = written('auth0', [['redaktor'], ['editor']])
     const map = here.file('{"redaktor":"EDITOR"}')
     const done = await here.users(['import', here.file(text), '--format', 'auth0', '--role-map', map, '-o', 'json'])
@@ -135,7 +135,7 @@ describe('R4: different roles never become one', () => {
     expect(await rolesOf(emails)).toEqual([['EDITOR'], []])
   })
 
-  test.each(FORMATS)('%s: no one becomes an administrator unless that is asked for', async (format) => {
+  test.each(FORMATS)('%s: no user becomes an administrator without a flag', async (format) => {
     const people = [['admin'], ['boss']]
     for (const keep of [[], ['--keep-admins']]) {
       const { emails, text } = written(format, people)
@@ -149,7 +149,7 @@ describe('R4: different roles never become one', () => {
     expect(await rolesOf(emails)).toEqual([[], ['ADMIN']])
   })
 
-  test('what is no name of a role is reported too', async () => {
+  test('a value that is not a role name is reported', async () => {
     const lines = [
       { email: 'a@claims.example.org', app_metadata: { roles: 'one', role: 'two' } },
       { email: 'b@claims.example.org', app_metadata: { roles: [null, 5, { name: 'x' }, true, ''] } },
@@ -167,7 +167,7 @@ describe('R4: different roles never become one', () => {
     expect(await rolesOf(lines.map(({ email }) => email))).toEqual([['ONE', 'TWO'], [], ['THREE']])
   })
 
-  test('the file of errors names the roles that its records are without', async () => {
+  test('the file of errors has the roles that its records lack', async () => {
     const people = [['editor'], ['Editor', 'fine']]
     const text = written('auth0', people).text.replaceAll('@roles', '@@roles')
     const path = here.file(text)
@@ -187,18 +187,18 @@ describe('R4: different roles never become one', () => {
   })
 
   const rows: [string, string[]][] = [
-    ['a role that is none', ['--role-map', 'a=editor']],
-    ['nothing', ['--role-map', 'a=']],
-    ['no one', ['--role-map', '=EDITOR']],
+    ['an invalid role', ['--role-map', 'a=editor']],
+    ['no role', ['--role-map', 'a=']],
+    ['no source', ['--role-map', '=EDITOR']],
     ['a file that is not there', ['--role-map', 'EDITOR']],
     ['two roles', ['--role-map', 'a=B', '--role-map', 'a=C']],
   ]
-  test.each(rows)('a map that names %s is refused', async (_, words) => {
+  test.each(rows)('a map with %s is refused', async (_, words) => {
     const { status, stderr } = await here.users(['import', here.file('email\n'), '--format', 'csv', ...words])
     expect([status, stderr]).toEqual([2, expect.stringContaining('--role-map')])
   })
 
-  test('an import that was killed goes on with the same roles, and counts each once', async () => {
+  test('an import that was killed continues with the same roles, and counts each once', async () => {
     const fake = new FakeUsers()
     await fake.start()
     try {

@@ -42,13 +42,13 @@ const skippedRolesIn = (stdout: string) =>
   JSON.parse(stdout).roles_left_out.map(({ role, users }: { role: string; users: number }) => [role, users])
 
 describe(`${MANY} users of six scripts, with names of ${NAME_MAX} characters`, () => {
-  test.each(Object.keys(WRITTEN))('%s: each is sent once, in as few requests as hold them', async (format) => {
+  test.each(Object.keys(WRITTEN))('%s: each user is sent once, in as few requests as possible', async (format) => {
     const fake = new FakeUsers()
     await fake.start()
     try {
       const env = { CH202_URL: fake.url, OPERATOR_API_KEY: 'key', XDG_STATE_HOME: here.folder }
       const isOwnFormat = format === 'jsonl' || format === 'csv'
-      // Usernames of other scripts are no usernames here: our own files must not have them.
+      // Usernames in other scripts are invalid here: JSONL and CSV files must not have them.
       const people = peopleOf('scripts.example.org').map(({ username, ...person }) =>
         isOwnFormat ? person : { ...person, username: username ?? '' },
       )
@@ -78,7 +78,7 @@ describe(`${MANY} users of six scripts, with names of ${NAME_MAX} characters`, (
     }
   })
 
-  test('they come back from a service as they went in, and from an export into another format', async () => {
+  test('are exported unchanged, also into another format', async () => {
     const domain = 'real.example.org'
     const path = here.file(WRITTEN.django?.(peopleOf(domain)) ?? '')
     const done = await here.users(['import', path, '--format', 'django', '-o', 'json'])

@@ -17,7 +17,7 @@ test('the version is printed, plain or as JSON', async () => {
   }
 })
 
-test('the version takes hardly more of the processor than Bun itself', async () => {
+test('the version takes little more time of the processor than Bun itself', async () => {
   const best = async (command: string[]) => {
     const times: number[] = []
     for (let n = 0; n < 6; n++) times.push((await launch(command).ended).cpu)

@@ -1,12 +1,12 @@
 import { createServer, type Socket } from 'node:net'
 
-/** Where the server refuses: at the login, or the mail itself; or it takes it. */
+/** Whether the server refuses the login, refuses the mail, or accepts it. */
 type Manner = 'refuses the login' | 'refuses the mail' | 'takes it'
 
-/** A mail server that says back what it was told, in the many lines that an answer may have (RFC 5321, 4.2.1). */
+/** A mail server that echoes its input, in responses of several lines (RFC 5321, 4.2.1). */
 export class EchoingMailServer {
   manner: Manner = 'takes it'
-  /** Every mail that came, taken or not. */
+  /** Every mail received, accepted or not. */
   readonly came: string[] = []
   logins = 0
   private readonly sockets = new Set<Socket>()

@@ -5,7 +5,7 @@ import { as, call } from './http.ts'
 import type { Name } from './settings.ts'
 import type { System } from './system.ts'
 
-/** What a user may own in the services of one resource: the name that its id has in a path, and the service. */
+/** Each resource that a user may own: the path parameter with its id, and its service. */
 export const OWNED = Object.entries(ADDED_SERVICES).map(
   ([name, { ownedId }]) => [ownedId, name] as [field: string, service: Name],
 )
