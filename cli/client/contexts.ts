@@ -41,7 +41,7 @@ function fileOf(env: Environment, name: string): string {
   return join(configDir(env), 'contexts', `${name}.json`)
 }
 
-/** Reads a context; undefined if there is none with this name. @throws Failure if it cannot be read */
+/** Reads a context; undefined if no context has this name. @throws Failure if it cannot be read */
 export function readContext(env: Environment, name: string): Context | undefined {
   const file = fileOf(env, name)
   const stored = readJson(env, file)

@@ -6,7 +6,7 @@ const INDENT = '    '
 
 /**
  * Formats field errors in two columns.
- * @param columns width of the terminal; undefined if there is none
+ * @param columns width of the terminal; undefined without a terminal
  */
 export function fieldLines(errors: readonly FieldError[], columns: number | undefined): string[] {
   const width = Math.max(...errors.map(({ field }) => Bun.stringWidth(plain(field))))

@@ -179,11 +179,11 @@ function shortenIds(text: string, [from, to]: readonly [number, number]): string
 
 /** Finds the last part of ids in which all of them differ. */
 function distinctPart(ids: readonly string[]): readonly [from: number, to: number] {
-  const whole = [...new Set(ids)]
+  const uniqueIds = [...new Set(ids)]
   for (const length of ID_PARTS)
     for (let to = ID_LENGTH; to >= length; to--) {
-      const parts = new Set(whole.map((id) => id.slice(to - length, to)))
-      if (parts.size === whole.length) return [to - length, to]
+      const parts = new Set(uniqueIds.map((id) => id.slice(to - length, to)))
+      if (parts.size === uniqueIds.length) return [to - length, to]
     }
   return WHOLE_ID
 }

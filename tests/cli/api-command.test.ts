@@ -30,7 +30,7 @@ const api = (words: string[], options: { env?: Record<string, string>; stdin?: s
   runTool(['api', ...words], { ...options, env: { ...instance.shell.env, ...options.env } })
 
 describe('a path', () => {
-  test('has the owner that serves it', async () => {
+  test('is sent to the service that serves it', async () => {
     const unused = undefined as never
     const guarded = guard({ tokens: unused, internalKeys: [], operatorKeys: [], clientAddress: unused })
     const apps = {
@@ -54,12 +54,12 @@ describe('a path', () => {
       expect([path, serviceForPath(path)]).toEqual([path, undefined])
   })
 
-  test('is taken with the prefix and without, and an unknown one is a wrong use', async () => {
+  test('is accepted with and without the prefix; an unknown one is a usage error', async () => {
     const table = ['/api/v1/users?size=1', '/users?size=1', 'users?size=1', '/modules/', '/admin/keys', '/health']
-    const said = await Promise.all(table.map((path) => api(['get', path])))
+    const responses = await Promise.all(table.map((path) => api(['get', path])))
     for (const [at, path] of table.entries()) {
-      expect([path, said[at]?.status, said[at]?.stderr]).toEqual([path, 0, ''])
-      expect(JSON.parse(said[at]?.stdout ?? '')).toBeObject()
+      expect([path, responses[at]?.status, responses[at]?.stderr]).toEqual([path, 0, ''])
+      expect(JSON.parse(responses[at]?.stdout ?? '')).toBeObject()
     }
     const strange = ['/nothing', '@example.org/users', 'http://example.org/users', '//example.org/users']
     for (const { status, stderr, stdout } of await Promise.all(strange.map((path) => api(['GET', path]))))
@@ -69,7 +69,7 @@ describe('a path', () => {
   })
 })
 
-test('a method that is none is a wrong use, and not a read', async () => {
+test('an unknown method is a usage error', async () => {
   for (const method of ['DELTE', 'FOO', '']) {
     const { status, stdout, stderr } = await api([method, '/users?size=1'])
     expect([method, status, stdout, stderr]).toEqual([method, 2, '', expect.stringContaining('DELETE')])
@@ -77,7 +77,7 @@ test('a method that is none is a wrong use, and not a read', async () => {
 })
 
 describe('a body', () => {
-  test('is given by the word, a file, or standard input', async () => {
+  test('comes from an argument, a file, or standard input', async () => {
     const file = join(instance.shell.path, 'user.json')
     const user = () => JSON.stringify({ email: newEmail(), password: PASSWORD })
     writeFileSync(file, user())
@@ -87,33 +87,37 @@ describe('a body', () => {
       [['-d', '-'], user()],
     ]
     for (const [words, stdin] of ways) {
-      const made = await api(['POST', '/users', ...words], stdin === undefined ? {} : { stdin })
-      expect([words, made.status, JSON.parse(made.stdout).roles]).toEqual([words, 0, ['USER']])
+      const response = await api(['POST', '/users', ...words], stdin === undefined ? {} : { stdin })
+      expect([words, response.status, JSON.parse(response.stdout).roles]).toEqual([words, 0, ['USER']])
     }
     expect((await api(['POST', '/users', '--data', '@/nowhere'])).status).toBe(2)
     const empty = await api(['POST', '/auth/password-reset-request'])
     expect([empty.status, empty.stdout]).toEqual([1, ''])
   })
 
-  test('of an answer comes as it is; a failure as every failure', async () => {
+  test('of a success is printed unchanged, and a failure like every failure of the tool', async () => {
     const direct = await call(instance.system.url.users, 'GET /users?size=3', { headers: as.operator })
-    const asked = await api(['GET', '/users?size=3', '-i', '-H', 'x-request-id: mine'])
-    expect([asked.status, asked.stdout]).toEqual([0, direct.text])
-    expect(asked.stderr).toMatch(/^200\b/)
-    expect(asked.stderr).toMatch(/^x-request-id: mine$/m)
+    const response = await api(['GET', '/users?size=3', '-i', '-H', 'x-request-id: mine'])
+    expect([response.status, response.stdout]).toEqual([0, direct.text])
+    expect(response.stderr).toMatch(/^200\b/)
+    expect(response.stderr).toMatch(/^x-request-id: mine$/m)
     const missing = await api(['GET', `/users/${crypto.randomUUID()}`])
     expect([missing.status, missing.stdout]).toEqual([3, ''])
     expect(missing.stderr).toMatch(/^✗ .*\(user_not_found, request [0-9a-f-]+\)$/m)
-    const said = await api(['GET', `/users/${crypto.randomUUID()}`, '-o', 'json'])
+    const missingAsJson = await api(['GET', `/users/${crypto.randomUUID()}`, '-o', 'json'])
     const error = expect.objectContaining({ code: 'user_not_found', retryable: false })
-    expect([said.status, said.stderr, JSON.parse(said.stdout)]).toEqual([3, '', { ok: false, error }])
+    expect([missingAsJson.status, missingAsJson.stderr, JSON.parse(missingAsJson.stdout)]).toEqual([
+      3,
+      '',
+      { ok: false, error },
+    ])
     expect((await api(['GET', '/users'], { env: { OPERATOR_API_KEY: 'wrong' } })).status).toBe(4)
     const nobody = { OPERATOR_API_KEY: '', CH202_DATA_DIR: instance.shell.fresh() }
     expect((await api(['GET', '/health'], { env: nobody })).status).toBe(0)
     expect((await api(['GET', '/users'], { env: nobody })).status).toBe(4)
   })
 
-  test('is indented on a terminal, and can’t steer it', async () => {
+  test('is indented on a terminal, without control characters', async () => {
     const email = newEmail()
     await api(['POST', '/users', '-d', JSON.stringify({ email, password: PASSWORD, name: 'Ana \u202e' })])
     const { screen, status } = await instance.shell.inTerminal(`ch202 api GET /users/by-email/${email}`).ended
@@ -121,7 +125,7 @@ describe('a body', () => {
     expect(screen).toContain('"name": "Ana �"')
   })
 
-  test('that is big goes through whole, without being held', async () => {
+  test('of any size is passed on completely, without being held in memory', async () => {
     const [part, times] = [Buffer.alloc(1 << 20, 'x'), 600]
     const big = Bun.serve({
       port: 0,
@@ -147,17 +151,17 @@ describe('a body', () => {
   })
 })
 
-/** What a little server does with each request, by how many came before; the last goes on. */
+/** The response to each request in order; the last one repeats. */
 type Behaviour = ('cut' | number | [status: number, code: string, retryAfter?: string | (() => string)])[]
 
-interface Little {
+interface ScriptedServer {
   server: Server
   url: string
-  /** What it was asked, in order. */
+  /** The first line of each request, in order. */
   seen: string[]
 }
 
-async function little(behaviour: Behaviour): Promise<Little> {
+async function scriptedServer(behaviour: Behaviour): Promise<ScriptedServer> {
   const seen: string[] = []
   const server = createServer((socket) => {
     socket.on('error', () => undefined)
@@ -193,25 +197,25 @@ describe('a request is tried again', () => {
     ['a read that is cut', 'GET', ['cut'], 4, 7],
     ['a read that is cut once', 'GET', ['cut', 200], 2, 0],
     ['a read that is limited for a second', 'GET', [[429, 'rate_limited', '1'], 200], 2, 0],
-    ['a read that is limited to a moment', 'GET', [[429, 'rate_limited', soon], 200], 2, 0],
+    ['a read that is limited until a date', 'GET', [[429, 'rate_limited', soon], 200], 2, 0],
     ['a read that is limited for long', 'GET', [[429, 'rate_limited', '100']], 1, 7],
-    ['a read that is limited for a time that is none', 'GET', [[429, 'rate_limited', 'later']], 1, 7],
+    ['a read that is limited for an invalid time', 'GET', [[429, 'rate_limited', 'later']], 1, 7],
     ['a read that fails', 'GET', [500], 1, 7],
     ['a read of nothing', 'GET', [404], 1, 3],
     ['a POST that is cut', 'POST', ['cut'], 1, 7],
     ['a PUT that is cut', 'PUT', ['cut'], 1, 7],
     ['a PATCH that is cut', 'PATCH', ['cut'], 1, 7],
     ['a DELETE that is cut', 'DELETE', ['cut'], 1, 7],
-    ['a DELETE that is 503 somewhere behind', 'DELETE', busy, 1, 7],
-    ['a POST that is 503 somewhere behind', 'POST', busy, 1, 7],
+    ['a DELETE that is 503 from another service', 'DELETE', busy, 1, 7],
+    ['a POST that is 503 from another service', 'POST', busy, 1, 7],
     ['a POST that is 502', 'POST', [502], 1, 7],
-    ['a POST that was refused for want of room', 'POST', [...overloaded, 200], 2, 0],
+    ['a POST that was refused as overloaded', 'POST', [...overloaded, 200], 2, 0],
     ['a POST that was limited', 'POST', [...limited, 200], 2, 0],
   ]
 
-  test('where that is safe, and no further', async () => {
+  test('when that is safe, and only then', async () => {
     const look = async ([name, method, behaviour, requests, status]: (typeof rows)[number]) => {
-      const { seen, server, url } = await little(behaviour)
+      const { seen, server, url } = await scriptedServer(behaviour)
       const ended = await api([method, '/users', ...(method === 'GET' ? [] : ['-d', '{}'])], {
         env: { USERS_URL: url },
       })
@@ -223,8 +227,8 @@ describe('a request is tried again', () => {
     for (let at = 0; at < rows.length; at += 8) await Promise.all(rows.slice(at, at + 8).map(look))
   })
 
-  test('not by Bun itself, on a connection that was good before', async () => {
-    const { seen, server, url } = await little([200, 'cut'])
+  test('not by Bun itself, on a connection that it reuses', async () => {
+    const { seen, server, url } = await scriptedServer([200, 'cut'])
     const { status } = await runTool(['users', 'delete', 'ben@example.org', '--yes'], {
       env: { ...instance.shell.env, USERS_URL: url },
     })
@@ -232,7 +236,7 @@ describe('a request is tried again', () => {
     expect([status, seen]).toEqual([7, ['GET /api/v1/users/by-email/ben%40example.org', 'DELETE /api/v1/users/1']])
   })
 
-  test('of whatever method where nobody took the connection', async () => {
+  test('by any method, if the connection was refused', async () => {
     const port = freePort()
     const seen: string[] = []
     const running = instance.shell.start(`ch202 api POST /users -d '{}' --debug`, {

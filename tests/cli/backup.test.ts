@@ -43,7 +43,7 @@ async function created(more: Record<string, string>, words = 'backup create') {
 const mode = (path: string) => statSync(path).mode & 0o777
 const manifestOf = (backup: string) => JSON.parse(readFileSync(join(backup, 'manifest.json'), 'utf8'))
 
-/** Asks one thing of a database file. */
+/** Runs one query on a database file. */
 function rows<T>(path: string, sql: string): T[] {
   const raw = new Database(path, { readonly: true })
   try {
@@ -68,7 +68,7 @@ async function serving<T>(dataDir: string, service: string, work: (url: string) 
   }
 }
 
-/** Changes a database of a backup, and the manifest with it, as someone who knows the form would. */
+/** Changes a database of a backup, and the manifest with it, as someone who knows the format would. */
 const inside = (name: string, harm: string | ((raw: Database) => void)) => (path: string) => {
   const file = join(path, `${name}.sqlite`)
   const raw = new Database(file)
@@ -84,7 +84,7 @@ const signed = (path: string, name: string) => {
   Object.assign(manifest.services[name], { bytes: statSync(file).size, sha256 })
   writeFileSync(join(path, 'manifest.json'), JSON.stringify(manifest))
 }
-/** Changes what the manifest says of the services. */
+/** Changes the services in the manifest. */
 const manifested = (change: (services: Record<string, unknown>) => void) => (path: string) => {
   const manifest = manifestOf(path)
   change(manifest.services)
@@ -92,22 +92,22 @@ const manifested = (change: (services: Record<string, unknown>) => void) => (pat
 }
 
 describe('backup create', () => {
-  test('writes the three databases and a manifest, for their owner alone', async () => {
-    const said = await created(env)
-    expect(said).toMatchObject({
+  test('writes the three databases and a manifest, readable by their owner only', async () => {
+    const backup = await created(env)
+    expect(backup).toMatchObject({
       name: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-\d{3}Z$/),
-      path: join(system.dataDir, 'backups', said.name),
+      path: join(system.dataDir, 'backups', backup.name),
       changed: true,
     })
-    const files = readdirSync(said.path).sort()
+    const files = readdirSync(backup.path).sort()
     expect(files).toEqual(['manifest.json', ...SERVICE_NAMES.map((name) => `${name}.sqlite`)].sort())
-    expect([mode(join(system.dataDir, 'backups')), mode(said.path)]).toEqual([0o700, 0o700])
-    for (const file of files) expect([file, mode(join(said.path, file))]).toEqual([file, 0o600])
-    const manifest = manifestOf(said.path)
-    expect(manifest).toMatchObject({ format: 1, name: said.name, ch202_version: version })
+    expect([mode(join(system.dataDir, 'backups')), mode(backup.path)]).toEqual([0o700, 0o700])
+    for (const file of files) expect([file, mode(join(backup.path, file))]).toEqual([file, 0o600])
+    const manifest = manifestOf(backup.path)
+    expect(manifest).toMatchObject({ format: 1, name: backup.name, ch202_version: version })
     let bytes = 0
     for (const name of SERVICE_NAMES) {
-      const file = join(said.path, `${name}.sqlite`)
+      const file = join(backup.path, `${name}.sqlite`)
       bytes += statSync(file).size
       expect(manifest.services[name]).toMatchObject({
         bytes: statSync(file).size,
@@ -115,14 +115,14 @@ describe('backup create', () => {
         migrations: rows(file, 'SELECT name, checksum FROM schema_migrations ORDER BY name'),
       })
     }
-    expect(said.bytes).toBe(bytes)
-    expect(manifest.services.users.rows.users).toBe(said.users)
+    expect(backup.bytes).toBe(bytes)
+    expect(manifest.services.users.rows.users).toBe(backup.users)
   })
 
-  test('says for people that the secrets are not in it, and puts none into it', async () => {
+  test('contains no secrets, and says so', async () => {
     const { path } = await created(env)
-    const said = await run('backup create')
-    expect([said.status, said.stderr]).toEqual([0, expect.stringContaining('CH202_SECRET')])
+    const output = await run('backup create')
+    expect([output.status, output.stderr]).toEqual([0, expect.stringContaining('CH202_SECRET')])
     const all = readdirSync(path).map((file) => readFileSync(join(path, file), 'latin1'))
     const secrets = [env.CH202_SECRET, env.OPERATOR_API_KEY, env.INTERNAL_API_KEY]
     for (const secret of secrets) for (const text of all) expect(text).not.toContain(secret ?? '')
@@ -148,10 +148,10 @@ describe('backup create', () => {
       await eventually(() => answered.length > before.length + 10 || undefined)
       before = [...answered]
       const { path } = await created(env, `backup create --out ${out}`)
-      const kept = rows<{ email: string }>(join(path, 'users.sqlite'), 'SELECT email FROM users').map(
+      const emailsInBackup = rows<{ email: string }>(join(path, 'users.sqlite'), 'SELECT email FROM users').map(
         (row) => row.email,
       )
-      expect(before.filter((email) => !kept.includes(email))).toEqual([])
+      expect(before.filter((email) => !emailsInBackup.includes(email))).toEqual([])
       const verified = await run(`backup verify ${path} -o json`)
       expect([verified.status, JSON.parse(verified.stdout).ok]).toEqual([0, true])
     }
@@ -172,7 +172,7 @@ describe('backup create', () => {
     expect(rows(join(to, 'auth.sqlite'), accounts)).toEqual([{ n: counted.users }])
   })
 
-  test('waits for one who has a database to itself', async () => {
+  test('waits for a process that has locked a database', async () => {
     const to = folder.fresh()
     await run(`restore ${sample} --to ${to}`)
     const raw = new Database(join(to, 'users.sqlite'))
@@ -185,7 +185,7 @@ describe('backup create', () => {
     expect(existsSync((await backup).path)).toBe(true)
   })
 
-  test('with the services down, and where there is nothing to back up', async () => {
+  test('works with the services down, and fails without anything to back up', async () => {
     const to = folder.fresh()
     await run(`restore ${sample} --to ${to}`)
     expect((await created({ CH202_DATA_DIR: to })).users).toBe(1)
@@ -208,23 +208,23 @@ describe('backup create', () => {
     expect(readdirSync(out)).toEqual([])
   })
 
-  test('that was killed leaves no backup, and the next one takes its draft away', async () => {
+  test('leaves no backup when killed, and the next run removes the draft', async () => {
     const out = folder.fresh()
     // Two directories, an empty file for each database, what is flushed, the manifest, the name.
     const changes = 'mkdirSync,writeFileSync,renameSync'
     const calls = await fileCalls(changes, ['backup', 'create', '--out', folder.fresh()], env)
     expect(calls).toBe(4 + SERVICE_NAMES.length)
     await inPairs([2, 5, calls], async (at) => {
-      const own = join(out, String(at))
-      expect((await killedAt(changes, at, ['backup', 'create', '--out', own], env)).status).not.toBe(0)
-      const { items } = JSON.parse((await run(`backup list --in ${own} -o json`)).stdout)
-      expect([at, items, readdirSync(own).length]).toEqual([at, [], at === 2 ? 0 : 1])
-      const { name } = await created(env, `backup create --out ${own}`)
-      expect([at, readdirSync(own)]).toEqual([at, [name]])
+      const directory = join(out, String(at))
+      expect((await killedAt(changes, at, ['backup', 'create', '--out', directory], env)).status).not.toBe(0)
+      const { items } = JSON.parse((await run(`backup list --in ${directory} -o json`)).stdout)
+      expect([at, items, readdirSync(directory).length]).toEqual([at, [], at === 2 ? 0 : 1])
+      const { name } = await created(env, `backup create --out ${directory}`)
+      expect([at, readdirSync(directory)]).toEqual([at, [name]])
     })
   })
 
-  test('leaves the draft of another that is at work', async () => {
+  test('keeps the draft of another run that is still at work', async () => {
     const out = folder.fresh()
     const draft = join(out, '.draft-of-another')
     mkdirSync(draft, { recursive: true })
@@ -236,7 +236,7 @@ describe('backup create', () => {
   })
 })
 
-/** A data directory whose backups are those of another place. */
+/** A data directory whose backups are in another directory. */
 function dataDirWith(backups: string): string {
   const directory = folder.fresh()
   cpSync(backups, join(directory, 'backups'), { recursive: true })
@@ -259,7 +259,7 @@ mock.module('node:fs', () => ({ ...real, ...Object.fromEntries(changes.map((name
 process.on('exit', () => at || real.writeSync(2, 'calls ' + calls))
 `
 
-/** @param changes the functions of `node:fs` of which the call number `at` is not done any more */
+/** @param changes the functions of `node:fs` whose call number `at` kills the process instead */
 function killedAt(changes: string, at: number, words: string[], settings: Record<string, string>) {
   const killer = join(folder.path, 'killer.ts')
   writeFileSync(killer, KILLER)
@@ -274,15 +274,15 @@ async function fileCalls(changes: string, words: string[], settings: Record<stri
 }
 
 async function inPairs<T>(items: T[], work: (item: T) => Promise<void>): Promise<void> {
-  const left = items.values()
+  const remaining = items.values()
   const worker = async () => {
-    for (const item of left) await work(item)
+    for (const item of remaining) await work(item)
   }
   await Promise.all([worker(), worker()])
 }
 
 describe('backup list', () => {
-  test('has the newest first, whatever they are called, and passes over what is none', async () => {
+  test('has the newest first, whatever their names, and omits other directories', async () => {
     const root = folder.fresh()
     for (const [name, at] of [
       ['a', '2026-11-19T10:00:00.000Z'],
@@ -310,13 +310,13 @@ describe('backup list', () => {
 })
 
 describe('backup verify', () => {
-  test('of a good one is written down, until it is changed', async () => {
+  test('of a valid backup is recorded, until the backup changes', async () => {
     const out = folder.fresh()
     const { name, path } = await created(env, `backup create --out ${out}`)
     const { status, stdout } = await run(`backup verify --in ${out} -o json`)
-    const said = JSON.parse(stdout)
-    expect([status, said.ok, said.path]).toEqual([0, true, path])
-    expect(said.checks.map(({ id }: { id: string }) => id)).toEqual([
+    const report = JSON.parse(stdout)
+    expect([status, report.ok, report.path]).toEqual([0, true, path])
+    expect(report.checks.map(({ id }: { id: string }) => id)).toEqual([
       'manifest',
       'files',
       'auth.file',
@@ -328,7 +328,7 @@ describe('backup verify', () => {
     ])
     expect(readdirSync(out)).toEqual([name])
     const list = async () => JSON.parse((await run(`backup list --in ${out} -o json`)).stdout).items
-    expect(await list()).toEqual([expect.objectContaining({ name, verified_at: said.verified_at })])
+    expect(await list()).toEqual([expect.objectContaining({ name, verified_at: report.verified_at })])
     writeFileSync(join(path, 'manifest.json'), readFileSync(join(path, 'manifest.json'), 'utf8').trimEnd())
     expect(await list()).toEqual([expect.objectContaining({ name, verified_at: null })])
   })
@@ -388,11 +388,12 @@ describe('backup verify', () => {
       /users\.database .*another schema.*users_admins/,
     ],
     [
-      'a trigger under a name of the kind that is SQLite’s own',
+      'a trigger with a name that SQLite reserves',
       (path) => {
         inside('users', 'CREATE TRIGGER evilte_x AFTER INSERT ON users BEGIN SELECT 1; END')(path)
-        const named = (all: Buffer) => Buffer.from(all.toString('latin1').replaceAll('evilte_x', 'sqlite_x'), 'latin1')
-        bytes(join(path, 'users.sqlite'), named)
+        const renamed = (all: Buffer) =>
+          Buffer.from(all.toString('latin1').replaceAll('evilte_x', 'sqlite_x'), 'latin1')
+        bytes(join(path, 'users.sqlite'), renamed)
         signed(path, 'users')
       },
       /users\.database .*another schema.*sqlite_x/,
@@ -406,14 +407,14 @@ describe('backup verify', () => {
       /auth\.file .*auth\.sqlite is not a file/,
     ],
     [
-      'a manifest that says nothing of a database',
+      'a manifest without one of the databases',
       manifested((services) => {
         services.modules = null
       }),
       /manifest .*incomplete/,
     ],
     [
-      'a manifest of one database more',
+      'a manifest with one database more',
       manifested((services) => {
         services.orders = services.modules
       }),
@@ -433,7 +434,7 @@ describe('backup verify', () => {
       },
       /users\.database .*(damaged|malformed)/,
     ],
-    ['a manifest that is none', (path) => writeFileSync(join(path, 'manifest.json'), '{'), /manifest .*cannot be read/],
+    ['an invalid manifest', (path) => writeFileSync(join(path, 'manifest.json'), '{'), /manifest .*cannot be read/],
     [
       'a manifest that leads out of the backup',
       (path) =>
@@ -441,7 +442,7 @@ describe('backup verify', () => {
       /manifest .*incomplete/,
     ],
     [
-      'a later form',
+      'a later format',
       (path) =>
         bytes(join(path, 'manifest.json'), (all) => Buffer.from(all.toString().replace('"format": 1', '"format": 2'))),
       /manifest .*made by a newer Ch202/,
@@ -454,27 +455,27 @@ describe('backup verify', () => {
     ],
   ]
 
-  test('says in a sentence what is wrong, and exits 10', async () => {
-    await inPairs(broken, async ([what, harm, said, more]) => {
+  test('reports each fault in a sentence, and exits 10', async () => {
+    await inPairs(broken, async ([what, harm, expected, more]) => {
       const path = join(folder.fresh(), 'a-backup')
       cpSync(sample, path, { recursive: true })
       harm(path)
       const { status, stdout, stderr } = await run(`backup verify ${path}`, more)
       const failed = stdout.split('\n').filter((line) => line.startsWith('failed'))
-      expect([what, status, failed, stderr]).toEqual([what, 10, [expect.stringMatching(said)], ''])
+      expect([what, status, failed, stderr]).toEqual([what, 10, [expect.stringMatching(expected)], ''])
       expect(stdout).not.toContain('.draft-')
       expect([what, existsSync(join(path, 'verified.json'))]).toEqual([what, false])
       if (!what.startsWith('another')) return
       const json = JSON.parse((await run(`backup verify ${path} -o json`, more)).stdout)
       expect([what, json.ok, json.verified_at, json.error.code]).toEqual([what, false, null, 'backup_damaged'])
-      // A restore refuses what verify does, and leaves no trace.
+      // A restore refuses the same backups, and writes nothing.
       const to = folder.fresh()
       const restored = await run(`restore ${path} --to ${to}`, more)
       expect([what, restored.status, readdirSync(to)]).toEqual([what, 10, []])
     })
   })
 
-  test('of what is not there exits 3', async () => {
+  test('exits 3 if the backup does not exist', async () => {
     for (const words of [
       'backup verify nope',
       `backup verify ${folder.path}`,
@@ -489,35 +490,42 @@ describe('backup verify', () => {
 
 describe('restore', () => {
   test('check 37: begins with every earlier session ended, and takes back what was changed since', async () => {
-    const own = await processes('together', { RATE_LIMIT: 'off' })
+    const ownSystem = await processes('together', { RATE_LIMIT: 'off' })
     try {
-      const settings = ownSettings(own.dataDir)
-      const [changed, deleted, idle] = await Promise.all([createUser(own), createUser(own), createUser(own)])
+      const settings = ownSettings(ownSystem.dataDir)
+      const [changed, deleted, idle] = await Promise.all([
+        createUser(ownSystem),
+        createUser(ownSystem),
+        createUser(ownSystem),
+      ])
       const module = { id: 'billing', name: 'Billing', description: 'Bills' }
-      await call(own.url.modules, 'POST /modules', { headers: as.operator, body: module })
+      await call(ownSystem.url.modules, 'POST /modules', { headers: as.operator, body: module })
       const on = { headers: as.operator, body: { user_id: deleted.id } }
-      await call(own.url.modules, 'POST /modules/billing/enable', on)
-      await call(own.url.auth, 'POST /auth/password-reset-request', { body: { email: idle.email } })
-      const link = await eventually(() => /token=([\w-]+)/.exec(mails(own).at(-1) ?? '')?.[1])
+      await call(ownSystem.url.modules, 'POST /modules/billing/enable', on)
+      await call(ownSystem.url.auth, 'POST /auth/password-reset-request', { body: { email: idle.email } })
+      const link = await eventually(() => /token=([\w-]+)/.exec(mails(ownSystem).at(-1) ?? '')?.[1])
       const { name, path } = await created(settings)
 
       const set = (new_password: string) =>
-        call(own.url.users, `POST /users/${changed.id}/set-password`, { headers: as.operator, body: { new_password } })
+        call(ownSystem.url.users, `POST /users/${changed.id}/set-password`, {
+          headers: as.operator,
+          body: { new_password },
+        })
       for (const password of ['a later password', 'the latest password']) expect((await set(password)).status).toBe(204)
-      await call(own.url.users, `DELETE /users/${deleted.id}`, { headers: as.operator })
-      const late = await createUser(own)
-      const afterBackup = (await logIn(own, idle.email)).body
-      await call(own.url.auth, 'POST /admin/keys/rotate?now=true', { headers: as.operator })
-      const afterRotation = (await logIn(own, idle.email)).body
+      await call(ownSystem.url.users, `DELETE /users/${deleted.id}`, { headers: as.operator })
+      const late = await createUser(ownSystem)
+      const afterBackup = (await logIn(ownSystem, idle.email)).body
+      await call(ownSystem.url.auth, 'POST /admin/keys/rotate?now=true', { headers: as.operator })
+      const afterRotation = (await logIn(ownSystem, idle.email)).body
       const epoch = async () =>
-        (await call(own.url.auth, 'GET /auth/revocations?follower=t&after=0&epoch=x', { headers: as.internal })).body
-          .epoch
+        (await call(ownSystem.url.auth, 'GET /auth/revocations?follower=t&after=0&epoch=x', { headers: as.internal }))
+          .body.epoch
       const oldEpoch = await epoch()
 
       const running = await run(`restore ${name} --yes`, settings)
       expect([running.status, running.stderr]).toEqual([6, expect.stringMatching(/running on.*auth.*Stop them first/)])
-      // A crash, so that there is a WAL which must not be married to what is restored.
-      await own.kill('auth')
+      // A crash, so that there is a WAL, which must not be combined with the restored database.
+      await ownSystem.kill('auth')
       const unsure = await run(`restore ${name}`, settings)
       expect([unsure.status, unsure.stdout, unsure.stderr]).toEqual([
         2,
@@ -528,59 +536,61 @@ describe('restore', () => {
       const done = await run(`restore ${name} --confirm ${name} -o json`, settings)
       expect(done.status).toBe(0)
       const { aside } = JSON.parse(done.stdout)
-      expect(JSON.parse(done.stdout)).toMatchObject({ ok: true, name, path: own.dataDir, changed: true })
-      for (const service of SERVICE_NAMES) expect(mode(join(own.dataDir, `${service}.sqlite`))).toBe(0o600)
-      expect(readdirSync(own.dataDir).filter((file) => /-(wal|shm|journal)$|draft/.test(file))).toEqual([])
-      // What was put aside is whole, the last write before the crash too.
-      const kept = rows<{ email: string }>(join(aside, 'users.sqlite'), 'SELECT email FROM users')
-      expect(kept.map(({ email }) => email).sort()).toEqual([changed.email, idle.email, late.email].sort())
+      expect(JSON.parse(done.stdout)).toMatchObject({ ok: true, name, path: ownSystem.dataDir, changed: true })
+      for (const service of SERVICE_NAMES) expect(mode(join(ownSystem.dataDir, `${service}.sqlite`))).toBe(0o600)
+      expect(readdirSync(ownSystem.dataDir).filter((file) => /-(wal|shm|journal)$|draft/.test(file))).toEqual([])
+      // The files put aside are complete, with the last write before the crash.
+      const emailsAside = rows<{ email: string }>(join(aside, 'users.sqlite'), 'SELECT email FROM users')
+      expect(emailsAside.map(({ email }) => email).sort()).toEqual([changed.email, idle.email, late.email].sort())
 
-      await own.start('auth')
+      await ownSystem.start('auth')
       for (const tokens of [changed.tokens, idle.tokens, deleted.tokens, late.tokens, afterBackup, afterRotation]) {
         const bearer = { headers: as.bearer(tokens.access_token) }
         for (const place of SERVICE_NAMES)
           expect(
-            (await call(own.url[place], place === 'modules' ? 'GET /modules/' : 'GET /auth/me', bearer)).status,
+            (await call(ownSystem.url[place], place === 'modules' ? 'GET /modules/' : 'GET /auth/me', bearer)).status,
           ).toBe(401)
-        const refreshed = await call(own.url.auth, 'POST /auth/refresh', {
+        const refreshed = await call(ownSystem.url.auth, 'POST /auth/refresh', {
           body: { refresh_token: tokens.refresh_token },
         })
         expect(refreshed.body.code).toBe('invalid_refresh_token')
       }
       const reset = { body: { token: link, new_password: 'by an old link of a mail' } }
-      expect((await call(own.url.auth, 'POST /auth/password-reset-confirm', reset)).body.code).toBe(
+      expect((await call(ownSystem.url.auth, 'POST /auth/password-reset-confirm', reset)).body.code).toBe(
         'invalid_reset_token',
       )
       expect(await epoch()).not.toBe(oldEpoch)
       for (const { email } of [changed, deleted, idle])
-        expect([email, (await logIn(own, email)).status]).toEqual([email, 200])
-      expect((await logIn(own, late.email)).status).toBe(401)
-      expect((await logIn(own, changed.email, 'the latest password')).status).toBe(401)
-      const modules = await call(own.url.modules, `GET /modules/users/${deleted.id}`, { headers: as.internal })
+        expect([email, (await logIn(ownSystem, email)).status]).toEqual([email, 200])
+      expect((await logIn(ownSystem, late.email)).status).toBe(401)
+      expect((await logIn(ownSystem, changed.email, 'the latest password')).status).toBe(401)
+      const modules = await call(ownSystem.url.modules, `GET /modules/users/${deleted.id}`, { headers: as.internal })
       expect(modules.body.modules).toEqual(['billing'])
 
-      // The versions of its record began again below those that auth had heard of.
+      // The versions of the user's record began again below those that auth had received.
       expect((await set('after the restore')).status).toBe(204)
-      expect((await logIn(own, changed.email)).status).toBe(401)
-      expect((await logIn(own, changed.email, 'after the restore')).status).toBe(200)
-      expect((await call(own.url.users, `DELETE /users/${deleted.id}`, { headers: as.operator })).status).toBe(204)
-      expect((await logIn(own, deleted.email)).status).toBe(401)
+      expect((await logIn(ownSystem, changed.email)).status).toBe(401)
+      expect((await logIn(ownSystem, changed.email, 'after the restore')).status).toBe(200)
+      expect((await call(ownSystem.url.users, `DELETE /users/${deleted.id}`, { headers: as.operator })).status).toBe(
+        204,
+      )
+      expect((await logIn(ownSystem, deleted.email)).status).toBe(401)
 
-      const audit = await call(own.url.auth, 'GET /admin/audit?type=instance.restored', { headers: as.operator })
+      const audit = await call(ownSystem.url.auth, 'GET /admin/audit?type=instance.restored', { headers: as.operator })
       expect(audit.body.items).toEqual([
         expect.objectContaining({ actor: 'cli', detail: expect.objectContaining({ backup: name }) }),
       ])
       expect(existsSync(path)).toBe(true)
     } finally {
-      await own.stop()
+      await ownSystem.stop()
     }
   })
 
-  test('refuses a data directory that something has open, whatever the notes in it say', async () => {
+  test('refuses a data directory that a process has open, whatever the files in run/ say', async () => {
     const to = folder.fresh()
     expect((await run(`restore ${sample} --to ${to}`)).status).toBe(0)
     mkdirSync(join(to, 'run'))
-    // A note of a service that is gone; its process id is another program's by now.
+    // The file of a service that has ended; another program has its process id by now.
     const note = { service: 'auth', url: 'http://127.0.0.1:1', pid: process.pid, started_at: '' }
     writeFileSync(join(to, 'run', 'auth.json'), JSON.stringify(note))
     const raw = new Database(join(to, 'users.sqlite'))
@@ -593,7 +603,7 @@ describe('restore', () => {
     expect((await run(`restore ${sample} --to ${to} --yes`)).status).toBe(0)
   })
 
-  test('with another secret wants to be told so, and then lets everyone in again', async () => {
+  test('with another secret requires a flag, and then everyone can log in again', async () => {
     const to = folder.fresh()
     const other = { CH202_SECRET: 'another-secret-0123456789-0123456789-abc' }
     const refused = await run(`restore ${sample} --to ${to} -o json`, other)
@@ -615,32 +625,33 @@ describe('restore', () => {
     expect(rows(join(to, 'users.sqlite'), 'SELECT * FROM deleted_ids')).toEqual([])
   })
 
-  test('puts right what copies of different moments do not agree on', async () => {
+  test('reconciles copies made at different moments', async () => {
     const path = join(folder.fresh(), 'moments')
     cpSync(sample, path, { recursive: true })
-    const gone = crypto.randomUUID()
-    // Copied before the user was deleted, after it was, and when auth had heard of later changes and of another user.
+    const deletedId = crypto.randomUUID()
+    // Copied before the user was deleted, after it was, and when auth had received later changes and another user.
     inside('modules', "INSERT INTO modules VALUES ('billing', 'B', '', '1', '[]', '[]', 0, 1)")(path)
-    inside('modules', `INSERT INTO choices VALUES ('${gone}', 'billing', 1, 1)`)(path)
-    inside('users', `INSERT INTO deleted_ids VALUES ('${gone}')`)(path)
+    inside('modules', `INSERT INTO choices VALUES ('${deletedId}', 'billing', 1, 1)`)(path)
+    inside('users', `INSERT INTO deleted_ids VALUES ('${deletedId}')`)(path)
     inside('auth', 'UPDATE accounts SET version = 99, deleted = 1, cached = 0')(path)
     inside(
       'auth',
-      `INSERT INTO accounts SELECT '${gone}', 1, 0, 'gone@example.org', 'gone@example.org', NULL, roles, status, 0, 'x', 1, 1, 1, 1, '', '{}'
+      `INSERT INTO accounts SELECT '${deletedId}', 1, 0, 'gone@example.org', 'gone@example.org', NULL, roles, status, 0, 'x', 1, 1, 1, 1, '', '{}'
         FROM accounts`,
     )(path)
     const to = folder.fresh()
     expect((await run(`restore ${path} --to ${to}`)).status).toBe(0)
     expect(rows(join(to, 'modules.sqlite'), 'SELECT user_id FROM choices')).toEqual([])
     const [user] = rows(join(to, 'users.sqlite'), 'SELECT id, email, version, password_hash FROM users')
-    const known = 'SELECT user_id AS id, email, version, password_hash FROM accounts WHERE cached = 1 OR deleted = 1'
-    expect(rows(join(to, 'auth.sqlite'), known)).toEqual([user])
+    const cachedAccounts =
+      'SELECT user_id AS id, email, version, password_hash FROM accounts WHERE cached = 1 OR deleted = 1'
+    expect(rows(join(to, 'auth.sqlite'), cachedAccounts)).toEqual([user])
     const [stored] = rows<{ profile: string }>(join(to, 'auth.sqlite'), 'SELECT profile FROM accounts WHERE cached = 1')
     const fields = ['name', 'locale', 'metadata', 'app_metadata', 'created_at', 'updated_at']
     expect(Object.keys(JSON.parse(stored?.profile ?? '')).sort()).toEqual(fields.sort())
   })
 
-  test('that was killed leaves what was there or what refuses to start, and again it is whole', async () => {
+  test('leaves the old data, or data that refuses to start, when killed, and completes when repeated', async () => {
     const original = folder.fresh()
     await run(`restore ${sample} --to ${original}`)
     for (const service of SERVICE_NAMES) {
@@ -661,7 +672,7 @@ describe('restore', () => {
       return directory
     }
     const words = (to: string) => ['restore', sample, '--to', to, '--yes']
-    // All are made for comparison; then all are put aside and closed, and all put in their places.
+    // All copies are written first; then all old files are put aside and closed, and all copies moved into place.
     const each = SERVICE_NAMES.length
     const changes = 'linkSync,renameSync'
     expect(await fileCalls(changes, words(copy()), env)).toBe(4 * each)
@@ -669,27 +680,33 @@ describe('restore', () => {
     await inPairs([each + 2, 2 * each + 1, 3 * each + 1, 4 * each - 1, 4 * each], async (at) => {
       const to = copy()
       await killedAt(changes, at, words(to), env)
-      const left = states(to)
-      seen.add([...new Set(left)].sort().join(' '))
-      expect([at, left.includes('missing'), left.includes('old') && left.includes('new')]).toEqual([at, false, false])
+      const statesAfterKill = states(to)
+      seen.add([...new Set(statesAfterKill)].sort().join(' '))
+      expect([
+        at,
+        statesAfterKill.includes('missing'),
+        statesAfterKill.includes('old') && statesAfterKill.includes('new'),
+      ]).toEqual([at, false, false])
       const again = await run(`restore ${sample} --to ${to} --yes`)
       expect([at, again.status]).toEqual([at, 0])
       expect([at, readdirSync(to).filter((file) => /^\.|-(wal|shm|journal)$/.test(file))]).toEqual([at, []])
       expect([at, states(to)]).toEqual([at, SERVICE_NAMES.map(() => 'new')])
-      // Whatever was there before is still somewhere.
+      // The old data is kept in one of the directories.
       const asides = readdirSync(to).filter((file) => file.startsWith('before-restore-'))
       for (const service of SERVICE_NAMES) {
-        const found = asides.filter((aside) => states(join(to, aside))[SERVICE_NAMES.indexOf(service)] === 'old')
-        expect([at, service, found.length > 0]).toEqual([at, service, true])
+        const asidesWithOld = asides.filter(
+          (aside) => states(join(to, aside))[SERVICE_NAMES.indexOf(service)] === 'old',
+        )
+        expect([at, service, asidesWithOld.length > 0]).toEqual([at, service, true])
       }
     })
     expect([...seen].sort()).toEqual(['closed', 'closed new', 'closed old', 'old'])
   })
 
-  test('that was cut short keeps the services from starting, and is done again without a question', async () => {
+  test('keeps the services from starting when interrupted, and can be repeated without a question', async () => {
     const to = folder.fresh()
     const words = ['restore', sample, '--to', to]
-    // After the first of the databases has come, before the second.
+    // Between the first and the second of the databases.
     await killedAt('renameSync', SERVICE_NAMES.length + 2, words, env)
     const closed = SERVICE_NAMES.filter((name) =>
       readFileSync(join(to, `${name}.sqlite`), 'latin1').startsWith('Ch202 restore'),

@@ -11,7 +11,7 @@ import { type Ended, runTool } from '../support/tool.ts'
 
 setDefaultTimeout(120_000)
 
-/** Anyone may register so: what a shell would run, were it to evaluate it. */
+/** Names that anyone may register with, and that a shell would run if it evaluated them. */
 const EVIL = '`touch$IFS./pwned`@evil.example'
 const QUOTED = "o'brien@evil.example"
 
@@ -39,7 +39,7 @@ const context = (url: string, access_until = 9e15) => ({
   ...{ access_token: 'token-of-the-context', refresh_token: 'refresh', access_until, session_until: 9e15 },
 })
 
-/** What is offered for the last of the words. */
+/** Completes the last of the words. */
 async function offered(words: string[], env: Record<string, string> = {}): Promise<Ended & { values: string[] }> {
   const ended = await runTool(['complete', '--', ...words], { env: { ...instance.shell.env, ...env } })
   const lines = ended.stdout.split('\n').slice(0, -2)
@@ -47,7 +47,7 @@ async function offered(words: string[], env: Record<string, string> = {}): Promi
 }
 
 describe('complete', () => {
-  test('offers what a word may become', async () => {
+  test('offers every value that begins like the word', async () => {
     const { email, id, tokens } = user
     const table: [words: string[], values: string[]][] = [
       [['us'], ['users']],
@@ -98,19 +98,19 @@ describe('complete', () => {
       [['sessions', 'list', '--user', 'zor'], ['zora']],
     ]
     const look = async ([words, values]: (typeof table)[number]) => {
-      let said = await offered(words)
-      // On a machine that is busy beyond its patience it rightly offers nothing.
-      for (let tries = 1; tries < 3 && values.length > 0 && said.values.length === 0; tries++)
-        said = await offered(words)
-      expect([words, said.status, said.stderr, said.values]).toEqual([words, 0, '', values])
-      expect([words, said.stdout.endsWith(':4\n')]).toEqual([words, true])
+      let output = await offered(words)
+      // On a busy machine the tool reaches its time limit and rightly offers nothing.
+      for (let tries = 1; tries < 3 && values.length > 0 && output.values.length === 0; tries++)
+        output = await offered(words)
+      expect([words, output.status, output.stderr, output.values]).toEqual([words, 0, '', values])
+      expect([words, output.stdout.endsWith(':4\n')]).toEqual([words, true])
     }
     for (let at = 0; at < table.length; at += 3) await Promise.all(table.slice(at, at + 3).map(look))
     expect((await offered(['users', 'get', 'zor'])).stdout).toBe('zora\tZora Neale\n:4\n')
     expect((await offered(['package', 'caddy', '--out', ''])).stdout).toBe(':0\n')
   })
 
-  test('answers before anyone waits, and is silent whatever is wrong', async () => {
+  test('ends quickly, and prints nothing when it fails', async () => {
     const silent = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Promise<Response>(() => undefined) })
     const broken = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: () => new Response('<html>') })
     const url = (server: { port?: number }) => `http://127.0.0.1:${server.port}`
@@ -137,13 +137,13 @@ describe('complete', () => {
       return Math.min(...times)
     }
     const version = await best(() => runTool(['version']))
-    // Of the processor, so that a busy machine makes no difference.
+    // Time of the processor, which does not depend on other programs.
     const answered = await best(() => offered(['users', 'get', 'z']))
     expect(answered - version).toBeLessThan(350)
     await Promise.all([silent.stop(true), broken.stop(true)])
   })
 
-  test('shows a session as it is, and never renews it: it may be ended in the middle', async () => {
+  test('uses a session without refreshing it, because the shell may kill it at any moment', async () => {
     const seen: string[] = []
     const server = Bun.serve({
       port: 0,
@@ -168,7 +168,7 @@ describe('complete', () => {
     await server.stop(true)
   })
 
-  test('is no command of its own', async () => {
+  test('is not listed as a command', async () => {
     const { stdout } = await runTool(['--help'], { env: instance.shell.env })
     expect([/^ {2}completion /m.test(stdout), /^ {2}complete /m.test(stdout)]).toEqual([true, false])
   })
@@ -238,7 +238,7 @@ describe('completion', () => {
     expect([stderr, existsSync(join(path, 'pwned'))]).toEqual(['', false])
   })
 
-  test('in bash as it is typed: Tab, then Enter, and nothing else runs', async () => {
+  test('in bash runs nothing but the line that was typed with Tab and Enter', async () => {
     const path = place({ 'script.bash': 'bash' })
     const line = `cd ${path} && PS1='ready> ' bash --norc --noprofile -i`
     const { screen } = await instance.shell.inTerminal(line, {
@@ -254,7 +254,7 @@ describe('completion', () => {
     expect([/^[0-9a-f]{8}-[0-9a-f-]+$/m.test(screen), existsSync(join(path, 'pwned'))]).toEqual([true, false])
   })
 
-  test.skipIf(!Bun.which('zsh'))('in zsh hands on the words and offers the values', async () => {
+  test.skipIf(!Bun.which('zsh'))('in zsh passes on the words and offers the values', async () => {
     const rows: [words: string[], said: string[]][] = [
       [['users', 'get', 'zor'], ['zora:Zora Neale']],
       [['users', 'get', '\\`'], [EVIL]],
@@ -271,7 +271,7 @@ describe('completion', () => {
     const stubs = `compdef() { :; }\n_describe() { print -rl -- "\${(@P)2}"; }\n_files() { print files; }\n`
     const path = place({ 'script.zsh': 'zsh', 'lines.zsh': `${stubs}. ./script.zsh\n${lines.join('\n')}\n` })
     const { stderr, stdout } = await instance.shell.run('zsh -f lines.zsh', { cwd: path })
-    expect([stdout.split('\n').slice(0, -1), stderr]).toEqual([rows.flatMap(([, said]) => said), ''])
+    expect([stdout.split('\n').slice(0, -1), stderr]).toEqual([rows.flatMap(([, expected]) => expected), ''])
     expect(existsSync(join(path, 'pwned'))).toBe(false)
   })
 

@@ -16,12 +16,17 @@ interface Row {
 
 const KEPT = 'kept-0123456789-0123456789-0123456789'
 
-/** Of a directory that nothing has touched. */
+/** Runs `config show` on a data directory that does not exist yet. */
 async function show(env: Record<string, string> = {}, words: string[] = ['--origin']) {
-  const own = { XDG_CONFIG_HOME: folder.fresh(), CH202_DATA_DIR: folder.fresh(), CH202_ENV: '', ...env }
-  const ended = await runTool(['config', 'show', ...words, '-o', 'json'], { env: own })
+  const settings = { XDG_CONFIG_HOME: folder.fresh(), CH202_DATA_DIR: folder.fresh(), CH202_ENV: '', ...env }
+  const ended = await runTool(['config', 'show', ...words, '-o', 'json'], { env: settings })
   const rows = ended.status === 0 ? (JSON.parse(ended.stdout).items as Row[]) : []
-  return { ...ended, dataDir: own.CH202_DATA_DIR, row: (name: string) => rows.find((one) => one.name === name), rows }
+  return {
+    ...ended,
+    dataDir: settings.CH202_DATA_DIR,
+    row: (name: string) => rows.find((one) => one.name === name),
+    rows,
+  }
 }
 
 test('show has every setting of the README, and no other', async () => {
@@ -30,28 +35,28 @@ test('show has every setting of the README, and no other', async () => {
     readFileSync(join(ROOT, 'README.md'), 'utf8')
       .split(/^## Settings$/m)[1]
       ?.split(/^## /m)[0] ?? ''
-  const told = section
+  const documentedNames = section
     .split('\n')
     .filter((line) => line.startsWith('| `'))
     .flatMap((line) => [...(line.split('|')[1] ?? '').matchAll(/`([A-Z0-9_]+)`/g)].map(([, name]) => name ?? ''))
-  expect(told.length).toBeGreaterThan(25)
-  const shown = rows.map(({ name }) => name).filter((name) => /^[A-Z]/.test(name))
-  expect(shown.sort()).toEqual(told.sort())
-  // Nothing is made by looking.
+  expect(documentedNames.length).toBeGreaterThan(25)
+  const outputNames = rows.map(({ name }) => name).filter((name) => /^[A-Z]/.test(name))
+  expect(outputNames.sort()).toEqual(documentedNames.sort())
+  // The command creates nothing.
   expect(existsSync(dataDir)).toBe(false)
 })
 
-test('show tells the value that wins, and with --origin what it was that won', async () => {
+test('show prints the value in force, and with --origin where it comes from', async () => {
   const dataDir = folder.fresh()
   mkdirSync(join(dataDir, 'run'), { recursive: true })
   writeFileSync(join(dataDir, 'secrets.env'), `OPERATOR_API_KEY=${KEPT}\nCH202_SECRET=${KEPT}\nJWT_EXPIRE=3h\n`)
   writeFileSync(join(dataDir, 'run', 'auth.json'), JSON.stringify({ url: 'http://127.0.0.1:5' }))
   const file = join(dataDir, 'secrets.env')
-  const given = 'given-0123456789-0123456789-0123456789'
+  const secretInEnvironment = 'given-0123456789-0123456789-0123456789'
   const { row, stdout } = await show({
     CH202_DATA_DIR: dataDir,
     REFRESH_EXPIRE: '2d',
-    CH202_SECRET: given,
+    CH202_SECRET: secretInEnvironment,
     SMTP_URL: 'smtps://mailer:mail-password@mail.example.org',
     AMQP_URL: 'amqps://publisher:broker-password@mq.example.org/shop',
     USERS_URL: 'http://127.0.0.1:6',
@@ -75,12 +80,20 @@ test('show tells the value that wins, and with --origin what it was that won', a
     ['credential', 'key', file],
   ]
   for (const [name, value, origin] of table) expect(row(name)).toEqual({ name, value, origin })
-  for (const secret of [given, KEPT, KEPT.slice(0, 6), 'mail-password', 'mailer', 'broker-password', 'publisher'])
+  for (const secret of [
+    secretInEnvironment,
+    KEPT,
+    KEPT.slice(0, 6),
+    'mail-password',
+    'mailer',
+    'broker-password',
+    'publisher',
+  ])
     expect(stdout.includes(secret)).toBe(false)
   expect((await show({}, [])).row('JWT_EXPIRE')).toEqual({ name: 'JWT_EXPIRE', value: '1h' } as Row)
 })
 
-test('show tells the settings even where it can’t make out whom to talk to', async () => {
+test('show prints the settings even if the address of the services is invalid', async () => {
   const env = { AUTH_URL: 'nonsense', JWT_EXPIRE: 'soon', XDG_CONFIG_HOME: folder.fresh() }
   const { status, stderr, stdout } = await runTool(['config', 'show'], { env })
   expect([status, stderr]).toEqual([2, expect.stringContaining('The address is not valid')])
@@ -95,20 +108,25 @@ const strong = {
 }
 const production = { CH202_ENV: 'production' }
 const half = `INTERNAL_API_KEY=${strong.INTERNAL_API_KEY}\nOPERATOR_API_KEY=${strong.OPERATOR_API_KEY}\n`
-const whole = `${half}CH202_SECRET=${strong.CH202_SECRET}\n`
+const allSecrets = `${half}CH202_SECRET=${strong.CH202_SECRET}\n`
 
 const cases: [name: string, env: Record<string, string>, secrets: string | undefined, faults: string[]][] = [
   ['nothing set', {}, undefined, []],
   ['all secrets set', good, undefined, []],
-  ['secrets made before', {}, whole, []],
+  ['secrets in the file', {}, allSecrets, []],
   ['a file of secrets that lacks one', {}, half, ['CH202_SECRET is missing']],
   ['production, nothing set', production, undefined, ['INTERNAL_API_KEY', 'OPERATOR_API_KEY', 'CH202_SECRET']],
   ['production, strong secrets', { ...production, ...strong }, undefined, []],
   ['production, secrets of one letter', { ...production, ...good }, undefined, ['INTERNAL', 'OPERATOR', 'SECRET']],
-  ['several faults', { JWT_EXPIRE: 'soon', BCRYPT_COST: '99', AUTH_URL: 'x' }, whole, ['AUTH_URL', 'JWT', 'BCRYPT']],
+  [
+    'several faults',
+    { JWT_EXPIRE: 'soon', BCRYPT_COST: '99', AUTH_URL: 'x' },
+    allSecrets,
+    ['AUTH_URL', 'JWT', 'BCRYPT'],
+  ],
 ]
 
-test('validate says every fault that a start would, exits 10 then, and makes nothing', async () => {
+test('validate reports every fault that a start would, exits 10, and creates nothing', async () => {
   const validate = async ([name, settings, secrets, faults]: (typeof cases)[number]) => {
     const dataDir = folder.fresh()
     if (secrets !== undefined) {
@@ -117,11 +135,11 @@ test('validate says every fault that a start would, exits 10 then, and makes not
     }
     const env = { CH202_ENV: 'development', CH202_DATA_DIR: dataDir, ...settings }
     const { status, stderr, stdout } = await runTool(['config', 'validate', '-o', 'json'], { env })
-    const said = JSON.parse(stdout)
+    const report = JSON.parse(stdout)
     expect([name, status, stderr]).toEqual([name, faults.length === 0 ? 0 : 10, ''])
-    expect([name, said.ok, said.faults.length]).toEqual([name, faults.length === 0, faults.length])
+    expect([name, report.ok, report.faults.length]).toEqual([name, faults.length === 0, faults.length])
     for (const [at, part] of faults.entries())
-      expect([name, said.faults[at]]).toEqual([name, expect.stringContaining(part)])
+      expect([name, report.faults[at]]).toEqual([name, expect.stringContaining(part)])
     for (const secret of [...Object.values(strong), ...Object.values(good)]) expect(stdout.includes(secret)).toBe(false)
     expect([name, existsSync(dataDir)]).toEqual([name, secrets !== undefined])
   }

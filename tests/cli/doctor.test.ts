@@ -45,13 +45,13 @@ async function examine(env: Env, ...words: string[]) {
   return { ...ended, ...body, statuses }
 }
 
-/** What of `found` is otherwise than in `before`. */
-function changes(before: Statuses, found: Statuses): Statuses {
-  expect(Object.keys(found)).toEqual(Object.keys(before))
-  // A disk that is busy with other tests is slow, and no more than that.
+/** The statuses that differ from those before. */
+function changes(before: Statuses, after: Statuses): Statuses {
+  expect(Object.keys(after)).toEqual(Object.keys(before))
+  // A disk that is busy with other tests may be reported as slow.
   const isBusy = (id: string, status: string | undefined) => id === 'disk.sync' && status !== 'failed'
   return Object.fromEntries(
-    Object.entries(found).filter(([id, status]) => before[id] !== status && !isBusy(id, status)),
+    Object.entries(after).filter(([id, status]) => before[id] !== status && !isBusy(id, status)),
   )
 }
 
@@ -97,15 +97,15 @@ beforeAll(async () => {
     await call(env.CH202_URL ?? '', 'POST /api/v1/auth/register', { body: { email: newEmail(), password: PASSWORD } })
   running.signal('SIGTERM')
   await running.ended
-  const known = snapshot(template)
-  const found = await examine(settings(template))
-  expect([found.status, found.stderr, found.ok]).toEqual([0, '', true])
-  expect(snapshot(template)).toEqual(known)
-  before = found.statuses
+  const snapshotBefore = snapshot(template)
+  const report = await examine(settings(template))
+  expect([report.status, report.stderr, report.ok]).toEqual([0, '', true])
+  expect(snapshot(template)).toEqual(snapshotBefore)
+  before = report.statuses
   beforeInProduction = (await examine({ ...settings(template), ...inProduction })).statuses
 })
 
-/** Of an instance whose secrets are in its `secrets.env`. */
+/** The settings of an instance whose secrets are in its `secrets.env`. */
 function settings(dataDir: string, more: Env = {}): Env {
   const { INTERNAL_API_KEY: _, OPERATOR_API_KEY: __, CH202_SECRET: ___, ...env } = ownSettings(dataDir)
   return { ...env, ...more }
@@ -124,7 +124,7 @@ function change(path: string, ...statements: string[]): void {
   raw.close()
 }
 
-test('an instance that was stopped in order is well, but for its backups', () => {
+test('an instance that was stopped in order has no problem except its backups', () => {
   const skipped = Object.keys(before).filter((id) => before[id] === 'skipped')
   expect(skipped).toEqual(['services.answer', 'services.version', 'clock.services'])
   expect(changes(Object.fromEntries(Object.keys(before).map((id) => [id, 'ok'])), before)).toEqual({
@@ -136,13 +136,13 @@ test('an instance that was stopped in order is well, but for its backups', () =>
 
 describe('in production', () => {
   const rows: [what: string, more: Env, found: Statuses][] = [
-    ['is not said', { CH202_ENV: 'test' }, { 'settings.environment': 'warning' }],
+    ['the environment is not set', { CH202_ENV: 'test' }, { 'settings.environment': 'warning' }],
     ['anyone may register', { REGISTRATION: 'open' }, { 'settings.registration': 'warning' }],
     ['nothing is limited', { RATE_LIMIT: 'off' }, { 'settings.rate_limit': 'warning' }],
     ['hashes are cheap', { BCRYPT_COST: '9' }, { 'settings.password_hash': 'warning' }],
-    ['argon2id has no such cost', { BCRYPT_COST: '4', PASSWORD_HASH: 'argon2id' }, {}],
+    ['BCRYPT_COST does not matter with argon2id', { BCRYPT_COST: '4', PASSWORD_HASH: 'argon2id' }, {}],
     ['links are http', { PUBLIC_URL: 'http://id.example.org' }, { 'settings.public_url': 'warning' }],
-    ['links lead here', { PUBLIC_URL: '' }, { 'settings.public_url': 'warning' }],
+    ['links have the default address', { PUBLIC_URL: '' }, { 'settings.public_url': 'warning' }],
     ['mails are files', { SMTP_URL: '' }, { 'settings.mail': 'warning' }],
     ['R11: mails come from localhost', { MAIL_FROM: '' }, { 'settings.mail': 'warning' }],
     ['R11: mails come from no domain', { MAIL_FROM: 'a@shop' }, { 'settings.mail': 'warning' }],
@@ -156,13 +156,13 @@ describe('in production', () => {
     ['the proxy is not named', { TRUSTED_PROXIES: '' }, { 'settings.proxies': 'warning' }],
     ['a key repeats itself', { OPERATOR_API_KEY: 'ab'.repeat(20) }, { 'secrets.strength': 'failed' }],
   ]
-  test.concurrent.each(rows)('%s', async (_, more, found) => {
+  test.concurrent.each(rows)('%s', async (_, more, expected) => {
     const { statuses } = await examine({ ...settings(instance()), ...inProduction, ...more })
-    expect(changes(beforeInProduction, statuses)).toEqual(found)
+    expect(changes(beforeInProduction, statuses)).toEqual(expected)
   })
 })
 
-describe('one thing broken is found, and nothing else', () => {
+describe('a single fault is reported, and nothing else', () => {
   const at =
     (file: string, ...statements: string[]) =>
     (dataDir: string) =>
@@ -204,7 +204,7 @@ describe('one thing broken is found, and nothing else', () => {
       /has 11 characters/,
     ],
     [
-      'secrets.env lacks one, which no start makes then',
+      'secrets.env lacks a secret, which no start adds',
       (dir) => {
         const path = join(dir, 'secrets.env')
         writeFileSync(path, readFileSync(path, 'utf8').replace(/^OPERATOR_API_KEY=.*$/m, ''))
@@ -226,12 +226,12 @@ describe('one thing broken is found, and nothing else', () => {
       { ...unread('modules'), 'db.modules.file': 'failed', 'outbox.modules': 'skipped' },
     ],
     [
-      'a database that is none',
+      'a file that is not a database',
       (dir) => writeFileSync(join(dir, 'auth.sqlite'), 'no database '.repeat(1000)),
       { 'db.auth.file': 'skipped', 'db.auth.schema': 'skipped', 'db.auth.integrity': 'failed', ...ofAuth },
       /auth\.sqlite is damaged/,
     ],
-    ['that of another service', at('users.sqlite', 'PRAGMA application_id = 7'), { 'db.users.file': 'failed' }],
+    ['the database of another service', at('users.sqlite', 'PRAGMA application_id = 7'), { 'db.users.file': 'failed' }],
     [
       'an index without its rows',
       at('modules.sqlite', 'PRAGMA foreign_keys = OFF', "INSERT INTO choices VALUES ('u', 'none', 0, NULL)"),
@@ -281,12 +281,12 @@ describe('one thing broken is found, and nothing else', () => {
       /no chain until the pending migration is applied|Migrations to apply: 0002_audit_chain/,
     ],
     [
-      'what was not told',
+      'a notice that was not delivered',
       at('users.sqlite', notice(`{"at":${ago(90)}}`), notice('{}'), notice(`{"at":${ago(2)}}`)),
       { 'outbox.users': 'warning' },
       /: 1 for auth since/,
     ],
-    ['what is about to be told', at('modules.sqlite', notice(`{"at":${ago(2)}}`)), {}],
+    ['a notice that is about to be delivered', at('modules.sqlite', notice(`{"at":${ago(2)}}`)), {}],
     [
       'a cache that lags',
       at('auth.sqlite', 'UPDATE accounts SET version = version - 1'),
@@ -294,7 +294,7 @@ describe('one thing broken is found, and nothing else', () => {
       /differs: 3 older than in the users service/,
     ],
     [
-      'a cache that is ahead, has one too many and one too few',
+      'a cache with a newer row, one row too many and one too few',
       at(
         'auth.sqlite',
         `UPDATE accounts SET version = 99 WHERE user_id = (${SAMPLE})`,
@@ -304,9 +304,9 @@ describe('one thing broken is found, and nothing else', () => {
       { 'cache.drift': 'failed' },
       /differs: 1 newer than in the users service, 1 marked as deleted although the user exists, 1 of users who no longer exist/,
     ],
-    ['a cache without some, which it fetches', at('auth.sqlite', 'UPDATE accounts SET cached = 0, version = 1'), {}],
+    ['a cache with rows that it will fetch', at('auth.sqlite', 'UPDATE accounts SET cached = 0, version = 1'), {}],
     [
-      'a cache that is about to be told',
+      'a cache that is about to be updated',
       (dir) => {
         change(join(dir, 'auth.sqlite'), 'UPDATE accounts SET version = version - 1')
         change(join(dir, 'users.sqlite'), `${notice('{}', 'id', 'changed')} FROM users`)
@@ -325,7 +325,7 @@ describe('one thing broken is found, and nothing else', () => {
       /91 days old/,
     ],
     [
-      'mails that do not go out',
+      'mails that are not sent',
       at(
         'auth.sqlite',
         `INSERT INTO mail_requests (id, email, requested_at) VALUES ('x', 'a@example.org', ${ago(700)})`,
@@ -379,12 +379,12 @@ describe('one thing broken is found, and nothing else', () => {
       /1 delivery is waiting for over an hour/,
     ],
     [
-      'an event that is dead',
+      'an undeliverable event',
       at('auth.sqlite', EVENT, delivery('dead', ago(60))),
       { 'deliveries.waiting': 'warning' },
       /1 delivery is dead/,
     ],
-    ['an event on its way', at('auth.sqlite', EVENT, delivery('pending', ago(60))), {}],
+    ['an event that is being delivered', at('auth.sqlite', EVENT, delivery('pending', ago(60))), {}],
     [
       'mails that pile up',
       (dir) => {
@@ -402,25 +402,24 @@ describe('one thing broken is found, and nothing else', () => {
       { 'services.answer': 'warning' },
     ],
   ]
-  test.concurrent.each(rows.map(([what, damage, found, said]) => [what, damage, found, said ?? /./] as const))(
-    '%s',
-    async (...row) => {
-      const [, damage, found, said] = row
-      const dataDir = instance()
-      const env = settings(dataDir, (damage(dataDir) as Env | undefined) ?? {})
-      const known = snapshot(dataDir)
-      const ended = await examine(env)
-      expect(changes(before, ended.statuses)).toEqual(found)
-      const failed = Object.values(found).includes('failed')
-      expect([ended.status, ended.ok, ended.stderr]).toEqual([failed ? 10 : 0, !failed, ''])
-      const told = ended.items.filter(({ id }) => id in found)
-      if (told.length > 0) expect(told.map(({ message }) => message).join('\n')).toMatch(said)
-      for (const { status, suggestion } of told)
-        if (status === 'failed' || status === 'warning') expect(suggestion).toBeTruthy()
-      expect(ended.stdout).not.toContain('canary')
-      expect(snapshot(dataDir)).toEqual(known)
-    },
-  )
+  test.concurrent.each(
+    rows.map(([what, damage, expected, message]) => [what, damage, expected, message ?? /./] as const),
+  )('%s', async (...row) => {
+    const [, damage, expected, pattern] = row
+    const dataDir = instance()
+    const env = settings(dataDir, (damage(dataDir) as Env | undefined) ?? {})
+    const snapshotBefore = snapshot(dataDir)
+    const ended = await examine(env)
+    expect(changes(before, ended.statuses)).toEqual(expected)
+    const failed = Object.values(expected).includes('failed')
+    expect([ended.status, ended.ok, ended.stderr]).toEqual([failed ? 10 : 0, !failed, ''])
+    const reportedChecks = ended.items.filter(({ id }) => id in expected)
+    if (reportedChecks.length > 0) expect(reportedChecks.map(({ message }) => message).join('\n')).toMatch(pattern)
+    for (const { status, suggestion } of reportedChecks)
+      if (status === 'failed' || status === 'warning') expect(suggestion).toBeTruthy()
+    expect(ended.stdout).not.toContain('canary')
+    expect(snapshot(dataDir)).toEqual(snapshotBefore)
+  })
 
   test.if(process.getuid?.() === 0)('a file of another user', async () => {
     const dataDir = instance()
@@ -430,7 +429,7 @@ describe('one thing broken is found, and nothing else', () => {
     expect(items.find(({ id }) => id === 'files.owner')?.message).toContain('users.sqlite (user 12345)')
   })
 
-  test('a port that is taken, with who has it', async () => {
+  test('a port that another program uses is reported with that program', async () => {
     const env = settings(template)
     const listen = (url = '') =>
       Bun.serve({ port: new URL(url).port, hostname: '127.0.0.1', fetch: () => new Response() })
@@ -446,7 +445,7 @@ describe('one thing broken is found, and nothing else', () => {
   })
 })
 
-test('a backup counts once it is verified, and for seven days', async () => {
+test('a backup counts for seven days after it was verified', async () => {
   const dataDir = instance()
   const env = settings(dataDir)
   const age = async () => (await examine(env, '--only', 'backup.age')).items[0]
@@ -467,7 +466,7 @@ test('a backup counts once it is verified, and for seven days', async () => {
 })
 
 describe('with the services up', () => {
-  test('more is looked at; what they do not take is a failure; after a kill the log is read, and left as it is', async () => {
+  test('more is checked: undelivered notices and drift fail, and the log of a killed service is read without a change', async () => {
     const dataDir = instance()
     const env = settings(dataDir)
     const running = await served(env)
@@ -481,7 +480,7 @@ describe('with the services up', () => {
       join(dataDir, 'users.sqlite'),
       `INSERT INTO outbox (target, kind, subject, payload) VALUES ('nobody', 'audit', 'x', '{"at":${Date.now() - 90_000}}')`,
     )
-    // While others come and go, their rows are no drift.
+    // Rows of users that are being created and deleted are not reported as drift.
     const register = () =>
       call(env.CH202_URL ?? '', 'POST /api/v1/auth/register', { body: { email: newEmail(), password: PASSWORD } })
     const [second] = await Promise.all([examine(env), ...Array.from({ length: 10 }, register)])
@@ -504,7 +503,7 @@ describe('with the services up', () => {
     const killed = snapshot(dataDir)
     expect(killed.filter((line) => /^\S+\.sqlite-(wal|shm) /.test(line))).toHaveLength(2 * SERVICE_NAMES.length)
     const after = await examine(env)
-    // That the cache agrees again stands in the write-ahead log alone.
+    // Only the write-ahead log contains the row that makes the cache agree again.
     expect(changes(first.statuses, after.statuses)).toEqual({
       'services.answer': 'warning',
       'services.version': 'skipped',
@@ -525,19 +524,19 @@ describe('the checks', () => {
     expect(listed.sort()).toEqual(Object.keys(before).sort())
   })
 
-  test('are told to people in lines, in the other forms in rows, and can be chosen', async () => {
+  test('are printed as lines or as rows, and can be selected', async () => {
     const env = settings(template)
     const lines = await runTool(['doctor', '--only', 'db.auth.file,backup'], { env })
     expect(lines.stdout).toMatch(
       /^ok {7}db\.auth\.file {2}[\d,]+ bytes\nwarning {2}backup\.age {4}There is no backup\n {9}→ ch202 backup create/,
     )
-    const said = async (form: string) => (await runTool(['doctor', '--only', 'keys', '-o', form], { env })).stdout
-    expect(await said('ids')).toBe('keys.open\nkeys.age\n')
-    expect(await said('csv')).toMatch(/^id,status,message,suggestion\nkeys\.open,ok,/)
-    expect((await said('jsonl')).trim().split('\n')).toHaveLength(2)
+    const checkKeys = async (form: string) => (await runTool(['doctor', '--only', 'keys', '-o', form], { env })).stdout
+    expect(await checkKeys('ids')).toBe('keys.open\nkeys.age\n')
+    expect(await checkKeys('csv')).toMatch(/^id,status,message,suggestion\nkeys\.open,ok,/)
+    expect((await checkKeys('jsonl')).trim().split('\n')).toHaveLength(2)
   })
 
-  test('of nothing at all say where they looked', async () => {
+  test('of an empty directory say where they looked', async () => {
     const dataDir = folder.fresh()
     const { status, statuses } = await examine(settings(dataDir))
     expect([status, statuses['files.directory'], statuses['db.auth.integrity']]).toEqual([0, 'warning', 'skipped'])

@@ -18,7 +18,7 @@ afterAll(() => instance?.close())
 const WRONG = 'not the password of anyone'
 const HOME = '198.51.100.1'
 
-/** A login from an address. Gives its status. */
+/** Logs in from an address. Gives the status. */
 async function logIn(login: string, password: string, more: { from?: string; id?: string } = {}): Promise<number> {
   const { from = HOME, id } = more
   const headers = { 'x-forwarded-for': from, ...(id === undefined ? {} : { 'x-request-id': id }) }
@@ -74,12 +74,12 @@ async function imported(fields: Record<string, unknown>): Promise<{ id: string; 
 
 interface Case {
   it: string
-  /** Brings it about. Gives the subject, and whose email the answer must name. */
+  /** Creates the situation. Gives the subject, and the email that the answer must name if it differs. */
   given: () => Promise<string | [subject: string, email: string]>
   reason: string
   /** `EMAIL` stands for the email. */
   says: RegExp
-  mend: string | null
+  fix: string | null
 }
 
 const LONG_AGO = '2026-01-01T00:00:00.000Z'
@@ -94,7 +94,7 @@ const CASES: Case[] = [
     },
     reason: 'no_such_user',
     says: /^There is no user EMAIL\. Someone tried to log in 2 times, last at .* from 198\.51\.100\.1\.$/,
-    mend: 'ch202 users create EMAIL --generate',
+    fix: 'ch202 users create EMAIL --generate',
   },
   {
     it: 'R20: no one has the email, in any spelling',
@@ -106,10 +106,10 @@ const CASES: Case[] = [
     },
     reason: 'no_such_user',
     says: /^There is no user EMAIL\. Someone tried to log in 2 times, last at /,
-    mend: "ch202 users create 'EMAIL' --generate",
+    fix: "ch202 users create 'EMAIL' --generate",
   },
   {
-    it: 'R20: the password is wrong, of an email in another spelling',
+    it: 'R20: the password is wrong, for an email in another spelling',
     given: async () => {
       const email = international()
       await registerUser(instance.system, { email })
@@ -119,7 +119,7 @@ const CASES: Case[] = [
     },
     reason: 'wrong_password',
     says: /^The password of EMAIL was wrong 2 times, /,
-    mend: "ch202 users send-reset 'EMAIL'",
+    fix: "ch202 users send-reset 'EMAIL'",
   },
   {
     it: 'the name is misspelt',
@@ -129,7 +129,7 @@ const CASES: Case[] = [
     },
     reason: 'no_such_user',
     says: /Did you mean EMAIL\?$/,
-    mend: 'ch202 audit explain EMAIL',
+    fix: 'ch202 audit explain EMAIL',
   },
   {
     it: 'the password is wrong',
@@ -140,10 +140,10 @@ const CASES: Case[] = [
     },
     reason: 'wrong_password',
     says: /^The password of EMAIL was wrong 3 times, last at \S+ \S+Z from 198\.51\.100\.1\.$/,
-    mend: 'ch202 users send-reset EMAIL',
+    fix: 'ch202 users send-reset EMAIL',
   },
   {
-    it: 'the password is wrong, of a user by its username',
+    it: 'the password is wrong, for a username',
     given: async () => {
       const username = `u${Date.now().toString(36)}`
       const { email } = await registerUser(instance.system, { username })
@@ -152,7 +152,7 @@ const CASES: Case[] = [
     },
     reason: 'wrong_password',
     says: /EMAIL was wrong once,/,
-    mend: 'ch202 users send-reset EMAIL',
+    fix: 'ch202 users send-reset EMAIL',
   },
   {
     it: 'the old password is tried',
@@ -164,7 +164,7 @@ const CASES: Case[] = [
     },
     reason: 'wrong_password',
     says: /It was changed at .*, by operator: they may be using the old one/,
-    mend: 'ch202 users send-reset EMAIL',
+    fix: 'ch202 users send-reset EMAIL',
   },
   {
     it: 'R23: there is no password',
@@ -180,7 +180,7 @@ const CASES: Case[] = [
     },
     reason: 'no_password',
     says: /^EMAIL had no password, and tried to log in 2 times, last at .* A reset link lets them set one\.$/,
-    mend: 'ch202 users send-reset EMAIL',
+    fix: 'ch202 users send-reset EMAIL',
   },
   {
     it: 'the password has been set since',
@@ -193,10 +193,10 @@ const CASES: Case[] = [
     },
     reason: 'password_changed_since',
     says: /The password was changed at .*, with no attempt since\.$/,
-    mend: 'ch202 users send-reset EMAIL',
+    fix: 'ch202 users send-reset EMAIL',
   },
   {
-    it: 'too many failed: the account is paused',
+    it: 'too many logins failed: the account is paused',
     given: async () => {
       const { email } = await registerUser(instance.system)
       await fail(email, 10)
@@ -205,10 +205,10 @@ const CASES: Case[] = [
     },
     reason: 'account_paused',
     says: /^Logins of EMAIL are locked until .*: 10 failed within a day, last at .* from 198\.51\.100\.1\./,
-    mend: 'ch202 users send-reset EMAIL',
+    fix: 'ch202 users send-reset EMAIL',
   },
   {
-    it: 'too many failed from that address',
+    it: 'too many logins failed from that address',
     given: async () => {
       const { email } = await registerUser(instance.system)
       expect(await logIn(email, PASSWORD, { from: await floodedAddress() })).toBe(429)
@@ -216,7 +216,7 @@ const CASES: Case[] = [
     },
     reason: 'address_paused',
     says: /EMAIL at .* came from 203\.0\.113\.9, .* locked until .*TRUSTED_PROXIES/,
-    mend: 'ch202 audit list --type login.failed --since 1h',
+    fix: 'ch202 audit list --type login.failed --since 1h',
   },
   {
     it: 'the account is disabled',
@@ -229,7 +229,7 @@ const CASES: Case[] = [
     },
     reason: 'account_disabled',
     says: /^EMAIL is disabled since .*, by operator:/,
-    mend: 'ch202 users enable EMAIL',
+    fix: 'ch202 users enable EMAIL',
   },
   {
     it: 'the account was disabled then',
@@ -242,10 +242,10 @@ const CASES: Case[] = [
     },
     reason: 'was_disabled',
     says: /EMAIL was disabled at their last attempt, .* active now/,
-    mend: 'ch202 sessions list --user EMAIL',
+    fix: 'ch202 sessions list --user EMAIL',
   },
   {
-    it: 'auth holds another record than users',
+    it: 'auth has an older record than users',
     given: async () => {
       const { email, id } = await imported({ created_at: LONG_AGO, updated_at: LONG_AGO })
       const user = await asOperator(`GET /users/${id}`)
@@ -256,10 +256,10 @@ const CASES: Case[] = [
     },
     reason: 'cache_behind',
     says: /^Auth's cache is out of date: it has another status for EMAIL/,
-    mend: 'ch202 cache sync --user EMAIL',
+    fix: 'ch202 cache sync --user EMAIL',
   },
   {
-    it: 'the mail with the link does not go out',
+    it: 'the mail with the link is not sent',
     given: async () => {
       const { email, id } = await registerUser(instance.system)
       await fail(email, 1)
@@ -270,7 +270,7 @@ const CASES: Case[] = [
     },
     reason: 'reset_mail_failing',
     says: /EMAIL requested a password reset, but the email .* could not be sent: tried \d+ times/,
-    mend: 'ch202 users set-password EMAIL --generate',
+    fix: 'ch202 users set-password EMAIL --generate',
   },
   {
     it: 'nothing is wrong',
@@ -282,17 +282,17 @@ const CASES: Case[] = [
     },
     reason: 'no_failure',
     says: /^Nothing is wrong: EMAIL is active, and last logged in at .* from 198\.51\.100\.1\.$/,
-    mend: 'ch202 sessions list --user EMAIL',
+    fix: 'ch202 sessions list --user EMAIL',
   },
   {
-    it: 'no one has tried',
+    it: 'no one has tried to log in',
     given: async () => (await imported({})).email,
     reason: 'no_login_tried',
     says: /EMAIL is active and has never tried/,
-    mend: 'ch202 users send-reset EMAIL',
+    fix: 'ch202 users send-reset EMAIL',
   },
   {
-    it: 'a request, whose password was wrong, and with which a pause began',
+    it: 'a request with a wrong password, which started a pause',
     given: async () => {
       const [id, { email }] = [crypto.randomUUID(), await registerUser(instance.system)]
       await fail(email, 9)
@@ -301,10 +301,10 @@ const CASES: Case[] = [
     },
     reason: 'wrong_password',
     says: /^The password of EMAIL was wrong at .* from 198\.51\.100\.1\. This locked logins until/,
-    mend: 'ch202 users send-reset EMAIL',
+    fix: 'ch202 users send-reset EMAIL',
   },
   {
-    it: 'a request that named no one',
+    it: 'a request with an unknown name',
     given: async () => {
       const [id, email] = [crypto.randomUUID(), newEmail()]
       await fail(email, 1, { id })
@@ -312,7 +312,7 @@ const CASES: Case[] = [
     },
     reason: 'no_such_user',
     says: /^There was no user EMAIL at/,
-    mend: 'ch202 audit explain EMAIL',
+    fix: 'ch202 audit explain EMAIL',
   },
   {
     it: 'a request of a disabled account',
@@ -324,7 +324,7 @@ const CASES: Case[] = [
     },
     reason: 'account_disabled',
     says: /^The password of EMAIL was correct at .*, but the account was disabled\.$/,
-    mend: 'ch202 users enable EMAIL',
+    fix: 'ch202 users enable EMAIL',
   },
   {
     it: 'a request of a paused account',
@@ -336,7 +336,7 @@ const CASES: Case[] = [
     },
     reason: 'account_paused',
     says: /EMAIL at .* was refused without checking the password: after too many failures, .* locked until/,
-    mend: 'ch202 users send-reset EMAIL',
+    fix: 'ch202 users send-reset EMAIL',
   },
   {
     it: 'a request from an address that must wait',
@@ -347,7 +347,7 @@ const CASES: Case[] = [
     },
     reason: 'address_paused',
     says: /^A login at .* came from 203\.0\.113\.9/,
-    mend: 'ch202 audit list --type login.failed --since 1h',
+    fix: 'ch202 audit list --type login.failed --since 1h',
   },
   {
     it: 'a request that succeeded',
@@ -358,10 +358,10 @@ const CASES: Case[] = [
     },
     reason: 'no_failure',
     says: /^The login of EMAIL succeeded at/,
-    mend: 'ch202 sessions list --user EMAIL',
+    fix: 'ch202 sessions list --user EMAIL',
   },
   {
-    it: 'a request that was no login',
+    it: 'a request that was not a login',
     given: async () => {
       const [request, { email, id }] = [crypto.randomUUID(), await registerUser(instance.system)]
       const headers = { ...as.operator, 'x-request-id': request }
@@ -371,7 +371,7 @@ const CASES: Case[] = [
     },
     reason: 'not_a_login',
     says: /^This request was not a failed login: .*user\.roles_changed of EMAIL by operator/,
-    mend: 'ch202 audit list --user EMAIL',
+    fix: 'ch202 audit list --user EMAIL',
   },
 ]
 
@@ -381,31 +381,38 @@ async function rowOf(user_id: string, type: string, n = 1): Promise<void> {
   await eventually(async () => (await asOperator(query)).items.length >= n || undefined)
 }
 
-describe('explained', () => {
+describe('ch202 audit explain', () => {
   const explained = new Map<string, { email: string; answer: Awaited<ReturnType<typeof explain>> }>()
   beforeAll(async () => {
     await Promise.all(
-      CASES.map(async ({ given, it }) => {
-        const [subject, email] = [await given()].flat() as [string, string?]
+      CASES.map(async ({ given: prepare, it }) => {
+        const [subject, email] = [await prepare()].flat() as [string, string?]
         explained.set(it, { email: email ?? subject, answer: { asked: subject, ...(await explain(subject)) } })
       }),
     )
   }, 120_000)
 
-  test.each(CASES)('$it', ({ it, mend, reason, says }) => {
+  test.each(CASES)('$it', ({ it, fix, reason, says }) => {
     const { answer, email = '' } = explained.get(it) ?? {}
-    const { asked, ...said } = answer
-    expect(said).toMatchObject({ exit: 0, subject: asked, reason })
-    expect(String(said.explanation).replaceAll(email, 'EMAIL')).toMatch(says)
-    expect(said.suggestion?.replaceAll(email, 'EMAIL') ?? null).toBe(mend)
-    expect(Object.keys(said).sort()).toEqual(['evidence', 'exit', 'explanation', 'reason', 'subject', 'suggestion'])
-    // What has a cause has rows that show it.
-    const shown = said.evidence.length > 0
-    expect(shown).toBe(reason !== 'no_login_tried' && it !== 'the name is misspelt')
+    const { asked: subject, ...explanation } = answer
+    expect(explanation).toMatchObject({ exit: 0, subject: subject, reason })
+    expect(String(explanation.explanation).replaceAll(email, 'EMAIL')).toMatch(says)
+    expect(explanation.suggestion?.replaceAll(email, 'EMAIL') ?? null).toBe(fix)
+    expect(Object.keys(explanation).sort()).toEqual([
+      'evidence',
+      'exit',
+      'explanation',
+      'reason',
+      'subject',
+      'suggestion',
+    ])
+    // Every cause is shown by rows.
+    const hasEvidence = explanation.evidence.length > 0
+    expect(hasEvidence).toBe(reason !== 'no_login_tried' && it !== 'the name is misspelt')
   })
 
   test.each(['00000000-0000-7000-8000-000000000000', 'no-such-request-0123456789-0123456789', 'nobody', 'a b'])(
-    'not: %s, which no one and nothing is called',
+    'exits 3 for %s, which is neither a user nor a request',
     async (subject) => {
       const { error, exit } = await explain(subject)
       expect(exit).toBe(3)
@@ -413,7 +420,7 @@ describe('explained', () => {
     },
   )
 
-  test('for people: the sentence, the command, the rows', async () => {
+  test('prints the sentence, the command and the rows', async () => {
     const { email } = await registerUser(instance.system)
     await fail(email, 1)
     const { status, stderr, stdout } = await instance.shell.run(`ch202 audit explain ${email}`)
@@ -426,8 +433,8 @@ describe('explained', () => {
   })
 })
 
-describe('the command that it suggests', () => {
-  /** Runs what it suggests; then what it says of the same subject. */
+describe('the suggested command', () => {
+  /** Runs the suggested command, then explains the same subject again. */
   const mended = async (subject: string) => {
     const { suggestion } = await explain(subject)
     const { status, stdout } = await instance.shell.run(`${suggestion} -o json`)
@@ -436,7 +443,7 @@ describe('the command that it suggests', () => {
   }
 
   test('S7: ends a pause, with a link that the user gets', async () => {
-    // One whose mails are files.
+    // A system that writes its mails to files.
     const { close, shell, system } = await openInstance('explain-reset', { RATE_LIMIT: 'on' })
     const login = (password: string) =>
       call(system.url.auth, 'POST /api/v1/auth/login', { body: { login: email, password } })
@@ -462,35 +469,35 @@ describe('the command that it suggests', () => {
   })
 })
 
-describe('what auth tells an operator', () => {
+describe('the API for operators reports', () => {
   const limits = (query: string) => asOperator(`GET /admin/login-limits?${query}`)
   const refused = async (query: string) => (await asOperator(`GET /admin/refused-logins?${query}`)).items
 
-  test('a pause of an address is one row of the audit, and what it refuses is none', async () => {
+  test('a pause of an address as one row of the audit, without rows for the requests that it refuses', async () => {
     const address = await floodedAddress()
     const ids = Array.from({ length: 25 }, () => crypto.randomUUID())
     for (const id of ids) expect(await logIn(newEmail(), WRONG, { id, from: address })).toBe(429)
     const rows = (await asOperator('GET /admin/audit?type=login.paused&size=200')).items
-    const own = rows.filter(({ detail }: { detail: { address?: string } }) => detail.address === address)
-    expect(own).toHaveLength(1)
-    expect(own[0]).toMatchObject({ user_id: null, ip: address, detail: { until: expect.any(String) } })
+    const rowsOfAddress = rows.filter(({ detail }: { detail: { address?: string } }) => detail.address === address)
+    expect(rowsOfAddress).toHaveLength(1)
+    expect(rowsOfAddress[0]).toMatchObject({ user_id: null, ip: address, detail: { until: expect.any(String) } })
     for (const id of ids.slice(0, 3)) expect((await asOperator(`GET /admin/audit?request_id=${id}`)).items).toEqual([])
     expect(await limits(`address=${address}`)).toEqual({
       user_id: null,
       address,
       failures: 300,
       last_failed_at: expect.any(String),
-      paused_until: own[0].detail.until,
+      paused_until: rowsOfAddress[0].detail.until,
     })
-    // In the other spelling that an IPv4 address has.
+    // The IPv6 form of the same IPv4 address.
     expect(await limits(`address=::ffff:${address}`)).toMatchObject({ address, failures: 300 })
-    // A little of each address: its own flood drives out the older of it, and nothing of others.
-    const kept = await refused(`address=${address}`)
-    expect(kept.map(({ request_id }: { request_id: string }) => request_id)).toEqual(ids.slice(-20).reverse())
-    expect(kept[0]).toMatchObject({ code: 'rate_limited', paused: 'address', user_id: null, ip: address })
+    // The last 20 requests of each address are kept: a flood removes only older ones of the same address.
+    const refusedLogins = await refused(`address=${address}`)
+    expect(refusedLogins.map(({ request_id }: { request_id: string }) => request_id)).toEqual(ids.slice(-20).reverse())
+    expect(refusedLogins[0]).toMatchObject({ code: 'rate_limited', paused: 'address', user_id: null, ip: address })
   })
 
-  test('a pause of an account is one row, also where its guesses came at once', async () => {
+  test('a pause of an account as one row, even if the attempts arrive at once', async () => {
     for (let round = 0; round < 5; round++) {
       const { email, id } = await registerUser(instance.system)
       await Promise.all(Array.from({ length: 10 }, () => logIn(email, WRONG)))
@@ -499,21 +506,21 @@ describe('what auth tells an operator', () => {
     }
   })
 
-  test('failures of an account, by its id and by its names; of a stranger, by the name', async () => {
+  test('failures of an account by its id and its names, and of an unknown name by that name', async () => {
     const { email, id } = await registerUser(instance.system)
     await fail(email, 2)
     for (const query of [`user_id=${id.toUpperCase()}`, `login=${email.toUpperCase()}`])
       expect(await limits(query)).toMatchObject({ user_id: id, address: null, failures: 2, paused_until: null })
-    const stranger = newEmail()
-    await fail(stranger, 10)
-    const paused = await limits(`login=${stranger}`)
+    const unknownEmail = newEmail()
+    await fail(unknownEmail, 10)
+    const paused = await limits(`login=${unknownEmail}`)
     expect(paused).toMatchObject({ user_id: null, failures: 10 })
     expect(Date.parse(paused.paused_until) - Date.now()).toBeGreaterThan(30_000)
     expect(await limits(`login=${newEmail()}`)).toMatchObject({ failures: 0, last_failed_at: null, paused_until: null })
   })
 
   test.each(['', 'user_id=x', 'address=home', 'login=a&address=127.0.0.1', 'nothing=1', 'login='])(
-    'about exactly one: %s is 400',
+    'limits for exactly one subject: %s is 400',
     async (query) => {
       for (const path of ['login-limits', 'refused-logins']) {
         const answer = await call(instance.system.url.auth, `GET /admin/${path}?${query}`, { headers: as.operator })
@@ -523,47 +530,54 @@ describe('what auth tells an operator', () => {
   )
 })
 
-test('explained with users away, or what it tells not arriving', async () => {
-  const own = ownSettings(instance.shell.fresh())
-  const auth = launch([process.execPath, 'cli/main.ts', 'serve', 'auth'], { env: own })
+test('ch202 audit explain works while users is down, and while its notices do not arrive', async () => {
+  const settings = ownSettings(instance.shell.fresh())
+  const auth = launch([process.execPath, 'cli/main.ts', 'serve', 'auth'], { env: settings })
   await auth.printed(/ready at/)
-  const [email, held, id] = [newEmail(), newEmail(), crypto.randomUUID()]
-  const login = await call(String(own.AUTH_URL), 'POST /api/v1/auth/login', {
+  const [email, cachedEmail, id] = [newEmail(), newEmail(), crypto.randomUUID()]
+  const login = await call(String(settings.AUTH_URL), 'POST /api/v1/auth/login', {
     headers: { 'x-request-id': id },
     body: { email, password: PASSWORD },
   })
   expect([login.status, login.body.code]).toEqual([503, 'users_unavailable'])
   const now = new Date().toISOString()
-  const record = { user_id: crypto.randomUUID(), email: held, username: null, name: null, roles: ['USER'] }
-  await call(String(own.AUTH_URL), 'POST /auth/sync/password', {
+  const record = { user_id: crypto.randomUUID(), email: cachedEmail, username: null, name: null, roles: ['USER'] }
+  await call(String(settings.AUTH_URL), 'POST /auth/sync/password', {
     headers: as.internal,
     body: {
       ...{ ...record, status: 'active', email_verified: false, created_at: now, updated_at: now },
       ...{ password_hash: '$2b$04$invalid', password_version: 1 },
     },
   })
-  await call(String(own.AUTH_URL), 'POST /api/v1/auth/login', { body: { email: held, password: WRONG } })
-  const [request, unknown, known] = await Promise.all([explain(id, own), explain(email, own), explain(held, own)])
+  await call(String(settings.AUTH_URL), 'POST /api/v1/auth/login', { body: { email: cachedEmail, password: WRONG } })
+  const [request, unknown, ofCachedEmail] = await Promise.all([
+    explain(id, settings),
+    explain(email, settings),
+    explain(cachedEmail, settings),
+  ])
 
-  // Users is back, and what it tells auth does not arrive.
+  // Users is back, but its notices do not reach auth.
   const users = launch([process.execPath, 'cli/main.ts', 'serve', 'users'], {
-    env: { ...own, AUTH_URL: 'http://127.0.0.1:1' },
+    env: { ...settings, AUTH_URL: 'http://127.0.0.1:1' },
   })
   await users.printed(/ready at/)
-  await call(String(own.USERS_URL), 'POST /api/v1/users', { headers: as.operator, body: { email, password: PASSWORD } })
-  await call(String(own.AUTH_URL), 'POST /api/v1/auth/login', { body: { email, password: WRONG } })
-  const unheard = await explain(email, own)
+  await call(String(settings.USERS_URL), 'POST /api/v1/users', {
+    headers: as.operator,
+    body: { email, password: PASSWORD },
+  })
+  await call(String(settings.AUTH_URL), 'POST /api/v1/auth/login', { body: { email, password: WRONG } })
+  const unheard = await explain(email, settings)
   for (const one of [auth, users]) one.signal('SIGTERM')
   await Promise.all([auth.ended, users.ended])
   for (const { reason, suggestion } of [request, unknown])
     expect([reason, suggestion]).toEqual(['users_unavailable', 'ch202 health'])
   expect(request.evidence).toMatchObject([{ type: 'login.refused', detail: { code: 'users_unavailable' } }])
-  expect(known).toMatchObject({ exit: 0, reason: 'wrong_password' })
+  expect(ofCachedEmail).toMatchObject({ exit: 0, reason: 'wrong_password' })
   expect(unheard).toMatchObject({ exit: 0, reason: 'wrong_password' })
   expect(unheard.evidence).toMatchObject([{ user_id: null, detail: { reason: 'unknown_or_wrong', email } }])
 })
 
-describe('R3: a name is looked for', () => {
+describe('R3: a name is found', () => {
   test.each([
     ['as long as an email may be', 'x'.repeat(240), 'x'.repeat(239)],
     ['longer than a search may be', `${'y'.repeat(100)}${'z'.repeat(110)}`, `${'y'.repeat(99)}a${'z'.repeat(110)}`],
@@ -577,11 +591,11 @@ describe('R3: a name is looked for', () => {
     expect([dropped.status, dropped.stderr]).toEqual([3, expect.stringContaining('There is no user')])
   })
 
-  test('in letters of two code units', async () => {
+  test('in characters of two code units', async () => {
     expect(await explain(`a${'𐐔'.repeat(9)}@example.org`)).toMatchObject({ reason: 'no_such_user' })
   })
 
-  test('and is not found where no one can have it', async () => {
+  test('unless no user can have such a name', async () => {
     const { status, stderr } = await runTool(['audit', 'explain', `${'ж'.repeat(400)}@example.org`], {
       env: instance.shell.env,
     })

@@ -20,7 +20,7 @@ const run = (line: string, options: { env?: Record<string, string>; stdin?: stri
 
 const TRACE = /^\s+at |\.ts:\d|undefined|\[object|canary/m
 
-describe('a wrong use', () => {
+describe('a usage error', () => {
   test.each([
     'nope',
     'users nope',
@@ -70,15 +70,15 @@ describe('a wrong use', () => {
     expect(stdout.trimEnd().split('\n')).toHaveLength(1)
   })
 
-  test('a word that is nearly one names the one that was meant', async () => {
+  test('suggests the command for a misspelt one', async () => {
     expect((await run('ch202 user list')).stderr).toContain('users')
     expect((await run('ch202 users lst')).stderr).toContain('list')
     expect((await run('ch202 users list --serch x')).stderr).toContain('--search')
   })
 })
 
-/** What answers in the place of a service: a body, its type and status. */
-function stranger(body: string, status = 200, type = 'application/json', headers: Record<string, string> = {}) {
+/** A server in place of a service that gives one response. */
+function standIn(body: string, status = 200, type = 'application/json', headers: Record<string, string> = {}) {
   const server = Bun.serve({
     port: 0,
     hostname: '127.0.0.1',
@@ -91,13 +91,13 @@ interface Row {
   line: string
   env?: Record<string, string>
   stdin?: string
-  /** What is said in the place of the users service. */
-  answers?: Parameters<typeof stranger>
+  /** The response in place of that of the users service. */
+  answers?: Parameters<typeof standIn>
   status: number
   code: string
   /** A part of the message. */
   says?: string
-  mends?: string
+  fix?: string
 }
 
 const problem = (statusCode: number, code: string) =>
@@ -125,7 +125,7 @@ const TABLE: (() => Row)[] = [
     status: 3,
     code: 'user_not_found',
     says: 'There is no user nobody@example.org',
-    mends: 'ch202 users list --search nobody',
+    fix: 'ch202 users list --search nobody',
   }),
   () => ({ line: 'users list', env: { OPERATOR_API_KEY: 'wrong-key-canary' }, status: 4, code: 'invalid_api_key' }),
   () => ({
@@ -140,7 +140,7 @@ const TABLE: (() => Row)[] = [
     env: { OPERATOR_API_KEY: '', CH202_TOKEN: token() },
     status: 5,
     code: 'forbidden',
-    mends: 'ch202 status',
+    fix: 'ch202 status',
   }),
   () => ({
     line: 'users get someone',
@@ -153,7 +153,7 @@ const TABLE: (() => Row)[] = [
     status: 6,
     code: 'email_taken',
     says: user.email,
-    mends: `ch202 users get ${user.email}`,
+    fix: `ch202 users get ${user.email}`,
   }),
   () => ({
     line: 'users list',
@@ -161,7 +161,7 @@ const TABLE: (() => Row)[] = [
     status: 7,
     code: 'unreachable',
     says: `The users service does not answer at ${NOWHERE}`,
-    mends: 'ch202 start',
+    fix: 'ch202 start',
   }),
   () => ({ line: 'users list', answers: ['<html>canary', 200, 'text/html'], status: 7, code: 'unreachable' }),
   () => ({ line: 'users list', answers: ['{canary', 200], status: 7, code: 'unreachable' }),
@@ -188,8 +188,8 @@ const TABLE: (() => Row)[] = [
 ]
 
 async function shows(row: Row) {
-  const { answers, code, line, mends, says = '', status, stdin } = row
-  const server = answers && stranger(...answers)
+  const { answers, code, line, fix, says = '', status, stdin } = row
+  const server = answers && standIn(...answers)
   const env = { ...row.env, ...(server ? { USERS_URL: server.url } : {}) }
   const options = { env, ...(stdin === undefined ? {} : { stdin }) }
   const [words, json] = [await run(`ch202 ${line}`, options), await run(`ch202 ${line} -o json`, options)]
@@ -200,31 +200,31 @@ async function shows(row: Row) {
   expect([line, what]).toEqual([line, expect.stringMatching(/^✗ .+ \(\w+(, request [\w-]+)?\)$/)])
   expect([line, what]).toEqual([line, expect.stringContaining(`(${code}`)])
   expect([line, what]).toEqual([line, expect.stringContaining(says)])
-  expect([line, how]).toEqual([line, mends === undefined ? expect.any(Array) : [`→ ${mends}`]])
+  expect([line, how]).toEqual([line, fix === undefined ? expect.any(Array) : [`→ ${fix}`]])
 
   expect([line, json.status, json.stderr]).toEqual([line, status, ''])
   const { error, ok } = JSON.parse(json.stdout)
   expect([line, ok, error]).toMatchObject([line, false, { code, message: expect.stringContaining(says) }])
   expect([line, error.suggestion]).toEqual([line, how[0]?.replace('→ ', '')])
   if (code !== 'unreachable') expect([line, error.retryable]).toEqual([line, status === 7])
-  const named = ['code', 'message', 'errors', 'suggestion', 'request_id', 'retryable']
-  expect([line, Object.keys(error).filter((name) => !named.includes(name))]).toEqual([line, []])
+  const allowedFields = ['code', 'message', 'errors', 'suggestion', 'request_id', 'retryable']
+  expect([line, Object.keys(error).filter((name) => !allowedFields.includes(name))]).toEqual([line, []])
 
-  for (const said of [words.stderr, json.stdout]) {
-    expect([line, said]).toEqual([line, expect.not.stringMatching(TRACE)])
-    for (const secret of [OPERATOR_KEY, token()]) expect(said).not.toContain(secret)
+  for (const output of [words.stderr, json.stdout]) {
+    expect([line, output]).toEqual([line, expect.not.stringMatching(TRACE)])
+    for (const secret of [OPERATOR_KEY, token()]) expect(output).not.toContain(secret)
   }
 }
 
 describe('a failure', () => {
-  test('has its exit status, a sentence, its code and what mends it, in words and in JSON', async () => {
+  test('has an exit status, a sentence, a code and a suggestion, as text and as JSON', async () => {
     await Promise.all(TABLE.map((row) => shows(row())))
     expect(existsSync(join(instance.shell.path, 'nowhere'))).toBe(false)
   })
 
   const create = `printf short | ch202 users create no-email --role USER --role admin --password-stdin`
 
-  test('R9: shows the errors of a request below one another', async () => {
+  test('R9: lists the errors of a request, a line each', async () => {
     const { status, stderr, stdout } = await run(create)
     expect([status, stdout]).toEqual([1, ''])
     expect(stderr.split('\n')).toEqual([
@@ -236,7 +236,7 @@ describe('a failure', () => {
     ])
   })
 
-  test('R9: has them in JSON', async () => {
+  test('R9: has the errors in JSON', async () => {
     const { error, ok } = JSON.parse((await run(`${create} -o json`)).stdout)
     expect([ok, error.code]).toEqual([false, 'validation_failed'])
     expect(error.message).toStartWith('email must be an email; roles.1 must be ')
@@ -247,7 +247,7 @@ describe('a failure', () => {
     ])
   })
 
-  test('R9: breaks their lines where the terminal ends', async () => {
+  test('R9: wraps the errors at the width of the terminal', async () => {
     const { screen, status } = await instance.shell.inTerminal(create, { cols: 60 }).ended
     expect(status).toBe(1)
     const lines = screen.split('\n').map((line) => line.trimEnd())
@@ -269,9 +269,9 @@ describe('a failure', () => {
     expect(stderr).toContain('\n    email     is taken\n    username  is taken\n')
   })
 
-  test('R9: of an answer that is none of ours is only what is text', async () => {
+  test('R9: shows only the text of a response that is not from Ch202', async () => {
     const body = { ...JSON.parse(problem(400, 'validation_failed')), errors: [7, { field: 'x' }, null] }
-    const server = stranger(JSON.stringify(body), 400)
+    const server = standIn(JSON.stringify(body), 400)
     const { stdout } = await run('ch202 users list -o json', { env: { USERS_URL: server.url } })
     server.stop()
     expect(JSON.parse(stdout).error).toEqual({
@@ -282,7 +282,7 @@ describe('a failure', () => {
     })
   })
 
-  test('names a user that begins with a dash as a line that works', async () => {
+  test('suggests a command that works for a user whose name begins with a dash', async () => {
     for (const line of ['ch202 users get -- -rf', 'echo -rf | ch202 users get -']) {
       const { status, stderr } = await instance.shell.run(line)
       const hint = stderr.match(/^→ (.*)$/m)?.[1] ?? ''
@@ -291,7 +291,7 @@ describe('a failure', () => {
     }
   })
 
-  test('of the file system is a sentence that names the place', async () => {
+  test('of the file system is a sentence with the path', async () => {
     expect(await run('ch202 backup create')).toMatchObject({ status: 0 })
     const file = join(instance.shell.path, 'a-file')
     writeFileSync(file, '')
@@ -302,12 +302,12 @@ describe('a failure', () => {
       `package caddy --out ${place}/x`,
     ]
     const lines = [...to('/proc/none'), ...to('/sys/none'), ...to(file), ...to(`${file}/below`)]
-    const said = await Promise.all(
+    const results = await Promise.all(
       lines.map((line) =>
         instance.shell.run(line.includes(' ch202 ') ? line : `ch202 ${line}`, { env: { CH202_ENV: 'development' } }),
       ),
     )
-    for (const [at, { status, stderr, stdout }] of said.entries()) {
+    for (const [at, { status, stderr, stdout }] of results.entries()) {
       const line = lines[at]
       expect([line, status, stdout, stderr]).toEqual([
         line,
@@ -317,12 +317,12 @@ describe('a failure', () => {
           /^✗ \/\S+ (can't|cannot) be (created|read|opened|written): (no such|permission|a part|a file|it is)[^:()]+ \(failed\)\n$/,
         ),
       ])
-      // The name of the directory is by chance.
+      // The name of the directory is random.
       expect(stderr.replaceAll(instance.shell.path, '')).not.toMatch(/E[A-Z]{4,}/)
     }
   })
 
-  test('of the API names its request, which stands in the log', async () => {
+  test('of the API has the id of the request, which is in the log', async () => {
     const { stdout } = await run('ch202 users get nobody -o json')
     const { request_id } = JSON.parse(stdout).error
     expect(JSON.parse((await run('ch202 users get nobody -o jsonl')).stdout).error.code).toBe('user_not_found')

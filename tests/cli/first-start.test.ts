@@ -7,17 +7,25 @@ setDefaultTimeout(120_000)
 
 const STEPS = /users create you@example\.org/
 
-describe('S2: what a newcomer sees on a terminal', () => {
+describe('S2: the first output on a terminal', () => {
   let shell: Shell
   beforeAll(() => {
     shell = openShell('first-start')
   })
   afterAll(() => shell.close())
 
-  /** Without secrets, as on a fresh machine, and with the path of the shell. */
+  /** The settings of a new machine: without secrets, and with the PATH of the shell. */
   const settings = (dataDir: string, more: Record<string, string> = {}) => {
-    const left = ['INTERNAL_API_KEY', 'OPERATOR_API_KEY', 'CH202_SECRET', 'NO_COLOR', 'PATH', 'HOME', 'XDG_CONFIG_HOME']
-    const env = Object.entries(ownSettings(dataDir)).filter(([name]) => !left.includes(name))
+    const omittedSettings = [
+      'INTERNAL_API_KEY',
+      'OPERATOR_API_KEY',
+      'CH202_SECRET',
+      'NO_COLOR',
+      'PATH',
+      'HOME',
+      'XDG_CONFIG_HOME',
+    ]
+    const env = Object.entries(ownSettings(dataDir)).filter(([name]) => !omittedSettings.includes(name))
     return { ...Object.fromEntries(env), ...more }
   }
   const ready = async (screen: OnScreen, times: number) => {
@@ -42,46 +50,50 @@ describe('S2: what a newcomer sees on a terminal', () => {
     const first = shell.inTerminal(`exec ch202 ${verb}`, { env, cols })
     await ready(first, names.length)
     await first.shows(/--generate/)
-    const shown = first.screen()
-    // Lines for people, in colour, and nothing that looks like a fault.
-    expect(shown).toContain('\x1b[32mINFO')
-    expect(shown).not.toMatch(/WARN|ERROR|"level"|feed\.lost|^\{/m)
+    const screen = first.screen()
+    // Text in colour, without anything that looks like a fault.
+    expect(screen).toContain('\x1b[32mINFO')
+    expect(screen).not.toMatch(/WARN|ERROR|"level"|feed\.lost|^\{/m)
 
-    const steps = plain(shown).slice(plain(shown).lastIndexOf(' ready at '))
+    const steps = plain(screen).slice(plain(screen).lastIndexOf(' ready at '))
     const urls = verb === 'start' ? SERVICE_NAMES.map((name) => env[`${name.toUpperCase()}_URL`]) : [env.CH202_URL]
     for (const url of urls) expect(steps).toContain(url ?? '')
     expect(steps).toContain(`Documentation  ${urls[0]}/swagger\n`)
     const lines = steps.split('\n').slice(1)
     expect(lines.filter((line) => line.length > 60)).toEqual([])
 
-    // The command is one, and does what it says.
+    // The command works as printed.
     const command = /^ {2}bun (ch202 users create [\s\S]*?--generate)$/m.exec(steps)?.[1] ?? 'none is shown'
-    const made = await shell.run(`${command} -o json`, { env: { CH202_DATA_DIR: env.CH202_DATA_DIR ?? '' } })
-    expect([made.stderr, made.status]).toEqual(['', 0])
-    expect(JSON.parse(made.stdout)).toMatchObject({ email: 'you@example.org', roles: ['USER', 'ADMIN'], changed: true })
+    const result = await shell.run(`${command} -o json`, { env: { CH202_DATA_DIR: env.CH202_DATA_DIR ?? '' } })
+    expect([result.stderr, result.status]).toEqual(['', 0])
+    expect(JSON.parse(result.stdout)).toMatchObject({
+      email: 'you@example.org',
+      roles: ['USER', 'ADMIN'],
+      changed: true,
+    })
     await stopped(first)
 
-    // Whoever has an administrator is told where all is, and no more.
+    // An instance with an administrator prints its addresses only.
     const again = shell.inTerminal(`exec ch202 ${verb}`, { env, cols })
     await ready(again, names.length)
-    const whole = await stopped(again)
-    expect(whole).toContain('/swagger')
-    expect(whole).not.toMatch(STEPS)
+    const screenAgain = await stopped(again)
+    expect(screenAgain).toContain('/swagger')
+    expect(screenAgain).not.toMatch(STEPS)
   })
 
-  test('without colours where they are not wanted, and as JSON where that is', async () => {
+  test('has no colours with NO_COLOR, and is JSON with LOG_FORMAT=json', async () => {
     const dataDir = shell.fresh()
     const grey = shell.inTerminal('exec ch202 start', { env: settings(dataDir, { NO_COLOR: '1' }) })
     await ready(grey, SERVICE_NAMES.length)
-    const shown = await stopped(grey)
-    expect(shown).not.toContain('\x1b[')
-    expect(shown).toContain(' INFO: ')
+    const screen = await stopped(grey)
+    expect(screen).not.toContain('\x1b[')
+    expect(screen).toContain(' INFO: ')
     const json = shell.inTerminal('exec ch202 start', { env: settings(dataDir, { LOG_FORMAT: 'json' }) })
     await ready(json, SERVICE_NAMES.length)
     expect(await stopped(json)).toContain('{"level":"info"')
   })
 
-  test('and where there is no terminal: JSON, and one line of each service', async () => {
+  test('is JSON without a terminal, one line for each service', async () => {
     const env = settings(shell.fresh())
     const running = shell.start('exec ch202 start', { env })
     await running.printed(/ ready at /, SERVICE_NAMES.length)
@@ -92,7 +104,7 @@ describe('S2: what a newcomer sees on a terminal', () => {
     expect(stdout).not.toMatch(/Documentation|users create/)
   })
 
-  test('one service that is alone says where it is, and is not missed by others that start', async () => {
+  test('has the address of a single service, and services that start later do not report it as missing', async () => {
     const env = settings(shell.fresh())
     const users = shell.inTerminal('exec ch202 serve users', { env })
     await users.shows(/users ready at /)

@@ -4,7 +4,7 @@ import { logIn, PASSWORD } from '../support/actors.ts'
 import { as, call } from '../support/http.ts'
 import type { System } from '../support/system.ts'
 
-/** Who the examples speak of. They are there, as here, before each example that changes something. */
+/** The users of the examples, restored before each example that changes something. */
 const USERS = [
   { email: 'admin@example.org', username: 'admin', name: 'Ada Admin', roles: ['USER', 'ADMIN'] },
   { email: 'root@example.org', username: 'root', name: 'Root', roles: ['USER', 'ADMIN'] },
@@ -13,7 +13,7 @@ const USERS = [
   { email: 'cleo@example.org', username: 'cleo', name: 'Cleo', roles: ['USER', 'GUEST'] },
 ]
 
-/** The modules that the examples speak of; `billing` is enabled for ana. */
+/** The modules of the examples; `billing` is enabled for ana. */
 const MODULES = [
   { id: 'billing', name: 'Billing', description: 'Invoices' },
   { id: 'reports', name: 'Reports', description: 'Charts' },
@@ -24,7 +24,7 @@ const FILES: Record<string, (hash: string) => string> = {
   'users.jsonl': (hash) => `${JSON.stringify({ email: 'dora@example.org', password_hash: hash })}\n`,
 }
 
-/** Lines that go before an example. */
+/** Commands to run before an example. */
 export const BEFORE: readonly [example: RegExp, line: string][] = [
   [
     /\b(logout|context (use|remove))\b/,
@@ -33,17 +33,17 @@ export const BEFORE: readonly [example: RegExp, line: string][] = [
   [/\bwebhooks (delete|enable|disable)\b/, 'ch202 webhooks create http://127.0.0.1:9/hook'],
 ]
 
-/** What the examples make, and must not find: an email that is created, say. */
-const MADE: readonly [example: RegExp, away: string][] = [
+/** Users and modules that the examples create, and that must not exist before. */
+const CREATED_BY_EXAMPLES: readonly [example: RegExp, away: string][] = [
   [/users create (\S+@\S+)/, '/users/by-email/$1'],
   [/modules create (\S+)/, '/modules/$1'],
 ]
 
-/** What the examples speak of, in a running instance. */
+/** Creates the users, modules and files of the examples in a running instance. */
 export async function prepare(system: System, directory: string) {
   const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })
   mkdirSync(directory, { recursive: true })
-  const asked = async (request: string, fine: number[], body?: unknown, headers: Record<string, string> = {}) => {
+  const send = async (request: string, fine: number[], body?: unknown, headers: Record<string, string> = {}) => {
     const place = request.includes('/modules') ? system.url.modules : system.url.users
     const answer = await call(place, request.replace(' ', ' /api/v1'), {
       headers: { ...as.operator, ...headers },
@@ -55,21 +55,21 @@ export async function prepare(system: System, directory: string) {
 
   const users = async () => {
     const lines = USERS.map((user) => JSON.stringify({ ...user, status: 'active', password_hash })).join('\n')
-    const { text } = await asked('POST /users/import?on_conflict=update', [200], lines, {
+    const { text } = await send('POST /users/import?on_conflict=update', [200], lines, {
       'content-type': 'application/x-ndjson',
     })
     if (text.includes('"failed"')) throw new Error(text)
   }
 
-  /** All that `example` speaks of as it was, and what it makes away. */
+  /** Restores everything that `example` uses, and removes everything that it creates. */
   const again = async (example: string) => {
     await users()
-    for (const module of MODULES) await asked('POST /modules', [201, 409], module)
-    for (const [pattern, path] of MADE) {
-      const found = example.match(pattern)
-      if (!found) continue
-      const { body } = await asked(`GET ${path.replace('$1', found[1] ?? '')}`, [200, 404])
-      if (body.id) await asked(`DELETE /${path.split('/')[1]}/${body.id}`, [204])
+    for (const module of MODULES) await send('POST /modules', [201, 409], module)
+    for (const [pattern, path] of CREATED_BY_EXAMPLES) {
+      const match = example.match(pattern)
+      if (!match) continue
+      const { body } = await send(`GET ${path.replace('$1', match[1] ?? '')}`, [200, 404])
+      if (body.id) await send(`DELETE /${path.split('/')[1]}/${body.id}`, [204])
     }
     if (example.includes('sessions')) await logIn(system, 'ana')
     for (const [name, text] of Object.entries(FILES)) writeFileSync(join(directory, name), text(password_hash))

@@ -8,7 +8,7 @@ setDefaultTimeout(120_000)
 
 /** More than two pages of the API. */
 const MANY = 450
-/** What would steer a terminal: colours, a title, a line that is overwritten, letters that run the other way. */
+/** Characters that control a terminal: colours, a title, an overwritten line, reversed text. */
 const HOSTILE = '\x1b[31mred\x1b]0;title\x07\r\u202egnp\u2066\u009b2J'
 const EMAIL = 'ana@example.org'
 
@@ -34,14 +34,14 @@ const onScreen = (line: string, options = {}) => instance.shell.inTerminal(line,
 const lines = (text: string) => text.trimEnd().split('\n')
 const uuid = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'
 
-/** Bytes that steer a terminal, and marks that turn the direction of what follows. */
+/** Bytes that control a terminal, and marks that change the direction of text. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must be absent
 const STEERING = /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/
 
 describe('a list', () => {
   const list = 'ch202 users list --role ADMIN'
 
-  test('is, in a pipe, an aligned table without header and colours', async () => {
+  test('in a pipe is an aligned table without header and colours', async () => {
     const { status, stdout, stderr } = await run('ch202 users list --search example.org --sort email --limit 2')
     expect([status, stderr]).toEqual([0, expect.stringContaining('2 of 452')])
     expect(lines(stdout)).toEqual([
@@ -54,7 +54,7 @@ describe('a list', () => {
     ])
   })
 
-  test('is in every form the same data', async () => {
+  test('has the same data in every form', async () => {
     const [json, jsonl, csv, ids] = await Promise.all(
       ['json', 'jsonl', 'csv', 'ids'].map(async (form) => {
         const { status, stdout, stderr } = await run(`${list} -o ${form}`)
@@ -73,7 +73,7 @@ describe('a list', () => {
     ])
   })
 
-  test('has the fields that were asked for, in their order', async () => {
+  test('has the fields of --fields, in that order', async () => {
     const table = [
       ['table', 'ana@example.org  ana\n'],
       [
@@ -83,13 +83,13 @@ describe('a list', () => {
       ['jsonl', '{"email":"ana@example.org","username":"ana"}\n'],
       ['csv', 'email,username\nana@example.org,ana\n'],
     ] as const
-    for (const [form, said] of table) {
+    for (const [form, expected] of table) {
       const { status, stdout, stderr } = await run(`${list} -o ${form} --fields email,username`)
-      expect([form, status, stdout, stderr]).toEqual([form, 0, said, ''])
+      expect([form, status, stdout, stderr]).toEqual([form, 0, expected, ''])
     }
   })
 
-  test('refuses fields that there are not', async () => {
+  test('refuses unknown fields', async () => {
     for (const line of [list, 'ch202 users get ana', 'ch202 users list --all', 'ch202 users list --all -o csv']) {
       const { status, stdout, stderr } = await run(`${line} --fields email,password_hash`)
       expect([line, status, stdout]).toEqual([line, 2, ''])
@@ -97,21 +97,21 @@ describe('a list', () => {
     }
   })
 
-  test('that is empty is nothing, and JSON of nothing', async () => {
+  test('that is empty prints nothing, or an empty list in JSON', async () => {
     const table = [
       ['table', ''],
       ['jsonl', ''],
       ['csv', ''],
       ['ids', ''],
     ]
-    for (const [form, said] of table)
+    for (const [form, expected] of table)
       for (const all of ['', ' --all']) {
         const { status, stdout, stderr } = await run(`ch202 users list --role NOBODY -o ${form}${all}`)
-        expect([form, all, status, stdout, stderr]).toEqual([form, all, 0, said ?? '', ''])
+        expect([form, all, status, stdout, stderr]).toEqual([form, all, 0, expected ?? '', ''])
       }
   })
 
-  test('that is empty is JSON of nothing', async () => {
+  test('that is empty has a total of 0 in JSON', async () => {
     for (const all of ['', ' --all']) {
       const { status, stdout } = await run(`ch202 users list --role NOBODY -o json${all}`)
       expect([all, status]).toEqual([all, 0])
@@ -119,14 +119,14 @@ describe('a list', () => {
     }
   })
 
-  test('that is cut short says so, and the next command goes on', async () => {
+  test('that is incomplete says so, and prints the command for the rest', async () => {
     const first = await run("ch202 users list --search 'many' --sort email --limit 3 -o ids")
     expect(first.stderr).toMatch(/^3 of 450\n→ ch202 users list --search many --sort email --limit 3 --cursor \S+\n$/)
     const next = await run(`${first.stderr.split('→ ')[1]?.trim()} -o ids`)
     expect([next.status, lines(next.stdout).length]).toEqual([0, 3])
     const both = await run('ch202 users list --search many --sort email --limit 6 -o ids')
     expect(both.stdout).toBe(first.stdout + next.stdout)
-    // What a shell would take apart is quoted.
+    // A word that a shell would split is quoted.
     await run(`for n in 1 2; do ch202 users update many$n@example.org --name "it's; \\$(touch pwned)"; done`)
     const odd = await run(`ch202 users list --search "it's; \\$(touch pwned)" --limit 1`)
     expect(odd.stderr).toMatch(
@@ -136,7 +136,7 @@ describe('a list', () => {
     expect(other.stdout).toMatch(new RegExp(`^${uuid}\n$`))
   })
 
-  test('goes beyond what the API gives at once', async () => {
+  test('may be longer than a page of the API', async () => {
     const { stdout, stderr } = await run('ch202 users list --role MANY --limit 420 -o ids')
     expect([lines(stdout).length, new Set(lines(stdout)).size]).toEqual([420, 420])
     expect(stderr).toMatch(/^420 of 450\n→ ch202 users list --role MANY --limit 420 --cursor /)
@@ -145,7 +145,7 @@ describe('a list', () => {
     expect(new Set([...lines(stdout), ...lines(rest.stdout)]).size).toBe(MANY)
   })
 
-  test('of all is complete in every form', async () => {
+  test('with --all is complete in every form', async () => {
     const line = 'ch202 users list --role MANY --all'
     const [table = '', json = '', jsonl = '', csv = '', ids = ''] = await Promise.all(
       ['table', 'json', 'jsonl', 'csv', 'ids'].map(async (form) => {
@@ -154,9 +154,9 @@ describe('a list', () => {
         return stdout
       }),
     )
-    const whole = JSON.parse(json)
-    expect([whole.items.length, whole.total, whole.next_cursor]).toEqual([MANY, MANY, null])
-    const all = whole.items.map(({ id }: { id: string }) => id)
+    const allUsers = JSON.parse(json)
+    expect([allUsers.items.length, allUsers.total, allUsers.next_cursor]).toEqual([MANY, MANY, null])
+    const all = allUsers.items.map(({ id }: { id: string }) => id)
     expect(new Set(all).size).toBe(MANY)
     expect(lines(ids)).toEqual(all)
     expect(lines(jsonl).map((one) => JSON.parse(one).id)).toEqual(all)
@@ -166,7 +166,7 @@ describe('a list', () => {
     expect(rows.map((row) => row.split(',')[0])).toEqual(all)
   })
 
-  test.each(['0', '-1', '1.5', 'x', '1e3', '', '99999999999'])('--limit %j is a wrong use', async (limit) => {
+  test.each(['0', '-1', '1.5', 'x', '1e3', '', '99999999999'])('--limit %j is a usage error', async (limit) => {
     const { status, stdout } = await run(`ch202 users list --limit '${limit}'`)
     expect([status, stdout]).toEqual([2, ''])
   })
@@ -178,7 +178,7 @@ describe('a list', () => {
 })
 
 describe('a record', () => {
-  test('is in every form the same data', async () => {
+  test('has the same data in every form', async () => {
     const [table = '', json = '', jsonl = '', csv = '', ids = ''] = await Promise.all(
       ['table', 'json', 'jsonl', 'csv', 'ids'].map(async (form) => {
         const { status, stdout, stderr } = await run(`ch202 users get kim -o ${form}`)
@@ -205,19 +205,19 @@ describe('a record', () => {
     expect(table).not.toMatch(/ $/m)
   })
 
-  test('has the fields that were asked for, in their order', async () => {
+  test('has the fields of --fields, in that order', async () => {
     const table = [
       ['table', 'username  kim\nemail     kim@example.org\n'],
       ['json', '{"username":"kim","email":"kim@example.org"}\n'],
       ['csv', 'username,email\nkim,kim@example.org\n'],
     ] as const
-    for (const [form, said] of table)
-      expect((await run(`ch202 users get kim --fields username,email -o ${form}`)).stdout).toBe(said)
+    for (const [form, expected] of table)
+      expect((await run(`ch202 users get kim --fields username,email -o ${form}`)).stdout).toBe(expected)
   })
 })
 
 describe('a terminal', () => {
-  test('gets a header, faint, and times to the second', async () => {
+  test('gets a faint header, and times to the second', async () => {
     const { status, screen } = await onScreen('ch202 users list --search kim', { cols: 140 })
     expect(status).toBe(0)
     expect(lines(screen)).toEqual([
@@ -228,7 +228,7 @@ describe('a terminal', () => {
     ])
   })
 
-  test('gets no colours where none are wanted', async () => {
+  test('gets no colours if they are turned off', async () => {
     const table: [string, Record<string, string>][] = [
       ['ch202 users list --search kim', { NO_COLOR: '1' }],
       ['ch202 users list --search kim', { TERM: 'dumb' }],
@@ -255,7 +255,7 @@ describe('a terminal', () => {
       },
     )
     expect(lines(screen).slice(0, 3)).toEqual(['NAME      USERNAME', '山田花子  ana', 'Kim       kim'])
-    // Cut where half of a character would be left.
+    // The text is cut before a wide character that does not fit.
     await run("ch202 users update ana --name '山田花子山田花子'")
     const narrow = await onScreen(
       'ch202 users list --search example.org --sort email --limit 2 --fields id,name,email',
@@ -266,13 +266,13 @@ describe('a terminal', () => {
     expect(Bun.stringWidth(ana.slice(0, ana.indexOf('ana@')))).toBe(kim.indexOf('kim@'))
   })
 
-  test('is not steered by what users are called', async () => {
+  test('is not controlled by names of users', async () => {
     const { system } = instance
     const name = HOSTILE
     const { id } = JSON.parse((await run('ch202 users get kim -o json')).stdout)
     const patched = await call(system.url.users, `PATCH /api/v1/users/${id}`, { headers: as.operator, body: { name } })
-    // Whether or not the API takes such a name today, one that it took before must be harmless.
-    const stranger = Bun.serve({
+    // The API may refuse such a name today, but one that it accepted before must be harmless.
+    const standIn = Bun.serve({
       port: 0,
       hostname: '127.0.0.1',
       fetch: ({ url }) => {
@@ -282,7 +282,7 @@ describe('a terminal', () => {
         return Response.json(url.includes('by-username') ? user : { items: [user], total: 1, next_cursor: HOSTILE })
       },
     })
-    const env = { USERS_URL: `http://127.0.0.1:${stranger.port}`, NO_COLOR: '1' }
+    const env = { USERS_URL: `http://127.0.0.1:${standIn.port}`, NO_COLOR: '1' }
     const table: [string, number][] = [
       ['ch202 users get kim', 0],
       ['ch202 users get kim -o ids', 0],
@@ -302,7 +302,7 @@ describe('a terminal', () => {
       const ended = await onScreen(line, { env })
       expect([line, ended.status, ended.screen.match(STEERING)]).toEqual([line, status, null])
     }
-    await stranger.stop(true)
+    await standIn.stop(true)
     expect([200, 400]).toContain(patched.status)
     expect((await onScreen('ch202 users get ana --fields name', { env: { NO_COLOR: '1' } })).screen).not.toMatch(
       STEERING,
@@ -310,14 +310,14 @@ describe('a terminal', () => {
   })
 })
 
-test('--quiet says data and errors alone', async () => {
+test('--quiet prints only data and errors', async () => {
   const cut = await run('ch202 users list --limit 1 -o ids --quiet')
   expect([cut.status, lines(cut.stdout).length, cut.stderr]).toEqual([0, 1, ''])
   const failed = await run('ch202 users get nobody --quiet')
   expect([failed.status, failed.stderr]).toEqual([3, expect.stringContaining('There is no user nobody')])
 })
 
-test('--debug says each request, and no secret', async () => {
+test('--debug prints each request, and no secret', async () => {
   const { status, stderr, stdout } = await run(
     `printf '${PASSWORD}-2' | ch202 users set-password kim --password-stdin --debug`,
   )

@@ -30,13 +30,13 @@ const json = async (env: Record<string, string>, ...words: string[]) => {
 const states = (items: { service: string; state?: string; status?: string }[]) =>
   Object.fromEntries(items.map(({ service, state, status }) => [service, state ?? status]))
 
-/** What is found by the notes in the data directory alone: without addresses or a key in the environment. */
+/** An environment without addresses and keys: the tool has only the files in `run/`. */
 function byNotes({ CH202_DATA_DIR = '', HOME = '', PATH = '' }: Record<string, string>): Record<string, string> {
   return { CH202_DATA_DIR, HOME, PATH, XDG_CONFIG_HOME: folder.path }
 }
 
-describe('three services, started, one of them stopped, killed and held', () => {
-  test('health and ps say so at each moment, without a key', async () => {
+describe('three services that start, stop, are killed and hang', () => {
+  test('have the right state in health and ps at each moment, without a key', async () => {
     const dataDir = folder.fresh()
     const env = ownSettings(dataDir)
     const bare = byNotes(env)
@@ -58,7 +58,7 @@ describe('three services, started, one of them stopped, killed and held', () => 
     const inVain = await runTool(['health', '--wait', '1s'], { env: keyless })
     expect([inVain.status, inVain.took > 1000, inVain.took < PROMPT]).toEqual([10, true, true])
 
-    // Waits by the notes that the services have yet to write.
+    // Waits until the services have written their files in `run/`.
     const waiting = runTool(['health', '--wait', '60s'], { env: bare })
     const running = ofEachService((name) => start(env, name))
     const { status, stderr, stdout } = await waiting
@@ -96,11 +96,11 @@ describe('three services, started, one of them stopped, killed and held', () => 
     running.users.signal('SIGKILL')
     await Promise.all([running.modules.ended, running.users.ended])
     const after = await json(bare, 'ps')
-    const { modules: ___, ...left } = ofEachService(() => 'up')
-    expect([after.status, states(after.body.items)]).toEqual([0, { ...left, users: 'dead' }])
+    const { modules: ___, ...others } = ofEachService(() => 'up')
+    expect([after.status, states(after.body.items)]).toEqual([0, { ...others, users: 'dead' }])
     expect(after.body.items[1]).toMatchObject({ rss_bytes: null, cpu_s: null })
 
-    // Another program has got the process id since: one of ours that began at another time, one of others.
+    // Another process has the id now: one of Ch202 that started at another time, or one of another program.
     const note = join(dataDir, 'run/users.json')
     const { process_start, ...rest } = JSON.parse(readFileSync(note, 'utf8'))
     expect(process_start).toBeGreaterThan(0)
@@ -110,20 +110,20 @@ describe('three services, started, one of them stopped, killed and held', () => 
       { pid: process.pid },
     ]) {
       writeFileSync(note, JSON.stringify({ ...rest, ...other }))
-      expect(states((await json(bare, 'ps')).body.items)).toEqual({ ...left, users: 'dead' })
+      expect(states((await json(bare, 'ps')).body.items)).toEqual({ ...others, users: 'dead' })
     }
 
     running.auth.signal('SIGSTOP')
-    const told = await runTool(['ps'], { env: bare })
-    expect([told.status, told.stdout]).toEqual([0, expect.stringMatching(/^auth +silent .*\nusers +dead /)])
-    expect(told.stderr).toContain('Ended unexpectedly: users\n')
-    expect(told.stderr).toContain('not responding: auth\n')
+    const result = await runTool(['ps'], { env: bare })
+    expect([result.status, result.stdout]).toEqual([0, expect.stringMatching(/^auth +silent .*\nusers +dead /)])
+    expect(result.stderr).toContain('Ended unexpectedly: users\n')
+    expect(result.stderr).toContain('not responding: auth\n')
     running.auth.signal('SIGKILL')
     await running.auth.ended
   })
 })
 
-describe('what is no service of ours', () => {
+describe('an address or file that is not from Ch202', () => {
   test.each([
     ['a page', () => new Response('<html>'), 'not a Ch202 service (status 200)'],
     ['an error', () => new Response('{"code":"x"}', { status: 503 }), 'not a Ch202 service (status 503)'],
@@ -135,7 +135,7 @@ describe('what is no service of ours', () => {
     expect([status, body.items[0].message]).toEqual([10, message])
   })
 
-  test('a note that is none is passed over', async () => {
+  test('is ignored if the file in run/ is invalid', async () => {
     const dataDir = folder.fresh()
     mkdirSync(join(dataDir, 'run'), { recursive: true })
     writeFileSync(join(dataDir, 'run/auth.json'), '{"pid":')

@@ -6,24 +6,24 @@ import { BEFORE, prepare } from './fixtures.ts'
 // Processes start slowly on a busy machine; what has to be quick is measured.
 setDefaultTimeout(120_000)
 
-/** Commands that stay, what they say when they are there if anything, how they are ended, and their status then. */
+/** Commands that keep running: the output when they are ready (null: no output), the signal that ends them, their status. */
 const STAY: readonly [example: RegExp, shown: RegExp | null, signal: NodeJS.Signals, status: number][] = [
   [/^ch202 (start|serve)\b/, /ready at/, 'SIGTERM', 0],
   [/^ch202 (audit tail|logs .*(-f|--follow))\b/, null, 'SIGINT', 130],
 ]
-/** How long one that says nothing must stay; milliseconds. */
+/** How long a command without output must keep running; milliseconds. */
 const STAYS = 700
 
-/** An example that runs for so long stays, and is missing above; milliseconds. */
+/** An example that runs longer than this is missing in `STAY`; milliseconds. */
 const LATE = 20_000
 
-/** Those that need an instance of their own: they stay, or they begin with nothing. */
+/** Commands that need an instance of their own: they keep running, or they begin with an empty directory. */
 const ALONE = /^ch202 (start|serve|migrate)\b/
 
-/** Those that write into the sources: as examples they only say what they would write. */
+/** Commands that write into the sources: their examples use --dry-run. */
 const IN_CHECKOUT = /^ch202 new service\b.* --dry-run\b/
 
-/** What may run beside anything else: it only looks, or writes what nothing else does. All else runs one by one. */
+/** Commands that may run beside others: they only read, or write files that no other uses. The rest runs one by one. */
 const BESIDE = new RegExp(
   `^ch202 (${[
     'version|openapi|completion|package|config|health|doctor|ps|logs|status|api GET',
@@ -31,10 +31,10 @@ const BESIDE = new RegExp(
     'audit|backup list|new service',
   ].join('|')})\\b`,
 )
-/** So many processes at once. */
+/** The number of processes at once. */
 const AT_ONCE = 4
 
-/** Examples that end otherwise than with 0. */
+/** The exit status of examples, if it is not 0. */
 const STATUS: Record<string, number> = {}
 
 let instance: Awaited<ReturnType<typeof openInstance>>
@@ -49,7 +49,7 @@ interface Leaf {
   examples: string[]
 }
 
-/** Every command that has none below it, by the help alone. */
+/** Every command without subcommands, according to the help. */
 async function leaves(words: string[] = []): Promise<Leaf[]> {
   const { status, stderr, stdout: help } = await instance.shell.run(['ch202', ...words, '--help'].join(' '))
   expect([words, status, stderr]).toEqual([words, 0, ''])
@@ -61,13 +61,13 @@ async function leaves(words: string[] = []): Promise<Leaf[]> {
   return (await Promise.all(below.map((name) => leaves([...words, name])))).flat()
 }
 
-let found: Promise<Leaf[]> | undefined
+let commands: Promise<Leaf[]> | undefined
 function all(): Promise<Leaf[]> {
-  found ??= leaves()
-  return found
+  commands ??= leaves()
+  return commands
 }
 
-test('names every command, however it is asked for', async () => {
+test('names every command, by each way to print it', async () => {
   const nouns = [...new Set((await all()).map(({ words }) => words[0] ?? ''))]
   expect(nouns.length).toBeGreaterThan(4)
   for (const line of ['ch202', 'ch202 --help', 'ch202 -h', 'ch202 help']) {
@@ -78,14 +78,14 @@ test('names every command, however it is asked for', async () => {
   }
 })
 
-test('that was asked for goes to standard output', async () => {
+test('is printed to standard output', async () => {
   const lines = ['ch202 --help', 'ch202 users --help', 'ch202 users create --help', 'ch202 help users']
   const ends = await Promise.all(lines.map((line) => instance.shell.run(line)))
   for (const ended of ends)
     expect(ended).toMatchObject({ status: 0, stderr: '', stdout: expect.stringMatching(/^Usage: ch202/) })
 })
 
-test('of every command says what it does, and has two examples of it', async () => {
+test('of every command has a description and two examples', async () => {
   for (const { words, help, examples } of await all()) {
     const name = ['ch202', ...words].join(' ')
     expect([name, help.startsWith(`Usage: ${name}`)]).toEqual([name, true])
@@ -94,7 +94,7 @@ test('of every command says what it does, and has two examples of it', async () 
     for (const example of examples) expect([example, example.includes(name)]).toEqual([example, true])
     const mute = (help.match(/^ {2}-.*$/gm) ?? []).filter((option) => !/\S {2,}\S/.test(option.trim()))
     expect([name, mute]).toEqual([name, []])
-    // An argument is described where the options are, and a default is told as commander tells its own.
+    // Arguments are described beside the options, and defaults have the form of commander.
     const bare = /^Usage: .*[<[](?!options|command)/.test(help) && !help.includes('\nArguments:\n')
     expect([name, bare, help.match(/\(default [^)]*\)/)]).toEqual([name, false, null])
   }
@@ -104,27 +104,27 @@ function end(running: Running, signal: NodeJS.Signals): void {
   try {
     running.signal(signal)
   } catch {
-    // It has ended by itself, which its exit status tells.
+    // It has ended by itself: its exit status is checked below.
   }
 }
 
-/** Runs an example as printed. Gives what was wrong with it. */
+/** Runs an example as printed. Gives its faults. */
 async function wrongWith(example: string): Promise<string[]> {
   const { shell } = instance
   const stays = STAY.find(([pattern]) => pattern.test(example))
   const alone = ALONE.test(example) ? { env: ownSettings(shell.fresh()) } : {}
-  // The shell of a person outlives what it runs, and says how that ended.
+  // An interactive shell outlives its commands, and prints how they ended.
   const place = IN_CHECKOUT.test(example) ? `cd '${ROOT}'\n` : ''
   const running = shell.start(`${place}trap : TERM INT\n${example}`, { ...alone, group: true })
-  // One that stays and is not known to must not outlive the tests.
+  // A command that keeps running without being in `STAY` must not outlive the tests.
   const late = setTimeout(() => end(running, 'SIGKILL'), LATE)
   let expected = STATUS[example] ?? 0
   if (stays) {
-    const [, shown, signal, status] = stays
-    // What it has not said stands in what it did say.
-    if (shown) await running.printed(shown).catch(() => undefined)
+    const [, readyPattern, signal, status] = stays
+    // If the text never appears, the output below shows why.
+    if (readyPattern) await running.printed(readyPattern).catch(() => undefined)
     else await Promise.race([running.ended, Bun.sleep(STAYS)])
-    end(running, shown === null || shown.test(running.stdout()) ? signal : 'SIGKILL')
+    end(running, readyPattern === null || readyPattern.test(running.stdout()) ? signal : 'SIGKILL')
     expected = status
   }
   const { status, stderr } = await running.ended
@@ -141,9 +141,9 @@ test('has examples that work as printed', async () => {
   const beside = examples.filter((example) => !apart.includes(example) && isBeside(example))
   const alone = Promise.all(apart.map(wrongWith))
   const wrong: string[] = []
-  const left = [...beside]
+  const queue = [...beside]
   const next = async () => {
-    for (let example = left.shift(); example !== undefined; example = left.shift())
+    for (let example = queue.shift(); example !== undefined; example = queue.shift())
       wrong.push(...(await wrongWith(example)))
   }
   await Promise.all(Array.from({ length: AT_ONCE }, next))
@@ -155,5 +155,5 @@ test('has examples that work as printed', async () => {
   }
   wrong.push(...(await alone).flat())
   expect(wrong).toEqual([])
-  // Some three hundred processes.
+  // About three hundred processes.
 }, 300_000)

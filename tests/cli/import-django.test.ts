@@ -7,7 +7,7 @@ import { ROOT } from '../support/tool.ts'
 
 const here = importing('import-django')
 const FIXTURES = join(ROOT, 'tests', 'fixtures')
-/** By Django: `dumpdata auth`, `dumpdata auth.user`, `dumpdata auth.user --natural-foreign --format jsonl`. */
+/** Written by Django: `dumpdata auth`, `dumpdata auth.user`, `dumpdata auth.user --natural-foreign --format jsonl`. */
 const DUMPS = ['django-auth.json', 'django-users.json', 'django-users.jsonl']
 const HASHES = ['ana', 'bo', 'cy', 'di', 'eve', 'fay']
 
@@ -24,7 +24,7 @@ const imported = async (records: object[], ...words: string[]) => {
 }
 
 describe('R22: --format django', () => {
-  test.each(DUMPS)('reads %s, dry as well', async (name) => {
+  test.each(DUMPS)('reads %s, also in a dry run', async (name) => {
     const words = ['import', join(FIXTURES, name), '--format', 'django', '-o', 'json']
     const dry = await here.users([...words, '--dry-run'])
     expect([dry.status, JSON.parse(dry.stdout)]).toMatchObject([8, { ready: 8, failed: 2 }])
@@ -34,30 +34,30 @@ describe('R22: --format django', () => {
     expect(done.stderr).toMatch(/^✗ \d+: The email is missing/m)
     expect(dry.stderr).toContain('! Imported without the ADMIN role: 1')
     const [ana, bo] = await Promise.all(['ana', 'bo'].map((who) => here.read(`${who}@django.example.org`)))
-    const named = name !== 'django-users.json'
+    const hasGroupNames = name !== 'django-users.json'
     expect(ana).toMatchObject({ username: 'ana.django', name: 'Ana Lima', created_at: '2024-05-01T09:30:00.123Z' })
-    expect(ana.roles).toEqual(named ? ['USER', 'STORE_MANAGERS'] : ['USER'])
+    expect(ana.roles).toEqual(hasGroupNames ? ['USER', 'STORE_MANAGERS'] : ['USER'])
     expect([bo.name, bo.roles]).toEqual(['Бо Öz', ana.roles])
-    expect(done.stderr).toContain(named ? '"Редакторы", of 1 user' : '"2", of 1 user: a group without a name')
+    expect(done.stderr).toContain(hasGroupNames ? '"Редакторы", of 1 user' : '"2", of 1 user: a group without a name')
     expect((await here.read('di@django.example.org')).status).toBe('disabled')
     expect(await here.read('cy@django.example.org')).toMatchObject({ username: null, name: null })
     expect((await here.read('root@django.example.org')).roles).toEqual(['USER'])
   })
 
-  test.each(HASHES)('%s logs in', async (who) => {
+  test.each(HASHES)('%s can log in', async (who) => {
     const email = `${who}@django.example.org`
     expect((await logIn(here.system, email, `${PASSWORD}.`)).body.code).toBe('invalid_credentials')
     const { body, status } = await logIn(here.system, email)
     expect([status, body.code]).toEqual(who === 'di' ? [403, 'account_disabled'] : [200, undefined])
   })
 
-  test('an unusable password is none', async () => {
+  test('a user with an unusable password has no password', async () => {
     const { stdout } = await here.users(['list', '--no-password', '-o', 'jsonl', '--fields', 'email'])
     expect(stdout).toContain('gus@django.example.org')
     expect((await logIn(here.system, 'gus@django.example.org')).body.code).toBe('invalid_credentials')
   })
 
-  test('a superuser is an administrator where that is asked for, and a group called admin is not one', async () => {
+  test('a superuser is an administrator if a flag says so, and a group called admin is not', async () => {
     const records = (tag: string) => [
       record({ email: `root@${tag}.example.org`, is_superuser: true, groups: [7] }),
       record({ email: `ann@${tag}.example.org`, groups: [7, 8] }),
@@ -78,7 +78,7 @@ describe('R22: --format django', () => {
     }
   })
 
-  test('groups without a name are mapped by their key, and never a role by themselves', async () => {
+  test('groups without a name can be mapped by their key, and are otherwise no role', async () => {
     const records = [
       record({ email: 'a@keys.example.org', groups: [1, 'editors'] }),
       record({ email: 'b@keys.example.org', groups: [2, 'editors'] }),
@@ -92,7 +92,7 @@ describe('R22: --format django', () => {
     expect((await here.read('b@keys.example.org')).roles).toEqual(['USER', 'EDITOR'])
   })
 
-  test('a model of one’s own is read, and what is no user is passed over', async () => {
+  test('a custom user model is read, and other models are skipped', async () => {
     const id = '0f8fad5b-d9cb-469f-a165-70867728950e'
     const done = await imported([
       { model: 'sessions.session', pk: 'x', fields: { session_data: 'x' } },
@@ -112,10 +112,10 @@ describe('R22: --format django', () => {
   })
 })
 
-describe('R22: a hash of a framework in our own files', () => {
+describe('R22: a hash of a framework in a CSV or JSONL file', () => {
   const people = FOREIGN_VECTORS.map(([, password, hash], n) => ({ email: `v${n}@own.example.org`, password, hash }))
 
-  test('is taken as it is from a CSV, and logs in', async () => {
+  test('is imported unchanged from a CSV, and the user can log in', async () => {
     const rows = people.map(({ email, hash }) => `${email},"${hash}"`)
     const done = await here.users([
       'import',
@@ -127,7 +127,7 @@ describe('R22: a hash of a framework in our own files', () => {
     for (const { email, password } of people) expect((await logIn(here.system, email, password)).status).toBe(200)
   }, 120_000)
 
-  test('that can’t be checked fails, dry as well, and is not repeated', async () => {
+  test('that is not supported fails, also in a dry run, and is not in the message', async () => {
     const rows = FOREIGN_REFUSED.map(([, hash], n) => ({ email: `r${n}@own.example.org`, password_hash: hash }))
     const path = here.file(rows.map((row) => JSON.stringify(row)).join('\n'), 'jsonl')
     for (const words of [['--dry-run'], []]) {
@@ -137,7 +137,7 @@ describe('R22: a hash of a framework in our own files', () => {
     }
   })
 
-  test('that can’t be checked is named where another product wrote it', async () => {
+  test('that is not supported is named in an export of another product', async () => {
     for (const [name, password] of FOREIGN_REFUSED) {
       const { status, stderr } = await imported([record({ email: 'x@own.example.org', password })])
       expect([status, stderr]).toEqual([

@@ -27,14 +27,17 @@ describe('R24: a CSV', () => {
     ['with tabs', (at) => `email\tname\troles\r\na@${at}\tÖz; Ana, Lima\tEDITOR, STAFF\r\nb@${at}\t李小龍\t\r\n`],
     ['with bars', (at) => `email|name|roles\na@${at}|Öz; Ana, Lima|EDITOR;STAFF\nb@${at}|李小龍|`],
     [
-      'of Excel',
+      'from Excel',
       (at) => `\ufeffsep=;\r\nemail;name;roles\r\na@${at};"Öz; Ana, Lima";EDITOR,STAFF\r\nb@${at};李小龍;\r\n`,
     ],
     [
-      'whose first row is in quotes',
+      'with a first row in quotes',
       (at) => `"email";"name";"roles"\na@${at};"Öz; Ana, Lima";"EDITOR;STAFF"\nb@${at};李小龍;`,
     ],
-    ['with ends of every kind', (at) => `email;name;roles\r\na@${at};"Öz; Ana, Lima";EDITOR,STAFF\rb@${at};李小龍;\n`],
+    [
+      'with line ends of every kind',
+      (at) => `email;name;roles\r\na@${at};"Öz; Ana, Lima";EDITOR,STAFF\rb@${at};李小龍;\n`,
+    ],
   ]
   test.each(rows)('%s is read, from a file and by a pipe', async (_, text) => {
     for (const way of ['file', 'pipe']) {
@@ -50,7 +53,7 @@ describe('R24: a CSV', () => {
     }
   })
 
-  test('of Supabase with semicolons is read, and one that names a column twice is not', async () => {
+  test('of Supabase with semicolons is read, and one with the same column twice is refused', async () => {
     const domain = fresh()
     const text = `id;email;raw_app_meta_data\n;a@${domain};"{""roles"": [""editor""]}"\n`
     await created(here.file(text), 'supabase', 1)
@@ -79,7 +82,7 @@ describe('R24: UTF-16', () => {
       for (const { email, name } of people) expect((await here.read(email)).name).toBe(name)
     })
 
-  test('is recognised by a pipe, in pieces', async () => {
+  test('is recognised in a pipe that delivers a few bytes at a time', async () => {
     const domain = fresh()
     const path = here.file(utf16(`\ufeffemail;name\r\na@${domain};Юлия 🐴\r\n`, 'LE'))
     const command = `(for n in 1 3 4 9 50 60; do dd if="${path}" bs=1 count=$n skip=$at 2>/dev/null; at=$((at + n)); sleep 0.02; done) | "$BUN" cli/main.ts users import - --format csv -o json`
@@ -122,7 +125,7 @@ describe('R24: another encoding is named, and nothing is imported', () => {
     expect((await here.read(`first@${domain}`)).code).toBe('user_not_found')
   })
 
-  test('however late in the file it shows, and what it advises works', async () => {
+  test('even if it shows late in the file, and the suggested command works', async () => {
     const domain = fresh()
     const plain = Array.from({ length: 9000 }, (_, n) => `p${n}@${domain},Ana Lima ${'x'.repeat(40)}`)
     const bytes = encoded(['email,name', ...plain, `last@${domain},Пётр Ильич`].join('\n'), 'windows-1251')
@@ -137,7 +140,7 @@ describe('R24: another encoding is named, and nothing is imported', () => {
     expect((await here.read(`last@${domain}`)).name).toBe('Пётр Ильич')
   })
 
-  test('by a pipe, and in JSON', async () => {
+  test('also in a pipe, and in JSON', async () => {
     const line = encoded(JSON.stringify({ email: `a@${fresh()}`, name: 'Иван Петров' }), 'windows-1251')
     const path = here.file(line, 'jsonl')
     const { status, stderr } = await here.users(['import', path])
@@ -152,7 +155,7 @@ describe('R24: another encoding is named, and nothing is imported', () => {
     ])
   })
 
-  test('UTF-32 too', async () => {
+  test('also UTF-32', async () => {
     const text = [...'\ufeffemail\n'].flatMap((character) => [
       character.charCodeAt(0) & 255,
       character.charCodeAt(0) >> 8,
@@ -163,7 +166,7 @@ describe('R24: another encoding is named, and nothing is imported', () => {
     expect([status, stderr]).toEqual([2, expect.stringContaining('it looks like UTF-32')])
   })
 
-  test('but a file that was damaged in one place is refused there alone', async () => {
+  test('but a file that is damaged in one line fails in that line only', async () => {
     const domain = fresh()
     const bytes = Buffer.concat([
       Buffer.from(`email,name\na@${domain},Пётр\nb@${domain},`),
@@ -177,7 +180,7 @@ describe('R24: another encoding is named, and nothing is imported', () => {
 })
 
 describe('R24: --bom', () => {
-  /** To the byte: a decoder would take the mark away. */
+  /** Reads the output as bytes: a decoder would remove the mark. */
   const written = async (line: string) => {
     const path = here.file('')
     const env = { ...here.tool(), BUN: process.execPath }
@@ -185,7 +188,7 @@ describe('R24: --bom', () => {
     return readFileSync(path).toString('utf8')
   }
   const lists = ['users list', 'sessions list --all', 'modules list', 'keys list', 'users get first@bom.example.org']
-  test.each([...lists, 'users export'])('%s begins with the mark, once, and with nothing else', async (line) => {
+  test.each([...lists, 'users export'])('%s begins with exactly one mark', async (line) => {
     await here.users(
       ['import', '-', '--format', 'csv', '--on-conflict', 'skip'],
       'email,name\nfirst@bom.example.org,Öz\n',
@@ -195,7 +198,7 @@ describe('R24: --bom', () => {
     expect(plain).not.toContain('\ufeff')
   })
 
-  test('is read back', async () => {
+  test('writes a file that an import reads', async () => {
     const people = ['a', 'b'].map((who) => `${who}@bom.example.org,"Öz, ${who}; 李",EDITOR;STAFF`).join('\n')
     await here.users(['import', '-', '--format', 'csv'], `email,name,roles\n${people}\n`)
     for (const words of [
@@ -211,7 +214,7 @@ describe('R24: --bom', () => {
   })
 
   test.each([['users list'], ['users list -o json'], ['users export'], ['users export --format jsonl -o csv']])(
-    'without CSV is refused: %s',
+    'is refused without CSV: %s',
     async (line) => {
       const run = await launch([process.execPath, 'cli/main.ts', ...line.split(' '), '--bom'], { env: here.tool() })
         .ended

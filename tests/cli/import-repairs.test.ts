@@ -10,7 +10,7 @@ const CONTROLS = 'Control characters in a name replaced by spaces'
 const CUT = 'Names shortened'
 const BLANKS = 'Spaces around an email or another field removed'
 
-/** A name, what becomes of it, and what is said. */
+/** A name, the imported name, and the repairs that are reported. */
 const NAMES: [what: string, name: string, expected: string, said: string[]][] = [
   ['a tab', 'Ana\tLima', 'Ana Lima', [CONTROLS]],
   ['a line break', 'Ana\r\nLima\n', 'Ana Lima', [CONTROLS]],
@@ -18,7 +18,7 @@ const NAMES: [what: string, name: string, expected: string, said: string[]][] = 
   ['210 letters', 'x'.repeat(210), 'x'.repeat(200), [CUT]],
   ['200 letters of other scripts', 'Ж李ع'.repeat(70).slice(0, 200), 'Ж李ع'.repeat(70).slice(0, 200), []],
   ['210 letters of two units', '𝔸'.repeat(210), '𝔸'.repeat(200), [CUT]],
-  ['a cut through what is one to people', 'x'.repeat(196) + FAMILY.repeat(3), 'x'.repeat(196), [CUT]],
+  ['a cut through a character of several code points', 'x'.repeat(196) + FAMILY.repeat(3), 'x'.repeat(196), [CUT]],
   ['a cut through a letter and its mark', `${'x'.repeat(199)}क्षि and more`, 'x'.repeat(199), [CUT]],
   ['a cut after a blank', `${'x'.repeat(199)} ${'y'.repeat(20)}`, 'x'.repeat(199), [CUT]],
   ['400 letters and marks that are 200 letters', 'e\u0301'.repeat(200), 'é'.repeat(200), []],
@@ -29,7 +29,7 @@ let tags = 0
 const fresh = () => `r${tags++}.repairs.example.org`
 const saidIn = (stderr: string) => [CONTROLS, CUT, BLANKS].filter((what) => stderr.includes(`! ${what}: `))
 
-/** Imports people, dry first, which says the same; each is created. */
+/** Imports people after a dry run, which reports the same; each is created. */
 async function imported(format: string, people: Person[]) {
   const path = here.file(WRITTEN[format]?.(people) ?? '')
   const words = ['import', path, ...formatWords(format), '-o', 'json']
@@ -63,11 +63,11 @@ test('a dry run refuses what an import refuses, in the same words', async () => 
   expect(dry.stderr).toBe(done.stderr)
 })
 
-describe('R10: what can be repaired is, and it is said', () => {
+describe('R10: an import repairs and reports', () => {
   for (const format of FORMATS) {
-    test.each(NAMES)(`${format}: a name with %s`, async (_, name, expected, said) => {
+    test.each(NAMES)(`${format}: a name with %s`, async (_, name, expected, repairs) => {
       const email = `a@${fresh()}`
-      expect(saidIn(await imported(format, [{ email, name }]))).toEqual(said)
+      expect(saidIn(await imported(format, [{ email, name }]))).toEqual(repairs)
       expect((await here.read(email)).name).toBe(expected)
     })
 
@@ -89,7 +89,7 @@ describe('R10: what can be repaired is, and it is said', () => {
     })
   }
 
-  test('counts users, and each of them once', async () => {
+  test('each user once in the counts', async () => {
     const domain = fresh()
     const stderr = await imported('jsonl', [
       { email: ` a@${domain}`, name: 'a\tb\tc', username: ` a.${domain.slice(0, 5)} ` },
@@ -99,7 +99,7 @@ describe('R10: what can be repaired is, and it is said', () => {
     expect(stderr).toContain(`! ${BLANKS}: 2 `)
   })
 
-  test.each(['jsonl', 'csv'])('%s: blanks around everything else that is no password', async (format) => {
+  test.each(['jsonl', 'csv'])('%s: blanks around every other field except passwords', async (format) => {
     const domain = fresh()
     const hash = await Bun.password.hash('correct horse battery', { algorithm: 'bcrypt', cost: 4 })
     const id = Bun.randomUUIDv7()
@@ -132,14 +132,14 @@ describe('R10: what can be repaired is, and it is said', () => {
     expect((await logIn(here.system, `b@${domain}`, 'two blanks')).status).toBe(401)
   })
 
-  test('what is not there may be null', async () => {
+  test('null for a missing value', async () => {
     const email = `a@${fresh()}`
     const line = { email, username: null, name: null, password: null, password_hash: null }
     const done = await here.users(['import', '-', '--format', 'jsonl', '-o', 'json'], JSON.stringify(line))
     expect(summaryOf(done.stdout)).toMatchObject({ created: 1 })
   })
 
-  test('what can’t be repaired fails, as before', async () => {
+  test('no record that cannot be repaired: it fails', async () => {
     const domain = fresh()
     const rows = [`a\tb@${domain}`, `a b@${domain}`, `${'x'.repeat(250)}@${domain}`]
     const text = rows.map((email) => JSON.stringify({ email })).join('\n')

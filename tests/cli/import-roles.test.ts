@@ -15,7 +15,7 @@ const LONG = 'billing_account_number_0000000001'
 type Case = [what: string, people: string[][], roles: string[][], left: Record<string, number>]
 const lettered = (roles: string[]) => roles.filter((role) => role !== 'USER')
 
-/** Two users or more, what they have here, and which role is reported of how many. */
+/** Users with their roles, the imported roles, and the skipped roles with the number of their users. */
 const CASES: Case[] = [
   [
     'fit',
@@ -41,7 +41,7 @@ const CASES: Case[] = [
   ['differ in case', [['editor'], ['Editor']], [[], []], { editor: 1, Editor: 1 }],
   ['begin with no letter', [['1st'], ['_x'], ['-y']], [[], [], []], { '1st': 1, _x: 1, '-y': 1 }],
   ['have other characters', [['a:b'], ['a/b'], ['a b+']], [[], [], []], { 'a:b': 1, 'a/b': 1, 'a b+': 1 }],
-  ['are a blank from ADMIN', [['billing admin']], [['BILLING_ADMIN']], {}],
+  ['contain ADMIN after a blank', [['billing admin']], [['BILLING_ADMIN']], {}],
 ]
 
 const emailsOf = (tag: string, people: string[][]) => people.map((_, n) => `p${n}.${tag}@roles.example.org`)
@@ -55,51 +55,51 @@ const written = (format: string, people: string[][]) => {
   return { emails, text }
 }
 const rolesOf = (emails: string[]) => Promise.all(emails.map(async (email) => lettered((await here.read(email)).roles)))
-const leftIn = (stdout: string) =>
+const skippedRolesIn = (stdout: string) =>
   Object.fromEntries(
     (JSON.parse(stdout).roles_left_out ?? []).map(({ role, users }: { role: string; users: number }) => [role, users]),
   )
 
 describe('R4: different roles never become one', () => {
   for (const format of FORMATS)
-    test.each(CASES)(`${format}: those that %s`, async (_, people, roles, left) => {
+    test.each(CASES)(`${format}: roles that %s`, async (_, people, roles, skippedRoles) => {
       const { emails, text } = written(format, people)
       const path = here.file(text)
       const words = ['import', path, ...formatWords(format), '-o', 'json']
       const dry = await here.users([...words, '--dry-run'])
-      expect([dry.status, leftIn(dry.stdout)]).toEqual([0, left])
+      expect([dry.status, skippedRolesIn(dry.stdout)]).toEqual([0, skippedRoles])
       const done = await here.users(words)
-      expect([done.status, leftIn(done.stdout)]).toEqual([0, left])
+      expect([done.status, skippedRolesIn(done.stdout)]).toEqual([0, skippedRoles])
       expect(await rolesOf(emails)).toEqual(roles)
       expect(done.stderr).toBe(dry.stderr)
-      for (const [role, users] of Object.entries(left))
+      for (const [role, users] of Object.entries(skippedRoles))
         expect(done.stderr).toContain(`${JSON.stringify(role)}, of ${users} user`)
-      if (Object.keys(left).length === 0) expect(done.stderr).not.toContain('Roles skipped')
+      if (Object.keys(skippedRoles).length === 0) expect(done.stderr).not.toContain('Roles skipped')
     })
 
-  test.each(FORMATS)('%s by a pipe: as from a file', async (format) => {
-    for (const [, people, roles, left] of CASES) {
+  test.each(FORMATS)('%s: a pipe gives the same as a file', async (format) => {
+    for (const [, people, roles, skippedRoles] of CASES) {
       const { emails, text } = written(format, people)
       const done = await here.users(['import', '-', ...formatWords(format), '-o', 'json'], text)
-      expect([done.status, leftIn(done.stdout)]).toEqual([0, left])
+      expect([done.status, skippedRolesIn(done.stdout)]).toEqual([0, skippedRoles])
       expect(await rolesOf(emails)).toEqual(roles)
     }
   })
 
-  test.each(THEIRS)('%s: one that is spelled as ours is no better than another', async (format) => {
+  test.each(THEIRS)('%s: a role of another product in upper case is not preferred', async (format) => {
     const { emails, text } = written(format, [['editor'], ['EDITOR']])
     await here.users(['import', here.file(text), ...formatWords(format)])
     expect(await rolesOf(emails)).toEqual([[], []])
   })
 
-  test.each(['jsonl', 'csv'])('%s: one that is spelled as ours is ours', async (format) => {
+  test.each(['jsonl', 'csv'])('%s: a role in upper case is imported', async (format) => {
     const { emails, text } = written(format, [['editor'], ['EDITOR'], ['Editor']])
     const done = await here.users(['import', here.file(text), '--format', format, '-o', 'json'])
-    expect(leftIn(done.stdout)).toEqual({ editor: 1, Editor: 1 })
+    expect(skippedRolesIn(done.stdout)).toEqual({ editor: 1, Editor: 1 })
     expect(await rolesOf(emails)).toEqual([[], ['EDITOR'], []])
   })
 
-  test.each(FORMATS)('%s: a user with 40 roles has 32, and the others are reported', async (format) => {
+  test.each(FORMATS)('%s: a user with 40 roles gets 32, and the others are reported', async (format) => {
     const many = Array.from({ length: 40 }, (_, n) => `role-${n}`)
     const { emails, text } = written(format, [many])
     const words = ['import', here.file(text), ...formatWords(format), '-o', 'json']
@@ -107,35 +107,35 @@ describe('R4: different roles never become one', () => {
     const done = await here.users(words)
     const { roles } = await here.read(emails[0] as string)
     expect(roles).toHaveLength(32)
-    const left = Object.keys(leftIn(done.stdout))
-    expect(left).toEqual(many.slice(-left.length))
-    expect(left.length + lettered(roles).length).toBe(40)
-    expect(leftIn(dry.stdout)).toEqual(leftIn(done.stdout))
+    const skippedNames = Object.keys(skippedRolesIn(done.stdout))
+    expect(skippedNames).toEqual(many.slice(-skippedNames.length))
+    expect(skippedNames.length + lettered(roles).length).toBe(40)
+    expect(skippedRolesIn(dry.stdout)).toEqual(skippedRolesIn(done.stdout))
     expect(done.stderr).toContain('a user has at most 32')
   })
 
-  test.each(FORMATS)('%s: --role-map says what one becomes', async (format) => {
+  test.each(FORMATS)('%s: --role-map renames a role', async (format) => {
     const people = [['роль-а', 'Editor'], ['роль=б'], ['editor'], ['chief']]
     const { emails, text } = written(format, people)
-    // Blanks around a name are no part of it.
+    // Blanks around a name are removed.
     const map = here.file('роль=б=AUDITOR\r\n\n  chief  = BOSS\ncook=X\n')
     const words = ['--role-map', 'роль-а=AUDITOR', '--role-map', 'Editor=WRITER', '--role-map', map]
     const done = await here.users(['import', here.file(text), ...formatWords(format), ...words, '-o', 'json'])
-    expect([done.status, leftIn(done.stdout)]).toEqual([0, {}])
+    expect([done.status, skippedRolesIn(done.stdout)]).toEqual([0, {}])
     expect(await rolesOf(emails)).toEqual([['AUDITOR', 'WRITER'], ['AUDITOR'], ['EDITOR'], ['BOSS']])
     expect(done.stderr).toContain('! The file has no role "cook" (--role-map)')
     expect(done.stderr).not.toContain('chief')
   })
 
-  test('a role that another is mapped to is not given by itself', async () => {
+  test('a role that is the target of a map is not imported by its own name', async () => {
     const { emails, text } = written('auth0', [['redaktor'], ['editor']])
     const map = here.file('{"redaktor":"EDITOR"}')
     const done = await here.users(['import', here.file(text), '--format', 'auth0', '--role-map', map, '-o', 'json'])
-    expect(leftIn(done.stdout)).toEqual({ editor: 1 })
+    expect(skippedRolesIn(done.stdout)).toEqual({ editor: 1 })
     expect(await rolesOf(emails)).toEqual([['EDITOR'], []])
   })
 
-  test.each(FORMATS)('%s: no one becomes an administrator unless that is asked for', async (format) => {
+  test.each(FORMATS)('%s: no user becomes an administrator without a flag', async (format) => {
     const people = [['admin'], ['boss']]
     for (const keep of [[], ['--keep-admins']]) {
       const { emails, text } = written(format, people)
@@ -149,7 +149,7 @@ describe('R4: different roles never become one', () => {
     expect(await rolesOf(emails)).toEqual([[], ['ADMIN']])
   })
 
-  test('what is no name of a role is reported too', async () => {
+  test('a value that is not a role name is reported', async () => {
     const lines = [
       { email: 'a@claims.example.org', app_metadata: { roles: 'one', role: 'two' } },
       { email: 'b@claims.example.org', app_metadata: { roles: [null, 5, { name: 'x' }, true, ''] } },
@@ -157,7 +157,7 @@ describe('R4: different roles never become one', () => {
     ]
     const text = lines.map((line) => JSON.stringify(line)).join('\n')
     const done = await here.users(['import', '-', '--format', 'auth0', '-o', 'json'], text)
-    expect(leftIn(done.stdout)).toEqual({
+    expect(skippedRolesIn(done.stdout)).toEqual({
       '(null)': 1,
       '(5)': 1,
       '({"name":"x"})': 1,
@@ -167,14 +167,14 @@ describe('R4: different roles never become one', () => {
     expect(await rolesOf(lines.map(({ email }) => email))).toEqual([['ONE', 'TWO'], [], ['THREE']])
   })
 
-  test('the file of errors names the roles that its records are without', async () => {
+  test('the file of errors has the roles that its records lack', async () => {
     const people = [['editor'], ['Editor', 'fine']]
     const text = written('auth0', people).text.replaceAll('@roles', '@@roles')
     const path = here.file(text)
     for (const dry of [['--dry-run'], []]) {
       const errors = join(here.folder, 'errors')
       const done = await here.users(['import', path, '--format', 'auth0', '--errors', errors, '-o', 'json', ...dry])
-      expect(leftIn(done.stdout)).toEqual({ editor: 1, Editor: 1 })
+      expect(skippedRolesIn(done.stdout)).toEqual({ editor: 1, Editor: 1 })
       const lines = readFileSync(errors, 'utf8')
         .trimEnd()
         .split('\n')
@@ -187,18 +187,18 @@ describe('R4: different roles never become one', () => {
   })
 
   const rows: [string, string[]][] = [
-    ['a role that is none', ['--role-map', 'a=editor']],
-    ['nothing', ['--role-map', 'a=']],
-    ['no one', ['--role-map', '=EDITOR']],
+    ['an invalid role', ['--role-map', 'a=editor']],
+    ['no role', ['--role-map', 'a=']],
+    ['no source', ['--role-map', '=EDITOR']],
     ['a file that is not there', ['--role-map', 'EDITOR']],
     ['two roles', ['--role-map', 'a=B', '--role-map', 'a=C']],
   ]
-  test.each(rows)('a map that names %s is refused', async (_, words) => {
+  test.each(rows)('a map with %s is refused', async (_, words) => {
     const { status, stderr } = await here.users(['import', here.file('email\n'), '--format', 'csv', ...words])
     expect([status, stderr]).toEqual([2, expect.stringContaining('--role-map')])
   })
 
-  test('an import that was killed goes on with the same roles, and counts each once', async () => {
+  test('an import that was killed continues with the same roles, and counts each once', async () => {
     const fake = new FakeUsers()
     await fake.start()
     try {
@@ -219,7 +219,7 @@ describe('R4: different roles never become one', () => {
       const other = await runTool(['users', 'import', path, '--resume', '--role-map', 'theirs=X'], { env })
       expect([other.status, other.stderr]).toEqual([2, expect.stringContaining('another --role-map')])
       const done = await runTool(['users', 'import', path, '--resume', '-o', 'json'], { env })
-      expect(leftIn(done.stdout)).toEqual({ editor: 1, Editor: 1, роль: 399 })
+      expect(skippedRolesIn(done.stdout)).toEqual({ editor: 1, Editor: 1, роль: 399 })
       expect(summaryOf(done.stdout)).toMatchObject({ created: 800, total: 800 })
       const roles = fake.state().map(({ roles }) => (roles as string[]).join())
       expect(roles).toEqual(Array.from({ length: 800 }, (_, n) => (of(n)[0] === 'theirs' ? 'OURS' : '')))

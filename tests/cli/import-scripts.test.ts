@@ -37,34 +37,37 @@ const peopleOf = (domain: string): Person[] =>
       hash: `$2b$04$${'a'.repeat(53)}`,
     }
   })
-const left = SCRIPTS.map(({ role }) => [role, MANY / SCRIPTS.length] as const)
-const leftIn = (stdout: string) =>
+const skippedRoles = SCRIPTS.map(({ role }) => [role, MANY / SCRIPTS.length] as const)
+const skippedRolesIn = (stdout: string) =>
   JSON.parse(stdout).roles_left_out.map(({ role, users }: { role: string; users: number }) => [role, users])
 
 describe(`${MANY} users of six scripts, with names of ${NAME_MAX} characters`, () => {
-  test.each(Object.keys(WRITTEN))('%s: each is sent once, in as few requests as hold them', async (format) => {
+  test.each(Object.keys(WRITTEN))('%s: each user is sent once, in as few requests as possible', async (format) => {
     const fake = new FakeUsers()
     await fake.start()
     try {
       const env = { CH202_URL: fake.url, OPERATOR_API_KEY: 'key', XDG_STATE_HOME: here.folder }
-      const own = format === 'jsonl' || format === 'csv'
-      // Usernames of other scripts are no usernames here: our own files must not have them.
+      const isOwnFormat = format === 'jsonl' || format === 'csv'
+      // Usernames in other scripts are invalid here: JSONL and CSV files must not have them.
       const people = peopleOf('scripts.example.org').map(({ username, ...person }) =>
-        own ? person : { ...person, username: username ?? '' },
+        isOwnFormat ? person : { ...person, username: username ?? '' },
       )
       const path = here.file(WRITTEN[format]?.(people) ?? '')
       const words = ['users', 'import', path, ...formatWords(format), '-o', 'json']
       const dry = await runTool([...words, '--dry-run'], { env })
-      expect([dry.status, JSON.parse(dry.stdout).ready, leftIn(dry.stdout)]).toEqual([0, MANY, left])
+      expect([dry.status, JSON.parse(dry.stdout).ready, skippedRolesIn(dry.stdout)]).toEqual([0, MANY, skippedRoles])
       const done = await runTool(words, { env })
       expect(summaryOf(done.stdout)).toMatchObject({ created: MANY, failed: 0, total: MANY })
       // An import that takes seconds prints its progress too.
       const withoutProgress = (text: string) => text.replace(/^[\d,]+ records \(.*\n/gm, '')
-      expect([leftIn(done.stdout), withoutProgress(done.stderr)]).toEqual([left, withoutProgress(dry.stderr)])
+      expect([skippedRolesIn(done.stdout), withoutProgress(done.stderr)]).toEqual([
+        skippedRoles,
+        withoutProgress(dry.stderr),
+      ])
       const state = fake.state()
       expect(state.map(({ name }) => name)).toEqual(Array.from({ length: MANY }, (_, n) => nameOf(n)))
-      expect(new Set(state.map(({ roles }) => String(roles)))).toEqual(new Set([own ? 'STAFF' : 'USER,STAFF']))
-      if (format !== 'firebase' && !own)
+      expect(new Set(state.map(({ roles }) => String(roles)))).toEqual(new Set([isOwnFormat ? 'STAFF' : 'USER,STAFF']))
+      if (format !== 'firebase' && !isOwnFormat)
         expect(done.stderr).toContain(`Imported without a username that is not valid: ${MANY.toLocaleString('en-US')}`)
       // Counted, not timed.
       const bytes = state.reduce((sum, line) => sum + Buffer.byteLength(JSON.stringify(line)) + 64, 0)
@@ -75,7 +78,7 @@ describe(`${MANY} users of six scripts, with names of ${NAME_MAX} characters`, (
     }
   })
 
-  test('they come back from a service as they went in, and from an export into another format', async () => {
+  test('are exported unchanged, also into another format', async () => {
     const domain = 'real.example.org'
     const path = here.file(WRITTEN.django?.(peopleOf(domain)) ?? '')
     const done = await here.users(['import', path, '--format', 'django', '-o', 'json'])

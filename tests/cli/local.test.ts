@@ -7,10 +7,10 @@ setDefaultTimeout(120_000)
 const folder = temporary('local')
 afterAll(folder.remove)
 
-test('the running instance and its key are found by the data directory alone', async () => {
+test('the tool finds a running instance and its key by the data directory alone', async () => {
   const dataDir = folder.fresh()
-  const { INTERNAL_API_KEY: _, OPERATOR_API_KEY: __, CH202_SECRET: ___, ...own } = ownSettings(dataDir)
-  const running = launch([process.execPath, 'cli/main.ts', 'serve'], { env: own })
+  const { INTERNAL_API_KEY: _, OPERATOR_API_KEY: __, CH202_SECRET: ___, ...settings } = ownSettings(dataDir)
+  const running = launch([process.execPath, 'cli/main.ts', 'serve'], { env: settings })
   await running.printed(/ready at/)
   const { status, stdout } = await runTool(['users', 'create', newEmail(), '--generate', '-o', 'ids'], {
     env: { CH202_DATA_DIR: dataDir },

@@ -28,7 +28,7 @@ afterAll(() => {
   folder.remove()
 })
 
-/** A command that a failing test must not leave behind. */
+/** The running command, to be ended after a failed test too. */
 function begin(command: string[], env: Record<string, string>): Running {
   const running = launch(command, { env })
   started.add(running)
@@ -54,8 +54,8 @@ function kept(dataDir: string): string[] {
 
 const jsonLines = (text: string) => text.split('\n').filter((line) => line.startsWith('{'))
 
-describe('what the services log', () => {
-  test('is in files too, the same lines, none lost at a stop, and a full file is turned over', async () => {
+describe('the log of the services', () => {
+  test('is also in files, complete after a stop, and a full file is rotated', async () => {
     const dataDir = folder.fresh()
     const logs = join(dataDir, 'logs')
     mkdirSync(logs, { recursive: true, mode: 0o700 })
@@ -81,12 +81,12 @@ describe('what the services log', () => {
     for (const name of readdirSync(logs)) expect(statSync(join(logs, name)).mode & 0o777).toBe(0o600)
   })
 
-  test.each(['process.exit(0)', 'throw new Error()'])('is in the file to the last line: %s', async (end) => {
+  test.each(['process.exit(0)', 'throw new Error()'])('is complete in the file after %s', async (end) => {
     const dataDir = folder.fresh()
     mkdirSync(dataDir)
-    const given = JSON.stringify({ dataDir, logLevel: 'info', logFormat: 'json' })
+    const settings = JSON.stringify({ dataDir, logLevel: 'info', logFormat: 'json' })
     const code = `import { openLog } from './services/kit/log.ts'
-      const log = openLog('auth', ${given})
+      const log = openLog('auth', ${settings})
       for (let count = 0; count < 9; count++) log.info({ event: 'last', count })
       ${end}`
     const { stdout } = await launch([process.execPath, '-e', code]).ended
@@ -94,7 +94,7 @@ describe('what the services log', () => {
     expect(kept(dataDir)).toEqual(jsonLines(stdout))
   })
 
-  test('stays JSON in the files where people read the output, and keeps to LOG_LEVEL', async () => {
+  test('is JSON in the files while the output is text, and obeys LOG_LEVEL', async () => {
     const dataDir = folder.fresh()
     const env = ownSettings(dataDir, { LOG_FORMAT: 'pretty', LOG_LEVEL: 'warn', AMQP_URL: 'amqp://127.0.0.1:9' })
     const running = await served(env)
@@ -109,7 +109,7 @@ describe('what the services log', () => {
     expect(existsSync(join(dataDir, 'logs/ch202.log'))).toBe(false)
   })
 
-  test('is no reason to stop: with a full disk, or with the directory gone, requests are answered', async () => {
+  test('may fail: requests are answered with a full disk or without the directory', async () => {
     const dataDir = folder.fresh()
     const logs = join(dataDir, 'logs')
     mkdirSync(logs, { recursive: true })
@@ -131,10 +131,10 @@ describe('what the services log', () => {
     rmSync(logs, { recursive: true })
     await health(2)
     await running.printed(/log\.lines_lost/)
-    // The six requests, and the line that said so.
+    // The six requests, and the line about the failure.
     expect(JSON.parse(linesOf('log.lines_lost')[0] ?? '').count).toBe(7)
     expect(statSync(logs).mode & 0o777).toBe(0o700)
-    // Taken away from under an open file.
+    // Removed while the file is open.
     await Bun.sleep(150)
     rmSync(logs, { recursive: true })
     await health(1)
@@ -150,7 +150,7 @@ type Fields = Record<string, unknown>
 const line = (minute: number, service: string, event: string, more: Fields = {}) =>
   `${JSON.stringify({ level: 'info', time: `2026-11-20T10:${String(minute).padStart(2, '0')}:00.000Z`, service, event, ...more })}\n`
 
-/** A data directory with logs in it that no service wrote. */
+/** A data directory with log files written by the test. */
 function withLogs(files: Record<string, string>): { env: Record<string, string>; path: (name: string) => string } {
   const dataDir = folder.fresh()
   mkdirSync(join(dataDir, 'logs'), { recursive: true })
@@ -193,10 +193,10 @@ describe('ch202 logs', () => {
     ],
     [['--since', '2099-01-01'], []],
   ]
-  test.each(rows)('%j', async (words, found) => {
+  test.each(rows)('%j', async (words, expected) => {
     for (const [form, read] of [['json', itemsOf] as const, ['jsonl', events] as const]) {
       const ended = await runTool(['logs', ...words, '-o', form], { env })
-      expect([ended.status, ended.stderr, read(ended.stdout)]).toEqual([0, '', found])
+      expect([ended.status, ended.stderr, read(ended.stdout)]).toEqual([0, '', expected])
     }
   })
 
@@ -207,25 +207,25 @@ describe('ch202 logs', () => {
     expect(events((await runTool(['logs', '--since', '10m', '-o', 'jsonl'], { env })).stdout)).toEqual(['9m', '1m'])
   })
 
-  test('has a line for people, and the other forms', async () => {
-    const said = async (...words: string[]) => (await runTool(['logs', ...words], { env })).stdout
-    expect(await said('users')).toBe(
+  test('prints lines of text, and the other forms', async () => {
+    const outputOf = async (...words: string[]) => (await runTool(['logs', ...words], { env })).stdout
+    expect(await outputOf('users')).toBe(
       [
         '2026-11-20T10:02:00.000Z warn  users   u2',
         '2026-11-20T10:04:00.000Z info  users   u4 request_id=r-1 status=404',
         '',
       ].join('\n'),
     )
-    expect(await said('modules')).not.toContain('\u001b')
-    expect(await said('users', '--fields', 'event,status', '-o', 'csv')).toBe('event,status\nu2,\nu4,404\n')
-    expect(await said('-o', 'ids')).toBe('r-1\nr-1\n')
+    expect(await outputOf('modules')).not.toContain('\u001b')
+    expect(await outputOf('users', '--fields', 'event,status', '-o', 'csv')).toBe('event,status\nu2,\nu4,404\n')
+    expect(await outputOf('-o', 'ids')).toBe('r-1\nr-1\n')
     const terminal = await launch(['script', '-qec', `${process.execPath} cli/main.ts logs users`, '/dev/null'], {
       env: { ...env, NO_COLOR: '', TERM: 'xterm' },
     }).ended
     expect(terminal.stdout).toContain('\u001b[33mwarn \u001b[0m')
   })
 
-  test('without any says so', async () => {
+  test('says so if there are no logs', async () => {
     const empty = folder.fresh()
     const { status, stderr, stdout } = await runTool(['logs'], { env: { CH202_DATA_DIR: empty } })
     expect([status, stdout, stderr]).toEqual([0, '', `Nothing has been logged in ${empty} yet\n`])
@@ -255,40 +255,40 @@ describe('ch202 logs -f', () => {
       .catch(() => undefined)
       .then(() => expect(eventsOf(running)).toEqual(events))
 
-  test('goes on over a turned file, a cut one, a deleted one and a new service, each line once', async () => {
+  test('follows rotated, truncated and deleted files and a new service, each line once', async () => {
     const { env, path } = withLogs({ 'auth.log': line(1, 'auth', 'a1') })
     const running = follow(env)
     const seen = ['a1']
-    const shown = (...events: string[]) => {
+    const showsNext = (...events: string[]) => {
       seen.push(...events)
       return shows(running, ...seen)
     }
-    await shown()
+    await showsNext()
     appendFileSync(path('auth.log'), line(2, 'auth', 'a2').slice(0, 30))
     appendFileSync(path('auth.log'), line(2, 'auth', 'a2').slice(30))
-    await shown('a2')
-    // Turned over twice between two looks, with lines that were still written to the one put aside.
+    await showsNext('a2')
+    // Rotated twice between two reads, with lines that were still written to the older file.
     appendFileSync(path('auth.log'), line(3, 'auth', 'a3'))
     renameSync(path('auth.log'), path('auth.log.2'))
     appendFileSync(path('auth.log.2'), line(4, 'auth', 'a4'))
     writeFileSync(path('auth.log.1'), line(5, 'auth', 'a5'))
     writeFileSync(path('auth.log'), line(6, 'auth', 'a6'))
-    await shown('a3', 'a4', 'a5', 'a6')
+    await showsNext('a3', 'a4', 'a5', 'a6')
     writeFileSync(path('users.log'), line(7, 'users', 'u7'))
-    await shown('u7')
+    await showsNext('u7')
     truncateSync(path('auth.log'))
     await Bun.sleep(300)
     appendFileSync(path('auth.log'), line(8, 'auth', 'a8'))
-    await shown('a8')
+    await showsNext('a8')
     rmSync(path('users.log'))
     writeFileSync(path('users.log'), line(9, 'users', 'u9'))
-    await shown('u9')
+    await showsNext('u9')
     running.signal('SIGINT')
     const { status, stderr } = await running.ended
     expect([status, stderr]).toEqual([130, ''])
   })
 
-  test('begins with the last ten, or with all since a time', async () => {
+  test('begins with the last ten lines, or with all since a time', async () => {
     const numbers = Array.from({ length: 14 }, (_, n) => n)
     const { env, path } = withLogs({ 'auth.log': numbers.map((n) => line(n, 'auth', `a${n}`)).join('') })
     const [last, since] = [follow(env), follow(env, '--since', '2026-11-20T10:01:00Z')]
@@ -300,7 +300,7 @@ describe('ch202 logs -f', () => {
     await Promise.all([last.ended, since.ended])
   })
 
-  test('waits for what is not there yet, and ends well when its reader has gone', async () => {
+  test('waits for files that do not exist yet, and exits 0 when its reader has closed the pipe', async () => {
     const dataDir = folder.fresh()
     const running = launch(
       ['bash', '-c', `set -o pipefail; "${process.execPath}" cli/main.ts logs -f --level warn | head -n 1`],
@@ -335,11 +335,13 @@ describe('a request', () => {
     await running.ended
   })
 
-  test('says whose it was and where it came from, also one that was refused', async () => {
+  test('is logged with its user and address, even if it was refused', async () => {
     const base = env.CH202_URL ?? ''
-    const made = await call(base, 'POST /api/v1/auth/register', { body: { email: newEmail(), password: PASSWORD } })
-    const headers = as.bearer(made.body.tokens.access_token)
-    const asked = [
+    const registration = await call(base, 'POST /api/v1/auth/register', {
+      body: { email: newEmail(), password: PASSWORD },
+    })
+    const headers = as.bearer(registration.body.tokens.access_token)
+    const responses = [
       await call(base, 'GET /api/v1/auth/me', { headers }),
       await call(base, 'GET /api/v1/users', { headers }),
       await call(base, 'GET /api/v1/users'),
@@ -350,26 +352,26 @@ describe('a request', () => {
         .map((text) => JSON.parse(text))
         .find(({ route }) => /me$|users$/.test(route))
     }
-    const ids = asked.map((answer) => answer.headers.get('x-request-id') ?? '')
+    const ids = responses.map((answer) => answer.headers.get('x-request-id') ?? '')
     const lines = await Promise.all(ids.map((id) => eventually(() => lineOf(id))))
     expect(lines.map(({ ip, status, user_id }) => [status, ip, user_id])).toEqual([
-      [200, '127.0.0.1', made.body.id],
-      [403, '127.0.0.1', made.body.id],
+      [200, '127.0.0.1', registration.body.id],
+      [403, '127.0.0.1', registration.body.id],
       [401, '127.0.0.1', undefined],
     ])
   })
 
-  test('is followed by its id through the services that it reached', async () => {
+  test('has the same id in every service that it reached', async () => {
     const id = 'registration-of-ana'
     const body = { email: newEmail(), password: PASSWORD }
     await call(env.CH202_URL ?? '', 'POST /api/v1/auth/register', { body, headers: { 'x-request-id': id } })
-    const found = await eventually(async () => {
+    const linesOfRequest = await eventually(async () => {
       const { stdout } = await runTool(['logs', '--request-id', id, '-o', 'jsonl'], { env })
       const lines = jsonLines(stdout).map((text) => JSON.parse(text))
       return lines.length >= 3 ? lines : undefined
     })
-    // Users tells auth of its row in the audit whenever it comes to it.
-    const routes = found.map(({ route, service }) => `${service} ${route}`)
+    // Users sends its row of the audit to auth at any time.
+    const routes = linesOfRequest.map(({ route, service }) => `${service} ${route}`)
     expect(routes.filter((route) => !route.endsWith('/audit'))).toEqual([
       'users /api/v1/users',
       'auth /api/v1/auth/register',

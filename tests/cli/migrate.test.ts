@@ -8,7 +8,7 @@ setDefaultTimeout(120_000)
 const folder = temporary('migrate')
 afterAll(folder.remove)
 
-test('--plan says what would be done and does nothing; migrate does it; then there is nothing to do', async () => {
+test('migrate --plan lists the migrations and applies none; migrate applies them, then nothing is left to apply', async () => {
   const dataDir = folder.fresh()
   const env = ownSettings(dataDir)
   const migrate = async (...words: string[]) => {

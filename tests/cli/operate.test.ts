@@ -16,14 +16,14 @@ afterAll(() => instance?.close())
 const run = (line: string, options?: Parameters<typeof instance.shell.run>[1]) =>
   instance.shell.run(`ch202 ${line}`, options)
 
-/** What a line gives as JSON, with its exit status. */
+/** The JSON output of a line, with its exit status. */
 async function json(line: string, options?: Parameters<typeof run>[1]) {
   const { status, stderr, stdout } = await run(`${line} -o json`, options)
   expect([line, stderr]).toEqual([line, ''])
   return { exit: status, ...JSON.parse(stdout) }
 }
 
-/** Lines that all end with the same status, and give no data. */
+/** Runs lines that must all end with the same status, without data. */
 async function refused(status: number, lines: readonly string[]) {
   const ends = await Promise.all(lines.map((line) => run(line)))
   expect(ends.map((ended, at) => [lines[at], ended.status, ended.stdout])).toEqual(
@@ -38,22 +38,22 @@ const isLive = async ({ tokens }: Pick<TestUser, 'tokens'>) =>
   (await call(instance.system.url.auth, 'GET /auth/me', { headers: as.bearer(tokens.access_token) })).status === 200
 
 describe('sessions', () => {
-  test('are listed, of one user or of all, and a list cut short says how to go on', async () => {
+  test('are listed for one user or for all, and an incomplete list prints the next command', async () => {
     const user = await registerUser(instance.system)
     await logIn(instance.system, user.email)
-    const [own, all, part] = await Promise.all([
+    const [ofUser, all, part] = await Promise.all([
       json(`sessions list --user ${user.email}`),
       run('sessions list --all -o ids'),
       run(`sessions list --user ${user.id} --limit 1 -o ids`),
     ])
-    expect(own.items.map((session: { user_id: string }) => session.user_id)).toEqual([user.id, user.id])
-    for (const { id } of own.items) expect(all.stdout.split('\n')).toContain(id)
-    expect(part.stdout.trim()).toBe(own.items[0].id)
+    expect(ofUser.items.map((session: { user_id: string }) => session.user_id)).toEqual([user.id, user.id])
+    for (const { id } of ofUser.items) expect(all.stdout.split('\n')).toContain(id)
+    expect(part.stdout.trim()).toBe(ofUser.items[0].id)
     const next = part.stderr.match(/^1 of 2\n→ (ch202 sessions list --user \S+ --limit 1 --cursor \S+)$/m)?.[1]
-    expect((await instance.shell.run(`${next} -o ids`)).stdout.trim()).toBe(own.items[1].id)
+    expect((await instance.shell.run(`${next} -o ids`)).stdout.trim()).toBe(ofUser.items[1].id)
   })
 
-  test('end by their ids, by standard input or by their user; those that have ended are no error', async () => {
+  test('end by their ids, by standard input or by their user; ended sessions are no error', async () => {
     const users = await Promise.all([1, 2, 3, 4].map(() => registerUser(instance.system)))
     const [one, two, three, four] = users as [TestUser, TestUser, TestUser, TestUser]
     const id = one.tokens.session_id
@@ -86,7 +86,7 @@ describe('sessions', () => {
     expect(await Promise.all(users.map(isLive))).toEqual([false, false, false, false])
   })
 
-  test('anything but a session id is reported, and ends nothing; a bad line keeps no other from its turn', async () => {
+  test('end only by valid ids: other lines are reported, and do not affect the rest', async () => {
     const [one, two] = await Promise.all([1, 2].map(() => registerUser(instance.system)))
     const id = String(one?.tokens.session_id)
     const down = { AUTH_URL: 'http://127.0.0.1:1' }
@@ -124,7 +124,7 @@ describe('sessions', () => {
     expect([none.status, none.stdout, none.stderr.match(/^✗ \w is not a session id/gm)?.length]).toEqual([2, '', 2])
   })
 
-  test('of everyone end only when that is said', async () => {
+  test('of everyone end only with a flag', async () => {
     const user = await registerUser(instance.system)
     const dry = await json('sessions revoke --all --dry-run')
     expect(dry).toEqual({ exit: 0, would_revoke: expect.any(Number), changed: false })
@@ -142,7 +142,7 @@ describe('sessions', () => {
 })
 
 describe('the cache', () => {
-  test('tells how it does, and beside it how many users there are', async () => {
+  test('reports its statistics and the number of users', async () => {
     const status = await json('cache status')
     const { body } = await operator('GET /health/cache')
     const { total } = (await call(instance.system.url.users, 'GET /users?size=1', { headers: as.operator })).body
@@ -151,7 +151,7 @@ describe('the cache', () => {
     expect([apart.status, JSON.parse(apart.stdout).users]).toEqual([0, null])
   })
 
-  test('drops and syncs, and says whether that changed anything', async () => {
+  test('drops and syncs, and reports whether that changed anything', async () => {
     const user = await registerUser(instance.system)
     const listed = async () => (await json(`cache list --search ${user.email}`)).items.length
     expect(await listed()).toBe(1)
@@ -161,12 +161,12 @@ describe('the cache', () => {
     expect(await json(`cache drop ${user.id}`)).toEqual({ ...dropped, changed: false })
     expect((await run('cache drop nobody@example.org')).status).toBe(3)
 
-    const whole = { synced: 1, removed: 0, unchanged: 0, duration_ms: expect.any(Number) }
+    const counts = { synced: 1, removed: 0, unchanged: 0, duration_ms: expect.any(Number) }
     expect(await json(`cache sync --user ${user.email}`)).toEqual({
       exit: 0,
       user_id: user.id,
       email: user.email,
-      ...whole,
+      ...counts,
       changed: true,
     })
     expect(await json(`cache sync --user ${user.email}`)).toMatchObject({ synced: 0, unchanged: 1, changed: false })
@@ -174,7 +174,7 @@ describe('the cache', () => {
     expect((await run('cache sync --user nobody@example.org')).status).toBe(3)
   })
 
-  test('knows whom users has forgotten: what auth holds of them can be dropped', async () => {
+  test('can drop the records of users whom the users service no longer has', async () => {
     const user_id = crypto.randomUUID()
     const now = new Date().toISOString()
     const record = { user_id, email: 'ghost@example.org', username: 'ghost', name: null, roles: ['USER'] }
@@ -195,7 +195,7 @@ describe('the cache', () => {
   test('syncs for longer than a connection lives', async () => {
     const user = await registerUser(instance.system)
     await operator(`DELETE /admin/password-cache/${user.id}`)
-    // What a proxy, or a server, does to an answer that does not come.
+    // A proxy or a server closes a connection whose response takes too long.
     const { hostname, port } = new URL(instance.system.url.auth)
     const cutting = createServer((client) => {
       const server = connect(Number(port), hostname)
@@ -222,10 +222,12 @@ describe('the cache', () => {
 })
 
 describe('modules', () => {
-  test('are made, changed, shown and deleted; what is so already is no change', async () => {
-    const made = await json('modules create shop --name Shop --description "Sells things" --role USER --version 2.0.0')
+  test('are created, changed, shown and deleted; a repeated command changes nothing', async () => {
+    const created = await json(
+      'modules create shop --name Shop --description "Sells things" --role USER --version 2.0.0',
+    )
     const shop = { id: 'shop', name: 'Shop', description: 'Sells things', version: '2.0.0', required_roles: ['USER'] }
-    expect(made).toMatchObject({ exit: 0, ...shop, requires: [], changed: true })
+    expect(created).toMatchObject({ exit: 0, ...shop, requires: [], changed: true })
     const again = await run('modules create shop --name Shop --description x')
     expect([again.status, again.stderr]).toEqual([6, expect.stringContaining('→ ch202 modules get shop')])
     expect((await run('modules create shop')).status).toBe(2)
@@ -254,7 +256,7 @@ describe('modules', () => {
     expect((await run('modules delete till')).stderr).toContain('There is no module till')
   })
 
-  test('whose name would lead elsewhere are none', async () => {
+  test('with an id that would change the path do not exist', async () => {
     await run('modules create inbox --name Inbox --description "Takes letters"')
     await refused(
       3,
@@ -262,7 +264,7 @@ describe('modules', () => {
     )
   })
 
-  test('are turned on and off for users, as many as standard input names', async () => {
+  test('are turned on and off for all users on standard input', async () => {
     await run('modules create news --name News --description "Tells things"')
     const [one, two] = await Promise.all([createUser(instance.system), createUser(instance.system)])
     const on = await json(`modules enable news --user ${one?.email}`)
@@ -280,7 +282,7 @@ describe('modules', () => {
 })
 
 describe('keys', () => {
-  test('are rotated and removed when that is said; removed already is no error', async () => {
+  test('are rotated and removed only after a confirmation; a removed key is no error', async () => {
     const user = await registerUser(instance.system)
     const [{ kid }] = (await json('keys list')).items
     const unsaid = ['keys rotate', 'keys rotate --now', `keys remove ${kid}`, `keys remove ${kid} --confirm other`]
@@ -301,12 +303,12 @@ describe('keys', () => {
 })
 
 describe('R6: keys rotate', () => {
-  const inMinutes = (said: string) => {
-    const [, day, time] = /becomes active at (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)Z$/m.exec(said) ?? []
+  const inMinutes = (message: string) => {
+    const [, day, time] = /becomes active at (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)Z$/m.exec(message) ?? []
     return (Date.parse(`${day}T${time}Z`) - Date.now()) / 60_000
   }
 
-  test('says when the new key signs; a second time it is no change', async () => {
+  test('with the time when the new key becomes active; a second rotation changes nothing', async () => {
     const first = await run('keys rotate --yes')
     expect([first.status, first.stdout]).toEqual([0, expect.stringMatching(/pending.*true/s)])
     expect(inMinutes(first.stderr)).toBeWithin(0.5, 2.1)
@@ -324,7 +326,7 @@ describe('R6: keys rotate', () => {
     expect((await json('keys list')).items.map(({ status }: { status: string }) => status)).not.toContain('pending')
   })
 
-  test('--now says what it costs, before and after, and signs with the pending key', async () => {
+  test('at once with --now, which explains the consequences and signs with the pending key', async () => {
     const { kid } = await json('keys rotate --yes')
     const [unsaid] = await refused(2, ['keys rotate --now'])
     expect(unsaid?.stderr).toMatch(/refuse new tokens until they fetch it again, usually within 90 seconds.*--yes/s)
@@ -349,7 +351,7 @@ describe('the audit', () => {
     return ids
   }
   const ids = (text: string) => text.split('\n').filter(Boolean)
-  /** All there is of a type, oldest first, as the walk by cursor tells it. */
+  /** All rows of a type, oldest first, read by cursor. */
   const all = async (type: string) => ids((await run(`audit list --type ${type} --all -o ids`)).stdout).reverse()
 
   test('is listed by user, by type and since when', async () => {
@@ -370,7 +372,7 @@ describe('the audit', () => {
     expect([rest.status, rest.stdout === part.stdout]).toEqual([0, false])
   })
 
-  test('after a row: those that were written later, oldest first, by pages', async () => {
+  test('is listed from a row on, oldest first, in pages', async () => {
     const [first = ''] = await written('test.after', 1)
     await written('test.after', 4)
     const read = async (query: string) => (await operator(`GET /admin/audit?type=test.after&${query}`)).body
@@ -386,12 +388,12 @@ describe('the audit', () => {
     expect(other.body.code).toBe('validation_failed')
   })
 
-  test('is followed: each row once and in order, through a burst and a restart, until Ctrl-C', async () => {
+  test('is followed until Ctrl-C: each row once and in order, through a burst and a restart', async () => {
     await written('test.tailed', 12)
     const tail = (type: string) => instance.shell.start(`exec ch202 audit tail --type ${type} -o ids`)
     const [tailed, later] = [tail('test.tailed'), tail('test.later')]
     await tailed.printed(/\n/, 10)
-    // More than two pages of one millisecond, between two looks.
+    // More than two pages of one millisecond, between two polls.
     const [, , [first = '']] = await Promise.all([
       written('test.tailed', 450),
       written('test.unrelated', 20),
@@ -423,7 +425,7 @@ describe('the audit', () => {
     expect(seen).toEqual((await all('test.busy')).slice(-seen.length))
   })
 
-  test('is followed into a pipe that is closed, and that is no failure', async () => {
+  test('is followed without a failure when the reader closes the pipe', async () => {
     await written('test.piped', 1)
     const line = '(ch202 audit tail --type test.piped -o jsonl; echo "status $?" >&2) | head -1'
     const running = instance.shell.start(line)

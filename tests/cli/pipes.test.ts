@@ -31,22 +31,26 @@ const run = (line: string, options: { env?: Record<string, string>; stdin?: stri
   instance.shell.run(line, options)
 const TRACE = /^\s+at |\.ts:\d/m
 
-/** A service that takes requests and does not answer; `asked` resolves at the first. */
+/** A service that accepts requests and never responds; `asked` resolves at the first request. */
 function silence() {
-  const asked = Promise.withResolvers<void>()
+  const firstRequest = Promise.withResolvers<void>()
   const server = Bun.serve({
     port: 0,
     hostname: '127.0.0.1',
     idleTimeout: 0,
     fetch: () => {
-      asked.resolve()
+      firstRequest.resolve()
       return new Promise<Response>(() => undefined)
     },
   })
-  return { env: { USERS_URL: `http://127.0.0.1:${server.port}` }, asked: asked.promise, stop: () => server.stop(true) }
+  return {
+    env: { USERS_URL: `http://127.0.0.1:${server.port}` },
+    asked: firstRequest.promise,
+    stop: () => server.stop(true),
+  }
 }
 
-describe('a reader that has seen enough is no failure', () => {
+describe('a reader that closes the pipe is no failure', () => {
   test.each([
     'ch202 users list --all',
     'ch202 users list --all -o json',
@@ -64,14 +68,14 @@ describe('a reader that has seen enough is no failure', () => {
     expect(took).toBeLessThan(PROMPT)
   })
 
-  test('also before the first line, and what was asked for is done', async () => {
+  test('even before the first line, and the command completes', async () => {
     const email = newEmail()
-    const made = await run(`(ch202 users create ${email} --generate; echo "status $?" >&2) | true`)
-    expect([made.status, made.stderr]).toEqual([0, 'status 0\n'])
+    const result = await run(`(ch202 users create ${email} --generate; echo "status $?" >&2) | true`)
+    expect([result.status, result.stderr]).toEqual([0, 'status 0\n'])
     expect((await run(`ch202 users get ${email} -o ids`)).status).toBe(0)
   })
 
-  test('and ends a run over many no earlier than they are done', async () => {
+  test('and a command for many users completes for all of them', async () => {
     await run('ch202 users list --limit 60 -q -o ids > some')
     const { stderr } = await run('(ch202 users disable - -o jsonl < some; echo "status $?" >&2) | head -1 > /dev/null')
     expect(stderr).toBe('status 0\n')
@@ -80,7 +84,7 @@ describe('a reader that has seen enough is no failure', () => {
   })
 })
 
-test('a big list comes whole through a pipe, in every form', async () => {
+test('a big list is complete in a pipe, in every form', async () => {
   const count = async (form: string, counting: string) => {
     const { status, stdout, stderr } = await run(`ch202 users list --all -o ${form} | cat | ${counting}`)
     expect([form, status, stderr]).toEqual([form, 0, ''])
@@ -97,15 +101,15 @@ test('a big list comes whole through a pipe, in every form', async () => {
     count('json', bun('console.log(new Set((await Bun.stdin.json()).items.map(({ id }) => id)).size)')),
   ])
   expect(figures).toEqual([total, total, total, total, total])
-  // A reader that takes its time gets all of it too.
+  // A slow reader also gets all of it.
   const slow = await run('ch202 users list --limit 5000 -q -o json | (sleep 0.3; cat) | wc -c')
   const quick = await run('ch202 users list --limit 5000 -q -o json > quick; wc -c < quick')
   expect(slow.stdout.trim()).toBe(quick.stdout.trim())
   expect(Number(quick.stdout)).toBeGreaterThan(500_000)
 })
 
-describe('closed and full', () => {
-  test('standard input that is closed is empty', async () => {
+describe('closed descriptors and full devices', () => {
+  test('a closed standard input counts as empty', async () => {
     const table: [string, number, RegExp][] = [
       ['ch202 version <&-', 0, /^$/],
       ['ch202 users get u1@example.org <&-', 0, /^$/],
@@ -114,15 +118,15 @@ describe('closed and full', () => {
       ['ch202 users get - <&-', 2, /is empty: give/],
       ['ch202 users delete u1@example.org <&-', 2, /--yes/],
     ]
-    for (const [line, status, said] of table) {
+    for (const [line, status, message] of table) {
       const ended = await run(line)
       expect([line, ended.status]).toEqual([line, status])
-      expect(ended.stderr).toMatch(said)
+      expect(ended.stderr).toMatch(message)
       expect(ended.stderr).not.toMatch(TRACE)
     }
   })
 
-  test('standard output or error that is closed brings no trace, and no wrong success', async () => {
+  test('a closed standard output or error causes no stack trace, and no false success', async () => {
     const email = newEmail()
     for (const line of ['users list', `users create ${email} --generate`, 'users list -o json', 'version', '--help']) {
       const { stderr } = await run(`ch202 ${line} >&-`)
@@ -135,7 +139,7 @@ describe('closed and full', () => {
   })
 
   test.each(['users list', 'users list --all -o json', 'users get u1@example.org', 'version', 'openapi', '--help'])(
-    'a device that is full: %s',
+    'a full device is a failure: %s',
     async (line) => {
       const { status, stderr } = await run(`ch202 ${line} > /dev/full`)
       expect([status, stderr]).toEqual([1, expect.stringMatching(/^✗ .*no space left.*\n$/m)])
@@ -144,7 +148,7 @@ describe('closed and full', () => {
     },
   )
 
-  test('nor is one that keeps errors', async () => {
+  test('a full device for errors causes no stack trace', async () => {
     const { status, stdout } = await run('ch202 users get nobody 2> /dev/full')
     expect([status, stdout]).toEqual([3, ''])
   })
@@ -172,7 +176,7 @@ describe('signals', () => {
     expect(performance.now() - began).toBeLessThan(PROMPT)
   })
 
-  test('a Ctrl-C in a terminal', async () => {
+  test('a Ctrl-C in a terminal ends the command', async () => {
     const slow = silence()
     const terminal = instance.shell.inTerminal('ch202 users list', { env: slow.env })
     await slow.asked
@@ -182,7 +186,7 @@ describe('signals', () => {
     expect([status, screen]).toEqual([130, '^C'])
   })
 
-  test('a second Ctrl-C ends a run over many that waits, the echo of the first does not', async () => {
+  test('a second Ctrl-C ends a waiting command for many users, the repeated signal of the first does not', async () => {
     const slow = silence()
     const running = instance.shell.start('trap : INT\nprintf "a\\nb\\n" | ch202 users get -', {
       env: slow.env,
@@ -190,7 +194,7 @@ describe('signals', () => {
     })
     await slow.asked
     running.signal('SIGINT')
-    // As `bun run` passes on what the terminal has sent to both.
+    // `bun run` passes on the signal that the terminal has sent to both.
     await Bun.sleep(100)
     running.signal('SIGINT')
     expect(await Promise.race([running.ended, Bun.sleep(600)])).toBeUndefined()
@@ -201,7 +205,7 @@ describe('signals', () => {
     expect(took).toBeLessThan(PROMPT)
   })
 
-  test('a terminal that goes away leaves no process behind', async () => {
+  test('a terminal that is closed leaves no process behind', async () => {
     const slow = silence()
     const pid = join(instance.shell.path, 'pid')
     const terminal = instance.shell.inTerminal(`echo $$ > pid; exec ch202 users list`, { env: slow.env })
@@ -215,7 +219,7 @@ describe('signals', () => {
   })
 })
 
-test('nothing is written where nothing was asked to be', () => {
+test('commands create no data directory in the current directory', () => {
   expect(statSync(instance.shell.path).isDirectory()).toBe(true)
   expect(existsSync(join(instance.shell.path, 'data'))).toBe(false)
 })

@@ -13,7 +13,7 @@ const NEW = 'another horse battery'
 const folder = temporary('recover')
 afterAll(() => folder.remove())
 
-/** As someone on the machine whose operator key is lost. */
+/** Runs `recover` on the machine without the operator key. */
 function recover(system: System, words: string[], stdin?: string) {
   const { OPERATOR_API_KEY: _, ...env } = ownSettings(system.dataDir)
   return runTool(['recover', ...words], { env, ...(stdin === undefined ? {} : { stdin }) })
@@ -29,14 +29,14 @@ const patch = (system: System, id: string, body: object) =>
 
 describe('recover, with three processes up', () => {
   let system: System
-  // The first test of each way starts it.
+  // The first test of each layout starts the system.
   const running = async () => {
     system ??= await processes('apart')
     return system
   }
   afterAll(() => system?.stop())
 
-  test('lets an administrator in that failed logins had locked out, at once', async () => {
+  test('ends the lockout of an administrator at once', async () => {
     await running()
     const admin = await createUser(system, { roles: ['USER', 'ADMIN'], username: 'root', name: 'Root' })
     await locked(system, admin.email)
@@ -56,7 +56,7 @@ describe('recover, with three processes up', () => {
       changed: true,
     })
     expect(stdout).not.toContain(NEW)
-    // The right one now, and the old one never again; no session of before is left.
+    // The new password works, the old one does not, and all earlier sessions have ended.
     expect((await logIn(system, admin.email, NEW)).status).toBe(200)
     expect((await logIn(system, admin.email)).status).toBe(401)
     const bearer = { headers: as.bearer(admin.tokens.access_token) }
@@ -72,20 +72,20 @@ describe('recover, with three processes up', () => {
     expect(items).toEqual([expect.objectContaining({ actor: 'cli', user_id: admin.id, ip: null })])
   })
 
-  test('makes a disabled user without the role an active administrator', async () => {
+  test('makes a disabled user without the role ADMIN an active administrator', async () => {
     await running()
     const user = await createUser(system, { roles: ['EDITOR'] })
     expect((await patch(system, user.id, { status: 'disabled' })).status).toBe(200)
     const { status, stdout } = await recover(system, [user.email, '--generate', '-o', 'json'])
-    const said = JSON.parse(stdout)
-    expect([status, said.roles, said.status]).toEqual([0, ['EDITOR', 'ADMIN'], 'active'])
-    expect(said.password).toMatch(/^[\w-]{24}$/)
-    const { body } = await logIn(system, user.email, said.password)
+    const output = JSON.parse(stdout)
+    expect([status, output.roles, output.status]).toEqual([0, ['EDITOR', 'ADMIN'], 'active'])
+    expect(output.password).toMatch(/^[\w-]{24}$/)
+    const { body } = await logIn(system, user.email, output.password)
     const users = await call(system.url.users, 'GET /users?size=1', { headers: as.bearer(body.access_token) })
     expect(users.status).toBe(200)
   })
 
-  test('of an unknown user exits 3, changes nothing, and names the flag that makes one', async () => {
+  test('exits 3 for an unknown user, changes nothing, and names the flag that creates one', async () => {
     await running()
     const email = newEmail()
     const { status, stdout, stderr } = await recover(system, [email, '--generate'])
@@ -93,9 +93,9 @@ describe('recover, with three processes up', () => {
     expect(stderr).toContain('--create')
     const wrong = await recover(system, ['no-email', '--generate', '--create'])
     expect([wrong.status, wrong.stdout, wrong.stderr]).toEqual([1, '', expect.stringContaining('email must be')])
-    const made = await recover(system, [email, '--generate', '--create', '-o', 'json'])
-    const { created, password, roles } = JSON.parse(made.stdout)
-    expect([made.status, created, roles]).toEqual([0, true, ['USER', 'ADMIN']])
+    const result = await recover(system, [email, '--generate', '--create', '-o', 'json'])
+    const { created, password, roles } = JSON.parse(result.stdout)
+    expect([result.status, created, roles]).toEqual([0, true, ['USER', 'ADMIN']])
     expect((await logIn(system, email, password)).status).toBe(200)
   })
 })
@@ -106,7 +106,7 @@ describe('recover', () => {
     try {
       const admin = await createUser(system, { roles: ['ADMIN'] })
       await locked(system, admin.email)
-      // Auth alone is there: it is told without users.
+      // Only auth runs: its cache is updated without users.
       await system.terminate('users')
       const first = await recover(system, [admin.email, '--password-stdin', '-o', 'json'], NEW)
       expect(JSON.parse(first.stdout)).toMatchObject({ in_effect: true })
@@ -124,7 +124,7 @@ describe('recover', () => {
     }
   })
 
-  test('where there is no instance makes none', async () => {
+  test('creates no instance', async () => {
     const dataDir = folder.fresh()
     const { status, stdout, stderr } = await runTool(['recover', 'a@example.org', '--generate', '--create'], {
       env: ownSettings(dataDir),
@@ -142,15 +142,15 @@ describe('a new password', () => {
   })
   afterAll(() => system.stop())
 
-  test('holds a new password to the rules, and wants to be told one', async () => {
+  test('must obey the rules, and must be given', async () => {
     const { email } = await createUser(system, { roles: ['ADMIN'] })
-    for (const [password, said] of [
+    for (const [password, message] of [
       ['password1', /too easy to guess/],
       ['short', /at least|longer than or equal to 8/],
       [email.split('@')[0], /too easy to guess/],
     ] as const) {
       const { status, stdout, stderr } = await recover(system, [email, '--password-stdin'], password)
-      expect([password, status, stdout, stderr]).toEqual([password, 1, '', expect.stringMatching(said)])
+      expect([password, status, stdout, stderr]).toEqual([password, 1, '', expect.stringMatching(message)])
       expect(stderr).not.toContain(`${password}\n`)
     }
     const { status, stderr } = await recover(system, [email])
@@ -158,7 +158,7 @@ describe('a new password', () => {
     expect((await logIn(system, email)).status).toBe(200)
   })
 
-  test('ends a pause of logins, whoever sets it, and nothing less does', async () => {
+  test('ends a pause of logins, whoever sets it, and no other change does', async () => {
     const user = await createUser(system)
     await locked(system, user.email)
     for (const body of [{ status: 'disabled' }, { status: 'active' }, { roles: ['USER', 'EDITOR'] }, { name: 'N.' }])

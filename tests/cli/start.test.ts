@@ -21,7 +21,7 @@ afterAll(folder.remove)
 const SECRETS = ['INTERNAL_API_KEY', 'OPERATOR_API_KEY', 'CH202_SECRET'] as const
 const LONG = { INTERNAL_API_KEY: 'i1'.repeat(20), OPERATOR_API_KEY: 'o2'.repeat(20), CH202_SECRET: 's3'.repeat(20) }
 
-/** A refusal to start: one message on standard error, no stack, quickly, and nothing of what is secret. */
+/** Expects a refusal to start: quickly, with one message on standard error, without a stack and secrets. */
 function expectRefusal(ended: Ended, ...texts: (string | RegExp)[]) {
   expect([ended.status, ended.stdout]).toEqual([1, expect.not.stringContaining('ready')])
   for (const text of texts) expect(ended.stderr).toMatch(text)
@@ -39,7 +39,7 @@ async function served(env: Record<string, string>, ...names: string[]) {
   return running
 }
 
-/** A data directory as an instance leaves it. */
+/** A data directory of a stopped instance. */
 async function usedDirectory(): Promise<string> {
   const dataDir = folder.fresh()
   const { status } = await runTool(['migrate'], { env: ownSettings(dataDir) })
@@ -48,7 +48,7 @@ async function usedDirectory(): Promise<string> {
 }
 
 describe('wrong settings', () => {
-  test('are all told at once, by their names and without their values', async () => {
+  test('are all reported at once, by their names and without their values', async () => {
     const dataDir = folder.fresh()
     const wrong = {
       JWT_EXPIRE: 'sooncanary',
@@ -80,7 +80,7 @@ describe('wrong settings', () => {
     ['missing', Object.fromEntries(SECRETS.map((name) => [name, ''])), 'is missing'],
     ['short', { ...LONG, CH202_SECRET: 'k'.concat('9x'.repeat(15)) }, 'CH202_SECRET must have at least 32 characters'],
     [
-      'one short of several',
+      'a short one among several',
       { ...LONG, INTERNAL_API_KEY: `${LONG.INTERNAL_API_KEY},kurz` },
       'INTERNAL_API_KEY must have',
     ],
@@ -98,7 +98,7 @@ describe('wrong settings', () => {
     expect(existsSync(join(dataDir, 'auth.sqlite'))).toBe(false)
   })
 
-  test('a service that does not exist is a wrong use', async () => {
+  test('an unknown service is a usage error', async () => {
     const ended = await runTool(['serve', 'mail'], { env: ownSettings(folder.fresh()) })
     expect([ended.status, ended.stdout]).toEqual([2, ''])
     expect(ended.stderr).toContain(`There is no service mail: the services are ${SERVICE_NAMES.join(', ')}`)
@@ -107,8 +107,8 @@ describe('wrong settings', () => {
   })
 })
 
-describe('what is in the way', () => {
-  test('a port that is taken is named, and the databases of who has it are left alone', async () => {
+describe('a start fails with', () => {
+  test('a port in use, and leaves the databases of the running instance unchanged', async () => {
     const dataDir = folder.fresh()
     const env = ownSettings(dataDir)
     const first = await served(env, 'users')
@@ -119,7 +119,7 @@ describe('what is in the way', () => {
     expect((await first.ended).status).toBe(0)
   })
 
-  test('a data directory that can not be made', async () => {
+  test('a data directory that cannot be created', async () => {
     const file = folder.fresh()
     writeFileSync(file, 'a file')
     for (const words of [['serve'], ['serve', 'auth'], ['start'], ['migrate']]) {
@@ -152,7 +152,7 @@ describe('what is in the way', () => {
       /is not the database of the/,
     ],
     [
-      'a database newer than the program',
+      'a database that is newer than the program',
       (path) => change(path, "INSERT INTO schema_migrations VALUES ('9999_future', 'x', 0)"),
       /is newer than this program/,
     ],
@@ -165,24 +165,24 @@ describe('what is in the way', () => {
   ]
   const services = ['auth', 'users', 'modules'] as const
   test.each(damages.map((row, index) => [...row, index] as const))(
-    '%s is named, refused and left as it is',
+    '%s, which it names and leaves unchanged',
     async (_, damage, text, index) => {
       const name = services[index % 3] ?? 'auth'
-      const own = folder.fresh()
-      mkdirSync(own)
+      const dataDir = folder.fresh()
+      mkdirSync(dataDir)
       const databases = readdirSync(await template).filter((entry) => entry.endsWith('.sqlite'))
-      for (const file of databases) copyFileSync(join(await template, file), join(own, file))
-      const path = join(own, `${name}.sqlite`)
-      damage(path, join(own, `${services[(index + 1) % 3]}.sqlite`))
+      for (const file of databases) copyFileSync(join(await template, file), join(dataDir, file))
+      const path = join(dataDir, `${name}.sqlite`)
+      damage(path, join(dataDir, `${services[(index + 1) % 3]}.sqlite`))
       const before = contentOf(path)
-      const ended = await runTool(['serve', name], { env: ownSettings(own) })
+      const ended = await runTool(['serve', name], { env: ownSettings(dataDir) })
       expectRefusal(ended, path, text)
       expect(contentOf(path)).toBe(before)
-      expect(readdirSync(own).filter((entry) => entry.includes('.new'))).toEqual([])
+      expect(readdirSync(dataDir).filter((entry) => entry.includes('.new'))).toEqual([])
     },
   )
 
-  test('one damaged database stops all three, and the good ones are whole', async () => {
+  test('one damaged database, and leaves the others unchanged', async () => {
     const dataDir = await usedDirectory()
     writeFileSync(join(dataDir, 'modules.sqlite'), '')
     expectRefusal(await runTool(['serve'], { env: ownSettings(dataDir) }), join(dataDir, 'modules.sqlite'))
@@ -193,7 +193,7 @@ describe('what is in the way', () => {
     }
   })
 
-  test('signing keys that CH202_SECRET does not open', async () => {
+  test('signing keys that CH202_SECRET cannot decrypt', async () => {
     const dataDir = folder.fresh()
     const first = await served(ownSettings(dataDir))
     first.signal('SIGTERM')
@@ -224,7 +224,7 @@ function contentOf(path: string): string {
 }
 
 describe('a start', () => {
-  test('makes files that are their owner’s alone, whatever the umask', async () => {
+  test('creates files that only their owner can read, whatever the umask', async () => {
     const dataDir = folder.fresh()
     const { INTERNAL_API_KEY: _, OPERATOR_API_KEY: __, CH202_SECRET: ___, ...env } = ownSettings(dataDir)
     const running = launch(['sh', '-c', `umask 000 && exec "${process.execPath}" cli/main.ts serve`], { env })
@@ -251,7 +251,7 @@ describe('a start', () => {
     await running.ended
   })
 
-  test('R8: goes well where another service makes the secrets and the first key at that moment', async () => {
+  test('R8: succeeds while another service creates the secrets and the first key', async () => {
     const dataDir = folder.fresh()
     const { INTERNAL_API_KEY: _, OPERATOR_API_KEY: __, CH202_SECRET: ___, ...env } = ownSettings(dataDir)
     const preload = ['--preload', './tests/faults/another-starts-first.ts']
@@ -259,13 +259,13 @@ describe('a start', () => {
     await running.printed(/users ready at/)
     running.signal('SIGTERM')
     expect(await running.ended).toMatchObject({ status: 0, stderr: '' })
-    // They are the same secrets, and auth opens its key with them.
+    // Both have the same secrets, and auth decrypts its key with them.
     const auth = await served(env, 'auth')
     auth.signal('SIGTERM')
     expect((await auth.ended).status).toBe(0)
   })
 
-  test('of one service says so in one line, and the service takes requests', async () => {
+  test('of one service prints one line, and the service accepts requests', async () => {
     const env = ownSettings(folder.fresh())
     const rows = [
       ['auth', env.AUTH_URL],
@@ -283,7 +283,7 @@ describe('a start', () => {
     )
   })
 
-  test('of the Procfile prefixes every line, and says when each is ready', async () => {
+  test('of the Procfile prefixes every line, and reports when each service is ready', async () => {
     const dataDir = folder.fresh()
     const env = ownSettings(dataDir)
     const running = launch(['bun', 'start'], { env, group: true })
@@ -291,24 +291,24 @@ describe('a start', () => {
     await running.printed(/ready at/, SERVICE_NAMES.length)
     for (const name of SERVICE_NAMES)
       expect(running.stdout()).toContain(`${name.padEnd(width)} | ${name} ready at ${env[addressSetting(name)]}\n`)
-    // A Ctrl-C reaches the whole group, and `bun run` passes it on once more: it must still be a soft stop.
+    // A Ctrl-C reaches the whole group, and `bun run` passes it on once more: it must still be an orderly stop.
     running.signal('SIGINT')
     const { status, stdout, took } = await running.ended
     expect(status).toBe(0)
     expect(took).toBeLessThan(PROMPT)
-    const own = SERVICE_NAMES.map((name) => `${name.padEnd(width)} | `)
-    const others = stdout.split('\n').filter((line) => !own.some((prefix) => line.startsWith(prefix)))
+    const prefixes = SERVICE_NAMES.map((name) => `${name.padEnd(width)} | `)
+    const others = stdout.split('\n').filter((line) => !prefixes.some((prefix) => line.startsWith(prefix)))
     expect(others).toEqual([''])
     expect(processesWith(dataDir)).toEqual([])
     expect(readdirSync(join(dataDir, 'run'))).toEqual([])
   })
 
-  test('of some of the Procfile', async () => {
+  test('of some services of the Procfile ends with its terminal', async () => {
     const env = ownSettings(folder.fresh())
     const running = launch([process.execPath, 'cli/main.ts', 'start', '--only', 'users, modules'], { env })
     await running.printed(/ready at/, 2)
     expect(running.stdout()).not.toContain('auth ready')
-    // A terminal that is closed.
+    // The signal of a terminal that is closed.
     running.signal('SIGHUP')
     expect((await running.ended).status).toBe(0)
   })
@@ -319,9 +319,9 @@ describe('a start', () => {
     const base = env.CH202_URL ?? ''
     const first = await served(env)
     const email = newEmail()
-    const made = await call(base, 'POST /api/v1/auth/register', { body: { email, password: PASSWORD } })
+    const registration = await call(base, 'POST /api/v1/auth/register', { body: { email, password: PASSWORD } })
     await call(base, 'POST /modules', { headers: as.operator, body: { id: 'billing', name: 'B', description: 'd' } })
-    const bearer = as.bearer(made.body.tokens.access_token)
+    const bearer = as.bearer(registration.body.tokens.access_token)
     await call(base, 'POST /modules/billing/enable', { headers: bearer })
     const keys = (await call(base, 'GET /.well-known/jwks.json')).body
     first.signal('SIGTERM')
@@ -332,7 +332,7 @@ describe('a start', () => {
     expect((await call(base, 'GET /auth/me', { headers: bearer })).body).toMatchObject({ email })
     expect((await call(base, 'GET /modules/billing', { headers: bearer })).body).toMatchObject({ enabled: true })
     expect((await call(base, 'GET /.well-known/jwks.json')).body).toEqual(keys)
-    const { refresh_token } = made.body.tokens
+    const { refresh_token } = registration.body.tokens
     expect((await call(base, 'POST /api/v1/auth/refresh', { body: { refresh_token } })).status).toBe(200)
     expect((await call(base, 'POST /auth/login', { body: { email, password: PASSWORD } })).status).toBe(200)
     again.signal('SIGTERM')
@@ -361,7 +361,7 @@ describe('a stop', () => {
     },
   )
 
-  test('by a second, later signal is at once', async () => {
+  test('by a second, later signal is immediate', async () => {
     const env = ownSettings(folder.fresh(), { BCRYPT_COST: '17' })
     const running = await served(env)
     const register = call(env.CH202_URL ?? '', 'POST /auth/register', {
@@ -393,13 +393,13 @@ describe('the log', () => {
     const base = env.CH202_URL ?? ''
     const email = newEmail()
     const body = { email, password: canaries.password }
-    const made = await call(base, 'POST /api/v1/auth/register', { body })
-    expect(made.status).toBe(201)
-    const { access_token, refresh_token } = made.body.tokens
+    const registration = await call(base, 'POST /api/v1/auth/register', { body })
+    expect(registration.status).toBe(201)
+    const { access_token, refresh_token } = registration.body.tokens
     const bearer = as.bearer(access_token)
     const v0 = await call(base, 'POST /auth/login', { body })
     const refreshed = await call(base, 'POST /api/v1/auth/refresh', { body: { refresh_token } })
-    const hash = await call(base, `GET /users/${made.body.id}/password-hash`, { headers: as.internal })
+    const hash = await call(base, `GET /users/${registration.body.id}/password-hash`, { headers: as.internal })
     await call(base, 'POST /auth/login', { body: { login: email, password: canaries.wrong } })
     await call(base, `GET /users?search=${canaries.query}`, { headers: as.operator })
     await call(base, `GET /${canaries.query}?token=${canaries.query}`, {
@@ -448,7 +448,7 @@ describe('the log', () => {
     return stdout
   }
 
-  test('as JSON: every line parses, says what and when, and holds no secret', async () => {
+  test('as JSON has an event and a time in every line, and no secret', async () => {
     const stdout = await exercise(ownSettings(folder.fresh(), { LOG_FORMAT: 'json', LOG_LEVEL: 'debug' }))
     const lines = stdout
       .trim()
@@ -494,14 +494,14 @@ describe('the log', () => {
     )
   })
 
-  test('for people: holds no secret either', async () => {
+  test('as text has no secret', async () => {
     const stdout = await exercise(ownSettings(folder.fresh(), { LOG_FORMAT: 'pretty', LOG_LEVEL: 'trace' }))
     expect(stdout).toMatch(/INFO/)
     expect(stdout).toContain('invalid_credentials')
     expect(stdout.split('\n').filter((line) => line.startsWith('{'))).toEqual([])
   })
 
-  test('can be silent', async () => {
+  test('can be turned off', async () => {
     const env = ownSettings(folder.fresh(), { LOG_LEVEL: 'silent' })
     const running = await served(env)
     await call(env.CH202_URL ?? '', 'GET /nope')
@@ -510,16 +510,18 @@ describe('the log', () => {
   })
 })
 
-test('nothing of what a user or an operator trusts us with lies in the files in the clear', async () => {
+test('the files contain no secret of a user or an operator in plain text', async () => {
   const dataDir = folder.fresh()
   const env = ownSettings(dataDir)
   const base = env.CH202_URL ?? ''
   const running = await served(env)
   const email = newEmail()
-  const made = await call(base, 'POST /api/v1/auth/register', { body: { email, password: 'canary-password-9c1d' } })
+  const registration = await call(base, 'POST /api/v1/auth/register', {
+    body: { email, password: 'canary-password-9c1d' },
+  })
   const v0 = await call(base, 'POST /auth/login', { body: { email, password: 'canary-password-9c1d' } })
   await call(base, 'POST /admin/keys/rotate', { headers: as.operator })
-  const { access_token, refresh_token } = made.body.tokens
+  const { access_token, refresh_token } = registration.body.tokens
   const trusted = [
     'canary-password-9c1d',
     access_token,
@@ -538,7 +540,7 @@ test('nothing of what a user or an operator trusts us with lies in the files in 
         const bytes = readFileSync(join(dataDir, name))
         return trusted.filter((text) => bytes.includes(text)).map((text) => `${name}: ${text}`)
       })
-  // Of the live files, the write-ahead log too, and of what a stop leaves.
+  // Both the files of the running instance, with the write-ahead log, and those after a stop.
   expect(clear()).toEqual([])
   expect(readFileSync(join(dataDir, 'users.sqlite-wal')).includes(email)).toBe(true)
   running.signal('SIGTERM')

@@ -45,7 +45,7 @@ afterAll(() => instance?.close())
 const run = (line: string) => instance.shell.run(line)
 const onScreen = async (line: string, cols: number) => {
   const { screen, status } = await instance.shell.inTerminal(line, { cols, env: { NO_COLOR: '1' } }).ended
-  // What a bar of progress leaves.
+  // The sequence that clears a progress bar.
   const lines = screen.replaceAll('\x1b[2K', '').replaceAll('\r', '').trimEnd().split('\n')
   return { status, lines, text: lines.join('\n') }
 }
@@ -62,12 +62,12 @@ describe('S7: a table fits a terminal', () => {
   test.concurrent.each(rows)('%d columns wide: ch202 %s', async (cols, line) => {
     const { lines } = await onScreen(`ch202 ${line}`, cols)
     expect(lines.length).toBeGreaterThan(1)
-    // A command is copied whole; a word that is longer than its room, such as a path, is none that could be parted.
+    // Commands are printed on one line to be copied; a word longer than its column, such as a path, is not split.
     const wide = lines.filter((text) => Bun.stringWidth(text) > cols && !text.includes('→ ') && !/ \S{27,}$/.test(text))
     expect(wide).toEqual([])
   })
 
-  test('60 columns wide: users have a name, and ids that can be told apart', async () => {
+  test('60 columns wide: users have a name, and ids that differ', async () => {
     const { lines } = await onScreen('ch202 users list', 60)
     const [header = '', ...users] = lines
     expect(header).toMatch(/^ID +EMAIL +NAME/)
@@ -75,24 +75,24 @@ describe('S7: a table fits a terminal', () => {
     expect(users.slice(0, 5).map((line) => line.split(' ')[0])).toEqual(ids.map((id) => `…${id.slice(-8)}`))
     expect(users[0]).toContain('Ana Lima')
     expect(lines.at(-1)).toBe('→ --wide shows every column')
-    // Each name begins where its header does, whatever is in front of it.
+    // Each name begins at the column of its header, whatever characters precede it.
     const at = header.indexOf('NAME')
     for (const [index, name] of ['Ana', 'Борис', '山田'].entries())
       expect(Bun.stringWidth((users[index] ?? '').split(name)[0] ?? '')).toBe(at)
-    // A character of several is shown whole or not at all.
+    // A character of several code points is shown completely or not at all.
     expect(users[3]?.replaceAll(FAMILY, '')).not.toMatch(/[\u{1f468}\u{1f469}\u{1f467}]/u)
   })
 
-  test('60 columns wide: users of one import, whose ids end alike, have ids that can be told apart, and names', async () => {
+  test('60 columns wide: users of one import, whose ids end alike, have ids that differ, and names', async () => {
     const lines = Array.from({ length: 70 }, (_, n) =>
       JSON.stringify({ email: `p${n}@imported.test`, name: `Person ${n} of the import` }),
     )
     await instance.shell.run('ch202 users import - --format jsonl', { stdin: lines.join('\n') })
     try {
       for (const limit of [4, 70]) {
-        const shown = await onScreen(`ch202 users list --search imported.test --limit ${limit}`, 60)
-        expect(shown.lines[0]).toMatch(/^ID +EMAIL +NAME/)
-        const ids = shown.lines.filter((line) => line.startsWith('…')).map((line) => line.split(' ')[0])
+        const output = await onScreen(`ch202 users list --search imported.test --limit ${limit}`, 60)
+        expect(output.lines[0]).toMatch(/^ID +EMAIL +NAME/)
+        const ids = output.lines.filter((line) => line.startsWith('…')).map((line) => line.split(' ')[0])
         expect([ids.length, new Set(ids).size]).toEqual([limit, limit])
       }
     } finally {
@@ -101,7 +101,7 @@ describe('S7: a table fits a terminal', () => {
     }
   })
 
-  test('60 columns wide: sessions say how old they are, and whose only where that differs', async () => {
+  test('60 columns wide: sessions have an age, and a user if the users differ', async () => {
     const mine = await onScreen('ch202 sessions list --user ana', 60)
     expect(mine.lines[0]).toMatch(/^ID +CREATED +LAST USED +EXPIRES/)
     expect(mine.lines[0]).not.toContain('USER ID')
@@ -111,7 +111,7 @@ describe('S7: a table fits a terminal', () => {
     expect(all.text).toContain(`…${(await idOf('boris')).slice(-8)}`)
   })
 
-  test('what is the same in every row is left out, and what is not is there', async () => {
+  test('columns with the same value in every row are omitted, others are shown', async () => {
     const alike = await onScreen('ch202 users list --search example.org', 200)
     expect(alike.lines[0]).not.toContain('STATUS')
     expect(alike.lines[0]).toContain('ROLES')
@@ -120,28 +120,28 @@ describe('S7: a table fits a terminal', () => {
     expect(mixed.lines[0]).toContain('STATUS')
     expect(mixed.text).toContain('disabled')
     await run('ch202 users enable off')
-    // One row is like no other.
+    // A single row has all columns.
     const one = await onScreen('ch202 users list --search zoe', 200)
     expect(one.lines[0]).toMatch(/^ID +EMAIL +NAME +USERNAME +ROLES +STATUS +CREATED AT$/)
-    // How things stand is there also where all is well.
+    // The status is shown even if it is the same in every row.
     expect((await onScreen('ch202 health', 60)).lines[0]).toContain('STATUS')
     expect((await onScreen('ch202 ps', 60)).lines[0]).toContain('STATE')
     expect((await onScreen('ch202 modules list --user ana', 100)).lines[0]).toContain('ENABLED')
   })
 
-  test('where there is room, and with --wide, ids and times are whole', async () => {
+  test('ids and times are complete on a wide terminal and with --wide', async () => {
     const id = await idOf('boris')
-    const whole = new RegExp(`^${id} .* \\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\dZ$`, 'm')
+    const wholeRow = new RegExp(`^${id} .* \\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\dZ$`, 'm')
     const wide = await onScreen('ch202 users list --wide', 60)
     expect(wide.lines[0]).toMatch(/^ID +EMAIL +NAME +USERNAME +ROLES +STATUS +CREATED AT$/)
-    expect(wide.text).toMatch(whole)
+    expect(wide.text).toMatch(wholeRow)
     expect(wide.text).not.toContain('…')
     const roomy = await onScreen('ch202 users list --search boris', 240)
-    expect(roomy.text).toMatch(whole)
+    expect(roomy.text).toMatch(wholeRow)
     expect(roomy.text).not.toMatch(AGO)
   })
 
-  test('fields that were asked for are all there', async () => {
+  test('all fields of --fields are shown', async () => {
     const fields = 'id,email,username,name,roles,status,created_at'
     const { lines } = await onScreen(`ch202 users list --fields ${fields}`, 90)
     expect(lines[0]).toMatch(/^ID .*EMAIL .*USERNAME .*NAME .*ROLES .*STATUS .*CREATED$/)
@@ -150,7 +150,7 @@ describe('S7: a table fits a terminal', () => {
     expect(alike.lines[0]).toMatch(/^EMAIL +STATUS$/)
   })
 
-  test('a pipe gets all there is, whatever the terminal', async () => {
+  test('a pipe gets all columns, whatever the width of the terminal', async () => {
     const { stdout } = await run('COLUMNS=60 ch202 users list --search lima')
     expect(stdout).toBe(
       `${await idOf('ana')}  ana@example.org  Ana Lima  ana  USER,ADMIN  active  ${/\S+Z/.exec(stdout)}\n`,
@@ -158,12 +158,12 @@ describe('S7: a table fits a terminal', () => {
     expect((await run('ch202 sessions list --user ana')).stdout.split(await idOf('ana')).length).toBe(3)
   })
 
-  test('a list cut short says so below it', async () => {
+  test('an incomplete list says so below it', async () => {
     const { text } = await onScreen('ch202 users list --limit 2', 60)
     expect(text).toMatch(/^2 of 5\n→ ch202 users list --limit 2 --cursor \S+$/m)
   })
 
-  test('sentences go on below, and no word is parted', async () => {
+  test('sentences are wrapped between words', async () => {
     const { items } = JSON.parse((await run('ch202 doctor --only settings,db.auth -o json')).stdout)
     const { lines } = await onScreen('ch202 doctor --only settings,db.auth', 60)
     const messages = lines.map((line) => line.replace(/^(ok|warning|failed|skipped) +\S+/, '').trim())

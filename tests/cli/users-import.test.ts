@@ -28,9 +28,9 @@ const HASH = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })
 const folder = temporary('import')
 let system: System
 let other: System
-/** Waits for a service that went away; the other tests need not wait for it. */
+/** An import that waits for a stopped service, started early so that no test waits for it. */
 let leftAlone: { path: string; running: Running }
-/** As `leftAlone`: one that is told of, and one that is to be quiet. */
+/** Two long imports, also started early: one with progress, one with --quiet. */
 let long: { done: Promise<Ended[]>; stop(): void }
 const envOf = (one: System): Record<string, string> => ({
   CH202_URL: one.url.users,
@@ -81,7 +81,7 @@ const linesIn = (path: string) =>
     .split('\n')
     .map((line) => JSON.parse(line))
 
-/** An import whose service is gone after the first batch. */
+/** Starts an import whose service stops after the first batch. */
 async function leaveAlone() {
   const fake = new FakeUsers()
   await fake.start()
@@ -97,7 +97,7 @@ async function leaveAlone() {
   return { path, running: launch([process.execPath, 'cli/main.ts', 'users', 'import', path], { env }) }
 }
 
-/** A service that takes `milliseconds` over each request, and the file of two requests for it. */
+/** A service that takes `milliseconds` for each request, and a file that needs two requests. */
 async function slow(name: string, milliseconds: number) {
   const fake = new FakeUsers()
   await fake.start()
@@ -109,7 +109,7 @@ async function slow(name: string, milliseconds: number) {
   return { fake, env, path: file(`${name}.jsonl`, lines.join('\n')) }
 }
 
-/** Imports of which there is something to tell elsewhere than at a terminal: they take over five seconds. */
+/** Starts imports of more than five seconds, which print progress without a terminal. */
 async function beginLong() {
   const both = await Promise.all(['told', 'quiet'].map((name) => slow(name, 2600)))
   const running = both.map(({ env, path }, at) =>
@@ -121,17 +121,17 @@ async function beginLong() {
   return { done, stop: () => both.forEach(({ fake }) => void fake.stop()) }
 }
 
-// First, while no one is there: what it imports is looked at below.
+// This test is the first, while there are no users. Later tests read the users that it imports.
 test('every command of docs/migrate/import.md does as printed', async () => {
   const here = temporary('import-page')
   try {
     cpSync(FIXTURES, here.path, { recursive: true })
     const text = readFileSync(join(ROOT, 'docs/migrate/import.md'), 'utf8')
-    const shown = [...text.matchAll(/^```\n([\s\S]*?)^```$/gm)].flatMap(([, block = '']) =>
+    const examples = [...text.matchAll(/^```\n([\s\S]*?)^```$/gm)].flatMap(([, block = '']) =>
       block.split(/^\$ /m).slice(1),
     )
-    expect(shown.length).toBeGreaterThan(7)
-    for (const example of shown) {
+    expect(examples.length).toBeGreaterThan(7)
+    for (const example of examples) {
       const [line = '', ...output] = example.trimEnd().split('\n')
       const command = `ch202() { "${process.execPath}" "${ROOT}/cli/main.ts" "$@"; }; ${line}`
       const env = { ...envOf(system), XDG_STATE_HOME: here.path }
@@ -147,7 +147,7 @@ test('every command of docs/migrate/import.md does as printed', async () => {
   }
 })
 
-describe('what other products export', () => {
+describe('an export of another product', () => {
   const rows: [file: string, format: string, counts: Record<string, number>, stderr: RegExp[]][] = [
     ['auth0-import.json', 'auth0', { created: 5, failed: 1 }, [/^✗ 6: .* not supported: md5 \(/m]],
     [
@@ -158,18 +158,18 @@ describe('what other products export', () => {
     ],
     ['supabase-users.json', 'supabase', { created: 1 }, [/^! Without a password: 1/m]],
   ]
-  test.each(rows)('%s is read', async (name, format, expected, said) => {
+  test.each(rows)('%s is read', async (name, format, expected, warnings) => {
     const done = await importing([join(FIXTURES, name), '--format', format])
     expect(countsOf(done)).toEqual(counts(expected))
     expect(done.status).toBe(expected.failed ? 8 : 0)
-    for (const line of said) expect(done.stderr).toMatch(line)
-    // Nothing of a hash is told.
+    for (const line of warnings) expect(done.stderr).toMatch(line)
+    // No part of a hash is printed.
     expect(done.stderr + done.stdout).not.toMatch(/\$2|\$argon|[A-Za-z0-9+/]{30}/)
   })
 
-  test('a dry run says the same, and writes nothing', async () => {
+  test('gives the same report in a dry run, which writes nothing', async () => {
     const text = readFileSync(join(FIXTURES, 'keycloak-realm.json'), 'utf8').replaceAll('@keycloak', '@dry')
-    // Emails that are none, and hashes that would not be taken, are the API's to refuse: here they are told before.
+    // The API refuses invalid emails and hashes; a dry run reports them without it.
     const path = file(
       'dry.json',
       text.replace('cy@dry', 'cy dry').replace('hashIterations\\":27500', 'hashIterations\\":99999999'),
@@ -231,7 +231,7 @@ describe('what other products export', () => {
     ['di@firebase.example.org', { name: 'Di "the, last" Öz', status: 'active' }],
     ['eve@firebase.example.org', { name: 'Eve', roles: ['USER', 'EDITOR'], status: 'disabled' }],
   ]
-  test.each(people)('%s is who it was', async (email, fields) => {
+  test.each(people)('keeps the fields of %s', async (email, fields) => {
     expect(await read(email)).toMatchObject(fields)
   })
 
@@ -253,14 +253,14 @@ describe('what other products export', () => {
     ['none, from Keycloak', 'fay@keycloak.example.org', PASSWORD, 'invalid_credentials'],
     ['none, from Supabase', 'cy@supabase.example.org', PASSWORD, 'invalid_credentials'],
   ]
-  test.each(logins)('a hash of %s logs in, and a wrong password does not', async (_kind, email, password, code) => {
+  test.each(logins)('has a password hash that works: %s', async (_kind, email, password, code) => {
     const wrong = await logIn(system, email, `${password}.`)
     expect([wrong.status, wrong.body.code]).toEqual([401, 'invalid_credentials'])
     const right = await logIn(system, email, password)
     expect([right.status, right.body.code]).toEqual(code ? [expect.any(Number), code] : [200, undefined])
   })
 
-  test('administrators stay administrators where that is asked for', async () => {
+  test('can contain administrators, if a flag accepts them', async () => {
     const path = file(
       'admins.json',
       JSON.stringify([{ email: 'root@auth0.example.org', app_metadata: { roles: ['admin'] } }]),
@@ -271,7 +271,7 @@ describe('what other products export', () => {
   })
 })
 
-describe('our own files', () => {
+describe('JSONL and CSV', () => {
   const people = [
     { email: 'torture1@example.org', name: 'a "quoted", cell; with 🎉', roles: ['USER', 'EDITOR'] },
     { email: 'torture2@example.org', name: '=1+1', roles: [] },
@@ -287,17 +287,17 @@ describe('our own files', () => {
     { email: "o'torture6@example.org", created_at: '2020-01-01T00:00:00.001Z', updated_at: '2021-01-01T00:00:00.000Z' },
   ].map((person) => ({ ...person, password_hash: HASH }))
 
-  test.each(['jsonl', 'csv'])('what an export writes as %s, an import reads', async (format) => {
-    const made = people.map((person) => JSON.stringify({ ...person, email: `${format}.${person.email}` }))
-    const named = format === 'csv' ? made.map((line) => line.replace('tor-ture', 'tor-csv')) : made
-    expect((await importing(['-', '--format', 'jsonl'], named.join('\n'))).status).toBe(0)
+  test.each(['jsonl', 'csv'])('an import reads the %s of an export', async (format) => {
+    const records = people.map((person) => JSON.stringify({ ...person, email: `${format}.${person.email}` }))
+    const uniqueRecords = format === 'csv' ? records.map((line) => line.replace('tor-ture', 'tor-csv')) : records
+    expect((await importing(['-', '--format', 'jsonl'], uniqueRecords.join('\n'))).status).toBe(0)
     const exported = await users(['export', '--format', format, '--with-hashes'])
     expect([exported.status, exported.stderr]).toEqual([0, ''])
-    const there = await runTool(['users', 'import', '-', '--format', format, '--on-conflict', 'skip'], {
+    const imported = await runTool(['users', 'import', '-', '--format', format, '--on-conflict', 'skip'], {
       env: envOf(other),
       stdin: exported.stdout,
     })
-    expect([there.status, there.stderr]).toEqual([0, ''])
+    expect([imported.status, imported.stderr]).toEqual([0, ''])
     const again = await users(['export', '--format', format, '--with-hashes'], envOf(other))
     const lines = (text: string) =>
       text.split('\n').filter((line) => line.includes(`${format}.`) && line.includes('torture'))
@@ -342,7 +342,7 @@ describe('our own files', () => {
     expect((await read('attr@keycloak.example.org')).metadata).toEqual({})
   })
 
-  test('an export holds hashes only where they are asked for', async () => {
+  test('an export contains hashes only with a flag', async () => {
     for (const words of [['-o', 'csv'], ['--format', 'jsonl'], []]) {
       const { status, stdout } = await users(['export', ...words])
       expect([status, stdout.length > 100, stdout.includes('$2')]).toEqual([0, true, false])
@@ -350,7 +350,7 @@ describe('our own files', () => {
     }
   })
 
-  test('an export is one JSON value where -o json asks for that, and of one form', async () => {
+  test('an export is one JSON value with -o json, and has one form only', async () => {
     const lines = (await users(['export'])).stdout.trimEnd().split('\n')
     const { status, stdout } = await users(['export', '-o', 'json'])
     expect([status, JSON.parse(stdout)]).toEqual([0, { items: lines.map((line) => JSON.parse(line)) }])
@@ -358,7 +358,7 @@ describe('our own files', () => {
     expect([two.status, JSON.parse(two.stdout).error]).toMatchObject([2, { code: 'usage' }])
   })
 
-  test('an export of ids is one a line', async () => {
+  test('an export of ids has one per line', async () => {
     const { status, stdout } = await users(['export', '-o', 'ids'])
     expect([status, stdout]).toEqual([0, expect.stringMatching(/^([0-9a-f-]{36}\n)+$/)])
   })
@@ -374,7 +374,7 @@ describe('our own files', () => {
     expect(await read('yan@csv.example.org')).toMatchObject({ name: null, email_verified: false, roles: ['USER'] })
   })
 
-  test('rows that can’t be read are told by their line', async () => {
+  test('invalid rows are reported by their line', async () => {
     const rows = [
       'email,name,email_verified',
       'a@x.example.org,"two\nlines",perhaps',
@@ -388,13 +388,13 @@ describe('our own files', () => {
     expect(stderr).toMatch(/^✗ 5: A quoted cell is not closed/m)
   })
 
-  test('a JSON that breaks off says so', async () => {
+  test('a truncated JSON is reported', async () => {
     const path = file('cut.json', '[{"email":"a@cut.example.org"},{"email":"b@cut')
     const { status, stderr } = await importing([path, '--format', 'auth0', '--dry-run'])
     expect([status, stderr]).toEqual([8, expect.stringMatching(/^✗ 2: The file is incomplete/m)])
   })
 
-  test('what stands among the records of a JSON, and is none, fails in its place', async () => {
+  test('a value among the records that is not an object fails by itself', async () => {
     const path = file('none.json', `[null,${JSON.stringify({ email: 'a@none.example.org' })},5,"x",["y"]]`)
     for (const format of ['auth0', 'keycloak', 'supabase']) {
       const { status, stderr, stdout } = await importing([path, '--format', format, '--dry-run'])
@@ -404,16 +404,16 @@ describe('our own files', () => {
     }
   })
 
-  test('records that fail can be mended and imported again', async () => {
+  test('failed records can be fixed and imported again', async () => {
     const errors = join(folder.path, 'errors.jsonl')
-    writeFileSync(errors, 'left from before', { mode: 0o644 })
+    writeFileSync(errors, 'from an earlier run', { mode: 0o644 })
     const text = [
-      { email: 'fine@mend.example.org', password_hash: HASH },
+      { email: 'fine@fixed.example.org', password_hash: HASH },
       { email: 'no email', password_hash: HASH },
-      { email: 'FINE@mend.example.org', password_hash: HASH },
+      { email: 'FINE@fixed.example.org', password_hash: HASH },
     ]
     const lines = `${text.map((line) => JSON.stringify(line)).join('\n')}\nnot json\n`
-    const first = await importing([file('mend.jsonl', lines), '--errors', errors])
+    const first = await importing([file('to-fix.jsonl', lines), '--errors', errors])
     expect([first.status, countsOf(first)]).toEqual([8, counts({ created: 1, failed: 3 })])
     expect(first.stderr).not.toContain('✗')
     expect(statSync(errors).mode & 0o777).toBe(0o600)
@@ -422,22 +422,22 @@ describe('our own files', () => {
       { place: 3, code: 'email_taken', message: 'Email is taken', record: text[2] },
       { place: 4, code: 'unreadable', message: 'The line is not a JSON object' },
     ])
-    const mended = readFileSync(errors, 'utf8')
-      .replace('no email', 'mended@mend.example.org')
+    const fixed = readFileSync(errors, 'utf8')
+      .replace('no email', 'no-longer-wrong@fixed.example.org')
       .replace('FINE@', 'other@')
-    const again = await importing([file('mended.jsonl', mended)])
+    const again = await importing([file('fixed.jsonl', fixed)])
     expect(countsOf(again)).toEqual(counts({ created: 2, failed: 1 }))
   })
 
-  test('a record nested without end fails alone', async () => {
-    const deep = `{"email":"deep@mend.example.org","name":${'['.repeat(100_000)}${']'.repeat(100_000)}}`
-    const after = JSON.stringify({ email: 'after-deep@mend.example.org', password_hash: HASH })
+  test('a record that is nested too deeply fails by itself', async () => {
+    const deep = `{"email":"deep@fixed.example.org","name":${'['.repeat(100_000)}${']'.repeat(100_000)}}`
+    const after = JSON.stringify({ email: 'after-deep@fixed.example.org', password_hash: HASH })
     const run = await importing([file('deep.jsonl', `${deep}\n${after}\n`)])
     expect([run.status, countsOf(run)]).toEqual([8, counts({ created: 1, failed: 1 })])
     expect(run.stderr).toMatch(/^✗ 1: The record is nested too deeply \(unreadable\)$/m)
   })
 
-  test('--on-conflict says what an email that is taken means', async () => {
+  test('--on-conflict decides about an email that exists', async () => {
     const lines = (name: string) =>
       ['one', 'two']
         .map((who) => JSON.stringify({ email: `${who}@there.example.org`, name, password_hash: HASH }))
@@ -456,7 +456,7 @@ describe('our own files', () => {
     }
   })
 
-  test('someone without a password there keeps the one that is here', async () => {
+  test('a record without a password keeps that of the existing user', async () => {
     const before = { email: 'keeps@example.org', password_hash: HASH }
     await importing(['-', '--format', 'jsonl'], JSON.stringify(before))
     const path = file('keeps.json', JSON.stringify([{ email: before.email, given_name: 'New' }]))
@@ -466,15 +466,15 @@ describe('our own files', () => {
   })
 })
 
-describe('a wrong use', () => {
+describe('a usage error', () => {
   const none = () => join(folder.path, 'none.csv')
   const rows: [string, () => string[], RegExp][] = [
-    ['a name that tells nothing', () => [file('x.json', '[]')], /--format jsonl\|csv/],
+    ['a file name without a known extension', () => [file('x.json', '[]')], /--format jsonl\|csv/],
     ['standard input without a format', () => ['-'], /--format jsonl\|csv/],
     ['no such file', () => [none()], /no such file/],
     ['a directory', () => [folder.path, '--format', 'csv'], /is a directory, not a file/],
     ['a device', () => ['/dev/null', '--format', 'csv'], /pipe it to standard input/],
-    ['a format that is none', () => [none(), '--format', 'ldap'], /Allowed choices are jsonl, csv/],
+    ['an unknown format', () => [none(), '--format', 'ldap'], /Allowed choices are jsonl, csv/],
     ['Firebase without its parameters', () => [file('f.json', '[]'), '--format', 'firebase'], /hash_config/],
     [
       'parameters of another algorithm',
@@ -487,26 +487,26 @@ describe('a wrong use', () => {
       ],
       /algorithm must be SCRYPT/,
     ],
-    ['going on with standard input', () => ['-', '--format', 'csv', '--resume'], /cannot be read again/],
+    ['--resume with standard input', () => ['-', '--format', 'csv', '--resume'], /cannot be read again/],
     [
       'the file as its errors',
       () => [file('e.csv', 'email\n'), '--errors', file('e.csv', 'email\n')],
       /imported file itself/,
     ],
-    ['a column that no one knows', () => [file('c.csv', 'email,nickname\n')], /nickname.* is not one of/],
+    ['an unknown column', () => [file('c.csv', 'email,nickname\n')], /nickname.* is not one of/],
     ['a CSV without email', () => [file('c.csv', 'id,name\n')], /no column email/],
     ['a column twice', () => [file('c.csv', 'email,Email\n')], /email twice/],
-    ['dry, and going on', () => [file('c.csv', 'email\n'), '--dry-run', '--resume'], /cannot be combined/],
+    ['--dry-run with --resume', () => [file('c.csv', 'email\n'), '--dry-run', '--resume'], /cannot be combined/],
   ]
-  test.each(rows)('%s is refused', async (_what, words, said) => {
+  test.each(rows)('%s is refused', async (_what, words, message) => {
     const { status, stderr, stdout } = await importing(words())
-    expect([status, stderr + stdout]).toEqual([2, expect.stringMatching(said)])
+    expect([status, stderr + stdout]).toEqual([2, expect.stringMatching(message)])
     expect(stderr + stdout).not.toContain('c2VjcmV0')
   })
 })
 
 describe('a long import', () => {
-  /** A terminal with data that go elsewhere, so that only the rest is on the screen. */
+  /** Runs an import in a terminal, with its data in a file, so that only the rest is on the screen. */
   const atTerminal = async (name: string, words: string, more: Record<string, string> = {}) => {
     const { env, fake, path } = await slow(name, 250)
     const shell = openShell(name, { ...env, ...more })
@@ -520,24 +520,24 @@ describe('a long import', () => {
   }
   const BAR = /\[2K\[█+ *\] \d+ users \(\d+%\), \d+\/s/
 
-  test('shows a bar at a terminal, takes it away, and keeps the data clean', async () => {
-    const [shown, quiet, dumb] = await Promise.all([
+  test('shows a progress bar at a terminal, removes it, and keeps it out of the data', async () => {
+    const [withBar, quiet, dumb] = await Promise.all([
       atTerminal('bar', '-o json'),
       atTerminal('no-bar', '-o json --quiet'),
       atTerminal('dumb', '-o json', { TERM: 'dumb' }),
     ])
-    for (const { status, stdout } of [shown, quiet, dumb])
+    for (const { status, stdout } of [withBar, quiet, dumb])
       expect([status, JSON.parse(stdout)]).toMatchObject([0, { created: 400, total: 400 }])
-    expect(shown.screen).toMatch(BAR)
-    expect(shown.screen).toEndWith('\r\x1b[2K')
+    expect(withBar.screen).toMatch(BAR)
+    expect(withBar.screen).toEndWith('\r\x1b[2K')
     expect([quiet.screen, dumb.screen]).toEqual(['', ''])
   })
 
-  test('tells a line every five seconds elsewhere, and none with --quiet', async () => {
-    const [told, quiet] = (await long.done) as [Ended, Ended]
-    for (const { status, stdout } of [told, quiet])
+  test('prints a line every five seconds without a terminal, and none with --quiet', async () => {
+    const [withProgress, quiet] = (await long.done) as [Ended, Ended]
+    for (const { status, stdout } of [withProgress, quiet])
       expect([status, JSON.parse(stdout)]).toMatchObject([0, { created: 400, total: 400 }])
-    expect(told.stderr).toMatch(/^\d+ users \(\d+%\), \d+\/s\n$/)
+    expect(withProgress.stderr).toMatch(/^\d+ users \(\d+%\), \d+\/s\n$/)
     expect(quiet.stderr).toBe('')
   })
 
@@ -567,14 +567,14 @@ describe('a long import', () => {
 })
 
 describe('an import that is stopped', () => {
-  // Plain passwords go 200 at a time: two batches and a part of a third.
+  // Plain passwords are sent in batches of 200: two full batches and a part of a third.
   const PEOPLE = 500
   const emailOf = (n: number) => `p${n}@fake.example.org`
   const fill = (fake: FakeUsers) => {
     for (let n = 0; n < PEOPLE; n += 3)
       fake.put({ email: emailOf(n), name: n % 2 ? `N${n}` : 'another', password: PASSWORD })
   }
-  /** A third is there, half of it as the file says; some stand in it twice, and some can't be taken. */
+  /** A third of the users exist, half of these unchanged; some records are double, and some are invalid. */
   const lineOf = (n: number, ids: boolean) => {
     const id = ids && n % 3 ? { id: `0198c7a2-7f3e-7c21-8d5b-${n.toString(16).padStart(12, '0')}` } : {}
     if (n % 50 === 7) return { email: emailOf(n), ...id, password: '' }
@@ -585,7 +585,7 @@ describe('an import that is stopped', () => {
     Array.from({ length: PEOPLE }, (_, n) => `${JSON.stringify(lineOf(n, ids))}\n`).join('')
   let next = 0
 
-  /** Runs the tool on a file until it is through, however often it is ended. */
+  /** Runs the tool on a file until it completes, however often it is killed. */
   const run = async (mode: string, ids: boolean, trouble?: (pid: () => number) => FakeUsers['trouble']) => {
     const fake = new FakeUsers()
     await fake.start()
@@ -602,7 +602,7 @@ describe('an import that is stopped', () => {
         pid = running.pid
         const done = await running.ended
         if (done.status === null && ended++ < 5) {
-          // As if it had been killed between its errors and its journal.
+          // The same state as after a kill between the errors and the journal.
           if (existsSync(errors)) appendFileSync(errors, '{"place":0}\n')
           continue
         }
@@ -613,12 +613,12 @@ describe('an import that is stopped', () => {
       fake.stop()
     }
   }
-  const whole = new Map<string, ReturnType<typeof run>>()
+  const uninterruptedRuns = new Map<string, ReturnType<typeof run>>()
   const uninterrupted = (mode: string, ids: boolean) => {
     const key = `${mode} ${ids}`
-    const known = whole.get(key) ?? run(mode, ids)
-    whole.set(key, known)
-    return known
+    const result = uninterruptedRuns.get(key) ?? run(mode, ids)
+    uninterruptedRuns.set(key, result)
+    return result
   }
 
   const points: [mode: string, request: number, point: Point, ids: boolean][] = [
@@ -631,46 +631,49 @@ describe('an import that is stopped', () => {
     ['update', 3, 'half', true],
     ['update', 4, 'after', false],
   ]
-  const same = async (mode: string, ids: boolean, found: Awaited<ReturnType<typeof run>>) => {
+  const same = async (mode: string, ids: boolean, result: Awaited<ReturnType<typeof run>>) => {
     const expected = await uninterrupted(mode, ids)
-    expect(found.counts).toEqual(expected.counts)
-    expect(found.errors).toEqual(expected.errors)
-    expect(found.state).toEqual(expected.state)
+    expect(result.counts).toEqual(expected.counts)
+    expect(result.errors).toEqual(expected.errors)
+    expect(result.state).toEqual(expected.state)
   }
 
   const kill = async (pid: number): Promise<'cut'> => {
-    // What was answered so far arrives, or does not: both happen.
+    // The response so far may arrive or not: both happen.
     await Bun.sleep(20)
     process.kill(pid, 'SIGKILL')
     return 'cut'
   }
 
-  test.each(points)('killed (%s, request %d, %s) goes on as if it had not been', async (mode, request, point, ids) => {
-    let killed = false
-    const found = await run(mode, ids, (pid) => (number, at) => {
-      if (killed || number !== request || at !== point) return undefined
-      killed = true
-      return kill(pid())
-    })
-    expect(found.ended).toBe(1)
-    await same(mode, ids, found)
-  })
+  test.each(points)(
+    'by a kill (%s, request %d, %s) continues with the same result',
+    async (mode, request, point, ids) => {
+      let killed = false
+      const result = await run(mode, ids, (pid) => (number, at) => {
+        if (killed || number !== request || at !== point) return undefined
+        killed = true
+        return kill(pid())
+      })
+      expect(result.ended).toBe(1)
+      await same(mode, ids, result)
+    },
+  )
 
   test.each(points.filter((_, n) => n % 2 === 1))(
-    'whose answer is lost (%s, request %d, %s) asks again',
+    'by a lost response (%s, request %d, %s) sends the request again',
     async (mode, request, point, ids) => {
       let lost = 0
-      const found = await run(mode, ids, () => (number, at) => {
+      const result = await run(mode, ids, () => (number, at) => {
         if (number !== request || at !== point) return undefined
         lost++
         return 'cut'
       })
-      expect([found.ended, lost]).toEqual([0, 1])
-      await same(mode, ids, found)
+      expect([result.ended, lost]).toEqual([0, 1])
+      await same(mode, ids, result)
     },
   )
 
-  test('by Ctrl-C ends between batches, and says how to go on', async () => {
+  test('by Ctrl-C ends between batches, and prints how to continue', async () => {
     const fake = new FakeUsers()
     await fake.start()
     const path = file('interrupted.jsonl', textOf(false))
@@ -690,7 +693,7 @@ describe('an import that is stopped', () => {
       expect(fake.requests).toBe(2)
       const again = await runTool(['users', 'import', path, '--resume', '-o', 'json'], { env })
       expect([again.status, JSON.parse(again.stdout).total]).toEqual([8, PEOPLE])
-      // It is over; asking once more does nothing and says the same.
+      // The import is complete; another run sends nothing and reports the same.
       const requests = fake.requests
       const over = await runTool(['users', 'import', path, '--resume', '-o', 'json'], { env })
       expect([over.status, countsOf(over)]).toEqual([8, countsOf(again)])
@@ -700,7 +703,7 @@ describe('an import that is stopped', () => {
     }
   })
 
-  /** Imports a file until Ctrl-C in the second request, where HOME is no place to write. */
+  /** Imports a file until Ctrl-C in the second request, with a HOME that is not writable. */
   const interrupted = async (fake: FakeUsers, path: string, HOME: string) => {
     const env = { CH202_URL: fake.url, OPERATOR_API_KEY: 'key', HOME, XDG_STATE_HOME: '' }
     const running = launch([process.execPath, 'cli/main.ts', 'users', 'import', path, '--on-conflict', 'skip'], { env })
@@ -732,7 +735,7 @@ describe('an import that is stopped', () => {
       expect(statSync(join(dirname(path), journal)).mode & 0o777).toBe(0o600)
       const done = await resume()
       expect([done.status, JSON.parse(done.stdout).total]).toEqual([8, PEOPLE])
-      // One that others may write is not believed: it says how to import.
+      // A journal that other users can write is ignored, because it says how to import.
       chmodSync(join(dirname(path), journal), 0o666)
       expect((await resume()).stderr).toMatch(/starting from the beginning|^! The import journal/)
       expect(journals()).toEqual([journal])
@@ -741,10 +744,10 @@ describe('an import that is stopped', () => {
     }
   })
 
-  test('R27: goes on without a journal where none can be written, and says so once', async () => {
+  test('R27: continues without a journal if none can be written, and says so once', async () => {
     const fake = new FakeUsers()
     await fake.start()
-    // No name beside it is short enough.
+    // A name for a journal beside the file would be too long.
     const path = file(`${'long'.repeat(61)}.jsonl`, textOf(false))
     try {
       const { status, stderr } = await interrupted(fake, path, '/proc')
@@ -779,7 +782,7 @@ describe('an import that is stopped', () => {
       for (let n = 1; n <= 500; n++) child.stdin.write(`${JSON.stringify({ email: emailOf(n), password: PASSWORD })}\n`)
       await child.stdin.flush()
       if (words.length === 0) await eventually(() => fake.requests === 2 || undefined)
-      // It would end by the signal itself before it listens.
+      // Before it has a handler, the signal itself would end the process.
       else await eventually(() => listens(child.pid) || undefined)
       child.kill('SIGINT')
       expect(await child.exited).toBe(130)
@@ -792,7 +795,7 @@ describe('an import that is stopped', () => {
     }
   })
 
-  test('does not go on with another file, or otherwise than it was begun', async () => {
+  test('does not continue with another file or other options', async () => {
     const fake = new FakeUsers()
     await fake.start()
     const path = file('changed.jsonl', textOf(false))
@@ -826,20 +829,20 @@ describe('an import that is stopped', () => {
     }
   })
 
-  test('because no one answers, exits 7', async () => {
+  test('by a service that is down exits 7', async () => {
     const env = { CH202_URL: 'http://127.0.0.1:9', OPERATOR_API_KEY: 'key', XDG_STATE_HOME: folder.path }
     const { status, stderr } = await runTool(['users', 'import', file('away.jsonl', textOf(false))], { env })
     expect([status, stderr]).toEqual([7, expect.stringContaining('→ ch202 start')])
   })
 
-  test('because no one answers any more waits, and then says how to go on', async () => {
+  test('by a service that goes down waits, and then prints how to continue', async () => {
     const { path, running } = leftAlone
     const { status, stderr } = await running.ended
     expect([status, stderr]).toEqual([7, expect.stringMatching(/, after 200 records \(unreachable\)$/m)])
     expect(stderr).toContain(`→ ch202 users import ${path} --resume\n`)
   })
 
-  test('a line that is too much for a busy service is sent again', async () => {
+  test('by an overloaded service sends the refused lines again', async () => {
     const fake = new FakeUsers()
     await fake.start()
     fake.overloaded = 3
@@ -856,7 +859,7 @@ describe('an import that is stopped', () => {
     }
   })
 
-  test('by kills at any moment loses and doubles no one in a real service', async () => {
+  test('by kills at any moment loses and doubles no user in a real service', async () => {
     const MANY = 4500
     const people = Array.from({ length: MANY }, (_, n) =>
       JSON.stringify({ email: `k${n}@kill.example.org`, password_hash: HASH }),
@@ -868,7 +871,7 @@ describe('an import that is stopped', () => {
       const running = launch([process.execPath, 'cli/main.ts', 'users', 'import', path, '--resume', '-o', 'json'], {
         env: envOf(system),
       })
-      // Each time a little longer, so that it comes to an end.
+      // Each run lasts longer than the one before, so that the import completes.
       const timer = setTimeout(() => running.signal('SIGKILL'), 100 + round * 120 + Math.random() * 150)
       last = await running.ended
       clearTimeout(timer)
@@ -876,19 +879,19 @@ describe('an import that is stopped', () => {
     }
     expect([status, countsOf(last as Ended)]).toEqual([0, counts({ created: MANY })])
     const { stdout } = await users(['export'])
-    const found = stdout.split('\n').filter((line) => line.includes('@kill.example.org'))
-    expect(found.map((line) => JSON.parse(line).email)).toEqual(people.map((line) => JSON.parse(line).email))
+    const lines = stdout.split('\n').filter((line) => line.includes('@kill.example.org'))
+    expect(lines.map((line) => JSON.parse(line).email)).toEqual(people.map((line) => JSON.parse(line).email))
   })
 })
 
 describe('an export', () => {
-  const whole = '{"id":"1","email":"a@example.org"}\n'
+  const completeLine = '{"id":"1","email":"a@example.org"}\n'
   const rows: [string, string, number, string][] = [
-    ['cut in a line', `${whole}{"id":"2","em`, 7, whole],
-    ['cut between lines', whole, 7, whole],
-    ['whose last line has no end', `${whole}{"id":"2"}`, 7, whole],
+    ['cut in a line', `${completeLine}{"id":"2","em`, 7, completeLine],
+    ['cut between lines', completeLine, 7, completeLine],
+    ['cut before the last line break', `${completeLine}{"id":"2"}`, 7, completeLine],
   ]
-  test.each(rows)('that is %s is told', async (what, text, status, stdout) => {
+  test.each(rows)('that is %s is reported', async (what, text, status, stdout) => {
     const served = createServer((socket) => {
       socket.on('error', () => undefined)
       socket.once('data', () => {
@@ -907,12 +910,12 @@ describe('an export', () => {
     served.close()
     expect([done.status, done.stdout]).toEqual([status, stdout])
     expect(done.stderr).toContain('its output is incomplete')
-    // What was written is closed, and the failure stands in it.
+    // The JSON is complete, and contains the failure.
     const { items, ...rest } = JSON.parse(json.stdout)
     expect([json.status, items, rest]).toMatchObject([7, [{ id: '1' }], { ok: false, error: { code: 'export_cut' } }])
   })
 
-  test('whose reader has seen enough is no failure', async () => {
+  test('whose reader closes the pipe is no failure', async () => {
     const env = { ...envOf(system), BUN: process.execPath }
     const { status, stdout } = await launch(
       ['bash', '-o', 'pipefail', '-c', '"$BUN" cli/main.ts users export | head -1'],

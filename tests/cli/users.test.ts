@@ -34,14 +34,14 @@ async function importUsers(users: Record<string, unknown>[]) {
   expect(text.match(/"created"/g)?.length).toBe(users.length)
 }
 
-/** Users that no other test knows. */
+/** Creates users that no other test uses. */
 async function newUsers(many: number, fields: Record<string, unknown> = {}): Promise<string[]> {
   const emails = Array.from({ length: many }, newEmail)
   await importUsers(emails.map((email) => ({ email, ...fields })))
   return emails
 }
 
-/** A line whose answer is one JSON. */
+/** Runs a line whose output is one JSON value. */
 async function asJson(line: string, options: { env?: Record<string, string>; stdin?: string } = {}) {
   const { status, stdout, stderr } = await run(`${line} -o json`, options)
   expect([line, status, stderr]).toEqual([line, 0, ''])
@@ -52,7 +52,7 @@ async function statusOf(email: string): Promise<number> {
   return (await call(instance.system.url.users, `GET /api/v1/users/by-email/${email}`, { headers: as.operator })).status
 }
 
-test('R23: rows without a password are imported, and listed by it', async () => {
+test('R23: rows without a password are imported, and can be listed', async () => {
   const emails = [newEmail(), newEmail(), newEmail()]
   const rows = [`${emails[0]},,true`, `${emails[1]},,`, `${emails[2]},${PASSWORD},`]
   const csv = ['email,password,email_verified', ...rows].join('\n')
@@ -77,7 +77,7 @@ test('R23: rows without a password are imported, and listed by it', async () => 
 })
 
 describe('create', () => {
-  test('with a password of standard input', async () => {
+  test('takes a password from standard input', async () => {
     const email = newEmail()
     const options = '--username Kim --name "Kim Ö." --role USER --role EDITOR --verified'
     const created = await asJson(`ch202 users create ${email} --password-stdin ${options}`, {
@@ -96,17 +96,17 @@ describe('create', () => {
     expect((await logIn(instance.system, email)).status).toBe(200)
   })
 
-  test('with a password that it makes, and prints once', async () => {
-    const made = await Promise.all([0, 1].map(() => asJson(`ch202 users create ${newEmail()} --generate`)))
-    for (const { email, password } of made) {
+  test('generates a password, and prints it once', async () => {
+    const users = await Promise.all([0, 1].map(() => asJson(`ch202 users create ${newEmail()} --generate`)))
+    for (const { email, password } of users) {
       expect(password).toMatch(/^[\w-]{24}$/)
       expect((await logIn(instance.system, email, password)).status).toBe(200)
     }
-    expect(made[0].password).not.toBe(made[1].password)
-    expect(instance.system.output()).not.toContain(made[0].password)
+    expect(users[0].password).not.toBe(users[1].password)
+    expect(instance.system.output()).not.toContain(users[0].password)
   })
 
-  test('of one that exists is a conflict, unless that is no error', async () => {
+  test('reports a conflict if the user exists, unless a flag accepts that', async () => {
     const email = newEmail()
     const first = await asJson(`ch202 users create ${email} --generate`)
     const again = await run(`ch202 users create ${email.toUpperCase()} --generate`)
@@ -117,14 +117,14 @@ describe('create', () => {
     expect((await run(again.stderr.split('→ ')[1] ?? '')).status).toBe(0)
     const lenient = await asJson(`ch202 users create ${email} --generate --if-not-exists`)
     expect(lenient).toMatchObject({ id: first.id, email, changed: false })
-    // The password that was made is not the user's.
+    // The generated password is not the user's.
     expect(lenient).not.toHaveProperty('password')
     await run(`ch202 users create ${newEmail()} --generate --username taken`)
     const username = await run(`ch202 users create ${newEmail()} --generate --if-not-exists --username taken`)
     expect([username.status, username.stderr]).toEqual([6, expect.stringContaining('username_taken')])
   })
 
-  test('without a terminal and without a password names the flags', async () => {
+  test('names the flags without a terminal and a password', async () => {
     const email = newEmail()
     for (const stdin of [undefined, '', `${PASSWORD}\n`]) {
       const { status, stdout, stderr, took } = await run(
@@ -180,7 +180,7 @@ describe('list', () => {
     expect((await run(`ch202 users list --search 'пэтр' --fields email`)).stdout.trim()).toBe('')
   })
 
-  test.each(['users', 'cache'])("R27: of %s, --search '' is no search", async (noun) => {
+  test.each(['users', 'cache'])("R27: of %s ignores --search ''", async (noun) => {
     await logIn(instance.system, 'ana@example.org')
     const all = await run(`ch202 ${noun} list --fields email --limit 3`)
     expect([all.status, all.stdout]).toEqual([0, expect.stringContaining('@')])
@@ -201,7 +201,7 @@ test('get takes an id, an email or a username, whatever their case', async () =>
 })
 
 describe('update', () => {
-  test('changes what is named, and tells whether that is another', async () => {
+  test('changes the given fields, and reports whether they differ', async () => {
     const [email = ''] = await newUsers(1, { username: 'uli', name: 'Uli' })
     const steps: [string, Record<string, unknown>][] = [
       ['--name "Ulla Ö."', { name: 'Ulla Ö.', username: 'uli', changed: true }],
@@ -222,16 +222,19 @@ describe('update', () => {
     expect(await statusOf(email)).toBe(404)
   })
 
-  test('of nothing is a wrong use; to what is taken a conflict', async () => {
+  test('without a field is a usage error, and with the email of another user a conflict', async () => {
     const [email = ''] = await newUsers(1)
     const nothing = await run(`ch202 users update ${email}`)
     expect([nothing.status, nothing.stderr]).toEqual([2, expect.stringContaining('Nothing to change')])
-    const taken = await run(`ch202 users update ${email} --email ana@example.org`)
-    expect([taken.status, taken.stderr]).toEqual([6, expect.stringContaining('→ ch202 users get ana@example.org')])
+    const conflict = await run(`ch202 users update ${email} --email ana@example.org`)
+    expect([conflict.status, conflict.stderr]).toEqual([
+      6,
+      expect.stringContaining('→ ch202 users get ana@example.org'),
+    ])
   })
 })
 
-test('disable and enable end sessions and logins, and are no error where it is so already', async () => {
+test('disable and enable change whether a user can log in, and are no error when repeated', async () => {
   const [email = ''] = await newUsers(1)
   const login = await logIn(instance.system, email)
   for (const [verb, status, changed, answered] of [
@@ -250,16 +253,16 @@ test('disable and enable end sessions and logins, and are no error where it is s
 })
 
 describe('delete', () => {
-  test('wants --yes, or the email, where no one can be asked', async () => {
+  test('requires --yes or the email without a terminal', async () => {
     const [email = ''] = await newUsers(1)
-    for (const [flags, said] of [
+    for (const [flags, expected] of [
       ['', `--yes or --confirm ${email}`],
       ['--confirm ana@example.org', `expected ${email}`],
       ['--confirm ana@example.org --yes', `expected ${email}`],
       ['--confirm ""', `expected ${email}`],
     ]) {
       const { status, stdout, stderr } = await run(`ch202 users delete ${email} ${flags}`, { stdin: 'y\n' })
-      expect([flags, status, stdout, stderr]).toEqual([flags, 2, '', expect.stringContaining(said ?? '')])
+      expect([flags, status, stdout, stderr]).toEqual([flags, 2, '', expect.stringContaining(expected ?? '')])
     }
     expect(await statusOf(email)).toBe(200)
     expect(await asJson(`ch202 users delete ${email} --confirm ${email.toUpperCase()}`)).toMatchObject({
@@ -268,11 +271,11 @@ describe('delete', () => {
       changed: true,
     })
     expect(await statusOf(email)).toBe(404)
-    // Again, it is no error, and needs no one to say yes.
+    // A second time it is no error, and needs no confirmation.
     expect(await asJson(`ch202 users delete ${email}`)).toEqual({ ok: true, changed: false })
   })
 
-  test('by --yes, which may stand anywhere', async () => {
+  test('deletes with --yes at any place of the line', async () => {
     const emails = await newUsers(3)
     const forms = ['ch202 users delete $ --yes', 'ch202 -y users delete $', 'ch202 users -y delete $']
     for (const [at, form] of forms.entries()) {
@@ -293,7 +296,7 @@ describe('delete', () => {
     expect(ended.screen).toContain(`Delete ${email}?`)
   })
 
-  test('never asks where only one end is a terminal', async () => {
+  test('never asks if only standard input or output is a terminal', async () => {
     const [email = ''] = await newUsers(1)
     for (const line of [`ch202 users delete ${email} < /dev/null`, `ch202 users delete ${email} | cat; exit 2`]) {
       const { status, screen } = await onScreen(line)
@@ -304,20 +307,24 @@ describe('delete', () => {
 })
 
 describe('set-password', () => {
-  test('from standard input, generated, or asked for', async () => {
+  test('takes a password from standard input, generates one, or asks', async () => {
     const [email = ''] = await newUsers(1)
-    const given = await asJson(`ch202 users set-password ${email} --password-stdin`, { stdin: 'battery horse one\n' })
-    expect(given).toEqual({ ok: true, id: expect.stringMatching(UUID), email, changed: true })
+    const fromStdin = await asJson(`ch202 users set-password ${email} --password-stdin`, {
+      stdin: 'battery horse one\n',
+    })
+    expect(fromStdin).toEqual({ ok: true, id: expect.stringMatching(UUID), email, changed: true })
     expect((await logIn(instance.system, email, 'battery horse one')).status).toBe(200)
     const { password } = await asJson(`ch202 users set-password ${email} --generate`)
     expect((await logIn(instance.system, email, password)).status).toBe(200)
-    const asked = await onScreen(`ch202 users set-password ${email}`, { typed: [[/Password/, 'battery horse two\r']] })
-    expect([asked.status, asked.screen.includes('horse')]).toEqual([0, false])
+    const fromTerminal = await onScreen(`ch202 users set-password ${email}`, {
+      typed: [[/Password/, 'battery horse two\r']],
+    })
+    expect([fromTerminal.status, fromTerminal.screen.includes('horse')]).toEqual([0, false])
     expect((await logIn(instance.system, email, 'battery horse two')).status).toBe(200)
     expect((await logIn(instance.system, email)).status).toBe(401)
   })
 
-  test('wants one way, and only one', async () => {
+  test('requires exactly one of its flags', async () => {
     for (const flags of ['', '--generate --password-stdin']) {
       const { status, stdout, stderr } = await run(`ch202 users set-password ana ${flags}`, { stdin: PASSWORD })
       expect([flags, status, stdout]).toEqual([flags, 2, ''])
@@ -336,7 +343,7 @@ test('send-reset mails a link', async () => {
   expect(mail).toMatch(/https:\/\/app\.example\.org\//)
 })
 
-test('send-reset to whom no mail goes says so', async () => {
+test('send-reset says so if the user gets no mail', async () => {
   const [email = ''] = await newUsers(1)
   await asJson(`ch202 users disable ${email}`)
   const { status, stderr } = await run(`ch202 users send-reset ${email}`)
@@ -344,7 +351,7 @@ test('send-reset to whom no mail goes says so', async () => {
 })
 
 describe('refs of standard input', () => {
-  test('are taken a line each, whatever its end', async () => {
+  test('are read one per line, whatever the line end', async () => {
     const emails = await newUsers(3)
     const { status, stdout, stderr } = await run('ch202 users disable - -o jsonl', {
       stdin: `${emails[0]}\r\n\n  ${emails[1]}  \n${emails[2]}`,
@@ -361,7 +368,7 @@ describe('refs of standard input', () => {
     expect(ids.stdout).toBe(emails.map((email) => `${email}  active\n`).join(''))
   })
 
-  test('of which some fail: the others are done, and it exits 8', async () => {
+  test('of which some fail are processed for the others, with exit status 8', async () => {
     const emails = await newUsers(2)
     const stdin = `${emails[0]}\nnobody@example.org\nno-one\n${emails[1]}\n`
     const some = await run('ch202 users disable - -o ids', { stdin })
@@ -381,12 +388,12 @@ describe('refs of standard input', () => {
     expect([none.status, none.stdout]).toEqual([3, ''])
   })
 
-  test('that name no one are a wrong use', async () => {
+  test('that are empty are a usage error', async () => {
     for (const stdin of ['', '\n \n'])
       expect(await run('ch202 users get -', { stdin })).toMatchObject({ status: 2, stdout: '' })
   })
 
-  test('that would be deleted want --yes', async () => {
+  test('require --yes to be deleted', async () => {
     const emails = await newUsers(2)
     const stdin = emails.join('\n')
     for (const flags of ['', `--confirm ${emails[0]}`])
@@ -396,7 +403,7 @@ describe('refs of standard input', () => {
     expect(await Promise.all(emails.map(statusOf))).toEqual([404, 404])
   })
 
-  test('get a password each', async () => {
+  test('each get a password', async () => {
     const emails = await newUsers(2)
     const { items } = await asJson('ch202 users set-password - --generate', { stdin: emails.join('\n') })
     for (const { email, password } of items) expect((await logIn(instance.system, email, password)).status).toBe(200)
@@ -405,9 +412,9 @@ describe('refs of standard input', () => {
     expect([one.status, one.stderr]).toEqual([2, expect.stringContaining('--generate')])
   })
 
-  test('stop between two at a Ctrl-C, and it says how to go on', async () => {
-    const made = 'ch202 users list --role MANY --sort email --all -o ids > refs'
-    expect((await run(made)).status).toBe(0)
+  test('stop between two users at a Ctrl-C, and the tool prints how to continue', async () => {
+    const listMany = 'ch202 users list --role MANY --sort email --all -o ids > refs'
+    expect((await run(listMany)).status).toBe(0)
     const stopped = instance.shell.start('trap : INT\n< refs ch202 users get - -o ids', { group: true })
     await stopped.printed(/\n/, 2)
     stopped.signal('SIGINT')
@@ -417,7 +424,7 @@ describe('refs of standard input', () => {
     expect(stderr).toBe(`Stopped after ${done} of ${MANY}\n→ … | tail -n +${done + 1} | ch202 users get - -o ids\n`)
     const rest = await run(`cat refs ${stderr.split('→ …')[1]}`)
     expect((await run('cat refs')).stdout).toBe(stdout + rest.stdout)
-    // As JSON it is whole JSON still.
+    // With -o json the output is still complete JSON.
     const json = instance.shell.start('trap : INT\n< refs ch202 users get - -o json --debug', { group: true })
     await eventually(() => json.stderr().includes('GET') || undefined)
     json.signal('SIGINT')
@@ -427,7 +434,7 @@ describe('refs of standard input', () => {
   })
 })
 
-test('the last administrator stays one, and it says whom to look at', async () => {
+test('the last administrator cannot be removed, and the failure suggests a command', async () => {
   for (const line of ['disable ana', 'update ana --role USER', 'delete ana --yes']) {
     const { status, stdout, stderr } = await run(`ch202 users ${line}`)
     expect([line, status, stdout]).toEqual([line, 6, ''])
@@ -436,7 +443,7 @@ test('the last administrator stays one, and it says whom to look at', async () =
   expect(await asJson('ch202 users get ana')).toMatchObject({ roles: ['USER', 'ADMIN'], status: 'active' })
 })
 
-test('who is not there is 3, with how to look, for every command', async () => {
+test('every command exits 3 for an unknown user, and suggests a search', async () => {
   for (const [line, options] of [
     ['get', ''],
     ['update', '--no-name'],
@@ -454,7 +461,7 @@ test('who is not there is 3, with how to look, for every command', async () => {
     }
 })
 
-test('a name that would lead elsewhere leads nowhere', async () => {
+test('a name that would change the path is an unknown user', async () => {
   for (const ref of ['', '.', '..', '../users', 'a/../../ana', 'ana?size=1', 'ana#x', '%2e%2e', '@', '../@/..']) {
     const { status, stdout } = await run(`ch202 users get '${ref}'`)
     expect([ref, status, stdout]).toEqual([ref, 3, ''])

@@ -11,13 +11,13 @@ test('the version is printed, plain or as JSON', async () => {
     [['-o', 'json', 'version'], `{"version":"${version}"}\n`],
     [['version', '--output=json'], `{"version":"${version}"}\n`],
   ] as const
-  for (const [words, said] of table) {
+  for (const [words, expected] of table) {
     const { status, stdout, stderr } = await runTool([...words])
-    expect([words, status, stdout, stderr]).toEqual([words, 0, said, ''])
+    expect([words, status, stdout, stderr]).toEqual([words, 0, expected, ''])
   }
 })
 
-test('the version takes hardly more of the processor than Bun itself', async () => {
+test('the version takes little more time of the processor than Bun itself', async () => {
   const best = async (command: string[]) => {
     const times: number[] = []
     for (let n = 0; n < 6; n++) times.push((await launch(command).ended).cpu)

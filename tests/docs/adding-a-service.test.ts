@@ -32,11 +32,11 @@ const changes = blocksOf(page).filter(({ path }) => path !== '')
 /** Applies or undoes a block. @throws Error with the path of the block when a place does not fit exactly once */
 function changed(before: string, { path, text }: Block, direction: 'apply' | 'undo'): string {
   const [from, to] = direction === 'apply' ? ['-', '+'] : ['+', '-']
-  return text.split('@@\n').reduce((whole, place) => {
+  return text.split('@@\n').reduce((content, place) => {
     const lines = place.replace(/\n$/, '').split('\n')
     const having = (mark = '') =>
       lines.flatMap((line) => (line === '' || line.startsWith(' ') || line.startsWith(mark) ? [line.slice(1)] : []))
-    const [old, next, all] = [having(from), having(to), whole.split('\n')]
+    const [old, next, all] = [having(from), having(to), content.split('\n')]
     const places = all.flatMap((_, at) => (old.every((line, ahead) => all[at + ahead] === line) ? [at] : []))
     const [at, ...more] = places
     if (at === undefined || more.length > 0)

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 
 /** The rows of a service in the tests of the whole system. `ch202 new service` writes one file of them per service. */
 export interface AddedService {
-  /** Who may call what: rows as in `tests/security/policy.ts`. */
+  /** The callers that each operation accepts: rows as in `tests/security/policy.ts`. */
   policy: string
   /** The problem codes of each operation, separated by spaces. */
   codes: Record<string, string>

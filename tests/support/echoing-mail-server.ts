@@ -1,12 +1,12 @@
 import { createServer, type Socket } from 'node:net'
 
-/** Where the server refuses: at the login, or the mail itself; or it takes it. */
+/** Whether the server refuses the login, refuses the mail, or accepts it. */
 type Manner = 'refuses the login' | 'refuses the mail' | 'takes it'
 
-/** A mail server that says back what it was told, in the many lines that an answer may have (RFC 5321, 4.2.1). */
+/** A mail server that echoes its input, in responses of several lines (RFC 5321, 4.2.1). */
 export class EchoingMailServer {
   manner: Manner = 'takes it'
-  /** Every mail that came, taken or not. */
+  /** Every mail received, accepted or not. */
   readonly came: string[] = []
   logins = 0
   private readonly sockets = new Set<Socket>()
@@ -33,10 +33,10 @@ export class EchoingMailServer {
       for (;;) {
         const end = waiting.indexOf(isMail ? '\r\n.\r\n' : '\r\n')
         if (end < 0) return
-        const said = waiting.slice(0, end)
+        const input = waiting.slice(0, end)
         waiting = waiting.slice(end + (isMail ? 5 : 2))
-        socket.write(isMail ? this.answerMail(said) : this.answer(said))
-        isMail = !isMail && said.toUpperCase() === 'DATA'
+        socket.write(isMail ? this.answerMail(input) : this.answer(input))
+        isMail = !isMail && input.toUpperCase() === 'DATA'
       }
     })
   }

@@ -7,7 +7,6 @@ export const PROFILE_FIELDS = ['locale', 'metadata', 'app_metadata'] as const
 /** The fields of a user that only an operator may set. */
 export const OPERATOR_FIELDS = ['roles', 'status', 'email_verified', 'app_metadata'] as const
 
-/** The fields of each answer: a fixed list, so that nothing is told that should not be. */
 /** The fields of each response. A fixed list, so that a test notices every field that is added. */
 export const FIELDS = {
   token: ['access_token', 'token_type', 'expires_in', 'refresh_token', 'refresh_expires_in', 'session_id'],

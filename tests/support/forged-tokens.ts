@@ -19,7 +19,7 @@ export const signed = (header: Json, claims: Json, key: KeyObject) => {
   return `${input}.${encode(sign(null, Buffer.from(input), key))}`
 }
 
-/** The key that the service signs with, taken out of its database: what can be made with it alone shows in the claims. */
+/** The key that the service signs with, read from its database. */
 export function signingKey(system: System): { kid: string; x: string; key: KeyObject } {
   const database = new Database(join(system.dataDir, 'auth.sqlite'), { readonly: true })
   try {
@@ -36,7 +36,7 @@ export function signingKey(system: System): { kid: string; x: string; key: KeyOb
   }
 }
 
-/** What a token says, its header and claims changed (undefined: left out), signed by the service's own key or another. */
+/** Signs a token again with changed header and claims (undefined removes one), by the service's key unless `key` is set. */
 export function resigned(
   system: System,
   token: string,

@@ -26,7 +26,7 @@ export interface Gated {
   stop(): Promise<void>
 }
 
-/** Who may call each kind of route. */
+/** The callers that each kind of route accepts. */
 const ACCESS = {
   users: ['user'],
   operators: ['user', 'operator'],

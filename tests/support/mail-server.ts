@@ -4,16 +4,16 @@ import { createServer, type Socket } from 'node:net'
 export type Step = 'greeting' | 'EHLO' | 'HELO' | 'STARTTLS' | 'AUTH' | 'MAIL' | 'RCPT' | 'DATA' | 'message'
 export const CUT = Symbol('the connection is closed')
 export const SILENCE = Symbol('nothing is answered')
-/** A whole answer, of one line or several, or what takes its place. */
+/** A complete response, of one line or several, or the failure in its place. */
 export type Act = string | typeof CUT | typeof SILENCE
 type Script = Partial<Record<Step, Act | ((session: Session) => Act | Promise<Act>)>>
 
 export interface Session {
   /** The commands, as they came. */
   lines: string[]
-  /** Of the last RCPT. */
+  /** The address of the last RCPT. */
   to: string
-  /** What followed DATA, its lines whole and its signs plain. */
+  /** The text after DATA, decoded from quoted-printable. */
   message: string
   /** The other side has closed the connection. */
   isLeft: boolean
@@ -53,7 +53,7 @@ export class ScriptedMailServer {
     this.server.close()
   }
 
-  /** The messages that came whole, in the order in which they did, answered or not. */
+  /** The messages received completely, in order, whether answered or not. */
   get messages(): Session[] {
     return this.sessions.filter(({ message }) => message !== '')
   }
@@ -69,7 +69,7 @@ export class ScriptedMailServer {
     })
     let text = ''
     let isMessage = false
-    // What was sent ahead waits for its turn.
+    // Commands that were sent ahead wait for their turn.
     let turn = this.answer(socket, session, 'greeting')
     const read = async () => {
       for (;;) {
@@ -107,7 +107,7 @@ export class ScriptedMailServer {
   }
 }
 
-/** RFC 2045, 6.7. */
+/** Decodes quoted-printable (RFC 2045, 6.7). */
 function plain(mail: string): string {
   if (!/^Content-Transfer-Encoding: quoted-printable$/im.test(mail)) return mail
   return mail

@@ -5,7 +5,7 @@ import { as, call } from './http.ts'
 import type { Name } from './settings.ts'
 import type { System } from './system.ts'
 
-/** What a user may own in the services of one resource: the name that its id has in a path, and the service. */
+/** Each resource that a user may own: the path parameter with its id, and its service. */
 export const OWNED = Object.entries(ADDED_SERVICES).map(
   ([name, { ownedId }]) => [ownedId, name] as [field: string, service: Name],
 )
@@ -16,8 +16,8 @@ export async function ownedValues(system: System, operation: string, owner: Test
   for (const [field, service] of OWNED) {
     if (!operation.includes(`{${field}}`) && operation !== `GET /api/v1/${service}`) continue
     const headers = as.bearer(owner.tokens.access_token)
-    const made = await call(system.url[service], `POST /${service}`, { headers, body: { name: 'One' } })
-    values[field] = made.body.id
+    const response = await call(system.url[service], `POST /${service}`, { headers, body: { name: 'One' } })
+    values[field] = response.body.id
   }
   return values
 }
@@ -28,6 +28,6 @@ export async function turnOnModules(system: System, operations: Iterable<Documen
     /The module `(.+)` must be on/.exec(operation.description ?? ''),
   )
   const body = { name: 'Module', description: 'One that a route needs', default_enabled: true }
-  for (const id of new Set(needed.flatMap((found) => found?.[1] ?? [])))
+  for (const id of new Set(needed.flatMap((match) => match?.[1] ?? [])))
     await call(system.url.modules, 'POST /modules', { headers: as.operator, body: { ...body, id } })
 }

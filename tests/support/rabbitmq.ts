@@ -5,19 +5,19 @@ import { connect } from 'amqplib'
 import { eventually } from './eventually.ts'
 import { freePort } from './settings.ts'
 
-/** Beside the wrapper in the PATH, which only root and its own user may call. */
+/** The server itself: only root and the user `rabbitmq` may call the wrapper in the PATH. */
 const SERVER = '/usr/lib/rabbitmq/bin/rabbitmq-server'
 
-/** A RabbitMQ of one's own: its own ports, directories and name. */
+/** A separate RabbitMQ, with ports, directories and a name of its own. */
 export interface Broker {
   url: string
   start(): Promise<void>
-  /** As a power cut would: what it has confirmed is on the disk. */
+  /** Kills the broker, like a power cut: messages that it has confirmed are on the disk. */
   kill(): Promise<void>
   close(): Promise<void>
 }
 
-/** @throws where there is no RabbitMQ, or it does not start: with what it said */
+/** @throws Error with its log if RabbitMQ is not installed or does not start */
 export async function openBroker(): Promise<Broker> {
   if (!existsSync(SERVER)) throw new Error(`There is no RabbitMQ here (${SERVER}): apt-get install rabbitmq-server`)
   const directory = mkdtempSync(join(tmpdir(), 'ch202-rabbitmq-'))
@@ -60,7 +60,7 @@ export async function openBroker(): Promise<Broker> {
     process.kill(-pid, 'SIGKILL')
     await exited
   }
-  const said = () =>
+  const logTail = () =>
     readdirSync(at('log'))
       .map((name) => readFileSync(join(at('log'), name), 'utf8').slice(-2000))
       .join('\n')
@@ -76,7 +76,7 @@ export async function openBroker(): Promise<Broker> {
       node = started
       await eventually(() => (started.exitCode === null ? answers() : true)).catch(() => undefined)
       if (started.exitCode !== null || !(await answers()))
-        throw new Error(`RabbitMQ has not started (${started.exitCode}):\n${said()}`)
+        throw new Error(`RabbitMQ has not started (${started.exitCode}):\n${logTail()}`)
     },
     kill,
     async close() {

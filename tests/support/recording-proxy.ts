@@ -6,7 +6,7 @@ export const PROXY_VARIABLES = ['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY'].flatMa
  * tunnel, as https needs it, is recorded and refused.
  */
 export class RecordingProxy {
-  /** What each connection has sent so far. */
+  /** The bytes that each connection has sent so far. */
   readonly received: string[] = []
   private readonly listener = Bun.listen<{ at: number }>({
     hostname: '127.0.0.1',

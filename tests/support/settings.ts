@@ -34,7 +34,7 @@ export function addressSettings(of: (name: Name) => string): Record<string, stri
 }
 
 interface Addresses {
-  /** Of the process that serves everything. */
+  /** The address of the process that serves everything. */
   all: string
   url: Record<Name, string>
 }

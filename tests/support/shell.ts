@@ -65,18 +65,18 @@ export function openShell(name: string, env: Record<string, string> = {}, root =
   const path = join(folder.path, 'work')
   const home = join(folder.path, 'home')
   for (const directory of [path, home]) mkdirSync(directory)
-  const own = { HOME: home, XDG_CONFIG_HOME: join(home, '.config'), ...env, PATH: `${bin}:${process.env.PATH}` }
+  const environment = { HOME: home, XDG_CONFIG_HOME: join(home, '.config'), ...env, PATH: `${bin}:${process.env.PATH}` }
 
   const start = (line: string, { cwd = path, env: more = {}, ...rest }: LineOptions = {}) =>
-    launch(['sh', '-c', line], { ...rest, cwd, env: { ...own, ...more, PATH: own.PATH } })
+    launch(['sh', '-c', line], { ...rest, cwd, env: { ...environment, ...more, PATH: environment.PATH } })
 
   return {
     path,
-    env: own,
+    env: environment,
     fresh: folder.fresh,
     start,
     run: (line, options) => start(line, options).ended,
-    inTerminal: (line, options = {}) => terminal(line, path, own, options),
+    inTerminal: (line, options = {}) => terminal(line, path, environment, options),
     close: folder.remove,
   }
 }
@@ -89,7 +89,7 @@ function terminal(
 ): OnScreen {
   const decoder = new TextDecoder()
   let screen = ''
-  const gone = Promise.withResolvers<void>()
+  const outputEnd = Promise.withResolvers<void>()
   const child = Bun.spawn(['sh', '-c', line], {
     cwd,
     env: { TERM: 'xterm', CH202_ENV: 'test', ...env, ...more },
@@ -99,7 +99,7 @@ function terminal(
       data: (_, chunk) => {
         screen += decoder.decode(chunk, { stream: true })
       },
-      exit: () => gone.resolve(),
+      exit: () => outputEnd.resolve(),
     },
   })
   const shows = async (pattern: RegExp, from = 0) => {
@@ -109,8 +109,8 @@ function terminal(
   }
   const typing = async () => {
     let from = 0
-    for (const [shown, text] of typed) {
-      await shows(shown, from)
+    for (const [pattern, text] of typed) {
+      await shows(pattern, from)
       from = screen.length
       child.terminal?.write(text)
     }
@@ -119,7 +119,7 @@ function terminal(
     await typing()
     await child.exited
     // The last output may still be on its way.
-    await Promise.race([gone.promise, Bun.sleep(500)])
+    await Promise.race([outputEnd.promise, Bun.sleep(500)])
     child.terminal?.close()
     return { status: statusOf(child), screen: screen.replaceAll('\r\n', '\n') }
   }

@@ -86,11 +86,11 @@ export async function inProcess(
     },
     async start(name) {
       if (served.has(keyOf(name))) return
-      const own = readConfig({ ...settings, ...settingsOf(name) }, SERVICES)
-      const hasher = new PasswordHasher(own, log('hasher'))
+      const serviceConfig = readConfig({ ...settings, ...settingsOf(name) }, SERVICES)
+      const hasher = new PasswordHasher(serviceConfig, log('hasher'))
       const runtime = { log, hasher, ...(clock ? { clock } : {}) }
       const names = layout === 'together' ? SERVICE_NAMES : [name]
-      served.set(keyOf(name), await serve(own, names, { runtime, ...(mailer ? { mailer } : {}) }))
+      served.set(keyOf(name), await serve(serviceConfig, names, { runtime, ...(mailer ? { mailer } : {}) }))
     },
     async kill(name) {
       const restore = copyDatabases(config.dataDir, layout === 'together' ? SERVICE_NAMES : [name])

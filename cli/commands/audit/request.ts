@@ -9,7 +9,7 @@ import { refusal } from './verdict.ts'
 
 const PAGE_SIZE = '50'
 
-/** Explains the outcome of a request from its audit rows or from the refused logins; undefined if there are none. */
+/** Explains the outcome of a request from its audit rows or from the refused logins; undefined without either. */
 export async function explainRequest(tool: Tool, request_id: string): Promise<Explanation | undefined> {
   if (request_id.length > 128) return undefined
   const api = await tool.api()

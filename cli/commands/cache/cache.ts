@@ -103,10 +103,10 @@ async function findEntry(tool: Tool, ref: string): Promise<{ id: string; email: 
   const query = UUID.test(ref) ? {} : { search: searchFor(ref) }
   const parts = pages((part) => api.auth((auth) => auth.admin['password-cache'].get({ query: { ...query, ...part } })))
   for await (const { items } of parts) {
-    const held = items.find(({ email, user_id, username }) =>
+    const account = items.find(({ email, user_id, username }) =>
       [user_id, username, emailKey(String(email))].includes(ref),
     )
-    if (held) return { id: String(held.user_id), email: String(held.email) }
+    if (account) return { id: String(account.user_id), email: String(account.email) }
   }
   return undefined
 }

@@ -33,14 +33,14 @@ export const portsChecks: Check[] = [
     async run(context) {
       const all = await context.services()
       if (all.length === 0) return skipped(`No service runs on ${context.dataDir}`)
-      const gone = all.filter(({ running }) => !running.process).map(({ running }) => running.service)
+      const crashedServices = all.filter(({ running }) => !running.process).map(({ running }) => running.service)
       const unhealthy = all.filter(({ health, running }) => running.process && !isService(running.service, health))
       if (unhealthy.length > 0)
         return failed(
           unhealthy.map(({ health, running }) => `${running.service}: ${healthProblem(health)}`).join('; '),
           'ch202 logs --level warn',
         )
-      if (gone.length > 0) return warning(`Ended unexpectedly: ${gone.join(', ')}`, 'ch202 start')
+      if (crashedServices.length > 0) return warning(`Ended unexpectedly: ${crashedServices.join(', ')}`, 'ch202 start')
       const missing = SERVICE_NAMES.filter((service) => !all.some(({ running }) => running.service === service))
       if (missing.length > 0) return warning(`Not running: ${missing.join(', ')}`, 'ch202 start')
       return ok('Every service is healthy')

@@ -45,5 +45,5 @@ export async function replaceFile(
 }
 
 export function replaceTextFile(path: string, text: string): Promise<boolean> {
-  return replaceFile(path, 0o644, async (made) => writeFileSync(made, text, { flag: 'wx', flush: true }))
+  return replaceFile(path, 0o644, async (draft) => writeFileSync(draft, text, { flag: 'wx', flush: true }))
 }

@@ -12,7 +12,7 @@ export function displayed<T extends { types: string[] }>({ out }: Tool, webhook:
   return out.options.output === 'table' && webhook.types.length === 0 ? { ...webhook, types: ['all'] } : webhook
 }
 
-/** Fetches a webhook; undefined if there is none with this id. */
+/** Fetches a webhook; undefined if no webhook has this id. */
 export async function findWebhook(tool: Tool, id: string) {
   const api = await tool.api()
   const { items } = await api.auth((auth) => auth.admin.webhooks.get())

@@ -20,50 +20,50 @@ describe('the executable', () => {
     expect([built.status, built.stdout]).toEqual([0, ''])
   }, 120_000)
 
-  /** What a test that failed has left running. */
-  const left = new Set<Running>()
+  /** Processes that a failed test has not stopped. */
+  const unstopped = new Set<Running>()
   afterAll(async () => {
-    for (const running of left) running.signal('SIGTERM')
-    await Promise.all([...left].map(({ ended }) => ended))
+    for (const running of unstopped) running.signal('SIGTERM')
+    await Promise.all([...unstopped].map(({ ended }) => ended))
   })
 
-  /** In a directory with nothing but the executable in it, with no PATH and no home. */
+  /** Runs the executable in a directory of its own, without PATH and HOME. */
   const alone = (words: string[], env: Record<string, string> = {}, files: Record<string, string> = {}): Running => {
     const cwd = folder.fresh()
     mkdirSync(cwd)
     for (const [name, text] of Object.entries(files)) writeFileSync(join(cwd, name), text)
     const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`)
     const running = launch(['env', '-i', ...variables, tool, ...words], { cwd })
-    left.add(running)
-    running.ended.then(() => left.delete(running))
+    unstopped.add(running)
+    running.ended.then(() => unstopped.delete(running))
     return running
   }
-  /** Settings that name no directory: the data is where it is started. */
+  /** Settings without a data directory: the data is in the current directory. */
   const settings = (env: Record<string, string> = {}) => {
-    const { PATH: _, HOME: __, CH202_DATA_DIR: ___, ...own } = ownSettings('', env)
-    return own
+    const { PATH: _, HOME: __, CH202_DATA_DIR: ___, ...rest } = ownSettings('', env)
+    return rest
   }
 
-  test('is one file, with nothing left beside it and no word of where it was built', () => {
+  test('is one file, which does not contain the path where it was built', () => {
     expect(readdirSync(home)).toEqual(['ch202'])
     expect((statSync(tool).mode & 0o777).toString(8)).toBe('755')
     expect(readFileSync(tool).includes(ROOT)).toBe(false)
   })
 
-  test('is the same again, byte for byte, under another name', async () => {
+  test('is built the same, byte for byte, under another name', async () => {
     const other = join(folder.fresh(), 'made', 'tool')
     const { status, stdout } = await runTool(['package', 'binary', '--out', other, '-o', 'json'])
     expect([status, JSON.parse(stdout)]).toEqual([0, { ok: true, path: other, changed: true }])
     expect(readFileSync(other).equals(readFileSync(tool))).toBe(true)
   })
 
-  test('is not put where a directory is', async () => {
+  test('does not replace a directory', async () => {
     const { status, stderr } = await runTool(['package', 'binary', '--out', home])
     expect([status, stderr]).toEqual([1, `✗ ${home} exists and is not a file (in_the_way)\n`])
     expect(readdirSync(home)).toEqual(['ch202'])
   })
 
-  test('is not left in pieces by a Ctrl-C', async () => {
+  test('leaves no temporary files after a Ctrl-C', async () => {
     const directory = folder.fresh()
     const running = launch([process.execPath, 'cli/main.ts', 'package', 'binary', '--out', join(directory, 'ch202')])
     await eventually(() => existsSync(directory) && readdirSync(directory).length > 0)
@@ -85,13 +85,13 @@ describe('the executable', () => {
     expect(ended.stdout).toMatch(stdout)
   })
 
-  test('does not build another: it says where that can be done', async () => {
+  test('does not build another, and says where to build one', async () => {
     const { status, stdout, stderr } = await alone(['package', 'binary']).ended
     expect([status, stdout]).toEqual([1, ''])
     expect(stderr).toMatch(/no_source[\s\S]*→ in a checkout: bun ch202 package binary/)
   })
 
-  test('takes no code from the directory that it is called in', async () => {
+  test('loads no code from the current directory', async () => {
     const trap = join(folder.path, 'sprung')
     const files = {
       'bunfig.toml': 'preload = ["./trap.ts"]',
@@ -108,9 +108,9 @@ describe('the executable', () => {
     const running = alone(['serve'], env)
     await running.printed(/ready at/)
     const email = newEmail()
-    const made = await alone(['users', 'create', email, '--generate', '-o', 'json'], env).ended
-    expect([made.status, made.stderr]).toEqual([0, ''])
-    const password = JSON.parse(made.stdout).password as string
+    const result = await alone(['users', 'create', email, '--generate', '-o', 'json'], env).ended
+    expect([result.status, result.stderr]).toEqual([0, ''])
+    const password = JSON.parse(result.stdout).password as string
     const login = await call(base, 'POST /api/v1/auth/login', { body: { email, password } })
     expect(login.status).toBe(200)
     const bearer = as.bearer(login.body.access_token)
@@ -131,7 +131,7 @@ describe('the executable', () => {
     const script = await call(base, 'GET /swagger/scalar.js')
     expect([script.status, script.headers.get('content-type')]).toEqual([200, 'text/javascript; charset=utf-8'])
     expect(script.text.length).toBeGreaterThan(1_000_000)
-    // Mails need a library of their own.
+    // Mails need a library that is loaded later.
     expect((await call(base, 'POST /auth/password-reset-request', { body: { email } })).status).toBe(202)
     expect((await call(base, 'POST /auth/logout', { headers: bearer })).status).toBe(204)
     expect((await call(base, 'GET /modules/', { headers: bearer })).body.code).toBe('token_revoked')
@@ -141,7 +141,7 @@ describe('the executable', () => {
     expect([status, stderr]).toEqual([0, ''])
   })
 
-  test('starts the services of the Procfile it was built with, as itself, and leaves none behind', async () => {
+  test('starts the services of the built-in Procfile, and stops all of them', async () => {
     const marker = `package-${freePort()}`
     const env = settings({ LOG_FORMAT: 'pretty', MARKER: marker })
     const running = alone(['start'], env)
@@ -163,7 +163,7 @@ describe('the executable', () => {
     expect(processesWith(marker)).toEqual([])
   })
 
-  test('starts the Procfile of the directory where there is one', async () => {
+  test('starts the Procfile in the current directory, if there is one', async () => {
     const marker = `package-${freePort()}`
     const env = settings({ MARKER: marker })
     const procfile = `modules: bun cli/main.ts serve modules\nother: sh -c 'echo "from $MARKER"; exec sleep 60'\n`

@@ -26,7 +26,7 @@ afterAll(() => folder.remove())
 
 describe('the Caddyfile', () => {
   const caddy = () => need('caddy', 'caddy')
-  const made = async (options: string[], env: Record<string, string> = {}) => {
+  const writeCaddyfile = async (options: string[], env: Record<string, string> = {}) => {
     const file = join(folder.fresh(), 'Caddyfile')
     const ended = await runTool(['package', 'caddy', '--out', file, ...options], { env })
     expect([ended.status, ended.stdout]).toEqual([0, ''])
@@ -34,8 +34,8 @@ describe('the Caddyfile', () => {
   }
 
   const forms: string[][] = [[], ['--domain', 'id.example.org'], ['--domain', 'http://[::1]:8080', '--admin']]
-  test.each(forms)('is valid and tidy: %s %s %s', async (...options) => {
-    const file = await made(options)
+  test.each(forms)('is valid and formatted: %s %s %s', async (...options) => {
+    const file = await writeCaddyfile(options)
     const valid = await run([caddy(), 'validate', '--adapter', 'caddyfile', '--config', file])
     expect(valid.status).toBe(0)
     expect(valid.stdout + valid.stderr).not.toMatch(/"level":"(warn|error)"|WARN|ERROR/)
@@ -68,8 +68,8 @@ describe('the Caddyfile', () => {
     expect(await proxied('--url', 'http://127.0.0.1:3000')).toEqual(SERVICE_NAMES.map(() => 'http://127.0.0.1:3000'))
   })
 
-  describe('in front', () => {
-    /** What the stand-ins of the services were asked. */
+  describe('in front of the services', () => {
+    /** The requests that reached the stand-ins of the services. */
     let reached: { service: string; method: string; url: string; headers: Headers }[] = []
     const standIns = SERVICE_NAMES.map((service) => ({
       service,
@@ -84,11 +84,11 @@ describe('the Caddyfile', () => {
     }))
     const site = () => `http://127.0.0.1:${freePort()}`
     const [plain, forAdmins, real, realForAdmins, dead] = [site(), site(), site(), site(), site()]
-    /** A site answers to its name alone. */
+    /** The name of a site, which responds only to requests with that name. */
     const HOST = `Host: ${new URL(plain).host}`
     let system: System
     let proxy: Running
-    /** What is answered where nothing is behind: after some seconds, and meanwhile there is enough to do. */
+    /** The response of a site without a running service. It takes some seconds, during which other tests run. */
     let away: Promise<Answer>
 
     beforeAll(async () => {
@@ -98,20 +98,20 @@ describe('the Caddyfile', () => {
       )
       const toSystem = addressSettings((service) => system.url[service])
       const files = await Promise.all([
-        made(['--domain', plain], toStandIns),
-        made(['--domain', forAdmins, '--admin'], toStandIns),
-        made(['--domain', real], toSystem),
-        made(['--domain', realForAdmins, '--admin'], toSystem),
-        // Not a port that is free now: another test may take it meanwhile.
-        made(['--domain', dead, '--url', 'http://127.0.0.1:9']),
+        writeCaddyfile(['--domain', plain], toStandIns),
+        writeCaddyfile(['--domain', forAdmins, '--admin'], toStandIns),
+        writeCaddyfile(['--domain', real], toSystem),
+        writeCaddyfile(['--domain', realForAdmins, '--admin'], toSystem),
+        // A port that no test takes, unlike one that is free at the moment.
+        writeCaddyfile(['--domain', dead, '--url', 'http://127.0.0.1:9']),
       ])
-      const whole = join(folder.path, 'Caddyfile')
-      writeFileSync(whole, `{\n\tadmin off\n}\n${files.map((file) => `import ${file}\n`).join('')}`)
+      const config = join(folder.path, 'Caddyfile')
+      writeFileSync(config, `{\n\tadmin off\n}\n${files.map((file) => `import ${file}\n`).join('')}`)
       const home = folder.fresh()
-      proxy = launch([caddy(), 'run', '--adapter', 'caddyfile', '--config', whole], {
+      proxy = launch([caddy(), 'run', '--adapter', 'caddyfile', '--config', config], {
         env: { HOME: home, XDG_DATA_HOME: home, XDG_CONFIG_HOME: home },
       })
-      // It opens one after the other.
+      // Caddy opens one port after the other.
       for (const one of [plain, forAdmins, real, realForAdmins, dead])
         while (!(await listens(one))) {
           if (/Error/.test(proxy.stderr())) throw new Error(proxy.stderr())
@@ -126,11 +126,11 @@ describe('the Caddyfile', () => {
     })
 
     const rowOf = (method: string, path: string) => {
-      const named = path.replace(/:(\w+)/g, '{$1}')
+      const template = path.replace(/:(\w+)/g, '{$1}')
       const find = (name: string) => CONTRACT.find((row) => row.call === `${method} ${name}`)
-      return find(named) ?? find(`/api/v1${named}`)
+      return find(template) ?? find(`/api/v1${template}`)
     }
-    /** Whether the contract opens it to the outside. A path that the contract doesn't have is closed. */
+    /** Whether the contract opens the path to callers from other machines. An unknown path is closed. */
     const isOpen = (method: string, path: string, admin: boolean): boolean => {
       const bare = path.replace(/^\/api\/v1/, '')
       if (/^\/(metrics|swagger)/.test(bare)) return false
@@ -181,7 +181,7 @@ describe('the Caddyfile', () => {
       [`GET /user/a.b+c'd%2Be@example.org HTTP/1.1`, 'users'],
       [`GET ${plain}/auth/me HTTP/1.1`, 'auth'],
     ]
-    test.each(passed)('%s is passed on as it is', async (line, service) => {
+    test.each(passed)('%s is passed on unchanged', async (line, service) => {
       reached = []
       const target = line.split(' ')[1]?.replace(/^http:\/\/[^/]+/, '')
       await request(plain, line, [HOST])
@@ -257,15 +257,15 @@ describe('the Caddyfile', () => {
       '',
       '/',
     ]
-    test.each(tricks)('%j gets to no service', async (target) => {
+    test.each(tricks)('%j reaches no service', async (target) => {
       reached = []
       for (const method of ['GET', 'POST', 'OPTIONS', 'get', 'PROPFIND']) {
         const headers = [HOST, `X-API-Key: ${INTERNAL_KEY}`, 'X-Original-URL: /auth/login', 'Content-Length: 0']
         const answer = await request(plain, `${method} ${target} HTTP/1.1`, headers)
-        // What is no HTTP is refused by Caddy in its own words; whatever reached no service holds nothing.
+        // Caddy responds with 404, with 400 to a request that is not HTTP, or with an empty body.
         expect(answer.status === 0 || answer.status === 404 || answer.status === 400 || answer.text === '').toBe(true)
       }
-      // A path that is open to one of the methods is not this one in disguise.
+      // The path is closed for every method.
       expect(reached.map(({ method, service, url }) => `${method} ${service} ${url}`)).toEqual([])
     })
 
@@ -281,7 +281,7 @@ describe('the Caddyfile', () => {
       expect(reached.filter(({ url }) => url !== '/auth/login')).toEqual([])
     })
 
-    test('keys count from outside only with --admin', async () => {
+    test('keys are accepted from other machines only with --admin', async () => {
       const body = () => ({ email: newEmail(), password: PASSWORD, roles: ['ADMIN'] })
       const create = (base: string) => call(base, 'POST /users', { headers: as.operator, body: body() })
       expect((await create(real)).body.code).toBe('forbidden_field')
@@ -293,7 +293,7 @@ describe('the Caddyfile', () => {
       expect(reached[0]?.headers.has('x-api-key')).toBe(false)
     })
 
-    test('an administrator works from outside with --admin, and not without', async () => {
+    test('an administrator can work from another machine only with --admin', async () => {
       const admin = await createUser(system, { roles: ['USER', 'ADMIN'] })
       const headers = as.bearer(admin.tokens.access_token)
       expect((await call(realForAdmins, 'GET /users?size=1', { headers })).status).toBe(200)
@@ -302,7 +302,7 @@ describe('the Caddyfile', () => {
       expect((await call(real, 'GET /admin/keys', { headers })).body.code).toBe('not_found')
     })
 
-    test('a user registers, looks, changes and goes, at one address', async () => {
+    test('a user registers, reads, changes and deletes the account at one address', async () => {
       const user = await registerUser({ ...system, url: ofEachService(() => real) })
       const headers = as.bearer(user.tokens.access_token)
       expect((await call(real, 'GET /whoami', { headers })).body).toMatchObject({ email: user.email })
@@ -314,10 +314,10 @@ describe('the Caddyfile', () => {
       expect((await call(real, 'GET /modules', { headers })).body.code).toBe('token_revoked')
     })
 
-    test('a session’s address is the client’s, whatever the client says of it', async () => {
+    test('a session has the address of the client, whatever headers the client sends', async () => {
       const user = await createUser(system)
       const body = JSON.stringify({ email: user.email, password: PASSWORD })
-      // Another address than Caddy's own, which is the proxy that is trusted.
+      // An address other than Caddy's, which is the trusted proxy.
       await new Promise<void>((done, failed) => {
         const headers = { 'content-type': 'application/json', 'x-forwarded-for': '6.6.6.6, 127.0.0.1' }
         httpRequest(`${real}/api/v1/auth/login`, { method: 'POST', headers, localAddress: '127.0.0.7' }, (response) =>
@@ -331,7 +331,7 @@ describe('the Caddyfile', () => {
       expect(sessions.text).not.toContain('6.6.6.6')
     })
 
-    test('a body that is too large is refused in the contract’s words, by the service or before it', async () => {
+    test('a body that is too large gets the problem of the contract, from the service or from Caddy', async () => {
       const tooLarge = (answer: Answer) =>
         expect([answer.status, answer.body.code, answer.headers.get('content-type')]).toEqual([
           413,
@@ -359,7 +359,7 @@ describe('the Caddyfile', () => {
       expect((await waiting).body.code).toBe('missing_token')
     })
 
-    test('what Caddy itself answers is a problem of the contract’s form', async () => {
+    test('a response of Caddy itself is a problem of the contract', async () => {
       const unknown = await call(plain, 'GET /nope')
       expect(unknown.body).toEqual({
         statusCode: 404,

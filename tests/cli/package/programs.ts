@@ -1,13 +1,13 @@
 import { type Ended, launch } from '../../support/tool.ts'
 
-/** A program that these tests can't do without: where it is missing they fail, and say so. */
+/** Finds a program that the tests need. @throws Error if it is not installed */
 export function need(program: string, debianPackage: string): string {
   const path = Bun.which(program)
   if (path === null) throw new Error(`There is no ${program}: install Debian's package ${debianPackage}`)
   return path
 }
 
-/** Runs a program to its end, with nothing of the environment of the tests. */
+/** Runs a program to its end, without the environment of the tests. */
 export function run(command: string[]): Promise<Ended> {
   return launch(command).ended
 }

@@ -14,7 +14,7 @@ function lines(text: string): string[] {
 
 describe('the systemd units', () => {
   const names = parseProcfile(readFileSync(join(ROOT, 'Procfile'), 'utf8')).map(({ name }) => `ch202-${name}.service`)
-  /** What the unit says must be there. */
+  /** The executable of the units, which systemd requires to exist. */
   const exec = join(folder.path, 'tool')
   beforeAll(() => copyFileSync(need('true', 'coreutils'), exec))
 
@@ -30,7 +30,7 @@ describe('the systemd units', () => {
     return [ended.status, ended.stdout, ended.stderr]
   }
 
-  test('are one for each line of the Procfile and a target that wants them; systemd has nothing to say', async () => {
+  test('are one for each line of the Procfile and a target, all valid for systemd', async () => {
     const directory = await written()
     expect(readdirSync(directory).sort()).toEqual([...names, 'ch202.target'].sort())
     expect(await verified(directory)).toEqual([0, '', ''])
@@ -59,7 +59,7 @@ describe('the systemd units', () => {
     }
   })
 
-  test('expose no more than 1.5 of 10', async () => {
+  test('have an exposure of at most 1.5 of 10', async () => {
     const directory = await written()
     for (const name of names) {
       const analyze = [need('systemd-analyze', 'systemd'), 'security', '--offline=yes', '--no-pager', '--threshold=15']
@@ -72,7 +72,7 @@ describe('the systemd units', () => {
     }
   })
 
-  test('hold another account and directory, outside /var/lib too', async () => {
+  test('use another account and directory, also outside /var/lib', async () => {
     const directory = await written('--user', 'idp', '--data-dir', '/srv/idp/data')
     expect(await verified(directory)).toEqual([0, '', ''])
     const unit = lines(readFileSync(join(directory, names[0] as string), 'utf8'))
@@ -81,7 +81,7 @@ describe('the systemd units', () => {
     expect(unit.join('\n')).not.toContain('StateDirectory')
   })
 
-  test('without --out are printed, each with its name; a second time nothing has changed', async () => {
+  test('are printed with their names without --out; a second run with --out changes nothing', async () => {
     const { stdout } = await runTool(['package', 'systemd'])
     expect(lines(stdout).filter((line) => /^# \S+\.(service|target)$/.test(line))).toEqual(
       [...names, 'ch202.target'].map((name) => `# ${name}`),

@@ -37,7 +37,7 @@ export async function dryRun(tool: Tool, input: Input, settings: ImportSettings)
       const refusal = check(record)
       if ('user' in record && !('fault' in record)) counts.roles.add(record.skippedRoles)
       if (refusal) refusals.push(refusal)
-      else if (!('fault' in record)) countSkipped(counts.left, skippedFieldsOf(record, true))
+      else if (!('fault' in record)) countSkipped(counts.skippedFields, skippedFieldsOf(record, true))
       if (refusal) counts.failed++
       else ready++
       if (stop.signal.aborted) break

@@ -10,13 +10,13 @@ import { SkippedRoles, type SkippedRolesRead } from './roles/skipped-roles.ts'
 import { countSkipped, type SkippedCounts, skippedFieldsOf } from './skipped-fields.ts'
 
 /** Records by outcome, and the fields and roles that were skipped. */
-export type Counts = Record<Status, number> & { left: SkippedCounts; roles: SkippedRoles }
+export type Counts = Record<Status, number> & { skippedFields: SkippedCounts; roles: SkippedRoles }
 
 /** The counts as a journal stores them. */
 export type StoredCounts = Omit<Counts, 'roles'> & { roles: SkippedRolesRead }
 
 export function noCounts(): Counts {
-  return { created: 0, updated: 0, unchanged: 0, skipped: 0, failed: 0, left: {}, roles: new SkippedRoles() }
+  return { created: 0, updated: 0, unchanged: 0, skipped: 0, failed: 0, skippedFields: {}, roles: new SkippedRoles() }
 }
 
 export function countsFrom(stored: StoredCounts): Counts {
@@ -36,7 +36,7 @@ export function addOutcomes(counts: Counts, { faults, lines }: Batch, outcomes: 
     // Counted whatever the outcome: the warning is about the file, not about the user.
     counts.roles.add(record?.skippedRoles)
     if (record && (status === 'created' || status === 'updated'))
-      countSkipped(counts.left, skippedFieldsOf(record, status === 'created'))
+      countSkipped(counts.skippedFields, skippedFieldsOf(record, status === 'created'))
   }
 }
 

@@ -3,14 +3,14 @@ import { bodyOf } from './response.ts'
 
 const SILENCE = 100
 
-/** An answer of three bytes, each at its time, or never. */
+/** A response with one byte after each pause, in milliseconds. */
 function answer(pauses: readonly number[]): { response: Response; stop: AbortController } {
   const stop = new AbortController()
-  const left = [...pauses]
+  const remainingPauses = [...pauses]
   const stream = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        const pause = left.shift()
+        const pause = remainingPauses.shift()
         if (pause === undefined) return controller.close()
         await Promise.race([Bun.sleep(pause), new Promise((done) => stop.signal.addEventListener('abort', done))])
         if (stop.signal.aborted) controller.error(new Error('aborted'))
@@ -23,7 +23,7 @@ function answer(pauses: readonly number[]): { response: Response; stop: AbortCon
 }
 
 describe('R13: the bytes of an answer', () => {
-  test('wait for whoever takes them, for as long as they pause', async () => {
+  test('wait for a slow reader, however long it pauses', async () => {
     const { response, stop } = answer([0, 0, 0])
     let bytes = 0
     for await (const chunk of bodyOf(response, stop, SILENCE)) {
@@ -33,7 +33,7 @@ describe('R13: the bytes of an answer', () => {
     expect([bytes, stop.signal.aborted]).toEqual([3, false])
   })
 
-  test('are given up where nothing comes any more', async () => {
+  test('are no longer awaited when the server falls silent', async () => {
     const { response, stop } = answer([0, 60_000])
     const read = async () => {
       let bytes = 0

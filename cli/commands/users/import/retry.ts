@@ -17,7 +17,7 @@ interface PendingLine {
   /** Whether an earlier request without a response may have imported the line. */
   doubtful: boolean
   /** Whether another user has the email, username or id: `on_conflict` decides. */
-  taken: boolean
+  isConflict: boolean
   /** Whether that other user may have been created by the request without a response. */
   maybeOurs: boolean
   tries: number
@@ -65,7 +65,7 @@ export class RetryingSender {
       line,
       at,
       doubtful,
-      taken: false,
+      isConflict: false,
       maybeOurs: false,
       tries: 0,
     }))
@@ -81,9 +81,9 @@ export class RetryingSender {
     return outcomes
   }
 
-  /** Sends one request for the lines without a conflict so far, then one for those that turned out to be taken. */
+  /** Sends one request for the lines without a conflict so far, then one for those with a conflict. */
   private async round(pending: PendingLine[], outcomes: Outcome[], createdIds: Set<string>, since: number) {
-    const fresh = pending.filter(({ taken }) => !taken)
+    const fresh = pending.filter(({ isConflict }) => !isConflict)
     const skipFirst = this.onConflict === 'update' || fresh.some(({ doubtful }) => doubtful)
     const freshTexts = fresh.map(({ line }) => line.text)
     const first = await this.requests.send(freshTexts, skipFirst ? 'skip' : this.onConflict, (result, n) => {
@@ -94,7 +94,7 @@ export class RetryingSender {
     for (const one of fresh.slice(first.count)) one.doubtful ||= first.maybeDone
     if (first.failure) return { answered: first.count > 0, failure: first.failure }
 
-    const conflicts = pending.filter(({ taken, at }) => taken && outcomes[at] === undefined)
+    const conflicts = pending.filter(({ isConflict, at }) => isConflict && outcomes[at] === undefined)
     const texts = conflicts.map(({ line }) => (this.onConflict === 'update' ? updateOf(line) : line.text))
     const unchanged: { one: PendingLine; id: string }[] = []
     const second = await this.requests.send(texts, this.onConflict, (result, n) => {
@@ -108,7 +108,7 @@ export class RetryingSender {
     for (const one of conflicts.slice(second.count)) {
       one.doubtful ||= second.maybeDone
       // The other user may be gone by now, and the line imported.
-      if (this.onConflict === 'fail') one.taken = false
+      if (this.onConflict === 'fail') one.isConflict = false
     }
     return { answered: second.count > 0, failure: second.failure }
   }
@@ -132,7 +132,7 @@ export class RetryingSender {
       return { status: 'created' }
     }
     if (this.onConflict === 'skip') return { status: 'skipped' }
-    one.taken = true
+    one.isConflict = true
     one.maybeOurs = isOwnId && doubtful
     return undefined
   }

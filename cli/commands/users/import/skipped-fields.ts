@@ -30,9 +30,15 @@ const WARNINGS: Record<SkippedField, [text: string, hint: string]> = {
 }
 
 /** Warnings about users that were imported without a field or a role, a line each. */
-export function skippedWarnings({ left, roles }: { left: SkippedCounts; roles: SkippedRoles }): string[] {
+export function skippedWarnings({
+  skippedFields,
+  roles,
+}: {
+  skippedFields: SkippedCounts
+  roles: SkippedRoles
+}): string[] {
   const lines = Object.entries(WARNINGS).flatMap(([field, [text, hint]]) => {
-    const users = left[field as SkippedField]
+    const users = skippedFields[field as SkippedField]
     return users === undefined ? [] : [`${text}: ${count(users)} (${hint})`]
   })
   return [...lines, ...roles.lines]

@@ -145,15 +145,15 @@ describe('the rows of a CSV', () => {
         async (rows, at) => {
           const texts = rows.map((row) => row.map((characters) => characters.join('')))
           const bytes = Buffer.from(texts.map((row) => `${row.map(csvCell).join(',')}\n`).join(''))
-          const found = await Array.fromAsync(csvRows(cut(bytes, at % (bytes.length + 1))))
-          expect(found.map(textOf)).toEqual(texts)
+          const readRows = await Array.fromAsync(csvRows(cut(bytes, at % (bytes.length + 1))))
+          expect(readRows.map(textOf)).toEqual(texts)
         },
       ),
       { numRuns: 300 },
     )
   })
 
-  test('that are not UTF-8, or never end, are told', async () => {
+  test('that are not UTF-8, or never end, are reported', async () => {
     const bad = await Array.fromAsync(csvRows(cut(Buffer.from('a\nb\xff,b\nc\n', 'latin1'), 2)))
     expect(bad.map(textOf)).toEqual([['a'], 'The record is not UTF-8', ['c']])
     const endless = (async function* () {
@@ -163,11 +163,11 @@ describe('the rows of a CSV', () => {
     expect((await Array.fromAsync(csvRows(endless))).map(textOf).at(-1)).toMatch(/not closed/)
   })
 
-  test('hold a user whole', async () => {
+  test('hold every field of a user', async () => {
     const user = { id: 'x', email: 'a@example.org', name: ' "a",\r\n', roles: [], email_verified: false }
     const text = [csvColumns(false).join(','), csvRow(user, csvColumns(false))].join('\n')
-    const [found] = await Array.fromAsync(csv(cut(Buffer.from(text), 9)))
-    expect(found).toEqual({ place: 2, user })
+    const [record] = await Array.fromAsync(csv(cut(Buffer.from(text), 9)))
+    expect(record).toEqual({ place: 2, user })
   })
 })
 
@@ -181,7 +181,7 @@ describe('the lines of a text', () => {
     }
   })
 
-  test('that are not UTF-8 or too long keep no other from being read', async () => {
+  test('that are not UTF-8 or too long do not affect the others', async () => {
     const long = (async function* () {
       yield Buffer.from('a\nb\xff\nc\n', 'latin1')
       for (let n = 0; n < 20; n++) yield Buffer.alloc(1024 * 1024, 'x')

@@ -24,8 +24,8 @@ export function hashIn(value: unknown): ImportedPassword {
 /** The algorithm name in a hash, and nothing else of the hash. */
 function kindOf(value: string): string {
   const name = /^(?:\$([A-Za-z0-9-]{1,20})\$|([a-z0-9_]{1,20})\$|(\{[A-Za-z0-9@_-]{1,40}\}))/.exec(value)
-  const found = name?.[1] ?? name?.[2] ?? name?.[3]
-  return found === undefined ? '' : `: ${found}`
+  const prefix = name?.[1] ?? name?.[2] ?? name?.[3]
+  return prefix === undefined ? '' : `: ${prefix}`
 }
 
 export function unknownAlgorithm(name: unknown): ImportedPassword {

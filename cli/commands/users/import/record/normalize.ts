@@ -65,7 +65,7 @@ export function normalize(place: number, source: ForeignUser): UserRecord | Faul
   return skipped.length > 0 ? { place, user, skipped, theirs } : { place, user, theirs }
 }
 
-/** @returns undefined if there is none or it equals the email; null if it is not valid here */
+/** @returns undefined without a username, or if it equals the email; null if it is not valid here */
 function usernameOf(source: unknown, email: string): string | null | undefined {
   if (typeof source !== 'string') return undefined
   const username = trimmed(source)

@@ -2,8 +2,8 @@ import { describe, expect, test } from 'bun:test'
 import { jsonRecords } from './json-records.ts'
 import { type Bytes, RECORD_MAX } from './text-lines.ts'
 
-/** A source in pieces of these lengths; what is left over is the last. */
-async function* pieces(bytes: Uint8Array, ...lengths: number[]): Bytes & AsyncGenerator<Uint8Array> {
+/** Yields the bytes in chunks of these lengths; the last chunk is the rest. */
+async function* chunks(bytes: Uint8Array, ...lengths: number[]): Bytes & AsyncGenerator<Uint8Array> {
   let at = 0
   for (const length of lengths) {
     yield bytes.subarray(at, at + length)
@@ -12,12 +12,12 @@ async function* pieces(bytes: Uint8Array, ...lengths: number[]): Bytes & AsyncGe
   yield bytes.subarray(at)
 }
 
-const read = (bytes: Uint8Array, ...lengths: number[]) => Array.fromAsync(jsonRecords(pieces(bytes, ...lengths)))
+const read = (bytes: Uint8Array, ...lengths: number[]) => Array.fromAsync(jsonRecords(chunks(bytes, ...lengths)))
 const values = async (text: string) =>
   (await read(Buffer.from(text))).map((record) => ('fault' in record ? record.fault : record.value))
 
 const NASTY = '{"a":"}]\\"{[,\\\\","é🎉":{"users":[{"b":1}]},"n":[[],{}],"u":"users"}'
-/** What is said of one that is no object. */
+/** The fault of a record that is not an object. */
 const NONE = /^The record is not a JSON object$/
 const nasty = JSON.parse(NASTY)
 
@@ -30,7 +30,7 @@ describe('the records of a JSON document', () => {
       `{"realm":"x","roles":[{"a":1}],"users" : [${NASTY},\n${NASTY}],"more":[{"b":2}]}`,
       [nasty, nasty],
     ],
-    ['users that are none', '{"users":[],"x":{}}', []],
+    ['an empty list of users', '{"users":[],"x":{}}', []],
     ['several realms', `[{"id":1,"users":[${NASTY}]},{"r":{"users":[{"no":1}]},"users":[${NASTY}]}]`, [nasty, nasty]],
     ['lines', `${NASTY}\n${NASTY}\r\n\n`, [nasty, nasty]],
     ['one object', NASTY, [nasty]],
@@ -45,9 +45,9 @@ describe('the records of a JSON document', () => {
   test.each(shapes)('%s, cut at every byte', async (_name, text, expected) => {
     const bytes = Buffer.from(text)
     for (let at = 0; at <= bytes.length; at++) {
-      const found = await read(bytes, at)
-      expect<unknown[]>(found.map((record) => ('value' in record ? record.value : record.fault))).toEqual(expected)
-      expect(found.map(({ place }) => place)).toEqual(expected.map((_, n) => n + 1))
+      const records = await read(bytes, at)
+      expect<unknown[]>(records.map((record) => ('value' in record ? record.value : record.fault))).toEqual(expected)
+      expect(records.map(({ place }) => place)).toEqual(expected.map((_, n) => n + 1))
     }
     expect(await read(bytes, ...Array.from(bytes, () => 1))).toEqual(await read(bytes))
   })
@@ -69,21 +69,21 @@ describe('the records of a JSON document', () => {
     ['null', [/not valid JSON from here/]],
     ['{"a":1}\n"x"\n', [{ a: 1 }, /not valid JSON from here/]],
   ]
-  test.each(broken)('%s is told', async (text, expected) => {
-    const found = await values(text)
+  test.each(broken)('%s is reported', async (text, expected) => {
+    const records = await values(text)
     for (let at = 0; at <= text.length; at++)
       expect(await read(Buffer.from(text), at)).toEqual(await read(Buffer.from(text)))
-    expect(found).toHaveLength(expected.length)
+    expect(records).toHaveLength(expected.length)
     for (const [n, one] of expected.entries())
-      if (one instanceof RegExp) expect(found[n]).toMatch(one)
-      else expect(found[n]).toEqual(one as Record<string, unknown>)
+      if (one instanceof RegExp) expect(records[n]).toMatch(one)
+      else expect(records[n]).toEqual(one as Record<string, unknown>)
   })
 
-  test('that are no UTF-8, or too large, keep no other from being read', async () => {
+  test('that are not UTF-8, or too large, do not affect the others', async () => {
     const large = Buffer.alloc(RECORD_MAX, 'x')
     const parts = [Buffer.from('[{"a":"\xff"},{"b":"', 'latin1'), large, Buffer.from('"},{"c":1}]')]
-    const found = await read(Buffer.concat(parts), 5, 100_000, 1_000_000)
-    expect(found).toEqual([
+    const records = await read(Buffer.concat(parts), 5, 100_000, 1_000_000)
+    expect(records).toEqual([
       { place: 1, fault: 'The record is not UTF-8' },
       { place: 2, fault: 'The record is larger than 16 MiB' },
       { place: 3, value: { c: 1 } },
