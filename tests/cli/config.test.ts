@@ -29,11 +29,11 @@ async function show(env: Record<string, string> = {}, words: string[] = ['--orig
   }
 }
 
-test('show has every setting of the README, and no other', async () => {
+test('show has every setting of the documentation, and no other', async () => {
   const { rows, dataDir } = await show()
   const section =
-    readFileSync(join(ROOT, 'README.md'), 'utf8')
-      .split(/^## Settings$/m)[1]
+    readFileSync(join(ROOT, 'docs/operate/settings.md'), 'utf8')
+      .split(/^## All settings$/m)[1]
       ?.split(/^## /m)[0] ?? ''
   const documentedNames = section
     .split('\n')

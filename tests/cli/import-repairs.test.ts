@@ -89,6 +89,14 @@ describe('R10: an import repairs and reports', () => {
     })
   }
 
+  test('jsonl: NUL in metadata', async () => {
+    const email = `a@${fresh()}`
+    const path = here.file(JSON.stringify({ email, metadata: { city: 'Ri\0o', tags: ['a\0'] } }), 'jsonl')
+    const { stderr } = await here.users(['import', path])
+    expect(stderr).toContain('! NUL characters in metadata replaced by spaces: 1 ')
+    expect((await here.read(email)).metadata).toEqual({ city: 'Ri o', tags: ['a '] })
+  })
+
   test('each user once in the counts', async () => {
     const domain = fresh()
     const stderr = await imported('jsonl', [

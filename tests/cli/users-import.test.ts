@@ -786,9 +786,9 @@ describe('an import that is stopped', () => {
       else await eventually(() => listens(child.pid) || undefined)
       child.kill('SIGINT')
       expect(await child.exited).toBe(130)
-      const said =
+      const message =
         words.length === 0 ? '→ ch202 users import - --format jsonl --on-conflict skip' : 'nothing was imported'
-      expect(await new Response(child.stderr).text()).toContain(said)
+      expect(await new Response(child.stderr).text()).toContain(message)
     } finally {
       child.kill('SIGKILL')
       fake.stop()

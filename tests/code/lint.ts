@@ -1,6 +1,10 @@
 import { cycles, folderImports, folderOf, readImports } from './imports.ts'
+import { allWordOffences } from './words.ts'
 
-/** Prints the folders of the program with their imports, and fails on an import that the table does not allow. */
+/**
+ * Prints the folders of the program with their imports. Fails on an import that the table of imports does not allow, and
+ * on a word that the table of words replaces.
+ */
 const graph = await readImports()
 const folders = folderImports(graph)
 const counts = new Map<string, number>()
@@ -17,6 +21,7 @@ const problems = [
   ...graph.offences,
   ...cycles(graph.files).map((group) => `files import each other: ${group.join(', ')}`),
   ...cycles(folders).map((group) => `folders import each other: ${group.join(', ')}`),
+  ...allWordOffences(),
 ]
 for (const problem of problems) console.error(problem)
 console.log(`${graph.files.size} files in ${folders.size} folders, ${problems.length} offences`)

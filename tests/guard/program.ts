@@ -4,10 +4,10 @@ import type { System } from '../support/system.ts'
 import { type Foreign, proxyTo, runForeign, type ServiceProxy } from './foreign.ts'
 import { install, programsOfThePage } from './installed.ts'
 
-/** Milliseconds. Shorter than in the programs of docs/guard.md, for the tests' sake. */
+/** Milliseconds. Shorter than in the programs of docs/integrate/guard.md, for the tests' sake. */
 export const MAX_LAG = 2000
 
-/** A program of docs/guard.md that runs as a foreign service. Its connections to the instance can be cut. */
+/** A program of docs/integrate/guard.md that runs as a foreign service. Its connections to the instance can be cut. */
 export interface GuardedProgram {
   foreign: Foreign
   toAuth: ServiceProxy

@@ -21,6 +21,7 @@ const WARNINGS: Record<SkippedField, [text: string, hint: string]> = {
   name_controls: ['Control characters in a name replaced by spaces', 'tabs and line breaks, for example'],
   name_cut: ['Names shortened', 'a name has at most 200 characters'],
   metadata: ['Metadata left out because it is not valid', 'JSON objects of at most 8 KiB and 8 levels'],
+  metadata_nul: ['NUL characters in metadata replaced by spaces', 'JSON with NUL cannot be stored'],
   attributes: ['Attributes or claims left out', 'a JSONL file can have metadata and app_metadata'],
   blanks: ['Spaces around an email or another field removed', 'they have no meaning there'],
   password: [

@@ -26,6 +26,7 @@ export type SkippedField =
   | 'name_cut'
   | 'blanks'
   | 'metadata'
+  | 'metadata_nul'
   | 'attributes'
 
 /** A role in the other product: its name, or the key of a group that is named elsewhere in the file. */

@@ -12,7 +12,7 @@ const EDGES = /^[\s\u0000-\u001f\u007f-\u009f]+|[\s\u0000-\u001f\u007f-\u009f]+$
 
 /**
  * Repairs what the API would refuse, if that does not change the meaning: spaces around a value are removed, control
- * characters in a name become spaces, and a name that is too long is cut. Repairs are counted with the skipped fields.
+ * characters in a name and NUL in metadata become spaces, and a name that is too long is cut. Repairs are counted with the skipped fields.
  */
 export function repair(record: ReadRecord): ReadRecord {
   if (!('user' in record) || record.user === undefined) return record
@@ -42,7 +42,22 @@ function repairUser(line: ImportLine, skipped: Set<SkippedField>): ImportLine {
   if (user.username === '') delete user.username
   if (typeof user.status === 'string') user.status = user.status.toLowerCase()
   if (typeof user.name === 'string') user.name = repairName(user.name, skipped)
+  for (const field of ['metadata', 'app_metadata'] as const) {
+    if (user[field] !== undefined) user[field] = withoutNul(user[field], () => skipped.add('metadata_nul'))
+  }
   return user
+}
+
+/** Replaces NUL, which no database stores in JSON, by a space in the texts of a JSON value. */
+function withoutNul(value: unknown, onFound: () => void): unknown {
+  if (typeof value === 'string') {
+    if (!value.includes('\0')) return value
+    onFound()
+    return value.replaceAll('\0', ' ')
+  }
+  if (Array.isArray(value)) return value.map((item) => withoutNul(item, onFound))
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, withoutNul(item, onFound)]))
 }
 
 function repairName(name: string, skipped: Set<SkippedField>): string {
