@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import type { Sqlite } from './sqlite/engine.ts'
+import type { Engine } from './engine.ts'
 import { withNeutralErrors } from './sqlite/errors.ts'
 import type { Migration } from './sqlite/migrations/migration.ts'
 import { openDatabase } from './sqlite/open-database.ts'
@@ -19,13 +19,13 @@ export interface DatabaseConfig {
 export async function openStore<Store extends object>(
   { dataDir }: DatabaseConfig,
   { migrations, name }: { name: string; migrations: readonly Migration[] },
-  makeStore: (sqlite: Sqlite) => Store | Promise<Store>,
+  makeStore: (engine: Engine) => Store | Promise<Store>,
 ): Promise<Store> {
   const sqlite = openDatabase(join(dataDir, `${name}.sqlite`), name, migrations)
   try {
     return withNeutralErrors(await makeStore(sqlite))
   } catch (error) {
-    sqlite.close()
+    await sqlite.close()
     throw error
   }
 }

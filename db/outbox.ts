@@ -1,5 +1,5 @@
 import type { NewNotice, Notice, OutboxStore } from '../services/kit/outbox/outbox.ts'
-import type { Sqlite, Transaction } from './sqlite/engine.ts'
+import { type Body, type Engine, type Transaction, text } from './engine.ts'
 
 interface Row {
   seq: number
@@ -9,39 +9,63 @@ interface Row {
   payload: string
 }
 
+const statements = {
+  insert: text({
+    sqlite: `
+      INSERT INTO outbox (target, kind, subject, payload)
+      SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each($rows) ORDER BY key`,
+    postgres: `
+      INSERT INTO outbox (target, kind, subject, payload)
+      SELECT value->>0, value->>1, value->>2, value->>3
+      FROM jsonb_array_elements(CAST($rows AS text)::jsonb) WITH ORDINALITY AS list (value, key) ORDER BY key`,
+  }),
+  pending: text<Row>({
+    sqlite: `
+      SELECT * FROM outbox WHERE target = $target AND subject NOT IN (SELECT value FROM json_each($without))
+      ORDER BY seq LIMIT $limit`,
+    postgres: `
+      SELECT * FROM outbox
+      WHERE target = $target AND subject NOT IN (SELECT jsonb_array_elements_text(CAST($without AS text)::jsonb))
+      ORDER BY seq LIMIT $limit`,
+  }),
+  exists: text<{ one: 1 }>('SELECT 1 AS one FROM outbox WHERE target = $target AND subject = $subject LIMIT 1'),
+  about: text<Row>({
+    sqlite: `
+      SELECT * FROM outbox WHERE target = $target AND subject IN (SELECT value FROM json_each($subjects))
+      ORDER BY seq LIMIT $limit`,
+    postgres: `
+      SELECT * FROM outbox
+      WHERE target = $target AND subject IN (SELECT jsonb_array_elements_text(CAST($subjects AS text)::jsonb))
+      ORDER BY seq LIMIT $limit`,
+  }),
+  remove: text({
+    sqlite: 'DELETE FROM outbox WHERE seq IN (SELECT value FROM json_each($seqs))',
+    postgres: 'DELETE FROM outbox WHERE seq IN (SELECT jsonb_array_elements_text(CAST($seqs AS text)::jsonb)::bigint)',
+  }),
+  count: text<{ count: number }>('SELECT count(*) AS count FROM outbox'),
+}
+
 /** The table `outbox`: notices from one service to others. Each service that sends notices has this table. */
 export function outboxStore(
-  sqlite: Sqlite,
-): OutboxStore & { addNotices(tx: Transaction, notices: readonly NewNotice[]): void } {
-  const insert = sqlite.raw.query<unknown, { rows: string }>(`
-    INSERT INTO outbox (target, kind, subject, payload)
-    SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each($rows) ORDER BY key`)
-  const pending = sqlite.raw.query<Row, [string, string, number]>(`
-    SELECT * FROM outbox WHERE target = ? AND subject NOT IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?`)
-  const exists = sqlite.raw.query('SELECT 1 FROM outbox WHERE target = ? AND subject = ? LIMIT 1')
-  const about = sqlite.raw.query<Row, [string, string, number]>(`
-    SELECT * FROM outbox WHERE target = ? AND subject IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT ?`)
-  const remove = sqlite.raw.query<unknown, { seqs: string }>(
-    'DELETE FROM outbox WHERE seq IN (SELECT value FROM json_each($seqs))',
-  )
-  const count = sqlite.raw.query<{ count: number }, []>('SELECT count(*) AS count FROM outbox')
+  engine: Engine,
+): OutboxStore & { addNotices(tx: Transaction, notices: readonly NewNotice[]): Body<void> } {
   return {
-    addNotices(tx, notices) {
+    *addNotices(tx, notices) {
       if (notices.length === 0) return
       const rows = notices.map(({ target, kind, subject, payload }) => [target, kind, subject, JSON.stringify(payload)])
-      tx.run(insert, { rows: JSON.stringify(rows) })
+      yield* tx.run(statements.insert, { rows: JSON.stringify(rows) })
     },
     async pendingNotices(target, limit, without = []) {
-      return pending.all(target, JSON.stringify(without), limit).map(noticeOf)
+      return (await engine.all(statements.pending, { target, without: JSON.stringify(without), limit })).map(noticeOf)
     },
     async noticesAbout(target, subjects, limit) {
-      return about.all(target, JSON.stringify(subjects), limit).map(noticeOf)
+      return (await engine.all(statements.about, { target, subjects: JSON.stringify(subjects), limit })).map(noticeOf)
     },
-    hasNotice: async (target, subject) => exists.get(target, subject) !== null,
+    hasNotice: async (target, subject) => (await engine.get(statements.exists, { target, subject })) !== undefined,
     async acknowledgeNotices(seqs) {
-      await sqlite.write((tx) => tx.run(remove, { seqs: JSON.stringify(seqs) }))
+      await engine.write((tx) => tx.run(statements.remove, { seqs: JSON.stringify(seqs) }))
     },
-    countNotices: async () => count.get()?.count ?? 0,
+    countNotices: async () => (await engine.get(statements.count))?.count ?? 0,
   }
 }
 

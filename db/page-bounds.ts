@@ -10,18 +10,18 @@ export function pageBounds(request: PageRequest): { limit: number; offset: numbe
  * @param count counts all rows of the list; called for numbered pages only
  * @param position gives the cursor that continues the list after a row
  */
-export function sliceOf<T>(
+export async function sliceOf<T>(
   rows: T[],
   request: PageRequest,
-  count: () => number,
+  count: () => Promise<number>,
   position: (row: T) => Position,
-): Slice<T> {
+): Promise<Slice<T>> {
   const page = rows.slice(0, request.size)
   const last = page.at(-1)
   const hasNext = rows.length > request.size
   return {
     rows: page,
-    total: 'page' in request ? count() : null,
+    total: 'page' in request ? await count() : null,
     next: hasNext && last !== undefined ? position(last) : null,
   }
 }

@@ -1,4 +1,3 @@
-import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { NewNotice } from '../../services/kit/outbox/outbox.ts'
 import {
   decideDisabling,
@@ -10,15 +9,14 @@ import {
   stateOf,
 } from '../../services/modules/dependencies.ts'
 import type { Dependency, Module, ModulesStore, Switched, UserModule } from '../../services/modules/store.ts'
+import type { Body, Engine, Transaction } from '../engine.ts'
 import { type DatabaseConfig, openStore } from '../open.ts'
 import { outboxStore } from '../outbox.ts'
 import { pageBounds, sliceOf } from '../page-bounds.ts'
-import * as schema from '../schema/modules.ts'
-import type { Sqlite, Transaction } from '../sqlite/engine.ts'
+import type * as schema from '../schema/modules.ts'
 import { modulesMigrations } from '../sqlite/migrations/modules.ts'
-import { RowCache } from '../sqlite/row-cache.ts'
 import { moduleFeedStore } from './feed.ts'
-import { prepareStatements } from './statements.ts'
+import { STATEMENTS as statements } from './statements.ts'
 
 /** Opens the store of the modules service. @throws DatabaseError */
 export function openModulesStore(config: DatabaseConfig): Promise<ModulesStore> {
@@ -34,11 +32,10 @@ class RolledBack extends Error {
 
 type Choice = typeof schema.choices.$inferSelect
 
-async function modulesStore(sqlite: Sqlite): Promise<ModulesStore> {
-  const statements = prepareStatements(drizzle(sqlite.raw, { schema }), sqlite)
-  const outbox = outboxStore(sqlite)
-  const library = new RowCache(sqlite, () => statements.all.all())
-  const choices = new RowCache(sqlite, (userId) => statements.choicesOf.all({ userId }))
+async function modulesStore(engine: Engine): Promise<ModulesStore> {
+  const outbox = outboxStore(engine)
+  const library = engine.rowCache((tx) => tx.all(statements.all))
+  const choices = engine.rowCache((tx, userId) => tx.all(statements.choicesOf, { userId }))
   const libraryChanged = (tx: Transaction) => {
     library.forgetAll(tx)
     choices.forgetAll(tx)
@@ -53,71 +50,72 @@ async function modulesStore(sqlite: Sqlite): Promise<ModulesStore> {
     tx.run(statements.copyChoices, { id, enabled: 1, enabledAt: createdAt, others: JSON.stringify(dependents) })
 
   /** @throws RolledBack when a user has the module enabled and one of the requirements disabled */
-  const checkRequirements = (tx: Transaction, { id, defaultEnabled }: Module, requirements: readonly Module[]) => {
-    const missing = requirements.filter((required) =>
-      tx.get(statements.lacksRequirement, {
+  function* checkRequirements(tx: Transaction, { id, defaultEnabled }: Module, requirements: readonly Module[]) {
+    const missing: string[] = []
+    for (const required of requirements) {
+      const values = {
         id,
         isDefault: defaultEnabled,
         required: required.id,
         requiredIsDefault: required.defaultEnabled,
-      }),
-    )
-    const modules = missing.map((required) => required.id)
-    if (modules.length > 0) throw new RolledBack({ outcome: 'requirement_off', modules })
+      }
+      if (yield* tx.get(statements.lacksRequirement, values)) missing.push(required.id)
+    }
+    if (missing.length > 0) throw new RolledBack({ outcome: 'requirement_off', modules: missing })
   }
 
   /** Stores the choice of a user, once `decide` allowed it. */
-  const choose = (
+  function* choose(
     tx: Transaction,
     userId: string,
     notices: NewNotice[],
     decide: (states: UserModule[]) => SwitchDecision,
     enabledAtOf: (state: UserModule) => number | null,
-  ): Switched => {
-    if (tx.get(statements.isDeleted, { userId })) return { outcome: 'user_not_found' }
-    const decision = decide(statesOf(tx.all(statements.all), tx.all(statements.choicesOf, { userId })))
+  ): Body<Switched> {
+    if (yield* tx.get(statements.isDeleted, { userId })) return { outcome: 'user_not_found' }
+    const decision = decide(statesOf(yield* tx.all(statements.all), yield* tx.all(statements.choicesOf, { userId })))
     if (decision.outcome !== 'allowed') return decision
     const { chosen, enabledAt: enabledBefore, module } = decision.state
     const enabledAt = enabledAtOf(decision.state)
     const enabled = enabledAt !== null
     if (!chosen || enabledBefore !== enabledAt)
-      tx.run(statements.choose, { userId, moduleId: module.id, enabled, enabledAt })
+      yield* tx.run(statements.choose, { userId, moduleId: module.id, enabled, enabledAt })
     choices.forget(tx, userId)
-    if (enabled !== (enabledBefore !== null)) outbox.addNotices(tx, notices)
+    if (enabled !== (enabledBefore !== null)) yield* outbox.addNotices(tx, notices)
     return { outcome: 'switched', state: { module, enabledAt, chosen: true } }
   }
 
   return {
     ...outbox,
-    ...(await moduleFeedStore(sqlite, statements)),
+    ...(await moduleFeedStore(engine)),
 
     addModule: (module, notices) =>
-      sqlite.write((tx) => {
-        if (tx.get(statements.byId, { id: module.id })) return { outcome: 'module_exists' } as const
-        const misfit = misfitOf(module, tx.all(statements.all))
+      engine.write(function* (tx) {
+        if (yield* tx.get(statements.byId, { id: module.id })) return { outcome: 'module_exists' } as const
+        const misfit = misfitOf(module, yield* tx.all(statements.all))
         if (misfit) return misfit
-        tx.run(statements.insert, { ...module })
+        yield* tx.run(statements.insert, { ...module })
         libraryChanged(tx)
-        if (module.defaultEnabled) optOutUsersLackingRequirement(tx, module)
-        outbox.addNotices(tx, notices)
+        if (module.defaultEnabled) yield* optOutUsersLackingRequirement(tx, module)
+        yield* outbox.addNotices(tx, notices)
         return { outcome: 'added' } as const
       }),
 
     changeModule: (id, changes, notices) =>
-      sqlite
-        .write((tx) => {
-          const modules = tx.all(statements.all)
+      engine
+        .write(function* (tx) {
+          const modules = yield* tx.all(statements.all)
           const current = modules.find((module) => module.id === id)
           if (!current) return { outcome: 'module_not_found' } as const
           const plan = planChange(current, changes, modules)
           if (plan.outcome !== 'allowed') return plan
           const { module } = plan
-          tx.run(statements.update, { ...module })
+          yield* tx.run(statements.update, { ...module })
           libraryChanged(tx)
-          if (plan.becomesDefault) optOutUsersLackingRequirement(tx, module)
-          if (plan.dependents) optInUsersOfDependents(tx, module, plan.dependents)
-          checkRequirements(tx, module, plan.addedRequirements)
-          outbox.addNotices(tx, notices)
+          if (plan.becomesDefault) yield* optOutUsersLackingRequirement(tx, module)
+          if (plan.dependents) yield* optInUsersOfDependents(tx, module, plan.dependents)
+          yield* checkRequirements(tx, module, plan.addedRequirements)
+          yield* outbox.addNotices(tx, notices)
           return { outcome: 'changed', module } as const
         })
         .catch((error: unknown) => {
@@ -126,39 +124,39 @@ async function modulesStore(sqlite: Sqlite): Promise<ModulesStore> {
         }),
 
     removeModule: (id, notices) =>
-      sqlite.write((tx) => {
-        if (!tx.get(statements.byId, { id })) return { outcome: 'module_not_found' } as const
-        const dependents = requiring(id, tx.all(statements.all))
+      engine.write(function* (tx) {
+        if (!(yield* tx.get(statements.byId, { id }))) return { outcome: 'module_not_found' } as const
+        const dependents = requiring(id, yield* tx.all(statements.all))
         if (dependents.length > 0) return { outcome: 'required', modules: dependents } as const
-        tx.run(statements.remove, { id })
+        yield* tx.run(statements.remove, { id })
         libraryChanged(tx)
-        outbox.addNotices(tx, notices)
+        yield* outbox.addNotices(tx, notices)
         return { outcome: 'removed' } as const
       }),
 
-    moduleById: async (id) => statements.byId.get({ id }) ?? null,
-    listModules: async () => library.get('all') ?? [],
+    moduleById: async (id) => (await engine.get(statements.byId, { id })) ?? null,
+    listModules: async () => (await library.get('all')) ?? [],
 
-    modulesOf: async (userId) => statesOf(library.get('all') ?? [], choices.get(userId) ?? []),
+    modulesOf: async (userId) => statesOf((await library.get('all')) ?? [], (await choices.get(userId)) ?? []),
     async moduleOf(userId, id) {
-      const row = statements.oneOfUser.get({ userId, id })
+      const row = await engine.get(statements.oneOfUser, { userId, id })
       return row ? stateOf(row.module, row.choice) : null
     },
 
     async usersOf(id, request) {
-      if (!statements.byId.get({ id })) return null
+      if (!(await engine.get(statements.byId, { id }))) return null
       const after = 'after' in request ? String(request.after[0]) : ''
-      const rows = statements.users.all({ id, after, ...pageBounds(request) })
+      const rows = await engine.all(statements.users, { id, after, ...pageBounds(request) })
       return sliceOf(
         rows.map(({ userId, enabledAt }) => ({ userId, enabledAt: enabledAt ?? 0 })),
         request,
-        () => statements.countUsers.get({ id })?.total ?? 0,
+        async () => (await engine.get(statements.countUsers, { id }))?.total ?? 0,
         ({ userId }) => [userId],
       )
     },
 
     enableModule: (id, { userId, roles }, now, notices) =>
-      sqlite.write((tx) =>
+      engine.write((tx) =>
         choose(
           tx,
           userId,
@@ -169,7 +167,7 @@ async function modulesStore(sqlite: Sqlite): Promise<ModulesStore> {
       ),
 
     disableModule: (id, userId, notices) =>
-      sqlite.write((tx) =>
+      engine.write((tx) =>
         choose(
           tx,
           userId,
@@ -180,18 +178,18 @@ async function modulesStore(sqlite: Sqlite): Promise<ModulesStore> {
       ),
 
     async removeUser(userId) {
-      await sqlite.write((tx) => {
-        tx.run(statements.removeChoices, { userId })
-        tx.run(statements.addDeletedUser, { userId })
+      await engine.write(function* (tx) {
+        yield* tx.run(statements.removeChoices, { userId })
+        yield* tx.run(statements.addDeletedUser, { userId })
         choices.forget(tx, userId)
       })
     },
 
     async probe() {
-      await sqlite.write((tx) => tx.run(statements.probe))
-      statements.probed.get()
+      await engine.write((tx) => tx.run(statements.probe))
+      await engine.get(statements.probed)
     },
-    close: async () => sqlite.close(),
+    close: () => engine.close(),
   }
 }
 

@@ -1,6 +1,17 @@
 import type { Database } from 'bun:sqlite'
+import { drizzle } from 'drizzle-orm/bun-sqlite'
+import {
+  type Body,
+  type Connection,
+  type Engine,
+  runSync,
+  type Statement,
+  Transaction,
+  type Values,
+} from '../engine.ts'
 import { isBusy } from './errors.ts'
 import { DatabaseError } from './integrity.ts'
+import { SqliteRowCache } from './row-cache.ts'
 import { SharedSnapshot } from './snapshot.ts'
 
 /** Milliseconds until the first retry when another process holds the lock; each later wait is twice as long. */
@@ -8,58 +19,6 @@ const BUSY_FIRST_WAIT = 5
 const BUSY_LONGEST_WAIT = 100
 /** Milliseconds after which writes fail because another process still holds the lock. */
 const BUSY_PATIENCE = 2000
-
-/** The parameters of a prepared statement, by name. */
-type Values = Record<string, unknown>
-
-/** The state of a transaction, which `Sqlite` shares with the `OpenTransaction` that it passes to a job. */
-interface TransactionState {
-  isOpen: boolean
-  afterCommit: (() => void)[]
-}
-
-/**
- * An open transaction. A function that must run in one takes it as its first parameter. Only `Sqlite.write` can make one,
- * and it ends when the job that got it returns.
- */
-class OpenTransaction {
-  readonly #state: TransactionState
-
-  constructor(state: TransactionState) {
-    this.#state = state
-  }
-
-  run<Result>(statement: { run(values?: Values): Result }, values?: Values): Result {
-    this.#assertOpen()
-    return values === undefined ? statement.run() : statement.run(values)
-  }
-
-  get<Row>(statement: { get(values?: Values): Row }, values?: Values): Row {
-    this.#assertOpen()
-    return values === undefined ? statement.get() : statement.get(values)
-  }
-
-  all<Row>(statement: { all(values?: Values): Row[] }, values?: Values): Row[] {
-    this.#assertOpen()
-    return values === undefined ? statement.all() : statement.all(values)
-  }
-
-  /** Calls `listener` once the rows are on the disk, before the caller of `write` gets its answer. */
-  afterCommit(listener: () => void): void {
-    this.#assertOpen()
-    this.#state.afterCommit.push(listener)
-  }
-
-  #assertOpen(): void {
-    if (!this.#state.isOpen) throw new DatabaseError('The transaction has ended')
-  }
-}
-
-// The type alone: no other file can make a transaction.
-export type Transaction = OpenTransaction
-
-/** Refuses an async function at compile time: its rows would be kept even if its promise rejected later. */
-type Synchronous<Result> = Result extends PromiseLike<unknown> ? never : unknown
 
 interface Job {
   run(tx: Transaction): void
@@ -70,7 +29,9 @@ interface Job {
  * One open SQLite file. Reads run at once. Writes are grouped: those that arrive in one turn of the event loop share one
  * durable commit, and each caller is answered only after that commit.
  */
-export class Sqlite {
+export class Sqlite implements Engine {
+  readonly dialect = 'sqlite'
+  private readonly statements: PreparedStatements
   private queue: Job[] = []
   private scheduled = false
   private closed = false
@@ -81,16 +42,41 @@ export class Sqlite {
     readonly path: string,
   ) {
     this.snapshot = new SharedSnapshot(raw)
+    this.statements = new PreparedStatements(raw)
   }
 
-  /** Runs a read in the snapshot that reads of the same moment share. It sees everything that was written here. */
-  read<Result>(job: () => Result): Result {
+  async get<Row>(statement: Statement<Row>, values: Values = {}): Promise<Row | undefined> {
+    return this.statements.get(statement, values) as Row | undefined
+  }
+
+  async all<Row>(statement: Statement<Row>, values: Values = {}): Promise<Row[]> {
+    return this.statements.all(statement, values) as Row[]
+  }
+
+  /** Runs reads in the snapshot that reads of the same moment share. They see everything that was written here. */
+  async read<Result>(body: (tx: Transaction) => Body<Result>): Promise<Result> {
+    return this.readNow(body)
+  }
+
+  /** Runs `job` in the snapshot that reads of the same moment share. */
+  inSnapshot<Result>(job: () => Result): Result {
     return this.snapshot.read(job)
   }
 
-  /** Whether a job is running: rows that are read now may still be rolled back. */
-  get isWriting(): boolean {
-    return this.raw.inTransaction && !this.snapshot.inSnapshot
+  /** Runs reads as `read` does, at once. */
+  readNow<Result>(body: (tx: Transaction) => Body<Result>): Result {
+    return this.inSnapshot(() => {
+      const tx = new Transaction(this.statements)
+      try {
+        return runSync(body(tx))
+      } finally {
+        tx.end()
+      }
+    })
+  }
+
+  rowCache<Row extends object>(read: (tx: Transaction, key: string) => Body<Row | null>): SqliteRowCache<Row> {
+    return new SqliteRowCache(this, read)
   }
 
   /** Calls `listener` before the next read after another process wrote to the file. */
@@ -99,17 +85,17 @@ export class Sqlite {
   }
 
   /**
-   * Runs `job` in a transaction. If the job throws, only its own rows are rolled back, not those of other jobs in the same
-   * commit. Resolves with the job's result once its rows are on the disk.
-   * @throws what `job` throws, or SQLite's error when the commit fails: then none of its rows are kept
+   * Runs a body in a transaction. If it throws, only its own rows are rolled back, not those of other bodies in the same
+   * commit. Resolves with its result once its rows are on the disk.
+   * @throws what the body throws, or SQLite's error when the commit fails: then none of its rows are kept
    */
-  write<Result>(job: ((tx: Transaction) => Result) & Synchronous<Result>): Promise<Result> {
+  write<Result>(body: (tx: Transaction) => Body<Result>): Promise<Result> {
     if (this.closed) return Promise.reject(new DatabaseError(`${this.path} is closed`))
     return new Promise((resolve, reject) => {
       let result: Result
       this.queue.push({
         run: (tx) => {
-          result = job(tx)
+          result = runSync(body(tx))
         },
         settle: (error) => (error === undefined ? resolve(result) : reject(error)),
       })
@@ -118,7 +104,12 @@ export class Sqlite {
   }
 
   /** Writes what is queued and closes the file, even if the disk fails: every write that was answered is on it. */
-  close(): void {
+  async close(): Promise<void> {
+    this.closeNow()
+  }
+
+  /** The same, at once. */
+  closeNow(): void {
     if (this.closed) return
     this.flush()
     this.snapshot.endSnapshot()
@@ -181,41 +172,78 @@ export class Sqlite {
 
   /** Runs the only job of a commit: when it throws, the transaction begins again, empty. */
   private runAlone({ run }: Job): Outcome {
-    const state: TransactionState = { isOpen: true, afterCommit: [] }
+    const tx = new Transaction(this.statements)
     try {
-      run(new OpenTransaction(state))
+      run(tx)
     } catch (error) {
+      tx.end()
       // A full disk has ended the transaction already.
       if (!this.raw.inTransaction) throw error
       this.raw.run('ROLLBACK')
       this.raw.run('BEGIN')
-      return { ...state, failure: error ?? new DatabaseError('A write failed without a reason') }
-    } finally {
-      state.isOpen = false
+      return { afterCommit: [], failure: error ?? new DatabaseError('A write failed without a reason') }
     }
-    return state
+    return { afterCommit: tx.end() }
   }
 
   /** Runs one job of several in a savepoint, so that a throw rolls back its own rows only. */
   private runInSavepoint({ run }: Job): Outcome {
-    const state: TransactionState = { isOpen: true, afterCommit: [] }
+    const tx = new Transaction(this.statements)
     this.raw.run('SAVEPOINT job')
     try {
-      run(new OpenTransaction(state))
+      run(tx)
       this.raw.run('RELEASE job')
     } catch (error) {
+      tx.end()
       // A full disk ends the whole transaction, savepoints included.
       if (!this.raw.inTransaction) throw error
       this.raw.run('ROLLBACK TO job')
       this.raw.run('RELEASE job')
-      return { ...state, failure: error ?? new DatabaseError('A write failed without a reason') }
-    } finally {
-      state.isOpen = false
+      return { afterCommit: [], failure: error ?? new DatabaseError('A write failed without a reason') }
     }
-    return state
+    return { afterCommit: tx.end() }
   }
 }
 
-interface Outcome extends TransactionState {
+interface Outcome {
+  afterCommit: readonly (() => void)[]
   failure?: unknown
+}
+
+interface Prepared {
+  get(values: Values): unknown
+  all(values: Values): unknown[]
+  run(values: Values): unknown
+}
+
+/** The statements of one database, each prepared when it is first used. */
+class PreparedStatements implements Connection {
+  private readonly builder
+  private readonly prepared = new Map<Statement<unknown>, Prepared>()
+
+  constructor(private readonly raw: Database) {
+    this.builder = drizzle(raw)
+  }
+
+  get(statement: Statement<unknown>, values: Values): unknown {
+    return this.prepare(statement).get(values) ?? undefined
+  }
+
+  all(statement: Statement<unknown>, values: Values): unknown[] {
+    return this.prepare(statement).all(values)
+  }
+
+  run(statement: Statement<unknown>, values: Values): number {
+    return (this.prepare(statement).run(values) as unknown as { changes: number }).changes
+  }
+
+  private prepare(statement: Statement<unknown>): Prepared {
+    let prepared = this.prepared.get(statement)
+    if (!prepared) {
+      const { build, text } = statement
+      prepared = (build ? build(this.builder).prepare() : this.raw.query(text?.sqlite ?? '')) as Prepared
+      this.prepared.set(statement, prepared)
+    }
+    return prepared
+  }
 }

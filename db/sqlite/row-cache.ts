@@ -1,32 +1,21 @@
-import type { Sqlite, Transaction } from './engine.ts'
+import type { Body, RowCache, Transaction } from '../engine.ts'
+import type { Sqlite } from './engine.ts'
 
 const MOST_ROWS = 4096
 
-/**
- * Caches in memory, by key, rows that many requests read. A write of this process drops the rows that it changes, a write
- * of another process drops all of them. Cached rows are shared by all readers and therefore frozen.
- */
-export class RowCache<Row extends object> {
+/** A write of this process drops the cached rows that it changes, a write of another process drops all of them. */
+export class SqliteRowCache<Row extends object> implements RowCache<Row> {
   private readonly rows = new Map<string, Row>()
 
   constructor(
     private readonly sqlite: Sqlite,
-    private readonly read: (key: string) => Row | null,
+    private readonly read: (tx: Transaction, key: string) => Body<Row | null>,
   ) {
     sqlite.onExternalWrite(() => this.rows.clear())
   }
 
-  get(key: string): Row | null {
-    if (this.sqlite.isWriting) return this.read(key)
-    return this.sqlite.read(() => {
-      const cached = this.rows.get(key)
-      if (cached) return cached
-      const row = this.read(key)
-      if (!row) return null
-      if (this.rows.size >= MOST_ROWS) this.dropOldest()
-      this.rows.set(key, Object.freeze(row))
-      return row
-    })
+  async get(key: string): Promise<Row | null> {
+    return this.sqlite.inSnapshot(() => this.rows.get(key) ?? this.load(key))
   }
 
   /** Drops the row that a transaction changes. */
@@ -37,6 +26,14 @@ export class RowCache<Row extends object> {
   /** Drops all rows, in a transaction that changes many. */
   forgetAll(_tx: Transaction): void {
     this.rows.clear()
+  }
+
+  private load(key: string): Row | null {
+    const row = this.sqlite.readNow((tx) => this.read(tx, key))
+    if (!row) return null
+    if (this.rows.size >= MOST_ROWS) this.dropOldest()
+    this.rows.set(key, Object.freeze(row))
+    return row
   }
 
   private dropOldest(): void {

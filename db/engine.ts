@@ -1,0 +1,145 @@
+import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
+
+/**
+ * The steps of one transaction: `yield*` stands where a statement gives its rows, at once (SQLite) or later (PostgreSQL).
+ * A body decides by what it read, changes nothing but rows, and may run more than once: an engine repeats it from the
+ * start when it conflicts with another transaction.
+ */
+export type Body<Result> = Generator<unknown, Result, unknown>
+
+/** The query builder. Stores write SQLite's dialect; an engine translates what its database writes in another way. */
+export type Builder = BunSQLiteDatabase
+
+type Prepared = { get(values?: never): unknown; all(values?: never): unknown; run(values?: never): unknown }
+type RowOf<Query> = Query extends { all(): (infer Row)[] } ? Row : never
+
+/**
+ * A statement of a store. An engine prepares it when it is first used, once for each connection.
+ * @template Row what it gives; `never` for one that gives no rows
+ */
+export interface Statement<Row> {
+  /** The statement as the query builder builds it. */
+  build?(db: Builder): { prepare(): Prepared }
+  /** The statement as text with `$name` for each parameter, one for both databases or one for each. */
+  text?: { sqlite: string; postgres: string }
+  /** The type of the rows. It has no value. */
+  row?: Row
+}
+
+/** Makes a statement with the query builder. Parameters are placeholders (`sql.placeholder`). */
+export function built<Query extends { prepare(): unknown }>(build: (db: Builder) => Query): Statement<RowOf<Query>> {
+  return { build: build as never }
+}
+
+/** Makes a statement from SQL text with `$name` for each parameter, for both databases. */
+export function text<Row = never>(sql: string | { sqlite: string; postgres: string }): Statement<Row> {
+  return { text: typeof sql === 'string' ? { sqlite: sql, postgres: sql } : sql }
+}
+
+/** The values of a statement's parameters, by name. */
+export type Values = Record<string, unknown>
+
+/** Runs statements on one connection. SQLite gives results at once, PostgreSQL promises. */
+export interface Connection {
+  get(statement: Statement<unknown>, values: Values): unknown
+  all(statement: Statement<unknown>, values: Values): unknown
+  /** Gives the number of rows that were changed. */
+  run(statement: Statement<unknown>, values: Values): unknown
+}
+
+/** A transaction in which a body runs. It ends when the body returns. */
+export class Transaction {
+  readonly #connection: Connection
+  readonly #afterCommit: (() => void)[] = []
+  #isOpen = true
+
+  constructor(connection: Connection) {
+    this.#connection = connection
+  }
+
+  /** The first row, or undefined. */
+  *get<Row>(statement: Statement<Row>, values: Values = {}): Body<Row | undefined> {
+    this.#assertOpen()
+    return (yield this.#connection.get(statement, values)) as Row | undefined
+  }
+
+  *all<Row>(statement: Statement<Row>, values: Values = {}): Body<Row[]> {
+    this.#assertOpen()
+    return (yield this.#connection.all(statement, values)) as Row[]
+  }
+
+  /** @returns the number of rows that were changed */
+  *run(statement: Statement<unknown>, values: Values = {}): Body<number> {
+    this.#assertOpen()
+    return (yield this.#connection.run(statement, values)) as number
+  }
+
+  /** Calls `listener` once the rows are durable, before the caller of `write` gets its answer. */
+  afterCommit(listener: () => void): void {
+    this.#assertOpen()
+    this.#afterCommit.push(listener)
+  }
+
+  /** Ends the transaction. @returns what to call once it is committed */
+  end(): readonly (() => void)[] {
+    this.#isOpen = false
+    return this.#afterCommit
+  }
+
+  #assertOpen(): void {
+    if (!this.#isOpen) throw new Error('The transaction has ended')
+  }
+}
+
+/** Rows that many requests read, by key. Where other nodes may write them, nothing is cached. */
+export interface RowCache<Row extends object> {
+  /** Cached rows are shared by all readers and therefore frozen. */
+  get(key: string): Promise<Row | null>
+  /** Drops the row that a transaction changes. */
+  forget(tx: Transaction, key: string): void
+  /** Drops all rows, in a transaction that changes many. */
+  forgetAll(tx: Transaction): void
+}
+
+/** The database of one service, whichever kind it is. */
+export interface Engine {
+  readonly dialect: 'sqlite' | 'postgres'
+  /** Reads one row by one statement. */
+  get<Row>(statement: Statement<Row>, values?: Values): Promise<Row | undefined>
+  /** Reads rows by one statement. */
+  all<Row>(statement: Statement<Row>, values?: Values): Promise<Row[]>
+  /** Runs reads that all see the same moment. */
+  read<Result>(body: (tx: Transaction) => Body<Result>): Promise<Result>
+  /**
+   * Runs a body as if no other transaction ran. If it throws, none of its rows are kept. Resolves with its result once its
+   * rows are durable.
+   * @throws what the body throws, or the database's error
+   */
+  write<Result>(body: (tx: Transaction) => Body<Result>): Promise<Result>
+  /** @param read reads the row of a key */
+  rowCache<Row extends object>(read: (tx: Transaction, key: string) => Body<Row | null>): RowCache<Row>
+  close(): Promise<void>
+}
+
+/** Runs a body whose statements give their rows at once. */
+export function runSync<Result>(body: Body<Result>): Result {
+  let step = body.next()
+  while (!step.done) step = body.next(step.value)
+  return step.value
+}
+
+/** Runs a body whose statements give promises. What one rejects with is thrown where the body waits for it. */
+export async function runAsync<Result>(body: Body<Result>): Promise<Result> {
+  let step = body.next()
+  while (!step.done) {
+    let value: unknown
+    try {
+      value = await step.value
+    } catch (error) {
+      step = body.throw(error)
+      continue
+    }
+    step = body.next(value)
+  }
+  return step.value
+}
