@@ -10,6 +10,8 @@ export type Body<Result> = Generator<unknown, Result, unknown>
 /** The query builder. Stores write SQLite's dialect; an engine translates what its database writes in another way. */
 export type Builder = BunSQLiteDatabase
 
+export type Dialect = 'sqlite' | 'postgres'
+
 type Prepared = { get(values?: never): unknown; all(values?: never): unknown; run(values?: never): unknown }
 type RowOf<Query> = Query extends { all(): (infer Row)[] } ? Row : never
 
@@ -19,7 +21,7 @@ type RowOf<Query> = Query extends { all(): (infer Row)[] } ? Row : never
  */
 export interface Statement<Row> {
   /** The statement as the query builder builds it. */
-  build?(db: Builder): { prepare(): Prepared }
+  build?(db: Builder, dialect: Dialect): { prepare(): Prepared }
   /** The statement as text with `$name` for each parameter, one for both databases or one for each. */
   text?: { sqlite: string; postgres: string }
   /** The type of the rows. It has no value. */
@@ -103,7 +105,7 @@ export interface RowCache<Row extends object> {
 
 /** The database of one service, whichever kind it is. */
 export interface Engine {
-  readonly dialect: 'sqlite' | 'postgres'
+  readonly dialect: Dialect
   /** Reads one row by one statement. */
   get<Row>(statement: Statement<Row>, values?: Values): Promise<Row | undefined>
   /** Reads rows by one statement. */

@@ -1,31 +1,62 @@
 import { join } from 'node:path'
+import { getTableName, is, Table } from 'drizzle-orm'
 import type { Engine } from './engine.ts'
+import { Postgres } from './postgres/engine.ts'
+import { migrate, type PostgresMigration } from './postgres/migrate.ts'
 import { withNeutralErrors } from './sqlite/errors.ts'
 import type { Migration } from './sqlite/migrations/migration.ts'
 import { openDatabase } from './sqlite/open-database.ts'
 
 /** The settings that say where the databases are. */
 export interface DatabaseConfig {
+  /** The directory of the SQLite files. */
   dataDir: string
+  /** The PostgreSQL database that takes the place of the files; null: files. */
+  databaseUrl?: string | null
+}
+
+/** What both kinds of database need to know of a service. */
+export interface DatabaseDefinition {
+  /** The name of the service: of its file, and of its schema. */
+  name: string
+  /** The tables, as the query builder knows them. */
+  schema: Record<string, unknown>
+  sqlite: readonly Migration[]
+  postgres: readonly PostgresMigration[]
 }
 
 /**
- * Opens the database of a service, a SQLite file in the data directory, and creates it when it is missing.
- * @param name of the service
+ * Opens the database of a service, and creates it when it is missing: a SQLite file in the data directory, or a schema of
+ * the PostgreSQL database.
  * @param makeStore builds the service's store on the open database
  * @returns the store. Its methods throw `DatabaseUnavailable` when the database fails
  * @throws DatabaseError when the database cannot be opened
  */
 export async function openStore<Store extends object>(
-  { dataDir }: DatabaseConfig,
-  { migrations, name }: { name: string; migrations: readonly Migration[] },
+  { databaseUrl, dataDir }: DatabaseConfig,
+  definition: DatabaseDefinition,
   makeStore: (engine: Engine) => Store | Promise<Store>,
 ): Promise<Store> {
-  const sqlite = openDatabase(join(dataDir, `${name}.sqlite`), name, migrations)
+  const { name, sqlite } = definition
+  const engine = databaseUrl
+    ? await openSchema(databaseUrl, definition)
+    : openDatabase(join(dataDir, `${name}.sqlite`), name, sqlite)
   try {
-    return withNeutralErrors(await makeStore(sqlite))
+    return withNeutralErrors(await makeStore(engine))
   } catch (error) {
-    await sqlite.close()
+    await engine.close()
+    throw error
+  }
+}
+
+async function openSchema(url: string, { name, postgres, schema }: DatabaseDefinition): Promise<Postgres> {
+  const tables = Object.values(schema).filter((value): value is Table => is(value, Table))
+  const engine = new Postgres({ url, schema: name, tables: new Set(tables.map(getTableName)) })
+  try {
+    await migrate(engine.sql, name, postgres)
+    return engine
+  } catch (error) {
+    await engine.close()
     throw error
   }
 }

@@ -10,17 +10,20 @@ import {
 } from '../../services/modules/dependencies.ts'
 import type { Dependency, Module, ModulesStore, Switched, UserModule } from '../../services/modules/store.ts'
 import type { Body, Engine, Transaction } from '../engine.ts'
-import { type DatabaseConfig, openStore } from '../open.ts'
+import { type DatabaseConfig, type DatabaseDefinition, openStore } from '../open.ts'
 import { outboxStore } from '../outbox.ts'
 import { pageBounds, sliceOf } from '../page-bounds.ts'
-import type * as schema from '../schema/modules.ts'
-import { modulesMigrations } from '../sqlite/migrations/modules.ts'
+import { modulesMigrations as postgres } from '../postgres/migrations/modules.ts'
+import * as schema from '../schema/modules.ts'
+import { modulesMigrations as sqlite } from '../sqlite/migrations/modules.ts'
 import { moduleFeedStore } from './feed.ts'
 import { STATEMENTS as statements } from './statements.ts'
 
+const DATABASE: DatabaseDefinition = { name: 'modules', schema, sqlite, postgres }
+
 /** Opens the store of the modules service. @throws DatabaseError */
 export function openModulesStore(config: DatabaseConfig): Promise<ModulesStore> {
-  return openStore(config, { name: 'modules', migrations: modulesMigrations }, modulesStore)
+  return openStore(config, DATABASE, modulesStore)
 }
 
 /** Thrown within a write: rolls it back, because a check of all users showed that the change is not allowed. */

@@ -241,7 +241,7 @@ class PreparedStatements implements Connection {
     let prepared = this.prepared.get(statement)
     if (!prepared) {
       const { build, text } = statement
-      prepared = (build ? build(this.builder).prepare() : this.raw.query(text?.sqlite ?? '')) as Prepared
+      prepared = (build ? build(this.builder, 'sqlite').prepare() : this.raw.query(text?.sqlite ?? '')) as Prepared
       this.prepared.set(statement, prepared)
     }
     return prepared

@@ -1,0 +1,203 @@
+import { SQL } from 'bun'
+import { fillPlaceholders } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/sqlite-proxy'
+import {
+  type Body,
+  type Builder,
+  type Connection,
+  type Engine,
+  type RowCache,
+  runAsync,
+  type Statement,
+  Transaction,
+  type Values,
+} from '../engine.ts'
+import { isConflict, neutralError } from './errors.ts'
+import { numberParameters, qualifyTables } from './translate.ts'
+
+/** Times that a transaction is tried when it conflicts with others. */
+const TRIES = 50
+/** Milliseconds that a transaction waits at most before it is tried again. */
+const LONGEST_WAIT = 50
+/** Connections for the statements of requests, per service and node. */
+const CONNECTIONS = 4
+
+export interface PostgresOptions {
+  url: string
+  /** The schema of the service: its name. */
+  schema: string
+  /** The tables of the service: statements name them without their schema. */
+  tables: ReadonlySet<string>
+}
+
+/** Where a statement runs: any connection of the pool, or that of a transaction. */
+type Executor = Pick<SQL, 'unsafe'>
+
+/** The schema of one service in a PostgreSQL database, or in one that speaks its protocol. */
+export class Postgres implements Engine {
+  readonly dialect = 'postgres'
+  readonly sql: SQL
+  private readonly statements: TranslatedStatements
+  private readonly pool: Connection
+
+  constructor(options: PostgresOptions) {
+    this.sql = new SQL({ url: options.url, max: CONNECTIONS, bigint: true, connectionTimeout: 2 })
+    this.statements = new TranslatedStatements(options)
+    this.pool = new PostgresConnection(this.statements, this.sql)
+  }
+
+  async get<Row>(statement: Statement<Row>, values: Values = {}): Promise<Row | undefined> {
+    return (await neutrally(() => this.pool.get(statement, values))) as Row | undefined
+  }
+
+  async all<Row>(statement: Statement<Row>, values: Values = {}): Promise<Row[]> {
+    return (await neutrally(() => this.pool.all(statement, values))) as Row[]
+  }
+
+  /** Runs reads in a snapshot (REPEATABLE READ, which PostgreSQL never aborts when it only reads). */
+  read<Result>(body: (tx: Transaction) => Body<Result>): Promise<Result> {
+    return neutrally(() => this.transaction('ISOLATION LEVEL REPEATABLE READ READ ONLY', body))
+  }
+
+  /** Runs a body at SERIALIZABLE, again from the start when it conflicts with another transaction. */
+  write<Result>(body: (tx: Transaction) => Body<Result>): Promise<Result> {
+    return neutrally(async () => {
+      for (let tries = 1; ; tries++)
+        try {
+          return await this.transaction('ISOLATION LEVEL SERIALIZABLE', body)
+        } catch (error) {
+          if (!isConflict(error) || tries >= TRIES) throw error
+          await Bun.sleep(Math.random() * Math.min(2 ** tries, LONGEST_WAIT))
+        }
+    })
+  }
+
+  /** Caches nothing: other nodes write the rows too. */
+  rowCache<Row extends object>(read: (tx: Transaction, key: string) => Body<Row | null>): RowCache<Row> {
+    return {
+      get: (key) => neutrally(() => runAsync(read(new Transaction(this.pool), key))),
+      forget: () => undefined,
+      forgetAll: () => undefined,
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.sql.close()
+  }
+
+  private async transaction<Result>(mode: string, body: (tx: Transaction) => Body<Result>): Promise<Result> {
+    let afterCommit: readonly (() => void)[] = []
+    const result = await this.sql.begin(mode, async (executor) => {
+      const tx = new Transaction(new PostgresConnection(this.statements, executor))
+      try {
+        return await runAsync(body(tx))
+      } finally {
+        afterCommit = tx.end()
+      }
+    })
+    for (const listener of afterCommit) listener()
+    return result as Result
+  }
+}
+
+async function neutrally<Result>(run: () => Result | Promise<Result>): Promise<Result> {
+  try {
+    return await run()
+  } catch (error) {
+    throw neutralError(error)
+  }
+}
+
+class PostgresConnection implements Connection {
+  constructor(
+    private readonly statements: TranslatedStatements,
+    private readonly executor: Executor,
+  ) {}
+
+  async get(statement: Statement<unknown>, values: Values): Promise<unknown> {
+    return (await this.all(statement, values))[0]
+  }
+
+  async all(statement: Statement<unknown>, values: Values): Promise<unknown[]> {
+    const { parameters, rowsOf, text } = this.statements.of(statement)
+    const query = this.executor.unsafe(text, parameters(values) as never[])
+    return rowsOf ? rowsOf(((await query.values()) as unknown[][]).map((row) => row.map(toNumber))) : named(await query)
+  }
+
+  async run(statement: Statement<unknown>, values: Values): Promise<number> {
+    const { parameters, text } = this.statements.of(statement)
+    const { count } = (await this.executor.unsafe(text, parameters(values) as never[])) as { count: number | null }
+    return count ?? 0
+  }
+}
+
+/** Numbers in rows are below 2^53. The driver gives them as `bigint`. */
+function toNumber(value: unknown): unknown {
+  return typeof value === 'bigint' ? Number(value) : value
+}
+
+function named(rows: Iterable<Record<string, unknown>>): Record<string, unknown>[] {
+  return [...rows].map((row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name, toNumber(value)])))
+}
+
+interface Translated {
+  text: string
+  parameters(values: Values): unknown[]
+  /** Converts the values of rows as the query builder declares them; absent for a statement from text. */
+  rowsOf?(rows: unknown[][]): unknown[]
+}
+
+/** What the query builder gives as a prepared statement. It is never run: it has the text and converts rows. */
+interface BuiltStatement {
+  getQuery(): { sql: string; params: unknown[] }
+  mapAllResult(rows: unknown[][]): unknown[]
+}
+
+/** Translates statements from SQLite's dialect, each when it is first used. */
+class TranslatedStatements {
+  private readonly translated = new Map<Statement<unknown>, Translated>()
+  private readonly builder = drizzle(async () => ({ rows: [] })) as unknown as Builder
+
+  constructor(private readonly options: PostgresOptions) {}
+
+  of(statement: Statement<unknown>): Translated {
+    let translated = this.translated.get(statement)
+    if (!translated) {
+      translated = statement.build ? this.fromBuilder(statement.build) : this.fromText(statement.text?.postgres ?? '')
+      this.translated.set(statement, translated)
+    }
+    return translated
+  }
+
+  private fromBuilder(build: NonNullable<Statement<unknown>['build']>): Translated {
+    const prepared = build(this.builder, 'postgres').prepare() as unknown as BuiltStatement
+    const { params, sql } = prepared.getQuery()
+    // The target of a conflict has no table in PostgreSQL.
+    const text = sql.replace(
+      /on conflict \(([^)]*)\)/,
+      (_, target: string) => `on conflict (${target.replaceAll(/"\w+"\./g, '')})`,
+    )
+    let position = 0
+    return {
+      text: qualifyTables(
+        text.replaceAll('?', () => `$${++position}`),
+        this.options,
+      ),
+      parameters: (values) => fillPlaceholders(params, values),
+      rowsOf: (rows) => prepared.mapAllResult(rows),
+    }
+  }
+
+  private fromText(source: string): Translated {
+    const { names, text } = numberParameters(source)
+    return {
+      text: qualifyTables(text, this.options),
+      parameters: (values) =>
+        names.map((name) => {
+          if (!(name in values)) throw new Error(`The statement has no value for $${name}`)
+          const value = values[name]
+          return typeof value === 'boolean' ? Number(value) : value
+        }),
+    }
+  }
+}

@@ -1,0 +1,66 @@
+import { createHash } from 'node:crypto'
+import type { SQL } from 'bun'
+import { DatabaseError } from '../sqlite/integrity.ts'
+import { sqlState } from './errors.ts'
+
+export interface PostgresMigration {
+  name: string
+  /** Statements that name the service's tables without a schema. */
+  sql: string
+}
+
+/** Codes of SQL for what two nodes that create the same thing at once may get: both then find it there. */
+const CREATED_MEANWHILE = new Set(['23505', '42P06', '42P07', '40001'])
+const TRIES = 5
+
+/**
+ * Creates the schema of a service and applies the migrations that it lacks, all in one transaction, under the lock of one
+ * row: several nodes may start at once.
+ * @throws DatabaseError when the schema is newer than the program, or a migration was edited after it had landed
+ */
+export async function migrate(sql: SQL, schema: string, migrations: readonly PostgresMigration[]): Promise<void> {
+  await createMigrationTable(sql, schema)
+  await sql.begin(async (tx) => {
+    // One transaction, one connection: no later statement has this search path.
+    await tx.unsafe(`SET LOCAL search_path TO "${schema}", public`)
+    await tx.unsafe("SELECT * FROM schema_migrations WHERE name = '' FOR UPDATE")
+    const applied = await tx.unsafe("SELECT name, checksum FROM schema_migrations WHERE name <> ''")
+    for (const { name, sql: text } of pendingMigrations(applied, schema, migrations)) {
+      await tx.unsafe(text).simple()
+      await tx.unsafe('INSERT INTO schema_migrations VALUES ($1, $2, $3)', [name, checksumOf(text), Date.now()])
+    }
+  })
+}
+
+async function createMigrationTable(sql: SQL, schema: string): Promise<void> {
+  for (let tries = 1; ; tries++)
+    try {
+      await sql.unsafe(`CREATE SCHEMA IF NOT EXISTS "${schema}"`)
+      await sql.unsafe(`CREATE TABLE IF NOT EXISTS "${schema}".schema_migrations (
+        name text COLLATE "C" PRIMARY KEY, checksum text COLLATE "C" NOT NULL, applied_at bigint NOT NULL)`)
+      // The row that migrations lock.
+      await sql.unsafe(`INSERT INTO "${schema}".schema_migrations VALUES ('', '', 0) ON CONFLICT (name) DO NOTHING`)
+      return
+    } catch (error) {
+      if (!CREATED_MEANWHILE.has(sqlState(error) ?? '') || tries === TRIES) throw error
+    }
+}
+
+function pendingMigrations(
+  applied: { name: string; checksum: string }[],
+  schema: string,
+  migrations: readonly PostgresMigration[],
+): PostgresMigration[] {
+  for (const { name, checksum } of applied) {
+    const migration = migrations.find((candidate) => candidate.name === name)
+    if (!migration)
+      throw new DatabaseError(`The schema ${schema} is newer than this program: it has the migration ${name}`)
+    if (checksumOf(migration.sql) !== checksum)
+      throw new DatabaseError(`The schema ${schema} was made by another version of the migration ${name}`)
+  }
+  return migrations.filter(({ name }) => !applied.some((row) => row.name === name))
+}
+
+function checksumOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}
