@@ -1,8 +1,37 @@
 import type { ModulesStore } from '../../services/modules/store.ts'
-import type { Engine } from '../engine.ts'
+import type { Body, Engine, Transaction } from '../engine.ts'
 import { STATEMENTS as statements } from './statements.ts'
 
-/** The feed of the modules. Triggers number the changes (`0002_feed.sql`), so that no change can be left out. */
+interface ChoiceKey {
+  moduleId: string
+  userId: string
+}
+
+/** Numbers changes of choices, each with a number of its own: pages of the feed may end between them. */
+export function* numberChoices(tx: Transaction, changed: readonly ChoiceKey[]): Body<void> {
+  if (changed.length === 0) return
+  const last = (yield* tx.get(statements.nextChanges, { count: changed.length }))?.seq ?? 0
+  for (const [index, choice] of changed.entries())
+    yield* tx.run(statements.numberChoice, { ...choice, seq: last - changed.length + 1 + index })
+}
+
+/** Removes the choices of a user who was deleted. */
+export function* removeChoices(tx: Transaction, userId: string): Body<void> {
+  const removed = yield* tx.all(statements.removeChoices, { userId })
+  yield* numberChoices(
+    tx,
+    removed.map(({ moduleId }) => ({ moduleId, userId })),
+  )
+}
+
+/** @param isNew whether the module was created or removed, so that what is known of its choices is void */
+export function* numberModule(tx: Transaction, id: string, { isNew }: { isNew: boolean }): Body<void> {
+  const { seq } = (yield* tx.get(statements.nextChanges, { count: 1 })) ?? { seq: 0 }
+  if (isNew) yield* tx.run(statements.removeChoiceNumbers, { id })
+  yield* tx.run(isNew ? statements.numberModuleAnew : statements.numberModule, { id, seq })
+}
+
+/** The feed of the modules. Each change of a module or a choice has a number, which its statement takes. */
 export async function moduleFeedStore(engine: Engine) {
   const { epoch, servedBefore } = await engine.write(function* (tx) {
     const stored = (yield* tx.get(statements.feed))?.epoch

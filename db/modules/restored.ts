@@ -1,4 +1,5 @@
 import type { Engine } from '../engine.ts'
+import { removeChoices } from './feed.ts'
 import { STATEMENTS as statements } from './statements.ts'
 
 /**
@@ -10,7 +11,7 @@ export async function forgetUsers(engine: Engine, ids: readonly string[]): Promi
     // Subscribers must not continue from the numbers of the database that this one is a copy of.
     yield* tx.run(statements.setEpoch, { epoch: crypto.randomUUID() })
     for (const userId of ids) {
-      yield* tx.run(statements.removeChoices, { userId })
+      yield* removeChoices(tx, userId)
       yield* tx.run(statements.addDeletedUser, { userId })
     }
   })

@@ -54,7 +54,12 @@ export const STATEMENTS = {
         set: { enabled: sql`excluded.enabled`, enabledAt: sql`excluded.enabled_at` },
       }),
   ),
-  removeChoices: built((db) => db.delete(choices).where(eq(choices.userId, placeholder('userId')))),
+  removeChoices: built((db) =>
+    db
+      .delete(choices)
+      .where(eq(choices.userId, placeholder('userId')))
+      .returning({ moduleId: choices.moduleId }),
+  ),
   addDeletedUser: built((db) => db.insert(deletedUsers).values(placeholders(deletedUsers)).onConflictDoNothing()),
   isDeleted: built((db) =>
     db
@@ -65,6 +70,25 @@ export const STATEMENTS = {
 
   setEpoch: built((db) => db.update(feed).set({ epoch: sql`${placeholder('epoch')}` })),
   feed: built((db) => db.select().from(feed)),
+  /** Reserves the numbers of the next changes, and gives the last of them. */
+  nextChanges: built((db) =>
+    db
+      .update(feed)
+      .set({ seq: sql`${feed.seq} + ${placeholder('count')}` })
+      .returning({ seq: feed.seq }),
+  ),
+  /** Numbers a change of a module's fields: what its subscribers know of choices stays valid. */
+  numberModule: text(`
+    INSERT INTO module_changes (module_id, begun, seq) VALUES ($id, 0, $seq)
+    ON CONFLICT (module_id) DO UPDATE SET seq = excluded.seq`),
+  /** Numbers the creation or the removal of a module: what its subscribers know of choices is void. */
+  numberModuleAnew: text(`
+    INSERT INTO module_changes (module_id, begun, seq) VALUES ($id, $seq, $seq)
+    ON CONFLICT (module_id) DO UPDATE SET begun = excluded.begun, seq = excluded.seq`),
+  numberChoice: text(`
+    INSERT INTO choice_changes (module_id, user_id, seq) VALUES ($moduleId, $userId, $seq)
+    ON CONFLICT (module_id, user_id) DO UPDATE SET seq = excluded.seq`),
+  removeChoiceNumbers: text('DELETE FROM choice_changes WHERE module_id = $id'),
   lastModuleChange: built((db) =>
     db
       .select()
@@ -88,24 +112,24 @@ export const STATEMENTS = {
   ),
 
   /** Copies the choice `enabled` of one of `others` to `id`, for each user who made no choice about `id`. */
-  copyChoices: text({
+  copyChoices: text<{ userId: string }>({
     sqlite: `
         INSERT INTO choices (user_id, module_id, enabled, enabled_at)
         SELECT DISTINCT choice.user_id, $id, $enabled, $enabledAt
         FROM json_each($others) AS other CROSS JOIN choices AS choice
         WHERE choice.module_id = other.value AND choice.enabled = $enabled
-        ON CONFLICT DO NOTHING`,
+        ON CONFLICT DO NOTHING RETURNING user_id AS "userId"`,
     postgres: `
         INSERT INTO choices (user_id, module_id, enabled, enabled_at)
         SELECT DISTINCT choice.user_id, CAST($id AS text), CAST($enabled AS bigint), CAST($enabledAt AS bigint)
         FROM jsonb_array_elements_text(CAST($others AS text)::jsonb) AS other (value) CROSS JOIN choices AS choice
         WHERE choice.module_id = other.value AND choice.enabled = $enabled
-        ON CONFLICT DO NOTHING`,
+        ON CONFLICT DO NOTHING RETURNING user_id AS "userId"`,
   }),
   /** Finds a user who has `id` enabled and `required` disabled, each by choice or by default. */
   lacksRequirement: text<{ one: 1 }>(`
       SELECT 1 AS one FROM choices AS choice
-      WHERE choice.module_id = $id AND choice.enabled = 1 AND NOT coalesce(
+      WHERE choice.module_id = $id AND choice.enabled = 1 AND 0 = coalesce(
         (SELECT enabled FROM choices WHERE user_id = choice.user_id AND module_id = $required), $requiredIsDefault)
       UNION ALL
       SELECT 1 FROM choices AS choice

@@ -16,7 +16,7 @@ import { pageBounds, sliceOf } from '../page-bounds.ts'
 import { modulesMigrations as postgres } from '../postgres/migrations/modules.ts'
 import * as schema from '../schema/modules.ts'
 import { modulesMigrations as sqlite } from '../sqlite/migrations/modules.ts'
-import { moduleFeedStore } from './feed.ts'
+import { moduleFeedStore, numberChoices, numberModule, removeChoices } from './feed.ts'
 import { STATEMENTS as statements } from './statements.ts'
 
 const DATABASE: DatabaseDefinition = { name: 'modules', schema, sqlite, postgres }
@@ -44,13 +44,23 @@ async function modulesStore(engine: Engine): Promise<ModulesStore> {
     choices.forgetAll(tx)
   }
 
+  /** Copies the choice about one of the others to the module. @param enabledAt null copies what was disabled */
+  function* copyChoices(tx: Transaction, id: string, enabledAt: number | null, others: readonly string[]) {
+    const values = { id, enabled: enabledAt === null ? 0 : 1, enabledAt, others: JSON.stringify(others) }
+    const rows = yield* tx.all(statements.copyChoices, values)
+    yield* numberChoices(
+      tx,
+      rows.map(({ userId }) => ({ moduleId: id, userId })),
+    )
+  }
+
   /** Users who disabled a requirement of the module keep the module disabled, until they choose otherwise. */
   const optOutUsersLackingRequirement = (tx: Transaction, { id, requires }: Module) =>
-    tx.run(statements.copyChoices, { id, enabled: 0, enabledAt: null, others: JSON.stringify(requires) })
+    copyChoices(tx, id, null, requires)
 
   /** Users who enabled a module that requires this one keep this one enabled. */
   const optInUsersOfDependents = (tx: Transaction, { id, createdAt }: Module, dependents: string[]) =>
-    tx.run(statements.copyChoices, { id, enabled: 1, enabledAt: createdAt, others: JSON.stringify(dependents) })
+    copyChoices(tx, id, createdAt, dependents)
 
   /** @throws RolledBack when a user has the module enabled and one of the requirements disabled */
   function* checkRequirements(tx: Transaction, { id, defaultEnabled }: Module, requirements: readonly Module[]) {
@@ -84,6 +94,7 @@ async function modulesStore(engine: Engine): Promise<ModulesStore> {
     if (!chosen || enabledBefore !== enabledAt)
       yield* tx.run(statements.choose, { userId, moduleId: module.id, enabled, enabledAt })
     choices.forget(tx, userId)
+    if (!chosen || enabled !== (enabledBefore !== null)) yield* numberChoices(tx, [{ moduleId: module.id, userId }])
     if (enabled !== (enabledBefore !== null)) yield* outbox.addNotices(tx, notices)
     return { outcome: 'switched', state: { module, enabledAt, chosen: true } }
   }
@@ -99,6 +110,7 @@ async function modulesStore(engine: Engine): Promise<ModulesStore> {
         if (misfit) return misfit
         yield* tx.run(statements.insert, { ...module })
         libraryChanged(tx)
+        yield* numberModule(tx, module.id, { isNew: true })
         if (module.defaultEnabled) yield* optOutUsersLackingRequirement(tx, module)
         yield* outbox.addNotices(tx, notices)
         return { outcome: 'added' } as const
@@ -115,6 +127,7 @@ async function modulesStore(engine: Engine): Promise<ModulesStore> {
           const { module } = plan
           yield* tx.run(statements.update, { ...module })
           libraryChanged(tx)
+          if (isGateChanged(current, module)) yield* numberModule(tx, id, { isNew: false })
           if (plan.becomesDefault) yield* optOutUsersLackingRequirement(tx, module)
           if (plan.dependents) yield* optInUsersOfDependents(tx, module, plan.dependents)
           yield* checkRequirements(tx, module, plan.addedRequirements)
@@ -133,6 +146,7 @@ async function modulesStore(engine: Engine): Promise<ModulesStore> {
         if (dependents.length > 0) return { outcome: 'required', modules: dependents } as const
         yield* tx.run(statements.remove, { id })
         libraryChanged(tx)
+        yield* numberModule(tx, id, { isNew: true })
         yield* outbox.addNotices(tx, notices)
         return { outcome: 'removed' } as const
       }),
@@ -182,7 +196,7 @@ async function modulesStore(engine: Engine): Promise<ModulesStore> {
 
     async removeUser(userId) {
       await engine.write(function* (tx) {
-        yield* tx.run(statements.removeChoices, { userId })
+        yield* removeChoices(tx, userId)
         yield* tx.run(statements.addDeletedUser, { userId })
         choices.forget(tx, userId)
       })
@@ -200,4 +214,12 @@ async function modulesStore(engine: Engine): Promise<ModulesStore> {
 function statesOf(modules: readonly Module[], choices: readonly Choice[]): UserModule[] {
   const byModule = new Map(choices.map((choice) => [choice.moduleId, choice]))
   return modules.map((module) => stateOf(module, byModule.get(module.id) ?? null))
+}
+
+/** Whether a change of a module concerns those who decide by it. */
+function isGateChanged(before: Module, after: Module): boolean {
+  return (
+    before.defaultEnabled !== after.defaultEnabled ||
+    JSON.stringify(before.requiredRoles) !== JSON.stringify(after.requiredRoles)
+  )
 }

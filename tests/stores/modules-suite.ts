@@ -100,7 +100,8 @@ export function modulesStoreSuite(open: () => Promise<ModulesStore>): void {
         store.changeModule('a', { requires: ['b'] }, []),
         store.changeModule('b', { requires: ['a'] }, []),
       ])
-      expect(outcomes.map(({ outcome }) => outcome)).toEqual(['changed', 'cycle'])
+      // Which of the two comes first is the database's choice.
+      expect(outcomes.map(({ outcome }) => outcome).sort()).toEqual(['changed', 'cycle'])
     })
 
     test('changes what is given and keeps the rest', async () => {
@@ -239,9 +240,10 @@ export function modulesStoreSuite(open: () => Promise<ModulesStore>): void {
       for (let round = 0; round < 50; round++) {
         await enable('a')
         const race = round % 2 ? [enable('b'), disable('a')] : [disable('a'), enable('b')]
-        expect((await Promise.all(race)).filter(({ outcome }) => outcome === 'switched')).toHaveLength(1)
-        const rest = await enabledFor()
-        expect(rest).toEqual(round % 2 ? ['a', 'b'] : [])
+        const outcomes = (await Promise.all(race)).map(({ outcome }) => outcome === 'switched')
+        expect(outcomes.filter(Boolean)).toHaveLength(1)
+        const isEnablingFirst = outcomes[round % 2 ? 0 : 1]
+        expect(await enabledFor()).toEqual(isEnablingFirst ? ['a', 'b'] : [])
         await disable('b')
       }
     })
