@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { quoted } from '../../terminal/shell.ts'
 import { addCommand, type Tool, withTool } from '../../tool/command.ts'
-import { bodyOf, type ModuleFields, withFieldOptions } from './module.ts'
+import { type ModuleFields, requestBodyOf, withFieldOptions } from './module.ts'
 
 /** Adds `modules create`. */
 export function addCreate(modules: Command): void {
@@ -26,7 +26,7 @@ async function create(
   const { description, name } = fields
   const api = await tool.api()
   const created = await api.modules(
-    (modules) => modules.modules.post({ ...bodyOf(fields), id, name, description }),
+    (modules) => modules.modules.post({ ...requestBodyOf(fields), id, name, description }),
     (code) => (code === 'module_exists' ? `ch202 modules get ${quoted(id)}` : undefined),
   )
   await tool.out.record({ ...created, changed: true })

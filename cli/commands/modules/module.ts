@@ -49,7 +49,7 @@ export function withFieldOptions(command: Command): Command {
     .option('--requires <id>', 'a module that must be on; can be repeated', collectNames)
 }
 
-export function bodyOf({ defaultEnabled, description, name, requires, role, version }: ModuleFields) {
+export function requestBodyOf({ defaultEnabled, description, name, requires, role, version }: ModuleFields) {
   return withoutUndefined({
     name,
     description,

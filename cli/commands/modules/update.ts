@@ -2,7 +2,7 @@ import type { Command } from 'commander'
 import { segment } from '../../client/api.ts'
 import { usage } from '../../exit.ts'
 import { addCommand, type Tool, withTool } from '../../tool/command.ts'
-import { bodyOf, type ModuleFields, moduleOf, suggestModule, withFieldOptions } from './module.ts'
+import { type ModuleFields, moduleOf, requestBodyOf, suggestModule, withFieldOptions } from './module.ts'
 
 /** Adds `modules update`. */
 export function addUpdate(modules: Command): void {
@@ -23,7 +23,7 @@ export function addUpdate(modules: Command): void {
 }
 
 async function update(tool: Tool, fields: ModuleFields, id: string): Promise<void> {
-  const body = bodyOf(fields)
+  const body = requestBodyOf(fields)
   if (Object.keys(body).length === 0)
     throw usage('Nothing to change: give --name, --description, --version, --role, --requires or --default-enabled')
   const [api, before] = [await tool.api(), await moduleOf(tool, id)]

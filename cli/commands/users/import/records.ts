@@ -22,7 +22,7 @@ export class Records implements AsyncIterable<ImportRecord> {
   constructor(input: Input, settings: ImportSettings, quiet = false) {
     this.roles = new FileRoles(settings)
     const utf8 = (bytes: Bytes) => asUtf8(bytes, input.name, settings.format)
-    const readAhead = () => withProgress(recordsOf(utf8(input.bytesAgain()), settings), input, quiet)
+    const readAhead = () => showingProgress(recordsOf(utf8(input.bytesAgain()), settings), input, quiet)
     const again = input.path === null ? null : readAhead
     const source =
       input.path === null ? utf8(input.bytes()) : checkedUtf8(() => utf8(input.bytesAgain()), utf8(input.bytes()))
@@ -47,7 +47,7 @@ async function* checkedUtf8(again: () => Bytes, bytes: Bytes): AsyncGenerator<Ui
 }
 
 /** Shows the progress of a read-ahead. */
-async function* withProgress(
+async function* showingProgress(
   records: AsyncIterable<ReadRecord>,
   input: Input,
   quiet: boolean,

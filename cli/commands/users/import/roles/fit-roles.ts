@@ -5,7 +5,7 @@ import { Spool } from './spool.ts'
 /** Maximum number of roles per user. */
 const ROLES_MAX = 32
 /** Name for the other product's administrator flag, in the report of a role that would also become ADMIN. */
-const FLAG = 'is_superuser'
+const ADMIN_FLAG = 'is_superuser'
 
 interface RoleOptions {
   /** Whether administrators in the other product become administrators here. */
@@ -80,7 +80,7 @@ export class FileRoles {
       if (name !== undefined) this.names.addName(name)
       else if (typeof role !== 'string') this.unnamedGroups.add(role.group)
     }
-    if (record.theirs?.admin) this.names.addMapped(FLAG, 'ADMIN')
+    if (record.theirs?.admin) this.names.addMapped(ADMIN_FLAG, 'ADMIN')
   }
 
   dependsOnRest(record: ReadRecord): boolean {

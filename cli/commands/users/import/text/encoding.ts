@@ -57,7 +57,7 @@ class Utf8Check {
       this.hasUtf8 = complete.some((byte) => byte > 0x7f)
       return true
     }
-    this.hasUtf8 = hasCharacter(complete)
+    this.hasUtf8 = isMostlyUtf8(complete)
     return this.hasUtf8
   }
 }
@@ -80,18 +80,18 @@ function lengthOf(byte: number): number {
 }
 
 /** Whether there are more multi-byte UTF-8 characters than invalid bytes. */
-function hasCharacter(bytes: Uint8Array): boolean {
+function isMostlyUtf8(bytes: Uint8Array): boolean {
   let characters = 0
-  let others = 0
+  let invalidBytes = 0
   for (let at = 0; at < bytes.length; at++) {
     if ((bytes[at] as number) < 0x80) continue
     const length = lengthOf(bytes[at] as number)
     if (length > 1 && isUtf8(bytes.subarray(at, at + length))) {
       characters++
       at += length - 1
-    } else others++
+    } else invalidBytes++
   }
-  return characters > others
+  return characters > invalidBytes
 }
 
 async function firstBytes(reader: AsyncIterator<Uint8Array>): Promise<Uint8Array> {
