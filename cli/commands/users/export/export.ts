@@ -40,6 +40,7 @@ export async function exportUsers(tool: Tool, { format, withHashes = false }: Ex
   }
 }
 
+/** Yields the users as JSON, several at a time. */
 async function* itemsIn(chunks: AsyncIterable<Buffer>, progress: Progress): AsyncGenerator<string[]> {
   let users = 0
   for await (const chunk of chunks) {
@@ -50,7 +51,7 @@ async function* itemsIn(chunks: AsyncIterable<Buffer>, progress: Progress): Asyn
   }
 }
 
-/** @throws Failure if the response is incomplete */
+/** Yields the lines of a response, several at a time. @throws Failure if the response is incomplete */
 async function* wholeLines(response: Response, stop: AbortController): AsyncGenerator<Buffer> {
   const pending: Uint8Array[] = []
   try {

@@ -1,4 +1,5 @@
 const HEX = 16
+/** Bits of the record's number that the id has after its first group of twelve bits. */
 const LOW_BITS = 20
 
 /** Identifies an import: its start (in milliseconds) and ten random hexadecimal digits. */
@@ -7,6 +8,7 @@ export interface RunId {
   random: string
 }
 
+/** Creates the identity of an import. @param startedAt the current time in milliseconds */
 export function newRunId(startedAt: number): RunId {
   const bytes = crypto.getRandomValues(new Uint8Array(5))
   return { startedAt, random: Buffer.from(bytes).toString('hex') }

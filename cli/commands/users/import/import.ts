@@ -33,7 +33,10 @@ export async function importUsers(tool: Tool, options: ImportOptions, name: stri
   await printResult(tool, run.journal.counts, performance.now() - startedAt)
 }
 
-/** @throws Failure if the import to resume had another file or other settings */
+/**
+ * Continues the import in the journal with `--resume`, or else begins a new one.
+ * @throws Failure if the import to resume had another file or other settings
+ */
 function startOrResume(tool: Tool, options: ImportOptions, input: Input, journalFile: JournalFile | null): ImportRun {
   const previous = journalFile?.read() ?? null
   const identity = input.identity ?? { size: 0, mtime: 0, digest: '' }
@@ -86,6 +89,7 @@ class ImportRun {
   private stopping = false
   /** Ends the wait for the next batch. */
   private stopWaiting: (() => void) | undefined
+  /** Number of lines with a result in this run, for the progress. */
   private answered = 0
 
   constructor(
@@ -97,6 +101,7 @@ class ImportRun {
     this.progress = new Progress('users', tool.globals.quiet)
   }
 
+  /** Imports the rest of the file. @throws Failure with the command that continues, if the import stops */
   async work(requests: ImportRequests): Promise<void> {
     const { journal } = this
     const { errors, onConflict } = journal.settings
@@ -129,6 +134,7 @@ class ImportRun {
       for (const warning of [...skippedWarnings(journal.counts), ...records.unusedRoleMap]) note(`! ${warning}`)
   }
 
+  /** @param lines number of further lines with a result */
   showProgress(lines: number): void {
     this.answered += lines
     const { part } = this.input

@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import { Failure, usage } from '../../../exit.ts'
 import type { Bytes } from './text/text-lines.ts'
 
+/** Bytes read at once. */
 const CHUNK = 256 * 1024
 const DIGEST_BYTES = 64 * 1024
 
@@ -57,6 +58,7 @@ export class Input {
     return size ? Math.min(this.bytesReadAhead / size, 1) : undefined
   }
 
+  /** Reads the input from its beginning. */
   async *bytes(): Bytes & AsyncGenerator<Uint8Array> {
     for await (const chunk of this.path ? fileBytes(this.path) : this.stdinBytes()) {
       this.bytesRead += chunk.length

@@ -69,7 +69,7 @@ export class JournalFile {
     return Boolean(this.location)
   }
 
-  /** Reads the latest journal; null if no journal has this version. */
+  /** Reads the latest journal; null if there is none in this version. */
   read(): Journal | null {
     const journals = this.locations.flatMap(({ path }) => journalAt(path) ?? [])
     return journals.sort((one, other) => other.writtenAt - one.writtenAt)[0]?.journal ?? null
@@ -126,6 +126,7 @@ function journalAt(path: string): { journal: Journal; writtenAt: number } | unde
   }
 }
 
+/** Whether a file is unchanged since its identity was stored. */
 export function sameFile(one: FileIdentity, other: FileIdentity): boolean {
   return one.size === other.size && one.mtime === other.mtime && one.digest === other.digest
 }

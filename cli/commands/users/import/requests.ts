@@ -13,7 +13,7 @@ const DATE_LAG = 2000
 
 const CONNECTION_LOST = new Failure(EXIT.tryAgain, 'The connection was lost', { code: 'unreachable', retryable: true })
 
-/** Result of a request. */
+/** The result of a request. */
 interface SendResult {
   /** Number of lines with a result, counted from the first. */
   count: number
@@ -59,7 +59,7 @@ export class ImportRequests {
   }
 
   /**
-   * Sends lines in one request.
+   * Sends lines in one request; none if there are no lines.
    * @param onResult called with each result and the index of its line
    * @throws Failure that a retry cannot fix
    */
@@ -87,8 +87,7 @@ export class ImportRequests {
         for (const answer of results) onResult(answer, count++)
         this.onAnswered(results.length)
       }
-      if (count < texts.length) throw new Error('cut')
-      return { count, maybeDone: true, failure: undefined }
+      return { count, maybeDone: true, failure: count < texts.length ? CONNECTION_LOST : undefined }
     } catch (error) {
       if (error instanceof Failure && !error.details.retryable) throw error
       return { count, maybeDone: true, failure: error instanceof Failure ? error : CONNECTION_LOST }

@@ -72,6 +72,7 @@ export class FileRoles {
     return this.names.unusedMappings
   }
 
+  /** Records the roles of a user, or the name of a group. */
   addRecord(record: ReadRecord): void {
     if ('group' in record) this.addGroup(record.group)
     if (!('user' in record) || 'fault' in record) return
@@ -83,11 +84,13 @@ export class FileRoles {
     if (record.theirs?.admin) this.names.addMapped(ADMIN_FLAG, 'ADMIN')
   }
 
+  /** Whether the roles of a record depend on the rest of the file. */
   dependsOnRest(record: ReadRecord): boolean {
     if (!('user' in record) || 'fault' in record) return false
     return rolesOf(record).some((role) => typeof role !== 'string' || this.names.dependsOnRest(role))
   }
 
+  /** Converts the roles of a record, after every record they depend on was added. */
   fit(record: ImportRecord): ImportRecord {
     if ('fault' in record) return record
     const { theirs, ...rest } = record

@@ -18,7 +18,7 @@ export interface StoredSkippedRoles {
   /** Number of users with a skipped role. */
   users: number
   roles: SkippedRoleCount[]
-  /** How often a role was skipped that is not in `roles`. */
+  /** How many times a role was skipped that `roles` does not list. */
   others: number
 }
 

@@ -39,14 +39,16 @@ export async function* asUtf8(source: Bytes, name: string, format: string): Asyn
 }
 
 /**
- * Detects encodings other than UTF-8. Text with some valid UTF-8 characters and some invalid bytes was damaged: it passes,
- * and its records are refused one by one.
+ * Detects encodings other than UTF-8. Text with fewer invalid bytes than UTF-8 characters is damaged UTF-8: it passes, and
+ * the records with those bytes are refused one by one.
  */
 class Utf8Check {
   /** The possible start of a character at the end of the last chunk. */
   private rest = Buffer.alloc(0)
+  /** Whether a character beyond ASCII has shown that the text is UTF-8. */
   private hasUtf8 = false
 
+  /** Whether the text may be UTF-8 up to the end of this chunk. */
   passes(chunk: Uint8Array): boolean {
     if (this.hasUtf8) return true
     const bytes = Buffer.concat([this.rest, chunk])
