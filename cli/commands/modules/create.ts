@@ -10,11 +10,11 @@ export function addCreate(modules: Command): void {
       'ch202 modules create invoices --name Invoices --description "Writes and sends invoices" --requires billing',
       'ch202 modules create search --name Search --description "Finds things" --role USER --default-enabled',
     ])
-      .argument('<id>', 'its id: lower-case letters, digits and dashes')
-      .requiredOption('--name <name>', 'its display name')
-      .requiredOption('--description <text>', 'what it does'),
+      .argument('<id>', 'the id of the module: lower-case letters, digits and dashes')
+      .requiredOption('--name <name>', 'the display name')
+      .requiredOption('--description <text>', 'what the module does'),
   )
-    .option('--default-enabled', 'on for all users who have not turned it off')
+    .option('--default-enabled', 'turn the module on for all users who have not turned it off')
     .action(withTool(create))
 }
 

@@ -12,13 +12,13 @@ export function addUpdate(modules: Command): void {
       'ch202 modules update billing --no-role --no-requires',
     ])
       .argument('<id>', 'the id of the module')
-      .option('--name <name>', 'its display name')
-      .option('--description <text>', 'what it does'),
+      .option('--name <name>', 'a new display name')
+      .option('--description <text>', 'a new description'),
   )
     .option('--no-role', 'require no role')
     .option('--no-requires', 'require no other module')
-    .option('--default-enabled', 'on for all users who have not turned it off')
-    .option('--no-default-enabled', 'off for all users who have not turned it on')
+    .option('--default-enabled', 'turn the module on for all users who have not turned it off')
+    .option('--no-default-enabled', 'turn the module off for all users who have not turned it on')
     .action(withTool(update))
 }
 

@@ -69,7 +69,7 @@ export class JournalFile {
     return Boolean(this.location)
   }
 
-  /** Reads the latest journal; null if there is none in this version. */
+  /** Reads the latest journal; null if no journal has this version. */
   read(): Journal | null {
     const journals = this.locations.flatMap(({ path }) => journalAt(path) ?? [])
     return journals.sort((one, other) => other.writtenAt - one.writtenAt)[0]?.journal ?? null
