@@ -17,12 +17,12 @@ export function addDelete(modules: Command): void {
     .action(withTool(deleteModule))
 }
 
-async function deleteModule(tool: Tool, { confirm: name }: { confirm?: string }, id: string): Promise<void> {
+async function deleteModule(tool: Tool, { confirm: confirmation }: { confirm?: string }, id: string): Promise<void> {
   try {
     await moduleOf(tool, id)
     await confirm(`Delete the module ${id}? This turns it off for everyone.`, {
       yes: tool.globals.yes,
-      confirm: name,
+      confirm: confirmation,
       name: id,
     })
     const api = await tool.api()

@@ -48,7 +48,7 @@ function notASessionId(id: string): Failure {
   )
 }
 
-/** An empty list is fine: there may be no sessions to end. */
+/** Reads ids from standard input, which may be empty: there may be no sessions to end. */
 async function idsFromStdin(): Promise<string[]> {
   return (await Bun.stdin.text()).split(/\s+/).filter(Boolean)
 }
@@ -74,7 +74,7 @@ async function revokeSessions(tool: Tool, query: Owner): Promise<void> {
   await tool.out.record({ ...answer, changed: answer.revoked > 0 })
 }
 
-/** @param ids only these sessions; reading stops once all of them were seen */
+/** Lists the sessions that would end. @param ids only these sessions; reading stops once all of them were seen */
 async function wouldRevoke(tool: Tool, owner: Owner, ids?: readonly string[]): Promise<Row> {
   const remaining = new Set(ids)
   const active: string[] = []

@@ -18,14 +18,14 @@ export function addDelete(webhooks: Command): void {
     .action(withTool(deleteWebhook))
 }
 
-async function deleteWebhook(tool: Tool, { confirm: name }: { confirm?: string }, id: string): Promise<void> {
+async function deleteWebhook(tool: Tool, { confirm: confirmation }: { confirm?: string }, id: string): Promise<void> {
   const shortened = shortenedIdFailure(id, 'ch202 webhooks list')
   if (shortened) throw shortened
   const webhook = await findWebhook(tool, id)
   if (!webhook) return nothingDeleted(tool, id)
   await confirm(`Delete the webhook to ${webhook.url}? Its pending deliveries are lost.`, {
     yes: tool.globals.yes,
-    confirm: name,
+    confirm: confirmation,
     name: id,
   })
   const api = await tool.api()
