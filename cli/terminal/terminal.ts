@@ -151,3 +151,8 @@ export class Progress {
 export function count(number: number): string {
   return number.toLocaleString('en-US')
 }
+
+/** Formats a number with its noun: 1 day, 12,431 days. */
+export function counted(number: number, singular: string, plural = `${singular}s`): string {
+  return `${count(number)} ${number === 1 ? singular : plural}`
+}

@@ -6,10 +6,9 @@ import {
   evidenceOf,
   from,
   isInFuture,
-  type RefusedLogin,
-  refusedRow,
   times,
 } from './explanation.ts'
+import { refusal, refusedRow } from './refused.ts'
 
 const PASSWORD_CHANGES = ['password.set', 'password.changed', 'password.reset', 'user.recovered']
 /** Milliseconds in which a change reaches auth; an older change did not arrive. */
@@ -58,13 +57,13 @@ function behind({ entry, ref, rows, user }: Account): Explanation | undefined {
   }
 }
 
-function lockedOut({ failed, failures, pausedUntil, ref, refused, rows, user }: Account): Explanation | undefined {
-  if (!isInFuture(pausedUntil)) return undefined
+function lockedOut({ failed, failures, lockedUntil, ref, refused, rows, user }: Account): Explanation | undefined {
+  if (!isInFuture(lockedUntil)) return undefined
   const [last] = failed
   const lastFailure = last ? `, last at ${toTheSecond(last.at)}${from(last.ip)}` : ''
   return {
     reason: 'account_paused',
-    explanation: `Logins of ${user.email} are locked until ${toTheSecond(pausedUntil)}: ${failures} failed within a day${lastFailure}. The lockout ends by itself, or at once with a new password.`,
+    explanation: `Logins of ${user.email} are locked until ${toTheSecond(lockedUntil)}: ${failures} failed within a day${lastFailure}. The lockout ends by itself, or at once with a new password.`,
     suggestion: `ch202 users send-reset ${ref}`,
     evidence: [
       ...evidenceOf(rows.filter(({ type }) => type === 'login.paused').slice(0, 1)),
@@ -96,44 +95,6 @@ function refusedLast({ failed, lastLogin, refused, user }: Account): Explanation
   // A lockout that has ended: the failures that led to it matter more.
   if (last.paused === 'account' && failed.length > 0) return undefined
   return refusal(last, user.email)
-}
-
-/** Explains why a login was refused without checking the password. */
-export function refusal(refused: RefusedLogin, email: string | undefined): Explanation {
-  const login = email === undefined ? 'A login' : `A login of ${email}`
-  const at = toTheSecond(refused.at)
-  const evidence = [refusedRow(refused)]
-  const until = refused.paused_until
-  const waits = isInFuture(until)
-    ? `until ${toTheSecond(until)}`
-    : `until ${toTheSecond(until ?? refused.at)}, which has passed`
-  if (refused.code === 'users_unavailable')
-    return {
-      reason: 'users_unavailable',
-      explanation: `${login} at ${at} needed the users service, which auth could not reach; the user is not in auth's cache.`,
-      suggestion: 'ch202 health',
-      evidence,
-    }
-  if (refused.code === 'overloaded')
-    return {
-      reason: 'overloaded',
-      explanation: `${login} at ${at} was refused because too many logins were waiting.`,
-      suggestion: 'ch202 health',
-      evidence,
-    }
-  if (refused.paused === 'address')
-    return {
-      reason: 'address_paused',
-      explanation: `${login} at ${at} came from ${refused.ip}, where too many logins failed: all logins from there are locked ${waits}. If that is your own proxy, TRUSTED_PROXIES must name it.`,
-      suggestion: 'ch202 audit list --type login.failed --since 1h',
-      evidence,
-    }
-  return {
-    reason: 'account_paused',
-    explanation: `${login} at ${at} was refused without checking the password: after too many failures, logins are locked ${waits}.`,
-    suggestion: isInFuture(until) && email !== undefined ? `ch202 users send-reset ${email}` : null,
-    evidence,
-  }
 }
 
 function failedLast(account: Account): Explanation | undefined {
