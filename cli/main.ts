@@ -2,7 +2,8 @@
 import { Command, CommanderError, Option } from 'commander'
 import { removeForeignDotenv } from './client/dotenv.ts'
 import { EXIT, usage } from './exit.ts'
-import { OUTPUTS, type Output, printFailure } from './terminal/output.ts'
+import { printFailure } from './terminal/failures.ts'
+import { OUTPUTS, type Output } from './terminal/formats.ts'
 import { handleBrokenPipe, note, plain } from './terminal/terminal.ts'
 
 /** Every command, loaded only when it is called, which keeps `ch202 version` fast. */

@@ -180,7 +180,8 @@ export class Api {
   private refuse(service: ServiceName, status: number, value: unknown, suggest: Suggest = () => undefined): never {
     if (!isProblem(value)) throw this.notOurService(service)
     const { code = 'unknown', message = `Status ${status}`, requestId } = value
-    const suggestion = suggest(code) ?? FIXES[code]?.replace('<url>', () => quoted(this.connection.addresses.auth.value))
+    const suggestion =
+      suggest(code) ?? FIXES[code]?.replace('<url>', () => quoted(this.connection.addresses.auth.value))
     throw new Failure(exitOf(status), [message].flat().join('; '), {
       code,
       retryable: status === 429 || status >= 500,

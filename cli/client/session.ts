@@ -33,6 +33,7 @@ export function isFresh({ access_until }: Context): boolean {
   return Date.now() < access_until
 }
 
+/** Milliseconds to wait for a response of auth. */
 const TIMEOUT = 10_000
 
 /**

@@ -49,13 +49,13 @@ async function show({ env, globals, out }: Tool, { origin = false }: { origin?: 
 function settings(env: Environment): Row[] {
   const stored = withStoredSecrets(env)
   const file = secretsFile(dataDirOf(env))
-  return [...settingDefaults(stored, SERVICES)].map(([name, fallback]) => {
+  return [...settingDefaults(stored, SERVICES)].map(([name, defaultValue]) => {
     const fromEnvironment = env[name]?.trim()
     const value = stored[name]?.trim()
     const origin = fromEnvironment ? 'environment' : value ? file : 'default'
     if (SECRETS.some((secret) => secret === name))
       return { name, value: fromEnvironment ? 'set' : value ? 'from the first start' : 'missing', origin }
-    return { name, value: withoutPassword(value ?? fallback ?? null), origin }
+    return { name, value: withoutPassword(value ?? defaultValue ?? null), origin }
   })
 }
 

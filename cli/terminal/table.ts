@@ -28,6 +28,7 @@ const LEAST_IMPORTANT =
   )
 /** Columns with sentences: as the last column they are wrapped, not cut. */
 const PROSE = ['message', 'fault', 'description']
+/** Minimum width of a wrapped column. */
 const PROSE_MIN = 20
 const UUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/gi
 const ID_LENGTH = 36
@@ -64,15 +65,15 @@ export class Table {
 
   /** Decides which columns are shown, and whether values are shortened. */
   private chooseColumns(rows: readonly Row[], columns: readonly string[]): readonly string[] {
-    const { fieldsChosen: chosen, wide } = this.layout
-    let names = chosen || wide ? columns : this.withoutEqual(rows, columns)
+    const { fieldsChosen, wide } = this.layout
+    let names = fieldsChosen || wide ? columns : this.withoutEqual(rows, columns)
     this.measure(rows, names)
     if (this.room !== undefined && !this.fits(names)) {
       this.compact = true
       this.idPart = distinctPart(rows.flatMap((row) => names.flatMap((name) => cell(row[name]).match(UUID) ?? [])))
       this.widths.clear()
       this.measure(rows, names)
-      const fitting = this.fit(names, chosen ? () => undefined : leastImportant)
+      const fitting = this.fit(names, fieldsChosen ? () => undefined : leastImportant)
       this.lacksRoom = fitting.names.length < names.length
       names = fitting.names
     }
@@ -84,8 +85,8 @@ export class Table {
   private withoutEqual(rows: readonly Row[], columns: readonly string[]): readonly string[] {
     const { omitEqual } = this.layout
     if (omitEqual === 'none' || rows.length < 2 || this.layout.columns === undefined) return columns
-    const [one = {}] = rows
-    const isSame = (name: string) => rows.every((row) => cell(row[name]) === cell(one[name]))
+    const [first = {}] = rows
+    const isSame = (name: string) => rows.every((row) => cell(row[name]) === cell(first[name]))
     const alwaysShown = omitEqual === 'any' ? [] : omitEqual
     return columns.filter((name, at) => at === 0 || alwaysShown.includes(name) || !isSame(name))
   }

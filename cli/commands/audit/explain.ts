@@ -1,6 +1,6 @@
 import { searchFor } from '../../client/search.ts'
 import { EXIT, Failure } from '../../exit.ts'
-import { asFailure } from '../../terminal/output.ts'
+import { asFailure } from '../../terminal/failures.ts'
 import { quoted } from '../../terminal/shell.ts'
 import { toTheSecond } from '../../terminal/times.ts'
 import type { Tool } from '../../tool/command.ts'

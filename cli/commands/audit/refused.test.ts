@@ -4,7 +4,7 @@ import { refusal } from './refused.ts'
 test('the suggested command quotes an email, which anyone may have registered with characters of the shell', () => {
   const refused = {
     at: '2026-11-20T10:00:00.000Z',
-    code: 'too_many_attempts',
+    code: 'rate_limited',
     paused: 'account',
     paused_until: new Date(Date.now() + 60_000).toISOString(),
     user_id: null,

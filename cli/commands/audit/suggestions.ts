@@ -17,7 +17,9 @@ export async function similarNames(tool: Tool, name: string): Promise<string[]> 
   const api = await tool.api()
   const pieces = piecesOf(lowerName)
   const pages = await Promise.all(
-    pieces.map((piece) => api.users((users) => users.users.get({ query: { search: searchFor(piece), size: PAGE_SIZE } }))),
+    pieces.map((piece) =>
+      api.users((users) => users.users.get({ query: { search: searchFor(piece), size: PAGE_SIZE } })),
+    ),
   )
   const names = pages.flatMap(({ items }) =>
     items.flatMap(({ email, username }) => (lowerName.includes('@') ? [email] : username === null ? [] : [username])),

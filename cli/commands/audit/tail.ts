@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { EXIT } from '../../exit.ts'
-import { asFailure, type ListPage } from '../../terminal/output.ts'
+import { asFailure } from '../../terminal/failures.ts'
+import type { ListPage } from '../../terminal/output.ts'
 import type { Row } from '../../terminal/table.ts'
 import { note } from '../../terminal/terminal.ts'
 import type { Tool } from '../../tool/command.ts'

@@ -1,13 +1,6 @@
 import { toTheSecond } from '../../terminal/times.ts'
 import type { Account } from './account.ts'
-import {
-  type AuditRow,
-  type Explanation,
-  evidenceOf,
-  from,
-  isInFuture,
-  times,
-} from './explanation.ts'
+import { type AuditRow, type Explanation, evidenceOf, from, isInFuture, times } from './explanation.ts'
 import { refusal, refusedRow } from './refused.ts'
 
 const PASSWORD_CHANGES = ['password.set', 'password.changed', 'password.reset', 'user.recovered']

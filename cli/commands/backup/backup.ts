@@ -4,7 +4,7 @@ import { createBackup } from '../../../db/sqlite/backup/create.ts'
 import { listBackups } from '../../../db/sqlite/backup/manifest.ts'
 import { dataDirOf } from '../../client/settings.ts'
 import { EXIT, Failure } from '../../exit.ts'
-import { failureFields } from '../../terminal/output.ts'
+import { failureFields } from '../../terminal/failures.ts'
 import { humanDuration } from '../../terminal/times.ts'
 import { addCommand, group, type Tool, withTool } from '../../tool/command.ts'
 import { backupNamed, backupsRoot, secretsOf, withBackupFailures } from './backups.ts'
@@ -83,6 +83,7 @@ async function printChecks({ out }: Tool, path: string, checks: Check[], verifie
   else await out.record({ ok: false, error: failureFields(damageFailure(checks)), ...result })
 }
 
+/** The failure that JSON output has beside the checks. */
 function damageFailure(checks: Check[]): Failure {
   const failed = checks.filter(({ ok }) => !ok).map(({ message }) => message)
   return new Failure(EXIT.checkFailed, failed.join('\n'), { code: 'backup_damaged' })

@@ -34,7 +34,8 @@ export const propagationChecks: Check[] = [
   mailWaiting,
   {
     id: 'deliveries.waiting',
-    describes: 'events reach webhooks and the message broker: a warning if one has waited for an hour or is a dead letter',
+    describes:
+      'events reach webhooks and the message broker: a warning if one has waited for an hour or is a dead letter',
     run: withDatabase('auth', (database, { now }) => {
       const { dead, late } = undelivered(database, now - EVENT_LATE_AFTER)
       if (dead > 0)
@@ -54,7 +55,9 @@ function checkOutbox(database: InspectedDatabase, now: number, up: boolean): Fin
   const late = waiting.filter((target) => target.late > 0)
   const sum = waiting.reduce((total, { notices }) => total + notices, 0)
   if (late.length === 0)
-    return ok(sum === 0 ? 'No notice is waiting' : `${counted(sum, 'notice is', 'notices are')} waiting, but not for long`)
+    return ok(
+      sum === 0 ? 'No notice is waiting' : `${counted(sum, 'notice is', 'notices are')} waiting, but not for long`,
+    )
   const details = late.map(
     ({ late: notices, oldest, target }) =>
       `${count(notices)} for ${target} since ${new Date(oldest ?? now).toISOString()}`,

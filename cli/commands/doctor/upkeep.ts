@@ -65,8 +65,7 @@ export const upkeepChecks: Check[] = [
       const { backups } = listBackups(backupsOf(dataDir))
       const verified = backups.find(({ verified_at }) => verified_at !== null)
       const command = 'ch202 backup create && ch202 backup verify'
-      if (!verified)
-        return warning(unverified(backups.length), command)
+      if (!verified) return warning(unverified(backups.length), command)
       const age = now - Date.parse(verified.created_at)
       const message = `The last verified backup is ${daysOf(age)} old`
       return age > BACKUP_AGE_MAX ? warning(message, command) : ok(message)
