@@ -79,7 +79,7 @@ const program = new Command('ch202')
   .option('--no-color', 'print without colors')
   .helpOption('-h, --help', 'show this help')
   .helpCommand('help [command]', 'Show the help of a command')
-  .configureHelp({ showGlobalOptions: true })
+  .configureHelp({ showGlobalOptions: true, minWidthToWrap: 20 })
   .configureOutput({
     writeErr: (text) => note(text.trimEnd().split('\n').map(plain).join('\n')),
     outputError: (text, write) => write(`✗ ${usageMessage(text).replace(/(?=\n|$)/, ' (usage)')}`),

@@ -41,7 +41,10 @@ async function show({ env, globals, out }: Tool, { origin = false }: { origin?: 
     rows.push({ name: 'credential', value: credential?.kind ?? null, origin: credential?.origin ?? null })
   }
   const columns = origin ? ['name', 'value', 'origin'] : ['name', 'value']
-  await out.list(origin ? rows : rows.map(({ name, value }) => ({ name, value })), columns, 'none')
+  await out.list(origin ? rows : rows.map(({ name, value }) => ({ name, value })), columns, {
+    omitEqual: 'none',
+    chosen: origin,
+  })
   if ('error' in connecting) throw connecting.error
 }
 

@@ -30,5 +30,9 @@ function firstStartErrors(config: Config, settings: readonly AuthAddressSetting[
 
 /** The issuer fixed by the first start; undefined before it, '' if the database cannot be read now. */
 function storedIssuer(dataDir: string): Promise<string | undefined> {
-  return readStored({ dataDir, service: 'auth' }, (database, { issuerOf }) => issuerOf(database), '')
+  return readStored(
+    { dataDir, service: 'auth' },
+    async (database) => (await import('../../db/sqlite/inspect/index.ts')).issuerOf(database),
+    '',
+  )
 }

@@ -45,6 +45,10 @@ function toolCommand(): string {
 /** Reads the database file, because a request would add a line to the log that a newcomer is reading. */
 async function adminExists(dataDir: string): Promise<boolean> {
   // If the file cannot be read, there is no advice to give.
-  const exists = await readStored({ dataDir, service: 'users' }, (database, { hasAdmin }) => hasAdmin(database), true)
+  const exists = await readStored(
+    { dataDir, service: 'users' },
+    async (database) => (await import('../../db/sqlite/inspect/index.ts')).hasAdmin(database),
+    true,
+  )
   return exists ?? false
 }

@@ -25,7 +25,11 @@ export async function settingsToServe(env: Environment): Promise<Config<ServiceN
  */
 async function refuseSealedKeys(dataDir: string, hasSecret: () => boolean): Promise<void> {
   // The service itself reports an unreadable database, when it opens it.
-  const keys = await readStored({ dataDir, service: 'auth' }, (database, { keysOf }) => keysOf(database).length, 0)
+  const keys = await readStored(
+    { dataDir, service: 'auth' },
+    async (database) => (await import('../../db/sqlite/inspect/index.ts')).keysOf(database).length,
+    0,
+  )
   if (!keys || hasSecret()) return
   throw new Failure(
     EXIT.failed,

@@ -82,11 +82,15 @@ export class Printer {
   /**
    * Prints a complete list.
    * @param columns the columns of a table; the other formats have all fields
-   * @param omitEqual as for `rows`
+   * @param options `omitEqual`, `chosen`: as for `rows`
    */
-  async list(items: readonly Row[], columns: readonly string[], omitEqual: OmitEqual = ALWAYS_SHOWN): Promise<void> {
+  async list(
+    items: readonly Row[],
+    columns: readonly string[],
+    { omitEqual = ALWAYS_SHOWN, chosen = false }: { omitEqual?: OmitEqual; chosen?: boolean } = {},
+  ): Promise<void> {
     if (this.options.output === 'json') return write(jsonOf({ items: items.map((item) => this.pick(item)) }))
-    await this.rows(items, columns, { omitEqual })
+    await this.rows(items, columns, { omitEqual, chosen })
     this.suggestWide()
   }
 
@@ -154,12 +158,17 @@ export class Printer {
 
   /**
    * Prints rows of a list; the first call prints the header.
-   * @param options `omitEqual`: columns to drop if their value is the same in every row; `live`: rows arrive one by one
+   * @param options `omitEqual`: columns to drop if their value is the same in every row; `live`: rows arrive one by one;
+   * `chosen`: the user asked for these columns, so they are cut rather than dropped
    */
   async rows(
     rows: readonly Row[],
     columns: readonly string[],
-    { omitEqual = 'none', live = false }: { omitEqual?: OmitEqual; live?: boolean } = {},
+    {
+      omitEqual = 'none',
+      live = false,
+      chosen = false,
+    }: { omitEqual?: OmitEqual; live?: boolean; chosen?: boolean } = {},
   ): Promise<void> {
     const { fields, output, wide = false } = this.options
     if (rows.length === 0) return
@@ -176,7 +185,7 @@ export class Printer {
     this.table ??= new Table({
       columns: terminalWidth(process.stdout),
       wide,
-      fieldsChosen: fields !== undefined,
+      fieldsChosen: chosen || fields !== undefined,
       omitEqual,
       live,
     })

@@ -11,7 +11,7 @@ export interface TableLayout {
   columns: number | undefined
   /** Show all columns without cutting them. */
   wide: boolean
-  /** The user chose the columns with `--fields`, so all of them are shown. */
+  /** The user chose the columns, with `--fields` or otherwise, so all of them are shown. */
   fieldsChosen: boolean
   /** Columns that may be dropped if every row has the same value: any, none, or all but these. */
   omitEqual: OmitEqual
@@ -21,9 +21,9 @@ export interface TableLayout {
 
 export type OmitEqual = 'any' | 'none' | readonly string[]
 
-/** Columns to drop first if there is no room; after these, the last columns are dropped. */
+/** Columns to drop first if there is no room. After these the last columns are dropped, and a message only after all others. */
 const LEAST_IMPORTANT =
-  'updated_at email_verified has_password user_agent created_at username password_version version uptime_s detail description ip roles'.split(
+  'updated_at email_verified has_password user_agent created_at username password_version version uptime_s detail description ip roles latency_ms'.split(
     ' ',
   )
 /** Columns with sentences: as the last column they are wrapped, not cut. */
@@ -189,8 +189,13 @@ function distinctPart(ids: readonly string[]): readonly [from: number, to: numbe
   return WHOLE_ID
 }
 
+/** The column to drop next; undefined if only the first and one other are left. */
 function leastImportant(names: readonly string[]): string | undefined {
   const others = names.slice(1)
   if (others.length < 2) return undefined
-  return LEAST_IMPORTANT.find((name) => others.includes(name)) ?? others.at(-1)
+  return (
+    LEAST_IMPORTANT.find((name) => others.includes(name)) ??
+    others.findLast((name) => !PROSE.includes(name)) ??
+    others.at(-1)
+  )
 }

@@ -54,9 +54,11 @@ async function create(tool: Tool, { out }: { out?: string }): Promise<void> {
 }
 
 async function list(tool: Tool, options: { in?: string }): Promise<void> {
-  const { backups, unreadable } = listBackups(backupsRoot(tool, options.in))
+  const root = backupsRoot(tool, options.in)
+  const { backups, unreadable } = listBackups(root)
   const items = backups.map((backup) => ({ ...backup, age: humanDuration(Date.now() - Date.parse(backup.created_at)) }))
   await tool.out.list(items, ['name', 'created_at', 'age', 'bytes', 'verified_at'])
+  if (backups.length === 0) tool.out.say(`There is no backup in ${root}\n→ ch202 backup create`)
   for (const name of unreadable) tool.out.say(`${name} is not a backup that this version can read`)
 }
 
