@@ -94,55 +94,55 @@ function failedLast(account: Account): Explanation | undefined {
   const { failed, failures, lastLogin, ref, rows, user } = account
   const [last] = failed
   if (!last || isOlder(last, lastLogin)) return undefined
-  const since = failed.filter((row) => !isOlder(row, lastLogin))
+  const sinceLogin = failed.filter((row) => !isOlder(row, lastLogin))
   if (last.detail.reason === 'account_disabled')
     return {
       reason: 'was_disabled',
       explanation: `${user.email} was disabled at their last attempt, at ${toTheSecond(last.at)}; they are active now, and the password was correct.`,
       suggestion: `ch202 sessions list --user ${ref}`,
-      evidence: evidenceOf(since),
+      evidence: evidenceOf(sinceLogin),
     }
-  const wrong = since.filter(({ detail }) => detail.reason !== 'account_disabled')
+  const wrong = sinceLogin.filter(({ detail }) => detail.reason !== 'account_disabled')
   // Auth counts the failures of a day; only some of their rows were read.
-  const n = Math.max(wrong.length, lastLogin ? 0 : failures)
+  const attempts = times(Math.max(wrong.length, lastLogin ? 0 : failures))
   const lastFailure = `last at ${toTheSecond(last.at)}${from(last.ip)}.`
   const hadNoPassword = last.detail.reason === 'no_password'
-  const attempts = hadNoPassword
-    ? `${user.email} had no password, and tried to log in ${times(n)}, ${lastFailure}`
-    : `The password of ${user.email} was wrong ${times(n)}, ${lastFailure}`
+  const summary = hadNoPassword
+    ? `${user.email} had no password, and tried to log in ${attempts}, ${lastFailure}`
+    : `The password of ${user.email} was wrong ${attempts}, ${lastFailure}`
   const change = passwordChange(rows)
   if (change && !isOlder(change, last))
     return {
       reason: 'password_changed_since',
-      explanation: `${attempts} The password was changed at ${toTheSecond(change.at)}, with no attempt since.`,
+      explanation: `${summary} The password was changed at ${toTheSecond(change.at)}, with no attempt since.`,
       suggestion: `ch202 users send-reset ${ref}`,
       evidence: evidenceOf([change, ...wrong]),
     }
   if (hadNoPassword)
     return {
       reason: 'no_password',
-      explanation: `${attempts} A reset link lets them set one.`,
+      explanation: `${summary} A reset link lets them set one.`,
       suggestion: `ch202 users send-reset ${ref}`,
       evidence: evidenceOf(wrong),
     }
-  const changedSinceLogin = change && !isOlder(change, lastLogin)
-  const changedHint = changedSinceLogin
+  return wrongPassword(account, summary, wrong)
+}
+
+/** @param wrong the failed attempts since the last login, newest first */
+function wrongPassword({ lastLogin, ref, rows }: Account, summary: string, wrong: readonly AuditRow[]): Explanation {
+  const lastChange = passwordChange(rows)
+  const change = lastChange && !isOlder(lastChange, lastLogin) ? lastChange : undefined
+  const changeHint = change
     ? ` It was changed at ${toTheSecond(change.at)}, by ${change.actor}: they may be using the old one.`
     : ''
-  const resetRequest = rows.find(({ type }) => type === 'password.reset_requested')
-  const link =
-    resetRequest && !isOlder(resetRequest, last)
-      ? ` A reset link was requested at ${toTheSecond(resetRequest.at)} and not used.`
-      : ''
+  const lastRequest = rows.find(({ type }) => type === 'password.reset_requested')
+  const resetRequest = lastRequest && !isOlder(lastRequest, wrong[0]) ? lastRequest : undefined
+  const linkHint = resetRequest ? ` A reset link was requested at ${toTheSecond(resetRequest.at)} and not used.` : ''
   return {
     reason: 'wrong_password',
-    explanation: `${attempts}${changedHint}${link}`,
+    explanation: `${summary}${changeHint}${linkHint}`,
     suggestion: `ch202 users send-reset ${ref}`,
-    evidence: evidenceOf([
-      ...(link && resetRequest ? [resetRequest] : []),
-      ...(changedSinceLogin ? [change] : []),
-      ...wrong,
-    ]),
+    evidence: evidenceOf([...(resetRequest ? [resetRequest] : []), ...(change ? [change] : []), ...wrong]),
   }
 }
 
