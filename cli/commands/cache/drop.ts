@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { EXIT } from '../../exit.ts'
-import { asFailure } from '../../terminal/output.ts'
+import { asFailure } from '../../terminal/failures.ts'
 import type { Row } from '../../terminal/table.ts'
 import { addCommand, type Tool, withTool } from '../../tool/command.ts'
 import { forEachRef, REFS } from '../../tool/refs.ts'

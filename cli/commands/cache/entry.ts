@@ -1,7 +1,7 @@
 import { emailKey } from '../../../services/kit/schema/email.ts'
 import { searchFor } from '../../client/search.ts'
 import { EXIT } from '../../exit.ts'
-import { asFailure } from '../../terminal/output.ts'
+import { asFailure } from '../../terminal/failures.ts'
 import type { Tool } from '../../tool/command.ts'
 import { pages } from '../../tool/lists.ts'
 import { UUID, userOf } from '../../tool/refs.ts'

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { Failure } from '../../exit.ts'
-import { asFailure } from '../../terminal/output.ts'
+import { asFailure } from '../../terminal/failures.ts'
 import { count } from '../../terminal/terminal.ts'
 import { addCommand, type Tool, withTool } from '../../tool/command.ts'
 

@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
 import { segment } from '../../client/api.ts'
 import { EXIT } from '../../exit.ts'
-import { asFailure } from '../../terminal/output.ts'
-import { confirm } from '../../terminal/terminal.ts'
+import { confirm } from '../../terminal/confirm.ts'
+import { asFailure } from '../../terminal/failures.ts'
 import { addCommand, type Tool, withTool } from '../../tool/command.ts'
 import { moduleOf, suggestModule } from './module.ts'
 

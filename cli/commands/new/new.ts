@@ -10,7 +10,7 @@ interface Options {
 }
 
 export function newCommand() {
-  const command = group('new', 'Add to a checkout of the sources')
+  const command = group('new', 'Write a new service into a checkout of the sources')
   addCommand(command, 'service', 'Write a service with one resource that users own, and its tests', [
     'ch202 new service products --dry-run',
     'ch202 new service people --item person --dry-run -o json',

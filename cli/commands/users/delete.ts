@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { UserRead } from '../../../services/kit/schema/user.ts'
 import { EXIT, Failure, usage } from '../../exit.ts'
-import { confirm } from '../../terminal/terminal.ts'
+import { confirm } from '../../terminal/confirm.ts'
 import { addCommand, type Tool, withTool } from '../../tool/command.ts'
 import { forEachRef, REFS, userOf } from '../../tool/refs.ts'
 

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander'
 import { usage } from '../../exit.ts'
-import { confirm } from '../../terminal/terminal.ts'
+import { confirm } from '../../terminal/confirm.ts'
 import { addCommand, type Tool, withTool } from '../../tool/command.ts'
 import { withoutUndefined } from '../../without-undefined.ts'
 import { AMQP, type DeliveryStatus, STATUSES } from './webhook.ts'

@@ -1,6 +1,7 @@
 import { EXIT, Failure, usage } from '../../../exit.ts'
 import { BOM } from '../../../terminal/output.ts'
-import { Progress, put } from '../../../terminal/terminal.ts'
+import { Progress } from '../../../terminal/progress.ts'
+import { put } from '../../../terminal/terminal.ts'
 import type { Tool } from '../../../tool/command.ts'
 import { csvColumns, csvRow } from '../import/formats/csv.ts'
 import type { Column, ImportLine } from '../import/record/record.ts'

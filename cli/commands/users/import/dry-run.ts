@@ -1,6 +1,7 @@
 import { EXIT, Failure } from '../../../exit.ts'
+import { Progress } from '../../../terminal/progress.ts'
 import { onStop } from '../../../terminal/signals.ts'
-import { count, note, Progress, write } from '../../../terminal/terminal.ts'
+import { count, note, write } from '../../../terminal/terminal.ts'
 import type { Tool } from '../../../tool/command.ts'
 import { createRecordCheck } from './check-record.ts'
 import { ErrorsFile, ErrorsOnTerminal } from './errors-file.ts'

@@ -1,4 +1,5 @@
-import { Progress, plain } from '../../../terminal/terminal.ts'
+import { Progress } from '../../../terminal/progress.ts'
+import { plain } from '../../../terminal/terminal.ts'
 import { recordsOf } from './formats/formats.ts'
 import type { Input } from './input.ts'
 import type { ImportSettings } from './options.ts'
