@@ -22,5 +22,7 @@ test('every generated part is in exactly one page', () => {
 })
 
 test('every setting has a description, and every description a setting', () => {
-  expect(Object.keys(settingDescriptions(SERVICE_NAMES)).sort()).toEqual([...settingDefaults({}, SERVICES).keys()].sort())
+  expect(Object.keys(settingDescriptions(SERVICE_NAMES)).sort()).toEqual(
+    [...settingDefaults({}, SERVICES).keys()].sort(),
+  )
 })

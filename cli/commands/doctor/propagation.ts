@@ -34,7 +34,8 @@ export const propagationChecks: Check[] = [
   mailWaiting,
   {
     id: 'deliveries.waiting',
-    describes: 'events reach webhooks and the message broker: a warning if one has waited for an hour or is a dead letter',
+    describes:
+      'events reach webhooks and the message broker: a warning if one has waited for an hour or is a dead letter',
     run: withDatabase('auth', (database, { now }) => {
       const { dead, late } = undelivered(database, now - EVENT_LATE_AFTER)
       if (dead > 0)

@@ -36,7 +36,10 @@ const DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
     group: 'Addresses and files',
     text: 'The data directory: databases, `secrets.env`, `mail/`, `run/`, `logs/`, `backups/`',
   },
-  CH202_URL: { group: 'Addresses and files', text: 'The address of `ch202 serve`, which runs every service in one process' },
+  CH202_URL: {
+    group: 'Addresses and files',
+    text: 'The address of `ch202 serve`, which runs every service in one process',
+  },
   PUBLIC_URL: {
     group: 'Addresses and files',
     text: 'The base of links in mails: `PUBLIC_URL/reset-password?token=…`. Unset: `CH202_URL`, or `ISSUER` if `CH202_URL` stands for every address of the machine',
@@ -48,12 +51,18 @@ const DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
   AUDIENCE: { group: 'Tokens and sessions', text: 'The claim `aud` of the tokens' },
   JWT_EXPIRE: { group: 'Tokens and sessions', text: 'How long an access token is valid' },
   REFRESH_EXPIRE: { group: 'Tokens and sessions', text: 'How long a refresh token is valid after its last use' },
-  REFRESH_EXPIRE_V0: { group: 'Tokens and sessions', text: 'How long a refresh token of the API of version 0.0.1 is valid after its last use' },
+  REFRESH_EXPIRE_V0: {
+    group: 'Tokens and sessions',
+    text: 'How long a refresh token of the API of version 0.0.1 is valid after its last use',
+  },
   REFRESH_REUSE_GRACE: {
     group: 'Tokens and sessions',
     text: 'How long the last refresh token may be sent again, such as by a client that retries',
   },
-  SESSION_MAX_AGE: { group: 'Tokens and sessions', text: 'How long a session lasts at most, however often it is refreshed' },
+  SESSION_MAX_AGE: {
+    group: 'Tokens and sessions',
+    text: 'How long a session lasts at most, however often it is refreshed',
+  },
   REVOCATION_MAX_LAG: {
     group: 'Tokens and sessions',
     text: 'How long a service that cannot reach auth still accepts tokens',
@@ -86,7 +95,10 @@ const DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
   AMQP_EXCHANGE: { group: 'Mail and events', text: 'The exchange that events are published to' },
   INTERNAL_API_KEY: { group: 'Secrets', text: 'The key with which the services call each other' },
   OPERATOR_API_KEY: { group: 'Secrets', text: 'The key of operators: it opens every administrative operation' },
-  CH202_SECRET: { group: 'Secrets', text: 'Seals the signing keys and the secrets of webhooks. Refresh tokens and links are derived from it' },
+  CH202_SECRET: {
+    group: 'Secrets',
+    text: 'Seals the signing keys and the secrets of webhooks. Refresh tokens and links are derived from it',
+  },
   CORS_ORIGINS: {
     group: 'Clients and limits',
     text: 'Origins whose pages may call the API, exactly as browsers send them, separated by commas (`https://app.example.org,capacitor://localhost`)',
@@ -100,6 +112,12 @@ const DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
     group: 'Clients and limits',
     text: '`on` or `off`: whether logins, registrations, resets and refreshes are limited',
   },
-  LOG_LEVEL: { group: 'Logs', text: 'The least important lines that are logged: `trace`, `debug`, `info`, `warn`, `error`, `fatal` or `silent`' },
-  LOG_FORMAT: { group: 'Logs', text: 'The form of log lines: `json`, or `pretty` for people. Unset on a terminal: `pretty`' },
+  LOG_LEVEL: {
+    group: 'Logs',
+    text: 'The least important lines that are logged: `trace`, `debug`, `info`, `warn`, `error`, `fatal` or `silent`',
+  },
+  LOG_FORMAT: {
+    group: 'Logs',
+    text: 'The form of log lines: `json`, or `pretty` for people. Unset on a terminal: `pretty`',
+  },
 }

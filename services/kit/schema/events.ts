@@ -30,7 +30,9 @@ type UserField = keyof typeof changing
 /** The fields of a user that can change. */
 export const USER_FIELDS = Object.keys(changing) as UserField[]
 
-const user = Type.Object(userRead.properties, { description: 'The user after the change, as GET /users/{user_id} answers' })
+const user = Type.Object(userRead.properties, {
+  description: 'The user after the change, as GET /users/{user_id} answers',
+})
 const sessionId = id('The id of the session: the claim `sid` of its access tokens')
 const moduleId = Type.String({ description: 'The id of the module' })
 
