@@ -71,7 +71,7 @@ const DATA = {
     session_id: sessionId,
     kind: oneOf(['v1', 'v0'] as const, 'The API of the login: `v1`, or `v0` for that of version 0.0.1'),
     ip: textOrNull('The address of the client; null if unknown'),
-    user_agent: textOrNull('The `User-Agent` header of the login; null if there was none'),
+    user_agent: textOrNull('The `User-Agent` header of the login; null if the client sent no such header'),
   }),
   'session.revoked': data({
     session_id: sessionId,
