@@ -94,7 +94,7 @@ async function apply(kind: string, one: Acknowledged): Promise<void> {
     one.roles = roles
   } else if (kind === 'delete') {
     done(await call(system.url.users, `DELETE ${at}`, { headers }))
-    Object.assign(one, { gone: true, ended: true })
+    Object.assign(one, { isDeleted: true, ended: true })
   } else {
     const status = kind === 'disable' ? 'disabled' : 'active'
     done(await patch({ status }))
