@@ -24,13 +24,24 @@ export interface Statement<Row> {
   build?(db: Builder, dialect: Dialect): { prepare(): Prepared }
   /** The statement as text with `$name` for each parameter, one for both databases or one for each. */
   text?: { sqlite: string; postgres: string }
+  /** Whether the statement is made for one call: engines do not store it. */
+  unique?: true
   /** The type of the rows. It has no value. */
   row?: Row
 }
 
 /** Makes a statement with the query builder. Parameters are placeholders (`sql.placeholder`). */
-export function built<Query extends { prepare(): unknown }>(build: (db: Builder) => Query): Statement<RowOf<Query>> {
+export function built<Query extends { prepare(): unknown }>(
+  build: (db: Builder, dialect: Dialect) => Query,
+): Statement<RowOf<Query>> {
   return { build: build as never }
+}
+
+/** Makes a statement for one call, with its values in it: a list whose condition depends on a filter. */
+export function dynamic<Query extends { prepare(): unknown }>(
+  build: (db: Builder, dialect: Dialect) => Query,
+): Statement<RowOf<Query>> {
+  return { ...built(build), unique: true }
 }
 
 /** Makes a statement from SQL text with `$name` for each parameter, for both databases. */

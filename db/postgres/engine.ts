@@ -164,7 +164,7 @@ class TranslatedStatements {
     let translated = this.translated.get(statement)
     if (!translated) {
       translated = statement.build ? this.fromBuilder(statement.build) : this.fromText(statement.text?.postgres ?? '')
-      this.translated.set(statement, translated)
+      if (!statement.unique) this.translated.set(statement, translated)
     }
     return translated
   }

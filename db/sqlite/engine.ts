@@ -242,7 +242,7 @@ class PreparedStatements implements Connection {
     if (!prepared) {
       const { build, text } = statement
       prepared = (build ? build(this.builder, 'sqlite').prepare() : this.raw.query(text?.sqlite ?? '')) as Prepared
-      this.prepared.set(statement, prepared)
+      if (!statement.unique) this.prepared.set(statement, prepared)
     }
     return prepared
   }
