@@ -50,13 +50,7 @@ export async function openStore<Store extends object>(
 }
 
 async function openSchema(url: string, { name, postgres, schema }: DatabaseDefinition): Promise<Postgres> {
+  await migrate(url, name, postgres)
   const tables = Object.values(schema).filter((value): value is Table => is(value, Table))
-  const engine = new Postgres({ url, schema: name, tables: new Set(tables.map(getTableName)) })
-  try {
-    await migrate(engine.sql, name, postgres)
-    return engine
-  } catch (error) {
-    await engine.close()
-    throw error
-  }
+  return new Postgres({ url, schema: name, tables: new Set(tables.map(getTableName)) })
 }

@@ -1,4 +1,4 @@
-import { SQL } from 'bun'
+import type { SQL } from 'bun'
 import { fillPlaceholders } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/sqlite-proxy'
 import {
@@ -12,16 +12,14 @@ import {
   Transaction,
   type Values,
 } from '../engine.ts'
-import { isConflict, neutralError } from './errors.ts'
+import { isConflict } from './errors.ts'
+import { Pools } from './pools.ts'
 import { numberParameters, qualifyTables } from './translate.ts'
 
 /** Times that a transaction is tried when it conflicts with others. */
 const TRIES = 50
 /** Milliseconds that a transaction waits at most before it is tried again. */
 const LONGEST_WAIT = 50
-/** Connections for the statements of requests, per service and node. */
-const CONNECTIONS = 4
-
 export interface PostgresOptions {
   url: string
   /** The schema of the service: its name. */
@@ -36,37 +34,35 @@ type Executor = Pick<SQL, 'unsafe'>
 /** The schema of one service in a PostgreSQL database, or in one that speaks its protocol. */
 export class Postgres implements Engine {
   readonly dialect = 'postgres'
-  readonly sql: SQL
   private readonly statements: TranslatedStatements
-  private readonly pool: Connection
+  private readonly pools: Pools
 
   constructor(options: PostgresOptions) {
-    this.sql = new SQL({ url: options.url, max: CONNECTIONS, bigint: true, connectionTimeout: 2 })
+    this.pools = new Pools(options.url)
     this.statements = new TranslatedStatements(options)
-    this.pool = new PostgresConnection(this.statements, this.sql)
   }
 
   async get<Row>(statement: Statement<Row>, values: Values = {}): Promise<Row | undefined> {
-    return (await neutrally(() => this.pool.get(statement, values))) as Row | undefined
+    return this.pools.use((pool) => this.connectionOf(pool).get(statement, values)) as Promise<Row | undefined>
   }
 
   async all<Row>(statement: Statement<Row>, values: Values = {}): Promise<Row[]> {
-    return (await neutrally(() => this.pool.all(statement, values))) as Row[]
+    return this.pools.use((pool) => this.connectionOf(pool).all(statement, values)) as Promise<Row[]>
   }
 
   /** Runs reads in a snapshot (REPEATABLE READ, which PostgreSQL never aborts when it only reads). */
   read<Result>(body: (tx: Transaction) => Body<Result>): Promise<Result> {
-    return neutrally(() => this.transaction('ISOLATION LEVEL REPEATABLE READ READ ONLY', body))
+    return this.pools.use((pool) => this.transaction(pool, 'ISOLATION LEVEL REPEATABLE READ READ ONLY', body))
   }
 
   /** Runs a body at SERIALIZABLE, again from the start when it conflicts with another transaction. */
   write<Result>(body: (tx: Transaction) => Body<Result>): Promise<Result> {
-    return neutrally(async () => {
+    return this.pools.use(async (pool, hasTimedOut) => {
       for (let tries = 1; ; tries++)
         try {
-          return await this.transaction('ISOLATION LEVEL SERIALIZABLE', body)
+          return await this.transaction(pool, 'ISOLATION LEVEL SERIALIZABLE', body)
         } catch (error) {
-          if (!isConflict(error) || tries >= TRIES) throw error
+          if (!isConflict(error) || tries >= TRIES || hasTimedOut()) throw error
           await Bun.sleep(Math.random() * Math.min(2 ** tries, LONGEST_WAIT))
         }
     })
@@ -75,20 +71,24 @@ export class Postgres implements Engine {
   /** Caches nothing: other nodes write the rows too. */
   rowCache<Row extends object>(read: (tx: Transaction, key: string) => Body<Row | null>): RowCache<Row> {
     return {
-      get: (key) => neutrally(() => runAsync(read(new Transaction(this.pool), key))),
+      get: (key) => this.pools.use((pool) => runAsync(read(new Transaction(this.connectionOf(pool)), key))),
       forget: () => undefined,
       forgetAll: () => undefined,
     }
   }
 
-  async close(): Promise<void> {
-    await this.sql.close()
+  close(): Promise<void> {
+    return this.pools.close()
   }
 
-  private async transaction<Result>(mode: string, body: (tx: Transaction) => Body<Result>): Promise<Result> {
+  private connectionOf(executor: Executor): PostgresConnection {
+    return new PostgresConnection(this.statements, executor)
+  }
+
+  private async transaction<Result>(pool: SQL, mode: string, body: (tx: Transaction) => Body<Result>): Promise<Result> {
     let afterCommit: readonly (() => void)[] = []
-    const result = await this.sql.begin(mode, async (executor) => {
-      const tx = new Transaction(new PostgresConnection(this.statements, executor))
+    const result = await pool.begin(mode, async (executor) => {
+      const tx = new Transaction(this.connectionOf(executor))
       try {
         return await runAsync(body(tx))
       } finally {
@@ -97,14 +97,6 @@ export class Postgres implements Engine {
     })
     for (const listener of afterCommit) listener()
     return result as Result
-  }
-}
-
-async function neutrally<Result>(run: () => Result | Promise<Result>): Promise<Result> {
-  try {
-    return await run()
-  } catch (error) {
-    throw neutralError(error)
   }
 }
 

@@ -31,7 +31,7 @@ export function neutralError(error: unknown): unknown {
     return new InternalError(`PostgreSQL answered ${state}${constraint ? ` (${constraint})` : ''}`)
   }
   const { code } = (error ?? {}) as { code?: unknown }
-  if (typeof code === 'string' && code.startsWith('ERR_POSTGRES_'))
+  if (typeof code === 'string' && /^(ERR_POSTGRES_|ECONN|EHOST|ENET|ENOTFOUND|ETIMEDOUT|EPIPE)/.test(code))
     return new DatabaseUnavailable('PostgreSQL cannot be reached', code)
   return error
 }

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { SQL } from 'bun'
 import { DatabaseError } from '../sqlite/integrity.ts'
-import { sqlState } from './errors.ts'
+import { neutralError, sqlState } from './errors.ts'
+import { connect } from './pools.ts'
 
 export interface PostgresMigration {
   name: string
@@ -16,20 +17,35 @@ const TRIES = 5
 /**
  * Creates the schema of a service and applies the migrations that it lacks, all in one transaction, under the lock of one
  * row: several nodes may start at once.
- * @throws DatabaseError when the schema is newer than the program, or a migration was edited after it had landed
+ * @throws DatabaseError when the database cannot be reached, the schema is newer than the program, or a migration was
+ * edited after it had landed
  */
-export async function migrate(sql: SQL, schema: string, migrations: readonly PostgresMigration[]): Promise<void> {
-  await createMigrationTable(sql, schema)
-  await sql.begin(async (tx) => {
-    // One transaction, one connection: no later statement has this search path.
-    await tx.unsafe(`SET LOCAL search_path TO "${schema}", public`)
-    await tx.unsafe("SELECT * FROM schema_migrations WHERE name = '' FOR UPDATE")
-    const applied = await tx.unsafe("SELECT name, checksum FROM schema_migrations WHERE name <> ''")
-    for (const { name, sql: text } of pendingMigrations(applied, schema, migrations)) {
-      await tx.unsafe(text).simple()
-      await tx.unsafe('INSERT INTO schema_migrations VALUES ($1, $2, $3)', [name, checksumOf(text), Date.now()])
-    }
-  })
+export async function migrate(url: string, schema: string, migrations: readonly PostgresMigration[]): Promise<void> {
+  const sql = connect(url, { max: 1 })
+  try {
+    await createMigrationTable(sql, schema)
+    await sql.begin(async (tx) => {
+      // Of this transaction alone: no other statement has a search path.
+      await tx.unsafe(`SET LOCAL search_path TO "${schema}", public`)
+      await tx.unsafe("SELECT name FROM schema_migrations WHERE name = '' FOR UPDATE")
+      const applied = await tx.unsafe("SELECT name, checksum FROM schema_migrations WHERE name <> ''")
+      for (const { name, sql: text } of pendingMigrations(applied, schema, migrations)) {
+        await tx.unsafe(text).simple()
+        await tx.unsafe('INSERT INTO schema_migrations VALUES ($1, $2, $3)', [name, checksumOf(text), Date.now()])
+      }
+    })
+  } catch (error) {
+    throw openingError(schema, error)
+  } finally {
+    await sql.close({ timeout: 0 })
+  }
+}
+
+/** Says in one sentence why the schema cannot be opened. The server's own text may quote values: it is left out. */
+function openingError(schema: string, error: unknown): unknown {
+  const neutral = neutralError(error)
+  if (neutral === error) return error
+  return new DatabaseError(`The schema ${schema} cannot be opened: ${(neutral as Error).message}`)
 }
 
 async function createMigrationTable(sql: SQL, schema: string): Promise<void> {

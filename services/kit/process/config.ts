@@ -3,6 +3,7 @@ import { DAY, HOUR, SECOND } from '../clock.ts'
 import type { LogSettings } from '../log.ts'
 import { hasWildcardHost, hostOf } from '../outgoing.ts'
 import { originFault } from './base-url.ts'
+import { readDatabaseUrl } from './database-url.ts'
 import { readSender } from './sender.ts'
 import { addressSetting, defaultAddress, type NumberedService } from './service-address.ts'
 import { type Environment, type SettingListener, SettingReader } from './setting-reader.ts'
@@ -12,6 +13,8 @@ import { readSmtpUrl } from './smtp-url.ts'
 export interface Config<Name extends string = string> {
   production: boolean
   dataDir: string
+  /** The PostgreSQL database that takes the place of the files in the data directory. */
+  databaseUrl: string | undefined
   /** The base address of each service; auth is one of them. */
   addresses: { auth: string } & Record<Name, string>
   /** The base address of a process that serves all of them. */
@@ -106,6 +109,7 @@ export function readConfig<Name extends string>(
   const production = settings.oneOf('CH202_ENV', 'development', ['development', 'production', 'test']) === 'production'
   const smtpUrl = settings.optional('SMTP_URL')
   const amqpUrl = settings.optional('AMQP_URL')
+  const databaseUrl = settings.optional('DATABASE_URL')
   const combinedUrl = settings.address('CH202_URL', 'http://127.0.0.1:3000')
   const addresses = mapValues(services, (service, name) =>
     settings.address(addressSetting(name), defaultAddress(service)),
@@ -115,10 +119,11 @@ export function readConfig<Name extends string>(
   const issuer = settings.publicAddress('ISSUER', issuerRules)
   const publicRules = { example: 'https://app.example.org', fallback: combinedUrl }
   const publicUrl = settings.publicAddress('PUBLIC_URL', publicRules)
-  const allAddresses = [...Object.values<string>(addresses), combinedUrl, publicUrl, smtpUrl, amqpUrl]
+  const allAddresses = [...Object.values<string>(addresses), combinedUrl, publicUrl, smtpUrl, amqpUrl, databaseUrl]
   const config: Config<Name> = {
     production,
     dataDir: settings.text('CH202_DATA_DIR', './data'),
+    databaseUrl: databaseUrl && settings.verbatim('DATABASE_URL', databaseUrl, readDatabaseUrl),
     addresses,
     url: combinedUrl,
     hosts: [...new Set(allAddresses.flatMap((url) => hostOf(url ?? '') || []))],
@@ -205,10 +210,25 @@ function checkedBroker(url: string, faults: string[]): string {
 
 /** The faults of settings that are valid by themselves, but not together or not for their purpose. */
 function contradictions(config: Config): string[] {
-  const { amqpExchange, internalKeys, jwtExpire, operatorKeys, signingKeyLead, signingKeyMaxAge } = config
+  const {
+    amqpExchange,
+    databaseUrl,
+    internalKeys,
+    jwtExpire,
+    operatorKeys,
+    production,
+    signingKeyLead,
+    signingKeyMaxAge,
+    smtpUrl,
+  } = config
   const faults: string[] = []
   if (internalKeys.some((key) => operatorKeys.includes(key)))
     faults.push('INTERNAL_API_KEY and OPERATOR_API_KEY must differ: each gives access that the other must not have')
+  // Without a mail server, mails are files of the node that sends them: nobody looks for them on several machines.
+  if (databaseUrl !== undefined && production && smtpUrl === undefined)
+    faults.push(
+      'SMTP_URL must be set in production with a DATABASE_URL: mails would be files on one of several machines',
+    )
   // Otherwise keys accumulate: each is published until its last token has expired.
   if (signingKeyMaxAge >= HOUR && signingKeyMaxAge < jwtExpire)
     faults.push('SIGNING_KEY_MAX_AGE must be at least JWT_EXPIRE')

@@ -24,16 +24,17 @@ export function withSecretsFile(env: Environment, dataDir: string): Environment 
 }
 
 /**
- * The environment with the three secrets: its own, those of `secrets.env`, or (except in production) generated ones.
- * Creates the data directory if it does not exist. In production nothing is generated: `readConfig` reports what is
- * missing.
+ * The environment with the three secrets: its own, those of `secrets.env`, or generated ones. Creates the data
+ * directory if it does not exist. In production, and with a `DATABASE_URL`, nothing is generated: `readConfig` reports
+ * what is missing.
  * @throws the file system's error when the directory or the file cannot be read or written
  */
 export function withSecrets(env: Environment, dataDir: string): Environment {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
   const environment = withSecretsFile(env, dataDir)
   const isMissing = NAMES.some((name) => !environment[name]?.trim())
-  if (!isMissing || env.CH202_ENV === 'production') return environment
+  // Several machines must have the same secrets: a file of one of them would not do.
+  if (!isMissing || env.CH202_ENV === 'production' || env.DATABASE_URL?.trim()) return environment
   createSecretsFile(dataDir)
   return withSecretsFile(env, dataDir)
 }

@@ -36,6 +36,10 @@ const DESCRIPTIONS: Readonly<Record<string, SettingDescription>> = {
     group: 'Addresses and files',
     text: 'The data directory: databases, `secrets.env`, `mail/`, `run/`, `logs/`, `backups/`',
   },
+  DATABASE_URL: {
+    group: 'Addresses and files',
+    text: 'The PostgreSQL database for the data of all services, `postgres://user:password@host:5432/name`. `?prepare=false` is for a pooler such as PgBouncer. Unset: SQLite files in the data directory',
+  },
   CH202_URL: {
     group: 'Addresses and files',
     text: 'The address of `ch202 serve`, which runs every service in one process',

@@ -64,7 +64,7 @@ export function isOpenToOthers({ auth, host, requireTLS, secure, tls }: SmtpServ
 }
 
 /** The host in ASCII; undefined if it is not one that DNS or the system could resolve. */
-function asciiHost(hostname: string): string | undefined {
+export function asciiHost(hostname: string): string | undefined {
   const literal = /^\[(.*)\]$/.exec(hostname)?.[1]
   if (literal !== undefined) return isIP(literal) === 6 ? literal : undefined
   const name = decoded(hostname)

@@ -1,0 +1,107 @@
+import { SQL } from 'bun'
+import { DatabaseUnavailable } from '../../services/kit/database-unavailable.ts'
+import { withTimeout } from '../../services/kit/timeout.ts'
+import { neutralError } from './errors.ts'
+
+/** Connections for the requests of a service on a node. */
+const CONNECTIONS = 4
+/** Milliseconds within which an operation must end: a request gets its answer within two seconds. */
+const PATIENCE = 1800
+/** Seconds for a connection to be made. */
+const CONNECTION_PATIENCE = 2
+
+interface Pool {
+  sql: SQL
+  /** When the server last answered on one of the connections, by the monotonic clock. */
+  answeredAt: number
+}
+
+/**
+ * The connections to the server. The driver has no time limit of its own: a server that stops answering without closing
+ * its connections (a lost network, a frozen machine) would hold up requests for ever. When an operation takes too long
+ * and nothing else was answered meanwhile, all connections are closed and new ones are made.
+ */
+export class Pools {
+  private current: Pool
+  private isClosed = false
+
+  constructor(private readonly url: string) {
+    this.current = newPool(url)
+  }
+
+  /**
+   * Runs an operation.
+   * @param run gets the connections, and a function that says whether the caller has its answer already
+   * @throws DatabaseUnavailable when the server cannot be reached, refuses, or takes too long: the operation may still
+   * have taken place. InternalError for the server's other errors. Other errors of `run` as they are
+   */
+  async use<Result>(run: (sql: SQL, hasTimedOut: () => boolean) => Result | Promise<Result>): Promise<Result> {
+    const pool = this.current
+    const startedAt = performance.now()
+    let hasTimedOut = false
+    const settled = await withTimeout(
+      settle(() => run(pool.sql, () => hasTimedOut)),
+      PATIENCE,
+    )
+    if (settled === undefined) {
+      hasTimedOut = true
+      if (pool.answeredAt < startedAt) this.replace(pool)
+      throw new DatabaseUnavailable('PostgreSQL did not answer in time', 'TIMEOUT')
+    }
+    if ('error' in settled) {
+      const error = neutralError(settled.error)
+      if (!(error instanceof DatabaseUnavailable)) pool.answeredAt = performance.now()
+      throw error
+    }
+    pool.answeredAt = performance.now()
+    return settled.result
+  }
+
+  /** Waits for operations that are running, unless the server has stopped answering. */
+  async close(): Promise<void> {
+    this.isClosed = true
+    await withTimeout(this.current.sql.close(), PATIENCE)
+    await this.current.sql.close({ timeout: 0 })
+  }
+
+  private replace(pool: Pool): void {
+    if (pool !== this.current || this.isClosed) return
+    this.current = newPool(this.url)
+    pool.sql.close({ timeout: 0 }).catch(() => undefined)
+  }
+}
+
+function newPool(url: string): Pool {
+  return { sql: connect(url, { max: CONNECTIONS, timeouts: true }), answeredAt: 0 }
+}
+
+/**
+ * Makes a pool of connections to the database of `DATABASE_URL`. None is opened before the first statement.
+ * @param max connections
+ * @param timeouts whether the server ends statements and transactions that this node gave up
+ */
+export function connect(address: string, { max, timeouts = false }: { max: number; timeouts?: boolean }): SQL {
+  const url = new URL(address)
+  // A pooler in transaction mode has no prepared statements, and refuses parameters of a connection.
+  const isPrepared = url.searchParams.get('prepare') !== 'false'
+  url.searchParams.delete('prepare')
+  return new SQL({
+    url: url.href,
+    max,
+    bigint: true,
+    connectionTimeout: CONNECTION_PATIENCE,
+    prepare: isPrepared,
+    ...(isPrepared &&
+      timeouts && {
+        connection: { statement_timeout: 2 * PATIENCE, idle_in_transaction_session_timeout: PATIENCE },
+      }),
+  })
+}
+
+async function settle<Result>(run: () => Result | Promise<Result>): Promise<{ result: Result } | { error: unknown }> {
+  try {
+    return { result: await run() }
+  } catch (error) {
+    return { error }
+  }
+}
