@@ -24,7 +24,7 @@ import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../support/
 import { eventually, PROMPT } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
 import { processes } from '../support/processes.ts'
-import { filled, isPublic, servedRoutes } from '../support/routes.ts'
+import { isPublic, samplePath, servedRoutes } from '../support/routes.ts'
 import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
 import { exchange, request, sendChunked } from '../support/sockets.ts'
 import type { System } from '../support/system.ts'
@@ -173,7 +173,7 @@ test('trap 3: a route that does not declare its callers is not served', async ()
   expect(guarded.length).toBeGreaterThan(60)
   const answers = await Promise.all(
     guarded.map(async ({ service, method, path }) => {
-      const { status } = await call(system.url[service], `${method} ${filled(path)}`)
+      const { status } = await call(system.url[service], `${method} ${samplePath(path)}`)
       return `${method} ${path} ${status}`
     }),
   )

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { newEmail, PASSWORD } from '../support/actors.ts'
 import { copyCheckout } from '../support/checkout.ts'
-import { allTold, listen, outgoing } from '../support/events.ts'
+import { addWebhook, outboxesEmpty, outgoingEvents } from '../support/events.ts'
 import { as, call } from '../support/http.ts'
 import type { ProcessSystem } from '../support/processes.ts'
 import { OPERATOR_KEY } from '../support/settings.ts'
@@ -79,7 +79,7 @@ async function startCopy(copy: string): Promise<ProcessSystem> {
 async function readByEveryPath(system: ProcessSystem) {
   const { auth, users } = system.url
   const operator = { headers: as.operator }
-  await listen(system)
+  await addWebhook(system)
   const email = newEmail()
   const registered = await call(auth, 'POST /api/v1/auth/register', {
     body: { email, password: PASSWORD, phone: PHONE },
@@ -118,8 +118,8 @@ async function readByEveryPath(system: ProcessSystem) {
   values.PATCH = (await call(users, `PATCH /users/${id}`, patch)).body.phone
   values.PUT = (await call(users, `PUT /users/${id}`, { ...bearer, body: { email, phone: PHONE } })).body.phone
   values['PUT without it'] = (await call(users, `PUT /users/${id}`, { ...bearer, body: { email } })).body.phone
-  await allTold(system)
-  const messages = outgoing(system).filter(({ data }) => data.user_id === id)
+  await outboxesEmpty(system)
+  const messages = outgoingEvents(system).filter(({ data }) => data.user_id === id)
   const userIn = (type: string) =>
     messages.find((message) => message.type === type)?.data as {
       user?: { phone?: unknown }

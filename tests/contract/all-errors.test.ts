@@ -14,7 +14,7 @@ const CANARY = 'canary-7Qw9xT2r'
 const HASH = `$2b$04$${'a'.repeat(53)}`
 const JSON_TYPE = { 'content-type': 'application/json' }
 
-/** `field code` or `field code limit`, sorted. */
+/** The errors of an answer as `field code` or `field code limit`, sorted. */
 function listed({ body }: Answer): string[] {
   return (body.errors as FieldError[])
     .map(({ code, field, limit }) => [field, code, ...(limit === undefined ? [] : [limit])].join(' '))
@@ -28,7 +28,7 @@ interface Property {
 }
 
 /** Fields that a caller without a key may not send: sending one is the only error that is reported. */
-const OPERATORS: string[] = [...OPERATOR_FIELDS, 'password_hash']
+const FORBIDDEN: string[] = [...OPERATOR_FIELDS, 'password_hash']
 
 /** A value whose type differs from the types that the field accepts. */
 function brokenValue({ type }: Property): unknown {
@@ -364,7 +364,7 @@ describe('R9: an answer lists every error', () => {
       }
       const isRegistration = policy.call.endsWith('/auth/register')
       const properties = Object.entries(schema.properties).filter(
-        ([name]) => !(isRegistration && OPERATORS.includes(name)) && !(isOAuth && name !== 'token'),
+        ([name]) => !(isRegistration && FORBIDDEN.includes(name)) && !(isOAuth && name !== 'token'),
       )
       const wrong = Object.fromEntries(properties.map(([name, property]) => [name, brokenValue(property)]))
       expect([policy.call, [...(await send({ ...wrong, nickname: 1 }))].sort()]).toEqual([
@@ -427,7 +427,7 @@ describe('R9: an answer lists every error', () => {
     const ana = await registerUser(here.system)
     const asAna = { headers: as.bearer(ana.tokens.access_token) }
     const token = await mailedToken(here.auth, here.system, ana.email)
-    const { new_password } = { new_password: 'password1' }
+    const new_password = 'password1'
     for (const [answer, field] of [
       [await here.auth('POST /auth/register', { body: { email: newEmail(), password: new_password } }), 'password'],
       [await here.users('POST /users', { body: { email: newEmail(), password: new_password } }), 'password'],

@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { newEmail, PASSWORD, registerUser } from '../support/actors.ts'
 import { expectOAuthProblem, expectProblem, OAUTH_CALL, OPERATOR_FIELDS } from '../support/expectations.ts'
-import { type Answer, as, call } from '../support/http.ts'
-import { filled, isPublic, once, type Schema, type ServedRoute, servedRoutes } from '../support/routes.ts'
+import { type Answer, as, call, type Options } from '../support/http.ts'
+import { distinctRoutes, isPublic, type Schema, type ServedRoute, samplePath, servedRoutes } from '../support/routes.ts'
 import { request, sendChunked } from '../support/sockets.ts'
 import { inProcess, type System } from '../support/system.ts'
 
-/** Replaces every secret in a request: no answer may contain it, and no process may print it. */
+/** Stands in for every secret in a request. No answer may contain it, and no process may print it. */
 const CANARY = 'canary-7Qw9xT2r'
 const ORIGIN = 'https://app.example.org'
 const OTHER_KEYS = {
@@ -17,7 +17,7 @@ const JSON_TYPE = { 'content-type': 'application/json' }
 const LOGIN = 'POST /api/v1/auth/login'
 
 const all = await servedRoutes()
-const routes = once(all)
+const routes = distinctRoutes(all)
 const withBody = routes.filter(({ body }) => body)
 const guarded = routes.filter((route) => !isPublic(route))
 
@@ -55,26 +55,27 @@ function wronglyTyped({ properties = {} }: Schema): { field: string; body: unkno
   })
 }
 
-const notObjects = ['[]', '[1]', '"text"', '1', 'true', 'null', `["${CANARY}"]`]
+const NOT_OBJECTS = ['[]', '[1]', '"text"', '1', 'true', 'null', `["${CANARY}"]`]
 
 describe('bad input', () => {
   let system: System
-  let open: System
+  /** Allows pages of `ORIGIN`, and has two keys of each kind. */
+  let configured: System
   let bearer: Record<string, string>
   beforeAll(async () => {
     const started = [
       inProcess({ RATE_LIMIT: 'off' }),
       inProcess({ CORS_ORIGINS: `${ORIGIN},https://b.example.org`, ...OTHER_KEYS }),
     ] as const
-    ;[system, open] = await Promise.all(started)
+    ;[system, configured] = await Promise.all(started)
     bearer = as.bearer((await registerUser(system)).tokens.access_token)
   })
-  afterAll(() => Promise.all([system.stop(), open.stop()]))
+  afterAll(() => Promise.all([system.stop(), configured.stop()]))
 
-  const send = (route: ServedRoute, options: Parameters<typeof call>[2] = {}) =>
-    call(system.url[route.service], `${route.method} ${filled(route.path)}`, options)
+  const send = (route: ServedRoute, options: Options = {}) =>
+    call(system.url[route.service], `${route.method} ${samplePath(route.path)}`, options)
 
-  /** The credentials that this route takes. */
+  /** The credentials that a route accepts. @throws Error if it accepts none */
   const credentialsOf = async (route: ServedRoute) => {
     const fresh = async () => as.bearer((await registerUser(system)).tokens.access_token)
     for (const headers of [as.operator, as.internal, await fresh()]) {
@@ -93,7 +94,7 @@ describe('bad input', () => {
       ['GET', '/api/v1/nope'],
       ['GET', '/api/v2/users'],
       ['GET', '/users/x/y/z'],
-      ['GET', '/health/db/'.concat('x')],
+      ['GET', '/health/db/x'],
       ['GET', '/favicon.ico'],
     ])('%s %s is 404', async (method, path) => {
       for (const base of Object.values(system.url))
@@ -163,8 +164,7 @@ describe('bad input', () => {
     })
 
     test('check 26: a header cannot be split into two', async () => {
-      const lines = ['Host: localhost', 'x-request-id: one\r\x20two', 'x-request-id: a\rset-cookie: b=c']
-      for (const header of lines.slice(1)) {
+      for (const header of ['x-request-id: one\r\x20two', 'x-request-id: a\rset-cookie: b=c']) {
         const { headers } = await request(system.url.auth, 'GET /health HTTP/1.1', ['Host: localhost', header])
         expect(headers.has('set-cookie')).toBe(false)
         expect(headers.get('x-request-id') ?? '').not.toContain('two')
@@ -346,7 +346,7 @@ describe('bad input', () => {
         // OAuth endpoints ignore unknown parameters (RFC 6749, 3.2).
         const complaint = OAUTH_CALL.test(route.path) ? 'token is required' : 'nickname should not exist'
         expect(unknown.body.message).toContain(complaint)
-        for (const body of notObjects)
+        for (const body of NOT_OBJECTS)
           expectProblemWithoutEcho(await send(route, { headers, body }), 400, 'validation_failed')
       }
     })
@@ -380,7 +380,7 @@ describe('bad input', () => {
       for (const route of queried) {
         const answers = await Promise.all(
           [as.operator, as.internal].map((headers) =>
-            call(system.url[route.service], `${route.method} ${filled(route.path)}?nickname=1`, { headers }),
+            call(system.url[route.service], `${route.method} ${samplePath(route.path)}?nickname=1`, { headers }),
           ),
         )
         const refusal = answers.find(({ status }) => status === 400)
@@ -523,25 +523,26 @@ describe('bad input', () => {
     test('check 23: as two keys separated by a comma both work', async () => {
       for (const key of OTHER_KEYS.OPERATOR_API_KEY.split(', ')) {
         const headers = { 'x-api-key': key }
-        expect((await call(open.url.users, 'GET /users', { headers })).status).toBe(200)
-        expect((await call(open.url.auth, 'GET /admin/keys', { headers })).status).toBe(200)
+        expect((await call(configured.url.users, 'GET /users', { headers })).status).toBe(200)
+        expect((await call(configured.url.auth, 'GET /admin/keys', { headers })).status).toBe(200)
         expect(
-          (await call(open.url.modules, 'GET /metrics', { headers: { authorization: `Bearer ${key}` } })).status,
+          (await call(configured.url.modules, 'GET /metrics', { headers: { authorization: `Bearer ${key}` } })).status,
         ).toBe(200)
       }
       for (const key of OTHER_KEYS.INTERNAL_API_KEY.split(', '))
         expect(
-          (await call(open.url.users, 'GET /users/password-hashes', { headers: { 'x-api-key': key } })).status,
+          (await call(configured.url.users, 'GET /users/password-hashes', { headers: { 'x-api-key': key } })).status,
         ).toBe(200)
       expect(
-        (await call(open.url.users, 'GET /users', { headers: { 'x-api-key': OTHER_KEYS.OPERATOR_API_KEY } })).status,
+        (await call(configured.url.users, 'GET /users', { headers: { 'x-api-key': OTHER_KEYS.OPERATOR_API_KEY } }))
+          .status,
       ).toBe(401)
       // The services call each other with the first key.
-      await registerUser(open)
+      await registerUser(configured)
     })
 
     test('check 38: are neither echoed nor printed', async () => {
-      const attempts: [keyof System['url'], string, Parameters<typeof call>[2]][] = [
+      const attempts: [keyof System['url'], string, Options][] = [
         ['auth', LOGIN, { body: { login: 'a', password: `${CANARY}${'x'.repeat(300)}` } }],
         ['auth', 'POST /auth/refresh', { body: { refresh_token: CANARY } }],
         ['auth', 'POST /auth/logout', { body: { refresh_token: CANARY } }],
@@ -589,7 +590,7 @@ describe('bad input', () => {
         expect(headers.get('cache-control')).toBe('no-store')
     })
 
-    test('for pages of other origins are absent unless the origin is listed', async () => {
+    test('for pages of other origins are absent when no origin is listed', async () => {
       for (const path of ['/auth/me', '/health', '/nope'])
         for (const method of ['GET', 'OPTIONS']) {
           const { headers } = await call(system.url.auth, `${method} ${path}`, { headers: { origin: ORIGIN } })
@@ -604,7 +605,7 @@ describe('bad input', () => {
           'access-control-request-method': 'POST',
           'access-control-request-headers': 'authorization',
         }
-        return (await call(open.url[service], `${method} ${path}`, { headers })).headers
+        return (await call(configured.url[service], `${method} ${path}`, { headers })).headers
       }
       for (const method of ['GET', 'OPTIONS'])
         for (const path of ['/auth/me', '/api/v1/auth/login', '/auth/sessions']) {
@@ -642,7 +643,7 @@ describe('bad input', () => {
       expect(closed.length).toBeGreaterThan(30)
       for (const { service, method, path } of closed)
         for (const requestMethod of [method, 'OPTIONS']) {
-          const { headers } = await call(open.url[service], `${requestMethod} ${filled(path)}`, {
+          const { headers } = await call(configured.url[service], `${requestMethod} ${samplePath(path)}`, {
             headers: { origin: ORIGIN, 'access-control-request-method': method },
           })
           expect([requestMethod, path, headers.get('access-control-allow-origin')]).toEqual([requestMethod, path, null])
@@ -659,7 +660,7 @@ describe('bad input', () => {
       for (const { service, path } of gets) {
         for (const headers of [{}, as.operator, as.internal]) {
           const [plain, slashed] = await Promise.all(
-            ['', '/'].map((end) => call(system.url[service], `GET ${filled(path)}${end}`, { headers })),
+            ['', '/'].map((end) => call(system.url[service], `GET ${samplePath(path)}${end}`, { headers })),
           )
           expect([path, slashed?.status]).toEqual([path, plain?.status])
           expect([path, slashed?.body?.code]).toEqual([path, plain?.body?.code])

@@ -1,16 +1,15 @@
-import { afterAll, describe, expect, test } from 'bun:test'
-import { createServer } from 'node:net'
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { expectProblem } from '../support/expectations.ts'
-import { type Answer, as, call } from '../support/http.ts'
+import { type Answer, as, call, jsonLines, parseLines } from '../support/http.ts'
+import { headerOf, ScriptedMailServer } from '../support/mail-server.ts'
 import { mailedToken, mailsTo } from '../support/mails.ts'
 import { running } from '../support/running.ts'
 import { freePort, type Name } from '../support/settings.ts'
 import { inProcess } from '../support/system.ts'
 
 const OTHER = 'quite another password'
-const LINES = { ...as.operator, 'content-type': 'application/x-ndjson' }
 
 /** Decodes the claims of an access token. */
 function claimsOf({ body }: Answer): Record<string, unknown> {
@@ -95,14 +94,14 @@ describe('R19: blanks around a name', () => {
     })
     expect(replaced.body).toMatchObject({ email, username })
 
-    const line = JSON.stringify({ email: blank(newEmail()), password: PASSWORD, username: blank(other) })
-    const imported = await users('POST /users/import', { headers: LINES, body: line })
+    const line = { email: blank(newEmail()), password: PASSWORD, username: blank(other) }
+    const imported = await users('POST /users/import', jsonLines([line]))
     expect(imported.body).toMatchObject({ line: 1, status: 'created' })
     expect((await users(`GET /users/${imported.body.id}`, { headers })).body.username).toBe(other)
-    const again = await users('POST /users/import?on_conflict=update', {
-      headers: LINES,
-      body: JSON.stringify({ email: blank(email), name: 'Ana' }),
-    })
+    const again = await users(
+      'POST /users/import?on_conflict=update',
+      jsonLines([{ email: blank(email), name: 'Ana' }]),
+    )
     expect(again.body).toMatchObject({ status: 'updated', id })
   })
 
@@ -181,8 +180,7 @@ describe('R20: an email whose domain is internationalized', () => {
         await users('POST /users', { body: { email: spelled, password: PASSWORD } }),
       ])
         expectProblem(answer, 409, 'email_taken')
-      const line = JSON.stringify({ email: spelled, password: PASSWORD })
-      const imported = await users('POST /users/import', { headers: LINES, body: line })
+      const imported = await users('POST /users/import', jsonLines([{ email: spelled, password: PASSWORD }]))
       expect([spelled, imported.body.status, imported.body.code]).toEqual([spelled, 'failed', 'email_taken'])
       const limits = await auth(`GET /admin/login-limits?login=${encodeURIComponent(spelled)}`, {
         headers: as.operator,
@@ -240,13 +238,11 @@ describe('R20: an email whose domain is internationalized', () => {
   test('is the same email when an import has it in two spellings', async () => {
     const email = fresh('пример.рф')
     const lines = [email, email.replace('пример', 'ПРИМЕР'), email.replace('пример.рф', 'xn--e1afmkfd.xn--p1ai')]
-    const body = lines.map((one) => JSON.stringify({ email: one, password: PASSWORD })).join('\n')
-    const { text } = await users('POST /users/import?on_conflict=skip', { headers: LINES, body })
-    const statuses = text
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line).status)
-    expect(statuses).toEqual(['created', 'skipped', 'skipped'])
+    const answer = await users(
+      'POST /users/import?on_conflict=skip',
+      jsonLines(lines.map((one) => ({ email: one, password: PASSWORD }))),
+    )
+    expect(parseLines(answer).map(({ status }) => status)).toEqual(['created', 'skipped', 'skipped'])
   })
 
   test.each([
@@ -359,28 +355,11 @@ describe('R20: with rate limits', () => {
   })
 })
 
-/** Starts a minimal mail server that records everything it receives. */
-function listening(port: number): { transcript: () => string; close(): void } {
-  let transcript = ''
-  const server = createServer((socket) => {
-    let inData = false
-    socket.write('220 here\r\n')
-    socket.on('error', () => undefined)
-    socket.on('data', (chunk) => {
-      const text = String(chunk)
-      transcript += text
-      if (inData && !text.endsWith('\r\n.\r\n')) return
-      inData = text.startsWith('DATA')
-      socket.write(inData ? '354 go on\r\n' : '250 so be it\r\n')
-    })
-  }).listen(port, '127.0.0.1')
-  return { transcript: () => transcript, close: () => server.close() }
-}
-
 describe('R20: with a mail server', () => {
   const port = freePort()
-  const server = listening(port)
-  afterAll(() => server.close())
+  const server = new ScriptedMailServer()
+  beforeAll(() => server.start(port))
+  afterAll(() => server.stop())
   const here = running(inProcess, { SMTP_URL: `smtp://127.0.0.1:${port}` })
 
   test('a mail goes to the ASCII form, which every server accepts', async () => {
@@ -388,11 +367,9 @@ describe('R20: with a mail server', () => {
     const address = email.replace('пример.рф', 'xn--e1afmkfd.xn--p1ai')
     await here.auth('POST /auth/register', { body: { email, password: PASSWORD } })
     await here.auth('POST /auth/password-reset-request', { body: { email } })
-    const transcript = await eventually(() =>
-      server.transcript().includes('\r\n.\r\n') ? server.transcript() : undefined,
-    )
-    expect(transcript).toContain(`RCPT TO:<${address}>\r\n`)
-    expect(transcript).toContain(`\r\nTo: ${address}\r\n`)
-    expect(transcript).not.toContain('SMTPUTF8')
+    const mail = await eventually(() => server.messages[0])
+    expect(mail.lines).toContain(`RCPT TO:<${address}>`)
+    expect(headerOf(mail, 'To')).toBe(address)
+    expect(`${mail.lines} ${mail.message}`).not.toContain('SMTPUTF8')
   })
 })

@@ -1,37 +1,33 @@
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { beforeAll, describe, expect, test } from 'bun:test'
 import Ajv from 'ajv/dist/2020'
 import addFormats from 'ajv-formats'
 import { EVENT_TYPES, type EventType, MESSAGE_SCHEMAS } from '../../services/kit/schema/events.ts'
 import { logIn, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
-import { allTold, listen, outgoing } from '../support/events.ts'
+import { addWebhook, outboxesEmpty, outgoingEvents } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
-import { as, call } from '../support/http.ts'
+import { as, byOperator, call, jsonLines, type Options, parseLines } from '../support/http.ts'
 import { mailedToken } from '../support/mails.ts'
-import { inProcess, inProcessApart, type System } from '../support/system.ts'
+import { running } from '../support/running.ts'
+import { inProcess, inProcessApart } from '../support/system.ts'
 import { ownSettings, runTool } from '../support/tool.ts'
 
-setDefaultTimeout(120_000)
-
-let system: System
+const here = running(inProcessApart, { RATE_LIMIT: 'off', LOG_LEVEL: 'silent', REFRESH_REUSE_GRACE: '0s' })
 beforeAll(async () => {
-  system = await inProcessApart({ RATE_LIMIT: 'off', LOG_LEVEL: 'silent', REFRESH_REUSE_GRACE: '0s' })
-  await listen(system)
-  const body = { id: MODULE, name: 'Told', description: 'Of the tests' }
-  await call(system.url.modules, 'POST /api/v1/modules', { headers: as.operator, body })
+  await addWebhook(here.system)
+  await here.modules('POST /modules', byOperator({ id: MODULE, name: 'Billing', description: 'Invoices' }))
 })
-afterAll(() => system?.stop())
 
-const MODULE = 'told'
+const MODULE = 'billing'
 const NEW = 'another horse battery'
 /** The hash of a password that no user has. */
 const HASH = await Bun.password.hash('a phrase of no one', { algorithm: 'bcrypt', cost: 4 })
-type Options = NonNullable<Parameters<typeof call>[2]>
 
-const auth = async (request: string, options: Options = {}) => done(await call(system.url.auth, request, options))
-const users = async (request: string, options: Options = {}) => done(await call(system.url.users, request, options))
+/** Sends a request, and throws if it is refused. */
+const auth = async (request: string, options: Options = {}) => done(await call(here.system.url.auth, request, options))
+const users = async (request: string, options: Options = {}) =>
+  done(await call(here.system.url.users, request, options))
 const asOwner = (user: TestUser) => ({ headers: as.bearer(user.tokens.access_token) })
-const operator = (body?: unknown): Options => ({ headers: as.operator, ...(body === undefined ? {} : { body }) })
-const patched = (user: TestUser, body: object) => users(`PATCH /api/v1/users/${user.id}`, operator(body))
+const patched = (user: TestUser, body: object) => users(`PATCH /api/v1/users/${user.id}`, byOperator(body))
 
 function done(answer: Awaited<ReturnType<typeof call>>) {
   if (answer.status >= 300) throw new Error(`${answer.status} ${answer.text}`)
@@ -39,16 +35,16 @@ function done(answer: Awaited<ReturnType<typeof call>>) {
 }
 
 /** Opens another session of the user. @returns its id */
-async function another({ email }: TestUser): Promise<string> {
-  return done(await logIn(system, email)).session_id
+async function openSession({ email }: TestUser): Promise<string> {
+  return done(await logIn(here.system, email)).session_id
 }
 
-const imported = (conflict: string, ...lines: object[]) =>
-  users(`POST /api/v1/users/import?on_conflict=${conflict}`, {
-    headers: { ...as.operator, 'content-type': 'application/x-ndjson' },
-    body: lines.map((line) => JSON.stringify(line)).join('\n'),
-  })
-const userNow = (id: string) => users(`GET /api/v1/users/${id}`, operator())
+const importLines = async (conflict: string, ...lines: object[]) => {
+  const answer = await call(here.system.url.users, `POST /users/import?on_conflict=${conflict}`, jsonLines(lines))
+  done(answer)
+  return parseLines(answer)
+}
+const userNow = (id: string) => users(`GET /api/v1/users/${id}`, byOperator())
 
 type ExpectedEvent = [type: EventType, data?: Record<string, unknown>]
 const opened = (session_id: string, kind = 'v1'): ExpectedEvent => ['session.created', { session_id, kind }]
@@ -73,7 +69,7 @@ const ENDINGS: Row[] = [
   {
     what: 'a logout of two sessions at once, by the access token of one and the refresh token of the other',
     async act(user) {
-      const { refresh_token, session_id } = done(await logIn(system, user.email))
+      const { refresh_token, session_id } = done(await logIn(here.system, user.email))
       await auth('POST /api/v1/auth/logout', { ...asOwner(user), body: { refresh_token } })
       return [opened(session_id), ended(session_id, 'logout'), ended(user.tokens.session_id, 'logout')]
     },
@@ -89,7 +85,7 @@ const ENDINGS: Row[] = [
   {
     what: 'a logout everywhere',
     async act(user) {
-      const second = await another(user)
+      const second = await openSession(user)
       await auth('POST /api/v1/auth/logout-all', asOwner(user))
       return [opened(second), ended(user.tokens.session_id, 'logout_all'), ended(second, 'logout_all')]
     },
@@ -97,7 +93,7 @@ const ENDINGS: Row[] = [
   {
     what: 'a session that its user ends from another session',
     async act(user) {
-      const second = await another(user)
+      const second = await openSession(user)
       await auth(`DELETE /api/v1/auth/sessions/${second}`, asOwner(user))
       return [opened(second), ended(second, 'user')]
     },
@@ -105,22 +101,22 @@ const ENDINGS: Row[] = [
   {
     what: 'a session that an operator ends',
     async act({ tokens: { session_id } }) {
-      await auth(`DELETE /api/v1/auth/sessions/${session_id}`, operator())
+      await auth(`DELETE /api/v1/auth/sessions/${session_id}`, byOperator())
       return [ended(session_id, 'operator')]
     },
   },
   {
     what: 'an operator ending the sessions of a user',
     async act(user) {
-      const second = await another(user)
-      await auth(`DELETE /api/v1/auth/sessions?user_id=${user.id}`, operator())
+      const second = await openSession(user)
+      await auth(`DELETE /api/v1/auth/sessions?user_id=${user.id}`, byOperator())
       return [opened(second), ended(user.tokens.session_id, 'operator'), ended(second, 'operator')]
     },
   },
   {
     what: 'an operator ending all sessions',
     async act({ tokens: { session_id } }) {
-      await auth('DELETE /api/v1/auth/sessions?all=true', operator())
+      await auth('DELETE /api/v1/auth/sessions?all=true', byOperator())
       return [ended(session_id, 'operator')]
     },
   },
@@ -129,7 +125,7 @@ const ENDINGS: Row[] = [
     async act({ tokens: { refresh_token, session_id } }) {
       await auth('POST /api/v1/auth/refresh', { body: { refresh_token } })
       await Bun.sleep(2)
-      const again = await call(system.url.auth, 'POST /api/v1/auth/refresh', { body: { refresh_token } })
+      const again = await call(here.system.url.auth, 'POST /api/v1/auth/refresh', { body: { refresh_token } })
       expect(again.body.code).toBe('refresh_token_reused')
       return [ended(session_id, 'reuse_detected')]
     },
@@ -140,7 +136,7 @@ const PASSWORDS: Row[] = [
   {
     what: 'a password that its user changes: the session that changed it stays',
     async act(user) {
-      const second = await another(user)
+      const second = await openSession(user)
       const body = { current_password: PASSWORD, new_password: NEW }
       await users(`POST /api/v1/users/${user.id}/change-password`, { ...asOwner(user), body })
       return [opened(second), ended(second, 'password_changed'), by('self')]
@@ -149,14 +145,18 @@ const PASSWORDS: Row[] = [
   {
     what: 'a password that an operator sets',
     async act({ id, tokens: { session_id } }) {
-      await users(`POST /api/v1/users/${id}/set-password`, operator({ new_password: NEW }))
+      await users(`POST /api/v1/users/${id}/set-password`, byOperator({ new_password: NEW }))
       return [ended(session_id, 'password_changed'), by('operator')]
     },
   },
   {
     what: 'a password that is reset by mail',
     async act({ email, tokens: { session_id } }) {
-      const token = await mailedToken((request, options) => call(system.url.auth, request, options), system, email)
+      const token = await mailedToken(
+        (request, options) => call(here.system.url.auth, request, options),
+        here.system,
+        email,
+      )
       await auth('POST /api/v1/auth/password-reset-confirm', { body: { token, new_password: NEW } })
       return [ended(session_id, 'password_changed'), by('reset')]
     },
@@ -164,7 +164,7 @@ const PASSWORDS: Row[] = [
   {
     what: 'an administrator who is restored with `ch202 recover`',
     async act({ email, id, tokens: { session_id } }) {
-      const { OPERATOR_API_KEY: _, ...env } = ownSettings(system.dataDir, { AUTH_URL: system.url.auth })
+      const { OPERATOR_API_KEY: _, ...env } = ownSettings(here.system.dataDir, { AUTH_URL: here.system.url.auth })
       const words = ['recover', email, '--password-stdin', '-o', 'json']
       expect((await runTool(words, { env, stdin: NEW })).status).toBe(0)
       const { roles } = await userNow(id)
@@ -201,7 +201,7 @@ const CHANGES: Row[] = [
     what: 'a replacement: a missing field becomes null',
     async act(user) {
       await patched(user, { name: 'Ana', username: `n${Date.now().toString(36)}` })
-      await users(`PUT /api/v1/users/${user.id}`, operator({ email: user.email }))
+      await users(`PUT /api/v1/users/${user.id}`, byOperator({ email: user.email }))
       return [updated('username', 'name'), updated('username', 'name')]
     },
   },
@@ -223,8 +223,8 @@ const CHANGES: Row[] = [
   {
     what: 'a user who is deleted',
     async act(user) {
-      const second = await another(user)
-      await users(`DELETE /api/v1/users/${user.id}`, operator())
+      const second = await openSession(user)
+      await users(`DELETE /api/v1/users/${user.id}`, byOperator())
       const ends = [user.tokens.session_id, second].map((session) => ended(session, 'account_deleted'))
       return [opened(second), ...ends, ['user.deleted']]
     },
@@ -239,10 +239,10 @@ const CHANGES: Row[] = [
   {
     what: 'imports of an existing user: unchanged, with another name, with another password',
     async act({ email, tokens: { session_id } }) {
-      await imported('update', { email, password: PASSWORD })
-      await imported('skip', { email, password: NEW })
-      await imported('update', { email, password: PASSWORD, name: 'Ana' })
-      await imported('update', { email, password: NEW, name: 'Bea' })
+      await importLines('update', { email, password: PASSWORD })
+      await importLines('skip', { email, password: NEW })
+      await importLines('update', { email, password: PASSWORD, name: 'Ana' })
+      await importLines('update', { email, password: NEW, name: 'Bea' })
       return [updated('name'), ended(session_id, 'password_changed'), updated('name'), by('operator')]
     },
   },
@@ -250,7 +250,7 @@ const CHANGES: Row[] = [
     what: 'a module that is enabled and disabled, each twice',
     async act(user) {
       for (const verb of ['enable', 'enable', 'disable', 'disable'])
-        done(await call(system.url.modules, `POST /api/v1/modules/${MODULE}/${verb}`, asOwner(user)))
+        done(await call(here.system.url.modules, `POST /api/v1/modules/${MODULE}/${verb}`, asOwner(user)))
       return [
         ['module.enabled', { module_id: MODULE }],
         ['module.disabled', { module_id: MODULE }],
@@ -260,22 +260,25 @@ const CHANGES: Row[] = [
   {
     what: 'requests that are refused, and requests that change nothing',
     async act(user) {
-      await logIn(system, user.email, 'a wrong guess')
-      await call(system.url.users, `PATCH /api/v1/users/${user.id}`, { ...asOwner(user), body: { roles: ['ADMIN'] } })
-      await call(system.url.users, `DELETE /api/v1/users/${user.id}`)
+      await logIn(here.system, user.email, 'a wrong guess')
+      await call(here.system.url.users, `PATCH /api/v1/users/${user.id}`, {
+        ...asOwner(user),
+        body: { roles: ['ADMIN'] },
+      })
+      await call(here.system.url.users, `DELETE /api/v1/users/${user.id}`)
       await auth('POST /api/v1/auth/validate-token', { body: { token: user.tokens.access_token } })
       await auth('GET /api/v1/auth/me', asOwner(user))
       await auth('POST /api/v1/auth/refresh', { body: { refresh_token: user.tokens.refresh_token } })
       await users(`POST /api/v1/users/${user.id}/password-changed`, { headers: as.internal, body: {} })
-      await auth('POST /api/v1/admin/password-cache/sync', operator({ user_id: user.id }))
-      await auth(`DELETE /api/v1/admin/password-cache/${user.id}`, operator())
+      await auth('POST /api/v1/admin/password-cache/sync', byOperator({ user_id: user.id }))
+      await auth(`DELETE /api/v1/admin/password-cache/${user.id}`, byOperator())
       return []
     },
   },
 ]
 
 /** The outgoing events of a user so far. */
-const eventsOf = (id: string) => outgoing(system).filter(({ data }) => data.user_id === id)
+const eventsOf = (id: string) => outgoingEvents(here.system).filter(({ data }) => data.user_id === id)
 
 describe.each([
   ['the end of sessions', ENDINGS],
@@ -283,12 +286,12 @@ describe.each([
   ['changes', CHANGES],
 ] as const)('%s', (_, table) => {
   test.each(table.map((row) => [row.what, row] as const))('%s', async (_what, { act }) => {
-    const user = await registerUser(system)
-    await allTold(system)
+    const user = await registerUser(here.system)
+    await outboxesEmpty(here.system)
     const before = eventsOf(user.id)
     expect(before.map(({ type }) => type).sort()).toEqual(['session.created', 'user.created'])
     const expected = await act(user)
-    await allTold(system)
+    await outboxesEmpty(here.system)
     const events = eventsOf(user.id).slice(before.length)
     expect(events.map(({ type }) => type)).toEqual(expected.map(([type]) => type))
     for (const [at, [, expectedData = {}]] of expected.entries()) expect(events[at]?.data).toMatchObject(expectedData)
@@ -306,7 +309,7 @@ describe('a new user has events', () => {
     ['by registration at users, v0', (email) => users('POST /user', { body: { email, password: PASSWORD } })],
     [
       'when an operator creates them',
-      (email) => users('POST /api/v1/users', operator({ email, password: PASSWORD, roles: ['A'] })),
+      (email) => users('POST /api/v1/users', byOperator({ email, password: PASSWORD, roles: ['A'] })),
     ],
     ['by an import', (email) => importOf({ email, password: PASSWORD, roles: ['USER', 'ADMIN'] })],
   ]
@@ -315,13 +318,13 @@ describe('a new user has events', () => {
     return { id, session_id: tokens.session_id }
   }
   async function importOf(line: object) {
-    const text = await imported('fail', line)
-    return { id: (typeof text === 'string' ? JSON.parse(text.split('\n')[0] ?? '') : text).id }
+    const [result] = await importLines('fail', line)
+    return { id: result.id }
   }
 
   test.each(WAYS)('%s', async (_, make) => {
     const { id, session_id } = await make(newEmail())
-    await allTold(system)
+    await outboxesEmpty(here.system)
     const [created, ...more] = eventsOf(id).sort((a, b) => (a.type < b.type ? 1 : -1))
     expect([created?.type, created?.data.user]).toEqual(['user.created', await userNow(id)])
     expect(more.map(({ type, data }) => [type, data.session_id])).toEqual(
@@ -330,10 +333,10 @@ describe('a new user has events', () => {
   })
 
   test('once: a refused second registration has no event', async () => {
-    const { email, id } = await registerUser(system)
-    await call(system.url.users, 'POST /api/v1/users', { body: { email, password: PASSWORD } })
-    await imported('fail', { email, password: PASSWORD })
-    await allTold(system)
+    const { email, id } = await registerUser(here.system)
+    await call(here.system.url.users, 'POST /api/v1/users', { body: { email, password: PASSWORD } })
+    await importLines('fail', { email, password: PASSWORD })
+    await outboxesEmpty(here.system)
     expect(
       eventsOf(id)
         .map(({ type }) => type)
@@ -349,9 +352,9 @@ describe('a login has one event', () => {
     ['v1', 'POST /api/v1/auth/login', (body: Record<string, string>) => body.session_id],
     ['v0', 'POST /auth/login', () => undefined],
   ] as const)('with %s', async (kind, request, sessionOf) => {
-    const user = await registerUser(system)
+    const user = await registerUser(here.system)
     const session_id = sessionOf(await auth(request, { headers, body: { email: user.email, password: PASSWORD } }))
-    await allTold(system)
+    await outboxesEmpty(here.system)
     const expectedData = { user_id: user.id, kind, ip: '127.0.0.1', user_agent: headers['user-agent'] }
     const [created, ...more] = eventsOf(user.id).slice(2)
     expect([created?.type, created?.data]).toEqual([
@@ -365,12 +368,12 @@ describe('a login has one event', () => {
   test('with an outdated hash, whose rehash is not a change of the password', async () => {
     const email = newEmail()
     const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 5 })
-    const { id } = await users('POST /api/v1/users', operator({ email, password_hash }))
-    await logIn(system, email)
+    const { id } = await users('POST /api/v1/users', byOperator({ email, password_hash }))
+    await logIn(here.system, email)
     const rehashed = async () =>
-      (await auth(`GET /api/v1/admin/audit?user_id=${id}&type=password.rehashed`, operator())).items.length === 1
+      (await auth(`GET /api/v1/admin/audit?user_id=${id}&type=password.rehashed`, byOperator())).items.length === 1
     await eventually(rehashed)
-    await allTold(system)
+    await outboxesEmpty(here.system)
     expect(
       eventsOf(id)
         .map(({ type }) => type)
@@ -380,22 +383,22 @@ describe('a login has one event', () => {
 })
 
 /** Counts the requests with events that auth has received so far. */
-async function calls(): Promise<number> {
-  const { text } = await call(system.url.auth, 'GET /metrics', operator())
+async function countRequests(): Promise<number> {
+  const { text } = await call(here.system.url.auth, 'GET /metrics', byOperator())
   const counts = text.matchAll(/_count\{[^}]*route="[^"]*\/auth\/sync\/events?"[^}]*\} (\d+)/g)
   return [...counts].reduce((sum, [, count]) => sum + Number(count), 0)
 }
 
 test('the events of a large import are sent in few requests, completely, in order per user', async () => {
   const lines = Array.from({ length: 1500 }, () => ({ email: newEmail(), password_hash: HASH }))
-  const before = await calls()
-  await imported('fail', ...lines)
-  await allTold(system)
-  expect((await calls()) - before).toBeLessThan(100)
-  await imported('update', ...lines.slice(0, 100).map((line) => ({ ...line, name: 'Ana' })))
-  await allTold(system)
+  const before = await countRequests()
+  await importLines('fail', ...lines)
+  await outboxesEmpty(here.system)
+  expect((await countRequests()) - before).toBeLessThan(100)
+  await importLines('update', ...lines.slice(0, 100).map((line) => ({ ...line, name: 'Ana' })))
+  await outboxesEmpty(here.system)
   const eventsByEmail = Map.groupBy(
-    outgoing(system),
+    outgoingEvents(here.system),
     ({ data }) => (data.user as { email?: string } | undefined)?.email,
   )
   for (const [at, { email }] of lines.entries())
@@ -404,37 +407,37 @@ test('the events of a large import are sent in few requests, completely, in orde
     )
 })
 
-const TAKE = 'POST /api/v1/auth/sync/events'
-
 test('an event that is sent twice goes out once; an unknown type is refused', async () => {
   const headers = as.internal
   const event = { id: Bun.randomUUIDv7(), type: 'user.deleted', user_id: Bun.randomUUIDv7(), at: Date.now(), data: {} }
-  const take = (...events: object[]) => call(system.url.auth, TAKE, { headers, body: { events } })
+  const send = (...events: object[]) =>
+    call(here.system.url.auth, 'POST /api/v1/auth/sync/events', { headers, body: { events } })
   for (const events of [[event], [{ ...event, at: 0 }], [event, event], []])
-    expect((await take(...events)).status).toBe(204)
+    expect((await send(...events)).status).toBe(204)
   const timestamp = new Date(event.at).toISOString()
   expect(eventsOf(event.user_id)).toEqual([
     { id: event.id, type: 'user.deleted', timestamp, data: { user_id: event.user_id } },
   ])
   const other = { ...event, id: Bun.randomUUIDv7(), data: { user_id: Bun.randomUUIDv7() } }
-  await take(other)
+  await send(other)
   expect(eventsOf(event.user_id).map(({ data }) => data)).toEqual(Array(2).fill({ user_id: event.user_id }))
-  expect((await take({ ...event, type: 'user.eaten' })).status).toBe(400)
+  expect((await send({ ...event, type: 'user.eaten' })).status).toBe(400)
 })
 
 test('services in one process send the same events', async () => {
   const oneProcess = await inProcess({ LOG_LEVEL: 'silent' })
   try {
     const earlierUser = await registerUser(oneProcess)
-    await listen(oneProcess)
+    await addWebhook(oneProcess)
     const { id, tokens } = await registerUser(oneProcess)
     const headers = as.bearer(tokens.access_token)
     done(await call(oneProcess.url.users, `PATCH /users/${id}`, { headers, body: { name: 'Ana' } }))
     done(await call(oneProcess.url.auth, 'POST /auth/logout-all', { headers, body: {} }))
-    for (const user of [id, earlierUser.id]) done(await call(oneProcess.url.users, `DELETE /users/${user}`, operator()))
-    await allTold(oneProcess)
+    for (const user of [id, earlierUser.id])
+      done(await call(oneProcess.url.users, `DELETE /users/${user}`, byOperator()))
+    await outboxesEmpty(oneProcess)
     const types = (of: string) =>
-      outgoing(oneProcess)
+      outgoingEvents(oneProcess)
         .filter(({ data }) => data.user_id === of)
         .map(({ type }) => type)
     expect(types(id)).toEqual(['user.created', 'session.created', 'user.updated', 'session.revoked', 'user.deleted'])
@@ -448,8 +451,8 @@ describe('every outgoing event', () => {
   const ajv = addFormats.default(new Ajv({ allErrors: true, strict: true }))
 
   test('matches the schema of its type, without further fields', () => {
-    const checks = new Map(EVENT_TYPES.map((type) => [type as string, ajv.compile(closed(MESSAGE_SCHEMAS[type]))]))
-    const messages = outgoing(system)
+    const checks = new Map(EVENT_TYPES.map((type) => [type as string, ajv.compile(strict(MESSAGE_SCHEMAS[type]))]))
+    const messages = outgoingEvents(here.system)
     for (const message of messages) {
       const check = checks.get(message.type)
       check?.(message)
@@ -460,13 +463,13 @@ describe('every outgoing event', () => {
   })
 
   test('contains no secret', () => {
-    const text = JSON.stringify(outgoing(system))
+    const text = JSON.stringify(outgoingEvents(here.system))
     for (const secret of [PASSWORD, NEW, '$2', 'eyJ', 'password_hash', 'token"']) expect(text).not.toContain(secret)
   })
 })
 
-/** The same schema, with unknown fields refused. */
-function closed(schema: Record<string, unknown>): Record<string, unknown> {
+/** The same schema, which refuses unknown fields. */
+function strict(schema: Record<string, unknown>): Record<string, unknown> {
   return JSON.parse(JSON.stringify(schema), (_, value) =>
     value?.type === 'object' && value.properties ? { ...value, additionalProperties: false } : value,
   )

@@ -1,11 +1,10 @@
-import { Database } from 'bun:sqlite'
 import { describe, expect, test } from 'bun:test'
-import { join } from 'node:path'
 import { FOREIGN_REFUSED, FOREIGN_VECTORS } from '../fixtures/foreign-vectors.ts'
 import { logIn, newEmail, PASSWORD } from '../support/actors.ts'
+import { databaseRows } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
 import { expectProblem } from '../support/expectations.ts'
-import { as } from '../support/http.ts'
+import { as, jsonLines, parseLines } from '../support/http.ts'
 import { running } from '../support/running.ts'
 import { inProcessApart } from '../support/system.ts'
 
@@ -51,31 +50,17 @@ const { auth, users } = here
 
 const recordOf = async (id: string) => (await users(`GET /users/${id}/password-hash`, { headers: as.internal })).body
 const create = (body: object) => users('POST /users', { headers: as.operator, body })
-const importing = async (lines: object[]) => {
-  const answer = await users('POST /users/import', {
-    headers: { ...as.operator, 'content-type': 'application/x-ndjson' },
-    body: lines.map((line) => JSON.stringify(line)).join('\n'),
-  })
-  return answer.text
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line))
-}
+const importLines = async (lines: object[]) => parseLines(await users('POST /users/import', jsonLines(lines)))
 
 /** The hash in the database of a service. */
-const onDisk = (name: 'auth' | 'users', id: string) => {
-  const database = new Database(join(here.system.dataDir, `${name}.sqlite`), { readonly: true })
-  const sql =
-    name === 'auth'
-      ? 'SELECT password_hash FROM accounts WHERE user_id = ?'
-      : 'SELECT password_hash FROM users WHERE id = ?'
-  const row = database.query<{ password_hash: string }, [string]>(sql).get(id)
-  database.close()
-  return row?.password_hash
+const storedHash = (name: 'auth' | 'users', id: string) => {
+  const where = name === 'auth' ? `accounts WHERE user_id = '${id}'` : `users WHERE id = '${id}'`
+  const [row] = databaseRows<{ hash: string }>(here.system, name, `SELECT password_hash AS hash FROM ${where}`)
+  return row?.hash
 }
 
-/** Logs in with a wrong password, with the right one, and with the right one after the rehash. */
-const logsIn = async (id: string, email: string, password: string, hash: string) => {
+/** Logs in with a wrong password and with the right one, before the rehash and after it. */
+const expectLogins = async (id: string, email: string, password: string, hash: string) => {
   expect((await recordOf(id)).password_hash).toBe(hash)
   expectProblem(await logIn(here.system, email, `?${password.slice(1)}`), 401, 'invalid_credentials')
   expect((await recordOf(id)).password_hash).toBe(hash)
@@ -89,16 +74,16 @@ const logsIn = async (id: string, email: string, password: string, hash: string)
   expectProblem(await logIn(here.system, email, `?${password.slice(1)}`), 401, 'invalid_credentials')
   await eventually(async () => (await auth('GET /health/cache')).body.pending === 0)
   expect((await recordOf(id)).password_hash).toBe(password_hash)
-  await eventually(() => onDisk('auth', id) === password_hash)
-  expect(onDisk('users', id)).toBe(password_hash)
+  await eventually(() => storedHash('auth', id) === password_hash)
+  expect(storedHash('users', id)).toBe(password_hash)
 }
 
 describe('check 5: a hash of another product works for a login, and is rehashed in both databases by the first one', () => {
   test.each(HASHES)('imported: %s', async (_, hash, password = PASSWORD) => {
     const email = newEmail()
-    const [line] = await importing([{ email, password_hash: hash }])
+    const [line] = await importLines([{ email, password_hash: hash }])
     expect(line).toMatchObject({ status: 'created' })
-    await logsIn(line.id, email, password, hash)
+    await expectLogins(line.id, email, password, hash)
   })
 
   test('created by an operator', async () => {
@@ -106,7 +91,7 @@ describe('check 5: a hash of another product works for a login, and is rehashed 
     const answer = await create({ email, password_hash: FIREBASE })
     expect(answer.status).toBe(201)
     expect(answer.text).not.toContain('fbscrypt')
-    await logsIn(answer.body.id, email, 'user1password', FIREBASE)
+    await expectLogins(answer.body.id, email, 'user1password', FIREBASE)
   })
 
   test('in a record that auth receives, for either Unicode form', async () => {
@@ -135,7 +120,7 @@ test.each([
   const message = [
     'password_hash must be a supported hash (bcrypt, argon2, pbkdf2, scrypt or fbscrypt) within the allowed cost limits',
   ]
-  const [line] = await importing([{ email: newEmail(), password_hash }])
+  const [line] = await importLines([{ email: newEmail(), password_hash }])
   expect(line).toEqual({ line: 1, status: 'failed', code: 'validation_failed', message })
   const answer = await create({ email: newEmail(), password_hash })
   expectProblem(answer, 400, 'validation_failed')

@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, spyOn, test } from 'bun:test'
 import { connect } from 'node:net'
 import { newEmail, PASSWORD } from '../support/actors.ts'
-import { as, call } from '../support/http.ts'
+import { as, call, jsonLines } from '../support/http.ts'
 import { INTERNAL_KEY, OPERATOR_KEY } from '../support/settings.ts'
 import { inProcess, type System } from '../support/system.ts'
-import { ROOT } from '../support/tool.ts'
+import { launch } from '../support/tool.ts'
 
 setDefaultTimeout(120_000)
 
-/** Seconds. The server looks every four seconds, and closes between four and eight of them later. */
+/** Seconds. The server checks for idle connections every four seconds, and closes them four to eight seconds later. */
 const IDLE = 1
 /** Milliseconds: longer than the server keeps an idle connection. */
 const LONGER = 10_000
@@ -28,32 +28,28 @@ beforeAll(async () => {
       password_hash,
       roles,
     }))
-    const { text } = await call(system.url.users, 'POST /api/v1/users/import', {
-      headers: { ...as.operator, 'content-type': 'application/x-ndjson' },
-      body: users.map((user) => JSON.stringify(user)).join('\n'),
-    })
+    const { text } = await call(system.url.users, 'POST /api/v1/users/import', jsonLines(users))
     expect(text.match(/"created"/g)?.length).toBe(PER_REQUEST)
   }
 })
 afterAll(() => system?.stop())
 
 interface Talk {
-  /** Everything that was received. */
   received: string
-  /** Milliseconds from the last byte until the server closed. */
-  quiet: number
+  /** Milliseconds between the last byte and the close by the server. */
+  idle: number
 }
 
-/** Sends each part after its pause, reads nothing for `deaf` milliseconds, and then reads until the server closes. */
-function talk(parts: readonly (readonly [pause: number, bytes: string])[], deaf = 0): Promise<Talk> {
+/** Sends each part after its delay, reads nothing for `pause` milliseconds, and then reads until the server closes. */
+function talk(parts: readonly (readonly [delay: number, bytes: string])[], pause = 0): Promise<Talk> {
   const { hostname, port } = new URL(system.url.users)
   return new Promise((resolve) => {
     const chunks: Buffer[] = []
     let lastByteAt = performance.now()
     const socket = connect(Number(port), hostname)
-    if (deaf > 0) {
+    if (pause > 0) {
       socket.pause()
-      setTimeout(() => socket.resume(), deaf)
+      setTimeout(() => socket.resume(), pause)
     }
     socket.on('data', (chunk: Buffer) => {
       chunks.push(chunk)
@@ -61,11 +57,11 @@ function talk(parts: readonly (readonly [pause: number, bytes: string])[], deaf 
     })
     socket.on('error', () => undefined)
     socket.on('close', () =>
-      resolve({ received: Buffer.concat(chunks).toString('latin1'), quiet: performance.now() - lastByteAt }),
+      resolve({ received: Buffer.concat(chunks).toString('latin1'), idle: performance.now() - lastByteAt }),
     )
     const send = async () => {
-      for (const [pause, bytes] of parts) {
-        await Bun.sleep(pause)
+      for (const [delay, bytes] of parts) {
+        await Bun.sleep(delay)
         socket.write(bytes)
       }
     }
@@ -88,8 +84,8 @@ describe.concurrent('R13: a connection', () => {
     )
     for (const one of talks) {
       expect(status(one)).toBe(200)
-      expect(one.quiet).toBeGreaterThan(IDLE * 1000)
-      expect(one.quiet).toBeLessThan(20_000)
+      expect(one.idle).toBeGreaterThan(IDLE * 1000)
+      expect(one.idle).toBeLessThan(20_000)
     }
   })
 
@@ -109,7 +105,7 @@ describe.concurrent('R13: a connection', () => {
     ])
     expect([status(slow), slow.received.includes(email)]).toEqual([201, true])
     // The connection is idle from then on.
-    expect(slow.quiet).toBeLessThan(20_000)
+    expect(slow.idle).toBeLessThan(20_000)
   })
 })
 
@@ -122,7 +118,7 @@ describe.concurrent('R13: NDJSON lines', () => {
     expect(read.received.length).toBeGreaterThan(USERS * 1000)
     expect(read.received.match(/"email":"u\d+@/g)?.length).toBe(USERS)
     expect(read.received).toEndWith('0\r\n\r\n')
-    expect(read.quiet).toBeLessThan(5000)
+    expect(read.idle).toBeLessThan(5000)
   })
 
   test('are complete when they are sent slowly', async () => {
@@ -139,28 +135,19 @@ describe.concurrent('R13: NDJSON lines', () => {
 
   test('are written completely by the tool, into a pipe that pauses', async () => {
     const line = `"${process.execPath}" cli/main.ts users export | (head -c 1000 > /dev/null; sleep ${LONGER / 1000}; wc -l)`
-    const run = Bun.spawn(['sh', '-c', line], {
-      cwd: ROOT,
-      env: {
-        PATH: process.env.PATH ?? '',
-        USERS_URL: system.url.users,
-        AUTH_URL: system.url.auth,
-        OPERATOR_API_KEY: OPERATOR_KEY,
-      },
-      stdout: 'pipe',
-      stderr: 'pipe',
-    })
-    const [out, err] = await Promise.all([run.stdout.text(), run.stderr.text()])
-    expect(err).not.toContain('✗')
+    const env = { USERS_URL: system.url.users, AUTH_URL: system.url.auth, OPERATOR_API_KEY: OPERATOR_KEY }
+    const { stderr, stdout } = await launch(['sh', '-c', line], { env }).ended
+    expect(stderr).not.toContain('✗')
     // `head` read some of them.
-    expect(Number(out)).toBeGreaterThan(USERS - 100)
+    expect(Number(stdout)).toBeGreaterThan(USERS - 100)
   })
 })
 
 test('R13: only authorized exports and imports have no time limit', async () => {
+  // A system for this test alone: others would add calls to the spy.
   const system = await inProcess({ LOG_LEVEL: 'silent' })
   const { server } = system.app('users')
-  if (!server) throw new Error('It is not served')
+  if (!server) throw new Error('The app has no server')
   const limits = spyOn(server, 'timeout')
   const lines = { ...as.operator, 'content-type': 'application/x-ndjson' }
   const rows: [request: string, headers: Record<string, string>, status: number, limits: number[]][] = [

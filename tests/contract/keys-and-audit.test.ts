@@ -133,17 +133,23 @@ describe('keys and audit', () => {
       }
     })
 
-    /** Runs clients that log in, refresh and call each service until `over`. @returns the refused requests */
-    const load = (email: string, over: () => boolean) => {
-      const client = async () => {
+    /**
+     * Runs clients that log in, refresh and call each service.
+     * @returns `turn`, which waits until each client has logged in again, and `stop`, which gives the refused requests
+     */
+    const startLoad = (email: string) => {
+      let isOver = false
+      const logins = [0, 0, 0, 0]
+      const client = async (_: number, number: number) => {
         const refused: unknown[] = []
         const ask = async (what: string, request: Promise<Answer>) => {
           const { body, status } = await request
           if (status !== 200) refused.push([what, status, body.code])
           return body
         }
-        while (!over()) {
+        while (!isOver) {
           let tokens = await ask('login', logIn(here.system, email))
+          logins[number] = (logins[number] ?? 0) + 1
           for (let i = 0; i < 3; i++) {
             const body = { refresh_token: tokens.refresh_token }
             tokens = await ask('refresh', auth('POST /auth/refresh', { body }))
@@ -153,29 +159,40 @@ describe('keys and audit', () => {
         }
         return refused
       }
-      return Promise.all(Array.from({ length: 4 }, client)).then((refused) => refused.flat())
+      const clients = Promise.all(logins.map(client))
+      return {
+        async turn() {
+          const before = [...logins]
+          await eventually(() => logins.every((count, at) => count > (before[at] ?? 0)))
+        },
+        async stop() {
+          isOver = true
+          return (await clients).flat()
+        },
+      }
     }
 
     test('check 39: a rotation under load: no request fails', async () => {
       const user = await registerUser(here.system)
-      let rotated = false
-      const refused = load(user.email, () => rotated)
-      for (const query of ['', '?now=true', '?now=true', '']) await rotate(query)
-      rotated = true
-      expect(await refused).toEqual([])
+      const load = startLoad(user.email)
+      for (const query of ['', '?now=true', '?now=true', '']) {
+        await load.turn()
+        await rotate(query)
+      }
+      await load.turn()
+      expect(await load.stop()).toEqual([])
     })
 
     test('check 39: when the signing key is removed under load, logins and refreshes work, and only its tokens are refused', async () => {
       const user = await registerUser(here.system)
       const old = kidOf(user.tokens.access_token)
-      let removed = false
-      const refused = load(user.email, () => removed)
+      const load = startLoad(user.email)
+      await load.turn()
       expect((await remove(old)).status).toBe(204)
       expect(await askEach(here.system, user.tokens.access_token)).toEqual(all('invalid_token'))
-      await Bun.sleep(100)
-      removed = true
+      await load.turn()
       // Only calls with a token from before the removal fail: no login, and no refresh.
-      for (const one of await refused) expect(Object.values(one as object)).toContain('invalid_token')
+      for (const one of await load.stop()) expect(Object.values(one as object)).toContain('invalid_token')
       expect(await askEach(here.system, (await logIn(here.system, user.email)).body.access_token)).toEqual(all(200))
     })
 
@@ -254,6 +271,7 @@ describe('keys and audit', () => {
   describe('the audit', () => {
     const events = async (query: string): Promise<Event[]> =>
       (await auth(`GET /admin/audit?size=200${query}`, operator)).body.items
+    /** A header by which a test finds the events of its request. */
     const marked = () => ({ 'x-request-id': crypto.randomUUID() })
 
     test('has the action, the actor, the address and the request of an event', async () => {

@@ -13,8 +13,8 @@ import { silentLog } from '../../services/kit/log.ts'
 import { type Between, startProxy } from '../faults/proxy.ts'
 import { createUser, logIn, registerUser, type TestUser } from '../support/actors.ts'
 import { eventually, PROMPT } from '../support/eventually.ts'
-import { type Gated, startGated } from '../support/gated-service.ts'
-import { as, call } from '../support/http.ts'
+import { type GatedService, startGatedService } from '../support/gated-service.ts'
+import { as, call, type Options } from '../support/http.ts'
 import { inProcess, inProcessApart, type System } from '../support/system.ts'
 
 /** How often a module is enabled and disabled; `ROUNDS=2000` tests for longer. */
@@ -26,7 +26,7 @@ const bearer = (user: TestUser) => as.bearer(user.tokens.access_token)
 
 /** Actions of an operator on the library, and of a user on their modules. Each throws if it is refused. */
 function library(system: System) {
-  const done = async (request: string, options: Parameters<typeof call>[2]) => {
+  const done = async (request: string, options: Options) => {
     const answer = await call(system.url.modules, request, options)
     if (answer.status >= 300) throw new Error(`${request}: ${answer.status} ${answer.text}`)
   }
@@ -44,11 +44,11 @@ function library(system: System) {
 describe('a route behind a module', () => {
   const ids = ['rounds', 'defaults', 'roles', 'removed', 'gone', 'callers', 'counted', 'restarted', 'many']
   let system: System
-  let gated: Gated
+  let gated: GatedService
   let modules: ReturnType<typeof library>
   beforeAll(async () => {
     system = await inProcessApart(QUIET)
-    gated = await startGated(system, ids)
+    gated = await startGatedService(system, ids)
     modules = library(system)
   })
   afterAll(async () => {
@@ -81,7 +81,7 @@ describe('a route behind a module', () => {
     // The answer waits for the acknowledgement of the gate, at most until its lease ends.
     expect(slowest).toBeLessThan(PROMPT)
     // On a machine that is blocked for long a lease may end.
-    expect(gated.questions.length).toBeLessThan(ROUNDS / 4)
+    expect(gated.lookups.length).toBeLessThan(ROUNDS / 4)
   })
 
   test('follows the default until the user chooses, and a choice outlives the default', async () => {
@@ -171,14 +171,14 @@ describe('a route behind a module', () => {
     expect((await outcomes(admin)).map((row) => row[2])).toEqual([200, 200, 200])
   })
 
-  test('sends no request to modules for each of its own requests', async () => {
+  test('decides without a request to modules', async () => {
     await modules.make('counted')
     const [on, off] = [await registerUser(system), await registerUser(system)]
     await modules.on('counted', on)
-    const [questionsBefore, pollsBefore, sentAt] = [gated.questions.length, gated.polls, performance.now()]
+    const [lookupsBefore, pollsBefore, sentAt] = [gated.lookups.length, gated.polls, performance.now()]
     for (let n = 0; n < 500; n++)
       expect([await may('counted', on), await may('counted', off)]).toEqual([200, 'module_not_available'])
-    expect(gated.questions.length).toBeLessThan(questionsBefore + 50)
+    expect(gated.lookups.length).toBeLessThan(lookupsBefore + 50)
     // Only polls are sent: each gate polls again after its last poll is answered, a quarter of a second later.
     const polls = ((performance.now() - sentAt) / 250 + 2) * ids.length
     expect(gated.polls - pollsBefore).toBeLessThan(polls)
@@ -198,7 +198,7 @@ describe('a route behind a module', () => {
     }
   })
 
-  test('knows each of 50,000 users of a module after its service has started', async () => {
+  test('has the choices of all 50,000 users of a module soon after its service has started', async () => {
     await modules.make('many')
     const [on, off] = [await registerUser(system), await registerUser(system)]
     await system.terminate('modules')
@@ -209,14 +209,14 @@ describe('a route behind a module', () => {
     database.run(`INSERT INTO choices VALUES ('${on.id}', 'many', 1, 1)`)
     database.close()
     await system.start('modules')
-    const late = await startGated(system, ['many'])
+    const late = await startGatedService(system, ['many'])
     try {
       // The gate asks modules until it knows all users, and then stops asking.
       await eventually(async () => {
-        const questionsBefore = late.questions.length
+        const lookupsBefore = late.lookups.length
         const outcomes = [await late.get('many/users', bearer(on)), await late.get('many/users', bearer(off))]
         expect(outcomes).toEqual([200, 'module_not_available'])
-        return late.questions.length === questionsBefore
+        return late.lookups.length === lookupsBefore
       })
       expect(late.polls).toBeGreaterThan(25)
       await modules.off('many', on)
@@ -229,7 +229,9 @@ describe('a route behind a module', () => {
 
 test('a gate in one process with modules calls it in memory, and follows changes as promptly', async () => {
   const system = await inProcess()
-  const gated = await startGated(system, ['billing'], {}, (request, name) => system.app(name).handle(request))
+  const gated = await startGatedService(system, ['billing'], {
+    send: (request, name) => system.app(name).handle(request),
+  })
   try {
     const modules = library(system)
     await modules.make('billing')
@@ -240,7 +242,7 @@ test('a gate in one process with modules calls it in memory, and follows changes
       await modules.off('billing', user)
       expect(await gated.get('billing/users', bearer(user))).toBe('module_not_available')
     }
-    expect(gated.questions.length).toBeLessThan(10)
+    expect(gated.lookups.length).toBeLessThan(10)
   } finally {
     await gated.stop()
     await system.stop()
@@ -250,12 +252,12 @@ test('a gate in one process with modules calls it in memory, and follows changes
 describe('a gate that is cut off from modules', () => {
   let system: System
   let toModules: Between
-  let gated: Gated
+  let gated: GatedService
   let modules: ReturnType<typeof library>
   beforeAll(async () => {
     system = await inProcessApart(QUIET)
     toModules = await startProxy(() => system.url.modules)
-    gated = await startGated(system, ['billing'], { modules: toModules.url })
+    gated = await startGatedService(system, ['billing'], { urls: { modules: toModules.url } })
     modules = library(system)
     await modules.make('billing')
   })
@@ -266,17 +268,17 @@ describe('a gate that is cut off from modules', () => {
   })
   const may = (user: TestUser) => gated.get('billing/users', bearer(user))
   /** Waits until the gate has the latest changes. */
-  const followed = async () => {
+  const caughtUp = async () => {
     const polls = gated.polls
     await eventually(() => gated.polls > polls + 2)
   }
 
   test.each(['broken', 'silent'] as const)('from their feed alone (%s) asks modules for each request', async (how) => {
-    await followed()
+    await caughtUp()
     const [first, later] = [await registerUser(system), await registerUser(system)]
     for (const user of [first, later]) await modules.on('billing', user)
     expect([await may(first), await may(later)]).toEqual([200, 200])
-    const questionsBefore = gated.questions.length
+    const lookupsBefore = gated.lookups.length
     toModules.cut = { paths: /\/modules\/sync\/feed/, how }
     const sentAt = performance.now()
     // The first change waits until the lease of the gate has ended; later changes do not wait.
@@ -289,14 +291,14 @@ describe('a gate that is cut off from modules', () => {
     expect(await may(later)).toBe('module_not_available')
     await modules.on('billing', later)
     expect(await may(later)).toBe(200)
-    expect(gated.questions.length - questionsBefore).toBe(4)
+    expect(gated.lookups.length - lookupsBefore).toBe(4)
     toModules.cut = undefined
-    await followed()
+    await caughtUp()
     expect([await may(first), await may(later)]).toEqual(['module_not_available', 200])
   })
 
   test('altogether refuses users whose module is off, and answers others with 503 until modules is back', async () => {
-    await followed()
+    await caughtUp()
     const [on, off] = [await registerUser(system), await registerUser(system)]
     await modules.on('billing', on)
     await system.kill('modules')
@@ -310,7 +312,7 @@ describe('a gate that is cut off from modules', () => {
     const answer = await gated.answer('GET /billing/users', { headers: bearer(on) })
     expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '1'])
     expect(await gated.get('billing/operators', as.operator)).toBe(200)
-    const late = await startGated(system, ['billing'])
+    const late = await startGatedService(system, ['billing'])
     expect([await late.get('billing/users', bearer(on)), await late.get('billing/users', bearer(off))]).toEqual([
       'modules_unavailable',
       'modules_unavailable',
@@ -326,7 +328,7 @@ describe('a gate that is cut off from modules', () => {
 
 test('a gate whose feed was reset decides nothing until it has all choices', async () => {
   const [ana, ben] = ['ana', 'ben']
-  const questions: string[] = []
+  const lookups: string[] = []
   const module = { default: true, roles: [] }
   const page = { epoch: 'first', seq: 2, complete: true, reset: false, module, choices: [] }
   // Each page is sent after the one before it was checked.
@@ -352,7 +354,7 @@ test('a gate whose feed was reset decides nothing until it has all choices', asy
       return pages.shift() ?? { ...page, epoch: 'restored' }
     },
     async modulesOf(user) {
-      questions.push(user)
+      lookups.push(user)
       return []
     },
   }
@@ -369,11 +371,11 @@ test('a gate whose feed was reset decides nothing until it has all choices', asy
   }
   await gates.start(1000)
   await polled(2)
-  expect([await may(ana), await may(ben), questions]).toEqual([true, false, []])
+  expect([await may(ana), await may(ben), lookups]).toEqual([true, false, []])
   await turn()
-  expect([await may(ana), await may(ben), questions]).toEqual([false, false, [ana, ben]])
+  expect([await may(ana), await may(ben), lookups]).toEqual([false, false, [ana, ben]])
   await turn()
-  expect([await may(ana), await may(ben), questions]).toEqual([false, true, [ana, ben]])
+  expect([await may(ana), await may(ben), lookups]).toEqual([false, true, [ana, ben]])
   const stopped = gates.stop()
   next.resolve()
   await stopped

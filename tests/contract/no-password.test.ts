@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { expectProblem } from '../support/expectations.ts'
-import { as, call } from '../support/http.ts'
+import { as, call, jsonLines, type Options, parseLines } from '../support/http.ts'
 import { mailedToken } from '../support/mails.ts'
 import { running } from '../support/running.ts'
 import { inProcess } from '../support/system.ts'
@@ -15,27 +15,18 @@ const OTHER = 'another horse battery'
 describe('R23: a user without a password', () => {
   const here = running(inProcess, { RATE_LIMIT: 'off' })
   const { auth, users } = here
-  const importing = async (lines: object[], onConflict = 'fail') => {
-    const { text } = await users(`POST /users/import?on_conflict=${onConflict}`, {
-      headers: { ...as.operator, 'content-type': 'application/x-ndjson' },
-      body: lines.map((line) => JSON.stringify(line)).join('\n'),
-    })
-    return text
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line))
-  }
+  const importLines = async (lines: object[], onConflict = 'fail') =>
+    parseLines(await users(`POST /users/import?on_conflict=${onConflict}`, jsonLines(lines)))
   const exported = async (email: string) => {
-    const { text } = await users('GET /users/export?with_hashes=true', { headers: as.operator })
-    const lines = text.trimEnd().split('\n')
-    return lines.map((line) => JSON.parse(line)).find((user) => user.email === email)
+    const lines = parseLines(await users('GET /users/export?with_hashes=true', { headers: as.operator }))
+    return lines.find((user) => user.email === email)
   }
   const recordOf = async (id: string) => (await users(`GET /users/${id}/password-hash`, { headers: as.internal })).body
   const listed = async (query: string) => {
     const { body } = await users(`GET /users?size=200&${query}`, { headers: as.operator })
     return body.items.map(({ email }: { email: string }) => email)
   }
-  const without = async (fields: object = {}) => {
+  const createWithout = async (fields: object = {}) => {
     const { status, body } = await users('POST /users', {
       headers: as.operator,
       body: { email: newEmail(), ...fields },
@@ -68,23 +59,23 @@ describe('R23: a user without a password', () => {
       { email: emails[1], password_hash: '!' },
       { email: emails[2], password_hash: '!2YrQ1aVJ0kK9mZ8pL7sX' },
     ]
-    for (const { status } of await importing(lines)) expect(status).toBe('created')
+    for (const { status } of await importLines(lines)) expect(status).toBe('created')
     expect((await listed('has_password=false')).filter((email: string) => emails.includes(email))).toEqual(emails)
     for (const email of emails) {
       expect(await exported(email)).not.toHaveProperty('password_hash')
       expectProblem(await logIn(here.system, email), 401, 'invalid_credentials')
     }
-    const both = await importing([{ email: newEmail(), password: PASSWORD, password_hash: '!' }])
+    const both = await importLines([{ email: newEmail(), password: PASSWORD, password_hash: '!' }])
     expect(both[0]).toMatchObject({ status: 'failed', code: 'validation_failed' })
   })
 
   test('is exported so that an import creates the same user', async () => {
-    const { email, id } = await without({ name: 'Ana', username: `ana-${Bun.randomUUIDv7().slice(-12)}` })
+    const { email, id } = await createWithout({ name: 'Ana', username: `ana-${Bun.randomUUIDv7().slice(-12)}` })
     const line = await exported(email)
     expect(line).not.toHaveProperty('password_hash')
     await users(`DELETE /users/${id}`, { headers: as.operator })
     const { id: _, ...rest } = line
-    expect((await importing([rest]))[0]).toMatchObject({ status: 'created' })
+    expect((await importLines([rest]))[0]).toMatchObject({ status: 'created' })
     expect(await exported(email)).toMatchObject(rest)
     expect(await listed('has_password=false')).toContain(email)
   })
@@ -92,20 +83,20 @@ describe('R23: a user without a password', () => {
   test('stays without one when an update has no password, and other users keep theirs', async () => {
     const user = await createUser(here.system)
     for (const line of [{ name: 'A' }, { name: 'B', password_hash: '!' }]) {
-      const [answer] = await importing([{ email: user.email, ...line }], 'update')
+      const [answer] = await importLines([{ email: user.email, ...line }], 'update')
       expect(answer).toMatchObject({ status: 'updated' })
       expect((await logIn(here.system, user.email)).status).toBe(200)
     }
-    const { email, id } = await without()
-    expect((await importing([{ email, name: 'C' }], 'update'))[0]).toMatchObject({ status: 'updated' })
+    const { email, id } = await createWithout()
+    expect((await importLines([{ email, name: 'C' }], 'update'))[0]).toMatchObject({ status: 'updated' })
     expect(await recordOf(id)).toMatchObject({ password_hash: null })
-    expect((await importing([{ email, password: PASSWORD }], 'update'))[0]).toMatchObject({ status: 'updated' })
+    expect((await importLines([{ email, password: PASSWORD }], 'update'))[0]).toMatchObject({ status: 'updated' })
     expect((await logIn(here.system, email)).status).toBe(200)
   })
 
   test('gets the same answers as a user with a wrong password, in the cache of auth or not', async () => {
     const answers = new Set<string>()
-    const { email, id } = await without()
+    const { email, id } = await createWithout()
     const userWithPassword = await createUser(here.system)
     const guess = async (login: string) => {
       const { body, status } = await logIn(here.system, login, OTHER)
@@ -126,7 +117,7 @@ describe('R23: a user without a password', () => {
   })
 
   test('is in the password cache, with a record that says so', async () => {
-    const { email, id } = await without()
+    const { email, id } = await createWithout()
     const record = await recordOf(id)
     expect(record).toMatchObject({ user_id: id, email, password_hash: null, password_version: 1 })
     const cached = async () => {
@@ -151,7 +142,7 @@ describe('R23: a user without a password', () => {
   })
 
   test('has has_password: false wherever a user is returned', async () => {
-    const { email, id } = await without()
+    const { email, id } = await createWithout()
     const flags = async () => [
       (await users(`GET /users/${id}`, { headers: as.operator })).body.has_password,
       (await users(`GET /users/by-email/${email}`, { headers: as.operator })).body.has_password,
@@ -175,16 +166,16 @@ describe('R23: a user without a password', () => {
       const patched = await users(`PATCH /users/${id}`, { headers, body: { has_password: value } })
       expect(patched.body.message).toEqual(['has_password should not exist'])
       const line = { ...(await exported(email)), has_password: value }
-      expect(await importing([line], 'update')).toEqual([{ line: 1, status: 'unchanged', id }])
+      expect(await importLines([line], 'update')).toEqual([{ line: 1, status: 'unchanged', id }])
     }
   })
 
   test('sets their first password by a link, or gets one from an operator', async () => {
-    const byLink = await without()
+    const byLink = await createWithout()
     const token = await mailedToken(auth, here.system, byLink.email)
     const body = { token, new_password: PASSWORD }
     expect((await auth('POST /auth/password-reset-confirm', { body })).status).toBe(204)
-    const byOperator = await without()
+    const byOperator = await createWithout()
     const set = { headers: as.operator, body: { new_password: PASSWORD } }
     expect((await users(`POST /users/${byOperator.id}/set-password`, set)).status).toBe(204)
     for (const { email, id } of [byLink, byOperator]) {
@@ -214,12 +205,12 @@ describe('R23: a user without a password', () => {
 
   test('is listed by the filter has_password, as others are by email_verified', async () => {
     const tag = Bun.randomUUIDv7().slice(-12)
-    const make = (name: string, fields: object) => without({ email: `${name}.${tag}@example.org`, ...fields })
+    const make = (name: string, fields: object) => createWithout({ email: `${name}.${tag}@example.org`, ...fields })
     await make('zoe', { email_verified: true })
     await make('ana', { password_hash: HASH })
     await make('ben', { roles: ['STAFF'] })
     await make('cy', { password_hash: HASH, email_verified: true })
-    const fronts = async (query: string) =>
+    const localParts = async (query: string) =>
       (await listed(`search=${tag}&${query}`)).map((email: string) => email.split('.')[0])
     const rows: [string, string[]][] = [
       ['has_password=false', ['zoe', 'ben']],
@@ -231,7 +222,7 @@ describe('R23: a user without a password', () => {
       ['email_verified=false&has_password=false&role=STAFF&status=active', ['ben']],
       ['email_verified=true&has_password=true', ['cy']],
     ]
-    for (const [query, names] of rows) expect([query, await fronts(query)]).toEqual([query, names])
+    for (const [query, names] of rows) expect([query, await localParts(query)]).toEqual([query, names])
     for (const query of ['has_password=', 'has_password=no', 'email_verified=1', 'has_password=TRUE', 'verified=true'])
       expectProblem(await users(`GET /users?${query}`, { headers: as.operator }), 400, 'validation_failed')
 
@@ -249,7 +240,7 @@ describe('R23: the cost of a failed login', () => {
   const here = running(inProcess, { RATE_LIMIT: 'off' })
 
   test('is one check of a hash with the current cost, whether the user has a password or not', async () => {
-    const at = (request: string, options: Parameters<typeof call>[2]) => call(here.system.url.auth, request, options)
+    const at = (request: string, options: Options) => call(here.system.url.auth, request, options)
     const make = async (fields: object) => {
       const body = { email: newEmail(), ...fields }
       expect((await at('POST /api/v1/users', { headers: as.operator, body })).status).toBe(201)

@@ -19,7 +19,7 @@ describe('the password cache', () => {
   const sync = (body?: object) => auth('POST /admin/password-cache/sync', { ...operator, ...(body ? { body } : {}) })
   const health = async () => (await auth('GET /health/cache')).body
   const recordOf = async (id: string) => (await users(`GET /users/${id}/password-hash`, { headers: as.internal })).body
-  const tell = (record: object) => auth('POST /auth/sync/password', { headers: as.internal, body: record })
+  const syncRecord = (record: object) => auth('POST /auth/sync/password', { headers: as.internal, body: record })
 
   describe('for operators', () => {
     test('the list contains no hash', async () => {
@@ -113,7 +113,7 @@ describe('the password cache', () => {
       const ghosts = [newEmail(), newEmail()].map((email) => ({ ...record, user_id: crypto.randomUUID(), email }))
       const sessions = []
       for (const ghost of ghosts) {
-        expect((await tell(ghost)).status).toBe(204)
+        expect((await syncRecord(ghost)).status).toBe(204)
         sessions.push((await logIn(here.system, ghost.email)).body)
       }
       expect((await sync({ user_id: ghosts[0]?.user_id })).body).toMatchObject({ synced: 0, removed: 1, unchanged: 0 })
@@ -172,7 +172,7 @@ describe('the password cache', () => {
         { ...old, email: newEmail(), roles: ['ADMIN'] },
         current,
       ])
-        expect((await tell(record)).status).toBe(204)
+        expect((await syncRecord(record)).status).toBe(204)
       expect(await entryOf(user.email)).toEqual(entry)
       expectProblem(await logIn(here.system, user.email), 401, 'invalid_credentials')
       expect((await logIn(here.system, user.email, OTHER)).status).toBe(200)
@@ -183,7 +183,7 @@ describe('the password cache', () => {
       const user = await registerUser(here.system)
       const record = await recordOf(user.id)
       const next = { ...record, status: 'disabled', password_version: record.password_version + 5 }
-      expect((await tell(next)).status).toBe(204)
+      expect((await syncRecord(next)).status).toBe(204)
       expect(await askEach(here.system, user.tokens.access_token)).toEqual(all('token_revoked'))
       expectProblem(await logIn(here.system, user.email), 403, 'account_disabled')
       expect(await entryOf(user.email)).toMatchObject({ status: 'disabled', password_version: next.password_version })
@@ -192,16 +192,16 @@ describe('the password cache', () => {
     test('a record with a missing or an unknown field is refused', async () => {
       const record = await recordOf((await registerUser(here.system)).id)
       for (const field of Object.keys(record)) {
-        expectProblem(await tell({ ...record, [field]: [{ a: 1 }] }), 400, 'validation_failed')
+        expectProblem(await syncRecord({ ...record, [field]: [{ a: 1 }] }), 400, 'validation_failed')
         // The hash implies the first field; records of an earlier version lack the others.
         if (['has_password', ...PROFILE_FIELDS].includes(field)) continue
         const { [field]: _, ...rest } = record
-        const answer = await tell(rest)
+        const answer = await syncRecord(rest)
         expectProblem(answer, 400, 'validation_failed')
         expect(String(answer.body.message)).toContain(field)
         expect(answer.text).not.toContain(record.password_hash)
       }
-      expectProblem(await tell({ ...record, password: 'x' }), 400, 'validation_failed')
+      expectProblem(await syncRecord({ ...record, password: 'x' }), 400, 'validation_failed')
     })
 
     test('a deleted user is removed at once and for good, even when their record is sent again', async () => {
@@ -213,7 +213,7 @@ describe('the password cache', () => {
       expect(await askEach(here.system, user.tokens.access_token)).toEqual(all('token_revoked'))
       expect(await entryOf(user.email)).toBeUndefined()
       expect((await remove()).status).toBe(204)
-      expect((await tell({ ...record, password_version: record.password_version + 1 })).status).toBe(204)
+      expect((await syncRecord({ ...record, password_version: record.password_version + 1 })).status).toBe(204)
       expect(await entryOf(user.email)).toBeUndefined()
       expectProblem(await logIn(here.system, user.email), 401, 'invalid_credentials')
     })

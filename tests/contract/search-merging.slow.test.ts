@@ -1,8 +1,9 @@
 import { Database } from 'bun:sqlite'
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
+import { databaseRows } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
-import { as, call } from '../support/http.ts'
+import { as, call, jsonLines } from '../support/http.ts'
 import { inProcess } from '../support/system.ts'
 
 /** Bodies of the import: each is one transaction, and adds one segment to the index. */
@@ -12,14 +13,7 @@ const HASH = await Bun.password.hash('correct horse battery', { algorithm: 'bcry
 
 test('after an import the segments of the search index are merged, and searches find the same users', async () => {
   const system = await inProcess()
-  const pieces = () => {
-    const file = new Database(join(system.dataDir, 'users.sqlite'), { readonly: true })
-    try {
-      return file.query<{ n: number }, []>('SELECT count(DISTINCT segid) AS n FROM users_search_idx').get()?.n ?? 0
-    } finally {
-      file.close()
-    }
-  }
+  const countSegments = () => databaseRows(system, 'users', 'SELECT DISTINCT segid FROM users_search_idx').length
   const searchResult = async (search: string) => {
     const { body } = await call(system.url.users, `GET /api/v1/users?search=${search}&size=200`, {
       headers: as.operator,
@@ -32,10 +26,8 @@ test('after an import the segments of the search index are merged, and searches 
         email: `of.${n}.${i}.many@example.org`,
         name: `Ana ${n}`,
       }))
-      const answer = await call(system.url.users, 'POST /api/v1/users/import', {
-        headers: { ...as.operator, 'content-type': 'application/x-ndjson' },
-        body: lines.map((line) => JSON.stringify({ ...line, password_hash: HASH })).join('\n'),
-      })
+      const body = jsonLines(lines.map((line) => ({ ...line, password_hash: HASH })))
+      const answer = await call(system.url.users, 'POST /api/v1/users/import', body)
       expect(answer.status).toBe(200)
     }
     // A long lock on the file does not stop the merging: it continues later.
@@ -50,10 +42,10 @@ test('after an import the segments of the search index are merged, and searches 
       [1, 1, 'of.29.99.many@example.org'],
       [0, 0, undefined],
     ])
-    await eventually(() => (system.output().includes('search.merging_failed') ? true : undefined))
+    await eventually(() => system.output().includes('search.merging_failed'))
     other.run('ROLLBACK')
     other.close()
-    await eventually(() => (pieces() < 4 ? true : undefined))
+    await eventually(() => countSegments() < 4)
     expect(await Promise.all(searches.map(searchResult))).toEqual(before)
   } finally {
     await system.stop()

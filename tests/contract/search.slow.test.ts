@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { foldForSearch } from '../../services/kit/schema/search-text.ts'
 import { PROMPT } from '../support/eventually.ts'
-import { as, call } from '../support/http.ts'
+import { as, call, jsonLines } from '../support/http.ts'
 import { inProcess, type System } from '../support/system.ts'
 
 setDefaultTimeout(120_000)
@@ -28,14 +28,13 @@ function fieldsOf(person: Person): string[] {
   return texts
 }
 
+/** Starts a system, and imports the people. */
 async function startWith(people: Person[]): Promise<System> {
   const system = await inProcess()
   for (let from = 0; from < people.length; from += LINES) {
     const lines = people.slice(from, from + LINES)
-    const answer = await call(system.url.users, 'POST /api/v1/users/import', {
-      headers: { ...as.operator, 'content-type': 'application/x-ndjson' },
-      body: lines.map((person) => JSON.stringify({ ...person, password_hash: HASH })).join('\n'),
-    })
+    const body = jsonLines(lines.map((person) => ({ ...person, password_hash: HASH })))
+    const answer = await call(system.url.users, 'POST /api/v1/users/import', body)
     const created = answer.text.split('"status":"created"').length - 1
     if (created !== lines.length) throw new Error(`${created} of ${lines.length} were created: ${answer.status}`)
   }

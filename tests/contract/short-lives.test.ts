@@ -1,19 +1,16 @@
 import { describe, expect, test } from 'bun:test'
-import { type Clock, SECOND, systemClock } from '../../services/kit/clock.ts'
+import { SECOND } from '../../services/kit/clock.ts'
 import { registerUser, type TestUser } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
 import { expectProblem } from '../support/expectations.ts'
 import { as, form } from '../support/http.ts'
+import { movingClock } from '../support/moving-clock.ts'
 import { running } from '../support/running.ts'
 import { inProcess } from '../support/system.ts'
 
-/** Tests lifetimes that are settings. `time.test.ts` has the others. */
-describe('lifetimes of seconds', () => {
-  let ahead = 0
-  const pass = (ms: number) => {
-    ahead += ms
-  }
-  const clock: Clock = { now: () => systemClock.now() + ahead, monotonic: systemClock.monotonic }
+/** Tests lifetimes that are set. `time.test.ts` has the defaults. */
+describe('lifetimes that are set to a minute', () => {
+  const clock = movingClock()
   const settings = { JWT_EXPIRE: '60s', REFRESH_REUSE_GRACE: '60s' }
   const here = running(() => inProcess(settings, { clock }))
   const { auth } = here
@@ -23,7 +20,7 @@ describe('lifetimes of seconds', () => {
     const refresh = (token: string) => auth('POST /auth/refresh', { body: { refresh_token: token } })
     const next = (await refresh(tokens.refresh_token)).body
     expect((await refresh(tokens.refresh_token)).body.refresh_token).toBe(next.refresh_token)
-    pass(61 * SECOND)
+    clock.pass(61 * SECOND)
     expectProblem(await refresh(tokens.refresh_token), 401, 'refresh_token_reused')
     expect((await auth('POST /auth/validate-token', { body: { token: next.access_token } })).body.valid).toBe(false)
     expectProblem(await refresh(next.refresh_token), 401, 'invalid_refresh_token')
@@ -33,7 +30,7 @@ describe('lifetimes of seconds', () => {
     const user: TestUser = await registerUser(here.system)
     const token = user.tokens.access_token
     expect((await auth('POST /auth/validate-token', { body: { token } })).body.valid).toBe(true)
-    pass(61 * SECOND)
+    clock.pass(61 * SECOND)
     const expired = await auth('POST /auth/validate-token', { body: { token } })
     expect(expired.body).toEqual({ valid: false, reason: 'expired' })
     expect(await askEach(here.system, token)).toEqual(all('token_expired'))

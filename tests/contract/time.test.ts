@@ -1,37 +1,27 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
+import { describe, expect, test } from 'bun:test'
 import type { Mail } from '../../services/auth/mail/transport.ts'
-import { type Clock, DAY, HOUR, MINUTE, SECOND, systemClock } from '../../services/kit/clock.ts'
+import { DAY, HOUR, MINUTE, SECOND } from '../../services/kit/clock.ts'
 import { newEmail, PASSWORD } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { expectProblem } from '../support/expectations.ts'
-import { as, type Client, call, type Options } from '../support/http.ts'
+import { as } from '../support/http.ts'
 import { resetLinkIn } from '../support/mails.ts'
-import { inProcess, type System } from '../support/system.ts'
+import { movingClock } from '../support/moving-clock.ts'
+import { running } from '../support/running.ts'
+import { inProcess } from '../support/system.ts'
 
-/** All three services in this process, over HTTP, with a clock that the tests set: minutes pass at once. */
 describe('as time passes', () => {
   const mails: Mail[] = []
-  let ahead = 0
-  const pass = (ms: number) => {
-    ahead += ms
+  const clock = movingClock()
+  const { pass } = clock
+  const mailer = {
+    send: async (mail: Mail) => {
+      mails.push(mail)
+    },
+    close: () => undefined,
   }
-  const clock: Clock = { now: () => systemClock.now() + ahead, monotonic: systemClock.monotonic }
-  let system: System
+  const { auth: ask } = running(() => inProcess({ LOG_LEVEL: 'silent' }, { clock, mailer }))
 
-  beforeAll(async () => {
-    const mailer = {
-      send: async (mail: Mail) => {
-        mails.push(mail)
-      },
-      close: () => undefined,
-    }
-    system = await inProcess({ LOG_LEVEL: 'silent' }, { clock, mailer })
-  })
-  afterAll(async () => {
-    await system?.stop()
-  })
-
-  const ask: Client = (request, options?: Options) => call(`${system.url.auth}/api/v1`, request, options)
   const register = async () => {
     const email = newEmail()
     const { body } = await ask('POST /auth/register', { body: { email, password: PASSWORD } })
@@ -131,19 +121,14 @@ describe('as time passes', () => {
 
   test('a key is removed from the ring when its last token has expired', async () => {
     const { tokens } = await register()
-    const kids = async () =>
-      (
-        await ask('GET /.well-known/jwks.json').then(
-          async () => await call(system.url.auth, 'GET /.well-known/jwks.json'),
-        )
-      ).body.keys.length
+    const publishedKeys = async () => (await ask('GET /.well-known/jwks.json')).body.keys.length
     await ask('POST /admin/keys/rotate?now=true', { headers: as.operator })
-    expect(await kids()).toBe(2)
+    expect(await publishedKeys()).toBe(2)
     pass(HOUR - 10 * SECOND)
     expect((await me(tokens.access_token)).status).toBe(200)
-    expect(await kids()).toBe(2)
+    expect(await publishedKeys()).toBe(2)
     pass(10 * MINUTE)
-    expect(await kids()).toBe(1)
+    expect(await publishedKeys()).toBe(1)
     const { body } = await ask('GET /admin/keys', { headers: as.operator })
     expect(body.items.map(({ status }: { status: string }) => status)).toEqual(['active'])
 
@@ -171,7 +156,7 @@ describe('as time passes', () => {
       pass(pause * SECOND)
       expectProblem(await fail(), 401, 'invalid_credentials')
     }
-    // Guesses as often as the lockouts allow: far fewer than a hundred a day.
+    // As many guesses as the lockouts allow are far fewer than a hundred a day.
     let failures = 14
     for (let waited = 900 * SECOND; ; failures++) {
       const refused = await fail()

@@ -12,12 +12,13 @@ import {
   jwtVerify,
 } from 'jose'
 import * as oauth from 'oauth4webapi'
-import { type Clock, SECOND, systemClock } from '../../services/kit/clock.ts'
+import { SECOND } from '../../services/kit/clock.ts'
 import { createUser, PASSWORD, registerUser } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
 import { expectFields, expectOAuthProblem, expectProblem, FIELDS } from '../support/expectations.ts'
-import { encode, type Json, resigned, SECRET, signed, signingKey } from '../support/forged-tokens.ts'
+import { encode, type Json, resigned, signed, signingKey } from '../support/forged-tokens.ts'
 import { as, call, form, type Options } from '../support/http.ts'
+import { movingClock } from '../support/moving-clock.ts'
 import { running } from '../support/running.ts'
 import { inProcess, type System } from '../support/system.ts'
 
@@ -26,9 +27,8 @@ const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 
 describe('tokens', () => {
   describe('with the default settings', () => {
-    let ahead = 0
-    const clock: Clock = { now: () => systemClock.now() + ahead, monotonic: systemClock.monotonic }
-    const here = running(() => inProcess({ CH202_SECRET: SECRET }, { clock }))
+    const clock = movingClock()
+    const here = running(() => inProcess({}, { clock }))
     const { auth, users } = here
     const metadata = async () => (await call(here.system.url.auth, 'GET /.well-known/oauth-authorization-server')).body
     const jwks = async () => (await call(here.system.url.auth, 'GET /.well-known/jwks.json')).body
@@ -167,11 +167,11 @@ describe('tokens', () => {
           return `${encode({ ...header, alg })}.${payload}.${signature}`
         }
       }
-      /** All 16 spellings of `none`. */
+      /** `none` in all 16 combinations of upper and lower case. */
       const nones = Array.from({ length: 16 }, (_, bits) =>
         [...'none'].map((letter, at) => (bits & (1 << at) ? letter.toUpperCase() : letter)).join(''),
       )
-      /** The character with other bits after the last byte: it decodes to the same bytes. */
+      /** Changes a bit of the last character that is beyond the last byte: the part decodes to the same bytes. */
       const strayBit = (part: string) => part.slice(0, -1) + ALPHABET.charAt(ALPHABET.indexOf(part.at(-1) ?? '') ^ 1)
       const withSecretOf =
         (secretOf: (x: string) => string | Buffer): Forge =>
@@ -269,8 +269,8 @@ describe('tokens', () => {
         [
           'by our key, valid in 31 seconds',
           'malformed',
-          // Counted from the signing: the table may take longer to reach this row.
-          (...now) => ownKey({}, { nbf: Math.floor(Date.now() / 1000) + 31 })(...now),
+          // Computed when the token is signed: the table may take longer to reach this row.
+          (token, system) => ownKey({}, { nbf: Math.floor(Date.now() / 1000) + 31 })(token, system),
         ],
         ['by our key, valid in a year', 'malformed', ownKey({}, { nbf: soon + 365 * 24 * 3600 })],
         ['by our key, with nbf as text', 'malformed', ownKey({}, { nbf: '0' })],
@@ -338,9 +338,9 @@ describe('tokens', () => {
         }
         const early = ownKey({}, { nbf: now + 600 })(tokens.access_token, here.system)
         expect(await askEach(here.system, early)).toEqual(all('invalid_token'))
-        ahead = 601 * SECOND
+        clock.pass(601 * SECOND)
         expect(await askEach(here.system, early)).toEqual(all(200))
-        ahead = 0
+        clock.pass(-601 * SECOND)
       })
 
       test('check 7: is refused with any bit of the signature flipped', async () => {
@@ -394,7 +394,7 @@ describe('tokens', () => {
         ['Bearer $token $token', 'invalid_token'],
         ['Bearer $token, Bearer $token', 'invalid_token'],
         ['Token $token', 'invalid_token'],
-      ])('the header "Authorization: %s" is %s', async (pattern, code) => {
+      ])('the header "Authorization: %s" is refused as %s', async (pattern, code) => {
         const { tokens } = await registerUser(here.system)
         const headers = { authorization: pattern.replaceAll('$token', tokens.access_token) }
         const refused = await auth('GET /auth/sessions', { headers })
@@ -504,7 +504,7 @@ describe('tokens', () => {
             return [tokens.access_token]
           },
         ],
-      ] as [string, () => Promise<string[]>][])('check 9: a dead token: %s', async (_, make) => {
+      ] as [string, () => Promise<string[]>][])('check 9: reports a token as inactive: %s', async (_, make) => {
         for (const token of await make()) {
           const answer = await ask(token)
           expect([answer.status, answer.text]).toEqual([200, '{"active":false}'])

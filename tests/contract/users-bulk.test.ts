@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test'
 import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
 import { expectFields, expectProblem, FIELDS, UUID } from '../support/expectations.ts'
-import { type Answer, as, type Client, call } from '../support/http.ts'
+import { type Answer, as, type Client, call, jsonLines } from '../support/http.ts'
 import { running } from '../support/running.ts'
 import { inProcessApart } from '../support/system.ts'
 
@@ -13,7 +13,7 @@ const MIB = 1024 * 1024
 
 type Line = Record<string, unknown>
 
-/** The lines of an answer, of which the last must be complete. */
+/** Asserts that an answer is complete lines of JSON. @returns the lines */
 function linesOf(answer: Answer): Line[] {
   expect(answer.status).toBe(200)
   expect(answer.headers.get('content-type')).toBe(TYPE)
@@ -23,8 +23,7 @@ function linesOf(answer: Answer): Line[] {
   return lines.map((line) => JSON.parse(line))
 }
 
-const bodyOf = (lines: (Line | string)[]) =>
-  lines.map((line) => (typeof line === 'string' ? line : JSON.stringify(line))).join('\n')
+const bodyOf = (lines: (Line | string)[]) => String(jsonLines(lines).body)
 
 describe('users in bulk', () => {
   const here = running(inProcessApart)
@@ -102,7 +101,7 @@ describe('users in bulk', () => {
       expectProblem(await users(`GET /users/export?${query}`, { headers: as.operator }), 400, 'validation_failed')
     })
 
-    test('is not made for a HEAD', async () => {
+    test('is not made for a HEAD request', async () => {
       const before = (await audit('users.exported')).length
       const answer = await fetch(`${here.system.url.users}/users/export`, { method: 'HEAD', headers: as.operator })
       expect([answer.status, await answer.text()]).toEqual([200, ''])
@@ -341,11 +340,11 @@ describe('users in bulk', () => {
 
   test('auth receives all users who were imported', async () => {
     const people = Array.from({ length: 700 }, (_, n) => ({
-      ...{ email: `heard${n}@heard.example.org`, name: 'Ä'.repeat(200), password_hash: HASH },
+      ...{ email: `received${n}@received.example.org`, name: 'Ä'.repeat(200), password_hash: HASH },
     }))
     await importing(people)
     await eventually(async () => {
-      const { body } = await auth('GET /admin/password-cache?search=@heard.example.org', { headers: as.operator })
+      const { body } = await auth('GET /admin/password-cache?search=@received.example.org', { headers: as.operator })
       return body.total === 700
     })
   })

@@ -1,31 +1,17 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, spyOn, test } from 'bun:test'
+import { DAY, HOUR, MINUTE, SECOND } from '../../services/kit/clock.ts'
 import { InstanceInTime } from '../faults/instance-in-time.ts'
 import { newEmail, PASSWORD } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
-import { as } from '../support/http.ts'
-import { Receiver, verified } from '../support/receiver.ts'
+import { byOperator } from '../support/http.ts'
+import { emptyResponse, receivers, verified } from '../support/receiver.ts'
+import { SECRET } from '../support/settings.ts'
 
 setDefaultTimeout(120_000)
 
-const SECOND = 1000
-const MINUTE = 60 * SECOND
-const HOUR = 60 * MINUTE
-const DAY = 24 * HOUR
 const ADMIN = '/api/v1/admin/webhooks'
 
-const receivers: Receiver[] = []
-function receiver(answers?: Receiver['answers']): Receiver {
-  const newReceiver = new Receiver()
-  if (answers) newReceiver.answers = answers
-  receivers.push(newReceiver)
-  return newReceiver
-}
-afterEach(async () => {
-  await Promise.all(receivers.splice(0).map((one) => one.close()))
-})
-
-const operator = (body?: unknown) => ({ headers: as.operator, ...(body === undefined ? {} : { body }) })
-const status = (code: number, headers: Record<string, string> = {}) => new Response(null, { status: code, headers })
+const receiver = receivers()
 
 describe('webhooks, with a clock that the tests set', () => {
   const settings: Record<string, string> = {}
@@ -38,38 +24,41 @@ describe('webhooks, with a clock that the tests set', () => {
   afterEach(() => instance.stop())
 
   const ask = async (request: string, body?: unknown) => {
-    const answer = await instance.ask(request, operator(body))
+    const answer = await instance.ask(request, byOperator(body))
     if (answer.status >= 300) throw new Error(`${request}: ${answer.status} ${answer.text}`)
     return answer.body
   }
-  const created = (url: string, more: object = {}) => ask(`POST ${ADMIN}`, { url, types: ['user.created'], ...more })
+  const addWebhook = (url: string, more: object = {}) => ask(`POST ${ADMIN}`, { url, types: ['user.created'], ...more })
   const deliveries = async (query = '') => (await ask(`GET ${ADMIN}/deliveries${query}`)).items
   const delivery = async (query = '') => (await deliveries(query))[0]
-  const happen = async () => (await ask('POST /api/v1/users', { email: newEmail(), password: PASSWORD })).id
-  /** Waits for a delivery with the given number of attempts. */
-  const tried = (id: string, tries: number) =>
+  /** Causes the event `user.created`. @returns the id of the user */
+  const causeEvent = async () => (await ask('POST /api/v1/users', { email: newEmail(), password: PASSWORD })).id
+  /** Waits until the delivery of a webhook has the given number of attempts. */
+  const afterTries = (id: string, tries: number) =>
     eventually(async () => {
       const one = await delivery(`?webhook=${id}`)
       return one?.tries === tries ? one : undefined
     })
-  /** Lets time pass, and causes an event so that the deliverers read the clock. */
+  /** Lets time pass, and causes an event of the user of `prepareWaking`, so that the deliverers read the clock. */
   const pass = async (ms: number) => {
     await instance.pass(ms)
-    await ask(`PATCH /api/v1/users/${noticed}`, { name: `At ${instance.now()}` })
+    await ask(`PATCH /api/v1/users/${wakingUser}`, { name: `At ${instance.now()}` })
   }
-  let noticed = ''
-  const minded = async () => {
+  let wakingUser = ''
+  /** Adds a webhook that receives the events of `pass`, and no test looks at. */
+  const prepareWaking = async () => {
     await ask(`POST ${ADMIN}`, { url: receiver().url, types: ['user.updated'] })
-    noticed = (await ask('POST /api/v1/users', { email: newEmail(), password: PASSWORD })).id
+    wakingUser = (await ask('POST /api/v1/users', { email: newEmail(), password: PASSWORD })).id
   }
 
   test('a failed attempt is repeated with the same message and a new signature until it is accepted', async () => {
     const to = receiver()
     to.answers = (_, at) =>
-      [status(500), status(302, { location: `${to.url}/else` }), status(204)][at - 1] ?? status(204)
-    await minded()
-    const { id, secret } = await created(to.url)
-    const user = await happen()
+      [emptyResponse(500), emptyResponse(302, { location: `${to.url}/else` }), emptyResponse(204)][at - 1] ??
+      emptyResponse(204)
+    await prepareWaking()
+    const { id, secret } = await addWebhook(to.url)
+    const user = await causeEvent()
     const table: [tries: number, passes: number, status: number, error: string | null][] = [
       [1, 0, 500, 'refused'],
       [2, 1.2 * SECOND, 302, 'redirect'],
@@ -77,7 +66,7 @@ describe('webhooks, with a clock that the tests set', () => {
     ]
     for (const [tries, passes, last_status, last_error] of table) {
       await pass(passes)
-      expect(await tried(id, tries)).toMatchObject({ target: id, user_id: user, last_status, last_error })
+      expect(await afterTries(id, tries)).toMatchObject({ target: id, user_id: user, last_status, last_error })
     }
     await pass(DAY)
     expect(await delivery(`?webhook=${id}`)).toMatchObject({
@@ -102,14 +91,14 @@ describe('webhooks, with a clock that the tests set', () => {
   })
 
   test('a delivery is attempted for about a day with growing backoff, fails then, and can be replayed', async () => {
-    const to = receiver(() => status(503))
-    await minded()
-    const { id, secret } = await created(to.url)
-    await happen()
+    const to = receiver(() => emptyResponse(503))
+    await prepareWaking()
+    const { id, secret } = await addWebhook(to.url)
+    await causeEvent()
     const began = instance.now()
     const pauses: number[] = []
     for (let tries = 1; ; tries++) {
-      const one = await tried(id, tries)
+      const one = await afterTries(id, tries)
       if (one.status === 'dead') break
       const pause = Date.parse(one.next_at) - instance.now()
       pauses.push(pause)
@@ -126,14 +115,14 @@ describe('webhooks, with a clock that the tests set', () => {
     expect([took > 21 * HOUR, took < 27 * HOUR]).toEqual([true, true])
     expect(await delivery('?status=dead')).toMatchObject({ tries: 12, last_status: 503, next_at: null })
     expect(await ask(`POST ${ADMIN}/replay`, { webhook: 'amqp' })).toEqual({ replayed: 0 })
-    const { body } = await instance.ask('GET /metrics', operator())
+    const { body } = await instance.ask('GET /metrics', byOperator())
     expect(body).toMatch(/deliveries_dead\{[^}]*\} 1/)
 
-    to.answers = () => status(200)
+    to.answers = () => emptyResponse(200)
     expect(await ask(`POST ${ADMIN}/replay`, { webhook: id })).toEqual({ replayed: 1 })
     const [first, ...more] = await to.has(13)
     expect(more.every(({ id: again }) => again === first?.id)).toBe(true)
-    expect(await tried(id, 1)).toMatchObject({ status: 'delivered' })
+    expect(await afterTries(id, 1)).toMatchObject({ status: 'delivered' })
     expect(() => verified(secret, to.received[12] as never)).toThrow('timestamp too new')
     // A delivered message is sent again only on request.
     expect(await ask(`POST ${ADMIN}/replay`, {})).toEqual({ replayed: 0 })
@@ -146,16 +135,16 @@ describe('webhooks, with a clock that the tests set', () => {
 
   describe('R29: a pending delivery is sent at once when it is replayed', () => {
     /** A delivery that has failed twice and is pending, while its receiver works again. */
-    const waiting = async () => {
-      const to = receiver(() => status(503))
-      await minded()
-      const { id } = await created(to.url)
-      await happen()
-      await tried(id, 1)
+    const pendingDelivery = async () => {
+      const to = receiver(() => emptyResponse(503))
+      await prepareWaking()
+      const { id } = await addWebhook(to.url)
+      await causeEvent()
+      await afterTries(id, 1)
       await pass(2 * SECOND)
-      const one = await tried(id, 2)
+      const one = await afterTries(id, 2)
       expect(Date.parse(one.next_at) - instance.now()).toBeGreaterThan(2 * SECOND)
-      to.answers = () => status(204)
+      to.answers = () => emptyResponse(204)
       return { to, id, delivery: one.id }
     }
 
@@ -164,7 +153,7 @@ describe('webhooks, with a clock that the tests set', () => {
       ['by its status', () => ({ status: 'pending' })],
       ['by its webhook and its status', ({ id }: { id: string }) => ({ webhook: id, status: 'pending' })],
     ])('%s', async (_, which) => {
-      const one = await waiting()
+      const one = await pendingDelivery()
       expect(await ask(`POST ${ADMIN}/replay`, {})).toEqual({ replayed: 0 })
       expect(await ask(`POST ${ADMIN}/replay`, { webhook: one.id })).toEqual({ replayed: 0 })
       expect(await ask(`POST ${ADMIN}/replay`, which(one))).toEqual({ replayed: 1 })
@@ -182,18 +171,18 @@ describe('webhooks, with a clock that the tests set', () => {
     test.each([
       ['accepted: it is received once', 204, 1],
       ['refused: it is sent again at once', 503, 2],
-    ])('during an attempt, which then is %s', async (_, answer, times) => {
+    ])('even during an attempt, which then is %s', async (_, answer, times) => {
       const { promise, resolve } = Promise.withResolvers<Response>()
-      const to = receiver((_, at) => (at === 1 ? promise : status(204)))
-      await minded()
-      const { id } = await created(to.url)
-      await happen()
+      const to = receiver((_, at) => (at === 1 ? promise : emptyResponse(204)))
+      await prepareWaking()
+      const { id } = await addWebhook(to.url)
+      await causeEvent()
       await to.has(1)
       const which = { delivery: (await delivery(`?webhook=${id}`)).id }
       for (let n = 0; n < 3; n++) expect(await ask(`POST ${ADMIN}/replay`, which)).toEqual({ replayed: 1 })
       await Bun.sleep(100)
       expect(to.received).toHaveLength(1)
-      resolve(status(answer))
+      resolve(emptyResponse(answer))
       await eventually(async () => (await delivery(`?webhook=${id}`)).status === 'delivered')
       await pass(DAY)
       expect(to.received).toHaveLength(times)
@@ -201,21 +190,21 @@ describe('webhooks, with a clock that the tests set', () => {
   })
 
   test('Retry-After is followed, within limits', async () => {
-    const to = receiver((_, at) => status(429, { 'retry-after': at === 1 ? '600' : '999999' }))
-    await minded()
-    const { id } = await created(to.url)
-    await happen()
-    const first = await tried(id, 1)
+    const to = receiver((_, at) => emptyResponse(429, { 'retry-after': at === 1 ? '600' : '999999' }))
+    await prepareWaking()
+    const { id } = await addWebhook(to.url)
+    await causeEvent()
+    const first = await afterTries(id, 1)
     expect(Date.parse(first.next_at) - instance.now()).toBe(10 * MINUTE)
     await pass(10 * MINUTE)
-    expect(Date.parse((await tried(id, 2)).next_at) - instance.now()).toBe(HOUR)
+    expect(Date.parse((await afterTries(id, 2)).next_at) - instance.now()).toBe(HOUR)
   })
 
   test('finished deliveries are deleted after 7 days, failed ones after 30, with their events', async () => {
-    const [good, bad] = [receiver(), receiver(() => status(410))]
-    const one = await created(good.url)
-    const other = await created(bad.url)
-    await happen()
+    const [good, bad] = [receiver(), receiver(() => emptyResponse(410))]
+    const one = await addWebhook(good.url)
+    const other = await addWebhook(bad.url)
+    await causeEvent()
     await eventually(async () => (await deliveries('?status=dead')).length === 1)
     await eventually(async () => (await deliveries('?status=delivered')).length === 1)
     const targets = async () => (await deliveries()).map(({ target }: { target: string }) => target)
@@ -234,9 +223,9 @@ describe('webhooks, with a clock that the tests set', () => {
   })
 
   test('a webhook that answers 410 is disabled, and gets events again once it is enabled', async () => {
-    const to = receiver(() => status(410))
-    const { id } = await created(to.url)
-    await happen()
+    const to = receiver(() => emptyResponse(410))
+    const { id } = await addWebhook(to.url)
+    await causeEvent()
     const state = async () => (await ask(`GET ${ADMIN}`)).items[0].status
     await eventually(async () => (await state()) === 'disabled')
     expect(await delivery()).toMatchObject({ status: 'dead', tries: 1, last_status: 410, last_error: 'gone' })
@@ -244,12 +233,12 @@ describe('webhooks, with a clock that the tests set', () => {
       { actor: 'auth', detail: { id } },
     ])
     // No webhook subscribes to the events now: none is stored, and none is replayed.
-    await happen()
+    await causeEvent()
     expect((await deliveries()).length).toBe(1)
     expect(await ask(`POST ${ADMIN}/replay`, {})).toEqual({ replayed: 0 })
     expect(await ask(`PATCH ${ADMIN}/${id}`, { status: 'active' })).toMatchObject({ id, status: 'active' })
-    to.answers = () => status(200)
-    const user = await happen()
+    to.answers = () => emptyResponse(200)
+    const user = await causeEvent()
     expect((await to.has(2))[1]?.message.data.user_id).toBe(user)
     expect(await ask(`POST ${ADMIN}/replay`, {})).toEqual({ replayed: 1 })
     await to.has(3)
@@ -268,10 +257,10 @@ describe('webhooks, with a clock that the tests set', () => {
     })
     try {
       const slowAnswer = Promise.withResolvers<void>()
-      const [slow, quick] = [receiver(() => slowAnswer.promise.then(() => status(200))), receiver()]
-      const { id } = await created(slow.url)
-      await created(quick.url)
-      for (let n = 0; n < 12; n++) await happen()
+      const [slow, quick] = [receiver(() => slowAnswer.promise.then(() => emptyResponse(200))), receiver()]
+      const { id } = await addWebhook(slow.url)
+      await addWebhook(quick.url)
+      for (let n = 0; n < 12; n++) await causeEvent()
       await quick.has(12)
       await slow.has(4)
       expect(slow.received.length).toBe(4)
@@ -297,10 +286,10 @@ describe('webhooks, with a clock that the tests set', () => {
       underWay.push(user)
       await Bun.sleep(20 + Math.random() * 20)
       underWay.splice(underWay.indexOf(user), 1)
-      return status(200)
+      return emptyResponse(200)
     })
-    await created(to.url, { types: ['user.updated'] })
-    const users = [await happen(), await happen(), await happen()]
+    await addWebhook(to.url, { types: ['user.updated'] })
+    const users = [await causeEvent(), await causeEvent(), await causeEvent()]
     const names = Array.from({ length: 12 }, (_, at) => `name ${at}`)
     for (const name of names) await Promise.all(users.map((user) => ask(`PATCH /api/v1/users/${user}`, { name })))
     const received = await to.has(36)
@@ -314,12 +303,12 @@ describe('webhooks, with a clock that the tests set', () => {
 
   test('each webhook gets the types that it subscribed to, and other events are not stored', async () => {
     const ids = () => deliveries().then((items) => items.length)
-    await happen()
+    await causeEvent()
     expect(await ids()).toBe(0)
     const [some, all] = [receiver(), receiver()]
-    const { id } = await created(some.url, { types: ['user.deleted', 'user.updated'] })
+    const { id } = await addWebhook(some.url, { types: ['user.deleted', 'user.updated'] })
     await ask(`POST ${ADMIN}`, { url: all.url })
-    const user = await happen()
+    const user = await causeEvent()
     await ask(`PATCH /api/v1/users/${user}`, { name: 'Ana' })
     await ask(`DELETE /api/v1/users/${user}`)
     await Promise.all([some.has(2), all.has(3)])
@@ -328,8 +317,8 @@ describe('webhooks, with a clock that the tests set', () => {
     const before = await ids()
     await ask(`DELETE ${ADMIN}/${id}`)
     expect(await ids()).toBe(before - 2)
-    expect((await instance.ask(`DELETE ${ADMIN}/${id}`, operator())).status).toBe(404)
-    await ask(`PATCH /api/v1/users/${await happen()}`, { name: 'Ben' })
+    expect((await instance.ask(`DELETE ${ADMIN}/${id}`, byOperator())).status).toBe(404)
+    await ask(`PATCH /api/v1/users/${await causeEvent()}`, { name: 'Ben' })
     await all.has(5)
     expect(some.received.length).toBe(2)
   })
@@ -347,13 +336,13 @@ describe('webhooks, with a clock that the tests set', () => {
       ['', /longer/],
     ]
     for (const [url, complaint] of table) {
-      const answer = await instance.ask(`POST ${ADMIN}`, operator({ url }))
+      const answer = await instance.ask(`POST ${ADMIN}`, byOperator({ url }))
       expect([url, answer.status, answer.body.code]).toEqual([url, 400, 'validation_failed'])
       expect(answer.text).toMatch(complaint)
       expect(answer.text).not.toContain('canary')
     }
     for (const body of [{ types: [] }, { types: ['user.born'] }, { types: ['user.created', 'user.created'] }, { x: 1 }])
-      expect((await instance.ask(`POST ${ADMIN}`, operator({ url: 'http://127.0.0.1:9', ...body }))).status).toBe(400)
+      expect((await instance.ask(`POST ${ADMIN}`, byOperator({ url: 'http://127.0.0.1:9', ...body }))).status).toBe(400)
     expect((await ask(`GET ${ADMIN}`)).items).toEqual([])
   })
 
@@ -370,30 +359,29 @@ describe('webhooks, with a clock that the tests set', () => {
       ['https://shop.example.org/', 201],
     ]
     for (const [url, code] of table)
-      expect([url, (await production.ask(`POST ${ADMIN}`, operator({ url }))).status]).toEqual([url, code])
+      expect([url, (await production.ask(`POST ${ADMIN}`, byOperator({ url }))).status]).toEqual([url, code])
     await production.stop()
   })
 
   test('at most 50 webhooks can be added', async () => {
     const url = 'http://127.0.0.1:9/'
-    const some = await Promise.all(Array.from({ length: 60 }, () => instance.ask(`POST ${ADMIN}`, operator({ url }))))
+    const some = await Promise.all(Array.from({ length: 60 }, () => instance.ask(`POST ${ADMIN}`, byOperator({ url }))))
     expect(some.filter((one) => one.status === 201).length).toBe(50)
     expect(some.filter((one) => one.status === 400 && /50 webhooks/.test(one.text)).length).toBe(10)
     const items = (await ask(`GET ${ADMIN}`)).items
     expect(items.length).toBe(50)
     await ask(`DELETE ${ADMIN}/${items[0].id}`)
-    await created(url)
+    await addWebhook(url)
   })
 
   test('a secret survives a new CH202_SECRET, and without the one that sealed it nothing is sent', async () => {
     const to = receiver()
-    const { secret } = await created(to.url)
-    const first = 'secret-of-the-tests-0123456789-0123456789abc'
-    const second = `second-${first}`
-    for (const [count, secrets] of [`${second},${first}`, second].entries()) {
+    const { secret } = await addWebhook(to.url)
+    const second = `second-${SECRET}`
+    for (const [count, secrets] of [`${second},${SECRET}`, second].entries()) {
       settings.CH202_SECRET = secrets
       await instance.restart(0)
-      await happen()
+      await causeEvent()
       verified(secret, (await to.has(count + 1)).at(-1) as never)
     }
   })

@@ -43,12 +43,14 @@ describe('002, over three processes', () => {
 
   const logIn = (email: string, password = PASSWORD) => auth('POST /auth/login', { body: { email, password } })
   const refresh = (refreshToken: string) => auth('POST /auth/refresh', { body: { refreshToken } })
+  /** Registers a user, and logs them in. */
   const newcomer = async () => {
     const email = newEmail()
     const { body } = await auth('POST /auth/register', { body: { email, password: PASSWORD } })
     const tokens = expectTokens(await logIn(email), 30)
     return { id: body.id as string, email, ...tokens, bearer: as.bearer(tokens.access) }
   }
+  /** Creates an administrator. @returns the header with their token */
   const administrator = async () => {
     const body = { email: newEmail(), password: PASSWORD, roles: ['USER', 'ADMIN'] }
     await users('POST /api/v1/users', { body, headers: as.operator })
@@ -413,9 +415,8 @@ describe('002, over three processes', () => {
 })
 
 describe('002 and its settings', () => {
-  // Both systems start together, to wait once. An empty variable counts as unset: the default is tested.
-  const settings = { JWT_EXPIRE: '8s', BCRYPT_COST: '' }
-  const { auth, users } = serving(settings)
+  // An empty variable counts as unset, so the default cost is tested.
+  const { auth, users } = serving({ JWT_EXPIRE: '8s', BCRYPT_COST: '' })
 
   test('002:147 passwords are hashed with bcrypt, cost 10', async () => {
     const { body } = await users('POST /user', { body: { email: newEmail(), password: PASSWORD } })
@@ -424,7 +425,7 @@ describe('002 and its settings', () => {
     expect(await Bun.password.verify(PASSWORD, record.body.password_hash)).toBe(true)
   })
 
-  const expires = async () => {
+  test('002:9 JWT_EXPIRE sets the lifetime of an access token', async () => {
     const body = { email: newEmail(), password: PASSWORD }
     const { body: user } = await auth('POST /auth/register', { body })
     const { access, refresh } = expectTokens(await auth('POST /auth/login', { body }), 30)
@@ -440,8 +441,5 @@ describe('002 and its settings', () => {
     expect(expired.body.code).toBe('token_expired')
     const next = expectTokens(await auth('POST /auth/refresh', { body: { refreshToken: refresh } }), 30)
     expect((await read(next.access)).status).toBe(200)
-  }
-  test('002:9 JWT_EXPIRE sets the lifetime of an access token', async () => {
-    await expires()
   })
 })

@@ -1,8 +1,7 @@
 import { expect, test } from 'bun:test'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-
-const ROOT = join(import.meta.dir, '../..')
+import { ROOT } from '../support/tool.ts'
 
 test('docs/integrate/compatibility.md has a row for each tested line, and no other', () => {
   const linesOf = (text: string, pattern: RegExp) =>

@@ -109,7 +109,7 @@ describe('000, over three processes', () => {
     )
   })
 
-  const statusOf = async (id: string, bearer: Record<string, string>) => {
+  const isEnabled = async (id: string, bearer: Record<string, string>) => {
     const { body } = await modules('GET /api/v1/modules/', { headers: bearer })
     return body.items.find((item: { id: string }) => item.id === id).enabled
   }
@@ -120,7 +120,10 @@ describe('000, over three processes', () => {
     const enabled = await modules('POST /api/v1/modules/turned-on/enable', { headers: one.bearer })
     expect(enabled.status).toBe(200)
     expect(enabled.body).toMatchObject({ id: 'turned-on', enabled: true })
-    expect([await statusOf('turned-on', one.bearer), await statusOf('turned-on', other.bearer)]).toEqual([true, false])
+    expect([await isEnabled('turned-on', one.bearer), await isEnabled('turned-on', other.bearer)]).toEqual([
+      true,
+      false,
+    ])
     expect((await modules('POST /api/v1/modules/turned-on/enable')).status).toBe(401)
     expect((await modules('POST /api/v1/modules/unknown/enable', { headers: one.bearer })).status).toBe(404)
   })
@@ -132,6 +135,6 @@ describe('000, over three processes', () => {
     const disabled = await modules('POST /api/v1/modules/turned-off/disable', { headers: bearer })
     expect(disabled.status).toBe(200)
     expect(disabled.body).toMatchObject({ id: 'turned-off', enabled: false })
-    expect(await statusOf('turned-off', bearer)).toBe(false)
+    expect(await isEnabled('turned-off', bearer)).toBe(false)
   })
 })

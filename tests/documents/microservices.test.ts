@@ -104,13 +104,13 @@ describe('001, over three processes', () => {
     const [knownAnswer, unknownAnswer] = [await request(email), await request(newEmail())]
     expect([knownAnswer.status, unknownAnswer.status]).toEqual([202, 202])
     expect(knownAnswer.text).toBe(unknownAnswer.text)
-    expect(await linkMailedTo(here.system, email)).toContain('token=')
+    expect((await linkMailedTo(here.system, email)).searchParams.has('token')).toBe(true)
   })
 
   test('001:18 POST /api/v1/auth/password-reset-confirm: the new password works, the old one and the sessions end', async () => {
     const { email, tokens } = await newcomer()
     await auth('POST /api/v1/auth/password-reset-request', { body: { email } })
-    const token = new URL(await linkMailedTo(here.system, email)).searchParams.get('token')
+    const token = (await linkMailedTo(here.system, email)).searchParams.get('token')
     const confirm = () =>
       auth('POST /api/v1/auth/password-reset-confirm', { body: { token, new_password: NEW_PASSWORD } })
     expect((await confirm()).status).toBe(204)

@@ -2,15 +2,15 @@ import { generateKeyPairSync, sign } from 'node:crypto'
 import { ofEachService } from '../../services/registry.ts'
 import { eventually } from '../support/eventually.ts'
 import { type Client, call } from '../support/http.ts'
-import { mails } from '../support/mails.ts'
+import { mailsTo, resetLinkIn } from '../support/mails.ts'
 import { overProcesses } from '../support/processes.ts'
 import { running } from '../support/running.ts'
 import type { Name } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
 
 /**
- * Three processes for all tests of the `describe` that calls it, and a client for each service that sends the paths of a
- * document as they are printed.
+ * Starts three processes for the `describe` that calls it, with a client for each service that sends paths as the
+ * documents print them.
  */
 export function serving(env: Record<string, string> = {}) {
   const here = running(overProcesses('apart'), env)
@@ -48,11 +48,10 @@ export function forgeriesOf(token: string): string[] {
   ]
 }
 
-/** The link in the mail to `email`, with quoted-printable decoded (RFC 2045). */
-export async function linkMailedTo(system: System, email: string): Promise<string> {
-  const mail = await eventually(() => mails(system).find((text) => text.includes(`To: ${email}\n`)))
-  const text = mail.replaceAll('=\n', '').replaceAll('=3D', '=')
-  return /https:\/\/\S+/.exec(text)?.[0] ?? ''
+/** Waits for the mail to an address. @returns its link */
+export async function linkMailedTo(system: System, email: string): Promise<URL> {
+  return resetLinkIn(await eventually(() => mailsTo(system, email)[0]))
 }
 
+/** Seconds. */
 export const DAY = 24 * 60 * 60

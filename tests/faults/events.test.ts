@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { join } from 'node:path'
 import { createUser, logIn, registerUser, type TestUser } from '../support/actors.ts'
-import { allTold, listen, outgoing, rows } from '../support/events.ts'
+import { addWebhook, databaseRows, outboxesEmpty, outgoingEvents } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
 import { processes } from '../support/processes.ts'
@@ -15,7 +15,7 @@ const patch = ({ url }: System, { id }: TestUser, body: object, headers: Record<
   call(url.users, `PATCH /api/v1/users/${id}`, { headers: { ...as.operator, ...headers }, body })
 /** Events about a user, without those for creating the user and opening sessions. */
 const eventsOf = (system: System, { id }: TestUser) =>
-  outgoing(system).filter(({ data, type }) => data.user_id === id && !type.endsWith('.created'))
+  outgoingEvents(system).filter(({ data, type }) => data.user_id === id && !type.endsWith('.created'))
 
 describe('a service killed between a change and its event', () => {
   const POINTS = join(import.meta.dir, 'points.ts')
@@ -23,9 +23,9 @@ describe('a service killed between a change and its event', () => {
   afterAll(() => receiver.stop(true))
   /** Waits until no write is pending: the next commit is that of the next request. */
   const quiet = async (system: System) => {
-    await allTold(system)
+    await outboxesEmpty(system)
     const pending = "SELECT seq FROM deliveries WHERE status = 'pending'"
-    await eventually(() => rows(system, 'auth', pending).length === 0)
+    await eventually(() => databaseRows(system, 'auth', pending).length === 0)
   }
   const POINT_OF: [point: string, told: boolean][] = [
     ['before-commit', false],
@@ -39,7 +39,7 @@ describe('a service killed between a change and its event', () => {
     async (point, hasEvent) => {
       const system = await processes('apart', { ...ENV, FAULT: point }, { preload: POINTS })
       try {
-        await listen(system, receiver.url.href)
+        await addWebhook(system, receiver.url.href)
         const user = await registerUser(system)
         await quiet(system)
         await patch(system, user, { name: 'Ana', roles: ['USER', 'EDITOR'] }, { 'x-fault': 'users' }).catch(
@@ -47,7 +47,7 @@ describe('a service killed between a change and its event', () => {
         )
         await system.ended('users')
         await system.start('users')
-        await allTold(system)
+        await outboxesEmpty(system)
         const { name } = (await call(system.url.users, `GET /api/v1/users/${user.id}`, { headers: as.operator })).body
         expect(name).toBe(hasEvent ? 'Ana' : null)
         const events = eventsOf(system, user).map(({ data, type }) => [type, data.fields])
@@ -63,7 +63,7 @@ describe('a service killed between a change and its event', () => {
     async (point, hasEvent) => {
       const system = await processes('apart', { ...ENV, FAULT: point }, { preload: POINTS })
       try {
-        await listen(system, receiver.url.href)
+        await addWebhook(system, receiver.url.href)
         let user: TestUser
         let status: number
         let tries = 0
@@ -103,14 +103,15 @@ describe('notices between users and auth', () => {
     between.stop()
   })
   /** Kinds of notices that wait in the outbox of users. */
-  const waiting = () => rows<{ kind: string }>(system, 'users', 'SELECT DISTINCT kind FROM outbox ORDER BY kind')
+  const waiting = () =>
+    databaseRows<{ kind: string }>(system, 'users', 'SELECT DISTINCT kind FROM outbox ORDER BY kind')
   /** Blocks the notices of users to auth while `work` runs; the feed of auth arrives. */
   const withoutNotices = async (work: () => Promise<unknown>) => {
     between.cut = { paths: /\/auth\/(sync|audit)/, how: 'broken' }
     await work()
     const kinds = waiting().map(({ kind }) => kind)
     between.cut = undefined
-    await allTold(system)
+    await outboxesEmpty(system)
     return kinds
   }
   /** All changes at once: each answer waits a while for the other services to acknowledge. */
@@ -127,49 +128,49 @@ describe('notices between users and auth', () => {
     ])
 
   test('are not written, in users or in auth, without a subscriber', async () => {
-    await allTold(system)
+    await outboxesEmpty(system)
     // If users has lost auth's feed, it writes all notices, as it must: on a busy machine that may happen by chance.
     let kinds = ['event']
     for (let tries = 0; tries < 3 && kinds.includes('event'); tries++) kinds = await withoutNotices(everything)
     expect(kinds).toEqual(['audit', 'changed', 'deleted'])
-    expect(rows(system, 'auth', 'SELECT * FROM events')).toEqual([])
-    expect(rows(system, 'auth', 'SELECT * FROM deliveries')).toEqual([])
+    expect(databaseRows(system, 'auth', 'SELECT * FROM events')).toEqual([])
+    expect(databaseRows(system, 'auth', 'SELECT * FROM deliveries')).toEqual([])
   })
 
   test('reach a subscriber that is added while users is cut off from auth', async () => {
     const user = await registerUser(system)
-    await allTold(system)
+    await outboxesEmpty(system)
     between.cut = { paths: /\/auth\//, how: 'broken' }
-    await listen(system)
+    await addWebhook(system)
     await patch(system, user, { name: 'Ana' })
     between.cut = undefined
-    await allTold(system)
+    await outboxesEmpty(system)
     expect(eventsOf(system, user).map(({ type }) => type)).toEqual(['user.updated'])
   })
 
   test('are written with the change if there is a subscriber', async () => {
-    await allTold(system)
+    await outboxesEmpty(system)
     expect(await withoutNotices(everything)).toContain('event')
   })
 
   test.each(['answer', 'request'] as const)('cause one event when the %s is lost', async (lost) => {
     const user = await registerUser(system)
-    await allTold(system)
+    await outboxesEmpty(system)
     between.fates = Array.from({ length: 4 }, () => ({ lost }))
     await patch(system, user, { name: 'Ana' })
     await eventually(() => between.fates.length === 0)
-    await allTold(system)
+    await outboxesEmpty(system)
     expect(eventsOf(system, user).map(({ type }) => type)).toEqual(['user.updated'])
   })
 
   test('arrive later, in order, when auth was down', async () => {
     const user = await registerUser(system)
-    await allTold(system)
+    await outboxesEmpty(system)
     await system.kill('auth')
     for (const name of ['Ana', 'Bea', 'Cem']) await patch(system, user, { name })
     await call(system.url.users, `DELETE /api/v1/users/${user.id}`, { headers: as.operator })
     await system.start('auth')
-    await allTold(system)
+    await outboxesEmpty(system)
     expect((await logIn(system, user.email)).status).toBe(401)
     const events = eventsOf(system, user)
     const names = events

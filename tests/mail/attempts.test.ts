@@ -6,6 +6,7 @@ import { SMTPServer } from 'smtp-server'
 import { fileMailer, type Mail, MailNotSent, type Patience, smtpMailer } from '../../services/auth/mail/transport.ts'
 import { silentLog } from '../../services/kit/log.ts'
 import { systemRandom } from '../../services/kit/random.ts'
+import { eventually } from '../support/eventually.ts'
 import { type Act, CUT, headerOf, ScriptedMailServer, SILENCE, type Step } from '../support/mail-server.ts'
 
 const TOKEN = 'kq3v9TtT3mVxL0bq1Yk9Zg'
@@ -80,15 +81,13 @@ const ROWS: Row[] = [
 ]
 
 describe('R15: an attempt against a mail server that', () => {
-  const cases = ROWS.map(
-    ([outcome, step, act, reason]) => [step, String(act.toString()), outcome, act, reason] as const,
-  )
-  test.each(cases)('at %s does %s ends as %s', async (step, _, outcome, act, reason) => {
+  const cases = ROWS.map(([outcome, step, act, reason]) => [step, act.toString(), outcome, act, reason] as const)
+  test.each(cases)('at %s answers %s ends as %s', async (step, _, outcome, act, reason) => {
     const { port, server } = await scripted({ [step]: act })
     expect(await attempt(`smtp://127.0.0.1:${port}`)).toEqual({ outcome, reason } as never)
     expect(server.sessions).toHaveLength(1)
-    const isWhole = outcome === 'sent' || step === 'message'
-    expect(server.messages).toHaveLength(isWhole ? 1 : 0)
+    const isReceived = outcome === 'sent' || step === 'message'
+    expect(server.messages).toHaveLength(isReceived ? 1 : 0)
   })
 
   test.each(['550 5.1.1 No such user', '450 4.2.0 Greylisted', '554 relay access denied'])(
@@ -145,14 +144,14 @@ describe('R15: an attempt against a mail server that', () => {
     ['is trusted without a check by the setting, with STARTTLS', false, '?tls.rejectUnauthorized=false', null],
     ['is trusted without a check by the setting, with TLS from the start', true, '?tls.rejectUnauthorized=false', null],
   ])('%s', async (_, secure, options, reason) => {
-    const came: boolean[] = []
+    const isSecure: boolean[] = []
     const server = new SMTPServer({
       secure,
       authOptional: true,
       onData(stream, session, done) {
         stream.resume()
         stream.on('end', () => {
-          came.push(session.secure)
+          isSecure.push(session.secure)
           done()
         })
       },
@@ -163,7 +162,7 @@ describe('R15: an attempt against a mail server that', () => {
     const { port } = server.server.address() as { port: number }
     const got = await attempt(`smtp${secure ? 's' : ''}://127.0.0.1:${port}${options}`)
     expect(got.reason).toBe(reason as never)
-    expect(came).toEqual(reason === null ? [true] : [])
+    expect(isSecure).toEqual(reason === null ? [true] : [])
   })
 })
 
@@ -191,23 +190,23 @@ describe('R5: the timeouts of an attempt', () => {
     const { port, server } = await scripted({ [step]: SILENCE })
     const result = await attempt(`smtp://127.0.0.1:${port}`, { ...PATIENT, ...patience })
     expect(result).toEqual({ outcome: 'retry', reason: 'timeout' })
-    while (!server.sessions.every(({ isLeft }) => isLeft)) await Bun.sleep(10)
+    await eventually(() => server.sessions.every(({ isClosed }) => isClosed))
   })
 
   test('do not delay closing a mailer, which ends its attempts', async () => {
     const { port, server } = await scripted({ message: SILENCE })
     const mailer = smtpMailer(`smtp://127.0.0.1:${port}`, FROM, PATIENT)
     const sending = mailer.send(MAIL).catch((error) => error)
-    while (server.messages.length === 0) await Bun.sleep(10)
+    await eventually(() => server.messages.length > 0)
     mailer.close()
     expect(await sending).toBeInstanceOf(MailNotSent)
-    while (!server.sessions.every(({ isLeft }) => isLeft)) await Bun.sleep(10)
+    await eventually(() => server.sessions.every(({ isClosed }) => isClosed))
   })
 })
 
 describe('R26: with a password for a mail server on another machine', () => {
-  // An address of this machine that counts as another machine, because it is not a loopback address.
-  const OUTSIDE = '0.0.0.0'
+  // This machine by an address that is not a loopback address: it counts as another machine.
+  const NOT_LOOPBACK = '0.0.0.0'
   const OFFERS_LOGIN = { EHLO: '250-mail.example.org\n250 AUTH PLAIN LOGIN' }
 
   test.each([
@@ -217,7 +216,7 @@ describe('R26: with a password for a mail server on another machine', () => {
     ['offers no login either', {}],
   ])('a server that %s gets neither the password nor the mail', async (_, script) => {
     const { port, server } = await scripted(script)
-    const result = await attempt(`smtp://u:${PASSWORD}@${OUTSIDE}:${port}`)
+    const result = await attempt(`smtp://u:${PASSWORD}@${NOT_LOOPBACK}:${port}`)
     expect(result).toEqual({ outcome: 'misconfigured', reason: 'no_starttls' })
     expect(server.sessions).toHaveLength(1)
     expect(commands(server).filter((word) => !/^(EHLO|STARTTLS)$/.test(word ?? ''))).toEqual([])
@@ -225,8 +224,8 @@ describe('R26: with a password for a mail server on another machine', () => {
   })
 
   test.each([
-    ['which may be sent in plain text', `u:${PASSWORD}@${OUTSIDE}`, '?requireTLS=false', ['AUTH']],
-    ['but without a password', OUTSIDE, '', []],
+    ['which may be sent in plain text', `u:${PASSWORD}@${NOT_LOOPBACK}`, '?requireTLS=false', ['AUTH']],
+    ['but without a password', NOT_LOOPBACK, '', []],
     ['but on this machine', `u:${PASSWORD}@127.0.0.1`, '', ['AUTH']],
   ])('%s, the mail is sent', async (_, host, options, login) => {
     const { port, server } = await scripted(OFFERS_LOGIN)

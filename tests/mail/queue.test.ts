@@ -25,7 +25,7 @@ let ahead = 0
 let sent: Mail[] = []
 let counted: string[] = []
 let logged: LogFields[] = []
-/** Handles a mail as the mail server of a test does. */
+/** Stands in for the mail server: a test sets what happens to each mail. */
 let serve: (mail: Mail) => unknown = () => undefined
 let mostAtOnce = 0
 
@@ -80,10 +80,10 @@ const pass = async (ms: number, id: string, kind?: MailKind) => {
   await ask(id, kind)
 }
 
-describe('R5, R15: when a mail is attempted again', () => {
+describe('R5, R15: a failed mail is attempted again', () => {
   const M = MINUTE
   const S = SECOND
-  const rows: [MailFailure['outcome'], MailFailure['reason'], MailKind, number[], end: string][] = [
+  const rows: [MailFailure['outcome'], MailFailure['reason'], MailKind, pauses: number[], end: string][] = [
     ['retry', 'deferred', 'password_reset', [30 * S, M, 2 * M, 4 * M, 8 * M, 10 * M], 'expired'],
     ['retry', 'timeout', 'password_reset', [30 * S, M, 2 * M], ''],
     ['retry', 'connection_lost', 'email_changed', [30 * S, M, 2 * M, 4 * M, 8 * M, 16 * M, 32 * M, HOUR, HOUR], ''],
@@ -93,7 +93,7 @@ describe('R5, R15: when a mail is attempted again', () => {
     ['refused', 'mailbox_refused', 'password_reset', [], 'refused'],
     ['refused', 'message_refused', 'email_changed', [], 'refused'],
   ]
-  test.each(rows)('%s, %s, %s: after %j', async (outcome, reason, kind, pauses, end) => {
+  test.each(rows)('%s, %s, %s: after %j ms', async (outcome, reason, kind, pauses, end) => {
     serve = () => {
       throw failed(outcome, reason)
     }
@@ -243,7 +243,7 @@ describe('R5: a mail that was sent is not sent again', () => {
     expect([sent.length, failures, counted]).toEqual([1, 3, ['sent']])
   })
 
-  test('at once when its failure cannot be stored, and does not delay others', async () => {
+  test('at once when its failure cannot be stored, and does not delay other mails', async () => {
     await queue.stop()
     const full = () => Promise.reject(new Error('disk full'))
     queue = openQueue({ postponeMailRequest: full })

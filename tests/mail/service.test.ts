@@ -1,53 +1,55 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { newEmail, PASSWORD, registerUser } from '../support/actors.ts'
-import { eventually } from '../support/eventually.ts'
-import { as, call } from '../support/http.ts'
+import { eventually, PATIENCE } from '../support/eventually.ts'
+import { as, call, type Options } from '../support/http.ts'
 import { CUT, headerOf, ScriptedMailServer, type Session } from '../support/mail-server.ts'
 import { mails, resetLinkIn } from '../support/mails.ts'
 import { processes } from '../support/processes.ts'
+import { SECRET } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
 import { runTool } from '../support/tool.ts'
 
 setDefaultTimeout(120_000)
 
-/** Long enough on a busy machine. */
-const LONG = 60_000
-const SECRET = 'secret-of-the-tests-0123456789-0123456789abc'
 const MAIL_PASSWORD = 'password-of-the-mail-server-canary'
-/** An address of this machine that is not a loopback address. */
-const OUTSIDE = '0.0.0.0'
+/** This machine by an address that is not a loopback address: it counts as another machine. */
+const NOT_LOOPBACK = '0.0.0.0'
 
-/** Starts all of Ch202 with a mail server that follows a script. */
+/** Starts a system in a process, and its mail server, for the `describe` that calls it. */
 function withMailServer(address: (port: number) => string = (port) => `smtp://127.0.0.1:${port}`) {
   const server = new ScriptedMailServer()
   const more: Record<string, string> = {}
   const here = {
     server,
-    /** The settings of the next start. */
+    /** Settings that count from the next start on. */
     more,
     system: undefined as unknown as System,
     url: '',
-    async ask(request: string, options: Parameters<typeof call>[2] = {}) {
+    async ask(request: string, options: Options = {}) {
       return await call(here.system.url.auth, request.replace(' ', ' /api/v1'), options)
     },
-    async forgotten(email: string) {
+    async requestReset(email: string) {
       const { status } = await here.ask('POST /auth/password-reset-request', { body: { email } })
       expect(status).toBe(202)
     },
     confirm: async (token: string) =>
       (await here.ask('POST /auth/password-reset-confirm', { body: { token, new_password: 'a wholly new password' } }))
         .status,
+    /** The mails to an address that the server has received completely. */
     copies: (email: string) => server.messages.filter(({ to }) => to === email),
+    /** The sessions in which a mail to an address was attempted. */
     attempts: (email: string) => server.sessions.filter(({ to }) => to === email),
     async restart() {
       await here.system.kill('auth')
       await here.system.start('auth')
     },
-    async counted(outcome: string) {
+    /** The number of mails with this outcome, by the metrics of auth. */
+    async countOf(outcome: string) {
       const { text } = await call(here.system.url.auth, 'GET /metrics', { headers: as.operator })
       const line = new RegExp(`^ch202_mails_total\\{[^}]*outcome="${outcome}"[^}]*\\} (\\d+)$`, 'm')
       return Number(line.exec(text)?.[1])
     },
+    /** The check `mail.waiting` of `ch202 doctor`. */
     async doctor() {
       const env = { CH202_DATA_DIR: here.system.dataDir, SMTP_URL: here.url, CH202_ENV: 'test' }
       const { stdout } = await runTool(['doctor', '--only', 'mail.waiting', '-o', 'json'], { env })
@@ -78,7 +80,7 @@ describe('R5: a mail that the server has received', () => {
     const cut = await registerUser(here.system)
     server.script = { message: CUT }
     const cutAt = performance.now()
-    await here.forgotten(cut.email)
+    await here.requestReset(cut.email)
     await eventually(() => copies(cut.email)[0])
     const slow = await registerUser(here.system)
     const others = await Promise.all(Array.from({ length: 9 }, () => registerUser(here.system)))
@@ -87,15 +89,15 @@ describe('R5: a mail that the server has received', () => {
     server.script = {
       message: ({ to }) => ([quick.email, cut.email].includes(to) ? '250 Taken' : slowAnswer.promise),
     }
-    await here.forgotten(slow.email)
+    await here.requestReset(slow.email)
     await eventually(() => copies(slow.email)[0])
     const since = performance.now()
-    for (const { email } of others) await here.forgotten(email)
-    await here.forgotten(quick.email)
+    for (const { email } of others) await here.requestReset(email)
+    await here.requestReset(quick.email)
     await eventually(() => copies(quick.email)[0])
     await Bun.sleep(Math.max(0, 25_000 - (performance.now() - since)))
     slowAnswer.resolve('250 Taken')
-    await eventually(async () => (await here.counted('sent')) === 12)
+    await eventually(async () => (await here.countOf('sent')) === 12)
     expect(performance.now() - cutAt).toBeGreaterThan(29_900)
     const [first, second] = copies(cut.email)
     expect(sameIn(second as Session)).toEqual(sameIn(first as Session))
@@ -109,10 +111,10 @@ describe('R5: a mail that the server has received', () => {
   test('without an answer is sent again with the same link and the same Message-ID, even after a crash', async () => {
     const { email } = await registerUser(here.system)
     server.script = { message: () => Promise.withResolvers<string>().promise }
-    await here.forgotten(email)
+    await here.requestReset(email)
     await eventually(() => copies(email).length === 1)
     server.script = {}
-    // CH202_SECRET has changed: a link from the old secret stays unchanged.
+    // A link that was derived from the old CH202_SECRET stays the same.
     here.more.CH202_SECRET = `new-secret-of-the-tests-0123456789-abcdef,${SECRET}`
     await here.restart()
     await eventually(() => copies(email).length === 2)
@@ -127,15 +129,15 @@ describe('R5: a mail that the server has received', () => {
   test('without an answer is not sent again after its link was used', async () => {
     const [used, other] = [await registerUser(here.system), await registerUser(here.system)]
     server.script = { message: () => Promise.withResolvers<string>().promise }
-    await here.forgotten(used.email)
-    await here.forgotten(other.email)
+    await here.requestReset(used.email)
+    await here.requestReset(other.email)
     await eventually(() => copies(other.email).length + copies(used.email).length === 2)
     const [copy] = copies(used.email)
     expect(await here.confirm(tokenIn(copy as Session))).toBe(204)
     server.script = {}
     await here.restart()
     await eventually(() => copies(other.email).length === 2)
-    await eventually(async () => (await waiting(here)) === 0)
+    await eventually(async () => (await waitingMails(here)) === 0)
     expect(here.attempts(used.email)).toHaveLength(1)
     expect(await here.confirm(tokenIn(copy as Session))).toBe(400)
   })
@@ -143,21 +145,22 @@ describe('R5: a mail that the server has received', () => {
   test('voids no newer link: of two requests the later link works, whether the first mail arrives or not', async () => {
     const { email } = await registerUser(here.system)
     server.script = { RCPT: '450 4.2.0 Greylisted' }
-    await here.forgotten(email)
+    await here.requestReset(email)
     await eventually(() => here.system.output().split('"deferred"').length > 1)
-    expect(await waiting(here)).toBe(1)
+    expect(await waitingMails(here)).toBe(1)
     server.script = {}
-    await here.forgotten(email)
+    await here.requestReset(email)
     await eventually(() => copies(email).length === 1)
-    await eventually(async () => (await waiting(here)) === 1)
+    await eventually(async () => (await waitingMails(here)) === 1)
     await here.restart()
-    await eventually(async () => (await waiting(here)) === 0)
+    await eventually(async () => (await waitingMails(here)) === 0)
     expect(copies(email)).toHaveLength(1)
     expect(await here.confirm(tokenIn(copies(email)[0] as Session))).toBe(204)
   })
 })
 
-async function waiting({ system }: { system: System }): Promise<number> {
+/** The number of mails that wait, by the metrics of auth. */
+async function waitingMails({ system }: { system: System }): Promise<number> {
   const { text } = await call(system.url.auth, 'GET /metrics', { headers: as.operator })
   return Number(/^ch202_mails_waiting\{[^}]*\} (\d+)$/m.exec(text)?.[1])
 }
@@ -172,11 +175,11 @@ describe('R15: the answer of the server', () => {
     ['550 5.1.1 No such user', 'RCPT', 'mailbox_refused'],
   ] as const)('%s at %s is final', async (answer, step, reason) => {
     const { email } = await registerUser(here.system)
-    const before = await here.counted('refused')
+    const before = await here.countOf('refused')
     server.script = { [step]: answer }
-    await here.forgotten(email)
-    await eventually(async () => (await here.counted('refused')) === before + 1)
-    await eventually(async () => (await waiting(here)) === 0)
+    await here.requestReset(email)
+    await eventually(async () => (await here.countOf('refused')) === before + 1)
+    await eventually(async () => (await waitingMails(here)) === 0)
     server.script = {}
     await here.restart()
     await Bun.sleep(500)
@@ -193,14 +196,14 @@ describe('R15: the answer of the server', () => {
     '%s at %s is for the operator: doctor reports it until a mail is sent',
     async (answer, step, reason, expectedText) => {
       const { email } = await registerUser(here.system)
-      const before = await here.counted('misconfigured')
+      const before = await here.countOf('misconfigured')
       const first = await registerUser(here.system)
-      await here.forgotten(first.email)
+      await here.requestReset(first.email)
       await eventually(async () => (await here.doctor()).status === 'ok')
       const sessions = server.sessions.length
       server.script = { [step]: answer }
-      await here.forgotten(email)
-      await eventually(async () => (await here.counted('misconfigured')) === before + 1)
+      await here.requestReset(email)
+      await eventually(async () => (await here.countOf('misconfigured')) === before + 1)
       await eventually(async () => (await here.doctor()).status === 'warning')
       expect((await here.doctor()).message).toContain(expectedText)
       expect((await here.doctor()).message).toContain(reason)
@@ -216,13 +219,13 @@ describe('R15: the answer of the server', () => {
 })
 
 describe('R26: a password in SMTP_URL, and a server that offers no encryption', () => {
-  const here = withMailServer((port) => `smtp://mailer:${MAIL_PASSWORD}@${OUTSIDE}:${port}`)
+  const here = withMailServer((port) => `smtp://mailer:${MAIL_PASSWORD}@${NOT_LOOPBACK}:${port}`)
 
   test('nothing is sent in plain text, and doctor reports it', async () => {
     const { email } = await registerUser(here.system)
     here.server.script = { EHLO: '250-mail.example.org\n250 AUTH PLAIN LOGIN' }
-    await here.forgotten(email)
-    await eventually(async () => (await here.counted('misconfigured')) === 1)
+    await here.requestReset(email)
+    await eventually(async () => (await here.countOf('misconfigured')) === 1)
     const words = here.server.sessions.flatMap(({ lines }) => lines.map((line) => line.split(' ')[0]))
     expect(words).toEqual(['EHLO', 'STARTTLS'])
     expect(here.server.messages).toEqual([])
@@ -232,7 +235,7 @@ describe('R26: a password in SMTP_URL, and a server that offers no encryption', 
   })
 })
 
-test('R17: every mail in a file has the headers of one that a program wrote', async () => {
+test('R17: every mail in a file has the headers of mails that a program sends', async () => {
   const system = await processes('together', { MAIL_FROM: 'Магазин <no-reply@example.org>' })
   try {
     const { email, id } = await registerUser(system)
@@ -243,7 +246,7 @@ test('R17: every mail in a file has the headers of one that a program wrote', as
     await eventually(() => mails(system).length === 2)
     const ids = mails(system).map((message) => {
       expect(headerOf({ message }, 'Auto-Submitted')).toBe('auto-generated')
-      expect(Math.abs(Date.parse(headerOf({ message }, 'Date') ?? '') - Date.now())).toBeLessThan(LONG)
+      expect(Math.abs(Date.parse(headerOf({ message }, 'Date') ?? '') - Date.now())).toBeLessThan(PATIENCE)
       return headerOf({ message }, 'Message-ID')
     })
     for (const one of ids) expect(one).toMatch(/^<[0-9a-f]{32}@example\.org>$/)

@@ -2,9 +2,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { newEmail, PASSWORD } from '../support/actors.ts'
-import { inProcess, type System } from '../support/system.ts'
+import { PATIENCE } from '../support/eventually.ts'
+import { running } from '../support/running.ts'
+import { inProcess } from '../support/system.ts'
+import { launch, ROOT } from '../support/tool.ts'
 
-const ROOT = join(import.meta.dir, '..', '..')
 const GENERATED = join(ROOT, 'tests', '.generated')
 
 /** A program of a team that has the document and no code of Ch202. */
@@ -76,14 +78,15 @@ const headers = {}
 `
 
 describe('a client generated from the document', () => {
+  const here = running(inProcess)
   let folder: string
   beforeAll(async () => {
     mkdirSync(GENERATED, { recursive: true })
     folder = mkdtempSync(join(GENERATED, 'client-'))
-    const document = (await run(['cli/main.ts', 'openapi'])).out
+    const document = (await run(['cli/main.ts', 'openapi'])).stdout
     const types = await run(['tests/openapi/client-types.ts'], document)
-    expect(types.err).toBe('')
-    await Bun.write(join(folder, 'api.ts'), types.out)
+    expect(types.stderr).toBe('')
+    await Bun.write(join(folder, 'api.ts'), types.stdout)
     await Bun.write(join(folder, 'program.ts'), PROGRAM)
     await Bun.write(join(folder, 'expected.ts'), MISTAKES.replaceAll(/^@/gm, '// @ts-expect-error: a mistake\n'))
     await Bun.write(join(folder, 'mistakes.ts'), MISTAKES.replaceAll(/^@/gm, ''))
@@ -93,56 +96,42 @@ describe('a client generated from the document', () => {
         join(folder, `${name}.json`),
         JSON.stringify({ extends: '../../../tsconfig.json', include: [], files: [`./${name}.ts`] }),
       )
-  }, 20_000)
+  }, PATIENCE)
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
   const compile = (name: string) => run(['node_modules/typescript/bin/tsc', '-p', join(folder, `${name}.json`)])
 
   test('type-checks', async () => {
-    expect(await compile('program')).toEqual({ out: '', err: '', status: 0 })
-  }, 20_000)
+    expect(await compile('program')).toMatchObject({ stdout: '', stderr: '', status: 0 })
+  })
 
   test('does not type-check with a wrong path, field, value or code', async () => {
     const mistakes = MISTAKES.split('\n').flatMap((line, index) => (line.startsWith('@') ? [index + 1] : []))
-    const [expected, { out, status }] = await Promise.all([compile('expected'), compile('mistakes')])
-    expect(expected).toEqual({ out: '', err: '', status: 0 })
+    const [expected, { status, stdout }] = await Promise.all([compile('expected'), compile('mistakes')])
+    expect(expected).toMatchObject({ stdout: '', stderr: '', status: 0 })
     expect(status).not.toBe(0)
-    const refused = [...out.matchAll(/mistakes\.ts\((\d+),/g)].map((match) => Number(match[1]))
+    const refused = [...stdout.matchAll(/mistakes\.ts\((\d+),/g)].map((match) => Number(match[1]))
     expect([...new Set(refused)]).toEqual(mistakes)
-  }, 20_000)
+  })
 
-  describe('', () => {
-    let system: System
-    beforeAll(async () => {
-      system = await inProcess()
-    })
-    afterAll(() => system?.stop())
-
-    test('registers, logs in, reads its user, and gets a typed error', async () => {
-      const email = newEmail()
-      const { auth, users } = system.url
-      const { out, err, status } = await run([join(folder, 'program.ts'), auth, users, email, PASSWORD])
-      expect({ err, status }).toEqual({ err: '', status: 0 })
-      expect(JSON.parse(out)).toEqual({
-        registered: 'active',
-        otherSession: true,
-        me: { email, name: 'Ana' },
-        same: true,
-        sessions: [1, 2],
-        wrong: [401, 'invalid_credentials'],
-        out: 204,
-        after: 'token_revoked',
-      })
+  test('registers, logs in, reads its user, and gets a typed error', async () => {
+    const email = newEmail()
+    const { auth, users } = here.system.url
+    const { status, stderr, stdout } = await run([join(folder, 'program.ts'), auth, users, email, PASSWORD])
+    expect({ stderr, status }).toEqual({ stderr: '', status: 0 })
+    expect(JSON.parse(stdout)).toEqual({
+      registered: 'active',
+      otherSession: true,
+      me: { email, name: 'Ana' },
+      same: true,
+      sessions: [1, 2],
+      wrong: [401, 'invalid_credentials'],
+      out: 204,
+      after: 'token_revoked',
     })
   })
 })
 
-async function run(words: string[], input = ''): Promise<{ out: string; err: string; status: number }> {
-  const child = Bun.spawn([process.execPath, ...words], {
-    cwd: ROOT,
-    stdin: new Blob([input]),
-    stdout: 'pipe',
-    stderr: 'pipe',
-  })
-  const [out, err, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited])
-  return { out, err, status }
+/** Runs Bun to its end. */
+function run(words: string[], stdin = '') {
+  return launch([process.execPath, ...words], { stdin }).ended
 }

@@ -1,5 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { join } from 'node:path'
+import { beforeAll, describe, expect, test } from 'bun:test'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import type { TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
@@ -9,15 +8,17 @@ import { isProblemCode, statusOf } from '../../services/kit/problem.ts'
 import { OAUTH_CALL } from '../support/expectations.ts'
 import { call } from '../support/http.ts'
 import { servedRoutes } from '../support/routes.ts'
-import { inProcess, type System } from '../support/system.ts'
+import { running } from '../support/running.ts'
+import { inProcess } from '../support/system.ts'
+import { launch } from '../support/tool.ts'
 import { codesOf, type OpenApiDocument, operationsOf, schemaChecker } from './document.ts'
 import { CONTRACT, DOUBLED, type Who } from './operations.ts'
 import { textFaults } from './texts.ts'
+import { LINES } from './validator.ts'
 
 const document = await documentation(version)
 const operations = operationsOf(document)
 const check = schemaChecker(document)
-const LINES = 'application/x-ndjson'
 const PROBLEM = { $ref: '#/components/schemas/Problem' }
 
 /** Yields a value and all its parts. */
@@ -124,7 +125,7 @@ describe.each(CONTRACT)('$call', ({ call: name, who, answer, codes }) => {
   const { operation } = operations.find((documented) => documented.call === name) ?? {}
   if (!operation) return
 
-  test('stands in the group of those who may call it', () => {
+  test('is in the group of its callers', () => {
     expect(operation.tags).toHaveLength(1)
     expect(audienceOf(operation.tags[0] ?? '')).toBe(audienceFor(who))
   })
@@ -257,12 +258,8 @@ describe('a request', () => {
   })
 })
 
-describe('served', () => {
-  let system: System
-  beforeAll(async () => {
-    system = await inProcess()
-  })
-  afterAll(() => system?.stop())
+describe('the documents that the services serve', () => {
+  const here = running(inProcess)
   const read = async (base: string, path = '/swagger/json') => {
     const answer = await call(base, `GET ${path}`)
     expect(answer.status).toBe(200)
@@ -270,8 +267,8 @@ describe('served', () => {
     return answer.body as OpenApiDocument
   }
 
-  test('every document is valid OpenAPI 3.1', async () => {
-    for (const base of new Set(Object.values(system.url))) {
+  test('are valid OpenAPI 3.1', async () => {
+    for (const base of new Set(Object.values(here.system.url))) {
       const validator = new Validator()
       const result = await validator.validate({ ...(await read(base)) })
       expect(result.errors ?? []).toEqual([])
@@ -280,8 +277,8 @@ describe('served', () => {
     }
   })
 
-  test('together they are the document of all services', async () => {
-    const served = await Promise.all(Object.values(system.url).map((base) => read(base)))
+  test('are together the document of all services', async () => {
+    const served = await Promise.all(Object.values(here.system.url).map((base) => read(base)))
     const calls = new Set(served.flatMap((one) => operationsOf(one)).map((operation) => operation.call))
     expect([...calls].sort()).toEqual(operations.map((operation) => operation.call).sort())
     for (const one of served)
@@ -289,8 +286,8 @@ describe('served', () => {
     expect(served[0]).toEqual(plain(document))
   })
 
-  test('the document under the prefix is the same', async () => {
-    for (const base of new Set(Object.values(system.url)))
+  test('are the same under the prefix', async () => {
+    for (const base of new Set(Object.values(here.system.url)))
       expect(await read(base, '/api/v1/swagger/json')).toEqual(await read(base))
   })
 })
@@ -300,34 +297,25 @@ function plain<T>(value: T): T {
 }
 
 describe('ch202 openapi', () => {
-  const shell = async (command: string) => {
-    const child = Bun.spawn(['bash', '-o', 'pipefail', '-c', command], {
-      cwd: join(import.meta.dir, '..', '..'),
-      env: { ...process.env, BUN: process.execPath },
-      stdin: 'ignore',
-      stdout: 'pipe',
-      stderr: 'pipe',
-    })
-    const [out, err, status] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited])
-    return { out, err, status }
-  }
+  const shell = (command: string) =>
+    launch(['bash', '-o', 'pipefail', '-c', command], { env: { BUN: process.execPath } }).ended
 
   test('writes the complete document', async () => {
-    const { out, err, status } = await shell('"$BUN" cli/main.ts openapi')
-    expect({ err, status }).toEqual({ err: '', status: 0 })
-    expect(JSON.parse(out)).toEqual(plain(document))
-    expect((await new Validator().validate(JSON.parse(out))).valid).toBeTrue()
+    const { status, stderr, stdout } = await shell('"$BUN" cli/main.ts openapi')
+    expect({ stderr, status }).toEqual({ stderr: '', status: 0 })
+    expect(JSON.parse(stdout)).toEqual(plain(document))
+    expect((await new Validator().validate(JSON.parse(stdout))).valid).toBeTrue()
   })
 
   test('writes the complete document into a slow pipe', async () => {
-    const { out, status } = await shell('"$BUN" cli/main.ts openapi | (sleep 0.2; cat)')
+    const { status, stdout } = await shell('"$BUN" cli/main.ts openapi | (sleep 0.2; cat)')
     expect(status).toBe(0)
-    expect(JSON.parse(out)).toEqual(plain(document))
+    expect(JSON.parse(stdout)).toEqual(plain(document))
   })
 
   test('exits with 0 when its reader closes the pipe', async () => {
-    const { out, err, status } = await shell('"$BUN" cli/main.ts openapi | head -c 100')
-    expect({ err, status }).toEqual({ err: '', status: 0 })
-    expect(out).toHaveLength(100)
+    const { status, stderr, stdout } = await shell('"$BUN" cli/main.ts openapi | head -c 100')
+    expect({ stderr, status }).toEqual({ stderr: '', status: 0 })
+    expect(stdout).toHaveLength(100)
   })
 })

@@ -8,12 +8,14 @@ export type { OpenApiDocument } from '../../services/kit/http/openapi/document.t
 
 type Operation = Paths[string][string]
 
+/** An operation of a document. */
 export interface Documented {
   /** The method and the path, as in the document. */
   call: string
   operation: Operation
 }
 
+/** The operations of a document, in its order. */
 export function operationsOf({ paths }: OpenApiDocument): Documented[] {
   return Object.entries(paths).flatMap(([path, operations]) =>
     Object.entries(operations).map(([method, operation]) => ({ call: `${method.toUpperCase()} ${path}`, operation })),

@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { existsSync } from 'node:fs'
 import { type Browser, chromium } from 'playwright-core'
 import { call } from '../support/http.ts'
-import { inProcess, type System } from '../support/system.ts'
+import { running } from '../support/running.ts'
+import { inProcess } from '../support/system.ts'
 import { type OpenApiDocument, operationsOf } from './document.ts'
 
 const CHROMIUM_PATHS = [
@@ -29,6 +30,7 @@ const skipped = missing && process.env.CI !== 'true'
 if (skipped) console.error('SKIPPED: the documentation page. Install Chromium, or set CHROMIUM to its path')
 
 describe('the page', () => {
+  const here = running(inProcess)
   let browser: Browser
   beforeAll(async () => {
     if (missing) return
@@ -36,26 +38,13 @@ describe('the page', () => {
   }, BROWSER_TIMEOUT)
   afterAll(() => browser?.close(), BROWSER_TIMEOUT)
 
-  describe('', () => {
-    let system: System
-    beforeAll(async () => {
-      if (!missing) system = await inProcess()
-    })
-    afterAll(() => system?.stop())
-
-    test.skipIf(skipped)(
-      'works without the internet, and shows every operation',
-      async () => {
-        if (missing)
-          throw new Error(`Chromium is not installed: looked for ${CHROMIUM_PATHS.filter(Boolean).join(', ')}`)
-        const { auth, modules, users } = system.url
-        await openEveryGroup(browser, users)
-        const html = async (base: string) => (await call(base, 'GET /swagger')).text.replaceAll(/Ch202 \w+/g, 'Ch202')
-        expect(await html(auth)).toBe(await html(users))
-        expect(await html(modules)).toBe(await html(users))
-      },
-      2 * BROWSER_TIMEOUT,
-    )
+  test.skipIf(skipped)('works without the internet, and shows every operation', async () => {
+    if (missing) throw new Error(`Chromium is not installed: looked for ${CHROMIUM_PATHS.filter(Boolean).join(', ')}`)
+    const { auth, modules, users } = here.system.url
+    await openEveryGroup(browser, users)
+    const html = async (base: string) => (await call(base, 'GET /swagger')).text.replaceAll(/Ch202 \w+/g, 'Ch202')
+    expect(await html(auth)).toBe(await html(users))
+    expect(await html(modules)).toBe(await html(users))
   })
 })
 

@@ -12,6 +12,7 @@ interface Answer {
 /** Lists the differences between an answer and the document. */
 export type ResponseValidator = (one: Documented, answer: Answer) => string[]
 
+/** The media type of JSON lines. */
 export const LINES = 'application/x-ndjson'
 
 /** Compares answers with a document: the status, the content type, the schema, and the error code. */

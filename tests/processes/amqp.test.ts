@@ -1,30 +1,27 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
 import { type AddressInfo, createConnection, createServer } from 'node:net'
 import { type ChannelModel, type ConsumeMessage, connect } from 'amqplib'
+import { DAY } from '../../services/kit/clock.ts'
 import type { EventMessage } from '../../services/kit/outbox/events.ts'
 import { InstanceInTime } from '../faults/instance-in-time.ts'
 import { logIn, newEmail, PASSWORD } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
-import { as, call } from '../support/http.ts'
+import { byOperator, call } from '../support/http.ts'
 import { processes } from '../support/processes.ts'
 import { type Broker, openBroker } from '../support/rabbitmq.ts'
 import { freePort } from '../support/settings.ts'
-import type { System } from '../support/system.ts'
 
 // Erlang starts slowly on a busy machine.
 setDefaultTimeout(120_000)
 
 const EXCHANGE = 'shop.events'
 const QUEUE = 'everything'
-const DAY = 86_400_000
 
 let broker: Broker
 beforeAll(async () => {
   broker = await openBroker()
 })
 afterAll(() => broker?.close())
-
-const operator = (body?: unknown) => ({ headers: as.operator, ...(body === undefined ? {} : { body }) })
 
 /** Collects the messages of a queue. `open` connects, and connects again after a restart of the broker. */
 class Consumer {
@@ -76,15 +73,15 @@ async function countingProxy(port: number) {
   return counted
 }
 
-/** Messages in the order of their first arrival: with at-least-once delivery some arrive again. */
-function once(events: EventMessage[]): EventMessage[] {
+/** Removes the messages that arrived again, as at-least-once delivery allows. */
+function withoutRepetitions(events: EventMessage[]): EventMessage[] {
   return [...new Map(events.map((event) => [event.id, event])).values()]
 }
 
 test('every event reaches the exchange, in order per user, while the broker and auth restart', async () => {
   const consumer = new Consumer(broker.url)
   await consumer.open()
-  const system: System = await processes('apart', {
+  const system = await processes('apart', {
     AMQP_URL: broker.url,
     AMQP_EXCHANGE: EXCHANGE,
     RATE_LIMIT: 'off',
@@ -94,7 +91,7 @@ test('every event reaches the exchange, in order per user, while the broker and 
     const users = await Promise.all(
       [email, ...Array.from({ length: 5 }, newEmail)].map(async (each) => {
         const body = { email: each, password: PASSWORD }
-        return (await call(system.url.users, 'POST /api/v1/users', operator(body))).body.id as string
+        return (await call(system.url.users, 'POST /api/v1/users', byOperator(body))).body.id as string
       }),
     )
     let round = 0
@@ -103,7 +100,7 @@ test('every event reaches the exchange, in order per user, while the broker and 
       for (const last = round + rounds; round < last; ) {
         round++
         const name = `name ${round}`
-        const changed = users.map((id) => call(system.url.users, `PATCH /api/v1/users/${id}`, operator({ name })))
+        const changed = users.map((id) => call(system.url.users, `PATCH /api/v1/users/${id}`, byOperator({ name })))
         for (const { status } of await Promise.all(changed)) expect(status).toBe(200)
       }
     }
@@ -124,7 +121,7 @@ test('every event reaches the exchange, in order per user, while the broker and 
     await change(5)
     const names = Array.from({ length: round }, (_, at) => `name ${at + 1}`)
     const namesOf = (id: string) =>
-      once(consumer.events())
+      withoutRepetitions(consumer.events())
         .filter(({ data, type }) => data.user_id === id && type === 'user.updated')
         .map(({ data }) => (data.user as { name: string }).name)
     await eventually(() => users.every((id) => namesOf(id).length >= round)).catch(() => undefined)
@@ -146,7 +143,7 @@ test('every event reaches the exchange, in order per user, while the broker and 
     }
     // Events of sessions were published too, and no queue is bound to them.
     const deliveryCount = async (query: string) =>
-      (await call(system.url.auth, `GET /api/v1/admin/webhooks/deliveries?${query}`, operator())).body.total
+      (await call(system.url.auth, `GET /api/v1/admin/webhooks/deliveries?${query}`, byOperator())).body.total
     await eventually(async () => (await deliveryCount('webhook=amqp&status=pending')) === 0)
     expect(await deliveryCount('webhook=amqp&status=dead')).toBe(0)
     expect(system.output()).toContain('"event":"amqp.lost"')
@@ -194,9 +191,9 @@ test('deliveries to a broker that is down for 7 days fail, and can be replayed',
   await instance.start()
   try {
     const body = { email: newEmail(), password: PASSWORD }
-    expect((await instance.ask('POST /api/v1/users', operator(body))).status).toBe(201)
+    expect((await instance.ask('POST /api/v1/users', byOperator(body))).status).toBe(201)
     const delivery = async () => {
-      const { body, text } = await instance.ask('GET /api/v1/admin/webhooks/deliveries?webhook=amqp', operator())
+      const { body, text } = await instance.ask('GET /api/v1/admin/webhooks/deliveries?webhook=amqp', byOperator())
       expect(text).not.toContain(password)
       return body.items[0]
     }
@@ -206,7 +203,7 @@ test('deliveries to a broker that is down for 7 days fail, and can be replayed',
     expect(await delivery()).toMatchObject({ status: 'pending' })
     await instance.pass(60_000)
     await eventually(async () => (await delivery()).status === 'dead')
-    const replayed = await instance.ask('POST /api/v1/admin/webhooks/replay', operator({ webhook: 'amqp' }))
+    const replayed = await instance.ask('POST /api/v1/admin/webhooks/replay', byOperator({ webhook: 'amqp' }))
     expect(replayed.body).toEqual({ replayed: 1 })
     expect(await delivery()).toMatchObject({ status: 'pending' })
   } finally {

@@ -1,72 +1,54 @@
 import { Database } from 'bun:sqlite'
-import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
+import { describe, expect, test } from 'bun:test'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { newEmail, PASSWORD, registerUser } from '../support/actors.ts'
 import { eventually } from '../support/eventually.ts'
-import { as, call } from '../support/http.ts'
-import { processes } from '../support/processes.ts'
-import { Receiver, verified } from '../support/receiver.ts'
-import type { System } from '../support/system.ts'
+import { as, byOperator, call, jsonLines } from '../support/http.ts'
+import { overProcesses } from '../support/processes.ts'
+import { emptyResponse, receivers, verified } from '../support/receiver.ts'
+import { running } from '../support/running.ts'
 import { runTool } from '../support/tool.ts'
-
-setDefaultTimeout(120_000)
 
 const ADMIN = '/api/v1/admin/webhooks'
 
-const receivers: Receiver[] = []
-function receiver(answers?: Receiver['answers']): Receiver {
-  const newReceiver = new Receiver()
-  if (answers) newReceiver.answers = answers
-  receivers.push(newReceiver)
-  return newReceiver
-}
-afterEach(async () => {
-  await Promise.all(receivers.splice(0).map((one) => one.close()))
-})
-
-const operator = (body?: unknown) => ({ headers: as.operator, ...(body === undefined ? {} : { body }) })
-const status = (code: number, headers: Record<string, string> = {}) => new Response(null, { status: code, headers })
+const receiver = receivers()
 
 describe('webhooks of services in three processes', () => {
-  let system: System
-  beforeAll(async () => {
-    system = await processes('apart', { RATE_LIMIT: 'off', LOG_LEVEL: 'debug' })
-  })
-  afterAll(() => system?.stop())
+  const here = running(overProcesses('apart'), { RATE_LIMIT: 'off', LOG_LEVEL: 'debug' })
 
-  const created = async (url: string, more: object = {}) => {
-    const answer = await call(system.url.auth, `POST ${ADMIN}`, operator({ url, ...more }))
+  const addWebhook = async (url: string, more: object = {}) => {
+    const answer = await call(here.system.url.auth, `POST ${ADMIN}`, byOperator({ url, ...more }))
     expect([answer.status, answer.headers.get('cache-control')]).toEqual([201, 'no-store'])
     return answer.body
   }
-  const deleted = (id: string) => call(system.url.auth, `DELETE ${ADMIN}/${id}`, operator())
+  const deleteWebhook = (id: string) => call(here.system.url.auth, `DELETE ${ADMIN}/${id}`, byOperator())
 
   test('every event after a webhook was added is sent to the webhook, from every service', async () => {
     for (let round = 0; round < 5; round++) {
       const to = receiver()
-      const { id, secret } = await created(to.url, { types: ['user.created', 'module.enabled'] })
-      const user = await registerUser(system)
-      const body = { id: `told-${round}`, name: 'Told', description: 'Told' }
-      await call(system.url.modules, 'POST /api/v1/modules', operator(body))
-      await call(system.url.modules, `POST /api/v1/modules/told-${round}/enable`, operator({ user_id: user.id }))
+      const { id, secret } = await addWebhook(to.url, { types: ['user.created', 'module.enabled'] })
+      const user = await registerUser(here.system)
+      const body = { id: `shop-${round}`, name: 'Shop', description: 'Sells' }
+      await call(here.system.url.modules, 'POST /api/v1/modules', byOperator(body))
+      await call(here.system.url.modules, `POST /api/v1/modules/shop-${round}/enable`, byOperator({ user_id: user.id }))
       const received = await to.has(2)
       expect(received.map((one) => verified(secret, one).type).toSorted()).toEqual(['module.enabled', 'user.created'])
-      expect((await deleted(id)).status).toBe(204)
+      expect((await deleteWebhook(id)).status).toBe(204)
     }
   })
 
   test('deliveries that were under way when auth was killed arrive after its restart', async () => {
     const to = receiver(() => new Promise<Response>(() => undefined))
-    const away = receiver(() => status(500))
-    const { id, secret } = await created(to.url, { types: ['user.created'] })
-    const other = await created(away.url, { types: ['user.created'] })
-    const users = await Promise.all(Array.from({ length: 6 }, () => registerUser(system)))
-    const under = (await to.has(4)).map((one) => one.id)
+    const away = receiver(() => emptyResponse(500))
+    const { id, secret } = await addWebhook(to.url, { types: ['user.created'] })
+    const other = await addWebhook(away.url, { types: ['user.created'] })
+    const users = await Promise.all(Array.from({ length: 6 }, () => registerUser(here.system)))
+    const underWay = (await to.has(4)).map((one) => one.id)
     await away.has(6)
-    await system.kill('auth')
-    for (const one of [to, away]) one.answers = () => status(200)
-    await system.start('auth')
+    await here.system.kill('auth')
+    for (const one of [to, away]) one.answers = () => emptyResponse(200)
+    await here.system.start('auth')
     const expected = users.map((user) => user.id).toSorted()
     for (const [one, key] of [
       [to, secret],
@@ -76,34 +58,35 @@ describe('webhooks of services in three processes', () => {
       await eventually(() => new Set(newMessages().map((each) => each.id)).size === 6)
       expect([...new Set(newMessages().map((each) => verified(key, each).data.user_id))].toSorted()).toEqual(expected)
     }
-    for (const one of under) expect(to.received.filter((each) => each.id === one).length).toBeGreaterThan(1)
-    for (const one of [id, other.id]) await deleted(one)
+    for (const one of underWay) expect(to.received.filter((each) => each.id === one).length).toBeGreaterThan(1)
+    for (const one of [id, other.id]) await deleteWebhook(one)
   })
 
   test('hundreds of failed deliveries are few lines in the log', async () => {
-    const { id } = await created('http://127.0.0.1:9/')
+    const { id } = await addWebhook('http://127.0.0.1:9/')
     const password_hash = await Bun.password.hash(PASSWORD, { algorithm: 'bcrypt', cost: 4 })
-    const body = Array.from({ length: 300 }, () => JSON.stringify({ email: newEmail(), password_hash })).join('\n')
-    const headers = { ...as.operator, 'content-type': 'application/x-ndjson' }
-    await call(system.url.users, 'POST /api/v1/users/import', { headers, body })
+    const users = Array.from({ length: 300 }, () => ({ email: newEmail(), password_hash }))
+    await call(here.system.url.users, 'POST /api/v1/users/import', jsonLines(users))
     const lines = (level: string) =>
-      system.output().match(new RegExp(`"level":"${level}".*"event":"delivery.postponed","target":"${id}"`, 'g')) ?? []
-    await eventually(() => lines('debug').length >= 250 || undefined)
+      here.system
+        .output()
+        .match(new RegExp(`"level":"${level}".*"event":"delivery.postponed","target":"${id}"`, 'g')) ?? []
+    await eventually(() => lines('debug').length >= 250)
     expect(lines('warn').length).toBeGreaterThan(0)
     expect(lines('warn').length).toBeLessThan(30)
-    await deleted(id)
+    await deleteWebhook(id)
   })
 
   test('a secret is returned once: no later answer, log or file contains it in plain text, and no log has the payloads', async () => {
-    const to = receiver((_, at) => status(at === 1 ? 500 : 200))
-    const { id, secret } = await created(`${to.url}?canary-of-the-address`, { description: 'The shop' })
+    const to = receiver((_, at) => emptyResponse(at === 1 ? 500 : 200))
+    const { id, secret } = await addWebhook(`${to.url}?canary-of-the-address`, { description: 'The shop' })
     const bytes = Buffer.from(secret.slice('whsec_'.length), 'base64')
     expect([secret.startsWith('whsec_'), bytes.length]).toEqual([true, 32])
-    const { email } = await registerUser(system, { name: 'Canary Name' })
+    const { email } = await registerUser(here.system, { name: 'Canary Name' })
     await to.has(3)
     const answers = await Promise.all(
       [`GET ${ADMIN}`, `GET ${ADMIN}/deliveries`, 'GET /api/v1/admin/audit?size=200'].map((request) =>
-        call(system.url.auth, request, operator()),
+        call(here.system.url.auth, request, byOperator()),
       ),
     )
     expect(answers[0]?.body.items).toEqual([
@@ -116,29 +99,29 @@ describe('webhooks of services in three processes', () => {
         created_at: expect.any(String),
       },
     ])
-    const files = readdirSync(system.dataDir, { recursive: true, withFileTypes: true })
+    const files = readdirSync(here.system.dataDir, { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
       .map((entry) => readFileSync(join(entry.parentPath, entry.name)))
-    const places = [...answers.map(({ text }) => Buffer.from(text)), Buffer.from(system.output()), ...files]
+    const places = [...answers.map(({ text }) => Buffer.from(text)), Buffer.from(here.system.output()), ...files]
     expect(places.length).toBeGreaterThan(6)
     for (const needle of [secret, secret.slice(6), bytes])
       expect(places.some((place) => place.includes(needle))).toBe(false)
-    const log = system.output()
+    const log = here.system.output()
     expect(log).toMatch(new RegExp(`"event":"delivery.postponed","target":"${id}","id":"[0-9a-f-]{36}","tries":1`))
     expect(log).toContain('"event":"delivery.delivered"')
     for (const needle of ['canary-of-the-address', 'Canary Name', email]) expect(log.includes(needle)).toBe(false)
-    const database = new Database(join(system.dataDir, 'auth.sqlite'), { readonly: true })
+    const database = new Database(join(here.system.dataDir, 'auth.sqlite'), { readonly: true })
     expect(database.query('SELECT length(sealed_secret) AS length FROM webhooks').all()).toEqual([{ length: 60 }])
     database.close()
-    await deleted(id)
+    await deleteWebhook(id)
   })
 
   test('the tool shows a secret once, lists failed deliveries and replays them', async () => {
-    const to = receiver(() => status(410))
+    const to = receiver(() => emptyResponse(410))
     const env = {
-      CH202_DATA_DIR: system.dataDir,
+      CH202_DATA_DIR: here.system.dataDir,
       OPERATOR_API_KEY: as.operator['x-api-key'],
-      AUTH_URL: system.url.auth,
+      AUTH_URL: here.system.url.auth,
     }
     const run = async (line: string, expected = 0) => {
       const ended = await runTool(line.split(' '), { env })
@@ -152,13 +135,13 @@ describe('webhooks of services in three processes', () => {
       items: [expect.objectContaining({ id, types: ['user.created', 'session.created'], status: 'active' })],
     })
     expect(await run('webhooks list')).not.toContain('whsec_')
-    await registerUser(system)
+    await registerUser(here.system)
     await eventually(async () => (await json('webhooks list')).items[0].status === 'disabled')
     const dead = (await json(`webhooks deliveries --status dead --webhook ${id}`)).items
     expect(dead.length).toBeGreaterThan(0)
     expect(await run(`webhooks deliveries --webhook ${id} -o ids`)).toContain(`${dead[0].id}\n`)
 
-    to.answers = () => status(200)
+    to.answers = () => emptyResponse(200)
     expect(await json(`webhooks enable ${id}`)).toMatchObject({ status: 'active', changed: true })
     expect(await json(`webhooks enable ${id}`)).toMatchObject({ status: 'active', changed: false })
     const before = to.received.length
@@ -169,13 +152,13 @@ describe('webhooks of services in three processes', () => {
     expect(await json(`webhooks replay --webhook ${id} --yes`)).toMatchObject({ replayed: dead.length - 1 })
     await run(`webhooks replay ${dead[0].id} --webhook ${id}`, 2)
     // R29: a failed delivery waits for a second, then for longer.
-    to.answers = () => status(503, { 'retry-after': '3600' })
-    await registerUser(system)
+    to.answers = () => emptyResponse(503, { 'retry-after': '3600' })
+    await registerUser(here.system)
     const waiting = await eventually(async () => {
       const { items } = await json(`webhooks deliveries --status pending --webhook ${id}`)
       return items.length === 2 && items.every(({ tries }: { tries: number }) => tries === 1) ? items : undefined
     })
-    to.answers = () => status(200)
+    to.answers = () => emptyResponse(200)
     expect(await json(`webhooks replay ${waiting[0].id}`)).toEqual({ replayed: 1, changed: true })
     await eventually(async () => (await json('webhooks deliveries --status pending')).items.length === 1)
     expect(await run('webhooks replay --status pending -o json', 2)).toContain('Send all pending deliveries again?')

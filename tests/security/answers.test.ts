@@ -4,7 +4,7 @@ import { createUser, logIn, newEmail, PASSWORD, registerUser, type TestUser } fr
 import { rowsOfAdded } from '../support/added-services.ts'
 import { FIELDS, OAUTH_CALL } from '../support/expectations.ts'
 import { type Answer, as, call } from '../support/http.ts'
-import { ownedValues } from '../support/owned.ts'
+import { ownedValues } from '../support/owned-resources.ts'
 import { inProcess, type System } from '../support/system.ts'
 import {
   credentialsOf,

@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { registerUser } from '../support/actors.ts'
 import { as, call } from '../support/http.ts'
-import { credentialFor, filled, once, servedRoutes } from '../support/routes.ts'
+import { credentialFor, distinctRoutes, samplePath, servedRoutes } from '../support/routes.ts'
 import { sendChunked } from '../support/sockets.ts'
 import { inProcess, type System } from '../support/system.ts'
 
 const JSON_TYPE = { 'content-type': 'application/json' }
-const withBody = once(await servedRoutes()).filter(({ body }) => body)
+const withBody = distinctRoutes(await servedRoutes()).filter(({ body }) => body)
 
 let system: System
 let bearer: Record<string, string>
@@ -26,9 +26,9 @@ describe('check 25: a body of 65 KB', () => {
     const pieces = large.match(/.{1,8192}/gs) ?? []
     for (const { service, method, path } of withBody) {
       const headers = { ...JSON_TYPE, ...credentialFor({ path }, bearer) }
-      const plain = await call(system.url[service], `${method} ${filled(path)}`, { headers, body: large })
+      const plain = await call(system.url[service], `${method} ${samplePath(path)}`, { headers, body: large })
       const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`)
-      const chunked = await sendChunked(system.url[service], `${method} ${filled(path)} HTTP/1.1`, lines, pieces)
+      const chunked = await sendChunked(system.url[service], `${method} ${samplePath(path)} HTTP/1.1`, lines, pieces)
       for (const { body, status } of [plain, chunked])
         expect([path, status, body.code]).toEqual([path, 413, 'body_too_large'])
     }

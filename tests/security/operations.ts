@@ -2,7 +2,7 @@ import { type Documented, operationsOf } from '../openapi/document.ts'
 import { createUser, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
 import { as, call } from '../support/http.ts'
 import { mailedToken } from '../support/mails.ts'
-import { ownedValues, turnOnModules } from '../support/owned.ts'
+import { enableNeededModules, ownedValues } from '../support/owned-resources.ts'
 import type { Name } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
 import type { Caller } from './policy.ts'
@@ -23,7 +23,7 @@ export async function servedOperations(system: System): Promise<Map<string, Serv
       served.set(one.call, entry)
     }
   }
-  await turnOnModules(system, served.values())
+  await enableNeededModules(system, served.values())
   return served
 }
 

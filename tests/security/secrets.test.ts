@@ -11,7 +11,7 @@ import { eventually } from '../support/eventually.ts'
 import { type Answer, as, call } from '../support/http.ts'
 import { resetLinkIn } from '../support/mails.ts'
 import { processes } from '../support/processes.ts'
-import { once, servedRoutes } from '../support/routes.ts'
+import { distinctRoutes, servedRoutes } from '../support/routes.ts'
 import { addressSettings, type Name } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
 import { processesWith, runTool, temporary } from '../support/tool.ts'
@@ -143,7 +143,7 @@ afterAll(async () => {
   folder.remove()
 })
 
-const resetTokens = () => mailServer.came.map((mail) => resetLinkIn(mail).searchParams.get('token') ?? '')
+const resetTokens = () => mailServer.received.map((mail) => resetLinkIn(mail).searchParams.get('token') ?? '')
 
 test('check 38: the services are used, rightly and wrongly, while a backup is made', async () => {
   const email = newEmail()
@@ -174,12 +174,13 @@ test('check 38: the services are used, rightly and wrongly, while a backup is ma
   canaries.add('hash', hash.body.password_hash)
 
   // A mail server that repeats everything, at the login and at the mail, and then accepts a mail.
-  for (const manner of ['refuses the login', 'refuses the mail', 'takes it'] as const) {
-    mailServer.manner = manner
-    const before = [mailServer.logins, mailServer.came.length] as const
+  for (const behavior of ['refuses the login', 'refuses the mail', 'accepts the mail'] as const) {
+    mailServer.behavior = behavior
+    const before = [mailServer.logins, mailServer.received.length] as const
     await ask('auth', 'POST /auth/password-reset-request', { body: { email } })
     await eventually(
-      () => mailServer.logins > before[0] && (manner === 'refuses the login' || mailServer.came.length > before[1]),
+      () =>
+        mailServer.logins > before[0] && (behavior === 'refuses the login' || mailServer.received.length > before[1]),
     )
   }
   await eventually(() => /"mail.failed"/.test(system.output()))
@@ -234,7 +235,7 @@ test('check 38: the services are used, rightly and wrongly, while a backup is ma
   await logIn(email, THIRD)
 
   // Client input where a secret belongs, and where it does not.
-  for (const route of once(await servedRoutes())) {
+  for (const route of distinctRoutes(await servedRoutes())) {
     const path = route.path.replace(/:(\w+)\??/g, TYPED)
     const send = (options: Parameters<typeof call>[2], query = '') =>
       call(system.url[route.service], `${route.method} ${path}${query}`, options)

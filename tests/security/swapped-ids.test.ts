@@ -3,7 +3,7 @@ import { createUser, logIn, registerUser, type TestUser } from '../support/actor
 import { all, askEach } from '../support/each-service.ts'
 import { PROFILE_FIELDS } from '../support/expectations.ts'
 import { type Answer, as, call } from '../support/http.ts'
-import { OWNED } from '../support/owned.ts'
+import { OWNED } from '../support/owned-resources.ts'
 import type { Name } from '../support/settings.ts'
 import { inProcessApart, type System } from '../support/system.ts'
 import { Databases } from './databases.ts'

@@ -7,13 +7,13 @@ import { Revocations } from '../../services/kit/tokens/revocations.ts'
 import { logIn, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
 import { all, askEach } from '../support/each-service.ts'
 import { expectFields, expectOAuthProblem, expectProblem } from '../support/expectations.ts'
-import { type Json, resigned, SECRET } from '../support/forged-tokens.ts'
+import { type Json, resigned } from '../support/forged-tokens.ts'
 import { as, call, form } from '../support/http.ts'
 import { mailedToken } from '../support/mails.ts'
 import { running } from '../support/running.ts'
 import { inProcess, inProcessApart } from '../support/system.ts'
 
-const here = running(inProcessApart, { CH202_SECRET: SECRET })
+const here = running(inProcessApart)
 const { auth, users } = here
 const operator = { headers: as.operator }
 const validate = async (token: string) => (await auth('POST /auth/validate-token', { body: { token } })).body

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { createUser, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
 import { OAUTH_CALL, OPERATOR_FIELDS } from '../support/expectations.ts'
 import { as, call } from '../support/http.ts'
-import { credentialFor, filled, once, type Schema, servedRoutes } from '../support/routes.ts'
+import { credentialFor, distinctRoutes, type Schema, samplePath, servedRoutes } from '../support/routes.ts'
 import { inProcess, type System } from '../support/system.ts'
 import { Databases } from './databases.ts'
 import { credentialsOf, fixtureFor, requestOf, servedOperations } from './operations.ts'
@@ -10,7 +10,7 @@ import { may, POLICY } from './policy.ts'
 
 const JSON_TYPE = { 'content-type': 'application/json' }
 const LINES = { ...as.operator, 'content-type': 'application/x-ndjson' }
-const routes = once(await servedRoutes())
+const routes = distinctRoutes(await servedRoutes())
 const withBody = routes.filter(({ body }) => body)
 
 let system: System
@@ -131,7 +131,7 @@ describe('check 25: names', () => {
       for (const name of NAMES) {
         const headers = { ...JSON_TYPE, ...credentialFor({ path }, bearer) }
         const body = `{"${name}":{"isAdmin":true,"operator":true}}`
-        const answer = await call(system.url[service], `${method} ${filled(path)}`, { headers, body })
+        const answer = await call(system.url[service], `${method} ${samplePath(path)}`, { headers, body })
         expect([path, name, answer.status]).toEqual([path, name, 400])
         // An OAuth call ignores unknown parameters, and reports the missing one.
         const complaint = OAUTH_CALL.test(path) ? 'token is required' : `${name} should not exist`
@@ -150,7 +150,7 @@ describe('check 25: names', () => {
       expect([body.status, body.message]).toEqual(['failed', [`${name} should not exist`]])
       for (const { method, path, service } of routes.filter(({ query }) => query)) {
         const headers = credentialFor({ path }, bearer)
-        const answer = await call(system.url[service], `${method} ${filled(path)}?${name}=1`, { headers })
+        const answer = await call(system.url[service], `${method} ${samplePath(path)}?${name}=1`, { headers })
         expect([path, name, answer.status]).toEqual([path, name, 400])
         expect(answer.body.message).toContain(`${name} should not exist`)
       }
@@ -176,7 +176,7 @@ describe('check 25: names', () => {
     expect(Object.keys(health).toSorted()).toEqual(['service', 'status', 'uptime_s', 'version'])
   })
 
-  test('that occur twice count once, the last, in a body, a line and a query, and are an error in a form', async () => {
+  test('that occur twice count distinctRoutes, the last, in a body, a line and a query, and are an error in a form', async () => {
     const { tokens } = await registerUser(system)
     const token = tokens.access_token
     const form = { ...as.operator, 'content-type': 'application/x-www-form-urlencoded' }

@@ -127,7 +127,7 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
       expect(await store.accountById(user.userId)).toMatchObject({ passwordHash: 'hash', sessionsFrom: 4 })
     })
 
-    test('finds an account by email in any case and by username; an email belongs to one account', async () => {
+    test('finds an account by username, and by email in upper or lower case; an email belongs to one account', async () => {
       const first = account({ email: 'One@example.org', username: 'one' })
       await store.syncAccount(first, NOW, events)
       expect((await store.accountByEmail('oNE@example.org'))?.userId).toBe(first.userId)
@@ -290,7 +290,7 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
       })
     })
 
-    test('only the owner can end a session, or all sessions of theirs; the feed lists the ended ones', async () => {
+    test('only its owner can end a session, or all their sessions; the feed lists the ended ones', async () => {
       const { user, session: open } = await logIn()
       const before = await store.lastRevocation()
       expect(await store.endSession(open.id, id(), ENDING, event())).toBeNull()
@@ -402,7 +402,7 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
     })
   })
 
-  describe('the mail queue', () => {
+  describe('mails in the queue', () => {
     const ask = async (nextAt: number, tries = 0) => {
       const row = { id: id(), kind: 'email_changed' as const, email: 'a@example.org', ip: null, requestId: null }
       await store.addMailRequest({ ...row, requestedAt: NOW, tries, nextAt, linkAt: null, lastError: null })
@@ -524,7 +524,7 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
     })
   })
 
-  test('facts and the probe', async () => {
+  test('keeps facts, answers a probe, and has an epoch', async () => {
     expect(await store.fact('nothing')).toBeNull()
     await store.setFact('something', 'one')
     await store.setFact('something', 'two')

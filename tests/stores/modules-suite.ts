@@ -28,7 +28,7 @@ const moduleOf = (id: string, fields: Partial<Module> = {}): Module => ({
   ...fields,
 })
 
-/** The tests that every store of the modules service must pass. @param open opens an empty store */
+/** Tests that every store of the modules service must pass. @param open opens an empty store */
 export function modulesStoreSuite(open: () => Promise<ModulesStore>): void {
   let store: ModulesStore
   beforeEach(async () => {
@@ -94,7 +94,7 @@ export function modulesStoreSuite(open: () => Promise<ModulesStore>): void {
       expect(await notices()).toEqual([])
     })
 
-    test('two concurrent changes do not make a cycle', async () => {
+    test('refuses the second of two concurrent changes that would make a cycle', async () => {
       await add(moduleOf('a'), moduleOf('b'))
       const outcomes = await Promise.all([
         store.changeModule('a', { requires: ['b'] }, []),
@@ -104,7 +104,7 @@ export function modulesStoreSuite(open: () => Promise<ModulesStore>): void {
       expect(outcomes.map(({ outcome }) => outcome).sort()).toEqual(['changed', 'cycle'])
     })
 
-    test('changes what is given and keeps the rest', async () => {
+    test('changes the given fields and keeps the others', async () => {
       await add(moduleOf('a'), moduleOf('b', { requiredRoles: ['X'] }))
       const module = moduleOf('b', { requiredRoles: ['X'], requires: ['a'], name: 'New' })
       const changed = await store.changeModule('b', { requires: ['a'], name: 'New' }, [notice('changed')])
@@ -113,7 +113,7 @@ export function modulesStoreSuite(open: () => Promise<ModulesStore>): void {
       expect(await notices()).toEqual(['changed'])
     })
 
-    test('a module that was removed takes the choices about it along', async () => {
+    test('removes a module with all choices about it', async () => {
       await add(moduleOf('a', { defaultEnabled: true }))
       await disable('a')
       await enable('a', BEN)
@@ -277,7 +277,7 @@ export function modulesStoreSuite(open: () => Promise<ModulesStore>): void {
       const add = (id: string, fields: Partial<Module> = {}) => store.addModule(moduleOf(id, fields), [])
       const change = (changes: Partial<Module>, id = 'a') => store.changeModule(id, changes, [])
       const steps: Step[] = [
-        ['made', () => add('a'), {}, true],
+        ['added', () => add('a'), {}, true],
         ['on', () => enable('a'), { [ANA]: true }],
         ['off', () => disable('a'), { [ANA]: false }],
         ['on for another', () => enable('a', BEN), { [BEN]: true }],
@@ -285,7 +285,7 @@ export function modulesStoreSuite(open: () => Promise<ModulesStore>): void {
         ['roles', () => change({ requiredRoles: ['X'] }), {}],
         ['gone', () => store.removeUser(BEN), { [BEN]: null }],
         ['deleted', () => store.removeModule('a', []), {}, true],
-        ['made again', () => add('a', { defaultEnabled: true }), {}, true],
+        ['added again', () => add('a', { defaultEnabled: true }), {}, true],
         ['off by default', () => change({ defaultEnabled: false }), {}],
       ]
       expect(await store.lastChange('a')).toBe(0)

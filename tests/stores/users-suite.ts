@@ -29,7 +29,7 @@ const userOf = (n: number, fields: Partial<User> = {}): User => ({
   ...fields,
 })
 
-/** The tests that every store of the users service must pass. @param open opens an empty store */
+/** Tests that every store of the users service must pass. @param open opens an empty store */
 export function usersStoreSuite(open: () => Promise<UsersStore>): void {
   let store: UsersStore
   beforeEach(async () => {

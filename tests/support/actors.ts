@@ -18,7 +18,11 @@ export interface TestUser {
   tokens: { access_token: string; refresh_token: string; session_id: string }
 }
 
-/** Registers a user through auth. */
+/**
+ * Registers a user at auth.
+ * @param extra more fields of the body
+ * @throws Error if the registration is refused
+ */
 export async function registerUser(system: Urls, extra: Record<string, unknown> = {}): Promise<TestUser> {
   const email = newEmail()
   const answer = await call(system.url.auth, 'POST /api/v1/auth/register', {
@@ -28,7 +32,11 @@ export async function registerUser(system: Urls, extra: Record<string, unknown> 
   return { id: answer.body.id, email, tokens: answer.body.tokens }
 }
 
-/** Creates a user with the operator key, and logs them in. */
+/**
+ * Creates a user with the operator key, and logs them in.
+ * @param fields more fields of the body
+ * @throws Error if the creation is refused
+ */
 export async function createUser(system: Urls, fields: Record<string, unknown> = {}): Promise<TestUser> {
   const email = newEmail()
   const created = await call(system.url.users, 'POST /api/v1/users', {
@@ -40,6 +48,7 @@ export async function createUser(system: Urls, fields: Record<string, unknown> =
   return { id: created.body.id, email, tokens: login.body }
 }
 
+/** Logs in at auth. @param login an email or a username */
 export function logIn(system: Urls, login: string, password = PASSWORD): Promise<Answer> {
   return call(system.url.auth, 'POST /api/v1/auth/login', { body: { login, password } })
 }

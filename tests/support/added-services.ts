@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** The rows of a service in the tests of the whole system. `ch202 new service` writes one file of them per service. */
+/** The rows that a service adds to the tests of all services, in a file that `ch202 new service` writes. */
 export interface AddedService {
   /** The callers that each operation accepts: rows as in `tests/security/policy.ts`. */
   policy: string
@@ -9,7 +9,7 @@ export interface AddedService {
   codes: Record<string, string>
   /** Every key of each answer, as in `tests/security/answers.test.ts`. */
   answers: Record<string, string>
-  /** The path parameter with the id of what a user owns; `POST /<name>` with a name creates one. */
+  /** The path parameter with the id of a resource that a user owns. `POST /<service>` with a name creates one. */
   ownedId: string
   /** The tables that a refused request must leave alone. */
   tables: string[]

@@ -6,7 +6,7 @@ import { type Ended, launch, ROOT } from './tool.ts'
 export interface Checkout {
   path: string
   git(...words: string[]): string
-  /** The hash of all files: git's tree. */
+  /** The hash of all files, as git computes it. */
   tree(): string
   /** Runs Bun in the copy to its end. */
   run(words: string[], env?: Record<string, string>): Promise<Ended>

@@ -7,8 +7,9 @@ import type { System } from './system.ts'
 type Results = Record<string, number | string>
 
 /**
- * Sends each service a request that any valid access token may make. Gives the status of a success, or the code of a
- * refusal. All services refuse a revoked token at once: no test waits for that.
+ * Sends each service a request that any valid access token may make. All services refuse a revoked token at once, so no
+ * test waits for that.
+ * @returns for each service the status of a success, or the code of a refusal
  */
 export async function askEach(system: System, token: string, names: readonly Name[] = SERVICE_NAMES): Promise<Results> {
   const user = subjectOf(token)
@@ -23,10 +24,12 @@ export async function askEach(system: System, token: string, names: readonly Nam
   return Object.fromEntries(results)
 }
 
-export function all(what: number | string, names: readonly Name[] = SERVICE_NAMES): Results {
-  return Object.fromEntries(names.map((name) => [name, what]))
+/** The same result for each service, to compare with that of `askEach`. */
+export function all(result: number | string, names: readonly Name[] = SERVICE_NAMES): Results {
+  return Object.fromEntries(names.map((name) => [name, result]))
 }
 
+/** The user of a token, or a name that no user has if the token is malformed. */
 function subjectOf(token: string): string {
   try {
     return decodeJwt(token).sub ?? 'nobody'

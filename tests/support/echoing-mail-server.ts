@@ -1,13 +1,15 @@
 import { createServer, type Socket } from 'node:net'
 
-/** Whether the server refuses the login, refuses the mail, or accepts it. */
-type Manner = 'refuses the login' | 'refuses the mail' | 'takes it'
+type Behavior = 'refuses the login' | 'refuses the mail' | 'accepts the mail'
 
-/** A mail server that echoes its input, in responses of several lines (RFC 5321, 4.2.1). */
+/**
+ * A mail server that echoes its input when it refuses, in responses of several lines (RFC 5321, 4.2.1): a log that
+ * contains its response would contain passwords and links.
+ */
 export class EchoingMailServer {
-  manner: Manner = 'takes it'
+  behavior: Behavior = 'accepts the mail'
   /** Every mail received, accepted or not. */
-  readonly came: string[] = []
+  readonly received: string[] = []
   logins = 0
   private readonly sockets = new Set<Socket>()
   private readonly server = createServer((socket) => this.talk(socket))
@@ -47,17 +49,17 @@ export class EchoingMailServer {
     if (command === 'DATA') return '354 go on\r\n'
     if (command !== 'AUTH') return '250 well\r\n'
     this.logins++
-    if (this.manner !== 'refuses the login') return '235 well\r\n'
+    if (this.behavior !== 'refuses the login') return '235 well\r\n'
     return echo(535, `${line}\n${Buffer.from(credentials, 'base64').toString().replaceAll('\0', ' ')}`)
   }
 
   private answerMail(mail: string): string {
-    this.came.push(mail)
-    return this.manner === 'refuses the mail' ? echo(451, mail) : '250 taken\r\n'
+    this.received.push(mail)
+    return this.behavior === 'refuses the mail' ? echo(451, mail) : '250 taken\r\n'
   }
 }
 
-/** Lines that a reader of stack traces takes for frames among them. */
+/** A response that repeats the text; every second line looks like a frame of a stack trace. */
 function echo(status: number, text: string): string {
   const lines = text.split(/\r?\n/).flatMap((line) => [line, `    at ${line}`])
   return `${lines.map((line) => `${status}-${line}\r\n`).join('')}${status} no\r\n`

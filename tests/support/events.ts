@@ -3,18 +3,19 @@ import { join } from 'node:path'
 import { type Event, type EventMessage, messageOf } from '../../services/kit/outbox/events.ts'
 import { eventually } from './eventually.ts'
 import { as, call } from './http.ts'
+import type { Name } from './settings.ts'
 import type { System } from './system.ts'
 
-/** Creates a webhook for all events. If nothing listens at `url`, the events wait in the database. */
-export async function listen(system: System, url = 'http://127.0.0.1:9/'): Promise<void> {
+/** Adds a webhook for all events: auth stores them from then on, even if nothing listens at `url`. */
+export async function addWebhook(system: System, url = 'http://127.0.0.1:9/'): Promise<void> {
   const body = { url }
   const { status, text } = await call(system.url.auth, 'POST /api/v1/admin/webhooks', { headers: as.operator, body })
-  if (status !== 201) throw new Error(`listen: ${status} ${text}`)
+  if (status !== 201) throw new Error(`webhook: ${status} ${text}`)
 }
 
 /** The deliveries of events in the database, in the order in which they were written. */
-export function outgoing(system: System): EventMessage[] {
-  return rows<Omit<Event, 'data'> & { data: string }>(
+export function outgoingEvents(system: System): EventMessage[] {
+  return databaseRows<Omit<Event, 'data'> & { data: string }>(
     system,
     'auth',
     `SELECT events.id, type, at, user_id AS userId, data FROM deliveries JOIN events ON events.id = event_id
@@ -22,8 +23,8 @@ export function outgoing(system: System): EventMessage[] {
   ).map((row) => messageOf({ ...row, data: JSON.parse(row.data) }))
 }
 
-/** The rows of a query on the database of a service, as they are on the disk. */
-export function rows<T>(system: System, service: string, query: string): T[] {
+/** The rows of a query on the database file of a service. */
+export function databaseRows<T>(system: System, service: Name, query: string): T[] {
   const database = new Database(join(system.dataDir, `${service}.sqlite`), { readonly: true })
   try {
     return database.query<T, []>(query).all()
@@ -32,8 +33,8 @@ export function rows<T>(system: System, service: string, query: string): T[] {
   }
 }
 
-/** Resolves when the outboxes of users and modules are empty. */
-export async function allTold(system: System): Promise<void> {
+/** Waits until the outboxes of users and modules are empty. */
+export async function outboxesEmpty(system: System): Promise<void> {
   for (const service of ['users', 'modules'] as const)
     await eventually(async () => {
       const { text } = await call(system.url[service], 'GET /metrics', { headers: as.operator })

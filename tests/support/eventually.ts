@@ -1,12 +1,15 @@
-/** Milliseconds. Waits that normally take milliseconds may take this long on a machine that is busy with other work. */
+/** Milliseconds after which a wait fails. Most take milliseconds, but may take long on a machine that is busy. */
 export const PATIENCE = 60_000
-/** Milliseconds. Whatever waits for no timeout takes less, on a busy machine too. Timeouts are longer or have their own tests. */
+/**
+ * Milliseconds. A request that waits for no timeout takes less, even on a busy machine: the upper bound of tests that
+ * measure a duration.
+ */
 export const PROMPT = 20_000
 const PAUSE = 20
 
 /**
- * Waits until `check` gives a value.
- * @param check gives undefined or false as long as the wait goes on
+ * Waits until `check` returns a value other than undefined and false.
+ * @returns that value
  * @throws Error after a minute
  */
 export async function eventually<T>(check: () => Promise<T | undefined> | T | undefined): Promise<T> {

@@ -19,21 +19,8 @@ export const FIELDS = {
   problem: ['statusCode', 'error', 'message', 'code', 'requestId'],
   validity: ['valid', 'user_id', 'session_id', 'roles', 'expires_at'],
   introspection: [
-    ...[
-      'active',
-      'sub',
-      'username',
-      'email',
-      'roles',
-      'client_id',
-      'token_type',
-      'exp',
-      'iat',
-      'iss',
-      'aud',
-      'jti',
-      'sid',
-    ],
+    ...['active', 'sub', 'username', 'email', 'roles', 'client_id', 'token_type'],
+    ...['exp', 'iat', 'iss', 'aud', 'jti', 'sid'],
   ],
   cacheEntry: ['user_id', 'email', 'username', 'status', 'password_version', 'synced_at'],
   cacheSync: ['synced', 'removed', 'unchanged', 'duration_ms'],
@@ -42,14 +29,15 @@ export const FIELDS = {
   event: ['id', 'at', 'type', 'user_id', 'actor', 'ip', 'request_id', 'detail'],
 } as const
 
-/** Exactly these fields, no fewer and no more. */
+/** Asserts that a value has exactly these fields. */
 export function expectFields(value: object, fields: readonly string[]): void {
   expect(Object.keys(value).sort()).toEqual([...fields].sort())
 }
 
-const CODES_OF_FIELDS = ['validation_failed', 'weak_password', 'email_taken', 'username_taken']
+/** The problems that list errors of single fields. */
+const CODES_WITH_FIELD_ERRORS = ['validation_failed', 'weak_password', 'email_taken', 'username_taken']
 
-/** The errors of single fields and the message report the same. */
+/** Asserts that the errors of single fields are well-formed, and report the same as the message. */
 function expectFieldErrors({ code, errors, message }: Answer['body']): void {
   expect(errors.length).toBeGreaterThan(0)
   for (const error of errors) {
@@ -61,10 +49,10 @@ function expectFieldErrors({ code, errors, message }: Answer['body']): void {
   else expect(message).toBeString()
 }
 
-/** The OAuth calls, at each of their paths. Their refusals hold the fields of RFC 6749 as well. */
+/** Matches the OAuth calls at each of their paths. Their refusals have the fields of RFC 6749 as well. */
 export const OAUTH_CALL = /^(\/api\/v1)?\/auth\/(introspect|revoke)$/
 
-/** Asserts a refusal in the one form that all have. */
+/** Asserts a refusal in the form that all share: status, code, fields and headers. */
 export function expectProblem(answer: Answer, status: number, code: string): void {
   expectRefusal(answer, status, code, FIELDS.problem)
 }
@@ -78,9 +66,9 @@ export function expectOAuthProblem(answer: Answer, status: number, code: string,
 
 function expectRefusal(answer: Answer, status: number, code: string, fields: readonly string[]): void {
   expect({ status: answer.status, code: answer.body.code }).toEqual({ status, code })
-  const isOfFields = CODES_OF_FIELDS.includes(code)
-  expectFields(answer.body, isOfFields ? [...fields, 'errors'] : fields)
-  if (isOfFields) expectFieldErrors(answer.body)
+  const hasFieldErrors = CODES_WITH_FIELD_ERRORS.includes(code)
+  expectFields(answer.body, hasFieldErrors ? [...fields, 'errors'] : fields)
+  if (hasFieldErrors) expectFieldErrors(answer.body)
   expect(answer.body.statusCode).toBe(status)
   expect(answer.headers.get('content-type')).toBe('application/json')
   expect(answer.headers.get('x-request-id')).toBe(answer.body.requestId)

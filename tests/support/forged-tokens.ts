@@ -4,22 +4,22 @@ import { join } from 'node:path'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { Sealing, signingKeyName } from '../../services/auth/keys/sealing.ts'
 import { systemRandom } from '../../services/kit/random.ts'
+import { SECRET } from './settings.ts'
 import type { System } from './system.ts'
-
-/** CH202_SECRET of a system whose key a test takes out of its database. */
-export const SECRET = 'secret-of-these-tests-0123456789-0123456789'
 
 export type Json = Record<string, unknown>
 
+/** One part of a token: JSON or bytes, in base64url. */
 export const encode = (value: Json | Buffer) =>
   (Buffer.isBuffer(value) ? value : Buffer.from(JSON.stringify(value))).toString('base64url')
 
+/** Signs a token with a key of Ed25519. */
 export const signed = (header: Json, claims: Json, key: KeyObject) => {
   const input = `${encode(header)}.${encode(claims)}`
   return `${input}.${encode(sign(null, Buffer.from(input), key))}`
 }
 
-/** The key that the service signs with, read from its database. */
+/** The key that auth signs with, read from its database and unsealed. */
 export function signingKey(system: System): { kid: string; x: string; key: KeyObject } {
   const database = new Database(join(system.dataDir, 'auth.sqlite'), { readonly: true })
   try {
@@ -36,7 +36,10 @@ export function signingKey(system: System): { kid: string; x: string; key: KeyOb
   }
 }
 
-/** Signs a token again with changed header and claims (undefined removes one), by the service's key unless `key` is set. */
+/**
+ * Signs a token again, with a changed header and changed claims. `undefined` removes one.
+ * @param key the key of auth unless a test sets another
+ */
 export function resigned(
   system: System,
   token: string,

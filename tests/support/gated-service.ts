@@ -10,18 +10,18 @@ import { Metrics, MetricsRegistry } from '../../services/kit/process/metrics.ts'
 import { systemRandom } from '../../services/kit/random.ts'
 import { feedSource } from '../../services/peers/auth.ts'
 import { moduleFeedSource } from '../../services/peers/modules.ts'
-import { type Answer, call } from './http.ts'
+import { type Answer, call, type Options } from './http.ts'
 import { INTERNAL_KEY, type Name, OPERATOR_KEY } from './settings.ts'
 import type { System } from './system.ts'
 
 /** A small service built on `services/kit`, with every route behind a module. */
-export interface Gated {
-  /** Sends `GET /<path>`. Gives 200 or the code of the refusal. */
+export interface GatedService {
+  /** Sends `GET /<path>`. @returns 200 or the code of the refusal */
   get(path: string, headers: Record<string, string>): Promise<number | string>
-  answer(request: string, options: Parameters<typeof call>[2]): Promise<Answer>
-  /** The paths requested from modules, without the polls. */
-  questions: string[]
-  /** How many polls were sent to modules. */
+  answer(request: string, options: Options): Promise<Answer>
+  /** The paths that it has requested from modules, except the polls. */
+  lookups: string[]
+  /** The number of polls that it has sent to modules. */
   polls: number
   stop(): Promise<void>
 }
@@ -33,27 +33,32 @@ const ACCESS = {
   services: ['user', 'internal'],
 } as const
 
+interface GatedServiceOptions {
+  /** Addresses in place of those of the system. */
+  urls?: Partial<Record<Name, string>>
+  /** Sends the calls to the other services: over HTTP by default, in memory if they run in this process. */
+  send?(request: Request, name: Name): Response | Promise<Response>
+}
+
 /**
- * @param modules the ids that its routes name: each has `/<id>/users`, `/<id>/operators` and `/<id>/services`
- * @param between addresses to use in place of the system's
- * @param ask sends the calls to the other services; in memory if they run in this process
+ * Starts the service.
+ * @param modules the ids of its modules: each has the routes `/<id>/users`, `/<id>/operators` and `/<id>/services`
  */
-export async function startGated(
+export async function startGatedService(
   system: Pick<System, 'url'>,
   modules: readonly string[],
-  between: Partial<Record<Name, string>> = {},
-  ask: (request: Request, name: Name) => Response | Promise<Response> = (request) => fetch(request),
-): Promise<Gated> {
-  const url = { ...system.url, ...between }
-  const seen = { questions: [] as string[], polls: 0 }
+  { urls = {}, send = (request) => fetch(request) }: GatedServiceOptions = {},
+): Promise<GatedService> {
+  const url = { ...system.url, ...urls }
+  const seen = { lookups: [] as string[], polls: 0 }
   const link = (name: Name) => ({
     url: url[name],
     key: INTERNAL_KEY,
     fetch: (request: Request) => {
       const { pathname } = new URL(request.url)
       if (pathname.endsWith('/modules/sync/feed')) seen.polls++
-      else if (name === 'modules') seen.questions.push(pathname)
-      return ask(request, name)
+      else if (name === 'modules') seen.lookups.push(pathname)
+      return send(request, name)
     },
   })
   const kit = { clock: systemClock, log: silentLog }
@@ -79,7 +84,7 @@ export async function startGated(
   const server = Bun.serve({ port: 0, hostname: '127.0.0.1', fetch: (request) => app.handle(request) })
   await Promise.all([tokens.start(1000), gates.start(1000)])
 
-  const answer: Gated['answer'] = (request, options) => call(server.url.origin, request, options)
+  const answer: GatedService['answer'] = (request, options) => call(server.url.origin, request, options)
   return Object.assign(seen, {
     answer,
     async get(path: string, headers: Record<string, string>) {

@@ -1,6 +1,6 @@
 import { INTERNAL_KEY, OPERATOR_KEY } from './settings.ts'
 
-/** The credentials of a request. */
+/** The headers with the credentials of a request: `{ headers: as.operator }`. */
 export const as = {
   operator: { 'x-api-key': OPERATOR_KEY },
   internal: { 'x-api-key': INTERNAL_KEY },
@@ -16,6 +16,7 @@ export interface Answer {
   body: any
 }
 
+/** The body and the headers of a request. */
 export interface Options {
   body?: unknown
   headers?: Record<string, string>
@@ -24,7 +25,10 @@ export interface Options {
 /** Sends requests such as `GET /users` to one service. */
 export type Client = (request: string, options?: Options) => Promise<Answer>
 
-/** One request over HTTP. A body that is neither a string, bytes nor a stream is sent as JSON. */
+/**
+ * Sends one request over HTTP. A body that is neither a string, bytes nor a stream is sent as JSON.
+ * @param request the method and the path, such as `GET /users`
+ */
 export async function call(base: string, request: string, options: Options = {}): Promise<Answer> {
   const [method = 'GET', path = '/'] = request.split(' ')
   const { body, headers = {} } = options
@@ -44,15 +48,36 @@ export async function call(base: string, request: string, options: Options = {})
   return { status: response.status, headers: response.headers, text, body: parsed }
 }
 
-/** Resolves when a service has received what was sent before: it reads the sockets in the order in which they have data. */
+/** Waits until a service has received the requests sent before: it reads the sockets in the order of their data. */
 export async function arrived(base: string): Promise<void> {
   await Bun.sleep(100)
   for (let n = 0; n < 3; n++) await call(base, 'GET /health')
 }
 
-/** A client of the paths under `/api/v1`. */
+/** A client that sends each request to its path under `/api/v1`. @param base gives the address of the service */
 export function clientOf(base: () => string): Client {
   return (request, options) => call(base(), request.replace(' ', ' /api/v1'), options)
+}
+
+/** A request of the operator, by their key. */
+export function byOperator(body?: unknown): Options {
+  return { headers: as.operator, ...(body === undefined ? {} : { body }) }
+}
+
+/** A request with lines of JSON, as the import takes them. A string is sent unchanged. */
+export function jsonLines(lines: readonly unknown[], headers: Record<string, string> = as.operator): Options {
+  return {
+    body: lines.map((line) => (typeof line === 'string' ? line : JSON.stringify(line))).join('\n'),
+    headers: { 'content-type': 'application/x-ndjson', ...headers },
+  }
+}
+
+/** Parses the lines of an answer of JSON lines. */
+export function parseLines({ text }: Pick<Answer, 'text'>) {
+  return text
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line))
 }
 
 /** A body as a form sends it (RFC 7009 and RFC 7662 ask for one). */

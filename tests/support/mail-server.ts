@@ -1,25 +1,27 @@
 import { createServer, type Socket } from 'node:net'
+import { readMail } from './mails.ts'
 
-/** The places where a mail server can misbehave, in their order; `message` is the end of what follows DATA. */
+/** The steps of a session that a script can change, in their order. `message` is the end of the text after DATA. */
 export type Step = 'greeting' | 'EHLO' | 'HELO' | 'STARTTLS' | 'AUTH' | 'MAIL' | 'RCPT' | 'DATA' | 'message'
 export const CUT = Symbol('the connection is closed')
 export const SILENCE = Symbol('nothing is answered')
-/** A complete response, of one line or several, or the failure in its place. */
+/** A complete response, of one line or several, or a failure instead. */
 export type Act = string | typeof CUT | typeof SILENCE
 type Script = Partial<Record<Step, Act | ((session: Session) => Act | Promise<Act>)>>
 
 export interface Session {
-  /** The commands, as they came. */
+  /** The commands, as received. */
   lines: string[]
   /** The address of the last RCPT. */
   to: string
   /** The text after DATA, decoded from quoted-printable. */
   message: string
-  /** The other side has closed the connection. */
-  isLeft: boolean
+  /** Whether the connection is closed. */
+  isClosed: boolean
 }
 
-const PLAIN: Record<Step, string> = {
+/** The responses of a server that accepts every mail. */
+const DEFAULTS: Record<Step, string> = {
   greeting: '220 mail.example.org ESMTP',
   EHLO: '250 mail.example.org',
   HELO: '250 mail.example.org',
@@ -31,7 +33,7 @@ const PLAIN: Record<Step, string> = {
   message: '250 2.0.0 Taken',
 }
 
-/** A mail server that follows a script, and takes every mail where the script says nothing. It knows no TLS. */
+/** A mail server without TLS that accepts every mail, except at the steps for which a test scripts another response. */
 export class ScriptedMailServer {
   readonly sessions: Session[] = []
   script: Script
@@ -42,7 +44,7 @@ export class ScriptedMailServer {
     this.script = script
   }
 
-  /** @param port 0: any that is free. Gives the port. */
+  /** Starts it. @param port 0: any that is free @returns the port */
   async start(port = 0): Promise<number> {
     await new Promise<void>((resolve) => this.server.listen(port, '0.0.0.0', resolve))
     return (this.server.address() as { port: number }).port
@@ -59,17 +61,17 @@ export class ScriptedMailServer {
   }
 
   private serve(socket: Socket): void {
-    const session: Session = { lines: [], to: '', message: '', isLeft: false }
+    const session: Session = { lines: [], to: '', message: '', isClosed: false }
     this.sessions.push(session)
     this.sockets.add(socket)
     socket.on('error', () => undefined)
     socket.on('close', () => {
-      session.isLeft = true
+      session.isClosed = true
       this.sockets.delete(socket)
     })
     let text = ''
     let isMessage = false
-    // Commands that were sent ahead wait for their turn.
+    // Pipelined commands wait until those before them are answered.
     let turn = this.answer(socket, session, 'greeting')
     const read = async () => {
       for (;;) {
@@ -79,7 +81,7 @@ export class ScriptedMailServer {
         text = text.slice(end + (isMessage ? 5 : 2))
         if (isMessage) {
           isMessage = false
-          session.message = plain(part)
+          session.message = readMail(part)
           await this.answer(socket, session, 'message')
           continue
         }
@@ -87,7 +89,7 @@ export class ScriptedMailServer {
         const [word = ''] = part.toUpperCase().split(' ')
         if (word === 'RCPT') session.to = /<(.*)>/.exec(part)?.[1] ?? ''
         if (word === 'QUIT') socket.end('221 Bye\r\n')
-        else if (word in PLAIN) isMessage = (await this.answer(socket, session, word as Step)).startsWith('354')
+        else if (word in DEFAULTS) isMessage = (await this.answer(socket, session, word as Step)).startsWith('354')
         else socket.write('500 What?\r\n')
       }
     }
@@ -98,7 +100,7 @@ export class ScriptedMailServer {
   }
 
   private async answer(socket: Socket, session: Session, step: Step): Promise<string> {
-    const act = this.script[step] ?? PLAIN[step]
+    const act = this.script[step] ?? DEFAULTS[step]
     const answer = typeof act === 'function' ? await act(session) : act
     if (answer === CUT) socket.destroy()
     if (typeof answer !== 'string') return ''
@@ -107,15 +109,7 @@ export class ScriptedMailServer {
   }
 }
 
-/** Decodes quoted-printable (RFC 2045, 6.7). */
-function plain(mail: string): string {
-  if (!/^Content-Transfer-Encoding: quoted-printable$/im.test(mail)) return mail
-  return mail
-    .replaceAll(/=\r?\n/g, '')
-    .replaceAll(/=([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
-}
-
-/** One header of a message, its folded lines joined. */
+/** The value of a header of a message, with its folded lines joined. */
 export function headerOf({ message }: Pick<Session, 'message'>, name: string): string | undefined {
   const [head = ''] = message.split(/\r?\n\r?\n/)
   return new RegExp(`^${name}: (.*)$`, 'im').exec(head.replaceAll(/\r?\n[ \t]+/g, ' '))?.[1]?.trim()

@@ -27,6 +27,7 @@ export function readMail(mail: string): string {
     .replaceAll(/=([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
 }
 
+/** The link in a mail. @throws Error with the mail if it has none */
 export function resetLinkIn(mail: string): URL {
   const link = /https?:\/\/\S+/.exec(readMail(mail))?.[0]
   if (!link) throw new Error(`No link in the mail:\n${mail}`)
@@ -38,7 +39,7 @@ export function mailsTo(system: Files, email: string): string[] {
   return mails(system).filter((mail) => mail.includes(`To: ${email}\n`))
 }
 
-/** Requests a password reset, waits for the mail, and returns the token of its link. */
+/** Requests a password reset, and waits for the mail. @returns the token of its link */
 export async function mailedToken(auth: Client, system: Files, email: string): Promise<string> {
   const before = mailsTo(system, email).length
   const { status, text } = await auth('POST /auth/password-reset-request', { body: { email } })

@@ -2,16 +2,16 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SERVICE_NAMES } from '../../services/registry.ts'
-import { type Layout, type Name, newAddresses, testSettings } from './settings.ts'
+import type { Start } from './running.ts'
+import { type Layout, type Name, newAddresses, systemSettings } from './settings.ts'
 import type { System } from './system.ts'
-
-const ROOT = join(import.meta.dir, '../..')
+import { ROOT } from './tool.ts'
 
 type Process = Bun.Subprocess<'ignore', 'pipe', 'pipe'>
 
 /** A system in processes of its own, as an operator starts it. */
 export interface ProcessSystem extends System {
-  /** Everything that the processes have printed so far. */
+  /** The output of all processes so far. */
   output(): string
   /** Sends SIGTERM, and waits for the end of the process. Gives its exit status. */
   terminate(name: Name): Promise<number>
@@ -22,11 +22,16 @@ export interface ProcessSystem extends System {
 export interface ProcessOptions {
   /** A module that each process loads before the program. */
   preload?: string
-  /** Settings of one service's process alone, by the addresses of all. */
-  settingsOf?(name: string, url: Record<Name, string>): Partial<Record<string, string>>
+  /** More settings of one process, read at each of its starts. @param key the name of its service, or `all` */
+  settingsOf?(key: string, url: Record<Name, string>): Partial<Record<string, string>>
 }
 
-/** Starts one process for all services (`together`), or one for each (`apart`). */
+/**
+ * Starts one process for all services (`together`), or one for each (`apart`), by `ch202 serve`. Resolves when all are
+ * ready.
+ * @param env settings of all processes
+ * @throws Error with the output if a process ends before it is ready
+ */
 export async function processes(
   layout: Layout,
   env: Record<string, string> = {},
@@ -35,7 +40,7 @@ export async function processes(
   const directory = mkdtempSync(join(tmpdir(), 'ch202-'))
   const addresses = newAddresses(layout)
   const { PATH = '', HOME = '' } = process.env
-  const environment = { PATH, HOME, ...testSettings(directory, addresses, env) }
+  const environment = { PATH, HOME, ...systemSettings(directory, addresses, env) }
   const children = new Map<string, Process>()
   let printed = ''
 
@@ -94,8 +99,8 @@ export async function processes(
   return system
 }
 
-/** Starts systems of one layout in processes of their own. */
-export function overProcesses(layout: Layout): (env?: Record<string, string>) => Promise<ProcessSystem> {
+/** Starts systems in processes, for `running`. */
+export function overProcesses(layout: Layout): Start<ProcessSystem> {
   return (env) => processes(layout, env)
 }
 

@@ -5,7 +5,7 @@ import { connect } from 'amqplib'
 import { eventually } from './eventually.ts'
 import { freePort } from './settings.ts'
 
-/** The server itself: only root and the user `rabbitmq` may call the wrapper in the PATH. */
+/** The path of the server. Only root and the user `rabbitmq` may call the wrapper in the PATH. */
 const SERVER = '/usr/lib/rabbitmq/bin/rabbitmq-server'
 
 /** A separate RabbitMQ, with ports, directories and a name of its own. */
@@ -17,7 +17,7 @@ export interface Broker {
   close(): Promise<void>
 }
 
-/** @throws Error with its log if RabbitMQ is not installed or does not start */
+/** Starts a broker. @throws Error if RabbitMQ is not installed, or with its log if it does not start */
 export async function openBroker(): Promise<Broker> {
   if (!existsSync(SERVER)) throw new Error(`There is no RabbitMQ here (${SERVER}): apt-get install rabbitmq-server`)
   const directory = mkdtempSync(join(tmpdir(), 'ch202-rabbitmq-'))
@@ -44,7 +44,7 @@ export async function openBroker(): Promise<Broker> {
     RABBITMQ_ENABLED_PLUGINS_FILE: at('enabled_plugins'),
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: '+S 1:1 +sbwt none',
   }
-  // In the foreground, or the node would start one that outlives it.
+  // Erlang's name server runs in the foreground: one that the node starts would outlive it.
   const epmd = Bun.spawn(['epmd', '-port', String(names), '-address', '127.0.0.1'], {
     env,
     stdin: 'ignore',
@@ -56,7 +56,7 @@ export async function openBroker(): Promise<Broker> {
     if (!node) return
     const { exited, pid } = node
     node = undefined
-    // The script and the machine that it runs are one process group.
+    // The script and the virtual machine that it starts are one process group.
     process.kill(-pid, 'SIGKILL')
     await exited
   }

@@ -1,3 +1,4 @@
+import { afterEach } from 'bun:test'
 import { Webhook } from 'standardwebhooks'
 import type { EventMessage } from '../../services/kit/outbox/events.ts'
 import { eventually } from './eventually.ts'
@@ -10,6 +11,7 @@ export interface Received {
   path: string
 }
 
+/** Answers a message. @param at its number, from 1 */
 type Answers = (received: Received, at: number) => Response | Promise<Response>
 
 /** A receiver of webhooks. Tests change its responses while it runs. */
@@ -48,6 +50,25 @@ export class Receiver {
   close(): Promise<void> {
     return this.server.stop(true)
   }
+}
+
+/** Opens receivers for the tests of the file or `describe` that calls it, and closes them after each test. */
+export function receivers(): (answers?: Answers) => Receiver {
+  const open: Receiver[] = []
+  afterEach(async () => {
+    await Promise.all(open.splice(0).map((one) => one.close()))
+  })
+  return (answers) => {
+    const receiver = new Receiver()
+    if (answers) receiver.answers = answers
+    open.push(receiver)
+    return receiver
+  }
+}
+
+/** A response without a body. */
+export function emptyResponse(status: number, headers: Record<string, string> = {}): Response {
+  return new Response(null, { status, headers })
 }
 
 /** The message of a webhook. @throws when its signature is invalid */

@@ -1,9 +1,9 @@
-/** The variables that make clients use a proxy, in both cases. */
+/** The variables that make clients use a proxy, in upper and lower case. */
 export const PROXY_VARIABLES = ['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY'].flatMap((name) => [name, name.toLowerCase()])
 
 /**
- * A proxy that records what it receives. It plays every server that an http request asks it for, and answers 204; a
- * tunnel, as https needs it, is recorded and refused.
+ * A proxy that records the requests that it receives. It answers 204 in place of every http server, and refuses the
+ * tunnels that https needs.
  */
 export class RecordingProxy {
   /** The bytes that each connection has sent so far. */
@@ -27,12 +27,12 @@ export class RecordingProxy {
     },
   })
 
-  /** With a password in it, as proxies of companies have one. */
+  /** The address, with a user and a password, as companies have them. */
   get url(): string {
     return `http://clerk:password-of-the-proxy@127.0.0.1:${this.listener.port}`
   }
 
-  /** The environment of a machine whose every call is to go through this proxy. */
+  /** The environment that makes a process use this proxy. */
   get environment(): Record<string, string> {
     return Object.fromEntries(PROXY_VARIABLES.map((name) => [name, this.url]))
   }

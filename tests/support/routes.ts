@@ -1,6 +1,6 @@
 import { SERVICE_NAMES } from '../../services/registry.ts'
 import { as } from './http.ts'
-import { OWNED } from './owned.ts'
+import { OWNED } from './owned-resources.ts'
 import type { Name } from './settings.ts'
 import { inProcess } from './system.ts'
 
@@ -12,7 +12,7 @@ export interface Schema {
   items?: Schema
 }
 
-/** A route as the app itself lists it: a test over all of them covers each new one. */
+/** A route as the app lists it. Tests over all of them cover new routes too. */
 export interface ServedRoute {
   service: Name
   method: string
@@ -22,7 +22,7 @@ export interface ServedRoute {
   response?: unknown
 }
 
-/** Every route of the three services. */
+/** Lists every route of all services. */
 export async function servedRoutes(): Promise<ServedRoute[]> {
   const system = await inProcess()
   try {
@@ -49,21 +49,21 @@ function schemasOf({ body, query, response }: ServedRoute): Pick<ServedRoute, 'b
 const SAMPLE_ID = '01900000-0000-7000-8000-000000000000'
 const SAMPLES: Record<string, string> = { module_id: 'billing', username: 'ana', email: 'ana@example.org', kid: 'kid' }
 
-/** The path with values in place of its parameters. */
-export function filled(path: string): string {
+/** The path with sample values in place of its parameters. */
+export function samplePath(path: string): string {
   return path.replace(/:(\w+)\??/g, (_, name: string) => SAMPLES[name] ?? SAMPLE_ID)
 }
 
-/** Each route once: under `/api/v1`, or at the root if it has another contract there or exists only there. */
-export function once(routes: readonly ServedRoute[]): ServedRoute[] {
+/** The routes without aliases: those under `/api/v1`, and those that exist only at the root, or differ there. */
+export function distinctRoutes(routes: readonly ServedRoute[]): ServedRoute[] {
   const all = new Map(routes.map((route) => [`${route.method} ${route.path}`, route]))
   return [...all.values()].filter((route) => {
     const versioned = all.get(`${route.method} /api/v1${route.path}`)
-    return !versioned || fields(versioned) !== fields(route)
+    return !versioned || bodyFields(versioned) !== bodyFields(route)
   })
 }
 
-function fields({ body }: ServedRoute): string {
+function bodyFields({ body }: ServedRoute): string {
   return Object.keys(body?.properties ?? {}).join()
 }
 
@@ -100,10 +100,11 @@ export function isPublic({ method, path }: Pick<ServedRoute, 'method' | 'path'>)
   return OPEN_TO_ALL.has(`${method} ${bare}`) || (method === 'GET' && /^\/swagger(\/|$)/.test(bare))
 }
 
+/** Matches the routes between services. */
 const INTERNAL =
   /\/(sync|audit|verify-credentials|password|password-changed|send|revocations|password-hash|password-hashes)(\/|$)/
 
-/** Credentials that the route accepts: the operator key wherever possible. */
+/** Credentials that the route accepts: the operator key if possible. @param bearer those of a user */
 export function credentialFor({ path }: Pick<ServedRoute, 'path'>, bearer: Record<string, string>) {
   if (/\/(logout-all|change-password|me)$/.test(path)) return bearer
   // These routes create a resource of a user, and a key has no user.

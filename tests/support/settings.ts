@@ -9,9 +9,10 @@ export const LAYOUTS: readonly Layout[] = ['together', 'apart']
 
 export const INTERNAL_KEY = 'internal-key-of-the-tests-0123456789abcdef'
 export const OPERATOR_KEY = 'operator-key-of-the-tests-0123456789abcdef'
-const SECRET = 'secret-of-the-tests-0123456789-0123456789abc'
+/** `CH202_SECRET`, which seals the keys and secrets in the database. */
+export const SECRET = 'secret-of-the-tests-0123456789-0123456789abc'
 
-/** Below the ports that Linux gives to outgoing connections, so that test processes seldom choose the same one. */
+/** Below the ports that Linux gives to outgoing connections: two programs seldom choose the same one. */
 const FIRST_PORT = 10_240
 const LAST_PORT = 32_000
 
@@ -46,8 +47,8 @@ export function newAddresses(layout: Layout): Addresses {
   return { all, url: ofEachService(() => (layout === 'together' ? all : address())) }
 }
 
-/** The settings of a system under test. Password hashes are cheap unless `env` says otherwise. */
-export function testSettings(dataDir: string, { all, url }: Addresses, env: Record<string, string> = {}) {
+/** The settings of every instance in the tests: its data directory, its addresses, its keys, and cheap hashes. */
+export function instanceSettings(dataDir: string, { all, url }: Addresses) {
   return {
     CH202_ENV: 'test',
     CH202_DATA_DIR: dataDir,
@@ -57,7 +58,10 @@ export function testSettings(dataDir: string, { all, url }: Addresses, env: Reco
     OPERATOR_API_KEY: OPERATOR_KEY,
     CH202_SECRET: SECRET,
     BCRYPT_COST: '4',
-    PUBLIC_URL: 'https://app.example.org',
-    ...env,
   }
+}
+
+/** The settings of a `System`, with `env` in place of those that it names. */
+export function systemSettings(dataDir: string, addresses: Addresses, env: Record<string, string> = {}) {
+  return { ...instanceSettings(dataDir, addresses), PUBLIC_URL: 'https://app.example.org', ...env }
 }

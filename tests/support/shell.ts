@@ -1,19 +1,10 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { eventually } from './eventually.ts'
-import { as } from './http.ts'
 import { processes } from './processes.ts'
-import { addressSettings, INTERNAL_KEY } from './settings.ts'
+import { addressSettings, INTERNAL_KEY, OPERATOR_KEY, SECRET } from './settings.ts'
 import type { System } from './system.ts'
-import { type Ended, launch, ROOT, type Running, temporary } from './tool.ts'
-
-interface LineOptions {
-  env?: Record<string, string>
-  cwd?: string
-  stdin?: string
-  /** Starts a process group, so that a test can signal all of it, as a terminal does. */
-  group?: true
-}
+import { type Ended, launch, ROOT, type Running, type RunOptions, temporary } from './tool.ts'
 
 interface TerminalOptions {
   env?: Record<string, string>
@@ -25,7 +16,7 @@ interface TerminalOptions {
 /** A terminal that runs one line. */
 export interface OnScreen {
   screen(): string
-  /** Waits until the screen shows it. */
+  /** Waits until the screen shows the pattern. @throws Error with the screen after a minute */
   shows(pattern: RegExp): Promise<void>
   type(text: string): void
   /** Closes the terminal, as one closes a window. */
@@ -39,12 +30,12 @@ export interface Shell {
   /** The working directory of the lines. */
   path: string
   env: Record<string, string>
-  /** A path that does not exist yet. */
+  /** A path in a temporary directory that does not exist yet. */
   fresh(): string
   /** Starts a line. */
-  start(line: string, options?: LineOptions): Running
-  /** Runs a line to its end. Standard input is empty unless `stdin` is set. */
-  run(line: string, options?: LineOptions): Promise<Ended>
+  start(line: string, options?: RunOptions): Running
+  /** Runs a line to its end. */
+  run(line: string, options?: RunOptions): Promise<Ended>
   /** Runs a line in a terminal. */
   inTerminal(line: string, options?: TerminalOptions): OnScreen
   close(): void
@@ -52,7 +43,8 @@ export interface Shell {
 
 /**
  * Opens a shell that runs lines by `sh -c`.
- * @param env the environment of `ch202`, such as that of `pointedAt`
+ * @param name a part of the names of its directories
+ * @param env the environment of `ch202`, such as that of `clientSettings`
  * @param root the checkout whose `ch202` is on the path
  */
 export function openShell(name: string, env: Record<string, string> = {}, root = ROOT): Shell {
@@ -67,7 +59,7 @@ export function openShell(name: string, env: Record<string, string> = {}, root =
   for (const directory of [path, home]) mkdirSync(directory)
   const environment = { HOME: home, XDG_CONFIG_HOME: join(home, '.config'), ...env, PATH: `${bin}:${process.env.PATH}` }
 
-  const start = (line: string, { cwd = path, env: more = {}, ...rest }: LineOptions = {}) =>
+  const start = (line: string, { cwd = path, env: more = {}, ...rest }: RunOptions = {}) =>
     launch(['sh', '-c', line], { ...rest, cwd, env: { ...environment, ...more, PATH: environment.PATH } })
 
   return {
@@ -132,29 +124,27 @@ function terminal(
   }
 }
 
-const NUMBERS: Record<string, number> = { SIGHUP: 1, SIGINT: 2, SIGPIPE: 13, SIGKILL: 9, SIGTERM: 15 }
+const SIGNAL_NUMBERS: Record<string, number> = { SIGHUP: 1, SIGINT: 2, SIGPIPE: 13, SIGKILL: 9, SIGTERM: 15 }
 
 function statusOf({ exitCode, signalCode }: Bun.Subprocess): number {
-  return exitCode ?? 128 + (NUMBERS[signalCode ?? ''] ?? 0)
+  return exitCode ?? 128 + (SIGNAL_NUMBERS[signalCode ?? ''] ?? 0)
 }
 
-const SECRET = 'secret-of-the-shells-0123456789-0123456789'
-
-/** The settings by which `ch202` finds a running instance, and its keys. */
-function pointedAt(system: System): Record<string, string> {
+/** The settings by which `ch202` finds a running system, and its keys. */
+function clientSettings(system: System): Record<string, string> {
   return {
     ...addressSettings((name) => system.url[name]),
-    OPERATOR_API_KEY: as.operator['x-api-key'],
+    OPERATOR_API_KEY: OPERATOR_KEY,
     INTERNAL_API_KEY: INTERNAL_KEY,
     CH202_SECRET: SECRET,
     CH202_DATA_DIR: system.dataDir,
   }
 }
 
-/** A running instance, and a shell to operate it from. */
+/** Starts a system in one process, and opens a shell in which `ch202` operates it. */
 export async function openInstance(name: string, env: Record<string, string> = {}) {
-  const system = await processes('together', { RATE_LIMIT: 'off', CH202_SECRET: SECRET, ...env })
-  const shell = openShell(name, pointedAt(system))
+  const system = await processes('together', { RATE_LIMIT: 'off', ...env })
+  const shell = openShell(name, clientSettings(system))
   return {
     system,
     shell,

@@ -1,18 +1,19 @@
 import { connect } from 'node:net'
+import { PROMPT } from './eventually.ts'
 
-/** A response as it came over the socket. `fetch` normalises requests and hides parts of responses. */
+/** A response as received over a socket. `fetch` normalises requests and hides parts of responses. */
 export interface RawAnswer {
   /** 0 when the server closed the connection without a response. */
   status: number
   /** By lower-cased name. */
   headers: Map<string, string>
   text: string
-  // biome-ignore lint/suspicious/noExplicitAny: a test looks at answers of every shape, and asserts what it finds
+  // biome-ignore lint/suspicious/noExplicitAny: tests read responses of every shape and assert what they find
   body: any
 }
 
-/** Sends the bytes as they are and reads until the server closes, or for at most `patience` milliseconds. */
-export function exchange(base: string, bytes: string | Uint8Array[], patience = 3000): Promise<RawAnswer> {
+/** Sends the bytes unchanged, and reads until the server closes the connection, at most for `patience` milliseconds. */
+export function exchange(base: string, bytes: string | Uint8Array[], patience = PROMPT): Promise<RawAnswer> {
   const { hostname, port } = new URL(base)
   return new Promise((resolve) => {
     let received = ''
@@ -35,7 +36,7 @@ export function exchange(base: string, bytes: string | Uint8Array[], patience = 
   })
 }
 
-/** One request with exactly this line and these headers. The server closes the connection after its response. */
+/** Sends a request with exactly this line and these headers. The server closes the connection after its response. */
 export function request(
   base: string,
   line: string,
@@ -45,7 +46,7 @@ export function request(
   return exchange(base, [line, ...headers, 'Connection: close', '', body].join('\r\n'))
 }
 
-/** A chunked request with these chunks. */
+/** Sends a request with a chunked body. */
 export function sendChunked(base: string, line: string, headers: string[], chunks: string[]): Promise<RawAnswer> {
   const head = [line, 'Host: localhost', ...headers, 'Transfer-Encoding: chunked', 'Connection: close', '', ''].join(
     '\r\n',

@@ -10,11 +10,19 @@ import { PasswordHasher } from '../../services/kit/passwords/hasher.ts'
 import { readConfig } from '../../services/kit/process/config.ts'
 import { SERVICE_NAMES, SERVICES } from '../../services/registry.ts'
 import { type Served, serve } from '../../services/serve.ts'
-import { type Layout, type Name, newAddresses, testSettings } from './settings.ts'
+import { type Layout, type Name, newAddresses, systemSettings } from './settings.ts'
 
 /**
- * A running Ch202 with real files in a directory of its own and real HTTP ports. `inProcess` serves it from the process
- * of the tests, `processes` (processes.ts) starts it as an operator does.
+ * A running Ch202 with real files in a directory of its own and real HTTP ports. Tests get one in one of these ways:
+ *
+ * - `running(inProcess)`, the usual way: for one `describe`, all services in the process of the tests, at one address.
+ * - `running(inProcessApart)`: an address for each service. They call each other over HTTP, and a test can kill one of
+ *   them and start it again.
+ * - `running(overProcesses('apart'))`: real processes, for what a process alone shows: signals, kills, memory.
+ * - `openInstance` (shell.ts): a process and a shell in which `ch202` operates it.
+ *
+ * `inProcess` and `processes` also take options, such as a clock or a preloaded module. A test that needs a system for
+ * itself calls one of them, and `stop` at its end.
  */
 export interface System {
   layout: Layout
@@ -49,7 +57,7 @@ export interface InProcessOptions {
   settingsOf?(name: Name): Partial<Record<string, string>>
 }
 
-/** `serve` changes the umask of the process: the last system that stops restores the one before the first. */
+/** The umask before the first system was started: `serve` changes it, and the last system that stops restores it. */
 let umaskBefore = 0
 let openSystems = 0
 
@@ -64,7 +72,7 @@ export async function inProcess(
 ): Promise<InProcessSystem> {
   const directory = mkdtempSync(join(tmpdir(), 'ch202-'))
   const addresses = newAddresses(layout)
-  const settings = testSettings(directory, addresses, env)
+  const settings = systemSettings(directory, addresses, env)
   const config = readConfig(settings, SERVICES)
   const lines: string[] = []
   const log = (service: string): Log => openLog(service, config, { output: { write: (line) => void lines.push(line) } })
@@ -118,7 +126,7 @@ export async function inProcess(
   return system
 }
 
-/** In this process too, each service at an address of its own. */
+/** Serves all services from this process, each at an address of its own. */
 export function inProcessApart(env: Record<string, string> = {}): Promise<InProcessSystem> {
   return inProcess(env, { layout: 'apart' })
 }
@@ -126,15 +134,15 @@ export function inProcessApart(env: Record<string, string> = {}): Promise<InProc
 const LOGGERS = [...SERVICE_NAMES, 'hasher']
 const NO_EVENTS = { failed: () => undefined, resumed: () => undefined }
 
-/** Writes the lines that still wait, so that no timer of theirs finds the directory removed. */
+/** Writes the buffered lines of the log files now: their timers would find the directory removed. */
 function flushLogs(dataDir: string): void {
   for (const name of LOGGERS) logFile(dataDir, name, NO_EVENTS).flush()
 }
 
-/** Copies the databases as a crash leaves them. The result puts the copies in the place of the files. */
+/** Copies the databases as a crash leaves them. @returns a function that puts the copies in the place of the files */
 function copyDatabases(dataDir: string, names: readonly Name[]): () => void {
   const files = names.flatMap((name) => ['', '-wal', '-shm'].map((end) => join(dataDir, `${name}.sqlite${end}`)))
-  // SQLite makes the index in shared memory (-shm) again from the log.
+  // SQLite rebuilds the index in shared memory (-shm) from the log.
   const copied = files.filter((file) => !file.endsWith('-shm') && existsSync(file))
   for (const file of copied) copyFileSync(file, `${file}.crash`)
   return () => {

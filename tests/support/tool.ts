@@ -2,17 +2,19 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { eventually } from './eventually.ts'
-import { addressSettings, freePort, INTERNAL_KEY, OPERATOR_KEY } from './settings.ts'
+import { instanceSettings, newAddresses } from './settings.ts'
 
+/** The path of this checkout. */
 export const ROOT = join(import.meta.dir, '../..')
 
+/** The outcome of a process. */
 export interface Ended {
   status: number | null
   stdout: string
   stderr: string
   /** Milliseconds. */
   took: number
-  /** Milliseconds of the processor, which other programs on the machine do not change. */
+  /** Milliseconds of CPU time, which other programs on the machine do not change. */
   cpu: number
 }
 
@@ -21,42 +23,37 @@ export interface Running {
   pid: number
   stdout(): string
   stderr(): string
-  /** Waits until standard output matches, `times` times. */
+  /** Waits until standard output has `times` matches. @throws Error with the output after a minute */
   printed(pattern: RegExp, times?: number): Promise<void>
   signal(name: NodeJS.Signals): void
   ended: Promise<Ended>
 }
 
-interface RunOptions {
+export interface RunOptions {
   env?: Record<string, string>
   cwd?: string
+  /** The text of standard input, which is empty otherwise. */
   stdin?: string
   /** Starts a process group, so that a test can signal all of it, as a terminal does. */
   group?: true
 }
 
-/** The environment that every process needs. Nothing else of the tests' own environment is passed on. */
+/** The environment of a process: what every process needs, and `env`. No other variable of the tests is passed on. */
 function bareEnvironment(env: Record<string, string> = {}): Record<string, string> {
   const { HOME = '', PATH = '' } = process.env
-  // The contexts of the developer who runs the tests stay out of them.
+  // The directory does not exist, so that the contexts of the developer who runs the tests are not read.
   return { PATH, HOME, XDG_CONFIG_HOME: '/nonexistent', NO_COLOR: '1', CH202_ENV: 'test', ...env }
 }
 
-/** The settings of an instance with a data directory and free ports of its own. */
+/**
+ * The environment of a new instance that a test starts by `launch` or `runTool`, with free ports.
+ * @param env settings in place of those that it names
+ */
 export function ownSettings(dataDir: string, env: Record<string, string> = {}): Record<string, string> {
-  const address = () => `http://127.0.0.1:${freePort()}`
-  return bareEnvironment({
-    CH202_DATA_DIR: dataDir,
-    CH202_URL: address(),
-    ...addressSettings(address),
-    INTERNAL_API_KEY: INTERNAL_KEY,
-    OPERATOR_API_KEY: OPERATOR_KEY,
-    CH202_SECRET: 'secret-of-the-tests-0123456789-0123456789abc',
-    BCRYPT_COST: '4',
-    ...env,
-  })
+  return bareEnvironment({ ...instanceSettings(dataDir, newAddresses('apart')), ...env })
 }
 
+/** Starts a process in the checkout, or in `cwd`. */
 export function launch(command: string[], { env = {}, cwd = ROOT, stdin, group }: RunOptions = {}): Running {
   const startedAt = performance.now()
   const child = Bun.spawn(command, {
@@ -95,7 +92,7 @@ export function launch(command: string[], { env = {}, cwd = ROOT, stdin, group }
   }
 }
 
-/** Runs `ch202` with these words to its end. */
+/** Runs the tool of this checkout with these words to its end. */
 export function runTool(words: string[], options: RunOptions = {}): Promise<Ended> {
   return launch([process.execPath, 'cli/main.ts', ...words], options).ended
 }
@@ -116,7 +113,7 @@ export function processesWith(marker: string): { pid: number; command: string }[
     })
 }
 
-/** A temporary directory for one test file; `remove` deletes it. */
+/** Creates a temporary directory for one test file; `remove` deletes it. */
 export function temporary(name: string) {
   const path = mkdtempSync(join(tmpdir(), `ch202-${name}-`))
   let next = 0

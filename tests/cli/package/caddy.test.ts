@@ -7,7 +7,7 @@ import { CONTRACT, DOUBLED } from '../../openapi/operations.ts'
 import { createUser, newEmail, PASSWORD, registerUser } from '../../support/actors.ts'
 import { type Answer, as, call } from '../../support/http.ts'
 import { processes } from '../../support/processes.ts'
-import { filled, servedRoutes } from '../../support/routes.ts'
+import { samplePath, servedRoutes } from '../../support/routes.ts'
 import { addressSettings, freePort, INTERNAL_KEY, OPERATOR_KEY } from '../../support/settings.ts'
 import { exchange, request } from '../../support/sockets.ts'
 import type { System } from '../../support/system.ts'
@@ -156,7 +156,7 @@ describe('the Caddyfile', () => {
         for (const method of methods) {
           reached = []
           // A key's id is a digest.
-          const target = filled(path).replace(/\/kid$/, `/${'A'.repeat(43)}`)
+          const target = samplePath(path).replace(/\/kid$/, `/${'A'.repeat(43)}`)
           const answer = await call(base, `${method} ${target}`)
           const expected = served.has(`${method} ${path}`) && isOpen(method, path, admin)
           if (expected) open++

@@ -35,19 +35,19 @@ export function propagationContract(start: Start): void {
     return status === 200 ? 200 : body.code
   }
   const me = async (token: string) => (await auth('GET /auth/me', { headers: as.bearer(token) })).body
-  /** Waits for a result, at most for the second that the contract allows. */
-  const within = async (expected: unknown, look: () => Promise<unknown>) => {
+  /** Waits for a result. The contract allows a second, and a busy machine may need longer. */
+  const expectSoon = async (expected: unknown, look: () => Promise<unknown>) => {
     await eventually(async () => Bun.deepEquals(await look(), expected)).catch(() => undefined)
     expect(await look()).toEqual(expected)
   }
 
-  describe('within a second a login follows', () => {
+  describe('a login follows a change at users:', () => {
     test('a new email and username: the old ones do not work any more', async () => {
       const [email, username] = [newEmail(), newName()]
       const ana = await registerUser(here.system, { username: newName() })
       const before = await record(ana.id)
       await patch(ana, { email, username: username.toUpperCase() })
-      await within([200, 200], async () => [await login(email.toUpperCase()), await login(username)])
+      await expectSoon([200, 200], async () => [await login(email.toUpperCase()), await login(username)])
       expect([await login(ana.email), await login(before.username)]).toEqual([
         'invalid_credentials',
         'invalid_credentials',
@@ -63,7 +63,7 @@ export function propagationContract(start: Start): void {
       await users(`POST /users/${ben.id}/set-password`, { headers: as.operator, body: { new_password: OTHER } })
       await patch(ana, { email: newEmail(), username: null })
       await patch(ben, { email: ana.email, username })
-      await within([200, 200], async () => [await login(ana.email, OTHER), await login(username, OTHER)])
+      await expectSoon([200, 200], async () => [await login(ana.email, OTHER), await login(username, OTHER)])
       expect(await login(ana.email)).toBe('invalid_credentials')
       expect(await login(username)).toBe('invalid_credentials')
     })
@@ -74,7 +74,10 @@ export function propagationContract(start: Start): void {
     ])('a new password, %s', async (_, path, body, headers) => {
       const ana = await registerUser(here.system)
       expect((await users(`POST /users/${ana.id}/${path}`, { headers, body })).status).toBe(204)
-      await within([200, 'invalid_credentials'], async () => [await login(ana.email, OTHER), await login(ana.email)])
+      await expectSoon([200, 'invalid_credentials'], async () => [
+        await login(ana.email, OTHER),
+        await login(ana.email),
+      ])
       const refresh = await auth('POST /auth/refresh', { body: { refresh_token: ana.tokens.refresh_token } })
       expectProblem(refresh, 401, 'invalid_refresh_token')
     })
@@ -111,7 +114,7 @@ export function propagationContract(start: Start): void {
         'invalid_credentials',
       ])
       await patch(ana, { status: 'active' })
-      await within(200, () => login(ana.email))
+      await expectSoon(200, () => login(ana.email))
       expect((await refresh()).status).toBe(401)
       expectProblem(await auth('GET /auth/me', { headers: bearer(ana) }), 401, 'token_revoked')
     })
@@ -129,7 +132,7 @@ export function propagationContract(start: Start): void {
 
     test('a creation: the user logs in at once, and again from the cache only', async () => {
       const ana = await createUser(here.system)
-      await within(true, async () => (await cached(ana)) !== undefined)
+      await expectSoon(true, async () => (await cached(ana)) !== undefined)
       expect(await login(ana.email)).toBe(200)
     })
   })
@@ -205,7 +208,7 @@ export function propagationContract(start: Start): void {
       // The email of the deleted user is free for another.
       const ben = await users('POST /users', { body: { email: ana.email, password: OTHER } })
       expect(ben.status).toBe(201)
-      await within(200, () => login(ana.email, OTHER))
+      await expectSoon(200, () => login(ana.email, OTHER))
       await sync(old)
       expect([await login(ana.email, OTHER), await login(ana.email)]).toEqual([200, 'invalid_credentials'])
     })
@@ -255,7 +258,7 @@ export function propagationContract(start: Start): void {
       await change(ana.id, (user) => [{ ...user, version: user.version + 1, email }, [changeNotice(user.id)]])
       await withStore((store) => store.removeUser(ben.id, deletionNotices(ben.id, ['modules'])))
       await here.system.start('users')
-      await within([200, 'invalid_credentials', 'invalid_credentials'], async () => [
+      await expectSoon([200, 'invalid_credentials', 'invalid_credentials'], async () => [
         await login(email),
         await login(ana.email),
         await login(ben.email),

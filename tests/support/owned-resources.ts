@@ -23,7 +23,7 @@ export async function ownedValues(system: System, operation: string, owner: Test
 }
 
 /** Enables the modules that operations need for everyone, so that the response depends on the caller alone. */
-export async function turnOnModules(system: System, operations: Iterable<Documented>): Promise<void> {
+export async function enableNeededModules(system: System, operations: Iterable<Documented>): Promise<void> {
   const needed = [...operations].map(({ operation }) =>
     /The module `(.+)` must be on/.exec(operation.description ?? ''),
   )
