@@ -22,8 +22,6 @@ type RowOf<Query> = Query extends { all(): (infer Row)[] } ? Row : never
 export interface Statement<Row> {
   /** The statement as the query builder builds it. */
   build?(db: Builder, dialect: Dialect): { prepare(): Prepared }
-  /** Whether the statement is made for one call: an engine does not keep it. */
-  unique?: true
   /** The statement as text with `$name` for each parameter, one for both databases or one for each. */
   text?: { sqlite: string; postgres: string }
   /** Whether the statement is made for one call: engines do not store it. */
