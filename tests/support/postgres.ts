@@ -13,9 +13,14 @@ const START_PATIENCE = 60_000
 /** A PostgreSQL server that runs for the tests. */
 export interface PostgresServer {
   port: number
-  pid: number
   /** Creates an empty database and gives its address. */
   newDatabase(): Promise<string>
+  /** Kills the server. `start` starts it again with its data. */
+  kill(): Promise<void>
+  start(): Promise<void>
+  /** Stops every process of the server where it is, so that it keeps its connections and answers nothing. */
+  freeze(): void
+  thaw(): void
   stop(): Promise<void>
 }
 
@@ -54,35 +59,53 @@ export async function startPostgres(settings: Record<string, string> = {}): Prom
     unix_socket_directories: home,
     max_connections: '200',
     shared_buffers: '32MB',
-    // The tests lose nothing when the machine loses its power.
+    // Tests kill the server, but never the machine: what the system has is safe.
     fsync: 'off',
-    synchronous_commit: 'off',
     full_page_writes: 'off',
     ...settings,
   }
   const log = join(home, 'log')
-  const server = Bun.spawn(
-    [
-      ...asUser,
-      join(bin, 'postgres'),
-      '-D',
-      data,
-      ...Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
-    ],
-    { cwd: home, env, stdin: 'ignore', stdout: 'ignore', stderr: Bun.file(log) },
-  )
   const addressOf = (database: string) => `postgres://ch202@127.0.0.1:${port}/${database}`
-  const end = Date.now() + START_PATIENCE
-  while (!(await answers(addressOf('postgres')))) {
-    if (Date.now() > end || server.exitCode !== null)
-      throw new Error(`PostgreSQL does not start: ${readFileSync(log, 'utf8')}`)
-    await Bun.sleep(25)
+  const options = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+  const launch = () =>
+    Bun.spawn([...asUser, join(bin, 'postgres'), '-D', data, ...options], {
+      cwd: home,
+      env,
+      stdin: 'ignore',
+      stdout: 'ignore',
+      stderr: Bun.file(log),
+    })
+  let server = launch()
+  const ready = async () => {
+    const end = Date.now() + START_PATIENCE
+    while (!(await answers(addressOf('postgres')))) {
+      if (Date.now() > end || server.exitCode !== null)
+        throw new Error(`PostgreSQL does not start: ${readFileSync(log, 'utf8')}`)
+      await Bun.sleep(25)
+    }
+  }
+  await ready()
+  /** Sends a signal to every process of the server. */
+  const signal = (name: 'SIGSTOP' | 'SIGCONT') => {
+    for (const pid of [server.pid, ...childrenOf(server.pid)]) process.kill(pid, name)
   }
 
   let databases = 0
   return {
     port,
-    pid: server.pid,
+    async kill() {
+      const children = childrenOf(server.pid)
+      server.kill('SIGKILL')
+      await server.exited
+      // They end when they miss the first process; a new server waits for them.
+      while (children.some((pid) => existsSync(`/proc/${pid}`))) await Bun.sleep(10)
+    },
+    async start() {
+      server = launch()
+      await ready()
+    },
+    freeze: () => signal('SIGSTOP'),
+    thaw: () => signal('SIGCONT'),
     async newDatabase() {
       const name = `test${++databases}`
       const sql = new SQL({ url: addressOf('postgres'), max: 1 })
@@ -111,4 +134,9 @@ async function answers(url: string): Promise<boolean> {
   } finally {
     await sql.close()
   }
+}
+
+/** The processes that a process has started. */
+function childrenOf(pid: number): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
 }

@@ -1,0 +1,86 @@
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'bun:test'
+import { SQL } from 'bun'
+import { openModulesStore } from '../../db/modules/store.ts'
+import { DatabaseUnavailable } from '../../services/kit/database-unavailable.ts'
+import type { Module, ModulesStore } from '../../services/modules/store.ts'
+import { startPostgres } from '../support/postgres.ts'
+import { eventually } from '../support/eventually.ts'
+
+const server = await startPostgres()
+afterAll(() => server.stop())
+
+/** Milliseconds within which a request must have its answer, and what a busy machine may add. */
+const LIMIT = 2000
+const BUSY = 8000
+
+const moduleOf = (id: string): Module => ({
+  id,
+  name: id,
+  description: '',
+  version: '1',
+  requiredRoles: [],
+  requires: [],
+  defaultEnabled: false,
+  createdAt: 1,
+})
+
+describe('while PostgreSQL', () => {
+  let url: string
+  let store: ModulesStore
+  beforeEach(async () => {
+    url = await server.newDatabase()
+    store = await openModulesStore({ dataDir: '', databaseUrl: url })
+    await store.addModule(moduleOf('a'), [])
+  })
+  afterEach(() => store.close())
+
+  const failuresOf = async (calls: (() => Promise<unknown>)[]) => {
+    const startedAt = performance.now()
+    const results = await Promise.allSettled(calls.map((call) => call()))
+    expect(performance.now() - startedAt).toBeLessThan(LIMIT + BUSY)
+    return results.map((result) => (result.status === 'rejected' ? result.reason : result.value))
+  }
+  const everyKind = () => [
+    () => store.listModules(),
+    () => store.moduleById('a'),
+    () => store.changesAfter('a', 0, 10),
+    () => store.addModule(moduleOf(crypto.randomUUID().slice(0, 8)), []),
+  ]
+  const serves = () => eventually(async () => (await store.listModules().catch(() => [])).length > 0)
+
+  test('is killed, every operation fails within two seconds; it recovers without a restart of the node', async () => {
+    await server.kill()
+    for (const failure of await failuresOf(everyKind())) expect(failure).toBeInstanceOf(DatabaseUnavailable)
+    await server.start()
+    await serves()
+    expect(await store.addModule(moduleOf('b'), [])).toEqual({ outcome: 'added' })
+  })
+
+  test('stops answering, every operation fails within two seconds; it recovers when the server goes on', async () => {
+    server.freeze()
+    try {
+      for (const failure of await failuresOf(everyKind())) expect(failure).toBeInstanceOf(DatabaseUnavailable)
+      for (const failure of await failuresOf(everyKind())) expect(failure).toBeInstanceOf(DatabaseUnavailable)
+    } finally {
+      server.thaw()
+    }
+    await serves()
+    expect(await store.addModule(moduleOf('b'), [])).toEqual({ outcome: 'added' })
+  })
+
+  test('takes reads only, as a standby does, writes fail and reads are served', async () => {
+    const sql = new SQL({ url, max: 1 })
+    const database = new URL(url).pathname.slice(1)
+    await sql.unsafe(`ALTER DATABASE ${database} SET default_transaction_read_only = on`)
+    await sql.close()
+    const fresh = await openModulesStore({ dataDir: '', databaseUrl: url }).catch((error: Error) => error)
+    expect(String(fresh)).toContain('25006')
+  })
+
+  test('refuses a value, the error has neither the value nor a parameter', async () => {
+    const canary = 'canary-3c1f'
+    const [failure] = await failuresOf([() => store.addModule({ ...moduleOf(canary), createdAt: canary as never }, [])])
+    expect(failure).toBeInstanceOf(Error)
+    expect(Bun.inspect(failure)).not.toContain(canary)
+  })
+})
