@@ -1,17 +1,16 @@
 import { and, asc, eq, gt } from 'drizzle-orm'
-import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import { decideSync, type StoredAccount } from '../../services/auth/accounts/sync-rules.ts'
 import type { Account, AuthStore, CacheSync, SyncedAccount } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import { emailKey } from '../../services/kit/schema/email.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
 import { EVERY_VERSION, type Revocation } from '../../services/kit/tokens/revocations.ts'
+import { type Body, dynamic, type Engine, type Transaction } from '../engine.ts'
 import { pageBounds, sliceOf } from '../page-bounds.ts'
 import { fromHashColumn, toHashColumn } from '../password-hash.ts'
 import { accounts } from '../schema/auth.ts'
-import type { Sqlite, Transaction } from '../sqlite/engine.ts'
 import { containsSearch, searchTextOfAccount } from './account-search.ts'
-import { prepareAccountStatements } from './account-statements.ts'
+import { STATEMENTS as statements } from './account-statements.ts'
 import type { Audit } from './audit.ts'
 import { COUNT, countOf } from './count.ts'
 import type { Feed } from './revocations.ts'
@@ -26,98 +25,96 @@ interface Parts {
 }
 
 /** The password cache: what auth keeps of users. */
-export function accountStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, feed, sessions }: Parts) {
-  const statements = prepareAccountStatements(db)
-
-  const sync = (
+export function accountStore(engine: Engine, { audit, feed, sessions }: Parts) {
+  function* sync(
     tx: Transaction,
     synced: SyncedAccount,
     now: number,
     event: (type: string) => AuditEvent,
-  ): CacheSync => {
-    const before = tx.get(statements.byId, { userId: synced.userId })
+  ): Body<CacheSync> {
+    const before = yield* tx.get(statements.byId, { userId: synced.userId })
     const { account, endsSessions, newPassword, outcome, ...decision } = decideSync(
       before && stored(before),
       synced,
       now,
     )
-    if (!account) return { outcome, newPassword, ended: feed.writeRevocations(tx, []) }
+    if (!account) return { outcome, newPassword, ended: yield* feed.writeRevocations(tx, []) }
     const { userId } = account
     const row = rowOf(account)
     // Another account with this email or username must have lost it: its next login fetches it again.
-    tx.run(statements.displace, { userId, emailKey: row.emailKey, username: row.username })
-    tx.run(statements.put, row)
+    yield* tx.run(statements.displace, { userId, emailKey: row.emailKey, username: row.username })
+    yield* tx.run(statements.put, row)
     const revoked: Revocation[] = []
     if (decision.revokesTokens) {
-      const until = sessions.revokedUntilOf(tx, userId)
+      const until = yield* sessions.revokedUntilOf(tx, userId)
       revoked.push({ kind: 'user', subject: userId, version: account.tokensFrom, until })
     }
     const ended = endsSessions
-      ? sessions.endOpenedBefore(tx, userId, { ...endsSessions, version: account.sessionsFrom, now })
+      ? yield* sessions.endOpenedBefore(tx, userId, { ...endsSessions, version: account.sessionsFrom, now })
       : []
-    if (decision.voidsResets) tx.run(statements.voidResets, { userId })
+    if (decision.voidsResets) yield* tx.run(statements.voidResets, { userId })
+    const result = {
+      outcome,
+      newPassword,
+      ended: yield* feed.writeRevocations(tx, [...revoked, ...ended], ended.length),
+    }
     if (ended.length > 0)
-      audit.writeEvent(tx, { ...event('session.ended_by_change'), detail: { sessions: ended.length } })
-    return { outcome, newPassword, ended: feed.writeRevocations(tx, [...revoked, ...ended], ended.length) }
+      yield* audit.writeEvent(tx, { ...event('session.ended_by_change'), detail: { sessions: ended.length } })
+    return result
   }
 
   return {
-    accountById: async (userId: string) => present(statements.byId.get({ userId })),
-    accountByEmail: async (email: string) => present(statements.byEmail.get({ emailKey: emailKey(email) })),
-    accountByUsername: async (username: string) => present(statements.byUsername.get({ username })),
+    accountById: async (userId: string) => present(await engine.get(statements.byId, { userId })),
+    accountByEmail: async (email: string) =>
+      present(await engine.get(statements.byEmail, { emailKey: emailKey(email) })),
+    accountByUsername: async (username: string) => present(await engine.get(statements.byUsername, { username })),
 
     syncAccount: (account: SyncedAccount, now: number, event: (type: string) => AuditEvent) =>
-      sqlite.write((tx) => sync(tx, account, now, event)),
+      engine.write((tx) => sync(tx, account, now, event)),
 
     deleteAccount: (userId: string, now: number, event: (type: string) => AuditEvent) =>
-      sqlite.write((tx) => {
-        if (tx.get(statements.byId, { userId })?.deleted) return feed.writeRevocations(tx, [])
-        const until = Math.max(sessions.revokedUntilOf(tx, userId), now)
+      engine.write(function* (tx) {
+        if ((yield* tx.get(statements.byId, { userId }))?.deleted) return yield* feed.writeRevocations(tx, [])
+        const until = Math.max(yield* sessions.revokedUntilOf(tx, userId), now)
         const ending = { version: EVERY_VERSION, except: null, reason: 'account_deleted', now } as const
-        const ended = sessions.endOpenedBefore(tx, userId, ending)
-        tx.run(statements.put, tombstone(userId, now))
-        tx.run(statements.voidResets, { userId })
-        if (ended.length > 0)
-          audit.writeEvent(tx, { ...event('session.ended_by_deletion'), detail: { sessions: ended.length } })
+        const ended = yield* sessions.endOpenedBefore(tx, userId, ending)
+        yield* tx.run(statements.put, tombstone(userId, now))
+        yield* tx.run(statements.voidResets, { userId })
         const revoked: Revocation[] = [...ended, { kind: 'user', subject: userId, version: EVERY_VERSION, until }]
-        return feed.writeRevocations(tx, revoked, ended.length)
+        const result = yield* feed.writeRevocations(tx, revoked, ended.length)
+        if (ended.length > 0)
+          yield* audit.writeEvent(tx, { ...event('session.ended_by_deletion'), detail: { sessions: ended.length } })
+        return result
       }),
 
     dropAccount: (userId: string, event: AuditEvent) =>
-      sqlite.write((tx) => {
-        const before = tx.get(statements.byId, { userId })
+      engine.write(function* (tx) {
+        const before = yield* tx.get(statements.byId, { userId })
         if (!before?.cached) return false
         // Only the hash goes: the account's sessions and its count of failed logins still need the rest.
-        tx.run(statements.put, { ...before, cached: false, passwordHash: '' })
-        audit.writeEvent(tx, event)
+        yield* tx.run(statements.put, { ...before, cached: false, passwordHash: '' })
+        yield* audit.writeEvent(tx, event)
         return true
       }),
 
     async listAccounts(search: string | undefined, request: PageRequest): Promise<Slice<Account>> {
-      const where = and(eq(accounts.cached, true), search === undefined ? undefined : containsSearch(search))
+      const contains = search === undefined ? undefined : containsSearch(search, engine.dialect)
+      const where = and(eq(accounts.cached, true), contains)
       const from = 'after' in request ? gt(accounts.userId, String(request.after[0])) : undefined
       const { limit, offset } = pageBounds(request)
-      const rows = db
-        .select()
-        .from(accounts)
-        .where(and(where, from))
-        .orderBy(asc(accounts.userId))
-        .limit(limit)
-        .offset(offset)
-        .all()
+      const page = dynamic((db) =>
+        db.select().from(accounts).where(and(where, from)).orderBy(asc(accounts.userId)).limit(limit).offset(offset),
+      )
       return sliceOf(
-        rows,
+        await engine.all(page),
         request,
-        () => countOf(db.select(COUNT).from(accounts).where(where).get()),
+        async () => countOf(await engine.get(dynamic((db) => db.select(COUNT).from(accounts).where(where)))),
         (row) => [row.userId],
       )
     },
-    async cachedIds(after: string, limit: number) {
-      return statements.ids.all({ after, limit }).map(({ userId }) => userId)
-    },
-    async countAccounts() {
-      return countOf(statements.count.get())
-    },
+    cachedIds: async (after: string, limit: number) =>
+      (await engine.all(statements.ids, { after, limit })).map(({ userId }) => userId),
+    countAccounts: async () => countOf(await engine.get(statements.count)),
   } satisfies Partial<AuthStore>
 }
 

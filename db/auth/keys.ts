@@ -1,65 +1,66 @@
 import { asc, eq, sql } from 'drizzle-orm'
-import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore, StoredKey } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
+import { type Body, built, type Engine, type Transaction } from '../engine.ts'
 import { placeholders } from '../placeholders.ts'
-import { prepared } from '../prepared.ts'
 import { signingKeys } from '../schema/auth.ts'
-import type { Sqlite, Transaction } from '../sqlite/engine.ts'
 import type { Audit } from './audit.ts'
 import type { Feed } from './revocations.ts'
 
-/** The key ring. Each change has an entry in the feed, so that callers can wait until all subscribers acknowledged it. */
-export function keyStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, feed }: { audit: Audit; feed: Feed }) {
-  const kid = sql.placeholder('kid')
-  const statements = prepared({
-    all: () => db.select().from(signingKeys).orderBy(asc(signingKeys.createdAt)).prepare(),
-    insert: () => db.insert(signingKeys).values(placeholders(signingKeys)).prepare(),
-    retire: () =>
-      db
-        .update(signingKeys)
-        .set({ status: 'retiring', goneAt: sql`${sql.placeholder('goneAt')}` })
-        .where(eq(signingKeys.status, 'active'))
-        .prepare(),
-    activate: () =>
-      db.update(signingKeys).set({ status: 'active', goneAt: null }).where(eq(signingKeys.kid, kid)).prepare(),
-    reseal: () =>
-      db
-        .update(signingKeys)
-        .set({ sealedPrivateKey: sql`${sql.placeholder('sealed')}` })
-        .where(eq(signingKeys.kid, kid))
-        .prepare(),
-    remove: () => db.delete(signingKeys).where(eq(signingKeys.kid, kid)).returning({ kid: signingKeys.kid }).prepare(),
-  })
+const kid = sql.placeholder('kid')
 
-  const announce = (tx: Transaction, subject: string, until: number) =>
-    feed.writeRevocations(tx, [{ kind: 'keys', subject, version: 0, until }]).seq
+const statements = {
+  all: built((db) => db.select().from(signingKeys).orderBy(asc(signingKeys.createdAt))),
+  insert: built((db) => db.insert(signingKeys).values(placeholders(signingKeys))),
+  retire: built((db) =>
+    db
+      .update(signingKeys)
+      .set({ status: 'retiring', goneAt: sql`${sql.placeholder('goneAt')}` })
+      .where(eq(signingKeys.status, 'active')),
+  ),
+  activate: built((db) =>
+    db.update(signingKeys).set({ status: 'active', goneAt: null }).where(eq(signingKeys.kid, kid)),
+  ),
+  reseal: built((db) =>
+    db
+      .update(signingKeys)
+      .set({ sealedPrivateKey: sql`${sql.placeholder('sealed')}` })
+      .where(eq(signingKeys.kid, kid)),
+  ),
+  remove: built((db) => db.delete(signingKeys).where(eq(signingKeys.kid, kid)).returning({ kid: signingKeys.kid })),
+}
+
+/** The key ring. Each change has an entry in the feed, so that callers can wait until all subscribers acknowledged it. */
+export function keyStore(engine: Engine, { audit, feed }: { audit: Audit; feed: Feed }) {
+  function* announce(tx: Transaction, subject: string, until: number): Body<number> {
+    return (yield* feed.writeRevocations(tx, [{ kind: 'keys', subject, version: 0, until }])).seq
+  }
 
   return {
-    signingKeys: async (): Promise<StoredKey[]> => statements.all.all(),
+    signingKeys: (): Promise<StoredKey[]> => engine.all(statements.all),
     addSigningKey: (key: StoredKey, event: AuditEvent | null) =>
-      sqlite.write((tx) => {
-        tx.run(statements.insert, { ...key, sealedPrivateKey: Buffer.from(key.sealedPrivateKey) })
-        if (event) audit.writeEvent(tx, event)
-        return announce(tx, key.kid, key.createdAt)
+      engine.write(function* (tx) {
+        yield* tx.run(statements.insert, { ...key, sealedPrivateKey: Buffer.from(key.sealedPrivateKey) })
+        const seq = yield* announce(tx, key.kid, key.createdAt)
+        if (event) yield* audit.writeEvent(tx, event)
+        return seq
       }),
     async activateSigningKey(id: string, goneAt: number, event: AuditEvent | null) {
-      await sqlite.write((tx) => {
-        tx.run(statements.retire, { goneAt })
-        tx.run(statements.activate, { kid: id })
-        if (event) audit.writeEvent(tx, event)
+      await engine.write(function* (tx) {
+        yield* tx.run(statements.retire, { goneAt })
+        yield* tx.run(statements.activate, { kid: id })
+        if (event) yield* audit.writeEvent(tx, event)
       })
     },
     removeSigningKey: (id: string, until: number, event: AuditEvent | null) =>
-      sqlite.write((tx) => {
-        if (!tx.get(statements.remove, { kid: id })) return null
-        if (event) audit.writeEvent(tx, event)
-        return announce(tx, id, until)
+      engine.write(function* (tx) {
+        if (!(yield* tx.get(statements.remove, { kid: id }))) return null
+        const seq = yield* announce(tx, id, until)
+        if (event) yield* audit.writeEvent(tx, event)
+        return seq
       }),
     async resealSigningKey(id: string, sealedPrivateKey: Uint8Array) {
-      await sqlite.write((tx) => {
-        tx.run(statements.reseal, { kid: id, sealed: Buffer.from(sealedPrivateKey) })
-      })
+      await engine.write((tx) => tx.run(statements.reseal, { kid: id, sealed: Buffer.from(sealedPrivateKey) }))
     },
   } satisfies Partial<AuthStore>
 }

@@ -1,9 +1,8 @@
-import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { Account } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
-import { placeholders } from '../placeholders.ts'
-import { accounts } from '../schema/auth.ts'
-import type { Sqlite } from '../sqlite/engine.ts'
+import { type Engine, text } from '../engine.ts'
+import { BATCH } from '../write-in-batches.ts'
+import { STATEMENTS } from './account-statements.ts'
 import { rowOf } from './accounts.ts'
 import { auditStore } from './audit.ts'
 
@@ -18,27 +17,48 @@ const TABLES = [
   'accounts',
 ]
 
+const statements = {
+  sealedKeys: text<{ kid: string; sealed: Uint8Array }>('SELECT kid, sealed_private_key AS sealed FROM signing_keys'),
+  // The issuer stays: clients are configured with it. The next start makes the epoch and the first key.
+  empty: [
+    ...TABLES.map((table) => text(`DELETE FROM ${table}`)),
+    text("DELETE FROM facts WHERE name IN ('epoch', 'alive_at')"),
+  ],
+}
+
 /** The private keys of a database, encrypted: to check whether CH202_SECRET decrypts them. */
-export function sealedKeys({ raw }: Sqlite): { kid: string; sealed: Uint8Array }[] {
-  return raw
-    .query<{ kid: string; sealed: Uint8Array }, []>('SELECT kid, sealed_private_key AS sealed FROM signing_keys')
-    .all()
+export function sealedKeys(engine: Engine): Promise<{ kid: string; sealed: Uint8Array }[]> {
+  return engine.all(statements.sealedKeys)
 }
 
 /**
  * Prepares a restored auth database for its first start: no sessions, no keys of earlier tokens, no password resets, a
  * new epoch of the feed, and a password cache filled from the restored users. The old cache may be newer than those users
- * and would then ignore their notices.
+ * and would then ignore their notices. If it throws, the database is unusable.
  */
-export async function resetAfterRestore(sqlite: Sqlite, users: Iterable<Account>, event: AuditEvent): Promise<void> {
-  const db = drizzle(sqlite.raw)
-  const audit = auditStore(sqlite, db)
-  const insert = db.insert(accounts).values(placeholders(accounts)).prepare()
-  await sqlite.write((tx) => {
-    for (const table of TABLES) sqlite.raw.run(`DELETE FROM ${table}`)
-    // The issuer stays: clients are configured with it. The next start makes the epoch and the first key.
-    sqlite.raw.run("DELETE FROM facts WHERE name IN ('epoch', 'alive_at')")
-    for (const user of users) tx.run(insert, rowOf(user))
-    audit.writeEvent(tx, event)
+export async function resetAfterRestore(
+  engine: Engine,
+  users: Iterable<Account> | AsyncIterable<Account>,
+  event: AuditEvent,
+): Promise<void> {
+  const audit = auditStore(engine)
+  await engine.write(function* (tx) {
+    for (const statement of statements.empty) yield* tx.run(statement)
   })
+  for await (const batch of batchesOf(users))
+    await engine.write(function* (tx) {
+      for (const user of batch) yield* tx.run(STATEMENTS.insert, rowOf(user))
+    })
+  await audit.addAuditEvent(event)
+}
+
+async function* batchesOf(users: Iterable<Account> | AsyncIterable<Account>): AsyncGenerator<Account[]> {
+  let batch: Account[] = []
+  for await (const user of users) {
+    batch.push(user)
+    if (batch.length < BATCH) continue
+    yield batch
+    batch = []
+  }
+  yield batch
 }

@@ -1,72 +1,77 @@
-import { asc, desc, gt, lt, sql } from 'drizzle-orm'
-import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
+import { asc, gt, lt, sql } from 'drizzle-orm'
 import type { AuthStore, Ended } from '../../services/auth/store/index.ts'
 import type { Revocation } from '../../services/kit/tokens/revocations.ts'
-import { placeholders } from '../placeholders.ts'
-import { prepared } from '../prepared.ts'
+import { type Body, built, type Engine, type Transaction, text } from '../engine.ts'
 import { revocations } from '../schema/auth.ts'
-import type { Sqlite, Transaction } from '../sqlite/engine.ts'
 import type { Facts } from './facts.ts'
 
 export type Feed = Awaited<ReturnType<typeof feedStore>>
 
-/** The revocation feed: numbered entries, in the order in which they were written. */
-export async function feedStore(sqlite: Sqlite, db: BunSQLiteDatabase, facts: Facts) {
-  const statements = prepare(db)
-  // The highest number ever given: it outlives its row.
-  const highest = sqlite.raw.query<{ seq: number }, []>("SELECT seq FROM sqlite_sequence WHERE name = 'revocations'")
+/** The name of the fact with the number of the last entry. On SQLite, `sqlite_sequence` holds it. */
+const LAST = 'last_revocation'
 
+const statements = {
+  /** Adds entries with the next numbers, in the order of the list. */
+  add: text<{ seq: number }>({
+    sqlite: `
+      INSERT INTO revocations (kind, subject, version, until)
+      SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each($entries) ORDER BY key RETURNING seq`,
+    // Transactions that add entries run one after another, from the update of the counter to their commit: a reader that
+    // continues after a number never misses a lower one.
+    postgres: `
+      WITH counter AS (
+        UPDATE facts SET value = CAST(CAST(value AS bigint) + $count AS text)
+        WHERE name = '${LAST}' RETURNING CAST(value AS bigint) - $count AS before)
+      INSERT INTO revocations (seq, kind, subject, version, until)
+      SELECT before + key, value->>0, value->>1, CAST(value->>2 AS bigint), CAST(value->>3 AS bigint)
+      FROM counter CROSS JOIN jsonb_array_elements(CAST($entries AS text)::jsonb) WITH ORDINALITY AS list (value, key)
+      RETURNING seq`,
+  }),
+  after: built((db) =>
+    db
+      .select()
+      .from(revocations)
+      .where(gt(revocations.seq, sql.placeholder('seq')))
+      .orderBy(asc(revocations.seq))
+      .limit(sql.placeholder('limit')),
+  ),
+  /** Reads the highest number ever given: it outlives its row. */
+  last: text<{ seq: number }>({
+    sqlite: "SELECT seq FROM sqlite_sequence WHERE name = 'revocations'",
+    postgres: `SELECT CAST(value AS bigint) AS seq FROM facts WHERE name = '${LAST}'`,
+  }),
+  forget: built((db) => db.delete(revocations).where(lt(revocations.until, sql.placeholder('now')))),
+}
+
+/** The revocation feed: numbered entries, in the order in which they were written. */
+export async function feedStore(engine: Engine, facts: Facts) {
   return {
-    epoch: await sqlite.write((tx) => readOrCreateEpoch(tx, facts)),
+    epoch: await engine.write((tx) => readOrCreateEpoch(tx, facts)),
     /** @param sessions how many sessions ended with these revocations */
-    writeRevocations(tx: Transaction, revoked: Revocation[], sessions = 0): Ended {
-      let seq = 0
-      for (const revocation of revoked) seq = tx.get(statements.insert, { ...revocation })?.seq ?? seq
-      return { sessions, seq, revocations: revoked }
+    *writeRevocations(tx: Transaction, revoked: Revocation[], sessions = 0): Body<Ended> {
+      if (revoked.length === 0) return { sessions, seq: 0, revocations: revoked }
+      const entries = revoked.map(({ kind, subject, until, version }) => [kind, subject, version, until])
+      const rows = yield* tx.all(statements.add, { entries: JSON.stringify(entries), count: revoked.length })
+      // A revocation that no subscriber learns of would leave tokens valid.
+      if (rows.length !== revoked.length) throw new Error(`The fact ${LAST} is missing`)
+      return { sessions, seq: Math.max(...rows.map(({ seq }) => seq)), revocations: revoked }
     },
-    forgetRevocations(tx: Transaction, now: number) {
-      tx.run(statements.forget, { now })
+    *forgetRevocations(tx: Transaction, now: number): Body<void> {
+      yield* tx.run(statements.forget, { now })
     },
     async revocationsAfter(seq: number, limit: number) {
-      const rows = statements.after.all({ seq, limit })
+      const rows = await engine.all(statements.after, { seq, limit })
       return { revocations: rows.map(({ seq: _, ...revocation }) => revocation), seq: rows.at(-1)?.seq ?? seq }
     },
-    async lastRevocation() {
-      return highest.get()?.seq ?? statements.last.get()?.seq ?? 0
-    },
+    lastRevocation: async () => (await engine.get(statements.last))?.seq ?? 0,
   } satisfies Partial<AuthStore> & Record<string, unknown>
 }
 
 /** Gives the epoch of this database. The first start makes it. */
-function readOrCreateEpoch(tx: Transaction, { readFact, writeFact }: Facts): string {
-  const stored = readFact(tx, 'epoch')
+function* readOrCreateEpoch(tx: Transaction, { readFact, writeFact }: Facts): Body<string> {
+  const stored = yield* readFact(tx, 'epoch')
   if (stored !== null) return stored
   const epoch = crypto.randomUUID()
-  writeFact(tx, 'epoch', epoch)
+  yield* writeFact(tx, 'epoch', epoch)
   return epoch
-}
-
-function prepare(db: BunSQLiteDatabase) {
-  return prepared({
-    insert: () =>
-      db
-        .insert(revocations)
-        .values(placeholders(revocations, ['seq']))
-        .returning({ seq: revocations.seq })
-        .prepare(),
-    after: () =>
-      db
-        .select()
-        .from(revocations)
-        .where(gt(revocations.seq, sql.placeholder('seq')))
-        .orderBy(asc(revocations.seq))
-        .limit(sql.placeholder('limit'))
-        .prepare(),
-    last: () => db.select({ seq: revocations.seq }).from(revocations).orderBy(desc(revocations.seq)).limit(1).prepare(),
-    forget: () =>
-      db
-        .delete(revocations)
-        .where(lt(revocations.until, sql.placeholder('now')))
-        .prepare(),
-  })
 }

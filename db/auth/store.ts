@@ -1,9 +1,10 @@
-import { drizzle } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore } from '../../services/auth/store/index.ts'
+import type { Engine } from '../engine.ts'
 import { limitStore } from '../limits.ts'
-import { type DatabaseConfig, openStore } from '../open.ts'
-import type { Sqlite } from '../sqlite/engine.ts'
-import { authMigrations } from '../sqlite/migrations/auth.ts'
+import { type DatabaseConfig, type DatabaseDefinition, openStore } from '../open.ts'
+import { authMigrations as postgres } from '../postgres/migrations/auth.ts'
+import * as schema from '../schema/auth.ts'
+import { authMigrations as sqlite } from '../sqlite/migrations/auth.ts'
 import { accountStore } from './accounts.ts'
 import { auditStore } from './audit.ts'
 import { deliveryStore } from './deliveries.ts'
@@ -17,6 +18,8 @@ import { feedStore } from './revocations.ts'
 import { sessionStore } from './sessions.ts'
 import { webhookStore } from './webhooks.ts'
 
+const DATABASE: DatabaseDefinition = { name: 'auth', schema, sqlite, postgres }
+
 interface AuthStoreOptions {
   /** Whether every event also goes to a message broker. */
   amqp: boolean
@@ -24,30 +27,29 @@ interface AuthStoreOptions {
 
 /** Opens the store of the auth service. @throws DatabaseError */
 export function openAuthStore(config: DatabaseConfig, options: AuthStoreOptions = { amqp: false }): Promise<AuthStore> {
-  return openStore(config, { name: 'auth', migrations: authMigrations }, (sqlite) => authStore(sqlite, options))
+  return openStore(config, DATABASE, (engine) => authStore(engine, options))
 }
 
-async function authStore(sqlite: Sqlite, { amqp }: AuthStoreOptions): Promise<AuthStore> {
-  const db = drizzle(sqlite.raw)
-  const facts = factStore(sqlite)
-  const audit = auditStore(sqlite, db)
-  const feed = await feedStore(sqlite, db, facts)
-  const events = await eventStore(sqlite, { facts, feed, amqp })
-  const sessions = sessionStore(sqlite, db, { audit, events, feed, facts })
+async function authStore(engine: Engine, { amqp }: AuthStoreOptions): Promise<AuthStore> {
+  const facts = factStore(engine)
+  const audit = auditStore(engine)
+  const feed = await feedStore(engine, facts)
+  const events = await eventStore(engine, { facts, feed, amqp })
+  const sessions = sessionStore(engine, { audit, events, feed, facts })
   return {
     ...facts,
     ...audit,
     ...feed,
     ...sessions,
-    ...accountStore(sqlite, db, { audit, feed, sessions }),
-    ...keyStore(sqlite, db, { audit, feed }),
-    ...resetStore(sqlite, db, audit),
-    ...mailRequestStore(sqlite, db),
+    ...accountStore(engine, { audit, feed, sessions }),
+    ...keyStore(engine, { audit, feed }),
+    ...resetStore(engine, audit),
+    ...mailRequestStore(engine),
     ...events,
-    ...webhookStore(sqlite, db, { audit, events }),
-    ...deliveryStore(sqlite, db, { audit, events }),
-    ...failureStore(sqlite, db, audit),
-    ...limitStore(sqlite),
-    close: async () => sqlite.close(),
+    ...webhookStore(engine, { audit, events }),
+    ...deliveryStore(engine, { audit, events }),
+    ...failureStore(engine, audit),
+    ...limitStore(engine),
+    close: () => engine.close(),
   }
 }

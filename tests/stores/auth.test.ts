@@ -26,7 +26,7 @@ describe('the auth store on SQLite', () => {
     for (const subject of ['one', 'two', 'three'])
       old.raw.query("INSERT INTO revocations (kind, subject, version, until) VALUES ('session', ?, 0, 1)").run(subject)
     old.raw.run("DELETE FROM revocations WHERE subject <> 'one'")
-    old.close()
+    await old.close()
     const store = await openAuthStore({ dataDir })
     expect(await store.lastRevocation()).toBe(3)
     expect((await store.revocationsAfter(0, 10)).revocations.map(({ subject }) => subject)).toEqual(['one'])
@@ -53,7 +53,7 @@ describe('the auth store on SQLite', () => {
     old.raw.transaction(() => {
       for (let n = 0; n < 2500; n++) insert.run(`id-${n}`, `User${n}@Пётр.example`, n % 2 ? `name.${n}` : null)
     })()
-    old.close()
+    await old.close()
     const store = await openAuthStore({ dataDir })
     const totalOf = async (search: string) => (await store.listAccounts(search, { size: 1, page: 1 })).total
     expect([
@@ -79,7 +79,7 @@ describe('the auth store on SQLite', () => {
       ['b', null, Date.parse('0000-01-01T00:00:00.001Z'), Date.parse('9999-12-31T23:59:59.999Z')],
     ]
     for (const row of rows) insert.run(...row)
-    old.close()
+    await old.close()
     const store = await openAuthStore({ dataDir })
     for (const [id, name, created, updated] of rows)
       expect((await store.accountById(id))?.profile).toEqual({

@@ -18,7 +18,7 @@ export interface Check {
 export type OpensKey = (kid: string, sealed: Uint8Array) => boolean
 
 /** Opens a copy as its service would, which applies pending migrations, and checks its contents. */
-export function contentChecks(database: DatabaseFile, opens: OpensKey | null): Check[] {
+export async function contentChecks(database: DatabaseFile, opens: OpensKey | null): Promise<Check[]> {
   const { migrations, name, path } = database
   const id = `${name}.database`
   let sqlite: Sqlite
@@ -32,12 +32,12 @@ export function contentChecks(database: DatabaseFile, opens: OpensKey | null): C
     const checks = [
       fault === undefined ? passed(id, 'Opens, is intact, and has the schema of this version') : failed(id, fault),
     ]
-    if (name === 'auth' && fault === undefined && opens) checks.push(keyCheck(sqlite, opens))
+    if (name === 'auth' && fault === undefined && opens) checks.push(await keyCheck(sqlite, opens))
     return checks
   } catch (error) {
     return [failed(id, messageOf(error, path))]
   } finally {
-    sqlite.close()
+    await sqlite.close()
   }
 }
 
@@ -59,7 +59,7 @@ function schemaDifference(raw: Database, { migrations, name, path }: DatabaseFil
     const count = (rows: SchemaRow[], { sql }: SchemaRow) => rows.filter((row) => row.sql === sql).length
     return [...actual, ...expected].find((row) => count(actual, row) !== count(expected, row))?.name
   } finally {
-    fresh.close()
+    fresh.closeNow()
     rmSync(`${path}.expected`)
   }
 }
@@ -79,8 +79,8 @@ function schemaOf(raw: Database): SchemaRow[] {
     .all()
 }
 
-function keyCheck(sqlite: Sqlite, opens: OpensKey): Check {
-  const keys = sealedKeys(sqlite)
+async function keyCheck(sqlite: Sqlite, opens: OpensKey): Promise<Check> {
+  const keys = await sealedKeys(sqlite)
   if (keys.length === 0) return passed('signing_key', 'There is no signing key yet')
   if (keys.every(({ kid, sealed }) => opens(kid, sealed)))
     return passed('signing_key', 'CH202_SECRET decrypts the signing key')

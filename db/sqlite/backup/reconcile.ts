@@ -28,20 +28,20 @@ export async function reconcile(directory: string, backup: { name: string; creat
     let count = 0
     const accounts = accountsOf(usersFile, now, () => count++)
     await auth.resetAfterRestore(authFile, accounts, restoredEvent(backup, now))
-    const deleted = users.deletedUsers(usersFile)
+    const deleted = await users.deletedUsers(usersFile)
     for (const { name, restored } of files) {
       const cleanup = await restored?.()
       await cleanup?.forgetUsers(open.get(name) as Sqlite, deleted)
     }
     return count
   } finally {
-    for (const sqlite of open.values()) sqlite.close()
+    for (const sqlite of open.values()) await sqlite.close()
   }
 }
 
 /** @param onUser called for each user, to count them */
-function* accountsOf(sqlite: Sqlite, now: number, onUser: () => void) {
-  for (const user of users.everyUser(sqlite)) {
+async function* accountsOf(sqlite: Sqlite, now: number, onUser: () => void) {
+  for await (const user of users.everyUser(sqlite)) {
     onUser()
     const times = { created_at: timestamp(user.createdAt), updated_at: timestamp(user.updatedAt) }
     const profile = opaqueProfileOf({ ...user, ...times })

@@ -60,7 +60,7 @@ export async function restoreInto(
     if (backedUp === undefined) continue
     const copied = await copyChecked(path, directory, database.name, backedUp)
     checks.push(copied)
-    if (copied.ok) checks.push(...contentChecks(database, opens))
+    if (copied.ok) checks.push(...(await contentChecks(database, opens)))
   }
   if (checks.every(({ ok }) => ok))
     checks.push(await tryReconcile(directory, { ...manifest, name: basename(path) }, now))
