@@ -4,21 +4,28 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseUnavailable } from '../services/kit/database-unavailable.ts'
 import { InternalError } from '../services/kit/log.ts'
-import { openStore } from './open.ts'
-import { usersMigrations } from './sqlite/migrations/users.ts'
+import { text } from './engine.ts'
+import { type DatabaseDefinition, openStore } from './open.ts'
+import { usersMigrations as postgres } from './postgres/migrations/users.ts'
+import * as schema from './schema/users.ts'
+import { Sqlite } from './sqlite/engine.ts'
+import { usersMigrations as sqlite } from './sqlite/migrations/users.ts'
 
 const dataDir = mkdtempSync(join(tmpdir(), 'ch202-open-'))
 afterAll(() => rmSync(dataDir, { recursive: true }))
 
+const DEFINITION: DatabaseDefinition = { name: 'users', schema, sqlite, postgres }
+const VIOLATION = text('INSERT INTO counters VALUES (NULL, 1)')
+
 const failingStore = () =>
-  openStore({ dataDir }, { name: 'users', migrations: usersMigrations }, (sqlite) => ({
+  openStore({ dataDir }, DEFINITION, (engine) => ({
     epoch: 'one',
     count: () => 7,
     fail: async (code: string) => {
       throw Object.assign(new Error('disk I/O error'), { code })
     },
-    violate: () => sqlite.write((tx) => tx.run(sqlite.raw.query<unknown, []>('INSERT INTO counters VALUES (NULL, 1)'))),
-    close: async () => sqlite.close(),
+    violate: () => engine.write((tx) => tx.run(VIOLATION)),
+    close: () => engine.close(),
   }))
 
 test.each(['SQLITE_BUSY', 'SQLITE_IOERR_FSYNC', 'SQLITE_FULL', 'SQLITE_CORRUPT', 'SQLITE_READONLY'])(
@@ -50,11 +57,12 @@ test('a store leaves other errors, values and synchronous methods as they are', 
 })
 
 test('a database is closed again when its store cannot be made', async () => {
-  let raw: { inTransaction: boolean; query(sql: string): unknown } | undefined
-  const opening = openStore({ dataDir }, { name: 'users', migrations: usersMigrations }, (sqlite) => {
-    raw = sqlite.raw
+  let file: Sqlite | undefined
+  const opening = openStore({ dataDir }, DEFINITION, (engine) => {
+    if (engine instanceof Sqlite) file = engine
     throw new Error('no store')
   })
   await expect(opening).rejects.toThrow('no store')
-  expect(() => raw?.query('SELECT 1')).toThrow()
+  expect(file).toBeDefined()
+  expect(() => file?.raw.query('SELECT 1')).toThrow()
 })

@@ -1,16 +1,24 @@
-import type { Database } from 'bun:sqlite'
-import type { Sqlite, Transaction } from '../sqlite/engine.ts'
+import { type Body, type Engine, type Transaction, text } from '../engine.ts'
 
 /** Pages of the index that one step merges: it takes some milliseconds. */
 const PAGES_AT_ONCE = 64
 
+/** The index of SQLite (FTS5, `merge`). PostgreSQL merges its index by itself. */
+const statements = {
+  changes: text<{ rows: number }>('SELECT total_changes() AS rows'),
+  merge: text(`INSERT INTO users_search (users_search, rank) VALUES ('merge', ${PAGES_AT_ONCE})`),
+}
+
 /** Merges the segments of the search index, a part at a time, so that searches stay fast after many changes. */
-export function searchMerger(sqlite: Sqlite) {
+export function searchMerger(engine: Engine) {
   /** Whether nothing is left to merge: true until the next change. */
-  let merged = false
+  let merged = engine.dialect !== 'sqlite'
   return {
-    changed(_tx: Transaction): void {
-      merged = false
+    changed(tx: Transaction): void {
+      if (engine.dialect === 'sqlite')
+        tx.afterCommit(() => {
+          merged = false
+        })
     },
     /** @returns whether more remains to be merged */
     async merge(): Promise<boolean> {
@@ -18,7 +26,7 @@ export function searchMerger(sqlite: Sqlite) {
       merged = true
       let more = true
       try {
-        more = await sqlite.write((tx) => mergeSegments(tx, sqlite.raw))
+        more = await engine.write(mergeSegments)
       } finally {
         // A merge that failed must be repeated.
         if (more) merged = false
@@ -28,11 +36,10 @@ export function searchMerger(sqlite: Sqlite) {
   }
 }
 
-/** Merges some of the segments that have one size (FTS5, `merge`). @returns whether there were any */
-function mergeSegments(tx: Transaction, raw: Database): boolean {
-  const changes = raw.query<{ rows: number }, []>('SELECT total_changes() AS rows')
-  const before = tx.get(changes)?.rows ?? 0
-  tx.run(raw.query<unknown, []>(`INSERT INTO users_search (users_search, rank) VALUES ('merge', ${PAGES_AT_ONCE})`))
+/** Merges some of the segments that have one size. @returns whether there were any */
+function* mergeSegments(tx: Transaction): Body<boolean> {
+  const before = (yield* tx.get(statements.changes))?.rows ?? 0
+  yield* tx.run(statements.merge)
   // The command itself counts as one change.
-  return (tx.get(changes)?.rows ?? 0) - before > 1
+  return ((yield* tx.get(statements.changes))?.rows ?? 0) - before > 1
 }

@@ -1,8 +1,9 @@
 import { type SQL, sql } from 'drizzle-orm'
 import { searchTextOf } from '../../services/kit/schema/search-text.ts'
+import type { Dialect } from '../engine.ts'
 import { users } from '../schema/users.ts'
 
-/** The full-text index of `search_text`. */
+/** The full-text index of `search_text` in SQLite. PostgreSQL uses its index of `search_text`, if it has one, by itself. */
 export const INDEX = sql`users_search`
 /** Joins a user to their row in the index. */
 export const BY_INDEX = sql`${users.seq} = users_search.rowid`
@@ -39,8 +40,12 @@ export function inIndex(part: string): SQL | undefined {
 }
 
 /** Makes the condition that the text of a row contains a search. @param part the folded search */
-export function contains(part: string): SQL {
-  return sql`instr(${users.searchText}, ${part}) > 0`
+export function contains(dialect: Dialect, part: string): SQL {
+  if (dialect === 'sqlite') return sql`instr(${users.searchText}, ${part}) > 0`
+  // The index of PostgreSQL holds runs of three characters: a shorter search would read all of it.
+  return [...part].length < RUN
+    ? sql`strpos(${users.searchText}, ${part}) > 0`
+    : sql`${users.searchText} LIKE ${`%${part.replaceAll(/[\\%_]/g, '\\$&')}%`}`
 }
 
 /** Gives the text that a search of users covers: the email as typed and as compared, the username and the name. */

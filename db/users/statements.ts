@@ -1,84 +1,89 @@
 import { asc, eq, gt, sql } from 'drizzle-orm'
-import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
+import { built, type Dialect } from '../engine.ts'
 import { placeholders } from '../placeholders.ts'
-import { prepared } from '../prepared.ts'
-import * as schema from '../schema/users.ts'
+import { counters, deletedIds, users } from '../schema/users.ts'
 
-const { users } = schema
+const { placeholder } = sql
 
-/** The statements of all requests, each prepared once. */
-export function prepareStatements(db: BunSQLiteDatabase<typeof schema>) {
-  return prepared({
-    insert: () =>
-      db
-        .insert(users)
-        .values(placeholders(users, ['seq']))
-        .prepare(),
-    update: () =>
-      db
-        .update(users)
-        .set(placeholders(users, ['seq', 'id']))
-        .where(eq(users.id, sql.placeholder('id')))
-        .prepare(),
-    remove: () =>
-      db
-        .delete(users)
-        .where(eq(users.id, sql.placeholder('id')))
-        .prepare(),
-    addDeletedId: () =>
-      db
-        .insert(schema.deletedIds)
-        .values({ id: sql.placeholder('id') })
-        .prepare(),
-    byId: () =>
-      db
-        .select()
-        .from(users)
-        .where(eq(users.id, sql.placeholder('id')))
-        .prepare(),
-    byEmail: () =>
-      db
-        .select()
-        .from(users)
-        .where(eq(users.emailKey, sql.placeholder('key')))
-        .prepare(),
-    byUsername: () =>
-      db
-        .select()
-        .from(users)
-        .where(eq(users.username, sql.placeholder('username')))
-        .prepare(),
-    byIds: () => db.select().from(users).where(among(users.id, 'ids')).prepare(),
-    byEmails: () => db.select().from(users).where(among(users.emailKey, 'keys')).prepare(),
-    byUsernames: () => db.select().from(users).where(among(users.username, 'usernames')).prepare(),
-    deletedAmong: () => db.select().from(schema.deletedIds).where(among(schema.deletedIds.id, 'ids')).prepare(),
-    admins: () => db.select({ seq: users.seq }).from(users).where(eq(users.isAdmin, true)).limit(2).prepare(),
-    changedAfter: () =>
-      db
-        .select()
-        .from(users)
-        .where(gt(users.change, sql.placeholder('after')))
-        .orderBy(asc(users.change))
-        .limit(sql.placeholder('limit'))
-        .prepare(),
-    nextChanges: () =>
-      db
-        .update(schema.counters)
-        .set({ value: sql`${schema.counters.value} + ${sql.placeholder('count')}` })
-        .where(eq(schema.counters.name, 'change'))
-        .returning({ value: schema.counters.value })
-        .prepare(),
-    probe: () =>
-      db
-        .update(schema.counters)
-        .set({ value: sql`${schema.counters.value} + 1` })
-        .where(eq(schema.counters.name, 'probe'))
-        .prepare(),
-  })
+const byId = eq(users.id, placeholder('id'))
+
+/** Makes a read of the users whose column is in a list, which is passed as JSON. @param list the name of the parameter */
+const usersAmong = (column: SQLiteColumn, list: string) =>
+  built((db, dialect) =>
+    db
+      .select()
+      .from(users)
+      .where(among(dialect, column, list)),
+  )
+
+/** The statements of all requests. */
+export const STATEMENTS = {
+  insert: built((db, dialect) =>
+    db.insert(users).values({
+      ...placeholders(users, ['seq']),
+      // The database gives the number, which SQLite does for NULL only.
+      seq: dialect === 'sqlite' ? sql`NULL` : sql`DEFAULT`,
+    }),
+  ),
+  update: built((db) =>
+    db
+      .update(users)
+      .set(placeholders(users, ['seq', 'id']))
+      .where(byId),
+  ),
+  remove: built((db) => db.delete(users).where(byId)),
+  addDeletedId: built((db) => db.insert(deletedIds).values(placeholders(deletedIds))),
+  byId: built((db) => db.select().from(users).where(byId)),
+  byEmail: built((db) =>
+    db
+      .select()
+      .from(users)
+      .where(eq(users.emailKey, placeholder('key'))),
+  ),
+  byUsername: built((db) =>
+    db
+      .select()
+      .from(users)
+      .where(eq(users.username, placeholder('username'))),
+  ),
+  byIds: usersAmong(users.id, 'ids'),
+  byEmails: usersAmong(users.emailKey, 'keys'),
+  byUsernames: usersAmong(users.username, 'usernames'),
+  deletedAmong: built((db, dialect) =>
+    db
+      .select()
+      .from(deletedIds)
+      .where(among(dialect, deletedIds.id, 'ids')),
+  ),
+  admins: built((db) => db.select({ seq: users.seq }).from(users).where(eq(users.isAdmin, true)).limit(2)),
+  changedAfter: built((db) =>
+    db
+      .select()
+      .from(users)
+      .where(gt(users.change, placeholder('after')))
+      .orderBy(asc(users.change))
+      .limit(placeholder('limit')),
+  ),
+  /** Reserves the numbers of the next changes, and gives the last of them. */
+  nextChanges: built((db) =>
+    db
+      .update(counters)
+      .set({ value: sql`${counters.value} + ${placeholder('count')}` })
+      .where(eq(counters.name, 'change'))
+      .returning({ value: counters.value }),
+  ),
+  probe: built((db) =>
+    db
+      .update(counters)
+      .set({ value: sql`${counters.value} + 1` })
+      .where(eq(counters.name, 'probe')),
+  ),
+  probed: built((db) => db.select().from(counters).where(eq(counters.name, 'probe'))),
 }
 
-/** Whether a column is in a list, which is passed as JSON. @param list the name of the parameter */
-function among(column: SQLiteColumn, list: string) {
-  return sql`${column} IN (SELECT value FROM json_each(${sql.placeholder(list)}))`
+function among(dialect: Dialect, column: SQLiteColumn, list: string) {
+  return dialect === 'sqlite'
+    ? sql`${column} IN (SELECT value FROM json_each(${placeholder(list)}))`
+    : sql`${column} IN (SELECT jsonb_array_elements_text(CAST(${placeholder(list)} AS text)::jsonb))`
 }

@@ -29,8 +29,12 @@ const userOf = (n: number, fields: Partial<User> = {}): User => ({
   ...fields,
 })
 
-/** Tests that every store of the users service must pass. @param open opens an empty store */
-export function usersStoreSuite(open: () => Promise<UsersStore>): void {
+/**
+ * The tests that every store of the users service must pass.
+ * @param open opens an empty store
+ * @param merges whether the store's search index needs merging
+ */
+export function usersStoreSuite(open: () => Promise<UsersStore>, { merges }: { merges: boolean }): void {
   let store: UsersStore
   beforeEach(async () => {
     store = await open()
@@ -312,13 +316,13 @@ export function usersStoreSuite(open: () => Promise<UsersStore>): void {
     let parts = 0
     do expect(await list({ search: 'a odd' })).toEqual(odd)
     while ((await store.mergeSearch()) && parts++ < 1000)
-    expect(parts).toBeGreaterThan(0)
-    expect(parts).toBeLessThan(1000)
+    if (merges) expect(parts).toBeGreaterThan(0)
+    expect(parts).toBeLessThan(merges ? 1000 : 1)
     expect(await list({ search: 'a odd' })).toEqual(odd)
     expect(await store.mergeSearch()).toBe(false)
     await remove(5)
     await add(userOf(21, { name: 'Ana odd' }))
-    expect(await store.mergeSearch()).toBe(true)
+    expect(await store.mergeSearch()).toBe(merges)
     expect(await list({ search: 'a odd' })).toEqual([...odd.filter((n) => n !== 5), 21])
   })
 

@@ -10,5 +10,5 @@ afterAll(() => rmSync(directory, { recursive: true }))
 
 let count = 0
 describe('the users store on SQLite', () => {
-  usersStoreSuite(() => openUsersStore({ dataDir: join(directory, String(count++)) }))
+  usersStoreSuite(() => openUsersStore({ dataDir: join(directory, String(count++)) }), { merges: true })
 })

@@ -1,0 +1,5 @@
+import type { PostgresMigration } from '../migrate.ts'
+import users from './users/0001_users.sql' with { type: 'text' }
+
+/** The migrations, in the order in which they are applied. They are part of the compiled tool. */
+export const usersMigrations: readonly PostgresMigration[] = [{ name: '0001_users', sql: users }]
