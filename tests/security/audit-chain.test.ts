@@ -2,11 +2,11 @@ import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { cpSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { drizzle } from 'drizzle-orm/bun-sqlite'
 import { auditChecks } from '../../cli/commands/doctor/audit.ts'
 import { createContext } from '../../cli/commands/doctor/context.ts'
 import { auditStore } from '../../db/auth/audit.ts'
 import { openAuthStore } from '../../db/auth/store.ts'
+import type { Body } from '../../db/engine.ts'
 import { createBackup } from '../../db/sqlite/backup/create.ts'
 import { verifyBackup } from '../../db/sqlite/backup/verify.ts'
 import { authMigrations } from '../../db/sqlite/migrations/auth.ts'
@@ -204,11 +204,11 @@ describe('check 40: rows of the audit can only be added', () => {
   test('a duplicate row, or a row that is rolled back, does not change the chain', async () => {
     const dataDir = await instance(0)
     const sqlite = openDatabase(fileIn(dataDir), 'auth', authMigrations)
-    const audit = auditStore(sqlite, drizzle(sqlite.raw))
+    const audit = auditStore(sqlite)
     const again = event()
     const undone = () =>
-      sqlite.write((tx): void => {
-        audit.writeEvent(tx, event())
+      sqlite.write(function* (tx): Body<void> {
+        yield* audit.writeEvent(tx, event())
         throw new Error('undone')
       })
     // All in one commit: each job is a savepoint, and the last is rolled back.
@@ -227,7 +227,7 @@ describe('check 40: rows of the audit can only be added', () => {
       'rejected',
     ])
     await audit.addAuditEvent(again)
-    sqlite.close()
+    await sqlite.close()
     expect(await diagnosis(dataDir)).toEqual({ status: 'ok', message: expect.stringMatching(/^2 rows/) })
   })
 

@@ -22,7 +22,7 @@ export const event = (type = 'test.event', userId: string | null = null): AuditE
 })
 const events = (type: string) => event(type)
 
-function account(changes: Partial<SyncedAccount> = {}): SyncedAccount {
+export function account(changes: Partial<SyncedAccount> = {}): SyncedAccount {
   const userId = changes.userId ?? id()
   return {
     userId,
@@ -38,7 +38,7 @@ function account(changes: Partial<SyncedAccount> = {}): SyncedAccount {
   }
 }
 
-function session(userId: string, changes: Partial<Session> = {}): Session {
+export function session(userId: string, changes: Partial<Session> = {}): Session {
   return {
     id: id(),
     userId,
@@ -57,7 +57,7 @@ function session(userId: string, changes: Partial<Session> = {}): Session {
   }
 }
 
-const rotation = (sessionId: string, presented: number, changes: Partial<Rotation> = {}): Rotation => ({
+export const rotation = (sessionId: string, presented: number, changes: Partial<Rotation> = {}): Rotation => ({
   sessionId,
   counter: presented,
   now: NOW,
@@ -303,6 +303,50 @@ export function authStoreSuite(open: () => Promise<AuthStore>): void {
       expect((await store.endSessionsOf(user.userId, ENDING, event())).sessions).toBe(3)
       expect((await store.endSessionsOf(user.userId, ENDING, event())).sessions).toBe(0)
     })
+  })
+
+  describe('at once', () => {
+    test('of many refreshes with one token, one rotates and the others get its answer', async () => {
+      const { session: open } = await logIn()
+      const refreshes = Array.from({ length: 20 }, () => store.rotateSession(rotation(open.id, 0), events))
+      const results = await Promise.all(refreshes)
+      expect(results.map(({ outcome }) => outcome).toSorted()).toEqual([...Array(19).fill('repeated'), 'rotated'])
+      expect((await store.sessionById(open.id))?.counter).toBe(1)
+    })
+
+    test('no session survives a password change that it did not know of', async () => {
+      const { user } = await logIn()
+      const opened = Array.from({ length: 8 }, () => session(user.userId))
+      const change = { ...user, version: 2, passwordHash: 'hash-2' }
+      const [first = 'account_changed', ...others] = opened.map((row) => store.openSession(row, event()))
+      const [synced, ...outcomes] = await Promise.all([store.syncAccount(change, NOW, events), first, ...others])
+      expect(await store.listSessions(user.userId, NOW, { size: 99, page: 1 })).toMatchObject({ total: 0 })
+      const ended = new Set(synced.ended.revocations.map(({ subject }) => subject))
+      const open = opened.filter((_, index) => outcomes[index] === 'opened')
+      expect(open.filter((row) => !ended.has(row.id))).toEqual([])
+      expect(synced.ended.sessions).toBe(open.length + 1)
+    })
+
+    test('of two logouts of one session, one ends it', async () => {
+      const { session: open } = await logIn()
+      const before = await store.lastRevocation()
+      const ended = await Promise.all([1, 2, 3].map(() => store.endSession(open.id, null, ENDING, event())))
+      expect(ended.filter((result) => result !== null)).toHaveLength(1)
+      expect(await store.lastRevocation()).toBe(before + 1)
+    })
+  })
+
+  test('the numbers of the feed continue after the entries were deleted', async () => {
+    const { session: open } = await logIn()
+    const until = (await store.endSession(open.id, null, ENDING, event()))?.revocations[0]?.until ?? 0
+    const last = await store.lastRevocation()
+    await store.forgetExpired(until + 100 * 24 * HOUR)
+    expect([await store.revocationsAfter(0, 10), await store.lastRevocation()]).toEqual([
+      { revocations: [], seq: 0 },
+      last,
+    ])
+    const next = await logIn()
+    expect((await store.endSession(next.session.id, null, ENDING, event()))?.seq).toBe(last + 1)
   })
 
   describe('keys', () => {

@@ -1,14 +1,149 @@
-import { afterAll, describe } from 'bun:test'
+import { afterAll, describe, expect, test } from 'bun:test'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { SQL } from 'bun'
 import { openAuthStore } from '../../db/auth/store.ts'
+import { CHAIN_HEAD } from '../../db/schema/audit-chain.ts'
+import { examineChain } from '../../db/sqlite/audit-chain.ts'
+import { authMigrations } from '../../db/sqlite/migrations/auth.ts'
+import { openDatabase } from '../../db/sqlite/open-database.ts'
+import type { AuthStore } from '../../services/auth/store/index.ts'
 import { startPostgres } from '../support/postgres.ts'
-import { authStoreSuite } from './auth-suite.ts'
+import { account, authStoreSuite, event, id, NOW, rotation, session } from './auth-suite.ts'
 import { webhookStoreSuite } from './webhooks-suite.ts'
 
 const server = await startPostgres()
-afterAll(() => server.stop())
+const folder = mkdtempSync(join(tmpdir(), 'ch202-auth-postgres-'))
+afterAll(async () => {
+  await server.stop()
+  rmSync(folder, { recursive: true })
+})
 
 describe('the auth store on PostgreSQL', () => {
   const open = async () => openAuthStore({ dataDir: '', databaseUrl: await server.newDatabase() })
   authStoreSuite(open)
   describe('events and webhooks', () => webhookStoreSuite(open))
+})
+
+describe('several nodes on one PostgreSQL', () => {
+  /** Opens one database as several nodes do, all at once. */
+  const withNodes = async (use: (nodes: [AuthStore, AuthStore, AuthStore], url: string) => Promise<void>) => {
+    const databaseUrl = await server.newDatabase()
+    const node = () => openAuthStore({ dataDir: '', databaseUrl })
+    const nodes = await Promise.all([node(), node(), node()])
+    try {
+      await use(nodes, databaseUrl)
+    } finally {
+      for (const store of nodes) await store.close()
+    }
+  }
+  const logIn = async (store: AuthStore) => {
+    const user = account()
+    await store.syncAccount(user, NOW, event)
+    const opened = session(user.userId)
+    await store.openSession(opened, event())
+    return opened
+  }
+
+  /** Copies the audit and its head into a SQLite file, as rows, and examines the chain there. */
+  const examineCopy = async (url: string) => {
+    const sql = new SQL({ url, max: 1 })
+    const copy = openDatabase(join(folder, `${crypto.randomUUID()}.sqlite`), 'auth', authMigrations)
+    try {
+      const rows = await sql.unsafe('SELECT * FROM auth.audit ORDER BY seq').values()
+      const insert = copy.raw.query('INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)')
+      for (const [seq, rowId, at, ...row] of rows) insert.run(Number(seq), rowId, Number(at), ...row)
+      const [fact] = await sql.unsafe('SELECT value FROM auth.facts WHERE name = $1', [CHAIN_HEAD])
+      copy.raw.query('UPDATE facts SET value = ? WHERE name = ?').run(fact?.value ?? '', CHAIN_HEAD)
+      return examineChain(copy.raw)
+    } finally {
+      await copy.close()
+      await sql.close()
+    }
+  }
+
+  test('they start with one epoch', () =>
+    withNodes(async (nodes) => {
+      expect(new Set(nodes.map(({ epoch }) => epoch)).size).toBe(1)
+    }))
+
+  test('they write one chain of the audit, which stays valid when its rows are copied', () =>
+    withNodes(async (nodes, url) => {
+      const repeated = event()
+      const texts = ['é', '\u{1f40e}', '\ud800', '"\\', '']
+      const events = Array.from({ length: 60 }, (_, n) => ({
+        ...event('test.event', n % 2 ? id() : null),
+        ip: texts[n % 5] ?? null,
+        detail: { text: `${texts[n % 5]}\0`, number: 2 ** 53 - 1 },
+      }))
+      const add = events.map((added, n) => nodes[n % 3]?.addAuditEvent(added))
+      await Promise.all([...add, ...nodes.map((store) => store.addAuditEvent(repeated))])
+      expect(await examineCopy(url)).toEqual({ rows: 61, head: expect.any(String) })
+      const { rows } = await nodes[0].listAuditEvents({}, { size: 100, page: 1 })
+      expect(rows.map((row) => row.id).toSorted()).toEqual([repeated, ...events].map((row) => row.id).toSorted())
+    }))
+
+  test.each(['DELETE FROM auth.facts', "UPDATE auth.facts SET value = '1:x'"])(
+    'a row after %s marks the break of the chain',
+    (tamper) =>
+      withNodes(async (nodes, url) => {
+        for (let n = 0; n < 3; n++) await nodes[0].addAuditEvent(event())
+        const sql = new SQL({ url, max: 1 })
+        await sql.unsafe(`${tamper} WHERE name = '${CHAIN_HEAD}'`)
+        await sql.close()
+        await nodes[1].addAuditEvent(event())
+        expect(await examineCopy(url)).toMatchObject({ rows: 3, fault: expect.stringContaining('The chain breaks at') })
+      }),
+  )
+
+  test('a reader of the feed misses no entry', () =>
+    withNodes(async (nodes) => {
+      const sessions = []
+      for (let n = 0; n < 45; n++) sessions.push(await logIn(nodes[0]))
+      const ends = sessions.map(({ id }, n) =>
+        nodes[n % 3]?.endSession(id, null, { reason: 'logout', now: NOW }, event()),
+      )
+      const seen: string[] = []
+      for (let after = 0; seen.length < sessions.length; ) {
+        const { revocations, seq } = await nodes[1].revocationsAfter(after, 10)
+        seen.push(...revocations.map(({ subject }) => subject))
+        // Without a gap: each number is one entry.
+        expect(seq).toBe(seen.length)
+        after = seq
+      }
+      const numbers = (await Promise.all(ends)).map((ended) => ended?.seq ?? 0)
+      expect(numbers.toSorted((a, b) => a - b)).toEqual(sessions.map((_, n) => n + 1))
+    }))
+
+  test('refreshes at once on nodes whose clocks differ end no session', () =>
+    withNodes(async (nodes) => {
+      const opened = await logIn(nodes[0])
+      const refreshes = Array.from({ length: 30 }, (_, n) =>
+        nodes[n % 3]?.rotateSession(rotation(opened.id, 0, { now: NOW + (n % 3) * 50 }), event),
+      )
+      const outcomes = (await Promise.all(refreshes)).map((result) => result?.outcome)
+      expect(outcomes.toSorted()).toEqual([...Array(29).fill('repeated'), 'rotated'])
+    }))
+
+  test.each([
+    [2000, 'repeated'],
+    [2001, 'reused'],
+  ] as const)('a clock that is %d ms behind the last rotation: the earlier token is %s', (behind, outcome) =>
+    withNodes(async (nodes) => {
+      const opened = await logIn(nodes[0])
+      await nodes[0].rotateSession(rotation(opened.id, 0), event)
+      const again = await nodes[1].rotateSession(rotation(opened.id, 0, { now: NOW - behind }), event)
+      expect(again.outcome).toBe(outcome)
+    }),
+  )
+
+  test('a start beside a node that runs moves no grace period', () =>
+    withNodes(async (nodes) => {
+      const opened = await logIn(nodes[0])
+      await nodes[0].rotateSession(rotation(opened.id, 0), event)
+      await nodes[0].recordHeartbeat(NOW + 9000)
+      await nodes[1].resumeGrace(NOW + 10_000, 10_000)
+      expect((await nodes[2].sessionById(opened.id))?.rotatedAt).toBe(NOW)
+    }))
 })
