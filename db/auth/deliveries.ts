@@ -1,5 +1,4 @@
 import { and, desc, eq, gt, gte, lt, lte, max, type SQL, sql } from 'drizzle-orm'
-import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type {
   AttemptedDelivery,
   AttemptResult,
@@ -9,13 +8,14 @@ import type {
 } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
 import type { PageRequest, Slice } from '../../services/kit/schema/page.ts'
+import { dynamic, type Engine } from '../engine.ts'
 import { pageBounds, sliceOf } from '../page-bounds.ts'
 import { deliveries } from '../schema/auth.ts'
-import type { Sqlite, Transaction } from '../sqlite/engine.ts'
-import { BATCH, writeInBatches } from '../sqlite/write-in-batches.ts'
+import { BATCH, writeInBatches } from '../write-in-batches.ts'
 import type { Audit } from './audit.ts'
 import { COUNT, countOf } from './count.ts'
-import { deliveryOf, prepareChanges, prepareReads, selectDeliveries } from './delivery-statements.ts'
+import { removeDeliveries } from './delivery-removal.ts'
+import { CHANGES, deliveryOf, READS, REMOVALS, selectDeliveries } from './delivery-statements.ts'
 import type { Events } from './events.ts'
 
 interface Parts {
@@ -24,84 +24,110 @@ interface Parts {
 }
 
 /** Deliveries of events to webhooks and to the message broker. */
-export function deliveryStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, events }: Parts) {
-  const reads = prepareReads(sqlite, db)
-  const changes = prepareChanges(sqlite)
+export function deliveryStore(engine: Engine, { audit, events }: Parts) {
+  /** Replays the first deliveries that match. @returns their numbers */
+  const replayBatch = (where: SQL | undefined, now: number): Promise<number[]> => {
+    const query = dynamic((db) =>
+      db.select({ seq: deliveries.seq }).from(deliveries).where(where).orderBy(deliveries.seq).limit(BATCH),
+    )
+    return engine.write(function* (tx) {
+      const seqs = (yield* tx.all(query)).map(({ seq }) => seq)
+      if (seqs.length === 0) return seqs
+      yield* tx.run(CHANGES.replay, { now, seqs: JSON.stringify(seqs) })
+      events.wakeAfterCommit(tx)
+      return seqs
+    })
+  }
 
   return {
     async deliveriesDue(target: string, now: number, latest: number, limit: number) {
-      const rows = reads.due.all({ target, now, limit })
+      const rows = await engine.all(READS.due, { target, now, limit })
+      if (rows.length > 0) return rows.map(deliveryOf)
       // Two queries, because no index skips the deliveries between the two times: many, while a receiver is unreachable.
-      return (rows.length > 0 ? rows : reads.tooFarAhead.all({ target, latest, limit })).map(deliveryOf)
+      return (await engine.all(READS.tooFarAhead, { target, latest, limit })).map(deliveryOf)
     },
-    oldestDeliveries: async (target: string, limit: number) => reads.oldest.all({ target, limit }).map(deliveryOf),
-    nextDelivery: async (target: string, now: number) => reads.next.get({ target, now })?.nextAt ?? null,
+    oldestDeliveries: async (target: string, limit: number) =>
+      (await engine.all(READS.oldest, { target, limit })).map(deliveryOf),
+    nextDelivery: async (target: string, now: number) =>
+      (await engine.get(READS.next, { target, now }))?.nextAt ?? null,
     async finishDelivery(
       attempted: AttemptedDelivery,
       status: 'delivered' | 'dead',
       tried: AttemptResult,
       now: number,
     ) {
-      await sqlite.write((tx) => tx.run(changes.finish, { ...attemptOf(attempted, tried), status, now }))
+      await engine.write((tx) => tx.run(CHANGES.finish, { ...attemptOf(attempted, tried), status, now }))
     },
     async postponeDelivery(attempted: AttemptedDelivery, nextAt: number, tried: AttemptResult) {
-      await sqlite.write((tx) => tx.run(changes.postpone, { ...attemptOf(attempted, tried), nextAt }))
+      await engine.write((tx) => tx.run(CHANGES.postpone, { ...attemptOf(attempted, tried), nextAt }))
     },
     giveUpDeliveries: (target: string, before: number, now: number) =>
-      writeInBatches(sqlite, (tx) => tx.run(changes.giveUp, { target, before, now }).changes),
+      writeInBatches(engine, (tx) => tx.run(CHANGES.giveUp, { target, before, now })),
     async settleDeliveries(now: number) {
-      await writeInBatches(sqlite, (tx) => tx.run(changes.deleteOrphans).changes)
-      await writeInBatches(sqlite, (tx) => tx.run(changes.giveUpDisabled, { now }).changes)
+      // A deletion that was interrupted leaves deliveries without a webhook.
+      for (const target of await targetsWithoutWebhook(engine))
+        await writeInBatches(engine, (tx) => removeDeliveries(tx, REMOVALS.ofTarget, { target }))
+      await writeInBatches(engine, (tx) => tx.run(CHANGES.giveUpDisabled, { now }))
     },
     async listDeliveries(filter: DeliveryFilter, request: PageRequest): Promise<Slice<Delivery>> {
       const where = matching(filter)
       const from = 'after' in request ? lt(deliveries.seq, Number(request.after[0])) : undefined
       const { limit, offset } = pageBounds(request)
-      const rows = selectDeliveries(db)
-        .where(and(where, from))
-        .orderBy(desc(deliveries.seq))
-        .limit(limit)
-        .offset(offset)
-        .all()
-      const count = () => countOf(db.select(COUNT).from(deliveries).where(where).get())
-      const slice = sliceOf(rows, request, count, ({ delivery }) => [delivery.seq])
+      const query = dynamic((db) =>
+        selectDeliveries(db).where(and(where, from)).orderBy(desc(deliveries.seq)).limit(limit).offset(offset),
+      )
+      const total = dynamic((db) => db.select(COUNT).from(deliveries).where(where))
+      const slice = await sliceOf(
+        await engine.all(query),
+        request,
+        async () => countOf(await engine.get(total)),
+        ({ delivery }) => [delivery.seq],
+      )
       return { ...slice, rows: slice.rows.map(deliveryOf) }
     },
     async replayDeliveries(filter: DeliveryFilter, now: number, event: (count: number) => AuditEvent) {
       const where = replayable(filter)
-      const last = await sqlite.write((tx) => {
-        const query = db
+      const totals = dynamic((db) =>
+        db
           .select({ ...COUNT, last: max(deliveries.seq) })
           .from(deliveries)
-          .where(where)
-        const row = tx.get(query)
-        audit.writeEvent(tx, event(countOf(row)))
+          .where(where),
+      )
+      const last = await engine.write(function* (tx) {
+        const row = yield* tx.get(totals)
+        yield* audit.writeEvent(tx, event(countOf(row)))
         return row?.last ?? 0
       })
-      let after = 0
-      let replayed = 0
-      const replayBatch = (tx: Transaction): number => {
-        const range = and(where, gt(deliveries.seq, after), lte(deliveries.seq, last))
-        const query = db.select({ seq: deliveries.seq }).from(deliveries).where(range).orderBy(deliveries.seq)
-        const seqs = tx.all(query.limit(BATCH)).map(({ seq }) => seq)
-        if (seqs.length === 0) return 0
-        tx.run(changes.replay, { now, seqs: JSON.stringify(seqs) })
-        events.wakeAfterCommit(tx)
+      let [after, replayed] = [0, 0]
+      let seqs: number[]
+      do {
+        seqs = await replayBatch(and(where, gt(deliveries.seq, after), lte(deliveries.seq, last)), now)
         after = seqs.at(-1) ?? last
         replayed += seqs.length
-        return seqs.length
-      }
-      await writeInBatches(sqlite, replayBatch)
+      } while (seqs.length === BATCH)
       return replayed
     },
-    countDeliveries: async () => reads.counts.get() ?? { pending: 0, dead: 0 },
+    countDeliveries: async () => (await engine.get(READS.counts)) ?? { pending: 0, dead: 0 },
     async forgetDeliveries(times: { delivered: number; dead: number }) {
       for (const status of ['delivered', 'dead'] as const) {
         const before = times[status]
-        await writeInBatches(sqlite, (tx) => tx.run(changes.forget, { status, before }).changes)
+        await writeInBatches(engine, (tx) => removeDeliveries(tx, REMOVALS.forget, { status, before }))
       }
     },
   } satisfies Partial<AuthStore>
+}
+
+/** Finds the targets of deliveries that are no webhooks any more. */
+function targetsWithoutWebhook(engine: Engine): Promise<string[]> {
+  return engine.read(function* (tx) {
+    const targets: string[] = []
+    for (let after = ''; ; ) {
+      const target = (yield* tx.get(READS.nextTarget, { after }))?.target
+      if (!target) return targets
+      if (target !== 'amqp' && !(yield* tx.get(READS.webhook, { id: target }))) targets.push(target)
+      after = target
+    }
+  })
 }
 
 /** The parameters that every result of an attempt has. */

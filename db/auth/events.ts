@@ -1,7 +1,8 @@
 import type { AuthStore } from '../../services/auth/store/index.ts'
 import type { Event } from '../../services/kit/outbox/events.ts'
 import { EVENT_TYPES, type EventType } from '../../services/kit/schema/events.ts'
-import type { Sqlite, Transaction } from '../sqlite/engine.ts'
+import { type Body, type Engine, type Transaction, text } from '../engine.ts'
+import { removeUndelivered } from './delivery-removal.ts'
 import type { Facts } from './facts.ts'
 import type { Feed } from './revocations.ts'
 
@@ -15,58 +16,72 @@ const PUBLISHED_TYPES = 'events_wanted'
  * delivery for each subscriber.
  * @param amqp whether every event also goes to a message broker
  */
-export async function eventStore(sqlite: Sqlite, { facts, feed, amqp }: { facts: Facts; feed: Feed; amqp: boolean }) {
-  const statements = prepare(sqlite)
-  /** The types with a subscriber: in memory, because every write of an event asks for them. */
-  let types: ReadonlySet<EventType> = new Set()
+export async function eventStore(engine: Engine, { facts, feed, amqp }: { facts: Facts; feed: Feed; amqp: boolean }) {
+  /**
+   * The types with a subscriber: in memory, because every write of an event asks for them. `seq` is the number of the
+   * feed's entry that announced them.
+   */
+  let subscribed: { types: ReadonlySet<EventType>; seq: number } = { types: new Set(), seq: 0 }
   const listeners: (() => void)[] = []
   const wakeAfterCommit = (tx: Transaction) => {
     for (const listener of listeners) tx.afterCommit(() => setImmediate(listener))
   }
 
-  const readTypes = (tx: Transaction): ReadonlySet<EventType> => {
-    const rows = tx.all(statements.subscribed).map((row) => JSON.parse(row.types) as EventType[])
-    const isSubscribed = (type: EventType) => amqp || rows.some((list) => list.length === 0 || list.includes(type))
+  function* readTypes(tx: Transaction): Body<ReadonlySet<EventType>> {
+    const lists = (yield* tx.all(STATEMENTS.subscriptions)).map(({ types }) => JSON.parse(types) as EventType[])
+    const isSubscribed = (type: EventType) => amqp || lists.some((list) => list.length === 0 || list.includes(type))
     return new Set(EVENT_TYPES.filter(isSubscribed))
   }
 
   /** Announces the types that have a subscriber in the feed. @returns the number of the entry, to wait for its acks */
-  const publishTypes = (tx: Transaction, now: number): number => {
-    const next = readTypes(tx)
+  function* publishTypes(tx: Transaction, now: number): Body<number> {
+    const types = yield* readTypes(tx)
+    yield* facts.writeFact(tx, PUBLISHED_TYPES, [...types].join(' '))
+    const { seq } = yield* feed.writeRevocations(tx, [{ kind: 'events', subject: 'wanted', version: 0, until: now }])
     tx.afterCommit(() => {
-      types = next
+      // Two commits may be reported in another order than that of the feed.
+      if (seq > subscribed.seq) subscribed = { types, seq }
     })
-    facts.writeFact(tx, PUBLISHED_TYPES, [...next].join(' '))
-    return feed.writeRevocations(tx, [{ kind: 'events', subject: 'wanted', version: 0, until: now }]).seq
+    return seq
   }
 
-  const writeEvents = (tx: Transaction, events: Event[], now?: number) => {
-    let deliveries = 0
-    for (const { id, type, userId, at, data } of events.filter((event) => types.has(event.type))) {
-      if (tx.run(statements.insert, { id, type, userId, at, data: JSON.stringify(data) }).changes === 0) continue
-      const delivery = { id, since: now ?? at }
-      const toWebhooks = tx.run(statements.toWebhooks, { ...delivery, type }).changes
-      const added = toWebhooks + (amqp ? tx.run(statements.toAmqp, delivery).changes : 0)
-      // The last subscriber may have been removed by another write of this commit.
-      if (added === 0) tx.run(statements.remove, { id })
-      deliveries += added
-    }
-    if (deliveries > 0) wakeAfterCommit(tx)
+  function* writeEvents(tx: Transaction, events: readonly Event[], now?: number): Body<void> {
+    const ofTypes = events.filter(({ type }) => subscribed.types.has(type))
+    if (ofTypes.length === 0) return
+    const rows = ofTypes.map(({ id, type, userId, at, data }) => [id, type, userId, at, JSON.stringify(data)])
+    const newIds = new Set((yield* tx.all(STATEMENTS.insert, { events: JSON.stringify(rows) })).map(({ id }) => id))
+    // Deleted from the set, because the list may have an event twice.
+    const newEvents = ofTypes.filter(({ id }) => newIds.delete(id))
+    if (newEvents.length === 0) return
+    const toDeliver = newEvents.map(({ id, type, at }) => [id, type, now ?? at])
+    const deliveries = yield* tx.all(STATEMENTS.deliver, { events: JSON.stringify(toDeliver), amqp })
+    const withDelivery = new Set(deliveries.map(({ eventId }) => eventId))
+    // The last subscriber may have been removed since the types were read.
+    const others = newEvents.filter(({ id }) => !withDelivery.has(id))
+    yield* removeUndelivered(
+      tx,
+      others.map(({ id }) => id),
+    )
+    if (deliveries.length > 0) wakeAfterCommit(tx)
   }
 
-  await sqlite.write((tx) => {
-    types = readTypes(tx)
+  await engine.write(function* (tx) {
+    const types = yield* readTypes(tx)
+    tx.afterCommit(() => {
+      subscribed = { types, seq: 0 }
+    })
     // AMQP_URL was set or removed since the last start.
-    if ((facts.readFact(tx, PUBLISHED_TYPES) ?? '') !== [...types].join(' ')) publishTypes(tx, Date.now())
+    const published = (yield* facts.readFact(tx, PUBLISHED_TYPES)) ?? ''
+    if (published !== [...types].join(' ')) yield* publishTypes(tx, Date.now())
   })
 
   return {
     writeEvents,
     wakeAfterCommit,
     publishTypes,
-    subscribedTypes: () => types,
+    subscribedTypes: () => subscribed.types,
     async addEvents(events: Event[], now: number) {
-      await sqlite.write((tx) => writeEvents(tx, events, now))
+      await engine.write((tx) => writeEvents(tx, events, now))
     },
     onDeliveries: (listener: () => void) => {
       listeners.push(listener)
@@ -74,20 +89,40 @@ export async function eventStore(sqlite: Sqlite, { facts, feed, amqp }: { facts:
   } satisfies Partial<AuthStore> & Record<string, unknown>
 }
 
-function prepare({ raw }: Sqlite) {
-  return {
-    insert: raw.query<unknown, { id: string; type: string; userId: string; at: number; data: string }>(
-      'INSERT INTO events (id, type, user_id, at, data) VALUES ($id, $type, $userId, $at, $data) ON CONFLICT DO NOTHING',
-    ),
-    remove: raw.query<unknown, { id: string }>('DELETE FROM events WHERE id = $id'),
-    toWebhooks: raw.query<unknown, { id: string; type: string; since: number }>(`
+const STATEMENTS = {
+  /** Inserts events, each a list of its columns, and gives the ids of those that are new. */
+  insert: text<{ id: string }>({
+    sqlite: `
+      INSERT INTO events (id, type, user_id, at, data)
+      SELECT value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each($events) WHERE true ORDER BY key
+      ON CONFLICT (id) DO NOTHING RETURNING id`,
+    postgres: `
+      INSERT INTO events (id, type, user_id, at, data)
+      SELECT value->>0, value->>1, value->>2, CAST(value->>3 AS bigint), value->>4
+      FROM jsonb_array_elements(CAST($events AS text)::jsonb) WITH ORDINALITY AS list (value, key) ORDER BY key
+      ON CONFLICT (id) DO NOTHING RETURNING id`,
+  }),
+  /** Adds the deliveries of events, each a list of its id, its type and when the deliveries begin. */
+  deliver: text<{ eventId: string }>({
+    sqlite: `
       INSERT INTO deliveries (event_id, target, since, next_at)
-      SELECT $id, id, $since, $since FROM webhooks
-      WHERE status = 'active' AND (types = '[]' OR EXISTS (SELECT 1 FROM json_each(types) WHERE value = $type))
-      ORDER BY created_at, id`),
-    toAmqp: raw.query<unknown, { id: string; since: number }>(
-      "INSERT INTO deliveries (event_id, target, since, next_at) VALUES ($id, 'amqp', $since, $since)",
-    ),
-    subscribed: raw.query<{ types: string }, []>("SELECT types FROM webhooks WHERE status = 'active'"),
-  }
+      SELECT event.value->>0, receiver.id, event.value->>2, event.value->>2
+      FROM json_each($events) AS event CROSS JOIN (
+        SELECT id, types, created_at FROM webhooks WHERE status = 'active'
+        UNION ALL SELECT 'amqp', '[]', NULL WHERE $amqp = 1) AS receiver
+      WHERE receiver.types = '[]'
+        OR EXISTS (SELECT 1 FROM json_each(receiver.types) AS type WHERE type.value = event.value->>1)
+      ORDER BY event.key, receiver.created_at NULLS LAST, receiver.id
+      RETURNING event_id AS "eventId"`,
+    postgres: `
+      INSERT INTO deliveries (event_id, target, since, next_at)
+      SELECT event.value->>0, receiver.id, CAST(event.value->>2 AS bigint), CAST(event.value->>2 AS bigint)
+      FROM jsonb_array_elements(CAST($events AS text)::jsonb) WITH ORDINALITY AS event (value, key) CROSS JOIN (
+        SELECT id, types, created_at FROM webhooks WHERE status = 'active'
+        UNION ALL SELECT 'amqp', '[]', NULL WHERE $amqp = 1) AS receiver
+      WHERE receiver.types = '[]' OR receiver.types::jsonb @> (event.value->1)
+      ORDER BY event.key, receiver.created_at NULLS LAST, receiver.id
+      RETURNING event_id AS "eventId"`,
+  }),
+  subscriptions: text<{ types: string }>("SELECT types FROM webhooks WHERE status = 'active'"),
 }

@@ -1,11 +1,10 @@
 import { eq, sql } from 'drizzle-orm'
-import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore, LoginFailures } from '../../services/auth/store/index.ts'
 import { DAY } from '../../services/kit/clock.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
+import { type Body, built, type Engine, type Transaction, text } from '../engine.ts'
 import { placeholders } from '../placeholders.ts'
 import { loginFailures } from '../schema/auth.ts'
-import type { Sqlite, Transaction } from '../sqlite/engine.ts'
 import type { Audit } from './audit.ts'
 
 /** Milliseconds for which a failure is stored. */
@@ -15,51 +14,59 @@ const MOST_TIMES = 400
 
 const NO_FAILURES: LoginFailures = { times: [], clearedAt: 0 }
 
-/** The times of failed logins, by account and by address. */
-export function failureStore(sqlite: Sqlite, db: BunSQLiteDatabase, audit: Audit) {
-  const select = db
-    .select()
-    .from(loginFailures)
-    .where(eq(loginFailures.subject, sql.placeholder('subject')))
-    .prepare()
-  const put = db
-    .insert(loginFailures)
-    .values(placeholders(loginFailures))
-    .onConflictDoUpdate({
-      target: loginFailures.subject,
-      set: { times: sql`excluded.times`, clearedAt: sql`excluded.cleared_at` },
-    })
-    .prepare()
+const statements = {
+  select: built((db) =>
+    db
+      .select()
+      .from(loginFailures)
+      .where(eq(loginFailures.subject, sql.placeholder('subject'))),
+  ),
+  put: built((db) =>
+    db
+      .insert(loginFailures)
+      .values(placeholders(loginFailures))
+      .onConflictDoUpdate({
+        target: loginFailures.subject,
+        set: { times: sql`excluded.times`, clearedAt: sql`excluded.cleared_at` },
+      }),
+  ),
   // The last of the times is the latest.
-  const deleteOld = sqlite.raw.query<unknown, { before: number }>(
-    "DELETE FROM login_failures WHERE json_extract(times, '$[#-1]') < $before",
-  )
+  deleteOld: text({
+    sqlite: "DELETE FROM login_failures WHERE json_extract(times, '$[#-1]') < $before",
+    postgres: 'DELETE FROM login_failures WHERE CAST(CAST(times AS jsonb)->>-1 AS bigint) < $before',
+  }),
+}
 
-  const record = (tx: Transaction, subject: string, now: number): LoginFailures => {
-    const before = tx.get(select, { subject }) ?? NO_FAILURES
+/** The times of failed logins, by account and by address. */
+export function failureStore(engine: Engine, audit: Audit) {
+  function* record(tx: Transaction, subject: string, now: number): Body<LoginFailures> {
+    const before = (yield* tx.get(statements.select, { subject })) ?? NO_FAILURES
     // A time ahead of the clock was written before the clock was set back: it counts as now.
     const recent = before.times.map((at) => Math.min(at, now)).filter((at) => now - at < KEPT_FOR)
     const failures = { times: [...recent, now].slice(-MOST_TIMES), clearedAt: Math.min(before.clearedAt, now) }
-    tx.run(put, { subject, ...failures })
+    yield* tx.run(statements.put, { subject, ...failures })
     return failures
   }
 
   return {
     async forgetFailures(now: number) {
-      await sqlite.write((tx) => tx.run(deleteOld, { before: now - KEPT_FOR }))
+      await engine.write((tx) => tx.run(statements.deleteOld, { before: now - KEPT_FOR }))
     },
-    loginFailures: async (subject: string): Promise<LoginFailures> => select.get({ subject }) ?? NO_FAILURES,
+    loginFailures: async (subject: string): Promise<LoginFailures> =>
+      (await engine.get(statements.select, { subject })) ?? NO_FAILURES,
     async recordFailure(subjects: string[], now: number, events: (failures: LoginFailures[]) => AuditEvent[]) {
-      await sqlite.write((tx) => {
-        const failures = subjects.map((subject) => record(tx, subject, now))
-        for (const event of events(failures)) audit.writeEvent(tx, event)
+      await engine.write(function* (tx) {
+        const failures: LoginFailures[] = []
+        for (const subject of subjects) failures.push(yield* record(tx, subject, now))
+        for (const event of events(failures)) yield* audit.writeEvent(tx, event)
       })
     },
     async clearFailures(subject: string, now: number, times: 'keep' | 'forget') {
-      if ((select.get({ subject })?.times.length ?? 0) === 0) return
-      await sqlite.write((tx) => {
-        const failures = times === 'forget' ? [] : (tx.get(select, { subject })?.times ?? [])
-        tx.run(put, { subject, times: failures, clearedAt: now })
+      const stored = await engine.get(statements.select, { subject })
+      if ((stored?.times.length ?? 0) === 0) return
+      await engine.write(function* (tx) {
+        const failures = times === 'forget' ? [] : ((yield* tx.get(statements.select, { subject }))?.times ?? [])
+        yield* tx.run(statements.put, { subject, times: failures, clearedAt: now })
       })
     },
   } satisfies Partial<AuthStore>

@@ -1,106 +1,93 @@
 import { and, eq, gt, isNull, lt, lte, or, sql } from 'drizzle-orm'
-import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore, Reset } from '../../services/auth/store/index.ts'
 import { MINUTE } from '../../services/kit/clock.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
+import { built, type Engine } from '../engine.ts'
 import { placeholders } from '../placeholders.ts'
-import { prepared } from '../prepared.ts'
 import { mailRequests, passwordResets } from '../schema/auth.ts'
-import type { Sqlite } from '../sqlite/engine.ts'
 import type { Audit } from './audit.ts'
 
 /** Milliseconds after which a token can be taken again, if the process that took it never finished. */
 const TAKEN_FOR = MINUTE
 
 /** Password resets: the hashes of the tokens in the mails. */
-export function resetStore(sqlite: Sqlite, db: BunSQLiteDatabase, audit: Audit) {
-  const statements = prepare(db)
-
+export function resetStore(engine: Engine, audit: Audit) {
   return {
     issueReset: (reset: Reset, now: number, event: AuditEvent) =>
-      sqlite.write((tx) => {
-        const { mailId, requestedAt } = reset
-        const isFirst = tx.get(statements.claim, { mailId, now }) !== undefined
-        if (isFirst && !tx.get(statements.newer, { userId: reset.userId, requestedAt, now })) {
-          tx.run(statements.voidOthers, { userId: reset.userId })
-          tx.run(statements.insert, { ...reset, tokenHash: Buffer.from(reset.tokenHash), takenAt: null })
+      engine.write(function* (tx) {
+        const { mailId, requestedAt, userId } = reset
+        const isFirst = (yield* tx.get(statements.claim, { mailId, now })) !== undefined
+        if (isFirst && !(yield* tx.get(statements.newer, { userId, requestedAt, now }))) {
+          yield* tx.run(statements.voidOthers, { userId })
+          yield* tx.run(statements.insert, { ...reset, tokenHash: Buffer.from(reset.tokenHash), takenAt: null })
         }
-        const issued = tx.get(statements.ofMail, { mailId, now }) ?? null
-        if (issued) audit.writeEvent(tx, event)
+        const issued = (yield* tx.get(statements.ofMail, { mailId, now })) ?? null
+        if (issued) yield* audit.writeEvent(tx, event)
         return issued
       }),
     takeReset: (hash: Uint8Array, now: number) =>
-      sqlite.write((tx) => {
-        const row = tx.get(statements.take, { tokenHash: Buffer.from(hash), now, abandonedBefore: now - TAKEN_FOR })
-        return row?.userId ?? null
+      engine.write(function* (tx) {
+        const values = { tokenHash: Buffer.from(hash), now, abandonedBefore: now - TAKEN_FOR }
+        return (yield* tx.get(statements.take, values))?.userId ?? null
       }),
     async returnReset(hash: Uint8Array) {
-      await sqlite.write((tx) => tx.run(statements.giveBack, { tokenHash: Buffer.from(hash) }))
+      await engine.write((tx) => tx.run(statements.giveBack, { tokenHash: Buffer.from(hash) }))
     },
     async forgetResets(now: number) {
-      await sqlite.write((tx) => tx.run(statements.expire, { now }))
+      await engine.write((tx) => tx.run(statements.expire, { now }))
     },
     async finishReset(hash: Uint8Array, event: AuditEvent | null) {
-      await sqlite.write((tx) => {
-        tx.run(statements.remove, { tokenHash: Buffer.from(hash) })
-        if (event) audit.writeEvent(tx, event)
+      await engine.write(function* (tx) {
+        yield* tx.run(statements.remove, { tokenHash: Buffer.from(hash) })
+        if (event) yield* audit.writeEvent(tx, event)
       })
     },
   } satisfies Partial<AuthStore>
 }
 
-function prepare(db: BunSQLiteDatabase) {
-  const tokenHash = sql.placeholder('tokenHash')
-  const userId = sql.placeholder('userId')
-  const free = or(isNull(passwordResets.takenAt), lt(passwordResets.takenAt, sql.placeholder('abandonedBefore')))
-  return prepared({
-    insert: () => db.insert(passwordResets).values(placeholders(passwordResets)).prepare(),
-    claim: () =>
-      db
-        .update(mailRequests)
-        .set({ linkAt: sql`${sql.placeholder('now')}` })
-        .where(and(eq(mailRequests.id, sql.placeholder('mailId')), isNull(mailRequests.linkAt)))
-        .returning({ id: mailRequests.id })
-        .prepare(),
-    ofMail: () =>
-      db
-        .select({ tokenHash: passwordResets.tokenHash, expiresAt: passwordResets.expiresAt })
-        .from(passwordResets)
-        .where(
-          and(
-            eq(passwordResets.mailId, sql.placeholder('mailId')),
-            gt(passwordResets.expiresAt, sql.placeholder('now')),
-          ),
-        )
-        .prepare(),
-    newer: () =>
-      db
-        .select({ userId: passwordResets.userId })
-        .from(passwordResets)
-        .where(
-          and(
-            eq(passwordResets.userId, userId),
-            gt(passwordResets.requestedAt, sql.placeholder('requestedAt')),
-            // A future time was set by a clock that ran ahead: it must not block the resets requested since.
-            lte(passwordResets.requestedAt, sql.placeholder('now')),
-          ),
-        )
-        .prepare(),
-    voidOthers: () => db.delete(passwordResets).where(eq(passwordResets.userId, userId)).prepare(),
-    take: () =>
-      db
-        .update(passwordResets)
-        .set({ takenAt: sql`${sql.placeholder('now')}` })
-        .where(and(eq(passwordResets.tokenHash, tokenHash), gt(passwordResets.expiresAt, sql.placeholder('now')), free))
-        .returning()
-        .prepare(),
-    giveBack: () =>
-      db.update(passwordResets).set({ takenAt: null }).where(eq(passwordResets.tokenHash, tokenHash)).prepare(),
-    remove: () => db.delete(passwordResets).where(eq(passwordResets.tokenHash, tokenHash)).prepare(),
-    expire: () =>
-      db
-        .delete(passwordResets)
-        .where(lt(passwordResets.expiresAt, sql.placeholder('now')))
-        .prepare(),
-  })
+const { placeholder } = sql
+const ofToken = eq(passwordResets.tokenHash, placeholder('tokenHash'))
+const ofUser = eq(passwordResets.userId, placeholder('userId'))
+const unexpired = gt(passwordResets.expiresAt, placeholder('now'))
+const free = or(isNull(passwordResets.takenAt), lt(passwordResets.takenAt, placeholder('abandonedBefore')))
+
+const statements = {
+  insert: built((db) => db.insert(passwordResets).values(placeholders(passwordResets))),
+  claim: built((db) =>
+    db
+      .update(mailRequests)
+      .set({ linkAt: sql`${placeholder('now')}` })
+      .where(and(eq(mailRequests.id, placeholder('mailId')), isNull(mailRequests.linkAt)))
+      .returning({ id: mailRequests.id }),
+  ),
+  ofMail: built((db) =>
+    db
+      .select({ tokenHash: passwordResets.tokenHash, expiresAt: passwordResets.expiresAt })
+      .from(passwordResets)
+      .where(and(eq(passwordResets.mailId, placeholder('mailId')), unexpired)),
+  ),
+  newer: built((db) =>
+    db
+      .select({ userId: passwordResets.userId })
+      .from(passwordResets)
+      .where(
+        and(
+          ofUser,
+          gt(passwordResets.requestedAt, placeholder('requestedAt')),
+          // A future time was set by a clock that ran ahead: it must not block the resets requested since.
+          lte(passwordResets.requestedAt, placeholder('now')),
+        ),
+      ),
+  ),
+  voidOthers: built((db) => db.delete(passwordResets).where(ofUser)),
+  take: built((db) =>
+    db
+      .update(passwordResets)
+      .set({ takenAt: sql`${placeholder('now')}` })
+      .where(and(ofToken, unexpired, free))
+      .returning(),
+  ),
+  giveBack: built((db) => db.update(passwordResets).set({ takenAt: null }).where(ofToken)),
+  remove: built((db) => db.delete(passwordResets).where(ofToken)),
+  expire: built((db) => db.delete(passwordResets).where(lt(passwordResets.expiresAt, placeholder('now')))),
 }

@@ -1,14 +1,14 @@
 import { asc, eq, sql } from 'drizzle-orm'
-import type { BunSQLiteDatabase } from 'drizzle-orm/bun-sqlite'
 import type { AuthStore, Webhook, WebhookStatusChange } from '../../services/auth/store/index.ts'
 import type { AuditEvent } from '../../services/kit/outbox/audit.ts'
+import { type Body, built, type Engine, type Transaction, text } from '../engine.ts'
 import { placeholders } from '../placeholders.ts'
-import { prepared } from '../prepared.ts'
 import { webhooks } from '../schema/auth.ts'
-import type { Sqlite, Transaction } from '../sqlite/engine.ts'
-import { BATCH, writeInBatches } from '../sqlite/write-in-batches.ts'
+import { BATCH, writeInBatches } from '../write-in-batches.ts'
 import type { Audit } from './audit.ts'
 import { COUNT, countOf } from './count.ts'
+import { removeDeliveries } from './delivery-removal.ts'
+import { READS, REMOVALS } from './delivery-statements.ts'
 import type { Events } from './events.ts'
 
 interface Parts {
@@ -17,27 +17,21 @@ interface Parts {
 }
 
 /** Webhooks. Each change has an entry in the feed, because the other services write only the events subscribed to. */
-export function webhookStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, events }: Parts) {
-  const statements = prepare(sqlite, db)
-
-  /**
-   * Runs a change and publishes the event types that are subscribed to after it.
-   * @param write gives whether it changed anything
-   */
-  const change = (now: number, event: AuditEvent, write: (tx: Transaction) => boolean): Promise<number | null> =>
-    sqlite.write((tx) => {
-      if (!write(tx)) return null
-      audit.writeEvent(tx, event)
-      return events.publishTypes(tx, now)
-    })
+export function webhookStore(engine: Engine, { audit, events }: Parts) {
+  /** Publishes the event types that are subscribed to after a change, and records the change. */
+  function* publish(tx: Transaction, now: number, event: AuditEvent): Body<number> {
+    const seq = yield* events.publishTypes(tx, now)
+    yield* audit.writeEvent(tx, event)
+    return seq
+  }
 
   return {
-    webhooks: async (): Promise<Webhook[]> => statements.all.all(),
+    webhooks: (): Promise<Webhook[]> => engine.all(STATEMENTS.all),
     addWebhook: (webhook: Webhook, most: number, event: AuditEvent) =>
-      change(webhook.createdAt, event, (tx) => {
-        if (countOf(tx.get(statements.count)) >= most) return false
-        tx.run(statements.insert, { ...webhook, sealedSecret: Buffer.from(webhook.sealedSecret) })
-        return true
+      engine.write(function* (tx) {
+        if (countOf(yield* tx.get(STATEMENTS.count)) >= most) return null
+        yield* tx.run(STATEMENTS.insert, { ...webhook, sealedSecret: Buffer.from(webhook.sealedSecret) })
+        return yield* publish(tx, webhook.createdAt, event)
       }),
     async setWebhookStatus(
       id: string,
@@ -45,55 +39,45 @@ export function webhookStore(sqlite: Sqlite, db: BunSQLiteDatabase, { audit, eve
       now: number,
       event: AuditEvent,
     ): Promise<WebhookStatusChange> {
-      const failBatch = (tx: Transaction) => tx.run(statements.failDeliveries, { id, now }).changes
-      let exists = false
-      const seq = await change(now, event, (tx) => {
-        exists = tx.get(statements.exists, { id }) !== null
+      const failBatch = (tx: Transaction) => tx.run(STATEMENTS.failDeliveries, { id, now })
+      const change = await engine.write(function* (tx): Body<WebhookStatusChange> {
         // Finishes an earlier disabling: otherwise its deliveries would be sent again.
-        if (status === 'active') while (failBatch(tx) > 0);
-        return tx.run(statements.setStatus, { id, status }).changes > 0
+        if (status === 'active') while ((yield* failBatch(tx)) > 0);
+        if ((yield* tx.run(STATEMENTS.setStatus, { id, status })) > 0)
+          return { outcome: 'changed', seq: yield* publish(tx, now, event) }
+        return { outcome: (yield* tx.get(READS.webhook, { id })) ? 'unchanged' : 'not_found' }
       })
-      if (status === 'disabled') await writeInBatches(sqlite, failBatch)
-      if (seq !== null) return { outcome: 'changed', seq }
-      return { outcome: exists ? 'unchanged' : 'not_found' }
+      if (status === 'disabled') await writeInBatches(engine, failBatch)
+      return change
     },
     async removeWebhook(id: string, now: number, event: AuditEvent) {
-      const seq = await change(now, event, (tx) => tx.run(statements.remove, { id }).changes > 0)
-      if (seq !== null) await writeInBatches(sqlite, (tx) => tx.run(statements.removeDeliveries, { id }).changes)
+      const seq = await engine.write(function* (tx) {
+        return (yield* tx.run(STATEMENTS.remove, { id })) > 0 ? yield* publish(tx, now, event) : null
+      })
+      if (seq !== null) await writeInBatches(engine, (tx) => removeDeliveries(tx, REMOVALS.ofTarget, { target: id }))
       return seq
     },
     async resealWebhook(id: string, sealedSecret: Uint8Array) {
-      await sqlite.write((tx) => tx.run(statements.reseal, { id, sealed: Buffer.from(sealedSecret) }))
+      await engine.write((tx) => tx.run(STATEMENTS.reseal, { id, sealed: Buffer.from(sealedSecret) }))
     },
   } satisfies Partial<AuthStore>
 }
 
-function prepare({ raw }: Sqlite, db: BunSQLiteDatabase) {
-  return prepared({
-    all: () => db.select().from(webhooks).orderBy(asc(webhooks.createdAt), asc(webhooks.id)).prepare(),
-    count: () => db.select(COUNT).from(webhooks).prepare(),
-    insert: () => db.insert(webhooks).values(placeholders(webhooks)).prepare(),
-    reseal: () =>
-      db
-        .update(webhooks)
-        .set({ sealedSecret: sql`${sql.placeholder('sealed')}` })
-        .where(eq(webhooks.id, sql.placeholder('id')))
-        .prepare(),
-    setStatus: () =>
-      raw.query<unknown, { id: string; status: string }>(
-        'UPDATE webhooks SET status = $status WHERE id = $id AND status <> $status',
-      ),
-    exists: () => raw.query<unknown, { id: string }>('SELECT 1 FROM webhooks WHERE id = $id'),
-    remove: () => raw.query<unknown, { id: string }>('DELETE FROM webhooks WHERE id = $id'),
-    removeDeliveries: () =>
-      raw.query<unknown, { id: string }>(
-        `DELETE FROM deliveries WHERE seq IN (SELECT seq FROM deliveries WHERE target = $id LIMIT ${BATCH})`,
-      ),
-    failDeliveries: () =>
-      raw.query<unknown, { id: string; now: number }>(`
-        UPDATE deliveries SET status = 'dead', last_error = 'webhook_disabled', finished_at = $now
-        WHERE seq IN (
-          SELECT seq FROM deliveries WHERE target = $id AND status = 'pending'
-          AND EXISTS (SELECT 1 FROM webhooks WHERE id = $id AND status = 'disabled') LIMIT ${BATCH})`),
-  })
+const STATEMENTS = {
+  all: built((db) => db.select().from(webhooks).orderBy(asc(webhooks.createdAt), asc(webhooks.id))),
+  count: built((db) => db.select(COUNT).from(webhooks)),
+  insert: built((db) => db.insert(webhooks).values(placeholders(webhooks))),
+  reseal: built((db) =>
+    db
+      .update(webhooks)
+      .set({ sealedSecret: sql`${sql.placeholder('sealed')}` })
+      .where(eq(webhooks.id, sql.placeholder('id'))),
+  ),
+  setStatus: text('UPDATE webhooks SET status = $status WHERE id = $id AND status <> $status'),
+  remove: text('DELETE FROM webhooks WHERE id = $id'),
+  failDeliveries: text(`
+    UPDATE deliveries SET status = 'dead', last_error = 'webhook_disabled', finished_at = $now
+    WHERE seq IN (
+      SELECT seq FROM deliveries WHERE target = $id AND status = 'pending'
+      AND EXISTS (SELECT 1 FROM webhooks WHERE id = $id AND status = 'disabled') LIMIT ${BATCH})`),
 }

@@ -177,11 +177,11 @@ export function webhookStoreSuite(open: () => Promise<AuthStore>): void {
     expect(await turns(replay)).toBeGreaterThan(10)
     expect([await replay, audited, await count()]).toEqual([many, [many], { pending: many, dead: 0 }])
     const off = store.setWebhookStatus(webhook.id, 'disabled', NOW, event())
+    while ((await store.webhooks())[0]?.status === 'active') await new Promise(setImmediate)
     // Enabled before the disabling is finished: pending deliveries have failed, new ones are pending.
-    const on = store.setWebhookStatus(webhook.id, 'active', NOW, event())
-    const next = store.addEvents([eventOf()], NOW)
-    expect(await turns(off)).toBeGreaterThan(0)
-    await Promise.all([on, next])
+    await store.setWebhookStatus(webhook.id, 'active', NOW, event())
+    await store.addEvents([eventOf()], NOW)
+    await off
     expect(await count()).toEqual({ pending: 1, dead: many })
     await store.replayDeliveries({ target: webhook.id }, NOW, () => event())
     expect(await turns(store.setWebhookStatus(webhook.id, 'disabled', NOW, event()))).toBeGreaterThan(10)
@@ -197,6 +197,39 @@ export function webhookStoreSuite(open: () => Promise<AuthStore>): void {
     )
     expect(await turns(store.removeWebhook(webhook.id, NOW, event()))).toBeGreaterThan(10)
     expect(await count()).toEqual({ pending: 0, dead: 0 })
+  })
+
+  test('events that are added while a webhook is removed or disabled leave nothing pending', async () => {
+    for (const round of Array.from({ length: 10 }, (_, index) => index)) {
+      const webhook = webhookOf()
+      await store.addWebhook(webhook, 99, event())
+      const end = async () => {
+        if (round % 2) return await store.removeWebhook(webhook.id, NOW, event())
+        return await store.setWebhookStatus(webhook.id, 'disabled', NOW, event())
+      }
+      const add = () => store.addEvents([eventOf(), eventOf()], NOW)
+      await Promise.all([add(), add(), end(), add(), add()])
+      const left = (await deliveriesTo(webhook.id)).filter(({ status }) => round % 2 || status === 'pending')
+      expect([round, left]).toEqual([round, []])
+      await store.removeWebhook(webhook.id, NOW, event())
+    }
+    expect([...store.subscribedTypes()]).toEqual([])
+  })
+
+  test('an event that a list has twice is stored once; the deliveries have the order of the events', async () => {
+    const [webhook, all] = [webhookOf(), webhookOf({ types: [], createdAt: NOW + 1 })]
+    for (const added of [all, webhook]) await store.addWebhook(added, 99, event())
+    const [a, b, c] = [eventOf(), eventOf({ type: 'user.deleted' }), eventOf()]
+    await store.addEvents([c, b, a, { ...c, at: NOW + 9 }], NOW)
+    const { rows } = await store.listDeliveries({}, { size: 9, page: 1 })
+    expect(rows.toReversed().map(({ event, target }) => [event.id, event.at, target])).toEqual([
+      [c.id, NOW, webhook.id],
+      [c.id, NOW, all.id],
+      [b.id, NOW, all.id],
+      [a.id, NOW, webhook.id],
+      [a.id, NOW, all.id],
+    ])
+    for (const added of [webhook, all]) await store.removeWebhook(added.id, NOW, event())
   })
 
   test('adding, changing and removing a webhook each have an entry in the feed; the number of webhooks is limited', async () => {

@@ -5,6 +5,7 @@ import events from './auth/0004_events.sql' with { type: 'text' }
 import mails from './auth/0005_mails.sql' with { type: 'text' }
 import accountSearch from './auth/0006_account_search.sql' with { type: 'text' }
 import profile from './auth/0007_profile.sql' with { type: 'text' }
+import eventsInStatements from './auth/0008_events_in_statements.sql' with { type: 'text' }
 import { chainAudit } from './chain-audit.ts'
 import { foldAccounts } from './fold-rows.ts'
 import type { Migration } from './migration.ts'
@@ -23,4 +24,5 @@ export const authMigrations: readonly Migration[] = [
   { name: MAILS, sql: mails },
   { name: ACCOUNT_SEARCH, sql: accountSearch, finish: foldAccounts },
   { name: '0007_profile', sql: profile },
+  { name: '0008_events_in_statements', sql: eventsInStatements },
 ]
