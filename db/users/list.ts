@@ -6,7 +6,7 @@ import { type Body, type Builder, type Dialect, dynamic, type Engine, type Trans
 import { pageBounds, sliceOf } from '../page-bounds.ts'
 import { users } from '../schema/users.ts'
 import type { Row } from './rows.ts'
-import { BY_INDEX, contains, INDEX, inIndex } from './search.ts'
+import { BY_INDEX, contains, INDEX, inIndex, PLAN_BY_VALUES } from './search.ts'
 import { userTotals } from './totals.ts'
 
 const COLUMNS = getTableColumns(users)
@@ -44,6 +44,7 @@ export function userLists(engine: Engine) {
     const place = byEmail ? String(after) : Number(after) || 0
     const rest = after === undefined ? undefined : isDescending ? sql`${column} < ${place}` : sql`${column} > ${place}`
     const { limit, offset } = pageBounds(request)
+    yield* planSearch(tx, dialect, condition)
     return yield* tx.all(
       dynamic((db) =>
         select(db, COLUMNS, ordered)
@@ -136,6 +137,10 @@ function* inOrderOfEmail(
   return { where: and(where, sql`${users.seq} IN (SELECT value FROM json_each(${places}))`) }
 }
 
+function* planSearch(tx: Transaction, dialect: Dialect, { part }: Condition): Body<void> {
+  if (dialect === 'postgres' && part !== undefined) yield* tx.run(PLAN_BY_VALUES)
+}
+
 /** The order of creation: as the index has it when the query joins it, so that SQLite walks along the index. */
 function placeIn({ indexed }: Condition) {
   return indexed === undefined ? users.seq : sql`users_search.rowid`
@@ -149,7 +154,11 @@ async function countMatches(engine: Engine, condition: Condition): Promise<numbe
   // A transaction of its own: on PostgreSQL, no other query then waits on the same connection.
   const count = async (range?: SQL) => {
     const statement = dynamic((db) => select(db, COUNT, condition).where(and(condition.where, range)))
-    return (await engine.read((tx) => tx.get(statement)))?.rows ?? 0
+    const row = await engine.read(function* (tx) {
+      yield* planSearch(tx, engine.dialect, condition)
+      return yield* tx.get(statement)
+    })
+    return row?.rows ?? 0
   }
   if (condition.part === undefined || engine.dialect !== 'sqlite') return count()
   const place = placeIn(condition)

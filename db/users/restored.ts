@@ -1,8 +1,7 @@
 import { asc, gt, sql } from 'drizzle-orm'
 import type { User } from '../../services/users/store.ts'
-import { built } from '../engine.ts'
+import { built, type Engine } from '../engine.ts'
 import { deletedIds, users } from '../schema/users.ts'
-import type { Sqlite } from '../sqlite/engine.ts'
 import { present } from './rows.ts'
 
 const PAGE = 1000
@@ -19,10 +18,10 @@ const statements = {
   deletedIds: built((db) => db.select().from(deletedIds)),
 }
 
-/** Gives every user of a database file, in the order of creation, page by page. */
-export function* everyUser(sqlite: Sqlite): Generator<User> {
+/** Gives every user of a database, in the order of creation, page by page. */
+export async function* everyUser(engine: Engine): AsyncGenerator<User> {
   for (let after = 0; ; ) {
-    const rows = sqlite.readNow((tx) => tx.all(statements.page, { after }))
+    const rows = await engine.all(statements.page, { after })
     yield* rows.map(present)
     const last = rows.at(-1)
     if (last === undefined) return
@@ -31,6 +30,6 @@ export function* everyUser(sqlite: Sqlite): Generator<User> {
 }
 
 /** The ids of the users who were deleted. */
-export function deletedUsers(sqlite: Sqlite): string[] {
-  return sqlite.readNow((tx) => tx.all(statements.deletedIds)).map(({ id }) => id)
+export async function deletedUsers(engine: Engine): Promise<string[]> {
+  return (await engine.all(statements.deletedIds)).map(({ id }) => id)
 }

@@ -1,6 +1,6 @@
 import { type SQL, sql } from 'drizzle-orm'
 import { searchTextOf } from '../../services/kit/schema/search-text.ts'
-import type { Dialect } from '../engine.ts'
+import { type Dialect, text } from '../engine.ts'
 import { users } from '../schema/users.ts'
 
 /** The full-text index of `search_text` in SQLite. PostgreSQL uses its index of `search_text`, if it has one, by itself. */
@@ -41,12 +41,16 @@ export function inIndex(part: string): SQL | undefined {
 
 /** Makes the condition that the text of a row contains a search. @param part the folded search */
 export function contains(dialect: Dialect, part: string): SQL {
-  if (dialect === 'sqlite') return sql`instr(${users.searchText}, ${part}) > 0`
-  // The index of PostgreSQL holds runs of three characters: a shorter search would read all of it.
-  return [...part].length < RUN
-    ? sql`strpos(${users.searchText}, ${part}) > 0`
+  return dialect === 'sqlite'
+    ? sql`instr(${users.searchText}, ${part}) > 0`
     : sql`${users.searchText} LIKE ${`%${part.replaceAll(/[\\%_]/g, '\\$&')}%`}`
 }
+
+/**
+ * Lets PostgreSQL plan the statements of a transaction by their values. After some runs of a statement it would use one
+ * plan for all values, but a rare search needs the index, while a common one must not read all of its matches.
+ */
+export const PLAN_BY_VALUES = text({ sqlite: '', postgres: 'SET LOCAL plan_cache_mode = force_custom_plan' })
 
 /** Gives the text that a search of users covers: the email as typed and as compared, the username and the name. */
 export function searchTextOfUser(user: SearchedFields): string {

@@ -16,8 +16,9 @@ interface Total {
 /**
  * Totals of lists by filter, cached until a user changes. Pending ones are shared too: of many requests for one total,
  * only one counts.
+ * @param now gives milliseconds of a monotonic clock
  */
-export function userTotals({ dialect }: Engine) {
+export function userTotals({ dialect }: Pick<Engine, 'dialect'>, now = () => performance.now()) {
   const totals = new Map<string, Total>()
   return {
     /** Drops the cached totals after a transaction that adds, changes or removes a user. */
@@ -28,8 +29,8 @@ export function userTotals({ dialect }: Engine) {
       const part = search === undefined ? undefined : foldForSearch(search)
       const key = JSON.stringify([role, part, status, hasPassword, emailVerified])
       const cached = totals.get(key)
-      if (cached !== undefined && performance.now() < cached.until) return cached.count
-      const total = { count: count(), until: dialect === 'sqlite' ? Infinity : performance.now() + SHARED_FOR }
+      if (cached !== undefined && now() < cached.until) return cached.count
+      const total = { count: count(), until: dialect === 'sqlite' ? Infinity : now() + SHARED_FOR }
       if (totals.size >= MOST_TOTALS) totals.clear()
       totals.set(key, total)
       // A count that failed must be repeated.
