@@ -5,7 +5,7 @@ import { type Body, type Transaction, text, type Values } from './engine.ts'
 type Row<T extends SQLiteTable, Without extends keyof T['$inferSelect']> = Omit<T['$inferSelect'], Without>
 
 /**
- * Makes a read of one row that takes a quarter of the query builder's time on SQLite, and gives the same row: for rows
+ * Makes a read of one row that takes half of the query builder's time on SQLite, and gives the same row: for rows
  * that every request reads.
  * @param where the condition, with `$name` for each parameter
  * @param without properties of columns to leave out

@@ -139,12 +139,17 @@ describe('a search on PostgreSQL finds the same users as on SQLite', () => {
         )
         return Number(scans)
       }
-      for (const search of [...Array(20).fill('common'), ...Array(20).fill('щедрый')]) {
-        const { rows } = await store.listUsers({ search, sort: 'created_at' }, { size: 10, after: [0] })
-        expect(rows).toHaveLength(search === 'common' ? 10 : 1)
-      }
+      // The index is of no use for the first search.
+      for (const [search, matches] of [
+        ['@@', 0],
+        ['щедрый', 1],
+      ] as const)
+        for (let n = 0; n < 20; n++) {
+          const { rows } = await store.listUsers({ search, sort: 'created_at' }, { size: 10, after: [0] })
+          expect(rows).toHaveLength(matches)
+        }
       await store.close()
-      for (let tries = 0; (await scanned()) < 20 && tries < 100; tries++) await Bun.sleep(50)
+      for (let tries = 0; (await scanned()) < 20 && tries < 40; tries++) await Bun.sleep(50)
       expect(await scanned()).toBe(20)
     } finally {
       await store.close()
