@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { SQL } from 'bun'
-import { DatabaseError } from '../sqlite/integrity.ts'
+import { DatabaseError } from '../database-error.ts'
 import { neutralError, sqlState } from './errors.ts'
 import { connect } from './pools.ts'
 

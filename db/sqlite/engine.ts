@@ -1,5 +1,6 @@
 import type { Database } from 'bun:sqlite'
 import { drizzle } from 'drizzle-orm/bun-sqlite'
+import { DatabaseError } from '../database-error.ts'
 import {
   type Body,
   type Connection,
@@ -10,7 +11,6 @@ import {
   type Values,
 } from '../engine.ts'
 import { isBusy } from './errors.ts'
-import { DatabaseError } from './integrity.ts'
 import { SqliteRowCache } from './row-cache.ts'
 import { SharedSnapshot } from './snapshot.ts'
 

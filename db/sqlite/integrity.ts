@@ -1,10 +1,6 @@
 import type { Database } from 'bun:sqlite'
 import { closeSync, existsSync, openSync, readFileSync, readSync, statSync } from 'node:fs'
-
-/** Reports to the operator why a database cannot be opened. */
-export class DatabaseError extends Error {
-  override name = 'DatabaseError'
-}
+import { DatabaseError } from '../database-error.ts'
 
 const HEADER_SIZE = 100
 const LOG_HEADER_SIZE = 32

@@ -1,7 +1,8 @@
 import { Database } from 'bun:sqlite'
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { DatabaseError, refuseDamagedFile } from './integrity.ts'
+import { DatabaseError } from '../database-error.ts'
+import { refuseDamagedFile } from './integrity.ts'
 import type { Migration } from './migrations/migration.ts'
 
 interface AppliedMigration {

@@ -1,14 +1,20 @@
 import type { Body, RowCache, Transaction } from '../engine.ts'
-import type { Sqlite } from './engine.ts'
 
 const MOST_ROWS = 4096
+
+/** The file that the rows are read from. */
+interface CachedDatabase {
+  inSnapshot<Result>(job: () => Result): Result
+  readNow<Result>(body: (tx: Transaction) => Body<Result>): Result
+  onExternalWrite(listener: () => void): void
+}
 
 /** A write of this process drops the cached rows that it changes, a write of another process drops all of them. */
 export class SqliteRowCache<Row extends object> implements RowCache<Row> {
   private readonly rows = new Map<string, Row>()
 
   constructor(
-    private readonly sqlite: Sqlite,
+    private readonly sqlite: CachedDatabase,
     private readonly read: (tx: Transaction, key: string) => Body<Row | null>,
   ) {
     sqlite.onExternalWrite(() => this.rows.clear())

@@ -16,11 +16,15 @@ export interface ImportRule {
 }
 
 const ELYSIA = ['elysia', '@elysiajs/!(eden)']
-const SQL = ['drizzle-orm', 'drizzle-orm/**', 'bun:sqlite']
+/** Builds statements. */
+const QUERIES = ['drizzle-orm', 'drizzle-orm/**']
+const SQL = [...QUERIES, 'bun:sqlite']
+/** Connects to PostgreSQL (`SQL`). */
+const POSTGRES = ['bun']
 const EDEN = ['@elysiajs/eden', '@elysiajs/eden/**']
 
 /** Packages that only the rows naming them may import. All others are open to every file. */
-export const RESERVED_PACKAGES = [...ELYSIA, 'elysia/**', ...SQL, ...EDEN, 'drizzle-kit', 'drizzle-kit/**']
+export const RESERVED_PACKAGES = [...ELYSIA, 'elysia/**', ...SQL, ...POSTGRES, ...EDEN, 'drizzle-kit', 'drizzle-kit/**']
 
 /** The layers of `services/kit`: a folder imports its own layer's folder and the layers before it, never a later one. */
 const KIT_LAYERS = [
@@ -48,7 +52,8 @@ const kitRules: ImportRule[] = KIT_LAYERS.flatMap((folders, layer) =>
   folders.map((folder): ImportRule => {
     const files = folder === '' ? KIT_BASE : `services/kit/${folder}/**`
     const values = [files, ...kitFolders(layer)]
-    if (folder === 'http') return { files, values: [...values, ...ELYSIA, 'node_modules/@scalar/**'], serves: true }
+    if (folder === 'http')
+      return { files, values: [...values, ...ELYSIA, 'node_modules/@scalar/**'], types: POSTGRES, serves: true }
     if (folder === 'schema') return { files, values: [...values, ...ELYSIA] }
     return { files, values }
   }),
@@ -88,37 +93,50 @@ const serviceRules: ImportRule[] = SERVICE_NAMES.flatMap((name): ImportRule[] =>
   ]
 })
 
+/** The interface of an engine, which is all that a store sees of a database, and the error that an operator sees. */
+const BASE = ['db/{engine,database-error}.ts']
+
 const databaseRules: ImportRule[] = [
-  { files: 'db/schema/**', values: ['db/schema/**', ...PLAIN_KIT, ...SQL] },
+  { files: 'db/schema/**', values: ['db/schema/**', ...PLAIN_KIT, ...QUERIES] },
   { files: 'db/sqlite/migrations/**', values: ['db/sqlite/migrations/**', 'db/schema/**', ...PLAIN_KIT, ...SQL] },
   { files: 'db/sqlite/backup/**', values: ['db/**', 'services/databases.ts', ...PLAIN_KIT, ...SQL] },
   {
     files: 'db/sqlite/inspect/**',
     values: ['db/sqlite/{,inspect/,migrations/}*.ts', 'db/schema/**', ...PLAIN_KIT, ...SQL],
   },
-  { files: 'db/sqlite/*', values: ['db/sqlite/{,migrations/}*.ts', 'db/schema/**', ...PLAIN_KIT, ...SQL] },
-  ...SERVICE_NAMES.map(
-    (name): ImportRule => ({
-      files: `db/${name}/**`,
-      values: [
-        `db/${name}/**`,
-        'db/*.ts',
-        `db/schema/${name}.ts`,
-        'db/schema/audit-chain.ts',
-        'db/sqlite/*.ts',
-        `db/sqlite/migrations/${name}.ts`,
-        pureRules(name),
-        ...PLAIN_KIT,
-        ...SQL,
-      ],
-      types: [`services/${name}/store/**`, `services/${name}/store.ts`],
-    }),
-  ),
   {
-    files: 'db/*',
-    values: ['db/*.ts', 'db/sqlite/*.ts', ...PLAIN_KIT, ...SQL],
+    files: 'db/sqlite/*',
+    values: ['db/sqlite/{,migrations/}*.ts', 'db/schema/**', ...BASE, ...PLAIN_KIT, ...SQL],
+    types: ['db/postgres/migrate.ts'],
+  },
+  { files: 'db/postgres/migrations/**', values: ['db/postgres/migrations/**'], types: ['db/postgres/migrate.ts'] },
+  {
+    files: 'db/postgres/*',
+    values: ['db/postgres/{,migrations/}*.ts', ...BASE, ...PLAIN_KIT, ...QUERIES, ...POSTGRES],
+  },
+  ...SERVICE_NAMES.flatMap((name): ImportRule[] => {
+    const values = [
+      `db/${name}/**`,
+      'db/*.ts',
+      `db/schema/${name}.ts`,
+      'db/schema/audit-chain.ts',
+      pureRules(name),
+      ...PLAIN_KIT,
+      ...QUERIES,
+    ]
+    const types = [`services/${name}/store/**`, `services/${name}/store.ts`]
+    return [
+      // Opens the store, and so names its migrations for each kind of database. The other files know neither kind.
+      { files: `db/${name}/store.ts`, values: [...values, `db/{sqlite,postgres}/migrations/${name}.ts`], types },
+      { files: `db/${name}/**`, values, types },
+    ]
+  }),
+  {
+    files: 'db/open.ts',
+    values: [...BASE, 'db/{sqlite,postgres}/*.ts', ...QUERIES],
     types: ['db/sqlite/migrations/migration.ts'],
   },
+  { files: 'db/*', values: ['db/!(open).ts', ...PLAIN_KIT, ...QUERIES] },
 ]
 
 /** The list of all services, and what is derived from it. */
@@ -177,7 +195,12 @@ export const IMPORT_RULES: ImportRule[] = [
   },
   {
     files: 'services/registry.ts',
-    values: ['services/*/{main,index,v0,routes/v0}.ts', 'db/sqlite/migrations/*.ts', 'db/*/restored.ts'],
+    values: [
+      'services/*/{main,index,v0,routes/v0}.ts',
+      'db/{sqlite,postgres}/migrations/*.ts',
+      'db/schema/*.ts',
+      'db/*/restored.ts',
+    ],
     types: ['services/peers/**', 'db/sqlite/database-file.ts', KIT],
   },
   {
@@ -188,7 +211,7 @@ export const IMPORT_RULES: ImportRule[] = [
   {
     files: 'services/{serve,combined-app,router,run-files,documentation}.ts',
     values: ['services/*.ts', 'services/peers/**', KIT, ...ELYSIA],
-    types: ['services/auth/mail/transport.ts'],
+    types: ['services/auth/mail/transport.ts', ...POSTGRES],
     serves: true,
   },
   ...databaseRules,

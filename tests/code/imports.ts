@@ -103,11 +103,11 @@ export async function readImports(): Promise<ImportGraph> {
 }
 
 /**
- * A file's folder. `main.ts` and `index.ts` put the other files of their folder together, and so stand for themselves: a
- * folder's files may import what its `index.ts` does not.
+ * A file's folder. `main.ts`, `index.ts` and `db/open.ts` put other files together, and so stand for themselves: what they
+ * import may import the other files of their folder.
  */
 export function folderOf(file: string): string {
-  return /(^|\/)(main|index)\.ts$/.test(file) ? file : dirname(file)
+  return /(^|\/)(main|index|open)\.ts$/.test(file) ? file : dirname(file)
 }
 
 /** The imports between folders: what each folder imports of others, types included. */
