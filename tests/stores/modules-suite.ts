@@ -28,8 +28,12 @@ const moduleOf = (id: string, fields: Partial<Module> = {}): Module => ({
   ...fields,
 })
 
-/** Tests that every store of the modules service must pass. @param open opens an empty store */
-export function modulesStoreSuite(open: () => Promise<ModulesStore>): void {
+/**
+ * Tests that every store of the modules service must pass.
+ * @param open opens an empty store
+ * @param options.runs sequences of random steps to try
+ */
+export function modulesStoreSuite(open: () => Promise<ModulesStore>, { runs = 150 }: { runs?: number } = {}): void {
   let store: ModulesStore
   beforeEach(async () => {
     store = await open()
@@ -370,7 +374,7 @@ export function modulesStoreSuite(open: () => Promise<ModulesStore>): void {
           if (!isSuccess) expect(after).toEqual(before)
         }
       }),
-      { numRuns: 150 },
+      { numRuns: runs },
     )
 
     interface Fields {

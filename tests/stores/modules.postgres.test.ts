@@ -1,11 +1,12 @@
-import { afterAll, describe } from 'bun:test'
+import { describe } from 'bun:test'
 import { openModulesStore } from '../../db/modules/store.ts'
-import { startPostgres } from '../support/postgres.ts'
+import { sharedPostgres } from '../support/shared-postgres.ts'
 import { modulesStoreSuite } from './modules-suite.ts'
 
-const server = await startPostgres()
-afterAll(() => server.stop())
-
 describe('the modules store on PostgreSQL', () => {
-  modulesStoreSuite(async () => openModulesStore({ dataDir: '', databaseUrl: await server.newDatabase() }))
+  const open = async () => {
+    const { newDatabase } = await sharedPostgres()
+    return openModulesStore({ dataDir: '', databaseUrl: await newDatabase() })
+  }
+  modulesStoreSuite(open, { runs: 20 })
 })

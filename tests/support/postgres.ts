@@ -1,20 +1,24 @@
-import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SQL } from 'bun'
+import { asUser, isRoot, NOBODY, type PostgresSource, postgresPrograms } from './postgres-programs.ts'
+import { removeAtTheEnd } from './remove-at-the-end.ts'
 import { freePort } from './settings.ts'
 
-/** Debian's package `postgresql-15` puts its programs here, by major version. */
-const DEBIAN = '/usr/lib/postgresql'
-/** The user `nobody`: PostgreSQL refuses to run as root. */
-const NOBODY = 65534
 const START_PATIENCE = 60_000
+/** Lines that a server is given to end when the tests end: they may be killed at any time. */
+const END = 'pid=$(head -n 1 "$1/data/postmaster.pid") && kill -QUIT "$pid"; sleep 0.2'
 
 /** A PostgreSQL server that runs for the tests. */
 export interface PostgresServer {
   port: number
+  /** The address of a database, for the server's superuser. */
+  addressOf(database: string): string
   /** Creates an empty database and gives its address. */
   newDatabase(): Promise<string>
+  /** Runs statements as the server's superuser, one after the other. @returns the rows of the last */
+  run(database: string, ...statements: string[]): Promise<unknown[][]>
   /** Kills the server. `start` starts it again with its data. */
   kill(): Promise<void>
   start(): Promise<void>
@@ -24,33 +28,31 @@ export interface PostgresServer {
   stop(): Promise<void>
 }
 
-/** The directory of the server's programs. @throws Error when there is none: tests that need a server then fail */
-function programs(): string {
-  const versions = existsSync(DEBIAN) ? readdirSync(DEBIAN).sort((a, b) => Number(b) - Number(a)) : []
-  const found = versions.map((version) => join(DEBIAN, version, 'bin')).find((bin) => existsSync(join(bin, 'postgres')))
-  if (!found) throw new Error('No PostgreSQL server was found: apt-get install postgresql-15')
-  return found
-}
-
-/** Starts a server with an empty data directory on a free port. It takes one to three seconds. */
-export async function startPostgres(settings: Record<string, string> = {}): Promise<PostgresServer> {
-  const bin = programs()
+/**
+ * Starts a server with an empty data directory on a free port. It takes one to three seconds. It ends with the process of
+ * the tests, in whichever way that ends.
+ * @param source whose programs; Debian's programs are replaced by those of npm when they are missing
+ * @throws Error when no server is installed, or with its log when it does not start
+ */
+export async function startPostgres(
+  settings: Record<string, string> = {},
+  source: PostgresSource = 'debian',
+): Promise<PostgresServer> {
   const home = mkdtempSync(join(tmpdir(), 'ch202-postgres-'))
-  const isRoot = process.getuid?.() === 0
-  if (isRoot) chownSync(home, NOBODY, NOBODY)
   chmodSync(home, 0o700)
-  const asUser = isRoot ? ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'] : []
-  const env = { PATH: process.env.PATH ?? '', LC_ALL: 'C.UTF-8' }
+  const removal = removeAtTheEnd(home, END)
+  const { bin, env } = postgresPrograms(source, home)
+  if (isRoot) chownSync(home, NOBODY, NOBODY)
   const data = join(home, 'data')
   const init = ['-D', data, '-U', 'ch202', '-A', 'trust', '-E', 'UTF8', '--locale=C.UTF-8', '--no-sync']
-  const initialized = Bun.spawn([...asUser, join(bin, 'initdb'), ...init], {
+  const initialization = Bun.spawn([...asUser, join(bin, 'initdb'), ...init], {
     cwd: home,
     env,
     stdout: 'ignore',
     stderr: 'pipe',
   })
-  const initErrors = await new Response(initialized.stderr).text()
-  if ((await initialized.exited) !== 0) throw new Error(`initdb: ${initErrors}`)
+  const initErrors = await new Response(initialization.stderr).text()
+  if ((await initialization.exited) !== 0) throw new Error(`initdb: ${initErrors}`)
 
   const port = freePort()
   const all = {
@@ -89,10 +91,22 @@ export async function startPostgres(settings: Record<string, string> = {}): Prom
   const signal = (name: 'SIGSTOP' | 'SIGCONT') => {
     for (const pid of [server.pid, ...childrenOf(server.pid)]) process.kill(pid, name)
   }
+  const run = async (database: string, ...statements: string[]) => {
+    const sql = new SQL({ url: addressOf(database), max: 1 })
+    try {
+      let rows: unknown[][] = []
+      for (const statement of statements) rows = [...(await sql.unsafe(statement).values())]
+      return rows
+    } finally {
+      await sql.close()
+    }
+  }
 
   let databases = 0
   return {
     port,
+    addressOf,
+    run,
     async kill() {
       const children = childrenOf(server.pid)
       server.kill('SIGKILL')
@@ -108,18 +122,14 @@ export async function startPostgres(settings: Record<string, string> = {}): Prom
     thaw: () => signal('SIGCONT'),
     async newDatabase() {
       const name = `test${++databases}`
-      const sql = new SQL({ url: addressOf('postgres'), max: 1 })
-      try {
-        await sql.unsafe(`CREATE DATABASE ${name}`)
-      } finally {
-        await sql.close()
-      }
+      await run('postgres', `CREATE DATABASE ${name}`)
       return addressOf(name)
     },
     async stop() {
       server.kill('SIGINT')
       await server.exited
       rmSync(home, { recursive: true, force: true })
+      removal.cancel()
     },
   }
 }

@@ -1,0 +1,85 @@
+import { connect } from '../../db/postgres/pools.ts'
+import { startPooler } from './pooler.ts'
+import { type PostgresServer, startPostgres } from './postgres.ts'
+import { startPostgresProxy } from './postgres-proxy.ts'
+
+/**
+ * Properties of the databases that `sharedPostgres` gives, in the variable CH202_TEST_POSTGRES, separated by commas:
+ *
+ * - `npm`: the server is that of the npm package, of a newer version, even if Debian's is installed.
+ * - `pooler`: PgBouncer in transaction mode is before it.
+ * - `serializable`: every transaction runs at SERIALIZABLE, as on distributed databases.
+ * - `slow`: bytes take 10 ms in each direction.
+ * - `unprivileged`: the role owns the schemas of the services, which exist; it may create neither schemas nor extensions.
+ */
+export const TRAITS = ['npm', 'pooler', 'serializable', 'slow', 'unprivileged'] as const
+export type Trait = (typeof TRAITS)[number]
+
+const LATENCY = 10
+
+export interface TestDatabases {
+  server: PostgresServer
+  /** Creates an empty database and gives its address. */
+  newDatabase(): Promise<string>
+}
+
+let shared: Promise<TestDatabases> | undefined
+
+/** The properties that the databases of this run have. @throws Error for a word that is not one of them */
+export function postgresTraits(): ReadonlySet<Trait> {
+  const words = (process.env.CH202_TEST_POSTGRES ?? '').split(',').filter(Boolean)
+  const unknown = words.find((word) => !TRAITS.includes(word as Trait))
+  if (unknown !== undefined)
+    throw new Error(`CH202_TEST_POSTGRES has ${TRAITS.join(', ')}, separated by commas, but not ${unknown}`)
+  return new Set(words as Trait[])
+}
+
+/** The server that the tests of a process share, started when first needed. It ends with the process. */
+export function sharedPostgres(): Promise<TestDatabases> {
+  shared ??= startDatabases(postgresTraits())
+  return shared
+}
+
+/** Runs statements at an address that `newDatabase` gave, one after the other. @returns the rows of the last */
+export async function runStatements(address: string, ...statements: string[]): Promise<unknown[][]> {
+  const sql = connect(address, { max: 1 })
+  try {
+    let rows: unknown[][] = []
+    for (const statement of statements) rows = [...(await sql.unsafe(statement).values())]
+    return rows
+  } finally {
+    await sql.close()
+  }
+}
+
+async function startDatabases(traits: ReadonlySet<Trait>): Promise<TestDatabases> {
+  const server = await startPostgres({}, traits.has('npm') ? 'npm' : 'debian')
+  if (traits.has('unprivileged')) await server.run('postgres', 'CREATE ROLE plain LOGIN')
+  // The bytes of the pooler's clients are late too.
+  const pooler = traits.has('pooler') ? await startPooler(server.port) : undefined
+  const portOf = (address: string) => Number(new URL(address).port)
+  const first = pooler ? pooler.addressOf(server.addressOf('postgres')) : server.addressOf('postgres')
+  const proxy = traits.has('slow') ? await startPostgresProxy(portOf(first), { delay: LATENCY }) : undefined
+  return {
+    server,
+    async newDatabase() {
+      let address = await server.newDatabase()
+      const name = new URL(address).pathname.slice(1)
+      if (traits.has('serializable'))
+        await server.run('postgres', `ALTER DATABASE ${name} SET default_transaction_isolation = 'serializable'`)
+      if (traits.has('unprivileged')) {
+        const schemas = ['auth', 'users', 'modules'].map((schema) => `CREATE SCHEMA ${schema} AUTHORIZATION plain`)
+        await server.run(name, ...schemas)
+        address = withUser(address, 'plain')
+      }
+      if (pooler) address = pooler.addressOf(address)
+      return proxy ? proxy.addressOf(address) : address
+    },
+  }
+}
+
+function withUser(address: string, user: string): string {
+  const url = new URL(address)
+  url.username = user
+  return url.href
+}
