@@ -64,7 +64,8 @@ export const CHANGES = {
     WHERE seq = $seq AND status = 'pending' AND since = $since`),
   giveUp: text(`
     UPDATE deliveries SET status = 'dead', finished_at = $now WHERE seq IN (
-      SELECT seq FROM deliveries WHERE target = $target AND status = 'pending' AND since < $before LIMIT ${BATCH})`),
+      SELECT seq FROM deliveries WHERE target = $target AND status = 'pending' AND since < $before
+      ORDER BY seq LIMIT ${BATCH})`),
   // Always changes `since`, so that the result of an attempt that began before the replay is recognised as older.
   replay: text({
     sqlite: replay('SELECT value FROM json_each($seqs)'),
@@ -76,15 +77,16 @@ export const CHANGES = {
       WHERE status = 'pending' AND target IN (SELECT id FROM webhooks WHERE status = 'disabled') LIMIT ${BATCH})`),
 }
 
-/** The statements for `removeDeliveries`. */
+/** The statements for `removeDeliveries`. Their order makes PostgreSQL read an index, not the table from its beginning. */
 export const REMOVALS = {
   forget: text<{ eventId: string }>(`
     DELETE FROM deliveries WHERE seq IN (
       SELECT seq FROM deliveries WHERE status = $status AND status <> 'pending' AND finished_at < $before
-      LIMIT ${BATCH})
+      ORDER BY finished_at LIMIT ${BATCH})
     RETURNING event_id AS "eventId"`),
   ofTarget: text<{ eventId: string }>(`
-    DELETE FROM deliveries WHERE seq IN (SELECT seq FROM deliveries WHERE target = $target LIMIT ${BATCH})
+    DELETE FROM deliveries WHERE seq IN (
+      SELECT seq FROM deliveries WHERE target = $target ORDER BY seq LIMIT ${BATCH})
     RETURNING event_id AS "eventId"`),
 }
 

@@ -40,8 +40,10 @@ export function webhookStore(engine: Engine, { audit, events }: Parts) {
       event: AuditEvent,
     ): Promise<WebhookStatusChange> {
       const failBatch = (tx: Transaction) => tx.run(STATEMENTS.failDeliveries, { id, now })
+      // Finishes an earlier disabling: otherwise its deliveries would be sent again.
+      if (status === 'active') await writeInBatches(engine, failBatch)
       const change = await engine.write(function* (tx): Body<WebhookStatusChange> {
-        // Finishes an earlier disabling: otherwise its deliveries would be sent again.
+        // Fails those that another replay or disabling left meanwhile.
         if (status === 'active') while ((yield* failBatch(tx)) > 0);
         if ((yield* tx.run(STATEMENTS.setStatus, { id, status })) > 0)
           return { outcome: 'changed', seq: yield* publish(tx, now, event) }
@@ -79,5 +81,5 @@ const STATEMENTS = {
     UPDATE deliveries SET status = 'dead', last_error = 'webhook_disabled', finished_at = $now
     WHERE seq IN (
       SELECT seq FROM deliveries WHERE target = $id AND status = 'pending'
-      AND EXISTS (SELECT 1 FROM webhooks WHERE id = $id AND status = 'disabled') LIMIT ${BATCH})`),
+      AND EXISTS (SELECT 1 FROM webhooks WHERE id = $id AND status = 'disabled') ORDER BY seq LIMIT ${BATCH})`),
 }
