@@ -20,6 +20,11 @@ const ENTRIES: Entry[] = [
   },
   {
     path: REGISTRY,
+    before: /^import /,
+    lines: [`import { productsMigrations as productsOnPostgres } from '../db/postgres/migrations/products.ts'`],
+  },
+  {
+    path: REGISTRY,
     before: /^\} as const satisfies Record<string, ServiceDescriptor>$/,
     lines: [
       '  products: {',
@@ -28,6 +33,8 @@ const ENTRIES: Entry[] = [
       `    subscribesTo: ['user.deleted'],`,
       '    database: {',
       '      migrations: productsMigrations,',
+      '      postgres: productsOnPostgres,',
+      `      schema: () => import('../db/schema/products.ts'),`,
       `      mainTables: ['products'],`,
       `      restored: () => import('../db/products/restored.ts'),`,
       '    },',

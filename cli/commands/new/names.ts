@@ -9,9 +9,9 @@ export interface Names {
 const SHAPE = /^[a-z][a-z0-9]{1,30}$/
 /** Names with another meaning in a path, in the data directory, in the folders of the program or in the tool. */
 const RESERVED = ['all', 'api', 'backups', 'ch202', 'context', 'kit', 'local', 'logs', 'mail', 'one', 'run', 'sync']
-/** The keywords that SQLite refuses as the name of a table (lang_keywords.html, tried one by one). */
+/** The keywords that SQLite or PostgreSQL refuses as the name of a table, tried one by one. */
 const SQL_KEYWORDS =
-  'add all alter and as autoincrement between case check collate commit constraint create default deferrable delete distinct drop else escape except exists foreign from group having if in index insert intersect into is isnull join limit not nothing notnull null on or order primary references returning select set table then to transaction union unique update using values when where'
+  'add all alter analyse analyze and any array as asc asymmetric authorization autoincrement between binary both case cast check collate collation column commit concurrently constraint create cross default deferrable delete desc distinct do drop else end escape except exists false fetch for foreign freeze from full grant group having if ilike in index initially inner insert intersect into is isnull join lateral leading left like limit localtime localtimestamp natural not nothing notnull null offset on only or order outer overlaps placing primary references returning right select set similar some symmetric table tablesample then to trailing transaction true union unique update user using values variadic verbose when where window with'
 
 /** The singular of an English plural: `products` → `product`, `companies` → `company`, `boxes` → `box`. */
 export function singular(many: string): string {
@@ -20,7 +20,7 @@ export function singular(many: string): string {
   return many.replace(/(?<=[^s])s$/, '')
 }
 
-/** Whether SQLite refuses the word as the name of a table. */
+/** Whether SQLite or PostgreSQL refuses the word as the name of a table. */
 export function isSqlKeyword(word: string): boolean {
   return SQL_KEYWORDS.split(' ').includes(word)
 }

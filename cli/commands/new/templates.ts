@@ -22,7 +22,7 @@ export function templates(): NewFile[] {
 
 /** The directories that belong to a service alone. */
 export function directoriesOf(many: string): string[] {
-  return ['services', 'db', 'db/sqlite/migrations'].map((parent) => `${parent}/${many}`)
+  return ['services', 'db', 'db/sqlite/migrations', 'db/postgres/migrations'].map((parent) => `${parent}/${many}`)
 }
 
 /** The code of the templates, without strings, comments and the names to replace. New names must not occur in it. */
