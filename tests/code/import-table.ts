@@ -109,6 +109,8 @@ const databaseRules: ImportRule[] = [
     values: ['db/sqlite/{,migrations/}*.ts', 'db/schema/**', ...BASE, ...PLAIN_KIT, ...SQL],
     types: ['db/postgres/migrate.ts'],
   },
+  // Copies an installation from one kind of database to the other.
+  { files: 'db/move/**', values: ['db/**', ...PLAIN_KIT, ...SQL], types: POSTGRES },
   { files: 'db/postgres/migrations/**', values: ['db/postgres/migrations/**'], types: ['db/postgres/migrate.ts'] },
   {
     files: 'db/postgres/*',

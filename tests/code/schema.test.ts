@@ -3,20 +3,26 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { SQL } from 'bun'
 import { generateSQLiteDrizzleJson, generateSQLiteMigration } from 'drizzle-kit/api'
+import { migrate } from '../../db/postgres/migrate.ts'
 import { openDatabase } from '../../db/sqlite/open-database.ts'
 import { databases as databaseFiles } from '../../services/databases.ts'
+import { sharedPostgres } from '../support/shared-postgres.ts'
 
 /**
- * The tables are defined twice: by the migrations, which create them, and in `db/schema`, which types the queries. This
- * test creates a database from each and compares what SQLite reports. Checks and plain indexes are in the migrations
- * only. So may a foreign key be, but one that `db/schema` defines must exist.
+ * The tables are defined three times: by the migrations of SQLite and those of PostgreSQL, which create them, and in
+ * `db/schema`, which types the queries. This test creates a database from each and compares what the databases report.
+ * Checks and plain indexes are in the migrations only. So may a foreign key be, but one that `db/schema` defines must
+ * exist.
  */
 const databases = await Promise.all(
-  databaseFiles('').map(async ({ migrations, name }) => {
-    const schema: Record<string, unknown> = await import(`../../db/schema/${name}.ts`)
-    return { name, migrations, schema }
-  }),
+  databaseFiles('').map(async ({ migrations, name, postgres, schema }) => ({
+    name,
+    migrations,
+    postgres,
+    schema: await schema(),
+  })),
 )
 
 interface Column {
@@ -143,5 +149,119 @@ describe.each(databases)('the database of $name', ({ name, migrations, schema })
     const lax = strict.filter((table) => table.strict === 0 && !table.name.startsWith('sqlite_'))
     expect(lax).toEqual([])
     migrated.close()
+  })
+})
+
+/** Creates the schema of a service in a new PostgreSQL database, and runs `read` on it. */
+async function onPostgres<Result>(
+  { name, migrations }: { name: string; migrations: Parameters<typeof migrate>[2] },
+  read: (sql: SQL, url: string) => Promise<Result>,
+): Promise<Result> {
+  const { newDatabase } = await sharedPostgres()
+  const url = await newDatabase()
+  await migrate(url, name, migrations)
+  const sql = new SQL({ url, max: 1 })
+  try {
+    return await read(sql, url)
+  } finally {
+    await sql.close()
+  }
+}
+
+/** The types of PostgreSQL that stand for those of SQLite, so that a row is the same in both. */
+const TYPES: Record<string, string> = { TEXT: 'text C', INTEGER: 'bigint', BLOB: 'bytea' }
+
+/** Columns that SQLite got by `ALTER TABLE`, which cannot add one that is never null; every row has a value. */
+const NEVER_NULL = new Set(['audit.prev_hash'])
+
+interface TableShape {
+  columns: Record<string, { type: string; notNull: boolean; primaryKey: number }>
+  unique: { columns: string; partial: boolean }[]
+}
+
+/** The tables of a SQLite database, with the types that PostgreSQL has for them. */
+function expectedTables(raw: Database): Record<string, TableShape> {
+  return Object.fromEntries(
+    describeDatabase(raw).map(({ columns, table, unique }) => [
+      table,
+      {
+        columns: Object.fromEntries(
+          columns.map(({ name, notNull, primaryKey, type }) => [
+            name,
+            {
+              type: TYPES[type] ?? `no type for ${type}`,
+              notNull: notNull || NEVER_NULL.has(`${table}.${name}`),
+              primaryKey,
+            },
+          ]),
+        ),
+        unique,
+      },
+    ]),
+  )
+}
+
+/** The tables of a schema, as PostgreSQL reports them: without that of the migrations. */
+async function postgresTables(sql: SQL, schema: string): Promise<Record<string, TableShape>> {
+  const columns: { table: string; name: string; type: string; not_null: boolean; primary_key: number }[] =
+    await sql.unsafe(
+      `SELECT c.table_name AS table, c.column_name AS name, concat_ws(' ', c.data_type, c.collation_name) AS type,
+         c.is_nullable = 'NO' AS not_null, coalesce(k.ordinal_position, 0) AS primary_key
+       FROM information_schema.columns c
+       LEFT JOIN information_schema.table_constraints p
+         ON (p.table_schema, p.table_name, p.constraint_type) = (c.table_schema, c.table_name, 'PRIMARY KEY')
+       LEFT JOIN information_schema.key_column_usage k
+         ON (k.constraint_schema, k.constraint_name, k.column_name) = (p.constraint_schema, p.constraint_name, c.column_name)
+       WHERE c.table_schema = $1 AND c.table_name <> 'schema_migrations' ORDER BY c.table_name, c.ordinal_position`,
+      [schema],
+    )
+  const indexes: { table: string; columns: string; partial: boolean }[] = await sql.unsafe(
+    `SELECT c.relname AS table, i.indpred IS NOT NULL AS partial, (
+       SELECT string_agg(pg_get_indexdef(i.indexrelid, place::int, true), ', ' ORDER BY place)
+       FROM generate_series(1, i.indnatts) AS place) AS columns
+     FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+     WHERE c.relnamespace = CAST($1 AS text)::regnamespace AND i.indisunique AND NOT i.indisprimary ORDER BY columns`,
+    [schema],
+  )
+  const tables: Record<string, TableShape> = {}
+  for (const { name, not_null: notNull, primary_key: primaryKey, table, type } of columns) {
+    tables[table] ??= { columns: {}, unique: [] }
+    tables[table].columns[name] = { type, notNull, primaryKey }
+  }
+  for (const { table, ...index } of indexes) tables[table]?.unique.push(index)
+  return tables
+}
+
+function postgresForeignKeys(sql: SQL, schema: string): Promise<ForeignKey[]> {
+  return sql.unsafe(
+    `SELECT f.relname || '.' || a.attname AS "from", t.relname AS "table", b.attname AS "to",
+       CASE k.confdeltype WHEN 'c' THEN 'CASCADE' WHEN 'a' THEN 'NO ACTION' END AS on_delete
+     FROM pg_constraint k
+     JOIN pg_class f ON f.oid = k.conrelid JOIN pg_attribute a ON a.attrelid = f.oid AND a.attnum = k.conkey[1]
+     JOIN pg_class t ON t.oid = k.confrelid JOIN pg_attribute b ON b.attrelid = t.oid AND b.attnum = k.confkey[1]
+     WHERE k.contype = 'f' AND k.connamespace = CAST($1 AS text)::regnamespace`,
+    [schema],
+  )
+}
+
+describe.each(databases)('the database of $name on PostgreSQL', ({ name, postgres, schema }) => {
+  test('has the tables, columns, keys and unique indexes of schema.ts; texts are compared by their bytes', async () => {
+    const typed = await databaseOf(schema)
+    await onPostgres({ name, migrations: postgres }, async (sql) => {
+      expect(await postgresTables(sql, name)).toEqual(expectedTables(typed))
+      expect([...(await postgresForeignKeys(sql, name))]).toEqual(expect.arrayContaining(foreignKeysOf(typed)))
+    })
+    typed.close()
+  })
+
+  test('migrates from each earlier version to the same schema, and once only', async () => {
+    const newest = await onPostgres({ name, migrations: postgres }, (sql) => postgresTables(sql, name))
+    for (const count of postgres.keys())
+      await onPostgres({ name, migrations: postgres.slice(0, count) }, async (sql, url) => {
+        const pending = postgres.slice(count).map((migration) => migration.name)
+        expect(await migrate(url, name, postgres)).toEqual(pending)
+        expect(await migrate(url, name, postgres)).toEqual([])
+        expect([count, await postgresTables(sql, name)]).toEqual([count, newest])
+      })
   })
 })
