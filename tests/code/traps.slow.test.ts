@@ -4,6 +4,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { type AnyElysia, Elysia, t } from 'elysia'
+import { text as statement } from '../../db/engine.ts'
 import { openDatabase } from '../../db/sqlite/open-database.ts'
 import { ClientAddress } from '../../services/kit/client-address.ts'
 import { systemClock } from '../../services/kit/clock.ts'
@@ -79,28 +80,23 @@ function appOf(routes: AnyElysia, logged: LogFields[] = [], corsOrigins: string[
 
 const open = { auth: ['anyone'] } as const
 
-test('trap 1: an async transaction does not compile, and a job that throws rolls back its own rows alone', async () => {
+test('trap 1: an async transaction does not compile, and a body that throws rolls back its own rows alone', async () => {
   const sqlite = openDatabase(folder.fresh(), 'users', [
     { name: '1', sql: 'CREATE TABLE t (x INTEGER NOT NULL) STRICT' },
   ])
-  const insert = sqlite.raw.query('INSERT INTO t VALUES (?)')
-  // @ts-expect-error an async job is refused: its rows would be committed even if its promise rejects
-  const refused = () => sqlite.write(async () => insert.run(0))
+  const insert = statement('INSERT INTO t VALUES ($x)')
+  // @ts-expect-error an async body is refused: its rows would be committed even if its promise rejects
+  const refused = () => sqlite.write(async (tx) => tx.run(insert, { x: 0 }))
   expect(refused).toBeFunction()
 
+  const adding = (x: number | null) => sqlite.write((tx) => tx.run(insert, { x }))
   const failing = (x: number) =>
-    sqlite.write((): void => {
-      insert.run(x)
+    sqlite.write(function* (tx) {
+      yield* tx.run(insert, { x })
       throw new Error(`refused ${x}`)
     })
   await expect(failing(1)).rejects.toThrow('refused 1')
-  const settled = await Promise.allSettled([
-    sqlite.write(() => insert.run(2)),
-    failing(3),
-    sqlite.write(() => insert.run(null as unknown as number)),
-    sqlite.write(() => insert.run(4)),
-    failing(5),
-  ])
+  const settled = await Promise.allSettled([adding(2), failing(3), adding(null), adding(4), failing(5)])
   expect(settled.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'rejected', 'fulfilled', 'rejected'])
   expect(sqlite.raw.query('SELECT x FROM t ORDER BY x').values()).toEqual([[2], [4]])
   sqlite.close()
@@ -379,17 +375,17 @@ test('trap 11: every database has a busy timeout, is durable, enforces foreign k
   expect(pragma('busy_timeout')).toBeGreaterThan(0)
 
   // Each write changes two columns alike; a copy in which they differ is not consistent.
-  const insert = sqlite.raw.query('INSERT INTO t VALUES (?1, ?1)')
-  const change = sqlite.raw.query('UPDATE t SET a = a + 1')
-  const changeToo = sqlite.raw.query('UPDATE t SET b = b + 1')
+  const insert = statement('INSERT INTO t VALUES ($n, $n)')
+  const change = statement('UPDATE t SET a = a + 1')
+  const changeToo = statement('UPDATE t SET b = b + 1')
   let writing = true
-  await sqlite.write(() => insert.run(0))
+  await sqlite.write((tx) => tx.run(insert, { n: 0 }))
   const writer = (async () => {
     for (let n = 1; writing; n++)
-      await sqlite.write(() => {
-        insert.run(n)
-        change.run()
-        changeToo.run()
+      await sqlite.write(function* (tx) {
+        yield* tx.run(insert, { n })
+        yield* tx.run(change)
+        yield* tx.run(changeToo)
       })
   })()
   const copies = [folder.fresh(), folder.fresh(), folder.fresh()]
