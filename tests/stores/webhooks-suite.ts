@@ -210,8 +210,8 @@ export function webhookStoreSuite(open: () => Promise<AuthStore>): void {
       }
       const add = () => store.addEvents([eventOf(), eventOf()], NOW)
       await Promise.all([add(), add(), end(), add(), add()])
-      const left = (await deliveriesTo(webhook.id)).filter(({ status }) => round % 2 || status === 'pending')
-      expect([round, left]).toEqual([round, []])
+      const rest = (await deliveriesTo(webhook.id)).filter(({ status }) => round % 2 || status === 'pending')
+      expect([round, rest]).toEqual([round, []])
       await store.removeWebhook(webhook.id, NOW, event())
     }
     expect([...store.subscribedTypes()]).toEqual([])
