@@ -51,6 +51,7 @@ const COMMANDS: Record<string, Record<string, () => Promise<Command>>> = {
     backup: async () => (await import('./commands/backup/backup.ts')).backupCommand(),
     restore: async () => (await import('./commands/restore.ts')).restoreCommand(),
     migrate: async () => (await import('./commands/migrate.ts')).migrateCommand(),
+    move: async () => (await import('./commands/move.ts')).moveCommand(),
   },
   'Grow:': {
     new: async () => (await import('./commands/new/new.ts')).newCommand(),

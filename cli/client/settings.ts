@@ -40,8 +40,14 @@ export function valuesOf(env: Environment, name: string): string[] {
 /** The secrets that a first start outside production creates. */
 export const SECRETS = ['INTERNAL_API_KEY', 'OPERATOR_API_KEY', 'CH202_SECRET'] as const
 
+/** The PostgreSQL database that takes the place of the files in the data directory; undefined: files. */
+export function databaseUrlOf(env: Environment): string | undefined {
+  return env.DATABASE_URL?.trim() || undefined
+}
+
 /** Adds placeholders for secrets that a first start would create, to check whether that start would succeed. */
 export function withPlannedSecrets(env: Environment, stored: Environment): Environment {
+  if (databaseUrlOf(env)) return stored
   if (env.CH202_ENV?.trim() === 'production' || existsSync(secretsFile(dataDirOf(env)))) return stored
   const missing = SECRETS.filter((name) => !stored[name]?.trim())
   // Long enough, and not a known sample.

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os'
 import { SQL } from 'bun'
 import { DatabaseUnavailable } from '../../services/kit/database-unavailable.ts'
 import { withTimeout } from '../../services/kit/timeout.ts'
@@ -9,6 +10,9 @@ const CONNECTIONS = 4
 const PATIENCE = 1800
 /** Seconds for a connection to be made. */
 const CONNECTION_PATIENCE = 2
+
+/** The beginning of `application_name` of every connection of a node: the tool finds running nodes by it. */
+export const NODE_CONNECTION = 'ch202 '
 
 interface Pool {
   sql: SQL
@@ -78,10 +82,23 @@ function newPool(url: string): Pool {
 /**
  * Makes a pool of connections to the database of `DATABASE_URL`. None is opened before the first statement.
  * @param max connections
+ * @param patience seconds for a connection to be made
  * @param timeouts whether the server ends statements and transactions that this node gave up
+ * @param program the beginning of `application_name`, which the server shows to operators; the name in the address, or the
+ * host and the process, follows
  */
-export function connect(address: string, { max, timeouts = false }: { max: number; timeouts?: boolean }): SQL {
+export function connect(
+  address: string,
+  {
+    max,
+    patience = CONNECTION_PATIENCE,
+    program = NODE_CONNECTION,
+    timeouts = false,
+  }: { max: number; patience?: number; program?: string; timeouts?: boolean },
+): SQL {
   const url = new URL(address)
+  const name = url.searchParams.get('application_name') ?? `${hostname()}:${process.pid}`
+  url.searchParams.set('application_name', program + name)
   // A pooler in transaction mode has no prepared statements, and refuses parameters of a connection.
   const isPrepared = url.searchParams.get('prepare') !== 'false'
   url.searchParams.delete('prepare')
@@ -89,7 +106,7 @@ export function connect(address: string, { max, timeouts = false }: { max: numbe
     url: url.href,
     max,
     bigint: true,
-    connectionTimeout: CONNECTION_PATIENCE,
+    connectionTimeout: patience,
     prepare: isPrepared,
     ...(isPrepared &&
       timeouts && {

@@ -43,3 +43,62 @@ export function parseHead(text: string | undefined): ChainLink | undefined {
   const [, seq, hash = ''] = /^(\d{1,15}):([0-9a-f]{64})$/.exec(text ?? '') ?? []
   return seq === undefined ? undefined : { seq: Number(seq), hash }
 }
+
+export interface ChainReport {
+  rows: number
+  /** The hash of the last row, in hex. */
+  head: string
+  /** A sentence about the first break of the chain; absent when the chain is intact. */
+  fault?: string
+}
+
+/** Checks every link of the chain, row by row, on any kind of database. */
+export class ChainCheck {
+  private last: ChainLink = { seq: 0, hash: NO_HASH }
+  private lastRow: ChainedRow | undefined
+  private rows = 0
+
+  /** @param head what the fact says; undefined when it is missing or altered */
+  constructor(private readonly head: ChainLink | undefined) {}
+
+  /** Checks the next row in the order of the chain. @returns the report when the chain breaks here */
+  add(row: ChainedRow): ChainReport | undefined {
+    const fault = this.faultAt(row)
+    if (fault !== undefined) return this.report(fault)
+    this.last = linkOf(row)
+    this.lastRow = row
+    this.rows++
+    return undefined
+  }
+
+  /** Checks, after the last row, that the head is its. */
+  end(): ChainReport {
+    return this.report(this.faultAtEnd())
+  }
+
+  private report(fault: string | undefined): ChainReport {
+    return { rows: this.rows, head: this.last.hash, ...(fault === undefined ? {} : { fault }) }
+  }
+
+  private faultAt(row: ChainedRow): string | undefined {
+    if (prevHashOf(row) !== this.last.hash)
+      return `The chain breaks at ${describeRow(row)}: this row or one before it was altered, removed or inserted`
+    if (this.head && row[0] > this.head.seq)
+      return `The chain ends before ${describeRow(row)}: this row was inserted, or the head was altered`
+    return undefined
+  }
+
+  private faultAtEnd(): string | undefined {
+    const { head, last, lastRow } = this
+    const end = lastRow ? describeRow(lastRow) : 'its beginning'
+    if (!head) return `The head of the chain, after ${end}, was removed or altered`
+    if (head.seq > last.seq) return `The chain ends too early, at ${end}: the rows after it were removed`
+    if (head.hash !== last.hash) return `The chain breaks at ${end}, the last row: this row or the head was altered`
+    return undefined
+  }
+}
+
+function describeRow([, id, at]: ChainedRow): string {
+  const time = new Date(at)
+  return `the row ${id} of ${Number.isNaN(time.getTime()) ? at : time.toISOString()}`
+}

@@ -1,4 +1,5 @@
-import { type ChainReport, examineChain } from '../audit-chain.ts'
+import type { ChainReport } from '../../schema/audit-chain.ts'
+import { examineChain } from '../audit-chain.ts'
 import { AUDIT_CHAIN, EVENTS, MAILS } from '../migrations/auth.ts'
 import type { InspectedDatabase } from './database.ts'
 

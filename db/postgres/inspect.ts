@@ -1,0 +1,107 @@
+import type { SQL } from 'bun'
+import { neutralError, sqlState } from './errors.ts'
+import { connect, NODE_CONNECTION } from './pools.ts'
+
+/** Runs statements: a pool, or a transaction. */
+export type Executor = Pick<SQL, 'unsafe'>
+
+/** The beginning of `application_name` of the tool's own connections, which are no node's. */
+const TOOL_CONNECTION = 'ch202-tool '
+/** Seconds for a connection of the tool to be made: no request waits for it. */
+const PATIENCE = 10
+
+/** Why a database cannot be used now, in words for an operator. They quote nothing that the server said. */
+export class PostgresFailure extends Error {
+  override name = 'PostgresFailure'
+  /** @param code that of SQL, or of the driver */
+  constructor(
+    message: string,
+    readonly code: string,
+  ) {
+    super(message)
+  }
+}
+
+/** Explanations of what operators meet, by the code of SQL. */
+const REASONS: Record<string, string> = {
+  '28000': 'PostgreSQL refuses this user',
+  '28P01': 'PostgreSQL refuses this user or password',
+  '3D000': 'There is no database of this name',
+  '42501': 'The user of the database lacks a right that this needs',
+  '53100': 'The disk of PostgreSQL is full',
+  '53300': 'PostgreSQL has no connection left',
+  '55P03': 'Another process has locked the database: a node that starts, a migration, or another move',
+  '57P03': 'PostgreSQL is starting, stopping or recovering',
+  '25006': 'PostgreSQL is read-only: it is a standby, or its settings say so',
+}
+
+/** Turns an error of the driver or the server into words; gives any other error back. */
+export function explained(error: unknown): unknown {
+  const neutral = neutralError(error)
+  if (neutral === error) return error
+  const state = sqlState(error)
+  const code = state ?? (error as { code: string }).code
+  return new PostgresFailure(REASONS[state ?? ''] ?? (neutral as Error).message, code)
+}
+
+/**
+ * Opens one connection for the tool.
+ * @throws PostgresFailure when the database cannot be reached or refuses a statement
+ */
+export async function withConnection<Result>(url: string, run: (sql: SQL) => Promise<Result>): Promise<Result> {
+  const sql = connect(url, { max: 1, patience: PATIENCE, program: TOOL_CONNECTION })
+  try {
+    return await run(sql)
+  } catch (error) {
+    throw explained(error)
+  } finally {
+    await sql.close({ timeout: 0 })
+  }
+}
+
+/** Reads in a transaction that sees one moment and writes nothing. Statements of it may take as long as they need. */
+export function inspecting<Result>(url: string, run: (tx: Executor) => Promise<Result>): Promise<Result> {
+  return withConnection(
+    url,
+    (sql) =>
+      sql.begin('ISOLATION LEVEL REPEATABLE READ READ ONLY', async (tx) => {
+        await withoutTimeouts(tx)
+        return run(tx)
+      }) as Promise<Result>,
+  )
+}
+
+/** The server's own time limits are for requests: to read everything takes longer. */
+export async function withoutTimeouts(tx: Executor): Promise<void> {
+  await tx.unsafe('SET LOCAL statement_timeout = 0')
+  await tx.unsafe('SET LOCAL idle_in_transaction_session_timeout = 0')
+}
+
+/** A process of Ch202 that is connected to the database. */
+export interface ConnectedNode {
+  /** The host and the process, or the name that its address gives it. */
+  node: string
+  /** The address that it connects from; null: a socket of the same machine. */
+  address: string | null
+  connections: number
+  /** Milliseconds since the epoch. */
+  since: number
+}
+
+/** Lists the nodes that are connected, without the tool itself. */
+export async function connectedNodes(executor: Executor): Promise<ConnectedNode[]> {
+  const rows = await executor.unsafe(
+    `SELECT substr(application_name, length($1) + 1) AS node, host(client_addr) AS address, count(*) AS connections,
+       CAST(extract(epoch FROM min(backend_start)) * 1000 AS bigint) AS since
+     FROM pg_stat_activity
+     WHERE datname = current_database() AND starts_with(application_name, $1) AND pid <> pg_backend_pid()
+     GROUP BY 1, 2 ORDER BY 1, 2`,
+    [NODE_CONNECTION],
+  )
+  return [...rows].map((row) => ({
+    node: String(row.node),
+    address: row.address as string | null,
+    connections: Number(row.connections),
+    since: Number(row.since),
+  }))
+}

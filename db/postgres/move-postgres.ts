@@ -1,0 +1,205 @@
+import type { DatabaseFile } from '../sqlite/database-file.ts'
+import { connectedNodes, type Executor, withConnection, withoutTimeouts } from './inspect.ts'
+import { migrate, plannedMigrations } from './migrate.ts'
+import { asJson, BATCH, MoveError, type Row, type Side, selectRows, type Table, type TargetSide } from './move-sides.ts'
+
+/** How long a lock of another process is waited for. */
+const LOCK_PATIENCE = '10s'
+
+/**
+ * Runs a copy from the database of a stopped installation, in one transaction that sees one moment. A node that starts
+ * meanwhile waits: it needs the same lock.
+ * @throws MoveError when a node runs, or the schema is of another version; PostgresFailure
+ */
+export async function fromDatabase<Result>(
+  url: string,
+  databases: readonly DatabaseFile[],
+  run: (sideOf: (name: string) => Side) => Promise<Result>,
+): Promise<Result> {
+  await withConnection(url, (sql) => sql.unsafe('SELECT 1'))
+  for (const { name, postgres } of databases) {
+    const pending = await plannedMigrations(url, name, postgres)
+    if (pending.length === postgres.length) throw new MoveError('source_missing', `There is no schema ${name}`)
+    if (pending.length > 0) throw new MoveError('schema_version', `The schema ${name} is of an earlier version`)
+  }
+  return await inTransaction(url, 'ISOLATION LEVEL REPEATABLE READ', databases, run)
+}
+
+/**
+ * Runs a copy into an empty database, in one transaction: all rows are there after it, or none.
+ * @throws MoveError when the database has data, or a node runs; PostgresFailure
+ */
+export async function intoDatabase<Result>(
+  url: string,
+  databases: readonly DatabaseFile[],
+  run: (sideOf: (name: string) => TargetSide) => Promise<Result>,
+): Promise<Result> {
+  await withConnection(url, (sql) => sql.unsafe('SELECT 1'))
+  for (const database of databases) await prepareSchema(url, database)
+  // The lock would never come when the target is the source.
+  await withConnection(url, async (sql) => {
+    for (const database of databases) await refuseRows(sql, database)
+  })
+  return await inTransaction(url, 'ISOLATION LEVEL READ COMMITTED', databases, async (sideOf, tx) => {
+    for (const database of databases) await refuseRows(tx, database)
+    return await run(sideOf)
+  })
+}
+
+/** Creates the schema, unless it is there already, empty and of this version. */
+async function prepareSchema(url: string, { name, postgres }: DatabaseFile): Promise<void> {
+  const pending = await plannedMigrations(url, name, postgres)
+  if (pending.length > 0) {
+    const tables = await withConnection(url, (sql) =>
+      sql.unsafe(
+        `SELECT table_name FROM information_schema.tables WHERE table_schema = $1 AND table_name <> 'schema_migrations'`,
+        [name],
+      ),
+    )
+    if (tables.length > 0) throw new MoveError('target_not_empty', `The schema ${name} of the target has other tables`)
+  }
+  if (pending.length > 0) await migrate(url, name, postgres)
+}
+
+async function refuseRows(tx: Executor, { name, postgres }: DatabaseFile): Promise<void> {
+  const seeded = new Set(
+    postgres.flatMap(({ sql }) => [...sql.matchAll(/^INSERT INTO (\w+)/gm)].map(([, table]) => table)),
+  )
+  for (const table of await tableNames(tx, name)) {
+    if (seeded.has(table)) continue
+    const rows = await tx.unsafe(`SELECT 1 FROM "${name}"."${table}" LIMIT 1`)
+    if (rows.length > 0)
+      throw new MoveError('target_not_empty', `The target has data already: there are rows in ${name}.${table}`)
+  }
+}
+
+async function tableNames(tx: Executor, schema: string): Promise<string[]> {
+  const rows = await tx.unsafe(
+    `SELECT table_name AS name FROM information_schema.tables
+     WHERE table_schema = $1 AND table_type = 'BASE TABLE' AND table_name <> 'schema_migrations' ORDER BY table_name`,
+    [schema],
+  )
+  return [...rows].map(({ name }) => String(name))
+}
+
+function inTransaction<Result>(
+  url: string,
+  mode: string,
+  databases: readonly DatabaseFile[],
+  run: (sideOf: (name: string) => PostgresSide, tx: Executor) => Promise<Result>,
+): Promise<Result> {
+  return withConnection(
+    url,
+    (sql) =>
+      sql.begin(mode, async (tx) => {
+        await withoutTimeouts(tx)
+        await tx.unsafe(`SET LOCAL lock_timeout = '${LOCK_PATIENCE}'`)
+        for (const { name } of databases)
+          await tx.unsafe(`SELECT name FROM "${name}".schema_migrations WHERE name = '' FOR UPDATE`)
+        await refuseNodes(tx)
+        return await run((name) => new PostgresSide(tx, name), tx)
+      }) as Promise<Result>,
+  )
+}
+
+async function refuseNodes(tx: Executor): Promise<void> {
+  const nodes = await connectedNodes(tx)
+  if (nodes.length === 0) return
+  const names = nodes.map(({ address, node }) => (address === null ? node : `${node} (from ${address})`))
+  throw new MoveError('in_use', `Nodes are connected to the database: ${names.join(', ')}. Stop them first`)
+}
+
+class PostgresSide implements TargetSide {
+  private cursors = 0
+
+  constructor(
+    private readonly tx: Executor,
+    private readonly schema: string,
+  ) {}
+
+  async *rows(table: Table): AsyncGenerator<Row[]> {
+    await this.refuseOtherColumns(table)
+    const cursor = `rows_${this.schema}_${table.name}_${++this.cursors}`
+    await this.tx.unsafe(`DECLARE "${cursor}" NO SCROLL CURSOR FOR ${selectRows(table, this.nameOf(table))}`)
+    for (;;) {
+      const rows = (await this.tx.unsafe(`FETCH ${BATCH} FROM "${cursor}"`).values()) as unknown as Row[]
+      if (rows.length > 0) yield [...rows]
+      if (rows.length < BATCH) break
+    }
+    await this.tx.unsafe(`CLOSE "${cursor}"`)
+  }
+
+  async lastNumber(table: Table): Promise<bigint> {
+    const [row] = await this.tx.unsafe(
+      `SELECT greatest(coalesce((SELECT max("${table.key[0]}") FROM ${this.nameOf(table)}), 0), (${await this.numberQuery(table)}))
+       AS last`,
+    )
+    return BigInt(row.last)
+  }
+
+  async clear(table: Table): Promise<void> {
+    await this.tx.unsafe(`DELETE FROM ${this.nameOf(table)}`)
+  }
+
+  async insert(table: Table, rows: readonly Row[]): Promise<void> {
+    for (const row of rows)
+      for (const [at, value] of row.entries())
+        if (typeof value === 'string' && value.includes('\0'))
+          throw new MoveError(
+            'not_storable',
+            `The column ${table.columns[at]?.name} of a row of ${this.schema}.${table.name} has the character U+0000, which PostgreSQL cannot store`,
+          )
+    const values = table.columns.map(({ type }, at) =>
+      type === 'bytea' ? `decode(value->>${at}, 'hex')` : `CAST(value->>${at} AS ${type})`,
+    )
+    await this.tx.unsafe(
+      `INSERT INTO ${this.nameOf(table)} (${table.columns.map(({ name }) => `"${name}"`).join(', ')})
+       SELECT ${values.join(', ')} FROM jsonb_array_elements(CAST($1 AS text)::jsonb) AS list (value)`,
+      [asJson(rows)],
+    )
+  }
+
+  async setLastNumber(table: Table, number: bigint): Promise<void> {
+    if (table.fact !== undefined) {
+      await this.tx.unsafe(
+        `INSERT INTO "${this.schema}".facts (name, value) VALUES ($1, $2)
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+        [table.fact, String(number)],
+      )
+      return
+    }
+    // Unlike `setval`, this is undone with the transaction.
+    await this.tx.unsafe(`ALTER TABLE ${this.nameOf(table)} ALTER COLUMN "${table.key[0]}" RESTART WITH ${number + 1n}`)
+  }
+
+  private nameOf({ name }: Table): string {
+    return `"${this.schema}"."${name}"`
+  }
+
+  /** The query of the highest number that the table has given. */
+  private async numberQuery(table: Table): Promise<string> {
+    if (table.fact !== undefined)
+      return `coalesce((SELECT CAST(value AS bigint) FROM "${this.schema}".facts WHERE name = '${table.fact}'), 0)`
+    const [row] = await this.tx.unsafe('SELECT pg_get_serial_sequence($1, $2) AS name', [
+      this.nameOf(table),
+      table.key[0] as string,
+    ])
+    if (!row?.name) throw new Error(`${this.nameOf(table)} has no sequence`)
+    return `SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM ${row.name}`
+  }
+
+  /** A column that this copy does not know would be lost. */
+  private async refuseOtherColumns({ columns, name }: Table): Promise<void> {
+    const rows = await this.tx.unsafe(
+      'SELECT column_name AS name FROM information_schema.columns WHERE table_schema = $1 AND table_name = $2',
+      [this.schema, name],
+    )
+    const names = [...rows].map((row) => String(row.name)).sort()
+    const expected = columns.map((column) => column.name).sort()
+    if (names.join() !== expected.join())
+      throw new MoveError(
+        'schema_version',
+        `The table ${this.schema}.${name} has other columns than on SQLite: ${names.filter((column) => !expected.includes(column)).join(', ') || 'some are missing'}`,
+      )
+  }
+}
