@@ -31,7 +31,7 @@ test('a transaction serves only until its body returns', async () => {
   expect(texts()).toEqual([])
 })
 
-test('an object with the methods of a transaction is none', () => {
+test('an object with the methods of a transaction is not one', () => {
   // @ts-expect-error a transaction has private members
   const forged: Transaction = { run: () => undefined, get: () => null, all: () => [], afterCommit: () => undefined }
   expect(forged).toBeObject()

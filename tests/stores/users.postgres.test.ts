@@ -45,8 +45,15 @@ const userOf = (n: number, fields: Partial<User> = {}): User => ({
   ...fields,
 })
 
+const shared = await server.newDatabase()
+/** Opens an empty store. A schema is created in a tenth of the time that a database takes. */
+async function openEmpty(): Promise<UsersStore> {
+  await run(shared, 'SET client_min_messages = warning', 'DROP SCHEMA IF EXISTS users CASCADE')
+  return open(shared)
+}
+
 describe('the users store on PostgreSQL', () => {
-  usersStoreSuite(async () => open(await server.newDatabase()), { merges: false })
+  usersStoreSuite(openEmpty, { merges: false })
 })
 
 describe('a search on PostgreSQL finds the same users as on SQLite', () => {
@@ -166,7 +173,7 @@ describe('a cursor whose position has another type', () => {
     ['created_at', Number.MAX_SAFE_INTEGER],
     ['created_at', Number.MIN_SAFE_INTEGER],
   ])('by %s after %p is no failure', async (sort, position) => {
-    const store = await open(await server.newDatabase())
+    const store = await openEmpty()
     await store.addUser(userOf(1), [])
     expect(await store.listUsers({ sort }, { size: 10, after: [position] })).toMatchObject({ total: null, next: null })
     await store.close()
