@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from 'bun:test'
+import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,6 +12,8 @@ import type { AuthStore } from '../../services/auth/store/index.ts'
 import { startPostgres } from '../support/postgres.ts'
 import { account, authStoreSuite, event, id, NOW, rotation, session } from './auth-suite.ts'
 import { webhookStoreSuite } from './webhooks-suite.ts'
+
+setDefaultTimeout(60_000)
 
 const server = await startPostgres()
 const folder = mkdtempSync(join(tmpdir(), 'ch202-auth-postgres-'))
