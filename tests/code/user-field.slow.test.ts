@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { newEmail, PASSWORD } from '../support/actors.ts'
 import { copyCheckout } from '../support/checkout.ts'
@@ -7,6 +7,7 @@ import { addWebhook, outboxesEmpty, outgoingEvents } from '../support/events.ts'
 import { as, call } from '../support/http.ts'
 import type { ProcessSystem } from '../support/processes.ts'
 import { OPERATOR_KEY } from '../support/settings.ts'
+import { sharedPostgres } from '../support/shared-postgres.ts'
 import { openShell } from '../support/shell.ts'
 import { ROOT, temporary } from '../support/tool.ts'
 
@@ -19,12 +20,17 @@ const MOST_FILES = 8
 const PHONE = '+39 055 123'
 const OTHER_PHONE = '+7 495 123'
 
-const MIGRATIONS = 'db/sqlite/migrations/users'
-const numbers = readdirSync(join(ROOT, MIGRATIONS)).map((file) => Number(file.slice(0, 4)))
-const MIGRATION = `${String(Math.max(...numbers) + 1).padStart(4, '0')}_phone`
+/** The changes that add a migration at the end of a list: it has one line for each, or one line in all. */
+function withMigration(path: string, type: string): [path: string, before: string, text: string] {
+  const source = readFileSync(join(ROOT, path), 'utf8')
+  const last = [...source.matchAll(/name: '(\d{4})_/g)].at(-1)?.[1]
+  const number = String(Number(last) + 1).padStart(4, '0')
+  const migration = `{ name: '${number}_phone', sql: 'ALTER TABLE users ADD COLUMN phone ${type}' }`
+  return [path, ']\n', source.includes(',\n]\n') ? `  ${migration},\n` : `, ${migration}`]
+}
 
-/** The changes of the recipe: a file, the text before which a text is inserted, and that text. No anchor: a new file. */
-const RECIPE: [path: string, before: string | null, text: string][] = [
+/** The changes of the recipe: a file, the text before which a text is inserted, and that text. */
+const RECIPE: [path: string, before: string, text: string][] = [
   [
     'services/kit/schema/user.ts',
     '  locale: {',
@@ -32,26 +38,17 @@ const RECIPE: [path: string, before: string | null, text: string][] = [
   ],
   // Behind the other columns, as the migration adds it: the first table is that of users.
   ['db/schema/users.ts', '})\n\n', "  phone: text('phone'),\n"],
-  [`${MIGRATIONS}/${MIGRATION}.sql`, null, 'ALTER TABLE users ADD COLUMN phone TEXT;\n'],
-  [
-    `${MIGRATIONS}.ts`,
-    '\n/** The migrations, in the order',
-    `import phone from './users/${MIGRATION}.sql' with { type: 'text' }\n`,
-  ],
-  [`${MIGRATIONS}.ts`, ']\n', `  { name: '${MIGRATION}', sql: phone },\n`],
+  withMigration('db/sqlite/migrations/users.ts', 'TEXT'),
+  withMigration('db/postgres/migrations/users.ts', 'text COLLATE "C"'),
   ['tests/support/expectations.ts', "'locale', ", "'phone', "],
   ['docs/integrate/events.md', '      "locale"', '      "phone": null,\n'],
   ['CHANGELOG.md', '- `metadata`', '- `phone` of a user.\n'],
 ]
 
 /** Makes the changes in a copy: in a page at every anchor, elsewhere at the first. */
-function apply(copy: string, changes: readonly (readonly [path: string, before: string | null, text: string])[]): void {
+function apply(copy: string, changes: readonly (readonly [path: string, before: string, text: string])[]): void {
   for (const [path, before, text] of changes) {
     const file = join(copy, path)
-    if (before === null) {
-      writeFileSync(file, text)
-      continue
-    }
     const source = readFileSync(file, 'utf8')
     if (!source.includes(before)) throw new Error(`${path} does not contain ${before}`)
     const isPage = path.endsWith('.md')
@@ -64,22 +61,23 @@ test(`the recipe changes at most ${MOST_FILES} files, and CONTRIBUTING names eac
   expect(files.length).toBeLessThanOrEqual(MOST_FILES)
   const [, recipe = ''] = readFileSync(join(ROOT, 'CONTRIBUTING.md'), 'utf8').split('### Add a field to the user\n')
   const section = recipe.split('\n### ')[0] ?? ''
-  for (const file of files) expect(section).toContain(`\`${file.replace(MIGRATION, 'NNNN_<field>')}\``)
+  for (const file of files) expect(section).toContain(`\`${file}\``)
 })
 
 /** Starts the services of the copy, each in a process of its own. */
-async function startCopy(copy: string): Promise<ProcessSystem> {
-  const { overProcesses }: typeof import('../support/processes.ts') = await import(
-    join(copy, 'tests/support/processes.ts')
-  )
-  return overProcesses('apart')()
+async function startCopy(copy: string, env: Record<string, string> = {}): Promise<ProcessSystem> {
+  const { processes }: typeof import('../support/processes.ts') = await import(join(copy, 'tests/support/processes.ts'))
+  return processes('apart', env)
 }
 
-/** Each path by which a user is read or written, with what it gives for the field. */
-async function readByEveryPath(system: ProcessSystem) {
+/**
+ * Each path by which a user is read or written, with what it gives for the field.
+ * @param readEvents reads the events from the database file of auth; false for another kind of database
+ */
+async function readByEveryPath(system: ProcessSystem, { readEvents = true } = {}) {
   const { auth, users } = system.url
   const operator = { headers: as.operator }
-  await addWebhook(system)
+  if (readEvents) await addWebhook(system)
   const email = newEmail()
   const registered = await call(auth, 'POST /api/v1/auth/register', {
     body: { email, password: PASSWORD, phone: PHONE },
@@ -119,19 +117,26 @@ async function readByEveryPath(system: ProcessSystem) {
   values.PUT = (await call(users, `PUT /users/${id}`, { ...bearer, body: { email, phone: PHONE } })).body.phone
   values['PUT without it'] = (await call(users, `PUT /users/${id}`, { ...bearer, body: { email } })).body.phone
   await outboxesEmpty(system)
-  const messages = outgoingEvents(system).filter(({ data }) => data.user_id === id)
+  if (readEvents) Object.assign(values, fieldInEvents(system, id))
+  await system.kill('users')
+  const stale = await call(auth, 'GET /auth/me', bearer)
+  values['GET /auth/me with users down'] = stale.headers.has('x-ch202-stale') ? stale.body.phone : 'not stale'
+  return values
+}
+
+/** Reads the field from the events about a user. */
+function fieldInEvents(system: ProcessSystem, userId: string): Record<string, unknown> {
+  const messages = outgoingEvents(system).filter(({ data }) => data.user_id === userId)
   const userIn = (type: string) =>
     messages.find((message) => message.type === type)?.data as {
       user?: { phone?: unknown }
       fields?: string[]
     }
-  values['event user.created'] = userIn('user.created')?.user?.phone
-  values['event user.updated'] = userIn('user.updated')?.user?.phone
-  values['fields of user.updated'] = userIn('user.updated')?.fields?.join()
-  await system.kill('users')
-  const stale = await call(auth, 'GET /auth/me', bearer)
-  values['GET /auth/me with users down'] = stale.headers.has('x-ch202-stale') ? stale.body.phone : 'not stale'
-  return values
+  return {
+    'event user.created': userIn('user.created')?.user?.phone,
+    'event user.updated': userIn('user.updated')?.user?.phone,
+    'fields of user.updated': userIn('user.updated')?.fields?.join(),
+  }
 }
 
 const EXPECTED: Record<string, unknown> = {
@@ -184,6 +189,17 @@ describe('a field that the recipe adds', () => {
     const values = await readByEveryPath(system)
     expect(values).toEqual(EXPECTED)
     await system.start('users')
+  }, 60_000)
+
+  test('is written and read by every way on PostgreSQL too', async () => {
+    const { newDatabase } = await sharedPostgres()
+    const onPostgres = await startCopy(copy.path, { DATABASE_URL: await newDatabase() })
+    try {
+      const expected = Object.entries(EXPECTED).filter(([path]) => !/^(event|fields) /.test(path))
+      expect(await readByEveryPath(onPostgres, { readEvents: false })).toEqual(Object.fromEntries(expected))
+    } finally {
+      await onPostgres.stop()
+    }
   }, 60_000)
 
   test('is a column of what the tool exports and imports', async () => {
