@@ -239,6 +239,7 @@ const REFUSED: [why: string, words: string[], status: number, says: string][] = 
   ['a path', ['../x'], 2, 'lower-case letters'],
   ['a word of TypeScript', ['class'], 2, 'a keyword of TypeScript'],
   ['a keyword of SQL', ['references'], 2, 'a keyword of SQL'],
+  ['a keyword of PostgreSQL alone', ['analyze'], 2, 'a keyword of SQL'],
   ['a name that the code uses', ['stores'], 2, '--item'],
   ['a plural without a singular', ['sheep'], 2, '--item'],
   ['an item that is a keyword', ['boxes', '--item', 'new'], 2, '--item'],
@@ -363,6 +364,7 @@ describe('--remove', () => {
     ['tests/services/products.ts', (text) => text.replace('POST   /products ', 'PUT    /products ')],
     ['db/products/own.ts', () => 'export {}\n'],
     ['db/sqlite/migrations/products/own.sql', () => 'SELECT 1;\n'],
+    ['db/postgres/migrations/products/own.sql', () => 'SELECT 1;\n'],
   ]
   test.each(CHANGED)('refuses when a file was changed since: %s', async (path, change) => {
     const file = join(copy, path)
