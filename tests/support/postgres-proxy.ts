@@ -38,7 +38,7 @@ export async function startPostgresProxy(
       upstream.destroy()
     }
     const later = (work: () => void) => (delay > 0 ? setTimeout(work, delay) : work())
-    client.on('data', (bytes) => {
+    client.on('data', (bytes: Buffer) => {
       const fate = !isCut && isCommit(bytes) ? atCommit() : undefined
       if (fate === 'before') return cut()
       if (fate === 'after') answersAreHeldBack = true

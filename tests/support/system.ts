@@ -11,6 +11,7 @@ import { readConfig } from '../../services/kit/process/config.ts'
 import { SERVICE_NAMES, SERVICES } from '../../services/registry.ts'
 import { type Served, serve } from '../../services/serve.ts'
 import { type Layout, type Name, newAddresses, systemSettings } from './settings.ts'
+import { type DatabaseKind, databaseKind, newSystemDatabase, type SystemDatabase } from './system-database.ts'
 
 /**
  * A running Ch202 with real files in a directory of its own and real HTTP ports. Tests get one in one of these ways:
@@ -20,6 +21,8 @@ import { type Layout, type Name, newAddresses, systemSettings } from './settings
  *   them and start it again.
  * - `running(overProcesses('apart'))`: real processes, for what a process alone shows: signals, kills, memory.
  * - `openInstance` (shell.ts): a process and a shell in which `ch202` operates it.
+ *
+ * All of them have SQLite files, or a PostgreSQL database after `useDatabases('postgres')` (system-database.ts).
  *
  * `inProcess` and `processes` also take options, such as a clock or a preloaded module. A test that needs a system for
  * itself calls one of them, and `stop` at its end.
@@ -47,10 +50,13 @@ export interface System {
 export interface InProcessSystem extends System {
   /** The app of a service that runs, for what HTTP does not show. */
   app(name: Name): AnyElysia
+  /** The PostgreSQL database; undefined with SQLite files. */
+  database: SystemDatabase | undefined
 }
 
 export interface InProcessOptions {
   layout?: Layout
+  databases?: DatabaseKind
   clock?: Clock
   mailer?: Mailer
   /** More settings of one service, read at each of its starts. In the layout `together` they are those of all. */
@@ -68,7 +74,7 @@ let openSystems = 0
  */
 export async function inProcess(
   env: Record<string, string> = {},
-  { layout = 'together', clock, mailer, settingsOf = () => ({}) }: InProcessOptions = {},
+  { layout = 'together', databases = databaseKind(), clock, mailer, settingsOf = () => ({}) }: InProcessOptions = {},
 ): Promise<InProcessSystem> {
   const directory = mkdtempSync(join(tmpdir(), 'ch202-'))
   const addresses = newAddresses(layout)
@@ -77,11 +83,14 @@ export async function inProcess(
   const lines: string[] = []
   const log = (service: string): Log => openLog(service, config, { output: { write: (line) => void lines.push(line) } })
   const served = new Map<string, Served>()
+  const database = databases === 'postgres' ? await newSystemDatabase(layout) : undefined
+  const databaseSettings = (name: Name) => (database ? { DATABASE_URL: database.addressOf(name) } : {})
   if (openSystems++ === 0) umaskBefore = process.umask()
 
   const keyOf = (name: Name) => (layout === 'together' ? 'all' : name)
   const system: InProcessSystem = {
     layout,
+    database,
     dataDir: config.dataDir,
     url: addresses.url,
     output: () => lines.join(''),
@@ -94,13 +103,18 @@ export async function inProcess(
     },
     async start(name) {
       if (served.has(keyOf(name))) return
-      const serviceConfig = readConfig({ ...settings, ...settingsOf(name) }, SERVICES)
+      const serviceConfig = readConfig({ ...settings, ...databaseSettings(name), ...settingsOf(name) }, SERVICES)
       const hasher = new PasswordHasher(serviceConfig, log('hasher'))
       const runtime = { log, hasher, ...(clock ? { clock } : {}) }
       const names = layout === 'together' ? SERVICE_NAMES : [name]
       served.set(keyOf(name), await serve(serviceConfig, names, { runtime, ...(mailer ? { mailer } : {}) }))
     },
     async kill(name) {
+      if (database) {
+        await database.disconnect(name)
+        await system.terminate(name)
+        return await database.admit(name)
+      }
       const restore = copyDatabases(config.dataDir, layout === 'together' ? SERVICE_NAMES : [name])
       await system.terminate(name)
       restore()
@@ -114,6 +128,7 @@ export async function inProcess(
       for (const name of SERVICE_NAMES.toReversed()) await system.terminate(name)
       if (--openSystems === 0) process.umask(umaskBefore)
       flushLogs(config.dataDir)
+      await database?.remove()
       rmSync(directory, { recursive: true, force: true })
     },
   }
