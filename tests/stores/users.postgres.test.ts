@@ -156,7 +156,7 @@ describe('a search on PostgreSQL finds the same users as on SQLite', () => {
           expect(rows).toHaveLength(matches)
         }
       await store.close()
-      for (let tries = 0; (await scanned()) < 20 && tries < 40; tries++) await Bun.sleep(50)
+      for (let tries = 0; (await scanned()) < 20 && tries < 400; tries++) await Bun.sleep(50)
       expect(await scanned()).toBe(20)
     } finally {
       await store.close()
