@@ -62,9 +62,10 @@ function settings(env: Environment): Row[] {
   })
 }
 
-/** Hides the password in the address of a mail server. */
+/** Hides the user and the password in the address of a mail server, a broker or a database. */
 function withoutPassword(value: string | null): string | null {
-  return value?.replace(/^([a-z+]+:\/\/)([^/@]*)@/i, '$1***@') ?? null
+  // A password may hold an unencoded @ or /.
+  return value?.replace(/^((?!https?:)[a-z+]+:\/\/).*@/i, '$1***@').replace(/^(https?:\/\/)[^/@]*@/i, '$1***@') ?? null
 }
 
 /** @throws the error of an unreadable `secrets.env` */

@@ -4,8 +4,9 @@ import { callDirectly } from '../../services/kit/outgoing.ts'
 import type { Config } from '../../services/kit/process/config.ts'
 import { SERVICES, type ServiceName } from '../../services/registry.ts'
 import { readRunFile } from '../client/instance/run-file.ts'
-import { dataDirOf, type Environment, valuesOf, withStoredSecrets } from '../client/settings.ts'
+import { databaseUrlOf, dataDirOf, type Environment, valuesOf, withStoredSecrets } from '../client/settings.ts'
 import { EXIT, exitOf, Failure } from '../exit.ts'
+import { readStored } from '../runner/stored-data.ts'
 import { confirm } from '../terminal/confirm.ts'
 import { type PasswordOptions, passwordOf } from '../terminal/passwords.ts'
 import { quoted } from '../terminal/shell.ts'
@@ -34,9 +35,7 @@ export function recoverCommand() {
 
 async function recover(tool: Tool, options: RecoverOptions, email: string): Promise<void> {
   const { env, globals, out } = tool
-  const path = join(dataDirOf(env), 'users.sqlite')
-  if (!existsSync(path))
-    throw new Failure(EXIT.failed, `There is no ${path}: set CH202_DATA_DIR to the data directory of the instance`)
+  await refuseWithoutInstance(env)
   if (canAsk() && !globals.yes) await confirm(`Give ${email} a new password and the role ADMIN?`, {})
   const password = await passwordOf(options)
 
@@ -50,7 +49,7 @@ async function recover(tool: Tool, options: RecoverOptions, email: string): Prom
     ])
   const config = await settingsOf(env)
   process.umask(0o077)
-  const store = await openUsersStore({ dataDir: dataDirOf(env) })
+  const store = await openUsersStore(config)
   try {
     const hasher = new PasswordHasher(config)
     const { passwordMinLength } = config
@@ -68,6 +67,19 @@ async function recover(tool: Tool, options: RecoverOptions, email: string): Prom
   } finally {
     await store.close()
   }
+}
+
+/** @throws Failure if there is no instance whose administrator could be recovered: none is created */
+async function refuseWithoutInstance(env: Environment): Promise<void> {
+  if (databaseUrlOf(env) === undefined) {
+    const path = join(dataDirOf(env), 'users.sqlite')
+    if (existsSync(path)) return
+    throw new Failure(EXIT.failed, `There is no ${path}: set CH202_DATA_DIR to the data directory of the instance`)
+  }
+  const storage = { dataDir: dataDirOf(env), databaseUrl: databaseUrlOf(env) }
+  // An unreachable database is reported when it is opened.
+  if ((await readStored(storage, 'users', async (users) => Boolean(await users.schema()), true)) === undefined)
+    throw new Failure(EXIT.failed, 'The database of DATABASE_URL has no instance: set it to that of the instance')
 }
 
 /** Reads the settings without requiring the secrets, which a locked-out operator may not have at hand. */

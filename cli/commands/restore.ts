@@ -7,6 +7,7 @@ import { confirm } from '../terminal/confirm.ts'
 import { quoted } from '../terminal/shell.ts'
 import { command, type Tool, withTool } from '../tool/command.ts'
 import { backupNamed, secretsOf, withBackupFailures } from './backup/backups.ts'
+import { refuseWithPostgres } from './backup/of-postgres.ts'
 
 interface RestoreOptions {
   to?: string
@@ -28,6 +29,7 @@ export function restoreCommand() {
 
 async function restore(tool: Tool, options: RestoreOptions, name: string): Promise<void> {
   const { env, globals, out } = tool
+  refuseWithPostgres(tool, 'restore')
   const target = options.to === undefined ? dataDirOf(env) : resolve(options.to)
   const path = backupNamed(tool, name)
   const [{ holdsData, restoreBackup }, { interruptedRestore }, { canUnseal }] = await Promise.all([

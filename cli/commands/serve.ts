@@ -30,7 +30,7 @@ async function serve({ env }: Tool, _: object, names: string[]): Promise<void> {
     await refuseUnreachable(config, selected.length === SERVICE_NAMES.length ? 'CH202_URL' : 'AUTH_URL')
   const running = await serveServices(config, selected)
   await write(`${running.services.join(', ')} ready at ${running.url}`)
-  if (selected.length === SERVICE_NAMES.length) await printNextSteps(config.dataDir, new Map([['ch202', running.url]]))
+  if (selected.length === SERVICE_NAMES.length) await printNextSteps(config, new Map([['ch202', running.url]]))
   await stopped.promise
   await running.stop()
   process.exitCode = EXIT.done

@@ -30,7 +30,7 @@ async function start({ env, globals }: Tool, { only }: { only?: string }): Promi
   const selected = lines.filter(({ name }) => names === undefined || names.includes(name))
   const addressSetting = selected.map(authAddressSetting).find((setting) => setting !== undefined)
   if (addressSetting) await refuseUnreachable(config, addressSetting)
-  const watchLine = readinessWatcher(selected, (addresses) => void printNextSteps(config.dataDir, addresses))
+  const watchLine = readinessWatcher(selected, (addresses) => void printNextSteps(config, addresses))
   const runner = new Runner(selected.map(runnable), { color: globals.color, onLine: watchLine })
   const stop = () => runner.stop()
   onStop(stop, stop)

@@ -9,12 +9,12 @@ export type AuthAddressSetting = 'AUTH_URL' | 'CH202_URL'
 /** @throws ConfigError if a first start would fix an issuer or links that no other machine can reach */
 export async function refuseUnreachable(config: Config, setting: AuthAddressSetting): Promise<void> {
   const faults = firstStartErrors(config, [setting])
-  if (faults.length > 0 && (await storedIssuer(config.dataDir)) === undefined) throw new ConfigError(faults)
+  if (faults.length > 0 && (await storedIssuer(config)) === undefined) throw new ConfigError(faults)
 }
 
 /** Errors in addresses that no other machine can reach, in the settings or in the issuer fixed by the first start. */
 export async function unreachableSettings(config: Config): Promise<string[]> {
-  const stored = await storedIssuer(config.dataDir)
+  const stored = await storedIssuer(config)
   if (stored === undefined) return firstStartErrors(config, ['AUTH_URL', 'CH202_URL'])
   return config.issuer === undefined && URL.canParse(stored) && hasWildcardHost(stored)
     ? [`ISSUER must be set: since the first start tokens are issued as ${stored}, which no other machine can reach`]
@@ -29,10 +29,6 @@ function firstStartErrors(config: Config, settings: readonly AuthAddressSetting[
 }
 
 /** The issuer fixed by the first start; undefined before it, '' if the database cannot be read now. */
-function storedIssuer(dataDir: string): Promise<string | undefined> {
-  return readStored(
-    { dataDir, service: 'auth' },
-    async (database) => (await import('../../db/sqlite/inspect/index.ts')).issuerOf(database),
-    '',
-  )
+function storedIssuer(config: Config): Promise<string | undefined> {
+  return readStored(config, 'auth', (auth) => auth.issuer(), '')
 }

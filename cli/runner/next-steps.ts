@@ -1,7 +1,7 @@
 import { hasWildcardHost } from '../../services/kit/outgoing.ts'
 import { compiled } from '../executable.ts'
 import { note } from '../terminal/terminal.ts'
-import { readStored } from './stored-data.ts'
+import { readStored, type Storage } from './stored-data.ts'
 
 const LABEL_WIDTH = 'Documentation'.length + 2
 const FLAGS = '    --role USER --role ADMIN --generate'
@@ -11,7 +11,7 @@ const FLAGS = '    --role USER --role ADMIN --generate'
  * none. Prints nothing elsewhere, where the services' own lines contain what is needed.
  * @param addresses by the name of the service, or `ch202` for all in one process
  */
-export async function printNextSteps(dataDir: string, addresses: ReadonlyMap<string, string>): Promise<void> {
+export async function printNextSteps(storage: Storage, addresses: ReadonlyMap<string, string>): Promise<void> {
   if (process.stdout.isTTY !== true || process.stderr.isTTY !== true) return
   const services = [...addresses].map(([name, url]) => ({ name, url: reachable(url) }))
   const [first] = services
@@ -22,7 +22,7 @@ export async function printNextSteps(dataDir: string, addresses: ReadonlyMap<str
     ({ name, url }, at) => (at === 0 ? 'API' : '').padEnd(LABEL_WIDTH) + url.padEnd(width) + suffix(name),
   )
   lines.push(`${'Documentation'.padEnd(LABEL_WIDTH)}${first.url}/swagger`)
-  if (!(await adminExists(dataDir)))
+  if (!(await adminExists(storage)))
     lines.push(
       'There is no administrator yet. In another terminal, run:',
       `  ${toolCommand()} users create you@example.org \\`,
@@ -42,13 +42,8 @@ function toolCommand(): string {
   return process.execPath.includes('/_npx/') ? 'npx bun ch202' : 'bun ch202'
 }
 
-/** Reads the database file, because a request would add a line to the log that a newcomer is reading. */
-async function adminExists(dataDir: string): Promise<boolean> {
-  // If the file cannot be read, there is no advice to give.
-  const exists = await readStored(
-    { dataDir, service: 'users' },
-    async (database) => (await import('../../db/sqlite/inspect/index.ts')).hasAdmin(database),
-    true,
-  )
-  return exists ?? false
+/** Reads the database, because a request would add a line to the log that a newcomer is reading. */
+async function adminExists(storage: Storage): Promise<boolean> {
+  // If it cannot be read, there is no advice to give.
+  return (await readStored(storage, 'users', (users) => users.hasAdmin(), true)) ?? false
 }

@@ -1,9 +1,9 @@
 import { join } from 'node:path'
-import { type Config, readConfig } from '../../services/kit/process/config.ts'
+import { type Config, ConfigError, readConfig } from '../../services/kit/process/config.ts'
 import { secretsFile, withSecrets } from '../../services/kit/process/secrets.ts'
 import type { Environment } from '../../services/kit/process/setting-reader.ts'
 import { SERVICES, type ServiceName } from '../../services/registry.ts'
-import { dataDirOf, withStoredSecrets } from '../client/settings.ts'
+import { databaseUrlOf, dataDirOf, SECRETS, withStoredSecrets } from '../client/settings.ts'
 import { EXIT, Failure } from '../exit.ts'
 import { readStored } from './stored-data.ts'
 
@@ -14,8 +14,24 @@ import { readStored } from './stored-data.ts'
 export async function settingsToServe(env: Environment): Promise<Config<ServiceName>> {
   const dataDir = dataDirOf(env)
   const hasSecret = () => Boolean(withStoredSecrets(env).CH202_SECRET?.trim())
+  if (databaseUrlOf(env) !== undefined) return settingsOfNode(env, dataDir)
   if (!hasSecret()) await refuseSealedKeys(dataDir, hasSecret)
   return readConfig(withSecrets(env, dataDir), SERVICES)
+}
+
+/** Reads the settings of a node of several. @throws ConfigError that also says why no start makes the secrets */
+function settingsOfNode(env: Environment, dataDir: string): Config<ServiceName> {
+  const environment = withSecrets(env, dataDir)
+  try {
+    return readConfig(environment, SERVICES)
+  } catch (error) {
+    const missing = SECRETS.filter((name) => !environment[name]?.trim())
+    if (!(error instanceof ConfigError) || missing.length === 0) throw error
+    throw new ConfigError([
+      ...error.faults,
+      `With a DATABASE_URL no start makes the secrets, because all nodes must have the same: set ${missing.join(', ')}, each to the output of \`openssl rand -base64 32\``,
+    ])
+  }
 }
 
 /**
@@ -26,8 +42,9 @@ export async function settingsToServe(env: Environment): Promise<Config<ServiceN
 async function refuseSealedKeys(dataDir: string, hasSecret: () => boolean): Promise<void> {
   // The service itself reports an unreadable database, when it opens it.
   const keys = await readStored(
-    { dataDir, service: 'auth' },
-    async (database) => (await import('../../db/sqlite/inspect/index.ts')).keysOf(database).length,
+    { dataDir, databaseUrl: undefined },
+    'auth',
+    async (auth) => (await auth.keys()).length,
     0,
   )
   if (!keys || hasSecret()) return

@@ -1,26 +1,78 @@
 import { existsSync } from 'node:fs'
+import type { InspectedSchema } from '../../db/postgres/inspect-data.ts'
 import type { InspectedDatabase } from '../../db/sqlite/inspect/index.ts'
 import type { ServiceName } from '../../services/registry.ts'
 
+/** Reads the data of a service, which need not be running, from its file or its schema in PostgreSQL. */
+export type StoredData = Pick<
+  InspectedSchema,
+  | 'hasAdmin'
+  | 'issuer'
+  | 'keys'
+  | 'latest'
+  | 'mailTroubles'
+  | 'schema'
+  | 'undelivered'
+  | 'waitingMails'
+  | 'waitingNotices'
+> & {
+  /** Checks the chain of the audit. Null: the database is older than the chain. */
+  auditChain(): Promise<Awaited<ReturnType<InspectedSchema['auditChain']>> | null>
+}
+
+/** Reads a file as `InspectedSchema` reads a schema. */
+export async function dataInFile(database: InspectedDatabase): Promise<StoredData> {
+  const inspect = await import('../../db/sqlite/inspect/index.ts')
+  return {
+    auditChain: async () => inspect.auditChain(database),
+    hasAdmin: async () => inspect.hasAdmin(database),
+    issuer: async () => inspect.issuerOf(database),
+    keys: async () => inspect.keysOf(database),
+    latest: async () => database.latest(),
+    mailTroubles: async (reasons) => inspect.mailTroubles(database, reasons),
+    schema: async () => database.schema(),
+    undelivered: async (before) => inspect.undelivered(database, before),
+    waitingMails: async (before) => inspect.waitingMails(database, before),
+    waitingNotices: async (before) => inspect.waitingNotices(database, before),
+  }
+}
+
+/** Where the data of an installation is. */
+export interface Storage {
+  dataDir: string
+  /** The PostgreSQL database that takes the place of the files. */
+  databaseUrl: string | undefined
+}
+
 /**
- * Reads from the database file of a service, which need not be running.
- * @param read called with the open database, if there is one; loads what it needs only then
- * @param unreadable the result if the file cannot be read now
- * @returns undefined if there is no file yet
+ * Reads what the service has stored.
+ * @param read called with its data, if there is any
+ * @param unreadable the result if it cannot be read now
+ * @returns undefined if there is no file or schema yet
  */
 export async function readStored<T>(
-  { dataDir, service }: { dataDir: string; service: ServiceName },
-  read: (database: InspectedDatabase) => Promise<T>,
+  { dataDir, databaseUrl }: Storage,
+  service: ServiceName,
+  read: (data: StoredData) => Promise<T>,
   unreadable: T,
 ): Promise<T | undefined> {
   const { databases } = await import('../../services/databases.ts')
-  const file = databases(dataDir).find(({ name, path }) => name === service && existsSync(path))
+  const file = databases(dataDir).find(({ name }) => name === service)
   if (!file) return undefined
+  if (databaseUrl !== undefined) {
+    const { InspectedSchema, NO_TABLE } = await import('../../db/postgres/inspect-data.ts')
+    try {
+      return await read(new InspectedSchema(databaseUrl, file))
+    } catch (error) {
+      return (error as { code?: unknown }).code === NO_TABLE ? undefined : unreadable
+    }
+  }
+  if (!existsSync(file.path)) return undefined
   const { InspectedDatabase } = await import('../../db/sqlite/inspect/index.ts')
   try {
     const database = InspectedDatabase.open(file)
     try {
-      return await read(database)
+      return await read(await dataInFile(database))
     } finally {
       database.close()
     }

@@ -105,3 +105,76 @@ export async function connectedNodes(executor: Executor): Promise<ConnectedNode[
     since: Number(row.since),
   }))
 }
+
+export interface ServerState {
+  /** The host and the port of the address. */
+  host: string
+  /** How long a statement took, with the way there and back. */
+  latencyMs: number
+  version: string
+  encoding: string
+  /** Text columns of the services that do not compare byte by byte. */
+  collatedColumns: string[]
+  hasTrigrams: boolean
+  hasSearchIndex: boolean
+  isStandby: boolean
+  /** Whether transactions are read-only by a setting. */
+  isReadOnly: boolean
+  synchronousCommit: string
+  /** Servers that replicate from this one; null: the user may not see them. */
+  standbys: number | null
+  synchronousStandbys: number
+  connections: number
+  connectionsMax: number
+  /** By how much the clock of the server is ahead of that of this machine. */
+  aheadMs: number
+}
+
+/** Reads what `ch202 doctor` checks of a server, and of the schemas of the services. */
+export async function serverState(tx: Executor, url: string, schemas: readonly string[]): Promise<ServerState> {
+  const sentAt = Date.now()
+  const startedAt = performance.now()
+  const [clock] = await tx.unsafe('SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint) AS now')
+  const latencyMs = performance.now() - startedAt
+  const [server] = await tx.unsafe(
+    `SELECT current_setting('server_version') AS version,
+       (SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = current_database()) AS encoding,
+       EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_trgm') AS trigrams,
+       to_regclass('users.users_search') IS NOT NULL AS search_index,
+       pg_is_in_recovery() AS standby,
+       current_setting('synchronous_commit') AS synchronous_commit,
+       (SELECT setting = 'on' FROM pg_settings WHERE name = 'default_transaction_read_only') AS read_only,
+       (SELECT sum(numbackends) FROM pg_stat_database) AS connections,
+       CAST(current_setting('max_connections') AS bigint) AS connections_max,
+       (SELECT count(*) FROM pg_stat_replication) AS standbys,
+       (SELECT count(*) FROM pg_stat_replication WHERE state IS NOT NULL) AS seen_standbys,
+       (SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')) AS synchronous_standbys`,
+  )
+  const columns = await tx.unsafe(
+    `SELECT table_schema || '.' || table_name || '.' || column_name AS name
+     FROM information_schema.columns
+     WHERE table_schema = ANY (string_to_array($1, ',')) AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'
+     ORDER BY 1`,
+    [schemas.join()],
+  )
+  const standbys = Number(server.standbys)
+  return {
+    host: new URL(url).host,
+    latencyMs,
+    version: String(server.version),
+    encoding: String(server.encoding),
+    collatedColumns: [...columns].map(({ name }) => String(name)),
+    hasTrigrams: server.trigrams,
+    hasSearchIndex: server.search_index,
+    isStandby: server.standby,
+    isReadOnly: server.read_only,
+    synchronousCommit: String(server.synchronous_commit),
+    // Another role's rows have no state unless this one may read all statistics.
+    standbys: Number(server.seen_standbys) < standbys ? null : standbys,
+    synchronousStandbys: Number(server.synchronous_standbys),
+    connections: Number(server.connections),
+    connectionsMax: Number(server.connections_max),
+    // The server read its clock about halfway.
+    aheadMs: Number(clock.now) - (sentAt + latencyMs / 2),
+  }
+}

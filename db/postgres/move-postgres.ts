@@ -5,6 +5,9 @@ import { asJson, BATCH, MoveError, type Row, type Side, selectRows, type Table, 
 
 /** How long a lock of another process is waited for. */
 const LOCK_PATIENCE = '10s'
+/** How often, and after how many milliseconds, the list of connections is read again. */
+const CLOSING_TRIES = 10
+const CLOSING_WAIT = 200
 
 /**
  * Runs a copy from the database of a stopped installation, in one transaction that sees one moment. A node that starts
@@ -103,7 +106,13 @@ function inTransaction<Result>(
 }
 
 async function refuseNodes(tx: Executor): Promise<void> {
-  const nodes = await connectedNodes(tx)
+  let nodes = await connectedNodes(tx)
+  // A connection that was just closed, by a node or by a migration, is listed for a moment.
+  for (let tries = 0; nodes.length > 0 && tries < CLOSING_TRIES; tries++) {
+    await Bun.sleep(CLOSING_WAIT)
+    await tx.unsafe('SELECT pg_stat_clear_snapshot()')
+    nodes = await connectedNodes(tx)
+  }
   if (nodes.length === 0) return
   const names = nodes.map(({ address, node }) => (address === null ? node : `${node} (from ${address})`))
   throw new MoveError('in_use', `Nodes are connected to the database: ${names.join(', ')}. Stop them first`)

@@ -8,6 +8,7 @@ import { failureFields } from '../../terminal/failures.ts'
 import { humanDuration } from '../../terminal/times.ts'
 import { addCommand, group, type Tool, withTool } from '../../tool/command.ts'
 import { backupNamed, backupsRoot, secretsOf, withBackupFailures } from './backups.ts'
+import { copyAddress, refuseWithPostgres } from './of-postgres.ts'
 
 export function backupCommand(): Command {
   const backup = group('backup', 'Back up the databases, and check that a backup can be restored')
@@ -26,18 +27,21 @@ export function backupCommand(): Command {
     .option('--in <dir>', 'the directory of backups (default: backups in the data directory)')
     .action(withTool(list))
 
-  addCommand(backup, 'verify', 'Check a backup by restoring it to a temporary directory', [
+  addCommand(backup, 'verify', 'Check a backup by restoring it to a temporary directory, or a restored database', [
     'ch202 backup verify',
     'ch202 backup verify latest -o json',
+    'ch202 backup verify --from postgres://ch202@127.0.0.1:5432/restored',
   ])
     .argument('[backup]', 'name or path of the backup, or latest', 'latest')
     .option('--in <dir>', 'the directory of backups (default: backups in the data directory)')
+    .option('--from <url>', 'a PostgreSQL database into which a backup was restored; it is only read')
     .action(withTool(verify))
 
   return backup
 }
 
 async function create(tool: Tool, { out }: { out?: string }): Promise<void> {
+  refuseWithPostgres(tool, 'create')
   const { manifest, path } = await withBackupFailures(createBackup(dataDirOf(tool.env), backupsRoot(tool, out)))
   const services = Object.values(manifest.services)
   await tool.out.record({
@@ -54,6 +58,7 @@ async function create(tool: Tool, { out }: { out?: string }): Promise<void> {
 }
 
 async function list(tool: Tool, options: { in?: string }): Promise<void> {
+  refuseWithPostgres(tool, 'list')
   const root = backupsRoot(tool, options.in)
   const { backups, unreadable } = listBackups(root)
   const items = backups.map((backup) => ({ ...backup, age: humanDuration(Date.now() - Date.parse(backup.created_at)) }))
@@ -62,7 +67,9 @@ async function list(tool: Tool, options: { in?: string }): Promise<void> {
   for (const name of unreadable) tool.out.say(`${name} is not a backup that this version can read`)
 }
 
-async function verify(tool: Tool, options: { in?: string }, name: string): Promise<void> {
+async function verify(tool: Tool, options: { in?: string; from?: string }, name: string): Promise<void> {
+  if (options.from !== undefined) return verifyDatabase(tool, options.from)
+  refuseWithPostgres(tool, 'verify')
   const path = await backupNamed(tool, name, options.in)
   const [{ verifyBackup }, { canUnseal }] = await Promise.all([
     import('../../../db/sqlite/backup/verify.ts'),
@@ -75,6 +82,21 @@ async function verify(tool: Tool, options: { in?: string }, name: string): Promi
   await printChecks(tool, path, checks, verifiedAt)
   if (verifiedAt === null) process.exitCode = EXIT.checkFailed
   else if (!recorded) tool.out.say('Verified, but the result could not be saved next to the backup')
+}
+
+/** Checks a database into which a dump, or a point in time, was restored. */
+async function verifyDatabase(tool: Tool, from: string): Promise<void> {
+  const url = await copyAddress(from)
+  const [{ verifyCopy }, { canUnseal }, { databases }] = await Promise.all([
+    import('../../../db/postgres/verify.ts'),
+    import('../../../services/auth/keys/sealing.ts'),
+    import('../../../services/databases.ts'),
+  ])
+  const checks = await verifyCopy(url, databases(''), canUnseal(secretsOf(tool)))
+  const isSound = checks.every(({ ok }) => ok)
+  const { host, pathname } = new URL(url)
+  await printChecks(tool, host + pathname, checks, isSound ? new Date().toISOString() : null)
+  if (!isSound) process.exitCode = EXIT.checkFailed
 }
 
 async function printChecks({ out }: Tool, path: string, checks: Check[], verified_at: string | null): Promise<void> {

@@ -1,4 +1,3 @@
-import { auditChain } from '../../../db/sqlite/inspect/index.ts'
 import { counted } from '../../terminal/terminal.ts'
 import { type Check, failed, ok, skipped } from './check.ts'
 import { withDatabase } from './databases.ts'
@@ -10,12 +9,13 @@ export const auditChecks: Check[] = [
   {
     id: 'audit.chain',
     describes: 'no row of the audit log was changed, removed or inserted',
-    run: withDatabase('auth', (database) => {
-      const chain = auditChain(database)
+    run: withDatabase('auth', async (auth, { databaseUrl }) => {
+      const chain = await auth.auditChain()
       if (!chain)
         return skipped('The audit log has no chain until the pending migration is applied: see db.auth.schema')
       // A backup has the original rows.
-      if (chain.fault !== undefined) return failed(chain.fault, 'ch202 backup verify')
+      if (chain.fault !== undefined)
+        return failed(chain.fault, `ch202 backup verify${databaseUrl === undefined ? '' : ' --from …'}`)
       return ok(`${counted(chain.rows, 'row')}, head ${chain.head.slice(0, HEAD_LENGTH)}`)
     }),
   },

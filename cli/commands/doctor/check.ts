@@ -1,10 +1,11 @@
 import type { DatabaseFile } from '../../../db/sqlite/database-file.ts'
-import type { InspectedDatabase } from '../../../db/sqlite/inspect/database.ts'
+import type { Drift, InspectedDatabase } from '../../../db/sqlite/inspect/index.ts'
 import type { Config } from '../../../services/kit/process/config.ts'
 import type { ServiceName } from '../../../services/registry.ts'
 import type { ProbeResult } from '../../client/instance/probe.ts'
 import type { RunningService } from '../../client/instance/running.ts'
 import type { Environment } from '../../client/settings.ts'
+import type { StoredData } from '../../runner/stored-data.ts'
 
 /** Result of a check. A skipped check says why; a warning or failure names the command or setting that fixes it. */
 export type Finding =
@@ -17,6 +18,8 @@ export interface Check {
   id: string
   /** The condition that it checks, as in the documentation. */
   describes: string
+  /** Where the data must be for the check to apply; absent: it applies to both. */
+  only?: 'files' | 'postgres'
   run(context: DoctorContext): Finding | Promise<Finding>
 }
 
@@ -24,6 +27,8 @@ export interface Check {
 export interface DoctorContext {
   env: Environment
   dataDir: string
+  /** The PostgreSQL database that takes the place of the files. */
+  databaseUrl: string | undefined
   /** Milliseconds since the epoch. */
   now: number
   /** The settings with the stored secrets; undefined if they are not valid. */
@@ -37,8 +42,12 @@ export interface DoctorContext {
   /** The expected database files. */
   files: readonly DatabaseFile[]
   has(path: string): boolean
-  /** Opens a database read-only. @throws InspectionUnavailable, or the error of SQLite */
-  open(name: DatabaseFile['name']): InspectedDatabase
+  /** Opens a file read-only. @throws InspectionUnavailable, or the error of SQLite */
+  openFile(name: DatabaseFile['name']): InspectedDatabase
+  /** Opens the data of a service read-only. @throws as `openFile`; its methods throw PostgresFailure */
+  open(name: DatabaseFile['name']): Promise<StoredData>
+  /** Compares users with the password cache of auth. @throws as `open` */
+  drifts(): Promise<Drift[]>
 }
 
 export function ok(message: string): Finding {

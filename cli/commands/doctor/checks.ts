@@ -4,6 +4,7 @@ import { clockChecks } from './clock.ts'
 import { databasesChecks } from './databases.ts'
 import { filesChecks } from './files.ts'
 import { portsChecks } from './ports.ts'
+import { postgresChecks } from './postgres.ts'
 import { propagationChecks } from './propagation.ts'
 import { secretsChecks } from './secrets.ts'
 import { settingsChecks } from './settings.ts'
@@ -16,6 +17,7 @@ export const CHECKS: readonly Check[] = [
   ...filesChecks,
   ...portsChecks,
   ...clockChecks,
+  ...postgresChecks,
   ...databasesChecks,
   ...propagationChecks,
   ...auditChecks,

@@ -20,15 +20,14 @@ export const clockChecks: Check[] = [
   {
     id: 'clock.rows',
     describes: 'no row in the databases has a time in the future: the clock was not set back',
-    run(context) {
-      const latest = context.files.flatMap(({ name }) => {
+    async run(context) {
+      const latest: number[] = []
+      for (const { name } of context.files)
         try {
-          return [context.open(name).latest()]
+          latest.push(await (await context.open(name)).latest())
         } catch {
           // Another check reports a database that cannot be opened.
-          return []
         }
-      })
       if (latest.length === 0) return skipped('No database can be read')
       const ahead = Math.max(...latest) - context.now
       if (ahead <= AHEAD_MAX) return ok('The clock is not behind the data')

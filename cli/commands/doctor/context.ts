@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs'
-import { InspectedDatabase } from '../../../db/sqlite/inspect/database.ts'
+import { type Drift, drifts, InspectedDatabase } from '../../../db/sqlite/inspect/index.ts'
 import { databases } from '../../../services/databases.ts'
 import { type Config, ConfigError, readConfig } from '../../../services/kit/process/config.ts'
 import { SERVICES, type ServiceName } from '../../../services/registry.ts'
 import { probe } from '../../client/instance/probe.ts'
 import { runningServices } from '../../client/instance/running.ts'
 import {
+  databaseUrlOf,
   dataDirOf,
   type Environment,
   SECRETS,
@@ -13,19 +14,34 @@ import {
   withPlannedSecrets,
   withStoredSecrets,
 } from '../../client/settings.ts'
+import { dataInFile } from '../../runner/stored-data.ts'
 import type { DoctorContext } from './check.ts'
 
 /** Creates the context of the checks; `close` closes its databases. */
 export function createContext(env: Environment, debug: boolean): { context: DoctorContext; close(): void } {
   const dataDir = dataDirOf(env)
+  const databaseUrl = databaseUrlOf(env)
   const { stored, unreadable } = storedSecrets(env)
   const { config, faults } = readSettings(withPlannedSecrets(env, stored))
   const files = databases(dataDir)
   const opened = new Map<string, InspectedDatabase>()
   let services: ReturnType<DoctorContext['services']> | undefined
+  const fileOf = (name: string) => {
+    const file = files.find((candidate) => candidate.name === name)
+    if (!file) throw new Error(`There is no database ${name}`)
+    return file
+  }
+  const openFile = (name: string) => {
+    const openedBefore = opened.get(name)
+    if (openedBefore) return openedBefore
+    const database = InspectedDatabase.open(fileOf(name))
+    opened.set(name, database)
+    return database
+  }
   const context: DoctorContext = {
     env,
     dataDir,
+    databaseUrl,
     now: Date.now(),
     config,
     settingsErrors: [...unreadable, ...faults],
@@ -36,20 +52,31 @@ export function createContext(env: Environment, debug: boolean): { context: Doct
     },
     files,
     has: existsSync,
-    open(name) {
-      const openedBefore = opened.get(name)
-      if (openedBefore) return openedBefore
-      const file = files.find((candidate) => candidate.name === name)
-      if (!file) throw new Error(`There is no database ${name}`)
-      const database = InspectedDatabase.open(file)
-      opened.set(name, database)
-      return database
+    openFile,
+    async open(name) {
+      if (databaseUrl === undefined) return dataInFile(openFile(name))
+      const { InspectedSchema } = await import('../../../db/postgres/inspect-data.ts')
+      return new InspectedSchema(databaseUrl, fileOf(name))
+    },
+    async drifts() {
+      if (databaseUrl === undefined) return firstOf(drifts(openFile('users'), openFile('auth')))
+      const { driftsIn } = await import('../../../db/postgres/inspect-data.ts')
+      return driftsIn(databaseUrl)
     },
   }
   const close = () => {
     for (const database of opened.values()) database.close()
   }
   return { context, close }
+}
+
+/** Maximum number of differences to collect. */
+const DRIFTS_MAX = 10_000
+
+function firstOf(all: Iterable<Drift>): Drift[] {
+  const collected: Drift[] = []
+  for (const drift of all) if (collected.push(drift) === DRIFTS_MAX) break
+  return collected
 }
 
 function storedSecrets(env: Environment): { stored: Environment; unreadable: string[] } {

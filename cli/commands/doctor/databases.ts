@@ -1,7 +1,10 @@
 import { existsSync, statSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
+import { PostgresFailure } from '../../../db/postgres/inspect.ts'
+import { NO_TABLE } from '../../../db/postgres/inspect-data.ts'
 import { type InspectedDatabase, InspectionUnavailable } from '../../../db/sqlite/inspect/database.ts'
 import { SERVICE_NAMES, type ServiceName } from '../../../services/registry.ts'
+import type { StoredData } from '../../runner/stored-data.ts'
 import { quoted } from '../../terminal/shell.ts'
 import { count } from '../../terminal/terminal.ts'
 import { type Check, type DoctorContext, type Finding, failed, ok, skipped, warning } from './check.ts'
@@ -13,12 +16,14 @@ export const databasesChecks: Check[] = SERVICE_NAMES.flatMap((name): Check[] =>
   {
     id: `db.${name}.file`,
     describes: `\`${name}.sqlite\` exists and belongs to this service`,
+    only: 'files',
     run: (context) => checkFile(context, name),
   },
   {
     id: `db.${name}.integrity`,
     describes: 'pages, indexes and foreign keys are intact (above 256 MiB only pages are checked)',
-    run: withDatabaseOrDamage(name, (database) => {
+    only: 'files',
+    run: withFileOrDamage(name, (database) => {
       const { faults, quick } = database.integrity()
       if (faults.length > 0) return failed(faults.join('; '), 'ch202 restore latest')
       return ok(`Intact, checked with ${quick ? 'quick_check' : 'integrity_check'} and foreign_key_check`)
@@ -27,11 +32,14 @@ export const databasesChecks: Check[] = SERVICE_NAMES.flatMap((name): Check[] =>
   {
     id: `db.${name}.schema`,
     describes: 'its migrations match this version: none is missing, newer or edited',
-    run: withDatabase(name, (database) => {
-      const { edited, pending, unknown } = database.schema()
+    run: withDatabase(name, async (data, { databaseUrl }) => {
+      const { edited, pending, unknown } = await data.schema()
       if (unknown.length > 0) return failed(`Written by a newer version: ${unknown.join(', ')}`, 'ch202 version')
       if (edited.length > 0)
-        return failed(`Created by an edited migration: ${edited.join(', ')}`, 'ch202 restore latest')
+        return failed(
+          `Created by an edited migration: ${edited.join(', ')}`,
+          databaseUrl === undefined ? 'ch202 restore latest' : 'ch202 version',
+        )
       if (pending.length > 0) return warning(`Migrations to apply: ${pending.join(', ')}`, 'ch202 migrate')
       return ok('Up to date')
     }),
@@ -39,6 +47,7 @@ export const databasesChecks: Check[] = SERVICE_NAMES.flatMap((name): Check[] =>
   {
     id: `db.${name}.wal`,
     describes: 'its write-ahead log is checkpointed: a warning above 64 MiB',
+    only: 'files',
     run: ({ files }) => {
       const { path = '' } = files.find((file) => file.name === name) ?? {}
       if (!existsSync(path)) return skipped(`There is no ${basename(path)}`)
@@ -50,42 +59,61 @@ export const databasesChecks: Check[] = SERVICE_NAMES.flatMap((name): Check[] =>
   },
 ])
 
-function checkFile(context: DoctorContext, name: ServiceName): Finding {
+async function checkFile(context: DoctorContext, name: ServiceName): Promise<Finding> {
   const { path = '' } = context.files.find((file) => file.name === name) ?? {}
   if (!existsSync(path)) {
     if (!context.files.some((file) => existsSync(file.path))) return skipped('The first start creates it')
     return failed(`${resolve(path)} is missing, but other databases exist`, 'ch202 restore latest')
   }
-  return withDatabase(name, (database) => {
-    const fault = database.foreign()
-    return fault === undefined ? ok(`${count(statSync(path).size)} bytes`) : failed(fault, 'ch202 restore latest')
-  })(context)
+  return openAndCheck(
+    name,
+    () => {
+      const fault = context.openFile(name).foreign()
+      return fault === undefined ? ok(`${count(statSync(path).size)} bytes`) : failed(fault, 'ch202 restore latest')
+    },
+    unreadable(name),
+  )(context)
 }
 
-type DatabaseCheck = (database: InspectedDatabase, context: DoctorContext) => Finding
+type DataCheck = (data: StoredData, context: DoctorContext) => Finding | Promise<Finding>
 
-/** Runs a check on a database. If it cannot be read the check is skipped, because `integrity` reports that. */
-export function withDatabase(name: ServiceName, check: DatabaseCheck) {
-  return openAndCheck(name, check, () => skipped(`The database cannot be read: see db.${name}.integrity`))
+/** Runs a check on the data of a service. If it cannot be read the check is skipped, because another reports that. */
+export function withDatabase(name: ServiceName, check: DataCheck) {
+  return openAndCheck(name, async (context) => check(await context.open(name), context), unreadable(name))
 }
 
-function withDatabaseOrDamage(name: ServiceName, check: DatabaseCheck) {
-  return openAndCheck(name, check, damageFinding)
+/** Runs a check on a database file, which reports that the file cannot be read. */
+function withFileOrDamage(name: ServiceName, check: (database: InspectedDatabase) => Finding) {
+  return openAndCheck(name, (context) => check(context.openFile(name)), damageFinding)
 }
 
-function openAndCheck(name: ServiceName, check: DatabaseCheck, onDamage: (error: unknown, path: string) => Finding) {
-  return (context: DoctorContext): Finding => {
+function unreadable(name: ServiceName) {
+  return () => skipped(`The database cannot be read: see db.${name}.integrity`)
+}
+
+function openAndCheck(
+  name: ServiceName,
+  check: (context: DoctorContext) => Finding | Promise<Finding>,
+  onDamage: (error: unknown, path: string) => Finding,
+) {
+  return async (context: DoctorContext): Promise<Finding> => {
     const { path = '' } = context.files.find((file) => file.name === name) ?? {}
-    if (!existsSync(path)) return skipped(`There is no ${basename(path)}`)
+    if (context.databaseUrl === undefined && !existsSync(path)) return skipped(`There is no ${basename(path)}`)
     try {
-      return check(context.open(name), context)
+      return await check(context)
     } catch (error) {
+      if (error instanceof PostgresFailure) return databaseFinding(name, error)
       if (error instanceof InspectionUnavailable) return skipped(error.message)
       const { code = '', message } = error as { code?: string; message: string }
       if (/^SQLITE_(BUSY|LOCKED|READONLY|PROTOCOL)/.test(code)) return skipped(`The database is busy: ${message}`)
       return onDamage(error, path)
     }
   }
+}
+
+function databaseFinding(name: ServiceName, { code, message }: PostgresFailure): Finding {
+  if (code === NO_TABLE) return skipped(`The schema ${name} does not exist yet: the first start creates it`)
+  return skipped(`The database cannot be read: ${message} (${code})`)
 }
 
 function damageFinding(error: unknown, path: string): Finding {

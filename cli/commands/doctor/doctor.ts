@@ -30,8 +30,10 @@ async function doctor(tool: Tool, { only }: { only?: string }): Promise<void> {
   if (tool.globals.url !== undefined)
     throw usage('doctor checks the local machine; --url does not apply', 'ch202 health')
   const [{ CHECKS }, { createContext }] = await Promise.all([import('./checks.ts'), import('./context.ts')])
-  const checks = only === undefined ? CHECKS : selectChecks(CHECKS, only)
   const { close, context } = createContext(tool.env, tool.globals.debug ?? false)
+  const storage = context.databaseUrl === undefined ? 'files' : 'postgres'
+  const applicable = CHECKS.filter((check) => check.only === undefined || check.only === storage)
+  const checks = only === undefined ? applicable : selectChecks(applicable, only)
   const items: CheckResult[] = []
   try {
     for (const check of checks) items.push(await runCheck(check, context))

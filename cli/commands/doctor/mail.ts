@@ -1,4 +1,3 @@
-import { mailTroubles, waitingMails } from '../../../db/sqlite/inspect/index.ts'
 import { counted } from '../../terminal/terminal.ts'
 import { toTheSecond } from '../../terminal/times.ts'
 import { type Check, ok, warning } from './check.ts'
@@ -30,14 +29,14 @@ export const MAIL_PROBLEMS: Readonly<Record<string, readonly [message: string, s
 export const mailWaiting: Check = {
   id: 'mail.waiting',
   describes: 'emails are sent within ten minutes, and the mail server does not refuse them because of a setting',
-  run: withDatabase('auth', (database, { config, now }) => {
-    const [trouble] = config?.smtpUrl === undefined ? [] : mailTroubles(database, Object.keys(MAIL_PROBLEMS))
+  run: withDatabase('auth', async (auth, { config, now }) => {
+    const [trouble] = config?.smtpUrl === undefined ? [] : await auth.mailTroubles(Object.keys(MAIL_PROBLEMS))
     const [message, suggestion] = MAIL_PROBLEMS[trouble?.reason ?? ''] ?? []
     if (trouble && message !== undefined && suggestion !== undefined) {
       const at = trouble.at === null ? '' : `, at ${toTheSecond(new Date(trouble.at).toISOString())}`
       return warning(`${message} (${trouble.reason}${at})`, suggestion)
     }
-    const { reasons, waiting } = waitingMails(database, now - LATE_AFTER)
+    const { reasons, waiting } = await auth.waitingMails(now - LATE_AFTER)
     if (waiting === 0) return ok('No email is waiting')
     const why = reasons.length === 0 ? '' : ` (${reasons.join(', ')})`
     return warning(

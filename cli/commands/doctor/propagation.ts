@@ -1,10 +1,5 @@
-import {
-  type Drift,
-  drifts,
-  type InspectedDatabase,
-  undelivered,
-  waitingNotices,
-} from '../../../db/sqlite/inspect/index.ts'
+import type { Drift } from '../../../db/sqlite/inspect/index.ts'
+import type { StoredData } from '../../runner/stored-data.ts'
 import { count, counted } from '../../terminal/terminal.ts'
 import { type Check, type DoctorContext, type Finding, failed, ok, warning } from './check.ts'
 import { withDatabase } from './databases.ts'
@@ -22,7 +17,7 @@ export const propagationChecks: Check[] = [
       describes: `notices from ${name} to other services are delivered within a minute`,
       async run(context) {
         const up = (await context.services()).some(({ health }) => health?.status === 200)
-        return withDatabase(name, (database) => checkOutbox(database, context.now, up))(context)
+        return withDatabase(name, (data) => checkOutbox(data, context.now, up))(context)
       },
     }),
   ),
@@ -36,8 +31,8 @@ export const propagationChecks: Check[] = [
     id: 'deliveries.waiting',
     describes:
       'events reach webhooks and the message broker: a warning if one has waited for an hour or is a dead letter',
-    run: withDatabase('auth', (database, { now }) => {
-      const { dead, late } = undelivered(database, now - EVENT_LATE_AFTER)
+    run: withDatabase('auth', async (auth, { now }) => {
+      const { dead, late } = await auth.undelivered(now - EVENT_LATE_AFTER)
       if (dead > 0)
         return warning(`${deliveries(dead)} dead and will not be retried`, 'ch202 webhooks deliveries --status dead')
       if (late === 0) return ok('No delivery is waiting for long')
@@ -50,8 +45,8 @@ function deliveries(number: number): string {
   return counted(number, 'delivery is', 'deliveries are')
 }
 
-function checkOutbox(database: InspectedDatabase, now: number, up: boolean): Finding {
-  const waiting = waitingNotices(database, now - NOTICE_LATE_AFTER)
+async function checkOutbox(data: StoredData, now: number, up: boolean): Promise<Finding> {
+  const waiting = await data.waitingNotices(now - NOTICE_LATE_AFTER)
   const late = waiting.filter((target) => target.late > 0)
   const sum = waiting.reduce((total, { notices }) => total + notices, 0)
   if (late.length === 0)
@@ -72,15 +67,15 @@ function checkOutbox(database: InspectedDatabase, now: number, up: boolean): Fin
 async function checkDrift(context: DoctorContext): Promise<Finding> {
   const up = (await context.services()).some(({ health }) => health?.status === 200)
   let drifting: Map<string, Drift> | undefined
-  const compare = withDatabase('users', (users) =>
-    withDatabase('auth', (auth) => {
-      const current = differences(users, auth)
+  const compare = withDatabase('users', () =>
+    withDatabase('auth', async () => {
+      const current = (await context.drifts()).map((drift) => [JSON.stringify(drift), drift] as const)
       // The second comparison keeps only what the first one found too.
       drifting = new Map([...current].filter(([key]) => drifting?.has(key) ?? true))
       return driftFinding(drifting)
     })(context),
   )
-  const first = compare(context)
+  const first = await compare(context)
   if (first.status !== 'failed' || !up) return first
   // The files are read one after the other, so a change in progress looks like a difference for a moment.
   await Bun.sleep(SETTLE_TIME)
@@ -99,15 +94,4 @@ const KINDS: Record<Drift['kind'], string> = {
   ahead: 'newer than in the users service',
   gone: 'of users who no longer exist',
   buried: 'marked as deleted although the user exists',
-}
-/** Maximum number of differences to collect. */
-const DRIFTS_MAX = 10_000
-
-function differences(users: InspectedDatabase, auth: InspectedDatabase): Map<string, Drift> {
-  const drifting = new Map<string, Drift>()
-  for (const drift of drifts(users, auth)) {
-    drifting.set(JSON.stringify(drift), drift)
-    if (drifting.size === DRIFTS_MAX) break
-  }
-  return drifting
 }

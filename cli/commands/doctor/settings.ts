@@ -1,4 +1,3 @@
-import { issuerOf } from '../../../db/sqlite/inspect/auth.ts'
 import { hasWildcardHost, proxyVariables } from '../../../services/kit/outgoing.ts'
 import { readSender } from '../../../services/kit/process/sender.ts'
 import { isOpenToOthers, readSmtpUrl } from '../../../services/kit/process/smtp-url.ts'
@@ -56,9 +55,9 @@ export const settingsChecks: Check[] = [
   {
     id: 'settings.issuer',
     describes: '`ISSUER`, which is in every token, is an address that other machines can reach',
-    run(context) {
+    async run(context) {
       const { config } = context
-      const issuerInUse = config?.issuer ?? storedIssuer(context)
+      const issuerInUse = config?.issuer ?? (await storedIssuer(context))
       // The next start may run a process per service or one process for all.
       const issuers = issuerInUse === undefined ? [config?.addresses.auth, config?.url] : [issuerInUse]
       const [issuer] = issuers
@@ -146,10 +145,10 @@ function ifExposed(check: (config: Settings) => Finding) {
 }
 
 /** The issuer fixed by the first start; undefined before it, or if the database cannot be read. */
-function storedIssuer({ files, has, open }: DoctorContext): string | undefined {
-  if (!files.some(({ name, path }) => name === 'auth' && has(path))) return undefined
+async function storedIssuer({ databaseUrl, files, has, open }: DoctorContext): Promise<string | undefined> {
+  if (databaseUrl === undefined && !files.some(({ name, path }) => name === 'auth' && has(path))) return undefined
   try {
-    return issuerOf(open('auth'))
+    return await (await open('auth')).issuer()
   } catch {
     return undefined
   }

@@ -2,7 +2,6 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { backupsOf } from '../../../db/sqlite/backup/create.ts'
 import { listBackups } from '../../../db/sqlite/backup/manifest.ts'
-import { keysOf } from '../../../db/sqlite/inspect/auth.ts'
 import { canUnseal } from '../../../services/auth/keys/sealing.ts'
 import { quoted } from '../../terminal/shell.ts'
 import { count, counted } from '../../terminal/terminal.ts'
@@ -22,9 +21,9 @@ export const upkeepChecks: Check[] = [
   {
     id: 'keys.open',
     describes: '`CH202_SECRET` decrypts every signing key',
-    run: withDatabase('auth', (database, { secrets }) => {
+    run: withDatabase('auth', async (auth, { secrets }) => {
       const opensKey = canUnseal(secrets.CH202_SECRET ?? [])
-      const keys = keysOf(database)
+      const keys = await auth.keys()
       if (keys.length === 0) return skipped('There is no signing key yet: the next start creates one')
       if (!secrets.CH202_SECRET?.length) return skipped('CH202_SECRET is not set on this machine')
       const sealedKeys = keys.filter(({ kid, sealed }) => !opensKey(kid, sealed))
@@ -39,8 +38,8 @@ export const upkeepChecks: Check[] = [
   {
     id: 'keys.age',
     describes: 'the active signing key is younger than `SIGNING_KEY_MAX_AGE`',
-    run: withDatabase('auth', (database, { config, now }) => {
-      const keys = keysOf(database)
+    run: withDatabase('auth', async (auth, { config, now }) => {
+      const keys = await auth.keys()
       const active = keys.find(({ status }) => status === 'active')
       if (!active) return skipped('No signing key is active yet: the next start creates one')
       const age = now - active.created_at
@@ -60,6 +59,7 @@ export const upkeepChecks: Check[] = [
   {
     id: 'backup.age',
     describes: 'the last verified backup is younger than 7 days',
+    only: 'files',
     run: ({ dataDir, files, has, now }) => {
       if (!files.some(({ path }) => has(path))) return skipped('There is nothing to back up yet')
       const { backups } = listBackups(backupsOf(dataDir))

@@ -11,6 +11,8 @@ export interface Site {
   /** The public host name, such as `id.example.org`, or an address such as `http://127.0.0.1:8080`. */
   domain: string
   upstreams: Record<ServiceName, string>
+  /** The machines with nodes of every service, in place of the hosts of `upstreams`; empty: those hosts. */
+  hosts?: readonly string[]
   /** Whether the operators' API is published too. */
   admin: boolean
 }
@@ -23,16 +25,19 @@ export function upstreamsOf(shared: string | undefined, env: Environment): Site[
 }
 
 const SITE = /^(https?:\/\/)?([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(:\d{1,5})?$/i
+const HOST = /^([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])$/i
 const ADDRESS = /^https?:\/\/([a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(:\d{1,5})?$/i
 
 /**
  * Writes a Caddyfile that publishes only the public API of the services, on one origin.
  * @throws Failure if the name or an address is not valid in a Caddyfile
  */
-export async function caddyfile({ admin, domain, upstreams }: Site): Promise<string> {
+export async function caddyfile({ admin, domain, hosts = [], upstreams }: Site): Promise<string> {
   if (!SITE.test(domain)) throw usage('--domain must be a name such as id.example.org, without a path')
   for (const [name, address] of Object.entries(upstreams))
     if (!ADDRESS.test(address)) throw usage(`The address of ${name} must be one such as http://127.0.0.1:3000`)
+  const wrong = hosts.find((host) => !HOST.test(host))
+  if (wrong !== undefined) throw usage('--hosts must be names or addresses of machines, separated by commas')
   const published = publishedPaths(await documentation(version), admin)
   const services = [...new Set(published.map(({ upstream }) => upstream))]
   const site = [
@@ -42,7 +47,7 @@ export async function caddyfile({ admin, domain, upstreams }: Site): Promise<str
     ...(admin ? [] : ['# Keys are only accepted on this machine.', 'request_header -X-API-Key', '']),
     ...bodyLimit(admin),
     '',
-    ...services.flatMap((name) => upstream(name, upstreams[name])),
+    ...services.flatMap((name) => upstream(name, nodesOf(upstreams[name], hosts))),
     ...refusal(),
     ...errors(),
   ]
@@ -102,11 +107,29 @@ function bodyLimit(admin: boolean): string[] {
   ]
 }
 
-function upstream(name: ServiceName, address: string): string[] {
+/** The addresses of a service on every machine: only the host differs. */
+function nodesOf(address: string, hosts: readonly string[]): string[] {
+  return hosts.length === 0
+    ? [address]
+    : hosts.map((host) => address.replace(/^(https?:\/\/)([^:[\]]+|\[[^\]]*\])/, `$1${host}`))
+}
+
+/** Balances between several nodes; one that does not answer gets no requests until it answers again. */
+const BALANCE = [
+  '\t\tlb_policy least_conn',
+  '\t\tfail_duration 2s',
+  '\t\t# Not /health/db: without the database the nodes still check tokens.',
+  '\t\thealth_uri /health',
+  '\t\thealth_interval 1s',
+  '\t\thealth_timeout 2s',
+]
+
+function upstream(name: ServiceName, nodes: readonly string[]): string[] {
   return [
     `@${name} vars {ch202} ${name}`,
     `handle @${name} {`,
-    `\treverse_proxy ${address} {`,
+    `\treverse_proxy ${nodes.join(' ')} {`,
+    ...(nodes.length > 1 ? BALANCE : []),
     '\t\t# Requests wait for a service that is restarting.',
     '\t\tlb_try_duration 3s',
     '\t\tlb_try_interval 100ms',

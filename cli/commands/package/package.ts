@@ -1,4 +1,6 @@
 import { join } from 'node:path'
+import { databaseUrlOf } from '../../client/settings.ts'
+import { usage } from '../../exit.ts'
 import type { Row } from '../../terminal/table.ts'
 import { write } from '../../terminal/terminal.ts'
 import { addCommand, group, type Tool, withTool } from '../../tool/command.ts'
@@ -22,7 +24,7 @@ export function packageCommand() {
   )
     .option('--out <dir>', 'directory for the units, such as /etc/systemd/system (default: standard output)')
     .option('--user <name>', 'the user that the services run as', 'ch202')
-    .option('--data-dir <path>', 'the data directory', '/var/lib/ch202')
+    .option('--data-dir <path>', 'the data directory (default: /var/lib/ch202; with a DATABASE_URL /run/ch202)')
     .option('--exec <path>', 'path of the executable', '/usr/local/bin/ch202')
     .action(withTool(systemd))
   addCommand(packaging, 'caddy', 'Write a Caddyfile that publishes only the public API, on one origin', [
@@ -31,6 +33,7 @@ export function packageCommand() {
   ])
     .option('--out <file>', 'file to write (default: standard output)')
     .option('--domain <name>', 'the public host name', 'localhost')
+    .option('--hosts <names>', 'the machines with nodes of every service, separated by commas; needs a DATABASE_URL')
     .option('--admin', 'publish the operators’ API too, so that `ch202 login` works from other machines')
     .action(withTool(caddy))
   return packaging
@@ -47,16 +50,21 @@ async function binary({ out }: Tool, options: { out: string }): Promise<void> {
 interface SystemdOptions {
   out?: string
   user: string
-  dataDir: string
+  dataDir?: string
   exec: string
 }
 
-async function systemd(tool: Tool, { out, ...installation }: SystemdOptions): Promise<void> {
+async function systemd(tool: Tool, { dataDir, out, ...options }: SystemdOptions): Promise<void> {
   const [{ systemdUnits }, { procfileLines }] = await Promise.all([
     import('./systemd.ts'),
     import('../../runner/procfile.ts'),
   ])
-  const units = systemdUnits(procfileLines(), installation)
+  const databaseUrl = databaseUrlOf(tool.env)
+  const units = systemdUnits(procfileLines(), {
+    ...options,
+    databaseUrl,
+    dataDir: dataDir ?? (databaseUrl === undefined ? '/var/lib/ch202' : '/run/ch202'),
+  })
   await writeOrPrint(
     tool,
     units.map(({ name, content }) => ({ path: join(out ?? '', name), content })),
@@ -67,12 +75,21 @@ async function systemd(tool: Tool, { out, ...installation }: SystemdOptions): Pr
 interface CaddyOptions {
   out?: string
   domain: string
+  hosts?: string
   admin?: boolean
 }
 
-async function caddy(tool: Tool, { admin = false, domain, out }: CaddyOptions): Promise<void> {
+async function caddy(tool: Tool, { admin = false, domain, hosts, out }: CaddyOptions): Promise<void> {
+  const machines = hosts?.split(',').map((host) => host.trim()) ?? []
+  if (machines.length > 1 && databaseUrlOf(tool.env) === undefined)
+    throw usage('Nodes on several machines share one PostgreSQL database: set DATABASE_URL, as the nodes do')
   const { caddyfile, upstreamsOf } = await import('./caddy.ts')
-  const content = await caddyfile({ domain, admin, upstreams: upstreamsOf(tool.globals.url, tool.env) })
+  const content = await caddyfile({
+    domain,
+    admin,
+    hosts: machines,
+    upstreams: upstreamsOf(tool.globals.url, tool.env),
+  })
   await writeOrPrint(tool, [{ path: out ?? 'Caddyfile', content }], out !== undefined)
 }
 

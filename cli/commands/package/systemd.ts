@@ -9,6 +9,8 @@ export interface Installation {
   dataDir: string
   /** Path of the executable. */
   exec: string
+  /** The PostgreSQL database that has the data; undefined: files in the data directory. */
+  databaseUrl?: string | undefined
 }
 
 export interface Unit {
@@ -19,6 +21,9 @@ export interface Unit {
 const TARGET = 'ch202.target'
 const SETTINGS = '/etc/ch202/ch202.env'
 const STATE = '/var/lib/'
+/** A directory that lasts until the machine stops: with a database, all that a service leaves is where it listens. */
+const RUNTIME = '/run/'
+const LOCAL = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
 
 /**
  * Writes a unit for each line of the Procfile, and a target for all of them.
@@ -52,12 +57,12 @@ WantedBy=multi-user.target
 `
 }
 
-function serviceUnit(line: Line, { dataDir, exec, user }: Installation): string {
+function serviceUnit(line: Line, { databaseUrl, dataDir, exec, user }: Installation): string {
   return `[Unit]
 Description=Ch202 ${line.name}
 PartOf=${TARGET}
 Wants=network-online.target
-After=network-online.target
+After=network-online.target${isOnThisMachine(databaseUrl) ? ' postgresql.service' : ''}
 # A service that keeps crashing is not restarted any more after five minutes.
 StartLimitIntervalSec=300
 StartLimitBurst=60
@@ -73,7 +78,7 @@ RestartSec=5
 TimeoutStopSec=20
 KillMode=mixed
 
-# Secrets and other settings; owned by root, mode 0600. They override the settings below.
+# Secrets and other settings${databaseUrl === undefined ? '' : ', DATABASE_URL among them'}; owned by root, mode 0600. They override the settings below.
 EnvironmentFile=${SETTINGS}
 Environment=CH202_ENV=production
 Environment=CH202_DATA_DIR=${dataDir}
@@ -119,8 +124,17 @@ WantedBy=${TARGET}
 `
 }
 
-/** systemd creates a data directory under /var/lib; a directory elsewhere must already exist. */
+function isOnThisMachine(databaseUrl: string | undefined): boolean {
+  return databaseUrl !== undefined && LOCAL.test(URL.parse(databaseUrl)?.hostname ?? '')
+}
+
+/** systemd creates a data directory under /var/lib or /run; a directory elsewhere must already exist. */
 function storage(dataDir: string): string {
+  if (dataDir.startsWith(RUNTIME)) {
+    // The services share it: it stays when one of them stops.
+    const runtime = dataDir.slice(RUNTIME.length).replace(/\/+$/, '')
+    if (runtime !== '') return `RuntimeDirectory=${runtime}\nRuntimeDirectoryMode=0700\nRuntimeDirectoryPreserve=yes`
+  }
   const name = dataDir.startsWith(STATE) ? dataDir.slice(STATE.length).replace(/\/+$/, '') : ''
   return name === '' ? `ReadWritePaths=${dataDir}` : `StateDirectory=${name}\nStateDirectoryMode=0700`
 }

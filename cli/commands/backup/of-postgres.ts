@@ -1,0 +1,35 @@
+import { databaseUrlOf } from '../../client/settings.ts'
+import { EXIT, Failure, usage } from '../../exit.ts'
+import type { Tool } from '../../tool/command.ts'
+
+/** The tools of PostgreSQL that take the place of a command for files. */
+const INSTEAD = {
+  create: 'pg_dump --format=custom --file=ch202.dump "$DATABASE_URL"',
+  list: 'pg_dump --format=custom --file=ch202.dump "$DATABASE_URL"',
+  restore: 'pg_restore --no-owner --dbname="$RESTORED_URL" ch202.dump',
+  verify: 'ch202 backup verify --from "$RESTORED_URL"',
+} as const
+
+/**
+ * Refuses a command for files when the data is in a PostgreSQL database.
+ * @throws Failure that names what takes its place
+ */
+export function refuseWithPostgres({ env }: Tool, command: keyof typeof INSTEAD): void {
+  if (databaseUrlOf(env) === undefined) return
+  const reason =
+    command === 'verify'
+      ? 'Restore a dump, or a point in time, into an empty database: --from checks it'
+      : 'pg_dump and pg_restore, or point-in-time recovery (pgBackRest, WAL-G, or that of your provider), take its place'
+  throw new Failure(EXIT.usage, `The data is in the database of DATABASE_URL, not in files. ${reason}`, {
+    code: 'not_for_postgres',
+    suggestion: INSTEAD[command],
+  })
+}
+
+/** Reads the address of a restored copy. @throws Failure that does not quote it */
+export async function copyAddress(text: string): Promise<string> {
+  const { readDatabaseUrl } = await import('../../../services/kit/process/database-url.ts')
+  const fault = readDatabaseUrl(text)
+  if (typeof fault === 'string') throw usage(`--from ${fault}`)
+  return text
+}

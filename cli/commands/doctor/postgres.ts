@@ -1,0 +1,122 @@
+import { explained, inspecting, PostgresFailure, type ServerState, serverState } from '../../../db/postgres/inspect.ts'
+import { SERVICE_NAMES } from '../../../services/registry.ts'
+import { counted } from '../../terminal/terminal.ts'
+import { type Check, type DoctorContext, type Finding, failed, ok, skipped, warning } from './check.ts'
+
+const VERSION_MIN = 15
+/** Part of the connections above which a further node may find none. */
+const CONNECTIONS_HIGH = 0.8
+/** Milliseconds by which clocks of nodes may differ. */
+const DIFFERENCE_MAX = 2000
+
+/** Checks of the PostgreSQL database, in place of those of the files. */
+export const postgresChecks: Check[] = [
+  check('reachable', 'the database of `DATABASE_URL` takes connections of its user', ({ host, latencyMs }) =>
+    ok(`${host} answers in ${Math.round(latencyMs)} ms`),
+  ),
+  check('version', `PostgreSQL is of version ${VERSION_MIN} or newer`, ({ version }) => {
+    const major = Number.parseInt(version, 10)
+    if (major >= VERSION_MIN) return ok(`PostgreSQL ${version}`)
+    return failed(`PostgreSQL ${version} is older than ${VERSION_MIN}`, `apt-get install postgresql-${VERSION_MIN}`)
+  }),
+  check('encoding', 'the database is encoded in UTF8', ({ encoding }) => {
+    if (encoding === 'UTF8') return ok('The encoding is UTF8')
+    return failed(
+      `The encoding is ${encoding}: names in other scripts cannot be stored`,
+      'CREATE DATABASE ch202 TEMPLATE template0 ENCODING UTF8',
+    )
+  }),
+  check(
+    'collation',
+    'every text column compares byte by byte (`COLLATE "C"`), as the order of lists needs',
+    (state) => {
+      const [first] = state.collatedColumns
+      if (first === undefined) return ok('Every text column has the collation C')
+      return failed(
+        `Columns with another collation: ${state.collatedColumns.join(', ')}`,
+        `ALTER TABLE … ALTER COLUMN ${first.split('.').at(-1)} TYPE text COLLATE "C"`,
+      )
+    },
+  ),
+  check('search', 'searches use an index (the extension `pg_trgm`)', ({ hasSearchIndex, hasTrigrams }) => {
+    if (hasSearchIndex) return ok('Searches use an index of trigrams')
+    if (hasTrigrams)
+      return warning(
+        'Searches read all users: pg_trgm is there, but the index was not created',
+        'CREATE INDEX users_search ON users.users USING gin (search_text gin_trgm_ops)',
+      )
+    return warning('Searches read all users: the extension pg_trgm is missing', 'CREATE EXTENSION pg_trgm')
+  }),
+  check('replication', 'the database is a primary, and a failover loses nothing that was acknowledged', (state) => {
+    if (state.isStandby)
+      return failed('This server is a standby: it takes no writes', 'DATABASE_URL=postgres://… of the primary')
+    if (state.isReadOnly)
+      return failed('The database is read-only', 'ALTER DATABASE ch202 RESET default_transaction_read_only')
+    if (state.synchronousCommit === 'off')
+      return warning(
+        'synchronous_commit is off: a crash loses what was acknowledged, revocations included',
+        'ALTER SYSTEM SET synchronous_commit = on',
+      )
+    const { standbys, synchronousStandbys } = state
+    if (standbys === null) return ok('This server is a primary; its user may not see the standbys')
+    if (standbys === 0) return ok('This server is a primary without standbys')
+    if (synchronousStandbys > 0)
+      return ok(`A primary with ${counted(standbys, 'standby', 'standbys')}, ${synchronousStandbys} synchronous`)
+    return warning(
+      `A primary with ${counted(standbys, 'standby', 'standbys')}, none synchronous: a failover may lose what was acknowledged`,
+      "ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (*)'",
+    )
+  }),
+  check('connections', 'the server has connections left: a warning above 80 %', ({ connections, connectionsMax }) => {
+    const message = `${connections} of ${connectionsMax} connections are in use`
+    if (connections <= connectionsMax * CONNECTIONS_HIGH) return ok(message)
+    return warning(message, `ALTER SYSTEM SET max_connections = ${connectionsMax * 2}`)
+  }),
+  check('clock', 'the clock of the database differs from that of this machine by less than 2 s', ({ aheadMs }) => {
+    const seconds = Math.abs(aheadMs / 1000).toFixed(1)
+    if (Math.abs(aheadMs) <= DIFFERENCE_MAX) return ok(`The clocks differ by ${seconds} s`)
+    return warning(
+      `The clock of the database is ${seconds} s ${aheadMs > 0 ? 'ahead of' : 'behind'} that of this machine`,
+      'timedatectl',
+    )
+  }),
+]
+
+function check(id: string, describes: string, examine: (state: ServerState) => Finding): Check {
+  return {
+    id: `database.${id}`,
+    describes,
+    only: 'postgres',
+    async run(context) {
+      const state = await stateOf(context)
+      if (!(state instanceof PostgresFailure)) return examine(state)
+      const message = `${state.message} (${state.code})`
+      if (id !== 'reachable') return skipped(message)
+      return failed(message, state.code === '42501' ? 'GRANT …' : 'ch202 config show --origin')
+    },
+  }
+}
+
+const states = new WeakMap<DoctorContext, Promise<ServerState | PostgresFailure>>()
+
+/** Reads the state of the server once for all checks. */
+function stateOf(context: DoctorContext): Promise<ServerState | PostgresFailure> {
+  let state = states.get(context)
+  if (!state) {
+    state = readState(context.databaseUrl ?? '')
+    states.set(context, state)
+  }
+  return state
+}
+
+async function readState(url: string): Promise<ServerState | PostgresFailure> {
+  try {
+    return await inspecting(url, (tx) => serverState(tx, url, SERVICE_NAMES))
+  } catch (error) {
+    const failure = explained(error)
+    // An address that is not valid: `settings.valid` says so as well.
+    return failure instanceof PostgresFailure
+      ? failure
+      : new PostgresFailure('DATABASE_URL is not valid', 'INVALID_URL')
+  }
+}
