@@ -8,6 +8,7 @@ import { type Checkout, copyCheckout } from '../support/checkout.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
 import { freePort } from '../support/settings.ts'
+import { sharedPostgres } from '../support/shared-postgres.ts'
 import { type Ended, launch, ownSettings, ROOT, type Running, temporary } from '../support/tool.ts'
 
 /**
@@ -33,7 +34,7 @@ beforeAll(async () => {
   before = tree()
   runs = []
   for (const words of WRITTEN) runs.push(await run([...words, '-o', 'json']))
-}, 30_000)
+}, 120_000)
 afterAll(() => folder.remove())
 
 test('lists each file that it wrote or changed, and touches no other', () => {
@@ -55,7 +56,7 @@ describe('what is written', () => {
       const { status, stderr, stdout } = await inCopy(words)
       expect([status, status === 0 ? '' : stdout + stderr]).toEqual([0, ''])
     },
-    60_000,
+    120_000,
   )
 
   test('lints', async () => {
@@ -88,15 +89,15 @@ describe('what is written', () => {
   test.each(TESTS)(
     'passes its tests: %s',
     async (_, words, least) => {
-      const { status, stderr } = await inCopy(['test', '--timeout=20000', ...words], { CH202_ENV: 'test' })
+      const { status, stderr } = await inCopy(['test', '--timeout=60000', ...words], { CH202_ENV: 'test' })
       expect([status, status === 0 ? '' : stderr]).toEqual([0, ''])
       expect(Number(/^ *(\d+) pass$/m.exec(stderr)?.[1])).toBeGreaterThan(least)
     },
-    60_000,
+    120_000,
   )
 })
 
-describe('beside the others, by ch202 start', () => {
+describe.each(['SQLite', 'PostgreSQL'] as const)('beside the others, by ch202 start, on %s', (databases) => {
   const env: Record<string, string> = {
     ...ownSettings(folder.fresh()),
     PRODUCTS_URL: `http://127.0.0.1:${freePort()}`,
@@ -106,7 +107,7 @@ describe('beside the others, by ch202 start', () => {
   }
   const products = (request: string, options?: Parameters<typeof call>[2]) =>
     call(env.PRODUCTS_URL ?? '', request, options)
-  let running: Running
+  let running: Running | undefined
   let ana: { id: string; headers: Record<string, string> }
   let ben: typeof ana
   const register = async () => {
@@ -117,7 +118,18 @@ describe('beside the others, by ch202 start', () => {
   const create = async (who: typeof ana, name: string): Promise<string> =>
     (await products('POST /api/v1/products', { headers: who.headers, body: { name } })).body.id
 
+  const stop = async () => {
+    running?.signal('SIGTERM')
+    await running?.ended
+    running = undefined
+  }
+  const tool = async (...words: string[]) => {
+    const { status, stderr, stdout } = await inCopy(['cli/main.ts', ...words, '-o', 'json'], env)
+    return { status, stderr, body: JSON.parse(stdout) }
+  }
+
   beforeAll(async () => {
+    if (databases === 'PostgreSQL') env.DATABASE_URL = await (await sharedPostgres()).newDatabase()
     const migrated = await inCopy(['cli/main.ts', 'migrate', '-o', 'json'], env)
     const items = JSON.parse(migrated.stdout).items as { database: string; migrations: string[] }[]
     expect(items.find(({ database }) => database === 'products')?.migrations).toEqual(['0001_products'])
@@ -126,11 +138,8 @@ describe('beside the others, by ch202 start', () => {
     await running.printed(/ready at/, 5)
     ana = await register()
     ben = await register()
-  }, 30_000)
-  afterAll(async () => {
-    running?.signal('SIGTERM')
-    await running?.ended
-  })
+  }, 120_000)
+  afterAll(stop)
 
   test('a product is created, listed by page and by cursor, and hidden from other users', async () => {
     const ids = [await create(ana, 'a1'), await create(ana, 'a2'), await create(ana, 'a3'), await create(ben, 'b1')]
@@ -181,11 +190,20 @@ describe('beside the others, by ch202 start', () => {
     expect(metadata.body.ch202.products).toBe(env.PRODUCTS_URL)
   })
 
+  if (databases === 'PostgreSQL') {
+    test('the tool moves it to SQLite files with the others', async () => {
+      const rows = (await products('GET /products', { headers: as.operator })).body.total
+      expect(rows).toBeGreaterThan(0)
+      await stop()
+      const { body, status, stderr } = await tool('move', '--to', `sqlite:${folder.fresh()}/moved`)
+      expect([status, stderr]).toEqual([0, ''])
+      const moved = body.items.find(({ service }: { service: string }) => service === 'products')
+      expect(moved.verified).toBeGreaterThan(rows)
+    })
+    return
+  }
+
   test('the tool includes it in ps, health, api, doctor, caddy, and backup', async () => {
-    const tool = async (...words: string[]) => {
-      const { status, stderr, stdout } = await inCopy(['cli/main.ts', ...words, '-o', 'json'], env)
-      return { status, stderr, body: JSON.parse(stdout) }
-    }
     const [ps, health, api, doctor] = await Promise.all([
       tool('ps'),
       tool('health'),

@@ -111,6 +111,12 @@ const databaseRules: ImportRule[] = [
   },
   // Copies an installation from one kind of database to the other.
   { files: 'db/move/**', values: ['db/**', ...PLAIN_KIT, ...SQL], types: POSTGRES },
+  // Reads what `doctor` and `backup verify` report, in the words that they have for files.
+  {
+    files: 'db/postgres/inspect/**',
+    values: ['db/postgres/{,inspect/}*.ts', 'db/schema/**', ...BASE, ...PLAIN_KIT],
+    types: ['db/sqlite/{,backup/,inspect/}*.ts', ...POSTGRES],
+  },
   { files: 'db/postgres/migrations/**', values: ['db/postgres/migrations/**'], types: ['db/postgres/migrate.ts'] },
   {
     files: 'db/postgres/*',

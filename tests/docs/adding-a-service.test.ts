@@ -67,7 +67,7 @@ beforeAll(async () => {
     if (block.language !== 'diff') writeFileSync(file, block.text, { flag: 'wx' })
     else writeFileSync(file, changed(readFileSync(file, 'utf8'), block, 'apply'))
   }
-}, 20_000)
+}, 120_000)
 afterAll(() => {
   shell?.close()
   folder.remove()
@@ -91,13 +91,13 @@ test('the table names each file or folder that the command wrote or changed, and
 })
 
 describe('the service of the page', () => {
-  test('type-checks', async () => expectSuccess(await copy.run(['x', 'tsc', '--noEmit'])), 60_000)
+  test('type-checks', async () => expectSuccess(await copy.run(['x', 'tsc', '--noEmit'])), 120_000)
 
   test('lints, and has no unused code', async () => {
     const paths = copy.git('diff-tree', '-r', '--name-only', before, copy.tree()).split('\n')
     expectSuccess(await copy.run(['node_modules/@biomejs/biome/bin/biome', 'check', '--error-on-warnings', ...paths]))
     expectSuccess(await copy.run(['x', 'knip']))
-  }, 60_000)
+  }, 120_000)
 
   const TESTS: [what: string, words: string[], least: number][] = [
     ['its own', ['services/invoices', 'tests/stores/invoices'], 31],
@@ -116,11 +116,11 @@ describe('the service of the page', () => {
   test.each(TESTS)(
     'passes its tests: %s',
     async (_, words, least) => {
-      const ended = await copy.run(['test', '--timeout=20000', ...words], { CH202_ENV: 'test' })
+      const ended = await copy.run(['test', '--timeout=60000', ...words], { CH202_ENV: 'test' })
       expectSuccess(ended)
       expect(Number(/^ *(\d+) pass$/m.exec(ended.stderr)?.[1])).toBeGreaterThan(least)
     },
-    60_000,
+    120_000,
   )
 
   test('is in the pages that repeat the code, after `bun run docs`', async () => {
@@ -130,7 +130,7 @@ describe('the service of the page', () => {
     expectSuccess(await copy.run(['test', '--timeout=60000', 'tests/docs/generated.test.ts'], { CH202_ENV: 'test' }))
     // As in the index, where `tree` has put all files.
     copy.git('checkout', '--', 'docs')
-  }, 60_000)
+  }, 120_000)
 })
 
 describe('run as the page says', () => {
@@ -148,7 +148,7 @@ describe('run as the page says', () => {
     const [start = ''] = linesToRun('Run it')
     running = shell.start(start, { cwd: copy.path, group: true })
     await running.printed(/ready at/, 4)
-  }, 30_000)
+  }, 120_000)
   afterAll(async () => {
     running?.signal('SIGTERM')
     await running?.ended
@@ -177,7 +177,7 @@ describe('run as the page says', () => {
     expect(paid).toMatch(/ invoice\.paid .*"invoice":/)
     expect(operated).toContain('invoices_unpaid{service="invoices"} 0')
     expect(operated).toMatch(/invoices .*POST/)
-  }, 30_000)
+  }, 120_000)
 
   test('turning the module on or off takes effect at the next request', async () => {
     const ana = await register()
@@ -269,7 +269,7 @@ test('is removed as the page says, and the tree is as it was before', async () =
   expect(copy.tree()).toBe(generated)
   expectSuccess(await shell.run(line, { cwd: copy.path }))
   expect(copy.tree()).toBe(before)
-}, 20_000)
+}, 120_000)
 
 test('an error names the block that no longer fits', () => {
   const block = { language: 'diff', path: 'services/x.ts', text: ' one\n-two\n+three\n' }
