@@ -5,7 +5,7 @@ export async function withDatabaseFailures<Result>(work: Promise<Result>): Promi
   try {
     return await work
   } catch (error) {
-    const { PostgresFailure } = await import('../../db/postgres/inspect.ts')
+    const { PostgresFailure } = await import('../../db/postgres/inspect/server.ts')
     if (!(error instanceof PostgresFailure)) throw error
     throw new Failure(EXIT.tryAgain, `${error.message} (${error.code})`, {
       code: 'database_unavailable',

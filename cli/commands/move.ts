@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import type { MoveError, Place } from '../../db/postgres/move.ts'
+import type { MoveError, Place } from '../../db/move/move.ts'
 import { readDatabaseUrl } from '../../services/kit/process/database-url.ts'
 import { runningServices } from '../client/instance/running.ts'
 import { databaseUrlOf, dataDirOf } from '../client/settings.ts'
@@ -34,7 +34,7 @@ async function move({ env, globals, out }: Tool, options: { to: string }): Promi
   if ('directory' in to) refuseRunning(to.directory)
   process.umask(0o077)
   const [{ moveInstallation }, { databases }] = await Promise.all([
-    import('../../db/postgres/move.ts'),
+    import('../../db/move/move.ts'),
     import('../../services/databases.ts'),
   ])
   const progress = new Progress('rows copied or compared', globals.quiet)
@@ -86,7 +86,7 @@ async function withMoveFailures<Result>(work: Promise<Result>): Promise<Result> 
   try {
     return await withDatabaseFailures(work)
   } catch (error) {
-    const { MoveError } = await import('../../db/postgres/move.ts')
+    const { MoveError } = await import('../../db/move/move.ts')
     if (!(error instanceof MoveError)) throw error
     const { code, message } = error
     const suggestion =

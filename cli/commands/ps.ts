@@ -36,7 +36,7 @@ type ServiceRow = Awaited<ReturnType<typeof rowOf>>
 
 /** Prints the services of this machine, and every other node that is connected to the database. */
 async function listNodes(out: Tool['out'], items: readonly ServiceRow[], databaseUrl: string): Promise<void> {
-  const { connectedNodes, inspecting, PostgresFailure } = await import('../../db/postgres/inspect.ts')
+  const { connectedNodes, inspecting, PostgresFailure } = await import('../../db/postgres/inspect/server.ts')
   const here = (pid: number) => `${hostname()}:${pid}`
   const rows: Record<string, unknown>[] = items.map((item) => ({ node: here(item.pid), ...item }))
   let failure: Error | undefined

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import type { InspectedSchema } from '../../db/postgres/inspect-data.ts'
+import type { InspectedSchema } from '../../db/postgres/inspect/data.ts'
 import type { InspectedDatabase } from '../../db/sqlite/inspect/index.ts'
 import type { ServiceName } from '../../services/registry.ts'
 
@@ -60,7 +60,7 @@ export async function readStored<T>(
   const file = databases(dataDir).find(({ name }) => name === service)
   if (!file) return undefined
   if (databaseUrl !== undefined) {
-    const { InspectedSchema, NO_TABLE } = await import('../../db/postgres/inspect-data.ts')
+    const { InspectedSchema, NO_TABLE } = await import('../../db/postgres/inspect/data.ts')
     try {
       return await read(new InspectedSchema(databaseUrl, file))
     } catch (error) {

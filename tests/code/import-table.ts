@@ -172,8 +172,8 @@ const toolRules: ImportRule[] = [
   },
   {
     files: 'cli/runner/**',
-    // What a start needs to know before any service runs stands in the database files.
-    values: ['cli/!(main).ts', 'cli/{terminal,client,runner}/**', 'db/sqlite/inspect/*.ts', REGISTRY, KIT],
+    // Reads what a start needs to know of the databases before any service runs.
+    values: ['cli/!(main).ts', 'cli/{terminal,client,runner}/**', 'db/{sqlite,postgres}/inspect/*.ts', REGISTRY, KIT],
   },
   { files: 'cli/tool/**', values: ['cli/!(main).ts', 'cli/{terminal,client,tool}/**', KIT] },
   {

@@ -88,7 +88,7 @@ async function verify(tool: Tool, options: { in?: string; from?: string }, name:
 async function verifyDatabase(tool: Tool, from: string): Promise<void> {
   const url = await copyAddress(from)
   const [{ verifyCopy }, { canUnseal }, { databases }] = await Promise.all([
-    import('../../../db/postgres/verify.ts'),
+    import('../../../db/postgres/inspect/verify.ts'),
     import('../../../services/auth/keys/sealing.ts'),
     import('../../../services/databases.ts'),
   ])

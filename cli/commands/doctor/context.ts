@@ -55,12 +55,12 @@ export function createContext(env: Environment, debug: boolean): { context: Doct
     openFile,
     async open(name) {
       if (databaseUrl === undefined) return dataInFile(openFile(name))
-      const { InspectedSchema } = await import('../../../db/postgres/inspect-data.ts')
+      const { InspectedSchema } = await import('../../../db/postgres/inspect/data.ts')
       return new InspectedSchema(databaseUrl, fileOf(name))
     },
     async drifts() {
       if (databaseUrl === undefined) return firstOf(drifts(openFile('users'), openFile('auth')))
-      const { driftsIn } = await import('../../../db/postgres/inspect-data.ts')
+      const { driftsIn } = await import('../../../db/postgres/inspect/data.ts')
       return driftsIn(databaseUrl)
     },
   }

@@ -1,4 +1,10 @@
-import { explained, inspecting, PostgresFailure, type ServerState, serverState } from '../../../db/postgres/inspect.ts'
+import {
+  explained,
+  inspecting,
+  PostgresFailure,
+  type ServerState,
+  serverState,
+} from '../../../db/postgres/inspect/server.ts'
 import { SERVICE_NAMES } from '../../../services/registry.ts'
 import { counted } from '../../terminal/terminal.ts'
 import { type Check, type DoctorContext, type Finding, failed, ok, skipped, warning } from './check.ts'

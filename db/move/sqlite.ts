@@ -10,7 +10,7 @@ import { isBusy } from '../sqlite/errors.ts'
 import { refuseDamagedFile, refuseDamagedPages, refuseLogAlone } from '../sqlite/integrity.ts'
 import { plannedMigrations } from '../sqlite/migrate.ts'
 import { applicationIdOf, openDatabase } from '../sqlite/open-database.ts'
-import { asJson, BATCH, MoveError, type Row, type Side, selectRows, type Table, type TargetSide } from './move-sides.ts'
+import { asJson, BATCH, MoveError, type Row, type Side, selectRows, type Table, type TargetSide } from './sides.ts'
 
 const DRAFT = '.move-draft-'
 /** The name in the stubs that stand in for the files while they are put into place. */

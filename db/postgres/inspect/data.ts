@@ -6,10 +6,10 @@ import {
   type ChainedRow,
   type ChainReport,
   parseHead,
-} from '../schema/audit-chain.ts'
-import type { DatabaseFile } from '../sqlite/database-file.ts'
-import type { Drift, InspectedKey, MailTrouble, WaitingNotices } from '../sqlite/inspect/index.ts'
-import { type Executor, inspecting } from './inspect.ts'
+} from '../../schema/audit-chain.ts'
+import type { DatabaseFile } from '../../sqlite/database-file.ts'
+import type { Drift, InspectedKey, MailTrouble, WaitingNotices } from '../../sqlite/inspect/index.ts'
+import { type Executor, inspecting } from './server.ts'
 
 const PAGE = 1000
 /** Drifts that are listed at most. */

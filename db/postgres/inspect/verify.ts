@@ -1,7 +1,7 @@
-import type { Check, OpensKey } from '../sqlite/backup/checks.ts'
-import type { DatabaseFile } from '../sqlite/database-file.ts'
-import { inspecting, PostgresFailure } from './inspect.ts'
-import { InspectedSchema, NO_TABLE } from './inspect-data.ts'
+import type { Check, OpensKey } from '../../sqlite/backup/checks.ts'
+import type { DatabaseFile } from '../../sqlite/database-file.ts'
+import { InspectedSchema, NO_TABLE } from './data.ts'
+import { inspecting, PostgresFailure } from './server.ts'
 
 /**
  * Checks a copy of a database that was restored elsewhere, without a change to it: that it can be reached, the schema and

@@ -1,7 +1,7 @@
+import { connectedNodes, type Executor, withConnection, withoutTimeouts } from '../postgres/inspect/server.ts'
+import { migrate, plannedMigrations } from '../postgres/migrate.ts'
 import type { DatabaseFile } from '../sqlite/database-file.ts'
-import { connectedNodes, type Executor, withConnection, withoutTimeouts } from './inspect.ts'
-import { migrate, plannedMigrations } from './migrate.ts'
-import { asJson, BATCH, MoveError, type Row, type Side, selectRows, type Table, type TargetSide } from './move-sides.ts'
+import { asJson, BATCH, MoveError, type Row, type Side, selectRows, type Table, type TargetSide } from './sides.ts'
 
 /** How long a lock of another process is waited for. */
 const LOCK_PATIENCE = '10s'

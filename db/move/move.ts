@@ -1,6 +1,6 @@
 import { CHAIN_HEAD, CHAINED_COLUMNS, ChainCheck, parseHead } from '../schema/audit-chain.ts'
 import type { DatabaseFile } from '../sqlite/database-file.ts'
-import { fromDatabase, intoDatabase } from './move-postgres.ts'
+import { fromDatabase, intoDatabase } from './postgres.ts'
 import {
   chainedRow,
   isEqual,
@@ -11,10 +11,10 @@ import {
   type Table,
   type TargetSide,
   tablesOf,
-} from './move-sides.ts'
-import { createFiles, openFiles } from './move-sqlite.ts'
+} from './sides.ts'
+import { createFiles, openFiles } from './sqlite.ts'
 
-export { MoveError } from './move-sides.ts'
+export { MoveError } from './sides.ts'
 
 /** An installation, or the place for one: the address of a PostgreSQL database, or a directory of SQLite files. */
 export type Place = { url: string } | { directory: string }

@@ -1,6 +1,6 @@
 import type { SQL } from 'bun'
-import { neutralError, sqlState } from './errors.ts'
-import { connect, NODE_CONNECTION } from './pools.ts'
+import { neutralError, sqlState } from '../errors.ts'
+import { connect, NODE_CONNECTION } from '../pools.ts'
 
 /** Runs statements: a pool, or a transaction. */
 export type Executor = Pick<SQL, 'unsafe'>
