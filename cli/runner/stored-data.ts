@@ -37,7 +37,7 @@ export async function dataInFile(database: InspectedDatabase): Promise<StoredDat
   }
 }
 
-/** Where the data of an installation is. */
+/** The place of an installation's data. */
 export interface Storage {
   dataDir: string
   /** The PostgreSQL database that takes the place of the files. */

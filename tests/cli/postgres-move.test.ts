@@ -22,26 +22,26 @@ afterAll(async () => {
 
 /** The files of a stopped installation with users, sessions, choices, an audit and rows that are gone. */
 const original = join(folder.path, 'original')
-let [kept, last] = [] as unknown as [TestUser, TestUser]
+let [yulia, deleted] = [] as unknown as [TestUser, TestUser]
 beforeAll(async () => {
   const system = await processes('together', { RATE_LIMIT: 'off' })
   try {
-    kept = await createUser(system, { name: 'Юлия', username: 'yulia', metadata: { theme: 'тёмная', n: [1, 2.5] } })
+    yulia = await createUser(system, { name: 'Юлия', username: 'yulia', metadata: { theme: 'тёмная', n: [1, 2.5] } })
     const hook = { url: 'https://127.0.0.1:9/hook', types: ['user.created'] }
     expect((await call(system.url.auth, 'POST /admin/webhooks', byOperator(hook))).status).toBe(201)
     for (const id of ['map', 'chat']) {
       const body = { id, name: id, description: '', version: '1', requires: [] }
       expect((await call(system.url.modules, 'POST /modules', byOperator(body))).status).toBe(201)
     }
-    const bearer = { headers: as.bearer(kept.tokens.access_token) }
+    const bearer = { headers: as.bearer(yulia.tokens.access_token) }
     expect((await call(system.url.modules, 'POST /modules/map/enable', bearer)).status).toBe(200)
-    const form = new URLSearchParams({ username: kept.email, password: 'correct horse battery' })
+    const form = new URLSearchParams({ username: yulia.email, password: 'correct horse battery' })
     await call(system.url.auth, 'POST /token', {
       body: String(form),
       headers: { 'content-type': 'application/x-www-form-urlencoded' },
     })
-    last = await createUser(system)
-    expect((await call(system.url.users, `DELETE /users/${last.id}`, { headers: as.operator })).status).toBe(204)
+    deleted = await createUser(system)
+    expect((await call(system.url.users, `DELETE /users/${deleted.id}`, { headers: as.operator })).status).toBe(204)
     // The notices have arrived: no row is about to go.
     await eventually(async () => {
       const waiting = rowsOf(join(system.dataDir, 'users.sqlite'), 'SELECT 1 FROM outbox')
@@ -111,12 +111,12 @@ async function isEmpty(url: string): Promise<boolean> {
 test('move copies an installation to PostgreSQL and back: every row, and the numbers that were ever used', async () => {
   const url = await server.newDatabase()
   const source = copy()
-  const there = await runTool(['move', '--to', url], { env: ownSettings(source) })
-  expect([there.status, there.stdout]).toEqual([
+  const forth = await runTool(['move', '--to', url], { env: ownSettings(source) })
+  expect([forth.status, forth.stdout]).toEqual([
     0,
     expect.stringMatching(/^auth +14 +(\d+) +\1\nusers +5 +(\d+) +\2\n/),
   ])
-  expect(there.stderr).toContain('The source is unchanged')
+  expect(forth.stderr).toContain('The source is unchanged')
   expect(contents(source)).toEqual(contents(original))
 
   const back = folder.fresh()
@@ -135,14 +135,14 @@ test('after a move the installation goes on: passwords, sessions, keys, choices,
   const use = async (env: Record<string, string>) => {
     const system = await processes('together', { RATE_LIMIT: 'off', ...env })
     try {
-      const bearer = { headers: as.bearer(kept.tokens.access_token) }
+      const bearer = { headers: as.bearer(yulia.tokens.access_token) }
       expect((await call(system.url.auth, 'GET /auth/me', bearer)).body).toMatchObject({ name: 'Юлия' })
       expect((await call(system.url.modules, 'GET /modules/', bearer)).text).toContain('"map"')
       expect((await logIn(system, 'yulia')).status).toBe(200)
-      const gone = { headers: as.bearer(last.tokens.access_token) }
-      expect((await call(system.url.auth, 'GET /auth/me', gone)).status).toBe(401)
-      const found = await call(system.url.users, `GET /users?search=${encodeURIComponent('юли')}`, byOperator())
-      expect(found.body.items).toMatchObject([{ id: kept.id, metadata: { theme: 'тёмная', n: [1, 2.5] } }])
+      const ended = { headers: as.bearer(deleted.tokens.access_token) }
+      expect((await call(system.url.auth, 'GET /auth/me', ended)).status).toBe(401)
+      const matches = await call(system.url.users, `GET /users?search=${encodeURIComponent('юли')}`, byOperator())
+      expect(matches.body.items).toMatchObject([{ id: yulia.id, metadata: { theme: 'тёмная', n: [1, 2.5] } }])
       return (await createUser(system)).id
     } finally {
       await system.terminate('auth')
@@ -154,7 +154,7 @@ test('after a move the installation goes on: passwords, sessions, keys, choices,
   // The number of the deleted user is not used again.
   const numbers = await server.run(databaseOf(url), 'SELECT id, seq FROM users.users ORDER BY seq')
   expect(numbers.map(([user, seq]) => [user, Number(seq)])).toEqual([
-    [kept.id, 1],
+    [yulia.id, 1],
     [id, 3],
   ])
   const back = folder.fresh()

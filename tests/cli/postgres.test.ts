@@ -164,8 +164,8 @@ describe('doctor, with a DATABASE_URL,', () => {
   }
   const examine = async (more: Record<string, string> = {}, words = '') => {
     const { items, exit } = await json(`doctor${words}`, more)
-    const found: Item[] = items
-    return { status: exit, items: found, of: (id: string) => found.find((item) => item.id === id) }
+    const all: Item[] = items
+    return { status: exit, items: all, of: (id: string) => all.find((item) => item.id === id) }
   }
 
   test('checks the database in place of the files, and its contents', async () => {

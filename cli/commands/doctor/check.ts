@@ -18,7 +18,7 @@ export interface Check {
   id: string
   /** The condition that it checks, as in the documentation. */
   describes: string
-  /** Where the data must be for the check to apply; absent: it applies to both. */
+  /** The kind of storage that the check applies to; absent: both. */
   only?: 'files' | 'postgres'
   run(context: DoctorContext): Finding | Promise<Finding>
 }
