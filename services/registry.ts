@@ -1,3 +1,6 @@
+import { authMigrations as authOnPostgres } from '../db/postgres/migrations/auth.ts'
+import { modulesMigrations as modulesOnPostgres } from '../db/postgres/migrations/modules.ts'
+import { usersMigrations as usersOnPostgres } from '../db/postgres/migrations/users.ts'
 import type { ServiceDatabase } from '../db/sqlite/database-file.ts'
 import { authMigrations } from '../db/sqlite/migrations/auth.ts'
 import { modulesMigrations } from '../db/sqlite/migrations/modules.ts'
@@ -61,7 +64,12 @@ export const SERVICES = {
       'whoami',
     ],
     pathParameters: { kid: '[\\w-]{43}' },
-    database: { migrations: authMigrations, mainTables: ['accounts', 'sessions', 'audit'] },
+    database: {
+      migrations: authMigrations,
+      postgres: authOnPostgres,
+      schema: () => import('../db/schema/auth.ts'),
+      mainTables: ['accounts', 'sessions', 'audit'],
+    },
     load: async () => (await import('./auth/main.ts')).authService,
     documentedRoutes: async (guard) => {
       const [{ authRoutes, FORM_PATHS }, { authV0 }] = await Promise.all([
@@ -79,7 +87,12 @@ export const SERVICES = {
     },
     paths: ['user'],
     pathParameters: { email: EMAIL, id: `(${UUID}|${EMAIL})`, username: '[\\w-][\\w.-]*' },
-    database: { migrations: usersMigrations, mainTables: ['users', 'outbox'] },
+    database: {
+      migrations: usersMigrations,
+      postgres: usersOnPostgres,
+      schema: () => import('../db/schema/users.ts'),
+      mainTables: ['users', 'outbox'],
+    },
     load: async () => (await import('./users/main.ts')).usersService,
     documentedRoutes: async (guard) => {
       const [{ usersRoutes }, { usersV0 }] = await Promise.all([
@@ -99,6 +112,8 @@ export const SERVICES = {
     subscribesTo: ['user.deleted'],
     database: {
       migrations: modulesMigrations,
+      postgres: modulesOnPostgres,
+      schema: () => import('../db/schema/modules.ts'),
       mainTables: ['modules', 'choices'],
       restored: () => import('../db/modules/restored.ts'),
     },

@@ -17,28 +17,64 @@ const TRIES = 5
 /**
  * Creates the schema of a service and applies the migrations that it lacks, all in one transaction, under the lock of one
  * row: several nodes may start at once.
+ * @returns the names of the applied migrations
  * @throws DatabaseError when the database cannot be reached, the schema is newer than the program, or a migration was
  * edited after it had landed
  */
-export async function migrate(url: string, schema: string, migrations: readonly PostgresMigration[]): Promise<void> {
-  const sql = connect(url, { max: 1 })
-  try {
+export function migrate(url: string, schema: string, migrations: readonly PostgresMigration[]): Promise<string[]> {
+  return withConnection(url, schema, async (sql) => {
     await createMigrationTable(sql, schema)
-    await sql.begin(async (tx) => {
+    return await sql.begin(async (tx) => {
       // Of this transaction alone: no other statement has a search path.
       await tx.unsafe(`SET LOCAL search_path TO "${schema}", public`)
       await tx.unsafe("SELECT name FROM schema_migrations WHERE name = '' FOR UPDATE")
-      const applied = await tx.unsafe("SELECT name, checksum FROM schema_migrations WHERE name <> ''")
-      for (const { name, sql: text } of pendingMigrations(applied, schema, migrations)) {
+      const pending = pendingMigrations(await appliedMigrations(tx, schema), schema, migrations)
+      for (const { name, sql: text } of pending) {
         await tx.unsafe(text).simple()
         await tx.unsafe('INSERT INTO schema_migrations VALUES ($1, $2, $3)', [name, checksumOf(text), Date.now()])
       }
+      return pending.map(({ name }) => name)
     })
+  })
+}
+
+/** The names of the migrations that the next start would apply. @throws DatabaseError as `migrate` does */
+export function plannedMigrations(
+  url: string,
+  schema: string,
+  migrations: readonly PostgresMigration[],
+): Promise<string[]> {
+  return withConnection(url, schema, async (sql) => {
+    const [{ exists }] = await sql.unsafe('SELECT to_regclass($1) IS NOT NULL AS exists', [
+      `"${schema}".schema_migrations`,
+    ])
+    const applied = exists ? await appliedMigrations(sql, schema) : []
+    return pendingMigrations(applied, schema, migrations).map(({ name }) => name)
+  })
+}
+
+async function withConnection<Result>(
+  url: string,
+  schema: string,
+  run: (sql: SQL) => Promise<Result>,
+): Promise<Result> {
+  const sql = connect(url, { max: 1 })
+  try {
+    return await run(sql)
   } catch (error) {
     throw openingError(schema, error)
   } finally {
     await sql.close({ timeout: 0 })
   }
+}
+
+interface AppliedMigration {
+  name: string
+  checksum: string
+}
+
+function appliedMigrations(sql: Pick<SQL, 'unsafe'>, schema: string): Promise<AppliedMigration[]> {
+  return sql.unsafe(`SELECT name, checksum FROM "${schema}".schema_migrations WHERE name <> ''`)
 }
 
 /** Says in one sentence why the schema cannot be opened. The server's own text may quote values: it is left out. */
@@ -63,7 +99,7 @@ async function createMigrationTable(sql: SQL, schema: string): Promise<void> {
 }
 
 function pendingMigrations(
-  applied: { name: string; checksum: string }[],
+  applied: AppliedMigration[],
   schema: string,
   migrations: readonly PostgresMigration[],
 ): PostgresMigration[] {

@@ -1,3 +1,4 @@
+import type { PostgresMigration } from '../postgres/migrate.ts'
 import type { Sqlite } from './engine.ts'
 import type { Migration } from './migrations/migration.ts'
 
@@ -5,6 +6,10 @@ import type { Migration } from './migrations/migration.ts'
 export interface ServiceDatabase {
   /** In the order in which they are applied. */
   migrations: readonly Migration[]
+  /** The same for its schema in a PostgreSQL database. */
+  postgres: readonly PostgresMigration[]
+  /** Loads the tables, as the query builder knows them. */
+  schema(): Promise<Record<string, unknown>>
   /** The tables whose rows the manifest of a backup counts. */
   mainTables: readonly string[]
   /**
