@@ -11,7 +11,7 @@ export interface PostgresMigration {
 }
 
 /** Codes of SQL for what two nodes that create the same thing at once may get: both then find it there. */
-const CREATED_MEANWHILE = new Set(['23505', '42P06', '42P07', '40001'])
+const CREATED_MEANWHILE = new Set(['23505', '42710', '42P06', '42P07', '40001'])
 const TRIES = 5
 
 /**
