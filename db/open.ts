@@ -13,6 +13,8 @@ export interface DatabaseConfig {
   dataDir: string
   /** The PostgreSQL database that takes the place of the files; null: files. */
   databaseUrl?: string | null
+  /** Milliseconds within which PostgreSQL must answer; without it, what requests allow. Tests on a busy machine set more. */
+  databasePatience?: number
 }
 
 /** What both kinds of database need to know of a service. */
@@ -33,13 +35,13 @@ export interface DatabaseDefinition {
  * @throws DatabaseError when the database cannot be opened
  */
 export async function openStore<Store extends object>(
-  { databaseUrl, dataDir }: DatabaseConfig,
+  { databasePatience, databaseUrl, dataDir }: DatabaseConfig,
   definition: DatabaseDefinition,
   makeStore: (engine: Engine) => Store | Promise<Store>,
 ): Promise<Store> {
   const { name, sqlite } = definition
   const engine = databaseUrl
-    ? await openSchema(databaseUrl, definition)
+    ? await openSchema(databaseUrl, definition, databasePatience)
     : openDatabase(join(dataDir, `${name}.sqlite`), name, sqlite)
   try {
     return withNeutralErrors(await makeStore(engine))
@@ -49,8 +51,17 @@ export async function openStore<Store extends object>(
   }
 }
 
-async function openSchema(url: string, { name, postgres, schema }: DatabaseDefinition): Promise<Postgres> {
+async function openSchema(
+  url: string,
+  { name, postgres, schema }: DatabaseDefinition,
+  patience?: number,
+): Promise<Postgres> {
   await migrate(url, name, postgres)
   const tables = Object.values(schema).filter((value): value is Table => is(value, Table))
-  return new Postgres({ url, schema: name, tables: new Set(tables.map(getTableName)) })
+  return new Postgres({
+    url,
+    schema: name,
+    tables: new Set(tables.map(getTableName)),
+    ...(patience === undefined ? {} : { patience }),
+  })
 }

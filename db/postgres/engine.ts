@@ -26,6 +26,8 @@ export interface PostgresOptions {
   schema: string
   /** The tables of the service: statements name them without their schema. */
   tables: ReadonlySet<string>
+  /** Milliseconds within which an operation must end. */
+  patience?: number
 }
 
 /** Where a statement runs: any connection of the pool, or that of a transaction. */
@@ -38,7 +40,7 @@ export class Postgres implements Engine {
   private readonly pools: Pools
 
   constructor(options: PostgresOptions) {
-    this.pools = new Pools(options.url)
+    this.pools = new Pools(options.url, options.patience)
     this.statements = new TranslatedStatements(options)
   }
 
@@ -132,6 +134,11 @@ function named(rows: Iterable<Record<string, unknown>>): Record<string, unknown>
   return [...rows].map((row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name, toNumber(value)])))
 }
 
+/** PostgreSQL refuses NUL in text. A value with NUL is in no row: it is looked up with the character for an unknown one. */
+function storable(value: unknown): unknown {
+  return typeof value === 'string' && value.includes('\0') ? value.replaceAll('\0', '\ufffd') : value
+}
+
 interface Translated {
   text: string
   parameters(values: Values): unknown[]
@@ -175,7 +182,7 @@ class TranslatedStatements {
         text.replaceAll('?', () => `$${++position}`),
         this.options,
       ),
-      parameters: (values) => fillPlaceholders(params, values),
+      parameters: (values) => fillPlaceholders(params, values).map(storable),
       rowsOf: (rows) => prepared.mapAllResult(rows),
     }
   }
@@ -188,7 +195,7 @@ class TranslatedStatements {
         names.map((name) => {
           if (!(name in values)) throw new Error(`The statement has no value for $${name}`)
           const value = values[name]
-          return typeof value === 'boolean' ? Number(value) : value
+          return typeof value === 'boolean' ? Number(value) : storable(value)
         }),
     }
   }

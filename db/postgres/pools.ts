@@ -8,6 +8,8 @@ import { neutralError } from './errors.ts'
 const CONNECTIONS = 4
 /** Milliseconds within which an operation must end: a request gets its answer within two seconds. */
 const PATIENCE = 1800
+/** Milliseconds by which a timer is late when the process is busy. */
+const LATE = 100
 /** Seconds for a connection to be made. */
 const CONNECTION_PATIENCE = 2
 
@@ -29,8 +31,12 @@ export class Pools {
   private current: Pool
   private isClosed = false
 
-  constructor(private readonly url: string) {
-    this.current = newPool(url)
+  /** @param patience milliseconds within which an operation must end */
+  constructor(
+    private readonly url: string,
+    private readonly patience = PATIENCE,
+  ) {
+    this.current = newPool(url, patience)
   }
 
   /**
@@ -43,10 +49,11 @@ export class Pools {
     const pool = this.current
     const startedAt = performance.now()
     let hasTimedOut = false
-    const settled = await withTimeout(
-      settle(() => run(pool.sql, () => hasTimedOut)),
-      PATIENCE,
-    )
+    const operation = settle(() => run(pool.sql, () => hasTimedOut))
+    let settled = await withTimeout(operation, this.patience)
+    // The timer came late: this process was busy, and answers of the server may wait to be read.
+    if (settled === undefined && performance.now() - startedAt > this.patience + LATE)
+      settled = await withTimeout(operation, LATE)
     if (settled === undefined) {
       hasTimedOut = true
       if (pool.answeredAt < startedAt) this.replace(pool)
@@ -64,26 +71,27 @@ export class Pools {
   /** Waits for operations that are running, unless the server has stopped answering. */
   async close(): Promise<void> {
     this.isClosed = true
-    await withTimeout(this.current.sql.close(), PATIENCE)
+    await withTimeout(this.current.sql.close(), this.patience)
     await this.current.sql.close({ timeout: 0 })
   }
 
   private replace(pool: Pool): void {
     if (pool !== this.current || this.isClosed) return
-    this.current = newPool(this.url)
+    this.current = newPool(this.url, this.patience)
     pool.sql.close({ timeout: 0 }).catch(() => undefined)
   }
 }
 
-function newPool(url: string): Pool {
-  return { sql: connect(url, { max: CONNECTIONS, timeouts: true }), answeredAt: 0 }
+function newPool(url: string, timeout: number): Pool {
+  const patience = Math.max(CONNECTION_PATIENCE, timeout / 1000)
+  return { sql: connect(url, { max: CONNECTIONS, patience, timeout }), answeredAt: 0 }
 }
 
 /**
  * Makes a pool of connections to the database of `DATABASE_URL`. None is opened before the first statement.
  * @param max connections
  * @param patience seconds for a connection to be made
- * @param timeouts whether the server ends statements and transactions that this node gave up
+ * @param timeout milliseconds after which the server ends transactions that this node gave up; statements after twice that
  * @param program the beginning of `application_name`, which the server shows to operators; the name in the address, or the
  * host and the process, follows
  */
@@ -93,8 +101,8 @@ export function connect(
     max,
     patience = CONNECTION_PATIENCE,
     program = NODE_CONNECTION,
-    timeouts = false,
-  }: { max: number; patience?: number; program?: string; timeouts?: boolean },
+    timeout,
+  }: { max: number; patience?: number; program?: string; timeout?: number },
 ): SQL {
   const url = new URL(address)
   const name = url.searchParams.get('application_name') ?? `${hostname()}:${process.pid}`
@@ -109,8 +117,8 @@ export function connect(
     connectionTimeout: patience,
     prepare: isPrepared,
     ...(isPrepared &&
-      timeouts && {
-        connection: { statement_timeout: 2 * PATIENCE, idle_in_transaction_session_timeout: PATIENCE },
+      timeout !== undefined && {
+        connection: { statement_timeout: 2 * timeout, idle_in_transaction_session_timeout: timeout },
       }),
   })
 }

@@ -117,7 +117,7 @@ async function readByEveryPath(system: ProcessSystem, { readEvents = true } = {}
   values.PUT = (await call(users, `PUT /users/${id}`, { ...bearer, body: { email, phone: PHONE } })).body.phone
   values['PUT without it'] = (await call(users, `PUT /users/${id}`, { ...bearer, body: { email } })).body.phone
   await outboxesEmpty(system)
-  if (readEvents) Object.assign(values, fieldInEvents(system, id))
+  if (readEvents) Object.assign(values, await fieldInEvents(system, id))
   await system.kill('users')
   const stale = await call(auth, 'GET /auth/me', bearer)
   values['GET /auth/me with users down'] = stale.headers.has('x-ch202-stale') ? stale.body.phone : 'not stale'
@@ -125,8 +125,8 @@ async function readByEveryPath(system: ProcessSystem, { readEvents = true } = {}
 }
 
 /** Reads the field from the events about a user. */
-function fieldInEvents(system: ProcessSystem, userId: string): Record<string, unknown> {
-  const messages = outgoingEvents(system).filter(({ data }) => data.user_id === userId)
+async function fieldInEvents(system: ProcessSystem, userId: string): Promise<Record<string, unknown>> {
+  const messages = (await outgoingEvents(system)).filter(({ data }) => data.user_id === userId)
   const userIn = (type: string) =>
     messages.find((message) => message.type === type)?.data as {
       user?: { phone?: unknown }

@@ -3,6 +3,7 @@ import Ajv from 'ajv/dist/2020'
 import addFormats from 'ajv-formats'
 import { EVENT_TYPES, type EventType, MESSAGE_SCHEMAS } from '../../services/kit/schema/events.ts'
 import { logIn, newEmail, PASSWORD, registerUser, type TestUser } from '../support/actors.ts'
+import { databaseSetting } from '../support/database-rows.ts'
 import { addWebhook, outboxesEmpty, outgoingEvents } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, byOperator, call, jsonLines, type Options, parseLines } from '../support/http.ts'
@@ -164,7 +165,10 @@ const PASSWORDS: Row[] = [
   {
     what: 'an administrator who is restored with `ch202 recover`',
     async act({ email, id, tokens: { session_id } }) {
-      const { OPERATOR_API_KEY: _, ...env } = ownSettings(here.system.dataDir, { AUTH_URL: here.system.url.auth })
+      const { OPERATOR_API_KEY: _, ...env } = ownSettings(here.system.dataDir, {
+        AUTH_URL: here.system.url.auth,
+        ...databaseSetting(here.system),
+      })
       const words = ['recover', email, '--password-stdin', '-o', 'json']
       expect((await runTool(words, { env, stdin: NEW })).status).toBe(0)
       const { roles } = await userNow(id)
@@ -278,7 +282,7 @@ const CHANGES: Row[] = [
 ]
 
 /** The outgoing events of a user so far. */
-const eventsOf = (id: string) => outgoingEvents(here.system).filter(({ data }) => data.user_id === id)
+const eventsOf = async (id: string) => (await outgoingEvents(here.system)).filter(({ data }) => data.user_id === id)
 
 describe.each([
   ['the end of sessions', ENDINGS],
@@ -288,11 +292,11 @@ describe.each([
   test.each(table.map((row) => [row.what, row] as const))('%s', async (_what, { act }) => {
     const user = await registerUser(here.system)
     await outboxesEmpty(here.system)
-    const before = eventsOf(user.id)
+    const before = await eventsOf(user.id)
     expect(before.map(({ type }) => type).sort()).toEqual(['session.created', 'user.created'])
     const expected = await act(user)
     await outboxesEmpty(here.system)
-    const events = eventsOf(user.id).slice(before.length)
+    const events = (await eventsOf(user.id)).slice(before.length)
     expect(events.map(({ type }) => type)).toEqual(expected.map(([type]) => type))
     for (const [at, [, expectedData = {}]] of expected.entries()) expect(events[at]?.data).toMatchObject(expectedData)
     // The event holds the record after its change.
@@ -325,7 +329,7 @@ describe('a new user has events', () => {
   test.each(WAYS)('%s', async (_, make) => {
     const { id, session_id } = await make(newEmail())
     await outboxesEmpty(here.system)
-    const [created, ...more] = eventsOf(id).sort((a, b) => (a.type < b.type ? 1 : -1))
+    const [created, ...more] = (await eventsOf(id)).sort((a, b) => (a.type < b.type ? 1 : -1))
     expect([created?.type, created?.data.user]).toEqual(['user.created', await userNow(id)])
     expect(more.map(({ type, data }) => [type, data.session_id])).toEqual(
       session_id === undefined ? [] : [['session.created', session_id]],
@@ -337,11 +341,7 @@ describe('a new user has events', () => {
     await call(here.system.url.users, 'POST /api/v1/users', { body: { email, password: PASSWORD } })
     await importLines('fail', { email, password: PASSWORD })
     await outboxesEmpty(here.system)
-    expect(
-      eventsOf(id)
-        .map(({ type }) => type)
-        .sort(),
-    ).toEqual(['session.created', 'user.created'])
+    expect((await eventsOf(id)).map(({ type }) => type).sort()).toEqual(['session.created', 'user.created'])
   })
 })
 
@@ -356,7 +356,7 @@ describe('a login has one event', () => {
     const session_id = sessionOf(await auth(request, { headers, body: { email: user.email, password: PASSWORD } }))
     await outboxesEmpty(here.system)
     const expectedData = { user_id: user.id, kind, ip: '127.0.0.1', user_agent: headers['user-agent'] }
-    const [created, ...more] = eventsOf(user.id).slice(2)
+    const [created, ...more] = (await eventsOf(user.id)).slice(2)
     expect([created?.type, created?.data]).toEqual([
       'session.created',
       { session_id: expect.any(String), ...expectedData },
@@ -374,11 +374,7 @@ describe('a login has one event', () => {
       (await auth(`GET /api/v1/admin/audit?user_id=${id}&type=password.rehashed`, byOperator())).items.length === 1
     await eventually(rehashed)
     await outboxesEmpty(here.system)
-    expect(
-      eventsOf(id)
-        .map(({ type }) => type)
-        .sort(),
-    ).toEqual(['session.created', 'user.created'])
+    expect((await eventsOf(id)).map(({ type }) => type).sort()).toEqual(['session.created', 'user.created'])
   })
 })
 
@@ -398,7 +394,7 @@ test('the events of a large import are sent in few requests, completely, in orde
   await importLines('update', ...lines.slice(0, 100).map((line) => ({ ...line, name: 'Ana' })))
   await outboxesEmpty(here.system)
   const eventsByEmail = Map.groupBy(
-    outgoingEvents(here.system),
+    await outgoingEvents(here.system),
     ({ data }) => (data.user as { email?: string } | undefined)?.email,
   )
   for (const [at, { email }] of lines.entries())
@@ -415,12 +411,12 @@ test('an event that is sent twice goes out once; an unknown type is refused', as
   for (const events of [[event], [{ ...event, at: 0 }], [event, event], []])
     expect((await send(...events)).status).toBe(204)
   const timestamp = new Date(event.at).toISOString()
-  expect(eventsOf(event.user_id)).toEqual([
+  expect(await eventsOf(event.user_id)).toEqual([
     { id: event.id, type: 'user.deleted', timestamp, data: { user_id: event.user_id } },
   ])
   const other = { ...event, id: Bun.randomUUIDv7(), data: { user_id: Bun.randomUUIDv7() } }
   await send(other)
-  expect(eventsOf(event.user_id).map(({ data }) => data)).toEqual(Array(2).fill({ user_id: event.user_id }))
+  expect((await eventsOf(event.user_id)).map(({ data }) => data)).toEqual(Array(2).fill({ user_id: event.user_id }))
   expect((await send({ ...event, type: 'user.eaten' })).status).toBe(400)
 })
 
@@ -436,12 +432,16 @@ test('services in one process send the same events', async () => {
     for (const user of [id, earlierUser.id])
       done(await call(oneProcess.url.users, `DELETE /users/${user}`, byOperator()))
     await outboxesEmpty(oneProcess)
-    const types = (of: string) =>
-      outgoingEvents(oneProcess)
-        .filter(({ data }) => data.user_id === of)
-        .map(({ type }) => type)
-    expect(types(id)).toEqual(['user.created', 'session.created', 'user.updated', 'session.revoked', 'user.deleted'])
-    expect(types(earlierUser.id)).toEqual(['session.revoked', 'user.deleted'])
+    const types = async (of: string) =>
+      (await outgoingEvents(oneProcess)).filter(({ data }) => data.user_id === of).map(({ type }) => type)
+    expect(await types(id)).toEqual([
+      'user.created',
+      'session.created',
+      'user.updated',
+      'session.revoked',
+      'user.deleted',
+    ])
+    expect(await types(earlierUser.id)).toEqual(['session.revoked', 'user.deleted'])
   } finally {
     await oneProcess.stop()
   }
@@ -450,9 +450,9 @@ test('services in one process send the same events', async () => {
 describe('every outgoing event', () => {
   const ajv = addFormats.default(new Ajv({ allErrors: true, strict: true }))
 
-  test('matches the schema of its type, without further fields', () => {
+  test('matches the schema of its type, without further fields', async () => {
     const checks = new Map(EVENT_TYPES.map((type) => [type as string, ajv.compile(strict(MESSAGE_SCHEMAS[type]))]))
-    const messages = outgoingEvents(here.system)
+    const messages = await outgoingEvents(here.system)
     for (const message of messages) {
       const check = checks.get(message.type)
       check?.(message)
@@ -462,8 +462,8 @@ describe('every outgoing event', () => {
     expect(new Set(messages.map(({ id }) => id)).size).toBe(messages.length)
   })
 
-  test('contains no secret', () => {
-    const text = JSON.stringify(outgoingEvents(here.system))
+  test('contains no secret', async () => {
+    const text = JSON.stringify(await outgoingEvents(here.system))
     for (const secret of [PASSWORD, NEW, '$2', 'eyJ', 'password_hash', 'token"']) expect(text).not.toContain(secret)
   })
 })

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { FOREIGN_REFUSED, FOREIGN_VECTORS } from '../fixtures/foreign-vectors.ts'
 import { logIn, newEmail, PASSWORD } from '../support/actors.ts'
-import { databaseRows } from '../support/events.ts'
+import { databaseRows } from '../support/database-rows.ts'
 import { eventually } from '../support/eventually.ts'
 import { expectProblem } from '../support/expectations.ts'
 import { as, jsonLines, parseLines } from '../support/http.ts'
@@ -53,9 +53,9 @@ const create = (body: object) => users('POST /users', { headers: as.operator, bo
 const importLines = async (lines: object[]) => parseLines(await users('POST /users/import', jsonLines(lines)))
 
 /** The hash in the database of a service. */
-const storedHash = (name: 'auth' | 'users', id: string) => {
+const storedHash = async (name: 'auth' | 'users', id: string) => {
   const where = name === 'auth' ? `accounts WHERE user_id = '${id}'` : `users WHERE id = '${id}'`
-  const [row] = databaseRows<{ hash: string }>(here.system, name, `SELECT password_hash AS hash FROM ${where}`)
+  const [row] = await databaseRows<{ hash: string }>(here.system, name, `SELECT password_hash AS hash FROM ${where}`)
   return row?.hash
 }
 
@@ -74,8 +74,8 @@ const expectLogins = async (id: string, email: string, password: string, hash: s
   expectProblem(await logIn(here.system, email, `?${password.slice(1)}`), 401, 'invalid_credentials')
   await eventually(async () => (await auth('GET /health/cache')).body.pending === 0)
   expect((await recordOf(id)).password_hash).toBe(password_hash)
-  await eventually(() => storedHash('auth', id) === password_hash)
-  expect(storedHash('users', id)).toBe(password_hash)
+  await eventually(async () => (await storedHash('auth', id)) === password_hash)
+  expect(await storedHash('users', id)).toBe(password_hash)
 }
 
 describe('check 5: a hash of another product works for a login, and is rehashed in both databases by the first one', () => {

@@ -3,37 +3,14 @@ import { afterAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { registerUser } from '../support/actors.ts'
-import { as, call } from '../support/http.ts'
+import { call } from '../support/http.ts'
 import { freePort } from '../support/settings.ts'
-import { inProcess } from '../support/system.ts'
 import { launch, ownSettings, runTool } from '../support/tool.ts'
 
 setDefaultTimeout(120_000)
 
 const folder = mkdtempSync(join(tmpdir(), 'ch202-issuer-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
-
-test.each([
-  ['the address of the first start', {}],
-  ['ISSUER', { ISSUER: 'https://id.example.org' }],
-])('the issuer of tokens stays the same when the address changes: %s', async (name, first) => {
-  const CH202_DATA_DIR = join(folder, name.replaceAll(' ', '-'))
-  const issuerOf = async (url: string) => (await call(url, 'GET /.well-known/oauth-authorization-server')).body.issuer
-
-  const before = await inProcess({ CH202_DATA_DIR, ...first })
-  const { tokens } = await registerUser(before)
-  const issuer = await issuerOf(before.url.auth)
-  expect(issuer).toBe('ISSUER' in first ? first.ISSUER : before.url.auth)
-  await before.stop()
-
-  // Started at another address, without the setting.
-  const after = await inProcess({ CH202_DATA_DIR })
-  expect(after.url.auth).not.toBe(before.url.auth)
-  expect(await issuerOf(after.url.auth)).toBe(issuer)
-  expect((await call(after.url.users, 'GET /auth/me', { headers: as.bearer(tokens.access_token) })).status).toBe(200)
-  await after.stop()
-})
 
 describe('R25: an issuer that clients cannot reach', () => {
   let next = 0

@@ -1,6 +1,4 @@
-import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { join } from 'node:path'
 import { Elysia, t } from 'elysia'
 import { type ModuleFeedSource, ModuleGates, type ModulePage } from '../../services/kit/access/module-gate.ts'
 import type { Caller } from '../../services/kit/caller.ts'
@@ -12,6 +10,7 @@ import { openApiDocument } from '../../services/kit/http/openapi/document.ts'
 import { silentLog } from '../../services/kit/log.ts'
 import { type Between, startProxy } from '../faults/proxy.ts'
 import { createUser, logIn, registerUser, type TestUser } from '../support/actors.ts'
+import { changeRows } from '../support/database-rows.ts'
 import { eventually, PROMPT } from '../support/eventually.ts'
 import { type GatedService, startGatedService } from '../support/gated-service.ts'
 import { as, call, type Options } from '../support/http.ts'
@@ -202,12 +201,18 @@ describe('a route behind a module', () => {
     await modules.make('many')
     const [on, off] = [await registerUser(system), await registerUser(system)]
     await system.terminate('modules')
-    const database = new Database(join(system.dataDir, 'modules.sqlite'))
-    database.run(`
+    await changeRows(
+      system,
+      'modules',
+      `INSERT INTO choices
       WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 50000)
-      INSERT INTO choices SELECT printf('00000000-0000-7000-8000-%012x', n), 'many', 1, 1 FROM n`)
-    database.run(`INSERT INTO choices VALUES ('${on.id}', 'many', 1, 1)`)
-    database.close()
+      SELECT '00000000-0000-7000-8000-' || CAST(100000000000 + n AS text), 'many', 1, 1 FROM n`,
+      `INSERT INTO choices VALUES ('${on.id}', 'many', 1, 1)`,
+      `INSERT INTO choice_changes (module_id, user_id, seq)
+      SELECT module_id, user_id, (SELECT seq FROM feed) + row_number() OVER (ORDER BY user_id) FROM choices
+      WHERE module_id = 'many'`,
+      'UPDATE feed SET seq = (SELECT max(seq) FROM choice_changes)',
+    )
     await system.start('modules')
     const late = await startGatedService(system, ['many'])
     try {

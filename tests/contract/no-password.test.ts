@@ -1,7 +1,6 @@
-import { Database } from 'bun:sqlite'
 import { describe, expect, spyOn, test } from 'bun:test'
-import { join } from 'node:path'
 import { createUser, logIn, newEmail, PASSWORD, registerUser } from '../support/actors.ts'
+import { changeRows } from '../support/database-rows.ts'
 import { eventually } from '../support/eventually.ts'
 import { expectProblem } from '../support/expectations.ts'
 import { as, call, jsonLines, type Options, parseLines } from '../support/http.ts'
@@ -188,11 +187,8 @@ describe('R23: a user without a password', () => {
 
   test('can’t change a password that they don’t have, even with a session', async () => {
     const user = await createUser(here.system)
-    // No operation removes a password, so the test writes to the file.
-    const database = new Database(join(here.system.dataDir, 'users.sqlite'))
-    database.run('PRAGMA busy_timeout = 5000')
-    database.run("UPDATE users SET password_hash = '!' WHERE id = ?", [user.id])
-    database.close()
+    // No operation removes a password, so the test writes to the database.
+    await changeRows(here.system, 'users', `UPDATE users SET password_hash = '!' WHERE id = '${user.id}'`)
     for (const current_password of [PASSWORD, '!', ' ']) {
       const answer = await users(`POST /users/${user.id}/change-password`, {
         headers: as.bearer(user.tokens.access_token),

@@ -1,7 +1,7 @@
 import { Database } from 'bun:sqlite'
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { databaseRows } from '../support/events.ts'
+import { databaseRows } from '../support/database-rows.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, call, jsonLines } from '../support/http.ts'
 import { inProcess } from '../support/system.ts'
@@ -13,7 +13,8 @@ const HASH = await Bun.password.hash('correct horse battery', { algorithm: 'bcry
 
 test('after an import the segments of the search index are merged, and searches find the same users', async () => {
   const system = await inProcess()
-  const countSegments = () => databaseRows(system, 'users', 'SELECT DISTINCT segid FROM users_search_idx').length
+  const countSegments = async () =>
+    (await databaseRows(system, 'users', 'SELECT DISTINCT segid FROM users_search_idx')).length
   const searchResult = async (search: string) => {
     const { body } = await call(system.url.users, `GET /api/v1/users?search=${search}&size=200`, {
       headers: as.operator,
@@ -45,7 +46,7 @@ test('after an import the segments of the search index are merged, and searches 
     await eventually(() => system.output().includes('search.merging_failed'))
     other.run('ROLLBACK')
     other.close()
-    await eventually(() => countSegments() < 4)
+    await eventually(async () => (await countSegments()) < 4)
     expect(await Promise.all(searches.map(searchResult))).toEqual(before)
   } finally {
     await system.stop()

@@ -84,7 +84,7 @@ describe('tokens', () => {
           await expect(check('other')).rejects.toThrow()
           await expect(check('ch202', answer.refresh_token ?? answer.refreshToken.token)).rejects.toThrow()
           await expect(
-            check('ch202', resigned(here.system, token, { claims: { client_id: undefined } })),
+            check('ch202', await resigned(here.system, token, { claims: { client_id: undefined } })),
           ).rejects.toThrow(/client_id/)
         },
       )
@@ -144,7 +144,7 @@ describe('tokens', () => {
 
     describe('checks 7 and 8: a token that was tampered with', () => {
       const foreign = generateKeyPairSync('ed25519')
-      type Forge = (token: string, system: System) => string
+      type Forge = (token: string, system: System) => string | Promise<string>
       const partsOf = (token: string) => {
         const [head = '', payload = '', signature = ''] = token.split('.')
         return {
@@ -175,10 +175,10 @@ describe('tokens', () => {
       const strayBit = (part: string) => part.slice(0, -1) + ALPHABET.charAt(ALPHABET.indexOf(part.at(-1) ?? '') ^ 1)
       const withSecretOf =
         (secretOf: (x: string) => string | Buffer): Forge =>
-        (token, system) => {
+        async (token, system) => {
           const { payload, header } = partsOf(token)
           const input = `${encode({ ...header, alg: 'HS256' })}.${payload}`
-          const secret = secretOf(signingKey(system).x)
+          const secret = secretOf((await signingKey(system)).x)
           return `${input}.${createHmac('sha256', secret).update(input).digest('base64url')}`
         }
       const publicKey = (x: string, format: 'pem' | 'der') => {
@@ -298,7 +298,7 @@ describe('tokens', () => {
 
       test.each(forgeries)('is refused: %s', async (_, reason, forge) => {
         const { tokens } = await registerUser(here.system)
-        const forged = forge(tokens.access_token, here.system)
+        const forged = await forge(tokens.access_token, here.system)
         expect(forged).not.toBe(tokens.access_token)
         expect(await askEach(here.system, forged)).toEqual(all('invalid_token'))
         expect((await validate(forged)).body).toEqual({ valid: false, reason })
@@ -309,7 +309,7 @@ describe('tokens', () => {
       test('is accepted if only its signature is new, so each forgery above is refused for its own fault', async () => {
         const { tokens } = await registerUser(here.system)
         for (const nbf of [undefined, 0, soon - 600]) {
-          const ownToken = ownKey({}, { exp: soon, jti: randomUUID(), nbf })(tokens.access_token, here.system)
+          const ownToken = await ownKey({}, { exp: soon, jti: randomUUID(), nbf })(tokens.access_token, here.system)
           expect(ownToken).not.toBe(tokens.access_token)
           expect(await askEach(here.system, ownToken)).toEqual(all(200))
         }
@@ -317,7 +317,7 @@ describe('tokens', () => {
 
       test('R7: a token of an earlier version, without a client, is valid until it expires', async () => {
         const { tokens } = await registerUser(here.system)
-        const earlier = ownKey({}, { client_id: undefined })(tokens.access_token, here.system)
+        const earlier = await ownKey({}, { client_id: undefined })(tokens.access_token, here.system)
         expect(decodeJwt(earlier).client_id).toBeUndefined()
         expect(await askEach(here.system, earlier)).toEqual(all(200))
         expect((await validate(earlier)).body.valid).toBe(true)
@@ -331,12 +331,12 @@ describe('tokens', () => {
         const { tokens } = await registerUser(here.system)
         const now = Math.floor(Date.now() / 1000)
         for (const exp of [now, now - 1, 0, -1]) {
-          const old = ownKey({}, { exp })(tokens.access_token, here.system)
+          const old = await ownKey({}, { exp })(tokens.access_token, here.system)
           expect(await askEach(here.system, old)).toEqual(all('token_expired'))
           expect((await validate(old)).body).toEqual({ valid: false, reason: 'expired' })
           expect((await introspect(old)).body).toEqual({ active: false })
         }
-        const early = ownKey({}, { nbf: now + 600 })(tokens.access_token, here.system)
+        const early = await ownKey({}, { nbf: now + 600 })(tokens.access_token, here.system)
         expect(await askEach(here.system, early)).toEqual(all('invalid_token'))
         clock.pass(601 * SECOND)
         expect(await askEach(here.system, early)).toEqual(all(200))

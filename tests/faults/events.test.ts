@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { join } from 'node:path'
 import { createUser, logIn, registerUser, type TestUser } from '../support/actors.ts'
-import { addWebhook, databaseRows, outboxesEmpty, outgoingEvents } from '../support/events.ts'
+import { databaseRows } from '../support/database-rows.ts'
+import { addWebhook, outboxesEmpty, outgoingEvents } from '../support/events.ts'
 import { eventually } from '../support/eventually.ts'
 import { as, call } from '../support/http.ts'
 import { processes } from '../support/processes.ts'
@@ -14,8 +15,8 @@ const ENV = { RATE_LIMIT: 'off', LOG_LEVEL: 'silent' }
 const patch = ({ url }: System, { id }: TestUser, body: object, headers: Record<string, string> = {}) =>
   call(url.users, `PATCH /api/v1/users/${id}`, { headers: { ...as.operator, ...headers }, body })
 /** Events about a user, without those for creating the user and opening sessions. */
-const eventsOf = (system: System, { id }: TestUser) =>
-  outgoingEvents(system).filter(({ data, type }) => data.user_id === id && !type.endsWith('.created'))
+const eventsOf = async (system: System, { id }: TestUser) =>
+  (await outgoingEvents(system)).filter(({ data, type }) => data.user_id === id && !type.endsWith('.created'))
 
 describe('a service killed between a change and its event', () => {
   const POINTS = join(import.meta.dir, 'points.ts')
@@ -25,7 +26,7 @@ describe('a service killed between a change and its event', () => {
   const quiet = async (system: System) => {
     await outboxesEmpty(system)
     const pending = "SELECT seq FROM deliveries WHERE status = 'pending'"
-    await eventually(() => databaseRows(system, 'auth', pending).length === 0)
+    await eventually(async () => (await databaseRows(system, 'auth', pending)).length === 0)
   }
   const POINT_OF: [point: string, told: boolean][] = [
     ['before-commit', false],
@@ -50,7 +51,7 @@ describe('a service killed between a change and its event', () => {
         await outboxesEmpty(system)
         const { name } = (await call(system.url.users, `GET /api/v1/users/${user.id}`, { headers: as.operator })).body
         expect(name).toBe(hasEvent ? 'Ana' : null)
-        const events = eventsOf(system, user).map(({ data, type }) => [type, data.fields])
+        const events = (await eventsOf(system, user)).map(({ data, type }) => [type, data.fields])
         expect(events).toEqual(hasEvent ? [['user.updated', ['name', 'roles']]] : [])
       } finally {
         await system.stop()
@@ -79,7 +80,7 @@ describe('a service killed between a change and its event', () => {
           // Auth writes its heartbeat at intervals: sometimes the kill meets that commit.
         } while (hasEvent && status === 200 && ++tries < 3)
         expect(status).toBe(hasEvent ? 401 : 200)
-        expect(eventsOf(system, user).map(({ data, type }) => [type, data.session_id])).toEqual(
+        expect((await eventsOf(system, user)).map(({ data, type }) => [type, data.session_id])).toEqual(
           hasEvent ? [['session.revoked', user.tokens.session_id]] : [],
         )
       } finally {
@@ -109,7 +110,7 @@ describe('notices between users and auth', () => {
   const withoutNotices = async (work: () => Promise<unknown>) => {
     between.cut = { paths: /\/auth\/(sync|audit)/, how: 'broken' }
     await work()
-    const kinds = waiting().map(({ kind }) => kind)
+    const kinds = (await waiting()).map(({ kind }) => kind)
     between.cut = undefined
     await outboxesEmpty(system)
     return kinds
@@ -133,8 +134,8 @@ describe('notices between users and auth', () => {
     let kinds = ['event']
     for (let tries = 0; tries < 3 && kinds.includes('event'); tries++) kinds = await withoutNotices(everything)
     expect(kinds).toEqual(['audit', 'changed', 'deleted'])
-    expect(databaseRows(system, 'auth', 'SELECT * FROM events')).toEqual([])
-    expect(databaseRows(system, 'auth', 'SELECT * FROM deliveries')).toEqual([])
+    expect(await databaseRows(system, 'auth', 'SELECT * FROM events')).toEqual([])
+    expect(await databaseRows(system, 'auth', 'SELECT * FROM deliveries')).toEqual([])
   })
 
   test('reach a subscriber that is added while users is cut off from auth', async () => {
@@ -145,7 +146,7 @@ describe('notices between users and auth', () => {
     await patch(system, user, { name: 'Ana' })
     between.cut = undefined
     await outboxesEmpty(system)
-    expect(eventsOf(system, user).map(({ type }) => type)).toEqual(['user.updated'])
+    expect((await eventsOf(system, user)).map(({ type }) => type)).toEqual(['user.updated'])
   })
 
   test('are written with the change if there is a subscriber', async () => {
@@ -160,7 +161,7 @@ describe('notices between users and auth', () => {
     await patch(system, user, { name: 'Ana' })
     await eventually(() => between.fates.length === 0)
     await outboxesEmpty(system)
-    expect(eventsOf(system, user).map(({ type }) => type)).toEqual(['user.updated'])
+    expect((await eventsOf(system, user)).map(({ type }) => type)).toEqual(['user.updated'])
   })
 
   test('arrive later, in order, when auth was down', async () => {
@@ -172,7 +173,7 @@ describe('notices between users and auth', () => {
     await system.start('auth')
     await outboxesEmpty(system)
     expect((await logIn(system, user.email)).status).toBe(401)
-    const events = eventsOf(system, user)
+    const events = await eventsOf(system, user)
     const names = events
       .filter(({ type }) => type === 'user.updated')
       .map(({ data }) => (data.user as TestUser & { name: string }).name)

@@ -58,7 +58,7 @@ test('check 7: no key is fetched from an address in a token, whoever signed it',
     for (const header of headers)
       for (const forger of [{}, { key: foreign.privateKey }])
         for (const claims of [{}, { iss: String(server.url) }]) {
-          const forged = resigned(here.system, tokens.access_token, { header, claims, ...forger })
+          const forged = await resigned(here.system, tokens.access_token, { header, claims, ...forger })
           expect(await askEach(here.system, forged)).toEqual(all('invalid_token'))
           expect((await validate(forged)).valid).toBe(false)
           expect(await introspect(forged)).toBe('{"active":false}')

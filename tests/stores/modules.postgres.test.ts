@@ -1,12 +1,10 @@
 import { describe } from 'bun:test'
 import { openModulesStore } from '../../db/modules/store.ts'
-import { sharedPostgres } from '../support/shared-postgres.ts'
+import { newDatabaseConfig, postgresTraits } from '../support/shared-postgres.ts'
 import { modulesStoreSuite } from './modules-suite.ts'
 
 describe('the modules store on PostgreSQL', () => {
-  const open = async () => {
-    const { newDatabase } = await sharedPostgres()
-    return openModulesStore({ dataDir: '', databaseUrl: await newDatabase() })
-  }
-  modulesStoreSuite(open, { runs: 20 })
+  // A database is created for each run.
+  const runs = postgresTraits().has('slow') ? 2 : 20
+  modulesStoreSuite(async () => openModulesStore(await newDatabaseConfig()), { runs })
 })

@@ -1,9 +1,7 @@
-import { Database } from 'bun:sqlite'
-import { join } from 'node:path'
 import { type Event, type EventMessage, messageOf } from '../../services/kit/outbox/events.ts'
+import { databaseRows } from './database-rows.ts'
 import { eventually } from './eventually.ts'
 import { as, call } from './http.ts'
-import type { Name } from './settings.ts'
 import type { System } from './system.ts'
 
 /** Adds a webhook for all events: auth stores them from then on, even if nothing listens at `url`. */
@@ -14,23 +12,14 @@ export async function addWebhook(system: System, url = 'http://127.0.0.1:9/'): P
 }
 
 /** The deliveries of events in the database, in the order in which they were written. */
-export function outgoingEvents(system: System): EventMessage[] {
-  return databaseRows<Omit<Event, 'data'> & { data: string }>(
+export async function outgoingEvents(system: System): Promise<EventMessage[]> {
+  const rows = await databaseRows<Omit<Event, 'data'> & { data: string }>(
     system,
     'auth',
-    `SELECT events.id, type, at, user_id AS userId, data FROM deliveries JOIN events ON events.id = event_id
+    `SELECT events.id, type, at, user_id AS "userId", data FROM deliveries JOIN events ON events.id = event_id
      ORDER BY deliveries.seq`,
-  ).map((row) => messageOf({ ...row, data: JSON.parse(row.data) }))
-}
-
-/** The rows of a query on the database file of a service. */
-export function databaseRows<T>(system: System, service: Name, query: string): T[] {
-  const database = new Database(join(system.dataDir, `${service}.sqlite`), { readonly: true })
-  try {
-    return database.query<T, []>(query).all()
-  } finally {
-    database.close()
-  }
+  )
+  return rows.map((row) => messageOf({ ...row, data: JSON.parse(row.data) }))
 }
 
 /** Waits until the outboxes of users and modules are empty. */

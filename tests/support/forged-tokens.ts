@@ -1,9 +1,8 @@
-import { Database } from 'bun:sqlite'
 import { createPrivateKey, type KeyObject, sign } from 'node:crypto'
-import { join } from 'node:path'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { Sealing, signingKeyName } from '../../services/auth/keys/sealing.ts'
 import { systemRandom } from '../../services/kit/random.ts'
+import { databaseRows } from './database-rows.ts'
 import { SECRET } from './settings.ts'
 import type { System } from './system.ts'
 
@@ -20,30 +19,29 @@ export const signed = (header: Json, claims: Json, key: KeyObject) => {
 }
 
 /** The key that auth signs with, read from its database and unsealed. */
-export function signingKey(system: System): { kid: string; x: string; key: KeyObject } {
-  const database = new Database(join(system.dataDir, 'auth.sqlite'), { readonly: true })
-  try {
-    const row = database
-      .query<{ kid: string; x: string; sealed: Uint8Array }, []>(
-        "SELECT kid, x, sealed_private_key AS sealed FROM signing_keys WHERE status = 'active'",
-      )
-      .get()
-    const der = row && new Sealing([SECRET], systemRandom).open(row.sealed, signingKeyName(row.kid))
-    if (!der) throw new Error('The signing key does not open')
-    return { kid: row.kid, x: row.x, key: createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }) }
-  } finally {
-    database.close()
-  }
+export async function signingKey(system: System): Promise<{ kid: string; x: string; key: KeyObject }> {
+  const [row] = await databaseRows<{ kid: string; x: string; sealed: Uint8Array }>(
+    system,
+    'auth',
+    "SELECT kid, x, sealed_private_key AS sealed FROM signing_keys WHERE status = 'active'",
+  )
+  const der = row && new Sealing([SECRET], systemRandom).open(row.sealed, signingKeyName(row.kid))
+  if (!der) throw new Error('The signing key does not open')
+  return { kid: row.kid, x: row.x, key: createPrivateKey({ key: der, format: 'der', type: 'pkcs8' }) }
 }
 
 /**
  * Signs a token again, with a changed header and changed claims. `undefined` removes one.
  * @param key the key of auth unless a test sets another
  */
-export function resigned(
+export async function resigned(
   system: System,
   token: string,
-  { header = {}, claims = {}, key = signingKey(system).key }: { header?: Json; claims?: Json; key?: KeyObject },
-): string {
-  return signed({ ...decodeProtectedHeader(token), ...header }, { ...decodeJwt(token), ...claims }, key)
+  { header = {}, claims = {}, key }: { header?: Json; claims?: Json; key?: KeyObject },
+): Promise<string> {
+  return signed(
+    { ...decodeProtectedHeader(token), ...header },
+    { ...decodeJwt(token), ...claims },
+    key ?? (await signingKey(system)).key,
+  )
 }

@@ -1,4 +1,6 @@
+import type { DatabaseConfig } from '../../db/open.ts'
 import { connect } from '../../db/postgres/pools.ts'
+import { PATIENCE } from './eventually.ts'
 import { startPooler } from './pooler.ts'
 import { type PostgresServer, startPostgres } from './postgres.ts'
 import { startPostgresProxy } from './postgres-proxy.ts'
@@ -23,6 +25,12 @@ export interface TestDatabases {
   newDatabase(): Promise<string>
 }
 
+/** The settings of a store in an empty database. It is patient: the machine of the tests may be busy. */
+export async function newDatabaseConfig(): Promise<DatabaseConfig & { databaseUrl: string }> {
+  const { newDatabase } = await sharedPostgres()
+  return { dataDir: '', databaseUrl: await newDatabase(), databasePatience: PATIENCE }
+}
+
 let shared: Promise<TestDatabases> | undefined
 
 /** The properties that the databases of this run have. @throws Error for a word that is not one of them */
@@ -40,13 +48,17 @@ export function sharedPostgres(): Promise<TestDatabases> {
   return shared
 }
 
-/** Runs statements at an address that `newDatabase` gave, one after the other. @returns the rows of the last */
-export async function runStatements(address: string, ...statements: string[]): Promise<unknown[][]> {
+/**
+ * Runs statements at an address that `newDatabase` gave, one after the other.
+ * @returns the rows of the last, with numbers as JavaScript has them
+ */
+export async function runStatements(address: string, ...statements: string[]): Promise<object[]> {
   const sql = connect(address, { max: 1 })
+  const toNumber = (value: unknown) => (typeof value === 'bigint' ? Number(value) : value)
   try {
-    let rows: unknown[][] = []
-    for (const statement of statements) rows = [...(await sql.unsafe(statement).values())]
-    return rows
+    let rows: object[] = []
+    for (const statement of statements) rows = [...(await sql.unsafe(statement))]
+    return rows.map((row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name, toNumber(value)])))
   } finally {
     await sql.close()
   }

@@ -18,13 +18,16 @@ export function databaseKind(): DatabaseKind {
 
 /** A database of its own for a system, with a role for each process. */
 export interface SystemDatabase {
+  name: string
+  /** The address for the server's superuser. */
+  adminUrl: string
   /** The address for the process of a service. */
   addressOf(name: Name): string
   /** Ends the connections of a process at once, as its crash does, and refuses new ones. */
   disconnect(name: Name): Promise<void>
   /** Admits connections again. */
   admit(name: Name): Promise<void>
-  /** Runs statements as the server's superuser, one after the other. @returns the rows of the last */
+  /** Runs statements that concern the server, as its superuser. @returns the rows of the last */
   run(...statements: string[]): Promise<unknown[][]>
   remove(): Promise<void>
 }
@@ -36,11 +39,13 @@ export async function newSystemDatabase(layout: Layout): Promise<SystemDatabase>
   const database = new URL(address).pathname.slice(1)
   const roleOf = (name: Name) => (layout === 'together' ? `${database}_all` : `${database}_${name}`)
   const roles = [...new Set(SERVICE_NAMES.map(roleOf))]
-  const run = (...statements: string[]) => server.run(database, ...statements)
+  const run = (...statements: string[]) => server.run('postgres', ...statements)
   for (const role of roles) await run(`CREATE ROLE ${role} LOGIN`, `GRANT CREATE ON DATABASE ${database} TO ${role}`)
   // The migration of users creates an extension in the schema of the database's owner.
   await run(`ALTER DATABASE ${database} OWNER TO ${roleOf('users')}`)
   return {
+    name: database,
+    adminUrl: server.addressOf(database),
     run,
     addressOf(name) {
       const url = new URL(address)
@@ -56,10 +61,6 @@ export async function newSystemDatabase(layout: Layout): Promise<SystemDatabase>
     },
     admit: async (name) => void (await run(`ALTER ROLE ${roleOf(name)} LOGIN`)),
     remove: async () =>
-      void (await server.run(
-        'postgres',
-        `DROP DATABASE ${database} WITH (FORCE)`,
-        ...roles.map((role) => `DROP ROLE ${role}`),
-      )),
+      void (await run(`DROP DATABASE ${database} WITH (FORCE)`, ...roles.map((role) => `DROP ROLE ${role}`))),
   }
 }

@@ -10,6 +10,7 @@ import { PasswordHasher } from '../../services/kit/passwords/hasher.ts'
 import { readConfig } from '../../services/kit/process/config.ts'
 import { SERVICE_NAMES, SERVICES } from '../../services/registry.ts'
 import { type Served, serve } from '../../services/serve.ts'
+import { PATIENCE } from './eventually.ts'
 import { type Layout, type Name, newAddresses, systemSettings } from './settings.ts'
 import { type DatabaseKind, databaseKind, newSystemDatabase, type SystemDatabase } from './system-database.ts'
 
@@ -32,6 +33,8 @@ export interface System {
   dataDir: string
   /** The base address of each service. */
   url: Record<Name, string>
+  /** The PostgreSQL database; undefined with SQLite files. */
+  database?: SystemDatabase | undefined
   /** The log lines so far. */
   output(): string
   /**
@@ -50,8 +53,6 @@ export interface System {
 export interface InProcessSystem extends System {
   /** The app of a service that runs, for what HTTP does not show. */
   app(name: Name): AnyElysia
-  /** The PostgreSQL database; undefined with SQLite files. */
-  database: SystemDatabase | undefined
 }
 
 export interface InProcessOptions {
@@ -83,7 +84,7 @@ export async function inProcess(
   const lines: string[] = []
   const log = (service: string): Log => openLog(service, config, { output: { write: (line) => void lines.push(line) } })
   const served = new Map<string, Served>()
-  const database = databases === 'postgres' ? await newSystemDatabase(layout) : undefined
+  const database = databases === 'postgres' && !env.DATABASE_URL ? await newSystemDatabase(layout) : undefined
   const databaseSettings = (name: Name) => (database ? { DATABASE_URL: database.addressOf(name) } : {})
   if (openSystems++ === 0) umaskBefore = process.umask()
 
@@ -103,7 +104,8 @@ export async function inProcess(
     },
     async start(name) {
       if (served.has(keyOf(name))) return
-      const serviceConfig = readConfig({ ...settings, ...databaseSettings(name), ...settingsOf(name) }, SERVICES)
+      const read = readConfig({ ...settings, ...databaseSettings(name), ...settingsOf(name) }, SERVICES)
+      const serviceConfig = { ...read, databasePatience: PATIENCE }
       const hasher = new PasswordHasher(serviceConfig, log('hasher'))
       const runtime = { log, hasher, ...(clock ? { clock } : {}) }
       const names = layout === 'together' ? SERVICE_NAMES : [name]

@@ -313,12 +313,15 @@ export function propagationContract(start: Start): void {
     })
   })
 
-  // Simulates a users service that is killed before it sends a notice: the tests write its file while it is down.
+  // Simulates a users service that is killed before it sends a notice: the tests write to its database while it is down.
 
   const OTHER_HASH = Bun.password.hashSync(OTHER, { algorithm: 'bcrypt', cost: 4 })
 
   async function withStore<T>(work: (store: UsersStore) => Promise<T>): Promise<T> {
-    const store = await openUsersStore({ dataDir: here.system.dataDir })
+    const store = await openUsersStore({
+      dataDir: here.system.dataDir,
+      databaseUrl: here.system.database?.addressOf('users') ?? null,
+    })
     try {
       return await work(store)
     } finally {
