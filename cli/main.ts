@@ -151,7 +151,7 @@ async function main(words: string[]): Promise<void> {
       const isHelp = error.exitCode === 0 || error.code === 'commander.help'
       // Commander has printed the error on standard error; JSON goes to standard output.
       if (!isHelp && outputOf(words).startsWith('json'))
-        printFailure(usage(usageMessage(error.message)), outputOf(words))
+        printFailure(usage(usageMessage(error.message).replaceAll('\n', ' ')), outputOf(words))
       process.exitCode = isHelp ? EXIT.done : EXIT.usage
       return
     }

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test'
+import { startPostgres } from '../support/postgres.ts'
 import { openInstance } from '../support/shell.ts'
 import { ownSettings, ROOT, type Running } from '../support/tool.ts'
 import { BEFORE, prepare } from './fixtures.ts'
@@ -19,6 +20,9 @@ const LATE = 20_000
 
 /** Commands that need an instance of their own: they keep running, or they begin with an empty directory. */
 const ALONE = /^ch202 (start|serve|migrate)\b/
+
+/** The server of examples that name a PostgreSQL database: they run with that of the tests in its place, one by one. */
+const SERVER = '127.0.0.1:5432'
 
 /** Commands that write into the sources: their examples use --dry-run. */
 const IN_CHECKOUT = /^ch202 new service\b.* --dry-run\b/
@@ -108,11 +112,30 @@ function end(running: Running, signal: NodeJS.Signals): void {
   }
 }
 
+/** Runs examples on a stopped installation and an empty database, in the order of the help. Gives their faults. */
+async function wrongWithPostgres(examples: readonly string[]): Promise<string[]> {
+  const server = await startPostgres()
+  try {
+    await server.run('postgres', 'CREATE DATABASE ch202', 'CREATE DATABASE restored')
+    const { shell } = instance
+    const env = ownSettings(shell.fresh())
+    const restored = { ...env, DATABASE_URL: server.addressOf('restored') }
+    for (const settings of [env, restored])
+      expect(await shell.run('ch202 migrate', { env: settings })).toMatchObject({ status: 0 })
+    const wrong: string[] = []
+    for (const example of examples)
+      wrong.push(...(await wrongWith(example.replaceAll(SERVER, `127.0.0.1:${server.port}`), { env })))
+    return wrong
+  } finally {
+    await server.stop()
+  }
+}
+
 /** Runs an example as printed. Gives its faults. */
-async function wrongWith(example: string): Promise<string[]> {
+async function wrongWith(example: string, settings: { env?: Record<string, string> } = {}): Promise<string[]> {
   const { shell } = instance
   const stays = STAY.find(([pattern]) => pattern.test(example))
-  const alone = ALONE.test(example) ? { env: ownSettings(shell.fresh()) } : {}
+  const alone = ALONE.test(example) ? { env: ownSettings(shell.fresh()) } : settings
   // An interactive shell outlives its commands, and prints how they ended.
   const place = IN_CHECKOUT.test(example) ? `cd '${ROOT}'\n` : ''
   const running = shell.start(`${place}trap : TERM INT\n${example}`, { ...alone, group: true })
@@ -134,12 +157,14 @@ async function wrongWith(example: string): Promise<string[]> {
 }
 
 test('has examples that work as printed', async () => {
-  const examples = [...new Set((await all()).flatMap((leaf) => leaf.examples))]
+  const printed = [...new Set((await all()).flatMap((leaf) => leaf.examples))]
+  const withServer = printed.filter((example) => example.includes(SERVER))
+  const examples = printed.filter((example) => !withServer.includes(example))
   const { again } = await prepare(instance.system, instance.shell.path)
   const isBeside = (example: string) => (example.match(/\bch202 [^|)]*/g) ?? []).every((one) => BESIDE.test(one))
   const apart = examples.filter((example) => ALONE.test(example))
   const beside = examples.filter((example) => !apart.includes(example) && isBeside(example))
-  const alone = Promise.all(apart.map(wrongWith))
+  const alone = Promise.all(apart.map((example) => wrongWith(example)))
   const wrong: string[] = []
   const queue = [...beside]
   const next = async () => {
@@ -153,7 +178,7 @@ test('has examples that work as printed', async () => {
     if (before) expect(await instance.shell.run(before[1])).toMatchObject({ status: 0 })
     wrong.push(...(await wrongWith(example)))
   }
-  wrong.push(...(await alone).flat())
+  wrong.push(...(await alone).flat(), ...(await wrongWithPostgres(withServer)))
   expect(wrong).toEqual([])
   // About three hundred processes.
 }, 300_000)
