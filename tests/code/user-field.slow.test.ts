@@ -181,7 +181,7 @@ describe('a field that the recipe adds', () => {
   test('compiles, and is in the tables as in the migrations', async () => {
     const types = await copy.run(['node_modules/typescript/bin/tsc', '--noEmit'])
     expect([types.status, types.stdout]).toEqual([0, ''])
-    const tables = await copy.run(['test', 'tests/code/schema.test.ts'])
+    const tables = await copy.run(['test', '--timeout=120000', 'tests/code/schema.test.ts'])
     expect([tables.status, tables.stderr]).toEqual([0, expect.stringContaining(' 0 fail')])
   }, 180_000)
 
