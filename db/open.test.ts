@@ -21,9 +21,11 @@ const failingStore = () =>
   openStore({ dataDir }, DEFINITION, (engine) => ({
     epoch: 'one',
     count: () => 7,
-    fail: async (code: string) => {
-      throw Object.assign(new Error('disk I/O error'), { code })
-    },
+    // biome-ignore lint/correctness/useYield: it fails before it reads anything
+    fail: (code: string, way: 'read' | 'write' = 'write') =>
+      engine[way](function* () {
+        throw Object.assign(new Error('disk I/O error'), { code })
+      }),
     violate: () => engine.write((tx) => tx.run(VIOLATION)),
     close: () => engine.close(),
   }))
@@ -32,9 +34,11 @@ test.each(['SQLITE_BUSY', 'SQLITE_IOERR_FSYNC', 'SQLITE_FULL', 'SQLITE_CORRUPT',
   'a store reports %s as an unavailable database, with its code for the log',
   async (code) => {
     const store = await failingStore()
-    const error = await store.fail(code).catch((reason: unknown) => reason)
-    expect(error).toBeInstanceOf(DatabaseUnavailable)
-    expect(error).toMatchObject({ code, message: 'disk I/O error' })
+    for (const way of ['read', 'write'] as const) {
+      const error = await store.fail(code, way).catch((reason: unknown) => reason)
+      expect(error).toBeInstanceOf(DatabaseUnavailable)
+      expect(error).toMatchObject({ code, message: 'disk I/O error' })
+    }
     await store.close()
   },
 )

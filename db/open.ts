@@ -3,7 +3,6 @@ import { getTableName, is, Table } from 'drizzle-orm'
 import type { Engine } from './engine.ts'
 import { Postgres } from './postgres/engine.ts'
 import { migrate, type PostgresMigration } from './postgres/migrate.ts'
-import { withNeutralErrors } from './sqlite/errors.ts'
 import type { Migration } from './sqlite/migrations/migration.ts'
 import { openDatabase } from './sqlite/open-database.ts'
 
@@ -44,7 +43,7 @@ export async function openStore<Store extends object>(
     ? await openSchema(databaseUrl, definition, databasePatience)
     : openDatabase(join(dataDir, `${name}.sqlite`), name, sqlite)
   try {
-    return withNeutralErrors(await makeStore(engine))
+    return await makeStore(engine)
   } catch (error) {
     await engine.close()
     throw error

@@ -87,7 +87,9 @@ function openingError(schema: string, error: unknown): unknown {
 async function createMigrationTable(sql: SQL, schema: string): Promise<void> {
   for (let tries = 1; ; tries++)
     try {
-      await sql.unsafe(`CREATE SCHEMA IF NOT EXISTS "${schema}"`)
+      // A role that may not create a schema, even one that exists, may own one that an operator has created.
+      const [{ exists }] = await sql.unsafe('SELECT to_regnamespace($1) IS NOT NULL AS exists', [schema])
+      if (!exists) await sql.unsafe(`CREATE SCHEMA IF NOT EXISTS "${schema}"`)
       await sql.unsafe(`CREATE TABLE IF NOT EXISTS "${schema}".schema_migrations (
         name text COLLATE "C" PRIMARY KEY, checksum text COLLATE "C" NOT NULL, applied_at bigint NOT NULL)`)
       // The row that migrations lock.

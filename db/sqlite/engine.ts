@@ -10,7 +10,7 @@ import {
   Transaction,
   type Values,
 } from '../engine.ts'
-import { isBusy } from './errors.ts'
+import { isBusy, neutralError } from './errors.ts'
 import { SqliteRowCache } from './row-cache.ts'
 import { SharedSnapshot } from './snapshot.ts'
 
@@ -46,11 +46,19 @@ export class Sqlite implements Engine {
   }
 
   async get<Row>(statement: Statement<Row>, values: Values = {}): Promise<Row | undefined> {
-    return this.statements.get(statement, values) as Row | undefined
+    try {
+      return this.statements.get(statement, values) as Row | undefined
+    } catch (error) {
+      throw neutralError(error)
+    }
   }
 
   async all<Row>(statement: Statement<Row>, values: Values = {}): Promise<Row[]> {
-    return this.statements.all(statement, values) as Row[]
+    try {
+      return this.statements.all(statement, values) as Row[]
+    } catch (error) {
+      throw neutralError(error)
+    }
   }
 
   /** Runs reads in the snapshot that reads of the same moment share. They see everything that was written here. */
@@ -69,6 +77,8 @@ export class Sqlite implements Engine {
       const tx = new Transaction(this.statements)
       try {
         return runSync(body(tx))
+      } catch (error) {
+        throw neutralError(error)
       } finally {
         tx.end()
       }
@@ -97,7 +107,7 @@ export class Sqlite implements Engine {
         run: (tx) => {
           result = runSync(body(tx))
         },
-        settle: (error) => (error === undefined ? resolve(result) : reject(error)),
+        settle: (error) => (error === undefined ? resolve(result) : reject(neutralError(error))),
       })
       this.schedule()
     })

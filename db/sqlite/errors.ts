@@ -15,31 +15,10 @@ export function isBusy(error: unknown): boolean {
 }
 
 /** Gives SQLite's error in terms that every engine shares; returns any other error as it is. */
-function neutralError(error: unknown): unknown {
+export function neutralError(error: unknown): unknown {
   const code = sqliteCodeOf(error)
   if (code === undefined) return error
   const { message } = error as Error
   if (UNAVAILABLE.test(code)) return new DatabaseUnavailable(message, code, { cause: error })
   return new InternalError(`${code}: ${message}`, { cause: error })
-}
-
-/** A store whose methods reject with `DatabaseUnavailable` or `InternalError` in place of SQLite's errors. */
-export function withNeutralErrors<Store extends object>(store: Store): Store {
-  const members = Object.entries(store).map(([name, member]) => [
-    name,
-    typeof member === 'function' ? withNeutralRejection(member as Method) : member,
-  ])
-  return Object.fromEntries(members)
-}
-
-type Method = (...parameters: unknown[]) => unknown
-
-function withNeutralRejection(method: Method): Method {
-  return (...parameters) => {
-    const result = method(...parameters)
-    if (!(result instanceof Promise)) return result
-    return result.catch((error: unknown) => {
-      throw neutralError(error)
-    })
-  }
 }
