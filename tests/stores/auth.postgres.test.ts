@@ -9,21 +9,18 @@ import { examineChain } from '../../db/sqlite/audit-chain.ts'
 import { authMigrations } from '../../db/sqlite/migrations/auth.ts'
 import { openDatabase } from '../../db/sqlite/open-database.ts'
 import type { AuthStore } from '../../services/auth/store/index.ts'
-import { startPostgres } from '../support/postgres.ts'
+import { newDatabaseConfig, sharedPostgres } from '../support/shared-postgres.ts'
 import { account, authStoreSuite, event, id, NOW, rotation, session } from './auth-suite.ts'
 import { webhookStoreSuite } from './webhooks-suite.ts'
 
 setDefaultTimeout(60_000)
 
-const server = await startPostgres()
+const { adminUrl } = await sharedPostgres()
 const folder = mkdtempSync(join(tmpdir(), 'ch202-auth-postgres-'))
-afterAll(async () => {
-  await server.stop()
-  rmSync(folder, { recursive: true })
-})
+afterAll(() => rmSync(folder, { recursive: true }))
 
 describe('the auth store on PostgreSQL', () => {
-  const open = async () => openAuthStore({ dataDir: '', databaseUrl: await server.newDatabase() })
+  const open = async () => openAuthStore(await newDatabaseConfig())
   authStoreSuite(open)
   describe('events and webhooks', () => webhookStoreSuite(open))
 })
@@ -31,11 +28,11 @@ describe('the auth store on PostgreSQL', () => {
 describe('several nodes on one PostgreSQL', () => {
   /** Opens one database as several nodes do, all at once. */
   const withNodes = async (use: (nodes: [AuthStore, AuthStore, AuthStore], url: string) => Promise<void>) => {
-    const databaseUrl = await server.newDatabase()
-    const node = () => openAuthStore({ dataDir: '', databaseUrl })
+    const config = await newDatabaseConfig()
+    const node = () => openAuthStore(config)
     const nodes = await Promise.all([node(), node(), node()])
     try {
-      await use(nodes, databaseUrl)
+      await use(nodes, adminUrl(config.databaseUrl))
     } finally {
       for (const store of nodes) await store.close()
     }

@@ -3,12 +3,11 @@ import { SQL } from 'bun'
 import { openAuthStore } from '../../db/auth/store.ts'
 import type { AuthStore, Webhook } from '../../services/auth/store/index.ts'
 import type { Event } from '../../services/kit/outbox/events.ts'
-import { startPostgres } from '../support/postgres.ts'
+import { newDatabaseConfig, sharedPostgres } from '../support/shared-postgres.ts'
 import { event, id, NOW } from './auth-suite.ts'
 
 // Events and webhooks of several nodes that share a database: each node is a store of its own.
 
-const server = await startPostgres()
 let nodes: AuthStore[] = []
 let sql: SQL
 const webhookOf = (): Webhook => ({
@@ -26,9 +25,9 @@ const eachNode = <Result>(work: (store: AuthStore, node: number) => Promise<Resu
 const countRows = async (table: string) => Number((await sql.unsafe(`SELECT count(*) AS n FROM auth.${table}`))[0].n)
 
 beforeAll(async () => {
-  const databaseUrl = await server.newDatabase()
-  sql = new SQL({ url: databaseUrl, max: 1 })
-  const open = () => openAuthStore({ dataDir: '', databaseUrl })
+  const [{ adminUrl }, config] = [await sharedPostgres(), await newDatabaseConfig()]
+  sql = new SQL({ url: adminUrl(config.databaseUrl), max: 1 })
+  const open = () => openAuthStore(config)
   const store = await open()
   // A node reads at its start which types have a subscriber.
   await store.addWebhook(first, 99, event())
@@ -37,7 +36,6 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const store of nodes) await store.close()
   await sql?.close()
-  await server.stop()
 })
 
 test('events that several nodes are sent at once are stored once', async () => {

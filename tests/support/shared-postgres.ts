@@ -23,6 +23,8 @@ export interface TestDatabases {
   server: PostgresServer
   /** Creates an empty database and gives its address. */
   newDatabase(): Promise<string>
+  /** The address of a database for the server's superuser, without anything between. @param address as `newDatabase` gave it */
+  adminUrl(address: string): string
 }
 
 /** The settings of a store in an empty database. It is patient: the machine of the tests may be busy. */
@@ -74,9 +76,10 @@ async function startDatabases(traits: ReadonlySet<Trait>): Promise<TestDatabases
   const proxy = traits.has('slow') ? await startPostgresProxy(portOf(first), { delay: LATENCY }) : undefined
   return {
     server,
+    adminUrl: (address) => server.addressOf(nameIn(address)),
     async newDatabase() {
       let address = await server.newDatabase()
-      const name = new URL(address).pathname.slice(1)
+      const name = nameIn(address)
       if (traits.has('serializable'))
         await server.run('postgres', `ALTER DATABASE ${name} SET default_transaction_isolation = 'serializable'`)
       if (traits.has('unprivileged')) {
@@ -88,6 +91,10 @@ async function startDatabases(traits: ReadonlySet<Trait>): Promise<TestDatabases
       return proxy ? proxy.addressOf(address) : address
     },
   }
+}
+
+function nameIn(address: string): string {
+  return new URL(address).pathname.slice(1)
 }
 
 function withUser(address: string, user: string): string {
