@@ -259,7 +259,7 @@ describe('completion', () => {
     expect([/^[0-9a-f]{8}-[0-9a-f-]+$/m.test(screen), existsSync(join(path, 'pwned'))]).toEqual([true, false])
   })
 
-  test.skipIf(!Bun.which('zsh'))('in zsh passes on the words and offers the values', async () => {
+  test('in zsh passes on the words and offers the values', async () => {
     const rows: [words: string[], said: string[]][] = [
       [['users', 'get', 'zor'], ['zora:Zora Neale']],
       [['users', 'get', '\\`'], [EVIL]],
@@ -280,7 +280,7 @@ describe('completion', () => {
     expect(existsSync(join(path, 'pwned'))).toBe(false)
   })
 
-  test.skipIf(!Bun.which('fish'))('in fish offers the values with their descriptions', async () => {
+  test('in fish offers the values with their descriptions', async () => {
     const path = place({
       'script.fish': 'fish',
       'lines.fish': `. ./script.fish

@@ -115,7 +115,7 @@ describe('the service of the page', () => {
     ],
     [
       'who may call what, and the keys of each answer',
-      ['tests/security/authorization.test.ts', 'tests/security/answers.test.ts', '-t', '/api/v1/invoices|no other'],
+      ['tests/security/authorization.test.ts', 'tests/security/answers.test.ts', '-t', '/api/v1/invoices|exactly the'],
       16,
     ],
     ['the document', ['tests/openapi/document.test.ts', '-t', '/api/v1/invoices|of the contract'], 30],

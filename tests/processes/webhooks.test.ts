@@ -178,7 +178,7 @@ describe('webhooks of services in three processes', () => {
     to.answers = () => status(200)
     expect(await json(`webhooks replay ${waiting[0].id}`)).toEqual({ replayed: 1, changed: true })
     await eventually(async () => (await json('webhooks deliveries --status pending')).items.length === 1)
-    expect(await run('webhooks replay --status pending -o json', 2)).toContain('everything that waits')
+    expect(await run('webhooks replay --status pending -o json', 2)).toContain('Send all pending deliveries again?')
     expect(await json('webhooks replay --status pending --yes')).toEqual({ replayed: 1, changed: true })
     await eventually(async () => (await json('webhooks deliveries --status pending')).items.length === 0)
     await run('webhooks create http://127.0.0.1:9 --types user.born', 2)

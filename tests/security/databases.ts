@@ -5,13 +5,13 @@ import { ADDED_SERVICES } from '../support/added-services.ts'
 import type { Name } from '../support/settings.ts'
 import type { System } from '../support/system.ts'
 
-/** The tables that a request may change before its response. */
-const TABLES: Record<Name, string[]> = {
-  users: ['users', 'deleted_ids'],
-  auth: ['sessions', 'signing_keys', 'revocations', 'refresh_hashes'],
-  modules: ['modules', 'choices', 'deleted_users'],
-  ...Object.fromEntries(Object.entries(ADDED_SERVICES).map(([name, { tables }]) => [name, tables])),
-}
+/** The tables that a request may change before its response, by service. */
+const TABLES = new Map([
+  ['users', ['users', 'deleted_ids']],
+  ['auth', ['sessions', 'signing_keys', 'revocations', 'refresh_hashes']],
+  ['modules', ['modules', 'choices', 'deleted_users']],
+  ...Object.entries(ADDED_SERVICES).map(([name, { tables }]): [string, string[]] => [name, tables]),
+])
 
 /** Reads the database files, because a response may hide what a request has changed. */
 export class Databases {
@@ -23,7 +23,7 @@ export class Databases {
 
   /** All tables as text, for comparisons. Of the tables that notices change later, only the rows about `subjects`. */
   state(...subjects: unknown[]): string {
-    const tables = Object.entries(TABLES).flatMap(([name, tables]) =>
+    const tables = [...TABLES].flatMap(([name, tables]) =>
       tables.map((table) => this.files[name as Name].query(`SELECT * FROM ${table}`).values()),
     )
     const about = subjects.map((subject) => [

@@ -49,8 +49,8 @@ export interface InProcessOptions {
   settingsOf?(name: Name): Partial<Record<string, string>>
 }
 
-/** `serve` changes the umask of the process: the last system that stops restores it. */
-const UMASK = process.umask()
+/** `serve` changes the umask of the process: the last system that stops restores the one before the first. */
+let umaskBefore = 0
 let openSystems = 0
 
 /**
@@ -69,7 +69,7 @@ export async function inProcess(
   const lines: string[] = []
   const log = (service: string): Log => openLog(service, config, { output: { write: (line) => void lines.push(line) } })
   const served = new Map<string, Served>()
-  openSystems++
+  if (openSystems++ === 0) umaskBefore = process.umask()
 
   const keyOf = (name: Name) => (layout === 'together' ? 'all' : name)
   const system: InProcessSystem = {
@@ -104,7 +104,7 @@ export async function inProcess(
     },
     async stop() {
       for (const name of SERVICE_NAMES.toReversed()) await system.terminate(name)
-      if (--openSystems === 0) process.umask(UMASK)
+      if (--openSystems === 0) process.umask(umaskBefore)
       flushLogs(config.dataDir)
       rmSync(directory, { recursive: true, force: true })
     },

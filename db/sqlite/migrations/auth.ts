@@ -14,7 +14,7 @@ export const EVENTS = '0004_events'
 export const MAILS = '0005_mails'
 export const ACCOUNT_SEARCH = '0006_account_search'
 
-/** In the order in which they are applied. They are part of the program, so that the compiled tool has them too. */
+/** The migrations, in the order in which they are applied. They are part of the compiled tool. */
 export const authMigrations: readonly Migration[] = [
   { name: '0001_auth', sql: auth },
   { name: AUDIT_CHAIN, sql: auditChain, finish: chainAudit },

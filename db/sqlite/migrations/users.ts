@@ -7,7 +7,7 @@ import searchText from './users/0004_search_text.sql' with { type: 'text' }
 import noPassword from './users/0005_no_password.sql' with { type: 'text' }
 import profile from './users/0006_profile.sql' with { type: 'text' }
 
-/** In the order in which they are applied. They are part of the program, so that the compiled tool has them too. */
+/** The migrations, in the order in which they are applied. They are part of the compiled tool. */
 export const usersMigrations: readonly Migration[] = [
   { name: '0001_users', sql: users },
   { name: '0002_deleted_ids', sql: deletedIds },
