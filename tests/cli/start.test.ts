@@ -4,6 +4,7 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSyn
 import { join } from 'node:path'
 import { addressSetting } from '../../services/kit/process/service-address.ts'
 import { SERVICE_NAMES } from '../../services/registry.ts'
+import { KeepAlive } from '../faults/keep-alive.ts'
 import { newEmail, PASSWORD } from '../support/actors.ts'
 import { eventually, PROMPT } from '../support/eventually.ts'
 import { arrived, as, call } from '../support/http.ts'
@@ -342,23 +343,35 @@ describe('a start', () => {
 })
 
 describe('a stop', () => {
+  const isRefused = (base: string) =>
+    call(base, 'GET /health').then(
+      () => false,
+      () => true,
+    )
+
   test.each(['SIGTERM', 'SIGINT'] as const)(
     'by %s answers the requests under way, and exits 0 soon',
     async (signal) => {
-      const env = ownSettings(folder.fresh(), { BCRYPT_COST: '13' })
+      const env = ownSettings(folder.fresh())
       const base = env.CH202_URL ?? ''
       const running = await served(env)
       const email = newEmail()
-      const register = call(base, 'POST /api/v1/auth/register', { body: { email, password: PASSWORD } })
-      // A hash of this cost takes 600 ms of a core: the request is under way when the signal comes.
+      const body = JSON.stringify({ email, password: PASSWORD })
+      const bytes = KeepAlive.bytes({ method: 'POST', path: '/api/v1/auth/register', body })
+      const client = new KeepAlive(base)
+      await client.open()
+      // The request is under way when the signal comes: the end of its body follows later.
+      client.send(bytes.slice(0, -10))
       await arrived(base)
       running.signal(signal)
-      const answer = await register
-      expect([answer.status, answer.body.email]).toEqual([201, email])
+      await eventually(() => isRefused(base))
+      client.send(bytes.slice(-10))
+      const { kind, status: answered, text } = await client.answer()
+      expect([kind, answered, JSON.parse(text).email]).toEqual(['answered', 201, email])
       const { status, took, stderr } = await running.ended
       expect([status, stderr]).toEqual([0, ''])
       expect(took).toBeLessThan(PROMPT)
-      expect(await call(base, 'GET /health').catch(() => 'refused')).toBe('refused')
+      expect(await isRefused(base)).toBe(true)
     },
   )
 
@@ -374,12 +387,7 @@ describe('a stop', () => {
     )
     await arrived(env.CH202_URL ?? '')
     running.signal('SIGINT')
-    const isRefused = () =>
-      call(env.CH202_URL ?? '', 'GET /health').then(
-        () => false,
-        () => true,
-      )
-    await eventually(isRefused)
+    await eventually(() => isRefused(env.CH202_URL ?? ''))
     // Longer than the time in which a second signal counts as an echo of the first.
     await Bun.sleep(2000)
     running.signal('SIGINT')

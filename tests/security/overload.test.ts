@@ -55,7 +55,7 @@ function rawLogin(base: string, login: string, address: string): Promise<RawAnsw
     `Content-Length: ${body.length}`,
     `X-Forwarded-For: ${address}`,
   ]
-  return exchange(base, [...head, '', body].join('\r\n'), 60_000)
+  return exchange(base, [...head, '', body].join('\r\n'), 250_000)
 }
 
 describe('500 logins at once, in one process', () => {
@@ -63,6 +63,8 @@ describe('500 logins at once, in one process', () => {
   const here = running(overProcesses('together'), {
     BCRYPT_COST: COST,
     HASH_QUEUE: String(queue),
+    // Hashes have a low priority: on a busy machine the last ones wait for minutes.
+    IDLE_TIMEOUT: '250s',
     TRUSTED_PROXIES: '127.0.0.1',
   })
   const { auth } = here
