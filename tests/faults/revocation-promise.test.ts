@@ -2,6 +2,7 @@ import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { join } from 'node:path'
 import { logIn, registerUser, type TestUser } from '../support/actors.ts'
+import { atOnce } from '../support/at-once.ts'
 import { all, askEach } from '../support/each-service.ts'
 import { eventually, PROMPT } from '../support/eventually.ts'
 import { type Answer, as, call } from '../support/http.ts'
@@ -13,7 +14,6 @@ import { type Between, startProxy } from './proxy.ts'
 /** `LOGOUTS=1000` runs the long measurement and prints its figures. */
 const LOGOUTS = Number(process.env.LOGOUTS ?? 150)
 const LONG = process.env.LOGOUTS !== undefined
-const AT_ONCE = 8
 const V1 = '/api/v1'
 const CUTS = ['broken', 'silent'] as const
 const APART: Name[] = ['users', 'modules']
@@ -56,15 +56,6 @@ async function others(system: System, token: string, round: number) {
 async function openedAnew(system: System, user: TestUser): Promise<TestUser> {
   const { body } = await logIn(system, user.email)
   return { ...user, tokens: body }
-}
-
-/** Shares the rounds among clients that work at the same time. */
-async function atOnce(rounds: number, work: (round: number) => Promise<void>): Promise<void> {
-  let next = 0
-  const client = async () => {
-    for (let round = next++; round < rounds; round = next++) await work(round)
-  }
-  await Promise.all(Array.from({ length: AT_ONCE }, client))
 }
 
 function inOrder(times: number[]): { at(share: number): string } {
